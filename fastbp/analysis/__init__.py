@@ -1,0 +1,1 @@
+"""From stored runs to statistics, tables and pictures. Never imports numba."""

@@ -1,0 +1,154 @@
+"""From tables to plain text: numbers as people read them, the table for a terminal, and what each change did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Row = Mapping[Any, Any]
+
+ALPHA = 0.05
+"""An effect is what has p_holm below this."""
+
+
+def plain(value: Any) -> str:
+    """A value of a key: 7992 as 7,992, 1.0 as 1, True as true, null as –; what could move a terminal's cursor becomes `?`."""
+    if pd.isna(value):
+        return "–"
+    if isinstance(value, str):
+        return "".join(c if c.isprintable() else "?" for c in value)
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    number = float(value)
+    return f"{int(number):,}" if number.is_integer() and abs(number) < 1e15 else repr(number)
+
+
+def percent(share: float) -> str:
+    """A share as a percentage: 0% and 100% only where it is exactly that, one decimal, or two within 0.1 of the ends."""
+    if share in (0, 1):
+        return f"{100 * share:.0f}%"
+    if np.isnan(share):
+        return "–"
+    digits = 2 if min(share, 1 - share) < 0.001 else 1
+    if round(100 * share, 2) == 0:
+        return "<0.01%"
+    return ">99.99%" if round(100 * share, 2) == 100 else f"{100 * share:.{digits}f}%"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    value = 100 * difference
+    digits = 2 if 0 < abs(value) < 0.1 else 1
+    text = f"{abs(value):.{digits}f}"
+    return text if float(text) == 0 else ("+" if value > 0 else "−") + text
+
+
+def keys_of(summary: pd.DataFrame) -> list[str]:
+    """The keys that vary: the columns of a summary before `setup`."""
+    return list(summary.columns[: summary.columns.get_loc("setup")])
+
+
+def labels(summary: pd.DataFrame) -> list[str]:
+    """A name for each row of a summary: its varying keys, with its setup where they do not tell it apart."""
+    keys = keys_of(summary)
+    names = [_setting(row, keys) for _, row in summary.iterrows()]
+    if keys and len(set(names)) == len(names):
+        return names
+    return [f"{name}, setup {setup}".removeprefix(", ") for name, setup in zip(names, summary["setup"], strict=True)]
+
+
+def _aligned(rows: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
+    """Rows of cells as lines, every column as wide as its widest cell; columns to the right unless in `left`."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = [str.ljust if i in left else str.rjust for i in range(len(widths))]
+    return ["  ".join(side(cell, w) for side, cell, w in zip(sides, row, widths, strict=True)).rstrip() for row in rows]
+
+
+def console(summary: pd.DataFrame) -> str:
+    """The shares people look for first, one line per setup, for a terminal.
+
+    Parameters: what `summary` returned. Returns lines without a newline at the end: the varying keys (or the setup, where they
+    do not tell rows apart), runs, the share converged with its 95% interval, collapsed, one-class and their sum, partial, and
+    diverged where a run has.
+    """
+    if summary.empty:
+        return "No runs."
+    keys = keys_of(summary)
+    named = keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"]
+    shares = ["collapsed", "one_class", "constant", "partial", *(["diverged"] if summary["diverged"].any() else [])]
+    titles = {"one_class": "one-class"}
+    rows = [[*named, "runs", "converged", "[95%]", *(titles.get(share, share) for share in shares)]]
+    for _, row in summary.iterrows():
+        interval = f"[{percent(row['converged_low'])}–{percent(row['converged_high'])}]".replace("%", "")
+        cells = [plain(row["runs"]), percent(row["converged_share"]), interval]
+        rows.append([*(plain(row[key]) for key in named), *cells, *(percent(row[f"{share}_share"]) for share in shares)])
+    words = [i for i, key in enumerate(named) if isinstance(summary[key].iloc[0], str)]
+    return "\n".join(_aligned(rows, left=words))
+
+
+def sentences(contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
+    """What each change did by itself: from the baseline, then the same changes in the other settings.
+
+    Parameters: what `contrasts` and `summary` returned for the same runs, and the id of the setup from which changes are told.
+    Without one, or where it is not among the runs, each change is told by its range over all settings. Returns lines, aligned.
+    """
+    if len(summary) < 2:
+        return [f"{'One setup' if len(summary) else 'No runs'}: there is nothing to compare."]
+    if contrasts.empty:
+        return ["No two setups differ in exactly one key and share seeds: there is nothing to compare."]
+    rows = contrasts.to_dict("records")
+    start = next(iter(summary[summary["setup"] == baseline].to_dict("records")), None)
+    own = [row for row in rows if start is not None and _leaves(row, start)]
+    known = {_change(row) for row in own}
+    origin = f", from {_setting(start, keys_of(summary))}" if start is not None and own else ""
+    lines = [f"What each change does by itself{origin} (share converged, paired by seed, 95% intervals):"]
+    if own:
+        lines += _each(own)
+        elsewhere = [row for row in rows if start is not None and _change(row) in known and not _leaves(row, start)]
+        return [*lines, "The same changes elsewhere:", *_ranges(elsewhere, "other setting")] if elsewhere else lines
+    return lines + (_each(rows) if len({_change(row) for row in rows}) == len(rows) else _ranges(rows, "setting"))
+
+
+def _setting(row: Row | pd.Series[Any], keys: Sequence[Any]) -> str:
+    return ", ".join(f"{key} {plain(row[key])}" for key in keys)
+
+
+def _change(row: Row) -> str:
+    return f"{row['key']}: {plain(row['from'])} → {plain(row['to'])}"
+
+
+def _leaves(row: Row, start: Row) -> bool:
+    """Whether a comparison starts at the setup whose keys are `start`."""
+    others = [key for key in start if key in row and key != row["key"]]
+    return all(plain(a) == plain(b) for a, b in [(row["from"], start[row["key"]]), *((row[key], start[key]) for key in others)])
+
+
+def _each(rows: Sequence[Row]) -> list[str]:
+    """A line for each comparison."""
+    return _aligned([_cells(row) for row in rows], left=(0, 9))
+
+
+def _cells(row: Row) -> list[str]:
+    counts = ["mended", plain(row["mended"]), "broken", plain(row["broken"]), "of", plain(row["pairs"])]
+    interval = f"[{points(row['difference_low'])}, {points(row['difference_high'])}]"
+    shown = "" if row["p_holm"] < ALPHA else "no effect shown"
+    return [f"  {_change(row)}", *counts, f"{points(row['difference'])} points", interval, shown]
+
+
+def _ranges(rows: Sequence[Row], where: str) -> list[str]:
+    """A line for each change: over how many settings it was made, and the range of what it did."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_change(row), []).append(row)
+    return _aligned([_range(change, group, where) for change, group in groups.items()], left=(0, 1, 2, 3))
+
+
+def _range(change: str, group: Sequence[Row], where: str) -> list[str]:
+    differences = sorted(row["difference"] for row in group)
+    ends = " to ".join(dict.fromkeys((points(differences[0]), points(differences[-1]))))
+    unshown = sum(row["p_holm"] >= ALPHA for row in group)
+    note = f"no effect shown in {unshown if unshown < len(group) else 'any'}" if unshown else ""
+    return [f"  {change}", f"in {len(group)} {where}{'s'[: len(group) > 1]}:", f"{ends} points", note]

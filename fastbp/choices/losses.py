@@ -1,0 +1,23 @@
+"""Losses of one output unit.
+
+Arguments of every function: `z`, what the unit receives; `o` = σ(z); `t`, its target; `slope`, σ′ as backpropagation takes it
+(prime_offset included). Returns (value, δ = ∂value/∂z).
+"""
+
+from typing import Any
+
+from fastbp.kernels.real import exp, like, log1p
+
+
+def squared(z: Any, o: Any, t: Any, slope: Any) -> Any:
+    """½(o − t)², δ = (o − t)·σ′ (Rumelhart, Hinton & Williams 1986, equations 2 and 13)."""
+    error = o - t
+    return like(o, 0.5) * error * error, error * slope
+
+
+def cross_entropy(z: Any, o: Any, t: Any, slope: Any) -> Any:
+    """−t·ln o − (1 − t)·ln(1 − o) in nats, from z as max(z, 0) − z·t + ln(1 + e^−|z|); δ = o − t (Hinton 1989)."""
+    zero = like(z, 0.0)
+    positive = z if z > zero else zero
+    magnitude = z if z > zero else -z
+    return positive - z * t + log1p(exp(-magnitude)), o - t

@@ -1,0 +1,1 @@
+"""From a sweep file to rows on disk: spec → plan → block → executors → store, driven by run."""

@@ -1,0 +1,665 @@
+"""The sweep file: from TOML to setups that are checked, expanded and identified. The one place that knows every key.
+
+Mistakes are found per value of a key first, then per setup between keys; all are reported at once, each once, as a `SweepError`.
+"""
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property, lru_cache
+from os import PathLike
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_type_hints
+
+import numpy as np
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
+
+from fastbp.choices.families import FAMILIES
+from fastbp.columns import SETUP_COLUMNS
+from fastbp.engine import reading
+from fastbp.engine.reading import Call, SweepError, named, nearest, plain, shown
+
+__all__ = ["Problem", "Seeds", "Setup", "Sweep", "SweepError", "allowed"]
+
+MOST_SETUPS = 100_000  # a store holds at most about 10⁵ files
+MOST_PARAMETERS = 1_000_000  # 8 MB a lane: beyond any network that is trained from many seeds
+MOST_UPDATES = 10**12  # an hour and a half a run, at some 5 ns each
+MOST_EPOCHS = 2**32 - 1  # the epoch is one 32-bit word of the random counter
+MOST = 10.0**6  # far past where anything trains; finite in float32
+LAST_SEED = 2**63  # seeds are int64 columns
+
+ALTERNATIVE = {"updates": "epochs", "epochs": "updates"}
+"""The two ways to write the budget: one takes the other's place."""
+
+
+def _number(value: object) -> object:
+    """NumPy scalars as Python's, whole floats as integers: 1 = 1.0, 1e6 counts updates, −0.0 = 0.0; True stays what it is."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _layers(value: object) -> object:
+    """A list as a tuple; one layer may stand without its list."""
+    layers = reading.as_list(value)
+    return (value,) if layers is None else tuple(itertools.islice(layers, 17))  # one past the most is enough to refuse it
+
+
+def _names(value: object) -> object:
+    return (value,) if isinstance(value, str) else tuple(reading.as_list(value) or ())
+
+
+Number = BeforeValidator(_number)
+Whole = Annotated[int, Number]
+Real = Annotated[float, Number]
+Layer = Annotated[Whole, Ge(1), Le(4096)]
+
+
+class Problem(NamedTuple):
+    """What is trained on: inputs X, float64 [row, input], and targets T, float64 [row, output], both read-only."""
+
+    X: NDArray[np.float64]
+    T: NDArray[np.float64]
+
+    @property
+    def digest(self) -> str:
+        """The sha256, 64 hex digits, over rows, inputs, outputs (int64) and X and T (float64), little-endian."""
+        shape = np.array([*self.X.shape, self.T.shape[1]], "<i8")
+        parts = (shape, self.X.astype("<f8"), self.T.astype("<f8"))
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+
+class Setup(BaseModel):
+    """One full choice of hyperparameters. `Setup(problem="xor", updates=999)`; mistakes raise `SweepError`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    problem: str = Field(description="what is learnt")
+    targets: Annotated[tuple[str, ...], BeforeValidator(_names), MinLen(1), MaxLen(1024)] | None = Field(
+        None, description="target columns of a `file:` problem"
+    )
+    scale_inputs: Literal["none", "standard", "minmax"] = Field(
+        "none", description="how each input column is scaled: `standard` to mean 0 and σ 1, `minmax` to 0…1"
+    )
+    target_margin: Annotated[Real, Ge(0), Lt(0.5)] = Field(0.0, description="m maps targets 0…1 to m…1−m")
+    hidden: Annotated[tuple[Layer, ...], BeforeValidator(_layers), MinLen(1), MaxLen(16)] = Field(
+        (4,), description="hidden layer sizes; input and output sizes come from the problem"
+    )
+    init: str = Field("normal", description="distribution of the initial weights")
+    init_scale: Annotated[Real, Gt(0), Le(MOST)] = Field(1.0, description="scale of the initial weights")
+    bias: bool = Field(True, description="whether units have a bias")
+    loss: str = Field("squared", description="what is minimised")
+    prime_offset: Annotated[Real, Ge(0), Le(MOST)] = Field(0.0, description="added to σ′ in backpropagation")
+    order: str = Field("shuffled", description="how samples are presented")
+    batch: Annotated[Whole, Ge(1), Le(65_536)] | Literal["full"] = Field(1, description="rows per update")
+    reduction: Literal["sum", "mean"] = Field("sum", description="how gradients of a batch are put together")
+    lr: Annotated[Real, Gt(0), Le(MOST)] = Field(0.1, description="learning rate before the schedule")
+    schedule: str = Field("constant", description="how the learning rate moves over epochs")
+    momentum: Annotated[Real, Ge(0), Lt(1)] = Field(0.0, description="α in v ← αv − lr·g")
+    weight_decay: Annotated[Real, Ge(0), Le(MOST)] = Field(0.0, description="λ in g ← g + λw, weights only")
+    epochs: Annotated[Whole, Ge(1), Le(MOST_EPOCHS)] | None = Field(
+        None, description="the budget in epochs of ceil(rows ÷ batch) updates; or give `updates`"
+    )
+    updates: Annotated[Whole, Ge(1), Le(MOST_UPDATES)] | None = Field(None, description="the budget in updates; or give `epochs`")
+    tolerance: Annotated[Real, Gt(0), Le(0.5)] = Field(
+        0.4, description="share of the target range within which every output must be for the run to have converged"
+    )
+    collapse: Annotated[Real, Gt(0), Lt(1)] = Field(
+        0.1, description="share of the target range below which outputs count as constant; no part of a setup's identity"
+    )
+    check_every: Annotated[Whole, Ge(1), Le(MOST_EPOCHS)] | None = Field(
+        None, description='epochs between looks; 10 where nothing is given, 1 with batch = "full"'
+    )
+    stop: Literal["budget", "converged"] = Field("budget", description="when a run ends")
+    dtype: Literal["float64", "float32"] = Field("float64", description="the arithmetic")
+
+    def __init__(self, **data: Any) -> None:
+        lines: list[str] = []
+        given = {key: (plain(key), value) for key, value in data.items() if value is not None}
+        values = _checked(given, lines)
+        lines += _incomplete(given, "")
+        if not lines:
+            super().__init__(**values)
+            lines = [f"{key}: {text}" for key, text in self._conflicts()]
+        if lines:
+            raise SweepError(lines)
+
+    @cached_property
+    def calls(self) -> dict[str, Call]:
+        """The choice and its parameters for each of problem, init, order (resolved), schedule and loss."""
+        texts = {key: getattr(self, key) for key in FAMILIES} | {"order": self.resolved_order}
+        return {key: reading.read_call(family, texts[key]) for key, family in FAMILIES.items()}
+
+    @property
+    def resolved_order(self) -> str:
+        """The order in which rows are really presented: as listed where a batch is all of them."""
+        return "cyclic" if self.batch == "full" else self.order
+
+    @property
+    def warmup(self) -> int:
+        """Epochs over which the learning rate rises before the schedule starts."""
+        (epochs,) = reading.read_call(FAMILIES["schedule"], self.schedule).shared
+        return int(epochs)
+
+    def data(self) -> Problem:
+        """Inputs and targets as trained: scaled, and with the target margin. Shared between calls and read-only."""
+        return _prepared(*_source(self.problem), self.scale_inputs, self.target_margin)
+
+    @property
+    def digest(self) -> str:
+        """The digest of `data()`."""
+        return _digest(*_source(self.problem), self.scale_inputs, self.target_margin)
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, inputs and outputs of the problem."""
+        return _shape(*_source(self.problem))
+
+    @property
+    def rows(self) -> int:
+        """Rows of the problem."""
+        return self.shape[0]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Units of each layer, inputs and outputs included."""
+        _, inputs, outputs = self.shape
+        return (inputs, *self.hidden, outputs)
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases of one network, biases counted where `bias` is false too: they are drawn all the same."""
+        return sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(self.sizes))
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows per update."""
+        return self.rows if self.batch == "full" else self.batch
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """Updates in an epoch whose last batch holds what is left."""
+        return -(-self.rows // self.batch_rows)
+
+    @property
+    def budget(self) -> int:
+        """Updates of a run that is not stopped early."""
+        return self.updates if self.updates is not None else (self.epochs or 0) * self.updates_per_epoch
+
+    @property
+    def epochs_budget(self) -> int:
+        """Epochs of a run that is not stopped early; the last one may be cut short."""
+        return -(-self.budget // self.updates_per_epoch)
+
+    @property
+    def looks_every(self) -> int:
+        """Epochs between looks."""
+        return self.check_every or (1 if self.batch == "full" else 10)
+
+    def columns(self) -> dict[str, Any]:
+        """The values of `fastbp.columns.SETUP_COLUMNS`, in their order."""
+        values = {
+            **self.__dict__,
+            "targets": None if self.targets is None else ",".join(self.targets),
+            "hidden": "-".join(map(str, self.hidden)),
+            "order": self.resolved_order,
+            "batch": self.batch_rows,
+            "updates": self.budget,
+            "check_every": self.looks_every,
+        }
+        return {column.name: values[column.name] for column in SETUP_COLUMNS}
+
+    def identity(self, numerics_version: int) -> str:
+        """The setup's id: 12 hex digits over its columns, its data and the version of the numerics.
+
+        Hashed are the columns as they stand in the table of runs, save `collapse` and, where the budget was written in epochs,
+        the `updates` derived from them; what equals its default is left out, so that a key added later changes no old id. Two
+        setups have one id exactly where these columns and the data are the same: `batch = "full"` and all rows in one cyclic
+        batch with the same looks are one setup; `xor` and `table:0110`, or an epoch and its number of updates, are two.
+        """
+        keys = {key: value for key, value in self.columns().items() if key != "collapse" and value != _defaults()[key]}
+        if self.epochs is not None:
+            del keys["updates"]
+        keys = {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in keys.items()}  # 1 = 1.0
+        text = json.dumps(
+            {"data": self.digest, "numerics": numerics_version, "setup": keys},
+            sort_keys=True, separators=(",", ":"), ensure_ascii=False,
+        )  # fmt: skip
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def notes(self) -> list[str]:
+        """What is allowed but worth a word."""
+        if self.collapse > 1 - 2 * self.tolerance:
+            both = f"tolerance = {self.tolerance} and collapse = {self.collapse}"
+            return [f"{both} overlap: a run that is within both counts as converged"]
+        return []
+
+    def _conflicts(self) -> Iterator[tuple[str, str]]:
+        """Mistakes between keys: the key to blame and the rest of the line."""
+        if self.targets is not None and not self.problem.startswith("file:"):
+            yield "targets", f"given {shown(self.targets)}, allowed: only with problem = 'file:PATH'"
+        rows = self.rows
+        if self.batch != "full" and self.batch > rows:
+            yield "batch", f"given {self.batch}, allowed: at most the {rows:,} rows of {plain(self.problem)}, or 'full'"
+            return
+        if (count := self.parameters) > MOST_PARAMETERS:
+            sizes = "-".join(map(str, self.sizes))
+            yield "hidden", f"given {shown(self.hidden)}, allowed: at most {MOST_PARAMETERS:,} parameters; {sizes} has {count:,}"
+        budget, each = self.budget, self.updates_per_epoch
+        key = "updates" if self.epochs is None else "epochs"
+        if budget > MOST_UPDATES:
+            yield key, f"given {self.epochs}, allowed: at most {MOST_UPDATES:,} updates, {MOST_UPDATES // each:,} epochs"
+        elif self.epochs_budget > MOST_EPOCHS:
+            yield key, f"given {budget}, allowed: at most {MOST_EPOCHS:,} epochs, {MOST_EPOCHS * each:,} updates"
+        if self.warmup >= self.epochs_budget:
+            given = f"given {shown(self.schedule)}"
+            yield "schedule", f"{given}, allowed: warmup less than the budget of {self.epochs_budget:,} epochs"
+
+
+class Seeds(BaseModel):
+    """The seeds start, start + 1, … of every setup."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    start: Annotated[Whole, Ge(0), Lt(LAST_SEED)] = Field(default=0, description="the first seed")
+    count: Annotated[Whole, Ge(1), Le(LAST_SEED)] = Field(description="how many")
+
+    @property
+    def stop(self) -> int:
+        """One past the last seed."""
+        return self.start + self.count
+
+
+class Sweep(BaseModel):
+    """Many setups × many seeds, as a sweep file says it. `Sweep(seeds=100, setup={…}, grid={…})`; mistakes raise `SweepError`.
+
+    `setup` and `grid` hold what was written, checked and in canonical spelling; `baseline` and `setups` are made of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    title: str = Field("", description="the question that the sweep answers")
+    seeds: Seeds = Field(description="how many seeds, or {start = S, count = N}")
+    setup: dict[str, Any] = Field(default_factory=dict, description="the baseline: any keys of a setup")
+    grid: tuple[dict[str, tuple[Any, ...]], ...] = Field((), description="lists of values, crossed; of several grids, the union")
+
+    _baseline: Setup | None = PrivateAttr(None)
+    _setups: tuple[Setup, ...] = PrivateAttr(())
+
+    def __init__(self, **data: Any) -> None:
+        parts = _read_sweep(data, "", None, ())
+        super().__init__(**parts.fields)
+        self._baseline, self._setups = parts.baseline, parts.setups
+
+    @property
+    def baseline(self) -> Setup | None:
+        """The setup that `[setup]` alone describes; None where it needs the grid to be complete."""
+        return self._baseline
+
+    @property
+    def setups(self) -> tuple[Setup, ...]:
+        """All setups without repeats, in the order of the file, the last key of a grid fastest."""
+        return self._setups
+
+    @property
+    def notes(self) -> list[str]:
+        """What is allowed but worth a word, each once."""
+        return list(dict.fromkeys(note for setup in self.setups for note in setup.notes()))
+
+    @classmethod
+    def from_toml(cls, path: str | PathLike[str], seeds: int | str | Seeds | None = None, settings: Iterable[str] = ()) -> Self:
+        """Read a sweep file.
+
+        Parameters: `path`; `seeds`, in place of the file's count (its start stays) or, as `Seeds`, of both; `settings`, strings
+        `KEY=VALUE` over the file: a value replaces the key in `[setup]` and takes it out of every grid, a list of several
+        replaces it in every grid (and makes one where there is none), a list of one is its value.
+
+        Raises SweepError.
+        """
+        try:
+            text = reading.read_file(path)
+        except ValueError as error:
+            raise SweepError([f"{named(path)}: {error}"]) from None
+        return cls.from_text(text, named(path), seeds, settings)
+
+    @classmethod
+    def from_text(cls, text: str, name: str = "", seeds: int | str | Seeds | None = None, settings: Iterable[str] = ()) -> Self:
+        """Read the text of a sweep file; `name` stands before each line of a mistake."""
+        try:
+            data = reading.read_toml(text)
+        except ValueError as error:
+            raise SweepError([f"{name}: {error}" if name else str(error)]) from None
+        return cls.from_dict(data, name, seeds, settings)
+
+    @classmethod
+    def from_dict(
+        cls, data: Mapping[str, Any], name: str = "", seeds: int | str | Seeds | None = None, settings: Iterable[str] = ()
+    ) -> Self:
+        """A sweep from what a file holds: title, seeds, setup and grid."""
+        parts = _read_sweep(data, name, seeds, settings)
+        sweep = cls.model_construct(**parts.fields)
+        sweep._baseline, sweep._setups = parts.baseline, parts.setups
+        return sweep
+
+    def to_toml(self) -> str:
+        """The sweep as a file that reads back to an equal one."""
+        whole = self.seeds.count if self.seeds.start == 0 else self.seeds.model_dump()
+        lines = [f"title = {reading.toml(self.title)}"] if self.title else []
+        lines.append(f"seeds = {reading.toml(whole)}")
+        if self.setup:
+            lines += ["", "[setup]", *(f"{key} = {reading.toml(value)}" for key, value in self.setup.items())]
+        for table in self.grid:
+            lines += ["", "[grid]" if len(self.grid) == 1 else "[[grid]]"]
+            lines += [f"{key} = {reading.toml(_in_grid(key, values))}" for key, values in table.items()]
+        return "\n".join(lines) + "\n"
+
+
+# Values of keys
+
+
+@lru_cache(maxsize=64)
+def _adapter(key: str) -> TypeAdapter[Any]:
+    hint = get_type_hints(Setup, include_extras=True)[key]
+    return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
+def allowed(key: str) -> str:
+    """What a setup key may be, in words."""
+    if key in FAMILIES:
+        return reading.usages(FAMILIES[key])
+    return reading.words(get_type_hints(Setup, include_extras=True)[key])
+
+
+def _check(key: str, value: object) -> Any:
+    """The value of one key, checked by itself and in its canonical form. Raises ValueError with the rest of a line."""
+    if key == "problem" and isinstance(value, str) and value.partition(":")[0].strip() == "file":
+        raise ValueError(f"given {shown(value)}, allowed: {allowed(key)}; data files come in a later version")
+    if key in FAMILIES:
+        call = reading.read_call(FAMILIES[key], value)
+        if key == "problem":
+            try:
+                _shape(call.choice.function, call.values)
+            except ValueError as error:  # what annotations cannot say, such as a power of two
+                raise ValueError(f"given {shown(value)}, allowed: {call.choice.usage}; {plain(str(error), 120)}") from None
+        return call.spelling
+    try:
+        return _adapter(key).validate_python(value)
+    except (ValidationError, RecursionError):
+        options = reading.options(get_type_hints(Setup, include_extras=True)[key])
+        raise ValueError(f"given {shown(value)}, allowed: {allowed(key)}{nearest(value, options)}") from None
+
+
+Placed = dict[Any, tuple[str, Any]]
+"""Values by key, each with the place that a line names: `founding.toml: setup.lr`, `--set lr`."""
+
+
+def _checked(given: Placed, lines: list[str]) -> dict[str, Any]:
+    """The values that are right; a line for each that is not."""
+    values: dict[str, Any] = {}
+    for key, (place, value) in given.items():
+        if key not in Setup.model_fields:
+            lines.append(f"{place}: {_unknown(key, Setup.model_fields)}")
+            continue
+        try:
+            values[key] = _check(key, value)
+        except ValueError as error:
+            lines.append(f"{place}: {error}")
+    return values
+
+
+def _unknown(key: object, known: Iterable[str]) -> str:
+    names = list(known)
+    hint = nearest(key, names)
+    if not hint and key in Setup.model_fields:
+        hint = f"; did you mean 'setup.{key}'?"
+    if not hint and key in Sweep.model_fields:
+        hint = f"; did you mean '{key}' before [setup]?"
+    return f"unknown key, allowed: {', '.join(names)}{hint}"
+
+
+def _incomplete(given: Placed, place: str) -> Iterator[str]:
+    """A line where the problem or the budget is missing, or the budget is there twice."""
+    if "problem" not in given:
+        yield f"{place}problem: not given, allowed: {allowed('problem')}"
+    budget = given.keys() & ALTERNATIVE
+    if not budget:
+        yield f"{place}updates: not given, allowed: one of updates and epochs"
+    if len(budget) == 2:
+        yield f"{given['epochs'][0]}: given beside updates, allowed: one of updates and epochs"
+
+
+# The sweep
+
+
+_Grid = dict[str, tuple[Any, ...]]
+
+
+class _Parts(NamedTuple):
+    fields: dict[str, Any]
+    baseline: Setup | None
+    setups: tuple[Setup, ...]
+
+
+def _read_sweep(data: Mapping[str, Any], name: str, seeds: int | str | Seeds | None, settings: Iterable[str]) -> _Parts:
+    """Check and expand a whole sweep. Raises SweepError with every mistake in it."""
+    lines: list[str] = []
+    here = f"{name}: " if name else ""
+    for key in data:
+        if key not in Sweep.model_fields:
+            lines.append(f"{here}{plain(str(key))}: {_unknown(key, Sweep.model_fields)}")
+    title = data.get("title", "")
+    if not isinstance(title, str) or len(title) > 1000 or not all(c.isprintable() for c in title):
+        lines.append(f"{here}title: given {shown(title)}, allowed: a string of at most 1,000 printable characters")
+    chosen = _read_seeds(data.get("seeds"), here, seeds, lines)
+    setup, tables = _places(data, here, lines)
+    for text in settings:
+        _set(text, setup, tables, lines)
+    values = _checked(setup, lines)
+    lengths = [[len(options) for _, options in table.values()] for table in tables]
+    total = sum(math.prod(max(length, 1) for length in each) for each in lengths)
+    few = sum(map(sum, lengths)) <= MOST_SETUPS  # values, which may be few where setups are too many
+    grids = [_grid_values(table, lines) for table in tables] if few else []
+    if total > MOST_SETUPS or not few:
+        lines.append(f"{here}grid: given {total:,} setups, allowed: at most {MOST_SETUPS:,}")
+        raise SweepError(dict.fromkeys(lines))
+    for index, table in enumerate(tables or [{}]):
+        place = f"{here}grid[{index + 1}]." if len(tables) > 1 else f"{here}setup."
+        lines += _incomplete(_outside(setup, table) | table, place)
+    setups, baseline = _expand(setup, values, tables, grids, here, lines)
+    if lines or chosen is None:
+        raise SweepError(dict.fromkeys(lines))
+    fields = {"title": title, "seeds": chosen, "setup": values, "grid": tuple(grids)}
+    return _Parts(fields, baseline, setups)
+
+
+def _read_seeds(value: object, here: str, override: int | str | Seeds | None, lines: list[str]) -> Seeds | None:
+    """The seeds of a file, or those that stand in for them."""
+    place, written = f"{here}seeds", value
+    if isinstance(override, Seeds):
+        return override
+    if override is not None:
+        place, written = "--seeds", override
+        with suppress(ValueError):  # more digits than an integer may have: refused below as it stands
+            written = reading.read_value(override) if isinstance(override, str) else override
+        start = value.get("start", 0) if isinstance(value, Mapping) else 0
+        value = written if isinstance(written, Mapping) else {"start": start, "count": written}
+    elif isinstance(value, Seeds):
+        return value
+    try:
+        chosen = Seeds.model_validate(value if isinstance(value, Mapping) else {"count": value})
+        if chosen.stop <= LAST_SEED:
+            return chosen
+    except ValidationError:
+        pass
+    given = "not given" if written is None else f"given {shown(written)}"
+    lines.append(f"{place}: {given}, allowed: an integer from 1, or {{start = S, count = N}} with S ≥ 0 and S + N ≤ 2^63")
+    return None
+
+
+def _places(data: Mapping[str, Any], here: str, lines: list[str]) -> tuple[Placed, list[Placed]]:
+    """The tables of a file with the place of each value; a line for what should be a table and is not."""
+    setup, grid = data.get("setup", {}), data.get("grid", [])
+    if not isinstance(setup, Mapping):
+        lines.append(f"{here}setup: given {shown(setup)}, allowed: a table, [setup]")
+        setup = {}
+    grids = [grid] if isinstance(grid, Mapping) else reading.as_list(grid)
+    if grids is None or not all(isinstance(table, Mapping) for table in grids):
+        lines.append(f"{here}grid: given {shown(grid)}, allowed: a table, [grid], or several, [[grid]]")
+        grids = []
+    tables: list[Placed] = []
+    for index, table in enumerate(grids):
+        place = f"{here}grid" if len(grids) == 1 else f"{here}grid[{index + 1}]"
+        tables.append({})
+        for key, value in table.items():
+            options = reading.as_list(value)
+            where = f"{place}.{plain(str(key))}"
+            if key in Setup.model_fields and not options:
+                lines.append(f"{where}: given {shown(value)}, allowed: a list of one or more values")
+            tables[-1][key] = (where, options or ())
+    return {key: (f"{here}setup.{plain(str(key))}", value) for key, value in setup.items()}, tables
+
+
+def _set(text: str, setup: Placed, tables: list[Placed], lines: list[str]) -> None:
+    """Lay one `KEY=VALUE` over a sweep."""
+    key, equals, written = (piece.strip() for piece in text.partition("="))
+    if not equals or not key:
+        lines.append(f"--set: given {shown(text)}, allowed: KEY=VALUE")
+        return
+    place = f"--set {plain(key)}"
+    if key == "seeds":
+        lines.append(f"{place}: unknown key, allowed: keys of a setup; for seeds there is --seeds")
+        return
+    try:
+        value = reading.read_value(written)
+    except ValueError as error:
+        lines.append(f"{place}: {error}")
+        return
+    if value == []:
+        lines.append(f"{place}: given [], allowed: a list of one or more values")
+    elif isinstance(value, list) and len(value) > 1:
+        tables.extend([] if tables else [{}])
+        for table in tables:
+            table[key] = (place, value)
+            table.pop(ALTERNATIVE.get(key), None)
+    else:
+        setup[key] = (place, value[0] if isinstance(value, list) else value)
+        for given in (setup, *tables):
+            given.pop(ALTERNATIVE.get(key), None)
+        for table in tables:
+            table.pop(key, None)
+
+
+def _grid_values(table: Placed, lines: list[str]) -> _Grid:
+    """The values of a grid that are right, keys in the order of the file."""
+    values: _Grid = {}
+    for key, (place, options) in table.items():
+        if key == "collapse":
+            lines.append(
+                f"{place}: given a list, allowed: one value in [setup] (no run changes with it: `fastbp report --collapse`)"
+            )
+        elif key not in Setup.model_fields:
+            lines.append(f"{place}: {_unknown(key, Setup.model_fields)}")
+        else:
+            checked = (_checked({key: (place, option)}, lines) for option in options)
+            values[key] = tuple(value for found in checked for value in found.values())
+    return values
+
+
+def _outside(setup: dict[str, Any], table: Iterable[str]) -> dict[str, Any]:
+    """What a grid leaves of `[setup]`: it takes the place of its own keys, and its budget that of one written the other way."""
+    taken = set(table)
+    return {key: value for key, value in setup.items() if key not in taken and ALTERNATIVE.get(key) not in taken}
+
+
+def _expand(
+    setup: Placed, values: dict[str, Any], tables: list[Placed], grids: list[_Grid], here: str, lines: list[str]
+) -> tuple[tuple[Setup, ...], Setup | None]:
+    """All setups without repeats, and the baseline; lines for mistakes between keys, found on what is right by itself."""
+    found: dict[tuple[Any, ...], Setup] = {}
+    baseline = Setup.model_construct(**values) if _complete(values) else None
+    if baseline and grids and any(baseline._conflicts()):
+        baseline = None  # the grid may mend it; what it does not mend is said below
+    for table, grid in zip(tables or [{}], grids or [{}], strict=True):
+        fixed = _outside(values, grid)
+        wrong = {key for key, options in grid.items() if not options} | (_outside(setup, grid).keys() - fixed.keys())
+        if wrong & {"problem", "batch", "updates", "epochs"} or not _complete({**fixed, **grid}):
+            continue  # said already, and what would follow from a default in its place might not be so
+        crossed = {key: options for key, options in grid.items() if options}
+        for combination in itertools.product(*crossed.values()):
+            one = Setup.model_construct(**fixed, **dict(zip(crossed, combination, strict=True)))
+            conflicts = list(one._conflicts())
+            for key, text in conflicts:
+                place, _ = table.get(key) or setup.get(key) or (f"{here}setup.{key}", None)
+                lines.append(f"{place}: {text}")
+            if not conflicts:
+                found.setdefault(tuple(one.columns().values()), one)
+    return tuple(found.values()), baseline
+
+
+def _complete(keys: Mapping[str, Any]) -> bool:
+    return "problem" in keys and len(ALTERNATIVE.keys() & keys) == 1
+
+
+def _in_grid(key: str, values: Iterable[Any]) -> list[Any]:
+    """Values as a grid spells them: one layer without its list."""
+    return [value[0] if key == "hidden" and len(value) == 1 else value for value in values]
+
+
+# Data
+
+
+Source = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+def _source(problem: str) -> Source:
+    """The function that makes a problem, and its arguments."""
+    call = reading.read_call(FAMILIES["problem"], problem)
+    return call.choice.function, call.values
+
+
+@lru_cache(maxsize=100_000)
+def _shape(function: Callable[..., Any], values: tuple[Any, ...]) -> tuple[int, int, int]:
+    """Rows, inputs and outputs of a problem."""
+    X, T = function(*values)
+    return len(X), X.shape[1], T.shape[1]
+
+
+@lru_cache(maxsize=8)
+def _prepared(function: Callable[..., Any], values: tuple[Any, ...], scale_inputs: str, target_margin: float) -> Problem:
+    """A problem as it is trained. The last few are kept: the largest is some 16 MB."""
+    X, T = function(*values)
+    if scale_inputs != "none":
+        X = np.column_stack([_scaled(column, scale_inputs) for column in X.T])
+    T = (1.0 - T) * target_margin + T * (1.0 - target_margin)  # exact at both ends
+    problem = Problem(np.ascontiguousarray(X, np.float64) + 0.0, np.ascontiguousarray(T, np.float64) + 0.0)  # no −0.0
+    for part in problem:
+        part.flags.writeable = False
+    return problem
+
+
+@lru_cache(maxsize=4096)
+def _digest(function: Callable[..., Any], values: tuple[Any, ...], scale_inputs: str, target_margin: float) -> str:
+    return _prepared(function, values, scale_inputs, target_margin).digest
+
+
+def _scaled(column: NDArray[np.float64], how: str) -> NDArray[np.float64]:
+    """One input column with mean 0 and σ 1 (sums exactly rounded), or from 0 to 1; a constant one is 0."""
+    low, high = column.min(), column.max()
+    if how == "minmax":
+        shift, unit = float(low), float(high - low)
+    else:
+        shift = math.fsum(column.tolist()) / len(column)
+        unit = math.sqrt(math.fsum(((column - shift) ** 2).tolist()) / len(column))
+    if low == high or unit == 0.0:
+        return np.zeros_like(column)
+    return (column - shift) / unit
+
+
+@lru_cache(maxsize=1)
+def _defaults() -> dict[str, Any]:
+    """Columns of a setup of which nothing is written; null where there is no default."""
+    fields = {key: None if field.is_required() else field.default for key, field in Setup.model_fields.items()}
+    return {**fields, "hidden": "4", "check_every": 10}

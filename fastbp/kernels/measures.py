@@ -1,0 +1,235 @@
+"""What is said of a network: has it converged (a look), and all measures of its state. In float64, on the dtype's outputs."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.kernels.compiling import inlined, kernel
+from fastbp.kernels.memory import load_activation, load_delta, load_parameter, store_activation, store_delta, store_parameter, wide
+from fastbp.kernels.network import (
+    ACTIVATIONS,
+    BIASES,
+    DELTAS,
+    UNITS,
+    WEIGHTS,
+    add_products,
+    feedforward,
+    hidden_deltas,
+    present_to_all,
+    slope,
+)
+from fastbp.kernels.real import fma, to_bits
+
+LOSS, SPREAD, MAX_ERROR, WRONG, ONE_SIDED, SATURATION, GRAD_NORM, WEIGHT_MAX, FINITE = range(9)
+"""Rows of the measures."""
+
+MEASURES = 9
+
+SATURATED_BELOW, SATURATED_ABOVE = 0.05, 0.95
+
+_EXPONENT = np.int64(0x7FF0000000000000)
+
+
+class Targets(NamedTuple):
+    """What outputs are held against, float64: `values`, [row, output]; per output `ranges` (max − min of its targets, 1 where
+    they are constant), `middles` (their mean) and `varies` (whether they are not constant)."""
+
+    values: NDArray[np.float64]
+    ranges: NDArray[np.float64]
+    middles: NDArray[np.float64]
+    varies: NDArray[np.bool_]
+
+
+def targets_of(T: NDArray[np.float64]) -> Targets:
+    """The targets of a problem, T [row, output], with what measures need of them."""
+    low, high = T.min(axis=0), T.max(axis=0)
+    varies = high > low
+    return Targets(np.ascontiguousarray(T), np.where(varies, high - low, 1.0), 0.5 * (low + high), varies)
+
+
+@inlined
+def is_finite(x: Any) -> Any:
+    """Whether a float64 is neither infinite nor NaN, by its exponent bits."""
+    return (to_bits(x) & _EXPONENT) != _EXPONENT
+
+
+@inlined
+def _finite_weights(block: Any, lanes: Any, network: Any, lane: Any) -> Any:
+    finite = True
+    for row in range(network.parameters):
+        finite = finite and is_finite(np.float64(block[row * lanes + lane]))
+    return finite
+
+
+@kernel
+def look(block: Any, lanes: Any, network: Any, table: Any, targets: Any, tolerance: Any, now: Any, converged_at: Any) -> None:
+    """Note the lanes that this look finds converged first: `converged_at`, int64 [lane], −1 before, becomes `now`, int64 [lane].
+
+    Converged: all weights finite, and |o − t| ÷ range ≤ `tolerance` for every row and output.
+    """
+    wide()
+    n, outputs = targets.values.shape
+    within = np.empty(lanes, np.bool_)
+    pending = False
+    for lane in range(lanes):
+        within[lane] = converged_at[lane] < 0
+        pending = pending or within[lane]
+    a = network.layers[-1, ACTIVATIONS] * lanes
+    row = 0
+    while pending and row < n:
+        present_to_all(block, lanes, network, table, n, row)
+        feedforward(block, lanes, network)
+        pending = False
+        for k in range(outputs):
+            t, span = targets.values[row, k], targets.ranges[k]
+            for lane in range(lanes):
+                error = np.float64(load_activation(block, a + k * lanes + lane)) - t
+                within[lane] = within[lane] and (error if error > 0.0 else -error) / span <= tolerance
+        for lane in range(lanes):
+            pending = pending or within[lane]
+        row += 1
+    for lane in range(lanes):
+        if pending and within[lane] and _finite_weights(block, lanes, network, lane):
+            converged_at[lane] = now[lane]
+
+
+def value_pass(loss: Any) -> Any:
+    """Value and δ of the output layer by one loss, in float64: adds the row's sum over outputs to `total`, float64 [lane]."""
+
+    @inlined
+    def values(block: Any, lanes: Any, network: Any, total: Any) -> None:
+        last = network.layers[-1]
+        d, a, t = last[DELTAS] * lanes, last[ACTIVATIONS] * lanes, network.targets * lanes
+        for lane in range(lanes):
+            sum_ = 0.0
+            for k in range(last[UNITS]):
+                i = k * lanes + lane
+                o = load_activation(block, a + i)
+                value, delta = loss(load_delta(block, d + i), o, load_activation(block, t + i), slope(o))
+                sum_ += value
+                store_delta(block, d + i, delta)
+            total[lane] += sum_
+
+    return values
+
+
+@inlined
+def _copy_parameters(source: Any, block: Any, lanes: Any, network: Any) -> None:
+    for i in range(network.parameters * lanes):
+        store_parameter(block, i, np.float64(load_parameter(source, i)))
+    for i in range(network.gradient * lanes, network.velocity * lanes):
+        store_parameter(block, i, 0.0)
+
+
+@inlined
+def _copy_row(source: Any, source_network: Any, block: Any, network: Any, lanes: Any, targets: Any, row: Any) -> None:
+    """Activations and the outputs' z of one row, as float64; targets from the problem itself."""
+    last = len(network.layers) - 1
+    for layer in range(last + 1):
+        s, a = source_network.layers[layer, ACTIVATIONS] * lanes, network.layers[layer, ACTIVATIONS] * lanes
+        for i in range(network.layers[layer, UNITS] * lanes):
+            store_activation(block, a + i, np.float64(load_activation(source, s + i)))
+    s, d = source_network.layers[last, DELTAS] * lanes, network.layers[last, DELTAS] * lanes
+    for i in range(network.layers[last, UNITS] * lanes):
+        store_delta(block, d + i, np.float64(load_delta(source, s + i)))
+    for k in range(network.layers[last, UNITS]):
+        for lane in range(lanes):
+            store_activation(block, (network.targets + k) * lanes + lane, targets.values[row, k])
+
+
+@inlined
+def _judge_row(block: Any, network: Any, lanes: Any, targets: Any, row: Any, low: Any, high: Any, above: Any, wrong: Any, worst: Any) -> None:
+    """Fold the outputs of one row into: lowest, highest and count above the middle [output, lane]; wrong rows and largest error [lane]."""
+    last = network.layers[-1]
+    for lane in range(lanes):
+        is_wrong = 0.0
+        for k in range(last[UNITS]):
+            i = k * lanes + lane
+            o, t = load_activation(block, last[ACTIVATIONS] * lanes + i), targets.values[row, k]
+            error = (o - t if o > t else t - o) / targets.ranges[k]
+            worst[lane] = error if error > worst[lane] else worst[lane]
+            low[k, lane] = o if o < low[k, lane] else low[k, lane]
+            high[k, lane] = o if o > high[k, lane] else high[k, lane]
+            side = o >= targets.middles[k]
+            above[k, lane] += 1 if side else 0
+            is_wrong = 1.0 if targets.varies[k] and side != (t >= targets.middles[k]) else is_wrong
+        wrong[lane] += is_wrong
+
+
+def make_measure(losses: Callable[[Any, Any], Any]) -> Any:
+    """Compile the measures for these losses (`value_pass` of each), all of them in one kernel."""
+
+    @kernel
+    def measure(
+        block: Any, lanes: Any, network: Any, table: Any, targets: Any, loss: Any, bias: Any,
+        double: Any, double_network: Any, with_gradient: Any, measures: Any, outputs: Any,
+    ) -> None:  # fmt: skip
+        """Measure every lane.
+
+        `block`, `network`, `table`: as trained. `double`: a float64 work block laid out by `double_network`, which has room for a
+        gradient. Fills `measures`, float64 [measure, lane] (rows as named above), and `outputs`, float64 [row, output, lane].
+        Lanes with a weight that is not finite have FINITE 0 and nothing else of meaning.
+        """
+        wide()
+        n, units = targets.values.shape
+        layers = double_network.layers
+        last = len(layers) - 1
+        _copy_parameters(block, double, lanes, double_network)
+        total, wrong, worst = np.zeros(lanes), np.zeros(lanes), np.zeros(lanes)
+        low, high, above = np.full((units, lanes), np.inf), np.full((units, lanes), -np.inf), np.zeros((units, lanes), np.int64)
+        saturated, hidden = np.zeros(lanes), 0
+        for row in range(n):
+            present_to_all(block, lanes, network, table, n, row)
+            feedforward(block, lanes, network)
+            _copy_row(block, network, double, double_network, lanes, targets, row)
+            _judge_row(double, double_network, lanes, targets, row, low, high, above, wrong, worst)
+            for k in range(units):
+                for lane in range(lanes):
+                    outputs[row, k, lane] = load_activation(double, (layers[last, ACTIVATIONS] + k) * lanes + lane)
+            for layer in range(1, last):
+                hidden += layers[layer, UNITS]
+                for unit in range(layers[layer, UNITS]):
+                    for lane in range(lanes):
+                        a = load_activation(double, (layers[layer, ACTIVATIONS] + unit) * lanes + lane)
+                        saturated[lane] += 1.0 if a < SATURATED_BELOW or a > SATURATED_ABOVE else 0.0
+            losses(loss, (double, lanes, double_network, total))
+            if with_gradient:
+                for layer in range(last, 0, -1):
+                    if layer > 1:
+                        hidden_deltas(double, lanes, layers, layer - 1, 0.0)
+                    add_products(double, lanes, layers, layer, double_network.gradient, bias)
+        _gather(double, lanes, double_network, targets, low, high, above, measures)
+        for lane in range(lanes):
+            measures[LOSS, lane] = total[lane] / n
+            measures[MAX_ERROR, lane] = worst[lane]
+            measures[WRONG, lane] = wrong[lane]
+            measures[SATURATION, lane] = saturated[lane] / hidden
+            measures[FINITE, lane] = 1.0 if _finite_weights(double, lanes, double_network, lane) else 0.0
+
+    return measure
+
+
+@inlined
+def _gather(block: Any, lanes: Any, network: Any, targets: Any, low: Any, high: Any, above: Any, measures: Any) -> None:
+    """Spread, sides, and what is a sum or a maximum over the parameters."""
+    n, units = targets.values.shape
+    for lane in range(lanes):
+        spread, one_sided, any_varies = 0.0, True, False
+        for k in range(units):
+            if targets.varies[k]:
+                any_varies = True
+                share = (high[k, lane] - low[k, lane]) / targets.ranges[k]
+                spread = share if share > spread else spread
+                one_sided = one_sided and (above[k, lane] == 0 or above[k, lane] == n)
+        measures[SPREAD, lane] = spread if any_varies else np.nan
+        measures[ONE_SIDED, lane] = 1.0 if one_sided and any_varies else 0.0
+        squares, largest = 0.0, 0.0
+        for row in range(network.parameters):
+            w = block[row * lanes + lane]
+            largest = w if w > largest else (-w if -w > largest else largest)
+            g = block[(network.gradient + row) * lanes + lane] / n
+            squares = fma(g, g, squares)
+        measures[WEIGHT_MAX, lane] = largest
+        measures[GRAD_NORM, lane] = np.sqrt(squares)

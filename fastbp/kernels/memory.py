@@ -1,0 +1,105 @@
+"""Loads and stores for the lane loops: plain element access, told to the compiler in a way that lets loops vectorise.
+
+Work blocks are [row, lane], flat: one SIMD lane is one network. Three things stand between such a loop and vector code: the branch
+for negative indices, memory that might overlap, and rows that do not start on a cache line. So indices here are never negative,
+every access names its region (accesses to different regions never overlap, which the compiler is told as alias scopes), and
+blocks are aligned.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import config, types
+from numba.extending import intrinsic
+from numpy.typing import DTypeLike, NDArray
+
+from fastbp.kernels.compiling import compiled_form
+
+CACHE_LINE = 64
+"""Bytes; also the widest vector."""
+
+REGIONS = ("table", "lane", "order", "parameter", "activation", "delta")
+"""Parts of memory that never overlap: tables that no kernel writes, what is kept per lane, the rows that lanes are to visit, and
+the three parts of a work block."""
+
+Load = Callable[[NDArray[Any], Any], Any]
+Store = Callable[[NDArray[Any], Any, Any], None]
+
+
+def empty_block(size: int, dtype: DTypeLike) -> NDArray[Any]:
+    """A flat block of `size` zeros that starts on a cache line."""
+    item = np.dtype(dtype)
+    raw = np.zeros(size * item.itemsize + CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE
+    return raw[start : start + size * item.itemsize].view(item)
+
+
+def wide() -> None:
+    """Ask for 512-bit vectors in this function, where the processor has them: LLVM by itself prefers 256."""
+
+
+@intrinsic
+def _wide(typing: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # llvmlite has no public call for string attributes, and its own set refuses names that it does not know.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
+@compiled_form(wide)
+def _overload_wide() -> Any:
+    return lambda: _wide()
+
+
+def _tag(instruction: Any, module: Any, region: str) -> None:
+    """Say that an access lies in its region, and in no other."""
+    domain = module.add_metadata(["fastbp"])
+    scopes = {name: module.add_metadata([f"fastbp.{name}", domain]) for name in REGIONS}
+    instruction.set_metadata("alias.scope", module.add_metadata([scopes.pop(region)]))
+    instruction.set_metadata("noalias", module.add_metadata(list(scopes.values())))
+
+
+def _access(region: str) -> tuple[Load, Store]:
+    """The pair of functions that read and write one region."""
+
+    def load(block: NDArray[Any], i: Any) -> Any:
+        return block[i]
+
+    def store(block: NDArray[Any], i: Any, value: Any) -> None:
+        block[i] = value
+
+    def pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.gep(context.make_array(signature.args[0])(context, builder, arguments[0]).data, [arguments[1]])
+
+    @intrinsic
+    def compiled_load(typing: Any, block: Any, i: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            value = builder.load(pointer(context, builder, signature, arguments))
+            _tag(value, builder.module, region)
+            return value
+
+        return block.dtype(block, i), code
+
+    @intrinsic
+    def compiled_store(typing: Any, block: Any, i: Any, value: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            written = builder.store(arguments[2], pointer(context, builder, signature, arguments))
+            _tag(written, builder.module, region)
+            return context.get_dummy_value()
+
+        # A value of another type is refused, not cast: a float64 in a float32 kernel is a mistake.
+        return (types.void(block, i, value), code) if value == block.dtype else None
+
+    # Compiled code calls the intrinsics themselves: one helper fewer to compile for each of its many accesses.
+    return (load, store) if config.DISABLE_JIT else (compiled_load, compiled_store)
+
+
+load_table, _ = _access("table")
+load_lane, store_lane = _access("lane")
+load_order, store_order = _access("order")
+load_parameter, store_parameter = _access("parameter")
+load_activation, store_activation = _access("activation")
+load_delta, store_delta = _access("delta")

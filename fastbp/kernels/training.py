@@ -1,0 +1,185 @@
+"""A block of runs, from its first epoch to its last: choose rows, propagate, correct, look.
+
+The state of a lane is its parameters, its velocity, its seed and the number of epochs it has done: a call may stop after any
+epoch, and the next goes on with the same bits.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.kernels.compiling import inlined, kernel
+from fastbp.kernels.memory import (
+    load_activation,
+    load_delta,
+    load_lane,
+    load_parameter,
+    load_table,
+    store_delta,
+    store_lane,
+    store_parameter,
+    wide,
+)
+from fastbp.kernels.network import (
+    ACTIVATIONS,
+    BIASES,
+    DELTAS,
+    UNITS,
+    WEIGHTS,
+    add_products,
+    feedforward,
+    hidden_deltas,
+    present,
+    present_to_all,
+    scale_deltas,
+    slope,
+)
+from fastbp.kernels.real import fma, like
+from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM
+from fastbp.kernels.random import uniform, words
+
+Chosen = Callable[[Any, Any], Any]
+
+
+class Lanes(NamedTuple):
+    """The state of a group of runs, one a lane, and their scratch."""
+
+    lanes: int
+    block: NDArray[Any]
+    """Parameters and scratch, flat [row, lane], as `network` lays them out."""
+    seeds: NDArray[np.uint64]
+    epochs: NDArray[np.int64]
+    """Epochs done."""
+    converged_at: NDArray[np.int64]
+    """Updates at the first look that found the run converged; −1 before."""
+    rate: NDArray[Any]
+    """Learning rate of the epoch that the lane is in."""
+    rows: NDArray[np.int32]
+    """Rows of the epoch that the lane is in, flat [position, lane]."""
+
+
+class Rule(NamedTuple):
+    """How to learn. Numbers are in the dtype of the work block."""
+
+    batch: int
+    mean: bool
+    """Divide the gradient of a batch by its rows."""
+    online: bool
+    """One row an update, no momentum, no decay: parameters change at once, with no gradient kept."""
+    all_alike: bool
+    """Every lane sees the rows as listed."""
+    bias: bool
+    rates: NDArray[Any]
+    """Learning rate by epoch; the last one holds for all later epochs."""
+    momentum: Any
+    weight_decay: Any
+    prime_offset: Any
+    loss: int
+    order: int
+    order_own: Any
+    """Parameters of the order that are its own."""
+
+
+def make_train(orders: Chosen, losses: Chosen, lanes: int) -> Any:
+    """Compile the trainer for these orders and output passes (`output_pass` of each loss), all of them in one kernel."""
+
+    @kernel
+    def train(state: Any, network: Any, table: Any, n: Any, rule: Any, epochs: Any, updates: Any) -> None:
+        """Train every lane for so many epochs, the last of them cut short after `updates` updates.
+
+        `table`: the problem in the dtype of the work block, flat [column, row]; `n`, its rows.
+        """
+        wide()
+        block, layers = state.block, network.layers
+        outputs = len(layers) - 1
+        for epoch in range(epochs):
+            for lane in range(lanes):
+                store_lane(state.rate, lane, load_table(rule.rates, min(load_lane(state.epochs, lane), len(rule.rates) - 1)))
+            if not rule.all_alike:
+                orders(rule.order, (rule.order_own, (state.rows, n, lanes, state.seeds, state.epochs)))
+            last = min(updates * rule.batch, n) if epoch == epochs - 1 else n
+            for start in range(0, last, rule.batch):
+                end = min(start + rule.batch, n)
+                if not rule.online:
+                    for i in range(network.gradient * lanes, network.velocity * lanes):
+                        store_parameter(block, i, like(block[0], 0.0))
+                for position in range(start, end):
+                    if rule.all_alike:
+                        present_to_all(block, lanes, network, table, n, position)
+                    else:
+                        present(block, lanes, network, table, n, state.rows, position)
+                    feedforward(block, lanes, network)
+                    losses(rule.loss, (block, lanes, network, rule.prime_offset))
+                    for layer in range(outputs, 0, -1):
+                        if layer > 1:
+                            hidden_deltas(block, lanes, layers, layer - 1, rule.prime_offset)
+                        if rule.online:
+                            scale_deltas(block, lanes, layers, layer, state.rate)
+                        add_products(block, lanes, layers, layer, network.gradient, rule.bias)
+                if not rule.online:
+                    _apply_gradient(block, lanes, network, rule, state.rate, end - start)
+            for lane in range(lanes):
+                store_lane(state.epochs, lane, load_lane(state.epochs, lane) + 1)
+
+    return train
+
+
+def output_pass(loss: Any) -> Any:
+    """δ of the output layer by one loss, in place of the z that `feedforward` left there."""
+
+    @inlined
+    def deltas(block: Any, lanes: Any, network: Any, prime_offset: Any) -> None:
+        last = network.layers[-1]
+        d, a, t = last[DELTAS] * lanes, last[ACTIVATIONS] * lanes, network.targets * lanes
+        for i in range(last[UNITS] * lanes):
+            o = load_activation(block, a + i)
+            _, delta = loss(load_delta(block, d + i), o, load_activation(block, t + i), slope(o) + prime_offset)
+            store_delta(block, d + i, delta)
+
+    return deltas
+
+
+@inlined
+def _apply_gradient(block: Any, lanes: Any, network: Any, rule: Any, rate: Any, count: Any) -> None:
+    """v ← αv − lr·(g + λw), w ← w + v, biases without λ (Rumelhart, Hinton & Williams 1986, equation 9)."""
+    layers = network.layers
+    rows = block.dtype.type(count)
+    for layer in range(1, len(layers)):
+        bias = layers[layer, BIASES]
+        end = bias + layers[layer, UNITS] if rule.bias else bias
+        for row in range(layers[layer, WEIGHTS], end):
+            w, g, v = row * lanes, (network.gradient + row) * lanes, (network.velocity + row) * lanes
+            for lane in range(lanes):
+                weight, gradient = load_parameter(block, w + lane), load_parameter(block, g + lane)
+                if rule.mean:
+                    gradient = gradient / rows
+                if row < bias:
+                    gradient = fma(rule.weight_decay, weight, gradient)
+                velocity = fma(rule.momentum, load_parameter(block, v + lane), -(load_lane(rate, lane) * gradient))
+                store_parameter(block, v + lane, velocity)
+                store_parameter(block, w + lane, weight + velocity)
+
+
+def make_initialise(inits: Chosen) -> Any:
+    """Compile the maker of initial weights for these inits, all of them in one kernel."""
+
+    @kernel
+    def initialise(block: Any, lanes: Any, seeds: Any, network: Any, init: Any, own: Any, scale: Any, bias: Any) -> None:
+        """Fill the parameters of every lane: drawn in float64, in the order layer, unit, input, then that layer's biases.
+
+        Without `bias` the biases are +0, and their draws are passed over. float32 blocks get the float64 values rounded once.
+        """
+        layers = network.layers
+        kind = block.dtype.type
+        for layer in range(1, len(layers)):
+            fan_in, fan_out = layers[layer - 1, UNITS], layers[layer, UNITS]
+            biases = layers[layer, BIASES]
+            for row in range(layers[layer, WEIGHTS], biases + fan_out):
+                for lane in range(lanes):
+                    u = uniform(seeds[lane], WEIGHT_STREAM, np.uint64(0), row)
+                    value = inits(init, (own, (u, scale, fan_in, fan_out, row >= biases)))
+                    block[row * lanes + lane] = kind(value) if bias or row < biases else kind(0.0)
+
+    return initialise

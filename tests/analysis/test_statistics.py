@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import optimize, stats
+
+from fastbp.analysis.statistics import holm, mcnemar, tango, wilson
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[int, int, int]:
+    """Any mended, broken, pairs."""
+    n = draw(st.integers(1, 2000))
+    b = draw(st.integers(0, n))
+    return b, draw(st.integers(0, n - b)), n
+
+
+class TestWilson:
+    @given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.8, 0.95, 0.99]))
+    def test_is_scipys(self, counts: tuple[int, int], level: float) -> None:
+        expected = stats.binomtest(*counts).proportion_ci(level, "wilson")
+        np.testing.assert_allclose(wilson(*counts, level), (expected.low, expected.high), rtol=1e-9, atol=1e-12)
+
+    @pytest.mark.parametrize(
+        ("count", "total", "low", "high"),
+        # Newcombe (1998), Statistics in Medicine 17:857-872, table I, method 3.
+        [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+    )
+    def test_published_examples(self, count: int, total: int, low: float, high: float) -> None:
+        np.testing.assert_allclose(wilson(count, total), (low, high), atol=5e-5)
+
+    @pytest.mark.parametrize(("level", "lowest"), [(0.9, 0.800), (0.95, 0.838), (0.99, 0.889)])
+    def test_exact_coverage(self, level: float, lowest: float) -> None:
+        """By summation. Agresti & Coull (1998), American Statistician 52:119-126: right on average, lowest near p = 0.18/n."""
+        x = np.arange(51)
+        low, high = wilson(x, 50, level)
+        p = np.linspace(0.0005, 0.9995, 1000)
+        covered = (low <= p[:, None]) & (p[:, None] <= high)
+        assert (covered * stats.binom.pmf(x, 50, p[:, None])).sum(axis=1).mean() == pytest.approx(level, abs=0.006)
+
+        n = 10_000
+        x = np.arange(n + 1)
+        low, high = wilson(x, n, level)
+        worst = np.nextafter(low[1], 0)
+        assert stats.binom.pmf(x, n, worst)[(low <= worst) & (worst <= high)].sum() == pytest.approx(lowest, abs=0.0006)
+
+    def test_ends_are_exact_and_nothing_gives_nothing(self) -> None:
+        low, high = wilson([0, 7, 0], [9, 7, 0])
+        assert low[0] == 0
+        assert high[1] == 1
+        assert np.isnan([low[2], high[2]]).all()
+
+    def test_refuses_nonsense(self) -> None:
+        with pytest.raises(ValueError, match="between 0 and its total"):
+            wilson(3, 2)
+        with pytest.raises(ValueError, match="level = 95"):
+            wilson(1, 2, 95)
+
+
+class TestTango:
+    @pytest.mark.parametrize(
+        ("mended", "broken", "pairs", "low", "high", "digits"),
+        [
+            # Fagerland, Lydersen & Laake (2014), Statistics in Medicine 33:2850-2875: airway hyper-responsiveness before and
+            # after stem cell transplantation (Bentur et al. 2009), and complete response (Cavo et al. 2012), the latter with
+            # the four digits that the authors' R package contingencytables prints.
+            (1, 7, 21, -0.517, -0.026, 3),
+            (6, 16, 161, -0.1240, -0.0054, 4),
+        ],
+    )
+    def test_published_examples(self, mended: int, broken: int, pairs: int, low: float, high: float, digits: int) -> None:
+        np.testing.assert_allclose(tango(mended, broken, pairs), (low, high), atol=0.5001 * 10.0**-digits)
+
+    @pytest.mark.parametrize(("b", "n"), [(0, 10), (0, 1000), (5, 5), (1, 1)])
+    def test_closed_forms(self, b: int, n: int) -> None:
+        """With no discordant pair z²/(n + z²) either way; with all mended the lower bound is (n − z²)/(n + z²)."""
+        z2 = stats.norm.ppf(0.975) ** 2
+        expected = (-z2 / (n + z2), z2 / (n + z2)) if b == 0 else ((n - z2) / (n + z2), 1)
+        np.testing.assert_allclose(tango(b, 0, n), expected, rtol=1e-9)
+
+    @given(tables(), st.sampled_from([0.8, 0.95, 0.99]))
+    def test_solves_the_score_equation(self, counts: tuple[int, int, int], level: float) -> None:
+        """An independent solution: the likelihood is maximised numerically under each difference, and the root is Brent's."""
+        b, c, n = counts
+        z = stats.norm.ppf((1 + level) / 2)
+
+        def score(delta: float) -> float:
+            roots = np.roots([2 * n, -b - c + (2 * n - b + c) * delta, -c * delta * (1 - delta)]).real
+            q = max(roots.max(), 0.0, -delta)
+            variance = n * (2 * q + delta * (1 - delta))
+            return (b - c - n * delta) / np.sqrt(variance) if variance > 1e-15 else np.inf * np.sign(b - c - n * delta)
+
+        low, high = (float(bound) for bound in tango(b, c, n, level))
+        step = 1e-6
+        if low > -1 + step:
+            assert score(low - step) > z > score(low + step)
+        if high < 1 - step:
+            assert score(high - step) > -z > score(high + step)
+        if 0 < b < n and 0 < c < n and low > -0.99:
+            root = optimize.brentq(lambda d: score(d) - z, -1 + 1e-9, (b - c) / n + 1e-12)
+            assert low == pytest.approx(root, abs=1e-8)
+
+    @given(tables())
+    def test_mirrors_and_holds_the_estimate(self, counts: tuple[int, int, int]) -> None:
+        b, c, n = counts
+        low, high = tango(b, c, n)
+        mirrored = tango(c, b, n)
+        assert (low, high) == (-mirrored[1], -mirrored[0])
+        assert -1 <= low <= (b - c) / n <= high <= 1
+        wider = tango(b, c, n, 0.99)
+        assert wider[0] <= low
+        assert high <= wider[1]
+
+    @given(tables())
+    def test_more_mended_never_lowers_it(self, counts: tuple[int, int, int]) -> None:
+        b, c, n = counts
+        if b + c < n:
+            assert np.all(np.array(tango(b + 1, c, n)) >= np.array(tango(b, c, n)) - 1e-12)
+
+    @pytest.mark.parametrize(("p12", "p21"), [(0.1, 0.1), (0.3, 0.1), (0.2, 0.05)])
+    def test_exact_coverage(self, p12: float, p21: float) -> None:
+        """Tango (1998) and Newcombe (1998, 17:2635-2650): close to the nominal level even for few pairs."""
+        n = 40
+        b, c = (a.ravel() for a in np.meshgrid(np.arange(n + 1), np.arange(n + 1)))
+        b, c = b[b + c <= n], c[b + c <= n]
+        low, high = tango(b, c, n)
+        weight = stats.multinomial.pmf(np.stack([b, c, n - b - c], axis=1), n, [p12, p21, 1 - p12 - p21])
+        assert 0.94 < weight[(low <= p12 - p21) & (p12 - p21 <= high)].sum() < 0.965
+
+    def test_edges(self) -> None:
+        assert np.isnan(tango(0, 0, 0)).all()
+        assert tango(0, 3, 3)[0] == -1
+        low, high = tango([[1], [2]], [0, 1, 2], 10**6)
+        assert low.shape == high.shape == (2, 3)
+        with pytest.raises(ValueError, match="together at most"):
+            tango(2, 2, 3)
+
+
+class TestMcNemar:
+    @given(st.integers(0, 3000), st.integers(0, 3000))
+    def test_is_the_binomial_test_on_discordant_pairs(self, b: int, c: int) -> None:
+        expected = stats.binomtest(b, b + c).pvalue if b + c else 1.0
+        assert mcnemar(b, c) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+
+    def test_published_example(self) -> None:
+        """Exact conditional tests of the two tables above: Fagerland, Lydersen & Laake (2013), BMC Med Res Methodol 13:91."""
+        assert np.round(mcnemar([1, 6], [7, 16]), 4).tolist() == [0.0703, 0.0525]
+
+    def test_false_alarms_stay_below_their_level(self) -> None:
+        """Exact, for every number of discordant pairs."""
+        for n in range(1, 200):
+            x = np.arange(n + 1)
+            p = mcnemar(x, n - x)
+            assert stats.binom.pmf(x[p < 0.05], n, 0.5).sum() <= 0.05
+
+    def test_refuses_negative_counts(self) -> None:
+        with pytest.raises(ValueError, match="not negative"):
+            mcnemar(-1, 2)
+
+
+class TestHolm:
+    @given(st.lists(st.floats(0, 1), max_size=30))
+    def test_is_the_definition(self, p: list[float]) -> None:
+        ranked = sorted(p)
+        expected = [
+            max(min(1.0, (len(p) - j) * ranked[j]) for j in range(ranked.index(value) + ranked.count(value))) for value in p
+        ]
+        np.testing.assert_allclose(holm(p), expected)
+
+    def test_by_hand(self) -> None:
+        """4 × 0.005, 3 × 0.01, 2 × 0.03, and 1 × 0.04 raised to the one before."""
+        np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+
+    def test_refuses_what_is_no_p(self) -> None:
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            holm([0.5, 1.5])
+        with pytest.raises(ValueError, match="one row"):
+            holm([[0.5]])
+
+
+def test_at_most_one_table_in_twenty_raises_a_false_alarm() -> None:
+    """Twelve contrasts without any effect, 2,000 times: a change mends as often as it breaks."""
+    rng = np.random.default_rng(20)
+    discordant = rng.integers(0, 400, (2000, 12))
+    mended = rng.binomial(discordant, 0.5)
+    alarms = np.array([holm(p).min() < 0.05 for p in mcnemar(mended, discordant - mended)])
+    assert alarms.mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / alarms.size)
