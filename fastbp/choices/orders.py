@@ -57,6 +57,11 @@ def cyclic(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:
 
 def blocked(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any, K: Annotated[int, Ge(1), Le(10**9)]) -> None:
     """Each row K times in a row, as listed: position j of epoch e shows row ⌊(e·n + j)/K⌋ mod n."""
-    for j in range(n):
-        for lane in range(lanes):
-            store_order(rows, j * lanes + lane, np.int32((load_lane(epochs, lane) * n + j) // K % n))
+    for lane in range(lanes):
+        done = load_lane(epochs, lane) * n
+        row, left = done // K % n, K - done % K
+        for j in range(n):
+            store_order(rows, j * lanes + lane, np.int32(row))
+            left -= 1
+            if left == 0:
+                row, left = (row + 1) % n, K

@@ -43,26 +43,26 @@ def one_of(functions: Sequence[Callable[..., Any]]) -> Callable[[Any, Any], Any]
     Function pointers would keep the compiler from inlining, and kernels that take functions as arguments are never found in
     the disk cache; a chain of comparisons has neither fault.
     """
-    chosen = _last(functions[-1])
-    for code in range(len(functions) - 2, -1, -1):
-        chosen = _link(code, functions[code], chosen)
-    return chosen
+    first, *rest = functions
+    second, third, fourth = (rest + [first] * 3)[:3]
+    others = one_of(rest[3:]) if len(rest) > 3 else None
 
-
-def _last(function: Callable[..., Any]) -> Callable[[Any, Any], Any]:
     @inlined
-    def call(code: Any, arguments: Any) -> Any:
-        return function(*arguments)
-
-    return call
-
-
-def _link(number: int, function: Callable[..., Any], others: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    @inlined
-    def call(code: Any, arguments: Any) -> Any:
-        if code == number:
-            return function(*arguments)
+    def chosen(code: Any, arguments: Any) -> Any:
+        if code == 0:
+            return first(*arguments)
+        elif code == 1:
+            return second(*arguments)
+        elif code == 2:
+            return third(*arguments)
         else:
-            return others(code, arguments)
+            return fourth(*arguments)
 
-    return call
+    if others is None:
+        return chosen
+
+    @inlined
+    def chosen_of_more(code: Any, arguments: Any) -> Any:
+        return chosen(code, arguments) if code < 4 else others(code - 4, arguments)
+
+    return chosen_of_more

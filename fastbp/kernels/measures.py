@@ -14,6 +14,7 @@ from fastbp.kernels.network import (
     DELTAS,
     UNITS,
     WEIGHTS,
+    add_deltas,
     add_products,
     feedforward,
     hidden_deltas,
@@ -63,36 +64,41 @@ def _finite_weights(block: Any, lanes: Any, network: Any, lane: Any) -> Any:
     return finite
 
 
-@kernel
-def look(block: Any, lanes: Any, network: Any, table: Any, targets: Any, tolerance: Any, now: Any, converged_at: Any) -> None:
-    """Note the lanes that this look finds converged first: `converged_at`, int64 [lane], −1 before, becomes `now`, int64 [lane].
+def make_look(lanes: int) -> Any:
+    """Compile the look for so many lanes."""
 
-    Converged: all weights finite, and |o − t| ÷ range ≤ `tolerance` for every row and output.
-    """
-    wide()
-    n, outputs = targets.values.shape
-    within = np.empty(lanes, np.bool_)
-    pending = False
-    for lane in range(lanes):
-        within[lane] = converged_at[lane] < 0
-        pending = pending or within[lane]
-    a = network.layers[-1, ACTIVATIONS] * lanes
-    row = 0
-    while pending and row < n:
-        present_to_all(block, lanes, network, table, n, row)
-        feedforward(block, lanes, network)
+    @kernel
+    def look(block: Any, network: Any, table: Any, targets: Any, tolerance: Any, now: Any, converged_at: Any) -> None:
+        """Note the lanes that this look finds converged first: `converged_at`, int64 [lane], −1 before, becomes `now`, int64 [lane].
+
+        Converged: all weights finite, and |o − t| ÷ range ≤ `tolerance` for every row and output.
+        """
+        wide()
+        n, outputs = targets.values.shape
+        within = np.empty(lanes, np.bool_)
         pending = False
-        for k in range(outputs):
-            t, span = targets.values[row, k], targets.ranges[k]
-            for lane in range(lanes):
-                error = np.float64(load_activation(block, a + k * lanes + lane)) - t
-                within[lane] = within[lane] and (error if error > 0.0 else -error) / span <= tolerance
         for lane in range(lanes):
+            within[lane] = converged_at[lane] < 0
             pending = pending or within[lane]
-        row += 1
-    for lane in range(lanes):
-        if pending and within[lane] and _finite_weights(block, lanes, network, lane):
-            converged_at[lane] = now[lane]
+        a = network.layers[-1, ACTIVATIONS] * lanes
+        row = 0
+        while pending and row < n:
+            present_to_all(block, lanes, network, table, row)
+            feedforward(block, lanes, network)
+            pending = False
+            for k in range(outputs):
+                t, span = targets.values[row, k], targets.ranges[k]
+                for lane in range(lanes):
+                    error = np.float64(load_activation(block, a + k * lanes + lane)) - t
+                    within[lane] = within[lane] and (error if error > 0.0 else -error) / span <= tolerance
+            for lane in range(lanes):
+                pending = pending or within[lane]
+            row += 1
+        for lane in range(lanes):
+            if pending and within[lane] and _finite_weights(block, lanes, network, lane):
+                converged_at[lane] = now[lane]
+
+    return look
 
 
 def value_pass(loss: Any) -> Any:
@@ -158,12 +164,12 @@ def _judge_row(block: Any, network: Any, lanes: Any, targets: Any, row: Any, low
         wrong[lane] += is_wrong
 
 
-def make_measure(losses: Callable[[Any, Any], Any]) -> Any:
+def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
     """Compile the measures for these losses (`value_pass` of each), all of them in one kernel."""
 
     @kernel
     def measure(
-        block: Any, lanes: Any, network: Any, table: Any, targets: Any, loss: Any, bias: Any,
+        block: Any, network: Any, table: Any, targets: Any, loss: Any, bias: Any,
         double: Any, double_network: Any, with_gradient: Any, measures: Any, outputs: Any,
     ) -> None:  # fmt: skip
         """Measure every lane.
@@ -181,7 +187,7 @@ def make_measure(losses: Callable[[Any, Any], Any]) -> Any:
         low, high, above = np.full((units, lanes), np.inf), np.full((units, lanes), -np.inf), np.zeros((units, lanes), np.int64)
         saturated, hidden = np.zeros(lanes), 0
         for row in range(n):
-            present_to_all(block, lanes, network, table, n, row)
+            present_to_all(block, lanes, network, table, row)
             feedforward(block, lanes, network)
             _copy_row(block, network, double, double_network, lanes, targets, row)
             _judge_row(double, double_network, lanes, targets, row, low, high, above, wrong, worst)
@@ -198,8 +204,10 @@ def make_measure(losses: Callable[[Any, Any], Any]) -> Any:
             if with_gradient:
                 for layer in range(last, 0, -1):
                     if layer > 1:
-                        hidden_deltas(double, lanes, layers, layer - 1, 0.0)
-                    add_products(double, lanes, layers, layer, double_network.gradient, bias)
+                        hidden_deltas(double, lanes, layers, layer - 1, 0.0, True)
+                    if bias:
+                        add_deltas(double, lanes, layers, layer, double_network.gradient)
+                    add_products(double, lanes, layers, layer, double_network.gradient)
         _gather(double, lanes, double_network, targets, low, high, above, measures)
         for lane in range(lanes):
             measures[LOSS, lane] = total[lane] / n

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastbp.kernels.compiling import inlined
 from fastbp.kernels.memory import (
@@ -32,6 +32,9 @@ from fastbp.kernels.real import fma, like, sigmoid
 
 UNITS, WEIGHTS, BIASES, ACTIVATIONS, DELTAS = range(5)
 """Columns of `Network.layers`: how many units, and the first row of each kind (the input layer has no weights and no δ)."""
+
+
+_NONE, _ONE = np.uint64(0), np.uint64(1)
 
 
 class Network(NamedTuple):
@@ -70,16 +73,17 @@ def network(sizes: Sequence[int], accumulates: bool) -> Network:
     return Network(layers, parameters, gradient, velocity, targets, row)
 
 
-def _sums(units: int, inputs: int, load_source: Load, load_input: Load) -> Any:
+def _sums(units: int, inputs: int, load_source: Load, load_input: Load, activate: bool = False) -> Any:
     """A tile of z_k = source_k + Σ w_ki x_i, i ascending: one or four units, up to four inputs at a time.
 
     Forward, x are activations and the first source is the bias; backward, the sum runs over the outgoing weights, x are the δ of
-    the layer above and the first source is +0. Later tiles continue what the first began.
+    the layer above and the first source is +0. Later tiles continue what the first began. `activate`: the sums are whole, so
+    store σ(z) as well: one pass over memory less, and stores are what bounds small layers.
     """
     four = units == 4
 
     @inlined
-    def tile(block: Any, lanes: Any, source: Any, z: Any, w: Any, unit: Any, step: Any, x: Any) -> None:
+    def tile(block: Any, lanes: Any, source: Any, z: Any, w: Any, unit: Any, step: Any, x: Any, a: Any) -> None:
         for lane in range(lanes):
             s0 = s1 = s2 = s3 = load_source(block, source + lane)
             if four:
@@ -99,6 +103,12 @@ def _sums(units: int, inputs: int, load_source: Load, load_input: Load) -> Any:
                 store_delta(block, z + lanes + lane, s1)
                 store_delta(block, z + 2 * lanes + lane, s2)
                 store_delta(block, z + 3 * lanes + lane, s3)
+            if activate:
+                store_activation(block, a + lane, sigmoid(s0))
+                if four:
+                    store_activation(block, a + lanes + lane, sigmoid(s1))
+                    store_activation(block, a + 2 * lanes + lane, sigmoid(s2))
+                    store_activation(block, a + 3 * lanes + lane, sigmoid(s3))
 
     return tile
 
@@ -109,72 +119,70 @@ def _zero(block: Any, i: Any) -> Any:
     return like(block[0], 0.0)
 
 
-def _weighted_sums(load_source: Load, load_input: Load) -> Any:
-    """All z of a layer, tile by tile. The tile with a remainder of inputs comes first, so that all later ones have four."""
-    first = [_sums(units, inputs, load_source, load_input) for units in (4, 1) for inputs in (1, 2, 3, 4)]
-    four_1, four_2, four_3, four_4, one_1, one_2, one_3, one_4 = first
-    four_more, one_more = (_sums(units, 4, load_delta, load_input) for units in (4, 1))
-
-    @inlined
-    def sums(block: Any, lanes: Any, units: Any, inputs: Any, source: Any, z: Any, w: Any, unit: Any, step: Any, x: Any) -> None:
-        begun = (inputs - 1) % 4 + 1
-        k = 0
-        while k < units:
-            wk, zk, sk = w + k * unit, z + k * lanes, source + k * lanes
-            if k + 4 <= units:
-                if begun == 1:
-                    four_1(block, lanes, sk, zk, wk, unit, step, x)
-                elif begun == 2:
-                    four_2(block, lanes, sk, zk, wk, unit, step, x)
-                elif begun == 3:
-                    four_3(block, lanes, sk, zk, wk, unit, step, x)
-                else:
-                    four_4(block, lanes, sk, zk, wk, unit, step, x)
-                for i in range(begun, inputs, 4):
-                    four_more(block, lanes, zk, zk, wk + i * step, unit, step, x + i * lanes)
-                k += 4
-            else:
-                if begun == 1:
-                    one_1(block, lanes, sk, zk, wk, unit, step, x)
-                elif begun == 2:
-                    one_2(block, lanes, sk, zk, wk, unit, step, x)
-                elif begun == 3:
-                    one_3(block, lanes, sk, zk, wk, unit, step, x)
-                else:
-                    one_4(block, lanes, sk, zk, wk, unit, step, x)
-                for i in range(begun, inputs, 4):
-                    one_more(block, lanes, zk, zk, wk + i * step, unit, step, x + i * lanes)
-                k += 1
-
-    return sums
+_up4_1, _up4_2, _up4_3, _up4_4 = (_sums(4, inputs, load_parameter, load_activation, True) for inputs in (1, 2, 3, 4))
+_up1_4 = _sums(1, 4, load_parameter, load_activation, True)
+_up4_first, _up1_first = (_sums(units, 1, load_parameter, load_activation) for units in (4, 1))
+_up4_more_1, _up4_more_4 = (_sums(4, inputs, load_delta, load_activation) for inputs in (1, 4))
+_up1_more_1, _up1_more_4 = (_sums(1, inputs, load_delta, load_activation) for inputs in (1, 4))
+_down4_first, _down1_first = (_sums(units, 1, _zero, load_delta) for units in (4, 1))
+_down4_more_1, _down4_more_4 = (_sums(4, inputs, load_delta, load_delta) for inputs in (1, 4))
+_down1_more_1, _down1_more_4 = (_sums(1, inputs, load_delta, load_delta) for inputs in (1, 4))
 
 
-_forward_sums = _weighted_sums(load_parameter, load_activation)
-_backward_sums = _weighted_sums(_zero, load_delta)
+class Table(NamedTuple):
+    """A problem as lanes read it, in their dtype: input columns first, then targets.
+
+    Columns of two values in a table of at most 64 rows (every problem of bits) are kept as a mask as well: a shift and a blend
+    are several times cheaper than a gather.
+    """
+
+    rows: int
+    values: NDArray[Any]
+    """Flat [column, row]."""
+    two_valued: bool
+    masks: NDArray[np.uint64]
+    """Per column, bit r is set where row r has the higher value."""
+    low: NDArray[Any]
+    high: NDArray[Any]
+
+
+def table(X: NDArray[np.float64], T: NDArray[np.float64], dtype: DTypeLike) -> Table:
+    """The table of a problem with inputs X [row, input] and targets T [row, output]."""
+    columns = np.ascontiguousarray(np.hstack([X, T]).T, dtype)
+    rows = columns.shape[1]
+    low, high = columns.min(axis=1), columns.max(axis=1)
+    is_high = columns == high[:, None]
+    two_valued = rows <= 64 and bool((is_high | (columns == low[:, None])).all())
+    masks = (is_high[:, :64].astype(np.uint64) << np.arange(min(rows, 64), dtype=np.uint64)).sum(axis=1, dtype=np.uint64)
+    return Table(rows, columns.ravel(), two_valued, masks, low, high)
 
 
 @inlined
-def present(block: Any, lanes: Any, network: Any, table: Any, n: Any, rows: Any, position: Any) -> None:
-    """Copy the row that each lane has chosen for a position of its epoch into its inputs and targets.
-
-    `table`: flat [column, row], input columns first, then targets; `rows`: flat [position, lane].
-    """
+def present(block: Any, lanes: Any, network: Any, table: Any, rows: Any, position: Any) -> None:
+    """Copy the row that each lane has chosen for a position of its epoch into its inputs and targets. `rows`: flat [position, lane]."""
     layers = network.layers
     inputs, chosen = layers[0, UNITS], position * lanes
     for column in range(inputs + layers[-1, UNITS]):
         a = (layers[0, ACTIVATIONS] + column if column < inputs else network.targets + column - inputs) * lanes
-        for lane in range(lanes):
-            store_activation(block, a + lane, load_table(table, column * n + load_order(rows, chosen + lane)))
+        if table.two_valued:
+            mask, low, high = load_table(table.masks, column), load_table(table.low, column), load_table(table.high, column)
+            for lane in range(lanes):
+                is_high = (mask >> np.uint64(load_order(rows, chosen + lane))) & _ONE
+                store_activation(block, a + lane, high if is_high != _NONE else low)
+        else:
+            first = column * table.rows
+            for lane in range(lanes):
+                store_activation(block, a + lane, load_table(table.values, first + load_order(rows, chosen + lane)))
 
 
 @inlined
-def present_to_all(block: Any, lanes: Any, network: Any, table: Any, n: Any, row: Any) -> None:
+def present_to_all(block: Any, lanes: Any, network: Any, table: Any, row: Any) -> None:
     """Copy the same row into the inputs and targets of every lane."""
     layers = network.layers
     inputs = layers[0, UNITS]
     for column in range(inputs + layers[-1, UNITS]):
         a = (layers[0, ACTIVATIONS] + column if column < inputs else network.targets + column - inputs) * lanes
-        value = load_table(table, column * n + row)
+        value = load_table(table.values, column * table.rows + row)
         for lane in range(lanes):
             store_activation(block, a + lane, value)
 
@@ -187,9 +195,50 @@ def feedforward(block: Any, lanes: Any, network: Any) -> None:
         inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
         x, a = layers[layer - 1, ACTIVATIONS] * lanes, layers[layer, ACTIVATIONS] * lanes
         w, b, z = layers[layer, WEIGHTS] * lanes, layers[layer, BIASES] * lanes, layers[layer, DELTAS] * lanes
-        _forward_sums(block, lanes, units, inputs, b, z, w, inputs * lanes, lanes, x)
-        for i in range(units * lanes):
-            store_activation(block, a + i, sigmoid(load_delta(block, z + i)))
+        unit = inputs * lanes
+        k = 0
+        while k + 4 <= units:
+            wk, bk, zk, ak = w + k * unit, b + k * lanes, z + k * lanes, a + k * lanes
+            if inputs == 1:
+                _up4_1(block, lanes, bk, zk, wk, unit, lanes, x, ak)
+            elif inputs == 2:
+                _up4_2(block, lanes, bk, zk, wk, unit, lanes, x, ak)
+            elif inputs == 3:
+                _up4_3(block, lanes, bk, zk, wk, unit, lanes, x, ak)
+            elif inputs == 4:
+                _up4_4(block, lanes, bk, zk, wk, unit, lanes, x, ak)
+            else:
+                _up4_first(block, lanes, bk, zk, wk, unit, lanes, x, ak)
+                i = 1
+                while i + 4 <= inputs:
+                    _up4_more_4(block, lanes, zk, zk, wk + i * lanes, unit, lanes, x + i * lanes, ak)
+                    i += 4
+                while i < inputs:
+                    _up4_more_1(block, lanes, zk, zk, wk + i * lanes, unit, lanes, x + i * lanes, ak)
+                    i += 1
+                _activate(block, zk, ak, 4 * lanes)
+            k += 4
+        while k < units:
+            wk, bk, zk, ak = w + k * unit, b + k * lanes, z + k * lanes, a + k * lanes
+            if inputs == 4:
+                _up1_4(block, lanes, bk, zk, wk, unit, lanes, x, ak)
+            else:
+                _up1_first(block, lanes, bk, zk, wk, unit, lanes, x, ak)
+                i = 1
+                while i + 4 <= inputs:
+                    _up1_more_4(block, lanes, zk, zk, wk + i * lanes, unit, lanes, x + i * lanes, ak)
+                    i += 4
+                while i < inputs:
+                    _up1_more_1(block, lanes, zk, zk, wk + i * lanes, unit, lanes, x + i * lanes, ak)
+                    i += 1
+                _activate(block, zk, ak, lanes)
+            k += 1
+
+
+@inlined
+def _activate(block: Any, z: Any, a: Any, count: Any) -> None:
+    for i in range(count):
+        store_activation(block, a + i, sigmoid(load_delta(block, z + i)))
 
 
 @inlined
@@ -199,18 +248,57 @@ def slope(a: Any) -> Any:
 
 
 @inlined
-def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, prime_offset: Any) -> None:
-    """δ of a hidden layer from the δ and the weights of the layer above."""
+def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, prime_offset: Any, finish: Any) -> None:
+    """δ of a hidden layer from the δ and the weights of the layer above; without `finish`, still without the factor σ′."""
     units, above = layers[layer, UNITS], layers[layer + 1, UNITS]
     w, d = layers[layer + 1, WEIGHTS] * lanes, layers[layer, DELTAS] * lanes
     a, d_above = layers[layer, ACTIVATIONS] * lanes, layers[layer + 1, DELTAS] * lanes
-    _backward_sums(block, lanes, units, above, d, d, w, lanes, units * lanes, d_above)
-    if prime_offset == like(prime_offset, 0.0):
-        for i in range(units * lanes):
-            store_delta(block, d + i, load_delta(block, d + i) * slope(load_activation(block, a + i)))
-    else:
+    step = units * lanes
+    j = 0
+    while j + 4 <= units:
+        wj, dj = w + j * lanes, d + j * lanes
+        _down4_first(block, lanes, dj, dj, wj, lanes, step, d_above, dj)
+        k = 1
+        while k + 4 <= above:
+            _down4_more_4(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
+            k += 4
+        while k < above:
+            _down4_more_1(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
+            k += 1
+        j += 4
+    while j < units:
+        wj, dj = w + j * lanes, d + j * lanes
+        _down1_first(block, lanes, dj, dj, wj, lanes, step, d_above, dj)
+        k = 1
+        while k + 4 <= above:
+            _down1_more_4(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
+            k += 4
+        while k < above:
+            _down1_more_1(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
+            k += 1
+        j += 1
+    if finish:
         for i in range(units * lanes):
             store_delta(block, d + i, load_delta(block, d + i) * (slope(load_activation(block, a + i)) + prime_offset))
+
+
+@inlined
+def steps(block: Any, lanes: Any, layers: Any, layer: Any, prime_offset: Any, unfinished: Any, rate: Any, bias: Any) -> None:
+    """Turn the δ of a layer into the steps of an online update, s = −(lr·δ), each lane with its own rate, and add them to the biases.
+
+    `unfinished`: the factor σ′ is still missing. What nobody else needs is done in one pass, since stores are what bounds it.
+    """
+    d, a, b = layers[layer, DELTAS] * lanes, layers[layer, ACTIVATIONS] * lanes, layers[layer, BIASES] * lanes
+    for first in range(0, layers[layer, UNITS] * lanes, lanes):
+        for lane in range(lanes):
+            i = first + lane
+            delta = load_delta(block, d + i)
+            if unfinished:
+                delta = delta * (slope(load_activation(block, a + i)) + prime_offset)
+            step = -(load_lane(rate, lane) * delta)
+            store_delta(block, d + i, step)
+            if bias:
+                store_parameter(block, b + i, load_parameter(block, b + i) + step)
 
 
 def _products(units: int, inputs: int) -> Any:
@@ -237,50 +325,44 @@ def _products(units: int, inputs: int) -> Any:
     return tile
 
 
-_four_1, _four_2, _four_3, _four_4, _one_1, _one_2, _one_3, _one_4 = (_products(u, i) for u in (4, 1) for i in (1, 2, 3, 4))
+_four_1, _four_2, _four_3, _four_4 = (_products(4, inputs) for inputs in (1, 2, 3, 4))
+_one_1, _one_4 = (_products(1, inputs) for inputs in (1, 4))
 
 
 @inlined
-def add_products(block: Any, lanes: Any, layers: Any, layer: Any, offset: Any, bias: Any) -> None:
-    """Add c_k a_i to the parameters of a layer (offset 0) or to their gradient, where the δ rows hold c.
+def add_products(block: Any, lanes: Any, layers: Any, layer: Any, offset: Any) -> None:
+    """Add c_k a_i to the weights of a layer (offset 0) or to their gradient, where the δ rows hold c.
 
     With c = δ and the gradient's offset that accumulates ∂E/∂w; with c = −lr·δ and no offset it is an online update.
     """
     inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
     unit, a, c = inputs * lanes, layers[layer - 1, ACTIVATIONS] * lanes, layers[layer, DELTAS] * lanes
-    w, b = (offset + layers[layer, WEIGHTS]) * lanes, (offset + layers[layer, BIASES]) * lanes
+    w = (offset + layers[layer, WEIGHTS]) * lanes
+    whole = inputs - inputs % 4
     k = 0
+    while k + 4 <= units:
+        g, ck = w + k * unit, c + k * lanes
+        for i in range(0, whole, 4):
+            _four_4(block, lanes, g + i * lanes, unit, ck, a + i * lanes)
+        if inputs - whole == 1:
+            _four_1(block, lanes, g + whole * lanes, unit, ck, a + whole * lanes)
+        elif inputs - whole == 2:
+            _four_2(block, lanes, g + whole * lanes, unit, ck, a + whole * lanes)
+        elif inputs - whole == 3:
+            _four_3(block, lanes, g + whole * lanes, unit, ck, a + whole * lanes)
+        k += 4
     while k < units:
-        four = k + 4 <= units
-        for i in range(0, inputs, 4):
-            g, ck, ai, left = w + k * unit + i * lanes, c + k * lanes, a + i * lanes, inputs - i
-            if four:
-                if left >= 4:
-                    _four_4(block, lanes, g, unit, ck, ai)
-                elif left == 3:
-                    _four_3(block, lanes, g, unit, ck, ai)
-                elif left == 2:
-                    _four_2(block, lanes, g, unit, ck, ai)
-                else:
-                    _four_1(block, lanes, g, unit, ck, ai)
-            elif left >= 4:
-                _one_4(block, lanes, g, unit, ck, ai)
-            elif left == 3:
-                _one_3(block, lanes, g, unit, ck, ai)
-            elif left == 2:
-                _one_2(block, lanes, g, unit, ck, ai)
-            else:
-                _one_1(block, lanes, g, unit, ck, ai)
-        k += 4 if four else 1
-    if bias:
-        for i in range(units * lanes):
-            store_parameter(block, b + i, load_parameter(block, b + i) + load_delta(block, c + i))
+        g, ck = w + k * unit, c + k * lanes
+        for i in range(0, whole, 4):
+            _one_4(block, lanes, g + i * lanes, unit, ck, a + i * lanes)
+        for i in range(whole, inputs):
+            _one_1(block, lanes, g + i * lanes, unit, ck, a + i * lanes)
+        k += 1
 
 
 @inlined
-def scale_deltas(block: Any, lanes: Any, layers: Any, layer: Any, rate: Any) -> None:
-    """Turn the δ of a layer into steps: s = −(lr·δ), each lane with its own rate."""
-    d = layers[layer, DELTAS] * lanes
-    for k in range(layers[layer, UNITS]):
-        for lane in range(lanes):
-            store_delta(block, d + k * lanes + lane, -(load_lane(rate, lane) * load_delta(block, d + k * lanes + lane)))
+def add_deltas(block: Any, lanes: Any, layers: Any, layer: Any, offset: Any) -> None:
+    """Add the δ of a layer to the gradient of its biases."""
+    b, d = (offset + layers[layer, BIASES]) * lanes, layers[layer, DELTAS] * lanes
+    for i in range(layers[layer, UNITS] * lanes):
+        store_parameter(block, b + i, load_parameter(block, b + i) + load_delta(block, d + i))

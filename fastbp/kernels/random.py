@@ -56,4 +56,4 @@ def uniform(seed: Any, stream: Any, epoch: Any, draw: Any) -> Any:
 @inlined
 def below(word: Any, n: Any) -> Any:
     """A number 0 … n − 1 from a 32-bit word: (word·n) >> 32. Its bias is below n·2⁻³²."""
-    return np.int32((word * np.uint64(n)) >> _32)
+    return np.int32((word * (np.uint64(n) & _MASK)) >> _32)

@@ -28,12 +28,13 @@ from fastbp.kernels.network import (
     DELTAS,
     UNITS,
     WEIGHTS,
+    add_deltas,
     add_products,
     feedforward,
     hidden_deltas,
     present,
     present_to_all,
-    scale_deltas,
+    steps,
     slope,
 )
 from fastbp.kernels.real import fma, like
@@ -86,13 +87,13 @@ def make_train(orders: Chosen, losses: Chosen, lanes: int) -> Any:
     """Compile the trainer for these orders and output passes (`output_pass` of each loss), all of them in one kernel."""
 
     @kernel
-    def train(state: Any, network: Any, table: Any, n: Any, rule: Any, epochs: Any, updates: Any) -> None:
+    def train(state: Any, network: Any, table: Any, rule: Any, epochs: Any, updates: Any) -> None:
         """Train every lane for so many epochs, the last of them cut short after `updates` updates.
 
-        `table`: the problem in the dtype of the work block, flat [column, row]; `n`, its rows.
+        `table`: the problem in the dtype of the work block.
         """
         wide()
-        block, layers = state.block, network.layers
+        block, layers, n = state.block, network.layers, table.rows
         outputs = len(layers) - 1
         for epoch in range(epochs):
             for lane in range(lanes):
@@ -107,17 +108,19 @@ def make_train(orders: Chosen, losses: Chosen, lanes: int) -> Any:
                         store_parameter(block, i, like(block[0], 0.0))
                 for position in range(start, end):
                     if rule.all_alike:
-                        present_to_all(block, lanes, network, table, n, position)
+                        present_to_all(block, lanes, network, table, position)
                     else:
-                        present(block, lanes, network, table, n, state.rows, position)
+                        present(block, lanes, network, table, state.rows, position)
                     feedforward(block, lanes, network)
                     losses(rule.loss, (block, lanes, network, rule.prime_offset))
                     for layer in range(outputs, 0, -1):
                         if layer > 1:
-                            hidden_deltas(block, lanes, layers, layer - 1, rule.prime_offset)
+                            hidden_deltas(block, lanes, layers, layer - 1, rule.prime_offset, layer > 2 or not rule.online)
                         if rule.online:
-                            scale_deltas(block, lanes, layers, layer, state.rate)
-                        add_products(block, lanes, layers, layer, network.gradient, rule.bias)
+                            steps(block, lanes, layers, layer, rule.prime_offset, layer == 1, state.rate, rule.bias)
+                        elif rule.bias:
+                            add_deltas(block, lanes, layers, layer, network.gradient)
+                        add_products(block, lanes, layers, layer, network.gradient)
                 if not rule.online:
                     _apply_gradient(block, lanes, network, rule, state.rate, end - start)
             for lane in range(lanes):

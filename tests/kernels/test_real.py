@@ -17,8 +17,8 @@ from fastbp.kernels.compiling import FLAGS
 
 JIT = not config.DISABLE_JIT
 needs_jit = pytest.mark.skipif(not JIT, reason="the JIT is off: nothing is compiled")
-POINTS = 2000 if JIT else 100
-EXAMPLES = settings(deadline=None, max_examples=300 if JIT else 60)
+POINTS = 1500 if JIT else 400
+EXAMPLES = settings(deadline=None, max_examples=200)
 SINGLE, DOUBLE = np.float32, np.float64
 BOTH = (SINGLE, DOUBLE)
 FUNCTIONS = [  # each with its types
@@ -107,17 +107,17 @@ REFERENCES = {
     real.cos: mpmath.cos,
 }
 RANGES = [
-    (real.exp, DOUBLE, 1.0, [(-1, 1), (-40, 40), (-708, 709.7), (-745, -708)]),
-    (real.exp, SINGLE, 1.4, [(-1, 1), (-20, 20), (-87, 88.7), (-103.9, -87)]),
-    (real.sigmoid, DOUBLE, 2.2, [(-1, 1), (-8, 8), (-40, 40), (-708.39, -40)]),
+    (real.exp, DOUBLE, 1.1, [(-1, 1), (-40, 40), (-708, 709.7), (-745, -708)]),
+    (real.exp, SINGLE, 1.6, [(-1, 1), (-20, 20), (-87, 88.7), (-103.9, -87)]),
+    (real.sigmoid, DOUBLE, 2.5, [(-1, 1), (-8, 8), (-40, 40), (-708.39, -40)]),
     (real.sigmoid, SINGLE, 2.8, [(-1, 1), (-8, 8), (-20, 20), (-87.33, -20)]),
     (real.sqrt, DOUBLE, 0.5, [(0, 1), (0, 1e300), (0, 1e-308)]),
     (real.sqrt, SINGLE, 0.5, [(0, 1), (0, 1e38), (0, 1e-38)]),
-    (real.log, DOUBLE, 0.8, [(0.5, 2), (0.999, 1.001), (0, 1e300), (0, 1e-300), (0, 2.2e-308)]),
+    (real.log, DOUBLE, 0.9, [(0.5, 2), (0.999, 1.001), (0, 1e300), (0, 1e-300), (0, 2.2e-308)]),
     (
         real.log1p,
         DOUBLE,
-        0.85,
+        0.9,
         [(-0.1, 0.1), (-1, 1), (-0.5, -0.25), (0.3, 0.5), (0, 1e300), (-1e-300, 1e-300), (-1e-320, 1e-320)],
     ),
     (real.cos, DOUBLE, 0.8, [(-1, 1), (-3.2, 3.2), (0.78, 0.79), (-1000, 1000), (-1.647e6, 1.647e6)]),
@@ -134,7 +134,7 @@ def test_error_within_bound(function, kind, bound, low, high):
     assert largest_error(function, REFERENCES[function], random.uniform(low, high, POINTS).astype(kind)) <= bound
 
 
-@pytest.mark.parametrize(("kind", "bounds"), [(DOUBLE, (1.0, 2.2)), (SINGLE, (1.4, 2.8))])
+@pytest.mark.parametrize(("kind", "bounds"), [(DOUBLE, (1.1, 2.5)), (SINGLE, (1.6, 2.8))])
 def test_exp_and_sigmoid_where_the_reduction_changes(kind, bounds):
     top = 1022 if kind is DOUBLE else 125
     steps = np.arange(-2 * top, 2 * top, 1 if JIT else 97)
@@ -147,10 +147,10 @@ def test_logarithms_over_all_exponents_and_where_the_reduction_changes():
     powers = np.ldexp(1.0, np.arange(-1074, 1024, 1 if JIT else 211))
     for centre in (1.0, math.sqrt(0.5)):
         x = neighbours(powers[60:] * centre, DOUBLE)
-        assert largest_error(real.log, mpmath.log, x) <= 0.8
-        assert largest_error(real.log1p, mpmath.log1p, np.concatenate([x, x[x < 0.9] * -1])) <= 0.85
-    assert largest_error(real.log1p, mpmath.log1p, neighbours([math.sqrt(0.5) - 1, math.sqrt(2) - 1, -0.5, 1.0], DOUBLE)) <= 0.85
-    assert largest_error(real.log1p, mpmath.log1p, np.ldexp(1.0, -np.arange(1.0, 54).astype(int)) - 1) <= 0.85
+        assert largest_error(real.log, mpmath.log, x) <= 0.9
+        assert largest_error(real.log1p, mpmath.log1p, np.concatenate([x, x[x < 0.9] * -1])) <= 0.9
+    assert largest_error(real.log1p, mpmath.log1p, neighbours([math.sqrt(0.5) - 1, math.sqrt(2) - 1, -0.5, 1.0], DOUBLE)) <= 0.9
+    assert largest_error(real.log1p, mpmath.log1p, np.ldexp(1.0, -np.arange(1.0, 54).astype(int)) - 1) <= 0.9
 
 
 def test_cos_next_to_its_zeros():
@@ -358,7 +358,7 @@ def test_fma_is_the_nearest_to_the_exact_value(kind, data):
     largest = np.finfo(kind).max
     half_step = (Fraction(float(largest)) - Fraction(float(np.nextafter(largest, kind(0))))) / 2
     if abs(exact) >= Fraction(float(largest)) + half_step:
-        assert result == math.copysign(INF, exact)
+        assert result == (INF if exact > 0 else -INF)
         return
     error = abs(Fraction(float(result)) - exact)
     for side in (-INF, INF):
@@ -493,8 +493,7 @@ def test_no_double_in_float32_code(function):
 @names
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="looks for x86 instructions")
 def test_loops_vectorise(function, kind):
-    assembly = machine_code(function, kind)[1]
-    if "vfmadd" not in assembly and function is not real.sqrt:
+    if "vfmadd" not in machine_code(real.sigmoid, kind)[1]:
         pytest.skip("the target has no fused multiply-add")
-    packed = r"v?sqrtp[sd]" if function is real.sqrt else r"vfmadd\w+p[sd]"
-    assert re.search(packed, assembly)
+    packed = "vsqrtp[sd]" if function is real.sqrt else "vfmadd[0-9]+p[sd]"
+    assert re.search(packed, machine_code(function, kind)[1])
