@@ -28,7 +28,7 @@ SETUP_COLUMNS: tuple[Column, ...] = (
     Column("init", "word", "distribution of the initial weights"),
     Column("init_scale", "real", "scale of the initial weights"),
     Column("bias", "flag", "whether units have a bias"),
-    Column("loss", "word", "what is minimised"),
+    Column("loss_function", "word", "what is minimised: the key `loss`, whose name the measured loss has"),
     Column("prime_offset", "real", "added to σ′ in backpropagation"),
     Column("order", "word", "how samples are presented"),
     Column("batch", "integer", "rows per update"),

@@ -205,6 +205,7 @@ class Setup(BaseModel):
             **self.__dict__,
             "targets": None if self.targets is None else ",".join(self.targets),
             "hidden": "-".join(map(str, self.hidden)),
+            "loss_function": self.loss,
             "order": self.resolved_order,
             "batch": self.batch_rows,
             "updates": self.budget,
@@ -221,6 +222,8 @@ class Setup(BaseModel):
         batch with the same looks are one setup; `xor` and `table:0110`, or an epoch and its number of updates, are two.
         """
         keys = {key: value for key, value in self.columns().items() if key != "collapse" and value != _defaults()[key]}
+        if "loss_function" in keys:
+            keys["loss"] = keys.pop("loss_function")  # the key's own name, whatever the table must call it
         if self.epochs is not None:
             del keys["updates"]
         keys = {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in keys.items()}  # 1 = 1.0
@@ -662,4 +665,4 @@ def _scaled(column: NDArray[np.float64], how: str) -> NDArray[np.float64]:
 def _defaults() -> dict[str, Any]:
     """Columns of a setup of which nothing is written; null where there is no default."""
     fields = {key: None if field.is_required() else field.default for key, field in Setup.model_fields.items()}
-    return {**fields, "hidden": "4", "check_every": 10}
+    return {**fields, "hidden": "4", "check_every": 10, "loss_function": fields["loss"]}

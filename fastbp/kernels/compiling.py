@@ -24,6 +24,13 @@ def inlined(function: F) -> F:
     return function
 
 
+def shared(function: F) -> F:
+    """A large part of several kernels: called, not inlined, so that it is there once in each; otherwise as `inlined`."""
+    if not config.DISABLE_JIT:
+        overload(function, jit_options=FLAGS, strict=False, prefer_literal=True)(lambda *_: function)
+    return function
+
+
 def compiled_form(function: Callable[..., Any]) -> Callable[[F], F]:
     """Register what Numba compiles, inlined, where compiled code calls `function`: the decorated function maps types to code."""
     # Not strict: Numba would compare the annotations of the two functions as well as the names of their arguments.

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.kernels.compiling import inlined, kernel
+from fastbp.kernels.compiling import inlined, kernel, shared
 from fastbp.kernels.memory import load_activation, load_delta, load_parameter, store_activation, store_delta, store_parameter, wide
 from fastbp.kernels.network import (
     ACTIVATIONS,
@@ -64,41 +64,36 @@ def _finite_weights(block: Any, lanes: Any, network: Any, lane: Any) -> Any:
     return finite
 
 
-def make_look(lanes: int) -> Any:
-    """Compile the look for so many lanes."""
+@shared
+def look(block: Any, lanes: Any, network: Any, table: Any, targets: Any, tolerance: Any, now: Any, converged_at: Any) -> None:
+    """Note the lanes that this look finds converged first: `converged_at`, int64 [lane], −1 before, becomes `now`, int64 [lane].
 
-    @kernel
-    def look(block: Any, network: Any, table: Any, targets: Any, tolerance: Any, now: Any, converged_at: Any) -> None:
-        """Note the lanes that this look finds converged first: `converged_at`, int64 [lane], −1 before, becomes `now`, int64 [lane].
-
-        Converged: all weights finite, and |o − t| ÷ range ≤ `tolerance` for every row and output.
-        """
-        wide()
-        n, outputs = targets.values.shape
-        within = np.empty(lanes, np.bool_)
+    Converged: all weights finite, and |o − t| ÷ range ≤ `tolerance` for every row and output.
+    """
+    wide()
+    n, outputs = targets.values.shape
+    within = np.empty(lanes, np.bool_)
+    pending = False
+    for lane in range(lanes):
+        within[lane] = converged_at[lane] < 0
+        pending = pending or within[lane]
+    a = network.layers[-1, ACTIVATIONS] * lanes
+    row = 0
+    while pending and row < n:
+        present_to_all(block, lanes, network, table, row)
+        feedforward(block, lanes, network)
         pending = False
-        for lane in range(lanes):
-            within[lane] = converged_at[lane] < 0
-            pending = pending or within[lane]
-        a = network.layers[-1, ACTIVATIONS] * lanes
-        row = 0
-        while pending and row < n:
-            present_to_all(block, lanes, network, table, row)
-            feedforward(block, lanes, network)
-            pending = False
-            for k in range(outputs):
-                t, span = targets.values[row, k], targets.ranges[k]
-                for lane in range(lanes):
-                    error = np.float64(load_activation(block, a + k * lanes + lane)) - t
-                    within[lane] = within[lane] and (error if error > 0.0 else -error) / span <= tolerance
+        for k in range(outputs):
+            t, span = targets.values[row, k], targets.ranges[k]
             for lane in range(lanes):
-                pending = pending or within[lane]
-            row += 1
+                error = np.float64(load_activation(block, a + k * lanes + lane)) - t
+                within[lane] = within[lane] and (error if error > 0.0 else -error) / span <= tolerance
         for lane in range(lanes):
-            if pending and within[lane] and _finite_weights(block, lanes, network, lane):
-                converged_at[lane] = now[lane]
-
-    return look
+            pending = pending or within[lane]
+        row += 1
+    for lane in range(lanes):
+        if pending and within[lane] and _finite_weights(block, lanes, network, lane):
+            converged_at[lane] = now[lane]
 
 
 def value_pass(loss: Any) -> Any:
@@ -186,6 +181,7 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
         total, wrong, worst = np.zeros(lanes), np.zeros(lanes), np.zeros(lanes)
         low, high, above = np.full((units, lanes), np.inf), np.full((units, lanes), -np.inf), np.zeros((units, lanes), np.int64)
         saturated, hidden = np.zeros(lanes), 0
+        no_offset, finish = total[0], with_gradient  # not literals: they would be compiled for themselves
         for row in range(n):
             present_to_all(block, lanes, network, table, row)
             feedforward(block, lanes, network)
@@ -204,7 +200,7 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
             if with_gradient:
                 for layer in range(last, 0, -1):
                     if layer > 1:
-                        hidden_deltas(double, lanes, layers, layer - 1, 0.0, True)
+                        hidden_deltas(double, lanes, layers, layer - 1, no_offset, finish)
                     if bias:
                         add_deltas(double, lanes, layers, layer, double_network.gradient)
                     add_products(double, lanes, layers, layer, double_network.gradient)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastbp.kernels.compiling import inlined
+from fastbp.kernels.compiling import inlined, shared
 from fastbp.kernels.memory import (
     Load,
     load_activation,
@@ -27,6 +27,7 @@ from fastbp.kernels.memory import (
     store_activation,
     store_delta,
     store_parameter,
+    wide,
 )
 from fastbp.kernels.real import fma, like, sigmoid
 
@@ -123,10 +124,10 @@ _up4_1, _up4_2, _up4_3, _up4_4 = (_sums(4, inputs, load_parameter, load_activati
 _up1_4 = _sums(1, 4, load_parameter, load_activation, True)
 _up4_first, _up1_first = (_sums(units, 1, load_parameter, load_activation) for units in (4, 1))
 _up4_more_1, _up4_more_4 = (_sums(4, inputs, load_delta, load_activation) for inputs in (1, 4))
-_up1_more_1, _up1_more_4 = (_sums(1, inputs, load_delta, load_activation) for inputs in (1, 4))
+_up1_more = _sums(1, 1, load_delta, load_activation)
 _down4_first, _down1_first = (_sums(units, 1, _zero, load_delta) for units in (4, 1))
 _down4_more_1, _down4_more_4 = (_sums(4, inputs, load_delta, load_delta) for inputs in (1, 4))
-_down1_more_1, _down1_more_4 = (_sums(1, inputs, load_delta, load_delta) for inputs in (1, 4))
+_down1_more = _sums(1, 1, load_delta, load_delta)
 
 
 class Table(NamedTuple):
@@ -187,9 +188,10 @@ def present_to_all(block: Any, lanes: Any, network: Any, table: Any, row: Any) -
             store_activation(block, a + lane, value)
 
 
-@inlined
+@shared
 def feedforward(block: Any, lanes: Any, network: Any) -> None:
     """Activations of every layer from the inputs; the δ rows are left holding z."""
+    wide()
     layers = network.layers
     for layer in range(1, len(layers)):
         inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
@@ -224,13 +226,8 @@ def feedforward(block: Any, lanes: Any, network: Any) -> None:
                 _up1_4(block, lanes, bk, zk, wk, unit, lanes, x, ak)
             else:
                 _up1_first(block, lanes, bk, zk, wk, unit, lanes, x, ak)
-                i = 1
-                while i + 4 <= inputs:
-                    _up1_more_4(block, lanes, zk, zk, wk + i * lanes, unit, lanes, x + i * lanes, ak)
-                    i += 4
-                while i < inputs:
-                    _up1_more_1(block, lanes, zk, zk, wk + i * lanes, unit, lanes, x + i * lanes, ak)
-                    i += 1
+                for i in range(1, inputs):
+                    _up1_more(block, lanes, zk, zk, wk + i * lanes, unit, lanes, x + i * lanes, ak)
                 _activate(block, zk, ak, lanes)
             k += 1
 
@@ -247,9 +244,10 @@ def slope(a: Any) -> Any:
     return fma(-a, a, a)
 
 
-@inlined
+@shared
 def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, prime_offset: Any, finish: Any) -> None:
     """δ of a hidden layer from the δ and the weights of the layer above; without `finish`, still without the factor σ′."""
+    wide()
     units, above = layers[layer, UNITS], layers[layer + 1, UNITS]
     w, d = layers[layer + 1, WEIGHTS] * lanes, layers[layer, DELTAS] * lanes
     a, d_above = layers[layer, ACTIVATIONS] * lanes, layers[layer + 1, DELTAS] * lanes
@@ -269,13 +267,8 @@ def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, prime_offset:
     while j < units:
         wj, dj = w + j * lanes, d + j * lanes
         _down1_first(block, lanes, dj, dj, wj, lanes, step, d_above, dj)
-        k = 1
-        while k + 4 <= above:
-            _down1_more_4(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
-            k += 4
-        while k < above:
-            _down1_more_1(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
-            k += 1
+        for k in range(1, above):
+            _down1_more(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
         j += 1
     if finish:
         for i in range(units * lanes):
@@ -329,12 +322,13 @@ _four_1, _four_2, _four_3, _four_4 = (_products(4, inputs) for inputs in (1, 2, 
 _one_1, _one_4 = (_products(1, inputs) for inputs in (1, 4))
 
 
-@inlined
+@shared
 def add_products(block: Any, lanes: Any, layers: Any, layer: Any, offset: Any) -> None:
     """Add c_k a_i to the weights of a layer (offset 0) or to their gradient, where the δ rows hold c.
 
     With c = δ and the gradient's offset that accumulates ∂E/∂w; with c = −lr·δ and no offset it is an online update.
     """
+    wide()
     inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
     unit, a, c = inputs * lanes, layers[layer - 1, ACTIVATIONS] * lanes, layers[layer, DELTAS] * lanes
     w = (offset + layers[layer, WEIGHTS]) * lanes

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastbp.kernels.compiling import inlined, kernel
+from fastbp.kernels.measures import look
 from fastbp.kernels.memory import (
+    empty_block,
     load_activation,
     load_delta,
     load_lane,
@@ -28,6 +30,7 @@ from fastbp.kernels.network import (
     DELTAS,
     UNITS,
     WEIGHTS,
+    Network,
     add_deltas,
     add_products,
     feedforward,
@@ -47,12 +50,13 @@ Chosen = Callable[[Any, Any], Any]
 class Lanes(NamedTuple):
     """The state of a group of runs, one a lane, and their scratch."""
 
-    lanes: int
     block: NDArray[Any]
     """Parameters and scratch, flat [row, lane], as `network` lays them out."""
     seeds: NDArray[np.uint64]
     epochs: NDArray[np.int64]
-    """Epochs done."""
+    """Epochs begun; all of them done but, at the end of the budget, the last."""
+    updates: NDArray[np.int64]
+    """Updates done."""
     converged_at: NDArray[np.int64]
     """Updates at the first look that found the run converged; −1 before."""
     rate: NDArray[Any]
@@ -61,8 +65,21 @@ class Lanes(NamedTuple):
     """Rows of the epoch that the lane is in, flat [position, lane]."""
 
 
+def lanes_of(network: Network, lanes: int, rows: int, dtype: DTypeLike) -> Lanes:
+    """Room for a group of so many runs on a problem of so many rows."""
+    return Lanes(
+        empty_block(network.rows * lanes, dtype),
+        np.zeros(lanes, np.uint64),
+        np.zeros(lanes, np.int64),
+        np.zeros(lanes, np.int64),
+        np.full(lanes, -1, np.int64),
+        empty_block(lanes, dtype),
+        empty_block((rows + 3) // 4 * 4 * lanes, np.int32),
+    )
+
+
 class Rule(NamedTuple):
-    """How to learn. Numbers are in the dtype of the work block."""
+    """How to learn and when to look. Numbers are in the dtype of the work block."""
 
     batch: int
     mean: bool
@@ -81,27 +98,29 @@ class Rule(NamedTuple):
     order: int
     order_own: Any
     """Parameters of the order that are its own."""
+    check_every: int
+    """Epochs between looks."""
+    tolerance: float
 
 
-def make_train(orders: Chosen, losses: Chosen, lanes: int) -> Any:
+def make_advance(orders: Chosen, losses: Chosen, lanes: int) -> Any:
     """Compile the trainer for these orders and output passes (`output_pass` of each loss), all of them in one kernel."""
 
     @kernel
-    def train(state: Any, network: Any, table: Any, rule: Any, epochs: Any, updates: Any) -> None:
-        """Train every lane for so many epochs, the last of them cut short after `updates` updates.
+    def advance(state: Any, network: Any, table: Any, targets: Any, rule: Any, epochs: Any, budget: Any) -> None:
+        """Train every lane for so many epochs, no further than `budget` updates, and look where a look is due.
 
-        `table`: the problem in the dtype of the work block.
+        All arithmetic is in the dtype of the work block, save that of the looks.
         """
         wide()
         block, layers, n = state.block, network.layers, table.rows
-        outputs = len(layers) - 1
-        for epoch in range(epochs):
+        for _ in range(epochs):
             for lane in range(lanes):
                 store_lane(state.rate, lane, load_table(rule.rates, min(load_lane(state.epochs, lane), len(rule.rates) - 1)))
             if not rule.all_alike:
                 orders(rule.order, (rule.order_own, (state.rows, n, lanes, state.seeds, state.epochs)))
-            last = min(updates * rule.batch, n) if epoch == epochs - 1 else n
-            for start in range(0, last, rule.batch):
+            updates = min((n + rule.batch - 1) // rule.batch, budget - state.updates[0])
+            for start in range(0, min(updates * rule.batch, n), rule.batch):
                 end = min(start + rule.batch, n)
                 if not rule.online:
                     for i in range(network.gradient * lanes, network.velocity * lanes):
@@ -113,7 +132,7 @@ def make_train(orders: Chosen, losses: Chosen, lanes: int) -> Any:
                         present(block, lanes, network, table, state.rows, position)
                     feedforward(block, lanes, network)
                     losses(rule.loss, (block, lanes, network, rule.prime_offset))
-                    for layer in range(outputs, 0, -1):
+                    for layer in range(len(layers) - 1, 0, -1):
                         if layer > 1:
                             hidden_deltas(block, lanes, layers, layer - 1, rule.prime_offset, layer > 2 or not rule.online)
                         if rule.online:
@@ -125,8 +144,11 @@ def make_train(orders: Chosen, losses: Chosen, lanes: int) -> Any:
                     _apply_gradient(block, lanes, network, rule, state.rate, end - start)
             for lane in range(lanes):
                 store_lane(state.epochs, lane, load_lane(state.epochs, lane) + 1)
+                store_lane(state.updates, lane, load_lane(state.updates, lane) + updates)
+            if state.updates[0] >= budget or state.epochs[0] % rule.check_every == 0:
+                look(block, lanes, network, table, targets, rule.tolerance, state.updates, state.converged_at)
 
-    return train
+    return advance
 
 
 def output_pass(loss: Any) -> Any:
@@ -169,13 +191,12 @@ def make_initialise(inits: Chosen) -> Any:
     """Compile the maker of initial weights for these inits, all of them in one kernel."""
 
     @kernel
-    def initialise(block: Any, lanes: Any, seeds: Any, network: Any, init: Any, own: Any, scale: Any, bias: Any) -> None:
+    def initialise(block: Any, seeds: Any, network: Any, init: Any, own: Any, scale: Any, bias: Any) -> None:
         """Fill the parameters of every lane: drawn in float64, in the order layer, unit, input, then that layer's biases.
 
         Without `bias` the biases are +0, and their draws are passed over. float32 blocks get the float64 values rounded once.
         """
-        layers = network.layers
-        kind = block.dtype.type
+        lanes, layers, kind = len(seeds), network.layers, block.dtype.type
         for layer in range(1, len(layers)):
             fan_in, fan_out = layers[layer - 1, UNITS], layers[layer, UNITS]
             biases = layers[layer, BIASES]
@@ -186,3 +207,20 @@ def make_initialise(inits: Chosen) -> Any:
                     block[row * lanes + lane] = kind(value) if bias or row < biases else kind(0.0)
 
     return initialise
+
+
+def make_rates(schedules: Chosen) -> Any:
+    """Compile the maker of learning rates for these schedules, all of them in one kernel."""
+
+    @kernel
+    def rates(lr: Any, schedule: Any, own: Any, warmup: Any, epochs: Any, out: Any) -> None:
+        """Fill `out`, float64 [epoch], with the learning rates of a run of so many epochs, the first `warmup` of which rise to `lr`."""
+        factor = 1.0
+        for epoch in range(len(out)):
+            if epoch < warmup:
+                out[epoch] = lr * (epoch + 1) / (warmup + 1)
+            else:
+                factor = schedules(schedule, (own, (factor, epoch - warmup, epochs - warmup)))
+                out[epoch] = lr * factor
+
+    return rates

@@ -1,0 +1,305 @@
+"""One block of runs, setup + seeds → rows: the one caller of the kernels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.choices.families import FAMILIES, compiled_choices, own_values
+from fastbp.columns import COLUMNS, MOST_OUTPUTS, schema
+from fastbp.engine.spec import Setup
+from fastbp.kernels import NUMERICS_VERSION
+from fastbp.kernels import measures as m
+from fastbp.kernels.compiling import inlined, one_of
+from fastbp.kernels.measures import Targets, make_measure, targets_of, value_pass
+from fastbp.kernels.memory import empty_block
+from fastbp.kernels.network import Network, Table, network, table
+from fastbp.kernels.training import Lanes, Rule, lanes_of, make_advance, make_initialise, make_rates, output_pass
+from fastbp.outcomes import OUTCOMES, classify
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SLICE_SECONDS = 0.1
+"""About how long one call into compiled code may take: between calls the driver's wish to stop is heard."""
+
+CACHE_BYTES = 200_000
+"""Work block of a group of lanes up to which it takes many lanes: about what stays close to a core."""
+
+
+class Interrupted(Exception):
+    """The driver wishes to stop; the block is given up."""
+
+
+class Kernels(NamedTuple):
+    """The compiled functions for one number of lanes."""
+
+    initialise: Any
+    rates: Any
+    advance: Any
+    measure: Any
+
+
+@cache
+def kernels(lanes: int) -> Kernels:
+    """Put the kernels together from the choices; each is compiled when it is first called with a dtype."""
+    losses = [inlined(choice.function) for choice in FAMILIES["loss"].choices.values()]
+    passes = one_of([output_pass(loss) for loss in losses])
+    return Kernels(
+        make_initialise(compiled_choices("init")),
+        make_rates(compiled_choices("schedule")),
+        make_advance(compiled_choices("order"), passes, lanes),
+        make_measure(one_of([value_pass(loss) for loss in losses]), lanes),
+    )
+
+
+class Task(NamedTuple):
+    """Everything that kernels need of a setup, made once for all its blocks."""
+
+    lanes: int
+    network: Network
+    double_network: Network
+    table: Table
+    targets: Targets
+    rule: Rule
+    init: int
+    init_own: Any
+    init_scale: float
+    epochs: int
+    budget: int
+
+
+@lru_cache(maxsize=8)
+def task(setup: Setup, lanes: int | None = None) -> Task:
+    """Prepare a setup for the kernels. `lanes`: how many runs go side by side, by default what its memory suggests."""
+    dtype = np.dtype(setup.dtype)
+    X, T = setup.data()
+    calls = setup.calls
+    online = setup.batch_rows == 1 and setup.momentum == 0 and setup.weight_decay == 0
+    net = network(setup.sizes, not online)
+    lanes = lanes or suggested_lanes(net, dtype)
+    order = calls["order"]
+    rule = Rule(
+        batch=setup.batch_rows,
+        mean=setup.reduction == "mean",
+        online=online,
+        all_alike=setup.resolved_order == "cyclic",
+        bias=setup.bias,
+        rates=rates(setup).astype(dtype),
+        momentum=dtype.type(setup.momentum),
+        weight_decay=dtype.type(setup.weight_decay),
+        prime_offset=dtype.type(setup.prime_offset),
+        loss=calls["loss"].choice.code,
+        order=order.choice.code,
+        order_own=own_values(order.choice, order.values),
+        check_every=setup.looks_every,
+        tolerance=setup.tolerance,
+    )
+    return Task(
+        lanes=lanes,
+        network=net,
+        double_network=network(setup.sizes, True),
+        table=table(X, T, dtype),
+        targets=targets_of(T),
+        rule=rule,
+        init=calls["init"].choice.code,
+        init_own=own_values(calls["init"].choice, calls["init"].values),
+        init_scale=float(setup.init_scale),
+        epochs=setup.epochs_budget,
+        budget=setup.budget,
+    )
+
+
+def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
+    """How many runs go side by side: many, while their block stays close to a core; few for wide networks.
+
+    Two numbers only, since each is compiled for itself, and never less than two cache lines a row.
+    """
+    many, few = (128, 32) if dtype.itemsize == 8 else (256, 64)
+    return many if net.rows * many * dtype.itemsize <= CACHE_BYTES else few
+
+
+def rates(setup: Setup) -> NDArray[np.float64]:
+    """Learning rates, float64 [epoch]; the last one holds for all later epochs."""
+    schedule = setup.calls["schedule"]
+    length = setup.warmup + 1 if schedule.choice.name == "constant" else setup.epochs_budget
+    out = np.empty(length)
+    own = own_values(schedule.choice, schedule.values)
+    kernels(0).rates(float(setup.lr), schedule.choice.code, own, setup.warmup, setup.epochs_budget, out)
+    return out
+
+
+class Group:
+    """A group of runs side by side: what the kernels change, and what they are called with."""
+
+    def __init__(self, work: Task, seeds: NDArray[np.uint64]) -> None:
+        self.task = work
+        self.kernels = kernels(work.lanes)
+        self.state: Lanes = lanes_of(work.network, work.lanes, work.table.rows, work.table.values.dtype)
+        self.double = empty_block(work.double_network.rows * work.lanes, np.float64)
+        self.start(seeds)
+
+    def start(self, seeds: NDArray[np.uint64]) -> None:
+        """Draw the initial weights of these seeds, uint64 [≤ lanes]; lanes left over repeat the last."""
+        state, work = self.state, self.task
+        state.seeds[: len(seeds)] = seeds
+        state.seeds[len(seeds) :] = seeds[-1]
+        state.block[:] = 0
+        state.epochs[:] = state.updates[:] = 0
+        state.converged_at[:] = -1
+        self.kernels.initialise(
+            state.block, state.seeds, work.network, work.init, work.init_own, work.init_scale, work.rule.bias
+        )
+
+    def advance(self, epochs: int) -> None:
+        """Train for so many epochs, or to the end of the budget."""
+        work = self.task
+        epochs = min(epochs, work.epochs - int(self.state.epochs[0]))
+        self.kernels.advance(self.state, work.network, work.table, work.targets, work.rule, epochs, work.budget)
+
+    @property
+    def done(self) -> bool:
+        """Whether the budget is used up."""
+        return int(self.state.epochs[0]) >= self.task.epochs
+
+    def measure(self, with_gradient: bool = True) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The measures, float64 [measure, lane], and the outputs, float64 [row, output, lane]."""
+        work = self.task
+        measures = np.zeros((m.MEASURES, work.lanes))
+        outputs = np.empty((*work.targets.values.shape, work.lanes))
+        self.kernels.measure(
+            self.state.block, work.network, work.table, work.targets, work.rule.loss, work.rule.bias,
+            self.double, work.double_network, with_gradient, measures, outputs,
+        )  # fmt: skip
+        return measures, outputs
+
+
+class Rows(NamedTuple):
+    """What is measured of the runs of a block, [run] each, in the order of their seeds."""
+
+    updates_done: NDArray[np.int64]
+    converged_at: NDArray[np.int64]
+    start: NDArray[np.float64]
+    """Measures before the first update, [measure, run]."""
+    end: NDArray[np.float64]
+    outputs: NDArray[np.float64]
+    """[run, row × output]; empty where there are too many to keep."""
+
+
+def train(
+    setup: Setup,
+    start: int,
+    count: int,
+    *,
+    lanes: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    slice_seconds: float = SLICE_SECONDS,
+) -> Rows:
+    """Train the seeds start … start + count − 1 of a setup.
+
+    Raises Interrupted soon after `stopped()` becomes true, and ArithmeticError where this thread flushes denormals to zero.
+    """
+    check_denormals()
+    work = task(setup, lanes)
+    width = work.lanes
+    keep = work.targets.values.size <= MOST_OUTPUTS
+    rows = Rows(
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+        np.empty((m.MEASURES, count)),
+        np.empty((m.MEASURES, count)),
+        np.empty((count, work.targets.values.size if keep else 0)),
+    )
+    group: Group | None = None
+    epochs = 1
+    for first in range(0, count, width):
+        seeds = np.arange(start + first, start + min(first + width, count), dtype=np.uint64)
+        if group is None:
+            group = Group(work, seeds)
+        else:
+            group.start(seeds)
+        here, used = slice(first, first + len(seeds)), slice(len(seeds))
+        rows.start[:, here] = group.measure(with_gradient=False)[0][:, used]
+        while not group.done:
+            if stopped():
+                raise Interrupted
+            began = time.perf_counter()
+            group.advance(epochs)
+            seconds = time.perf_counter() - began
+            # Doubling at most: the first call may have been a cold one.
+            epochs = max(1, int(epochs * min(2.0, slice_seconds / max(seconds, 1e-9))))
+        rows.end[:, here], outputs = (part[..., used] for part in group.measure())
+        rows.updates_done[here] = group.state.updates[used]
+        rows.converged_at[here] = group.state.converged_at[used]
+        if keep:
+            rows.outputs[here] = outputs.reshape(-1, len(seeds)).T
+    return rows
+
+
+def check_denormals() -> None:
+    """Raise ArithmeticError where a library has switched off denormals on this thread: results would differ in their last bits."""
+    smallest_normal = np.array([np.finfo(np.float64).tiny])
+    if smallest_normal[0] * 0.5 == 0.0:
+        raise ArithmeticError(
+            "denormal numbers are flushed to zero on this thread (some library switched them off, usually with -ffast-math): "
+            "results would not be the same bits as elsewhere"
+        )
+
+
+def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
+    """The rows as they are stored: one Arrow table with the columns of `fastbp.columns`."""
+    import pyarrow as pa
+
+    count = len(rows.updates_done)
+    finite = rows.end[m.FINITE] == 1.0
+    end = np.where(finite, rows.end, np.nan)
+    codes = classify(end[m.MAX_ERROR], end[m.SPREAD], end[m.ONE_SIDED] == 1.0, setup.tolerance, setup.collapse)
+
+    def word(value: str | None) -> pa.Array:
+        indices = pa.array(np.zeros(count, np.int32), mask=np.full(count, value is None))
+        return pa.DictionaryArray.from_arrays(indices, pa.array([value or ""], pa.string()))
+
+    def real(values: NDArray[np.float64]) -> pa.Array:
+        return pa.array(values, pa.float64(), mask=np.isnan(values))
+
+    columns: dict[str, pa.Array] = {}
+    types = {field.name: field.type for field in schema()}
+    for name, value in setup.columns().items():
+        if pa.types.is_dictionary(types[name]):
+            columns[name] = word(value)
+        else:
+            columns[name] = pa.repeat(pa.scalar(value, types[name]), count)
+    columns |= {
+        "setup": word(setup.identity(NUMERICS_VERSION)),
+        "seed": pa.array(np.arange(start, start + count, dtype=np.int64)),
+        "outcome": pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array([str(o) for o in OUTCOMES])),
+        "updates_done": pa.array(rows.updates_done),
+        "converged_at": pa.array(rows.converged_at, mask=rows.converged_at < 0),
+        "loss": real(end[m.LOSS]),
+        "loss_start": real(rows.start[m.LOSS]),
+        "spread": real(end[m.SPREAD]),
+        "spread_start": real(rows.start[m.SPREAD]),
+        "max_error": real(end[m.MAX_ERROR]),
+        "wrong": pa.array(np.where(finite, rows.end[m.WRONG], 0).astype(np.int64), mask=~finite),
+        "one_sided": pa.array(end[m.ONE_SIDED] == 1.0, mask=~finite),
+        "saturation": real(end[m.SATURATION]),
+        "grad_norm": real(end[m.GRAD_NORM]),
+        "weight_max": real(end[m.WEIGHT_MAX]),
+        "outputs": lists(rows.outputs.astype(np.float32), finite),
+    }
+    return pa.table([columns[column.name] for column in COLUMNS], schema=schema())
+
+
+def lists(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> pa.Array:
+    """Rows of `values`, [run, output], as list<float32>; null where not valid or where there are none."""
+    import pyarrow as pa
+
+    count, width = values.shape
+    valid = valid & (width > 0)
+    offsets = np.concatenate([[0], np.cumsum(np.where(valid, width, 0))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[valid].ravel()), mask=pa.array(~valid))
