@@ -1,10 +1,22 @@
 """Every JIT flag and the cache folder, in one place."""
 
+import hashlib
+import os
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
+from numba import __version__ as numba_version
 from numba import config, njit
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.extending import overload
+
+# Numba's hints are stricter than Numba.
+_any_njit: Any = njit
+_any_overload: Any = overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,28 +32,123 @@ def inlined(function: F) -> F:
     JIT off it stays the plain Python function that it is.
     """
     if not config.DISABLE_JIT:
-        overload(function, jit_options={"forceinline": True, **FLAGS}, strict=False, prefer_literal=True)(lambda *_: function)
+        _any_overload(function, jit_options={"forceinline": True, **FLAGS}, strict=False, prefer_literal=True)(lambda *_: function)
     return function
 
 
 def shared(function: F) -> F:
-    """A large part of several kernels: called, not inlined, so that it is there once in each; otherwise as `inlined`."""
+    """A large part of several kernels that need not be as fast as can be: called, not inlined; otherwise as `inlined`."""
     if not config.DISABLE_JIT:
-        overload(function, jit_options=FLAGS, strict=False, prefer_literal=True)(lambda *_: function)
+        _any_overload(function, jit_options=FLAGS, strict=False, prefer_literal=True)(lambda *_: function)
     return function
 
 
 def compiled_form(function: Callable[..., Any]) -> Callable[[F], F]:
     """Register what Numba compiles, inlined, where compiled code calls `function`: the decorated function maps types to code."""
     # Not strict: Numba would compare the annotations of the two functions as well as the names of their arguments.
-    register: Callable[[F], F] = overload(function, jit_options={"forceinline": True, **FLAGS}, strict=False)
+    register: Callable[[F], F] = _any_overload(function, jit_options={"forceinline": True, **FLAGS}, strict=False)
     return register
 
 
 def kernel(function: F) -> F:
-    """A compiled function, with its machine code kept on disk."""
-    compiled: F = njit(**FLAGS)(function)
-    return compiled
+    """A compiled function, whose machine code is kept on disk where there is a place for it."""
+    compiled = _any_njit(**FLAGS)(function)
+    if not config.DISABLE_JIT and (folder := cache_folder()) is not None:
+        compiled._cache = _Cache(function, folder)
+    result: F = compiled
+    return result
+
+
+def is_on_disk(compiled: Any, dtype: str) -> bool:
+    """Whether a kernel's code for a dtype of its work block is on disk, so that calling it costs no compiling."""
+    try:
+        index = compiled._cache._cache_file._load_index()
+    except Exception:
+        return False
+    mine = compiled._cache._index_key(None, compiled.targetctx.codegen())[1:]
+    return any(key[1:] == mine and dtype in str(key[0]) for key in index)
+
+
+@lru_cache(maxsize=1)
+def cache_folder() -> Path | None:
+    """Where compiled code is kept: a folder named by a hash of all numeric sources, or None where nothing can be written.
+
+    Numba's own cache looks at the file of the function alone and serves stale code after an edit in a helper's file. The place is
+    FASTBP_CACHE_DIR, or else the user's cache folder.
+    """
+    own = os.environ.get("FASTBP_CACHE_DIR")
+    try:
+        if own:
+            base = Path(own)
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches" / "fastbp"
+        else:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastbp"
+        package = Path(__file__).parent.parent
+        digest = hashlib.sha256(numba_version.encode())
+        for source in sorted([*package.glob("kernels/*.py"), *package.glob("choices/*.py")]):
+            digest.update(source.name.encode() + source.read_bytes())
+        folder = base / digest.hexdigest()[:16]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder if os.access(folder, os.W_OK | os.X_OK) else None
+    except (OSError, RuntimeError):  # no home folder is a RuntimeError
+        return None
+
+
+class _Place:
+    """Numba's notion of where a function's code lies (its cache locators), for one folder."""
+
+    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+        self._line = function.__code__.co_firstlineno
+        self._folder = folder
+
+    def get_cache_path(self) -> str:
+        return str(self._folder)
+
+    def get_source_stamp(self) -> str:
+        return self._folder.name
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+    def ensure_cache_path(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """Numba's function cache, in a folder of ours, that survives whatever happens to its files."""
+
+    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+        place = _Place(function, folder)
+
+        class Locator:
+            @classmethod
+            def from_function(cls, py_func: Any, py_file: Any) -> _Place:
+                return place
+
+        class Implementation(CompileResultCacheImpl):  # type: ignore[misc]
+            _locator_classes: ClassVar = [Locator]
+
+        self._impl_class = Implementation
+        super().__init__(function)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # whatever a damaged file makes pickle or LLVM raise: compile again and write it anew
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(OSError):  # a full or read-only disk costs the next process its time, nothing else
+            super().save_overload(sig, data)
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        # The folder stands for all sources, so of a kernel's closure only numbers, such as its lanes, can differ.
+        cells = self._py_func.__closure__ or ()
+        numbers = tuple(cell.cell_contents for cell in cells if isinstance(cell.cell_contents, int))
+        return sig, codegen.magic_tuple(), numbers
 
 
 def one_of(functions: Sequence[Callable[..., Any]]) -> Callable[[Any, Any], Any]:

@@ -16,7 +16,7 @@ from fastbp.kernels.network import (
     WEIGHTS,
     add_deltas,
     add_products,
-    feedforward,
+    feedforward_apart,
     hidden_deltas,
     present_to_all,
     slope,
@@ -81,7 +81,7 @@ def look(block: Any, lanes: Any, network: Any, table: Any, targets: Any, toleran
     row = 0
     while pending and row < n:
         present_to_all(block, lanes, network, table, row)
-        feedforward(block, lanes, network)
+        feedforward_apart(block, lanes, network)
         pending = False
         for k in range(outputs):
             t, span = targets.values[row, k], targets.ranges[k]
@@ -184,7 +184,7 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
         no_offset, finish = total[0], with_gradient  # not literals: they would be compiled for themselves
         for row in range(n):
             present_to_all(block, lanes, network, table, row)
-            feedforward(block, lanes, network)
+            feedforward_apart(block, lanes, network)
             _copy_row(block, network, double, double_network, lanes, targets, row)
             _judge_row(double, double_network, lanes, targets, row, low, high, above, wrong, worst)
             for k in range(units):

@@ -188,10 +188,9 @@ def present_to_all(block: Any, lanes: Any, network: Any, table: Any, row: Any) -
             store_activation(block, a + lane, value)
 
 
-@shared
+@inlined
 def feedforward(block: Any, lanes: Any, network: Any) -> None:
     """Activations of every layer from the inputs; the δ rows are left holding z."""
-    wide()
     layers = network.layers
     for layer in range(1, len(layers)):
         inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
@@ -232,6 +231,13 @@ def feedforward(block: Any, lanes: Any, network: Any) -> None:
             k += 1
 
 
+@shared
+def feedforward_apart(block: Any, lanes: Any, network: Any) -> None:
+    """`feedforward` as a function of its own, for where it is called now and then."""
+    wide()
+    feedforward(block, lanes, network)
+
+
 @inlined
 def _activate(block: Any, z: Any, a: Any, count: Any) -> None:
     for i in range(count):
@@ -244,10 +250,9 @@ def slope(a: Any) -> Any:
     return fma(-a, a, a)
 
 
-@shared
+@inlined
 def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, prime_offset: Any, finish: Any) -> None:
     """δ of a hidden layer from the δ and the weights of the layer above; without `finish`, still without the factor σ′."""
-    wide()
     units, above = layers[layer, UNITS], layers[layer + 1, UNITS]
     w, d = layers[layer + 1, WEIGHTS] * lanes, layers[layer, DELTAS] * lanes
     a, d_above = layers[layer, ACTIVATIONS] * lanes, layers[layer + 1, DELTAS] * lanes
@@ -322,13 +327,12 @@ _four_1, _four_2, _four_3, _four_4 = (_products(4, inputs) for inputs in (1, 2, 
 _one_1, _one_4 = (_products(1, inputs) for inputs in (1, 4))
 
 
-@shared
+@inlined
 def add_products(block: Any, lanes: Any, layers: Any, layer: Any, offset: Any) -> None:
     """Add c_k a_i to the weights of a layer (offset 0) or to their gradient, where the δ rows hold c.
 
     With c = δ and the gradient's offset that accumulates ∂E/∂w; with c = −lr·δ and no offset it is an online update.
     """
-    wide()
     inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
     unit, a, c = inputs * lanes, layers[layer - 1, ACTIVATIONS] * lanes, layers[layer, DELTAS] * lanes
     w = (offset + layers[layer, WEIGHTS]) * lanes
