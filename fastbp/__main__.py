@@ -1,0 +1,29 @@
+"""`fastbp COMMAND`, the same as `python -m fastbp.COMMAND`."""
+
+import importlib
+import sys
+
+COMMANDS = {"sweep": "train every setup of a sweep from many seeds, and say what it shows"}
+
+
+def main() -> int:
+    """Run the command that the first argument names."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in COMMANDS:
+        code: int = importlib.import_module(f"fastbp.{name}").main(sys.argv[2:])
+        return code
+    usage = "usage: fastbp COMMAND …\n\n" + "".join(f"  {command:<10}{what}\n" for command, what in COMMANDS.items())
+    if name in ("-h", "--help"):
+        print(usage, end="")
+        return 0
+    if name == "--version":
+        from fastbp import __version__
+
+        print(f"fastbp {__version__}")
+        return 0
+    print(f"fastbp: no command {name!r}, there are: {', '.join(COMMANDS)}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import cache, lru_cache
@@ -12,10 +14,11 @@ from numpy.typing import NDArray
 
 from fastbp.choices.families import FAMILIES, compiled_choices, own_values
 from fastbp.columns import COLUMNS, MOST_OUTPUTS, schema
+from fastbp.engine.executors import available_cores
 from fastbp.engine.spec import Setup
 from fastbp.kernels import NUMERICS_VERSION
 from fastbp.kernels import measures as m
-from fastbp.kernels.compiling import inlined, one_of
+from fastbp.kernels.compiling import cache_folder, inlined, is_on_disk, one_of
 from fastbp.kernels.measures import Targets, make_measure, targets_of, value_pass
 from fastbp.kernels.memory import empty_block
 from fastbp.kernels.network import Network, Table, network, table
@@ -137,12 +140,13 @@ def rates(setup: Setup) -> NDArray[np.float64]:
 class Group:
     """A group of runs side by side: what the kernels change, and what they are called with."""
 
-    def __init__(self, work: Task, seeds: NDArray[np.uint64]) -> None:
+    def __init__(self, work: Task, seeds: NDArray[np.uint64] | None = None) -> None:
         self.task = work
         self.kernels = kernels(work.lanes)
         self.state: Lanes = lanes_of(work.network, work.lanes, work.table.rows, work.table.values.dtype)
         self.double = empty_block(work.double_network.rows * work.lanes, np.float64)
-        self.start(seeds)
+        if seeds is not None:
+            self.start(seeds)
 
     def start(self, seeds: NDArray[np.uint64]) -> None:
         """Draw the initial weights of these seeds, uint64 [≤ lanes]; lanes left over repeat the last."""
@@ -239,6 +243,38 @@ def train(
         if keep:
             rows.outputs[here] = outputs.reshape(-1, len(seeds)).T
     return rows
+
+
+def warm_up(kind: tuple[str, int]) -> None:
+    """Compile the kernels for a dtype and a number of lanes, or load them from disk, so that no block has to.
+
+    Where they are not on disk and there is a second core, a second process compiles the measures meanwhile.
+    """
+    dtype, lanes = kind
+    group = Group(task(_smallest(dtype), lanes))
+    other = None
+    if cache_folder() and not is_on_disk(group.kernels.measure, dtype) and available_cores() > 1:
+        code = f"import sys; sys.path[:] = {sys.path!r}; from fastbp.engine.block import warm_up_measures; warm_up_measures({kind!r})"
+        quiet = subprocess.DEVNULL
+        other = subprocess.Popen([sys.executable, "-c", code], stdin=quiet, stdout=quiet, stderr=quiet)
+    try:
+        group.advance(0)
+        if other:
+            other.wait()
+    finally:
+        if other:
+            other.kill()
+    warm_up_measures(kind)
+
+
+def warm_up_measures(kind: tuple[str, int]) -> None:
+    """Compile, or load, what is called once a run: initial weights and measures."""
+    dtype, lanes = kind
+    Group(task(_smallest(dtype), lanes), np.zeros(1, np.uint64)).measure()
+
+
+def _smallest(dtype: str) -> Setup:
+    return Setup(problem="xor", updates=1, dtype=dtype)
 
 
 def check_denormals() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -180,3 +181,13 @@ def one_of(functions: Sequence[Callable[..., Any]]) -> Callable[[Any, Any], Any]
         return chosen(code, arguments) if code < 4 else others(code - 4, arguments)
 
     return chosen_of_more
+
+
+def has_fma() -> bool:
+    """Whether compiled code has a fused multiply-add instruction; without, each goes through libm, with the same bits."""
+    if config.DISABLE_JIT:
+        return True
+    from numba.core.registry import cpu_target
+
+    features = str(cpu_target.target_context.codegen().magic_tuple()[-1])
+    return "+fma" in features or platform.machine().lower() in ("arm64", "aarch64")

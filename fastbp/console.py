@@ -1,0 +1,256 @@
+"""What the front doors do: from arguments to the engine, from the store to the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from fastbp.engine.run import Progress, Trained
+    from fastbp.engine.spec import Sweep
+    from fastbp.engine.store import Store
+
+COMPLETE, FAILED, BAD_USAGE, BAD_STORE, NOT_WRITABLE = 0, 1, 2, 3, 4
+
+PLAIN_LINE_SECONDS = 30.0
+"""How often progress is told where there is no terminal."""
+
+
+class Stopped(BaseException):
+    """A signal asked to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.code = 128 + number
+
+
+def sweep(arguments: argparse.Namespace) -> int:
+    """`fastbp sweep`."""
+    from fastbp.engine.spec import Sweep, SweepError
+
+    began = time.perf_counter()
+    try:
+        path = shipped(arguments.sweep)
+        sweep = Sweep.from_toml(path, seeds=arguments.seeds, settings=arguments.settings)
+        jobs = _jobs(arguments.jobs)
+    except SweepError as error:
+        return _refuse(error.lines, BAD_USAGE)
+    for note in sweep.notes:
+        say(f"note: {note}")
+
+    from fastbp.engine.store import Store, StoreError, StoreFull
+
+    store = Store(arguments.output or Path("results") / path.stem)
+    try:
+        store.open()
+        with store.locked(), signals_as_exceptions():
+            return _sweep(sweep, store, jobs, arguments, began)
+    except StoreError as error:
+        return _refuse([str(error)], BAD_STORE)
+    except StoreFull as error:
+        return _refuse([str(error)], NOT_WRITABLE)
+    except Stopped as stop:
+        _stop(stop.code, store, arguments)
+
+
+def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace, began: float) -> int:
+    from fastbp.engine import run
+    from fastbp.kernels.compiling import has_fma
+
+    if not has_fma():
+        say("note: this processor has no fused multiply-add, so training is 17 to 3,000 times slower (the results are the same)")
+    store.write(store.path / "sweep.toml", sweep.to_toml().encode())
+    run.problem_files(sweep, store)
+    threading.Thread(target=_import_reporting, daemon=True).start()  # while others train
+    show = Shown(quiet=arguments.quiet or arguments.json)
+    trained = run.drive(sweep, store, jobs=jobs, tick=show)
+    show.end()
+    if trained.failed:
+        for line in trained.failed:
+            say(f"failed: {line}")
+    _report(sweep, store, trained, jobs, arguments, began)
+    return FAILED if trained.failed else COMPLETE
+
+
+def _import_reporting() -> None:
+    import matplotlib.backends.backend_agg
+    import matplotlib.backends.backend_svg
+    import pandas
+    import scipy.special
+
+    import fastbp.analysis.plots  # noqa: F401
+
+
+def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: argparse.Namespace, began: float) -> None:
+    from fastbp.analysis import plots, tables
+    from fastbp.engine import run
+    from fastbp.kernels import NUMERICS_VERSION
+
+    started = time.perf_counter()
+    ids = [setup.identity(NUMERICS_VERSION) for setup in sweep.setups]
+    baseline = sweep.baseline.identity(NUMERICS_VERSION) if sweep.baseline else None
+    tallies = tables.tally(store.path, setups=ids)
+    summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
+    store.write(store.path / "summary.csv", summary.to_csv(index=False).encode())
+    store.write(store.path / "contrasts.csv", contrasts.to_csv(index=False).encode())
+    (store.path / "figures").mkdir(exist_ok=True)
+    axes = plots.outcome_bars(summary, title=sweep.title or None)
+    plots.save(axes.get_figure(), store.path / "figures" / "outcomes")
+    trained.seconds["report"] = time.perf_counter() - started
+    trained.seconds["total"] = time.perf_counter() - began
+    if trained.runs:
+        run.add_made(store, run.made(trained, jobs))
+    if arguments.json:
+        print(json.dumps(_as_json(store, trained, summary)))
+        return
+    print(tables.console(summary))
+    print()
+    for line in tables.sentences(contrasts, summary, baseline):
+        print(line)
+    new = f"{trained.runs:,} runs trained" if trained.runs else "complete already, nothing to train"
+    rate = f" at {trained.updates / trained.seconds['train'] / 1e6:,.0f} million updates/s" if trained.updates else ""
+    say(f"{new}{rate}; {trained.seconds['total']:.1f} s in all; {store.path}/runs, summary.csv, contrasts.csv, figures/outcomes.svg")
+
+
+def _as_json(store: Store, trained: Trained, summary: object) -> dict[str, object]:
+    import pandas as pd
+
+    assert isinstance(summary, pd.DataFrame)
+    from fastbp.outcomes import OUTCOMES
+
+    rate = trained.updates / trained.seconds["train"] if trained.updates else None
+    outcomes = {
+        row["setup"]: {str(outcome): int(row[outcome.replace("-", "_")]) for outcome in OUTCOMES}
+        for row in summary.to_dict("records")
+    }
+    return {
+        "store": str(store.path),
+        "runs": int(summary["runs"].sum()),
+        "updates": trained.updates,
+        "seconds": {phase: round(s, 3) for phase, s in trained.seconds.items()},
+        "updates_per_second": rate and round(rate),
+        "outcomes": outcomes,
+    }
+
+
+def shipped(name: str) -> Path:
+    """The sweep file of that path, or the shipped one of that name: inside the package, or beside it in a checkout."""
+    if Path(name).exists() or Path(name).suffix:
+        return Path(name)
+    package = Path(__file__).parent
+    folders = [package / "sweeps", package.parent / "sweeps"]
+    found = next((folder / f"{name}.toml" for folder in folders if (folder / f"{name}.toml").is_file()), None)
+    if found:
+        return found
+    from fastbp.engine.spec import SweepError
+
+    names = sorted({file.stem for folder in folders for file in folder.glob("*.toml")})
+    raise SweepError([f"{name}: no such file, and no sweep of that name ships with fastbp; there are: {', '.join(names)}"])
+
+
+def _jobs(text: str | None) -> int:
+    from fastbp.engine.executors import available_cores
+    from fastbp.engine.spec import SweepError
+
+    if text is None:
+        return available_cores()
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 1024):
+        raise SweepError([f"-j: given {text[:60]!r}, allowed: a number from 1 to 1,024"])
+    return int(text)
+
+
+@contextmanager
+def signals_as_exceptions() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM raise Stopped in the main thread."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(code: int, store: Store, arguments: argparse.Namespace) -> NoReturn:
+    """End at once: what is published stays, and a thread that still computes has nothing to lose."""
+    say(f"interrupted; what is done stays in {store.path}. To go on: {' '.join(_again())}")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _again() -> list[str]:
+    import shlex
+
+    program = Path(sys.argv[0]).name
+    start = ["python", "-m", "fastbp.sweep"] if program.endswith(".py") else [program]
+    return start + [shlex.quote(argument) for argument in sys.argv[1:]]
+
+
+def say(line: str) -> None:
+    """Say something that is no data."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _refuse(lines: list[str], code: int) -> int:
+    for line in lines:
+        say(f"fastbp: {line}")
+    return code
+
+
+class Shown:
+    """Shows progress on stderr: one line that is written over on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self._quiet = quiet
+        self._clock = clock
+        self._terminal = sys.stderr.isatty()
+        self._last = clock()
+        self._width = 0
+
+    def __call__(self, progress: Progress) -> None:
+        if self._quiet or self._clock() - self._last < (0.2 if self._terminal else PLAIN_LINE_SECONDS):
+            return
+        self._last = self._clock()
+        line = describe(progress)
+        if self._terminal:
+            print("\r" + line.ljust(self._width), end="", file=sys.stderr, flush=True)
+            self._width = len(line)
+        else:
+            say(line)
+
+    def end(self) -> None:
+        """Leave a clean line."""
+        if self._width:
+            print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
+
+
+def describe(progress: Progress) -> str:
+    """Progress in a line: runs done, share, updates/s, time left."""
+    if progress.phase != "training":
+        return f"{progress.phase}…" + (" (once for this machine)" if progress.phase == "compiling" else "")
+    share = progress.updates / progress.all_updates if progress.all_updates else 1.0
+    line = f"{share:4.0%} · {progress.done:,} of {progress.runs:,} runs"
+    if progress.updates and progress.seconds > 0:
+        rate = progress.updates / progress.seconds
+        line += f" · {rate / 1e6:,.0f} million updates/s · {_duration((progress.all_updates - progress.updates) / rate)} left"
+    return line
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -1,0 +1,80 @@
+"""What is missing, cut into files and blocks."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from fastbp.engine.spec import Setup, Sweep
+from fastbp.kernels import NUMERICS_VERSION
+
+BLOCK_SECONDS = 0.2
+"""About how long a core takes for one block: short enough that cores finish together, long enough that handing out costs nothing."""
+
+LEAST_SEEDS, MOST_SEEDS = 256, 8192
+"""Bounds of a block; both whole groups of lanes of any width."""
+
+FILES_PER_SETUP = 100
+
+Range = tuple[int, int]
+"""Seeds start … start + count − 1, as (start, count)."""
+
+
+class Publication(NamedTuple):
+    """One file to be: a range of seeds of a setup, and the blocks that it is computed in."""
+
+    setup: Setup
+    start: int
+    count: int
+    blocks: tuple[Range, ...]
+
+
+def seconds_per_run(setup: Setup) -> float:
+    """A rough guess at the time of one run on one core, from the setup alone: a parameter costs some 0.4 ns a presentation."""
+    presentations = setup.budget * setup.batch_rows
+    return presentations * (2.0 + 0.35 * setup.parameters) * 1e-9
+
+
+def block_seeds(setup: Setup) -> int:
+    """How many seeds a block has: a power of two that depends on the setup alone, so that files are the same on any machine."""
+    seeds = LEAST_SEEDS
+    while seeds < MOST_SEEDS and 2 * seeds * seconds_per_run(setup) <= BLOCK_SECONDS:
+        seeds *= 2
+    return seeds
+
+
+def file_seeds(setup: Setup, count: int) -> int:
+    """How many seeds a file has: some number of blocks, doubled until `count` seeds make at most about 100 files."""
+    seeds = block_seeds(setup)
+    while seeds * FILES_PER_SETUP < count:
+        seeds *= 2
+    return seeds
+
+
+def missing(wanted: Range, present: Iterable[Range]) -> list[Range]:
+    """The parts of a range of seeds that no present range covers."""
+    gaps: list[Range] = []
+    at, stop = wanted[0], wanted[0] + wanted[1]
+    for start, count in sorted(present):
+        if min(start, stop) > at:
+            gaps.append((at, min(start, stop) - at))
+        at = max(at, start + count)
+    if at < stop:
+        gaps.append((at, stop - at))
+    return gaps
+
+
+def cut(start: int, count: int, size: int) -> list[Range]:
+    """Cut a range at the multiples of `size`."""
+    stop = start + count
+    edges = [start, *range(start // size * size + size, stop, size), stop]
+    return [(a, b - a) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def publications(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Iterator[Publication]:
+    """Every file that is still to be made, `present` telling which seeds of each setup there are. The longest runs come first,
+    so that the short ones fill up the cores at the end."""
+    seeds = sweep.seeds
+    for setup in sorted(sweep.setups, key=seconds_per_run, reverse=True):
+        size, block = file_seeds(setup, seeds.count), block_seeds(setup)
+        for gap in missing((seeds.start, seeds.count), present.get(setup.identity(NUMERICS_VERSION), ())):
+            for start, count in cut(*gap, size):
+                yield Publication(setup, start, count, tuple(cut(start, count, block)))

@@ -1,0 +1,269 @@
+"""The driver: plan what is missing, train it on all cores, publish it, and say so."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fastbp.engine import block
+from fastbp.engine.executors import available_cores, completed
+from fastbp.engine.plan import Publication, Range, publications
+from fastbp.engine.spec import Sweep
+from fastbp.engine.store import Store
+from fastbp.kernels import NUMERICS_VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+@dataclass
+class Progress:
+    """How far a sweep is, for whoever shows it."""
+
+    runs: int = 0
+    """Runs still to be trained when the sweep began."""
+    done: int = 0
+    updates: int = 0
+    """Updates done so far."""
+    all_updates: int = 0
+    started: float = field(default_factory=time.perf_counter)
+    phase: str = "planning"
+
+    @property
+    def seconds(self) -> float:
+        """Since training began."""
+        return time.perf_counter() - self.started
+
+
+class Task(NamedTuple):
+    """One block, as it is handed out."""
+
+    publication: Publication
+    part: Range
+
+
+class Trained(NamedTuple):
+    """What a driver did."""
+
+    runs: int
+    updates: int
+    files: int
+    seconds: dict[str, float]
+    failed: list[str]
+
+
+def drive(
+    sweep: Sweep,
+    store: Store | None = None,
+    *,
+    keep: Callable[[pa.Table], None] = lambda rows: None,
+    executor: Executor | None = None,
+    jobs: int | None = None,
+    tick: Callable[[Progress], None] = lambda progress: None,
+) -> Trained:
+    """Train what is missing of a sweep.
+
+    Rows go into `store`, where one is given, and file by file to `keep`. `jobs`: how many blocks run at once, by default one a
+    core that this process may use. `tick` is called about ten times a second with the progress; what it raises ends the sweep
+    within the time of one slice, and everything published so far stays. Raises StoreError and StoreFull.
+    """
+    began = time.perf_counter()
+    jobs = jobs or available_cores()
+    progress = Progress()
+    stop = threading.Event()
+    seconds: dict[str, float] = {}
+    own = ThreadPoolExecutor(jobs, "fastbp") if executor is None else nullcontext(executor)
+    with own as pool:
+        try:
+            present = store.present() if store else {}
+            progress.runs, progress.all_updates = _outstanding(sweep, present)
+            if not progress.runs:
+                return Trained(0, 0, 0, {"train": 0.0}, [])
+            progress.phase = "compiling"
+            for _ in completed(pool, block.warm_up, _warm_ups(sweep), 1, lambda: tick(progress)):
+                pass
+            seconds["compile"] = time.perf_counter() - began
+            progress.phase, progress.started = "training", time.perf_counter()
+            files, failed = _train(sweep, store, present, pool, jobs, stop, progress, keep, tick)
+        except BaseException:
+            stop.set()
+            raise
+    seconds["train"] = progress.seconds
+    return Trained(progress.done, progress.updates, files, seconds, failed)
+
+
+def _outstanding(sweep: Sweep, present: dict[str, list[Range]]) -> tuple[int, int]:
+    """Runs and updates that are still to be done."""
+    runs = updates = 0
+    for publication in publications(sweep, present):
+        runs += publication.count
+        updates += publication.count * publication.setup.budget
+    return runs, updates
+
+
+def _warm_ups(sweep: Sweep) -> list[tuple[str, int]]:
+    """The kernels that a sweep needs, by dtype and number of lanes."""
+    return sorted({(setup.dtype, block.task(setup).lanes) for setup in sweep.setups})
+
+
+def _train(
+    sweep: Sweep,
+    store: Store | None,
+    present: dict[str, list[Range]],
+    pool: Executor,
+    jobs: int,
+    stop: threading.Event,
+    progress: Progress,
+    keep: Callable[[pa.Table], None],
+    tick: Callable[[Progress], None],
+) -> tuple[int, list[str]]:
+    import pyarrow as pa
+
+    def train(task: Task) -> pa.Table:
+        setup, (start, count) = task.publication.setup, task.part
+        return block.to_arrow(setup, start, block.train(setup, start, count, stopped=stop.is_set))
+
+    def tasks() -> Iterator[Task]:
+        for publication in publications(sweep, present):
+            for part in publication.blocks:
+                yield Task(publication, part)
+
+    parts: dict[tuple[str, int], dict[int, pa.Table]] = {}
+    files, failed = 0, []
+    for task, future in completed(pool, train, tasks(), jobs + 1, lambda: tick(progress)):
+        publication, (start, count) = task
+        setup = publication.setup.identity(NUMERICS_VERSION)
+        error = future.exception()
+        if isinstance(error, Exception):
+            failed.append(f"setup {setup}, seeds {start} to {start + count - 1}: {type(error).__name__}: {error}")
+            continue
+        if error is not None:
+            raise error
+        gathered = parts.setdefault((setup, publication.start), {})
+        gathered[start] = future.result()
+        progress.done += count
+        progress.updates += count * publication.setup.budget
+        if len(gathered) == len(publication.blocks):
+            rows = pa.concat_tables([gathered[at] for at in sorted(gathered)]).unify_dictionaries().combine_chunks()
+            del parts[setup, publication.start]
+            if store:
+                store.publish(setup, publication.start, rows)
+            keep(rows)
+            files += 1
+    return files, failed
+
+
+def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Executor | None = None) -> pd.DataFrame:
+    """Train a sweep and return its runs, one row each (the columns are in `fastbp.columns`).
+
+    `store`: a folder to keep them in, where those that are there already are not trained again; None keeps them in memory.
+    `executor`: any `concurrent.futures.Executor`; by default threads on all cores. Raises StoreError, StoreFull, and RuntimeError
+    where a block failed.
+    """
+    import pyarrow as pa
+
+    kept: list[pa.Table] = []
+    if store is None:
+        trained = drive(sweep, keep=kept.append, executor=executor)
+    else:
+        place = Store(store)
+        place.open()
+        with place.locked():
+            place.write(place.path / "sweep.toml", sweep.to_toml().encode())
+            trained = drive(sweep, place, executor=executor)
+    if trained.failed:
+        raise RuntimeError("\n".join(trained.failed))
+    if store is None:
+        frame = pa.concat_tables(kept).unify_dictionaries().to_pandas()
+        order = {setup.identity(NUMERICS_VERSION): i for i, setup in enumerate(sweep.setups)}
+        return frame.sort_values(["setup", "seed"], key=lambda c: c.map(order) if c.name == "setup" else c, ignore_index=True)
+    return load(store)
+
+
+def load(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """The runs of a store, one row each: the same as `pandas.read_parquet(path + "/runs")`, with nulls as pandas's own nulls."""
+    import pyarrow.parquet as pq
+
+    store = Store(path)
+    runs: pd.DataFrame = pq.read_table(store.runs, page_checksum_verification=True).to_pandas(types_mapper=_nullable)
+    return runs.sort_values(["setup", "seed"], ignore_index=True)
+
+
+def _nullable(kind: pa.DataType) -> Any:
+    import pandas as pd
+    import pyarrow as pa
+
+    return pd.Int64Dtype() if kind == pa.int64() else None
+
+
+def made(trained: Trained, jobs: int) -> dict[str, Any]:
+    """How runs were made: versions, processor, seconds by phase, updates/s."""
+    from importlib.metadata import version
+
+    packages = ("fastbp", "numpy", "numba", "llvmlite", "pandas", "pyarrow", "scipy", "matplotlib")
+    return {
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "numerics": NUMERICS_VERSION,
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in packages},
+        "cpu": cpu_name(),
+        "jobs": jobs,
+        "runs": trained.runs,
+        "updates": trained.updates,
+        "seconds": {phase: round(s, 3) for phase, s in trained.seconds.items()},
+        "updates_per_second": round(trained.updates / trained.seconds["train"]) if trained.seconds.get("train") else None,
+    }
+
+
+def cpu_name() -> str:
+    """The processor, as the system and as the compiler call it."""
+    from llvmlite import binding
+
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as info:
+            name = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), name)
+    except OSError:
+        pass
+    return f"{name} ({binding.get_host_cpu_name()})"
+
+
+def add_made(store: Store, entry: dict[str, Any]) -> None:
+    """Append to `made.json`, the list of commands that made this store."""
+    file = store.path / "made.json"
+    try:
+        entries = json.loads(file.read_text())
+    except (OSError, ValueError):
+        entries = []
+    store.write(file, json.dumps([*(entries if isinstance(entries, list) else []), entry], indent=1).encode())
+
+
+def problem_files(sweep: Sweep, store: Store) -> None:
+    """Keep each problem as it is trained under `problems/`: X, T and names, so that nobody needs the user's file again."""
+    import io
+
+    seen: set[str] = set()
+    for setup in sweep.setups:
+        target = store.path / "problems" / f"{setup.digest}.npz"
+        if setup.digest in seen or target.exists():
+            continue
+        seen.add(setup.digest)
+        X, T = setup.data()
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer, X=X, T=T,
+            inputs=np.array([f"x{i}" for i in range(X.shape[1])]), outputs=np.array([f"t{k}" for k in range(T.shape[1])]),
+        )  # fmt: skip
+        store.write(target, buffer.getvalue())
+

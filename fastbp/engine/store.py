@@ -1,0 +1,199 @@
+"""Blocks ↔ disk. A run exists when a complete file with it lies in `runs/`: there is no journal, and no mark to go stale."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fastbp import __version__
+from fastbp.columns import COLUMNS, RESULT_COLUMNS
+from fastbp.engine.plan import Range
+from fastbp.kernels import NUMERICS_VERSION
+
+FILE_NAME = re.compile(r"(?P<setup>[0-9a-f]{12})-(?P<start>\d+)-(?P<count>\d+)-(?P<digest>[0-9a-f]{16})\.parquet")
+
+_MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
+_REPEATED = [c.name for c in COLUMNS if c.name not in _MEASURED and c.name not in ("seed", "outputs")]
+
+
+class StoreError(Exception):
+    """A store that cannot be used, in one line: locked, of another version, or not a store at all. Exit code 3."""
+
+
+class StoreFull(Exception):
+    """Nothing more can be written, in one line. Exit code 4."""
+
+
+def digest(rows: pa.Table) -> str:
+    """sha256 (64 hex digits) over decoded rows: what they say, not how a library version happens to have written it.
+
+    Column by column in the order of `fastbp.columns`: its name; one byte a row for null or not; its values, nulls as zero, as
+    little-endian int64, float64 or bytes 0 and 1; words as their sorted set and each row's position in it; lists as the
+    int32 length of each and all float32 in a row.
+    """
+    hasher = hashlib.sha256()
+    for column in COLUMNS:
+        values = rows.column(column.name).combine_chunks()
+        hasher.update(column.name.encode() + b"\0" + _bytes(values.is_valid().to_numpy(zero_copy_only=False), "u1"))
+        match column.kind:
+            case "word":
+                words = values.cast(pa.string()).to_pandas()
+                known = sorted(set(words.dropna()))
+                places = {word: i for i, word in enumerate(known)}
+                hasher.update("\0".join(known).encode() + b"\0")
+                hasher.update(_bytes(words.map(places).fillna(0).to_numpy(), "<i4"))
+            case "reals":
+                hasher.update(_bytes(values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), "<i4"))
+                hasher.update(_bytes(values.flatten().to_numpy(zero_copy_only=False), "<f4"))
+            case kind:
+                zero: Any = False if kind == "flag" else 0
+                plain = pc.fill_null(values, zero).to_numpy(zero_copy_only=False)
+                hasher.update(_bytes(plain, {"integer": "<i8", "real": "<f8", "flag": "u1"}[kind]))
+    return hasher.hexdigest()
+
+
+def _bytes(values: NDArray[Any], dtype: str) -> bytes:
+    return np.ascontiguousarray(values, dtype).tobytes()
+
+
+def encode(rows: pa.Table) -> tuple[bytes, str]:
+    """A file of runs in memory, and the digest of its rows.
+
+    Pages carry checksums; measures are split by byte, words and what repeats are dictionaries: about 23 bytes a row.
+    """
+    whole = digest(rows)
+    metadata = {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION), "fastbp.digest": whole}
+    buffer = io.BytesIO()
+    pq.write_table(
+        rows.replace_schema_metadata(metadata),
+        buffer,
+        compression="zstd",
+        use_dictionary=_REPEATED,
+        column_encoding=dict.fromkeys(_MEASURED, "BYTE_STREAM_SPLIT"),
+        write_page_checksum=True,
+        row_group_size=65_536,
+    )
+    return buffer.getvalue(), whole
+
+
+class Store:
+    """A folder of results. Only one driver writes to it at a time."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.runs = self.path / "runs"
+
+    def open(self) -> None:
+        """Make the folders where they are missing.
+
+        Raises StoreError where the path is something else than a store or holds runs of another numerics version, and StoreFull
+        where it cannot be written.
+        """
+        if self.path.is_dir() and not self.runs.is_dir() and any(self.path.iterdir()):
+            known = ("sweep.toml", "summary.csv", "contrasts.csv", "figures", "lock", "made.json", "problems", "tmp")
+            if not any((self.path / name).exists() for name in known):
+                raise StoreError(f"{self.path} is a folder with other things in it, not a store: choose another with -o")
+        with self._writing(self.path):
+            for folder in (self.path, self.runs, self.path / "tmp"):
+                folder.mkdir(parents=True, exist_ok=True)
+        for file in self.files():
+            version = _metadata(file).get("fastbp.numerics")
+            if version != str(NUMERICS_VERSION):
+                raise StoreError(
+                    f"{self.path} holds runs of numerics version {version}, this fastbp makes version {NUMERICS_VERSION}: "
+                    "choose another folder with -o"
+                )
+            break  # a store holds one version
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the store's lock. Raises StoreError at once where another driver has it; a dead one's never blocks."""
+        try:
+            import fcntl
+        except ImportError:
+            raise StoreError("stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL") from None
+        with self._writing(self.path / "lock"):
+            lock: IO[str] = open(self.path / "lock", "a+")  # noqa: SIM115  closed below, which unlocks
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.seek(0)
+                raise StoreError(f"{self.path} is in use by {lock.read().strip() or 'another run'}: wait for it, or choose -o") from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+            lock.flush()
+            for left in (self.path / "tmp").iterdir():  # of a run that was killed while it wrote
+                left.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.close()
+
+    def files(self) -> Iterator[Path]:
+        """The files of runs."""
+        return (file for file in sorted(self.runs.glob("*.parquet")) if FILE_NAME.fullmatch(file.name))
+
+    def present(self) -> dict[str, list[Range]]:
+        """Which seeds of each setup there are, by the names of the files."""
+        ranges: dict[str, list[Range]] = defaultdict(list)
+        for file in self.files():
+            match = FILE_NAME.fullmatch(file.name)
+            assert match
+            ranges[match["setup"]].append((int(match["start"]), int(match["count"])))
+        return ranges
+
+    def publish(self, setup: str, start: int, rows: pa.Table) -> Path:
+        """Write a file of runs: it is there whole, or not at all. Raises StoreFull where the disk takes no more."""
+        content, whole = encode(rows)
+        return self.write(self.runs / f"{setup}-{start}-{rows.num_rows}-{whole[:16]}.parquet", content)
+
+    def write(self, target: Path, content: bytes) -> Path:
+        """Write any file of the store by way of `tmp/`, so that nobody ever sees half of it."""
+        with self._writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = self.path / "tmp" / f"{target.name}.{os.getpid()}.draft"
+            try:
+                with open(draft, "xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(draft, target)
+            finally:
+                with suppress(OSError):
+                    draft.unlink(missing_ok=True)
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        return target
+
+    @staticmethod
+    @contextmanager
+    def _writing(target: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreFull(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+def _metadata(file: Path) -> dict[str, str]:
+    """What a file says of itself. Raises StoreError where it is damaged."""
+    try:
+        found: dict[bytes, bytes] = pq.read_schema(file).metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{file} is damaged ({str(error).splitlines()[0]}): move it away, and the same command makes it anew") from error
+    return {key.decode(): value.decode() for key, value in found.items()}
