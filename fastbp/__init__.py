@@ -1,3 +1,36 @@
-"""Train the same small sigmoid network from thousands of seeds and see how often it converges or collapses."""
+"""Train the same small sigmoid network from thousands of seeds and see how often it converges or collapses.
+
+>>> import fastbp
+>>> sweep = fastbp.Sweep(title="xor", seeds=1_000, setup={"problem": "xor", "hidden": [2], "epochs": 5_000, "lr": 0.5})
+>>> runs = fastbp.run(sweep)          # doctest: +SKIP
+>>> fastbp.summary(runs)              # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastbp.analysis.tables import contrasts, summary
+    from fastbp.engine.run import load, run
+    from fastbp.engine.spec import Setup, Sweep, SweepError
 
 __version__ = "0.1.0"
+
+__all__ = ["Setup", "Sweep", "SweepError", "__version__", "contrasts", "load", "run", "summary"]
+
+_HOMES = {
+    "Setup": "engine.spec",
+    "Sweep": "engine.spec",
+    "SweepError": "engine.spec",
+    "contrasts": "analysis.tables",
+    "load": "engine.run",
+    "run": "engine.run",
+    "summary": "analysis.tables",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up when first used: `fastbp sweep --help` needs neither Numba nor pandas, and reading results needs no Numba.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
+    return getattr(import_module(f"fastbp.{_HOMES[name]}"), name)

@@ -48,7 +48,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     for note in sweep.notes:
         say(f"note: {note}")
 
-    from fastbp.engine.store import Store, StoreError, StoreFull
+    from fastbp.engine.store import Store, StoreError, StoreFullError
 
     store = Store(arguments.output or Path("results") / path.stem)
     try:
@@ -57,7 +57,7 @@ def sweep(arguments: argparse.Namespace) -> int:
             return _sweep(sweep, store, jobs, arguments, began)
     except StoreError as error:
         return _refuse([str(error)], BAD_STORE)
-    except StoreFull as error:
+    except StoreFullError as error:
         return _refuse([str(error)], NOT_WRITABLE)
     except Stopped as stop:
         _stop(stop.code, store, arguments)
@@ -83,10 +83,6 @@ def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace,
 
 
 def _import_reporting() -> None:
-    import matplotlib.backends.backend_agg
-    import matplotlib.backends.backend_svg
-    import pandas
-    import scipy.special
 
     import fastbp.analysis.plots  # noqa: F401
 
@@ -105,7 +101,9 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
     store.write(store.path / "contrasts.csv", contrasts.to_csv(index=False).encode())
     (store.path / "figures").mkdir(exist_ok=True)
     axes = plots.outcome_bars(summary, title=sweep.title or None)
-    plots.save(axes.get_figure(), store.path / "figures" / "outcomes")
+    figure = axes.get_figure(root=True)
+    assert figure
+    plots.save(figure, store.path / "figures" / "outcomes")
     trained.seconds["report"] = time.perf_counter() - started
     trained.seconds["total"] = time.perf_counter() - began
     if trained.runs:
@@ -119,7 +117,9 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
         print(line)
     new = f"{trained.runs:,} runs trained" if trained.runs else "complete already, nothing to train"
     rate = f" at {trained.updates / trained.seconds['train'] / 1e6:,.0f} million updates/s" if trained.updates else ""
-    say(f"{new}{rate}; {trained.seconds['total']:.1f} s in all; {store.path}/runs, summary.csv, contrasts.csv, figures/outcomes.svg")
+    say(
+        f"{new}{rate}; {trained.seconds['total']:.1f} s in all; {store.path}/runs, summary.csv, contrasts.csv, figures/outcomes.svg"
+    )
 
 
 def _as_json(store: Store, trained: Trained, summary: object) -> dict[str, object]:
@@ -159,7 +159,7 @@ def shipped(name: str) -> Path:
 
 
 def _jobs(text: str | None) -> int:
-    from fastbp.engine.executors import available_cores
+    from fastbp.engine.cores import available_cores
     from fastbp.engine.spec import SweepError
 
     if text is None:

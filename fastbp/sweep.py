@@ -15,11 +15,26 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit: 0 complete, 1 some blocks failed, 2 bad usage or file, 3 store locked, damaged or of another version, "
         "4 disk full or not writable, 130 or 143 interrupted (the same command resumes).",
     )
-    parser.add_argument("sweep", nargs="?", default="founding", metavar="FILE or NAME", help="a sweep file, or the name of one that ships with fastbp (default: founding)")
+    parser.add_argument(
+        "sweep",
+        nargs="?",
+        default="founding",
+        metavar="FILE or NAME",
+        help="a sweep file, or the name of one that ships with fastbp (default: founding)",
+    )
     parser.add_argument("-o", "--output", metavar="DIR", help="the store (default: results/NAME)")
     parser.add_argument("--seeds", metavar="N", help="how many seeds instead of the file's number; more seeds extend a store")
-    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help="another value for a key of [setup], read as TOML; a list makes a grid: lr=[0.1,0.2]")
-    parser.add_argument("-j", "--jobs", metavar="N", help="blocks that run at once (default: all cores that this process may use)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="another value for a key of [setup], read as TOML; a list makes a grid: lr=[0.1,0.2]",
+    )
+    parser.add_argument(
+        "-j", "--jobs", metavar="N", help="blocks that run at once (default: all cores that this process may use)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead of tables")
     return parser

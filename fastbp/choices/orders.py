@@ -1,8 +1,9 @@
 """Orders: which row is presented when.
 
 Arguments of every function: `rows`, int32, to fill with rows[j·lanes + lane] = the row (0 … n − 1) that the lane's network sees
-at position j of its epoch (it has room for n rounded up to a multiple of four, the words of one draw); `n`, rows of the problem; `lanes`; `seeds`, uint64 [lane]; `epochs`, int64 [lane], the
-epoch that each lane is in. A lane's rows depend on its own seed and epoch alone.
+at position j of its epoch (it has room for n rounded up to a multiple of four, the words of one draw); `n`, rows of the problem;
+`lanes`; `seeds`, uint64 [lane]; `epochs`, int64 [lane], the epoch that each lane is in. A lane's rows depend on its own seed and
+epoch alone.
 """
 
 from typing import Annotated, Any

@@ -40,5 +40,5 @@ def parity(d: Annotated[int, Ge(1), Le(16)]) -> Data:
 
 
 def encoder(n: Annotated[int, Ge(2), Le(1024)]) -> Data:
-    """The n–h–n encoder: each row has a single one among n inputs, and the target is the row itself (Ackley, Hinton & Sejnowski 1985)."""
+    """The n–h–n encoder: a single one among n inputs, and the target is the row itself (Ackley, Hinton & Sejnowski 1985)."""
     return np.eye(n), np.eye(n)

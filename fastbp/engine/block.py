@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastbp.choices.families import FAMILIES, compiled_choices, own_values
 from fastbp.columns import COLUMNS, MOST_OUTPUTS, schema
-from fastbp.engine.executors import available_cores
+from fastbp.engine.cores import available_cores
 from fastbp.engine.spec import Setup
 from fastbp.kernels import NUMERICS_VERSION
 from fastbp.kernels import measures as m
@@ -35,7 +35,7 @@ CACHE_BYTES = 200_000
 """Work block of a group of lanes up to which it takes many lanes: about what stays close to a core."""
 
 
-class Interrupted(Exception):
+class InterruptedBlockError(Exception):
     """The driver wishes to stop; the block is given up."""
 
 
@@ -156,9 +156,7 @@ class Group:
         state.block[:] = 0
         state.epochs[:] = state.updates[:] = 0
         state.converged_at[:] = -1
-        self.kernels.initialise(
-            state.block, state.seeds, work.network, work.init, work.init_own, work.init_scale, work.rule.bias
-        )
+        self.kernels.initialise(state.block, state.seeds, work.network, work.init, work.init_own, work.init_scale, work.rule.bias)
 
     def advance(self, epochs: int) -> None:
         """Train for so many epochs, or to the end of the budget."""
@@ -206,7 +204,7 @@ def train(
 ) -> Rows:
     """Train the seeds start … start + count − 1 of a setup.
 
-    Raises Interrupted soon after `stopped()` becomes true, and ArithmeticError where this thread flushes denormals to zero.
+    Raises InterruptedBlockError soon after `stopped()` becomes true, and ArithmeticError where this thread flushes denormals to zero.
     """
     check_denormals()
     work = task(setup, lanes)
@@ -231,7 +229,7 @@ def train(
         rows.start[:, here] = group.measure(with_gradient=False)[0][:, used]
         while not group.done:
             if stopped():
-                raise Interrupted
+                raise InterruptedBlockError
             began = time.perf_counter()
             group.advance(epochs)
             seconds = time.perf_counter() - began
@@ -254,7 +252,10 @@ def warm_up(kind: tuple[str, int]) -> None:
     group = Group(task(_smallest(dtype), lanes))
     other = None
     if cache_folder() and not is_on_disk(group.kernels.measure, dtype) and available_cores() > 1:
-        code = f"import sys; sys.path[:] = {sys.path!r}; from fastbp.engine.block import warm_up_measures; warm_up_measures({kind!r})"
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}\n"
+            f"from fastbp.engine.block import warm_up_measures; warm_up_measures({kind!r})"
+        )
         quiet = subprocess.DEVNULL
         other = subprocess.Popen([sys.executable, "-c", code], stdin=quiet, stdout=quiet, stderr=quiet)
     try:

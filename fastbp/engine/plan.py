@@ -1,13 +1,14 @@
 """What is missing, cut into files and blocks."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from fastbp.engine.spec import Setup, Sweep
 from fastbp.kernels import NUMERICS_VERSION
 
 BLOCK_SECONDS = 0.2
-"""About how long a core takes for one block: short enough that cores finish together, long enough that handing out costs nothing."""
+"""About how long a core takes for one block: short, so that cores finish together, and long enough that handing out is free."""
 
 LEAST_SEEDS, MOST_SEEDS = 256, 8192
 """Bounds of a block; both whole groups of lanes of any width."""
@@ -23,7 +24,7 @@ class Publication(NamedTuple):
 
     setup: Setup
     start: int
-    count: int
+    runs: int
     blocks: tuple[Range, ...]
 
 
@@ -66,7 +67,7 @@ def cut(start: int, count: int, size: int) -> list[Range]:
     """Cut a range at the multiples of `size`."""
     stop = start + count
     edges = [start, *range(start // size * size + size, stop, size), stop]
-    return [(a, b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    return [(a, b - a) for a, b in pairwise(edges)]
 
 
 def publications(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Iterator[Publication]:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastbp.engine import block
-from fastbp.engine.executors import available_cores, completed
+from fastbp.engine.cores import available_cores
+from fastbp.engine.executors import completed
 from fastbp.engine.plan import Publication, Range, publications
 from fastbp.engine.spec import Sweep
 from fastbp.engine.store import Store
@@ -76,7 +77,7 @@ def drive(
 
     Rows go into `store`, where one is given, and file by file to `keep`. `jobs`: how many blocks run at once, by default one a
     core that this process may use. `tick` is called about ten times a second with the progress; what it raises ends the sweep
-    within the time of one slice, and everything published so far stays. Raises StoreError and StoreFull.
+    within the time of one slice, and everything published so far stays. Raises StoreError and StoreFullError.
     """
     began = time.perf_counter()
     jobs = jobs or available_cores()
@@ -107,8 +108,8 @@ def _outstanding(sweep: Sweep, present: dict[str, list[Range]]) -> tuple[int, in
     """Runs and updates that are still to be done."""
     runs = updates = 0
     for publication in publications(sweep, present):
-        runs += publication.count
-        updates += publication.count * publication.setup.budget
+        runs += publication.runs
+        updates += publication.runs * publication.setup.budget
     return runs, updates
 
 
@@ -168,7 +169,7 @@ def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Exe
     """Train a sweep and return its runs, one row each (the columns are in `fastbp.columns`).
 
     `store`: a folder to keep them in, where those that are there already are not trained again; None keeps them in memory.
-    `executor`: any `concurrent.futures.Executor`; by default threads on all cores. Raises StoreError, StoreFull, and RuntimeError
+    `executor`: any `concurrent.futures.Executor`; by default threads on all cores. Raises StoreError, StoreFullError, and RuntimeError
     where a block failed.
     """
     import pyarrow as pa
@@ -187,7 +188,10 @@ def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Exe
     if store is None:
         frame = pa.concat_tables(kept).unify_dictionaries().to_pandas()
         order = {setup.identity(NUMERICS_VERSION): i for i, setup in enumerate(sweep.setups)}
-        return frame.sort_values(["setup", "seed"], key=lambda c: c.map(order) if c.name == "setup" else c, ignore_index=True)
+        in_order: pd.DataFrame = frame.sort_values(
+            ["setup", "seed"], key=lambda c: c.map(order) if c.name == "setup" else c, ignore_index=True
+        )
+        return in_order
     return load(store)
 
 
@@ -197,7 +201,8 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     store = Store(path)
     runs: pd.DataFrame = pq.read_table(store.runs, page_checksum_verification=True).to_pandas(types_mapper=_nullable)
-    return runs.sort_values(["setup", "seed"], ignore_index=True)
+    ordered: pd.DataFrame = runs.sort_values(["setup", "seed"], ignore_index=True)
+    return ordered
 
 
 def _nullable(kind: pa.DataType) -> Any:
@@ -266,4 +271,3 @@ def problem_files(sweep: Sweep, store: Store) -> None:
             inputs=np.array([f"x{i}" for i in range(X.shape[1])]), outputs=np.array([f"t{k}" for k in range(T.shape[1])]),
         )  # fmt: skip
         store.write(target, buffer.getvalue())
-

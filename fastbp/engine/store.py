@@ -33,7 +33,7 @@ class StoreError(Exception):
     """A store that cannot be used, in one line: locked, of another version, or not a store at all. Exit code 3."""
 
 
-class StoreFull(Exception):
+class StoreFullError(Exception):
     """Nothing more can be written, in one line. Exit code 4."""
 
 
@@ -99,7 +99,7 @@ class Store:
     def open(self) -> None:
         """Make the folders where they are missing.
 
-        Raises StoreError where the path is something else than a store or holds runs of another numerics version, and StoreFull
+        Raises StoreError where the path is something else than a store or holds runs of another numerics version, and StoreFullError
         where it cannot be written.
         """
         if self.path.is_dir() and not self.runs.is_dir() and any(self.path.iterdir()):
@@ -132,7 +132,9 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 lock.seek(0)
-                raise StoreError(f"{self.path} is in use by {lock.read().strip() or 'another run'}: wait for it, or choose -o") from None
+                raise StoreError(
+                    f"{self.path} is in use by {lock.read().strip() or 'another run'}: wait for it, or choose -o"
+                ) from None
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {os.uname().nodename}\n")
             lock.flush()
@@ -156,7 +158,7 @@ class Store:
         return ranges
 
     def publish(self, setup: str, start: int, rows: pa.Table) -> Path:
-        """Write a file of runs: it is there whole, or not at all. Raises StoreFull where the disk takes no more."""
+        """Write a file of runs: it is there whole, or not at all. Raises StoreFullError where the disk takes no more."""
         content, whole = encode(rows)
         return self.write(self.runs / f"{setup}-{start}-{rows.num_rows}-{whole[:16]}.parquet", content)
 
@@ -187,7 +189,7 @@ class Store:
         try:
             yield
         except OSError as error:
-            raise StoreFull(f"{target} cannot be written: {error.strerror or error}") from error
+            raise StoreFullError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
 def _metadata(file: Path) -> dict[str, str]:
@@ -195,5 +197,7 @@ def _metadata(file: Path) -> dict[str, str]:
     try:
         found: dict[bytes, bytes] = pq.read_schema(file).metadata or {}
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{file} is damaged ({str(error).splitlines()[0]}): move it away, and the same command makes it anew") from error
+        raise StoreError(
+            f"{file} is damaged ({str(error).splitlines()[0]}): move it away, and the same command makes it anew"
+        ) from error
     return {key.decode(): value.decode() for key, value in found.items()}

@@ -27,13 +27,15 @@ FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": Fals
 
 
 def inlined(function: F) -> F:
-    """A helper that kernels call: inlined at every call, because LLVM silently stops inlining after a few and loops then no longer vectorise.
+    """A helper that kernels call: inlined at every call, since LLVM silently stops after a few, and loops no longer vectorise.
 
     Integers that the caller knows when it is compiled, such as the number of lanes, are constants in the helper too. With the
     JIT off it stays the plain Python function that it is.
     """
     if not config.DISABLE_JIT:
-        _any_overload(function, jit_options={"forceinline": True, **FLAGS}, strict=False, prefer_literal=True)(lambda *_: function)
+        _any_overload(function, jit_options={"forceinline": True, **FLAGS}, strict=False, prefer_literal=True)(
+            lambda *_: function
+        )
     return function
 
 

@@ -7,13 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.kernels.compiling import inlined, kernel, shared
-from fastbp.kernels.memory import load_activation, load_delta, load_parameter, store_activation, store_delta, store_parameter, wide
+from fastbp.kernels.memory import (
+    load_activation,
+    load_delta,
+    load_parameter,
+    store_activation,
+    store_delta,
+    store_parameter,
+    wide,
+)
 from fastbp.kernels.network import (
     ACTIVATIONS,
-    BIASES,
     DELTAS,
     UNITS,
-    WEIGHTS,
     add_deltas,
     add_products,
     feedforward_apart,
@@ -141,8 +147,10 @@ def _copy_row(source: Any, source_network: Any, block: Any, network: Any, lanes:
 
 
 @inlined
-def _judge_row(block: Any, network: Any, lanes: Any, targets: Any, row: Any, low: Any, high: Any, above: Any, wrong: Any, worst: Any) -> None:
-    """Fold the outputs of one row into: lowest, highest and count above the middle [output, lane]; wrong rows and largest error [lane]."""
+def _judge_row(
+    block: Any, network: Any, lanes: Any, targets: Any, row: Any, low: Any, high: Any, above: Any, wrong: Any, worst: Any
+) -> None:
+    """Fold in the outputs of one row: lowest, highest, how often above the middle [output, lane]; wrong rows, worst error [lane]."""
     last = network.layers[-1]
     for lane in range(lanes):
         is_wrong = 0.0

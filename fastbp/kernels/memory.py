@@ -1,9 +1,9 @@
 """Loads and stores for the lane loops: plain element access, told to the compiler in a way that lets loops vectorise.
 
-Work blocks are [row, lane], flat: one SIMD lane is one network. Three things stand between such a loop and vector code: the branch
-for negative indices, memory that might overlap, and rows that do not start on a cache line. So indices here are never negative,
-every access names its region (accesses to different regions never overlap, which the compiler is told as alias scopes), and
-blocks are aligned.
+Work blocks are [row, lane], flat: one SIMD lane is one network. Three things stand between such a loop and vector code: the
+branch for negative indices, memory that might overlap, and rows that do not start on a cache line. So indices here are never
+negative, every access names its region (accesses to different regions never overlap, which the compiler is told as alias
+scopes), and blocks are aligned.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numba import config, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _numba_intrinsic
 from numpy.typing import DTypeLike, NDArray
 
 from fastbp.kernels.compiling import compiled_form
@@ -22,6 +22,8 @@ CACHE_LINE = 64
 REGIONS = ("table", "lane", "order", "parameter", "activation", "delta")
 """Parts of memory that never overlap: tables that no kernel writes, what is kept per lane, the rows that lanes are to visit, and
 the three parts of a work block."""
+
+intrinsic: Any = _numba_intrinsic
 
 Load = Callable[[NDArray[Any], Any], Any]
 Store = Callable[[NDArray[Any], Any, Any], None]
@@ -51,7 +53,7 @@ def _wide(typing: Any) -> Any:
 
 @compiled_form(wide)
 def _overload_wide() -> Any:
-    return lambda: _wide()
+    return lambda: _wide()  # noqa: PLW0108  Numba takes no intrinsic for an implementation
 
 
 def _tag(instruction: Any, module: Any, region: str) -> None:

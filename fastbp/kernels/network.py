@@ -4,7 +4,8 @@ Notation of Rumelhart, Hinton & Williams, "Learning internal representations by 
 a = σ(z), δ_k = ∂E/∂z_k, and for a hidden unit δ_j = σ′(z_j) Σ_k w_kj δ_k.
 
 A work block holds, row after row, [row, lane]: all parameters (layer, unit, input; then that layer's biases), gradient and
-velocity of each (where they are used), activations of every layer (the inputs first), targets, and a δ for every unit past the inputs.
+velocity of each (where they are used), activations of every layer (the inputs first), targets, and a δ for every unit past the
+inputs.
 The lane loop is always the innermost one, so no sum is ever regrouped and bits do not depend on the number of lanes. Sums run
 over four units and up to four inputs at a time, which keeps partial sums in registers; every unit still adds its terms in order.
 """
@@ -160,7 +161,10 @@ def table(X: NDArray[np.float64], T: NDArray[np.float64], dtype: DTypeLike) -> T
 
 @inlined
 def present(block: Any, lanes: Any, network: Any, table: Any, rows: Any, position: Any) -> None:
-    """Copy the row that each lane has chosen for a position of its epoch into its inputs and targets. `rows`: flat [position, lane]."""
+    """Copy the row that each lane has chosen for a position of its epoch into its inputs and targets.
+
+    `rows`: flat [position, lane].
+    """
     layers = network.layers
     inputs, chosen = layers[0, UNITS], position * lanes
     for column in range(inputs + layers[-1, UNITS]):
@@ -282,7 +286,7 @@ def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, prime_offset:
 
 @inlined
 def steps(block: Any, lanes: Any, layers: Any, layer: Any, prime_offset: Any, unfinished: Any, rate: Any, bias: Any) -> None:
-    """Turn the δ of a layer into the steps of an online update, s = −(lr·δ), each lane with its own rate, and add them to the biases.
+    """Turn the δ of a layer into steps of an online update, s = −(lr·δ), each lane with its rate, and add them to the biases.
 
     `unfinished`: the factor σ′ is still missing. What nobody else needs is done in one pass, since stores are what bounds it.
     """

@@ -37,12 +37,12 @@ from fastbp.kernels.network import (
     hidden_deltas,
     present,
     present_to_all,
-    steps,
     slope,
+    steps,
 )
-from fastbp.kernels.real import fma, like
 from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM
-from fastbp.kernels.random import uniform, words
+from fastbp.kernels.random import uniform
+from fastbp.kernels.real import fma, like
 
 Chosen = Callable[[Any, Any], Any]
 
@@ -168,7 +168,7 @@ def output_pass(loss: Any) -> Any:
 
 @inlined
 def _apply_gradient(block: Any, lanes: Any, network: Any, rule: Any, rate: Any, count: Any) -> None:
-    """v ← αv − lr·(g + λw), w ← w + v, biases without λ (Rumelhart, Hinton & Williams 1986, equation 9)."""
+    """Update the weights: v ← αv − lr·(g + λw), w ← w + v, biases without λ (Rumelhart, Hinton & Williams 1986, equation 9)."""
     layers = network.layers
     rows = block.dtype.type(count)
     for layer in range(1, len(layers)):
@@ -214,7 +214,7 @@ def make_rates(schedules: Chosen) -> Any:
 
     @kernel
     def rates(lr: Any, schedule: Any, own: Any, warmup: Any, epochs: Any, out: Any) -> None:
-        """Fill `out`, float64 [epoch], with the learning rates of a run of so many epochs, the first `warmup` of which rise to `lr`."""
+        """Fill `out`, float64 [epoch], with the learning rates of a run of `epochs` epochs; in the first `warmup` they rise."""
         factor = 1.0
         for epoch in range(len(out)):
             if epoch < warmup:
