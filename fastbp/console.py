@@ -116,7 +116,8 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
     for line in tables.sentences(contrasts, summary, baseline):
         print(line)
     new = f"{trained.runs:,} runs trained" if trained.runs else "complete already, nothing to train"
-    rate = f" at {trained.updates / trained.seconds['train'] / 1e6:,.0f} million updates/s" if trained.updates else ""
+    speed = trained.updates / trained.seconds["train"] / 1e6 if trained.updates else 0.0
+    rate = f" at {speed:,.0f} million updates/s" if speed else ""
     say(
         f"{new}{rate}; {trained.seconds['total']:.1f} s in all; {store.path}/runs, summary.csv, contrasts.csv, figures/outcomes.svg"
     )
@@ -222,6 +223,7 @@ class Shown:
         self._width = 0
 
     def __call__(self, progress: Progress) -> None:
+        """Show it, if it is time to."""
         if self._quiet or self._clock() - self._last < (0.2 if self._terminal else PLAIN_LINE_SECONDS):
             return
         self._last = self._clock()

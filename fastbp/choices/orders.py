@@ -11,8 +11,12 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge, Le
 
+from fastbp.kernels.compiling import inlined
 from fastbp.kernels.memory import load_lane, load_order, store_order
 from fastbp.kernels.random import ORDER, below, words
+
+_IDENTITY = np.uint64(0xFEDCBA9876543210)
+_DIGIT, _SEVEN = np.uint64(0xF), np.uint64(0xFFFFFFF)
 
 
 def random(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:
@@ -32,14 +36,19 @@ def shuffled(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:
 
     Draw t (0, 1, …) exchanges positions i = n − 1 − t and (word·(i + 1)) >> 32, for i from n − 1 down to 1.
     """
+    if n <= 9:
+        _shuffle_packed(rows, n, lanes, seeds, epochs, 2)
+        return
+    if n <= 16:
+        _shuffle_packed(rows, n, lanes, seeds, epochs, 4)
+        return
     for j in range(n):
         for lane in range(lanes):
             store_order(rows, j * lanes + lane, np.int32(j))
     for group in range((n + 2) // 4):
         for lane in range(lanes):
-            a, b, c, d = words(load_lane(seeds, lane), ORDER, load_lane(epochs, lane), group)
             i = n - 1 - 4 * group
-            for word in (a, b, c, d):
+            for word in words(load_lane(seeds, lane), ORDER, load_lane(epochs, lane), group):
                 if i >= 1:
                     chosen = below(word, i + 1) * lanes + lane
                     last = i * lanes + lane
@@ -47,6 +56,45 @@ def shuffled(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:
                     store_order(rows, last, load_order(rows, chosen))
                     store_order(rows, chosen, kept)
                 i -= 1
+
+
+@inlined
+def _shuffle_packed(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any, groups: Any) -> None:
+    """`shuffled` for up to 16 rows: the permutation as hexadecimal digits of one word, so that lanes go side by side.
+
+    `groups`: words of four draws, known when this is compiled.
+    """
+    for lane in range(lanes):
+        digits = _IDENTITY
+        for group in range(groups):
+            i = n - 1 - 4 * group
+            a, b, c, d = words(load_lane(seeds, lane), ORDER, load_lane(epochs, lane), group)
+            digits = _exchange(digits, i, a)
+            digits = _exchange(digits, i - 1, b)
+            digits = _exchange(digits, i - 2, c)
+            digits = _exchange(digits, i - 3, d)
+        # Seven digits each: what is kept at the first three positions is unpacked last.
+        store_order(rows, lane, np.int32(digits & _SEVEN))
+        store_order(rows, lanes + lane, np.int32((digits >> np.uint64(28)) & _SEVEN))
+        store_order(rows, 2 * lanes + lane, np.int32(digits >> np.uint64(56)))
+    for j in range(n - 1, 2, -1):
+        packed, shift = j // 7 * lanes, np.int32(4 * (j % 7))
+        for lane in range(lanes):
+            store_order(rows, j * lanes + lane, np.int32((load_order(rows, packed + lane) >> shift) & np.int32(15)))
+    for lane in range(lanes):
+        packed_0 = load_order(rows, lane)
+        store_order(rows, 2 * lanes + lane, np.int32((packed_0 >> np.int32(8)) & np.int32(15)))
+        store_order(rows, lanes + lane, np.int32((packed_0 >> np.int32(4)) & np.int32(15)))
+        store_order(rows, lane, np.int32(packed_0 & np.int32(15)))
+
+
+@inlined
+def _exchange(digits: Any, i: Any, word: Any) -> Any:
+    """Exchange digit i with one of those up to it; nothing where i < 1."""
+    last = np.uint64(4 * max(i, 0))
+    chosen = np.uint64(below(word, max(i, 0) + 1)) << np.uint64(2)
+    difference = ((digits >> last) ^ (digits >> chosen)) & _DIGIT
+    return digits ^ (difference << last) ^ (difference << chosen)
 
 
 def cyclic(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:

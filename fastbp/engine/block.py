@@ -204,7 +204,8 @@ def train(
 ) -> Rows:
     """Train the seeds start … start + count − 1 of a setup.
 
-    Raises InterruptedBlockError soon after `stopped()` becomes true, and ArithmeticError where this thread flushes denormals to zero.
+    Raises InterruptedBlockError soon after `stopped()` becomes true, and ArithmeticError where this thread flushes denormals to
+    zero.
     """
     check_denormals()
     work = task(setup, lanes)
@@ -279,7 +280,7 @@ def _smallest(dtype: str) -> Setup:
 
 
 def check_denormals() -> None:
-    """Raise ArithmeticError where a library has switched off denormals on this thread: results would differ in their last bits."""
+    """Raise ArithmeticError where a library has switched off denormals on this thread: results would differ in last bits."""
     smallest_normal = np.array([np.finfo(np.float64).tiny])
     if smallest_normal[0] * 0.5 == 0.0:
         raise ArithmeticError(
@@ -336,7 +337,7 @@ def lists(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> pa.Array:
     """Rows of `values`, [run, output], as list<float32>; null where not valid or where there are none."""
     import pyarrow as pa
 
-    count, width = values.shape
+    width = values.shape[1]
     valid = valid & (width > 0)
     offsets = np.concatenate([[0], np.cumsum(np.where(valid, width, 0))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[valid].ravel()), mask=pa.array(~valid))

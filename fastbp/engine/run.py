@@ -169,8 +169,8 @@ def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Exe
     """Train a sweep and return its runs, one row each (the columns are in `fastbp.columns`).
 
     `store`: a folder to keep them in, where those that are there already are not trained again; None keeps them in memory.
-    `executor`: any `concurrent.futures.Executor`; by default threads on all cores. Raises StoreError, StoreFullError, and RuntimeError
-    where a block failed.
+    `executor`: any `concurrent.futures.Executor`; by default threads on all cores. Raises StoreError, StoreFullError, and
+    RuntimeError where a block failed.
     """
     import pyarrow as pa
 

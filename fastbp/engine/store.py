@@ -99,8 +99,8 @@ class Store:
     def open(self) -> None:
         """Make the folders where they are missing.
 
-        Raises StoreError where the path is something else than a store or holds runs of another numerics version, and StoreFullError
-        where it cannot be written.
+        Raises StoreError where the path is something else than a store or holds runs of another numerics version, and
+        StoreFullError where it cannot be written.
         """
         if self.path.is_dir() and not self.runs.is_dir() and any(self.path.iterdir()):
             known = ("sweep.toml", "summary.csv", "contrasts.csv", "figures", "lock", "made.json", "problems", "tmp")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numba import config, types
-from numba.extending import intrinsic as _numba_intrinsic
+from numba.extending import intrinsic as numba_intrinsic
 from numpy.typing import DTypeLike, NDArray
 
 from fastbp.kernels.compiling import compiled_form
@@ -23,7 +23,7 @@ REGIONS = ("table", "lane", "order", "parameter", "activation", "delta")
 """Parts of memory that never overlap: tables that no kernel writes, what is kept per lane, the rows that lanes are to visit, and
 the three parts of a work block."""
 
-intrinsic: Any = _numba_intrinsic
+intrinsic: Callable[[Any], Any] = numba_intrinsic
 
 Load = Callable[[NDArray[Any], Any], Any]
 Store = Callable[[NDArray[Any], Any, Any], None]
