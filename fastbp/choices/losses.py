@@ -6,6 +6,8 @@ Arguments of every function: `z`, what the unit receives; `o` = σ(z); `t`, its 
 
 from typing import Any
 
+import numpy as np
+
 from fastbp.kernels.real import exp, like, log1p
 
 
@@ -20,4 +22,4 @@ def cross_entropy(z: Any, o: Any, t: Any, slope: Any) -> Any:
     zero = like(z, 0.0)
     positive = z if z > zero else zero
     magnitude = z if z > zero else -z
-    return positive - z * t + log1p(exp(-magnitude)), o - t
+    return positive - z * t + log1p(np.float64(exp(-magnitude))), o - t

@@ -53,7 +53,7 @@ def targets_of(T: NDArray[np.float64]) -> Targets:
     """The targets of a problem, T [row, output], with what measures need of them."""
     low, high = T.min(axis=0), T.max(axis=0)
     varies = high > low
-    return Targets(np.ascontiguousarray(T), np.where(varies, high - low, 1.0), 0.5 * (low + high), varies)
+    return Targets(np.array(T, np.float64, order="C"), np.where(varies, high - low, 1.0), 0.5 * (low + high), varies)
 
 
 @inlined
