@@ -1,0 +1,46 @@
+"""The whole suite, in its three modes: `python -m tests`.
+
+Compiled code does not count in coverage, so the first mode has the JIT off; the second holds everything to one processor; the
+third is the suite as it stands. Arguments go to pytest.
+"""
+
+import os
+import subprocess
+import sys
+import time
+
+MODES: dict[str, tuple[dict[str, str], list[str]]] = {
+    "JIT off, with coverage": ({"NUMBA_DISABLE_JIT": "1"}, ["--cov=fastbp", "--cov-report=term:skip-covered"]),
+    "one processor": ({}, ["tests/engine", "tests/test_sweep_command.py"]),
+    "full": ({}, []),
+}
+
+
+def one_processor() -> None:
+    """Leave this process a single processor, where the system lets us say so."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def main() -> int:
+    """Run all modes and return 1 if any failed."""
+    failed = []
+    for mode, (environment, arguments) in MODES.items():
+        print(f"\n== {mode}", flush=True)
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *arguments, *sys.argv[1:]],
+            env=os.environ | environment,
+            preexec_fn=one_processor if mode == "one processor" else None,
+            check=False,
+        )
+        print(f"== {mode}: {'passed' if done.returncode == 0 else 'FAILED'} in {time.perf_counter() - began:.0f} s", flush=True)
+        if done.returncode:
+            failed.append(mode)
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
