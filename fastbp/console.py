@@ -36,31 +36,35 @@ class Stopped(BaseException):
 
 def sweep(arguments: argparse.Namespace) -> int:
     """`fastbp sweep`."""
-    from fastbp.engine.spec import Sweep, SweepError
-
     began = time.perf_counter()
+    place = ""
     try:
-        path = shipped(arguments.sweep)
-        sweep = Sweep.from_toml(path, seeds=arguments.seeds, settings=arguments.settings)
-        jobs = _jobs(arguments.jobs)
-    except SweepError as error:
-        return _refuse(error.lines, BAD_USAGE)
-    for note in sweep.notes:
-        say(f"note: {note}")
+        with signals_as_exceptions():
+            from fastbp.engine.spec import Sweep, SweepError
 
-    from fastbp.engine.store import Store, StoreError, StoreFullError
+            try:
+                path = shipped(arguments.sweep)
+                sweep = Sweep.from_toml(path, seeds=arguments.seeds, settings=arguments.settings)
+                jobs = _jobs(arguments.jobs)
+            except SweepError as error:
+                return _refuse(error.lines, BAD_USAGE)
+            for note in sweep.notes:
+                say(f"note: {note}")
 
-    store = Store(arguments.output or Path("results") / path.stem)
-    try:
-        store.open()
-        with store.locked(), signals_as_exceptions():
-            return _sweep(sweep, store, jobs, arguments, began)
-    except StoreError as error:
-        return _refuse([str(error)], BAD_STORE)
-    except StoreFullError as error:
-        return _refuse([str(error)], NOT_WRITABLE)
+            from fastbp.engine.store import Store, StoreError, StoreFullError
+
+            store = Store(arguments.output or Path("results") / path.stem)
+            try:
+                store.open()
+                with store.locked():
+                    place = str(store.path)
+                    return _sweep(sweep, store, jobs, arguments, began)
+            except StoreError as error:
+                return _refuse([str(error)], BAD_STORE)
+            except StoreFullError as error:
+                return _refuse([str(error)], NOT_WRITABLE)
     except Stopped as stop:
-        _stop(stop.code, store, arguments)
+        _stop(stop.code, place)
 
 
 def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace, began: float) -> int:
@@ -185,11 +189,11 @@ def signals_as_exceptions() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stop(code: int, store: Store, arguments: argparse.Namespace) -> NoReturn:
+def _stop(code: int, place: str) -> NoReturn:
     """End at once: what is published stays, and a thread that still computes has nothing to lose."""
-    say(f"interrupted; what is done stays in {store.path}. To go on: {' '.join(_again())}")
+    stays = f"; what is done stays in {place}. To go on: {' '.join(_again())}" if place else ""
+    say(f"\ninterrupted{stays}" if sys.stderr.isatty() else f"interrupted{stays}")
     sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(code)
 
 

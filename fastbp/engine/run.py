@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastbp import __version__
 from fastbp.engine import block
 from fastbp.engine.cores import available_cores
 from fastbp.engine.executors import completed
@@ -84,23 +84,25 @@ def drive(
     progress = Progress()
     stop = threading.Event()
     seconds: dict[str, float] = {}
-    own = ThreadPoolExecutor(jobs, "fastbp") if executor is None else nullcontext(executor)
-    with own as pool:
-        try:
-            present = store.present() if store else {}
-            progress.runs, progress.all_updates = _outstanding(sweep, present)
-            if not progress.runs:
-                return Trained(0, 0, 0, {"train": 0.0}, [])
-            progress.phase = "compiling"
-            for _ in completed(pool, block.warm_up, _warm_ups(sweep), 1, lambda: tick(progress)):
-                pass
-            seconds["compile"] = time.perf_counter() - began
-            progress.phase, progress.started = "training", time.perf_counter()
-            files, failed = _train(sweep, store, present, pool, jobs, stop, progress, keep, tick)
-        except BaseException:
-            stop.set()
-            raise
-    seconds["train"] = progress.seconds
+    own = ThreadPoolExecutor(jobs, "fastbp") if executor is None else None
+    pool = executor or own
+    assert pool
+    try:
+        present = store.present() if store else {}
+        progress.runs, progress.all_updates = _outstanding(sweep, present)
+        if not progress.runs:
+            return Trained(0, 0, 0, {"train": 0.0}, [])
+        progress.phase = "compiling"
+        for _, future in completed(pool, block.warm_up, _warm_ups(sweep), 1, lambda: tick(progress)):
+            future.result()
+        seconds["compile"] = time.perf_counter() - began
+        progress.phase, progress.started = "training", time.perf_counter()
+        files, failed = _train(sweep, store, present, pool, jobs, stop, progress, keep, tick)
+        seconds["train"] = progress.seconds
+    finally:
+        stop.set()
+        if own:  # not waited for: whoever interrupts a sweep does not want to see a block or a compiler finish
+            own.shutdown(wait=False, cancel_futures=True)
     return Trained(progress.done, progress.updates, files, seconds, failed)
 
 
@@ -216,12 +218,12 @@ def made(trained: Trained, jobs: int) -> dict[str, Any]:
     """How runs were made: versions, processor, seconds by phase, updates/s."""
     from importlib.metadata import version
 
-    packages = ("fastbp", "numpy", "numba", "llvmlite", "pandas", "pyarrow", "scipy", "matplotlib")
+    packages = ("numpy", "numba", "llvmlite", "pandas", "pyarrow", "scipy", "matplotlib")
     return {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "numerics": NUMERICS_VERSION,
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in packages},
+        "versions": {"fastbp": __version__} | {package: version(package) for package in packages},
         "cpu": cpu_name(),
         "jobs": jobs,
         "runs": trained.runs,

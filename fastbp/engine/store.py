@@ -14,9 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from fastbp import __version__
 from fastbp.columns import COLUMNS, RESULT_COLUMNS
@@ -40,33 +38,35 @@ class StoreFullError(Exception):
 def digest(rows: pa.Table) -> str:
     """sha256 (64 hex digits) over decoded rows: what they say, not how a library version happens to have written it.
 
-    Column by column in the order of `fastbp.columns`: its name; one byte a row for null or not; its values, nulls as zero, as
-    little-endian int64, float64 or bytes 0 and 1; words as their sorted set and each row's position in it; lists as the
-    int32 length of each and all float32 in a row.
+    First the number of rows, then column by column in the order of `fastbp.columns`: its name; one byte a row for null or not;
+    its values, nulls as zero, as little-endian int64, float64 or bytes 0 and 1; words as their sorted set and each row's
+    position in it; lists as the int32 length of each and all float32 in a row. A column that says the same in every row counts
+    as one row.
     """
-    hasher = hashlib.sha256()
+    hasher = hashlib.sha256(str(rows.num_rows).encode())
     for column in COLUMNS:
         values = rows.column(column.name).combine_chunks()
-        hasher.update(column.name.encode() + b"\0" + _bytes(values.is_valid().to_numpy(zero_copy_only=False), "u1"))
+        hasher.update(b"\0" + column.name.encode() + b"\0")
+        parts = [(values.is_valid(), "u1")]
         match column.kind:
             case "word":
-                words = values.cast(pa.string()).to_pandas()
-                known = sorted(set(words.dropna()))
-                places = {word: i for i, word in enumerate(known)}
-                hasher.update("\0".join(known).encode() + b"\0")
-                hasher.update(_bytes(words.map(places).fillna(0).to_numpy(), "<i4"))
+                coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+                codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+                words = coded.dictionary.to_pylist()
+                used = sorted({words[code] for code in np.unique(codes) if code >= 0})
+                places = np.array([used.index(word) if word in used else 0 for word in words] or [0], np.int32)
+                hasher.update("\0".join(used).encode() + b"\0")
+                parts.append((np.where(codes < 0, 0, places[codes]), "<i4"))
             case "reals":
-                hasher.update(_bytes(values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), "<i4"))
-                hasher.update(_bytes(values.flatten().to_numpy(zero_copy_only=False), "<f4"))
+                parts += [(values.value_lengths().fill_null(0), "<i4"), (values.flatten(), "<f4")]
             case kind:
                 zero: Any = False if kind == "flag" else 0
-                plain = pc.fill_null(values, zero).to_numpy(zero_copy_only=False)
-                hasher.update(_bytes(plain, {"integer": "<i8", "real": "<f8", "flag": "u1"}[kind]))
+                parts.append((values.fill_null(zero), {"integer": "<i8", "real": "<f8", "flag": "u1"}[kind]))
+        for part, dtype in parts:
+            plain = part if isinstance(part, np.ndarray) else part.to_numpy(zero_copy_only=False)
+            content = np.ascontiguousarray(plain, dtype)
+            hasher.update(content[:1] if len(content) == rows.num_rows and (content == content[:1]).all() else content)
     return hasher.hexdigest()
-
-
-def _bytes(values: NDArray[Any], dtype: str) -> bytes:
-    return np.ascontiguousarray(values, dtype).tobytes()
 
 
 def encode(rows: pa.Table) -> tuple[bytes, str]:

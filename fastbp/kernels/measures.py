@@ -147,7 +147,7 @@ def _copy_row(source: Any, source_network: Any, block: Any, network: Any, lanes:
 
 
 @inlined
-def _judge_row(
+def _judge_row(  # fmt: skip
     block: Any, network: Any, lanes: Any, targets: Any, row: Any,
     low: Any, high: Any, above: Any, wrong: Any, worst: Any,
 ) -> None:  # fmt: skip
