@@ -122,9 +122,8 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
     new = f"{trained.runs:,} runs trained" if trained.runs else "complete already, nothing to train"
     speed = trained.updates / trained.seconds["train"] / 1e6 if trained.updates else 0.0
     rate = f" at {speed:,.0f} million updates/s" if speed else ""
-    say(
-        f"{new}{rate}; {trained.seconds['total']:.1f} s in all; {store.path}/runs, summary.csv, contrasts.csv, figures/outcomes.svg"
-    )
+    took = f"{trained.seconds['total']:.1f} s in all"
+    say(f"{new}{rate}; {took}; {store.path}/runs, summary.csv, contrasts.csv, figures/outcomes.svg")
 
 
 def _as_json(store: Store, trained: Trained, summary: object) -> dict[str, object]:

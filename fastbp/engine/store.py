@@ -65,7 +65,8 @@ def digest(rows: pa.Table) -> str:
         for part, dtype in parts:
             plain = part if isinstance(part, np.ndarray) else part.to_numpy(zero_copy_only=False)
             content = np.ascontiguousarray(plain, dtype)
-            hasher.update(content[:1] if len(content) == rows.num_rows and (content == content[:1]).all() else content)
+            alike = len(content) == rows.num_rows and bool((content == content[:1]).all())
+            hasher.update((content[:1] if alike else content).tobytes())
     return hasher.hexdigest()
 
 

@@ -147,11 +147,11 @@ def _copy_row(source: Any, source_network: Any, block: Any, network: Any, lanes:
 
 
 @inlined
-def _judge_row(  # fmt: skip
+def _judge_row(
     block: Any, network: Any, lanes: Any, targets: Any, row: Any,
     low: Any, high: Any, above: Any, wrong: Any, worst: Any,
 ) -> None:  # fmt: skip
-    """Fold in the outputs of one row: lowest, highest, how often above the middle [output, lane]; wrong rows, worst error [lane]."""
+    """Fold in one row's outputs: lowest, highest, how often above the middle [output, lane]; wrong rows, worst error [lane]."""
     last = network.layers[-1]
     for lane in range(lanes):
         is_wrong = 0.0
