@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -10,10 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from fastbp.engine.run import Progress, Trained
@@ -22,49 +23,47 @@ if TYPE_CHECKING:
 
 COMPLETE, FAILED, BAD_USAGE, BAD_STORE, NOT_WRITABLE = 0, 1, 2, 3, 4
 
+MOST_FAILED = 20
+"""Lines about blocks that failed; where many do, they fail alike."""
+
 PLAIN_LINE_SECONDS = 30.0
 """How often progress is told where there is no terminal."""
-
-
-class Stopped(BaseException):
-    """A signal asked to stop."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.code = 128 + number
 
 
 def sweep(arguments: argparse.Namespace) -> int:
     """`fastbp sweep`."""
     began = time.perf_counter()
     place = ""
-    try:
-        with signals_as_exceptions():
-            from fastbp.engine.spec import Sweep, SweepError
 
-            try:
-                path = shipped(arguments.sweep)
-                sweep = Sweep.from_toml(path, seeds=arguments.seeds, settings=arguments.settings)
-                jobs = _jobs(arguments.jobs)
-            except SweepError as error:
-                return _refuse(error.lines, BAD_USAGE)
-            for note in sweep.notes:
-                say(f"note: {note}")
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        _stop(number, place)
 
-            from fastbp.engine.store import Store, StoreError, StoreFullError
+    with signals_to(stop):
+        from fastbp.engine.spec import Sweep, SweepError
 
-            store = Store(arguments.output or Path("results") / path.stem)
-            try:
-                store.open()
-                with store.locked():
-                    place = str(store.path)
-                    return _sweep(sweep, store, jobs, arguments, began)
-            except StoreError as error:
-                return _refuse([str(error)], BAD_STORE)
-            except StoreFullError as error:
-                return _refuse([str(error)], NOT_WRITABLE)
-    except Stopped as stop:
-        _stop(stop.code, place)
+        try:
+            path = shipped(arguments.sweep)
+            sweep = Sweep.from_toml(path, seeds=arguments.seeds, settings=arguments.settings)
+            jobs = _jobs(arguments.jobs)
+        except SweepError as error:
+            return _refuse(error.lines, BAD_USAGE)
+        for note in sweep.notes:
+            say(f"note: {note}")
+
+        from fastbp.engine.store import Store, StoreError, StoreFullError
+
+        store = Store(arguments.output or Path("results") / path.stem)
+        try:
+            store.open()
+            with store.locked():
+                place = str(store.path)
+                return _sweep(sweep, store, jobs, arguments, began)
+        except StoreError as error:
+            return _refuse([str(error)], BAD_STORE)
+        except StoreFullError as error:
+            return _refuse([str(error)], NOT_WRITABLE)
+        except OSError as error:
+            return _refuse([f"{error.filename or store.path}: {error.strerror or error}"], NOT_WRITABLE)
 
 
 def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace, began: float) -> int:
@@ -80,26 +79,32 @@ def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace,
     trained = run.drive(sweep, store, jobs=jobs, tick=show)
     show.end()
     if trained.failed:
-        for line in trained.failed:
+        for line in trained.failed[:MOST_FAILED]:
             say(f"failed: {line}")
+        if len(trained.failed) > MOST_FAILED:
+            say(f"failed: and {len(trained.failed) - MOST_FAILED:,} more blocks")
     _report(sweep, store, trained, jobs, arguments, began)
     return FAILED if trained.failed else COMPLETE
 
 
 def _import_reporting() -> None:
-
     import fastbp.analysis.plots  # noqa: F401
 
 
 def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: argparse.Namespace, began: float) -> None:
     from fastbp.analysis import plots, tables
     from fastbp.engine import run
+    from fastbp.engine.store import StoreError
     from fastbp.kernels import NUMERICS_VERSION
 
     started = time.perf_counter()
     ids = [setup.identity(NUMERICS_VERSION) for setup in sweep.setups]
     baseline = sweep.baseline.identity(NUMERICS_VERSION) if sweep.baseline else None
-    tallies = tables.tally(store.path, setups=ids)
+    try:
+        tallies = tables.tally(store.path, setups=ids)
+    except (OSError, ValueError) as error:
+        store.check()  # which says what file it is
+        raise StoreError(f"{store.runs} cannot be read: {error}") from error
     summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
     store.write(store.path / "summary.csv", summary.to_csv(index=False).encode())
     store.write(store.path / "contrasts.csv", contrasts.to_csv(index=False).encode())
@@ -113,12 +118,9 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
     if trained.runs:
         run.add_made(store, run.made(trained, jobs))
     if arguments.json:
-        print(json.dumps(_as_json(store, trained, summary)))
+        tell(json.dumps(_as_json(store, trained, summary)))
         return
-    print(tables.console(summary))
-    print()
-    for line in tables.sentences(contrasts, summary, baseline):
-        print(line)
+    tell("\n".join([tables.console(summary), "", *tables.sentences(contrasts, summary, baseline)]))
     new = f"{trained.runs:,} runs trained" if trained.runs else "complete already, nothing to train"
     speed = trained.updates / trained.seconds["train"] / 1e6 if trained.updates else 0.0
     rate = f" at {speed:,.0f} million updates/s" if speed else ""
@@ -149,17 +151,19 @@ def _as_json(store: Store, trained: Trained, summary: object) -> dict[str, objec
 
 def shipped(name: str) -> Path:
     """The sweep file of that path, or the shipped one of that name: inside the package, or beside it in a checkout."""
-    if Path(name).exists() or Path(name).suffix:
+    # A folder is no sweep file: `-o founding` makes one of that name.
+    if (os.path.exists(name) and not os.path.isdir(name)) or Path(name).suffix:
         return Path(name)
     package = Path(__file__).parent
     folders = [package / "sweeps", package.parent / "sweeps"]
-    found = next((folder / f"{name}.toml" for folder in folders if (folder / f"{name}.toml").is_file()), None)
+    found = next((folder / f"{name}.toml" for folder in folders if os.path.isfile(folder / f"{name}.toml")), None)
     if found:
         return found
+    from fastbp.engine.reading import named
     from fastbp.engine.spec import SweepError
 
     names = sorted({file.stem for folder in folders for file in folder.glob("*.toml")})
-    raise SweepError([f"{name}: no such file, and no sweep of that name ships with fastbp; there are: {', '.join(names)}"])
+    raise SweepError([f"{named(name)}: no such file, and no sweep of that name ships with fastbp; there are: {', '.join(names)}"])
 
 
 def _jobs(text: str | None) -> int:
@@ -174,12 +178,8 @@ def _jobs(text: str | None) -> int:
 
 
 @contextmanager
-def signals_as_exceptions() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM raise Stopped in the main thread."""
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise Stopped(number)
-
+def signals_to(stop: Callable[[int, FrameType | None], NoReturn]) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM call `stop` in the main thread."""
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -188,25 +188,52 @@ def signals_as_exceptions() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stop(code: int, place: str) -> NoReturn:
-    """End at once: what is published stays, and a thread that still computes has nothing to lose."""
-    stays = f"; what is done stays in {place}. To go on: {' '.join(_again())}" if place else ""
-    say(f"\ninterrupted{stays}" if sys.stderr.isatty() else f"interrupted{stays}")
-    sys.stdout.flush()
-    os._exit(code)
+def _stop(number: int, place: str) -> NoReturn:
+    """End at once: what is published stays, and a thread that still computes has nothing to lose.
+
+    Called by the signal, wherever it comes: an exception might be swallowed there by an import or a destructor, and a stream
+    might be in the middle of a line.
+    """
+    stays = f"; what is done stays in {place}. To go on: {_again()}" if place else ""
+    with suppress(OSError):
+        os.write(2, f"{chr(10) * os.isatty(2)}interrupted{stays}\n".encode(errors="replace"))
+    os._exit(128 + number)
 
 
-def _again() -> list[str]:
+def _again() -> str:
+    """The command that was typed."""
     import shlex
+    import shutil
 
+    if sys.argv[0].endswith(".py"):
+        return shlex.join(sys.orig_argv)  # python -m
     program = Path(sys.argv[0]).name
-    start = ["python", "-m", "fastbp.sweep"] if program.endswith(".py") else [program]
-    return start + [shlex.quote(argument) for argument in sys.argv[1:]]
+    return shlex.join([program if shutil.which(program) == sys.argv[0] else sys.argv[0], *sys.argv[1:]])
 
 
 def say(line: str) -> None:
     """Say something that is no data."""
-    print(line, file=sys.stderr, flush=True)
+    _write(line + "\n", sys.stderr)
+
+
+def tell(data: str) -> None:
+    """Print data. Raises OSError where there is no room for it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an arrow as `?` where the terminal has none
+    _write(data + "\n", sys.stdout)
+
+
+def _write(text: str, stream: TextIO | None) -> None:
+    """Write at once. That a reader has left, as `head` does, is no mistake, and what is told beside the data may be lost."""
+    if stream is None:  # closed by whoever started us
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # or Python complains as it ends
+        if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def _refuse(lines: list[str], code: int) -> int:
@@ -221,7 +248,7 @@ class Shown:
     def __init__(self, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._quiet = quiet
         self._clock = clock
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._last = clock()
         self._width = 0
 
@@ -232,7 +259,7 @@ class Shown:
         self._last = self._clock()
         line = describe(progress)
         if self._terminal:
-            print("\r" + line.ljust(self._width), end="", file=sys.stderr, flush=True)
+            _write("\r" + line.ljust(self._width), sys.stderr)
             self._width = len(line)
         else:
             say(line)
@@ -240,7 +267,7 @@ class Shown:
     def end(self) -> None:
         """Leave a clean line."""
         if self._width:
-            print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
+            _write("\r" + " " * self._width + "\r", sys.stderr)
 
 
 def describe(progress: Progress) -> str:

@@ -42,3 +42,11 @@ def parity(d: Annotated[int, Ge(1), Le(16)]) -> Data:
 def encoder(n: Annotated[int, Ge(2), Le(1024)]) -> Data:
     """The n–h–n encoder: a single one among n inputs, and the target is the row itself (Ackley, Hinton & Sejnowski 1985)."""
     return np.eye(n), np.eye(n)
+
+
+def file(path: str) -> Data:
+    """A table of your own, .csv, .parquet or .npz: the columns that `targets` names are learnt, the others are the inputs.
+
+    This is its name and its meaning only: as the key `targets` belongs to it, `fastbp.engine.problem_files` reads it.
+    """
+    raise NotImplementedError(f"{path} is read by fastbp.engine.problem_files")

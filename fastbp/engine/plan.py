@@ -20,12 +20,16 @@ Range = tuple[int, int]
 
 
 class Publication(NamedTuple):
-    """One file to be: a range of seeds of a setup, and the blocks that it is computed in."""
+    """One file to be: a range of seeds of a setup."""
 
     setup: Setup
     start: int
     runs: int
-    blocks: tuple[Range, ...]
+
+    @property
+    def blocks(self) -> list[Range]:
+        """The blocks that it is computed in, cut when asked for: 10¹⁰ runs make 10⁴ files, but tens of millions of blocks."""
+        return cut(self.start, self.runs, block_seeds(self.setup))
 
 
 def seconds_per_run(setup: Setup) -> float:
@@ -75,7 +79,7 @@ def publications(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Iterat
     so that the short ones fill up the cores at the end."""
     seeds = sweep.seeds
     for setup in sorted(sweep.setups, key=seconds_per_run, reverse=True):
-        size, block = file_seeds(setup, seeds.count), block_seeds(setup)
+        size = file_seeds(setup, seeds.count)
         for gap in missing((seeds.start, seeds.count), present.get(setup.identity(NUMERICS_VERSION), ())):
             for start, count in cut(*gap, size):
-                yield Publication(setup, start, count, tuple(cut(start, count, block)))
+                yield Publication(setup, start, count)

@@ -167,10 +167,12 @@ def read_call(family: Family, text: object) -> Call:
     parameters = {p.name: p for p in (*choice.parameters, *family.shared)}
     given: dict[str, str] = {}
     wrong: list[str] = []
-    for position, part in enumerate(rest.split(",") if colon else []):
+    text_alone = [p.annotation for p in parameters.values()] == [str]  # such as a path, which may have commas and = in it
+    parts = ([rest] if text_alone else rest.split(",")) if colon else []
+    for position, part in enumerate(parts):
         key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals and position == 0 and len(choice.parameters) == 1:
-            key, value = choice.parameters[0].name, key
+        if position == 0 and len(choice.parameters) == 1 and (not equals or (text_alone and key not in parameters)):
+            key, value = choice.parameters[0].name, part.strip()
         elif key not in parameters or not equals:
             hint = nearest(key, parameters) if equals else ""
             wrong.append(f"{choice.usage}, not {plain(repr(part.strip()), 30)}{hint}")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -52,6 +53,12 @@ class Task(NamedTuple):
 
     publication: Publication
     part: Range
+
+
+def rows_of(task: Task, stopped: Callable[[], bool] = lambda: False) -> pa.Table:
+    """Train a block: all that an executor is asked to do, wherever it does it."""
+    setup, (start, count) = task.publication.setup, task.part
+    return block.to_arrow(setup, start, block.train(setup, start, count, stopped=stopped))
 
 
 class Trained(NamedTuple):
@@ -133,9 +140,8 @@ def _train(
 ) -> tuple[int, list[str]]:
     import pyarrow as pa
 
-    def train(task: Task) -> pa.Table:
-        setup, (start, count) = task.publication.setup, task.part
-        return block.to_arrow(setup, start, block.train(setup, start, count, stopped=stop.is_set))
+    # Threads hear the wish to stop; what runs elsewhere cannot, and a block is short.
+    train = partial(rows_of, stopped=stop.is_set) if isinstance(pool, ThreadPoolExecutor) else rows_of
 
     def tasks() -> Iterator[Task]:
         for publication in publications(sweep, present):
@@ -157,7 +163,7 @@ def _train(
         gathered[start] = future.result()
         progress.done += count
         progress.updates += count * publication.setup.budget
-        if len(gathered) == len(publication.blocks):
+        if sum(part.num_rows for part in gathered.values()) == publication.runs:
             rows = pa.concat_tables([gathered[at] for at in sorted(gathered)]).unify_dictionaries().combine_chunks()
             del parts[setup, publication.start]
             if store:
@@ -168,7 +174,7 @@ def _train(
 
 
 def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Executor | None = None) -> pd.DataFrame:
-    """Train a sweep and return its runs, one row each (the columns are in `fastbp.columns`).
+    """Train a sweep and return its runs, one row each, in the order of its setups (the columns are in `fastbp.columns`).
 
     `store`: a folder to keep them in, where those that are there already are not trained again; None keeps them in memory.
     `executor`: any `concurrent.futures.Executor`; by default threads on all cores. Raises StoreError, StoreFullError, and
@@ -184,25 +190,29 @@ def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Exe
         place.open()
         with place.locked():
             place.write(place.path / "sweep.toml", sweep.to_toml().encode())
+            problem_files(sweep, place)
             trained = drive(sweep, place, executor=executor)
     if trained.failed:
         raise RuntimeError("\n".join(trained.failed))
+    order = {setup.identity(NUMERICS_VERSION): i for i, setup in enumerate(sweep.setups)}
     if store is None:
-        frame = pa.concat_tables(kept).unify_dictionaries().to_pandas()
-        order = {setup.identity(NUMERICS_VERSION): i for i, setup in enumerate(sweep.setups)}
-        in_order: pd.DataFrame = frame.sort_values(
-            ["setup", "seed"], key=lambda c: c.map(order) if c.name == "setup" else c, ignore_index=True
-        )
-        return in_order
-    return load(store)
+        kept.sort(key=lambda rows: (order[rows["setup"][0].as_py()], rows["seed"][0].as_py()))
+        frame: pd.DataFrame = pa.concat_tables(kept).unify_dictionaries().to_pandas(types_mapper=_nullable)
+        return frame
+    stored = load(store)  # where there may be more setups and more seeds
+    wanted = stored[stored["setup"].isin(order) & stored["seed"].between(sweep.seeds.start, sweep.seeds.stop - 1)]
+    in_order: pd.DataFrame = wanted.sort_values(
+        ["setup", "seed"], key=lambda c: c.astype(object).map(order) if c.name == "setup" else c, ignore_index=True
+    )
+    return in_order
 
 
 def load(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """The runs of a store, one row each: the same as `pandas.read_parquet(path + "/runs")`, with nulls as pandas's own nulls."""
-    import pyarrow.parquet as pq
+    """The runs of a store, one row each: the same as `pandas.read_parquet(path + "/runs")`, with nulls as pandas's own nulls.
 
-    store = Store(path)
-    runs: pd.DataFrame = pq.read_table(store.runs, page_checksum_verification=True).to_pandas(types_mapper=_nullable)
+    Raises StoreError where there are none, or where a file is damaged.
+    """
+    runs: pd.DataFrame = Store(path).read().to_pandas(types_mapper=_nullable)
     ordered: pd.DataFrame = runs.sort_values(["setup", "seed"], ignore_index=True)
     return ordered
 

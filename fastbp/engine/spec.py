@@ -7,23 +7,26 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property, lru_cache
-from os import PathLike
+from os import PathLike, fspath
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_type_hints
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
+from fastbp.choices import problems
 from fastbp.choices.families import FAMILIES
 from fastbp.columns import SETUP_COLUMNS
-from fastbp.engine import reading
+from fastbp.engine import problem, problem_files, reading
+from fastbp.engine.problem import Names, Problem, Source
+from fastbp.engine.problem_files import FileProblem, Mistake
 from fastbp.engine.reading import Call, SweepError, named, nearest, plain, shown
 
-__all__ = ["Problem", "Seeds", "Setup", "Sweep", "SweepError", "allowed"]
+__all__ = ["Names", "Problem", "Seeds", "Setup", "Sweep", "SweepError", "allowed"]
 
 MOST_SETUPS = 100_000  # a store holds at most about 10⁵ files
 MOST_PARAMETERS = 1_000_000  # 8 MB a lane: beyond any network that is trained from many seeds
@@ -56,20 +59,6 @@ Number = BeforeValidator(_number)
 Whole = Annotated[int, Number]
 Real = Annotated[float, Number]
 Layer = Annotated[Whole, Ge(1), Le(4096)]
-
-
-class Problem(NamedTuple):
-    """What is trained on: inputs X, float64 [row, input], and targets T, float64 [row, output], both read-only."""
-
-    X: NDArray[np.float64]
-    T: NDArray[np.float64]
-
-    @property
-    def digest(self) -> str:
-        """The sha256, 64 hex digits, over rows, inputs, outputs (int64) and X and T (float64), little-endian."""
-        shape = np.array([*self.X.shape, self.T.shape[1]], "<i8")
-        parts = (shape, self.X.astype("<f8"), self.T.astype("<f8"))
-        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
 
 class Setup(BaseModel):
@@ -116,9 +105,11 @@ class Setup(BaseModel):
     stop: Literal["budget", "converged"] = Field("budget", description="when a run ends")
     dtype: Literal["float64", "float32"] = Field("float64", description="the arithmetic")
 
+    _file: FileProblem | None = PrivateAttr(None)  # what the file held when it was read: it goes where the setup goes
+
     def __init__(self, **data: Any) -> None:
         lines: list[str] = []
-        given = {key: (plain(key), value) for key, value in data.items() if value is not None}
+        given = {key: Given(plain(key), value) for key, value in data.items() if value is not None}
         values = _checked(given, lines)
         lines += _incomplete(given, "")
         if not lines:
@@ -126,6 +117,29 @@ class Setup(BaseModel):
             lines = [f"{key}: {text}" for key, text in self._conflicts()]
         if lines:
             raise SweepError(lines)
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Any], file: FileProblem | None = None) -> Self:
+        """The setup of a row of `runs/`, nulls as None.
+
+        `file`: what it was trained on, from `problem_files.stored`, where its problem is a file; of the problems in a store it is
+        the one with which the setup's identity is that of the row. Raises SweepError.
+        """
+        keys = {column.name: columns[column.name] for column in SETUP_COLUMNS}
+        keys["loss"] = keys.pop("loss_function")
+        keys["hidden"] = [int(size) for size in keys["hidden"].split("-")]
+        if keys["epochs"] is not None:
+            del keys["updates"]
+        if file is None:
+            return cls(**keys)
+        lines: list[str] = []
+        given = {key: Given(key, value) for key, value in keys.items() if value is not None and key not in ("problem", "targets")}
+        targets = None if keys["targets"] is None else (keys["targets"],)  # joined: the file says what they are
+        setup = cls.model_construct(problem=keys["problem"], targets=targets, **_checked(given, lines))
+        if lines:
+            raise SweepError(lines)
+        setup._file = file
+        return setup
 
     @cached_property
     def calls(self) -> dict[str, Call]:
@@ -146,17 +160,40 @@ class Setup(BaseModel):
 
     def data(self) -> Problem:
         """Inputs and targets as trained: scaled, and with the target margin. Shared between calls and read-only."""
-        return _prepared(*_source(self.problem), self.scale_inputs, self.target_margin)
+        return problem.prepared(*self._source, *self._preparation)
 
     @property
     def digest(self) -> str:
         """The digest of `data()`."""
-        return _digest(*_source(self.problem), self.scale_inputs, self.target_margin)
+        return problem.digest(*self._source, *self._preparation)
+
+    @property
+    def names(self) -> Names:
+        """What inputs and outputs are called: columns of the file and classes, or x0, x1 and so on, t0, t1 and so on."""
+        return self._file.names if self._file else problem.numbered(*self.shape[1:])
+
+    @property
+    def problem_name(self) -> str:
+        """The problem as tables and lines show it: a file by its name alone, so that nothing depends on the folder."""
+        path = _path(self.problem)
+        return self.problem if path is None else f"file:{os.path.basename(path)}"
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
         """Rows, inputs and outputs of the problem."""
-        return _shape(*_source(self.problem))
+        return problem.shape(*self._source)
+
+    @property
+    def _source(self) -> Source:
+        if self._file:
+            return problem_files.arrays, (self._file,)
+        call = reading.read_call(FAMILIES["problem"], self.problem)
+        return call.choice.function, call.values
+
+    @property
+    def _preparation(self) -> tuple[str, float]:
+        """How inputs are scaled and what margin targets get, where that is still to be done."""
+        return ("none", 0.0) if self._file and self._file.trained else (self.scale_inputs, self.target_margin)
 
     @property
     def rows(self) -> int:
@@ -203,6 +240,7 @@ class Setup(BaseModel):
         """The values of `fastbp.columns.SETUP_COLUMNS`, in their order."""
         values = {
             **self.__dict__,
+            "problem": self.problem_name,
             "targets": None if self.targets is None else ",".join(self.targets),
             "hidden": "-".join(map(str, self.hidden)),
             "loss_function": self.loss,
@@ -235,18 +273,35 @@ class Setup(BaseModel):
 
     def notes(self) -> list[str]:
         """What is allowed but worth a word."""
+        notes = []
         if self.collapse > 1 - 2 * self.tolerance:
             both = f"tolerance = {self.tolerance} and collapse = {self.collapse}"
-            return [f"{both} overlap: a run that is within both counts as converged"]
-        return []
+            notes.append(f"{both} overlap: a run that is within both counts as converged")
+        for name in self._file.constant if self._file else ():
+            notes.append(f"{plain(self.problem_name)}: {shown(name)} is the same in every row: there is nothing to learn")
+        return notes
+
+    def _read(self) -> tuple[Mistake, ...]:
+        """Read the file, where the problem is one: the mistakes in it."""
+        path = _path(self.problem)
+        if path is None or self._file:
+            return ()
+        found = problem_files.read(path, self.targets)
+        if not isinstance(found, FileProblem):
+            return found
+        self._file = found
+        return ()
 
     def _conflicts(self) -> Iterator[tuple[str, str]]:
-        """Mistakes between keys: the key to blame and the rest of the line."""
-        if self.targets is not None and not self.problem.startswith("file:"):
+        """Mistakes between keys: the key to blame and the rest of the line. The file is read by the way."""
+        if mistakes := self._read():
+            yield from mistakes
+            return
+        if self.targets is not None and not self._file:
             yield "targets", f"given {shown(self.targets)}, allowed: only with problem = 'file:PATH'"
         rows = self.rows
         if self.batch != "full" and self.batch > rows:
-            yield "batch", f"given {self.batch}, allowed: at most the {rows:,} rows of {plain(self.problem)}, or 'full'"
+            yield "batch", f"given {self.batch}, allowed: at most the {rows:,} rows of {plain(self.problem_name)}, or 'full'"
             return
         if (count := self.parameters) > MOST_PARAMETERS:
             sizes = "-".join(map(str, self.sizes))
@@ -293,7 +348,7 @@ class Sweep(BaseModel):
     _setups: tuple[Setup, ...] = PrivateAttr(())
 
     def __init__(self, **data: Any) -> None:
-        parts = _read_sweep(data, "", None, ())
+        parts = _read_sweep(data, "", None, (), "")
         super().__init__(**parts.fields)
         self._baseline, self._setups = parts.baseline, parts.setups
 
@@ -326,37 +381,55 @@ class Sweep(BaseModel):
             text = reading.read_file(path)
         except ValueError as error:
             raise SweepError([f"{named(path)}: {error}"]) from None
-        return cls.from_text(text, named(path), seeds, settings)
+        return cls.from_text(text, named(path), seeds, settings, os.path.dirname(fspath(path)))
 
     @classmethod
-    def from_text(cls, text: str, name: str = "", seeds: int | str | Seeds | None = None, settings: Iterable[str] = ()) -> Self:
-        """Read the text of a sweep file; `name` stands before each line of a mistake."""
+    def from_text(
+        cls,
+        text: str,
+        name: str = "",
+        seeds: int | str | Seeds | None = None,
+        settings: Iterable[str] = (),
+        folder: str | PathLike[str] = "",
+    ) -> Self:
+        """Read the text of a sweep file; `name` stands before each line of a mistake, paths in it are seen from `folder`."""
         try:
             data = reading.read_toml(text)
         except ValueError as error:
             raise SweepError([f"{name}: {error}" if name else str(error)]) from None
-        return cls.from_dict(data, name, seeds, settings)
+        return cls.from_dict(data, name, seeds, settings, folder)
 
     @classmethod
     def from_dict(
-        cls, data: Mapping[str, Any], name: str = "", seeds: int | str | Seeds | None = None, settings: Iterable[str] = ()
+        cls,
+        data: Mapping[str, Any],
+        name: str = "",
+        seeds: int | str | Seeds | None = None,
+        settings: Iterable[str] = (),
+        folder: str | PathLike[str] = "",
     ) -> Self:
         """A sweep from what a file holds: title, seeds, setup and grid."""
-        parts = _read_sweep(data, name, seeds, settings)
+        parts = _read_sweep(data, name, seeds, settings, fspath(folder))
         sweep = cls.model_construct(**parts.fields)
         sweep._baseline, sweep._setups = parts.baseline, parts.setups
         return sweep
 
-    def to_toml(self) -> str:
-        """The sweep as a file that reads back to an equal one."""
+    def to_toml(self, folder: str | PathLike[str] | None = None) -> str:
+        """The sweep as a file that reads back to an equal one.
+
+        Files of `problem` are written as seen from `folder`, where the file is to lie, so that both can move together; without
+        one, by absolute path.
+        """
+        setup = {key: _placed(key, value, folder) for key, value in self.setup.items()}
         whole = self.seeds.count if self.seeds.start == 0 else self.seeds.model_dump()
         lines = [f"title = {reading.toml(self.title)}"] if self.title else []
         lines.append(f"seeds = {reading.toml(whole)}")
-        if self.setup:
-            lines += ["", "[setup]", *(f"{key} = {reading.toml(value)}" for key, value in self.setup.items())]
+        if setup:
+            lines += ["", "[setup]", *(f"{key} = {reading.toml(value)}" for key, value in setup.items())]
         for table in self.grid:
             lines += ["", "[grid]" if len(self.grid) == 1 else "[[grid]]"]
-            lines += [f"{key} = {reading.toml(_in_grid(key, values))}" for key, values in table.items()]
+            for key, values in table.items():
+                lines.append(f"{key} = {reading.toml([_in_grid(key, _placed(key, value, folder)) for value in values])}")
         return "\n".join(lines) + "\n"
 
 
@@ -376,15 +449,17 @@ def allowed(key: str) -> str:
     return reading.words(get_type_hints(Setup, include_extras=True)[key])
 
 
-def _check(key: str, value: object) -> Any:
-    """The value of one key, checked by itself and in its canonical form. Raises ValueError with the rest of a line."""
-    if key == "problem" and isinstance(value, str) and value.partition(":")[0].strip() == "file":
-        raise ValueError(f"given {shown(value)}, allowed: {allowed(key)}; data files come in a later version")
+def _check(key: str, value: object, folder: str) -> Any:
+    """The value of one key, checked by itself and in its canonical form. Raises ValueError with the rest of each line."""
     if key in FAMILIES:
         call = reading.read_call(FAMILIES[key], value)
+        if call.choice.function is problems.file:
+            path = problem_files.located(call.values[0], folder)
+            problem_files.check(path)
+            return f"file:{path}"
         if key == "problem":
             try:
-                _shape(call.choice.function, call.values)
+                problem.shape(call.choice.function, call.values)
             except ValueError as error:  # what annotations cannot say, such as a power of two
                 raise ValueError(f"given {shown(value)}, allowed: {call.choice.usage}; {plain(str(error), 120)}") from None
         return call.spelling
@@ -395,21 +470,34 @@ def _check(key: str, value: object) -> Any:
         raise ValueError(f"given {shown(value)}, allowed: {allowed(key)}{nearest(value, options)}") from None
 
 
-Placed = dict[Any, tuple[str, Any]]
-"""Values by key, each with the place that a line names: `founding.toml: setup.lr`, `--set lr`."""
+def _path(problem: str) -> str | None:
+    """The path of a problem, checked already, that is a file."""
+    return problem.removeprefix("file:") if problem.startswith("file:") else None
+
+
+class Given(NamedTuple):
+    """A value as it was written, the place that a line names (`founding.toml: setup.lr`, `--set lr`), the folder of paths."""
+
+    place: str
+    value: Any
+    folder: str = ""
+
+
+Placed = dict[Any, Given]
+"""Values by key."""
 
 
 def _checked(given: Placed, lines: list[str]) -> dict[str, Any]:
     """The values that are right; a line for each that is not."""
     values: dict[str, Any] = {}
-    for key, (place, value) in given.items():
+    for key, (place, value, folder) in given.items():
         if key not in Setup.model_fields:
             lines.append(f"{place}: {_unknown(key, Setup.model_fields)}")
             continue
         try:
-            values[key] = _check(key, value)
+            values[key] = _check(key, value, folder)
         except ValueError as error:
-            lines.append(f"{place}: {error}")
+            lines += [f"{place}: {text}" for text in str(error).split("\n")]
     return values
 
 
@@ -431,7 +519,7 @@ def _incomplete(given: Placed, place: str) -> Iterator[str]:
     if not budget:
         yield f"{place}updates: not given, allowed: one of updates and epochs"
     if len(budget) == 2:
-        yield f"{given['epochs'][0]}: given beside updates, allowed: one of updates and epochs"
+        yield f"{given['epochs'].place}: given beside updates, allowed: one of updates and epochs"
 
 
 # The sweep
@@ -446,7 +534,9 @@ class _Parts(NamedTuple):
     setups: tuple[Setup, ...]
 
 
-def _read_sweep(data: Mapping[str, Any], name: str, seeds: int | str | Seeds | None, settings: Iterable[str]) -> _Parts:
+def _read_sweep(
+    data: Mapping[str, Any], name: str, seeds: int | str | Seeds | None, settings: Iterable[str], folder: str
+) -> _Parts:
     """Check and expand a whole sweep. Raises SweepError with every mistake in it."""
     lines: list[str] = []
     here = f"{name}: " if name else ""
@@ -457,11 +547,11 @@ def _read_sweep(data: Mapping[str, Any], name: str, seeds: int | str | Seeds | N
     if not isinstance(title, str) or len(title) > 1000 or not all(c.isprintable() for c in title):
         lines.append(f"{here}title: given {shown(title)}, allowed: a string of at most 1,000 printable characters")
     chosen = _read_seeds(data.get("seeds"), here, seeds, lines)
-    setup, tables = _places(data, here, lines)
+    setup, tables = _places(data, here, folder, lines)
     for text in settings:
         _set(text, setup, tables, lines)
     values = _checked(setup, lines)
-    lengths = [[len(options) for _, options in table.values()] for table in tables]
+    lengths = [[len(given.value) for given in table.values()] for table in tables]
     total = sum(math.prod(max(length, 1) for length in each) for each in lengths)
     few = sum(map(sum, lengths)) <= MOST_SETUPS  # values, which may be few where setups are too many
     grids = [_grid_values(table, lines) for table in tables] if few else []
@@ -502,7 +592,7 @@ def _read_seeds(value: object, here: str, override: int | str | Seeds | None, li
     return None
 
 
-def _places(data: Mapping[str, Any], here: str, lines: list[str]) -> tuple[Placed, list[Placed]]:
+def _places(data: Mapping[str, Any], here: str, folder: str, lines: list[str]) -> tuple[Placed, list[Placed]]:
     """The tables of a file with the place of each value; a line for what should be a table and is not."""
     setup, grid = data.get("setup", {}), data.get("grid", [])
     if not isinstance(setup, Mapping):
@@ -521,12 +611,12 @@ def _places(data: Mapping[str, Any], here: str, lines: list[str]) -> tuple[Place
             where = f"{place}.{plain(str(key))}"
             if key in Setup.model_fields and not options:
                 lines.append(f"{where}: given {shown(value)}, allowed: a list of one or more values")
-            tables[-1][key] = (where, options or ())
-    return {key: (f"{here}setup.{plain(str(key))}", value) for key, value in setup.items()}, tables
+            tables[-1][key] = Given(where, options or (), folder)
+    return {key: Given(f"{here}setup.{plain(str(key))}", value, folder) for key, value in setup.items()}, tables
 
 
 def _set(text: str, setup: Placed, tables: list[Placed], lines: list[str]) -> None:
-    """Lay one `KEY=VALUE` over a sweep."""
+    """Lay one `KEY=VALUE` over a sweep. A path in it is seen from the current folder, wherever the sweep file lies."""
     key, equals, written = (piece.strip() for piece in text.partition("="))
     if not equals or not key:
         lines.append(f"--set: given {shown(text)}, allowed: KEY=VALUE")
@@ -545,10 +635,10 @@ def _set(text: str, setup: Placed, tables: list[Placed], lines: list[str]) -> No
     elif isinstance(value, list) and len(value) > 1:
         tables.extend([] if tables else [{}])
         for table in tables:
-            table[key] = (place, value)
+            table[key] = Given(place, value)
             table.pop(ALTERNATIVE.get(key), None)
     else:
-        setup[key] = (place, value[0] if isinstance(value, list) else value)
+        setup[key] = Given(place, value[0] if isinstance(value, list) else value)
         for given in (setup, *tables):
             given.pop(ALTERNATIVE.get(key), None)
         for table in tables:
@@ -558,7 +648,7 @@ def _set(text: str, setup: Placed, tables: list[Placed], lines: list[str]) -> No
 def _grid_values(table: Placed, lines: list[str]) -> _Grid:
     """The values of a grid that are right, keys in the order of the file."""
     values: _Grid = {}
-    for key, (place, options) in table.items():
+    for key, (place, options, folder) in table.items():
         if key == "collapse":
             lines.append(
                 f"{place}: given a list, allowed: one value in [setup] (no run changes with it: `fastbp report --collapse`)"
@@ -566,7 +656,7 @@ def _grid_values(table: Placed, lines: list[str]) -> _Grid:
         elif key not in Setup.model_fields:
             lines.append(f"{place}: {_unknown(key, Setup.model_fields)}")
         else:
-            checked = (_checked({key: (place, option)}, lines) for option in options)
+            checked = (_checked({key: Given(place, option, folder)}, lines) for option in options)
             values[key] = tuple(value for found in checked for value in found.values())
     return values
 
@@ -582,83 +672,66 @@ def _expand(
 ) -> tuple[tuple[Setup, ...], Setup | None]:
     """All setups without repeats, and the baseline; lines for mistakes between keys, found on what is right by itself."""
     found: dict[tuple[Any, ...], Setup] = {}
+    files: _Files = {}
     baseline = Setup.model_construct(**values) if _complete(values) else None
-    if baseline and grids and any(baseline._conflicts()):
+    if baseline and any(baseline._conflicts()):
         baseline = None  # the grid may mend it; what it does not mend is said below
     for table, grid in zip(tables or [{}], grids or [{}], strict=True):
         fixed = _outside(values, grid)
         wrong = {key for key, options in grid.items() if not options} | (_outside(setup, grid).keys() - fixed.keys())
+        from_files = [problem for problem in grid.get("problem", (fixed.get("problem", ""),)) if _path(problem)]
+        if from_files and "targets" in wrong:
+            continue
+        mistakes = _read_files(from_files, grid.get("targets", (fixed.get("targets"),)), files)
+        lines += [f"{_blamed(key, table, setup, here)}: {text}" for key, text in mistakes]  # whatever else is wrong
         if wrong & {"problem", "batch", "updates", "epochs"} or not _complete({**fixed, **grid}):
             continue  # said already, and what would follow from a default in its place might not be so
         crossed = {key: options for key, options in grid.items() if options}
+        common = Setup.model_construct(**fixed)
         for combination in itertools.product(*crossed.values()):
-            one = Setup.model_construct(**fixed, **dict(zip(crossed, combination, strict=True)))
+            one = common.model_copy(update=dict(zip(crossed, combination, strict=True)))
+            one._file = files.get((one.problem, one.targets))
             conflicts = list(one._conflicts())
-            for key, text in conflicts:
-                place, _ = table.get(key) or setup.get(key) or (f"{here}setup.{key}", None)
-                lines.append(f"{place}: {text}")
+            lines += [f"{_blamed(key, table, setup, here)}: {text}" for key, text in conflicts]
             if not conflicts:
                 found.setdefault(tuple(one.columns().values()), one)
     return tuple(found.values()), baseline
+
+
+_Files = dict[tuple[str, tuple[str, ...] | None], FileProblem]
+"""What was read, by problem and targets; and the first file of each name, by the name that tables show."""
+
+
+def _read_files(found: list[str], targets: Iterable[tuple[str, ...] | None], files: _Files) -> Iterator[Mistake]:
+    """Read the problems that are files, each with each choice of targets, into `files`: the mistakes in them."""
+    for path, columns in itertools.product(found, targets):
+        one = Setup.model_construct(problem=path, targets=columns)
+        yield from one._read()
+        if one._file:
+            files[path, columns] = one._file
+            if files.setdefault((one.problem_name, columns), one._file) != one._file:
+                rule = "different names for different files, as tables show the name alone"
+                yield Mistake("problem", f"given {shown(one.problem_name)}, allowed: {rule}; {shown(path)} is the second")
+
+
+def _blamed(key: str, table: Placed, setup: Placed, here: str) -> str:
+    """The place of a key, where it was written or would have to be."""
+    return (table.get(key) or setup.get(key) or Given(f"{here}setup.{key}", None)).place
 
 
 def _complete(keys: Mapping[str, Any]) -> bool:
     return "problem" in keys and len(ALTERNATIVE.keys() & keys) == 1
 
 
-def _in_grid(key: str, values: Iterable[Any]) -> list[Any]:
-    """Values as a grid spells them: one layer without its list."""
-    return [value[0] if key == "hidden" and len(value) == 1 else value for value in values]
+def _in_grid(key: str, value: Any) -> Any:
+    """A value as a grid spells it: one layer without its list."""
+    return value[0] if key == "hidden" and len(value) == 1 else value
 
 
-# Data
-
-
-Source = tuple[Callable[..., Any], tuple[Any, ...]]
-
-
-def _source(problem: str) -> Source:
-    """The function that makes a problem, and its arguments."""
-    call = reading.read_call(FAMILIES["problem"], problem)
-    return call.choice.function, call.values
-
-
-@lru_cache(maxsize=100_000)
-def _shape(function: Callable[..., Any], values: tuple[Any, ...]) -> tuple[int, int, int]:
-    """Rows, inputs and outputs of a problem."""
-    X, T = function(*values)
-    return len(X), X.shape[1], T.shape[1]
-
-
-@lru_cache(maxsize=8)
-def _prepared(function: Callable[..., Any], values: tuple[Any, ...], scale_inputs: str, target_margin: float) -> Problem:
-    """A problem as it is trained. The last few are kept: the largest is some 16 MB."""
-    X, T = function(*values)
-    if scale_inputs != "none":
-        X = np.column_stack([_scaled(column, scale_inputs) for column in X.T])
-    T = (1.0 - T) * target_margin + T * (1.0 - target_margin)  # exact at both ends
-    problem = Problem(np.ascontiguousarray(X, np.float64) + 0.0, np.ascontiguousarray(T, np.float64) + 0.0)  # no −0.0
-    for part in problem:
-        part.flags.writeable = False
-    return problem
-
-
-@lru_cache(maxsize=4096)
-def _digest(function: Callable[..., Any], values: tuple[Any, ...], scale_inputs: str, target_margin: float) -> str:
-    return _prepared(function, values, scale_inputs, target_margin).digest
-
-
-def _scaled(column: NDArray[np.float64], how: str) -> NDArray[np.float64]:
-    """One input column with mean 0 and σ 1 (sums exactly rounded), or from 0 to 1; a constant one is 0."""
-    low, high = column.min(), column.max()
-    if how == "minmax":
-        shift, unit = float(low), float(high - low)
-    else:
-        shift = math.fsum(column.tolist()) / len(column)
-        unit = math.sqrt(math.fsum(((column - shift) ** 2).tolist()) / len(column))
-    if low == high or unit == 0.0:
-        return np.zeros_like(column)
-    return (column - shift) / unit
+def _placed(key: str, value: Any, folder: str | PathLike[str] | None) -> Any:
+    """A value as a file in this folder spells it: another file by the way to it."""
+    path = _path(value) if key == "problem" else None
+    return value if path is None or folder is None else f"file:{problem_files.relative(path, folder)}"
 
 
 @lru_cache(maxsize=1)

@@ -38,10 +38,10 @@ class StoreFullError(Exception):
 def digest(rows: pa.Table) -> str:
     """sha256 (64 hex digits) over decoded rows: what they say, not how a library version happens to have written it.
 
-    First the number of rows, then column by column in the order of `fastbp.columns`: its name; one byte a row for null or not;
-    its values, nulls as zero, as little-endian int64, float64 or bytes 0 and 1; words as their sorted set and each row's
-    position in it; lists as the int32 length of each and all float32 in a row. A column that says the same in every row counts
-    as one row.
+    First the number of rows, then column by column in the order of `fastbp.columns`: its name; of words, their sorted set; one
+    byte a row for null or not; its values, nulls as zero, as little-endian int64, float64 or bytes 0 and 1, words as the int32
+    place of each in their set, lists as the int32 length of each and then all float32 in a row. Where one of these is the same
+    bits in every row, it counts as one row. Names and words end with a zero byte.
     """
     hasher = hashlib.sha256(str(rows.num_rows).encode())
     for column in COLUMNS:
@@ -65,7 +65,8 @@ def digest(rows: pa.Table) -> str:
         for part, dtype in parts:
             plain = part if isinstance(part, np.ndarray) else part.to_numpy(zero_copy_only=False)
             content = np.ascontiguousarray(plain, dtype)
-            alike = len(content) == rows.num_rows and bool((content == content[:1]).all())
+            bits = content.view(f"u{content.itemsize}")  # 0.0 and −0.0 are two values
+            alike = len(bits) == rows.num_rows and bool((bits == bits[:1]).all())
             hasher.update((content[:1] if alike else content).tobytes())
     return hasher.hexdigest()
 
@@ -103,10 +104,10 @@ class Store:
         Raises StoreError where the path is something else than a store or holds runs of another numerics version, and
         StoreFullError where it cannot be written.
         """
-        if self.path.is_dir() and not self.runs.is_dir() and any(self.path.iterdir()):
-            known = ("sweep.toml", "summary.csv", "contrasts.csv", "figures", "lock", "made.json", "problems", "tmp")
-            if not any((self.path / name).exists() for name in known):
-                raise StoreError(f"{self.path} is a folder with other things in it, not a store: choose another with -o")
+        if self.path.exists() and not self.path.is_dir():
+            raise StoreError(f"{self.path} is a file, not a store: choose another place with -o")
+        if self.path.is_dir() and not self._is_ours():
+            raise StoreError(f"{self.path} is a folder with other things in it, not a store: choose another with -o")
         with self._writing(self.path):
             for folder in (self.path, self.runs, self.path / "tmp"):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -118,6 +119,13 @@ class Store:
                     "choose another folder with -o"
                 )
             break  # a store holds one version
+
+    def _is_ours(self) -> bool:
+        """Whether a folder is a store, one that has only begun or one of which only the tables were kept, rather than anybody's:
+        files that go by our names would be written over."""
+        names = {entry.name for entry in self.path.iterdir()}
+        begun = {"runs", "tmp", "lock", "problems"}
+        return names <= begun or ("sweep.toml" in names and not names.isdisjoint({"runs", "made.json", "summary.csv"}))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -157,6 +165,24 @@ class Store:
             assert match
             ranges[match["setup"]].append((int(match["start"]), int(match["count"])))
         return ranges
+
+    def read(self) -> pa.Table:
+        """All runs, checksums of pages verified. Raises StoreError where there are none, or where a file is damaged."""
+        if not any(self.files()):
+            raise StoreError(f"{self.path} holds no runs")
+        try:
+            return pq.read_table(self.runs, page_checksum_verification=True)
+        except (OSError, pa.ArrowException):
+            self.check()
+            raise
+
+    def check(self) -> None:
+        """Read every file of runs. Raises StoreError where one is damaged."""
+        for file in self.files():
+            try:
+                pq.read_table(file, page_checksum_verification=True)
+            except (OSError, pa.ArrowException) as error:
+                raise _damaged(file, error) from error
 
     def publish(self, setup: str, start: int, rows: pa.Table) -> Path:
         """Write a file of runs: it is there whole, or not at all. Raises StoreFullError where the disk takes no more."""
@@ -198,7 +224,9 @@ def _metadata(file: Path) -> dict[str, str]:
     try:
         found: dict[bytes, bytes] = pq.read_schema(file).metadata or {}
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(
-            f"{file} is damaged ({str(error).splitlines()[0]}): move it away, and the same command makes it anew"
-        ) from error
+        raise _damaged(file, error) from error
     return {key.decode(): value.decode() for key, value in found.items()}
+
+
+def _damaged(file: Path, error: Exception) -> StoreError:
+    return StoreError(f"{file} is damaged ({str(error).splitlines()[0]}): move it away, and the same command makes it anew")

@@ -297,8 +297,7 @@ def test_what_a_wrong_choice_is_told(written: str, said: str) -> None:
         ("encoder:1", "allowed: n an integer from 2 to 1,024"),
         ("encoder:" + "9" * 5000, "allowed: n an integer from 2 to 1,024"),
         ("tabel:0110", "; did you mean 'table'?"),
-        ("file:iris.csv", "given 'file:iris.csv', allowed: table:BITS"),
-        ("file:iris.csv", "data files come in a later version"),
+        ("fil:iris.csv", "; did you mean 'file'?"),
     ],
 )
 def test_what_a_wrong_problem_is_told(problem: str, said: str) -> None:
@@ -327,6 +326,90 @@ def test_a_choice_that_is_added_appears_by_itself(monkeypatch: pytest.MonkeyPatc
     assert xor(order="back-and-forth:shift=1,turn=2").order == "back-and-forth:shift=1"
     with pytest.raises(SweepError, match="did you mean 'back-and-forth'"):
         xor(order="back_and_fort")
+
+
+# Bad input, as the issue lists it: the exact line of each
+
+XOR = 'seeds = 10\n[setup]\nproblem = "xor"\nupdates = 999\n'
+KEYS = ", ".join(Setup.model_fields)
+SEEDS_ARE = "allowed: an integer from 1, or {start = S, count = N} with S ≥ 0 and S + N ≤ 2^63"
+RATES = "allowed: a number > 0 and ≤ 1,000,000"
+LAYERS = "allowed: a list of 1 to 16, each an integer from 1 to 4,096"
+TENS = [i / 1000 for i in range(1, 1001)]
+HUGE_GRID = f"[grid]\nlr = {TENS}\ninit_scale = {TENS[:100]}\nmomentum = {TENS[:100]}"
+
+
+def problem(text: str) -> str:
+    return XOR.replace("xor", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("seeds 10", "not TOML: Expected '=' after a key in a key/value pair (at line 1, column 7)"),
+        ("x = " + "[" * 100_000, "nested too deeply, allowed: the tables setup and grid"),
+        (XOR + "lrr = 0.1", f"setup.lrr: unknown key, allowed: {KEYS}; did you mean 'lr'?"),
+        (
+            XOR + 'order = "shufled"',
+            "setup.order: given 'shufled', allowed: random, shuffled, cyclic, blocked:K; did you mean 'shuffled'?",
+        ),
+        (XOR + 'lr = "0.1"', f"setup.lr: given '0.1', {RATES}"),
+        (XOR + "lr = true", f"setup.lr: given true, {RATES}"),
+        (XOR + "lr = nan", f"setup.lr: given nan, {RATES}"),
+        (XOR + "lr = inf", f"setup.lr: given inf, {RATES}"),
+        (XOR + "lr = 1e400", f"setup.lr: given inf, {RATES}"),
+        (XOR + "lr = -0.1", f"setup.lr: given -0.1, {RATES}"),
+        (XOR + "lr = 0", f"setup.lr: given 0, {RATES}"),
+        (XOR + "lr = 1" + "0" * 4000, f"setup.lr: given an integer of 4,001 digits or so, {RATES}"),
+        (XOR + "hidden = []", f"setup.hidden: given [], {LAYERS}"),
+        (XOR + "hidden = [0]", f"setup.hidden: given [0], {LAYERS}"),
+        (XOR + "hidden = [1_000_000_000]", f"setup.hidden: given [1000000000], {LAYERS}"),
+        (
+            problem("table:01x1"),
+            "setup.problem: given 'table:01x1', allowed: table:BITS; bits must be 0 or 1, given '01x1'",
+        ),
+        (
+            problem("table:011"),
+            "setup.problem: given 'table:011', allowed: table:BITS; "
+            "the number of bits must be a power of two from 2 to 65,536, given 3",
+        ),
+        (problem("parity:60"), "setup.problem: given 'parity:60', allowed: d an integer from 1 to 16"),
+        (XOR + "epochs = 9", "setup.epochs: given beside updates, allowed: one of updates and epochs"),
+        (XOR.replace("updates", "# "), "setup.updates: not given, allowed: one of updates and epochs"),
+        (XOR.replace("10", "0"), f"seeds: given 0, {SEEDS_ARE}"),
+        (XOR.replace("10", str(2**63 + 1)), f"seeds: given 9223372036854775809, {SEEDS_ARE}"),
+        (
+            XOR.replace("10", f"{{start = {2**63 - 1}, count = 2}}"),
+            f"seeds: given {{start = 9223372036854775807, count = 2}}, {SEEDS_ARE}",
+        ),
+        (XOR + "batch = 0", "setup.batch: given 0, allowed: an integer from 1 to 65,536 or full"),
+        (XOR + "batch = 5", "setup.batch: given 5, allowed: at most the 4 rows of xor, or 'full'"),
+        (XOR + "[grid]\nlr = []", "grid.lr: given [], allowed: a list of one or more values"),
+        (XOR + HUGE_GRID, "grid: given 10,000,000 setups, allowed: at most 100,000"),
+        (XOR + "momentum = 1", "setup.momentum: given 1, allowed: a number ≥ 0 and < 1"),
+        (XOR + "tolerance = 0", "setup.tolerance: given 0, allowed: a number > 0 and ≤ 0.5"),
+        (
+            XOR + 'schedule = "cosine:warmup=250"',
+            "setup.schedule: given 'cosine:warmup=250', allowed: warmup less than the budget of 250 epochs",
+        ),
+        (
+            XOR + 'schedule = "step:every=0,factor=0.5"',
+            "setup.schedule: given 'step:every=0,factor=0.5', allowed: every an integer from 1 to 1,000,000,000,000",
+        ),
+        ('title = "a\\u0000b"\n' + XOR, "title: given 'a\\x00b', allowed: a string of at most 1,000 printable characters"),
+    ],
+    ids=lambda value: reading.plain(value, 40),
+)
+def test_bad_input(text: str, line: str) -> None:
+    begun = time.perf_counter()
+    assert line_of(text) == f"bad.toml: {line}"
+    assert time.perf_counter() - begun < 5
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(SweepError) as caught:
+        Sweep.from_toml(tmp_path / "gone.toml")
+    assert caught.value.lines == [f"{tmp_path}/gone.toml: no such file"]
 
 
 # Mistakes
@@ -807,6 +890,7 @@ def test_any_setup_reads_back_from_its_columns(data: dict[str, Any], more: st.Da
     columns = setup.columns()
     columns.pop("epochs" if columns["epochs"] is None else "updates")
     columns["hidden"] = [int(size) for size in columns["hidden"].split("-")]
+    columns["loss"] = columns.pop("loss_function")
     assert Setup(**columns).identity(1) == setup.identity(1)
 
 

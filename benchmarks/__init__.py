@@ -1,0 +1,1 @@
+"""Measurements of fastbp beside what a user could write instead: `python -m benchmarks`."""

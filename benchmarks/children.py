@@ -1,0 +1,80 @@
+"""Processes of their own: what is measured never shares one with anything else.
+
+The measuring process itself imports nothing heavy, because the peak memory that the system reports of a child is at least what
+its parent had when it started it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+HERE = Path(__file__).parent.parent
+
+
+class Server(AbstractContextManager["Server"]):
+    """A process that prepares something once and then, asked with a line, does it and answers with a line of JSON."""
+
+    def __init__(self, *arguments: object) -> None:
+        self._command = [sys.executable, "-m", *map(str, arguments)]
+        self._process = subprocess.Popen(
+            self._command, cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+        self.ready: Any = self._answer()
+
+    def ask(self, question: object = "") -> Any:
+        """One question, one answer."""
+        assert self._process.stdin
+        print(question, file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"benchmarks: {' '.join(self._command[1:])} ended with code {self._process.wait()}")
+        return json.loads(line)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+
+def say(answer: object) -> None:
+    """Answer, from inside such a process."""
+    print(json.dumps(answer), flush=True)
+
+
+class Ran(NamedTuple):
+    """A command that ran to its end."""
+
+    seconds: float
+    """From its start to its end, by the clock on the wall."""
+    peak: float
+    """The most memory that it held, in MB."""
+
+
+def run(arguments: Sequence[object], environment: Mapping[str, str]) -> Ran:
+    """Run `python -m …`, its output thrown away. Ends the benchmark where it fails."""
+    command = [sys.executable, "-m", *map(str, arguments)]
+    began = time.perf_counter()
+    nothing = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command, cwd=HERE, env=os.environ | environment, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE
+    )
+    assert process.stderr
+    errors = process.stderr.read()  # to its end, which is the command's own
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"benchmarks: {' '.join(command[1:])} ended with code {process.returncode}\n{errors.decode()}")
+    bytes_each = 1 if sys.platform == "darwin" else 1024
+    return Ran(seconds, usage.ru_maxrss * bytes_each / 1e6)

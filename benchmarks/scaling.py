@@ -1,0 +1,35 @@
+"""One setup from few seeds and from many, by the driver, written to a fresh store.
+
+`python -m benchmarks.scaling` answers with the updates of a run, and then, for each line "SEEDS" on its standard input, trains as
+many and answers with the seconds.
+"""
+
+import sys
+import tempfile
+
+from benchmarks.children import say
+from fastbp.engine.run import drive
+from fastbp.engine.spec import Sweep
+from fastbp.engine.store import Store
+
+SETUP = {"problem": "table:11101011", "hidden": [4], "order": "random", "lr": 0.2, "updates": 999}
+
+
+def seconds(seeds: int) -> float:
+    """Seconds to train and store so many runs; everything is compiled already."""
+    with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
+        store = Store(folder)
+        store.open()
+        return drive(Sweep(seeds=seeds, setup=SETUP), store).seconds["train"]
+
+
+def main() -> None:
+    """Serve."""
+    seconds(1_000)
+    say(SETUP["updates"])
+    for line in sys.stdin:
+        say(seconds(int(line)))
+
+
+if __name__ == "__main__":
+    main()

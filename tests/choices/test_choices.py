@@ -1,0 +1,413 @@
+"""Every choice against its formula, and how choices are found, told apart and called."""
+
+import inspect
+import itertools
+import math
+import types
+from typing import Annotated
+
+import mpmath
+import numpy as np
+import oracle
+import pytest
+from annotated_types import Ge
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lanes import JIT
+from numba import njit
+from scipy import stats
+from scipy.special import ndtri
+
+from fastbp.choices import inits, losses, orders, problems, schedules
+from fastbp.choices.families import FAMILIES, compiled_choices, own_values
+from fastbp.choices.family import family
+from fastbp.engine.block import rates
+from fastbp.engine.spec import Setup
+from fastbp.kernels.compiling import FLAGS, inlined, one_of
+
+EXAMPLES = settings(deadline=None, max_examples=100)
+ULP = 2.0**-53  # half a unit in the last place of 1: one rounding
+
+
+def compiled(function):
+    """The function as compiled code calls it."""
+    helper = inlined(function)
+
+    @njit(**FLAGS)
+    def call(*arguments):
+        return helper(*arguments)
+
+    return call
+
+
+# --- Inits ------------------------------------------------------------------------------------------------------------
+
+INITS = {
+    "normal": lambda u, scale, fan_in, fan_out, bias: scale * ndtri(u),
+    "uniform": lambda u, scale, fan_in, fan_out, bias: scale * (2 * u - 1),
+    "glorot-normal": lambda u, scale, fan_in, fan_out, bias: 0 if bias else scale * math.sqrt(2 / (fan_in + fan_out)) * ndtri(u),
+    "glorot-uniform": lambda u, scale, fan_in, fan_out, bias: (
+        0 if bias else scale * math.sqrt(6 / (fan_in + fan_out)) * (2 * u - 1)
+    ),
+}
+DEVIATE = st.integers(0, 2**52 - 1).map(lambda k: (2 * k + 1) / 2**53)
+
+
+@pytest.mark.parametrize("name", FAMILIES["init"].choices)
+@given(u=DEVIATE, scale=st.floats(1e-3, 1e3), sizes=st.tuples(st.integers(1, 100), st.integers(1, 100)), bias=st.booleans())
+@EXAMPLES
+def test_inits(name, u, scale, sizes, bias):
+    arguments = (np.float64(u), np.float64(scale), *sizes, bias)
+    function = FAMILIES["init"].choices[name].function
+    assert function(*arguments) == pytest.approx(INITS[name](*arguments), rel=1e-13, abs=0)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("name", FAMILIES["init"].choices)
+def test_inits_compiled(name):
+    function = FAMILIES["init"].choices[name].function
+    call = compiled(function)
+    for u, bias in itertools.product((2.0**-53, 0.01, 0.3, 0.5, 1 - 2.0**-53), (False, True)):
+        assert call(u, 1.7, 3, 4, bias) == function(np.float64(u), 1.7, 3, 4, bias)
+
+
+# --- Losses -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FAMILIES["loss"].choices)
+@given(z=st.floats(-800, 800), t=st.floats(0, 1))
+@EXAMPLES
+def test_losses(name, z, t):
+    """Value and its derivative by z, against mpmath: where σ is 0 or 1 in float64 as well."""
+    function = FAMILIES["loss"].choices[name].function
+    with mpmath.workprec(2500):
+        o = 1 / (1 + mpmath.exp(-mpmath.mpf(z)))
+        if name == "squared":
+            value, delta = (o - t) ** 2 / 2, (o - t) * o * (1 - o)
+        else:
+            value, delta = -(t * mpmath.log(o) + (1 - t) * mpmath.log(1 - o)), o - t
+        got_value, got_delta = function(np.float64(z), np.float64(float(o)), np.float64(t), np.float64(float(o * (1 - o))))
+        scale = 1 if name == "squared" else max(1, abs(z))
+        assert abs(got_value - value) <= 4 * ULP * scale
+        assert abs(got_delta - delta) <= 4 * ULP
+
+
+def test_cross_entropy_does_not_overflow():
+    for z, t, wanted in ((1e300, 0.0, 1e300), (1e300, 1.0, 0.0), (-1e300, 1.0, 1e300), (-1e300, 0.0, 0.0)):
+        assert losses.cross_entropy(np.float64(z), np.float64(z > 0), np.float64(t), np.float64(0))[0] == wanted
+
+
+@pytest.mark.parametrize("name", FAMILIES["loss"].choices)
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_losses_have_delta_in_the_type_of_the_outputs(name, kind):
+    function = FAMILIES["loss"].choices[name].function
+    for call in (function, compiled(function)):
+        value, delta = call(kind(0.3), kind(0.6), kind(1), kind(0.24))
+        assert value > 0
+        assert delta == pytest.approx(-0.4 * (0.24 if name == "squared" else 1), rel=1e-6)
+    assert isinstance(function(kind(0.3), kind(0.6), kind(1), kind(0.24))[1], kind)
+
+
+# --- Orders -----------------------------------------------------------------------------------------------------------
+
+COMPILED_ORDERS = {name: compiled(choice.function) for name, choice in FAMILIES["order"].choices.items()}
+
+
+def presented(name, n, seeds, epochs, *own):
+    """[position, lane]."""
+    seeds, epochs = np.array(seeds, np.uint64), np.array(epochs, np.int64)
+    lanes = len(seeds)
+    rows = np.full((n + 3) // 4 * 4 * lanes, -1, np.int32)
+    COMPILED_ORDERS[name](rows, n, lanes, seeds, epochs, *own)
+    return rows.reshape(-1, lanes)[:n]
+
+
+NUMBERS_OF_ROWS = (*range(1, 20), 31, 32, 33, 64, 100)
+SEEDS = (0, 1, 2**32, 2**63 - 1)
+EPOCHS = (0, 7, 2**32 - 1, 1)
+
+
+@pytest.mark.parametrize("name", FAMILIES["order"].choices)
+def test_orders_are_those_of_the_oracle(name):
+    for n in NUMBERS_OF_ROWS:
+        for K in (1, 2, 3, n, 10**9) if name == "blocked" else (None,):
+            found = presented(name, n, SEEDS, EPOCHS, *([] if K is None else [K]))
+            recipe = oracle.Recipe("", order=name if K is None else f"blocked:{K}", data=(np.zeros((n, 1)), np.zeros((n, 1))))
+            wanted = [oracle.order(recipe, seed, epoch) for seed, epoch in zip(SEEDS, EPOCHS, strict=True)]
+            assert found.T.tolist() == wanted, n
+
+
+@pytest.mark.parametrize("n", NUMBERS_OF_ROWS)
+def test_shuffled_shows_each_row_once_an_epoch(n):
+    found = presented("shuffled", n, range(50), range(50))
+    assert (np.sort(found, axis=0) == np.arange(n)[:, None]).all()
+
+
+def test_cyclic_is_as_listed():
+    assert presented("cyclic", 5, SEEDS, EPOCHS).T.tolist() == [[0, 1, 2, 3, 4]] * 4
+
+
+def test_blocked_shows_each_row_so_many_times_in_a_row_across_epochs():
+    shown = np.concatenate([presented("blocked", 5, [0], [epoch], 3)[:, 0] for epoch in range(6)])
+    assert shown.tolist() == ([0] * 3 + [1] * 3 + [2] * 3 + [3] * 3 + [4] * 3) * 2
+
+
+@pytest.mark.parametrize("along", ["seeds", "epochs"])
+def test_shuffled_gives_all_permutations_alike(along):
+    count = 24_000 if JIT else 1_200
+    seeds, epochs = (np.arange(count), np.full(count, 3)) if along == "seeds" else (np.full(count, 3), np.arange(count))
+    found = presented("shuffled", 4, seeds, epochs)
+    _, often = np.unique(found, axis=1, return_counts=True)
+    assert len(often) == 24
+    assert stats.chisquare(often).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("n", [9, 16, 17])
+def test_shuffled_puts_any_row_anywhere_alike(n):
+    """Either side of the sizes at which it is done otherwise. Of n × n cells (n − 1)² are free."""
+    count = 20_000 if JIT else 500
+    found = presented("shuffled", n, np.arange(count), np.arange(count) % 7)
+    often = np.array([np.bincount(row, minlength=n) for row in found])
+    statistic = ((often - count / n) ** 2 / (count / n)).sum() * (n - 1) / n
+    assert stats.chi2.sf(statistic, (n - 1) ** 2) > 1e-3
+
+
+@pytest.mark.parametrize("n", [2, 5, 8, 13])
+def test_random_is_uniform_and_independent_of_the_draw_before(n):
+    count = 20_000 if JIT else 1_000
+    for seeds, epochs in ((np.arange(count), np.zeros(count)), (np.zeros(count), np.arange(count))):
+        found = presented("random", n, seeds, epochs)
+        assert stats.chisquare(np.bincount(found.ravel(), minlength=n)).pvalue > 1e-3
+        pairs = np.bincount((found[0] * n + found[1]).ravel(), minlength=n * n)
+        assert stats.chisquare(pairs).pvalue > 1e-3
+
+
+def test_random_and_shuffled_of_a_lane_depend_on_its_seed_and_epoch_alone():
+    for name in ("random", "shuffled"):
+        alone = [presented(name, 8, [seed], [epoch])[:, 0].tolist() for seed, epoch in zip(SEEDS, EPOCHS, strict=True)]
+        assert presented(name, 8, SEEDS, EPOCHS).T.tolist() == alone
+
+
+# --- Schedules --------------------------------------------------------------------------------------------------------
+
+SCHEDULES = [
+    "constant",
+    "step:every=7,factor=0.3",
+    "step:every=1,factor=0.5",
+    "exponential:factor=0.97",
+    "exponential:factor=1",
+    "cosine",
+    "linear",
+    "inverse:tau=12.5",
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("warmup", [0, 1, 10])
+@pytest.mark.parametrize("epochs", [11, 12, 200])
+def test_schedules_follow_their_closed_form(schedule, warmup, epochs):
+    text = schedule + (":" if ":" not in schedule else ",") + f"warmup={warmup}"
+    keys = {"problem": "xor", "lr": 0.3, "schedule": text, "epochs": epochs}
+    found = rates(Setup(**keys))
+    wanted = np.array([oracle.rate(oracle.Recipe(**keys), epoch) for epoch in range(epochs)])
+    if schedule == "constant":
+        assert len(found) == warmup + 1  # the last holds for the rest
+        found = np.append(found, np.full(epochs - len(found), found[-1]))
+    roundings = np.arange(epochs) + 4  # repeated multiplication rounds once a factor; others a few times in all
+    error = abs(found - wanted)
+    if schedule[:4] in ("step", "expo"):
+        assert (error <= roundings * ULP * wanted).all()
+    else:
+        assert (error <= 4 * ULP * 0.3).all()
+    assert (found >= 0).all()
+    assert found[warmup] == 0.3  # the full rate, exactly
+
+
+def test_step_by_half_is_exact():
+    found = rates(Setup(problem="xor", lr=0.3, schedule="step:every=3,factor=0.5", epochs=300))
+    assert found.tolist() == [0.3 * 0.5 ** (epoch // 3) for epoch in range(300)]
+
+
+def test_cosine_and_linear_end_at_the_last_epoch_above_zero():
+    """The horizon is the end of the run, so the rate reaches 0 only where nothing is left to train."""
+    for schedule in ("cosine", "linear"):
+        found = rates(Setup(problem="xor", lr=1, schedule=f"{schedule}:warmup=2", epochs=12))
+        assert (np.diff(found[2:]) < 0).all()
+        assert 0 < found[-1] < 0.11
+
+
+@pytest.mark.parametrize("name", FAMILIES["schedule"].choices)
+def test_schedules_start_at_one(name):
+    function = FAMILIES["schedule"].choices[name].function
+    own = [2 if p.name == "every" else 0.5 for p in FAMILIES["schedule"].choices[name].parameters]
+    assert function(1.0, 0, 10, *own) == 1.0
+
+
+# --- Problems ---------------------------------------------------------------------------------------------------------
+
+
+def test_table_lists_its_rows_from_all_zeros_up():
+    X, T = problems.table("11101011")
+    assert X.tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1], [1, 0, 0], [1, 0, 1], [1, 1, 0], [1, 1, 1]]
+    assert T.ravel().tolist() == [1, 1, 1, 0, 1, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "text", ["xor", "table:01", "table:0110", "table:" + "01" * 8, "parity:1", "parity:5", "encoder:2", "encoder:7"]
+)
+def test_problems_are_those_of_the_oracle(text):
+    X, T = Setup(problem=text, updates=1).data()
+    wanted_X, wanted_T = oracle.problem(text)
+    assert X.dtype == T.dtype == np.float64
+    assert X.tolist() == wanted_X.tolist()
+    assert T.tolist() == wanted_T.tolist()
+
+
+def test_xor_is_a_parity_and_a_table():
+    for other in (problems.parity(2), problems.table("0110")):
+        assert all((a == b).all() for a, b in zip(problems.xor(), other, strict=True))
+
+
+@pytest.mark.parametrize("bits", ["", "1", "011", "01x1", "0" * 131_072, "٠١"])
+def test_table_refuses(bits):
+    with pytest.raises(ValueError, match=r"bits must be 0 or 1|power of two from 2 to 65,536"):
+        problems.table(bits)
+
+
+def test_table_of_the_most_rows():
+    X, T = problems.table("01" * 32_768)
+    assert X.shape == (65_536, 16)
+    assert T.shape == (65_536, 1)
+    assert X[0b1010_0000_0000_0001].tolist() == [1, 0, 1, *[0] * 12, 1]
+
+
+# --- How choices are found --------------------------------------------------------------------------------------------
+
+
+def module_of(source, name="trial"):
+    module = types.ModuleType(name)
+    module.__dict__["Annotated"], module.__dict__["Ge"] = Annotated, Ge
+    exec(inspect.cleandoc(source), module.__dict__)
+    return module
+
+
+def test_a_function_added_to_a_module_is_a_choice():
+    module = module_of(
+        """
+        from math import sqrt  # made elsewhere: no choice
+
+        def cyclic(rows, n, lanes, seeds, epochs):
+            for j in range(n):
+                for lane in range(lanes):
+                    rows[j * lanes + lane] = j
+
+        def upside_down_(rows, n, lanes, seeds, epochs, skip: Annotated[int, Ge(0)] = 0):
+            for j in range(n):
+                for lane in range(lanes):
+                    rows[j * lanes + lane] = n - 1 - (j + skip) % n
+
+        def _helper():
+            pass
+
+        CONSTANT = 3
+        """
+    )
+    found = family("order", module, takes=5)
+    assert list(found.choices) == ["cyclic", "upside-down"]
+    assert [choice.code for choice in found.choices.values()] == [0, 1]
+    assert found.functions == (module.cyclic, module.upside_down_)
+    (skip,) = found.choices["upside-down"].parameters
+    assert (skip.name, skip.default, skip.required) == ("skip", 0, False)
+    assert found.choices["upside-down"].usage == "upside-down:skip=SKIP"
+    assert found.choices["cyclic"].usage == "cyclic"
+    rows = np.zeros(8, np.int32)
+    compiled(found.functions[1])(rows, 4, 2, rows, rows, 1)
+    assert rows.reshape(4, 2)[:, 0].tolist() == [2, 1, 0, 3]
+
+
+def test_two_choices_of_one_name_are_refused():
+    module = module_of("def one_class(): ...\ndef one_class_(): ...")
+    with pytest.raises(ValueError, match="trial defines the choice 'one-class' twice"):
+        family("order", module, takes=0)
+
+
+def test_codes_are_positions():
+    for found in FAMILIES.values():
+        assert [choice.code for choice in found.choices.values()] == list(range(len(found.choices)))
+        assert found.functions == tuple(choice.function for choice in found.choices.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        ("problem", ["table", "xor", "parity", "encoder"]),
+        ("init", ["normal", "uniform", "glorot-normal", "glorot-uniform"]),
+        ("order", ["random", "shuffled", "cyclic", "blocked"]),
+        ("schedule", ["constant", "step", "exponential", "cosine", "linear", "inverse"]),
+        ("loss", ["squared", "cross-entropy"]),
+    ],
+)
+def test_choices_of_the_design(key, names):
+    assert set(names) <= FAMILIES[key].choices.keys()
+
+
+def test_every_choice_and_family_says_what_it_does():
+    for module in (problems, inits, orders, schedules, losses):
+        assert inspect.getdoc(module)
+    for found in FAMILIES.values():
+        for choice in found.choices.values():
+            text = inspect.getdoc(choice.function)
+            assert text, choice.name
+            assert text.rstrip().endswith("."), choice.name
+
+
+# --- How choices are called -------------------------------------------------------------------------------------------
+
+
+def numbered(number):
+    def function(x, y):
+        return 100 * x + 10 * y + number
+
+    return inlined(function)
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_one_of_calls_the_function_of_that_number(count):
+    chosen = one_of([numbered(number) for number in range(count)])
+
+    @njit(**FLAGS)
+    def call(code, x, y):
+        return chosen(code, (x, y))
+
+    for code in range(count):
+        assert chosen(code, (2, 3)) == call(code, 2, 3) == 230 + code
+
+
+def test_own_parameters_reach_their_function():
+    """Integers and reals lie in two arrays; each choice finds its own."""
+    chosen = compiled_choices("schedule")
+
+    @njit(**FLAGS)
+    def call(code, own, previous, s, span):
+        return chosen(code, (own, (previous, s, span)))
+
+    values = {"every": 3, "factor": 0.25, "tau": 2.5}
+    for choice in FAMILIES["schedule"].choices.values():
+        given_values = [values[p.name] for p in choice.parameters]
+        own = own_values(choice, given_values)
+        assert [part.dtype for part in own] == [np.int64, np.float64]
+        assert all(part.size for part in own)
+        for s in (0, 1, 2, 3, 4):
+            wanted = choice.function(0.5, s, 8, *given_values)
+            assert call(choice.code, own, 0.5, s, 8) == chosen(choice.code, (own, (0.5, s, 8))) == wanted
+
+
+def test_own_values_keep_the_order_of_each_kind():
+    def function(x, a: int, b: float, c: Annotated[int, Ge(0)], d: float): ...
+
+    module = types.ModuleType("trial")
+    function.__module__ = "trial"
+    module.function = function
+    choice = family("trial", module, takes=1).choices["function"]
+    integers, reals = own_values(choice, [1, 2.5, 3, 4.5])
+    assert (integers.tolist(), reals.tolist()) == ([1, 3], [2.5, 4.5])

@@ -1,0 +1,248 @@
+"""Blocks: as many of each outcome as the textbook network has, rows as Arrow tables, and stopping when asked."""
+
+import math
+import platform
+import threading
+import time
+
+import every_choice
+import numpy as np
+import oracle
+import pyarrow as pa
+import pytest
+from lanes import FOUNDING, JIT, LANES, group, pair, read
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from fastbp.columns import COLUMNS, schema
+from fastbp.engine.block import InterruptedBlockError, check_denormals, suggested_lanes, task, to_arrow, train
+from fastbp.engine.spec import Setup
+from fastbp.kernels import NUMERICS_VERSION
+from fastbp.outcomes import OUTCOMES
+
+
+def table_of(setup, start=0, count=LANES):
+    with np.errstate(all="ignore"):  # with the JIT off NumPy would warn of a run that diverges
+        return to_arrow(setup, start, train(setup, start, count, lanes=LANES))
+
+
+# Outcomes
+
+
+CASES = [
+    FOUNDING,
+    {**FOUNDING, "order": "cyclic", "lr": 4},
+    {**FOUNDING, "order": "shuffled", "lr": 1, "init_scale": 3},
+]
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("keys", CASES, ids=["founding", "cyclic", "large weights"])
+def test_outcomes_are_as_frequent_as_those_of_the_oracle(keys):
+    """500 seeds each, other ones: the difference of two shares stays within four of its standard errors."""
+    setup, recipe = pair(**keys)
+    ours = table_of(setup, 0, 500).column("outcome").to_pylist()
+    theirs = oracle.outcomes_of_many(recipe, range(10_000, 10_500))
+    assert len(set(ours)) > 1
+    for outcome in OUTCOMES:
+        one, other = ours.count(outcome) / 500, theirs.count(outcome) / 500
+        share = (one + other) / 2
+        assert abs(one - other) <= 4 * math.sqrt(share * (1 - share) * 2 / 500), (outcome, one, other)
+
+
+def test_outcomes_of_the_same_seeds_are_the_same():
+    """Which they need not be to the last bit, but no run here ends within 10⁻⁹ of a limit."""
+    count, updates = (60, 999) if JIT else (2, 24)
+    for keys in CASES:
+        setup, recipe = pair(**{**keys, "updates": updates})
+        assert table_of(setup, 7, count).column("outcome").to_pylist() == oracle.outcomes_of_many(recipe, range(7, 7 + count))
+
+
+def test_many_seeds_at_once_are_what_one_at_a_time_is():
+    """The oracle against itself."""
+    recipe = oracle.Recipe(**{**FOUNDING, "lr": 2, "updates": 99})
+    for seed in (3, 4, 5):
+        *_, (_, network) = oracle.run(recipe, seed)
+        assert oracle.outcomes_of_many(recipe, [seed]) == [oracle.outcome(recipe, oracle.measures(recipe, network))]
+
+
+# Rows
+
+
+CONVERGING = {"problem": "table:0111", "hidden": (2,), "lr": 20, "updates": 61}
+SLOW = {"problem": "xor", "hidden": (2,), "lr": 1e-3, "updates": 9}
+RESULTS_OF_A_STATE = {
+    "loss", "spread", "max_error", "wrong", "one_sided", "saturation", "grad_norm", "weight_max", "outputs",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("keys", "null"),
+    [
+        (CONVERGING, {"targets", "epochs"}),
+        (SLOW, {"targets", "epochs", "converged_at"}),
+        ({**SLOW, "updates": None, "epochs": 3}, {"targets", "converged_at"}),
+        (every_choice.DIVERGING, {"targets", "epochs", "converged_at"} | RESULTS_OF_A_STATE),
+        ({**SLOW, "problem": "table:1111", "tolerance": 1e-6}, {"targets", "epochs", "converged_at", "spread", "spread_start"}),
+        ({**SLOW, "problem": "encoder:8", "hidden": 2, "tolerance": 0.01}, {"targets", "epochs", "converged_at"}),
+        ({**SLOW, "problem": "encoder:9", "hidden": 2, "tolerance": 0.01}, {"targets", "epochs", "converged_at", "outputs"}),
+        ({**SLOW, "problem": "parity:7", "tolerance": 0.01}, {"targets", "epochs", "converged_at", "outputs"}),
+    ],
+    ids=["converging", "slow", "epochs", "diverging", "constant targets", "64 outputs", "81 outputs", "128 rows"],
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_rows_have_the_schema_and_are_null_where_it_says(keys, null, dtype):
+    setup = Setup(**keys, dtype=dtype)
+    table = table_of(setup, 2**40, 3)
+    table.validate(full=True)
+    assert table.schema.equals(schema(), check_metadata=True)
+    assert table.num_rows == 3
+    for column in COLUMNS:
+        nulls = table.column(column.name).null_count
+        if column.name == "converged_at" and column.name not in null:
+            assert nulls < 3
+        else:
+            assert nulls == (3 if column.name in null else 0), column.name
+        assert column.nullable or nulls == 0, column.name
+    for field, values in zip(table.schema, table.columns, strict=True):
+        if pa.types.is_floating(field.type):
+            assert not any(value is not None and math.isnan(value) for value in values.to_pylist()), field.name
+
+
+def test_rows_hold_the_setup_and_the_seeds():
+    setup = Setup(**SLOW, schedule="step:factor=0.5,every=2")
+    rows = table_of(setup, 2**62, 3).to_pylist()
+    assert [row["seed"] for row in rows] == [2**62, 2**62 + 1, 2**62 + 2]
+    for row in rows:
+        assert {key: row[key] for key in setup.columns()} == setup.columns()
+        assert row["schedule"] == "step:every=2,factor=0.5"
+        assert row["setup"] == setup.identity(NUMERICS_VERSION)
+        assert row["updates_done"] == 9
+
+
+def test_rows_hold_the_measures_of_the_oracle():
+    """And outputs row after row, each with its units side by side."""
+    setup, recipe = pair(problem="encoder:3", hidden=(2,), lr=0.5, epochs=3)
+    rows, runs = table_of(setup).to_pylist(), group(setup)
+    starts = [oracle.measures(recipe, read(runs, lane)) for lane in range(LANES)]
+    runs.advance(3)
+    for lane, (row, start) in enumerate(zip(rows, starts, strict=True)):
+        network = read(runs, lane)
+        wanted = oracle.measures(recipe, network)
+        for name, value in wanted.items():
+            assert row[name] == value or row[name] == pytest.approx(value, rel=1e-12), name
+        assert (row["loss_start"], row["spread_start"]) == pytest.approx((start["loss"], start["spread"]), rel=1e-12)
+        assert row["outcome"] == oracle.outcome(recipe, wanted)
+        assert row["outputs"] == oracle.outputs(recipe, network).astype(np.float32).ravel().tolist()
+        assert row["converged_at"] is None or row["converged_at"] == 9
+
+
+def test_a_diverged_run_keeps_what_was_before():
+    row = table_of(Setup(**every_choice.DIVERGING)).to_pylist()[0]
+    assert row["outcome"] == "diverged"
+    assert row["updates_done"] == 40
+    start = table_of(Setup(problem="xor", hidden=(2,), updates=1)).to_pylist()[0]
+    assert (row["loss_start"], row["spread_start"]) == (start["loss_start"], start["spread_start"])
+
+
+def test_outcome_words_follow_the_collapse_of_the_setup_alone():
+    """The measures of a run do not know it."""
+    narrow, wide = (table_of(Setup(**FOUNDING | {"updates": 40, "collapse": c})).to_pylist() for c in (1e-6, 0.99))
+    assert {row["outcome"] for row in narrow} <= {"converged", "one-class", "partial"}
+    assert {row["outcome"] for row in wide} <= {"converged", "collapsed"}
+    for one, other in zip(narrow, wide, strict=True):
+        for name in RESULTS_OF_A_STATE:
+            assert one[name] == other[name]
+
+
+# Groups
+
+
+@pytest.mark.parametrize("count", [1, LANES - 1, LANES, LANES + 1, 3 * LANES])
+def test_a_block_may_have_any_number_of_seeds(count):
+    table = table_of(Setup(**SLOW), 5, count)
+    assert table.column("seed").to_pylist() == list(range(5, 5 + count))
+    assert len(set(table.column("loss").to_pylist())) == count
+
+
+def test_wide_networks_take_fewer_lanes():
+    for dtype, many, few in (("float64", 128, 32), ("float32", 256, 64)):
+        kind = np.dtype(dtype)
+        assert suggested_lanes(task(Setup(**FOUNDING, dtype=dtype), LANES).network, kind) == many
+        assert suggested_lanes(task(Setup(**FOUNDING | {"hidden": (99,)}, dtype=dtype), LANES).network, kind) == few
+
+
+# Stopping
+
+
+ENDLESS = Setup(problem="table:11101011", updates=3 * 10**10, order="shuffled")
+
+
+def test_a_block_that_is_stopped_already_trains_nothing():
+    with pytest.raises(InterruptedBlockError):
+        train(ENDLESS, 0, LANES, lanes=LANES, stopped=lambda: True)
+
+
+def test_a_block_stops_soon_after_it_is_asked():
+    """Within a second, while compiled code is at work, since it is asked about ten times a second."""
+    table_of(Setup(**FOUNDING | {"updates": 8}))  # compiled before the clock runs
+    since, times = [], []
+
+    def stopped():
+        times.append(time.perf_counter())
+        return bool(since)
+
+    timer = threading.Timer(0.7, lambda: since.append(time.perf_counter()))
+    timer.start()
+    with pytest.raises(InterruptedBlockError):
+        train(ENDLESS, 0, LANES, lanes=LANES, stopped=stopped)
+    assert time.perf_counter() - since[0] < 1
+    assert len(times) > 3
+
+
+# Denormals
+
+
+@intrinsic
+def set_control_word(typing, value):
+    """Write MXCSR, which says among other things whether denormals are flushed to zero."""
+
+    def code(context, builder, signature, args):
+        place = builder.alloca(ir.IntType(32))
+        builder.store(args[0], place)
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()])
+        function = builder.module.declare_intrinsic("llvm.x86.sse.ldmxcsr", (), kind)
+        builder.call(function, [builder.bitcast(place, ir.IntType(8).as_pointer())])
+        return context.get_dummy_value()
+
+    return types.void(types.uint32), code
+
+
+@njit
+def control(value):
+    set_control_word(value)
+
+
+@pytest.mark.jit
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="sets a control word of x86")
+@pytest.mark.parametrize("flag", [0x8000, 0x0040], ids=["flush to zero", "denormals are zero"])
+def test_a_thread_that_flushes_denormals_is_refused(flag):
+    control(np.uint32(0x1F80))  # compiled on this thread, and its default
+    caught = []
+
+    def work():
+        control(np.uint32(0x1F80 | flag))
+        try:
+            train(Setup(**SLOW), 0, 1, lanes=LANES)
+        except ArithmeticError as error:
+            caught.append(str(error))
+        control(np.uint32(0x1F80))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    (line,) = caught
+    assert "denormal" in line
+    assert "\n" not in line
+    check_denormals()  # other threads are as they were

@@ -1,0 +1,506 @@
+import errno
+import hashlib
+import io
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import fastbp
+from fastbp.columns import COLUMNS, Column, schema
+from fastbp.engine.store import FILE_NAME, Store, StoreError, StoreFullError, digest, encode
+from fastbp.kernels import NUMERICS_VERSION
+
+ONE, OTHER = "0123456789ab", "fedcba987654"
+
+
+def column(kind: Column, count: int, rng: np.random.Generator) -> pa.Array:
+    """Some values of a column, with nulls where it may have them."""
+    none = (rng.random(count) < 0.3) & bool(kind.nullable)
+    match kind.kind:
+        case "word":
+            words = np.array(["alpha", "β", "gamma ray"])[rng.integers(3, size=count)]
+            return coded(pa.array(words, pa.string(), mask=none))
+        case "integer":
+            return pa.array(rng.integers(-(2**62), 2**62, count), mask=none)
+        case "real":
+            return pa.array(rng.normal(size=count) * 10.0 ** rng.integers(-300, 300, count), mask=none)
+        case "flag":
+            return pa.array(rng.random(count) < 0.5, mask=none)
+        case "reals":
+            lists = [None if n else rng.random(8, np.float32) for n in none]
+            return pa.array(lists, pa.list_(pa.float32()))
+
+
+def rows(setup: str = ONE, start: int = 0, count: int = 200) -> pa.Table:
+    """Runs that nobody trained: every column, full of variety."""
+    rng = np.random.default_rng([int(setup, 16), start, count])
+    columns = {kind.name: column(kind, count, rng) for kind in COLUMNS}
+    columns["setup"] = coded(pa.array([setup] * count))
+    columns["seed"] = pa.array(np.arange(start, start + count))
+    return pa.table(columns, schema=schema())
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path / "store")
+    made.open()
+    return made
+
+
+def coded(values: pa.Array) -> pa.Array:
+    return values.dictionary_encode() if pa.types.is_string(values.type) else values
+
+
+def replaced(table: pa.Table, name: str, values: object) -> pa.Table:
+    return table.set_column(table.column_names.index(name), schema().field(name), values)
+
+
+# Digests
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {},
+        {"row_group_size": 7},
+        {"compression": "none", "use_dictionary": False},
+        {"compression": "gzip", "use_dictionary": True, "data_page_size": 64},
+        {"version": "1.0", "compression": "snappy"},
+    ],
+    ids=str,
+)
+def test_digest_says_what_rows_say_however_they_are_written(written):
+    table = rows()
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, **written)
+    assert digest(pq.read_table(buffer)) == digest(table)
+
+
+def test_digest_does_not_depend_on_chunks_or_dictionaries():
+    table = rows()
+    expected = digest(table)
+    assert digest(pa.concat_tables([table.slice(0, 3), table.slice(3, 90), table.slice(93)])) == expected
+    assert digest(pa.concat_tables([rows(OTHER), table]).slice(200)) == expected, "a slice"
+    words = [c.name for c in COLUMNS if c.kind == "word"]
+    texts, shuffled = table, table
+    for name in words:
+        values = table[name].combine_chunks().cast(pa.string())
+        texts = texts.set_column(texts.column_names.index(name), name, values)
+        place = {"unused": 0, "gamma ray": 1, "β": 2, "alpha": 3, ONE: 4}
+        indices = pa.array([place.get(word) for word in values.to_pylist()], pa.int32())
+        shuffled = replaced(shuffled, name, pa.DictionaryArray.from_arrays(indices, pa.array(list(place))))
+    assert digest(texts) == expected
+    assert digest(shuffled) == expected
+
+
+def digest_by_hand(table: pa.Table) -> str:
+    """What the docstring of `digest` says, in plain Python."""
+    rows = table.num_rows
+    hasher = hashlib.sha256(str(rows).encode())
+
+    def add(values: list[object], kind: str) -> None:
+        packed = [struct.pack(f"<{kind}", value) for value in values]
+        alike = len(packed) == rows and len(set(packed)) == 1
+        hasher.update(packed[0] if alike else b"".join(packed))
+
+    for kind in COLUMNS:
+        values = table[kind.name].to_pylist()
+        hasher.update(f"\0{kind.name}\0".encode())
+        words = sorted(set(values) - {None}) if kind.kind == "word" else []
+        if kind.kind == "word":
+            hasher.update("\0".join(words).encode() + b"\0")
+        add([value is not None for value in values], "?")
+        match kind.kind:
+            case "word":
+                add([words.index(value) if value is not None else 0 for value in values], "i")
+            case "reals":
+                add([len(value or ()) for value in values], "i")
+                add([real for value in values for real in value or ()], "f")
+            case "integer" | "real" | "flag":
+                add([value or 0 for value in values], {"integer": "q", "real": "d", "flag": "?"}[kind.kind])
+    return hasher.hexdigest()
+
+
+@pytest.mark.parametrize("count", [1, 2, 200])
+def test_digest_is_what_its_docstring_says(count):
+    """Digests of published files must mean the same for ever."""
+    assert digest(rows(count=count)) == digest_by_hand(rows(count=count))
+
+
+@pytest.mark.parametrize("kind", COLUMNS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("constant", [False, True], ids=["among others", "all alike"])
+def test_digest_sees_every_changed_value(kind, constant):
+    table = rows()
+    values = table[kind.name].to_pylist()
+    if constant:
+        values = [next(value for value in values if value is not None)] * len(values)
+    changes = {
+        "word": ["alph", "alphb", ""],
+        "integer": [0, 1, -1],
+        "real": [0.0, -0.0, 0.1 + 0.2, 0.3],
+        "flag": [True, False],
+        "reals": [[], [0.0], [-0.0], [0.0, 0.0], [0.1] * 8],
+    }[kind.kind]
+    changes += [None] * bool(kind.nullable)
+    variants = [values]
+    for change in changes:
+        variants += [[*values[:77], change, *values[78:]], [*values[:-1], change], [change] * len(values)]
+    type_ = pa.string() if kind.kind == "word" else schema().field(kind.name).type
+    different = {repr(variant): replaced(table, kind.name, coded(pa.array(variant, type_))) for variant in variants}
+    assert len({digest(changed) for changed in different.values()}) == len(different)
+
+
+def test_digest_sees_order_and_number_of_rows():
+    table = rows()
+    swapped = table.take([1, 0, *range(2, 200)])
+    same = pa.concat_tables([table.slice(0, 1)] * 2)
+    digests = [digest(t) for t in (table, swapped, table.slice(0, 199), table.slice(0, 1), same, table.slice(0, 0))]
+    assert len(set(digests)) == len(digests)
+
+
+# Files
+
+
+def test_a_file_is_named_by_what_it_holds(store):
+    path = store.publish(ONE, 400, rows(ONE, 400))
+    match = FILE_NAME.fullmatch(path.name)
+    assert match
+    assert match.groupdict() == {"setup": ONE, "start": "400", "count": "200", "digest": digest(rows(ONE, 400))[:16]}
+    assert path.parent == store.runs
+    assert list(store.files()) == [path]
+    assert store.present() == {ONE: [(400, 200)]}
+
+
+def test_a_file_has_the_schema_and_says_how_it_was_made(store):
+    path = store.publish(ONE, 0, rows())
+    table = pq.read_table(path)
+    assert table.schema.remove_metadata().equals(schema())
+    assert table.equals(rows())
+    metadata = table.schema.metadata
+    assert metadata[b"fastbp.digest"].decode() == digest(table)
+    assert metadata[b"fastbp.numerics"].decode() == str(NUMERICS_VERSION)
+    assert metadata[b"fastbp.version"].decode() == fastbp.__version__
+
+
+def test_numbers_are_numbers_and_words_are_categories(store):
+    store.publish(ONE, 0, rows())
+    frame = pd.read_parquet(store.runs)
+    for kind in COLUMNS:
+        assert isinstance(frame[kind.name].dtype, pd.CategoricalDtype) == (kind.kind == "word")
+    loaded = fastbp.load(store.path)
+    assert {loaded[c.name].dtype for c in COLUMNS if c.kind == "integer"} == {pd.Int64Dtype()}
+    assert {loaded[c.name].dtype for c in COLUMNS if c.kind == "real"} == {np.dtype("float64")}
+
+
+def test_other_files_among_the_runs_are_not_runs(store):
+    for name in ("notes.txt", f"{ONE}-0-200.parquet", f".{ONE}-0-200-0123456789abcdef.parquet.swp", "x.parquet.draft"):
+        (store.runs / name).write_text("")
+    assert store.present() == {}
+
+
+def test_files_are_small(store):
+    content, _ = encode(rows(count=20_000))
+    assert len(content) < 20_000 * 8 * len(COLUMNS)
+
+
+def test_polars_and_duckdb_read_what_pandas_reads(store):
+    duckdb, polars = pytest.importorskip("duckdb"), pytest.importorskip("polars")
+    for setup in (ONE, OTHER):
+        for start in (0, 200):
+            store.publish(setup, start, rows(setup, start))
+    names = [c.name for c in COLUMNS]
+    arrow = sorted(store.read().to_pylist(), key=lambda row: (row["setup"], row["seed"]))
+    assert len(arrow) == 800
+    found = polars.read_parquet(store.runs / "*.parquet").with_columns(polars.col("setup").cast(polars.String))
+    assert found.select(names).sort("setup", "seed").to_dicts() == arrow
+    relation = duckdb.sql(f"SELECT * FROM read_parquet('{store.runs}/*.parquet') ORDER BY setup, seed")
+    assert relation.columns == names
+    assert [dict(zip(names, row, strict=True)) for row in relation.fetchall()] == arrow
+    loaded = fastbp.load(store.path)
+    plain = pd.read_parquet(store.runs).astype({"setup": str}).sort_values(["setup", "seed"], ignore_index=True)
+    for kind in COLUMNS:
+        values = [row[kind.name] for row in arrow]
+        if kind.kind == "reals":
+            assert [None if v is None else v.tolist() for v in plain[kind.name]] == values
+        else:
+            assert [None if pd.isna(v) else v for v in loaded[kind.name]] == values
+            if not (kind.kind == "integer" and kind.nullable):  # integers beside nulls are rounded to float64 there
+                assert [None if pd.isna(v) else v for v in plain[kind.name]] == values
+
+
+# Damage
+
+
+def test_a_flipped_bit_is_found_in_every_column(store):
+    path = store.publish(ONE, 0, rows())
+    content = bytearray(path.read_bytes())
+    group = pq.read_metadata(path).row_group(0)
+    for index in range(group.num_columns):
+        chunk = group.column(index)
+        start = chunk.dictionary_page_offset or chunk.data_page_offset
+        last = start + chunk.total_compressed_size - 1
+        damaged = content.copy()
+        damaged[last] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises(StoreError, match=f"{path.name} is damaged") as raised:
+            store.read()
+        assert "\n" not in str(raised.value)
+        with pytest.raises(StoreError, match=path.name):
+            store.check()
+    path.write_bytes(content)
+    store.check()
+    assert store.read().equals(rows())
+
+
+def test_half_a_file_is_found(store):
+    store.publish(OTHER, 0, rows(OTHER))
+    path = store.publish(ONE, 0, rows())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(StoreError, match=f"{path.name} is damaged"):
+        store.check()
+    with pytest.raises(StoreError, match=f"{path.name} is damaged"):
+        fastbp.load(store.path)
+    with pytest.raises(StoreError, match="the same command makes it anew"):
+        Store(store.path).open()  # the first file of all
+
+
+def test_a_store_without_runs_says_so(store, tmp_path):
+    for path in (store.path, tmp_path / "nowhere"):
+        with pytest.raises(StoreError, match="no runs"):
+            fastbp.load(path)
+
+
+# Publishing
+
+
+def test_nobody_sees_half_a_file(store, monkeypatch):
+    """Before the rename there is nothing in `runs/`; the draft in `tmp/` does not look like a table."""
+    seen = []
+    replace = os.replace
+
+    def rename(draft: Path, target: Path) -> None:
+        seen.append((list(store.runs.iterdir()), Path(draft)))
+        assert pq.read_table(draft).num_rows == 200, "whole before it is renamed"
+        replace(draft, target)
+
+    monkeypatch.setattr(os, "replace", rename)
+    path = store.publish(ONE, 0, rows())
+    ((before, draft),) = seen
+    assert before == []
+    assert draft.parent == store.path / "tmp"
+    assert draft.suffix != ".parquet"
+    assert list(store.runs.iterdir()) == [path]
+    assert list((store.path / "tmp").iterdir()) == []
+
+
+def test_whoever_reads_meanwhile_finds_whole_files(store):
+    stop = threading.Event()
+    found: list[int] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            for file in store.files():
+                found.append(pq.read_table(file, columns=["seed"], page_checksum_verification=True).num_rows)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for start in range(0, 4000, 200):
+            store.publish(ONE, start, rows(ONE, start))
+    finally:
+        stop.set()
+        reader.join()
+    assert set(found) <= {200}
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_nothing_behind(store, monkeypatch, call):
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(StoreFullError, match="No space left on device") as raised:
+        store.publish(ONE, 0, rows())
+    assert re.search(rf"{ONE}-0-200-\w+.parquet", str(raised.value)), "the message names the file"
+    assert store.present() == {}
+    assert list((store.path / "tmp").iterdir()) == []
+
+
+def test_the_same_rows_again_are_the_same_file(store):
+    paths = {store.publish(ONE, 0, rows()) for _ in range(3)}
+    assert list(store.runs.iterdir()) == list(paths)
+
+
+# What may be a store
+
+
+def test_a_new_store_makes_its_folders(tmp_path):
+    store = Store(tmp_path / "deep" / "down" / "store")
+    store.open()
+    store.open()
+    assert store.present() == {}
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"thesis.tex": ""},
+        {"figures/one.png": "", "summary.csv": "my own"},
+        {"sweep.toml": "my own sweep file, beside which nothing was run yet"},
+        {"runs/events.out": "", "train.py": ""},
+        {"lock": "", "package.json": ""},
+    ],
+    ids=" ".join,
+)
+def test_a_folder_of_something_else_is_left_alone(tmp_path, entries):
+    folder = tmp_path / "mine"
+    for name, text in entries.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(StoreError, match="not a store: choose another"):
+        Store(folder).open()
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [],
+        ["runs"],
+        ["runs", "tmp", "lock"],
+        ["runs", "problems"],
+        ["sweep.toml", "summary.csv", "contrasts.csv", "figures", "made.json"],
+        ["sweep.toml", "runs", "tmp", "lock", "problems", "summary.csv", "report.html"],
+    ],
+    ids=lambda names: " ".join(names) or "empty",
+)
+def test_a_store_that_has_begun_or_of_which_a_part_was_kept_goes_on(tmp_path, names):
+    """A command may have been killed at any time; what is published in a repository has no runs; `runs/` may be a copy."""
+    for name in names:
+        (tmp_path / name).touch() if "." in name or name == "lock" else (tmp_path / name).mkdir()
+    Store(tmp_path).open()
+    assert (tmp_path / "runs").is_dir()
+
+
+def test_a_file_is_no_store(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match="is a file"):
+        Store(tmp_path / "file").open()
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_cannot_be_written_is_a_full_store(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreFullError, match="cannot be written: Not a directory"):
+        Store(tmp_path / "file" / "store").open()
+    store = Store(tmp_path / "store")
+    store.open()
+    (store.path / "lock").mkdir()
+    with pytest.raises(StoreFullError, match="lock cannot be written"), store.locked():
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_folder_without_permission_is_a_full_store(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(StoreFullError, match="Permission denied"):
+            Store(tmp_path / "store").open()
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_another_numerics_version_is_refused(store):
+    path = store.publish(ONE, 0, rows())
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata(table.schema.metadata | {b"fastbp.numerics": b"999"}), path)
+    with pytest.raises(StoreError, match=f"version 999, this fastbp makes version {NUMERICS_VERSION}: .*-o"):
+        store.open()
+    assert store.present() == {ONE: [(0, 200)]}
+
+
+# The lock
+
+HOLDER = """
+import sys
+from fastbp.engine.store import Store
+with Store(sys.argv[1]).locked():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(store):
+    """Another process that holds the store."""
+    environment = os.environ | {"PYTHONPATH": str(Path(fastbp.__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, store.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_second_driver_is_refused_until_the_first_is_dead(store, holder):
+    with pytest.raises(StoreError) as raised, store.locked():
+        pass
+    message = str(raised.value)
+    assert f"process {holder.pid} on {os.uname().nodename}" in message
+    assert "\n" not in message
+    holder.kill()
+    holder.wait()
+    with store.locked():
+        pass
+
+
+def test_a_store_is_free_after_its_driver_has_ended(store, holder):
+    holder.communicate()
+    assert holder.returncode == 0
+    for _ in range(2):
+        with store.locked():
+            assert str(os.getpid()) in (store.path / "lock").read_text()
+
+
+def test_a_lock_holds_in_one_process_too_and_is_given_back_after_an_error(store):
+    class OwnError(Exception):
+        pass
+
+    with store.locked():
+        with pytest.raises(StoreError, match=f"process {os.getpid()} "), Store(store.path).locked():
+            pass
+        with pytest.raises(StoreError), Store(store.path).locked():  # and the refusal took nothing away
+            pass
+    with pytest.raises(OwnError), store.locked():
+        raise OwnError
+    with store.locked():
+        pass
+
+
+def test_what_a_killed_driver_left_is_cleared_away(store):
+    (store.path / "tmp" / f"{ONE}-0-200-0123456789abcdef.parquet.99.draft").write_bytes(b"half")
+    with store.locked():
+        assert list((store.path / "tmp").iterdir()) == []
+
+
+def test_any_file_of_a_store_is_written_whole(store):
+    target = store.write(store.path / "problems" / "some.json", json.dumps({"a": 1}).encode())
+    assert json.loads(target.read_text()) == {"a": 1}
+    store.write(target, b"new")
+    assert target.read_bytes() == b"new"
+    assert list((store.path / "tmp").iterdir()) == []

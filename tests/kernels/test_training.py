@@ -1,0 +1,530 @@
+"""Training, held against the textbook network in lockstep, and to the bit against itself run in every other way."""
+
+import itertools
+import json
+import math
+import os
+import random
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import every_choice
+import numpy as np
+import oracle
+import pytest
+from lanes import FOUNDING, JIT, LANES, group, pair, read, velocity, write
+from numba import njit
+
+from fastbp.choices.families import FAMILIES
+from fastbp.engine.block import kernels, train
+from fastbp.engine.spec import Setup
+from fastbp.kernels.compiling import FLAGS
+from fastbp.kernels.network import ACTIVATIONS, BIASES, UNITS, WEIGHTS
+
+CHECKED = (0, LANES - 1)
+"""Lanes whose networks the oracle follows."""
+
+
+def few(cases, step=7):
+    """All cases; with the JIT off some of them, so that every kind is among them."""
+    cases = list(cases)
+    return cases if JIT else cases[::step]
+
+
+# --- In lockstep with the oracle --------------------------------------------------------------------------------------
+
+
+def assert_near(got, wanted, relative=1e-12):
+    """Within `relative` of max(1, |wanted|), parameter by parameter."""
+    got, wanted = oracle.flat(got), oracle.flat(wanted)
+    assert np.isfinite(wanted).all()
+    error = np.abs(got - wanted) / np.maximum(1, np.abs(wanted))
+    assert error.max() <= relative, (error.max(), got, wanted)
+
+
+def assert_in_step(keys, epochs=4, seeds=range(40, 40 + LANES), relative=1e-12, data=None):
+    """Kernel and oracle start each epoch from the kernel's weights and velocity, and end it alike."""
+    setup, recipe = pair(**keys)
+    if data is not None:
+        recipe = oracle.Recipe(**keys, data=data)
+    runs = group(setup, seeds, data=data)
+    for lane in CHECKED:
+        assert_near(read(runs, lane), oracle.initial(recipe, seeds[lane]), relative)
+    for epoch in range(min(epochs if JIT else 2, recipe.budget_in_epochs)):
+        before = [(read(runs, lane), velocity(runs, lane)) for lane in CHECKED]
+        runs.advance(1)
+        for lane, (network, speed) in zip(CHECKED, before, strict=True):
+            wanted, wanted_speed = oracle.train_epoch(recipe, network, speed or oracle.still(network), seeds[lane], epoch)
+            assert_near(read(runs, lane), wanted, relative)
+            if velocity(runs, lane) is not None:
+                assert_near(velocity(runs, lane), wanted_speed, relative)
+        assert set(runs.state.updates) == {min((epoch + 1) * recipe.updates_per_epoch, recipe.budget)}
+    return runs
+
+
+PLAIN = {"problem": "table:11101011", "hidden": (3,), "lr": 0.5, "epochs": 4}
+
+SCHEDULES = [
+    call + warmup
+    for call, warmup in itertools.product(
+        ["constant", "step:every=2,factor=0.5", "exponential:factor=0.75", "cosine", "linear", "inverse:tau=1.5"],
+        ["", ",warmup=1"],
+    )
+]
+SCHEDULES = [call if ":" in call else call.replace(",", ":") for call in SCHEDULES]
+
+OPTIONS = {
+    "problem": ["table:11101011", "xor", "encoder:5", "parity:5"],
+    "hidden": [(3,), (1,), (2,), (5,), (9,), (4, 3), (2, 5, 3)],
+    "scale_inputs": ["none", "standard", "minmax"],
+    "target_margin": [0.0, 0.1],
+    "init": ["normal", "uniform", "glorot-normal", "glorot-uniform"],
+    "init_scale": [1.0, 3.0],
+    "bias": [True, False],
+    "loss": ["squared", "cross-entropy"],
+    "prime_offset": [0.0, 0.1],
+    "order": ["shuffled", "random", "cyclic", "blocked:3"],
+    "batch": [1, 2, 3, "full"],
+    "reduction": ["sum", "mean"],
+    "schedule": SCHEDULES,
+    "momentum": [0.0, 0.9],
+    "weight_decay": [0.0, 0.01],
+    "cut": [False, True],
+}
+"""Values of each key, the plainest first. `cut`: the budget ends inside an epoch."""
+
+
+def resolved(options):
+    """Options as keys of a setup of four epochs or so."""
+    keys = {key: value for key, value in options.items() if key != "cut"}
+    per_epoch = oracle.Recipe(**{**PLAIN, **keys}).updates_per_epoch
+    keys = {**PLAIN, **keys}
+    if options.get("cut"):
+        del keys["epochs"]
+        keys["updates"] = 3 * per_epoch + max(1, per_epoch // 2)
+    return keys
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in OPTIONS.items() for value in values], ids=str)
+def test_in_step_with_one_option(key, value):
+    assert_in_step(resolved({key: value}))
+
+
+def test_options_name_every_choice():
+    for key in ("init", "loss", "order", "schedule"):
+        assert {text.partition(":")[0] for text in OPTIONS[key]} == FAMILIES[key].choices.keys()
+
+
+@cache
+def every_pair():
+    """Few sets of options in which any two values of two keys meet (greedy, always the same)."""
+    chance = random.Random(1)
+    left = {
+        ((one, a), (other, b))
+        for one, other in itertools.combinations(OPTIONS, 2)
+        for a in range(len(OPTIONS[one]))
+        for b in range(len(OPTIONS[other]))
+    }
+    found = []
+    while left:
+        best, gain = None, set()
+        for _ in range(20):
+            chosen = {key: chance.randrange(len(values)) for key, values in OPTIONS.items()}
+            chosen |= dict(chance.choice(sorted(left)))
+            met = left & set(itertools.combinations(chosen.items(), 2))
+            if len(met) > len(gain):
+                best, gain = chosen, met
+        left -= gain
+        found.append({key: OPTIONS[key][index] for key, index in best.items()})
+    return found
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_in_step_with_any_two_options(part):
+    """In tenths, for the sake of the output."""
+    for options in few(every_pair()[part::10], 20):
+        assert_in_step(resolved(options), epochs=5)
+
+
+@pytest.mark.parametrize("width", range(1, 10))
+def test_in_step_for_all_remainders_of_tiles(width):
+    """Layers of 1 to 9 units after layers of 1 to 9, which are four at a time and what is left; online and in batches."""
+    for other in few(range(1, 10), 4):
+        keys = {"problem": "xor", "hidden": (width, other), "lr": 0.5, "epochs": 2}
+        assert_in_step(keys)
+        assert_in_step({**keys, "batch": 3, "momentum": 0.5})
+
+
+@pytest.mark.parametrize("inputs", range(1, 10))
+def test_in_step_for_numbers_of_inputs(inputs):
+    """parity:6 has as many rows as a mask has bits, and larger ones do not fit."""
+    keys = {"problem": f"parity:{inputs}", "hidden": (5,), "lr": 0.5, "updates": 80 if JIT else 4}
+    assert_in_step(keys)
+    assert_in_step({**keys, "batch": min(7, 2**inputs)})
+
+
+@pytest.mark.parametrize("outputs", [2, 3, 4, 5, 9])
+@pytest.mark.parametrize("loss", FAMILIES["loss"].choices)
+def test_in_step_for_numbers_of_outputs(outputs, loss):
+    for hidden in few([(1,), (4,), (6,), (3, 4)], 2):
+        assert_in_step({"problem": f"encoder:{outputs}", "hidden": hidden, "loss": loss, "lr": 0.5, "epochs": 2})
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_in_step_on_real_inputs_and_targets(batch):
+    chance = np.random.default_rng(5)
+    data = chance.normal(size=(8, 3)), chance.uniform(size=(8, 1))
+    assert_in_step({**PLAIN, "batch": batch}, data=data)
+
+
+def test_in_step_from_large_weights():
+    """Where units saturate, σ′ vanishes and products underflow."""
+    for loss in FAMILIES["loss"].choices:
+        assert_in_step({**PLAIN, "init_scale": 1000, "loss": loss})
+
+
+ORDERS = OPTIONS["order"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("lr", [0.1, 0.5])
+def test_whole_run(order, lr):
+    """999 updates from the same start, never restarted.
+
+    Kernel and oracle round every update some 10⁻¹⁶ apart. At lr ≤ 0.5 and weights like these an update hardly magnifies what
+    came before (its Jacobian is 1 − lr·∂²E/∂w², and the curvature of a sigmoid network is small), so 10³ of them add up to
+    10⁻¹³ at the worst; ten times that is allowed. Seen: 1.3·10⁻¹⁵.
+    """
+    updates = 999 if JIT else 20
+    setup, recipe = pair(**{**FOUNDING, "order": order, "lr": lr, "updates": updates})
+    runs = group(setup)
+    start = [read(runs, lane) for lane in CHECKED]
+    runs.advance(10**6)
+    assert runs.done
+    for lane, network in zip(CHECKED, start, strict=True):
+        *_, (done, wanted) = oracle.run(recipe, lane, network)
+        assert done == updates
+        assert_near(read(runs, lane), wanted, 1e-12)
+
+
+# --- float32 ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"loss": "cross-entropy"}, {"batch": 3, "momentum": 0.9}, {"hidden": (5, 4)}], ids=str)
+def test_float32_is_near_the_float64_oracle(options):
+    """An epoch is 8 updates of a few dozen roundings of 6·10⁻⁸ each, most of them times lr."""
+    for schedule in few(SCHEDULES, 5):
+        assert_in_step({**PLAIN, **options, "schedule": schedule, "dtype": "float32"}, relative=1e-6)
+
+
+def test_float32_starts_are_the_float64_ones_rounded_once():
+    for init in FAMILIES["init"].choices:
+        double, single = (group(Setup(**PLAIN, init=init, dtype=dtype)) for dtype in ("float64", "float32"))
+        parameters = double.task.network.parameters * LANES
+        assert single.state.block.dtype == np.float32
+        assert (single.state.block[:parameters] == double.state.block[:parameters].astype(np.float32)).all()
+
+
+# --- Gradients --------------------------------------------------------------------------------------------------------
+
+
+def complex_loss(keys, network, X, T):
+    """The loss summed over rows, of complex weights: as plain as can be, and with nothing in common with backpropagation."""
+    total = 0
+    for x, t in zip(X, T, strict=True):
+        a = x
+        for W, b in network:
+            a = 1 / (1 + np.exp(-(W @ a + b)))
+        total += sum((a - t) ** 2) / 2 if keys["loss"] == "squared" else -sum(t * np.log(a) + (1 - t) * np.log(1 - a))
+    return total
+
+
+def differences(keys, network, X, T, step=1e-30):
+    """∂E/∂w by finite differences in the imaginary direction, which cancel nothing: Im E(w + ih)/h."""
+    network = [(W.astype(complex), b.astype(complex)) for W, b in network]
+    result = []
+    for part in (part for layer in network for part in layer):
+        for index in np.ndindex(part.shape):
+            part[index] += 1j * step
+            result.append(complex_loss(keys, network, X, T).imag / step)
+            part[index] = part[index].real
+    return np.array(result)
+
+
+@pytest.mark.parametrize("loss", FAMILIES["loss"].choices)
+@pytest.mark.parametrize("hidden", [(1,), (4,), (5,), (3, 2), (2, 6, 3)])
+def test_gradient_is_that_of_finite_differences(loss, hidden):
+    """What a full batch gathers, and the norm that is measured."""
+    keys = {"problem": "encoder:3", "hidden": hidden, "loss": loss, "batch": "full", "lr": 1e-300, "epochs": 1}
+    setup, recipe = pair(**keys)
+    runs = group(setup)
+    networks = [read(runs, lane) for lane in CHECKED]
+    runs.advance(1)
+    measured, _ = runs.measure()
+    for lane, network in zip(CHECKED, networks, strict=True):
+        wanted = differences(keys, network, recipe.inputs, recipe.targets)
+        np.testing.assert_allclose(
+            oracle.flat(read(runs, lane, runs.task.network.gradient)), wanted, rtol=0, atol=1e-13 * abs(wanted).max()
+        )
+        assert measured[6, lane] == pytest.approx(math.sqrt(sum((wanted / 3) ** 2)), rel=1e-13)
+
+
+# --- Starts -----------------------------------------------------------------------------------------------------------
+
+
+def parameters(keys):
+    runs = group(Setup(**{**PLAIN, **keys}), range(LANES))
+    return runs.state.block[: runs.task.network.parameters * LANES].reshape(-1, LANES)
+
+
+def test_setups_that_differ_in_anything_but_the_start_begin_alike():
+    wanted = parameters({}).tobytes()
+    for key, values in OPTIONS.items():
+        if key not in ("problem", "hidden", "init", "init_scale", "bias", "cut"):
+            for value in values:
+                assert parameters({key: value}).tobytes() == wanted, (key, value)
+
+
+def test_setups_that_differ_only_in_order_have_the_same_first_loss():
+    starts = [train(Setup(**{**FOUNDING, "order": order, "updates": 8}), 0, 5, lanes=LANES).start for order in ORDERS]
+    assert all(start.tobytes() == starts[0].tobytes() for start in starts)
+
+
+def test_inits_use_the_same_deviates():
+    normal, uniform = parameters({}), parameters({"init": "uniform"})
+    (order,) = {tuple(np.argsort(part, axis=None)) for part in (normal, uniform)}
+    assert len(order) == normal.size
+    for name, draws, gain in (("glorot-normal", normal, 2), ("glorot-uniform", uniform, 6)):
+        glorot, layers = parameters({"init": name}), group(Setup(**PLAIN)).task.network.layers
+        for below, layer in itertools.pairwise(layers):
+            weights = slice(layer[WEIGHTS], layer[BIASES])
+            scale = math.sqrt(gain / (below[UNITS] + layer[UNITS]))
+            np.testing.assert_allclose(glorot[weights], scale * draws[weights], rtol=1e-15)
+            assert (glorot[layer[BIASES] : layer[BIASES] + layer[UNITS]] == 0).all()
+
+
+def test_no_bias_passes_over_its_draws():
+    with_bias, without = parameters({}), parameters({"bias": False})
+    for layer in group(Setup(**PLAIN)).task.network.layers[1:]:
+        weights, biases = slice(layer[WEIGHTS], layer[BIASES]), slice(layer[BIASES], layer[BIASES] + layer[UNITS])
+        assert with_bias[weights].tobytes() == without[weights].tobytes()
+        assert without[biases].tobytes() == bytes(8 * LANES * layer[UNITS])  # +0
+
+
+# --- The same bits, however it is run ---------------------------------------------------------------------------------
+
+
+def same(one, other):
+    return all(a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True))
+
+
+def joined(parts):
+    """Blocks of neighbouring seeds as one."""
+    return [np.concatenate(part, axis=axis) for part, axis in zip(zip(*parts, strict=True), (0, 0, 1, 1, 0), strict=True)]
+
+
+def quietly(setup, start, count, **more):
+    with np.errstate(all="ignore"):
+        return train(setup, start, count, **more)
+
+
+SEEDS = 12 if JIT else 3
+BITS = few(every_choice.SETUPS, 4)
+
+
+@pytest.fixture(scope="module")
+def by_lanes():
+    """The rows of each setup by the usual number of lanes."""
+    return [quietly(setup, 5, SEEDS, lanes=LANES) for setup in BITS]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "lanes"),
+    [("float64", 1), ("float64", 7), ("float64", 32), ("float64", 128), ("float32", 256)] if JIT else [("float64", 1)],
+)
+def test_same_bits_for_any_number_of_lanes(by_lanes, dtype, lanes):
+    for setup, wanted in zip(BITS, by_lanes, strict=True):
+        if setup.dtype == dtype:
+            assert same(quietly(setup, 5, SEEDS, lanes=lanes), wanted), setup
+
+
+def test_same_bits_for_any_blocks(by_lanes):
+    for setup, wanted in zip(BITS, by_lanes, strict=True):
+        cuts = (0, 1, SEEDS // 2, SEEDS)
+        parts = [quietly(setup, 5 + a, b - a, lanes=LANES) for a, b in itertools.pairwise(cuts)]
+        assert same(joined(parts), wanted), setup
+
+
+@pytest.mark.parametrize("seconds", [0, 1e9])
+def test_same_bits_for_any_length_of_slices(by_lanes, seconds):
+    """Stopping after every epoch, and never."""
+    for setup, wanted in zip(BITS, by_lanes, strict=True):
+        assert same(quietly(setup, 5, SEEDS, lanes=LANES, slice_seconds=seconds), wanted), setup
+
+
+def test_same_bits_in_threads_at_once(by_lanes):
+    """Two threads, mostly at two halves of the same setup."""
+    half = SEEDS // 2
+    blocks = [(setup, start, count) for setup in BITS for start, count in ((5, half), (5 + half, SEEDS - half))]
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda block: quietly(*block, lanes=LANES, slice_seconds=1e-4), blocks))
+    for one, other, wanted in zip(found[::2], found[1::2], by_lanes, strict=True):
+        assert same(joined([one, other]), wanted)
+
+
+def test_runs_of_a_block_do_not_depend_on_those_before_them():
+    """A group is used again for the next seeds: nothing is left behind, be it velocity, a gradient or not a number."""
+    diverging = Setup(**every_choice.DIVERGING, momentum=0.9)
+    setup = Setup(**{**PLAIN, "batch": 3, "momentum": 0.9, "epochs": 2})
+    used = group(setup)
+    with np.errstate(all="ignore"):
+        wild = group(diverging)
+        wild.advance(10**6)
+    used.state.block[:] = np.resize(wild.state.block, used.state.block.size)
+    used.double[:] = np.nan
+    used.start(np.arange(LANES, dtype=np.uint64))
+    fresh = group(setup)
+    for runs in (used, fresh):
+        runs.advance(10**6)
+    assert used.state.block.tobytes() == fresh.state.block.tobytes()
+    assert same(used.measure(), fresh.measure())
+
+
+@pytest.mark.parametrize(
+    "schedule", ["constant", "constant:warmup=2", "step:every=2,factor=0.5", "exponential:factor=0.9", "inverse:tau=3"]
+)
+def test_a_longer_budget_passes_through_the_shorter_ones(schedule):
+    """Where a schedule has no horizon, budgets are points on one path."""
+    short, long = (group(Setup(**{**PLAIN, "schedule": schedule, "batch": 3, "epochs": epochs})) for epochs in (4, 9))
+    short.advance(10**6)
+    long.advance(4)
+    assert short.done
+    assert not long.done
+    kept = short.task.network.layers[0, ACTIVATIONS] * LANES  # past it lies scratch, which looks use as well
+    assert short.state.block[:kept].tobytes() == long.state.block[:kept].tobytes()
+    assert (short.state.updates == long.state.updates).all()
+
+
+@pytest.mark.jit
+def test_same_bits_with_the_jit_off():
+    script = Path(every_choice.__file__)
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script, "2"], env=environment, capture_output=True, check=True, text=True
+    )
+    found = json.loads(done.stdout)
+    assert found["uses"] is None  # it was off
+    for setup, digest in zip(every_choice.SETUPS, found["digests"], strict=True):
+        assert digest == every_choice.digest(setup, LANES), setup
+
+
+# --- What is compiled -------------------------------------------------------------------------------------------------
+
+LIBM = (
+    "exp",
+    "exp2",
+    "log",
+    "log2",
+    "log1p",
+    "expm1",
+    "pow",
+    "powi",
+    "cos",
+    "sin",
+    "tanh",
+    "sqrt",
+    "ldexp",
+    "floor",
+    "round",
+    "rint",
+)
+
+
+@pytest.mark.jit
+def test_kernels_call_no_libm_and_no_svml():
+    """By the names in their object code, which are those of the functions that it calls."""
+    for dtype in ("float64", "float32"):
+        runs = group(Setup(**{**PLAIN, "dtype": dtype}))
+        runs.advance(1)
+        runs.measure()
+    for name, kernel in kernels(LANES)._asdict().items():
+        code = every_choice.object_code(kernels(0).rates if name == "rates" else kernel)
+        assert re.search(rb"_ZN\w*%s" % name.encode(), code)  # names are readable
+        assert b"svml" not in code, name
+        for function in LIBM:
+            assert not every_choice.calls(code, function), (name, function)
+
+
+@pytest.mark.jit
+def test_float32_is_trained_in_float32():
+    """No double in the trainer itself; the looks that it calls are meant to be float64."""
+    runs = group(Setup(**{**PLAIN, "dtype": "float32"}))
+    runs.advance(1)
+    (signature,) = (s for s in runs.kernels.advance.signatures if "float32" in str(s[0]))
+    fresh = njit(**FLAGS)(runs.kernels.advance.py_func)  # code from the disk has no text
+    fresh.compile(signature)
+    code, assembly = fresh.inspect_llvm(signature), fresh.inspect_asm(signature)
+    bodies = dict(re.findall(r"^define [^@\n]*@\"?([\w.$]+)[^\n]*\{\n(.*?)^\}", code, re.MULTILINE | re.DOTALL))
+    trainer = "".join(body for name, body in bodies.items() if re.match(r"_ZN6fastbp\w*7advance", name))
+    looks = [line for line in trainer.splitlines() if re.search(r"@\w*measures4look", line)]
+    assert len(looks) == 1
+    assert trainer.count("float") > 1000
+    assert [line for line in trainer.splitlines() if re.search(r"\bdouble\b|f64\b", line) and line not in looks] == []
+    others = [name for name in bodies if re.match(r"_ZN6fastbp", name) and not re.search("7advance|4look", name)]
+    for name in others:
+        assert not re.search(r"\bdouble\b|f64\b", bodies[name]), name
+    assert "__svml" not in code + assembly
+    if every_choice.instructions(LANES)["vfmadd"]:
+        assert re.search(r"vfmadd\w+ps", assembly)
+
+
+# --- Looks ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check_every", [1, 3, 10])
+@pytest.mark.parametrize("tolerance", [0.4, 0.2])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"problem": "table:01", "hidden": (1,), "lr": 9, "updates": 81},
+        {"problem": "table:0111", "hidden": (2,), "lr": 5, "batch": 3, "momentum": 0.5, "updates": 121},
+        {"problem": "xor", "hidden": (3,), "lr": 9, "order": "random", "updates": 1201},
+    ],
+    ids=lambda keys: keys["problem"],
+)
+def test_converged_at_is_the_first_look_that_finds_it_converged(keys, check_every, tolerance):
+    """By brute force: the oracle judges the weights after every epoch."""
+    keys = {**keys, "check_every": check_every, "tolerance": tolerance}
+    if not JIT:
+        keys["updates"] = 21
+    setup, recipe = pair(**keys)
+    runs = group(setup)
+    wanted, within = [-1] * LANES, [set() for _ in range(LANES)]
+    for epoch in range(1, recipe.budget_in_epochs + 1):
+        runs.advance(1)
+        done = min(epoch * recipe.updates_per_epoch, recipe.budget)
+        for lane in range(LANES):
+            if oracle.measures(recipe, read(runs, lane))["max_error"] <= tolerance:
+                within[lane].add(done)
+                if wanted[lane] < 0 and (epoch % check_every == 0 or done == recipe.budget):
+                    wanted[lane] = done
+    assert list(runs.state.converged_at) == wanted
+    assert list(train(setup, 0, LANES, lanes=LANES).converged_at) == wanted
+    if JIT:
+        assert any(first > 0 for first in wanted)
+
+
+def test_no_look_before_the_first_update():
+    """A network that is converged at birth is found so after the first epoch, or at the end of a budget within it."""
+    for updates, first in ((1, 1), (2, 2), (8, 2)):
+        runs = group(Setup(problem="table:01", hidden=(1,), lr=1e-300, updates=updates, check_every=1))
+        for lane in range(LANES):
+            write(runs, lane, [(np.array([[20.0]]), np.array([-10.0])), (np.array([[20.0]]), np.array([-10.0]))])
+        runs.advance(0)
+        assert (runs.state.converged_at == -1).all()
+        runs.advance(10**6)
+        assert (runs.state.converged_at == first).all()

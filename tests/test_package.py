@@ -1,0 +1,143 @@
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import fastbp
+
+ROOT = Path(fastbp.__file__).parents[1]
+CHECKOUT = Path(__file__).parents[1]
+HEAVY = ["numba", "llvmlite", "pandas", "pyarrow", "numpy", "scipy", "matplotlib", "pydantic"]
+
+
+def python(*arguments: str, path: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=path, env=os.environ | {"PYTHONPATH": str(path)}, capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+
+
+def imported_by(code: str) -> set[str]:
+    """The heavy packages that some lines of Python bring with them."""
+    done = python("-c", f"{code}\nimport json, sys\nprint(json.dumps([name for name in {HEAVY} if name in sys.modules]))")
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+# Imports
+
+
+def test_importing_fastbp_imports_nothing_heavy():
+    assert imported_by("import fastbp, fastbp.sweep, fastbp.console, fastbp.outcomes as o") <= {"numpy"}
+    assert imported_by("import fastbp") == set()
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_imports_nothing_heavy(flag):
+    code = f"""from fastbp.sweep import main
+try:
+    main([{flag!r}])
+except SystemExit:
+    pass"""
+    assert imported_by(code) == set()
+
+
+def test_looking_at_results_needs_no_compiler():
+    code = "import fastbp.analysis.tables, fastbp.analysis.plots, fastbp.columns; fastbp.summary; fastbp.contrasts"
+    assert imported_by(code).isdisjoint({"numba", "llvmlite", "pydantic"})
+    assert "pandas" in imported_by(code)
+
+
+def test_describing_a_sweep_needs_no_pandas():
+    found = imported_by("import fastbp; fastbp.Sweep(seeds=3, setup={'problem': 'xor', 'updates': 10}).setups")
+    assert found.isdisjoint({"pandas", "pyarrow", "matplotlib"})
+
+
+# Names
+
+
+def test_every_public_name_is_there():
+    assert sorted(fastbp.__all__) == fastbp.__all__
+    for name in fastbp.__all__:
+        assert getattr(fastbp, name) is not None
+    assert callable(fastbp.run)
+    assert callable(fastbp.load)
+    assert issubclass(fastbp.SweepError, Exception)
+    scope: dict[str, object] = {}
+    exec("from fastbp import *", scope)
+    assert set(fastbp.__all__) <= scope.keys()
+
+
+def test_no_other_name_is_there():
+    with pytest.raises(AttributeError, match="module 'fastbp' has no attribute 'runn'"):
+        _ = fastbp.runn
+    assert not hasattr(fastbp, "train")
+
+
+def test_names_that_are_looked_up_are_listed():
+    assert set(fastbp._HOMES) == set(fastbp.__all__) - {"__version__"}
+    assert set(fastbp.__all__) <= set(dir(fastbp))
+
+
+def test_front_doors_and_public_names_do_not_collide():
+    """`fastbp.sweep` is the command's module, whatever was imported first."""
+    modules = {path.stem for path in Path(fastbp.__file__).parent.glob("*.py")}
+    assert modules.isdisjoint(fastbp.__all__)
+
+
+# What is shipped
+
+
+@pytest.fixture(scope="module")
+def project():
+    file = CHECKOUT / "pyproject.toml"
+    if not file.exists():
+        pytest.skip("not in a checkout")
+    return tomllib.loads(file.read_text())
+
+
+def test_there_is_one_version(project):
+    assert project["project"]["version"] == fastbp.__version__
+
+
+@pytest.fixture(scope="module")
+def wheel(project, tmp_path_factory):
+    """The wheel that a user installs."""
+    if not importlib.util.find_spec("pip"):
+        pytest.skip("no pip here to build a wheel with")
+    folder = tmp_path_factory.mktemp("wheel")
+    alone = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else ["--retries", "0", "--timeout", "10"]
+    quiet = ["--quiet", "--disable-pip-version-check"]
+    done = python("-m", "pip", "wheel", *quiet, "--no-deps", *alone, "-w", str(folder), str(CHECKOUT))
+    if done.returncode and "hatchling" in done.stderr:
+        pytest.skip("no hatchling here, and no way to fetch it")
+    assert done.returncode == 0, done.stderr
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+def test_the_wheel_has_the_sweeps_and_nothing_of_the_workshop(wheel):
+    with zipfile.ZipFile(wheel) as content:
+        names = content.namelist()
+        founding = content.read("fastbp/sweeps/founding.toml")
+    assert founding == (CHECKOUT / "sweeps" / "founding.toml").read_bytes()
+    assert {"fastbp/py.typed", "fastbp/sweep.py", "fastbp/kernels/training.py"} <= set(names)
+    assert {name.split("/")[0] for name in names} == {"fastbp", f"fastbp-{fastbp.__version__}.dist-info"}
+    assert not [name for name in names if name.endswith((".pyc", ".nbi", ".nbc"))]
+    shipped = {f"fastbp/sweeps/{path.name}" for path in (CHECKOUT / "sweeps").iterdir()}
+    assert {name for name in names if name.startswith("fastbp/sweeps/")} == shipped
+
+
+def test_the_wheel_has_the_command_and_finds_its_sweeps(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as content:
+        content.extractall(tmp_path / "site")
+    metadata = tmp_path / "site" / f"fastbp-{fastbp.__version__}.dist-info"
+    assert "fastbp = fastbp.__main__:main" in (metadata / "entry_points.txt").read_text()
+    done = python("-c", "from fastbp.console import shipped; print(shipped('founding'))", path=tmp_path / "site")
+    assert done.stdout.strip() == str(tmp_path / "site" / "fastbp" / "sweeps" / "founding.toml"), done.stderr

@@ -1,0 +1,711 @@
+"""The command as a user runs it, from a folder of its own: in another process, or called in this one where that is the same."""
+
+import contextlib
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from numba import config
+
+import fastbp
+from fastbp.analysis import tables, wording
+from fastbp.engine import block
+from fastbp.engine.store import Store
+from fastbp.outcomes import CONSTANT, OUTCOMES
+from fastbp.sweep import main
+
+ROOT = Path(fastbp.__file__).parents[1]
+SCRIPT = Path(sysconfig.get_path("scripts")) / "fastbp"
+MODULE = [sys.executable, "-m", "fastbp.sweep"]
+PATIENCE = 200
+"""Seconds for anything that may compile first."""
+
+trains = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
+
+SWEEP = """
+title = "Is it the rate?"
+seeds = 500
+
+[setup]
+problem = "xor"
+hidden = [2]
+lr = 0.5
+epochs = 200
+
+[grid]
+lr = [0.5, 2]
+order = ["shuffled", "cyclic"]
+"""
+
+LONG = ["--set", "order=shuffled", "--set", "lr=0.2", "--set", "updates=7992"]
+"""One setup of the founding sweep, in blocks of some 0.2 s."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT)} | more
+
+
+def command(*arguments: str | Path, cwd: Path, program: list[str] | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run it to its end. What must hold for every end: no traceback."""
+    more.setdefault("env", environment())
+    done = subprocess.run(
+        [*(program or MODULE), *map(str, arguments)],
+        cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False, **more,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """Run it in this process, with `tmp_path` as the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        try:
+            code: Any = main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return call
+
+
+@contextlib.contextmanager
+def started(*arguments: str | Path, cwd: Path, program: list[str] | None = None, **more: Any) -> Iterator[subprocess.Popen[str]]:
+    """It, running; killed at the end if it still does."""
+    more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()} | more
+    process = subprocess.Popen([*(program or MODULE), *map(str, arguments)], cwd=cwd, text=True, **more)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait until something holds while a process runs."""
+    began = time.monotonic()
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() - began < PATIENCE
+        time.sleep(0.005)
+
+
+def stopped(process: subprocess.Popen[str], number: int) -> str:
+    """Send a signal, hold the process to what is promised, and return what it says on stderr."""
+    began = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert time.monotonic() - began < 1, "ends within a second"
+    assert process.returncode == 128 + number
+    assert out == ""
+    assert "Traceback" not in err
+    return err
+
+
+def names(store: Path) -> set[str]:
+    """Of the files of runs, which hold their digests."""
+    return {file.name for file in Store(store).files()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("user")
+
+
+@pytest.fixture(scope="module")
+def founding(folder):
+    """`fastbp sweep founding --seeds 64`, in results/founding."""
+    return command("founding", "--seeds", "64", cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def store(folder, founding):
+    return folder / "results" / "founding"
+
+
+@pytest.fixture(scope="module")
+def runs(store):
+    return pd.read_parquet(store / "runs").astype({"setup": str, "order": str, "outcome": str})
+
+
+# What it prints
+
+KEYS = ["order", "lr", "updates"]
+
+
+def table_of(out: str) -> list[dict[str, str]]:
+    """The printed table, cells as text."""
+    head, *lines = [re.split(r"\s{2,}", line.strip()) for line in out.partition("\n\n")[0].splitlines()]
+    return [dict(zip(head, line, strict=True)) for line in lines]
+
+
+def number(text: str) -> float:
+    return float(text.replace(",", "").replace("−", "-").rstrip("%"))
+
+
+def assert_shown(text: str, share: float) -> None:
+    """A share as it is printed: exact at the ends, rounded between them."""
+    if text.startswith("<"):
+        assert 0 < share < 0.0001
+    elif text in ("0%", "100%"):
+        assert share == number(text) / 100
+    else:
+        assert abs(number(text) - 100 * share) <= (0.005 if share < 0.001 or share > 0.999 else 0.05) + 1e-9
+
+
+@trains
+def test_the_founding_sweep_trains_and_says_so(founding, store, runs):
+    assert founding.returncode == 0
+    assert len(runs) == 8 * 64
+    assert "512 runs trained" in founding.stderr
+    assert "results/founding/runs" in founding.stderr
+    files = {"sweep.toml", "runs", "problems", "summary.csv", "contrasts.csv", "figures", "made.json"}
+    assert files <= {entry.name for entry in store.iterdir()}
+
+
+@trains
+def test_the_table_agrees_with_pandas(founding, runs):
+    table = table_of(founding.stdout)
+    assert len(table) == 8
+    assert [row["runs"] for row in table] == ["64"] * 8
+    for row in table:
+        own = runs[
+            (runs["order"] == row["order"]) & (runs["lr"] == number(row["lr"])) & (runs["updates"] == number(row["updates"]))
+        ]
+        shares = {outcome: (own["outcome"] == outcome).mean() for outcome in OUTCOMES}
+        for outcome in OUTCOMES:
+            if outcome in row or shares[outcome]:
+                assert_shown(row[outcome], shares[outcome])
+        assert_shown(row["constant"], sum(shares[outcome] for outcome in CONSTANT))
+        low, high = re.fullmatch(r"\[(.+)–(.+)\]", row["[95%]"]).groups()
+        assert number(low) <= 100 * shares["converged"] <= number(high)
+
+
+@trains
+def test_the_sentences_agree_with_pandas(founding, runs):
+    """mended, broken and the difference of each single change, paired by seed."""
+    won = runs.assign(won=runs["outcome"] == "converged").pivot(index="seed", columns=KEYS, values="won").sort_index(axis=1)
+    start = {"order": "random", "lr": 0.2, "updates": 999}
+    lines = founding.stdout.split("\n\n")[1].splitlines()
+    assert "from order random, lr 0.2, updates 999" in lines[0]
+    own = lines[1 : lines.index("The same changes elsewhere:")]
+    elsewhere = lines[len(own) + 2 :]
+    seen = set()
+    for line in own:
+        pattern = r"  (\w+): (\S+) → (\S+)\s+mended\s+(\S+)\s+broken\s+(\S+)\s+of\s+(\S+)\s+(\S+) points\s+\[(\S+), (\S+)\]( .*)?"
+        key, before, after, mended, broken, pairs, difference, low, high, _ = re.fullmatch(pattern, line).groups()
+        changed = start | {key: after if key == "order" else number(after)}
+        assert before == wording.plain(start[key])
+        one, other = won[tuple(start.values())], won[tuple(changed.values())]
+        assert number(mended) == (~one & other).sum()
+        assert number(broken) == (one & ~other).sum()
+        assert number(pairs) == len(won)
+        assert number(difference) == pytest.approx(100 * (other.mean() - one.mean()), abs=0.051)
+        assert number(low) <= number(difference) <= number(high)
+        seen.add(key)
+    assert seen == set(KEYS)
+    for line in elsewhere:
+        key, before, after, settings, ends = re.fullmatch(
+            r"  (\w+): (\S+) → (\S+)\s+in (\d) other settings?:\s+(.+?) points.*", line
+        ).groups()
+        levels = won.columns.get_level_values(key).astype(str).str.replace(r"\.0$", "", regex=True)
+        one = won.loc[:, levels == before.replace(",", "")].mean().to_numpy()
+        other = won.loc[:, levels == after.replace(",", "")].mean().to_numpy()
+        rest = [
+            100 * float(d)
+            for d, c in zip(other - one, won.columns[levels == before.replace(",", "")], strict=True)
+            if c != (*start.values(),)
+        ]
+        shown = [number(end) for end in ends.split(" to ")]
+        assert int(settings) == len(rest) == 3
+        assert [min(shown), max(shown)] == pytest.approx([min(rest), max(rest)], abs=0.051)
+
+
+@trains
+def test_summary_csv_agrees_with_pandas(store, runs):
+    summary = pd.read_csv(store / "summary.csv", dtype={"setup": str})
+    assert list(summary.columns[:5]) == [*KEYS, "setup", "runs"]
+    counts = runs.groupby("setup")["outcome"].value_counts().unstack(fill_value=0).reindex(columns=list(OUTCOMES), fill_value=0)
+    assert set(summary["setup"]) == set(counts.index)
+    for _, row in summary.iterrows():
+        for outcome in OUTCOMES:
+            name = outcome.replace("-", "_")
+            assert row[name] == counts.loc[row["setup"], outcome]
+            assert row[f"{name}_share"] == pytest.approx(row[name] / 64)
+            assert 0 <= row[f"{name}_low"] <= row[f"{name}_share"] <= row[f"{name}_high"] <= 1
+        assert row["constant"] == row["collapsed"] + row["one_class"]
+        own = runs[runs["setup"] == row["setup"]]
+        assert {key: own[key].iloc[0] for key in KEYS} == {key: row[key] for key in KEYS}
+        assert row["ever_converged"] == own["converged_at"].notna().sum()
+        assert row["relapsed"] == (own["converged_at"].notna() & (own["outcome"] != "converged")).sum()
+
+
+@trains
+def test_contrasts_csv_agrees_with_pandas(store, runs):
+    contrasts = pd.read_csv(store / "contrasts.csv")
+    won = runs.assign(won=runs["outcome"] == "converged").pivot(index="seed", columns=KEYS, values="won").sort_index(axis=1)
+    assert len(contrasts) == 12
+    for _, row in contrasts.iterrows():
+        ends = [{k: row[side] if k == row["key"] else row[k] for k in KEYS} for side in ("from", "to")]
+        one, other = (won[(e["order"], float(e["lr"]), int(float(e["updates"])))] for e in ends)
+        assert (row["pairs"], row["mended"], row["broken"]) == (64, (~one & other).sum(), (one & ~other).sum())
+        assert row["difference"] == pytest.approx(other.mean() - one.mean())
+        assert row["difference_low"] <= row["difference"] <= row["difference_high"]
+        assert row["p"] <= row["p_holm"] <= 1
+
+
+@trains
+def test_the_picture_names_each_setup_and_counts_its_runs(store):
+    assert (store / "figures" / "outcomes.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    root = ElementTree.parse(store / "figures" / "outcomes.svg").getroot()
+    texts = ["".join(element.itertext()).strip() for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    summary = tables.summary(store)
+    for label in wording.labels(summary):
+        assert any(text.startswith(label) and "64" in text for text in texts), label
+    for outcome in OUTCOMES:
+        assert (outcome in texts) == bool(summary[outcome.replace("-", "_")].any())
+
+
+@trains
+def test_how_it_was_made_is_written_down(store):
+    (made,) = json.loads((store / "made.json").read_text())
+    assert made["runs"] == 512
+    assert made["updates"] == 64 * 4 * (999 + 7992)
+    assert made["updates_per_second"] > 0
+    assert made["versions"]["fastbp"] == fastbp.__version__
+
+
+@trains
+def test_again_it_says_that_it_is_complete_and_prints_the_same(founding, folder, store):
+    before = {file: file.stat().st_mtime_ns for file in (store / "runs").iterdir()}
+    kept = {name: (store / name).read_bytes() for name in ("summary.csv", "contrasts.csv", "figures/outcomes.svg", "made.json")}
+    began = time.monotonic()
+    again = command("founding", "--seeds", "64", cwd=folder)
+    assert time.monotonic() - began < 10
+    assert again.returncode == 0
+    assert again.stdout == founding.stdout
+    assert "complete already, nothing to train" in again.stderr
+    assert {file: file.stat().st_mtime_ns for file in (store / "runs").iterdir()} == before
+    assert {name: (store / name).read_bytes() for name in kept} == kept
+
+
+@trains
+def test_json_is_one_object_that_agrees_with_the_runs(founding, folder, store, runs):
+    done = command("founding", "--seeds", "64", "--json", cwd=folder)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1
+    told = json.loads(done.stdout)
+    assert set(told) == {"store", "runs", "updates", "seconds", "updates_per_second", "outcomes"}
+    assert told["store"] == "results/founding"
+    assert told["runs"] == len(runs)
+    counts = {setup: {str(o): int((own["outcome"] == o).sum()) for o in OUTCOMES} for setup, own in runs.groupby("setup")}
+    assert told["outcomes"] == counts
+
+
+# How it is called
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(SWEEP)
+    return path
+
+
+@trains
+def test_a_file_goes_into_a_folder_of_its_name(file, tmp_path):
+    done = command(file.name, cwd=tmp_path)
+    assert done.returncode == 0
+    frame = pd.read_parquet(tmp_path / "results" / "mine" / "runs")
+    assert len(frame) == 4 * 500
+    assert {row["runs"] for row in table_of(done.stdout)} == {"500"}
+    svg = (tmp_path / "results" / "mine" / "figures" / "outcomes.svg").read_text()
+    assert "Is it the rate?" in svg
+
+
+@trains
+def test_options_change_the_sweep(file, tmp_path, here):
+    options = ["--set", "hidden=3", "--set", "order=random", "--set", "lr=[1, 4, 8]", "--seeds", "30", "-j", "1", "--json"]
+    done = here(file, "-o", tmp_path / "out", *options)
+    assert done.returncode == 0
+    frame = fastbp.load(tmp_path / "out")
+    assert len(frame) == json.loads(done.stdout)["runs"] == 90
+    assert set(frame["hidden"]) == {"3"}
+    assert set(frame["order"]) == {"random"}
+    assert set(frame["lr"]) == {1.0, 4.0, 8.0}
+    assert json.loads((tmp_path / "out" / "made.json").read_text())[0]["jobs"] == 1
+    assert not (tmp_path / "results").exists()
+
+
+@trains
+def test_more_seeds_and_values_extend_a_store(file, tmp_path, here):
+    told = []
+    for options in (["--seeds", "20"], ["--seeds", "50"], ["--seeds", "50", "--set", "lr=[0.5,1,2]"]):
+        told.append(here(file, "-o", "out", *options))
+    assert [re.search(r"(\d+) runs trained", done.stderr)[1] for done in told] == ["80", "120", "100"]
+    assert len(fastbp.load(tmp_path / "out")) == 300
+    here(file, "-o", "once", "--seeds", "50", "--set", "lr=[0.5,1,2]")
+    once, bits = (fastbp.load(tmp_path / name).drop(columns="outputs").astype(object) for name in ("once", "out"))
+    pd.testing.assert_frame_equal(once, bits)
+
+
+@trains
+@pytest.mark.skipif(not SCRIPT.exists(), reason="fastbp is not installed, only importable")
+def test_the_console_script_is_the_same_command(founding, folder):
+    done = command("sweep", "--seeds", "64", cwd=folder, program=[str(SCRIPT)])
+    assert done.returncode == 0
+    assert done.stdout == founding.stdout
+
+
+@trains
+def test_a_folder_named_like_a_sweep_is_no_sweep(tmp_path, here):
+    (tmp_path / "founding").mkdir()
+    done = here("-o", "founding", "--seeds", "2", "--set", "updates=10")
+    assert done.returncode == 0
+    assert len(fastbp.load(tmp_path / "founding")) == 2 * 4
+
+
+def test_one_run_is_a_sweep(tmp_path, here):
+    one = ["--seeds", "1", "--set", "updates=2", "--set", "lr=1", "--set", "order=cyclic"]
+    done = here(*one, "--quiet")
+    assert done.returncode == 0
+    assert "nothing to compare" in done.stdout
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("program", [MODULE, [sys.executable, "-m", "fastbp", "sweep"]], ids=["module", "package"])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help(program, flag, tmp_path):
+    done = command(flag, cwd=tmp_path, program=program)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for option in ("-o", "--seeds", "--set", "-j", "--quiet", "--json", "founding", "130"):
+        assert option in done.stdout
+
+
+def test_the_package_says_what_there_is(tmp_path):
+    package = [sys.executable, "-m", "fastbp"]
+    assert "sweep" in command("--help", cwd=tmp_path, program=package).stdout
+    assert command("--version", cwd=tmp_path, program=package).stdout == f"fastbp {fastbp.__version__}\n"
+    wrong = command("swep", cwd=tmp_path, program=package)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "'swep'" in wrong.stderr
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nosuch.toml"], [r"nosuch.toml: no such file"]),
+        (["nosuch"], [r"nosuch: no such file, and no sweep of that name .* founding"]),
+        (["mine.csv"], [r"mine.csv.*"]),
+        (["--seeds", "0"], [r"--seeds: given 0, allowed: .*"]),
+        (["--seeds", "many"], [r"--seeds: given 'many', allowed: .*"]),
+        (["-j", "0"], [r"-j: given '0', allowed: a number from 1 to 1,024"]),
+        (["-j", "two"], [r"-j: given 'two', allowed: .*"]),
+        (["--set", "lr"], [r"--set: given 'lr', allowed: KEY=VALUE"]),
+        (["--set", "order=shufled"], [r"--set order: given 'shufled', allowed: .* did you mean 'shuffled'\?"]),
+        (
+            ["--set", "rate=1", "--set", "lr=-1", "--seeds", "0"],
+            [r".*seeds: .*", r".*lr: given -1, .*", r".*rate: unknown key.*"],
+        ),
+        (["broken.toml"], [r"broken.toml: .*"]),
+        (["wrong.toml"], [r"wrong.toml: .*hiden.*did you mean 'hidden'\?", r"wrong.toml: setup.lr: given -1, .*"]),
+        (["x" * 5000], [r".*: no such file, .*"]),
+    ],
+    ids=lambda value: " ".join(value)[:40],
+)
+def test_bad_input_is_one_line_a_mistake_and_nothing_is_written(tmp_path, arguments, said, here):
+    files = {
+        "broken.toml": "seeds = = 3",
+        "wrong.toml": '[setup]\nproblem = "xor"\nupdates = 1\nhiden = 3\nlr = -1\n[grid]\norder = ["cyclic"]\n',
+        "mine.csv": "a,b\n1,2\n",
+    }
+    if arguments == ["wrong.toml"]:
+        files["wrong.toml"] = "seeds = 3\n" + files["wrong.toml"]
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    done = here(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(said), done.stderr
+    for line in lines:
+        assert any(re.fullmatch(f"fastbp: {pattern}", line) for pattern in said), line
+    assert {entry.name for entry in tmp_path.iterdir()} == set(files)
+
+
+@pytest.mark.parametrize("arguments", [["--bogus"], ["--seeds"], ["a", "b"]], ids=" ".join)
+def test_bad_usage(tmp_path, arguments, here):
+    done = here(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "usage: fastbp sweep" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_leave_no_traceback(tmp_path):
+    done = command("--set", "rate=1", "--set", "lr=-1", "--seeds", "0", "-o", "store", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [line.startswith("fastbp: ") for line in done.stderr.splitlines()] == [True] * 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, said: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert re.fullmatch(f"fastbp: {said}\n", done.stderr), done.stderr
+
+
+def test_a_place_that_is_no_store_is_refused(tmp_path, here):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
+    refused(here("-o", "thesis"), 3, "thesis is a folder with other things in it, not a store: choose .*-o")
+    refused(here("-o", "thesis/chapter.tex"), 3, "thesis/chapter.tex is a file, not a store: .*-o")
+    refused(here("-o", "thesis/chapter.tex/x"), 4, "thesis/chapter.tex/x cannot be written: Not a directory")
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["thesis", "chapter.tex"]
+
+
+def test_a_store_in_use_is_refused_at_once(tmp_path):
+    store = Store(tmp_path / "store")
+    store.open()
+    with store.locked():
+        done = command("-o", "store", cwd=tmp_path)
+    refused(done, 3, f"store is in use by process {os.getpid()} on {os.uname().nodename}: wait for it, or choose -o")
+
+
+@trains
+def test_damage_is_told_with_its_file(file, tmp_path, here):
+    options = ["-o", "store", "--seeds", "10"]
+    here(file, *options)
+    path = max((tmp_path / "store" / "runs").iterdir())  # not the first, which is looked at before anything else
+    told = rf"store/runs/{path.name} is damaged \(.*\): move it away, and the same command makes it anew"
+    for content in (flipped(path, "outcome"), path.read_bytes()[:-20]):
+        path.write_bytes(content)
+        refused(here(file, *options), 3, told)
+    path.unlink()
+    done = here(file, *options)
+    assert done.returncode == 0
+    assert "10 runs trained" in done.stderr
+
+
+def flipped(path: Path, column: str) -> bytes:
+    """The bytes of a file with one bit of a column wrong."""
+    content = bytearray(path.read_bytes())
+    group = pq.read_metadata(path).row_group(0)
+    (chunk,) = [c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column]
+    content[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1] ^= 1
+    return bytes(content)
+
+
+@trains
+def test_seeds_that_are_there_twice_are_told(file, tmp_path, here):
+    here(file, "-o", "store", "--seeds", "10")
+    runs = tmp_path / "store" / "runs"
+    path = min(runs.iterdir())
+    setup, _, count, rest = path.name.split("-")
+    (runs / f"{setup}-5000-{count}-{rest}").write_bytes(path.read_bytes())
+    refused(
+        here(file, "-o", "store", "--seeds", "10"),
+        3,
+        f"store/runs cannot be read: setup {setup} has seed 0 twice",
+    )
+
+
+@trains
+def test_a_full_disk_ends_with_4_and_can_be_gone_on_from(file, tmp_path):
+    """A limit on the size of files stands in for the disk."""
+
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, resource.RLIM_INFINITY))
+
+    done = command(file, "-o", "store", "--seeds", "2000", cwd=tmp_path, preexec_fn=little_room)
+    refused(done, 4, r"store/runs/.*\.parquet cannot be written: File too large")
+    assert list((tmp_path / "store" / "tmp").iterdir()) == []
+    assert command(file, "-o", "store", "--seeds", "2000", cwd=tmp_path).returncode == 0
+
+
+@trains
+def test_blocks_that_fail_are_told_and_the_rest_is_there(file, here, monkeypatch):
+    train = block.train
+
+    def fails(setup: Any, start: int, count: int, **named: Any) -> block.Rows:
+        if setup.lr == 2:
+            raise ArithmeticError("no such luck")
+        return train(setup, start, count, **named)
+
+    monkeypatch.setattr(block, "train", fails)
+    done = here(file, "--seeds", "10")
+    assert done.returncode == 1
+    failed = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    assert len(failed) == 2
+    assert all(re.fullmatch(r"failed: setup \w{12}, seeds 0 to 9: ArithmeticError: no such luck", line) for line in failed)
+    assert {row["runs"] for row in table_of(done.stdout)} == {"10"}
+    assert len(table_of(done.stdout)) == 2
+    monkeypatch.undo()
+    again = command(file, "--seeds", "10", cwd=file.parent)
+    assert again.returncode == 0
+    assert "20 runs trained" in again.stderr
+
+
+def test_where_every_block_fails_there_is_no_table(here, monkeypatch):
+    def fails(*arguments: Any, **named: Any) -> block.Rows:
+        raise ArithmeticError("no such luck")
+
+    monkeypatch.setattr(block, "train", fails)
+    monkeypatch.setattr(block, "warm_up", lambda kind: None)
+    done = here("--set", "lr=[0.1,0.2,0.3,0.4,0.5,0.6,0.7]", "--seeds", "1")
+    assert done.returncode == 1
+    assert "failed: and 8 more blocks" in done.stderr
+    assert "No runs" in done.stdout
+
+
+# Interruptions
+
+
+@trains
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_long_sweep_ends_at_once_and_says_how_to_go_on(tmp_path, number):
+    store = tmp_path / "a store"
+    with started("--seeds", "1000000", "-o", store.name, cwd=tmp_path) as process:
+        until(lambda: names(store), process)
+        told = stopped(process, number)
+    again = f"{sys.executable} -m fastbp.sweep --seeds 1000000 -o 'a store'"
+    assert told == f"interrupted; what is done stays in a store. To go on: {again}\n"
+    Store(store).check()
+    with Store(store).locked():
+        pass
+
+
+@trains
+def test_the_same_command_goes_on_and_makes_the_same_files(tmp_path):
+    arguments = [*LONG, "--seeds", "16000"]
+    with started(*arguments, "-o", "stopped", cwd=tmp_path) as process:
+        until(lambda: names(tmp_path / "stopped"), process)
+        stopped(process, signal.SIGINT)
+    some = names(tmp_path / "stopped")
+    resumed = command(*arguments, "-o", "stopped", cwd=tmp_path)
+    whole = command(*arguments, "-o", "undisturbed", cwd=tmp_path)
+    assert resumed.returncode == whole.returncode == 0
+    assert resumed.stdout == whole.stdout
+    assert 0 < len(some) < len(names(tmp_path / "undisturbed")) == 8
+    assert some < names(tmp_path / "stopped") == names(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.15, 0.3])
+def test_interrupted_while_it_imports(tmp_path, seconds):
+    with started("--seeds", "1000000", cwd=tmp_path, program=[sys.executable, "-X", "importtime", *MODULE[1:]]) as process:
+        for line in process.stderr:
+            if line.endswith("| fastbp.console\n"):  # its main() is next
+                break
+        time.sleep(0.05 + seconds)
+        told = stopped(process, signal.SIGINT)
+    (line,) = [line for line in told.splitlines() if not line.startswith("import time:")]
+    assert line.startswith("interrupted")
+
+
+@trains
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_it_compiles(tmp_path, number):
+    cold = environment(FASTBP_CACHE_DIR=str(tmp_path / "cache"))
+    with started("--seeds", "1000000", "-o", "store", cwd=tmp_path, env=cold) as process:
+        until((tmp_path / "store" / "problems").is_dir, process)
+        time.sleep(1.5)
+        assert names(tmp_path / "store") == set()
+        assert "To go on: " in stopped(process, number)
+
+
+# Where it is run
+
+
+@trains
+def test_whoever_reads_may_leave_early(founding, folder):
+    with started("--seeds", "64", cwd=folder) as process:
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(PATIENCE) == 0
+    assert "Traceback" not in err
+    assert "Error" not in err
+
+
+@trains
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_output_that_cannot_be_written_ends_with_4(founding, folder):
+    with open("/dev/full", "w") as full, started("--seeds", "64", cwd=folder, stdout=full) as process:
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 4
+    assert err == "fastbp: standard output: No space left on device\n"
+
+
+@trains
+def test_a_terminal_without_arrows_gets_question_marks(founding, folder):
+    done = command("--seeds", "64", cwd=folder, env=environment(PYTHONIOENCODING="ascii"))
+    assert done.returncode == 0
+    assert done.stdout == re.sub(r"[^\x00-\x7f]", "?", founding.stdout)
+
+
+@trains
+def test_where_there_is_no_terminal_nothing_moves_a_cursor_or_has_a_colour(founding, folder):
+    done = command("--seeds", "64", cwd=folder, env=environment(NO_COLOR="", FORCE_COLOR="1", TERM="xterm-256color"))
+    assert done.stdout == founding.stdout
+    assert done.stderr.endswith("\n")
+    for text in (founding.stdout, founding.stderr, done.stderr):
+        assert not re.search(r"[\x00-\x09\x0b-\x1f]", text)
+
+
+@trains
+def test_on_a_terminal_progress_is_one_line_that_is_written_over(tmp_path):
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    with started("--seeds", "1000000", "-o", "store", cwd=tmp_path, stderr=theirs) as process:
+        os.close(theirs)
+        shown = ""
+        while "million updates/s" not in shown:
+            shown += os.read(ours, 4096).decode()
+        assert stopped_on_terminal(process) == 130
+        with contextlib.suppress(OSError):  # the terminal hangs up
+            while more := os.read(ours, 4096):
+                shown += more.decode()
+    os.close(ours)
+    progress, said = shown.split("interrupted; ", 1)
+    assert re.search(r"\r +\d+% · [\d,]+ of 8,000,000 runs · \d+ million updates/s · .+ left", progress)
+    assert progress.rstrip().count("\n") == 0
+    assert progress.endswith("\n"), "the last words stand on a line of their own"
+    assert said.endswith("-o store\r\n")
+
+
+def stopped_on_terminal(process: subprocess.Popen[str]) -> int:
+    process.send_signal(signal.SIGINT)
+    return process.wait(1)
+
+
+@trains
+def test_a_folder_that_cannot_be_written_is_no_matter(tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    if os.geteuid() == 0:  # to whom nothing is forbidden, except what is no disk
+        locked = Path("/proc")
+        if not locked.exists():
+            pytest.skip("no folder here that root cannot write")
+    refused(command("--seeds", "2", cwd=locked), 4, "results/founding cannot be written: .*")
+    done = command("--seeds", "2", "--set", "updates=10", "-o", tmp_path / "out", cwd=locked)
+    assert done.returncode == 0
+    assert len(fastbp.load(tmp_path / "out")) == 8

@@ -1,0 +1,42 @@
+"""`docs/sweep-file.md` says what the model says."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from fastbp.choices.families import FAMILIES
+from fastbp.engine.spec import Setup, Sweep
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture(scope="module")
+def maker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_sweep_file", DOCS / "make_sweep_file.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_what_the_model_makes(maker: ModuleType) -> None:
+    assert (DOCS / "sweep-file.md").read_text(encoding="utf-8") == maker.page(), "run: python docs/make_sweep_file.py"
+
+
+def test_the_page_has_every_key_and_choice(maker: ModuleType) -> None:
+    page = maker.page()
+    for key in (*Sweep.model_fields, *Setup.model_fields):
+        assert f"\n| `{key}` | " in page, key
+    for family in FAMILIES.values():
+        for choice in family.choices.values():
+            assert f"\n| `{choice.usage}` | " in page, choice.name
+
+
+def test_the_examples_on_the_page_are_right(tmp_path: Path) -> None:
+    (tmp_path / "iris.csv").write_text("length,species\n" + "".join(f"{i},{'abc'[i % 3]}\n" for i in range(150)))
+    examples = re.findall(r"```toml\n(.*?)```", (DOCS / "sweep-file.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert [len(Sweep.from_text(text, folder=tmp_path).setups) for text in examples] == [8, 2]
