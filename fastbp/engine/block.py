@@ -22,7 +22,7 @@ from fastbp.kernels.compiling import cache_folder, inlined, is_on_disk, one_of
 from fastbp.kernels.measures import Targets, make_measure, targets_of, value_pass
 from fastbp.kernels.memory import empty_block
 from fastbp.kernels.network import Network, Table, network, table
-from fastbp.kernels.training import Lanes, Rule, Runs, runs_of, lanes_of, make_advance, make_initialise, make_rates, output_pass
+from fastbp.kernels.training import Lanes, Rule, Runs, lanes_of, make_advance, make_initialise, make_rates, output_pass, runs_of
 from fastbp.outcomes import OUTCOMES, classify
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def _record(rows: Rows, here: NDArray[np.intp], group: Group, columns: NDArray[n
 
 
 def _train_refilled(group: Group, start: int, rows: Rows, pace: _Pace) -> None:
-    """Train until each run has converged or used up its budget; a lane whose run has ended takes the next seed at the next look."""
+    """Train until each run has converged or used up its budget; a lane whose run has ended takes the next seed at a look."""
     work, state = group.task, group.state
     dtype = work.table.values.dtype
     waiting, ended, cut_short = (runs_of(work.network, work.lanes, dtype) for _ in range(3))

@@ -95,8 +95,13 @@ class Runs(NamedTuple):
 
 def runs_of(network: Network, lanes: int, dtype: DTypeLike) -> Runs:
     """Room for as many runs as there are lanes."""
-    integers = (np.zeros(lanes, kind) for kind in (np.uint64, np.int64, np.int64))
-    return Runs(empty_block(network.rows * lanes, dtype), *integers, np.zeros(2, np.int64))
+    return Runs(
+        empty_block(network.rows * lanes, dtype),
+        np.zeros(lanes, np.uint64),
+        np.zeros(lanes, np.int64),
+        np.zeros(lanes, np.int64),
+        np.zeros(2, np.int64),
+    )
 
 
 class Rule(NamedTuple):
