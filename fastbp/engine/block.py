@@ -286,7 +286,7 @@ def _record(rows: Rows, here: NDArray[np.intp], group: Group, columns: NDArray[n
     rows.updates_done[here] = state.updates[columns]
     rows.converged_at[here] = state.converged_at[columns]
     if rows.outputs.shape[1]:
-        rows.outputs[here] = outputs[..., columns].reshape(-1, len(here)).T
+        rows.outputs[here] = outputs[..., columns].reshape(rows.outputs.shape[1], -1).T
 
 
 def _train_refilled(group: Group, start: int, rows: Rows, pace: _Pace) -> None:
