@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastbp.choices.families import FAMILIES, compiled_choices, own_values
 from fastbp.columns import COLUMNS, MOST_OUTPUTS, schema
 from fastbp.engine.cores import available_cores
-from fastbp.engine.spec import Setup
+from fastbp.engine.spec import MOST_EPOCHS, Setup
 from fastbp.kernels import NUMERICS_VERSION
 from fastbp.kernels import measures as m
 from fastbp.kernels.compiling import cache_folder, inlined, is_on_disk, one_of
@@ -275,7 +275,7 @@ class _Pace:
         advance(self._epochs)
         took = time.perf_counter() - began
         # Doubling at most: the first call may have been a cold one.
-        self._epochs = max(1, int(self._epochs * min(2.0, self._seconds / max(took, 1e-9))))
+        self._epochs = max(1, min(MOST_EPOCHS, int(self._epochs * min(2.0, self._seconds / max(took, 1e-9)))))
 
 
 def _record(rows: Rows, here: NDArray[np.intp], group: Group, columns: NDArray[np.intp], runs: Runs | None = None) -> None:

@@ -218,6 +218,10 @@ def exchange(state: Any, lanes: Any, network: Any, check_every: Any, last: Any, 
             state.running[lane] = False
             state.converged_at[lane] = 0
     running = False
+    for lane in range(lanes):
+        running = running or state.running[lane]
+    if not running:
+        state.epochs[0] = 0  # nobody's looks to keep in step with
     due = state.epochs[0] % check_every == 0
     for lane in range(lanes):
         if due and not state.running[lane] and waiting.filled[0] < waiting.filled[1]:
