@@ -245,7 +245,7 @@ def train(
     )
     pace = _Pace(stopped, slice_seconds)
     group = Group(work)
-    if work.rule.refill:
+    if work.rule.refill and work.budget >= work.updates_per_epoch:  # with less than an epoch there is but one look
         _train_refilled(group, start, rows, pace)
         return rows
     for first in range(0, count, work.lanes):
