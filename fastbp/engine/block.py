@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from fastbp.choices.families import FAMILIES, compiled_choices, own_values
 from fastbp.columns import COLUMNS, MOST_OUTPUTS, schema
 from fastbp.engine.cores import available_cores
-from fastbp.engine.spec import Setup
+from fastbp.engine.spec import MOST_EPOCHS, Setup
 from fastbp.kernels import NUMERICS_VERSION
 from fastbp.kernels import measures as m
 from fastbp.kernels.compiling import cache_folder, inlined, is_on_disk, one_of
 from fastbp.kernels.measures import Targets, make_measure, targets_of, value_pass
 from fastbp.kernels.memory import empty_block
 from fastbp.kernels.network import Network, Table, network, table
-from fastbp.kernels.training import Lanes, Rule, lanes_of, make_advance, make_initialise, make_rates, output_pass
+from fastbp.kernels.training import Lanes, Rule, Runs, lanes_of, make_advance, make_initialise, make_rates, output_pass, runs_of
 from fastbp.outcomes import OUTCOMES, classify
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class Task(NamedTuple):
     init_own: Any
     init_scale: float
     epochs: int
+    updates_per_epoch: int
     budget: int
 
 
@@ -102,6 +103,7 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
         order_own=own_values(order.choice, order.values),
         check_every=setup.looks_every,
         tolerance=setup.tolerance,
+        refill=setup.stop == "converged",
     )
     return Task(
         lanes=lanes,
@@ -114,6 +116,7 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
         init_own=own_values(calls["init"].choice, calls["init"].values),
         init_scale=float(setup.init_scale),
         epochs=setup.epochs_budget,
+        updates_per_epoch=setup.updates_per_epoch,
         budget=setup.budget,
     )
 
@@ -144,38 +147,61 @@ class Group:
         self.task = work
         self.kernels = kernels(work.lanes)
         self.state: Lanes = lanes_of(work.network, work.lanes, work.table.rows, work.table.values.dtype)
+        self.none = runs_of(work.network, 0, work.table.values.dtype)
         self.double = empty_block(work.double_network.rows * work.lanes, np.float64)
         if seeds is not None:
             self.start(seeds)
 
     def start(self, seeds: NDArray[np.uint64]) -> None:
         """Draw the initial weights of these seeds, uint64 [≤ lanes]; lanes left over repeat the last."""
-        state, work = self.state, self.task
-        state.seeds[: len(seeds)] = seeds
-        state.seeds[len(seeds) :] = seeds[-1]
+        state = self.state
         state.block[:] = 0
         state.epochs[:] = state.updates[:] = 0
         state.converged_at[:] = -1
-        self.kernels.initialise(state.block, state.seeds, work.network, work.init, work.init_own, work.init_scale, work.rule.bias)
+        self.draw(state.block, state.seeds, seeds)
+
+    def draw(self, block: NDArray[Any], place: NDArray[np.uint64], seeds: NDArray[np.uint64]) -> None:
+        """Draw the initial weights of these seeds into a block, and note the seeds in `place`."""
+        work = self.task
+        place[: len(seeds)] = seeds
+        place[len(seeds) :] = seeds[-1]
+        self.kernels.initialise(block, place, work.network, work.init, work.init_own, work.init_scale, work.rule.bias)
 
     def advance(self, epochs: int) -> None:
         """Train for so many epochs, or to the end of the budget."""
         work = self.task
         epochs = min(epochs, work.epochs - int(self.state.epochs[0]))
-        self.kernels.advance(self.state, work.network, work.table, work.targets, work.rule, epochs, work.budget)
+        rule, none = work.rule._replace(refill=False), self.none
+        self.kernels.advance(self.state, work.network, work.table, work.targets, rule, epochs, work.budget, none, none)
+
+    def refill(self, epochs: int, waiting: Runs, ended: Runs) -> None:
+        """Train for at most so many epochs, taking runs from `waiting` and handing them to `ended`."""
+        work = self.task
+        self.kernels.advance(
+            self.state, work.network, work.table, work.targets, work.rule, epochs, work.budget, waiting, ended
+        )  # fmt: skip
+
+    def resume(self, runs: Runs, epochs: int, updates: int) -> None:
+        """Take up as many runs as there are lanes where they stand."""
+        kept = len(runs.block) // len(runs.seeds) * self.task.lanes
+        self.state.block[:kept] = runs.block[:kept]
+        self.state.seeds[:], self.state.converged_at[:] = runs.seeds, runs.converged_at
+        self.state.epochs[:], self.state.updates[:] = epochs, updates
 
     @property
     def done(self) -> bool:
         """Whether the budget is used up."""
         return int(self.state.epochs[0]) >= self.task.epochs
 
-    def measure(self, with_gradient: bool = True) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The measures, float64 [measure, lane], and the outputs, float64 [row, output, lane]."""
+    def measure(
+        self, with_gradient: bool = True, block: NDArray[Any] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The measures, float64 [measure, lane], and the outputs, float64 [row, output, lane], of this group or another block."""
         work = self.task
         measures = np.zeros((m.MEASURES, work.lanes))
         outputs = np.empty((*work.targets.values.shape, work.lanes))
         self.kernels.measure(
-            self.state.block, work.network, work.table, work.targets, work.rule.loss, work.rule.bias,
+            self.state.block if block is None else block, work.network, work.table, work.targets, work.rule.loss, work.rule.bias,
             self.double, work.double_network, with_gradient, measures, outputs,
         )  # fmt: skip
         return measures, outputs
@@ -209,7 +235,6 @@ def train(
     """
     check_denormals()
     work = task(setup, lanes)
-    width = work.lanes
     keep = work.targets.values.size <= MOST_OUTPUTS
     rows = Rows(
         np.empty(count, np.int64),
@@ -218,30 +243,105 @@ def train(
         np.empty((m.MEASURES, count)),
         np.empty((count, work.targets.values.size if keep else 0)),
     )
-    group: Group | None = None
-    epochs = 1
-    for first in range(0, count, width):
-        seeds = np.arange(start + first, start + min(first + width, count), dtype=np.uint64)
-        if group is None:
-            group = Group(work, seeds)
-        else:
-            group.start(seeds)
-        here, used = slice(first, first + len(seeds)), slice(len(seeds))
-        rows.start[:, here] = group.measure(with_gradient=False)[0][:, used]
+    pace = _Pace(stopped, slice_seconds)
+    group = Group(work)
+    if work.rule.refill and work.budget >= work.updates_per_epoch:  # with less than an epoch there is but one look
+        _train_refilled(group, start, rows, pace)
+        return rows
+    for first in range(0, count, work.lanes):
+        used = min(work.lanes, count - first)
+        group.start(np.arange(start + first, start + first + used, dtype=np.uint64))
+        here = np.arange(first, first + used)
+        rows.start[:, here] = group.measure(with_gradient=False)[0][:, :used]
         while not group.done:
-            if stopped():
-                raise InterruptedBlockError
-            began = time.perf_counter()
-            group.advance(epochs)
-            seconds = time.perf_counter() - began
-            # Doubling at most: the first call may have been a cold one.
-            epochs = max(1, int(epochs * min(2.0, slice_seconds / max(seconds, 1e-9))))
-        rows.end[:, here], outputs = (part[..., used] for part in group.measure())
-        rows.updates_done[here] = group.state.updates[used]
-        rows.converged_at[here] = group.state.converged_at[used]
-        if keep:
-            rows.outputs[here] = outputs.reshape(-1, len(seeds)).T
+            pace(group.advance)
+        _record(rows, here, group, np.arange(used))
     return rows
+
+
+class _Pace:
+    """How many epochs a call into compiled code gets, so that it takes about as long as a slice."""
+
+    def __init__(self, stopped: Callable[[], bool], seconds: float) -> None:
+        self._stopped = stopped
+        self._seconds = seconds
+        self._epochs = 1
+
+    def __call__(self, advance: Callable[[int], None]) -> None:
+        """Call `advance` with a number of epochs. Raises InterruptedBlockError where the driver wishes to stop."""
+        if self._stopped():
+            raise InterruptedBlockError
+        began = time.perf_counter()
+        advance(self._epochs)
+        took = time.perf_counter() - began
+        # Doubling at most: the first call may have been a cold one.
+        self._epochs = max(1, min(MOST_EPOCHS, int(self._epochs * min(2.0, self._seconds / max(took, 1e-9)))))
+
+
+def _record(rows: Rows, here: NDArray[np.intp], group: Group, columns: NDArray[np.intp], runs: Runs | None = None) -> None:
+    """Measure runs that have ended, the columns of a group or of `runs`, into the rows `here`."""
+    measures, outputs = group.measure(block=runs.block if runs else None)
+    state = runs or group.state
+    rows.end[:, here] = measures[:, columns]
+    rows.updates_done[here] = state.updates[columns]
+    rows.converged_at[here] = state.converged_at[columns]
+    if rows.outputs.shape[1]:
+        rows.outputs[here] = outputs[..., columns].reshape(rows.outputs.shape[1], -1).T
+
+
+def _train_refilled(group: Group, start: int, rows: Rows, pace: _Pace) -> None:
+    """Train until each run has converged or used up its budget; a lane whose run has ended takes the next seed at a look."""
+    work, state = group.task, group.state
+    dtype = work.table.values.dtype
+    waiting, ended, cut_short = (runs_of(work.network, work.lanes, dtype) for _ in range(3))
+    count, drawn = len(rows.updates_done), 0
+
+    def draw() -> None:
+        nonlocal drawn
+        used = min(work.lanes, count - drawn)
+        waiting.filled[:] = 0, used
+        if used:
+            seeds = np.arange(start + drawn, start + drawn + used, dtype=np.uint64)
+            group.draw(waiting.block, waiting.seeds, seeds)
+            rows.start[:, drawn : drawn + used] = group.measure(with_gradient=False, block=waiting.block)[0][:, :used]
+            drawn += used
+
+    def collect() -> None:
+        columns = np.arange(ended.filled[1])
+        whole = (ended.converged_at[columns] >= 0) | (ended.updates[columns] == work.budget)
+        here = (ended.seeds[columns] - np.uint64(start)).astype(np.intp)
+        _record(rows, here[whole], group, columns[whole], ended)
+        for column in columns[~whole]:  # their last epoch is not a whole one
+            to = cut_short.filled[1]
+            cut_short.block.reshape(-1, work.lanes)[:, to] = ended.block.reshape(-1, work.lanes)[:, column]
+            cut_short.seeds[to] = ended.seeds[column]
+            cut_short.filled[1] += 1
+            if cut_short.filled[1] == work.lanes:
+                finish()
+        ended.filled[:] = 0
+
+    def finish() -> None:
+        used = int(cut_short.filled[1])
+        if used:
+            last = Group(work)
+            cut_short.seeds[used:] = cut_short.seeds[0]
+            cut_short.converged_at[:] = -1
+            last.resume(cut_short, work.epochs - 1, (work.epochs - 1) * work.updates_per_epoch)
+            last.advance(1)
+            columns = np.arange(used)
+            _record(rows, (cut_short.seeds[columns] - np.uint64(start)).astype(np.intp), last, columns)
+            cut_short.filled[:] = 0
+
+    while True:
+        if waiting.filled[0] == waiting.filled[1]:
+            draw()
+        pace(lambda epochs: group.refill(epochs, waiting, ended))
+        over = drawn == count and waiting.filled[0] == waiting.filled[1] and not state.running.any()
+        if over or ended.filled[1] == work.lanes:
+            collect()
+        if over:
+            finish()
+            return
 
 
 def warm_up(kind: tuple[str, int]) -> None:

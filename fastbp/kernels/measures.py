@@ -71,17 +71,21 @@ def _finite_weights(block: Any, lanes: Any, network: Any, lane: Any) -> Any:
 
 
 @shared
-def look(block: Any, lanes: Any, network: Any, table: Any, targets: Any, tolerance: Any, now: Any, converged_at: Any) -> None:
+def look(
+    block: Any, lanes: Any, network: Any, table: Any, targets: Any, tolerance: Any,
+    now: Any, converged_at: Any, due: Any, budget: Any,
+) -> None:  # fmt: skip
     """Note the lanes that this look finds converged first: `converged_at`, int64 [lane], −1 before, becomes `now`, int64 [lane].
 
-    Converged: all weights finite, and |o − t| ÷ range ≤ `tolerance` for every row and output.
+    Converged: all weights finite, and |o − t| ÷ range ≤ `tolerance` for every row and output. Looked at are all lanes where
+    a look is `due`, else only those at the end of their budget.
     """
     wide()
     n, outputs = targets.values.shape
     within = np.empty(lanes, np.bool_)
     pending = False
     for lane in range(lanes):
-        within[lane] = converged_at[lane] < 0
+        within[lane] = converged_at[lane] < 0 and (due or now[lane] >= budget)
         pending = pending or within[lane]
     a = network.layers[-1, ACTIVATIONS] * lanes
     row = 0

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastbp.kernels.compiling import inlined, kernel
+from fastbp.kernels.compiling import inlined, kernel, shared
 from fastbp.kernels.measures import look
 from fastbp.kernels.memory import (
     empty_block,
@@ -63,6 +63,8 @@ class Lanes(NamedTuple):
     """Learning rate of the epoch that the lane is in."""
     rows: NDArray[np.int32]
     """Rows of the epoch that the lane is in, flat [position, lane]."""
+    running: NDArray[np.bool_]
+    """Whether the lane's run goes on; a lane without one computes what nobody reads."""
 
 
 def lanes_of(network: Network, lanes: int, rows: int, dtype: DTypeLike) -> Lanes:
@@ -75,6 +77,30 @@ def lanes_of(network: Network, lanes: int, rows: int, dtype: DTypeLike) -> Lanes
         np.full(lanes, -1, np.int64),
         empty_block(lanes, dtype),
         empty_block((rows + 3) // 4 * 4 * lanes, np.int32),
+        np.zeros(lanes, np.bool_),
+    )
+
+
+class Runs(NamedTuple):
+    """Runs that are not in a lane: those to come, with their initial weights, or those that have ended, one a column."""
+
+    block: NDArray[Any]
+    """As a work block."""
+    seeds: NDArray[np.uint64]
+    updates: NDArray[np.int64]
+    converged_at: NDArray[np.int64]
+    filled: NDArray[np.int64]
+    """[next, end]: columns next … end − 1 hold runs."""
+
+
+def runs_of(network: Network, lanes: int, dtype: DTypeLike) -> Runs:
+    """Room for as many runs as there are lanes."""
+    return Runs(
+        empty_block(network.rows * lanes, dtype),
+        np.zeros(lanes, np.uint64),
+        np.zeros(lanes, np.int64),
+        np.zeros(lanes, np.int64),
+        np.zeros(2, np.int64),
     )
 
 
@@ -101,25 +127,34 @@ class Rule(NamedTuple):
     check_every: int
     """Epochs between looks."""
     tolerance: float
+    refill: bool
+    """A run ends when a look finds it converged, and its lane takes the next one."""
 
 
 def make_advance(orders: Chosen, losses: Chosen, lanes: int) -> Any:
     """Compile the trainer for these orders and output passes (`output_pass` of each loss), all of them in one kernel."""
 
     @kernel
-    def advance(state: Any, network: Any, table: Any, targets: Any, rule: Any, epochs: Any, budget: Any) -> None:
+    def advance(
+        state: Any, network: Any, table: Any, targets: Any, rule: Any, epochs: Any, budget: Any, waiting: Any, ended: Any
+    ) -> None:
         """Train every lane for so many epochs, no further than `budget` updates, and look where a look is due.
 
+        Where the rule refills, lanes whose runs have ended, or have less than an epoch left, hand them to `ended` and take others
+        from `waiting`, and the call also returns when there is no room in the one or nothing in the other.
         All arithmetic is in the dtype of the work block, save that of the looks.
         """
         wide()
         block, layers, n = state.block, network.layers, table.rows
+        whole = (n + rule.batch - 1) // rule.batch
         for _ in range(epochs):
+            if rule.refill and not exchange(state, lanes, network, rule.check_every, budget - whole, waiting, ended):
+                return
             for lane in range(lanes):
                 store_lane(state.rate, lane, load_table(rule.rates, min(load_lane(state.epochs, lane), len(rule.rates) - 1)))
             if not rule.all_alike:
                 orders(rule.order, (rule.order_own, (state.rows, n, lanes, state.seeds, state.epochs)))
-            updates = min((n + rule.batch - 1) // rule.batch, budget - state.updates[0])
+            updates = whole if rule.refill else min(whole, budget - state.updates[0])
             for start in range(0, min(updates * rule.batch, n), rule.batch):
                 end = min(start + rule.batch, n)
                 if not rule.online:
@@ -145,10 +180,62 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int) -> Any:
             for lane in range(lanes):
                 store_lane(state.epochs, lane, load_lane(state.epochs, lane) + 1)
                 store_lane(state.updates, lane, load_lane(state.updates, lane) + updates)
-            if state.updates[0] >= budget or state.epochs[0] % rule.check_every == 0:
-                look(block, lanes, network, table, targets, rule.tolerance, state.updates, state.converged_at)
+            due = state.epochs[0] % rule.check_every == 0
+            if due or max_of(state.updates, lanes) >= budget:
+                look(block, lanes, network, table, targets, rule.tolerance, state.updates, state.converged_at, due, budget)
 
     return advance
+
+
+@inlined
+def max_of(values: Any, lanes: Any) -> Any:
+    """The largest of one value a lane."""
+    largest = values[0]
+    for lane in range(lanes):
+        largest = max(largest, values[lane])
+    return largest
+
+
+@shared
+def exchange(state: Any, lanes: Any, network: Any, check_every: Any, last: Any, waiting: Any, ended: Any) -> Any:
+    """Between two epochs: take ended runs out of their lanes and put waiting ones in.
+
+    A run has ended when it has converged or done more than `last` updates, so that it has no whole epoch left. Lanes take a run
+    only where a look is due, so that looks fall on the same epochs for all. Returns whether to go on.
+    """
+    kept = network.layers[0, ACTIVATIONS]  # parameters, gradient and velocity
+    for lane in range(lanes):
+        if state.running[lane] and (state.converged_at[lane] >= 0 or state.updates[lane] > last):
+            column = ended.filled[1]
+            if column == lanes:
+                return False
+            for row in range(kept):
+                ended.block[row * lanes + column] = state.block[row * lanes + lane]
+            ended.seeds[column] = state.seeds[lane]
+            ended.updates[column] = state.updates[lane]
+            ended.converged_at[column] = state.converged_at[lane]
+            ended.filled[1] = column + 1
+            state.running[lane] = False
+            state.converged_at[lane] = 0
+    running = False
+    for lane in range(lanes):
+        running = running or state.running[lane]
+    if not running:
+        state.epochs[0] = 0  # nobody's looks to keep in step with
+    due = state.epochs[0] % check_every == 0
+    for lane in range(lanes):
+        if due and not state.running[lane] and waiting.filled[0] < waiting.filled[1]:
+            column = waiting.filled[0]
+            for row in range(kept):
+                state.block[row * lanes + lane] = waiting.block[row * lanes + column]
+            state.seeds[lane] = waiting.seeds[column]
+            state.updates[lane] = 0
+            state.epochs[lane] = 0
+            state.converged_at[lane] = -1
+            state.running[lane] = True
+            waiting.filled[0] = column + 1
+        running = running or state.running[lane]
+    return running and not (due and waiting.filled[0] == waiting.filled[1] and waiting.filled[1] == lanes)
 
 
 def output_pass(loss: Any) -> Any:

@@ -1,0 +1,1 @@
+"""What asks the engine for single runs, or again and again."""

@@ -1,0 +1,104 @@
+"""One run again, bit for bit, with its whole life to look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.engine.block import Group, task
+from fastbp.engine.spec import Setup
+from fastbp.kernels import measures as m
+from fastbp.kernels.network import BIASES, WEIGHTS
+from fastbp.outcomes import OUTCOMES, classify
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Layers = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""W [out, in] and b [out] of each layer."""
+
+
+class Life(NamedTuple):
+    """A run and its life."""
+
+    setup: Setup
+    seed: int
+    looks: pd.DataFrame
+    """One row a look, the first before any update: updates, epoch, outcome (as if it ended there), the measures, outputs
+    [row × output, row-major]."""
+    initial: Layers
+    final: Layers
+    rows: NDArray[np.int32] | None
+    """Which row each presentation showed, [presentation]; None unless asked for."""
+    converged_at: int | None
+
+
+def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Life:
+    """Train one run of a setup again, through the same kernels, and measure it at every look.
+
+    Parameters: `seed`, 0 … 2⁶³ − 1; `rows`, whether to keep which row each presentation showed. Raises ValueError for another
+    seed.
+    """
+    import pandas as pd
+
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed: given {seed}, allowed: 0 to 2^63 - 1")
+    work = task(setup)
+    group = Group(work, np.array([seed], np.uint64))
+    initial = _layers(group, setup.sizes)
+    records = [_look(setup, group)]
+    shown: list[NDArray[np.int32]] = []
+    n, done = work.table.rows, False
+    while not done:
+        for _ in range(1 if rows else setup.looks_every):
+            before = int(group.state.updates[0])
+            group.advance(1)
+            if rows:
+                presentations = min((int(group.state.updates[0]) - before) * work.rule.batch, n)
+                order = np.arange(n, dtype=np.int32) if work.rule.all_alike else group.state.rows.reshape(-1, work.lanes)[:n, 0]
+                shown.append(order[:presentations].copy())
+            if group.done:
+                break
+        epoch = int(group.state.epochs[0])
+        if group.done or epoch % setup.looks_every == 0:
+            records.append(_look(setup, group))
+            done = group.done or (work.rule.refill and group.state.converged_at[0] >= 0)
+    converged = int(group.state.converged_at[0])
+    return Life(
+        setup, seed, pd.DataFrame(records), initial, _layers(group, setup.sizes),
+        np.concatenate(shown) if rows else None, converged if converged >= 0 else None,
+    )  # fmt: skip
+
+
+def _layers(group: Group, sizes: tuple[int, ...]) -> Layers:
+    """The weights of the first lane, as people keep them."""
+    first = group.state.block.reshape(-1, group.task.lanes)[:, 0].astype(np.float64)
+    layers = []
+    for layer, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+        w, b = (int(group.task.network.layers[layer, column]) for column in (WEIGHTS, BIASES))
+        layers.append((first[w : w + n_out * n_in].reshape(n_out, n_in).copy(), first[b : b + n_out].copy()))
+    return layers
+
+
+def _look(setup: Setup, group: Group) -> dict[str, object]:
+    measures, outputs = group.measure()
+    one = measures[:, 0]
+    finite = one[m.FINITE] == 1.0
+    worst, spread = (one[[row]] if finite else np.array([np.nan]) for row in (m.MAX_ERROR, m.SPREAD))
+    code = classify(worst, spread, one[[m.ONE_SIDED]] == 1.0, setup.tolerance, setup.collapse)[0]
+    return {
+        "updates": int(group.state.updates[0]),
+        "epoch": int(group.state.epochs[0]),
+        "outcome": str(OUTCOMES[code]),
+        "loss": one[m.LOSS],
+        "spread": one[m.SPREAD],
+        "max_error": one[m.MAX_ERROR],
+        "wrong": int(one[m.WRONG]) if finite else None,
+        "one_sided": bool(one[m.ONE_SIDED]) if finite else None,
+        "saturation": one[m.SATURATION],
+        "grad_norm": one[m.GRAD_NORM],
+        "weight_max": one[m.WEIGHT_MAX],
+        "outputs": outputs[..., 0].astype(np.float32).ravel(),
+    }
