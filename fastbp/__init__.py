@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from fastbp.analysis.tables import contrasts, summary
     from fastbp.engine.run import load, run
     from fastbp.engine.spec import Setup, Sweep, SweepError
+    from fastbp.inquiry.retrain import retrain
 
 __version__ = "0.1.0"
 
-__all__ = ["Setup", "Sweep", "SweepError", "__version__", "contrasts", "load", "run", "summary"]
+__all__ = ["Setup", "Sweep", "SweepError", "__version__", "contrasts", "load", "retrain", "run", "summary"]
 
 _HOMES = {
     "Setup": "engine.spec",
@@ -24,6 +25,7 @@ _HOMES = {
     "SweepError": "engine.spec",
     "contrasts": "analysis.tables",
     "load": "engine.run",
+    "retrain": "inquiry.retrain",
     "run": "engine.run",
     "summary": "analysis.tables",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -76,7 +77,7 @@ def _layers(group: Group, sizes: tuple[int, ...]) -> Layers:
     """The weights of the first lane, as people keep them."""
     first = group.state.block.reshape(-1, group.task.lanes)[:, 0].astype(np.float64)
     layers = []
-    for layer, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+    for layer, (n_in, n_out) in enumerate(pairwise(sizes), 1):
         w, b = (int(group.task.network.layers[layer, column]) for column in (WEIGHTS, BIASES))
         layers.append((first[w : w + n_out * n_in].reshape(n_out, n_in).copy(), first[b : b + n_out].copy()))
     return layers

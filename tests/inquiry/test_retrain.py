@@ -1,5 +1,6 @@
 """One run again: the row that a sweep stores, and everything on the way to it."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_a_life_ends_in_the_row_that_a_sweep_stores(keys: dict[str, Any]) -> Non
     per_epoch, n = setup.updates_per_epoch, setup.rows
     whole, cut = divmod(int(last.updates), per_epoch)
     assert len(life.rows) == whole * n + min(cut * setup.batch_rows, n)
-    assert [w.shape for w, _ in life.final] == [(b, a) for a, b in zip(setup.sizes, setup.sizes[1:], strict=False)]
+    assert [w.shape for w, _ in life.final] == [(b, a) for a, b in pairwise(setup.sizes)]
     assert life.initial[0][0].shape == life.final[0][0].shape
     assert not np.array_equal(life.initial[0][0], life.final[0][0])
 
