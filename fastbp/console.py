@@ -72,7 +72,7 @@ def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace,
 
     if not has_fma():
         say("note: this processor has no fused multiply-add, so training is 17 to 3,000 times slower (the results are the same)")
-    store.write(store.path / "sweep.toml", sweep.to_toml().encode())
+    store.write(store.path / "sweep.toml", sweep.to_toml(store.path).encode())
     run.problem_files(sweep, store)
     threading.Thread(target=_import_reporting, daemon=True).start()  # while others train
     show = Shown(quiet=arguments.quiet or arguments.json)
@@ -122,8 +122,7 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
         return
     tell("\n".join([tables.console(summary), "", *tables.sentences(contrasts, summary, baseline)]))
     new = f"{trained.runs:,} runs trained" if trained.runs else "complete already, nothing to train"
-    speed = trained.updates / trained.seconds["train"] / 1e6 if trained.updates else 0.0
-    rate = f" at {speed:,.0f} million updates/s" if speed else ""
+    rate = f" at {_rate(trained.updates / trained.seconds['train'])}" if trained.updates else ""
     took = f"{trained.seconds['total']:.1f} s in all"
     say(f"{new}{rate}; {took}; {store.path}/runs, summary.csv, contrasts.csv, figures/outcomes.svg")
 
@@ -274,12 +273,17 @@ def describe(progress: Progress) -> str:
     """Progress in a line: runs done, share, updates/s, time left."""
     if progress.phase != "training":
         return f"{progress.phase}…" + (" (once for this machine)" if progress.phase == "compiling" else "")
-    share = progress.updates / progress.all_updates if progress.all_updates else 1.0
+    share = progress.budget / progress.whole_budget if progress.whole_budget else 1.0
     line = f"{share:4.0%} · {progress.done:,} of {progress.runs:,} runs"
     if progress.updates and progress.seconds > 0:
-        rate = progress.updates / progress.seconds
-        line += f" · {rate / 1e6:,.0f} million updates/s · {_duration((progress.all_updates - progress.updates) / rate)} left"
+        left = _duration(progress.seconds * (1 - share) / share)
+        line += f" · {_rate(progress.updates / progress.seconds)} · {left} left"
     return line
+
+
+def _rate(updates: float) -> str:
+    """Updates a second, in words."""
+    return f"{updates / 1e6:,.0f} million updates/s" if updates >= 1e7 else f"{updates:,.0f} updates/s"
 
 
 def _duration(seconds: float) -> str:

@@ -35,6 +35,9 @@ BOTH = [
     {"problem": "table:1111", "hidden": (2,), "loss": "cross-entropy", "order": "random", "batch": 2, "updates": 11}
     | {"momentum": 0.9},
     {"problem": "parity:5", "hidden": (2,), "order": "shuffled", "updates": 33},
+    {"problem": "table:01", "hidden": (1,), "order": "random", "lr": 8, "check_every": 1, "stop": "converged", "updates": 41},
+    {"problem": "table:0111", "hidden": (2,), "lr": 5, "batch": 3, "momentum": 0.5, "updates": 27}
+    | {"check_every": 2, "stop": "converged"},
 ]
 DIVERGING = {"problem": "xor", "hidden": (2,), "lr": 1e6, "weight_decay": 1e6, "updates": 40}
 SETUPS = [Setup(**keys, dtype=dtype) for dtype in ("float64", "float32") for keys in (*BOTH, DIVERGING)]

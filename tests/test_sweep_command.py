@@ -21,8 +21,9 @@ import pytest
 from numba import config
 
 import fastbp
+from fastbp import console
 from fastbp.analysis import tables, wording
-from fastbp.engine import block
+from fastbp.engine import block, run
 from fastbp.engine.store import Store
 from fastbp.outcomes import CONSTANT, OUTCOMES
 from fastbp.sweep import main
@@ -73,6 +74,8 @@ def command(*arguments: str | Path, cwd: Path, program: list[str] | None = None,
 def here(tmp_path, monkeypatch, capsys):
     """Run it in this process, with `tmp_path` as the current folder."""
     monkeypatch.chdir(tmp_path)
+    if config.DISABLE_JIT:
+        monkeypatch.setattr(block, "suggested_lanes", lambda net, dtype: 2)  # rows do not depend on it, the time does
 
     def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         try:
@@ -678,7 +681,7 @@ def test_on_a_terminal_progress_is_one_line_that_is_written_over(tmp_path):
     with started("--seeds", "1000000", "-o", "store", cwd=tmp_path, stderr=theirs) as process:
         os.close(theirs)
         shown = ""
-        while "million updates/s" not in shown:
+        while "updates/s" not in shown:
             shown += os.read(ours, 4096).decode()
         assert stopped_on_terminal(process) == 130
         with contextlib.suppress(OSError):  # the terminal hangs up
@@ -686,7 +689,7 @@ def test_on_a_terminal_progress_is_one_line_that_is_written_over(tmp_path):
                 shown += more.decode()
     os.close(ours)
     progress, said = shown.split("interrupted; ", 1)
-    assert re.search(r"\r +\d+% · [\d,]+ of 8,000,000 runs · \d+ million updates/s · .+ left", progress)
+    assert re.search(r"\r +\d+% · [\d,]+ of 8,000,000 runs · [\d,]+ (million )?updates/s · .+ left", progress)
     assert progress.rstrip().count("\n") == 0
     assert progress.endswith("\n"), "the last words stand on a line of their own"
     assert said.endswith("-o store\r\n")
@@ -709,3 +712,42 @@ def test_a_folder_that_cannot_be_written_is_no_matter(tmp_path):
     done = command("--seeds", "2", "--set", "updates=10", "-o", tmp_path / "out", cwd=locked)
     assert done.returncode == 0
     assert len(fastbp.load(tmp_path / "out")) == 8
+
+
+# Progress in words
+
+
+def test_a_plain_line_now_and_then_where_there_is_no_terminal(capsys):
+    now = 0.0
+    show = console.Shown(clock=lambda: now)
+    progress = run.Progress(runs=4000, whole_budget=4_000_000, phase="training")
+    for now in (1.0, 29.9, 30.1, 45.0, 60.2, 61.0):
+        progress.done, progress.budget, progress.updates = int(now) * 10, int(now) * 10_000, int(now) * 10_000
+        show(progress)
+    show.end()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("  8% · 300 of 4,000 runs · ")
+    assert second.startswith(" 15% · 600 of 4,000 runs · ")
+    console.Shown(quiet=True, clock=lambda: now)(progress)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "updates", "said"),
+    [
+        (100, 10**10, "100 million updates/s · 5 min 00 s left"),
+        (5, 10**10, "2,000 million updates/s · 15 s left"),
+        (40_000, 10**10, "250,000 updates/s · 33 h 20 min left"),
+        (10, 10**9, "100 million updates/s · 30 s left"),  # stopped early: most of the budget was not needed
+    ],
+)
+def test_progress_says_how_fast_and_how_long(monkeypatch, seconds, updates, said):
+    progress = run.Progress(8, 2, updates, 10**10, 4 * 10**10, phase="training")
+    monkeypatch.setattr(run.Progress, "seconds", seconds)
+    assert console.describe(progress) == f" 25% · 2 of 8 runs · {said}"
+
+
+def test_before_anything_trains_progress_names_the_phase():
+    assert console.describe(run.Progress()) == "planning…"
+    assert console.describe(run.Progress(phase="compiling")) == "compiling… (once for this machine)"
+    assert console.describe(run.Progress(runs=8, whole_budget=80, phase="training")) == "  0% · 0 of 8 runs"

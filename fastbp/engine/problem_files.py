@@ -5,12 +5,11 @@ then knows the target columns and finds what is wrong in the columns. What was r
 that each file is read once a process. Mistakes are told as the rest of a line, "given …, allowed: …".
 """
 
-import io
 import os
 import re
 import stat
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import compress, islice
@@ -19,21 +18,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.choices.problems import MOST_ROWS
-from fastbp.engine.problem import Names, Problem, numbered, problem
+from fastbp.engine.decoding import DECODERS, MOST_VALUES, NUMBER, Column, Table, UnfitError, rows_of
+from fastbp.engine.problem import Names, Problem, problem
 from fastbp.engine.reading import SweepError, named, nearest, plain, shown
 
 MOST_BYTES = 300_000_000
-MOST_VALUES = 2**24  # 128 MB of inputs, and as much of targets
 MOST_LINES = 10  # about one file
 MOST_CLASSES = 1024  # as many outputs as the largest encoder
 LARGEST = 1e30  # finite in float32, and its square in float64
 
-MISSING = ("", "#n/a", "n/a", "na", "nan", "-nan", "null", "none", "<na>")
-"""What stands for no value in a .csv, in any case: about what pandas takes for it."""
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
-_INTEGER = r"[+-]?\d{1,18}"
 _PANDAS_INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 
 
@@ -80,22 +73,6 @@ class Mistake(NamedTuple):
     text: str
 
 
-class _Column(NamedTuple):
-    """One column: values (numbers, flags or text as objects; of no use where missing), or the type that can be none of these."""
-
-    name: str
-    values: NDArray[Any]
-    missing: NDArray[np.bool_]
-    foreign: str = ""
-
-
-class _Table(NamedTuple):
-    """A file as it was read: its columns, and the targets where it says itself which they are."""
-
-    columns: tuple[_Column, ...]
-    targets: tuple[_Column, ...] = ()
-
-
 # Where files are
 
 _Stamp = tuple[int, int, int]
@@ -130,7 +107,7 @@ def check(path: str) -> None:
     _table(path, _stamp(path))
 
 
-def read(path: str, targets: tuple[str, ...] | None) -> "FileProblem | tuple[Mistake, ...]":
+def read(path: str, targets: tuple[str, ...] | None) -> FileProblem | tuple[Mistake, ...]:
     """The problem that a file is with these target columns, or all mistakes in it."""
     try:
         return _problem(path, _stamp(path), targets)
@@ -149,15 +126,15 @@ def stored(path: str | os.PathLike[str]) -> FileProblem:
 def _stamp(path: str) -> _Stamp:
     """The state that a file is in. Raises SweepError where there is none that could be read."""
     name = os.path.basename(path)
-    if _extension(path) not in _DECODERS:
-        raise _refused(path, f"files that end in {', '.join(_DECODERS)}")
+    if _extension(path) not in DECODERS:
+        raise _refused(path, f"files that end in {', '.join(DECODERS)}")
     try:
         found = os.stat(path)
     except FileNotFoundError:
         folder = os.path.dirname(path)
         try:
             with os.scandir(folder) as entries:
-                others = [entry.name for entry in islice(entries, 1000) if _extension(entry.name) in _DECODERS]
+                others = [entry.name for entry in islice(entries, 1000) if _extension(entry.name) in DECODERS]
         except OSError:
             others = []
         raise _refused(path, f"a file that is there; there is no {named(path)}{nearest(name, others)}") from None
@@ -189,7 +166,7 @@ def _unreadable(path: str, error: OSError) -> SweepError:
 
 
 @lru_cache(maxsize=1024)
-def _table(path: str, stamp: _Stamp) -> _Table:
+def _table(path: str, stamp: _Stamp) -> Table:
     """The columns of a file in this state. Raises SweepError."""
     try:
         with open(path, "rb") as file:
@@ -197,8 +174,8 @@ def _table(path: str, stamp: _Stamp) -> _Table:
     except OSError as error:
         raise _unreadable(path, error) from None
     try:
-        table = _DECODERS[_extension(path)](raw)
-    except _UnfitError as error:
+        table = DECODERS[_extension(path)](raw)
+    except UnfitError as error:
         raise _refused(path, str(error)) from None
     except Exception as error:  # over damaged bytes Arrow, NumPy and zipfile raise a dozen kinds
         said = plain((str(error).splitlines() or [type(error).__name__])[0], 120)
@@ -209,181 +186,15 @@ def _table(path: str, stamp: _Stamp) -> _Table:
     return table
 
 
-class _UnfitError(Exception):
-    """Bytes that are no table to train on; as a string, what is allowed and what they are."""
-
-
-def _sized(rows: int, columns: int) -> None:
-    if rows < 1:
-        raise _UnfitError("one or more rows; it has none")
-    if rows > MOST_ROWS:
-        raise _UnfitError(f"at most {MOST_ROWS:,} rows; it has {rows:,}")
-    if rows * columns > MOST_VALUES:
-        raise _UnfitError(f"at most {MOST_VALUES:,} values; it has {rows:,} rows × {columns:,} columns")
-
-
 def _wrong_names(names: list[str]) -> Iterator[str]:
     for position, name in enumerate(names, 1):
         if _PANDAS_INDEX.fullmatch(name):
             called = f"is called {shown(name)}" if name else "has none"
             hint = " (an index? pandas leaves it out with index=False)" if name or position == 1 else ""
             yield f"a name for every column; column {position:,} {called}{hint}"
-    for name in dict.fromkeys(names):
-        if names.count(name) > 1 and not _PANDAS_INDEX.fullmatch(name):
-            yield f"columns with different names; {shown(name)} is there {names.count(name)} times"
-
-
-def _csv(raw: bytes) -> _Table:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    header = _header(raw)
-    ragged: list[str] = []
-
-    def unlike(row: Any) -> str:
-        ragged.append(f"row {row.number - 1:,} has {row.actual_columns:,}: {shown(row.text.rstrip())}")
-        return "skip"
-
-    keys = [f"f{i}" for i in range(len(header))]  # as Arrow names them, all text: what they are is decided below, on all rows
-    try:
-        found = csv.read_csv(
-            pa.BufferReader(raw + b"\n"),
-            read_options=csv.ReadOptions(use_threads=False, block_size=len(raw) + 2, autogenerate_column_names=True),
-            parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=unlike),
-            convert_options=csv.ConvertOptions(column_types=dict.fromkeys(keys, pa.string())),
-        )
-        texts = [found.column(key) for key in keys]
-    except pa.ArrowInvalid:  # no row is left
-        if not ragged:
-            raise
-    if ragged:
-        first = f" (the first of {len(ragged):,})" if len(ragged) > 1 else ""
-        values = f"{len(header):,} value{'s' if len(header) > 1 else ''}"
-        raise _UnfitError(f"{values} in every row, as in the first line; {ragged[0]}{first}")
-    _sized(found.num_rows - 1, len(header))
-    return _Table(tuple(_of_text(name, column.slice(1)) for name, column in zip(header, texts, strict=True)))
-
-
-def _header(raw: bytes) -> list[str]:
-    """The names in the first line of a .csv."""
-    import csv
-
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _UnfitError("UTF-8 text; it is UTF-16")
-    try:
-        lines = io.StringIO(raw.decode("utf-8-sig"), newline="")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise _UnfitError(f"UTF-8 text; byte 0x{raw[error.start]:02x} in line {line} is none") from None
-    header = [name.strip() for name in next((record for record in csv.reader(lines) if record), [])]
-    if not header:
-        raise _UnfitError("one or more rows; it is empty")
-    if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), "")):
-        raise _UnfitError(f"columns with commas between them; the first line has {shown(other)}: {shown(header[0])}")
-    if all(map(_NUMBER.fullmatch, header)):
-        raise _UnfitError(f"a first line with the names of the columns; it has only numbers: {shown(','.join(header))}")
-    return header
-
-
-def _of_text(name: str, texts: Any) -> _Column:
-    """A column of a .csv: integers, else numbers, else true and false, else text; by all values that are there."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    def are(texts: Any, pattern: str) -> Any:
-        return pc.match_substring_regex(texts, f"^({pattern})$", ignore_case=True)
-
-    def all_are(pattern: str) -> bool:
-        return pc.all(are(there, pattern), min_count=0).as_py() is True
-
-    texts = pc.utf8_trim_whitespace(texts)
-    missing = are(texts, "|".join(map(re.escape, MISSING)))
-    there = texts.filter(pc.invert(missing))
-    missing = missing.to_numpy()
-    if all_are(_NUMBER.pattern):
-        kind: type[np.generic] = np.int64 if all_are(_INTEGER) else np.float64
-        try:
-            known = there.cast(pa.from_numpy_dtype(kind)).to_numpy()
-        except pa.ArrowInvalid:  # such as +1: float() says the same as Arrow, both round right, and knows more spellings
-            known = [float(text) for text in there.to_pylist()]
-    elif all_are("true|false"):
-        kind, known = np.bool_, pc.equal(pc.utf8_lower(there), "true").to_numpy()
-    else:
-        values = np.array(texts.to_pylist(), object)
-        if (broken := np.array(["\n" in text for text in values])).any():  # a quote that is never closed swallows what follows
-            raise _UnfitError(f"quotes that are closed in the same line; {shown(name)} has a line break in {_rows(broken)}")
-        return _Column(name, values, missing)
-    values = np.zeros(len(missing), kind)
-    values[~missing] = known
-    return _Column(name, values, missing)
-
-
-def _parquet(raw: bytes) -> _Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
-    _sized(file.metadata.num_rows, file.metadata.num_columns)
-    table = file.read()
-    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
-    columns = zip(table.column_names, table.columns, strict=True)
-    return _Table(tuple(_of_arrow(name.strip(), column) for name, column in columns if name not in index))
-
-
-def _of_arrow(name: str, values: Any) -> _Column:
-    import pyarrow as pa
-
-    kind = values.type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
-        kind = pa.float64()
-    values = values.cast(kind)
-    missing = values.is_null(nan_is_null=True).to_numpy()
-    if pa.types.is_null(kind):
-        return _Column(name, np.zeros(len(missing)), missing)
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return _Column(name, values.fill_null(False if pa.types.is_boolean(kind) else 0).to_numpy(), missing)
-    if str(kind) in ("string", "large_string", "string_view"):
-        return _Column(name, np.array([(text or "").strip() for text in values.to_pylist()], object), missing)
-    return _Column(name, np.zeros(len(missing)), missing, str(kind))
-
-
-def _npz(raw: bytes) -> _Table:
-    if not zipfile.is_zipfile(io.BytesIO(raw)):
-        raise _UnfitError("what numpy.savez writes; it is no .npz file")
-    with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-        held = list(archive.files)
-        if lacking := [name for name in ("X", "T") if name not in held]:
-            others = f"; it has {plain(', '.join(held))}" if held else ""
-            raise _UnfitError(f"arrays X and T; there is no {' and no '.join(lacking)}{others}")
-        X, T = archive["X"], archive["T"]
-        given = [archive[name] if name in held else None for name in Names._fields]
-    T = T[:, None] if T.ndim == 1 else T
-    if X.ndim != 2 or T.ndim != 2 or len(X) != len(T) or 0 in (X.shape[1], T.shape[1]):
-        sizes = " and ".join(f"{name} {'×'.join(map(str, a.shape)) or 'a single value'}" for name, a in (("X", X), ("T", T)))
-        raise _UnfitError(f"X [row, input] and T [row, output] with as many rows; it has {sizes}")
-    _sized(len(X), X.shape[1] + T.shape[1])
-    names = [
-        tuple(map(str, own.tolist())) if own is not None and own.shape == (len(usual),) and own.dtype.kind == "U" else usual
-        for own, usual in zip(given, numbered(X.shape[1], T.shape[1]), strict=True)
-    ]
-    return _Table(*(tuple(map(_of_array, own, part.T)) for own, part in zip(names, (X, T), strict=True)))
-
-
-def _of_array(name: str, values: NDArray[Any]) -> _Column:
-    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
-    if values.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # of more than 64 bits: found as infinite below
-            values = values.astype(np.float64)
-    elif values.dtype.kind == "U":
-        values = np.array([text.strip() for text in values.tolist()], object)
-    elif values.dtype.kind not in "biuf":
-        return _Column(name, np.zeros(len(values)), missing, str(values.dtype))
-    return _Column(name, values, missing)
-
-
-_DECODERS: dict[str, Callable[[bytes], _Table]] = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}
+    for name, count in Counter(names).items():
+        if count > 1 and not _PANDAS_INDEX.fullmatch(name):
+            yield f"columns with different names; {shown(name)} is there {count:,} times"
 
 
 # From columns to inputs and targets
@@ -404,7 +215,7 @@ def _problem(path: str, stamp: _Stamp, targets: tuple[str, ...] | None) -> FileP
     for column in chosen:
         try:
             outputs += _outputs(column)
-        except _UnfitError as error:
+        except UnfitError as error:
             texts.append(str(error))
     rows = len(inputs[0].values)
     if rows * len(outputs) > MOST_VALUES:
@@ -418,7 +229,7 @@ def _problem(path: str, stamp: _Stamp, targets: tuple[str, ...] | None) -> FileP
     return FileProblem(problem(X, T), Names(tuple(column.name for column in inputs), tuple(name for name, _ in outputs)))
 
 
-def _wrong_targets(table: _Table, targets: Sequence[str] | None, name: str) -> Iterator[Mistake]:
+def _wrong_targets(table: Table, targets: Sequence[str] | None, name: str) -> Iterator[Mistake]:
     names = [column.name for column in table.columns]
     columns = f"columns of {name}: {plain(', '.join(names), 200)}"
     if table.targets:
@@ -437,56 +248,46 @@ def _wrong_targets(table: _Table, targets: Sequence[str] | None, name: str) -> I
         yield Mistake("targets", f"given {shown(targets)}, allowed: not all {columns}; the others are the inputs")
 
 
-def _wrong_values(column: _Column) -> Iterator[str]:
+def _wrong_values(column: Column) -> Iterator[str]:
     if column.foreign:
         yield f"numbers, true and false, and text; {shown(column.name)} is {column.foreign}"
     elif column.missing.any():
-        yield f"a value in every row; {shown(column.name)} has none in {_rows(column.missing)}"
+        yield f"a value in every row; {shown(column.name)} has none in {rows_of(column.missing)}"
 
 
-def _wrong_inputs(column: _Column) -> Iterator[str]:
+def _wrong_inputs(column: Column) -> Iterator[str]:
     values, there = column.values, ~column.missing
     if values.dtype.kind == "O":
-        words = there & np.array([not _NUMBER.fullmatch(text) for text in values])
+        words = there & np.array([not NUMBER.fullmatch(text) for text in values])
         words = words if words.any() else there  # numbers that are kept as text
         yield f"numbers, true and false in all columns but targets; {shown(column.name)} has text in {_first(values, words)}"
     elif values.dtype.kind == "f" and (large := there & ~(np.abs(values) <= LARGEST)).any():
         yield f"numbers from {-LARGEST:g} to {LARGEST:g}; {shown(column.name)} is past that in {_first(values, large)}"
 
 
-def _outputs(column: _Column) -> list[tuple[str, NDArray[np.float64]]]:
-    """The output units that a target column makes, each with its name. Raises _UnfitError."""
+def _outputs(column: Column) -> list[tuple[str, NDArray[np.float64]]]:
+    """The output units that a target column makes, each with its name. Raises UnfitError."""
     name, values, there = column.name, column.values, ~column.missing
     if values.dtype.kind == "f":
         outside = there & ~((values >= 0) & (values <= 1))
         if outside.any():
             whole = bool((np.floor(values[there]) == values[there]).all()) and np.abs(values[there]).max() < 2**53
             hint = " (classes are integers, without a decimal point, or text)" if whole else ""
-            raise _UnfitError(f"targets from 0 to 1; {shown(name)} is outside in {_first(values, outside)}{hint}")
+            raise UnfitError(f"targets from 0 to 1; {shown(name)} is outside in {_first(values, outside)}{hint}")
         return [(name, values)]
     classes, codes = np.unique(values, return_inverse=True)
     if set(classes.tolist()) <= {0, 1}:
         return [(name, values.astype(np.float64))]
     if len(classes) > MOST_CLASSES:
         hint = "a quantity has a decimal point, and lies from 0 to 1"
-        raise _UnfitError(f"at most {MOST_CLASSES:,} classes; {shown(name)} has {len(classes):,} ({hint})")
+        raise UnfitError(f"at most {MOST_CLASSES:,} classes; {shown(name)} has {len(classes):,} ({hint})")
     if len(classes) == 1:
         return [(name, np.zeros(len(values)))]
     shown_classes = list(enumerate(classes.tolist()))[1 if len(classes) == 2 else 0 :]
     return [(f"{name}={label}", (codes == code).astype(np.float64)) for code, label in shown_classes]
 
 
-def _rows(mask: NDArray[np.bool_]) -> str:
-    """`row 3`, `rows 3 and 7`, `rows 3, 7, 9 and 12 more`."""
-    numbers = [f"{row + 1}" for row in np.flatnonzero(mask)[:3]]
-    more = int(mask.sum()) - len(numbers)
-    if len(numbers) == 1:
-        return f"row {numbers[0]}"
-    last = f"{more:,} more" if more else numbers.pop()
-    return f"rows {', '.join(numbers)} and {last}"
-
-
 def _first(values: NDArray[Any], mask: NDArray[np.bool_]) -> str:
     """Where values are, and the first of them: `rows 3 and 7, such as 'abc'`."""
     such = ", such as" if mask.sum() > 1 else ":"
-    return f"{_rows(mask)}{such} {shown(values[np.argmax(mask)])}"
+    return f"{rows_of(mask)}{such} {shown(values[np.argmax(mask)])}"

@@ -85,7 +85,7 @@ def nearest(word: object, known: Iterable[str]) -> str:
     if not isinstance(word, str):
         return ""
     close = difflib.get_close_matches(word[:100].lower(), list(known), 1, 0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean {shown(close[0])}?" if close else ""
 
 
 def words(hint: Any) -> str:

@@ -37,8 +37,10 @@ class Progress:
     """Runs still to be trained when the sweep began."""
     done: int = 0
     updates: int = 0
-    """Updates done so far."""
-    all_updates: int = 0
+    """Updates made so far."""
+    budget: int = 0
+    """Updates that the runs done so far might have made: more than they made, where runs stop once they have converged."""
+    whole_budget: int = 0
     started: float = field(default_factory=time.perf_counter)
     phase: str = "planning"
 
@@ -96,7 +98,7 @@ def drive(
     assert pool
     try:
         present = store.present() if store else {}
-        progress.runs, progress.all_updates = _outstanding(sweep, present)
+        progress.runs, progress.whole_budget = _outstanding(sweep, present)
         if not progress.runs:
             return Trained(0, 0, 0, {"train": 0.0}, [])
         progress.phase = "compiling"
@@ -114,7 +116,7 @@ def drive(
 
 
 def _outstanding(sweep: Sweep, present: dict[str, list[Range]]) -> tuple[int, int]:
-    """Runs and updates that are still to be done."""
+    """Runs that are still to be done, and the updates that they may make."""
     runs = updates = 0
     for publication in publications(sweep, present):
         runs += publication.runs
@@ -139,6 +141,7 @@ def _train(
     tick: Callable[[Progress], None],
 ) -> tuple[int, list[str]]:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     # Threads hear the wish to stop; what runs elsewhere cannot, and a block is short.
     train = partial(rows_of, stopped=stop.is_set) if isinstance(pool, ThreadPoolExecutor) else rows_of
@@ -162,7 +165,8 @@ def _train(
         gathered = parts.setdefault((setup, publication.start), {})
         gathered[start] = future.result()
         progress.done += count
-        progress.updates += count * publication.setup.budget
+        progress.updates += pc.sum(gathered[start]["updates_done"]).as_py()
+        progress.budget += count * publication.setup.budget
         if sum(part.num_rows for part in gathered.values()) == publication.runs:
             rows = pa.concat_tables([gathered[at] for at in sorted(gathered)]).unify_dictionaries().combine_chunks()
             del parts[setup, publication.start]
@@ -189,7 +193,7 @@ def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Exe
         place = Store(store)
         place.open()
         with place.locked():
-            place.write(place.path / "sweep.toml", sweep.to_toml().encode())
+            place.write(place.path / "sweep.toml", sweep.to_toml(place.path).encode())
             problem_files(sweep, place)
             trained = drive(sweep, place, executor=executor)
     if trained.failed:
@@ -278,8 +282,6 @@ def problem_files(sweep: Sweep, store: Store) -> None:
         seen.add(setup.digest)
         X, T = setup.data()
         buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer, X=X, T=T,
-            inputs=np.array([f"x{i}" for i in range(X.shape[1])]), outputs=np.array([f"t{k}" for k in range(T.shape[1])]),
-        )  # fmt: skip
+        names = setup.names
+        np.savez_compressed(buffer, X=X, T=T, inputs=np.array(names.inputs), outputs=np.array(names.outputs))
         store.write(target, buffer.getvalue())

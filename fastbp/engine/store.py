@@ -123,7 +123,7 @@ class Store:
     def _is_ours(self) -> bool:
         """Whether a folder is a store, one that has only begun or one of which only the tables were kept, rather than anybody's:
         files that go by our names would be written over."""
-        names = {entry.name for entry in self.path.iterdir()}
+        names = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
         begun = {"runs", "tmp", "lock", "problems"}
         return names <= begun or ("sweep.toml" in names and not names.isdisjoint({"runs", "made.json", "summary.csv"}))
 

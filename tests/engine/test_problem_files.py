@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastbp.engine import problem_files
+from fastbp.engine import decoding, problem_files
 from fastbp.engine.spec import Names, Setup, Sweep, SweepError
 
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -283,6 +283,7 @@ INDEX = "a name for every column; column 1"
         ("1.5,0\n2,1\n", f"{NAMES} only numbers: '1.5,0'"),
         ("x;y\n1;0\n", "columns with commas between them; the first line has ';': 'x;y'"),
         ("x\ty\n1\t0\n", "columns with commas between them; the first line has '\\t': 'x\\ty'"),
+        (",".join(f"x{i}" for i in range(10_000)) + ",y\n", "at most 10,000 columns; it has 10,001"),
         ("x,x,y\n1,2,0\n", "columns with different names; 'x' is there 2 times"),
         (",x,y\n0,1,0\n", f"{INDEX} has none (an index? pandas leaves it out with index=False)"),
         ("Unnamed: 0,x,y\n0,1,0\n", f"{INDEX} is called 'Unnamed: 0' (an index? pandas leaves it out with index=False)"),
@@ -596,8 +597,8 @@ def test_files_of_one_name(here: Path) -> None:
 def test_each_file_is_read_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("d.csv").write_text("x,y,z\n1,0,1\n2,1,1\n")
     read: list[int] = []
-    decode = problem_files._DECODERS[".csv"]
-    monkeypatch.setitem(problem_files._DECODERS, ".csv", lambda raw: read.append(len(raw)) or decode(raw))
+    decode = decoding.DECODERS[".csv"]
+    monkeypatch.setitem(decoding.DECODERS, ".csv", lambda raw: read.append(len(raw)) or decode(raw))
     grid = {"lr": [0.1, 0.2, 0.3], "targets": ["y", "z"], "batch": [1, "full"]}
     for _ in range(3):
         Sweep(seeds=1, setup={"problem": "file:d.csv", "updates": 9}, grid=grid)

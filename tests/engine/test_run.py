@@ -337,8 +337,8 @@ def test_progress_goes_from_nothing_to_all():
 
     def tick(progress: run.Progress) -> None:
         phases.add(progress.phase)
-        done.append((progress.done, progress.updates))
-        whole.add((progress.runs, progress.all_updates))
+        done.append((progress.done, progress.updates, progress.budget))
+        whole.add((progress.runs, progress.whole_budget))
 
     watched = sweep(3000, setup={"epochs": 100})
     trained = run.drive(watched, jobs=2, tick=tick)
@@ -347,4 +347,14 @@ def test_progress_goes_from_nothing_to_all():
     assert phases <= {"compiling", "training"}
     assert whole == {(12_000, 12_000 * 400)}
     assert done == sorted(done)
-    assert done[-1] <= (12_000, 12_000 * 400)
+    assert done[-1] <= (12_000, 12_000 * 400, 12_000 * 400)
+    assert all(updates == budget for _, updates, budget in done)
+
+
+def test_only_updates_that_were_made_are_counted():
+    early = sweep(setup={"stop": "converged", "epochs": 2000}, grid={"lr": [2]})
+    rows: list[pa.Table] = []
+    trained = run.drive(early, keep=rows.append)
+    made = pa.concat_tables(rows)["updates_done"].to_numpy()
+    assert made.min() < made.max() == 8000
+    assert trained.updates == made.sum() < 700 * 8000

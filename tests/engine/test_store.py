@@ -378,6 +378,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, entries):
     "names",
     [
         [],
+        [".DS_Store"],
         ["runs"],
         ["runs", "tmp", "lock"],
         ["runs", "problems"],

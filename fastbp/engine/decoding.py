@@ -1,0 +1,222 @@
+"""From the bytes of a .csv, .parquet or .npz to columns of numbers, flags and text, and what is wrong with bytes that are none.
+
+Everything here raises `UnfitError`, what is allowed and what was there instead; over damaged bytes Arrow, NumPy and zipfile raise
+errors of their own.
+"""
+
+import io
+import re
+import zipfile
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.choices.problems import MOST_ROWS
+from fastbp.engine.problem import Names, numbered
+from fastbp.engine.reading import plain, shown
+
+MOST_COLUMNS = 10_000
+MOST_VALUES = 2**24  # 128 MB of inputs, and as much of targets
+
+MISSING = ("", "#n/a", "n/a", "na", "nan", "-nan", "null", "none", "<na>")
+"""What stands for no value in a .csv, in any case: about what pandas takes for it."""
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
+_INTEGER = r"[+-]?\d{1,18}"
+
+
+class Column(NamedTuple):
+    """One column: values (numbers, flags or text as objects; of no use where missing), or the type that can be none of these."""
+
+    name: str
+    values: NDArray[Any]
+    missing: NDArray[np.bool_]
+    foreign: str = ""
+
+
+class Table(NamedTuple):
+    """A file as it was read: its columns, and the targets where it says itself which they are."""
+
+    columns: tuple[Column, ...]
+    targets: tuple[Column, ...] = ()
+
+
+class UnfitError(Exception):
+    """Bytes that are no table to train on; as a string, what is allowed and what they are."""
+
+
+def rows_of(mask: NDArray[np.bool_]) -> str:
+    """`row 3`, `rows 3 and 7`, `rows 3, 7, 9 and 12 more`."""
+    numbers = [f"{row + 1}" for row in np.flatnonzero(mask)[:3]]
+    more = int(mask.sum()) - len(numbers)
+    if len(numbers) == 1:
+        return f"row {numbers[0]}"
+    last = f"{more:,} more" if more else numbers.pop()
+    return f"rows {', '.join(numbers)} and {last}"
+
+
+def _sized(rows: int, columns: int) -> None:
+    if columns > MOST_COLUMNS:
+        raise UnfitError(f"at most {MOST_COLUMNS:,} columns; it has {columns:,}")
+    if rows < 1:
+        raise UnfitError("one or more rows; it has none")
+    if rows > MOST_ROWS:
+        raise UnfitError(f"at most {MOST_ROWS:,} rows; it has {rows:,}")
+    if rows * columns > MOST_VALUES:
+        raise UnfitError(f"at most {MOST_VALUES:,} values; it has {rows:,} rows × {columns:,} columns")
+
+
+def _csv(raw: bytes) -> Table:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    header = _header(raw)
+    _sized(1, len(header))
+    ragged: list[str] = []
+
+    def unlike(row: Any) -> str:
+        ragged.append(f"row {row.number - 1:,} has {row.actual_columns:,}: {shown(row.text.rstrip())}")
+        return "skip"
+
+    keys = [f"f{i}" for i in range(len(header))]  # as Arrow names them, all text: what they are is decided below, on all rows
+    try:
+        found = csv.read_csv(
+            pa.BufferReader(raw + b"\n"),
+            read_options=csv.ReadOptions(use_threads=False, block_size=len(raw) + 2, autogenerate_column_names=True),
+            parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=unlike),
+            convert_options=csv.ConvertOptions(column_types=dict.fromkeys(keys, pa.string())),
+        )
+        texts = [found.column(key) for key in keys]
+    except pa.ArrowInvalid:  # no row is left
+        if not ragged:
+            raise
+    if ragged:
+        first = f" (the first of {len(ragged):,})" if len(ragged) > 1 else ""
+        values = f"{len(header):,} value{'s' if len(header) > 1 else ''}"
+        raise UnfitError(f"{values} in every row, as in the first line; {ragged[0]}{first}")
+    _sized(found.num_rows - 1, len(header))
+    return Table(tuple(_of_text(name, column.slice(1)) for name, column in zip(header, texts, strict=True)))
+
+
+def _header(raw: bytes) -> list[str]:
+    """The names in the first line of a .csv."""
+    import csv
+
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UnfitError("UTF-8 text; it is UTF-16")
+    try:
+        lines = io.StringIO(raw.decode("utf-8-sig"), newline="")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UnfitError(f"UTF-8 text; byte 0x{raw[error.start]:02x} in line {line} is none") from None
+    header = [name.strip() for name in next((record for record in csv.reader(lines) if record), [])]
+    if not header:
+        raise UnfitError("one or more rows; it is empty")
+    if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), "")):
+        raise UnfitError(f"columns with commas between them; the first line has {shown(other)}: {shown(header[0])}")
+    if all(map(NUMBER.fullmatch, header)):
+        raise UnfitError(f"a first line with the names of the columns; it has only numbers: {shown(','.join(header))}")
+    return header
+
+
+def _of_text(name: str, texts: Any) -> Column:
+    """A column of a .csv: integers, else numbers, else true and false, else text; by all values that are there."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def are(texts: Any, pattern: str) -> Any:
+        return pc.match_substring_regex(texts, f"^({pattern})$", ignore_case=True)
+
+    def all_are(pattern: str) -> bool:
+        return pc.all(are(there, pattern), min_count=0).as_py() is True
+
+    texts = pc.utf8_trim_whitespace(texts)
+    missing = are(texts, "|".join(map(re.escape, MISSING)))
+    there = texts.filter(pc.invert(missing))
+    missing = missing.to_numpy()
+    if all_are(NUMBER.pattern):
+        kind: type[np.generic] = np.int64 if all_are(_INTEGER) else np.float64
+        try:
+            known = there.cast(pa.from_numpy_dtype(kind)).to_numpy()
+        except pa.ArrowInvalid:  # such as +1: float() says the same as Arrow, both round right, and knows more spellings
+            known = [float(text) for text in there.to_pylist()]
+    elif all_are("true|false"):
+        kind, known = np.bool_, pc.equal(pc.utf8_lower(there), "true").to_numpy()
+    else:
+        values = np.array(texts.to_pylist(), object)
+        if (broken := np.array(["\n" in text for text in values])).any():  # a quote that is never closed swallows what follows
+            raise UnfitError(f"quotes that are closed in the same line; {shown(name)} has a line break in {rows_of(broken)}")
+        return Column(name, values, missing)
+    values = np.zeros(len(missing), kind)
+    values[~missing] = known
+    return Column(name, values, missing)
+
+
+def _parquet(raw: bytes) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
+    _sized(file.metadata.num_rows, file.metadata.num_columns)
+    table = file.read()
+    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    columns = zip(table.column_names, table.columns, strict=True)
+    return Table(tuple(_of_arrow(name.strip(), column) for name, column in columns if name not in index))
+
+
+def _of_arrow(name: str, values: Any) -> Column:
+    import pyarrow as pa
+
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
+        kind = pa.float64()
+    values = values.cast(kind)
+    missing = values.is_null(nan_is_null=True).to_numpy()
+    if pa.types.is_null(kind):
+        return Column(name, np.zeros(len(missing)), missing)
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return Column(name, values.fill_null(False if pa.types.is_boolean(kind) else 0).to_numpy(), missing)
+    if str(kind) in ("string", "large_string", "string_view"):
+        return Column(name, np.array([(text or "").strip() for text in values.to_pylist()], object), missing)
+    return Column(name, np.zeros(len(missing)), missing, str(kind))
+
+
+def _npz(raw: bytes) -> Table:
+    if not zipfile.is_zipfile(io.BytesIO(raw)):
+        raise UnfitError("what numpy.savez writes; it is no .npz file")
+    with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
+        held = list(archive.files)
+        if lacking := [name for name in ("X", "T") if name not in held]:
+            others = f"; it has {plain(', '.join(held))}" if held else ""
+            raise UnfitError(f"arrays X and T; there is no {' and no '.join(lacking)}{others}")
+        X, T = archive["X"], archive["T"]
+        given = [archive[name] if name in held else None for name in Names._fields]
+    T = T[:, None] if T.ndim == 1 else T
+    if X.ndim != 2 or T.ndim != 2 or len(X) != len(T) or 0 in (X.shape[1], T.shape[1]):
+        sizes = " and ".join(f"{name} {'×'.join(map(str, a.shape)) or 'a single value'}" for name, a in (("X", X), ("T", T)))
+        raise UnfitError(f"X [row, input] and T [row, output] with as many rows; it has {sizes}")
+    _sized(len(X), X.shape[1] + T.shape[1])
+    names = [
+        tuple(map(str, own.tolist())) if own is not None and own.shape == (len(usual),) and own.dtype.kind == "U" else usual
+        for own, usual in zip(given, numbered(X.shape[1], T.shape[1]), strict=True)
+    ]
+    return Table(*(tuple(map(_of_array, own, part.T)) for own, part in zip(names, (X, T), strict=True)))
+
+
+def _of_array(name: str, values: NDArray[Any]) -> Column:
+    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # of more than 64 bits: found as infinite below
+            values = values.astype(np.float64)
+    elif values.dtype.kind == "U":
+        values = np.array([text.strip() for text in values.tolist()], object)
+    elif values.dtype.kind not in "biuf":
+        return Column(name, np.zeros(len(values)), missing, str(values.dtype))
+    return Column(name, values, missing)
+
+
+DECODERS: dict[str, Callable[[bytes], Table]] = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}
