@@ -54,7 +54,7 @@ RESULT_COLUMNS: tuple[Column, ...] = (
     Column("outcome", "word", "the state at the end of the run"),
     Column("updates_done", "integer", "updates made"),
     Column("converged_at", "integer", "updates at the first look that found it converged", "where no look did"),
-    Column("loss", "real", "mean over rows of the sum over outputs, ½ included", _FINITE),
+    Column("loss", "real", "mean over rows of the sum over outputs, ½ included", _FINITE + " or a unit's input overflows"),
     Column("loss_start", "real", "the same before the first update"),
     Column("spread", "real", "largest (max − min over rows) ÷ target range over outputs", _FINITE + " or no target varies"),
     Column("spread_start", "real", "the same before the first update", "where no target varies"),
@@ -62,7 +62,7 @@ RESULT_COLUMNS: tuple[Column, ...] = (
     Column("wrong", "integer", "rows with an output on the wrong side of the middle", _FINITE),
     Column("one_sided", "flag", "whether in every output unit all rows fall on one side of the middle", _FINITE),
     Column("saturation", "real", "share of rows × hidden units outside 0.05…0.95", _FINITE),
-    Column("grad_norm", "real", "Euclidean norm of the gradient of the loss", _FINITE),
+    Column("grad_norm", "real", "Euclidean norm of the gradient of the loss", _FINITE + " or a unit's input overflows"),
     Column("weight_max", "real", "largest |weight or bias|", _FINITE),
     Column("outputs", "reals", "outputs of every row, row-major", _FINITE + " or rows × outputs > 64"),
 )

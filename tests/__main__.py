@@ -1,7 +1,7 @@
 """The whole suite, in its three modes: `python -m tests`.
 
-Compiled code does not count in coverage, so the first mode has the JIT off; the second holds everything to one processor; the
-third is the suite as it stands. Arguments go to pytest.
+Compiled code does not count in coverage, so the first mode has the JIT off; the second is the suite as it stands; the third holds
+the engine and the command to one processor. Arguments go to pytest.
 """
 
 import os
@@ -11,8 +11,8 @@ import time
 
 MODES: dict[str, tuple[dict[str, str], list[str]]] = {
     "JIT off, with coverage": ({"NUMBA_DISABLE_JIT": "1"}, ["--cov=fastbp", "--cov-report=term:skip-covered"]),
-    "one processor": ({}, ["tests/engine", "tests/test_sweep_command.py"]),
     "full": ({}, []),
+    "one processor": ({}, ["tests/engine", "tests/test_sweep_command.py"]),
 }
 
 
