@@ -196,6 +196,9 @@ def _stop(number: int, place: str) -> NoReturn:
     stays = f"; what is done stays in {place}. To go on: {_again()}" if place else ""
     with suppress(OSError):
         os.write(2, f"{chr(10) * os.isatty(2)}interrupted{stays}\n".encode(errors="replace"))
+    if block := sys.modules.get("fastbp.engine.block"):
+        for compiler in getattr(block, "compilers", ()):
+            compiler.kill()
     os._exit(128 + number)
 
 

@@ -35,6 +35,10 @@ CACHE_BYTES = 200_000
 """Work block of a group of lanes up to which it takes many lanes: about what stays close to a core."""
 
 
+compilers: list[subprocess.Popen[bytes]] = []
+"""Processes that compile for this one, to be ended with it."""
+
+
 class InterruptedBlockError(Exception):
     """The driver wishes to stop; the block is given up."""
 
@@ -133,7 +137,10 @@ def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
 def rates(setup: Setup) -> NDArray[np.float64]:
     """Learning rates, float64 [epoch]; the last one holds for all later epochs."""
     schedule = setup.calls["schedule"]
-    length = setup.warmup + 1 if schedule.choice.name == "constant" else setup.epochs_budget
+    constant = schedule.choice.name == "constant"
+    if constant and not setup.warmup:
+        return np.array([float(setup.lr)])  # nothing to compile for
+    length = setup.warmup + 1 if constant else setup.epochs_budget
     out = np.empty(length)
     own = own_values(schedule.choice, schedule.values)
     kernels(0).rates(float(setup.lr), schedule.choice.code, own, setup.warmup, setup.epochs_budget, out)
@@ -204,6 +211,7 @@ class Group:
             self.state.block if block is None else block, work.network, work.table, work.targets, work.rule.loss, work.rule.bias,
             self.double, work.double_network, with_gradient, measures, outputs,
         )  # fmt: skip
+        m.judge(outputs, work.targets, measures)
         return measures, outputs
 
 
@@ -359,6 +367,7 @@ def warm_up(kind: tuple[str, int]) -> None:
         )
         quiet = subprocess.DEVNULL
         other = subprocess.Popen([sys.executable, "-c", code], stdin=quiet, stdout=quiet, stderr=quiet)
+        compilers.append(other)
     try:
         group.advance(0)
         if other:

@@ -56,7 +56,7 @@ def compiled_form(function: Callable[..., Any]) -> Callable[[F], F]:
 def kernel(function: F) -> F:
     """A compiled function, whose machine code is kept on disk where there is a place for it."""
     compiled = _any_njit(**FLAGS)(function)
-    if not config.DISABLE_JIT and (folder := cache_folder()) is not None:
+    if (folder := cache_folder()) is not None:
         compiled._cache = _Cache(function, folder)
     result: F = compiled
     return result
@@ -80,6 +80,8 @@ def cache_folder() -> Path | None:
     FASTBP_CACHE_DIR, or else the user's cache folder.
     """
     own = os.environ.get("FASTBP_CACHE_DIR")
+    if config.DISABLE_JIT:
+        return None
     try:
         if own:
             base = Path(own)

@@ -27,7 +27,7 @@ from fastbp.kernels.network import (
     present_to_all,
     slope,
 )
-from fastbp.kernels.real import fma, to_bits
+from fastbp.kernels.real import fma, sqrt, to_bits
 
 LOSS, SPREAD, MAX_ERROR, WRONG, ONE_SIDED, SATURATION, GRAD_NORM, WEIGHT_MAX, FINITE = range(9)
 """Rows of the measures."""
@@ -73,16 +73,15 @@ def _finite_weights(block: Any, lanes: Any, network: Any, lane: Any) -> Any:
 @shared
 def look(
     block: Any, lanes: Any, network: Any, table: Any, targets: Any, tolerance: Any,
-    now: Any, converged_at: Any, due: Any, budget: Any,
+    now: Any, converged_at: Any, due: Any, budget: Any, within: Any,
 ) -> None:  # fmt: skip
     """Note the lanes that this look finds converged first: `converged_at`, int64 [lane], −1 before, becomes `now`, int64 [lane].
 
     Converged: all weights finite, and |o − t| ÷ range ≤ `tolerance` for every row and output. Looked at are all lanes where
-    a look is `due`, else only those at the end of their budget.
+    a look is `due`, else only those at the end of their budget. `within`: bool [lane], to work with.
     """
     wide()
     n, outputs = targets.values.shape
-    within = np.empty(lanes, np.bool_)
     pending = False
     for lane in range(lanes):
         within[lane] = converged_at[lane] < 0 and (due or now[lane] >= budget)
@@ -107,10 +106,10 @@ def look(
 
 
 def value_pass(loss: Any) -> Any:
-    """Value and δ of the output layer by one loss, in float64: adds the row's sum over outputs to `total`, float64 [lane]."""
+    """Value and δ of the output layer by one loss, in float64: adds the row's sum over outputs to the LOSS of `measures`."""
 
     @inlined
-    def values(block: Any, lanes: Any, network: Any, total: Any) -> None:
+    def values(block: Any, lanes: Any, network: Any, measures: Any) -> None:
         last = network.layers[-1]
         d, a, t = last[DELTAS] * lanes, last[ACTIVATIONS] * lanes, network.targets * lanes
         for lane in range(lanes):
@@ -121,7 +120,7 @@ def value_pass(loss: Any) -> Any:
                 value, delta = loss(load_delta(block, d + i), o, load_activation(block, t + i), slope(o))
                 sum_ += value
                 store_delta(block, d + i, delta)
-            total[lane] += sum_
+            measures[LOSS, lane] += sum_
 
     return values
 
@@ -150,28 +149,6 @@ def _copy_row(source: Any, source_network: Any, block: Any, network: Any, lanes:
             store_activation(block, (network.targets + k) * lanes + lane, targets.values[row, k])
 
 
-@inlined
-def _judge_row(
-    block: Any, network: Any, lanes: Any, targets: Any, row: Any,
-    low: Any, high: Any, above: Any, wrong: Any, worst: Any,
-) -> None:  # fmt: skip
-    """Fold in one row's outputs: lowest, highest, how often above the middle [output, lane]; wrong rows, worst error [lane]."""
-    last = network.layers[-1]
-    for lane in range(lanes):
-        is_wrong = 0.0
-        for k in range(last[UNITS]):
-            i = k * lanes + lane
-            o, t = load_activation(block, last[ACTIVATIONS] * lanes + i), targets.values[row, k]
-            error = (o - t if o > t else t - o) / targets.ranges[k]
-            worst[lane] = error if error > worst[lane] else worst[lane]
-            low[k, lane] = o if o < low[k, lane] else low[k, lane]
-            high[k, lane] = o if o > high[k, lane] else high[k, lane]
-            side = o >= targets.middles[k]
-            above[k, lane] += 1 if side else 0
-            is_wrong = 1.0 if targets.varies[k] and side != (t >= targets.middles[k]) else is_wrong
-        wrong[lane] += is_wrong
-
-
 def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
     """Compile the measures for these losses (`value_pass` of each), all of them in one kernel."""
 
@@ -180,26 +157,22 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
         block: Any, network: Any, table: Any, targets: Any, loss: Any, bias: Any,
         double: Any, double_network: Any, with_gradient: Any, measures: Any, outputs: Any,
     ) -> None:  # fmt: skip
-        """Measure every lane.
+        """Measure every lane: what is a sum, and what is of the weights; the rest is `judge`'s, from the outputs.
 
         `block`, `network`, `table`: as trained. `double`: a float64 work block laid out by `double_network`, which has room for a
-        gradient. Fills `measures`, float64 [measure, lane] (rows as named above), and `outputs`, float64 [row, output, lane].
-        Lanes with a weight that is not finite have FINITE 0 and nothing else of meaning.
+        gradient. Fills `measures`, float64 [measure, lane], zeros before, and `outputs`, float64 [row, output, lane].
         """
         wide()
         n, units = targets.values.shape
         layers = double_network.layers
         last = len(layers) - 1
         _copy_parameters(block, double, lanes, double_network)
-        total, wrong, worst = np.zeros(lanes), np.zeros(lanes), np.zeros(lanes)
-        low, high, above = np.full((units, lanes), np.inf), np.full((units, lanes), -np.inf), np.zeros((units, lanes), np.int64)
-        saturated, hidden = np.zeros(lanes), 0
-        no_offset, finish = total[0], with_gradient  # not literals: they would be compiled for themselves
+        hidden = 0
+        no_offset, finish = measures[LOSS, 0], with_gradient  # not literals: they would be compiled for themselves
         for row in range(n):
             present_to_all(block, lanes, network, table, row)
             feedforward_apart(block, lanes, network)
             _copy_row(block, network, double, double_network, lanes, targets, row)
-            _judge_row(double, double_network, lanes, targets, row, low, high, above, wrong, worst)
             for k in range(units):
                 for lane in range(lanes):
                     outputs[row, k, lane] = load_activation(double, (layers[last, ACTIVATIONS] + k) * lanes + lane)
@@ -208,8 +181,8 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
                 for unit in range(layers[layer, UNITS]):
                     for lane in range(lanes):
                         a = load_activation(double, (layers[layer, ACTIVATIONS] + unit) * lanes + lane)
-                        saturated[lane] += 1.0 if a < SATURATED_BELOW or a > SATURATED_ABOVE else 0.0
-            losses(loss, (double, lanes, double_network, total))
+                        measures[SATURATION, lane] += 1.0 if a < SATURATED_BELOW or a > SATURATED_ABOVE else 0.0
+            losses(loss, (double, lanes, double_network, measures))
             if with_gradient:
                 for layer in range(last, 0, -1):
                     if layer > 1:
@@ -217,36 +190,36 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
                     if bias:
                         add_deltas(double, lanes, layers, layer, double_network.gradient)
                     add_products(double, lanes, layers, layer, double_network.gradient)
-        _gather(double, lanes, double_network, targets, low, high, above, measures)
         for lane in range(lanes):
-            measures[LOSS, lane] = total[lane] / n
-            measures[MAX_ERROR, lane] = worst[lane]
-            measures[WRONG, lane] = wrong[lane]
-            measures[SATURATION, lane] = saturated[lane] / hidden
+            squares, largest = 0.0, 0.0
+            for row in range(double_network.parameters):
+                w = double[row * lanes + lane]
+                largest = w if w > largest else (-w if -w > largest else largest)
+                g = double[(double_network.gradient + row) * lanes + lane] / n
+                squares = fma(g, g, squares)
+            measures[LOSS, lane] /= n
+            measures[SATURATION, lane] /= hidden
+            measures[WEIGHT_MAX, lane] = largest
+            measures[GRAD_NORM, lane] = sqrt(squares)
             measures[FINITE, lane] = 1.0 if _finite_weights(double, lanes, double_network, lane) else 0.0
 
     return measure
 
 
-@inlined
-def _gather(block: Any, lanes: Any, network: Any, targets: Any, low: Any, high: Any, above: Any, measures: Any) -> None:
-    """Spread, sides, and what is a sum or a maximum over the parameters."""
-    n, units = targets.values.shape
-    for lane in range(lanes):
-        spread, one_sided, any_varies = 0.0, True, False
-        for k in range(units):
-            if targets.varies[k]:
-                any_varies = True
-                share = (high[k, lane] - low[k, lane]) / targets.ranges[k]
-                spread = share if share > spread else spread
-                one_sided = one_sided and (above[k, lane] == 0 or above[k, lane] == n)
-        measures[SPREAD, lane] = spread if any_varies else np.nan
-        measures[ONE_SIDED, lane] = 1.0 if one_sided and any_varies else 0.0
-        squares, largest = 0.0, 0.0
-        for row in range(network.parameters):
-            w = block[row * lanes + lane]
-            largest = w if w > largest else (-w if -w > largest else largest)
-            g = block[(network.gradient + row) * lanes + lane] / n
-            squares = fma(g, g, squares)
-        measures[WEIGHT_MAX, lane] = largest
-        measures[GRAD_NORM, lane] = np.sqrt(squares)
+def judge(outputs: NDArray[np.float64], targets: Targets, measures: NDArray[np.float64]) -> None:
+    """Fill in the measures that follow from the outputs, float64 [row, output, lane], by comparisons and extremes alone.
+
+    Where an output is NaN, so are the largest error and the spread.
+    """
+    T, ranges = targets.values[..., None], targets.ranges[:, None]
+    with np.errstate(invalid="ignore"):
+        measures[MAX_ERROR] = (np.abs(outputs - T) / ranges).max(axis=(0, 1))
+        outputs, T, middles = outputs[:, targets.varies], T[:, targets.varies], targets.middles[targets.varies, None]
+        above = outputs >= middles
+        measures[WRONG] = (above != (middles <= T)).any(axis=1).sum(axis=0)
+        if targets.varies.any():
+            spans = outputs.max(axis=0) - outputs.min(axis=0)
+            measures[SPREAD] = (spans / ranges[targets.varies]).max(axis=0)
+            measures[ONE_SIDED] = (above.all(axis=0) | ~above.any(axis=0)).all(axis=0)
+        else:
+            measures[SPREAD] = np.nan

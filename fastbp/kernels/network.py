@@ -121,7 +121,7 @@ def _zero(block: Any, i: Any) -> Any:
     return like(block[0], 0.0)
 
 
-_up4_1, _up4_2, _up4_3, _up4_4 = (_sums(4, inputs, load_parameter, load_activation, True) for inputs in (1, 2, 3, 4))
+_up4_2, _up4_3, _up4_4 = (_sums(4, inputs, load_parameter, load_activation, True) for inputs in (2, 3, 4))
 _up1_4 = _sums(1, 4, load_parameter, load_activation, True)
 _up4_first, _up1_first = (_sums(units, 1, load_parameter, load_activation) for units in (4, 1))
 _up4_more_1, _up4_more_4 = (_sums(4, inputs, load_delta, load_activation) for inputs in (1, 4))
@@ -204,9 +204,7 @@ def feedforward(block: Any, lanes: Any, network: Any) -> None:
         k = 0
         while k + 4 <= units:
             wk, bk, zk, ak = w + k * unit, b + k * lanes, z + k * lanes, a + k * lanes
-            if inputs == 1:
-                _up4_1(block, lanes, bk, zk, wk, unit, lanes, x, ak)
-            elif inputs == 2:
+            if inputs == 2:
                 _up4_2(block, lanes, bk, zk, wk, unit, lanes, x, ak)
             elif inputs == 3:
                 _up4_3(block, lanes, bk, zk, wk, unit, lanes, x, ak)

@@ -65,6 +65,8 @@ class Lanes(NamedTuple):
     """Rows of the epoch that the lane is in, flat [position, lane]."""
     running: NDArray[np.bool_]
     """Whether the lane's run goes on; a lane without one computes what nobody reads."""
+    within: NDArray[np.bool_]
+    """For looks to work with."""
 
 
 def lanes_of(network: Network, lanes: int, rows: int, dtype: DTypeLike) -> Lanes:
@@ -77,6 +79,7 @@ def lanes_of(network: Network, lanes: int, rows: int, dtype: DTypeLike) -> Lanes
         np.full(lanes, -1, np.int64),
         empty_block(lanes, dtype),
         empty_block((rows + 3) // 4 * 4 * lanes, np.int32),
+        np.zeros(lanes, np.bool_),
         np.zeros(lanes, np.bool_),
     )
 
@@ -182,7 +185,19 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int) -> Any:
                 store_lane(state.updates, lane, load_lane(state.updates, lane) + updates)
             due = state.epochs[0] % rule.check_every == 0
             if due or max_of(state.updates, lanes) >= budget:
-                look(block, lanes, network, table, targets, rule.tolerance, state.updates, state.converged_at, due, budget)
+                look(
+                    block,
+                    lanes,
+                    network,
+                    table,
+                    targets,
+                    rule.tolerance,
+                    state.updates,
+                    state.converged_at,
+                    due,
+                    budget,
+                    state.within,
+                )
 
     return advance
 
