@@ -74,9 +74,15 @@ def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace,
         say("note: this processor has no fused multiply-add, so training is 17 to 3,000 times slower (the results are the same)")
     store.write(store.path / "sweep.toml", sweep.to_toml(store.path).encode())
     run.problem_files(sweep, store)
-    threading.Thread(target=_import_reporting, daemon=True).start()  # while others train
     show = Shown(quiet=arguments.quiet or arguments.json)
-    trained = run.drive(sweep, store, jobs=jobs, tick=show)
+    imports = threading.Thread(target=_import_reporting, daemon=True)
+
+    def tick(progress: Progress) -> None:
+        if progress.phase == "training" and imports.ident is None:
+            imports.start()  # while others train: compiling would have to share the interpreter with it
+        show(progress)
+
+    trained = run.drive(sweep, store, jobs=jobs, tick=tick)
     show.end()
     if trained.failed:
         for line in trained.failed[:MOST_FAILED]:

@@ -47,13 +47,22 @@ class Targets(NamedTuple):
     ranges: NDArray[np.float64]
     middles: NDArray[np.float64]
     varies: NDArray[np.bool_]
+    look_at: NDArray[np.int64]
+    """All rows, in the order in which a look takes them: those with different targets first, for one of them tells soonest that
+    a network has not converged."""
 
 
 def targets_of(T: NDArray[np.float64]) -> Targets:
     """The targets of a problem, T [row, output], with what measures need of them."""
     low, high = T.min(axis=0), T.max(axis=0)
     varies = high > low
-    return Targets(np.array(T, np.float64, order="C"), np.where(varies, high - low, 1.0), 0.5 * (low + high), varies)
+    _, kinds = np.unique(T, axis=0, return_inverse=True)
+    rank = np.zeros(len(T), np.int64)
+    for kind in range(kinds.max() + 1):
+        alike = np.flatnonzero(kinds.ravel() == kind)
+        rank[alike] = np.arange(len(alike))
+    look_at = np.argsort(rank, kind="stable")
+    return Targets(np.array(T, np.float64, order="C"), np.where(varies, high - low, 1.0), 0.5 * (low + high), varies, look_at)
 
 
 @inlined
@@ -87,8 +96,9 @@ def look(
         within[lane] = converged_at[lane] < 0 and (due or now[lane] >= budget)
         pending = pending or within[lane]
     a = network.layers[-1, ACTIVATIONS] * lanes
-    row = 0
-    while pending and row < n:
+    looked = 0
+    while pending and looked < n:
+        row = targets.look_at[looked]
         present_to_all(block, lanes, network, table, row)
         feedforward_apart(block, lanes, network)
         pending = False
@@ -99,7 +109,7 @@ def look(
                 within[lane] = within[lane] and (error if error > 0.0 else -error) / span <= tolerance
         for lane in range(lanes):
             pending = pending or within[lane]
-        row += 1
+        looked += 1
     for lane in range(lanes):
         if pending and within[lane] and _finite_weights(block, lanes, network, lane):
             converged_at[lane] = now[lane]

@@ -64,11 +64,10 @@ def network(sizes: Sequence[int], accumulates: bool) -> Network:
     gradient = parameters if accumulates else 0
     velocity = 2 * gradient
     row = 3 * parameters if accumulates else parameters
+    targets = row + sizes[0]  # right behind the inputs, so that a row of a table goes into rows that follow each other
     for layer, units in enumerate(sizes):
         layers[layer, ACTIVATIONS] = row
-        row += units
-    targets = row
-    row += sizes[-1]
+        row += units + (sizes[-1] if layer == 0 else 0)
     for layer in range(1, len(sizes)):
         layers[layer, DELTAS] = row
         row += sizes[layer]
@@ -160,34 +159,52 @@ def table(X: NDArray[np.float64], T: NDArray[np.float64], dtype: DTypeLike) -> T
 
 
 @inlined
+def _two_values(table: Any, column: Any) -> Any:
+    return load_table(table.masks, column), load_table(table.low, column), load_table(table.high, column)
+
+
+@inlined
 def present(block: Any, lanes: Any, network: Any, table: Any, rows: Any, position: Any) -> None:
     """Copy the row that each lane has chosen for a position of its epoch into its inputs and targets.
 
     `rows`: flat [position, lane].
     """
-    layers = network.layers
-    inputs, chosen = layers[0, UNITS], position * lanes
-    for column in range(inputs + layers[-1, UNITS]):
-        a = (layers[0, ACTIVATIONS] + column if column < inputs else network.targets + column - inputs) * lanes
-        if table.two_valued:
-            mask, low, high = load_table(table.masks, column), load_table(table.low, column), load_table(table.high, column)
+    columns = network.targets - network.layers[0, ACTIVATIONS] + network.layers[-1, UNITS]
+    first, chosen, column = network.layers[0, ACTIVATIONS], position * lanes, 0
+    if table.two_valued:
+        while column + 4 <= columns:
+            a = (first + column) * lanes
+            m0, l0, h0 = _two_values(table, column)
+            m1, l1, h1 = _two_values(table, column + 1)
+            m2, l2, h2 = _two_values(table, column + 2)
+            m3, l3, h3 = _two_values(table, column + 3)
             for lane in range(lanes):
-                is_high = (mask >> np.uint64(load_order(rows, chosen + lane))) & _ONE
-                store_activation(block, a + lane, high if is_high != _NONE else low)
-        else:
-            first = column * table.rows
+                bit = _ONE << np.uint64(load_order(rows, chosen + lane))
+                store_activation(block, a + lane, h0 if m0 & bit != _NONE else l0)
+                store_activation(block, a + lanes + lane, h1 if m1 & bit != _NONE else l1)
+                store_activation(block, a + 2 * lanes + lane, h2 if m2 & bit != _NONE else l2)
+                store_activation(block, a + 3 * lanes + lane, h3 if m3 & bit != _NONE else l3)
+            column += 4
+        while column < columns:
+            a = (first + column) * lanes
+            m0, l0, h0 = _two_values(table, column)
             for lane in range(lanes):
-                store_activation(block, a + lane, load_table(table.values, first + load_order(rows, chosen + lane)))
+                bit = _ONE << np.uint64(load_order(rows, chosen + lane))
+                store_activation(block, a + lane, h0 if m0 & bit != _NONE else l0)
+            column += 1
+    while column < columns:
+        a, values = (first + column) * lanes, column * table.rows
+        for lane in range(lanes):
+            store_activation(block, a + lane, load_table(table.values, values + load_order(rows, chosen + lane)))
+        column += 1
 
 
 @inlined
 def present_to_all(block: Any, lanes: Any, network: Any, table: Any, row: Any) -> None:
     """Copy the same row into the inputs and targets of every lane."""
-    layers = network.layers
-    inputs = layers[0, UNITS]
-    for column in range(inputs + layers[-1, UNITS]):
-        a = (layers[0, ACTIVATIONS] + column if column < inputs else network.targets + column - inputs) * lanes
-        value = load_table(table.values, column * table.rows + row)
+    first = network.layers[0, ACTIVATIONS]
+    for column in range(network.targets - first + network.layers[-1, UNITS]):
+        a, value = (first + column) * lanes, load_table(table.values, column * table.rows + row)
         for lane in range(lanes):
             store_activation(block, a + lane, value)
 
