@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 SLICE_SECONDS = 0.1
 """About how long one call into compiled code may take: between calls the driver's wish to stop is heard."""
 
-CACHE_BYTES = 200_000
-"""Work block of a group of lanes up to which it takes many lanes: about what stays close to a core."""
+MANY_BYTES = 4_000_000
+"""Work block of a group of runs up to which many go side by side."""
 
 
 compilers: list[subprocess.Popen[bytes]] = []
@@ -128,12 +128,13 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
 
 
 def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
-    """How many runs go side by side: many, while their block stays close to a core; few for wide networks.
+    """How many runs go side by side: many, but for networks of several thousand weights.
 
-    Two numbers only, since each is compiled for itself, and never less than two cache lines a row.
+    Two numbers only, since each is compiled for itself. Rows of 1,280 bytes, not of a power of two, so that they do not all fall
+    into the same sets of the cache.
     """
-    many, few = (128, 32) if dtype.itemsize == 8 else (256, 64)
-    return many if net.rows * many * dtype.itemsize <= CACHE_BYTES else few
+    many, few = (160, 32) if dtype.itemsize == 8 else (320, 64)
+    return many if net.rows * many * dtype.itemsize <= MANY_BYTES else few
 
 
 def rates(setup: Setup) -> NDArray[np.float64]:
@@ -214,6 +215,8 @@ class Group:
             self.double, work.double_network, with_gradient, measures, outputs,
         )  # fmt: skip
         m.judge(outputs, work.targets, measures)
+        for values in (measures, outputs):
+            values[np.isnan(values)] = np.nan  # whose bits are those of one NaN, however it came about
         return measures, outputs
 
 

@@ -10,8 +10,8 @@ from fastbp.kernels import NUMERICS_VERSION
 BLOCK_SECONDS = 0.2
 """About how long a core takes for one block: short, so that cores finish together, and long enough that handing out is free."""
 
-LEAST_SEEDS, MOST_SEEDS = 256, 8192
-"""Bounds of a block; both whole groups of lanes of any width."""
+LEAST_SEEDS, MOST_SEEDS = 320, 5120
+"""Bounds of a block: whole groups of runs side by side, and not so many that 10,000 seeds leave a core without work."""
 
 FILES_PER_SETUP = 100
 
@@ -39,7 +39,7 @@ def seconds_per_run(setup: Setup) -> float:
 
 
 def block_seeds(setup: Setup) -> int:
-    """How many seeds a block has: a power of two that depends on the setup alone, so that files are the same on any machine."""
+    """How many seeds a block has: 320, doubled as the setup alone says, so that files are the same on any machine."""
     seeds = LEAST_SEEDS
     while seeds < MOST_SEEDS and 2 * seeds * seconds_per_run(setup) <= BLOCK_SECONDS:
         seeds *= 2

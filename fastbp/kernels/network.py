@@ -81,16 +81,17 @@ def _sums(units: int, inputs: int, load_source: Load, load_input: Load, activate
     the layer above and the first source is +0. Later tiles continue what the first began. `activate`: the sums are whole, so
     store σ(z) as well: one pass over memory less, and stores are what bounds small layers.
     """
-    four = units == 4
+    four, continued = units == 4, load_source is load_delta
 
     @inlined
     def tile(block: Any, lanes: Any, source: Any, z: Any, w: Any, unit: Any, step: Any, x: Any, a: Any) -> None:
+        first = z if continued else source  # by one name: a check whether two overlap would find that they do, and not vectorise
         for lane in range(lanes):
-            s0 = s1 = s2 = s3 = load_source(block, source + lane)
+            s0 = s1 = s2 = s3 = load_source(block, first + lane)
             if four:
-                s1 = load_source(block, source + lanes + lane)
-                s2 = load_source(block, source + 2 * lanes + lane)
-                s3 = load_source(block, source + 3 * lanes + lane)
+                s1 = load_source(block, first + lanes + lane)
+                s2 = load_source(block, first + 2 * lanes + lane)
+                s3 = load_source(block, first + 3 * lanes + lane)
             for i in range(inputs):
                 xi = load_input(block, x + i * lanes + lane)
                 wi = w + i * step + lane

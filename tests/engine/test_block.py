@@ -167,10 +167,10 @@ def test_a_block_may_have_any_number_of_seeds(count):
 
 
 def test_wide_networks_take_fewer_lanes():
-    for dtype, many, few in (("float64", 128, 32), ("float32", 256, 64)):
+    for dtype, many, few in (("float64", 160, 32), ("float32", 320, 64)):
         kind = np.dtype(dtype)
         assert suggested_lanes(task(Setup(**FOUNDING, dtype=dtype), LANES).network, kind) == many
-        assert suggested_lanes(task(Setup(**FOUNDING | {"hidden": (99,)}, dtype=dtype), LANES).network, kind) == few
+        assert suggested_lanes(task(Setup(**FOUNDING | {"hidden": (999,)}, dtype=dtype), LANES).network, kind) == few
 
 
 # Stopping

@@ -67,10 +67,11 @@ def test_cut_covers_a_range_and_cuts_at_multiples(start, size, pieces):
 
 
 @given(budgets, st.integers(1, 64))
-def test_a_block_is_a_power_of_two_that_takes_about_its_time(updates, hidden):
+def test_a_block_is_doubled_until_it_takes_about_its_time(updates, hidden):
     setup = setup_of(updates, hidden)
     seeds = block_seeds(setup)
-    assert seeds.bit_count() == 1
+    assert seeds % plan.LEAST_SEEDS == 0
+    assert (seeds // plan.LEAST_SEEDS).bit_count() == 1
     assert plan.LEAST_SEEDS <= seeds <= plan.MOST_SEEDS
     if seeds > plan.LEAST_SEEDS:
         assert seeds * plan.seconds_per_run(setup) <= plan.BLOCK_SECONDS

@@ -35,12 +35,14 @@ def sweep(seeds: int | Seeds = 700, **changes: Any) -> Sweep:
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Several blocks and files for each setup."""
+    monkeypatch.setattr(plan, "LEAST_SEEDS", 256)
     monkeypatch.setattr(plan, "MOST_SEEDS", 256)
 
 
 @pytest.fixture(scope="module")
 def in_memory():
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "LEAST_SEEDS", 256)
         patch.setattr(plan, "MOST_SEEDS", 256)
         return fastbp.run(sweep())
 
@@ -273,6 +275,7 @@ def test_a_block_that_fails_is_reported_and_the_others_complete(broken, store, m
     assert trained.runs == 4 * 700 - 256
     assert (256, 256) not in store.present()[ids(sweep())[1]]
     monkeypatch.undo()
+    monkeypatch.setattr(plan, "LEAST_SEEDS", 256)
     monkeypatch.setattr(plan, "MOST_SEEDS", 256)
     assert run.drive(sweep(), store).runs == 256
 
