@@ -159,6 +159,7 @@ class Group:
         self.state: Lanes = lanes_of(work.network, work.lanes, work.table.rows, work.table.values.dtype)
         self.none = runs_of(work.network, 0, work.table.values.dtype)
         self.double = empty_block(work.double_network.rows * work.lanes, np.float64)
+        self.minus_one = np.full(work.lanes, -1.0)
         if seeds is not None:
             self.start(seeds)
 
@@ -212,7 +213,7 @@ class Group:
         outputs = np.empty((*work.targets.values.shape, work.lanes))
         self.kernels.measure(
             self.state.block if block is None else block, work.network, work.table, work.targets, work.rule.loss, work.rule.bias,
-            self.double, work.double_network, with_gradient, measures, outputs,
+            self.double, work.double_network, self.minus_one, with_gradient, measures, outputs,
         )  # fmt: skip
         m.judge(outputs, work.targets, measures)
         for values in (measures, outputs):

@@ -20,10 +20,10 @@ from fastbp.kernels.network import (
     ACTIVATIONS,
     DELTAS,
     UNITS,
-    add_deltas,
-    add_products,
+    descend,
     feedforward_apart,
     hidden_deltas,
+    output_sums,
     present_to_all,
     slope,
 )
@@ -165,12 +165,13 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
     @kernel
     def measure(
         block: Any, network: Any, table: Any, targets: Any, loss: Any, bias: Any,
-        double: Any, double_network: Any, with_gradient: Any, measures: Any, outputs: Any,
+        double: Any, double_network: Any, minus_one: Any, with_gradient: Any, measures: Any, outputs: Any,
     ) -> None:  # fmt: skip
         """Measure every lane: what is a sum, and what is of the weights; the rest is `judge`'s, from the outputs.
 
         `block`, `network`, `table`: as trained. `double`: a float64 work block laid out by `double_network`, which has room for a
-        gradient. Fills `measures`, float64 [measure, lane], zeros before, and `outputs`, float64 [row, output, lane].
+        gradient; `minus_one`: float64 [lane] of that. Fills `measures`, float64 [measure, lane], zeros before, and
+        `outputs`, float64 [row, output, lane].
         """
         wide()
         n, units = targets.values.shape
@@ -178,10 +179,11 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
         last = len(layers) - 1
         _copy_parameters(block, double, lanes, double_network)
         hidden = 0
-        no_offset, finish = measures[LOSS, 0], with_gradient  # not literals: they would be compiled for themselves
+        no_offset = measures[LOSS, 0]  # not a literal: it would be compiled for itself
         for row in range(n):
             present_to_all(block, lanes, network, table, row)
             feedforward_apart(block, lanes, network)
+            output_sums(block, lanes, network)
             _copy_row(block, network, double, double_network, lanes, targets, row)
             for k in range(units):
                 for lane in range(lanes):
@@ -196,10 +198,8 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
             if with_gradient:
                 for layer in range(last, 0, -1):
                     if layer > 1:
-                        hidden_deltas(double, lanes, layers, layer - 1, no_offset, finish)
-                    if bias:
-                        add_deltas(double, lanes, layers, layer, double_network.gradient)
-                    add_products(double, lanes, layers, layer, double_network.gradient)
+                        hidden_deltas(double, lanes, layers, layer - 1, no_offset)
+                    descend(double, lanes, layers, layer, double_network.gradient, minus_one, bias)
         for lane in range(lanes):
             squares, largest = 0.0, 0.0
             for row in range(double_network.parameters):

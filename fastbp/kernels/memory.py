@@ -19,9 +19,13 @@ from fastbp.kernels.compiling import compiled_form
 CACHE_LINE = 64
 """Bytes; also the widest vector."""
 
-REGIONS = ("table", "lane", "order", "parameter", "activation", "delta")
+UNITS = 4
+"""Units that a tile of a sum or of an update takes at a time."""
+
+REGIONS = ("table", "lane", "order", "parameter", "activation", "delta", *(f"parameter {k}" for k in range(UNITS)))
 """Parts of memory that never overlap: tables that no kernel writes, what is kept per lane, the rows that lanes are to visit, and
-the three parts of a work block."""
+the three parts of a work block. Of the parameters, those that belong to every fourth unit of a layer never overlap the next
+unit's: without knowing that, the compiler compares their addresses before each loop, and keeps a slow copy of the loop."""
 
 intrinsic: Callable[[Any], Any] = numba_intrinsic
 
@@ -60,8 +64,9 @@ def _tag(instruction: Any, module: Any, region: str) -> None:
     """Say that an access lies in its region, and in no other."""
     domain = module.add_metadata(["fastbp"])
     scopes = {name: module.add_metadata([f"fastbp.{name}", domain]) for name in REGIONS}
-    instruction.set_metadata("alias.scope", module.add_metadata([scopes.pop(region)]))
-    instruction.set_metadata("noalias", module.add_metadata(list(scopes.values())))
+    instruction.set_metadata("alias.scope", module.add_metadata([scopes[region]]))
+    apart = [scope for name, scope in scopes.items() if not (name.startswith(region) or region.startswith(name))]
+    instruction.set_metadata("noalias", module.add_metadata(apart))
 
 
 def _access(region: str) -> tuple[Load, Store]:
@@ -103,5 +108,7 @@ load_table, _ = _access("table")
 load_lane, store_lane = _access("lane")
 load_order, store_order = _access("order")
 load_parameter, store_parameter = _access("parameter")
+of_unit = tuple(_access(f"parameter {k}") for k in range(UNITS))
+"""Loads and stores of parameters, and of their gradient, by the unit that they belong to, modulo 4."""
 load_activation, store_activation = _access("activation")
 load_delta, store_delta = _access("delta")

@@ -25,6 +25,7 @@ from fastbp.kernels.memory import (
     load_order,
     load_parameter,
     load_table,
+    of_unit,
     store_activation,
     store_delta,
     store_parameter,
@@ -79,7 +80,7 @@ def _sums(units: int, inputs: int, load_source: Load, load_input: Load, activate
 
     Forward, x are activations and the first source is the bias; backward, the sum runs over the outgoing weights, x are the δ of
     the layer above and the first source is +0. Later tiles continue what the first began. `activate`: the sums are whole, so
-    store σ(z) as well: one pass over memory less, and stores are what bounds small layers.
+    store σ(z) instead: one pass over memory less, and stores are what bounds small layers.
     """
     four, continued = units == 4, load_source is load_delta
 
@@ -100,17 +101,18 @@ def _sums(units: int, inputs: int, load_source: Load, load_input: Load, activate
                     s1 = fma(load_parameter(block, wi + unit), xi, s1)
                     s2 = fma(load_parameter(block, wi + 2 * unit), xi, s2)
                     s3 = fma(load_parameter(block, wi + 3 * unit), xi, s3)
-            store_delta(block, z + lane, s0)
-            if four:
-                store_delta(block, z + lanes + lane, s1)
-                store_delta(block, z + 2 * lanes + lane, s2)
-                store_delta(block, z + 3 * lanes + lane, s3)
             if activate:
                 store_activation(block, a + lane, sigmoid(s0))
                 if four:
                     store_activation(block, a + lanes + lane, sigmoid(s1))
                     store_activation(block, a + 2 * lanes + lane, sigmoid(s2))
                     store_activation(block, a + 3 * lanes + lane, sigmoid(s3))
+            else:
+                store_delta(block, z + lane, s0)
+                if four:
+                    store_delta(block, z + lanes + lane, s1)
+                    store_delta(block, z + 2 * lanes + lane, s2)
+                    store_delta(block, z + 3 * lanes + lane, s3)
 
     return tile
 
@@ -212,7 +214,7 @@ def present_to_all(block: Any, lanes: Any, network: Any, table: Any, row: Any) -
 
 @inlined
 def feedforward(block: Any, lanes: Any, network: Any) -> None:
-    """Activations of every layer from the inputs; the δ rows are left holding z."""
+    """Activations of every layer from the inputs. The δ rows are used on the way."""
     layers = network.layers
     for layer in range(1, len(layers)):
         inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
@@ -259,6 +261,18 @@ def feedforward_apart(block: Any, lanes: Any, network: Any) -> None:
 
 
 @inlined
+def output_sums(block: Any, lanes: Any, network: Any) -> None:
+    """What the output layer receives, z, into its δ rows, from the activations of the layer below."""
+    below, last = network.layers[-2], network.layers[-1]
+    inputs, x = below[UNITS], below[ACTIVATIONS] * lanes
+    for k in range(last[UNITS]):
+        w, b, z = (last[WEIGHTS] + k * inputs) * lanes, (last[BIASES] + k) * lanes, (last[DELTAS] + k) * lanes
+        _up1_first(block, lanes, b, z, w, lanes, lanes, x, z)
+        for i in range(1, inputs):
+            _up1_more(block, lanes, z, z, w + i * lanes, lanes, lanes, x + i * lanes, z)
+
+
+@inlined
 def _activate(block: Any, z: Any, a: Any, count: Any) -> None:
     for i in range(count):
         store_activation(block, a + i, sigmoid(load_delta(block, z + i)))
@@ -271,74 +285,81 @@ def slope(a: Any) -> Any:
 
 
 @inlined
-def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, prime_offset: Any, finish: Any) -> None:
-    """δ of a hidden layer from the δ and the weights of the layer above; without `finish`, still without the factor σ′."""
+def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, prime_offset: Any) -> None:
+    """δ of a hidden layer from the δ and the weights of the layer above."""
     units, above = layers[layer, UNITS], layers[layer + 1, UNITS]
-    w, d = layers[layer + 1, WEIGHTS] * lanes, layers[layer, DELTAS] * lanes
-    a, d_above = layers[layer, ACTIVATIONS] * lanes, layers[layer + 1, DELTAS] * lanes
-    step = units * lanes
+    w, d, a = layers[layer + 1, WEIGHTS] * lanes, layers[layer, DELTAS] * lanes, layers[layer, ACTIVATIONS] * lanes
+    d_above, step = layers[layer + 1, DELTAS] * lanes, units * lanes
     j = 0
     while j + 4 <= units:
-        wj, dj = w + j * lanes, d + j * lanes
-        _down4_first(block, lanes, dj, dj, wj, lanes, step, d_above, dj)
-        k = 1
-        while k + 4 <= above:
-            _down4_more_4(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
-            k += 4
-        while k < above:
-            _down4_more_1(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
-            k += 1
+        wj, dj, aj = w + j * lanes, d + j * lanes, a + j * lanes
+        if above == 1:
+            _below_one(block, lanes, dj, wj, d_above, aj, prime_offset)
+        else:
+            _down4_first(block, lanes, dj, dj, wj, lanes, step, d_above, dj)
+            k = 1
+            while k + 4 <= above:
+                _down4_more_4(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
+                k += 4
+            while k < above:
+                _down4_more_1(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
+                k += 1
+            _times_slope(block, dj, aj, 4 * lanes, prime_offset)
         j += 4
     while j < units:
-        wj, dj = w + j * lanes, d + j * lanes
+        wj, dj, aj = w + j * lanes, d + j * lanes, a + j * lanes
         _down1_first(block, lanes, dj, dj, wj, lanes, step, d_above, dj)
         for k in range(1, above):
             _down1_more(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
+        _times_slope(block, dj, aj, lanes, prime_offset)
         j += 1
-    if finish:
-        for i in range(units * lanes):
-            store_delta(block, d + i, load_delta(block, d + i) * (slope(load_activation(block, a + i)) + prime_offset))
 
 
 @inlined
-def steps(block: Any, lanes: Any, layers: Any, layer: Any, prime_offset: Any, unfinished: Any, rate: Any, bias: Any) -> None:
-    """Turn the δ of a layer into steps of an online update, s = −(lr·δ), each lane with its rate, and add them to the biases.
+def _times_slope(block: Any, d: Any, a: Any, count: Any, prime_offset: Any) -> None:
+    for i in range(count):
+        store_delta(block, d + i, load_delta(block, d + i) * (slope(load_activation(block, a + i)) + prime_offset))
 
-    `unfinished`: the factor σ′ is still missing. What nobody else needs is done in one pass, since stores are what bounds it.
-    """
-    d, a, b = layers[layer, DELTAS] * lanes, layers[layer, ACTIVATIONS] * lanes, layers[layer, BIASES] * lanes
-    for first in range(0, layers[layer, UNITS] * lanes, lanes):
-        for lane in range(lanes):
-            i = first + lane
-            delta = load_delta(block, d + i)
-            if unfinished:
-                delta = delta * (slope(load_activation(block, a + i)) + prime_offset)
-            step = -(load_lane(rate, lane) * delta)
-            store_delta(block, d + i, step)
-            if bias:
-                store_parameter(block, b + i, load_parameter(block, b + i) + step)
+
+@inlined
+def _below_one(block: Any, lanes: Any, d: Any, w: Any, d_above: Any, a: Any, prime_offset: Any) -> None:
+    """δ of four units below a layer of one unit, in one pass."""
+    for lane in range(lanes):
+        above = load_delta(block, d_above + lane)
+        s0 = load_parameter(block, w + lane) * above
+        s1 = load_parameter(block, w + lanes + lane) * above
+        s2 = load_parameter(block, w + 2 * lanes + lane) * above
+        s3 = load_parameter(block, w + 3 * lanes + lane) * above
+        store_delta(block, d + lane, s0 * (slope(load_activation(block, a + lane)) + prime_offset))
+        store_delta(block, d + lanes + lane, s1 * (slope(load_activation(block, a + lanes + lane)) + prime_offset))
+        store_delta(block, d + 2 * lanes + lane, s2 * (slope(load_activation(block, a + 2 * lanes + lane)) + prime_offset))
+        store_delta(block, d + 3 * lanes + lane, s3 * (slope(load_activation(block, a + 3 * lanes + lane)) + prime_offset))
 
 
 def _products(units: int, inputs: int) -> Any:
-    """A tile of g_ki ← g_ki + c_k a_i: one or four units, up to four inputs at a time."""
+    """A tile of g_ki ← g_ki + c_k a_i, where c_k = −(r·δ_k): one or four units, up to four inputs at a time."""
     four = units == 4
+    (load_0, store_0), (load_1, store_1), (load_2, store_2), (load_3, store_3) = of_unit
 
     @inlined
-    def tile(block: Any, lanes: Any, g: Any, unit: Any, c: Any, a: Any) -> None:
+    def tile(block: Any, lanes: Any, g: Any, unit: Any, d: Any, a: Any, rate: Any) -> None:
         for lane in range(lanes):
-            c0 = c1 = c2 = c3 = load_delta(block, c + lane)
+            r = load_lane(rate, lane)
+            c0 = c1 = c2 = c3 = -(r * load_delta(block, d + lane))
             if four:
-                c1 = load_delta(block, c + lanes + lane)
-                c2 = load_delta(block, c + 2 * lanes + lane)
-                c3 = load_delta(block, c + 3 * lanes + lane)
+                c1 = -(r * load_delta(block, d + lanes + lane))
+                c2 = -(r * load_delta(block, d + 2 * lanes + lane))
+                c3 = -(r * load_delta(block, d + 3 * lanes + lane))
             for i in range(inputs):
                 ai = load_activation(block, a + i * lanes + lane)
                 gi = g + i * lanes + lane
-                store_parameter(block, gi, fma(c0, ai, load_parameter(block, gi)))
                 if four:
-                    store_parameter(block, gi + unit, fma(c1, ai, load_parameter(block, gi + unit)))
-                    store_parameter(block, gi + 2 * unit, fma(c2, ai, load_parameter(block, gi + 2 * unit)))
-                    store_parameter(block, gi + 3 * unit, fma(c3, ai, load_parameter(block, gi + 3 * unit)))
+                    store_0(block, gi, fma(c0, ai, load_0(block, gi)))
+                    store_1(block, gi + unit, fma(c1, ai, load_1(block, gi + unit)))
+                    store_2(block, gi + 2 * unit, fma(c2, ai, load_2(block, gi + 2 * unit)))
+                    store_3(block, gi + 3 * unit, fma(c3, ai, load_3(block, gi + 3 * unit)))
+                else:
+                    store_parameter(block, gi, fma(c0, ai, load_parameter(block, gi)))
 
     return tile
 
@@ -348,39 +369,38 @@ _one_1, _one_4 = (_products(1, inputs) for inputs in (1, 4))
 
 
 @inlined
-def add_products(block: Any, lanes: Any, layers: Any, layer: Any, offset: Any) -> None:
-    """Add c_k a_i to the weights of a layer (offset 0) or to their gradient, where the δ rows hold c.
+def descend(block: Any, lanes: Any, layers: Any, layer: Any, offset: Any, rate: Any, bias: Any) -> None:
+    """Add −(r·δ_k)·a_i to the weights of a layer, or (`offset`) to their gradient, −(r·δ_k) to its biases; each lane has its r.
 
-    With c = δ and the gradient's offset that accumulates ∂E/∂w; with c = −lr·δ and no offset it is an online update.
+    With the learning rates and no offset that is an online update; with rates of −1 and the gradient's offset it adds up
+    ∂E/∂w, since −(−1·δ) is δ. The product r·δ is made again for every tile: stores are what bounds small layers.
     """
     inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
-    unit, a, c = inputs * lanes, layers[layer - 1, ACTIVATIONS] * lanes, layers[layer, DELTAS] * lanes
-    w = (offset + layers[layer, WEIGHTS]) * lanes
+    unit, a, d = inputs * lanes, layers[layer - 1, ACTIVATIONS] * lanes, layers[layer, DELTAS] * lanes
+    w, b = (offset + layers[layer, WEIGHTS]) * lanes, (offset + layers[layer, BIASES]) * lanes
+    if bias:
+        for first in range(0, units * lanes, lanes):
+            for lane in range(lanes):
+                i = first + lane
+                step = -(load_lane(rate, lane) * load_delta(block, d + i))
+                store_parameter(block, b + i, load_parameter(block, b + i) + step)
     whole = inputs - inputs % 4
     k = 0
     while k + 4 <= units:
-        g, ck = w + k * unit, c + k * lanes
+        g, dk = w + k * unit, d + k * lanes
         for i in range(0, whole, 4):
-            _four_4(block, lanes, g + i * lanes, unit, ck, a + i * lanes)
+            _four_4(block, lanes, g + i * lanes, unit, dk, a + i * lanes, rate)
         if inputs - whole == 1:
-            _four_1(block, lanes, g + whole * lanes, unit, ck, a + whole * lanes)
+            _four_1(block, lanes, g + whole * lanes, unit, dk, a + whole * lanes, rate)
         elif inputs - whole == 2:
-            _four_2(block, lanes, g + whole * lanes, unit, ck, a + whole * lanes)
+            _four_2(block, lanes, g + whole * lanes, unit, dk, a + whole * lanes, rate)
         elif inputs - whole == 3:
-            _four_3(block, lanes, g + whole * lanes, unit, ck, a + whole * lanes)
+            _four_3(block, lanes, g + whole * lanes, unit, dk, a + whole * lanes, rate)
         k += 4
     while k < units:
-        g, ck = w + k * unit, c + k * lanes
+        g, dk = w + k * unit, d + k * lanes
         for i in range(0, whole, 4):
-            _one_4(block, lanes, g + i * lanes, unit, ck, a + i * lanes)
+            _one_4(block, lanes, g + i * lanes, unit, dk, a + i * lanes, rate)
         for i in range(whole, inputs):
-            _one_1(block, lanes, g + i * lanes, unit, ck, a + i * lanes)
+            _one_1(block, lanes, g + i * lanes, unit, dk, a + i * lanes, rate)
         k += 1
-
-
-@inlined
-def add_deltas(block: Any, lanes: Any, layers: Any, layer: Any, offset: Any) -> None:
-    """Add the δ of a layer to the gradient of its biases."""
-    b, d = (offset + layers[layer, BIASES]) * lanes, layers[layer, DELTAS] * lanes
-    for i in range(layers[layer, UNITS] * lanes):
-        store_parameter(block, b + i, load_parameter(block, b + i) + load_delta(block, d + i))

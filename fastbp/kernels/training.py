@@ -15,7 +15,6 @@ from fastbp.kernels.measures import look
 from fastbp.kernels.memory import (
     empty_block,
     load_activation,
-    load_delta,
     load_lane,
     load_parameter,
     load_table,
@@ -31,14 +30,12 @@ from fastbp.kernels.network import (
     UNITS,
     WEIGHTS,
     Network,
-    add_deltas,
-    add_products,
+    descend,
     feedforward,
     hidden_deltas,
     present,
     present_to_all,
     slope,
-    steps,
 )
 from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM
 from fastbp.kernels.random import uniform
@@ -61,6 +58,8 @@ class Lanes(NamedTuple):
     """Updates at the first look that found the run converged; −1 before."""
     rate: NDArray[Any]
     """Learning rate of the epoch that the lane is in."""
+    minus_one: NDArray[Any]
+    """−1 a lane: the rate at which gradients add up."""
     rows: NDArray[np.int32]
     """Rows of the epoch that the lane is in, flat [position, lane]."""
     running: NDArray[np.bool_]
@@ -78,6 +77,7 @@ def lanes_of(network: Network, lanes: int, rows: int, dtype: DTypeLike) -> Lanes
         np.zeros(lanes, np.int64),
         np.full(lanes, -1, np.int64),
         empty_block(lanes, dtype),
+        np.full(lanes, -1.0, dtype),
         empty_block((rows + 3) // 4 * 4 * lanes, np.int32),
         np.zeros(lanes, np.bool_),
         np.zeros(lanes, np.bool_),
@@ -150,6 +150,7 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int) -> Any:
         wide()
         block, layers, n = state.block, network.layers, table.rows
         whole = (n + rule.batch - 1) // rule.batch
+        rate = state.rate if rule.online else state.minus_one
         for _ in range(epochs):
             if rule.refill and not exchange(state, lanes, network, rule.check_every, budget - whole, waiting, ended):
                 return
@@ -172,12 +173,8 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int) -> Any:
                     losses(rule.loss, (block, lanes, network, rule.prime_offset))
                     for layer in range(len(layers) - 1, 0, -1):
                         if layer > 1:
-                            hidden_deltas(block, lanes, layers, layer - 1, rule.prime_offset, layer > 2 or not rule.online)
-                        if rule.online:
-                            steps(block, lanes, layers, layer, rule.prime_offset, layer == 1, state.rate, rule.bias)
-                        elif rule.bias:
-                            add_deltas(block, lanes, layers, layer, network.gradient)
-                        add_products(block, lanes, layers, layer, network.gradient)
+                            hidden_deltas(block, lanes, layers, layer - 1, rule.prime_offset)
+                        descend(block, lanes, layers, layer, network.gradient, rate, rule.bias)
                 if not rule.online:
                     _apply_gradient(block, lanes, network, rule, state.rate, end - start)
             for lane in range(lanes):
@@ -254,7 +251,7 @@ def exchange(state: Any, lanes: Any, network: Any, check_every: Any, last: Any, 
 
 
 def output_pass(loss: Any) -> Any:
-    """δ of the output layer by one loss, in place of the z that `feedforward` left there."""
+    """δ of the output layer by one loss. Its value is not asked for, so z may be anything."""
 
     @inlined
     def deltas(block: Any, lanes: Any, network: Any, prime_offset: Any) -> None:
@@ -262,7 +259,7 @@ def output_pass(loss: Any) -> Any:
         d, a, t = last[DELTAS] * lanes, last[ACTIVATIONS] * lanes, network.targets * lanes
         for i in range(last[UNITS] * lanes):
             o = load_activation(block, a + i)
-            _, delta = loss(load_delta(block, d + i), o, load_activation(block, t + i), slope(o) + prime_offset)
+            _, delta = loss(o, o, load_activation(block, t + i), slope(o) + prime_offset)
             store_delta(block, d + i, delta)
 
     return deltas
