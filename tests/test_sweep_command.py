@@ -548,14 +548,14 @@ def test_a_full_disk_ends_with_4_and_can_be_gone_on_from(file, tmp_path):
 
 @trains
 def test_blocks_that_fail_are_told_and_the_rest_is_there(file, here, monkeypatch):
-    train = block.train
+    train = block.train_at_once
 
-    def fails(setup: Any, start: int, count: int, **named: Any) -> block.Rows:
-        if setup.lr == 2:
+    def fails(setups: Any, start: int, count: int, **named: Any) -> list[block.Rows]:
+        if setups[0].lr == 2:
             raise ArithmeticError("no such luck")
-        return train(setup, start, count, **named)
+        return train(setups, start, count, **named)
 
-    monkeypatch.setattr(block, "train", fails)
+    monkeypatch.setattr(block, "train_at_once", fails)
     done = here(file, "--seeds", "10")
     assert done.returncode == 1
     failed = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
@@ -570,10 +570,10 @@ def test_blocks_that_fail_are_told_and_the_rest_is_there(file, here, monkeypatch
 
 
 def test_where_every_block_fails_there_is_no_table(here, monkeypatch):
-    def fails(*arguments: Any, **named: Any) -> block.Rows:
+    def fails(*arguments: Any, **named: Any) -> list[block.Rows]:
         raise ArithmeticError("no such luck")
 
-    monkeypatch.setattr(block, "train", fails)
+    monkeypatch.setattr(block, "train_at_once", fails)
     monkeypatch.setattr(block, "warm_up", lambda kind: None)
     done = here("--set", "lr=[0.1,0.2,0.3,0.4,0.5,0.6,0.7]", "--seeds", "1")
     assert done.returncode == 1

@@ -1,5 +1,6 @@
 """All families, by the key of the sweep file that chooses from them."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Annotated, Any, get_args
@@ -31,6 +32,11 @@ def own_values(choice: Choice, values: Sequence[float]) -> Own:
     integers = [v for p, v in zip(choice.parameters, values, strict=True) if _is_integer(p)]
     reals = [v for p, v in zip(choice.parameters, values, strict=True) if not _is_integer(p)]
     return np.array(integers or [0], np.int64), np.array(reals or [0.0], np.float64)
+
+
+def looks_at_the_end(schedule: Choice) -> bool:
+    """Whether a schedule's rates depend on the budget: not where its function calls that argument `_span`."""
+    return not list(inspect.signature(schedule.function).parameters)[2].startswith("_")
 
 
 @cache

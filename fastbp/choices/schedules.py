@@ -4,6 +4,9 @@ Arguments of every function: `previous`, the factor of the epoch before (1 befor
 warmup; `span`, epochs from the warmup to the end. Returns the factor of this epoch, float64; the rate is lr × factor. Every
 schedule also takes `warmup=W`: lr·(e + 1)/(W + 1) in the first W epochs, s = e − W after them. Powers are taken by repeated
 multiplication, through `previous`.
+
+A schedule that does not look at the end calls the third argument `_span`: its rates are the same whatever the budget, so setups
+that differ in their budget alone are trained once.
 """
 
 from typing import Annotated, Any
@@ -18,17 +21,17 @@ Factor = Annotated[float, Gt(0), Le(1)]
 _PI = 3.141592653589793
 
 
-def constant(previous: Any, s: Any, span: Any) -> Any:
+def constant(previous: Any, s: Any, _span: Any) -> Any:
     """1."""
     return 1.0
 
 
-def step(previous: Any, s: Any, span: Any, every: Epochs, factor: Factor) -> Any:
+def step(previous: Any, s: Any, _span: Any, every: Epochs, factor: Factor) -> Any:
     """factor^⌊s/every⌋."""
     return previous * factor if s > 0 and s % every == 0 else previous
 
 
-def exponential(previous: Any, s: Any, span: Any, factor: Factor) -> Any:
+def exponential(previous: Any, s: Any, _span: Any, factor: Factor) -> Any:
     """factor^s."""
     return previous * factor if s > 0 else previous
 
@@ -43,6 +46,6 @@ def linear(previous: Any, s: Any, span: Any) -> Any:
     return 1.0 - s / span
 
 
-def inverse(previous: Any, s: Any, span: Any, tau: Annotated[float, Gt(0)]) -> Any:
+def inverse(previous: Any, s: Any, _span: Any, tau: Annotated[float, Gt(0)]) -> Any:
     """1/(1 + s/tau) (Robbins & Monro 1951; Darken & Moody 1990's search-then-converge)."""
     return 1.0 / (1.0 + s / tau)

@@ -6,7 +6,7 @@ import gc
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -181,7 +181,7 @@ class Group:
     def advance(self, epochs: int) -> None:
         """Train for so many epochs, or to the end of the budget."""
         work = self.task
-        epochs = min(epochs, work.epochs - int(self.state.epochs[0]))
+        epochs = min(epochs, work.epochs - self.epochs)
         rule, none = work.rule._replace(refill=False), self.none
         self.kernels.advance(self.state, work.network, work.table, work.targets, rule, epochs, work.budget, none, none)
 
@@ -200,9 +200,22 @@ class Group:
         self.state.epochs[:], self.state.updates[:] = epochs, updates
 
     @property
+    def epochs(self) -> int:
+        """Epochs done, where no lane is refilled."""
+        return int(self.state.epochs[0])
+
+    @property
     def done(self) -> bool:
         """Whether the budget is used up."""
-        return int(self.state.epochs[0]) >= self.task.epochs
+        return self.epochs >= self.task.epochs
+
+    def finished(self, work: Task) -> Group:
+        """A copy of this group, one epoch before the end of a shorter task, brought to that end."""
+        copy = Group(work)
+        for mine, its in zip(self.state, copy.state, strict=True):
+            its[:] = mine
+        copy.advance(1)
+        return copy
 
     def measure(
         self, with_gradient: bool = True, block: NDArray[Any] | None = None
@@ -247,30 +260,59 @@ def train(
     Raises InterruptedBlockError soon after `stopped()` becomes true, and ArithmeticError where this thread flushes denormals to
     zero.
     """
+    (rows,) = train_at_once([setup], start, count, lanes=lanes, stopped=stopped, slice_seconds=slice_seconds)
+    return rows
+
+
+def train_at_once(
+    setups: Sequence[Setup],
+    start: int,
+    count: int,
+    *,
+    lanes: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    slice_seconds: float = SLICE_SECONDS,
+) -> list[Rows]:
+    """Train the seeds start … start + count − 1 of setups that differ in their budget alone, the longest first: the rows of each.
+
+    The others are beginnings of the first, so only that one is trained whole (`plan` says which setups these are). Of each other
+    one the last epoch is done on a copy, by its own task: it may be cut short, and a run looks at its end. Raises as `train`.
+    """
     check_denormals()
-    work = task(setup, lanes)
-    keep = work.targets.values.size <= MOST_OUTPUTS
-    rows = Rows(
-        np.empty(count, np.int64),
-        np.empty(count, np.int64),
-        np.empty((m.MEASURES, count)),
-        np.empty((m.MEASURES, count)),
-        np.empty((count, work.targets.values.size if keep else 0)),
-    )
+    *shorter, work = (task(setup, lanes) for _, setup in sorted({setup.budget: setup for setup in setups}.items()))
+    outputs = work.targets.values.size if work.targets.values.size <= MOST_OUTPUTS else 0
+    rows = {part.budget: _rows_of(count, outputs) for part in (work, *shorter)}
     pace = _Pace(stopped, slice_seconds)
     group = Group(work)
     if work.rule.refill and work.budget >= work.updates_per_epoch:  # with less than an epoch there is but one look
-        _train_refilled(group, start, rows, pace)
-        return rows
+        _train_refilled(group, start, rows[work.budget], pace)
+        return [rows[work.budget]]
     for first in range(0, count, work.lanes):
         used = min(work.lanes, count - first)
         group.start(np.arange(start + first, start + first + used, dtype=np.uint64))
-        here = np.arange(first, first + used)
-        rows.start[:, here] = group.measure(with_gradient=False)[0][:, :used]
+        here, columns = np.arange(first, first + used), np.arange(used)
+        begun = group.measure(with_gradient=False)[0][:, :used]
+        for part in shorter:
+            while group.epochs < part.epochs - 1:
+                pace(group.advance, part.epochs - 1 - group.epochs)
+            _record(rows[part.budget], here, group.finished(part), columns)
         while not group.done:
             pace(group.advance)
-        _record(rows, here, group, np.arange(used))
-    return rows
+        _record(rows[work.budget], here, group, columns)
+        for each in rows.values():
+            each.start[:, here] = begun
+    return [rows[setup.budget] for setup in setups]
+
+
+def _rows_of(count: int, outputs: int) -> Rows:
+    """Room for so many runs."""
+    return Rows(
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+        np.empty((m.MEASURES, count)),
+        np.empty((m.MEASURES, count)),
+        np.empty((count, outputs)),
+    )
 
 
 class _Pace:
@@ -281,15 +323,16 @@ class _Pace:
         self._seconds = seconds
         self._epochs = 1
 
-    def __call__(self, advance: Callable[[int], None]) -> None:
+    def __call__(self, advance: Callable[[int], None], most: int = MOST_EPOCHS) -> None:
         """Call `advance` with a number of epochs. Raises InterruptedBlockError where the driver wishes to stop."""
         if self._stopped():
             raise InterruptedBlockError
+        epochs = min(self._epochs, most)
         began = time.perf_counter()
-        advance(self._epochs)
+        advance(epochs)
         took = time.perf_counter() - began
         # Doubling at most: the first call may have been a cold one.
-        self._epochs = max(1, min(MOST_EPOCHS, int(self._epochs * min(2.0, self._seconds / max(took, 1e-9)))))
+        self._epochs = max(1, min(MOST_EPOCHS, int(epochs * min(2.0, self._seconds / max(took, 1e-9)))))
 
 
 def _record(rows: Rows, here: NDArray[np.intp], group: Group, columns: NDArray[np.intp], runs: Runs | None = None) -> None:

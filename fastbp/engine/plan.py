@@ -1,9 +1,10 @@
 """What is missing, cut into files and blocks."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, pairwise
 from typing import NamedTuple
 
+from fastbp.choices.families import looks_at_the_end
 from fastbp.engine.spec import Setup, Sweep
 from fastbp.kernels import NUMERICS_VERSION
 
@@ -26,10 +27,19 @@ class Publication(NamedTuple):
     start: int
     runs: int
 
+
+class Block(NamedTuple):
+    """A range of seeds trained at once, for one file or for files of setups that differ in their budget alone, the longest first,
+    of which the others are beginnings."""
+
+    files: tuple[Publication, ...]
+    start: int
+    runs: int
+
     @property
-    def blocks(self) -> list[Range]:
-        """The blocks that it is computed in, cut when asked for: 10¹⁰ runs make 10⁴ files, but tens of millions of blocks."""
-        return cut(self.start, self.runs, block_seeds(self.setup))
+    def setups(self) -> list[Setup]:
+        """The setups, the longest first."""
+        return [file.setup for file in self.files]
 
 
 def seconds_per_run(setup: Setup) -> float:
@@ -67,19 +77,84 @@ def missing(wanted: Range, present: Iterable[Range]) -> list[Range]:
     return gaps
 
 
-def cut(start: int, count: int, size: int) -> list[Range]:
+def cut(start: int, count: int, size: int) -> Iterator[Range]:
     """Cut a range at the multiples of `size`."""
     stop = start + count
-    edges = [start, *range(start // size * size + size, stop, size), stop]
-    return [(a, b - a) for a, b in pairwise(edges)]
+    for a, b in pairwise(chain([start], range(start // size * size + size, stop, size), [stop])):
+        yield a, b - a
 
 
-def publications(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Iterator[Publication]:
-    """Every file that is still to be made, `present` telling which seeds of each setup there are. The longest runs come first,
-    so that the short ones fill up the cores at the end."""
+class Share(NamedTuple):
+    """A range of seeds that is missing of the same setups, which can be trained as one, the longest first."""
+
+    setups: tuple[Setup, ...]
+    start: int
+    runs: int
+
+
+Present = Mapping[str, Sequence[Range]]
+"""Which seeds of each setup there are."""
+
+
+def publications(sweep: Sweep, present: Present) -> Iterator[Publication]:
+    """Every file that is still to be made."""
+    for setup in sweep.setups:
+        yield from _files(setup, sweep, present)
+
+
+def shares(sweep: Sweep, present: Present) -> Iterator[Share]:
+    """Everything that is still to be trained, the longest runs first, so that short ones fill up the cores at the end."""
+    for setups in _families(sweep.setups):
+        gaps = [missing((sweep.seeds.start, sweep.seeds.count), present.get(_id(setup), ())) for setup in setups]
+        # At each edge some of the setups begin or end to be missing.
+        edges = sorted((edge, i) for i, own in enumerate(gaps) for at, count in own for edge in (at, at + count))
+        lacking: set[int] = set()
+        for (at, i), (stop, _) in pairwise(edges):
+            lacking ^= {i}
+            if lacking and stop > at:
+                yield Share(tuple(setups[i] for i in sorted(lacking)), at, stop - at)
+
+
+def blocks(sweep: Sweep, present: Present) -> Iterator[Block]:
+    """Everything that is still to be trained, in blocks, each within one file of each of its setups.
+
+    Cut when asked for: 10¹⁰ runs make 10⁴ files, but tens of millions of blocks.
+    """
+    files: dict[Setup, Iterator[Publication]] = {}
+    open_: dict[Setup, Publication] = {}
+    for setups, start, count in shares(sweep, present):
+        for at, size in cut(start, count, block_seeds(setups[0])):
+            for setup in setups:
+                if setup not in files:
+                    files[setup] = _files(setup, sweep, present)
+                    open_[setup] = next(files[setup])
+                while open_[setup].start + open_[setup].runs <= at:
+                    open_[setup] = next(files[setup])
+            yield Block(tuple(open_[setup] for setup in setups), at, size)
+
+
+def _files(setup: Setup, sweep: Sweep, present: Present) -> Iterator[Publication]:
     seeds = sweep.seeds
-    for setup in sorted(sweep.setups, key=seconds_per_run, reverse=True):
-        size = file_seeds(setup, seeds.count)
-        for gap in missing((seeds.start, seeds.count), present.get(setup.identity(NUMERICS_VERSION), ())):
-            for start, count in cut(*gap, size):
-                yield Publication(setup, start, count)
+    for gap in missing((seeds.start, seeds.count), present.get(_id(setup), ())):
+        for start, count in cut(*gap, file_seeds(setup, seeds.count)):
+            yield Publication(setup, start, count)
+
+
+def _families(setups: Iterable[Setup]) -> list[list[Setup]]:
+    """Setups that can be trained as one, the longest first: they differ in their budget alone, and nothing depends on its end."""
+    families: dict[Hashable, list[Setup]] = {}
+    for setup in setups:
+        families.setdefault(_but_for_the_budget(setup), []).append(setup)
+    alike = [sorted(family, key=lambda setup: setup.budget, reverse=True) for family in families.values()]
+    return sorted(alike, key=lambda family: seconds_per_run(family[0]), reverse=True)
+
+
+def _but_for_the_budget(setup: Setup) -> Hashable:
+    if setup.stop == "converged" or looks_at_the_end(setup.calls["schedule"].choice):
+        return _id(setup)
+    columns = setup.columns()
+    return setup.digest, *(value for key, value in columns.items() if key not in ("updates", "epochs", "collapse"))
+
+
+def _id(setup: Setup) -> str:
+    return setup.identity(NUMERICS_VERSION)

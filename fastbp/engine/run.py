@@ -7,7 +7,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from fastbp import __version__
 from fastbp.engine import block
 from fastbp.engine.cores import available_cores
 from fastbp.engine.executors import completed
-from fastbp.engine.plan import Publication, Range, publications
+from fastbp.engine.plan import Block, Range, blocks, shares
 from fastbp.engine.spec import Sweep
 from fastbp.engine.store import Store
 from fastbp.kernels import NUMERICS_VERSION
@@ -50,17 +50,10 @@ class Progress:
         return time.perf_counter() - self.started
 
 
-class Task(NamedTuple):
-    """One block, as it is handed out."""
-
-    publication: Publication
-    part: Range
-
-
-def rows_of(task: Task, stopped: Callable[[], bool] = lambda: False) -> pa.Table:
-    """Train a block: all that an executor is asked to do, wherever it does it."""
-    setup, (start, count) = task.publication.setup, task.part
-    return block.to_arrow(setup, start, block.train(setup, start, count, stopped=stopped))
+def rows_of(part: Block, stopped: Callable[[], bool] = lambda: False) -> list[pa.Table]:
+    """Train a block, for each of its files: all that an executor is asked to do, wherever it does it."""
+    trained = block.train_at_once(part.setups, part.start, part.runs, stopped=stopped)
+    return [block.to_arrow(setup, part.start, rows) for setup, rows in zip(part.setups, trained, strict=True)]
 
 
 class Trained(NamedTuple):
@@ -68,6 +61,7 @@ class Trained(NamedTuple):
 
     runs: int
     updates: int
+    """Made, which are fewer than the rows tell where setups that differ in their budget alone were trained at once."""
     files: int
     seconds: dict[str, float]
     failed: list[str]
@@ -116,11 +110,11 @@ def drive(
 
 
 def _outstanding(sweep: Sweep, present: dict[str, list[Range]]) -> tuple[int, int]:
-    """Runs that are still to be done, and the updates that they may make."""
+    """Runs that are still to be done, and the updates that may have to be made for them."""
     runs = updates = 0
-    for publication in publications(sweep, present):
-        runs += publication.runs
-        updates += publication.runs * publication.setup.budget
+    for setups, _, seeds in shares(sweep, present):
+        runs += seeds * len(setups)
+        updates += seeds * setups[0].budget
     return runs, updates
 
 
@@ -146,34 +140,31 @@ def _train(
     # Threads hear the wish to stop; what runs elsewhere cannot, and a block is short.
     train = partial(rows_of, stopped=stop.is_set) if isinstance(pool, ThreadPoolExecutor) else rows_of
 
-    def tasks() -> Iterator[Task]:
-        for publication in publications(sweep, present):
-            for part in publication.blocks:
-                yield Task(publication, part)
-
     parts: dict[tuple[str, int], dict[int, pa.Table]] = {}
     files, failed = 0, []
-    for task, future in completed(pool, train, tasks(), jobs + 1, lambda: tick(progress)):
-        publication, (start, count) = task
-        setup = publication.setup.identity(NUMERICS_VERSION)
+    for (publications, start, count), future in completed(pool, train, blocks(sweep, present), jobs + 1, lambda: tick(progress)):
+        ids = [publication.setup.identity(NUMERICS_VERSION) for publication in publications]
         error = future.exception()
         if isinstance(error, Exception):
-            failed.append(f"setup {setup}, seeds {start} to {start + count - 1}: {type(error).__name__}: {error}")
+            why = f"seeds {start} to {start + count - 1}: {type(error).__name__}: {error}"
+            failed += [f"setup {setup}, {why}" for setup in ids]
             continue
         if error is not None:
             raise error
-        gathered = parts.setdefault((setup, publication.start), {})
-        gathered[start] = future.result()
-        progress.done += count
-        progress.updates += pc.sum(gathered[start]["updates_done"]).as_py()
-        progress.budget += count * publication.setup.budget
-        if sum(part.num_rows for part in gathered.values()) == publication.runs:
-            rows = pa.concat_tables([gathered[at] for at in sorted(gathered)]).unify_dictionaries().combine_chunks()
-            del parts[setup, publication.start]
-            if store:
-                store.publish(setup, publication.start, rows)
-            keep(rows)
-            files += 1
+        tables: list[pa.Table] = future.result()
+        progress.done += count * len(ids)
+        progress.updates += pc.sum(tables[0]["updates_done"]).as_py()
+        progress.budget += count * publications[0].setup.budget
+        for setup, publication, table in zip(ids, publications, tables, strict=True):
+            gathered = parts.setdefault((setup, publication.start), {})
+            gathered[start] = table
+            if sum(part.num_rows for part in gathered.values()) == publication.runs:
+                rows = pa.concat_tables([gathered[at] for at in sorted(gathered)]).unify_dictionaries().combine_chunks()
+                del parts[setup, publication.start]
+                if store:
+                    store.publish(setup, publication.start, rows)
+                keep(rows)
+                files += 1
     return files, failed
 
 

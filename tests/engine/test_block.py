@@ -16,7 +16,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from fastbp.columns import COLUMNS, schema
-from fastbp.engine.block import InterruptedBlockError, check_denormals, suggested_lanes, task, to_arrow, train
+from fastbp.engine.block import InterruptedBlockError, check_denormals, suggested_lanes, task, to_arrow, train, train_at_once
 from fastbp.engine.spec import Setup
 from fastbp.kernels import NUMERICS_VERSION
 from fastbp.outcomes import OUTCOMES
@@ -25,6 +25,30 @@ from fastbp.outcomes import OUTCOMES
 def table_of(setup, start=0, count=LANES):
     with np.errstate(all="ignore"):  # with the JIT off NumPy would warn of a run that diverges
         return to_arrow(setup, start, train(setup, start, count, lanes=LANES))
+
+
+# Beginnings
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"order": "random", "lr": 4, "check_every": 3},
+        {"order": "shuffled", "momentum": 0.9, "batch": 3, "check_every": 2},
+        {"schedule": "exponential:factor=0.9", "hidden": [5], "bias": False, "dtype": "float32"},
+    ],
+    ids=str,
+)
+def test_shorter_budgets_on_the_way_have_the_rows_of_runs_of_their_own(changes):
+    """Whole epochs and parts of one, between looks and on them, and one budget twice."""
+    count, budgets = (170, (4003, 1600, 963, 83, 80, 79, 8, 5)) if JIT else (2, (43, 24, 13, 8, 5))
+    keys = {"problem": "table:11101011", "tolerance": 0.45, **changes}
+    setups = [Setup(**keys, updates=updates) for updates in budgets]
+    setups.insert(3, Setup(**keys, epochs=1))
+    setups.sort(key=lambda setup: -setup.budget)
+    for setup, rows in zip(setups, train_at_once(setups, 5, count, lanes=LANES, slice_seconds=1e-3), strict=True):
+        alone = to_arrow(setup, 5, train(setup, 5, count, lanes=LANES))
+        assert to_arrow(setup, 5, rows).equals(alone), setup.budget
 
 
 # Outcomes

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fastbp import Setup, Sweep
 from fastbp.engine import plan
-from fastbp.engine.plan import Range, block_seeds, cut, file_seeds, missing, publications
+from fastbp.engine.plan import Range, block_seeds, blocks, cut, file_seeds, missing, publications, shares
 from fastbp.engine.spec import LAST_SEED, Seeds
 from fastbp.kernels import NUMERICS_VERSION
 
@@ -57,7 +57,7 @@ def test_missing_is_what_is_wanted_and_not_present(wanted, present):
 @given(st.integers(0, LAST_SEED), st.integers(1, 10**9), st.floats(0.01, 200))
 def test_cut_covers_a_range_and_cuts_at_multiples(start, size, pieces):
     count = max(1, int(pieces * size))
-    pieces = cut(start, count, size)
+    pieces = list(cut(start, count, size))
     assert is_one_run(pieces, start, count)
     assert all(n <= size for _, n in pieces)
     assert all(a % size == 0 for a, _ in pieces[1:])
@@ -106,14 +106,53 @@ def test_every_seed_of_every_setup_is_planned_once(seeds, updates):
 
 
 @settings(deadline=None)
-@given(st.integers(0, 100_000), st.integers(1, 200_000), budgets)
-def test_the_blocks_of_a_file_make_it_up(start, count, updates):
-    for publication in publications(sweep_of(Seeds(start=start, count=count), updates), {}):
-        blocks = publication.blocks
-        assert is_one_run(blocks, publication.start, publication.runs)
-        size = block_seeds(publication.setup)
-        assert all(a % size == 0 for a, _ in blocks[1:])
-        assert all(n <= size for _, n in blocks)
+@given(st.integers(0, 100_000), st.integers(1, 200_000), st.lists(budgets, min_size=1, max_size=4, unique=True), st.data())
+def test_blocks_make_up_the_files(start, count, updates, data):
+    """Each file of each setup once, whatever is there already, and each block within one file of each of its setups."""
+    sweep = sweep_of(Seeds(start=start, count=count), *updates)
+    gap = st.tuples(st.integers(start - 9, start + count), st.integers(1, count)).map(lambda r: (max(0, r[0]), r[1]))
+    present = {identity(setup): data.draw(st.lists(gap, max_size=3)) for setup in sweep.setups}
+    made: dict[plan.Publication, list[Range]] = {}
+    for files, at, runs in blocks(sweep, present):
+        assert len({file.setup for file in files}) == len(files)
+        assert sorted(files, key=lambda file: -file.setup.budget) == list(files)
+        size = block_seeds(files[0].setup)
+        assert at // size == (at + runs - 1) // size
+        for file in files:
+            assert file.start <= at
+            assert at + runs <= file.start + file.runs
+            made.setdefault(file, []).append((at, runs))
+    assert set(made) == set(publications(sweep, present))
+    for file, ranges in made.items():
+        assert is_one_run(ranges, file.start, file.runs)
+
+
+def test_what_differs_in_its_budget_alone_is_trained_once():
+    keys = {"problem": "xor", "hidden": [2], "updates": 100}
+    sweep = Sweep(seeds=1000, setup=keys, grid={"updates": [100, 70, 400], "lr": [0.1, 0.2]})
+    assert [[s.budget for s in share.setups] for share in shares(sweep, {})] == [[400, 100, 70]] * 2
+    present = {identity(sweep.setups[0]): [(0, 300)], identity(sweep.setups[4]): [(200, 200), (900, 100)]}
+    first = [share for share in shares(sweep, present) if share.setups[0].lr == 0.1]
+    assert [([s.budget for s in setups], at, runs) for setups, at, runs in first] == [
+        ([400, 70], 0, 200), ([70], 200, 100), ([100, 70], 300, 100), ([400, 100, 70], 400, 500), ([100, 70], 900, 100),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "together"),
+    [
+        ({"schedule": "step:every=3,factor=0.5"}, True),
+        ({"schedule": "exponential:factor=0.9,warmup=2"}, True),
+        ({"schedule": "inverse:tau=5"}, True),
+        ({"schedule": "cosine"}, False),
+        ({"schedule": "linear:warmup=2"}, False),
+        ({"stop": "converged"}, False),
+    ],
+    ids=str,
+)
+def test_what_depends_on_its_end_is_trained_by_itself(changes, together):
+    sweep = Sweep(seeds=10, setup={"problem": "xor", **changes}, grid={"updates": [100, 200]})
+    assert len(list(shares(sweep, {}))) == (1 if together else 2)
 
 
 @settings(deadline=None)
@@ -170,8 +209,9 @@ def test_present_runs_of_other_setups_count_for_nothing():
 
 
 def test_the_longest_runs_come_first():
-    planned = list(publications(sweep_of(Seeds(count=10), 100, 10_000, 1000), {}))
-    assert [p.setup.updates for p in planned] == [10_000, 1000, 100]
+    lr = {"updates": 100, "lr": [0.3]}, {"updates": 10_000, "lr": [0.1]}, {"updates": 1000, "lr": [0.2]}
+    sweep = Sweep(seeds=10, setup={"problem": "xor"}, grid=[{k: v if k == "lr" else [v] for k, v in grid.items()} for grid in lr])
+    assert [share.setups[0].updates for share in shares(sweep, {})] == [10_000, 1000, 100]
 
 
 @pytest.mark.parametrize("updates", [100, 10**6])
@@ -181,6 +221,8 @@ def test_ten_billion_runs_are_planned_at_once_in_little_memory(updates):
     tracemalloc.start()
     try:
         planned = sum(1 for _ in publications(sweep, {}))
+        assert sum(share.runs for share in shares(sweep, {})) == 10**10
+        assert sum(1 for _ in zip(blocks(sweep, {}), range(10_000), strict=False)) == 10_000
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

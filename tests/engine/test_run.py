@@ -227,14 +227,14 @@ class Here(Executor):
 def test_an_executor_of_ones_own_is_used_and_left_open(in_memory):
     with ThreadPoolExecutor(2, "mine") as pool:
         threads = set()
-        train = block.train
+        train = block.train_at_once
 
-        def watched(*arguments: Any, **named: Any) -> block.Rows:
+        def watched(*arguments: Any, **named: Any) -> list[block.Rows]:
             threads.add(threading.current_thread().name)
             return train(*arguments, **named)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(block, "train", watched)
+            patch.setattr(block, "train_at_once", watched)
             frame = fastbp.run(sweep(), executor=pool)
         assert listed(frame) == listed(in_memory)
         assert threads
@@ -258,14 +258,14 @@ def test_processes_give_the_same_rows(in_memory, monkeypatch):
 @pytest.fixture
 def broken(monkeypatch):
     """One block that fails: seeds 256 to 511 of the second setup."""
-    train = block.train
+    train = block.train_at_once
 
-    def fails(setup: Any, start: int, count: int, **named: Any) -> block.Rows:
-        if setup == sweep().setups[1] and start == 256:
+    def fails(setups: Any, start: int, count: int, **named: Any) -> list[block.Rows]:
+        if setups[0] == sweep().setups[1] and start == 256:
             raise ArithmeticError("no such luck")
-        return train(setup, start, count, **named)
+        return train(setups, start, count, **named)
 
-    monkeypatch.setattr(block, "train", fails)
+    monkeypatch.setattr(block, "train_at_once", fails)
     return f"setup {ids(sweep())[1]}, seeds 256 to 511: ArithmeticError: no such luck"
 
 
