@@ -500,7 +500,7 @@ def test_damage_is_told_with_its_file(file, tmp_path, here):
     options = ["-o", "store", "--seeds", "10"]
     here(file, *options)
     path = max((tmp_path / "store" / "runs").iterdir())  # not the first, which is looked at before anything else
-    told = rf"store/runs/{path.name} is damaged \(.*\): move it away, and the same command makes it anew"
+    told = rf"store/runs/{path.name} is damaged \(.*\): move it away, and the same sweep makes it anew"
     for content in (flipped(path, "outcome"), path.read_bytes()[:-20]):
         path.write_bytes(content)
         refused(here(file, *options), 3, told)
