@@ -188,8 +188,12 @@ def _replay(arguments: argparse.Namespace) -> int:
     from fastbp.inquiry import replay
     from fastbp.inquiry.retrain import retrain
 
-    _check_suffix("--figure", arguments.figure, ".svg", ".png", ".pdf")
-    _check_suffix("--export", arguments.export, ".npz")
+    wrong = [
+        *_wrong_suffix("--figure", arguments.figure, ".svg", ".png", ".pdf"),
+        *_wrong_suffix("--export", arguments.export, ".npz"),
+    ]
+    if wrong:
+        raise SweepError(wrong)
     store = Store(arguments.store)
     found = replay.find(store, arguments.setup, arguments.seed, held=arguments.check)
     only_checked = arguments.check and not (arguments.figure or arguments.export)
@@ -253,11 +257,11 @@ def _show(life: Life, identity: str, store: Store, arguments: argparse.Namespace
     say("written: " + ", ".join(map(str, files)))
 
 
-def _check_suffix(option: str, file: str | None, *suffixes: str) -> None:
-    from fastbp.engine.reading import SweepError, shown
+def _wrong_suffix(option: str, file: str | None, *suffixes: str) -> Iterator[str]:
+    from fastbp.engine.reading import shown
 
     if file is not None and Path(file).suffix.lower() not in suffixes:
-        raise SweepError([f"{option}: given {shown(file)}, allowed: a file that ends in {', '.join(suffixes)}"])
+        yield f"{option}: given {shown(file)}, allowed: a file that ends in {' or '.join(suffixes)}"
 
 
 def shipped(name: str) -> Path:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from fastbp.engine.plan import Range
+
 MOST_BYTES = 400_000_000
 """What the looks of a life may take in memory, and its order of rows."""
 
@@ -68,10 +70,21 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> Stored:
     ranges = sorted(present[identity])
     there = any(start <= number < start + count for start, count in ranges)
     if held and not there:
-        seeds = _few([f"{start} to {start + count - 1}" for start, count in ranges])
+        seeds = _few([f"{start} to {end - 1}" for start, end in _joined(ranges)])
         raise SweepError([f"SEED: given {seed}, allowed: seeds of setup {identity} that {store.path} holds: {seeds}"])
     row: dict[str, Any] = store.run(identity, number if there else ranges[0][0]).to_pylist()[0]
     return Stored(_setup_of(store, identity, row), identity, number, row if there else None)
+
+
+def _joined(ranges: Sequence[Range]) -> list[tuple[int, int]]:
+    """Sorted ranges as (start, end), those that touch as one."""
+    joined: list[tuple[int, int]] = []
+    for start, count in ranges:
+        if joined and joined[-1][1] == start:
+            joined[-1] = joined[-1][0], start + count
+        else:
+            joined.append((start, start + count))
+    return joined
 
 
 def _few(names: Sequence[str]) -> str:

@@ -54,15 +54,12 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Life:
     shown: list[NDArray[np.int32]] = []
     n, done = work.table.rows, False
     while not done:
-        for _ in range(1 if rows else setup.looks_every):
-            before = int(group.state.updates[0])
-            group.advance(1)
-            if rows:
-                presentations = min((int(group.state.updates[0]) - before) * work.rule.batch, n)
-                order = np.arange(n, dtype=np.int32) if work.rule.all_alike else group.state.rows.reshape(-1, work.lanes)[:n, 0]
-                shown.append(order[:presentations].copy())
-            if group.done:
-                break
+        before = int(group.state.updates[0])
+        group.advance(1 if rows else setup.looks_every)
+        if rows:
+            presentations = min((int(group.state.updates[0]) - before) * work.rule.batch, n)
+            order = np.arange(n, dtype=np.int32) if work.rule.all_alike else group.state.rows.reshape(-1, work.lanes)[:n, 0]
+            shown.append(order[:presentations].copy())
         epoch = int(group.state.epochs[0])
         if group.done or epoch % setup.looks_every == 0:
             records.append(_look(setup, group))
