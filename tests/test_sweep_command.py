@@ -404,7 +404,9 @@ def test_help(program, flag, tmp_path):
 
 def test_the_package_says_what_there_is(tmp_path):
     package = [sys.executable, "-m", "fastbp"]
-    assert "sweep" in command("--help", cwd=tmp_path, program=package).stdout
+    told = command("--help", cwd=tmp_path, program=package).stdout
+    assert "sweep" in told
+    assert "replay" in told
     assert command("--version", cwd=tmp_path, program=package).stdout == f"fastbp {fastbp.__version__}\n"
     wrong = command("swep", cwd=tmp_path, program=package)
     assert (wrong.returncode, wrong.stdout) == (2, "")

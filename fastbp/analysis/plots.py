@@ -109,7 +109,7 @@ def _axes(names: Sequence[str], beside: Sequence[str]) -> Axes:
     return figure.add_axes((left / width, below / height, _BAR / width, high / height))
 
 
-MOST_LOOKS, MOST_LINES = 1_000, 200
+MOST_LOOKS, MOST_LINES = 400, 200
 """Points of a curve, and outputs of a run, that a picture shows."""
 
 FEW_ROWS = 16
@@ -130,8 +130,15 @@ def life(looks: pd.DataFrame, T: NDArray[np.float64], title: str, note: str = ""
     below it; `converged_at`, the updates at the look that first found it converged.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(11, 6.2), layout="constrained")
-        grid = figure.add_gridspec(5, 2, height_ratios=(0.15, 1, 1, 1, 1), width_ratios=(1.15, 1))
+        heading = textwrap.wrap(title, 90) + textwrap.wrap(note, 130, max_lines=3, placeholder=" …")
+        above, below, high = 0.45 + 0.18 * len(heading), 0.8, 5.0
+        height = above + high + below
+        # Not matplotlib's constrained layout, whose last bits differ from one time to the next.
+        figure = Figure(figsize=(11, height))
+        grid = figure.add_gridspec(
+            5, 2, height_ratios=(0.15, 1, 1, 1, 1), width_ratios=(1.15, 1),
+            left=0.06, right=0.99, bottom=below / height, top=1 - above / height, wspace=0.2, hspace=0.3,
+        )  # fmt: skip
         outputs = output_curves(looks, T, figure.add_subplot(grid[1:, 0]))
         outcome_strip(looks, figure.add_subplot(grid[0, 0], sharex=outputs), converged_at)
         panels = [
@@ -155,8 +162,8 @@ def life(looks: pd.DataFrame, T: NDArray[np.float64], title: str, note: str = ""
         if converged_at is not None:
             for ax in (outputs, *panels):
                 ax.axvline(converged_at, **_CONVERGED)
-        heading = "\n".join(textwrap.wrap(title, 90) + textwrap.wrap(note, 130, max_lines=3, placeholder=" …"))
-        figure.suptitle(heading, x=0.01, ha="left", fontsize=10)
+        figure.align_ylabels(panels)
+        figure.suptitle("\n".join(heading), x=0.015, y=1 - 0.08 / height, ha="left", fontsize=10)
         for artist in figure.findobj(Text):
             artist.set_parse_math(False)
     return figure
