@@ -207,6 +207,17 @@ def test_what_is_no_store_or_a_damaged_one_ends_with_3(here, store):
         refused(here("store", file.name[:12], 1), 3, rf"store/runs/{file.name} is damaged \(.*\): move it away, .*")
 
 
+@pytest.mark.parametrize("column", ["loss", "seed", "outputs.list.element"])
+def test_a_flipped_bit_ends_with_3(here, store, column):
+    (file,) = [file for file in store.files() if file.name.startswith(name(SHORT))]
+    content = bytearray(file.read_bytes())
+    group = pq.read_metadata(file).row_group(0)
+    (chunk,) = [c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column]
+    content[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1] ^= 1
+    file.write_bytes(content)
+    refused(here("store", name(SHORT), 1), 3, rf"store/runs/{file.name} is damaged \(.*\): move it away, .*")
+
+
 def test_a_place_that_cannot_be_written_ends_with_4(here, store, tmp_path):
     (tmp_path / "store" / "replays").write_text("a file where a folder should be")
     done = here("store", name(SHORT), 1)

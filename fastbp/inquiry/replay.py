@@ -32,6 +32,7 @@ FEW = 8
 """Setups, or ranges of seeds, that a line names."""
 
 _LOOK_BYTES = 1_000
+"""A look without its outputs, as retraining collects it."""
 
 _ALWAYS_TOLD = ("problem", "hidden", "init", "order", "lr")
 
@@ -136,7 +137,8 @@ def differences(run: Stored, life: Life | None) -> list[str]:
     (anew,) = block.to_arrow(run.setup, run.seed, block.train(run.setup, run.seed, 1)).to_pylist()
     lines = _unlike("stored", run.row, "trained again", anew)
     if life:
-        first, *_, last = trace(life).to_pylist()
+        looks = trace(life)
+        first, last = (looks.slice(at, 1).to_pylist()[0] for at in (0, looks.num_rows - 1))
         ends = {
             **{name: last[name] for name in anew if name in last},
             **{f"{name}_start": first[name] for name in ("loss", "spread")},
