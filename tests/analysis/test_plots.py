@@ -134,7 +134,7 @@ LIVES = {
     "usual": (["collapsed"] * 10 + ["one-class"] * 5 + ["partial"] * 30 + ["converged"] * 60, 8, 1),
     "two looks": (["partial", "one-class"], 2, 1),
     "diverged at once": (["collapsed", "diverged", "diverged"], 4, 3),
-    "long": ((["partial"] * 20 + ["converged"] * 20) * 30, 300, 2),
+    "long": ((["partial"] * 20 + ["converged"] * 20) * 30, 110, 2),
 }
 
 

@@ -26,7 +26,7 @@ from fastbp.kernels import NUMERICS_VERSION
 
 JIT = not config.DISABLE_JIT
 
-SEEDS = (2**32 - 2, 4) if JIT else (2**32 - 1, 2)
+SEEDS = (2**32 - 2, 4 if JIT else 1)
 
 FILES: list[dict[str, Any]] = [
     {"targets": ["kind", "t"], "scale_inputs": "standard", "hidden": [3], "order": "random", "updates": 40},
@@ -81,7 +81,7 @@ def store(tmp_path_factory):
         publish(store, sweep.setups[0], *SEEDS)
     (folder / "mine.csv").unlink()
     (store.path / "problems" / "0.npz").write_bytes(b"no problem at all")
-    for setup in every_choice.SETUPS[:: 1 if JIT else 9]:
+    for setup in every_choice.SETUPS[:: 1 if JIT else 13]:
         publish(store, setup, *SEEDS)
     for keys in REFILLED if JIT else []:
         publish(store, Setup(**keys), 0, 700)
@@ -98,10 +98,10 @@ XOR = Setup(problem="xor", hidden=(2,), lr=2, updates=21)
 
 def test_rows_of_every_kind_are_the_same_to_the_bit(store):
     rows = store.read().select(["setup", "seed"]).to_pylist()
-    chosen = np.random.default_rng(1).permutation(len(rows))[:130] if JIT else range(len(rows))
-    few = [i for i, row in enumerate(rows) if row["seed"] >= SEEDS[0]]
-    for i in {*few[:: 1 if JIT else 2], *[int(i) for i in chosen if JIT]}:
-        found = replay.find(store, rows[i]["setup"], str(rows[i]["seed"]), held=True)
+    refilled = [row for row in rows if row["seed"] < SEEDS[0]]
+    some = np.random.default_rng(1).permutation(len(refilled))[:100]
+    for row in [*(row for row in rows if row["seed"] >= SEEDS[0]), *(refilled[i] for i in some)]:
+        found = replay.find(store, row["setup"], str(row["seed"]), held=True)
         assert set(found.row) == {column.name for column in COLUMNS}
         with np.errstate(all="ignore"):
             assert replay.differences(found, retrain(found.setup, found.seed)) == []
