@@ -3,7 +3,10 @@
 import importlib
 import sys
 
-COMMANDS = {"sweep": "train every setup of a sweep from many seeds, and say what it shows"}
+COMMANDS = {
+    "sweep": "train every setup of a sweep from many seeds, and say what it shows",
+    "replay": "train one run again, bit for bit, and see its life",
+}
 
 
 def main() -> int:

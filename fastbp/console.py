@@ -14,12 +14,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from fastbp.engine.run import Progress, Trained
     from fastbp.engine.spec import Sweep
     from fastbp.engine.store import Store
+    from fastbp.inquiry.retrain import Life
+
+T = TypeVar("T")
 
 COMPLETE, FAILED, BAD_USAGE, BAD_STORE, NOT_WRITABLE = 0, 1, 2, 3, 4
 
@@ -152,6 +155,113 @@ def _as_json(store: Store, trained: Trained, summary: object) -> dict[str, objec
         "updates_per_second": rate and round(rate),
         "outcomes": outcomes,
     }
+
+
+def replay(arguments: argparse.Namespace) -> int:
+    """`fastbp replay`."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        _stop(number, "")
+
+    with signals_to(stop):
+        from fastbp.engine.spec import SweepError
+        from fastbp.engine.store import StoreError, StoreFullError
+
+        try:
+            return _replay(arguments)
+        except SweepError as error:
+            return _refuse(error.lines, BAD_USAGE)
+        except StoreError as error:
+            return _refuse([str(error)], BAD_STORE)
+        except StoreFullError as error:
+            return _refuse([str(error)], NOT_WRITABLE)
+        except OSError as error:
+            return _refuse([f"{error.filename or arguments.store}: {error.strerror or error}"], NOT_WRITABLE)
+        except ArithmeticError as error:
+            return _refuse([str(error)], FAILED)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from fastbp.engine import block, run
+    from fastbp.engine.spec import SweepError
+    from fastbp.engine.store import Store
+    from fastbp.inquiry import replay
+    from fastbp.inquiry.retrain import retrain
+
+    wrong = [
+        *_wrong_suffix("--figure", arguments.figure, ".svg", ".png", ".pdf"),
+        *_wrong_suffix("--export", arguments.export, ".npz"),
+    ]
+    if wrong:
+        raise SweepError(wrong)
+    store = Store(arguments.store)
+    found = replay.find(store, arguments.setup, arguments.seed, held=arguments.check)
+    only_checked = arguments.check and not (arguments.figure or arguments.export)
+    progress = run.Progress(phase="compiling")
+
+    def work() -> tuple[Life | None, list[str]]:
+        block.warm_up((found.setup.dtype, block.task(found.setup).lanes))
+        progress.phase = "training this run again"
+        large = replay.too_large(found, rows=bool(arguments.export))
+        if large and not only_checked:
+            raise SweepError(large)
+        life = None if large else retrain(found.setup, found.seed, rows=bool(arguments.export))
+        return life, replay.differences(found, life) if arguments.check else []
+
+    life, different = _aside(work, progress)
+    if arguments.check:
+        same = f"the same, bit for bit: {len(found.row or ())} columns"
+        tell("\n".join(different) or same)
+    if life and not only_checked:
+        _show(life, found.identity, store, arguments)
+    return BAD_STORE if different else COMPLETE
+
+
+def _aside(work: Callable[[], T], progress: Progress) -> T:
+    """Call it in a thread, so that this one hears signals whatever is computed, and show what it is at."""
+    from concurrent.futures import ThreadPoolExecutor, wait
+
+    show = Shown()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        while not wait([future], 0.1).done:
+            show(progress)
+    show.end()
+    return future.result()
+
+
+def _show(life: Life, identity: str, store: Store, arguments: argparse.Namespace) -> None:
+    """Print the life of a run, and write what was asked for."""
+    from fastbp.analysis import plots, wording
+    from fastbp.engine.store import write
+    from fastbp.inquiry import replay
+
+    last = life.looks.iloc[-1]
+    updates = int(last["updates"])
+    ended = f"setup {identity}, seed {life.seed}: {last['outcome']} after {updates:,} update{'s'[: updates != 1]}"
+    keys = ", ".join(f"{key} {wording.plain(value)}" for key, value in replay.keys(life.setup).items())
+    X, T = life.setup.data()
+    if not arguments.check:
+        parts = [f"{ended}\n{keys}", wording.life(life.looks, life.converged_at), wording.answers(X, T, last["outputs"])]
+        tell("\n\n".join(filter(None, parts)))
+    stem = store.path / "replays" / f"{identity}-{life.seed}"
+    pictures = [Path(arguments.figure)] if arguments.figure else [stem.with_suffix(".svg"), stem.with_suffix(".png")]
+    files = {} if arguments.check else {stem.with_suffix(".parquet"): replay.trace_file(life)}
+    if arguments.figure or not arguments.check:
+        figure = plots.life(life.looks, T, ended, keys, life.converged_at)
+        files |= {path: plots.encoded(figure, path.suffix.lower()[1:]) for path in pictures}
+    if arguments.export:
+        files[Path(arguments.export)] = replay.weights_file(life)
+    for path, content in files.items():
+        write(path, content)
+    say("written: " + ", ".join(map(str, files)))
+
+
+def _wrong_suffix(option: str, file: str | None, *suffixes: str) -> Iterator[str]:
+    from fastbp.engine.reading import shown
+
+    if file is not None and Path(file).suffix.lower() not in suffixes:
+        yield f"{option}: given {shown(file)}, allowed: a file that ends in {' or '.join(suffixes)}"
 
 
 def shipped(name: str) -> Path:

@@ -38,11 +38,11 @@ def test_importing_fastbp_imports_nothing_heavy():
     assert imported_by("import fastbp") == set()
 
 
-@pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help_imports_nothing_heavy(flag):
-    code = f"""from fastbp.sweep import main
+@pytest.mark.parametrize("command", ["sweep", "replay"])
+def test_help_imports_nothing_heavy(command):
+    code = f"""from fastbp.{command} import main
 try:
-    main([{flag!r}])
+    main(["--help"])
 except SystemExit:
     pass"""
     assert imported_by(code) == set()

@@ -404,7 +404,9 @@ def test_help(program, flag, tmp_path):
 
 def test_the_package_says_what_there_is(tmp_path):
     package = [sys.executable, "-m", "fastbp"]
-    assert "sweep" in command("--help", cwd=tmp_path, program=package).stdout
+    told = command("--help", cwd=tmp_path, program=package).stdout
+    assert "sweep" in told
+    assert "replay" in told
     assert command("--version", cwd=tmp_path, program=package).stdout == f"fastbp {fastbp.__version__}\n"
     wrong = command("swep", cwd=tmp_path, program=package)
     assert (wrong.returncode, wrong.stdout) == (2, "")
@@ -500,7 +502,7 @@ def test_damage_is_told_with_its_file(file, tmp_path, here):
     options = ["-o", "store", "--seeds", "10"]
     here(file, *options)
     path = max((tmp_path / "store" / "runs").iterdir())  # not the first, which is looked at before anything else
-    told = rf"store/runs/{path.name} is damaged \(.*\): move it away, and the same command makes it anew"
+    told = rf"store/runs/{path.name} is damaged \(.*\): move it away, and the same sweep makes it anew"
     for content in (flipped(path, "outcome"), path.read_bytes()[:-20]):
         path.write_bytes(content)
         refused(here(file, *options), 3, told)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 Row = Mapping[Any, Any]
 
@@ -152,3 +153,56 @@ def _range(change: str, group: Sequence[Row], where: str) -> list[str]:
     unshown = sum(row["p_holm"] >= ALPHA for row in group)
     note = f"no effect shown in {unshown if unshown < len(group) else 'any'}" if unshown else ""
     return [f"  {change}", f"in {len(group)} {where}{'s'[: len(group) > 1]}:", f"{ends} points", note]
+
+
+MOST_LOOKS = 20
+"""Looks of a run that a terminal shows."""
+
+MOST_ROWS, MOST_UNITS = 16, 16
+"""Rows and outputs of a problem up to which a terminal shows all answers."""
+
+
+def evenly(n: int, most: int) -> NDArray[np.intp]:
+    """Positions of at most so many of n things, evenly apart, the first and the last among them."""
+    return np.linspace(0, n - 1, min(n, most)).round().astype(np.intp)
+
+
+def life(looks: pd.DataFrame, converged_at: int | None = None) -> str:
+    """The life of a run for a terminal, one line a look.
+
+    Parameters: `looks`, as `retrain` or a trace has them; `converged_at`, the updates at the look that first found it converged.
+    Of many looks it shows 20, evenly apart, always with the first, the last and the one where it converged.
+    """
+    measures = ["loss", "spread", "max_error", "saturation", "grad_norm", "weight_max"]
+    first = looks["updates"] == converged_at if converged_at is not None else pd.Series(False, looks.index)
+    shown = sorted({*evenly(len(looks), MOST_LOOKS - int(first.any())).tolist(), *np.flatnonzero(first).tolist()})
+    rows = [["updates", *measures, "wrong", "outcome"]]
+    for at in shown:
+        look = looks.iloc[at]
+        outcome = f"{look['outcome']}{'  ← first found converged' if first.iloc[at] else ''}"
+        rows.append([plain(look["updates"]), *(_digits(look[name]) for name in measures), plain(look["wrong"]), outcome])
+    return "\n".join(_aligned(rows, left=(len(rows[0]) - 1,)))
+
+
+def answers(X: NDArray[np.float64], T: NDArray[np.float64], outputs: NDArray[np.float32] | None) -> str:
+    """What a network answers to each row, beside inputs X, [row, input], and targets T, [row, output], for a terminal.
+
+    `outputs`: row-major. Empty where there are none, or too many to read.
+    """
+    if outputs is None or len(T) > MOST_ROWS or T.shape[1] > MOST_UNITS:
+        return ""
+    columns = {"row": [plain(row) for row in range(len(T))], "inputs": _numbers(X, "g"), "targets": _numbers(T, "g")}
+    columns["outputs"] = _numbers(outputs.reshape(T.shape), ".3f")
+    if X.shape[1] > MOST_UNITS:
+        del columns["inputs"]
+    return "\n".join(_aligned([[*columns], *map(list, zip(*columns.values(), strict=True))], left=()))
+
+
+def _numbers(values: NDArray[Any], form: str) -> list[str]:
+    """The numbers of each row."""
+    return [" ".join(format(value, form) for value in row) for row in values]
+
+
+def _digits(value: float) -> str:
+    """A measure in four digits."""
+    return "–" if pd.isna(value) else f"{value:#.4g}"

@@ -259,7 +259,7 @@ class Setup(BaseModel):
         setups have one id exactly where these columns and the data are the same: `batch = "full"` and all rows in one cyclic
         batch with the same looks are one setup; `xor` and `table:0110`, or an epoch and its number of updates, are two.
         """
-        keys = {key: value for key, value in self.columns().items() if key != "collapse" and value != _defaults()[key]}
+        keys = {key: value for key, value in self.columns().items() if key != "collapse" and value != defaults()[key]}
         if "loss_function" in keys:
             keys["loss"] = keys.pop("loss_function")  # the key's own name, whatever the table must call it
         if self.epochs is not None:
@@ -735,7 +735,7 @@ def _placed(key: str, value: Any, folder: str | PathLike[str] | None) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _defaults() -> dict[str, Any]:
+def defaults() -> dict[str, Any]:
     """Columns of a setup of which nothing is written; null where there is no default."""
     fields = {key: None if field.is_required() else field.default for key, field in Setup.model_fields.items()}
     return {**fields, "hidden": "4", "check_every": 10, "loss_function": fields["loss"]}

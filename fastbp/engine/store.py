@@ -108,23 +108,18 @@ class Store:
             raise StoreError(f"{self.path} is a file, not a store: choose another place with -o")
         if self.path.is_dir() and not self._is_ours():
             raise StoreError(f"{self.path} is a folder with other things in it, not a store: choose another with -o")
-        with self._writing(self.path):
+        with _writing(self.path):
             for folder in (self.path, self.runs, self.path / "tmp"):
                 folder.mkdir(parents=True, exist_ok=True)
         for file in self.files():
-            version = _metadata(file).get("fastbp.numerics")
-            if version != str(NUMERICS_VERSION):
-                raise StoreError(
-                    f"{self.path} holds runs of numerics version {version}, this fastbp makes version {NUMERICS_VERSION}: "
-                    "choose another folder with -o"
-                )
+            self._check_version(_metadata(file), "choose another folder with -o")
             break  # a store holds one version
 
     def _is_ours(self) -> bool:
         """Whether a folder is a store, one that has only begun or one of which only the tables were kept, rather than anybody's:
         files that go by our names would be written over."""
         names = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
-        begun = {"runs", "tmp", "lock", "problems"}
+        begun = {"runs", "tmp", "lock", "problems", "replays"}
         return names <= begun or ("sweep.toml" in names and not names.isdisjoint({"runs", "made.json", "summary.csv"}))
 
     @contextmanager
@@ -134,7 +129,7 @@ class Store:
             import fcntl
         except ImportError:
             raise StoreError("stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL") from None
-        with self._writing(self.path / "lock"):
+        with _writing(self.path / "lock"):
             lock: IO[str] = open(self.path / "lock", "a+")  # noqa: SIM115  closed below, which unlocks
         try:
             try:
@@ -166,6 +161,38 @@ class Store:
             ranges[match["setup"]].append((int(match["start"]), int(match["count"])))
         return ranges
 
+    def run(self, setup: str, seed: int) -> pa.Table:
+        """One run that is there by the name of a file, as a table of one row; no file of another range is opened.
+
+        Raises StoreError where the file is damaged or of another numerics version, and where two files have the run.
+        """
+        found = []
+        for file in self.files():
+            match = FILE_NAME.fullmatch(file.name)
+            if not match or match["setup"] != setup or not 0 <= seed - int(match["start"]) < int(match["count"]):
+                continue
+            metadata = _metadata(file)
+            self._check_version(metadata, f"fastbp {metadata.get('fastbp.version', 'that made them')} replays them")
+            columns = [column.name for column in COLUMNS]
+            only = [("seed", "==", seed)]
+            try:
+                found.append(
+                    pq.read_table(file, columns=columns, filters=only, partitioning=None, page_checksum_verification=True)
+                )
+            except (OSError, pa.ArrowException) as error:
+                raise _damaged(file, error) from error
+        rows = sum(table.num_rows for table in found)
+        if rows != 1:
+            raise StoreError(f"{self.runs} is not sound: it has seed {seed} of setup {setup} {rows} times, not once")
+        return pa.concat_tables(found)
+
+    def _check_version(self, metadata: dict[str, str], remedy: str) -> None:
+        version = metadata.get("fastbp.numerics")
+        if version != str(NUMERICS_VERSION):
+            raise StoreError(
+                f"{self.path} holds runs of numerics version {version}, this fastbp makes version {NUMERICS_VERSION}: {remedy}"
+            )
+
     def read(self) -> pa.Table:
         """All runs, checksums of pages verified. Raises StoreError where there are none, or where a file is damaged."""
         if not any(self.files()):
@@ -190,33 +217,41 @@ class Store:
         return self.write(self.runs / f"{setup}-{start}-{rows.num_rows}-{whole[:16]}.parquet", content)
 
     def write(self, target: Path, content: bytes) -> Path:
-        """Write any file of the store by way of `tmp/`, so that nobody ever sees half of it."""
-        with self._writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = self.path / "tmp" / f"{target.name}.{os.getpid()}.draft"
-            try:
-                with open(draft, "xb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(draft, target)
-            finally:
-                with suppress(OSError):
-                    draft.unlink(missing_ok=True)
-            folder = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        return target
+        """Write any file of the store by way of `tmp/`, so that nobody ever sees half of it. Raises StoreFullError."""
+        return write(target, content, self.path / "tmp")
 
-    @staticmethod
-    @contextmanager
-    def _writing(target: Path) -> Iterator[None]:
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreFullError(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
+    """Write a file, whole or not at all, by way of a draft in `drafts`, a folder on the same disk: by default the file's own.
+
+    Raises StoreFullError.
+    """
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = (drafts or target.parent) / f"{target.name}.{os.getpid()}.draft"
         try:
-            yield
-        except OSError as error:
-            raise StoreFullError(f"{target} cannot be written: {error.strerror or error}") from error
+            with open(draft, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, target)
+        finally:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    return target
 
 
 def _metadata(file: Path) -> dict[str, str]:
@@ -229,4 +264,4 @@ def _metadata(file: Path) -> dict[str, str]:
 
 
 def _damaged(file: Path, error: Exception) -> StoreError:
-    return StoreError(f"{file} is damaged ({str(error).splitlines()[0]}): move it away, and the same command makes it anew")
+    return StoreError(f"{file} is damaged ({str(error).splitlines()[0]}): move it away, and the same sweep makes it anew")

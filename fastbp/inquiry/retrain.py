@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.engine.block import Group, task
+from fastbp.engine.block import Group, check_denormals, task
 from fastbp.engine.spec import Setup
 from fastbp.kernels import measures as m
 from fastbp.kernels.network import BIASES, WEIGHTS
@@ -28,7 +28,7 @@ class Life(NamedTuple):
     seed: int
     looks: pd.DataFrame
     """One row a look, the first before any update: updates, epoch, outcome (as if it ended there), the measures, outputs
-    [row × output, row-major]."""
+    [row × output, row-major]. Where a weight is not finite, measures and outputs are null, as in the table of runs."""
     initial: Layers
     final: Layers
     rows: NDArray[np.int32] | None
@@ -40,12 +40,13 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Life:
     """Train one run of a setup again, through the same kernels, and measure it at every look.
 
     Parameters: `seed`, 0 … 2⁶³ − 1; `rows`, whether to keep which row each presentation showed. Raises ValueError for another
-    seed.
+    seed, and ArithmeticError where this thread flushes denormals to zero.
     """
     import pandas as pd
 
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed: given {seed}, allowed: 0 to 2^63 - 1")
+    check_denormals()
     work = task(setup)
     group = Group(work, np.array([seed], np.uint64))
     initial = _layers(group, setup.sizes)
@@ -53,22 +54,19 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Life:
     shown: list[NDArray[np.int32]] = []
     n, done = work.table.rows, False
     while not done:
-        for _ in range(1 if rows else setup.looks_every):
-            before = int(group.state.updates[0])
-            group.advance(1)
-            if rows:
-                presentations = min((int(group.state.updates[0]) - before) * work.rule.batch, n)
-                order = np.arange(n, dtype=np.int32) if work.rule.all_alike else group.state.rows.reshape(-1, work.lanes)[:n, 0]
-                shown.append(order[:presentations].copy())
-            if group.done:
-                break
+        before = int(group.state.updates[0])
+        group.advance(1 if rows else setup.looks_every)
+        if rows:
+            presentations = min((int(group.state.updates[0]) - before) * work.rule.batch, n)
+            order = np.arange(n, dtype=np.int32) if work.rule.all_alike else group.state.rows.reshape(-1, work.lanes)[:n, 0]
+            shown.append(order[:presentations].copy())
         epoch = int(group.state.epochs[0])
         if group.done or epoch % setup.looks_every == 0:
             records.append(_look(setup, group))
             done = group.done or (work.rule.refill and group.state.converged_at[0] >= 0)
     converged = int(group.state.converged_at[0])
     return Life(
-        setup, seed, pd.DataFrame(records), initial, _layers(group, setup.sizes),
+        setup, seed, pd.DataFrame(records).astype({"wrong": "Int64"}), initial, _layers(group, setup.sizes),
         np.concatenate(shown) if rows else None, converged if converged >= 0 else None,
     )  # fmt: skip
 
@@ -85,10 +83,9 @@ def _layers(group: Group, sizes: tuple[int, ...]) -> Layers:
 
 def _look(setup: Setup, group: Group) -> dict[str, object]:
     measures, outputs = group.measure()
-    one = measures[:, 0]
-    finite = one[m.FINITE] == 1.0
-    worst, spread = (one[[row]] if finite else np.array([np.nan]) for row in (m.MAX_ERROR, m.SPREAD))
-    code = classify(worst, spread, one[[m.ONE_SIDED]] == 1.0, setup.tolerance, setup.collapse)[0]
+    finite = measures[m.FINITE, 0] == 1.0
+    one = measures[:, 0] if finite else np.full(m.MEASURES, np.nan)
+    code = classify(one[[m.MAX_ERROR]], one[[m.SPREAD]], one[[m.ONE_SIDED]] == 1.0, setup.tolerance, setup.collapse)[0]
     return {
         "updates": int(group.state.updates[0]),
         "epoch": int(group.state.epochs[0]),
@@ -101,5 +98,5 @@ def _look(setup: Setup, group: Group) -> dict[str, object]:
         "saturation": one[m.SATURATION],
         "grad_norm": one[m.GRAD_NORM],
         "weight_max": one[m.WEIGHT_MAX],
-        "outputs": outputs[..., 0].astype(np.float32).ravel(),
+        "outputs": outputs[..., 0].astype(np.float32).ravel() if finite else None,
     }

@@ -3,12 +3,13 @@ from pathlib import Path
 
 import matplotlib.image
 import numpy as np
+import pandas as pd
 import pytest
 import tidy
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from fastbp.analysis.plots import COLOURS, outcome_bars, save
+from fastbp.analysis.plots import COLOURS, encoded, life, measure_curves, outcome_bars, outcome_strip, output_curves, save
 from fastbp.analysis.tables import summary
 from fastbp.analysis.wording import labels, plain
 from fastbp.outcomes import OUTCOMES
@@ -108,3 +109,95 @@ def test_no_runs(tmp_path: Path) -> None:
     nothing = summary(tidy.frame(tidy.table({}, ["partial"])).iloc[:0])
     svg, _ = save(outcome_bars(nothing).figure, tmp_path / "nothing")
     assert "How 0 runs in 0 setups ended" in texts(svg)
+
+
+# The life of one run
+
+
+def a_life(outcomes: list[str], rows: int, outputs: int = 1) -> tuple[pd.DataFrame, np.ndarray]:
+    """Made-up looks, null where diverged, and targets."""
+    rng = np.random.default_rng(len(outcomes))
+    n, fine = len(outcomes), np.array([outcome != "diverged" for outcome in outcomes])
+    measures = {
+        name: np.where(fine, values, np.nan)
+        for name, values in {
+            "loss": np.geomspace(0.3, 0.0001, n), "spread": rng.random(n), "max_error": rng.random(n), "saturation": np.zeros(n),
+            "grad_norm": rng.random(n) * 1e-3,
+        }.items()
+    }  # fmt: skip
+    answers = [rng.random(rows * outputs).astype(np.float32) if good else None for good in fine]
+    looks = pd.DataFrame({"updates": 80 * np.arange(n), "outcome": outcomes, **measures, "outputs": answers})
+    return looks, rng.integers(0, 2, (rows, outputs)).astype(float)
+
+
+LIVES = {
+    "usual": (["collapsed"] * 10 + ["one-class"] * 5 + ["partial"] * 30 + ["converged"] * 60, 8, 1),
+    "two looks": (["partial", "one-class"], 2, 1),
+    "diverged at once": (["collapsed", "diverged", "diverged"], 4, 3),
+    "long": ((["partial"] * 20 + ["converged"] * 20) * 30, 110, 2),
+}
+
+
+def overlapping(figure: Figure) -> list[tuple[str, str]]:
+    """Pairs of texts of a figure that lie over each other."""
+    figure.draw_without_rendering()
+    texts = list(figure.texts)
+    for ax in figure.axes:
+        legend = ax.get_legend()
+        texts += [ax.xaxis.label, ax.yaxis.label, *(legend.get_texts() if legend else [])]
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            seen = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            texts += [label for label in seen if label.get_visible()]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    return [(a, b) for i, (a, x) in enumerate(boxes) for b, y in boxes[i + 1 :] if x.overlaps(y)]
+
+
+@pytest.mark.parametrize("case", LIVES)
+def test_a_life_says_what_is_seen(case: str) -> None:
+    outcomes, rows, outputs = LIVES[case]
+    looks, T = a_life(outcomes, rows, outputs)
+    at = 80 * outcomes.index("converged") if "converged" in outcomes else None
+    title, note = "setup 0123456789ab, seed 7: it is $what$ it <is>", "problem xor, " + "momentum 0.9, " * 20 + "lr 1"
+    figure = life(looks, T, title, note, at)
+    svg = encoded(figure, "svg")
+    found = ["".join(element.itertext()).strip() for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    labels = {"loss", "share of range", "max_error", "spread", "saturation", "gradient norm", "updates", title}
+    assert labels <= set(found)
+    assert set(outcomes) == set(found) & {outcome.value for outcome in OUTCOMES}
+    assert (f"first found converged at {at or 0:,}" in found) == (at is not None)
+    some = f"200 of {T.size}" if T.size > 200 else f"{T.size}"
+    assert f"{some} outputs over {rows} rows" in found
+    assert {f"target {value:g}" for value in np.unique(T)} <= set(found)
+    assert not [text for text in found if "mathdefault" in text]
+    assert overlapping(figure) == []
+    assert len(svg) < 2_500_000
+
+
+def test_panels_are_drawn_on_given_axes() -> None:
+    looks, T = a_life(["partial"] * 4 + ["converged"] * 4, 4)
+    axes = Figure().subplots(1, 4)
+    assert outcome_strip(looks, axes[0]) is axes[0]
+    assert output_curves(looks, T, axes[1]) is axes[1]
+    assert measure_curves(looks, ["loss"], axes[2], "loss", log=True) is axes[2]
+    assert measure_curves(looks, ["max_error", "spread"], axes[3], "share") is axes[3]
+    assert [to_rgb(patch.get_facecolor()) for patch in axes[0].patches] == [to_rgb(COLOURS[o]) for o in ("partial", "converged")]
+    edges = [patch.get_x() for patch in axes[0].patches]
+    assert edges == [0, 280]  # halfway between the looks that differ
+    for line, row in zip(axes[1].get_lines(), np.argsort(T.ravel(), kind="stable"), strict=False):
+        assert line.get_ydata().tolist() == [outputs[row] for outputs in looks["outputs"]]
+    assert (axes[2].get_yscale(), axes[3].get_yscale()) == ("log", "linear")
+
+
+def test_what_spans_less_than_a_factor_of_ten_is_on_a_plain_axis() -> None:
+    looks, _ = a_life(["partial"] * 3, 4)
+    ax = measure_curves(looks.assign(loss=[0.2, 0.1, 0.05]), ["loss"], Figure().subplots(), "loss", log=True)
+    assert ax.get_yscale() == "linear"
+
+
+@pytest.mark.parametrize(("kind", "start"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_a_figure_is_the_same_bytes_twice(kind: str, start: bytes) -> None:
+    looks, T = a_life(["partial"] * 3, 4)
+    one, other = (encoded(life(looks, T, "twice"), kind) for _ in range(2))
+    assert one == other
+    assert one.startswith(start)

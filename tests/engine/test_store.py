@@ -271,7 +271,7 @@ def test_half_a_file_is_found(store):
         store.check()
     with pytest.raises(StoreError, match=f"{path.name} is damaged"):
         fastbp.load(store.path)
-    with pytest.raises(StoreError, match="the same command makes it anew"):
+    with pytest.raises(StoreError, match="the same sweep makes it anew"):
         Store(store.path).open()  # the first file of all
 
 

@@ -1,0 +1,294 @@
+"""`fastbp replay` as a user runs it: called in this process, in another where that is what is tested."""
+
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from numba import config
+
+import fastbp
+from fastbp.engine import block
+from fastbp.engine.spec import Setup
+from fastbp.engine.store import Store
+from fastbp.inquiry import replay
+from fastbp.kernels import NUMERICS_VERSION
+from fastbp.replay import main
+
+ROOT = Path(fastbp.__file__).parents[1]
+JIT = not config.DISABLE_JIT
+PATIENCE = 200
+
+SHORT = Setup(problem="xor", hidden=(2,), lr=2, updates=23)
+SOON = Setup(problem="table:01", hidden=(1,), lr=8, check_every=1, stop="converged", updates=41)
+LONG = Setup(problem="xor", updates=10_000_000)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """Run it in this process, with `tmp_path` as the current folder."""
+    monkeypatch.chdir(tmp_path)
+    if not JIT:
+        monkeypatch.setattr(block, "suggested_lanes", lambda net, dtype: 2)  # rows do not depend on it, the time does
+
+    def call(*arguments: str | int) -> subprocess.CompletedProcess[str]:
+        try:
+            code: Any = main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with seeds 0 … 3 of two setups."""
+    store = Store(tmp_path / "store")
+    store.open()
+    for setup in (SHORT, SOON):
+        rows = block.train(setup, 0, 4, lanes=None if JIT else 2)
+        store.publish(name(setup), 0, block.to_arrow(setup, 0, rows))
+    return store
+
+
+def name(setup: Setup) -> str:
+    return setup.identity(NUMERICS_VERSION)
+
+
+def entries(folder: Path) -> set[str]:
+    """All files below a folder."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, *said: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(said), done.stderr
+    for pattern, line in zip(said, lines, strict=True):
+        assert re.fullmatch(f"fastbp: {pattern}", line), line
+
+
+def test_it_shows_a_life_and_keeps_it(here, store, tmp_path):
+    done = here("store", name(SHORT)[:6], 2)
+    assert done.returncode == 0
+    row = replay.find(store, name(SHORT), "2").row
+    head, looks, answers = done.stdout.split("\n\n")
+    assert head.splitlines() == [
+        f"setup {name(SHORT)}, seed 2: {row['outcome']} after 23 updates",
+        "problem xor, hidden 2, init normal, order shuffled, lr 2, updates 23",
+    ]
+    titles, *lines = [line.split() for line in looks.splitlines()]
+    assert titles == [
+        "updates", "loss", "spread", "max_error", "saturation", "grad_norm", "weight_max", "wrong", "outcome"
+    ]  # fmt: skip
+    assert [line[0] for line in lines] == ["0", "23"]
+    assert float(lines[-1][1]) == pytest.approx(row["loss"], rel=1e-3)
+    assert lines[-1][-1] == row["outcome"]
+    assert [line.split()[:4] for line in answers.splitlines()[1:]] == [
+        [str(i), *inputs, target] for i, (inputs, target) in enumerate([("00", "0"), ("01", "1"), ("10", "1"), ("11", "0")])
+    ]  # fmt: skip
+    assert [float(line.split()[-1]) for line in answers.splitlines()[1:]] == pytest.approx(row["outputs"], abs=6e-4)
+
+    stem = f"store/replays/{name(SHORT)}-2"
+    assert done.stderr == f"written: {stem}.parquet, {stem}.svg, {stem}.png\n"
+    assert {path.name for path in (tmp_path / "store" / "replays").iterdir()} == {
+        f"{name(SHORT)}-2{suffix}" for suffix in (".parquet", ".svg", ".png")
+    }
+    trace = pd.read_parquet(tmp_path / f"{stem}.parquet")
+    assert trace["updates"].tolist() == [0, 23]
+    assert trace["loss"].iloc[-1] == row["loss"]
+    assert f"setup {name(SHORT)}, seed 2" in (tmp_path / f"{stem}.svg").read_text()
+    assert (tmp_path / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
+    store.open()  # which still is one
+
+
+def test_the_look_that_found_it_converged_is_marked(here, store):
+    seed, at = next((seed, row["converged_at"]) for seed, row in enumerate(
+        replay.find(store, name(SOON), str(seed)).row for seed in range(4)) if row["converged_at"] is not None)  # fmt: skip
+    done = here("store", name(SOON), seed, "--figure", "a.svg")
+    assert done.returncode == 0
+    (line,) = [line for line in done.stdout.splitlines() if "first found converged" in line]
+    assert line.split()[0] == str(at)
+
+
+def test_twice_is_the_same_and_nothing_but_its_own_file_is_opened(here, store, tmp_path):
+    for file in store.files():
+        if not file.name.startswith(name(SHORT)):
+            file.write_bytes(b"damaged")
+    first = here("store", name(SHORT), 2, "--figure", "a.svg", "--export", "made/w.npz")
+    kept = {file: (tmp_path / file).read_bytes() for file in entries(tmp_path) if not file.endswith(".npz")}
+    assert here("store", name(SHORT), 2, "--figure", "a.svg").stdout == first.stdout
+    assert {file: (tmp_path / file).read_bytes() for file in kept} == kept
+    with np.load(tmp_path / "made" / "w.npz") as weights:
+        assert {"W0", "b0", "W1", "b1", "initial_W0", "initial_b1", "rows", "X", "T", "lr", "setup", "seed"} <= set(weights)
+        assert weights["W0"].shape == (2, 2)
+        assert weights["rows"].dtype == np.int32
+        assert len(weights["rows"]) == 23
+
+
+@pytest.mark.parametrize(("file", "start"), [("a.SVG", b"<?xml"), ("to/b.pdf", b"%PDF")])
+def test_a_picture_where_it_is_wanted(here, store, tmp_path, file, start):
+    done = here("store", name(SHORT), 2**63 - 1, "--figure", file)  # a seed that the store does not hold
+    assert done.returncode == 0
+    assert (tmp_path / file).read_bytes().startswith(start)
+    assert entries(tmp_path / "store" / "replays") == {f"{name(SHORT)}-{2**63 - 1}.parquet"}
+
+
+def test_a_check_says_so_in_one_line_and_writes_what_is_asked_for(here, store, tmp_path):
+    before = entries(tmp_path)
+    for setup in (SHORT, SOON):
+        done = here("store", name(setup), 3, "--check")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == "the same, bit for bit: 40 columns\n"
+    assert entries(tmp_path) == before
+    done = here("store", name(SHORT), 3, "--check", "--export", "w.npz", "--figure", "p.svg")
+    assert done.stdout == "the same, bit for bit: 40 columns\n"
+    assert entries(tmp_path) - before == {"w.npz", "p.svg"}
+
+
+def test_a_check_of_a_row_that_was_changed_ends_with_3(here, store):
+    (file,) = [file for file in store.files() if file.name.startswith(name(SHORT))]
+    rows = pq.read_table(file)
+    loss = rows["loss"].to_numpy().copy()
+    loss[1] = np.nextafter(loss[1], 0)
+    file.unlink()
+    store.publish(name(SHORT), 0, rows.set_column(rows.column_names.index("loss"), rows.schema.field("loss"), pa.array(loss)))
+    assert here("store", name(SHORT), 0, "--check").returncode == 0
+    done = here("store", name(SHORT), 1, "--check")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert re.fullmatch(rf"loss: stored {loss[1].item()}, trained again 0\.\d+\n", done.stdout)
+
+
+def test_a_check_needs_no_room_for_a_whole_life(here, store, monkeypatch):
+    monkeypatch.setattr(replay, "MOST_BYTES", 10)
+    assert here("store", name(SHORT), 1, "--check").stdout == "the same, bit for bit: 40 columns\n"
+    refused(
+        here("store", name(SHORT), 1, "--check", "--export", "w.npz"), 2,
+        f"SETUP: given {name(SHORT)}, with 2 looks at 4 outputs, allowed: at most 0 of them",
+        "--export: given a run of 24 presentations, allowed: at most 2",
+    )  # fmt: skip
+
+
+def test_bad_input_is_a_line_each(here, store, tmp_path):
+    before = entries(tmp_path)
+    known = ", ".join(sorted((name(SHORT), name(SOON))))
+    apart = f"allowed: the digits of a setup of store, as many as tell it apart: {known}"
+    refused(here("store", "xyz", "-1"), 2, f"SETUP: given 'xyz', {apart}", "SEED: given '-1', allowed: an integer from 0 to .*")
+    refused(here("store", name(SHORT), "1.5"), 2, r"SEED: given '1\.5', allowed: an integer from 0 to 2\^63 - 1")
+    refused(here("store", name(SHORT), 4, "--check"), 2, f"SEED: given 4, allowed: seeds of setup {name(SHORT)} that .*: 0 to 3")
+    refused(
+        here("store", name(SHORT), 1, "--figure", "a.jpg", "--export", "w"), 2,
+        r"--figure: given 'a\.jpg', allowed: a file that ends in \.svg or \.png or \.pdf",
+        r"--export: given 'w', allowed: a file that ends in \.npz",
+    )  # fmt: skip
+    usage = here("store", name(SHORT))
+    assert usage.returncode == 2
+    assert "usage: fastbp replay" in usage.stderr
+    assert entries(tmp_path) == before
+
+
+def test_what_is_no_store_or_a_damaged_one_ends_with_3(here, store):
+    refused(here("nosuch", "a", 1), 3, "nosuch is no store with runs: .*")
+    refused(here("store/runs", "a", 1), 3, "store/runs is no store with runs: .*")
+    for file in store.files():
+        file.write_bytes(file.read_bytes()[:-20])
+        refused(here("store", file.name[:12], 1), 3, rf"store/runs/{file.name} is damaged \(.*\): move it away, .*")
+
+
+@pytest.mark.parametrize("column", ["loss", "seed", "outputs.list.element"])
+def test_a_flipped_bit_ends_with_3(here, store, column):
+    (file,) = [file for file in store.files() if file.name.startswith(name(SHORT))]
+    content = bytearray(file.read_bytes())
+    group = pq.read_metadata(file).row_group(0)
+    (chunk,) = [c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column]
+    content[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1] ^= 1
+    file.write_bytes(content)
+    refused(here("store", name(SHORT), 1), 3, rf"store/runs/{file.name} is damaged \(.*\): move it away, .*")
+
+
+def test_a_place_that_cannot_be_written_ends_with_4(here, store, tmp_path):
+    (tmp_path / "store" / "replays").write_text("a file where a folder should be")
+    done = here("store", name(SHORT), 1, "--figure", "a.svg")
+    assert done.returncode == 4
+    assert re.fullmatch(r"fastbp: store/replays/.*\.parquet cannot be written: .*\n", done.stderr)
+    assert done.stdout.startswith("setup ")
+
+
+def test_what_cannot_be_trained_ends_with_1(here, store, monkeypatch):
+    def fails(*arguments: Any) -> None:
+        raise ArithmeticError("denormal numbers are flushed to zero")
+
+    monkeypatch.setattr(block, "train", fails)
+    refused(here("store", name(SHORT), 1, "--check"), 1, "denormal numbers are flushed to zero")
+
+
+def test_help(here):
+    done = here("-h")
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("STORE", "SETUP", "SEED", "--check", "--export", "--figure", "initial_W0", "130"):
+        assert word in done.stdout
+    assert done.stdout.isascii()  # a terminal may have nothing else
+
+
+# In a process of its own
+
+
+def started(*arguments: str, cwd: Path, **more: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-X", "importtime", "-m", "fastbp.replay", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=cwd, env=environment, **pipes, **more)
+
+
+@pytest.mark.skipif(not JIT, reason="trains for minutes without the JIT")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_long_run_ends_at_once(tmp_path, number):
+    store = Store(tmp_path / "store")
+    store.open()
+    row = block.to_arrow(LONG, 0, block.train(SHORT, 0, 1))  # as it would be, but for the time that it takes
+    store.publish(name(LONG), 0, row)
+    with started("store", name(LONG), "1", cwd=tmp_path) as process:
+        try:
+            for line in process.stderr:
+                if line.endswith("fastbp.inquiry.replay\n"):  # training is next
+                    break
+            time.sleep(0.7)
+            began = time.monotonic()
+            process.send_signal(number)
+            out, err = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+    assert time.monotonic() - began < 1
+    assert process.returncode == 128 + number
+    assert out == ""
+    assert [line for line in err.splitlines() if not line.startswith("import time:")] == ["interrupted"]
+    assert not (tmp_path / "store" / "replays").exists()
+
+
+def test_a_full_disk_ends_with_4(store, tmp_path):
+    """A limit on the size of files stands in for the disk."""
+    if not JIT:
+        pytest.skip("another process would train in more lanes")
+
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, resource.RLIM_INFINITY))
+
+    process = started("store", name(SHORT), "1", cwd=tmp_path, preexec_fn=little_room)
+    out, err = process.communicate(timeout=PATIENCE)
+    (line,) = [line for line in err.splitlines() if not line.startswith("import time:")]
+    assert process.returncode == 4
+    assert line == f"fastbp: store/replays/{name(SHORT)}-1.svg cannot be written: File too large"
+    assert out.startswith("setup ")
+    assert entries(tmp_path / "store" / "replays") == {f"{name(SHORT)}-1.parquet"}
