@@ -34,6 +34,7 @@ def own_values(choice: Choice, values: Sequence[float]) -> Own:
     return np.array(integers or [0], np.int64), np.array(reals or [0.0], np.float64)
 
 
+@cache
 def looks_at_the_end(schedule: Choice) -> bool:
     """Whether a schedule's rates depend on the budget: not where its function calls that argument `_span`."""
     return not list(inspect.signature(schedule.function).parameters)[2].startswith("_")

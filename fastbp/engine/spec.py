@@ -259,6 +259,15 @@ class Setup(BaseModel):
         setups have one id exactly where these columns and the data are the same: `batch = "full"` and all rows in one cyclic
         batch with the same looks are one setup; `xor` and `table:0110`, or an epoch and its number of updates, are two.
         """
+        if numerics_version not in self._identities:
+            self._identities[numerics_version] = self._hashed(numerics_version)
+        return self._identities[numerics_version]
+
+    @cached_property
+    def _identities(self) -> dict[int, str]:
+        return {}  # a plan of 10⁵ setups asks for each several times
+
+    def _hashed(self, numerics_version: int) -> str:
         keys = {key: value for key, value in self.columns().items() if key != "collapse" and value != defaults()[key]}
         if "loss_function" in keys:
             keys["loss"] = keys.pop("loss_function")  # the key's own name, whatever the table must call it
