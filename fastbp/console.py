@@ -50,14 +50,23 @@ def sweep(arguments: argparse.Namespace) -> int:
         for note in sweep.notes:
             say(f"note: {note}")
 
+        from fastbp.engine import forecast
         from fastbp.engine.store import Store, StoreError, StoreFullError
 
         store = Store(arguments.output or Path("results") / path.stem)
         try:
+            store.look()
+            if arguments.dry_run:
+                tell(_dry_run(sweep, store, jobs, arguments))
+            forecast.check(sweep, store, jobs)
+            if arguments.dry_run:
+                return COMPLETE
             store.open()
             with store.locked():
                 place = str(store.path)
                 return _sweep(sweep, store, jobs, arguments, began)
+        except SweepError as error:
+            return _refuse(error.lines, BAD_USAGE)
         except StoreError as error:
             return _refuse([str(error)], BAD_STORE)
         except StoreFullError as error:
@@ -91,6 +100,43 @@ def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace,
             say(f"failed: and {len(trained.failed) - MOST_FAILED:,} more blocks")
     _report(sweep, store, trained, jobs, arguments, began)
     return FAILED if trained.failed else COMPLETE
+
+
+def _dry_run(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace) -> str:
+    """What a sweep would take. The store is only read, and not locked: whoever trains in it is not in the way."""
+    from fastbp.engine import forecast, room
+
+    present = store.present()
+    wanted, takes = forecast.size(sweep, present), forecast.duration(sweep, present, jobs)
+    memory = sum(part.bytes for part in forecast.memory(sweep, jobs, stored=True, frame=False))
+    disk, free = room.disk(store.path), room.memory()
+    runs = len(sweep.setups) * sweep.seeds.count
+    if arguments.json:
+        told = {
+            "store": str(store.path),
+            "setups": len(sweep.setups),
+            "runs": runs,
+            "missing": wanted.runs,
+            "updates": wanted.updates,
+            "seconds": {"compile": round(takes.compiling), "rest": float(f"{takes.all_but_compiling:.2g}")},
+            "jobs": jobs,
+            "disk": {"bytes": wanted.bytes, "files": wanted.files, "free": disk and disk.bytes},
+            "memory": {"bytes": round(memory), "free": free},
+        }
+        return json.dumps(told)
+    early = any(setup.stop == "converged" for setup in sweep.setups)
+    cores = f"{jobs:,} core{'s' * (jobs > 1)}"
+    compiling = f", and some {_duration(takes.compiling)} before it to compile, once for this machine" * bool(takes.compiling)
+    lines = {
+        "setups": f"{len(sweep.setups):,}",
+        "runs": f"{runs:,}" + (f", of which {wanted.runs:,} are missing in {store.path}" if present else ""),
+        "updates": "at most " * early + f"{wanted.updates:,}",
+        "time": f"{'at most' if early else 'about'} {_duration(takes.all_but_compiling)} on {cores}{compiling}",
+        "disk": f"{forecast.in_bytes(wanted.bytes)} in {wanted.files:,} files"
+        + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),
+        "memory": f"{forecast.in_bytes(memory)}" + (f", {forecast.in_bytes(free)} are free" if free else ""),
+    }
+    return "\n".join(f"{name:<9}{line}" for name, line in lines.items())
 
 
 def _import_reporting() -> None:

@@ -35,6 +35,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-j", "--jobs", metavar="N", help="blocks that run at once (default: all cores that this process may use)"
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what the sweep would take (time, disk, memory), and write and train nothing"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead of tables")
     return parser
