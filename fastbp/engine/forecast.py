@@ -128,21 +128,21 @@ def memory(sweep: Sweep, workers: int, stored: bool, frame: bool) -> list[Part]:
     )
     whole = sum(len(kind) * seeds * _frame_bytes(kind[0], stored) for kind in every)
     return [
-        Part(max(LIBRARIES, room.resident()), "Python and its packages", "it is too little for any sweep"),
+        Part(max(LIBRARIES, room.resident()), "Python and its packages", "no sweep takes less"),
         Part(
             at_once * work,
             f"networks in training, on {at_once:,} core{'s' * (at_once > 1)}",
-            "smaller hidden layers or problems, float32, or a lower -j",
+            "try smaller hidden layers or problems, float32, or a lower -j",
         ),
         Part(
             sum(nlargest(CACHED, rates)) + at_once * max(rates),
             "learning rates of every epoch",
-            "fewer epochs, or a constant schedule",
+            "try fewer epochs, or a constant schedule",
         ),
-        Part(sum(nlargest(CACHED, tables)), "problems", "smaller problems"),
-        Part(rows, "rows before they are stored", "fewer seeds"),
-        Part(whole, "the DataFrame", "fewer seeds, or a store and pandas.read_parquet") if frame
-        else Part(seeds * (50 + len(sweep.setups) / 8), "counts for the tables", "fewer seeds"),
+        Part(sum(nlargest(CACHED, tables)), "problems", "try smaller problems"),
+        Part(rows, "rows before they are stored", "try fewer seeds"),
+        Part(whole, "the DataFrame", "try fewer seeds, or a store and pandas.read_parquet") if frame
+        else Part(seeds * (50 + len(sweep.setups) / 8), "counts for the tables", "try fewer seeds"),
     ]  # fmt: skip
 
 
@@ -188,7 +188,7 @@ def too_much_memory(parts: Sequence[Part]) -> list[str]:
     if free is None or needed <= free:
         return []
     most = f"most of it for {largest.what}, {in_bytes(largest.bytes)}"
-    return [f"memory: given a sweep that takes {in_bytes(needed)} ({most}), allowed: {in_bytes(free)}; try {largest.remedy}"]
+    return [f"memory: given a sweep that takes {in_bytes(needed)} ({most}), allowed: {in_bytes(free)}; {largest.remedy}"]
 
 
 def too_much_disk(wanted: Size, there: room.Disk | None, store: Store) -> list[str]:
