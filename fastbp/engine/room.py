@@ -53,5 +53,7 @@ def disk(path: Path) -> Disk | None:
     with suppress(OSError, AttributeError):
         there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.is_dir())
         found = os.statvfs(there)
+        if not found.f_blocks:  # no disk, or one behind a network that does not tell
+            return None
         return Disk(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
     return None

@@ -80,11 +80,11 @@ def test_memory_counts_what_this_process_has(tmp_path):
 
 
 def test_the_disk_is_that_of_the_nearest_folder(tmp_path, monkeypatch):
-    asked = []
+    asked, blocks = [], 10
 
     def statvfs(path: Path) -> Any:
         asked.append(path)
-        return types.SimpleNamespace(f_bavail=5, f_bfree=9, f_frsize=1000, f_bsize=4000, f_files=100, f_favail=7)
+        return types.SimpleNamespace(f_blocks=blocks, f_bavail=5, f_bfree=9, f_frsize=1000, f_bsize=4000, f_files=100, f_favail=7)
 
     monkeypatch.setattr(os, "statvfs", statvfs)
     assert room.disk(tmp_path / "deep" / "down") == (5000, 7)
@@ -94,6 +94,8 @@ def test_the_disk_is_that_of_the_nearest_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     room.disk(Path("results") / "x")
     assert asked[-1] == tmp_path
+    blocks = 0
+    assert room.disk(tmp_path) is None
 
 
 def test_there_is_a_disk_here(tmp_path):
