@@ -210,9 +210,12 @@ def test_time_is_about_what_training_takes(setup):
     block.warm_up((some.dtype, block.layout(some)[1]))
     found = forecast.measured(some)
     assert found
-    began = time.perf_counter()
-    block.train(some, 0, 320)
-    taken = (time.perf_counter() - began) / 320
+    times = []
+    for _ in range(2):
+        began = time.perf_counter()
+        block.train(some, 0, 320)
+        times.append(time.perf_counter() - began)
+    taken = min(times) / 320
     assert taken / 4 < found.ends + some.budget * found.update < 4 * taken
     expected = forecast.guess(some)
     assert taken / 8 < expected.ends + some.budget * expected.update < 8 * taken
