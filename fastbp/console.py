@@ -81,7 +81,7 @@ def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace,
 
     if not has_fma():
         say("note: this processor has no fused multiply-add, so training is 17 to 3,000 times slower (the results are the same)")
-    store.write(store.path / "sweep.toml", sweep.to_toml(store.path).encode())
+    _renew(store, "sweep.toml", sweep.to_toml(store.path))
     run.problem_files(sweep, store)
     show = Shown(quiet=arguments.quiet or arguments.json)
     imports = threading.Thread(target=_import_reporting, daemon=True)
@@ -144,7 +144,7 @@ def _import_reporting() -> None:
 
 
 def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: argparse.Namespace, began: float) -> None:
-    from fastbp.analysis import plots, tables
+    from fastbp.analysis import tables
     from fastbp.engine import run
     from fastbp.engine.store import StoreError
     from fastbp.kernels import NUMERICS_VERSION
@@ -158,13 +158,16 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
         store.check()  # which says what file it is
         raise StoreError(f"{store.runs} cannot be read: {error}") from error
     summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
-    store.write(store.path / "summary.csv", summary.to_csv(index=False).encode())
-    store.write(store.path / "contrasts.csv", contrasts.to_csv(index=False).encode())
-    (store.path / "figures").mkdir(exist_ok=True)
-    axes = plots.outcome_bars(summary, title=sweep.title or None)
-    figure = axes.get_figure(root=True)
-    assert figure
-    plots.save(figure, store.path / "figures" / "outcomes")
+    _renew(store, "summary.csv", summary.to_csv(index=False))
+    _renew(store, "contrasts.csv", contrasts.to_csv(index=False))
+    if trained.runs or not _is_drawn(store):
+        from fastbp.analysis import plots
+
+        (store.path / "figures").mkdir(exist_ok=True)
+        axes = plots.outcome_bars(summary, title=sweep.title or None)
+        figure = axes.get_figure(root=True)
+        assert figure
+        plots.save(figure, store.path / "figures" / "outcomes")
     trained.seconds["report"] = time.perf_counter() - started
     trained.seconds["total"] = time.perf_counter() - began
     if trained.runs:
@@ -177,6 +180,21 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
     rate = f" at {_rate(trained.updates / trained.seconds['train'])}" if trained.updates else ""
     took = f"{trained.seconds['total']:.1f} s in all"
     say(f"{new}{rate}; {took}; {store.path}/runs, summary.csv, contrasts.csv, figures/outcomes.svg")
+
+
+def _renew(store: Store, name: str, text: str) -> None:
+    """Write a file of the store where it says something else."""
+    file = store.path / name
+    if not file.exists() or file.read_bytes() != text.encode():
+        store.write(file, text.encode())
+
+
+def _is_drawn(store: Store) -> bool:
+    """Whether the picture is newer than what it shows: drawing a hundred setups takes longer than all the rest."""
+    with suppress(OSError):
+        drawn = [(store.path / "figures" / f"outcomes.{kind}").stat().st_mtime_ns for kind in ("svg", "png")]
+        return min(drawn) > max((store.path / name).stat().st_mtime_ns for name in ("sweep.toml", "summary.csv"))
+    return False
 
 
 def _as_json(store: Store, trained: Trained, summary: object) -> dict[str, object]:

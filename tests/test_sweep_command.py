@@ -308,6 +308,27 @@ def test_again_it_says_that_it_is_complete_and_prints_the_same(founding, folder,
     assert {name: (store / name).read_bytes() for name in kept} == kept
 
 
+def test_a_picture_is_drawn_again_only_where_it_would_change(tmp_path, here):
+    (tmp_path / "mine.toml").write_text('title = "Why?"\nseeds = 2\n[setup]\nproblem = "xor"\nupdates = 2\n')
+    picture = tmp_path / "results" / "mine" / "figures" / "outcomes.svg"
+
+    def drawn(*options: str) -> bool:
+        before = picture.stat().st_mtime_ns if picture.exists() else 0
+        assert here("mine.toml", *options).returncode == 0
+        return picture.stat().st_mtime_ns > before
+
+    assert drawn()
+    assert not drawn()
+    (tmp_path / "mine.toml").write_text((tmp_path / "mine.toml").read_text().replace("Why?", "Why not?"))
+    assert drawn()
+    assert "Why not?" in picture.read_text()
+    assert drawn("--seeds", "3")
+    os.utime(picture, ns=(0, 0))  # as where a command was killed before it drew
+    assert drawn("--seeds", "3")
+    picture.unlink()
+    assert drawn("--seeds", "3")
+
+
 @trains
 def test_json_is_one_object_that_agrees_with_the_runs(founding, folder, store, runs):
     done = command("founding", "--seeds", "64", "--json", cwd=folder)
