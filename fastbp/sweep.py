@@ -12,8 +12,8 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fastbp sweep",
         description="Train every setup of a sweep from many seeds, and say how often each converges or collapses to a constant.",
-        epilog="Exit: 0 complete, 1 some blocks failed, 2 bad usage or file, 3 store locked, damaged or of another version, "
-        "4 disk full or not writable, 130 or 143 interrupted (the same command resumes).",
+        epilog="Exit: 0 complete, 1 some blocks failed, 2 bad usage or file or too little memory, 3 store locked, damaged or of "
+        "another version, 4 disk full or not writable, 130 or 143 interrupted (the same command resumes).",
     )
     parser.add_argument(
         "sweep",
