@@ -100,7 +100,8 @@ updates = [999, 7_992]
 lr = [0.1, 0.2]
 ```
 
-`python -m fastbp.sweep mine.toml` trains `mine.toml` into `results/mine/`. From Python the same is
+`python -m fastbp.sweep mine.toml` trains `mine.toml` into `results/mine/`, and with `--dry-run` it only says what that would
+take. From Python the same is
 `fastbp.Sweep.from_toml("mine.toml")`, or `fastbp.Sweep(seeds=…, setup={{…}}, grid={{…}})`, and one setup is
 `fastbp.Setup(problem="xor", …)`.
 

@@ -53,14 +53,23 @@ def sweep(arguments: argparse.Namespace) -> int:
         for note in sweep.notes:
             say(f"note: {note}")
 
+        from fastbp.engine import forecast
         from fastbp.engine.store import Store, StoreError, StoreFullError
 
         store = Store(arguments.output or Path("results") / path.stem)
         try:
+            store.look()
+            if arguments.dry_run:
+                tell(_dry_run(sweep, store, jobs, arguments))
+            forecast.check(sweep, store, jobs)
+            if arguments.dry_run:
+                return COMPLETE
             store.open()
             with store.locked():
                 place = str(store.path)
                 return _sweep(sweep, store, jobs, arguments, began)
+        except SweepError as error:
+            return _refuse(error.lines, BAD_USAGE)
         except StoreError as error:
             return _refuse([str(error)], BAD_STORE)
         except StoreFullError as error:
@@ -75,7 +84,7 @@ def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace,
 
     if not has_fma():
         say("note: this processor has no fused multiply-add, so training is 17 to 3,000 times slower (the results are the same)")
-    store.write(store.path / "sweep.toml", sweep.to_toml(store.path).encode())
+    _renew(store, "sweep.toml", sweep.to_toml(store.path))
     run.problem_files(sweep, store)
     show = Shown(quiet=arguments.quiet or arguments.json)
     imports = threading.Thread(target=_import_reporting, daemon=True)
@@ -96,12 +105,49 @@ def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace,
     return FAILED if trained.failed else COMPLETE
 
 
+def _dry_run(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace) -> str:
+    """What a sweep would take. The store is only read, and not locked: whoever trains in it is not in the way."""
+    from fastbp.engine import forecast, room
+
+    present = store.present()
+    wanted, takes = forecast.size(sweep, present), forecast.duration(sweep, present, jobs)
+    memory = sum(part.bytes for part in forecast.memory(sweep, jobs, stored=True, frame=False))
+    disk, free = room.disk(store.path), room.memory()
+    runs = len(sweep.setups) * sweep.seeds.count
+    if arguments.json:
+        told = {
+            "store": str(store.path),
+            "setups": len(sweep.setups),
+            "runs": runs,
+            "missing": wanted.runs,
+            "updates": wanted.updates,
+            "seconds": {"compile": round(takes.compiling), "rest": float(f"{takes.all_but_compiling:.2g}")},
+            "jobs": jobs,
+            "disk": {"bytes": wanted.bytes, "files": wanted.files, "free": disk and disk.bytes},
+            "memory": {"bytes": round(memory), "free": free},
+        }
+        return json.dumps(told)
+    early = any(setup.stop == "converged" for setup in sweep.setups)
+    cores = f"{jobs:,} core{'s' * (jobs > 1)}"
+    compiling = f", and some {_duration(takes.compiling)} before it to compile, once for this machine" * bool(takes.compiling)
+    lines = {
+        "setups": f"{len(sweep.setups):,}",
+        "runs": f"{runs:,}" + (f", of which {wanted.runs:,} are missing in {store.path}" if present else ""),
+        "updates": "at most " * early + f"{wanted.updates:,}",
+        "time": f"{'at most' if early else 'about'} {_duration(takes.all_but_compiling)} on {cores}{compiling}",
+        "disk": f"{forecast.in_bytes(wanted.bytes)} in {wanted.files:,} files"
+        + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),
+        "memory": f"{forecast.in_bytes(memory)}" + (f", {forecast.in_bytes(free)} are free" if free else ""),
+    }
+    return "\n".join(f"{name:<9}{line}" for name, line in lines.items())
+
+
 def _import_reporting() -> None:
     import fastbp.analysis.plots  # noqa: F401
 
 
 def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: argparse.Namespace, began: float) -> None:
-    from fastbp.analysis import plots, tables
+    from fastbp.analysis import tables
     from fastbp.engine import run
     from fastbp.engine.store import StoreError
     from fastbp.kernels import NUMERICS_VERSION
@@ -115,13 +161,16 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
         store.check()  # which says what file it is
         raise StoreError(f"{store.runs} cannot be read: {error}") from error
     summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
-    store.write(store.path / "summary.csv", summary.to_csv(index=False).encode())
-    store.write(store.path / "contrasts.csv", contrasts.to_csv(index=False).encode())
-    (store.path / "figures").mkdir(exist_ok=True)
-    axes = plots.outcome_bars(summary, title=sweep.title or None)
-    figure = axes.get_figure(root=True)
-    assert figure
-    plots.save(figure, store.path / "figures" / "outcomes")
+    _renew(store, "summary.csv", summary.to_csv(index=False))
+    _renew(store, "contrasts.csv", contrasts.to_csv(index=False))
+    if trained.runs or not _is_drawn(store):
+        from fastbp.analysis import plots
+
+        (store.path / "figures").mkdir(exist_ok=True)
+        axes = plots.outcome_bars(summary, title=sweep.title or None)
+        figure = axes.get_figure(root=True)
+        assert figure
+        plots.save(figure, store.path / "figures" / "outcomes")
     trained.seconds["report"] = time.perf_counter() - started
     trained.seconds["total"] = time.perf_counter() - began
     if trained.runs:
@@ -134,6 +183,21 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
     rate = f" at {_rate(trained.updates / trained.seconds['train'])}" if trained.updates else ""
     took = f"{trained.seconds['total']:.1f} s in all"
     say(f"{new}{rate}; {took}; {store.path}/runs, summary.csv, contrasts.csv, figures/outcomes.svg")
+
+
+def _renew(store: Store, name: str, text: str) -> None:
+    """Write a file of the store where it says something else."""
+    file = store.path / name
+    if not file.exists() or file.read_bytes() != text.encode():
+        store.write(file, text.encode())
+
+
+def _is_drawn(store: Store) -> bool:
+    """Whether the picture is newer than what it shows: drawing a hundred setups takes longer than all the rest."""
+    with suppress(OSError):
+        drawn = [(store.path / "figures" / f"outcomes.{kind}").stat().st_mtime_ns for kind in ("svg", "png")]
+        return min(drawn) > max((store.path / name).stat().st_mtime_ns for name in ("sweep.toml", "summary.csv"))
+    return False
 
 
 def _as_json(store: Store, trained: Trained, summary: object) -> dict[str, object]:

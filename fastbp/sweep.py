@@ -12,8 +12,8 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fastbp sweep",
         description="Train every setup of a sweep from many seeds, and say how often each converges or collapses to a constant.",
-        epilog="Exit: 0 complete, 1 some blocks failed, 2 bad usage or file, 3 store locked, damaged or of another version, "
-        "4 disk full or not writable, 130 or 143 interrupted (the same command resumes).",
+        epilog="Exit: 0 complete, 1 some blocks failed, 2 bad usage or file or too little memory, 3 store locked, damaged or of "
+        "another version, 4 disk full or not writable, 130 or 143 interrupted (the same command resumes).",
     )
     parser.add_argument(
         "sweep",
@@ -34,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "-j", "--jobs", metavar="N", help="blocks that run at once (default: all cores that this process may use)"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what the sweep would take (time, disk, memory), and write and train nothing"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead of tables")

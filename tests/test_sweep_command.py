@@ -23,7 +23,8 @@ from numba import config
 import fastbp
 from fastbp import console
 from fastbp.analysis import tables, wording
-from fastbp.engine import block, run
+from fastbp.columns import schema
+from fastbp.engine import block, forecast, room, run
 from fastbp.engine.store import Store
 from fastbp.outcomes import CONSTANT, OUTCOMES
 from fastbp.sweep import main
@@ -307,6 +308,27 @@ def test_again_it_says_that_it_is_complete_and_prints_the_same(founding, folder,
     assert {name: (store / name).read_bytes() for name in kept} == kept
 
 
+def test_a_picture_is_drawn_again_only_where_it_would_change(tmp_path, here):
+    (tmp_path / "mine.toml").write_text('title = "Why?"\nseeds = 2\n[setup]\nproblem = "xor"\nupdates = 2\n')
+    picture = tmp_path / "results" / "mine" / "figures" / "outcomes.svg"
+
+    def drawn(*options: str) -> bool:
+        before = picture.stat().st_mtime_ns if picture.exists() else 0
+        assert here("mine.toml", *options).returncode == 0
+        return picture.stat().st_mtime_ns > before
+
+    assert drawn()
+    assert not drawn()
+    (tmp_path / "mine.toml").write_text((tmp_path / "mine.toml").read_text().replace("Why?", "Why not?"))
+    assert drawn()
+    assert "Why not?" in picture.read_text()
+    assert drawn("--seeds", "3")
+    os.utime(picture, ns=(0, 0))  # as where a command was killed before it drew
+    assert drawn("--seeds", "3")
+    picture.unlink()
+    assert drawn("--seeds", "3")
+
+
 @trains
 def test_json_is_one_object_that_agrees_with_the_runs(founding, folder, store, runs):
     done = command("founding", "--seeds", "64", "--json", cwd=folder)
@@ -398,7 +420,7 @@ def test_help(program, flag, tmp_path):
     done = command(flag, cwd=tmp_path, program=program)
     assert done.returncode == 0
     assert done.stderr == ""
-    for option in ("-o", "--seeds", "--set", "-j", "--quiet", "--json", "founding", "130"):
+    for option in ("-o", "--seeds", "--set", "-j", "--dry-run", "--quiet", "--json", "founding", "130"):
         assert option in done.stdout
 
 
@@ -458,6 +480,30 @@ def test_bad_input_is_one_line_a_mistake_and_nothing_is_written(tmp_path, argume
     assert {entry.name for entry in tmp_path.iterdir()} == set(files)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("x,y\n", "one or more rows; it has none"),
+        ("x,y\n1,0\n2\n", "2 values in every row, as in the first line; row 2 has 1: '2'"),
+        ("x,y\n1,0\nabc,1\n", "numbers, true and false in all columns but targets; 'x' has text in row 2: 'abc'"),
+        ("x,y\n1,0\n,1\n3,1\n,0\n", "a value in every row; 'x' has none in rows 2 and 4"),
+        ("x,y\n1,0.5\n2,1.5\n", "targets from 0 to 1; 'y' is outside in row 2: 1.5"),
+        ("x,y\n" + "1,0\n" * 70_000, "at most 65,536 rows; it has 70,000"),
+        ("x,z\n1,0\n", "columns of mine.csv: x, z"),
+        (None, "a file that is there; there is no .*/mine.csv"),
+    ],
+    ids=["no rows", "ragged", "text", "missing values", "targets", "many rows", "no such column", "no file"],
+)
+def test_a_wrong_data_file_is_a_line_and_nothing_is_written(tmp_path, content, said, here):
+    (tmp_path / "mine.toml").write_text('seeds = 3\n[setup]\nproblem = "file:mine.csv"\ntargets = "y"\nupdates = 9\n')
+    if content:
+        (tmp_path / "mine.csv").write_text(content)
+    before = sorted(tmp_path.iterdir())
+    for options in ([], ["--dry-run"]):
+        refused(here("mine.toml", *options), 2, f"mine.toml: setup.(problem|targets): given .*, allowed: {said}")
+    assert sorted(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize("arguments", [["--bogus"], ["--seeds"], ["a", "b"]], ids=" ".join)
 def test_bad_usage(tmp_path, arguments, here):
     done = here(*arguments)
@@ -495,6 +541,90 @@ def test_a_store_in_use_is_refused_at_once(tmp_path):
     with store.locked():
         done = command("-o", "store", cwd=tmp_path)
     refused(done, 3, f"store is in use by process {os.getpid()} on {os.uname().nodename}: wait for it, or choose -o")
+
+
+def test_a_store_of_another_version_is_refused_and_stays(tmp_path, here):
+    made = Store(tmp_path / "store")
+    made.open()
+    old = schema().empty_table().replace_schema_metadata({"fastbp.numerics": "999"})
+    pq.write_table(old, made.runs / f"{'0' * 12}-0-1-{'0' * 16}.parquet")
+    before = {file: file.read_bytes() for file in made.runs.iterdir()}
+    for options in ([], ["--dry-run"]):
+        refused(here("-o", "store", *options), 3, r"store holds runs of numerics version 999, this .* version \d+: .* -o")
+    assert {file: file.read_bytes() for file in made.runs.iterdir()} == before
+    assert sorted(entry.name for entry in made.path.iterdir()) == ["runs", "tmp"]
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_what_there_is_no_room_for_is_refused_before_anything_is_written(tmp_path, here, monkeypatch, options):
+    monkeypatch.setattr(block, "train", None)
+    machine = {"memory": 25e9, "disk": 5e6}
+    monkeypatch.setattr(room, "memory", lambda: machine["memory"])
+    monkeypatch.setattr(room, "disk", lambda path: room.Disk(int(machine["disk"]), None))
+    monkeypatch.setattr(forecast, "measured", lambda setup: None)
+
+    def said(*arguments: str) -> tuple[int, str]:
+        done = here("-o", "store", *arguments, *options)
+        assert bool(done.stdout) == bool(options)
+        assert list(tmp_path.iterdir()) == []
+        return done.returncode, done.stderr
+
+    full = "fastbp: store: 80,000 runs take 7.1 MB, and 5.0 MB are free: take fewer seeds, or another disk with -o\n"
+    assert said() == (4, full)
+    assert said("--seeds", "1000000000000")[0] == 2  # before the disk
+    machine["disk"] = 1e30
+    wide = ["--set", "problem=encoder:1024", "--set", "hidden=480", "-j", "1024"]
+    code, line = said(*wide)
+    assert code == 2
+    assert re.fullmatch(r"fastbp: memory: given a sweep that takes .* GB \(most of it for networks in training, .*\n", line)
+
+
+# What it would take
+
+
+def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tmp_path, here):
+    done = here("--dry-run", "-j", "2", "--seeds", "1_000")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert re.fullmatch(
+        "setups   8\n"
+        "runs     8,000\n"
+        "updates  35,964,000\n"
+        r"time     about .+ on 2 cores(, and some \d+ s before it to compile, once for this machine)?\n"
+        r"disk     \d+ kB in 8 files, .+ are free\n"
+        r"memory   \d+ MB(, .+ are free)?\n",
+        done.stdout,
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_in_json(tmp_path, here):
+    done = here("--dry-run", "--json", "-j", "2", "--set", "stop=converged")
+    told = json.loads(done.stdout)
+    assert set(told) == {"store", "setups", "runs", "missing", "updates", "seconds", "jobs", "disk", "memory"}
+    assert (told["setups"], told["runs"], told["missing"], told["updates"]) == (8, 80_000, 80_000, 359_640_000)
+    assert told["seconds"]["rest"] > 0
+    assert list(tmp_path.iterdir()) == []
+    assert "updates  at most 359,640,000\ntime     at most " in here("--dry-run", "--set", "stop=converged").stdout
+
+
+def test_a_dry_run_reads_a_store_that_is_in_use(tmp_path, here):
+    one = ["--seeds", "1", "--set", "updates=2", "--set", "lr=1", "--set", "order=cyclic", "-o", "store"]
+    here(*one)
+    before = sorted(tmp_path.rglob("*"))
+    with Store(tmp_path / "store").locked():
+        done = here(*one, "--seeds", "5", "--dry-run")
+        assert done.returncode == 0
+        assert "runs     5, of which 4 are missing in store\nupdates  8\n" in done.stdout
+        assert json.loads(here(*one, "--dry-run", "--json").stdout)["missing"] == 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("folder", ["thesis", "thesis/chapter.tex"])
+def test_a_dry_run_refuses_what_a_sweep_refuses(tmp_path, here, folder):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
+    refused(here("-o", folder, "--dry-run"), 3, f"{folder} is a .*, not a store: choose .*-o")
 
 
 @trains

@@ -90,14 +90,13 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
     dtype = np.dtype(setup.dtype)
     X, T = setup.data()
     calls = setup.calls
-    online = setup.batch_rows == 1 and setup.momentum == 0 and setup.weight_decay == 0
-    net = network(setup.sizes, not online)
-    lanes = lanes or suggested_lanes(net, dtype)
+    net, suggested = layout(setup)
+    lanes = lanes or suggested
     order = calls["order"]
     rule = Rule(
         batch=setup.batch_rows,
         mean=setup.reduction == "mean",
-        online=online,
+        online=is_online(setup),
         all_alike=setup.resolved_order == "cyclic",
         bias=setup.bias,
         rates=rates(setup).astype(dtype),
@@ -125,6 +124,17 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
         updates_per_epoch=setup.updates_per_epoch,
         budget=setup.budget,
     )
+
+
+def is_online(setup: Setup) -> bool:
+    """Whether each sample changes the weights by itself, so that no gradient and no velocity need to be kept."""
+    return setup.batch_rows == 1 and setup.momentum == 0 and setup.weight_decay == 0
+
+
+def layout(setup: Setup) -> tuple[Network, int]:
+    """The work block of a setup, and how many runs go side by side."""
+    net = network(setup.sizes, not is_online(setup))
+    return net, suggested_lanes(net, np.dtype(setup.dtype))
 
 
 def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
@@ -212,8 +222,8 @@ class Group:
     def finished(self, work: Task) -> Group:
         """A copy of this group, one epoch before the end of a shorter task, brought to that end."""
         copy = Group(work)
-        for mine, its in zip(self.state, copy.state, strict=True):
-            its[:] = mine
+        for name, values in self.state._asdict().items():
+            getattr(copy.state, name)[:] = values
         copy.advance(1)
         return copy
 

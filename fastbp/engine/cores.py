@@ -19,17 +19,23 @@ def available_cores(root: Path = Path("/")) -> int:
 
 def _quotas(root: Path) -> Iterator[float]:
     """Processor quotas in cores, of the process's own group and those above it."""
+    for folder in control_groups(root, "cpu"):
+        yield from _quota(folder)
+
+
+def control_groups(root: Path, controller: str) -> Iterator[Path]:
+    """The folders of the process's own control group and those above it (Linux, versions 2 and 1)."""
     with suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
-            base = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
-            if controllers and "cpu" not in controllers.split(","):
+            base = root / "sys/fs/cgroup" / (controller if controllers else "")
+            if controllers and controller not in controllers.split(","):
                 continue
             group = base / path.lstrip("/")
             for folder in [group, *group.parents]:
                 if not folder.is_relative_to(base):
                     break
-                yield from _quota(folder)
+                yield folder
 
 
 def _quota(folder: Path) -> Iterator[float]:

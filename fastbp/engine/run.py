@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastbp import __version__
-from fastbp.engine import block
+from fastbp.engine import block, forecast
 from fastbp.engine.cores import available_cores
 from fastbp.engine.executors import completed
 from fastbp.engine.plan import Block, Range, blocks, shares
@@ -120,7 +120,7 @@ def _outstanding(sweep: Sweep, present: dict[str, list[Range]]) -> tuple[int, in
 
 def _warm_ups(sweep: Sweep) -> list[tuple[str, int]]:
     """The kernels that a sweep needs, by dtype and number of lanes."""
-    return sorted({(setup.dtype, block.task(setup).lanes) for setup in sweep.setups})
+    return sorted({(setup.dtype, block.layout(setup)[1]) for setup in sweep.setups})
 
 
 def _train(
@@ -172,16 +172,19 @@ def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Exe
     """Train a sweep and return its runs, one row each, in the order of its setups (the columns are in `fastbp.columns`).
 
     `store`: a folder to keep them in, where those that are there already are not trained again; None keeps them in memory.
-    `executor`: any `concurrent.futures.Executor`; by default threads on all cores. Raises StoreError, StoreFullError, and
-    RuntimeError where a block failed.
+    `executor`: any `concurrent.futures.Executor`; by default threads on all cores. Raises SweepError where it would take more
+    memory than there is, StoreError, StoreFullError, and RuntimeError where a block failed.
     """
     import pyarrow as pa
 
     kept: list[pa.Table] = []
-    if store is None:
+    place = Store(store) if store is not None else None
+    if place:
+        place.look()
+    forecast.check(sweep, place, 0 if executor else available_cores(), frame=True)  # before anything is written
+    if place is None:
         trained = drive(sweep, keep=kept.append, executor=executor)
     else:
-        place = Store(store)
         place.open()
         with place.locked():
             place.write(place.path / "sweep.toml", sweep.to_toml(place.path).encode())
@@ -190,11 +193,11 @@ def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Exe
     if trained.failed:
         raise RuntimeError("\n".join(trained.failed))
     order = {setup.identity(NUMERICS_VERSION): i for i, setup in enumerate(sweep.setups)}
-    if store is None:
+    if place is None:
         kept.sort(key=lambda rows: (order[rows["setup"][0].as_py()], rows["seed"][0].as_py()))
         frame: pd.DataFrame = pa.concat_tables(kept).unify_dictionaries().to_pandas(types_mapper=_nullable)
         return frame
-    stored = load(store)  # where there may be more setups and more seeds
+    stored = load(place.path)  # where there may be more setups and more seeds
     wanted = stored[stored["setup"].isin(order) & stored["seed"].between(sweep.seeds.start, sweep.seeds.stop - 1)]
     in_order: pd.DataFrame = wanted.sort_values(
         ["setup", "seed"], key=lambda c: c.astype(object).map(order) if c.name == "setup" else c, ignore_index=True

@@ -98,22 +98,25 @@ class Store:
         self.path = Path(path)
         self.runs = self.path / "runs"
 
-    def open(self) -> None:
-        """Make the folders where they are missing.
+    def look(self) -> None:
+        """See that the path is a store or may become one, and write nothing.
 
-        Raises StoreError where the path is something else than a store or holds runs of another numerics version, and
-        StoreFullError where it cannot be written.
+        Raises StoreError where it is something else or holds runs of another numerics version.
         """
         if self.path.exists() and not self.path.is_dir():
             raise StoreError(f"{self.path} is a file, not a store: choose another place with -o")
         if self.path.is_dir() and not self._is_ours():
             raise StoreError(f"{self.path} is a folder with other things in it, not a store: choose another with -o")
-        with _writing(self.path):
-            for folder in (self.path, self.runs, self.path / "tmp"):
-                folder.mkdir(parents=True, exist_ok=True)
         for file in self.files():
             self._check_version(_metadata(file), "choose another folder with -o")
             break  # a store holds one version
+
+    def open(self) -> None:
+        """Make the folders where they are missing. Raises as `look` does, and StoreFullError where it cannot be written."""
+        self.look()
+        with _writing(self.path):
+            for folder in (self.path, self.runs, self.path / "tmp"):
+                folder.mkdir(parents=True, exist_ok=True)
 
     def _is_ours(self) -> bool:
         """Whether a folder is a store, one that has only begun or one of which only the tables were kept, rather than anybody's:

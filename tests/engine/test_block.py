@@ -16,7 +16,17 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from fastbp.columns import COLUMNS, schema
-from fastbp.engine.block import InterruptedBlockError, check_denormals, suggested_lanes, task, to_arrow, train, train_at_once
+from fastbp.engine.block import (
+    InterruptedBlockError,
+    check_denormals,
+    kernels,
+    layout,
+    suggested_lanes,
+    task,
+    to_arrow,
+    train,
+    train_at_once,
+)
 from fastbp.engine.spec import Setup
 from fastbp.kernels import NUMERICS_VERSION
 from fastbp.outcomes import OUTCOMES
@@ -270,3 +280,31 @@ def test_a_thread_that_flushes_denormals_is_refused(flag):
     assert "denormal" in line
     assert "\n" not in line
     check_denormals()  # other threads are as they were
+
+
+# One kernel for all shapes
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_thirty_shapes_are_one_compilation(dtype):
+    """A sweep of many shapes does not wait for the compiler: kernels know the dtype and the lanes, the rest they are told."""
+    shapes = [(inputs, hidden) for inputs in (2, 3, 4) for hidden in (1, 2, 3, 5, 8, 13, (4, 2), (3, 3), (2, 3, 2), (20, 1))]
+    problems = [f"table:{'01' * 2 ** (inputs - 1)}" for inputs, _ in shapes]
+    more = [{}, {"batch": 2, "momentum": 0.5}, {"order": "random"}, {"loss": "cross-entropy"}, {"bias": False, "batch": "full"}]
+    setups = [
+        Setup(problem=problem, hidden=hidden, dtype=dtype, updates=9, **more[i % 5])
+        for i, (problem, (_, hidden)) in enumerate(zip(problems, shapes, strict=True))
+    ]
+    assert len({setup.sizes for setup in setups}) == 30
+    made = kernels(*{layout(setup)[1] for setup in setups})
+
+    def compiled() -> list[int]:
+        return [sum(dtype in str(signature) for signature in kernel.signatures) for kernel in (made.advance, made.initialise)]
+
+    train(setups[0], 0, 3)
+    first = compiled()
+    for setup in setups:
+        train(setup, 0, 3)
+    assert compiled() == first == [1, 1]
+    assert len(made.measure.signatures) <= 2, "one for each dtype"

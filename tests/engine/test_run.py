@@ -187,6 +187,22 @@ def test_a_store_extends_by_seeds_and_by_values(tmp_path):
     assert digests(bits.read()) == digests(once.read())
 
 
+@pytest.mark.parametrize("sequence", [(3, 2, 1, 0), (1, 3, 0, 2), (2, 0, 3, 1)])
+def test_extended_in_any_sequence_a_store_is_as_if_made_at_once(tmp_path, sequence):
+    wide = {"order": ["random", "shuffled"], "lr": [0.5, 1, 2]}
+    steps = [
+        sweep(100, grid={"order": ["random"], "lr": [2]}),
+        sweep(Seeds(start=300, count=450)),
+        sweep(900, grid={"order": ["shuffled"], "lr": [1, 0.5]}),
+        sweep(Seeds(start=130, count=200), grid=wide),
+    ]
+    bits, once = made(tmp_path / "bits"), made(tmp_path / "once")
+    trained = sum(run.drive(steps[i], bits).runs for i in sequence) + run.drive(sweep(900, grid=wide), bits).runs
+    assert trained == 6 * 900
+    run.drive(sweep(900, grid=wide), once)
+    assert digests(bits.read()) == digests(once.read())
+
+
 def test_a_run_returns_its_own_rows_of_a_larger_store(in_memory, tmp_path):
     fastbp.run(sweep(1000, grid={"order": ["cyclic", "shuffled", "random"], "lr": [2, 1, 0.5]}), tmp_path / "store")
     assert listed(fastbp.run(sweep(), tmp_path / "store")) == listed(in_memory)

@@ -21,6 +21,7 @@ from fastbp.choices.family import family
 from fastbp.columns import SETUP_COLUMNS
 from fastbp.engine import reading
 from fastbp.engine.spec import Seeds, Setup, Sweep, SweepError, allowed
+from fastbp.sweep import main
 
 FOUNDING = Path(__file__).parents[2] / "sweeps" / "founding.toml"
 HEAD = 'seeds = 10\n[setup]\nproblem = "table:11101011"\n'  # what a broken file has right
@@ -361,6 +362,7 @@ def problem(text: str) -> str:
         (XOR + "lr = -0.1", f"setup.lr: given -0.1, {RATES}"),
         (XOR + "lr = 0", f"setup.lr: given 0, {RATES}"),
         (XOR + "lr = 1" + "0" * 4000, f"setup.lr: given an integer of 4,001 digits or so, {RATES}"),
+        (XOR + "lr = 1" + "0" * 5000, "lr: an integer of more than 4,300 digits in line 5"),
         (XOR + "hidden = []", f"setup.hidden: given [], {LAYERS}"),
         (XOR + "hidden = [0]", f"setup.hidden: given [0], {LAYERS}"),
         (XOR + "hidden = [1_000_000_000]", f"setup.hidden: given [1000000000], {LAYERS}"),
@@ -400,10 +402,16 @@ def problem(text: str) -> str:
     ],
     ids=lambda value: reading.plain(value, 40),
 )
-def test_bad_input(text: str, line: str) -> None:
-    begun = time.perf_counter()
+def test_bad_input(text: str, line: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     assert line_of(text) == f"bad.toml: {line}"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.toml").write_text(text)
+    begun = time.perf_counter()
+    for options in ([], ["--dry-run"]):
+        assert main(["bad.toml", *options]) == 2
+        assert capsys.readouterr() == ("", f"fastbp: bad.toml: {line}\n")
     assert time.perf_counter() - begun < 5
+    assert [file.name for file in tmp_path.iterdir()] == ["bad.toml"]
 
 
 def test_no_such_file(tmp_path: Path) -> None:

@@ -1,0 +1,302 @@
+"""What a sweep will take: memory, disk and time. It is asked before anything is written or trained.
+
+Sizes are those of the arrays that the engine makes, the rest is measured; all are meant to be right within a factor of two.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from heapq import nlargest
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp.columns import MOST_OUTPUTS
+from fastbp.engine import block, room
+from fastbp.engine.plan import Range, block_seeds, file_seeds, missing
+from fastbp.engine.spec import Setup, Sweep, SweepError
+from fastbp.engine.store import Store, StoreFullError
+from fastbp.kernels import NUMERICS_VERSION
+from fastbp.kernels.compiling import is_on_disk
+from fastbp.kernels.measures import MEASURES
+from fastbp.kernels.network import network
+
+LIBRARIES = 330e6
+"""Bytes of Python and its packages, all imported, with compiled code."""
+
+CACHED = 8
+"""Setups and problems that are kept ready."""
+
+FILE_BYTES, ROW_BYTES, OUTPUT_BYTES = 12_500, 56, 3.6
+"""Of a Parquet file of runs: by itself, for each run, and for each output that is stored with it."""
+
+START_SECONDS = 2.0
+"""To import packages, to load compiled code, and for tables and a picture."""
+
+STORE_SECONDS = 4e-6
+"""To bring one run into its file and into the tables."""
+
+COMPILE_SECONDS = 18.0
+"""To compile the kernels for a dtype and a number of lanes, once for a machine."""
+
+UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+
+MEASURED_SECONDS = 1.0
+"""For measuring how long training takes."""
+
+
+class Size(NamedTuple):
+    """What is still to be made of a sweep: runs, updates (at most), files, and their bytes."""
+
+    runs: int
+    updates: int
+    files: int
+    bytes: int
+
+
+class Part(NamedTuple):
+    """A share of the memory: what it is, and what makes it less."""
+
+    bytes: float
+    what: str
+    remedy: str
+
+
+def kinds(sweep: Sweep) -> list[list[Setup]]:
+    """The setups of a sweep, those together that take the same: of 10⁵ setups most differ in a rate or an order."""
+    found: dict[tuple[object, ...], list[Setup]] = {}
+    for s in sweep.setups:
+        kept = bool(s.momentum or s.weight_decay)
+        key = s.problem, s.targets, s.hidden, s.batch, kept, s.dtype, s.schedule, s.stop, s.epochs, s.updates
+        found.setdefault(key, []).append(s)
+    return list(found.values())
+
+
+def outstanding(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> list[tuple[Setup, list[Range]]]:
+    """One setup of each kind, and the ranges of seeds that setups of this kind have still to run.
+
+    `present`: which seeds of each setup there are.
+    """
+    wanted = sweep.seeds.start, sweep.seeds.count
+    if not present:  # an id for each setup would take longer than all the rest
+        return [(kind[0], [wanted] * len(kind)) for kind in kinds(sweep)]
+    return [
+        (kind[0], [gap for s in kind for gap in missing(wanted, present.get(s.identity(NUMERICS_VERSION), ()))])
+        for kind in kinds(sweep)
+    ]
+
+
+def outputs(setup: Setup) -> int:
+    """Outputs that are stored with each run."""
+    rows, _, units = setup.shape
+    return rows * units if rows * units <= MOST_OUTPUTS else 0
+
+
+def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:
+    """What is still to be made of a sweep."""
+    runs = updates = files = 0
+    total = 0.0
+    for setup, gaps in outstanding(sweep, present):
+        own = sum(count for _, count in gaps)
+        seeds = file_seeds(setup, sweep.seeds.count)
+        runs += own
+        updates += own * setup.budget
+        files += sum((start + count - 1) // seeds - start // seeds + 1 for start, count in gaps)
+        total += own * (ROW_BYTES + OUTPUT_BYTES * outputs(setup))
+    return Size(runs, updates, files, int(total + files * FILE_BYTES))
+
+
+# Memory
+
+
+def memory(sweep: Sweep, workers: int, stored: bool, frame: bool) -> list[Part]:
+    """The parts of the memory at its peak.
+
+    `workers`: blocks that are trained at once in this process; `stored`: whether rows go into a store; `frame`: whether all come
+    back as a DataFrame, as from `fastbp.run`.
+    """
+    seeds, every = sweep.seeds.count, kinds(sweep)
+    at_once = min(workers, sum(len(kind) * -(-seeds // block_seeds(kind[0])) for kind in every))
+    work = max(_work_bytes(kind[0]) for kind in every)
+    rates = [float(r) for kind in every for r in [_rates_bytes(kind[0])] * min(len(kind), CACHED)]
+    tables = [24.0 * s.rows * (s.shape[1] + s.shape[2]) for s, *_ in every]  # as given, as trained, as targets
+    rows = max(
+        (at_once + 1) * min(seeds, block_seeds(s)) * (410 + 12 * outputs(s))
+        + 3 * min(seeds, file_seeds(s, seeds)) * (250 + 4 * outputs(s))
+        for s, *_ in every
+    )
+    whole = sum(len(kind) * seeds * _frame_bytes(kind[0], stored) for kind in every)
+    return [
+        Part(max(LIBRARIES, room.resident()), "Python and its packages", "no sweep takes less"),
+        Part(
+            at_once * work,
+            f"networks in training, on {at_once:,} core{'s' * (at_once > 1)}",
+            "try smaller hidden layers or problems, float32, or a lower -j",
+        ),
+        Part(
+            sum(nlargest(CACHED, rates)) + at_once * max(rates),
+            "learning rates of every epoch",
+            "try fewer epochs, or a constant schedule",
+        ),
+        Part(sum(nlargest(CACHED, tables)), "problems", "try smaller problems"),
+        Part(rows, "rows before they are stored", "try fewer seeds"),
+        Part(whole, "the DataFrame", "try fewer seeds, or a store and pandas.read_parquet") if frame
+        else Part(seeds * (50 + len(sweep.setups) / 8), "counts for the tables", "try fewer seeds"),
+    ]  # fmt: skip
+
+
+def _work_bytes(setup: Setup) -> float:
+    """What training a block takes: the group and its scratch, runs to come and ended ones, outputs and what judges them."""
+    net, lanes = block.layout(setup)
+    rows, _, units = setup.shape
+    item = np.dtype(setup.dtype).itemsize
+    group = net.rows * item + 4 * rows + 8 * network(setup.sizes, True).rows
+    if setup.stop == "converged":
+        cut_short = setup.budget % setup.updates_per_epoch != 0  # for which there is a second group
+        group = (1 + cut_short) * group + 3 * net.rows * item
+    return float(lanes * (group + 3 * 8 * rows * units + 8 * MEASURES))
+
+
+def _rates_bytes(setup: Setup) -> int:
+    if setup.schedule == "constant":
+        return 8
+    return 8 * (setup.warmup + 1 if setup.schedule.startswith("constant:") else setup.epochs_budget)
+
+
+def _frame_bytes(setup: Setup, stored: bool) -> float:
+    """Of a run: as Arrow and as pandas, which makes an array of the outputs of each; sorted once more where it is read."""
+    kept = outputs(setup)
+    return (660 + (112 + 8 * kept if kept else 0)) * (1.7 if stored else 1.0)
+
+
+def check(sweep: Sweep, store: Store | None, workers: int, frame: bool = False) -> None:
+    """Refuse a sweep that takes more than there is. Raises SweepError for memory and StoreFullError for the disk."""
+    for line in too_much_memory(memory(sweep, workers, store is not None, frame)):
+        raise SweepError([line])
+    if store:
+        there = room.disk(store.path)
+        whole = size(sweep, {})
+        if too_much_disk(whole, there, store):  # perhaps most of it is there already
+            for line in too_much_disk(size(sweep, store.present()), there, store):
+                raise StoreFullError(line)
+
+
+def too_much_memory(parts: Sequence[Part]) -> list[str]:
+    """A line where memory is short: how much there is, and what takes most of it."""
+    free, needed, largest = room.memory(), sum(part.bytes for part in parts), max(parts)
+    if free is None or needed <= free:
+        return []
+    most = f"most of it for {largest.what}, {in_bytes(largest.bytes)}"
+    return [f"memory: given a sweep that takes {in_bytes(needed)} ({most}), allowed: {in_bytes(free)}; {largest.remedy}"]
+
+
+def too_much_disk(wanted: Size, there: room.Disk | None, store: Store) -> list[str]:
+    """A line where the disk is short of bytes or of files."""
+    if there and wanted.bytes > there.bytes:
+        takes = f"{wanted.runs:,} runs take {in_bytes(wanted.bytes)}, and {in_bytes(there.bytes)} are free"
+    elif there and there.files is not None and wanted.files > there.files:
+        takes = f"{wanted.runs:,} runs make {wanted.files:,} files, and the disk has room for {there.files:,}"
+    else:
+        return []
+    return [f"{store.path}: {takes}: take fewer seeds, or another disk with -o"]
+
+
+def in_bytes(count: float) -> str:
+    """A number of bytes, in words: two digits, as it is an estimate."""
+    power = 0
+    while count >= 999.5 and power < len(UNITS) - 1:
+        count, power = count / 1000, power + 1
+    return f"{count:.1f} {UNITS[power]}" if power and count < 9.95 else f"{count:,.0f} {UNITS[power]}"
+
+
+# Time
+
+
+class Speed(NamedTuple):
+    """Seconds of a run on one core: for its beginning and its end, and for each update."""
+
+    ends: float
+    update: float
+
+
+class Duration(NamedTuple):
+    """Seconds for what is missing of a sweep (at most, where runs may stop early), and for compiling before it."""
+
+    all_but_compiling: float
+    compiling: float
+
+
+def duration(sweep: Sweep, present: Mapping[str, Sequence[Range]], jobs: int) -> Duration:
+    """How long what is missing of a sweep takes with so many blocks at once.
+
+    Where compiled code is on disk, the setups that weigh most are tried for a moment; for the others there is a formula.
+    """
+    runs = blocks = 0
+    weighed: list[tuple[float, Setup]] = []
+    for setup, gaps in outstanding(sweep, present):
+        lanes, seeds = block.layout(setup)[1], block_seeds(setup)
+        side_by_side = sum(-(-count // lanes) * lanes for _, count in gaps)  # a lane without a run takes its time all the same
+        weighed.append((side_by_side * _whole(guess(setup), setup), setup))
+        runs += sum(count for _, count in gaps)
+        blocks += sum(-(-count // seeds) for _, count in gaps)
+    ready = {kernel: _on_disk(*kernel) for kernel in {_kernel(setup) for weight, setup in weighed if weight}}
+    left, tried, took = MEASURED_SECONDS, 0.0, 0.0
+    for weight, setup in sorted(weighed, key=lambda pair: pair[0], reverse=True):
+        if not weight or left <= 0:
+            break
+        if ready[_kernel(setup)]:
+            block.warm_up(_kernel(setup))
+            began = time.perf_counter()
+            if found := measured(setup):
+                tried += weight
+                took += weight * _whole(found, setup) / _whole(guess(setup), setup)
+            left -= time.perf_counter() - began
+    ratio = took / tried if tried else 1.0
+    training = ratio * sum(weight for weight, _ in weighed) / max(1, min(jobs, blocks))
+    return Duration(START_SECONDS + runs * STORE_SECONDS + training, COMPILE_SECONDS * sum(not there for there in ready.values()))
+
+
+def _whole(speed: Speed, setup: Setup) -> float:
+    return speed.ends + setup.budget * speed.update
+
+
+def _kernel(setup: Setup) -> tuple[str, int]:
+    return setup.dtype, block.layout(setup)[1]
+
+
+def _on_disk(dtype: str, lanes: int) -> bool:
+    made = block.kernels(lanes)
+    return is_on_disk(made.advance, dtype) and is_on_disk(made.measure, dtype)
+
+
+def guess(setup: Setup) -> Speed:
+    """A formula for one core with AVX-512: a parameter costs some 0.4 ns a presentation, a third more with a gradient to keep."""
+    each = (2.0 + 0.4 * setup.parameters * (1.0 if block.is_online(setup) else 1.3)) * 1e-9
+    ends = (1000 + 60 * setup.parameters + setup.rows * (50 + setup.parameters)) * 1e-9
+    return Speed(ends, setup.batch_rows * each * (0.5 if setup.dtype == "float32" else 1.0))
+
+
+def measured(setup: Setup) -> Speed | None:
+    """Train the first runs of a setup for some milliseconds. None where that would take longer."""
+    expected, lanes = guess(setup), block.layout(setup)[1]
+    few = max(1, min(setup.budget, int(2e-3 / (lanes * expected.update))))
+    many = min(setup.budget, 4 * few)
+    if 2 * lanes * (2 * expected.ends + (few + many) * expected.update) > 0.7 * MEASURED_SECONDS:
+        return None
+    short, longer = (_best_of_two(setup, updates, lanes) for updates in (few, many))
+    update = (longer - short) / (many - few) if many > few else expected.update
+    if update <= 0:  # disturbed
+        update = longer / many
+    return Speed(max(short - few * update, 0.0), update)
+
+
+def _best_of_two(setup: Setup, updates: int, lanes: int) -> float:
+    """Seconds of a run of so many updates, on one core."""
+    one = setup.model_copy(update={"epochs": None, "updates": updates, "schedule": "constant"})
+    times = []
+    for _ in range(2):
+        began = time.perf_counter()
+        block.train(one, 0, lanes)
+        times.append(time.perf_counter() - began)
+    return min(times) / lanes
