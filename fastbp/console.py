@@ -120,7 +120,7 @@ def _dry_run(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespac
             "setups": len(sweep.setups),
             "runs": runs,
             "missing": wanted.runs,
-            "updates": wanted.updates,
+            "updates": takes.updates,
             "seconds": {"compile": round(takes.compiling), "rest": float(f"{takes.all_but_compiling:.2g}")},
             "jobs": jobs,
             "disk": {"bytes": wanted.bytes, "files": wanted.files, "free": disk and disk.bytes},
@@ -133,7 +133,7 @@ def _dry_run(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespac
     lines = {
         "setups": f"{len(sweep.setups):,}",
         "runs": f"{runs:,}" + (f", of which {wanted.runs:,} are missing in {store.path}" if present else ""),
-        "updates": "at most " * early + f"{wanted.updates:,}",
+        "updates": "at most " * early + f"{takes.updates:,}",
         "time": f"{'at most' if early else 'about'} {_duration(takes.all_but_compiling)} on {cores}{compiling}",
         "disk": f"{forecast.in_bytes(wanted.bytes)} in {wanted.files:,} files"
         + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),

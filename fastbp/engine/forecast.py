@@ -6,7 +6,7 @@ Sizes are those of the arrays that the engine makes, the rest is measured; all a
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from heapq import nlargest
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from fastbp.columns import MOST_OUTPUTS
 from fastbp.engine import block, room
-from fastbp.engine.plan import Range, block_seeds, file_seeds, missing
+from fastbp.engine.plan import Range, block_seeds, file_seeds, missing, shares
 from fastbp.engine.spec import Setup, Sweep, SweepError
 from fastbp.engine.store import Store, StoreFullError
 from fastbp.kernels import NUMERICS_VERSION
@@ -47,10 +47,9 @@ MEASURED_SECONDS = 1.0
 
 
 class Size(NamedTuple):
-    """What is still to be made of a sweep: runs, updates (at most), files, and their bytes."""
+    """What is still to be stored of a sweep: runs, files, and their bytes."""
 
     runs: int
-    updates: int
     files: int
     bytes: int
 
@@ -65,12 +64,15 @@ class Part(NamedTuple):
 
 def kinds(sweep: Sweep) -> list[list[Setup]]:
     """The setups of a sweep, those together that take the same: of 10⁵ setups most differ in a rate or an order."""
-    found: dict[tuple[object, ...], list[Setup]] = {}
-    for s in sweep.setups:
-        kept = bool(s.momentum or s.weight_decay)
-        key = s.problem, s.targets, s.hidden, s.batch, kept, s.dtype, s.schedule, s.stop, s.epochs, s.updates
-        found.setdefault(key, []).append(s)
+    found: dict[Hashable, list[Setup]] = {}
+    for setup in sweep.setups:
+        found.setdefault(_kind(setup), []).append(setup)
     return list(found.values())
+
+
+def _kind(s: Setup) -> Hashable:
+    kept = bool(s.momentum or s.weight_decay)
+    return s.problem, s.targets, s.hidden, s.batch, kept, s.dtype, s.schedule, s.stop, s.epochs, s.updates
 
 
 def outstanding(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> list[tuple[Setup, list[Range]]]:
@@ -94,17 +96,16 @@ def outputs(setup: Setup) -> int:
 
 
 def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:
-    """What is still to be made of a sweep."""
-    runs = updates = files = 0
+    """What is still to be stored of a sweep."""
+    runs = files = 0
     total = 0.0
     for setup, gaps in outstanding(sweep, present):
         own = sum(count for _, count in gaps)
         seeds = file_seeds(setup, sweep.seeds.count)
         runs += own
-        updates += own * setup.budget
         files += sum((start + count - 1) // seeds - start // seeds + 1 for start, count in gaps)
         total += own * (ROW_BYTES + OUTPUT_BYTES * outputs(setup))
-    return Size(runs, updates, files, int(total + files * FILE_BYTES))
+    return Size(runs, files, int(total + files * FILE_BYTES))
 
 
 # Memory
@@ -118,11 +119,12 @@ def memory(sweep: Sweep, workers: int, stored: bool, frame: bool) -> list[Part]:
     """
     seeds, every = sweep.seeds.count, kinds(sweep)
     at_once = min(workers, sum(len(kind) * -(-seeds // block_seeds(kind[0])) for kind in every))
-    work = max(_work_bytes(kind[0]) for kind in every)
+    budgets = len({kind[0].budget for kind in every})  # of runs that are trained as one
+    work = max(_work_bytes(kind[0], budgets > 1) for kind in every)
     rates = [float(r) for kind in every for r in [_rates_bytes(kind[0])] * min(len(kind), CACHED)]
     tables = [24.0 * s.rows * (s.shape[1] + s.shape[2]) for s, *_ in every]  # as given, as trained, as targets
     rows = max(
-        (at_once + 1) * min(seeds, block_seeds(s)) * (410 + 12 * outputs(s))
+        (at_once + 1) * min(seeds, block_seeds(s)) * budgets * (410 + 12 * outputs(s))
         + 3 * min(seeds, file_seeds(s, seeds)) * (250 + 4 * outputs(s))
         for s, *_ in every
     )
@@ -146,8 +148,11 @@ def memory(sweep: Sweep, workers: int, stored: bool, frame: bool) -> list[Part]:
     ]  # fmt: skip
 
 
-def _work_bytes(setup: Setup) -> float:
-    """What training a block takes: the group and its scratch, runs to come and ended ones, outputs and what judges them."""
+def _work_bytes(setup: Setup, others: bool) -> float:
+    """What training a block takes: the group and its scratch, runs to come and ended ones, outputs and what judges them.
+
+    `others`: whether other runs end on the way, in a group of their own.
+    """
     net, lanes = block.layout(setup)
     rows, _, units = setup.shape
     item = np.dtype(setup.dtype).itemsize
@@ -155,6 +160,8 @@ def _work_bytes(setup: Setup) -> float:
     if setup.stop == "converged":
         cut_short = setup.budget % setup.updates_per_epoch != 0  # for which there is a second group
         group = (1 + cut_short) * group + 3 * net.rows * item
+    elif others:
+        group *= 2
     return float(lanes * (group + 3 * 8 * rows * units + 8 * MEASURES))
 
 
@@ -221,8 +228,10 @@ class Speed(NamedTuple):
 
 
 class Duration(NamedTuple):
-    """Seconds for what is missing of a sweep (at most, where runs may stop early), and for compiling before it."""
+    """What making the missing part of a sweep takes: updates and seconds, both at most where runs may stop early, and seconds of
+    compiling before it."""
 
+    updates: int
     all_but_compiling: float
     compiling: float
 
@@ -232,18 +241,23 @@ def duration(sweep: Sweep, present: Mapping[str, Sequence[Range]], jobs: int) ->
 
     Where compiled code is on disk, the setups that weigh most are tried for a moment; for the others there is a formula.
     """
-    runs = blocks = 0
-    weighed: list[tuple[float, Setup]] = []
-    for setup, gaps in outstanding(sweep, present):
-        lanes, seeds = block.layout(setup)[1], block_seeds(setup)
-        side_by_side = sum(-(-count // lanes) * lanes for _, count in gaps)  # a lane without a run takes its time all the same
-        weighed.append((side_by_side * _whole(guess(setup), setup), setup))
-        runs += sum(count for _, count in gaps)
-        blocks += sum(-(-count // seeds) for _, count in gaps)
-    ready = {kernel: _on_disk(*kernel) for kernel in {_kernel(setup) for weight, setup in weighed if weight}}
+    runs = updates = blocks = 0
+    weights: dict[Hashable, float] = {}
+    examples: dict[Hashable, Setup] = {}
+    for setups, _, seeds in shares(sweep, present):
+        setup = examples.setdefault(_kind(setups[0]), setups[0])
+        lanes, expected = block.layout(setup)[1], guess(setup)
+        side_by_side = -(-seeds // lanes) * lanes  # a lane without a run takes its time all the same
+        weight = side_by_side * (_whole(expected, setup) + (len(setups) - 1) * expected.ends)
+        weights[_kind(setup)] = weights.get(_kind(setup), 0.0) + weight
+        runs += seeds * len(setups)
+        updates += seeds * setup.budget
+        blocks += -(-seeds // block_seeds(setup))
+    ready = {kernel: _on_disk(*kernel) for kernel in {_kernel(setup) for setup in examples.values()}}
     left, tried, took = MEASURED_SECONDS, 0.0, 0.0
-    for weight, setup in sorted(weighed, key=lambda pair: pair[0], reverse=True):
-        if not weight or left <= 0:
+    for kind in sorted(weights, key=weights.__getitem__, reverse=True):
+        weight, setup = weights[kind], examples[kind]
+        if left <= 0:
             break
         if ready[_kernel(setup)]:
             block.warm_up(_kernel(setup))
@@ -253,8 +267,9 @@ def duration(sweep: Sweep, present: Mapping[str, Sequence[Range]], jobs: int) ->
                 took += weight * _whole(found, setup) / _whole(guess(setup), setup)
             left -= time.perf_counter() - began
     ratio = took / tried if tried else 1.0
-    training = ratio * sum(weight for weight, _ in weighed) / max(1, min(jobs, blocks))
-    return Duration(START_SECONDS + runs * STORE_SECONDS + training, COMPILE_SECONDS * sum(not there for there in ready.values()))
+    training = ratio * sum(weights.values()) / max(1, min(jobs, blocks))
+    compiling = COMPILE_SECONDS * sum(not there for there in ready.values())
+    return Duration(updates, START_SECONDS + runs * STORE_SECONDS + training, compiling)
 
 
 def _whole(speed: Speed, setup: Setup) -> float:
