@@ -22,8 +22,9 @@ _any_overload: Any = overload
 F = TypeVar("F", bound=Callable[..., Any])
 
 # No fastmath of any kind: bits must not depend on how the compiler groups operations. The NumPy error model, because a
-# division that may raise cannot be vectorised. No GIL, so that Python threads scale with the cores.
-FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False, "boundscheck": False}
+# division that may raise cannot be vectorised. No GIL, so that Python threads scale with the cores. No wrappers for callers in C:
+# each holds a second copy of what is inlined.
+FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False, "boundscheck": False, "no_cfunc_wrapper": True}
 
 
 def inlined(function: F) -> F:
