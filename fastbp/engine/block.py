@@ -240,7 +240,8 @@ class Group:
         )  # fmt: skip
         m.judge(outputs, work.targets, measures)
         for values in (measures, outputs):
-            values[np.isnan(values)] = np.nan  # whose bits are those of one NaN, however it came about
+            if (missing := np.isnan(values)).any():
+                values[missing] = np.nan  # whose bits are those of one NaN, however it came about
         return measures, outputs
 
 

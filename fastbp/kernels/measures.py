@@ -221,15 +221,19 @@ def judge(outputs: NDArray[np.float64], targets: Targets, measures: NDArray[np.f
 
     Where an output is NaN, so are the largest error and the spread.
     """
-    T, ranges = targets.values[..., None], targets.ranges[:, None]
+    T, middles, varies = targets.values[..., None], targets.middles[:, None], targets.varies
     with np.errstate(invalid="ignore"):
-        measures[MAX_ERROR] = (np.abs(outputs - T) / ranges).max(axis=(0, 1))
-        outputs, T, middles = outputs[:, targets.varies], T[:, targets.varies], targets.middles[targets.varies, None]
+        errors = np.abs(outputs - T)
+        errors /= targets.ranges[:, None]
+        measures[MAX_ERROR] = errors.reshape(-1, outputs.shape[-1]).max(axis=0)
+        if not varies.all():
+            outputs, T, middles = outputs[:, varies], T[:, varies], middles[varies]
         above = outputs >= middles
-        measures[WRONG] = (above != (middles <= T)).any(axis=1).sum(axis=0)
-        if targets.varies.any():
+        wrong = above != (middles <= T)
+        measures[WRONG] = (wrong[:, 0] if wrong.shape[1] == 1 else wrong.any(axis=1)).sum(axis=0)
+        if varies.any():
             spans = outputs.max(axis=0) - outputs.min(axis=0)
-            measures[SPREAD] = (spans / ranges[targets.varies]).max(axis=0)
+            measures[SPREAD] = (spans / targets.ranges[varies, None]).max(axis=0)
             measures[ONE_SIDED] = (above.all(axis=0) | ~above.any(axis=0)).all(axis=0)
         else:
             measures[SPREAD] = np.nan
