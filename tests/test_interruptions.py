@@ -27,11 +27,10 @@ seeds = 2_560
 
 [setup]
 problem = "table:11101011"
-updates = 40_000
 
 [grid]
 order = ["random", "shuffled"]
-lr = [0.1, 0.2]
+updates = [30_000, 60_000]
 """
 
 

@@ -10,10 +10,11 @@ import pytest
 from numba import config
 
 import fastbp
+from fastbp import replay
+from fastbp.columns import COLUMNS
 from fastbp.sweep import main
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
-datasets = pytest.importorskip("sklearn.datasets")
 
 SWEEP = """
 title = "Does scaling the inputs matter on iris?"
@@ -34,7 +35,9 @@ scale_inputs = ["none", "standard"]
 @pytest.fixture
 def iris(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    bunch = datasets.load_iris(as_frame=True)
+    from sklearn.datasets import load_iris
+
+    bunch = load_iris(as_frame=True)
     frame = bunch.data.assign(species=pd.Series(bunch.target_names[bunch.target], dtype=object))
     frame.to_csv("iris.csv", index=False)
     Path("flowers.toml").write_text(SWEEP)
@@ -92,3 +95,6 @@ def test_from_a_table_to_tidy_runs(iris, capsys):
     life = fastbp.retrain(some, seed=7)
     own = tidy[(tidy["scale_inputs"] == "standard") & (tidy["seed"] == 7)]
     assert life.looks["loss"].iloc[-1] == own["loss"].item()
+    Path("iris.csv").unlink()  # the store has all that it takes
+    assert replay.main(["results/flowers", own["setup"].item(), "7", "--check"]) == 0
+    assert capsys.readouterr().out == f"the same, bit for bit: {len(COLUMNS)} columns\n"
