@@ -25,7 +25,7 @@ CONTENDERS = {
     "engine": "fastbp, blocks on threads",
     "library": "`fastbp.run`, to a DataFrame",
 }
-PARTS = ("network", "command", "scaling", "memory")
+PARTS = ("network", "command", "sweeps", "scaling", "memory")
 
 
 def network(rounds: int) -> Iterator[Row]:
@@ -42,10 +42,9 @@ def network(rounds: int) -> Iterator[Row]:
             for _ in range(rounds):
                 for name, server in servers.items():
                     times[name].append(server.ask() * 1e9 / server.ready / UPDATES)
-        rows = {name: row(f"3-4-1 online, {dtype}", CONTENDERS[name], times[name], "ns/update") for name in CONTENDERS}
-        yield from rows.values()
-        slow, fast = rows["obvious"], rows["engine"]
-        yield Row(slow.measurement, "obvious ÷ fastbp", slow.best / fast.best, slow.median / fast.median, rounds, "times")
+        for name, values in times.items():
+            yield row(f"3-4-1 online, {dtype}", CONTENDERS[name], values, "ns/update")
+        yield ratio(f"3-4-1 online, {dtype}", "obvious ÷ fastbp", times["obvious"], times["engine"])
 
 
 def command(rounds: int, seeds: int) -> Iterator[Row]:
@@ -68,6 +67,56 @@ def command(rounds: int, seeds: int) -> Iterator[Row]:
     for (again, case), values in times.items():
         when = "later times" if again else "first time, nothing compiled"
         yield row(f"founding sweep, 8 × {seeds:,} runs, {when}", case, values, "s")
+
+
+def sweeps(rounds: int, seeds: int, most: int) -> Iterator[Row]:
+    """What the engine spares: shorter budgets, runs that have converged, runs that are there already, other shapes."""
+    with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
+        stores = 0
+
+        def train(count: int, *settings: str, phase: str = "train", **environment: str) -> float:
+            nonlocal stores
+            stores += 1
+            store = Path(folder, f"store-{stores}")
+            options = [part for setting in settings for part in ("--set", setting)]
+            run(["fastbp.sweep", "founding", "-o", store, "--seeds", count, "--quiet", *options], environment)
+            return float(json.loads((store / "made.json").read_text())[-1]["seconds"][phase])
+
+        both = "updates=[999,7992]", "updates=7992"
+        late = [("order=shuffled", "lr=0.2", "updates=79920", f"stop={stop}") for stop in ("budget", "converged")]
+        times = defaultdict(list)
+        for attempt in range(rounds):
+            tell(f"budgets and early stopping, round {attempt + 1}")
+            for name, settings in zip(("both", "longer"), both, strict=True):
+                times[name].append(train(seeds, settings))
+            for name, several in zip(("budget", "converged"), late, strict=True):
+                times[name].append(train(max(seeds * 2 // 5, 320), *several))
+        budgets = f"4 setups × {seeds:,} seeds, training"
+        yield row(budgets, "7,992 updates", times["longer"], "s")
+        yield row(budgets, "999 and 7,992 updates", times["both"], "s")
+        yield ratio(budgets, "both ÷ the longer alone", times["both"], times["longer"])
+        early = f"3-4-1, 79,920 updates, {max(seeds * 2 // 5, 320):,} seeds, training"
+        yield row(early, '`stop = "budget"`', times["budget"], "s")
+        yield row(early, '`stop = "converged"`', times["converged"], "s")
+        yield ratio(early, "budget ÷ converged", times["budget"], times["converged"])
+
+        tell(f"a complete store of {most:,} runs")
+        whole = ["fastbp.sweep", "founding", "-o", Path(folder, "whole"), "--seeds", most, "--quiet"]
+        whole += [part for setting in ("order=random", "lr=0.2", "updates=8") for part in ("--set", setting)]
+        run(whole, {})
+        yield row(f"a complete store of {most:,} runs", "to say so", [run(whole, {}).seconds for _ in range(rounds)], "s")
+
+        tell("thirty shapes")
+        shapes = f"hidden={list(range(1, 31))}".replace(" ", ""), "order=random", "lr=0.2", "updates=80"
+        cold, warm = (train(320, *shapes, phase="compile", FASTBP_CACHE_DIR=f"{folder}/cache") for _ in range(2))
+        yield row("30 shapes, compiling or loading code", "first time, nothing compiled", [cold], "s")
+        yield row("30 shapes, compiling or loading code", "later", [warm], "s")
+
+
+def ratio(measurement: str, case: str, these: Sequence[float], those: Sequence[float]) -> Row:
+    """How many times as long these took as those."""
+    a, b = (row(measurement, case, values, "times") for values in (these, those))
+    return a._replace(best=a.best / b.best, median=a.median / b.median)
 
 
 def scaling(rounds: int, most: int) -> Iterator[Row]:
@@ -124,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measurements = {
         "network": lambda: network(rounds),
         "command": lambda: command(1 if options.quick else 3, 1_000 if options.quick else 10_000),
+        "sweeps": lambda: sweeps(1 if options.quick else 3, 1_000 if options.quick else 10_000, most),
         "scaling": lambda: scaling(2 if options.quick else 3, most),
         "memory": lambda: memory(most, options.full),
     }

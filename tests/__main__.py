@@ -2,12 +2,15 @@
 
 Compiled code does not count in coverage, so the first mode has the JIT off; the second is the suite as it stands; the third holds
 the engine and the command to one processor. Arguments go to pytest.
+
+Half of the second mode would be compiling, so a process beside the first mode does that ahead (`tests/ahead.py`).
 """
 
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 MODES: dict[str, tuple[dict[str, str], list[str]]] = {
     "JIT off, with coverage": ({"NUMBA_DISABLE_JIT": "1"}, ["--cov=fastbp", "--cov-report=term:skip-covered"]),
@@ -25,6 +28,7 @@ def one_processor() -> None:
 def main() -> int:
     """Run all modes and return 1 if any failed."""
     failed = []
+    ahead = subprocess.Popen([sys.executable, Path(__file__).with_name("ahead.py")])
     for mode, (environment, arguments) in MODES.items():
         print(f"\n== {mode}", flush=True)
         began = time.perf_counter()
@@ -37,6 +41,7 @@ def main() -> int:
         print(f"== {mode}: {'passed' if done.returncode == 0 else 'FAILED'} in {time.perf_counter() - began:.0f} s", flush=True)
         if done.returncode:
             failed.append(mode)
+    ahead.kill()
     if failed:
         print(f"failed: {', '.join(failed)}")
     return 1 if failed else 0

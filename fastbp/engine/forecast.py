@@ -101,7 +101,7 @@ def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:
     total = 0.0
     for setup, gaps in outstanding(sweep, present):
         own = sum(count for _, count in gaps)
-        seeds = file_seeds(setup, sweep.seeds.count)
+        seeds = file_seeds(setup, sweep.seeds.count, len(sweep.setups))
         runs += own
         files += sum((start + count - 1) // seeds - start // seeds + 1 for start, count in gaps)
         total += own * (ROW_BYTES + OUTPUT_BYTES * outputs(setup))
@@ -125,7 +125,7 @@ def memory(sweep: Sweep, workers: int, stored: bool, frame: bool) -> list[Part]:
     tables = [24.0 * s.rows * (s.shape[1] + s.shape[2]) for s, *_ in every]  # as given, as trained, as targets
     rows = max(
         (at_once + 1) * min(seeds, block_seeds(s)) * budgets * (410 + 12 * outputs(s))
-        + 3 * min(seeds, file_seeds(s, seeds)) * (250 + 4 * outputs(s))
+        + 3 * min(seeds, file_seeds(s, seeds, len(sweep.setups))) * (250 + 4 * outputs(s))
         for s, *_ in every
     )
     whole = sum(len(kind) * seeds * _frame_bytes(kind[0], stored) for kind in every)

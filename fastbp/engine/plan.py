@@ -14,7 +14,8 @@ BLOCK_SECONDS = 0.2
 LEAST_SEEDS, MOST_SEEDS = 320, 5120
 """Bounds of a block: whole groups of runs side by side, and not so many that 10,000 seeds leave a core without work."""
 
-FILES_PER_SETUP = 100
+FILES_PER_SETUP, FILES_PER_STORE = 100, 100_000
+"""About how many files there may be at most."""
 
 Range = tuple[int, int]
 """Seeds start … start + count − 1, as (start, count)."""
@@ -56,10 +57,11 @@ def block_seeds(setup: Setup) -> int:
     return seeds
 
 
-def file_seeds(setup: Setup, count: int) -> int:
-    """How many seeds a file has: some number of blocks, doubled until `count` seeds make at most about 100 files."""
-    seeds = block_seeds(setup)
-    while seeds * FILES_PER_SETUP < count:
+def file_seeds(setup: Setup, count: int, setups: int = 1) -> int:
+    """How many seeds a file has: some number of blocks, doubled until `count` seeds make at most about 100 files, or fewer where
+    so many for each of the sweep's `setups` would be more than a store should hold."""
+    seeds, files = block_seeds(setup), min(FILES_PER_SETUP, max(1, FILES_PER_STORE // setups))
+    while seeds * files < count:
         seeds *= 2
     return seeds
 
@@ -136,7 +138,7 @@ def blocks(sweep: Sweep, present: Present) -> Iterator[Block]:
 def _files(setup: Setup, sweep: Sweep, present: Present) -> Iterator[Publication]:
     seeds = sweep.seeds
     for gap in missing((seeds.start, seeds.count), present.get(_id(setup), ())):
-        for start, count in cut(*gap, file_seeds(setup, seeds.count)):
+        for start, count in cut(*gap, file_seeds(setup, seeds.count, len(sweep.setups))):
             yield Publication(setup, start, count)
 
 

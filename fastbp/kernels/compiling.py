@@ -9,10 +9,11 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
+from uuid import uuid4
 
 from numba import __version__ as numba_version
 from numba import config, njit
-from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 from numba.extending import overload
 
 # Numba's hints are stricter than Numba.
@@ -121,6 +122,14 @@ class _Place:
         self._folder.mkdir(parents=True, exist_ok=True)
 
 
+class _Files(IndexDataCacheFile):  # type: ignore[misc]
+    """Numba's files of a cache, with names that nobody else gives: its numbers are given twice where two processes save at once,
+    and one kernel would be loaded as another."""
+
+    def _data_name(self, number: int) -> str:
+        return f"{self._index_name.removesuffix('.nbi')}.{uuid4().hex[:16]}.nbc"
+
+
 class _Cache(FunctionCache):  # type: ignore[misc]
     """Numba's function cache, in a folder of ours, that survives whatever happens to its files."""
 
@@ -137,6 +146,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 
         self._impl_class = Implementation
         super().__init__(function)
+        self._cache_file = _Files(str(folder), self._impl.filename_base, folder.name)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:

@@ -79,13 +79,16 @@ def test_a_block_is_doubled_until_it_takes_about_its_time(updates, hidden):
         assert 2 * seeds * plan.seconds_per_run(setup) > plan.BLOCK_SECONDS
 
 
-@given(budgets, st.integers(1, LAST_SEED))
-def test_a_file_is_whole_blocks_and_a_setup_has_about_a_hundred(updates, count):
+@given(budgets, st.integers(1, LAST_SEED), st.one_of(st.just(1), st.integers(1, 100_000)))
+def test_a_file_is_whole_blocks_a_setup_has_about_a_hundred_and_a_store_no_more_than_a_disk_likes(updates, count, setups):
     setup = setup_of(updates)
-    size, block = file_seeds(setup, count), block_seeds(setup)
+    size, block = file_seeds(setup, count, setups), block_seeds(setup)
     assert size % block == 0
-    assert math.ceil(count / size) <= plan.FILES_PER_SETUP
-    assert size == block or count > plan.FILES_PER_SETUP * size // 2, "no larger than that needs"
+    files = math.ceil(count / size)
+    assert files <= plan.FILES_PER_SETUP
+    assert files * setups <= plan.FILES_PER_STORE
+    most = min(plan.FILES_PER_SETUP, plan.FILES_PER_STORE // setups)
+    assert size == block or count > most * size // 2, "no larger than that needs"
 
 
 # Whole plans

@@ -16,7 +16,7 @@ import every_choice
 import numpy as np
 import oracle
 import pytest
-from lanes import FOUNDING, JIT, LANES, group, pair, read, velocity, write
+from lanes import FOUNDING, JIT, LANES, OTHER_LANES, group, pair, read, velocity, write
 from numba import njit
 
 from fastbp.choices.families import FAMILIES
@@ -342,10 +342,7 @@ def by_lanes():
     return [quietly(setup, 5, SEEDS, lanes=LANES) for setup in BITS]
 
 
-@pytest.mark.parametrize(
-    ("dtype", "lanes"),
-    [("float64", 1), ("float64", 7), ("float64", 32), ("float64", 128), ("float32", 256)] if JIT else [("float64", 1)],
-)
+@pytest.mark.parametrize(("dtype", "lanes"), OTHER_LANES)
 def test_same_bits_for_any_number_of_lanes(by_lanes, dtype, lanes):
     for setup, wanted in zip(BITS, by_lanes, strict=True):
         if setup.dtype == dtype:
