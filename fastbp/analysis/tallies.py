@@ -169,23 +169,32 @@ def _from_folder(path: Path, setups: Collection[str] | None) -> Iterator[Tally]:
 
 
 def _read(setup: str, files: Sequence[Path]) -> Tally:
-    """Count the runs of one setup from its files. Page checksums are verified, where there are any."""
+    """Count the runs of one setup from its files. Page checksums are verified, where there are any.
+
+    Raises ValueError where one is damaged.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     keys: dict[str, Value] = {}
+    columns = ["setup", *(c.name for c in SETUP_COLUMNS)]
     seeds, outcomes, ever = [], [], []
     for path in files:
-        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
-            if not keys and file.metadata.num_rows:
-                columns = ["setup", *(c.name for c in SETUP_COLUMNS)]
-                row = next(file.iter_batches(batch_size=1, columns=columns, use_threads=False)).to_pylist()[0]
-                if row["setup"] != setup:
-                    raise ValueError(f"{path}: named after setup {setup}, but holds runs of {row['setup']}")
-                keys = _keys(row)
-            for batch in file.iter_batches(batch_size=_BATCH, columns=list(_NEEDED[1:])):
-                seeds.append(batch.column("seed").to_numpy())
-                outcomes.append(_decode(batch.column("outcome")))
-                ever.append(batch.column("converged_at").is_valid().to_numpy(zero_copy_only=False))
+        try:
+            with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+                if missing := {*columns, *_NEEDED} - set(file.schema_arrow.names):
+                    raise ValueError(f"no column {', '.join(sorted(missing))}")
+                if not keys and file.metadata.num_rows:
+                    row = next(file.iter_batches(batch_size=1, columns=columns, use_threads=False)).to_pylist()[0]
+                    if row["setup"] != setup:
+                        raise ValueError(f"it holds runs of setup {row['setup']}")
+                    keys = _keys(row)
+                for batch in file.iter_batches(batch_size=_BATCH, columns=list(_NEEDED[1:])):
+                    seeds.append(batch.column("seed").to_numpy())
+                    outcomes.append(_decode(batch.column("outcome")))
+                    ever.append(batch.column("converged_at").is_valid().to_numpy(zero_copy_only=False))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise ValueError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
     return _count(setup, keys, np.concatenate(seeds), np.concatenate(outcomes), np.concatenate(ever))
 
 

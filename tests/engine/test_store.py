@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import fastbp
+from fastbp.analysis.tallies import tally
 from fastbp.columns import COLUMNS, Column, schema
 from fastbp.engine.store import FILE_NAME, Store, StoreError, StoreFullError, digest, encode
 from fastbp.kernels import NUMERICS_VERSION
@@ -261,6 +263,33 @@ def test_a_flipped_bit_is_found_in_every_column(store):
     path.write_bytes(content)
     store.check()
     assert store.read().equals(rows())
+
+
+def test_a_flipped_bit_of_a_footer_never_changes_what_is_read(store):
+    """Checksums cover pages, not the footer, where the names, places and counts of columns stand."""
+    path = store.publish(ONE, 0, rows())
+    content = path.read_bytes()
+    length = int.from_bytes(content[-8:-4], "little")
+    for at in range(len(content) - 8 - length, len(content), 41):
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << at % 8
+        path.write_bytes(damaged)
+        with suppress(StoreError):
+            assert store.read().equals(rows())
+
+
+@pytest.mark.parametrize("name", [b"outcome", b"seed", b"converged_at", b"setup", b"lr", b"saturation"])
+def test_a_column_of_another_name_is_found(store, name):
+    path = store.publish(ONE, 0, rows())
+    content = path.read_bytes()
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    at = content.index(b"\x18" + bytes([len(name)]) + name, footer) + 2
+    path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+    with pytest.raises(StoreError, match=path.name):
+        store.read()
+    if name != b"saturation":  # which tables do not read
+        with pytest.raises(ValueError, match=path.name):
+            tally(store.path)
 
 
 def test_half_a_file_is_found(store):
