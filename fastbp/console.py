@@ -80,8 +80,12 @@ def sweep(arguments: argparse.Namespace) -> int:
 
 def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace, began: float) -> int:
     from fastbp.engine import run
-    from fastbp.kernels.compiling import has_fma
+    from fastbp.kernels.compiling import has_fma, is_kept
 
+    if not is_kept():
+        say(
+            "note: compiled code finds no folder that can be written, so each command compiles anew (FASTBP_CACHE_DIR may name one)"
+        )
     if not has_fma():
         say("note: this processor has no fused multiply-add, so training is 17 to 3,000 times slower (the results are the same)")
     _renew(store, "sweep.toml", sweep.to_toml(store.path))
@@ -175,6 +179,8 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
     trained.seconds["total"] = time.perf_counter() - began
     if trained.runs:
         run.add_made(store, run.made(trained, jobs))
+    if (summary["runs"] > sweep.seeds.count).any():
+        say(f"note: {store.path} holds more seeds than the {sweep.seeds.count:,} asked for, and the tables count them all")
     if arguments.json:
         tell(json.dumps(_as_json(store, trained, summary)))
         return
@@ -359,7 +365,8 @@ def _jobs(text: str | None) -> int:
 @contextmanager
 def signals_to(stop: Callable[[int, FrameType | None], NoReturn]) -> Iterator[None]:
     """Have Ctrl-C and SIGTERM call `stop` in the main thread."""
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]  # as by nohup
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:
@@ -401,7 +408,11 @@ def say(line: str) -> None:
 def tell(data: str) -> None:
     """Print data. Raises OSError where there is no room for it."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # an arrow as `?` where the terminal has none
+        sys.stdout.reconfigure(errors="replace")
+        try:
+            data.encode(sys.stdout.encoding)
+        except UnicodeEncodeError:  # a terminal that has no arrows
+            data = data.replace("−", "-").replace("–", "-").replace("→", "->").replace("←", "<-")
     _write(data + "\n", sys.stdout)
 
 

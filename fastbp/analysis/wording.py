@@ -105,9 +105,9 @@ def sentences(contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | No
     own = [row for row in rows if start is not None and _leaves(row, start)]
     known = {_change(row) for row in own}
     origin = f", from {_setting(start, keys_of(summary))}" if start is not None and own else ""
-    lines = [f"What each change does by itself{origin} (share converged, paired by seed, 95% intervals):"]
-    if own:
-        lines += _each(own)
+    lines = [f"What each change does by itself{origin} (share converged, paired by seed, pointwise 95% intervals):"]
+    if own and start is not None:
+        lines += [*_each(own), _constant(start, own, summary)]
         elsewhere = [row for row in rows if start is not None and _change(row) in known and not _leaves(row, start)]
         return [*lines, "The same changes elsewhere:", *_ranges(elsewhere, "other setting")] if elsewhere else lines
     return lines + (_each(rows) if len({_change(row) for row in rows}) == len(rows) else _ranges(rows, "setting"))
@@ -137,6 +137,18 @@ def _cells(row: Row) -> list[str]:
     interval = f"[{points(row['difference_low'])}, {points(row['difference_high'])}]"
     shown = "" if row["p_holm"] < ALPHA else "no effect shown"
     return [f"  {_change(row)}", *counts, f"{points(row['difference'])} points", interval, shown]
+
+
+def _constant(start: Row, rows: Sequence[Row], summary: pd.DataFrame) -> str:
+    """How often the baseline, and what each change makes of it, gives the same answer to everything."""
+    keys, parts = keys_of(summary), []
+    for row in rows:
+        wanted = [*(start[key] for key in keys if key != row["key"]), row["to"]]
+        for other in summary.to_dict("records"):
+            found = [*(other[key] for key in keys if key != row["key"]), other[row["key"]]]
+            if list(map(plain, found)) == list(map(plain, wanted)):
+                parts.append(f"with {row['key']} {plain(row['to'])} {percent(other['constant_share'])}")
+    return f"  the same answer to everything (constant): {percent(start['constant_share'])} as it stands, {', '.join(parts)}"
 
 
 def _ranges(rows: Sequence[Row], where: str) -> list[str]:

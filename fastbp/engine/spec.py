@@ -557,8 +557,9 @@ def _read_sweep(
         lines.append(f"{here}title: given {shown(title)}, allowed: a string of at most 1,000 printable characters")
     chosen = _read_seeds(data.get("seeds"), here, seeds, lines)
     setup, tables = _places(data, here, folder, lines)
+    seen: set[str] = set()
     for text in settings:
-        _set(text, setup, tables, lines)
+        _set(text, setup, tables, seen, lines)
     values = _checked(setup, lines)
     lengths = [[len(given.value) for given in table.values()] for table in tables]
     total = sum(math.prod(max(length, 1) for length in each) for each in lengths)
@@ -624,7 +625,7 @@ def _places(data: Mapping[str, Any], here: str, folder: str, lines: list[str]) -
     return {key: Given(f"{here}setup.{plain(str(key))}", value, folder) for key, value in setup.items()}, tables
 
 
-def _set(text: str, setup: Placed, tables: list[Placed], lines: list[str]) -> None:
+def _set(text: str, setup: Placed, tables: list[Placed], seen: set[str], lines: list[str]) -> None:
     """Lay one `KEY=VALUE` over a sweep. A path in it is seen from the current folder, wherever the sweep file lies."""
     key, equals, written = (piece.strip() for piece in text.partition("="))
     if not equals or not key:
@@ -634,6 +635,10 @@ def _set(text: str, setup: Placed, tables: list[Placed], lines: list[str]) -> No
     if key == "seeds":
         lines.append(f"{place}: unknown key, allowed: keys of a setup; for seeds there is --seeds")
         return
+    if other := seen & {key, ALTERNATIVE.get(key, key)}:
+        lines.append(f"{place}: given beside --set {plain(other.pop())}, allowed: one of them (a list crosses its values)")
+        return
+    seen.add(key)
     try:
         value = reading.read_value(written)
     except ValueError as error:

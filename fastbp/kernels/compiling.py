@@ -102,6 +102,11 @@ def cache_folder() -> Path | None:
         return None
 
 
+def is_kept() -> bool:
+    """Whether compiled code is kept for later processes, where there is any."""
+    return bool(config.DISABLE_JIT) or cache_folder() is not None
+
+
 class _Place:
     """Numba's notion of where a function's code lies (its cache locators), for one folder."""
 

@@ -290,11 +290,18 @@ class TestSentences:
             == f"  updates: 999 → 7,992      in 3 other settings:  {points(others.min())} to {points(others.max())} points"
         )
         assert len({line.index(" of ") for line in lines[1:4]}) == 1
+        shares = summary(store).set_index(["order", "lr", "updates"])["constant_share"].map(percent)
+        assert lines[4] == (
+            f"  the same answer to everything (constant): {shares['random', 0.2, 999]} as it stands, "
+            f"with order shuffled {shares['shuffled', 0.2, 999]}, with lr 0.1 {shares['random', 0.1, 999]}, "
+            f"with updates 7,992 {shares['random', 0.2, 7992]}"
+        )
 
     def test_one_axis(self) -> None:
         runs = tidy.frame(tidy.table({"lr": 0.1}, ["partial"] * 9), tidy.table({"lr": 0.2}, ["converged"] * 9))
         lines = self.said(runs)
-        assert len(lines) == 2
+        assert len(lines) == 3
+        assert lines[2] == "  the same answer to everything (constant): 0% as it stands, with lr 0.1 0%"
         assert " ".join(lines[1].split()) == "lr: 0.2 → 0.1 mended 0 broken 9 of 9 −100.0 points [−100.0, −40.2]"
         assert self.said(runs, None)[1].split()[:4] == ["lr:", "0.1", "→", "0.2"]
 
@@ -314,7 +321,7 @@ class TestSentences:
 
     def test_a_baseline_that_was_not_run(self) -> None:
         lines = self.said(sweep({"lr": [0.1, 0.3], "momentum": [0.0, 0.5]}), "0" * 12)
-        assert lines[0] == "What each change does by itself (share converged, paired by seed, 95% intervals):"
+        assert lines[0] == "What each change does by itself (share converged, paired by seed, pointwise 95% intervals):"
         assert lines[1] == "  lr: 0.1 → 0.3      in 2 settings:  0.0 points  no effect shown in any"
 
     def test_budgets_in_epochs_and_in_updates(self) -> None:

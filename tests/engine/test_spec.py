@@ -818,6 +818,16 @@ def test_wrong_settings(setting: str, said: str) -> None:
     assert line.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("settings", "key", "other"),
+    [(["lr=0.1", "momentum=0.5", "lr=[0.2,0.3]"], "lr", "lr"), (["updates=5", "epochs=5"], "epochs", "updates")],
+    ids=str,
+)
+def test_set_twice_is_a_mistake(settings, key, other):
+    line = line_of(HEAD + "updates = 9", settings=settings)
+    assert line == f"--set {key}: given beside --set {other}, allowed: one of them (a list crosses its values)"
+
+
 def test_seeds_over_a_file() -> None:
     text = (HEAD + "updates = 9").replace("seeds = 10", "seeds = {start = 100, count = 5}")
     assert Sweep.from_text(text).seeds == Seeds(start=100, count=5)
