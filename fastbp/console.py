@@ -83,9 +83,7 @@ def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace,
     from fastbp.kernels.compiling import has_fma, is_kept
 
     if not is_kept():
-        say(
-            "note: compiled code finds no folder that can be written, so each command compiles anew (FASTBP_CACHE_DIR may name one)"
-        )
+        say("note: there is no folder to keep compiled code in, so each command compiles anew (FASTBP_CACHE_DIR may name one)")
     if not has_fma():
         say("note: this processor has no fused multiply-add, so training is 17 to 3,000 times slower (the results are the same)")
     _renew(store, "sweep.toml", sweep.to_toml(store.path))
