@@ -44,12 +44,14 @@ def sweep(arguments: argparse.Namespace) -> int:
     with signals_to(stop):
         from fastbp.engine.spec import Sweep, SweepError
 
+        lines, jobs = _jobs(arguments.jobs)
         try:
             path = shipped(arguments.sweep)
             sweep = Sweep.from_toml(path, seeds=arguments.seeds, settings=arguments.settings)
-            jobs = _jobs(arguments.jobs)
         except SweepError as error:
-            return _refuse(error.lines, BAD_USAGE)
+            lines = [*error.lines, *lines]
+        if lines:
+            return _refuse(lines, BAD_USAGE)
         for note in sweep.notes:
             say(f"note: {note}")
 
@@ -301,7 +303,7 @@ def _aside(work: Callable[[], T], progress: Progress) -> T:
 def _show(life: Life, identity: str, store: Store, arguments: argparse.Namespace) -> None:
     """Print the life of a run, and write what was asked for."""
     from fastbp.analysis import plots, wording
-    from fastbp.engine.store import write
+    from fastbp.engine.store import StoreFullError, write
     from fastbp.inquiry import replay
 
     last = life.looks.iloc[-1]
@@ -314,15 +316,22 @@ def _show(life: Life, identity: str, store: Store, arguments: argparse.Namespace
         tell("\n\n".join(filter(None, parts)))
     stem = store.path / "replays" / f"{identity}-{life.seed}"
     pictures = [Path(arguments.figure)] if arguments.figure else [stem.with_suffix(".svg"), stem.with_suffix(".png")]
-    files = {} if arguments.check else {stem.with_suffix(".parquet"): replay.trace_file(life)}
+    trace = stem.with_suffix(".parquet")
+    files = {} if arguments.check else {trace: replay.trace_file(life)}
     if arguments.figure or not arguments.check:
         figure = plots.life(life.looks, T, ended, keys, life.converged_at)
         files |= {path: plots.encoded(figure, path.suffix.lower()[1:]) for path in pictures}
     if arguments.export:
         files[Path(arguments.export)] = replay.weights_file(life)
+    written = []
     for path, content in files.items():
-        write(path, content)
-    say("written: " + ", ".join(map(str, files)))
+        try:
+            written.append(str(write(path, content)))
+        except StoreFullError as error:
+            if path != trace or not arguments.figure:
+                raise
+            say(f"note: {error}")  # a store that is only read: the picture was asked for elsewhere
+    say("written: " + ", ".join(written))
 
 
 def _wrong_suffix(option: str, file: str | None, *suffixes: str) -> Iterator[str]:
@@ -349,15 +358,15 @@ def shipped(name: str) -> Path:
     raise SweepError([f"{named(name)}: no such file, and no sweep of that name ships with fastbp; there are: {', '.join(names)}"])
 
 
-def _jobs(text: str | None) -> int:
+def _jobs(text: str | None) -> tuple[list[str], int]:
+    """What is wrong with -j, and how many blocks run at once."""
     from fastbp.engine.cores import available_cores
-    from fastbp.engine.spec import SweepError
 
     if text is None:
-        return available_cores()
+        return [], available_cores()
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 1024):
-        raise SweepError([f"-j: given {text[:60]!r}, allowed: a number from 1 to 1,024"])
-    return int(text)
+        return [f"-j: given {text[:60]!r}, allowed: a number from 1 to 1,024"], 1
+    return [], int(text)
 
 
 @contextmanager

@@ -33,9 +33,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--export",
         metavar="FILE.npz",
-        help="write what it takes to make the run again elsewhere: W0, b0, W1, b1 and so on (final weights [out, in] and "
-        "biases), initial_W0 and so on (before the first update), rows (which row each presentation showed), X and T as trained, "
-        "lr of each epoch",
+        help="write what it takes to make the run again elsewhere: W0, b0, W1, b1 and so on (final weights [out, in], "
+        "biases if any), initial_W0 and so on (before the first update), rows (which row each presentation showed), "
+        "X and T as trained, lr of each epoch, and keys (the setup as JSON)",
     )
     parser.add_argument("--figure", metavar="FILE", help="write the picture there instead: .svg, .png or .pdf")
     return parser

@@ -220,10 +220,18 @@ def test_a_flipped_bit_ends_with_3(here, store, column):
 
 def test_a_place_that_cannot_be_written_ends_with_4(here, store, tmp_path):
     (tmp_path / "store" / "replays").write_text("a file where a folder should be")
-    done = here("store", name(SHORT), 1, "--figure", "a.svg")
+    done = here("store", name(SHORT), 1)
     assert done.returncode == 4
     assert re.fullmatch(r"fastbp: store/replays/.*\.parquet cannot be written: .*\n", done.stderr)
     assert done.stdout.startswith("setup ")
+
+
+def test_a_store_that_is_only_read_is_no_matter_to_a_picture_elsewhere(here, store, tmp_path):
+    (tmp_path / "store" / "replays").write_text("a file where a folder should be")
+    done = here("store", name(SHORT), 1, "--figure", "a.svg")
+    assert done.returncode == 0
+    assert re.fullmatch(r"note: store/replays/.*\.parquet cannot be written: .*\nwritten: a\.svg\n", done.stderr)
+    assert (tmp_path / "a.svg").exists()
 
 
 def test_what_cannot_be_trained_ends_with_1(here, store, monkeypatch):

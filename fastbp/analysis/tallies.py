@@ -193,7 +193,7 @@ def _read(setup: str, files: Sequence[Path]) -> Tally:
                     seeds.append(batch.column("seed").to_numpy())
                     outcomes.append(_decode(batch.column("outcome")))
                     ever.append(batch.column("converged_at").is_valid().to_numpy(zero_copy_only=False))
-        except (OSError, ValueError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:  # a name that is no text is a ValueError
             raise ValueError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
     return _count(setup, keys, np.concatenate(seeds), np.concatenate(outcomes), np.concatenate(ever))
 

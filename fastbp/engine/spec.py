@@ -635,8 +635,8 @@ def _set(text: str, setup: Placed, tables: list[Placed], seen: set[str], lines: 
     if key == "seeds":
         lines.append(f"{place}: unknown key, allowed: keys of a setup; for seeds there is --seeds")
         return
-    if other := seen & {key, ALTERNATIVE.get(key, key)}:
-        lines.append(f"{place}: given beside --set {plain(other.pop())}, allowed: one of them (a list crosses its values)")
+    if ALTERNATIVE.get(key) in seen:
+        lines.append(f"{place}: given beside --set {ALTERNATIVE[key]}, allowed: one of updates and epochs")
         return
     seen.add(key)
     try:

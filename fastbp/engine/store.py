@@ -192,10 +192,16 @@ class Store:
             )
 
     def read(self) -> pa.Table:
-        """All runs, every file held against its digest. Raises StoreError where there are none, or where a file is damaged."""
+        """All runs, every file held against its digest.
+
+        Raises StoreError where there are none, where a file is damaged, and where they are of several numerics versions.
+        """
         tables = [_whole(file) for file in sorted(self.files())]
         if not tables:
             raise StoreError(f"{self.path} holds no runs")
+        versions = {(table.schema.metadata or {}).get(b"fastbp.numerics", b"none").decode(errors="replace") for table in tables}
+        if len(versions) > 1:
+            raise StoreError(f"{self.path} holds runs of numerics versions {' and '.join(sorted(versions))}, which do not mix")
         return pa.concat_tables(tables).unify_dictionaries()
 
     def check(self) -> None:
@@ -267,9 +273,9 @@ def _metadata(file: Path) -> dict[str, str]:
     """What a file says of itself. Raises StoreError where it is damaged."""
     try:
         found: dict[bytes, bytes] = pq.read_schema(file).metadata or {}
-    except (OSError, pa.ArrowException) as error:
+        return {key.decode(): value.decode() for key, value in found.items()}
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise _damaged(file, error) from error
-    return {key.decode(): value.decode() for key, value in found.items()}
 
 
 def _damaged(file: Path, error: Exception) -> StoreError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -200,19 +201,20 @@ def weights_file(life: Life) -> bytes:
 
     `W0`, `b0`, `W1`, `b1` … are the final weights [out, in] and biases [out] of each layer, `initial_W0` … the initial ones;
     `rows`, int32 [presentation], is which row of `X` and `T`, [row, input] and [row, output] as trained, was shown when; `lr`
-    is the learning rate of each epoch.
+    is the learning rate of each epoch; `keys`, as JSON, are the columns of the setup (batch, momentum and so on). Without `bias`
+    there is no `b0`.
     """
     assert life.rows is not None
     arrays: dict[str, Any] = {}
     for stem, layers in (("", life.final), ("initial_", life.initial)):
         for layer, (W, b) in enumerate(layers):
-            arrays |= {f"{stem}W{layer}": W, f"{stem}b{layer}": b}
+            arrays |= {f"{stem}W{layer}": W} | ({f"{stem}b{layer}": b} if life.setup.bias else {})
     X, T = life.setup.data()
     rates = block.task(life.setup).rule.rates
     epochs = int(life.looks["epoch"].iloc[-1])
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer, rows=life.rows, X=X, T=T, lr=rates[np.minimum(np.arange(epochs), len(rates) - 1)],
-        setup=life.setup.identity(NUMERICS_VERSION), seed=life.seed, **arrays,
+        setup=life.setup.identity(NUMERICS_VERSION), seed=life.seed, keys=json.dumps(life.setup.columns()), **arrays,
     )  # fmt: skip
     return buffer.getvalue()

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.engine.block import Group, check_denormals, task
-from fastbp.engine.spec import Setup
+from fastbp.engine.reading import shown
+from fastbp.engine.spec import LAST_SEED, Setup, SweepError
 from fastbp.kernels import measures as m
 from fastbp.kernels.network import BIASES, WEIGHTS
 from fastbp.outcomes import OUTCOMES, classify
@@ -39,19 +40,19 @@ class Life(NamedTuple):
 def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Life:
     """Train one run of a setup again, through the same kernels, and measure it at every look.
 
-    Parameters: `seed`, 0 … 2⁶³ − 1; `rows`, whether to keep which row each presentation showed. Raises ValueError for another
+    Parameters: `seed`, 0 … 2⁶³ − 1; `rows`, whether to keep which row each presentation showed. Raises SweepError for another
     seed, and ArithmeticError where this thread flushes denormals to zero.
     """
     import pandas as pd
 
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"seed: given {seed}, allowed: 0 to 2^63 - 1")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < LAST_SEED:
+        raise SweepError([f"seed: given {shown(seed)}, allowed: an integer from 0 to 2^63 - 1"])
     check_denormals()
     work = task(setup)
     group = Group(work, np.array([seed], np.uint64))
     initial = _layers(group, setup.sizes)
     records = [_look(setup, group)]
-    shown: list[NDArray[np.int32]] = []
+    orders: list[NDArray[np.int32]] = []
     n, done = work.table.rows, False
     while not done:
         before = int(group.state.updates[0])
@@ -59,7 +60,7 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Life:
         if rows:
             presentations = min((int(group.state.updates[0]) - before) * work.rule.batch, n)
             order = np.arange(n, dtype=np.int32) if work.rule.all_alike else group.state.rows.reshape(-1, work.lanes)[:n, 0]
-            shown.append(order[:presentations].copy())
+            orders.append(order[:presentations].copy())
         epoch = int(group.state.epochs[0])
         if group.done or epoch % setup.looks_every == 0:
             records.append(_look(setup, group))
@@ -67,7 +68,7 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Life:
     converged = int(group.state.converged_at[0])
     return Life(
         setup, seed, pd.DataFrame(records).astype({"wrong": "Int64"}), initial, _layers(group, setup.sizes),
-        np.concatenate(shown) if rows else None, converged if converged >= 0 else None,
+        np.concatenate(orders) if rows else None, converged if converged >= 0 else None,
     )  # fmt: skip
 
 

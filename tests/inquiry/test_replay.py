@@ -1,6 +1,7 @@
 """Stored runs found and trained again: every bit, over all choices; and what is said where that cannot be."""
 
 import io
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -294,8 +295,12 @@ def test_what_is_exported_drives_the_textbook_network_to_the_same_weights(monkey
         kept = dict(file)
     assert (str(kept["setup"]), int(kept["seed"])) == (setup.identity(NUMERICS_VERSION), 2**40 + 7)
     n, layers = len(kept["X"]), range(len(setup.sizes) - 1)
-    initial = [(kept[f"initial_W{layer}"], kept[f"initial_b{layer}"]) for layer in layers]
-    final = [(kept[f"W{layer}"], kept[f"b{layer}"]) for layer in layers]
+    assert ("b0" in kept) == ("initial_b0" in kept) == setup.bias
+    assert json.loads(str(kept["keys"])) == setup.columns()
+    none = {f"{stem}b{layer}": np.zeros(setup.sizes[layer + 1]) for layer in layers for stem in ("", "initial_")}
+    initial, final = (
+        [(kept[f"{stem}W{layer}"], (none | kept)[f"{stem}b{layer}"]) for layer in layers] for stem in ("initial_", "")
+    )
     monkeypatch.setattr(oracle, "order", lambda recipe, seed, epoch: kept["rows"][epoch * n :][:n])
     monkeypatch.setattr(oracle, "rate", lambda recipe, epoch: kept["lr"][epoch])
     recipe = replace(oracle.Recipe(**keys), data=(kept["X"], kept["T"]), scale_inputs="none", target_margin=0.0)
