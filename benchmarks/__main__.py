@@ -90,12 +90,12 @@ def sweeps(rounds: int, seeds: int, most: int) -> Iterator[Row]:
             for name, settings in zip(("both", "longer"), both, strict=True):
                 times[name].append(train(seeds, settings))
             for name, several in zip(("budget", "converged"), late, strict=True):
-                times[name].append(train(max(seeds * 2 // 5, 320), *several))
+                times[name].append(train(2 * seeds, *several))
         budgets = f"4 setups × {seeds:,} seeds, training"
         yield row(budgets, "7,992 updates", times["longer"], "s")
         yield row(budgets, "999 and 7,992 updates", times["both"], "s")
         yield ratio(budgets, "both ÷ the longer alone", times["both"], times["longer"])
-        early = f"3-4-1, 79,920 updates, {max(seeds * 2 // 5, 320):,} seeds, training"
+        early = f"3-4-1, 79,920 updates, {2 * seeds:,} seeds, training"
         yield row(early, '`stop = "budget"`', times["budget"], "s")
         yield row(early, '`stop = "converged"`', times["converged"], "s")
         yield ratio(early, "budget ÷ converged", times["budget"], times["converged"])

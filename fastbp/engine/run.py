@@ -7,8 +7,9 @@ import os
 import platform
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -142,29 +143,37 @@ def _train(
 
     parts: dict[tuple[str, int], dict[int, pa.Table]] = {}
     files, failed = 0, []
-    for (publications, start, count), future in completed(pool, train, blocks(sweep, present), jobs + 1, lambda: tick(progress)):
-        ids = [publication.setup.identity(NUMERICS_VERSION) for publication in publications]
-        error = future.exception()
-        if isinstance(error, Exception):
-            why = f"seeds {start} to {start + count - 1}: {type(error).__name__}: {error}"
-            failed += [f"setup {setup}, {why}" for setup in ids]
-            continue
-        if error is not None:
-            raise error
-        tables: list[pa.Table] = future.result()
-        progress.done += count * len(ids)
-        progress.updates += pc.sum(tables[0]["updates_done"]).as_py()
-        progress.budget += count * publications[0].setup.budget
-        for setup, publication, table in zip(ids, publications, tables, strict=True):
-            gathered = parts.setdefault((setup, publication.start), {})
-            gathered[start] = table
-            if sum(part.num_rows for part in gathered.values()) == publication.runs:
-                rows = pa.concat_tables([gathered[at] for at in sorted(gathered)]).unify_dictionaries().combine_chunks()
-                del parts[setup, publication.start]
-                if store:
-                    store.publish(setup, publication.start, rows)
-                keep(rows)
-                files += 1
+    writing: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(jobs, "fastbp-store") as writers:  # files that are ready at once are written at once
+        for (publications, start, count), future in completed(
+            pool, train, blocks(sweep, present), jobs + 1, lambda: tick(progress)
+        ):
+            ids = [publication.setup.identity(NUMERICS_VERSION) for publication in publications]
+            error = future.exception()
+            if isinstance(error, Exception):
+                why = f"seeds {start} to {start + count - 1}: {type(error).__name__}: {error}"
+                failed += [f"setup {setup}, {why}" for setup in ids]
+                continue
+            if error is not None:
+                raise error
+            tables: list[pa.Table] = future.result()
+            progress.done += count * len(ids)
+            progress.updates += pc.sum(tables[0]["updates_done"]).as_py()
+            progress.budget += count * publications[0].setup.budget
+            for setup, publication, table in zip(ids, publications, tables, strict=True):
+                gathered = parts.setdefault((setup, publication.start), {})
+                gathered[start] = table
+                if sum(part.num_rows for part in gathered.values()) == publication.runs:
+                    rows = pa.concat_tables([gathered[at] for at in sorted(gathered)]).unify_dictionaries().combine_chunks()
+                    del parts[setup, publication.start]
+                    if store:
+                        writing.append(writers.submit(store.publish, setup, publication.start, rows))
+                        if len(writing) > jobs:
+                            writing.popleft().result()
+                    keep(rows)
+                    files += 1
+        for written in writing:
+            written.result()
     return files, failed
 
 
