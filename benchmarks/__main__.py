@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -71,35 +71,29 @@ def command(rounds: int, seeds: int) -> Iterator[Row]:
 
 def sweeps(rounds: int, seeds: int, most: int) -> Iterator[Row]:
     """What the engine spares: shorter budgets, runs that have converged, runs that are there already, other shapes."""
-    with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
-        stores = 0
+    times = defaultdict(list)
+    with Server("benchmarks.scaling") as server:
 
-        def train(count: int, *settings: str, phase: str = "train", **environment: str) -> float:
-            nonlocal stores
-            stores += 1
-            store = Path(folder, f"store-{stores}")
-            options = [part for setting in settings for part in ("--set", setting)]
-            run(["fastbp.sweep", "founding", "-o", store, "--seeds", count, "--quiet", *options], environment)
-            return float(json.loads((store / "made.json").read_text())[-1]["seconds"][phase])
+        def train(seeds: int, setup: Mapping[str, object], grid: Mapping[str, object]) -> float:
+            return float(server.ask(" ".join(json.dumps(part, separators=(",", ":")) for part in (seeds, setup, grid))))
 
-        both = "updates=[999,7992]", "updates=7992"
-        late = [("order=shuffled", "lr=0.2", "updates=79920", f"stop={stop}") for stop in ("budget", "converged")]
-        times = defaultdict(list)
+        crossed = {"order": ["random", "shuffled"], "lr": [0.1, 0.2]}
         for attempt in range(rounds):
             tell(f"budgets and early stopping, round {attempt + 1}")
-            for name, settings in zip(("both", "longer"), both, strict=True):
-                times[name].append(train(seeds, settings))
-            for name, several in zip(("budget", "converged"), late, strict=True):
-                times[name].append(train(2 * seeds, *several))
-        budgets = f"4 setups × {seeds:,} seeds, training"
-        yield row(budgets, "7,992 updates", times["longer"], "s")
-        yield row(budgets, "999 and 7,992 updates", times["both"], "s")
-        yield ratio(budgets, "both ÷ the longer alone", times["both"], times["longer"])
-        early = f"3-4-1, 79,920 updates, {2 * seeds:,} seeds, training"
-        yield row(early, '`stop = "budget"`', times["budget"], "s")
-        yield row(early, '`stop = "converged"`', times["converged"], "s")
-        yield ratio(early, "budget ÷ converged", times["budget"], times["converged"])
+            times["longer"].append(train(seeds, {"updates": UPDATES}, crossed))
+            times["both"].append(train(seeds, {"updates": UPDATES}, crossed | {"updates": [999, UPDATES]}))
+            for stop in ("budget", "converged"):
+                times[stop].append(train(2 * seeds, {"updates": 10 * UPDATES, "stop": stop}, {}))
+    budgets = f"4 setups × {seeds:,} seeds, training"
+    yield row(budgets, "7,992 updates", times["longer"], "s")
+    yield row(budgets, "999 and 7,992 updates", times["both"], "s")
+    yield ratio(budgets, "both ÷ the longer alone", times["both"], times["longer"])
+    early = f"3-4-1, rate 0.2, 79,920 updates, {2 * seeds:,} seeds, training"
+    yield row(early, '`stop = "budget"`', times["budget"], "s")
+    yield row(early, '`stop = "converged"`', times["converged"], "s")
+    yield ratio(early, "budget ÷ converged", times["budget"], times["converged"])
 
+    with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
         tell(f"a complete store of {most:,} runs")
         whole = ["fastbp.sweep", "founding", "-o", Path(folder, "whole"), "--seeds", most, "--quiet"]
         whole += [part for setting in ("order=random", "lr=0.2", "updates=8") for part in ("--set", setting)]
@@ -108,9 +102,15 @@ def sweeps(rounds: int, seeds: int, most: int) -> Iterator[Row]:
 
         tell("thirty shapes")
         shapes = f"hidden={list(range(1, 31))}".replace(" ", ""), "order=random", "lr=0.2", "updates=80"
-        cold, warm = (train(320, *shapes, phase="compile", FASTBP_CACHE_DIR=f"{folder}/cache") for _ in range(2))
-        yield row("30 shapes, compiling or loading code", "first time, nothing compiled", [cold], "s")
-        yield row("30 shapes, compiling or loading code", "later", [warm], "s")
+        for attempt, case in enumerate(("first time, nothing compiled", "later")):
+            store = Path(folder, f"shapes-{attempt}")
+            options = [part for setting in shapes for part in ("--set", setting)]
+            run(
+                ["fastbp.sweep", "founding", "-o", store, "--seeds", 320, "--quiet", *options],
+                {"FASTBP_CACHE_DIR": f"{folder}/cache"},
+            )
+            spent = json.loads((store / "made.json").read_text())[-1]["seconds"]
+            yield row("30 shapes, compiling or loading code", case, [spent["compile"]], "s")
 
 
 def ratio(measurement: str, case: str, these: Sequence[float], those: Sequence[float]) -> Row:

@@ -11,6 +11,10 @@ from fastbp.kernels import NUMERICS_VERSION
 BLOCK_SECONDS = 0.2
 """About how long a core takes for one block: short, so that cores finish together, and long enough that handing out is free."""
 
+BLOCK_SECONDS_AT_MOST = 2.0
+"""The same where runs end once they have converged, if none does: the longest run of a block keeps its group waiting, and lanes
+are refilled only as long as the block has seeds left."""
+
 LEAST_SEEDS, MOST_SEEDS = 320, 5120
 """Bounds of a block: whole groups of runs side by side, and not so many that 10,000 seeds leave a core without work."""
 
@@ -51,8 +55,8 @@ def seconds_per_run(setup: Setup) -> float:
 
 def block_seeds(setup: Setup) -> int:
     """How many seeds a block has: 320, doubled as the setup alone says, so that files are the same on any machine."""
-    seeds = LEAST_SEEDS
-    while seeds < MOST_SEEDS and 2 * seeds * seconds_per_run(setup) <= BLOCK_SECONDS:
+    seeds, seconds = LEAST_SEEDS, BLOCK_SECONDS if setup.stop == "budget" else BLOCK_SECONDS_AT_MOST
+    while seeds < MOST_SEEDS and 2 * seeds * seconds_per_run(setup) <= seconds:
         seeds *= 2
     return seeds
 
