@@ -211,9 +211,9 @@ def test_the_sentences_agree_with_pandas(founding, runs):
     elsewhere = lines[len(own) + 3 :]
     share = runs["outcome"].isin(["collapsed", "one-class"]).groupby([runs[key] for key in KEYS], observed=True).mean()
     assert constant == (
-        f"  the same answer to everything (constant): {wording.percent(share[tuple(start.values())])} as it stands, "
-        + ", ".join(
-            f"with {key} {wording.plain(value)} {wording.percent(share[tuple((start | {key: value}).values())])}"
+        f"  constant (the same answer to everything): {wording.percent(share[tuple(start.values())])} as it stands; "
+        + "; ".join(
+            f"{key} {wording.plain(value)}: {wording.percent(share[tuple((start | {key: value}).values())])}"
             for key, value in (("order", "shuffled"), ("lr", 0.1), ("updates", 7992))
         )
     )

@@ -147,8 +147,8 @@ def _constant(start: Row, rows: Sequence[Row], summary: pd.DataFrame) -> str:
         for other in summary.to_dict("records"):
             found = [*(other[key] for key in keys if key != row["key"]), other[row["key"]]]
             if list(map(plain, found)) == list(map(plain, wanted)):
-                parts.append(f"with {row['key']} {plain(row['to'])} {percent(other['constant_share'])}")
-    return f"  the same answer to everything (constant): {percent(start['constant_share'])} as it stands, {', '.join(parts)}"
+                parts.append(f"{row['key']} {plain(row['to'])}: {percent(other['constant_share'])}")
+    return f"  constant (the same answer to everything): {percent(start['constant_share'])} as it stands; {'; '.join(parts)}"
 
 
 def _ranges(rows: Sequence[Row], where: str) -> list[str]:

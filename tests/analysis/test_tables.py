@@ -292,16 +292,16 @@ class TestSentences:
         assert len({line.index(" of ") for line in lines[1:4]}) == 1
         shares = summary(store).set_index(["order", "lr", "updates"])["constant_share"].map(percent)
         assert lines[4] == (
-            f"  the same answer to everything (constant): {shares['random', 0.2, 999]} as it stands, "
-            f"with order shuffled {shares['shuffled', 0.2, 999]}, with lr 0.1 {shares['random', 0.1, 999]}, "
-            f"with updates 7,992 {shares['random', 0.2, 7992]}"
+            f"  constant (the same answer to everything): {shares['random', 0.2, 999]} as it stands; "
+            f"order shuffled: {shares['shuffled', 0.2, 999]}; lr 0.1: {shares['random', 0.1, 999]}; "
+            f"updates 7,992: {shares['random', 0.2, 7992]}"
         )
 
     def test_one_axis(self) -> None:
         runs = tidy.frame(tidy.table({"lr": 0.1}, ["partial"] * 9), tidy.table({"lr": 0.2}, ["converged"] * 9))
         lines = self.said(runs)
         assert len(lines) == 3
-        assert lines[2] == "  the same answer to everything (constant): 0% as it stands, with lr 0.1 0%"
+        assert lines[2] == "  constant (the same answer to everything): 0% as it stands; lr 0.1: 0%"
         assert " ".join(lines[1].split()) == "lr: 0.2 → 0.1 mended 0 broken 9 of 9 −100.0 points [−100.0, −40.2]"
         assert self.said(runs, None)[1].split()[:4] == ["lr:", "0.1", "→", "0.2"]
 
