@@ -45,6 +45,8 @@ def sweep(arguments: argparse.Namespace) -> int:
         from fastbp.engine.spec import Sweep, SweepError
 
         lines, jobs = _jobs(arguments.jobs)
+        if arguments.output == "":
+            lines.append("-o: given '', allowed: a folder")
         try:
             path = shipped(arguments.sweep)
             sweep = Sweep.from_toml(path, seeds=arguments.seeds, settings=arguments.settings)
@@ -139,7 +141,7 @@ def _dry_run(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespac
         "runs": f"{runs:,}" + (f", of which {wanted.runs:,} are missing in {store.path}" if present else ""),
         "updates": "at most " * early + f"{takes.updates:,}",
         "time": f"{'at most' if early else 'about'} {_duration(takes.all_but_compiling)} on {cores}{compiling}",
-        "disk": f"{forecast.in_bytes(wanted.bytes)} in {wanted.files:,} files"
+        "disk": f"{forecast.in_bytes(wanted.bytes)} in {wanted.files:,} file{'s'[: wanted.files != 1]}"
         + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),
         "memory": f"{forecast.in_bytes(memory)}" + (f", {forecast.in_bytes(free)} are free" if free else ""),
     }

@@ -455,6 +455,8 @@ def test_the_package_says_what_there_is(tmp_path):
         (["--seeds", "0"], [r"--seeds: given 0, allowed: .*"]),
         (["--seeds", "many"], [r"--seeds: given 'many', allowed: .*"]),
         (["-j", "0"], [r"-j: given '0', allowed: a number from 1 to 1,024"]),
+        (["-o", ""], [r"-o: given '', allowed: a folder"]),
+        (["--seeds", "0", "-j", "0", "-o", ""], [r"--seeds: given 0, .*", r"-j: given '0', .*", r"-o: given '', .*"]),
         (["-j", "two"], [r"-j: given 'two', allowed: .*"]),
         (["--set", "lr"], [r"--set: given 'lr', allowed: KEY=VALUE"]),
         (["--set", "order=shufled"], [r"--set order: given 'shufled', allowed: .* did you mean 'shuffled'\?"]),
@@ -600,7 +602,7 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tmp_path, here):
         "updates  31,968,000\n"
         r"time     about .+ on 2 cores(, and some \d+ s before it to compile, once for this machine)?\n"
         r"disk     \d+ kB in 8 files, .+ are free\n"
-        r"memory   \d+ MB(, .+ are free)?\n",
+        r"memory   [\d.]+ [MG]B(, .+ are free)?\n",  # what this process has taken already counts
         done.stdout,
     )
     assert list(tmp_path.iterdir()) == []

@@ -21,6 +21,7 @@ from fastbp.engine import block, forecast
 from fastbp.engine.cores import available_cores
 from fastbp.engine.executors import completed
 from fastbp.engine.plan import Block, Range, blocks, shares
+from fastbp.engine.reading import shown
 from fastbp.engine.spec import Sweep
 from fastbp.engine.store import Store
 from fastbp.kernels import NUMERICS_VERSION
@@ -186,6 +187,10 @@ def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Exe
     """
     import pyarrow as pa
 
+    if not isinstance(sweep, Sweep):
+        raise TypeError(
+            f"sweep: given {shown(sweep)}, allowed: a Sweep (Sweep.from_toml reads a file, Sweep.from_dict a dictionary)"
+        )
     kept: list[pa.Table] = []
     place = Store(store) if store is not None else None
     if place:

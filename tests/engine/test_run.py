@@ -258,6 +258,12 @@ def test_an_executor_of_ones_own_is_used_and_left_open(in_memory):
         assert pool.submit(int).result() == 0
 
 
+@pytest.mark.parametrize("given", ["founding", {"seeds": 3}, None], ids=str)
+def test_what_is_no_sweep_is_refused(given):
+    with pytest.raises(TypeError, match=r"sweep: given .*, allowed: a Sweep \(Sweep.from_toml reads a file"):
+        fastbp.run(given)
+
+
 def test_any_executor_will_do(in_memory):
     assert listed(fastbp.run(sweep(), executor=Here())) == listed(in_memory)
 
