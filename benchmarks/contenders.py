@@ -83,7 +83,7 @@ def prepare_engine(setup: Setup) -> Contender:
     size, cores = plan.block_seeds(setup), available_cores()
     pool = ThreadPoolExecutor(cores)
     starts = range(0, 4 * cores * size, size)
-    block.warm_up((setup.dtype, block.task(setup).lanes))
+    block.warm_up(block.kind_of(setup))
     return Contender(len(starts) * size, lambda: list(pool.map(lambda start: block.train(setup, start, size), starts)))
 
 

@@ -58,10 +58,12 @@ def sweep(arguments: argparse.Namespace) -> int:
             say(f"note: {note}")
 
         from fastbp.engine import forecast
-        from fastbp.engine.store import Store, StoreError, StoreFullError
+        from fastbp.engine.store import Store
 
         store = Store(arguments.output or Path("results") / path.stem)
-        try:
+
+        def work() -> int:
+            nonlocal place
             store.look()
             if arguments.dry_run:
                 tell(_dry_run(sweep, store, jobs, arguments))
@@ -72,14 +74,27 @@ def sweep(arguments: argparse.Namespace) -> int:
             with store.locked():
                 place = str(store.path)
                 return _sweep(sweep, store, jobs, arguments, began)
-        except SweepError as error:
-            return _refuse(error.lines, BAD_USAGE)
-        except StoreError as error:
-            return _refuse([str(error)], BAD_STORE)
-        except StoreFullError as error:
-            return _refuse([str(error)], NOT_WRITABLE)
-        except OSError as error:
-            return _refuse([f"{error.filename or store.path}: {error.strerror or error}"], NOT_WRITABLE)
+
+        return _ended(work, store.path)
+
+
+def _ended(work: Callable[[], int], place: Path) -> int:
+    """The exit code of some work at a place; where it cannot be done, its lines are said."""
+    from fastbp.engine.spec import SweepError
+    from fastbp.engine.store import StoreError, StoreFullError
+
+    try:
+        return work()
+    except SweepError as error:
+        return _refuse(error.lines, BAD_USAGE)
+    except StoreError as error:
+        return _refuse([str(error)], BAD_STORE)
+    except StoreFullError as error:
+        return _refuse([str(error)], NOT_WRITABLE)
+    except OSError as error:
+        return _refuse([f"{error.filename or place}: {error.strerror or error}"], NOT_WRITABLE)
+    except ArithmeticError as error:
+        return _refuse([str(error)], FAILED)
 
 
 def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace, began: float) -> int:
@@ -236,21 +251,7 @@ def replay(arguments: argparse.Namespace) -> int:
         _stop(number, "")
 
     with signals_to(stop):
-        from fastbp.engine.spec import SweepError
-        from fastbp.engine.store import StoreError, StoreFullError
-
-        try:
-            return _replay(arguments)
-        except SweepError as error:
-            return _refuse(error.lines, BAD_USAGE)
-        except StoreError as error:
-            return _refuse([str(error)], BAD_STORE)
-        except StoreFullError as error:
-            return _refuse([str(error)], NOT_WRITABLE)
-        except OSError as error:
-            return _refuse([f"{error.filename or arguments.store}: {error.strerror or error}"], NOT_WRITABLE)
-        except ArithmeticError as error:
-            return _refuse([str(error)], FAILED)
+        return _ended(lambda: _replay(arguments), Path(arguments.store))
 
 
 def _replay(arguments: argparse.Namespace) -> int:
@@ -272,7 +273,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     progress = run.Progress(phase="compiling")
 
     def work() -> tuple[Life | None, list[str]]:
-        block.warm_up((found.setup.dtype, block.task(found.setup).lanes))
+        block.warm_up(block.kind_of(found.setup))
         progress.phase = "training this run again"
         large = replay.too_large(found, rows=bool(arguments.export))
         if large and not only_checked:

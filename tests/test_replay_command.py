@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from commands import in_process, refused
 from numba import config
 
 import fastbp
@@ -27,28 +28,12 @@ from fastbp.replay import main
 
 ROOT = Path(fastbp.__file__).parents[1]
 JIT = not config.DISABLE_JIT
+here = in_process(main)
 PATIENCE = 200
 
 SHORT = Setup(problem="xor", hidden=(2,), lr=2, updates=23)
 SOON = Setup(problem="table:01", hidden=(1,), lr=8, check_every=1, stop="converged", updates=41)
 LONG = Setup(problem="xor", updates=10_000_000)
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, capsys):
-    """Run it in this process, with `tmp_path` as the current folder."""
-    monkeypatch.chdir(tmp_path)
-    if not JIT:
-        monkeypatch.setattr(block, "suggested_lanes", lambda net, dtype: 2)  # rows do not depend on it, the time does
-
-    def call(*arguments: str | int) -> subprocess.CompletedProcess[str]:
-        try:
-            code: Any = main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code
-        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture
@@ -69,15 +54,6 @@ def name(setup: Setup) -> str:
 def entries(folder: Path) -> set[str]:
     """All files below a folder."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
-def refused(done: subprocess.CompletedProcess[str], code: int, *said: str) -> None:
-    assert done.returncode == code, done.stderr
-    assert done.stdout == ""
-    lines = done.stderr.splitlines()
-    assert len(lines) == len(said), done.stderr
-    for pattern, line in zip(said, lines, strict=True):
-        assert re.fullmatch(f"fastbp: {pattern}", line), line
 
 
 def test_it_shows_a_life_and_keeps_it(here, store, tmp_path):

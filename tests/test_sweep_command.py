@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from commands import in_process, refused
 from numba import config
 
 import fastbp
@@ -32,6 +33,7 @@ from fastbp.sweep import main
 ROOT = Path(fastbp.__file__).parents[1]
 SCRIPT = Path(sysconfig.get_path("scripts")) / "fastbp"
 MODULE = [sys.executable, "-m", "fastbp.sweep"]
+here = in_process(main)
 PATIENCE = 200
 """Seconds for anything that may compile first."""
 
@@ -69,23 +71,6 @@ def command(*arguments: str | Path, cwd: Path, program: list[str] | None = None,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
     return done
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, capsys):
-    """Run it in this process, with `tmp_path` as the current folder."""
-    monkeypatch.chdir(tmp_path)
-    if config.DISABLE_JIT:
-        monkeypatch.setattr(block, "suggested_lanes", lambda net, dtype: 2)  # rows do not depend on it, the time does
-
-    def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        try:
-            code: Any = main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code
-        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
-
-    return call
 
 
 @contextlib.contextmanager
@@ -528,12 +513,6 @@ def test_mistakes_leave_no_traceback(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert [line.startswith("fastbp: ") for line in done.stderr.splitlines()] == [True] * 3
     assert list(tmp_path.iterdir()) == []
-
-
-def refused(done: subprocess.CompletedProcess[str], code: int, said: str) -> None:
-    assert done.returncode == code, done.stderr
-    assert done.stdout == ""
-    assert re.fullmatch(f"fastbp: {said}\n", done.stderr), done.stderr
 
 
 def test_a_place_that_is_no_store_is_refused(tmp_path, here):

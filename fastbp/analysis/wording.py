@@ -102,13 +102,13 @@ def sentences(contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | No
         return ["No two setups differ in exactly one key and share seeds: there is nothing to compare."]
     rows = contrasts.to_dict("records")
     start = next(iter(summary[summary["setup"] == baseline].to_dict("records")), None)
-    own = [row for row in rows if start is not None and _leaves(row, start)]
+    own = [row for row in rows if start is not None and _is_end(row, "from", start)]
     known = {_change(row) for row in own}
     origin = f", from {_setting(start, keys_of(summary))}" if start is not None and own else ""
     lines = [f"What each change does by itself{origin} (share converged, paired by seed, pointwise 95% intervals):"]
     if own and start is not None:
         lines += [*_each(own), _constant(start, own, summary)]
-        elsewhere = [row for row in rows if start is not None and _change(row) in known and not _leaves(row, start)]
+        elsewhere = [row for row in rows if start is not None and _change(row) in known and not _is_end(row, "from", start)]
         return [*lines, "The same changes elsewhere:", *_ranges(elsewhere, "other setting")] if elsewhere else lines
     return lines + (_each(rows) if len({_change(row) for row in rows}) == len(rows) else _ranges(rows, "setting"))
 
@@ -121,10 +121,10 @@ def _change(row: Row) -> str:
     return f"{row['key']}: {plain(row['from'])} → {plain(row['to'])}"
 
 
-def _leaves(row: Row, start: Row) -> bool:
-    """Whether a comparison starts at the setup whose keys are `start`."""
-    others = [key for key in start if key in row and key != row["key"]]
-    return all(plain(a) == plain(b) for a, b in [(row["from"], start[row["key"]]), *((row[key], start[key]) for key in others)])
+def _is_end(row: Row, end: str, setup: Row) -> bool:
+    """Whether the setup with these keys is where a comparison starts (`from`) or ends (`to`)."""
+    others = [key for key in setup if key in row and key != row["key"]]
+    return all(plain(a) == plain(b) for a, b in [(row[end], setup[row["key"]]), *((row[key], setup[key]) for key in others)])
 
 
 def _each(rows: Sequence[Row]) -> list[str]:
@@ -141,13 +141,8 @@ def _cells(row: Row) -> list[str]:
 
 def _constant(start: Row, rows: Sequence[Row], summary: pd.DataFrame) -> str:
     """How often the baseline, and what each change makes of it, gives the same answer to everything."""
-    keys, parts = keys_of(summary), []
-    for row in rows:
-        wanted = [*(start[key] for key in keys if key != row["key"]), row["to"]]
-        for other in summary.to_dict("records"):
-            found = [*(other[key] for key in keys if key != row["key"]), other[row["key"]]]
-            if list(map(plain, found)) == list(map(plain, wanted)):
-                parts.append(f"{row['key']} {plain(row['to'])}: {percent(other['constant_share'])}")
+    ends = [(row, other) for row in rows for other in summary.to_dict("records") if _is_end(row, "to", other)]
+    parts = [f"{row['key']} {plain(row['to'])}: {percent(other['constant_share'])}" for row, other in ends]
     return f"  constant (the same answer to everything): {percent(start['constant_share'])} as it stands; {'; '.join(parts)}"
 
 

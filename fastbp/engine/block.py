@@ -137,6 +137,17 @@ def layout(setup: Setup) -> tuple[Network, int]:
     return net, suggested_lanes(net, np.dtype(setup.dtype))
 
 
+def kind_of(setup: Setup) -> tuple[str, int]:
+    """The kernels that a setup needs: its dtype, and how many runs go side by side."""
+    return setup.dtype, layout(setup)[1]
+
+
+def kept_outputs(setup: Setup) -> int:
+    """Outputs that are stored with each run."""
+    rows, _, units = setup.shape
+    return rows * units if rows * units <= MOST_OUTPUTS else 0
+
+
 def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
     """How many runs go side by side: many, but for networks of several thousand weights.
 
@@ -291,8 +302,7 @@ def train_at_once(
     """
     check_denormals()
     *shorter, work = (task(setup, lanes) for _, setup in sorted({setup.budget: setup for setup in setups}.items()))
-    outputs = work.targets.values.size if work.targets.values.size <= MOST_OUTPUTS else 0
-    rows = {part.budget: _rows_of(count, outputs) for part in (work, *shorter)}
+    rows = {part.budget: _rows_of(count, kept_outputs(setups[0])) for part in (work, *shorter)}
     pace = _Pace(stopped, slice_seconds)
     group = Group(work)
     if work.rule.refill and work.budget >= work.updates_per_epoch:  # with less than an epoch there is but one look

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.columns import MOST_OUTPUTS
 from fastbp.engine import block, room
-from fastbp.engine.plan import Range, block_seeds, file_seeds, missing, shares
+from fastbp.engine.plan import Range, block_seeds, cut, file_seeds, missing, shares
 from fastbp.engine.spec import Setup, Sweep, SweepError
 from fastbp.engine.store import Store, StoreFullError
 from fastbp.kernels import NUMERICS_VERSION
@@ -89,12 +88,6 @@ def outstanding(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> list[tu
     ]
 
 
-def outputs(setup: Setup) -> int:
-    """Outputs that are stored with each run."""
-    rows, _, units = setup.shape
-    return rows * units if rows * units <= MOST_OUTPUTS else 0
-
-
 def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:
     """What is still to be stored of a sweep."""
     runs = files = 0
@@ -103,8 +96,8 @@ def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:
         own = sum(count for _, count in gaps)
         seeds = file_seeds(setup, sweep.seeds.count, len(sweep.setups))
         runs += own
-        files += sum((start + count - 1) // seeds - start // seeds + 1 for start, count in gaps)
-        total += own * (ROW_BYTES + OUTPUT_BYTES * outputs(setup))
+        files += sum(1 for gap in gaps for _ in cut(*gap, seeds))
+        total += own * (ROW_BYTES + OUTPUT_BYTES * block.kept_outputs(setup))
     return Size(runs, files, int(total + files * FILE_BYTES))
 
 
@@ -124,8 +117,8 @@ def memory(sweep: Sweep, workers: int, stored: bool, frame: bool) -> list[Part]:
     rates = [float(r) for kind in every for r in [_rates_bytes(kind[0])] * min(len(kind), CACHED)]
     tables = [24.0 * s.rows * (s.shape[1] + s.shape[2]) for s, *_ in every]  # as given, as trained, as targets
     rows = max(
-        (at_once + 1) * min(seeds, block_seeds(s)) * budgets * (410 + 12 * outputs(s))
-        + 3 * min(seeds, file_seeds(s, seeds, len(sweep.setups))) * (250 + 4 * outputs(s))
+        (at_once + 1) * min(seeds, block_seeds(s)) * budgets * (410 + 12 * block.kept_outputs(s))
+        + 3 * min(seeds, file_seeds(s, seeds, len(sweep.setups))) * (250 + 4 * block.kept_outputs(s))
         for s, *_ in every
     )
     whole = sum(len(kind) * seeds * _frame_bytes(kind[0], stored) for kind in every)
@@ -173,7 +166,7 @@ def _rates_bytes(setup: Setup) -> int:
 
 def _frame_bytes(setup: Setup, stored: bool) -> float:
     """Of a run: as Arrow and as pandas, which makes an array of the outputs of each; sorted once more where it is read."""
-    kept = outputs(setup)
+    kept = block.kept_outputs(setup)
     return (660 + (112 + 8 * kept if kept else 0)) * (1.7 if stored else 1.0)
 
 
@@ -253,14 +246,14 @@ def duration(sweep: Sweep, present: Mapping[str, Sequence[Range]], jobs: int) ->
         runs += seeds * len(setups)
         updates += seeds * setup.budget
         blocks += -(-seeds // block_seeds(setup))
-    ready = {kernel: _on_disk(*kernel) for kernel in {_kernel(setup) for setup in examples.values()}}
+    ready = {kernel: _on_disk(*kernel) for kernel in {block.kind_of(setup) for setup in examples.values()}}
     left, tried, took = MEASURED_SECONDS, 0.0, 0.0
     for kind in sorted(weights, key=weights.__getitem__, reverse=True):
         weight, setup = weights[kind], examples[kind]
         if left <= 0:
             break
-        if ready[_kernel(setup)]:
-            block.warm_up(_kernel(setup))
+        if ready[block.kind_of(setup)]:
+            block.warm_up(block.kind_of(setup))
             began = time.perf_counter()
             if found := measured(setup):
                 tried += weight
@@ -274,10 +267,6 @@ def duration(sweep: Sweep, present: Mapping[str, Sequence[Range]], jobs: int) ->
 
 def _whole(speed: Speed, setup: Setup) -> float:
     return speed.ends + setup.budget * speed.update
-
-
-def _kernel(setup: Setup) -> tuple[str, int]:
-    return setup.dtype, block.layout(setup)[1]
 
 
 def _on_disk(dtype: str, lanes: int) -> bool:

@@ -102,12 +102,6 @@ Present = Mapping[str, Sequence[Range]]
 """Which seeds of each setup there are."""
 
 
-def publications(sweep: Sweep, present: Present) -> Iterator[Publication]:
-    """Every file that is still to be made."""
-    for setup in sweep.setups:
-        yield from _files(setup, sweep, present)
-
-
 def shares(sweep: Sweep, present: Present) -> Iterator[Share]:
     """Everything that is still to be trained, the longest runs first, so that short ones fill up the cores at the end."""
     for setups in _families(sweep.setups):
@@ -132,14 +126,15 @@ def blocks(sweep: Sweep, present: Present) -> Iterator[Block]:
         for at, size in cut(start, count, block_seeds(setups[0])):
             for setup in setups:
                 if setup not in files:
-                    files[setup] = _files(setup, sweep, present)
+                    files[setup] = files_of(setup, sweep, present)
                     open_[setup] = next(files[setup])
                 while open_[setup].start + open_[setup].runs <= at:
                     open_[setup] = next(files[setup])
             yield Block(tuple(open_[setup] for setup in setups), at, size)
 
 
-def _files(setup: Setup, sweep: Sweep, present: Present) -> Iterator[Publication]:
+def files_of(setup: Setup, sweep: Sweep, present: Present) -> Iterator[Publication]:
+    """Every file of a setup that is still to be made."""
     seeds = sweep.seeds
     for gap in missing((seeds.start, seeds.count), present.get(_id(setup), ())):
         for start, count in cut(*gap, file_seeds(setup, seeds.count, len(sweep.setups))):

@@ -122,7 +122,7 @@ def _outstanding(sweep: Sweep, present: dict[str, list[Range]]) -> tuple[int, in
 
 def _warm_ups(sweep: Sweep) -> list[tuple[str, int]]:
     """The kernels that a sweep needs, by dtype and number of lanes."""
-    return sorted({(setup.dtype, block.layout(setup)[1]) for setup in sweep.setups})
+    return sorted({block.kind_of(setup) for setup in sweep.setups})
 
 
 def _train(

@@ -19,10 +19,10 @@ from fastbp.kernels.compiling import compiled_form
 CACHE_LINE = 64
 """Bytes; also the widest vector."""
 
-UNITS = 4
+TILE_UNITS = 4
 """Units that a tile of a sum or of an update takes at a time."""
 
-REGIONS = ("table", "lane", "order", "parameter", "activation", "delta", *(f"parameter {k}" for k in range(UNITS)))
+REGIONS = ("table", "lane", "order", "parameter", "activation", "delta", *(f"parameter {k}" for k in range(TILE_UNITS)))
 """Parts of memory that never overlap: tables that no kernel writes, what is kept per lane, the rows that lanes are to visit, and
 the three parts of a work block. Of the parameters, those that belong to every fourth unit of a layer never overlap the next
 unit's: without knowing that, the compiler compares their addresses before each loop, and keeps a slow copy of the loop."""
@@ -108,7 +108,7 @@ load_table, _ = _access("table")
 load_lane, store_lane = _access("lane")
 load_order, store_order = _access("order")
 load_parameter, store_parameter = _access("parameter")
-of_unit = tuple(_access(f"parameter {k}") for k in range(UNITS))
+of_unit = tuple(_access(f"parameter {k}") for k in range(TILE_UNITS))
 """Loads and stores of parameters, and of their gradient, by the unit that they belong to, modulo 4."""
 load_activation, store_activation = _access("activation")
 load_delta, store_delta = _access("delta")

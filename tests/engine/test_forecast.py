@@ -111,7 +111,7 @@ def test_runs_updates_and_files_are_those_of_the_plan():
     for seeds in (1, 700, Seeds(start=5000, count=70_000)):
         some = sweep(seeds, grid)
         for present in ({}, {some.setups[3].identity(NUMERICS_VERSION): [(0, 100), (5100, 30)], "another": [(0, 9)]}):
-            planned = list(plan.publications(some, present))
+            planned = [file for setup in some.setups for file in plan.files_of(setup, some, present)]
             found = forecast.size(some, present)
             assert found.runs == sum(p.runs for p in planned)
             assert forecast.duration(some, present, 1).updates == sum(

@@ -2,6 +2,7 @@ import itertools
 import math
 import time
 import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from fastbp import Setup, Sweep
 from fastbp.engine import plan
-from fastbp.engine.plan import Range, block_seeds, blocks, cut, file_seeds, missing, publications, shares
+from fastbp.engine.plan import Range, block_seeds, blocks, cut, file_seeds, files_of, missing, shares
 from fastbp.engine.spec import LAST_SEED, Seeds
 from fastbp.kernels import NUMERICS_VERSION
 
@@ -31,6 +32,11 @@ def setup_of(updates: int, hidden: int = 2) -> Setup:
 
 def sweep_of(seeds: Seeds, *updates: int) -> Sweep:
     return Sweep(seeds=seeds, setup={"problem": "xor", "hidden": [2]}, grid={"updates": list(updates)})
+
+
+def publications(sweep: Sweep, present: plan.Present) -> Iterator[plan.Publication]:
+    """Every file that is still to be made."""
+    return itertools.chain.from_iterable(files_of(setup, sweep, present) for setup in sweep.setups)
 
 
 def identity(setup: Setup) -> str:
