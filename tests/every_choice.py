@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numba import config, njit
 
-from fastbp.engine.block import kernels, to_arrow, train
+from fastbp.engine.block import to_arrow, train, trainer
 from fastbp.engine.spec import Setup
 from fastbp.kernels.compiling import FLAGS
 from fastbp.kernels.memory import wide
@@ -99,8 +99,8 @@ def instructions(lanes):
         return None
     _loop(np.zeros(64))
     (assembly,) = _loop.inspect_asm().values()
-    trainer = object_code(kernels(lanes).advance)
-    return {"zmm": "zmm" in assembly, "vfmadd": "vfmadd" in assembly, "calls fma": calls(trainer, "fma")}
+    code = object_code(trainer(lanes, 0))
+    return {"zmm": "zmm" in assembly, "vfmadd": "vfmadd" in assembly, "calls fma": calls(code, "fma")}
 
 
 if __name__ == "__main__":

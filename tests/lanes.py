@@ -50,7 +50,7 @@ def read(runs, lane, offset=0):
 
 def velocity(runs, lane):
     """The velocity in a lane; None where updates keep none."""
-    return None if runs.task.rule.online else read(runs, lane, runs.task.network.velocity)
+    return None if runs.task.at_once == 0 else read(runs, lane, runs.task.network.velocity)
 
 
 def write(runs, lane, network):

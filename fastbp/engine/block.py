@@ -24,6 +24,7 @@ from fastbp.kernels.compiling import cache_folder, inlined, is_on_disk, one_of
 from fastbp.kernels.measures import Targets, make_measure, targets_of, value_pass
 from fastbp.kernels.memory import empty_block
 from fastbp.kernels.network import Network, Table, network, table
+from fastbp.kernels.real import to_bits
 from fastbp.kernels.training import Lanes, Rule, Runs, lanes_of, make_advance, make_initialise, make_rates, output_pass, runs_of
 from fastbp.outcomes import OUTCOMES, classify
 
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
 SLICE_SECONDS = 0.1
 """About how long one call into compiled code may take: between calls the driver's wish to stop is heard."""
 
-MANY_BYTES = 4_000_000
-"""Work block of a group of runs up to which many go side by side."""
+MANY_BYTES = 400_000
+"""Work block of a group of runs up to which many go side by side: larger ones leave the second level of the cache."""
 
+AT_ONCE = (1, 4, 5)
+"""How many samples of a batch a kernel may take at once; each number is compiled for itself."""
 
 compilers: list[subprocess.Popen[bytes]] = []
 """Processes that compile for this one, to be ended with it."""
@@ -46,31 +49,40 @@ class InterruptedBlockError(Exception):
 
 
 class Kernels(NamedTuple):
-    """The compiled functions for one number of lanes."""
+    """The compiled functions for one number of lanes, but for the trainer."""
 
     initialise: Any
     rates: Any
-    advance: Any
     measure: Any
 
 
 @cache
 def kernels(lanes: int) -> Kernels:
     """Put the kernels together from the choices; each is compiled when it is first called with a dtype."""
-    losses = [inlined(choice.function) for choice in FAMILIES["loss"].choices.values()]
-    passes = one_of([output_pass(loss) for loss in losses])
     return Kernels(
         make_initialise(compiled_choices("init")),
         make_rates(compiled_choices("schedule")),
-        make_advance(compiled_choices("order"), passes, lanes),
-        make_measure(one_of([value_pass(loss) for loss in losses]), lanes),
+        make_measure(one_of([value_pass(loss) for loss in _losses()]), lanes),
     )
+
+
+@cache
+def trainer(lanes: int, at_once: int) -> Any:
+    """The trainer for so many lanes and samples at once, put together and compiled likewise."""
+    return make_advance(compiled_choices("order"), one_of([output_pass(loss) for loss in _losses()]), lanes, at_once)
+
+
+@cache
+def _losses() -> list[Callable[..., Any]]:
+    return [inlined(choice.function) for choice in FAMILIES["loss"].choices.values()]
 
 
 class Task(NamedTuple):
     """Everything that kernels need of a setup, made once for all its blocks."""
 
     lanes: int
+    at_once: int
+    """Samples of a batch that are taken at once; 0 is online learning."""
     network: Network
     double_network: Network
     table: Table
@@ -96,9 +108,9 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
     rule = Rule(
         batch=setup.batch_rows,
         mean=setup.reduction == "mean",
-        online=is_online(setup),
         all_alike=setup.resolved_order == "cyclic",
         bias=setup.bias,
+        biases=to_bits(dtype.type(0)) - setup.bias,
         rates=rates(setup).astype(dtype),
         momentum=dtype.type(setup.momentum),
         weight_decay=dtype.type(setup.weight_decay),
@@ -112,8 +124,9 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
     )
     return Task(
         lanes=lanes,
+        at_once=samples_at_once(setup),
         network=net,
-        double_network=network(setup.sizes, True),
+        double_network=network(setup.sizes, 1),
         table=table(X, T, dtype),
         targets=targets_of(T),
         rule=rule,
@@ -131,15 +144,34 @@ def is_online(setup: Setup) -> bool:
     return setup.batch_rows == 1 and setup.momentum == 0 and setup.weight_decay == 0
 
 
+def samples_at_once(setup: Setup) -> int:
+    """How many samples of a batch the kernel takes at once, 0 for online learning.
+
+    With several, each weight and its gradient are loaded and stored once for all of them, about a third of the work for one. The
+    last of a batch may be fewer, and what is left over is done in vain.
+    """
+    if is_online(setup):
+        return 0
+    return min(AT_ONCE, key=lambda n: -(-setup.batch_rows // n) * n * (2 / 3 + 1 / 3 / n))
+
+
 def layout(setup: Setup) -> tuple[Network, int]:
     """The work block of a setup, and how many runs go side by side."""
-    net = network(setup.sizes, not is_online(setup))
+    net = network(setup.sizes, samples_at_once(setup))
     return net, suggested_lanes(net, np.dtype(setup.dtype))
 
 
-def kind_of(setup: Setup) -> tuple[str, int]:
-    """The kernels that a setup needs: its dtype, and how many runs go side by side."""
-    return setup.dtype, layout(setup)[1]
+class Kind(NamedTuple):
+    """What of a setup its kernels are compiled for: all else they are told."""
+
+    dtype: str
+    lanes: int
+    at_once: int
+
+
+def kind_of(setup: Setup) -> Kind:
+    """The kernels that a setup needs."""
+    return Kind(setup.dtype, layout(setup)[1], samples_at_once(setup))
 
 
 def kept_outputs(setup: Setup) -> int:
@@ -149,12 +181,12 @@ def kept_outputs(setup: Setup) -> int:
 
 
 def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
-    """How many runs go side by side: many, but for networks of several thousand weights.
+    """How many runs go side by side: many, but for networks of several hundred weights.
 
-    Two numbers only, since each is compiled for itself. Rows of 1,280 bytes, not of a power of two, so that they do not all fall
-    into the same sets of the cache.
+    Two numbers only, since each is compiled for itself. Rows of an odd number of cache lines, so that they do not all fall into
+    the same few sets of the cache.
     """
-    many, few = (160, 32) if dtype.itemsize == 8 else (320, 64)
+    many, few = (168, 40) if dtype.itemsize == 8 else (336, 80)
     return many if net.rows * many * dtype.itemsize <= MANY_BYTES else few
 
 
@@ -177,10 +209,10 @@ class Group:
     def __init__(self, work: Task, seeds: NDArray[np.uint64] | None = None) -> None:
         self.task = work
         self.kernels = kernels(work.lanes)
+        self.trainer = trainer(work.lanes, work.at_once)
         self.state: Lanes = lanes_of(work.network, work.lanes, work.table.rows, work.table.values.dtype)
         self.none = runs_of(work.network, 0, work.table.values.dtype)
         self.double = empty_block(work.double_network.rows * work.lanes, np.float64)
-        self.minus_one = np.full(work.lanes, -1.0)
         if seeds is not None:
             self.start(seeds)
 
@@ -204,12 +236,12 @@ class Group:
         work = self.task
         epochs = min(epochs, work.epochs - self.epochs)
         rule, none = work.rule._replace(refill=False), self.none
-        self.kernels.advance(self.state, work.network, work.table, work.targets, rule, epochs, work.budget, none, none)
+        self.trainer(self.state, work.network, work.table, work.targets, rule, epochs, work.budget, none, none)
 
     def refill(self, epochs: int, waiting: Runs, ended: Runs) -> None:
         """Train for at most so many epochs, taking runs from `waiting` and handing them to `ended`."""
         work = self.task
-        self.kernels.advance(
+        self.trainer(
             self.state, work.network, work.table, work.targets, work.rule, epochs, work.budget, waiting, ended
         )  # fmt: skip
 
@@ -247,7 +279,7 @@ class Group:
         outputs = np.empty((*work.targets.values.shape, work.lanes))
         self.kernels.measure(
             self.state.block if block is None else block, work.network, work.table, work.targets, work.rule.loss, work.rule.bias,
-            self.double, work.double_network, self.minus_one, with_gradient, measures, outputs,
+            self.double, work.double_network, with_gradient, measures, outputs,
         )  # fmt: skip
         m.judge(outputs, work.targets, measures)
         for values in (measures, outputs):
@@ -422,18 +454,17 @@ def _train_refilled(group: Group, start: int, rows: Rows, pace: _Pace) -> None:
             return
 
 
-def warm_up(kind: tuple[str, int]) -> None:
-    """Compile the kernels for a dtype and a number of lanes, or load them from disk, so that no block has to.
+def warm_up(kind: Kind) -> None:
+    """Compile the kernels of a kind, or load them from disk, so that no block has to.
 
     Where they are not on disk and there is a second core, a second process compiles the measures meanwhile.
     """
-    dtype, lanes = kind
-    group = Group(task(_smallest(dtype), lanes))
+    group = Group(task(_smallest(kind), kind.lanes))
     other = None
-    if cache_folder() and not is_on_disk(group.kernels.measure, dtype) and available_cores() > 1:
+    if cache_folder() and not is_on_disk(group.kernels.measure, kind.dtype) and available_cores() > 1:
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from fastbp.engine.block import warm_up_measures; warm_up_measures({kind!r})"
+            f"from fastbp.engine.block import Kind, warm_up_measures; warm_up_measures({kind!r})"
         )
         quiet = subprocess.DEVNULL
         other = subprocess.Popen([sys.executable, "-c", code], stdin=quiet, stdout=quiet, stderr=quiet)
@@ -449,11 +480,10 @@ def warm_up(kind: tuple[str, int]) -> None:
     warm_up_measures(kind)
 
 
-def warm_up_measures(kind: tuple[str, int]) -> None:
+def warm_up_measures(kind: Kind) -> None:
     """Compile, or load, what is called once a run: initial weights and measures."""
-    dtype, lanes = kind
     with _no_collections():
-        Group(task(_smallest(dtype), lanes), np.zeros(1, np.uint64)).measure()
+        Group(task(_smallest(kind), kind.lanes), np.zeros(1, np.uint64)).measure()
 
 
 @contextmanager
@@ -468,8 +498,10 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _smallest(dtype: str) -> Setup:
-    return Setup(problem="xor", updates=1, dtype=dtype)
+def _smallest(kind: Kind) -> Setup:
+    if not kind.at_once:
+        return Setup(problem="xor", updates=1, dtype=kind.dtype)
+    return Setup(problem="parity:3", updates=1, dtype=kind.dtype, batch=kind.at_once, momentum=0.5)
 
 
 def check_denormals() -> None:

@@ -246,7 +246,7 @@ def duration(sweep: Sweep, present: Mapping[str, Sequence[Range]], jobs: int) ->
         runs += seeds * len(setups)
         updates += seeds * setup.budget
         blocks += -(-seeds // block_seeds(setup))
-    ready = {kernel: _on_disk(*kernel) for kernel in {block.kind_of(setup) for setup in examples.values()}}
+    ready = {kind: _on_disk(kind) for kind in {block.kind_of(setup) for setup in examples.values()}}
     left, tried, took = MEASURED_SECONDS, 0.0, 0.0
     for kind in sorted(weights, key=weights.__getitem__, reverse=True):
         weight, setup = weights[kind], examples[kind]
@@ -269,9 +269,9 @@ def _whole(speed: Speed, setup: Setup) -> float:
     return speed.ends + setup.budget * speed.update
 
 
-def _on_disk(dtype: str, lanes: int) -> bool:
-    made = block.kernels(lanes)
-    return is_on_disk(made.advance, dtype) and is_on_disk(made.measure, dtype)
+def _on_disk(kind: block.Kind) -> bool:
+    trainer, measure = block.trainer(kind.lanes, kind.at_once), block.kernels(kind.lanes).measure
+    return is_on_disk(trainer, kind.dtype) and is_on_disk(measure, kind.dtype)
 
 
 def guess(setup: Setup) -> Speed:

@@ -1,7 +1,7 @@
 """What is missing, cut into files and blocks."""
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
 from fastbp.choices.families import looks_at_the_end
@@ -15,8 +15,11 @@ BLOCK_SECONDS_AT_MOST = 2.0
 """The same where runs end once they have converged, if none does: the longest run of a block keeps its group waiting, and lanes
 are refilled only as long as the block has seeds left."""
 
-LEAST_SEEDS, MOST_SEEDS = 320, 5120
+LEAST_SEEDS, MOST_SEEDS = 336, 5376
 """Bounds of a block: whole groups of runs side by side, and not so many that 10,000 seeds leave a core without work."""
+
+BLOCKS_PER_CORE = 3
+"""How many blocks a core should have, where there are groups enough."""
 
 FILES_PER_SETUP, FILES_PER_STORE = 100, 100_000
 """About how many files there may be at most."""
@@ -54,7 +57,7 @@ def seconds_per_run(setup: Setup) -> float:
 
 
 def block_seeds(setup: Setup) -> int:
-    """How many seeds a block has: 320, doubled as the setup alone says, so that files are the same on any machine."""
+    """How many seeds a block has: 336, doubled as the setup alone says, so that files are the same on any machine."""
     seeds, seconds = LEAST_SEEDS, BLOCK_SECONDS if setup.stop == "budget" else BLOCK_SECONDS_AT_MOST
     while seeds < MOST_SEEDS and 2 * seeds * seconds_per_run(setup) <= seconds:
         seeds *= 2
@@ -115,22 +118,33 @@ def shares(sweep: Sweep, present: Present) -> Iterator[Share]:
                 yield Share(tuple(setups[i] for i in sorted(lacking)), at, stop - at)
 
 
-def blocks(sweep: Sweep, present: Present) -> Iterator[Block]:
+def blocks(sweep: Sweep, present: Present, cores: int = 0) -> Iterator[Block]:
     """Everything that is still to be trained, in blocks, each within one file of each of its setups.
 
-    Cut when asked for: 10¹⁰ runs make 10⁴ files, but tens of millions of blocks.
+    Cut when asked for: 10¹⁰ runs make 10⁴ files, but tens of millions of blocks. Smaller ones where so many `cores` would have
+    too few.
     """
+    parts = 1
+    while parts < 32 and sum(1 for _ in islice(_cuts(sweep, present, parts), BLOCKS_PER_CORE * cores)) < BLOCKS_PER_CORE * cores:
+        parts *= 2
     files: dict[Setup, Iterator[Publication]] = {}
     open_: dict[Setup, Publication] = {}
+    for setups, at, size in _cuts(sweep, present, parts):
+        for setup in setups:
+            if setup not in files:
+                files[setup] = files_of(setup, sweep, present)
+                open_[setup] = next(files[setup])
+            while open_[setup].start + open_[setup].runs <= at:
+                open_[setup] = next(files[setup])
+        yield Block(tuple(open_[setup] for setup in setups), at, size)
+
+
+def _cuts(sweep: Sweep, present: Present, parts: int) -> Iterator[Share]:
+    """All shares cut at the bounds of blocks, each block in so many parts if it has as many groups of runs side by side."""
     for setups, start, count in shares(sweep, present):
-        for at, size in cut(start, count, block_seeds(setups[0])):
-            for setup in setups:
-                if setup not in files:
-                    files[setup] = files_of(setup, sweep, present)
-                    open_[setup] = next(files[setup])
-                while open_[setup].start + open_[setup].runs <= at:
-                    open_[setup] = next(files[setup])
-            yield Block(tuple(open_[setup] for setup in setups), at, size)
+        group = LEAST_SEEDS if setups[0].dtype == "float32" else LEAST_SEEDS // 2
+        for at, size in cut(start, count, max(group, block_seeds(setups[0]) // parts)):
+            yield Share(setups, at, size)
 
 
 def files_of(setup: Setup, sweep: Sweep, present: Present) -> Iterator[Publication]:

@@ -120,8 +120,8 @@ def _outstanding(sweep: Sweep, present: dict[str, list[Range]]) -> tuple[int, in
     return runs, updates
 
 
-def _warm_ups(sweep: Sweep) -> list[tuple[str, int]]:
-    """The kernels that a sweep needs, by dtype and number of lanes."""
+def _warm_ups(sweep: Sweep) -> list[block.Kind]:
+    """The kernels that a sweep needs."""
     return sorted({block.kind_of(setup) for setup in sweep.setups})
 
 
@@ -147,7 +147,7 @@ def _train(
     writing: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(jobs, "fastbp-store") as writers:  # files that are ready at once are written at once
         for (publications, start, count), future in completed(
-            pool, train, blocks(sweep, present), jobs + 1, lambda: tick(progress)
+            pool, train, blocks(sweep, present, jobs), jobs + 1, lambda: tick(progress)
         ):
             ids = [publication.setup.identity(NUMERICS_VERSION) for publication in publications]
             error = future.exception()

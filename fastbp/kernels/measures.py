@@ -20,7 +20,8 @@ from fastbp.kernels.network import (
     ACTIVATIONS,
     DELTAS,
     UNITS,
-    descend,
+    add_gradient,
+    columns_of,
     feedforward_apart,
     hidden_deltas,
     output_sums,
@@ -95,11 +96,12 @@ def look(
     for lane in range(lanes):
         within[lane] = converged_at[lane] < 0 and (due or now[lane] >= budget)
         pending = pending or within[lane]
+    first, columns = network.layers[0, ACTIVATIONS] * lanes, columns_of(network)
     a = network.layers[-1, ACTIVATIONS] * lanes
     looked = 0
     while pending and looked < n:
         row = targets.look_at[looked]
-        present_to_all(block, lanes, network, table, row)
+        present_to_all(block, lanes, lanes, first, columns, table, row)
         feedforward_apart(block, lanes, network)
         pending = False
         for k in range(outputs):
@@ -165,23 +167,24 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
     @kernel
     def measure(
         block: Any, network: Any, table: Any, targets: Any, loss: Any, bias: Any,
-        double: Any, double_network: Any, minus_one: Any, with_gradient: Any, measures: Any, outputs: Any,
+        double: Any, double_network: Any, with_gradient: Any, measures: Any, outputs: Any,
     ) -> None:  # fmt: skip
         """Measure every lane: what is a sum, and what is of the weights; the rest is `judge`'s, from the outputs.
 
         `block`, `network`, `table`: as trained. `double`: a float64 work block laid out by `double_network`, which has room for a
-        gradient; `minus_one`: float64 [lane] of that. Fills `measures`, float64 [measure, lane], zeros before, and
+        gradient. Fills `measures`, float64 [measure, lane], zeros before, and
         `outputs`, float64 [row, output, lane].
         """
         wide()
         n, units = targets.values.shape
         layers = double_network.layers
         last = len(layers) - 1
+        first, columns = network.layers[0, ACTIVATIONS] * lanes, columns_of(network)
         _copy_parameters(block, double, lanes, double_network)
         hidden = 0
         no_offset = measures[LOSS, 0]  # not a literal: it would be compiled for itself
         for row in range(n):
-            present_to_all(block, lanes, network, table, row)
+            present_to_all(block, lanes, lanes, first, columns, table, row)
             feedforward_apart(block, lanes, network)
             output_sums(block, lanes, network)
             _copy_row(block, network, double, double_network, lanes, targets, row)
@@ -198,8 +201,8 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
             if with_gradient:
                 for layer in range(last, 0, -1):
                     if layer > 1:
-                        hidden_deltas(double, lanes, layers, layer - 1, no_offset)
-                    descend(double, lanes, layers, layer, double_network.gradient, minus_one, bias)
+                        hidden_deltas(double, lanes, 1, layers, layer - 1, 0, no_offset)
+                    add_gradient(double, lanes, 1, double_network, layer, bias)
         for lane in range(lanes):
             squares, largest = 0.0, 0.0
             for row in range(double_network.parameters):

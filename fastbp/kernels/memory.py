@@ -22,10 +22,12 @@ CACHE_LINE = 64
 TILE_UNITS = 4
 """Units that a tile of a sum or of an update takes at a time."""
 
-REGIONS = ("table", "lane", "order", "parameter", "activation", "delta", *(f"parameter {k}" for k in range(TILE_UNITS)))
-"""Parts of memory that never overlap: tables that no kernel writes, what is kept per lane, the rows that lanes are to visit, and
-the three parts of a work block. Of the parameters, those that belong to every fourth unit of a layer never overlap the next
-unit's: without knowing that, the compiler compares their addresses before each loop, and keeps a slow copy of the loop."""
+PARAMETERS = ("bias", *map(str, range(TILE_UNITS)))
+REGIONS = ("table", "lane", "order", "parameter", "activation", "delta", "result", *(f"parameter {part}" for part in PARAMETERS))
+"""Parts of memory that never overlap in one loop: tables that no kernel writes, what is kept per lane, the rows that lanes are to
+visit, the three parts of a work block, and what of activations or δ the loop writes, if it is not what it reads. Of the
+parameters, weights are not biases, and those of every fourth unit of a layer are not the next unit's. Without knowing all that,
+the compiler compares addresses before each loop, and keeps a slow copy of the loop, or, of too many, only that."""
 
 intrinsic: Callable[[Any], Any] = numba_intrinsic
 
@@ -110,5 +112,7 @@ load_order, store_order = _access("order")
 load_parameter, store_parameter = _access("parameter")
 of_unit = tuple(_access(f"parameter {k}") for k in range(TILE_UNITS))
 """Loads and stores of parameters, and of their gradient, by the unit that they belong to, modulo 4."""
+load_bias, store_bias = _access("parameter bias")
 load_activation, store_activation = _access("activation")
+load_result, store_result = _access("result")
 load_delta, store_delta = _access("delta")

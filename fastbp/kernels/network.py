@@ -4,8 +4,10 @@ Notation of Rumelhart, Hinton & Williams, "Learning internal representations by 
 a = σ(z), δ_k = ∂E/∂z_k, and for a hidden unit δ_j = σ′(z_j) Σ_k w_kj δ_k.
 
 A work block holds, row after row, [row, lane]: all parameters (layer, unit, input; then that layer's biases), gradient and
-velocity of each (where they are used), activations of every layer (the inputs first), targets, and a δ for every unit past the
-inputs.
+velocity of each (where they are used), activations of every layer (the inputs first, targets behind them), and a δ for every unit
+past the inputs. Samples whose weights are the same, those of a batch, may be taken several at once: then activations, targets and
+δ are [unit, sample, lane], and a weight that has been loaded serves all of them.
+
 The lane loop is always the innermost one, so no sum is ever regrouped and bits do not depend on the number of lanes. Sums run
 over four units and up to four inputs at a time, which keeps partial sums in registers; every unit still adds its terms in order.
 """
@@ -18,20 +20,23 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastbp.kernels.compiling import inlined, shared
 from fastbp.kernels.memory import (
-    Load,
     load_activation,
+    load_bias,
     load_delta,
     load_lane,
     load_order,
     load_parameter,
+    load_result,
     load_table,
     of_unit,
     store_activation,
+    store_bias,
     store_delta,
     store_parameter,
+    store_result,
     wide,
 )
-from fastbp.kernels.real import fma, like, sigmoid
+from fastbp.kernels.real import fma, like, masked, sigmoid
 
 UNITS, WEIGHTS, BIASES, ACTIVATIONS, DELTAS = range(5)
 """Columns of `Network.layers`: how many units, and the first row of each kind (the input layer has no weights and no δ)."""
@@ -48,11 +53,14 @@ class Network(NamedTuple):
     gradient: int
     velocity: int
     targets: int
+    other: int
+    """From the activations and targets of one sample to those of another, where a block has two of them; else 0."""
     rows: int
 
 
-def network(sizes: Sequence[int], accumulates: bool) -> Network:
-    """Lay out the network with these layer sizes, inputs first; `accumulates`: with room for gradient and velocity."""
+def network(sizes: Sequence[int], at_once: int) -> Network:
+    """Lay out the network with these layer sizes, inputs first: for batches of which so many samples are taken at once, with
+    room for gradient and velocity; or, if that is 0, for online learning."""
     layers = np.zeros((len(sizes), 5), np.int64)
     layers[:, UNITS] = sizes
     row = 0
@@ -62,75 +70,93 @@ def network(sizes: Sequence[int], accumulates: bool) -> Network:
         layers[layer, BIASES] = row
         row += sizes[layer]
     parameters = row
-    gradient = parameters if accumulates else 0
+    gradient = parameters if at_once else 0
     velocity = 2 * gradient
-    row = 3 * parameters if accumulates else parameters
-    targets = row + sizes[0]  # right behind the inputs, so that a row of a table goes into rows that follow each other
+    samples = max(at_once, 1)
+    first = row = 3 * parameters if at_once else parameters
+    targets = row + sizes[0] * samples  # right behind the inputs, so that a row of a table goes into rows that follow each other
     for layer, units in enumerate(sizes):
         layers[layer, ACTIVATIONS] = row
-        row += units + (sizes[-1] if layer == 0 else 0)
+        row += (units + (sizes[-1] if layer == 0 else 0)) * samples
+    other = 0 if at_once else row - first
+    row += other
     for layer in range(1, len(sizes)):
         layers[layer, DELTAS] = row
-        row += sizes[layer]
-    return Network(layers, parameters, gradient, velocity, targets, row)
+        row += sizes[layer] * samples
+    return Network(layers, parameters, gradient, velocity, targets, other, row)
 
 
-def _sums(units: int, inputs: int, load_source: Load, load_input: Load, activate: bool = False) -> Any:
-    """A tile of z_k = source_k + Σ w_ki x_i, i ascending: one or four units, up to four inputs at a time.
+@inlined
+def _count(block: Any, lanes: Any) -> Any:
+    """How many lanes a short loop goes over: where they are few, in a way that hides their number from the compiler, which would
+    write such a loop out lane by lane before it could be vectorised."""
+    return lanes if lanes >= 100 else min(lanes, len(block))
 
-    Forward, x are activations and the first source is the bias; backward, the sum runs over the outgoing weights, x are the δ of
-    the layer above and the first source is +0. Later tiles continue what the first began. `activate`: the sums are whole, so
-    store σ(z) instead: one pass over memory less, and stores are what bounds small layers.
+
+# Tiles of four units have loops over their inputs in the lane loop, which the compiler unrolls. In the smaller ones of a single
+# unit it would peel off the first lane, and misalign all others: there inputs are written out.
+
+
+def _sums(inputs: int, first: bool, activate: bool = False) -> Any:
+    """A tile of z_k = b_k + Σ w_ki x_i, i ascending: four units, up to four inputs at a time.
+
+    The first tile begins with the biases; others continue what is in `a`. `activate`: the sums are whole, so store σ(z): one pass
+    over memory less, and stores are what bounds small layers.
     """
-    four, continued = units == 4, load_source is load_delta
 
     @inlined
-    def tile(block: Any, lanes: Any, source: Any, z: Any, w: Any, unit: Any, step: Any, x: Any, a: Any) -> None:
-        first = z if continued else source  # by one name: a check whether two overlap would find that they do, and not vectorise
+    def tile(block: Any, lanes: Any, at_once: Any, b: Any, w: Any, unit: Any, x: Any, a: Any) -> None:
+        width = at_once * lanes
         for lane in range(lanes):
-            s0 = s1 = s2 = s3 = load_source(block, first + lane)
-            if four:
-                s1 = load_source(block, first + lanes + lane)
-                s2 = load_source(block, first + 2 * lanes + lane)
-                s3 = load_source(block, first + 3 * lanes + lane)
-            for i in range(inputs):
-                xi = load_input(block, x + i * lanes + lane)
-                wi = w + i * step + lane
-                s0 = fma(load_parameter(block, wi), xi, s0)
-                if four:
+            for sample in range(0, width, lanes):
+                z = a + sample + lane
+                if first:
+                    s0 = load_bias(block, b + lane)
+                    s1 = load_bias(block, b + lanes + lane)
+                    s2 = load_bias(block, b + 2 * lanes + lane)
+                    s3 = load_bias(block, b + 3 * lanes + lane)
+                else:
+                    s0 = load_result(block, z)
+                    s1 = load_result(block, z + width)
+                    s2 = load_result(block, z + 2 * width)
+                    s3 = load_result(block, z + 3 * width)
+                for i in range(inputs):
+                    xi = load_activation(block, x + i * width + sample + lane)
+                    wi = w + i * lanes + lane
+                    s0 = fma(load_parameter(block, wi), xi, s0)
                     s1 = fma(load_parameter(block, wi + unit), xi, s1)
                     s2 = fma(load_parameter(block, wi + 2 * unit), xi, s2)
                     s3 = fma(load_parameter(block, wi + 3 * unit), xi, s3)
-            if activate:
-                store_activation(block, a + lane, sigmoid(s0))
-                if four:
-                    store_activation(block, a + lanes + lane, sigmoid(s1))
-                    store_activation(block, a + 2 * lanes + lane, sigmoid(s2))
-                    store_activation(block, a + 3 * lanes + lane, sigmoid(s3))
-            else:
-                store_delta(block, z + lane, s0)
-                if four:
-                    store_delta(block, z + lanes + lane, s1)
-                    store_delta(block, z + 2 * lanes + lane, s2)
-                    store_delta(block, z + 3 * lanes + lane, s3)
+                store_result(block, z, sigmoid(s0) if activate else s0)
+                store_result(block, z + width, sigmoid(s1) if activate else s1)
+                store_result(block, z + 2 * width, sigmoid(s2) if activate else s2)
+                store_result(block, z + 3 * width, sigmoid(s3) if activate else s3)
 
     return tile
 
 
-@inlined
-def _zero(block: Any, i: Any) -> Any:
-    """The source of a sum that starts from +0."""
-    return like(block[0], 0.0)
+def _sum(inputs: int, first: bool, activate: bool = False) -> Any:
+    """The same for a single unit and sample: one input or four at a time."""
+
+    @inlined
+    def tile(block: Any, lanes: Any, width: Any, b: Any, w: Any, x: Any, a: Any) -> None:
+        for lane in range(_count(block, lanes)):
+            z, wi, xi = a + lane, w + lane, x + lane
+            s = load_bias(block, b + lane) if first else load_result(block, z)
+            s = fma(load_parameter(block, wi), load_activation(block, xi), s)
+            if inputs == 4:
+                s = fma(load_parameter(block, wi + lanes), load_activation(block, xi + width), s)
+                s = fma(load_parameter(block, wi + 2 * lanes), load_activation(block, xi + 2 * width), s)
+                s = fma(load_parameter(block, wi + 3 * lanes), load_activation(block, xi + 3 * width), s)
+            store_result(block, z, sigmoid(s) if activate else s)
+
+    return tile
 
 
-_up4_2, _up4_3, _up4_4 = (_sums(4, inputs, load_parameter, load_activation, True) for inputs in (2, 3, 4))
-_up1_4 = _sums(1, 4, load_parameter, load_activation, True)
-_up4_first, _up1_first = (_sums(units, 1, load_parameter, load_activation) for units in (4, 1))
-_up4_more_1, _up4_more_4 = (_sums(4, inputs, load_delta, load_activation) for inputs in (1, 4))
-_up1_more = _sums(1, 1, load_delta, load_activation)
-_down4_first, _down1_first = (_sums(units, 1, _zero, load_delta) for units in (4, 1))
-_down4_more_1, _down4_more_4 = (_sums(4, inputs, load_delta, load_delta) for inputs in (1, 4))
-_down1_more = _sums(1, 1, load_delta, load_delta)
+_up4_1, _up4_2, _up4_3, _up4_4 = (_sums(inputs, True, True) for inputs in (1, 2, 3, 4))
+_up4_first_1, _up4_first_2, _up4_first_3, _up4_first_4 = (_sums(inputs, True) for inputs in (1, 2, 3, 4))
+_up4_more, _up4_last = _sums(4, False), _sums(4, False, True)
+_up1_4, _up1_first, _up1_more_1, _up1_more_4 = _sum(4, True, True), _sum(1, True), _sum(1, False), _sum(4, False)
 
 
 class Table(NamedTuple):
@@ -167,115 +193,159 @@ def _two_values(table: Any, column: Any) -> Any:
 
 
 @inlined
-def present(block: Any, lanes: Any, network: Any, table: Any, rows: Any, position: Any) -> None:
+def present(block: Any, lanes: Any, width: Any, first: Any, columns: Any, table: Any, rows: Any, position: Any) -> None:
     """Copy the row that each lane has chosen for a position of its epoch into its inputs and targets.
 
-    `rows`: flat [position, lane].
+    They begin at `first` and are `width` apart. `rows`: flat [position, lane].
     """
-    columns = network.targets - network.layers[0, ACTIVATIONS] + network.layers[-1, UNITS]
-    first, chosen, column = network.layers[0, ACTIVATIONS], position * lanes, 0
+    chosen, column = position * lanes, 0
     if table.two_valued:
         while column + 4 <= columns:
-            a = (first + column) * lanes
+            a = first + column * width
             m0, l0, h0 = _two_values(table, column)
             m1, l1, h1 = _two_values(table, column + 1)
             m2, l2, h2 = _two_values(table, column + 2)
             m3, l3, h3 = _two_values(table, column + 3)
-            for lane in range(lanes):
+            for lane in range(_count(block, lanes)):
                 bit = _ONE << np.uint64(load_order(rows, chosen + lane))
                 store_activation(block, a + lane, h0 if m0 & bit != _NONE else l0)
-                store_activation(block, a + lanes + lane, h1 if m1 & bit != _NONE else l1)
-                store_activation(block, a + 2 * lanes + lane, h2 if m2 & bit != _NONE else l2)
-                store_activation(block, a + 3 * lanes + lane, h3 if m3 & bit != _NONE else l3)
+                store_activation(block, a + width + lane, h1 if m1 & bit != _NONE else l1)
+                store_activation(block, a + 2 * width + lane, h2 if m2 & bit != _NONE else l2)
+                store_activation(block, a + 3 * width + lane, h3 if m3 & bit != _NONE else l3)
             column += 4
         while column < columns:
-            a = (first + column) * lanes
+            a = first + column * width
             m0, l0, h0 = _two_values(table, column)
-            for lane in range(lanes):
+            for lane in range(_count(block, lanes)):
                 bit = _ONE << np.uint64(load_order(rows, chosen + lane))
                 store_activation(block, a + lane, h0 if m0 & bit != _NONE else l0)
             column += 1
     while column < columns:
-        a, values = (first + column) * lanes, column * table.rows
-        for lane in range(lanes):
+        a, values = first + column * width, column * table.rows
+        for lane in range(_count(block, lanes)):
             store_activation(block, a + lane, load_table(table.values, values + load_order(rows, chosen + lane)))
         column += 1
 
 
 @inlined
-def present_to_all(block: Any, lanes: Any, network: Any, table: Any, row: Any) -> None:
+def present_to_all(block: Any, lanes: Any, width: Any, first: Any, columns: Any, table: Any, row: Any) -> None:
     """Copy the same row into the inputs and targets of every lane."""
-    first = network.layers[0, ACTIVATIONS]
-    for column in range(network.targets - first + network.layers[-1, UNITS]):
-        a, value = (first + column) * lanes, load_table(table.values, column * table.rows + row)
-        for lane in range(lanes):
+    for column in range(columns):
+        a, value = first + column * width, load_table(table.values, column * table.rows + row)
+        for lane in range(_count(block, lanes)):
             store_activation(block, a + lane, value)
 
 
 @inlined
-def feedforward(block: Any, lanes: Any, network: Any) -> None:
-    """Activations of every layer from the inputs. The δ rows are used on the way."""
-    layers = network.layers
+def columns_of(network: Any) -> Any:
+    """Inputs and targets."""
+    return network.layers[0, UNITS] + network.layers[-1, UNITS]
+
+
+@inlined
+def feedforward(block: Any, lanes: Any, at_once: Any, network: Any) -> None:
+    """Activations of every layer from the inputs, of all samples that are taken at once."""
+    layers, width = network.layers, at_once * lanes
     for layer in range(1, len(layers)):
         inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
         x, a = layers[layer - 1, ACTIVATIONS] * lanes, layers[layer, ACTIVATIONS] * lanes
-        w, b, z = layers[layer, WEIGHTS] * lanes, layers[layer, BIASES] * lanes, layers[layer, DELTAS] * lanes
+        w, b = layers[layer, WEIGHTS] * lanes, layers[layer, BIASES] * lanes
         unit = inputs * lanes
-        k = 0
-        while k + 4 <= units:
-            wk, bk, zk, ak = w + k * unit, b + k * lanes, z + k * lanes, a + k * lanes
-            if inputs == 2:
-                _up4_2(block, lanes, bk, zk, wk, unit, lanes, x, ak)
-            elif inputs == 3:
-                _up4_3(block, lanes, bk, zk, wk, unit, lanes, x, ak)
-            elif inputs == 4:
-                _up4_4(block, lanes, bk, zk, wk, unit, lanes, x, ak)
-            else:
-                _up4_first(block, lanes, bk, zk, wk, unit, lanes, x, ak)
-                i = 1
-                while i + 4 <= inputs:
-                    _up4_more_4(block, lanes, zk, zk, wk + i * lanes, unit, lanes, x + i * lanes, ak)
-                    i += 4
-                while i < inputs:
-                    _up4_more_1(block, lanes, zk, zk, wk + i * lanes, unit, lanes, x + i * lanes, ak)
-                    i += 1
-                _activate(block, zk, ak, 4 * lanes)
-            k += 4
-        while k < units:
-            wk, bk, zk, ak = w + k * unit, b + k * lanes, z + k * lanes, a + k * lanes
-            if inputs == 4:
-                _up1_4(block, lanes, bk, zk, wk, unit, lanes, x, ak)
-            else:
-                _up1_first(block, lanes, bk, zk, wk, unit, lanes, x, ak)
-                for i in range(1, inputs):
-                    _up1_more(block, lanes, zk, zk, wk + i * lanes, unit, lanes, x + i * lanes, ak)
-                _activate(block, zk, ak, lanes)
-            k += 1
+        if units < 4:
+            for k in range(units):
+                for sample in range(0, width, lanes):
+                    _unit(block, lanes, width, inputs, b + k * lanes, w + k * unit, x + sample, a + k * width + sample)
+        else:
+            for first in range(0, units, 4):
+                k = min(first, units - 4)  # units that are taken twice get the same
+                wk, bk, ak = w + k * unit, b + k * lanes, a + k * width
+                if inputs <= 4:
+                    _four_units(block, lanes, at_once, inputs, bk, wk, unit, x, ak)
+                else:
+                    i = (inputs - 1) % 4 + 1
+                    if i == 1:
+                        _up4_first_1(block, lanes, at_once, bk, wk, unit, x, ak)
+                    elif i == 2:
+                        _up4_first_2(block, lanes, at_once, bk, wk, unit, x, ak)
+                    elif i == 3:
+                        _up4_first_3(block, lanes, at_once, bk, wk, unit, x, ak)
+                    else:
+                        _up4_first_4(block, lanes, at_once, bk, wk, unit, x, ak)
+                    while i + 4 < inputs:
+                        _up4_more(block, lanes, at_once, bk, wk + i * lanes, unit, x + i * width, ak)
+                        i += 4
+                    _up4_last(block, lanes, at_once, bk, wk + i * lanes, unit, x + i * width, ak)
 
 
 @shared
 def feedforward_apart(block: Any, lanes: Any, network: Any) -> None:
-    """`feedforward` as a function of its own, for where it is called now and then."""
+    """The same for one sample, as a function of its own, for where it is called now and then: with fewer tiles to compile."""
     wide()
-    feedforward(block, lanes, network)
+    layers = network.layers
+    for layer in range(1, len(layers)):
+        inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
+        x, a = layers[layer - 1, ACTIVATIONS] * lanes, layers[layer, ACTIVATIONS] * lanes
+        w, b = layers[layer, WEIGHTS] * lanes, layers[layer, BIASES] * lanes
+        unit = inputs * lanes
+        if units < 4 or inputs > 4:
+            for k in range(units):
+                _unit(block, lanes, lanes, inputs, b + k * lanes, w + k * unit, x, a + k * lanes)
+        else:
+            for first in range(0, units, 4):
+                k = min(first, units - 4)
+                _four_units(block, lanes, 1, inputs, b + k * lanes, w + k * unit, unit, x, a + k * lanes)
+
+
+@inlined
+def _unit(block: Any, lanes: Any, width: Any, inputs: Any, b: Any, w: Any, x: Any, a: Any) -> None:
+    """The activation of one unit for one sample."""
+    if inputs == 4:
+        _up1_4(block, lanes, width, b, w, x, a)
+    else:
+        _weighted_sum(block, lanes, width, inputs, b, w, x, a)
+        _activate(block, a, lanes)
+
+
+@inlined
+def _four_units(block: Any, lanes: Any, at_once: Any, inputs: Any, b: Any, w: Any, unit: Any, x: Any, a: Any) -> None:
+    """Activations of four units of up to four inputs."""
+    if inputs == 1:
+        _up4_1(block, lanes, at_once, b, w, unit, x, a)
+    elif inputs == 2:
+        _up4_2(block, lanes, at_once, b, w, unit, x, a)
+    elif inputs == 3:
+        _up4_3(block, lanes, at_once, b, w, unit, x, a)
+    else:
+        _up4_4(block, lanes, at_once, b, w, unit, x, a)
+
+
+@inlined
+def _weighted_sum(block: Any, lanes: Any, width: Any, inputs: Any, b: Any, w: Any, x: Any, z: Any) -> None:
+    """What one unit receives."""
+    _up1_first(block, lanes, width, b, w, x, z)
+    i = 1
+    while i + 4 <= inputs:
+        _up1_more_4(block, lanes, width, b, w + i * lanes, x + i * width, z)
+        i += 4
+    while i < inputs:
+        _up1_more_1(block, lanes, width, b, w + i * lanes, x + i * width, z)
+        i += 1
 
 
 @inlined
 def output_sums(block: Any, lanes: Any, network: Any) -> None:
-    """What the output layer receives, z, into its δ rows, from the activations of the layer below."""
+    """What the output layer receives, z, into its δ rows, from the activations of the layer below; of one sample."""
     below, last = network.layers[-2], network.layers[-1]
     inputs, x = below[UNITS], below[ACTIVATIONS] * lanes
     for k in range(last[UNITS]):
         w, b, z = (last[WEIGHTS] + k * inputs) * lanes, (last[BIASES] + k) * lanes, (last[DELTAS] + k) * lanes
-        _up1_first(block, lanes, b, z, w, lanes, lanes, x, z)
-        for i in range(1, inputs):
-            _up1_more(block, lanes, z, z, w + i * lanes, lanes, lanes, x + i * lanes, z)
+        _weighted_sum(block, lanes, lanes, inputs, b, w, x, z)
 
 
 @inlined
-def _activate(block: Any, z: Any, a: Any, count: Any) -> None:
+def _activate(block: Any, a: Any, count: Any) -> None:
     for i in range(count):
-        store_activation(block, a + i, sigmoid(load_delta(block, z + i)))
+        store_result(block, a + i, sigmoid(load_result(block, a + i)))
 
 
 @inlined
@@ -284,35 +354,87 @@ def slope(a: Any) -> Any:
     return fma(-a, a, a)
 
 
+def _back(above: int, first: bool, last: bool = False) -> Any:
+    """A tile of δ_j = σ′_j Σ w_kj δ_k, k ascending: four units, so many units above. The last one multiplies by σ′."""
+
+    @inlined
+    def tile(block: Any, lanes: Any, at_once: Any, w: Any, step: Any, d_above: Any, a: Any, d: Any, offset: Any) -> None:
+        width = at_once * lanes
+        for lane in range(lanes):
+            for sample in range(0, width, lanes):
+                i = sample + lane
+                if first:
+                    s0 = s1 = s2 = s3 = like(block[0], 0.0)
+                else:
+                    s0 = load_result(block, d + i)
+                    s1 = load_result(block, d + width + i)
+                    s2 = load_result(block, d + 2 * width + i)
+                    s3 = load_result(block, d + 3 * width + i)
+                for k in range(above):
+                    dk = load_delta(block, d_above + k * width + i)
+                    wk = w + k * step + lane
+                    s0 = fma(load_parameter(block, wk), dk, s0)
+                    s1 = fma(load_parameter(block, wk + lanes), dk, s1)
+                    s2 = fma(load_parameter(block, wk + 2 * lanes), dk, s2)
+                    s3 = fma(load_parameter(block, wk + 3 * lanes), dk, s3)
+                if last:
+                    s0 = s0 * (slope(load_activation(block, a + i)) + offset)
+                    s1 = s1 * (slope(load_activation(block, a + width + i)) + offset)
+                    s2 = s2 * (slope(load_activation(block, a + 2 * width + i)) + offset)
+                    s3 = s3 * (slope(load_activation(block, a + 3 * width + i)) + offset)
+                store_result(block, d + i, s0)
+                store_result(block, d + width + i, s1)
+                store_result(block, d + 2 * width + i, s2)
+                store_result(block, d + 3 * width + i, s3)
+
+    return tile
+
+
+_down4_1 = _back(1, True, True)
+_down4_first = _back(1, True)
+_down4_more_1, _down4_more_4 = _back(1, False), _back(4, False)
+
+
 @inlined
-def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, prime_offset: Any) -> None:
-    """δ of a hidden layer from the δ and the weights of the layer above."""
+def _down1(block: Any, lanes: Any, w: Any, d_above: Any, d: Any) -> None:
+    """A term of the sum for a single unit and sample."""
+    for lane in range(_count(block, lanes)):
+        dk = load_delta(block, d_above + lane)
+        store_delta(block, d + lane, fma(load_parameter(block, w + lane), dk, load_delta(block, d + lane)))
+
+
+@inlined
+def hidden_deltas(block: Any, lanes: Any, at_once: Any, layers: Any, layer: Any, other: Any, prime_offset: Any) -> None:
+    """δ of a hidden layer from the δ and the weights of the layer above; activations are those past `other`."""
+    width = at_once * lanes
     units, above = layers[layer, UNITS], layers[layer + 1, UNITS]
-    w, d, a = layers[layer + 1, WEIGHTS] * lanes, layers[layer, DELTAS] * lanes, layers[layer, ACTIVATIONS] * lanes
+    w, d, a = layers[layer + 1, WEIGHTS] * lanes, layers[layer, DELTAS] * lanes, (layers[layer, ACTIVATIONS] + other) * lanes
     d_above, step = layers[layer + 1, DELTAS] * lanes, units * lanes
-    j = 0
-    while j + 4 <= units:
-        wj, dj, aj = w + j * lanes, d + j * lanes, a + j * lanes
-        if above == 1:
-            _below_one(block, lanes, dj, wj, d_above, aj, prime_offset)
-        else:
-            _down4_first(block, lanes, dj, dj, wj, lanes, step, d_above, dj)
-            k = 1
-            while k + 4 <= above:
-                _down4_more_4(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
-                k += 4
-            while k < above:
-                _down4_more_1(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
-                k += 1
-            _times_slope(block, dj, aj, 4 * lanes, prime_offset)
-        j += 4
-    while j < units:
-        wj, dj, aj = w + j * lanes, d + j * lanes, a + j * lanes
-        _down1_first(block, lanes, dj, dj, wj, lanes, step, d_above, dj)
-        for k in range(1, above):
-            _down1_more(block, lanes, dj, dj, wj + k * step, lanes, step, d_above + k * lanes, dj)
-        _times_slope(block, dj, aj, lanes, prime_offset)
-        j += 1
+    if units < 4:
+        for j in range(units):
+            wj, dj, aj = w + j * lanes, d + j * width, a + j * width
+            for i in range(dj, dj + width):
+                store_delta(block, i, like(block[0], 0.0))
+            for k in range(above):
+                for sample in range(0, width, lanes):
+                    _down1(block, lanes, wj + k * step, d_above + k * width + sample, dj + sample)
+            _times_slope(block, dj, aj, width, prime_offset)
+    else:
+        for first in range(0, units, 4):
+            j = min(first, units - 4)  # units that are taken twice get the same
+            wj, dj, aj = w + j * lanes, d + j * width, a + j * width
+            if above == 1:
+                _down4_1(block, lanes, at_once, wj, step, d_above, aj, dj, prime_offset)
+            else:
+                _down4_first(block, lanes, at_once, wj, step, d_above, aj, dj, prime_offset)
+                k = 1
+                while k + 4 <= above:
+                    _down4_more_4(block, lanes, at_once, wj + k * step, step, d_above + k * width, aj, dj, prime_offset)
+                    k += 4
+                while k < above:
+                    _down4_more_1(block, lanes, at_once, wj + k * step, step, d_above + k * width, aj, dj, prime_offset)
+                    k += 1
+                _times_slope(block, dj, aj, 4 * width, prime_offset)
 
 
 @inlined
@@ -321,86 +443,268 @@ def _times_slope(block: Any, d: Any, a: Any, count: Any, prime_offset: Any) -> N
         store_delta(block, d + i, load_delta(block, d + i) * (slope(load_activation(block, a + i)) + prime_offset))
 
 
-@inlined
-def _below_one(block: Any, lanes: Any, d: Any, w: Any, d_above: Any, a: Any, prime_offset: Any) -> None:
-    """δ of four units below a layer of one unit, in one pass."""
-    for lane in range(lanes):
-        above = load_delta(block, d_above + lane)
-        s0 = load_parameter(block, w + lane) * above
-        s1 = load_parameter(block, w + lanes + lane) * above
-        s2 = load_parameter(block, w + 2 * lanes + lane) * above
-        s3 = load_parameter(block, w + 3 * lanes + lane) * above
-        store_delta(block, d + lane, s0 * (slope(load_activation(block, a + lane)) + prime_offset))
-        store_delta(block, d + lanes + lane, s1 * (slope(load_activation(block, a + lanes + lane)) + prime_offset))
-        store_delta(block, d + 2 * lanes + lane, s2 * (slope(load_activation(block, a + 2 * lanes + lane)) + prime_offset))
-        store_delta(block, d + 3 * lanes + lane, s3 * (slope(load_activation(block, a + 3 * lanes + lane)) + prime_offset))
+# --- The gradient of a batch ------------------------------------------------------------------------------------------
 
 
-def _products(units: int, inputs: int) -> Any:
-    """A tile of g_ki ← g_ki + c_k a_i, where c_k = −(r·δ_k): one or four units, up to four inputs at a time."""
-    four = units == 4
+def _products(inputs: int) -> Any:
+    """A tile of g_ki ← g_ki + δ_k a_i, sample after sample: four units, up to four inputs at a time."""
     (load_0, store_0), (load_1, store_1), (load_2, store_2), (load_3, store_3) = of_unit
 
     @inlined
-    def tile(block: Any, lanes: Any, g: Any, unit: Any, d: Any, a: Any, rate: Any) -> None:
+    def tile(block: Any, lanes: Any, at_once: Any, g: Any, unit: Any, d: Any, a: Any) -> None:
+        width = at_once * lanes
         for lane in range(lanes):
-            r = load_lane(rate, lane)
-            c0 = c1 = c2 = c3 = -(r * load_delta(block, d + lane))
-            if four:
-                c1 = -(r * load_delta(block, d + lanes + lane))
-                c2 = -(r * load_delta(block, d + 2 * lanes + lane))
-                c3 = -(r * load_delta(block, d + 3 * lanes + lane))
             for i in range(inputs):
-                ai = load_activation(block, a + i * lanes + lane)
                 gi = g + i * lanes + lane
-                if four:
-                    store_0(block, gi, fma(c0, ai, load_0(block, gi)))
-                    store_1(block, gi + unit, fma(c1, ai, load_1(block, gi + unit)))
-                    store_2(block, gi + 2 * unit, fma(c2, ai, load_2(block, gi + 2 * unit)))
-                    store_3(block, gi + 3 * unit, fma(c3, ai, load_3(block, gi + 3 * unit)))
-                else:
-                    store_parameter(block, gi, fma(c0, ai, load_parameter(block, gi)))
+                s0, s1 = load_0(block, gi), load_1(block, gi + unit)
+                s2, s3 = load_2(block, gi + 2 * unit), load_3(block, gi + 3 * unit)
+                for sample in range(0, width, lanes):
+                    ai = load_activation(block, a + i * width + sample + lane)
+                    di = d + sample + lane
+                    s0 = fma(load_delta(block, di), ai, s0)
+                    s1 = fma(load_delta(block, di + width), ai, s1)
+                    s2 = fma(load_delta(block, di + 2 * width), ai, s2)
+                    s3 = fma(load_delta(block, di + 3 * width), ai, s3)
+                store_0(block, gi, s0)
+                store_1(block, gi + unit, s1)
+                store_2(block, gi + 2 * unit, s2)
+                store_3(block, gi + 3 * unit, s3)
 
     return tile
 
 
-_four_1, _four_2, _four_3, _four_4 = (_products(4, inputs) for inputs in (1, 2, 3, 4))
-_one_1, _one_4 = (_products(1, inputs) for inputs in (1, 4))
+_four_1, _four_2, _four_3, _four_4 = (_products(inputs) for inputs in (1, 2, 3, 4))
 
 
 @inlined
-def descend(block: Any, lanes: Any, layers: Any, layer: Any, offset: Any, rate: Any, bias: Any) -> None:
-    """Add −(r·δ_k)·a_i to the weights of a layer, or (`offset`) to their gradient, −(r·δ_k) to its biases; each lane has its r.
+def _product(block: Any, lanes: Any, at_once: Any, g: Any, d: Any, a: Any) -> None:
+    """The same for a single unit and input."""
+    for lane in range(_count(block, lanes)):
+        gradient = load_parameter(block, g + lane)
+        gradient = fma(load_delta(block, d + lane), load_activation(block, a + lane), gradient)
+        i, j = d + lane, a + lane
+        if at_once >= 4:
+            gradient = fma(load_delta(block, i + lanes), load_activation(block, j + lanes), gradient)
+            gradient = fma(load_delta(block, i + 2 * lanes), load_activation(block, j + 2 * lanes), gradient)
+            gradient = fma(load_delta(block, i + 3 * lanes), load_activation(block, j + 3 * lanes), gradient)
+        if at_once == 5:
+            gradient = fma(load_delta(block, i + 4 * lanes), load_activation(block, j + 4 * lanes), gradient)
+        store_parameter(block, g + lane, gradient)
 
-    With the learning rates and no offset that is an online update; with rates of −1 and the gradient's offset it adds up
-    ∂E/∂w, since −(−1·δ) is δ. The product r·δ is made again for every tile: stores are what bounds small layers.
-    """
+
+@inlined
+def _add_deltas(block: Any, lanes: Any, at_once: Any, g: Any, d: Any) -> None:
+    """The same for a bias: its input is 1."""
+    for lane in range(_count(block, lanes)):
+        gradient = load_parameter(block, g + lane) + load_delta(block, d + lane)
+        i = d + lane
+        if at_once >= 4:
+            gradient = gradient + load_delta(block, i + lanes)
+            gradient = gradient + load_delta(block, i + 2 * lanes)
+            gradient = gradient + load_delta(block, i + 3 * lanes)
+        if at_once == 5:
+            gradient = gradient + load_delta(block, i + 4 * lanes)
+        store_parameter(block, g + lane, gradient)
+
+
+@inlined
+def add_gradient(block: Any, lanes: Any, at_once: Any, network: Any, layer: Any, bias: Any) -> None:
+    """Add δ_k·a_i to the gradient of the weights of a layer, δ_k to that of its biases, sample after sample."""
+    layers, width = network.layers, at_once * lanes
     inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
     unit, a, d = inputs * lanes, layers[layer - 1, ACTIVATIONS] * lanes, layers[layer, DELTAS] * lanes
-    w, b = (offset + layers[layer, WEIGHTS]) * lanes, (offset + layers[layer, BIASES]) * lanes
+    w, b = (network.gradient + layers[layer, WEIGHTS]) * lanes, (network.gradient + layers[layer, BIASES]) * lanes
     if bias:
-        for first in range(0, units * lanes, lanes):
-            for lane in range(lanes):
-                i = first + lane
-                step = -(load_lane(rate, lane) * load_delta(block, d + i))
-                store_parameter(block, b + i, load_parameter(block, b + i) + step)
+        for k in range(units):
+            bk, dk = b + k * lanes, d + k * width
+            _add_deltas(block, lanes, at_once, bk, dk)
     whole = inputs - inputs % 4
     k = 0
     while k + 4 <= units:
-        g, dk = w + k * unit, d + k * lanes
+        g, dk = w + k * unit, d + k * width
         for i in range(0, whole, 4):
-            _four_4(block, lanes, g + i * lanes, unit, dk, a + i * lanes, rate)
+            _four_4(block, lanes, at_once, g + i * lanes, unit, dk, a + i * width)
         if inputs - whole == 1:
-            _four_1(block, lanes, g + whole * lanes, unit, dk, a + whole * lanes, rate)
+            _four_1(block, lanes, at_once, g + whole * lanes, unit, dk, a + whole * width)
         elif inputs - whole == 2:
-            _four_2(block, lanes, g + whole * lanes, unit, dk, a + whole * lanes, rate)
+            _four_2(block, lanes, at_once, g + whole * lanes, unit, dk, a + whole * width)
         elif inputs - whole == 3:
-            _four_3(block, lanes, g + whole * lanes, unit, dk, a + whole * lanes, rate)
+            _four_3(block, lanes, at_once, g + whole * lanes, unit, dk, a + whole * width)
         k += 4
     while k < units:
-        g, dk = w + k * unit, d + k * lanes
-        for i in range(0, whole, 4):
-            _one_4(block, lanes, g + i * lanes, unit, dk, a + i * lanes, rate)
-        for i in range(whole, inputs):
-            _one_1(block, lanes, g + i * lanes, unit, dk, a + i * lanes, rate)
+        g, dk = w + k * unit, d + k * width
+        for i in range(inputs):
+            _product(block, lanes, at_once, g + i * lanes, dk, a + i * width)
         k += 1
+
+
+# --- Online -----------------------------------------------------------------------------------------------------------
+#
+# An update waits for the next sample: the pass over a layer's weights that takes it forward first adds what the last sample has
+# left to add, −(r·δ_k)·a_i. So each weight is loaded and stored once an update. Stores are what bounds small layers, memory
+# large ones.
+
+
+def _turns(inputs: int, first: bool, activate: bool = False) -> Any:
+    """A tile of w_ki ← w_ki − (r·δ_k)·y_i, and of z_k = b_k + Σ w_ki x_i with these: as `_sums`, with y of the last sample."""
+    (load_0, store_0), (load_1, store_1), (load_2, store_2), (load_3, store_3) = of_unit
+
+    @inlined
+    def tile(block: Any, lanes: Any, b: Any, w: Any, unit: Any, d: Any, y: Any, x: Any, a: Any, rate: Any, biases: Any) -> None:
+        for lane in range(lanes):
+            r = load_lane(rate, lane)
+            c0 = -(r * load_delta(block, d + lane))
+            c1 = -(r * load_delta(block, d + lanes + lane))
+            c2 = -(r * load_delta(block, d + 2 * lanes + lane))
+            c3 = -(r * load_delta(block, d + 3 * lanes + lane))
+            z, bi = a + lane, b + lane
+            if first:
+                s0 = load_bias(block, bi) + masked(c0, biases)
+                s1 = load_bias(block, bi + lanes) + masked(c1, biases)
+                s2 = load_bias(block, bi + 2 * lanes) + masked(c2, biases)
+                s3 = load_bias(block, bi + 3 * lanes) + masked(c3, biases)
+                store_bias(block, bi, s0)
+                store_bias(block, bi + lanes, s1)
+                store_bias(block, bi + 2 * lanes, s2)
+                store_bias(block, bi + 3 * lanes, s3)
+            else:
+                s0, s1 = load_result(block, z), load_result(block, z + lanes)
+                s2, s3 = load_result(block, z + 2 * lanes), load_result(block, z + 3 * lanes)
+            for i in range(inputs):
+                wi = w + i * lanes + lane
+                yi, xi = load_activation(block, y + i * lanes + lane), load_activation(block, x + i * lanes + lane)
+                w0 = fma(c0, yi, load_0(block, wi))
+                w1 = fma(c1, yi, load_1(block, wi + unit))
+                w2 = fma(c2, yi, load_2(block, wi + 2 * unit))
+                w3 = fma(c3, yi, load_3(block, wi + 3 * unit))
+                store_0(block, wi, w0)
+                store_1(block, wi + unit, w1)
+                store_2(block, wi + 2 * unit, w2)
+                store_3(block, wi + 3 * unit, w3)
+                s0, s1, s2, s3 = fma(w0, xi, s0), fma(w1, xi, s1), fma(w2, xi, s2), fma(w3, xi, s3)
+            store_result(block, z, sigmoid(s0) if activate else s0)
+            store_result(block, z + lanes, sigmoid(s1) if activate else s1)
+            store_result(block, z + 2 * lanes, sigmoid(s2) if activate else s2)
+            store_result(block, z + 3 * lanes, sigmoid(s3) if activate else s3)
+
+    return tile
+
+
+def _turn(inputs: int, first: bool, activate: bool = False) -> Any:
+    """The same for a single unit: one input or four at a time."""
+    load_weight, store_weight = of_unit[0]
+
+    @inlined
+    def tile(block: Any, lanes: Any, b: Any, w: Any, d: Any, y: Any, x: Any, a: Any, rate: Any, biases: Any) -> None:
+        for lane in range(_count(block, lanes)):
+            z, wi, yi, xi = a + lane, w + lane, y + lane, x + lane
+            c = -(load_lane(rate, lane) * load_delta(block, d + lane))
+            if first:
+                s = load_bias(block, b + lane) + masked(c, biases)
+                store_bias(block, b + lane, s)
+            else:
+                s = load_result(block, z)
+            weight = fma(c, load_activation(block, yi), load_weight(block, wi))
+            store_weight(block, wi, weight)
+            s = fma(weight, load_activation(block, xi), s)
+            if inputs == 4:
+                weight = fma(c, load_activation(block, yi + lanes), load_weight(block, wi + lanes))
+                store_weight(block, wi + lanes, weight)
+                s = fma(weight, load_activation(block, xi + lanes), s)
+                weight = fma(c, load_activation(block, yi + 2 * lanes), load_weight(block, wi + 2 * lanes))
+                store_weight(block, wi + 2 * lanes, weight)
+                s = fma(weight, load_activation(block, xi + 2 * lanes), s)
+                weight = fma(c, load_activation(block, yi + 3 * lanes), load_weight(block, wi + 3 * lanes))
+                store_weight(block, wi + 3 * lanes, weight)
+                s = fma(weight, load_activation(block, xi + 3 * lanes), s)
+            store_result(block, z, sigmoid(s) if activate else s)
+
+    return tile
+
+
+_turn4_2, _turn4_3, _turn4_4 = (_turns(inputs, True, True) for inputs in (2, 3, 4))
+_turn4_first = _turns(4, True)
+_turn4_more_1, _turn4_more_4 = (_turns(inputs, False) for inputs in (1, 4))
+_turn1_4, _turn1_first = _turn(4, True, True), _turn(1, True)
+_turn1_more_1, _turn1_more_4 = (_turn(inputs, False) for inputs in (1, 4))
+
+
+@inlined
+def turn(block: Any, lanes: Any, network: Any, last: Any, now: Any, rate: Any, biases: Any) -> None:
+    """From one sample, whose activations lie past `last`, to another, past `now`: add what the one has left to add, with the
+    learning rate of each lane, and take the other forward. `biases`: −1 where there are biases, or else 0, as wide as reals."""
+    layers = network.layers
+    for layer in range(1, len(layers)):
+        inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
+        below, a = layers[layer - 1, ACTIVATIONS], (layers[layer, ACTIVATIONS] + now) * lanes
+        y, x = (below + last) * lanes, (below + now) * lanes
+        w, b, d = layers[layer, WEIGHTS] * lanes, layers[layer, BIASES] * lanes, layers[layer, DELTAS] * lanes
+        unit = inputs * lanes
+        k = 0
+        while k + 4 <= units and inputs > 1:
+            wk, bk, dk, ak = w + k * unit, b + k * lanes, d + k * lanes, a + k * lanes
+            if inputs == 2:
+                _turn4_2(block, lanes, bk, wk, unit, dk, y, x, ak, rate, biases)
+            elif inputs == 3:
+                _turn4_3(block, lanes, bk, wk, unit, dk, y, x, ak, rate, biases)
+            elif inputs == 4:
+                _turn4_4(block, lanes, bk, wk, unit, dk, y, x, ak, rate, biases)
+            else:
+                _turn4_first(block, lanes, bk, wk, unit, dk, y, x, ak, rate, biases)
+                i = 4
+                while i + 4 <= inputs:
+                    _turn4_more_4(block, lanes, bk, wk + i * lanes, unit, dk, y + i * lanes, x + i * lanes, ak, rate, biases)
+                    i += 4
+                while i < inputs:
+                    _turn4_more_1(block, lanes, bk, wk + i * lanes, unit, dk, y + i * lanes, x + i * lanes, ak, rate, biases)
+                    i += 1
+                _activate(block, ak, 4 * lanes)
+            k += 4
+        while k < units:
+            wk, bk, dk, ak = w + k * unit, b + k * lanes, d + k * lanes, a + k * lanes
+            if inputs == 4:
+                _turn1_4(block, lanes, bk, wk, dk, y, x, ak, rate, biases)
+            else:
+                _turn1_first(block, lanes, bk, wk, dk, y, x, ak, rate, biases)
+                i = 1
+                while i + 4 <= inputs:
+                    _turn1_more_4(block, lanes, bk, wk + i * lanes, dk, y + i * lanes, x + i * lanes, ak, rate, biases)
+                    i += 4
+                while i < inputs:
+                    _turn1_more_1(block, lanes, bk, wk + i * lanes, dk, y + i * lanes, x + i * lanes, ak, rate, biases)
+                    i += 1
+                _activate(block, ak, lanes)
+            k += 1
+
+
+@inlined
+def settle(block: Any, lanes: Any, network: Any, last: Any, rate: Any, biases: Any) -> None:
+    """Add what the sample past `last` has left to add, and leave nothing: its activations and δ become 0."""
+    layers = network.layers
+    for layer in range(1, len(layers)):
+        inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
+        w, b, d = layers[layer, WEIGHTS] * lanes, layers[layer, BIASES] * lanes, layers[layer, DELTAS] * lanes
+        y = (layers[layer - 1, ACTIVATIONS] + last) * lanes
+        for k in range(units):
+            for lane in range(lanes):
+                i = k * lanes + lane
+                step = -(load_lane(rate, lane) * load_delta(block, d + i))
+                store_parameter(block, b + i, load_parameter(block, b + i) + masked(step, biases))
+            for i in range(inputs):
+                wi, yi, dk = w + (k * inputs + i) * lanes, y + i * lanes, d + k * lanes
+                for lane in range(lanes):
+                    step = -(load_lane(rate, lane) * load_delta(block, dk + lane))
+                    weight = fma(step, load_activation(block, yi + lane), load_parameter(block, wi + lane))
+                    store_parameter(block, wi + lane, weight)
+    forget(block, lanes, network, last)
+
+
+@inlined
+def forget(block: Any, lanes: Any, network: Any, last: Any) -> None:
+    """Leave nothing to add. Activations too: 0 times what is not a number would be added."""
+    nothing = like(block[0], 0.0)
+    first = (network.layers[0, ACTIVATIONS] + last) * lanes
+    for i in range(first, first + network.other * lanes):
+        store_activation(block, i, nothing)
+    for i in range(network.layers[1, DELTAS] * lanes, network.rows * lanes):
+        store_delta(block, i, nothing)

@@ -112,6 +112,22 @@ def _shift_left(typing: Any, i: Any, n: Any) -> Any:
     return i(i, n), lambda context, builder, signature, args: builder.shl(args[0], context.cast(builder, args[1], n, i))
 
 
+def masked(x: Real, mask: Bits) -> Real:
+    """X where `mask` is −1, +0 where it is 0; the mask is as wide as x."""
+    return from_bits(to_bits(x) & mask)
+
+
+@instruction(masked)
+def _masked(typing: Any, x: Any, mask: Any) -> Any:
+    view, llvm_type = BIT_VIEWS[x]
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kept = builder.and_(builder.bitcast(args[0], llvm_type), args[1])
+        return builder.bitcast(kept, context.get_value_type(x))
+
+    return (x(x, mask), code) if mask == view else None
+
+
 # --- Fused multiply-add -----------------------------------------------------------------------------------------------
 
 
@@ -203,6 +219,7 @@ LOG2E = (1.4426950408889634, 1.4426950216293335)
 LOG2E_LOW = (2.0355273740931033e-17, 1.925963033500011e-08)
 BIASED_ROUND = (6755399441056767.0, 12583039.0)  # ROUND + 1023, ROUND + 127
 FRACTION_BITS = (52, 23)
+LN2_HIGH, LN2_LOW = 0.6931471805598903, 5.497923018708371e-14  # the high part has 42 bits: an exponent times it is exact
 
 # 2·2ʳ, minimax in relative error with the first coefficient held at 2. Twice, or the scale of the sigmoid overflowed too soon.
 TWICE_EXP2_DOUBLE = (
@@ -214,6 +231,14 @@ TWICE_EXP2_SINGLE = (
     2.0, 1.3862941265106201, 0.48045817017555237, 0.11097236722707748, 0.019347550347447395, 0.002496457891538739,
     0.000431319436756894,
 )  # fmt: skip
+
+# r·coth(r/2) for |r| ≤ ½ ln 2, in powers of r²; minimax in the relative error that it leaves in e^r (1.8·10⁻¹⁹), with the first
+# coefficient held at 2.
+R_COTH = (
+    2.0, 0.16666666666666555, -0.002777777777669694, 6.61375625027644e-05, -1.6533837315121435e-06, 4.1360529755719786e-08,
+)  # fmt: skip
+LOWEST = (-708.3964185322641, -87.33654)
+"""Below these σ is less than the smallest normal number."""
 
 
 @inlined
@@ -242,25 +267,45 @@ def exp(x: Real) -> Real:
     return twice * from_bits(shift_left(to_bits(half), width)) * from_bits(shift_left(to_bits(other), width))
 
 
-@elementary
 def sigmoid(x: Real) -> Real:
     """σ(x) = 1/(1 + e⁻ˣ) for every float64 or float32, in [0, 1]; within 2.5 ulp (float32 2.8, nondecreasing).
 
     Exactly 0 where σ is below the smallest normal number (x < −708.396, in float32 −87.336), so no result is subnormal.
-
-    It is 4/(4 + 4e⁻ˣ): the four makes 4e⁻ˣ overflow to ∞ just there, with no comparison.
     """
-    biased = like(x, by_precision(x, BIASED_ROUND[0] + 1.0, BIASED_ROUND[1] + 1.0))
-    width = by_precision(x, FRACTION_BITS[0], FRACTION_BITS[1])
-    log2e = like(x, by_precision(x, -LOG2E[0], -LOG2E[1]))
-    # Above `high` σ rounds to 1; at `low` the exponent of `scale` is that of ∞. NaN passes both.
-    low, high = like(x, by_precision(x, -709.09, -88.1)), like(x, by_precision(x, 40.0, 20.0))
-    y = low if x < low else x
-    y = high if y > high else y
-    shifted, twice = _split_exponent(y, log2e, like(x, by_precision(x, -LOG2E_LOW[0], -LOG2E_LOW[1])), biased)
-    scale = from_bits(shift_left(to_bits(shifted), width))  # 2^(k+1)
-    four = like(x, 4.0)
-    return four / fma(twice, scale, four)  # multiplied, not added to the exponent bits: a NaN stays one
+    return _single_sigmoid(x) if isinstance(x, np.float32) else _double_sigmoid(x)
+
+
+@np.errstate(all="ignore")
+def _double_sigmoid(x: Double) -> Double:
+    """(C − r)/((C − r) + 2ᵏ(C + r)) where −x = k·ln 2 + r and C = r·coth(r/2), for e^r = (C + r)/(C − r).
+
+    C is even in r and needs but half the terms of e^r, and the division is the one that σ needs anyway.
+    """
+    y = like(x, 40.0) if x > 40.0 else x  # σ rounds to 1; NaN passes
+    shifted = fma(y, -LOG2E[0], BIASED_ROUND[0])
+    minus_k = BIASED_ROUND[0] - shifted
+    r = fma(minus_k, LN2_LOW, fma(minus_k, LN2_HIGH, -y))
+    c = polynomial(r * r, R_COTH)
+    minus, plus = c - r, c + r
+    scale = from_bits(shift_left(to_bits(shifted), FRACTION_BITS[0]))  # 2ᵏ, or nonsense, where the result is 0
+    quotient = minus / fma(plus, scale, minus)  # multiplied, not added to the exponent bits: a NaN stays one
+    return like(x, 0.0) if x < LOWEST[0] else quotient
+
+
+@np.errstate(all="ignore")
+def _single_sigmoid(x: Real) -> Real:
+    """4/(4 + 4e⁻ˣ): of what is computed only e⁻ˣ varies, so that σ is nondecreasing with it."""
+    y = like(x, 20.0) if x > like(x, 20.0) else x  # σ rounds to 1; NaN passes
+    log2e, log2e_low = like(x, -LOG2E[1]), like(x, -LOG2E_LOW[1])
+    shifted, twice = _split_exponent(y, log2e, log2e_low, like(x, BIASED_ROUND[1] + 1.0))
+    scale = from_bits(shift_left(to_bits(shifted), FRACTION_BITS[1]))  # 2^(k+1)
+    quotient = like(x, 4.0) / fma(twice, scale, like(x, 4.0))
+    return like(x, 0.0) if x < like(x, LOWEST[1]) else quotient
+
+
+@compiled_form(sigmoid)
+def _sigmoid(x: Any) -> Any:
+    return _single_sigmoid.__wrapped__ if x is types.float32 else _double_sigmoid.__wrapped__  # type: ignore[attr-defined]
 
 
 # --- Logarithms -------------------------------------------------------------------------------------------------------
@@ -270,7 +315,6 @@ ROUND_BITS = np.int64(0x4338000000000000)
 INFINITY, NAN = np.float64(np.inf), np.float64(np.nan)
 SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
 SMALLEST_NORMAL = 2.2250738585072014e-308
-LN2_HIGH, LN2_LOW = 0.6931471805598903, 5.497923018708371e-14  # the high part has 42 bits: an exponent times it is exact
 ATANH = (
     6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01, 2.222219843214978396e-01,
     1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01,

@@ -30,12 +30,16 @@ from fastbp.kernels.network import (
     UNITS,
     WEIGHTS,
     Network,
-    descend,
+    add_gradient,
+    columns_of,
     feedforward,
+    forget,
     hidden_deltas,
     present,
     present_to_all,
+    settle,
     slope,
+    turn,
 )
 from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM
 from fastbp.kernels.random import uniform
@@ -58,8 +62,8 @@ class Lanes(NamedTuple):
     """Updates at the first look that found the run converged; −1 before."""
     rate: NDArray[Any]
     """Learning rate of the epoch that the lane is in."""
-    minus_one: NDArray[Any]
-    """−1 a lane: the rate at which gradients add up."""
+    last_rate: NDArray[Any]
+    """That of the epoch before."""
     rows: NDArray[np.int32]
     """Rows of the epoch that the lane is in, flat [position, lane]."""
     running: NDArray[np.bool_]
@@ -77,7 +81,7 @@ def lanes_of(network: Network, lanes: int, rows: int, dtype: DTypeLike) -> Lanes
         np.zeros(lanes, np.int64),
         np.full(lanes, -1, np.int64),
         empty_block(lanes, dtype),
-        np.full(lanes, -1.0, dtype),
+        empty_block(lanes, dtype),
         empty_block((rows + 3) // 4 * 4 * lanes, np.int32),
         np.zeros(lanes, np.bool_),
         np.zeros(lanes, np.bool_),
@@ -113,11 +117,11 @@ class Rule(NamedTuple):
     batch: int
     mean: bool
     """Divide the gradient of a batch by its rows."""
-    online: bool
-    """One row an update, no momentum, no decay: parameters change at once, with no gradient kept."""
     all_alike: bool
     """Every lane sees the rows as listed."""
     bias: bool
+    biases: Any
+    """The same as a mask: −1 or 0, an integer as wide as the dtype of the work block."""
     rates: NDArray[Any]
     """Learning rate by epoch; the last one holds for all later epochs."""
     momentum: Any
@@ -134,8 +138,13 @@ class Rule(NamedTuple):
     """A run ends when a look finds it converged, and its lane takes the next one."""
 
 
-def make_advance(orders: Chosen, losses: Chosen, lanes: int) -> Any:
-    """Compile the trainer for these orders and output passes (`output_pass` of each loss), all of them in one kernel."""
+def make_advance(orders: Chosen, losses: Chosen, lanes: int, at_once: int) -> Any:
+    """Compile the trainer for these orders and output passes (`output_pass` of each loss), all of them in one kernel.
+
+    `at_once`: how many samples of a batch are taken at once; 0 is the trainer for online learning: one row an update, no
+    momentum, no decay, so that parameters change at once and no gradient is kept.
+    """
+    epoch = _in_batches(losses, lanes, at_once) if at_once else _online(losses, lanes)
 
     @kernel
     def advance(
@@ -148,46 +157,28 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int) -> Any:
         All arithmetic is in the dtype of the work block, save that of the looks.
         """
         wide()
-        block, layers, n = state.block, network.layers, table.rows
+        block, n = state.block, table.rows
         whole = (n + rule.batch - 1) // rule.batch
-        rate = state.rate if rule.online else state.minus_one
-        for _ in range(epochs):
+        last = 0  # where the last sample lies, which may have something left to add
+        if at_once == 0:
+            forget(block, lanes, network, last)
+        for done in range(epochs):
             if rule.refill and not exchange(state, lanes, network, rule.check_every, budget - whole, waiting, ended):
                 return
-            last = len(rule.rates) - 1
-            if last == 0 or not rule.refill:  # one rate for all lanes: a gather for each costs a hundredth of the time
-                current = load_table(rule.rates, min(state.epochs[0], last))
-                for lane in range(lanes):
-                    store_lane(state.rate, lane, current)
-            else:
-                for lane in range(lanes):
-                    store_lane(state.rate, lane, load_table(rule.rates, min(load_lane(state.epochs, lane), last)))
+            _set_rates(state, lanes, rule)
             if not rule.all_alike:
                 orders(rule.order, (rule.order_own, (state.rows, n, lanes, state.seeds, state.epochs)))
             updates = whole if rule.refill else min(whole, budget - state.updates[0])
-            for start in range(0, min(updates * rule.batch, n), rule.batch):
-                end = min(start + rule.batch, n)
-                if not rule.online:
-                    for i in range(network.gradient * lanes, network.velocity * lanes):
-                        store_parameter(block, i, like(block[0], 0.0))
-                for position in range(start, end):
-                    if rule.all_alike:
-                        present_to_all(block, lanes, network, table, position)
-                    else:
-                        present(block, lanes, network, table, state.rows, position)
-                    feedforward(block, lanes, network)
-                    losses(rule.loss, (block, lanes, network, rule.prime_offset))
-                    for layer in range(len(layers) - 1, 0, -1):
-                        if layer > 1:
-                            hidden_deltas(block, lanes, layers, layer - 1, rule.prime_offset)
-                        descend(block, lanes, layers, layer, network.gradient, rate, rule.bias)
-                if not rule.online:
-                    _apply_gradient(block, lanes, network, rule, state.rate, end - start)
+            last = epoch(state, network, table, rule, updates, last)
             for lane in range(lanes):
                 store_lane(state.epochs, lane, load_lane(state.epochs, lane) + 1)
                 store_lane(state.updates, lane, load_lane(state.updates, lane) + updates)
             due = state.epochs[0] % rule.check_every == 0
-            if due or max_of(state.updates, lanes) >= budget:
+            furthest = max_of(state.updates, lanes)
+            looks = due or furthest >= budget
+            if at_once == 0 and (looks or done + 1 == epochs or (rule.refill and furthest > budget - whole)):
+                settle(block, lanes, network, last, state.rate, rule.biases)
+            if looks:
                 look(
                     block,
                     lanes,
@@ -203,6 +194,81 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int) -> Any:
                 )
 
     return advance
+
+
+@inlined
+def _set_rates(state: Any, lanes: Any, rule: Any) -> None:
+    last = len(rule.rates) - 1
+    for lane in range(lanes):
+        store_lane(state.last_rate, lane, load_lane(state.rate, lane))
+    if last == 0 or not rule.refill:  # one rate for all lanes: a gather for each costs a hundredth of the time
+        current = load_table(rule.rates, min(state.epochs[0], last))
+        for lane in range(lanes):
+            store_lane(state.rate, lane, current)
+    else:
+        for lane in range(lanes):
+            store_lane(state.rate, lane, load_table(rule.rates, min(load_lane(state.epochs, lane), last)))
+
+
+def _online(losses: Chosen, lanes: int) -> Any:
+    """An epoch in which each row changes the weights by itself."""
+
+    @inlined
+    def epoch(state: Any, network: Any, table: Any, rule: Any, updates: Any, last: Any) -> Any:
+        """Returns where the last sample lies. `last`: where that of the epoch before does."""
+        block, layers, columns = state.block, network.layers, columns_of(network)
+        rate = state.last_rate
+        for position in range(updates):
+            now = network.other - last
+            first = (layers[0, ACTIVATIONS] + now) * lanes
+            if rule.all_alike:
+                present_to_all(block, lanes, lanes, first, columns, table, position)
+            else:
+                present(block, lanes, lanes, first, columns, table, state.rows, position)
+            turn(block, lanes, network, last, now, rate, rule.biases)
+            losses(rule.loss, (block, lanes, lanes, network, now, rule.prime_offset))
+            for layer in range(len(layers) - 2, 0, -1):
+                hidden_deltas(block, lanes, 1, layers, layer, now, rule.prime_offset)
+            rate, last = state.rate, now
+        return last
+
+    return epoch
+
+
+def _in_batches(losses: Chosen, lanes: int, at_once: int) -> Any:
+    """An epoch in which the weights change after each batch, by its gradient."""
+    width = at_once * lanes
+
+    @inlined
+    def epoch(state: Any, network: Any, table: Any, rule: Any, updates: Any, last: Any) -> Any:
+        block, layers, n, columns = state.block, network.layers, table.rows, columns_of(network)
+        nothing, outputs = like(block[0], 0.0), layers[-1, UNITS]
+        first, d = layers[0, ACTIVATIONS] * lanes, layers[-1, DELTAS] * lanes
+        for start in range(0, min(updates * rule.batch, n), rule.batch):
+            end = min(start + rule.batch, n)
+            for i in range(network.gradient * lanes, network.velocity * lanes):
+                store_parameter(block, i, nothing)
+            for position in range(start, end, at_once):
+                for sample in range(at_once):
+                    row, place = min(position + sample, end - 1), first + sample * lanes
+                    if rule.all_alike:
+                        present_to_all(block, lanes, width, place, columns, table, row)
+                    else:
+                        present(block, lanes, width, place, columns, table, state.rows, row)
+                feedforward(block, lanes, at_once, network)
+                losses(rule.loss, (block, lanes, width, network, 0, rule.prime_offset))
+                for sample in range(end - position, at_once):  # beyond the end of the batch: these add nothing
+                    for k in range(outputs):
+                        for lane in range(lanes):
+                            store_delta(block, d + k * width + sample * lanes + lane, nothing)
+                for layer in range(len(layers) - 1, 0, -1):
+                    if layer > 1:
+                        hidden_deltas(block, lanes, at_once, layers, layer - 1, 0, rule.prime_offset)
+                    add_gradient(block, lanes, at_once, network, layer, rule.bias)
+            _apply_gradient(block, lanes, network, rule, state.rate, end - start)
+        return last
+
+    return epoch
 
 
 @inlined
@@ -260,10 +326,10 @@ def output_pass(loss: Any) -> Any:
     """δ of the output layer by one loss. Its value is not asked for, so z may be anything."""
 
     @inlined
-    def deltas(block: Any, lanes: Any, network: Any, prime_offset: Any) -> None:
+    def deltas(block: Any, lanes: Any, width: Any, network: Any, other: Any, prime_offset: Any) -> None:
         last = network.layers[-1]
-        d, a, t = last[DELTAS] * lanes, last[ACTIVATIONS] * lanes, network.targets * lanes
-        for i in range(last[UNITS] * lanes):
+        d, a, t = last[DELTAS] * lanes, (last[ACTIVATIONS] + other) * lanes, (network.targets + other) * lanes
+        for i in range(last[UNITS] * width):
             o = load_activation(block, a + i)
             _, delta = loss(o, o, load_activation(block, t + i), slope(o) + prime_offset)
             store_delta(block, d + i, delta)

@@ -20,12 +20,13 @@ from fastbp.engine.block import (
     InterruptedBlockError,
     check_denormals,
     kernels,
-    layout,
+    kind_of,
     suggested_lanes,
     task,
     to_arrow,
     train,
     train_at_once,
+    trainer,
 )
 from fastbp.engine.spec import Setup
 from fastbp.kernels import NUMERICS_VERSION
@@ -201,7 +202,7 @@ def test_a_block_may_have_any_number_of_seeds(count):
 
 
 def test_wide_networks_take_fewer_lanes():
-    for dtype, many, few in (("float64", 160, 32), ("float32", 320, 64)):
+    for dtype, many, few in (("float64", 168, 40), ("float32", 336, 80)):
         kind = np.dtype(dtype)
         assert suggested_lanes(task(Setup(**FOUNDING, dtype=dtype), LANES).network, kind) == many
         assert suggested_lanes(task(Setup(**FOUNDING | {"hidden": (999,)}, dtype=dtype), LANES).network, kind) == few
@@ -297,14 +298,12 @@ def test_thirty_shapes_are_one_compilation(dtype):
         for i, (problem, (_, hidden)) in enumerate(zip(problems, shapes, strict=True))
     ]
     assert len({setup.sizes for setup in setups}) == 30
-    made = kernels(*{layout(setup)[1] for setup in setups})
-
-    def compiled() -> list[int]:
-        return [sum(dtype in str(signature) for signature in kernel.signatures) for kernel in (made.advance, made.initialise)]
-
-    train(setups[0], 0, 3)
-    first = compiled()
+    kinds = {kind_of(setup) for setup in setups}
+    assert len(kinds) <= 4, "online, in small batches, in larger ones, and these for larger networks"
     for setup in setups:
         train(setup, 0, 3)
-    assert compiled() == first == [1, 1]
-    assert len(made.measure.signatures) <= 2, "one for each dtype"
+    for kind in kinds:
+        made = kernels(kind.lanes)
+        for kernel in (trainer(kind.lanes, kind.at_once), made.initialise):
+            assert sum(dtype in str(signature) for signature in kernel.signatures) == 1
+        assert len(made.measure.signatures) <= 2, "one for each dtype"

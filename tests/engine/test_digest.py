@@ -18,6 +18,7 @@ from fastbp.kernels import NUMERICS_VERSION
 # fails until the change is undone, or NUMERICS_VERSION in fastbp/kernels is raised and the new digest stands here as well.
 DIGESTS = {
     1: "f48904ccfc864e4a3ed49cb23fd386a4c9e079f52dfba067c2ab498787d864a4",
+    2: "db5100b3bea33b04585915f0fc8675a26d58b8c57a634c5f37d8ba1bdbe398ce",
 }
 
 

@@ -461,8 +461,8 @@ def test_float32_is_trained_in_float32():
     """No double in the trainer itself; the looks that it calls are meant to be float64."""
     runs = group(Setup(**{**PLAIN, "dtype": "float32"}))
     runs.advance(1)
-    (signature,) = (s for s in runs.kernels.advance.signatures if "float32" in str(s[0]))
-    fresh = njit(**FLAGS)(runs.kernels.advance.py_func)  # code from the disk has no text
+    (signature,) = (s for s in runs.trainer.signatures if "float32" in str(s[0]))
+    fresh = njit(**FLAGS)(runs.trainer.py_func)  # code from the disk has no text
     fresh.compile(signature)
     code, assembly = fresh.inspect_llvm(signature), fresh.inspect_asm(signature)
     bodies = dict(re.findall(r"^define [^@\n]*@\"?([\w.$]+)[^\n]*\{\n(.*?)^\}", code, re.MULTILINE | re.DOTALL))
