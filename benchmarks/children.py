@@ -10,30 +10,44 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 HERE = Path(__file__).parent.parent
 
 
+FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""Variables that make a library take the processor for another one."""
+
+
+def clean() -> dict[str, str]:
+    """The environment, but for what would slow a library down."""
+    return {name: value for name, value in os.environ.items() if name not in FORCED}
+
+
 class Server(AbstractContextManager["Server"]):
     """A process that prepares something once and then, asked with a line, does it and answers with a line of JSON."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, environment: Mapping[str, str] = {}) -> None:
         self._command = [sys.executable, "-m", *map(str, arguments)]
         self._process = subprocess.Popen(
-            self._command, cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            self._command, cwd=HERE, env=clean() | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
         )
-        self.ready: Any = self._answer()
+        self.ready: Any = self.answer()
 
     def ask(self, question: object = "") -> Any:
         """One question, one answer."""
+        self.put(question)
+        return self.answer()
+
+    def put(self, question: object) -> None:
+        """Ask, and do not wait."""
         assert self._process.stdin
         print(question, file=self._process.stdin, flush=True)
-        return self._answer()
 
-    def _answer(self) -> Any:
+    def answer(self) -> Any:
+        """Wait for what was asked."""
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
@@ -44,7 +58,10 @@ class Server(AbstractContextManager["Server"]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate()
+        assert self._process.stdin
+        with suppress(BrokenPipeError):  # it has ended by itself
+            self._process.stdin.close()
+        self._process.wait()
 
 
 def say(answer: object) -> None:
@@ -67,7 +84,7 @@ def run(arguments: Sequence[object], environment: Mapping[str, str]) -> Ran:
     began = time.perf_counter()
     nothing = subprocess.DEVNULL
     process = subprocess.Popen(
-        command, cwd=HERE, env=os.environ | environment, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE
+        command, cwd=HERE, env=clean() | environment, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE
     )
     assert process.stderr
     errors = process.stderr.read()  # to its end, which is the command's own
