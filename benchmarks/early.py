@@ -1,7 +1,7 @@
 """Runs that end once they have converged: what becomes of the lanes whose networks are done first.
 
-`python -m benchmarks.early DTYPE SEEDS` answers whether all ways agree when each run converged, and with the updates until then, on
-average; and then, for each of these words on its standard input, with the nanoseconds of a useful update:
+`python -m benchmarks.early DTYPE SEEDS` answers whether refilled and waiting lanes converge at the same updates, and with their
+mean; and then, for each of these words on its standard input, with the nanoseconds of a useful update:
 
 - `refill`: fastbp, where a lane whose run has ended takes the next seed.
 - `waiting`: groups of lanes that go on until the slowest of the group has converged, with the same kernels and measures.
@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numba import config, njit, prange, set_num_threads
 
 from benchmarks.children import say
 from benchmarks.contenders.engine import store_and_train
 from benchmarks.contenders.job import Weights
+from benchmarks.contenders.obvious import NO_ROWS, online, use_all_cores
 from benchmarks.reference import weights_of
 from benchmarks.workloads import EARLY
 from fastbp import Setup, Sweep
@@ -34,7 +34,7 @@ LOOKS_AT_ONCE = 8
 
 
 def wait(setup: Setup, seeds: int) -> Any:
-    """Train groups, each until all of its runs have converged or used up the budget; returns when each converged, −1 for never."""
+    """When each run converged, −1 for never: groups, each trained until all of its runs have converged or used up the budget."""
     work = block.task(setup)
 
     def one(first: int) -> Any:
@@ -58,60 +58,13 @@ def refilled(setup: Setup, seeds: int) -> Any:
         return np.concatenate(list(parts))
 
 
-def obvious(n: int, inputs: int, hidden: int) -> Any:
-    """One network after the other, on all cores; returns the updates of each."""
-
-    @njit(parallel=True)
-    def train(W1, B1, W2, B2, X, T, budget, lr, check_every, tolerance):
-        one = W1.dtype.type(1)
-        done = np.empty(len(W1), np.int64)
-        for s in prange(len(W1)):
-            w1, b1, w2, b2 = W1[s], B1[s], W2[s, 0], B2[s]
-            h = np.empty(hidden, w1.dtype)
-            u, within = 0, False
-            while u < budget and not within:
-                for _ in range(check_every * n):
-                    r = np.random.randint(0, n)  # noqa: NPY002  what Numba compiles
-                    for j in range(hidden):
-                        z = b1[j]
-                        for i in range(inputs):
-                            z += w1[j, i] * X[r, i]
-                        h[j] = one / (one + np.exp(-z))
-                    z = b2[0]
-                    for j in range(hidden):
-                        z += w2[j] * h[j]
-                    o = one / (one + np.exp(-z))
-                    d = (o - T[r, 0]) * o * (one - o)
-                    for j in range(hidden):
-                        e = d * w2[j] * h[j] * (one - h[j])
-                        w2[j] -= lr * d * h[j]
-                        for i in range(inputs):
-                            w1[j, i] -= lr * e * X[r, i]
-                        b1[j] -= lr * e
-                    b2[0] -= lr * d
-                u += check_every * n
-                within = True
-                for r in range(n):
-                    z = b2[0]
-                    for j in range(hidden):
-                        y = b1[j]
-                        for i in range(inputs):
-                            y += w1[j, i] * X[r, i]
-                        z += w2[j] / (one + np.exp(-y))
-                    within = within and abs(one / (one + np.exp(-z)) - T[r, 0]) <= tolerance
-            done[s] = u
-        return done
-
-    return train
-
-
 class Ways:
     """The four ways to train the same work, timed."""
 
     def __init__(self, dtype: str, seeds: int) -> None:
         self.keys: dict[str, Any] = dict(EARLY.setup) | {"dtype": dtype}
         self.setup, self.seeds, self.dtype = Setup(**self.keys), seeds, dtype
-        block.warm_up(block.kind_of(self.setup))
+        store_and_train(Sweep(seeds=1, setup=self.keys))  # compiles, and imports what is imported late
         converged_at = refilled(self.setup, seeds)
         self.agree = bool((wait(self.setup, seeds) == converged_at).all())
         self.useful = float(np.where(converged_at < 0, self.setup.budget, converged_at).mean())
@@ -119,14 +72,15 @@ class Ways:
 
     def _prepare_obvious(self) -> None:
         setup, fewer = self.setup, self.seeds // FEWER
-        set_num_threads(min(available_cores(), config.NUMBA_NUM_THREADS))
+        use_all_cores()
         X, T = (part.astype(self.dtype) for part in setup.data())
         lr, tolerance = (X.dtype.type(value) for value in (setup.lr, setup.tolerance))
-        train, work = obvious(len(X), *setup.sizes[:2]), block.task(setup)
+        train = online(len(X), *setup.sizes[:2], look_every=setup.looks_every * setup.updates_per_epoch)
+        work = block.task(setup)
         groups = [block.Group(work, np.arange(work.lanes, dtype=np.uint64) + np.uint64(at)) for at in range(0, fewer, work.lanes)]
         parts = [weights_of(group, work.lanes) for group in groups]
         weights = Weights(*(np.concatenate(part)[:fewer] for part in zip(*parts, strict=True)))
-        self._obvious = lambda: train(*weights.copy(), X, T, setup.budget, lr, setup.looks_every, tolerance).sum()
+        self._obvious = lambda: train(*weights.copy(), X, T, setup.budget, lr, NO_ROWS, tolerance).sum()
         self._obvious()
 
     def refill(self) -> float:

@@ -67,45 +67,54 @@ def table(header: Sequence[str], right: Sequence[bool], lines: Iterable[Sequence
 
 
 def all_rows(rows: Iterable[Row]) -> str:
-    """Every row but those of the contenders' times, which have a table of their own."""
+    """Every row but those of the contenders, which have tables of their own."""
     return table(
         ("measurement", "case", "best", "median", "unit", "rounds"),
         (False, False, True, True, False, True),
         (
             (r.measurement, r.case, number(r.best), number(r.median), r.unit, r.note or str(r.rounds))
             for r in rows
-            if r.unit != PRESENTATION
+            if r.unit not in (PRESENTATION, COMPILING)
         ),
     )
 
 
 def headlines(rows: Iterable[Row]) -> list[Row]:
-    """The rows for a page about something else: no parts of a whole, and no compile times."""
-    return [r for r in rows if r.unit != COMPILING and not r.case.startswith("of it")]
+    """The rows for a page about something else: no parts of a whole."""
+    return [r for r in rows if not r.case.startswith("of it")]
 
 
-def contenders(rows: Sequence[Row]) -> str:
-    """Workloads down, contenders across: best ns a presentation, and how many times fastbp's that is."""
-    times = {(r.measurement, r.case): r for r in rows if r.unit == PRESENTATION}
-    measurements = dict.fromkeys(measurement for measurement, _ in times)
-    entries = [entry for entry in ENTRIES.values() if any(case == entry.label for _, case in times)]
+def contenders(rows: Sequence[Row], unit: str = PRESENTATION) -> str:
+    """Workloads down, contenders across: the best of each, and how many times fastbp's that is; below it, who is missing and why.
+
+    With the unit `COMPILING`: what the first call took more, and nothing below.
+    """
+    cells = {(r.measurement, r.case): r for r in rows if r.unit == unit}
+    measurements = dict.fromkeys(measurement for measurement, _ in cells)
+    entries = [entry for entry in ENTRIES.values() if any(case == entry.label for _, case in cells)]
+    ours = ENTRIES["engine"].label
 
     def cell(measurement: str, label: str) -> str:
-        here, ours = times.get((measurement, label)), times.get((measurement, ENTRIES["engine"].label))
+        here, fastbp = cells.get((measurement, label)), cells.get((measurement, ours))
         if here is None or here.note:
-            return "–" if here is None or not here.note.startswith(FAILS) else "fails"
-        if ours is None or here is ours or isnan(ours.best):
-            return f"**{number(here.best)}**" if here is ours else number(here.best)
-        return f"{number(here.best)} ({number(here.best / ours.best)} ×)"
+            return "fails" if here and here.note.startswith(FAILS) else "–"
+        if label == ours:
+            return f"**{number(here.best)}**"
+        times = f" ({number(here.best / fastbp.best)} ×)" if fastbp and unit == PRESENTATION else ""
+        return number(here.best) + times
 
     lines = [(measurement, *(cell(measurement, entry.label) for entry in entries)) for measurement in measurements]
-    notes: dict[str, list[str]] = {}
-    for r in times.values():
+    head = table((unit, *(entry.short for entry in entries)), (False, *(True for _ in entries)), lines)
+    return "\n\n".join([head, *_reasons(cells.values(), len(measurements))])
+
+
+def _reasons(rows: Iterable[Row], measurements: int) -> list[str]:
+    """In words, who was not timed and why."""
+    where: dict[str, list[str]] = {}
+    for r in rows:
         if r.note:
-            notes.setdefault(f"{r.case}: {r.note}", []).append(r.measurement)
-    said = [f"{note} ({', '.join(of)})." if len(of) < len(measurements) else f"{note}." for note, of in notes.items()]
-    head = table(("ns a presentation", *(entry.short for entry in entries)), (False, *(True for _ in entries)), lines)
-    return "\n".join([head, *(["", *said] if said else [])])
+            where.setdefault(f"{r.case}: {r.note}", []).append(r.measurement)
+    return [f"{reason}." if len(of) == measurements else f"{reason} ({'; '.join(of)})." for reason, of in where.items()]
 
 
 def write_csv(path: Path, rows: Iterable[Row], machine: Mapping[str, str]) -> None:

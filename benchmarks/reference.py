@@ -1,7 +1,7 @@
 """What contenders are checked against: fastbp's own networks before and after training, and the rows that they saw.
 
-`python -m benchmarks.reference FOLDER SEEDS NAME…` writes one job for each of these workloads and each dtype, and answers with the
-file and the batch of each. SEEDS: how many final losses go with the first workload in float64.
+`python -m benchmarks.reference FOLDER SEEDS NAME…` writes one job for each of these workloads and each dtype, and answers with
+the file and the batch of each. SEEDS: how many final losses go with the first workload in float64.
 """
 
 import sys

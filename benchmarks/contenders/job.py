@@ -109,7 +109,9 @@ def write(path: Path, job: Job) -> None:
     """Keep a job in a file."""
     flat: dict[str, Any] = {}
     for name, value in job._asdict().items():
-        flat |= {f"{name}.{part}": array for part, array in value._asdict().items()} if isinstance(value, Weights) else {name: value}
+        flat |= (
+            {f"{name}.{part}": array for part, array in value._asdict().items()} if isinstance(value, Weights) else {name: value}
+        )
     np.savez(path, **flat)
 
 

@@ -10,13 +10,20 @@ from numba import config, njit, prange, set_num_threads
 from benchmarks.contenders.job import Contender, Job, Weights, largest_difference, repeated
 from fastbp.engine.cores import available_cores
 
+NO_ROWS = np.empty((0, 0, 0), np.int32)
 
-def online(n: int, inputs: int, hidden: int, rows_given: bool):
-    """One row an update, one output. `rows_given`: rows from `rows`, [network, update, 0], in place of `np.random`."""
+
+def online(n: int, inputs: int, hidden: int, rows_given: bool = False, look_every: int = 0):
+    """One row an update, one output; returns the updates of each network.
+
+    `rows_given`: rows from `rows`, [network, update, 0], in place of `np.random`. `look_every`: updates after which a network is
+    left if all its outputs are within the tolerance; 0: never. What is not asked for is not compiled.
+    """
 
     @njit(parallel=True)
-    def train(W1, B1, W2, B2, X, T, updates, lr, rows):
+    def train(W1, B1, W2, B2, X, T, updates, lr, rows, tolerance):
         one = W1.dtype.type(1)
+        done = np.full(len(W1), updates)
         for s in prange(len(W1)):
             w1, b1, w2, b2 = W1[s], B1[s], W2[s, 0], B2[s]
             h = np.empty(hidden, w1.dtype)
@@ -39,15 +46,29 @@ def online(n: int, inputs: int, hidden: int, rows_given: bool):
                         w1[j, i] -= lr * e * X[r, i]
                     b1[j] -= lr * e
                 b2[0] -= lr * d
+                if look_every and (u + 1) % look_every == 0:
+                    within = True
+                    for q in range(n):
+                        z = b2[0]
+                        for j in range(hidden):
+                            y = b1[j]
+                            for i in range(inputs):
+                                y += w1[j, i] * X[q, i]
+                            z += w2[j] / (one + np.exp(-y))
+                        within = within and abs(one / (one + np.exp(-z)) - T[q, 0]) <= tolerance
+                    if within:
+                        done[s] = u + 1
+                        break
+        return done
 
     return train
 
 
 def batches(n: int, inputs: int, hidden: int, outputs: int, batch: int, shuffled: bool, rows_given: bool):
-    """Gradients summed over a batch, then one update. `shuffled`: in place of rows as listed, anew each epoch."""
+    """Gradients summed over a batch, then one update. `shuffled`: anew each epoch, in place of rows as listed. No tolerance."""
 
     @njit(parallel=True)
-    def train(W1, B1, W2, B2, X, T, updates, lr, rows):
+    def train(W1, B1, W2, B2, X, T, updates, lr, rows, tolerance):
         one, zero = W1.dtype.type(1), W1.dtype.type(0)
         for s in prange(len(W1)):
             w1, b1, w2, b2 = W1[s], B1[s], W2[s], B2[s]
@@ -112,15 +133,21 @@ def compiled(job: Job, rows_given: bool):
 def difference(job: Job) -> float:
     """How far its weights are from fastbp's."""
     weights = job.start.copy()
-    compiled(job, True)(*weights, job.X, job.T, job.rows.shape[1], job.rate, job.rows)
+    compiled(job, True)(*weights, job.X, job.T, job.rows.shape[1], job.rate, job.rows, job.rate)
     return largest_difference(weights, job.end)
+
+
+def use_all_cores() -> int:
+    """Let Numba have all cores that this process may use; returns how many."""
+    cores = min(available_cores(), config.NUMBA_NUM_THREADS)
+    set_num_threads(cores)
+    return cores
 
 
 def prepare(job: Job) -> Contender:
     """Many networks on all cores."""
-    cores = min(available_cores(), config.NUMBA_NUM_THREADS)
-    set_num_threads(cores)
-    train, no_rows = compiled(job, False), np.empty((0, 0, 0), np.int32)
+    cores = use_all_cores()
+    train = compiled(job, False)
     networks = cores * max(8, 20_000 // (job.hidden * sum(job.sizes)))
     weights: Weights = job.draw_weights(networks)
-    return repeated(networks, job.updates, lambda: train(*weights.copy(), job.X, job.T, job.updates, job.rate, no_rows))
+    return repeated(networks, job.updates, lambda: train(*weights.copy(), job.X, job.T, job.updates, job.rate, NO_ROWS, job.rate))

@@ -89,11 +89,8 @@ def outside(job: Job, weights) -> Weights:
 def table(job: Job, rows):
     """Rows [network, update, position] in the order in which that form reads them, an update each."""
     rows = rows.astype(np.int64)
-    if form(job) is online:
-        rows = rows[..., 0].T
-    else:
-        rows = rows[0] if form(job) is same_batch else rows.swapaxes(0, 1)
-    return list(torch.tensor(np.ascontiguousarray(rows)))
+    axes = {online: rows[..., 0].T, same_batch: rows[0], own_batches: rows.swapaxes(0, 1)}
+    return list(torch.tensor(np.ascontiguousarray(axes[form(job)])))
 
 
 def difference(job: Job) -> float:

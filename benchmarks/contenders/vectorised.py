@@ -95,7 +95,7 @@ def same_batch(job: Job, weights: Weights, rows) -> None:
 
 
 def own_batches(job: Job, weights: Weights, rows) -> None:
-    """Each network sees a batch of its own. Weights [network, ...] with w1 and w2 as [from, to], rows [update, network, position]."""
+    """Each network sees its own batch. Weights [network, ...] with w1 and w2 as [from, to], rows [update, network, position]."""
     w1, b1, w2, b2 = weights
     networks, _, hidden = w1.shape
     h = np.empty((networks, job.batch, hidden), w1.dtype)
