@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
 
 from benchmarks.contenders import ENTRIES
 from benchmarks.figures import PRESENTATION, Row, number, read_csv
@@ -26,7 +26,8 @@ STYLE: Any = {
 }
 OURS, OTHERS, BAND = "#D55E00", "#0072B2", "#FBEFE6"
 """From the palette of Okabe and Ito, which people with any kind of colour vision tell apart."""
-STACK = ("#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#F0E442")
+STACK = ("#BBBBBB", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442")
+"""Black text can be read on each."""
 
 
 def plain(label: str) -> str:
@@ -41,7 +42,7 @@ def machine_text(machine: Mapping[str, str]) -> str:
         machine.get("date", ""),
     ]
     names = ("Python", "fastbp", "numba", "numpy", "jax", "torch", "scikit-learn")
-    return f"{', '.join(first)}\n{', '.join(f'{name} {machine[name]}' for name in names if name in machine)}"
+    return f"{first[0]} {', '.join(first[1:])}\n{', '.join(f'{name} {machine[name]}' for name in names if name in machine)}"
 
 
 def contenders(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
@@ -49,13 +50,18 @@ def contenders(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
     times = {(r.measurement, r.case): r for r in rows if r.unit == PRESENTATION and not r.note}
     work = list(dict.fromkeys(measurement.rpartition(", ")[0] for measurement, _ in times))
     labels = [entry.label for entry in ENTRIES.values() if any(case == entry.label for _, case in times)]
-    figure = Figure(figsize=(11, 0.36 * len(labels) + 1.9), layout="constrained")
-    panels = figure.subplots(1, len(work), sharey=True, squeeze=False)[0]
-    for panel, title in zip(panels, work, strict=True):
+    across = min(len(work), 3)
+    down = -(-len(work) // across)
+    figure = Figure(figsize=(11, (0.3 * len(labels) + 0.7) * down + 1.1), layout="constrained")
+    panels = figure.subplots(down, across, sharey=True, squeeze=False)
+    for panel, title in zip(panels.flat, work, strict=False):
         _panel(panel, title, labels, times)
-    panels[0].set_yticks(range(len(labels)), map(plain, labels))
-    panels[0].get_yticklabels()[0].set_fontweight("bold")
-    panels[0].set_ylim(len(labels) - 0.4, -0.6)
+    for panel in panels.flat[len(work) :]:
+        panel.set_axis_off()
+    panels[0, 0].set_yticks(range(len(labels)), map(plain, labels))
+    panels[0, 0].set_ylim(len(labels) - 0.4, -0.6)
+    for panel in panels[:, 0]:
+        panel.get_yticklabels()[0].set_fontweight("bold")
     handles = [
         Line2D([], [], linestyle="", marker=marker, color="black", markerfacecolor=face, label=dtype)
         for dtype, (marker, face) in zip(DTYPES, (("o", "black"), ("D", "white")), strict=True)
@@ -63,7 +69,7 @@ def contenders(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
     figure.suptitle(_title(times, work), x=0.01, ha="left", fontsize=12)
     figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
     figure.supxlabel(
-        "ns a presentation of one network, log scale (less is better); small print: how many times fastbp's, float64 · float32\n"
+        "ns a presentation, log scale, less is better; beside the dots: how many times that of fastbp, float64 · float32\n"
         + machine_text(machine),
         fontsize=8,
     )
@@ -107,18 +113,13 @@ def _panel(ax: Axes, title: str, labels: Sequence[str], times: Mapping[tuple[str
     ax.set_xscale("log")
     every = [r.best for (measurement, _), r in times.items() if measurement.rpartition(", ")[0] == title]
     low, high = min(every), max(every)
-    ax.set_xlim(low / 2, high * (high / low) ** 0.75)  # room for the small print
-    _decades(ax.xaxis)
+    ax.set_xlim(low / 2, high * (high / low) ** 0.5)  # room for the small print
+    decades = [10**n for n in range(9) if low / 2 <= 10**n <= 2 * high]
+    ax.set_xticks(decades, [f"{value:,}" for value in decades])
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     ax.set_axisbelow(True)
-
-
-def _decades(axis: Any) -> None:
-    """Ticks at powers of ten, written out."""
-    axis.set_major_locator(LogLocator(10, numticks=6))
-    axis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
-    axis.set_minor_formatter(NullFormatter())
 
 
 def scaling(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
@@ -184,10 +185,10 @@ def _line(ax: Axes, rows: Sequence[Row], what: str, unit: str) -> None:
     ax.plot(x, [r.best for r in rows], marker="o", color=OURS)
     ax.set_xscale("log", base=10 if what == "seeds" else 2)
     if what == "seeds":
-        _decades(ax.xaxis)
         ax.set_xticks(x, [f"{value:,}" for value in x], fontsize=7.5)
     else:
         ax.set_xticks(x, [str(value) for value in x])
+    ax.minorticks_off()
     ax.set_ylim(0, 1.25 * max(r.best for r in rows))
     ax.set_title(what, fontsize=10, loc="left")
     ax.set_ylabel(unit)
@@ -196,7 +197,7 @@ def _line(ax: Axes, rows: Sequence[Row], what: str, unit: str) -> None:
 
 def _number_in(case: str) -> int:
     """The seeds of "1,000 seeds", the lanes of "8 lanes", the hidden units of "8-32-1"."""
-    return int(case.split("-")[1] if "-" in case else case.split()[0].replace(",", ""))
+    return int(case.split("-")[1] if "-" in case else case.split(maxsplit=1)[0].replace(",", ""))
 
 
 def save(figure: Figure, stem: Path) -> None:

@@ -51,7 +51,7 @@ def job_of(name: str, dtype: str, lanes: int | None = None, updates: int = CHECK
     networks = min(CHECKED_NETWORKS, lanes or CHECKED_NETWORKS)
     start, rows, end = trained(Setup(**keys | {"updates": updates}), networks, lanes)
     log_loss = keys | {"loss": "cross-entropy", "reduction": "mean", "lr": LOG_LOSS_RATE}
-    whole = updates // setup.updates_per_epoch * setup.updates_per_epoch  # scikit-learn trains whole epochs
+    whole = max(1, updates // setup.updates_per_epoch) * setup.updates_per_epoch  # scikit-learn trains whole epochs
     _, _, log_loss_end = trained(Setup(**log_loss | {"order": "cyclic", "updates": whole}), networks, lanes)
     X, T = (part.astype(dtype) for part in setup.data())
     epochs = log_loss | {"order": "shuffled", "updates": KS_EPOCHS * setup.updates_per_epoch}

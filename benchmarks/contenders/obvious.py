@@ -4,6 +4,8 @@ What is cheap to get right is got right: the layer sizes and the number of rows 
 1 and 0 have the dtype of the weights, without which a float32 network would be computed in float64, and more slowly.
 """
 
+from functools import cache
+
 import numpy as np
 from numba import config, njit, prange, set_num_threads
 
@@ -13,6 +15,7 @@ from fastbp.engine.cores import available_cores
 NO_ROWS = np.empty((0, 0, 0), np.int32)
 
 
+@cache
 def online(n: int, inputs: int, hidden: int, rows_given: bool = False, look_every: int = 0):
     """One row an update, one output; returns the updates of each network.
 
@@ -64,6 +67,7 @@ def online(n: int, inputs: int, hidden: int, rows_given: bool = False, look_ever
     return train
 
 
+@cache
 def batches(n: int, inputs: int, hidden: int, outputs: int, batch: int, shuffled: bool, rows_given: bool):
     """Gradients summed over a batch, then one update. `shuffled`: anew each epoch, in place of rows as listed. No tolerance."""
 

@@ -53,7 +53,7 @@ class Classifiers:
 def difference(job: Job) -> float:
     """How far its weights are from fastbp's, or infinite where its final losses are not alike."""
     classifiers, ends = Classifiers(job), []
-    epochs = job.rows.shape[1] * job.batch // len(job.X)
+    epochs = max(1, job.rows.shape[1] * job.batch // len(job.X))
     for weights in zip(*job.start, strict=True):
         network = classifiers.train(classifiers.start(False, 0, weights), epochs)
         (w1, w2), (b1, b2) = network.coefs_, network.intercepts_
