@@ -1,6 +1,7 @@
 """What benchmarks rest on: contenders compute what fastbp computes, and tables say what was measured. Nothing is timed."""
 
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,14 @@ def jobs():
 # Contenders
 
 
-@pytest.mark.parametrize("contender", ["textbook", "vectorised", "obvious"])
-@pytest.mark.parametrize(("name", "dtype"), [*((name, "float64") for name in UPDATES), ("W1", "float32")])
+@pytest.mark.parametrize(
+    ("contender", "name", "dtype"),
+    [
+        *product(["textbook", "vectorised", "obvious"], UPDATES, ["float64"]),
+        *product(["textbook", "vectorised", "obvious"], ["W1"], ["float32"]),
+        ("reordered", "W3, H 8", "float64"),
+    ],
+)
 def test_a_contender_has_the_weights_of_fastbp_after_the_same_rows(contender, name, dtype, jobs):
     difference = import_module(f"benchmarks.contenders.{contender}").difference
     work = jobs[name, dtype]

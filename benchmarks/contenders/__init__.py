@@ -24,6 +24,7 @@ ENTRIES = {
     "engine": Entry("fastbp", "fastbp", alone=True),
     "c": Entry("C with vector instructions", "C"),
     "obvious": Entry("the obvious `@njit(parallel=True)`", "obvious `@njit`", alone=True),
+    "reordered": Entry("`@njit`, loops reordered for vectors", "`@njit`, reordered", alone=True),
     "jax_": Entry("JAX `vmap` + `scan`", "JAX", ("jax",)),
     "torch_": Entry("PyTorch, batched", "PyTorch", ("torch",)),
     "vectorised": Entry("NumPy over networks", "NumPy, vectorised"),

@@ -148,10 +148,14 @@ def use_all_cores() -> int:
     return cores
 
 
+def many(job: Job, cores: int) -> int:
+    """Networks that keep so many cores busy for a moment, evenly."""
+    return cores * max(8, 20_000 // (job.hidden * sum(job.sizes)))
+
+
 def prepare(job: Job) -> Contender:
     """Many networks on all cores."""
-    cores = use_all_cores()
     train = compiled(job, False)
-    networks = cores * max(8, 20_000 // (job.hidden * sum(job.sizes)))
+    networks = many(job, use_all_cores())
     weights: Weights = job.draw_weights(networks)
     return repeated(networks, job.updates, lambda: train(*weights.copy(), job.X, job.T, job.updates, job.rate, NO_ROWS, job.rate))
