@@ -92,8 +92,10 @@ def measure(part: str, size: Size, cores: int) -> list[Row]:
 
 def page(rows: list[Row], machine: dict[str, str]) -> str:
     """All tables."""
-    both = [contenders(rows), contenders(rows, COMPILING)] if any(row.part == race.PART for row in rows) else []
-    return "\n\n".join([machine_line(machine), *both, all_rows(rows)])
+    raced = any(row.part == race.PART for row in rows)
+    others = any(row.part != race.PART for row in rows)
+    tables = [contenders(rows), contenders(rows, COMPILING)] * raced + [all_rows(rows)] * others
+    return "\n\n".join([machine_line(machine), *tables])
 
 
 def write_pages(rows: list[Row], machine: dict[str, str]) -> None:

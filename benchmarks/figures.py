@@ -87,11 +87,11 @@ def headlines(rows: Iterable[Row]) -> list[Row]:
 def contenders(rows: Sequence[Row], unit: str = PRESENTATION) -> str:
     """Workloads down, contenders across: the best of each, and how many times fastbp's that is; below it, who is missing and why.
 
-    With the unit `COMPILING`: what the first call took more, and nothing below.
+    With the unit `COMPILING`: what the first call took more, of those that compile, and nothing below.
     """
     cells = {(r.measurement, r.case): r for r in rows if r.unit == unit}
     measurements = dict.fromkeys(measurement for measurement, _ in cells)
-    entries = [entry for entry in ENTRIES.values() if any(case == entry.label for _, case in cells)]
+    entries = [entry for entry in ENTRIES.values() if any(r.case == entry.label and _is_told(r) for r in cells.values())]
     ours = ENTRIES["engine"].label
 
     def cell(measurement: str, label: str) -> str:
@@ -106,6 +106,11 @@ def contenders(rows: Sequence[Row], unit: str = PRESENTATION) -> str:
     lines = [(measurement, *(cell(measurement, entry.label) for entry in entries)) for measurement in measurements]
     head = table((unit, *(entry.short for entry in entries)), (False, *(True for _ in entries)), lines)
     return "\n\n".join([head, *_reasons(cells.values(), len(measurements))])
+
+
+def _is_told(r: Row) -> bool:
+    """Whether a contender deserves a column: not where nothing is compiled."""
+    return r.unit != COMPILING or r.best >= 0.05
 
 
 def _reasons(rows: Iterable[Row], measurements: int) -> list[str]:

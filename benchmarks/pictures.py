@@ -37,12 +37,14 @@ def plain(label: str) -> str:
 
 def machine_text(machine: Mapping[str, str]) -> str:
     """The machine and the date, in two lines."""
-    first = [
-        f"{machine.get('cores', '?')} cores of {machine.get('CPU', '?')}, {machine.get('system', '?')}",
-        machine.get("date", ""),
-    ]
+    cores = machine.get("cores", "?")
+    first = (
+        f"{cores} core{'s' if cores != '1' else ''} of {machine.get('CPU', '?')}",
+        machine.get("system", "?"),
+        machine.get("date", "?"),
+    )
     names = ("Python", "fastbp", "numba", "numpy", "jax", "torch", "scikit-learn")
-    return f"{first[0]} {', '.join(first[1:])}\n{', '.join(f'{name} {machine[name]}' for name in names if name in machine)}"
+    return f"{', '.join(first)}\n{', '.join(f'{name} {machine[name]}' for name in names if name in machine)}"
 
 
 def contenders(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
@@ -115,6 +117,7 @@ def _panel(ax: Axes, title: str, labels: Sequence[str], times: Mapping[tuple[str
     low, high = min(every), max(every)
     ax.set_xlim(low / 2, high * (high / low) ** 0.5)  # room for the small print
     decades = [10**n for n in range(9) if low / 2 <= 10**n <= 2 * high]
+    decades = decades[:: 2 if len(decades) > 4 else 1]
     ax.set_xticks(decades, [f"{value:,}" for value in decades])
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.tick_params(axis="y", length=0)
