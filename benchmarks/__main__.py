@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import parts, race
 from benchmarks.children import HERE, Server, clean
 from benchmarks.figures import COMPILING, FAILS, Row, all_rows, contenders, headlines, machine_line, read_csv, replaced, write_csv
-from benchmarks.workloads import KS_SEEDS, WORKLOADS
+from benchmarks.workloads import DTYPES, KS_SEEDS, WORKLOADS
 
 PARTS = ("contenders", "early", "scaling", "command", "sweeps", "memory")
 FIGURES = HERE / "benchmarks" / "figures.csv"
@@ -27,7 +28,8 @@ class Size(NamedTuple):
 
     parts: Sequence[str]
     """Where none is named."""
-    workloads: Sequence[str]
+    work: Sequence[tuple[str, str]]
+    """Workloads, each in a dtype."""
     rounds: int
     seconds: float
     """About how long a contender works in a round."""
@@ -46,7 +48,7 @@ class Size(NamedTuple):
 
 DEFAULT = Size(
     parts=PARTS,
-    workloads=tuple(WORKLOADS),
+    work=tuple(product(WORKLOADS, DTYPES)),
     rounds=5,
     seconds=0.35,
     ks_seeds=KS_SEEDS,
@@ -61,7 +63,7 @@ DEFAULT = Size(
 )
 QUICK = Size(
     parts=("contenders", "early", "scaling", "command"),
-    workloads=("W1", "W3, H 32"),
+    work=(("W1", "float64"), ("W1", "float32"), ("W3, H 32", "float64")),
     rounds=2,
     seconds=0.2,
     ks_seeds=200,
@@ -80,7 +82,7 @@ FULL = DEFAULT._replace(rounds=11, seconds=0.7, few_rounds=3, lanes=(8, 32, 96, 
 def measure(part: str, size: Size, cores: int) -> list[Row]:
     """All rows of a part."""
     measurements = {
-        "contenders": lambda: race.race(size.workloads, cores, size.rounds, size.seconds, size.ks_seeds),
+        "contenders": lambda: race.race(size.work, cores, size.rounds, size.seconds, size.ks_seeds),
         "early": lambda: parts.early(size.few_rounds, size.early_seeds),
         "scaling": lambda: parts.scaling(size.few_rounds, size.sizes, size.widths, size.lanes),
         "command": lambda: parts.command(size.few_rounds, size.runs),

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.children import Server
 from benchmarks.contenders import ENTRIES
 from benchmarks.figures import COMPILING, FAILS, PRESENTATION, Row, row, without
-from benchmarks.workloads import DTYPES, LARGEST_DIFFERENCE, WORKLOADS
+from benchmarks.workloads import LARGEST_DIFFERENCE, WORKLOADS
 
 PART = "contenders"
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "VECLIB")}
@@ -60,15 +60,14 @@ class Crew:
         return [server.answer() for server in self._servers]
 
 
-def race(names: Sequence[str], cores: int, rounds: int, seconds: float, ks_seeds: int) -> Iterator[Row]:
-    """Run these workloads in both dtypes."""
+def race(work: Sequence[tuple[str, str]], cores: int, rounds: int, seconds: float, ks_seeds: int) -> Iterator[Row]:
+    """Run these workloads, each in its dtype."""
     with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
         tell("training what contenders are checked against")
-        with Server("benchmarks.reference", folder, ks_seeds, *names) as reference:
+        with Server("benchmarks.reference", folder, ks_seeds, *(part for one in work for part in one)) as reference:
             jobs = reference.ready
-        for name in names:
-            for dtype in DTYPES:
-                yield from _race(name, dtype, jobs[f"{name} {dtype}"], cores, rounds, seconds)
+        for (name, dtype), job in zip(work, jobs, strict=True):
+            yield from _race(name, dtype, job, cores, rounds, seconds)
 
 
 def _race(name: str, dtype: str, job: dict[str, Any], cores: int, rounds: int, seconds: float) -> Iterator[Row]:

@@ -1,11 +1,10 @@
 """What contenders are checked against: fastbp's own networks before and after training, and the rows that they saw.
 
-`python -m benchmarks.reference FOLDER SEEDS NAME…` writes one job for each of these workloads and each dtype, and answers with
-the file and the batch of each. SEEDS: how many final losses go with the first workload in float64.
+`python -m benchmarks.reference FOLDER SEEDS NAME DTYPE NAME DTYPE…` writes a job for each of these workloads and answers with the
+file and the batch of each. SEEDS: how many final losses go with the first workload in float64.
 """
 
 import sys
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from benchmarks.children import say
 from benchmarks.contenders import job
 from benchmarks.contenders.job import Job, Weights
-from benchmarks.workloads import CHECKED_UPDATES, DTYPES, KS_EPOCHS, LOG_LOSS_RATE, WORKLOADS
+from benchmarks.workloads import CHECKED_UPDATES, KS_EPOCHS, LOG_LOSS_RATE, WORKLOADS
 from fastbp import Setup
 from fastbp.engine import block
 
@@ -76,14 +75,14 @@ def final_losses(setup: Setup, seeds: int, lanes: int | None) -> tuple[Any, Weig
     return np.concatenate(losses), Weights(*map(np.concatenate, zip(*starts, strict=True)))
 
 
-def main(folder: str, seeds: str, *names: str) -> None:
+def main(folder: str, seeds: str, *work: str) -> None:
     """Write the jobs."""
-    made = {}
-    for name, dtype in product(names, DTYPES):
+    made = []
+    for name, dtype in zip(work[::2], work[1::2], strict=True):
         path = Path(folder, f"{name}-{dtype}.npz".replace(" ", ""))
         one = job_of(name, dtype, seeds=int(seeds) if name == "W1" and dtype == "float64" else 0)
         job.write(path, one)
-        made[f"{name} {dtype}"] = {"path": str(path), "batch": one.batch}
+        made.append({"path": str(path), "batch": one.batch})
     say(made)
 
 
