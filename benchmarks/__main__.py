@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import parts, race
-from benchmarks.children import HERE, Server, clean
+from benchmarks.children import HERE, EndedError, Server, clean
 from benchmarks.figures import COMPILING, FAILS, Row, all_rows, contenders, headlines, machine_line, read_csv, replaced, write_csv
 from benchmarks.workloads import DTYPES, KS_SEEDS, WORKLOADS
 
@@ -146,4 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except EndedError as error:
+        sys.exit(f"benchmarks: {error}")

@@ -26,6 +26,14 @@ def clean() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in FORCED}
 
 
+class EndedError(Exception):
+    """A process ended before its time."""
+
+    def __init__(self, command: Sequence[str], code: int) -> None:
+        super().__init__(f"{' '.join(command)} ended with code {code}")
+        self.code = code
+
+
 class Server(AbstractContextManager["Server"]):
     """A process that prepares something once and then, asked with a line, does it and answers with a line of JSON."""
 
@@ -37,21 +45,22 @@ class Server(AbstractContextManager["Server"]):
         self.ready: Any = self.answer()
 
     def ask(self, question: object = "") -> Any:
-        """One question, one answer."""
+        """One question, one answer. Raises EndedError, as do all that wait."""
         self.put(question)
         return self.answer()
 
     def put(self, question: object) -> None:
         """Ask, and do not wait."""
         assert self._process.stdin
-        print(question, file=self._process.stdin, flush=True)
+        with suppress(BrokenPipeError):  # it has ended, which the answer will say
+            print(question, file=self._process.stdin, flush=True)
 
     def answer(self) -> Any:
         """Wait for what was asked."""
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"benchmarks: {' '.join(self._command[1:])} ended with code {self._process.wait()}")
+            raise EndedError(self._command[1:], self._process.wait())
         return json.loads(line)
 
     def __enter__(self) -> Self:

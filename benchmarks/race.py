@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from benchmarks.children import Server
+from benchmarks.children import EndedError, Server
 from benchmarks.contenders import ENTRIES
 from benchmarks.figures import COMPILING, FAILS, PRESENTATION, Row, row, without
 from benchmarks.workloads import LARGEST_DIFFERENCE, WORKLOADS
@@ -70,6 +70,11 @@ def race(work: Sequence[tuple[str, str]], cores: int, rounds: int, seconds: floa
             yield from _race(name, dtype, job, cores, rounds, seconds)
 
 
+def not_the_same(difference: float, dtype: str) -> str | None:
+    """In words, that weights are too far apart, if they are."""
+    return None if difference <= LARGEST_DIFFERENCE[dtype] else f"{FAILS}: {difference:.1e} from fastbp's weights"
+
+
 def _race(name: str, dtype: str, job: dict[str, Any], cores: int, rounds: int, seconds: float) -> Iterator[Row]:
     measurement = f"{WORKLOADS[name].title}, {dtype}"
     here = sorted(os.sched_getaffinity(0))[:cores] if hasattr(os, "sched_getaffinity") else ["any"] * cores
@@ -77,17 +82,18 @@ def _race(name: str, dtype: str, job: dict[str, Any], cores: int, rounds: int, s
     with ExitStack() as stack:
         crews = []
         for contender in ENTRIES:
-            crew = Crew(stack, contender, job["path"], here)
-            if crew.skipped:
-                yield without(PART, measurement, crew.label, PRESENTATION, crew.skipped)
-                tell(f"{measurement}: {crew.label} is skipped, {crew.skipped}")
+            label = ENTRIES[contender].label
+            try:
+                crew = Crew(stack, contender, job["path"], here)
+                reason = crew.skipped or not_the_same(crew.check(), dtype)
+                if not reason:
+                    yield row(PART, measurement, label, [crew.prepare(seconds)], COMPILING)
+            except EndedError as error:
+                reason = f"{FAILS}: ended with code {error.code}"
+            if reason:
+                tell(f"{measurement}: {label} is left out, {reason}")
+                yield without(PART, measurement, label, PRESENTATION, reason)
                 continue
-            difference = crew.check()
-            if not difference <= LARGEST_DIFFERENCE[dtype]:
-                yield without(PART, measurement, crew.label, PRESENTATION, f"{FAILS}, {difference:.1e} from fastbp's weights")
-                tell(f"{measurement}: {crew.label} {FAILS}: {difference:.1e} from fastbp's weights")
-                continue
-            yield row(PART, measurement, crew.label, [crew.prepare(seconds)], COMPILING)
             crews.append(crew)
         tell(f"{measurement}: {rounds} rounds of {len(crews)} contenders")
         for _ in range(rounds):
