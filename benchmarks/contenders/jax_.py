@@ -65,10 +65,10 @@ def is_written_out(job: Job) -> bool:
     return job.batch == 1 or job.order == "cyclic"
 
 
-def trainer(job: Job, unroll: int = 1):
+def trainer(job: Job):
     """Trains weights, whose buffers it uses up, on all rows of a table."""
     update = written_out(job) if is_written_out(job) else matrices(job)
-    return jax.jit(lambda weights, rows: jax.lax.scan(update, weights, rows, unroll=unroll)[0], donate_argnums=0)
+    return jax.jit(lambda weights, rows: jax.lax.scan(update, weights, rows, unroll=2)[0], donate_argnums=0)
 
 
 def inside(job: Job, weights: Weights):
@@ -101,7 +101,7 @@ def difference(job: Job) -> float:
 
 def prepare(job: Job) -> Contender:
     """As many networks as were found quickest: their weights and activations fit into the second cache."""
-    networks = {1: 512, 8: 512, 32: 256, 128: 64}[1 if job.batch == 1 else job.hidden] if job.order != "cyclic" else 128
+    networks = 192 if job.order == "cyclic" else 512 if job.batch == 1 else max(32, 4096 // job.hidden)
     rows = table(job, job.draw_rows(networks, job.updates))
-    weights, train = job.draw_weights(networks), trainer(job, unroll=4 if job.batch == 1 else 1)
+    weights, train = job.draw_weights(networks), trainer(job)
     return repeated(networks, job.updates, lambda: jax.block_until_ready(train(inside(job, weights), rows)))
