@@ -115,7 +115,7 @@ def _panel(ax: Axes, title: str, labels: Sequence[str], times: Mapping[tuple[str
     ax.set_xscale("log")
     every = [r.best for (measurement, _), r in times.items() if measurement.rpartition(", ")[0] == title]
     low, high = min(every), max(every)
-    ax.set_xlim(low / 2, high * (high / low) ** 0.5)  # room for the small print
+    ax.set_xlim(low / 2, high * (high / low) ** 0.6)  # room for the small print
     decades = [10**n for n in range(9) if low / 2 <= 10**n <= 2 * high]
     decades = decades[:: 2 if len(decades) > 4 else 1]
     ax.set_xticks(decades, [f"{value:,}" for value in decades])
@@ -128,9 +128,9 @@ def _panel(ax: Axes, title: str, labels: Sequence[str], times: Mapping[tuple[str
 def scaling(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
     """Where the time of the whole command goes, and what more cores, seeds, lanes and units cost."""
     lines = {
-        SEEDS: ("seeds", "ns an update"),
-        LANES: ("lanes", "ns an update"),
-        WIDTHS: ("hidden units", "ns/presentation/weight"),
+        SEEDS: ("seeds, 3-4-1 online", "ns an update"),
+        LANES: ("lanes, 3-4-1 online", "ns an update"),
+        WIDTHS: ("hidden units H, 8-H-1 batch 16", "ns/presentation/weight"),
     }
     shown = [measurement for measurement in lines if any(r.measurement == measurement for r in rows)]
     cores = any(r.measurement == CORES for r in rows)
@@ -151,12 +151,13 @@ def _stacked(ax: Axes, rows: Sequence[Row]) -> None:
     parts = [r for r in rows if r.part == "command" and r.case.startswith("of it")]
     phases = list(dict.fromkeys(r.case for r in parts))
     named: set[str] = set()
+    longest = max((r.median for r in rows if r.part == "command"), default=0.0)
     for at, when in enumerate((FIRST, LATER)):
         left = 0.0
         for r in (r for r in parts if r.measurement.endswith(when)):
             label = None if r.case in named else r.case.removeprefix("of it ")
             ax.barh(at, r.median, 0.6, left, color=STACK[phases.index(r.case) % len(STACK)], edgecolor="white", label=label)
-            if r.median > 0.8:
+            if r.median > 0.05 * longest:
                 ax.text(left + r.median / 2, at, number(r.median), ha="center", va="center", fontsize=8)
             named.add(r.case)
             left += r.median
@@ -178,7 +179,7 @@ def _bars(ax: Axes, rows: Sequence[Row]) -> None:
     for at, r in enumerate(rows):
         ax.text(at, r.best, number(r.best), ha="center", va="bottom", fontsize=8)
     ax.set_xticks(range(len(rows)), names, fontsize=7)
-    ax.set_title("cores", fontsize=10, loc="left")
+    ax.set_title("cores, 3-4-1 online", fontsize=9.5, loc="left")
     ax.set_ylabel("ns an update")
 
 
@@ -186,14 +187,14 @@ def _line(ax: Axes, rows: Sequence[Row], what: str, unit: str) -> None:
     """Cost against a number, from zero: flat is good."""
     x = [_number_in(r.case) for r in rows]
     ax.plot(x, [r.best for r in rows], marker="o", color=OURS)
-    ax.set_xscale("log", base=10 if what == "seeds" else 2)
-    if what == "seeds":
+    ax.set_xscale("log", base=10 if what.startswith("seeds") else 2)
+    if what.startswith("seeds"):
         ax.set_xticks(x, [f"{value:,}" for value in x], fontsize=7.5)
     else:
         ax.set_xticks(x, [str(value) for value in x])
     ax.minorticks_off()
     ax.set_ylim(0, 1.25 * max(r.best for r in rows))
-    ax.set_title(what, fontsize=10, loc="left")
+    ax.set_title(what, fontsize=9.5, loc="left")
     ax.set_ylabel(unit)
     ax.grid(axis="y", color="#DDDDDD", linewidth=0.6)
 

@@ -101,7 +101,7 @@ def difference(job: Job) -> float:
 
 def prepare(job: Job) -> Contender:
     """As many networks as were found quickest: their weights and activations fit into the second cache."""
-    networks = 192 if job.order == "cyclic" else 512 if job.batch == 1 else max(32, 4096 // job.hidden)
+    networks = 192 if job.order == "cyclic" else 512 if job.batch == 1 else min(512, 8192 // job.hidden)
     rows = table(job, job.draw_rows(networks, job.updates))
     weights, train = job.draw_weights(networks), trainer(job)
     return repeated(networks, job.updates, lambda: jax.block_until_ready(train(inside(job, weights), rows)))
