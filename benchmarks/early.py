@@ -78,7 +78,7 @@ class Ways:
         train = online(len(X), *setup.sizes[:2], look_every=setup.looks_every * setup.updates_per_epoch)
         work = block.task(setup)
         groups = [block.Group(work, np.arange(at, at + work.lanes, dtype=np.uint64)) for at in range(0, fewer, work.lanes)]
-        parts = [weights_of(group, work.lanes) for group in groups]
+        parts = [weights_of(group, setup, work.lanes) for group in groups]
         weights = Weights(*(np.concatenate(part)[:fewer] for part in zip(*parts, strict=True)))
         self._obvious = lambda: train(*weights.copy(), X, T, setup.budget, lr, NO_ROWS, tolerance).sum()
         self._obvious()

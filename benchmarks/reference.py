@@ -20,10 +20,10 @@ from fastbp.engine import block
 CHECKED_NETWORKS = 32
 
 
-def weights_of(group: block.Group, networks: int) -> Weights:
+def weights_of(group: block.Group, setup: Setup, networks: int) -> Weights:
     """The weights in the first lanes of a group: layer, unit, input; then that layer's biases."""
-    lanes = group.state.block.reshape(-1, group.task.lanes)[: group.task.network.parameters, :networks].T
-    inputs, hidden, outputs = group.task.network.layers[:, 0]
+    lanes = group.state.block.reshape(-1, group.task.lanes)[: setup.parameters, :networks].T
+    inputs, hidden, outputs = setup.sizes
     parts = np.split(lanes, np.cumsum([hidden * inputs, hidden, outputs * hidden]), axis=1)
     shapes = (hidden, inputs), (hidden,), (outputs, hidden), (outputs,)
     return Weights(*(part.reshape(-1, *shape).copy() for part, shape in zip(parts, shapes, strict=True)))
@@ -33,14 +33,14 @@ def trained(setup: Setup, networks: int, lanes: int | None) -> tuple[Weights, An
     """Weights before, rows [network, update, position], weights after."""
     work = block.task(setup, lanes)
     group = block.Group(work, np.arange(work.lanes, dtype=np.uint64))
-    start, rows, n = weights_of(group, networks), [], work.table.rows
+    start, rows, n = weights_of(group, setup, networks), [], len(setup.data()[0])
     listed = np.broadcast_to(np.arange(n), (networks, n))
     while not group.done:
         group.advance(1)
         seen = listed if setup.resolved_order == "cyclic" else group.state.rows.reshape(-1, work.lanes)[:n, :networks].T
         rows.append(seen.astype(np.int32))
     shown = np.hstack(rows)[:, : setup.budget * setup.batch_rows]
-    return start, shown.reshape(networks, setup.budget, setup.batch_rows), weights_of(group, networks)
+    return start, shown.reshape(networks, setup.budget, setup.batch_rows), weights_of(group, setup, networks)
 
 
 def job_of(name: str, dtype: str, lanes: int | None = None, updates: int = CHECKED_UPDATES, seeds: int = 0) -> Job:
@@ -64,11 +64,11 @@ def job_of(name: str, dtype: str, lanes: int | None = None, updates: int = CHECK
 def final_losses(setup: Setup, seeds: int, lanes: int | None) -> tuple[Any, Weights]:
     """Mean loss a row after training, [seed], and the initial weights."""
     work = block.task(setup, lanes)
-    starts, losses = [weights_of(block.Group(work), 0)], [np.empty(0)]
+    starts, losses = [weights_of(block.Group(work), setup, 0)], [np.empty(0)]
     for first in range(0, seeds, work.lanes):
         used = min(work.lanes, seeds - first)
         group = block.Group(work, np.arange(first, first + used, dtype=np.uint64))
-        starts.append(weights_of(group, used))
+        starts.append(weights_of(group, setup, used))
         group.advance(work.epochs)
         outputs, T = group.measure()[1][..., :used], setup.data()[1][..., None]
         losses.append(-np.sum(np.where(T == 1, np.log(outputs), np.log1p(-outputs)), axis=1).mean(axis=0))
