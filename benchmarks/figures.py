@@ -119,7 +119,10 @@ def _reasons(rows: Iterable[Row], measurements: int) -> list[str]:
     for r in rows:
         if r.note:
             where.setdefault(f"{r.case}: {r.note}", []).append(r.measurement)
-    return [f"{reason}." if len(of) == measurements else f"{reason} ({'; '.join(of)})." for reason, of in where.items()]
+    titles = {reason: dict.fromkeys(measurement.rpartition(", ")[0] for measurement in of) for reason, of in where.items()}
+    return [
+        f"{reason}." if len(of) == measurements else f"{reason} ({'; '.join(titles[reason])})." for reason, of in where.items()
+    ]
 
 
 def write_csv(path: Path, rows: Iterable[Row], machine: Mapping[str, str]) -> None:
