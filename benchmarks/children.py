@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -42,15 +43,20 @@ class Server(AbstractContextManager["Server"]):
         self._process = subprocess.Popen(
             self._command, cwd=HERE, env=clean() | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
         )
-        self.ready: Any = self.answer()
+
+    @cached_property
+    def ready(self) -> Any:
+        """What it says once it is ready; waits for that. Raises EndedError, as do all that wait."""
+        return self.answer()
 
     def ask(self, question: object = "") -> Any:
-        """One question, one answer. Raises EndedError, as do all that wait."""
+        """One question, one answer."""
         self.put(question)
         return self.answer()
 
     def put(self, question: object) -> None:
-        """Ask, and do not wait."""
+        """Ask, and do not wait for the answer."""
+        _ = self.ready
         assert self._process.stdin
         with suppress(BrokenPipeError):  # it has ended, which the answer will say
             print(question, file=self._process.stdin, flush=True)

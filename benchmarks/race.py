@@ -31,10 +31,8 @@ class Crew:
             return stack.enter_context(Server("benchmarks.contenders", name, job, core, environment=environment))
 
         self.label = ENTRIES[name].label
-        self._servers = [start("all" if ENTRIES[name].alone else cores[0])]
+        self._servers = [start(core) for core in (["all"] if ENTRIES[name].alone else cores)]  # all of them import at once
         self.skipped: str | None = self._servers[0].ready
-        if not ENTRIES[name].alone and not self.skipped:
-            self._servers += [start(core) for core in cores[1:]]
 
     def check(self) -> float:
         """How far its weights are from fastbp's."""
