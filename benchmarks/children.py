@@ -10,41 +10,73 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 HERE = Path(__file__).parent.parent
 
 
+FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""Variables that make a library take the processor for another one."""
+
+
+def clean() -> dict[str, str]:
+    """The environment, but for what would slow a library down."""
+    return {name: value for name, value in os.environ.items() if name not in FORCED}
+
+
+class EndedError(Exception):
+    """A process ended before its time."""
+
+    def __init__(self, command: Sequence[str], code: int) -> None:
+        super().__init__(f"{' '.join(command)} ended with code {code}")
+        self.code = code
+
+
 class Server(AbstractContextManager["Server"]):
     """A process that prepares something once and then, asked with a line, does it and answers with a line of JSON."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, environment: Mapping[str, str] = {}) -> None:
         self._command = [sys.executable, "-m", *map(str, arguments)]
         self._process = subprocess.Popen(
-            self._command, cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            self._command, cwd=HERE, env=clean() | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
         )
-        self.ready: Any = self._answer()
+
+    @cached_property
+    def ready(self) -> Any:
+        """What it says once it is ready; waits for that. Raises EndedError, as do all that wait."""
+        return self.answer()
 
     def ask(self, question: object = "") -> Any:
         """One question, one answer."""
-        assert self._process.stdin
-        print(question, file=self._process.stdin, flush=True)
-        return self._answer()
+        self.put(question)
+        return self.answer()
 
-    def _answer(self) -> Any:
+    def put(self, question: object) -> None:
+        """Ask, and do not wait for the answer."""
+        _ = self.ready
+        assert self._process.stdin
+        with suppress(BrokenPipeError):  # it has ended, which the answer will say
+            print(question, file=self._process.stdin, flush=True)
+
+    def answer(self) -> Any:
+        """Wait for what was asked."""
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"benchmarks: {' '.join(self._command[1:])} ended with code {self._process.wait()}")
+            raise EndedError(self._command[1:], self._process.wait())
         return json.loads(line)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate()
+        assert self._process.stdin
+        with suppress(BrokenPipeError):  # it has ended by itself
+            self._process.stdin.close()
+        self._process.wait()
 
 
 def say(answer: object) -> None:
@@ -67,7 +99,7 @@ def run(arguments: Sequence[object], environment: Mapping[str, str]) -> Ran:
     began = time.perf_counter()
     nothing = subprocess.DEVNULL
     process = subprocess.Popen(
-        command, cwd=HERE, env=os.environ | environment, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE
+        command, cwd=HERE, env=clean() | environment, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE
     )
     assert process.stderr
     errors = process.stderr.read()  # to its end, which is the command's own

@@ -1,46 +1,128 @@
-"""What was measured, as rows; written as one Markdown table and as CSV."""
+"""What was measured, as rows, and as CSV and Markdown."""
 
 import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from math import isnan, nan
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
+
+from benchmarks.contenders import ENTRIES
 
 
 class Row(NamedTuple):
     """One figure: its best and its median over some rounds."""
 
+    part: str
     measurement: str
     case: str
     best: float
     median: float
-    rounds: int
     unit: str
+    rounds: int
+    note: str = ""
+    """Why there are no figures, where there are none."""
 
 
-def row(measurement: str, case: str, values: Sequence[float], unit: str, more_is_better: bool = False) -> Row:
+PRESENTATION, COMPILING = "ns/presentation", "s more, first call"
+FAILS = "fails the check"
+
+
+def row(part: str, measurement: str, case: str, values: Sequence[float], unit: str, more_is_better: bool = False) -> Row:
     """A row from the values of all rounds."""
     best = max(values) if more_is_better else min(values)
-    return Row(measurement, case, best, median(values), len(values), unit)
+    return Row(part, measurement, case, best, median(values), unit, len(values))
+
+
+def without(part: str, measurement: str, case: str, unit: str, note: str) -> Row:
+    """A row that says why there are no figures."""
+    return Row(part, measurement, case, nan, nan, unit, 0, note)
+
+
+def ratio(part: str, measurement: str, case: str, these: Sequence[float], those: Sequence[float]) -> Row:
+    """How many times as long these took as those."""
+    a, b = (row(part, measurement, case, values, "times") for values in (these, those))
+    return a._replace(best=a.best / b.best, median=a.median / b.median)
 
 
 def number(value: float) -> str:
     """Three digits that count, thousands grouped."""
+    if isnan(value):
+        return "–"
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def markdown(rows: Iterable[Row], machine: Mapping[str, str]) -> str:
-    """The machine in a line, and the table."""
-    lines = [
-        ", ".join(f"{key} {value}" for key, value in machine.items()),
-        "",
-        "| measurement | case | best | median | unit | rounds |",
-        "|---|---|---:|---:|---|---:|",
+def machine_line(machine: Mapping[str, str]) -> str:
+    """The machine in a line."""
+    return ", ".join(f"{key} {value}" for key, value in machine.items())
+
+
+def table(header: Sequence[str], right: Sequence[bool], lines: Iterable[Sequence[str]]) -> str:
+    """A Markdown table. `right`: which columns hold numbers."""
+    rule = ["---:" if number else "---" for number in right]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *lines])
+
+
+def all_rows(rows: Iterable[Row]) -> str:
+    """Every row but those of the contenders, which have tables of their own."""
+    return table(
+        ("measurement", "case", "best", "median", "unit", "rounds"),
+        (False, False, True, True, False, True),
+        (
+            (r.measurement, r.case, number(r.best), number(r.median), r.unit, r.note or str(r.rounds))
+            for r in rows
+            if r.unit not in (PRESENTATION, COMPILING)
+        ),
+    )
+
+
+def headlines(rows: Iterable[Row]) -> list[Row]:
+    """The rows for a page about something else: no parts of a whole."""
+    return [r for r in rows if not r.case.startswith("of it")]
+
+
+def contenders(rows: Sequence[Row], unit: str = PRESENTATION) -> str:
+    """Workloads down, contenders across: the best of each, and how many times fastbp's that is; below it, who is missing and why.
+
+    With the unit `COMPILING`: what the first call took more, of those that compile, and nothing below.
+    """
+    cells = {(r.measurement, r.case): r for r in rows if r.unit == unit}
+    measurements = dict.fromkeys(measurement for measurement, _ in cells)
+    entries = [entry for entry in ENTRIES.values() if any(r.case == entry.label and _is_told(r) for r in cells.values())]
+    ours = ENTRIES["engine"].label
+
+    def cell(measurement: str, label: str) -> str:
+        here, fastbp = cells.get((measurement, label)), cells.get((measurement, ours))
+        if here is None or here.note:
+            return "fails" if here and here.note.startswith(FAILS) else "–"
+        if label == ours:
+            return f"**{number(here.best)}**"
+        times = f" ({number(here.best / fastbp.best)} ×)" if fastbp and unit == PRESENTATION else ""
+        return number(here.best) + times
+
+    lines = [(measurement, *(cell(measurement, entry.label) for entry in entries)) for measurement in measurements]
+    head = table((unit, *(entry.short for entry in entries)), (False, *(True for _ in entries)), lines)
+    return "\n\n".join([head, *_reasons(cells.values(), len(measurements))])
+
+
+def _is_told(r: Row) -> bool:
+    """Whether a contender deserves a column: not where nothing is compiled."""
+    return r.unit != COMPILING or r.best >= 0.05
+
+
+def _reasons(rows: Iterable[Row], measurements: int) -> list[str]:
+    """In words, who was not timed and why."""
+    where: dict[str, list[str]] = {}
+    for r in rows:
+        if r.note:
+            where.setdefault(f"{r.case}: {r.note}", []).append(r.measurement)
+    titles = {reason: dict.fromkeys(measurement.rpartition(", ")[0] for measurement in of) for reason, of in where.items()}
+    return [
+        f"{reason}." if len(of) == measurements else f"{reason} ({'; '.join(titles[reason])})." for reason, of in where.items()
     ]
-    lines += [f"| {r.measurement} | {r.case} | {number(r.best)} | {number(r.median)} | {r.unit} | {r.rounds} |" for r in rows]
-    return "\n".join(lines)
 
 
 def write_csv(path: Path, rows: Iterable[Row], machine: Mapping[str, str]) -> None:
@@ -48,4 +130,30 @@ def write_csv(path: Path, rows: Iterable[Row], machine: Mapping[str, str]) -> No
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*Row._fields, *machine])
-        writer.writerows([*r, *machine.values()] for r in rows)
+        for r in rows:
+            figures = {"best": "", "median": ""} if isnan(r.best) else {}
+            writer.writerow([*(r._asdict() | figures).values(), *machine.values()])
+
+
+def read_csv(path: Path) -> tuple[list[Row], dict[str, str]]:
+    """Rows and machine from such a file."""
+    with open(path, newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    rows = [
+        Row(*(kind(line[name]) for name, kind in zip(Row._fields, (str, str, str, _real, _real, str, int, str), strict=True)))
+        for line in lines
+    ]
+    return rows, {name: value for name, value in lines[0].items() if name not in Row._fields} if lines else {}
+
+
+def _real(text: str) -> float:
+    return float(text) if text else nan
+
+
+def replaced(text: str, name: str, content: str) -> str:
+    """A page with what stands between the markers of this name replaced. Raises ValueError where they are not there once."""
+    pattern = rf"(<!-- {name}: [^>]*-->\n).*?(\n<!-- end of {name} -->)"
+    page, count = re.subn(pattern, lambda found: f"{found[1]}{content}{found[2]}", text, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"the markers of {name} are there {count} times")
+    return page

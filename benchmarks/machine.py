@@ -1,7 +1,8 @@
 """`python -m benchmarks.machine` answers with what it measures on: processor, cores, versions."""
 
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 import numba
 
@@ -9,15 +10,26 @@ from benchmarks.children import say
 from fastbp.engine.cores import available_cores
 from fastbp.engine.run import cpu_name
 
+PACKAGES = ("fastbp", "numba", "llvmlite", "numpy", "pandas", "pyarrow", "jax", "torch", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Of those that are installed."""
+    found = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
 if __name__ == "__main__":
-    packages = ("fastbp", "numba", "llvmlite", "numpy", "pandas", "pyarrow")
     say(
         {
             "CPU": cpu_name(),
             "cores": str(available_cores()),
             "system": platform.system(),
             "Python": platform.python_version(),
-            **{package: version(package) for package in packages},
+            **versions(),
             "Numba threads": numba.config.THREADING_LAYER,
         }
     )

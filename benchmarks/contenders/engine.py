@@ -1,0 +1,37 @@
+"""fastbp as users run it: the driver, with orders, looks, measures, threads, and rows written to a fresh store as Parquet."""
+
+import tempfile
+
+from benchmarks.contenders.job import Contender, Job
+from benchmarks.workloads import WORKLOADS
+from fastbp import Setup, Sweep
+from fastbp.engine import plan
+from fastbp.engine.cores import available_cores
+from fastbp.engine.run import Trained, drive
+from fastbp.engine.store import Store
+
+
+def sweep_of(setup: dict[str, object], seeds: int) -> Sweep:
+    """One setup, so many seeds."""
+    return Sweep(seeds=seeds, setup=setup)
+
+
+def store_and_train(sweep: Sweep, jobs: int | None = None) -> Trained:
+    """Train a sweep into a store of its own, which is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
+        store = Store(folder)
+        store.open()
+        return drive(sweep, store, jobs=jobs)
+
+
+def difference(job: Job) -> float:
+    """None: it is fastbp that the others are compared with."""
+    return 0.0
+
+
+def prepare(job: Job) -> Contender:
+    """A block for each core, or several."""
+    keys = dict(WORKLOADS[job.workload].setup) | {"dtype": job.dtype}
+    setup = Setup(**keys)
+    networks = available_cores() * plan.block_seeds(setup)
+    return Contender(networks, setup.budget, lambda times: store_and_train(sweep_of(keys, times * networks)))

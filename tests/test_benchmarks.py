@@ -1,0 +1,162 @@
+"""What benchmarks rest on: contenders compute what fastbp computes, and tables say what was measured. Nothing is timed."""
+
+from importlib import import_module
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lanes import JIT, LANES
+
+from benchmarks.__main__ import main
+from benchmarks.contenders import ENTRIES, job
+from benchmarks.figures import (
+    COMPILING,
+    FAILS,
+    PRESENTATION,
+    all_rows,
+    contenders,
+    headlines,
+    ratio,
+    read_csv,
+    replaced,
+    row,
+    without,
+    write_csv,
+)
+from benchmarks.reference import job_of
+from benchmarks.workloads import CHECKED_UPDATES, LARGEST_DIFFERENCE, WORKLOADS
+
+CHECKOUT = Path(__file__).parents[1]
+UPDATES = {"W1": 100, "W2": 20, "W3, H 8": 20} if JIT else {"W1": 12, "W2": 2, "W3, H 8": 2}
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    made = {(name, "float64"): job_of(name, "float64", LANES, updates) for name, updates in UPDATES.items()}
+    return made | {("W1", "float32"): job_of("W1", "float32", LANES, UPDATES["W1"], seeds=3)}
+
+
+# Contenders
+
+
+@pytest.mark.parametrize(
+    ("contender", "name", "dtype"),
+    [
+        *product(["textbook", "vectorised", "obvious"], UPDATES, ["float64"]),
+        *product(["textbook", "vectorised", "obvious"], ["W1"], ["float32"]),
+        ("reordered", "W3, H 8", "float64"),
+    ],
+)
+def test_a_contender_has_the_weights_of_fastbp_after_the_same_rows(contender, name, dtype, jobs):
+    difference = import_module(f"benchmarks.contenders.{contender}").difference
+    work = jobs[name, dtype]
+    assert difference(work) <= LARGEST_DIFFERENCE[dtype]
+    other = work._replace(lr=2 * work.lr)
+    assert difference(other) > LARGEST_DIFFERENCE[dtype]
+
+
+@pytest.mark.parametrize("contender", ["textbook", "vectorised"])
+def test_a_contender_trains_what_it_says(contender, jobs):
+    work = jobs["W3, H 8", "float64"]._replace(updates=2)
+    ready = import_module(f"benchmarks.contenders.{contender}").prepare(work)
+    assert ready.networks >= 1
+    assert ready.updates == 2
+    ready.train(2)
+
+
+def test_a_job_is_the_same_from_its_file(tmp_path, jobs):
+    work = jobs["W1", "float32"]
+    job.write(tmp_path / "job.npz", work)
+    again = job.read(tmp_path / "job.npz")
+    assert again._fields == work._fields
+    assert (again.workload, again.order, again.batch, again.lr, again.updates) == ("W1", "random", 1, 0.2, 7_992)
+    assert again.X.dtype == again.start.w1.dtype == np.float32
+    assert np.array_equal(again.rows, work.rows)
+    assert all(map(np.array_equal, again.end, work.end))
+    assert again.losses.shape == (3,)
+    assert again.losses_start.w1.shape == (3, 4, 3)
+
+
+def test_rows_are_drawn_as_the_order_says(jobs):
+    random, listed, shuffled = (jobs[name, "float64"] for name in UPDATES)
+    assert random.draw_rows(2, 20).shape == (2, 20, 1)
+    assert np.array_equal(listed.draw_rows(2, 3), np.broadcast_to(np.arange(10), (2, 3, 10)))
+    epoch = shuffled.draw_rows(2, 16).reshape(2, 256)
+    assert np.array_equal(np.sort(epoch), np.broadcast_to(np.arange(256), (2, 256)))
+    assert not np.array_equal(epoch[0], epoch[1])
+
+
+def test_every_contender_has_its_file():
+    files = {path.stem for path in (CHECKOUT / "benchmarks" / "contenders").glob("[a-z]*.py")}
+    assert files - {"job"} == set(ENTRIES)
+
+
+def test_checks_reach_past_the_first_epoch():
+    assert CHECKED_UPDATES == 100
+    assert set(UPDATES) <= set(WORKLOADS)
+
+
+# Figures
+
+ROWS = [
+    row("contenders", "3-4-1 online, float64", ENTRIES["engine"].label, [4.0, 5.0, 4.5], PRESENTATION),
+    row("contenders", "3-4-1 online, float64", ENTRIES["obvious"].label, [30.0, 31.0, 32.0], PRESENTATION),
+    row("contenders", "3-4-1 online, float64", ENTRIES["obvious"].label, [1.5], COMPILING),
+    without("contenders", "3-4-1 online, float64", ENTRIES["jax_"].label, PRESENTATION, "not installed: jax"),
+    row("command", "founding sweep", "in all", [2.5], "s"),
+    row("command", "founding sweep", "of it compiling", [0.25], "s"),
+    ratio("early", "early", "waiting ÷ refilled", [30.0, 36.0], [10.0, 12.0]),
+]
+MACHINE = {"CPU": "a processor, with a comma", "cores": "2"}
+
+
+def test_contenders_stand_beside_fastbp():
+    head, _, line, _, below = contenders(ROWS).splitlines()
+    assert head == "| ns/presentation | fastbp | obvious `@njit` | JAX |"
+    assert line == "| 3-4-1 online, float64 | **4.00** | 30.0 (7.50 ×) | – |"
+    assert below == "JAX `vmap` + `scan`: not installed: jax."
+    assert "1.50 |" in contenders(ROWS, COMPILING)
+
+
+def test_the_other_rows_have_a_table():
+    assert all_rows(ROWS).splitlines()[2:] == [
+        "| founding sweep | in all | 2.50 | 2.50 | s | 1 |",
+        "| founding sweep | of it compiling | 0.25 | 0.25 | s | 1 |",
+        "| early | waiting ÷ refilled | 3.00 | 3.00 | times | 2 |",
+    ]
+    assert "of it" not in all_rows(headlines(ROWS))
+
+
+def test_figures_are_the_same_from_their_file(tmp_path):
+    write_csv(tmp_path / "figures.csv", ROWS, MACHINE)
+    rows, machine = read_csv(tmp_path / "figures.csv")
+    assert machine == MACHINE
+    assert list(map(repr, rows)) == list(map(repr, ROWS))  # in which NaN is NaN
+
+
+def test_who_does_not_compute_the_same_is_named_and_the_command_fails(tmp_path, capsys):
+    failing = without("contenders", "3-4-1 online, float64", ENTRIES["torch_"].label, PRESENTATION, f"{FAILS}, 1.0e+00 away")
+    write_csv(tmp_path / "figures.csv", [*ROWS, failing], MACHINE)
+    assert main(["--read", str(tmp_path / "figures.csv")]) == 1
+    assert "| fails |" in capsys.readouterr().out
+    write_csv(tmp_path / "figures.csv", ROWS, MACHINE)
+    assert main(["--read", str(tmp_path / "figures.csv"), "-o", str(tmp_path / "again.csv")]) == 0
+    assert (tmp_path / "again.csv").read_text() == (tmp_path / "figures.csv").read_text()
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], ["early", "--write"], ["--quick", "--full"]])
+def test_mistakes_end_with_2(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "usage: python -m benchmarks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
+def test_pages_have_room_for_figures(page):
+    text = (CHECKOUT / page).read_text(encoding="utf-8")
+    changed = replaced(text, "figures", "new")
+    assert "by hand -->\nnew\n<!-- end of figures -->" in changed
+    assert replaced(changed, "figures", "new") == changed
+    with pytest.raises(ValueError, match="there 0 times"):
+        replaced(text, "nothing", "new")
