@@ -275,8 +275,8 @@ def _on_disk(kind: block.Kind) -> bool:
 
 
 def guess(setup: Setup) -> Speed:
-    """A formula for one core with AVX-512: a parameter costs some 0.4 ns a presentation, a third more with a gradient to keep."""
-    each = (2.0 + 0.4 * setup.parameters * (1.0 if block.is_online(setup) else 1.3)) * 1e-9
+    """A formula for one core with AVX-512: a parameter costs some 0.25 ns a presentation."""
+    each = (1.5 + 0.25 * setup.parameters) * 1e-9
     ends = (1000 + 60 * setup.parameters + setup.rows * (50 + setup.parameters)) * 1e-9
     return Speed(ends, setup.batch_rows * each * (0.5 if setup.dtype == "float32" else 1.0))
 

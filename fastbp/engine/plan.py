@@ -51,9 +51,9 @@ class Block(NamedTuple):
 
 
 def seconds_per_run(setup: Setup) -> float:
-    """A rough guess at the time of one run on one core, from the setup alone: a parameter costs some 0.4 ns a presentation."""
+    """A rough guess at the time of one run on one core, from the setup alone: a parameter costs some 0.25 ns a presentation."""
     presentations = setup.budget * setup.batch_rows
-    return presentations * (2.0 + 0.35 * setup.parameters) * 1e-9
+    return presentations * (1.5 + 0.25 * setup.parameters) * 1e-9
 
 
 def block_seeds(setup: Setup) -> int:

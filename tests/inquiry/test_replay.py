@@ -215,7 +215,7 @@ def test_a_file_of_another_version_or_twice(other):
         replay.find(other, identity, "9")
     rows = pq.read_table(file).replace_schema_metadata({"fastbp.numerics": "0", "fastbp.version": "0.0.1"})
     pq.write_table(rows, file)
-    with pytest.raises(StoreError, match=r"numerics version 0, this fastbp makes version 1: fastbp 0\.0\.1 replays them"):
+    with pytest.raises(StoreError, match=r"numerics version 0, this fastbp makes version 2: fastbp 0\.0\.1 replays them"):
         replay.find(other, identity, "5")
     file.write_bytes(file.read_bytes()[:-30])
     with pytest.raises(StoreError, match="is damaged"):
