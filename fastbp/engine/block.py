@@ -210,7 +210,7 @@ class Group:
         self.task = work
         self.kernels = kernels(work.lanes)
         self.trainer = trainer(work.lanes, work.at_once)
-        self.state: Lanes = lanes_of(work.network, work.lanes, work.table.rows, work.table.values.dtype)
+        self.state: Lanes = lanes_of(work.network, work.lanes, work.targets.look_at, work.table.values.dtype)
         self.none = runs_of(work.network, 0, work.table.values.dtype)
         self.double = empty_block(work.double_network.rows * work.lanes, np.float64)
         if seeds is not None:

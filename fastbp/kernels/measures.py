@@ -10,9 +10,11 @@ from fastbp.kernels.compiling import inlined, kernel, shared
 from fastbp.kernels.memory import (
     load_activation,
     load_delta,
+    load_lane,
     load_parameter,
     store_activation,
     store_delta,
+    store_lane,
     store_parameter,
     wide,
 )
@@ -49,20 +51,20 @@ class Targets(NamedTuple):
     middles: NDArray[np.float64]
     varies: NDArray[np.bool_]
     look_at: NDArray[np.int64]
-    """All rows, in the order in which a look takes them: those with different targets first, for one of them tells soonest that
-    a network has not converged."""
+    """All rows, in the order in which a first look takes them: those with different targets first, and of these the rarest, for
+    one of them tells soonest that a network has not converged."""
 
 
 def targets_of(T: NDArray[np.float64]) -> Targets:
     """The targets of a problem, T [row, output], with what measures need of them."""
     low, high = T.min(axis=0), T.max(axis=0)
     varies = high > low
-    _, kinds = np.unique(T, axis=0, return_inverse=True)
+    _, kinds, counts = np.unique(T, axis=0, return_inverse=True, return_counts=True)
     rank = np.zeros(len(T), np.int64)
     for kind in range(kinds.max() + 1):
         alike = np.flatnonzero(kinds.ravel() == kind)
         rank[alike] = np.arange(len(alike))
-    look_at = np.argsort(rank, kind="stable")
+    look_at = np.lexsort((counts[kinds.ravel()], rank))
     return Targets(np.array(T, np.float64, order="C"), np.where(varies, high - low, 1.0), 0.5 * (low + high), varies, look_at)
 
 
@@ -83,38 +85,45 @@ def _finite_weights(block: Any, lanes: Any, network: Any, lane: Any) -> Any:
 @shared
 def look(
     block: Any, lanes: Any, network: Any, table: Any, targets: Any, tolerance: Any,
-    now: Any, converged_at: Any, due: Any, budget: Any, within: Any,
+    now: Any, converged_at: Any, due: Any, budget: Any, within: Any, look_at: Any,
 ) -> None:  # fmt: skip
     """Note the lanes that this look finds converged first: `converged_at`, int64 [lane], −1 before, becomes `now`, int64 [lane].
 
     Converged: all weights finite, and |o − t| ÷ range ≤ `tolerance` for every row and output. Looked at are all lanes where
-    a look is `due`, else only those at the end of their budget. `within`: bool [lane], to work with.
+    a look is `due`, else only those at the end of their budget. `within`: int64 [lane], to work with. `look_at`: all rows in the
+    order in which they are taken, until one leaves no lane; that one is the first of the next look.
     """
     wide()
     n, outputs = targets.values.shape
-    pending = False
+    pending = 0
     for lane in range(lanes):
-        within[lane] = converged_at[lane] < 0 and (due or now[lane] >= budget)
-        pending = pending or within[lane]
+        within[lane] = 1 if converged_at[lane] < 0 and (due or now[lane] >= budget) else 0
+        pending += within[lane]
     first, columns = network.layers[0, ACTIVATIONS] * lanes, columns_of(network)
     a = network.layers[-1, ACTIVATIONS] * lanes
     looked = 0
-    while pending and looked < n:
-        row = targets.look_at[looked]
+    while pending > 0 and looked < n:
+        row = look_at[looked]
         present_to_all(block, lanes, lanes, first, columns, table, row)
         feedforward_apart(block, lanes, network)
-        pending = False
         for k in range(outputs):
             t, span = targets.values[row, k], targets.ranges[k]
+            pending = 0
             for lane in range(lanes):
                 error = np.float64(load_activation(block, a + k * lanes + lane)) - t
-                within[lane] = within[lane] and (error if error > 0.0 else -error) / span <= tolerance
-        for lane in range(lanes):
-            pending = pending or within[lane]
+                error = error if error > 0.0 else -error
+                left = load_lane(within, lane) if error / span <= tolerance else 0
+                store_lane(within, lane, left)
+                pending += left
+        if pending == 0:
+            for i in range(looked, 0, -1):
+                look_at[i] = look_at[i - 1]
+            look_at[0] = row
         looked += 1
-    for lane in range(lanes):
-        if pending and within[lane] and _finite_weights(block, lanes, network, lane):
-            converged_at[lane] = now[lane]
+    if pending > 0:
+        for lane in range(lanes):
+            if within[lane] == 1 and _finite_weights(block, lanes, network, lane):
+                converged_at[lane] = now[lane]
 
 
 def value_pass(loss: Any) -> Any:

@@ -68,12 +68,14 @@ class Lanes(NamedTuple):
     """Rows of the epoch that the lane is in, flat [position, lane]."""
     running: NDArray[np.bool_]
     """Whether the lane's run goes on; a lane without one computes what nobody reads."""
-    within: NDArray[np.bool_]
+    within: NDArray[np.int64]
     """For looks to work with."""
+    look_at: NDArray[np.int64]
+    """Rows in the order in which the next look takes them."""
 
 
-def lanes_of(network: Network, lanes: int, rows: int, dtype: DTypeLike) -> Lanes:
-    """Room for a group of so many runs on a problem of so many rows."""
+def lanes_of(network: Network, lanes: int, look_at: NDArray[np.int64], dtype: DTypeLike) -> Lanes:
+    """Room for a group of so many runs on a problem with these rows."""
     return Lanes(
         empty_block(network.rows * lanes, dtype),
         np.zeros(lanes, np.uint64),
@@ -82,9 +84,10 @@ def lanes_of(network: Network, lanes: int, rows: int, dtype: DTypeLike) -> Lanes
         np.full(lanes, -1, np.int64),
         empty_block(lanes, dtype),
         empty_block(lanes, dtype),
-        empty_block((rows + 3) // 4 * 4 * lanes, np.int32),
+        empty_block((len(look_at) + 3) // 4 * 4 * lanes, np.int32),
         np.zeros(lanes, np.bool_),
-        np.zeros(lanes, np.bool_),
+        np.zeros(lanes, np.int64),
+        look_at.copy(),
     )
 
 
@@ -191,6 +194,7 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int, at_once: int) -> An
                     due,
                     budget,
                     state.within,
+                    state.look_at,
                 )
 
     return advance
