@@ -162,16 +162,19 @@ _up1_4, _up1_first, _up1_more_1, _up1_more_4 = _sum(4, True, True), _sum(1, True
 class Table(NamedTuple):
     """A problem as lanes read it, in their dtype: input columns first, then targets.
 
-    Columns of two values in a table of at most 64 rows (every problem of bits) are kept as a mask as well: a shift and a blend
-    are several times cheaper than a gather.
+    Columns of two values (every problem of bits) are kept as bits as well, which are several times cheaper to look up than
+    values: in a table of at most 64 rows a word for each column, and otherwise, of at most 64 columns, a word for each row.
     """
 
     rows: int
     values: NDArray[Any]
     """Flat [column, row]."""
-    two_valued: bool
+    by_column: bool
     masks: NDArray[np.uint64]
     """Per column, bit r is set where row r has the higher value."""
+    by_row: bool
+    words: NDArray[np.uint64]
+    """Per row, bit c is set where column c has the higher value."""
     low: NDArray[Any]
     high: NDArray[Any]
 
@@ -179,17 +182,70 @@ class Table(NamedTuple):
 def table(X: NDArray[np.float64], T: NDArray[np.float64], dtype: DTypeLike) -> Table:
     """The table of a problem with inputs X [row, input] and targets T [row, output]."""
     columns = np.ascontiguousarray(np.hstack([X, T]).T, dtype)
-    rows = columns.shape[1]
     low, high = columns.min(axis=1), columns.max(axis=1)
     is_high = columns == high[:, None]
-    two_valued = rows <= 64 and bool((is_high | (columns == low[:, None])).all())
-    masks = (is_high[:, :64].astype(np.uint64) << np.arange(min(rows, 64), dtype=np.uint64)).sum(axis=1, dtype=np.uint64)
-    return Table(rows, columns.ravel(), two_valued, masks, low, high)
+    two_valued = bool((is_high | (columns == low[:, None])).all())
+    by_column = two_valued and columns.shape[1] <= 64
+    by_row = two_valued and not by_column and len(columns) <= 64
+    return Table(columns.shape[1], columns.ravel(), by_column, _packed(is_high), by_row, _packed(is_high.T), low, high)
+
+
+def _packed(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """The first 64 bits of each line, the first one lowest."""
+    bits = bits[:, :64]
+    packed: NDArray[np.uint64] = (bits.astype(np.uint64) << np.arange(bits.shape[1], dtype=np.uint64)).sum(axis=1)
+    return packed
 
 
 @inlined
 def _two_values(table: Any, column: Any) -> Any:
-    return load_table(table.masks, column), load_table(table.low, column), load_table(table.high, column)
+    mask = load_table(table.masks, column) if table.by_column else _ONE << np.uint64(column)
+    return mask, load_table(table.low, column), load_table(table.high, column)
+
+
+@inlined
+def _in_column(table: Any, row: Any) -> Any:
+    """The bit of a row, in the mask of any column."""
+    return _ONE << np.uint64(row)
+
+
+@inlined
+def _in_row(table: Any, row: Any) -> Any:
+    """The word of a row, with a bit for each column."""
+    return load_table(table.words, row)
+
+
+def _present_bits(word_of: Any) -> Any:
+    """`present` for columns of two values: of the word that a lane's row has, the bit of each column."""
+
+    @inlined
+    def present_bits(block: Any, lanes: Any, width: Any, first: Any, columns: Any, table: Any, rows: Any, chosen: Any) -> None:
+        column = 0
+        while column + 4 <= columns:
+            a = first + column * width
+            m0, l0, h0 = _two_values(table, column)
+            m1, l1, h1 = _two_values(table, column + 1)
+            m2, l2, h2 = _two_values(table, column + 2)
+            m3, l3, h3 = _two_values(table, column + 3)
+            for lane in range(_count(block, lanes)):
+                word = word_of(table, load_order(rows, chosen + lane))
+                store_activation(block, a + lane, h0 if m0 & word != _NONE else l0)
+                store_activation(block, a + width + lane, h1 if m1 & word != _NONE else l1)
+                store_activation(block, a + 2 * width + lane, h2 if m2 & word != _NONE else l2)
+                store_activation(block, a + 3 * width + lane, h3 if m3 & word != _NONE else l3)
+            column += 4
+        while column < columns:
+            a = first + column * width
+            m0, l0, h0 = _two_values(table, column)
+            for lane in range(_count(block, lanes)):
+                word = word_of(table, load_order(rows, chosen + lane))
+                store_activation(block, a + lane, h0 if m0 & word != _NONE else l0)
+            column += 1
+
+    return present_bits
+
+
+_present_by_column, _present_by_row = _present_bits(_in_column), _present_bits(_in_row)
 
 
 @inlined
@@ -198,33 +254,16 @@ def present(block: Any, lanes: Any, width: Any, first: Any, columns: Any, table:
 
     They begin at `first` and are `width` apart. `rows`: flat [position, lane].
     """
-    chosen, column = position * lanes, 0
-    if table.two_valued:
-        while column + 4 <= columns:
-            a = first + column * width
-            m0, l0, h0 = _two_values(table, column)
-            m1, l1, h1 = _two_values(table, column + 1)
-            m2, l2, h2 = _two_values(table, column + 2)
-            m3, l3, h3 = _two_values(table, column + 3)
+    chosen = position * lanes
+    if table.by_column:
+        _present_by_column(block, lanes, width, first, columns, table, rows, chosen)
+    elif table.by_row:
+        _present_by_row(block, lanes, width, first, columns, table, rows, chosen)
+    else:
+        for column in range(columns):
+            a, values = first + column * width, column * table.rows
             for lane in range(_count(block, lanes)):
-                bit = _ONE << np.uint64(load_order(rows, chosen + lane))
-                store_activation(block, a + lane, h0 if m0 & bit != _NONE else l0)
-                store_activation(block, a + width + lane, h1 if m1 & bit != _NONE else l1)
-                store_activation(block, a + 2 * width + lane, h2 if m2 & bit != _NONE else l2)
-                store_activation(block, a + 3 * width + lane, h3 if m3 & bit != _NONE else l3)
-            column += 4
-        while column < columns:
-            a = first + column * width
-            m0, l0, h0 = _two_values(table, column)
-            for lane in range(_count(block, lanes)):
-                bit = _ONE << np.uint64(load_order(rows, chosen + lane))
-                store_activation(block, a + lane, h0 if m0 & bit != _NONE else l0)
-            column += 1
-    while column < columns:
-        a, values = first + column * width, column * table.rows
-        for lane in range(_count(block, lanes)):
-            store_activation(block, a + lane, load_table(table.values, values + load_order(rows, chosen + lane)))
-        column += 1
+                store_activation(block, a + lane, load_table(table.values, values + load_order(rows, chosen + lane)))
 
 
 @inlined
