@@ -1,9 +1,8 @@
 """Orders: which row is presented when.
 
 Arguments of every function: `rows`, int32, to fill with rows[j·lanes + lane] = the row (0 … n − 1) that the lane's network sees
-at position j of its epoch (it has room for n rounded up to a multiple of four, the words of one draw); `n`, rows of the problem;
-`lanes`; `seeds`, uint64 [lane]; `epochs`, int64 [lane], the epoch that each lane is in. A lane's rows depend on its own seed and
-epoch alone.
+at position j of its epoch (it has `room_for` so many); `n`, rows of the problem; `lanes`; `seeds`, uint64 [lane]; `epochs`,
+int64 [lane], the epoch that each lane is in. A lane's rows depend on its own seed and epoch alone.
 """
 
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from fastbp.kernels.compiling import inlined
-from fastbp.kernels.memory import load_lane, load_order, store_order
+from fastbp.kernels.memory import SPARE_ROWS, load_lane, load_order, store_order
 from fastbp.kernels.random import ORDER, below, words
 
 _IDENTITY = np.uint64(0xFEDCBA9876543210)
@@ -45,17 +44,24 @@ def shuffled(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:
     for j in range(n):
         for lane in range(lanes):
             store_order(rows, j * lanes + lane, np.int32(j))
-    for group in range((n + 2) // 4):
-        for lane in range(lanes):
-            i = n - 1 - 4 * group
-            for word in words(load_lane(seeds, lane), ORDER, load_lane(epochs, lane), group):
-                if i >= 1:
-                    chosen = below(word, i + 1) * lanes + lane
-                    last = i * lanes + lane
-                    kept = load_order(rows, last)
-                    store_order(rows, last, load_order(rows, chosen))
-                    store_order(rows, chosen, kept)
-                i -= 1
+    # Draws first, side by side, then exchanges, one by one.
+    spare = (n + 3) // 4 * 4 * lanes
+    for first in range(0, n - 1, SPARE_ROWS):
+        for group in range(first // 4, min(first + SPARE_ROWS, n + 2) // 4):
+            i, drawn = n - 1 - 4 * group, spare + (4 * group - first) * lanes
+            for lane in range(lanes):
+                a, b, c, d = words(load_lane(seeds, lane), ORDER, load_lane(epochs, lane), group)
+                store_order(rows, drawn + lane, below(a, i + 1))
+                store_order(rows, drawn + lanes + lane, below(b, max(i, 1)))
+                store_order(rows, drawn + 2 * lanes + lane, below(c, max(i - 1, 1)))
+                store_order(rows, drawn + 3 * lanes + lane, below(d, max(i - 2, 1)))
+        for t in range(first, min(first + SPARE_ROWS, n - 1)):
+            last, drawn = (n - 1 - t) * lanes, spare + (t - first) * lanes
+            for lane in range(lanes):
+                chosen = load_order(rows, drawn + lane) * lanes + lane
+                kept = load_order(rows, last + lane)
+                store_order(rows, last + lane, load_order(rows, chosen))
+                store_order(rows, chosen, kept)
 
 
 @inlined

@@ -29,6 +29,9 @@ visit, the three parts of a work block, and what of activations or δ the loop w
 parameters, weights are not biases, and those of every fourth unit of a layer are not the next unit's. Without knowing all that,
 the compiler compares addresses before each loop, and keeps a slow copy of the loop, or, of too many, only that."""
 
+SPARE_ROWS = 64
+"""Room behind the rows of an epoch, for an order to draw numbers into."""
+
 intrinsic: Callable[[Any], Any] = numba_intrinsic
 
 Load = Callable[[NDArray[Any], Any], Any]

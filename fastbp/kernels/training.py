@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from fastbp.kernels.compiling import inlined, kernel, shared
 from fastbp.kernels.measures import look
 from fastbp.kernels.memory import (
+    SPARE_ROWS,
     empty_block,
     load_activation,
     load_lane,
@@ -65,7 +66,7 @@ class Lanes(NamedTuple):
     last_rate: NDArray[Any]
     """That of the epoch before."""
     rows: NDArray[np.int32]
-    """Rows of the epoch that the lane is in, flat [position, lane]."""
+    """Rows of the epoch that the lane is in, flat [position, lane], and the room behind them."""
     running: NDArray[np.bool_]
     """Whether the lane's run goes on; a lane without one computes what nobody reads."""
     within: NDArray[np.int64]
@@ -84,11 +85,16 @@ def lanes_of(network: Network, lanes: int, look_at: NDArray[np.int64], dtype: DT
         np.full(lanes, -1, np.int64),
         empty_block(lanes, dtype),
         empty_block(lanes, dtype),
-        empty_block((len(look_at) + 3) // 4 * 4 * lanes, np.int32),
+        empty_block(room_for(len(look_at)) * lanes, np.int32),
         np.zeros(lanes, np.bool_),
         np.zeros(lanes, np.int64),
         look_at.copy(),
     )
+
+
+def room_for(rows: int) -> int:
+    """Positions that orders have room for: so many, rounded up to a multiple of four (the words of a draw), and spare ones."""
+    return (rows + 3) // 4 * 4 + SPARE_ROWS
 
 
 class Runs(NamedTuple):

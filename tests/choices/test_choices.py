@@ -24,6 +24,7 @@ from fastbp.choices.family import family
 from fastbp.engine.block import rates
 from fastbp.engine.spec import Setup
 from fastbp.kernels.compiling import FLAGS, inlined, one_of
+from fastbp.kernels.training import room_for
 
 EXAMPLES = settings(deadline=None, max_examples=100)
 ULP = 2.0**-53  # half a unit in the last place of 1: one rounding
@@ -117,12 +118,12 @@ def presented(name, n, seeds, epochs, *own):
     """[position, lane]."""
     seeds, epochs = np.array(seeds, np.uint64), np.array(epochs, np.int64)
     lanes = len(seeds)
-    rows = np.full((n + 3) // 4 * 4 * lanes, -1, np.int32)
+    rows = np.full(room_for(n) * lanes, -1, np.int32)
     COMPILED_ORDERS[name](rows, n, lanes, seeds, epochs, *own)
     return rows.reshape(-1, lanes)[:n]
 
 
-NUMBERS_OF_ROWS = (*range(1, 20), 31, 32, 33, 64, 100)
+NUMBERS_OF_ROWS = (*range(1, 20), 31, 32, 33, 63, 64, 65, 66, 67, 100, 130)
 SEEDS = (0, 1, 2**32, 2**63 - 1)
 EPOCHS = (0, 7, 2**32 - 1, 1)
 
