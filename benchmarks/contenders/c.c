@@ -78,19 +78,28 @@ INLINE V sigmoid(V x)
 
 INLINE V slope(V a) { return a - a * a; }
 
-/* 1 where a word has any of these bits, else 0. */
-INLINE V any_bit(W words, W bits)
-{
-#ifdef __AVX512F__
+/* An input is a mask where there are masks: adding under a mask is quicker than multiplying by 0 or 1 and adding, since Zen 4 adds
+   and multiplies in different units, and those that multiply have the most to do. Otherwise it is a number. */
+#if defined __AVX512F__ && !defined SHARED
 #ifdef SINGLE
-    return _mm512_maskz_mov_ps(_mm512_test_epi32_mask((__m512i)words, (__m512i)bits), ALL(1));
+typedef __mmask16 X_;
+#define ANY_BIT(words, bits) _mm512_test_epi32_mask((__m512i)(words), (__m512i)(bits))
 #else
-    return _mm512_maskz_mov_pd(_mm512_test_epi64_mask((__m512i)words, (__m512i)bits), ALL(1));
+typedef __mmask8 X_;
+#define ANY_BIT(words, bits) _mm512_test_epi64_mask((__m512i)(words), (__m512i)(bits))
 #endif
+#define NUMBER(x) INTRINSIC(maskz_mov)(x, ALL(1))
+#define ADD_PRODUCT(sum, w, x) (sum) = INTRINSIC(mask_add)(sum, x, sum, w)
 #else
-    return (V)(((words & bits) != 0) & (W)ALL(1));
+#ifdef SHARED
+typedef R X_;
+#else
+typedef V X_;
 #endif
-}
+#define ANY_BIT(words, bits) (V)((((words) & (bits)) != 0) & (W)ALL(1))
+#define NUMBER(x) (x)
+#define ADD_PRODUCT(sum, w, x) (sum) += (w) * (x)
+#endif
 
 #if BATCH == 1 && OUTPUTS == 1
 
@@ -110,7 +119,8 @@ typedef struct {
 } Network;
 
 static Network n;
-static V x[2][INPUTS + 1][STEPS], h[2][HIDDEN][STEPS], d[STEPS], e[HIDDEN][STEPS];
+static X_ x[2][INPUTS + 1][STEPS];
+static V h[2][HIDDEN][STEPS], d[STEPS], e[HIDDEN][STEPS];
 static W drawn[PADDED][STEPS];
 
 /* Philox4x32-10 as in fastbp/kernels/random.py: words of 32 bits in 64, of which the upper half may hold anything until the end,
@@ -163,7 +173,7 @@ static void online(const R *X, const R *T, const I *rows, uint64_t seed, int64_t
                     z += w * h[now][j][v];
                 }
                 V o = sigmoid(z);
-                d[v] = (o - x[now][INPUTS][v]) * -rate * slope(o);
+                d[v] = (o - NUMBER(x[now][INPUTS][v])) * -rate * slope(o);
             }
             EACH UNROLLED for (int j = 0; j < HIDDEN; j++) e[j][v] = n.w2[j][v] * d[v] * slope(h[now][j][v]);
         }
@@ -172,14 +182,16 @@ static void online(const R *X, const R *T, const I *rows, uint64_t seed, int64_t
         else if (at == 0)
             draw(seed, (u + 1) / ROWS);
         EACH {
-            W row = (W){} + 1 << drawn[at][v];
-            UNROLLED for (int i = 0; i <= INPUTS; i++) x[next][i][v] = any_bit(row, (W){} + bits[i]);
+            W row = ((W){} + 1) << drawn[at][v];
+            UNROLLED for (int i = 0; i <= INPUTS; i++) x[next][i][v] = ANY_BIT(row, (W){} + bits[i]);
         }
         EACH UNROLLED for (int j = 0; j < HIDDEN; j++) {
             V step = e[j][v], z = n.b1[j][v] = n.b1[j][v] + step;
             UNROLLED for (int i = 0; i < INPUTS; i++) {
-                V w = n.w1[j][i][v] = n.w1[j][i][v] + step * x[now][i][v];
-                z += w * x[next][i][v];
+                V w = n.w1[j][i][v];
+                ADD_PRODUCT(w, step, x[now][i][v]);
+                ADD_PRODUCT(z, w, x[next][i][v]);
+                n.w1[j][i][v] = w;
             }
             h[next][j][v] = sigmoid(z);
         }
@@ -207,23 +219,21 @@ void train(const R *start, R *end, int64_t groups, const R *X, const R *T, const
    hidden units, a tile of them at a time, weights get the gradient of the batch before and serve the next one at once.
    Sums stand in registers: units × inputs for a gradient, units × samples for activations. */
 
-#ifdef SHARED
-typedef R X_; /* the same for all lanes */
+/* Tiles, as found quickest: they divide what there is. An AVX2 processor has 16 registers, not 32. */
+#define FIRST(n, a, b) ((n) % (a) == 0 ? (a) : (n) % (b) == 0 ? (b) : 1)
+#if !defined __AVX512F__
+#define UNITS FIRST(HIDDEN, 4, 5)
+#define SAMPLES FIRST(BATCH, 2, 1)
+#define SOME FIRST(INPUTS, 2, 1)
+#elif defined SHARED
+#define UNITS FIRST(HIDDEN, 5, 4)
+#define SAMPLES FIRST(BATCH, 5, 4)
+#define SOME FIRST(INPUTS, 2, 1)
 #else
-typedef V X_;
+#define UNITS FIRST(HIDDEN, 2, 1)
+#define SAMPLES FIRST(BATCH, 4, 2)
+#define SOME FIRST(INPUTS, 8, 4)
 #endif
-
-/* The largest of these that divides a number. Tiles of 16 or 25 sums leave room in 32 registers, of 4 to 8 in 16. */
-#ifdef __AVX512F__
-#define DIVISOR(n) ((n) % 5 == 0 ? 5 : (n) % 4 == 0 ? 4 : (n) % 2 == 0 ? 2 : 1)
-#define FEW(n) DIVISOR(n)
-#else
-#define DIVISOR(n) ((n) % 4 == 0 ? 4 : (n) % 5 == 0 ? 5 : (n) % 2 == 0 ? 2 : 1)
-#define FEW(n) ((n) % 2 == 0 ? 2 : 1)
-#endif
-#define UNITS DIVISOR(HIDDEN)
-#define SAMPLES FEW(BATCH)
-#define SOME FEW(INPUTS)
 #define EACH_UNIT UNROLLED for (int j = 0; j < UNITS; j++)
 #define EACH_SAMPLE UNROLLED for (int s = 0; s < SAMPLES; s++)
 #define EACH_INPUT UNROLLED for (int i = 0; i < SOME; i++)
@@ -241,6 +251,20 @@ static V h[HIDDEN][BATCH], d[OUTPUTS][BATCH], z[OUTPUTS][BATCH], e[UNITS][BATCH]
 /* Steps of the hidden units from `first` on, and what they add to the weights behind and before them. */
 INLINE void learn(int first, X_ (*x)[INPUTS])
 {
+    V bias[UNITS];
+    EACH_UNIT bias[j] = n.b1[first + j];
+#if OUTPUTS == 1
+    V back[UNITS], weight[UNITS];
+    EACH_UNIT back[j] = weight[j] = n.w2[0][first + j];
+    for (int r = 0; r < BATCH; r++)
+        EACH_UNIT {
+            V a = h[first + j][r], step = back[j] * d[0][r] * slope(a);
+            e[j][r] = step;
+            bias[j] += step;
+            weight[j] += d[0][r] * a;
+        }
+    EACH_UNIT n.w2[0][first + j] = weight[j];
+#else
     for (int r = 0; r < BATCH; r += SAMPLES) {
         V sum[UNITS][SAMPLES] = {};
         EACH_OUTPUT EACH_UNIT EACH_SAMPLE sum[j][s] += d[k][r + s] * n.w2[k][first + j];
@@ -252,14 +276,13 @@ INLINE void learn(int first, X_ (*x)[INPUTS])
         for (int r = 0; r < BATCH; r++) EACH_UNIT sum[j] += d[k][r] * h[first + j][r];
         EACH_UNIT n.w2[k][first + j] = sum[j];
     }
-    V bias[UNITS];
-    EACH_UNIT bias[j] = n.b1[first + j];
     for (int r = 0; r < BATCH; r++) EACH_UNIT bias[j] += e[j][r];
+#endif
     EACH_UNIT n.b1[first + j] = bias[j];
     for (int a = 0; a < INPUTS; a += SOME) {
         V sum[UNITS][SOME];
         EACH_UNIT EACH_INPUT sum[j][i] = n.w1[first + j][a + i];
-        for (int r = 0; r < BATCH; r++) EACH_UNIT EACH_INPUT sum[j][i] += e[j][r] * x[r][a + i];
+        for (int r = 0; r < BATCH; r++) EACH_UNIT EACH_INPUT ADD_PRODUCT(sum[j][i], e[j][r], x[r][a + i]);
         EACH_UNIT EACH_INPUT n.w1[first + j][a + i] = sum[j][i];
     }
 }
@@ -270,10 +293,26 @@ INLINE void activate(int first, X_ (*x)[INPUTS])
     for (int r = 0; r < BATCH; r += SAMPLES) {
         V sum[UNITS][SAMPLES];
         EACH_UNIT EACH_SAMPLE sum[j][s] = n.b1[first + j];
-        UNROLLED for (int i = 0; i < INPUTS; i++) EACH_UNIT EACH_SAMPLE sum[j][s] += n.w1[first + j][i] * x[r + s][i];
-        EACH_UNIT EACH_SAMPLE h[first + j][r + s] = sum[j][s] = sigmoid(sum[j][s]);
-        EACH_OUTPUT EACH_UNIT EACH_SAMPLE z[k][r + s] += n.w2[k][first + j] * sum[j][s];
+        UNROLLED for (int i = 0; i < INPUTS; i++) EACH_UNIT EACH_SAMPLE ADD_PRODUCT(sum[j][s], n.w1[first + j][i], x[r + s][i]);
+#if OUTPUTS == 1
+        EACH_UNIT EACH_SAMPLE {
+            V a = h[first + j][r + s] = sigmoid(sum[j][s]);
+            z[0][r + s] += n.w2[0][first + j] * a;
+        }
     }
+#else
+        EACH_UNIT EACH_SAMPLE h[first + j][r + s] = sum[j][s];
+    }
+    for (int j = 0; j < UNITS; j++)
+        for (int r = 0; r < BATCH; r++) h[first + j][r] = sigmoid(h[first + j][r]);
+    for (int r = 0; r < BATCH; r += SAMPLES)
+        EACH_OUTPUT {
+            V sum[SAMPLES];
+            EACH_SAMPLE sum[s] = z[k][r + s];
+            EACH_UNIT EACH_SAMPLE sum[s] += n.w2[k][first + j] * h[first + j][r + s];
+            EACH_SAMPLE z[k][r + s] = sum[s];
+        }
+#endif
 }
 
 #ifndef SHARED
@@ -285,8 +324,8 @@ static void present(X_ (*x)[INPUTS], const int32_t *rows, const I *words)
         for (int lane = 0; lane < WIDTH; lane++) word[r][lane] = words[rows[r * WIDTH + lane]];
     for (int r = 0; r < BATCH; r++) {
         W all = *(W *)word[r];
-        UNROLLED for (int i = 0; i < INPUTS; i++) x[r][i] = any_bit(all, (W){} + ((I)1 << i));
-        UNROLLED for (int k = 0; k < OUTPUTS; k++) t[r][k] = any_bit(all, (W){} + ((I)1 << (INPUTS + k)));
+        UNROLLED for (int i = 0; i < INPUTS; i++) x[r][i] = ANY_BIT(all, (W){} + ((I)1 << i));
+        UNROLLED for (int k = 0; k < OUTPUTS; k++) t[r][k] = ANY_BIT(all, (W){} + ((I)1 << (INPUTS + k)));
     }
 }
 #endif
@@ -312,7 +351,7 @@ static void batches(const int32_t *rows, const I *words, int64_t updates, R rate
         }
         EACH_OUTPUT UNROLLED for (int r = 0; r < BATCH; r++) {
             V o = sigmoid(z[k][r]);
-            d[k][r] = (o - t[r][k]) * -rate * slope(o);
+            d[k][r] = (o - NUMBER(t[r][k])) * -rate * slope(o);
         }
     }
 }
