@@ -42,6 +42,7 @@ typedef uint64_t Q __attribute__((vector_size(BYTES)));
 #define WIDTH ((int)(BYTES / sizeof(R)))
 #define ALL(x) ((V){} + (R)(x))
 #define INLINE static inline __attribute__((always_inline))
+#define APART static __attribute__((noinline)) /* where one function would be too much for the allocation of registers */
 #define PARAMETERS (HIDDEN * (INPUTS + 1) + OUTPUTS * (HIDDEN + 1))
 #define UNROLLED _Pragma("GCC unroll 64")
 
@@ -249,7 +250,7 @@ static X_ x[2][BATCH][INPUTS], t[BATCH][OUTPUTS];
 static V h[HIDDEN][BATCH], d[OUTPUTS][BATCH], z[OUTPUTS][BATCH], e[UNITS][BATCH];
 
 /* Steps of the hidden units from `first` on, and what they add to the weights behind and before them. */
-INLINE void learn(int first, X_ (*x)[INPUTS])
+APART void learn(int first, X_ (*x)[INPUTS])
 {
     V bias[UNITS];
     EACH_UNIT bias[j] = n.b1[first + j];
@@ -288,7 +289,7 @@ INLINE void learn(int first, X_ (*x)[INPUTS])
 }
 
 /* Their activations, and what they add to the outputs. */
-INLINE void activate(int first, X_ (*x)[INPUTS])
+APART void activate(int first, X_ (*x)[INPUTS])
 {
     for (int r = 0; r < BATCH; r += SAMPLES) {
         V sum[UNITS][SAMPLES];
@@ -303,8 +304,8 @@ INLINE void activate(int first, X_ (*x)[INPUTS])
 #else
         EACH_UNIT EACH_SAMPLE h[first + j][r + s] = sum[j][s];
     }
-    for (int j = 0; j < UNITS; j++)
-        for (int r = 0; r < BATCH; r++) h[first + j][r] = sigmoid(h[first + j][r]);
+    V *a = h[first];
+    for (int i = 0; i < UNITS * BATCH; i++) a[i] = sigmoid(a[i]);
     for (int r = 0; r < BATCH; r += SAMPLES)
         EACH_OUTPUT {
             V sum[SAMPLES];
@@ -332,6 +333,7 @@ static void present(X_ (*x)[INPUTS], const int32_t *rows, const I *words)
 
 static void batches(const int32_t *rows, const I *words, int64_t updates, R rate)
 {
+    (void)rows, (void)words;
     memset(h, 0, sizeof h), memset(d, 0, sizeof d);
     for (int64_t u = 0; u <= updates; u++) { /* at the last, only what is left to add */
         X_(*before)[INPUTS] = x[0], (*now)[INPUTS] = x[0];
@@ -349,7 +351,7 @@ static void batches(const int32_t *rows, const I *words, int64_t updates, R rate
             learn(first, before);
             activate(first, now);
         }
-        EACH_OUTPUT UNROLLED for (int r = 0; r < BATCH; r++) {
+        EACH_OUTPUT for (int r = 0; r < BATCH; r++) {
             V o = sigmoid(z[k][r]);
             d[k][r] = (o - NUMBER(t[r][k])) * -rate * slope(o);
         }
