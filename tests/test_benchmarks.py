@@ -9,7 +9,7 @@ import pytest
 from lanes import JIT, LANES
 
 from benchmarks.__main__ import main
-from benchmarks.contenders import ENTRIES, job
+from benchmarks.contenders import ENTRIES, c, job
 from benchmarks.figures import (
     COMPILING,
     FAILS,
@@ -63,6 +63,39 @@ def test_a_contender_trains_what_it_says(contender, jobs):
     assert ready.networks >= 1
     assert ready.updates == 2
     ready.train(2)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [*product(UPDATES, ["float64"]), ("W1", "float32")])
+def test_c_has_the_weights_of_fastbp_and_trains_what_it_says(name, dtype, jobs):
+    work = jobs[name, dtype]
+    if reason := c.skipped(work):
+        pytest.skip(reason)
+    assert c.difference(work) <= LARGEST_DIFFERENCE[dtype]
+    assert c.difference(work._replace(lr=2 * work.lr)) > LARGEST_DIFFERENCE[dtype]
+    ready = c.prepare(work._replace(updates=2))
+    assert ready.updates == 2
+    ready.train(2)
+
+
+def test_c_draws_the_rows_that_fastbp_draws(jobs):
+    work = jobs["W1", "float64"]
+    if reason := c.skipped(work):
+        pytest.skip(reason)
+    _, lanes = c.library(work)
+    end = c.trainer(work, c.inside(work.start, lanes), None, work.rows.shape[1])()
+    drawn = c.outside(work, end, len(work.rows))  # networks of reference.py have the seeds from 0 on, as lanes of the first group
+    assert job.largest_difference(drawn, work.end) <= LARGEST_DIFFERENCE["float64"]
+
+
+def test_c_is_skipped_in_words(jobs, monkeypatch):
+    work = jobs["W1", "float64"]
+    if c.skipped(work) is None:
+        assert c.skipped(work._replace(X=work.X / 2)) == "written for inputs and targets of 0 and 1"
+    monkeypatch.setattr(c, "vectors", lambda: False)
+    monkeypatch.setattr(c, "compiler", lambda: "cc")
+    assert c.skipped(work) == "a processor, or a compiler, without AVX-512 and AVX2"
+    monkeypatch.setattr(c, "compiler", lambda: None)
+    assert c.skipped(work) == "no C compiler"
 
 
 def test_a_job_is_the_same_from_its_file(tmp_path, jobs):
