@@ -79,8 +79,8 @@ INLINE V sigmoid(V x)
 
 INLINE V slope(V a) { return a - a * a; }
 
-/* An input is a mask where there are masks, otherwise a number. To add under a mask is quicker than to multiply by 0 or 1 and add:
-   Zen 4 adds in other units than those that multiply, which have the most to do. */
+/* An input is a mask where there are masks, otherwise a number. Adding under a mask is quicker than multiplying by 0 or 1: Zen 4
+   adds in other units than those that multiply, which have the most to do. */
 #if defined __AVX512F__ && !defined SHARED
 #ifdef SINGLE
 typedef __mmask16 X_;
@@ -251,7 +251,7 @@ static Network n;
 static X_ x[2][BATCH][INPUTS], t[BATCH][OUTPUTS];
 static V h[HIDDEN][BATCH], d[OUTPUTS][BATCH], z[OUTPUTS][BATCH], e[UNITS][BATCH];
 
-/* Steps of the hidden units from `first` on, and what they add to weights: `d` and `e` are what biases get, rate and sign included. */
+/* What the hidden units from `first` on add to weights. `d` and `e` are what biases get, with the rate and the sign. */
 APART void learn(int first, X_ (*x)[INPUTS])
 {
     V bias[UNITS];
