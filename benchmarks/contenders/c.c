@@ -2,7 +2,7 @@
 
    Compiled for one workload: -DINPUTS -DHIDDEN -DOUTPUTS -DROWS -DBATCH are constants, -DSINGLE is float32. One network is one
    lane of a vector. Inputs and targets are 0 or 1, so a row is a word of bits, unless all networks see the same rows (-DSHARED).
-   Sums run in whatever order is quickest. Needs AVX-512, or AVX2 with FMA; GCC 12 or Clang. */
+   Sums run in whatever order is quickest. Needs AVX-512, or AVX2 with FMA. */
 
 #include <immintrin.h>
 #include <stdint.h>
@@ -79,8 +79,8 @@ INLINE V sigmoid(V x)
 
 INLINE V slope(V a) { return a - a * a; }
 
-/* An input is a mask where there are masks: adding under a mask is quicker than multiplying by 0 or 1 and adding, since Zen 4 adds
-   and multiplies in different units, and those that multiply have the most to do. Otherwise it is a number. */
+/* An input is a mask where there are masks, otherwise a number. Adding under a mask is quicker than multiplying by 0 or 1: Zen 4
+   adds in other units than those that multiply, which have the most to do. */
 #if defined __AVX512F__ && !defined SHARED
 #ifdef SINGLE
 typedef __mmask16 X_;
@@ -125,7 +125,8 @@ static V h[2][HIDDEN][STEPS], d[STEPS], e[HIDDEN][STEPS];
 static W drawn[PADDED][STEPS];
 
 /* Philox4x32-10 as in fastbp/kernels/random.py: words of 32 bits in 64, of which the upper half may hold anything until the end,
-   since the multiplication does not look at it. A vector of float32 has half as many: even lanes, then odd ones. */
+   since the multiplication does not look at it. A vector of float32 has half as many: even lanes, then odd ones. The upper word
+   of the seed is the same for all lanes of a group. */
 static void draw(uint64_t seed, uint64_t epoch)
 {
     for (int group = 0; group < PADDED / 4; group++)
@@ -134,7 +135,8 @@ static void draw(uint64_t seed, uint64_t epoch)
             for (int part = 0; part < (int)(8 / sizeof(R)); part++) {
                 Q key;
                 for (int i = 0; i < BYTES / 8; i++) key[i] = seed + v * WIDTH + i * (8 / sizeof(R)) + part;
-                Q k0 = key, k1 = key >> 32, c0 = (Q){} + group, c1 = (Q){} + epoch, c2 = {}, c3 = (Q){} + 1;
+                Q k0 = key, c0 = (Q){} + group, c1 = (Q){} + epoch, c2 = {}, c3 = (Q){} + 1;
+                uint64_t k1 = seed >> 32;
                 UNROLLED for (int round = 0; round < 10; round++) {
                     Q p0 = MULTIPLY_LOW_WORDS(c0, (Q){} + 0xD2511F53), p1 = MULTIPLY_LOW_WORDS(c2, (Q){} + 0xCD9E8D57);
                     c0 = (p1 >> 32) ^ c1 ^ k0;
@@ -249,7 +251,7 @@ static Network n;
 static X_ x[2][BATCH][INPUTS], t[BATCH][OUTPUTS];
 static V h[HIDDEN][BATCH], d[OUTPUTS][BATCH], z[OUTPUTS][BATCH], e[UNITS][BATCH];
 
-/* Steps of the hidden units from `first` on, and what they add to the weights behind and before them. */
+/* What the hidden units from `first` on add to weights. `d` and `e` are what biases get, with the rate and the sign. */
 APART void learn(int first, X_ (*x)[INPUTS])
 {
     V bias[UNITS];
