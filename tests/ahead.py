@@ -10,10 +10,8 @@ from fastbp.engine.block import AT_ONCE
 if __name__ == "__main__":
     gc.disable()
     online, *batches = ({"batch": max(1, n), "momentum": 0.5 if n else 0} for n in (0, *AT_ONCE))
-    wanted = [(dtype, LANES, keys) for dtype in ("float64", "float32") for keys in (online, *batches)]
-    wanted += [(dtype, lanes, online) for dtype, lanes in OTHER_LANES]
-    wanted += [(dtype, lanes, keys) for dtype, lanes in OTHER_LANES for keys in batches]
-    for dtype, lanes, keys in wanted:
+    kinds = [("float64", LANES), ("float32", LANES), *OTHER_LANES]
+    for dtype, lanes, keys in [(*kind, keys) for keys in (online, *batches) for kind in kinds]:
         runs = group(Setup(problem="parity:3", updates=1, dtype=dtype, **keys), lanes=lanes)
         runs.advance(0)
         runs.measure()

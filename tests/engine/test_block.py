@@ -292,18 +292,25 @@ def test_thirty_shapes_are_one_compilation(dtype):
     """A sweep of many shapes does not wait for the compiler: kernels know the dtype and the lanes, the rest they are told."""
     shapes = [(inputs, hidden) for inputs in (2, 3, 4) for hidden in (1, 2, 3, 5, 8, 13, (4, 2), (3, 3), (2, 3, 2), (20, 1))]
     problems = [f"table:{'01' * 2 ** (inputs - 1)}" for inputs, _ in shapes]
-    more = [{}, {"batch": 2, "momentum": 0.5}, {"order": "random"}, {"loss": "cross-entropy"}, {"bias": False, "batch": "full"}]
+    more = [{}, {"order": "random"}, {"loss": "cross-entropy"}, {"bias": False}, {"order": "cyclic"}]
     setups = [
         Setup(problem=problem, hidden=hidden, dtype=dtype, updates=9, **more[i % 5])
         for i, (problem, (_, hidden)) in enumerate(zip(problems, shapes, strict=True))
     ]
     assert len({setup.sizes for setup in setups}) == 30
-    kinds = {kind_of(setup) for setup in setups}
-    assert len(kinds) <= 4, "online, in small batches, in larger ones, and these for larger networks"
+    (kind,) = {kind_of(setup) for setup in setups}
     for setup in setups:
         train(setup, 0, 3)
-    for kind in kinds:
-        made = kernels(kind.lanes)
-        for kernel in (trainer(kind.lanes, kind.at_once), made.initialise):
-            assert sum(dtype in str(signature) for signature in kernel.signatures) == 1
-        assert len(made.measure.signatures) <= 2, "one for each dtype"
+    made = kernels(kind.lanes)
+    for kernel in (trainer(kind.lanes, kind.at_once), made.initialise):
+        assert sum(dtype in str(signature) for signature in kernel.signatures) == 1
+    assert len(made.measure.signatures) <= 2, "one for each dtype"
+
+
+def test_batches_of_all_sizes_take_few_kernels():
+    """Each number of samples at once is compiled for itself, so there are few, and what a batch has left over is little."""
+    found = {batch: kind_of(Setup(problem="parity:8", updates=1, batch=batch)).at_once for batch in range(2, 257)}
+    assert set(found.values()) == {1, 4, 5}
+    assert all(-(-batch // at_once) * at_once < 1.25 * batch or at_once == 1 for batch, at_once in found.items())
+    assert kind_of(Setup(problem="parity:8", updates=1)).at_once == 0
+    assert kind_of(Setup(problem="parity:8", updates=1, momentum=0.5)).at_once == 1

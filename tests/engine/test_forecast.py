@@ -232,7 +232,7 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ("some", "said"),
     [
-        (sweep(), r"\d+ MB \(most of it for Python and its packages, \d+ MB\), allowed: 100 MB; no sweep takes less"),
+        (sweep(), r"[\d.]+ [MG]B \(most of it for Python and its packages, [\d.]+ [MG]B\), allowed: 100 MB; no sweep takes less"),
         (
             sweep(10**6, problem="encoder:512", hidden=[900]),
             r".* \(most of it for networks in training, on 8 cores, .* GB\), allowed: 100 MB; try smaller hidden layers .*",
