@@ -147,8 +147,8 @@ def is_online(setup: Setup) -> bool:
 def samples_at_once(setup: Setup) -> int:
     """How many samples of a batch the kernel takes at once, 0 for online learning.
 
-    With several, each weight and its gradient are loaded and stored once for all of them, about a third of the work for one. The
-    last of a batch may be fewer, and what is left over is done in vain.
+    With several, each weight and its gradient are loaded and stored once for all of them, which is about a third of the work on
+    one sample. The last of a batch may be fewer than are taken at once, and the rest is done in vain.
     """
     if is_online(setup):
         return 0

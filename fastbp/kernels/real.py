@@ -208,12 +208,13 @@ def _sqrt(typing: Any, x: Any) -> Any:
 
 # --- exp and the sigmoid ----------------------------------------------------------------------------------------------
 #
-# Both write eʸ as 2ᵏ·2ʳ, k an integer. Added to ROUND = 1.5·2⁵² (float32 1.5·2²³) and the bias of the exponent, k stands in the
-# last bits of the sum, and the bits of the sum shifted left by the width of the fraction are those of 2ᵏ. log₂e is in two parts,
-# or large arguments would lose the digits that k takes.
+# Both write eʸ as 2ᵏ times the exponential of a small rest, k an integer. Added to ROUND = 1.5·2⁵² (float32 1.5·2²³) and the
+# bias of the exponent, k stands in the last bits of the sum, and the bits of the sum shifted left by the width of the fraction
+# are those of 2ᵏ. log₂e, or ln 2, is in two parts, or large arguments would lose the digits that k takes.
 #
-# In float64 k is the nearest integer and |r| ≤ ½. In float32 it is the integer below and 0 ≤ r ≤ 1: then, the coefficients being
-# positive, every rounded step of Horner's rule is nondecreasing in r, and so are exp and the sigmoid over all float32.
+# exp, and the sigmoid of float32, take 2ʳ for the rest. In float64 k is the nearest integer and |r| ≤ ½. In float32 it is the
+# integer below and 0 ≤ r ≤ 1: then, the coefficients being positive, every rounded step of Horner's rule is nondecreasing in r,
+# and so are exp and the sigmoid over all float32.
 
 LOG2E = (1.4426950408889634, 1.4426950216293335)
 LOG2E_LOW = (2.0355273740931033e-17, 1.925963033500011e-08)
@@ -221,7 +222,8 @@ BIASED_ROUND = (6755399441056767.0, 12583039.0)  # ROUND + 1023, ROUND + 127
 FRACTION_BITS = (52, 23)
 LN2_HIGH, LN2_LOW = 0.6931471805598903, 5.497923018708371e-14  # the high part has 42 bits: an exponent times it is exact
 
-# 2·2ʳ, minimax in relative error with the first coefficient held at 2. Twice, or the scale of the sigmoid overflowed too soon.
+# 2·2ʳ, minimax in relative error with the first coefficient held at 2. Twice, or the scale of the float32 sigmoid overflowed too
+# soon.
 TWICE_EXP2_DOUBLE = (
     2.0, 1.3862943611198906, 0.48045301391820217, 0.11100821732964344, 0.019236258215203215, 0.0026667116293092722,
     0.0003080706089806249, 3.0505467267893185e-05, 2.6430877676964474e-06, 2.0356320095500383e-07, 1.4146465222605353e-08,
