@@ -50,7 +50,9 @@ def read(runs, lane, offset=0):
 
 def velocity(runs, lane):
     """The velocity in a lane; None where updates keep none."""
-    return None if runs.task.at_once == 0 else read(runs, lane, runs.task.network.velocity)
+    rule = runs.task.rule
+    kept = not runs.task.online and (rule.momentum or rule.weight_decay or rule.mean)
+    return read(runs, lane, runs.task.network.velocity) if kept else None
 
 
 def write(runs, lane, network):

@@ -22,7 +22,7 @@ from fastbp.kernels import NUMERICS_VERSION
 from fastbp.kernels import measures as m
 from fastbp.kernels.compiling import cache_folder, inlined, is_on_disk, one_of
 from fastbp.kernels.measures import Targets, make_measure, targets_of, value_pass
-from fastbp.kernels.memory import empty_block
+from fastbp.kernels.memory import CACHE_LINE, empty_block
 from fastbp.kernels.network import Network, Table, network, table
 from fastbp.kernels.real import to_bits
 from fastbp.kernels.training import Lanes, Rule, Runs, lanes_of, make_advance, make_initialise, make_rates, output_pass, runs_of
@@ -37,8 +37,11 @@ SLICE_SECONDS = 0.1
 MANY_BYTES = 400_000
 """Work block of a group of runs up to which many go side by side: larger ones leave the second level of the cache."""
 
-AT_ONCE = (1, 4, 5)
-"""How many samples of a batch a kernel may take at once; each number is compiled for itself."""
+SAMPLES = 16
+"""Samples of a batch that are taken at once: so many share the loading of a weight and the storing of its gradient."""
+
+SAMPLES_BYTES = 400_000
+"""What they may take in the cache, beside the networks."""
 
 compilers: list[subprocess.Popen[bytes]] = []
 """Processes that compile for this one, to be ended with it."""
@@ -67,9 +70,9 @@ def kernels(lanes: int) -> Kernels:
 
 
 @cache
-def trainer(lanes: int, at_once: int) -> Any:
-    """The trainer for so many lanes and samples at once, put together and compiled likewise."""
-    return make_advance(compiled_choices("order"), one_of([output_pass(loss) for loss in _losses()]), lanes, at_once)
+def trainer(lanes: int, online: bool) -> Any:
+    """The trainer for so many lanes, for online learning or for batches, put together and compiled likewise."""
+    return make_advance(compiled_choices("order"), one_of([output_pass(loss) for loss in _losses()]), lanes, online)
 
 
 @cache
@@ -81,8 +84,7 @@ class Task(NamedTuple):
     """Everything that kernels need of a setup, made once for all its blocks."""
 
     lanes: int
-    at_once: int
-    """Samples of a batch that are taken at once; 0 is online learning."""
+    online: bool
     network: Network
     double_network: Network
     table: Table
@@ -124,7 +126,7 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
     )
     return Task(
         lanes=lanes,
-        at_once=samples_at_once(setup),
+        online=is_online(setup),
         network=net,
         double_network=network(setup.sizes, 1),
         table=table(X, T, dtype),
@@ -145,14 +147,13 @@ def is_online(setup: Setup) -> bool:
 
 
 def samples_at_once(setup: Setup) -> int:
-    """How many samples of a batch the kernel takes at once, 0 for online learning.
-
-    With several, each weight and its gradient are loaded and stored once for all of them, which is about a third of the work on
-    one sample. The last of a batch may be fewer than are taken at once, and the rest is done in vain.
-    """
+    """How many samples of a batch the kernel takes at once, 0 for online learning: equal parts of a batch, as far as can be, and
+    fewer of a wide network."""
     if is_online(setup):
         return 0
-    return min(AT_ONCE, key=lambda n: -(-setup.batch_rows // n) * n * (2 / 3 + 1 / 3 / n))
+    row = CACHE_LINE * (2 * sum(setup.sizes[1:]) + setup.sizes[0] + setup.sizes[-1])
+    most = max(4, min(SAMPLES, SAMPLES_BYTES // row))
+    return -(-setup.batch_rows // -(-setup.batch_rows // most))
 
 
 def layout(setup: Setup) -> tuple[Network, int]:
@@ -166,12 +167,12 @@ class Kind(NamedTuple):
 
     dtype: str
     lanes: int
-    at_once: int
+    online: bool
 
 
 def kind_of(setup: Setup) -> Kind:
     """The kernels that a setup needs."""
-    return Kind(setup.dtype, layout(setup)[1], samples_at_once(setup))
+    return Kind(setup.dtype, layout(setup)[1], is_online(setup))
 
 
 def kept_outputs(setup: Setup) -> int:
@@ -209,7 +210,7 @@ class Group:
     def __init__(self, work: Task, seeds: NDArray[np.uint64] | None = None) -> None:
         self.task = work
         self.kernels = kernels(work.lanes)
-        self.trainer = trainer(work.lanes, work.at_once)
+        self.trainer = trainer(work.lanes, work.online)
         self.state: Lanes = lanes_of(work.network, work.lanes, work.targets.look_at, work.table.values.dtype)
         self.none = runs_of(work.network, 0, work.table.values.dtype)
         self.double = empty_block(work.double_network.rows * work.lanes, np.float64)
@@ -499,9 +500,7 @@ def _no_collections() -> Iterator[None]:
 
 
 def _smallest(kind: Kind) -> Setup:
-    if not kind.at_once:
-        return Setup(problem="xor", updates=1, dtype=kind.dtype)
-    return Setup(problem="parity:3", updates=1, dtype=kind.dtype, batch=kind.at_once, momentum=0.5)
+    return Setup(problem="xor", updates=1, dtype=kind.dtype, batch=1 if kind.online else 2)
 
 
 def check_denormals() -> None:

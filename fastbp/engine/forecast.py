@@ -149,7 +149,7 @@ def _work_bytes(setup: Setup, others: bool) -> float:
     net, lanes = block.layout(setup)
     rows, _, units = setup.shape
     item = np.dtype(setup.dtype).itemsize
-    group = net.rows * item + 4 * rows + 8 * network(setup.sizes, True).rows
+    group = net.rows * item + 4 * rows + 8 * network(setup.sizes, 1).rows
     if setup.stop == "converged":
         cut_short = setup.budget % setup.updates_per_epoch != 0  # for which there is a second group
         group = (1 + cut_short) * group + 3 * net.rows * item
@@ -270,7 +270,7 @@ def _whole(speed: Speed, setup: Setup) -> float:
 
 
 def _on_disk(kind: block.Kind) -> bool:
-    trainer, measure = block.trainer(kind.lanes, kind.at_once), block.kernels(kind.lanes).measure
+    trainer, measure = block.trainer(kind.lanes, kind.online), block.kernels(kind.lanes).measure
     return is_on_disk(trainer, kind.dtype) and is_on_disk(measure, kind.dtype)
 
 

@@ -12,20 +12,80 @@ from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
 from numba import __version__ as numba_version
-from numba import config, njit
+from numba import _dynfunc, config, njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.typed_passes import NativeLowering
 from numba.extending import overload
 
 # Numba's hints are stricter than Numba.
 _any_njit: Any = njit
 _any_overload: Any = overload
+_any_register_pass: Any = register_pass
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # No fastmath of any kind: bits must not depend on how the compiler groups operations. The NumPy error model, because a
 # division that may raise cannot be vectorised. No GIL, so that Python threads scale with the cores. No wrappers for callers in C:
-# each holds a second copy of what is inlined.
-FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False, "boundscheck": False, "no_cfunc_wrapper": True}
+# each holds a second copy of what is inlined. No counting of references: kernels make no arrays and keep none.
+FLAGS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": False,
+    "boundscheck": False,
+    "no_cfunc_wrapper": True,
+    "_nrt": False,
+}
+
+
+class _PartOfKernels(JITCodeLibrary):  # type: ignore[misc]
+    """Code that is only linked into kernels, and optimised there. Numba by itself also optimises each part alone and generates
+    machine code of it, which nobody calls: half of all the time that compiling takes."""
+
+    def add_ir_module(self, ir_module: Any) -> None:
+        for function in ir_module.functions:
+            if not function.is_declaration and "alwaysinline" not in function.attributes:
+                function.attributes.add("noinline")
+        super().add_ir_module(ir_module)
+
+    def _optimize_final_module(self) -> None: ...
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+@_any_register_pass(mutates_CFG=True, analysis_only=False)
+class _PartLowering(NativeLowering):  # type: ignore[misc]
+    """Numba's last step, for such parts."""
+
+    _name = "fastbp_part_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _PartOfKernels(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.flags.no_compile = True
+        super().run_pass(state)
+        lowered = state["cr"]
+        # Numba looks a part up by a function that Python could call.
+        name, module = lowered.fndesc.qualname, lowered.fndesc.lookup_module()
+        key = _dynfunc.make_function(module, name, "", 0, lowered.env, (state.library,))
+        state.targetctx.insert_user_function(key, lowered.fndesc, [state.library])
+        state["cr"] = lowered._replace(cfunc=key)
+        return True
+
+
+class _PartCompiler(CompilerBase):  # type: ignore[misc]
+    def define_pipelines(self) -> list[Any]:
+        steps = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        steps.passes = [(_PartLowering if step is NativeLowering else step, text) for step, text in steps.passes]
+        steps.finalize()
+        return [steps]
+
+
+_PART = {**FLAGS, "no_cpython_wrapper": True, "pipeline_class": _PartCompiler}
+_INLINED, _CALLED = {"forceinline": True, **_PART}, {"forceinline": False, **_PART}  # or parts would be what their caller is
 
 
 def inlined(function: F) -> F:
@@ -35,23 +95,21 @@ def inlined(function: F) -> F:
     JIT off it stays the plain Python function that it is.
     """
     if not config.DISABLE_JIT:
-        _any_overload(function, jit_options={"forceinline": True, **FLAGS}, strict=False, prefer_literal=True)(
-            lambda *_: function
-        )
+        _any_overload(function, jit_options=_INLINED, strict=False, prefer_literal=True)(lambda *_: function)
     return function
 
 
 def shared(function: F) -> F:
-    """A large part of several kernels that need not be as fast as can be: called, not inlined; otherwise as `inlined`."""
+    """The same, but never inlined: for what is called in several places, and for loops that are to have all registers."""
     if not config.DISABLE_JIT:
-        _any_overload(function, jit_options=FLAGS, strict=False, prefer_literal=True)(lambda *_: function)
+        _any_overload(function, jit_options=_CALLED, strict=False, prefer_literal=True)(lambda *_: function)
     return function
 
 
 def compiled_form(function: Callable[..., Any]) -> Callable[[F], F]:
     """Register what Numba compiles, inlined, where compiled code calls `function`: the decorated function maps types to code."""
     # Not strict: Numba would compare the annotations of the two functions as well as the names of their arguments.
-    register: Callable[[F], F] = _any_overload(function, jit_options={"forceinline": True, **FLAGS}, strict=False)
+    register: Callable[[F], F] = _any_overload(function, jit_options=_INLINED, strict=False)
     return register
 
 
@@ -205,9 +263,18 @@ def one_of(functions: Sequence[Callable[..., Any]]) -> Callable[[Any, Any], Any]
 
 def has_fma() -> bool:
     """Whether compiled code has a fused multiply-add instruction; without, each goes through libm, with the same bits."""
-    if config.DISABLE_JIT:
-        return True
+    return config.DISABLE_JIT or "+fma" in _features() or platform.machine().lower() in ("arm64", "aarch64")
+
+
+def vector_bytes() -> int:
+    """How wide the widest vectors of compiled code are."""
+    features = _features()
+    return 64 if "+avx512f" in features else 32 if "+avx" in features else 16
+
+
+@lru_cache(maxsize=1)
+def _features() -> list[str]:
+    """Of the processor that code is compiled for, as LLVM names them."""
     from numba.core.registry import cpu_target
 
-    features = str(cpu_target.target_context.codegen().magic_tuple()[-1])
-    return "+fma" in features or platform.machine().lower() in ("arm64", "aarch64")
+    return str(cpu_target.target_context.codegen().magic_tuple()[-1]).split(",")

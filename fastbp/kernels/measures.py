@@ -20,17 +20,18 @@ from fastbp.kernels.memory import (
 )
 from fastbp.kernels.network import (
     ACTIVATIONS,
+    BIASES,
     DELTAS,
     UNITS,
-    add_gradient,
+    WEIGHTS,
     columns_of,
-    feedforward_apart,
+    feedforward,
     hidden_deltas,
     output_sums,
     present_to_all,
-    slope,
 )
-from fastbp.kernels.real import fma, sqrt, to_bits
+from fastbp.kernels.products import BIAS, ONTO, Matrix, products
+from fastbp.kernels.real import fma, slope, sqrt, to_bits
 
 LOSS, SPREAD, MAX_ERROR, WRONG, ONE_SIDED, SATURATION, GRAD_NORM, WEIGHT_MAX, FINITE = range(9)
 """Rows of the measures."""
@@ -105,7 +106,7 @@ def look(
     while pending > 0 and looked < n:
         row = look_at[looked]
         present_to_all(block, lanes, lanes, first, columns, table, row)
-        feedforward_apart(block, lanes, network)
+        feedforward(block, lanes, network)
         for k in range(outputs):
             t, span = targets.values[row, k], targets.ranges[k]
             pending = 0
@@ -170,8 +171,26 @@ def _copy_row(source: Any, source_network: Any, block: Any, network: Any, lanes:
             store_activation(block, (network.targets + k) * lanes + lane, targets.values[row, k])
 
 
+def _row_gradient(lanes: int) -> Any:
+    add = products(lanes).add_gradient
+
+    @inlined
+    def add_gradient(double: Any, network: Any, layer: Any, bias: Any) -> None:
+        """Add δ_k·a_i of one row to the gradient of the weights of a layer, δ_k to that of its biases."""
+        layers, gradient = network.layers, network.gradient
+        inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
+        a = Matrix(double, layers[layer - 1, ACTIVATIONS] * lanes, 0, lanes)
+        d = Matrix(double, layers[layer, DELTAS] * lanes, lanes, 0)
+        g = Matrix(double, (gradient + layers[layer, WEIGHTS]) * lanes, inputs * lanes, lanes)
+        b = Matrix(double, (gradient + layers[layer, BIASES]) * lanes, lanes, 0)
+        add(units, inputs, 1, lanes, g, d, a, b, b, ONTO | (BIAS if bias else 0))
+
+    return add_gradient
+
+
 def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
     """Compile the measures for these losses (`value_pass` of each), all of them in one kernel."""
+    add_gradient = _row_gradient(lanes)
 
     @kernel
     def measure(
@@ -194,7 +213,7 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
         no_offset = measures[LOSS, 0]  # not a literal: it would be compiled for itself
         for row in range(n):
             present_to_all(block, lanes, lanes, first, columns, table, row)
-            feedforward_apart(block, lanes, network)
+            feedforward(block, lanes, network)
             output_sums(block, lanes, network)
             _copy_row(block, network, double, double_network, lanes, targets, row)
             for k in range(units):
@@ -210,8 +229,8 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
             if with_gradient:
                 for layer in range(last, 0, -1):
                     if layer > 1:
-                        hidden_deltas(double, lanes, 1, layers, layer - 1, 0, no_offset)
-                    add_gradient(double, lanes, 1, double_network, layer, bias)
+                        hidden_deltas(double, lanes, layers, layer - 1, 0, no_offset)
+                    add_gradient(double, double_network, layer, bias)
         for lane in range(lanes):
             squares, largest = 0.0, 0.0
             for row in range(double_network.parameters):

@@ -50,11 +50,16 @@ def wide() -> None:
     """Ask for 512-bit vectors in this function, where the processor has them: LLVM by itself prefers 256."""
 
 
+def set_wide(function: Any) -> None:
+    """The same of a function that is being generated."""
+    # llvmlite has no public call for string attributes, and its own set refuses names that it does not know.
+    set.add(function.attributes, '"prefer-vector-width"="512"')
+
+
 @intrinsic
 def _wide(typing: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        # llvmlite has no public call for string attributes, and its own set refuses names that it does not know.
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        set_wide(builder.function)
         return context.get_dummy_value()
 
     return types.void(), code

@@ -36,13 +36,23 @@ from fastbp.kernels.memory import (
     store_result,
     wide,
 )
-from fastbp.kernels.real import fma, like, masked, sigmoid
+from fastbp.kernels.real import fma, like, masked, sigmoid, slope
 
 UNITS, WEIGHTS, BIASES, ACTIVATIONS, DELTAS = range(5)
 """Columns of `Network.layers`: how many units, and the first row of each kind (the input layer has no weights and no δ)."""
 
 
 _NONE, _ONE = np.uint64(0), np.uint64(1)
+
+
+class Samples(NamedTuple):
+    """Where several samples lie in a work block of their own, [unit, sample, lane of a vector]: rows as in `Network`."""
+
+    layers: NDArray[np.int64]
+    targets: int
+    most: int
+    """For how many samples there is room."""
+    rows: int
 
 
 class Network(NamedTuple):
@@ -55,6 +65,9 @@ class Network(NamedTuple):
     targets: int
     other: int
     """From the activations and targets of one sample to those of another, where a block has two of them; else 0."""
+    presented: int
+    """Inputs and targets of the samples of a batch that are taken at once, [column, sample]."""
+    samples: Samples
     rows: int
 
 
@@ -72,18 +85,38 @@ def network(sizes: Sequence[int], at_once: int) -> Network:
     parameters = row
     gradient = parameters if at_once else 0
     velocity = 2 * gradient
-    samples = max(at_once, 1)
-    first = row = 3 * parameters if at_once else parameters
-    targets = row + sizes[0] * samples  # right behind the inputs, so that a row of a table goes into rows that follow each other
-    for layer, units in enumerate(sizes):
-        layers[layer, ACTIVATIONS] = row
-        row += (units + (sizes[-1] if layer == 0 else 0)) * samples
+    first = 3 * parameters if at_once else parameters
+    targets, row = _lay_out_activations(layers, first, 1)
     other = 0 if at_once else row - first
-    row += other
-    for layer in range(1, len(sizes)):
+    row = presented = _lay_out_deltas(layers, row + other, 1)
+    row += (sizes[0] + sizes[-1]) * at_once
+    return Network(layers, parameters, gradient, velocity, targets, other, presented, _samples(sizes, at_once), row)
+
+
+def _samples(sizes: Sequence[int], count: int) -> Samples:
+    layers = np.zeros((len(sizes), 5), np.int64)
+    layers[:, UNITS] = sizes
+    targets, row = _lay_out_activations(layers, 0, count)
+    return Samples(layers, targets, count, _lay_out_deltas(layers, row, count))
+
+
+def _lay_out_activations(layers: NDArray[np.int64], row: int, samples: int) -> tuple[int, int]:
+    """From a row on; returns where the targets are and the row behind all."""
+    outputs = int(layers[-1, UNITS])
+    # Targets right behind the inputs, so that a row of a table goes into rows that follow each other.
+    targets = row + int(layers[0, UNITS]) * samples
+    for layer in range(len(layers)):
+        layers[layer, ACTIVATIONS] = row
+        row += (int(layers[layer, UNITS]) + (outputs if layer == 0 else 0)) * samples
+    return targets, row
+
+
+def _lay_out_deltas(layers: NDArray[np.int64], row: int, samples: int) -> int:
+    """From a row on; returns the row behind all."""
+    for layer in range(1, len(layers)):
         layers[layer, DELTAS] = row
-        row += sizes[layer] * samples
-    return Network(layers, parameters, gradient, velocity, targets, other, row)
+        row += int(layers[layer, UNITS]) * samples
+    return row
 
 
 @inlined
@@ -97,65 +130,54 @@ def _count(block: Any, lanes: Any) -> Any:
 # unit it would peel off the first lane, and misalign all others: there inputs are written out.
 
 
-def _sums(inputs: int, first: bool, activate: bool = False) -> Any:
-    """A tile of z_k = b_k + Σ w_ki x_i, i ascending: four units, up to four inputs at a time.
+def _sums(inputs: int) -> Any:
+    """A tile of a_k = σ(b_k + Σ w_ki x_i), i ascending: four units of so many inputs.
 
-    The first tile begins with the biases; others continue what is in `a`. `activate`: the sums are whole, so store σ(z): one pass
-    over memory less, and stores are what bounds small layers.
+    Sums are whole, so the activations are stored at once: stores are what bounds small layers.
     """
 
     @inlined
-    def tile(block: Any, lanes: Any, at_once: Any, b: Any, w: Any, unit: Any, x: Any, a: Any) -> None:
-        width = at_once * lanes
+    def tile(block: Any, lanes: Any, b: Any, w: Any, unit: Any, x: Any, a: Any) -> None:
         for lane in range(lanes):
-            for sample in range(0, width, lanes):
-                z = a + sample + lane
-                if first:
-                    s0 = load_bias(block, b + lane)
-                    s1 = load_bias(block, b + lanes + lane)
-                    s2 = load_bias(block, b + 2 * lanes + lane)
-                    s3 = load_bias(block, b + 3 * lanes + lane)
-                else:
-                    s0 = load_result(block, z)
-                    s1 = load_result(block, z + width)
-                    s2 = load_result(block, z + 2 * width)
-                    s3 = load_result(block, z + 3 * width)
-                for i in range(inputs):
-                    xi = load_activation(block, x + i * width + sample + lane)
-                    wi = w + i * lanes + lane
-                    s0 = fma(load_parameter(block, wi), xi, s0)
-                    s1 = fma(load_parameter(block, wi + unit), xi, s1)
-                    s2 = fma(load_parameter(block, wi + 2 * unit), xi, s2)
-                    s3 = fma(load_parameter(block, wi + 3 * unit), xi, s3)
-                store_result(block, z, sigmoid(s0) if activate else s0)
-                store_result(block, z + width, sigmoid(s1) if activate else s1)
-                store_result(block, z + 2 * width, sigmoid(s2) if activate else s2)
-                store_result(block, z + 3 * width, sigmoid(s3) if activate else s3)
+            s0 = load_bias(block, b + lane)
+            s1 = load_bias(block, b + lanes + lane)
+            s2 = load_bias(block, b + 2 * lanes + lane)
+            s3 = load_bias(block, b + 3 * lanes + lane)
+            for i in range(inputs):
+                xi = load_activation(block, x + i * lanes + lane)
+                wi = w + i * lanes + lane
+                s0 = fma(load_parameter(block, wi), xi, s0)
+                s1 = fma(load_parameter(block, wi + unit), xi, s1)
+                s2 = fma(load_parameter(block, wi + 2 * unit), xi, s2)
+                s3 = fma(load_parameter(block, wi + 3 * unit), xi, s3)
+            store_result(block, a + lane, sigmoid(s0))
+            store_result(block, a + lanes + lane, sigmoid(s1))
+            store_result(block, a + 2 * lanes + lane, sigmoid(s2))
+            store_result(block, a + 3 * lanes + lane, sigmoid(s3))
 
     return tile
 
 
 def _sum(inputs: int, first: bool, activate: bool = False) -> Any:
-    """The same for a single unit and sample: one input or four at a time."""
+    """The same for a single unit: one input or four at a time. Tiles but the first continue what is in `a`; with `activate` the
+    sum is whole."""
 
     @inlined
-    def tile(block: Any, lanes: Any, width: Any, b: Any, w: Any, x: Any, a: Any) -> None:
+    def tile(block: Any, lanes: Any, b: Any, w: Any, x: Any, a: Any) -> None:
         for lane in range(_count(block, lanes)):
             z, wi, xi = a + lane, w + lane, x + lane
             s = load_bias(block, b + lane) if first else load_result(block, z)
             s = fma(load_parameter(block, wi), load_activation(block, xi), s)
             if inputs == 4:
-                s = fma(load_parameter(block, wi + lanes), load_activation(block, xi + width), s)
-                s = fma(load_parameter(block, wi + 2 * lanes), load_activation(block, xi + 2 * width), s)
-                s = fma(load_parameter(block, wi + 3 * lanes), load_activation(block, xi + 3 * width), s)
+                s = fma(load_parameter(block, wi + lanes), load_activation(block, xi + lanes), s)
+                s = fma(load_parameter(block, wi + 2 * lanes), load_activation(block, xi + 2 * lanes), s)
+                s = fma(load_parameter(block, wi + 3 * lanes), load_activation(block, xi + 3 * lanes), s)
             store_result(block, z, sigmoid(s) if activate else s)
 
     return tile
 
 
-_up4_1, _up4_2, _up4_3, _up4_4 = (_sums(inputs, True, True) for inputs in (1, 2, 3, 4))
-_up4_first_1, _up4_first_2, _up4_first_3, _up4_first_4 = (_sums(inputs, True) for inputs in (1, 2, 3, 4))
-_up4_more, _up4_last = _sums(4, False), _sums(4, False, True)
+_up4_1, _up4_2, _up4_3, _up4_4 = (_sums(inputs) for inputs in (1, 2, 3, 4))
 _up1_4, _up1_first, _up1_more_1, _up1_more_4 = _sum(4, True, True), _sum(1, True), _sum(1, False), _sum(4, False)
 
 
@@ -281,44 +303,9 @@ def columns_of(network: Any) -> Any:
     return network.layers[0, UNITS] + network.layers[-1, UNITS]
 
 
-@inlined
-def feedforward(block: Any, lanes: Any, at_once: Any, network: Any) -> None:
-    """Activations of every layer from the inputs, of all samples that are taken at once."""
-    layers, width = network.layers, at_once * lanes
-    for layer in range(1, len(layers)):
-        inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
-        x, a = layers[layer - 1, ACTIVATIONS] * lanes, layers[layer, ACTIVATIONS] * lanes
-        w, b = layers[layer, WEIGHTS] * lanes, layers[layer, BIASES] * lanes
-        unit = inputs * lanes
-        if units < 4:
-            for k in range(units):
-                for sample in range(0, width, lanes):
-                    _unit(block, lanes, width, inputs, b + k * lanes, w + k * unit, x + sample, a + k * width + sample)
-        else:
-            for first in range(0, units, 4):
-                k = min(first, units - 4)  # units that are taken twice get the same
-                wk, bk, ak = w + k * unit, b + k * lanes, a + k * width
-                if inputs <= 4:
-                    _four_units(block, lanes, at_once, inputs, bk, wk, unit, x, ak)
-                else:
-                    i = (inputs - 1) % 4 + 1
-                    if i == 1:
-                        _up4_first_1(block, lanes, at_once, bk, wk, unit, x, ak)
-                    elif i == 2:
-                        _up4_first_2(block, lanes, at_once, bk, wk, unit, x, ak)
-                    elif i == 3:
-                        _up4_first_3(block, lanes, at_once, bk, wk, unit, x, ak)
-                    else:
-                        _up4_first_4(block, lanes, at_once, bk, wk, unit, x, ak)
-                    while i + 4 < inputs:
-                        _up4_more(block, lanes, at_once, bk, wk + i * lanes, unit, x + i * width, ak)
-                        i += 4
-                    _up4_last(block, lanes, at_once, bk, wk + i * lanes, unit, x + i * width, ak)
-
-
 @shared
-def feedforward_apart(block: Any, lanes: Any, network: Any) -> None:
-    """The same for one sample, as a function of its own, for where it is called now and then: with fewer tiles to compile."""
+def feedforward(block: Any, lanes: Any, network: Any) -> None:
+    """Activations of every layer from the inputs, for one sample: for looks and measures."""
     wide()
     layers = network.layers
     for layer in range(1, len(layers)):
@@ -328,46 +315,36 @@ def feedforward_apart(block: Any, lanes: Any, network: Any) -> None:
         unit = inputs * lanes
         if units < 4 or inputs > 4:
             for k in range(units):
-                _unit(block, lanes, lanes, inputs, b + k * lanes, w + k * unit, x, a + k * lanes)
+                wk, bk, ak = w + k * unit, b + k * lanes, a + k * lanes
+                if inputs == 4:
+                    _up1_4(block, lanes, bk, wk, x, ak)
+                else:
+                    _weighted_sum(block, lanes, inputs, bk, wk, x, ak)
+                    _activate(block, ak, lanes)
         else:
             for first in range(0, units, 4):
-                k = min(first, units - 4)
-                _four_units(block, lanes, 1, inputs, b + k * lanes, w + k * unit, unit, x, a + k * lanes)
+                k = min(first, units - 4)  # units that are taken twice get the same
+                wk, bk, ak = w + k * unit, b + k * lanes, a + k * lanes
+                if inputs == 1:
+                    _up4_1(block, lanes, bk, wk, unit, x, ak)
+                elif inputs == 2:
+                    _up4_2(block, lanes, bk, wk, unit, x, ak)
+                elif inputs == 3:
+                    _up4_3(block, lanes, bk, wk, unit, x, ak)
+                else:
+                    _up4_4(block, lanes, bk, wk, unit, x, ak)
 
 
 @inlined
-def _unit(block: Any, lanes: Any, width: Any, inputs: Any, b: Any, w: Any, x: Any, a: Any) -> None:
-    """The activation of one unit for one sample."""
-    if inputs == 4:
-        _up1_4(block, lanes, width, b, w, x, a)
-    else:
-        _weighted_sum(block, lanes, width, inputs, b, w, x, a)
-        _activate(block, a, lanes)
-
-
-@inlined
-def _four_units(block: Any, lanes: Any, at_once: Any, inputs: Any, b: Any, w: Any, unit: Any, x: Any, a: Any) -> None:
-    """Activations of four units of up to four inputs."""
-    if inputs == 1:
-        _up4_1(block, lanes, at_once, b, w, unit, x, a)
-    elif inputs == 2:
-        _up4_2(block, lanes, at_once, b, w, unit, x, a)
-    elif inputs == 3:
-        _up4_3(block, lanes, at_once, b, w, unit, x, a)
-    else:
-        _up4_4(block, lanes, at_once, b, w, unit, x, a)
-
-
-@inlined
-def _weighted_sum(block: Any, lanes: Any, width: Any, inputs: Any, b: Any, w: Any, x: Any, z: Any) -> None:
+def _weighted_sum(block: Any, lanes: Any, inputs: Any, b: Any, w: Any, x: Any, z: Any) -> None:
     """What one unit receives."""
-    _up1_first(block, lanes, width, b, w, x, z)
+    _up1_first(block, lanes, b, w, x, z)
     i = 1
     while i + 4 <= inputs:
-        _up1_more_4(block, lanes, width, b, w + i * lanes, x + i * width, z)
+        _up1_more_4(block, lanes, b, w + i * lanes, x + i * lanes, z)
         i += 4
     while i < inputs:
-        _up1_more_1(block, lanes, width, b, w + i * lanes, x + i * width, z)
+        _up1_more_1(block, lanes, b, w + i * lanes, x + i * lanes, z)
         i += 1
 
 
@@ -378,7 +355,7 @@ def output_sums(block: Any, lanes: Any, network: Any) -> None:
     inputs, x = below[UNITS], below[ACTIVATIONS] * lanes
     for k in range(last[UNITS]):
         w, b, z = (last[WEIGHTS] + k * inputs) * lanes, (last[BIASES] + k) * lanes, (last[DELTAS] + k) * lanes
-        _weighted_sum(block, lanes, lanes, inputs, b, w, x, z)
+        _weighted_sum(block, lanes, inputs, b, w, x, z)
 
 
 @inlined
@@ -387,44 +364,36 @@ def _activate(block: Any, a: Any, count: Any) -> None:
         store_result(block, a + i, sigmoid(load_result(block, a + i)))
 
 
-@inlined
-def slope(a: Any) -> Any:
-    """σ′(z) from a = σ(z): a(1 − a), as fma(−a, a, a)."""
-    return fma(-a, a, a)
-
-
 def _back(above: int, first: bool, last: bool = False) -> Any:
     """A tile of δ_j = σ′_j Σ w_kj δ_k, k ascending: four units, so many units above. The last one multiplies by σ′."""
 
-    @inlined
-    def tile(block: Any, lanes: Any, at_once: Any, w: Any, step: Any, d_above: Any, a: Any, d: Any, offset: Any) -> None:
-        width = at_once * lanes
+    @shared
+    def tile(block: Any, lanes: Any, w: Any, step: Any, d_above: Any, a: Any, d: Any, offset: Any) -> None:
+        wide()
         for lane in range(lanes):
-            for sample in range(0, width, lanes):
-                i = sample + lane
-                if first:
-                    s0 = s1 = s2 = s3 = like(block[0], 0.0)
-                else:
-                    s0 = load_result(block, d + i)
-                    s1 = load_result(block, d + width + i)
-                    s2 = load_result(block, d + 2 * width + i)
-                    s3 = load_result(block, d + 3 * width + i)
-                for k in range(above):
-                    dk = load_delta(block, d_above + k * width + i)
-                    wk = w + k * step + lane
-                    s0 = fma(load_parameter(block, wk), dk, s0)
-                    s1 = fma(load_parameter(block, wk + lanes), dk, s1)
-                    s2 = fma(load_parameter(block, wk + 2 * lanes), dk, s2)
-                    s3 = fma(load_parameter(block, wk + 3 * lanes), dk, s3)
-                if last:
-                    s0 = s0 * (slope(load_activation(block, a + i)) + offset)
-                    s1 = s1 * (slope(load_activation(block, a + width + i)) + offset)
-                    s2 = s2 * (slope(load_activation(block, a + 2 * width + i)) + offset)
-                    s3 = s3 * (slope(load_activation(block, a + 3 * width + i)) + offset)
-                store_result(block, d + i, s0)
-                store_result(block, d + width + i, s1)
-                store_result(block, d + 2 * width + i, s2)
-                store_result(block, d + 3 * width + i, s3)
+            if first:
+                s0 = s1 = s2 = s3 = like(block[0], 0.0)
+            else:
+                s0 = load_result(block, d + lane)
+                s1 = load_result(block, d + lanes + lane)
+                s2 = load_result(block, d + 2 * lanes + lane)
+                s3 = load_result(block, d + 3 * lanes + lane)
+            for k in range(above):
+                dk = load_delta(block, d_above + k * lanes + lane)
+                wk = w + k * step + lane
+                s0 = fma(load_parameter(block, wk), dk, s0)
+                s1 = fma(load_parameter(block, wk + lanes), dk, s1)
+                s2 = fma(load_parameter(block, wk + 2 * lanes), dk, s2)
+                s3 = fma(load_parameter(block, wk + 3 * lanes), dk, s3)
+            if last:
+                s0 = s0 * (slope(load_activation(block, a + lane)) + offset)
+                s1 = s1 * (slope(load_activation(block, a + lanes + lane)) + offset)
+                s2 = s2 * (slope(load_activation(block, a + 2 * lanes + lane)) + offset)
+                s3 = s3 * (slope(load_activation(block, a + 3 * lanes + lane)) + offset)
+            store_result(block, d + lane, s0)
+            store_result(block, d + lanes + lane, s1)
+            store_result(block, d + 2 * lanes + lane, s2)
+            store_result(block, d + 3 * lanes + lane, s3)
 
     return tile
 
@@ -436,145 +405,48 @@ _down4_more_1, _down4_more_4 = _back(1, False), _back(4, False)
 
 @inlined
 def _down1(block: Any, lanes: Any, w: Any, d_above: Any, d: Any) -> None:
-    """A term of the sum for a single unit and sample."""
+    """A term of the sum for a single unit."""
     for lane in range(_count(block, lanes)):
         dk = load_delta(block, d_above + lane)
         store_delta(block, d + lane, fma(load_parameter(block, w + lane), dk, load_delta(block, d + lane)))
 
 
 @inlined
-def hidden_deltas(block: Any, lanes: Any, at_once: Any, layers: Any, layer: Any, other: Any, prime_offset: Any) -> None:
+def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, other: Any, prime_offset: Any) -> None:
     """δ of a hidden layer from the δ and the weights of the layer above; activations are those past `other`."""
-    width = at_once * lanes
     units, above = layers[layer, UNITS], layers[layer + 1, UNITS]
     w, d, a = layers[layer + 1, WEIGHTS] * lanes, layers[layer, DELTAS] * lanes, (layers[layer, ACTIVATIONS] + other) * lanes
     d_above, step = layers[layer + 1, DELTAS] * lanes, units * lanes
     if units < 4:
         for j in range(units):
-            wj, dj, aj = w + j * lanes, d + j * width, a + j * width
-            for i in range(dj, dj + width):
+            wj, dj, aj = w + j * lanes, d + j * lanes, a + j * lanes
+            for i in range(dj, dj + lanes):
                 store_delta(block, i, like(block[0], 0.0))
             for k in range(above):
-                for sample in range(0, width, lanes):
-                    _down1(block, lanes, wj + k * step, d_above + k * width + sample, dj + sample)
-            _times_slope(block, dj, aj, width, prime_offset)
+                _down1(block, lanes, wj + k * step, d_above + k * lanes, dj)
+            _times_slope(block, dj, aj, lanes, prime_offset)
     else:
         for first in range(0, units, 4):
             j = min(first, units - 4)  # units that are taken twice get the same
-            wj, dj, aj = w + j * lanes, d + j * width, a + j * width
+            wj, dj, aj = w + j * lanes, d + j * lanes, a + j * lanes
             if above == 1:
-                _down4_1(block, lanes, at_once, wj, step, d_above, aj, dj, prime_offset)
+                _down4_1(block, lanes, wj, step, d_above, aj, dj, prime_offset)
             else:
-                _down4_first(block, lanes, at_once, wj, step, d_above, aj, dj, prime_offset)
+                _down4_first(block, lanes, wj, step, d_above, aj, dj, prime_offset)
                 k = 1
                 while k + 4 <= above:
-                    _down4_more_4(block, lanes, at_once, wj + k * step, step, d_above + k * width, aj, dj, prime_offset)
+                    _down4_more_4(block, lanes, wj + k * step, step, d_above + k * lanes, aj, dj, prime_offset)
                     k += 4
                 while k < above:
-                    _down4_more_1(block, lanes, at_once, wj + k * step, step, d_above + k * width, aj, dj, prime_offset)
+                    _down4_more_1(block, lanes, wj + k * step, step, d_above + k * lanes, aj, dj, prime_offset)
                     k += 1
-                _times_slope(block, dj, aj, 4 * width, prime_offset)
+                _times_slope(block, dj, aj, 4 * lanes, prime_offset)
 
 
 @inlined
 def _times_slope(block: Any, d: Any, a: Any, count: Any, prime_offset: Any) -> None:
     for i in range(count):
         store_delta(block, d + i, load_delta(block, d + i) * (slope(load_activation(block, a + i)) + prime_offset))
-
-
-# --- The gradient of a batch ------------------------------------------------------------------------------------------
-
-
-def _products(inputs: int) -> Any:
-    """A tile of g_ki ← g_ki + δ_k a_i, sample after sample: four units, up to four inputs at a time."""
-    (load_0, store_0), (load_1, store_1), (load_2, store_2), (load_3, store_3) = of_unit
-
-    @inlined
-    def tile(block: Any, lanes: Any, at_once: Any, g: Any, unit: Any, d: Any, a: Any) -> None:
-        width = at_once * lanes
-        for lane in range(lanes):
-            for i in range(inputs):
-                gi = g + i * lanes + lane
-                s0, s1 = load_0(block, gi), load_1(block, gi + unit)
-                s2, s3 = load_2(block, gi + 2 * unit), load_3(block, gi + 3 * unit)
-                for sample in range(0, width, lanes):
-                    ai = load_activation(block, a + i * width + sample + lane)
-                    di = d + sample + lane
-                    s0 = fma(load_delta(block, di), ai, s0)
-                    s1 = fma(load_delta(block, di + width), ai, s1)
-                    s2 = fma(load_delta(block, di + 2 * width), ai, s2)
-                    s3 = fma(load_delta(block, di + 3 * width), ai, s3)
-                store_0(block, gi, s0)
-                store_1(block, gi + unit, s1)
-                store_2(block, gi + 2 * unit, s2)
-                store_3(block, gi + 3 * unit, s3)
-
-    return tile
-
-
-_four_1, _four_2, _four_3, _four_4 = (_products(inputs) for inputs in (1, 2, 3, 4))
-
-
-@inlined
-def _product(block: Any, lanes: Any, at_once: Any, g: Any, d: Any, a: Any) -> None:
-    """The same for a single unit and input."""
-    for lane in range(_count(block, lanes)):
-        gradient = load_parameter(block, g + lane)
-        gradient = fma(load_delta(block, d + lane), load_activation(block, a + lane), gradient)
-        i, j = d + lane, a + lane
-        if at_once >= 4:
-            gradient = fma(load_delta(block, i + lanes), load_activation(block, j + lanes), gradient)
-            gradient = fma(load_delta(block, i + 2 * lanes), load_activation(block, j + 2 * lanes), gradient)
-            gradient = fma(load_delta(block, i + 3 * lanes), load_activation(block, j + 3 * lanes), gradient)
-        if at_once == 5:
-            gradient = fma(load_delta(block, i + 4 * lanes), load_activation(block, j + 4 * lanes), gradient)
-        store_parameter(block, g + lane, gradient)
-
-
-@inlined
-def _add_deltas(block: Any, lanes: Any, at_once: Any, g: Any, d: Any) -> None:
-    """The same for a bias: its input is 1."""
-    for lane in range(_count(block, lanes)):
-        gradient = load_parameter(block, g + lane) + load_delta(block, d + lane)
-        i = d + lane
-        if at_once >= 4:
-            gradient = gradient + load_delta(block, i + lanes)
-            gradient = gradient + load_delta(block, i + 2 * lanes)
-            gradient = gradient + load_delta(block, i + 3 * lanes)
-        if at_once == 5:
-            gradient = gradient + load_delta(block, i + 4 * lanes)
-        store_parameter(block, g + lane, gradient)
-
-
-@inlined
-def add_gradient(block: Any, lanes: Any, at_once: Any, network: Any, layer: Any, bias: Any) -> None:
-    """Add δ_k·a_i to the gradient of the weights of a layer, δ_k to that of its biases, sample after sample."""
-    layers, width = network.layers, at_once * lanes
-    inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
-    unit, a, d = inputs * lanes, layers[layer - 1, ACTIVATIONS] * lanes, layers[layer, DELTAS] * lanes
-    w, b = (network.gradient + layers[layer, WEIGHTS]) * lanes, (network.gradient + layers[layer, BIASES]) * lanes
-    if bias:
-        for k in range(units):
-            bk, dk = b + k * lanes, d + k * width
-            _add_deltas(block, lanes, at_once, bk, dk)
-    whole = inputs - inputs % 4
-    k = 0
-    while k + 4 <= units:
-        g, dk = w + k * unit, d + k * width
-        for i in range(0, whole, 4):
-            _four_4(block, lanes, at_once, g + i * lanes, unit, dk, a + i * width)
-        if inputs - whole == 1:
-            _four_1(block, lanes, at_once, g + whole * lanes, unit, dk, a + whole * width)
-        elif inputs - whole == 2:
-            _four_2(block, lanes, at_once, g + whole * lanes, unit, dk, a + whole * width)
-        elif inputs - whole == 3:
-            _four_3(block, lanes, at_once, g + whole * lanes, unit, dk, a + whole * width)
-        k += 4
-    while k < units:
-        g, dk = w + k * unit, d + k * width
-        for i in range(inputs):
-            _product(block, lanes, at_once, g + i * lanes, dk, a + i * width)
-        k += 1
 
 
 # --- Online -----------------------------------------------------------------------------------------------------------
@@ -588,8 +460,9 @@ def _turns(inputs: int, first: bool, activate: bool = False) -> Any:
     """A tile of w_ki ← w_ki − (r·δ_k)·y_i, and of z_k = b_k + Σ w_ki x_i with these: as `_sums`, with y of the last sample."""
     (load_0, store_0), (load_1, store_1), (load_2, store_2), (load_3, store_3) = of_unit
 
-    @inlined
+    @shared
     def tile(block: Any, lanes: Any, b: Any, w: Any, unit: Any, d: Any, y: Any, x: Any, a: Any, rate: Any, biases: Any) -> None:
+        wide()
         for lane in range(lanes):
             r = load_lane(rate, lane)
             c0 = -(r * load_delta(block, d + lane))
@@ -633,9 +506,10 @@ def _turn(inputs: int, first: bool, activate: bool = False) -> Any:
     """The same for a single unit: one input or four at a time."""
     load_weight, store_weight = of_unit[0]
 
-    @inlined
+    @shared
     def tile(block: Any, lanes: Any, b: Any, w: Any, d: Any, y: Any, x: Any, a: Any, rate: Any, biases: Any) -> None:
-        for lane in range(_count(block, lanes)):
+        wide()
+        for lane in range(lanes):
             z, wi, yi, xi = a + lane, w + lane, y + lane, x + lane
             c = -(load_lane(rate, lane) * load_delta(block, d + lane))
             if first:

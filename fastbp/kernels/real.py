@@ -310,6 +310,12 @@ def _sigmoid(x: Any) -> Any:
     return _single_sigmoid.__wrapped__ if x is types.float32 else _double_sigmoid.__wrapped__  # type: ignore[attr-defined]
 
 
+@inlined
+def slope(a: Real) -> Real:
+    """σ′(z) from a = σ(z): a(1 − a), as fma(−a, a, a)."""
+    return fma(-a, a, a)
+
+
 # --- Logarithms -------------------------------------------------------------------------------------------------------
 
 ROUND = 6755399441055744.0  # 1.5·2⁵²: added to a float64 below 2⁵¹, it rounds that to an integer

@@ -31,20 +31,18 @@ from fastbp.kernels.network import (
     UNITS,
     WEIGHTS,
     Network,
-    add_gradient,
     columns_of,
-    feedforward,
     forget,
     hidden_deltas,
     present,
     present_to_all,
     settle,
-    slope,
     turn,
 )
+from fastbp.kernels.products import BIAS, LEARN, ONTO, Matrix, part, products, strip_lanes, transposed
 from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM
 from fastbp.kernels.random import uniform
-from fastbp.kernels.real import fma, like
+from fastbp.kernels.real import fma, slope
 
 Chosen = Callable[[Any, Any], Any]
 
@@ -54,6 +52,8 @@ class Lanes(NamedTuple):
 
     block: NDArray[Any]
     """Parameters and scratch, flat [row, lane], as `network` lays them out."""
+    work: NDArray[Any]
+    """For several samples of a batch, flat [row, lane of a vector], as its `samples` lays them out."""
     seeds: NDArray[np.uint64]
     epochs: NDArray[np.int64]
     """Epochs begun; all of them done but, at the end of the budget, the last."""
@@ -79,6 +79,7 @@ def lanes_of(network: Network, lanes: int, look_at: NDArray[np.int64], dtype: DT
     """Room for a group of so many runs on a problem with these rows."""
     return Lanes(
         empty_block(network.rows * lanes, dtype),
+        empty_block(network.samples.rows * strip_lanes(network.samples.rows, lanes, np.dtype(dtype).itemsize), dtype),
         np.zeros(lanes, np.uint64),
         np.zeros(lanes, np.int64),
         np.zeros(lanes, np.int64),
@@ -147,13 +148,12 @@ class Rule(NamedTuple):
     """A run ends when a look finds it converged, and its lane takes the next one."""
 
 
-def make_advance(orders: Chosen, losses: Chosen, lanes: int, at_once: int) -> Any:
+def make_advance(orders: Chosen, losses: Chosen, lanes: int, online: bool) -> Any:
     """Compile the trainer for these orders and output passes (`output_pass` of each loss), all of them in one kernel.
 
-    `at_once`: how many samples of a batch are taken at once; 0 is the trainer for online learning: one row an update, no
-    momentum, no decay, so that parameters change at once and no gradient is kept.
+    `online`: one row an update, no momentum, no decay, so that parameters change at once and no gradient is kept; else batches.
     """
-    epoch = _in_batches(losses, lanes, at_once) if at_once else _online(losses, lanes)
+    epoch = _online(losses, lanes) if online else _in_batches(losses, lanes)
 
     @kernel
     def advance(
@@ -168,8 +168,8 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int, at_once: int) -> An
         wide()
         block, n = state.block, table.rows
         whole = (n + rule.batch - 1) // rule.batch
-        last = 0  # where the last sample lies, which may have something left to add
-        if at_once == 0:
+        last = 0
+        if online:
             forget(block, lanes, network, last)
         for done in range(epochs):
             if rule.refill and not exchange(state, lanes, network, rule.check_every, budget - whole, waiting, ended):
@@ -185,7 +185,7 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int, at_once: int) -> An
             due = state.epochs[0] % rule.check_every == 0
             furthest = max_of(state.updates, lanes)
             looks = due or furthest >= budget
-            if at_once == 0 and (looks or done + 1 == epochs or (rule.refill and furthest > budget - whole)):
+            if online and (looks or done + 1 == epochs or (rule.refill and furthest > budget - whole)):
                 settle(block, lanes, network, last, state.rate, rule.biases)
             if looks:
                 look(
@@ -225,7 +225,7 @@ def _online(losses: Chosen, lanes: int) -> Any:
 
     @inlined
     def epoch(state: Any, network: Any, table: Any, rule: Any, updates: Any, last: Any) -> Any:
-        """Returns where the last sample lies. `last`: where that of the epoch before does."""
+        """Returns where the last sample lies, which has something left to add. `last`: where that of the epoch before does."""
         block, layers, columns = state.block, network.layers, columns_of(network)
         rate = state.last_rate
         for position in range(updates):
@@ -238,45 +238,68 @@ def _online(losses: Chosen, lanes: int) -> Any:
             turn(block, lanes, network, last, now, rate, rule.biases)
             losses(rule.loss, (block, lanes, lanes, network, now, rule.prime_offset))
             for layer in range(len(layers) - 2, 0, -1):
-                hidden_deltas(block, lanes, 1, layers, layer, now, rule.prime_offset)
+                hidden_deltas(block, lanes, layers, layer, now, rule.prime_offset)
             rate, last = state.rate, now
         return last
 
     return epoch
 
 
-def _in_batches(losses: Chosen, lanes: int, at_once: int) -> Any:
+def _in_batches(losses: Chosen, lanes: int) -> Any:
     """An epoch in which the weights change after each batch, by its gradient."""
-    width = at_once * lanes
+    feedforward, backpropagate, add_gradient, copy = products(lanes)
 
     @inlined
-    def epoch(state: Any, network: Any, table: Any, rule: Any, updates: Any, last: Any) -> Any:
-        block, layers, n, columns = state.block, network.layers, table.rows, columns_of(network)
-        nothing, outputs = like(block[0], 0.0), layers[-1, UNITS]
-        first, d = layers[0, ACTIVATIONS] * lanes, layers[-1, DELTAS] * lanes
+    def epoch(state: Any, network: Any, table: Any, rule: Any, updates: Any, there: Any) -> Any:
+        """Returns whether all rows lie where samples are taken from, which is what `there` says of the epoch before."""
+        block, work, n, columns = state.block, state.work, table.rows, columns_of(network)
+        layers, samples = network.layers, network.samples
+        strip = len(work) // samples.rows
+        count, step = samples.most, samples.most * strip  # from unit to unit
+        plain = rule.momentum == 0 and rule.weight_decay == 0 and not rule.mean
         for start in range(0, min(updates * rule.batch, n), rule.batch):
             end = min(start + rule.batch, n)
-            for i in range(network.gradient * lanes, network.velocity * lanes):
-                store_parameter(block, i, nothing)
-            for position in range(start, end, at_once):
-                for sample in range(at_once):
-                    row, place = min(position + sample, end - 1), first + sample * lanes
-                    if rule.all_alike:
-                        present_to_all(block, lanes, width, place, columns, table, row)
-                    else:
-                        present(block, lanes, width, place, columns, table, state.rows, row)
-                feedforward(block, lanes, at_once, network)
-                losses(rule.loss, (block, lanes, width, network, 0, rule.prime_offset))
-                for sample in range(end - position, at_once):  # beyond the end of the batch: these add nothing
-                    for k in range(outputs):
-                        for lane in range(lanes):
-                            store_delta(block, d + k * width + sample * lanes + lane, nothing)
-                for layer in range(len(layers) - 1, 0, -1):
-                    if layer > 1:
-                        hidden_deltas(block, lanes, at_once, layers, layer - 1, 0, rule.prime_offset)
-                    add_gradient(block, lanes, at_once, network, layer, rule.bias)
-            _apply_gradient(block, lanes, network, rule, state.rate, end - start)
-        return last
+            at_once = plain and end - start <= count  # no gradient needs to be kept
+            for position in range(start, end, count):
+                taken = min(count, end - position)
+                if not rule.all_alike:
+                    for sample in range(taken):
+                        first = (network.presented + sample) * lanes
+                        present(block, lanes, count * lanes, first, columns, table, state.rows, position + sample)
+                elif there == 0:
+                    for sample in range(taken):
+                        present_to_all(work, strip, step, sample * strip, columns, table, position + sample)
+                for lane in range(0, lanes, strip):
+                    inputs = Matrix(work, 0, step, strip)
+                    if not rule.all_alike:
+                        inputs = Matrix(block, network.presented * lanes + lane, count * lanes, lanes)
+                        given = part(inputs, layers[0, UNITS], 0)
+                        copy(layers[-1, UNITS], taken, strip, Matrix(work, samples.targets * strip, step, strip), given)
+                    for layer in range(1, len(layers)):
+                        x = inputs if layer == 1 else Matrix(work, samples.layers[layer - 1, ACTIVATIONS] * strip, step, strip)
+                        a = Matrix(work, samples.layers[layer, ACTIVATIONS] * strip, step, strip)
+                        fan_in, units = layers[layer - 1, UNITS], layers[layer, UNITS]
+                        w = Matrix(block, layers[layer, WEIGHTS] * lanes + lane, fan_in * lanes, lanes)
+                        b = Matrix(block, layers[layer, BIASES] * lanes + lane, lanes, 0)
+                        feedforward(units, taken, fan_in, strip, a, w, x, b)
+                    losses(rule.loss, (work, strip, step, samples, 0, rule.prime_offset))
+                    for layer in range(len(layers) - 1, 0, -1):
+                        fan_in, units = layers[layer - 1, UNITS], layers[layer, UNITS]
+                        x = inputs if layer == 1 else Matrix(work, samples.layers[layer - 1, ACTIVATIONS] * strip, step, strip)
+                        d = Matrix(work, samples.layers[layer, DELTAS] * strip, step, strip)
+                        if layer > 1:
+                            below = Matrix(work, samples.layers[layer - 1, DELTAS] * strip, step, strip)
+                            w = Matrix(block, layers[layer, WEIGHTS] * lanes + lane, lanes, fan_in * lanes)
+                            backpropagate(fan_in, taken, units, strip, below, w, d, x, rule.prime_offset)
+                        then = (LEARN if at_once else ONTO if position > start else 0) | (BIAS if rule.bias else 0)
+                        to = 0 if at_once else network.gradient
+                        g = Matrix(block, (to + layers[layer, WEIGHTS]) * lanes + lane, fan_in * lanes, lanes)
+                        b = Matrix(block, (to + layers[layer, BIASES]) * lanes + lane, lanes, 0)
+                        rate = Matrix(state.rate, lane, 0, 0)
+                        add_gradient(units, fan_in, taken, strip, g, d, transposed(x), b, rate, then)
+            if not at_once:
+                _apply_gradient(block, lanes, network, rule, state.rate, end - start)
+        return 1 if rule.all_alike and n <= count else 0
 
     return epoch
 

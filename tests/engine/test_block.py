@@ -17,10 +17,12 @@ from numba.extending import intrinsic
 
 from fastbp.columns import COLUMNS, schema
 from fastbp.engine.block import (
+    SAMPLES,
     InterruptedBlockError,
     check_denormals,
     kernels,
     kind_of,
+    samples_at_once,
     suggested_lanes,
     task,
     to_arrow,
@@ -302,15 +304,18 @@ def test_thirty_shapes_are_one_compilation(dtype):
     for setup in setups:
         train(setup, 0, 3)
     made = kernels(kind.lanes)
-    for kernel in (trainer(kind.lanes, kind.at_once), made.initialise):
+    for kernel in (trainer(kind.lanes, kind.online), made.initialise):
         assert sum(dtype in str(signature) for signature in kernel.signatures) == 1
     assert len(made.measure.signatures) <= 2, "one for each dtype"
 
 
-def test_batches_of_all_sizes_take_few_kernels():
-    """Each number of samples at once is compiled for itself, so there are few, and what a batch has left over is little."""
-    found = {batch: kind_of(Setup(problem="parity:8", updates=1, batch=batch)).at_once for batch in range(2, 257)}
-    assert set(found.values()) == {1, 4, 5}
-    assert all(-(-batch // at_once) * at_once < 1.25 * batch or at_once == 1 for batch, at_once in found.items())
-    assert kind_of(Setup(problem="parity:8", updates=1)).at_once == 0
-    assert kind_of(Setup(problem="parity:8", updates=1, momentum=0.5)).at_once == 1
+def test_batches_of_all_sizes_are_one_compilation():
+    """And samples are taken at once in equal parts, as many as may be."""
+    setups = {batch: Setup(problem="parity:8", updates=1, batch=batch) for batch in range(2, 257)}
+    assert {kind_of(setup) for setup in setups.values()} == {kind_of(setups[2])}
+    for batch, setup in setups.items():
+        at_once = samples_at_once(setup)
+        assert 1 <= at_once <= SAMPLES and -(-batch // at_once) == -(-batch // SAMPLES)
+    assert kind_of(Setup(problem="parity:8", updates=1)).online
+    assert not kind_of(Setup(problem="parity:8", updates=1, momentum=0.5)).online
+    assert samples_at_once(Setup(problem="parity:8", updates=1, hidden=(2000,), batch=256)) == 4

@@ -259,7 +259,7 @@ def differences(keys, network, X, T, step=1e-30):
 @pytest.mark.parametrize("hidden", [(1,), (4,), (5,), (3, 2), (2, 6, 3)])
 def test_gradient_is_that_of_finite_differences(loss, hidden):
     """What a full batch gathers, and the norm that is measured."""
-    keys = {"problem": "encoder:3", "hidden": hidden, "loss": loss, "batch": "full", "lr": 1e-300, "epochs": 1}
+    keys = {"problem": "encoder:3", "hidden": hidden, "loss": loss, "batch": "full", "lr": 1e-300, "epochs": 1, "momentum": 0.5}
     setup, recipe = pair(**keys)
     runs = group(setup)
     networks = [read(runs, lane) for lane in CHECKED]
