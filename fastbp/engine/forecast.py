@@ -13,13 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.engine import block, room
-from fastbp.engine.plan import Range, block_seeds, cut, file_seeds, missing, shares
+from fastbp.engine.plan import Range, block_seeds, cut, file_seeds, least_block_seeds, missing, shares
 from fastbp.engine.spec import Setup, Sweep, SweepError
 from fastbp.engine.store import Store, StoreFullError
 from fastbp.kernels import NUMERICS_VERSION
 from fastbp.kernels.compiling import is_on_disk
 from fastbp.kernels.measures import MEASURES
 from fastbp.kernels.network import network
+from fastbp.kernels.products import strip_lanes
 
 LIBRARIES = 330e6
 """Bytes of Python and its packages, all imported, with compiled code."""
@@ -111,7 +112,7 @@ def memory(sweep: Sweep, workers: int, stored: bool, frame: bool) -> list[Part]:
     back as a DataFrame, as from `fastbp.run`.
     """
     seeds, every = sweep.seeds.count, kinds(sweep)
-    at_once = min(workers, sum(len(kind) * -(-seeds // block_seeds(kind[0])) for kind in every))
+    at_once = min(workers, sum(len(kind) * -(-seeds // least_block_seeds(kind[0])) for kind in every))
     budgets = len({kind[0].budget for kind in every})  # of runs that are trained as one
     work = max(_work_bytes(kind[0], budgets > 1) for kind in every)
     rates = [float(r) for kind in every for r in [_rates_bytes(kind[0])] * min(len(kind), CACHED)]
@@ -149,13 +150,14 @@ def _work_bytes(setup: Setup, others: bool) -> float:
     net, lanes = block.layout(setup)
     rows, _, units = setup.shape
     item = np.dtype(setup.dtype).itemsize
-    group = net.rows * item + 4 * rows + 8 * network(setup.sizes, 1).rows
+    samples = net.samples.rows * strip_lanes(net.samples.rows, lanes, item) * item
+    group = lanes * (net.rows * item + 4 * rows + 8 * network(setup.sizes, 1).rows) + samples
     if setup.stop == "converged":
         cut_short = setup.budget % setup.updates_per_epoch != 0  # for which there is a second group
-        group = (1 + cut_short) * group + 3 * net.rows * item
+        group = (1 + cut_short) * group + 3 * lanes * net.rows * item
     elif others:
         group *= 2
-    return float(lanes * (group + 3 * 8 * rows * units + 8 * MEASURES))
+    return float(group + lanes * (3 * 8 * rows * units + 8 * MEASURES))
 
 
 def _rates_bytes(setup: Setup) -> int:
@@ -245,7 +247,7 @@ def duration(sweep: Sweep, present: Mapping[str, Sequence[Range]], jobs: int) ->
         weights[_kind(setup)] = weights.get(_kind(setup), 0.0) + weight
         runs += seeds * len(setups)
         updates += seeds * setup.budget
-        blocks += -(-seeds // block_seeds(setup))
+        blocks += -(-seeds // least_block_seeds(setup))
     ready = {kind: _on_disk(kind) for kind in {block.kind_of(setup) for setup in examples.values()}}
     left, tried, took = MEASURED_SECONDS, 0.0, 0.0
     for kind in sorted(weights, key=weights.__getitem__, reverse=True):

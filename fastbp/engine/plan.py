@@ -64,6 +64,11 @@ def block_seeds(setup: Setup) -> int:
     return seeds
 
 
+def least_block_seeds(setup: Setup) -> int:
+    """The fewest seeds of a block: as many as go side by side."""
+    return LEAST_SEEDS if setup.dtype == "float32" else LEAST_SEEDS // 2
+
+
 def file_seeds(setup: Setup, count: int, setups: int = 1) -> int:
     """How many seeds a file has: some number of blocks, doubled until `count` seeds make at most about 100 files, or fewer where
     so many for each of the sweep's `setups` would be more than a store should hold."""
@@ -142,8 +147,7 @@ def blocks(sweep: Sweep, present: Present, cores: int = 0) -> Iterator[Block]:
 def _cuts(sweep: Sweep, present: Present, parts: int) -> Iterator[Share]:
     """All shares cut at the bounds of blocks, each block in so many parts if it has as many groups of runs side by side."""
     for setups, start, count in shares(sweep, present):
-        group = LEAST_SEEDS if setups[0].dtype == "float32" else LEAST_SEEDS // 2
-        for at, size in cut(start, count, max(group, block_seeds(setups[0]) // parts)):
+        for at, size in cut(start, count, max(least_block_seeds(setups[0]), block_seeds(setups[0]) // parts)):
             yield Share(setups, at, size)
 
 
