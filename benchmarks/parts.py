@@ -17,8 +17,15 @@ WAYS = {
     "budget": "fastbp, to the end of the budget",
     "obvious": "the obvious `@njit(parallel=True)`, leaving early",
 }
-PHASES = {"compile": "compiling or loading code", "train": "training and storing", "report": "tables and picture"}
-"""Phases of `made.json` in words; others go by their own names."""
+PHASES = {
+    "start": "imports, reading, planning",
+    "compile": "compiling or loading code",
+    "train": "training and writing",
+    "write": "writing the rest",
+    "tables": "tables",
+    "picture": "picture",
+}
+"""Phases of `made.json`, in their order, in words."""
 
 COMMAND, FIRST, LATER = "founding sweep, 8 × {:,} runs", "first time, nothing compiled", "later times"
 CORES, SEEDS, LANES, WIDTHS = (f"scaling with {what}" for what in ("cores", "seeds", "lanes", "hidden units"))
@@ -102,9 +109,9 @@ def command(rounds: int, seeds: int) -> Iterator[Row]:
             spent = _spent(store)
             spent.pop("total", None)
             times[when, "in all"].append(ran.seconds)
-            times[when, "of it starting, reading, ending"].append(ran.seconds - sum(spent.values()))
-            for phase, seconds in spent.items():
-                times[when, f"of it {PHASES.get(phase, phase)}"].append(seconds)
+            times[when, "of it Python itself"].append(ran.seconds - sum(spent.values()))
+            for phase, words in PHASES.items():
+                times[when, f"of it {words}"].append(spent[phase])
     for (when, case), values in times.items():
         yield row("command", f"{COMMAND.format(seeds)}, {when}", case, values, "s")
 

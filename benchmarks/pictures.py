@@ -26,7 +26,7 @@ STYLE: Any = {
 }
 OURS, OTHERS, BAND = "#D55E00", "#0072B2", "#FBEFE6"
 """From the palette of Okabe and Ito, which people with any kind of colour vision tell apart."""
-STACK = ("#BBBBBB", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442")
+STACK = ("#BBBBBB", "#0072B2", "#E69F00", "#56B4E9", "#F0E442", "#009E73", "#CC79A7")
 """Black text can be read on each."""
 
 

@@ -115,7 +115,9 @@ def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace,
             imports.start()  # while others train: compiling would have to share the interpreter with it
         show(progress)
 
+    started = time.perf_counter() - began
     trained = run.drive(sweep, store, jobs=jobs, tick=tick)
+    trained = trained._replace(seconds={"start": started, **trained.seconds})
     show.end()
     if trained.failed:
         for line in trained.failed[:MOST_FAILED]:
@@ -184,6 +186,8 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
     summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
     _renew(store, "summary.csv", summary.to_csv(index=False))
     _renew(store, "contrasts.csv", contrasts.to_csv(index=False))
+    told = time.perf_counter()
+    trained.seconds["tables"] = told - started
     if trained.runs or not _is_drawn(store):
         from fastbp.analysis import plots
 
@@ -192,7 +196,7 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
         figure = axes.get_figure(root=True)
         assert figure
         plots.save(figure, store.path / "figures" / "outcomes")
-    trained.seconds["report"] = time.perf_counter() - started
+    trained.seconds["picture"] = time.perf_counter() - told
     trained.seconds["total"] = time.perf_counter() - began
     if trained.runs:
         run.add_made(store, run.made(trained, jobs))

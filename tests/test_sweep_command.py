@@ -284,6 +284,9 @@ def test_how_it_was_made_is_written_down(store):
     assert made["runs"] == 512
     assert made["updates"] == 64 * 4 * 7992  # those of 999 are their beginnings
     assert made["updates_per_second"] > 0
+    total = made["seconds"].pop("total")
+    assert set(made["seconds"]) == {"start", "compile", "train", "write", "tables", "picture"}
+    assert sum(made["seconds"].values()) == pytest.approx(total, abs=0.2)  # one after the other
     assert made["versions"]["fastbp"] == fastbp.__version__
 
 

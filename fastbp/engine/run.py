@@ -66,6 +66,8 @@ class Trained(NamedTuple):
     """Made, which are fewer than the rows tell where setups that differ in their budget alone were trained at once."""
     files: int
     seconds: dict[str, float]
+    """Of each phase, one after the other: `compile` (or load), `train` (most files are written meanwhile) and `write` (those that
+    are left)."""
     failed: list[str]
 
 
@@ -102,8 +104,8 @@ def drive(
             future.result()
         seconds["compile"] = time.perf_counter() - began
         progress.phase, progress.started = "training", time.perf_counter()
-        files, failed = _train(sweep, store, present, pool, jobs, stop, progress, keep, tick)
-        seconds["train"] = progress.seconds
+        files, failed, writing = _train(sweep, store, present, pool, jobs, stop, progress, keep, tick)
+        seconds |= {"train": progress.seconds - writing, "write": writing}
     finally:
         stop.set()
         if own:  # not waited for: whoever interrupts a sweep does not want to see a block or a compiler finish
@@ -135,7 +137,8 @@ def _train(
     progress: Progress,
     keep: Callable[[pa.Table], None],
     tick: Callable[[Progress], None],
-) -> tuple[int, list[str]]:
+) -> tuple[int, list[str], float]:
+    """Returns how many files there are, the blocks that failed, and the seconds in which there was nothing to do but to write."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -173,9 +176,10 @@ def _train(
                             writing.popleft().result()
                     keep(rows)
                     files += 1
+        trained = time.perf_counter()
         for written in writing:
             written.result()
-    return files, failed
+    return files, failed, time.perf_counter() - trained
 
 
 def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Executor | None = None) -> pd.DataFrame:

@@ -315,7 +315,8 @@ def test_batches_of_all_sizes_are_one_compilation():
     assert {kind_of(setup) for setup in setups.values()} == {kind_of(setups[2])}
     for batch, setup in setups.items():
         at_once = samples_at_once(setup)
-        assert 1 <= at_once <= SAMPLES and -(-batch // at_once) == -(-batch // SAMPLES)
+        assert 1 <= at_once <= SAMPLES
+        assert -(-batch // at_once) == -(-batch // SAMPLES)
     assert kind_of(Setup(problem="parity:8", updates=1)).online
     assert not kind_of(Setup(problem="parity:8", updates=1, momentum=0.5)).online
     assert samples_at_once(Setup(problem="parity:8", updates=1, hidden=(2000,), batch=256)) == 4

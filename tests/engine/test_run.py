@@ -368,7 +368,7 @@ def test_progress_goes_from_nothing_to_all():
     watched = sweep(3000, setup={"epochs": 100})
     trained = run.drive(watched, jobs=2, tick=tick)
     assert (trained.runs, trained.updates) == (12_000, 12_000 * 400)
-    assert set(trained.seconds) == {"compile", "train"}
+    assert set(trained.seconds) == {"compile", "train", "write"}
     assert phases <= {"compiling", "training"}
     assert whole == {(12_000, 12_000 * 400)}
     assert done == sorted(done)
