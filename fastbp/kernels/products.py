@@ -17,12 +17,11 @@ from numba import types
 from numba.core import cgutils
 
 from fastbp.kernels.compiling import inlined, shared, vector_bytes
-from fastbp.kernels.memory import load_activation, load_result, set_wide, store_result, wide
-from fastbp.kernels.real import fma, instruction, like, sigmoid, slope
+from fastbp.kernels.memory import load_activation, load_result, set_wide, store_result
+from fastbp.kernels.real import Vector, fma, instruction, like, sigmoid, slope
 
 # Numba's generation of code has no types.
 _unpack: Any = cgutils.unpack_tuple
-_declare: Any = cgutils.get_or_insert_function
 
 ROWS, COLUMNS = (5, 4) if vector_bytes() == 64 else (4, 2)
 """The largest tile: AVX-512 has 32 registers, others 16."""
@@ -76,17 +75,13 @@ def products(lanes: int) -> Products:
 
     @shared
     def feedforward(units: Any, samples: Any, inputs: Any, strip: Any, a: Any, w: Any, x: Any, b: Any) -> None:
-        """a_ks = σ(b_k + Σ_i w_ki x_is), i ascending; `b` has one column. Rows of a follow each other without a gap."""
-        wide()
-        memory, nothing = a.memory, like(load_result(a.memory, 0), 0.0)
+        """a_ks = σ(b_k + Σ_i w_ki x_is), i ascending; `b` has one column."""
+        nothing = like(load_result(a.memory, 0), 0.0)
         for k in range(0, units, ROWS):
             m = min(ROWS, units - k)
             for s in range(0, samples, COLUMNS):
                 n = min(COLUMNS, samples - s)
                 sum_(m, n, inputs, strip, part(a, k, s), part(w, k, 0), part(x, 0, s), part(b, k, 0), nothing, 0)
-            first = a.first + k * a.row
-            for i in range(first, first + m * a.row):
-                store_result(memory, i, sigmoid(load_result(memory, i)))
 
     @shared
     def backpropagate(
@@ -163,8 +158,6 @@ class _Tile:
         self.vector = ir.VectorType(context.get_value_type(real), count)
         self.index = context.get_value_type(types.intp)
         self.name = f"fastbp.{type(self).__name__}.{count}.{real.bitwidth}"
-        of_vectors = ir.FunctionType(self.vector, [self.vector] * 3)
-        self.fma = _declare(builder.module, of_vectors, f"llvm.fma.v{count}f{real.bitwidth}")
 
         def given(k: int) -> list[Any]:
             kind = signature.args[k]
@@ -239,14 +232,11 @@ class _Tile:
         builder.branch(loop)
         builder.position_at_end(loop)
         k, a, b = (builder.phi(kind) for kind in (self.index, self.a.memory.type, self.b.memory.type))
-        sums = [[builder.phi(self.vector) for _ in row] for row in starts]
+        sums = [[Vector(builder, builder.phi(self.vector)) for _ in row] for row in starts]
         column = [self.load(builder.gep(a, [self.times(i, self.a.row)])) for i in range(m)]
         row = [self.load(builder.gep(b, [self.times(j, self.b.column)])) for j in range(n)]
-        ends = [
-            [builder.call(self.fma, [x, row[j], s]) if j < n else builder.fadd(s, x) for j, s in enumerate(sums[i])]
-            for i, x in enumerate(column)
-        ]
-        flat = [[value for line in lines for value in line] for lines in (sums, starts, ends)]
+        ends = [[fma(x, row[j], s) if j < n else s + x for j, s in enumerate(sums[i])] for i, x in enumerate(column)]
+        flat = [[vector.value for line in lines for vector in line] for lines in (sums, starts, ends)]
         for phi, first, following in zip(
             [k, a, b, *flat[0]],
             [ir.Constant(self.index, 0), self.a.memory, self.b.memory, *flat[1]],
@@ -259,11 +249,11 @@ class _Tile:
         builder.position_at_end(after)
         self.finish(ends)
 
-    def start(self, m: int, n: int) -> list[list[Any]]:
+    def start(self, m: int, n: int) -> list[list[Vector]]:
         """Where the sums of each row start; one more than there are columns where that of the row of a itself is asked for."""
         raise NotImplementedError
 
-    def finish(self, sums: list[list[Any]]) -> None:
+    def finish(self, sums: list[list[Vector]]) -> None:
         """Do with the sums what is to be done."""
         raise NotImplementedError
 
@@ -279,54 +269,58 @@ class _Tile:
         """Where an element is."""
         return self.builder.gep(matrix.memory, [self.builder.add(self.times(m, matrix.row), self.times(n, matrix.column))])
 
-    def load(self, place: Any) -> Any:
+    def load(self, place: Any) -> Vector:
         value = self.builder.load(self._vector_at(place))
         value.align = self.bytes
-        return value
+        return Vector(self.builder, value)
 
-    def store(self, value: Any, place: Any) -> None:
-        self.builder.store(value, self._vector_at(place)).align = self.bytes
+    def store(self, vector: Vector, place: Any) -> None:
+        self.builder.store(vector.value, self._vector_at(place)).align = self.bytes
 
     def _vector_at(self, place: Any) -> Any:
         return self.builder.bitcast(place, self.vector.as_pointer())
 
-    def all_lanes(self, value: Any) -> Any:
+    def nothing(self) -> Vector:
+        """A vector of zeros."""
+        return Vector(self.builder, ir.Constant(self.vector, None))
+
+    def all_lanes(self, number: Any) -> Vector:
         """A vector of one number."""
-        one = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-        nowhere = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
-        return self.builder.shuffle_vector(one, ir.Constant(self.vector, ir.Undefined), nowhere)
+        undefined, zero = ir.Constant(self.vector, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+        one = self.builder.insert_element(undefined, number, zero)
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
+        return Vector(self.builder, self.builder.shuffle_vector(one, undefined, mask))
 
 
 class _Sum(_Tile):
-    """c ← bias + sum, with the biases as `other`."""
+    """c ← σ(bias + sum), with the biases as `other`."""
 
-    def start(self, m: int, n: int) -> list[list[Any]]:
+    def start(self, m: int, n: int) -> list[list[Vector]]:
         return [[self.load(self.at(self.other, i, 0))] * n for i in range(m)]
 
-    def finish(self, sums: list[list[Any]]) -> None:
+    def finish(self, sums: list[list[Vector]]) -> None:
         for i, row in enumerate(sums):
-            for j, value in enumerate(row):
-                self.store(value, self.at(self.c, i, j))
+            for j, z in enumerate(row):
+                self.store(sigmoid(z), self.at(self.c, i, j))
 
     @staticmethod
     def plain(terms: Any, c: Any, a: Any, b: Any, other: Any, extra: Any, then: Any, i: Any, j: Any, lane: Any) -> None:
         start = other.memory[at(other, i, 0) + lane]
-        c.memory[at(c, i, j) + lane] = _plain_sum(start, terms, a, b, i, j, lane)
+        c.memory[at(c, i, j) + lane] = sigmoid(_plain_sum(start, terms, a, b, i, j, lane))
 
 
 class _Delta(_Tile):
     """c ← (o(1 − o) + offset)·sum, with the activations o as `other` and the offset as `extra`."""
 
-    def start(self, m: int, n: int) -> list[list[Any]]:
-        return [[ir.Constant(self.vector, None)] * n for _ in range(m)]
+    def start(self, m: int, n: int) -> list[list[Vector]]:
+        return [[self.nothing()] * n for _ in range(m)]
 
-    def finish(self, sums: list[list[Any]]) -> None:
+    def finish(self, sums: list[list[Vector]]) -> None:
         offset = self.all_lanes(self.extra[0])
         for i, row in enumerate(sums):
             for j, value in enumerate(row):
                 o = self.load(self.at(self.other, i, j))
-                slope = self.builder.call(self.fma, [self.builder.fneg(o), o, o])
-                self.store(self.builder.fmul(value, self.builder.fadd(slope, offset)), self.at(self.c, i, j))
+                self.store(value * (slope(o) + offset), self.at(self.c, i, j))
 
     @staticmethod
     def plain(terms: Any, c: Any, a: Any, b: Any, other: Any, extra: Any, then: Any, i: Any, j: Any, lane: Any) -> None:
@@ -338,7 +332,7 @@ class _Gradient(_Tile):
     """c ← sum, or, as `then` says, c + sum or c − rate·sum; likewise `other`, of one column, with sums of the rows of a. The
     rates are `extra`, a matrix of one element."""
 
-    def start(self, m: int, n: int) -> list[list[Any]]:
+    def start(self, m: int, n: int) -> list[list[Vector]]:
         builder = self.builder
         before, onto, ready = builder.block, builder.append_basic_block("onto"), builder.append_basic_block("ready")
         builder.cbranch(self.asked(ONTO), onto, ready)
@@ -346,11 +340,11 @@ class _Gradient(_Tile):
         there = [[self.load(place) for place in row] for row in self.places(m, n)]
         builder.branch(ready)
         builder.position_at_end(ready)
-        starts = [[builder.phi(self.vector) for _ in row] for row in there]
-        for phis, values in zip(starts, there, strict=True):
-            for phi, value in zip(phis, values, strict=True):
-                phi.add_incoming(ir.Constant(self.vector, None), before)
-                phi.add_incoming(value, onto)
+        starts = [[Vector(builder, builder.phi(self.vector)) for _ in row] for row in there]
+        for starting, values in zip(starts, there, strict=True):
+            for start, value in zip(starting, values, strict=True):
+                start.value.add_incoming(self.nothing().value, before)
+                start.value.add_incoming(value.value, onto)
         return starts
 
     def places(self, m: int, n: int) -> list[list[Any]]:
@@ -361,21 +355,20 @@ class _Gradient(_Tile):
         bits = self.builder.and_(self.then, ir.Constant(self.index, bit))
         return self.builder.icmp_signed("!=", bits, ir.Constant(self.index, 0))
 
-    def finish(self, sums: list[list[Any]]) -> None:
+    def finish(self, sums: list[list[Vector]]) -> None:
         places = self.places(len(sums), len(sums[0]) - 1)
         elements = [list(zip(values, where, strict=True)) for values, where in zip(sums, places, strict=True)]
         self._put([element for row in elements for element in row[:-1]])
         with self.builder.if_then(self.asked(BIAS)):
             self._put([row[-1] for row in elements])
 
-    def _put(self, elements: list[tuple[Any, Any]]) -> None:
+    def _put(self, elements: list[tuple[Vector, Any]]) -> None:
         builder = self.builder
         with builder.if_else(self.asked(LEARN)) as (step, keep):
             with step:
                 rate = self.load(builder.gep(self.extra[0], [self.lane]))
                 for value, place in elements:
-                    change = builder.fneg(builder.fmul(rate, value))
-                    self.store(builder.fadd(self.load(place), change), place)
+                    self.store(self.load(place) + -(rate * value), place)
             with keep:
                 for value, place in elements:
                     self.store(value, place)

@@ -19,6 +19,9 @@ from numba.extending import intrinsic
 
 from fastbp.kernels.compiling import compiled_form, inlined
 
+# Numba's generation of code has no types.
+_declare: Any = cgutils.get_or_insert_function
+
 F = TypeVar("F", bound=Callable[..., Any])
 Real: TypeAlias = Any  # a float64 or a float32, as NumPy scalar; mypy takes the product of two float64 for a Python float
 Double: TypeAlias = Any  # a float64
@@ -47,17 +50,81 @@ def elementary(function: F) -> F:
     return silent
 
 
+class Vector:
+    """A vector of numbers in code that is being generated. Called with one, functions of this module that have no branches add
+    their instructions to that code, and return what it will compute."""
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder, self.value = builder, value
+
+    @property
+    def kind(self) -> type[np.float64] | type[np.float32]:
+        """The NumPy type of its numbers."""
+        return np.float32 if self.value.type.element in (ir.FloatType(), ir.IntType(32)) else np.float64
+
+    def constant(self, c: Any) -> "Vector":
+        """The same constant in every place."""
+        element, count = self.value.type.element, self.value.type.count
+        one = c if isinstance(element, ir.IntType) else float(self.kind(c))
+        return Vector(self.builder, ir.Constant(self.value.type, [ir.Constant(element, one)] * count))
+
+    def fma(self, b: "Vector", c: "Vector") -> "Vector":
+        """Of three vectors."""
+        kind = self.value.type
+        name = f"llvm.fma.v{kind.count}f{64 if self.kind is np.float64 else 32}"
+        function = _declare(self.builder.module, ir.FunctionType(kind, [kind] * 3), name)
+        return Vector(self.builder, self.builder.call(function, [self.value, b.value, c.value]))
+
+    def reinterpreted(self) -> "Vector":
+        """Numbers as their bits, or bits as numbers."""
+        size = 32 if self.kind is np.float32 else 64
+        number = ir.FloatType() if size == 32 else ir.DoubleType()
+        other = number if isinstance(self.value.type.element, ir.IntType) else ir.IntType(size)
+        return Vector(self.builder, self.builder.bitcast(self.value, ir.VectorType(other, self.value.type.count)))
+
+    def shifted_left(self, n: int) -> "Vector":
+        """Of bits."""
+        return Vector(self.builder, self.builder.shl(self.value, self.constant(n).value))
+
+    def chosen(self, a: "Vector", b: "Vector") -> "Vector":
+        """Of a condition: a where it holds, else b."""
+        return Vector(self.builder, self.builder.select(self.value, a.value, b.value))
+
+    def __add__(self, other: "Vector") -> "Vector":
+        return Vector(self.builder, self.builder.fadd(self.value, other.value))
+
+    def __sub__(self, other: "Vector") -> "Vector":
+        return Vector(self.builder, self.builder.fsub(self.value, other.value))
+
+    def __mul__(self, other: "Vector") -> "Vector":
+        return Vector(self.builder, self.builder.fmul(self.value, other.value))
+
+    def __truediv__(self, other: "Vector") -> "Vector":
+        return Vector(self.builder, self.builder.fdiv(self.value, other.value))
+
+    def __neg__(self) -> "Vector":
+        return Vector(self.builder, self.builder.fneg(self.value))
+
+    def __lt__(self, other: "Vector") -> "Vector":
+        return Vector(self.builder, self.builder.fcmp_ordered("<", self.value, other.value))
+
+    def __gt__(self, other: "Vector") -> "Vector":
+        return other < self
+
+
 # --- Types and bits ---------------------------------------------------------------------------------------------------
 
 
 def precision(x: Real) -> type[np.float64] | type[np.float32]:
     """The NumPy type of x; a Python float counts as a float64, as in Numba."""
+    if isinstance(x, Vector):
+        return x.kind
     return np.float32 if isinstance(x, np.float32) else np.float64
 
 
 def like(x: Real, c: float) -> Real:
     """The constant c rounded once to the type of x. In Numba a bare 0.5 is a float64 and would make a float32 product one."""
-    return precision(x)(c)
+    return x.constant(c) if isinstance(x, Vector) else precision(x)(c)
 
 
 @instruction(like)
@@ -67,7 +134,7 @@ def _like(typing: Any, x: Any, c: Any) -> Any:
 
 def by_precision(x: Real, double: Any, single: Any) -> Any:
     """`double` where x is a float64, `single` where it is a float32; compiled code holds only the one."""
-    return single if isinstance(x, np.float32) else double
+    return single if precision(x) is np.float32 else double
 
 
 @compiled_form(by_precision)
@@ -79,11 +146,15 @@ def _by_precision(x: Any, double: Any, single: Any) -> Any:
 
 def to_bits(x: Real) -> Bits:
     """The bits of a float64 as an int64, of a float32 as an int32."""
+    if isinstance(x, Vector):
+        return x.reinterpreted()
     return x.view(np.int32) if isinstance(x, np.float32) else np.float64(x).view(np.int64)
 
 
 def from_bits(i: Bits) -> Real:
     """The float64 that has the bits of an int64, the float32 that has those of an int32."""
+    if isinstance(i, Vector):
+        return i.reinterpreted()
     return i.view(np.float32 if isinstance(i, np.int32) else np.float64)
 
 
@@ -104,12 +175,22 @@ def _reinterpret(typing: Any, bits: Any) -> Any:
 
 def shift_left(i: Bits, n: int) -> Bits:
     """i·2ⁿ modulo the width of i, in the type of i (Numba's own << makes every int32 an int64)."""
-    return i << type(i)(n)
+    return i.shifted_left(n) if isinstance(i, Vector) else i << type(i)(n)
 
 
 @instruction(shift_left)
 def _shift_left(typing: Any, i: Any, n: Any) -> Any:
     return i(i, n), lambda context, builder, signature, args: builder.shl(args[0], context.cast(builder, args[1], n, i))
+
+
+def choose(condition: Any, a: Real, b: Real) -> Real:
+    """A where the condition holds, else b."""
+    return condition.chosen(a, b) if isinstance(condition, Vector) else a if condition else b
+
+
+@instruction(choose)
+def _choose(typing: Any, condition: Any, a: Any, b: Any) -> Any:
+    return (a(condition, a, b), lambda context, builder, signature, args: builder.select(*args)) if a == b else None
 
 
 def masked(x: Real, mask: Bits) -> Real:
@@ -136,6 +217,8 @@ def fma(a: Real, b: Real, c: Real) -> Real:
 
     Compiled it is llvm.fma; this body is its definition, in exact integer arithmetic.
     """
+    if isinstance(a, Vector):
+        return a.fma(b, c)
     kind = precision(a)
     if not kind is precision(b) is precision(c):
         raise TypeError(f"fma takes three values of one type, not {type(a).__name__}, {type(b).__name__}, {type(c).__name__}")
@@ -274,7 +357,7 @@ def sigmoid(x: Real) -> Real:
 
     Exactly 0 where σ is below the smallest normal number (x < −708.396, in float32 −87.336), so no result is subnormal.
     """
-    return _single_sigmoid(x) if isinstance(x, np.float32) else _double_sigmoid(x)
+    return _single_sigmoid(x) if precision(x) is np.float32 else _double_sigmoid(x)
 
 
 @np.errstate(all="ignore")
@@ -283,26 +366,28 @@ def _double_sigmoid(x: Double) -> Double:
 
     C is even in r and needs but half the terms of e^r, and the division is the one that σ needs anyway.
     """
-    y = like(x, 40.0) if x > 40.0 else x  # σ rounds to 1; NaN passes
-    shifted = fma(y, -LOG2E[0], BIASED_ROUND[0])
-    minus_k = BIASED_ROUND[0] - shifted
-    r = fma(minus_k, LN2_LOW, fma(minus_k, LN2_HIGH, -y))
+    most, biased = like(x, 40.0), like(x, BIASED_ROUND[0])
+    y = choose(x > most, most, x)  # σ rounds to 1; NaN passes
+    shifted = fma(y, like(x, -LOG2E[0]), biased)
+    minus_k = biased - shifted
+    r = fma(minus_k, like(x, LN2_LOW), fma(minus_k, like(x, LN2_HIGH), -y))
     c = polynomial(r * r, R_COTH)
     minus, plus = c - r, c + r
     scale = from_bits(shift_left(to_bits(shifted), FRACTION_BITS[0]))  # 2ᵏ, or nonsense, where the result is 0
     quotient = minus / fma(plus, scale, minus)  # multiplied, not added to the exponent bits: a NaN stays one
-    return like(x, 0.0) if x < LOWEST[0] else quotient
+    return choose(x < like(x, LOWEST[0]), like(x, 0.0), quotient)
 
 
 @np.errstate(all="ignore")
 def _single_sigmoid(x: Real) -> Real:
     """4/(4 + 4e⁻ˣ): of what is computed only e⁻ˣ varies, so that σ is nondecreasing with it."""
-    y = like(x, 20.0) if x > like(x, 20.0) else x  # σ rounds to 1; NaN passes
+    most, four = like(x, 20.0), like(x, 4.0)
+    y = choose(x > most, most, x)  # σ rounds to 1; NaN passes
     log2e, log2e_low = like(x, -LOG2E[1]), like(x, -LOG2E_LOW[1])
     shifted, twice = _split_exponent(y, log2e, log2e_low, like(x, BIASED_ROUND[1] + 1.0))
     scale = from_bits(shift_left(to_bits(shifted), FRACTION_BITS[1]))  # 2^(k+1)
-    quotient = like(x, 4.0) / fma(twice, scale, like(x, 4.0))
-    return like(x, 0.0) if x < like(x, LOWEST[1]) else quotient
+    quotient = four / fma(twice, scale, four)
+    return choose(x < like(x, LOWEST[1]), like(x, 0.0), quotient)
 
 
 @compiled_form(sigmoid)
