@@ -50,9 +50,8 @@ def read(runs, lane, offset=0):
 
 def velocity(runs, lane):
     """The velocity in a lane; None where updates keep none."""
-    rule = runs.task.rule
-    kept = not runs.task.online and (rule.momentum or rule.weight_decay or rule.mean)
-    return read(runs, lane, runs.task.network.velocity) if kept else None
+    velocity = runs.task.network.velocity
+    return read(runs, lane, velocity) if velocity else None
 
 
 def write(runs, lane, network):

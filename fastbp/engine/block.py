@@ -158,7 +158,9 @@ def samples_at_once(setup: Setup) -> int:
 
 def layout(setup: Setup) -> tuple[Network, int]:
     """The work block of a setup, and how many runs go side by side."""
-    net = network(setup.sizes, samples_at_once(setup))
+    at_once = samples_at_once(setup)
+    plain = not setup.momentum and not setup.weight_decay and setup.reduction == "sum"
+    net = network(setup.sizes, at_once, not plain or setup.batch_rows > at_once, setup.resolved_order != "cyclic")
     return net, suggested_lanes(net, np.dtype(setup.dtype))
 
 

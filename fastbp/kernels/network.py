@@ -61,6 +61,7 @@ class Network(NamedTuple):
     layers: NDArray[np.int64]
     parameters: int
     gradient: int
+    """0 if none is kept."""
     velocity: int
     targets: int
     other: int
@@ -71,9 +72,13 @@ class Network(NamedTuple):
     rows: int
 
 
-def network(sizes: Sequence[int], at_once: int) -> Network:
-    """Lay out the network with these layer sizes, inputs first: for batches of which so many samples are taken at once, with
-    room for gradient and velocity; or, if that is 0, for online learning."""
+def network(sizes: Sequence[int], at_once: int, gradient: bool = True, presented: bool = True) -> Network:
+    """Lay out the network with these layer sizes, inputs first, for online learning if `at_once` is 0, else for batches of which
+    so many samples are taken at once.
+
+    `gradient`: whether there is room for the gradient and the velocity; without, weights take a step as soon as the sums of the
+    gradient are whole. `presented`: whether samples differ from lane to lane.
+    """
     layers = np.zeros((len(sizes), 5), np.int64)
     layers[:, UNITS] = sizes
     row = 0
@@ -83,14 +88,13 @@ def network(sizes: Sequence[int], at_once: int) -> Network:
         layers[layer, BIASES] = row
         row += sizes[layer]
     parameters = row
-    gradient = parameters if at_once else 0
-    velocity = 2 * gradient
-    first = 3 * parameters if at_once else parameters
+    kept = parameters if at_once and gradient else 0
+    first = parameters + 2 * kept
     targets, row = _lay_out_activations(layers, first, 1)
     other = 0 if at_once else row - first
-    row = presented = _lay_out_deltas(layers, row + other, 1)
-    row += (sizes[0] + sizes[-1]) * at_once
-    return Network(layers, parameters, gradient, velocity, targets, other, presented, _samples(sizes, at_once), row)
+    place = _lay_out_deltas(layers, row + other, 1)
+    row = place + (sizes[0] + sizes[-1]) * at_once * presented
+    return Network(layers, parameters, kept, 2 * kept, targets, other, place, _samples(sizes, at_once), row)
 
 
 def _samples(sizes: Sequence[int], count: int) -> Samples:

@@ -79,9 +79,12 @@ def products(lanes: int) -> Products:
         nothing = like(load_result(a.memory, 0), 0.0)
         for k in range(0, units, ROWS):
             m = min(ROWS, units - k)
-            for s in range(0, samples, COLUMNS):
+            s = 0
+            while s < samples:
                 n = min(COLUMNS, samples - s)
-                sum_(m, n, inputs, strip, part(a, k, s), part(w, k, 0), part(x, 0, s), part(b, k, 0), nothing, 0)
+                tiles = (samples - s) // n
+                sum_(m, n, tiles, inputs, strip, part(a, k, s), part(w, k, 0), part(x, 0, s), part(b, k, 0), nothing, 0)
+                s += n * tiles
 
     @shared
     def backpropagate(
@@ -90,9 +93,12 @@ def products(lanes: int) -> Products:
         """d_js = (σ′_js + offset)·Σ_k w_jk d_ks, k ascending, with σ′ from a = σ(z)."""
         for j in range(0, units, ROWS):
             m = min(ROWS, units - j)
-            for s in range(0, samples, COLUMNS):
+            s = 0
+            while s < samples:
                 n = min(COLUMNS, samples - s)
-                delta(m, n, above, strip, part(d, j, s), part(w, j, 0), part(d_above, 0, s), part(a, j, s), offset, 0)
+                tiles = (samples - s) // n
+                delta(m, n, tiles, above, strip, part(d, j, s), part(w, j, 0), part(d_above, 0, s), part(a, j, s), offset, 0)
+                s += n * tiles
 
     @shared
     def add_gradient(
@@ -102,10 +108,13 @@ def products(lanes: int) -> Products:
         which then change by −rate·gradient; `rate`: of each lane, a matrix of one element."""
         for k in range(0, units, ROWS):
             m = min(ROWS, units - k)
-            for i in range(0, inputs, COLUMNS):
+            i = 0
+            while i < inputs:
                 n = min(COLUMNS, inputs - i)
+                tiles = (inputs - i) // n
                 what = then if i == 0 else then & ~BIAS
-                gradient(m, n, samples, strip, part(g, k, i), part(d, k, 0), part(a, 0, i), part(bias, k, 0), rate, what)
+                gradient(m, n, tiles, samples, strip, part(g, k, i), part(d, k, 0), part(a, 0, i), part(bias, k, 0), rate, what)
+                i += n * tiles
 
     @shared
     def copy(rows: Any, columns: Any, strip: Any, target: Any, source: Any) -> None:
@@ -133,8 +142,8 @@ def transposed(matrix: Any) -> Any:
 
 # --- Tiles ------------------------------------------------------------------------------------------------------------
 #
-# Arguments of every tile: rows m, columns n, terms, lanes in the strip; the matrices c, a, b and `other`; `extra` and `then` as
-# the tile says.
+# Arguments of every tile: rows m and columns n of a tile, how many tiles side by side, terms, lanes in the strip; the matrices c,
+# a, b and `other`; `extra` and `then` as the tile says.
 
 
 @inlined
@@ -152,7 +161,7 @@ class _Tile:
 
     def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any, lanes: int) -> None:
         self.builder = builder
-        real = signature.args[4][0].dtype
+        real = signature.args[5][0].dtype
         count = lanes_in_vector(lanes, real.bitwidth // 8)
         self.bytes = count * real.bitwidth // 8
         self.vector = ir.VectorType(context.get_value_type(real), count)
@@ -171,7 +180,7 @@ class _Tile:
             return [builder.gep(memory, [first]), *strides]
 
         self.m, self.n = given(0)[0], given(1)[0]
-        self.given = [given(k) for k in range(2, 10)]
+        self.given = [given(k) for k in range(2, 11)]
 
     def code(self) -> None:
         """A call of the function for the size that is asked for."""
@@ -200,13 +209,35 @@ class _Tile:
         set_wide(function)
         caller, self.builder = self.builder, ir.IRBuilder(function.append_basic_block("entry"))
         arguments = iter(function.args)
-        (self.terms,), (self.strip,), c, a, b, other, self.extra, (self.then,) = (
+        (tiles,), (self.terms,), (self.strip,), c, a, b, other, self.extra, (then,) = (
             [next(arguments) for _ in values] for values in self.given
         )
-        self._strip(m, n, c, a, b, other)
+        self._tiles(m, n, tiles, then, c, a, b, other)
         self.builder.ret_void()
         self.builder = caller
         return function
+
+    def _tiles(self, m: int, n: int, tiles: Any, then: Any, c: Any, a: Any, b: Any, other: Any) -> None:
+        """One tile after another, to the right."""
+        builder, before, tile = self.builder, self.builder.block, self.builder.append_basic_block("tile")
+        end = builder.append_basic_block("end")
+        builder.branch(tile)
+        builder.position_at_end(tile)
+        count, self.then = builder.phi(self.index), builder.phi(self.index)
+        at = [builder.phi(matrix[0].type) for matrix in (c, b, other)]
+        self._strip(m, n, *([start, *matrix[1:]] for start, matrix in zip((at[0], a[0], *at[1:]), (c, a, b, other), strict=True)))
+        one, without_bias = ir.Constant(self.index, 1), ir.Constant(self.index, ~BIAS)
+        following = [
+            builder.add(count, one),
+            builder.and_(self.then, without_bias),
+            *(builder.gep(start, [self.times(n, matrix[2])]) for start, matrix in zip(at, (c, b, other), strict=True)),
+        ]
+        firsts = [ir.Constant(self.index, 0), then, c[0], b[0], other[0]]
+        for phi, first, next_ in zip([count, self.then, *at], firsts, following, strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(next_, builder.block)
+        builder.cbranch(builder.icmp_signed("<", following[0], tiles), tile, end)
+        builder.position_at_end(end)
 
     def _strip(self, m: int, n: int, *matrices: Any) -> None:
         """One vector after another."""
@@ -397,19 +428,21 @@ def _plain_sum(start: Any, terms: Any, a: Any, b: Any, i: Any, j: Any, lane: Any
 def _tile(lanes: int, kind: type[_Tile]) -> Any:
     """The function that compiled code calls for a tile of this kind, and plain Python with the JIT off."""
 
-    def tile(m: Any, n: Any, terms: Any, strip: Any, c: Any, a: Any, b: Any, other: Any, extra: Any, then: Any) -> None:
-        for i, j in np.ndindex(m, n):
+    def tile(
+        m: Any, n: Any, tiles: Any, terms: Any, strip: Any, c: Any, a: Any, b: Any, other: Any, extra: Any, then: Any
+    ) -> None:
+        for i, j in np.ndindex(m, n * tiles):
             for lane in range(strip):
                 kind.plain(terms, c, a, b, other, extra, then, i, j, lane)
 
     @instruction(tile)
     def generated(
-        typing: Any, m: Any, n: Any, terms: Any, strip: Any, c: Any, a: Any, b: Any, other: Any, extra: Any, then: Any
+        typing: Any, m: Any, n: Any, tiles: Any, terms: Any, strip: Any, c: Any, a: Any, b: Any, other: Any, extra: Any, then: Any
     ) -> Any:  # fmt: skip
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             kind(context, builder, signature, arguments, lanes).code()
             return context.get_dummy_value()
 
-        return types.void(m, n, terms, strip, c, a, b, other, extra, then), code
+        return types.void(m, n, tiles, terms, strip, c, a, b, other, extra, then), code
 
     return tile

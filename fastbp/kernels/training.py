@@ -256,10 +256,9 @@ def _in_batches(losses: Chosen, lanes: int) -> Any:
         layers, samples = network.layers, network.samples
         strip = len(work) // samples.rows
         count, step = samples.most, samples.most * strip  # from unit to unit
-        plain = rule.momentum == 0 and rule.weight_decay == 0 and not rule.mean
+        at_once = network.gradient == 0
         for start in range(0, min(updates * rule.batch, n), rule.batch):
             end = min(start + rule.batch, n)
-            at_once = plain and end - start <= count  # no gradient needs to be kept
             for position in range(start, end, count):
                 taken = min(count, end - position)
                 if not rule.all_alike:
@@ -292,9 +291,8 @@ def _in_batches(losses: Chosen, lanes: int) -> Any:
                             w = Matrix(block, layers[layer, WEIGHTS] * lanes + lane, lanes, fan_in * lanes)
                             backpropagate(fan_in, taken, units, strip, below, w, d, x, rule.prime_offset)
                         then = (LEARN if at_once else ONTO if position > start else 0) | (BIAS if rule.bias else 0)
-                        to = 0 if at_once else network.gradient
-                        g = Matrix(block, (to + layers[layer, WEIGHTS]) * lanes + lane, fan_in * lanes, lanes)
-                        b = Matrix(block, (to + layers[layer, BIASES]) * lanes + lane, lanes, 0)
+                        g = Matrix(block, (network.gradient + layers[layer, WEIGHTS]) * lanes + lane, fan_in * lanes, lanes)
+                        b = Matrix(block, (network.gradient + layers[layer, BIASES]) * lanes + lane, lanes, 0)
                         rate = Matrix(state.rate, lane, 0, 0)
                         add_gradient(units, fan_in, taken, strip, g, d, transposed(x), b, rate, then)
             if not at_once:
