@@ -24,6 +24,7 @@ from fastbp.kernels.compiling import cache_folder, inlined, is_on_disk, one_of
 from fastbp.kernels.measures import Targets, make_measure, targets_of, value_pass
 from fastbp.kernels.memory import CACHE_LINE, empty_block
 from fastbp.kernels.network import Network, Table, network, table
+from fastbp.kernels.products import strip_lanes
 from fastbp.kernels.real import to_bits
 from fastbp.kernels.training import Lanes, Rule, Runs, lanes_of, make_advance, make_initialise, make_rates, output_pass, runs_of
 from fastbp.outcomes import OUTCOMES, classify
@@ -128,7 +129,7 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
         lanes=lanes,
         online=is_online(setup),
         network=net,
-        double_network=network(setup.sizes, 1),
+        double_network=measured_network(setup),
         table=table(X, T, dtype),
         targets=targets_of(T),
         rule=rule,
@@ -147,13 +148,20 @@ def is_online(setup: Setup) -> bool:
 
 
 def samples_at_once(setup: Setup) -> int:
-    """How many samples of a batch the kernel takes at once, 0 for online learning: equal parts of a batch, as far as can be, and
-    fewer of a wide network."""
-    if is_online(setup):
-        return 0
-    row = CACHE_LINE * (2 * sum(setup.sizes[1:]) + setup.sizes[0] + setup.sizes[-1])
+    """How many samples of a batch the kernel takes at once, 0 for online learning."""
+    return 0 if is_online(setup) else _equal_parts(setup.batch_rows, setup.sizes)
+
+
+def measured_network(setup: Setup) -> Network:
+    """The work block in which a setup is measured."""
+    return network(setup.sizes, _equal_parts(setup.rows, setup.sizes), presented=False)
+
+
+def _equal_parts(rows: int, sizes: Sequence[int]) -> int:
+    """How many of so many rows are taken at once: equal parts, as far as can be, and fewer for a wide network."""
+    row = CACHE_LINE * (2 * sum(sizes[1:]) + sizes[0] + sizes[-1])
     most = max(4, min(SAMPLES, SAMPLES_BYTES // row))
-    return -(-setup.batch_rows // -(-setup.batch_rows // most))
+    return -(-rows // -(-rows // most))
 
 
 def layout(setup: Setup) -> tuple[Network, int]:
@@ -215,6 +223,9 @@ class Group:
         self.trainer = trainer(work.lanes, work.online)
         self.state: Lanes = lanes_of(work.network, work.lanes, work.targets.look_at, work.table.values.dtype)
         self.none = runs_of(work.network, 0, work.table.values.dtype)
+        dtype, samples = work.table.values.dtype, work.double_network.samples
+        size = samples.rows * strip_lanes(samples.rows, work.lanes, dtype.itemsize)
+        self.work, self.double_work = empty_block(size, dtype), empty_block(size, np.float64)
         self.double = empty_block(work.double_network.rows * work.lanes, np.float64)
         if seeds is not None:
             self.start(seeds)
@@ -281,8 +292,9 @@ class Group:
         measures = np.zeros((m.MEASURES, work.lanes))
         outputs = np.empty((*work.targets.values.shape, work.lanes))
         self.kernels.measure(
-            self.state.block if block is None else block, work.network, work.table, work.targets, work.rule.loss, work.rule.bias,
-            self.double, work.double_network, with_gradient, measures, outputs,
+            self.state.block if block is None else block, self.work, work.network, work.table, work.targets, work.rule.loss,
+            work.rule.bias, self.double, self.double_work, work.double_network, with_gradient,
+            measures.ravel(), outputs.ravel(),
         )  # fmt: skip
         m.judge(outputs, work.targets, measures)
         for values in (measures, outputs):

@@ -19,7 +19,6 @@ from fastbp.engine.store import Store, StoreFullError
 from fastbp.kernels import NUMERICS_VERSION
 from fastbp.kernels.compiling import is_on_disk
 from fastbp.kernels.measures import MEASURES
-from fastbp.kernels.network import network
 from fastbp.kernels.products import strip_lanes
 
 LIBRARIES = 330e6
@@ -150,8 +149,10 @@ def _work_bytes(setup: Setup, others: bool) -> float:
     net, lanes = block.layout(setup)
     rows, _, units = setup.shape
     item = np.dtype(setup.dtype).itemsize
-    samples = net.samples.rows * strip_lanes(net.samples.rows, lanes, item) * item
-    group = lanes * (net.rows * item + 4 * rows + 8 * network(setup.sizes, 1).rows) + samples
+    measured = block.measured_network(setup)
+    samples = strip_lanes(net.samples.rows, lanes, item) * net.samples.rows * item
+    samples += strip_lanes(measured.samples.rows, lanes, item) * measured.samples.rows * (item + 8)
+    group = lanes * (net.rows * item + 4 * rows + 8 * measured.rows) + samples
     if setup.stop == "converged":
         cut_short = setup.budget % setup.updates_per_epoch != 0  # for which there is a second group
         group = (1 + cut_short) * group + 3 * lanes * net.rows * item

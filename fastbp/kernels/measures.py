@@ -16,21 +16,19 @@ from fastbp.kernels.memory import (
     store_delta,
     store_lane,
     store_parameter,
+    store_result,
     wide,
 )
 from fastbp.kernels.network import (
     ACTIVATIONS,
-    BIASES,
     DELTAS,
     UNITS,
-    WEIGHTS,
     columns_of,
     feedforward,
-    hidden_deltas,
-    output_sums,
+    in_samples,
     present_to_all,
 )
-from fastbp.kernels.products import BIAS, ONTO, Matrix, products
+from fastbp.kernels.products import BIAS, ONTO, Matrix
 from fastbp.kernels.real import fma, slope, sqrt, to_bits
 
 LOSS, SPREAD, MAX_ERROR, WRONG, ONE_SIDED, SATURATION, GRAD_NORM, WEIGHT_MAX, FINITE = range(9)
@@ -128,23 +126,34 @@ def look(
 
 
 def value_pass(loss: Any) -> Any:
-    """Value and δ of the output layer by one loss, in float64: adds the row's sum over outputs to the LOSS of `measures`."""
+    """Values and δ of the output layer by one loss, in float64. Values take the place of the outputs."""
 
     @inlined
-    def values(block: Any, lanes: Any, network: Any, measures: Any) -> None:
-        last = network.layers[-1]
-        d, a, t = last[DELTAS] * lanes, last[ACTIVATIONS] * lanes, network.targets * lanes
-        for lane in range(lanes):
-            sum_ = 0.0
-            for k in range(last[UNITS]):
-                i = k * lanes + lane
-                o = load_activation(block, a + i)
-                value, delta = loss(load_delta(block, d + i), o, load_activation(block, t + i), slope(o))
-                sum_ += value
-                store_delta(block, d + i, delta)
-            measures[LOSS, lane] += sum_
+    def values(work: Any, strip: Any, samples: Any) -> None:
+        last, count = samples.layers[-1], samples.layers[-1, UNITS] * samples.most * strip
+        d, a, t = last[DELTAS] * strip, last[ACTIVATIONS] * strip, samples.targets * strip
+        for i in range(count):
+            o = load_activation(work, a + i)
+            value, delta = loss(load_delta(work, d + i), o, load_activation(work, t + i), slope(o))
+            store_result(work, a + i, value)
+            store_delta(work, d + i, delta)
 
     return values
+
+
+@inlined
+def _add_samples(work: Any, first: Any, strip: Any, taken: Any, measures: Any, measure: Any) -> None:
+    """Add what stands for each sample to a measure, sample after sample."""
+    for sample in range(taken):
+        for i in range(strip):
+            sum_ = load_lane(measures, measure + i) + load_activation(work, first + sample * strip + i)
+            store_lane(measures, measure + i, sum_)
+
+
+@inlined
+def _to_double(work: Any, double: Any, first: Any, last: Any) -> None:
+    for i in range(first, last):
+        store_activation(double, i, np.float64(load_activation(work, i)))
 
 
 @inlined
@@ -155,82 +164,70 @@ def _copy_parameters(source: Any, block: Any, lanes: Any, network: Any) -> None:
         store_parameter(block, i, 0.0)
 
 
-@inlined
-def _copy_row(source: Any, source_network: Any, block: Any, network: Any, lanes: Any, targets: Any, row: Any) -> None:
-    """Activations and the outputs' z of one row, as float64; targets from the problem itself."""
-    last = len(network.layers) - 1
-    for layer in range(last + 1):
-        s, a = source_network.layers[layer, ACTIVATIONS] * lanes, network.layers[layer, ACTIVATIONS] * lanes
-        for i in range(network.layers[layer, UNITS] * lanes):
-            store_activation(block, a + i, np.float64(load_activation(source, s + i)))
-    s, d = source_network.layers[last, DELTAS] * lanes, network.layers[last, DELTAS] * lanes
-    for i in range(network.layers[last, UNITS] * lanes):
-        store_delta(block, d + i, np.float64(load_delta(source, s + i)))
-    for k in range(network.layers[last, UNITS]):
-        for lane in range(lanes):
-            store_activation(block, (network.targets + k) * lanes + lane, targets.values[row, k])
-
-
-def _row_gradient(lanes: int) -> Any:
-    add = products(lanes).add_gradient
-
-    @inlined
-    def add_gradient(double: Any, network: Any, layer: Any, bias: Any) -> None:
-        """Add δ_k·a_i of one row to the gradient of the weights of a layer, δ_k to that of its biases."""
-        layers, gradient = network.layers, network.gradient
-        inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
-        a = Matrix(double, layers[layer - 1, ACTIVATIONS] * lanes, 0, lanes)
-        d = Matrix(double, layers[layer, DELTAS] * lanes, lanes, 0)
-        g = Matrix(double, (gradient + layers[layer, WEIGHTS]) * lanes, inputs * lanes, lanes)
-        b = Matrix(double, (gradient + layers[layer, BIASES]) * lanes, lanes, 0)
-        add(units, inputs, 1, lanes, g, d, a, b, b, ONTO | (BIAS if bias else 0))
-
-    return add_gradient
-
-
 def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
     """Compile the measures for these losses (`value_pass` of each), all of them in one kernel."""
-    add_gradient = _row_gradient(lanes)
+    forward, back = in_samples(lanes)
 
     @kernel
     def measure(
-        block: Any, network: Any, table: Any, targets: Any, loss: Any, bias: Any,
-        double: Any, double_network: Any, with_gradient: Any, measures: Any, outputs: Any,
+        block: Any, work: Any, network: Any, table: Any, targets: Any, loss: Any, bias: Any,
+        double: Any, double_work: Any, double_network: Any, with_gradient: Any, measures: Any, outputs: Any,
     ) -> None:  # fmt: skip
         """Measure every lane: what is a sum, and what is of the weights; the rest is `judge`'s, from the outputs.
 
         `block`, `network`, `table`: as trained. `double`: a float64 work block laid out by `double_network`, which has room for a
-        gradient. Fills `measures`, float64 [measure, lane], zeros before, and
-        `outputs`, float64 [row, output, lane].
+        gradient; `work` and `double_work`: room for its samples, for a strip of lanes, in both dtypes. Fills `measures`, float64
+        [measure, lane], zeros before, and `outputs`, float64 [row, output, lane], both flat.
         """
         wide()
         n, units = targets.values.shape
-        layers = double_network.layers
-        last = len(layers) - 1
-        first, columns = network.layers[0, ACTIVATIONS] * lanes, columns_of(network)
+        samples = double_network.samples
+        strip, most = len(work) // samples.rows, samples.most
+        step, layers, last = most * strip, samples.layers, len(samples.layers) - 1
+        a, t, d = layers[last, ACTIVATIONS] * strip, samples.targets * strip, layers[1, DELTAS] * strip
         _copy_parameters(block, double, lanes, double_network)
+        no_offset = measures[0]  # not a literal: it would be compiled for itself
+        then = ONTO | (BIAS if bias else 0)
         hidden = 0
-        no_offset = measures[LOSS, 0]  # not a literal: it would be compiled for itself
-        for row in range(n):
-            present_to_all(block, lanes, lanes, first, columns, table, row)
-            feedforward(block, lanes, network)
-            output_sums(block, lanes, network)
-            _copy_row(block, network, double, double_network, lanes, targets, row)
-            for k in range(units):
-                for lane in range(lanes):
-                    outputs[row, k, lane] = load_activation(double, (layers[last, ACTIVATIONS] + k) * lanes + lane)
-            for layer in range(1, last):
-                hidden += layers[layer, UNITS]
-                for unit in range(layers[layer, UNITS]):
-                    for lane in range(lanes):
-                        a = load_activation(double, (layers[layer, ACTIVATIONS] + unit) * lanes + lane)
-                        measures[SATURATION, lane] += 1.0 if a < SATURATED_BELOW or a > SATURATED_ABOVE else 0.0
-            losses(loss, (double, lanes, double_network, measures))
-            if with_gradient:
-                for layer in range(last, 0, -1):
-                    if layer > 1:
-                        hidden_deltas(double, lanes, layers, layer - 1, 0, no_offset)
-                    add_gradient(double, double_network, layer, bias)
+        for start in range(0, n, most):
+            taken = min(most, n - start)
+            for sample in range(taken):
+                present_to_all(work, strip, step, sample * strip, columns_of(network), table, start + sample)
+                for k in range(units):
+                    target = targets.values[start + sample, k]
+                    for i in range(strip):
+                        store_activation(double_work, t + k * step + sample * strip + i, target)
+            _to_double(work, double_work, 0, t)
+            for lane in range(0, lanes, strip):
+                x = Matrix(work, 0, step, strip)
+                forward(block, work, network, samples, strip, lane, taken, x, True)
+                _to_double(work, double_work, layers[1, ACTIVATIONS] * strip, samples.rows * strip)
+                for sample in range(taken):
+                    for k in range(units):
+                        o, place = a + k * step + sample * strip, ((start + sample) * units + k) * lanes + lane
+                        for i in range(strip):
+                            store_lane(outputs, place + i, load_activation(double_work, o + i))
+                hidden = 0
+                for i in range(step):
+                    store_delta(double_work, d + i, 0.0)
+                for layer in range(1, last):
+                    hidden += layers[layer, UNITS]
+                    for unit in range(layers[layer, UNITS]):
+                        place = layers[layer, ACTIVATIONS] * strip + unit * step
+                        for i in range(step):
+                            value = load_activation(double_work, place + i)
+                            saturated = 1.0 if value < SATURATED_BELOW or value > SATURATED_ABOVE else 0.0
+                            store_delta(double_work, d + i, load_delta(double_work, d + i) + saturated)
+                _add_samples(double_work, d, strip, taken, measures, SATURATION * lanes + lane)
+                losses(loss, (double_work, strip, samples))
+                for k in range(1, units):
+                    for i in range(a, a + step):
+                        value = load_activation(double_work, i) + load_activation(double_work, i + k * step)
+                        store_activation(double_work, i, value)
+                _add_samples(double_work, a, strip, taken, measures, LOSS * lanes + lane)
+                if with_gradient:
+                    x = Matrix(double_work, 0, step, strip)
+                    back(double, double_work, double_network, samples, strip, lane, taken, x, no_offset, double, then)
         for lane in range(lanes):
             squares, largest = 0.0, 0.0
             for row in range(double_network.parameters):
@@ -238,11 +235,11 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
                 largest = w if w > largest else (-w if -w > largest else largest)
                 g = double[(double_network.gradient + row) * lanes + lane] / n
                 squares = fma(g, g, squares)
-            measures[LOSS, lane] /= n
-            measures[SATURATION, lane] /= hidden
-            measures[WEIGHT_MAX, lane] = largest
-            measures[GRAD_NORM, lane] = sqrt(squares)
-            measures[FINITE, lane] = 1.0 if _finite_weights(double, lanes, double_network, lane) else 0.0
+            measures[LOSS * lanes + lane] /= n
+            measures[SATURATION * lanes + lane] /= n * hidden
+            measures[WEIGHT_MAX * lanes + lane] = largest
+            measures[GRAD_NORM * lanes + lane] = sqrt(squares)
+            measures[FINITE * lanes + lane] = 1.0 if _finite_weights(double, lanes, double_network, lane) else 0.0
 
     return measure
 

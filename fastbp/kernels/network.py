@@ -36,6 +36,7 @@ from fastbp.kernels.memory import (
     store_result,
     wide,
 )
+from fastbp.kernels.products import RAW, Matrix, products, transposed
 from fastbp.kernels.real import fma, like, masked, sigmoid, slope
 
 UNITS, WEIGHTS, BIASES, ACTIVATIONS, DELTAS = range(5)
@@ -353,16 +354,6 @@ def _weighted_sum(block: Any, lanes: Any, inputs: Any, b: Any, w: Any, x: Any, z
 
 
 @inlined
-def output_sums(block: Any, lanes: Any, network: Any) -> None:
-    """What the output layer receives, z, into its δ rows, from the activations of the layer below; of one sample."""
-    below, last = network.layers[-2], network.layers[-1]
-    inputs, x = below[UNITS], below[ACTIVATIONS] * lanes
-    for k in range(last[UNITS]):
-        w, b, z = (last[WEIGHTS] + k * inputs) * lanes, (last[BIASES] + k) * lanes, (last[DELTAS] + k) * lanes
-        _weighted_sum(block, lanes, inputs, b, w, x, z)
-
-
-@inlined
 def _activate(block: Any, a: Any, count: Any) -> None:
     for i in range(count):
         store_result(block, a + i, sigmoid(load_result(block, a + i)))
@@ -451,6 +442,56 @@ def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, other: Any, p
 def _times_slope(block: Any, d: Any, a: Any, count: Any, prime_offset: Any) -> None:
     for i in range(count):
         store_delta(block, d + i, load_delta(block, d + i) * (slope(load_activation(block, a + i)) + prime_offset))
+
+
+# --- Several samples ----------------------------------------------------------------------------------------------------
+#
+# Of a strip of lanes, which begins at `lane`, so many samples as are `taken` go through the network at once. `inputs`: of the
+# network, a matrix of a row each and a column a sample.
+
+
+def in_samples(lanes: int) -> tuple[Any, Any]:
+    """The way forward and the way back for groups of so many lanes."""
+    feedforward, backpropagate, add_gradient, _ = products(lanes)
+
+    @inlined
+    def forward(
+        block: Any, work: Any, network: Any, samples: Any, strip: Any, lane: Any, taken: Any, inputs: Any, raw: Any
+    ) -> None:
+        """Activations of every layer past the inputs; with `raw`, what the output layer receives as well, into its δ."""
+        layers, step, x = network.layers, samples.most * strip, inputs
+        for layer in range(1, len(layers)):
+            fan_in, units = layers[layer - 1, UNITS], layers[layer, UNITS]
+            a = Matrix(work, samples.layers[layer, ACTIVATIONS] * strip, step, strip)
+            w = Matrix(block, layers[layer, WEIGHTS] * lanes + lane, fan_in * lanes, lanes)
+            b = Matrix(block, layers[layer, BIASES] * lanes + lane, lanes, 0)
+            feedforward(units, taken, fan_in, strip, a, w, x, b, 0)
+            if raw and layer == len(layers) - 1:
+                z = Matrix(work, samples.layers[layer, DELTAS] * strip, step, strip)
+                feedforward(units, taken, fan_in, strip, z, w, x, b, RAW)
+            x = a
+
+    @inlined
+    def back(
+        block: Any, work: Any, network: Any, samples: Any, strip: Any, lane: Any, taken: Any, inputs: Any,
+        offset: Any, rate: Any, then: Any,
+    ) -> None:  # fmt: skip
+        """From δ of the output layer: δ of the others, and the gradient, or the step that weights take by it (`then`)."""
+        layers, step = network.layers, samples.most * strip
+        rates = Matrix(rate, lane, 0, 0)
+        for layer in range(len(layers) - 1, 0, -1):
+            fan_in, units = layers[layer - 1, UNITS], layers[layer, UNITS]
+            d, x = Matrix(work, samples.layers[layer, DELTAS] * strip, step, strip), inputs
+            if layer > 1:
+                x = Matrix(work, samples.layers[layer - 1, ACTIVATIONS] * strip, step, strip)
+                below = Matrix(work, samples.layers[layer - 1, DELTAS] * strip, step, strip)
+                w = Matrix(block, layers[layer, WEIGHTS] * lanes + lane, lanes, fan_in * lanes)
+                backpropagate(fan_in, taken, units, strip, below, w, d, x, offset)
+            g = Matrix(block, (network.gradient + layers[layer, WEIGHTS]) * lanes + lane, fan_in * lanes, lanes)
+            b = Matrix(block, (network.gradient + layers[layer, BIASES]) * lanes + lane, lanes, 0)
+            add_gradient(units, fan_in, taken, strip, g, d, transposed(x), b, rates, then)
+
+    return forward, back
 
 
 # --- Online -----------------------------------------------------------------------------------------------------------

@@ -33,6 +33,9 @@ ONTO, LEARN, BIAS = 1, 2, 4
 """What becomes of a sum of a gradient, as bits: it goes on from what there is; weights take a step by it at once; likewise for
 biases."""
 
+RAW = 1
+"""What a unit receives is to be stored, not its activation."""
+
 
 class Matrix(NamedTuple):
     """Vectors of lanes in flat memory: that of row m and column n begins at first + m·row + n·column."""
@@ -74,8 +77,8 @@ def products(lanes: int) -> Products:
     sum_, delta, gradient = (_tile(lanes, kind) for kind in (_Sum, _Delta, _Gradient))
 
     @shared
-    def feedforward(units: Any, samples: Any, inputs: Any, strip: Any, a: Any, w: Any, x: Any, b: Any) -> None:
-        """a_ks = σ(b_k + Σ_i w_ki x_is), i ascending; `b` has one column."""
+    def feedforward(units: Any, samples: Any, inputs: Any, strip: Any, a: Any, w: Any, x: Any, b: Any, then: Any) -> None:
+        """a_ks = σ(b_k + Σ_i w_ki x_is), i ascending, or the RAW sum; `b` has one column."""
         nothing = like(load_result(a.memory, 0), 0.0)
         for k in range(0, units, ROWS):
             m = min(ROWS, units - k)
@@ -83,7 +86,7 @@ def products(lanes: int) -> Products:
             while s < samples:
                 n = min(COLUMNS, samples - s)
                 tiles = (samples - s) // n
-                sum_(m, n, tiles, inputs, strip, part(a, k, s), part(w, k, 0), part(x, 0, s), part(b, k, 0), nothing, 0)
+                sum_(m, n, tiles, inputs, strip, part(a, k, s), part(w, k, 0), part(x, 0, s), part(b, k, 0), nothing, then)
                 s += n * tiles
 
     @shared
@@ -293,6 +296,11 @@ class _Tile:
         """The same in Python, for a lane of one element."""
         raise NotImplementedError
 
+    def asked(self, bit: int) -> Any:
+        """Whether a bit of `then` is set."""
+        bits = self.builder.and_(self.then, ir.Constant(self.index, bit))
+        return self.builder.icmp_signed("!=", bits, ir.Constant(self.index, 0))
+
     def times(self, k: int, stride: Any) -> Any:
         return self.builder.mul(ir.Constant(self.index, k), stride)
 
@@ -324,20 +332,28 @@ class _Tile:
 
 
 class _Sum(_Tile):
-    """c ← σ(bias + sum), with the biases as `other`."""
+    """c ← σ(bias + sum), or bias + sum if `then` is RAW, with the biases as `other`."""
 
     def start(self, m: int, n: int) -> list[list[Vector]]:
         return [[self.load(self.at(self.other, i, 0))] * n for i in range(m)]
 
     def finish(self, sums: list[list[Vector]]) -> None:
-        for i, row in enumerate(sums):
-            for j, z in enumerate(row):
-                self.store(sigmoid(z), self.at(self.c, i, j))
+        with self.builder.if_else(self.asked(RAW)) as (raw, activation):
+            with raw:
+                self._store(sums)
+            with activation:
+                self._store([[sigmoid(z) for z in row] for row in sums])
+
+    def _store(self, values: list[list[Vector]]) -> None:
+        for i, row in enumerate(values):
+            for j, value in enumerate(row):
+                self.store(value, self.at(self.c, i, j))
 
     @staticmethod
     def plain(terms: Any, c: Any, a: Any, b: Any, other: Any, extra: Any, then: Any, i: Any, j: Any, lane: Any) -> None:
         start = other.memory[at(other, i, 0) + lane]
-        c.memory[at(c, i, j) + lane] = sigmoid(_plain_sum(start, terms, a, b, i, j, lane))
+        z = _plain_sum(start, terms, a, b, i, j, lane)
+        c.memory[at(c, i, j) + lane] = z if then & RAW else sigmoid(z)
 
 
 class _Delta(_Tile):
@@ -381,10 +397,6 @@ class _Gradient(_Tile):
     def places(self, m: int, n: int) -> list[list[Any]]:
         """Where the elements of each row are, and last its bias."""
         return [[*(self.at(self.c, i, j) for j in range(n)), self.at(self.other, i, 0)] for i in range(m)]
-
-    def asked(self, bit: int) -> Any:
-        bits = self.builder.and_(self.then, ir.Constant(self.index, bit))
-        return self.builder.icmp_signed("!=", bits, ir.Constant(self.index, 0))
 
     def finish(self, sums: list[list[Vector]]) -> None:
         places = self.places(len(sums), len(sums[0]) - 1)

@@ -34,12 +34,13 @@ from fastbp.kernels.network import (
     columns_of,
     forget,
     hidden_deltas,
+    in_samples,
     present,
     present_to_all,
     settle,
     turn,
 )
-from fastbp.kernels.products import BIAS, LEARN, ONTO, Matrix, part, products, strip_lanes, transposed
+from fastbp.kernels.products import BIAS, LEARN, ONTO, Matrix, part, products, strip_lanes
 from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM
 from fastbp.kernels.random import uniform
 from fastbp.kernels.real import fma, slope
@@ -247,57 +248,40 @@ def _online(losses: Chosen, lanes: int) -> Any:
 
 def _in_batches(losses: Chosen, lanes: int) -> Any:
     """An epoch in which the weights change after each batch, by its gradient."""
-    feedforward, backpropagate, add_gradient, copy = products(lanes)
+    forward, back = in_samples(lanes)
+    copy = products(lanes).copy
 
     @inlined
     def epoch(state: Any, network: Any, table: Any, rule: Any, updates: Any, there: Any) -> Any:
         """Returns whether all rows lie where samples are taken from, which is what `there` says of the epoch before."""
         block, work, n, columns = state.block, state.work, table.rows, columns_of(network)
-        layers, samples = network.layers, network.samples
-        strip = len(work) // samples.rows
-        count, step = samples.most, samples.most * strip  # from unit to unit
-        at_once = network.gradient == 0
+        samples, inputs, outputs = network.samples, network.layers[0, UNITS], network.layers[-1, UNITS]
+        strip, most = len(work) // samples.rows, samples.most
+        step = most * strip  # from unit to unit
         for start in range(0, min(updates * rule.batch, n), rule.batch):
             end = min(start + rule.batch, n)
-            for position in range(start, end, count):
-                taken = min(count, end - position)
+            for position in range(start, end, most):
+                taken = min(most, end - position)
                 if not rule.all_alike:
                     for sample in range(taken):
                         first = (network.presented + sample) * lanes
-                        present(block, lanes, count * lanes, first, columns, table, state.rows, position + sample)
+                        present(block, lanes, most * lanes, first, columns, table, state.rows, position + sample)
                 elif there == 0:
                     for sample in range(taken):
                         present_to_all(work, strip, step, sample * strip, columns, table, position + sample)
+                then = (LEARN if network.gradient == 0 else ONTO if position > start else 0) | (BIAS if rule.bias else 0)
                 for lane in range(0, lanes, strip):
-                    inputs = Matrix(work, 0, step, strip)
+                    x = Matrix(work, 0, step, strip)
                     if not rule.all_alike:
-                        inputs = Matrix(block, network.presented * lanes + lane, count * lanes, lanes)
-                        given = part(inputs, layers[0, UNITS], 0)
-                        copy(layers[-1, UNITS], taken, strip, Matrix(work, samples.targets * strip, step, strip), given)
-                    for layer in range(1, len(layers)):
-                        x = inputs if layer == 1 else Matrix(work, samples.layers[layer - 1, ACTIVATIONS] * strip, step, strip)
-                        a = Matrix(work, samples.layers[layer, ACTIVATIONS] * strip, step, strip)
-                        fan_in, units = layers[layer - 1, UNITS], layers[layer, UNITS]
-                        w = Matrix(block, layers[layer, WEIGHTS] * lanes + lane, fan_in * lanes, lanes)
-                        b = Matrix(block, layers[layer, BIASES] * lanes + lane, lanes, 0)
-                        feedforward(units, taken, fan_in, strip, a, w, x, b)
+                        x = Matrix(block, network.presented * lanes + lane, most * lanes, lanes)
+                        targets = Matrix(work, samples.targets * strip, step, strip)
+                        copy(outputs, taken, strip, targets, part(x, inputs, 0))
+                    forward(block, work, network, samples, strip, lane, taken, x, False)
                     losses(rule.loss, (work, strip, step, samples, 0, rule.prime_offset))
-                    for layer in range(len(layers) - 1, 0, -1):
-                        fan_in, units = layers[layer - 1, UNITS], layers[layer, UNITS]
-                        x = inputs if layer == 1 else Matrix(work, samples.layers[layer - 1, ACTIVATIONS] * strip, step, strip)
-                        d = Matrix(work, samples.layers[layer, DELTAS] * strip, step, strip)
-                        if layer > 1:
-                            below = Matrix(work, samples.layers[layer - 1, DELTAS] * strip, step, strip)
-                            w = Matrix(block, layers[layer, WEIGHTS] * lanes + lane, lanes, fan_in * lanes)
-                            backpropagate(fan_in, taken, units, strip, below, w, d, x, rule.prime_offset)
-                        then = (LEARN if at_once else ONTO if position > start else 0) | (BIAS if rule.bias else 0)
-                        g = Matrix(block, (network.gradient + layers[layer, WEIGHTS]) * lanes + lane, fan_in * lanes, lanes)
-                        b = Matrix(block, (network.gradient + layers[layer, BIASES]) * lanes + lane, lanes, 0)
-                        rate = Matrix(state.rate, lane, 0, 0)
-                        add_gradient(units, fan_in, taken, strip, g, d, transposed(x), b, rate, then)
-            if not at_once:
+                    back(block, work, network, samples, strip, lane, taken, x, rule.prime_offset, state.rate, then)
+            if network.gradient > 0:
                 _apply_gradient(block, lanes, network, rule, state.rate, end - start)
-        return 1 if rule.all_alike and n <= count else 0
+        return 1 if rule.all_alike and n <= most else 0
 
     return epoch
 

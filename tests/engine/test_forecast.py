@@ -177,8 +177,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform ==
 def test_memory_is_about_what_was_said():
     setup = {"problem": "table:11101011", "updates": 8}
     environment = os.environ | {"PYTHONPATH": str(Path(fastbp.__file__).parents[1])}
-    arguments = [sys.executable, "-c", MEASURE, "200000", repr(setup)]
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
+    for seeds in ("1", "200000"):  # what compiles takes more, so the first one does
+        arguments = [sys.executable, "-c", MEASURE, seeds, repr(setup)]
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
     said, taken = map(float, done.stdout.split())
     assert taken / 1.5 < said < 1.8 * taken
 
