@@ -194,10 +194,10 @@ def kept_outputs(setup: Setup) -> int:
 def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
     """How many runs go side by side: many, but for networks of several hundred weights.
 
-    Two numbers only, since each is compiled for itself. Rows of an odd number of cache lines, so that they do not all fall into
-    the same few sets of the cache.
+    Two numbers only, since each is compiled for itself; the smallest block is a multiple of both. Rows of an odd number of cache
+    lines, so that they do not all fall into the same few sets of the cache.
     """
-    many, few = (168, 40) if dtype.itemsize == 8 else (336, 80)
+    many, few = (168, 56) if dtype.itemsize == 8 else (336, 112)
     return many if net.rows * many * dtype.itemsize <= MANY_BYTES else few
 
 

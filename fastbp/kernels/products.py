@@ -205,7 +205,10 @@ class _Tile:
         self.builder = builder
 
     def _function(self, m: int, n: int, kinds: list[Any]) -> Any:
-        function = ir.Function(self.builder.module, ir.FunctionType(ir.VoidType(), kinds), f"{self.name}.{m}.{n}")
+        name, module = f"{self.name}.{m}.{n}", self.builder.module
+        if name in module.globals:
+            return module.globals[name]
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
         function.linkage = "internal"
         function.attributes.add("noinline")
         function.attributes.add("nounwind")

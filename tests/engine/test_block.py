@@ -204,7 +204,7 @@ def test_a_block_may_have_any_number_of_seeds(count):
 
 
 def test_wide_networks_take_fewer_lanes():
-    for dtype, many, few in (("float64", 168, 40), ("float32", 336, 80)):
+    for dtype, many, few in (("float64", 168, 56), ("float32", 336, 112)):
         kind = np.dtype(dtype)
         assert suggested_lanes(task(Setup(**FOUNDING, dtype=dtype), LANES).network, kind) == many
         assert suggested_lanes(task(Setup(**FOUNDING | {"hidden": (999,)}, dtype=dtype), LANES).network, kind) == few

@@ -24,6 +24,7 @@ from fastbp.engine.block import kernels, train
 from fastbp.engine.spec import Setup
 from fastbp.kernels.compiling import FLAGS
 from fastbp.kernels.network import ACTIVATIONS, BIASES, UNITS, WEIGHTS
+from fastbp.kernels.products import COLUMNS, ROWS
 
 CHECKED = (0, LANES - 1)
 """Lanes whose networks the oracle follows."""
@@ -67,6 +68,13 @@ def assert_in_step(keys, epochs=4, seeds=range(40, 40 + LANES), relative=1e-12, 
 
 
 PLAIN = {"problem": "table:11101011", "hidden": (3,), "lr": 0.5, "epochs": 4}
+
+@pytest.mark.parametrize("samples", range(1, 2 * COLUMNS + 2))
+@pytest.mark.parametrize("units", range(1, ROWS + 3))
+def test_in_step_with_every_size_of_a_tile(units, samples):
+    """Of the way forward, the way back and the gradient: rows and columns of whole tiles, and what is left of each."""
+    assert_in_step({"problem": "encoder:9", "hidden": (units,), "batch": samples, "lr": 0.5, "updates": 3}, epochs=1)
+
 
 SCHEDULES = [
     call + warmup
