@@ -69,6 +69,7 @@ def assert_in_step(keys, epochs=4, seeds=range(40, 40 + LANES), relative=1e-12, 
 
 PLAIN = {"problem": "table:11101011", "hidden": (3,), "lr": 0.5, "epochs": 4}
 
+
 @pytest.mark.parametrize("samples", range(1, 2 * COLUMNS + 2))
 @pytest.mark.parametrize("units", range(1, ROWS + 3))
 def test_in_step_with_every_size_of_a_tile(units, samples):
