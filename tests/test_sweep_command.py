@@ -568,7 +568,7 @@ def test_what_there_is_no_room_for_is_refused_before_anything_is_written(tmp_pat
     wide = ["--set", "problem=encoder:1024", "--set", "hidden=480", "-j", "1024"]
     code, line = said(*wide)
     assert code == 2
-    assert re.fullmatch(r"fastbp: memory: given a sweep that takes .* TB \(most of it for networks in training, .*\n", line)
+    assert re.fullmatch(r"fastbp: memory: given a sweep that takes .* [GT]B \(most of it for networks in training, .*\n", line)
 
 
 # What it would take
