@@ -135,7 +135,7 @@ def scaling(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
     }
     shown = [measurement for measurement in lines if any(r.measurement == measurement for r in rows)]
     cores = any(r.measurement == CORES for r in rows)
-    figure = Figure(figsize=(9, 5.4), layout="constrained")
+    figure = Figure(figsize=(9, 5.7), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))
     _stacked(above.subplots(), rows)
     panels = below.subplots(1, len(shown) + cores, squeeze=False)[0]
@@ -167,7 +167,7 @@ def _stacked(ax: Axes, rows: Sequence[Row]) -> None:
     ax.set_ylim(1.5, -0.5)
     ax.set_xlabel("seconds")
     measured = parts[0].measurement.removesuffix(f", {FIRST}") if parts else ""
-    ax.set_title(f"Where the time of the whole command goes: {measured}", loc="left", fontsize=10, pad=22)
+    ax.set_title(f"Where the time of the whole command goes: {measured}", loc="left", fontsize=10, pad=36)
     ax.legend(loc="lower left", bbox_to_anchor=(-0.01, 0.99), ncols=4, frameon=False, fontsize=8)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)

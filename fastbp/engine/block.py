@@ -22,7 +22,7 @@ from fastbp.kernels import NUMERICS_VERSION
 from fastbp.kernels import measures as m
 from fastbp.kernels.compiling import cache_folder, inlined, is_on_disk, one_of
 from fastbp.kernels.measures import Targets, make_measure, targets_of, value_pass
-from fastbp.kernels.memory import CACHE_LINE, empty_block
+from fastbp.kernels.memory import empty_block
 from fastbp.kernels.network import Network, Table, network, table
 from fastbp.kernels.products import strip_lanes
 from fastbp.kernels.real import to_bits
@@ -40,9 +40,6 @@ MANY_BYTES = 400_000
 
 SAMPLES = 16
 """Samples of a batch that are taken at once: so many share the loading of a weight and the storing of its gradient."""
-
-SAMPLES_BYTES = 400_000
-"""What they may take in the cache, beside the networks."""
 
 compilers: list[subprocess.Popen[bytes]] = []
 """Processes that compile for this one, to be ended with it."""
@@ -149,19 +146,17 @@ def is_online(setup: Setup) -> bool:
 
 def samples_at_once(setup: Setup) -> int:
     """How many samples of a batch the kernel takes at once, 0 for online learning."""
-    return 0 if is_online(setup) else _equal_parts(setup.batch_rows, setup.sizes)
+    return 0 if is_online(setup) else _equal_parts(setup.batch_rows)
 
 
 def measured_network(setup: Setup) -> Network:
     """The work block in which a setup is measured."""
-    return network(setup.sizes, _equal_parts(setup.rows, setup.sizes), presented=False)
+    return network(setup.sizes, _equal_parts(setup.rows), presented=False)
 
 
-def _equal_parts(rows: int, sizes: Sequence[int]) -> int:
-    """How many of so many rows are taken at once: equal parts, as far as can be, and fewer for a wide network."""
-    row = CACHE_LINE * (2 * sum(sizes[1:]) + sizes[0] + sizes[-1])
-    most = max(4, min(SAMPLES, SAMPLES_BYTES // row))
-    return -(-rows // -(-rows // most))
+def _equal_parts(rows: int) -> int:
+    """How many of so many rows are taken at once: equal parts, as far as can be."""
+    return -(-rows // -(-rows // SAMPLES))
 
 
 def layout(setup: Setup) -> tuple[Network, int]:

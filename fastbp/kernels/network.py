@@ -4,12 +4,13 @@ Notation of Rumelhart, Hinton & Williams, "Learning internal representations by 
 a = σ(z), δ_k = ∂E/∂z_k, and for a hidden unit δ_j = σ′(z_j) Σ_k w_kj δ_k.
 
 A work block holds, row after row, [row, lane]: all parameters (layer, unit, input; then that layer's biases), gradient and
-velocity of each (where they are used), activations of every layer (the inputs first, targets behind them), and a δ for every unit
-past the inputs. Samples whose weights are the same, those of a batch, may be taken several at once: then activations, targets and
-δ are [unit, sample, lane], and a weight that has been loaded serves all of them.
+velocity of each (where they are kept), activations of every layer for one sample (the inputs first, targets behind them), and a
+δ for every unit past the inputs. Several samples of a batch, whose weights are the same, lie in a block of their own,
+[unit, sample, lane], with the lanes of a strip; `fastbp.kernels.products` takes them through the network.
 
-The lane loop is always the innermost one, so no sum is ever regrouped and bits do not depend on the number of lanes. Sums run
-over four units and up to four inputs at a time, which keeps partial sums in registers; every unit still adds its terms in order.
+Here the lane loop is always the innermost one, so no sum is ever regrouped and bits do not depend on the number of lanes. Sums
+run over four units and up to four inputs at a time, which keeps partial sums in registers; every unit still adds its terms in
+order.
 """
 
 from collections.abc import Sequence

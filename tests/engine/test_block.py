@@ -319,4 +319,3 @@ def test_batches_of_all_sizes_are_one_compilation():
         assert -(-batch // at_once) == -(-batch // SAMPLES)
     assert kind_of(Setup(problem="parity:8", updates=1)).online
     assert not kind_of(Setup(problem="parity:8", updates=1, momentum=0.5)).online
-    assert samples_at_once(Setup(problem="parity:8", updates=1, hidden=(2000,), batch=256)) == 4
