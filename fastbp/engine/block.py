@@ -24,7 +24,7 @@ from fastbp.kernels.compiling import cache_folder, inlined, is_on_disk, one_of
 from fastbp.kernels.measures import Targets, make_measure, targets_of, value_pass
 from fastbp.kernels.memory import empty_block
 from fastbp.kernels.network import Network, Table, network, table
-from fastbp.kernels.products import strip_lanes
+from fastbp.kernels.products import work_size
 from fastbp.kernels.real import to_bits
 from fastbp.kernels.training import Lanes, Rule, Runs, lanes_of, make_advance, make_initialise, make_rates, output_pass, runs_of
 from fastbp.outcomes import OUTCOMES, classify
@@ -219,7 +219,7 @@ class Group:
         self.state: Lanes = lanes_of(work.network, work.lanes, work.targets.look_at, work.table.values.dtype)
         self.none = runs_of(work.network, 0, work.table.values.dtype)
         dtype, samples = work.table.values.dtype, work.double_network.samples
-        size = samples.rows * strip_lanes(samples.rows, work.lanes, dtype.itemsize)
+        size = work_size(samples.rows, work.lanes, dtype.itemsize)
         self.work, self.double_work = empty_block(size, dtype), empty_block(size, np.float64)
         self.double = empty_block(work.double_network.rows * work.lanes, np.float64)
         if seeds is not None:

@@ -19,7 +19,7 @@ from fastbp.engine.store import Store, StoreFullError
 from fastbp.kernels import NUMERICS_VERSION
 from fastbp.kernels.compiling import is_on_disk
 from fastbp.kernels.measures import MEASURES
-from fastbp.kernels.products import strip_lanes
+from fastbp.kernels.products import work_size
 
 LIBRARIES = 330e6
 """Bytes of Python and its packages, all imported, with compiled code."""
@@ -150,8 +150,8 @@ def _work_bytes(setup: Setup, others: bool) -> float:
     rows, _, units = setup.shape
     item = np.dtype(setup.dtype).itemsize
     measured = block.measured_network(setup)
-    samples = strip_lanes(net.samples.rows, lanes, item) * net.samples.rows * item
-    samples += strip_lanes(measured.samples.rows, lanes, item) * measured.samples.rows * (item + 8)
+    samples = work_size(net.samples.rows, lanes, item) * item
+    samples += work_size(measured.samples.rows, lanes, item) * (item + 8)
     group = lanes * (net.rows * item + 4 * rows + 8 * measured.rows) + samples
     if setup.stop == "converged":
         cut_short = setup.budget % setup.updates_per_epoch != 0  # for which there is a second group

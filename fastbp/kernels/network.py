@@ -466,10 +466,10 @@ def in_samples(lanes: int) -> tuple[Any, Any]:
             a = Matrix(work, samples.layers[layer, ACTIVATIONS] * strip, step, strip)
             w = Matrix(block, layers[layer, WEIGHTS] * lanes + lane, fan_in * lanes, lanes)
             b = Matrix(block, layers[layer, BIASES] * lanes + lane, lanes, 0)
-            feedforward(units, taken, fan_in, strip, a, w, x, b, 0)
+            feedforward(units, taken, fan_in, strip, a, w, x, b, 0, 0)
             if raw and layer == len(layers) - 1:
                 z = Matrix(work, samples.layers[layer, DELTAS] * strip, step, strip)
-                feedforward(units, taken, fan_in, strip, z, w, x, b, RAW)
+                feedforward(units, taken, fan_in, strip, z, w, x, b, 0, RAW)
             x = a
 
     @inlined
@@ -487,7 +487,7 @@ def in_samples(lanes: int) -> tuple[Any, Any]:
                 x = Matrix(work, samples.layers[layer - 1, ACTIVATIONS] * strip, step, strip)
                 below = Matrix(work, samples.layers[layer - 1, DELTAS] * strip, step, strip)
                 w = Matrix(block, layers[layer, WEIGHTS] * lanes + lane, lanes, fan_in * lanes)
-                backpropagate(fan_in, taken, units, strip, below, w, d, x, offset)
+                backpropagate(fan_in, taken, units, strip, below, w, d, x, offset, 0)
             g = Matrix(block, (network.gradient + layers[layer, WEIGHTS]) * lanes + lane, fan_in * lanes, lanes)
             b = Matrix(block, (network.gradient + layers[layer, BIASES]) * lanes + lane, lanes, 0)
             add_gradient(units, fan_in, taken, strip, g, d, transposed(x), b, rates, then)

@@ -17,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 
 from fastbp.kernels.compiling import inlined, shared, vector_bytes
-from fastbp.kernels.memory import load_activation, load_result, set_wide, store_result
+from fastbp.kernels.memory import load_activation, set_wide, store_result
 from fastbp.kernels.real import Vector, fma, instruction, like, sigmoid, slope
 
 # Numba's generation of code has no types.
@@ -48,11 +48,17 @@ class Matrix(NamedTuple):
 
 class Products(NamedTuple):
     """Sums of products, for a strip of lanes that begins where the matrices do. Arguments: rows, columns and terms of the sum (of
-    `copy` only rows and columns), lanes in the strip, which are whole vectors, and the matrices."""
+    `copy` only rows and columns), lanes in the strip, which are whole vectors, the matrices, and what the tiles say of the rest.
+    Rates and biases are matrices of one column, with a distance of 0 to the next."""
 
     feedforward: Callable[..., None]
+    """a_ks = σ(b_k + Σ_i w_ki x_is), i ascending, or the RAW sum: units, samples, inputs, strip, a, w, x, b, 0, then."""
     backpropagate: Callable[..., None]
+    """d_js = (σ′_js + offset)·Σ_k w_jk d_ks, k ascending, σ′ from a = σ(z): units, samples, units above, strip, d, w, d above, a,
+    offset, 0."""
     add_gradient: Callable[..., None]
+    """g_ki = Σ_s d_ks a_si, s ascending, and what `then` says as bits: units, inputs, samples, strip, g, d, a, bias, rate, then.
+    `g`, `bias`: the gradient, or to LEARN the parameters, which then change by −rate·gradient."""
     copy: Callable[..., None]
 
 
@@ -71,53 +77,14 @@ def strip_lanes(rows: int, lanes: int, item: int) -> int:
     return max(fits) * vector
 
 
+def work_size(rows: int, lanes: int, item: int) -> int:
+    """How many numbers the work of a strip takes."""
+    return rows * strip_lanes(rows, lanes, item)
+
+
 @cache
 def products(lanes: int) -> Products:
     """Put together what is compiled for so many lanes."""
-    sum_, delta, gradient = (_tile(lanes, kind) for kind in (_Sum, _Delta, _Gradient))
-
-    @shared
-    def feedforward(units: Any, samples: Any, inputs: Any, strip: Any, a: Any, w: Any, x: Any, b: Any, then: Any) -> None:
-        """a_ks = σ(b_k + Σ_i w_ki x_is), i ascending, or the RAW sum; `b` has one column."""
-        nothing = like(load_result(a.memory, 0), 0.0)
-        for k in range(0, units, ROWS):
-            m = min(ROWS, units - k)
-            s = 0
-            while s < samples:
-                n = min(COLUMNS, samples - s)
-                tiles = (samples - s) // n
-                sum_(m, n, tiles, inputs, strip, part(a, k, s), part(w, k, 0), part(x, 0, s), part(b, k, 0), nothing, then)
-                s += n * tiles
-
-    @shared
-    def backpropagate(
-        units: Any, samples: Any, above: Any, strip: Any, d: Any, w: Any, d_above: Any, a: Any, offset: Any
-    ) -> None:  # fmt: skip
-        """d_js = (σ′_js + offset)·Σ_k w_jk d_ks, k ascending, with σ′ from a = σ(z)."""
-        for j in range(0, units, ROWS):
-            m = min(ROWS, units - j)
-            s = 0
-            while s < samples:
-                n = min(COLUMNS, samples - s)
-                tiles = (samples - s) // n
-                delta(m, n, tiles, above, strip, part(d, j, s), part(w, j, 0), part(d_above, 0, s), part(a, j, s), offset, 0)
-                s += n * tiles
-
-    @shared
-    def add_gradient(
-        units: Any, inputs: Any, samples: Any, strip: Any, g: Any, d: Any, a: Any, bias: Any, rate: Any, then: Any
-    ) -> None:  # fmt: skip
-        """g_ki = Σ_s d_ks a_si, s ascending, and `then` as its bits say. `g`, `bias`: the gradient, or to LEARN the parameters,
-        which then change by −rate·gradient; `rate`: of each lane, a matrix of one element."""
-        for k in range(0, units, ROWS):
-            m = min(ROWS, units - k)
-            i = 0
-            while i < inputs:
-                n = min(COLUMNS, inputs - i)
-                tiles = (inputs - i) // n
-                what = then if i == 0 else then & ~BIAS
-                gradient(m, n, tiles, samples, strip, part(g, k, i), part(d, k, 0), part(a, 0, i), part(bias, k, 0), rate, what)
-                i += n * tiles
 
     @shared
     def copy(rows: Any, columns: Any, strip: Any, target: Any, source: Any) -> None:
@@ -128,7 +95,28 @@ def products(lanes: int) -> Products:
                 for lane in range(strip):
                     store_result(target.memory, i + lane, load_activation(source.memory, j + lane))
 
+    feedforward, backpropagate, add_gradient = (_in_tiles(_tile(lanes, kind)) for kind in (_Sum, _Delta, _Gradient))
     return Products(feedforward, backpropagate, add_gradient, copy)
+
+
+def _in_tiles(tile: Any) -> Any:
+    """All of c, tile by tile."""
+
+    @shared
+    def sums(
+        rows: Any, columns: Any, terms: Any, strip: Any, c: Any, a: Any, b: Any, other: Any, extra: Any, then: Any
+    ) -> None:  # fmt: skip
+        for i in range(0, rows, ROWS):
+            m = min(ROWS, rows - i)
+            j = 0
+            while j < columns:
+                n = min(COLUMNS, columns - j)
+                tiles = (columns - j) // n
+                what = then if j == 0 else then & ~BIAS
+                tile(m, n, tiles, terms, strip, part(c, i, j), part(a, i, 0), part(b, 0, j), part(other, i, j), extra, what)
+                j += n * tiles
+
+    return sums
 
 
 @inlined

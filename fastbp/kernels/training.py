@@ -40,7 +40,7 @@ from fastbp.kernels.network import (
     settle,
     turn,
 )
-from fastbp.kernels.products import BIAS, LEARN, ONTO, Matrix, part, products, strip_lanes
+from fastbp.kernels.products import BIAS, LEARN, ONTO, Matrix, part, products, work_size
 from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM
 from fastbp.kernels.random import uniform
 from fastbp.kernels.real import fma, slope
@@ -80,7 +80,7 @@ def lanes_of(network: Network, lanes: int, look_at: NDArray[np.int64], dtype: DT
     """Room for a group of so many runs on a problem with these rows."""
     return Lanes(
         empty_block(network.rows * lanes, dtype),
-        empty_block(network.samples.rows * strip_lanes(network.samples.rows, lanes, np.dtype(dtype).itemsize), dtype),
+        empty_block(work_size(network.samples.rows, lanes, np.dtype(dtype).itemsize), dtype),
         np.zeros(lanes, np.uint64),
         np.zeros(lanes, np.int64),
         np.zeros(lanes, np.int64),
