@@ -14,7 +14,8 @@ import pytest
 from numba import config
 
 import fastbp
-from fastbp.engine.store import FILE_NAME, Store, digest
+from fastbp.engine.store import Store
+from fastbp.files import FILE_NAME, digest
 from fastbp.kernels import NUMERICS_VERSION
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")

@@ -22,7 +22,7 @@ from commands import in_process, refused
 from numba import config
 
 import fastbp
-from fastbp import console
+from fastbp import console, files
 from fastbp.analysis import tables, wording
 from fastbp.columns import schema
 from fastbp.engine import block, forecast, room, run
@@ -538,8 +538,8 @@ def test_a_store_in_use_is_refused_at_once(tmp_path):
 def test_a_store_of_another_version_is_refused_and_stays(tmp_path, here):
     made = Store(tmp_path / "store")
     made.open()
-    old = schema().empty_table().replace_schema_metadata({"fastbp.numerics": "999"})
-    pq.write_table(old, made.runs / f"{'0' * 12}-0-1-{'0' * 16}.parquet")
+    content, digest = files.encode(schema().empty_table(), {"fastbp.numerics": "999"})
+    (made.runs / f"{'0' * 12}-0-0-{digest[:16]}.parquet").write_bytes(content)
     before = {file: file.read_bytes() for file in made.runs.iterdir()}
     for options in ([], ["--dry-run"]):
         refused(here("-o", "store", *options), 3, r"store holds runs of numerics version 999, this .* version \d+: .* -o")
@@ -624,7 +624,7 @@ def test_damage_is_told_with_its_file(file, tmp_path, here):
     options = ["-o", "store", "--seeds", "10"]
     here(file, *options)
     path = max((tmp_path / "store" / "runs").iterdir())  # not the first, which is looked at before anything else
-    told = rf"store/runs/{path.name} is damaged \(.*\): move it away, and the same sweep makes it anew"
+    told = rf"store/runs/{path.name} is damaged \(.*\): `fastbp verify store --repair` .*, and the same sweep makes them anew"
     for content in (flipped(path, "outcome"), path.read_bytes()[:-20]):
         path.write_bytes(content)
         refused(here(file, *options), 3, told)
@@ -646,15 +646,11 @@ def flipped(path: Path, column: str) -> bytes:
 @trains
 def test_seeds_that_are_there_twice_are_told(file, tmp_path, here):
     here(file, "-o", "store", "--seeds", "10")
-    runs = tmp_path / "store" / "runs"
-    path = min(runs.iterdir())
-    setup, _, count, rest = path.name.split("-")
-    (runs / f"{setup}-5000-{count}-{rest}").write_bytes(path.read_bytes())
-    refused(
-        here(file, "-o", "store", "--seeds", "10"),
-        3,
-        f"store/runs cannot be read: setup {setup} has seed 0 twice",
-    )
+    store = Store(tmp_path / "store")
+    path = next(store.files())
+    twice = store.publish(path.name[:12], 3, files.read(path)[0].slice(3, 2))
+    told = f"store/runs/{path.name} and {twice.name} have seeds in common: `fastbp verify store --repair` .*"
+    refused(here(file, "-o", "store", "--seeds", "10"), 3, told)
 
 
 @trains

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fastbp import files
 from fastbp.columns import SETUP_COLUMNS
 from fastbp.outcomes import OUTCOMES, Outcome
 
@@ -23,8 +24,6 @@ Integers = NDArray[np.int64]
 
 _NEEDED = ("setup", "seed", "outcome", "converged_at")
 _CONVERGED = OUTCOMES.index(Outcome.CONVERGED)
-_BATCH = 1 << 16
-"""Rows decoded at a time: enough that Python's share of the work vanishes, a few MB."""
 
 
 class Tally(NamedTuple):
@@ -69,8 +68,8 @@ def tally(runs: Runs, setups: Collection[str] | None = None) -> list[Tally]:
     Parameters: `runs`, a DataFrame with (at least) the columns setup, seed, outcome and converged_at, or a path, whose files are
     streamed: what is held at once is some 50 bytes for each seed of a single setup; `setups`, ids: only these. Returns one tally
     per setup, sorted by the keys that vary: numbers as numbers, words by their letters and the numbers within them, null first.
-    Raises FileNotFoundError where the path is no folder; ValueError where a column is missing, a seed comes twice in a setup or
-    an outcome is none.
+    Raises FileNotFoundError where the path is no folder; DamagedFileError, which is a ValueError; ValueError where a column is
+    missing, a seed comes twice in a setup or an outcome is none.
     """
     if isinstance(runs, pd.DataFrame):
         found = _from_frame(runs)
@@ -159,42 +158,28 @@ def _from_folder(path: Path, setups: Collection[str] | None) -> Iterator[Tally]:
     folder = path / "runs" if (path / "runs").is_dir() else path
     if not folder.is_dir():
         raise FileNotFoundError(f"{path}: no such store or folder of runs")
-    files: dict[str, list[Path]] = {}
+    found: dict[str, list[Path]] = {}
     for file in sorted(folder.glob("*.parquet")):
-        files.setdefault(file.name.split("-")[0], []).append(file)
-    for setup, own in files.items():
+        found.setdefault(file.name.split("-")[0], []).append(file)
+    for setup, own in found.items():
         if setups is None or setup in setups:
             yield _read(setup, own)
             pa.default_memory_pool().release_unused()
 
 
-def _read(setup: str, files: Sequence[Path]) -> Tally:
-    """Count the runs of one setup from its files. Page checksums are verified, where there are any.
-
-    Raises ValueError where one is damaged.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def _read(setup: str, paths: Sequence[Path]) -> Tally:
+    """Count the runs of one setup from its files. Raises DamagedFileError where one is not as it was written."""
     keys: dict[str, Value] = {}
-    columns = ["setup", *(c.name for c in SETUP_COLUMNS)]
     seeds, outcomes, ever = [], [], []
-    for path in files:
-        try:
-            with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
-                if missing := {*columns, *_NEEDED} - set(file.schema_arrow.names):
-                    raise ValueError(f"no column {', '.join(sorted(missing))}")
-                if not keys and file.metadata.num_rows:
-                    row = next(file.iter_batches(batch_size=1, columns=columns, use_threads=False)).to_pylist()[0]
-                    if row["setup"] != setup:
-                        raise ValueError(f"it holds runs of setup {row['setup']}")
-                    keys = _keys(row)
-                for batch in file.iter_batches(batch_size=_BATCH, columns=list(_NEEDED[1:])):
-                    seeds.append(batch.column("seed").to_numpy())
-                    outcomes.append(_decode(batch.column("outcome")))
-                    ever.append(batch.column("converged_at").is_valid().to_numpy(zero_copy_only=False))
-        except (OSError, ValueError, pa.ArrowException) as error:  # a name that is no text is a ValueError
-            raise ValueError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
+    for path in paths:
+        columns = () if keys else (c.name for c in SETUP_COLUMNS)
+        rows, _ = files.read(path, [*columns, *_NEEDED])
+        if not keys and rows.num_rows:
+            keys = _keys(rows.slice(0, 1).to_pylist()[0])
+        for batch in rows.to_batches():
+            seeds.append(batch.column("seed").to_numpy())
+            outcomes.append(_decode(batch.column("outcome")))
+            ever.append(batch.column("converged_at").is_valid().to_numpy(zero_copy_only=False))
     return _count(setup, keys, np.concatenate(seeds), np.concatenate(outcomes), np.concatenate(ever))
 
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
-import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from fastbp import __version__
-from fastbp.columns import COLUMNS, RESULT_COLUMNS, schema
+from fastbp import __version__, files
 from fastbp.engine.plan import Range
+from fastbp.files import FILE_NAME, DamagedFileError
 from fastbp.kernels import NUMERICS_VERSION
-
-FILE_NAME = re.compile(r"(?P<setup>[0-9a-f]{12})-(?P<start>\d+)-(?P<count>\d+)-(?P<digest>[0-9a-f]{16})\.parquet")
-
-_MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
-_REPEATED = [c.name for c in COLUMNS if c.name not in _MEASURED and c.name not in ("seed", "outputs")]
 
 
 class StoreError(Exception):
@@ -36,60 +27,9 @@ class StoreFullError(Exception):
     """Nothing more can be written, in one line. Exit code 4."""
 
 
-def digest(rows: pa.Table) -> str:
-    """sha256 (64 hex digits) over decoded rows: what they say, not how a library version happens to have written it.
-
-    First the number of rows, then column by column in the order of `fastbp.columns`: its name; of words, their sorted set; one
-    byte a row for null or not; its values, nulls as zero, as little-endian int64, float64 or bytes 0 and 1, words as the int32
-    place of each in their set, lists as the int32 length of each and then all float32 in a row. Where one of these is the same
-    bits in every row, it counts as one row. Names and words end with a zero byte.
-    """
-    hasher = hashlib.sha256(str(rows.num_rows).encode())
-    for column in COLUMNS:
-        values = rows.column(column.name).combine_chunks()
-        hasher.update(b"\0" + column.name.encode() + b"\0")
-        parts = [(values.is_valid(), "u1")]
-        match column.kind:
-            case "word":
-                coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-                codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-                words = coded.dictionary.to_pylist()
-                used = sorted({words[code] for code in np.unique(codes) if code >= 0})
-                places = np.array([used.index(word) if word in used else 0 for word in words] or [0], np.int32)
-                hasher.update("\0".join(used).encode() + b"\0")
-                parts.append((np.where(codes < 0, 0, places[codes]), "<i4"))
-            case "reals":
-                parts += [(values.value_lengths().fill_null(0), "<i4"), (values.flatten(), "<f4")]
-            case kind:
-                zero: Any = False if kind == "flag" else 0
-                parts.append((values.fill_null(zero), {"integer": "<i8", "real": "<f8", "flag": "u1"}[kind]))
-        for part, dtype in parts:
-            plain = part if isinstance(part, np.ndarray) else part.to_numpy(zero_copy_only=False)
-            content = np.ascontiguousarray(plain, dtype)
-            bits = content.view(f"u{content.itemsize}")  # 0.0 and −0.0 are two values
-            alike = len(bits) == rows.num_rows and bool((bits == bits[:1]).all())
-            hasher.update((content[:1] if alike else content).tobytes())
-    return hasher.hexdigest()
-
-
 def encode(rows: pa.Table) -> tuple[bytes, str]:
-    """A file of runs in memory, and the digest of its rows.
-
-    Pages carry checksums; measures are split by byte, words and what repeats are dictionaries: about 23 bytes a row.
-    """
-    whole = digest(rows)
-    metadata = {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION), "fastbp.digest": whole}
-    buffer = io.BytesIO()
-    pq.write_table(
-        rows.replace_schema_metadata(metadata),
-        buffer,
-        compression="zstd",
-        use_dictionary=_REPEATED,
-        column_encoding=dict.fromkeys(_MEASURED, "BYTE_STREAM_SPLIT"),
-        write_page_checksum=True,
-        row_group_size=65_536,
-    )
-    return buffer.getvalue(), whole
+    """A file of runs in memory, which says what made them, and the digest of its rows."""
+    return files.encode(rows, {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)})
 
 
 class Store:
@@ -109,7 +49,7 @@ class Store:
         if self.path.is_dir() and not self._is_ours():
             raise StoreError(f"{self.path} is a folder with other things in it, not a store: choose another with -o")
         for file in self.files():
-            self._check_version(_metadata(file), "choose another folder with -o")
+            self._check_version(_said(file), "choose another folder with -o")
             break  # a store holds one version
 
     def open(self) -> None:
@@ -123,7 +63,7 @@ class Store:
         """Whether a folder is a store, one that has only begun or one of which only the tables were kept, rather than anybody's:
         files that go by our names would be written over."""
         names = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
-        begun = {"runs", "tmp", "lock", "problems", "replays"}
+        begun = {"runs", "tmp", "lock", "problems", "replays", "quarantine"}
         return names <= begun or ("sweep.toml" in names and not names.isdisjoint({"runs", "made.json", "summary.csv"}))
 
     @contextmanager
@@ -175,9 +115,8 @@ class Store:
             match = FILE_NAME.fullmatch(file.name)
             if not match or match["setup"] != setup or not 0 <= seed - int(match["start"]) < int(match["count"]):
                 continue
-            metadata = _metadata(file)
-            self._check_version(metadata, f"fastbp {metadata.get('fastbp.version', 'that made them')} replays them")
-            rows = _whole(file)
+            rows, said = _read(file)
+            self._check_version(said, f"fastbp {said.get('fastbp.version', 'that made them')} replays them")
             found.append(rows.filter(pc.equal(rows["seed"], seed)))
         times = sum(table.num_rows for table in found)
         if times != 1:
@@ -192,27 +131,32 @@ class Store:
             )
 
     def read(self) -> pa.Table:
-        """All runs, every file held against its digest.
-
-        Raises StoreError where there are none, where a file is damaged, and where they are of several numerics versions.
-        """
-        tables = [_whole(file) for file in sorted(self.files())]
+        """All runs. Raises StoreError where there are none, where a file is damaged, where two files have the same seeds of a
+        setup, and where they are of several numerics versions."""
+        tables, versions = [], set()
+        for file in self.files():
+            rows, said = _read(file)
+            tables.append(rows)
+            versions.add(said.get("fastbp.numerics", "none"))
         if not tables:
             raise StoreError(f"{self.path} holds no runs")
-        versions = {(table.schema.metadata or {}).get(b"fastbp.numerics", b"none").decode(errors="replace") for table in tables}
         if len(versions) > 1:
             raise StoreError(f"{self.path} holds runs of numerics versions {' and '.join(sorted(versions))}, which do not mix")
+        for one, other in overlapping(self.files()):
+            raise StoreError(f"{one} and {other.name} have seeds in common: {_repair(self.path)}")
         return pa.concat_tables(tables).unify_dictionaries()
 
     def check(self) -> None:
-        """Read every file of runs. Raises StoreError where one is damaged."""
+        """Read every file of runs. Raises StoreError where one is damaged, or where two have the same seeds of a setup."""
         for file in self.files():
-            _whole(file)
+            _read(file)
+        for one, other in overlapping(self.files()):
+            raise StoreError(f"{one} and {other.name} have seeds in common: {_repair(self.path)}")
 
     def publish(self, setup: str, start: int, rows: pa.Table) -> Path:
         """Write a file of runs: it is there whole, or not at all. Raises StoreFullError where the disk takes no more."""
         content, whole = encode(rows)
-        return self.write(self.runs / f"{setup}-{start}-{rows.num_rows}-{whole[:16]}.parquet", content)
+        return self.write(self.runs / files.name_of(setup, start, rows, whole), content)
 
     def write(self, target: Path, content: bytes) -> Path:
         """Write any file of the store by way of `tmp/`, so that nobody ever sees half of it. Raises StoreFullError."""
@@ -252,31 +196,37 @@ def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
     return target
 
 
-def _whole(file: Path) -> pa.Table:
-    """All rows of a file. Page checksums do not cover its footer, so rows are held against the digest in its name.
+def overlapping(of: Iterator[Path]) -> Iterator[tuple[Path, Path]]:
+    """Pairs of files that have seeds of a setup in common, by their names: each file with the one that reaches furthest of those
+    that start before it."""
+    ranges = sorted((m["setup"], int(m["start"]), int(m["count"]), file) for file in of if (m := FILE_NAME.fullmatch(file.name)))
+    setup, end, last = "", 0, Path()
+    for own, start, count, file in ranges:
+        if own == setup and start < end:
+            yield last, file
+        if own != setup or start + count > end:
+            setup, end, last = own, start + count, file
 
-    Raises StoreError where it is damaged.
-    """
+
+def _read(file: Path) -> tuple[pa.Table, dict[str, str]]:
     try:
-        rows = pq.read_table(file, partitioning=None, page_checksum_verification=True)
-        match = FILE_NAME.fullmatch(file.name)
-        if not rows.schema.remove_metadata().equals(schema()):
-            raise pa.ArrowInvalid("its columns are not those of runs")
-        if match and not digest(rows).startswith(match["digest"]):
-            raise pa.ArrowInvalid("its rows are not those of its name")
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise _damaged(file, error) from error
-    return rows
+        return files.read(file)
+    except DamagedFileError as error:
+        raise damaged(error) from error
 
 
-def _metadata(file: Path) -> dict[str, str]:
+def _said(file: Path) -> dict[str, str]:
     """What a file says of itself. Raises StoreError where it is damaged."""
     try:
-        found: dict[bytes, bytes] = pq.read_schema(file).metadata or {}
-        return {key.decode(): value.decode() for key, value in found.items()}
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise _damaged(file, error) from error
+        return files.contents(file)[1]
+    except DamagedFileError as error:
+        raise damaged(error) from error
 
 
-def _damaged(file: Path, error: Exception) -> StoreError:
-    return StoreError(f"{file} is damaged ({str(error).splitlines()[0]}): move it away, and the same sweep makes it anew")
+def damaged(error: DamagedFileError) -> StoreError:
+    """The same as what a user reads, with the remedy."""
+    return StoreError(f"{error}: {_repair(error.file.parent.parent)}")
+
+
+def _repair(store: Path) -> str:
+    return f"`fastbp verify {shlex.quote(str(store))} --repair` moves such files aside, and the same sweep makes them anew"

@@ -24,7 +24,7 @@ def founding() -> list[pa.Table]:
 def store(founding: list[pa.Table], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("founding")
     for i, runs in enumerate(founding):
-        tidy.write(folder, runs, files=1 + i % 3, row_group_size=300)
+        tidy.write(folder, runs, parts=1 + i % 3)
     return folder
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from fastbp import files
 from fastbp.columns import schema
 from fastbp.outcomes import OUTCOMES
 
@@ -48,15 +48,14 @@ def table(
     return pa.table(arrays)
 
 
-def write(folder: Path, runs: pa.Table, files: int = 1, row_group_size: int | None = None) -> Path:
+def write(folder: Path, runs: pa.Table, parts: int = 1) -> Path:
     """Publish the runs of one setup under `folder/runs` as so many files; returns the store."""
     (folder / "runs").mkdir(parents=True, exist_ok=True)
-    for rows in np.array_split(np.arange(runs.num_rows), files):
+    for rows in np.array_split(np.arange(runs.num_rows), parts):
         part = runs.slice(rows[0], len(rows))
         start, setup = part["seed"][0].as_py(), part["setup"][0].as_py()
-        digest = hashlib.sha256(repr((setup, start)).encode()).hexdigest()[:16]
-        path = folder / "runs" / f"{setup}-{start}-{len(rows)}-{digest}.parquet"
-        pq.write_table(part, path, row_group_size=row_group_size, compression="zstd", write_page_checksum=True)
+        content, digest = files.encode(part.cast(schema()), {})
+        (folder / "runs" / files.name_of(setup, start, part, digest)).write_bytes(content)
     return folder
 
 

@@ -19,7 +19,8 @@ from fastbp import Sweep
 from fastbp.columns import COLUMNS, schema
 from fastbp.engine import block, plan, run
 from fastbp.engine.spec import Seeds
-from fastbp.engine.store import Store, StoreError, StoreFullError, digest
+from fastbp.engine.store import Store, StoreError, StoreFullError
+from fastbp.files import digest
 from fastbp.kernels import NUMERICS_VERSION
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
@@ -119,7 +120,7 @@ def test_files_do_not_depend_on_the_number_of_threads(in_memory, store, jobs):
     trained = run.drive(sweep(), store, jobs=jobs)
     assert trained.failed == []
     assert (trained.runs, trained.files, trained.updates) == (4 * 700, 4 * 3, 4 * 700 * 120)
-    expected = fastbp.engine.store.digest(pa.Table.from_pandas(in_memory[:256], schema=schema()))
+    expected = digest(pa.Table.from_pandas(in_memory[:256], schema=schema()))
     assert f"{ids(sweep())[0]}-0-256-{expected[:16]}.parquet" in names(store)
 
 

@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import fastbp
+from fastbp import files
 from fastbp.analysis.tallies import tally
 from fastbp.columns import COLUMNS, Column, schema
-from fastbp.engine.store import FILE_NAME, Store, StoreError, StoreFullError, digest, encode
+from fastbp.engine.store import Store, StoreError, StoreFullError, encode
+from fastbp.files import FILE_NAME, digest
 from fastbp.kernels import NUMERICS_VERSION
 
 ONE, OTHER = "0123456789ab", "fedcba987654"
@@ -300,7 +302,7 @@ def test_half_a_file_is_found(store):
         store.check()
     with pytest.raises(StoreError, match=f"{path.name} is damaged"):
         fastbp.load(store.path)
-    with pytest.raises(StoreError, match="the same sweep makes it anew"):
+    with pytest.raises(StoreError, match="the same sweep makes them anew"):
         Store(store.path).open()  # the first file of all
 
 
@@ -455,7 +457,7 @@ def test_a_folder_without_permission_is_a_full_store(tmp_path):
 def test_another_numerics_version_is_refused(store):
     path = store.publish(ONE, 0, rows())
     table = pq.read_table(path)
-    pq.write_table(table.replace_schema_metadata(table.schema.metadata | {b"fastbp.numerics": b"999"}), path)
+    path.write_bytes(files.encode(table, {"fastbp.numerics": "999"})[0])
     with pytest.raises(StoreError, match=f"version 999, this fastbp makes version {NUMERICS_VERSION}: .*-o"):
         store.open()
     assert store.present() == {ONE: [(0, 200)]}

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from numba import config
 
+from fastbp import files
 from fastbp.columns import COLUMNS
 from fastbp.engine import block, run
 from fastbp.engine.spec import Setup, Sweep, SweepError
@@ -208,13 +209,17 @@ def test_a_folder_without_runs(tmp_path):
 def test_a_file_of_another_version_or_twice(other):
     identity = publish(other, XOR, 5, 2)
     (file,) = other.files()
-    (file.with_name(file.name.replace("-5-2-", "-5-9-"))).write_bytes(file.read_bytes())
+    renamed = file.with_name(file.name.replace("-5-2-", "-8-2-"))
+    renamed.write_bytes(file.read_bytes())
+    with pytest.raises(StoreError, match="its seeds are not those of its name"):
+        replay.find(other, identity, "9")
+    renamed.unlink()
+    rows = files.read(file)[0]
+    twice = other.publish(identity, 5, rows.slice(0, 1))
     with pytest.raises(StoreError, match=f"it has seed 5 of setup {identity} 2 times"):
         replay.find(other, identity, "5")
-    with pytest.raises(StoreError, match=f"it has seed 9 of setup {identity} 0 times"):
-        replay.find(other, identity, "9")
-    rows = pq.read_table(file).replace_schema_metadata({"fastbp.numerics": "0", "fastbp.version": "0.0.1"})
-    pq.write_table(rows, file)
+    twice.unlink()
+    file.write_bytes(files.encode(rows, {"fastbp.numerics": "0", "fastbp.version": "0.0.1"})[0])
     with pytest.raises(StoreError, match=r"numerics version 0, this fastbp makes version 2: fastbp 0\.0\.1 replays them"):
         replay.find(other, identity, "5")
     file.write_bytes(file.read_bytes()[:-30])

@@ -1,0 +1,190 @@
+"""Files of runs: how one is named, sealed, written and read. Needs neither Numba nor the engine: reports read them too."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbp.columns import COLUMNS, RESULT_COLUMNS, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+FILE_NAME = re.compile(r"(?P<setup>[0-9a-f]{12})-(?P<start>\d{1,19})-(?P<count>\d{1,19})-(?P<digest>[0-9a-f]{16})\.parquet")
+
+_MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
+_REPEATED = [c.name for c in COLUMNS if c.name not in _MEASURED and c.name not in ("seed", "outputs")]
+
+# A file ends with its footer, the footer's length in four bytes, and four letters.
+_TAIL = 8
+
+_SEAL = b"fastbp:1"
+_SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
+
+
+class DamagedFileError(ValueError):
+    """A file of runs that is not as it was written."""
+
+    def __init__(self, file: Path, why: object) -> None:
+        self.file, self.why = file, str(why).partition("\n")[0]
+        super().__init__(f"{file} is damaged ({self.why})")
+
+
+def name_of(setup: str, start: int, rows: pa.Table, whole: str) -> str:
+    """The name of the file of these rows, whose digest is `whole`."""
+    return f"{setup}-{start}-{rows.num_rows}-{whole[:16]}.parquet"
+
+
+def digest(rows: pa.Table) -> str:
+    """sha256 (64 hex digits) over decoded rows: what they say, not how a library version happens to have written it.
+
+    First the number of rows, then column by column in the order of `fastbp.columns`: its name; of words, their sorted set; one
+    byte a row for null or not; its values, nulls as zero, as little-endian int64, float64 or bytes 0 and 1, words as the int32
+    place of each in their set, lists as the int32 length of each and then all float32 in a row. Where one of these is the same
+    bits in every row, it counts as one row. Names and words end with a zero byte.
+    """
+    import pyarrow as pa
+
+    hasher = hashlib.sha256(str(rows.num_rows).encode())
+
+    def add(part: Any, dtype: str) -> None:
+        plain = part if isinstance(part, np.ndarray) else part.to_numpy(zero_copy_only=False)
+        content = np.ascontiguousarray(plain, dtype)
+        bits = content.view(f"u{content.itemsize}")  # 0.0 and −0.0 are two values
+        alike = len(bits) == rows.num_rows and bool((bits == bits[:1]).all())
+        hasher.update((content[:1] if alike else content).data)
+
+    for column in COLUMNS:
+        values = rows.column(column.name).combine_chunks()
+        whole = values.null_count == 0
+        hasher.update(b"\0" + column.name.encode() + b"\0")
+        if column.kind == "word":
+            coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+            codes = (coded.indices if whole else coded.indices.fill_null(-1)).to_numpy(zero_copy_only=False)
+            words = coded.dictionary.to_pylist()
+            used = sorted({words[code] for code in np.flatnonzero(np.bincount(codes[codes >= 0]))})
+            hasher.update("\0".join(used).encode() + b"\0")
+        add(np.ones(rows.num_rows, "u1") if whole else values.is_valid(), "u1")
+        match column.kind:
+            case "word":
+                places = np.array([used.index(word) if word in used else 0 for word in words] or [0], np.int32)
+                add(np.where(codes < 0, 0, places[codes]), "<i4")
+            case "reals":
+                lengths = values.value_lengths()
+                add(lengths if whole else lengths.fill_null(0), "<i4")
+                add(values.flatten(), "<f4")
+            case kind:
+                zero: Any = False if kind == "flag" else 0
+                filled = values if whole else values.fill_null(zero)
+                add(filled, {"integer": "<i8", "real": "<f8", "flag": "u1"}[kind])
+    return hasher.hexdigest()
+
+
+def encode(rows: pa.Table, said: dict[str, str]) -> tuple[bytes, str]:
+    """A file of runs in memory, and the digest of its rows. `said`: what its footer says of itself besides.
+
+    Pages carry checksums; measures are split by byte, words and what repeats are dictionaries: about 23 bytes a row.
+    """
+    import pyarrow.parquet as pq
+
+    whole = digest(rows)
+    buffer = io.BytesIO()
+    pq.write_table(
+        rows.replace_schema_metadata({**said, "fastbp.digest": whole}),
+        buffer,
+        compression="zstd",
+        use_dictionary=_REPEATED,
+        column_encoding=dict.fromkeys(_MEASURED, "BYTE_STREAM_SPLIT"),
+        write_page_checksum=True,
+        row_group_size=65_536,
+    )
+    return sealed(buffer.getvalue()), whole
+
+
+def sealed(content: bytes) -> bytes:
+    """A Parquet file with a sha256 of all its other bytes before its footer, where readers look only for what the footer names.
+
+    Checksums of pages cover neither their headers nor the footer, and there one flipped bit can give a column the values of
+    another.
+    """
+    at = _footer(content)
+    return content[:at] + _SEAL + hashlib.sha256(content).digest() + content[at:]
+
+
+def _footer(content: bytes) -> int:
+    return len(content) - _TAIL - int.from_bytes(content[-_TAIL : -_TAIL + 4], "little")
+
+
+def _is_whole(content: bytes) -> bool:
+    end = _footer(content)
+    start = end - _SEAL_BYTES
+    if start < 0 or content[start : start + len(_SEAL)] != _SEAL:
+        return False
+    view = memoryview(content)
+    hasher = hashlib.sha256(view[:start])
+    hasher.update(view[end:])
+    return hasher.digest() == content[start + len(_SEAL) : end]
+
+
+def contents(file: Path) -> tuple[bytes, dict[str, str]]:
+    """All bytes of a file of runs, held against their seal, and what its footer says of it, held against its name.
+
+    Raises DamagedFileError.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        content = file.read_bytes()
+        if not _is_whole(content):
+            raise ValueError("its bytes are not those that were written" if content else "it is empty")
+        found: dict[bytes, bytes] = pq.read_schema(pa.BufferReader(content)).metadata or {}
+        said = {key.decode(): value.decode() for key, value in found.items()}
+        match = FILE_NAME.fullmatch(file.name)
+        if match and not said.get("fastbp.digest", "").startswith(match["digest"]):
+            raise ValueError("its rows are not those of its name")
+    except (OSError, pa.ArrowException, ValueError) as error:  # a name that is no text is a ValueError
+        raise DamagedFileError(file, _told(error)) from error
+    return content, said
+
+
+def read(file: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
+    """The rows of a file, all columns or these, and what its footer says of it. Raises DamagedFileError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content, said = contents(file)
+    try:
+        with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as opened:
+            rows = opened.read(columns, use_threads=False)
+        expected = pa.schema([schema().field(name) for name in columns or schema().names])
+        if not rows.schema.remove_metadata().equals(expected):
+            raise ValueError("its columns are not those of runs")
+        if match := FILE_NAME.fullmatch(file.name):
+            _held_against(match, rows)
+    except (OSError, pa.ArrowException, ValueError) as error:  # a name that is no text is a ValueError
+        raise DamagedFileError(file, _told(error)) from error
+    return rows, said
+
+
+def _held_against(name: re.Match[str], rows: pa.Table) -> None:
+    """Raise ValueError where rows are not those that the name of their file promises, as far as their columns tell."""
+    start, count = int(name["start"]), int(name["count"])
+    if rows.num_rows != count:
+        raise ValueError(f"it has {rows.num_rows} rows")
+    if "setup" in rows.column_names and (setups := rows["setup"].unique().to_pylist()) != [name["setup"]]:
+        raise ValueError(f"it holds runs of setup {' and '.join(map(str, setups))}")
+    if "seed" in rows.column_names and not np.array_equal(rows["seed"].to_numpy(), np.arange(start, start + count)):
+        raise ValueError("its seeds are not those of its name")
+
+
+def _told(error: Exception) -> str:
+    strerror = getattr(error, "strerror", None)
+    return strerror or str(error)
