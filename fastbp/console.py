@@ -39,7 +39,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     place = ""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        _stop(number, place)
+        stop_at(number, place)
 
     with signals_to(stop):
         from fastbp.engine.spec import Sweep, SweepError
@@ -53,7 +53,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         except SweepError as error:
             lines = [*error.lines, *lines]
         if lines:
-            return _refuse(lines, BAD_USAGE)
+            return refuse(lines, BAD_USAGE)
         for note in sweep.notes:
             say(f"note: {note}")
 
@@ -75,10 +75,10 @@ def sweep(arguments: argparse.Namespace) -> int:
                 place = str(store.path)
                 return _sweep(sweep, store, jobs, arguments, began)
 
-        return _ended(work, store.path)
+        return ended(work, store.path)
 
 
-def _ended(work: Callable[[], int], place: Path) -> int:
+def ended(work: Callable[[], int], place: Path) -> int:
     """The exit code of some work at a place; where it cannot be done, its lines are said."""
     from fastbp.engine.spec import SweepError
     from fastbp.engine.store import StoreError, StoreFullError
@@ -86,15 +86,15 @@ def _ended(work: Callable[[], int], place: Path) -> int:
     try:
         return work()
     except SweepError as error:
-        return _refuse(error.lines, BAD_USAGE)
+        return refuse(error.lines, BAD_USAGE)
     except StoreError as error:
-        return _refuse([str(error)], BAD_STORE)
+        return refuse([str(error)], BAD_STORE)
     except StoreFullError as error:
-        return _refuse([str(error)], NOT_WRITABLE)
+        return refuse([str(error)], NOT_WRITABLE)
     except OSError as error:
-        return _refuse([f"{error.filename or place}: {error.strerror or error}"], NOT_WRITABLE)
+        return refuse([f"{error.filename or place}: {error.strerror or error}"], NOT_WRITABLE)
     except ArithmeticError as error:
-        return _refuse([str(error)], FAILED)
+        return refuse([str(error)], FAILED)
 
 
 def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace, began: float) -> int:
@@ -252,10 +252,10 @@ def replay(arguments: argparse.Namespace) -> int:
     """`fastbp replay`."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        _stop(number, "")
+        stop_at(number, "")
 
     with signals_to(stop):
-        return _ended(lambda: _replay(arguments), Path(arguments.store))
+        return ended(lambda: _replay(arguments), Path(arguments.store))
 
 
 def _replay(arguments: argparse.Namespace) -> int:
@@ -285,7 +285,7 @@ def _replay(arguments: argparse.Namespace) -> int:
         life = None if large else retrain(found.setup, found.seed, rows=bool(arguments.export))
         return life, replay.differences(found, life) if arguments.check else []
 
-    life, different = _aside(work, progress)
+    life, different = aside(work, progress)
     if arguments.check:
         same = f"the same, bit for bit: {len(found.row or ())} columns"
         tell("\n".join(different) or same)
@@ -294,7 +294,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     return BAD_STORE if different else COMPLETE
 
 
-def _aside(work: Callable[[], T], progress: Progress) -> T:
+def aside(work: Callable[[], T], progress: Progress) -> T:
     """Call it in a thread, so that this one hears signals whatever is computed, and show what it is at."""
     from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -388,13 +388,13 @@ def signals_to(stop: Callable[[int, FrameType | None], NoReturn]) -> Iterator[No
             signal.signal(number, handler)
 
 
-def _stop(number: int, place: str) -> NoReturn:
+def stop_at(number: int, place: str) -> NoReturn:
     """End at once: what is published stays, and a thread that still computes has nothing to lose.
 
     Called by the signal, wherever it comes: an exception might be swallowed there by an import or a destructor, and a stream
     might be in the middle of a line.
     """
-    stays = f"; what is done stays in {place}. To go on: {_again()}" if place else ""
+    stays = f"; what is done stays in {place}. To go on: {again()}" if place else ""
     with suppress(OSError):
         os.write(2, f"{chr(10) * os.isatty(2)}interrupted{stays}\n".encode(errors="replace"))
     if block := sys.modules.get("fastbp.engine.block"):
@@ -403,7 +403,7 @@ def _stop(number: int, place: str) -> NoReturn:
     os._exit(128 + number)
 
 
-def _again() -> str:
+def again() -> str:
     """The command that was typed."""
     import shlex
     import shutil
@@ -443,7 +443,8 @@ def _write(text: str, stream: TextIO | None) -> None:
             raise OSError(error.errno, error.strerror, "standard output") from error
 
 
-def _refuse(lines: list[str], code: int) -> int:
+def refuse(lines: list[str], code: int) -> int:
+    """Say what is wrong, and return the exit code."""
     for line in lines:
         say(f"fastbp: {line}")
     return code

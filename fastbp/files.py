@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp.columns import COLUMNS, RESULT_COLUMNS, schema
+from fastbp.columns import COLUMNS, RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
+from fastbp.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 FILE_NAME = re.compile(r"(?P<setup>[0-9a-f]{12})-(?P<start>\d{1,19})-(?P<count>\d{1,19})-(?P<digest>[0-9a-f]{16})\.parquet")
 
@@ -50,41 +53,74 @@ def digest(rows: pa.Table) -> str:
     place of each in their set, lists as the int32 length of each and then all float32 in a row. Where one of these is the same
     bits in every row, it counts as one row. Names and words end with a zero byte.
     """
+    hasher = hashlib.sha256(str(rows.num_rows).encode())
+    for column in COLUMNS:
+        hasher.update(b"\0" + column.name.encode() + b"\0")
+        for content in _contents(column, rows.column(column.name).combine_chunks()):
+            if isinstance(content, bytes):
+                hasher.update(content)
+                continue
+            bits = content.view(f"u{content.itemsize}")  # 0.0 and −0.0 are two values
+            alike = len(bits) == rows.num_rows and bool((bits == bits[:1]).all())
+            hasher.update((content[:1] if alike else content).data)
+    return hasher.hexdigest()
+
+
+def _contents(column: Column, values: pa.Array, words: Sequence[str] = ()) -> Iterator[bytes | NDArray[Any]]:
+    """What is hashed of a column: of words their set (by default those that occur, and `words` is not hashed), whether each value
+    is valid, and the values, [row]."""
     import pyarrow as pa
 
-    hasher = hashlib.sha256(str(rows.num_rows).encode())
+    valid = values.null_count == 0
+    codes: Any = None
+    if column.kind == "word":
+        coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+        codes = (coded.indices if valid else coded.indices.fill_null(-1)).to_numpy(zero_copy_only=False)
+        own = coded.dictionary.to_pylist()
+        used = words or sorted({own[code] for code in np.flatnonzero(np.bincount(codes[codes >= 0]))})
+        places = np.array([used.index(word) if word in used else 0 for word in own] or [0], "<i4")
+        codes = np.where(codes < 0, 0, places[codes])
+        if not words:
+            yield "\0".join(used).encode() + b"\0"
+    yield np.ones(len(values), "u1") if valid else _plain(values.is_valid(), "u1")
+    match column.kind:
+        case "word":
+            yield codes
+        case "reals":
+            lengths = values.value_lengths()
+            yield _plain(lengths if valid else lengths.fill_null(0), "<i4")
+            yield _plain(values.flatten(), "<f4")
+        case kind:
+            zero: Any = False if kind == "flag" else 0
+            yield _plain(values if valid else values.fill_null(zero), {"integer": "<i8", "real": "<f8", "flag": "u1"}[kind])
 
-    def add(part: Any, dtype: str) -> None:
-        plain = part if isinstance(part, np.ndarray) else part.to_numpy(zero_copy_only=False)
-        content = np.ascontiguousarray(plain, dtype)
-        bits = content.view(f"u{content.itemsize}")  # 0.0 and −0.0 are two values
-        alike = len(bits) == rows.num_rows and bool((bits == bits[:1]).all())
-        hasher.update((content[:1] if alike else content).data)
 
-    for column in COLUMNS:
-        values = rows.column(column.name).combine_chunks()
-        whole = values.null_count == 0
-        hasher.update(b"\0" + column.name.encode() + b"\0")
-        if column.kind == "word":
-            coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-            codes = (coded.indices if whole else coded.indices.fill_null(-1)).to_numpy(zero_copy_only=False)
-            words = coded.dictionary.to_pylist()
-            used = sorted({words[code] for code in np.flatnonzero(np.bincount(codes[codes >= 0]))})
-            hasher.update("\0".join(used).encode() + b"\0")
-        add(np.ones(rows.num_rows, "u1") if whole else values.is_valid(), "u1")
-        match column.kind:
-            case "word":
-                places = np.array([used.index(word) if word in used else 0 for word in words] or [0], np.int32)
-                add(np.where(codes < 0, 0, places[codes]), "<i4")
-            case "reals":
-                lengths = values.value_lengths()
-                add(lengths if whole else lengths.fill_null(0), "<i4")
-                add(values.flatten(), "<f4")
-            case kind:
-                zero: Any = False if kind == "flag" else 0
-                filled = values if whole else values.fill_null(zero)
-                add(filled, {"integer": "<i8", "real": "<f8", "flag": "u1"}[kind])
-    return hasher.hexdigest()
+def _plain(values: pa.Array, dtype: str) -> NDArray[Any]:
+    return np.ascontiguousarray(values.to_numpy(zero_copy_only=False), dtype)
+
+
+class RowsHash:
+    """sha256 over all rows of a setup in the order of their seeds, however they lie in files: of its keys as JSON, and of each
+    column of results one byte a row for null or not, and its values as in `digest` (outcomes by their place in `OUTCOMES`)."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        """`rows`: some of the setup's, for its keys."""
+        keys = rows.slice(0, 1).select(["setup", *(c.name for c in SETUP_COLUMNS)]).to_pylist()[0]
+        self.keys = json.dumps(keys, sort_keys=True)
+        self._hashers = {c: hashlib.sha256() for c in RESULT_COLUMNS if c.name != "setup"}
+
+    def update(self, rows: pa.Table) -> None:
+        """Add the rows that come next."""
+        for column, hasher in self._hashers.items():
+            words = [str(outcome) for outcome in OUTCOMES] if column.kind == "word" else ()
+            for content in _contents(column, rows.column(column.name).combine_chunks(), words):
+                assert not isinstance(content, bytes)
+                hasher.update(content.data)
+
+    def digest(self) -> bytes:
+        """Of what was added so far."""
+        parts = [hashlib.sha256(self.keys.encode()).digest(), *(hasher.digest() for hasher in self._hashers.values())]
+        return hashlib.sha256(b"".join(parts)).digest()
 
 
 def encode(rows: pa.Table, said: dict[str, str]) -> tuple[bytes, str]:

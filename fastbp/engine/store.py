@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastbp import __version__, files
+from fastbp.engine import problem_files
 from fastbp.engine.plan import Range
+from fastbp.engine.spec import Setup
 from fastbp.files import FILE_NAME, DamagedFileError
 from fastbp.kernels import NUMERICS_VERSION
 
@@ -39,8 +41,8 @@ class Store:
         self.path = Path(path)
         self.runs = self.path / "runs"
 
-    def look(self) -> None:
-        """See that the path is a store or may become one, and write nothing.
+    def look(self, into: bool = True) -> None:
+        """See that the path is a store or may become one, and write nothing. `into`: look also into the runs that it holds.
 
         Raises StoreError where it is something else or holds runs of another numerics version.
         """
@@ -48,14 +50,14 @@ class Store:
             raise StoreError(f"{self.path} is a file, not a store: choose another place with -o")
         if self.path.is_dir() and not self._is_ours():
             raise StoreError(f"{self.path} is a folder with other things in it, not a store: choose another with -o")
-        for file in self.files():
+        for file in self.files() if into else ():
             self._check_version(_said(file), "choose another folder with -o")
             break  # a store holds one version
 
     def open(self) -> None:
         """Make the folders where they are missing. Raises as `look` does, and StoreFullError where it cannot be written."""
         self.look()
-        with _writing(self.path):
+        with writing(self.path):
             for folder in (self.path, self.runs, self.path / "tmp"):
                 folder.mkdir(parents=True, exist_ok=True)
 
@@ -73,7 +75,7 @@ class Store:
             import fcntl
         except ImportError:
             raise StoreError("stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL") from None
-        with _writing(self.path / "lock"):
+        with writing(self.path / "lock"):
             lock: IO[str] = open(self.path / "lock", "a+")  # noqa: SIM115  closed below, which unlocks
         try:
             try:
@@ -123,6 +125,24 @@ class Store:
             raise StoreError(f"{self.runs} is not sound: it has seed {seed} of setup {setup} {times} times, not once")
         return pa.concat_tables(found)
 
+    def setup(self, identity: str, row: dict[str, Any], numerics_version: int = NUMERICS_VERSION) -> Setup:
+        """The setup of a stored row: where its problem is a file, with the one of the stored problems that gives it its id.
+
+        Raises StoreError where none does.
+        """
+        from_file = str(row["problem"]).startswith("file:")
+        folder = self.path / "problems"
+        kept: list[Path | None] = [*sorted(folder.glob("*.npz"))] if from_file else [None]
+        for file in kept:
+            try:
+                setup = Setup.from_columns(row, problem_files.stored(file) if file else None)
+                if setup.identity(numerics_version) == identity:
+                    return setup
+            except (ValueError, TypeError, AttributeError):  # another problem's file may be damaged
+                continue
+        why = f"{folder} lacks the problem it was trained on" if from_file else "its columns are those of another one"
+        raise StoreError(f"setup {identity} of {self.path} cannot be trained again: {why}")
+
     def _check_version(self, metadata: dict[str, str], remedy: str) -> None:
         version = metadata.get("fastbp.numerics")
         if version != str(NUMERICS_VERSION):
@@ -164,7 +184,8 @@ class Store:
 
 
 @contextmanager
-def _writing(target: Path) -> Iterator[None]:
+def writing(target: Path) -> Iterator[None]:
+    """Have what fails to be written raise StoreFullError, which names it."""
     try:
         yield
     except OSError as error:
@@ -176,7 +197,7 @@ def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
 
     Raises StoreFullError.
     """
-    with _writing(target):
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = (drafts or target.parent) / f"{target.name}.{os.getpid()}.draft"
         try:
@@ -196,16 +217,16 @@ def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
     return target
 
 
-def overlapping(of: Iterator[Path]) -> Iterator[tuple[Path, Path]]:
-    """Pairs of files that have seeds of a setup in common, by their names: each file with the one that reaches furthest of those
-    that start before it."""
-    ranges = sorted((m["setup"], int(m["start"]), int(m["count"]), file) for file in of if (m := FILE_NAME.fullmatch(file.name)))
+def overlapping(of: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """Pairs of files that have seeds of a setup in common, by their names. Without the second of every pair none would."""
+    named = [(match, file) for file in of if (match := FILE_NAME.fullmatch(file.name))]
+    ranges = sorted((match["setup"], int(match["start"]), -int(match["count"]), file) for match, file in named)
     setup, end, last = "", 0, Path()
-    for own, start, count, file in ranges:
+    for own, start, negative, file in ranges:
         if own == setup and start < end:
             yield last, file
-        if own != setup or start + count > end:
-            setup, end, last = own, start + count, file
+        else:
+            setup, end, last = own, start - negative, file
 
 
 def _read(file: Path) -> tuple[pa.Table, dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from fastbp import __version__
 from fastbp.columns import schema
-from fastbp.engine import block, problem_files
+from fastbp.engine import block
 from fastbp.engine.reading import SweepError, shown
 from fastbp.engine.spec import LAST_SEED, Setup, defaults
 from fastbp.engine.store import Store, StoreError
@@ -19,7 +20,7 @@ from fastbp.inquiry.retrain import Life
 from fastbp.kernels import NUMERICS_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -75,7 +76,17 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> Stored:
         seeds = _few([f"{start} to {end - 1}" for start, end in _joined(ranges)])
         raise SweepError([f"SEED: given {seed}, allowed: seeds of setup {identity} that {store.path} holds: {seeds}"])
     row: dict[str, Any] = store.run(identity, number if there else ranges[0][0]).to_pylist()[0]
-    return Stored(_setup_of(store, identity, row), identity, number, row if there else None)
+    return Stored(store.setup(identity, row), identity, number, row if there else None)
+
+
+def drawn(store: Store, count: int) -> Iterator[tuple[Path, Stored]]:
+    """So many runs of a store, drawn at random and each at most once, and the files that they are in. Raises StoreError."""
+    files = sorted(store.files())
+    bounds = np.cumsum([0, *(int(file.name.split("-")[2]) for file in files)])
+    for at in sorted(random.sample(range(int(bounds[-1])), min(count, int(bounds[-1])))):
+        file = files[place := int(np.searchsorted(bounds, at, "right")) - 1]
+        identity, start, *_ = file.name.split("-")
+        yield file, find(store, identity, str(int(start) + at - int(bounds[place])), held=True)
 
 
 def _joined(ranges: Sequence[Range]) -> list[tuple[int, int]]:
@@ -92,22 +103,6 @@ def _joined(ranges: Sequence[Range]) -> list[tuple[int, int]]:
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - FEW:,} more" if len(names) > FEW else ""
     return ", ".join(names[:FEW]) + more
-
-
-def _setup_of(store: Store, identity: str, row: dict[str, Any]) -> Setup:
-    """The setup of a stored row: where its problem is a file, with the one of the stored problems that gives it its id."""
-    from_file = str(row["problem"]).startswith("file:")
-    folder = store.path / "problems"
-    files: list[Path | None] = [*sorted(folder.glob("*.npz"))] if from_file else [None]
-    for file in files:
-        try:
-            setup = Setup.from_columns(row, problem_files.stored(file) if file else None)
-            if setup.identity(NUMERICS_VERSION) == identity:
-                return setup
-        except (ValueError, TypeError, AttributeError):  # another problem's file may be damaged
-            continue
-    why = f"{folder} lacks the problem it was trained on" if from_file else "its columns are those of another one"
-    raise StoreError(f"setup {identity} of {store.path} cannot be trained again: {why}")
 
 
 def too_large(run: Stored, *, rows: bool) -> list[str]:

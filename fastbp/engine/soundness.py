@@ -1,0 +1,188 @@
+"""Whether a store is sound: everything in it is read again, and what is not as it should be can be moved aside."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastbp import files
+from fastbp.columns import SETUP_COLUMNS
+from fastbp.engine import problem_files
+from fastbp.engine.cores import available_cores
+from fastbp.engine.store import Store, StoreError, overlapping, writing
+from fastbp.files import FILE_NAME, DamagedFileError, RowsHash
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Read = tuple["pa.Table", dict[str, str]]
+
+
+class Finding(NamedTuple):
+    """A file that is not as it should be, and why."""
+
+    file: Path
+    why: str
+
+
+class Checked(NamedTuple):
+    """What was read of a store."""
+
+    files: int
+    runs: int
+    """Of sound files."""
+    setups: int
+    findings: list[Finding]
+    digest: str
+    """sha256 (64 hex digits) over all rows, setup by setup and seed by seed: the same however they lie in files. Empty where
+    there are findings."""
+
+
+def check(store: Store, tick: Callable[[int, int], None] = lambda done, files: None) -> Checked:
+    """Read every file of a store: the seal over all its bytes, the checksums of its pages, the digest of its rows, schema, number
+    of rows and seeds; whether setups have the ids of their keys, every seed is there once, and problems are those of their names.
+
+    `tick` is called with the files done and those there are. Raises StoreError where the path is no store or holds no runs.
+    """
+    store.look(into=False)
+    paths = sorted(store.files(), key=place)
+    if not paths:
+        raise StoreError(f"{store.path} holds no runs")
+    findings = [*_strangers(store), *_problems(store)]
+    sound: dict[Path, int] = {}
+    versions: dict[Path, str] = {}
+    hashes: dict[str, RowsHash] = {}
+    whole = hashlib.sha256()
+    last = ""
+    for done, (path, read) in enumerate(_in_order(paths)):
+        tick(done, len(paths))
+        identity, _ = place(path)
+        try:
+            rows, said = read.result()
+            versions[path] = said.get("fastbp.numerics", "")
+            if identity not in hashes:
+                findings += _of_its_id(store, path, rows, versions[path])
+                if last:
+                    whole.update(hashes[last].digest())
+                hashes[identity], last = RowsHash(rows), identity
+            if RowsHash(rows).keys != hashes[identity].keys:
+                raise DamagedFileError(path, "its keys are not those of the other files of its setup")
+        except DamagedFileError as error:
+            findings.append(Finding(path, error.why))
+        else:
+            hashes[identity].update(rows)
+            sound[path] = rows.num_rows
+    tick(len(paths), len(paths))
+    if last:
+        whole.update(hashes[last].digest())
+    findings += [*_of_another_version(versions), *_twice(sound)]
+    return Checked(len(paths), sum(sound.values()), len(hashes), findings, "" if findings else whole.hexdigest())
+
+
+def place(path: Path) -> tuple[str, int]:
+    """The setup of a file of runs and its first seed, by its name."""
+    setup, start, *_ = path.name.split("-")
+    return setup, int(start)
+
+
+def _strangers(store: Store) -> Iterator[Finding]:
+    for path in sorted(store.runs.iterdir()):
+        if not FILE_NAME.fullmatch(path.name) or not path.is_file():
+            yield Finding(path, "it is no file of runs")
+
+
+def _problems(store: Store) -> Iterator[Finding]:
+    for path in sorted((store.path / "problems").glob("*")):
+        try:
+            as_named = f"{problem_files.stored(path).digest}.npz" == path.name
+        except (ValueError, TypeError, AttributeError):
+            as_named = False
+        if not as_named:
+            yield Finding(path, "its data are not those of its name")
+
+
+def _in_order(paths: list[Path]) -> Iterator[tuple[Path, Future[Read]]]:
+    """Read files on all cores, a few at a time."""
+    cores = available_cores()
+    waiting: deque[tuple[Path, Future[Read]]] = deque()
+    with ThreadPoolExecutor(cores, "fastbp-verify") as pool:
+        try:
+            for path in paths:
+                waiting.append((path, pool.submit(_whole, path)))
+                if len(waiting) > 2 * cores:
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _whole(path: Path) -> Read:
+    """The rows of a file, whose digest is computed anew, and what it says of itself. Raises DamagedFileError."""
+    rows, said = files.read(path)
+    if files.digest(rows) != said.get("fastbp.digest"):
+        raise DamagedFileError(path, "its rows do not have their digest")
+    for column in SETUP_COLUMNS:
+        if len(rows[column.name].unique()) > 1:
+            raise DamagedFileError(path, f"its rows differ in {column.name}")
+    return rows, said
+
+
+def _of_its_id(store: Store, path: Path, rows: pa.Table, version: str) -> Iterator[Finding]:
+    """Whether a setup has the id of its keys. Raises DamagedFileError where these rows are not those of any setup of this id."""
+    if not version.isdecimal():
+        raise DamagedFileError(path, "it does not say its numerics version")
+    row = rows.slice(0, 1).to_pylist()[0]
+    try:
+        store.setup(row["setup"], row, int(version))
+    except StoreError as error:
+        if not str(row["problem"]).startswith("file:"):
+            raise DamagedFileError(path, "its keys are those of another setup") from error
+        yield Finding(store.path / "problems", f"it lacks the problem that setup {row['setup']} was trained on")
+
+
+def _of_another_version(versions: dict[Path, str]) -> Iterator[Finding]:
+    (usual, _), *others = Counter(versions.values()).most_common() or [("", 0)]
+    if others:
+        for path, version in versions.items():
+            if version != usual:
+                yield Finding(path, f"its numerics version is {version}, that of most others {usual}")
+
+
+def _twice(sound: Iterable[Path]) -> Iterator[Finding]:
+    for one, other in overlapping(sound):
+        if agree(one, other):
+            yield Finding(other, f"{one.name} has the same rows for some of its seeds")
+        else:
+            yield Finding(one, f"{other.name} has other rows for some of its seeds")
+            yield Finding(other, f"{one.name} has other rows for some of its seeds")
+
+
+def agree(one: Path, other: Path) -> bool:
+    """Whether two files of a setup have the same rows for the seeds that they have in common. Raises DamagedFileError."""
+    (a, from_a), (b, from_b) = ((files.read(path)[0], place(path)[1]) for path in (one, other))
+    first, last = max(from_a, from_b), min(from_a + a.num_rows, from_b + b.num_rows)
+    return files.digest(a.slice(first - from_a, last - first)) == files.digest(b.slice(first - from_b, last - first))
+
+
+def move_aside(store: Store, findings: Iterable[Finding]) -> list[tuple[Finding, Path]]:
+    """Move files into `quarantine/` of a store: nothing is deleted, and the next sweep makes their runs anew.
+
+    Returns where they are. Raises StoreFullError.
+    """
+    quarantine, moved = store.path / "quarantine", []
+    with writing(quarantine):
+        quarantine.mkdir(exist_ok=True)
+        for finding in {finding.file: finding for finding in findings if finding.file != store.path / "problems"}.values():
+            target, again = quarantine / finding.file.name, 0
+            while target.exists():
+                again += 1
+                target = quarantine / f"{finding.file.name}.{again}"
+            os.rename(finding.file, target)
+            moved.append((finding, target))
+    return moved

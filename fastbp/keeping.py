@@ -1,0 +1,111 @@
+"""What is done to stores that are there: `fastbp verify`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from fastbp.console import BAD_STORE, BAD_USAGE, COMPLETE, aside, ended, refuse, say, signals_to, stop_at, tell
+
+if TYPE_CHECKING:
+    from fastbp.engine.soundness import Checked, Finding
+    from fastbp.engine.store import Store
+
+MOST_FINDINGS = 100
+"""Lines about what was found: where a disk is rotten they are many."""
+
+
+def stop(number: int, frame: FrameType | None) -> NoReturn:
+    """End at once: the same command goes on from what is there."""
+    stop_at(number, "")
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """`fastbp verify`."""
+    with signals_to(stop):
+        if not (arguments.replay.isascii() and arguments.replay.isdigit() and int(arguments.replay[:9]) <= 10**6):
+            return refuse([f"--replay: given {arguments.replay[:60]!r}, allowed: a number of runs up to 1,000,000"], BAD_USAGE)
+        return ended(lambda: _verify(arguments, int(arguments.replay)), Path(arguments.store))
+
+
+def _verify(arguments: argparse.Namespace, replays: int) -> int:
+    from contextlib import nullcontext
+
+    from fastbp.engine.store import Store, StoreError
+
+    store = Store(arguments.store)
+    if not store.path.is_dir():
+        raise StoreError(f"{store.path}: no such store")
+    with store.locked() if arguments.repair else nullcontext():
+        checked, lines = _checked(store, replays)
+        if checked.findings and arguments.repair:
+            return _repair(store, checked)
+    for finding in checked.findings[:MOST_FINDINGS]:
+        tell(f"{finding.file}: {finding.why}")
+    if len(checked.findings) > MOST_FINDINGS:
+        tell(f"and {len(checked.findings) - MOST_FINDINGS:,} more")
+    if checked.findings:
+        again = f"fastbp verify {shlex.quote(str(store.path))} --repair"
+        say(f"fastbp: {store.path} is not sound: `{again}` moves such files aside, and the same sweep makes them anew")
+        return BAD_STORE
+    tell("\n".join([_sound(store, checked), *lines, f"sha256 of all rows: {checked.digest}"]))
+    return COMPLETE
+
+
+def _checked(store: Store, replays: int) -> tuple[Checked, list[str]]:
+    """What is found in a store, also by training some of its runs again, and what to say of these."""
+    from fastbp.engine import run, soundness
+    from fastbp.inquiry import replay
+
+    progress = run.Progress(phase="reading")
+
+    def tick(done: int, files: int) -> None:
+        progress.phase = f"reading: {done:,} of {files:,} files"
+
+    def work() -> tuple[Checked, list[str]]:
+        checked = soundness.check(store, tick)
+        if not replays or checked.findings:
+            return checked, []
+        trained, findings = 0, []
+        for file, found in replay.drawn(store, replays):
+            progress.phase = f"training again: {trained:,} of {replays:,} runs"
+            if lines := replay.differences(found, None):
+                why = f"seed {found.seed} trained again is not the same: {lines[0]}"
+                findings.append(soundness.Finding(file, why))
+            trained += 1
+        return checked._replace(findings=findings), [f"{trained:,} runs trained again: the same, bit for bit"]
+
+    return aside(work, progress)
+
+
+def _repair(store: Store, checked: Checked) -> int:
+    """Move aside what was found, until nothing more is."""
+    from fastbp.engine import soundness
+
+    left: list[Finding] = []
+    while checked.findings:
+        moved = soundness.move_aside(store, checked.findings)
+        for finding, target in moved[:MOST_FINDINGS]:
+            tell(f"moved to {target}: {finding.why}")
+        if len(moved) > MOST_FINDINGS:
+            tell(f"and {len(moved) - MOST_FINDINGS:,} more")
+        left = [finding for finding in checked.findings if finding.file not in {each.file for each, _ in moved}]
+        if not moved or not any(store.files()):
+            break
+        checked, _ = _checked(store, 0)
+    for finding in left:
+        tell(f"{finding.file}: {finding.why}")
+    if any(store.files()):
+        tell(_sound(store, checked))
+    path = shlex.quote(str(store.path))
+    say(f"to make anew what is missing: the same sweep, or fastbp sweep {path}/sweep.toml -o {path}")
+    return BAD_STORE if left else COMPLETE
+
+
+def _sound(store: Store, checked: Checked) -> str:
+    plural = "s" * (checked.setups != 1)
+    files = f"{checked.files:,} file{'s' * (checked.files != 1)}"
+    return f"{store.path}: {checked.runs:,} runs of {checked.setups:,} setup{plural} in {files}, all sound"
