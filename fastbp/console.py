@@ -17,6 +17,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TextIO, TypeVar
 
 if TYPE_CHECKING:
+    from fastbp.engine.executors import Pool
+    from fastbp.engine.plan import Range
     from fastbp.engine.run import Progress, Trained
     from fastbp.engine.spec import Sweep
     from fastbp.engine.store import Store
@@ -42,14 +44,20 @@ def sweep(arguments: argparse.Namespace) -> int:
         stop_at(number, place)
 
     with signals_to(stop):
+        from fastbp.engine import workers
         from fastbp.engine.spec import Sweep, SweepError
 
         lines, jobs = _jobs(arguments.jobs)
+        try:
+            workers.named(arguments.executor)
+        except SweepError as error:
+            lines += error.lines
         if arguments.output == "":
             lines.append("-o: given '', allowed: a folder")
         try:
             path = shipped(arguments.sweep)
             sweep = Sweep.from_toml(path, seeds=arguments.seeds, settings=arguments.settings)
+            seeds = _shard(sweep, arguments.shard)
         except SweepError as error:
             lines = [*error.lines, *lines]
         if lines:
@@ -66,22 +74,25 @@ def sweep(arguments: argparse.Namespace) -> int:
             nonlocal place
             store.look()
             if arguments.dry_run:
-                tell(_dry_run(sweep, store, jobs, arguments))
-            forecast.check(sweep, store, jobs)
+                tell(_dry_run(sweep, store, seeds, jobs, arguments))
+            pool = workers.pool("threads" if arguments.dry_run else arguments.executor, jobs)
+            forecast.check(sweep, store, jobs if pool.hears else 0, processes=pool.processes)
             if arguments.dry_run:
                 return COMPLETE
             store.open()
             with store.locked():
                 place = str(store.path)
-                return _sweep(sweep, store, jobs, arguments, began)
+                return _sweep(sweep, store, seeds, pool, jobs, arguments, began)
 
         return ended(work, store.path)
 
 
 def ended(work: Callable[[], int], place: Path) -> int:
     """The exit code of some work at a place; where it cannot be done, its lines are said."""
+    from fastbp.engine.executors import LostError
     from fastbp.engine.spec import SweepError
     from fastbp.engine.store import StoreError, StoreFullError
+    from fastbp.engine.workers import OtherWorkerError
 
     try:
         return work()
@@ -93,11 +104,31 @@ def ended(work: Callable[[], int], place: Path) -> int:
         return refuse([str(error)], NOT_WRITABLE)
     except OSError as error:
         return refuse([f"{error.filename or place}: {error.strerror or error}"], NOT_WRITABLE)
+    except (OtherWorkerError, LostError) as error:
+        return refuse([f"--executor: {error}"], BAD_STORE if isinstance(error, OtherWorkerError) else FAILED)
     except ArithmeticError as error:
         return refuse([str(error)], FAILED)
 
 
-def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace, began: float) -> int:
+def _shard(sweep: Sweep, text: str | None) -> Range | None:
+    """The seeds of a shard, of `I/N`. Raises SweepError."""
+    from fastbp.engine.plan import shard
+    from fastbp.engine.spec import SweepError
+
+    if text is None:
+        return None
+    number, of = (int(part) if part.isascii() and part.isdigit() and len(part) < 7 else 0 for part in (text + "/").split("/")[:2])
+    if not 1 <= number <= of or text != f"{number}/{of}" or of > sweep.seeds.count:
+        most = min(sweep.seeds.count, 999_999)
+        raise SweepError(
+            [f"--shard: given {text[:60]!r}, allowed: I/N, such as 1/3, with I from 1 to N and N up to {most:,}, the seeds"]
+        )
+    return shard(sweep, number, of)
+
+
+def _sweep(
+    sweep: Sweep, store: Store, seeds: Range | None, pool: Pool, jobs: int, arguments: argparse.Namespace, began: float
+) -> int:
     from fastbp.engine import run
     from fastbp.kernels.compiling import has_fma, is_kept
 
@@ -116,7 +147,9 @@ def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace,
         show(progress)
 
     started = time.perf_counter() - began
-    trained = run.drive(sweep, store, jobs=jobs, tick=tick)
+    if seeds:
+        say(f"shard {arguments.shard}: seeds {seeds[0]:,} to {sum(seeds) - 1:,}; fastbp merge unites shards")
+    trained = run.drive(sweep, store, pool=pool, seeds=seeds, tick=tick)
     trained = trained._replace(seconds={"start": started, **trained.seconds})
     show.end()
     if trained.failed:
@@ -128,11 +161,13 @@ def _sweep(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace,
     return FAILED if trained.failed else COMPLETE
 
 
-def _dry_run(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace) -> str:
+def _dry_run(sweep: Sweep, store: Store, seeds: Range | None, jobs: int, arguments: argparse.Namespace) -> str:
     """What a sweep would take. The store is only read, and not locked: whoever trains in it is not in the way."""
-    from fastbp.engine import forecast, room
+    from fastbp.engine import forecast, plan, room
 
-    present = store.present()
+    present: plan.Present = store.present()
+    if seeds:
+        present = plan.only(sweep, present, seeds)
     wanted, takes = forecast.size(sweep, present), forecast.duration(sweep, present, jobs)
     memory = sum(part.bytes for part in forecast.memory(sweep, jobs, stored=True, frame=False))
     disk, free = room.disk(store.path), room.memory()

@@ -36,6 +36,15 @@ def parser() -> argparse.ArgumentParser:
         "-j", "--jobs", metavar="N", help="blocks that run at once (default: all cores that this process may use)"
     )
     parser.add_argument(
+        "--executor",
+        metavar="E",
+        default="threads",
+        help="who trains: threads (default), processes, dask (on this machine) or dask:ADDRESS, mpi, slurm, flux",
+    )
+    parser.add_argument(
+        "--shard", metavar="I/N", help="only the I-th of N parts of the seeds, for machines that share nothing (see fastbp merge)"
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="say what the sweep would take (time, disk, memory), and write and train nothing"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")

@@ -9,6 +9,7 @@ from fastbp.engine import plan
 from fastbp.engine.cores import available_cores
 from fastbp.engine.run import Trained, drive
 from fastbp.engine.store import Store
+from fastbp.engine.workers import threads
 
 
 def sweep_of(setup: dict[str, object], seeds: int) -> Sweep:
@@ -21,7 +22,7 @@ def store_and_train(sweep: Sweep, jobs: int | None = None) -> Trained:
     with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
         store = Store(folder)
         store.open()
-        return drive(sweep, store, jobs=jobs)
+        return drive(sweep, store, pool=threads(jobs or available_cores()))
 
 
 def difference(job: Job) -> float:

@@ -104,14 +104,14 @@ def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:
 # Memory
 
 
-def memory(sweep: Sweep, workers: int, stored: bool, frame: bool) -> list[Part]:
+def memory(sweep: Sweep, workers: int, stored: bool, frame: bool, processes: int = 0) -> list[Part]:
     """The parts of the memory at its peak.
 
-    `workers`: blocks that are trained at once in this process; `stored`: whether rows go into a store; `frame`: whether all come
-    back as a DataFrame, as from `fastbp.run`.
+    `workers`: blocks that are trained at once in this process; `processes`: others of this machine that train one each;
+    `stored`: whether rows go into a store; `frame`: whether all come back as a DataFrame, as from `fastbp.run`.
     """
     seeds, every = sweep.seeds.count, kinds(sweep)
-    at_once = min(workers, sum(len(kind) * -(-seeds // least_block_seeds(kind[0])) for kind in every))
+    at_once = min(workers + processes, sum(len(kind) * -(-seeds // least_block_seeds(kind[0])) for kind in every))
     budgets = len({kind[0].budget for kind in every})  # of runs that are trained as one
     work = max(_work_bytes(kind[0], budgets > 1) for kind in every)
     rates = [float(r) for kind in every for r in [_rates_bytes(kind[0])] * min(len(kind), CACHED)]
@@ -123,7 +123,11 @@ def memory(sweep: Sweep, workers: int, stored: bool, frame: bool) -> list[Part]:
     )
     whole = sum(len(kind) * seeds * _frame_bytes(kind[0], stored) for kind in every)
     return [
-        Part(max(LIBRARIES, room.resident()), "Python and its packages", "no sweep takes less"),
+        Part(
+            max(LIBRARIES, room.resident()) + processes * LIBRARIES,
+            "Python and its packages" + f", in {processes + 1} processes" * bool(processes),
+            "try --executor threads" if processes else "no sweep takes less",
+        ),
         Part(
             at_once * work,
             f"networks in training, on {at_once:,} core{'s' * (at_once > 1)}",
@@ -173,9 +177,9 @@ def _frame_bytes(setup: Setup, stored: bool) -> float:
     return (660 + (112 + 8 * kept if kept else 0)) * (1.7 if stored else 1.0)
 
 
-def check(sweep: Sweep, store: Store | None, workers: int, frame: bool = False) -> None:
+def check(sweep: Sweep, store: Store | None, workers: int, frame: bool = False, processes: int = 0) -> None:
     """Refuse a sweep that takes more than there is. Raises SweepError for memory and StoreFullError for the disk."""
-    for line in too_much_memory(memory(sweep, workers, store is not None, frame)):
+    for line in too_much_memory(memory(sweep, workers, store is not None, frame, processes)):
         raise SweepError([line])
     if store:
         there = room.disk(store.path)

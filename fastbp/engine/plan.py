@@ -110,6 +110,26 @@ Present = Mapping[str, Sequence[Range]]
 """Which seeds of each setup there are."""
 
 
+def shard(sweep: Sweep, number: int, of: int) -> Range:
+    """The seeds of one of so many shards of a sweep, 1 … `of`: about as many in each, the same for all setups, so that what one
+    machine has is a fair sweep by itself. Where there are many, shards begin where files do."""
+    seeds, step = sweep.seeds, 1
+    for size in (LEAST_SEEDS << power for power in range(32)):
+        if seeds.count < 8 * of * size:
+            break
+        step = size
+    steps = -(-seeds.count // step)
+    first, last = (min(steps * i // of * step, seeds.count) for i in (number - 1, number))
+    return seeds.start + first, last - first
+
+
+def only(sweep: Sweep, present: Present, seeds: Range) -> Present:
+    """What there is, as if all other seeds than these were there as well."""
+    whole = sweep.seeds
+    others = [(start, count) for start, count in missing((whole.start, whole.count), [seeds]) if count]
+    return {_id(setup): [*present.get(_id(setup), ()), *others] for setup in sweep.setups}
+
+
 def shares(sweep: Sweep, present: Present) -> Iterator[Share]:
     """Everything that is still to be trained, the longest runs first, so that short ones fill up the cores at the end."""
     for setups in _families(sweep.setups):
@@ -121,6 +141,11 @@ def shares(sweep: Sweep, present: Present) -> Iterator[Share]:
             lacking ^= {i}
             if lacking and stop > at:
                 yield Share(tuple(setups[i] for i in sorted(lacking)), at, stop - at)
+
+
+def work(block: Block) -> float:
+    """About how many seconds a core takes for a block."""
+    return block.runs * seconds_per_run(block.setups[0])
 
 
 def blocks(sweep: Sweep, present: Present, cores: int = 0) -> Iterator[Block]:

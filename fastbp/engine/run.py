@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastbp import __version__
-from fastbp.engine import block, forecast
+from fastbp.engine import block, forecast, workers
 from fastbp.engine.cores import available_cores
-from fastbp.engine.executors import completed
-from fastbp.engine.plan import Block, Range, blocks, shares
+from fastbp.engine.executors import Pool, completed
+from fastbp.engine.plan import Block, Present, Range, blocks, only, shares, work
 from fastbp.engine.reading import shown
 from fastbp.engine.spec import Sweep
-from fastbp.engine.store import Store
+from fastbp.engine.store import Store, StoreError
 from fastbp.kernels import NUMERICS_VERSION
 
 if TYPE_CHECKING:
@@ -52,10 +52,22 @@ class Progress:
         return time.perf_counter() - self.started
 
 
-def rows_of(part: Block, stopped: Callable[[], bool] = lambda: False) -> list[pa.Table]:
-    """Train a block, for each of its files: all that an executor is asked to do, wherever it does it."""
+def rows_of(part: Block, driver: dict[str, str] | None = None, stopped: Callable[[], bool] = lambda: False) -> list[pa.Table]:
+    """Train a block, for each of its files: all that an executor is asked to do, wherever it does it.
+
+    Raises OtherWorkerError where the `driver` has other versions than this process.
+    """
+    if driver:
+        workers.compare(driver)
     trained = block.train_at_once(part.setups, part.start, part.runs, stopped=stopped)
     return [block.to_arrow(setup, part.start, rows) for setup, rows in zip(part.setups, trained, strict=True)]
+
+
+def prepare(kind: block.Kind, driver: dict[str, str] | None = None) -> None:
+    """Have a worker compile, or load, the kernels of a kind. Raises OtherWorkerError as `rows_of` does."""
+    if driver:
+        workers.compare(driver)
+    block.warm_up(kind)
 
 
 class Trained(NamedTuple):
@@ -76,44 +88,51 @@ def drive(
     store: Store | None = None,
     *,
     keep: Callable[[pa.Table], None] = lambda rows: None,
-    executor: Executor | None = None,
-    jobs: int | None = None,
+    pool: Pool | None = None,
+    seeds: Range | None = None,
     tick: Callable[[Progress], None] = lambda progress: None,
 ) -> Trained:
     """Train what is missing of a sweep.
 
-    Rows go into `store`, where one is given, and file by file to `keep`. `jobs`: how many blocks run at once, by default one a
-    core that this process may use. `tick` is called about ten times a second with the progress; what it raises ends the sweep
-    within the time of one slice, and everything published so far stays. Raises StoreError and StoreFullError.
+    Rows go into `store`, where one is given, and file by file to `keep`. `pool`: who trains blocks, by default threads on all
+    cores that this process may use. `seeds`: only these of the sweep's, as of a shard. `tick` is called about ten times a second
+    with the progress; what it raises ends the sweep within the time of one slice, and everything published so far stays. Raises
+    StoreError, StoreFullError, OtherWorkerError, and LostError where workers are lost while they only prepare.
     """
     began = time.perf_counter()
-    jobs = jobs or available_cores()
+    pool = pool or workers.threads(available_cores())
     progress = Progress()
     stop = threading.Event()
     seconds: dict[str, float] = {}
-    own = ThreadPoolExecutor(jobs, "fastbp") if executor is None else None
-    pool = executor or own
-    assert pool
+
+    def present() -> Present:
+        there = store.present() if store else {}
+        return only(sweep, there, seeds) if seeds else there
+
     try:
-        present = store.present() if store else {}
-        progress.runs, progress.whole_budget = _outstanding(sweep, present)
+        before = present()
+        progress.runs, progress.whole_budget = _outstanding(sweep, before)
         if not progress.runs:
             return Trained(0, 0, 0, {"train": 0.0}, [])
         progress.phase = "compiling"
-        for _, future in completed(pool, block.warm_up, _warm_ups(sweep), 1, lambda: tick(progress)):
+        # Threads hear the wish to stop and are of this process; what runs elsewhere can only be ended, and may be anything.
+        driver = None if pool.hears else workers.versions()
+        for _, future in completed(pool, partial(prepare, driver=driver), _warm_ups(sweep), lambda: tick(progress)):
             future.result()
         seconds["compile"] = time.perf_counter() - began
         progress.phase, progress.started = "training", time.perf_counter()
-        files, failed, writing = _train(sweep, store, present, pool, jobs, stop, progress, keep, tick)
+        train = partial(rows_of, stopped=stop.is_set) if pool.hears else partial(rows_of, driver=driver)
+        files, failed, writing = _train(sweep, store, before, pool, train, progress, keep, tick)
         seconds |= {"train": progress.seconds - writing, "write": writing}
     finally:
         stop.set()
-        if own:  # not waited for: whoever interrupts a sweep does not want to see a block or a compiler finish
-            own.shutdown(wait=False, cancel_futures=True)
+        pool.close()  # not waited for: whoever interrupts a sweep does not want to see a block or a compiler finish
+    if store and not failed and (gone := _outstanding(sweep, present())[0]):
+        raise StoreError(f"{store.runs} lacks {gone:,} runs that were written there: the same command makes them anew")
     return Trained(progress.done, progress.updates, files, seconds, failed)
 
 
-def _outstanding(sweep: Sweep, present: dict[str, list[Range]]) -> tuple[int, int]:
+def _outstanding(sweep: Sweep, present: Present) -> tuple[int, int]:
     """Runs that are still to be done, and the updates that may have to be made for them."""
     runs = updates = 0
     for setups, _, seeds in shares(sweep, present):
@@ -130,10 +149,9 @@ def _warm_ups(sweep: Sweep) -> list[block.Kind]:
 def _train(
     sweep: Sweep,
     store: Store | None,
-    present: dict[str, list[Range]],
-    pool: Executor,
-    jobs: int,
-    stop: threading.Event,
+    present: Present,
+    pool: Pool,
+    train: Callable[[Block], list[pa.Table]],
     progress: Progress,
     keep: Callable[[pa.Table], None],
     tick: Callable[[Progress], None],
@@ -142,18 +160,18 @@ def _train(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    # Threads hear the wish to stop; what runs elsewhere cannot, and a block is short.
-    train = partial(rows_of, stopped=stop.is_set) if isinstance(pool, ThreadPoolExecutor) else rows_of
-
     parts: dict[tuple[str, int], dict[int, pa.Table]] = {}
     files, failed = 0, []
     writing: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(jobs, "fastbp-store") as writers:  # files that are ready at once are written at once
+    most = min(pool.workers, available_cores())
+    with ThreadPoolExecutor(most, "fastbp-store") as writers:  # files that are ready at once are written at once
         for (publications, start, count), future in completed(
-            pool, train, blocks(sweep, present, jobs), jobs + 1, lambda: tick(progress)
+            pool, train, blocks(sweep, present, pool.workers), lambda: tick(progress), size=work
         ):
             ids = [publication.setup.identity(NUMERICS_VERSION) for publication in publications]
             error = future.exception()
+            if isinstance(error, workers.OtherWorkerError):
+                raise error
             if isinstance(error, Exception):
                 why = f"seeds {start} to {start + count - 1}: {type(error).__name__}: {error}"
                 failed += [f"setup {setup}, {why}" for setup in ids]
@@ -172,7 +190,7 @@ def _train(
                     del parts[setup, publication.start]
                     if store:
                         writing.append(writers.submit(store.publish, setup, publication.start, rows))
-                        if len(writing) > jobs:
+                        if len(writing) > most:
                             writing.popleft().result()
                     keep(rows)
                     files += 1
@@ -182,12 +200,13 @@ def _train(
     return files, failed, time.perf_counter() - trained
 
 
-def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Executor | None = None) -> pd.DataFrame:
+def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Executor | str | None = None) -> pd.DataFrame:
     """Train a sweep and return its runs, one row each, in the order of its setups (the columns are in `fastbp.columns`).
 
     `store`: a folder to keep them in, where those that are there already are not trained again; None keeps them in memory.
-    `executor`: any `concurrent.futures.Executor`; by default threads on all cores. Raises SweepError where it would take more
-    memory than there is, StoreError, StoreFullError, and RuntimeError where a block failed.
+    `executor`: any `concurrent.futures.Executor`, or one of the words of `--executor`; by default threads on all cores. Raises
+    SweepError where it would take more memory than there is, or for another word; StoreError, StoreFullError, OtherWorkerError,
+    LostError, and RuntimeError where a block failed.
     """
     import pyarrow as pa
 
@@ -195,19 +214,20 @@ def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Exe
         raise TypeError(
             f"sweep: given {shown(sweep)}, allowed: a Sweep (Sweep.from_toml reads a file, Sweep.from_dict a dictionary)"
         )
+    pool = workers.given(executor) if isinstance(executor, Executor) else workers.pool(executor or "threads")
     kept: list[pa.Table] = []
     place = Store(store) if store is not None else None
     if place:
         place.look()
-    forecast.check(sweep, place, 0 if executor else available_cores(), frame=True)  # before anything is written
-    if place is None:
-        trained = drive(sweep, keep=kept.append, executor=executor)
+    forecast.check(sweep, place, available_cores() if pool.hears else 0, frame=True, processes=pool.processes)
+    if place is None:  # and nothing is written before all is checked
+        trained = drive(sweep, keep=kept.append, pool=pool)
     else:
         place.open()
         with place.locked():
             place.write(place.path / "sweep.toml", sweep.to_toml(place.path).encode())
             problem_files(sweep, place)
-            trained = drive(sweep, place, executor=executor)
+            trained = drive(sweep, place, pool=pool)
     if trained.failed:
         raise RuntimeError("\n".join(trained.failed))
     order = {setup.identity(NUMERICS_VERSION): i for i, setup in enumerate(sweep.setups)}

@@ -149,15 +149,20 @@ def cache_folder() -> Path | None:
             base = Path.home() / "Library" / "Caches" / "fastbp"
         else:
             base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastbp"
-        package = Path(__file__).parent.parent
-        digest = hashlib.sha256(numba_version.encode())
-        for source in sorted([*package.glob("kernels/*.py"), *package.glob("choices/*.py")]):
-            digest.update(source.name.encode() + source.read_bytes())
-        folder = base / digest.hexdigest()[:16]
+        folder = base / hashlib.sha256((numba_version + sources()).encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
         return folder if os.access(folder, os.W_OK | os.X_OK) else None
     except (OSError, RuntimeError):  # no home folder is a RuntimeError
         return None
+
+
+@lru_cache(maxsize=1)
+def sources() -> str:
+    """A hash (16 hex digits) of all numeric sources."""
+    package, digest = Path(__file__).parent.parent, hashlib.sha256()
+    for source in sorted([*package.glob("kernels/*.py"), *package.glob("choices/*.py")]):
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def is_kept() -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fastbp.engine.cores import available_cores
-from fastbp.engine.executors import completed
+from fastbp.engine.executors import Pool, completed
 
 
 def nothing() -> None:
@@ -36,13 +36,15 @@ class Recorder(Executor):
 
 def test_every_task_comes_back_once_with_its_result():
     with ThreadPoolExecutor(3) as pool:
-        found = {task: future.result() for task, future in completed(pool, lambda n: n * n, range(200), 4, nothing)}
+        found = {
+            task: future.result() for task, future in completed(Pool(lambda: pool, 1, 4), lambda n: n * n, range(200), nothing)
+        }
     assert found == {n: n * n for n in range(200)}
 
 
 def test_no_tasks_is_no_work():
     with ThreadPoolExecutor(1) as pool:
-        assert list(completed(pool, str, [], 2, nothing)) == []
+        assert list(completed(Pool(lambda: pool, 1, 2), str, [], nothing)) == []
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])
@@ -58,14 +60,14 @@ def test_tasks_are_drawn_as_there_is_room(at_once):
             assert drawn - back <= at_once
             yield n
 
-    for _ in completed(pool, str, tasks(), at_once, pool.finish, seconds=0.001):
+    for _ in completed(Pool(lambda: pool, 1, at_once), str, tasks(), pool.finish, seconds=0.001):
         back += 1
     assert (drawn, back, pool.most) == (30, 30, at_once)
 
 
 def test_an_endless_plan_can_be_left():
     with ThreadPoolExecutor(2) as pool:
-        results = completed(pool, lambda n: n, iter(int, 1), 3, nothing)
+        results = completed(Pool(lambda: pool, 1, 3), lambda n: n, iter(int, 1), nothing)
         assert [next(results)[0] for _ in range(10)] == [0] * 10
         results.close()
 
@@ -80,7 +82,7 @@ def test_results_come_as_they_are_ready():
 
     order = []
     with ThreadPoolExecutor(2) as pool:
-        for task, _ in completed(pool, work, ["first", "second", "third", "last"], 2, nothing):
+        for task, _ in completed(Pool(lambda: pool, 1, 2), work, ["first", "second", "third", "last"], nothing):
             order.append(task)
             if task == "last":
                 last_is_done.set()
@@ -98,7 +100,7 @@ def test_ticks_go_on_while_nothing_is_ready():
             enough.set()
 
     with ThreadPoolExecutor(1) as pool:
-        assert len(list(completed(pool, lambda _: enough.wait(30), [1], 1, tick, seconds=0.001))) == 1
+        assert len(list(completed(Pool(lambda: pool, 1, 1), lambda _: enough.wait(30), [1], tick, seconds=0.001))) == 1
     assert ticks >= 5
 
 
@@ -111,7 +113,7 @@ def test_what_a_tick_raises_ends_the_map_and_draws_no_more(error):
         raise error
 
     with pytest.raises(error):
-        list(completed(pool, str, tasks, 2, tick, seconds=0.001))
+        list(completed(Pool(lambda: pool, 1, 2), str, tasks, tick, seconds=0.001))
     assert next(tasks) == 2, "two were in flight"
 
 
@@ -122,7 +124,7 @@ def test_an_error_stays_with_its_task():
         return n
 
     with ThreadPoolExecutor(2) as pool:
-        errors = {task: future.exception() for task, future in completed(pool, work, range(9), 2, nothing)}
+        errors = {task: future.exception() for task, future in completed(Pool(lambda: pool, 1, 2), work, range(9), nothing)}
     assert {task for task, error in errors.items() if error} == {0, 3, 6}
     assert all(isinstance(errors[n], ArithmeticError) and errors[n].args == (n,) for n in (0, 3, 6))
 
@@ -131,7 +133,7 @@ def test_an_executor_that_takes_nothing_says_so():
     pool = ThreadPoolExecutor(1)
     pool.shutdown()
     with pytest.raises(RuntimeError, match="shutdown"):
-        list(completed(pool, str, [1], 1, nothing))
+        list(completed(Pool(lambda: pool, 1, 1), str, [1], nothing))
 
 
 # Cores

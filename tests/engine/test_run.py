@@ -20,6 +20,7 @@ from fastbp.columns import COLUMNS, schema
 from fastbp.engine import block, plan, run
 from fastbp.engine.spec import Seeds
 from fastbp.engine.store import Store, StoreError, StoreFullError
+from fastbp.engine.workers import threads
 from fastbp.files import digest
 from fastbp.kernels import NUMERICS_VERSION
 
@@ -117,7 +118,7 @@ def test_rows_in_memory_are_what_pandas_reads(in_memory, tmp_path):
 
 @pytest.mark.parametrize("jobs", [1, 2, 3])
 def test_files_do_not_depend_on_the_number_of_threads(in_memory, store, jobs):
-    trained = run.drive(sweep(), store, jobs=jobs)
+    trained = run.drive(sweep(), store, pool=threads(jobs))
     assert trained.failed == []
     assert (trained.runs, trained.files, trained.updates) == (4 * 700, 4 * 3, 4 * 700 * 120)
     expected = digest(pa.Table.from_pandas(in_memory[:256], schema=schema()))
@@ -130,13 +131,13 @@ def test_rows_do_not_depend_on_the_size_of_blocks(in_memory, monkeypatch, most, 
     monkeypatch.setattr(plan, "MOST_SEEDS", most)
     monkeypatch.setattr(plan, "BLOCK_SECONDS", seconds)
     kept: list[pa.Table] = []
-    run.drive(sweep(), keep=kept.append, jobs=2)
+    run.drive(sweep(), keep=kept.append, pool=threads(2))
     assert digests(pa.concat_tables(kept)) == digests(pa.Table.from_pandas(in_memory, schema=schema()))
 
 
 def test_a_file_of_several_blocks_has_the_rows_of_its_blocks(in_memory, store, monkeypatch):
     monkeypatch.setattr(plan, "FILES_PER_SETUP", 1)
-    trained = run.drive(sweep(), store, jobs=2)
+    trained = run.drive(sweep(), store, pool=threads(2))
     assert trained.files == 4
     assert {(start, count) for ranges in store.present().values() for start, count in ranges} == {(0, 700)}
     assert digests(store.read()) == digests(pa.Table.from_pandas(in_memory, schema=schema()))
@@ -293,7 +294,7 @@ def broken(monkeypatch):
 
 
 def test_a_block_that_fails_is_reported_and_the_others_complete(broken, store, monkeypatch):
-    trained = run.drive(sweep(), store, jobs=2)
+    trained = run.drive(sweep(), store, pool=threads(2))
     assert trained.failed == [broken]
     assert trained.runs == 4 * 700 - 256
     assert (256, 256) not in store.present()[ids(sweep())[1]]
@@ -305,7 +306,7 @@ def test_a_block_that_fails_is_reported_and_the_others_complete(broken, store, m
 
 def test_a_file_with_a_block_that_fails_is_not_made(broken, store, monkeypatch):
     monkeypatch.setattr(plan, "FILES_PER_SETUP", 1)
-    assert run.drive(sweep(), store, jobs=2).failed == [broken]
+    assert run.drive(sweep(), store, pool=threads(2)).failed == [broken]
     assert set(store.present()) == set(ids(sweep())) - {ids(sweep())[1]}
 
 
@@ -336,7 +337,7 @@ def test_whoever_watches_may_stop_a_sweep_and_go_on_later(store, tmp_path):
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        run.drive(long, store, jobs=2, tick=tick)
+        run.drive(long, store, pool=threads(2), tick=tick)
     some = names(store)
     assert 0 < len(some) < 4 * 16
     began = time.perf_counter()
@@ -346,7 +347,7 @@ def test_whoever_watches_may_stop_a_sweep_and_go_on_later(store, tmp_path):
     assert names(store) == some
     run.drive(long, store)
     whole = made(tmp_path / "whole")
-    run.drive(long, whole, jobs=1)
+    run.drive(long, whole, pool=threads(1))
     assert names(store) == names(whole)
 
 
@@ -367,7 +368,7 @@ def test_progress_goes_from_nothing_to_all():
         whole.add((progress.runs, progress.whole_budget))
 
     watched = sweep(3000, setup={"epochs": 100})
-    trained = run.drive(watched, jobs=2, tick=tick)
+    trained = run.drive(watched, pool=threads(2), tick=tick)
     assert (trained.runs, trained.updates) == (12_000, 12_000 * 400)
     assert set(trained.seconds) == {"compile", "train", "write"}
     assert phases <= {"compiling", "training"}
