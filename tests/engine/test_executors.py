@@ -1,14 +1,14 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fastbp.engine.cores import available_cores
-from fastbp.engine.executors import Pool, completed
+from fastbp.engine.executors import LostError, Pool, completed
 
 
 def nothing() -> None:
@@ -134,6 +134,191 @@ def test_an_executor_that_takes_nothing_says_so():
     pool.shutdown()
     with pytest.raises(RuntimeError, match="shutdown"):
         list(completed(Pool(lambda: pool, 1, 1), str, [1], nothing))
+
+
+# Workers that are lost
+
+
+class DeadError(Exception):
+    pass
+
+
+class Mortal(Executor):
+    """Does at once what it is told, until something kills it; then it is of no use, as a pool of processes that lost one."""
+
+    def __init__(self, deadly: Callable[[Any], bool], made: list["Mortal"]) -> None:
+        self.deadly, self.broken, self.pending = deadly, False, []
+        made.append(self)
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        if self.broken:
+            raise BrokenExecutor("a worker died")
+        future: Future[Any] = Future()
+        self.pending.append((future, function, arguments))
+        return future
+
+    def work(self) -> None:
+        """Do what is pending; a deadly task takes with it all that is."""
+        if any(self.deadly(arguments[0]) for _, _, arguments in self.pending):
+            self.broken = True
+        for future, function, arguments in self.pending:
+            if self.broken:
+                future.set_exception(BrokenExecutor("a worker died"))
+            else:
+                try:
+                    future.set_result(function(*arguments))
+                except Exception as error:
+                    future.set_exception(error)
+        self.pending = []
+
+
+def working(made: list[Any]) -> Callable[[], None]:
+    """A tick at which the newest executor works."""
+
+    def tick() -> None:
+        made[-1].work()
+
+    return tick
+
+
+def outcomes(deadly: Callable[[Any], bool], tasks: Any, at_once: int = 3, function: Callable[[Any], Any] = str):
+    """What comes back of tasks, and how many executors it took."""
+    made: list[Mortal] = []
+    pool = Pool(lambda: Mortal(deadly, made), 1, at_once, end=lambda executor: None)
+    found = [
+        (task, future.exception() or future.result())
+        for task, future in completed(pool, function, tasks, working(made), seconds=0.001)
+    ]
+    return found, len(made)
+
+
+def test_what_kills_its_worker_is_tried_four_times_and_the_rest_completes():
+    tried: list[int] = []
+
+    def deadly(task: int) -> bool:
+        tried.append(task)
+        return task == 4
+
+    found, made = outcomes(deadly, range(30))
+    assert sorted(task for task, _ in found) == list(range(30)), "each once"
+    (poison,) = [(task, error) for task, error in found if isinstance(error, LostError)]
+    assert poison[0] == 4
+    assert "lost 4 times, the last time with nothing beside it: BrokenExecutor: a worker died" in str(poison[1])
+    assert dict(found)[5] == "5"
+    assert tried.count(4) == 4
+    assert [task for task, _ in found[-3:]] == [3, 4, 5], "each by itself, at the end: nobody knows whose doing it was"
+    assert made == 5
+
+
+def test_a_worker_that_dies_once_is_no_matter():
+    deaths = iter([False] * 7 + [True] + [False] * 1000)
+    found, made = outcomes(lambda task: next(deaths), range(30))
+    assert sorted(found) == [(n, str(n)) for n in range(30)]
+    assert made == 2
+
+
+def test_workers_that_always_die_end_the_map():
+    with pytest.raises(LostError, match="workers were lost 11 times in a row: BrokenExecutor: a worker died"):
+        outcomes(lambda task: True, iter(int, 1))
+
+
+def test_workers_that_cannot_be_started_end_the_map():
+    def start() -> Executor:
+        raise OSError("no such host\nat all")
+
+    with pytest.raises(LostError, match=r"^no workers can be started: OSError: no such host$"):
+        list(completed(Pool(start, 1), str, [1], nothing))
+
+
+def test_what_finds_no_memory_is_tried_again_with_nothing_beside_it():
+    tried: list[int] = []
+
+    def work(task: int) -> int:
+        tried.append(task)
+        if task == 2 or (task == 1 and tried.count(1) == 1):
+            raise MemoryError
+        return task
+
+    found, made = outcomes(lambda task: False, range(6), function=work)
+    assert made == 1
+    assert found[-2:-1] == [(1, 1)]
+    assert found[-1][0] == 2
+    assert isinstance(found[-1][1], MemoryError)
+    assert tried.count(2) == 2
+
+
+def test_a_lost_task_of_a_pool_that_lives_is_tried_again_in_it():
+    made: list[Mortal] = []
+    pool = Pool(lambda: Mortal(lambda task: False, made), 1, 3, end=lambda executor: None, lost=(DeadError,))
+    seen: list[int] = []
+
+    def work(task: int) -> int:
+        seen.append(task)
+        if task == 3 and seen.count(3) < 3:
+            raise DeadError
+        return task
+
+    results = completed(pool, work, range(10), working(made), seconds=0.001)
+    assert sorted(future.result() for _, future in results) == list(range(10))
+    assert (len(made), seen.count(3)) == (1, 3)
+
+
+class Hanging(Executor):
+    """Answers a task when it is told to, or never."""
+
+    def __init__(self, clock: list[float], seconds: Callable[[Any], float]) -> None:
+        self.clock, self.seconds, self.pending = clock, seconds, []
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.pending.append((self.clock[0] + self.seconds(arguments[0]), future, arguments[0]))
+        return future
+
+    def work(self) -> None:
+        self.clock[0] += 1.0
+        for item in list(self.pending):
+            if item[0] <= self.clock[0]:
+                self.pending.remove(item)
+                item[1].set_result(item[2])
+
+
+def answers(seconds: Callable[[Any], float], tasks: Any, size: Callable[[Any], float], **keys: Any):
+    clock = [0.0]
+    made: list[Hanging] = []
+
+    def start() -> Executor:
+        made.append(Hanging(clock, seconds))
+        return made[-1]
+
+    pool = Pool(start, 2, 2, end=lambda executor: None, **keys)
+    results = completed(pool, str, tasks, working(made), size=size, seconds=0.0, clock=lambda: clock[0])
+    return [(task, future.exception() or future.result()) for task, future in results], len(made), clock[0]
+
+
+def test_a_task_that_hangs_is_given_up_by_the_speed_of_others():
+    """They take 5 s for size 1, so this one, of size 10, has 20 × 50 s, four times."""
+    found, made, seconds = answers(lambda task: 1e9 if task == 3 else 5.0, range(20), lambda task: 10.0 if task == 3 else 1.0)
+    assert len(found) == 20
+    (lost,) = [(task, error) for task, error in found if isinstance(error, LostError)]
+    assert lost[0] == 3
+    assert "far longer than others" in str(lost[1])
+    assert made == 5
+    assert 4000 < seconds < 4300
+
+
+def test_a_slow_task_is_no_hanging_one():
+    found, made, _ = answers(lambda task: 5.0 * task, range(1, 30), float)
+    assert sorted(found) == [(n, n) for n in range(1, 30)]
+    assert made == 1
+
+
+def test_where_nothing_is_known_of_the_speed_patience_is_long_and_in_a_queue_without_end():
+    found, _, seconds = answers(lambda task: 1e5, [0], lambda task: 1.0, in_queue=True)
+    assert found == [(0, 0)]
+    assert seconds == 1e5
+    (lost,), _, seconds = answers(lambda task: 1e9, [0], lambda task: 1.0)
+    assert isinstance(lost[1], LostError)
+    assert 3600 < seconds < 3700
 
 
 # Cores
