@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,27 +101,33 @@ def _plain(values: pa.Array, dtype: str) -> NDArray[Any]:
 
 
 class RowsHash:
-    """sha256 over all rows of a setup in the order of their seeds, however they lie in files: of its keys as JSON, and of each
-    column of results one byte a row for null or not, and its values as in `digest` (outcomes by their place in `OUTCOMES`)."""
+    """sha256 over all rows of a setup in the order of their seeds, however they lie in files: of the sha256 of its keys as JSON,
+    and of those of each column of results: of one byte a row for null or not, of lists of their lengths, and of the values as in
+    `digest`, outcomes by their place in `OUTCOMES`."""
 
     def __init__(self, rows: pa.Table) -> None:
         """`rows`: some of the setup's, for its keys."""
         keys = rows.slice(0, 1).select(["setup", *(c.name for c in SETUP_COLUMNS)]).to_pylist()[0]
         self.keys = json.dumps(keys, sort_keys=True)
-        self._hashers = {c: hashlib.sha256() for c in RESULT_COLUMNS if c.name != "setup"}
+        self._hashers = {
+            c: [hashlib.sha256() for _ in range(2 + (c.kind == "reals"))] for c in RESULT_COLUMNS if c.name != "setup"
+        }
 
     def update(self, rows: pa.Table) -> None:
         """Add the rows that come next."""
-        for column, hasher in self._hashers.items():
+        for column, hashers in self._hashers.items():
             words = [str(outcome) for outcome in OUTCOMES] if column.kind == "word" else ()
-            for content in _contents(column, rows.column(column.name).combine_chunks(), words):
+            parts = _contents(column, rows.column(column.name).combine_chunks(), words)
+            for hasher, content in zip(hashers, parts, strict=True):
                 assert not isinstance(content, bytes)
                 hasher.update(content.data)
 
     def digest(self) -> bytes:
         """Of what was added so far."""
-        parts = [hashlib.sha256(self.keys.encode()).digest(), *(hasher.digest() for hasher in self._hashers.values())]
-        return hashlib.sha256(b"".join(parts)).digest()
+        whole = hashlib.sha256(hashlib.sha256(self.keys.encode()).digest())
+        for hasher in chain.from_iterable(self._hashers.values()):
+            whole.update(hasher.digest())
+        return whole.digest()
 
 
 def encode(rows: pa.Table, said: dict[str, str]) -> tuple[bytes, str]:

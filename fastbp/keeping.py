@@ -1,4 +1,4 @@
-"""What is done to stores that are there: `fastbp verify`."""
+"""What is done to stores that are there: `fastbp verify` and `fastbp merge`."""
 
 from __future__ import annotations
 
@@ -109,3 +109,29 @@ def _sound(store: Store, checked: Checked) -> str:
     plural = "s" * (checked.setups != 1)
     files = f"{checked.files:,} file{'s' * (checked.files != 1)}"
     return f"{store.path}: {checked.runs:,} runs of {checked.setups:,} setup{plural} in {files}, all sound"
+
+
+def merge(arguments: argparse.Namespace) -> int:
+    """`fastbp merge`."""
+    with signals_to(stop):
+        return ended(lambda: _merge(arguments), Path(arguments.into))
+
+
+def _merge(arguments: argparse.Namespace) -> int:
+    from fastbp.engine import merging, run
+    from fastbp.engine.store import Store
+
+    into, sources = Store(arguments.into), [Store(source) for source in arguments.sources]
+    into.open(into=False)
+    progress = run.Progress(phase="reading")
+
+    def tick(what: str) -> None:
+        progress.phase = what
+
+    with into.locked():
+        merged = aside(lambda: merging.merge(into, sources, tick), progress)
+    files = f"{merged.files:,} file{'s' * (merged.files != 1)}"
+    tell(f"{into.path}: {merged.runs:,} runs written in {files}, {merged.there:,} were there already")
+    path = shlex.quote(str(into.path))
+    say(f"for its tables, and for what is missing: the same sweep, or fastbp sweep {path}/sweep.toml -o {path}")
+    return COMPLETE

@@ -29,9 +29,9 @@ class StoreFullError(Exception):
     """Nothing more can be written, in one line. Exit code 4."""
 
 
-def encode(rows: pa.Table) -> tuple[bytes, str]:
-    """A file of runs in memory, which says what made them, and the digest of its rows."""
-    return files.encode(rows, {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)})
+def encode(rows: pa.Table, said: dict[str, str] | None = None) -> tuple[bytes, str]:
+    """A file of runs in memory, which says what made them (by default this fastbp), and the digest of its rows."""
+    return files.encode(rows, said or {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)})
 
 
 class Store:
@@ -54,9 +54,9 @@ class Store:
             self._check_version(_said(file), "choose another folder with -o")
             break  # a store holds one version
 
-    def open(self) -> None:
+    def open(self, into: bool = True) -> None:
         """Make the folders where they are missing. Raises as `look` does, and StoreFullError where it cannot be written."""
-        self.look()
+        self.look(into)
         with writing(self.path):
             for folder in (self.path, self.runs, self.path / "tmp"):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -173,9 +173,10 @@ class Store:
         for one, other in overlapping(self.files()):
             raise StoreError(f"{one} and {other.name} have seeds in common: {_repair(self.path)}")
 
-    def publish(self, setup: str, start: int, rows: pa.Table) -> Path:
-        """Write a file of runs: it is there whole, or not at all. Raises StoreFullError where the disk takes no more."""
-        content, whole = encode(rows)
+    def publish(self, setup: str, start: int, rows: pa.Table, said: dict[str, str] | None = None) -> Path:
+        """Write a file of runs: it is there whole, or not at all. `said`: what its footer says of it, by default that this fastbp
+        made it. Raises StoreFullError where the disk takes no more."""
+        content, whole = encode(rows, said)
         return self.write(self.runs / files.name_of(setup, start, rows, whole), content)
 
     def write(self, target: Path, content: bytes) -> Path:

@@ -302,7 +302,7 @@ def test_a_task_that_hangs_is_given_up_by_the_speed_of_others():
     (lost,) = [(task, error) for task, error in found if isinstance(error, LostError)]
     assert lost[0] == 3
     assert "far longer than others" in str(lost[1])
-    assert made == 5
+    assert made == 4
     assert 4000 < seconds < 4300
 
 
@@ -315,7 +315,7 @@ def test_a_slow_task_is_no_hanging_one():
 def test_where_nothing_is_known_of_the_speed_patience_is_long_and_in_a_queue_without_end():
     found, _, seconds = answers(lambda task: 1e5, [0], lambda task: 1.0, in_queue=True)
     assert found == [(0, 0)]
-    assert seconds == 1e5
+    assert seconds == 1e5 + 1
     (lost,), _, seconds = answers(lambda task: 1e9, [0], lambda task: 1.0)
     assert isinstance(lost[1], LostError)
     assert 3600 < seconds < 3700

@@ -1,0 +1,248 @@
+"""Workers that are killed, out of memory, raising, or not as their driver: nothing is lost, and every bit is as undisturbed."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from stores import ROOT, rows_of
+
+from fastbp import Sweep
+from fastbp.engine import run, workers
+from fastbp.engine.store import Store
+from fastbp.sweep import main
+
+pytestmark = pytest.mark.jit
+
+SWEEP = """
+seeds = 8_000
+
+[setup]
+problem = "table:11101011"
+
+[grid]
+order = ["random", "shuffled"]
+updates = [20_000, 40_000]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("workers")
+    (folder / "mine.toml").write_text(SWEEP)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder):
+    """The rows of each setup, as threads make them."""
+    assert main([str(folder / "mine.toml"), "-o", str(folder / "threads"), "--quiet"]) == 0
+    return rows_of(folder / "threads")
+
+
+def start(folder: Path, executor: str, *options: str, **environment: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "fastbp.sweep",
+        "mine.toml",
+        "-o",
+        executor,
+        "--executor",
+        executor,
+        "--quiet",
+        "-j",
+        "2",
+        *options,
+    ]
+    return subprocess.Popen(
+        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one has started, and those that they have."""
+    try:
+        own = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    except OSError:
+        return []
+    return own + [each for child in own for each in children(child)]
+
+
+def busy(pid: int) -> float:
+    """Seconds of processor time that a process has had."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("executor", ["processes", "dask"])
+def test_workers_that_are_killed_lose_nothing(folder, undisturbed, executor):
+    """The busiest of its processes is a worker, now and then while it trains."""
+    draw = random.Random(7)
+    process = start(folder, executor)
+    killed = 0
+    while process.poll() is None and killed < 3:
+        time.sleep(draw.uniform(0.3, 0.6))
+        workers_ = sorted(children(process.pid), key=busy)
+        if workers_ and busy(workers_[-1]) > 1.5 and any((folder / executor / "runs").glob("*.parquet")):
+            os.kill(workers_[-1], signal.SIGKILL)
+            killed += 1
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert killed, "some were killed"
+    assert "Traceback" not in err
+    assert rows_of(folder / executor) == undisturbed
+    assert out
+
+
+@pytest.mark.parametrize(("executor", "number"), [("processes", signal.SIGINT), ("dask", signal.SIGTERM)])
+def test_an_interrupted_driver_ends_at_once_and_leaves_no_workers(folder, undisturbed, executor, number):
+    """A terminal sends its signal to all processes of the command."""
+    process = start(folder, executor, "-o", f"stopped-{executor}")
+    while not any((folder / f"stopped-{executor}" / "runs").glob("*.parquet")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    group = children(process.pid)
+    assert group
+    os.killpg(process.pid, number)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=20)
+    assert time.monotonic() - began < 1.0
+    assert process.returncode == 128 + number
+    assert "To go on: " in err
+    assert "Traceback" not in err
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text() for pid in group):
+        assert time.monotonic() < until, "workers that outlive their driver"
+        time.sleep(0.05)
+    assert main([str(folder / "mine.toml"), "-o", str(folder / f"stopped-{executor}"), "--quiet"]) == 0
+    assert rows_of(folder / f"stopped-{executor}") == undisturbed
+
+
+def test_a_killed_driver_leaves_no_workers(folder):
+    process = start(folder, "processes", "-o", "killed")
+    while not any((folder / "killed" / "runs").glob("*.parquet")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    group = children(process.pid)
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 5
+    while any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text() for pid in group):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def few(**keys: object) -> Sweep:
+    return Sweep(seeds=700, setup={"problem": "xor", "hidden": [2], "updates": 40, **keys}, grid={"lr": [0.5, 1.0]})
+
+
+class Trouble:
+    """What happens to a block, in a process of its own: `seeds` says to which."""
+
+    def __init__(self, kind: str, start: int, mark: Path) -> None:
+        self.kind, self.start, self.mark = kind, start, mark
+
+    def __call__(self, part, driver=None):
+        if part.start == self.start and part.setups[0].lr == 1.0:
+            tries = len(list(self.mark.iterdir()))
+            (self.mark / str(tries)).touch()
+            if self.kind == "raises":
+                raise ZeroDivisionError("one of those things")
+            if self.kind == "memory" and tries == 0:
+                bytearray(1 << 60)
+            if self.kind == "kills" or (self.kind == "kills once" and tries == 0):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.kind == "hangs" and tries == 0:
+                time.sleep(600)
+        return run.rows_of(part, driver)
+
+
+@pytest.mark.parametrize("kind", ["raises", "memory", "kills", "kills once", "hangs"])
+@pytest.mark.parametrize("executor", ["processes", "dask"])
+def test_trouble_in_one_block_costs_at_most_that_block(tmp_path, monkeypatch, executor, kind):
+    monkeypatch.setattr("fastbp.engine.plan.LEAST_SEEDS", 168)
+    monkeypatch.setattr("fastbp.engine.plan.MOST_SEEDS", 168)
+    monkeypatch.setattr("fastbp.engine.executors.LEAST_PATIENCE", 3.0)
+    whole, store, mark = Store(tmp_path / "whole"), Store(tmp_path / "store"), tmp_path / "mark"
+    mark.mkdir()
+    for each in (whole, store):
+        each.open()
+    run.drive(few(), whole)
+    trained = _drive(few(), store, Trouble(kind, 336, mark), executor)
+    tries = len(list(mark.iterdir()))
+    if kind in ("raises", "kills"):
+        (failed,) = trained.failed
+        assert "seeds 336 to" in failed
+        assert {"raises": "ZeroDivisionError: one of those things", "kills": "its worker was lost 4 times"}[kind] in failed
+        assert tries == {"raises": 1, "kills": 4}[kind]
+        there = {file.name for file in store.files()}
+        assert there < {file.name for file in whole.files()}, "the rest is there"
+        assert run.drive(few(), store).failed == []
+    else:
+        assert trained.failed == []
+        assert tries == 2
+    assert rows_of(store.path) == rows_of(whole.path)
+
+
+def _drive(sweep, store, function, executor):
+    """`drive`, with another function than `rows_of`."""
+    from functools import partial
+
+    pool = workers.pool(executor, 2)
+    before = store.present()
+    progress = run.Progress()
+    try:
+        files, failed, _ = run._train(
+            sweep, store, before, pool, partial(function, driver=workers.versions()), progress, lambda rows: None, lambda p: None
+        )
+    finally:
+        pool.close()
+    return run.Trained(progress.done, progress.updates, files, {}, failed)
+
+
+def test_workers_with_other_versions_are_refused_at_the_start(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workers, "NUMERICS_VERSION", 999)
+    workers.versions.cache_clear()
+    try:
+        assert main(["founding", "-o", "store", "--seeds", "5", "--executor", "processes"]) == 3
+    finally:
+        workers.versions.cache_clear()
+    err = capfd.readouterr().err
+    assert f"fastbp: --executor: the worker {os.uname().nodename} (process " in err
+    assert "has numerics version 2, not 999" in err
+    assert "Traceback" not in err
+    assert list(Store("store").files()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("thread", "given 'thread', allowed: threads, processes, dask, dask:ADDRESS, mpi, slurm, flux; did you mean 'threads'?"),
+        ("processes:3", "given 'processes:3', allowed: threads, "),
+        ("dask:", "given 'dask:', allowed: threads, "),
+        ("dask:tcp://127.0.0.1:9", "given 'dask:tcp://127.0.0.1:9', where no scheduler answers"),
+    ],
+)
+def test_executors_that_there_are_not(tmp_path, monkeypatch, capfd, given, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["founding", "-o", "store", "--executor", given]) == 2
+    err = capfd.readouterr().err
+    assert f"fastbp: --executor: {said}" in err
+    assert "Traceback" not in err
+    assert not Path("store").exists()
+
+
+def test_a_package_that_is_not_there_is_named(monkeypatch, capfd):
+    monkeypatch.setattr(workers, "find_spec", lambda name: None)
+    assert main(["founding", "--executor", "flux"]) == 2
+    assert "which needs the package executorlib: pip install 'fastbp[flux]'" in capfd.readouterr().err
