@@ -303,7 +303,7 @@ def test_a_task_that_hangs_is_given_up_by_the_speed_of_others():
     assert lost[0] == 3
     assert "far longer than others" in str(lost[1])
     assert made == 4
-    assert 4000 < seconds < 4300
+    assert 4000 < seconds < 5000
 
 
 def test_a_slow_task_is_no_hanging_one():
