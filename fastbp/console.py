@@ -45,7 +45,7 @@ def sweep(arguments: argparse.Namespace) -> int:
 
     with signals_to(stop):
         from fastbp.engine import workers
-        from fastbp.engine.spec import Sweep, SweepError
+        from fastbp.engine.spec import Seeds, Sweep, SweepError
 
         lines, jobs = _jobs(arguments.jobs)
         try:
@@ -73,10 +73,11 @@ def sweep(arguments: argparse.Namespace) -> int:
         def work() -> int:
             nonlocal place
             store.look()
+            asked = sweep.model_copy(update={"seeds": Seeds(start=seeds[0], count=seeds[1])}) if seeds else sweep
             if arguments.dry_run:
-                tell(_dry_run(sweep, store, seeds, jobs, arguments))
+                tell(_dry_run(asked, store, jobs, arguments))
             pool = workers.pool("threads" if arguments.dry_run else arguments.executor, jobs)
-            forecast.check(sweep, store, jobs if pool.hears else 0, processes=pool.processes)
+            forecast.check(asked, store, jobs if pool.hears else 0, processes=pool.processes)
             if arguments.dry_run:
                 return COMPLETE
             store.open()
@@ -161,13 +162,11 @@ def _sweep(
     return FAILED if trained.failed else COMPLETE
 
 
-def _dry_run(sweep: Sweep, store: Store, seeds: Range | None, jobs: int, arguments: argparse.Namespace) -> str:
+def _dry_run(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace) -> str:
     """What a sweep would take. The store is only read, and not locked: whoever trains in it is not in the way."""
-    from fastbp.engine import forecast, plan, room
+    from fastbp.engine import forecast, room
 
-    present: plan.Present = store.present()
-    if seeds:
-        present = plan.only(sweep, present, seeds)
+    present = store.present()
     wanted, takes = forecast.size(sweep, present), forecast.duration(sweep, present, jobs)
     memory = sum(part.bytes for part in forecast.memory(sweep, jobs, stored=True, frame=False))
     disk, free = room.disk(store.path), room.memory()

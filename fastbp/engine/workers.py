@@ -6,8 +6,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -44,7 +45,10 @@ def processes(jobs: int, address: str = "") -> Pool:
     from multiprocessing import get_context
 
     def start() -> Executor:
-        return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_serve)
+        with _undisturbed():
+            executor = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_serve)
+            executor.submit(os.getpid)  # which starts all of them
+        return executor
 
     def end(executor: Executor) -> None:
         for process in list((getattr(executor, "_processes", None) or {}).values()):  # from Python 3.14: kill_workers()
@@ -52,6 +56,24 @@ def processes(jobs: int, address: str = "") -> Pool:
         executor.shutdown(wait=False, cancel_futures=True)
 
     return Pool(start, jobs, 2 * jobs, end, processes=jobs)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Processes that are started meanwhile never hear Ctrl-C, not even while they import, nor say what a driver that was killed
+    has left behind: their helper clears it away."""
+    warnings = "PYTHONWARNINGS"
+    given = os.environ.get(warnings)
+    os.environ[warnings] = ",".join(filter(None, [given, "ignore:resource_tracker"]))
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which children inherit
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if given is None:
+            del os.environ[warnings]
+        else:
+            os.environ[warnings] = given
 
 
 def _serve() -> None:
@@ -81,9 +103,9 @@ def dask(jobs: int, address: str = "") -> Pool:
 
     def start() -> Executor:
         quiet = {"distributed.scheduler.allowed-failures": 0, "distributed.admin.system-monitor.disk": False}
-        with config.set(quiet):
+        with config.set(quiet), _undisturbed():
             if address:
-                client = distributed.Client(address, timeout=10, set_as_default=False)
+                client = distributed.Client(address, timeout=5, set_as_default=False)
             else:
                 cluster = distributed.LocalCluster(
                     n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL
@@ -102,7 +124,7 @@ def dask(jobs: int, address: str = "") -> Pool:
 
     if address:
         try:
-            with distributed.Client(address, timeout=10, set_as_default=False) as client:
+            with distributed.Client(address, timeout=5, set_as_default=False) as client:
                 there = sum(client.nthreads().values())
         except (OSError, ValueError) as error:
             raise SweepError([f"--executor: given 'dask:{address}', where no scheduler answers: {error}"]) from error
@@ -180,7 +202,11 @@ def pool(text: str, jobs: int | None = None) -> Pool:
     Raises SweepError as `named` does, and where it cannot be reached.
     """
     kind, address = named(text)
-    return kind.pool(jobs or available_cores(), address)
+    try:
+        return kind.pool(jobs or available_cores(), address)
+    except (ImportError, RuntimeError, OSError) as error:  # as where there is no MPI
+        first = str(error).partition("\n")[0]
+        raise SweepError([f"--executor: given {shown(text)}, which does not start: {type(error).__name__}: {first}"]) from error
 
 
 def given(executor: Executor) -> Pool:

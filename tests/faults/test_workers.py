@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,14 +20,14 @@ from fastbp.sweep import main
 pytestmark = pytest.mark.jit
 
 SWEEP = """
-seeds = 8_000
+seeds = 6_000
 
 [setup]
 problem = "table:11101011"
 
 [grid]
 order = ["random", "shuffled"]
-updates = [20_000, 40_000]
+updates = [10_000, 20_000]
 """
 
 
@@ -60,7 +61,7 @@ def start(folder: Path, executor: str, *options: str, **environment: str) -> sub
         *options,
     ]
     return subprocess.Popen(
-        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, start_new_session=True,
+        [*command, *options], cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -88,13 +89,14 @@ def test_workers_that_are_killed_lose_nothing(folder, undisturbed, executor):
     """The busiest of its processes is a worker, now and then while it trains."""
     draw = random.Random(7)
     process = start(folder, executor)
-    killed = 0
-    while process.poll() is None and killed < 3:
-        time.sleep(draw.uniform(0.3, 0.6))
-        workers_ = sorted(children(process.pid), key=busy)
-        if workers_ and busy(workers_[-1]) > 1.5 and any((folder / executor / "runs").glob("*.parquet")):
-            os.kill(workers_[-1], signal.SIGKILL)
-            killed += 1
+    killed: set[int] = set()
+    while process.poll() is None and len(killed) < 2:
+        time.sleep(draw.uniform(0.05, 0.3))
+        if any((folder / executor / "runs").glob("*.parquet")):
+            busiest = max(children(process.pid), key=busy, default=0)
+            if busiest and busiest not in killed and busy(busiest) > 1.0:
+                os.kill(busiest, signal.SIGKILL)
+                killed.add(busiest)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert killed, "some were killed"
@@ -103,7 +105,7 @@ def test_workers_that_are_killed_lose_nothing(folder, undisturbed, executor):
     assert out
 
 
-@pytest.mark.parametrize(("executor", "number"), [("processes", signal.SIGINT), ("dask", signal.SIGTERM)])
+@pytest.mark.parametrize(("executor", "number"), [("processes", signal.SIGINT), ("dask", signal.SIGINT)])
 def test_an_interrupted_driver_ends_at_once_and_leaves_no_workers(folder, undisturbed, executor, number):
     """A terminal sends its signal to all processes of the command."""
     process = start(folder, executor, "-o", f"stopped-{executor}")
@@ -117,14 +119,51 @@ def test_an_interrupted_driver_ends_at_once_and_leaves_no_workers(folder, undist
     _, err = process.communicate(timeout=20)
     assert time.monotonic() - began < 1.0
     assert process.returncode == 128 + number
+    assert len(err.splitlines()) == 1, err
     assert "To go on: " in err
-    assert "Traceback" not in err
     until = time.monotonic() + 10
     while any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text() for pid in group):
         assert time.monotonic() < until, "workers that outlive their driver"
         time.sleep(0.05)
     assert main([str(folder / "mine.toml"), "-o", str(folder / f"stopped-{executor}"), "--quiet"]) == 0
     assert rows_of(folder / f"stopped-{executor}") == undisturbed
+
+
+STAND_IN = """#!/bin/sh
+# For srun: leaves its options out, and runs the command here.
+while [ $# -gt 0 ]; do case "$1" in -n|-D|-c) shift 2;; -*) shift;; *) break;; esac; done
+exec "$@"
+"""
+
+
+def test_steps_of_a_slurm_allocation(folder, undisturbed, tmp_path):
+    pytest.importorskip("executorlib")
+    srun = tmp_path / "srun"
+    srun.write_text(STAND_IN)
+    srun.chmod(0o755)
+    process = start(folder, "slurm", SLURM_JOB_ID="1", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert rows_of(folder / "slurm") == undisturbed
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("launched", [True, False])
+def test_mpi(folder, undisturbed, launched):
+    """As the processes that mpiexec has started, and as ones that the driver starts."""
+    mpi = pytest.importorskip("mpi4py.MPI", exc_type=ImportError)
+    assert mpi.Get_version()
+    mpiexec = shutil.which("mpiexec")
+    if launched and not mpiexec:
+        pytest.skip("there is no mpiexec")
+    store = f"mpi-{launched}"
+    prefix = [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures"] if launched else [sys.executable]
+    command = [*prefix, "-m", "fastbp.sweep", "mine.toml", "-o", store, "--executor", "mpi", "--quiet", "-j", "2"]
+    done = subprocess.run(
+        command, check=False, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    assert rows_of(folder / store) == undisturbed
 
 
 def test_a_killed_driver_leaves_no_workers(folder):
@@ -166,12 +205,18 @@ class Trouble:
         return run.rows_of(part, driver)
 
 
-@pytest.mark.parametrize("kind", ["raises", "memory", "kills", "kills once", "hangs"])
-@pytest.mark.parametrize("executor", ["processes", "dask"])
+ALL = [(kind, executor) for executor in ("processes", "dask") for kind in ("raises", "memory", "kills", "kills once", "hangs")]
+QUICK = [("kills once", "processes"), ("memory", "processes"), ("raises", "dask")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "executor"), [pytest.param(*each, marks=[] if each in QUICK else [pytest.mark.soak]) for each in ALL]
+)
 def test_trouble_in_one_block_costs_at_most_that_block(tmp_path, monkeypatch, executor, kind):
     monkeypatch.setattr("fastbp.engine.plan.LEAST_SEEDS", 168)
     monkeypatch.setattr("fastbp.engine.plan.MOST_SEEDS", 168)
     monkeypatch.setattr("fastbp.engine.executors.LEAST_PATIENCE", 3.0)
+    monkeypatch.setattr("fastbp.engine.executors.PATIENCE", 3.0)
     whole, store, mark = Store(tmp_path / "whole"), Store(tmp_path / "store"), tmp_path / "mark"
     mark.mkdir()
     for each in (whole, store):
