@@ -7,10 +7,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from fastbp import __version__
@@ -44,11 +45,14 @@ def processes(jobs: int, address: str = "") -> Pool:
     """Processes of this machine."""
     from multiprocessing import get_context
 
+    class Processes(ProcessPoolExecutor):
+        def submit(self, *arguments: Any, **named: Any) -> Future[Any]:
+            with _undisturbed():  # it starts processes as they are needed
+                return super().submit(*arguments, **named)
+
     def start() -> Executor:
         with _undisturbed():
-            executor = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_serve)
-            executor.submit(os.getpid)  # which starts all of them
-        return executor
+            return Processes(jobs, get_context("spawn"), initializer=_serve)
 
     def end(executor: Executor) -> None:
         for process in list((getattr(executor, "_processes", None) or {}).values()):  # from Python 3.14: kill_workers()
@@ -60,15 +64,17 @@ def processes(jobs: int, address: str = "") -> Pool:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Processes that are started meanwhile never hear Ctrl-C, not even while they import, nor say what a driver that was killed
-    has left behind: their helper clears it away."""
-    warnings = "PYTHONWARNINGS"
+    """Processes that are started meanwhile never hear Ctrl-C, not even while they import; nor are they told of the user's script,
+    which they need for nothing and would run again; and their helper clears away without a word what a killed driver leaves."""
+    warnings, main = "PYTHONWARNINGS", sys.modules["__main__"]
     given = os.environ.get(warnings)
     os.environ[warnings] = ",".join(filter(None, [given, "ignore:resource_tracker"]))
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which children inherit
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
+        sys.modules["__main__"] = main
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         if given is None:
             del os.environ[warnings]

@@ -129,6 +129,20 @@ def test_an_interrupted_driver_ends_at_once_and_leaves_no_workers(folder, undist
     assert rows_of(folder / f"stopped-{executor}") == undisturbed
 
 
+def test_a_script_needs_no_guard(tmp_path):
+    """Nor is it run again in the workers."""
+    (tmp_path / "mine.py").write_text(
+        "import fastbp\nprint('once')\n"
+        "sweep = fastbp.Sweep(seeds=50, setup={'problem': 'xor', 'updates': 40})\n"
+        "print(fastbp.run(sweep, executor='processes').equals(fastbp.run(sweep)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "mine.py"], check=False, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("once\nTrue\n", "")
+
+
 STAND_IN = """#!/bin/sh
 # For srun: leaves its options out, and runs the command here.
 while [ $# -gt 0 ]; do case "$1" in -n|-D|-c) shift 2;; -*) shift;; *) break;; esac; done
