@@ -6,7 +6,7 @@ cd "$(mktemp -d)"
 
 command=(python -m fastbp.sweep founding --seeds 3000 --quiet)
 sweep() { "${command[@]}" "$@" >>log 2>&1; }
-files_of() { compgen -G "$1/runs/*.parquet" | wc -l; }
+files_of() { find "$1/runs" -name "*.parquet" 2>/dev/null | wc -l || true; }
 sweep_until_a_file_appears_then() {
   local before
   before=$(files_of "$2")
