@@ -19,7 +19,7 @@ from benchmarks.children import HERE, EndedError, Server, clean
 from benchmarks.figures import COMPILING, FAILS, Row, all_rows, contenders, headlines, machine_line, read_csv, replaced, write_csv
 from benchmarks.workloads import DTYPES, KS_SEEDS, WORKLOADS
 
-PARTS = ("contenders", "early", "scaling", "command", "sweeps", "memory")
+PARTS = ("contenders", "early", "scaling", "command", "sweeps", "keeping", "memory")
 FIGURES = HERE / "benchmarks" / "figures.csv"
 
 
@@ -87,6 +87,7 @@ def measure(part: str, size: Size, cores: int) -> list[Row]:
         "scaling": lambda: parts.scaling(size.few_rounds, size.sizes, size.widths, size.lanes),
         "command": lambda: parts.command(size.few_rounds, size.runs),
         "sweeps": lambda: parts.sweeps(size.few_rounds, size.runs, size.most),
+        "keeping": lambda: parts.keeping(size.few_rounds, size.runs, size.most),
         "memory": lambda: parts.memory(size.most, size.whole_memory),
     }
     return list(measurements[part]())

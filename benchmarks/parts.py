@@ -28,6 +28,7 @@ PHASES = {
 """Phases of `made.json`, in their order, in words."""
 
 COMMAND, FIRST, LATER = "founding sweep, 8 × {:,} runs", "first time, nothing compiled", "later times"
+EXECUTORS, BLOCKS = ("threads", "processes", "dask"), "blocks of half a second on all cores"
 CORES, SEEDS, LANES, WIDTHS = (f"scaling with {what}" for what in ("cores", "seeds", "lanes", "hidden units"))
 
 
@@ -152,6 +153,31 @@ def sweeps(rounds: int, seeds: int, most: int) -> Iterator[Row]:
             thirty += _settings(shapes, "order=random", "lr=0.2", "updates=80")
             run(thirty, {"FASTBP_CACHE_DIR": f"{folder}/cache"})
             yield row("sweeps", "30 shapes, compiling or loading code", case, [_spent(store)["compile"]], "s")
+
+
+def keeping(rounds: int, seeds: int, most: int) -> Iterator[Row]:
+    """What it costs to keep rows, to check them, and to have others train."""
+    times = defaultdict(list)
+    with Server("benchmarks.keeping") as server:
+        for attempt in range(2 * rounds):
+            tell(f"with a store and without, round {attempt + 1}")
+            for store in (True, False):
+                times[store].append(server.ask(json.dumps({"store": store, "seeds": seeds})))
+        for attempt in range(rounds):
+            for name in EXECUTORS:
+                tell(f"{name}, round {attempt + 1}")
+                times[name].append(server.ask(json.dumps({"executor": name, "seeds": 12 * 1344})))
+        tell(f"verifying {most:,} runs")
+        rates = [server.ask(json.dumps({"verify": most})) for _ in range(rounds)]
+    kept = f"founding sweep, 8 × {seeds:,} runs, training"
+    yield row("keeping", kept, "into a store", times[True], "s")
+    yield row("keeping", kept, "into nowhere", times[False], "s")
+    yield ratio("keeping", kept, "into a store ÷ into nowhere", times[True], times[False])
+    for name in EXECUTORS:
+        yield row("keeping", BLOCKS, name, times[name], "s")
+    for name in EXECUTORS[1:]:
+        yield ratio("keeping", BLOCKS, f"threads ÷ {name}", times["threads"], times[name])
+    yield row("keeping", f"verifying {most:,} runs", "all read and hashed", rates, "rows/s", more_is_better=True)
 
 
 def memory(seeds: int, whole: bool) -> Iterator[Row]:

@@ -180,7 +180,9 @@ def test_what_is_no_store_or_a_damaged_one_ends_with_3(here, store):
     refused(here("store/runs", "a", 1), 3, "store/runs is no store with runs: .*")
     for file in store.files():
         file.write_bytes(file.read_bytes()[:-20])
-        refused(here("store", file.name[:12], 1), 3, rf"store/runs/{file.name} is damaged \(.*\): `fastbp verify store --repair` .*")
+        refused(
+            here("store", file.name[:12], 1), 3, rf"store/runs/{file.name} is damaged \(.*\): `fastbp verify store --repair` .*"
+        )
 
 
 @pytest.mark.parametrize("column", ["loss", "seed", "outputs.list.element"])

@@ -9,7 +9,7 @@ from fastbp.engine import plan
 from fastbp.engine.cores import available_cores
 from fastbp.engine.run import Trained, drive
 from fastbp.engine.store import Store
-from fastbp.engine.workers import threads
+from fastbp.engine.workers import pool
 
 
 def sweep_of(setup: dict[str, object], seeds: int) -> Sweep:
@@ -17,12 +17,12 @@ def sweep_of(setup: dict[str, object], seeds: int) -> Sweep:
     return Sweep(seeds=seeds, setup=setup)
 
 
-def store_and_train(sweep: Sweep, jobs: int | None = None) -> Trained:
+def store_and_train(sweep: Sweep, jobs: int | None = None, executor: str = "threads") -> Trained:
     """Train a sweep into a store of its own, which is thrown away."""
     with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
         store = Store(folder)
         store.open()
-        return drive(sweep, store, pool=threads(jobs or available_cores()))
+        return drive(sweep, store, pool=pool(executor, jobs))
 
 
 def difference(job: Job) -> float:

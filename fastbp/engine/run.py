@@ -117,8 +117,10 @@ def drive(
         progress.phase = "compiling"
         # Threads hear the wish to stop and are of this process; what runs elsewhere can only be ended, and may be anything.
         driver = None if pool.hears else workers.versions()
-        for _, future in completed(pool, partial(prepare, driver=driver), _warm_ups(sweep), lambda: tick(progress)):
-            future.result()
+        once = _warm_ups(sweep)  # which leaves the code on disk, for the other workers
+        for kinds in (once, [] if pool.hears else once * pool.workers):
+            for _, future in completed(pool, partial(prepare, driver=driver), kinds, lambda: tick(progress)):
+                future.result()
         seconds["compile"] = time.perf_counter() - began
         progress.phase, progress.started = "training", time.perf_counter()
         train = partial(rows_of, stopped=stop.is_set) if pool.hears else partial(rows_of, driver=driver)
