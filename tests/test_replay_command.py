@@ -51,6 +51,11 @@ def name(setup: Setup) -> str:
     return setup.identity(NUMERICS_VERSION)
 
 
+def damaged(file: Path) -> str:
+    """What is said of a file."""
+    return rf"store/runs/{file.name} is damaged \(.*\): `fastbp verify store --repair` moves .*"
+
+
 def entries(folder: Path) -> set[str]:
     """All files below a folder."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
@@ -180,9 +185,7 @@ def test_what_is_no_store_or_a_damaged_one_ends_with_3(here, store):
     refused(here("store/runs", "a", 1), 3, "store/runs is no store with runs: .*")
     for file in store.files():
         file.write_bytes(file.read_bytes()[:-20])
-        refused(
-            here("store", file.name[:12], 1), 3, rf"store/runs/{file.name} is damaged \(.*\): `fastbp verify store --repair` .*"
-        )
+        refused(here("store", file.name[:12], 1), 3, damaged(file))
 
 
 @pytest.mark.parametrize("column", ["loss", "seed", "outputs.list.element"])
@@ -193,7 +196,7 @@ def test_a_flipped_bit_ends_with_3(here, store, column):
     (chunk,) = [c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column]
     content[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1] ^= 1
     file.write_bytes(content)
-    refused(here("store", name(SHORT), 1), 3, rf"store/runs/{file.name} is damaged \(.*\): `fastbp verify store --repair` .*")
+    refused(here("store", name(SHORT), 1), 3, damaged(file))
 
 
 def test_a_place_that_cannot_be_written_ends_with_4(here, store, tmp_path):
