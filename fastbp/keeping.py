@@ -39,6 +39,9 @@ def _verify(arguments: argparse.Namespace, replays: int) -> int:
     store = Store(arguments.store)
     if not store.path.is_dir():
         raise StoreError(f"{store.path}: no such store")
+    store.look(into=False)  # before anything is locked, which clears away what a store's own folder for drafts holds
+    if not any(store.files()):
+        raise StoreError(f"{store.path} holds no runs")
     with store.locked() if arguments.repair else nullcontext():
         checked, lines = _checked(store, replays)
         if checked.findings and arguments.repair:
