@@ -101,7 +101,7 @@ def _repair(store: Store, checked: Checked) -> int:
         checked, _ = _checked(store, 0)
     for finding in left:
         tell(f"{finding.file}: {finding.why}")
-    if any(store.files()):
+    if any(store.files()) and not left:
         tell(_sound(store, checked))
     path = shlex.quote(str(store.path))
     say(f"to make anew what is missing: the same sweep, or fastbp sweep {path}/sweep.toml -o {path}")
