@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from fastbp import files
 from fastbp.engine import soundness
 from fastbp.engine.plan import Range, missing
+from fastbp.engine.reading import SweepError
 from fastbp.engine.soundness import place
+from fastbp.engine.spec import Sweep
 from fastbp.engine.store import Store, StoreError
 
 
@@ -89,6 +91,14 @@ def _wanted(into: Store, sources: Iterable[Store]) -> list[tuple[Path, list[Rang
     return wanted
 
 
+def _seen_from(folder: Path, sweep: Path) -> bytes:
+    """A sweep file as it is to lie in another folder: the way to a problem's file is another one from there."""
+    try:
+        return Sweep.from_toml(sweep).to_toml(folder).encode()
+    except SweepError:  # made where that file is
+        return sweep.read_bytes()
+
+
 def _beside(into: Store, sources: Iterable[Store]) -> None:
     """What else a store holds: problems, the sweep, and how runs were made."""
     entries: list[Any] = []
@@ -98,7 +108,7 @@ def _beside(into: Store, sources: Iterable[Store]) -> None:
                 into.write(into.path / "problems" / path.name, path.read_bytes())
         sweep = store.path / "sweep.toml"
         if sweep.exists() and not (into.path / "sweep.toml").exists():
-            into.write(into.path / "sweep.toml", sweep.read_bytes())
+            into.write(into.path / "sweep.toml", _seen_from(into.path, sweep))
         try:
             own = json.loads((store.path / "made.json").read_text())
         except (OSError, ValueError):
