@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import shlex
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,11 +35,16 @@ _SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
 
 
 class DamagedFileError(ValueError):
-    """A file of runs that is not as it was written."""
+    """A file of runs that is not as it was written, and the remedy, in one line."""
 
     def __init__(self, file: Path, why: object) -> None:
         self.file, self.why = file, str(why).partition("\n")[0]
-        super().__init__(f"{file} is damaged ({self.why})")
+        super().__init__(f"{file} is damaged ({self.why}): {remedy(file.parent.parent)}")
+
+
+def remedy(store: Path) -> str:
+    """What helps a store that is not sound."""
+    return f"`fastbp verify {shlex.quote(str(store))} --repair` moves such files aside, and the same sweep makes them anew"
 
 
 def name_of(setup: str, start: int, rows: pa.Table, whole: str) -> str:

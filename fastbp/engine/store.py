@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -163,7 +162,7 @@ class Store:
         if len(versions) > 1:
             raise StoreError(f"{self.path} holds runs of numerics versions {' and '.join(sorted(versions))}, which do not mix")
         for one, other in overlapping(self.files()):
-            raise StoreError(f"{one} and {other.name} have seeds in common: {_repair(self.path)}")
+            raise StoreError(f"{one} and {other.name} have seeds in common: {files.remedy(self.path)}")
         return pa.concat_tables(tables).unify_dictionaries()
 
     def check(self) -> None:
@@ -171,7 +170,7 @@ class Store:
         for file in self.files():
             _read(file)
         for one, other in overlapping(self.files()):
-            raise StoreError(f"{one} and {other.name} have seeds in common: {_repair(self.path)}")
+            raise StoreError(f"{one} and {other.name} have seeds in common: {files.remedy(self.path)}")
 
     def publish(self, setup: str, start: int, rows: pa.Table, said: dict[str, str] | None = None) -> Path:
         """Write a file of runs: it is there whole, or not at all. `said`: what its footer says of it, by default that this fastbp
@@ -234,7 +233,7 @@ def _read(file: Path) -> tuple[pa.Table, dict[str, str]]:
     try:
         return files.read(file)
     except DamagedFileError as error:
-        raise damaged(error) from error
+        raise StoreError(str(error)) from error
 
 
 def _said(file: Path) -> dict[str, str]:
@@ -242,13 +241,4 @@ def _said(file: Path) -> dict[str, str]:
     try:
         return files.contents(file)[1]
     except DamagedFileError as error:
-        raise damaged(error) from error
-
-
-def damaged(error: DamagedFileError) -> StoreError:
-    """The same as what a user reads, with the remedy."""
-    return StoreError(f"{error}: {_repair(error.file.parent.parent)}")
-
-
-def _repair(store: Path) -> str:
-    return f"`fastbp verify {shlex.quote(str(store))} --repair` moves such files aside, and the same sweep makes them anew"
+        raise StoreError(str(error)) from error
