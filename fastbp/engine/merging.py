@@ -14,6 +14,7 @@ from fastbp.engine.reading import SweepError
 from fastbp.engine.soundness import place
 from fastbp.engine.spec import Sweep
 from fastbp.engine.store import Store, StoreError
+from fastbp.files import DamagedFileError
 
 
 class Merged(NamedTuple):
@@ -44,7 +45,16 @@ def merge(into: Store, sources: Sequence[Store], tick: Callable[[str], None] = l
         versions.setdefault(_version(next(store.files())), store.path)
     if len(versions) > 1:
         raise StoreError("; ".join(f"{path} holds runs of numerics version {version}" for version, path in versions.items()))
-    wanted = _wanted(into, sources)
+    try:
+        merged = _written(into, _wanted(into, sources), tick)
+    except DamagedFileError as error:  # since it was checked
+        raise StoreError(str(error)) from error
+    _beside(into, sources)
+    return merged
+
+
+def _written(into: Store, wanted: Sequence[tuple[Path, list[Range]]], tick: Callable[[str], None]) -> Merged:
+    """Write what is wanted. Raises DamagedFileError and StoreFullError."""
     written = runs = there = 0
     for number, (path, gaps) in enumerate(wanted):
         tick(f"writing: {number:,} of {len(wanted):,} files")
@@ -53,13 +63,12 @@ def merge(into: Store, sources: Sequence[Store], tick: Callable[[str], None] = l
         there += count - sum(gap for _, gap in gaps)
         if gaps == [(start, count)]:
             into.write(into.runs / path.name, files.contents(path)[0])
-        else:
+        elif gaps:
             rows, said = files.read(path)
             for first, some in gaps:
                 into.publish(setup, first, rows.slice(first - start, some), said)
         written += len(gaps)
         runs += sum(some for _, some in gaps)
-    _beside(into, sources)
     return Merged(written, runs, there)
 
 

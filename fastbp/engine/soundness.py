@@ -156,7 +156,12 @@ def _of_another_version(versions: dict[Path, str]) -> Iterator[Finding]:
 
 def _twice(sound: Iterable[Path]) -> Iterator[Finding]:
     for one, other in overlapping(sound):
-        if agree(one, other):
+        try:
+            same = agree(one, other)
+        except DamagedFileError as error:  # since it was read
+            yield Finding(error.file, error.why)
+            continue
+        if same:
             yield Finding(other, f"{one.name} has the same rows for some of its seeds")
         else:
             yield Finding(one, f"{other.name} has other rows for some of its seeds")
