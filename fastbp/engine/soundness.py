@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -64,9 +65,9 @@ def check(store: Store, tick: Callable[[int, int], None] = lambda done, files: N
         identity, _ = place(path)
         try:
             rows, said = read.result()
-            versions[path] = said.get("fastbp.numerics", "")
+            version = said["fastbp.numerics"]
             if identity not in hashes:
-                findings += _of_its_id(store, path, rows, versions[path])
+                findings += _of_its_id(store, path, rows, int(version))
                 if last:
                     whole.update(hashes[last].digest())
                 hashes[identity], last = RowsHash(rows), identity
@@ -76,6 +77,7 @@ def check(store: Store, tick: Callable[[int, int], None] = lambda done, files: N
             findings.append(Finding(path, error.why))
         else:
             hashes[identity].update(rows)
+            versions[path] = version
             sound[path] = rows.num_rows
     tick(len(paths), len(paths))
     if last:
@@ -127,19 +129,19 @@ def _whole(path: Path) -> Read:
     rows, said = files.read(path)
     if files.digest(rows) != said.get("fastbp.digest"):
         raise DamagedFileError(path, "its rows do not have their digest")
+    if not re.fullmatch("[0-9]{1,9}", said.get("fastbp.numerics", "")):
+        raise DamagedFileError(path, "it does not say its numerics version")
     for column in SETUP_COLUMNS:
         if len(rows[column.name].unique()) > 1:
             raise DamagedFileError(path, f"its rows differ in {column.name}")
     return rows, said
 
 
-def _of_its_id(store: Store, path: Path, rows: pa.Table, version: str) -> Iterator[Finding]:
+def _of_its_id(store: Store, path: Path, rows: pa.Table, version: int) -> Iterator[Finding]:
     """Whether a setup has the id of its keys. Raises DamagedFileError where these rows are not those of any setup of this id."""
-    if not version.isdecimal():
-        raise DamagedFileError(path, "it does not say its numerics version")
     row = rows.slice(0, 1).to_pylist()[0]
     try:
-        store.setup(row["setup"], row, int(version))
+        store.setup(row["setup"], row, version)
     except StoreError as error:
         if not str(row["problem"]).startswith("file:"):
             raise DamagedFileError(path, "its keys are those of another setup") from error
