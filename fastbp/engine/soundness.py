@@ -187,7 +187,7 @@ def move_aside(store: Store, findings: Iterable[Finding]) -> list[tuple[Finding,
         quarantine.mkdir(exist_ok=True)
         for finding in {finding.file: finding for finding in findings if finding.file != store.path / "problems"}.values():
             target, again = quarantine / finding.file.name, 0
-            while target.exists():
+            while os.path.lexists(target):  # a link that leads nowhere is there too
                 again += 1
                 target = quarantine / f"{finding.file.name}.{again}"
             os.rename(finding.file, target)
