@@ -118,9 +118,10 @@ def shard(sweep: Sweep, number: int, of: int) -> Range:
         if seeds.count < 8 * of * size:
             break
         step = size
-    steps = -(-seeds.count // step)
-    first, last = (min(steps * i // of * step, seeds.count) for i in (number - 1, number))
-    return seeds.start + first, last - first
+    low, high = seeds.start // step, -(-seeds.stop // step)
+    bounds = ((low + (high - low) * i // of) * step for i in (number - 1, number))
+    first, last = (min(max(bound, seeds.start), seeds.stop) for bound in bounds)
+    return first, last - first
 
 
 def only(sweep: Sweep, present: Present, seeds: Range) -> Present:
