@@ -160,7 +160,8 @@ def _from_folder(path: Path, setups: Collection[str] | None) -> Iterator[Tally]:
         raise FileNotFoundError(f"{path}: no such store or folder of runs")
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.glob("*.parquet")):
-        found.setdefault(file.name.split("-")[0], []).append(file)
+        if match := files.FILE_NAME.fullmatch(file.name):  # a copy by another name is no file of runs
+            found.setdefault(match["setup"], []).append(file)
     for setup, own in found.items():
         if setups is None or setup in setups:
             yield _read(setup, own)
