@@ -1,4 +1,4 @@
-"""What the tests of faults compare: the rows of a store, however they lie in files."""
+"""What tests compare of stores: their rows, however they lie in files."""
 
 from pathlib import Path
 
@@ -21,3 +21,8 @@ def rows_of(path: Path) -> dict[str, tuple[int, str]]:
         assert len(own["seed"].unique()) == own.num_rows
         found[setup] = own.num_rows, digest(own)
     return found
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its way from there."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
