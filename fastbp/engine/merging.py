@@ -46,11 +46,11 @@ def merge(into: Store, sources: Sequence[Store], tick: Callable[[str], None] = l
     if len(versions) > 1:
         raise StoreError("; ".join(f"{path} holds runs of numerics version {version}" for version, path in versions.items()))
     try:
-        merged = _written(into, _wanted(into, sources), tick)
+        wanted = _wanted(into, sources)
+        _beside(into, sources)  # before the runs, which would not be sound without their problems if this were killed
+        return _written(into, wanted, tick)
     except DamagedFileError as error:  # since it was checked
         raise StoreError(str(error)) from error
-    _beside(into, sources)
-    return merged
 
 
 def _written(into: Store, wanted: Sequence[tuple[Path, list[Range]]], tick: Callable[[str], None]) -> Merged:
