@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ MOST_OUTPUTS = 64
 """Rows × outputs up to which a run's outputs are stored."""
 
 
+@cache
 def schema() -> pa.Schema:
     """The Arrow schema of `runs/*.parquet`: numbers as int64 and float64, words as dictionaries, outputs as list<float32>."""
     import pyarrow as pa
