@@ -1,3 +1,4 @@
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -74,6 +75,13 @@ class TestTally:
         runs = tidy.table({}, ["partial", "converged"])
         runs = runs.set_column(runs.column_names.index("outcome"), "outcome", runs["outcome"].cast(pa.string()))
         assert tally(tidy.write(tmp_path, runs))[0].counts.tolist() == [0, 1, 0, 0, 1]
+
+    def test_copies_by_other_names_are_no_runs(self, store: Path, tmp_path: Path) -> None:
+        copied = shutil.copytree(store, tmp_path / "copied")
+        for file in [*(copied / "runs").iterdir()]:
+            shutil.copy(file, file.with_name(f"{file.stem} (1).parquet"))
+            shutil.copy(file, file.with_name(f"copy of {file.name}"))
+        assert [(one.setup, one.runs) for one in tally(copied)] == [(one.setup, one.runs) for one in tally(store)]
 
     def test_order_of_setups_is_natural(self) -> None:
         axes: dict[str, list[object]] = {"hidden": ["16", "4", "8-8"], "lr": [1.0, 10.0, 2.5]}

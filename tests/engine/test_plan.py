@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fastbp import Setup, Sweep
 from fastbp.engine import plan
-from fastbp.engine.plan import Range, block_seeds, blocks, cut, file_seeds, files_of, missing, shares
+from fastbp.engine.plan import Range, block_seeds, blocks, cut, file_seeds, files_of, missing, only, shard, shares
 from fastbp.engine.spec import LAST_SEED, Seeds
 from fastbp.kernels import NUMERICS_VERSION
 
@@ -238,3 +238,85 @@ def test_ten_billion_runs_are_planned_at_once_in_little_memory(updates):
     assert planned <= 100 * (plan.FILES_PER_SETUP + 1)
     assert peak < 2_000_000
     assert time.perf_counter() - began < 5
+
+
+# Shards
+
+many = st.one_of(st.integers(1, 12), st.integers(1, 400))
+"""Into how many shards."""
+
+starts = st.one_of(st.just(0), st.integers(0, 10**12))
+
+
+@st.composite
+def sharded(draw: st.DrawFn, most: int = 10**9) -> tuple[Sweep, int]:
+    """A sweep, and into how many shards it is to be cut."""
+    of = draw(many)
+    count = of + int(draw(st.floats(0, 1)) ** 6 * most)  # few as well as many
+    return sweep_of(Seeds(start=draw(starts), count=count), 8000), of
+
+
+@settings(deadline=None)
+@given(sharded())
+def test_shards_are_all_seeds_once(case):
+    sweep, of = case
+    assert is_one_run([shard(sweep, number, of) for number in range(1, of + 1)], sweep.seeds.start, sweep.seeds.count)
+
+
+@settings(deadline=None)
+@given(sharded())
+def test_shards_are_of_about_one_size(case):
+    """Two differ by at most one seed, or by less than a quarter of what each has on average: an eighth where seeds begin at 0."""
+    sweep, of = case
+    counts = [shard(sweep, number, of)[1] for number in range(1, of + 1)]
+    difference = max(counts) - min(counts)
+    assert difference <= 1 or difference * of * (4 if sweep.seeds.start else 8) < sweep.seeds.count
+
+
+@settings(deadline=None)
+@given(sharded())
+def test_where_there_are_many_seeds_shards_begin_where_blocks_do(case):
+    sweep, of = case
+    if sweep.seeds.count >= 8 * plan.LEAST_SEEDS * of:
+        assert all(shard(sweep, number, of)[0] % plan.LEAST_SEEDS == 0 for number in range(2, of + 1))
+
+
+@pytest.mark.parametrize("start", [0, 1000])
+def test_a_few_shards_of_many_seeds_begin_where_files_do(start):
+    """So that the files of all of them are those of the whole sweep."""
+    sweep = sweep_of(Seeds(start=start, count=1_000_000), 10, 8000)
+    own = [publications(sweep, only(sweep, {}, shard(sweep, number, 3))) for number in (1, 2, 3)]
+    assert seeds_by_setup([*itertools.chain(*own)]) == seeds_by_setup(list(publications(sweep, {})))
+
+
+@given(small_ranges, small_ranges, st.lists(small_ranges, max_size=4))
+def test_only_some_seeds_are_planned_as_if_all_others_were_there(wanted, some, present):
+    sweep = sweep_of(Seeds(start=wanted[0], count=wanted[1]), 10, 20)
+    one, other = sweep.setups
+    there = {identity(one): present, "0" * 12: [(0, 100)]}
+    gaps = only(sweep, there, some)
+    own = set(seeds_in([wanted])) & set(seeds_in([some]))
+    assert set(seeds_in(missing(wanted, gaps[identity(one)]))) == own - set(seeds_in(present))
+    assert set(seeds_in(missing(wanted, gaps[identity(other)]))) == own
+    assert there == {identity(one): present, "0" * 12: [(0, 100)]}, "what is there is not touched"
+
+
+@settings(deadline=None, max_examples=50)
+@given(sharded(10**6), st.data())
+def test_files_of_a_shard_are_those_of_the_sweep_cut_at_its_bounds(case, data):
+    sweep, of = case
+    first, count = shard(sweep, data.draw(st.integers(1, of)), of)
+    cuts = [(max(p.start, first), min(p.start + p.runs, first + count)) for p in publications(sweep, {})]
+    expected = [(start, stop - start) for start, stop in cuts if start < stop]
+    assert [(p.start, p.runs) for p in publications(sweep, only(sweep, {}, (first, count)))] == expected
+
+
+@settings(deadline=None, max_examples=50)
+@given(sharded(10**5))
+def test_when_all_shards_are_there_nothing_is_missing(case):
+    sweep, of = case
+    present: dict[str, list[Range]] = {}
+    for number in range(1, of + 1):
+        for setup, ranges in seeds_by_setup(list(publications(sweep, only(sweep, {}, shard(sweep, number, of))))).items():
+            present.setdefault(identity(setup), []).extend(ranges)
+    assert list(publications(sweep, present)) == []
