@@ -87,7 +87,7 @@ class Store:
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {os.uname().nodename}\n")
             lock.flush()
-            for left in (self.path / "tmp").glob("*"):  # of a run that was killed while it wrote
+            for left in (self.path / "tmp").glob("*.draft"):  # of a run that was killed while it wrote
                 left.unlink(missing_ok=True)
             yield
         finally:
