@@ -1,5 +1,6 @@
 """Commands in the process of the tests, and what every one promises."""
 
+import importlib
 import re
 import subprocess
 from collections.abc import Callable, Sequence
@@ -31,6 +32,12 @@ def in_process(main: Callable[[Sequence[str]], int]) -> Any:
         return call
 
     return here
+
+
+def any_command(arguments: Sequence[str]) -> int:
+    """`fastbp COMMAND …`."""
+    code: int = importlib.import_module(f"fastbp.{arguments[0]}").main(arguments[1:])
+    return code
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int, *said: str) -> None:

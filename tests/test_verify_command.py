@@ -1,0 +1,386 @@
+"""`fastbp verify` as a user runs it, and what all other commands say of a store that is not sound."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from commands import any_command, in_process, refused
+from invented import replaced
+from numba import config
+from stores import ROOT, contents_of
+
+import fastbp
+from fastbp import files
+from fastbp.engine import block, soundness
+from fastbp.engine.spec import Setup
+from fastbp.engine.store import Store, StoreError
+from fastbp.files import DamagedFileError
+from fastbp.kernels import NUMERICS_VERSION
+from fastbp.verify import main
+
+JIT = not config.DISABLE_JIT
+here = in_process(main)
+command = in_process(any_command)
+PATIENCE = 200
+
+SHORT = Setup(problem="xor", hidden=(2,), lr=2, updates=23)
+SOON = Setup(problem="table:01", hidden=(1,), lr=8, check_every=1, stop="converged", updates=41)
+LONG = Setup(problem="xor", updates=10_000_000)
+
+HINT = r"`fastbp verify store --repair` moves such files aside, and the same sweep makes them anew"
+AGAIN = "to make anew what is missing: the same sweep, or fastbp sweep store/sweep.toml -o store\n"
+
+
+def name(setup: Setup, numerics: int = NUMERICS_VERSION) -> str:
+    return setup.identity(numerics)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A store that was trained: seeds 0 … 3 and 4 … 7 of one setup, 0 … 3 of another."""
+    store = Store(tmp_path_factory.mktemp("made") / "store")
+    store.open()
+    for setup, start in ((SHORT, 0), (SHORT, 4), (SOON, 0)):
+        rows = block.train(setup, start, 4, lanes=None if JIT else 2)
+        store.publish(name(setup), start, block.to_arrow(setup, start, rows))
+    return store
+
+
+@pytest.fixture
+def store(made, tmp_path):
+    """A copy of it, which is `store` from where commands are run."""
+    return Store(shutil.copytree(made.path, tmp_path / "store"))
+
+
+def file_of(store: Store, setup: Setup, start: int = 0) -> Path:
+    (path,) = store.runs.glob(f"{name(setup)}-{start}-*")
+    return path
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def change_a_row(store: Store) -> Path:
+    """A row that was never trained, digest, name and seal as they should be: seed 5 of SHORT."""
+    path = file_of(store, SHORT, 4)
+    rows, said = files.read(path)
+    loss = rows["loss"].to_numpy().copy()
+    loss[1] = np.nextafter(loss[1], 0)
+    path.unlink()
+    return store.publish(name(SHORT), 4, replaced(rows, "loss", pa.array(loss)), said)
+
+
+SOUND = "store: 12 runs of 2 setups in 3 files, all sound\n"
+
+
+def test_a_sound_store_is_said_to_be_and_nothing_is_written(here, store):
+    before, entries = contents_of(store.path), sorted(store.path.rglob("*"))
+    done = here("store")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{SOUND}sha256 of all rows: {soundness.check(store).digest}\n"
+    assert here("store").stdout == here("store/").stdout == done.stdout
+    assert contents_of(store.path) == before
+    assert sorted(store.path.rglob("*")) == entries
+
+
+@pytest.mark.parametrize(("replays", "trained"), [("1", 1), ("12", 12), ("1000000", 12)])
+def test_some_runs_are_trained_again(here, store, replays, trained):
+    done = here("store", "--replay", replays)
+    assert (done.returncode, done.stderr) == (0, "")
+    sound, again, whole = done.stdout.splitlines(keepends=True)
+    assert sound == SOUND
+    assert again == f"{trained} runs trained again: the same, bit for bit\n"
+    assert whole.startswith("sha256 of all rows: ")
+
+
+def test_what_is_not_sound_is_listed_and_stays(here, store):
+    one, other = file_of(store, SHORT), file_of(store, SOON)
+    flip(one)
+    other.write_bytes(b"")
+    (store.runs / "notes.txt").write_text("mine")
+    before = contents_of(store.path)
+    done = here("store")
+    assert done.returncode == 3
+    assert set(done.stdout.splitlines()) == {
+        f"store/runs/{one.name}: its bytes are not those that were written",
+        f"store/runs/{other.name}: it is empty",
+        "store/runs/notes.txt: it is no file of runs",
+    }
+    assert re.fullmatch(f"fastbp: store is not sound: {HINT}\n", done.stderr)
+    assert contents_of(store.path) == before
+
+
+def test_where_much_is_not_sound_a_hundred_lines_say_so(here, store):
+    for index in range(103):
+        (store.runs / f"{index:03}").touch()
+    lines = here("store").stdout.splitlines()
+    assert len(lines) == 101
+    assert lines[-1] == "and 3 more"
+    done = here("store", "--repair")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[100:] == ["and 3 more", SOUND.rstrip()]
+
+
+def test_a_repair_moves_aside_what_is_not_sound(here, store):
+    one = file_of(store, SHORT)
+    flip(one)
+    (store.runs / "notes.txt").write_text("mine")
+    damaged = {one.name: one.read_bytes(), "notes.txt": b"mine"}
+    kept = {file: content for file, content in contents_of(store.runs).items() if file not in damaged}
+    done = here("store", "--repair")
+    assert done.returncode == 0
+    assert set(done.stdout.splitlines()) == {
+        f"moved to store/quarantine/{one.name}: its bytes are not those that were written",
+        "moved to store/quarantine/notes.txt: it is no file of runs",
+        "store: 8 runs of 2 setups in 2 files, all sound",
+    }
+    assert done.stderr == AGAIN
+    assert contents_of(store.path / "quarantine") == damaged
+    assert contents_of(store.runs) == kept
+    assert here("store").returncode == 0
+
+
+def test_a_repair_of_a_sound_store_is_a_check(here, store):
+    assert here("store", "--repair").stdout == here("store").stdout
+    assert not (store.path / "quarantine").exists()
+
+
+def test_a_repair_leaves_no_seed_twice(here, store):
+    """Of the same rows one file is kept; where rows differ nobody knows which are right, and both files are moved."""
+    rows, said = files.read(file_of(store, SHORT))
+    other = replaced(rows.slice(2, 1), "updates_done", pa.array([7]))
+    for start, some in ((0, rows.slice(0, 2)), (2, other)):
+        store.publish(name(SHORT), start, some, said)
+    moved = {file.name for file in store.files() if re.match(rf"{name(SHORT)}-[02]-", file.name)}
+    done = here("store", "--repair")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "store: 8 runs of 2 setups in 2 files, all sound"
+    assert set(contents_of(store.path / "quarantine")) == moved
+    assert len(moved) == 3
+
+
+def test_a_repair_may_leave_nothing(here, store):
+    for file in store.files():
+        flip(file)
+    done = here("store", "--repair")
+    assert done.returncode == 0
+    assert [line.split("/")[1] for line in done.stdout.splitlines()] == ["quarantine"] * 3
+    assert done.stderr == AGAIN
+    refused(here("store"), 3, "store holds no runs")
+
+
+def test_what_a_repair_cannot_mend_is_told(command, tmp_path):
+    """Without its problem a setup cannot be trained again: that is no file to move, and whatever else is wrong is moved."""
+    (tmp_path / "mine.csv").write_text("a,t\n0,0\n1,1\n")
+    (tmp_path / "mine.toml").write_text('seeds = 2\n[setup]\nproblem = "file:mine.csv"\ntargets = ["t"]\nupdates = 2\n')
+    assert command("sweep", "mine.toml", "-o", "store").returncode == 0
+    (path,) = (tmp_path / "store" / "problems").iterdir()
+    path.write_bytes(b"")
+    lacks = r"store/problems: it lacks the problem that setup \w{12} was trained on\n"
+    assert re.fullmatch(f"store/problems/{path.name}: .*\n{lacks}", command("verify", "store").stdout)
+    for moved in (f"moved to store/quarantine/{path.name}: its data are not those of its name\n", ""):
+        done = command("verify", "store", "--repair")
+        assert done.returncode == 3
+        assert re.fullmatch(moved + lacks, done.stdout), "it is not called sound"
+        assert done.stderr == AGAIN
+    assert command("sweep", "store/sweep.toml", "-o", "store").returncode == 0, "which still has the file"
+    assert command("verify", "store", "--replay", "2").returncode == 0
+
+
+def test_a_row_that_was_changed_and_sealed_anew_is_found_by_training_it_again(here, store):
+    path = change_a_row(store)
+    done = here("store")
+    assert (done.returncode, done.stdout.splitlines()[0] + "\n") == (0, SOUND)
+    done = here("store", "--replay", "12")
+    assert done.returncode == 3
+    assert re.fullmatch(
+        rf"store/runs/{path.name}: seed 5 trained again is not the same: loss: stored 0\.\d+, trained again 0\.\d+\n", done.stdout
+    )
+    assert re.fullmatch(f"fastbp: store is not sound: {HINT}\n", done.stderr)
+    done = here("store", "--replay", "12", "--repair")
+    assert done.returncode == 0
+    moved, sound = done.stdout.splitlines()
+    assert moved.startswith(f"moved to store/quarantine/{path.name}: seed 5 trained again is not the same: loss: ")
+    assert sound == "store: 8 runs of 2 setups in 2 files, all sound"
+
+
+def test_of_a_store_that_is_not_sound_nothing_is_trained_again(here, store, monkeypatch):
+    flip(file_of(store, SHORT))
+    monkeypatch.setattr(block, "train", None)
+    done = here("store", "--replay", "5")
+    assert done.returncode == 3
+    assert "trained again" not in done.stdout
+
+
+@pytest.mark.parametrize("given", ["x", "-1", "1.5", "", "1000001", "10000000000", "٣", "1e3"])
+def test_a_number_of_runs_is_a_number(here, store, given):
+    refused(here("store", "--replay", given), 2, f"--replay: given '{given}', allowed: a number of runs up to 1,000,000")
+
+
+def test_what_is_no_store_ends_with_3_and_is_left_alone(here, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "thesis" / "tmp").mkdir(parents=True)
+    for mine in ("thesis/tmp/chapter.tex", "thesis/thesis.tex"):
+        (tmp_path / mine).write_text("mine")
+    before, entries = contents_of(tmp_path), sorted(tmp_path.rglob("*"))
+    for options in ([], ["--repair"], ["--replay", "3"]):
+        refused(here("nowhere", *options), 3, "nowhere: no such store")
+        refused(here("file", *options), 3, "file: no such store")
+        refused(here("empty", *options), 3, "empty holds no runs")
+        refused(here("thesis", *options), 3, "thesis is a folder with other things in it, not a store: .*")
+    assert contents_of(tmp_path) == before
+    assert sorted(tmp_path.rglob("*")) == entries
+
+
+def test_a_store_without_its_empty_folders_can_be_repaired(here, store):
+    """As one that was copied by way of a repository."""
+    (store.path / "tmp").rmdir()
+    flip(file_of(store, SHORT))
+    assert here("store", "--repair").returncode == 0
+
+
+def test_a_store_in_use_is_read_but_not_repaired(here, store):
+    flip(file_of(store, SHORT))
+    before = contents_of(store.runs)
+    with store.locked():
+        assert "its bytes are not those that were written" in here("store").stdout
+        refused(here("store", "--repair"), 3, f"store is in use by process {os.getpid()} on {os.uname().nodename}: .*")
+    assert contents_of(store.runs) == before
+    assert not (store.path / "quarantine").exists()
+
+
+def test_a_store_of_another_numerics_version_is_sound_but_not_trained_again(here, tmp_path):
+    store = Store(tmp_path / "store")
+    store.open()
+    identity = name(SHORT, 999)
+    rows = block.to_arrow(SHORT, 0, block.train(SHORT, 0, 2, lanes=None if JIT else 2))
+    words = pa.array([identity] * 2).dictionary_encode()
+    store.publish(identity, 0, replaced(rows, "setup", words), {"fastbp.version": "9.9", "fastbp.numerics": "999"})
+    assert here("store").returncode == 0
+    told = rf"store holds runs of numerics version 999, this fastbp makes version {NUMERICS_VERSION}: fastbp 9\.9 replays them"
+    refused(here("store", "--replay", "1"), 3, told)
+
+
+def test_where_nothing_can_be_moved_it_ends_with_4(here, store):
+    flip(file_of(store, SHORT))
+    (store.path / "quarantine").write_text("a file where a folder should be")
+    refused(here("store", "--repair"), 4, "store/quarantine cannot be written: File exists")
+    assert file_of(store, SHORT).exists()
+
+
+def test_what_cannot_be_trained_ends_with_1(here, store, monkeypatch):
+    def fails(*arguments: object) -> None:
+        raise ArithmeticError("denormal numbers are flushed to zero")
+
+    monkeypatch.setattr(block, "train", fails)
+    refused(here("store", "--replay", "1"), 1, "denormal numbers are flushed to zero")
+
+
+def test_the_repair_that_is_named_is_one_that_a_shell_takes(command, made, tmp_path):
+    store = Store(shutil.copytree(made.path, tmp_path / "my store's"))
+    flip(file_of(store, SHORT))
+    quoted = """`fastbp verify 'my store'"'"'s' --repair`"""
+    assert quoted in command("verify", "my store's").stderr
+    assert quoted in command("replay", "my store's", name(SHORT), "1").stderr
+
+
+def test_help(here):
+    done = here("-h")
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("STORE", "--repair", "--replay", "quarantine", "sha256", "130"):
+        assert word in done.stdout
+    assert done.stdout.isascii()  # a terminal may have nothing else
+    usage = here()
+    assert usage.returncode == 2
+    assert "usage: fastbp verify" in usage.stderr
+
+
+# What others say of a store that is not sound
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def another(path: Path) -> None:
+    """Another file of the same store in its place."""
+    path.write_bytes(next(file for file in path.parent.iterdir() if file != path).read_bytes())
+
+
+@pytest.mark.parametrize("damage", [flip, truncated, emptied, another])
+def test_whoever_reads_a_damaged_store_names_the_file_and_the_repair(command, tmp_path, damage):
+    """And after the repair the same sweep makes the same files anew."""
+    (tmp_path / "mine.toml").write_text('seeds = 4\n[setup]\nproblem = "xor"\nhidden = [2]\n[grid]\nupdates = [2, 3]\n')
+    sweep = ["sweep", "mine.toml", "-o", "store"]
+    whole = command(*sweep)
+    assert whole.returncode == 0
+    store = Store("store")
+    before = contents_of(store.runs)
+    for path in store.files():  # one of which is looked at before anything else
+        damage(path)
+        told = rf"{path} is damaged \(.*\): {HINT}"
+        refused(command(*sweep), 3, told)
+        refused(command("replay", "store", path.name[:12], 1), 3, told)
+        with pytest.raises(StoreError) as raised:
+            fastbp.load("store")
+        assert re.fullmatch(told, str(raised.value))
+        for tables in (fastbp.summary, fastbp.contrasts):
+            with pytest.raises(DamagedFileError) as found:
+                tables("store")
+            assert re.fullmatch(told, str(found.value))
+        refused_merge = command("merge", "other", "store")
+        assert (refused_merge.returncode, refused_merge.stdout) == (3, "")
+        assert f"store is not sound: {path} (" in refused_merge.stderr
+        assert command("verify", "store", "--repair").returncode == 0
+        again = command(*sweep)
+        assert again.returncode == 0
+        assert again.stdout == whole.stdout
+        assert "4 runs trained" in again.stderr
+        assert contents_of(store.runs) == before
+
+
+# In a process of its own
+
+
+@pytest.mark.skipif(not JIT, reason="trains for minutes without the JIT")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_while_it_trains_it_ends_at_once(tmp_path, number):
+    store = Store(tmp_path / "store")
+    store.open()
+    row = block.to_arrow(LONG, 0, block.train(SHORT, 0, 1))  # as it would be, but for the time that it takes
+    store.publish(name(LONG), 0, row)
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "fastbp.verify", "store", "--replay", "1"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        try:
+            for line in process.stderr:
+                if line.endswith("fastbp.inquiry.replay\n"):  # training is next
+                    break
+            time.sleep(0.7)
+            began = time.monotonic()
+            process.send_signal(number)
+            out, err = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+    assert time.monotonic() - began < 1
+    assert process.returncode == 128 + number
+    assert out == ""
+    assert [line for line in err.splitlines() if not line.startswith("import time:")] == ["interrupted"]
