@@ -1,0 +1,234 @@
+"""`fastbp sweep --shard` and `fastbp merge` as a user runs them: machines that share nothing, and then one store."""
+
+import errno
+import os
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from commands import any_command, in_process, refused
+from invented import replaced, runs
+from stores import contents_of, rows_of
+
+from fastbp.engine import forecast, room, soundness
+from fastbp.engine.spec import Setup
+from fastbp.engine.store import Store
+from fastbp.kernels import NUMERICS_VERSION
+from fastbp.merge import main
+
+here = in_process(main)
+command = in_process(any_command)
+
+XOR = Setup(problem="xor", hidden=(2,), updates=20)
+
+SWEEP = """
+seeds = 10
+
+[setup]
+problem = "xor"
+hidden = [2]
+
+[grid]
+updates = [2, 3]
+"""
+
+NEXT = r"for its tables, and for what is missing: the same sweep, or fastbp sweep {0}/sweep\.toml -o {0}" + "\n"
+
+
+def store(path: str, *ranges: tuple[int, int], numerics: int = NUMERICS_VERSION) -> Store:
+    """A store in the current folder, with a file of each range of seeds."""
+    made = Store(path)
+    made.open()
+    for start, count in ranges:
+        said = {"fastbp.version": "0", "fastbp.numerics": str(numerics)}
+        made.publish(XOR.identity(numerics), start, runs(XOR, start, count, numerics), said)
+    return made
+
+
+# Shards
+
+
+@pytest.mark.parametrize("shards", [2, 3])
+def test_shards_that_are_merged_are_the_sweep(command, tmp_path, shards):
+    (tmp_path / "mine.toml").write_text(SWEEP)
+    whole = command("sweep", "mine.toml", "-o", "whole")
+    seeds = []
+    for number in range(1, shards + 1):
+        shard = ["sweep", "mine.toml", "-o", f"shard {number}", "--shard", f"{number}/{shards}"]
+        done = command(*shard)
+        assert done.returncode == 0
+        told = rf"shard {number}/{shards}: seeds (\d) to (\d); fastbp merge unites shards\n(\d+) runs trained"
+        first, last, trained = map(int, re.match(told, done.stderr).groups())
+        assert trained == 2 * (last - first + 1)
+        seeds += range(first, last + 1)
+        assert "complete already, nothing to train" in command(*shard).stderr
+    assert seeds == list(range(10))
+    done = command("merge", "united", *(f"shard {number}" for number in range(1, shards + 1)))
+    assert done.returncode == 0
+    assert done.stdout == f"united: 20 runs written in {2 * shards} files, 0 were there already\n"
+    assert re.fullmatch(NEXT.format("united"), done.stderr)
+    assert rows_of(tmp_path / "united") == rows_of(tmp_path / "whole")
+    for sweep in ("mine.toml", "united/sweep.toml"):
+        again = command("sweep", sweep, "-o", "united")
+        assert (again.returncode, again.stdout) == (0, whole.stdout)
+        assert "complete already, nothing to train" in again.stderr
+    assert command("verify", "united", "--replay", "3").returncode == 0
+
+
+def test_a_shard_that_is_missing_is_trained_by_the_sweep(command, tmp_path):
+    (tmp_path / "mine.toml").write_text(SWEEP)
+    whole = command("sweep", "mine.toml", "-o", "whole")
+    for number in (1, 3):
+        command("sweep", "mine.toml", "-o", str(number), "--shard", f"{number}/3")
+    command("merge", "united", "1", "3")
+    done = command("sweep", "mine.toml", "-o", "united")
+    assert (done.returncode, done.stdout) == (0, whole.stdout)
+    assert "6 runs trained" in done.stderr
+    assert rows_of(tmp_path / "united") == rows_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "", "1", "1/", "/2", "0/2", "3/2", "1/0", "-1/2", "a/b", "1/2/3", "1/2/", "01/2", "1/2 ", "1,2", "1/11",
+        "1/1000000", "١/2",
+    ],
+)  # fmt: skip
+def test_a_shard_that_there_is_not_is_a_line(command, tmp_path, given):
+    (tmp_path / "mine.toml").write_text(SWEEP)
+    allowed = "allowed: I/N, such as 1/3, with I from 1 to N and N up to 10, the seeds"
+    refused(command("sweep", "mine.toml", "-o", "store", f"--shard={given}"), 2, f"--shard: given '{given}', {allowed}")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_shard_that_there_is_not_is_told_with_what_else_is_wrong(command, tmp_path):
+    (tmp_path / "mine.toml").write_text(SWEEP)
+    refused(command("sweep", "mine.toml", "--shard", "2/1", "-j", "0"), 2, "--shard: given '2/1', .*", "-j: given '0', .*")
+
+
+def test_a_dry_run_of_a_shard_counts_its_own_runs(command, tmp_path, monkeypatch):
+    (tmp_path / "mine.toml").write_text(SWEEP)
+    done = command("sweep", "mine.toml", "-o", "store", "--shard", "1/2", "--dry-run")
+    assert done.returncode == 0
+    assert "runs     20, of which 10 are missing in store\nupdates  15\n" in done.stdout
+    monkeypatch.setattr(forecast, "measured", lambda setup: None)
+    monkeypatch.setattr(room, "disk", lambda path: room.Disk(5_000_000, None))
+    assert command("sweep", "-o", "store", "--dry-run").returncode == 4
+    assert command("sweep", "-o", "store", "--shard", "2/2", "--dry-run").returncode == 0
+    assert not (tmp_path / "store").exists()
+
+
+# Merging
+
+
+def test_again_it_says_that_all_is_there(here, tmp_path):
+    sources = store("a", (0, 10)), store("b", (5, 10))
+    before = [contents_of(source.path) for source in sources]
+    assert here("into", "a", "b").stdout == "into: 15 runs written in 2 files, 5 were there already\n"
+    kept = contents_of(tmp_path / "into")
+    done = here("into", "a", "b")
+    assert (done.returncode, done.stdout) == (0, "into: 0 runs written in 0 files, 20 were there already\n")
+    assert re.fullmatch(NEXT.format("into"), done.stderr)
+    assert contents_of(tmp_path / "into") == kept
+    assert [contents_of(source.path) for source in sources] == before
+
+
+def test_one_run_is_one_file(here):
+    store("a", (0, 1))
+    assert here("into", "a").stdout == "into: 1 runs written in 1 file, 0 were there already\n"
+
+
+def test_into_one_of_the_sources(here, tmp_path):
+    store("a", (0, 10)), store("b", (5, 10))
+    assert here("a", "a/", "b").stdout == "a: 5 runs written in 1 file, 15 were there already\n"
+    assert rows_of(tmp_path / "a") == rows_of(store("whole", (0, 15)).path)
+
+
+def test_the_next_command_is_one_that_a_shell_takes(here):
+    store("a", (0, 1))
+    assert "fastbp sweep 'all of it'/sweep.toml -o 'all of it'" in here("all of it", "a").stderr
+
+
+def test_a_store_in_use_gets_no_runs_and_gives_them(here):
+    source, into = store("a", (0, 10)), store("into", (20, 5))
+    before = contents_of(into.runs)
+    with into.locked():
+        refused(here("into", "a"), 3, f"into is in use by process {os.getpid()} on {os.uname().nodename}: .*")
+    assert contents_of(into.runs) == before
+    with source.locked():
+        assert here("into", "a").returncode == 0
+
+
+@pytest.mark.parametrize("damaged", ["a", "b", "into"])
+def test_what_is_not_sound_is_refused_and_nothing_is_written(here, tmp_path, damaged):
+    for start, path in enumerate(("into", "a", "b")):
+        store(path, (10 * start, 10))
+    (file,) = Store(damaged).files()
+    file.write_bytes(file.read_bytes()[:-1])
+    before = contents_of(tmp_path / "into" / "runs")
+    told = rf"{damaged} is not sound: {file} \(its bytes are not those that were written\); `fastbp verify` says more"
+    refused(here("into", "a", "b"), 3, told)
+    assert contents_of(tmp_path / "into" / "runs") == before
+
+
+def test_other_rows_for_the_same_seeds_are_refused_with_both_files(here, tmp_path):
+    (one,) = store("a", (0, 10)).files()
+    rows = runs(XOR, 5, 3)
+    other = store("b").publish(XOR.identity(NUMERICS_VERSION), 5, replaced(rows, "updates_done", pa.array([1, 2, 3])))
+    refused(here("into", "a", "b"), 3, f"these have other rows for the same seeds: {other} and {one}; nothing was written")
+    assert list(Store("into").files()) == []
+    refused(here("a", "b"), 3, f"these have other rows for the same seeds: {other} and {one}; nothing was written")
+    assert list(Store("a").files()) == [one]
+
+
+def test_other_numerics_versions_are_refused(here):
+    store("a", (0, 10)), store("b", (10, 10), numerics=999)
+    versions = f"a holds runs of numerics version {NUMERICS_VERSION}; b holds runs of numerics version 999"
+    refused(here("into", "a", "b"), 3, versions)
+    refused(here("a", "b"), 3, versions)
+    assert here("old", "b").returncode == 0
+    assert soundness.check(Store("old")).findings == []
+
+
+def test_what_is_no_store_ends_with_3_and_is_left_alone(here, tmp_path):
+    store("a", (0, 10))
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "thesis" / "tmp").mkdir(parents=True)
+    for mine in ("thesis/tmp/chapter.tex", "thesis/thesis.tex"):
+        (tmp_path / mine).write_text("mine")
+    before = contents_of(tmp_path)
+    for place, told in (("file", "file is a file, not a store: .*"), ("thesis", "thesis is a folder with .*, not a store: .*")):
+        refused(here(place, "a"), 3, told)
+        refused(here("into", "a", place), 3, told)
+    for place in ("nowhere", "empty"):
+        refused(here("into", "a", place), 3, f"{place} holds no runs")
+    refused(here("into", "a/runs"), 3, "a/runs is a folder with other things in it, not a store: .*")
+    assert {file: content for file, content in contents_of(tmp_path).items() if file != "into/lock"} == before
+
+
+def test_a_full_disk_ends_with_4(here, monkeypatch):
+    store("a", (0, 10))
+    into = store("into")
+
+    def full(draft: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        refused(here("into", "a"), 4, r"into/runs/.*\.parquet cannot be written: No space left on device")
+    assert list(into.files()) == []
+    assert sorted(path.name for path in into.path.iterdir()) == ["lock", "runs", "tmp"]
+
+
+def test_help(here):
+    done = here("-h")
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("INTO", "FROM", "bit for bit", "130"):
+        assert word in done.stdout
+    assert done.stdout.isascii()  # a terminal may have nothing else
+    for arguments in ([], ["into"]):
+        usage = here(*arguments)
+        assert usage.returncode == 2
+        assert "usage: fastbp merge" in usage.stderr
