@@ -1,0 +1,126 @@
+"""Disks that rot: whatever becomes of the bytes of a store, all of it is found, and none of it is ever read as runs."""
+
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from numba import config
+
+import fastbp
+from fastbp import Sweep, files
+from fastbp.analysis.tallies import tally
+from fastbp.engine import block, plan, run, soundness
+from fastbp.engine.store import Store
+
+BLOCK = 512
+"""Bytes that a disk loses at once."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A store with a few files of runs that were trained."""
+    store = Store(tmp_path_factory.mktemp("rot") / "store")
+    store.open()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "LEAST_SEEDS", 4)
+        patch.setattr(plan, "MOST_SEEDS", 4)
+        if config.DISABLE_JIT:
+            patch.setattr(block, "suggested_lanes", lambda net, dtype: 2)
+        run.drive(Sweep(seeds=7, setup={"problem": "xor", "hidden": [2], "updates": 9}, grid={"lr": [0.5, 2.0]}), store)
+    assert len(list(store.files())) == 4
+    return store
+
+
+def damages(contents: dict[str, bytes], draw: random.Random) -> Iterator[dict[str, bytes]]:
+    """What may become of some files, again and again: of one, or of two that change places. Never what was written."""
+    names = sorted(contents)
+
+    def bits(content: bytes) -> bytes:
+        other = bytearray(content)
+        for at in draw.sample(range(8 * len(content)), draw.randint(1, 3)):
+            other[at // 8] ^= 1 << at % 8
+        return bytes(other)
+
+    def zeros(content: bytes) -> bytes:
+        at = draw.randrange(0, len(content), BLOCK)
+        return content[:at] + bytes(len(content[at : at + BLOCK])) + content[at + BLOCK :]
+
+    kinds: list[Callable[[bytes], bytes]] = [
+        bits,
+        lambda content: content[: draw.randrange(len(content))],
+        lambda content: content + draw.randbytes(draw.choice([1, 4, 8, 100, BLOCK])),
+        zeros,
+    ]
+    while True:
+        kind = draw.randrange(len(kinds) + 1)
+        one, other = draw.sample(names, 2)
+        found = {one: contents[other], other: contents[one]} if kind == len(kinds) else {one: kinds[kind](contents[one])}
+        if all(content != contents[name] for name, content in found.items()):
+            yield found
+
+
+@pytest.mark.parametrize("times", [300, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_all_rot_is_found(made, tmp_path, times):
+    """In just the files that it befell, and after each time the store is sound again."""
+    store = Store(shutil.copytree(made.path, tmp_path / "store"))
+    contents = {file.name: file.read_bytes() for file in store.files()}
+    sound = soundness.check(store)
+    assert sound.findings == []
+    for _, damage in zip(range(times), damages(contents, random.Random(times)), strict=False):
+        for name, content in damage.items():
+            (store.runs / name).write_bytes(content)
+        checked = soundness.check(store)
+        assert {finding.file.name for finding in checked.findings} == set(damage)
+        for name in damage:
+            (store.runs / name).write_bytes(contents[name])
+    assert soundness.check(store) == sound
+
+
+def read(path: Path) -> None:
+    files.read(path)
+
+
+def read_some(path: Path) -> None:
+    files.read(path, ["setup", "seed", "outcome", "converged_at"])
+
+
+def read_store(path: Path) -> None:
+    Store(path.parent.parent).read()
+
+
+def tallied(path: Path) -> None:
+    tally(path.parent.parent)
+
+
+def loaded(path: Path) -> None:
+    fastbp.load(path.parent.parent)
+
+
+@pytest.mark.parametrize("times", [2_000, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_rot_is_never_read_as_runs(made, tmp_path, times):
+    """By whatever reads runs: each raises what a user reads, and names the file."""
+    contents = {file.name: file.read_bytes() for file in made.files()}
+    stores = {name: Store(tmp_path / name.partition(".")[0]) for name in contents}
+    for name, store in stores.items():  # a store for each file, so that nothing else is read
+        store.open()
+        (store.runs / name).write_bytes(contents[name])
+    readers = (read, read_some, read_store, tallied, loaded)
+    for name, store in stores.items():
+        for reader in readers:
+            reader(store.runs / name)
+    unnoticed = []
+    for index, damage in zip(range(times), damages(contents, random.Random(times)), strict=False):
+        for name, content in damage.items():
+            path = stores[name].runs / name
+            path.write_bytes(content)
+            for reader in readers:
+                try:
+                    reader(path)
+                    unnoticed.append((index, name, reader))
+                except Exception as error:
+                    if not str(error).startswith(f"{path} is damaged ("):
+                        unnoticed.append((index, name, reader, error))
+            path.write_bytes(contents[name])
+    assert unnoticed == []
