@@ -10,7 +10,6 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,7 +17,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from commands import in_process, refused
+from commands import MODULE, PATIENCE, command, environment, in_process, names, refused, started, stopped, until
 from numba import config
 
 import fastbp
@@ -30,12 +29,8 @@ from fastbp.engine.store import Store
 from fastbp.outcomes import CONSTANT, OUTCOMES
 from fastbp.sweep import main
 
-ROOT = Path(fastbp.__file__).parents[1]
 SCRIPT = Path(sysconfig.get_path("scripts")) / "fastbp"
-MODULE = [sys.executable, "-m", "fastbp.sweep"]
 here = in_process(main)
-PATIENCE = 200
-"""Seconds for anything that may compile first."""
 
 trains = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
 
@@ -56,59 +51,6 @@ order = ["shuffled", "cyclic"]
 
 LONG = ["--set", "order=shuffled", "--set", "lr=0.2", "--set", "updates=7992"]
 """One setup of the founding sweep, in blocks of some 0.2 s."""
-
-
-def environment(**more: str) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT)} | more
-
-
-def command(*arguments: str | Path, cwd: Path, program: list[str] | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run it to its end. What must hold for every end: no traceback."""
-    more.setdefault("env", environment())
-    done = subprocess.run(
-        [*(program or MODULE), *map(str, arguments)],
-        cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False, **more,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr
-    return done
-
-
-@contextlib.contextmanager
-def started(*arguments: str | Path, cwd: Path, program: list[str] | None = None, **more: Any) -> Iterator[subprocess.Popen[str]]:
-    """It, running; killed at the end if it still does."""
-    more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()} | more
-    process = subprocess.Popen([*(program or MODULE), *map(str, arguments)], cwd=cwd, text=True, **more)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    """Wait until something holds while a process runs."""
-    began = time.monotonic()
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() - began < PATIENCE
-        time.sleep(0.005)
-
-
-def stopped(process: subprocess.Popen[str], number: int) -> str:
-    """Send a signal, hold the process to what is promised, and return what it says on stderr."""
-    began = time.monotonic()
-    process.send_signal(number)
-    out, err = process.communicate(timeout=PATIENCE)
-    assert time.monotonic() - began < 1, "ends within a second"
-    assert process.returncode == 128 + number
-    assert out == ""
-    assert "Traceback" not in err
-    return err
-
-
-def names(store: Path) -> set[str]:
-    """Of the files of runs, which hold their digests."""
-    return {file.name for file in Store(store).files()}
 
 
 @pytest.fixture(scope="module")
