@@ -79,7 +79,7 @@ class Store:
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 lock.seek(0)
                 raise StoreError(
                     f"{self.path} is in use by {lock.read().strip() or 'another run'}: wait for it, or choose -o"
@@ -94,8 +94,12 @@ class Store:
             lock.close()
 
     def files(self) -> Iterator[Path]:
-        """The files of runs."""
-        return (file for file in sorted(self.runs.glob("*.parquet")) if FILE_NAME.fullmatch(file.name))
+        """The files of runs. Raises OSError where their folder cannot be read: runs that nobody sees would be trained again."""
+        try:
+            names = os.listdir(self.runs)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        yield from (self.runs / name for name in sorted(names) if FILE_NAME.fullmatch(name))
 
     def present(self) -> dict[str, list[Range]]:
         """Which seeds of each setup there are, by the names of the files."""
