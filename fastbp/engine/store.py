@@ -76,6 +76,7 @@ class Store:
             raise StoreError("stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL") from None
         with writing(self.path / "lock"):
             lock: IO[str] = open(self.path / "lock", "a+")  # noqa: SIM115  closed below, which unlocks
+        _locks.add(lock)
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,6 +92,7 @@ class Store:
                 left.unlink(missing_ok=True)
             yield
         finally:
+            _locks.discard(lock)
             lock.close()
 
     def files(self) -> Iterator[Path]:
@@ -185,6 +187,20 @@ class Store:
     def write(self, target: Path, content: bytes) -> Path:
         """Write any file of the store by way of `tmp/`, so that nobody ever sees half of it. Raises StoreFullError."""
         return write(target, content, self.path / "tmp")
+
+
+_locks: set[IO[str]] = set()
+"""Open in this process."""
+
+
+def _forget_locks() -> None:
+    """In a process that was forked: a worker that outlives its driver would hold them."""
+    while _locks:
+        _locks.pop().close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
 
 
 @contextmanager
