@@ -49,9 +49,6 @@ lr = [0.5, 2]
 order = ["shuffled", "cyclic"]
 """
 
-LONG = ["--set", "order=shuffled", "--set", "lr=0.2", "--set", "updates=7992"]
-"""One setup of the founding sweep, in blocks of some 0.2 s."""
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -469,14 +466,6 @@ def test_a_place_that_is_no_store_is_refused(tmp_path, here):
     assert [entry.name for entry in tmp_path.rglob("*")] == ["thesis", "chapter.tex"]
 
 
-def test_a_store_in_use_is_refused_at_once(tmp_path):
-    store = Store(tmp_path / "store")
-    store.open()
-    with store.locked():
-        done = command("-o", "store", cwd=tmp_path)
-    refused(done, 3, f"store is in use by process {os.getpid()} on {os.uname().nodename}: wait for it, or choose -o")
-
-
 def test_a_store_of_another_version_is_refused_and_stays(tmp_path, here):
     made = Store(tmp_path / "store")
     made.open()
@@ -658,21 +647,6 @@ def test_a_long_sweep_ends_at_once_and_says_how_to_go_on(tmp_path, number):
     Store(store).check()
     with Store(store).locked():
         pass
-
-
-@trains
-def test_the_same_command_goes_on_and_makes_the_same_files(tmp_path):
-    arguments = [*LONG, "--seeds", "16000"]
-    with started(*arguments, "-o", "stopped", cwd=tmp_path) as process:
-        until(lambda: names(tmp_path / "stopped"), process)
-        stopped(process, signal.SIGINT)
-    some = names(tmp_path / "stopped")
-    resumed = command(*arguments, "-o", "stopped", cwd=tmp_path)
-    whole = command(*arguments, "-o", "undisturbed", cwd=tmp_path)
-    assert resumed.returncode == whole.returncode == 0
-    assert resumed.stdout == whole.stdout
-    assert 0 < len(some) < len(names(tmp_path / "undisturbed")) == 6
-    assert some < names(tmp_path / "stopped") == names(tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.15, 0.3])

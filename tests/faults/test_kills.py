@@ -1,102 +1,194 @@
-"""A sweep that is killed at any moment goes on, and ends with the same bits as one that nobody disturbed."""
+"""A sweep that is killed or stopped at any moment goes on, and ends with the same bits as one that nobody disturbed."""
 
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
-from numba import config
+from commands import command, environment, in_process, names, refused, started, stopped, until
+from disturbed import digests, sweep_file
 
 import fastbp
-from fastbp.engine.store import Store
-from fastbp.files import FILE_NAME, digest
+from fastbp.engine.store import Store, StoreError
+from fastbp.files import FILE_NAME
 from fastbp.kernels import NUMERICS_VERSION
+from fastbp.sweep import main
 
-pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
+pytestmark = pytest.mark.jit
 
-ROOT = Path(fastbp.__file__).parents[1]
-KILLS = 10
+here = in_process(main)
 
-SWEEP = """
-seeds = 2_560
+KILLS = [(10, 2_560), pytest.param(50, 20_000, marks=pytest.mark.soak)]
+"""How many, and seeds enough that something is left to do until the last of them."""
 
+STOPS = [(2, 2_560), pytest.param(20, 20_000, marks=pytest.mark.soak)]
+"""The same for each of the two signals."""
+
+SMALL = """
 [setup]
-problem = "table:11101011"
-
-[grid]
-order = ["random", "shuffled"]
-updates = [30_000, 60_000]
+problem = "xor"
+hidden = [2]
+updates = 10
 """
 
 
-def start(folder: Path, store: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "fastbp.sweep", "mine.toml", "-o", store, "--quiet", "-j", "2"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    # A session of its own, so that a compiler that it may have started dies with it.
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """For a number of seeds: what the command prints and the store that it makes, and the seconds that it takes."""
+    made: dict[int, tuple[str, Path, float]] = {}
+
+    def of(seeds: int) -> tuple[str, Path, float]:
+        if seeds not in made:
+            folder = tmp_path_factory.mktemp("undisturbed")
+            sweep_file(folder, seeds)
+            began = time.monotonic()
+            done = sweep(folder)
+            made[seeds] = done.stdout, folder / "store", time.monotonic() - began
+        return made[seeds]
+
+    return of
+
+
+OPTIONS = ["mine.toml", "-o", "store", "--quiet", "-j", "2"]
+
+
+def sweep(folder: Path) -> subprocess.CompletedProcess[str]:
+    done = command(*OPTIONS, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def kill(process: subprocess.Popen[str]) -> None:
+    """With all that it started: a compiler may be among them."""
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
 
 
-def finish(folder: Path, store: str) -> str:
-    process = start(folder, store)
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
-    assert "Traceback" not in err
-    return out
+def whole(store: Path, before: set[str]) -> set[str]:
+    """The names of its files. Whatever is there is whole, and nothing is lost that was there before."""
+    assert all(FILE_NAME.fullmatch(file.name) for file in (store / "runs").glob("*"))
+    Store(store).check()
+    there = names(store)
+    assert there >= before
+    return there
 
 
-def rows_of(store: Store) -> dict[str, str]:
-    """The digest of all rows of each setup, however they lie in files; every seed is there once."""
-    rows = store.read()
-    found = {}
-    for setup in rows["setup"].unique().to_pylist():
-        own = rows.filter(pc.equal(rows["setup"].cast(pa.string()), setup)).sort_by("seed")
-        assert own["seed"].to_pylist() == list(range(2_560))
-        found[setup] = digest(own)
-    return found
+def assert_the_same(store: Path, other: Path) -> None:
+    assert list((store / "tmp").iterdir()) == []
+    assert names(store) == names(other)
+    assert digests(store) == digests(other)
 
 
-def test_killed_at_ten_moments_it_ends_with_the_same_rows(tmp_path):
+@pytest.mark.parametrize(("kills", "seeds"), KILLS)
+def test_killed_at_any_moment_it_ends_with_the_same_rows(tmp_path, undisturbed, kills, seeds):
     """Half of the moments are drawn; the others fall just after a draft or a file has appeared, while something is published.
     None is so late that too little is left for the rest."""
-    (tmp_path / "mine.toml").write_text(SWEEP)
-    began = time.monotonic()
-    whole = finish(tmp_path, "whole")
-    lasted = time.monotonic() - began
+    file = sweep_file(tmp_path, seeds)
+    told, other, lasted = undisturbed(seeds)
     draw = random.Random(5)
-    store = Store(tmp_path / "killed")
-    published = 0
-    for attempt in range(KILLS):
-        process = start(tmp_path, "killed")
-        before, enough = len(list(store.files())), 2 if attempt % 2 else 1
-        until = time.monotonic() + (draw.uniform(0, 0.6 * lasted) if attempt % 2 else 200)
-        while process.poll() is None and time.monotonic() < until and len(list(store.files())) < before + enough:
-            if attempt % 2 == 0 and list((store.path / "tmp").glob("*.parquet.*.draft")):
-                break
-            time.sleep(0.001)
-        time.sleep(draw.uniform(0, 0.02))
-        kill(process)
-        names = {file.name for file in store.files()}
-        assert all(FILE_NAME.fullmatch(file.name) for file in store.runs.glob("*"))
-        store.check()  # whatever is there is whole
-        assert len(names) >= published, "nothing that was published is lost"
-        published = len(names)
-    assert finish(tmp_path, "killed") == whole
-    assert list((store.path / "tmp").iterdir()) == []
-    undisturbed = Store(tmp_path / "whole")
-    assert {file.name for file in store.files()} == {file.name for file in undisturbed.files()}
-    assert rows_of(store) == rows_of(undisturbed)
-    assert set(rows_of(store)) == {s.identity(NUMERICS_VERSION) for s in fastbp.Sweep.from_toml(tmp_path / "mine.toml").setups}
+    store = tmp_path / "store"
+    published: set[str] = set()
+    for attempt in range(kills):
+        with started(*OPTIONS, cwd=tmp_path, start_new_session=True) as process:
+            enough = len(published) + (2 if attempt % 2 else 1)
+            end = time.monotonic() + (draw.uniform(0, min(0.6 * lasted, 3)) if attempt % 2 else 200)
+            while process.poll() is None and time.monotonic() < end and len(names(store)) < enough:
+                if attempt % 2 == 0 and list((store / "tmp").glob("*.parquet.*.draft")):
+                    break
+                time.sleep(0.001)
+            time.sleep(draw.uniform(0, 0.02))
+            kill(process)
+        published = whole(store, published)
+    assert sweep(tmp_path).stdout == told
+    assert_the_same(store, other)
+    assert set(digests(store)) == {s.identity(NUMERICS_VERSION) for s in fastbp.Sweep.from_toml(file).setups}
+
+
+@pytest.mark.parametrize(("stops", "seeds"), STOPS)
+def test_stopped_at_any_moment_it_says_how_to_go_on_and_does(tmp_path, undisturbed, stops, seeds):
+    """By Ctrl-C and by SIGTERM in turn, once the store is its own. In the end the command that was told is run as it stands."""
+    sweep_file(tmp_path, seeds)
+    told, other, _ = undisturbed(seeds)
+    draw = random.Random(6)
+    store = tmp_path / "store"
+    published: set[str] = set()
+    for number in [signal.SIGINT, signal.SIGTERM] * stops:
+        with started(*OPTIONS, cwd=tmp_path) as process:
+            until(lambda: f"process {process.pid} " in lock_of(store), process)
+            end = time.monotonic() + draw.uniform(0, 1)
+            until(lambda: time.monotonic() > end or len(names(store)) > len(published) + 1, process)  # noqa: B023
+            said = stopped(process, number)
+        first, _, again = said.partition(" To go on: ")
+        assert first == "interrupted; what is done stays in store."
+        published = whole(store, published)
+    done = subprocess.run(shlex.split(again), cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout == told
+    assert_the_same(store, other)
+
+
+def lock_of(store: Path) -> str:
+    return (store / "lock").read_text() if (store / "lock").exists() else ""
+
+
+# The lock
+
+
+def test_a_second_driver_is_refused_at_once_and_disturbs_nobody(tmp_path):
+    """Most of its two seconds it imports."""
+    sweep_file(tmp_path, 20_000)
+    store = tmp_path / "store"
+    with started(*OPTIONS, cwd=tmp_path) as first:
+        until(lambda: names(store), first)
+        before = os.times()
+        second = command(*OPTIONS, cwd=tmp_path)
+        after = os.times()
+        assert after.children_user + after.children_system - before.children_user - before.children_system < 2
+        refused(second, 3, f"store is in use by process {first.pid} on {os.uname().nodename}: wait for it, or choose -o")
+        published = names(store)
+        until(lambda: names(store) > published, first)
+
+
+def test_a_lock_that_nobody_holds_is_in_nobodys_way(tmp_path, here):
+    """Not even where a process of that number lives."""
+    sweep_file(tmp_path, 4, SMALL)
+    store = Store(tmp_path / "store")
+    store.open()
+    (store.path / "lock").write_text(f"process {os.getppid()} on {os.uname().nodename}\n")
+    assert here("mine.toml", "-o", "store").returncode == 0
+    assert len(fastbp.load(store.path)) == 4
+
+
+DRIVER = """
+import os, sys, time
+from fastbp.engine.store import Store
+with Store(sys.argv[1]).locked():
+    worker = os.fork()
+    if worker:
+        print(worker, flush=True)
+    else:
+        os.closerange(0, 3)
+    time.sleep(100)
+"""
+
+
+def test_a_worker_that_outlives_its_killed_driver_holds_no_lock(tmp_path):
+    """A pool may fork its workers while the store is locked, and they do not always hear that they are alone."""
+    store = Store(tmp_path)
+    store.open()
+    with started(tmp_path, cwd=tmp_path, program=[sys.executable, "-c", DRIVER]) as driver:
+        worker = int(driver.stdout.readline())
+        try:
+            with pytest.raises(StoreError, match=f"in use by process {driver.pid} "), store.locked():
+                pass
+            driver.kill()
+            driver.wait()
+            with store.locked():
+                os.kill(worker, 0)
+        finally:
+            os.kill(worker, signal.SIGKILL)

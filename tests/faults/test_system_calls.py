@@ -90,7 +90,7 @@ def stores(publish, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def whole(stores) -> dict[str, str]:
-    return digests(Store(stores["whole"]))
+    return digests(stores["whole"])
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def disturb(publish, stores, whole, tmp_path) -> Callable[[str, str, Call], None
         again = publish(store)
         assert (again.code, again.said) == (0, ""), f"the same again is not in its own way: {where}"
         assert names(store) == names(stores["whole"]), where
-        assert digests(Store(store)) == whole, where
+        assert digests(store) == whole, where
         assert list((store / "tmp").iterdir()) == [], where
 
     return disturb
