@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -34,12 +35,21 @@ _SEAL = b"fastbp:1"
 _SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
 
 
-class DamagedFileError(ValueError):
+class FileError(ValueError):
+    """A file of runs that is of no use, in one line."""
+
+    def __init__(self, file: Path, why: object, line: str = "{file} cannot be read: {why}") -> None:
+        self.file, self.why = file, str(why).partition("\n")[0]
+        super().__init__(line.format(file=file, why=self.why))
+
+
+class DamagedFileError(FileError):
     """A file of runs that is not as it was written, and the remedy, in one line."""
 
     def __init__(self, file: Path, why: object) -> None:
-        self.file, self.why = file, str(why).partition("\n")[0]
-        super().__init__(f"{file} is damaged ({self.why}): {remedy(file.parent.parent)}")
+        super().__init__(
+            file, why, "{file} is damaged ({why}): " + remedy(file.parent.parent).replace("{", "{{").replace("}", "}}")
+        )
 
 
 def remedy(store: Path) -> str:
@@ -185,13 +195,17 @@ def _is_whole(content: bytes) -> bool:
 def contents(file: Path) -> tuple[bytes, dict[str, str]]:
     """All bytes of a file of runs, held against their seal, and what its footer says of it, held against its name.
 
-    Raises DamagedFileError.
+    Raises DamagedFileError, and FileError where nobody can tell whether it is.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         content = file.read_bytes()
+    except OSError as error:
+        kind = DamagedFileError if error.errno == errno.EIO else FileError
+        raise kind(file, error.strerror or error) from error
+    try:
         if not _is_whole(content):
             raise ValueError("its bytes are not those that were written" if content else "it is empty")
         found: dict[bytes, bytes] = pq.read_schema(pa.BufferReader(content)).metadata or {}
@@ -200,12 +214,12 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
         if match and not said.get("fastbp.digest", "").startswith(match["digest"]):
             raise ValueError("its rows are not those of its name")
     except (OSError, pa.ArrowException, ValueError) as error:  # a name that is no text is a ValueError
-        raise DamagedFileError(file, _told(error)) from error
+        raise DamagedFileError(file, error) from error
     return content, said
 
 
 def read(file: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
-    """The rows of a file, all columns or these, and what its footer says of it. Raises DamagedFileError."""
+    """The rows of a file, all columns or these, and what its footer says of it. Raises as `contents`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -219,7 +233,7 @@ def read(file: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, di
         if match := FILE_NAME.fullmatch(file.name):
             _held_against(match, rows)
     except (OSError, pa.ArrowException, ValueError) as error:  # a name that is no text is a ValueError
-        raise DamagedFileError(file, _told(error)) from error
+        raise DamagedFileError(file, error) from error
     return rows, said
 
 
@@ -232,8 +246,3 @@ def _held_against(name: re.Match[str], rows: pa.Table) -> None:
         raise ValueError(f"it holds runs of setup {' and '.join(map(str, setups))}")
     if "seed" in rows.column_names and not np.array_equal(rows["seed"].to_numpy(), np.arange(start, start + count)):
         raise ValueError("its seeds are not those of its name")
-
-
-def _told(error: Exception) -> str:
-    strerror = getattr(error, "strerror", None)
-    return strerror or str(error)

@@ -1,8 +1,8 @@
 """Commands in the process of the tests and in others, and what every one promises."""
 
 import contextlib
-import os
 import importlib
+import os
 import re
 import subprocess
 import sys

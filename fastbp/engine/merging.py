@@ -14,7 +14,7 @@ from fastbp.engine.reading import SweepError
 from fastbp.engine.soundness import place
 from fastbp.engine.spec import Sweep
 from fastbp.engine.store import Store, StoreError
-from fastbp.files import DamagedFileError
+from fastbp.files import FileError
 
 
 class Merged(NamedTuple):
@@ -49,12 +49,12 @@ def merge(into: Store, sources: Sequence[Store], tick: Callable[[str], None] = l
         wanted = _wanted(into, sources)
         _beside(into, sources)  # before the runs, which would not be sound without their problems if this were killed
         return _written(into, wanted, tick)
-    except DamagedFileError as error:  # since it was checked
+    except FileError as error:  # since it was checked
         raise StoreError(str(error)) from error
 
 
 def _written(into: Store, wanted: Sequence[tuple[Path, list[Range]]], tick: Callable[[str], None]) -> Merged:
-    """Write what is wanted. Raises DamagedFileError and StoreFullError."""
+    """Write what is wanted. Raises FileError and StoreFullError."""
     written = runs = there = 0
     for number, (path, gaps) in enumerate(wanted):
         tick(f"writing: {number:,} of {len(wanted):,} files")

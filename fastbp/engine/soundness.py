@@ -16,7 +16,7 @@ from fastbp.columns import SETUP_COLUMNS
 from fastbp.engine import problem_files
 from fastbp.engine.cores import available_cores
 from fastbp.engine.store import Store, StoreError, overlapping, writing
-from fastbp.files import FILE_NAME, DamagedFileError, RowsHash
+from fastbp.files import FILE_NAME, DamagedFileError, FileError, RowsHash
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +48,8 @@ def check(store: Store, tick: Callable[[int, int], None] = lambda done, files: N
     """Read every file of a store: the seal over all its bytes, the checksums of its pages, the digest of its rows, schema, number
     of rows and seeds; whether setups have the ids of their keys, every seed is there once, and problems are those of their names.
 
-    `tick` is called with the files done and those there are. Raises StoreError where the path is no store or holds no runs.
+    `tick` is called with the files done and those there are. Raises StoreError where the path is no store, holds no runs, or has a
+    file that cannot be read.
     """
     store.look(into=False)
     paths = sorted(store.files(), key=place)
@@ -75,6 +76,8 @@ def check(store: Store, tick: Callable[[int, int], None] = lambda done, files: N
                 raise DamagedFileError(path, "its keys are not those of the other files of its setup")
         except DamagedFileError as error:
             findings.append(Finding(path, error.why))
+        except FileError as error:
+            raise StoreError(str(error)) from error
         else:
             hashes[identity].update(rows)
             versions[path] = version

@@ -16,7 +16,7 @@ from fastbp import __version__, files
 from fastbp.engine import problem_files
 from fastbp.engine.plan import Range
 from fastbp.engine.spec import Setup
-from fastbp.files import FILE_NAME, DamagedFileError
+from fastbp.files import FILE_NAME, FileError
 from fastbp.kernels import NUMERICS_VERSION
 
 
@@ -252,7 +252,7 @@ def overlapping(of: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
 def _read(file: Path) -> tuple[pa.Table, dict[str, str]]:
     try:
         return files.read(file)
-    except DamagedFileError as error:
+    except FileError as error:
         raise StoreError(str(error)) from error
 
 
@@ -260,5 +260,5 @@ def _said(file: Path) -> dict[str, str]:
     """What a file says of itself. Raises StoreError where it is damaged."""
     try:
         return files.contents(file)[1]
-    except DamagedFileError as error:
+    except FileError as error:
         raise StoreError(str(error)) from error

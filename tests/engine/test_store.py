@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import os
 import re
@@ -117,6 +118,29 @@ def test_half_a_file_is_found(store):
         fastbp.load(store.path)
     with pytest.raises(StoreError, match="the same sweep makes them anew"):
         Store(store.path).open()  # the first file of all
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged(store):
+    """Nobody should move it away."""
+    path = store.publish(ONE, 0, rows())
+    path.unlink()
+    path.symlink_to(path)
+    for read in (store.read, store.check, store.look, lambda: store.run(ONE, 0)):
+        with pytest.raises(StoreError, match=f"{path.name} cannot be read: (No such file|Too many levels)"):
+            read()
+
+
+def test_a_folder_of_runs_that_cannot_be_read_is_not_an_empty_one(store, monkeypatch):
+    """What it holds would be trained again, and be there twice."""
+
+    def broken(path: Path) -> list[str]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    store.publish(ONE, 0, rows())
+    monkeypatch.setattr(os, "listdir", broken)
+    for read in (store.present, store.look, store.read):
+        with pytest.raises(OSError, match="Input/output error"):
+            read()
 
 
 def test_a_store_without_runs_says_so(store, tmp_path):
@@ -334,6 +358,17 @@ def test_a_lock_holds_in_one_process_too_and_is_given_back_after_an_error(store)
     with pytest.raises(OwnError), store.locked():
         raise OwnError
     with store.locked():
+        pass
+
+
+def test_a_lock_that_cannot_be_had_is_not_one_that_another_holds(store, monkeypatch):
+    """As on some disks behind a network."""
+
+    def none(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(OSError, match="No locks available"), store.locked():
         pass
 
 
