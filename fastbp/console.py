@@ -200,7 +200,8 @@ def _dry_run(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespac
 
 
 def _import_reporting() -> None:
-    import fastbp.analysis.plots  # noqa: F401
+    with suppress(Exception):  # which is told where it is needed
+        import fastbp.analysis.plots  # noqa: F401
 
 
 def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: argparse.Namespace, began: float) -> None:
