@@ -38,9 +38,9 @@ _SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
 class FileError(ValueError):
     """A file of runs that is of no use, in one line."""
 
-    def __init__(self, file: Path, why: object, line: str = "{file} cannot be read: {why}") -> None:
+    def __init__(self, file: Path, why: object) -> None:
         self.file, self.why = file, str(why).partition("\n")[0]
-        super().__init__(line.format(file=file, why=self.why))
+        super().__init__(f"{file} cannot be read: {self.why}")
 
 
 class DamagedFileError(FileError):

@@ -48,8 +48,8 @@ def check(store: Store, tick: Callable[[int, int], None] = lambda done, files: N
     """Read every file of a store: the seal over all its bytes, the checksums of its pages, the digest of its rows, schema, number
     of rows and seeds; whether setups have the ids of their keys, every seed is there once, and problems are those of their names.
 
-    `tick` is called with the files done and those there are. Raises StoreError where the path is no store, holds no runs, or has a
-    file that cannot be read.
+    `tick` is called with the files done and those there are. Raises StoreError where the path is no store, holds no runs, or
+    has a file that cannot be read.
     """
     store.look(into=False)
     paths = sorted(store.files(), key=place)

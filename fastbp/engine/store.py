@@ -65,7 +65,8 @@ class Store:
         files that go by our names would be written over."""
         names = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
         begun = {"runs", "tmp", "lock", "problems", "replays", "quarantine"}
-        return names <= begun or ("sweep.toml" in names and not names.isdisjoint({"runs", "made.json", "summary.csv"}))
+        kept = {"runs", "made.json", "summary.csv"}
+        return names <= begun or ("sweep.toml" in names and (not names.isdisjoint(kept) or {"tmp", "lock"} <= names))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

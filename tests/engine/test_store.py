@@ -250,6 +250,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, entries):
         ["runs"],
         ["runs", "tmp", "lock"],
         ["runs", "problems"],
+        ["sweep.toml", "tmp", "lock", "problems"],
         ["sweep.toml", "summary.csv", "contrasts.csv", "figures", "made.json"],
         ["sweep.toml", "runs", "tmp", "lock", "problems", "summary.csv", "report.html"],
     ],
