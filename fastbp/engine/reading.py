@@ -30,7 +30,15 @@ SHOWN = 60
 MOST_DIGITS = 4300
 """Past this Python reads no integer, and says not where it stands."""
 
+MOST_WRONG = 8
+"""Mistakes in one choice that a line tells."""
+
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+_DEEP_KEY = re.compile(r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){20}""", re.MULTILINE)
+"""A key of more than twenty parts, a.a.a and so on, for which the parser takes time and memory by their square."""
+
+_NESTED = "nested too deeply, allowed: the tables setup and grid"
 
 
 class SweepError(ValueError):
@@ -193,7 +201,9 @@ def read_call(family: Family, text: object) -> Call:
         else:
             values[key] = parameter.default
     if wrong:
-        raise ValueError(f"given {shown(text)}, allowed: {', '.join(wrong)}")
+        told = list(dict.fromkeys(wrong))
+        more = [f"and {len(told) - MOST_WRONG:,} more"] if len(told) > MOST_WRONG else []
+        raise ValueError(f"given {shown(text)}, allowed: {', '.join([*told[:MOST_WRONG], *more])}")
     return Call(family, choice, tuple(values[p.name] for p in choice.parameters), tuple(values[p.name] for p in family.shared))
 
 
@@ -227,13 +237,15 @@ def read_file(path: str | PathLike[str]) -> str:
 
 def read_toml(text: str) -> dict[str, Any]:
     """TOML as a dictionary. Raises ValueError that says where it is not TOML."""
+    if _DEEP_KEY.search(text):
+        raise ValueError(_NESTED)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         hint = "; words stand in quotes" if "Invalid value" in str(error) else ""
         raise ValueError(f"not TOML: {plain(str(error), 120)}{hint}") from None
     except RecursionError:
-        raise ValueError("nested too deeply, allowed: the tables setup and grid") from None
+        raise ValueError(_NESTED) from None
     except ValueError:
         long = next((run for run in re.finditer(r"[0-9_]+", text) if len(run[0]) > MOST_DIGITS), None)
         place = f" in line {text.count(chr(10), 0, long.start()) + 1}" if long else ""
