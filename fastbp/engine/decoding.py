@@ -5,12 +5,15 @@ errors of their own.
 """
 
 import io
+import math
 import re
+import warnings
 import zipfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from fastbp.choices.problems import MOST_ROWS
@@ -19,11 +22,13 @@ from fastbp.engine.reading import plain, shown
 
 MOST_COLUMNS = 10_000
 MOST_VALUES = 2**24  # 128 MB of inputs, and as much of targets
+MOST_BYTES = 300_000_000
+"""Of a file, and of one array or all columns in it where they are packed."""
 
 MISSING = ("", "#n/a", "n/a", "na", "nan", "-nan", "null", "none", "<na>")
 """What stands for no value in a .csv, in any case: about what pandas takes for it."""
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
 _INTEGER = r"[+-]?\d{1,18}"
 
 
@@ -158,43 +163,76 @@ def _parquet(raw: bytes) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
-    _sized(file.metadata.num_rows, file.metadata.num_columns)
-    table = file.read()
-    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
-    columns = zip(table.column_names, table.columns, strict=True)
-    return Table(tuple(_of_arrow(name.strip(), column) for name, column in columns if name not in index))
+    def opened(**options: Any) -> Any:
+        return pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True, **options)
+
+    file = opened()
+    told, schema = file.metadata, file.schema_arrow
+    _sized(told.num_rows, told.num_columns)
+    # Not by column: over damaged bytes Arrow looks at one of them without a net, and takes Python down with it.
+    if (size := sum(told.row_group(i).total_byte_size for i in range(told.num_row_groups))) > MOST_BYTES:
+        raise UnfitError(f"at most {MOST_BYTES:,} bytes, unpacked; it has {size:,}")
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    kept = [field for field in schema if field.name not in index]
+    foreign = [field for field in kept if not _is_text(_kind(field.type)) and not _is_number(_kind(field.type))]
+    if foreign:  # and of what is never used, lists or bytes, a small file may hold any amount
+        more = f" (the first of {len(foreign):,})" if len(foreign) > 1 else ""
+        raise UnfitError(f"numbers, true and false, and text; {shown(foreign[0].name)} is {plain(str(foreign[0].type))}{more}")
+    # A word that is there many times is read once: all of them together may be a thousand times the file.
+    words = [field.name for field in kept if _is_text(_kind(field.type))]
+    names = None if len(kept) == len(schema) else list(dict.fromkeys(field.name for field in kept))
+    table = opened(read_dictionary=words).read(names)
+    return Table(tuple(map(_of_arrow, map(str.strip, table.column_names), table.columns)))
+
+
+def _kind(kind: Any) -> Any:
+    """The type of single values."""
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: Any) -> bool:
+    return str(kind) in ("string", "large_string", "string_view")
+
+
+def _is_number(kind: Any) -> bool:
+    """Whether a type is one of numbers, or of flags or of nothing at all."""
+    from pyarrow import types
+
+    tests = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_null)
+    return any(test(kind) for test in tests)
 
 
 def _of_arrow(name: str, values: Any) -> Column:
     import pyarrow as pa
 
-    kind = values.type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
+    kind = _kind(values.type)
+    if _is_text(kind):
+        parts = []
+        for part in values.chunks:
+            words = np.array([*(word.strip() for word in part.dictionary.to_pylist()), ""], object)
+            parts.append(words[part.indices.fill_null(len(words) - 1).to_numpy()])
+        return Column(name, np.concatenate(parts), values.is_null().to_numpy())
     if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
         kind = pa.float64()
     values = values.cast(kind)
     missing = values.is_null(nan_is_null=True).to_numpy()
     if pa.types.is_null(kind):
         return Column(name, np.zeros(len(missing)), missing)
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return Column(name, values.fill_null(False if pa.types.is_boolean(kind) else 0).to_numpy(), missing)
-    if str(kind) in ("string", "large_string", "string_view"):
-        return Column(name, np.array([(text or "").strip() for text in values.to_pylist()], object), missing)
-    return Column(name, np.zeros(len(missing)), missing, str(kind))
+    return Column(name, values.fill_null(False if pa.types.is_boolean(kind) else 0).to_numpy(), missing)
 
 
 def _npz(raw: bytes) -> Table:
     if not zipfile.is_zipfile(io.BytesIO(raw)):
         raise UnfitError("what numpy.savez writes; it is no .npz file")
-    with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-        held = list(archive.files)
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        held = {name.removesuffix(".npy"): name for name in archive.namelist()}
         if lacking := [name for name in ("X", "T") if name not in held]:
             others = f"; it has {plain(', '.join(held))}" if held else ""
             raise UnfitError(f"arrays X and T; there is no {' and no '.join(lacking)}{others}")
-        X, T = archive["X"], archive["T"]
-        given = [archive[name] if name in held else None for name in Names._fields]
+        X, T = (_array(archive, held[name]) for name in ("X", "T"))
+        given = [_array(archive, held[name]) if name in held else None for name in Names._fields]
     T = T[:, None] if T.ndim == 1 else T
     if X.ndim != 2 or T.ndim != 2 or len(X) != len(T) or 0 in (X.shape[1], T.shape[1]):
         sizes = " and ".join(f"{name} {'×'.join(map(str, a.shape)) or 'a single value'}" for name, a in (("X", X), ("T", T)))
@@ -205,6 +243,26 @@ def _npz(raw: bytes) -> Table:
         for own, usual in zip(given, numbered(X.shape[1], T.shape[1]), strict=True)
     ]
     return Table(*(tuple(map(_of_array, own, part.T)) for own, part in zip(names, (X, T), strict=True)))
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """An array of an .npz. What it says of its size is seen to before room is made for it: that may be far more than the file."""
+    with archive.open(name) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python 2, whose headers are read like all others
+        try:
+            read = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}[npy.read_magic(file)[0]]
+            shape, _, dtype = read(file)
+            size = math.prod(shape) * dtype.itemsize
+        except zipfile.BadZipFile:
+            raise
+        except Exception:  # whatever a header that is no Python makes its parser raise
+            raise UnfitError(f"a sound .npz file; {shown(name)} is no array") from None
+    if not 0 <= size <= MOST_BYTES:
+        raise UnfitError(f"arrays of at most {MOST_BYTES:,} bytes; {shown(name)} has {shown(size)}")
+    with archive.open(name) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    return array
 
 
 def _of_array(name: str, values: NDArray[Any]) -> Column:

@@ -18,11 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.engine.decoding import DECODERS, MOST_VALUES, NUMBER, Column, Table, UnfitError, rows_of
+from fastbp.engine.decoding import DECODERS, MOST_BYTES, MOST_VALUES, NUMBER, Column, Table, UnfitError, rows_of
 from fastbp.engine.problem import Names, Problem, problem
 from fastbp.engine.reading import SweepError, named, nearest, plain, shown
 
-MOST_BYTES = 300_000_000
 MOST_LINES = 10  # about one file
 MOST_CLASSES = 1024  # as many outputs as the largest encoder
 LARGEST = 1e30  # finite in float32, and its square in float64
@@ -250,7 +249,7 @@ def _wrong_targets(table: Table, targets: Sequence[str] | None, name: str) -> It
 
 def _wrong_values(column: Column) -> Iterator[str]:
     if column.foreign:
-        yield f"numbers, true and false, and text; {shown(column.name)} is {column.foreign}"
+        yield f"numbers, true and false, and text; {shown(column.name)} is {plain(column.foreign)}"
     elif column.missing.any():
         yield f"a value in every row; {shown(column.name)} has none in {rows_of(column.missing)}"
 

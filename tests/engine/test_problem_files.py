@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,17 @@ def npz(**arrays: Any) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
+
+
+def claiming(shape: Any) -> bytes:
+    """An archive whose X is said to be of this shape, and holds nothing."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("X.npy", head.getvalue())
+        archive.writestr("T.npy", head.getvalue())
+    return whole.getvalue()
 
 
 def parquet(frame: pd.DataFrame, **options: Any) -> bytes:
@@ -204,7 +216,8 @@ def test_columns_of_a_parquet_file(here: Path) -> None:
     import pyarrow as pa
 
     frame = pd.DataFrame({"x": np.float16([0.5, 2]), "z": pd.array([1, 2], "Int8"), "y": pd.Categorical(["v", "u"])})
-    for index in (None, pd.Index([5, 3]), pd.Index([5, 3], name="id")):  # what pandas keeps of an index is no input
+    when = pd.DatetimeIndex(["2024-01-01", "2025-01-01"], name="when")
+    for index in (None, pd.Index([5, 3]), pd.Index([5, 3], name="id"), when):  # what pandas keeps of an index is no input
         setup = made(parquet(frame if index is None else frame.set_index(index)), "d.parquet")
         assert setup.names == Names(("x", "z"), ("y=v",))
         assert setup.data().X.tolist() == [[0.5, 1], [2, 2]]
@@ -280,6 +293,7 @@ INDEX = "a name for every column; column 1"
         ("x,y\ninf,0\n", "numbers from -1e+30 to 1e+30; 'x' is past that in row 1: inf"),
         ("x,y\n0,0\n1e400,0\n-2e30,1\n", "numbers from -1e+30 to 1e+30; 'x' is past that in rows 2 and 3, such as inf"),
         ("x,y\n" + "1" * 5000 + ",0\n", "numbers from -1e+30 to 1e+30; 'x' is past that in row 1: inf"),
+        ("x,y\n" + "1" * 100_000 + "x,0\n", f"{NUMBERS}; 'x' has text in row 1: '{'1' * 58}…"),  # at once
         ("1.5,0\n2,1\n", f"{NAMES} only numbers: '1.5,0'"),
         ("x;y\n1;0\n", "columns with commas between them; the first line has ';': 'x;y'"),
         ("x\ty\n1\t0\n", "columns with commas between them; the first line has '\\t': 'x\\ty'"),
@@ -311,6 +325,10 @@ GOOD = pd.DataFrame({"x": [1.5, 2.0], "y": ["u", "v"]})
         ),
         (GOOD.assign(x=[[1], [2, 3]]), "numbers, true and false, and text; 'x' is list<element: int64>"),
         (GOOD.assign(y=[2.0, 0.0]), "targets from 0 to 1; 'y' is outside in row 1: 2.0"),
+        (
+            GOOD.assign(x=[{"a\n": 1}] * 2, z=[b"", b""]),
+            "numbers, true and false, and text; 'x' is struct<a\\n: int64> (the first of 2)",
+        ),
         (GOOD[:0], "one or more rows; it has none"),
         (pd.DataFrame({"x": np.zeros(70_000), "y": 0}), "at most 65,536 rows; it has 70,000"),
         (pd.DataFrame(np.zeros((60_000, 400), np.int8)), "at most 16,777,216 values; it has 60,000 rows × 400 columns"),
@@ -347,6 +365,8 @@ SHAPES = "X [row, input] and T [row, output] with as many rows; it has"
         (npz(X=ONES[:1] * np.inf, T=ONES[:1]), "numbers from -1e+30 to 1e+30; 'x0' is past that in row 1: inf"),
         (npz(X=ONES[:1] * 1j, T=ONES[:1]), "numbers, true and false, and text; 'x0' is complex128"),
         (npz(X=np.array([["1"]]), T=ONES[:1, 0]), f"{NUMBERS}; 'x0' has text in row 1: '1'"),
+        (claiming((99_999_999_999, 2)), "arrays of at most 300,000,000 bytes; 'X.npy' has 1599999999984"),
+        (claiming("2"), "a sound .npz file; 'X.npy' is no array"),
         (npz(X=ONES, T=2.5 * ONES), "targets from 0 to 1; 't0' is outside in rows 1 and 2, such as 2.5"),
     ],
 )
