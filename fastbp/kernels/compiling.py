@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import pickle
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -191,11 +192,49 @@ class _Place:
 
 
 class _Files(IndexDataCacheFile):  # type: ignore[misc]
-    """Numba's files of a cache, with names that nobody else gives: its numbers are given twice where two processes save at once,
-    and one kernel would be loaded as another."""
+    """Numba's files of a cache, each sealed with a hash of its own name and what it holds.
+
+    Numba runs whatever machine code it finds: one wrong bit, or the file of another kernel under this name, and the process
+    crashes or trains wrong rows. What does not fit its seal is as good as not there, and is compiled and written anew.
+    """
 
     def _data_name(self, number: int) -> str:
+        # A name that nobody else gives: Numba's numbers are given twice where two processes save at once, and one kernel would be
+        # loaded as another.
         return f"{self._index_name.removesuffix('.nbi')}.{uuid4().hex[:16]}.nbc"
+
+    def _load_index(self) -> dict[Any, str]:
+        try:
+            version, stamp, overloads = pickle.loads(self._unsealed(self._index_name))
+        except OSError:
+            return {}
+        return overloads if (version, stamp) == (self._version, self._source_stamp) else {}
+
+    def _save_index(self, overloads: dict[Any, str]) -> None:
+        self._seal(self._index_name, (self._version, self._source_stamp, overloads))
+
+    def _load_data(self, name: str) -> Any:
+        return pickle.loads(self._unsealed(name))
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._seal(name, data)
+
+    def _seal(self, name: str, data: Any) -> None:
+        content = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(_digest(name, content) + content)
+
+    def _unsealed(self, name: str) -> bytes:
+        """What a file holds. Raises OSError where that is not what was written under its name."""
+        with open(self._data_path(name), "rb") as file:
+            seal, content = file.read(32), file.read()
+        if seal != _digest(name, content):
+            raise OSError(f"{name} is damaged")
+        return content
+
+
+def _digest(name: str, content: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\0" + content).digest()
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
