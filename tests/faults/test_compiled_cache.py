@@ -1,0 +1,259 @@
+"""The folder of compiled code, whatever has become of its files: the right rows, or a line; never a crash or a traceback.
+
+Machine code is run as it is found, so a file of which one bit is wrong must be known before it is loaded.
+"""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from commands import in_process
+
+import fastbp
+from fastbp.engine.store import Store, digest
+from fastbp.kernels import compiling
+from fastbp.kernels.compiling import _Files
+from fastbp.sweep import main
+
+pytestmark = pytest.mark.jit
+
+here = in_process(main)
+ROOT = Path(fastbp.__file__).parents[1]
+PATIENCE = 300
+
+SWEEP = """
+seeds = 20
+[setup]
+problem = "xor"
+updates = 60
+[grid]
+lr = [0.5, 2]
+"""
+
+SMALL, LARGE = "make_initialise", "make_advance"
+"""Kernels that compile in one second and in ten."""
+
+
+def start(folder: Path, cache: Path, store: str = "store", program: Sequence[str] = ()) -> subprocess.Popen[str]:
+    (folder / "mine.toml").write_text(SWEEP)
+    command = [*program, sys.executable, "-m", "fastbp.sweep", "mine.toml", "-o", store, "--quiet"]
+    own = os.environ | {"PYTHONPATH": str(ROOT), "FASTBP_CACHE_DIR": str(cache)}
+    return subprocess.Popen(command, cwd=folder, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str], *said: str) -> None:
+    """It is complete and says nothing but these lines, and that."""
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    *lines, last = err.splitlines()
+    assert lines == list(said)
+    assert last.startswith("40 runs trained")
+
+
+def rows_of(store: Path) -> dict[str, str]:
+    rows = Store(store).read().sort_by("seed")
+    found = rows["setup"].unique().to_pylist()
+    return {setup: digest(rows.filter(pc.equal(rows["setup"].cast(pa.string()), setup))) for setup in found}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A folder of code to copy, and the rows of a run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    own = compiling.cache_folder()
+    assert own
+    ended(start(folder, own.parent))
+    return shutil.copytree(own, folder / "cache" / own.name), rows_of(folder / "store")
+
+
+@pytest.fixture
+def cache(whole, tmp_path: Path) -> Path:
+    """A copy, which may be damaged."""
+    return shutil.copytree(whole[0], tmp_path / "cache" / whole[0].name)
+
+
+def files(cache: Path, name: str) -> list[Path]:
+    return sorted(cache.glob(name))
+
+
+def damaged(draw: random.Random, raw: bytes) -> bytes:
+    """A file with one bit wrong, cut short, empty, with more behind it, or something else altogether."""
+    at = draw.randrange(len(raw))
+    flipped = raw[:at] + bytes([raw[at] ^ 1 << draw.randrange(8)]) + raw[at + 1 :]
+    return draw.choice((flipped, flipped, raw[:at], b"", raw + b"\0", draw.randbytes(100), bytes(len(raw))))
+
+
+# The files by themselves
+
+
+def loads(cache: Path) -> dict[str, Callable[[], object]]:
+    """How each file there is read, by its name."""
+    found: dict[str, Callable[[], object]] = {}
+    for index in files(cache, "*.nbi"):
+        kept = _Files(str(cache), index.stem, cache.name)
+        found[index.name] = kept._load_index
+        for key, name in kept._load_index().items():
+            found[name] = lambda kept=kept, key=key: kept.load(key)
+    return found
+
+
+def test_whatever_is_damaged_is_as_good_as_not_there(cache):
+    draw = random.Random(7)
+    readers = loads(cache)
+    assert {Path(name).suffix for name in readers} == {".nbi", ".nbc"}
+    for name in draw.choices(sorted(readers), k=300):
+        raw = (cache / name).read_bytes()
+        assert readers[name]()
+        (cache / name).write_bytes(damaged(draw, raw))
+        assert not readers[name](), f"{name}"
+        (cache / name).write_bytes(raw)
+
+
+def test_a_file_under_the_name_of_another_is_as_good_as_not_there(cache):
+    readers = loads(cache)
+    for suffix in (".nbi", ".nbc"):
+        names = sorted(name for name in readers if name.endswith(suffix))
+        for one, other in zip(names, [*names[1:], names[0]], strict=True):
+            raw = (cache / one).read_bytes()
+            shutil.copyfile(cache / other, cache / one)
+            assert not readers[one]()
+            (cache / one).write_bytes(raw)
+
+
+# The command
+
+
+def holds(whole, cache: Path, folder: Path, *said: str, again: bool = True) -> None:
+    """With this cache the command makes the right rows, and has put it right for the next."""
+    ended(start(folder, cache.parent), *said)
+    assert rows_of(folder / "store") == whole[1]
+    if again:
+        now = {file: file.stat().st_mtime_ns for file in cache.iterdir()}
+        ended(start(folder, cache.parent, "again"))
+        assert {file: file.stat().st_mtime_ns for file in cache.iterdir()} == now, "nothing is compiled again"
+        assert rows_of(folder / "again") == whole[1]
+
+
+def flip(cache: Path, kernel: str) -> None:
+    for file in files(cache, f"*{kernel}*.nbc"):
+        raw = bytearray(file.read_bytes())
+        raw[len(raw) // 3] ^= 4
+        file.write_bytes(raw)
+
+
+def garble(cache: Path, kernel: str) -> None:
+    for file in files(cache, f"*{kernel}*.nbi"):
+        file.write_bytes(b"\x80\x05garbage")
+
+
+def swap(cache: Path, kernel: str) -> None:
+    """A data file of another kernel in the place of each of its own."""
+    other, *_ = files(cache, "*make_measure*.nbc")
+    for file in files(cache, f"*{kernel}*.nbc"):
+        shutil.copyfile(other, file)
+
+
+def lose(cache: Path, kernel: str) -> None:
+    for file in files(cache, f"*{kernel}*.nbc"):
+        file.unlink()
+
+
+def damage_all(cache: Path, kernel: str) -> None:
+    draw = random.Random(kernel)
+    for file in files(cache, "*.nb?"):
+        file.write_bytes(damaged(draw, file.read_bytes()))
+
+
+@pytest.mark.parametrize("harm", [flip, garble, swap, lose], ids=lambda harm: harm.__name__)
+def test_a_damaged_kernel_is_compiled_again(whole, cache, tmp_path, harm):
+    harm(cache, SMALL)
+    holds(whole, cache, tmp_path, again=harm is flip)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kernel", [LARGE, "make_measure"])
+@pytest.mark.parametrize("harm", [flip, garble, lose], ids=lambda harm: harm.__name__)
+def test_any_damaged_kernel_is_compiled_again(whole, cache, tmp_path, harm, kernel):
+    harm(cache, kernel)
+    holds(whole, cache, tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", range(5))
+def test_a_folder_of_which_nothing_is_whole(whole, cache, tmp_path, number):
+    damage_all(cache, str(number))
+    holds(whole, cache, tmp_path)
+
+
+def at_once(whole, cache: Path, folder: Path) -> None:
+    processes = [start(folder, cache.parent, store) for store in "abc"]
+    for process in processes:
+        ended(process)
+    for store in "abc":
+        assert rows_of(folder / store) == whole[1]
+
+
+def test_three_that_fill_a_folder_at_once(whole, cache, tmp_path):
+    for file in files(cache, f"*{SMALL}*"):
+        file.unlink()
+    at_once(whole, cache, tmp_path)
+    readers = loads(cache)
+    assert any(SMALL in name for name in readers)
+    assert all(read() for read in readers.values())
+
+
+@pytest.mark.soak
+def test_three_that_find_a_folder_empty(whole, tmp_path):
+    at_once(whole, tmp_path / "cache", tmp_path)
+
+
+NOTE = "note: there is no folder to keep compiled code in, so each command compiles anew (FASTBP_CACHE_DIR may name one)"
+
+
+@pytest.mark.parametrize(
+    "place", ["/dev/null/x", "file", "file/x", "link", "x" * 300, "\udcff/" + "y" * 300], ids=lambda place: ascii(place[:9])
+)
+def test_where_there_can_be_no_folder_that_is_told(whole, tmp_path, monkeypatch, here, place):
+    """Kernels of this process are there already: only the folder is looked for again."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("nowhere/at/all")
+    (tmp_path / "mine.toml").write_text(SWEEP)
+    assert here("mine.toml", "-o", "before").returncode == 0
+    monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / place))
+    compiling.cache_folder.cache_clear()
+    try:
+        done = here("mine.toml", "-o", "store")
+    finally:
+        monkeypatch.undo()
+        compiling.cache_folder.cache_clear()
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[0] == NOTE
+    assert rows_of(tmp_path / "store") == whole[1]
+
+
+@pytest.mark.soak
+def test_without_a_folder_all_is_compiled(whole, tmp_path):
+    ended(start(tmp_path, Path("/dev/null/x")), NOTE)
+    assert rows_of(tmp_path / "store") == whole[1]
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-m", "true"], check=False).returncode != 0, reason="no file systems of our own here"
+)
+def test_a_folder_that_can_only_be_read(whole, cache, tmp_path):
+    """The files stay what they were, whether they are used or not."""
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        pytest.skip("no mounts of our own here")
+    before = {file: file.read_bytes() for file in cache.iterdir()}
+    mount = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
+    ended(start(tmp_path, cache.parent, program=["unshare", "-m", "sh", "-c", mount, str(cache.parent)]), NOTE)
+    assert rows_of(tmp_path / "store") == whole[1]
+    assert {file: file.read_bytes() for file in cache.iterdir()} == before
