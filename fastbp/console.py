@@ -44,6 +44,8 @@ def sweep(arguments: argparse.Namespace) -> int:
         stop_at(number, place)
 
     with signals_to(stop):
+        if is_lost():
+            return BAD_USAGE
         from fastbp.engine import workers
         from fastbp.engine.spec import Seeds, Sweep, SweepError
 
@@ -88,13 +90,26 @@ def sweep(arguments: argparse.Namespace) -> int:
         return ended(work, store.path)
 
 
+def is_lost() -> bool:
+    """Whether the current folder is gone, and say so: some packages cannot even be imported there."""
+    try:
+        os.getcwd()
+    except OSError:
+        say("fastbp: the current folder is no longer there: change to one that is")
+        return True
+    return False
+
+
 def ended(work: Callable[[], int], place: Path) -> int:
     """The exit code of some work at a place; where it cannot be done, its lines are said."""
+    import logging
+
     from fastbp.engine.executors import LostError
     from fastbp.engine.spec import SweepError
     from fastbp.engine.store import StoreError, StoreFullError
     from fastbp.engine.workers import OtherWorkerError
 
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where there is no home it has advice of two long lines
     try:
         return work()
     except SweepError as error:
@@ -137,7 +152,7 @@ def _sweep(
         say("note: there is no folder to keep compiled code in, so each command compiles anew (FASTBP_CACHE_DIR may name one)")
     if not has_fma():
         say("note: this processor has no fused multiply-add, so training is 17 to 3,000 times slower (the results are the same)")
-    _renew(store, "sweep.toml", sweep.to_toml(store.path))
+    changed = _renew(store, "sweep.toml", sweep.to_toml(store.path))
     run.problem_files(sweep, store)
     show = Shown(quiet=arguments.quiet or arguments.json)
     imports = threading.Thread(target=_import_reporting, daemon=True)
@@ -158,7 +173,7 @@ def _sweep(
             say(f"failed: {line}")
         if len(trained.failed) > MOST_FAILED:
             say(f"failed: and {len(trained.failed) - MOST_FAILED:,} more blocks")
-    _report(sweep, store, trained, jobs, arguments, began)
+    _report(sweep, store, trained, jobs, arguments, began, changed)
     return FAILED if trained.failed else COMPLETE
 
 
@@ -204,7 +219,9 @@ def _import_reporting() -> None:
         import fastbp.analysis.plots  # noqa: F401
 
 
-def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: argparse.Namespace, began: float) -> None:
+def _report(
+    sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: argparse.Namespace, began: float, changed: bool
+) -> None:
     from fastbp.analysis import tables
     from fastbp.engine import run
     from fastbp.engine.store import StoreError
@@ -219,11 +236,11 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
         store.check()  # which says what file it is
         raise StoreError(f"{store.runs} cannot be read: {error}") from error
     summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
-    _renew(store, "summary.csv", summary.to_csv(index=False))
+    changed |= _renew(store, "summary.csv", summary.to_csv(index=False))
     _renew(store, "contrasts.csv", contrasts.to_csv(index=False))
     told = time.perf_counter()
     trained.seconds["tables"] = told - started
-    if trained.runs or not _is_drawn(store):
+    if trained.runs or changed or not _is_drawn(store):  # a clock may have been put back since it was drawn
         from fastbp.analysis import plots
 
         (store.path / "figures").mkdir(exist_ok=True)
@@ -247,11 +264,13 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
     say(f"{new}{rate}; {took}; {store.path}/runs, summary.csv, contrasts.csv, figures/outcomes.svg")
 
 
-def _renew(store: Store, name: str, text: str) -> None:
-    """Write a file of the store where it says something else."""
+def _renew(store: Store, name: str, text: str) -> bool:
+    """Write a file of the store where it says something else, and return whether it did."""
     file = store.path / name
-    if not file.exists() or file.read_bytes() != text.encode():
+    changed = not file.exists() or file.read_bytes() != text.encode()
+    if changed:
         store.write(file, text.encode())
+    return changed
 
 
 def _is_drawn(store: Store) -> bool:
@@ -290,6 +309,8 @@ def replay(arguments: argparse.Namespace) -> int:
         stop_at(number, "")
 
     with signals_to(stop):
+        if is_lost():
+            return BAD_USAGE
         return ended(lambda: _replay(arguments), Path(arguments.store))
 
 
@@ -413,7 +434,10 @@ def _jobs(text: str | None) -> tuple[list[str], int]:
 
 @contextmanager
 def signals_to(stop: Callable[[int, FrameType | None], NoReturn]) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM call `stop` in the main thread."""
+    """Have Ctrl-C and SIGTERM call `stop` in the main thread, which may write to stderr."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # a stream that was closed by whoever started us: the next file of ours would take its place
+    os.close(number)
     heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]  # as by nohup
     before = {number: signal.signal(number, stop) for number in heard}
     try:
@@ -450,8 +474,8 @@ def again() -> str:
 
 
 def say(line: str) -> None:
-    """Say something that is no data."""
-    _write(line + "\n", sys.stderr)
+    """Say something that is no data, on one line, whatever is in the names of files."""
+    _write("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) + "\n", sys.stderr)
 
 
 def tell(data: str) -> None:

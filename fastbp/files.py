@@ -47,9 +47,8 @@ class DamagedFileError(FileError):
     """A file of runs that is not as it was written, and the remedy, in one line."""
 
     def __init__(self, file: Path, why: object) -> None:
-        super().__init__(
-            file, why, "{file} is damaged ({why}): " + remedy(file.parent.parent).replace("{", "{{").replace("}", "}}")
-        )
+        super().__init__(file, why)
+        self.args = (f"{file} is damaged ({self.why}): {remedy(file.parent.parent)}",)
 
 
 def remedy(store: Path) -> str:

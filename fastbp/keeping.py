@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from fastbp.console import BAD_STORE, BAD_USAGE, COMPLETE, aside, ended, refuse, say, signals_to, stop_at, tell
+from fastbp.console import BAD_STORE, BAD_USAGE, COMPLETE, aside, ended, is_lost, refuse, say, signals_to, stop_at, tell
 
 if TYPE_CHECKING:
     from fastbp.engine.soundness import Checked, Finding
@@ -26,6 +26,8 @@ def stop(number: int, frame: FrameType | None) -> NoReturn:
 def verify(arguments: argparse.Namespace) -> int:
     """`fastbp verify`."""
     with signals_to(stop):
+        if is_lost():
+            return BAD_USAGE
         if not (arguments.replay.isascii() and arguments.replay.isdigit() and int(arguments.replay[:9]) <= 10**6):
             return refuse([f"--replay: given {arguments.replay[:60]!r}, allowed: a number of runs up to 1,000,000"], BAD_USAGE)
         return ended(lambda: _verify(arguments, int(arguments.replay)), Path(arguments.store))
@@ -117,6 +119,8 @@ def _sound(store: Store, checked: Checked) -> str:
 def merge(arguments: argparse.Namespace) -> int:
     """`fastbp merge`."""
     with signals_to(stop):
+        if is_lost():
+            return BAD_USAGE
         return ended(lambda: _merge(arguments), Path(arguments.into))
 
 

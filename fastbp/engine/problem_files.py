@@ -84,12 +84,13 @@ def located(written: str, folder: str) -> str:
     Raises ValueError where that can be no path.
     """
     try:
-        written.encode()
-        path = os.path.join(folder, os.path.expanduser(written))
         if not written or "\0" in written:
             raise ValueError
-        return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-    except ValueError:
+        path = os.path.join(folder, os.path.expanduser(written))
+        found = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        found.encode()
+        return found
+    except (ValueError, OSError):  # no text, or seen from a current folder that is gone
         raise ValueError(f"given {shown('file:' + written)}, allowed: file:PATH") from None
 
 
