@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,9 @@ from fastbp.engine.plan import Range
 from fastbp.engine.spec import Setup
 from fastbp.files import FILE_NAME, FileError
 from fastbp.kernels import NUMERICS_VERSION
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""Such as s3://bucket/place, of which `Path` has taken a slash."""
 
 
 class StoreError(Exception):
@@ -45,6 +49,12 @@ class Store:
 
         Raises StoreError where it is something else or holds runs of another numerics version.
         """
+        try:
+            str(self.path).encode()
+        except UnicodeEncodeError:  # Arrow opens no such files
+            raise StoreError(f"{self.path} is a name that is no text: choose another with -o") from None
+        if _ADDRESS.match(str(self.path)):
+            raise StoreError(f"{self.path} is an address, not a folder: choose another place with -o")
         if self.path.exists() and not self.path.is_dir():
             raise StoreError(f"{self.path} is a file, not a store: choose another place with -o")
         if self.path.is_dir() and not self._is_ours():
