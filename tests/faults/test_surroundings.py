@@ -1,0 +1,325 @@
+"""The command in odd surroundings: the same rows and the promised exit code, and no traceback."""
+
+import contextlib
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from commands import in_process, refused
+from numba import config
+
+import fastbp
+from fastbp.engine import block
+from fastbp.engine.store import Store, digest
+from fastbp.kernels import compiling
+from fastbp.sweep import main
+
+ROOT = Path(fastbp.__file__).parents[1]
+MODULE = [sys.executable, "-m", "fastbp.sweep"]
+here = in_process(main)
+PATIENCE = 200
+
+trains = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
+
+SWEEP = """
+title = "Öffnet es sich?"
+seeds = 20
+[setup]
+problem = "xor"
+hidden = [2]
+updates = 60
+[grid]
+lr = [0.5, 2]
+"""
+
+
+def rows_of(store: Path) -> dict[str, str]:
+    """The digest of all rows of each setup."""
+    rows = Store(store).read().sort_by("seed")
+    found = rows["setup"].unique().to_pylist()
+    return {setup: digest(rows.filter(pc.equal(rows["setup"].cast(pa.string()), setup))) for setup in found}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The rows of a sweep that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        if config.DISABLE_JIT:
+            patch.setattr(block, "suggested_lanes", lambda net, dtype: 2)
+        fastbp.run(fastbp.Sweep.from_text(SWEEP), store=folder / "store")
+    return rows_of(folder / "store")
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "mine.toml").write_text(SWEEP)
+    return tmp_path / "mine.toml"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """With compiled code where it is, though there be no home."""
+    folder = compiling.cache_folder()
+    return os.environ | {"PYTHONPATH": str(ROOT)} | ({"FASTBP_CACHE_DIR": str(folder.parent)} if folder else {}) | more
+
+
+def command(
+    *arguments: str | Path, cwd: Path, program: list[str] | None = None, **more: object
+) -> subprocess.CompletedProcess[str]:
+    """Run it to its end, which leaves no traceback."""
+    more = {"env": environment(), "stdin": subprocess.DEVNULL} | more
+    done = subprocess.run(
+        [*(program or MODULE), *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        **more,
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def complete(done: subprocess.CompletedProcess[str], *said: str) -> None:
+    """It trained all runs and said so, after these lines."""
+    assert done.returncode == 0, done.stderr
+    *lines, last = done.stderr.splitlines()
+    assert lines == list(said)
+    assert last.startswith("40 runs trained")
+
+
+# Streams
+
+
+def in_shell(streams: str) -> list[str]:
+    return ["sh", "-c", f'exec "$0" "$@" {streams}', *MODULE]
+
+
+@trains
+def test_without_a_stdout(undisturbed, tmp_path):
+    done = command("mine.toml", "-o", "store", cwd=tmp_path, program=in_shell(">&-"))
+    complete(done)
+    assert rows_of(tmp_path / "store") == undisturbed
+
+
+@trains
+def test_without_any_stream_or_terminal(undisturbed, tmp_path):
+    closed = {"program": in_shell("<&- >&- 2>&-"), "start_new_session": True}
+    assert command("mine.toml", "-o", "store", cwd=tmp_path, **closed).returncode == 0
+    assert rows_of(tmp_path / "store") == undisturbed
+    assert command("none.toml", cwd=tmp_path, **closed).returncode == 2
+    assert command("--bogus", cwd=tmp_path, **closed).returncode == 2
+
+
+@trains
+def test_interrupted_without_a_stderr_it_says_so_in_no_other_file(tmp_path):
+    """The first file that is opened would have the number of stderr."""
+    program = [*in_shell("2>&-"), "--seeds", "1000000", "-o", "store"]
+    process = subprocess.Popen(program, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL)
+    try:
+        began = time.monotonic()
+        while not list(tmp_path.glob("store/runs/*")):
+            assert time.monotonic() - began < PATIENCE
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(2) == 143
+    finally:
+        process.kill()
+        process.wait()
+    assert not [file for file in (tmp_path / "store").rglob("*") if file.is_file() and b"interrupted" in file.read_bytes()]
+    Store(tmp_path / "store").check()
+
+
+@trains
+def test_in_the_locale_of_last_resort(undisturbed, tmp_path):
+    """Without what Python does by itself to mend it, so that all text is ASCII, names of files too."""
+    done = command("mine.toml", "-o", "store", cwd=tmp_path, env=environment(LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0"))
+    complete(done)
+    assert done.stdout.isascii()
+    assert "lr: 0.5 -> 2" in done.stdout
+    assert rows_of(tmp_path / "store") == undisturbed
+    assert "Öffnet" in (tmp_path / "store" / "sweep.toml").read_text("utf-8")
+
+
+# Homes and users
+
+
+@trains
+def test_a_home_that_is_none(undisturbed, tmp_path):
+    complete(command("mine.toml", "-o", "store", cwd=tmp_path, env=environment(HOME="/dev/null/x")))
+    assert rows_of(tmp_path / "store") == undisturbed
+
+
+@trains
+def test_a_user_whom_nobody_knows(undisturbed, tmp_path):
+    """Without a name, a home or HOME."""
+    unknown = ["unshare", "--user", "--map-user=54321", "--map-group=54321", "env", "--unset=HOME"]
+    if not shutil.which("unshare") or subprocess.run([*unknown, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no users of our own here")
+    complete(command("mine.toml", "-o", "store", cwd=tmp_path, program=[*unknown, *MODULE]))
+    assert rows_of(tmp_path / "store") == undisturbed
+
+
+def powerless() -> list[str]:
+    """What to put before a command so that permissions hold for it, whoever runs the tests."""
+    if os.geteuid():
+        return []
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    if not shutil.which("setpriv") or subprocess.run([*drop, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("to root nothing is forbidden")
+    return drop
+
+
+@trains
+def test_an_installation_that_can_only_be_read(undisturbed, tmp_path):
+    program = [*powerless(), *MODULE]
+    site = tmp_path / "site"
+    for name in ("fastbp", "sweeps"):
+        shutil.copytree(ROOT / name, site / name, ignore=shutil.ignore_patterns("__pycache__"))
+    with read_only(site):
+        before = sorted(site.rglob("*"))
+        done = command("mine.toml", "-o", "store", cwd=tmp_path, program=program, env=environment(PYTHONPATH=str(site)))
+        assert sorted(site.rglob("*")) == before
+    complete(done)
+    assert rows_of(tmp_path / "store") == undisturbed
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    entries = [folder, *folder.rglob("*")]
+    for entry in entries:
+        entry.chmod(0o555 if entry.is_dir() else 0o444)
+    try:
+        yield
+    finally:
+        for entry in entries:
+            entry.chmod(0o755)
+
+
+@pytest.mark.parametrize("folder", ["gone", "gone/deeper"])
+def test_a_folder_of_results_that_can_only_be_read(tmp_path, folder):
+    program = [*powerless(), *MODULE]
+    (tmp_path / "gone").mkdir()
+    with read_only(tmp_path / "gone"):
+        done = command("mine.toml", "-o", f"{folder}/store", cwd=tmp_path, program=program)
+    refused(done, 4, f"{folder}/store cannot be written: Permission denied")
+
+
+# Limits
+
+
+@trains
+def test_few_open_files(undisturbed, tmp_path):
+    """Fewer than there are setups, files of runs or pictures."""
+    rates = [0.5, 2, *range(3, 41)]
+    limit = (24, 24)
+    done = command(
+        "mine.toml", "-o", "store", "--set", f"lr={rates}", "--quiet", cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(tmp_path / "store")
+    assert len(rows) == len(rates)
+    assert undisturbed.items() <= rows.items()
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+def test_files_are_for_whom_the_user_says(undisturbed, tmp_path, here, umask):
+    complete(here("mine.toml", "-o", "store"))
+    assert rows_of(tmp_path / "store") == undisturbed
+    assert not [entry for entry in [tmp_path / "store", *(tmp_path / "store").rglob("*")] if entry.stat().st_mode & 0o077]
+
+
+def test_a_user_who_may_not_read_his_own_files(tmp_path):
+    program = ["sh", "-c", 'umask 0777; exec "$0" "$@"', *powerless(), *MODULE]
+    refused(command("mine.toml", "-o", "store", cwd=tmp_path, program=program), 4, "store cannot be written: Permission denied")
+
+
+# Clocks
+
+
+def test_a_clock_that_runs_backwards(undisturbed, tmp_path, here, monkeypatch):
+    start = time.time()
+    monkeypatch.setattr(time, "time", lambda: start - 86_400 - 1_000 * time.perf_counter())
+    complete(here("mine.toml", "-o", "store"))
+    assert rows_of(tmp_path / "store") == undisturbed
+
+
+def test_a_clock_that_is_put_back_between_two_commands(tmp_path, here, file):
+    """What is there is from tomorrow, and still what is new is shown."""
+    here("mine.toml", "-o", "store")
+    tomorrow = time.time() + 86_400
+    for entry in (tmp_path / "store").rglob("*"):
+        os.utime(entry, (tomorrow, tomorrow))
+    file.write_text(SWEEP.replace("Öffnet", "Schließt"))
+    here("mine.toml", "-o", "store")
+    assert "Schließt" in (tmp_path / "store" / "figures" / "outcomes.svg").read_text("utf-8")
+
+
+# Names of places
+
+
+@pytest.mark.parametrize("arguments", [["mine.toml", "-o", "store"], ["--dry-run"], ["--help"]], ids=" ".join)
+def test_a_current_folder_that_is_gone(tmp_path, arguments):
+    (tmp_path / "gone").mkdir()
+    done = command(*arguments, cwd=tmp_path / "gone", program=["sh", "-c", 'rmdir ../gone; exec "$0" "$@"', *MODULE])
+    if arguments == ["--help"]:
+        assert done.returncode == 0
+    else:
+        refused(done, 2, "the current folder is no longer there: change to one that is")
+
+
+@pytest.mark.parametrize(
+    "name", ["a 'store' of \"mine\"", "new\nline", "Öffnung – 😀", "s3:", "ab:cd", "a?b#c*[d]%20", "~x"], ids=ascii
+)
+def test_odd_names_of_stores(undisturbed, tmp_path, here, name):
+    """Twice: once it is made, once it is read."""
+    done = here("mine.toml", "-o", name)
+    complete(done)
+    again = here("mine.toml", "-o", name)
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    assert again.stderr.startswith("complete already")
+    assert rows_of(tmp_path / name) == undisturbed
+
+
+@pytest.mark.parametrize("address", ["s3://mine/x", "file:///tmp/x", "abfs+x://y"])
+def test_an_address_is_no_folder(tmp_path, here, address):
+    """Nor is one made that is called so."""
+    refused(here("mine.toml", "-o", address), 3, f"{re.escape(str(Path(address)))} is an address, not a folder: choose .* -o")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine.toml"]
+
+
+def test_names_that_are_no_text(undisturbed, tmp_path, here):
+    """Arrow opens no files of such names."""
+    odd = os.fsdecode(b"\xff")
+    try:
+        (tmp_path / odd).mkdir()
+    except OSError:
+        pytest.skip("no such names here")
+    for options in ([], ["--dry-run"]):
+        refused(here("mine.toml", "-o", f"{odd}/store", *options), 3, r"\\udcff/store is a name that is no text: choose .* -o")
+    (tmp_path / "mine.toml").rename(tmp_path / odd / f"{odd}.toml")
+    refused(here(f"{odd}/{odd}.toml"), 3, r"results/\\udcff is a name that is no text: .*")
+    complete(here(f"{odd}/{odd}.toml", "-o", "store"))
+    assert rows_of(tmp_path / "store") == undisturbed
+    (tmp_path / odd / "d.csv").write_text("x,y\n1,0\n2,1\n")
+    done = here(f"{odd}/{odd}.toml", "-o", "other", "--set", f"problem=file:{odd}/d.csv", "--set", "targets=y")
+    refused(done, 2, r"--set problem: given 'file:\\udcff/d.csv', allowed: file:PATH")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([odd, "store"])
