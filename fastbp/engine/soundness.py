@@ -52,7 +52,7 @@ def check(store: Store, tick: Callable[[int, int], None] = lambda done, files: N
     has a file that cannot be read.
     """
     store.look(into=False)
-    paths = sorted(store.files(), key=place)
+    paths = sorted((path for path in store.files() if not path.is_dir()), key=place)
     if not paths:
         raise StoreError(f"{store.path} holds no runs")
     findings = [*_strangers(store), *_problems(store)]

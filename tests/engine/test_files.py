@@ -22,7 +22,7 @@ from invented import ONE, OTHER, coded, replaced, rows, runs
 from fastbp import files
 from fastbp.columns import COLUMNS, RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
 from fastbp.engine.spec import Setup
-from fastbp.files import FILE_NAME, DamagedFileError, RowsHash, digest
+from fastbp.files import FILE_NAME, DamagedFileError, FileError, RowsHash, digest
 from fastbp.outcomes import OUTCOMES
 
 XOR = Setup(problem="xor", hidden=(2,), updates=20)
@@ -298,7 +298,8 @@ def test_no_other_length_is_under_the_seal(tmp_path):
             raise AssertionError(length)
     damaged(path, "it is empty")
     path.unlink()
-    damaged(path, "No such file or directory")
+    with pytest.raises(FileError, match=f"^{path} cannot be read: No such file or directory$"):
+        files.read(path)
 
 
 # Reading
@@ -380,7 +381,8 @@ def test_what_is_sealed_and_no_table_is_refused(tmp_path):
     damaged(path, ".+")
     path.unlink()
     path.mkdir()
-    damaged(path, "Is a directory")
+    with pytest.raises(FileError, match=f"^{path} cannot be read: Is a directory$"):
+        files.read(path)
 
 
 def test_anybody_reads_what_is_sealed(tmp_path):

@@ -284,15 +284,6 @@ def test_what_is_there_already_takes_no_more_disk(tmp_path, machine):
     forecast.check(some, store, 8)
 
 
-def test_a_shard_takes_no_more_disk_than_its_own_runs(tmp_path, machine):
-    """The whole of which has no room anywhere: that is what shards are for."""
-    some = sweep(10**5, {"lr": [1, 2]})
-    machine(disk=5e6)
-    forecast.check(some, Store(tmp_path / "store"), 8, seeds=(20_000, 25_000))
-    with pytest.raises(StoreFullError, match=r"100,000 runs take .* MB, and 5\.0 MB are free"):
-        forecast.check(some, Store(tmp_path / "store"), 8, seeds=(20_000, 50_000))
-
-
 @pytest.mark.parametrize("stored", [True, False])
 def test_from_python_the_same_lines(tmp_path, machine, stored):
     place = tmp_path / "store" if stored else None

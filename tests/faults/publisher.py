@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from untrained import ONE, OTHER, rows
+from invented import ONE, OTHER, rows
 
 from fastbp import console
 from fastbp.engine import spec  # noqa: F401  imported here, so that no child has to

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import command, in_process, names, refused, started, until
-from disturbed import digests, sweep_file
+from disturbed import sweep_file
+from stores import rows_of
 
 import fastbp
 from fastbp.engine.store import Store
@@ -48,7 +49,7 @@ def undisturbed(folder: Path) -> dict[str, str]:
     """The digests of all rows that the sweep of this folder makes."""
     other = folder / "undisturbed"
     fastbp.run(fastbp.Sweep.from_toml(folder / "mine.toml"), other)
-    found = digests(other)
+    found = rows_of(other)
     shutil.rmtree(other)
     return found
 
@@ -151,7 +152,7 @@ def test_a_disk_that_takes_no_more_ends_a_sweep_with_4(tmp_path, here, whole, di
     assert list((store / "tmp").iterdir()) == []
     undo(disk)
     assert here("mine.toml", "-o", store).returncode == 0
-    assert digests(store) == whole
+    assert rows_of(store) == whole
 
 
 def test_a_disk_that_is_full_when_only_the_picture_is_left_ends_with_4(tmp_path, here, disk):
@@ -214,7 +215,7 @@ def test_a_store_that_is_changed_under_a_sweep_ends_it_without_a_table(tmp_path,
         refused(here(*AGAIN), 4, "store cannot be written: File exists")
         (store / name).unlink()
     assert here(*AGAIN).returncode == 0
-    assert digests(store) == whole
+    assert rows_of(store) == whole
 
 
 @pytest.mark.parametrize("gone", ["the store", "all runs", "its own file", "a file that was there"])
@@ -248,7 +249,7 @@ def test_what_is_gone_once_all_is_published_is_missed(tmp_path, here, monkeypatc
     refused(done, done.returncode, ".*")
     monkeypatch.setattr(Store, "publish", publish)
     assert here(*AGAIN).returncode == 0
-    assert digests(store) == whole
+    assert rows_of(store) == whole
 
 
 # Open files
@@ -270,4 +271,4 @@ def test_a_store_of_more_files_than_may_be_open_is_extended(tmp_path, here):
 
     done = command(*AGAIN, cwd=tmp_path, preexec_fn=few)
     assert done.returncode == 0, done.stderr
-    assert digests(store.path) == undisturbed(tmp_path)
+    assert rows_of(store.path) == undisturbed(tmp_path)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from commands import command, environment, in_process, names, refused, started, stopped, until
-from disturbed import digests, sweep_file
+from disturbed import sweep_file
+from stores import rows_of
 
 import fastbp
 from fastbp.engine.store import Store, StoreError
@@ -82,7 +83,7 @@ def whole(store: Path, before: set[str]) -> set[str]:
 def assert_the_same(store: Path, other: Path) -> None:
     assert list((store / "tmp").iterdir()) == []
     assert names(store) == names(other)
-    assert digests(store) == digests(other)
+    assert rows_of(store) == rows_of(other)
 
 
 @pytest.mark.parametrize(("kills", "seeds"), KILLS)
@@ -107,7 +108,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_rows(tmp_path, undisturbed, 
         published = whole(store, published)
     assert sweep(tmp_path).stdout == told
     assert_the_same(store, other)
-    assert set(digests(store)) == {s.identity(NUMERICS_VERSION) for s in fastbp.Sweep.from_toml(file).setups}
+    assert set(rows_of(store)) == {s.identity(NUMERICS_VERSION) for s in fastbp.Sweep.from_toml(file).setups}
 
 
 @pytest.mark.parametrize(("stops", "seeds"), STOPS)

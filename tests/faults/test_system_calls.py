@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from commands import ROOT, names
-from disturbed import digests
+from stores import rows_of
 
 from fastbp.engine.store import FILE_NAME, Store
 
@@ -90,7 +90,7 @@ def stores(publish, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def whole(stores) -> dict[str, str]:
-    return digests(stores["whole"])
+    return rows_of(stores["whole"])
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def disturb(publish, stores, whole, tmp_path) -> Callable[[str, str, Call], None
         again = publish(store)
         assert (again.code, again.said) == (0, ""), f"the same again is not in its own way: {where}"
         assert names(store) == names(stores["whole"]), where
-        assert digests(store) == whole, where
+        assert rows_of(store) == whole, where
         assert list((store / "tmp").iterdir()) == [], where
 
     return disturb
