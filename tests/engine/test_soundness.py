@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,14 +50,19 @@ def publish(store: Store, setup: Setup, start: int, count: int, numerics: int = 
     return store.publish(name(setup, numerics), start, runs(setup, start, count, numerics), said)
 
 
-@pytest.fixture
-def store(tmp_path):
-    """Two setups in three files each."""
-    store = opened(tmp_path / "store")
+@pytest.fixture(scope="module")
+def written_once(tmp_path_factory):
+    store = opened(tmp_path_factory.mktemp("sound") / "store")
     for setup in (XOR, PARITY):
         for start, count in RANGES:
             publish(store, setup, start, count)
     return store
+
+
+@pytest.fixture
+def store(written_once, tmp_path):
+    """Two setups in three files each."""
+    return Store(shutil.copytree(written_once.path, tmp_path / "store"))
 
 
 def learn(store: Store) -> Setup:
