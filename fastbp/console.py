@@ -235,6 +235,13 @@ def _report(
     except (OSError, ValueError) as error:
         store.check()  # which says what file it is
         raise StoreError(f"{store.runs} cannot be read: {error}") from error
+    collapses = dict(zip(ids, (setup.collapse for setup in sweep.setups), strict=True))
+    for tally in tallies:
+        if (there := tally.keys["collapse"]) != collapses[tally.setup]:
+            raise StoreError(
+                f"{store.path} has runs of setup {tally.setup} whose outcomes are those of collapse = {there}, "
+                f"not {collapses[tally.setup]}: choose another folder with -o"
+            )
     summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
     changed |= _renew(store, "summary.csv", summary.to_csv(index=False))
     _renew(store, "contrasts.csv", contrasts.to_csv(index=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from pathlib import Path
 from types import FrameType
@@ -28,7 +29,7 @@ def verify(arguments: argparse.Namespace) -> int:
     with signals_to(stop):
         if is_lost():
             return BAD_USAGE
-        if not (arguments.replay.isascii() and arguments.replay.isdigit() and int(arguments.replay[:9]) <= 10**6):
+        if not re.fullmatch("0*[0-9]{1,6}|1000000", arguments.replay):
             return refuse([f"--replay: given {arguments.replay[:60]!r}, allowed: a number of runs up to 1,000,000"], BAD_USAGE)
         return ended(lambda: _verify(arguments, int(arguments.replay)), Path(arguments.store))
 
@@ -47,7 +48,7 @@ def _verify(arguments: argparse.Namespace, replays: int) -> int:
     with store.locked() if arguments.repair else nullcontext():
         checked, lines = _checked(store, replays)
         if checked.findings and arguments.repair:
-            return _repair(store, checked)
+            return _repair(store, checked, replays)
     for finding in checked.findings[:MOST_FINDINGS]:
         tell(f"{finding.file}: {finding.why}")
     if len(checked.findings) > MOST_FINDINGS:
@@ -86,11 +87,12 @@ def _checked(store: Store, replays: int) -> tuple[Checked, list[str]]:
     return aside(work, progress)
 
 
-def _repair(store: Store, checked: Checked) -> int:
+def _repair(store: Store, checked: Checked, replays: int) -> int:
     """Move aside what was found, until nothing more is."""
     from fastbp.engine import soundness
 
     left: list[Finding] = []
+    lines: list[str] = []
     while checked.findings:
         moved = soundness.move_aside(store, checked.findings)
         for finding, target in moved[:MOST_FINDINGS]:
@@ -100,11 +102,11 @@ def _repair(store: Store, checked: Checked) -> int:
         left = [finding for finding in checked.findings if finding.file not in {each.file for each, _ in moved}]
         if not moved or not any(store.files()):
             break
-        checked, _ = _checked(store, 0)
+        checked, lines = _checked(store, replays)
     for finding in left:
         tell(f"{finding.file}: {finding.why}")
     if any(store.files()) and not left:
-        tell(_sound(store, checked))
+        tell("\n".join([_sound(store, checked), *lines]))
     path = shlex.quote(str(store.path))
     say(f"to make anew what is missing: the same sweep, or fastbp sweep {path}/sweep.toml -o {path}")
     return BAD_STORE if left else COMPLETE
@@ -126,9 +128,13 @@ def merge(arguments: argparse.Namespace) -> int:
 
 def _merge(arguments: argparse.Namespace) -> int:
     from fastbp.engine import merging, run
-    from fastbp.engine.store import Store
+    from fastbp.engine.store import Store, StoreError
 
     into, sources = Store(arguments.into), [Store(source) for source in arguments.sources]
+    for source in sources:
+        source.look(into=False)
+        if not any(source.files()):
+            raise StoreError(f"{source.path} holds no runs")  # before anything is made
     into.open(into=False)
     progress = run.Progress(phase="reading")
 

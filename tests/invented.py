@@ -8,7 +8,7 @@ import pyarrow as pa
 from fastbp.columns import COLUMNS, Column, schema
 from fastbp.engine.spec import Setup
 from fastbp.kernels import NUMERICS_VERSION
-from fastbp.outcomes import OUTCOMES
+from fastbp.outcomes import OUTCOMES, classify
 
 ONE, OTHER = "0123456789ab", "fedcba987654"
 
@@ -55,8 +55,9 @@ def _runs(setup: Setup, numerics: int) -> pa.Table:
         kind = schema().field(name).type
         words = pa.types.is_dictionary(kind)
         table = replaced(table, name, coded(pa.array([value] * MOST, pa.string() if words else kind)))
-    outcomes = pa.array(np.array(OUTCOMES)[np.random.default_rng(MOST).integers(len(OUTCOMES), size=MOST)], pa.string())
-    return replaced(table, "outcome", coded(outcomes))
+    errors, spreads = (table[name].to_numpy() for name in ("max_error", "spread"))
+    codes = classify(errors, spreads, table["one_sided"].fill_null(False).to_numpy(), setup.tolerance, setup.collapse)
+    return replaced(table, "outcome", coded(pa.array(np.array(OUTCOMES)[codes], pa.string())))
 
 
 def coded(values: pa.Array) -> pa.Array:

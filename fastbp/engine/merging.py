@@ -35,6 +35,7 @@ def merge(into: Store, sources: Sequence[Store], tick: Callable[[str], None] = l
     or where rows differ, with the names of the files; and StoreFullError.
     """
     versions: dict[str, Path] = {}
+    keys: dict[str, tuple[str, Path]] = {}
     for store in (into, *sources) if any(into.files()) else sources:
         path = store.path
         checked = soundness.check(store, lambda done, of, path=path: tick(f"reading {path}: {done:,} of {of:,} files"))  # type: ignore[misc]
@@ -43,6 +44,11 @@ def merge(into: Store, sources: Sequence[Store], tick: Callable[[str], None] = l
             more = f" and {len(checked.findings) - 3:,} more" if len(checked.findings) > 3 else ""
             raise StoreError(f"{store.path} is not sound: {told}{more}; `fastbp verify` says more")
         versions.setdefault(_version(next(store.files())), store.path)
+        for setup, own in checked.keys.items():
+            if (known := keys.setdefault(setup, (own, path)))[0] != own:
+                different = (json.loads(known[0]).items() ^ json.loads(own).items()) or ()
+                told = ", ".join(sorted({name for name, _ in different}))
+                raise StoreError(f"{known[1]} and {path} have setup {setup} with another {told}: their outcomes do not mix")
     if len(versions) > 1:
         raise StoreError("; ".join(f"{path} holds runs of numerics version {version}" for version, path in versions.items()))
     try:

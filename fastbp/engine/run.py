@@ -114,6 +114,8 @@ def drive(
         progress.runs, progress.whole_budget = _outstanding(sweep, before)
         if not progress.runs:
             return Trained(0, 0, 0, {"train": 0.0}, [])
+        if store:
+            _same_collapse(sweep, store, before)
         progress.phase = "compiling"
         # Threads hear the wish to stop and are of this process; what runs elsewhere can only be ended, and may be anything.
         driver = None if pool.hears else workers.versions()
@@ -141,6 +143,17 @@ def _outstanding(sweep: Sweep, present: Present) -> tuple[int, int]:
         runs += seeds * len(setups)
         updates += seeds * setups[0].budget
     return runs, updates
+
+
+def _same_collapse(sweep: Sweep, store: Store, present: Present) -> None:
+    """Raise StoreError where runs would be added to others whose outcomes mean something else: `collapse` is in no setup's id."""
+    incomplete = {s.identity(NUMERICS_VERSION): s.collapse for setups, _, _ in shares(sweep, present) for s in setups}
+    for identity, there in store.collapses(incomplete):
+        if there != incomplete[identity]:
+            raise StoreError(
+                f"{store.path} has runs of setup {identity} whose outcomes are those of collapse = {there}, "
+                f"not {incomplete[identity]}: choose another folder with -o"
+            )
 
 
 def _warm_ups(sweep: Sweep) -> list[block.Kind]:

@@ -11,12 +11,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from fastbp import files
 from fastbp.columns import SETUP_COLUMNS
 from fastbp.engine import problem_files
 from fastbp.engine.cores import available_cores
 from fastbp.engine.store import Store, StoreError, overlapping, writing
 from fastbp.files import FILE_NAME, DamagedFileError, FileError, RowsHash
+from fastbp.outcomes import OUTCOMES, classify
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,6 +42,8 @@ class Checked(NamedTuple):
     """Of sound files."""
     setups: int
     findings: list[Finding]
+    keys: dict[str, str]
+    """Of each setup, as JSON."""
     digest: str
     """sha256 (64 hex digits) over all rows, setup by setup and seed by seed: the same however they lie in files. Empty where
     there are findings."""
@@ -46,7 +51,8 @@ class Checked(NamedTuple):
 
 def check(store: Store, tick: Callable[[int, int], None] = lambda done, files: None) -> Checked:
     """Read every file of a store: the seal over all its bytes, the checksums of its pages, the digest of its rows, schema, number
-    of rows and seeds; whether setups have the ids of their keys, every seed is there once, and problems are those of their names.
+    of rows and seeds; whether setups have the ids of their keys, outcomes follow from measures, every seed is there once, and
+    problems are those of their names.
 
     `tick` is called with the files done and those there are. Raises StoreError where the path is no store, holds no runs, or
     has a file that cannot be read.
@@ -86,7 +92,8 @@ def check(store: Store, tick: Callable[[int, int], None] = lambda done, files: N
     if last:
         whole.update(hashes[last].digest())
     findings += [*_of_another_version(versions), *_twice(sound)]
-    return Checked(len(paths), sum(sound.values()), len(hashes), findings, "" if findings else whole.hexdigest())
+    keys = {identity: each.keys for identity, each in hashes.items()}
+    return Checked(len(paths), sum(sound.values()), len(hashes), findings, keys, "" if findings else whole.hexdigest())
 
 
 def place(path: Path) -> tuple[str, int]:
@@ -97,6 +104,8 @@ def place(path: Path) -> tuple[str, int]:
 
 def _strangers(store: Store) -> Iterator[Finding]:
     for path in sorted(store.runs.iterdir()):
+        if path.name.startswith("."):  # which nobody takes for runs, such as what a Mac leaves everywhere
+            continue
         if not FILE_NAME.fullmatch(path.name) or not path.is_file():
             yield Finding(path, "it is no file of runs")
 
@@ -137,7 +146,19 @@ def _whole(path: Path) -> Read:
     for column in SETUP_COLUMNS:
         if len(rows[column.name].unique()) > 1:
             raise DamagedFileError(path, f"its rows differ in {column.name}")
+    if not _follow(rows):
+        raise DamagedFileError(path, "its outcomes are not those of its measures")
     return rows, said
+
+
+def _follow(rows: pa.Table) -> bool:
+    """Whether outcomes are those of the measures."""
+    tolerance, collapse = (rows[name][0].as_py() for name in ("tolerance", "collapse"))
+    errors, spreads = (rows[name].to_numpy() for name in ("max_error", "spread"))
+    codes = classify(errors, spreads, rows["one_sided"].fill_null(False).to_numpy(), tolerance, collapse)
+    words = rows["outcome"].combine_chunks()
+    places = [OUTCOMES.index(word) if word in OUTCOMES else -1 for word in words.dictionary.to_pylist()]
+    return bool(np.array_equal(np.array([*places, -1])[words.indices.fill_null(len(places))], codes))
 
 
 def _of_its_id(store: Store, path: Path, rows: pa.Table, version: int) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -141,6 +141,15 @@ class Store:
             raise StoreError(f"{self.runs} is not sound: it has seed {seed} of setup {setup} {times} times, not once")
         return pa.concat_tables(found)
 
+    def collapses(self, setups: Container[str]) -> Iterator[tuple[str, float]]:
+        """The `collapse` by which stored runs have their outcomes, of those of these setups of which there are any."""
+        seen = set()
+        for file in self.files():
+            setup = file.name.partition("-")[0]
+            if setup in setups and setup not in seen:
+                seen.add(setup)
+                yield setup, _read(file, ["collapse"])[0]["collapse"][0].as_py()
+
     def setup(self, identity: str, row: dict[str, Any], numerics_version: int = NUMERICS_VERSION) -> Setup:
         """The setup of a stored row: where its problem is a file, with the one of the stored problems that gives it its id.
 
@@ -260,9 +269,9 @@ def overlapping(of: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
             setup, end, last = own, start - negative, file
 
 
-def _read(file: Path) -> tuple[pa.Table, dict[str, str]]:
+def _read(file: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
     try:
-        return files.read(file)
+        return files.read(file, columns)
     except FileError as error:
         raise StoreError(str(error)) from error
 

@@ -323,7 +323,7 @@ def test_a_file_that_is_damaged_after_it_was_checked_is_refused(tmp_path, into, 
     sources = [made(tmp_path / str(index), each) for index, each in enumerate(ranges)]
     (path,) = sources[-1].files()
     path.write_bytes(path.read_bytes()[:-1])
-    monkeypatch.setattr(soundness, "check", lambda store, tick: Checked(1, 10, 1, [], "as it was"))
+    monkeypatch.setattr(soundness, "check", lambda store, tick: Checked(1, 10, 1, [], {}, "as it was"))
     monkeypatch.setattr(merging, "_version", lambda path: "2")
     with pytest.raises(StoreError, match=f"{path.name} is damaged .*`fastbp verify {sources[-1].path} --repair`"):
         merge(into, sources)
@@ -393,3 +393,12 @@ def test_a_full_disk_is_told_and_gone_on_from(tmp_path, into, monkeypatch, room)
     monkeypatch.undo()
     assert merge(into, sources).files == 3 - room
     assert rows_of(into.path)[name(XOR)][0] == 20
+
+
+def test_stores_whose_outcomes_mean_something_else_are_refused(tmp_path, into):
+    """`collapse` is in no setup's id."""
+    one = made(tmp_path / "one", (0, 10))
+    other = made(tmp_path / "other", (10, 10), setups=[XOR.model_copy(update={"collapse": 0.3})])
+    with pytest.raises(StoreError, match=f"{one.path} and {other.path} have setup {name(XOR)} with another collapse"):
+        merge(into, [one, other])
+    assert names(into) == []

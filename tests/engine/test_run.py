@@ -216,6 +216,14 @@ def test_collapse_is_no_part_of_a_setup(store):
     assert run.drive(sweep(setup={"collapse": 0.3}), store).runs == 0
 
 
+def test_outcomes_of_another_collapse_do_not_mix(store):
+    few = sweep(10)
+    run.drive(few, store)
+    with pytest.raises(StoreError, match=r"outcomes are those of collapse = 0\.1, not 0\.3: choose another folder"):
+        run.drive(sweep(20, setup={"collapse": 0.3}), store)
+    assert run.drive(few, store).runs == 0
+
+
 def test_a_store_keeps_its_sweep_and_its_problems(tmp_path):
     fastbp.run(sweep(10), tmp_path)
     assert Sweep.from_toml(tmp_path / "sweep.toml") == sweep(10)

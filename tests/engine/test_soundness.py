@@ -21,7 +21,7 @@ from stores import contents_of, rows_of
 import fastbp
 from fastbp import Sweep, files
 from fastbp.engine import block, plan, run, soundness
-from fastbp.engine.soundness import Checked, Finding
+from fastbp.engine.soundness import Finding
 from fastbp.engine.spec import Setup
 from fastbp.engine.store import Store, StoreError, StoreFullError
 from fastbp.files import RowsHash, digest
@@ -100,7 +100,7 @@ def found(store: Store) -> dict[str, str]:
 
 def test_a_sound_store_is_called_sound(store, learnt):
     checked = soundness.check(store)
-    assert checked == Checked(7, 45, 3, [], checked.digest)
+    assert checked[:4] == (7, 45, 3, [])
     assert re.fullmatch("[0-9a-f]{64}", checked.digest)
 
 
@@ -131,7 +131,7 @@ def test_the_digest_does_not_depend_on_how_rows_lie_in_files(tmp_path_factory, w
         for start, end in itertools.pairwise(sorted({0, 60, *own})):
             publish(store, setup, start, end - start)
     checked = soundness.check(store)
-    assert checked == Checked(len(list(store.files())), 120, 2, [], whole)
+    assert (checked[:4], checked.digest) == ((len(list(store.files())), 120, 2, []), whole)
 
 
 def test_the_digest_sees_every_row(tmp_path):
