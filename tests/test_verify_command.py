@@ -210,7 +210,8 @@ def test_a_row_that_was_changed_and_sealed_anew_is_found_by_training_it_again(he
     assert re.fullmatch(f"fastbp: store is not sound: {HINT}\n", done.stderr)
     done = here("store", "--replay", "12", "--repair")
     assert done.returncode == 0
-    moved, sound = done.stdout.splitlines()
+    moved, sound, again = done.stdout.splitlines()
+    assert again == "8 runs trained again: the same, bit for bit"
     assert moved.startswith(f"moved to store/quarantine/{path.name}: seed 5 trained again is not the same: loss: ")
     assert sound == "store: 8 runs of 2 setups in 2 files, all sound"
 
