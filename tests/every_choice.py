@@ -1,19 +1,21 @@
-"""A small sweep that uses every choice, and the digest of its rows. As a script: the digests and what the compiler made, as JSON.
+"""A small sweep that uses every choice, and the digests of its rows.
 
-Few lanes and updates, so that it also runs with the JIT off, and where fused multiply-adds are done in software.
+Few updates, so that it also runs with the JIT off, and where fused multiply-adds are done in software.
 """
 
+import ctypes
 import hashlib
 import json
 import re
-import sys
+from ctypes.util import find_library
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numba import config, njit
 
 from fastbp.engine.block import to_arrow, train, trainer
-from fastbp.engine.spec import Setup
+from fastbp.engine.spec import Setup, Sweep
 from fastbp.kernels.compiling import FLAGS
 from fastbp.kernels.memory import wide
 from fastbp.kernels.real import sigmoid
@@ -40,10 +42,39 @@ BOTH = [
     | {"check_every": 2, "stop": "converged"},
 ]
 DIVERGING = {"problem": "xor", "hidden": (2,), "lr": 1e6, "weight_decay": 1e6, "updates": 40}
-SETUPS = [Setup(**keys, dtype=dtype) for dtype in ("float64", "float32") for keys in (*BOTH, DIVERGING)]
+DTYPES = ("float64", "float32")
+SETUPS = [Setup(**keys, dtype=dtype) for dtype in DTYPES for keys in (*BOTH, DIVERGING)]
 
-SEEDS = (2**32 - 1, 2)
-"""First and count: the second seed has a high word."""
+BEGINNINGS = [{**BOTH[0], "updates": 21}, {**BOTH[4], "epochs": 3}]
+"""The same as others but for the budget: the engine trains the two as one. The first ends inside an epoch."""
+
+EVERY = [*SETUPS, *(Setup(**keys, dtype=dtype) for dtype in DTYPES for keys in BEGINNINGS)]
+
+START, FEW, MANY = 2**32 - 1, 2, 5
+"""The first seed, and how many there are: the second one has a high word."""
+
+SWEEP = Sweep(
+    seeds={"start": START, "count": MANY},
+    grid=[
+        {key: [value] for key, value in keys.items()} | {"dtype": [dtype]}
+        for dtype in DTYPES
+        for keys in (*BOTH, DIVERGING, *BEGINNINGS)
+    ],
+)
+"""`EVERY` from `MANY` seeds, as the engine takes it."""
+
+# By numerics version. Where a test of these fails, a bit of some result has changed, and published rows cannot be made again. It
+# fails until the change is undone, or NUMERICS_VERSION in fastbp/kernels is raised and the new digests stand here as well.
+DIGESTS = {
+    1: "f48904ccfc864e4a3ed49cb23fd386a4c9e079f52dfba067c2ab498787d864a4",
+    2: "db5100b3bea33b04585915f0fc8675a26d58b8c57a634c5f37d8ba1bdbe398ce",
+}
+"""Of `SETUPS` from `FEW` seeds."""
+
+DIGESTS_OF_MANY = {
+    2: "c76ac97d5f9dfe3d5521f45728bda2a526b88828a2aab2cf5f03877954325f57",
+}
+"""Of `EVERY` from `MANY` seeds."""
 
 RESULTS = (
     "seed", "outcome", "updates_done", "converged_at", "loss", "loss_start", "spread", "spread_start", "max_error", "wrong",
@@ -59,13 +90,21 @@ def exactly(value):
     return value.hex() if isinstance(value, float) else value
 
 
-def digest(setup, lanes, start=SEEDS[0], count=SEEDS[1]):
-    """The sha256 over the decoded rows of some seeds."""
+def rows_of(setup, lanes, start=START, count=FEW):
+    """The rows of some seeds, as they are stored."""
     with np.errstate(all="ignore"):  # with the JIT off NumPy would warn of a run that diverges
-        rows = train(setup, start, count, lanes=lanes)
-    table = to_arrow(setup, start, rows).select(RESULTS).to_pylist()
-    text = json.dumps([[exactly(row[name]) for name in RESULTS] for row in table])
+        return to_arrow(setup, start, train(setup, start, count, lanes=lanes))
+
+
+def digest_of(rows: pa.Table) -> str:
+    """The sha256 over decoded rows, in the order in which they stand."""
+    text = json.dumps([[exactly(row[name]) for name in RESULTS] for row in rows.select(RESULTS).to_pylist()])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest(setup, lanes, start=START, count=FEW):
+    """That of the rows of some seeds."""
+    return digest_of(rows_of(setup, lanes, start, count))
 
 
 def whole(digests):
@@ -81,11 +120,14 @@ def _loop(x):
 
 
 def object_code(kernel):
-    """What the linker gets of a kernel, for all types that it was called with: found in its files on disk."""
+    """What the linker gets of a kernel, for all types that it was called with: as compiled here, or as it lies on disk."""
     files, codegen = kernel._cache._cache_file, kernel.targetctx.codegen()
-    index = files._load_index()
-    names = [index[kernel._cache._index_key(signature, codegen)] for signature in kernel.signatures]
-    return b"".join(Path(files._data_path(name)).read_bytes() for name in names)
+
+    def on_disk(signature):
+        return Path(files._data_path(files._load_index()[kernel._cache._index_key(signature, codegen)])).read_bytes()
+
+    found = {signature: compiled.library._compiled_object for signature, compiled in kernel.overloads.items()}
+    return b"".join(code or on_disk(signature) for signature, code in found.items())
 
 
 def calls(code, function):
@@ -93,16 +135,22 @@ def calls(code, function):
     return re.search(rb"(?<![a-z0-9])%sf?\0" % function.encode(), code) is not None
 
 
-def instructions(lanes):
-    """What this process makes, None with the JIT off: 512-bit vectors, fused multiply-adds, a trainer that calls libm's fma."""
+def instructions(lanes, online=False):
+    """What this process makes, None with the JIT off: 512-bit vectors, fused multiply-adds, a trainer that calls libm's fma.
+
+    That trainer must have been called."""
     if config.DISABLE_JIT:
         return None
     _loop(np.zeros(64))
     (assembly,) = _loop.inspect_asm().values()
-    code = object_code(trainer(lanes, 0))
+    code = object_code(trainer(lanes, online))
     return {"zmm": "zmm" in assembly, "vfmadd": "vfmadd" in assembly, "calls fma": calls(code, "fma")}
 
 
-if __name__ == "__main__":
-    lanes = int(sys.argv[1])
-    json.dump({"digests": [digest(setup, lanes) for setup in SETUPS], "uses": instructions(lanes)}, sys.stdout)
+def libm_fuses():
+    """Whether libm's own fma, on x86, is the instruction, by how the functions begin that it has chosen for this process."""
+    libm = ctypes.CDLL(find_library("m"))
+    begins = [ctypes.string_at(ctypes.cast(function, ctypes.c_void_p).value, 16) for function in (libm.fma, libm.fmaf)]
+    fused = {re.search(rb"\xc4\xe2.[\x98-\x9b\xa8-\xab\xb8-\xbb]", code, re.DOTALL) is not None for code in begins}
+    assert len(fused) == 1
+    return fused.pop()

@@ -1,0 +1,339 @@
+"""One digest of all rows, whoever trains them: processors, threads and processes, blocks, lanes and shards, in all pairs.
+
+Processes that stand in for other processors make the cells of each. The long form makes every cell of the whole product, through
+MPI and Slurm as well, and with another Python.
+"""
+
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cells
+import llvmlite.binding as llvm
+import pytest
+from every_choice import BEGINNINGS, DIGESTS, DIGESTS_OF_MANY, DTYPES, EVERY, MANY, START, whole
+from lanes import LANES, OTHER_LANES
+from pairs import pairs_of, pairwise
+
+import fastbp
+from fastbp.engine.merging import merge
+from fastbp.engine.store import Store
+from fastbp.kernels import NUMERICS_VERSION
+
+pytestmark = pytest.mark.jit
+
+ROOT = Path(fastbp.__file__).parents[1]
+TESTS = Path(__file__).parents[1]
+
+HOST = {name for name, has in llvm.get_host_cpu_features().items() if has}
+HASWELL = {"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt", "sse4.2"}
+GLIBC = platform.libc_ver()[0] == "glibc"
+
+NONE = {"zmm": False, "vfmadd": False, "calls fma": True}
+THIS = {"zmm": "avx512f" in HOST, "vfmadd": True, "calls fma": False} if "fma" in HOST else NONE | {"libm fuses": False}
+GENERIC = {"NUMBA_CPU_NAME": "generic"}
+
+# Without fused multiply-adds compiled code calls libm's, which picks its own way by the processor that it sees. The C library is
+# told to see less; it passes over names that it does not know, and the first of these are those of versions before 2.33.
+UNSEEN = ("AVX_Usable", "AVX2_Usable", "FMA_Usable", "FMA4_Usable", "AVX", "AVX2", "FMA", "FMA4", "AVX512F")
+
+PROCESSORS: dict[str, tuple[dict[str, str], dict[str, bool] | None]] = {
+    "native": ({}, THIS),
+    # The features are written out, since a name alone leaves those of the host in force.
+    "haswell": (
+        {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ",".join(f"+{name}" for name in sorted(HASWELL))},
+        {"zmm": False, "vfmadd": True, "calls fma": False},
+    ),
+    "generic": (GENERIC, NONE | {"libm fuses": GLIBC and "fma" in HOST}),
+    "software": (
+        GENERIC | {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=" + ",".join(f"-{name}" for name in UNSEEN)},
+        NONE | {"libm fuses": False},
+    ),
+    "jit off": ({"NUMBA_DISABLE_JIT": "1"}, None),
+}
+"""What makes a process compute as each does, and what its code then is made of; generic and software share compiled code."""
+
+EXECUTORS = ("threads", "processes", "dask")
+QUEUES = ("mpi", "slurm")
+
+BLOCKS = {"all": None, "3": (3, 3), "1 of 4": (4, 1), "1": (1, 1)}
+"""Seeds of a file and of a block; all fit into one as it ships."""
+
+USED: dict[str, dict[str, int]] = {
+    str(LANES): dict.fromkeys(DTYPES, LANES),
+    "shipped": {},
+    "7": dict.fromkeys(DTYPES, LANES) | {"float64": 7},
+    "2": dict.fromkeys(DTYPES, 2),
+}
+"""Runs side by side, of which the suite compiles all but the last."""
+
+SHIPPED = dict(OTHER_LANES[:2])
+
+
+class Cell(NamedTuple):
+    processor: str
+    executor: str
+    workers: int
+    blocks: str
+    lanes: str
+    shards: int
+
+    def __str__(self) -> str:
+        return "{}: {} {}, blocks {}, lanes {}, shards {}".format(*self)
+
+
+def can_be(cell: Cell) -> bool:
+    """Without the JIT every lane costs its time, and there is nothing in a worker elsewhere that a process does not have."""
+    return (cell.lanes == "2" and cell.executor in ("threads", "processes")) if cell.processor == "jit off" else cell.lanes != "2"
+
+
+def is_cheap(cell: Cell) -> bool:
+    """For other processors no lanes are compiled but one number; without the JIT the sweep takes seconds; files take time."""
+    if cell.processor == "jit off":
+        return cell[1:4] == ("threads", 1, "all") and cell.shards == 1
+    return (cell.processor == "native" or cell.lanes == str(LANES)) and cell.blocks != "1"
+
+
+def cost(cell: Cell) -> float:
+    """About how many seconds of a core a cell takes: workers elsewhere have to start."""
+    start = 0.0 if cell.executor == "threads" else 0.5 + 0.5 * cell.workers
+    return 0.5 + start + {"all": 0.4, "3": 0.7, "1 of 4": 0.8, "1": 2.0}[cell.blocks] * (1.0 if cell.shards == 1 else 1.6)
+
+
+def every(executors: Sequence[str]) -> list[Cell]:
+    """The whole product of these executors with everything else, as far as it can be."""
+    return [cell for cell in map(Cell._make, product(PROCESSORS, executors, (1, 2, 3), BLOCKS, USED, (1, 2, 3))) if can_be(cell)]
+
+
+CHEAP = [cell for cell in every(EXECUTORS) if is_cheap(cell)]
+PAIRS = sorted(pairwise(CHEAP, cost), key=CHEAP.index)
+
+
+def why_not(processor: str) -> str:
+    """Why this machine cannot stand in for a processor; empty where it can."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    if processor not in ("native", "jit off") and not x86:
+        return "these are names of x86 processors"
+    if processor == "haswell" and not HASWELL <= HOST:
+        return "this processor is older than that"
+    if processor == "software" and not (GLIBC and "fma" in HOST):
+        return "the C library cannot be told, or computes in software anyway"
+    return ""
+
+
+class Made(NamedTuple):
+    """What came of cells, and what their process said."""
+
+    results: dict[str, dict[str, Any]]
+    said: str
+
+    def of(self, cell: Cell) -> dict[str, Any]:
+        assert str(cell) in self.results, self.said
+        return self.results[str(cell)]
+
+
+def make(
+    of: Sequence[Cell],
+    folder: Path,
+    prefix: Sequence[str | Path] = (sys.executable,),
+    path: Sequence[Path] = (ROOT,),
+    seconds: float = 600,
+    **environment: str,
+) -> Made:
+    """Make cells of one processor in a process of their own, which sees its environment from the start."""
+    folder.mkdir()
+    given = [
+        {**cell._asdict(), "name": str(cell), "blocks": BLOCKS[cell.blocks], "lanes": USED[cell.lanes]}
+        for cell in sorted(of, key=lambda cell: (cell.executor != "threads", cell.executor, cell.workers))
+    ]
+    (folder / "cells.json").write_text(json.dumps(given))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "GLIBC_TUNABLES", "PYTHON"))}
+    clean["PYTHONPATH"] = os.pathsep.join(map(str, (Path(__file__).parent, TESTS, *path)))
+    process = subprocess.Popen(
+        [*prefix, "-W", "ignore", *(["-m", "mpi4py.futures"] if of[0].executor == "mpi" else []), cells.__file__, folder],
+        env=clean | PROCESSORS[of[0].processor][0] | environment, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        said = process.communicate(timeout=seconds)[0]
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    lines = (folder / "results").read_text().splitlines() if (folder / "results").exists() else []
+    return Made({cell["name"]: json.loads(line) for cell, line in zip(given, lines, strict=False)}, said)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """The same by threads of this process."""
+    cell = {"blocks": None, "lanes": USED[str(LANES)], "shards": 1}
+    try:
+        with cells.kept("threads", 2) as pool:
+            return cells.make(cell, tmp_path_factory.mktemp("here") / "all", pool)
+    finally:
+        cells.use({})
+
+
+def test_the_engine_makes_the_committed_digests(here):
+    assert whole(here["of few"]) == DIGESTS[NUMERICS_VERSION], here["of few"]
+    assert whole(here["digests"]) == DIGESTS_OF_MANY[NUMERICS_VERSION], here["digests"]
+
+
+def ranges(cell: Cell, size: int) -> int:
+    """In how many parts the seeds of a setup are cut."""
+    bounds = [MANY * i // cell.shards for i in range(cell.shards + 1)]
+    return len({(sum(bound <= n for bound in bounds), (START + n) // size) for n in range(MANY)})
+
+
+def hold(cell: Cell, made: dict[str, Any], here: dict[str, Any]) -> None:
+    """A cell is what it is meant to be, and its rows are those of all others."""
+    uses = PROCESSORS[cell.processor][1]
+    assert made["uses"] == [uses or {}]
+    lanes = USED[cell.lanes] or SHIPPED
+    assert made["lanes"] == sorted([dtype, lanes[dtype]] for dtype in DTYPES)
+    file, block = BLOCKS[cell.blocks] or (336, 336)
+    assert made["files"] == ranges(cell, file) * len(EVERY)
+    assert made["blocks"] == ranges(cell, block) * (len(EVERY) - len(DTYPES) * len(BEGINNINGS))
+    assert (made["processes"] == [made["own process"]]) == (cell.executor == "threads")
+    assert cell.executor == "threads" or made["own process"] not in made["processes"]
+    assert made["workers"] <= cell.workers or cell.executor != "threads"
+    assert len(made["processes"]) <= cell.workers
+    assert made["rows"] == MANY * len(EVERY)
+    different = [setup for setup, a, b in zip(EVERY, made["digests"], here["digests"], strict=True) if a != b]
+    assert not different
+    assert made["of few"] == here["of few"]
+    assert made["store"] == here["store"]
+
+
+# The pairs
+
+
+def test_pairs_are_all_that_there_are():
+    wanted = {pair for cell in CHEAP for pair in pairs_of(cell)}
+    assert {pair for cell in PAIRS for pair in pairs_of(cell)} == wanted
+    values = [set(axis) for axis in zip(*CHEAP, strict=True)]
+    assert values == [set(PROCESSORS), set(EXECUTORS), {1, 2, 3}, set(BLOCKS) - {"1"}, set(USED), {1, 2, 3}]
+    assert len(PAIRS) < len(CHEAP) / 10
+    assert pairwise(CHEAP, cost) == pairwise(CHEAP, cost)
+
+
+@pytest.fixture(scope="module")
+def pairs(request, tmp_path_factory):
+    """What the cells that this session asks for have made: a process for each processor, two side by side."""
+    folder = tmp_path_factory.mktemp("pairs")
+    asked = {item.callspec.params["cell"] for item in request.session.items if "cell" in getattr(item, "fixturenames", ())}
+    futures: dict[str, Future[Made]] = {}
+
+    def made(processor: str) -> Made:
+        if processor == "software" and "generic" in futures:
+            futures["generic"].result()  # which compiles for both
+        return make([cell for cell in PAIRS if cell.processor == processor and cell in asked], folder / processor)
+
+    with ThreadPoolExecutor(2) as two:
+        for processor in ("generic", "haswell", "native", "jit off", "software"):
+            if not why_not(processor) and any(cell.processor == processor for cell in asked):
+                futures[processor] = two.submit(made, processor)
+        yield folder, futures
+
+
+@pytest.mark.parametrize("cell", PAIRS, ids=str)
+def test_every_pair(pairs, here, cell):
+    if reason := why_not(cell.processor):
+        pytest.skip(reason)
+    hold(cell, pairs[1][cell.processor].result().of(cell), here)
+
+
+def test_workers_of_every_kind_were_several(pairs):
+    """In some cell at least: in any one of them the first to start may have done it all."""
+    most: dict[str, int] = {}
+    for processor, future in pairs[1].items():
+        for cell in PAIRS:
+            if cell.processor == processor and str(cell) in future.result().results:
+                most[cell.executor] = max(most.get(cell.executor, 1), future.result().of(cell)["workers"])
+    if sum(1 for future in pairs[1].values() for _ in future.result().results) < len(PAIRS):
+        pytest.skip("only some of the cells were made")
+    assert most.keys() == set(EXECUTORS)
+    assert min(most.values()) > 1
+
+
+def test_shards_that_three_processors_made_are_one_sweep(pairs, here, tmp_path):
+    """Each from another one, as machines that share nothing."""
+    folder, futures = pairs
+    made = [cell for cell in PAIRS if cell.shards == 3 and cell.processor in futures]
+    stores = {}
+    for cell in made:
+        assert futures[cell.processor].result().of(cell)
+        stores.setdefault(cell.processor, folder / cell.processor / str(cell))
+    if len(stores) < 3:
+        pytest.skip("this machine cannot stand in for so many")
+    whole = Store(tmp_path / "whole")
+    whole.open()
+    with whole.locked():
+        merged = merge(whole, [Store(store / f"shard {number}") for number, store in enumerate(list(stores.values())[:3], 1)])
+    assert (merged.runs, merged.there) == (MANY * len(EVERY), 0)
+    assert cells.said(whole)["store"] == here["store"]
+
+
+# The whole
+
+
+def hold_all(some: Sequence[Cell], folder: Path, here: dict[str, Any], **how: Any) -> None:
+    """Make these cells in one process, and hold each."""
+    made = make(some, folder, seconds=4 * 3600, **how)
+    for cell in some:
+        hold(cell, made.of(cell), here)
+    print(f"{len(some)} cells: {some[0]} … {some[-1]}")
+
+
+WHOLE = every((*EXECUTORS, *QUEUES))
+GROUPS = sorted({(cell.processor, cell.executor, cell.workers) for cell in WHOLE}, key=lambda group: group[1] != "threads")
+
+
+def srun(folder: Path) -> dict[str, str]:
+    """What makes this process a step of an allocation: a stand-in for Slurm's command, which drops its options."""
+    command = folder / "srun"
+    command.write_text('#!/bin/sh\nwhile :; do case "$1" in -n|-D|-N) shift 2;; -*) shift;; *) exec "$@";; esac; done\n')
+    command.chmod(0o755)
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "1"}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: "{} {} {}".format(*group))
+def test_every_cell(here, tmp_path, group):
+    processor, executor, workers = group
+    if reason := why_not(processor):
+        pytest.skip(reason)
+    how: dict[str, Any] = srun(tmp_path) if executor == "slurm" else {}
+    if executor == "mpi":
+        mpiexec = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        if not mpiexec:
+            pytest.skip("there is no mpiexec")
+        how["prefix"] = (mpiexec, "-n", str(workers + 1), sys.executable)
+    hold_all([cell for cell in WHOLE if cell[:3] == group], tmp_path / "cells", here, **how)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("version", ["3.11", "3.13"])
+def test_another_python(here, tmp_path, version):
+    """In an environment of its own, with the newest of everything that it may have."""
+    own = "{}.{}".format(*sys.version_info)
+    python = shutil.which(f"python{version}", path=os.defpath) or shutil.which(f"python{version}")
+    if version == own or not python:
+        pytest.skip(f"these tests run on it: {sys.executable}" if version == own else "this machine has none")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = tmp_path / "environment"
+    for command in ([python, "-m", "venv", environment], [environment / "bin/pip", "install", "-q", f"{ROOT}[dask]"]):
+        done = subprocess.run(command, env=clean, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"no environment can be made: {done.stdout[-300:]}")
+    native = [cell for cell in CHEAP if cell.processor == "native"]
+    hold_all(pairwise(native, cost), tmp_path / "cells", here, prefix=(environment / "bin/python",), path=())
