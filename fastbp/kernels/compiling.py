@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
 from numba import __version__ as numba_version
 from numba import _dynfunc, config, njit
+from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
@@ -27,6 +29,11 @@ _any_overload: Any = overload
 _any_register_pass: Any = register_pass
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# Numba numbers functions from 1 in every process, and code on disk calls its parts by names that have little but that number. So
+# two processes may give one name to two parts, such as those for two numbers of lanes, and a process that loads the code of both
+# would link the first for the second. Numbers that no other process has.
+FunctionIdentity._unique_ids = count(uuid4().int >> 66)
 
 # No fastmath of any kind: bits must not depend on how the compiler groups operations. The NumPy error model, because a
 # division that may raise cannot be vectorised. No GIL, so that Python threads scale with the cores. No wrappers for callers in C:

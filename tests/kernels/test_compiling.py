@@ -1,5 +1,13 @@
 """The cache of compiled code on disk."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastbp
 from fastbp.kernels.compiling import _Files
 
 
@@ -26,3 +34,38 @@ def test_a_file_that_is_gone_is_compiled_again(tmp_path):
     for file in tmp_path.glob("*.nbc"):
         file.unlink()
     assert files.load("a") is None
+
+
+PARTS = """
+import sys
+from fastbp.kernels.compiling import kernel, shared
+
+def made(n):
+    @shared
+    def part(x):
+        return x + n
+
+    @kernel
+    def whole(x):
+        return n * part(x)
+
+    return whole
+
+print(*(made(int(n))(0) for n in sys.argv[1:]))
+"""
+
+
+@pytest.mark.jit
+def test_code_that_several_processes_compiled_never_calls_each_others_parts(tmp_path):
+    """Names of parts are those of one process, and the linker takes the first of a name for all."""
+    (tmp_path / "parts.py").write_text(PARTS)
+    environment = os.environ | {"FASTBP_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(Path(fastbp.__file__).parents[1])}
+
+    def made(*numbers):
+        command = [sys.executable, tmp_path / "parts.py", *numbers]
+        return subprocess.run(command, env=environment, capture_output=True, check=True, text=True).stdout.split()
+
+    assert (made("3"), made("5")) == (["9"], ["25"])
+    before = sorted((tmp_path / "cache").rglob("*.nbc"))
+    assert made("3", "5") == ["9", "25"]
+    assert sorted((tmp_path / "cache").rglob("*.nbc")) == before, "all was loaded"
