@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -131,13 +130,14 @@ def why_not(processor: str) -> str:
 
 
 class Made(NamedTuple):
-    """What came of cells, and what their process said."""
+    """What came of cells, how their process ended and what it said."""
 
     results: dict[str, dict[str, Any]]
+    code: int
     said: str
 
     def of(self, cell: Cell) -> dict[str, Any]:
-        assert str(cell) in self.results, self.said
+        assert self.code == 0, self.said
         return self.results[str(cell)]
 
 
@@ -158,18 +158,15 @@ def make(
     (folder / "cells.json").write_text(json.dumps(given))
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "GLIBC_TUNABLES", "PYTHON"))}
     clean["PYTHONPATH"] = os.pathsep.join(map(str, (Path(__file__).parent, TESTS, *path)))
-    process = subprocess.Popen(
-        [*prefix, "-W", "ignore", *(["-m", "mpi4py.futures"] if of[0].executor == "mpi" else []), cells.__file__, folder],
-        env=clean | PROCESSORS[of[0].processor][0] | environment, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        said = process.communicate(timeout=seconds)[0]
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
+    command = [*prefix, "-W", "ignore", *(["-m", "mpi4py.futures"] if of[0].executor == "mpi" else []), cells.__file__, folder]
+    with open(folder / "said", "w+") as said:  # no pipe, which whatever it leaves behind would hold open
+        done = subprocess.run(
+            command, env=clean | PROCESSORS[of[0].processor][0] | environment, stdin=subprocess.DEVNULL,
+            stdout=said, stderr=subprocess.STDOUT, timeout=seconds, check=False,
+        )  # fmt: skip
     lines = (folder / "results").read_text().splitlines() if (folder / "results").exists() else []
-    return Made({cell["name"]: json.loads(line) for cell, line in zip(given, lines, strict=False)}, said)
+    results = {cell["name"]: json.loads(line) for cell, line in zip(given, lines, strict=done.returncode == 0)}
+    return Made(results, done.returncode, (folder / "said").read_text())
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,11 @@
 """Training, held against the textbook network in lockstep, and to the bit against itself run in every other way."""
 
 import itertools
-import json
 import math
-import os
 import random
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 
 import every_choice
 import numpy as np
@@ -413,19 +408,6 @@ def test_a_longer_budget_passes_through_the_shorter_ones(schedule):
     kept = short.task.network.layers[0, ACTIVATIONS] * LANES  # past it lies scratch, which looks use as well
     assert short.state.block[:kept].tobytes() == long.state.block[:kept].tobytes()
     assert (short.state.updates == long.state.updates).all()
-
-
-@pytest.mark.jit
-def test_same_bits_with_the_jit_off():
-    script = Path(every_choice.__file__)
-    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", script, "2"], env=environment, capture_output=True, check=True, text=True
-    )
-    found = json.loads(done.stdout)
-    assert found["uses"] is None  # it was off
-    for setup, digest in zip(every_choice.SETUPS, found["digests"], strict=True):
-        assert digest == every_choice.digest(setup, LANES), setup
 
 
 # --- What is compiled -------------------------------------------------------------------------------------------------
