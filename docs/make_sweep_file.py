@@ -38,6 +38,7 @@ def page() -> str:
         classes=f"{problem_files.MOST_CLASSES:,}",
         columns=f"{decoding.MOST_COLUMNS:,}",
         values=f"{decoding.MOST_VALUES:,}",
+        bytes=f"{decoding.MOST_BYTES:,}",
         missing=", ".join(f"`{word}`" for word in decoding.MISSING if word),
     )
 
@@ -162,9 +163,9 @@ lr = [0.05, 0.5]
   reads them.
 - A .npz holds `X` [row, input] and `T` [row, output] (or one T a row), by the same rules and without `targets`; it may name
   their columns in `inputs` and `outputs`. Nothing pickled is read.
-- At most {rows} rows, {columns} columns, {values} values in all, and {classes} labels in a column. Every row has a value in
-  every column: empty fields and {missing} in a .csv count as missing. Rows are counted
-  from 1, below the names.
+- At most {rows} rows, {columns} columns, {values} values in all, {classes} labels in a column, and {bytes} bytes, packed or
+  unpacked. Every row has a value in every column: empty fields and {missing} in a .csv
+  count as missing. Rows are counted from 1, below the names.
 - A setup is identified by the file's name, without folders, and a digest of X and T as trained: of the same data the digest is
   the same in all three formats. A file that changes makes new setups beside the old. The sweep file that a store keeps leads to
   the data by a path relative to the store, and `problems/` in the store holds X and T themselves.
