@@ -210,7 +210,6 @@ def parquet_files() -> tuple[bytes, ...]:
             "l": pa.array([[[1.0], []], [[2, 3]]]),
             "m": pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int32())),
             "f": pa.array([b"ab", b"cd"], pa.binary(2)),
-            "v": pa.array(["a", "b"], pa.string_view()),
             "u": pa.array([1, 2], pa.uint64()),
             "none": pa.nulls(2),
             "y": pa.array(["u", "v"], pa.large_string()),

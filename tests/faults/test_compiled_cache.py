@@ -11,13 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from commands import in_process
+from stores import ROOT, rows_of
 
-import fastbp
-from fastbp.engine.store import Store, digest
 from fastbp.kernels import compiling
 from fastbp.kernels.compiling import _Files
 from fastbp.sweep import main
@@ -25,7 +22,6 @@ from fastbp.sweep import main
 pytestmark = pytest.mark.jit
 
 here = in_process(main)
-ROOT = Path(fastbp.__file__).parents[1]
 PATIENCE = 300
 
 SWEEP = """
@@ -57,14 +53,8 @@ def ended(process: subprocess.Popen[str], *said: str) -> None:
     assert last.startswith("40 runs trained")
 
 
-def rows_of(store: Path) -> dict[str, str]:
-    rows = Store(store).read().sort_by("seed")
-    found = rows["setup"].unique().to_pylist()
-    return {setup: digest(rows.filter(pc.equal(rows["setup"].cast(pa.string()), setup))) for setup in found}
-
-
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[int, str]]]:
     """A folder of code to copy, and the rows of a run that nobody disturbed."""
     folder = tmp_path_factory.mktemp("whole")
     own = compiling.cache_folder()

@@ -12,19 +12,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from commands import in_process, refused
 from numba import config
+from stores import ROOT, rows_of
 
 import fastbp
 from fastbp.engine import block
-from fastbp.engine.store import Store, digest
+from fastbp.engine.store import Store
 from fastbp.kernels import compiling
 from fastbp.sweep import main
 
-ROOT = Path(fastbp.__file__).parents[1]
 MODULE = [sys.executable, "-m", "fastbp.sweep"]
 here = in_process(main)
 PATIENCE = 200
@@ -43,15 +41,8 @@ lr = [0.5, 2]
 """
 
 
-def rows_of(store: Path) -> dict[str, str]:
-    """The digest of all rows of each setup."""
-    rows = Store(store).read().sort_by("seed")
-    found = rows["setup"].unique().to_pylist()
-    return {setup: digest(rows.filter(pc.equal(rows["setup"].cast(pa.string()), setup))) for setup in found}
-
-
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
     """The rows of a sweep that nobody disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
