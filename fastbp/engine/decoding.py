@@ -269,7 +269,7 @@ def _of_array(name: str, values: NDArray[Any]) -> Column:
     missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
     if values.dtype.kind == "f":
         with np.errstate(over="ignore"):  # of more than 64 bits: found as infinite below
-            values = values.astype(np.float64)
+            values = values.astype(np.float64, copy=False)
     elif values.dtype.kind == "U":
         values = np.array([text.strip() for text in values.tolist()], object)
     elif values.dtype.kind not in "biuf":

@@ -27,8 +27,10 @@ class Problem(NamedTuple):
     def digest(self) -> str:
         """The sha256, 64 hex digits, over rows, inputs, outputs (int64) and X and T (float64), little-endian."""
         shape = np.array([*self.X.shape, self.T.shape[1]], "<i8")
-        parts = (shape, self.X.astype("<f8"), self.T.astype("<f8"))
-        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+        hasher = hashlib.sha256()
+        for part in (shape, self.X, self.T):
+            hasher.update(np.ascontiguousarray(part, part.dtype.newbyteorder("<")).data)
+        return hasher.hexdigest()
 
 
 class Names(NamedTuple):

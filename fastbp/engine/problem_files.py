@@ -224,7 +224,9 @@ def _problem(path: str, stamp: _Stamp, targets: tuple[str, ...] | None) -> FileP
         if (more := len(texts) - MOST_LINES + 1) > 1:
             texts[MOST_LINES - 1 :] = [f"no mistakes; there are {more:,} more like these"]
         return tuple(Mistake("problem", line) for line in _refused(path, *texts).lines)
-    X = np.column_stack([column.values.astype(np.float64) for column in inputs])
+    X = np.empty((rows, len(inputs)))
+    for i, column in enumerate(inputs):
+        X[:, i] = column.values
     T = np.column_stack([values for _, values in outputs])
     return FileProblem(problem(X, T), Names(tuple(column.name for column in inputs), tuple(name for name, _ in outputs)))
 
