@@ -30,10 +30,17 @@ _any_register_pass: Any = register_pass
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
 # Numba numbers functions from 1 in every process, and code on disk calls its parts by names that have little but that number. So
 # two processes may give one name to two parts, such as those for two numbers of lanes, and a process that loads the code of both
-# would link the first for the second. Numbers that no other process has.
-FunctionIdentity._unique_ids = count(uuid4().int >> 66)
+# would link the first for the second. Numbers that no other process has, nor one that was forked from it.
+def _renumber() -> None:
+    FunctionIdentity._unique_ids = count(uuid4().int >> 66)
+
+
+_renumber()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renumber)
 
 # No fastmath of any kind: bits must not depend on how the compiler groups operations. The NumPy error model, because a
 # division that may raise cannot be vectorised. No GIL, so that Python threads scale with the cores. No wrappers for callers in C:
