@@ -96,15 +96,17 @@ def can_be(cell: Cell) -> bool:
 
 
 def is_cheap(cell: Cell) -> bool:
-    """For other processors no lanes are compiled but one number; without the JIT the sweep takes seconds; files take time."""
+    """For other processors no lanes are compiled but one number, and Dask, which takes longest to start, is nothing to them that
+    processes are not; without the JIT the sweep takes seconds; files take time."""
     if cell.processor == "jit off":
         return cell[1:4] == ("threads", 1, "all") and cell.shards == 1
-    return (cell.processor == "native" or cell.lanes == str(LANES)) and cell.blocks != "1"
+    other = cell.processor != "native"
+    return cell.blocks != "1" and not (other and (cell.lanes != str(LANES) or cell.executor == "dask"))
 
 
 def cost(cell: Cell) -> float:
     """About how many seconds of a core a cell takes: workers elsewhere have to start."""
-    start = 0.0 if cell.executor == "threads" else 0.5 + 0.5 * cell.workers
+    start = {"threads": 0.0, "processes": 0.5 + cell.workers, "dask": 0.5 + 2.0 * cell.workers}.get(cell.executor, 0.0)
     return 0.5 + start + {"all": 0.4, "3": 0.7, "1 of 4": 0.8, "1": 2.0}[cell.blocks] * (1.0 if cell.shards == 1 else 1.6)
 
 
