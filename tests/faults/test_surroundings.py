@@ -24,6 +24,8 @@ from fastbp.kernels import compiling
 from fastbp.sweep import main
 
 MODULE = [sys.executable, "-m", "fastbp.sweep"]
+pytestmark = pytest.mark.jit  # what surrounds the command is the same without
+
 here = in_process(main)
 PATIENCE = 200
 

@@ -18,6 +18,8 @@ from stores import rows_of
 
 from fastbp.engine.store import FILE_NAME, Store
 
+pytestmark = pytest.mark.jit  # nothing here is compiled: once is enough
+
 FAULTS = {error: f"error={error}" for error in ("EIO", "ENOSPC", "EINTR", "EPERM")} | {"SIGKILL": "signal=KILL"}
 STARTS = ("new", "begun")
 ALWAYS = [("begun", "EIO"), ("begun", "SIGKILL")]
