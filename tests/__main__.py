@@ -1,7 +1,7 @@
 """The whole suite, in its three modes: `python -m tests`.
 
-Compiled code does not count in coverage, so the first mode has the JIT off; the second is the suite as it stands, but for what the
-first has said already; the third holds the engine and the command to one processor. Arguments go to pytest.
+Compiled code does not count in coverage, so the first mode has the JIT off; the second is the suite as it stands, but for what
+the first has said already; the third holds the engine and the command to one processor. Arguments go to pytest.
 
 Half of the second mode would be compiling, so a process beside the first mode does that ahead (`tests/ahead.py`).
 """
