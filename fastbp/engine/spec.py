@@ -664,9 +664,7 @@ def _grid_values(table: Placed, lines: list[str]) -> _Grid:
     values: _Grid = {}
     for key, (place, options, folder) in table.items():
         if key == "collapse":
-            lines.append(
-                f"{place}: given a list, allowed: one value in [setup] (no run changes with it: `fastbp report --collapse`)"
-            )
+            lines.append(f"{place}: given a list, allowed: one value in [setup], since no run changes with it")
         elif key not in Setup.model_fields:
             lines.append(f"{place}: {_unknown(key, Setup.model_fields)}")
         else:
