@@ -6,7 +6,6 @@ of its cell with it and leaves a note of who did it: so workers serve cells of a
 
 import json
 import os
-import platform
 import sys
 import threading
 import time
@@ -124,7 +123,7 @@ def make(cell: dict[str, Any], folder: Path, pool: Pool) -> dict[str, Any]:
         "processes": sorted({note["process"] for note in notes}),
         "workers": len({(note["process"], note["thread"]) for note in notes}),
         "own process": os.getpid(),
-        "python": platform.python_version(),
+        "python": "{}.{}".format(*sys.version_info),
         "seconds": round(time.perf_counter() - began, 2),
     }
 
