@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import re
 import shlex
 from itertools import chain
@@ -199,6 +200,8 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not file.is_file() and os.path.lexists(file):  # a folder, a pipe that would never end, a link that leads nowhere
+        raise DamagedFileError(file, "it is no file")
     try:
         content = file.read_bytes()
     except OSError as error:

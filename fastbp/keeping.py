@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from fastbp.console import BAD_STORE, BAD_USAGE, COMPLETE, aside, ended, is_lost, refuse, say, signals_to, stop_at, tell
+from fastbp.files import remedy
 
 if TYPE_CHECKING:
     from fastbp.engine.soundness import Checked, Finding
@@ -40,7 +41,7 @@ def _verify(arguments: argparse.Namespace, replays: int) -> int:
     from fastbp.engine.store import Store, StoreError
 
     store = Store(arguments.store)
-    if not store.path.is_dir():
+    if not store.path.exists():
         raise StoreError(f"{store.path}: no such store")
     store.look(into=False)  # before anything is locked, which clears away what a store's own folder for drafts holds
     if not any(store.files()):
@@ -54,8 +55,8 @@ def _verify(arguments: argparse.Namespace, replays: int) -> int:
     if len(checked.findings) > MOST_FINDINGS:
         tell(f"and {len(checked.findings) - MOST_FINDINGS:,} more")
     if checked.findings:
-        again = f"fastbp verify {shlex.quote(str(store.path))} --repair"
-        say(f"fastbp: {store.path} is not sound: `{again}` moves such files aside, and the same sweep makes them anew")
+        helps = any(finding.file != store.path / "problems" for finding in checked.findings)
+        say(f"fastbp: {store.path} is not sound" + f": {remedy(store.path)}" * helps)
         return BAD_STORE
     tell("\n".join([_sound(store, checked), *lines, f"sha256 of all rows: {checked.digest}"]))
     return COMPLETE
@@ -135,14 +136,20 @@ def _merge(arguments: argparse.Namespace) -> int:
         source.look(into=False)
         if not any(source.files()):
             raise StoreError(f"{source.path} holds no runs")  # before anything is made
+    new = not into.path.exists()
     into.open(into=False)
     progress = run.Progress(phase="reading")
 
     def tick(what: str) -> None:
         progress.phase = what
 
-    with into.locked():
-        merged = aside(lambda: merging.merge(into, sources, tick), progress)
+    try:
+        with into.locked():
+            merged = aside(lambda: merging.merge(into, sources, tick), progress)
+    except StoreError:
+        if new:
+            into.unmake()
+        raise
     files = f"{merged.files:,} file{'s' * (merged.files != 1)}"
     tell(f"{into.path}: {merged.runs:,} runs written in {files}, {merged.there:,} were there already")
     path = shlex.quote(str(into.path))

@@ -232,3 +232,11 @@ def test_help(here):
         usage = here(*arguments)
         assert usage.returncode == 2
         assert "usage: fastbp merge" in usage.stderr
+
+
+def test_a_merge_that_is_refused_leaves_nothing(here, tmp_path):
+    """Where there was nothing before."""
+    (path,) = store("one", (0, 3)).files()
+    path.write_bytes(path.read_bytes()[:-1])
+    assert here("new", "one").returncode == 3
+    assert not (tmp_path / "new").exists()

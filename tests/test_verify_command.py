@@ -187,7 +187,7 @@ def test_what_a_repair_cannot_mend_is_told(command, tmp_path):
     assert command("sweep", "mine.toml", "-o", "store").returncode == 0
     (path,) = (tmp_path / "store" / "problems").iterdir()
     path.write_bytes(b"")
-    lacks = r"store/problems: it lacks the problem that setup \w{12} was trained on\n"
+    lacks = r"store/problems: it lacks file:mine.csv, by which setup \w{12} was trained: the same sweep .*\n"
     assert re.fullmatch(f"store/problems/{path.name}: .*\n{lacks}", command("verify", "store").stdout)
     for moved in (f"moved to store/quarantine/{path.name}: its data are not those of its name\n", ""):
         done = command("verify", "store", "--repair")
@@ -238,7 +238,7 @@ def test_what_is_no_store_ends_with_3_and_is_left_alone(here, tmp_path):
     before, entries = contents_of(tmp_path), sorted(tmp_path.rglob("*"))
     for options in ([], ["--repair"], ["--replay", "3"]):
         refused(here("nowhere", *options), 3, "nowhere: no such store")
-        refused(here("file", *options), 3, "file: no such store")
+        refused(here("file", *options), 3, "file is a file, not a store: .*")
         refused(here("empty", *options), 3, "empty holds no runs")
         refused(here("thesis", *options), 3, "thesis is a folder with other things in it, not a store: .*")
     assert contents_of(tmp_path) == before

@@ -24,6 +24,8 @@ from fastbp.outcomes import OUTCOMES, classify
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_WRITES_IT = "the same sweep writes it again, from the file as it was"
+
 Read = tuple["pa.Table", dict[str, str]]
 
 
@@ -58,7 +60,7 @@ def check(store: Store, tick: Callable[[int, int], None] = lambda done, files: N
     has a file that cannot be read.
     """
     store.look(into=False)
-    paths = sorted((path for path in store.files() if not path.is_dir()), key=place)
+    paths = sorted((path for path in store.files() if path.is_file()), key=place)
     if not paths:
         raise StoreError(f"{store.path} holds no runs")
     findings = [*_strangers(store), *_problems(store)]
@@ -169,7 +171,9 @@ def _of_its_id(store: Store, path: Path, rows: pa.Table, version: int) -> Iterat
     except StoreError as error:
         if not str(row["problem"]).startswith("file:"):
             raise DamagedFileError(path, "its keys are those of another setup") from error
-        yield Finding(store.path / "problems", f"it lacks the problem that setup {row['setup']} was trained on")
+        yield Finding(
+            store.path / "problems", f"it lacks {row['problem']}, by which setup {row['setup']} was trained: {_WRITES_IT}"
+        )
 
 
 def _of_another_version(versions: dict[Path, str]) -> Iterator[Finding]:

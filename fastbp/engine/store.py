@@ -66,9 +66,17 @@ class Store:
     def open(self, into: bool = True) -> None:
         """Make the folders where they are missing. Raises as `look` does, and StoreFullError where it cannot be written."""
         self.look(into)
-        with writing(self.path):
-            for folder in (self.path, self.runs, self.path / "tmp"):
+        for folder in (self.path, self.runs, self.path / "tmp"):
+            with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
+
+    def unmake(self) -> None:
+        """Take away what `open` has made, where nothing was written."""
+        with suppress(OSError):
+            for folder in (self.runs, self.path / "tmp"):
+                folder.rmdir()
+            (self.path / "lock").unlink(missing_ok=True)
+            self.path.rmdir()
 
     def _is_ours(self) -> bool:
         """Whether a folder is a store, one that has only begun or one of which only the tables were kept, rather than anybody's:
@@ -76,7 +84,8 @@ class Store:
         names = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
         begun = {"runs", "tmp", "lock", "problems", "replays", "quarantine"}
         kept = {"runs", "made.json", "summary.csv"}
-        return names <= begun or ("sweep.toml" in names and (not names.isdisjoint(kept) or {"tmp", "lock"} <= names))
+        told = "sweep.toml" in names and (not names.isdisjoint(kept) or {"tmp", "lock"} <= names)
+        return names <= begun or told or any(self.files())  # where there are runs, nothing else says that they are
 
     @contextmanager
     def locked(self) -> Iterator[None]:

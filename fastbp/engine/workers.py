@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -129,6 +130,8 @@ def dask(jobs: int, address: str = "") -> Pool:
             cluster.close(timeout=5)
 
     if address:
+        if not re.fullmatch(r"([a-z]+://)?[^/\s]+:\d{1,5}", address):
+            raise SweepError([f"--executor: given {shown('dask:' + address)}, allowed: dask:HOST:PORT, or dask:tcp://HOST:PORT"])
         try:
             with distributed.Client(address, timeout=5, set_as_default=False) as client:
                 there = sum(client.nthreads().values())

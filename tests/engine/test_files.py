@@ -381,8 +381,13 @@ def test_what_is_sealed_and_no_table_is_refused(tmp_path):
     damaged(path, ".+")
     path.unlink()
     path.mkdir()
-    with pytest.raises(FileError, match=f"^{path} cannot be read: Is a directory$"):
-        files.read(path)
+    damaged(path, "it is no file")
+    path.rmdir()
+    os.mkfifo(path)
+    damaged(path, "it is no file")
+    path.unlink()
+    path.symlink_to("nowhere")
+    damaged(path, "it is no file")
 
 
 def test_anybody_reads_what_is_sealed(tmp_path):

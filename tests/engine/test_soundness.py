@@ -370,7 +370,7 @@ def problem(store: Store) -> Path:
     return path
 
 
-LACKS = "it lacks the problem that setup {} was trained on"
+LACKS = "it lacks file:mine.csv, by which setup {} was trained: the same sweep writes it again, from the file as it was"
 
 
 @pytest.mark.parametrize("length", [0, 100, -1])
