@@ -212,7 +212,7 @@ def test_a_store_that_is_changed_under_a_sweep_ends_it_without_a_table(tmp_path,
     refused(done, done.returncode, ".*")
     Store(store).check()
     if (store / name).is_file():
-        refused(here(*AGAIN), 4, "store cannot be written: File exists")
+        refused(here(*AGAIN), 4, f"store/{name} cannot be written: File exists")
         (store / name).unlink()
     assert here(*AGAIN).returncode == 0
     assert rows_of(store) == whole
