@@ -53,7 +53,10 @@ def processes(jobs: int, address: str = "") -> Pool:
 
     def start() -> Executor:
         with _undisturbed():
-            return Processes(jobs, get_context("spawn"), initializer=_serve)
+            executor = Processes(jobs, get_context("spawn"), initializer=_serve)
+        for _ in range(jobs):  # or some would only be started once there is work, and import while others train
+            executor.submit(_import_all)
+        return executor
 
     def end(executor: Executor) -> None:
         for process in list((getattr(executor, "_processes", None) or {}).values()):  # from Python 3.14: kill_workers()
@@ -96,6 +99,12 @@ def _serve() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _import_all() -> None:
+    import pyarrow  # noqa: F401
+
+    import fastbp.engine.block  # noqa: F401
 
 
 def dask(jobs: int, address: str = "") -> Pool:

@@ -242,7 +242,9 @@ def test_files_are_for_whom_the_user_says(undisturbed, tmp_path, here, umask):
 
 def test_a_user_who_may_not_read_his_own_files(tmp_path):
     program = ["sh", "-c", 'umask 0777; exec "$0" "$@"', *powerless(), *MODULE]
-    refused(command("mine.toml", "-o", "store", cwd=tmp_path, program=program), 4, "store/runs cannot be written: Permission denied")
+    refused(
+        command("mine.toml", "-o", "store", cwd=tmp_path, program=program), 4, "store/runs cannot be written: Permission denied"
+    )
 
 
 # Clocks
