@@ -51,8 +51,9 @@ class Asked(NamedTuple):
 
 
 def use(lanes: dict[str, int]) -> None:
-    """Have this process train so many runs side by side."""
+    """Have this process train so many runs side by side, and compile for them by itself: other cells have the other cores."""
     if _used != [lanes]:
+        block.available_cores = lambda: 1
         block.suggested_lanes = (lambda net, dtype: lanes[dtype.name]) if lanes else SHIPPED
         block.task.cache_clear()
         _used[:] = [lanes]
