@@ -36,12 +36,15 @@ TESTS = Path(__file__).parents[1]
 
 OWN = "{}.{}".format(*sys.version_info)
 
+X86 = platform.machine().lower() in ("x86_64", "amd64")
 HOST = {name for name, has in llvm.get_host_cpu_features().items() if has}
 HASWELL = {"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt", "sse4.2"}
 GLIBC = platform.libc_ver()[0] == "glibc"
 
 NONE = {"zmm": False, "vfmadd": False, "calls fma": True}
-THIS = {"zmm": "avx512f" in HOST, "vfmadd": True, "calls fma": False} if "fma" in HOST else NONE | {"libm fuses": False}
+THIS = {"zmm": "avx512f" in HOST, "vfmadd": "fma" in HOST, "calls fma": False}
+if X86 and "fma" not in HOST:
+    THIS = NONE | {"libm fuses": False}
 GENERIC = {"NUMBA_CPU_NAME": "generic"}
 
 # Without fused multiply-adds compiled code calls libm's, which picks its own way by the processor that it sees. The C library is
@@ -125,8 +128,7 @@ PAIRS = sorted(pairwise(CHEAP, cost), key=CHEAP.index)
 
 def why_not(processor: str) -> str:
     """Why this machine cannot stand in for a processor; empty where it can."""
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    if processor not in ("native", "jit off") and not x86:
+    if processor not in ("native", "jit off") and not X86:
         return "these are names of x86 processors"
     if processor == "haswell" and not HASWELL <= HOST:
         return "this processor is older than that"
@@ -152,7 +154,7 @@ def make(
     folder: Path,
     prefix: Sequence[str | Path] = (sys.executable,),
     path: Sequence[Path] = (ROOT,),
-    seconds: float = 600,
+    seconds: float = 1800,
     **environment: str,
 ) -> Made:
     """Make cells of one processor in a process of their own, which sees its environment from the start."""
@@ -165,7 +167,7 @@ def make(
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "GLIBC_TUNABLES", "PYTHON"))}
     clean["PYTHONPATH"] = os.pathsep.join(map(str, (Path(__file__).parent, TESTS, *path)))
     command = [*prefix, "-W", "ignore", *(["-m", "mpi4py.futures"] if of[0].executor == "mpi" else []), cells.__file__, folder]
-    with open(folder / "said", "w+") as said:  # no pipe, which whatever it leaves behind would hold open
+    with open(folder / "said", "w") as said:  # no pipe, which whatever it leaves behind would hold open
         done = subprocess.run(
             command, env=clean | PROCESSORS[of[0].processor][0] | environment, stdin=subprocess.DEVNULL,
             stdout=said, stderr=subprocess.STDOUT, timeout=seconds, check=False,
@@ -246,8 +248,9 @@ class Pairs(NamedTuple):
 def pairs(request, tmp_path_factory):
     """A process for each processor, two side by side."""
     folder = tmp_path_factory.mktemp("pairs")
-    here = {item.callspec.params["cell"] for item in request.session.items if "cell" in getattr(item, "fixturenames", ())}
-    asked = [cell for cell in PAIRS if cell in here and not why_not(cell.processor)]
+    items = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    given = {item.callspec.params.get("cell") for item in items}
+    asked = [cell for cell in PAIRS if cell in given and not why_not(cell.processor)]
     futures: dict[str, Future[Made]] = {}
 
     def made(processor: str) -> Made:
@@ -307,7 +310,7 @@ def hold_all(some: Sequence[Cell], folder: Path, here: dict[str, Any], python: s
 
 
 WHOLE = every((*EXECUTORS, *QUEUES))
-GROUPS = sorted({(cell.processor, cell.executor, cell.workers) for cell in WHOLE}, key=lambda group: group[1] != "threads")
+GROUPS = sorted(dict.fromkeys(cell[:3] for cell in WHOLE), key=lambda group: group[1] != "threads")
 
 
 def srun(folder: Path) -> dict[str, str]:
