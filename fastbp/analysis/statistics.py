@@ -1,11 +1,14 @@
-"""Intervals and tests for shares: pure functions over arrays, each with its source.
+"""Intervals and tests for shares and for times to an event: pure functions over arrays, each with its source.
 
-Counts broadcast against each other; results have their common shape. `level` is the two-sided confidence level.
+Counts broadcast against each other; results have their common shape. `level` is the two-sided confidence level. Times to an event
+are given as a table: each time once, ascending, and how many events there were at it.
 """
 
 from __future__ import annotations
 
+from math import comb
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -122,3 +125,220 @@ def holm(p: ArrayLike) -> Real:
     adjusted = np.empty_like(given)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(given[order] * np.arange(given.size, 0, -1)))
     return adjusted
+
+
+def newcombe(count: ArrayLike, total: ArrayLike, other: ArrayLike, others: ArrayLike, level: float = 0.95) -> tuple[Real, Real]:
+    """Newcombe's score interval for a difference of independent shares, other/others − count/total.
+
+    From Wilson's bounds l and u of each share p: d − √((p₂ − l₂)² + (u₁ − p₁)²) to d + √((u₂ − p₂)² + (p₁ − l₁)²).
+
+    Source: R. G. Newcombe (1998), Statistics in Medicine 17:873-890, method 10,
+    doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I.
+
+    Parameters: whole numbers of any common shape. Returns (low, high), −1…1, NaN where a total is 0. Raises as `wilson` does.
+    """
+    (low1, high1), (low2, high2) = wilson(count, total, level), wilson(other, others, level)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p1, p2 = np.divide(np.asarray(count, float), total), np.divide(np.asarray(other, float), others)
+    difference = p2 - p1
+    return difference - np.hypot(p2 - low2, high1 - p1), difference + np.hypot(high2 - p2, p1 - low1)
+
+
+class Survival(NamedTuple):
+    """A Kaplan-Meier curve: at each time, how many were at risk just before it, the share without the event after it, and its
+    pointwise bounds. All [time]; bounds are NaN where the share is 1 or 0."""
+
+    times: Real
+    at_risk: NDArray[np.int64]
+    share: Real
+    low: Real
+    high: Real
+
+    def median(self) -> tuple[float, float, float]:
+        """The first time at which the share is at most ½, and its bounds: the first times at which those of the curve are.
+
+        Each NaN where that is never. Source: R. Brookmeyer and J. Crowley (1982), Biometrics 38:29-41, doi:10.2307/2530286.
+        """
+        first = [np.flatnonzero(curve <= 0.5) for curve in (self.share, self.low, self.high)]
+        middle, low, high = (float(self.times[where[0]]) if where.size else np.nan for where in first)
+        return middle, low, high
+
+
+def kaplan_meier(times: ArrayLike, events: ArrayLike, censored: ArrayLike, level: float = 0.95) -> Survival:
+    """The share of runs that an event has not come to yet, with log-log Greenwood bounds.
+
+    S(t) = Π over times ≤ t of (1 − d/r), with d events among r at risk; V = Σ d/(r(r − d)) / ln² S; bounds S^exp(±z√V). What is
+    censored at a time was at risk at it.
+
+    Source: E. L. Kaplan and P. Meier (1958), Journal of the American Statistical Association 53:457-481, doi:10.2307/2281868;
+    bounds: J. D. Kalbfleisch and R. L. Prentice (2002), The Statistical Analysis of Failure Time Data, section 1.4.1.
+
+    Parameters: `times`, [time], ascending, none twice; `events` and `censored`, whole numbers [time]. Raises ValueError where they
+    are not that.
+    """
+    t, d, c = _table(times, events, censored)
+    ended = np.cumsum(d + c)
+    r = (ended[-1] if ended.size else 0) - ended + d + c
+    z = _deviate(level)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.cumprod(1 - d / r)
+        inner = (share > 0) & (share < 1)
+        reach = np.exp(z * np.sqrt(np.cumsum(d / (r * (r - d)))) / -np.log(share))
+        low, high = np.where(inner, share**reach, np.nan), np.where(inner, share ** (1 / reach), np.nan)
+    return Survival(t, r.astype(np.int64), share, low, high)
+
+
+def _table(times: ArrayLike, *counts: ArrayLike) -> list[Real]:
+    """Times and counts at each, checked."""
+    given = [np.asarray(values, float) for values in (times, *counts)]
+    if any(values.ndim != 1 or values.shape != given[0].shape for values in given):
+        raise ValueError("times and counts form rows of the same length")
+    if not np.all(np.diff(given[0]) > 0) or not all(np.all(values >= 0) for values in given):
+        raise ValueError("times ascend, each once, and neither they nor counts are negative")
+    return given
+
+
+def restart_costs(times: ArrayLike, events: ArrayLike, total: int) -> Real:
+    """The expected cost of a success where a run is given up after each of these times, and a new seed is drawn.
+
+    At T: Σ min(T, t) / #{t ≤ T} over the runs, t a run's time to its event, ∞ without one.
+
+    Source: L. G. C. Hamey (1992), Benchmarking feed-forward neural networks: models and measures, NIPS 4:1167-1174, whose restart
+    efficiency is 1,000 over it.
+
+    Parameters: `times`, [time], ascending; `events` at each, whole numbers; `total`, runs, of which all others went on beyond the
+    last of the times. Returns float64 [time], in the unit of the times, ∞ before the first event. Raises ValueError where there
+    are more events than runs.
+    """
+    t, d = _table(times, events)
+    if d.sum() > total:
+        raise ValueError("there are not more events than runs")
+    costs: Real = _costs(t, d[None], t * d[None], total)[0]
+    return costs
+
+
+def _costs(times: Real, events: Real, spent: Real, total: int) -> Real:
+    """Costs at each time, of several draws: `events` at each and the time `spent` until them, [draw, time]."""
+    done = np.cumsum(events, axis=1)
+    with np.errstate(divide="ignore"):
+        costs: Real = (np.cumsum(spent, axis=1) + times * (total - done)) / done
+    return costs
+
+
+def restart_efficiency(costs: ArrayLike) -> Real:
+    """Hamey's restart efficiency: successes in 1,000 epochs, of costs in epochs. Source: as `restart_costs`."""
+    return 1000 / np.asarray(costs, float)
+
+
+class Restart(NamedTuple):
+    """When to give up and draw a new seed (`at`), what a success then costs (`cost`), and the bounds of both. All NaN where there
+    is no success; a bound of the cost is ∞ where so many draws have none."""
+
+    at: float
+    at_low: float
+    at_high: float
+    cost: float
+    cost_low: float
+    cost_high: float
+
+
+DRAWS = 1000
+"""Bootstrap draws."""
+
+_GROUPS = 512
+"""Times that a draw tells apart: of more, each holds as many events as the others, near enough."""
+
+
+def restart(times: ArrayLike, events: ArrayLike, total: int, level: float = 0.95, seed: int = 0) -> Restart:
+    """The time of giving up that minimises the expected cost of a success, with bootstrap percentile bounds.
+
+    The optimum lies at a time of an event: between two of them only the cost grows. Each draw takes as many runs with
+    replacement and looks for its own optimum. For the bounds alone, more than 512 times are pooled into as many groups.
+
+    Source: as `restart_costs`; bootstrap: B. Efron (1979), Annals of Statistics 7:1-26, doi:10.1214/aos/1176344552.
+
+    Parameters: as `restart_costs`; `seed`, of the draws. Raises as it does.
+    """
+    _deviate(level)
+    t, d = _table(times, events)
+    costs = restart_costs(t, d, total)
+    t, costs, d = t[d > 0], costs[d > 0], d[d > 0]
+    if not t.size:
+        return Restart(*[np.nan] * 6)
+    best = int(np.argmin(costs))
+    group = np.minimum(np.cumsum(d) - d, d.sum() - 1) * _GROUPS // d.sum() if t.size > _GROUPS else np.arange(t.size)
+    last = np.flatnonzero(np.append(np.diff(group), 1))
+    counts, spent = (np.diff(np.cumsum(values)[last], prepend=0) for values in (d, t * d))
+    ends, means = t[last], spent / counts
+    drawn = np.random.default_rng(seed).multinomial(total, [*counts / total, max(0.0, 1 - d.sum() / total)], DRAWS)[:, :-1]
+    found = _costs(ends, drawn, drawn * means, total)
+    where = np.argmin(found, axis=1)
+    drawn_costs = found[np.arange(DRAWS), where]
+    some = np.isfinite(drawn_costs)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    at_low, at_high = np.quantile(ends[where][some], tails, method="inverted_cdf")
+    cost_low, cost_high = np.quantile(drawn_costs, tails, method="inverted_cdf")
+    return Restart(float(t[best]), float(at_low), float(at_high), float(costs[best]), float(cost_low), float(cost_high))
+
+
+class Part(NamedTuple):
+    """An estimate of a mean and its bounds."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mean_interval(values: ArrayLike, level: float = 0.95) -> Part:
+    """The mean of independent values, [n], and Student's interval, mean ± t·sd/√n: bounds are NaN of a single value.
+
+    Source: Student (1908), Biometrika 6:1-25, doi:10.1093/biomet/6.1.1.
+    """
+    from scipy.special import stdtrit
+
+    _deviate(level)
+    x = np.asarray(values, float)
+    if x.ndim != 1 or not x.size:
+        raise ValueError("values form a row")
+    mean = float(x.mean())
+    if x.size == 1:
+        return Part(mean, np.nan, np.nan)
+    reach = float(stdtrit(x.size - 1, (1 + level) / 2)) * float(x.std(ddof=1)) / x.size**0.5
+    return Part(mean, mean - reach, mean + reach)
+
+
+class Attribution(NamedTuple):
+    """What one of several changes did to a mean: made first, made last, and averaged over all orders of making them."""
+
+    alone: Part
+    last: Part
+    average: Part
+
+
+def attribution(corners: ArrayLike, level: float = 0.95) -> list[Attribution]:
+    """Each change's part where several were made, from what was seen with every subset of them.
+
+    The average over all orders of making them is Shapley's value: Σ over subsets S without the change of
+    (v(S with it) − v(S)) / (k·C(k − 1, |S|)). It is taken of each run by itself, so that the intervals are those of a mean.
+
+    Source: L. S. Shapley (1953), A value for n-person games, Contributions to the Theory of Games II:307-317.
+
+    Parameters: `corners`, [2^k, run]: what each run showed with a subset of the changes, whose bit i says that change i is made.
+    Returns one for each of the k changes. Raises ValueError for another number of rows.
+    """
+    v = np.asarray(corners)
+    changes = len(v).bit_length() - 1
+    if v.ndim != 2 or changes < 1 or len(v) != 1 << changes:
+        raise ValueError("there is a row for every subset of one or more changes")
+    full = len(v) - 1
+    found = []
+    for change in range(changes):
+        bit = 1 << change
+        average = np.zeros(v.shape[1])
+        for subset in range(len(v)):
+            if not subset & bit:
+                step = v[subset | bit].astype(float) - v[subset]
+                average += step / (changes * comb(changes - 1, subset.bit_count()))
+        alone, last = v[bit].astype(float) - v[0], v[full].astype(float) - v[full ^ bit]
+        found.append(Attribution(*(mean_interval(values, level) for values in (alone, last, average))))
+    return found
