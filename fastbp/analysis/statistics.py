@@ -173,7 +173,7 @@ def kaplan_meier(times: ArrayLike, events: ArrayLike, censored: ArrayLike, level
     Source: E. L. Kaplan and P. Meier (1958), Journal of the American Statistical Association 53:457-481, doi:10.2307/2281868;
     bounds: J. D. Kalbfleisch and R. L. Prentice (2002), The Statistical Analysis of Failure Time Data, section 1.4.1.
 
-    Parameters: `times`, [time], ascending, none twice; `events` and `censored`, whole numbers [time]. Raises ValueError where they
+    Parameters: `times`, [time], ascending, each once; `events` and `censored`, whole numbers [time]. Raises ValueError where they
     are not that.
     """
     t, d, c = _table(times, events, censored)
@@ -271,7 +271,7 @@ def restart(times: ArrayLike, events: ArrayLike, total: int, level: float = 0.95
     counts, spent = (np.diff(np.cumsum(values)[last], prepend=0) for values in (d, t * d))
     ends, means = t[last], spent / counts
     drawn = np.random.default_rng(seed).multinomial(total, [*counts / total, max(0.0, 1 - d.sum() / total)], DRAWS)[:, :-1]
-    found = _costs(ends, drawn, drawn * means, total)
+    found = _costs(ends, drawn.astype(float), drawn * means, total)
     where = np.argmin(found, axis=1)
     drawn_costs = found[np.arange(DRAWS), where]
     some = np.isfinite(drawn_costs)

@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp import files
+from fastbp.analysis.sketches import PICTURED, Measures, Sketch, Sketcher
 from fastbp.columns import SETUP_COLUMNS
-from fastbp.outcomes import OUTCOMES, Outcome
+from fastbp.outcomes import OUTCOMES, Outcome, classify
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,30 +24,38 @@ Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
 _NEEDED = ("setup", "seed", "outcome", "converged_at")
+_CLASSIFIED = ("max_error", "spread", "one_sided", "tolerance")
 _CONVERGED = OUTCOMES.index(Outcome.CONVERGED)
 
 
 class Tally(NamedTuple):
     """The runs of one setup, counted.
 
-    `keys`: its setup columns, as Python values. `counts`, int64 [outcome] in the order of `OUTCOMES`. `ever_converged`: runs that
-    some look found converged; `relapsed`: those among them that did not end so. Seeds are the ranges `starts[i]` and the
-    `lengths[i] − 1` after it, ascending; `converged` holds a bit for each seed in that order, packed.
+    `keys`: its setup columns, as Python values. `counts`, int64 [outcome] in the order of `OUTCOMES`. `times` and `events`: each
+    `converged_at`, ascending, and how many runs have it; `relapsed`: those among them that did not end converged. Seeds are the
+    ranges `starts[i]` and the `lengths[i] − 1` after it, ascending; `converged` holds a bit for each seed in that order, packed.
     """
 
     setup: str
     keys: dict[str, Value]
     counts: Integers
-    ever_converged: int
+    times: Integers
+    events: Integers
     relapsed: int
     starts: Integers
     lengths: Integers
     converged: NDArray[np.uint8]
+    sketch: Sketch | None = None
 
     @property
     def runs(self) -> int:
         """How many runs there are."""
         return int(self.counts.sum())
+
+    @property
+    def ever_converged(self) -> int:
+        """Runs that some look found converged."""
+        return int(self.events.sum())
 
     def seeds(self) -> Integers:
         """Every seed, int64 [run], ascending."""
@@ -62,22 +71,28 @@ Runs = pd.DataFrame | str | Path | Sequence[Tally]
 """Tidy runs, the path of a store or of its `runs` folder, or runs that are counted already."""
 
 
-def tally(runs: Runs, setups: Collection[str] | None = None) -> list[Tally]:
+def tally(
+    runs: Runs, setups: Collection[str] | None = None, *, pictures: bool = False, collapse: float | None = None
+) -> list[Tally]:
     """Count the runs of each setup.
 
     Parameters: `runs`, a DataFrame with (at least) the columns setup, seed, outcome and converged_at, or a path, whose files are
-    streamed: what is held at once is some 50 bytes for each seed of a single setup; `setups`, ids: only these. Returns one tally
-    per setup, sorted by the keys that vary: numbers as numbers, words by their letters and the numbers within them, null first.
-    Raises FileNotFoundError where the path is no folder; DamagedFileError, which is a ValueError; ValueError where a column is
-    missing, a seed comes twice in a setup or an outcome is none.
+    streamed: what is held at once is one file and a byte for each seed of a single setup; `setups`, ids: only these; `pictures`:
+    also what pictures need, of the columns loss, spread and spread_start; `collapse`: decide outcomes anew with this threshold,
+    by max_error, spread, one_sided and tolerance. Returns one tally per setup, sorted by the keys that vary: numbers as numbers,
+    words by their letters and the numbers within them, null first. Raises FileNotFoundError where the path is no folder;
+    DamagedFileError, which is a ValueError; ValueError where a column is missing, a seed comes twice in a setup or an outcome is
+    none.
     """
     if isinstance(runs, pd.DataFrame):
-        found = _from_frame(runs)
+        found = _from_frame(runs, pictures, collapse)
     elif isinstance(runs, str | Path):
-        found = _from_folder(Path(runs), setups)
+        found = _from_folder(Path(runs), setups, pictures, collapse)
     else:
         found = iter(runs)
     tallies = [t for t in found if setups is None or t.setup in setups]
+    if pictures and not all(t.sketch for t in tallies):
+        raise ValueError("these runs were counted without what pictures need")
     names = varying(tallies)
     return sorted(tallies, key=lambda t: ([natural(t.keys[name]) for name in names], t.setup))
 
@@ -103,21 +118,62 @@ def natural(value: Value) -> list[tuple[int, float, str]]:
     return [(1, 0.0, part) if i % 2 == 0 else (0, float(part), "") for i, part in enumerate(parts)]
 
 
-def _count(setup: str, keys: dict[str, Value], seeds: Integers, codes: NDArray[np.integer], ever: Flags) -> Tally:
-    """One tally of rows in any order: `codes` are positions in `OUTCOMES`, `ever` tells whether a look found it converged."""
-    counts = np.bincount(codes, minlength=len(OUTCOMES)).astype(np.int64)
-    ended = codes == _CONVERGED
-    relapsed = int(np.count_nonzero(ever & ~ended))
-    steps = np.diff(seeds)
-    if np.any(steps <= 0):
-        order = np.argsort(seeds, kind="stable")
-        seeds, ended = seeds[order], ended[order]
-        steps = np.diff(seeds)
-        if not np.all(steps):
-            raise ValueError(f"setup {setup} has seed {seeds[:-1][steps == 0][0]} twice")
-    firsts = np.concatenate(([0], np.flatnonzero(steps != 1) + 1))
-    lengths = np.diff(np.append(firsts, seeds.size))
-    return Tally(setup, keys, counts, int(np.count_nonzero(ever)), relapsed, seeds[firsts], lengths, np.packbits(ended))
+class _Counter:
+    """Counts the runs of one setup, some at a time, seeds ascending."""
+
+    def __init__(self, setup: str, keys: dict[str, Value], collapse: float | None) -> None:
+        self._setup, self._keys, self._collapse = setup, keys, collapse
+        if collapse is not None:
+            self._keys = keys | {"collapse": collapse}
+        self._counts = np.zeros(len(OUTCOMES), np.int64)
+        self._relapsed, self._last = 0, -1
+        self._firsts: list[Integers] = []
+        self._lengths: list[Integers] = []
+        self._ended: list[Flags] = []
+        self._times: list[tuple[Integers, Integers]] = []
+        self._sketcher: Sketcher | None = None
+
+    def add(self, seeds: Integers, codes: NDArray[np.integer], times: NDArray[np.float64], measured: Measures) -> None:
+        """Add runs: positions in `OUTCOMES`, `converged_at` or NaN, and the measures that were asked for, all [run]."""
+        steps = np.diff(seeds, prepend=self._last)
+        if np.any(steps <= 0):
+            raise ValueError(f"setup {self._setup} has seed {seeds[steps <= 0][0]} twice")
+        if not seeds.size:
+            return
+        if self._collapse is not None:
+            codes = self._classified(measured)
+        ended, ever = codes == _CONVERGED, ~np.isnan(times)
+        self._counts += np.bincount(codes, minlength=len(OUTCOMES))
+        self._relapsed += int(np.count_nonzero(ever & ~ended))
+        steps[0] = 0
+        firsts = np.flatnonzero(steps != 1)
+        self._firsts.append(seeds[firsts])
+        self._lengths.append(np.diff(np.append(firsts, seeds.size)))
+        self._ended.append(ended)
+        self._times.append(np.unique(times[ever].astype(np.int64), return_counts=True))
+        self._last = int(seeds[-1])
+        if "loss" in measured:
+            self._sketcher = self._sketcher or Sketcher()
+            self._sketcher.add(seeds, codes, measured)
+
+    def _classified(self, measured: Measures) -> NDArray[np.int8]:
+        tolerance, collapse = self._keys["tolerance"], self._collapse
+        assert isinstance(tolerance, float)
+        assert collapse is not None
+        sided = measured["one_sided"] == 1
+        return classify(measured["max_error"], measured["spread"], sided, tolerance, collapse)
+
+    def tally(self) -> Tally:
+        """Of all that was added."""
+        firsts, lengths = np.concatenate(self._firsts), np.concatenate(self._lengths)
+        joined = np.append(True, firsts[1:] != (firsts + lengths)[:-1])  # of files that follow each other
+        times, events = (np.concatenate(part) for part in zip(*self._times, strict=True))
+        times, place = np.unique(times, return_inverse=True)
+        return Tally(
+            self._setup, self._keys, self._counts, times, np.bincount(place, events, len(times)).astype(np.int64),
+            self._relapsed, firsts[joined], np.add.reduceat(lengths, np.flatnonzero(joined)),
+            np.packbits(np.concatenate(self._ended)), self._sketcher.sketch() if self._sketcher else None,
+        )  # fmt: skip
 
 
 def _keys(row: Mapping[str, Any]) -> dict[str, Value]:
@@ -136,52 +192,70 @@ def _outcome_codes(words: Sequence[str], codes: NDArray[np.integer]) -> NDArray[
     return place.take(codes)
 
 
-def _from_frame(frame: pd.DataFrame) -> Iterator[Tally]:
-    missing = [name for name in _NEEDED if name not in frame.columns]
+def _measured(pictures: bool, collapse: float | None) -> tuple[str, ...]:
+    """The measures that are needed besides."""
+    return tuple(dict.fromkeys((*(PICTURED if pictures else ()), *(_CLASSIFIED[:3] if collapse is not None else ()))))
+
+
+def _from_frame(frame: pd.DataFrame, pictures: bool, collapse: float | None) -> Iterator[Tally]:
+    names = _measured(pictures, collapse)
+    needed = (*_NEEDED, *names, *(("tolerance",) if collapse is not None else ()))
+    missing = [name for name in needed if name not in frame.columns]
     if missing:
         raise ValueError(f"these are not runs: no column {', '.join(missing)}")
     codes, words = pd.factorize(frame["outcome"])
     outcomes = _outcome_codes(list(words), codes)
-    ever = frame["converged_at"].notna().to_numpy()
+    times = frame["converged_at"].to_numpy(np.float64, na_value=np.nan)
+    measured = {name: np.asarray(frame[name].astype("float64"), np.float64) for name in names}
     seeds = frame["seed"].to_numpy(np.int64)
     place, ids = pd.factorize(frame["setup"])
-    order = np.argsort(place, kind="stable")
+    order = np.lexsort((seeds, place))
     columns = [column.name for column in SETUP_COLUMNS if column.name in frame.columns]
     for setup, rows in zip(ids, np.split(order, np.cumsum(np.bincount(place))[:-1]) if len(frame) else [], strict=True):
         row = {name: frame[name].iloc[rows[0]] for name in columns}
-        yield _count(str(setup), _keys(row), seeds[rows], outcomes[rows], ever[rows])
+        counter = _Counter(str(setup), _keys(row), collapse)
+        counter.add(seeds[rows], outcomes[rows], times[rows], {name: values[rows] for name, values in measured.items()})
+        yield counter.tally()
 
 
-def _from_folder(path: Path, setups: Collection[str] | None) -> Iterator[Tally]:
+def _from_folder(path: Path, setups: Collection[str] | None, pictures: bool, collapse: float | None) -> Iterator[Tally]:
     import pyarrow as pa
 
     folder = path / "runs" if (path / "runs").is_dir() else path
     if not folder.is_dir():
         raise FileNotFoundError(f"{path}: no such store or folder of runs")
-    found: dict[str, list[Path]] = {}
+    found: dict[str, list[tuple[int, Path]]] = {}
     for file in sorted(folder.glob("*.parquet")):
         if match := files.FILE_NAME.fullmatch(file.name):  # a copy by another name is no file of runs
-            found.setdefault(match["setup"], []).append(file)
+            found.setdefault(match["setup"], []).append((int(match["start"]), file))
     for setup, own in found.items():
         if setups is None or setup in setups:
-            yield _read(setup, own)
+            yield _read(setup, [file for _, file in sorted(own)], _measured(pictures, collapse), collapse)
             pa.default_memory_pool().release_unused()
 
 
-def _read(setup: str, paths: Sequence[Path]) -> Tally:
+def _read(setup: str, paths: Sequence[Path], measures: Sequence[str], collapse: float | None) -> Tally:
     """Count the runs of one setup from its files. Raises DamagedFileError where one is not as it was written."""
-    keys: dict[str, Value] = {}
-    seeds, outcomes, ever = [], [], []
+    counter: _Counter | None = None
     for path in paths:
-        columns = () if keys else (c.name for c in SETUP_COLUMNS)
-        rows, _ = files.read(path, [*columns, *_NEEDED])
-        if not keys and rows.num_rows:
-            keys = _keys(rows.slice(0, 1).to_pylist()[0])
+        columns = () if counter else (c.name for c in SETUP_COLUMNS)
+        rows, _ = files.read(path, [*columns, *_NEEDED, *measures])
+        counter = counter or _Counter(setup, _keys(rows.slice(0, 1).to_pylist()[0]), collapse)
         for batch in rows.to_batches():
-            seeds.append(batch.column("seed").to_numpy())
-            outcomes.append(_decode(batch.column("outcome")))
-            ever.append(batch.column("converged_at").is_valid().to_numpy(zero_copy_only=False))
-    return _count(setup, keys, np.concatenate(seeds), np.concatenate(outcomes), np.concatenate(ever))
+            seeds, outcomes = batch.column("seed").to_numpy(), _decode(batch.column("outcome"))
+            times = batch.column("converged_at").to_numpy(zero_copy_only=False)  # of nulls NaN
+            measured = {name: _reals(batch.column(name)) for name in measures}
+            counter.add(seeds, outcomes, times.astype(np.float64), measured)
+    assert counter
+    return counter.tally()
+
+
+def _reals(values: pa.Array) -> NDArray[np.float64]:
+    """Numbers and flags as float64, null as NaN."""
+    import pyarrow as pa
+
+    reals: NDArray[np.float64] = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return reals
 
 
 def _decode(outcomes: pa.Array) -> NDArray[np.int8]:

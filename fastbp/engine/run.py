@@ -204,7 +204,9 @@ def _train(
                     rows = pa.concat_tables([gathered[at] for at in sorted(gathered)]).unify_dictionaries().combine_chunks()
                     del parts[setup, publication.start]
                     if store:
-                        writing.append(writers.submit(store.publish, setup, publication.start, rows))
+                        writing.append(
+                            writers.submit(store.publish, setup, publication.start, rows, problem=publication.setup.digest)
+                        )
                         if len(writing) > most:
                             writing.popleft().result()
                     keep(rows)

@@ -25,6 +25,7 @@ from fastbp.engine import problem, problem_files, reading
 from fastbp.engine.problem import Names, Problem, Source
 from fastbp.engine.problem_files import FileProblem, Mistake
 from fastbp.engine.reading import Call, SweepError, named, nearest, plain, shown
+from fastbp.kernels import NUMERICS_VERSION
 
 __all__ = ["Names", "Problem", "Seeds", "Setup", "Sweep", "SweepError", "allowed"]
 
@@ -427,7 +428,8 @@ class Sweep(BaseModel):
         """The sweep as a file that reads back to an equal one.
 
         Files of `problem` are written as seen from `folder`, where the file is to lie, so that both can move together; without
-        one, by absolute path.
+        one, by absolute path. In a folder the file also says the ids of the setups, `[resolved]`, for reports, which know none of
+        the choices; reading passes over them.
         """
         setup = {key: _placed(key, value, folder) for key, value in self.setup.items()}
         whole = self.seeds.count if self.seeds.start == 0 else self.seeds.model_dump()
@@ -439,6 +441,11 @@ class Sweep(BaseModel):
             lines += ["", "[grid]" if len(self.grid) == 1 else "[[grid]]"]
             for key, values in table.items():
                 lines.append(f"{key} = {reading.toml([_in_grid(key, _placed(key, value, folder)) for value in values])}")
+        if folder is not None:
+            lines += ["", "[resolved]"]
+            if self.baseline:
+                lines.append(f"baseline = {reading.toml(self.baseline.identity(NUMERICS_VERSION))}")
+            lines.append(f"setups = {reading.toml([setup.identity(NUMERICS_VERSION) for setup in self.setups])}")
         return "\n".join(lines) + "\n"
 
 
@@ -550,7 +557,7 @@ def _read_sweep(
     lines: list[str] = []
     here = f"{name}: " if name else ""
     for key in data:
-        if key not in Sweep.model_fields:
+        if key not in (*Sweep.model_fields, "resolved"):  # which says of a store's file what follows from the rest
             lines.append(f"{here}{plain(str(key))}: {_unknown(key, Sweep.model_fields)}")
     title = data.get("title", "")
     if not isinstance(title, str) or len(title) > 1000 or not all(c.isprintable() for c in title):

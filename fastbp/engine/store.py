@@ -32,9 +32,10 @@ class StoreFullError(Exception):
     """Nothing more can be written, in one line. Exit code 4."""
 
 
-def encode(rows: pa.Table, said: dict[str, str] | None = None) -> tuple[bytes, str]:
-    """A file of runs in memory, which says what made them (by default this fastbp), and the digest of its rows."""
-    return files.encode(rows, said or {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)})
+def encode(rows: pa.Table, said: dict[str, str] | None = None, problem: str | None = None) -> tuple[bytes, str]:
+    """A file of runs in memory, which says what made them (by default this fastbp, on a problem), and the digest of its rows."""
+    ours = {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)}
+    return files.encode(rows, said or ours | ({"fastbp.problem": problem} if problem else {}))
 
 
 class Store:
@@ -207,10 +208,12 @@ class Store:
         for one, other in overlapping(self.files()):
             raise StoreError(f"{one} and {other.name} have seeds in common: {files.remedy(self.path)}")
 
-    def publish(self, setup: str, start: int, rows: pa.Table, said: dict[str, str] | None = None) -> Path:
+    def publish(
+        self, setup: str, start: int, rows: pa.Table, said: dict[str, str] | None = None, problem: str | None = None
+    ) -> Path:
         """Write a file of runs: it is there whole, or not at all. `said`: what its footer says of it, by default that this fastbp
-        made it. Raises StoreFullError where the disk takes no more."""
-        content, whole = encode(rows, said)
+        made it, on the `problem` of this digest. Raises StoreFullError where the disk takes no more."""
+        content, whole = encode(rows, said, problem)
         return self.write(self.runs / files.name_of(setup, start, rows, whole), content)
 
     def write(self, target: Path, content: bytes) -> Path:
