@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,6 +221,30 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
     return content, said
 
 
+def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
+    """Write a file, whole or not at all, by way of a draft in `drafts`, a folder on the same disk: by default the file's own.
+
+    Raises OSError.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = (drafts or target.parent) / f"{target.name}.{os.getpid()}.draft"
+    try:
+        with open(draft, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return target
+
+
 def read(file: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
     """The rows of a file, all columns or these, and what its footer says of it. Raises as `contents`."""
     import pyarrow as pa
@@ -242,7 +267,7 @@ def read(file: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, di
 def _held_against(name: re.Match[str], rows: pa.Table) -> None:
     """Raise ValueError where rows are not those that the name of their file promises, as far as their columns tell."""
     start, count = int(name["start"]), int(name["count"])
-    if rows.num_rows != count:
+    if rows.num_rows != count or not count:
         raise ValueError(f"it has {rows.num_rows} rows")
     if "setup" in rows.column_names and (setups := rows["setup"].unique().to_pylist()) != [name["setup"]]:
         raise ValueError(f"it holds runs of setup {' and '.join(map(str, setups))}")

@@ -69,7 +69,9 @@ class Sketcher:
         with np.errstate(divide="ignore"):
             height = np.clip((np.log10(loss[seen]) - _LEAST_LOSS) * _PER_DECADE, 0, _LOSSES - 1).astype(np.int64)
         across = np.minimum(spread[seen] * _PER_SPREAD, _SPREADS - 1).astype(np.int64)
-        self._cells += np.bincount((codes[seen] * _SPREADS + across) * _LOSSES + height, minlength=self._cells.size)
+        self._cells += np.bincount(
+            (codes[seen].astype(np.int64) * _SPREADS + across) * _LOSSES + height, minlength=self._cells.size
+        )
         for code in np.flatnonzero(np.bincount(codes)).tolist():
             of = self._examples.setdefault(OUTCOMES[code], [])
             if len(of) < EXAMPLES:

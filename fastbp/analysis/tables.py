@@ -8,13 +8,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from fastbp.analysis.statistics import holm, mcnemar, tango, wilson
+from fastbp.analysis.sketches import THRESHOLDS
+from fastbp.analysis.statistics import Survival, holm, kaplan_meier, mcnemar, restart, tango, wilson
+from fastbp.analysis.statistics import attribution as attributed
 from fastbp.analysis.tallies import Runs, Tally, Value, natural, tally, varying, written
 from fastbp.analysis.wording import console, sentences
 from fastbp.outcomes import CONSTANT, OUTCOMES
 
-__all__ = ["LEVEL", "Runs", "Tally", "console", "contrasts", "sentences", "summary", "tally"]
+__all__ = [
+    "LEVEL", "Runs", "Tally", "attribution", "collapsing", "console", "contrasts", "density", "sentences", "summary", "survival",
+    "tally",
+]  # fmt: skip
 
 LEVEL = 0.95
 """Level of every interval."""
@@ -35,9 +41,12 @@ def summary(runs: Runs) -> pd.DataFrame:
     Parameters: `runs`, a DataFrame of tidy runs, the path of a store, or what `tally` returned. Returns one row per setup, in
     `tally`'s order, with the columns: the keys that vary; `setup`; `runs`; then for each X of diverged, converged, collapsed,
     one_class, partial and constant (collapsed and one-class together) the count `X`, the share `X_share` (0…1) and its Wilson 95%
-    bounds `X_low` and `X_high`; `ever_converged`, runs that some look found converged, and `relapsed`, those among them that did
-    not end so. Where some budgets were written in epochs and others in updates, `updates` is shown for all.
-    Raises as `tally` does.
+    bounds `X_low` and `X_high`; `updates_median`, after which half of the runs had converged (Kaplan-Meier, `converged_at`
+    censored at the budget; null where fewer do), with `updates_median_low` and `updates_median_high`; `restart_at`, the updates
+    after which giving up and drawing a new seed makes a success cheapest, and `restart_cost`, the expected updates that one then
+    takes, with bootstrap 95% bounds `…_low` and `…_high` (null with no success; a cost without upper bound is ∞);
+    `ever_converged`, runs that some look found converged, and `relapsed`, those among them that did not end so. Where some
+    budgets were written in epochs and others in updates, `updates` is shown for all. Raises as `tally` does.
     """
     tallies = tally(runs)
     columns = _key_columns(tallies, varying(tallies))
@@ -50,6 +59,11 @@ def summary(runs: Runs) -> pd.DataFrame:
         low, high = wilson(count, total, LEVEL)
         columns |= {name: pd.Series(count), f"{name}_share": pd.Series(count / total)}
         columns |= {f"{name}_low": pd.Series(low), f"{name}_high": pd.Series(high)}
+    columns |= _updates("updates_median", [_survival(t).median() for t in tallies])
+    restarts = [restart(t.times, t.events, t.runs, LEVEL) for t in tallies]
+    columns |= _updates("restart_at", [found[:3] for found in restarts])
+    for i, name in enumerate(("", "_low", "_high"), 3):
+        columns[f"restart_cost{name}"] = pd.Series([found[i] for found in restarts], dtype=np.float64)
     columns["ever_converged"] = pd.Series([t.ever_converged for t in tallies], dtype=np.int64)
     columns["relapsed"] = pd.Series([t.relapsed for t in tallies], dtype=np.int64)
     return pd.DataFrame(columns)
@@ -91,6 +105,165 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     columns |= {"difference_low": pd.Series(low), "difference_high": pd.Series(high)}
     columns |= {"p": pd.Series(p), "p_holm": pd.Series(holm(p))}
     return pd.DataFrame(columns)
+
+
+def _updates(name: str, values: Sequence[tuple[float, float, float]]) -> dict[str, pd.Series[Any]]:
+    """Numbers of updates and their bounds as columns, NaN as null."""
+    table = np.array(values, float).reshape(-1, 3).T
+    return {
+        f"{name}{bound}": pd.Series(column, dtype="Float64").replace(np.nan, pd.NA).astype("Int64")
+        for bound, column in zip(("", "_low", "_high"), table, strict=True)
+    }
+
+
+def _survival(one: Tally) -> Survival:
+    """Updates to convergence: a run that no look found converged is censored at its budget."""
+    last = int(max(_budget(one), one.times.max(initial=1)))
+    times = one.times if one.times.size and one.times[-1] == last else np.append(one.times, last)
+    events = np.append(one.events, [0] * (times.size - one.times.size))
+    censored = np.append(np.zeros(times.size - 1), one.runs - one.ever_converged)
+    return kaplan_meier(times, events, censored, LEVEL)
+
+
+def _budget(one: Tally) -> int:
+    budget = one.keys.get("updates")
+    return budget if isinstance(budget, int) else 0
+
+
+def survival(runs: Runs) -> pd.DataFrame:
+    """How many runs have not converged yet, over updates: Kaplan-Meier curves, runs censored at their budget.
+
+    Returns a row for each setup and number of updates at which a look found some converged, and for its budget, with the columns:
+    the keys that vary; `setup`; `after`, updates; `at_risk`, runs that had not converged before; `share`, of runs that had not
+    converged then, 0…1, with 95% bounds `low` and `high` (log-log Greenwood, null where the share is 0 or 1).
+    Raises as `tally` does.
+    """
+    tallies = tally(runs)
+    curves = [_survival(t) for t in tallies]
+    columns = _repeated(tallies, [len(curve.times) for curve in curves])
+    for name, i in (("after", 0), ("at_risk", 1), ("share", 2), ("low", 3), ("high", 4)):
+        values = np.concatenate([curve[i] for curve in curves]) if curves else np.empty(0)
+        columns[name] = pd.Series(values, dtype=np.int64 if i < 2 else np.float64)
+    return pd.DataFrame(columns)
+
+
+def collapsing(runs: Runs) -> pd.DataFrame:
+    """How many runs would be collapsed by other values of `collapse`, and how many were as constant before the first update.
+
+    Returns a row for each setup and threshold, with the columns: the keys that vary; `setup`; `runs`; `threshold`, a share of the
+    target range; `collapsed` and `collapsed_share`, runs that are neither diverged nor converged and whose spread is below it;
+    `born` and `born_share`, runs whose `spread_start` is. Needs the columns loss, spread and spread_start. Raises as `tally`.
+    """
+    tallies = tally(runs, pictures=True)
+    columns = _repeated(tallies, [len(THRESHOLDS)] * len(tallies))
+    total = np.repeat([t.runs for t in tallies], len(THRESHOLDS))
+    columns |= {"runs": pd.Series(total, dtype=np.int64), "threshold": pd.Series(np.tile(THRESHOLDS, len(tallies)))}
+    sketches = [t.sketch for t in tallies if t.sketch]
+    for name, parts in (("collapsed", [s.collapsing for s in sketches]), ("born", [s.born for s in sketches])):
+        counts = np.concatenate(parts) if parts else np.empty(0)
+        columns |= {name: pd.Series(counts, dtype=np.int64), f"{name}_share": pd.Series(counts / total)}
+    return pd.DataFrame(columns)
+
+
+def density(runs: Runs) -> pd.DataFrame:
+    """Where runs lie in the plane of the spread of their outputs and their loss.
+
+    Returns a row for each setup, outcome and cell of the plane in which there are runs, with the columns: the keys that vary;
+    `setup`; `outcome`; `spread` and `loss` in the middle of the cell; `runs` in it. Needs the columns loss, spread and
+    spread_start. Raises as `tally` does.
+    """
+    tallies = tally(runs, pictures=True)
+    sketches = [t.sketch for t in tallies if t.sketch]
+    columns = _repeated(tallies, [len(sketch.cells) for sketch in sketches])
+    points = [sketch.points() for sketch in sketches]
+    columns["outcome"] = pd.Series([str(outcome) for outcomes, _, _ in points for outcome in outcomes], dtype=object)
+    for i, name in enumerate(("spread", "loss"), 1):
+        columns[name] = pd.Series(np.concatenate([np.asarray(point[i]) for point in points]) if points else [], dtype=np.float64)
+    columns["runs"] = pd.Series(np.concatenate([s.cell_runs for s in sketches]) if sketches else [], dtype=np.int64)
+    return pd.DataFrame(columns)
+
+
+def _repeated(tallies: Sequence[Tally], times: Sequence[int]) -> dict[str, pd.Series[Any]]:
+    """The varying keys and the id of each setup, so many times."""
+    columns = _key_columns(tallies, varying(tallies)) | {"setup": pd.Series([t.setup for t in tallies], dtype=object)}
+    rows = np.repeat(np.arange(len(tallies)), times)
+    return {name: column.iloc[rows].reset_index(drop=True) for name, column in columns.items()}
+
+
+MOST_CHANGES = 6
+"""Keys of which parts are told: twice as many setups are needed for each more."""
+
+
+def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
+    """What each of several changes made at once has to do with the change of the share converged.
+
+    From the `baseline`, the id of a setup (without one, the first in `tally`'s order), to every setup that differs from it in at
+    least two keys as written, never in `stop`, and in as many as any does, where the setups with every subset of these changes
+    are there, over the seeds that all of them ran.
+
+    Returns one row per such setup and key, with the columns: `from` and `to`, the two setups; `key`, `from_value` and `to_value`;
+    `pairs`, the seeds; `total_points`, how many percentage points the share rose; and of these, by this change when it is made
+    first, `alone_points`; when it is made last, `last_points`; and on average over all orders of making the changes (Shapley),
+    `average_points`; each with Student's 95% bounds `…_low` and `…_high`. Raises as `tally` does.
+    """
+    tallies = tally(runs)
+    keys = [key for key in varying(tallies) if not _follows(tallies, key) and key != "stop"]
+    rows = []
+    for start, boxes in _boxes(tallies, keys, baseline):
+        for changed, corners in boxes:
+            flags = _common(corners)
+            if not flags.shape[1]:
+                continue
+            total = 100 * float(flags[-1].mean() - flags[0].mean())
+            for key, part in zip(changed, attributed(flags, LEVEL), strict=True):
+                row = {"from": start.setup, "to": corners[-1].setup, "key": key, "from_value": start.keys[key]}
+                row |= {"to_value": corners[-1].keys[key], "pairs": flags.shape[1], "total_points": total}
+                for name, value in part._asdict().items():
+                    ends = zip(("", "_low", "_high"), value, strict=True)
+                    row |= {f"{name}_points{end}": 100 * each for end, each in ends}
+                rows.append(row)
+    words, whole = ["from", "to", "key", "from_value", "to_value"], ["pairs"]
+    reals = [f"{name}_points{end}" for name in ("alone", "last", "average") for end in ("", "_low", "_high")]
+    names = [*words, *whole, "total_points", *reals]
+    types: dict[str, Any] = dict.fromkeys(words, object) | dict.fromkeys(whole, np.int64)
+    return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=types.get(name, np.float64)) for name in names})
+
+
+def _boxes(
+    tallies: Sequence[Tally], keys: Sequence[str], baseline: str | None
+) -> Iterator[tuple[Tally, list[tuple[list[str], list[Tally]]]]]:
+    """The start, and of each setup farthest from it the keys that differ and the setups with every subset of these changes, where
+    bit i says that key i is changed."""
+    start = next((t for t in tallies if t.setup == baseline), tallies[0] if tallies else None)
+    if start is None:
+        return
+    of = {tuple(written(t)[key] for key in keys): t for t in tallies}
+    if len(of) < len(tallies):
+        return  # setups that differ in `stop`, or in what another key sets
+    here = written(start)
+    found: list[tuple[list[str], list[Tally]]] = []
+    for values in of:
+        changed = [key for key, value in zip(keys, values, strict=True) if value != here[key]]
+        if not 2 <= len(changed) <= MOST_CHANGES:
+            continue
+        there = dict(zip(keys, values, strict=True))
+        subsets = [[key for i, key in enumerate(changed) if bits >> i & 1] for bits in range(1 << len(changed))]
+        corners = [of.get(tuple(there[key] if key in subset else here[key] for key in keys)) for subset in subsets]
+        if None not in corners:
+            found.append((changed, [corner for corner in corners if corner]))
+    most = max((len(changed) for changed, _ in found), default=0)
+    yield start, [box for box in found if len(box[0]) == most]
+
+
+def _common(corners: Sequence[Tally]) -> NDArray[np.bool_]:
+    """Which runs converged, [setup, seed], of the seeds that all of them ran."""
+    first = corners[0]
+    if all(np.array_equal(first.starts, t.starts) and np.array_equal(first.lengths, t.lengths) for t in corners):
+        return np.stack([t.flags() for t in corners])
+    seeds = first.seeds()
+    for other in corners[1:]:
+        seeds = np.intersect1d(seeds, other.seeds(), assume_unique=True)
+    return np.stack([t.flags()[np.searchsorted(t.seeds(), seeds)] for t in corners])
 
 
 def _key_columns(tallies: Sequence[Tally], keys: Sequence[str]) -> dict[str, pd.Series[Any]]:

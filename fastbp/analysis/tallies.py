@@ -138,8 +138,6 @@ class _Counter:
         steps = np.diff(seeds, prepend=self._last)
         if np.any(steps <= 0):
             raise ValueError(f"setup {self._setup} has seed {seeds[steps <= 0][0]} twice")
-        if not seeds.size:
-            return
         if self._collapse is not None:
             codes = self._classified(measured)
         ended, ever = codes == _CONVERGED, ~np.isnan(times)

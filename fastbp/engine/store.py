@@ -250,23 +250,7 @@ def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
     Raises StoreFullError.
     """
     with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = (drafts or target.parent) / f"{target.name}.{os.getpid()}.draft"
-        try:
-            with open(draft, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, target)
-        finally:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    return target
+        return files.write(target, content, drafts)
 
 
 def overlapping(of: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
