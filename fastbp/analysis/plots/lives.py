@@ -1,13 +1,10 @@
-"""From tables to pictures: functions that draw on the axes they are given, and the files they become."""
+"""The life of single runs: what they answer, and their measures, over their updates."""
 
 from __future__ import annotations
 
-import io
-import os
 import textwrap
-from collections.abc import Sequence
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from itertools import cycle, pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -22,92 +19,9 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from fastbp.analysis.wording import evenly, labels, plain
-from fastbp.outcomes import OUTCOMES, Outcome
-
-COLOURS: dict[Outcome, str] = {
-    Outcome.CONVERGED: "#009E73",
-    Outcome.PARTIAL: "#56B4E9",
-    Outcome.ONE_CLASS: "#E69F00",
-    Outcome.COLLAPSED: "#D55E00",
-    Outcome.DIVERGED: "#CC79A7",
-}
-"""A colour for each outcome, the same in every picture, from the palette of M. Okabe and K. Ito (2008), which people with any
-kind of colour vision tell apart; black text on each has a contrast of at least 5. In the order in which bars stack: the good end
-on the left, the two constant outcomes side by side."""
-
-# Text stays text in SVG files, and dollar signs in names stay dollar signs; ids come from the content alone.
-_STYLE: Any = {"text.parse_math": False, "text.usetex": False, "svg.fonttype": "none", "svg.hashsalt": "fastbp"}
-
-_BAR = 6.4
-_ROW = 0.42
-"""Inches of a whole bar's length and of its row."""
-
-_LABEL = 80
-"""Characters of a row's label that are shown."""
-
-
-def _inches(text: str, size: float) -> float:
-    """The width of a text of so many points, near enough: DejaVu Sans runs at 0.6 of its size a character."""
-    return len(text) * 0.6 * size / 72
-
-
-def outcome_bars(summary: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
-    """Draw how the runs of each setup ended: a bar of stacked shares for each row of a summary, with the counts.
-
-    Parameters: `summary`, what `tables.summary` returned; `ax`, where to draw (none: a new figure, as large as it needs);
-    `title`, instead of one that says how many runs and setups are seen. Counts stand in their segment, or, where that is too
-    narrow, right of the bar; counts of 0 are left out. Returns the axes; the figure is `ax.figure`.
-    """
-    total = summary["runs"].to_numpy()
-    names = [textwrap.shorten(name, _LABEL, placeholder=" …") for name in labels(summary)]
-    names = [f"{name}  (n = {plain(n)})" for name, n in zip(names, total, strict=True)]
-    bar = _BAR if ax is None else ax.get_window_extent().width / ax.figure.dpi
-    counts = {outcome: summary[outcome.replace("-", "_")].to_numpy() for outcome in COLOURS}
-    inside = {o: count / total * bar > [_inches(plain(n), 8.5) + 0.08 for n in count] for o, count in counts.items()}
-    beside = [
-        " · ".join(f"{plain(counts[o][row])} {o}" for o in COLOURS if counts[o][row] and not inside[o][row])
-        for row in range(len(summary))
-    ]
-    with mpl.rc_context(_STYLE):
-        if ax is None:
-            ax = _axes(names, beside)
-        left = np.zeros(len(summary))
-        for outcome, count in counts.items():
-            if not count.any():
-                continue
-            share = 100 * count / total
-            ax.barh(range(len(share)), share, 0.78, left, color=COLOURS[outcome], edgecolor="white", linewidth=0.6, label=outcome)
-            for row in np.flatnonzero(inside[outcome]).tolist():
-                ax.text(left[row] + share[row] / 2, row, plain(count[row]), ha="center", va="center_baseline", fontsize=8.5)
-            left += share
-        for row, text in enumerate(beside):
-            ax.text(101, row, text, va="center_baseline", fontsize=8)
-        ax.set_yticks(range(len(names)), names, fontsize=9, va="center_baseline")
-        ax.set_xlim(0, 100)
-        ax.set_ylim(max(len(summary), 1) - 0.5, -0.5)
-        ax.set_xlabel("share of runs (%)")
-        ax.spines[["top", "right", "left"]].set_visible(False)
-        ax.tick_params(axis="y", length=0)
-        runs, setups = int(total.sum()), len(summary)
-        seen = title or f"How {plain(runs)} run{'s'[: runs != 1]} in {setups} setup{'s'[: setups != 1]} ended"
-        ax.set_title("\n".join(textwrap.wrap(seen, 68, max_lines=3, placeholder=" …")), loc="left", fontsize=12, pad=28)
-        if setups:
-            ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(OUTCOMES), frameon=False, fontsize=9, borderaxespad=0.3)
-        for artist in ax.findobj(Text):
-            artist.set_parse_math(False)  # also what was there before, on axes made elsewhere
-    return ax
-
-
-def _axes(names: Sequence[str], beside: Sequence[str]) -> Axes:
-    """Axes whose bars are equally long in every figure, with room for the texts around them."""
-    left = max((_inches(name, 9) for name in names), default=0.0) + 0.3
-    right = max((_inches(text, 8) for text in beside), default=0.0) + 0.3
-    below, above, high = 0.6, 1.3, _ROW * max(len(names), 1)
-    width, height = left + _BAR + right, below + high + above
-    figure = Figure(figsize=(width, height))
-    return figure.add_axes((left / width, below / height, _BAR / width, high / height))
-
+from fastbp.analysis.plots.canvas import COLOURS, STYLE, bare, headed, literal, plural, sheet
+from fastbp.analysis.wording import evenly, plain
+from fastbp.outcomes import Outcome
 
 MOST_LOOKS, MOST_LINES = 400, 200
 """Points of a curve, and outputs of a run, that a picture shows."""
@@ -129,7 +43,7 @@ def life(looks: pd.DataFrame, T: NDArray[np.float64], title: str, note: str = ""
     Parameters: `looks`, one row each, as `retrain` or a trace has them; `T`, the targets, [row, output]; `title`, and a `note`
     below it; `converged_at`, the updates at the look that first found it converged.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         heading = textwrap.wrap(title, 90) + textwrap.wrap(note, 130, max_lines=3, placeholder=" …")
         above, below, high = 0.45 + 0.18 * len(heading), 0.8, 5.0
         height = above + high + below
@@ -222,7 +136,7 @@ def output_curves(looks: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -> Axes
     ax.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=5, frameon=False, fontsize=8.5, handlelength=1.2, columnspacing=1.2,
     )  # fmt: skip
-    return _bare(ax)
+    return bare(ax)
 
 
 def measure_curves(looks: pd.DataFrame, names: Sequence[str], ax: Axes, label: str, log: bool = False) -> Axes:
@@ -251,7 +165,7 @@ def measure_curves(looks: pd.DataFrame, names: Sequence[str], ax: Axes, label: s
             loc="lower right", bbox_to_anchor=(1, 1), ncols=len(names), frameon=False, fontsize=8.5, handlelength=2.4,
             borderaxespad=0, borderpad=0,
         )  # fmt: skip
-    return _bare(ax)
+    return bare(ax)
 
 
 def _marked(shown: pd.DataFrame) -> dict[str, Any]:
@@ -259,35 +173,41 @@ def _marked(shown: pd.DataFrame) -> dict[str, Any]:
     return {"marker": "o", "markersize": 3} if len(shown) <= 30 else {}
 
 
-def _bare(ax: Axes) -> Axes:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(labelsize=9)
-    ax.margins(x=0.01)
-    return ax
+def learning_curves(traces: Mapping[str, pd.DataFrame], ax: Axes, measure: str = "loss", title: str | None = None) -> Axes:
+    """Draw a measure of several runs over their updates, each in the colour of its outcome, dashed where it had another before.
 
-
-def encoded(figure: Figure, kind: str) -> bytes:
-    """A figure as a file in memory, `svg`, `png` or `pdf`: the same bytes for the same figure and library versions."""
-    metadata: dict[str, Any] = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}[kind]
-    buffer = io.BytesIO()
-    with mpl.rc_context(_STYLE):
-        figure.savefig(buffer, format=kind, dpi=150, metadata=metadata, bbox_inches="tight", facecolor="white")
-    return buffer.getvalue()
-
-
-def save(figure: Figure, stem: str | Path) -> tuple[Path, Path]:
-    """Write a figure as `STEM.svg` and `STEM.png`, whole or not at all. Returns the two paths.
-
-    Raises OSError where the folder is missing or cannot be written.
+    Parameters: `traces`, by the name of a run its looks, as `retrain` or a trace has them.
     """
-    written = []
-    for kind in ("svg", "png"):
-        path = Path(f"{stem}.{kind}")
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            unfinished.write_bytes(encoded(figure, kind))
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        written.append(path)
-    return written[0], written[1]
+    with mpl.rc_context(STYLE):
+        for (name, looks), dashes in zip(traces.items(), cycle(("-", (0, (5, 1.5)), (0, (1.5, 1)))), strict=False):
+            shown = looks.iloc[evenly(len(looks), MOST_LOOKS)]
+            outcome = Outcome(str(looks["outcome"].iloc[-1]))
+            ax.plot(
+                shown["updates"],
+                shown[measure],
+                color=COLOURS[outcome],
+                linestyle=dashes,
+                linewidth=1.4,
+                label=f"{name}: {outcome}",
+            )
+        if measure in ("loss", "grad_norm"):
+            ax.set_yscale("log")
+            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        ax.set_xlabel("updates")
+        ax.set_ylabel(measure.replace("_", " "))
+        seen = f"{measure.replace('_', ' ')} of {plural(len(traces), 'run')} over their updates"
+        ax.set_title(title if title is not None else seen, loc="left", fontsize=10)
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.16), frameon=False, fontsize=8, handlelength=2.6, borderaxespad=0)
+        return literal(bare(ax))
+
+
+def learning_sheet(traces: Mapping[str, pd.DataFrame], title: str) -> Figure:
+    """The loss and the spread of several runs, side by side."""
+    with mpl.rc_context(STYLE):
+        figure, axes = sheet(2, 2, 2.8, top=0.9, bottom=0.75 + 0.18 * len(traces), gap=(0.8, 0))
+        for ax, measure in zip(axes, ("loss", "spread"), strict=True):
+            learning_curves(traces, ax, measure, "")
+        axes[1].get_legend().remove()  # type: ignore[union-attr]  # the same as the first's
+        return headed(figure, title)

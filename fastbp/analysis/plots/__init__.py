@@ -1,0 +1,37 @@
+"""From tables to pictures: functions that draw on the axes they are given, and the files they become."""
+
+from fastbp.analysis.plots.canvas import COLOURS, encoded, save
+from fastbp.analysis.plots.lives import (
+    MOST_LINES,
+    learning_curves,
+    learning_sheet,
+    life,
+    measure_curves,
+    outcome_strip,
+    output_curves,
+)
+from fastbp.analysis.plots.outcomes import answers, collapse_curves, outcome_bars
+from fastbp.analysis.plots.planes import MOST_POINTS, heatmap, heatmap_panels, spread_loss, spread_loss_panels
+from fastbp.analysis.plots.waiting import survival_curves
+
+__all__ = [
+    "COLOURS",
+    "MOST_LINES",
+    "MOST_POINTS",
+    "answers",
+    "collapse_curves",
+    "encoded",
+    "heatmap",
+    "heatmap_panels",
+    "learning_curves",
+    "learning_sheet",
+    "life",
+    "measure_curves",
+    "outcome_bars",
+    "outcome_strip",
+    "output_curves",
+    "save",
+    "spread_loss",
+    "spread_loss_panels",
+    "survival_curves",
+]

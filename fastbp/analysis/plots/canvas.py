@@ -1,0 +1,128 @@
+"""What all pictures share: colours, letters, sheets of panels, and the files they become."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from fastbp import files
+from fastbp.outcomes import Outcome
+
+COLOURS: dict[Outcome, str] = {
+    Outcome.CONVERGED: "#009E73",
+    Outcome.PARTIAL: "#56B4E9",
+    Outcome.ONE_CLASS: "#E69F00",
+    Outcome.COLLAPSED: "#D55E00",
+    Outcome.DIVERGED: "#CC79A7",
+}
+"""A colour for each outcome, the same in every picture, from the palette of M. Okabe and K. Ito (2008), which people with any
+kind of colour vision tell apart; black text on each has a contrast of at least 5. In the order in which bars stack: the good end
+on the left, the two constant outcomes side by side."""
+
+# Text stays text in SVG files, and dollar signs in names stay dollar signs; ids come from the content alone.
+STYLE: Any = {"text.parse_math": False, "text.usetex": False, "svg.fonttype": "none", "svg.hashsalt": "fastbp"}
+
+INK = "#111111"
+"""Text on a colour; all other text is black, which a page may turn."""
+
+WIDTH = 9.6
+"""Inches of a sheet."""
+
+LINES: list[Any] = [
+    {"color": colour, "linestyle": style}
+    for style in ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
+    for colour in ("#0072B2", "black", "#9A6FB0", "#8A7A00")
+]
+"""Of setups: none has the colour of an outcome."""
+
+
+def inches(text: str, size: float) -> float:
+    """The width of a text of so many points, near enough: DejaVu Sans runs at 0.6 of its size a character."""
+    return len(text) * 0.6 * size / 72
+
+
+def wrapped(text: str, width: int, lines: int = 3) -> str:
+    """A text in lines of so many characters, and not in too many."""
+    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
+
+
+def shortened(text: str, width: int) -> str:
+    """A text of at most so many characters."""
+    return text if len(text) <= width else text[: width - 2].rstrip() + " …"
+
+
+def literal(ax: Axes) -> Axes:
+    """Axes whose texts, also those that were there before, are taken as they stand: `$` is no formula."""
+    for artist in ax.findobj(Text):
+        artist.set_parse_math(False)
+    return ax
+
+
+def alone(width: float, height: float, left: float = 0.75, right: float = 0.2, top: float = 0.6, bottom: float = 0.6) -> Axes:
+    """Axes of a new figure, with these margins in inches."""
+    figure = Figure(figsize=(width, height))
+    return figure.add_axes((left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height))
+
+
+def sheet(
+    panels: int, columns: int, high: float, *, left: float = 0.7, top: float = 0.9, bottom: float = 0.6, gap: tuple[float, float]
+) -> tuple[Figure, list[Axes]]:
+    """A figure of equal panels, `high` inches each, with these margins around and `gap` inches beside and between them.
+
+    Not by matplotlib's own layouts, whose last bits differ from one time to the next.
+    """
+    rows = -(-panels // columns)
+    height = top + bottom + rows * high + (rows - 1) * gap[1]
+    wide = (WIDTH - left - 0.15 - (columns - 1) * gap[0]) / columns
+    figure = Figure(figsize=(WIDTH, height))
+    places = [(left + i % columns * (wide + gap[0]), top + i // columns * (high + gap[1])) for i in range(panels)]
+    return figure, [figure.add_axes((x / WIDTH, 1 - (y + high) / height, wide / WIDTH, high / height)) for x, y in places]
+
+
+def headed(figure: Figure, title: str) -> Figure:
+    """A sheet with its title above."""
+    height = figure.get_figheight()
+    figure.text(0.1 / WIDTH, 1 - 0.1 / height, wrapped(title, 100), fontsize=12, va="top", ha="left")
+    for artist in figure.findobj(Text):
+        artist.set_parse_math(False)
+    return figure
+
+
+def bare(ax: Axes) -> Axes:
+    """Axes without what says nothing."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=9)
+    ax.margins(x=0.01)
+    return ax
+
+
+def plural(n: int, noun: str) -> str:
+    """`1 run`, `2 runs`, `10,000 runs`."""
+    return f"{n:,} {noun}{'s'[: n != 1]}"
+
+
+def encoded(figure: Figure, kind: str) -> bytes:
+    """A figure as a file in memory, `svg`, `png` or `pdf`: the same bytes for the same figure and library versions."""
+    metadata: dict[str, Any] = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}[kind]
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format=kind, dpi=150, metadata=metadata, bbox_inches="tight", facecolor="white")
+    return buffer.getvalue()
+
+
+def save(figure: Figure, stem: str | Path) -> tuple[Path, Path]:
+    """Write a figure as `STEM.svg` and `STEM.png`, each whole or not at all, in a folder that is made where it is missing.
+
+    Returns the two paths. Raises OSError where they cannot be written.
+    """
+    written = [Path(f"{stem}.{kind}") for kind in ("svg", "png")]
+    for path in written:
+        files.write(path, encoded(figure, path.suffix[1:]))
+    return written[0], written[1]

@@ -1,0 +1,163 @@
+"""How runs ended: bars of outcomes, where the line of a collapse is drawn, and what single networks answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
+from numpy.typing import NDArray
+
+from fastbp.analysis.plots.canvas import (
+    COLOURS,
+    INK,
+    LINES,
+    STYLE,
+    WIDTH,
+    alone,
+    bare,
+    inches,
+    literal,
+    plural,
+    shortened,
+    wrapped,
+)
+from fastbp.analysis.wording import evenly, labels, plain
+from fastbp.outcomes import OUTCOMES, Outcome
+
+_BAR = 6.4
+_ROW = 0.42
+"""Inches of a whole bar's length and of its row."""
+
+_LABEL = 80
+"""Characters of a row's label that are shown."""
+
+
+def outcome_bars(summary: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
+    """Draw how the runs of each setup ended: a bar of stacked shares for each row of a summary, with the counts.
+
+    Parameters: `summary`, what `tables.summary` returned; `ax`, where to draw (none: a new figure, as large as it needs);
+    `title`, instead of one that says how many runs and setups are seen. Counts stand in their segment, or, where that is too
+    narrow, right of the bar; counts of 0 are left out. Returns the axes; the figure is `ax.figure`.
+    """
+    total = summary["runs"].to_numpy()
+    names = [shortened(name, _LABEL) for name in labels(summary)]
+    names = [f"{name}  (n = {plain(n)})" for name, n in zip(names, total, strict=True)]
+    bar = _BAR if ax is None else ax.get_window_extent().width / ax.figure.dpi
+    counts = {outcome: summary[outcome.replace("-", "_")].to_numpy() for outcome in COLOURS}
+    inside = {o: count / total * bar > [inches(plain(n), 8.5) + 0.08 for n in count] for o, count in counts.items()}
+    beside = [
+        " · ".join(f"{plain(counts[o][row])} {o}" for o in COLOURS if counts[o][row] and not inside[o][row])
+        for row in range(len(summary))
+    ]
+    with mpl.rc_context(STYLE):
+        if ax is None:
+            ax = _axes(names, beside)
+        left = np.zeros(len(summary))
+        for outcome, count in counts.items():
+            if not count.any():
+                continue
+            share = 100 * count / total
+            ax.barh(range(len(share)), share, 0.78, left, color=COLOURS[outcome], edgecolor="white", linewidth=0.6, label=outcome)
+            for row in np.flatnonzero(inside[outcome]).tolist():
+                ax.text(
+                    left[row] + share[row] / 2, row, plain(count[row]), ha="center", va="center_baseline", fontsize=8.5, color=INK
+                )
+            left += share
+        for row, text in enumerate(beside):
+            ax.text(101, row, text, va="center_baseline", fontsize=8)
+        ax.set_yticks(range(len(names)), names, fontsize=9, va="center_baseline")
+        ax.set_xlim(0, 100)
+        ax.set_ylim(max(len(summary), 1) - 0.5, -0.5)
+        ax.set_xlabel("share of runs (%)")
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+        runs, setups = int(total.sum()), len(summary)
+        seen = title or f"How {plural(runs, 'run')} in {plural(setups, 'setup')} ended"
+        ax.set_title(wrapped(seen, 68), loc="left", fontsize=12, pad=28)
+        if setups:
+            ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(OUTCOMES), frameon=False, fontsize=9, borderaxespad=0.3)
+    return literal(ax)
+
+
+def _axes(names: Sequence[str], beside: Sequence[str]) -> Axes:
+    """Axes whose bars are equally long in every figure, with room for the texts around them."""
+    left = max((inches(name, 9) for name in names), default=0.0) + 0.3
+    right = max((inches(text, 8) for text in beside), default=0.0) + 0.3
+    below, above, high = 0.6, 1.3, _ROW * max(len(names), 1)
+    width, height = left + _BAR + right, below + high + above
+    figure = Figure(figsize=(width, height))
+    return figure.add_axes((left / width, below / height, _BAR / width, high / height))
+
+
+def collapse_curves(table: pd.DataFrame, ax: Axes | None = None, collapse: float | None = None, title: str | None = None) -> Axes:
+    """Draw the share of runs that would be collapsed over the threshold below which outputs count as constant.
+
+    Parameters: `table`, what `tables.collapsing` returned; `collapse`, the threshold in use, which is marked; `title`, instead of
+    one that says what is seen. A line for each setup; dotted, how many were as constant before the first update.
+    """
+    setups = list(table.groupby("setup", sort=False))
+    names = labels(pd.concat([rows.head(1) for _, rows in setups])) if setups else []
+    with mpl.rc_context(STYLE):
+        ax = ax or alone(WIDTH, 4.2 + 0.2 * len(setups), top=1.0, bottom=0.8 + 0.2 * len(setups))
+        born: dict[bytes, str] = {}
+        for (_, rows), name, style in zip(setups, names, cycle(LINES)):
+            ax.plot(rows["threshold"], 100 * rows["collapsed_share"], **style, linewidth=1.5, label=shortened(name, _LABEL))
+            born.setdefault(rows["born_share"].to_numpy().tobytes(), name)
+        for _, rows in setups:
+            if born.pop(rows["born_share"].to_numpy().tobytes(), None):
+                ax.plot(rows["threshold"], 100 * rows["born_share"], color="#777777", linestyle=(0, (1, 2)), linewidth=1.3)
+        ax.plot([], [], color="#777777", linestyle=(0, (1, 2)), linewidth=1.3, label="before the first update")
+        if collapse is not None:
+            ax.axvline(collapse, color=COLOURS[Outcome.COLLAPSED], linewidth=1.2)
+            ax.text(collapse, 101, f" collapse = {collapse:g}", fontsize=8.5, ha="center", va="bottom")
+        ax.set_xscale("log")
+        ax.set_xlim(1e-3, 1)
+        ax.set_ylim(0, 100)
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.set_xlabel("threshold: outputs that span less of the target range count as constant")
+        ax.set_ylabel("share of runs collapsed (%)")
+        runs = int(table.groupby("setup")["runs"].first().sum())
+        seen = (
+            f"How the share of collapsed runs depends on the threshold: {plural(runs, 'run')} in {plural(len(setups), 'setup')}"
+        )
+        ax.set_title(wrapped(title or seen, 100), loc="left", fontsize=12, pad=20)
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.17), frameon=False, fontsize=8.5, handlelength=3, borderaxespad=0)
+        return literal(bare(ax))
+
+
+def answers(
+    outputs: NDArray[np.floating], T: NDArray[np.float64] | None, ax: Axes, outcome: str, title: str = "", rows: int | None = None
+) -> Axes:
+    """Draw what one network answers: a dot for each output of each row, and a line where its target is.
+
+    Parameters: `outputs`, row-major; `T`, targets, [row, output], or None where they are not known; `outcome`, whose colour the
+    dots have; `rows`, how many there are, where `T` does not tell.
+    """
+    n, k = T.shape if T is not None else (rows or len(outputs), len(outputs) // (rows or len(outputs)))
+    x = np.arange(outputs.size)
+    with mpl.rc_context(STYLE):
+        if T is not None:
+            ax.hlines(T.ravel(), x - 0.36, x + 0.36, color="black", linewidth=1.2, zorder=2)
+            ax.vlines(x, np.minimum(outputs, T.ravel()), np.maximum(outputs, T.ravel()), color="#999999", linewidth=0.7, zorder=1)
+        size = 26 if outputs.size <= 16 else 9
+        ax.scatter(x, outputs, size, COLOURS[Outcome(outcome)], edgecolor="black", linewidth=0.4, zorder=3)
+        if k > 1:
+            for edge in range(k, outputs.size, k):
+                ax.axvline(edge - 0.5, color="#bbbbbb", linewidth=0.5, zorder=0)
+        shown = evenly(n, 16)
+        ax.set_xticks(shown * k + (k - 1) / 2, [str(row) for row in shown], fontsize=7.5)
+        ax.set_yticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7.5)
+        ax.set_xlim(-0.6, outputs.size - 0.4)
+        ax.set_ylim(-0.06, 1.06)
+        ax.set_xlabel("row", fontsize=8, labelpad=1)
+        ax.set_title(title, loc="left", fontsize=8.5, pad=3)
+        ax.tick_params(length=2)
+        ax.spines[["top", "right"]].set_visible(False)
+        return literal(ax)

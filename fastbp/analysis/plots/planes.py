@@ -1,0 +1,217 @@
+"""Runs and setups in a plane: the spread of outputs against the loss, and shares over two keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from fastbp.analysis.plots.canvas import (
+    COLOURS,
+    INK,
+    STYLE,
+    alone,
+    bare,
+    headed,
+    literal,
+    plural,
+    sheet,
+    wrapped,
+)
+from fastbp.analysis.wording import percent, plain
+from fastbp.outcomes import OUTCOMES, Outcome
+
+MOST_POINTS = 2_000
+"""Runs up to which each is a dot."""
+
+_PER_SPREAD, _PER_DECADE = 60, 20
+"""Cells of a density, as in `sketches`: 60 for the target range, 20 for each factor of ten of the loss."""
+
+_MARKERS = {
+    Outcome.CONVERGED: "o", Outcome.PARTIAL: "s", Outcome.ONE_CLASS: "^", Outcome.COLLAPSED: "v", Outcome.DIVERGED: "X"
+}  # fmt: skip
+
+
+def spread_loss(
+    points: pd.DataFrame,
+    ax: Axes | None = None,
+    constant_loss: float | None = None,
+    collapse: float | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw where the runs of a setup lie: the loss over the spread of their outputs, coloured by outcome.
+
+    Parameters: `points`, the columns outcome, spread and loss of runs, or what `tables.density` returned, with `runs` in each
+    cell; `constant_loss`, of the best constant answer, and `collapse`, the threshold, each of which is marked; `title`, instead
+    of one that says how many runs are seen. Up to 2,000 runs are dots; of more, each cell has the colour of its most frequent
+    outcome, the stronger the more runs are in it, on a log scale. Runs without a finite loss are left out.
+    """
+    seen = points[np.isfinite(points["loss"].astype(float)) & np.isfinite(points["spread"].astype(float))]
+    total = int(seen["runs"].sum()) if "runs" in seen else len(seen)
+    with mpl.rc_context(STYLE):
+        ax = ax or alone(5.2, 4.4)
+        ax.set_yscale("log")
+        if "runs" in seen or len(seen) > MOST_POINTS:
+            _cells(seen, ax)
+        else:
+            for outcome, colour in COLOURS.items():
+                own = seen[seen["outcome"] == outcome]
+                if len(own):
+                    place: Any = {"marker": _MARKERS[outcome], "alpha": 0.7, "linewidths": 0, "label": outcome}
+                    ax.scatter(own["spread"], own["loss"], 14, colour, **place)
+        if constant_loss:
+            ax.axhline(constant_loss, color="black", linewidth=0.9, linestyle=(0, (4, 2)), zorder=0)
+        if collapse is not None:
+            ax.axvline(collapse, color=COLOURS[Outcome.COLLAPSED], linewidth=0.9, zorder=0)
+        ax.set_xlim(0, max(1.02, float(seen["spread"].max()) if len(seen) else 0))
+        low, high = _decades(seen["loss"], constant_loss)
+        ax.set_ylim(low, high)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1,) if high > 300 * low else (1, 3)))
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # the usual ones write formulas
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
+        ax.set_ylabel("loss", fontsize=9)
+        ax.set_title(
+            wrapped(title if title is not None else f"Spread and loss of {plural(total, 'run')}", 60), loc="left", fontsize=10
+        )
+        return literal(bare(ax))
+
+
+def _decades(losses: pd.Series[Any], constant_loss: float | None) -> tuple[float, float]:
+    """Limits of an axis of losses."""
+    positive = losses[losses > 0].astype(float)
+    if not len(positive):
+        return 1e-3, 1.0
+    return float(positive.min()) / 1.3, 1.3 * max(float(positive.max()), constant_loss or 0.0)
+
+
+def _cells(points: pd.DataFrame, ax: Axes) -> None:
+    """A density: RGBA cells, of which nothing is seen where there is no run."""
+    across = np.floor(points["spread"].to_numpy(float) * _PER_SPREAD).astype(int)
+    up = np.floor(np.log10(np.maximum(points["loss"].to_numpy(float), 1e-300)) * _PER_DECADE).astype(int)
+    code = points["outcome"].map({outcome: i for i, outcome in enumerate(OUTCOMES)}).to_numpy(int)
+    weight = points["runs"].to_numpy() if "runs" in points else np.ones(len(points))
+    base, wide, high = up.min(), across.max() + 1, up.max() - up.min() + 1
+    counts = np.zeros((len(OUTCOMES), high, wide))
+    np.add.at(counts, (code, up - base, across), weight)
+    total = counts.sum(axis=0)
+    colours = np.array([to_rgb(COLOURS[outcome]) for outcome in OUTCOMES])
+    strength = np.where(total > 0, 0.25 + 0.75 * np.log1p(total) / np.log1p(total.max()), 0)
+    image = np.dstack([colours[counts.argmax(axis=0)], strength])
+    x, y = np.arange(wide + 1) / _PER_SPREAD, 10.0 ** ((np.arange(high + 1) + base) / _PER_DECADE)
+    ax.pcolormesh(x, y, image, rasterized=True, linewidth=0, antialiased=False)
+
+
+def spread_loss_panels(
+    density: pd.DataFrame, names: dict[str, str], constants: dict[str, float], collapses: dict[str, float], title: str
+) -> Figure:
+    """A panel of spread and loss for each setup of what `tables.density` returned, all on the same axes.
+
+    Parameters: `names` of the setups, by id; `constants`, losses of the best constant answer, and `collapses`, thresholds, as far
+    as they are known.
+    """
+    columns = 4 if len(names) > 6 else min(3, len(names))
+    with mpl.rc_context(STYLE):
+        figure, axes = sheet(len(names), columns, 1.75 if columns == 4 else 2.3, top=1.3, gap=(0.12, 0.75))
+        limits = _decades(density["loss"], max(constants.values(), default=0.0))
+        wide = max(1.02, float(density["spread"].max()) if len(density) else 0)
+        for i, (ax, (setup, name)) in enumerate(zip(axes, names.items(), strict=True)):
+            own = density[density["setup"] == setup]
+            spread_loss(own, ax, constants.get(setup), collapses.get(setup), "")
+            ax.set_title(wrapped(name, 34 if columns == 4 else 46, 2), loc="left", fontsize=8)
+            ax.set_xlim(0, wide)
+            ax.set_ylim(*limits)
+            ax.tick_params(labelsize=8, labelleft=i % columns == 0, labelbottom=i + columns >= len(names))
+            ax.set_ylabel("loss" if i % columns == 0 else "")
+            ax.set_xlabel("spread (share of target range)" if i + columns >= len(names) else "", fontsize=8)
+        present = [outcome for outcome in COLOURS if (density["outcome"] == outcome).any()]
+        handles: list[Any] = [Line2D([], [], marker="s", linestyle="", color=COLOURS[o], label=o) for o in present]
+        if constants:
+            handles.append(
+                Line2D([], [], color="black", linewidth=0.9, linestyle=(0, (4, 2)), label="loss of the best constant answer")
+            )
+        handles.append(Line2D([], [], color=COLOURS[Outcome.COLLAPSED], linewidth=0.9, label="collapse threshold"))
+        height = figure.get_figheight()
+        figure.legend(
+            handles=handles, loc="upper left", bbox_to_anchor=(0.06, 1 - 0.55 / height), ncols=len(handles), frameon=False,
+            fontsize=8.5, handlelength=1.6, columnspacing=1.2, borderaxespad=0,
+        )  # fmt: skip
+        return headed(figure, title)
+
+
+def heatmap(
+    summary: pd.DataFrame, x: str, y: str, ax: Axes | None = None, outcome: str = "converged", title: str | None = None
+) -> Axes:
+    """Draw the share of runs with an outcome over two keys, a cell for each setup, and a contour where it is one half.
+
+    Parameters: `summary`, one row for each pair of values of the keys `x` and `y`; `outcome`, one of them or `constant`; `title`,
+    instead of one that says how many runs are seen. Values stand in their order, evenly apart. Raises ValueError where two rows
+    have the same values.
+    """
+    if summary[[x, y]].duplicated().any():
+        raise ValueError(f"several setups have the same {x} and {y}")
+    column = outcome.replace("-", "_") + "_share"
+    table = summary.pivot(index=y, columns=x, values=column)
+    table = table.reindex(index=sorted(table.index, key=_size), columns=sorted(table.columns, key=_size))
+    shares = table.to_numpy(float)
+    colour = COLOURS[Outcome.ONE_CLASS if outcome == "constant" else Outcome(outcome)]
+    ramp = LinearSegmentedColormap.from_list(outcome, ["#f7f7f7", colour])
+    high, wide = shares.shape
+    with mpl.rc_context(STYLE):
+        ax = ax or alone(1.6 + 0.75 * max(wide, 4), 1.6 + 0.5 * max(high, 4), left=1.0)
+        ax.pcolormesh(
+            np.arange(wide + 1) - 0.5, np.arange(high + 1) - 0.5, shares, cmap=ramp, vmin=0, vmax=1, rasterized=high * wide > 400
+        )
+        if high > 2 and wide > 2 and np.nanmin(shares) < 0.5 < np.nanmax(shares):
+            ax.contour(np.ma.masked_invalid(shares), [0.5], colors="black", linewidths=1.4)
+        if high * wide <= 100 and wide <= 10:
+            for (row, column_), share in np.ndenumerate(shares):
+                if np.isfinite(share):
+                    ax.text(column_, row, percent(share), ha="center", va="center", fontsize=7.5, color=INK)
+        for axis, values in ((ax.xaxis, table.columns), (ax.yaxis, table.index)):
+            every = -(-len(values) // 12)
+            axis.set_ticks(np.arange(len(values))[::every], [plain(value) for value in values[::every]], fontsize=8)
+        ax.set_xlabel(x, fontsize=9)
+        ax.set_ylabel(y, fontsize=9)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        runs = int(summary["runs"].sum())
+        seen = f"Share {outcome} of {plural(runs, 'run')} in {plural(len(summary), 'setup')}"
+        ax.set_title(wrapped(title if title is not None else seen, 60), loc="left", fontsize=10)
+        return literal(ax)
+
+
+def _size(value: object) -> tuple[float, str]:
+    text = str(value)
+    try:
+        return float(text), ""
+    except ValueError:
+        return np.inf, text
+
+
+def heatmap_panels(summary: pd.DataFrame, x: str, y: str, panels: Sequence[tuple[str, pd.DataFrame]], title: str) -> Figure:
+    """Heatmaps over two keys: the share converged and, below, the share constant, a column for each setting of the other keys."""
+    columns = max(len(panels), 2)
+    values = summary[y].nunique()
+    with mpl.rc_context(STYLE):
+        high = min(3.2, max(1.3, 0.34 * values))
+        figure, axes = sheet(2 * columns, columns, high, left=0.95, top=1.0, gap=(0.55, 0.75))
+        for i, ax in enumerate(axes):
+            row, column = divmod(i, columns)
+            if column >= len(panels):
+                ax.set_visible(False)
+                continue
+            name, own = panels[column]
+            outcome = ("converged", "constant")[row]
+            heatmap(own, x, y, ax, outcome, "")
+            ax.set_title(wrapped(f"{outcome}" + (f": {name}" if name else ""), 110 // columns, 2), loc="left", fontsize=8.5)
+            ax.set_ylabel(y if column == 0 else "")
+        return headed(figure, title)
