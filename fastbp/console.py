@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TextIO, TypeVar
@@ -152,7 +153,7 @@ def _sweep(
         say("note: there is no folder to keep compiled code in, so each command compiles anew (FASTBP_CACHE_DIR may name one)")
     if not has_fma():
         say("note: this processor has no fused multiply-add, so training is 17 to 3,000 times slower (the results are the same)")
-    changed = _renew(store, "sweep.toml", sweep.to_toml(store.path))
+    _renew(store, "sweep.toml", sweep.to_toml(store.path))
     run.problem_files(sweep, store)
     show = Shown(quiet=arguments.quiet or arguments.json)
     imports = threading.Thread(target=_import_reporting, daemon=True)
@@ -173,7 +174,7 @@ def _sweep(
             say(f"failed: {line}")
         if len(trained.failed) > MOST_FAILED:
             say(f"failed: and {len(trained.failed) - MOST_FAILED:,} more blocks")
-    _report(sweep, store, trained, jobs, arguments, began, changed)
+    _report(sweep, store, trained, jobs, arguments, began)
     return FAILED if trained.failed else COMPLETE
 
 
@@ -216,13 +217,11 @@ def _dry_run(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespac
 
 def _import_reporting() -> None:
     with suppress(Exception):  # which is told where it is needed
-        import fastbp.analysis.plots  # noqa: F401
+        import fastbp.analysis.report  # noqa: F401
 
 
-def _report(
-    sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: argparse.Namespace, began: float, changed: bool
-) -> None:
-    from fastbp.analysis import tables
+def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: argparse.Namespace, began: float) -> None:
+    from fastbp.analysis import report, tables
     from fastbp.engine import run
     from fastbp.engine.store import StoreError
     from fastbp.kernels import NUMERICS_VERSION
@@ -230,8 +229,9 @@ def _report(
     started = time.perf_counter()
     ids = [setup.identity(NUMERICS_VERSION) for setup in sweep.setups]
     baseline = sweep.baseline.identity(NUMERICS_VERSION) if sweep.baseline else None
+    paged = not arguments.no_report and (trained.runs > 0 or not report.is_current(store.path, report.key(store.path, ids)))
     try:
-        tallies = tables.tally(store.path, setups=ids)
+        tallies = tables.tally(store.path, setups=ids, pictures=paged)
     except (OSError, ValueError) as error:
         store.check()  # which says what file it is
         raise StoreError(f"{store.runs} cannot be read: {error}") from error
@@ -242,50 +242,42 @@ def _report(
                 f"{store.path} has runs of setup {tally.setup} whose outcomes are those of collapse = {there}, "
                 f"not {collapses[tally.setup]}: choose another folder with -o"
             )
-    summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
-    changed |= _renew(store, "summary.csv", summary.to_csv(index=False))
-    _renew(store, "contrasts.csv", contrasts.to_csv(index=False))
-    told = time.perf_counter()
-    trained.seconds["tables"] = told - started
-    if trained.runs or changed or not _is_drawn(store):  # a clock may have been put back since it was drawn
-        from fastbp.analysis import plots
-
-        (store.path / "figures").mkdir(exist_ok=True)
-        axes = plots.outcome_bars(summary, title=sweep.title or None)
-        figure = axes.get_figure(root=True)
-        assert figure
-        plots.save(figure, store.path / "figures" / "outcomes")
-    trained.seconds["picture"] = time.perf_counter() - told
+    told = report.tabulated(store.path, tallies, baseline, store.write)
+    summary = told.summary
+    trained.seconds["tables"] = time.perf_counter() - started
     trained.seconds["total"] = time.perf_counter() - began
     if trained.runs:
         run.add_made(store, run.made(trained, jobs))
     if (summary["runs"] > sweep.seeds.count).any():
         say(f"note: {store.path} holds more seeds than the {sweep.seeds.count:,} asked for, and the tables count them all")
+    if paged:
+        drawn = time.perf_counter()
+        show, phase = Shown(quiet=arguments.quiet or arguments.json), Phase("")
+
+        def tick(what: str) -> None:
+            phase.phase = what
+            show(phase)
+
+        report.draw(store.path, tallies, told, report.key(store.path, ids), write=store.write, tick=tick)
+        show.end()
+        trained.seconds["page"] = time.perf_counter() - drawn
+    trained.seconds["total"] = time.perf_counter() - began
     if arguments.json:
         tell(json.dumps(_as_json(store, trained, summary)))
         return
-    tell("\n".join([tables.console(summary), "", *tables.sentences(contrasts, summary, baseline)]))
+    tell("\n".join([tables.console(summary), "", *tables.sentences(told.contrasts, summary, baseline)]))
     new = f"{trained.runs:,} runs trained" if trained.runs else "complete already, nothing to train"
     rate = f" at {_rate(trained.updates / trained.seconds['train'])}" if trained.updates else ""
     took = f"{trained.seconds['total']:.1f} s in all"
-    say(f"{new}{rate}; {took}; {store.path}/runs, summary.csv, contrasts.csv, figures/outcomes.svg")
+    page = "" if arguments.no_report else ", report.html"
+    say(f"{new}{rate}; {took}; {store.path}/runs, summary.csv, contrasts.csv, attribution.csv{page}")
 
 
-def _renew(store: Store, name: str, text: str) -> bool:
-    """Write a file of the store where it says something else, and return whether it did."""
+def _renew(store: Store, name: str, text: str) -> None:
+    """Write a file of the store where it says something else."""
     file = store.path / name
-    changed = not file.exists() or file.read_bytes() != text.encode()
-    if changed:
+    if not file.exists() or file.read_bytes() != text.encode():
         store.write(file, text.encode())
-    return changed
-
-
-def _is_drawn(store: Store) -> bool:
-    """Whether the picture is newer than what it shows: drawing a hundred setups takes longer than all the rest."""
-    with suppress(OSError):
-        drawn = [(store.path / "figures" / f"outcomes.{kind}").stat().st_mtime_ns for kind in ("svg", "png")]
-        return min(drawn) > max((store.path / name).stat().st_mtime_ns for name in ("sweep.toml", "summary.csv"))
-    return False
 
 
 def _as_json(store: Store, trained: Trained, summary: object) -> dict[str, object]:
@@ -357,7 +349,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     return BAD_STORE if different else COMPLETE
 
 
-def aside(work: Callable[[], T], progress: Progress) -> T:
+def aside(work: Callable[[], T], progress: Progress | Phase) -> T:
     """Call it in a thread, so that this one hears signals whatever is computed, and show what it is at."""
     from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -516,6 +508,13 @@ def refuse(lines: list[str], code: int) -> int:
     return code
 
 
+@dataclass
+class Phase:
+    """What is being done, where there is nothing to count."""
+
+    phase: str
+
+
 class Shown:
     """Shows progress on stderr: one line that is written over on a terminal, a plain line now and then elsewhere."""
 
@@ -526,7 +525,7 @@ class Shown:
         self._last = clock()
         self._width = 0
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: Progress | Phase) -> None:
         """Show it, if it is time to."""
         if self._quiet or self._clock() - self._last < (0.2 if self._terminal else PLAIN_LINE_SECONDS):
             return
@@ -544,9 +543,9 @@ class Shown:
             _write("\r" + " " * self._width + "\r", sys.stderr)
 
 
-def describe(progress: Progress) -> str:
+def describe(progress: Progress | Phase) -> str:
     """Progress in a line: runs done, share, updates/s, time left."""
-    if progress.phase != "training":
+    if isinstance(progress, Phase) or progress.phase != "training":
         return f"{progress.phase}…" + (" (once for this machine)" if progress.phase == "compiling" else "")
     share = progress.budget / progress.whole_budget if progress.whole_budget else 1.0
     line = f"{share:4.0%} · {progress.done:,} of {progress.runs:,} runs"

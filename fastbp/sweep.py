@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run", action="store_true", help="say what the sweep would take (time, disk, memory), and write and train nothing"
     )
+    parser.add_argument("--no-report", action="store_true", help="tables only: draw no pictures and write no report.html")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead of tables")
     return parser

@@ -34,6 +34,7 @@ class Tally(NamedTuple):
     `keys`: its setup columns, as Python values. `counts`, int64 [outcome] in the order of `OUTCOMES`. `times` and `events`: each
     `converged_at`, ascending, and how many runs have it; `relapsed`: those among them that did not end converged. Seeds are the
     ranges `starts[i]` and the `lengths[i] − 1` after it, ascending; `converged` holds a bit for each seed in that order, packed.
+    `problem`: the digest of what was learnt, where its files say so.
     """
 
     setup: str
@@ -46,6 +47,7 @@ class Tally(NamedTuple):
     lengths: Integers
     converged: NDArray[np.uint8]
     sketch: Sketch | None = None
+    problem: str = ""
 
     @property
     def runs(self) -> int:
@@ -235,17 +237,19 @@ def _from_folder(path: Path, setups: Collection[str] | None, pictures: bool, col
 def _read(setup: str, paths: Sequence[Path], measures: Sequence[str], collapse: float | None) -> Tally:
     """Count the runs of one setup from its files. Raises DamagedFileError where one is not as it was written."""
     counter: _Counter | None = None
+    problem = ""
     for path in paths:
         columns = () if counter else (c.name for c in SETUP_COLUMNS)
-        rows, _ = files.read(path, [*columns, *_NEEDED, *measures])
+        rows, said = files.read(path, [*columns, *_NEEDED, *measures])
         counter = counter or _Counter(setup, _keys(rows.slice(0, 1).to_pylist()[0]), collapse)
         for batch in rows.to_batches():
             seeds, outcomes = batch.column("seed").to_numpy(), _decode(batch.column("outcome"))
             times = batch.column("converged_at").to_numpy(zero_copy_only=False)  # of nulls NaN
             measured = {name: _reals(batch.column(name)) for name in measures}
             counter.add(seeds, outcomes, times.astype(np.float64), measured)
+        problem = problem or said.get("fastbp.problem", "")
     assert counter
-    return counter.tally()
+    return counter.tally()._replace(problem=problem)
 
 
 def _reals(values: pa.Array) -> NDArray[np.float64]:

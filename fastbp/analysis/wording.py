@@ -47,6 +47,23 @@ def points(difference: float) -> str:
     return text if float(text) == 0 else ("+" if value > 0 else "−") + text
 
 
+def plural(n: int, noun: str) -> str:
+    """`1 run`, `2 runs`, `10,000 runs`."""
+    return f"{n:,} {noun}{'s'[: n != 1]}"
+
+
+def extreme(summary: pd.DataFrame, name: str, least: bool = False) -> dict[Any, Any]:
+    """The row of a summary with the largest share of an outcome, or the least: the first of several."""
+    shares = summary[f"{name}_share"].to_numpy()
+    row: dict[Any, Any] = summary.iloc[int(shares.argmin() if least else shares.argmax())].to_dict()
+    return row
+
+
+def shortened(text: str, width: int) -> str:
+    """A text of at most so many characters."""
+    return text if len(text) <= width else text[: width - 2].rstrip() + " …"
+
+
 def keys_of(summary: pd.DataFrame) -> list[str]:
     """The keys that vary: the columns of a summary before `setup`."""
     return list(summary.columns[: summary.columns.get_loc("setup")])
@@ -55,7 +72,7 @@ def keys_of(summary: pd.DataFrame) -> list[str]:
 def labels(summary: pd.DataFrame) -> list[str]:
     """A name for each row of a summary: its varying keys, with its setup where they do not tell it apart."""
     keys = keys_of(summary)
-    names = [_setting(row, keys) for _, row in summary.iterrows()]
+    names = [setting(row, keys) for _, row in summary.iterrows()]
     if keys and len(set(names)) == len(names):
         return names
     return [f"{name}, setup {setup}".removeprefix(", ") for name, setup in zip(names, summary["setup"], strict=True)]
@@ -102,26 +119,28 @@ def sentences(contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | No
         return ["No two setups differ in exactly one key and share seeds: there is nothing to compare."]
     rows = contrasts.to_dict("records")
     start = next(iter(summary[summary["setup"] == baseline].to_dict("records")), None)
-    own = [row for row in rows if start is not None and _is_end(row, "from", start)]
-    known = {_change(row) for row in own}
-    origin = f", from {_setting(start, keys_of(summary))}" if start is not None and own else ""
+    own = [row for row in rows if start is not None and is_end(row, "from", start)]
+    known = {change_of(row) for row in own}
+    origin = f", from {setting(start, keys_of(summary))}" if start is not None and own else ""
     lines = [f"What each change does by itself{origin} (share converged, paired by seed, pointwise 95% intervals):"]
     if own and start is not None:
         lines += [*_each(own), _constant(start, own, summary)]
-        elsewhere = [row for row in rows if start is not None and _change(row) in known and not _is_end(row, "from", start)]
+        elsewhere = [row for row in rows if start is not None and change_of(row) in known and not is_end(row, "from", start)]
         return [*lines, "The same changes elsewhere:", *_ranges(elsewhere, "other setting")] if elsewhere else lines
-    return lines + (_each(rows) if len({_change(row) for row in rows}) == len(rows) else _ranges(rows, "setting"))
+    return lines + (_each(rows) if len({change_of(row) for row in rows}) == len(rows) else _ranges(rows, "setting"))
 
 
-def _setting(row: Row | pd.Series[Any], keys: Sequence[Any]) -> str:
+def setting(row: Row | pd.Series[Any], keys: Sequence[Any]) -> str:
+    """The values of these keys in a row: `order random, lr 0.1`."""
     return ", ".join(f"{key} {plain(row[key])}" for key in keys)
 
 
-def _change(row: Row) -> str:
+def change_of(row: Row) -> str:
+    """The change of a row of `contrasts`: `updates: 999 → 7,992`."""
     return f"{row['key']}: {plain(row['from'])} → {plain(row['to'])}"
 
 
-def _is_end(row: Row, end: str, setup: Row) -> bool:
+def is_end(row: Row, end: str, setup: Row) -> bool:
     """Whether the setup with these keys is where a comparison starts (`from`) or ends (`to`)."""
     others = [key for key in setup if key in row and key != row["key"]]
     return all(plain(a) == plain(b) for a, b in [(row[end], setup[row["key"]]), *((row[key], setup[key]) for key in others)])
@@ -136,12 +155,12 @@ def _cells(row: Row) -> list[str]:
     counts = ["mended", plain(row["mended"]), "broken", plain(row["broken"]), "of", plain(row["pairs"])]
     interval = f"[{points(row['difference_low'])}, {points(row['difference_high'])}]"
     shown = "" if row["p_holm"] < ALPHA else "no effect shown"
-    return [f"  {_change(row)}", *counts, f"{points(row['difference'])} points", interval, shown]
+    return [f"  {change_of(row)}", *counts, f"{points(row['difference'])} points", interval, shown]
 
 
 def _constant(start: Row, rows: Sequence[Row], summary: pd.DataFrame) -> str:
     """How often the baseline, and what each change makes of it, gives the same answer to everything."""
-    ends = [(row, other) for row in rows for other in summary.to_dict("records") if _is_end(row, "to", other)]
+    ends = [(row, other) for row in rows for other in summary.to_dict("records") if is_end(row, "to", other)]
     parts = [f"{row['key']} {plain(row['to'])}: {percent(other['constant_share'])}" for row, other in ends]
     return f"  constant (the same answer to everything): {percent(start['constant_share'])} as it stands; {'; '.join(parts)}"
 
@@ -150,7 +169,7 @@ def _ranges(rows: Sequence[Row], where: str) -> list[str]:
     """A line for each change: over how many settings it was made, and the range of what it did."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(_change(row), []).append(row)
+        groups.setdefault(change_of(row), []).append(row)
     return _aligned([_range(change, group, where) for change, group in groups.items()], left=(0, 1, 2, 3))
 
 

@@ -1,6 +1,6 @@
 """From tables to pictures: functions that draw on the axes they are given, and the files they become."""
 
-from fastbp.analysis.plots.canvas import COLOURS, encoded, save
+from fastbp.analysis.plots.canvas import COLOURS, encoded, headed, save
 from fastbp.analysis.plots.lives import (
     MOST_LINES,
     learning_curves,
@@ -10,7 +10,7 @@ from fastbp.analysis.plots.lives import (
     outcome_strip,
     output_curves,
 )
-from fastbp.analysis.plots.outcomes import answers, collapse_curves, outcome_bars
+from fastbp.analysis.plots.outcomes import answers, answers_sheet, collapse_curves, outcome_bars, small
 from fastbp.analysis.plots.planes import MOST_POINTS, heatmap, heatmap_panels, spread_loss, spread_loss_panels
 from fastbp.analysis.plots.waiting import survival_curves
 
@@ -19,8 +19,10 @@ __all__ = [
     "MOST_LINES",
     "MOST_POINTS",
     "answers",
+    "answers_sheet",
     "collapse_curves",
     "encoded",
+    "headed",
     "heatmap",
     "heatmap_panels",
     "learning_curves",
@@ -31,6 +33,7 @@ __all__ = [
     "outcome_strip",
     "output_curves",
     "save",
+    "small",
     "spread_loss",
     "spread_loss_panels",
     "survival_curves",

@@ -53,11 +53,6 @@ def wrapped(text: str, width: int, lines: int = 3) -> str:
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
 
 
-def shortened(text: str, width: int) -> str:
-    """A text of at most so many characters."""
-    return text if len(text) <= width else text[: width - 2].rstrip() + " …"
-
-
 def literal(ax: Axes) -> Axes:
     """Axes whose texts, also those that were there before, are taken as they stand: `$` is no formula."""
     for artist in ax.findobj(Text):
@@ -101,11 +96,6 @@ def bare(ax: Axes) -> Axes:
     ax.tick_params(labelsize=9)
     ax.margins(x=0.01)
     return ax
-
-
-def plural(n: int, noun: str) -> str:
-    """`1 run`, `2 runs`, `10,000 runs`."""
-    return f"{n:,} {noun}{'s'[: n != 1]}"
 
 
 def encoded(figure: Figure, kind: str) -> bytes:

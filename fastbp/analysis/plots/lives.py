@@ -19,8 +19,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from fastbp.analysis.plots.canvas import COLOURS, STYLE, bare, headed, literal, plural, sheet
-from fastbp.analysis.wording import evenly, plain
+from fastbp.analysis.plots.canvas import COLOURS, STYLE, bare, headed, literal, sheet
+from fastbp.analysis.wording import evenly, plain, plural
 from fastbp.outcomes import Outcome
 
 MOST_LOOKS, MOST_LINES = 400, 200

@@ -13,21 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from fastbp.analysis.plots.canvas import (
-    COLOURS,
-    INK,
-    LINES,
-    STYLE,
-    WIDTH,
-    alone,
-    bare,
-    inches,
-    literal,
-    plural,
-    shortened,
-    wrapped,
-)
-from fastbp.analysis.wording import evenly, labels, plain
+from fastbp.analysis.plots.canvas import COLOURS, INK, LINES, STYLE, WIDTH, alone, bare, inches, literal, sheet, wrapped
+from fastbp.analysis.wording import evenly, labels, plain, plural, shortened
 from fastbp.outcomes import OUTCOMES, Outcome
 
 _BAR = 6.4
@@ -103,8 +90,9 @@ def collapse_curves(table: pd.DataFrame, ax: Axes | None = None, collapse: float
     """
     setups = list(table.groupby("setup", sort=False))
     names = labels(pd.concat([rows.head(1) for _, rows in setups])) if setups else []
+    high = -(-(len(setups) + 1) // (1 + (len(setups) > 3)))
     with mpl.rc_context(STYLE):
-        ax = ax or alone(WIDTH, 4.2 + 0.2 * len(setups), top=1.0, bottom=0.8 + 0.2 * len(setups))
+        ax = ax or alone(WIDTH, 4.2 + 0.2 * high, top=1.0, bottom=0.8 + 0.2 * high)
         born: dict[bytes, str] = {}
         for (_, rows), name, style in zip(setups, names, cycle(LINES)):
             ax.plot(rows["threshold"], 100 * rows["collapsed_share"], **style, linewidth=1.5, label=shortened(name, _LABEL))
@@ -128,7 +116,15 @@ def collapse_curves(table: pd.DataFrame, ax: Axes | None = None, collapse: float
             f"How the share of collapsed runs depends on the threshold: {plural(runs, 'run')} in {plural(len(setups), 'setup')}"
         )
         ax.set_title(wrapped(title or seen, 100), loc="left", fontsize=12, pad=20)
-        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.17), frameon=False, fontsize=8.5, handlelength=3, borderaxespad=0)
+        ax.legend(
+            loc="upper left",
+            bbox_to_anchor=(0, -0.17),
+            frameon=False,
+            fontsize=8.5,
+            handlelength=3,
+            borderaxespad=0,
+            ncols=1 + (len(setups) > 3),
+        )
         return literal(bare(ax))
 
 
@@ -161,3 +157,22 @@ def answers(
         ax.tick_params(length=2)
         ax.spines[["top", "right"]].set_visible(False)
         return literal(ax)
+
+
+def small() -> Axes:
+    """Axes of a new small figure, for what one network answers."""
+    return alone(2.5, 1.55, left=0.32, right=0.05, top=0.08, bottom=0.38)
+
+
+def answers_sheet(outcomes: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """Axes for what several networks answer: five in a row, each outcome in rows of its own."""
+    with mpl.rc_context(STYLE):
+        places: list[int] = []
+        for i, outcome in enumerate(outcomes):
+            new = i > 0 and outcome != outcomes[i - 1]
+            places.append(-(-(places[-1] + 1) // 5) * 5 if new else (places[-1] + 1 if places else 0))
+        figure, axes = sheet(-(-(places[-1] + 1) // 5) * 5, 5, 1.1, left=0.4, top=0.75, gap=(0.3, 0.6))
+        for i, ax in enumerate(axes):
+            if i not in places:
+                ax.set_visible(False)
+        return figure, [axes[place] for place in places]

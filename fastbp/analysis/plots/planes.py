@@ -14,19 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from fastbp.analysis.plots.canvas import (
-    COLOURS,
-    INK,
-    STYLE,
-    alone,
-    bare,
-    headed,
-    literal,
-    plural,
-    sheet,
-    wrapped,
-)
-from fastbp.analysis.wording import percent, plain
+from fastbp.analysis.plots.canvas import COLOURS, INK, STYLE, alone, bare, headed, literal, sheet, wrapped
+from fastbp.analysis.wording import percent, plain, plural
 from fastbp.outcomes import OUTCOMES, Outcome
 
 MOST_POINTS = 2_000
@@ -120,13 +109,14 @@ def spread_loss_panels(
     """
     columns = 4 if len(names) > 6 else min(3, len(names))
     with mpl.rc_context(STYLE):
-        figure, axes = sheet(len(names), columns, 1.75 if columns == 4 else 2.3, top=1.3, gap=(0.12, 0.75))
+        figure, axes = sheet(len(names), columns, 1.75 if columns == 4 else 2.3, top=1.25, gap=(0.15, 0.6))
         limits = _decades(density["loss"], max(constants.values(), default=0.0))
         wide = max(1.02, float(density["spread"].max()) if len(density) else 0)
         for i, (ax, (setup, name)) in enumerate(zip(axes, names.items(), strict=True)):
             own = density[density["setup"] == setup]
             spread_loss(own, ax, constants.get(setup), collapses.get(setup), "")
-            ax.set_title(wrapped(name, 34 if columns == 4 else 46, 2), loc="left", fontsize=8)
+            ax.set_title(wrapped(name, 36 if columns == 4 else 48, 2), loc="left", fontsize=8)
+            ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
             ax.set_xlim(0, wide)
             ax.set_ylim(*limits)
             ax.tick_params(labelsize=8, labelleft=i % columns == 0, labelbottom=i + columns >= len(names))
@@ -141,7 +131,7 @@ def spread_loss_panels(
         handles.append(Line2D([], [], color=COLOURS[Outcome.COLLAPSED], linewidth=0.9, label="collapse threshold"))
         height = figure.get_figheight()
         figure.legend(
-            handles=handles, loc="upper left", bbox_to_anchor=(0.06, 1 - 0.55 / height), ncols=len(handles), frameon=False,
+            handles=handles, loc="upper left", bbox_to_anchor=(0.06, 1 - 0.5 / height), ncols=len(handles), frameon=False,
             fontsize=8.5, handlelength=1.6, columnspacing=1.2, borderaxespad=0,
         )  # fmt: skip
         return headed(figure, title)
@@ -197,13 +187,16 @@ def _size(value: object) -> tuple[float, str]:
         return np.inf, text
 
 
-def heatmap_panels(summary: pd.DataFrame, x: str, y: str, panels: Sequence[tuple[str, pd.DataFrame]], title: str) -> Figure:
-    """Heatmaps over two keys: the share converged and, below, the share constant, a column for each setting of the other keys."""
+def heatmap_panels(x: str, y: str, panels: Sequence[tuple[str, pd.DataFrame]], title: str) -> Figure:
+    """Heatmaps over two keys: the share converged and, below, the share constant, a column for each setting of the other keys.
+
+    Parameters: `panels`, the name of each setting and its rows of a summary.
+    """
     columns = max(len(panels), 2)
-    values = summary[y].nunique()
+    values = max(rows[y].nunique() for _, rows in panels)
     with mpl.rc_context(STYLE):
         high = min(3.2, max(1.3, 0.34 * values))
-        figure, axes = sheet(2 * columns, columns, high, left=0.95, top=1.0, gap=(0.55, 0.75))
+        figure, axes = sheet(2 * columns, columns, high, left=0.95, top=0.8, gap=(0.55, 0.75))
         for i, ax in enumerate(axes):
             row, column = divmod(i, columns)
             if column >= len(panels):

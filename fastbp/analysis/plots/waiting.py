@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from fastbp.analysis.plots.canvas import LINES, STYLE, WIDTH, alone, bare, inches, literal, plural, shortened, wrapped
-from fastbp.analysis.wording import evenly, labels, plain
+from fastbp.analysis.plots.canvas import LINES, STYLE, WIDTH, alone, bare, inches, literal, wrapped
+from fastbp.analysis.wording import evenly, labels, plain, plural, shortened
 
 MOST_STEPS = 240
 """Steps of a curve that are drawn."""
@@ -28,10 +28,13 @@ def survival_curves(table: pd.DataFrame, ax: Axes | None = None, title: str | No
     """
     setups = list(table.groupby("setup", sort=False))
     names = [shortened(name, _LABEL) for name in labels(pd.concat([rows.head(1) for _, rows in setups]))] if setups else []
-    left = max((inches(name, 8.5) for name in names), default=0.5) + 0.75
+    left = max((inches(name, 8.5) for name in names), default=0.5) + 0.85
     with mpl.rc_context(STYLE):
         below = 1.0 + 0.2 * len(setups)
-        ax = ax or alone(WIDTH, 3.3 + 0.9 + below, left=max(left, 0.9), right=0.3, top=0.9, bottom=below)
+        at_left = 0.0
+        if ax is None:
+            ax = alone(WIDTH, 3.3 + 0.9 + below, left=max(left, 0.9), right=0.3, top=0.9, bottom=below)
+            at_left = -(left - 0.1) / (WIDTH - left - 0.3)
         last = float(table["after"].max()) if len(table) else 1.0
         ax.set_xlim(0, last)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -54,8 +57,8 @@ def survival_curves(table: pd.DataFrame, ax: Axes | None = None, title: str | No
             ax.fill_between(after, 100 * low, 100 * high, step="post", color=style["color"], alpha=0.15, linewidth=0)
             y = first + line * (i + 1)
             place = ax.get_xaxis_transform()
-            ax.plot([-0.012, -0.048], [y, y], **style, linewidth=1.4, transform=ax.transAxes, clip_on=False)
-            ax.text(-0.056, y, name, transform=ax.transAxes, fontsize=8.5, ha="right", va="center")
+            ax.plot([-0.048, -0.084], [y, y], **style, linewidth=1.4, transform=ax.transAxes, clip_on=False)
+            ax.text(-0.092, y, name, transform=ax.transAxes, fontsize=8.5, ha="right", va="center")
             ends = rows["after"].to_numpy()
             for tick in ticks:
                 at = int(np.searchsorted(ends, tick))
@@ -65,7 +68,7 @@ def survival_curves(table: pd.DataFrame, ax: Axes | None = None, title: str | No
         ax.set_xlabel("updates")
         ax.set_ylabel("not converged yet (%)")
         seen = f"How long it takes to converge: {plural(runs, 'run')} in {plural(len(setups), 'setup')}, 95% bands"
-        ax.set_title(wrapped(title or seen, 84), loc="left", fontsize=12, x=-0.1, pad=10)
+        ax.set_title(wrapped(title or seen, 84), loc="left", fontsize=12, x=at_left, pad=14)
         literal(bare(ax))
         ax.set_xlim(0, last)
         return ax

@@ -1,0 +1,369 @@
+"""From a store to its tables, pictures and page, all made of the Parquet files alone."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import combinations, zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fastbp import __version__, files
+from fastbp.analysis import page, plots, tables
+from fastbp.analysis.drawing import Drawing, Write
+from fastbp.analysis.page import Picture
+from fastbp.analysis.page_runs import Problems, constant_loss, example_groups, example_sheet, examples, lives, problem_of
+from fastbp.analysis.page_tables import (
+    attribution_table,
+    contrasts_table,
+    how,
+    is_numeric,
+    listed,
+    outcomes,
+    summary_table,
+    words,
+)
+from fastbp.analysis.tables import Tally
+from fastbp.analysis.verdict import verdict
+from fastbp.analysis.wording import ALPHA, evenly, extreme, keys_of, labels, percent, plain, plural, setting, shortened
+
+MOST_BARS, MOST_PANELS, MOST_MAPS = 24, 12, 6
+"""Setups with a bar, setups with a panel or a curve, and pairs of keys with a map, on a page."""
+
+TABLES = ("summary", "contrasts", "attribution")
+
+
+class Sweep(NamedTuple):
+    """What a store's `sweep.toml` says of the latest command."""
+
+    title: str = ""
+    seeds: int = 0
+    baseline: str | None = None
+    setups: tuple[str, ...] = ()
+
+
+def sweep_of(store: Path) -> Sweep:
+    """What the store's sweep file says; a file that is missing, damaged or somebody's own says nothing."""
+    try:
+        told = tomllib.loads((store / "sweep.toml").read_text("utf-8"))
+        seeds, resolved = told.get("seeds", 0), told.get("resolved", {})
+        count = seeds.get("count", 0) if isinstance(seeds, dict) else seeds
+        ids = tuple(str(each) for each in resolved.get("setups", ()))
+        return Sweep(str(told.get("title", "")), int(count), resolved.get("baseline"), ids)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return Sweep()
+
+
+@dataclass
+class Report:
+    """What was made of a store: its tables, what they say, and the files."""
+
+    summary: pd.DataFrame
+    contrasts: pd.DataFrame
+    attribution: pd.DataFrame
+    verdict: list[str]
+    notes: list[str]
+    baseline: str | None
+    written: list[Path] = field(default_factory=list)
+
+
+def tabulated(store: Path, tallies: Sequence[Tally], baseline: str | None, write: Write = files.write) -> Report:
+    """The tables of runs that were counted, and their CSV files in the store where these say something else."""
+    summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
+    attribution = tables.attribution(tallies, baseline)
+    report = Report(summary, contrasts, attribution, verdict(summary, contrasts, attribution, baseline), [], baseline)
+    for name, table in zip(TABLES, (summary, contrasts, attribution), strict=True):
+        file, content = store / f"{name}.csv", table.to_csv(index=False).encode()
+        if not file.is_file() or file.read_bytes() != content:
+            write(file, content)
+            report.written.append(file)
+    return report
+
+
+def key(store: Path, setups: Sequence[str] = (), collapse: float | None = None) -> str:
+    """What a page is made of, in 16 hex digits: the same where it would be the same page."""
+    from importlib.metadata import version
+
+    hasher = hashlib.sha256()
+    packages = ("numpy", "pandas", "matplotlib", "jinja2", "scipy")
+    said = [__version__, *map(version, packages), str(collapse), *setups, *sorted(file.name for file in _run_files(store))]
+    said += sorted(file.name for file in (store / "replays").glob("*.parquet"))
+    hasher.update("\0".join(said).encode("utf-8", "surrogateescape"))
+    for name in ("sweep.toml", "made.json"):
+        with suppress(OSError):
+            hasher.update((store / name).read_bytes())
+    return hasher.hexdigest()[:16]
+
+
+def is_current(store: Path, made_of: str) -> bool:
+    """Whether the page there is, with all that belongs to it, is the one that would be made."""
+    with suppress(OSError):
+        head = (store / "report.html").open("rb").read(4096)
+        there = all((store / f"{name}.csv").is_file() for name in TABLES) and (store / "figures" / "outcomes.svg").is_file()
+        return there and f'name="fastbp-made-of" content="{made_of}"'.encode() in head
+    return False
+
+
+def _run_files(store: Path) -> Iterator[Path]:
+    return (file for file in (store / "runs").glob("*.parquet") if files.FILE_NAME.fullmatch(file.name))
+
+
+def make(
+    store: Path, *, collapse: float | None = None, all_runs: bool = False, tick: Callable[[str], None] = lambda phase: None
+) -> Report:
+    """The tables, pictures and page of a store.
+
+    Parameters: `collapse`, to decide outcomes anew with this threshold; `all_runs`: all setups that are there, not only those of
+    the latest sweep; `tick`, told now and then what is done. Raises FileNotFoundError where there is no store, EmptyError where it
+    has no runs, DamagedFileError and ValueError as `tally` does, OSError where files cannot be written.
+    """
+    if not (store / "runs").is_dir():
+        raise FileNotFoundError(
+            f"{store}: no such store" if not store.exists() else f"{store} is no store: it has no folder runs"
+        )
+    sweep = sweep_of(store)
+    ids = sweep.setups if sweep.setups and not all_runs else ()
+    tick("reading")
+    tallies = tables.tally(store, setups=ids or None, pictures=True, collapse=collapse)
+    if not tallies and ids and any(_run_files(store)):
+        raise EmptyError(f"{store} holds no runs of its latest sweep, only of others: --all-runs reports them")
+    if not tallies:
+        raise EmptyError(f"{store} holds no runs")
+    report = tabulated(store, tallies, sweep.baseline)
+    if collapse is not None:
+        report.notes.append(f"Outcomes were decided anew, with collapse = {collapse:g}, from the measures of each run.")
+    if _is_running(store):
+        report.notes.append("This sweep is still running: the page shows what is there so far.")
+    return draw(store, tallies, report, key(store, ids, collapse), tick=tick)
+
+
+class EmptyError(ValueError):
+    """A store without runs, in one line."""
+
+
+def _is_running(store: Path) -> bool:
+    """Whether a driver holds the store's lock."""
+    try:
+        import fcntl
+
+        with open(store / "lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        pass
+    return False
+
+
+def _notes(sweep: Sweep, tallies: Sequence[Tally]) -> Iterator[str]:
+    """What a reader must know of how many runs there are."""
+    asked = sweep.seeds * len(sweep.setups)
+    there = {t.setup: t.runs for t in tallies}
+    present = sum(min(there.get(setup, 0), sweep.seeds) for setup in sweep.setups)
+    if present < asked:
+        yield f"Not complete: {plain(present)} of {plain(asked)} runs that the sweep asks for are there."
+    if sweep.setups and max(there.values()) > sweep.seeds:
+        yield f"There are more seeds than the {plain(sweep.seeds)} that the sweep asks for, and all are counted."
+
+
+def draw(
+    store: Path,
+    tallies: Sequence[Tally],
+    report: Report,
+    made_of: str,
+    *,
+    write: Write = files.write,
+    tick: Callable[[str], None] = lambda phase: None,
+) -> Report:
+    """The pictures and the page of runs that were counted with what pictures need, and tabulated.
+
+    Parameters: `made_of`, what `key` returned; `write`, which writes a file whole or not at all; `tick` as in `make`.
+    """
+    sweep = sweep_of(store)
+    drawing = Drawing(store, write)
+    whole = report.summary
+    few, fewer = chosen(report, MOST_BARS), chosen(report, MOST_PANELS)
+    by_id = {t.setup: t for t in tallies}
+    some = [by_id[setup] for setup in fewer["setup"]]
+    problems = {t.setup: problem_of(store, t) for t in tallies}
+    names = dict(zip(whole["setup"], labels(whole), strict=True))
+    title = sweep.title or f"Sweep {store.resolve().name}"
+    content: dict[str, Any] = {"verdict": report.verdict, "notes": [*report.notes, *_notes(sweep, tallies)], "alpha": ALPHA}
+    content |= {"runs": plain(whole["runs"].sum()), "setups": _seeds(whole), "files": [f"{name}.csv" for name in TABLES]}
+    if len(few) < len(whole):
+        content["notes"].append(
+            f"Of {plain(len(whole))} setups the page shows the one as it stands, those at the ends of the strongest changes, the "
+            "best and the worst; the CSV files have all."
+        )
+    tick("drawing outcomes")
+    content["bars"] = _bars(drawing, few)
+    content["summary"] = summary_table(few, whole, report.baseline)
+    content["contrasts"] = contrasts_table(report.contrasts, whole, report.baseline)
+    content["no_contrasts"] = "No two setups differ in exactly one key and share seeds: there is nothing to compare."
+    if len(whole) == 1:
+        content["no_contrasts"] = "There is one setup: nothing to compare it with."
+    content["attribution"] = attribution_table(report.attribution, whole)
+    tick("drawing spread and loss")
+    content["scatter"] = _scatter(drawing, some, fewer, problems, names)
+    tick("drawing survival")
+    content["waiting"] = _waiting(drawing, some, fewer)
+    tick("drawing thresholds")
+    content["collapse"] = _collapse(drawing, some, fewer)
+    content["maps"] = []
+    for x, y in axes(whole)[:MOST_MAPS]:
+        tick(f"drawing {x} and {y}")
+        content["maps"].append(_map(drawing, whole, x, y))
+    tick("drawing single runs")
+    found = examples(store, tallies, report.baseline)
+    content["examples"] = example_groups(found, problems, names, shown_path(store))
+    if found:
+        example_sheet(drawing, found, problems)
+    content["lives"] = lives(drawing, store, names)
+    content["words"] = words()
+    content |= how(store, tallies, keys_of(whole))
+    tick("writing the page")
+    write(store / "report.html", page.render("report.html", shortened(title, 1000), content, made_of))
+    report.written += [*drawing.written, store / "report.html"]
+    return report
+
+
+def _seen(rows: pd.DataFrame) -> str:
+    return f"{plural(int(rows['runs'].sum()), 'run')} in {plural(len(rows), 'setup')}"
+
+
+def _bars(drawing: Drawing, rows: pd.DataFrame) -> Picture:
+    return drawing(
+        plots.outcome_bars(rows),
+        "outcomes",
+        "How the runs ended",
+        "Stacked bars of outcomes, one for each setup. " + listed(rows, outcomes),
+        "Each bar is a setup, each colour an outcome, each number a count of runs. Also as",
+    )
+
+
+def _scatter(
+    drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame, problems: Problems, names: Mapping[str, str]
+) -> Picture | None:
+    density = tables.density(some)
+    if not len(density):
+        return None
+    constants = {t.setup: loss for t in some if (known := problems[t.setup]) and (loss := constant_loss(known[1], t))}
+    own = {setup: names[setup] for setup in rows["setup"]}
+    title = f"Where runs end: spread of outputs and loss of {_seen(rows)}"
+    return drawing(
+        plots.spread_loss_panels(density, own, constants, _collapses(some), title),
+        "spread-loss",
+        "Spread of outputs against loss",
+        "Panels, one for each setup: loss over spread of outputs, coloured by outcome. "
+        + listed(rows, lambda row: f"{percent(row['constant_share'])} constant, {percent(row['converged_share'])} converged"),
+        "Each cell has the colour of its most frequent outcome, the stronger the more runs are in it. Also as",
+    )
+
+
+def _collapses(tallies: Sequence[Tally]) -> dict[str, float]:
+    return {t.setup: value for t in tallies if isinstance(value := t.keys.get("collapse"), float)}
+
+
+def _waiting(drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame) -> Picture | None:
+    if not rows["ever_converged"].any():
+        return None
+    return drawing(
+        plots.survival_curves(tables.survival(some)),
+        "survival",
+        "Updates to convergence",
+        "Curves of the share of runs that had not converged yet, over updates. At the end of the budget: "
+        + listed(rows, lambda row: f"{percent(1 - row['ever_converged'] / row['runs'])} had not"),
+        "The share of runs that no look had found converged yet, and below it how many of them were still trained. Also as",
+    )
+
+
+def _collapse(drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame) -> Picture | None:
+    table = tables.collapsing(some)
+    if not (table["collapsed"].any() or table["born"].any()):
+        return None
+    thresholds = set(_collapses(some).values())
+    return drawing(
+        plots.collapse_curves(table, collapse=thresholds.pop() if len(thresholds) == 1 else None),
+        "collapse",
+        "Collapsed runs by threshold",
+        "Curves of the share of collapsed runs over the threshold. With the threshold in use: "
+        + listed(rows, lambda row: f"{percent(row['collapsed_share'])} collapsed"),
+        "Lines: at the end of the runs; dots: before the first update. Also as",
+    )
+
+
+def shown_path(store: Path) -> str:
+    """The store as commands name it, which does not depend on where this one was typed."""
+    whole = store.resolve()
+    return f"results/{whole.name}" if whole.parent.name == "results" else whole.name
+
+
+def _seeds(summary: pd.DataFrame) -> str:
+    """How many setups and seeds there are."""
+    setups = f"{plain(len(summary))} setup{'s'[: len(summary) != 1]}"
+    low, high = int(summary["runs"].min()), int(summary["runs"].max())
+    each = plain(low) if low == high else f"{plain(low)} to {plain(high)}"
+    return f"{setups}, each from {each} seed{'s'[: high != 1]}"
+
+
+def chosen(report: Report, most: int) -> pd.DataFrame:
+    """So many rows of the summary, in its order: the setup as it stands, those at the ends of the strongest changes, and the best
+    and the worst."""
+    whole = report.summary
+    if len(whole) <= most:
+        return whole
+    wanted: dict[int, None] = {}
+    if report.baseline is not None:
+        wanted |= dict.fromkeys(np.flatnonzero(whole["setup"] == report.baseline).tolist())
+    keys = keys_of(whole)
+    places = {tuple(plain(row[key]) for key in keys): i for i, row in enumerate(whole.to_dict("records"))}
+    strongest = report.contrasts[report.contrasts["p_holm"] < ALPHA]
+    for row in strongest.loc[strongest["difference"].abs().sort_values(ascending=False, kind="stable").index].to_dict("records"):
+        for end in ("from", "to"):
+            place = places.get(tuple(plain(row[end] if key == row["key"] else row.get(key)) for key in keys))
+            if place is not None and len(wanted) < most // 2:
+                wanted[place] = None
+    order = whole["converged_share"].sort_values(kind="stable").index.tolist()
+    for pair in zip_longest(order[::-1], order):
+        wanted |= dict.fromkeys(pair)
+        if len(wanted) >= most:
+            break
+    return whole.iloc[sorted([*wanted][:most])].reset_index(drop=True)
+
+
+def axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
+    """Pairs of numeric keys over which there are setups enough for a map, the one with more values first."""
+    numeric = [key for key in keys_of(summary) if is_numeric(summary[key]) and not summary[key].isna().any()]
+    pairs = []
+    for x, y in combinations(numeric, 2):
+        wide, high = summary[x].nunique(), summary[y].nunique()
+        others = [key for key in keys_of(summary) if key not in (x, y)]
+        twice = summary[[x, y, *others]].duplicated().any()  # setups that differ in what is no key as written
+        if 2 * len(summary[[x, y]].drop_duplicates()) > wide * high and not twice:
+            pairs.append((x, y) if wide >= high else (y, x))
+    return pairs
+
+
+def _map(drawing: Drawing, summary: pd.DataFrame, x: str, y: str) -> Picture:
+    others = [key for key in keys_of(summary) if key not in (x, y)]
+    groups = [("", summary)]
+    if others:
+        groups = [(setting(rows.iloc[0], others), rows) for _, rows in summary.groupby(others, sort=False, dropna=False)]
+    shown = [groups[i] for i in evenly(len(groups), 4).tolist()]
+    some = f", {len(shown)} of {len(groups)} settings of {' and '.join(others)}" if len(shown) < len(groups) else ""
+    ends = [extreme(summary, "converged", least) for least in (True, False)]
+    told = " to ".join(f"{percent(row['converged_share'])} with {setting(row, keys_of(summary))}" for row in ends)
+    title = f"Share converged, and share constant, over {x} and {y}{some}: {_seen(summary)}"
+    return drawing(
+        plots.heatmap_panels(x, y, shown, title),
+        f"map-{x}-{y}",
+        f"Shares over {x} and {y}",
+        f"Heatmaps of the share of runs over {x} and {y}. The share converged goes from {told}.",
+        "Above the share converged, below the share constant; a black line is where it is one half. Also as",
+    )

@@ -1,0 +1,82 @@
+"""What is told of stores that are there: `fastbp report` and `fastbp compare`. They read Parquet files and need no Numba."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from fastbp.console import (
+    BAD_STORE,
+    BAD_USAGE,
+    COMPLETE,
+    NOT_WRITABLE,
+    Phase,
+    aside,
+    is_lost,
+    refuse,
+    say,
+    signals_to,
+    stop_at,
+    tell,
+)
+
+
+def stop(number: int, frame: FrameType | None) -> NoReturn:
+    """End at once: each file is there whole, or not at all."""
+    stop_at(number, "")
+
+
+def _ended(work: Callable[[], int], place: str) -> int:
+    """The exit code of some work on stores; where it cannot be done, its line is said."""
+    import logging
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where there is no home it has advice of two long lines
+    with signals_to(stop):
+        if is_lost():
+            return BAD_USAGE
+        try:
+            return work()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            return refuse([str(error) if error.errno is None else f"{error.filename}: {error.strerror}"], BAD_STORE)
+        except OSError as error:
+            return refuse([f"{error.filename or place}: {error.strerror or error}"], NOT_WRITABLE)
+        except ValueError as error:
+            return refuse([str(error)], BAD_STORE)
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """`fastbp report`."""
+    collapse = None
+    if arguments.collapse is not None:
+        try:
+            collapse = float(arguments.collapse)
+        except ValueError:
+            collapse = 0.0
+        if not 0 < collapse < 1:
+            given = arguments.collapse[:60]
+            return refuse([f"--collapse: given {given!r}, allowed: a number above 0 and below 1, such as 0.1"], BAD_USAGE)
+    return _ended(lambda: _report(Path(arguments.store), collapse, arguments.all_runs), arguments.store)
+
+
+def _report(store: Path, collapse: float | None, all_runs: bool) -> int:
+    phase = Phase("reading")
+
+    def tick(what: str) -> None:
+        phase.phase = what
+
+    def work() -> tuple[str, list[str], list[Path]]:
+        from fastbp.analysis import report, tables
+
+        made = report.make(store, collapse=collapse, all_runs=all_runs, tick=tick)
+        lines = [tables.console(made.summary), "", *made.verdict]
+        return "\n".join(lines), made.notes, made.written
+
+    told, notes, written = aside(work, phase)
+    for note in notes:
+        say(f"note: {note}")
+    tell(told)
+    say(f"written: {store / 'report.html'}, and {len(written) - 1} more files beside it")
+    return COMPLETE
