@@ -32,15 +32,18 @@ class Drawing:
         self.folder, self.write = folder, write
         self.written: list[Path] = []
 
-    def __call__(self, drawn: Figure | Axes, name: str, title: str, alternative: str, caption: str) -> page.Picture:
-        """A picture with its title, what a reader hears instead of it, and what stands below it."""
-        found = []
-        svg = b""
-        for kind in ("svg", "png"):
-            content = plots.encoded(figure_of(drawn), kind)
-            svg = content if kind == "svg" else svg
+    def files(self, drawn: Figure | Axes, name: str, tight: bool = False) -> bytes:
+        """Write a picture as SVG, which is returned, and as PNG. `tight`: cut to what is drawn, as `plots.encoded` says."""
+        contents = {kind: plots.encoded(figure_of(drawn), kind, tight) for kind in ("svg", "png")}
+        for kind, content in contents.items():
             path = self.folder / "figures" / f"{name}.{kind}"
             self.write(path, content)
             self.written.append(path)
-            found.append(f"figures/{name}.{kind}")
-        return page.picture(svg, name, title, alternative, caption, found)
+        return contents["svg"]
+
+    def __call__(
+        self, drawn: Figure | Axes, name: str, title: str, alternative: str, caption: str, tight: bool = False
+    ) -> page.Picture:
+        """A picture with its title, what a reader hears instead of it, and what stands below it."""
+        svg = self.files(drawn, name, tight)
+        return page.picture(svg, name, title, alternative, caption, [f"figures/{name}.{kind}" for kind in ("svg", "png")])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 ET.register_namespace("", SVG)
 ET.register_namespace("xlink", XLINK)
 
-_COLOURS = {"#000000": "currentColor", "black": "currentColor", "#ffffff": "var(--page)", "white": "var(--page)"}
+_COLOURS = {"#000000": "currentColor", "#ffffff": "var(--page)"}
 """What follows the page: black and white. All other colours are meant."""
 
 _TAGS = ("g", "path", "text", "tspan", "use", "defs", "clipPath", "rect", "image", "polygon", "circle")
@@ -18,6 +20,9 @@ _DRAWN = {f"{{{SVG}}}{tag}" for tag in _TAGS}
 
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _REFERENCE = re.compile(r"#([\w.-]+)")
+
+Box = tuple[float, float, float, float]
+"""Left, top, width and height, in points."""
 
 
 def inline(svg: bytes, name: str, alternative: str) -> str:
@@ -28,11 +33,36 @@ def inline(svg: bytes, name: str, alternative: str) -> str:
     what a reader hears instead of it.
     """
     root = ET.fromstring(svg)
+    _, _, width, height = map(float, root.get("viewBox", "0 0 1 1").split())
+    return _element(root, (0, 0, width, height), name, alternative)
+
+
+def panels(svg: bytes, boxes: Sequence[Box], name: str, alternatives: Sequence[str]) -> list[str]:
+    """The axes of a figure, each as an element of a page by itself, which shows its box of the figure."""
+    root = ET.fromstring(svg)
+    by_id = {identity: element for element in root.iter() if (identity := element.get("id"))}
+    found = []
+    for i, (box, alternative) in enumerate(zip(boxes, alternatives, strict=True), 1):
+        own = deepcopy(by_id[f"axes_{i}"])
+        there = {element.get("id") for element in own.iter()}
+        defined = ET.Element(f"{{{SVG}}}defs")
+        defined.extend(deepcopy(by_id[each]) for each in dict.fromkeys(_references(own)) if each not in there and each in by_id)
+        whole = ET.Element(f"{{{SVG}}}svg")
+        whole.extend([defined, own])
+        found.append(_element(whole, box, f"{name}-{i}", alternative))
+    return found
+
+
+def _references(root: ET.Element) -> Iterable[str]:
+    return (each for element in root.iter() for value in element.attrib.values() for each in _REFERENCE.findall(value))
+
+
+def _element(root: ET.Element, box: Box, name: str, alternative: str) -> str:
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag not in _DRAWN:
                 parent.remove(child)
-    used = {found for element in root.iter() for value in element.attrib.values() for found in _REFERENCE.findall(value)}
+    used = set(_references(root))
     for element in root.iter():
         for key, value in _attributes(element.attrib.pop("style", "")):
             element.set(key, value)
@@ -44,22 +74,19 @@ def inline(svg: bytes, name: str, alternative: str) -> str:
         for key in ("clip-path", f"{{{XLINK}}}href"):
             if (value := element.get(key, "")) and not value.startswith("data:"):
                 element.set(key, value.replace("#", f"#{name}-"))
-    _, _, width, height = root.get("viewBox", "0 0 1 1").split()
     root.attrib.clear()
-    root.attrib.update(
-        {"viewBox": f"0 0 {width} {height}", "width": f"{float(width) * 4 / 3:.0f}", "height": f"{float(height) * 4 / 3:.0f}"}
-        | {"role": "img", "aria-label": alternative, "fill": "currentColor"}
-    )
+    root.set("viewBox", " ".join(f"{number:.6g}" for number in box))
+    root.set("width", f"{box[2] * 4 / 3:.0f}")  # pixels, of which 96 are an inch
+    root.set("height", f"{box[3] * 4 / 3:.0f}")
+    root.attrib |= {"role": "img", "aria-label": alternative, "fill": "currentColor"}
     return ET.tostring(root, "unicode")
 
 
-def _attributes(style: str) -> list[tuple[str, str]]:
+def _attributes(style: str) -> Iterator[tuple[str, str]]:
     """The attributes of a `style`. The page says the family of its letters."""
-    found = []
     for part in filter(None, (part.strip() for part in style.split(";"))):
         key, _, value = (each.strip() for each in part.partition(":"))
         if key in ("fill", "stroke"):
-            found.append((key, _COLOURS.get(value, value)))
-        elif key not in ("font-family", "image-rendering", "-inkscape-stroke"):
-            found.append((key, value))
-    return found
+            yield key, _COLOURS.get(value, value)
+        elif key not in ("font-family", "image-rendering"):
+            yield key, value

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from fastbp import files
 from fastbp.analysis import page, plots
-from fastbp.analysis.drawing import Drawing, figure_of
+from fastbp.analysis.drawing import Drawing
+from fastbp.analysis.inline import panels
 from fastbp.analysis.tables import Tally
 from fastbp.analysis.wording import plural
 from fastbp.outcomes import OUTCOMES, Outcome
@@ -85,41 +86,33 @@ def examples(store: Path, tallies: Sequence[Tally], baseline: str | None) -> lis
     return [found[setup, seed] for _, setup, seed in wanted if (setup, seed) in found]
 
 
-def _drawn(example: Example, problems: Problems, ax: Any, title: str = "") -> None:
-    known = problems.get(example.setup)
-    T = known[1] if known and known[1].size == example.outputs.size else None
-    plots.answers(example.outputs, T, ax, example.outcome, title)
-
-
-def example_groups(found: Sequence[Example], problems: Problems, names: Mapping[str, str], store: str) -> list[dict[str, Any]]:
-    """The same as parts of a page, by outcome; `store`: as commands name it."""
+def example_groups(
+    drawing: Drawing, found: Sequence[Example], problems: Problems, names: Mapping[str, str], store: str
+) -> list[dict[str, Any]]:
+    """The same as parts of a page, by outcome, and all in one picture; `store`: as commands name it."""
+    known = {setup: problem[1] for setup, problem in problems.items() if problem}
+    targets = [T if (T := known.get(run.setup)) is not None and T.size == run.outputs.size else None for run in found]
+    figure, boxes = plots.answers_sheet(
+        [(run.outputs, T, run.outcome) for run, T in zip(found, targets, strict=True)],
+        [f"{run.setup}, seed {run.seed}" for run in found],
+        "What single networks answer to each row: dots; lines are their targets",
+    )
+    alternatives = []
+    for run, T in zip(found, targets, strict=True):
+        aim = "" if T is None else f", for targets {_numbers(T.ravel())}"
+        alternatives.append(f"Outputs of seed {run.seed}: {_numbers(run.outputs)}{aim}.")
     groups: list[dict[str, Any]] = []
-    for i, example in enumerate(found):
-        if not groups or groups[-1]["outcome"] != example.outcome:
-            groups.append({"outcome": str(example.outcome), "runs": []})
-        ax = plots.small()
-        _drawn(example, problems, ax)
-        known = problems.get(example.setup)
-        alternative = f"Outputs of seed {example.seed}: {_numbers(example.outputs)}"
-        if known and known[1].size == example.outputs.size:
-            alternative += f", for targets {_numbers(known[1].ravel())}"
-        picture = page.picture(plots.encoded(figure_of(ax), "svg"), f"run-{i}", "", alternative + ".", "")
-        command = f"fastbp replay {store} {example.setup} {example.seed}"
-        name = f"{names[example.setup]}: loss {example.loss:.4g}, spread {example.spread:.3g}"
-        groups[-1]["runs"].append({"svg": picture.svg, "command": command, "name": name})
+    for run, svg in zip(found, panels(drawing.files(figure, "answers"), boxes, "answer", alternatives), strict=True):
+        if not groups or groups[-1]["outcome"] != run.outcome:
+            groups.append({"outcome": str(run.outcome), "runs": []})
+        name = ", ".join(filter(None, [names[run.setup], f"loss {run.loss:.4g}", f"spread {run.spread:.3g}"]))
+        command = f"fastbp replay {store} {run.setup} {run.seed}"
+        groups[-1]["runs"].append({"svg": svg, "command": command, "name": name})
     return groups
 
 
 def _numbers(values: NDArray[np.float64], most: int = 16) -> str:
     return " ".join(f"{value:.2g}" for value in values[:most].tolist()) + (" and so on" if len(values) > most else "")
-
-
-def example_sheet(drawing: Drawing, found: Sequence[Example], problems: Problems) -> None:
-    """All of them in one picture, for whoever wants it as a file."""
-    figure, panels = plots.answers_sheet([example.outcome for example in found])
-    for ax, example in zip(panels, found, strict=True):
-        _drawn(example, problems, ax, f"{example.setup}, seed {example.seed}")
-    drawing(plots.headed(figure, "What single networks answer: dots, and their targets: lines"), "answers", "", "", "")
 
 
 def lives(drawing: Drawing, store: Path, names: Mapping[str, str]) -> page.Picture | None:

@@ -18,7 +18,7 @@ from fastbp import __version__, files
 from fastbp.analysis import page, plots, tables
 from fastbp.analysis.drawing import Drawing, Write
 from fastbp.analysis.page import Picture
-from fastbp.analysis.page_runs import Problems, constant_loss, example_groups, example_sheet, examples, lives, problem_of
+from fastbp.analysis.page_runs import Problems, constant_loss, example_groups, examples, lives, problem_of
 from fastbp.analysis.page_tables import (
     attribution_table,
     contrasts_table,
@@ -120,13 +120,11 @@ def make(
     """The tables, pictures and page of a store.
 
     Parameters: `collapse`, to decide outcomes anew with this threshold; `all_runs`: all setups that are there, not only those of
-    the latest sweep; `tick`, told now and then what is done. Raises FileNotFoundError where there is no store, EmptyError where it
-    has no runs, DamagedFileError and ValueError as `tally` does, OSError where files cannot be written.
+    the latest sweep; `tick`, told now and then what is done. Raises FileNotFoundError where there is no store, EmptyError where
+    it has no runs, DamagedFileError and ValueError as `tally` does, OSError where files cannot be written.
     """
     if not (store / "runs").is_dir():
-        raise FileNotFoundError(
-            f"{store}: no such store" if not store.exists() else f"{store} is no store: it has no folder runs"
-        )
+        raise FileNotFoundError(f"{store} {'is no store: it has no folder runs' if store.exists() else 'is not there'}")
     sweep = sweep_of(store)
     ids = sweep.setups if sweep.setups and not all_runs else ()
     tick("reading")
@@ -221,9 +219,7 @@ def draw(
         content["maps"].append(_map(drawing, whole, x, y))
     tick("drawing single runs")
     found = examples(store, tallies, report.baseline)
-    content["examples"] = example_groups(found, problems, names, shown_path(store))
-    if found:
-        example_sheet(drawing, found, problems)
+    content["examples"] = example_groups(drawing, found, problems, names, shown_path(store)) if found else []
     content["lives"] = lives(drawing, store, names)
     content["words"] = words()
     content |= how(store, tallies, keys_of(whole))
@@ -244,6 +240,7 @@ def _bars(drawing: Drawing, rows: pd.DataFrame) -> Picture:
         "How the runs ended",
         "Stacked bars of outcomes, one for each setup. " + listed(rows, outcomes),
         "Each bar is a setup, each colour an outcome, each number a count of runs. Also as",
+        tight=True,
     )
 
 

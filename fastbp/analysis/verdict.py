@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fastbp.analysis.wording import ALPHA, Row, change_of, extreme, is_end, keys_of, percent, plain, points, setting
+from fastbp.analysis.wording import ALPHA, Row, extreme, is_end, keys_of, percent, plain, points, setting
 from fastbp.outcomes import MEANINGS, OUTCOMES, Outcome
 
 MOST_CHANGES = 3
@@ -47,9 +47,13 @@ def verdict(summary: pd.DataFrame, contrasts: pd.DataFrame, attribution: pd.Data
     own = [row for row in changes if start is not None and is_end(row, "from", start)]
     if start is None or not own:
         return _best_and_worst(summary, changes)
-    lines = [_as_it_stands(start, keys), *_changes(start, own, setups)]
     together = _together(attribution, summary, keys)
-    return [" ".join(lines), *([together] if together else []), *_elsewhere(summary, start, keys, own)]
+    return [
+        _best_change(start, own, setups),
+        " ".join([_as_it_stands(start, keys), *_other_changes(own)]),
+        *([together] if together else []),
+        *_elsewhere(summary, start, keys, own),
+    ]
 
 
 def _alone(row: Row) -> str:
@@ -99,32 +103,46 @@ def _as_it_stands(start: Row, keys: Sequence[str]) -> str:
     )
 
 
+def _told(row: Row) -> str:
+    return f"{row['key']} {plain(row['from'])} → {plain(row['to'])}"
+
+
 def _shown(row: Row) -> bool:
     return bool(row["p_holm"] < ALPHA)
 
 
-def _changes(start: Row, own: Sequence[Row], setups: Sequence[Row]) -> list[str]:
-    """What single changes of the setup as it stands do."""
-    mended = sorted((row for row in own if _shown(row) and row["difference"] > 0), key=lambda row: -row["difference"])
+def _mended(own: Sequence[Row]) -> list[Row]:
+    return sorted((row for row in own if _shown(row) and row["difference"] > 0), key=lambda row: -row["difference"])
+
+
+def _best_change(start: Row, own: Sequence[Row], setups: Sequence[Row]) -> str:
+    """The answer: the single change of the setup as it stands that mends most runs, and what it makes of them."""
+    mended = _mended(own)
+    if not mended:
+        tried = _and([_told(row) for row in own]) if len(own) <= 2 * MOST_CHANGES else f"{len(own)} changes"
+        return f"No single change that was tried makes more runs converge: {tried}."
+    best = mended[0]
+    there = next(other for other in setups if is_end(best, "to", other))
+    most = "mends it most" if len(mended) > 1 else "mends it"
+    return (
+        f"What {most} is {_told(best)}: by itself it takes the share of runs that converge from "
+        f"{percent(start['converged_share'])} to {percent(there['converged_share'])} ({_difference(best)}), and the share that "
+        f"give {_CONSTANT} from {percent(start['constant_share'])} to {percent(there['constant_share'])}."
+    )
+
+
+def _other_changes(own: Sequence[Row]) -> list[str]:
+    """What other single changes of the setup as it stands do."""
+    more = _mended(own)[1:]
     broken = sorted((row for row in own if _shown(row) and row["difference"] < 0), key=lambda row: row["difference"])
-    unshown = [row for row in own if not _shown(row)]
+    unshown = [_told(row) for row in own if not _shown(row)]
     lines = []
-    if mended:
-        best, *rest = mended
-        there = next(other for other in setups if is_end(best, "to", other))
-        lines.append(
-            f"The single change that mends it most is {change_of(best)}: {_share(there, 'converged')} of "
-            f"{plain(there['runs'])} then converge ({_difference(best)}), and {_share(there, 'constant')} give {_CONSTANT}."
-        )
-        if rest:
-            lines.append(f"By itself, {_listed(rest, 'raises')}.")
-    else:
-        lines.append("No single change that was tried makes more runs converge.")
+    if more:
+        lines.append(f"By itself, {_listed(more, 'raises')}.")
     if broken:
         lines.append(f"By itself, {_listed(broken, 'lowers')}.")
     if unshown:
-        names = [change_of(row) for row in unshown]
-        shown = _and(names) if len(names) <= 2 * MOST_CHANGES else f"{len(names)} others"
+        shown = _and(unshown) if len(unshown) <= 2 * MOST_CHANGES else f"{len(unshown)} others"
         lines.append(f"No effect by itself is shown for {shown}.")
     return lines
 
@@ -136,7 +154,7 @@ def _difference(row: Row) -> str:
 
 def _listed(rows: Sequence[Row], verb: str) -> str:
     by = [points(row["difference"]).lstrip("+−") for row in rows[:MOST_CHANGES]]
-    told = [f"{change_of(row)} {verb} the share by {size} points" for row, size in zip(rows, by, strict=False)]
+    told = [f"{_told(row)} {verb} the share by {size} points" for row, size in zip(rows, by, strict=False)]
     more = len(rows) - len(told)
     return _and([*told, f"{more} more change{'s'[: more != 1]} {verb if more == 1 else verb[:-1]} it by less"] if more else told)
 
@@ -154,11 +172,11 @@ def _together(attribution: pd.DataFrame, summary: pd.DataFrame, keys: Sequence[s
     if there is None:
         return ""
     parts = sorted(rows, key=lambda row: -abs(row["average_points"]))
-    told = ", ".join(f"{row['key']} {points(row['average_points'] / 100)}" for row in parts)
+    told = _and([f"{row['key']} {points(row['average_points'] / 100)}" for row in parts])
     number = {2: "Both", 3: "All three", 4: "All four"}.get(len(rows), f"All {len(rows)}")
     return (
         f"{number} changes together ({setting(there, keys)}) make {_share(there, 'converged')} of {plain(there['runs'])} runs "
-        f"converge: of {points(rows[0]['total_points'] / 100)} points, on average over all orders of making the changes, {told}."
+        f"converge, {points(rows[0]['total_points'] / 100)} points: of these, averaged over all orders of making them, {told}."
     )
 
 
@@ -187,7 +205,7 @@ def _best_and_worst(summary: pd.DataFrame, changes: Sequence[Row]) -> list[str]:
     )
     groups: dict[str, list[Row]] = {}
     for row in changes:
-        groups.setdefault(change_of(row), []).append(row)
+        groups.setdefault(_told(row), []).append(row)
     strongest = sorted(groups.items(), key=lambda group: -max(abs(row["difference"]) for row in group[1]))
     told = [_range(change, rows) for change, rows in strongest[:MOST_CHANGES]]
     if not told:

@@ -1,6 +1,6 @@
 """From tables to pictures: functions that draw on the axes they are given, and the files they become."""
 
-from fastbp.analysis.plots.canvas import COLOURS, encoded, headed, save
+from fastbp.analysis.plots.canvas import COLOURS, encoded, save
 from fastbp.analysis.plots.lives import (
     MOST_LINES,
     learning_curves,
@@ -10,7 +10,7 @@ from fastbp.analysis.plots.lives import (
     outcome_strip,
     output_curves,
 )
-from fastbp.analysis.plots.outcomes import answers, answers_sheet, collapse_curves, outcome_bars, small
+from fastbp.analysis.plots.outcomes import answers, answers_sheet, collapse_curves, outcome_bars
 from fastbp.analysis.plots.planes import MOST_POINTS, heatmap, heatmap_panels, spread_loss, spread_loss_panels
 from fastbp.analysis.plots.waiting import survival_curves
 
@@ -22,7 +22,6 @@ __all__ = [
     "answers_sheet",
     "collapse_curves",
     "encoded",
-    "headed",
     "heatmap",
     "heatmap_panels",
     "learning_curves",
@@ -33,7 +32,6 @@ __all__ = [
     "outcome_strip",
     "output_curves",
     "save",
-    "small",
     "spread_loss",
     "spread_loss_panels",
     "survival_curves",

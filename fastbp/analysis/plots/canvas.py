@@ -98,12 +98,15 @@ def bare(ax: Axes) -> Axes:
     return ax
 
 
-def encoded(figure: Figure, kind: str) -> bytes:
-    """A figure as a file in memory, `svg`, `png` or `pdf`: the same bytes for the same figure and library versions."""
+def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
+    """A figure as a file in memory, `svg`, `png` or `pdf`: the same bytes for the same figure and library versions.
+
+    `tight`: cut to what is drawn, which takes twice the time; else as large as the figure says.
+    """
     metadata: dict[str, Any] = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}[kind]
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format=kind, dpi=150, metadata=metadata, bbox_inches="tight", facecolor="white")
+        figure.savefig(buffer, format=kind, dpi=150, metadata=metadata, bbox_inches="tight" if tight else None, facecolor="white")
     return buffer.getvalue()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from fastbp.analysis.plots.canvas import COLOURS, INK, LINES, STYLE, WIDTH, alone, bare, inches, literal, sheet, wrapped
+from fastbp.analysis.plots.canvas import COLOURS, INK, LINES, STYLE, WIDTH, alone, bare, headed, inches, literal, sheet, wrapped
 from fastbp.analysis.wording import evenly, labels, plain, plural, shortened
 from fastbp.outcomes import OUTCOMES, Outcome
 
@@ -129,50 +130,61 @@ def collapse_curves(table: pd.DataFrame, ax: Axes | None = None, collapse: float
 
 
 def answers(
-    outputs: NDArray[np.floating], T: NDArray[np.float64] | None, ax: Axes, outcome: str, title: str = "", rows: int | None = None
+    outputs: NDArray[np.floating[Any]], T: NDArray[np.float64] | None, ax: Axes, outcome: str, title: str | None = None
 ) -> Axes:
     """Draw what one network answers: a dot for each output of each row, and a line where its target is.
 
     Parameters: `outputs`, row-major; `T`, targets, [row, output], or None where they are not known; `outcome`, whose colour the
-    dots have; `rows`, how many there are, where `T` does not tell.
+    dots have; `title`, instead of one that says how many there are.
     """
-    n, k = T.shape if T is not None else (rows or len(outputs), len(outputs) // (rows or len(outputs)))
     x = np.arange(outputs.size)
+    rows, units = T.shape if T is not None else (outputs.size, 1)
     with mpl.rc_context(STYLE):
         if T is not None:
-            ax.hlines(T.ravel(), x - 0.36, x + 0.36, color="black", linewidth=1.2, zorder=2)
-            ax.vlines(x, np.minimum(outputs, T.ravel()), np.maximum(outputs, T.ravel()), color="#999999", linewidth=0.7, zorder=1)
-        size = 26 if outputs.size <= 16 else 9
-        ax.scatter(x, outputs, size, COLOURS[Outcome(outcome)], edgecolor="black", linewidth=0.4, zorder=3)
-        if k > 1:
-            for edge in range(k, outputs.size, k):
-                ax.axvline(edge - 0.5, color="#bbbbbb", linewidth=0.5, zorder=0)
-        shown = evenly(n, 16)
-        ax.set_xticks(shown * k + (k - 1) / 2, [str(row) for row in shown], fontsize=7.5)
+            ends: Any = {"zorder": 1, "clip_on": False}
+            ax.vlines(x, np.minimum(outputs, T.ravel()), np.maximum(outputs, T.ravel()), color="#999999", linewidth=0.7, **ends)
+            ax.hlines(T.ravel(), x - 0.36, x + 0.36, color="black", linewidth=1.2, zorder=2, clip_on=False)
+        style: Any = {"edgecolor": "black", "linewidth": 0.4, "zorder": 3, "clip_on": False}
+        ax.scatter(x, outputs, 26 if outputs.size <= 16 else 9, COLOURS[Outcome(outcome)], **style)
+        for edge in range(units, outputs.size, units) if units > 1 else ():
+            ax.axvline(edge - 0.5, color="#bbbbbb", linewidth=0.5, zorder=0, clip_on=False)
+        shown = evenly(rows, 16)
+        ax.set_xticks(shown * units + (units - 1) / 2, [str(row) for row in shown], fontsize=7.5)
         ax.set_yticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7.5)
         ax.set_xlim(-0.6, outputs.size - 0.4)
         ax.set_ylim(-0.06, 1.06)
         ax.set_xlabel("row", fontsize=8, labelpad=1)
-        ax.set_title(title, loc="left", fontsize=8.5, pad=3)
+        ax.set_title(f"{plural(outputs.size, 'output')}: {outcome}" if title is None else title, loc="left", fontsize=8.5, pad=3)
         ax.tick_params(length=2)
         ax.spines[["top", "right"]].set_visible(False)
         return literal(ax)
 
 
-def small() -> Axes:
-    """Axes of a new small figure, for what one network answers."""
-    return alone(2.5, 1.55, left=0.32, right=0.05, top=0.08, bottom=0.38)
+Box = tuple[float, float, float, float]
 
 
-def answers_sheet(outcomes: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """Axes for what several networks answer: five in a row, each outcome in rows of its own."""
+def answers_sheet(
+    runs: Sequence[tuple[NDArray[np.floating[Any]], NDArray[np.float64] | None, str]], names: Sequence[str], title: str
+) -> tuple[Figure, list[Box]]:
+    """What several networks answer: five in a row, each outcome in rows of its own.
+
+    Parameters: `runs`, the outputs, the targets and the outcome of each, as `answers` takes them; `names`, of each. Returns the
+    figure, and the box of each of the axes with its labels, without the name: left, top, width and height in points.
+    """
+    places: list[int] = []
+    for i, (_, _, outcome) in enumerate(runs):
+        last = places[-1] + 1 if places else 0
+        places.append(-(-last // 5) * 5 if i and outcome != runs[i - 1][2] else last)
     with mpl.rc_context(STYLE):
-        places: list[int] = []
-        for i, outcome in enumerate(outcomes):
-            new = i > 0 and outcome != outcomes[i - 1]
-            places.append(-(-(places[-1] + 1) // 5) * 5 if new else (places[-1] + 1 if places else 0))
-        figure, axes = sheet(-(-(places[-1] + 1) // 5) * 5, 5, 1.1, left=0.4, top=0.75, gap=(0.3, 0.6))
-        for i, ax in enumerate(axes):
-            if i not in places:
-                ax.set_visible(False)
-        return figure, [axes[place] for place in places]
+        figure, axes = sheet(-(-(places[-1] + 1) // 5) * 5, 5, 1.1, left=0.4, top=0.85, gap=(0.35, 0.65))
+        for i in sorted(set(range(len(axes))) - set(places), reverse=True):
+            axes.pop(i).remove()
+        width, height = figure.get_figwidth(), figure.get_figheight()
+        boxes = []
+        for ax, (outputs, T, outcome), name in zip(axes, runs, names, strict=True):
+            answers(outputs, T, ax, outcome, "")
+            x, y, x1, y1 = ax.get_position().extents
+            figure.text(x, y1 + 0.09 / height, name, fontsize=7.5, va="bottom", ha="left", parse_math=False)
+            left, top = x * width - 0.27, (1 - y1) * height - 0.06
+            boxes.append((72 * left, 72 * top, 72 * (x1 * width + 0.06 - left), 72 * ((1 - y) * height + 0.36 - top)))
+        return headed(figure, title), boxes
