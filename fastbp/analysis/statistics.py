@@ -144,6 +144,10 @@ def newcombe(count: ArrayLike, total: ArrayLike, other: ArrayLike, others: Array
     return difference - np.hypot(p2 - low2, high1 - p1), difference + np.hypot(high2 - p2, p1 - low1)
 
 
+_ROUNDING = 1e-9
+"""Relative error of a share that counts as rounding: far above that of a product of a million quotients."""
+
+
 class Survival(NamedTuple):
     """A Kaplan-Meier curve: at each time, how many were at risk just before it, the share without the event after it, and its
     pointwise bounds. All [time]; bounds are NaN where the share is 1 or 0."""
@@ -157,18 +161,24 @@ class Survival(NamedTuple):
     def median(self) -> tuple[float, float, float]:
         """The first time at which the share is at most ½, and its bounds: the first times at which those of the curve are.
 
-        Each NaN where that is never. Source: R. Brookmeyer and J. Crowley (1982), Biometrics 38:29-41, doi:10.2307/2530286.
+        Each NaN where that is never. Where the share falls from more than ½ to 0 at once, the lower bound is that time too.
+
+        Source: R. Brookmeyer and J. Crowley (1982), Biometrics 38:29-41, doi:10.2307/2530286.
         """
-        first = [np.flatnonzero(curve <= 0.5) for curve in (self.share, self.low, self.high)]
-        middle, low, high = (float(self.times[where[0]]) if where.size else np.nan for where in first)
-        return middle, low, high
+        # The curve's own bounds are undefined at a share of 0. Its lower one is not above the share, and where an earlier one is
+        # above ½, it shows that the median is not before the fall; without any, nothing does.
+        low: Real = np.where((self.share == 0) & np.isfinite(self.low).any(), 0.0, self.low)
+        # A share of ½ may come out as its neighbour in float64: n of 2n runs, each at another time, as a product of n quotients.
+        first = [np.flatnonzero(curve <= 0.5 * (1 + _ROUNDING)) for curve in (self.share, low, self.high)]
+        median, earliest, latest = (float(self.times[where[0]]) if where.size else np.nan for where in first)
+        return median, earliest, latest
 
 
 def kaplan_meier(times: ArrayLike, events: ArrayLike, censored: ArrayLike, level: float = 0.95) -> Survival:
     """The share of runs that an event has not come to yet, with log-log Greenwood bounds.
 
     S(t) = Π over times ≤ t of (1 − d/r), with d events among r at risk; V = Σ d/(r(r − d)) / ln² S; bounds S^exp(±z√V). What is
-    censored at a time was at risk at it.
+    censored at a time was at risk at it. Where none is at risk any more, S stays.
 
     Source: E. L. Kaplan and P. Meier (1958), Journal of the American Statistical Association 53:457-481, doi:10.2307/2281868;
     bounds: J. D. Kalbfleisch and R. L. Prentice (2002), The Statistical Analysis of Failure Time Data, section 1.4.1.
@@ -181,9 +191,9 @@ def kaplan_meier(times: ArrayLike, events: ArrayLike, censored: ArrayLike, level
     r = (ended[-1] if ended.size else 0) - ended + d + c
     z = _deviate(level)
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.cumprod(1 - d / r)
+        share = np.cumprod(np.where(d > 0, (r - d) / r, 1.0), dtype=np.float64)
         inner = (share > 0) & (share < 1)
-        reach = np.exp(z * np.sqrt(np.cumsum(d / (r * (r - d)))) / -np.log(share))
+        reach = np.exp(z * np.sqrt(np.cumsum(np.where(d > 0, d / (r * (r - d)), 0.0))) / -np.log(share))
         low, high = np.where(inner, share**reach, np.nan), np.where(inner, share ** (1 / reach), np.nan)
     return Survival(t, r.astype(np.int64), share, low, high)
 
@@ -193,8 +203,8 @@ def _table(times: ArrayLike, *counts: ArrayLike) -> list[Real]:
     given = [np.asarray(values, float) for values in (times, *counts)]
     if any(values.ndim != 1 or values.shape != given[0].shape for values in given):
         raise ValueError("times and counts form rows of the same length")
-    if not np.all(np.diff(given[0]) > 0) or not all(np.all(values >= 0) for values in given):
-        raise ValueError("times ascend, each once, and neither they nor counts are negative")
+    if not all(np.all((values >= 0) & (values < np.inf)) for values in given) or not np.all(np.diff(given[0]) > 0):
+        raise ValueError("times ascend, each once, and neither they nor counts are negative or infinite")
     return given
 
 
@@ -220,14 +230,19 @@ def restart_costs(times: ArrayLike, events: ArrayLike, total: int) -> Real:
 def _costs(times: Real, events: Real, spent: Real, total: int) -> Real:
     """Costs at each time, of several draws: `events` at each and the time `spent` until them, [draw, time]."""
     done = np.cumsum(events, axis=1)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         costs: Real = (np.cumsum(spent, axis=1) + times * (total - done)) / done
-    return costs
+    return np.where(done > 0, costs, np.inf)  # at time 0 nothing is spent: 0/0
 
 
 def restart_efficiency(costs: ArrayLike) -> Real:
-    """Hamey's restart efficiency: successes in 1,000 epochs, of costs in epochs. Source: as `restart_costs`."""
-    return 1000 / np.asarray(costs, float)
+    """Hamey's restart efficiency: successes in 1,000 epochs, of costs in epochs; ∞ where they cost nothing.
+
+    Source: as `restart_costs`.
+    """
+    with np.errstate(divide="ignore"):
+        efficiency: Real = np.divide(1000.0, np.asarray(costs, float))
+    return efficiency
 
 
 class Restart(NamedTuple):
@@ -250,24 +265,31 @@ _GROUPS = 512
 
 
 def restart(times: ArrayLike, events: ArrayLike, total: int, level: float = 0.95, seed: int = 0) -> Restart:
-    """The time of giving up that minimises the expected cost of a success, with bootstrap percentile bounds.
+    """The time of giving up that minimises the expected cost of a success, with bootstrap bounds.
 
     The optimum lies at a time of an event: between two of them only the cost grows. Each draw takes as many runs with
-    replacement and looks for its own optimum. For the bounds alone, more than 512 times are pooled into as many groups.
+    replacement and looks for its own optimum. For the bounds alone, more than 512 times are pooled into about as many groups.
 
-    Source: as `restart_costs`; bootstrap: B. Efron (1979), Annals of Statistics 7:1-26, doi:10.1214/aos/1176344552.
+    Bounds of the time are percentiles of the draws. The least of several noisy costs is too low on average, and that of a draw
+    once more: bounds of the cost are bias-corrected percentiles, at Φ(2z₀ ± z) with Φ(z₀) the share of draws below the estimate,
+    equal ones counted half. Where giving up at any time costs nearly the same, they still cover less often than they claim
+    (95% bounds: some 80%).
+
+    Source: as `restart_costs`; bootstrap: B. Efron (1979), Annals of Statistics 7:1-26, doi:10.1214/aos/1176344552; correction:
+    B. Efron (1987), Journal of the American Statistical Association 82:171-185, doi:10.1080/01621459.1987.10478410.
 
     Parameters: as `restart_costs`; `seed`, of the draws. Raises as it does.
     """
-    _deviate(level)
+    z, normal = _deviate(level), NormalDist()
     t, d = _table(times, events)
     costs = restart_costs(t, d, total)
     t, costs, d = t[d > 0], costs[d > 0], d[d > 0]
     if not t.size:
         return Restart(*[np.nan] * 6)
     best = int(np.argmin(costs))
-    group = np.minimum(np.cumsum(d) - d, d.sum() - 1) * _GROUPS // d.sum() if t.size > _GROUPS else np.arange(t.size)
-    last = np.flatnonzero(np.append(np.diff(group), 1))
+    group = (np.cumsum(d) - d) * _GROUPS // d.sum() if t.size > _GROUPS else np.arange(t.size)
+    # The optimum ends a group too: draws can give up at the end of a group only, and it may lie just before a long gap.
+    last = np.flatnonzero(np.append(np.diff(group + (np.arange(t.size) > best)), 1))
     counts, spent = (np.diff(np.cumsum(values)[last], prepend=0) for values in (d, t * d))
     ends, means = t[last], spent / counts
     drawn = np.random.default_rng(seed).multinomial(total, [*counts / total, max(0.0, 1 - d.sum() / total)], DRAWS)[:, :-1]
@@ -275,9 +297,12 @@ def restart(times: ArrayLike, events: ArrayLike, total: int, level: float = 0.95
     where = np.argmin(found, axis=1)
     drawn_costs = found[np.arange(DRAWS), where]
     some = np.isfinite(drawn_costs)
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    at_low, at_high = np.quantile(ends[where][some], tails, method="inverted_cdf")
-    cost_low, cost_high = np.quantile(drawn_costs, tails, method="inverted_cdf")
+    at_low, at_high = np.quantile(ends[where][some], [normal.cdf(-z), normal.cdf(z)], method="inverted_cdf")
+    # Reckoned as the draws are: a draw of the very same runs equals it, to the bit.
+    estimate = _costs(ends, counts[None], (counts * means)[None], total).min()
+    below = np.mean(drawn_costs < estimate) + np.mean(drawn_costs == estimate) / 2
+    z0 = normal.inv_cdf(min(max(float(below), 0.5 / DRAWS), 1 - 0.5 / DRAWS))
+    cost_low, cost_high = np.quantile(drawn_costs, [normal.cdf(2 * z0 - z), normal.cdf(2 * z0 + z)], method="inverted_cdf")
     return Restart(float(t[best]), float(at_low), float(at_high), float(costs[best]), float(cost_low), float(cost_high))
 
 
@@ -324,12 +349,12 @@ def attribution(corners: ArrayLike, level: float = 0.95) -> list[Attribution]:
     Source: L. S. Shapley (1953), A value for n-person games, Contributions to the Theory of Games II:307-317.
 
     Parameters: `corners`, [2^k, run]: what each run showed with a subset of the changes, whose bit i says that change i is made.
-    Returns one for each of the k changes. Raises ValueError for another number of rows.
+    Returns one for each of the k changes. Raises ValueError for another number of rows and without runs.
     """
     v = np.asarray(corners)
-    changes = len(v).bit_length() - 1
-    if v.ndim != 2 or changes < 1 or len(v) != 1 << changes:
-        raise ValueError("there is a row for every subset of one or more changes")
+    changes = len(v).bit_length() - 1 if v.ndim == 2 else 0
+    if changes < 1 or len(v) != 1 << changes or not v.shape[1]:
+        raise ValueError("there is a row for every subset of one or more changes, and a column for every run")
     full = len(v) - 1
     found = []
     for change in range(changes):
