@@ -56,22 +56,41 @@ def summary_table(rows: pd.DataFrame, whole: pd.DataFrame, baseline: str | None)
     shares = ["collapsed", "one_class", "constant", "partial", *(["diverged"] if whole["diverged"].any() else [])]
     columns = [*(Column(key, not is_numeric(whole[key])) for key in keys), Column("setup", True), Column("runs")]
     columns += [Column("converged [95%]"), *(Column(share.replace("_", "-")) for share in shares)]
-    columns += [Column("updates to converge, median [95%]"), Column("restart at [95%]"), Column("restart cost [95%]")]
     told = []
     for row in rows.to_dict("records"):
         interval = f" [{percent(row['converged_low'])}–{percent(row['converged_high'])}]".replace("%", "")
         cells = [*(plain(row[key]) for key in keys), row["setup"], plain(row["runs"]), _share(row, "converged") + interval]
         cells += [_share(row, share) for share in shares]
-        cells += [_bounds(row, name, _updates) for name in ("updates_median", "restart_at", "restart_cost")]
         told.append(Row(cells, row["setup"] == baseline))
     mark = " The shaded row is the setup as it stands." if baseline in set(rows["setup"]) else ""
     return Table(
         "Outcomes of each setup",
-        "Share and count of runs by outcome, with Wilson's 95% interval; updates after which half had converged; and the updates "
-        f"after which giving up and drawing a new seed makes a success cheapest, with what one then costs in updates.{mark} "
-        "All columns:",
+        f"Share and count of runs by outcome, with Wilson's 95% interval of the share converged.{mark} All columns:",
         columns, told, "summary.csv",
     )  # fmt: skip
+
+
+def waiting_table(rows: pd.DataFrame, whole: pd.DataFrame, baseline: str | None) -> Table:
+    """How long the runs of some rows of a whole summary take."""
+    keys = keys_of(whole)
+    columns = [*(Column(key, not is_numeric(whole[key])) for key in keys), Column("setup", True), Column("ever converged")]
+    columns += [
+        Column("of these relapsed"),
+        Column("median updates [95%]"),
+        Column("restart at [95%]"),
+        Column("restart cost [95%]"),
+    ]
+    told = []
+    for row in rows.to_dict("records"):
+        cells = [*(plain(row[key]) for key in keys), row["setup"], plain(row["ever_converged"]), plain(row["relapsed"])]
+        cells += [_bounds(row, name, _updates) for name in ("updates_median", "restart_at", "restart_cost")]
+        told.append(Row(cells, row["setup"] == baseline))
+    caption = (
+        "Runs that some look found converged, and those of them that did not end so; updates after which half had converged "
+        "(Kaplan-Meier); and the updates after which giving up and drawing a new seed makes a success cheapest, with the updates that "
+        "one then takes. All columns:"
+    )
+    return Table("Updates to convergence of each setup", caption, columns, told, "summary.csv")
 
 
 def is_numeric(values: pd.Series[Any]) -> bool:
