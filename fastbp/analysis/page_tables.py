@@ -87,8 +87,8 @@ def waiting_table(rows: pd.DataFrame, whole: pd.DataFrame, baseline: str | None)
         told.append(Row(cells, row["setup"] == baseline))
     caption = (
         "Runs that some look found converged, and those of them that did not end so; updates after which half had converged "
-        "(Kaplan-Meier); and the updates after which giving up and drawing a new seed makes a success cheapest, with the updates that "
-        "one then takes. All columns:"
+        "(Kaplan-Meier); and the updates after which giving up and drawing a new seed makes a success cheapest, with the updates "
+        "that one then takes. All columns:"
     )
     return Table("Updates to convergence of each setup", caption, columns, told, "summary.csv")
 

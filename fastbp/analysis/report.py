@@ -27,6 +27,7 @@ from fastbp.analysis.page_tables import (
     listed,
     outcomes,
     summary_table,
+    waiting_table,
     words,
 )
 from fastbp.analysis.tables import Tally
@@ -211,6 +212,7 @@ def draw(
     content["scatter"] = _scatter(drawing, some, fewer, problems, names)
     tick("drawing survival")
     content["waiting"] = _waiting(drawing, some, fewer)
+    content["times"] = waiting_table(few, whole, report.baseline)
     tick("drawing thresholds")
     content["collapse"] = _collapse(drawing, some, fewer)
     content["maps"] = []
