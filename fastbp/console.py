@@ -250,7 +250,7 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
         run.add_made(store, run.made(trained, jobs))
     if (summary["runs"] > sweep.seeds.count).any():
         say(f"note: {store.path} holds more seeds than the {sweep.seeds.count:,} asked for, and the tables count them all")
-    if paged:
+    if paged and tallies:
         drawn = time.perf_counter()
         show, phase = Shown(quiet=arguments.quiet or arguments.json), Phase("")
 

@@ -102,7 +102,17 @@ def test_the_founding_sweep_trains_and_says_so(founding, store, runs):
     assert len(runs) == 8 * 64
     assert "512 runs trained" in founding.stderr
     assert "results/founding/runs" in founding.stderr
-    files = {"sweep.toml", "runs", "problems", "summary.csv", "contrasts.csv", "figures", "made.json"}
+    files = {
+        "sweep.toml",
+        "runs",
+        "problems",
+        "summary.csv",
+        "contrasts.csv",
+        "attribution.csv",
+        "report.html",
+        "figures",
+        "made.json",
+    }
     assert files <= {entry.name for entry in store.iterdir()}
 
 
@@ -224,7 +234,7 @@ def test_how_it_was_made_is_written_down(store):
     assert made["updates"] == 64 * 4 * 7992  # those of 999 are their beginnings
     assert made["updates_per_second"] > 0
     total = made["seconds"].pop("total")
-    assert set(made["seconds"]) == {"start", "compile", "train", "write", "tables", "picture"}
+    assert set(made["seconds"]) == {"start", "compile", "train", "write", "tables"}
     assert sum(made["seconds"].values()) == pytest.approx(total, abs=0.2)  # one after the other
     assert made["versions"]["fastbp"] == fastbp.__version__
 
@@ -258,10 +268,14 @@ def test_a_picture_is_drawn_again_only_where_it_would_change(tmp_path, here):
     assert drawn()
     assert "Why not?" in picture.read_text()
     assert drawn("--seeds", "3")
-    os.utime(picture, ns=(0, 0))  # as where a command was killed before it drew
+    (picture.parent.parent / "report.html").unlink()  # as where a command was killed before it drew
     assert drawn("--seeds", "3")
-    picture.unlink()
+    (picture.parent / "collapse.png").unlink()
     assert drawn("--seeds", "3")
+    assert not drawn("--seeds", "3")
+    assert not drawn("--seeds", "4", "--no-report")
+    assert (picture.parent.parent / "summary.csv").read_text().count("\n") == 2
+    assert drawn("--seeds", "4")
 
 
 @trains

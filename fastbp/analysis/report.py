@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -103,12 +104,13 @@ def key(store: Path, setups: Sequence[str] = (), collapse: float | None = None) 
 
 
 def is_current(store: Path, made_of: str) -> bool:
-    """Whether the page there is, with all that belongs to it, is the one that would be made."""
-    with suppress(OSError):
-        head = (store / "report.html").open("rb").read(4096)
-        there = all((store / f"{name}.csv").is_file() for name in TABLES) and (store / "figures" / "outcomes.svg").is_file()
-        return there and f'name="fastbp-made-of" content="{made_of}"'.encode() in head
-    return False
+    """Whether the page there is, with all that it links to, is the one that would be made. It is written last."""
+    try:
+        text = (store / "report.html").read_text("utf-8")
+    except (OSError, ValueError):
+        return False
+    links = re.findall(r'href="((?:figures/)?[\w.-]+)"', text)
+    return f'name="fastbp-made-of" content="{made_of}"' in text and all((store / link).is_file() for link in links)
 
 
 def _run_files(store: Path) -> Iterator[Path]:
@@ -167,7 +169,7 @@ def _notes(sweep: Sweep, tallies: Sequence[Tally]) -> Iterator[str]:
     present = sum(min(there.get(setup, 0), sweep.seeds) for setup in sweep.setups)
     if present < asked:
         yield f"Not complete: {plain(present)} of {plain(asked)} runs that the sweep asks for are there."
-    if sweep.setups and max(there.values()) > sweep.seeds:
+    if sweep.setups and max(there.values(), default=0) > sweep.seeds:
         yield f"There are more seeds than the {plain(sweep.seeds)} that the sweep asks for, and all are counted."
 
 
@@ -201,7 +203,7 @@ def draw(
             "best and the worst; the CSV files have all."
         )
     tick("drawing outcomes")
-    content["bars"] = _bars(drawing, few)
+    content["bars"] = _bars(drawing, few, sweep.title)
     content["summary"] = summary_table(few, whole, report.baseline)
     content["contrasts"] = contrasts_table(report.contrasts, whole, report.baseline)
     content["no_contrasts"] = "No two setups differ in exactly one key and share seeds: there is nothing to compare."
@@ -235,9 +237,9 @@ def _seen(rows: pd.DataFrame) -> str:
     return f"{plural(int(rows['runs'].sum()), 'run')} in {plural(len(rows), 'setup')}"
 
 
-def _bars(drawing: Drawing, rows: pd.DataFrame) -> Picture:
+def _bars(drawing: Drawing, rows: pd.DataFrame, title: str) -> Picture:
     return drawing(
-        plots.outcome_bars(rows),
+        plots.outcome_bars(rows, title=f"{shortened(title, 120)} How {_seen(rows)} ended".strip()),
         "outcomes",
         "How the runs ended",
         "Stacked bars of outcomes, one for each setup. " + listed(rows, outcomes),
