@@ -10,29 +10,52 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastbp.analysis.tables import contrasts, summary
-    from fastbp.engine.run import load, run
+    from fastbp.analysis import plots
+    from fastbp.analysis.comparison import comparison
+    from fastbp.analysis.tables import attribution, contrasts, summary, survival
+    from fastbp.engine.run import run
     from fastbp.engine.spec import Setup, Sweep, SweepError
     from fastbp.inquiry.retrain import retrain
+    from fastbp.runs import load
 
 __version__ = "0.1.0"
 
-__all__ = ["Setup", "Sweep", "SweepError", "__version__", "contrasts", "load", "retrain", "run", "summary"]
+__all__ = [
+    "Setup",
+    "Sweep",
+    "SweepError",
+    "__version__",
+    "attribution",
+    "comparison",
+    "contrasts",
+    "load",
+    "plots",
+    "retrain",
+    "run",
+    "summary",
+    "survival",
+]
 
 _HOMES = {
     "Setup": "engine.spec",
     "Sweep": "engine.spec",
     "SweepError": "engine.spec",
+    "attribution": "analysis.tables",
+    "comparison": "analysis.comparison",
     "contrasts": "analysis.tables",
-    "load": "engine.run",
+    "load": "runs",
+    "plots": "analysis.plots",
     "retrain": "inquiry.retrain",
     "run": "engine.run",
     "summary": "analysis.tables",
+    "survival": "analysis.tables",
 }
 
 
 def __getattr__(name: str) -> Any:
     # Looked up when first used: `fastbp sweep --help` needs neither Numba nor pandas, and reading results needs no Numba.
+    if name == "plots":
+        return import_module("fastbp.analysis.plots")
     if name not in _HOMES:
         raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
     return getattr(import_module(f"fastbp.{_HOMES[name]}"), name)

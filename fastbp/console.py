@@ -107,8 +107,9 @@ def ended(work: Callable[[], int], place: Path) -> int:
 
     from fastbp.engine.executors import LostError
     from fastbp.engine.spec import SweepError
-    from fastbp.engine.store import StoreError, StoreFullError
+    from fastbp.engine.store import StoreFullError
     from fastbp.engine.workers import OtherWorkerError
+    from fastbp.files import StoreError
 
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where there is no home it has advice of two long lines
     try:
@@ -221,12 +222,12 @@ def _import_reporting() -> None:
 
 
 def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: argparse.Namespace, began: float) -> None:
+    started = time.perf_counter()
     from fastbp.analysis import report, tables
     from fastbp.engine import run
-    from fastbp.engine.store import StoreError
+    from fastbp.files import StoreError
     from fastbp.kernels import NUMERICS_VERSION
 
-    started = time.perf_counter()
     ids = [setup.identity(NUMERICS_VERSION) for setup in sweep.setups]
     baseline = sweep.baseline.identity(NUMERICS_VERSION) if sweep.baseline else None
     paged = not arguments.no_report and (trained.runs > 0 or not report.is_current(store.path, report.key(store.path, ids)))

@@ -20,7 +20,7 @@ from fastbp.columns import COLUMNS, RESULT_COLUMNS, SETUP_COLUMNS, Column, schem
 from fastbp.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -35,6 +35,10 @@ _TAIL = 8
 
 _SEAL = b"fastbp:1"
 _SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
+
+
+class StoreError(Exception):
+    """A store that cannot be used, in one line: locked, of another version, or not a store at all. Exit code 3."""
 
 
 class FileError(ValueError):
@@ -262,6 +266,53 @@ def read(file: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, di
     except (OSError, pa.ArrowException, ValueError) as error:  # a name that is no text is a ValueError
         raise DamagedFileError(file, error) from error
     return rows, said
+
+
+def overlapping(of: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """Pairs of files that have seeds of a setup in common, by their names. Without the second of every pair none would."""
+    named = [(match, file) for file in of if (match := FILE_NAME.fullmatch(file.name))]
+    ranges = sorted((match["setup"], int(match["start"]), -int(match["count"]), file) for match, file in named)
+    setup, end, last = "", 0, Path()
+    for own, start, negative, file in ranges:
+        if own == setup and start < end:
+            yield last, file
+        else:
+            setup, end, last = own, start - negative, file
+
+
+def listed(folder: Path) -> Iterator[Path]:
+    """The files of runs in a folder, by name; others have other names. None where there is no such folder.
+
+    Raises OSError where it cannot be read: runs that nobody sees would be trained again.
+    """
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    yield from (folder / name for name in sorted(names) if FILE_NAME.fullmatch(name))
+
+
+def read_all(store: Path) -> pa.Table:
+    """All runs of a store. Raises StoreError where there are none, where a file is damaged, where two files have the same seeds
+    of a setup, and where they are of several numerics versions."""
+    import pyarrow as pa
+
+    tables, versions = [], set()
+    named = [*listed(store / "runs")]
+    for file in named:
+        try:
+            rows, said = read(file)
+        except FileError as error:
+            raise StoreError(str(error)) from error
+        tables.append(rows)
+        versions.add(said.get("fastbp.numerics", "none"))
+    if not tables:
+        raise StoreError(f"{store} holds no runs")
+    if len(versions) > 1:
+        raise StoreError(f"{store} holds runs of numerics versions {' and '.join(sorted(versions))}, which do not mix")
+    for one, other in overlapping(named):
+        raise StoreError(f"{one} and {other.name} have seeds in common: {remedy(store)}")
+    return pa.concat_tables(tables).unify_dictionaries()
 
 
 def _held_against(name: re.Match[str], rows: pa.Table) -> None:

@@ -38,7 +38,8 @@ def verify(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace, replays: int) -> int:
     from contextlib import nullcontext
 
-    from fastbp.engine.store import Store, StoreError
+    from fastbp.engine.store import Store
+    from fastbp.files import StoreError
 
     store = Store(arguments.store)
     if not store.path.exists():
@@ -129,7 +130,8 @@ def merge(arguments: argparse.Namespace) -> int:
 
 def _merge(arguments: argparse.Namespace) -> int:
     from fastbp.engine import merging, run
-    from fastbp.engine.store import Store, StoreError
+    from fastbp.engine.store import Store
+    from fastbp.files import StoreError
 
     into, sources = Store(arguments.into), [Store(source) for source in arguments.sources]
     for source in sources:

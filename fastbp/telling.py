@@ -61,6 +61,33 @@ def report(arguments: argparse.Namespace) -> int:
     return _ended(lambda: _report(Path(arguments.store), collapse, arguments.all_runs), arguments.store)
 
 
+def compare(arguments: argparse.Namespace) -> int:
+    """`fastbp compare`."""
+    if arguments.output == "":
+        return refuse(["-o: given '', allowed: a folder"], BAD_USAGE)
+    return _ended(lambda: _compare(arguments), arguments.output or arguments.a)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    phase = Phase("reading")
+
+    def tick(what: str) -> None:
+        phase.phase = what
+
+    def work() -> tuple[str, list[Path]]:
+        from fastbp.analysis import comparison
+        from fastbp.analysis.compare import compare
+
+        found = compare(Path(arguments.a), Path(arguments.b), Path(arguments.output) if arguments.output else None, tick)
+        return "\n".join([comparison.console(found.table), "", *found.verdict]), found.written
+
+    told, written = aside(work, phase)
+    tell(told)
+    if written:
+        say(f"written: {', '.join(str(path) for path in written)}")
+    return COMPLETE
+
+
 def _report(store: Path, collapse: float | None, all_runs: bool) -> int:
     phase = Phase("reading")
 

@@ -56,7 +56,7 @@ def swept(capsys: pytest.CaptureFixture[str], *options: str) -> int:
 def test_from_a_table_to_tidy_runs(iris, capsys):
     store = Path("results/flowers")
     assert swept(capsys) == 2 * 320
-    first = fastbp.load(store)
+    first = pd.DataFrame(fastbp.load(store))
 
     # What was trained is what the table says.
     for file in (store / "problems").iterdir():

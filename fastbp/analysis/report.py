@@ -94,7 +94,7 @@ def key(store: Path, setups: Sequence[str] = (), collapse: float | None = None) 
 
     hasher = hashlib.sha256()
     packages = ("numpy", "pandas", "matplotlib", "jinja2", "scipy")
-    said = [__version__, *map(version, packages), str(collapse), *setups, *sorted(file.name for file in _run_files(store))]
+    said = [__version__, *map(version, packages), str(collapse), *setups, *(file.name for file in files.listed(store / "runs"))]
     said += sorted(file.name for file in (store / "replays").glob("*.parquet"))
     hasher.update("\0".join(said).encode("utf-8", "surrogateescape"))
     for name in ("sweep.toml", "made.json"):
@@ -113,10 +113,6 @@ def is_current(store: Path, made_of: str) -> bool:
     return f'name="fastbp-made-of" content="{made_of}"' in text and all((store / link).is_file() for link in links)
 
 
-def _run_files(store: Path) -> Iterator[Path]:
-    return (file for file in (store / "runs").glob("*.parquet") if files.FILE_NAME.fullmatch(file.name))
-
-
 def make(
     store: Path, *, collapse: float | None = None, all_runs: bool = False, tick: Callable[[str], None] = lambda phase: None
 ) -> Report:
@@ -132,7 +128,7 @@ def make(
     ids = sweep.setups if sweep.setups and not all_runs else ()
     tick("reading")
     tallies = tables.tally(store, setups=ids or None, pictures=True, collapse=collapse)
-    if not tallies and ids and any(_run_files(store)):
+    if not tallies and ids and any(files.listed(store / "runs")):
         raise EmptyError(f"{store} holds no runs of its latest sweep, only of others: --all-runs reports them")
     if not tallies:
         raise EmptyError(f"{store} holds no runs")

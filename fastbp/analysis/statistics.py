@@ -109,6 +109,16 @@ def mcnemar(mended: ArrayLike, broken: ArrayLike) -> Real:
     return np.where(tail < 0.5, 2 * tail, 1.0)
 
 
+def fisher(count: int, total: int, other: int, others: int) -> float:
+    """Fisher's exact two-sided p that two independent shares, count/total and other/others, are equal.
+
+    Source: R. A. Fisher (1935), Journal of the Royal Statistical Society 98:39-82, doi:10.2307/2342435.
+    """
+    from scipy.stats import fisher_exact
+
+    return float(fisher_exact(np.array([[count, total - count], [other, others - other]])).pvalue)
+
+
 def holm(p: ArrayLike) -> Real:
     """Holm's adjustment: p values that may each be held against one level, with one false alarm anywhere at most at that level.
 

@@ -49,13 +49,11 @@ def summary(runs: Runs) -> pd.DataFrame:
     budgets were written in epochs and others in updates, `updates` is shown for all. Raises as `tally` does.
     """
     tallies = tally(runs)
-    columns = _key_columns(tallies, varying(tallies))
+    columns = key_columns(tallies, varying(tallies))
     columns["setup"] = pd.Series([t.setup for t in tallies], dtype=object)
     total = np.array([t.runs for t in tallies], np.int64)
     columns["runs"] = pd.Series(total)
-    counts = np.array([t.counts for t in tallies], np.int64).reshape(-1, len(OUTCOMES))
-    constant = counts[:, [OUTCOMES.index(outcome) for outcome in CONSTANT]].sum(axis=1)
-    for name, count in zip(SHARES, (*counts.T, constant), strict=True):
+    for name, count in _counts(tallies).items():
         low, high = wilson(count, total, LEVEL)
         columns |= {name: pd.Series(count), f"{name}_share": pd.Series(count / total)}
         columns |= {f"{name}_low": pd.Series(low), f"{name}_high": pd.Series(high)}
@@ -86,7 +84,7 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     keys = [key for key in varying(tallies) if not _follows(tallies, key)]
     found, counts = [], []
     for key, before, after in _changes(tallies, keys, baseline):
-        pairs, mended, broken = _pair(before, after)
+        pairs, mended, broken = pair(before, after)
         if pairs:
             found.append((key, before, after))
             counts.append((pairs, mended, broken))
@@ -97,7 +95,7 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     }
     if len(keys) > 1:
         befores = [before._replace(keys=before.keys | {key: None}) for key, before, _ in found]
-        columns |= _key_columns(befores, keys)
+        columns |= key_columns(befores, keys)
     n, b, c = np.array(counts, np.int64).reshape(-1, 3).T
     low, high = tango(b, c, n, LEVEL)
     p = mcnemar(b, c)
@@ -105,6 +103,23 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     columns |= {"difference_low": pd.Series(low), "difference_high": pd.Series(high)}
     columns |= {"p": pd.Series(p), "p_holm": pd.Series(holm(p))}
     return pd.DataFrame(columns)
+
+
+def _counts(tallies: Sequence[Tally | None]) -> dict[str, NDArray[np.int64]]:
+    """How many runs of each setup have each of `SHARES`; none where there is no setup."""
+    counts = np.array([t.counts if t else [0] * len(OUTCOMES) for t in tallies], np.int64).reshape(-1, len(OUTCOMES))
+    constant = counts[:, [OUTCOMES.index(outcome) for outcome in CONSTANT]].sum(axis=1)
+    return dict(zip(SHARES, (*counts.T, constant), strict=True))
+
+
+def share_columns(tallies: Sequence[Tally | None], end: str) -> dict[str, pd.Series[Any]]:
+    """Runs, and the shares that are looked for first, as columns whose names end so."""
+    counts = _counts(tallies)
+    total = np.array([t.runs if t else 0 for t in tallies], np.int64)
+    with np.errstate(invalid="ignore"):
+        shares = {name: counts[name] / total for name in ("converged", "constant")}
+    columns = {"runs": total, "converged": counts["converged"]} | {f"{name}_share": share for name, share in shares.items()}
+    return {f"{name}{end}": pd.Series(values) for name, values in columns.items()}
 
 
 def _updates(name: str, values: Sequence[tuple[float, float, float]]) -> dict[str, pd.Series[Any]]:
@@ -185,7 +200,7 @@ def density(runs: Runs) -> pd.DataFrame:
 
 def _repeated(tallies: Sequence[Tally], times: Sequence[int]) -> dict[str, pd.Series[Any]]:
     """The varying keys and the id of each setup, so many times."""
-    columns = _key_columns(tallies, varying(tallies)) | {"setup": pd.Series([t.setup for t in tallies], dtype=object)}
+    columns = key_columns(tallies, varying(tallies)) | {"setup": pd.Series([t.setup for t in tallies], dtype=object)}
     rows = np.repeat(np.arange(len(tallies)), times)
     return {name: column.iloc[rows].reset_index(drop=True) for name, column in columns.items()}
 
@@ -266,7 +281,7 @@ def _common(corners: Sequence[Tally]) -> NDArray[np.bool_]:
     return np.stack([t.flags()[np.searchsorted(t.seeds(), seeds)] for t in corners])
 
 
-def _key_columns(tallies: Sequence[Tally], keys: Sequence[str]) -> dict[str, pd.Series[Any]]:
+def key_columns(tallies: Sequence[Tally], keys: Sequence[str]) -> dict[str, pd.Series[Any]]:
     """The given keys as columns: whole numbers stay whole beside nulls."""
     return {key: _column([t.keys[key] for t in tallies]) for key in keys}
 
@@ -310,7 +325,7 @@ def _changes(tallies: Sequence[Tally], keys: Sequence[str], baseline: str | None
             yield key, before, after
 
 
-def _pair(before: Tally, after: Tally) -> tuple[int, int, int]:
+def pair(before: Tally, after: Tally) -> tuple[int, int, int]:
     """Common seeds, and how many of them the change mended and broke."""
     same = np.array_equal(before.starts, after.starts) and np.array_equal(before.lengths, after.lengths)
     if same:  # eight seeds at a time

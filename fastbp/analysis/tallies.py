@@ -225,9 +225,9 @@ def _from_folder(path: Path, setups: Collection[str] | None, pictures: bool, col
     if not folder.is_dir():
         raise FileNotFoundError(f"{path}: no such store or folder of runs")
     found: dict[str, list[tuple[int, Path]]] = {}
-    for file in sorted(folder.glob("*.parquet")):
-        if match := files.FILE_NAME.fullmatch(file.name):  # a copy by another name is no file of runs
-            found.setdefault(match["setup"], []).append((int(match["start"]), file))
+    for file in files.listed(folder):
+        setup, start, *_ = file.name.split("-")
+        found.setdefault(setup, []).append((int(start), file))
     for setup, own in found.items():
         if setups is None or setup in setups:
             yield _read(setup, [file for _, file in sorted(own)], _measured(pictures, collapse), collapse)

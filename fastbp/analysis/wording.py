@@ -78,7 +78,7 @@ def labels(summary: pd.DataFrame) -> list[str]:
     return [f"{name}, setup {setup}".removeprefix(", ") for name, setup in zip(names, summary["setup"], strict=True)]
 
 
-def _aligned(rows: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
     """Rows of cells as lines, every column as wide as its widest cell; columns to the right unless in `left`."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = [str.ljust if i in left else str.rjust for i in range(len(widths))]
@@ -104,7 +104,7 @@ def console(summary: pd.DataFrame) -> str:
         cells = [plain(row["runs"]), percent(row["converged_share"]), interval]
         rows.append([*(plain(row[key]) for key in named), *cells, *(percent(row[f"{share}_share"]) for share in shares)])
     words = [i for i, key in enumerate(named) if isinstance(summary[key].iloc[0], str)]
-    return "\n".join(_aligned(rows, left=words))
+    return "\n".join(aligned(rows, left=words))
 
 
 def sentences(contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
@@ -148,7 +148,7 @@ def is_end(row: Row, end: str, setup: Row) -> bool:
 
 def _each(rows: Sequence[Row]) -> list[str]:
     """A line for each comparison."""
-    return _aligned([_cells(row) for row in rows], left=(0, 9))
+    return aligned([_cells(row) for row in rows], left=(0, 9))
 
 
 def _cells(row: Row) -> list[str]:
@@ -170,7 +170,7 @@ def _ranges(rows: Sequence[Row], where: str) -> list[str]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(change_of(row), []).append(row)
-    return _aligned([_range(change, group, where) for change, group in groups.items()], left=(0, 1, 2, 3))
+    return aligned([_range(change, group, where) for change, group in groups.items()], left=(0, 1, 2, 3))
 
 
 def _range(change: str, group: Sequence[Row], where: str) -> list[str]:
@@ -207,7 +207,7 @@ def life(looks: pd.DataFrame, converged_at: int | None = None) -> str:
         look = looks.iloc[at]
         outcome = f"{look['outcome']}{'  ← first found converged' if first.iloc[at] else ''}"
         rows.append([plain(look["updates"]), *(_digits(look[name]) for name in measures), plain(look["wrong"]), outcome])
-    return "\n".join(_aligned(rows, left=(len(rows[0]) - 1,)))
+    return "\n".join(aligned(rows, left=(len(rows[0]) - 1,)))
 
 
 def answers(X: NDArray[np.float64], T: NDArray[np.float64], outputs: NDArray[np.float32] | None) -> str:
@@ -221,7 +221,7 @@ def answers(X: NDArray[np.float64], T: NDArray[np.float64], outputs: NDArray[np.
     columns["outputs"] = _numbers(outputs.reshape(T.shape), ".3f")
     if X.shape[1] > MOST_UNITS:
         del columns["inputs"]
-    return "\n".join(_aligned([[*columns], *map(list, zip(*columns.values(), strict=True))], left=()))
+    return "\n".join(aligned([[*columns], *map(list, zip(*columns.values(), strict=True))], left=()))
 
 
 def _numbers(values: NDArray[Any], form: str) -> list[str]:

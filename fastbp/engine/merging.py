@@ -13,8 +13,8 @@ from fastbp.engine.plan import Range, missing
 from fastbp.engine.reading import SweepError
 from fastbp.engine.soundness import place
 from fastbp.engine.spec import Sweep
-from fastbp.engine.store import Store, StoreError
-from fastbp.files import FileError
+from fastbp.engine.store import Store
+from fastbp.files import FileError, StoreError
 
 
 class Merged(NamedTuple):

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastbp import __version__
+from fastbp import __version__, files
 from fastbp.engine import block, forecast, workers
 from fastbp.engine.cores import available_cores
 from fastbp.engine.executors import Pool, completed
 from fastbp.engine.plan import Block, Present, Range, blocks, only, shares, work
 from fastbp.engine.reading import shown
 from fastbp.engine.spec import Sweep
-from fastbp.engine.store import Store, StoreError
+from fastbp.engine.store import Store
+from fastbp.files import StoreError
 from fastbp.kernels import NUMERICS_VERSION
+from fastbp.runs import frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -250,31 +252,13 @@ def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Exe
     order = {setup.identity(NUMERICS_VERSION): i for i, setup in enumerate(sweep.setups)}
     if place is None:
         kept.sort(key=lambda rows: (order[rows["setup"][0].as_py()], rows["seed"][0].as_py()))
-        frame: pd.DataFrame = pa.concat_tables(kept).unify_dictionaries().to_pandas(types_mapper=_nullable)
-        return frame
-    stored = load(place.path)  # where there may be more setups and more seeds
+        return frame(pa.concat_tables(kept).unify_dictionaries())
+    stored = frame(files.read_all(place.path))  # where there may be more setups and more seeds
     wanted = stored[stored["setup"].isin(order) & stored["seed"].between(sweep.seeds.start, sweep.seeds.stop - 1)]
     in_order: pd.DataFrame = wanted.sort_values(
         ["setup", "seed"], key=lambda c: c.astype(object).map(order) if c.name == "setup" else c, ignore_index=True
     )
     return in_order
-
-
-def load(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """The runs of a store, one row each: the same as `pandas.read_parquet(path + "/runs")`, with nulls as pandas's own nulls.
-
-    Raises StoreError where there are none, or where a file is damaged.
-    """
-    runs: pd.DataFrame = Store(path).read().to_pandas(types_mapper=_nullable)
-    ordered: pd.DataFrame = runs.sort_values(["setup", "seed"], ignore_index=True)
-    return ordered
-
-
-def _nullable(kind: pa.DataType) -> Any:
-    import pandas as pd
-    import pyarrow as pa
-
-    return pd.Int64Dtype() if kind == pa.int64() else None
 
 
 def made(trained: Trained, jobs: int) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from fastbp import files
 from fastbp.columns import SETUP_COLUMNS
 from fastbp.engine import problem_files
 from fastbp.engine.cores import available_cores
-from fastbp.engine.store import Store, StoreError, overlapping, writing
-from fastbp.files import FILE_NAME, DamagedFileError, FileError, RowsHash
+from fastbp.engine.store import Store, writing
+from fastbp.files import FILE_NAME, DamagedFileError, FileError, RowsHash, StoreError
 from fastbp.outcomes import OUTCOMES, classify
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _of_another_version(versions: dict[Path, str]) -> Iterator[Finding]:
 
 
 def _twice(sound: Iterable[Path]) -> Iterator[Finding]:
-    for one, other in overlapping(sound):
+    for one, other in files.overlapping(sound):
         try:
             same = agree(one, other)
         except DamagedFileError as error:  # since it was read

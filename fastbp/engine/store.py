@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -17,15 +17,11 @@ from fastbp import __version__, files
 from fastbp.engine import problem_files
 from fastbp.engine.plan import Range
 from fastbp.engine.spec import Setup
-from fastbp.files import FILE_NAME, FileError
+from fastbp.files import FILE_NAME, FileError, StoreError
 from fastbp.kernels import NUMERICS_VERSION
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """Such as s3://bucket/place, of which `Path` has taken a slash."""
-
-
-class StoreError(Exception):
-    """A store that cannot be used, in one line: locked, of another version, or not a store at all. Exit code 3."""
 
 
 class StoreFullError(Exception):
@@ -117,12 +113,8 @@ class Store:
             lock.close()
 
     def files(self) -> Iterator[Path]:
-        """The files of runs. Raises OSError where their folder cannot be read: runs that nobody sees would be trained again."""
-        try:
-            names = os.listdir(self.runs)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        yield from (self.runs / name for name in sorted(names) if FILE_NAME.fullmatch(name))
+        """The files of runs. Raises OSError where their folder cannot be read."""
+        return files.listed(self.runs)
 
     def present(self) -> dict[str, list[Range]]:
         """Which seeds of each setup there are, by the names of the files."""
@@ -185,27 +177,11 @@ class Store:
                 f"{self.path} holds runs of numerics version {version}, this fastbp makes version {NUMERICS_VERSION}: {remedy}"
             )
 
-    def read(self) -> pa.Table:
-        """All runs. Raises StoreError where there are none, where a file is damaged, where two files have the same seeds of a
-        setup, and where they are of several numerics versions."""
-        tables, versions = [], set()
-        for file in self.files():
-            rows, said = _read(file)
-            tables.append(rows)
-            versions.add(said.get("fastbp.numerics", "none"))
-        if not tables:
-            raise StoreError(f"{self.path} holds no runs")
-        if len(versions) > 1:
-            raise StoreError(f"{self.path} holds runs of numerics versions {' and '.join(sorted(versions))}, which do not mix")
-        for one, other in overlapping(self.files()):
-            raise StoreError(f"{one} and {other.name} have seeds in common: {files.remedy(self.path)}")
-        return pa.concat_tables(tables).unify_dictionaries()
-
     def check(self) -> None:
         """Read every file of runs. Raises StoreError where one is damaged, or where two have the same seeds of a setup."""
         for file in self.files():
             _read(file)
-        for one, other in overlapping(self.files()):
+        for one, other in files.overlapping(self.files()):
             raise StoreError(f"{one} and {other.name} have seeds in common: {files.remedy(self.path)}")
 
     def publish(
@@ -251,18 +227,6 @@ def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
     """
     with writing(target):
         return files.write(target, content, drafts)
-
-
-def overlapping(of: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
-    """Pairs of files that have seeds of a setup in common, by their names. Without the second of every pair none would."""
-    named = [(match, file) for file in of if (match := FILE_NAME.fullmatch(file.name))]
-    ranges = sorted((match["setup"], int(match["start"]), -int(match["count"]), file) for match, file in named)
-    setup, end, last = "", 0, Path()
-    for own, start, negative, file in ranges:
-        if own == setup and start < end:
-            yield last, file
-        else:
-            setup, end, last = own, start - negative, file
 
 
 def _read(file: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:

@@ -15,7 +15,8 @@ from fastbp.columns import schema
 from fastbp.engine import block
 from fastbp.engine.reading import SweepError, shown
 from fastbp.engine.spec import LAST_SEED, Setup, defaults
-from fastbp.engine.store import Store, StoreError
+from fastbp.engine.store import Store
+from fastbp.files import StoreError
 from fastbp.inquiry.retrain import Life
 from fastbp.kernels import NUMERICS_VERSION
 

@@ -26,6 +26,7 @@ from fastbp.engine import block, plan, run, soundness, workers
 from fastbp.engine.executors import Pool
 from fastbp.engine.merging import merge
 from fastbp.engine.store import Store
+from fastbp.files import read_all
 from fastbp.kernels import NUMERICS_VERSION
 
 ENGINE = {"prepare": run.prepare, "rows_of": run.rows_of}
@@ -103,7 +104,7 @@ def said(store: Store) -> dict[str, Any]:
     """The digests of a store: of each setup, of those and seeds of the first committed digest, and of all that it holds."""
     checked = soundness.check(store)
     assert not checked.findings, checked.findings
-    rows = store.read()
+    rows = read_all(store.path)
     ids = rows["setup"].cast(pa.string())
     own = [rows.filter(pc.equal(ids, setup.identity(NUMERICS_VERSION))).sort_by("seed") for setup in EVERY]
     few = [digest_of(each.slice(0, FEW)) for each, _ in zip(own, SETUPS, strict=False)]

@@ -21,7 +21,7 @@ from fastbp.engine import block, plan, run
 from fastbp.engine.spec import Seeds
 from fastbp.engine.store import Store, StoreError, StoreFullError
 from fastbp.engine.workers import threads
-from fastbp.files import digest
+from fastbp.files import digest, read_all
 from fastbp.kernels import NUMERICS_VERSION
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
@@ -140,7 +140,7 @@ def test_a_file_of_several_blocks_has_the_rows_of_its_blocks(in_memory, store, m
     trained = run.drive(sweep(), store, pool=threads(2))
     assert trained.files == 4
     assert {(start, count) for ranges in store.present().values() for start, count in ranges} == {(0, 700)}
-    assert digests(store.read()) == digests(pa.Table.from_pandas(in_memory, schema=schema()))
+    assert digests(read_all(store.path)) == digests(pa.Table.from_pandas(in_memory, schema=schema()))
 
 
 def test_rows_do_not_depend_on_where_seeds_start(in_memory):
@@ -186,7 +186,7 @@ def test_a_store_extends_by_seeds_and_by_values(tmp_path):
         run.drive(sweep(900, grid=wide), bits).runs,
     ]
     assert made_here == [100, 600 + 3 * 700, 4 * 200 + 2 * 400, 2 * 500]
-    assert digests(bits.read()) == digests(once.read())
+    assert digests(read_all(bits.path)) == digests(read_all(once.path))
 
 
 @pytest.mark.parametrize("sequence", [(3, 2, 1, 0), (1, 3, 0, 2), (2, 0, 3, 1)])
@@ -202,7 +202,7 @@ def test_extended_in_any_sequence_a_store_is_as_if_made_at_once(tmp_path, sequen
     trained = sum(run.drive(steps[i], bits).runs for i in sequence) + run.drive(sweep(900, grid=wide), bits).runs
     assert trained == 6 * 900
     run.drive(sweep(900, grid=wide), once)
-    assert digests(bits.read()) == digests(once.read())
+    assert digests(read_all(bits.path)) == digests(read_all(once.path))
 
 
 def test_a_run_returns_its_own_rows_of_a_larger_store(in_memory, tmp_path):
@@ -326,7 +326,7 @@ def test_a_run_with_a_block_that_fails_raises(broken, tmp_path, stored):
 
 
 def test_a_full_disk_ends_a_sweep(store, monkeypatch):
-    def full(*arguments: object) -> None:
+    def full(*arguments: object, **named: object) -> None:
         raise StoreFullError("no room")
 
     monkeypatch.setattr(store, "publish", full)

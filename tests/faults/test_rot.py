@@ -13,6 +13,7 @@ from fastbp import Sweep, files
 from fastbp.analysis.tallies import tally
 from fastbp.engine import block, plan, run, soundness
 from fastbp.engine.store import Store
+from fastbp.files import read_all
 
 BLOCK = 512
 """Bytes that a disk loses at once."""
@@ -87,7 +88,7 @@ def read_some(path: Path) -> None:
 
 
 def read_store(path: Path) -> None:
-    Store(path.parent.parent).read()
+    read_all(path.parent.parent)
 
 
 def tallied(path: Path) -> None:

@@ -1,0 +1,204 @@
+"""Two stores of the same setups, from other versions, other numerics or other days: which setups' shares moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fastbp import files
+from fastbp.analysis.statistics import fisher, holm, mcnemar, newcombe, tango
+from fastbp.analysis.tables import LEVEL, key_columns, pair, share_columns
+from fastbp.analysis.tallies import Runs, Tally, tally, varying, written
+from fastbp.analysis.wording import ALPHA, aligned, percent, plain, plural, points
+from fastbp.columns import SETUP_COLUMNS
+
+
+def comparison(a: Runs, b: Runs) -> pd.DataFrame:
+    """What the runs of two stores say of the same setups.
+
+    A setup is the same where all its keys are, as written, and what it learns; its id may be another, as with other numerics.
+
+    Parameters: DataFrames of tidy runs, paths of stores, or what `tally` returned. Returns one row per setup, in `tally`'s order,
+    with the columns: the keys that vary; `setup_a` and `setup_b`, null where it has no runs; `runs_a`, `converged_a`,
+    `converged_share_a`, `constant_share_a` and the same of b; `identical`, whether the files of runs hold the same rows bit for
+    bit, null where that is not seen from their names; `pairs`, seeds that both ran; `mended` (not converged in a, converged in b)
+    and `broken` of them; `difference` of the share converged, b − a, over the pairs with Tango's 95% bounds and McNemar's exact
+    `p`, and where no seeds are common over all runs, with Newcombe's bounds and Fisher's exact `p`; `p_holm`, adjusted over the
+    table. Raises as `tally` does.
+    """
+    found = _matched(tally(a), tally(b))
+    either = [one or other for one, other in found]
+    tallies = [t for t in either if t]
+    columns = key_columns(tallies, varying(tallies))
+    sides = {"a": [one for one, _ in found], "b": [other for _, other in found]}
+    for side, own in sides.items():
+        columns[f"setup_{side}"] = pd.Series([t.setup if t else None for t in own], dtype=object)
+    for side, own in sides.items():
+        columns |= share_columns(own, f"_{side}")
+    same = {side: _digests(runs) for side, runs in (("a", a), ("b", b))}
+    alike = [_alike(one, other, same["a"], same["b"]) for one, other in found]
+    columns["identical"] = pd.Series(alike, dtype="boolean")
+    paired = [pair(one, other) if one and other else (0, 0, 0) for one, other in found]
+    n, mended, broken = np.array(paired, np.int64).reshape(-1, 3).T
+    columns |= {"pairs": pd.Series(n), "mended": pd.Series(mended), "broken": pd.Series(broken)}
+    runs_a, runs_b = columns["runs_a"].to_numpy(), columns["runs_b"].to_numpy()
+    ended_a, ended_b = columns["converged_a"].to_numpy(), columns["converged_b"].to_numpy()
+    alone = (n == 0) & (runs_a > 0) & (runs_b > 0)
+    with np.errstate(invalid="ignore"):
+        difference = np.where(alone, ended_b / runs_b - ended_a / runs_a, (mended - broken) / n)
+    low, high = (
+        np.where(alone, *bounds)
+        for bounds in zip(newcombe(ended_a, runs_a, ended_b, runs_b, LEVEL), tango(mended, broken, n, LEVEL), strict=True)
+    )
+    p = mcnemar(mended, broken)
+    for i in np.flatnonzero(alone):
+        p[i] = fisher(int(ended_a[i]), int(runs_a[i]), int(ended_b[i]), int(runs_b[i]))
+    told = (n > 0) | alone
+    adjusted = np.full(len(p), np.nan)
+    adjusted[told] = holm(p[told])
+    columns |= {"difference": pd.Series(difference), "difference_low": pd.Series(low), "difference_high": pd.Series(high)}
+    columns |= {"p": pd.Series(np.where(told, p, np.nan)), "p_holm": pd.Series(adjusted)}
+    return pd.DataFrame(columns)
+
+
+def _matched(a: Sequence[Tally], b: Sequence[Tally]) -> list[tuple[Tally | None, Tally | None]]:
+    """The same setups of both, then those of one alone. Without the data known to be the same, a name is not enough."""
+
+    def whole(one: Tally) -> tuple[Any, ...]:
+        keys = written(one)
+        return tuple(keys.get(column.name) for column in SETUP_COLUMNS if column.name != "collapse")
+
+    others: dict[tuple[Any, ...], list[Tally]] = {}
+    for t in b:
+        others.setdefault(whole(t), []).append(t)
+    found: list[tuple[Tally | None, Tally | None]] = []
+    for t in a:
+        same = others.get(whole(t), [])
+        match = next((o for o in same if o.setup == t.setup), None)
+        match = match or next((o for o in same if not (o.problem and t.problem and o.problem != t.problem)), None)
+        if match:
+            same.remove(match)
+        found.append((t, match))
+    left = {o.setup for same in others.values() for o in same}
+    return found + [(None, t) for t in b if t.setup in left]
+
+
+def _digests(runs: Runs) -> dict[str, set[str]] | None:
+    """The files of each setup without its id: seeds and digests of their rows."""
+    if not isinstance(runs, str | Path):
+        return None
+    folder = Path(runs) / "runs" if (Path(runs) / "runs").is_dir() else Path(runs)
+    found: dict[str, set[str]] = {}
+    for file in files.listed(folder):
+        setup, _, rest = file.stem.partition("-")
+        found.setdefault(setup, set()).add(rest)
+    return found
+
+
+def _alike(one: Tally | None, other: Tally | None, a: dict[str, set[str]] | None, b: dict[str, set[str]] | None) -> bool | None:
+    """Whether rows are the same. Where files are cut elsewhere, or the rows name other ids, names do not tell."""
+    if not (one and other and a and b) or one.setup != other.setup:
+        return None
+    first, second = a[one.setup], b[other.setup]
+    if first == second:
+        return True
+    ranges = [{name.rpartition("-")[0] for name in names} for names in (first, second)]
+    return False if ranges[0] == ranges[1] else None
+
+
+class Names(NamedTuple):
+    """What the two stores are called."""
+
+    a: str
+    b: str
+
+
+def names_of(a: Path, b: Path) -> Names:
+    """The shortest ends of two paths that tell them apart."""
+    one, other = a.resolve().parts, b.resolve().parts
+    for length in range(1, max(len(one), len(other)) + 1):
+        ends = "/".join(one[-length:]), "/".join(other[-length:])
+        if ends[0] != ends[1]:
+            return Names(*ends)
+    return Names("/".join(one[-1:]), "/".join(other[-1:]))
+
+
+def moved(table: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows of a comparison show an effect."""
+    return table["p_holm"] < ALPHA
+
+
+def sentences(table: pd.DataFrame, names: Names) -> list[str]:
+    """What a comparison says, the answer first."""
+    both = table[(table["runs_a"] > 0) & (table["runs_b"] > 0)]
+    if both.empty:
+        return [f"{names.a} and {names.b} have no setup in common: there is nothing to compare."]
+    shown = both[moved(both)]
+    setups = plural(len(both), "setup")
+    if shown.empty:
+        lines = [f"No share moved: in none of {setups} that both have is a change of the share converged shown."]
+    else:
+        rows = shown.loc[shown["difference"].abs().sort_values(ascending=False, kind="stable").index].to_dict("records")
+        most = rows[0]
+        ends = [f"{percent(most[f'converged_share_{side}'])} in {name}" for side, name in (("a", names.a), ("b", names.b))]
+        lines = [
+            f"The share converged moved in {len(shown)} of {setups} that both have, most by {points(most['difference'])} points: "
+            f"from {ends[0]} to {ends[1]}, {label(most, table)}."
+        ]
+    same = int(both["identical"].fillna(False).sum())
+    if same:
+        lines.append(f"In {'all' if same == len(both) else plain(same)} of them every row is the same, bit for bit.")
+    unpaired = int((both["pairs"] == 0).sum())
+    if unpaired:
+        lines.append(f"{plural(unpaired, 'setup')} share no seeds: there the comparison is of independent runs.")
+    for side, name in (("a", names.a), ("b", names.b)):
+        only = int((table[f"runs_{side}"] == 0).sum())
+        if only:
+            lines.append(f"{plural(only, 'setup')} {'is' if only == 1 else 'are'} not in {name}.")
+    return lines
+
+
+def label(row: Any, table: pd.DataFrame) -> str:
+    """A name for a row of a comparison: its varying keys, or its id."""
+    keys = list(table.columns[: table.columns.get_loc("setup_a")])
+    identity = row["setup_a"] if isinstance(row["setup_a"], str) else row["setup_b"]
+    return ", ".join(f"{key} {plain(row[key])}" for key in keys) or f"setup {identity}"
+
+
+def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """A comparison as texts: the titles of columns, and rows."""
+    keys = list(table.columns[: table.columns.get_loc("setup_a")]) or ["setup_a"]
+    titles = [
+        *("setup" if key == "setup_a" else key for key in keys),
+        "runs",
+        "converged",
+        "constant",
+        "pairs",
+        "mended",
+        "broken",
+    ]
+    rows = []
+    for row in table.to_dict("records"):
+        shares = [f"{percent(row[f'{what}_share_a'])} → {percent(row[f'{what}_share_b'])}" for what in ("converged", "constant")]
+        runs = [plain(row["runs_a"]), plain(row["runs_b"])]
+        told = [*(plain(row[key]) for key in keys), runs[0] if runs[0] == runs[1] else " → ".join(runs), *shares]
+        told += [plain(row[name]) for name in ("pairs", "mended", "broken")]
+        if pd.isna(row["p_holm"]):
+            told += ["–", "–", ""]
+        else:
+            bounds = f"[{points(row['difference_low'])}, {points(row['difference_high'])}]"
+            effect = "same rows" if row["identical"] is True else "moved" if row["p_holm"] < ALPHA else "not shown"
+            told += [f"{points(row['difference'])} {bounds}", f"{row['p_holm']:.2g}", effect]
+        rows.append(told)
+    return [*titles, "difference in points [95%]", "p (Holm)", "effect"], rows
+
+
+def console(table: pd.DataFrame) -> str:
+    """A comparison for a terminal, one line per setup."""
+    titles, rows = cells(table)
+    words = len(table.columns[: table.columns.get_loc("setup_a")]) or 1
+    return "\n".join(aligned([titles, *rows], left=(*range(words), len(titles) - 1)))
