@@ -192,6 +192,7 @@ def learning_curves(traces: Mapping[str, pd.DataFrame], ax: Axes, measure: str =
             )
         if measure in ("loss", "grad_norm"):
             ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
             ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             ax.yaxis.set_minor_formatter(NullFormatter())
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
