@@ -20,7 +20,7 @@ def outputs(notebook):
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             words = "".join(data.get("text/plain", "")).split()  # how wide columns are depends on pandas
-        yield output["output_type"], output.get("text"), words, "image/png" in data
+            yield output["output_type"], output.get("text"), words, "image/png" in data
 
 
 @pytest.mark.jit
@@ -28,7 +28,7 @@ def test_it_says_again_what_it_says(tmp_path):
     shutil.copy(NOTEBOOK, tmp_path)
     # nbclient's own command, which has its event loop and its warnings in a process of its own.
     done = subprocess.run(
-        [sys.executable, "-m", "nbclient.cli", "--inplace", NOTEBOOK.name],
+        [sys.executable, "-c", "from nbclient.cli import main; main()", "--inplace", NOTEBOOK.name],
         cwd=tmp_path,
         capture_output=True,
         text=True,
