@@ -211,8 +211,9 @@ def rates(setup: Setup) -> NDArray[np.float64]:
 class Group:
     """A group of runs side by side: what the kernels change, and what they are called with."""
 
-    def __init__(self, work: Task, seeds: NDArray[np.uint64] | None = None) -> None:
+    def __init__(self, work: Task, seeds: NDArray[np.uint64] | None = None, orders: int = 0) -> None:
         self.task = work
+        self.orders = np.uint64(orders)
         self.kernels = kernels(work.lanes)
         self.trainer = trainer(work.lanes, work.online)
         self.state: Lanes = lanes_of(work.network, work.lanes, work.targets.look_at, work.table.values.dtype)
@@ -233,11 +234,12 @@ class Group:
         self.draw(state.block, state.seeds, seeds)
 
     def draw(self, block: NDArray[Any], place: NDArray[np.uint64], seeds: NDArray[np.uint64]) -> None:
-        """Draw the initial weights of these seeds into a block, and note the seeds in `place`."""
+        """Draw the initial weights of these seeds into a block, and note in `place` the seeds of their orders of samples."""
         work = self.task
         place[: len(seeds)] = seeds
         place[len(seeds) :] = seeds[-1]
         self.kernels.initialise(block, place, work.network, work.init, work.init_own, work.init_scale, work.rule.bias)
+        place += self.orders
 
     def advance(self, epochs: int) -> None:
         """Train for so many epochs, or to the end of the budget."""
@@ -335,17 +337,19 @@ def train_at_once(
     lanes: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
     slice_seconds: float = SLICE_SECONDS,
+    orders: int = 0,
 ) -> list[Rows]:
     """Train the seeds start … start + count − 1 of setups that differ in their budget alone, the longest first: the rows of each.
 
     The others are beginnings of the first, so only that one is trained whole (`plan` says which setups these are). Of each other
-    one the last epoch is done on a copy, by its own task: it may be cut short, and a run looks at its end. Raises as `train`.
+    one the last epoch is done on a copy, by its own task: it may be cut short, and a run looks at its end. `orders`: the initial
+    weights of a seed go with the order of samples of another, so many further on. Raises as `train`.
     """
     check_denormals()
     *shorter, work = (task(setup, lanes) for _, setup in sorted({setup.budget: setup for setup in setups}.items()))
     rows = {part.budget: _rows_of(count, kept_outputs(setups[0])) for part in (work, *shorter)}
     pace = _Pace(stopped, slice_seconds)
-    group = Group(work)
+    group = Group(work, orders=orders)
     if work.rule.refill and work.budget >= work.updates_per_epoch:  # with less than an epoch there is but one look
         _train_refilled(group, start, rows[work.budget], pace)
         return [rows[work.budget]]
@@ -413,7 +417,7 @@ def _train_refilled(group: Group, start: int, rows: Rows, pace: _Pace) -> None:
     work, state = group.task, group.state
     dtype = work.table.values.dtype
     waiting, ended, cut_short = (runs_of(work.network, work.lanes, dtype) for _ in range(3))
-    count, drawn = len(rows.updates_done), 0
+    count, drawn, first = len(rows.updates_done), 0, np.uint64(start) + group.orders
 
     def draw() -> None:
         nonlocal drawn
@@ -428,7 +432,7 @@ def _train_refilled(group: Group, start: int, rows: Rows, pace: _Pace) -> None:
     def collect() -> None:
         columns = np.arange(ended.filled[1])
         whole = (ended.converged_at[columns] >= 0) | (ended.updates[columns] == work.budget)
-        here = (ended.seeds[columns] - np.uint64(start)).astype(np.intp)
+        here = (ended.seeds[columns] - first).astype(np.intp)
         _record(rows, here[whole], group, columns[whole], ended)
         for column in columns[~whole]:  # their last epoch is not a whole one
             to = cut_short.filled[1]
@@ -448,7 +452,7 @@ def _train_refilled(group: Group, start: int, rows: Rows, pace: _Pace) -> None:
             last.resume(cut_short, work.epochs - 1, (work.epochs - 1) * work.updates_per_epoch)
             last.advance(1)
             columns = np.arange(used)
-            _record(rows, (cut_short.seeds[columns] - np.uint64(start)).astype(np.intp), last, columns)
+            _record(rows, (cut_short.seeds[columns] - first).astype(np.intp), last, columns)
             cut_short.filled[:] = 0
 
     while True:

@@ -132,7 +132,7 @@ def only(sweep: Sweep, present: Present, seeds: Range) -> Present:
 
 def shares(sweep: Sweep, present: Present) -> Iterator[Share]:
     """Everything that is still to be trained, the longest runs first, so that short ones fill up the cores at the end."""
-    for setups in _families(sweep.setups):
+    for setups in families(sweep.setups):
         gaps = [missing((sweep.seeds.start, sweep.seeds.count), present.get(_id(setup), ())) for setup in setups]
         # At each edge some of the setups begin or end to be missing.
         edges = sorted((edge, i) for i, own in enumerate(gaps) for at, count in own for edge in (at, at + count))
@@ -184,7 +184,7 @@ def files_of(setup: Setup, sweep: Sweep, present: Present) -> Iterator[Publicati
             yield Publication(setup, start, count)
 
 
-def _families(setups: Iterable[Setup]) -> list[list[Setup]]:
+def families(setups: Iterable[Setup]) -> list[list[Setup]]:
     """Setups that can be trained as one, the longest first: they differ in their budget alone, and nothing depends on its end."""
     families: dict[Hashable, list[Setup]] = {}
     for setup in setups:
