@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.choices.problems import MOST_ROWS
 from fastbp.engine.decoding import DECODERS, MOST_BYTES, MOST_VALUES, NUMBER, Column, Table, UnfitError, rows_of
-from fastbp.engine.problem import Names, Problem, problem
+from fastbp.engine.problem import Names, Problem, numbered, problem
 from fastbp.engine.reading import SweepError, named, nearest, plain, shown
 
 MOST_LINES = 10  # about one file
@@ -121,6 +122,39 @@ def stored(path: str | os.PathLike[str]) -> FileProblem:
     if isinstance(found, FileProblem):
         return FileProblem(found.values, found.names, trained=True)
     raise SweepError([mistake.text for mistake in found])
+
+
+def from_arrays(X: Any, T: Any, lines: list[str]) -> FileProblem | None:
+    """A problem in memory. What is wrong with it is added to `lines`."""
+    arrays: dict[str, NDArray[np.float64]] = {}
+    for name, given, needed in (("X", X, "[row, input]"), ("T", T, "[row, output] or [row]")):
+        try:
+            values = np.asarray(given)
+            arrays[name] = np.asarray(values, np.float64)
+        except (TypeError, ValueError):
+            lines.append(f"{name}: given {shown(given)}, allowed: numbers, {needed}")
+            continue
+        if name == "T" and values.ndim == 1:
+            arrays[name] = arrays[name][:, None]
+        if arrays[name].ndim != 2 or not arrays[name].size:
+            lines.append(f"{name}: given an array of shape {values.shape}, allowed: {needed}")
+            del arrays[name]
+            continue
+        missing = ~np.isfinite(arrays[name]).all(axis=1, keepdims=True)[:, 0]
+        if missing.any():
+            lines.append(f"{name}: given no number in {rows_of(missing)}, allowed: finite numbers")
+        elif name == "X" and np.abs(arrays[name]).max() > LARGEST:
+            lines.append(f"X: given numbers up to {np.abs(arrays[name]).max():.3g}, allowed: up to {LARGEST:g}")
+        elif name == "T" and (arrays[name].min() < 0 or arrays[name].max() > 1):
+            ends = f"{arrays[name].min():.4g} to {arrays[name].max():.4g}"
+            lines.append(f"T: given numbers from {ends}, allowed: from 0 to 1, as sigmoids answer")
+    if len(arrays) == 2 and len(arrays["X"]) != len(arrays["T"]):
+        lines.append(f"X and T: given {len(arrays['X']):,} and {len(arrays['T']):,} rows, allowed: as many rows")
+    elif len(arrays) == 2 and len(arrays["X"]) > MOST_ROWS:
+        lines.append(f"X: given {len(arrays['X']):,} rows, allowed: at most {MOST_ROWS:,}")
+    if lines or len(arrays) < 2:
+        return None
+    return FileProblem(problem(arrays["X"], arrays["T"]), numbered(arrays["X"].shape[1], arrays["T"].shape[1]))
 
 
 def _stamp(path: str) -> _Stamp:

@@ -142,6 +142,27 @@ class Setup(BaseModel):
         setup._file = file
         return setup
 
+    @classmethod
+    def from_arrays(cls, X: Any, T: Any, **keys: Any) -> Self:
+        """A setup whose problem is in memory.
+
+        Parameters: `X`, inputs [row, input], and `T`, targets [row, output] or [row], from 0 to 1; all other keys of a setup.
+        Raises SweepError with every mistake.
+        """
+        lines: list[str] = []
+        file = problem_files.from_arrays(X, T, lines)
+        given = {key: Given(plain(key), value) for key, value in keys.items() if value is not None}
+        lines += [f"{key}: given beside X and T, which are the problem" for key in ("problem", "targets") if key in given]
+        values = _checked(given, lines)
+        lines += _incomplete({**given, "problem": Given("problem", "")}, "")
+        if lines or file is None:
+            raise SweepError(lines)
+        setup = cls.model_construct(problem="file:arrays.npz", targets=None, **values)
+        setup._file = file
+        if lines := [f"{key}: {text}" for key, text in setup._conflicts()]:
+            raise SweepError(lines)
+        return setup
+
     @cached_property
     def calls(self) -> dict[str, Call]:
         """The choice and its parameters for each of problem, init, order (resolved), schedule and loss."""

@@ -48,9 +48,9 @@ class Recommended(NamedTuple):
 class Diagnosis(NamedTuple):
     """What was found.
 
-    `runs` and `outcomes`: of the setup as it is, how many seeds there were and how they ended. `findings`: what failing networks do.
-    `table`: one row per change, best first. `pairs`: the same of pairs of the best. `recommended`: None where nothing mends it.
-    `example`: a seed that fails. `complete`: whether there was time for all that was asked for.
+    `runs` and `outcomes`: of the setup as it is, how many seeds there were and how they ended. `findings`: what failing networks
+    do. `table`: one row per change, best first. `pairs`: the same of pairs of the best. `recommended`: None where nothing mends
+    it. `example`: a seed that fails. `complete`: whether there was time for all that was asked for.
     """
 
     setup: Setup

@@ -46,12 +46,8 @@ def of_problem(setup: Setup) -> list[Finding]:
     far = (size > UNSCALED) | ((spread > 0) & (np.abs(X.mean(axis=0)) > UNSCALED * spread))
     if far.any():
         names = ", ".join(np.array(setup.names.inputs)[far][:5]) + (" and others" if far.sum() > 5 else "")
-        found.append(
-            Finding(
-                "unscaled inputs",
-                f"inputs are not scaled: {names} reach{'es' * (far.sum() == 1)} {size[far].max():.3g}, where sigmoids tell apart some ±5",
-            )
-        )
+        reach = f"reach{'es' * (far.sum() == 1)} {size[far].max():.3g}"
+        found.append(Finding("unscaled inputs", f"inputs are not scaled: {names} {reach}, and sigmoids saturate beyond some ±5"))
     return found
 
 
@@ -100,21 +96,18 @@ def of_runs(setup: Setup, runs: Measured, start: int) -> list[Finding]:
     if diverged:
         found.append(Finding("rate too high", f"{_of(diverged, n)} diverge: a weight is no longer a finite number"))
     constant = best_constant_loss(setup)
-    near = np.abs(end[m.LOSS] / constant - 1) <= SAME
-    above = end[m.LOSS] > (1 + SAME) * constant
-    if near.mean() > 0.2:
-        found.append(
-            Finding(
-                "constant", f"{_of(int(near.sum()), n)} have learnt the best constant answer (loss {constant:.3g}) and no more"
-            )
+    near = int((np.abs(end[m.LOSS] / constant - 1) <= SAME).sum()) if constant else 0
+    above = int((end[m.LOSS] > (1 + SAME) * constant).sum())
+    answer = f"the best constant answer (loss {constant:.3g})"
+    if near > 0.2 * n:
+        found.append(Finding("constant", f"{_of(near, n)} have learnt {answer} and no more"))
+    if above > 0.2 * n:
+        found.append(Finding("rate too high", f"{_of(above, n)} do worse than {answer}"))
+    saturated = int((end[m.SATURATION] > 0.9).sum())
+    if saturated > 0.2 * n:
+        text = (
+            f"{_of(saturated, n)} have more than 90% of their hidden outputs below 0.05 or above 0.95, where units learn little"
         )
-    if above.mean() > 0.2:
-        found.append(
-            Finding("rate too high", f"{_of(int(above.sum()), n)} do worse than the best constant answer (loss {constant:.3g})")
-        )
-    saturated = end[m.SATURATION] > 0.9
-    if saturated.mean() > 0.2:
-        text = f"{_of(int(saturated.sum()), n)} have more than 90% of their hidden outputs below 0.05 or above 0.95: saturated units learn little"
         found.append(Finding("initial weights", text))
     seeds = start + np.flatnonzero(failing)[:LIVES]
     found += _of_lives(setup, seeds.tolist())
@@ -137,18 +130,14 @@ def _of_lives(setup: Setup, seeds: list[int]) -> list[Finding]:
             middle = losses[len(losses) // 2]
             falling += losses[-1] < 0.98 * middle
     found, n = [], len(seeds)
+    some = "the failing run looked into" if n == 1 else f"{n} failing runs looked into"
     if twins > n / 2 and setup.hidden[0] > 1:
-        found.append(Finding("initial weights", f"in {twins} of {n} failing runs looked into, hidden units double each other"))
+        found.append(Finding("initial weights", f"in {twins} of {some}, hidden units double each other"))
     if falling > n / 2:
-        found.append(
-            Finding("too few updates", f"in {falling} of {n} failing runs looked into, the loss still falls when the budget ends")
-        )
+        text = f"in {falling} of {some}, the loss still falls when the budget ends: slow, not stuck"
+        found.append(Finding("too few updates", text))
     elif falling <= n / 4:
-        found.append(
-            Finding(
-                "stuck", f"in {n - falling} of {n} failing runs looked into, the loss no longer falls: they are stuck, not slow"
-            )
-        )
+        found.append(Finding("stuck", f"in {n - falling} of {some}, the loss no longer falls: stuck, not slow"))
     return found
 
 
