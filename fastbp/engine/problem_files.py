@@ -140,7 +140,7 @@ def from_arrays(X: Any, T: Any, lines: list[str]) -> FileProblem | None:
             lines.append(f"{name}: given an array of shape {values.shape}, allowed: {needed}")
             del arrays[name]
             continue
-        missing = ~np.isfinite(arrays[name]).all(axis=1, keepdims=True)[:, 0]
+        missing = np.array([not np.isfinite(row).all() for row in arrays[name]])
         if missing.any():
             lines.append(f"{name}: given no number in {rows_of(missing)}, allowed: finite numbers")
         elif name == "X" and np.abs(arrays[name]).max() > LARGEST:

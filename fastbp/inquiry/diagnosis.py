@@ -30,6 +30,9 @@ NARROW = 0.02
 BEST = 4
 """Changes of which pairs are tried."""
 
+PLACEBO = "placebo"
+"""The cause of the change that changes nothing."""
+
 COMMON = 0.9
 """A setup of whose seeds so many converge is none that fails."""
 
@@ -85,13 +88,8 @@ def diagnose(
     trials = [Trial(setup), Trial(setup, OTHER_ORDERS), *(Trial(changed(setup, change)) for change in tried)]
     runs, complete = _rounds(trials, start, seeds, began + 0.6 * seconds, tick)
     base = runs[trials[0]]
-    table = _table(
-        base,
-        [("the same again, in another order of samples", "placebo", None), *_named(tried)],
-        [runs[t] for t in trials[1:]],
-        trials,
-    )
-    table = _ranked(table)
+    names = [("the same again, in another order of samples", PLACEBO), *((change.name, change.cause) for change in tried)]
+    table = _ranked(_table(base, names, [runs[trial] for trial in trials[1:]], trials))
     findings += evidence.of_runs(setup, base, start)
     failing = np.flatnonzero(~base.converged())
     example = start + int(failing[0]) if failing.size else None
@@ -101,10 +99,6 @@ def diagnose(
     recommended = _recommended(setup, table, pairs, tried, more, fresh, base.runs, began + seconds, tick)
     outcomes = {str(outcome): int((base.codes == i).sum()) for i, outcome in enumerate(OUTCOMES)}
     return Diagnosis(setup, base.runs, outcomes, findings, table, pairs, recommended, example, complete and whole)
-
-
-def _named(tried: Sequence[Change]) -> list[tuple[str, str, Change | None]]:
-    return [(change.name, change.cause, change) for change in tried]
 
 
 def _rounds(
@@ -128,9 +122,8 @@ def _rounds(
             found = train(trials, start + done, size, deadline, told)
         except TimeIsUpError:
             if not done:
-                raise SweepError(
-                    ["there is no time for even a few runs of this setup: allow more seconds, or a smaller budget"]
-                ) from None
+                why = "there is no time for even a few runs of this setup: allow more seconds, or a smaller budget"
+                raise SweepError([why]) from None
             return {trial: joined(parts) for trial, parts in kept.items()}, False
         for trial, each in found.items():
             kept[trial].append(each)
@@ -153,9 +146,7 @@ def _is_narrow(runs: dict[Trial, Measured], trials: Sequence[Trial]) -> bool:
     return bool(((high - low) / 2 <= NARROW).all())
 
 
-def _table(
-    base: Measured, names: Sequence[tuple[str, str, Change | None]], others: Sequence[Measured], trials: Sequence[Trial]
-) -> pd.DataFrame:
+def _table(base: Measured, names: Sequence[tuple[str, str]], others: Sequence[Measured], trials: Sequence[Trial]) -> pd.DataFrame:
     """One row per change: what it does to the same seeds, and what it costs."""
     before = base.converged()
     after = np.stack([each.converged()[: len(before)] for each in others]) if others else np.empty((0, len(before)), bool)
@@ -168,7 +159,7 @@ def _table(
     costs = costs / [_presentations(own), _presentations(own) * own.parameters]
     return pd.DataFrame(
         {
-            "change": [name for name, _, _ in names], "cause": [cause for _, cause, _ in names], "pairs": len(before),
+            "change": [name for name, _ in names], "cause": [cause for _, cause in names], "pairs": len(before),
             "mended": mended, "broken": broken, "converged": after.sum(axis=1),
             "constant": [int(np.isin(each.codes, constant).sum()) for each in others],
             "difference": (mended - broken) / len(before), "difference_low": low, "difference_high": high,
@@ -183,21 +174,16 @@ def _presentations(setup: Setup) -> float:
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
     """Best first; an effect is what p_holm shows and what is beyond the placebo's interval; at equal effect the cheaper one."""
-    placebo = table[table["cause"] == "placebo"]
+    placebo = table[table["cause"] == PLACEBO]
     least = float(placebo["difference_high"].max()) if len(placebo) else 0.0
     table = table.assign(mends=(table["p_holm"] < ALPHA) & (table["difference_low"] > least))
     return table.sort_values(["difference", "multiply_adds"], ascending=[False, True], kind="stable", ignore_index=True)
 
 
 def _pairs(
-    setup: Setup,
-    table: pd.DataFrame,
-    tried: Sequence[Change],
-    start: int,
-    count: int,
-    deadline: float,
+    setup: Setup, table: pd.DataFrame, tried: Sequence[Change], start: int, count: int, deadline: float,
     tick: Callable[[str], None],
-) -> tuple[pd.DataFrame, dict[str, tuple[Change, ...]], bool]:
+) -> tuple[pd.DataFrame, dict[str, tuple[Change, ...]], bool]:  # fmt: skip
     """Pairs of the best changes, of different causes, on fresh seeds."""
     by_name = {change.name: change for change in tried}
     best = [by_name[name] for name in table.loc[table["mends"], "change"]]
@@ -217,7 +203,7 @@ def _pairs(
         found = train(trials, start, count, deadline)
     except TimeIsUpError:
         return _ranked(_table(_nothing(), [], [], trials)), {}, False
-    names = [(name, f"{pair[0].cause} and {pair[1].cause}", None) for name, pair in both.items()]
+    names = [(name, f"{pair[0].cause} and {pair[1].cause}") for name, pair in both.items()]
     return _ranked(_table(found[trials[0]], names, [found[t] for t in trials[1:]], trials)), both, True
 
 
