@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fastbp.analysis.tables import attribution, contrasts, summary, survival
     from fastbp.engine.run import run
     from fastbp.engine.spec import Setup, Sweep, SweepError
+    from fastbp.inquiry.explain import explain
     from fastbp.inquiry.retrain import retrain
     from fastbp.runs import load
 
@@ -28,6 +29,7 @@ __all__ = [
     "attribution",
     "comparison",
     "contrasts",
+    "explain",
     "load",
     "plots",
     "retrain",
@@ -43,6 +45,7 @@ _HOMES = {
     "attribution": "analysis.tables",
     "comparison": "analysis.comparison",
     "contrasts": "analysis.tables",
+    "explain": "inquiry.explain",
     "load": "runs",
     "plots": "analysis.plots",
     "retrain": "inquiry.retrain",

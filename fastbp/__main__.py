@@ -5,6 +5,7 @@ import sys
 
 COMMANDS = {
     "sweep": "train every setup of a sweep from many seeds, and say what it shows",
+    "diagnose": "why networks of a setup fail, and which change mends it",
     "report": "make the tables, pictures and page of a store anew",
     "replay": "train one run again, bit for bit, and see its life",
     "compare": "which setups' shares moved between two stores",

@@ -173,11 +173,17 @@ def _presentations(setup: Setup) -> float:
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """Best first; an effect is what p_holm shows and what is beyond the placebo's interval; at equal effect the cheaper one."""
+    """Best first. An effect is what `p_holm` shows and what is beyond the placebo's interval. Changes within the interval of the
+    best are equally good, as far as is seen: among these the cheapest is first, and at equal cost what was tried first."""
     placebo = table[table["cause"] == PLACEBO]
     least = float(placebo["difference_high"].max()) if len(placebo) else 0.0
     table = table.assign(mends=(table["p_holm"] < ALPHA) & (table["difference_low"] > least))
-    return table.sort_values(["difference", "multiply_adds"], ascending=[False, True], kind="stable", ignore_index=True)
+    if not len(table):
+        return table
+    best = int(table["difference"].to_numpy().argmax())
+    alike = table["mends"] & (table["difference"] >= table["difference_low"].iloc[best])
+    keys = [~alike, table["multiply_adds"].round(2).where(alike, 0.0), (-table["difference"]).where(~alike, 0.0)]
+    return table.iloc[np.lexsort([key.to_numpy() for key in keys[::-1]])].reset_index(drop=True)
 
 
 def _pairs(

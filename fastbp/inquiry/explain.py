@@ -41,10 +41,10 @@ class Explanation(NamedTuple):
 
 
 def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup: Any) -> Explanation:
-    """Why does this network fail on this data, and what mends it?
+    """Say why a network fails on this data, and what mends it.
 
     Parameters: `X`, inputs [row, input]; `T`, targets [row, output] or [row], from 0 to 1; `seeds`, of each change that is tried;
-    `seconds`, never more; and the setup's keys as in a sweep file, such as hidden=[4], lr=0.2, order="random", updates=999. Raises
-    SweepError with every mistake.
+    `seconds`, never more; and the setup's keys as in a sweep file, such as hidden=[4], lr=0.2, order="random", updates=999.
+    Raises SweepError with every mistake.
     """
     return Explanation(diagnose(Setup.from_arrays(X, T, **setup), seeds, seconds))

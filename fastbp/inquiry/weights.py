@@ -69,9 +69,9 @@ def _numbers(values: Any) -> NDArray[np.float64] | None:
 class Placed(NamedTuple):
     """Where a network lies among networks of fresh seeds.
 
-    `own`: its runs, one for each order of samples; `fresh`: a run of each seed. `loss_percentile`: the share of fresh networks with
-    a smaller final loss than its median one, in percent; `updates_percentile`: the share that converges in fewer updates, those
-    that never do counted last.
+    `own`: its runs, one for each order of samples; `fresh`: a run of each seed. `loss_percentile`: the share of fresh networks
+    with a smaller final loss than its median one, in percent; `updates_percentile`: the share that converges in fewer updates,
+    those that never do counted last.
     """
 
     own: Measured

@@ -13,6 +13,7 @@ from fastbp.analysis.statistics import wilson
 from fastbp.analysis.wording import aligned, percent, plain, plural, points
 from fastbp.inquiry.diagnosis import COMMON, PLACEBO, Diagnosis
 from fastbp.inquiry.remedies import Change
+from fastbp.inquiry.weights import Placed
 
 MOST_LINES = 12
 """Changes that a terminal shows."""
@@ -180,3 +181,34 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {str(key): value.item() if isinstance(value, np.generic) else value for key, value in row.items()}
         for row in frame.to_dict("records")
     ]
+
+
+def placed(found: Placed) -> list[str]:
+    """Where a user's own weights lie among fresh seeds."""
+    own, fresh = found.own, found.fresh
+    lines = [
+        f"Your weights, in {plural(own.runs, 'order')} of samples: {_share(int(own.converged().sum()), own.runs)} converge; of "
+        f"{plural(fresh.runs, 'fresh seed')}, {_share(int(fresh.converged().sum()), fresh.runs)} do.",
+        f"{found.loss_percentile:.0f}% of fresh networks end with a smaller loss, and {found.updates_percentile:.0f}% converge in fewer "
+        f"updates: {_luck(found)}.",
+    ]
+    return lines
+
+
+def _luck(found: Placed) -> str:
+    worst = max(found.loss_percentile, found.updates_percentile)
+    if worst >= 95:
+        return "your network is unlucky"
+    return "your network is lucky" if worst <= 5 else "your network is like others"
+
+
+def placed_json(found: Placed) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "orders": found.own.runs,
+        "converged": int(found.own.converged().sum()),
+        "fresh": found.fresh.runs,
+        "fresh_converged": int(found.fresh.converged().sum()),
+        "loss_percentile": found.loss_percentile,
+        "updates_percentile": found.updates_percentile,
+    }

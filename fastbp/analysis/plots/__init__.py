@@ -1,6 +1,7 @@
 """From tables to pictures: functions that draw on the axes they are given, and the files they become."""
 
 from fastbp.analysis.plots.canvas import COLOURS, encoded, save
+from fastbp.analysis.plots.effects import effects
 from fastbp.analysis.plots.lives import (
     MOST_LINES,
     learning_curves,
@@ -22,6 +23,7 @@ __all__ = [
     "answers",
     "answers_sheet",
     "collapse_curves",
+    "effects",
     "encoded",
     "heatmap",
     "heatmap_panels",

@@ -1,0 +1,94 @@
+"""A diagnosis as files: a page, a table, a picture and a sweep file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastbp.analysis import page, plots
+from fastbp.analysis.drawing import Drawing
+from fastbp.analysis.page import Column, Row, Table
+from fastbp.engine.reading import SweepError
+from fastbp.engine.spec import Sweep
+from fastbp.engine.store import write as write_file
+from fastbp.inquiry import words
+from fastbp.inquiry.diagnosis import PLACEBO, Diagnosis
+from fastbp.inquiry.weights import Placed
+
+
+def write(found: Diagnosis, placed: Placed | None, sweep: Sweep, folder: Path) -> tuple[list[Path], list[str]]:
+    """Write all of them, and return them and the commands to go on with. Raises StoreFullError."""
+    written: list[Path] = []
+
+    def keep(path: Path, content: bytes) -> None:
+        write_file(path, content)
+        written.append(path)
+
+    keep(folder / "changes.csv", found.table.to_csv(index=False).encode())
+    commands = words.commands(found)
+    if both := _both(found, sweep):
+        keep(folder / "mended.toml", both.to_toml(folder).encode())
+        commands = words.commands(found, str(folder / "mended.toml"), str(folder / "mended"))
+    drawing = Drawing(folder, keep)
+    rows = [row for row in found.table.to_dict("records") if row["cause"] != PLACEBO]
+    picture = drawing(
+        plots.effects(found.table),
+        "changes",
+        "What each change does",
+        "Change of the share of seeds that converge, with 95% intervals. "
+        + "; ".join(f"{row['change']}: {100 * row['difference']:+.1f} points" for row in rows[:12]),
+        "Percentage points of the share that converges, over the same seeds; lines are Tango's 95% intervals. Also as",
+        tight=True,
+    )
+    titles = ["change", "mended", "broken", "difference", "[95%]", "converge", "presentations", "multiply-adds", "p (Holm)", ""]
+    columns = [Column(name or "effect", name in ("change", "")) for name in titles]
+    content: dict[str, Any] = {
+        "verdict": words.verdict(found),
+        "placed": words.placed(placed) if placed else [],
+        "shown": picture,
+        "changes": Table(
+            "Single changes", "Tried on the same seeds, best first. All columns:", columns,
+            [Row(words.cells(row), bool(row["mends"])) for row in found.table.to_dict("records")], "changes.csv",
+        ),
+        "pairs": Table(
+            "Pairs of changes", "The best, on fresh seeds.", columns,
+            [Row(words.cells(row), bool(row["mends"])) for row in found.pairs.to_dict("records")],
+        ) if len(found.pairs) else None,
+        "commands": commands,
+        "setup": ", ".join(f"{key} {value}" for key, value in found.setup.columns().items() if value is not None),
+    }  # fmt: skip
+    keep(folder / "diagnosis.html", page.render("diagnosis.html", f"Why it fails: {found.setup.problem_name}", content))
+    return written, commands
+
+
+def _both(found: Diagnosis, sweep: Sweep) -> Sweep | None:
+    """A sweep of the setup as it is and of the recommended one."""
+    if found.recommended is None:
+        return None
+    keys = words.settings(found.recommended.changes)
+    own = {key: [value] for key, value in sweep.setup.items() if key in keys or key in ("updates", "epochs")}
+    columns = found.setup.columns()
+    own |= {
+        key: [columns["loss_function" if key == "loss" else key]]
+        for key in keys
+        if key not in ("hidden", "updates", "epochs", *own)
+    }
+    if "hidden" in keys:
+        own["hidden"] = [list(found.setup.hidden)]
+        keys["hidden"] = list(keys["hidden"])
+    try:
+        return Sweep(
+            title=f"Does it mend {found.setup.problem_name}?",
+            seeds=2000,
+            setup={key: value for key, value in sweep.setup.items() if key not in ("updates", "epochs")},
+            grid=[
+                own,
+                {
+                    key: [value]
+                    for key, value in ({"updates": found.setup.budget} | keys).items()
+                    if not (key == "updates" and "epochs" in keys)
+                },
+            ],
+        )
+    except SweepError:
+        return None
