@@ -13,6 +13,7 @@ import tidy
 from invented import replaced
 
 from fastbp.analysis import report
+from fastbp.analysis.compare import compare
 from fastbp.columns import MOST_OUTPUTS
 
 BITS = np.array([[1, 1, 1, 0, 1, 0, 1, 1]], float).T
@@ -156,7 +157,14 @@ STORES: dict[str, Callable[[Path], Path]] = {
 }  # fmt: skip
 
 
+PAGES = [*STORES, "two stores"]
+
+
 def page(name: str, folder: Path) -> Path:
-    """The page of a store."""
-    report.make(STORES[name](folder))
-    return folder / "report.html"
+    """Make a page in a folder."""
+    if name in STORES:
+        report.make(STORES[name](folder))
+        return folder / "report.html"
+    stores = [store(folder / f"{n} $x^2$ & <b>", [mixed({"lr": lr}, n) for lr in (0.1, 0.2, 0.4)]) for n in (40, 50)]
+    compare(*stores, folder)
+    return folder / "compare.html"
