@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Row = Mapping[Any, Any]
 
+MOST_LETTERS = 80
+"""Letters of a key's value that sentences and tables on a page show; the CSV files have all."""
+
 ALPHA = 0.05
 """An effect is what has p_holm below this."""
 
@@ -62,6 +65,11 @@ def extreme(summary: pd.DataFrame, name: str, least: bool = False) -> dict[Any, 
 def shortened(text: str, width: int) -> str:
     """A text of at most so many characters."""
     return text if len(text) <= width else text[: width - 2].rstrip() + " …"
+
+
+def named(value: Any) -> str:
+    """A value of a key within a sentence or a cell, where names that go on for pages are cut short."""
+    return shortened(plain(value), MOST_LETTERS)
 
 
 def keys_of(summary: pd.DataFrame) -> list[str]:
@@ -132,12 +140,12 @@ def sentences(contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | No
 
 def setting(row: Row | pd.Series[Any], keys: Sequence[Any]) -> str:
     """The values of these keys in a row: `order random, lr 0.1`."""
-    return ", ".join(f"{key} {plain(row[key])}" for key in keys)
+    return ", ".join(f"{key} {named(row[key])}" for key in keys)
 
 
 def change_of(row: Row) -> str:
     """The change of a row of `contrasts`: `updates: 999 → 7,992`."""
-    return f"{row['key']}: {plain(row['from'])} → {plain(row['to'])}"
+    return f"{row['key']}: {named(row['from'])} → {named(row['to'])}"
 
 
 def is_end(row: Row, end: str, setup: Row) -> bool:
