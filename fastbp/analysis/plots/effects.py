@@ -15,8 +15,8 @@ from fastbp.outcomes import Outcome
 def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw the change of the share converged that each change of a setup makes, with its interval, best first.
 
-    Parameters: `table`, with the columns change, difference, difference_low, difference_high, mends and pairs; `title`, instead of
-    one that says how many seeds are seen. What mends is drawn in the colour of converged runs, all else in grey.
+    Parameters: `table`, with the columns change, difference, difference_low, difference_high, mends and pairs; `title`, instead
+    of one that says how many seeds are seen. What mends is drawn in the colour of converged runs, all else in grey.
     """
     names = [str(name) for name in table["change"]]
     left = max((inches(name, 9) for name in names), default=0.5) + 0.4
