@@ -66,29 +66,19 @@ def _both(found: Diagnosis, sweep: Sweep) -> Sweep | None:
     if found.recommended is None:
         return None
     keys = words.settings(found.recommended.changes)
-    own = {key: [value] for key, value in sweep.setup.items() if key in keys or key in ("updates", "epochs")}
+    budget = {key: value for key, value in sweep.setup.items() if key in ("updates", "epochs")}
+    if not keys.keys() & {"updates", "epochs"}:
+        keys |= budget
     columns = found.setup.columns()
-    own |= {
-        key: [columns["loss_function" if key == "loss" else key]]
-        for key in keys
-        if key not in ("hidden", "updates", "epochs", *own)
-    }
-    if "hidden" in keys:
-        own["hidden"] = [list(found.setup.hidden)]
-        keys["hidden"] = list(keys["hidden"])
+    own = {key: columns["loss_function" if key == "loss" else key] for key in keys if key not in ("hidden", "updates", "epochs")}
+    own |= budget | ({"hidden": list(found.setup.hidden)} if "hidden" in keys else {})
+    rest = {key: value for key, value in sweep.setup.items() if key not in ("updates", "epochs")}
     try:
         return Sweep(
             title=f"Does it mend {found.setup.problem_name}?",
             seeds=2000,
-            setup={key: value for key, value in sweep.setup.items() if key not in ("updates", "epochs")},
-            grid=[
-                own,
-                {
-                    key: [value]
-                    for key, value in ({"updates": found.setup.budget} | keys).items()
-                    if not (key == "updates" and "epochs" in keys)
-                },
-            ],
+            setup=rest,
+            grid=[{key: [value] for key, value in each.items()} for each in (own, keys)],
         )
     except SweepError:
         return None

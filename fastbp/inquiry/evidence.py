@@ -46,7 +46,7 @@ def of_problem(setup: Setup) -> list[Finding]:
     far = (size > UNSCALED) | ((spread > 0) & (np.abs(X.mean(axis=0)) > UNSCALED * spread))
     if far.any():
         names = ", ".join(np.array(setup.names.inputs)[far][:5]) + (" and others" if far.sum() > 5 else "")
-        reach = f"reach{'es' * (far.sum() == 1)} {size[far].max():.3g}"
+        reach = f"{'reaches' if far.sum() == 1 else 'reach'} {size[far].max():.3g}"
         found.append(Finding("unscaled inputs", f"inputs are not scaled: {names} {reach}, and sigmoids saturate beyond some ±5"))
     return found
 

@@ -186,13 +186,12 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def placed(found: Placed) -> list[str]:
     """Where a user's own weights lie among fresh seeds."""
     own, fresh = found.own, found.fresh
-    lines = [
+    smaller, fewer = f"{found.loss_percentile:.0f}%", f"{found.updates_percentile:.0f}%"
+    return [
         f"Your weights, in {plural(own.runs, 'order')} of samples: {_share(int(own.converged().sum()), own.runs)} converge; of "
         f"{plural(fresh.runs, 'fresh seed')}, {_share(int(fresh.converged().sum()), fresh.runs)} do.",
-        f"{found.loss_percentile:.0f}% of fresh networks end with a smaller loss, and {found.updates_percentile:.0f}% converge in fewer "
-        f"updates: {_luck(found)}.",
+        f"{smaller} of fresh networks end with a smaller loss, and {fewer} converge in fewer updates: {_luck(found)}.",
     ]
-    return lines
 
 
 def _luck(found: Placed) -> str:

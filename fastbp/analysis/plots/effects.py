@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fastbp.analysis.plots.canvas import COLOURS, STYLE, WIDTH, alone, bare, inches, literal, wrapped
+from fastbp.analysis.plots.canvas import COLOURS, STYLE, WIDTH, alone, bare, inches, literal, width_of, wrapped
 from fastbp.analysis.wording import plain
 from fastbp.outcomes import Outcome
 
@@ -33,6 +33,6 @@ def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = Non
         ax.set_xlabel("change of the share of seeds that converge (percentage points)")
         seeds = int(table["pairs"].max()) if len(table) else 0
         seen = f"What {len(names)} changes do to the same {plain(seeds)} seeds"
-        ax.set_title(wrapped(title or seen, 84), loc="left", fontsize=12, pad=10)
+        ax.set_title(wrapped(title or seen, width_of(ax), 12), loc="left", fontsize=12, pad=10)
         ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
         return literal(bare(ax))
