@@ -197,6 +197,8 @@ def _pairs(
     both: dict[str, tuple[Change, ...]] = {}
     trials = [Trial(setup)]
     for pair in combinations(best, 2):
+        if pair[0].keys.keys() & pair[1].keys.keys():
+            continue  # the second would undo the first
         try:
             trials.append(Trial(changed(setup, *pair)))
             both[f"{pair[0].name} and {pair[1].name}"] = pair

@@ -129,7 +129,11 @@ def cells(row: dict[Any, Any]) -> list[str]:
     interval = f"[{points(row['difference_low'])}, {points(row['difference_high'])}]"
     told = [row["change"], plain(row["mended"]), plain(row["broken"]), points(row["difference"]), interval]
     told += [_share(row["converged"], row["pairs"]), f"{row['presentations']:.3g} ×", f"{row['multiply_adds']:.3g} ×"]
-    return [*told, f"{row['p_holm']:.2g}", "mends" if row["mends"] else "placebo" if row["cause"] == PLACEBO else ""]
+    return [
+        *told,
+        "<0.0001" if row["p_holm"] < 1e-4 else f"{row['p_holm']:.2g}",
+        "mends" if row["mends"] else "placebo" if row["cause"] == PLACEBO else "",
+    ]
 
 
 def settings(changes: Sequence[Change]) -> dict[str, Any]:
