@@ -40,7 +40,9 @@ def percent(share: float) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of shares in percentage points, with its sign."""
+    """A difference of shares in percentage points, with its sign; – where there is none."""
+    if np.isnan(difference):
+        return "–"
     value = 100 * difference
     digits = 2 if 0 < abs(value) < 0.1 else 1
     text = f"{abs(value):.{digits}f}"
@@ -142,7 +144,9 @@ def change_of(row: Row) -> str:
 
 def is_end(row: Row, end: str, setup: Row) -> bool:
     """Whether the setup with these keys is where a comparison starts (`from`) or ends (`to`)."""
-    others = [key for key in setup if key in row and key != row["key"]]
+    # A budget written in epochs makes `updates` of it, and a row has those of its beginning.
+    own = (row["key"], "updates") if row["key"] == "epochs" else (row["key"],)
+    others = [key for key in setup if key in row and key not in own]
     return all(plain(a) == plain(b) for a, b in [(row[end], setup[row["key"]]), *((row[key], setup[key]) for key in others)])
 
 

@@ -48,13 +48,13 @@ def table(
     return pa.table(arrays)
 
 
-def write(folder: Path, runs: pa.Table, parts: int = 1) -> Path:
-    """Publish the runs of one setup under `folder/runs` as so many files; returns the store."""
+def write(folder: Path, runs: pa.Table, parts: int = 1, said: Mapping[str, str] | None = None) -> Path:
+    """Publish the runs of one setup under `folder/runs` as so many files, whose footers say this; returns the store."""
     (folder / "runs").mkdir(parents=True, exist_ok=True)
     for rows in np.array_split(np.arange(runs.num_rows), parts):
         part = runs.slice(rows[0], len(rows))
         start, setup = part["seed"][0].as_py(), part["setup"][0].as_py()
-        content, digest = files.encode(part.cast(schema()), {})
+        content, digest = files.encode(part.cast(schema()), dict(said or {}))
         (folder / "runs" / files.name_of(setup, start, part, digest)).write_bytes(content)
     return folder
 
