@@ -17,7 +17,7 @@ from fastbp.analysis.wording import ALPHA, keys_of, percent, plain, points, sett
 from fastbp.outcomes import OUTCOMES
 
 BASE = tidy.identity({})
-C, P, K, O, D = "converged", "partial", "collapsed", "one-class", "diverged"
+C, P, K, S, D = "converged", "partial", "collapsed", "one-class", "diverged"
 
 Setups = Sequence[tuple[dict[str, object], list[str]]]
 
@@ -98,9 +98,9 @@ class TestFounding:
         change = it.contrasts.query("key == 'updates' and order == 'random' and lr == 0.2").iloc[0]
         assert it.said[0] == (
             "What mends it is updates 999 → 7,992: by itself it takes the share of runs that converge from "
-            f"{percent(before['converged_share'])} to {percent(after['converged_share'])} ({points(change.difference)} points, 95% "
-            f"interval {points(change.difference_low)} to {points(change.difference_high)}); the share that gives the same answer "
-            f"to every input goes from {percent(before['constant_share'])} to {percent(after['constant_share'])}."
+            f"{percent(before['converged_share'])} to {percent(after['converged_share'])} ({points(change.difference)} points, "
+            f"95% interval {points(change.difference_low)} to {points(change.difference_high)}); the share that gives the same "
+            f"answer to every input goes from {percent(before['constant_share'])} to {percent(after['constant_share'])}."
         )
         assert it.said[1] == (
             f"As it stands (order random, lr 0.2, updates 999), {percent(before['converged_share'])} of 2,000 runs converge, and "
@@ -147,8 +147,8 @@ class TestOneAxis:
         assert it.said == [
             "What mends it is lr 0.2 → 0.4: by itself it takes the share of runs that converge from 0% to 100% (+100.0 points, "
             "95% interval +77.3 to +100.0); the share that gives the same answer to every input goes from 66.7% to 0%.",
-            "As it stands (lr 0.2), none of 30 runs converges, and 66.7% give the same answer to every input (66.7% collapsed, 0% "
-            "one-class).",
+            "As it stands (lr 0.2), none of 30 runs converges, and 66.7% give the same answer to every input (66.7% collapsed, "
+            "0% one-class).",
         ]
 
     def test_breaks(self) -> None:
@@ -235,7 +235,7 @@ class TestSeveral:
 
 class TestNothingConverges:
     def test_but_the_share_that_is_constant_differs(self) -> None:
-        setups: Setups = [({}, [P] * 30), ({"lr": 0.1}, [K] * 15 + [O] * 9 + [P] * 6)]
+        setups: Setups = [({}, [P] * 30), ({"lr": 0.1}, [K] * 15 + [S] * 9 + [P] * 6)]
         first = (
             "No run converges in any of 2 setups. Runs give the same answer to every input most often with lr 0.1: 80.0% of 30 "
             "(95% interval 62.7% to 90.5%); least often with lr 0.2: none of 30."
@@ -246,7 +246,7 @@ class TestNothingConverges:
         assert told(*setups, baseline=None).said == [first]
 
     def test_and_all_are_constant_each_in_its_way(self) -> None:
-        it = told(({}, [K] * 9), ({"lr": 0.1}, [O] * 9), baseline=None)
+        it = told(({}, [K] * 9), ({"lr": 0.1}, [S] * 9), baseline=None)
         assert it.said == ["No run converges in any of 2 setups, and all give the same answer to every input."]
 
     def test_and_none_is_constant(self) -> None:
@@ -264,7 +264,7 @@ class TestAllAlike:
     @pytest.mark.parametrize(
         ("outcome", "says"),
         [
-            (C, "converge"), (D, "diverge"), (K, "collapse to a constant"), (O, "give every input the same decision"),
+            (C, "converge"), (D, "diverge"), (K, "collapse to a constant"), (S, "give every input the same decision"),
             (P, "end partial, telling some rows apart but not all as they should"),
         ],
     )  # fmt: skip
@@ -298,8 +298,8 @@ class TestFew:
 
     def test_one_setup(self) -> None:
         assert told(({}, [C, P] * 9 + [K] * 2)).said == [
-            "45.0% of 20 runs converge (95% interval 25.8% to 65.8%), and 10.0% give the same answer to every input (10.0% collapsed, "
-            "0% one-class). There is one setup: nothing to compare it with."
+            "45.0% of 20 runs converge (95% interval 25.8% to 65.8%), and 10.0% give the same answer to every input "
+            "(10.0% collapsed, 0% one-class). There is one setup: nothing to compare it with."
         ]
         assert told(({}, [P] * 9)).said[0].startswith("None of 9 runs converges (95% interval 0% to 29.9%), and none gives the ")
         assert told(({}, [C] * 9)).said[0].startswith("All 9 runs converge (95% interval 70.1% to 100%), and none gives the ")
@@ -330,8 +330,8 @@ class TestFew:
             Told(runs)
             .said[0]
             .startswith(
-                "What mends it is lr 0.2 → 0.1: by itself it takes the share of runs that converge from 0% to 50.0% (+100.0 points on "
-                "the 20 seeds that both ran, 95% interval "
+                "What mends it is lr 0.2 → 0.1: by itself it takes the share of runs that converge from 0% to 50.0% "
+                "(+100.0 points on the 20 seeds that both ran, 95% interval "
             )
         )
 
