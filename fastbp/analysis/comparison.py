@@ -13,7 +13,7 @@ from fastbp import files
 from fastbp.analysis.statistics import fisher, holm, mcnemar, newcombe, tango
 from fastbp.analysis.tables import LEVEL, key_columns, pair, share_columns
 from fastbp.analysis.tallies import Runs, Tally, tally, varying, written
-from fastbp.analysis.wording import ALPHA, aligned, percent, plain, plural, points
+from fastbp.analysis.wording import ALPHA, aligned, brief, percent, plain, plural, points, setting
 from fastbp.columns import SETUP_COLUMNS
 
 
@@ -176,7 +176,7 @@ def label(row: Any, table: pd.DataFrame) -> str:
     """A name for a row of a comparison: its varying keys, or its id."""
     keys = list(table.columns[: table.columns.get_loc("setup_a")])
     identity = row["setup_a"] if isinstance(row["setup_a"], str) else row["setup_b"]
-    return ", ".join(f"{key} {plain(row[key])}" for key in keys) or f"setup {identity}"
+    return setting(row, keys) or f"setup {identity}"
 
 
 def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -195,7 +195,7 @@ def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     for row in table.to_dict("records"):
         shares = [f"{percent(row[f'{what}_share_a'])} → {percent(row[f'{what}_share_b'])}" for what in ("converged", "constant")]
         runs = [plain(row["runs_a"]), plain(row["runs_b"])]
-        told = [*(plain(row[key]) for key in keys), runs[0] if runs[0] == runs[1] else " → ".join(runs), *shares]
+        told = [*(brief(row[key]) for key in keys), runs[0] if runs[0] == runs[1] else " → ".join(runs), *shares]
         told += [plain(row[name]) for name in ("pairs", "mended", "broken")]
         if pd.isna(row["p_holm"]):
             told += ["–", "–", ""]

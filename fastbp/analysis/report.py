@@ -17,7 +17,7 @@ import pandas as pd
 
 from fastbp import __version__, files
 from fastbp.analysis import page, plots, tables
-from fastbp.analysis.drawing import Drawing, Write
+from fastbp.analysis.drawing import Drawing, Write, unadvised
 from fastbp.analysis.page import Picture
 from fastbp.analysis.page_runs import Problems, constant_loss, example_groups, examples, lives, problem_of
 from fastbp.analysis.page_tables import (
@@ -172,6 +172,7 @@ def _notes(sweep: Sweep, tallies: Sequence[Tally]) -> Iterator[str]:
         yield f"There are more seeds than the {plain(sweep.seeds)} that the sweep asks for, and all are counted."
 
 
+@unadvised()
 def draw(
     store: Path,
     tallies: Sequence[Tally],

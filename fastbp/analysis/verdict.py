@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fastbp.analysis.wording import ALPHA, Row, extreme, is_end, keys_of, percent, plain, plural, points, setting
+from fastbp.analysis.wording import ALPHA, Row, brief, extreme, is_end, keys_of, percent, plain, plural, points, setting
 from fastbp.outcomes import MEANINGS, OUTCOMES, Outcome
 
 MOST_CHANGES = 3
@@ -123,7 +123,7 @@ def _as_it_stands(start: Row, keys: Sequence[str]) -> str:
 
 
 def _told(row: Row) -> str:
-    return f"{row['key']} {plain(row['from'])} → {plain(row['to'])}"
+    return f"{row['key']} {brief(row['from'])} → {brief(row['to'])}"
 
 
 def _shown(row: Row) -> bool:

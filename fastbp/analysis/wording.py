@@ -27,6 +27,11 @@ def plain(value: Any) -> str:
     return f"{int(number):,}" if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
+def brief(value: Any) -> str:
+    """The same, and a text no longer than a line."""
+    return shortened(plain(value), 120)
+
+
 def percent(share: float) -> str:
     """A share as a percentage: 0% and 100% only where it is exactly that, one decimal, or two within 0.1 of the ends."""
     if share in (0, 1):
@@ -104,7 +109,7 @@ def console(summary: pd.DataFrame) -> str:
     for _, row in summary.iterrows():
         interval = f"[{percent(row['converged_low'])}–{percent(row['converged_high'])}]".replace("%", "")
         cells = [plain(row["runs"]), percent(row["converged_share"]), interval]
-        rows.append([*(plain(row[key]) for key in named), *cells, *(percent(row[f"{share}_share"]) for share in shares)])
+        rows.append([*(brief(row[key]) for key in named), *cells, *(percent(row[f"{share}_share"]) for share in shares)])
     words = [i for i, key in enumerate(named) if isinstance(summary[key].iloc[0], str)]
     return "\n".join(aligned(rows, left=words))
 
@@ -134,7 +139,7 @@ def sentences(contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | No
 
 def setting(row: Row | pd.Series[Any], keys: Sequence[Any]) -> str:
     """The values of these keys in a row: `order random, lr 0.1`."""
-    return ", ".join(f"{key} {plain(row[key])}" for key in keys)
+    return ", ".join(f"{key} {brief(row[key])}" for key in keys)
 
 
 def change_of(row: Row) -> str:
