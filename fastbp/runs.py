@@ -44,7 +44,7 @@ class Runs(pd.DataFrame):
     def __repr__(self) -> str:
         """The columns that matter, and a line about the others."""
         if "setup" not in self.columns:
-            return super().__repr__()
+            return repr(pd.DataFrame(self))
         shown, told = self._told()
         with pd.option_context("display.width", 160, "display.max_columns", 20, "display.show_dimensions", False):
             return f"{shown!r}\n\n{told}"
