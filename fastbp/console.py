@@ -226,10 +226,9 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
     from fastbp.analysis import report, tables
     from fastbp.engine import run
     from fastbp.files import StoreError
-    from fastbp.kernels import NUMERICS_VERSION
 
-    ids = [setup.identity(NUMERICS_VERSION) for setup in sweep.setups]
-    baseline = sweep.baseline.identity(NUMERICS_VERSION) if sweep.baseline else None
+    ids = [setup.identity() for setup in sweep.setups]
+    baseline = sweep.baseline.identity() if sweep.baseline else None
     paged = not arguments.no_report and (trained.runs > 0 or not report.is_current(store.path, report.key(store.path, ids)))
     try:
         tallies = tables.tally(store.path, setups=ids, pictures=paged)

@@ -1,4 +1,8 @@
-"""What all tests share: which of them need compiled code, and which run only when asked for."""
+"""What all tests share: which of them need compiled code, and which run only when asked for.
+
+Counting lines triples the time of kernels with the JIT off. Tests that pass the same lines again and again, with other numbers,
+are marked `no_cover` for that: what they pass others pass as well.
+"""
 
 import pytest
 

@@ -40,6 +40,7 @@ def jobs():
 # Contenders
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("contender", "name", "dtype"),
     [

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fastbp import files
 from fastbp.analysis import comparison, page, plots
-from fastbp.analysis.drawing import Drawing, unadvised
+from fastbp.analysis.drawing import Drawing
 from fastbp.analysis.page import Column, Row, Table
 from fastbp.analysis.page_tables import how
 from fastbp.analysis.wording import ALPHA, percent, plain
@@ -27,7 +27,6 @@ class Compared(NamedTuple):
     written: list[Path]
 
 
-@unadvised()
 def compare(a: Path, b: Path, folder: Path | None = None, tick: Callable[[str], None] = lambda phase: None) -> Compared:
     """Compare two stores; with a `folder`, write compare.csv, compare.html and figures/ there.
 

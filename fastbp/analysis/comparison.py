@@ -13,7 +13,7 @@ from fastbp import files
 from fastbp.analysis.statistics import fisher, holm, mcnemar, newcombe, tango
 from fastbp.analysis.tables import LEVEL, key_columns, pair, share_columns
 from fastbp.analysis.tallies import Runs, Tally, tally, varying, written
-from fastbp.analysis.wording import ALPHA, aligned, brief, percent, plain, plural, points, setting
+from fastbp.analysis.wording import ALPHA, aligned, named, percent, plain, plural, points, setting
 from fastbp.columns import SETUP_COLUMNS
 
 
@@ -195,7 +195,7 @@ def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     for row in table.to_dict("records"):
         shares = [f"{percent(row[f'{what}_share_a'])} → {percent(row[f'{what}_share_b'])}" for what in ("converged", "constant")]
         runs = [plain(row["runs_a"]), plain(row["runs_b"])]
-        told = [*(brief(row[key]) for key in keys), runs[0] if runs[0] == runs[1] else " → ".join(runs), *shares]
+        told = [*(named(row[key]) for key in keys), runs[0] if runs[0] == runs[1] else " → ".join(runs), *shares]
         told += [plain(row[name]) for name in ("pairs", "mended", "broken")]
         if pd.isna(row["p_holm"]):
             told += ["–", "–", ""]

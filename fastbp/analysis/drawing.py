@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +14,6 @@ if TYPE_CHECKING:
 
 Write = Callable[[Path, bytes], object]
 """Writes a file, whole or not at all."""
-
-
-@contextmanager
-def unadvised() -> Iterator[None]:
-    """Without matplotlib's warnings of names in a script that its font lacks: in SVG files, readers' fonts have it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
-        yield
 
 
 def figure_of(drawn: Figure | Axes) -> Figure:

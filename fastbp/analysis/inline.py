@@ -12,8 +12,8 @@ SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ET.register_namespace("", SVG)
 ET.register_namespace("xlink", XLINK)
 
-_COLOURS = {"#000000": "currentColor", "#ffffff": "var(--page)"}
-"""What follows the page: black and white. All other colours are meant."""
+_COLOURS = {"#000000": "currentColor", "#ffffff": "var(--page)", "#bbbbbb": "var(--line)"}
+"""What follows the page: black, white and the grey of thin lines. All other colours are meant."""
 
 _TAGS = ("g", "path", "text", "tspan", "use", "defs", "clipPath", "rect", "image", "polygon", "circle")
 _DRAWN = {f"{{{SVG}}}{tag}" for tag in _TAGS}

@@ -14,7 +14,7 @@ import pandas as pd
 from fastbp.analysis.page import Column, Row, Table
 from fastbp.analysis.plots import COLOURS
 from fastbp.analysis.tables import Tally
-from fastbp.analysis.wording import ALPHA, change_of, is_end, keys_of, labels, percent, plain, points, setting, shortened
+from fastbp.analysis.wording import ALPHA, change_of, is_end, keys_of, labels, named, percent, plain, points, setting, shortened
 from fastbp.columns import SETUP_COLUMNS
 from fastbp.outcomes import MEANINGS, OUTCOMES
 
@@ -59,10 +59,10 @@ def summary_table(rows: pd.DataFrame, whole: pd.DataFrame, baseline: str | None)
     told = []
     for row in rows.to_dict("records"):
         interval = f" [{percent(row['converged_low'])}–{percent(row['converged_high'])}]".replace("%", "")
-        cells = [*(plain(row[key]) for key in keys), row["setup"], plain(row["runs"]), _share(row, "converged") + interval]
+        cells = [*(named(row[key]) for key in keys), row["setup"], plain(row["runs"]), _share(row, "converged") + interval]
         cells += [_share(row, share) for share in shares]
         told.append(Row(cells, row["setup"] == baseline))
-    mark = " The shaded row is the setup as it stands." if baseline in set(rows["setup"]) else ""
+    mark = " In bold, the setup as it stands." if baseline in set(rows["setup"]) else ""
     return Table(
         "Outcomes of each setup",
         f"Share and count of runs by outcome, with Wilson's 95% interval of the share converged.{mark} All columns:",
@@ -82,13 +82,14 @@ def waiting_table(rows: pd.DataFrame, whole: pd.DataFrame, baseline: str | None)
     ]
     told = []
     for row in rows.to_dict("records"):
-        cells = [*(plain(row[key]) for key in keys), row["setup"], plain(row["ever_converged"]), plain(row["relapsed"])]
+        cells = [*(named(row[key]) for key in keys), row["setup"], plain(row["ever_converged"]), plain(row["relapsed"])]
         cells += [_bounds(row, name, _updates) for name in ("updates_median", "restart_at", "restart_cost")]
         told.append(Row(cells, row["setup"] == baseline))
+    mark = " In bold, the setup as it stands." if baseline in set(rows["setup"]) else ""
     caption = (
         "Runs that some look found converged, and those of them that did not end so; updates after which half had converged "
         "(Kaplan-Meier); and the updates after which giving up and drawing a new seed makes a success cheapest, with the updates "
-        "that one then takes. All columns:"
+        f"that one then takes.{mark} All columns:"
     )
     return Table("Updates to convergence of each setup", caption, columns, told, "summary.csv")
 
@@ -124,7 +125,7 @@ def contrasts_table(contrasts: pd.DataFrame, whole: pd.DataFrame, baseline: str 
     columns = [Column("change", True), Column("where", True), Column("seeds"), Column("mended"), Column("broken")]
     columns += [Column("difference in points [95%]"), Column("p (Holm)"), Column("effect", True)]
     many = "" if len(shown) == len(contrasts) else f" The {MOST_ROWS} strongest of {plain(len(contrasts))}."
-    mark = " Shaded: changes of the setup as it stands." if any(row.marked for row in told) else ""
+    mark = " In bold, changes of the setup as it stands." if any(row.marked for row in told) else ""
     return Table(
         "Single changes", f"Changes of one key, paired by seed.{many}{mark} All columns:", columns, told, "contrasts.csv"
     )
@@ -148,7 +149,7 @@ def attribution_table(attribution: pd.DataFrame, whole: pd.DataFrame) -> Table |
             f"{points(row[name] / 100)} [{points(row[f'{name}_low'] / 100)}, {points(row[f'{name}_high'] / 100)}]"
             for name in ("alone_points", "last_points", "average_points")
         ]
-        change = f"{row['key']}: {plain(row['from_value'])} → {plain(row['to_value'])}"
+        change = f"{row['key']}: {named(row['from_value'])} → {named(row['to_value'])}"
         told.append(Row([change, settings[row["to"]], plain(row["pairs"]), points(row["total_points"] / 100), *parts]))
     columns = [Column("change", True), Column("on the way to", True), Column("seeds"), Column("all together")]
     columns += [Column("alone [95%]"), Column("last [95%]"), Column("average [95%]")]
@@ -158,8 +159,8 @@ def attribution_table(attribution: pd.DataFrame, whole: pd.DataFrame) -> Table |
     return Table("Parts of several changes", caption, columns, told, "attribution.csv")
 
 
-def words() -> list[dict[str, str]]:
-    """What the words of a page mean."""
+def words(varying: Sequence[str]) -> list[dict[str, str]]:
+    """What the words of a page mean, the keys that vary among them."""
     words = [{"name": str(outcome), "meaning": MEANINGS[outcome], "colour": COLOURS[outcome]} for outcome in OUTCOMES]
     more = {
         "constant": "collapsed or one-class: the same answer, or the same decision, for every input",
@@ -169,6 +170,7 @@ def words() -> list[dict[str, str]]:
         "spread": "largest output minus smallest, over the rows, as a share of the target range; the largest over outputs",
         "loss": "mean over rows of the sum over outputs, ½ included for squared loss",
     }
+    more |= {column.name: column.meaning for column in SETUP_COLUMNS if column.name in varying}
     return words + [{"name": name, "meaning": meaning, "colour": ""} for name, meaning in more.items()]
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from fastbp import __version__, files
 from fastbp.analysis import page, plots, tables
-from fastbp.analysis.drawing import Drawing, Write, unadvised
+from fastbp.analysis.drawing import Drawing, Write
 from fastbp.analysis.page import Picture
 from fastbp.analysis.page_runs import Problems, constant_loss, example_groups, examples, lives, problem_of
 from fastbp.analysis.page_tables import (
@@ -172,7 +172,6 @@ def _notes(sweep: Sweep, tallies: Sequence[Tally]) -> Iterator[str]:
         yield f"There are more seeds than the {plain(sweep.seeds)} that the sweep asks for, and all are counted."
 
 
-@unadvised()
 def draw(
     store: Path,
     tallies: Sequence[Tally],
@@ -194,17 +193,22 @@ def draw(
     some = [by_id[setup] for setup in fewer["setup"]]
     problems = {t.setup: problem_of(store, t) for t in tallies}
     names = dict(zip(whole["setup"], labels(whole), strict=True))
-    title = sweep.title or f"Sweep {store.resolve().name}"
+    title = shortened(plain(" ".join((sweep.title or f"Sweep {store.resolve().name}").split())), 300)
+    baseline = report.baseline if len(whole) > 1 else None  # one setup needs no mark
     content: dict[str, Any] = {"verdict": report.verdict, "notes": [*report.notes, *_notes(sweep, tallies)], "alpha": ALPHA}
-    content |= {"runs": plain(whole["runs"].sum()), "setups": _seeds(whole), "files": [f"{name}.csv" for name in TABLES]}
+    content |= {
+        "runs": plural(int(whole["runs"].sum()), "run"),
+        "setups": _seeds(whole),
+        "files": [f"{name}.csv" for name in TABLES],
+    }
     if len(few) < len(whole):
         content["notes"].append(
             f"Of {plain(len(whole))} setups the page shows the one as it stands, those at the ends of the strongest changes, the "
             "best and the worst; the CSV files have all."
         )
     tick("drawing outcomes")
-    content["bars"] = _bars(drawing, few, sweep.title)
-    content["summary"] = summary_table(few, whole, report.baseline)
+    content["bars"] = _bars(drawing, few, title if sweep.title else "", baseline)
+    content["summary"] = summary_table(few, whole, baseline)
     content["contrasts"] = contrasts_table(report.contrasts, whole, report.baseline)
     content["no_contrasts"] = "No two setups differ in exactly one key and share seeds: there is nothing to compare."
     if len(whole) == 1:
@@ -214,7 +218,7 @@ def draw(
     content["scatter"] = _scatter(drawing, some, fewer, problems, names)
     tick("drawing survival")
     content["waiting"] = _waiting(drawing, some, fewer)
-    content["times"] = waiting_table(few, whole, report.baseline)
+    content["times"] = waiting_table(few, whole, baseline)
     tick("drawing thresholds")
     content["collapse"] = _collapse(drawing, some, fewer)
     content["maps"] = []
@@ -225,10 +229,10 @@ def draw(
     found = examples(store, tallies, report.baseline)
     content["examples"] = example_groups(drawing, found, problems, names, shown_path(store)) if found else []
     content["lives"] = lives(drawing, store, names)
-    content["words"] = words()
+    content["words"] = words(keys_of(whole))
     content |= how(store, tallies, keys_of(whole))
     tick("writing the page")
-    write(store / "report.html", page.render("report.html", shortened(title, 1000), content, made_of))
+    write(store / "report.html", page.render("report.html", title, content, made_of))
     report.written += [*drawing.written, store / "report.html"]
     return report
 
@@ -237,13 +241,14 @@ def _seen(rows: pd.DataFrame) -> str:
     return f"{plural(int(rows['runs'].sum()), 'run')} in {plural(len(rows), 'setup')}"
 
 
-def _bars(drawing: Drawing, rows: pd.DataFrame, title: str) -> Picture:
+def _bars(drawing: Drawing, rows: pd.DataFrame, title: str, baseline: str | None) -> Picture:
+    mark = " The setup as it stands is in bold." if baseline in set(rows["setup"]) else ""
     return drawing(
-        plots.outcome_bars(rows, title=f"{shortened(title, 120)} How {_seen(rows)} ended".strip()),
+        plots.outcome_bars(rows, title=f"{shortened(title, 120)} How {_seen(rows)} ended".strip(), baseline=baseline),
         "outcomes",
         "How the runs ended",
         "Stacked bars of outcomes, one for each setup. " + listed(rows, outcomes),
-        "Each bar is a setup, each colour an outcome, each number a count of runs. Also as",
+        f"Each bar is a setup, each colour an outcome, each number a count of runs.{mark} Also as",
         tight=True,
     )
 
@@ -307,10 +312,9 @@ def shown_path(store: Path) -> str:
 
 def _seeds(summary: pd.DataFrame) -> str:
     """How many setups and seeds there are."""
-    setups = f"{plain(len(summary))} setup{'s'[: len(summary) != 1]}"
     low, high = int(summary["runs"].min()), int(summary["runs"].max())
     each = plain(low) if low == high else f"{plain(low)} to {plain(high)}"
-    return f"{setups}, each from {each} seed{'s'[: high != 1]}"
+    return f"{plural(len(summary), 'setup')}, {'each ' * (len(summary) > 1)}from {each} seed{'s'[: high != 1]}"
 
 
 def chosen(report: Report, most: int) -> pd.DataFrame:

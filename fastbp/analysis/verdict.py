@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fastbp.analysis.wording import ALPHA, Row, brief, extreme, is_end, keys_of, percent, plain, plural, points, setting
+from fastbp.analysis.wording import ALPHA, Row, extreme, is_end, keys_of, named, percent, plain, plural, points, setting
 from fastbp.outcomes import MEANINGS, OUTCOMES, Outcome
 
 MOST_CHANGES = 3
@@ -123,7 +123,7 @@ def _as_it_stands(start: Row, keys: Sequence[str]) -> str:
 
 
 def _told(row: Row) -> str:
-    return f"{row['key']} {brief(row['from'])} → {brief(row['to'])}"
+    return f"{row['key']} {named(row['from'])} → {named(row['to'])}"
 
 
 def _shown(row: Row) -> bool:
@@ -139,7 +139,8 @@ def _best_change(start: Row, own: Sequence[Row], setups: Sequence[Row]) -> str:
     mended = _mended(own)
     if not mended:
         tried = _and([_told(row) for row in own]) if len(own) <= 2 * MOST_CHANGES else f"{plain(len(own))} changes"
-        return f"No single change that was tried is shown to make more runs converge: {tried}."
+        fewer = "" if any(_shown(row) for row in own) else ", or fewer"
+        return f"No single change that was tried is shown to make more runs converge{fewer}: {tried}."
     best = mended[0]
     there = next(other for other in setups if is_end(best, "to", other))
     most = "mends it most" if len(mended) > 1 else "mends it"
@@ -163,9 +164,9 @@ def _other_changes(own: Sequence[Row]) -> list[str]:
         lines.append(f"By itself, {_listed(more, 'raises')}.")
     if broken:
         lines.append(f"By itself, {_listed(broken, 'lowers')}.")
-    if unshown:
-        many = "any of them" if len(unshown) == len(own) else f"{plain(len(unshown))} others"
-        lines.append(f"No effect by itself is shown for {_and(unshown) if len(unshown) <= 2 * MOST_CHANGES else many}.")
+    if unshown and len(unshown) < len(own):  # else that is the answer
+        shown = _and(unshown) if len(unshown) <= 2 * MOST_CHANGES else f"{plain(len(unshown))} others"
+        lines.append(f"No effect by itself is shown for {shown}.")
     return lines
 
 

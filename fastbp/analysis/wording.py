@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Row = Mapping[Any, Any]
 
+MOST_LETTERS = 80
+"""Letters of a key's value that sentences and tables on a page show; the CSV files have all."""
+
 ALPHA = 0.05
 """An effect is what has p_holm below this."""
 
@@ -25,11 +28,6 @@ def plain(value: Any) -> str:
         return str(value).lower()
     number = float(value)
     return f"{int(number):,}" if number.is_integer() and abs(number) < 1e15 else repr(number)
-
-
-def brief(value: Any) -> str:
-    """The same, and a text no longer than a line."""
-    return shortened(plain(value), 120)
 
 
 def percent(share: float) -> str:
@@ -71,6 +69,11 @@ def shortened(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 2].rstrip() + " …"
 
 
+def named(value: Any) -> str:
+    """A value of a key within a sentence or a cell, where names that go on for pages are cut short."""
+    return shortened(plain(value), MOST_LETTERS)
+
+
 def keys_of(summary: pd.DataFrame) -> list[str]:
     """The keys that vary: the columns of a summary before `setup`."""
     return list(summary.columns[: summary.columns.get_loc("setup")])
@@ -102,15 +105,15 @@ def console(summary: pd.DataFrame) -> str:
     if summary.empty:
         return "No runs."
     keys = keys_of(summary)
-    named = keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"]
+    titled = keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"]
     shares = ["collapsed", "one_class", "constant", "partial", *(["diverged"] if summary["diverged"].any() else [])]
     titles = {"one_class": "one-class"}
-    rows = [[*named, "runs", "converged", "[95%]", *(titles.get(share, share) for share in shares)]]
+    rows = [[*titled, "runs", "converged", "[95%]", *(titles.get(share, share) for share in shares)]]
     for _, row in summary.iterrows():
         interval = f"[{percent(row['converged_low'])}–{percent(row['converged_high'])}]".replace("%", "")
         cells = [plain(row["runs"]), percent(row["converged_share"]), interval]
-        rows.append([*(brief(row[key]) for key in named), *cells, *(percent(row[f"{share}_share"]) for share in shares)])
-    words = [i for i, key in enumerate(named) if isinstance(summary[key].iloc[0], str)]
+        rows.append([*(named(row[key]) for key in titled), *cells, *(percent(row[f"{share}_share"]) for share in shares)])
+    words = [i for i, key in enumerate(titled) if isinstance(summary[key].iloc[0], str)]
     return "\n".join(aligned(rows, left=words))
 
 
@@ -139,12 +142,12 @@ def sentences(contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | No
 
 def setting(row: Row | pd.Series[Any], keys: Sequence[Any]) -> str:
     """The values of these keys in a row: `order random, lr 0.1`."""
-    return ", ".join(f"{key} {brief(row[key])}" for key in keys)
+    return ", ".join(f"{key} {named(row[key])}" for key in keys)
 
 
 def change_of(row: Row) -> str:
     """The change of a row of `contrasts`: `updates: 999 → 7,992`."""
-    return f"{row['key']}: {plain(row['from'])} → {plain(row['to'])}"
+    return f"{row['key']}: {named(row['from'])} → {named(row['to'])}"
 
 
 def is_end(row: Row, end: str, setup: Row) -> bool:

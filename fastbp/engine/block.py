@@ -18,7 +18,6 @@ from fastbp.choices.families import FAMILIES, compiled_choices, own_values
 from fastbp.columns import COLUMNS, MOST_OUTPUTS, schema
 from fastbp.engine.cores import available_cores
 from fastbp.engine.spec import MOST_EPOCHS, Setup
-from fastbp.kernels import NUMERICS_VERSION
 from fastbp.kernels import measures as m
 from fastbp.kernels.compiling import cache_folder, inlined, is_on_disk, one_of
 from fastbp.kernels.measures import Targets, make_measure, targets_of, value_pass
@@ -546,7 +545,7 @@ def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
         else:
             columns[name] = pa.repeat(pa.scalar(value, types[name]), count)
     columns |= {
-        "setup": word(setup.identity(NUMERICS_VERSION)),
+        "setup": word(setup.identity()),
         "seed": pa.array(np.arange(start, start + count, dtype=np.int64)),
         "outcome": pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array([str(o) for o in OUTCOMES])),
         "updates_done": pa.array(rows.updates_done),

@@ -16,7 +16,6 @@ from fastbp.engine import block, room
 from fastbp.engine.plan import Range, block_seeds, cut, file_seeds, least_block_seeds, missing, shares
 from fastbp.engine.spec import Setup, Sweep, SweepError
 from fastbp.engine.store import Store, StoreFullError
-from fastbp.kernels import NUMERICS_VERSION
 from fastbp.kernels.compiling import is_on_disk
 from fastbp.kernels.measures import MEASURES
 from fastbp.kernels.products import work_size
@@ -82,10 +81,7 @@ def outstanding(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> list[tu
     wanted = sweep.seeds.start, sweep.seeds.count
     if not present:  # an id for each setup would take longer than all the rest
         return [(kind[0], [wanted] * len(kind)) for kind in kinds(sweep)]
-    return [
-        (kind[0], [gap for s in kind for gap in missing(wanted, present.get(s.identity(NUMERICS_VERSION), ()))])
-        for kind in kinds(sweep)
-    ]
+    return [(kind[0], [gap for s in kind for gap in missing(wanted, present.get(s.identity(), ()))]) for kind in kinds(sweep)]
 
 
 def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:

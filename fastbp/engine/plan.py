@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from fastbp.choices.families import looks_at_the_end
 from fastbp.engine.spec import Setup, Sweep
-from fastbp.kernels import NUMERICS_VERSION
 
 BLOCK_SECONDS = 0.2
 """About how long a core takes for one block: short, so that cores finish together, and long enough that handing out is free."""
@@ -202,4 +201,4 @@ def _but_for_the_budget(setup: Setup) -> Hashable:
 
 
 def _id(setup: Setup) -> str:
-    return setup.identity(NUMERICS_VERSION)
+    return setup.identity()

@@ -149,7 +149,7 @@ def _outstanding(sweep: Sweep, present: Present) -> tuple[int, int]:
 
 def _same_collapse(sweep: Sweep, store: Store, present: Present) -> None:
     """Raise StoreError where runs would be added to others whose outcomes mean something else: `collapse` is in no setup's id."""
-    incomplete = {s.identity(NUMERICS_VERSION): s.collapse for setups, _, _ in shares(sweep, present) for s in setups}
+    incomplete = {s.identity(): s.collapse for setups, _, _ in shares(sweep, present) for s in setups}
     for identity, there in store.collapses(incomplete):
         if there != incomplete[identity]:
             raise StoreError(
@@ -185,7 +185,7 @@ def _train(
         for (publications, start, count), future in completed(
             pool, train, blocks(sweep, present, pool.workers), lambda: tick(progress), size=work
         ):
-            ids = [publication.setup.identity(NUMERICS_VERSION) for publication in publications]
+            ids = [publication.setup.identity() for publication in publications]
             error = future.exception()
             if isinstance(error, workers.OtherWorkerError):
                 raise error
@@ -249,7 +249,7 @@ def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Exe
             trained = drive(sweep, place, pool=pool)
     if trained.failed:
         raise RuntimeError("\n".join(trained.failed))
-    order = {setup.identity(NUMERICS_VERSION): i for i, setup in enumerate(sweep.setups)}
+    order = {setup.identity(): i for i, setup in enumerate(sweep.setups)}
     if place is None:
         kept.sort(key=lambda rows: (order[rows["setup"][0].as_py()], rows["seed"][0].as_py()))
         return frame(pa.concat_tables(kept).unify_dictionaries())

@@ -252,7 +252,7 @@ class Setup(BaseModel):
         }
         return {column.name: values[column.name] for column in SETUP_COLUMNS}
 
-    def identity(self, numerics_version: int) -> str:
+    def identity(self, numerics_version: int = NUMERICS_VERSION) -> str:
         """The setup's id: 12 hex digits over its columns, its data and the version of the numerics.
 
         Hashed are the columns as they stand in the table of runs, save `collapse` and, where the budget was written in epochs,
@@ -444,8 +444,8 @@ class Sweep(BaseModel):
         if folder is not None:
             lines += ["", "[resolved]"]
             if self.baseline:
-                lines.append(f"baseline = {reading.toml(self.baseline.identity(NUMERICS_VERSION))}")
-            lines.append(f"setups = {reading.toml([setup.identity(NUMERICS_VERSION) for setup in self.setups])}")
+                lines.append(f"baseline = {reading.toml(self.baseline.identity())}")
+            lines.append(f"setups = {reading.toml([setup.identity() for setup in self.setups])}")
         return "\n".join(lines) + "\n"
 
 

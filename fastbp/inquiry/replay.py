@@ -177,7 +177,7 @@ def trace(life: Life) -> pa.Table:
     import pyarrow as pa
 
     types = {field.name: field.type for field in schema()} | {"epoch": pa.int64()}
-    looks = life.looks.assign(setup=life.setup.identity(NUMERICS_VERSION), seed=life.seed)
+    looks = life.looks.assign(setup=life.setup.identity(), seed=life.seed)
     names = ("setup", "seed", *life.looks.columns)
     return pa.Table.from_pandas(looks, pa.schema([(name, types[name]) for name in names]), preserve_index=False)
 
@@ -211,6 +211,6 @@ def weights_file(life: Life) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer, rows=life.rows, X=X, T=T, lr=rates[np.minimum(np.arange(epochs), len(rates) - 1)],
-        setup=life.setup.identity(NUMERICS_VERSION), seed=life.seed, keys=json.dumps(life.setup.columns()), **arrays,
+        setup=life.setup.identity(), seed=life.seed, keys=json.dumps(life.setup.columns()), **arrays,
     )  # fmt: skip
     return buffer.getvalue()

@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from fastbp.analysis.plots import COLOURS, encoded, life, measure_curves, outcome_bars, outcome_strip, output_curves, save
+from fastbp.analysis.plots.canvas import clipped, inches, wrapped
 from fastbp.analysis.tables import summary
 from fastbp.analysis.wording import labels, plain
 from fastbp.outcomes import OUTCOMES
@@ -202,3 +203,29 @@ def test_a_figure_is_the_same_bytes_twice(kind: str, start: bytes) -> None:
     one, other = (encoded(life(looks, T, "twice"), kind) for _ in range(2))
     assert one == other
     assert one.startswith(start)
+
+
+# Names
+
+
+NAMES = ["m" * 300, "ش" * 300, "網" * 300, "i" * 300, "a few words " * 40, "", "word", "\N{GRINNING FACE}" * 300]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_a_name_is_cut_where_there_is_no_room(name: str) -> None:
+    short = clipped(name, 2.0, 9)
+    assert inches(short, 9) <= 2.0
+    assert short == name or (name.startswith(short.removesuffix(" …")) and inches(short, 9) > 1.7)
+    lines = wrapped(name, 2.0, 9, 2).split("\n")
+    assert len(lines) <= 2
+    assert all(inches(line, 9) <= 2.0 for line in lines)
+    joined = "".join(lines).replace(" ", "")
+    assert name.replace(" ", "").startswith(joined.removesuffix("…"))
+    assert joined.endswith("…") == (inches(name, 9) > 4)
+
+
+def test_a_name_may_be_in_any_script() -> None:
+    """Also in one that the letters of a PNG file have not: nobody is warned, and it stands in the SVG file."""
+    figure = outcome_bars(summary(tidy.frame(tidy.table({"problem": "file:網.csv"}, ["partial"]))), title="網 😀").figure
+    assert "網 😀" in encoded(figure, "svg").decode()
+    assert encoded(figure, "png").startswith(b"\x89PNG")

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.jit
 
 here = in_process(main)
 
-KILLS = [(10, 2_560), pytest.param(50, 20_000, marks=pytest.mark.soak)]
+KILLS = [(6, 2_560), pytest.param(50, 20_000, marks=pytest.mark.soak)]
 """How many, and seeds enough that something is left to do until the last of them."""
 
 STOPS = [(2, 2_560), pytest.param(20, 20_000, marks=pytest.mark.soak)]

@@ -62,6 +62,7 @@ def damages(contents: dict[str, bytes], draw: random.Random) -> Iterator[dict[st
             yield found
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("times", [300, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_all_rot_is_found(made, tmp_path, times):
     """In just the files that it befell, and after each time the store is sound again."""
@@ -99,6 +100,7 @@ def loaded(path: Path) -> None:
     fastbp.load(path.parent.parent)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("times", [2_000, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_rot_is_never_read_as_runs(made, tmp_path, times):
     """By whatever reads runs: each raises what a user reads, and names the file."""

@@ -98,6 +98,7 @@ def other(tmp_path):
 XOR = Setup(problem="xor", hidden=(2,), lr=2, updates=21)
 
 
+@pytest.mark.no_cover
 def test_rows_of_every_kind_are_the_same_to_the_bit(store):
     rows = store.read().select(["setup", "seed"]).to_pylist()
     refilled = [row for row in rows if row["seed"] < SEEDS[0]]

@@ -124,6 +124,7 @@ RANGES = [
 ]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("function", "kind", "bound", "low", "high"),
     [(f, kind, bound, low, high) for f, kind, bound, ranges in RANGES for low, high in ranges],

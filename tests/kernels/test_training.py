@@ -65,6 +65,7 @@ def assert_in_step(keys, epochs=4, seeds=range(40, 40 + LANES), relative=1e-12, 
 PLAIN = {"problem": "table:11101011", "hidden": (3,), "lr": 0.5, "epochs": 4}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("samples", range(1, 2 * COLUMNS + 2))
 @pytest.mark.parametrize("units", range(1, ROWS + 3))
 def test_in_step_with_every_size_of_a_tile(units, samples):
@@ -154,6 +155,7 @@ def test_in_step_with_any_two_options(part):
         assert_in_step(resolved(options), epochs=5)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("width", range(1, 10))
 def test_in_step_for_all_remainders_of_tiles(width):
     """Layers of 1 to 9 units after layers of 1 to 9, which are four at a time and what is left; online and in batches."""
@@ -293,6 +295,7 @@ def test_setups_that_differ_in_anything_but_the_start_begin_alike():
                 assert parameters({key: value}).tobytes() == wanted, (key, value)
 
 
+@pytest.mark.no_cover
 def test_setups_that_differ_only_in_order_have_the_same_first_loss():
     starts = [train(Setup(**{**FOUNDING, "order": order, "updates": 8}), 0, 5, lanes=LANES).start for order in ORDERS]
     assert all(start.tobytes() == starts[0].tobytes() for start in starts)
@@ -346,6 +349,7 @@ def by_lanes():
     return [quietly(setup, 5, SEEDS, lanes=LANES) for setup in BITS]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("dtype", "lanes"), OTHER_LANES)
 def test_same_bits_for_any_number_of_lanes(by_lanes, dtype, lanes):
     for setup, wanted in zip(BITS, by_lanes, strict=True):
@@ -353,6 +357,7 @@ def test_same_bits_for_any_number_of_lanes(by_lanes, dtype, lanes):
             assert same(quietly(setup, 5, SEEDS, lanes=lanes), wanted), setup
 
 
+@pytest.mark.no_cover
 def test_same_bits_for_any_blocks(by_lanes):
     for setup, wanted in zip(BITS, by_lanes, strict=True):
         cuts = (0, 1, SEEDS // 2, SEEDS)
@@ -360,6 +365,7 @@ def test_same_bits_for_any_blocks(by_lanes):
         assert same(joined(parts), wanted), setup
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seconds", [0, 1e9])
 def test_same_bits_for_any_length_of_slices(by_lanes, seconds):
     """Stopping after every epoch, and never."""
@@ -367,6 +373,7 @@ def test_same_bits_for_any_length_of_slices(by_lanes, seconds):
         assert same(quietly(setup, 5, SEEDS, lanes=LANES, slice_seconds=seconds), wanted), setup
 
 
+@pytest.mark.no_cover
 def test_same_bits_in_threads_at_once(by_lanes):
     """Two threads, mostly at two halves of the same setup."""
     half = SEEDS // 2
@@ -473,6 +480,7 @@ def test_float32_is_trained_in_float32():
 # --- Looks ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("check_every", [1, 3, 10])
 @pytest.mark.parametrize("tolerance", [0.4, 0.2])
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
-import textwrap
+import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font, LoadFlags
 from matplotlib.text import Text
 
 from fastbp import files
@@ -44,13 +47,53 @@ LINES: list[Any] = [
 
 
 def inches(text: str, size: float) -> float:
-    """The width of a text of so many points, near enough: DejaVu Sans runs at 0.6 of its size a character."""
-    return len(text) * 0.6 * size / 72
+    """The width of a text of so many points in DejaVu Sans, and in the fonts like it that a browser takes, near enough."""
+    return 1.06 * sum(map(_advance, text)) * size / 72
 
 
-def wrapped(text: str, width: int, lines: int = 3) -> str:
-    """A text in lines of so many characters, and not in too many."""
-    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
+@cache
+def _advance(letter: str) -> float:
+    """The width of a letter as a share of the size; what DejaVu Sans has not is taken as wide as the widest scripts."""
+    font = _font()
+    if not font.get_char_index(ord(letter)):
+        return 1.0
+    return font.load_char(ord(letter), LoadFlags.NO_SCALE).horiAdvance / font.units_per_EM
+
+
+@cache
+def _font() -> FT2Font:
+    return FT2Font(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"))
+
+
+def clipped(text: str, wide: float, size: float, more: bool = False) -> str:
+    """The beginning of a text of so many points, as much as there is room for in so many inches. `more`: there is more of it."""
+    if inches(text, size) <= wide and not more:
+        return text
+    ends = np.cumsum([inches(letter, size) for letter in text])
+    return text[: int(np.searchsorted(ends, wide - inches(" …", size)))].rstrip() + " …"
+
+
+def wrapped(text: str, wide: float, size: float, lines: int = 3) -> str:
+    """A text of so many points in lines of so many inches, and not in too many: broken at spaces, where it has any."""
+    rows = [""]
+    for word in text.split():
+        longer = f"{rows[-1]} {word}" if rows[-1] else word
+        if inches(longer, size) <= wide:
+            rows[-1] = longer
+            continue
+        if rows[-1]:
+            rows.append("")
+        for letter in word:
+            if rows[-1] and inches(rows[-1] + letter, size) > wide:
+                rows.append("")
+            rows[-1] += letter
+            if len(rows) > lines:
+                break
+        if len(rows) > lines:
+            break
+    if len(rows) > lines:
+        rows = [*rows[: lines - 1], clipped(rows[lines - 1], wide, size, more=True)]
+    return "\n".join(rows)
 
 
 def literal(ax: Axes) -> Axes:
@@ -58,6 +101,11 @@ def literal(ax: Axes) -> Axes:
     for artist in ax.findobj(Text):
         artist.set_parse_math(False)
     return ax
+
+
+def width_of(ax: Axes) -> float:
+    """The inches that axes are wide."""
+    return float(ax.get_window_extent().width / ax.get_figure(root=True).dpi)  # type: ignore[union-attr]
 
 
 def alone(width: float, height: float, left: float = 0.75, right: float = 0.2, top: float = 0.6, bottom: float = 0.6) -> Axes:
@@ -84,7 +132,7 @@ def sheet(
 def headed(figure: Figure, title: str) -> Figure:
     """A sheet with its title above."""
     height = figure.get_figheight()
-    figure.text(0.1 / WIDTH, 1 - 0.1 / height, wrapped(title, 100), fontsize=12, va="top", ha="left")
+    figure.text(0.1 / WIDTH, 1 - 0.1 / height, wrapped(title, WIDTH - 0.2, 12), fontsize=12, va="top", ha="left")
     for artist in figure.findobj(Text):
         artist.set_parse_math(False)
     return figure
@@ -105,7 +153,9 @@ def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
     """
     metadata: dict[str, Any] = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}[kind]
     buffer = io.BytesIO()
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        # A file may be named in any script; browsers have letters for it, and nobody can do anything about those of a PNG file.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(buffer, format=kind, dpi=150, metadata=metadata, bbox_inches="tight" if tight else None, facecolor="white")
     return buffer.getvalue()
 

@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from fastbp.analysis.plots.canvas import COLOURS, STYLE, bare, headed, literal, sheet
+from fastbp.analysis.plots.canvas import COLOURS, STYLE, bare, clipped, headed, literal, sheet
 from fastbp.analysis.wording import evenly, plain, plural
 from fastbp.outcomes import Outcome
 
@@ -188,10 +188,11 @@ def learning_curves(traces: Mapping[str, pd.DataFrame], ax: Axes, measure: str =
                 color=COLOURS[outcome],
                 linestyle=dashes,
                 linewidth=1.4,
-                label=f"{name}: {outcome}",
+                label=f"{clipped(name, 6.5, 8)}: {outcome}",
             )
         if measure in ("loss", "grad_norm"):
             ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
             ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             ax.yaxis.set_minor_formatter(NullFormatter())
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

@@ -14,29 +14,45 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from fastbp.analysis.plots.canvas import COLOURS, INK, LINES, STYLE, WIDTH, alone, bare, headed, inches, literal, sheet, wrapped
-from fastbp.analysis.wording import evenly, labels, plain, plural, shortened
+from fastbp.analysis.plots.canvas import (
+    COLOURS,
+    INK,
+    LINES,
+    STYLE,
+    WIDTH,
+    alone,
+    bare,
+    clipped,
+    headed,
+    inches,
+    literal,
+    sheet,
+    width_of,
+    wrapped,
+)
+from fastbp.analysis.wording import evenly, labels, plain, plural
 from fastbp.outcomes import OUTCOMES, Outcome
 
 _BAR = 6.4
 _ROW = 0.42
 """Inches of a whole bar's length and of its row."""
 
-_LABEL = 80
-"""Characters of a row's label that are shown."""
+_LABEL, _ENTRY = 5.6, 3.6
+"""Inches of a setup's name that are shown beside its bar, and in a legend."""
 
 
-def outcome_bars(summary: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
+def outcome_bars(summary: pd.DataFrame, ax: Axes | None = None, title: str | None = None, baseline: str | None = None) -> Axes:
     """Draw how the runs of each setup ended: a bar of stacked shares for each row of a summary, with the counts.
 
     Parameters: `summary`, what `tables.summary` returned; `ax`, where to draw (none: a new figure, as large as it needs);
-    `title`, instead of one that says how many runs and setups are seen. Counts stand in their segment, or, where that is too
-    narrow, right of the bar; counts of 0 are left out. Returns the axes; the figure is `ax.figure`.
+    `title`, instead of one that says how many runs and setups are seen; `baseline`, the id of a setup whose name is bold. Counts
+    stand in their segment, or, where that is too narrow, right of the bar; counts of 0 are left out. Returns the axes; the figure
+    is `ax.figure`.
     """
     total = summary["runs"].to_numpy()
-    names = [shortened(name, _LABEL) for name in labels(summary)]
+    names = [clipped(name, _LABEL, 9) for name in labels(summary)]
     names = [f"{name}  (n = {plain(n)})" for name, n in zip(names, total, strict=True)]
-    bar = _BAR if ax is None else ax.get_window_extent().width / ax.figure.dpi
+    bar = _BAR if ax is None else width_of(ax)
     counts = {outcome: summary[outcome.replace("-", "_")].to_numpy() for outcome in COLOURS}
     inside = {o: count / total * bar > [inches(plain(n), 8.5) + 0.08 for n in count] for o, count in counts.items()}
     beside = [
@@ -60,6 +76,8 @@ def outcome_bars(summary: pd.DataFrame, ax: Axes | None = None, title: str | Non
         for row, text in enumerate(beside):
             ax.text(101, row, text, va="center_baseline", fontsize=8)
         ax.set_yticks(range(len(names)), names, fontsize=9, va="center_baseline")
+        for label, setup in zip(ax.get_yticklabels(), summary["setup"], strict=True):
+            label.set_fontweight("bold" if setup == baseline else "normal")
         ax.set_xlim(0, 100)
         ax.set_ylim(max(len(summary), 1) - 0.5, -0.5)
         ax.set_xlabel("share of runs (%)")
@@ -67,7 +85,7 @@ def outcome_bars(summary: pd.DataFrame, ax: Axes | None = None, title: str | Non
         ax.tick_params(axis="y", length=0)
         runs, setups = int(total.sum()), len(summary)
         seen = title or f"How {plural(runs, 'run')} in {plural(setups, 'setup')} ended"
-        ax.set_title(wrapped(seen, 68), loc="left", fontsize=12, pad=28)
+        ax.set_title(wrapped(seen, width_of(ax), 12), loc="left", fontsize=12, pad=28)
         if setups:
             ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(OUTCOMES), frameon=False, fontsize=9, borderaxespad=0.3)
     return literal(ax)
@@ -75,7 +93,7 @@ def outcome_bars(summary: pd.DataFrame, ax: Axes | None = None, title: str | Non
 
 def _axes(names: Sequence[str], beside: Sequence[str]) -> Axes:
     """Axes whose bars are equally long in every figure, with room for the texts around them."""
-    left = max((inches(name, 9) for name in names), default=0.0) + 0.3
+    left = 1.12 * max((inches(name, 9) for name in names), default=0.0) + 0.2  # bold letters are wider
     right = max((inches(text, 8) for text in beside), default=0.0) + 0.3
     below, above, high = 0.6, 1.3, _ROW * max(len(names), 1)
     width, height = left + _BAR + right, below + high + above
@@ -93,10 +111,10 @@ def collapse_curves(table: pd.DataFrame, ax: Axes | None = None, collapse: float
     names = labels(pd.concat([rows.head(1) for _, rows in setups])) if setups else []
     high = -(-(len(setups) + 1) // (1 + (len(setups) > 3)))
     with mpl.rc_context(STYLE):
-        ax = ax or alone(WIDTH, 4.2 + 0.2 * high, top=1.0, bottom=0.8 + 0.2 * high)
+        ax = ax or alone(WIDTH, 4.2 + 0.2 * high, top=0.7, bottom=0.95 + 0.2 * high)
         born: dict[bytes, str] = {}
         for (_, rows), name, style in zip(setups, names, cycle(LINES)):
-            ax.plot(rows["threshold"], 100 * rows["collapsed_share"], **style, linewidth=1.5, label=shortened(name, _LABEL))
+            ax.plot(rows["threshold"], 100 * rows["collapsed_share"], **style, linewidth=1.5, label=clipped(name, _ENTRY, 8.5))
             born.setdefault(rows["born_share"].to_numpy().tobytes(), name)
         for _, rows in setups:
             if born.pop(rows["born_share"].to_numpy().tobytes(), None):
@@ -116,10 +134,10 @@ def collapse_curves(table: pd.DataFrame, ax: Axes | None = None, collapse: float
         seen = (
             f"How the share of collapsed runs depends on the threshold: {plural(runs, 'run')} in {plural(len(setups), 'setup')}"
         )
-        ax.set_title(wrapped(title or seen, 100), loc="left", fontsize=12, pad=20)
+        ax.set_title(wrapped(title or seen, width_of(ax), 12), loc="left", fontsize=12, pad=20)
         ax.legend(
             loc="upper left",
-            bbox_to_anchor=(0, -0.17),
+            bbox_to_anchor=(0, -0.24),
             frameon=False,
             fontsize=8.5,
             handlelength=3,

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fastbp.analysis.plots.canvas import COLOURS, STYLE, WIDTH, alone, bare, inches, literal, wrapped
+from fastbp.analysis.plots.canvas import COLOURS, STYLE, WIDTH, alone, bare, clipped, inches, literal, width_of, wrapped
 from fastbp.analysis.statistics import wilson
-from fastbp.analysis.wording import plural, shortened
+from fastbp.analysis.wording import plural
 from fastbp.outcomes import Outcome
 
-_LABEL = 60
+_LABEL, _NAME = 4.6, 2.6
+"""Inches of a setup's and of a store's name that are shown."""
 
 
 def share_pairs(
@@ -25,7 +26,7 @@ def share_pairs(
     Parameters: `table`, what `comparison` returned; `labels`, of its rows; `names`, of the stores; `title`, instead of one that
     says how many runs are seen.
     """
-    shown = [shortened(label, _LABEL) for label in labels]
+    shown = [clipped(label, _LABEL, 9) for label in labels]
     left = max((inches(label, 9) for label in shown), default=0.5) + 0.4
     high = 0.34 * max(len(table), 1)
     with mpl.rc_context(STYLE):
@@ -37,14 +38,14 @@ def share_pairs(
             low, high_ = (100 * bound for bound in wilson(count[some], total[some]))
             share = 100 * count[some] / total[some]
             ax.hlines(some + shift, low, high_, color=colour, linewidth=1.1)
-            ax.scatter(share, some + shift, 26, face, edgecolor=colour, linewidth=1.3, zorder=3, label=shortened(name, 40))
+            ax.scatter(share, some + shift, 26, face, edgecolor=colour, linewidth=1.3, zorder=3, label=clipped(name, _NAME, 9))
         ax.set_yticks(range(len(shown)), shown, fontsize=9, va="center_baseline")
         ax.set_ylim(max(len(table), 1) - 0.5, -0.5)
         ax.set_xlim(-2, 102)
         ax.set_xlabel("share of runs converged (%)")
         runs = int(table["runs_a"].sum()), int(table["runs_b"].sum())
         seen = f"Share converged of {plural(runs[0], 'run')} and of {plural(runs[1], 'run')} in {plural(len(table), 'setup')}"
-        ax.set_title(wrapped(title or seen, 80), loc="left", fontsize=12, pad=26)
+        ax.set_title(wrapped(title or seen, width_of(ax), 12), loc="left", fontsize=12, pad=26)
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=9, borderaxespad=0.3)
         ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
         return literal(bare(ax))

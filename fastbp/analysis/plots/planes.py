@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from fastbp.analysis.plots.canvas import COLOURS, INK, STYLE, alone, bare, headed, literal, sheet, wrapped
+from fastbp.analysis.plots.canvas import COLOURS, INK, STYLE, alone, bare, headed, literal, sheet, width_of, wrapped
 from fastbp.analysis.wording import percent, plain, plural
 from fastbp.outcomes import OUTCOMES, Outcome
 
@@ -69,7 +69,9 @@ def spread_loss(
         ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
         ax.set_ylabel("loss", fontsize=9)
         ax.set_title(
-            wrapped(title if title is not None else f"Spread and loss of {plural(total, 'run')}", 60), loc="left", fontsize=10
+            wrapped(title if title is not None else f"Spread and loss of {plural(total, 'run')}", width_of(ax), 10),
+            loc="left",
+            fontsize=10,
         )
         return literal(bare(ax))
 
@@ -115,7 +117,7 @@ def spread_loss_panels(
         for i, (ax, (setup, name)) in enumerate(zip(axes, names.items(), strict=True)):
             own = density[density["setup"] == setup]
             spread_loss(own, ax, constants.get(setup), collapses.get(setup), "")
-            ax.set_title(wrapped(name, 36 if columns == 4 else 48, 2), loc="left", fontsize=8)
+            ax.set_title(wrapped(name, width_of(ax) + 0.1, 8, 2), loc="left", fontsize=8)
             ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
             ax.set_xlim(0, wide)
             ax.set_ylim(*limits)
@@ -175,7 +177,7 @@ def heatmap(
         ax.spines[:].set_visible(False)
         runs = int(summary["runs"].sum())
         seen = f"Share {outcome} of {plural(runs, 'run')} in {plural(len(summary), 'setup')}"
-        ax.set_title(wrapped(title if title is not None else seen, 60), loc="left", fontsize=10)
+        ax.set_title(wrapped(title if title is not None else seen, width_of(ax), 10), loc="left", fontsize=10)
         return literal(ax)
 
 
@@ -205,6 +207,6 @@ def heatmap_panels(x: str, y: str, panels: Sequence[tuple[str, pd.DataFrame]], t
             name, own = panels[column]
             outcome = ("converged", "constant")[row]
             heatmap(own, x, y, ax, outcome, "")
-            ax.set_title(wrapped(f"{outcome}" + (f": {name}" if name else ""), 110 // columns, 2), loc="left", fontsize=8.5)
+            ax.set_title(wrapped(f"{outcome}" + (f": {name}" if name else ""), width_of(ax), 8.5, 2), loc="left", fontsize=8.5)
             ax.set_ylabel(y if column == 0 else "")
         return headed(figure, title)

@@ -10,13 +10,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from fastbp.analysis.plots.canvas import LINES, STYLE, WIDTH, alone, bare, inches, literal, wrapped
-from fastbp.analysis.wording import evenly, labels, plain, plural, shortened
+from fastbp.analysis.plots.canvas import LINES, STYLE, WIDTH, alone, bare, clipped, inches, literal, width_of, wrapped
+from fastbp.analysis.wording import evenly, labels, plain, plural
 
 MOST_STEPS = 240
 """Steps of a curve that are drawn."""
 
-_LABEL = 46
+_LABEL = 3.3
+"""Inches of a setup's name that are shown."""
 
 
 def survival_curves(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
@@ -27,13 +28,13 @@ def survival_curves(table: pd.DataFrame, ax: Axes | None = None, title: str | No
     converged and were still trained.
     """
     setups = list(table.groupby("setup", sort=False))
-    names = [shortened(name, _LABEL) for name in labels(pd.concat([rows.head(1) for _, rows in setups]))] if setups else []
+    names = [clipped(name, _LABEL, 8.5) for name in labels(pd.concat([rows.head(1) for _, rows in setups]))] if setups else []
     left = max((inches(name, 8.5) for name in names), default=0.5) + 0.85
     with mpl.rc_context(STYLE):
         below = 1.0 + 0.2 * len(setups)
         at_left = 0.0
         if ax is None:
-            ax = alone(WIDTH, 3.3 + 0.9 + below, left=max(left, 0.9), right=0.3, top=0.9, bottom=below)
+            ax = alone(WIDTH, 3.3 + 0.6 + below, left=max(left, 0.9), right=0.3, top=0.6, bottom=below)
             at_left = -(left - 0.1) / (WIDTH - left - 0.3)
         last = float(table["after"].max()) if len(table) else 1.0
         ax.set_xlim(0, last)
@@ -68,7 +69,7 @@ def survival_curves(table: pd.DataFrame, ax: Axes | None = None, title: str | No
         ax.set_xlabel("updates")
         ax.set_ylabel("not converged yet (%)")
         seen = f"How long it takes to converge: {plural(runs, 'run')} in {plural(len(setups), 'setup')}, 95% bands"
-        ax.set_title(wrapped(title or seen, 84), loc="left", fontsize=12, x=at_left, pad=14)
+        ax.set_title(wrapped(title or seen, width_of(ax) * (1 - at_left), 12), loc="left", fontsize=12, x=at_left, pad=14)
         literal(bare(ax))
         ax.set_xlim(0, last)
         return ax

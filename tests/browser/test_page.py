@@ -1,0 +1,289 @@
+"""Pages in a real browser: quiet, whole, legible and open to everybody, on paper, on a phone and at night."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pages
+import pytest
+from PIL import Image
+
+from fastbp.analysis import plots
+
+playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+
+WIDTHS = (360, 1440)
+PAPER = 718
+"""Pixels across A4 between the margins that browsers leave."""
+
+MODES = [(look, width) for look in ("light", "dark", "print") for width in WIDTHS] + [("print", PAPER)]
+names = pytest.mark.parametrize("opened", pages.PAGES, indirect=True)
+modes = pytest.mark.parametrize(("look", "width"), MODES)
+
+# What the browser says of every picture, in pixels of the page: its box, what can be seen of it, and each text in it.
+PICTURES = """() => [...document.querySelectorAll('svg:not(.swatch)')].map(svg => {
+  const flat = r => [r.left + scrollX, r.top + scrollY, r.right + scrollX, r.bottom + scrollY];
+  const around = svg.closest('.scroll')?.getBoundingClientRect() ?? svg.getBoundingClientRect();
+  return {
+    box: flat(svg.getBoundingClientRect()), seen: flat(around), view: svg.getAttribute('viewBox').split(' ').map(Number),
+    texts: [...svg.querySelectorAll('text')].filter(text => text.textContent.trim())
+      .map(text => [text.textContent.trim(), flat(text.getBoundingClientRect())]),
+  };
+})"""
+
+# What sticks out of the window and lies in nothing that scrolls, and how wide the page is.
+OVERFLOW = """() => [document.documentElement.scrollWidth, [...document.body.querySelectorAll('*')]
+  .filter(one => (one.getBoundingClientRect().right > innerWidth + 0.5 || one.getBoundingClientRect().left < -0.5)
+    && !(matchMedia('screen').matches && one.parentElement.closest('.scroll')) && !one.parentElement.closest('svg'))
+  .map(one => one.outerHTML.slice(0, 100))]"""
+
+
+@dataclass
+class Opened:
+    """A page in the browser, and what happened while it was there."""
+
+    page: Any
+    file: Path
+    console: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return self.file.as_uri()
+
+    def at(self, look: str, width: int) -> Any:
+        """The page, in light, in the dark or in print."""
+        dark = "dark" if look == "dark" else "light"
+        self.page.emulate_media(media="print" if look == "print" else "screen", color_scheme=dark)
+        self.page.set_viewport_size({"width": width, "height": 800})
+        return self.page
+
+    def pixels(self, top: float, bottom: float) -> np.ndarray:
+        """Of the page from here to there, [y, x, colour]. Much faster than playwright's own, whose files are smaller."""
+        session = self.page.context.new_cdp_session(self.page)
+        clip = {"x": 0, "y": top, "width": self.page.viewport_size["width"], "height": bottom - top, "scale": 1}
+        how = {"captureBeyondViewport": True, "optimizeForSpeed": True, "clip": clip}
+        content = base64.b64decode(session.send("Page.captureScreenshot", how)["data"])
+        session.detach()
+        return np.asarray(Image.open(io.BytesIO(content)))[..., :3]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pages")
+
+
+@pytest.fixture(scope="module")
+def opened(request: pytest.FixtureRequest, browser: Any, folder: Path) -> Iterator[Opened]:
+    with pytest.MonkeyPatch.context() as patched:
+        # No page shows a PNG file, and drawing them takes as long as all the rest.
+        drawn = plots.encoded
+        patched.setattr(plots, "encoded", lambda figure, kind, tight: drawn(figure, kind, tight) if kind == "svg" else b"")
+        file = pages.page(request.param, folder / request.param)
+    with browser.new_page() as page:
+        found = Opened(page, file)
+        page.on("console", lambda message: found.console.append(message.text))
+        page.on("pageerror", lambda error: found.console.append(str(error)))
+        page.on("request", lambda asked: found.requests.append(asked.url))
+        page.goto(found.address)
+        yield found
+
+
+@names
+@modes
+def test_nothing_overflows(opened: Opened, look: str, width: int) -> None:
+    wide, outside = opened.at(look, width).evaluate(OVERFLOW)
+    assert outside == []
+    assert wide <= width
+
+
+def faults(picture: dict[str, Any], pixels: np.ndarray, above: int, paper: np.ndarray) -> list[str]:
+    """What is wrong with a picture that the browser drew on a page: cut off, one text over another, blank or out of shape.
+
+    `pixels`: of the page, but for so many rows `above`; `paper`: their colour where nothing is drawn.
+    """
+    found = []
+    left, top, right, bottom = picture["box"]
+    _, _, wide, high = picture["view"]
+    if not 0.98 < (right - left) / (bottom - top) * high / wide < 1.02:
+        found.append("out of shape")
+    texts = [text for text, _ in picture["texts"]]
+    boxes = np.array([box for _, box in picture["texts"]]).reshape(-1, 4)
+    inside = (boxes[:, :2] >= [left - 0.5, top - 0.5]) & (boxes[:, 2:] <= [right + 0.5, bottom + 0.5])
+    found += [f"{texts[i]!r} is cut off" for i in np.flatnonzero(~inside.all(axis=1))]
+    over = np.minimum(boxes[:, None, 2:], boxes[:, 2:]) - np.maximum(boxes[:, None, :2], boxes[:, :2])
+    found += [f"{texts[i]!r} lies over {texts[j]!r}" for i, j in np.argwhere(np.triu((over > 2).all(axis=2), 1))]
+    # What is left is that of the picture which is not scrolled out of sight.
+    x, y = int(np.ceil(max(left, picture["seen"][0]))), int(np.ceil(top)) - above
+    x1, y1 = int(min(right, picture["seen"][2])), int(bottom) - above
+    shown = pixels[y:y1, x:x1]
+    drawn = (np.maximum(shown, paper) - np.minimum(shown, paper) > 24).any(axis=2)
+    if drawn.mean() < 0.01:
+        found.append("blank")
+    edges = [drawn[0], drawn[-1], drawn[:, 0], *([drawn[:, -1]] if x1 == int(right) else [])]
+    if any(edge.any() for edge in edges):
+        found.append("cut off at an edge")
+    return found
+
+
+def all_faults(opened: Opened, look: str, width: int) -> list[list[str]]:
+    """Of each picture of a page."""
+    pictures = opened.at(look, width).evaluate(PICTURES)
+    paper = np.array({"dark": (0x16, 0x17, 0x1A)}.get(look, (255, 255, 255)), np.uint8)
+    above = int(pictures[0]["box"][1]) - 4
+    pixels = opened.pixels(above, max(picture["box"][3] for picture in pictures) + 4)
+    assert (pixels[:4, :4] == paper).all()
+    return [faults(picture, pixels, above, paper) for picture in pictures]
+
+
+@names
+@modes
+def test_pictures_are_whole(opened: Opened, look: str, width: int) -> None:
+    found = all_faults(opened, look, width)
+    assert found
+    assert [each for each in found if each] == []
+
+
+@names
+def test_says_nothing_and_asks_for_nothing(opened: Opened) -> None:
+    for look, width in MODES:
+        opened.at(look, width)
+    opened.page.mouse.wheel(0, 100_000)
+    assert opened.console == []
+    assert opened.requests == [opened.address]
+    assert opened.page.evaluate("performance.getEntriesByType('resource').length") == 0
+
+
+@names
+def test_is_open_to_everybody(opened: Opened, browser: Any) -> None:
+    with browser.new_page(bypass_csp=True) as page:  # axe-core brings a script and styles, which the policy rightly keeps out
+        page.goto(opened.address)
+        everything = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response
+        page.emulate_media(color_scheme="dark")
+        dark = axe.Axe().run(page, options={"resultTypes": ["violations"], "runOnly": ["color-contrast"]}).response
+    assert len(everything["passes"]) > 20
+    assert [one["id"] for one in dark["passes"]] == ["color-contrast"]
+    violations = [*everything["violations"], *dark["violations"]]
+    assert [(one["id"], one["help"], [node["html"][:200] for node in one["nodes"][:3]]) for one in violations] == []
+
+
+@names
+def test_reads_from_the_answer_to_how_it_was_run(opened: Opened) -> None:
+    heads = opened.page.evaluate("[...document.querySelectorAll('h1, h2, .verdict')].map(e => e.id || e.className || e.tagName)")
+    known = ["H1", "verdict", "shares", "ended", "changes", "spread", "waiting", "threshold", "maps", "runs", "lives", "outcomes"]
+    assert heads == [head for head in [*known, "how"] if head in heads]
+    assert {"H1", "verdict", "how"} <= set(heads)
+
+
+@names
+def test_is_small(opened: Opened) -> None:
+    most = 3_000_000 if opened.page.title() == "Five hundred setups" else 1_000_000
+    assert opened.file.stat().st_size < most
+
+
+def only(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("opened", [name], indirect=True)
+
+
+@only("founding")
+def test_the_founding_page_says_what_mended_the_network(opened: Opened) -> None:
+    page = opened.at("light", 1440)
+    assert "What mends it is updates 999 → 7,992" in page.inner_text("body").split("How the runs ended")[0]
+    marked = page.locator("tr.baseline")
+    assert all("random" in row for row in marked.all_inner_texts())
+    assert marked.first.evaluate("row => getComputedStyle(row.cells[0]).fontWeight") == "600"
+    bold = "all => all.filter(text => getComputedStyle(text).fontWeight === '700').map(text => text.textContent.trim())"
+    assert page.locator("svg text").evaluate_all(bold) == ["order random, lr 0.2, updates 999  (n = 400)"]
+
+
+@only("hostile")
+def test_hostile_texts_are_texts(opened: Opened) -> None:
+    page = opened.at("light", 1440)
+    assert page.locator("script, img, iframe, object, [onerror], [style]").count() == 0
+    title = f"{pages.MARKUP} {pages.ENTITIES} {pages.FORMULA} two lines, a tab and"
+    assert page.title().startswith(title)
+    assert page.locator("h1").inner_text().startswith(title)
+    text, drawn = page.inner_text("body"), " ".join(page.locator("svg text").all_text_contents())
+    for name in (pages.ENTITIES, pages.FORMULA, pages.ARABIC):
+        assert f"file:{name}" in text
+        assert f"file:{name[:20]}" in drawn
+    assert not {"\x1b", "\u202e"} & set(text + drawn)
+    assert "x" * 100 not in text.split("How the runs ended")[1]
+
+
+@only("all converged")
+def test_a_title_has_its_own_direction(opened: Opened) -> None:
+    assert opened.page.locator("h1 bdi").evaluate("title => getComputedStyle(title).direction") == "rtl"
+    assert opened.page.evaluate("getComputedStyle(document.body).direction") == "ltr"
+
+
+# That these tests can fail
+
+
+@only("one run")
+def test_the_policy_keeps_out_what_is_brought_in(opened: Opened, browser: Any, tmp_path: Path) -> None:
+    bad = """
+<script>document.title = "script"</script>
+<p id="bad" style="color: #ff0000" onclick="document.title = 'onclick'">bad</p><style>#bad { color: #ff0000 }</style>
+<img src="https://example.org/bad.png"><iframe src="https://example.org/"></iframe>
+<link rel="stylesheet" href="https://example.org/bad.css"></main>"""
+    (tmp_path / "bad.html").write_text(opened.file.read_text("utf-8").replace("</main>", bad), "utf-8")
+    said: list[str] = []
+    failed: dict[str, str] = {}
+    with browser.new_page() as other:
+        other.on("console", lambda message: said.append(message.text))
+        other.on("requestfailed", lambda request: failed.update({request.url: request.failure}))
+        other.goto((tmp_path / "bad.html").as_uri())
+        other.click("#bad")
+        assert other.title() == "One run"
+        assert other.locator("#bad").evaluate("bad => getComputedStyle(bad).color") == "rgb(27, 27, 31)"
+    for what in ("inline script", "inline style", "inline event handler", "the image", "the stylesheet", "Framing"):
+        assert any(what in text for text in said), (what, said)
+    assert failed == {f"https://example.org/bad.{kind}": "csp" for kind in ("png", "css")}
+
+
+@only("one run")
+def test_faults_are_found(opened: Opened, browser: Any) -> None:
+    with browser.new_page() as page:
+        page.goto(opened.address)
+        spoilt = Opened(page, opened.file)
+        assert not any(all_faults(spoilt, "light", 1440))
+        page.evaluate("""() => {
+          const [first, second, third, fourth] = document.querySelectorAll('svg:not(.swatch)');
+          first.querySelector('text').setAttribute('x', '-10');
+          const texts = second.querySelectorAll('text');
+          for (const name of ['x', 'y', 'transform'])
+            texts[1].setAttribute(name, texts[0].getAttribute(name) ?? '');
+          third.replaceChildren();
+          fourth.setAttribute('class', 'swatches');
+          fourth.setAttribute('viewBox', '0 40 100 60');
+        }""")
+        first, second, third, fourth = all_faults(spoilt, "light", 1440)[:4]
+        assert any("is cut off" in fault for fault in first)
+        assert any("lies over" in fault for fault in second)
+        assert third == ["blank"]
+        assert "cut off at an edge" in fourth
+        page.evaluate("document.querySelector('main p').textContent = 'x'.repeat(100)")
+        assert page.evaluate(OVERFLOW) == [1440, []]
+        page.evaluate("document.querySelector('main p').setAttribute('class', 'num')")
+        assert spoilt.at("light", 360).evaluate(OVERFLOW)[0] > 360
