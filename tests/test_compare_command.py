@@ -126,7 +126,7 @@ class TestRefused:
 
     def test_two_files_with_the_same_seeds(self, here, both, tmp_path):
         store(tmp_path / "a", 2)
-        refused(here("a", "b"), 3, "setup [0-9a-f]{12} has seed 0 twice")
+        refused(here("a", "b"), 3, rf"a/runs/\S+\.parquet and \S+\.parquet have seeds in common: {REMEDY}")
 
     def test_not_writable(self, here, both, tmp_path):
         (tmp_path / "file").touch()

@@ -92,7 +92,8 @@ def _learn_the_same(one: Tally, other: Tally) -> bool:
     """Of two setups with the same keys. Files of one name may hold anything: there, only what is known to be the same is."""
     if one.problem and other.problem:
         return one.problem == other.problem
-    return not str(one.keys.get("problem")).startswith("file:")
+    problem = one.keys.get("problem")
+    return problem is not None and not str(problem).startswith("file:")
 
 
 def _digests(runs: Runs) -> dict[str, set[str]] | None:

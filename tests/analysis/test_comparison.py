@@ -117,6 +117,10 @@ class TestMatching:
         a, b = (tidy.frame(tidy.table(keys, [P])) for keys in ({"updates": 80}, {"updates": 80, "epochs": 10}))
         assert len(comparison(a, b)) == 2
 
+    def test_runs_that_do_not_say_their_keys_match_by_id(self) -> None:
+        a, b = (tidy.frame(drawn(1, lr=0.1), drawn(2, lr=lr))[["setup", "seed", "outcome", "converged_at"]] for lr in (0.2, 0.4))
+        assert comparison(a, b)["setup_b"].notna().tolist() in ([True, False, True], [False, True, True])
+
     def test_setups_of_one_alone(self) -> None:
         a = tidy.frame(drawn(1, lr=0.1), drawn(2, lr=0.2), drawn(3, lr=0.4))
         b = tidy.frame(drawn(1, lr=0.1), drawn(3, lr=0.8))
