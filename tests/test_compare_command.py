@@ -138,6 +138,8 @@ class TestRefused:
         refused(here("a", "b", "-o", "taken"), 4, "taken/compare.csv: Is a directory")
         refused(here("a", "b", "-o", "full"), 4, "full/figures/compare.svg: Is a directory")
         assert sorted(os.listdir(tmp_path / "taken")) == ["compare.csv"], "no draft is left"
+        if os.path.isdir("/proc/self"):  # where no folder can be made, and the system says that there is none
+            refused(here("a", "b", "-o", "/proc/nowhere"), 4, "/proc/nowhere: No such file or directory")
 
     def test_bad_usage(self, here, both):
         refused(here("a", "b", "-o", ""), 2, "-o: given '', allowed: a folder")
