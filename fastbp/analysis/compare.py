@@ -69,7 +69,7 @@ def compare(a: Path, b: Path, folder: Path | None = None, tick: Callable[[str], 
     content = {
         "verdict": verdict,
         "shares": picture,
-        "rows": Table("Setups in both", caption, columns, marked, "compare.csv"),
+        "rows": Table("Setups of both", caption, columns, marked, "compare.csv"),
         "sides": [{"name": name, **how(store, [], ())} for name, store in zip(names, (a, b), strict=True)],
         "alpha": ALPHA,
         "a": names.a,

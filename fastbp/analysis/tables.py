@@ -208,6 +208,9 @@ def _repeated(tallies: Sequence[Tally], times: Sequence[int]) -> dict[str, pd.Se
     return {name: column.iloc[rows].reset_index(drop=True) for name, column in columns.items()}
 
 
+MOST_BOXES = 400
+"""Setups to which the parts of changes are told: of more, those whose share differs most."""
+
 MOST_CHANGES = 6
 """Keys of which parts are told: twice as many setups are needed for each more."""
 
@@ -271,7 +274,15 @@ def _boxes(
         if None not in corners:
             found.append((changed, [corner for corner in corners if corner]))
     most = max((len(changed) for changed, _ in found), default=0)
-    yield start, [box for box in found if len(box[0]) == most]
+    farthest = [box for box in found if len(box[0]) == most]
+    share = _shares([start, *(corners[-1] for _, corners in farthest)])
+    largest = np.argsort(-np.abs(share[1:] - share[0]), kind="stable")[:MOST_BOXES]
+    yield start, [farthest[i] for i in sorted(largest.tolist())]
+
+
+def _shares(tallies: Sequence[Tally]) -> NDArray[np.float64]:
+    """The share of each setup that converges."""
+    return _counts(tallies)["converged"] / np.array([t.runs for t in tallies])
 
 
 def _common(corners: Sequence[Tally]) -> NDArray[np.bool_]:
