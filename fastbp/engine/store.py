@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -88,10 +89,8 @@ class Store:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the store's lock. Raises StoreError at once where another driver has it; a dead one's never blocks."""
-        try:
-            import fcntl
-        except ImportError:
-            raise StoreError("stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL") from None
+        if not find_spec("fcntl"):
+            raise StoreError("stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL")
         with writing(self.path / "lock"):
             lock: IO[str] = open(self.path / "lock", "a+")  # noqa: SIM115  closed below, which unlocks
         _locks.add(lock)
