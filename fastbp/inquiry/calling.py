@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,10 +45,10 @@ STYLES = [*_PLAIN, *(style for style in (Style(*each) for each in product((True,
 
 
 class UnfitError(Exception):
-    """What a function gave is no gradient, in words; `name`: the array that is none, where it is one."""
+    """What a function gave is no gradient, in words; `name`: the array that is none, if it is one; `fitting`: those that fit."""
 
-    def __init__(self, text: str, name: str = "") -> None:
-        self.name = name
+    def __init__(self, text: str, name: str = "", fitting: Mapping[int, Real] | None = None) -> None:
+        self.name, self.fitting = name, dict(fitting or {})
         super().__init__(text)
 
 
@@ -56,13 +57,18 @@ Answer = dict[str, list[Real]]
 
 IN_PLACE = "in place"
 
+GRADIENTS = "returns gradients"
+
 
 class Failure(NamedTuple):
-    """Why a style is none: how telling that is, the smaller the more, the text, and the array that it is about."""
+    """Why a style is none: in which case, how telling that is (the smaller the more), the text, the array that it is about, and
+    the arrays that fit, by their place among the names."""
 
+    case: int
     rank: int
     text: str
     name: str = ""
+    fitting: Mapping[int, Real] = MappingProxyType({})
 
 
 class Called(NamedTuple):
@@ -80,7 +86,8 @@ def called(function: Callable[..., Any], cases: Sequence[Case], style: Style, bi
         W = [(w if style.out_in else w.T).copy() for w, _ in case.layers]
         b = [_lying(v, style.biases) for _, v in case.layers] if bias else []
         x, t = (_sample(values, style.samples) for values in (case.X, case.T))
-        as_called = f"called with {_shapes(W, 'W')}, {_shapes(b, 'b') + ', ' if bias else ''}x {x.shape}, t {t.shape}"
+        shapes = _shapes(W, "W") + (", " + _shapes(b, "b")) * bias
+        as_called = f"called as function(W{', b' * bias}, x, t) with {shapes}, x {x.shape}, t {t.shape}"
         held_W, held_b = list(W), list(b)
         before = [values.copy() for values in (*W, *b)]
         try:
@@ -89,11 +96,11 @@ def called(function: Callable[..., Any], cases: Sequence[Case], style: Style, bi
                 warnings.simplefilter("ignore")
                 returned = function(held_W, held_b, x, t) if bias else function(held_W, x, t)
         except Exception as error:
-            return Called(style, answers, _raised(error, as_called))
+            return Called(style, answers, _raised(error, as_called, len(answers)))
         try:
             answers.append(_answer(returned, before, held_W, held_b, style, bias))
         except UnfitError as unfit:
-            return Called(style, answers, Failure(1, f"{unfit} ({as_called})", unfit.name))
+            return Called(style, answers, Failure(len(answers), 1, f"{unfit} ({as_called})", unfit.name, unfit.fitting))
     return Called(style, answers, None)
 
 
@@ -101,16 +108,19 @@ def readings(answers: Sequence[Answer], cases: Sequence[Case], lr: float | None,
     """Each way to read what a function gave, and what it does then; the likeliest first."""
     ways = [way for way in answers[0] if all(way in answer for answer in answers)]
     before = [[values for pair in case.layers for values in pair[: 1 + bias]] for case in cases[: len(answers)]]
-    if IN_PLACE in ways:
-        return [("changes its arguments", _steps([answer[IN_PLACE] for answer in answers], before, lr, bias))]
     gradients, steps = [], []
     for way in ways:
         arrays = [answer[way] for answer in answers]
-        gradients.append(("returns gradients", Given(arrays, [0.0] * len(arrays[0]))))
+        if way == IN_PLACE:
+            continue
+        gradients.append((GRADIENTS, Given(arrays, [0.0] * len(arrays[0]))))
         if all(
             a.shape == w.shape for after, weights in zip(arrays, before, strict=True) for a, w in zip(after, weights, strict=True)
         ):
             steps.append(("returns changed weights", _steps(arrays, before, lr, bias)))
+    if IN_PLACE in ways:
+        steps = [("changes its arguments", _steps([answer[IN_PLACE] for answer in answers], before, lr, bias))]
+        return [*steps, *((f"{how}, and changes its arguments", given) for how, given in gradients)]
     return [*gradients, *steps] if lr is None else [*steps, *gradients]
 
 
@@ -126,14 +136,14 @@ def _steps(after: Sequence[list[Real]], before: Sequence[list[Real]], lr: float 
     return Given(arrays, noise, True, lr, [list(a[:: 1 + bias]) for a in after])
 
 
-def _raised(error: Exception, as_called: str) -> Failure:
+def _raised(error: Exception, as_called: str, case: int) -> Failure:
     try:
         text = plain((str(error).splitlines() or [""])[0].strip(), LINE)
     except Exception:  # an error may fail to say what it is
         text = ""
     # Shapes that do not fit are what every style but its own is expected to end with.
     own = not isinstance(error, ValueError | TypeError | IndexError | AssertionError)
-    return Failure(0 if own else 2, f"it raises {type(error).__name__}{': ' * bool(text)}{text} ({as_called})")
+    return Failure(case, 0 if own else 2, f"it raises {type(error).__name__}{': ' * bool(text)}{text} ({as_called})")
 
 
 def _shapes(arrays: Sequence[Real], letter: str) -> str:
@@ -167,8 +177,12 @@ def _answer(returned: Any, before: Sequence[Real], W: list[Any], b: list[Any], s
     if whole:
         after = [value for pair in zip(W, b if bias else W, strict=True) for value in pair[: 1 + bias]]
         if any(_moved(a, g) for a, g in zip(after, given, strict=True)):
-            arrays = [_fit(_array(a, name, ""), g, name, style, "") for a, g, name in zip(after, given, names, strict=True)]
-            return {IN_PLACE: arrays}
+            arrays = _fitted(after, given, names, style, "")
+            try:
+                also = _read(returned, given, names, style, "", bias)
+            except UnfitError:
+                also = {}
+            return {IN_PLACE: arrays, **also}
     needed = f"needed: the gradients of {', '.join(names)}, or W{' and b' * bias} changed in place"
     if returned is None:
         raise UnfitError(f"it returns None and changes neither W nor b in place; {needed}")
@@ -195,23 +209,20 @@ def _read(
     else:
         raise UnfitError(f"it returns {shown(returned)}; {needed}")
     found, reasons = {}, []
-    for way, arrays in _splits(parts, len(names) // (1 + bias), bias):
+    for way, values in _splits(parts, len(names) // (1 + bias), bias):
+        arrays = values
+        if way.endswith("alone"):  # biases that are absent are the same as 0 for whoever updates with them
+            arrays = [np.zeros(each.shape) if name[0] == "b" else a for a, each, name in zip(values, given, names, strict=True)]
         try:
-            checked = {}
-            for i in sorted(range(len(names)), key=lambda i: (-int(names[i][1:]), i)):  # the output's first, as errors come
-                of = "the gradient of "
-                absent = way.endswith("alone") and names[i][0] == "b"  # the same as 0 for whoever updates with them
-                values = np.zeros(given[i].shape) if absent else _array(arrays[i], names[i], of)
-                checked[i] = _fit(values, given[i], names[i], style, of)
-            found[way] = [checked[i] for i in range(len(names))]
+            found[way] = _fitted(arrays, given, names, style, "the gradient of ")
         except UnfitError as reason:
             reasons.append(reason)
     if found:
         return found
     if reasons:
-        raise min(reasons, key=lambda reason: "NaN" not in str(reason))
-    held = "1 array" if len(parts) == 1 else f"{len(parts)} arrays" if parts else "nothing"
-    raise UnfitError(f"it returns a {type(returned).__name__} of {held}; {needed}")
+        raise max(reasons, key=lambda reason: len(reason.fitting))
+    kind = "an array" if isinstance(returned, np.ndarray) else f"a {type(returned).__name__}"
+    raise UnfitError(f"it returns {kind} of {len(parts)}; {needed}")
 
 
 def _named(returned: Mapping[Any, Any], names: Sequence[str], needed: str, bias: bool) -> list[Any]:
@@ -265,14 +276,29 @@ def _splits(parts: list[Any], n: int, bias: bool) -> Iterator[tuple[str, list[An
         yield "a list of weights alone", together(nested[0], [None] * n)
 
 
+def _fitted(arrays: Sequence[Any], given: Sequence[Real], names: Sequence[str], style: Style, of: str) -> list[Real]:
+    """Copies of all arrays. Raises UnfitError for the first that does not fit, in the order of errors: the output's first."""
+    found, reasons = {}, []
+    for i in sorted(range(len(names)), key=lambda i: (-int(names[i][1:]), i)):
+        try:
+            found[i] = _fit(_array(arrays[i], names[i], of), given[i], names[i], style, of)
+        except UnfitError as reason:
+            reasons.append(reason)
+    if reasons:
+        raise UnfitError(str(reasons[0]), reasons[0].name, found)
+    return [found[i] for i in range(len(names))]
+
+
 def _array(values: Any, name: str, of: str) -> Real:
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "biufO":
             raise TypeError
+        if array.dtype.kind == "O":  # float itself refuses None, of which NumPy makes NaN
+            return np.array([float(value) for value in array.flat]).reshape(array.shape)
         return np.array(array, float)
     except Exception:
-        raise UnfitError(f"{of}{name} is no array of numbers but {shown(values)}", name) from None
+        raise UnfitError(f"{of}{name} is no array of real numbers but {shown(values)}", name) from None
 
 
 def _fit(values: Real, given: Real, name: str, style: Style, of: str) -> Real:
@@ -281,7 +307,7 @@ def _fit(values: Real, given: Real, name: str, style: Style, of: str) -> Real:
     A gradient that has the shape of the transpose is kept as it is.
     """
     after = "" if of else " after the call"
-    text = f"{of}{name} has shape {values.shape}{after}, where {name} has {given.shape}"
+    text = f"{of}{name} has shape {values.shape}{after}, where {f'{name} has' if of else 'it had'} {given.shape}"
     if not np.isfinite(values).all():
         counts = [(int(np.isnan(values).sum()), "NaN"), (int(np.isinf(values).sum()), "infinite")]
         told = " and ".join(f"{count} {what}" for count, what in counts if count)

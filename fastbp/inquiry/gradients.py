@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from fastbp.engine.problem import numbered, problem
 from fastbp.engine.problem_files import FileProblem
 from fastbp.engine.reading import SweepError, shown
 from fastbp.engine.spec import Setup, defaults
-from fastbp.inquiry.calling import STYLES, Called, Failure, called, readings
+from fastbp.inquiry.calling import STYLES, Failure, called, readings
 from fastbp.inquiry.mistakes import TOLERANCE, Explanation, Given, Setting, explained
 from fastbp.inquiry.textbook import Case, Layers, Loss, Real, loss_of, random_case
 from fastbp.kernels.network import BIASES, WEIGHTS
@@ -23,6 +23,9 @@ DRAWS = 3
 
 MOST_UNITS, MOST_HIDDEN, MOST_ROWS = 64, 8, 256
 """Units of a layer, hidden layers, and samples at once: networks that a textbook's functions are written for."""
+
+MOST_RATE = 2**100
+"""A rate that is less is a float, and its steps are no overflow."""
 
 PLACES = 20
 """Weights of each array that finite differences are taken of, in each draw."""
@@ -132,7 +135,7 @@ def _mistakes(function: Any, sizes: Any, loss: Any, rows: Any, lr: Any, bias: An
     if not whole(rows, 1, MOST_ROWS):
         lines.append(f"rows: given {shown(rows)}, allowed: an integer from 1 to {MOST_ROWS}")
     real = isinstance(lr, int | float | np.integer | np.floating) and not isinstance(lr, bool)
-    if lr is not None and not (real and 0 < lr < 1e300):
+    if lr is not None and not (real and 0 < (lr if isinstance(lr, int) else float(lr)) < MOST_RATE):
         lines.append(f"lr: given {shown(lr)}, allowed: a number > 0")
     if not isinstance(bias, bool | np.bool_):
         lines.append(f"bias: given {shown(bias)}, allowed: true or false")
@@ -210,32 +213,45 @@ def _understood(function: Callable[..., Any], asked: Setting, ours: Sequence[lis
             continue  # a table of several samples lies as with "flat"
         found = called(function, asked.cases, style, asked.bias)
         read = readings(found.answers, asked.cases, lr, asked.bias) if found.answers else []
-        for does, given in read:
+        for i, (does, given) in enumerate(read):
             errors, noise, rate = _measured(given, ours)
-            if max(errors) <= TOLERANCE:
-                if found.failure:
-                    return _late(found, len(asked.cases))
-                if max(noise) > LOST:
-                    return Failure(0, _LOST_STEPS)
-                return _Found(True, errors, "", does, str(style), rate if given.steps else None)
+            if max(errors) > TOLERANCE:
+                continue
+            if found.failure:
+                return found.failure._replace(
+                    text=f"in call {len(found.answers) + 1} of {len(asked.cases)} {found.failure.text}"  # it fails only sometimes
+                )
+            if max(noise) > LOST:
+                return Failure(0, 0, _LOST_STEPS)
+            if i and read[0][1].steps and not given.steps and explained([read[0][1]], asked):
+                read = read[:1]  # what it returns is right, what it does is not
+                break
+            return _Found(True, errors, "", does, str(style), rate if given.steps else None)
         if found.failure:
             failures.append(found.failure)
         elif not read:
-            failures.append(Failure(1, "it changes its arguments in some calls and returns something in others"))
+            failures.append(Failure(0, 1, "it changes its arguments in some calls and returns something in others"))
         else:
             seen += [(given, does, str(style)) for does, given in read if not any(_alike(given, other) for other, _, _ in seen)]
-    if seen:
-        return _wrong(seen, asked, ours)
+    nearest = max((_right(dict(enumerate(given.arrays[0])), ours[0]) for given, _, _ in seen), default=0)
+    fits = [(_right(each.fitting, ours[each.case]), len(each.fitting)) for each in failures]
+    explanations = explained([given for given, _, _ in seen], asked)
+    if explanations or (seen and nearest >= max((right for right, _ in fits), default=0)):
+        return _wrong(seen, explanations, ours)
     rank = min(failure.rank for failure in failures)
-    texts = Counter(failure.text.partition(" (called with")[0] for failure in failures if failure.rank == rank)
+    likely = max(fit for fit, failure in zip(fits, failures, strict=True) if failure.rank == rank)
+    left = [failure for fit, failure in zip(fits, failures, strict=True) if failure.rank == rank and fit == likely]
+    if rank == 1:
+        return left[0]
+    texts = Counter(failure.text.partition(" (called as ")[0] for failure in left)
     often = texts.most_common(1)[0][0]  # what it does however it is called is its own fault
-    return next(failure for failure in failures if failure.rank == rank and failure.text.startswith(often))
+    return next(failure for failure in left if failure.text.startswith(often))
 
 
-def _late(found: Called, calls: int) -> Failure:
-    """Right at first: a function that fails only sometimes."""
-    assert found.failure
-    return found.failure._replace(text=f"in call {len(found.answers) + 1} of {calls} {found.failure.text}")
+def _right(arrays: Mapping[int, Real], ours: Sequence[Real]) -> int:
+    """How many of these arrays are right."""
+    pairs = [(values, ours[i]) for i, values in arrays.items()]
+    return sum(a.shape == o.shape and float(np.abs(a - o).max()) <= TOLERANCE * _scale(o) for a, o in pairs)
 
 
 def _alike(a: Given, b: Given) -> bool:
@@ -265,24 +281,21 @@ def _measured(given: Given, ours: Sequence[list[Real]], factor: float = 0.0) -> 
     return errors, noise, given.rate or rate
 
 
-def _wrong(seen: Sequence[tuple[Given, str, str]], asked: Setting, ours: Sequence[list[Real]]) -> _Found | Failure:
+def _wrong(
+    seen: Sequence[tuple[Given, str, str]], explanations: Sequence[Explanation], ours: Sequence[list[Real]]
+) -> _Found | Failure:
     """The answers that are explained by the fewest mistakes, or the nearest where none are."""
-    explanations: list[tuple[int, Explanation]] = [
-        (i, e) for i, (given, _, _) in enumerate(seen) for e in explained(given, asked)
-    ]
     if explanations:
-        cost = min(explanation.cost for _, explanation in explanations)
-        best = [(i, explanation) for i, explanation in explanations if explanation.cost == cost]
-        place = best[0][0]
-        told = list(dict.fromkeys(explanation.told for _, explanation in best))
-        factor = best[0][1].factor
+        place, factor = explanations[0].given, explanations[0].factor
     else:
-        place = min(range(len(seen)), key=lambda i: max(_measured(seen[i][0], ours)[0]))
-        told, factor = [], 0.0
+        place, factor = min(range(len(seen)), key=lambda i: max(_measured(seen[i][0], ours)[0])), 0.0
     given, does, style = seen[place]
     errors, noise, rate = _measured(given, ours, factor)
     if max(noise) > LOST:
-        return Failure(0, _LOST_STEPS)
+        return Failure(0, 0, _LOST_STEPS)
     if not any(np.any(values) for arrays in given.arrays for values in arrays):
-        told = ["all gradients are 0"]
+        return _Found(
+            False, errors, "W and b are returned unchanged" if given.steps else "all gradients are 0", does, style, None
+        )
+    told = list(dict.fromkeys(explanation.told for explanation in explanations))
     return _Found(False, errors, "; or ".join(told), does, style, rate if given.steps else None)

@@ -38,8 +38,9 @@ class Given(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """Mistakes that give these gradients: how many, in words, and the number by which the rest differs from ours."""
+    """Mistakes that give these gradients: which ones, how many, in words, and the number by which the rest differs from ours."""
 
+    given: int
     cost: int
     told: str
     factor: float
@@ -69,34 +70,50 @@ class _Relation(NamedTuple):
     factor: float
 
 
-def explained(given: Given, asked: Setting) -> list[Explanation]:
-    """The explanations with the fewest mistakes, none where there is none. Several that cannot be told apart are all there."""
-    if not any(
-        np.abs(values).max() > noise for arrays in given.arrays for values, noise in zip(arrays, given.noise, strict=True)
-    ):
-        return []
-    best: list[Explanation] = []
-    for each in slips(asked.loss, asked.bias, given.steps, MOST_SLIPS):
+def explained(every: Sequence[Given], asked: Setting) -> list[Explanation]:
+    """The explanations with the fewest mistakes of what a function may have given, none where there is none.
+
+    Several that cannot be told apart are all there.
+    """
+    places = [i for i, given in enumerate(every) if _any(given)]
+    hidden, best = len(asked.cases[0].layers) - 1, list[Explanation]()
+    for each in slips(asked.loss, asked.bias, any(every[i].steps for i in places), hidden, MOST_SLIPS):
         if best and each.wrong > best[0].cost:
             break
-        relations = _relations(given, asked, each)
-        if relations is None:
-            continue
-        found = min(_told(given, asked, each, relations), key=lambda explanation: explanation.cost)
-        if not best or found.cost <= best[0].cost:
-            best = [found, *(other for other in best if other.cost == found.cost)]
-    return best[::-1][:MOST_TOLD]
+        known: dict[int, list[Real] | None] = {}  # the same for all, but for what the function itself has changed
+        for i in places:
+            given = every[i]
+            if each.back == "changed":
+                if not given.steps:
+                    continue
+                known = {}
+            relations = _relations(given, asked, each, known)
+            if relations is None:
+                continue
+            found = min(_told(i, given, asked, each, relations), key=lambda explanation: explanation.cost)
+            if not best or found.cost <= best[0].cost:
+                best = [*(other for other in best if other.cost == found.cost), found]
+    return list({explanation.told: explanation for explanation in reversed(best)}.values())[::-1][:MOST_TOLD]
 
 
-def _relations(given: Given, asked: Setting, each: Slips) -> list[_Relation] | None:
+def _any(given: Given) -> bool:
+    return any(np.abs(a).max() > noise for arrays in given.arrays for a, noise in zip(arrays, given.noise, strict=True))
+
+
+def _relations(given: Given, asked: Setting, each: Slips, known: dict[int, list[Real] | None]) -> list[_Relation] | None:
     """How each array stands to that of a textbook with these slips; None where one stands in no simple relation."""
     wrong: list[list[Real]] = []
     for i, case in enumerate(asked.cases):
-        try:
-            layers = gradient(case, asked.loss, each, given.changed[i] if given.changed else ())
-        except ValueError:
+        if i not in known:
+            try:
+                layers = gradient(case, asked.loss, each, given.changed[i] if given.changed else ())
+                known[i] = [values for pair in layers for values in pair[: 1 + asked.bias]]
+            except ValueError:
+                known[i] = None  # shapes that do not fit: nobody can have made that mistake
+        one = known[i]
+        if one is None:
             return None
-        wrong.append([values for pair in layers for values in pair[: 1 + asked.bias]])
+        wrong.append(one)
         if i == 0 and any(relation is None for relation in _all_relations(given, wrong)):
             return None  # most are out after the first case
     found = [relation for relation in _all_relations(given, wrong) if relation is not None]
@@ -124,7 +141,7 @@ def _relation(given: Sequence[Real], wrong: Sequence[Real], noise: float) -> _Re
     return None
 
 
-def _told(given: Given, asked: Setting, each: Slips, relations: Sequence[_Relation]) -> Iterator[Explanation]:
+def _told(place: int, given: Given, asked: Setting, each: Slips, relations: Sequence[_Relation]) -> Iterator[Explanation]:
     """These slips in words, once for each factor that may be the common one: that of the output's weights first."""
     names = asked.names
     last_weights = max(i for i, name in enumerate(names) if name[0] == "W")
@@ -136,14 +153,15 @@ def _told(given: Given, asked: Setting, each: Slips, relations: Sequence[_Relati
         tried.append(common)
         told = list(each.told)
         if given.rate is not None and not _same(abs(common), 1.0):
-            told.append(_factor(abs(common), asked, given.steps))
+            other = f" or the rate is {given.rate * abs(common):.4g}, not {given.rate:.4g}" if given.steps else ""
+            told.append(_factor(abs(common), asked, given.steps) + other)
         if common < 0:
             told.append("the sign is wrong: it climbs" if given.steps else "the sign is wrong")
         if turned := [name for name, relation in zip(names, relations, strict=True) if relation.turned]:
             told.append(f"{_gradients(turned)} transposed")
         for factor, group in _groups([relation.factor / common for relation in relations], names):
             told.append(_group(factor, group, asked, given.steps))
-        yield Explanation(len(told), ", and ".join(told), common)
+        yield Explanation(place, len(told), ", and ".join(told), common)
 
 
 def _groups(factors: Sequence[float], names: Sequence[str]) -> list[tuple[float, list[str]]]:
@@ -190,15 +208,14 @@ def _group(factor: float, names: list[str], asked: Setting, steps: bool) -> str:
 def _factor(size: float, asked: Setting, steps: bool) -> str:
     """A factor in words: all that it may come from."""
     rows, outputs = asked.rows, asked.outputs
-    known = []
-    halved = " of ½Σ(o − t)²" if asked.loss == "squared" else ""
+    known = [(0.5, "they are half of what they should be")]
+    counts = [(rows, "rows"), (outputs, "outputs"), (rows * outputs, "rows and outputs")]
+    means = [each for each in counts[: 3 if min(rows, outputs) > 1 else 2] if each[0] > 1]
+    known += [(1 / count, f"they are means over {over}, not sums") for count, over in means]
     if asked.loss == "squared":
         known.append((2.0, "the ½ of ½Σ(o − t)² is missing (they are twice too large)"))
-    means = [(rows, "rows"), (outputs, "outputs"), (rows * outputs, "rows and outputs")]
-    for count, over in means if min(rows, outputs) > 1 else means[:2]:
-        if count > 1:
-            known.append((1 / count, f"they are means over {over}, where sums are asked for"))
-            if halved:
-                known.append((2 / count, f"they are means over {over}, where sums are asked for, and the ½{halved} is missing"))
+        known += [
+            (2 / count, f"they are means over {over}, not sums, and the ½ of ½Σ(o − t)² is missing") for count, over in means
+        ]
     told = [text for value, text in known if _same(size, value)]
     return " or ".join(told) or f"{'the steps' if steps else 'they'} are {size:.4g} times what they should be"

@@ -42,18 +42,22 @@ class Slips(NamedTuple):
     output: Literal["right", "missing", "needless", "of squashed", "of sums", "of the layer below"] = "right"
     hidden: Literal["right", "missing", "of squashed", "of sums", "of the layer above", "of the layer below"] = "right"
     carried: Literal["right", "error"] = "right"
-    back: Literal["right", "not transposed", "missing", "changed"] = "right"
+    back: Literal["right", "not transposed", "summed", "as they are", "changed"] = "right"
     inputs: Literal["right", "sums", "missing"] = "right"
+    only: int = -1
+    """The one hidden layer, from 0, that the last four words but `carried` are about; −1: all."""
 
     @property
     def wrong(self) -> int:
         """How many things are wrong."""
-        return sum(word != "right" for word in self)
+        return sum(word != "right" for word in self[:-1])
 
     @property
     def told(self) -> list[str]:
         """What is wrong, in words."""
-        return [_TOLD[where, word] for where, word in self._asdict().items() if word != "right"]
+        layers = "the hidden layers" if self.only < 0 else f"hidden layer {self.only + 1}"
+        wrong = [(where, word) for where, word in self._asdict().items() if where != "only" and word != "right"]
+        return [_TOLD[each].format(layers=layers) for each in wrong]
 
 
 _TOLD = {
@@ -66,38 +70,45 @@ _TOLD = {
     ("output", "of squashed"): "σ′ at the output layer is taken of an already squashed value: of o = σ(z) it is o·(1 − o)",
     ("output", "of sums"): "σ′ at the output layer is taken as z·(1 − z): of o = σ(z) it is o·(1 − o)",
     ("output", "of the layer below"): "σ′ of the wrong layer: the output's delta takes the slope of the layer below, not its own",
-    ("hidden", "missing"): "σ′ is missing at the hidden layers",
-    ("hidden", "of squashed"): "σ′ at the hidden layers is taken of an already squashed value: of a = σ(z) it is a·(1 − a)",
-    ("hidden", "of sums"): "σ′ at the hidden layers is taken as z·(1 − z): of a = σ(z) it is a·(1 − a)",
-    ("hidden", "of the layer above"): "σ′ of the wrong layer: hidden deltas take the slope of the layer above, not their own",
-    ("hidden", "of the layer below"): "σ′ of the wrong layer: hidden deltas take the slope of the layer below, not their own",
+    ("hidden", "missing"): "σ′ is missing at {layers}",
+    ("hidden", "of squashed"): "σ′ at {layers} is taken of an already squashed value: of a = σ(z) it is a·(1 − a)",
+    ("hidden", "of sums"): "σ′ at {layers} is taken as z·(1 − z): of a = σ(z) it is a·(1 − a)",
+    ("hidden", "of the layer above"): "σ′ of the wrong layer: at {layers} the slope of the layer above is taken",
+    ("hidden", "of the layer below"): "σ′ of the wrong layer: at {layers} the slope of the layer below is taken",
     ("carried", "error"): "what is carried back to the hidden layers is the error o − t, not the output's delta",
-    ("back", "not transposed"): "deltas are carried back through weights that are not transposed: of W[out, in] it is Wᵀδ",
-    ("back", "missing"): "the factor W is missing where deltas are carried back",
+    ("back", "not transposed"): "deltas are carried back to {layers} through weights not transposed: of W[out, in] it is Wᵀδ",
+    ("back", "summed"): "the factor W is missing where deltas are carried back to {layers}",
+    ("back", "as they are"): "the factor W is missing where deltas are carried back to {layers}",
     ("back", "changed"): (
         "outgoing weights are changed before the hidden deltas are computed: compute all deltas first, then update"
     ),
-    ("inputs", "sums"): "gradients of the upper layers are taken with the sums z of the layer below, not with its σ(z)",
+    ("inputs", "sums"): "the gradients of weights above {layers} are taken with the sums z, not with σ(z)",
     ("inputs", "missing"): "the factor a, the layer's inputs, is missing in the gradients of the weights",
 }  # fmt: skip
 
 
-def slips(loss: Loss, bias: bool, steps: bool, most: int) -> list[Slips]:
-    """Right first, then everything that may be wrong, up to so many things at once, the fewest first."""
+_RIGHT = Slips()
+
+
+def slips(loss: Loss, bias: bool, steps: bool, hidden: int, most: int) -> list[Slips]:
+    """Right first, then everything that may be wrong with so many hidden layers, up to `most` at once, the fewest first."""
     words: list[tuple[str, Sequence[str]]] = [
         ("biases", ("unused", "unused at the output", "unused at hidden layers") if bias else ()),
         ("error", ("missing",)),
         ("output", (*(("missing",) if loss == "squared" else ("needless",)), "of squashed", "of sums", "of the layer below")),
         ("hidden", ("missing", "of squashed", "of sums", "of the layer above", "of the layer below")),
         ("carried", ("error",)),
-        ("back", ("not transposed", "missing", *(("changed",) if steps else ()))),
+        ("back", ("not transposed", "summed", "as they are", *(("changed",) if steps else ()))),
         ("inputs", ("sums", "missing")),
     ]
     found = []
     for count in range(most + 1):
         for places in combinations(words, count):
             for chosen in product(*(each for _, each in places)):
-                found.append(Slips(**dict(zip((where for where, _ in places), chosen, strict=True))))  # type: ignore[arg-type]
+                one = Slips(**dict(zip((where for where, _ in places), chosen, strict=True)))  # type: ignore[arg-type]
+                found.append(one)
+                if hidden > 1 and count < 3 and (one.hidden, one.back, one.inputs) != ("right",) * 3:
+                    found += [one._replace(only=layer) for layer in range(hidden)]
     return found
 
 
@@ -142,17 +153,18 @@ def gradient(case: Case, loss: Loss, slips: Slips, changed: Sequence[Real] = ())
     found: Layers = []
     for layer in range(last, -1, -1):
         W, _ = case.layers[layer]
-        below = {"right": activations[layer], "sums": sums[layer - 1] if layer else case.X}.get(slips.inputs)
-        found.insert(0, (delta.T @ (np.ones_like(activations[layer]) if below is None else below), delta.sum(axis=0)))
+        a = activations[layer]
+        here = slips if slips.only in (-1, layer - 1) else _RIGHT
+        below = {"right": a, "sums": sums[layer - 1] if layer else a, "missing": np.ones_like(a)}[here.inputs]
+        found.insert(0, (delta.T @ below, delta.sum(axis=0)))
         if layer:
             carried = error if slips.carried == "error" and layer == last else delta
-            if slips.back == "missing":
-                carried = carried if carried.shape == activations[layer].shape else carried.sum(axis=1, keepdims=True)
-            else:
-                through = W.T if slips.back == "not transposed" else changed[layer] if slips.back == "changed" else W
-                carried = carried @ through
-            delta = carried if slips.hidden == "missing" else carried * _slope(slips.hidden, layer - 1, sums, activations)
-            if delta.shape != activations[layer].shape:
+            if here.back == "summed":
+                carried = carried.sum(axis=1, keepdims=True) * np.ones_like(a)
+            elif here.back != "as they are":
+                carried = carried @ {"right": W, "not transposed": W.T, "changed": changed[layer] if changed else W}[here.back]
+            delta = carried if here.hidden == "missing" else carried * _slope(here.hidden, layer - 1, sums, activations)
+            if delta.shape != a.shape:
                 raise ValueError("another shape")
     return found
 
