@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbp.engine.reading import plain, shown
 from fastbp.inquiry.mistakes import Given
@@ -38,10 +39,14 @@ class Style(NamedTuple):
 
 _LIES = {"flat": "flat", "column": "as columns", "row": "as rows"}
 
-_PLAIN = [Style(out_in, lie, lie) for lie in _LIES for out_in in (True, False)]
+STYLES = sorted(
+    (Style(out_in, biases, samples) for biases, samples, out_in in product(_LIES, _LIES, (True, False))),
+    key=lambda style: style.biases != style.samples,
+)
+"""First those of which all vectors lie alike."""
 
-STYLES = [*_PLAIN, *(style for style in (Style(*each) for each in product((True, False), _LIES, _LIES)) if style not in _PLAIN)]
-"""The usual ones first."""
+PLAIN = 2 * len(_LIES)
+"""How many those are."""
 
 
 class UnfitError(Exception):
@@ -281,7 +286,7 @@ def _fitted(arrays: Sequence[Any], given: Sequence[Real], names: Sequence[str], 
     found, reasons = {}, []
     for i in sorted(range(len(names)), key=lambda i: (-int(names[i][1:]), i)):
         try:
-            found[i] = _fit(_array(arrays[i], names[i], of), given[i], names[i], style, of)
+            found[i] = _fit(_array(arrays[i], given[i].size, names[i], of), given[i], names[i], style, of)
         except UnfitError as reason:
             reasons.append(reason)
     if reasons:
@@ -289,11 +294,14 @@ def _fitted(arrays: Sequence[Any], given: Sequence[Real], names: Sequence[str], 
     return [found[i] for i in range(len(names))]
 
 
-def _array(values: Any, name: str, of: str) -> Real:
+def _array(values: Any, size: int, name: str, of: str) -> NDArray[Any]:
+    """A copy as float64; what has another size stays as it is: where shapes do not fit, NumPy makes tables of millions."""
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "biufO":
             raise TypeError
+        if array.size != size:
+            return array
         if array.dtype.kind == "O":  # float itself refuses None, of which NumPy makes NaN
             return np.array([float(value) for value in array.flat]).reshape(array.shape)
         return np.array(array, float)
@@ -301,25 +309,25 @@ def _array(values: Any, name: str, of: str) -> Real:
         raise UnfitError(f"{of}{name} is no array of real numbers but {shown(values)}", name) from None
 
 
-def _fit(values: Real, given: Real, name: str, style: Style, of: str) -> Real:
+def _fit(values: NDArray[Any], given: Real, name: str, style: Style, of: str) -> Real:
     """An array of the shape of its weights, as [out, in], or of its biases, flat. Raises UnfitError.
 
-    A gradient that has the shape of the transpose is kept as it is.
+    A gradient that has the shape of the transpose is kept so.
     """
     after = "" if of else " after the call"
-    text = f"{of}{name} has shape {values.shape}{after}, where {f'{name} has' if of else 'it had'} {given.shape}"
+    turned = bool(of) and name[0] == "W" and values.ndim == 2 and values.shape == given.shape[::-1] != given.shape
+    if name[0] == "b":  # however they lie
+        fits = values.size == given.size == max(values.shape, default=1)
+    else:
+        fits = values.shape == given.shape or turned or (values.ndim < 2 and values.size == given.size and 1 in given.shape)
+    if not fits:
+        had = f"{name} has" if of else "it had"
+        raise UnfitError(f"{of}{name} has shape {values.shape}{after}, where {had} {given.shape}", name)
     if not np.isfinite(values).all():
         counts = [(int(np.isnan(values).sum()), "NaN"), (int(np.isinf(values).sum()), "infinite")]
         told = " and ".join(f"{count} {what}" for count, what in counts if count)
         raise UnfitError(f"{of}{name} has {told} of {values.size} values{after}; needed: finite numbers", name)
     if name[0] == "b":
-        if values.size != given.size or max(values.shape, default=1) != values.size:
-            raise UnfitError(text, name)
         return values.reshape(-1)
-    if values.shape != given.shape:
-        if of and values.ndim == 2 and values.shape == given.shape[::-1]:
-            return values if style.out_in else values.T
-        if values.ndim >= 2 or values.size != given.size or 1 not in given.shape:
-            raise UnfitError(text, name)
-    values = values.reshape(given.shape)
+    values = values if turned else values.reshape(given.shape)
     return values if style.out_in else values.T

@@ -13,7 +13,7 @@ from fastbp.engine.problem import numbered, problem
 from fastbp.engine.problem_files import FileProblem
 from fastbp.engine.reading import SweepError, shown
 from fastbp.engine.spec import Setup, defaults
-from fastbp.inquiry.calling import STYLES, Failure, called, readings
+from fastbp.inquiry.calling import PLAIN, STYLES, Failure, called, readings
 from fastbp.inquiry.mistakes import TOLERANCE, Explanation, Given, Setting, explained
 from fastbp.inquiry.textbook import Case, Layers, Loss, Real, loss_of, random_case
 from fastbp.kernels.network import BIASES, WEIGHTS
@@ -208,7 +208,10 @@ def _understood(function: Callable[..., Any], asked: Setting, ours: Sequence[lis
     """Call it in every style that it may be written in, and take that in which it is right, else one whose mistakes are known."""
     seen: list[tuple[Given, str, str]] = []
     failures: list[Failure] = []
+    explanations: list[Explanation] = []
     for style in STYLES:
+        if style == STYLES[PLAIN] and (explanations := explained([given for given, _, _ in seen], asked)):
+            break
         if asked.rows > 1 and style.samples == "row" and style.biases != "row":
             continue  # a table of several samples lies as with "flat"
         found = called(function, asked.cases, style, asked.bias)
@@ -235,7 +238,7 @@ def _understood(function: Callable[..., Any], asked: Setting, ours: Sequence[lis
             seen += [(given, does, str(style)) for does, given in read if not any(_alike(given, other) for other, _, _ in seen)]
     nearest = max((_right(dict(enumerate(given.arrays[0])), ours[0]) for given, _, _ in seen), default=0)
     fits = [(_right(each.fitting, ours[each.case]), len(each.fitting)) for each in failures]
-    explanations = explained([given for given, _, _ in seen], asked)
+    explanations = explanations or explained([given for given, _, _ in seen], asked)
     if explanations or (seen and nearest >= max((right for right, _ in fits), default=0)):
         return _wrong(seen, explanations, ours)
     rank = min(failure.rank for failure in failures)
