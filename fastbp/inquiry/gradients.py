@@ -15,7 +15,7 @@ from fastbp.engine.reading import SweepError, shown
 from fastbp.engine.spec import Setup, defaults
 from fastbp.inquiry.calling import PLAIN, STYLES, Failure, called, readings
 from fastbp.inquiry.mistakes import TOLERANCE, Explanation, Given, Setting, explained
-from fastbp.inquiry.textbook import Case, Layers, Loss, Real, loss_of, random_case
+from fastbp.inquiry.textbook import Case, Layers, Loss, Real, Slips, gradient, loss_of, random_case
 from fastbp.kernels.network import BIASES, WEIGHTS
 
 DRAWS = 3
@@ -48,6 +48,7 @@ class GradientCheck(NamedTuple):
     gradient in it, beyond what the rounding of changed weights explains (∞ where its shape is that of the transpose).
     `finite_differences`: the largest difference of ours from finite differences, measured alike. `convention`: how the function
     was called and understood. `rate`: of the steps that it makes, as given or else as found; None where it returns gradients.
+    `tolerance`: the largest of `errors` that counts as none.
     """
 
     ok: bool
@@ -57,6 +58,7 @@ class GradientCheck(NamedTuple):
     finite_differences: float
     convention: str
     rate: float | None = None
+    tolerance: float = TOLERANCE
 
     def __str__(self) -> str:
         """In lines: the verdict first."""
@@ -68,10 +70,18 @@ class GradientCheck(NamedTuple):
             )
         else:
             return f"Your function cannot be checked: {self.mistake}."
-        rows = [f"  {name:<5}{error:9.2g}{'' if error <= TOLERANCE else '  ← wrong'}" for name, error in self.errors.items()]
+        rows = [
+            f"  {name:<4}{_share(error):>8}{'' if error <= self.tolerance else '  ← wrong'}"
+            for name, error in self.errors.items()
+        ]
         heading = "difference from ours, as a share of the largest gradient of each array:"
-        own = f"(ours differs from finite differences by {self.finite_differences:.1g})"
+        own = f"ours differs from finite differences by {_share(self.finite_differences)}"
         return "\n".join([verdict, heading, *rows, own, self.convention])
+
+
+def _share(difference: float) -> str:
+    # What is less is rounding, and other digits on every machine.
+    return f"{difference:.2g}" if difference >= 1e-9 else "< 1e-9"
 
 
 def check_gradients(
@@ -111,10 +121,10 @@ def check_gradients(
     found = _understood(function, Setting(cases, loss, bias, names), ours, rate)
     if isinstance(found, Failure):
         return GradientCheck(False, found.name, found.text, {}, numeric, "")
-    wrong = [name for name, error in zip(names, found.errors, strict=True) if not error <= TOLERANCE]
+    wrong = [name for name, error in zip(names, found.errors, strict=True) if error > found.tolerance]
     first = "" if found.right else max(wrong or names, key=lambda name: (int(name[1:]), name[0] == "W"))
     errors = dict(zip(names, found.errors, strict=True))
-    return GradientCheck(found.right, first, found.mistake, errors, numeric, found.convention(rate), found.rate)
+    return GradientCheck(found.right, first, found.mistake, errors, numeric, found.convention(rate), found.rate, found.tolerance)
 
 
 def _mistakes(function: Any, sizes: Any, loss: Any, rows: Any, lr: Any, bias: Any, seed: Any) -> list[str]:
@@ -171,7 +181,7 @@ def _flat(layers: Layers, bias: bool) -> list[Real]:
 def _difference(case: Case, ours: Sequence[Real], loss: Loss, bias: bool, rng: np.random.Generator, step: float = 1e-3) -> float:
     """The largest difference of our gradient from central differences of the loss (of fourth order), at some places."""
     worst = 0.0
-    for values, gradient in zip(_flat(case.layers, bias), ours, strict=True):
+    for values, our in zip(_flat(case.layers, bias), ours, strict=True):
         for place in rng.permutation(values.size)[:PLACES]:
             at = np.unravel_index(place, values.shape)
             kept, slope = float(values[at]), 0.0
@@ -179,12 +189,15 @@ def _difference(case: Case, ours: Sequence[Real], loss: Loss, bias: bool, rng: n
                 values[at] = kept + offset * step
                 slope += weight * loss_of(case, loss) / (12 * step)
             values[at] = kept
-            worst = max(worst, abs(slope - float(gradient[at])) / _scale(gradient))
+            worst = max(worst, abs(slope - float(our[at])) / _scale(our))
     return worst
 
 
 def _scale(values: Real) -> float:
     return max(float(np.abs(values).max()), 1e-300)
+
+
+CHANGED = Slips(back="changed")
 
 
 class _Found(NamedTuple):
@@ -196,11 +209,12 @@ class _Found(NamedTuple):
     does: str
     style: str
     rate: float | None
+    tolerance: float = TOLERANCE
 
     def convention(self, given: float | None) -> str:
         """How it was called, what it does, and what cannot be told."""
         step = f": a step of rate {self.rate:.4g}" if self.rate is not None else ""
-        free = "\n(that rate is found, not given: a factor on all gradients would look the same; lr = … checks it)"
+        free = "\nthat rate is found, not given: a factor on all gradients would look the same (lr = … checks it)"
         return f"called with {self.style}; it {self.does}{step}{free if step and given is None else ''}"
 
 
@@ -229,6 +243,9 @@ def _understood(function: Callable[..., Any], asked: Setting, ours: Sequence[lis
             if i and read[0][1].steps and not given.steps and explained([read[0][1]], asked):
                 read = read[:1]  # what it returns is right, what it does is not
                 break
+            if given.steps and (size := max(errors)) > 0 and max(_measured(given, _changed(given, asked))[0]) < 0.1 * size:
+                # Of a small rate, but there: the smaller it is, the less do weights that are changed too early differ.
+                return _Found(False, errors, CHANGED.told[0], does, str(style), rate, size / 1e3)
             return _Found(True, errors, "", does, str(style), rate if given.steps else None)
         if found.failure:
             failures.append(found.failure)
@@ -249,6 +266,14 @@ def _understood(function: Callable[..., Any], asked: Setting, ours: Sequence[lis
     texts = Counter(failure.text.partition(" (called as ")[0] for failure in left)
     often = texts.most_common(1)[0][0]  # what it does however it is called is its own fault
     return next(failure for failure in left if failure.text.startswith(often))
+
+
+def _changed(given: Given, asked: Setting) -> list[list[Real]]:
+    """What comes of outgoing weights that are changed before the hidden deltas are computed."""
+    changed = given.changed or []
+    return [
+        _flat(gradient(case, asked.loss, CHANGED, after), asked.bias) for case, after in zip(asked.cases, changed, strict=True)
+    ]
 
 
 def _right(arrays: Mapping[int, Real], ours: Sequence[Real]) -> int:
