@@ -106,6 +106,9 @@ def called(function: Callable[..., Any], cases: Sequence[Case], style: Style, bi
             answers.append(_answer(returned, before, held_W, held_b, style, bias))
         except UnfitError as unfit:
             return Called(style, answers, Failure(len(answers), 1, f"{unfit} ({as_called})", unfit.name, unfit.fitting))
+        except Exception as error:  # objects of somebody else's may raise whatever is asked of them
+            text = f"what it returns cannot be read: {type(error).__name__} ({as_called})"
+            return Called(style, answers, Failure(len(answers), 1, text))
     return Called(style, answers, None)
 
 
@@ -213,10 +216,29 @@ def _read(
         parts = list(returned)
     else:
         raise UnfitError(f"it returns {shown(returned)}; {needed}")
-    found, reasons = {}, []
+    try:
+        return _parted(parts, returned, given, names, style, needed, bias)
+    except UnfitError:
+        rest = [part for part in parts if not (isinstance(part, int | float | np.number) or getattr(part, "shape", None) == ())]
+        if not 0 < len(rest) < len(parts):
+            raise
+        # A loss comes with them.
+        inside = rest[0] if len(rest) == 1 and isinstance(rest[0], list | tuple | Mapping) else rest
+        return _read(inside, given, names, style, needed, bias)
+
+
+def _parted(
+    parts: list[Any], returned: Any, given: Sequence[Real], names: Sequence[str], style: Style, needed: str, bias: bool
+) -> dict[str, list[Real]]:
+    """These parts, in each way that fits the shapes. Raises UnfitError."""
+    found: dict[str, list[Real]] = {}
+    reasons: list[UnfitError] = []
     for way, values in _splits(parts, len(names) // (1 + bias), bias):
         arrays = values
-        if way.endswith("alone"):  # biases that are absent are the same as 0 for whoever updates with them
+        if way.endswith("alone"):
+            if found or reasons:
+                break
+            # Biases that are absent are the same as 0 for whoever updates with them.
             arrays = [np.zeros(each.shape) if name[0] == "b" else a for a, each, name in zip(values, given, names, strict=True)]
         try:
             found[way] = _fitted(arrays, given, names, style, "the gradient of ")

@@ -135,8 +135,8 @@ def _relation(given: Sequence[Real], wrong: Sequence[Real], noise: float) -> _Re
             continue
         size = sum(float((w * w).sum()) for w in wrong)
         factor = sum(float((g * w).sum()) for g, w in zip(arrays, wrong, strict=True)) / size if size else 0.0
-        limits = [TOLERANCE * abs(factor) * np.abs(w).max() + noise for w in wrong]
-        if factor and all(np.abs(g - factor * w).max() <= limit for g, w, limit in zip(arrays, wrong, limits, strict=True)):
+        limit = TOLERANCE * abs(factor) * max(np.abs(w).max() for w in wrong) + noise
+        if factor and all(np.abs(g - factor * w).max() <= limit for g, w in zip(arrays, wrong, strict=True)):
             return _Relation(turned, factor)
     return None
 

@@ -374,6 +374,36 @@ def test_a_mistake_that_nobody_knows_is_not_named() -> None:
     assert [name for name, error in found.errors.items() if error > 1e-4] == ["W0"]
 
 
+@pytest.mark.parametrize(
+    "pack",
+    [
+        lambda dW, db: (0.3, dW, db), lambda dW, db: (dW, db, np.float64(0.3)), lambda dW, db: (np.array(0.3), [*dW, *db]),
+        lambda dW, db: (0.3, {"W1": dW[0], "b1": db[0], "W2": dW[1], "b2": db[1]}), lambda dW, db: [0.3, (dW, db)],
+    ],
+)  # fmt: skip
+def test_a_loss_that_comes_with_the_gradients_does_no_harm(pack: Any) -> None:
+    assert check(lambda W, b, x, t: pack(*backprop(W, b, [x], [t])), (3, 4, 1)).ok
+    found = check(lambda W, b, x, t: pack(*backprop(W, b, [x], [t], {"twice"})), (3, 4, 1))
+    assert MISTAKES["twice"][0] in found.mistake
+
+
+class Hostile:
+    """Raises whatever is asked of it."""
+
+    def __array__(self, *given: Any, **more: Any) -> Any:
+        raise RuntimeError
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def test_objects_that_raise_when_they_are_read_get_one_line() -> None:
+    for value in (Hostile(), [Hostile()] * 4, {Hostile(): 1}):
+        found = check(returning(value), (3, 4, 1))
+        assert not found.ok
+        assert "\n" not in str(found)
+
+
 def test_gradients_that_are_all_0_and_weights_that_stay_are_told() -> None:
     zeros = check(lambda W, b, x, t: ([0 * w for w in W], [0 * v for v in b]), (3, 4, 1))
     assert (zeros.mistake, zeros.first_wrong) == ("all gradients are 0", "W1")
