@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fastbp.analysis.tables import attribution, contrasts, summary, survival
     from fastbp.engine.run import run
     from fastbp.engine.spec import Setup, Sweep, SweepError
+    from fastbp.inquiry.gradients import check_gradients
     from fastbp.inquiry.retrain import retrain
     from fastbp.runs import load
 
@@ -26,6 +27,7 @@ __all__ = [
     "SweepError",
     "__version__",
     "attribution",
+    "check_gradients",
     "comparison",
     "contrasts",
     "load",
@@ -41,6 +43,7 @@ _HOMES = {
     "Sweep": "engine.spec",
     "SweepError": "engine.spec",
     "attribution": "analysis.tables",
+    "check_gradients": "inquiry.gradients",
     "comparison": "analysis.comparison",
     "contrasts": "analysis.tables",
     "load": "runs",
