@@ -282,7 +282,8 @@ def _boxes(
 
 def _shares(tallies: Sequence[Tally]) -> NDArray[np.float64]:
     """The share of each setup that converges."""
-    return _counts(tallies)["converged"] / np.array([t.runs for t in tallies])
+    shares: NDArray[np.float64] = _counts(tallies)["converged"] / np.array([t.runs for t in tallies])
+    return shares
 
 
 def _common(corners: Sequence[Tally]) -> NDArray[np.bool_]:
