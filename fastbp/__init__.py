@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fastbp.engine.run import run
     from fastbp.engine.spec import Setup, Sweep, SweepError
     from fastbp.inquiry.explain import explain
+    from fastbp.inquiry.gradients import check_gradients
     from fastbp.inquiry.retrain import retrain
     from fastbp.runs import load
 
@@ -27,6 +28,7 @@ __all__ = [
     "SweepError",
     "__version__",
     "attribution",
+    "check_gradients",
     "comparison",
     "contrasts",
     "explain",
@@ -43,6 +45,7 @@ _HOMES = {
     "Sweep": "engine.spec",
     "SweepError": "engine.spec",
     "attribution": "analysis.tables",
+    "check_gradients": "inquiry.gradients",
     "comparison": "analysis.comparison",
     "contrasts": "analysis.tables",
     "explain": "inquiry.explain",

@@ -57,6 +57,14 @@ class DamagedFileError(FileError):
         self.args = (f"{file} is damaged ({self.why}): {remedy(file.parent.parent)}",)
 
 
+def runs_folder(store: Path) -> Path:
+    """Where a store has its runs. Raises FileNotFoundError, in one line, where it is no store."""
+    if not os.path.isdir(store / "runs"):
+        why = "is no store: it has no folder runs" if os.path.exists(store) else "is not there"
+        raise FileNotFoundError(f"{store} {why}")
+    return store / "runs"
+
+
 def remedy(store: Path) -> str:
     """What helps a store that is not sound."""
     return f"`fastbp verify {shlex.quote(str(store))} --repair` moves such files aside, and the same sweep makes them anew"
@@ -238,6 +246,8 @@ def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error  # nobody asked for the draft
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)

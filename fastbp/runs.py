@@ -34,16 +34,17 @@ class Runs(pd.DataFrame):
         keys = [c.name for c in SETUP_COLUMNS if c.name in self.columns]
         varying = [key for key in keys if len(setups[key].astype(object).map(repr).unique()) > 1]
         alike = {key: setups[key].iloc[0] for key in keys if key not in varying} if len(setups) else {}
-        same = [f"{key} {value}" for key, value in alike.items() if pd.notna(value)]
+        same = [f"{key} {_line(value)}" for key, value in alike.items() if pd.notna(value)]
         shown = pd.DataFrame(self[[*varying, *(name for name in _SHOWN if name in self.columns)]])
         more = len(self.columns) - len(shown.columns)
-        counts = f"{len(self):,} run{'s'[: len(self) != 1]} of {len(setups):,} setup{'s'[: len(setups) != 1]}"
-        return shown, f"{counts}; {more} more columns. In all: {', '.join(same)}."
+        counts = f"{_plural(len(self), 'run')} of {_plural(len(setups), 'setup')}"
+        told = f"{counts}; {_plural(more, 'more column')}." if more else f"{counts}."
+        return shown, f"{told} In all: {', '.join(same)}." if same else told
 
     def __repr__(self) -> str:
         """The columns that matter, and a line about the others."""
         if "setup" not in self.columns:
-            return super().__repr__()
+            return repr(pd.DataFrame(self))
         shown, told = self._told()
         with pd.option_context("display.width", 160, "display.max_columns", 20, "display.show_dimensions", False):
             return f"{shown!r}\n\n{told}"
@@ -54,6 +55,15 @@ class Runs(pd.DataFrame):
             return self.to_html(max_rows=10)
         shown, told = self._told()
         return f"{shown.to_html(max_rows=10)}<p>{escape(told)}</p>"
+
+
+def _plural(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s'[: n != 1]}"
+
+
+def _line(value: object) -> str:
+    """A value as it can stand in a line, whatever is in the name of a file."""
+    return "".join(c if c.isprintable() else "?" for c in str(value))
 
 
 def load(path: str | os.PathLike[str]) -> pd.DataFrame:

@@ -39,9 +39,9 @@ def _ended(work: Callable[[], int], place: str) -> int:
             return BAD_USAGE
         try:
             return work()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            return refuse([str(error) if error.errno is None else f"{error.filename}: {error.strerror}"], BAD_STORE)
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and error.errno is None:  # not the system's: there is no store
+                return refuse([str(error)], BAD_STORE)
             return refuse([f"{error.filename or place}: {error.strerror or error}"], NOT_WRITABLE)
         except ValueError as error:
             return refuse([str(error)], BAD_STORE)

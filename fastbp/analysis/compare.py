@@ -34,12 +34,10 @@ def compare(a: Path, b: Path, folder: Path | None = None, tick: Callable[[str], 
     where files cannot be written.
     """
     for store in (a, b):
-        if not (store / "runs").is_dir():
-            raise FileNotFoundError(f"{store} {'is no store: it has no folder runs' if store.exists() else 'is not there'}")
-        tick(f"reading {store.name}")
-        if not any(files.listed(store / "runs")):
+        if not any(files.listed(files.runs_folder(store))):
             raise ValueError(f"{store} holds no runs")
     names = comparison.names_of(a, b)
+    tick("reading")
     table = comparison.comparison(a, b)
     verdict = comparison.sentences(table, names)
     if folder is None:
@@ -71,7 +69,7 @@ def compare(a: Path, b: Path, folder: Path | None = None, tick: Callable[[str], 
     content = {
         "verdict": verdict,
         "shares": picture,
-        "rows": Table("Setups in both", caption, columns, marked, "compare.csv"),
+        "rows": Table("Setups of both", caption, columns, marked, "compare.csv"),
         "sides": [{"name": name, **how(store, [], ())} for name, store in zip(names, (a, b), strict=True)],
         "alpha": ALPHA,
         "a": names.a,

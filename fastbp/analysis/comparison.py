@@ -13,7 +13,7 @@ from fastbp import files
 from fastbp.analysis.statistics import fisher, holm, mcnemar, newcombe, tango
 from fastbp.analysis.tables import LEVEL, key_columns, pair, share_columns
 from fastbp.analysis.tallies import Runs, Tally, tally, varying, written
-from fastbp.analysis.wording import ALPHA, aligned, percent, plain, plural, points
+from fastbp.analysis.wording import ALPHA, aligned, named, percent, plain, plural, points, setting
 from fastbp.columns import SETUP_COLUMNS
 
 
@@ -66,25 +66,34 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
 
 
 def _matched(a: Sequence[Tally], b: Sequence[Tally]) -> list[tuple[Tally | None, Tally | None]]:
-    """The same setups of both, then those of one alone. Without the data known to be the same, a name is not enough."""
+    """The same setups of both, then those of b alone: those of one id first, so that none takes another's."""
 
     def whole(one: Tally) -> tuple[Any, ...]:
         keys = written(one)
         return tuple(keys.get(column.name) for column in SETUP_COLUMNS if column.name != "collapse")
 
+    left = {t.setup: t for t in b}
+    matches = {t.setup: left.pop(t.setup) for t in a if t.setup in left}
     others: dict[tuple[Any, ...], list[Tally]] = {}
-    for t in b:
+    for t in left.values():
         others.setdefault(whole(t), []).append(t)
-    found: list[tuple[Tally | None, Tally | None]] = []
     for t in a:
-        same = others.get(whole(t), [])
-        match = next((o for o in same if o.setup == t.setup), None)
-        match = match or next((o for o in same if not (o.problem and t.problem and o.problem != t.problem)), None)
-        if match:
-            same.remove(match)
-        found.append((t, match))
-    left = {o.setup for same in others.values() for o in same}
-    return found + [(None, t) for t in b if t.setup in left]
+        if t.setup not in matches:
+            same = others.get(whole(t), [])
+            match = next((o for o in same if _learn_the_same(t, o)), None)
+            if match:
+                matches[t.setup] = match
+                same.remove(match)
+    used = {t.setup for t in matches.values()}
+    return [*((t, matches.get(t.setup)) for t in a), *((None, t) for t in b if t.setup not in used)]
+
+
+def _learn_the_same(one: Tally, other: Tally) -> bool:
+    """Of two setups with the same keys. Files of one name may hold anything: there, only what is known to be the same is."""
+    if one.problem and other.problem:
+        return one.problem == other.problem
+    problem = one.keys.get("problem")
+    return problem is not None and not str(problem).startswith("file:")
 
 
 def _digests(runs: Runs) -> dict[str, set[str]] | None:
@@ -118,13 +127,11 @@ class Names(NamedTuple):
 
 
 def names_of(a: Path, b: Path) -> Names:
-    """The shortest ends of two paths that tell them apart."""
-    one, other = a.resolve().parts, b.resolve().parts
-    for length in range(1, max(len(one), len(other)) + 1):
-        ends = "/".join(one[-length:]), "/".join(other[-length:])
-        if ends[0] != ends[1]:
-            return Names(*ends)
-    return Names("/".join(one[-1:]), "/".join(other[-1:]))
+    """The shortest ends of two paths that tell them apart, without what could move a terminal's cursor."""
+    one, other = (path.resolve().parts for path in (a, b))
+    longest = max(len(one), len(other))
+    length = next((n for n in range(1, longest) if one[-n:] != other[-n:]), longest if one != other else 1)
+    return Names(*(plain("/".join(parts[-length:])) for parts in (one, other)))
 
 
 def moved(table: pd.DataFrame) -> pd.Series[bool]:
@@ -138,23 +145,27 @@ def sentences(table: pd.DataFrame, names: Names) -> list[str]:
     if both.empty:
         return [f"{names.a} and {names.b} have no setup in common: there is nothing to compare."]
     shown = both[moved(both)]
-    setups = plural(len(both), "setup")
+    where = f"any of {len(both):,} setups" if len(both) > 1 else "the one setup"
     if shown.empty:
-        lines = [f"No share moved: in none of {setups} that both have is a change of the share converged shown."]
+        lines = [f"No change of the share converged is shown in {where} that both have."]
     else:
         rows = shown.loc[shown["difference"].abs().sort_values(ascending=False, kind="stable").index].to_dict("records")
-        most = rows[0]
+        most, many = rows[0], f"{len(shown):,} of {len(both):,} setups" if len(both) > 1 else where
         ends = [f"{percent(most[f'converged_share_{side}'])} in {name}" for side, name in (("a", names.a), ("b", names.b))]
+        n = most["pairs"]  # where some seeds are of one store alone, the shares beside it are not of these
+        some = f" on the {plural(n, 'seed')} that both ran" if 0 < n < max(most["runs_a"], most["runs_b"]) else ""
+        by = f"{', most' * (len(rows) > 1)} by {points(most['difference'])} points{some}"
         lines = [
-            f"The share converged moved in {len(shown)} of {setups} that both have, most by {points(most['difference'])} points: "
-            f"from {ends[0]} to {ends[1]}, {label(most, table)}."
+            f"The share converged moved in {many} that both have{by}: from {ends[0]} to {ends[1]}, with {label(most, table)}."
         ]
     same = int(both["identical"].fillna(False).sum())
     if same:
-        lines.append(f"In {'all' if same == len(both) else plain(same)} of them every row is the same, bit for bit.")
+        inside = "" if len(both) == 1 else f"In {'all' if same == len(both) else plain(same)} of them "
+        lines.append(f"{inside}{'every' if inside else 'Every'} row is the same, bit for bit.")
     unpaired = int((both["pairs"] == 0).sum())
     if unpaired:
-        lines.append(f"{plural(unpaired, 'setup')} share no seeds: there the comparison is of independent runs.")
+        share = "1 setup shares" if unpaired == 1 else f"{unpaired:,} setups share"
+        lines.append(f"{share} no seeds: there the comparison is of independent runs.")
     for side, name in (("a", names.a), ("b", names.b)):
         only = int((table[f"runs_{side}"] == 0).sum())
         if only:
@@ -166,7 +177,7 @@ def label(row: Any, table: pd.DataFrame) -> str:
     """A name for a row of a comparison: its varying keys, or its id."""
     keys = list(table.columns[: table.columns.get_loc("setup_a")])
     identity = row["setup_a"] if isinstance(row["setup_a"], str) else row["setup_b"]
-    return ", ".join(f"{key} {plain(row[key])}" for key in keys) or f"setup {identity}"
+    return setting(row, keys) or f"setup {identity}"
 
 
 def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -185,7 +196,7 @@ def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     for row in table.to_dict("records"):
         shares = [f"{percent(row[f'{what}_share_a'])} → {percent(row[f'{what}_share_b'])}" for what in ("converged", "constant")]
         runs = [plain(row["runs_a"]), plain(row["runs_b"])]
-        told = [*(plain(row[key]) for key in keys), runs[0] if runs[0] == runs[1] else " → ".join(runs), *shares]
+        told = [*(named(row[key]) for key in keys), runs[0] if runs[0] == runs[1] else " → ".join(runs), *shares]
         told += [plain(row[name]) for name in ("pairs", "mended", "broken")]
         if pd.isna(row["p_holm"]):
             told += ["–", "–", ""]

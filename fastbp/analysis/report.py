@@ -55,10 +55,14 @@ def sweep_of(store: Path) -> Sweep:
     try:
         told = tomllib.loads((store / "sweep.toml").read_text("utf-8"))
         seeds, resolved = told.get("seeds", 0), told.get("resolved", {})
-        count = seeds.get("count", 0) if isinstance(seeds, dict) else seeds
-        ids = tuple(str(each) for each in resolved.get("setups", ()))
-        return Sweep(str(told.get("title", "")), int(count), resolved.get("baseline"), ids)
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        count = int(seeds.get("count", 0) if isinstance(seeds, dict) else seeds)
+        baseline, ids = resolved.get("baseline", ""), resolved.get("setups", [])
+        if not (0 <= count < 1 << 63 and isinstance(baseline, str) and isinstance(ids, list)):
+            return Sweep()
+        # Whatever breaks lines or turns them round is no part of a title.
+        title = plain(" ".join(str(told.get("title", "")).split()))
+        return Sweep(title, count, baseline or None, tuple(str(each) for each in ids))
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return Sweep()
 
 
@@ -122,13 +126,12 @@ def make(
     the latest sweep; `tick`, told now and then what is done. Raises FileNotFoundError where there is no store, EmptyError where
     it has no runs, DamagedFileError and ValueError as `tally` does, OSError where files cannot be written.
     """
-    if not (store / "runs").is_dir():
-        raise FileNotFoundError(f"{store} {'is no store: it has no folder runs' if store.exists() else 'is not there'}")
+    runs = files.runs_folder(store)
     sweep = sweep_of(store)
     ids = sweep.setups if sweep.setups and not all_runs else ()
     tick("reading")
     tallies = tables.tally(store, setups=ids or None, pictures=True, collapse=collapse)
-    if not tallies and ids and any(files.listed(store / "runs")):
+    if not tallies and ids and any(files.listed(runs)):
         raise EmptyError(f"{store} holds no runs of its latest sweep, only of others: --all-runs reports them")
     if not tallies:
         raise EmptyError(f"{store} holds no runs")

@@ -31,6 +31,9 @@ SHARES: tuple[str, ...] = (*(outcome.replace("-", "_") for outcome in OUTCOMES),
 _FOLLOWS = {"check_every": "batch", "batch": "problem"}
 """Keys whose value may stem from another's: batch = "full" is stored as the problem's rows, and sets check_every's default."""
 
+_LEARNT = ("problem", "targets", "scale_inputs", "target_margin")
+"""Keys that change what is learnt."""
+
 _ALL_PAIRS = 4
 """Values of a key up to which every two are compared."""
 
@@ -205,6 +208,9 @@ def _repeated(tallies: Sequence[Tally], times: Sequence[int]) -> dict[str, pd.Se
     return {name: column.iloc[rows].reset_index(drop=True) for name, column in columns.items()}
 
 
+MOST_BOXES = 400
+"""Setups to which the parts of changes are told: of more, those whose share differs most."""
+
 MOST_CHANGES = 6
 """Keys of which parts are told: twice as many setups are needed for each more."""
 
@@ -213,8 +219,8 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     """What each of several changes made at once has to do with the change of the share converged.
 
     From the `baseline`, the id of a setup (without one, the first in `tally`'s order), to every setup that differs from it in at
-    least two keys as written, never in `stop`, and in as many as any does, where the setups with every subset of these changes
-    are there, over the seeds that all of them ran.
+    least two keys as written, never in `stop`, where the setups with every subset of these changes are there, and in as many keys
+    as any such setup does; over the seeds that all of them ran.
 
     Returns one row per such setup and key, with the columns: `from` and `to`, the two setups; `key`, `from_value` and `to_value`;
     `pairs`, the seeds; `total_points`, how many percentage points the share rose; and of these, by this change when it is made
@@ -252,9 +258,10 @@ def _boxes(
     start = next((t for t in tallies if t.setup == baseline), tallies[0] if tallies else None)
     if start is None:
         return
-    of = {tuple(written(t)[key] for key in keys): t for t in tallies}
-    if len(of) < len(tallies):
-        return  # setups that differ in `stop`, or in what another key sets
+    alike = [t for t in tallies if t.keys.get("stop") == start.keys.get("stop")]
+    of = {tuple(written(t)[key] for key in keys): t for t in alike}
+    if len(of) < len(alike):
+        return  # setups that differ in what is no key as written
     here = written(start)
     found: list[tuple[list[str], list[Tally]]] = []
     for values in of:
@@ -267,7 +274,16 @@ def _boxes(
         if None not in corners:
             found.append((changed, [corner for corner in corners if corner]))
     most = max((len(changed) for changed, _ in found), default=0)
-    yield start, [box for box in found if len(box[0]) == most]
+    farthest = [box for box in found if len(box[0]) == most]
+    share = _shares([start, *(corners[-1] for _, corners in farthest)])
+    largest = np.argsort(-np.abs(share[1:] - share[0]), kind="stable")[:MOST_BOXES]
+    yield start, [farthest[i] for i in sorted(largest.tolist())]
+
+
+def _shares(tallies: Sequence[Tally]) -> NDArray[np.float64]:
+    """The share of each setup that converges."""
+    shares: NDArray[np.float64] = _counts(tallies)["converged"] / np.array([t.runs for t in tallies])
+    return shares
 
 
 def _common(corners: Sequence[Tally]) -> NDArray[np.bool_]:
@@ -309,7 +325,8 @@ def _changes(tallies: Sequence[Tally], keys: Sequence[str], baseline: str | None
             continue
         alike: dict[tuple[Value, ...], list[Tally]] = {}
         for t in tallies:
-            alike.setdefault(tuple(written(t)[other] for other in keys if other != key), []).append(t)
+            learnt = "" if key in _LEARNT else t.problem  # two files may have one name
+            alike.setdefault((learnt, *(written(t)[other] for other in keys if other != key)), []).append(t)
         found = []
         for group in alike.values():
             values = list(dict.fromkeys(written(t)[key] for t in group))  # in order, as the tallies are

@@ -227,11 +227,13 @@ def _from_folder(path: Path, setups: Collection[str] | None, pictures: bool, col
     found: dict[str, list[tuple[int, Path]]] = {}
     for file in files.listed(folder):
         setup, start, *_ = file.name.split("-")
-        found.setdefault(setup, []).append((int(start), file))
-    for setup, own in found.items():
         if setups is None or setup in setups:
-            yield _read(setup, [file for _, file in sorted(own)], _measured(pictures, collapse), collapse)
-            pa.default_memory_pool().release_unused()
+            found.setdefault(setup, []).append((int(start), file))
+    for one, other in files.overlapping(file for own in found.values() for _, file in own):
+        raise ValueError(f"{one} and {other.name} have seeds in common: {files.remedy(folder.parent)}")
+    for setup, own in found.items():
+        yield _read(setup, [file for _, file in sorted(own)], _measured(pictures, collapse), collapse)
+        pa.default_memory_pool().release_unused()
 
 
 def _read(setup: str, paths: Sequence[Path], measures: Sequence[str], collapse: float | None) -> Tally:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fastbp.analysis.wording import ALPHA, Row, extreme, is_end, keys_of, named, percent, plain, points, setting
+from fastbp.analysis.wording import ALPHA, Row, extreme, is_end, keys_of, named, percent, plain, plural, points, setting
 from fastbp.outcomes import MEANINGS, OUTCOMES, Outcome
 
 MOST_CHANGES = 3
@@ -18,10 +18,13 @@ _ALL = {
     Outcome.CONVERGED: "converge",
     Outcome.COLLAPSED: "collapse to a constant",
     Outcome.ONE_CLASS: "give every input the same decision",
-    Outcome.PARTIAL: "end partial: they tell some rows apart, but not all as they should",
+    Outcome.PARTIAL: "end partial, telling some rows apart but not all as they should",
 }
 
-_CONSTANT = "the same answer to every input"
+_SAME = "the same answer to every input"
+
+_VERBS = {"converged": ("converges", "converge"), "constant": (f"gives {_SAME}", f"give {_SAME}")}
+"""What one run does, and several."""
 
 
 def verdict(summary: pd.DataFrame, contrasts: pd.DataFrame, attribution: pd.DataFrame, baseline: str | None = None) -> list[str]:
@@ -43,10 +46,12 @@ def verdict(summary: pd.DataFrame, contrasts: pd.DataFrame, attribution: pd.Data
             return [f"{every}: whatever was varied here makes no difference to that.{more}"]
     start = next((row for row in setups if row["setup"] == baseline), None)
     keys = keys_of(summary)
+    if not summary["converged"].any():
+        return [_most_and_least(summary, "constant"), *([_as_it_stands(start, keys)] if start else [])]
     changes = contrasts.to_dict("records")
     own = [row for row in changes if start is not None and is_end(row, "from", start)]
     if start is None or not own:
-        return _best_and_worst(summary, changes)
+        return [_most_and_least(summary, "converged"), _strongest(changes)]
     together = _together(attribution, summary, keys)
     return [
         _best_change(start, own, setups),
@@ -60,47 +65,61 @@ def _alone(row: Row) -> str:
     if row["runs"] == 1:
         outcome = next(outcome for outcome in OUTCOMES if row[outcome.replace("-", "_")])
         return f"The one run ended {outcome}: {MEANINGS[outcome]}. One run cannot tell whether that is its seed or its setup."
-    text = f"{_share(row, 'converged')} of {plain(row['runs'])} runs converge{_interval(row, 'converged')}"
-    text += f", and {_share(row, 'constant')} give {_CONSTANT} ({_parts(row)})."
-    return text + _waiting(row) + " There is one setup: nothing to compare it with."
+    text = f"{_statement(row, 'converged')}{_interval(row, 'converged')}, and {_statement(row, 'constant', again=True)}."
+    return text[0].upper() + text[1:] + _waiting(row) + " There is one setup: nothing to compare it with."
 
 
-def _share(row: Row, name: str) -> str:
-    """A share at the beginning of a statement about runs."""
-    return "none" if row[name] == 0 else "all" if row[name] == row["runs"] else percent(row[f"{name}_share"])
+def _fraction(row: Row, name: str) -> str:
+    """So many of how many runs: `none of 80`, `all 80`, `2.5% of 80`."""
+    count, runs = int(row[name]), int(row["runs"])
+    if runs == 1:
+        return f"{count} of 1"
+    return (
+        f"none of {runs:,}"
+        if count == 0
+        else f"all {runs:,}"
+        if count == runs
+        else f"{percent(row[f'{name}_share'])} of {runs:,}"
+    )
+
+
+def _statement(row: Row, name: str, again: bool = False) -> str:
+    """What so many of the runs of a setup do; `again`: of the runs of which something was said just before."""
+    count, runs = row[name], row["runs"]
+    one, several = _VERBS[name]
+    if runs == 1:
+        return f"{'it' if again else 'its one run'} {one if count else f'does not {several}'}"
+    who = {0: "none", runs: "all"}.get(count, percent(row[f"{name}_share"])) if again else f"{_fraction(row, name)} runs"
+    parts = f" ({percent(row['collapsed_share'])} collapsed, {percent(row['one_class_share'])} one-class)"
+    return f"{who} {several if count else one}{parts * (name == 'constant' and count > 0)}"
 
 
 def _interval(row: Row, name: str) -> str:
     return f" (95% interval {percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])})"
 
 
-def _parts(row: Row) -> str:
-    return f"{percent(row['collapsed_share'])} collapsed, {percent(row['one_class_share'])} one-class"
-
-
 def _waiting(row: Row) -> str:
-    median = plain(row["updates_median"])
-    return "" if median == "–" else f" Half had converged after {median} updates."
+    median = row["updates_median"]
+    return "" if pd.isna(median) else f" Half had converged after {plural(int(median), 'update')}."
 
 
 def _fastest(summary: pd.DataFrame) -> str:
     """Where all converge, what differs is how long it takes."""
-    medians = summary["updates_median"].dropna()
-    if medians.empty or medians.min() == medians.max():
+    told = summary[summary["updates_median"].notna()]
+    medians = told["updates_median"].astype(int)
+    if medians.nunique() < 2:
         return ""
-    keys, rows = keys_of(summary), summary.to_dict("records")
-    fast, slow = (next(row for row in rows if row["updates_median"] == end) for end in (medians.min(), medians.max()))
+    keys = keys_of(summary)
+    fast, slow = (told.iloc[int(at)].to_dict() for at in (medians.argmin(), medians.argmax()))
     return (
-        f" It does to how long they take: half had converged after {plain(fast['updates_median'])} updates with "
-        f"{setting(fast, keys)}, after {plain(slow['updates_median'])} with {setting(slow, keys)}."
+        f" It does to how long they take: half had converged after {plural(int(fast['updates_median']), 'update')} with "
+        f"{_name(fast, keys)}, after {plain(slow['updates_median'])} with {_name(slow, keys)}."
     )
 
 
 def _as_it_stands(start: Row, keys: Sequence[str]) -> str:
-    return (
-        f"As it stands ({setting(start, keys)}), {_share(start, 'converged')} of {plain(start['runs'])} runs "
-        f"converge{'s' * (start['converged'] == 0)}, and {_share(start, 'constant')} give {_CONSTANT} ({_parts(start)})."
-    )
+    stands = f"As it stands ({_name(start, keys)})"
+    return f"{stands}, {_statement(start, 'converged')}, and {_statement(start, 'constant', again=True)}."
 
 
 def _told(row: Row) -> str:
@@ -119,16 +138,19 @@ def _best_change(start: Row, own: Sequence[Row], setups: Sequence[Row]) -> str:
     """The answer: the single change of the setup as it stands that mends most runs, and what it makes of them."""
     mended = _mended(own)
     if not mended:
-        tried = _and([_told(row) for row in own]) if len(own) <= 2 * MOST_CHANGES else f"{len(own)} changes"
+        tried = _and([_told(row) for row in own]) if len(own) <= 2 * MOST_CHANGES else f"{plain(len(own))} changes"
         fewer = "" if any(_shown(row) for row in own) else ", or fewer"
         return f"No single change that was tried is shown to make more runs converge{fewer}: {tried}."
     best = mended[0]
     there = next(other for other in setups if is_end(best, "to", other))
     most = "mends it most" if len(mended) > 1 else "mends it"
+    (before, after), (was, is_now) = (
+        (percent(start[f"{name}_share"]), percent(there[f"{name}_share"])) for name in ("converged", "constant")
+    )
+    constant = f"stays at {was}" if was == is_now else f"goes from {was} to {is_now}"
     return (
-        f"What {most} is {_told(best)}: by itself it takes the share of runs that converge from "
-        f"{percent(start['converged_share'])} to {percent(there['converged_share'])} ({_difference(best)}), and the share that "
-        f"give {_CONSTANT} from {percent(start['constant_share'])} to {percent(there['constant_share'])}."
+        f"What {most} is {_told(best)}: by itself it takes the share of runs that converge from {before} to {after} "
+        f"({_difference(best, start, there)}); the share that gives {_SAME} {constant}."
     )
 
 
@@ -143,21 +165,27 @@ def _other_changes(own: Sequence[Row]) -> list[str]:
     if broken:
         lines.append(f"By itself, {_listed(broken, 'lowers')}.")
     if unshown and len(unshown) < len(own):  # else that is the answer
-        shown = _and(unshown) if len(unshown) <= 2 * MOST_CHANGES else f"{len(unshown)} others"
+        shown = _and(unshown) if len(unshown) <= 2 * MOST_CHANGES else f"{plain(len(unshown))} others"
         lines.append(f"No effect by itself is shown for {shown}.")
     return lines
 
 
-def _difference(row: Row) -> str:
+def _difference(row: Row, start: Row, there: Row) -> str:
     low, high = points(row["difference_low"]), points(row["difference_high"])
-    return f"{points(row['difference'])} points, 95% interval {low} to {high}"
+    some = _over(row["pairs"], "both", start, there)
+    return f"{points(row['difference'])} points{some}, 95% interval {low} to {high}"
+
+
+def _over(pairs: int, who: str, *ends: Row) -> str:
+    """On which seeds a difference was seen, where these are not those of the shares beside it."""
+    return "" if all(end["runs"] == pairs for end in ends) else f" on the {plural(int(pairs), 'seed')} that {who} ran"
 
 
 def _listed(rows: Sequence[Row], verb: str) -> str:
     by = [points(row["difference"]).lstrip("+−") for row in rows[:MOST_CHANGES]]
-    told = [f"{_told(row)} {verb} the share by {size} points" for row, size in zip(rows, by, strict=False)]
+    told = [f"{_told(row)} {verb} the share converged by {size} points" for row, size in zip(rows, by, strict=False)]
     more = len(rows) - len(told)
-    return _and([*told, f"{more} more change{'s'[: more != 1]} {verb if more == 1 else verb[:-1]} it by less"] if more else told)
+    return _and([*told, f"{plural(more, 'more change')} {verb if more == 1 else verb[:-1]} it by no more"] if more else told)
 
 
 def _and(texts: Sequence[str]) -> str:
@@ -169,49 +197,63 @@ def _together(attribution: pd.DataFrame, summary: pd.DataFrame, keys: Sequence[s
     if attribution["to"].nunique() != 1:
         return ""
     rows = attribution.to_dict("records")
-    there = next((row for row in summary.to_dict("records") if row["setup"] == rows[0]["to"]), None)
-    if there is None:
+    by_id = {row["setup"]: row for row in summary.to_dict("records")}
+    start, there = (by_id.get(rows[0][end]) for end in ("from", "to"))
+    if start is None or there is None:
         return ""
     parts = sorted(rows, key=lambda row: -abs(row["average_points"]))
     told = _and([f"{row['key']} {points(row['average_points'] / 100)}" for row in parts])
     number = {2: "Both", 3: "All three", 4: "All four"}.get(len(rows), f"All {len(rows)}")
+    made = f"make {_fraction(there, 'converged')} runs converge"
+    if there["runs"] == 1:
+        made = f"{'make' if there['converged'] else 'do not make'} its one run converge"
+    some = _over(rows[0]["pairs"], "all setups on the way", start, there)
     return (
-        f"{number} changes together ({setting(there, keys)}) make {_share(there, 'converged')} of {plain(there['runs'])} runs "
-        f"converge, {points(rows[0]['total_points'] / 100)} points: of these, averaged over all orders of making them, {told}."
+        f"{number} changes together ({setting(there, keys)}) {made}, {points(rows[0]['total_points'] / 100)} points{some}: of "
+        f"these, averaged over all orders of making them, {told}."
     )
 
 
 def _elsewhere(summary: pd.DataFrame, start: Row, keys: Sequence[str], own: Sequence[Row]) -> list[str]:
     """The best of all setups, where it is more than one change away."""
     best = extreme(summary, "converged")
-    near = [best["setup"] == start["setup"], *(is_end(row, "to", best) for row in own)]
-    if any(near) or best["converged"] == 0:
+    ties = summary[summary["converged_share"] == best["converged_share"]].to_dict("records")
+    if any(tie["setup"] == start["setup"] or any(is_end(row, "to", tie) for row in own) for tie in ties):
         return []
     return [
-        f"Of all {plain(len(summary))} setups, runs converge most often with {setting(best, keys)}: "
-        f"{_share(best, 'converged')} of {plain(best['runs'])}{_interval(best, 'converged')}.{_waiting(best)}"
+        f"Of all {plain(len(summary))} setups, runs converge most often with {_name(best, keys)}: "
+        f"{_fraction(best, 'converged')}{_interval(best, 'converged')}.{_waiting(best)}"
     ]
 
 
-def _best_and_worst(summary: pd.DataFrame, changes: Sequence[Row]) -> list[str]:
-    """Without a setup to start from."""
-    keys = keys_of(summary)
-    name = "converged" if summary["converged"].any() else "constant"
+def _most_and_least(summary: pd.DataFrame, name: str) -> str:
+    """Where runs converge most and least often; where none does, where they give the same answer to everything."""
+    keys, (one, several), number = keys_of(summary), _VERBS[name], plain(len(summary))
     best, worst = extreme(summary, name), extreme(summary, name, least=True)
-    what = "converge" if name == "converged" else f"give {_CONSTANT}"
-    none = "" if name == "converged" else f"No run converges in any of {plain(len(summary))} setups. "
-    text = (
-        f"{none}Runs {what} most often with {_name(best, keys)}: {_share(best, name)} of {plain(best['runs'])}"
-        f"{_interval(best, name)}; least often with {_name(worst, keys)}: {_share(worst, name)}."
-    )
+    share = best[f"{name}_share"]
+    none = "" if name == "converged" else f"No run converges in any of {number} setups"
+    if none and share == worst[f"{name}_share"] and share in (0, 1):
+        return f"{none}, and {f'all {several}' if share else f'none {one}'}."
+    before = f"{none}. " if none else ""
+    if share == worst[f"{name}_share"]:
+        return f"{before}In each of {number} setups {percent(share)} of the runs {several}."
+    most, least = (f"with {_name(row, keys)}: {_fraction(row, name)}" for row in (best, worst))
+    return f"{before}Runs {several} most often {most}{_interval(best, name)}; least often {least}."
+
+
+def _strongest(changes: Sequence[Row]) -> str:
+    """What single changes do wherever they are made, without a setup to start from."""
+    if not changes:
+        return "No two setups differ in exactly one key and share seeds, so what a single change does cannot be told."
     groups: dict[str, list[Row]] = {}
     for row in changes:
         groups.setdefault(_told(row), []).append(row)
-    strongest = sorted(groups.items(), key=lambda group: -max(abs(row["difference"]) for row in group[1]))
-    told = [_range(change, rows) for change, rows in strongest[:MOST_CHANGES]]
-    if not told:
-        return [text, "No two setups differ in exactly one key and share seeds, so what a single change does cannot be told."]
-    return [text, f"By itself, {'; '.join(told)}."]
+
+    def strength(group: tuple[str, list[Row]]) -> tuple[bool, float]:
+        return not any(map(_shown, group[1])), -max(abs(row["difference"]) for row in group[1])
+
+    told = [_range(change, rows) for change, rows in sorted(groups.items(), key=strength)[:MOST_CHANGES]]
+    return f"By itself, {'; '.join(told)}."
 
 
 def _name(row: Row, keys: Sequence[str]) -> str:
@@ -219,9 +261,11 @@ def _name(row: Row, keys: Sequence[str]) -> str:
 
 
 def _range(change: str, rows: Sequence[Row]) -> str:
-    if not any(_shown(row) for row in rows):
+    shown = sum(map(_shown, rows))
+    if not shown:
         return f"{change} shows no effect"
     differences = np.array([row["difference"] for row in rows])
     ends = list(dict.fromkeys((points(differences.min()), points(differences.max()))))
-    where = f" in {len(rows)} settings" if len(rows) > 1 else ""
-    return f"{change} changes the share converged by {' to '.join(ends)} points{where}"
+    where = f" in {plain(len(rows))} settings" if len(rows) > 1 else ""
+    some = f", an effect in {plain(shown)} of them" if shown < len(rows) else ""
+    return f"{change} changes the share converged by {' to '.join(ends)} points{where}{some}"

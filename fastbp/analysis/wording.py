@@ -43,7 +43,9 @@ def percent(share: float) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of shares in percentage points, with its sign."""
+    """A difference of shares in percentage points, with its sign; – where there is none."""
+    if np.isnan(difference):
+        return "–"
     value = 100 * difference
     digits = 2 if 0 < abs(value) < 0.1 else 1
     text = f"{abs(value):.{digits}f}"
@@ -103,15 +105,15 @@ def console(summary: pd.DataFrame) -> str:
     if summary.empty:
         return "No runs."
     keys = keys_of(summary)
-    named = keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"]
+    titled = keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"]
     shares = ["collapsed", "one_class", "constant", "partial", *(["diverged"] if summary["diverged"].any() else [])]
     titles = {"one_class": "one-class"}
-    rows = [[*named, "runs", "converged", "[95%]", *(titles.get(share, share) for share in shares)]]
+    rows = [[*titled, "runs", "converged", "[95%]", *(titles.get(share, share) for share in shares)]]
     for _, row in summary.iterrows():
         interval = f"[{percent(row['converged_low'])}–{percent(row['converged_high'])}]".replace("%", "")
         cells = [plain(row["runs"]), percent(row["converged_share"]), interval]
-        rows.append([*(plain(row[key]) for key in named), *cells, *(percent(row[f"{share}_share"]) for share in shares)])
-    words = [i for i, key in enumerate(named) if isinstance(summary[key].iloc[0], str)]
+        rows.append([*(named(row[key]) for key in titled), *cells, *(percent(row[f"{share}_share"]) for share in shares)])
+    words = [i for i, key in enumerate(titled) if isinstance(summary[key].iloc[0], str)]
     return "\n".join(aligned(rows, left=words))
 
 
@@ -150,7 +152,9 @@ def change_of(row: Row) -> str:
 
 def is_end(row: Row, end: str, setup: Row) -> bool:
     """Whether the setup with these keys is where a comparison starts (`from`) or ends (`to`)."""
-    others = [key for key in setup if key in row and key != row["key"]]
+    # A budget written in epochs makes `updates` of it, and a row has those of its beginning.
+    own = (row["key"], "updates") if row["key"] == "epochs" else (row["key"],)
+    others = [key for key in setup if key in row and key not in own]
     return all(plain(a) == plain(b) for a, b in [(row[end], setup[row["key"]]), *((row[key], setup[key]) for key in others)])
 
 

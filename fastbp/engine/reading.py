@@ -76,6 +76,8 @@ def _spelled(value: object, depth: int) -> str:
             return f"an integer of {int(value.bit_length() * math.log10(2)) + 1:,} digits or so"
         case int() | float() | np.integer() | np.floating():
             return str(value)
+        case np.ndarray() if value.ndim == 0:
+            return _spelled(value.item(), depth)
         case Mapping() | list() | tuple() | np.ndarray() if depth == 0:
             return "…"
         case Mapping():

@@ -99,6 +99,11 @@ class TestTally:
             tally(runs.assign(outcome="fine"))
         with pytest.raises(FileNotFoundError, match="no such store"):
             tally(tmp_path / "nowhere")
+        for outcomes in (["partial"], ["partial", "converged"]):
+            twice = tidy.write(tmp_path / "twice", tidy.table({}, outcomes))
+        with pytest.raises(ValueError, match=r"runs/\S+ and \S+\.parquet have seeds in common: `fastbp verify \S+ --repair`"):
+            tally(twice)
+        assert tally(twice, setups=["0" * 12]) == []
         store = tidy.write(tmp_path, tidy.table({}, ["partial"]))
         (file,) = (store / "runs").iterdir()
         file.rename(file.with_name(file.name.replace(BASE, "0" * 12)))

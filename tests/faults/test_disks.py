@@ -161,7 +161,7 @@ def test_a_disk_that_is_full_when_only_the_picture_is_left_ends_with_4(tmp_path,
     assert (done := here("mine.toml", "-o", store)).returncode == 0
     shutil.rmtree(store / "figures")
     fill(disk, leave=16_384)
-    refused(here("mine.toml", "-o", store), 4, rf"{store}\S*: No space left on device")
+    refused(here("mine.toml", "-o", store), 4, rf"{store}\S* cannot be written: No space left on device")
     clear(disk)
     assert here("mine.toml", "-o", store).stdout == done.stdout
     assert all((store / "figures" / f"outcomes.{kind}").stat().st_size for kind in ("svg", "png"))
@@ -227,8 +227,8 @@ def test_what_is_gone_once_all_is_published_is_missed(tmp_path, here, monkeypatc
     there = min((store / "runs").iterdir())
     publish, one, published = Store.publish, threading.Lock(), []
 
-    def publish_and_lose(self: Store, setup: str, start: int, rows: pa.Table) -> Path:
-        path = publish(self, setup, start, rows)
+    def publish_and_lose(self: Store, setup: str, start: int, rows: pa.Table, **named: str) -> Path:
+        path = publish(self, setup, start, rows, **named)
         with one:
             published.append(path)
             if len(published) == 2:

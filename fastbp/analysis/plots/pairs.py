@@ -38,7 +38,8 @@ def share_pairs(
             low, high_ = (100 * bound for bound in wilson(count[some], total[some]))
             share = 100 * count[some] / total[some]
             ax.hlines(some + shift, low, high_, color=colour, linewidth=1.1)
-            ax.scatter(share, some + shift, 26, face, edgecolor=colour, linewidth=1.3, zorder=3, label=clipped(name, _NAME, 9))
+            told = f"{side.upper()}: {clipped(name, _NAME, 9)}"
+            ax.scatter(share, some + shift, 26, face, edgecolor=colour, linewidth=1.3, zorder=3, label=told)
         ax.set_yticks(range(len(shown)), shown, fontsize=9, va="center_baseline")
         ax.set_ylim(max(len(table), 1) - 0.5, -0.5)
         ax.set_xlim(-2, 102)

@@ -1,0 +1,369 @@
+"""`fastbp report` as a user runs it, on stores that nobody trained."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import tidy
+from commands import any_command, command, environment, in_process, refused
+from stores import contents_of
+
+import fastbp
+from fastbp import files
+from fastbp.analysis import report
+from fastbp.analysis.report import Sweep, sweep_of
+from fastbp.analysis.tables import attribution, contrasts, summary
+from fastbp.columns import schema
+from fastbp.engine.store import Store
+from fastbp.kernels import NUMERICS_VERSION
+
+here = in_process(any_command)
+
+KEYS = {"problem": "table:11101011", "lr": 0.2, "order": "random", "updates": 999}
+GRID = {"lr": [0.1, 0.2], "order": ["random", "shuffled"]}
+
+
+def rows_of(setup: fastbp.Setup, count: int = 40) -> pa.Table:
+    """Runs with a setup's keys and its id, whose outcomes are those of their measures."""
+    shuffled = setup.order == "shuffled"
+    rng = np.random.default_rng([int(10 * setup.lr), shuffled])
+    spread, error, ever = rng.random(count), rng.random(count) ** (1 + shuffled), rng.random(count) < 0.3
+    words = np.where(error <= 0.4, "converged", np.where(spread < setup.collapse, "collapsed", "partial"))
+    runs = tidy.table(setup.columns(), list(words), ever=(words == "converged") | ever)
+    identity = pa.array([setup.identity(NUMERICS_VERSION)] * count, pa.string()).dictionary_encode()
+    values = {"setup": identity, "spread": pa.array(spread), "max_error": pa.array(error), "loss": pa.array(error**2 / 2)}
+    for name, column in values.items():
+        runs = runs.set_column(runs.column_names.index(name), schema().field(name), column)
+    return runs.cast(schema())
+
+
+def without_most_pictures(patch: pytest.MonkeyPatch) -> None:
+    """A page whose pictures would be of no kind of run but of outcomes: drawing is what takes time."""
+    patch.setattr(report, "example_groups", lambda *_: [])
+    for name in ("_scatter", "_waiting", "_collapse"):
+        patch.setattr(report, name, lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A store whose sweep found all runs there, and made its tables and its page, without most pictures."""
+    folder = tmp_path_factory.mktemp("swept")
+    sweep = fastbp.Sweep(title="Does shuffling help?", seeds=40, setup=KEYS, grid=GRID)
+    (folder / "mine.toml").write_text(sweep.to_toml())
+    store = Store(folder / "store")
+    store.open()
+    for setup in sweep.setups:
+        store.publish(setup.identity(NUMERICS_VERSION), 0, rows_of(setup))
+    with pytest.MonkeyPatch.context() as patch:
+        without_most_pictures(patch)
+        assert any_command(["sweep", str(folder / "mine.toml"), "-o", str(store.path)]) == 0
+    return store.path
+
+
+@pytest.fixture
+def store(swept, tmp_path, monkeypatch):
+    """A copy of it, of which reports have the same few pictures."""
+    without_most_pictures(monkeypatch)
+    return shutil.copytree(swept, tmp_path / "store")
+
+
+def attributes(html: str) -> set[str]:
+    """Of all elements of a page."""
+    found: set[str] = set()
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.update(name for name, _ in attrs)
+
+    Reader().feed(html)
+    return found
+
+
+def results(store: Path) -> dict[str, bytes]:
+    return {name: content for name, content in contents_of(store).items() if name not in ("lock",)}
+
+
+def page(store: Path) -> str:
+    return (store / "report.html").read_text()
+
+
+class TestMakes:
+    def test_the_page_that_the_sweep_made(self, here, swept, tmp_path):
+        store = shutil.copytree(swept, tmp_path / "store")
+        (store / "report.html").unlink()
+        assert here("sweep", "store/sweep.toml", "-o", "store").returncode == 0
+        made = results(store)
+        kinds = ("outcomes", "spread-loss", "survival", "collapse", "answers")
+        assert {"report.html", *(f"figures/{kind}.svg" for kind in kinds)} <= {*made}
+        for name in made:
+            if not name.startswith(("runs", "sweep.toml", "problems", "made.json")):
+                (store / name).unlink()
+        assert here("report", "store").returncode == 0
+        assert results(store) == made
+        assert here("sweep", "store/sweep.toml", "-o", "store").returncode == 0
+        assert results(store) == made
+
+    def test_the_same_bytes_twice(self, here, store):
+        made = results(store)
+        assert here("report", "store").stdout == here("report", "store/").stdout
+        assert results(store) == made
+
+    def test_what_it_says(self, here, store):
+        done = here("report", "store")
+        table, *verdict = done.stdout.split("\n\n")
+        assert table.splitlines()[0].split()[:3] == ["order", "lr", "runs"]
+        assert len(table.splitlines()) == 5
+        assert verdict[0].startswith(("What mends it", "No single change"))
+        assert all(f"<p>{line}</p>" in page(store) for line in verdict[0].strip().splitlines())
+        assert re.fullmatch(r"written: store/report.html, and \d+ more files beside it\n", done.stderr)
+        assert "<title>Does shuffling help?" in page(store)
+
+    def test_tables_are_those_of_the_runs(self, here, store):
+        here("report", "store")
+        base = sweep_of(store).baseline
+        for name, made in (
+            ("summary", summary(store)), ("contrasts", contrasts(store, base)), ("attribution", attribution(store, base)),
+        ):  # fmt: skip
+            assert (store / f"{name}.csv").read_text() == made.to_csv(index=False)
+
+    def test_a_store_without_its_sweep_file(self, here, tmp_path):
+        """Such as one that `merge` or a copy of `runs` made."""
+        for i in range(2):
+            tidy.write(tmp_path / "bare", tidy.table({"lr": 0.1 + i}, ["partial"] * 30 + ["converged"] * (30 * i)))
+        done = here("report", "bare")
+        assert done.returncode == 0
+        assert "Runs converge most often with lr 1.1" in done.stdout
+        assert "<title>Sweep bare" in page(tmp_path / "bare")
+
+    @pytest.mark.parametrize("outcome", ["diverged", "collapsed"])
+    def test_one_row_of_one_outcome(self, here, tmp_path, outcome):
+        """Of a diverged run there is no measure."""
+        runs = tidy.table({}, [outcome])
+        if outcome == "diverged":
+            for name in ("loss", "spread", "max_error", "saturation", "grad_norm", "weight_max", "wrong", "one_sided", "outputs"):
+                field = schema().field(name)
+                runs = runs.set_column(runs.column_names.index(name), field, pa.nulls(1, field.type))
+        tidy.write(tmp_path / "one", runs)
+        done = here("report", "one")
+        assert done.returncode == 0
+        assert f"The one run ended {outcome}: " in done.stdout
+        assert "nan" not in page(tmp_path / "one").lower().replace("finance", "")
+
+
+class TestCollapse:
+    def test_decides_anew_and_back_again(self, here, store):
+        made, before = results(store), here("report", "store").stdout
+        done = here("report", "store", "--collapse", "0.5")
+        assert done.returncode == 0
+        assert done.stderr.splitlines()[0] == (
+            "note: Outcomes were decided anew, with collapse = 0.5, from the measures of each run."
+        )
+        assert done.stdout != before
+        anew, old = (pd.read_csv(source) for source in (store / "summary.csv", BytesIO(made["summary.csv"])))
+        runs = pd.read_parquet(store / "runs")
+        stuck = runs[(runs["max_error"] > 0.4) & (runs["spread"] < 0.5)]
+        assert anew["collapsed"].sum() == len(stuck) > old["collapsed"].sum()
+        assert anew["converged"].tolist() == old["converged"].tolist()
+        assert "Outcomes were decided anew, with collapse = 0.5" in page(store)
+        assert results(store) != made
+        assert here("report", "store").stdout == before
+        assert results(store) == made
+
+    def test_the_next_sweep_has_its_own_page_again(self, here, store):
+        made = results(store)
+        here("report", "store", "--collapse", "0.5")
+        assert here("sweep", "store/sweep.toml", "-o", "store").returncode == 0
+        assert results(store) == made
+
+    @pytest.mark.parametrize("given", ["0", "1", "-0.1", "nan", "inf", "", "ten", "10%", "1e999"])
+    def test_allowed(self, here, store, given):
+        before = contents_of(store)
+        refused(
+            here("report", "store", f"--collapse={given}"), 2,
+            re.escape(f"--collapse: given {given!r}, allowed: a number above 0 and below 1, such as 0.1"),
+        )  # fmt: skip
+        assert contents_of(store) == before
+
+
+class TestLatestSweep:
+    def test_others_only_where_all_are_asked_for(self, here, store):
+        plain = here("report", "store").stdout
+        tidy.write(store, tidy.table({"lr": 7.0}, ["partial"] * 9))
+        assert here("report", "store").stdout == plain
+        done = here("report", "store", "--all-runs")
+        assert len(done.stdout.split("\n\n")[0].splitlines()) == 6
+        assert "5 setups" in page(store)
+        assert here("report", "store").stdout == plain
+
+    def test_only_others(self, here, tmp_path):
+        tidy.write(tmp_path / "store", tidy.table({}, ["partial"] * 9))
+        (tmp_path / "store" / "sweep.toml").write_text('seeds = 9\n[resolved]\nsetups = ["0123456789ab"]\n')
+        why = "store holds no runs of its latest sweep, only of others: --all-runs reports them"
+        refused(here("report", "store"), 3, why)
+        assert here("report", "store", "--all-runs").returncode == 0
+
+    def test_not_complete_and_more_than_asked_for(self, here, store):
+        text = (store / "sweep.toml").read_text()
+        for seeds, said in (
+            (80, "Not complete: 160 of 320 runs"),
+            (9, "There are more seeds than the 9 that the sweep asks for"),
+        ):
+            (store / "sweep.toml").write_text(text.replace("seeds = 40", f"seeds = {seeds}"))
+            assert here("report", "store").returncode == 0
+            assert said in page(store)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "", "title", "seeds = inf", "seeds = nan", "seeds = -1", f"seeds = {10**400}", 'seeds = "many"', "seeds = []",
+            "seeds = {count = []}", "resolved = 3", "[resolved]\nsetups = 3", '[resolved]\nsetups = "abc"', "\x00", "\ufeff[]",
+            "[resolved]\nbaseline = []", "[resolved]\nbaseline = {a = 1}", "title = [1]\nseeds = true", "a = " + "[" * 5000,
+        ],
+    )  # fmt: skip
+    def test_anybodys_sweep_file_says_nothing(self, tmp_path, text):
+        (tmp_path / "sweep.toml").write_text(text)
+        said = sweep_of(tmp_path)
+        assert said.setups == ()
+        assert said.baseline is None
+        assert 0 <= said.seeds <= 1
+
+    def test_no_text_at_all(self, tmp_path):
+        assert sweep_of(tmp_path) == Sweep()
+        (tmp_path / "sweep.toml").write_bytes(b"title = '\xff'")
+        assert sweep_of(tmp_path) == Sweep()
+
+    def test_titles_are_one_line(self, tmp_path):
+        (tmp_path / "sweep.toml").write_text('title = """\n two\n  lines\\u202e\\u0000 """', "utf-8")
+        assert sweep_of(tmp_path).title == "two lines??"
+
+
+class TestRunning:
+    def test_says_so_and_reports_what_is_there(self, here, store):
+        holder = (
+            "import fcntl, sys\nlock = open(sys.argv[1], 'a')\nfcntl.flock(lock, fcntl.LOCK_EX)\nprint('held', flush=True)\n"
+            "sys.stdin.read()"
+        )
+        made = results(store)
+        said = "This sweep is still running: the page shows what is there so far."
+        process = subprocess.Popen(
+            [sys.executable, "-c", holder, store / "lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        with process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            done = here("report", "store")
+            process.communicate("")
+        assert done.returncode == 0
+        assert f"note: {said}\n" in done.stderr
+        assert said in page(store)
+        assert here("report", "store").returncode == 0
+        assert results(store) == made
+
+    def test_a_lock_that_nobody_holds(self, here, store):
+        (store / "lock").write_text("process 1 on elsewhere\n")
+        assert "running" not in here("report", "store").stderr
+
+
+class TestRefused:
+    def test_no_store(self, here, tmp_path):
+        (tmp_path / "empty" / "runs").mkdir(parents=True)
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "file").touch()
+        for name, why in {
+            "gone": "gone is not there", "folder": "folder is no store: it has no folder runs", "empty": "empty holds no runs",
+            "file": "file is no store: it has no folder runs", "file/x": "file/x is not there", "x" * 999: "x{999} is not there",
+        }.items():  # fmt: skip
+            refused(here("report", name), 3, why)
+        assert contents_of(tmp_path) == {"file": b""}
+
+    def test_a_damaged_file(self, here, store):
+        file = next(files.listed(store / "runs"))
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+        before = contents_of(store)
+        why = rf"store/runs/{file.name} is damaged .its bytes are not those that were written.: `fastbp verify store --repair` "
+        refused(here("report", "store"), 3, why + "moves such files aside, and the same sweep makes them anew")
+        assert contents_of(store) == before
+
+    def test_a_file_under_anothers_name(self, here, store):
+        file = next(files.listed(store / "runs"))
+        file.rename(file.with_name("0" * 12 + file.name[12:]))
+        refused(here("report", "store", "--all-runs"), 3, r"store/runs/0{12}\S+ is damaged .it holds runs of setup .*")
+
+    def test_not_writable(self, here, store):
+        for name in ("report.html", "figures/outcomes.png", "summary.csv"):
+            (store / name).unlink()
+            (store / name).mkdir()
+            refused(here("report", "store"), 4, f"store/{name}: Is a directory")
+            (store / name).rmdir()
+        shutil.rmtree(store / "figures")
+        (store / "figures").touch()
+        refused(here("report", "store"), 4, "store/figures: File exists")
+        assert not list(store.glob("*.draft")), "no draft is left"
+
+    @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs limits on the size of files")
+    def test_no_room(self, swept, tmp_path):
+        """A disk that is full, as far as the command can tell: no file may be larger than 20 kB."""
+        shutil.copytree(swept, tmp_path / "store")
+        code = (
+            "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+            "from fastbp.report import main\nsys.exit(main(['store']))"
+        )
+        done = command(cwd=tmp_path, program=[sys.executable, "-c", code], env=environment(MPLCONFIGDIR=str(tmp_path)))
+        assert done.returncode == 4
+        assert re.fullmatch(r"fastbp: store/\S+: File too large\n", done.stderr)
+        assert page(tmp_path / "store") == page(swept)
+
+    def test_bad_usage(self, here):
+        for arguments in ([], ["a", "b"], ["a", "--collapse"], ["a", "--nothing"]):
+            assert here("report", *arguments).returncode == 2
+
+
+def test_names_are_only_names(here, tmp_path):
+    """Of problems, of their targets and of sweeps."""
+    names = [
+        "<script>alert(1)</script>", "$x$ & $\\frac{", "\"'` onload=\"x\"", "a\nb\r\x1b[31m\x00", "\u202eevil \u05d0\u05d1",
+        "\u4e2d\u6587 \U0001f600", "&lt;b&gt; ]]> --> <!--", "\ufffe\u2028\x85", "x" * 10_000,
+    ]  # fmt: skip
+    outcomes = ["converged", "partial", "collapsed", "one-class", "diverged"] * 4
+    for i, name in enumerate(names):
+        tidy.write(tmp_path / "store", tidy.table({"problem": f"file:{name}", "targets": name}, outcomes[i % 5 :]))
+    title = json.dumps("".join(names)).replace("\\ud83d\\ude00", "\\U0001f600")
+    (tmp_path / "store" / "sweep.toml").write_text(f"title = {title}\nseeds = 20\n")
+    assert "<script>" in sweep_of(tmp_path / "store").title
+    done = here("report", "store")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("written: ")
+    html = page(tmp_path / "store")
+    for text in (done.stdout, html):
+        assert not {*"\x1b\x00\u202e\u2028\ufffe"} & {*text}
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert not [name for name in attributes(html) if name.startswith("on")]
+    assert len(html) < 1_000_000
+    assert max(map(len, done.stdout.splitlines())) < 1000
+
+
+def test_numba_is_never_imported(store, tmp_path):
+    """Nor anything of the engine: whoever only reads needs none of it."""
+    code = (
+        "import sys\nsys.modules['numba'] = sys.modules['llvmlite'] = None\n"
+        "import fastbp\nfrom fastbp import report, compare\n"
+        "assert report.main(['store']) == compare.main(['store', 'store', '-o', 'out']) == 0\n"
+        "assert len(fastbp.load('store')) == len(fastbp.summary('store')) * 40 == 160\n"
+        "assert not [name for name in sys.modules if name.startswith(('fastbp.engine', 'fastbp.kernels', 'fastbp.choices'))]"
+    )
+    done = command(cwd=tmp_path, program=[sys.executable, "-W", "error", "-c", code])
+    assert done.returncode == 0, done.stderr
