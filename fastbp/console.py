@@ -167,8 +167,9 @@ def _sweep(
     adapts = arguments.until_width is not None or arguments.bisect is not None
 
     def train(asked: Sweep) -> Trained:
-        if not adapts or forecast.size(asked, store.present()).runs:  # a later round may have been trained already
-            forecast.check(asked, store, jobs if pool.hears else 0, processes=pool.processes)
+        if not adapts or forecast.size(asked, store.present()).runs:  # else a later round may have been begun already
+            if adapts:
+                forecast.check(asked, store, jobs if pool.hears else 0, processes=pool.processes)
             _renew(store, "sweep.toml", asked.to_toml(store.path))
         run.problem_files(asked, store)
         done = run.drive(asked, store, pool=pool, seeds=seeds, tick=tick)
