@@ -7,13 +7,16 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from invented import runs
+from invented import replaced, runs
 
-from fastbp.analysis.statistics import sequence_trials, wilson
+from fastbp.analysis.statistics import confidence_sequence, sequence_prior, sequence_trials, wilson
+from fastbp.analysis.tables import summary
 from fastbp.engine import forecast, room
+from fastbp.engine.plan import missing
 from fastbp.engine.run import Trained
 from fastbp.engine.spec import LAST_SEED, Seeds, Setup, Sweep, SweepError
 from fastbp.engine.store import Store
@@ -362,3 +365,75 @@ def test_found_as_json_has_every_value():
         "setting": {"hidden": (2,)}, "value": None, "low": None, "high": None, "rising": None, "crossings": None,
         "tried": [{"value": 0.1, "converged": 3}],
     }  # fmt: skip
+
+
+# Through a store
+
+
+@pytest.fixture
+def invented(tmp_path):
+    """A store, and what stands in for training: runs that nobody trained, of which about as many converge with any setup."""
+    store = Store(tmp_path / "store")
+    store.open()
+
+    def train(sweep: Sweep) -> Trained:
+        made, present = 0, store.present()
+        for setup in sweep.setups:
+            for start, count in missing((0, sweep.seeds.count), present.get(setup.identity(), ())):
+                rows = replaced(runs(setup, start, count), "converged_at", pa.nulls(count, pa.int64()))
+                store.publish(setup.identity(), start, rows)
+                made += count
+        return Trained(made, made, made > 0, {"train": 1.0}, [])
+
+    return store, train
+
+
+def test_until_narrow_through_a_store(invented):
+    store, train = invented
+    sweep = Sweep(seeds=20, setup={"problem": "xor", "updates": 9}, grid={"lr": [0.1, 0.2]})
+    found = adaptive.until_width(sweep, store, 0.2, train, 900)
+    seeds = found.sweep.seeds.count
+    assert found.complete
+    assert found.trained.runs == 2 * seeds
+    table = summary(store.path)
+    row = table[table["setup"] == found.setup].iloc[0]
+    count = row[found.share.replace("-", "_")]
+    low, high = confidence_sequence(count, seeds, sequence_prior(0.2))
+    assert found.widest == pytest.approx(float(high - low))
+    (line,) = found.lines(table)
+    assert line.startswith(
+        f"After {seeds} seeds every share has a 95% interval at most 0.2 wide: the widest is {found.widest:.3g}, of "
+    )
+    assert f"with lr {row['lr']}." in line
+    told = found.as_json()["until_width"]
+    assert (told["reached"], told["seeds"], told["widest"]["setup"]) == (True, seeds, found.setup)
+    again = adaptive.until_width(sweep, store, 0.2, train, 900)
+    assert (again.sweep, again.widest, again.trained.runs) == (found.sweep, found.widest, 0)
+
+
+def test_bisected_through_a_store(invented):
+    store, train = invented
+    sweep = Sweep(seeds=40, setup={"problem": "xor", "updates": 9}, grid={"hidden": [2, 3], "lr": [0.1, 0.4]})
+    found = adaptive.bisect(sweep, store, AXES["lr"], train)
+    assert found.complete
+    assert [each.setting for each in found.found] == [{"hidden": (2,)}, {"hidden": (3,)}]
+    table = summary(store.path)
+    for each in found.found:
+        own = table[table["hidden"] == each.columns["hidden"]]
+        assert dict(zip(own["lr"], own["converged"], strict=True)) == dict(each.tried)
+    lines = found.lines(table)
+    assert [line.partition(": ")[0] for line in lines] == ["hidden 2", "hidden 3"]
+    assert len(found.as_json()["bisect"]) == 2
+    assert {setup.identity() for setup in found.sweep.setups} == set(table["setup"])
+    again = adaptive.bisect(sweep, store, AXES["lr"], train)
+    assert (again.found, again.trained.runs) == (found.found, 0)
+
+
+def test_damaged_files_are_not_counted(invented):
+    store, train = invented
+    sweep = Sweep(seeds=20, setup={"problem": "xor", "updates": 9})
+    train(sweep)
+    (file,) = store.files()
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(StoreError, match="is damaged"):
+        adaptive.until_width(sweep, store, 0.2, train, 900)
