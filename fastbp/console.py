@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fastbp.engine.run import Progress, Trained
     from fastbp.engine.spec import Sweep
     from fastbp.engine.store import Store
+    from fastbp.inquiry.adaptive import Bisected, Narrowed
     from fastbp.inquiry.retrain import Life
 
 T = TypeVar("T")
@@ -57,6 +58,7 @@ def sweep(arguments: argparse.Namespace) -> int:
             lines += error.lines
         if arguments.output == "":
             lines.append("-o: given '', allowed: a folder")
+        lines += _adaptive(arguments)
         try:
             path = shipped(arguments.sweep)
             sweep = Sweep.from_toml(path, seeds=arguments.seeds, settings=arguments.settings)
@@ -77,9 +79,9 @@ def sweep(arguments: argparse.Namespace) -> int:
             nonlocal place
             store.look()
             asked = sweep.model_copy(update={"seeds": Seeds(start=seeds[0], count=seeds[1])}) if seeds else sweep
-            if arguments.dry_run:
-                tell(_dry_run(asked, store, jobs, arguments))
             pool = workers.pool("threads" if arguments.dry_run else arguments.executor, jobs)
+            if arguments.dry_run:
+                tell(_dry_run(_at_most(asked, store, pool, jobs, arguments), store, jobs, arguments))
             forecast.check(asked, store, jobs if pool.hears else 0, processes=pool.processes)
             if arguments.dry_run:
                 return COMPLETE
@@ -147,15 +149,13 @@ def _shard(sweep: Sweep, text: str | None) -> Range | None:
 def _sweep(
     sweep: Sweep, store: Store, seeds: Range | None, pool: Pool, jobs: int, arguments: argparse.Namespace, began: float
 ) -> int:
-    from fastbp.engine import run
+    from fastbp.engine import forecast, run
     from fastbp.kernels.compiling import has_fma, is_kept
 
     if not is_kept():
         say("note: there is no folder to keep compiled code in, so each command compiles anew (FASTBP_CACHE_DIR may name one)")
     if not has_fma():
         say("note: this processor has no fused multiply-add, so training is 17 to 3,000 times slower (the results are the same)")
-    _renew(store, "sweep.toml", sweep.to_toml(store.path))
-    run.problem_files(sweep, store)
     show = Shown(quiet=arguments.quiet or arguments.json)
     imports = threading.Thread(target=_import_reporting, daemon=True)
 
@@ -164,19 +164,81 @@ def _sweep(
             imports.start()  # while others train: compiling would have to share the interpreter with it
         show(progress)
 
+    adapts = arguments.until_width is not None or arguments.bisect is not None
+
+    def train(asked: Sweep) -> Trained:
+        if not adapts or forecast.size(asked, store.present()).runs:  # else a later round may have been begun already
+            if adapts:
+                forecast.check(asked, store, jobs if pool.hears else 0, processes=pool.processes)
+            _renew(store, "sweep.toml", asked.to_toml(store.path))
+        run.problem_files(asked, store)
+        done = run.drive(asked, store, pool=pool, seeds=seeds, tick=tick)
+        show.end()
+        return done
+
     started = time.perf_counter() - began
     if seeds:
         say(f"shard {arguments.shard}: seeds {seeds[0]:,} to {sum(seeds) - 1:,}; fastbp merge unites shards")
-    trained = run.drive(sweep, store, pool=pool, seeds=seeds, tick=tick)
+    found: Narrowed | Bisected | None = None
+    if adapts:
+        from fastbp.inquiry import adaptive
+
+        if arguments.bisect is not None:
+            found = adaptive.bisect(sweep, store, adaptive.read_key(arguments.bisect), train)
+        else:
+            most = _at_most(sweep, store, pool, jobs, arguments).seeds.count
+            found = adaptive.until_width(sweep, store, adaptive.read_width(arguments.until_width), train, most)
+        sweep = found.sweep
+        _renew(store, "sweep.toml", sweep.to_toml(store.path))
+    trained = found.trained if found else train(sweep)
     trained = trained._replace(seconds={"start": started, **trained.seconds})
-    show.end()
     if trained.failed:
         for line in trained.failed[:MOST_FAILED]:
             say(f"failed: {line}")
         if len(trained.failed) > MOST_FAILED:
             say(f"failed: and {len(trained.failed) - MOST_FAILED:,} more blocks")
-    _report(sweep, store, trained, jobs, arguments, began)
-    return FAILED if trained.failed else COMPLETE
+    _report(sweep, store, trained, jobs, arguments, began, found)
+    return FAILED if trained.failed or (found and not found.complete) else COMPLETE
+
+
+def _adaptive(arguments: argparse.Namespace) -> list[str]:
+    """What is wrong with --until-width and --bisect, and what does not go with them."""
+    from fastbp.engine.spec import SweepError
+
+    lines: list[str] = []
+    given = {"--until-width": arguments.until_width, "--bisect": arguments.bisect}
+    given = {option: text for option, text in given.items() if text is not None}
+    if not given:
+        return lines
+    from fastbp.inquiry import adaptive
+
+    for option, text in given.items():
+        try:
+            (adaptive.read_width if option == "--until-width" else adaptive.read_key)(text)
+        except SweepError as error:
+            lines += error.lines
+    if len(given) > 1:
+        lines.append("--bisect: given beside --until-width, allowed: one of the two")
+    if arguments.shard is not None:
+        lines.append(f"--shard: given beside {next(iter(given))}, allowed: without it, which goes on by what all seeds show")
+    if arguments.dry_run and arguments.bisect is not None:
+        lines.append("--dry-run: given beside --bisect, allowed: without it, which goes on by what it finds")
+    return lines
+
+
+def _at_most(sweep: Sweep, store: Store, pool: Pool, jobs: int, arguments: argparse.Namespace) -> Sweep:
+    """The sweep with the seeds that it may take, and say how many these are."""
+    if arguments.until_width is None:
+        return sweep
+    from fastbp.inquiry import adaptive
+
+    width = adaptive.read_width(arguments.until_width)
+    most = adaptive.most_seeds(sweep, store, width, jobs if pool.hears else 0, pool.processes)
+    if most.short:
+        say(f"note: at most {most.seeds:,} seeds, which may be too few for a width of {width:g}: {most.short}")
+    elif arguments.dry_run or not (arguments.quiet or arguments.json):
+        say(f"note: at most {most.seeds:,} seeds, which is enough for a width of {width:g} whatever the shares are")
+    return adaptive.with_seeds(sweep, most.seeds)
 
 
 def _dry_run(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace) -> str:
@@ -221,7 +283,15 @@ def _import_reporting() -> None:
         import fastbp.analysis.report  # noqa: F401
 
 
-def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: argparse.Namespace, began: float) -> None:
+def _report(
+    sweep: Sweep,
+    store: Store,
+    trained: Trained,
+    jobs: int,
+    arguments: argparse.Namespace,
+    began: float,
+    found: Narrowed | Bisected | None = None,
+) -> None:
     started = time.perf_counter()
     from fastbp.analysis import report, tables
     from fastbp.engine import run
@@ -262,10 +332,13 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, arguments: 
         show.end()
         trained.seconds["page"] = time.perf_counter() - drawn
     trained.seconds["total"] = time.perf_counter() - began
+    answer = found.lines(summary) if found and not trained.failed else []
     if arguments.json:
-        tell(json.dumps(_as_json(store, trained, summary)))
+        adapted = found.as_json() | {"said": answer} if found else {}
+        tell(json.dumps(_as_json(store, trained, summary) | adapted))
         return
-    tell("\n".join([tables.console(summary), "", *tables.sentences(told.contrasts, summary, baseline)]))
+    sentences = tables.sentences(told.contrasts, summary, baseline)
+    tell("\n".join([tables.console(summary), "", *sentences, *([""] if answer else []), *answer]))
     new = f"{trained.runs:,} runs trained" if trained.runs else "complete already, nothing to train"
     rate = f" at {_rate(trained.updates / trained.seconds['train'])}" if trained.updates else ""
     took = f"{trained.seconds['total']:.1f} s in all"

@@ -12,8 +12,9 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fastbp sweep",
         description="Train every setup of a sweep from many seeds, and say how often each converges or collapses to a constant.",
-        epilog="Exit: 0 complete, 1 some blocks failed, 2 bad usage or file or too little memory, 3 store locked, damaged or of "
-        "another version, 4 disk full or not writable, 130 or 143 interrupted (the same command resumes).",
+        epilog="Exit: 0 complete, 1 some blocks failed or no room for all seeds that a width takes, 2 bad usage or file or too "
+        "little memory, 3 store locked, damaged or of another version, 4 disk full or not writable, 130 or 143 interrupted (the "
+        "same command resumes).",
     )
     parser.add_argument(
         "sweep",
@@ -43,6 +44,17 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--shard", metavar="I/N", help="only the I-th of N parts of the seeds, for machines that share nothing (see fastbp merge)"
+    )
+    parser.add_argument(
+        "--until-width",
+        metavar="W",
+        help="train more and more seeds, the sweep's own number first, until the 95%% interval of each share is at most so wide",
+    )
+    parser.add_argument(
+        "--bisect",
+        metavar="KEY",
+        help="find the value of a numeric key, such as lr, at which half of the seeds converge: between its values in the grid, "
+        "or from the baseline's outwards",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="say what the sweep would take (time, disk, memory), and write and train nothing"

@@ -23,7 +23,7 @@ UNCOMPILED = [
     "tests/engine/test_problem_files.py", "tests/engine/test_soundness.py", "tests/engine/test_spec.py",
     "tests/engine/test_store.py", "tests/faults/test_hostile_files.py", "tests/faults/test_rot.py", "tests/test_merge_command.py",
     "tests/test_compare_command.py", "tests/test_package.py", "tests/test_report_command.py", "tests/test_runs.py",
-    "tests/test_verify_command.py",
+    "tests/inquiry/test_adaptive.py", "tests/test_verify_command.py",
 ]  # fmt: skip
 """Nothing in these is compiled, or hardly anything: the first mode says it all."""
 

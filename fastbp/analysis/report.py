@@ -36,6 +36,9 @@ from fastbp.analysis.verdict import verdict
 from fastbp.analysis.wording import ALPHA, evenly, extreme, keys_of, labels, percent, plain, plural, setting, shortened
 
 MOST_BARS, MOST_PANELS, MOST_MAPS = 24, 12, 6
+
+CURVED = 6
+"""Values of a key, in one setting of the others, from which on a curve says more than bars."""
 """Setups with a bar, setups with a panel or a curve, and pairs of keys with a map, on a page."""
 
 TABLES = ("summary", "contrasts", "attribution")
@@ -221,6 +224,10 @@ def draw(
     content["times"] = waiting_table(few, whole, baseline)
     tick("drawing thresholds")
     content["collapse"] = _collapse(drawing, some, fewer)
+    content["curves"] = []
+    for each in curved(whole):
+        tick(f"drawing {each}")
+        content["curves"].append(_curves(drawing, whole, each))
     content["maps"] = []
     for x, y in axes(whole)[:MOST_MAPS]:
         tick(f"drawing {x} and {y}")
@@ -353,6 +360,31 @@ def axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
         if 2 * len(summary[[x, y]].drop_duplicates()) > wide * high and not twice:
             pairs.append((x, y) if wide >= high else (y, x))
     return pairs
+
+
+def curved(summary: pd.DataFrame) -> list[str]:
+    """Numeric keys of which there are many values where the other keys are alike."""
+    found = []
+    for each in keys_of(summary):
+        others = [key for key in keys_of(summary) if key != each]
+        if not is_numeric(summary[each]) or summary[each].isna().any():
+            continue
+        values = summary.groupby(others, dropna=False)[each].nunique().max() if others else summary[each].nunique()
+        if values >= CURVED:
+            found.append(each)
+    return found
+
+
+def _curves(drawing: Drawing, summary: pd.DataFrame, key: str) -> Picture:
+    ends = [extreme(summary, "converged", least) for least in (True, False)]
+    told = " to ".join(f"{percent(row['converged_share'])} with {setting(row, keys_of(summary))}" for row in ends)
+    return drawing(
+        plots.response_curves(summary, key, title=f"Share converged over {key}: {_seen(summary)}, 95% bands"),
+        f"response-{key}",
+        f"Share converged over {key}",
+        f"Curves of the share of runs converged over {key}, with 95% bands. It goes from {told}.",
+        "A dot is a setup, a line a setting of the other keys; the grey line is at one half. Also as",
+    )
 
 
 def _map(drawing: Drawing, summary: pd.DataFrame, x: str, y: str) -> Picture:

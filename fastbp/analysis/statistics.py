@@ -49,6 +49,74 @@ def wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Rea
     return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
 
+def confidence_sequence(count: ArrayLike, total: ArrayLike, prior: float, level: float = 0.95) -> tuple[Real, Real]:
+    """An interval for a share that may be looked at after every trial, and by which it may be decided when to stop.
+
+    With independent trials, the intervals of all totals 1, 2, 3, … contain the share together with probability `level` or more.
+    The bounds are the p at which the likelihood ratio M(p) = B(kp + x, kq + n − x) / (B(kp, kq) p^x q^(n − x)), q = 1 − p, of a
+    mixture of shares Beta(kp, kq) against p itself reaches 1/(1 − level): where p is the share, M is a martingale that starts
+    at 1, and exceeds that ever with at most this probability (Ville). ln M is a sum of ln(k + i/p) and ln(k + j/q), which are
+    convex in p, so that M stays below on an interval; it holds x/n, where the likelihood is greatest.
+
+    Source: H. Robbins (1970), Annals of Mathematical Statistics 41:1397-1409, doi:10.1214/aoms/1177696786; this mixture:
+    S. R. Howard, A. Ramdas, J. McAuliffe and J. Sekhon (2021), Annals of Statistics 49:1055-1080, doi:10.1214/20-AOS1991, the
+    two-sided beta-binomial mixture.
+
+    Parameters: `count` of `total`, whole numbers of any common shape; `prior`, k > 0, fixed before anything is counted: how many
+    trials the mixture weighs. `sequence_prior` has one for a width. Returns (low, high), shares 0…1, 0 and 1 where `total` is 0.
+    Raises ValueError where not 0 ≤ count ≤ total, or k or the level is none.
+    """
+    x, n = np.broadcast_arrays(np.asarray(count, float), np.asarray(total, float))
+    if np.any((x < 0) | (x > n)):
+        raise ValueError("a count lies between 0 and its total")
+    if not (0 < prior < np.inf and 0 < level < 1):
+        raise ValueError(f"prior = {prior} is above 0, and level = {level} between 0 and 1")
+    estimate = np.divide(x, n, out=np.full(n.shape, 0.5), where=n > 0)
+    # Exchanging what is counted mirrors the interval.
+    low, high = _sequence_low(x, n, estimate, prior, level), 1 - _sequence_low(n - x, n, 1 - estimate, prior, level)
+    return low, high
+
+
+def _sequence_low(x: Real, n: Real, estimate: Real, k: float, level: float) -> Real:
+    """The lower bound of `confidence_sequence` by bisection of [0, estimate]."""
+    from scipy.special import gammaln, xlog1py, xlogy
+
+    low, high = np.zeros(n.shape), estimate.copy()
+    shift = gammaln(k) - gammaln(k + n) + np.log1p(-level)
+    for _ in range(_HALVINGS):
+        p = np.maximum((low + high) / 2, np.finfo(float).tiny)
+        a, b = k * p, k * (1 - p)
+        ratio = gammaln(a + x) - gammaln(a) + gammaln(b + n - x) - gammaln(b) - xlogy(x, p) - xlog1py(n - x, -p)
+        outside = ratio + shift >= 0
+        low, high = np.where(outside, p, low), np.where(outside, high, p)
+    return np.where(x == 0, 0.0, low)
+
+
+def sequence_prior(width: float) -> float:
+    """The `prior` of `confidence_sequence` that needs few trials for an interval of this width, whatever the share.
+
+    A share of one half takes some n = (1 + k/n)(2 ln(1/(1 − level)) + ln(1 + n/k)) / width² trials, the fewest where n = 8k and
+    hardly more from 4k to 30k. At k = 1/(2 width²) one half has n = 19k, and shares that take fewer trials have n nearer to 8k.
+    """
+    return 1 / (2 * width * width)
+
+
+def sequence_trials(share: float, width: float, level: float = 0.95) -> int:
+    """About how many trials `confidence_sequence` takes to be so narrow where this share of them is counted; most at one half."""
+
+    def is_narrow(n: int) -> bool:
+        low, high = confidence_sequence(share * n, n, sequence_prior(width), level)
+        return bool(high - low <= width)
+
+    few, many = 0, 1
+    while not is_narrow(many):
+        few, many = many, 2 * many
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if is_narrow(middle) else (middle, many)
+    return many
+
+
 def _tango_low(b: Real, c: Real, n: Real, z: float) -> Real:
     """The lower bound of `tango` by bisection of [−1, estimate], for n > 0."""
     low, high = np.full(n.shape, -1.0), (b - c) / n

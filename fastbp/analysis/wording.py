@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fastbp.analysis.statistics import wilson
+
 Row = Mapping[Any, Any]
 
 MOST_LETTERS = 80
@@ -191,6 +193,52 @@ def _range(change: str, group: Sequence[Row], where: str) -> list[str]:
     unshown = sum(row["p_holm"] >= ALPHA for row in group)
     note = f"no effect shown in {unshown if unshown < len(group) else 'any'}" if unshown else ""
     return [f"  {change}", f"in {len(group)} {where}{'s'[: len(group) > 1]}:", f"{ends} points", note]
+
+
+def narrowed(width: float, widest: float, seeds: int, share: str, of: str, widest_shown: float) -> str:
+    """A line on the intervals of a sweep that went on until they were narrow.
+
+    Parameters: `width`, as asked for; `widest`, the width of the widest that was reached, with so many `seeds`, that of a `share`
+    of the setup called `of`; `widest_shown`, of Wilson's intervals, which the table has.
+    """
+    every = "every" if widest <= width else "not every"
+    return (
+        f"After {plural(seeds, 'seed')} {every} share has a 95% interval at most {width:g} wide: the widest is {widest:.3g}, of "
+        f"{share}{f' with {of}' if of else ''}. These intervals are a confidence sequence, which holds wherever it stops; "
+        f"Wilson's in the table, for a number of seeds fixed beforehand, are at most {widest_shown:.3g} wide."
+    )
+
+
+def half(
+    key: str, setting: str, seeds: int, tried: Mapping[float, int], crossing: tuple[float, float, float, bool, int] | None,
+    start: float,
+) -> str:  # fmt: skip
+    """A line on where half of the seeds converge.
+
+    Parameters: `tried`, how many of `seeds` converged at each value of `key`, ascending; `crossing`, the value, its bounds,
+    whether more converge above it, and how many crossings were seen, or None; `start`, the baseline's value.
+    """
+    before = f"{setting}: " if setting else ""
+    if crossing:
+        value, low, high, rising, of = crossing
+        several = f"; one of {of} values seen where half do, the nearest to {key} {plain(start)}" if of > 1 else ""
+        where = "" if rising else ", fewer above it"
+        interval = f"[{plain(low)}, {plain(high)}]"
+        return f"{before}{key} = {plain(value)} {interval}: half of {plural(seeds, 'seed')} converge{where}{several}"
+    by_count = sorted(tried, key=lambda value: tried[value])
+    values, of_them = list(tried), f"of {plural(seeds, 'seed')} converge"
+    at = f"{len(values)} values of {key} tried, {plain(values[0])} to {plain(values[-1])}"
+    least, most = (_share_at(tried[value], seeds, value) for value in (by_count[0], by_count[-1]))
+    if 2 * tried[by_count[-1]] < seeds:
+        return f"{before}fewer than half {of_them} at all {at}: at most {most}"
+    if 2 * tried[by_count[0]] > seeds:
+        return f"{before}more than half {of_them} at all {at}: at least {least}"
+    return f"{before}half {of_them} somewhere, but clearly fewer and clearly more at no two of the {at}: {least}, to {most}"
+
+
+def _share_at(count: int, seeds: int, value: float) -> str:
+    low, high = (percent(float(bound)) for bound in wilson(count, seeds))
+    return f"{percent(count / seeds)} [{low}–{high}], at {plain(value)}".replace("%–", "–").replace("%]", "]")
 
 
 MOST_LOOKS = 20

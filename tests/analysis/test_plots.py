@@ -9,7 +9,17 @@ import tidy
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from fastbp.analysis.plots import COLOURS, encoded, life, measure_curves, outcome_bars, outcome_strip, output_curves, save
+from fastbp.analysis.plots import (
+    COLOURS,
+    encoded,
+    life,
+    measure_curves,
+    outcome_bars,
+    outcome_strip,
+    output_curves,
+    response_curves,
+    save,
+)
 from fastbp.analysis.plots.canvas import clipped, inches, wrapped
 from fastbp.analysis.tables import summary
 from fastbp.analysis.wording import labels, plain
@@ -53,6 +63,31 @@ def test_same_bytes_twice_and_nothing_left_behind(tmp_path: Path) -> None:
     for one, other in zip(*written, strict=True):
         assert one.read_bytes() == other.read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one.png", "one.svg", "other.v2.png", "other.v2.svg"]
+
+
+def test_a_response_is_a_dot_for_each_setup_and_a_line_for_each_setting(tmp_path: Path) -> None:
+    rates = [0.01, 0.03, 0.1, 0.2, 0.5, 1.0]
+    tables = [
+        tidy.table({"lr": lr, "order": order}, ["converged" if seed < 100 * lr else "partial" for seed in range(100)])
+        for lr in rates
+        for order in ("random", "shuffled")
+    ]
+    ax = response_curves(summary(tidy.frame(*tables)), "lr")
+    half, *lines = ax.get_lines()
+    assert half.get_ydata() == [50, 50]
+    assert [line.get_label() for line in lines] == ["order random", "order shuffled"]
+    for line in lines:
+        np.testing.assert_allclose(line.get_xdata(), rates)
+        np.testing.assert_allclose(line.get_ydata(), [100 * lr for lr in rates])
+    assert ax.get_xscale() == "log"
+    found = texts(save(ax.figure, tmp_path / "response")[0])
+    assert {"lr", "converged (%)", "order random", "order shuffled"} <= set(found)
+    assert "Share converged over lr: 1,200 runs, 95% bands" in found
+    from_zero = response_curves(
+        summary(tidy.frame(*(tidy.table({"momentum": m}, ["partial"]) for m in (0.0, 0.5, 0.9)))), "momentum"
+    )
+    assert from_zero.get_xscale() == "linear"
+    assert from_zero.get_legend() is None
 
 
 def test_a_failed_save_leaves_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
-from fastbp.analysis.statistics import holm, mcnemar, newcombe, tango, wilson
+from fastbp.analysis.statistics import (
+    confidence_sequence,
+    holm,
+    mcnemar,
+    newcombe,
+    sequence_prior,
+    sequence_trials,
+    tango,
+    wilson,
+)
 from fastbp.analysis.tables import contrasts, tally
 
 COUNTS = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -134,6 +143,69 @@ class TestNewcombe:
             newcombe(1, 2, 3, 2)
         with pytest.raises(ValueError, match="level = 1"):
             newcombe(1, 2, 1, 2, 1)
+
+
+class TestConfidenceSequence:
+    @pytest.mark.parametrize(("prior", "level"), [(50.0, 0.95), (2.0, 0.95), (50.0, 0.8)])
+    def test_it_is_left_by_the_share_less_often_than_it_says_at_any_time(self, prior: float, level: float) -> None:
+        """Exact: the probability of each count while no interval has left the share out, trial by trial."""
+        most = 400
+        n, x = np.tril_indices(most + 1)
+        low, high = confidence_sequence(x, n, prior, level)
+        for p in (0.5, 0.13, 0.004):
+            alive, lost = np.ones(1), 0.0
+            for trials in range(1, most + 1):
+                alive = np.append(alive * (1 - p), 0) + np.append(0, alive * p)
+                own = slice(trials * (trials + 1) // 2, (trials + 1) * (trials + 2) // 2)
+                out = (p < low[own]) | (p > high[own])
+                lost += alive[out].sum()
+                alive[out] = 0
+            assert lost + alive.sum() == pytest.approx(1)
+            assert lost <= 1 - level
+            if p > 0.1:
+                assert lost > 0.3 * (1 - level)  # and is not much wider than need be
+
+    @given(COUNTS, st.floats(0.5, 1e6), st.sampled_from([0.8, 0.95]))
+    def test_bounds_are_where_the_ratio_is_what_it_says(self, counts: tuple[int, int], prior: float, level: float) -> None:
+        x, n = counts
+        low, high = confidence_sequence(x, n, prior, level)
+        assert 0 <= low <= x / n <= high <= 1
+        assert x > 0 or low == 0
+        assert x < n or high == 1
+
+        def log_ratio(p: float) -> float:
+            a, b = prior * p, prior * (1 - p)
+            return float(
+                special.betaln(a + x, b + n - x) - special.betaln(a, b) - special.xlogy(x, p) - special.xlog1py(n - x, -p)
+            )
+
+        for bound in (low, high):
+            if 1e-6 < bound < 1 - 1e-6:
+                assert log_ratio(float(bound)) == pytest.approx(-np.log1p(-level), abs=1e-4 + 1e-8 * n)
+        mirrored = confidence_sequence(n - x, n, prior, level)
+        np.testing.assert_allclose(mirrored, (1 - high, 1 - low), atol=1e-9)
+
+    def test_it_is_wider_than_what_holds_for_one_number_of_trials(self) -> None:
+        for width in (0.1, 0.01):
+            n = sequence_trials(0.5, width)
+            low, high = wilson(n / 2, n)
+            assert 0.6 < (high - low) / width < 0.66
+            assert 2.3 < n / (4 * 0.98**2 / width**2) < 2.6
+
+    def test_so_many_trials_are_as_many_as_it_takes(self) -> None:
+        for share, width in ((0.5, 0.02), (0.1, 0.02), (0.0, 0.01)):
+            n = sequence_trials(share, width)
+            widths = [np.diff(confidence_sequence(share * m, m, sequence_prior(width)), axis=0) for m in (n, n - 1)]
+            assert widths[0] <= width < widths[1]
+        assert sequence_trials(0.5, 0.01) > sequence_trials(0.7, 0.01) > sequence_trials(0.01, 0.01)
+
+    def test_nothing_counted_says_nothing(self) -> None:
+        np.testing.assert_array_equal(confidence_sequence(0, 0, 1.0), (0.0, 1.0))
+
+    @pytest.mark.parametrize("arguments", [(-1, 2, 1.0), (3, 2, 1.0), (1, 2, 0.0), (1, 2, 1.0, 1.0)])
+    def test_refuses_what_is_no_count(self, arguments: tuple[float, ...]) -> None:
+        with pytest.raises(ValueError, match=r"count|prior"):
+            confidence_sequence(*arguments)
 
 
 class TestTango:

@@ -14,6 +14,7 @@ from fastbp.analysis.plots.lives import (
 from fastbp.analysis.plots.outcomes import answers, answers_sheet, collapse_curves, outcome_bars
 from fastbp.analysis.plots.pairs import share_pairs
 from fastbp.analysis.plots.planes import MOST_POINTS, heatmap, heatmap_panels, spread_loss, spread_loss_panels
+from fastbp.analysis.plots.responses import response_curves
 from fastbp.analysis.plots.waiting import survival_curves
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "outcome_bars",
     "outcome_strip",
     "output_curves",
+    "response_curves",
     "save",
     "share_pairs",
     "spread_loss",

@@ -1,0 +1,590 @@
+"""Sweeps that go on by what they have found: with more seeds until intervals are narrow, or with other values of a key until it
+is known where half of the seeds converge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import pairwise, product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from fastbp import files
+from fastbp.analysis import wording
+from fastbp.analysis.statistics import confidence_sequence, sequence_prior, sequence_trials, wilson
+from fastbp.engine import forecast
+from fastbp.engine.plan import Range
+from fastbp.engine.reading import SweepError, nearest, shown
+from fastbp.engine.run import Trained
+from fastbp.engine.spec import ALTERNATIVE, LAST_SEED, Seeds, Setup, Sweep
+from fastbp.engine.store import Store, StoreFullError
+from fastbp.files import FILE_NAME, FileError, StoreError
+from fastbp.inquiry.remedies import Change, changed
+from fastbp.outcomes import CONSTANT, OUTCOMES, Outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Train = Callable[[Sweep], Trained]
+"""Trains what is missing of a sweep, into the store that is asked about."""
+
+SHARES: tuple[str, ...] = (*map(str, OUTCOMES), "constant")
+"""The shares that a table shows of a setup: each outcome's, and that of those that people call constant."""
+
+LEAST_WIDTH = 1e-4
+"""Below it a share of one half takes more than a thousand million seeds."""
+
+
+class Counter:
+    """Counts how the first seeds of setups ended, from the files of a store, and no others that are there: what is decided by it
+    does not depend on what was trained before."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, tuple[int, NDArray[np.int64]]] = {}
+
+    def __call__(self, setups: Sequence[str], seeds: Range) -> NDArray[np.int64]:
+        """Runs of each outcome, [setup, outcome]. The same first seed each time, and never fewer.
+
+        Raises StoreError where a file is damaged, or runs are not there once each.
+        """
+        start, stop = seeds[0], sum(seeds)
+        found = {setup: self._known.get(setup, (start, np.zeros(len(OUTCOMES), np.int64))) for setup in setups}
+        for file in self._store.files():
+            name = FILE_NAME.fullmatch(file.name)
+            if not name or name["setup"] not in found:
+                continue
+            at, counts = found[name["setup"]]
+            first, after = max(int(name["start"]), at), min(int(name["start"]) + int(name["count"]), stop)
+            if first < after:
+                try:
+                    rows, _ = files.read(file, ["seed", "outcome"])
+                except FileError as error:
+                    raise StoreError(str(error)) from error
+                own = rows["outcome"].slice(first - int(name["start"]), after - first)
+                for entry in pc.value_counts(own).to_pylist():
+                    counts = counts + entry["counts"] * (np.array(OUTCOMES) == entry["values"])
+                found[name["setup"]] = at, counts
+        for setup, (_, counts) in found.items():
+            if counts.sum() != seeds[1]:
+                self._store.check()  # which says what is there twice
+                raise StoreError(f"{self._store.runs} has {counts.sum():,} of {seeds[1]:,} runs of setup {setup} that were made")
+            self._known[setup] = stop, counts
+        return np.stack([found[setup][1] for setup in setups])
+
+
+def together(parts: Sequence[Trained]) -> Trained:
+    """What several drivers did, one after the other."""
+    seconds: dict[str, float] = {}
+    for part in parts:
+        for phase, took in part.seconds.items():
+            seconds[phase] = seconds.get(phase, 0.0) + took
+    runs, updates, written = (sum(each) for each in zip(*(part[:3] for part in parts), strict=True))
+    return Trained(runs, updates, written, seconds, [line for part in parts for line in part.failed])
+
+
+# Seeds until intervals are narrow
+
+
+class Narrowed(NamedTuple):
+    """How far the intervals of a sweep's shares were narrowed.
+
+    `sweep`: with the seeds that were reached. `widest`: the width of the widest interval then, that of `share` (of `SHARES`) of
+    `setup`, an id; NaN where blocks failed.
+    """
+
+    sweep: Sweep
+    trained: Trained
+    width: float
+    widest: float = math.nan
+    share: str = ""
+    setup: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every interval is as narrow as was asked for."""
+        return self.widest <= self.width
+
+    def lines(self, summary: pd.DataFrame) -> list[str]:
+        """What to say of it; `summary`, of these runs."""
+        row = summary[summary["setup"] == self.setup].iloc[0]
+        wilson_widths = [(summary[f"{s}_high"] - summary[f"{s}_low"]).max() for s in (s.replace("-", "_") for s in SHARES)]
+        of = wording.setting(row, wording.keys_of(summary))
+        seeds = self.sweep.seeds.count
+        return [wording.narrowed(self.width, self.widest, seeds, self.share, of, float(max(wilson_widths)))]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        widest = None if math.isnan(self.widest) else {"setup": self.setup, "share": self.share, "width": self.widest}
+        told = {"width": self.width, "reached": self.complete, "seeds": self.sweep.seeds.count, "widest": widest}
+        return {"until_width": told | {"interval": "confidence sequence, 95%"}}
+
+
+def read_width(text: str) -> float:
+    """A width of an interval. Raises SweepError."""
+    try:
+        width = float(text)
+    except ValueError:
+        width = math.nan
+    if not LEAST_WIDTH <= width < 1:
+        raise SweepError([f"--until-width: given {shown(text)}, allowed: a number from {LEAST_WIDTH} and below 1, such as 0.01"])
+    return width
+
+
+class Most(NamedTuple):
+    """How many seeds a sweep takes at most, and what there is no room for where that is fewer than may be needed."""
+
+    seeds: int
+    short: str = ""
+
+
+def most_seeds(sweep: Sweep, store: Store, width: float, workers: int, processes: int = 0) -> Most:
+    """The seeds that are enough for a share of one half, which takes the most, or as many of them as there is room for.
+
+    Parameters `workers` and `processes` as of `forecast.memory`. For the sweep's own seeds there is room.
+    """
+    own, wanted = sweep.seeds.count, _rounded_up(sequence_trials(0.5, width))
+    if wanted <= own:
+        return Most(own)
+    last, short = LAST_SEED - sweep.seeds.start, ""
+    if wanted > last:
+        wanted, short = last, "the last seed is 2^63 − 1"
+
+    def too_much(count: int) -> str:
+        try:
+            forecast.check(with_seeds(sweep, count), store, workers, processes=processes)
+        except (SweepError, StoreFullError) as error:
+            return str(error)
+        return ""
+
+    if not (line := too_much(wanted)):
+        return Most(wanted, short)
+    few = own
+    while wanted - few > max(1, few // 100):  # room is an estimate
+        middle = (few + wanted) // 2
+        if said := too_much(middle):
+            wanted, line = middle, said
+        else:
+            few = middle
+    return Most(few, line)
+
+
+def with_seeds(sweep: Sweep, count: int) -> Sweep:
+    """The sweep with so many seeds."""
+    return sweep.model_copy(update={"seeds": Seeds(start=sweep.seeds.start, count=count)})
+
+
+def until_width(sweep: Sweep, store: Store, width: float, train: Train, most: int) -> Narrowed:
+    """Train a sweep's own seeds, then more in rounds, until the 95% interval of each share of each setup is at most so wide.
+
+    Intervals are those of a confidence sequence, which may be looked at as often as one likes: that it was stopped when they were
+    narrow takes nothing from what they claim. All setups get the same seeds: changes are compared over seeds that both setups
+    have, one number in the sweep's file says what is complete, and most of what is narrow early (shorter budgets, which are
+    trained on the way of longer ones) costs nothing. How many it takes depends on the runs alone, so that the same command again,
+    or after it was killed, comes to the same number. `most`: not more seeds than these.
+    """
+    prior, counter = sequence_prior(width), Counter(store)
+    ids = [setup.identity() for setup in sweep.setups]
+    constant = [OUTCOMES.index(outcome) for outcome in CONSTANT]
+    parts: list[Trained] = []
+    while True:
+        parts.append(train(sweep))
+        if parts[-1].failed:
+            return Narrowed(sweep, together(parts), width)
+        seeds = sweep.seeds.count
+        counts = counter(ids, (sweep.seeds.start, seeds))
+        counts = np.hstack([counts, counts[:, constant].sum(axis=1, keepdims=True)])
+        low, high = confidence_sequence(counts, seeds, prior)
+        widths = high - low
+        setup, share = np.unravel_index(
+            int(np.argmax(widths.round(12))), widths.shape
+        )  # the first of those that mirror each other
+        found = Narrowed(sweep, together(parts), width, float(widths.max()), SHARES[share], ids[setup])
+        if found.complete or seeds >= most:
+            return found
+        sweep = with_seeds(sweep, min(most, _more(counts, seeds, width)))
+
+
+def _more(counts: NDArray[np.int64], seeds: int, width: float) -> int:
+    """How many seeds to try next: those that the shares as they look now will take, at least a tenth more, and at most four times
+    as many, since few seeds tell little of it."""
+    shares = counts / seeds
+    closest = float(shares.flat[np.argmin(np.abs(shares - 0.5))])
+    return _rounded_up(min(4 * seeds, max(seeds + -(-seeds // 10), sequence_trials(closest, width))))
+
+
+def _rounded_up(number: int) -> int:
+    """A whole number of at most two digits and zeros, not less."""
+    unit: int = 10 ** max(0, len(str(number)) - 2)
+    return -(-number // unit) * unit
+
+
+# Where half of the seeds converge
+
+
+class Axis(NamedTuple):
+    """A key along which values are tried.
+
+    `low` and `high`: the ends of what is tried. `first`: the first value above 0 where the key is 0. `whole`: whole numbers, of
+    which more make more runs converge. `mirrored`: steps change 1 − value rather than the value.
+    """
+
+    key: str
+    low: float
+    high: float
+    first: float = 0.0
+    whole: bool = False
+    mirrored: bool = False
+
+    def stepped(self, value: float, steps: int) -> float:
+        """So many doublings from a value, within the ends."""
+        far = 1 - (1 - value) * 2.0**-steps if self.mirrored else value * 2.0**steps
+        far = round(far) if self.whole else float(f"{far:.4g}")
+        return min(max(far, self.low), self.high)
+
+    def distance(self, a: float, b: float) -> float:
+        """How far apart two values are, a ≤ b: the logarithm of their ratio; 1 from 0, but for what is next to it."""
+        if self.mirrored:
+            return math.log((1 - a) / (1 - b))
+        return math.log(b / a) if a > 0 else float(b > self.first * 4.0**-DOUBLINGS)
+
+    def at(self, a: float, b: float, part: float) -> float:
+        """The value at so much of the way from a to b."""
+        if self.mirrored:
+            return float(1 - (1 - a) ** (1 - part) * (1 - b) ** part)
+        return float(a ** (1 - part) * b**part if a > 0 else b * part)
+
+    def middle(self, a: float, b: float) -> float | None:
+        """A value near the middle of two with few digits. None where there is none between them."""
+        if self.whole:
+            middle: float = min(max(round(self.at(a, b, 0.5)), int(a) + 1), int(b) - 1)
+        else:
+            middle = shortest(self.at(a, b, 0.4), self.at(a, b, 0.5), self.at(a, b, 0.6))
+        return middle if a < middle < b else None
+
+
+AXES: dict[str, Axis] = {
+    axis.key: axis
+    for axis in (
+        Axis("lr", 1e-6, 1e6),
+        Axis("init_scale", 1e-6, 1e6),
+        Axis("momentum", 0.0, 0.9999, first=0.5, mirrored=True),
+        Axis("weight_decay", 0.0, 1e6, first=1e-4),
+        Axis("prime_offset", 0.0, 1e6, first=0.1),
+        Axis("target_margin", 0.0, 0.49, first=0.1),
+        Axis("tolerance", 1e-6, 0.5),
+        Axis("updates", 1, 1e12, whole=True),
+        Axis("epochs", 1, 2.0**32 - 1, whole=True),
+    )
+}
+"""The numeric keys. Not `hidden` and `batch`, which have other values too, nor `check_every` and `collapse`, with which no run
+changes its end."""
+
+DOUBLINGS, DOUBLINGS_OF_A_BUDGET = 10, 6
+"""How far a bracket is looked for: the last doubling of a budget takes as long as all before it."""
+
+FINE = 0.1
+"""An end of an interval is known well enough where the values on its two sides are this share of the interval apart."""
+
+FINEST = 1e-4
+"""Values closer than this ratio are not told apart: where the share leaps, that is where."""
+
+INSIDE, AROUND = 2, 3
+"""How often a given range without a crossing is halved to look for two in it; then, wherever values are from, how often values
+are tried on both sides of the one that comes nearest to the other side of one half: a peak may lie between doublings."""
+
+
+def shortest(low: float, middle: float, high: float) -> float:
+    """The number of the fewest digits near the middle that is between the ends."""
+    for digits in range(17):
+        number = float(f"{middle:.{digits}e}")
+        if low <= number <= high:
+            return number
+    return middle
+
+
+def read_key(text: str) -> Axis:
+    """The axis of a key that can be bisected. Raises SweepError."""
+    if text not in AXES:
+        raise SweepError([f"--bisect: given {shown(text)}, allowed: {', '.join(AXES)}{nearest(text, AXES)}"])
+    return AXES[text]
+
+
+class Crossing(NamedTuple):
+    """The value at which half of the seeds converge, and the interval of the values of which that cannot be excluded.
+
+    `rising`: whether more converge above it. `crossings`: how many were seen; this is the nearest to the baseline's value.
+    """
+
+    value: float
+    low: float
+    high: float
+    rising: bool
+    crossings: int
+
+
+class Bisection:
+    """Finds where a share that depends on a value passes one half, from how many of the same seeds converge at values tried.
+
+    The interval inverts the test that the share at a value is one half: it has the values whose Wilson 95% interval contains one
+    half, and reaches out to the next values tried, whose does not. So it holds the true value with the confidence of Wilson's
+    interval there, whatever form the curve has and though all values share their seeds; where several crossings are close, it
+    spans those that cannot be told apart. (Inverting a test: E. L. Lehmann and J. P. Romano (2005), Testing Statistical
+    Hypotheses, section 3.5.)
+
+    Parameters: `seeds`, of each value; `start`, the baseline's value; `given`, values between which to look, two or more, or
+    none: then values are doubled and halved from the start, until one half lies between two of them; `allowed`, whether a value
+    may be tried. Ask `wanted`, put counts into `known`, and so on until nothing is wanted.
+    """
+
+    def __init__(
+        self, axis: Axis, seeds: int, start: float, given: Sequence[float] = (), allowed: Callable[[float], bool] = lambda v: True
+    ) -> None:
+        self.axis, self.seeds, self.start, self.given = axis, seeds, start, sorted(set(given))
+        self.known: dict[float, int] = {}
+        self._allowed = allowed
+        self._steps = self._halved = self._rounds = 0
+        self._ends: set[int] = set()
+        self._sides: dict[int, int] = {}
+
+    def side(self, value: float) -> int:
+        """Whether surely more than half converge at a value, 1, surely fewer, −1, or neither."""
+        count = self.known[value]
+        if count not in self._sides:
+            low, high = wilson(count, self.seeds)
+            self._sides[count] = int(bool(low > 0.5)) - int(bool(high < 0.5))
+        return self._sides[count]
+
+    def wanted(self) -> list[float]:
+        """The values to try next; none at the end."""
+        if not self.known:
+            first = [self.start, self.axis.first] if self.start == 0 else [self.start]
+            return self.given or first
+        spans = self._spans()
+        if not spans:
+            return (self._inside() if self.given else self._further()) or self._around()
+        span = spans[0]
+        width = self.axis.distance(span[0], span[-1])
+        edges = {span[:2], span[-2:], self._middle_of(span)}
+        coarse = [edge for edge in edges if self.axis.distance(*edge) > max(FINEST, FINE * width)]
+        return sorted(value for edge in coarse if (value := self.axis.middle(*edge)) is not None)
+
+    def crossing(self) -> Crossing | None:
+        """What was found; None where no two values lie surely on different sides of one half."""
+        spans = self._spans()
+        if not spans:
+            return None
+        span = spans[0]
+        low, high, rising = span[0], span[-1], self.side(span[0]) < 0
+        a, b = self._middle_of(span)
+        if self.axis.whole:
+            return Crossing(b if rising else a, low, high, rising, len(spans))
+        part = (self.seeds / 2 - self.known[a]) / (self.known[b] - self.known[a])
+        value, reach = self.axis.at(a, b, part), (high - low) / 40
+        return Crossing(shortest(value - reach, value, value + reach), low, high, rising, len(spans))
+
+    def _spans(self) -> list[tuple[float, ...]]:
+        """Neighbouring values surely on different sides of one half, with those between them of which it is not sure, the nearest
+        to the start first."""
+        values = sorted(self.known)
+        sure = [i for i, value in enumerate(values) if self.side(value)]
+        spans = [tuple(values[i : j + 1]) for i, j in pairwise(sure) if self.side(values[i]) != self.side(values[j])]
+        return sorted(spans, key=self._away)
+
+    def _away(self, span: tuple[float, ...]) -> float:
+        low, high = span[0], span[-1]
+        if low <= self.start <= high:
+            return 0.0
+        return self.axis.distance(high, self.start) if high < self.start else self.axis.distance(self.start, low)
+
+    def _middle_of(self, span: tuple[float, ...]) -> tuple[float, float]:
+        """The first neighbours in a span with half of the seeds between them."""
+        more = [2 * self.known[value] >= self.seeds for value in span]
+        i = more.index(more[-1], 1)
+        return span[i - 1], span[i]
+
+    def _further(self) -> list[float]:
+        """The next values outwards."""
+        origin = self.start or self.axis.first
+        directions = [1, -1]
+        if self.axis.whole and (side := self.side(self.start)):
+            directions = [-side]
+        while self._steps < (DOUBLINGS_OF_A_BUDGET if self.axis.whole else DOUBLINGS):
+            self._steps += 1
+            found = []
+            for direction in directions:
+                value = self.axis.stepped(origin, direction * self._steps)
+                outwards = direction * (value - origin) > 0 and value not in self.known
+                if direction in self._ends or not outwards or not self._allowed(value):
+                    self._ends.add(direction)  # the end of the key, or of what another key allows
+                else:
+                    found.append(value)
+            if found:
+                return sorted(found)
+        return [self.axis.low] if self.axis.low == 0 and 0 not in self.known else []
+
+    def _inside(self) -> list[float]:
+        """Values between those that are known, a few times."""
+        if self._halved == INSIDE:
+            return []
+        self._halved += 1
+        return self._between(sorted(self.known))
+
+    def _around(self) -> list[float]:
+        """Values beside the most extreme one, a few times."""
+        counts = self.known.values()
+        if self._rounds == AROUND or self.axis.whole or max(counts) == 0 or min(counts) == self.seeds:
+            return []
+        self._rounds += 1
+        values = sorted(self.known)
+        extreme = min if any(self.side(value) > 0 for value in values) else max
+        i = values.index(extreme(values, key=self.known.__getitem__))
+        return self._between(values[max(0, i - 1) : i + 2])
+
+    def _between(self, values: Sequence[float]) -> list[float]:
+        middles = (self.axis.middle(a, b) for a, b in pairwise(values))
+        return [value for value in middles if value is not None]
+
+
+class Found(NamedTuple):
+    """Where half of the seeds of a setting converge.
+
+    `setting`: the keys of the grid but for the one that is bisected; `columns`, of a setup in it; `tried`: how many converged at
+    each value; `crossing`: None where there is none; `start`: the baseline's value.
+    """
+
+    setting: Mapping[str, Any]
+    columns: Mapping[str, Any]
+    tried: Mapping[float, int]
+    crossing: Crossing | None
+    start: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        crossing = self.crossing._asdict() if self.crossing else dict.fromkeys(Crossing._fields)
+        tried = [{"value": value, "converged": count} for value, count in self.tried.items()]
+        return {"setting": dict(self.setting)} | crossing | {"tried": tried}
+
+
+class Bisected(NamedTuple):
+    """What was found of each setting. `sweep`: with all values that were tried. Nothing is `found` where blocks failed."""
+
+    sweep: Sweep
+    trained: Trained
+    key: str
+    found: list[Found]
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is known where, or that nowhere, half of the seeds converge."""
+        return bool(self.found)
+
+    def lines(self, summary: pd.DataFrame) -> list[str]:
+        """What to say of it, a line for each setting; `summary`, of these runs."""
+        varying = [key for key in wording.keys_of(summary) if key not in (self.key, ALTERNATIVE.get(self.key))]
+        return [
+            wording.half(
+                self.key, wording.setting(each.columns, varying), self.sweep.seeds.count, each.tried, each.crossing, each.start
+            )
+            for each in self.found
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {"bisect": [{"key": self.key, "seeds": self.sweep.seeds.count} | each.as_json() for each in self.found]}
+
+
+class _Setting(NamedTuple):
+    """The other keys of a grid and a setup that has them, with its own values of the key."""
+
+    keys: dict[str, Any]
+    setup: Setup
+    bisection: Bisection
+
+
+def bisect(sweep: Sweep, store: Store, axis: Axis, train: Train) -> Bisected:
+    """Find the value of a key at which half of a sweep's seeds converge, in each setting of the other keys of its grid.
+
+    Where the grid has two or more values of the key, it is looked for between them, else from the baseline's value outwards.
+    What is tried is trained into the store, and depends on the runs alone: the same again trains nothing. Raises StoreError.
+    """
+    counter, settings = Counter(store), list(_settings(sweep, axis))
+    seeds = sweep.seeds.start, sweep.seeds.count
+    parts: list[Trained] = []
+    now = sweep
+    while wanted := [(setting, values) for setting in settings if (values := setting.bisection.wanted())]:
+        now = _tried(sweep, axis.key, settings, {id(setting): values for setting, values in wanted})
+        parts.append(train(now))
+        if parts[-1].failed:
+            return Bisected(now, together(parts), axis.key, [])
+        for setting, values in wanted:
+            ids = [_changed(setting.setup, axis.key, value).identity() for value in values]
+            converged = counter(ids, seeds)[:, OUTCOMES.index(Outcome.CONVERGED)]
+            setting.bisection.known.update(zip(values, converged.tolist(), strict=True))
+    return Bisected(now, together(parts), axis.key, [_found(*setting) for setting in settings])
+
+
+def _found(keys: Mapping[str, Any], setup: Setup, bisection: Bisection) -> Found:
+    return Found(keys, setup.columns(), dict(sorted(bisection.known.items())), bisection.crossing(), bisection.start)
+
+
+def _settings(sweep: Sweep, axis: Axis) -> Iterator[_Setting]:
+    """Each setting of the other keys, once."""
+    seen = set()
+    one: dict[str, Any] = {"seeds": 1, "setup": sweep.setup}
+    taken = {axis.key, ALTERNATIVE.get(axis.key)}
+    for table in sweep.grid or ({},):
+        rest = {name: values for name, values in table.items() if name not in taken}
+        given = [_plain(axis, value) for value in table.get(axis.key, ())]
+        for values in product(*rest.values()):
+            keys = dict(zip(rest, values, strict=True))
+            crossed = {name: [each[0]] for name, each in table.items()} | {name: [value] for name, value in keys.items()}
+            (setup,) = Sweep.from_dict(one | ({"grid": crossed} if crossed else {})).setups
+            others = tuple(value for name, value in setup.columns().items() if name not in taken)
+            if others in seen:
+                continue
+            seen.add(others)
+            allowed = partial(_allows, setup, axis.key)
+            start = _start(sweep, axis, setup, given)
+            yield _Setting(keys, setup, Bisection(axis, sweep.seeds.count, start, given if len(set(given)) > 1 else (), allowed))
+
+
+def _start(sweep: Sweep, axis: Axis, setup: Setup, given: Sequence[float]) -> float:
+    """The baseline's value of the key, or where there is none that of the setup; in the middle of several that are given."""
+    own = sweep.setup.get(axis.key)
+    if len(given) > 1:
+        return axis.at(min(given), max(given), 0.5) if own is None else _plain(axis, own)
+    if axis.whole:
+        return setup.budget if axis.key == "updates" else setup.epochs_budget
+    return _plain(axis, getattr(setup, axis.key))
+
+
+def _plain(axis: Axis, value: float) -> float:
+    return int(value) if axis.whole else float(value)
+
+
+def _changed(setup: Setup, key: str, value: float) -> Setup:
+    """The setup with another value of a key. Raises SweepError where that is not allowed."""
+    return changed(setup, Change("", "", {"epochs": None, key: value} if key in ALTERNATIVE else {key: value}))
+
+
+def _allows(setup: Setup, key: str, value: float) -> bool:
+    try:
+        _changed(setup, key, value)
+    except SweepError:
+        return False
+    return True
+
+
+def _tried(sweep: Sweep, key: str, settings: Sequence[_Setting], wanted: Mapping[int, Sequence[float]]) -> Sweep:
+    """The sweep of all values that were tried in each setting, and those that are to be."""
+    tables = [
+        {name: [value] for name, value in setting.keys.items()}
+        | {key: sorted({*setting.bisection.known, *wanted.get(id(setting), ())})}
+        for setting in settings
+    ]
+    return Sweep.from_dict({"title": sweep.title, "seeds": sweep.seeds, "setup": sweep.setup, "grid": tables})
