@@ -8,11 +8,13 @@ from typing import Any
 from fastbp.analysis import page, plots
 from fastbp.analysis.drawing import Drawing
 from fastbp.analysis.page import Column, Row, Table
+from fastbp.analysis.wording import plain
 from fastbp.engine.reading import SweepError
 from fastbp.engine.spec import Sweep
 from fastbp.engine.store import write as write_file
 from fastbp.inquiry import words
-from fastbp.inquiry.diagnosis import PLACEBO, Diagnosis
+from fastbp.inquiry.diagnosis import Diagnosis
+from fastbp.inquiry.ranking import PLACEBO
 from fastbp.inquiry.weights import Placed
 
 
@@ -40,8 +42,7 @@ def write(found: Diagnosis, placed: Placed | None, sweep: Sweep, folder: Path) -
         "Percentage points of the share that converges, over the same seeds; lines are Tango's 95% intervals. Also as",
         tight=True,
     )
-    titles = ["change", "mended", "broken", "difference", "[95%]", "converge", "presentations", "multiply-adds", "p (Holm)", ""]
-    columns = [Column(name or "effect", name in ("change", "")) for name in titles]
+    columns = [Column(name or "effect", name in ("change", "")) for name in words.TITLES]
     content: dict[str, Any] = {
         "verdict": words.verdict(found),
         "placed": words.placed(placed) if placed else [],
@@ -75,7 +76,7 @@ def _both(found: Diagnosis, sweep: Sweep) -> Sweep | None:
     rest = {key: value for key, value in sweep.setup.items() if key not in ("updates", "epochs")}
     try:
         return Sweep(
-            title=f"Does it mend {found.setup.problem_name}?",
+            title=f"Does it mend {plain(found.setup.problem_name)[:200]}?",
             seeds=2000,
             setup=rest,
             grid=[{key: [value] for key, value in each.items()} for each in (own, keys)],
