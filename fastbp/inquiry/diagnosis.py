@@ -43,8 +43,8 @@ class Diagnosis(NamedTuple):
 
     `runs` and `outcomes`: of the setup as it is, how many seeds there were and how they ended. `findings`: what failing networks
     do. `table`: one row per change, best first. `pairs`: the same of pairs of the best. `recommended`: None where nothing mends
-    it. `judged`: two orders of samples with all else alike, and whether somebody `advised` that. `example`: a seed that fails. `left_out`: changes for which there was
-    no time. `complete`: whether there was time for all that was asked for.
+    it. `judged`: two orders of samples with all else alike, and whether somebody `advised` that. `example`: a seed that fails.
+    `left_out`: changes for which there was no time. `complete`: whether there was time for all that was asked for.
     """
 
     setup: Setup
@@ -102,20 +102,10 @@ def diagnose(
     if two := advice or _two_orders(setup, table, tried):
         judged = recommending.judged(setup, two[0], two[1], after[2], base.runs, began + seconds, tick)
     outcomes = {str(outcome): int((base.codes == i).sum()) for i, outcome in enumerate(OUTCOMES)}
+    complete = complete and whole and not left_out
     return Diagnosis(
-        setup,
-        base.runs,
-        outcomes,
-        findings,
-        table,
-        pairs,
-        best,
-        judged,
-        bool(advice),
-        example,
-        left_out,
-        complete and whole and not left_out,
-    )
+        setup, base.runs, outcomes, findings, table, pairs, best, judged, bool(advice), example, left_out, complete
+    )  # fmt: skip
 
 
 def _two_orders(setup: Setup, table: pd.DataFrame, tried: Sequence[Change]) -> tuple[Change, ...]:

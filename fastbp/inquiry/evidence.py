@@ -77,11 +77,9 @@ def _contradiction(X: Real, T: Real, tolerance: float) -> Finding | None:
     other = same[np.argmax(np.abs(T[same] - T[example]).max(axis=1))]
     final = bool(distance.max() / 2 / span > tolerance)
     rest = "no network can come within the tolerance of both" if final else "networks answer something between"
-    return Finding(
-        "contradictory labels",
-        f"{rows:,} rows contradict each other: equal inputs have different targets, such as rows {example + 1:,} and {other + 1:,}; {rest}",
-        final,
-    )
+    such = f"such as rows {example + 1:,} and {other + 1:,}"
+    text = f"{rows:,} rows contradict each other: equal inputs have different targets, {such}; {rest}"
+    return Finding("contradictory labels", text, final)
 
 
 def best_constant_loss(setup: Setup) -> float:
@@ -103,14 +101,16 @@ def of_runs(setup: Setup, runs: Measured, seen: Lives | None, slower: Mapping[st
     if not failing.any():
         return []
     end = runs.end[:, failing]
-    found = [*_of_loss(setup, end, {name: each.end[m.LOSS, failing] for name, each in slower.items()})]
+    stuck = seen is None or seen.falling.mean() <= 0.5
+    lower = {name: each.end[m.LOSS, failing] for name, each in slower.items()} if stuck else {}
+    found = _of_loss(setup, end, lower)
     n = int(failing.sum())
     if wrong := _wrong(runs, failing):
         found.append(wrong)
     saturated = int((end[m.SATURATION] > SATURATED).sum())
     if saturated > MANY * n:
-        parts = f"more than {percent(SATURATED)} of their hidden outputs below 0.05 or above 0.95, where units learn little"
-        found.append(Finding("saturated", f"{of(saturated, n)} have {parts}"))
+        parts = f"more than {SATURATED:.0%} of the hidden outputs below 0.05 or above 0.95, where units learn little"
+        found.append(Finding("saturated", f"{of(saturated, n)} had {parts}"))
     if seen:
         found += _of_lives(seen)
     if gradient := _gradient(setup, end):
@@ -119,26 +119,31 @@ def of_runs(setup: Setup, runs: Measured, seen: Lives | None, slower: Mapping[st
 
 
 def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> list[Finding]:
-    """Where losses stand beside the best constant answer's, and beside those of the same seeds at lower rates."""
-    n, found = end.shape[1], []
+    """Where losses stand beside the best constant answer's, and beside those of the same seeds at lower rates.
+
+    A rate is too high where the loss stops falling above the best constant answer's, and the same seeds end lower at a third and
+    at a tenth of it. `slower`: none where the loss still falls.
+    """
+    n = end.shape[1]
+    found: list[Finding] = []
     loss = end[m.LOSS]
     diverged = int(np.isnan(end[m.MAX_ERROR]).sum())
     if diverged:
-        found.append(Finding("diverged", f"{of(diverged, n)} diverge: a weight is no longer a finite number"))
+        found.append(Finding("diverged", f"{of(diverged, n)} diverged: a weight is no longer a finite number"))
     constant = best_constant_loss(setup)
     answer = f"the best constant answer (loss {constant:.3g})"
     near = int((np.abs(loss - constant) <= SAME * constant).sum())
     if near > MANY * n:
-        found.append(Finding("constant", f"{of(near, n)} have learnt {answer} and no more"))
+        found.append(Finding("constant", f"{of(near, n)} learnt {answer} and no more"))
     above = (loss > (1 + SAME) * constant) | np.isnan(loss)
     if (worse := int(above.sum())) > MANY * n:
         better = {
             name: int((other < loss)[above].sum() + (np.isnan(loss) & ~np.isnan(other)).sum()) for name, other in slower.items()
         }
-        text = f"{of(worse, n)} do worse than {answer}"
+        text = f"{of(worse, n)} did worse than {answer}"
         if better and min(better.values()) > 0.5 * worse:
             told = " and ".join(f"{count:,} at {name}" for name, count in better.items())
-            found.append(Finding("rate too high", f"{text}, and the same seeds end lower at lower rates: {told}"))
+            found.append(Finding("rate too high", f"{text}, and of these seeds, {told} did better"))
         else:
             found.append(Finding("worse than constant", text))
     return found
@@ -151,31 +156,32 @@ def _wrong(runs: Measured, failing: NDArray[np.bool_]) -> Finding | None:
     if partial.sum() <= MANY * n:
         return None
     wrong = f"{np.median(runs.end[m.WRONG, failing][partial]):g}"
-    rows = "row is" if wrong == "1" else "rows are"
-    return Finding("partial", f"{of(int(partial.sum()), n)} tell some rows apart but not all: in the median {wrong} {rows} wrong")
+    rows = "row" if wrong == "1" else "rows"
+    return Finding(
+        "partial", f"{of(int(partial.sum()), n)} told some rows apart but not all, and had {wrong} {rows} wrong in the median"
+    )
 
 
 def of(count: int, n: int) -> str:
     """So many of the failing runs."""
-    if count == n:
-        return f"all {n:,} failing runs" if n > 1 else "the one failing run"
-    return f"{count:,} of {n:,} failing runs ({percent(count / n)})"
+    return f"all {n:,}" if count == n > 1 else f"{count:,} of {n:,}" + (f" ({percent(count / n)})" if n > 20 else "")
 
 
 def _of_lives(seen: Lives) -> list[Finding]:
     """What is seen only in the life of a run: units that double each other, and whether the loss still falls."""
     n, found = seen.runs, []
-    some = f"{n} that {'was' if n == 1 else 'were'} looked into"
     doubled = seen.distinct < seen.units
     if seen.units > 1 and doubled.sum() > 0.5 * n:
+        some = f"in {of(int(doubled.sum()), n)} looked into, hidden units doubled each other or said the same to every row"
         say = f"{np.median(seen.distinct[doubled]):g} of {seen.units}"
-        text = f"in {int(doubled.sum())} of {some}, hidden units double each other or say the same to every row: in the median"
-        found.append(Finding("doubled", f"{text} {say} say something of their own"))
+        found.append(Finding("doubled", f"{some} ({say} said something of their own, in the median)"))
     falling = int(seen.falling.sum())
     if falling > 0.5 * n:
-        found.append(Finding("slow", f"in {falling} of {some}, the loss still falls when the budget ends: slow, not stuck"))
+        found.append(
+            Finding("slow", f"in {of(falling, n)} looked into, the loss still fell when the budget ended: slow, not stuck")
+        )
     elif falling <= 0.25 * n:
-        found.append(Finding("stuck", f"in {n - falling} of {some}, the loss no longer falls: stuck, not slow"))
+        found.append(Finding("stuck", f"in {of(n - falling, n)} looked into, the loss no longer fell: stuck, not slow"))
     return found
 
 
@@ -192,7 +198,8 @@ def _gradient(setup: Setup, end: Real) -> Finding | None:
     rows = setup.batch_rows if setup.reduction == "sum" else 1
     step = float(np.mean(rates(setup))) * rows / (1 - setup.momentum)
     fall = float(np.median(setup.budget * step * norm[known] ** 2 / loss[known]))
-    size = f"the gradient (median length {np.median(norm[known]):.2g})"
+    size = f"{np.median(norm[known]):.2g}"
     if fall <= VANISHED:
-        return Finding("vanished", f"{size} has vanished: as many updates again would lower the loss by {percent(fall)}")
-    return Finding("sizeable", f"{size} has not vanished: the networks still move")
+        text = f"the gradient has vanished (its median length is {size}): as many updates again lower the loss by {percent(fall)}"
+        return Finding("vanished", text)
+    return Finding("sizeable", f"the gradient is still sizeable (its median length is {size})")

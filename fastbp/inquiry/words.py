@@ -31,6 +31,9 @@ NONE = 0.02
 COMMON = 0.9
 """A setup of whose seeds so many converge is none that fails."""
 
+OF_DATA = ("unscaled inputs", "contradictory labels")
+"""Findings that are about the problem, whatever is trained."""
+
 NAMED = 6
 """Changes that a sentence names."""
 
@@ -50,8 +53,9 @@ def verdict(found: Diagnosis) -> list[str]:
         return [f"No setup can learn this: {'; '.join(finding.text for finding in final)}."]
     lines = [_how_common(found)]
     if found.converged < 1:
-        told = [finding.text for finding in found.findings]
-        lines.append("What failing networks do: " + "; ".join(told) + "." if told else "Failing networks show nothing unusual.")
+        lines += [f"Of the data: {finding.text}." for finding in found.findings if finding.name in OF_DATA]
+        told = [finding.text for finding in found.findings if finding.name not in OF_DATA]
+        lines.append(f"What failing runs did: {'; '.join(told)}." if told else "Failing runs show nothing unusual.")
     if found.left_out:
         lines.append(f"There was no time to try {_few(found.left_out)}.")
     if found.converged >= COMMON:
@@ -102,16 +106,16 @@ def _fairly(found: Diagnosis) -> list[str]:
     judged = found.judged
     if judged is None:
         return []
-    other = judged.order.name
-    n, difference = judged.runs, (judged.other - judged.converged) / judged.runs
-    interval = f"{points(difference)} points, 95% interval {points(judged.low)} to {points(judged.high)}"
-    worth = "no difference is seen" if judged.low <= 0 <= judged.high else "the order is worth that much"
-    own = f"under order {found.setup.resolved_order} still"
-    shares = (
-        f"{_share(judged.other, n)} of {plural(n, 'fresh seed')} converge under {other} and {_share(judged.converged, n)} {own}"
-    )
+    n, other = judged.runs, judged.order.name
+    interval = f"95% interval {points(judged.low)} to {points(judged.high)}"
+    worth = "no difference is seen"
+    if not judged.low <= 0 <= judged.high:
+        worth = f"{other} is {'better' if judged.low > 0 else 'worse'} by that much and no more"
+    own = f"order {found.setup.resolved_order} still"
+    shares = f"{_share(judged.other, n)} of {plural(n, 'fresh seed')} converge under {other}, {_share(judged.converged, n)} under {own}"
     whose = "The answerer's advice, judged fairly: with" if found.advised else "With"
-    return [f"{whose} {judged.change.name} in both, {shares} ({interval}): {worth}."]
+    difference = points((judged.other - judged.converged) / n)
+    return [f"{whose} {judged.change.name} in both, {shares} ({difference} points, {interval}): {worth}."]
 
 
 def _how_common(found: Diagnosis) -> str:
