@@ -90,10 +90,7 @@ def _diagnose(arguments: argparse.Namespace, seeds: int, seconds: float, began: 
             tick("your weights in many orders")
             placed = weights.place(setup, layers, seeds=found.runs, deadline=time.perf_counter() + (1 - share) * left)
         written: list[Path] = []
-        commands = [
-            *words.commands(found),
-            "-o DIR writes a page, a sweep file of both setups, and how to replay a run that fails",
-        ]
+        commands = [*words.commands(found), "-o DIR writes this as a page, a sweep file of both setups, and how to replay a run"]
         if folder:
             from fastbp.inquiry import diagnosis_page
 
@@ -143,10 +140,9 @@ def _sweep(arguments: argparse.Namespace) -> Sweep:
     settings = [*(f"{key}={value}" for key, value in keys.items()), *arguments.settings]
     has_budget = bool({setting.partition("=")[0].strip() for setting in settings} & {"updates", "epochs"})
     problem = next((arguments.data for name in _problems() if (arguments.data or "").partition(":")[0] == name), None)
-    if arguments.data is None or problem:
-        if arguments.targets:
-            given = "without DATA" if arguments.data is None else f"with {arguments.data[:60]}"
-            raise SweepError([f"--targets: given {given}, allowed: with a table"])
+    if arguments.targets and (arguments.data is None or problem):
+        given = "without DATA" if arguments.data is None else f"with {arguments.data[:60]}"
+        raise SweepError([f"--targets: given {given}, allowed: with a table"])
     if arguments.data is None:
         return _one(dict(Sweep.from_toml(shipped("founding")).setup), settings)
     base: dict[str, Any] = {"problem": problem or f"file:{arguments.data}", "epochs": EPOCHS}

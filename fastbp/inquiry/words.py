@@ -111,8 +111,8 @@ def _fairly(found: Diagnosis) -> list[str]:
     worth = "no difference is seen"
     if not judged.low <= 0 <= judged.high:
         worth = f"{other} is {'better' if judged.low > 0 else 'worse'} by that much and no more"
-    own = f"order {found.setup.resolved_order} still"
-    shares = f"{_share(judged.other, n)} of {plural(n, 'fresh seed')} converge under {other}, {_share(judged.converged, n)} under {own}"
+    own = f"{_share(judged.converged, n)} under order {found.setup.resolved_order} still"
+    shares = f"{_share(judged.other, n)} of {plural(n, 'fresh seed')} converge under {other}, {own}"
     whose = "The answerer's advice, judged fairly: with" if found.advised else "With"
     difference = points((judged.other - judged.converged) / n)
     return [f"{whose} {judged.change.name} in both, {shares} ({difference} points, {interval}): {worth}."]
