@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import time
+from functools import reduce
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from fastbp.inquiry.remedies import Change
     from fastbp.inquiry.weights import Placed
 
-EPOCHS, FEWEST, PRESENTED = 1000, 10, 200_000
-"""The budget where DATA is given and none is: so many epochs, or fewer where that would be more than so many presentations."""
+EPOCHS, FEWEST, RUN_SECONDS = 1000, 10, 0.0015
+"""The budget where DATA is given and none is: so many epochs, or fewer where a run would take longer than so."""
 
 DRAWING = 3.0
 """Seconds that are kept for a page."""
@@ -129,6 +130,7 @@ def answered() -> tuple[Change, Change]:
 
 def _sweep(arguments: argparse.Namespace) -> Sweep:
     """The setup that is asked about, as a sweep of it alone. Raises SweepError."""
+    from fastbp.engine.plan import seconds_per_run
     from fastbp.engine.spec import Sweep, SweepError
 
     keys = {
@@ -153,7 +155,7 @@ def _sweep(arguments: argparse.Namespace) -> Sweep:
             base["problem"] = f"file:{_table(arguments, Path(folder))}"
         sweep = _one(base, settings)
         if not has_budget:
-            base["epochs"] = max(FEWEST, min(EPOCHS, PRESENTED // sweep.setups[0].rows))
+            base["epochs"] = max(FEWEST, min(EPOCHS, int(EPOCHS * RUN_SECONDS / seconds_per_run(sweep.setups[0]))))
             sweep = _one(base, settings)
             say(f"note: no budget was given, so each run has {base['epochs']:,} epochs (--epochs or --updates says another)")
         return sweep
@@ -169,7 +171,13 @@ def _one(base: dict[str, Any], settings: list[str]) -> Sweep:
     """A sweep of a single setup. Raises SweepError."""
     from fastbp.engine.spec import Sweep, SweepError
 
-    sweep = Sweep.from_dict({"seeds": 1, "setup": base}, settings=settings, folder=os.getcwd())
+    try:
+        sweep = Sweep.from_dict({"seeds": 1, "setup": base}, settings=settings, folder=os.getcwd())
+    except SweepError as error:  # which knows these by the names that they have in a file
+        named = {"setup.problem:": "DATA:", "setup.targets:": "--targets:"}
+        raise SweepError(
+            [reduce(lambda text, name: text.replace(name, named[name], 1), named, line) for line in error.lines]
+        ) from None
     if len(sweep.setups) != 1:
         raise SweepError([f"given {len(sweep.setups):,} setups, allowed: one; fastbp sweep compares several"])
     return sweep

@@ -133,8 +133,8 @@ def _rounds(
     The first two, the setup as it is and its placebo, must be; of the others those are left out for which there is no time.
     Returns the runs by name, the names left out, and whether all seeds were trained or needed no more.
     """
-    size = min(FIRST_SEEDS, seeds)
     names = list(trials)
+    size = min(layout(trials[names[0]].setup)[1], seeds)
     tick("the setup as it is")
     _expect(trials[names[0]].setup, deadline)
     began = time.perf_counter()

@@ -15,7 +15,7 @@ from fastbp.choices.problems import MOST_ROWS
 from fastbp.engine.decoding import MISSING, NUMBER, rows_of
 from fastbp.engine.reading import SweepError, named, shown
 
-SAMPLED = 4096
+SAMPLED = 1024
 """Rows that are drawn of a table that has more than a problem may have."""
 
 MOST_BYTES = 4_000_000_000
