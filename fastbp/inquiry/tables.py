@@ -51,7 +51,7 @@ def _said(path: Path, rows: int) -> str:
 def _refuse(path: Path, missing: dict[str, NDArray[np.bool_]]) -> None:
     """Raise SweepError where values are missing, with the rows of the whole table."""
     lines = [
-        f"problem: given {shown('file:' + path.name)}, allowed: a value in every row; {shown(name)} has none in {rows_of(mask)}"
+        f"DATA: given {shown('file:' + path.name)}, allowed: a value in every row; {shown(name)} has none in {rows_of(mask)}"
         for name, mask in missing.items() if mask.any()
     ]  # fmt: skip
     if lines:

