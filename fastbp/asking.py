@@ -89,7 +89,7 @@ def _diagnose(arguments: argparse.Namespace, seeds: int, seconds: float, began: 
         placed = None
         if layers:
             tick("your weights in many orders")
-            placed = weights.place(setup, layers, seeds=found.runs, deadline=time.perf_counter() + (1 - share) * left)
+            placed = weights.place(setup, layers, found.base, deadline=time.perf_counter() + (1 - share) * left)
         written: list[Path] = []
         commands = [*words.commands(found), "-o DIR writes this as a page, a sweep file of both setups, and how to replay a run"]
         if folder:
@@ -102,6 +102,8 @@ def _diagnose(arguments: argparse.Namespace, seeds: int, seconds: float, began: 
     found, placed, written, commands = aside(work, phase)
     if not found.complete:
         say(f"note: {seconds:g} s were too little for {plural(seeds, 'seed')} of each change: {found.runs:,} were trained")
+    if layers and not placed:
+        say("note: there was no time to train your weights: allow more seconds, or a smaller budget")
     if arguments.json:
         tell(json.dumps(words.as_json(found) | ({"weights": words.placed_json(placed)} if placed else {})))
     else:

@@ -41,14 +41,14 @@ SAME_AGAIN = "nothing but another order stream"
 class Diagnosis(NamedTuple):
     """What was found.
 
-    `runs` and `outcomes`: of the setup as it is, how many seeds there were and how they ended. `findings`: what failing networks
-    do. `table`: one row per change, best first. `pairs`: the same of pairs of the best. `recommended`: None where nothing mends
-    it. `judged`: two orders of samples with all else alike, and whether somebody `advised` that. `example`: a seed that fails.
-    `left_out`: changes for which there was no time. `complete`: whether there was time for all that was asked for.
+    `base` and `outcomes`: the runs of the setup as it is, and how they ended. `findings`: what failing networks do. `table`: one
+    row per change, best first. `pairs`: the same of pairs of the best. `recommended`: None where nothing mends it. `judged`: two
+    orders of samples with all else alike, and whether somebody `advised` that. `example`: a seed that fails. `left_out`: changes
+    for which there was no time. `complete`: whether there was time for all that was asked for.
     """
 
     setup: Setup
-    runs: int
+    base: Measured
     outcomes: dict[str, int]
     findings: list[Finding]
     table: pd.DataFrame
@@ -59,6 +59,11 @@ class Diagnosis(NamedTuple):
     example: int | None
     left_out: list[str]
     complete: bool
+
+    @property
+    def runs(self) -> int:
+        """How many seeds of each change there were."""
+        return self.base.runs
 
     @property
     def converged(self) -> float:
@@ -104,7 +109,7 @@ def diagnose(
     outcomes = {str(outcome): int((base.codes == i).sum()) for i, outcome in enumerate(OUTCOMES)}
     complete = complete and whole and not left_out
     return Diagnosis(
-        setup, base.runs, outcomes, findings, table, pairs, best, judged, bool(advice), example, left_out, complete
+        setup, base, outcomes, findings, table, pairs, best, judged, bool(advice), example, left_out, complete
     )  # fmt: skip
 
 

@@ -50,10 +50,10 @@ def of(setup: Setup, seeds: NDArray[np.uint64], deadline: float = np.inf) -> Liv
     group = Group(task(setup), seeds[: min(len(seeds), task(setup).lanes)])
     runs = min(len(seeds), group.task.lanes)
     half = group.task.epochs // 2
-    if not _to(group, half, deadline):
+    if not to(group, half, deadline):
         return None
     middle = group.measure(with_gradient=False)[0][m.LOSS, :runs]
-    if not _to(group, group.task.epochs, deadline):
+    if not to(group, group.task.epochs, deadline):
         return None
     last = group.measure(with_gradient=False)[0][m.LOSS, :runs]
     falling = (last < (1 - FALLS) * middle) & (half > 0)
@@ -62,7 +62,7 @@ def of(setup: Setup, seeds: NDArray[np.uint64], deadline: float = np.inf) -> Liv
     return Lives(falling, distinct, setup.hidden[0])
 
 
-def _to(group: Group, epochs: int, deadline: float) -> bool:
+def to(group: Group, epochs: int, deadline: float) -> bool:
     """Train up to an epoch, in slices between which the clock is looked at; whether there was time."""
     size = 1
     while group.epochs < epochs:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 from fastbp.engine.block import Group, Rows, check_denormals, task
 from fastbp.engine.reading import SweepError, named, plain
 from fastbp.engine.spec import Setup
+from fastbp.inquiry.lives import to
 from fastbp.inquiry.retrain import Layers
-from fastbp.inquiry.trials import Measured, TimeIsUpError, Trial, joined, measured, train
+from fastbp.inquiry.trials import Measured, TimeIsUpError, joined, measured
 from fastbp.kernels import measures as m
 from fastbp.kernels.network import BIASES, WEIGHTS
 
@@ -94,27 +94,23 @@ class Placed(NamedTuple):
         return bool(np.isfinite(np.median(_updates(self.own))))
 
 
-def place(setup: Setup, layers: Layers, orders: int = 200, seeds: int = 2000, start: int = 0, deadline: float = np.inf) -> Placed:
-    """Train a network from its own weights in many orders of samples, those of the seeds from `start` on, and fresh seeds.
+def place(
+    setup: Setup, layers: Layers, fresh: Measured, orders: int = 200, start: int = 0, deadline: float = np.inf
+) -> Placed | None:
+    """Train a network from its own weights in many orders of samples, those of the seeds from `start` on, beside fresh networks.
 
-    Fewer of both where the deadline, on the clock of `time.perf_counter`, comes before; at least as many as go side by side.
+    Fewer orders where the deadline, on the clock of `time.perf_counter`, comes before; None where it leaves no time for any.
     """
     side = task(setup).lanes
-    own = [_train(setup, layers, start, min(side, orders))]
-    for first in range(side, orders, side):
-        if time.perf_counter() > deadline:
-            break
-        own.append(_train(setup, layers, start + first, min(side, orders - first)))
-    trial = Trial(setup)
-    fresh = [train([trial], start, min(side, seeds))[trial]]
+    own: list[Measured] = []
     with suppress(TimeIsUpError):
-        if seeds > side:
-            fresh.append(train([trial], start + side, seeds - side, deadline)[trial])
-    mine, others = joined(own), joined(fresh)
+        for first in range(0, orders, side):
+            own.append(_train(setup, layers, start + first, min(side, orders - first), deadline))
+    if not own:
+        return None
+    mine = joined(own)
     loss = float(np.median(np.where(np.isnan(mine.end[m.LOSS]), np.inf, mine.end[m.LOSS])))
-    return Placed(
-        mine, others, _below(others.end[m.LOSS], loss), _below(_updates(others), float(np.median(_updates(mine))))
-    )  # fmt: skip
+    return Placed(mine, fresh, _below(fresh.end[m.LOSS], loss), _below(_updates(fresh), float(np.median(_updates(mine)))))
 
 
 def _updates(runs: Measured) -> NDArray[np.float64]:
@@ -127,8 +123,8 @@ def _below(values: NDArray[np.float64], value: float) -> float:
     return 100 * float((values < value).mean() + 0.5 * (values == value).mean())
 
 
-def _train(setup: Setup, layers: Layers, first: int, count: int) -> Measured:
-    """Runs from the same weights, whose orders are those of the seeds first … first + count − 1."""
+def _train(setup: Setup, layers: Layers, first: int, count: int, deadline: float = np.inf) -> Measured:
+    """Runs from the same weights, whose orders are those of the seeds first … first + count − 1. Raises TimeIsUpError."""
     check_denormals()
     group = Group(task(setup), np.arange(first, first + count, dtype=np.uint64))
     block = group.state.block.reshape(-1, group.task.lanes)
@@ -138,9 +134,10 @@ def _train(setup: Setup, layers: Layers, first: int, count: int) -> Measured:
     begun = group.measure(with_gradient=False)[0][:, :count]
     ends = np.empty_like(begun)
     running = np.ones(count, bool)
-    step = setup.looks_every if setup.stop == "converged" else 100
+    step = setup.looks_every if group.task.rule.refill else group.task.epochs
     while not group.done:
-        group.advance(step)
+        if not to(group, min(group.epochs + step, group.task.epochs), deadline):
+            raise TimeIsUpError
         # A run that ends once it has converged is measured there, though its lane goes on.
         over = running & (group.done | ((group.state.converged_at[:count] >= 0) & group.task.rule.refill))
         if over.any():
