@@ -367,3 +367,35 @@ def test_a_killed_one_leaves_nothing_half_written(table: str, tmp_path) -> None:
 def test_the_advice_is_the_answerers() -> None:
     change, order = asking.answered()
     assert (change.keys["updates"], change.keys["lr"], order.keys) == (7992, 0.1, {"order": "shuffled"})
+
+
+# The documents
+
+DOCS = Path(__file__).parent.parent
+
+
+def blocks(name: str) -> list[str]:
+    """What stands in a document as text that was printed."""
+    return re.findall(r"```text\n(.*?)\n```", (DOCS / name).read_text("utf-8"), re.DOTALL)
+
+
+def test_the_documents_say_what_the_command_says(here, table: str, tmp_path) -> None:
+    founding, mine, own = blocks("docs/diagnose.md")
+    said = here("--seconds", 600).stdout  # time enough, whatever else the machine does
+    assert said.rstrip("\n") == founding
+    assert any(founding.startswith(block) for block in blocks("README.md") if "of 2,000 seeds fail" in block)
+    done = here(table, "--targets", "t", "--hidden", 2, "--lr", 60, "--epochs", 1000, "--seconds", 600)
+    assert done.stdout.startswith(mine + "\n")
+    life = retrain(Setup(problem="xor", hidden=(2,), lr=2, epochs=1000), 1)
+    arrays = {f"{n}{i}": values for i, pair in enumerate(life.initial) for n, values in zip("Wb", pair, strict=True)}
+    np.savez(tmp_path / "own.npz", **arrays)
+    done = here("xor", "--hidden", 2, "--lr", 2, "--epochs", 1000, "--weights", "own.npz", "--seconds", 600)
+    assert own in done.stdout
+
+
+def test_the_document_names_every_option(here) -> None:
+    text = (DOCS / "docs/diagnose.md").read_text("utf-8")
+    told = json.loads(here("--json", "--seeds", 2).stdout)
+    assert all(f"`{name}`" in text for name in told)
+    for option in ("--targets", "--set", "--weights", "--seeds", "--seconds", "-o DIR", "--json", "--hidden"):
+        assert option in text

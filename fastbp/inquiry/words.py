@@ -12,6 +12,7 @@ import pandas as pd
 
 from fastbp.analysis.statistics import wilson
 from fastbp.analysis.wording import aligned, percent, plain, plural, points
+from fastbp.engine.reading import toml
 from fastbp.inquiry.diagnosis import Diagnosis
 from fastbp.inquiry.ranking import PLACEBO
 from fastbp.inquiry.remedies import Change
@@ -230,7 +231,7 @@ def commands(found: Diagnosis, sweep_file: str = "", store: str = "") -> list[st
     lines = []
     if found.recommended:
         keys = settings(found.recommended.changes)
-        lines.append("in your own code: " + ", ".join(f"{key} = {value}" for key, value in keys.items()))
+        lines.append("in your own code: " + ", ".join(f"{key} = {toml(value)}" for key, value in keys.items()))
     if sweep_file:
         what = "both setups" if found.recommended else "the setup"
         lines.append(f"{what} from many seeds: fastbp sweep {shlex.quote(sweep_file)} -o {shlex.quote(store)}")
@@ -289,10 +290,12 @@ def placed(found: Placed) -> list[str]:
 
 
 def _luck(found: Placed) -> str:
+    """Whether it is at an end of the fresh ones, or does what most of them do not."""
+    own, fresh = found.own.converged().mean() > 0.5, found.fresh.converged().mean() > 0.5
     percentiles = [found.loss_percentile, *([found.updates_percentile] if found.fresh.converged().any() else [])]
-    if max(percentiles) >= 95:
+    if max(percentiles) >= 95 or (fresh and not own):
         return "your network is unlucky"
-    return "your network is lucky" if max(percentiles) <= 5 else "your network is like others"
+    return "your network is lucky" if max(percentiles) <= 5 or (own and not fresh) else "your network is like others"
 
 
 def placed_json(found: Placed) -> dict[str, Any]:
