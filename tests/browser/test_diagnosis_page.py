@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from fastbp.analysis import plots
 from fastbp.engine.spec import Sweep
-from fastbp.inquiry import diagnosis_page
-from fastbp.inquiry.diagnosis import diagnose
+from fastbp.inquiry import diagnosis, diagnosis_page, lives, recommending
+from fastbp.inquiry.lives import Lives
+from fastbp.inquiry.trials import Measured, Trial
+from fastbp.inquiry.weights import Placed
+from fastbp.kernels import measures as m
+from fastbp.outcomes import OUTCOMES, Outcome
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no chromium"), pytest.mark.jit]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
 
-SETUPS: dict[str, dict[str, Any]] = {
-    "founding": {"problem": "table:11101011", "lr": 0.2, "order": "random", "updates": 999},
-    "sound": {"problem": "table:0111", "lr": 4, "epochs": 200},
-    "nothing mends": {"problem": "parity:4", "hidden": [1], "lr": 0.001, "updates": 20},
-    "nothing to learn": {"problem": "table:11", "updates": 20},
+FOUNDING = {"problem": "table:11101011", "lr": 0.2, "order": "random", "updates": 999}
+SETUPS: dict[str, tuple[dict[str, Any], float]] = {
+    "founding": (FOUNDING, 0.001),
+    "sound": (FOUNDING | {"lr": 1.0}, 1e9),
+    "nothing mends": (FOUNDING | {"lr": 0.5}, 0.0),
+    "nothing to learn": ({"problem": "table:11", "updates": 20}, 0.0),
 }
+"""Setups, and what share of seeds converges for each update times the rate."""
+
+
+def trained(share: float) -> Callable[..., dict[Trial, Measured]]:
+    """Training that takes no time: runs that converge the more often, the more updates and the higher the rate."""
+
+    def train(trials: list[Trial], start: int, count: int, *more: object) -> dict[Trial, Measured]:
+        found = {}
+        for trial in trials:
+            setup, end = trial.setup, np.zeros((m.MEASURES, count))
+            end[[m.LOSS, m.SATURATION, m.GRAD_NORM, m.FINITE]] = np.array([[0.1], [0.95], [1e-9], [1.0]])
+            good = np.random.default_rng(start + trial.orders).uniform(size=count) < share * (setup.budget * setup.lr - 150)
+            codes = np.where(good, OUTCOMES.index(Outcome.CONVERGED), OUTCOMES.index(Outcome.COLLAPSED)).astype(np.int8)
+            found[trial] = Measured(codes, end, np.where(good, 10, -1))
+        return found
+
+    return train
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +63,22 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module", params=SETUPS)
 def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
-    sweep = Sweep(seeds=1, setup=SETUPS[request.param])
-    diagnosis_page.write(diagnose(sweep.setups[0], 168), None, sweep, folder)
+    keys, share = SETUPS[request.param]
+    sweep = Sweep(seeds=1, setup=keys)
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (diagnosis, recommending):
+            patched.setattr(module, "train", trained(share))
+        patched.setattr(diagnosis, "warm_up", lambda kind: None)
+        patched.setattr(
+            lives, "of", lambda setup, seeds, *more: Lives(np.ones(9, bool), np.ones(9, int), 4) if seeds.size else None
+        )
+        drawn = plots.encoded  # no page shows a PNG file
+        patched.setattr(plots, "encoded", lambda figure, kind, tight: drawn(figure, kind, tight) if kind == "svg" else b"")
+        found = diagnosis.diagnose(sweep.setups[0], 500)
+        own = Placed(found.base, found.base, 50.0, 50.0)
+        diagnosis_page.write(found, own, sweep, folder)
+    assert (found.recommended is not None) == (request.param == "founding")
+    assert (not found.pairs.empty) == (request.param == "founding")
     return folder / "diagnosis.html"
 
 
