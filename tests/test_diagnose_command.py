@@ -190,7 +190,9 @@ def test_a_million_rows_are_sampled(here, suffix: str, o: tuple[str, ...], tmp_p
     more = [] if suffix == "npz" else ["--targets", "t"]
     done = here(f"own.{suffix}", *more, *QUICK, *o)
     assert done.returncode == 0, done.stderr
-    note = f"note: own.{suffix} has {n:,} rows, allowed: 65,536; 16 of them, drawn at random, are learnt"
+    note = (
+        f"note: own.{suffix} has {n:,} rows, allowed: 65,536; 16 of them, drawn at random, are learnt, and an epoch shows as many"
+    )
     assert done.stderr.splitlines()[0] == note
     assert here(f"own.{suffix}", *more, *QUICK, *o).stdout == done.stdout  # the same ones
     if o:  # the sweep file learns what was learnt

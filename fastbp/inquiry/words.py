@@ -59,11 +59,14 @@ def verdict(found: Diagnosis) -> list[str]:
         lines.append(f"What failing runs did: {'; '.join(told)}." if told else "Failing runs show nothing unusual.")
     if found.left_out:
         lines.append(f"There was no time to try {_few(found.left_out)}.")
-    if found.converged >= COMMON:
-        seed = "Another seed mends it" if found.converged < 1 else "Nothing is to be mended"
-        lines.append(f"{seed}: the setup is sound.")
-        return [*lines, *_more(found)] if found.converged < 1 else lines
     best = _mending(found)
+    if found.converged == 1:
+        return [*lines, "Nothing is to be mended: the setup is sound."]
+    if found.converged >= COMMON:
+        lines.append("Another seed mends it: the setup is sound.")
+        if best:
+            lines.append(f"Fewer seeds fail with {' or with '.join(_told(row) for row in best[:2])}.")
+        return [*lines, *_recommendation(found)]
     if not best:
         tried = int((found.table["cause"] != PLACEBO).sum())
         seeds = plural(found.runs, "seed")

@@ -531,3 +531,14 @@ def test_it_tells_what_it_is_at() -> None:
     assert told[0] == "the setup as it is"
     assert "23 setups, 336 of 336 seeds each" in [text.replace("24", "23") for text in told]
     assert {"looking into failing runs", "checking on fresh seeds", "two orders of samples"} <= set(told)
+
+
+def test_a_setup_under_which_few_fail_is_sound() -> None:
+    one = diagnose(Setup(problem="xor", lr=2, epochs=330), 600)
+    text = words.verdict(one)
+    assert 0.9 < one.converged < 1
+    assert text[0].endswith("it is your seed.")
+    assert text[2] == "Another seed mends it: the setup is sound."
+    assert re.fullmatch(r"Fewer seeds fail with .* points, at .*\.", text[3])
+    assert text[-1].startswith("Recommended: ")
+    assert not any("What is wrong" in sentence or "Next to nothing" in sentence for sentence in text)
