@@ -113,6 +113,11 @@ def test_a_table_without_names(here, tmp_path) -> None:
     assert done.stderr.splitlines() == [
         note, "fastbp: --targets: not given, allowed: one or more columns of own.csv: c1, c2, c3"
     ]  # fmt: skip
+    done = here("own.csv", "--targets", "c3", *QUICK, "-o", ".")  # beside what is there, which stays as it is
+    assert done.returncode == 0
+    assert (tmp_path / "own.csv").read_text() == XOR.partition("\n")[2]
+    assert (tmp_path / "learnt" / "own.csv").read_text() == XOR.replace("a,b,t", "c1,c2,c3")
+    assert len(Sweep.from_toml(tmp_path / "mended.toml").setups) == 2
     (tmp_path / "words.csv").write_text("0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n")  # classes in words make no line of names
     done = here("words.csv", "--targets", "c3", *QUICK)
     assert "words.csv has no names" in done.stderr

@@ -60,6 +60,9 @@ def _refuse(path: Path, missing: dict[str, NDArray[np.bool_]]) -> None:
 
 
 def _csv(path: Path, targets: list[str] | None) -> tuple[bytes, list[str]] | None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     with open(path, encoding="utf-8-sig", newline="") as file:
         first = [text.strip() for text in next((record for record in csv.reader(file) if record), [])]
     nameless = any(map(NUMBER.fullmatch, first)) and not set(targets or ()) & set(first)
@@ -74,14 +77,14 @@ def _csv(path: Path, targets: list[str] | None) -> tuple[bytes, list[str]] | Non
     table = _texts(raw, names, nameless)
     if table.num_rows <= MOST_ROWS:
         return (",".join(names).encode() + b"\n" + raw, notes) if nameless else None
-    columns = [np.array(column.to_pylist(), object) for column in table.columns]
-    empty = set(MISSING)
-    _refuse(path, {n: np.array([t.strip().lower() in empty for t in c]) for n, c in zip(names, columns, strict=True)})
-    some = _drawn(table.num_rows)
+    none = pa.array(MISSING)
+    marks = [pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(column)), none).to_numpy() for column in table.columns]
+    _refuse(path, dict(zip(names, marks, strict=True)))
+    columns = [column.to_pylist() for column in table.take(_drawn(table.num_rows)).columns]
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows(zip(*(column[some].tolist() for column in columns), strict=True))
+    writer.writerows(zip(*columns, strict=True))
     return out.getvalue().encode(), [*notes, _said(path, table.num_rows)]
 
 

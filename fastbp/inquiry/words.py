@@ -32,6 +32,9 @@ NONE = 0.02
 COMMON = 0.9
 """A setup of whose seeds so many converge is none that fails."""
 
+VAGUE = 0.5
+"""An interval of a share that is wider says nothing about anybody's seed."""
+
 OF_DATA = ("unscaled inputs", "contradictory labels")
 """Findings that are about the problem, whatever is trained."""
 
@@ -127,12 +130,9 @@ def _how_common(found: Diagnosis) -> str:
     n, converged = found.runs, found.outcomes["converged"]
     low, high = (float(bound) for bound in wilson(converged, n))
     constant = found.outcomes["collapsed"] + found.outcomes["one-class"]
-    fails = "fails" if n == 1 else "fail"
-    failing = (
-        f"{_share(n - converged, n)} of {plural(n, 'seed')} {fails} under this setup"
-        if converged < n
-        else f"All {n:,} seeds converge"
-    )
+    failing = f"{_share(n - converged, n)} of {plural(n, 'seed')} {'fails' if n == 1 else 'fail'} under this setup"
+    if converged == n:
+        failing = f"All {n:,} seeds converge" if n > 1 else "The one seed that was tried converges"
     interval = f"between {percent(low)} and {percent(high)} of all seeds converge, with 95% confidence"
     alike = f"; {percent(constant / n)} give the same answer to everything" if constant else ""
     seed = "it is your seed"
@@ -140,6 +140,8 @@ def _how_common(found: Diagnosis) -> str:
         seed = "it is not your seed" if converged / n < 0.1 else "it is your seed as much as your setup"
     elif converged == n:
         seed = "where yours does not, it is your code"
+    if high - low > VAGUE:
+        seed = "too few seeds to say whether it is yours"
     return f"{failing} ({interval}{alike}): {seed}."
 
 

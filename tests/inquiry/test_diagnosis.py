@@ -399,7 +399,9 @@ def test_where_nothing_mends_nothing_is_said_to() -> None:
 def test_one_seed_is_told_in_the_singular() -> None:
     text = " ".join(words.verdict(diagnose(FOUNDING, 1)))
     assert text.startswith("100% of 1 seed fails under this setup (")
+    assert "too few seeds to say whether it is yours" in text
     assert "1 seeds" not in text
+    assert " ".join(words.verdict(diagnose(HEALTHY, 1))).startswith("The one seed that was tried converges (between ")
 
 
 def test_explain_says_it_in_a_screenful() -> None:
