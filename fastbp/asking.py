@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import math
 import os
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from functools import reduce
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from fastbp.analysis.wording import plural
 from fastbp.console import BAD_USAGE, COMPLETE, Phase, aside, ended, is_lost, refuse, say, shipped, signals_to, stop_at, tell
 
 if TYPE_CHECKING:
     from fastbp.engine.spec import Sweep
     from fastbp.inquiry.diagnosis import Diagnosis
+    from fastbp.inquiry.remedies import Change
     from fastbp.inquiry.weights import Placed
 
-EPOCHS = 1000
-"""The budget where DATA is given and none is."""
+EPOCHS, FEWEST, RUN_SECONDS = 1000, 10, 0.0015
+"""The budget where DATA is given and none is: so many epochs, or fewer where a run would take longer than so."""
 
-SAMPLED = 4096
-"""Rows of a table that has more than a problem may have."""
+DRAWING = 3.0
+"""Seconds that are kept for a page."""
 
 
 def stop(number: int, frame: FrameType | None) -> NoReturn:
@@ -35,6 +38,7 @@ def stop(number: int, frame: FrameType | None) -> NoReturn:
 
 def diagnose(arguments: argparse.Namespace) -> int:
     """`fastbp diagnose`."""
+    began = time.perf_counter()
     with signals_to(stop):
         if is_lost():
             return BAD_USAGE
@@ -48,7 +52,7 @@ def diagnose(arguments: argparse.Namespace) -> int:
             lines.append("-o: given '', allowed: a folder")
         if lines:
             return refuse(lines, BAD_USAGE)
-        return ended(lambda: _diagnose(arguments, int(arguments.seeds), seconds), Path(arguments.output or "."))
+        return ended(lambda: _diagnose(arguments, int(arguments.seeds), seconds, began), Path(arguments.output or "."))
 
 
 def _seconds(text: str) -> float:
@@ -59,103 +63,144 @@ def _seconds(text: str) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def _diagnose(arguments: argparse.Namespace, seeds: int, seconds: float) -> int:
+def _diagnose(arguments: argparse.Namespace, seeds: int, seconds: float, began: float) -> int:
     from fastbp.inquiry import diagnosis, weights, words
 
-    with _sweep(arguments) as sweep:
-        (setup,) = sweep.setups
-        for note in sweep.notes:
-            say(f"note: {note}")
-        layers = weights.read(arguments.weights, setup) if arguments.weights else None
-        phase = Phase("compiling or loading code")
+    sweep = _sweep(arguments)
+    (setup,) = sweep.setups
+    for note in sweep.notes:
+        say(f"note: {note}")
+    layers = weights.read(arguments.weights, setup) if arguments.weights else None
+    phase = Phase("compiling or loading code")
+    folder = Path(arguments.output) if arguments.output else None
+    if folder:
+        _writable(folder)
 
-        def tick(what: str) -> None:
-            phase.phase = what
+    def tick(what: str) -> None:
+        phase.phase = what
 
-        def work() -> tuple[Diagnosis, Placed | None]:
-            found = diagnosis.diagnose(setup, seeds, seconds, tick)
+    def work() -> tuple[Diagnosis, Placed | None, list[Path], list[str]]:
+        advice = answered() if arguments.data is None else ()
+        left = seconds - (DRAWING if folder else 0) - time.perf_counter() + began
+        share = 0.75 if layers else 1.0
+        # What was spent before this, on imports, is no part of what is left.
+        now = time.perf_counter()
+        found = diagnosis.diagnose(setup, seeds, max(share * left, 0.1), tick, advice=advice, began=now)
+        placed = None
+        if layers:
             tick("your weights in many orders")
-            return found, weights.place(setup, layers, seeds=found.runs) if layers else None
-
-        found, placed = aside(work, phase)
+            placed = weights.place(setup, layers, found.base, deadline=time.perf_counter() + (1 - share) * left)
         written: list[Path] = []
-        commands = words.commands(found)
-        if arguments.output:
+        commands = [*words.commands(found), "-o DIR writes this as a page, a sweep file of both setups, and how to replay a run"]
+        if folder:
             from fastbp.inquiry import diagnosis_page
 
-            written, commands = diagnosis_page.write(found, placed, sweep, Path(arguments.output))
+            tick("drawing")
+            written, commands = diagnosis_page.write(found, placed, sweep, folder)
+        return found, placed, written, commands
+
+    found, placed, written, commands = aside(work, phase)
     if not found.complete:
-        say(f"note: {seconds:g} s were too little for {seeds:,} seeds of each change: {found.runs:,} were trained")
+        say(f"note: {seconds:g} s were too little for {plural(seeds, 'seed')} of each change: {found.runs:,} were trained")
+    if layers and not placed:
+        say("note: there was no time to train your weights: allow more seconds, or a smaller budget")
     if arguments.json:
         tell(json.dumps(words.as_json(found) | ({"weights": words.placed_json(placed)} if placed else {})))
     else:
-        own = [*words.placed(placed), ""] if placed else []
-        tell("\n".join([*words.verdict(found), "", *own, *words.table(found), "", *commands]).rstrip())
+        tell("\n".join(words.screen(found, placed, commands)))
     if written:
         say(f"written: {', '.join(map(str, written))}")
     return COMPLETE
 
 
-@contextmanager
-def _sweep(arguments: argparse.Namespace) -> Iterator[Sweep]:
+def _writable(folder: Path) -> None:
+    """Make the folder, so that whoever may not write there hears it before the work and not after. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+def answered() -> tuple[Change, Change]:
+    """The advice that the founding case got: more updates at half the rate, and another order of samples, all at once."""
+    from fastbp.inquiry.remedies import Change
+
+    more = {"updates": 7992, "epochs": None, "lr": 0.1}
+    return Change("7,992 updates at rate 0.1", "too few updates", more), Change(
+        "order shuffled", "the order", {"order": "shuffled"}
+    )
+
+
+def _sweep(arguments: argparse.Namespace) -> Sweep:
     """The setup that is asked about, as a sweep of it alone. Raises SweepError."""
+    from fastbp.engine.plan import seconds_per_run
     from fastbp.engine.spec import Sweep, SweepError
 
     keys = {
         key.removeprefix("key_"): value for key, value in vars(arguments).items() if key.startswith("key_") and value is not None
     }
+    if "hidden" in keys:
+        layers = " ".join(keys["hidden"]).replace(",", " ").replace("-", " ").strip("[] ").split()
+        keys["hidden"] = f"[[{', '.join(layers)}]]"
     settings = [*(f"{key}={value}" for key, value in keys.items()), *arguments.settings]
-    budgets = {setting.partition("=")[0].strip() for setting in settings} & {"updates", "epochs"}
+    has_budget = bool({setting.partition("=")[0].strip() for setting in settings} & {"updates", "epochs"})
+    problem = next((arguments.data for name in _problems() if (arguments.data or "").partition(":")[0] == name), None)
+    if arguments.targets and (arguments.data is None or problem):
+        given = "without DATA" if arguments.data is None else f"with {arguments.data[:60]}"
+        raise SweepError([f"--targets: given {given}, allowed: with a table"])
     if arguments.data is None:
-        if arguments.targets:
-            raise SweepError(["--targets: given without DATA, allowed: with a table"])
-        base = dict(Sweep.from_toml(shipped("founding")).setup)
-    else:
-        is_file = os.path.exists(arguments.data) or Path(arguments.data).suffix.lower() in (".csv", ".parquet", ".npz")
-        base = {"problem": f"file:{arguments.data}" if is_file else arguments.data, "epochs": EPOCHS}
-        if arguments.targets:
-            base["targets"] = arguments.targets
-    if budgets:
-        base = {key: value for key, value in base.items() if key not in ("updates", "epochs")}
-    elif arguments.data is not None:
-        say(f"note: no budget was given, so each run has {EPOCHS:,} epochs (--epochs or --updates says another)")
+        return _one(dict(Sweep.from_toml(shipped("founding")).setup), settings)
+    base: dict[str, Any] = {"problem": problem or f"file:{arguments.data}", "epochs": EPOCHS}
+    if arguments.targets:
+        base["targets"] = arguments.targets
     with tempfile.TemporaryDirectory(prefix="fastbp-") as folder:
-        try:
-            sweep = Sweep.from_dict({"seeds": 1, "setup": base}, settings=settings, folder=os.getcwd())
-        except SweepError as error:
-            smaller = (
-                _sampled(arguments.data, Path(folder)) if any("at most 65,536 rows" in line for line in error.lines) else None
-            )
-            if smaller is None:
-                raise
-            sweep = Sweep.from_dict(
-                {"seeds": 1, "setup": base | {"problem": f"file:{smaller}"}}, settings=settings, folder=folder
-            )
-        if len(sweep.setups) != 1:
-            raise SweepError([f"given {len(sweep.setups):,} setups, allowed: one; fastbp sweep compares several"])
-        yield sweep
+        if not problem:
+            base["problem"] = f"file:{_table(arguments, Path(folder))}"
+        sweep = _one(base, settings)
+        if not has_budget:
+            base["epochs"] = max(FEWEST, min(EPOCHS, int(EPOCHS * RUN_SECONDS / seconds_per_run(sweep.setups[0]))))
+            sweep = _one(base, settings)
+            say(f"note: no budget was given, so each run has {base['epochs']:,} epochs (--epochs or --updates says another)")
+        return sweep
 
 
-def _sampled(data: str, folder: Path) -> Path | None:
-    """Some rows of a table that has too many, drawn at random, as a file of the same name."""
-    import numpy as np
-    import pyarrow.csv
-    import pyarrow.parquet as pq
+def _problems() -> list[str]:
+    from fastbp.choices.families import FAMILIES
 
-    path = Path(data)
-    rng = np.random.default_rng(0)
-    if path.suffix.lower() == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, Any] = {name: file[name] for name in file.files}
-        rows = len(arrays["X"])
-        some = np.sort(rng.choice(rows, SAMPLED, replace=False))
-        target = folder / path.name
-        np.savez(target, **{name: values[some] if len(values) == rows else values for name, values in arrays.items()})
-    else:
-        table = pyarrow.csv.read_csv(path) if path.suffix.lower() == ".csv" else pq.read_table(path)
-        rows = table.num_rows
-        some = np.sort(rng.choice(rows, SAMPLED, replace=False))
-        target = folder / f"{path.stem}.parquet"
-        pq.write_table(table.take(some), target)
-    say(f"note: {path.name} has {rows:,} rows: {SAMPLED:,} of them, drawn at random, are learnt")
-    return target
+    return [name for name in FAMILIES["problem"].choices if name != "file"]
+
+
+def _one(base: dict[str, Any], settings: list[str]) -> Sweep:
+    """A sweep of a single setup. Raises SweepError."""
+    from fastbp.engine.spec import Sweep, SweepError
+
+    try:
+        sweep = Sweep.from_dict({"seeds": 1, "setup": base}, settings=settings, folder=os.getcwd())
+    except SweepError as error:  # which knows these by the names that they have in a file
+        named = {"setup.problem:": "DATA:", "setup.targets:": "--targets:"}
+        raise SweepError(
+            [reduce(lambda text, name: text.replace(name, named[name], 1), named, line) for line in error.lines]
+        ) from None
+    if len(sweep.setups) != 1:
+        raise SweepError([f"given {len(sweep.setups):,} setups, allowed: one; fastbp sweep compares several"])
+    return sweep
+
+
+def _table(arguments: argparse.Namespace, folder: Path) -> Path:
+    """The table as it can be learnt: itself, or a copy with names and fewer rows, beside what is written or in `folder`."""
+    from fastbp.engine.store import write
+    from fastbp.inquiry import tables
+
+    path = Path(arguments.data)
+    found = tables.mended(path, arguments.targets)
+    if found is None:
+        return path
+    content, notes = found
+    for note in notes:
+        say(f"note: {note}")
+    if arguments.output:
+        _writable(folder := Path(arguments.output))
+        if folder.resolve() == path.parent.resolve():
+            folder /= "learnt"
+    copy = folder / path.name
+    write(copy, content)
+    return copy.resolve()

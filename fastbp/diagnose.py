@@ -31,7 +31,11 @@ def parser() -> argparse.ArgumentParser:
     for key in KEYS:
         if key not in ("problem", "targets", "collapse"):
             option = f"--{key.replace('_', '-')}"
-            parser.add_argument(option, dest=f"key_{key}", metavar="VALUE", help=f"the same as --set {key}=VALUE")
+            said = f"the same as --set {key}=VALUE"
+            if key == "hidden":
+                parser.add_argument(option, dest="key_hidden", metavar="N", nargs="+", help="sizes of the hidden layers")
+            else:
+                parser.add_argument(option, dest=f"key_{key}", metavar="VALUE", help=said)
     parser.add_argument(
         "--weights", metavar="FILE.npz", help="your own initial weights (W0, b0, W1, b1, … W[out, in]): are they unlucky?"
     )

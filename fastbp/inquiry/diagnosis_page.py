@@ -8,12 +8,16 @@ from typing import Any
 from fastbp.analysis import page, plots
 from fastbp.analysis.drawing import Drawing
 from fastbp.analysis.page import Column, Row, Table
-from fastbp.engine.reading import SweepError
+from fastbp.analysis.wording import plain
 from fastbp.engine.spec import Sweep
 from fastbp.engine.store import write as write_file
 from fastbp.inquiry import words
-from fastbp.inquiry.diagnosis import PLACEBO, Diagnosis
+from fastbp.inquiry.diagnosis import Diagnosis
+from fastbp.inquiry.ranking import PLACEBO
 from fastbp.inquiry.weights import Placed
+
+SEEDS = 2000
+"""Of the sweep file."""
 
 
 def write(found: Diagnosis, placed: Placed | None, sweep: Sweep, folder: Path) -> tuple[list[Path], list[str]]:
@@ -25,10 +29,9 @@ def write(found: Diagnosis, placed: Placed | None, sweep: Sweep, folder: Path) -
         written.append(path)
 
     keep(folder / "changes.csv", found.table.to_csv(index=False).encode())
-    commands = words.commands(found)
-    if both := _both(found, sweep):
-        keep(folder / "mended.toml", both.to_toml(folder).encode())
-        commands = words.commands(found, str(folder / "mended.toml"), str(folder / "mended"))
+    file = folder / ("mended.toml" if found.recommended else "asked.toml")
+    keep(file, _sweep(found, sweep).to_toml(folder).encode())
+    commands = words.commands(found, str(file), str(file.with_suffix("")))
     drawing = Drawing(folder, keep)
     rows = [row for row in found.table.to_dict("records") if row["cause"] != PLACEBO]
     picture = drawing(
@@ -40,8 +43,7 @@ def write(found: Diagnosis, placed: Placed | None, sweep: Sweep, folder: Path) -
         "Percentage points of the share that converges, over the same seeds; lines are Tango's 95% intervals. Also as",
         tight=True,
     )
-    titles = ["change", "mended", "broken", "difference", "[95%]", "converge", "presentations", "multiply-adds", "p (Holm)", ""]
-    columns = [Column(name or "effect", name in ("change", "")) for name in titles]
+    columns = [Column(name or "effect", name in ("change", "")) for name in words.TITLES]
     content: dict[str, Any] = {
         "verdict": words.verdict(found),
         "placed": words.placed(placed) if placed else [],
@@ -61,24 +63,17 @@ def write(found: Diagnosis, placed: Placed | None, sweep: Sweep, folder: Path) -
     return written, commands
 
 
-def _both(found: Diagnosis, sweep: Sweep) -> Sweep | None:
-    """A sweep of the setup as it is and of the recommended one."""
+def _sweep(found: Diagnosis, sweep: Sweep) -> Sweep:
+    """A sweep of the setup as it is, and of the recommended one."""
+    title, keys = plain(found.setup.problem_name)[:200], dict(sweep.setup)
     if found.recommended is None:
-        return None
-    keys = words.settings(found.recommended.changes)
-    budget = {key: value for key, value in sweep.setup.items() if key in ("updates", "epochs")}
-    if not keys.keys() & {"updates", "epochs"}:
-        keys |= budget
+        return Sweep(title=f"How often does {title} fail?", seeds=SEEDS, setup=keys)
+    budget: dict[str, Any] = {key: keys.pop(key) for key in ("updates", "epochs") if key in keys}
+    new = words.settings(found.recommended.changes)
+    if not new.keys() & {"updates", "epochs"}:
+        new |= budget
     columns = found.setup.columns()
-    own = {key: columns["loss_function" if key == "loss" else key] for key in keys if key not in ("hidden", "updates", "epochs")}
-    own |= budget | ({"hidden": list(found.setup.hidden)} if "hidden" in keys else {})
-    rest = {key: value for key, value in sweep.setup.items() if key not in ("updates", "epochs")}
-    try:
-        return Sweep(
-            title=f"Does it mend {found.setup.problem_name}?",
-            seeds=2000,
-            setup=rest,
-            grid=[{key: [value] for key, value in each.items()} for each in (own, keys)],
-        )
-    except SweepError:
-        return None
+    own = {key: columns["loss_function" if key == "loss" else key] for key in new if key not in ("hidden", "updates", "epochs")}
+    own |= budget | ({"hidden": list(found.setup.hidden)} if "hidden" in new else {})
+    grid = [{key: [value] for key, value in each.items()} for each in (own, new)]
+    return Sweep(title=f"Does it mend {title}?", seeds=SEEDS, setup=keys, grid=grid)

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.analysis.wording import percent
+from fastbp.engine.block import rates
 from fastbp.engine.spec import Setup
-from fastbp.inquiry.retrain import Layers, retrain
+from fastbp.inquiry.lives import Lives
 from fastbp.inquiry.trials import Measured
 from fastbp.kernels import measures as m
 from fastbp.outcomes import OUTCOMES, Outcome
 
 Real = NDArray[np.float64]
 
-LIVES = 20
-"""Failing runs that are trained again and looked into."""
+MANY = 0.2
+"""A finding about more than this share of failing runs is told."""
+
+VANISHED = 0.01
+"""The gradient has vanished where following it through another budget would lower the loss by no more than this share."""
 
 SAME = 0.05
 """A loss within this share of the best constant answer's is that answer's."""
+
+SATURATED = 0.9
+"""A network with more than this share of its hidden outputs near 0 or 1 is saturated."""
 
 UNSCALED = 10.0
 """Inputs of this size, or that lie so many standard deviations from 0, saturate units whatever the weights learn."""
 
 
 class Finding(NamedTuple):
-    """What was found: the cause it speaks for, in the words of `remedies`, and a sentence. `final`: no setup can mend it."""
+    """What was found: a word for it, and a sentence. `final`: no setup can mend it."""
 
-    cause: str
+    name: str
     text: str
     final: bool = False
 
@@ -38,7 +47,7 @@ def of_problem(setup: Setup) -> list[Finding]:
     X, T = setup.data()
     found = []
     if not (np.ptp(T, axis=0) > 0).any():
-        found.append(Finding("one class", "there is nothing to learn: every row has the same target", True))
+        found.append(Finding("one class", "there is nothing to learn, as every row has the same target", True))
         return found
     if contradiction := _contradiction(X, T, setup.tolerance):
         found.append(contradiction)
@@ -68,11 +77,9 @@ def _contradiction(X: Real, T: Real, tolerance: float) -> Finding | None:
     other = same[np.argmax(np.abs(T[same] - T[example]).max(axis=1))]
     final = bool(distance.max() / 2 / span > tolerance)
     rest = "no network can come within the tolerance of both" if final else "networks answer something between"
-    return Finding(
-        "contradictory labels",
-        f"{rows:,} rows contradict others: equal inputs have different targets, such as rows {example:,} and {other:,}; {rest}",
-        final,
-    )
+    such = f"such as rows {example + 1:,} and {other + 1:,}"
+    text = f"{rows:,} rows contradict each other: equal inputs have different targets, {such}; {rest}"
+    return Finding("contradictory labels", text, final)
 
 
 def best_constant_loss(setup: Setup) -> float:
@@ -85,68 +92,114 @@ def best_constant_loss(setup: Setup) -> float:
     return float(0.5 * ((T - mean) ** 2).mean(axis=0).sum())
 
 
-def of_runs(setup: Setup, runs: Measured, start: int) -> list[Finding]:
-    """What runs do that did not converge: `start` is the first seed of the runs."""
+def of_runs(setup: Setup, runs: Measured, seen: Lives | None, slower: Mapping[str, Measured]) -> list[Finding]:
+    """What runs do that did not converge.
+
+    Parameters: `seen`, what the lives of some of them showed; `slower`, by name, runs of the same seeds at lower rates.
+    """
     failing = ~runs.converged()
     if not failing.any():
         return []
     end = runs.end[:, failing]
-    n, found = int(failing.sum()), []
-    diverged = int((runs.codes == OUTCOMES.index(Outcome.DIVERGED)).sum())
+    stuck = seen is None or seen.falling.mean() <= 0.5
+    lower = {name: each.end[m.LOSS, failing] for name, each in slower.items()} if stuck else {}
+    found = _of_loss(setup, end, lower)
+    n = int(failing.sum())
+    if wrong := _wrong(runs, failing):
+        found.append(wrong)
+    saturated = int((end[m.SATURATION] > SATURATED).sum())
+    if saturated > MANY * n:
+        parts = f"more than {SATURATED:.0%} of the hidden outputs below 0.05 or above 0.95, where units learn little"
+        found.append(Finding("saturated", f"{of(saturated, n)} had {parts}"))
+    if seen:
+        found += _of_lives(seen)
+    if gradient := _gradient(setup, end):
+        found.append(gradient)
+    return found
+
+
+def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> list[Finding]:
+    """Where losses stand beside the best constant answer's, and beside those of the same seeds at lower rates.
+
+    A rate is too high where the loss stops falling above the best constant answer's, and the same seeds end lower at a third and
+    at a tenth of it. `slower`: none where the loss still falls.
+    """
+    n = end.shape[1]
+    found: list[Finding] = []
+    loss = end[m.LOSS]
+    diverged = int(np.isnan(end[m.MAX_ERROR]).sum())
     if diverged:
-        found.append(Finding("rate too high", f"{_of(diverged, n)} diverge: a weight is no longer a finite number"))
+        found.append(Finding("diverged", f"{of(diverged, n)} diverged: a weight is no longer a finite number"))
     constant = best_constant_loss(setup)
-    near = int((np.abs(end[m.LOSS] / constant - 1) <= SAME).sum()) if constant else 0
-    above = int((end[m.LOSS] > (1 + SAME) * constant).sum())
     answer = f"the best constant answer (loss {constant:.3g})"
-    if near > 0.2 * n:
-        found.append(Finding("constant", f"{_of(near, n)} have learnt {answer} and no more"))
-    if above > 0.2 * n:
-        found.append(Finding("rate too high", f"{_of(above, n)} do worse than {answer}"))
-    saturated = int((end[m.SATURATION] > 0.9).sum())
-    if saturated > 0.2 * n:
-        text = (
-            f"{_of(saturated, n)} have more than 90% of their hidden outputs below 0.05 or above 0.95, where units learn little"
-        )
-        found.append(Finding("initial weights", text))
-    seeds = start + np.flatnonzero(failing)[:LIVES]
-    found += _of_lives(setup, seeds.tolist())
+    near = int((np.abs(loss - constant) <= SAME * constant).sum())
+    if near > MANY * n:
+        found.append(Finding("constant", f"{of(near, n)} learnt {answer} and no more"))
+    above = (loss > (1 + SAME) * constant) | np.isnan(loss)
+    if (worse := int(above.sum())) > MANY * n:
+        better = {
+            name: int((other < loss)[above].sum() + (np.isnan(loss) & ~np.isnan(other)).sum()) for name, other in slower.items()
+        }
+        text = f"{of(worse, n)} did worse than {answer}"
+        if better and min(better.values()) > 0.5 * worse:
+            told = " and ".join(f"{count:,} at {name}" for name, count in better.items())
+            found.append(Finding("rate too high", f"{text}, and of these seeds, {told} did better"))
+        else:
+            found.append(Finding("worse than constant", text))
     return found
 
 
-def _of(count: int, n: int) -> str:
-    return f"all {n:,} failing runs" if count == n else f"{count:,} of {n:,} failing runs ({100 * count / n:.0f}%)"
+def _wrong(runs: Measured, failing: NDArray[np.bool_]) -> Finding | None:
+    """How many rows are on the wrong side where networks tell some apart."""
+    partial = runs.codes[failing] == OUTCOMES.index(Outcome.PARTIAL)
+    n = int(failing.sum())
+    if partial.sum() <= MANY * n:
+        return None
+    wrong = f"{np.median(runs.end[m.WRONG, failing][partial]):g}"
+    rows = "row" if wrong == "1" else "rows"
+    return Finding(
+        "partial", f"{of(int(partial.sum()), n)} told some rows apart but not all, and had {wrong} {rows} wrong in the median"
+    )
 
 
-def _of_lives(setup: Setup, seeds: list[int]) -> list[Finding]:
+def of(count: int, n: int) -> str:
+    """So many of the failing runs."""
+    return f"all {n:,}" if count == n > 1 else f"{count:,} of {n:,}" + (f" ({percent(count / n)})" if n > 20 else "")
+
+
+def _of_lives(seen: Lives) -> list[Finding]:
     """What is seen only in the life of a run: units that double each other, and whether the loss still falls."""
-    X, _ = setup.data()
-    twins = falling = 0
-    for seed in seeds:
-        life = retrain(setup, seed)
-        twins += _doubled(X, life.final, setup.hidden[0])
-        losses = life.looks["loss"].to_numpy(float)
-        if np.isfinite(losses).all() and len(losses) > 2:
-            middle = losses[len(losses) // 2]
-            falling += losses[-1] < 0.98 * middle
-    found, n = [], len(seeds)
-    some = "the failing run looked into" if n == 1 else f"{n} failing runs looked into"
-    if twins > n / 2 and setup.hidden[0] > 1:
-        found.append(Finding("initial weights", f"in {twins} of {some}, hidden units double each other"))
-    if falling > n / 2:
-        text = f"in {falling} of {some}, the loss still falls when the budget ends: slow, not stuck"
-        found.append(Finding("too few updates", text))
-    elif falling <= n / 4:
-        found.append(Finding("stuck", f"in {n - falling} of {some}, the loss no longer falls: stuck, not slow"))
+    n, found = seen.runs, []
+    doubled = seen.distinct < seen.units
+    if seen.units > 1 and doubled.sum() > 0.5 * n:
+        some = f"in {of(int(doubled.sum()), n)} looked into, hidden units doubled each other or said the same to every row"
+        say = f"{np.median(seen.distinct[doubled]):g} of {seen.units}"
+        found.append(Finding("doubled", f"{some} ({say} said something of their own, in the median)"))
+    falling = int(seen.falling.sum())
+    if falling > 0.5 * n:
+        found.append(
+            Finding("slow", f"in {of(falling, n)} looked into, the loss still fell when the budget ended: slow, not stuck")
+        )
+    elif falling <= 0.25 * n:
+        found.append(Finding("stuck", f"in {of(n - falling, n)} looked into, the loss no longer fell: stuck, not slow"))
     return found
 
 
-def _doubled(X: Real, final: Layers, units: int) -> bool:
-    """Whether all units of the first hidden layer answer every row (nearly) alike, each up to a number of its own."""
-    W, b = final[0]
-    with np.errstate(over="ignore"):
-        a = 1 / (1 + np.exp(-(X @ W.T + b)))
-    varying = a[:, a.std(axis=0) > 1e-9]
-    if units < 2 or varying.shape[1] < 2:
-        return units > 1 and varying.shape[1] <= 1
-    return bool((np.abs(np.corrcoef(varying.T)) > 0.999).all())
+def _gradient(setup: Setup, end: Real) -> Finding | None:
+    """Whether following the gradient through another budget would lower the loss.
+
+    An update moves the weights by rate · batch · gradient, and by that over 1 − momentum once it has got up speed; each such step
+    lowers the loss by its product with the gradient.
+    """
+    norm, loss = end[m.GRAD_NORM], end[m.LOSS]
+    known = np.isfinite(norm) & np.isfinite(loss) & (loss > 0)
+    if known.sum() <= 0.5 * len(norm):
+        return None
+    rows = setup.batch_rows if setup.reduction == "sum" else 1
+    step = float(np.mean(rates(setup))) * rows / (1 - setup.momentum)
+    fall = float(np.median(setup.budget * step * norm[known] ** 2 / loss[known]))
+    size = f"{np.median(norm[known]):.2g}"
+    if fall <= VANISHED:
+        text = f"the gradient has vanished (its median length is {size}): as many updates again lower the loss by {percent(fall)}"
+        return Finding("vanished", text)
+    return Finding("sizeable", f"the gradient is still sizeable (its median length is {size})")

@@ -8,7 +8,8 @@ import pandas as pd
 
 from fastbp.engine.spec import Setup
 from fastbp.inquiry import words
-from fastbp.inquiry.diagnosis import Diagnosis, Recommended, diagnose
+from fastbp.inquiry.diagnosis import Diagnosis, diagnose
+from fastbp.inquiry.recommending import Recommended
 
 
 class Explanation(NamedTuple):
@@ -33,7 +34,7 @@ class Explanation(NamedTuple):
 
     def __str__(self) -> str:
         """The verdict, the table, and what to change."""
-        return "\n".join([*self.verdict, "", *words.table(self.diagnosis), "", *words.commands(self.diagnosis)]).rstrip()
+        return "\n".join(words.screen(self.diagnosis))
 
     def __repr__(self) -> str:
         """The same."""

@@ -9,6 +9,8 @@ from fastbp.choices.families import FAMILIES
 from fastbp.engine.reading import SweepError
 from fastbp.engine.spec import MOST_EPOCHS, MOST_UPDATES, Setup
 
+LARGE, SMALL = "initial weights too large", "initial weights too small"
+
 
 class Change(NamedTuple):
     """A change of a setup. `keys`: columns of the setup and their new values; `cause`: what was wrong if it mends."""
@@ -30,14 +32,16 @@ def changed(setup: Setup, *changes: Change) -> Setup:
 
 
 def changes(setup: Setup) -> list[Change]:
-    """All single changes that are tried, those that make no setup left out."""
-    found = []
+    """All single changes that are tried, but those that make no setup, or one that is tried already."""
+    found, known = [], {setup.identity()}
     for change in _changes(setup):
         try:
-            if changed(setup, change).identity() != setup.identity():
-                found.append(change)
+            identity = changed(setup, change).identity()
         except SweepError:
             continue
+        if identity not in known:
+            found.append(change)
+            known.add(identity)
     return found
 
 
@@ -55,11 +59,11 @@ def _changes(setup: Setup) -> Iterator[Change]:
         yield Change("no momentum", "momentum too high", {"momentum": 0.0})
         yield Change("momentum 0.5", "momentum too high", {"momentum": 0.5})
     else:
-        yield Change("momentum 0.9", "no momentum", {"momentum": 0.9})
+        yield Change("momentum 0.9", "rate too low", {"momentum": 0.9})  # which makes steps ten times as long
     for init in FAMILIES["init"].choices:
-        yield Change(f"init {init}", "initial weights", {"init": init, "init_scale": 1.0})
-    yield Change("initial weights ÷ 3", "initial weights", {"init_scale": setup.init_scale / 3})
-    yield Change("3 × the initial weights", "initial weights", {"init_scale": setup.init_scale * 3})
+        yield Change(f"init {init}", _of_size(setup, init), {"init": init, "init_scale": 1.0})
+    yield Change("initial weights ÷ 3", LARGE, {"init_scale": setup.init_scale / 3})
+    yield Change("3 × the initial weights", SMALL, {"init_scale": setup.init_scale * 3})
     twice = "-".join(str(2 * size) for size in setup.hidden)
     yield Change("2 × the hidden units", "too few hidden units", {"hidden": twice})
     for loss in FAMILIES["loss"].choices:
@@ -76,6 +80,18 @@ def _changes(setup: Setup) -> Iterator[Change]:
     yield from _batches(setup)
 
 
+def _of_size(setup: Setup, init: str) -> str:
+    """What is wrong with the initial weights if those of another distribution mend it."""
+    inputs, units = setup.sizes[:2]
+    sizes = {"normal": 1.0, "uniform": 3**-0.5} | dict.fromkeys(
+        ("glorot-normal", "glorot-uniform"), (2 / (inputs + units)) ** 0.5
+    )
+    own, other = setup.init_scale * sizes.get(setup.init, 1.0), sizes.get(init, 1.0)
+    if max(own, other) < 1.5 * min(own, other):
+        return f"the distribution of the initial weights, {setup.init}"
+    return LARGE if own > other else SMALL
+
+
 def _budget(setup: Setup, factor: float) -> dict[str, Any]:
     """The budget in the key that it was written in."""
     if setup.epochs is not None:
@@ -89,6 +105,8 @@ def _batches(setup: Setup) -> Iterator[Change]:
     other, name = (whole, "full batch") if setup.batch_rows == 1 else (each, "batch 1")
     presentations = setup.budget * setup.batch_rows
     if other != setup.batch_rows:
-        equal = {"batch": other, "epochs": None, "check_every": None}
+        equal: dict[str, Any] = {"batch": other, "epochs": None}
+        if setup.check_every is None:
+            equal["check_every"] = None  # looks come with the batch, as in a file that says nothing of them
         yield Change(f"{name}, as many updates", "the batch", equal | {"updates": setup.budget})
         yield Change(f"{name}, as many presentations", "the batch", equal | {"updates": max(1, presentations // other)})

@@ -50,7 +50,7 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Life:
     check_denormals()
     work = task(setup)
     group = Group(work, np.array([seed], np.uint64))
-    initial = _layers(group, setup.sizes)
+    initial = layers(group, setup.sizes)
     records = [_look(setup, group)]
     orders: list[NDArray[np.int32]] = []
     n, done = work.table.rows, False
@@ -67,19 +67,19 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Life:
             done = group.done or (work.rule.refill and group.state.converged_at[0] >= 0)
     converged = int(group.state.converged_at[0])
     return Life(
-        setup, seed, pd.DataFrame(records).astype({"wrong": "Int64"}), initial, _layers(group, setup.sizes),
+        setup, seed, pd.DataFrame(records).astype({"wrong": "Int64"}), initial, layers(group, setup.sizes),
         np.concatenate(orders) if rows else None, converged if converged >= 0 else None,
     )  # fmt: skip
 
 
-def _layers(group: Group, sizes: tuple[int, ...]) -> Layers:
-    """The weights of the first lane, as people keep them."""
-    first = group.state.block.reshape(-1, group.task.lanes)[:, 0].astype(np.float64)
-    layers = []
+def layers(group: Group, sizes: tuple[int, ...], lane: int = 0) -> Layers:
+    """The weights of a lane, as people keep them."""
+    own = group.state.block.reshape(-1, group.task.lanes)[:, lane].astype(np.float64)
+    found = []
     for layer, (n_in, n_out) in enumerate(pairwise(sizes), 1):
         w, b = (int(group.task.network.layers[layer, column]) for column in (WEIGHTS, BIASES))
-        layers.append((first[w : w + n_out * n_in].reshape(n_out, n_in).copy(), first[b : b + n_out].copy()))
-    return layers
+        found.append((own[w : w + n_out * n_in].reshape(n_out, n_in).copy(), own[b : b + n_out].copy()))
+    return found
 
 
 def _look(setup: Setup, group: Group) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -76,12 +77,15 @@ def train(
         own = [trial.setup for trial in trials if trial.orders == orders]
         for family in families(own):
             groups[orders, family[0].identity()] = [Trial(setup, orders) for setup in family]
-    stopped = lambda: time.perf_counter() > deadline  # noqa: E731
+    given_up = threading.Event()
     tasks = [(group, first, many) for group in groups.values() for first, many in _parts(group[0].setup, start, count)]
     tasks.sort(key=lambda each: -each[2] * seconds_per_run(each[0][0].setup))
     whole = sum(many * seconds_per_run(group[0].setup) for group, _, many in tasks)
     found: dict[Trial, list[tuple[int, Measured]]] = {trial: [] for trial in trials}
     done = 0.0
+
+    def stopped() -> bool:
+        return given_up.is_set() or time.perf_counter() > deadline
 
     def work(group: list[Trial], first: int, many: int) -> list[Measured]:
         setups = [trial.setup for trial in group]
@@ -101,6 +105,7 @@ def train(
         except block.InterruptedBlockError:
             raise TimeIsUpError from None
         finally:
+            given_up.set()  # whatever ended this, such as Ctrl-C in a notebook
             for future in waiting:
                 future.cancel()
     return {trial: joined([each for _, each in sorted(parts, key=lambda part: part[0])]) for trial, parts in found.items()}

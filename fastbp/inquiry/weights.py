@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.engine.block import Group, task
+from fastbp.engine.block import Group, Rows, check_denormals, task
 from fastbp.engine.reading import SweepError, named, plain
 from fastbp.engine.spec import Setup
+from fastbp.inquiry.lives import to
 from fastbp.inquiry.retrain import Layers
-from fastbp.inquiry.trials import Measured, Trial, joined, measured, train
+from fastbp.inquiry.trials import Measured, TimeIsUpError, joined, measured
 from fastbp.kernels import measures as m
 from fastbp.kernels.network import BIASES, WEIGHTS
 
@@ -38,10 +40,12 @@ def fitting(given: dict[str, NDArray[Any]], setup: Setup) -> Layers:
     for layer, (n, k) in enumerate(pairwise(setup.sizes)):
         pair = []
         for name, shape in ((f"W{layer}", (k, n)), (f"b{layer}", (k,))):
-            if name not in given and name[0] == "b" and not setup.bias:
+            values = _numbers(given.get(name))
+            if name[0] == "b" and not setup.bias:
+                if values is not None and values.any():
+                    lines.append(f"{name}: given, needed: none, or zeros, as this setup has bias = false")
                 pair.append(np.zeros(k))
                 continue
-            values = _numbers(given.get(name))
             if values is None:
                 what = "nothing" if name not in given else "no numbers"
                 lines.append(f"{name}: given {what}, needed: an array of shape {shape} ([out, in] for weights)")
@@ -53,6 +57,11 @@ def fitting(given: dict[str, NDArray[Any]], setup: Setup) -> Layers:
             else:
                 pair.append(values.reshape(shape))
         layers.append(tuple(pair))
+    for name in given:
+        if (more := re.fullmatch(r"[Wb](\d+)", name)) and int(more[1]) > len(setup.hidden):
+            lines.append(
+                f"{name}: given, needed: none, as the network has {len(setup.hidden) + 1} layers, 0 to {len(setup.hidden)}"
+            )
     if lines:
         sizes = "-".join(map(str, setup.sizes))
         raise SweepError([f"--weights, for a network {sizes}: {line}" for line in lines])
@@ -70,8 +79,8 @@ class Placed(NamedTuple):
     """Where a network lies among networks of fresh seeds.
 
     `own`: its runs, one for each order of samples; `fresh`: a run of each seed. `loss_percentile`: the share of fresh networks
-    with a smaller final loss than its median one, in percent; `updates_percentile`: the share that converges in fewer updates,
-    those that never do counted last.
+    with a smaller final loss than its median one, in percent; `updates_percentile`: the share that converges in fewer updates
+    than its median run. Those that never do count last; of equal ones half are counted.
     """
 
     own: Measured
@@ -79,16 +88,29 @@ class Placed(NamedTuple):
     loss_percentile: float
     updates_percentile: float
 
+    @property
+    def converges(self) -> bool:
+        """Whether its median run is ever found converged."""
+        return bool(np.isfinite(np.median(_updates(self.own))))
+
 
 def place(
-    setup: Setup, layers: Layers, orders: int = 200, seeds: int = 2000, start: int = 0,
-    tick: Callable[[float], None] = lambda share: None,
-) -> Placed:  # fmt: skip
-    """Train a network from its own weights in many orders of samples, and fresh seeds beside it."""
-    own = joined([_train(setup, layers, first, min(_side(setup), orders - first)) for first in range(0, orders, _side(setup))])
-    fresh = train([Trial(setup)], start, seeds, tick=tick)[Trial(setup)]
-    loss = np.median(own.end[m.LOSS])
-    return Placed(own, fresh, _below(fresh.end[m.LOSS], float(loss)), _below(_updates(fresh), float(np.median(_updates(own)))))
+    setup: Setup, layers: Layers, fresh: Measured, orders: int = 200, start: int = 0, deadline: float = np.inf
+) -> Placed | None:
+    """Train a network from its own weights in many orders of samples, those of the seeds from `start` on, beside fresh networks.
+
+    Fewer orders where the deadline, on the clock of `time.perf_counter`, comes before; None where it leaves no time for any.
+    """
+    side = task(setup).lanes
+    own: list[Measured] = []
+    with suppress(TimeIsUpError):
+        for first in range(0, orders, side):
+            own.append(_train(setup, layers, start + first, min(side, orders - first), deadline))
+    if not own:
+        return None
+    mine = joined(own)
+    loss = float(np.median(np.where(np.isnan(mine.end[m.LOSS]), np.inf, mine.end[m.LOSS])))
+    return Placed(mine, fresh, _below(fresh.end[m.LOSS], loss), _below(_updates(fresh), float(np.median(_updates(mine)))))
 
 
 def _updates(runs: Measured) -> NDArray[np.float64]:
@@ -98,27 +120,30 @@ def _updates(runs: Measured) -> NDArray[np.float64]:
 def _below(values: NDArray[np.float64], value: float) -> float:
     """The share of values below one, in percent; those that are equal count half, and what is no number counts as largest."""
     values = np.where(np.isnan(values), np.inf, values)
-    value = np.inf if np.isnan(value) else value
     return 100 * float((values < value).mean() + 0.5 * (values == value).mean())
 
 
-def _side(setup: Setup) -> int:
-    return task(setup).lanes
-
-
-def _train(setup: Setup, layers: Layers, first: int, count: int) -> Measured:
-    """Runs from the same weights, whose orders are those of the seeds first … first + count − 1."""
-    from fastbp.engine.block import Rows
-
+def _train(setup: Setup, layers: Layers, first: int, count: int, deadline: float = np.inf) -> Measured:
+    """Runs from the same weights, whose orders are those of the seeds first … first + count − 1. Raises TimeIsUpError."""
+    check_denormals()
     group = Group(task(setup), np.arange(first, first + count, dtype=np.uint64))
     block = group.state.block.reshape(-1, group.task.lanes)
     for layer, (W, b) in enumerate(layers, 1):
         w, at = (int(group.task.network.layers[layer, column]) for column in (WEIGHTS, BIASES))
         block[w : w + W.size], block[at : at + b.size] = W.reshape(-1, 1), b.reshape(-1, 1)
     begun = group.measure(with_gradient=False)[0][:, :count]
+    ends = np.empty_like(begun)
+    running = np.ones(count, bool)
+    step = setup.looks_every if group.task.rule.refill else group.task.epochs
     while not group.done:
-        group.advance(max(1, min(group.task.epochs, 100)))
-    measures, _ = group.measure()
-    state = group.state
-    rows = Rows(state.updates[:count].copy(), state.converged_at[:count].copy(), begun, measures[:, :count], np.empty((count, 0)))
+        if not to(group, min(group.epochs + step, group.task.epochs), deadline):
+            raise TimeIsUpError
+        # A run that ends once it has converged is measured there, though its lane goes on.
+        over = running & (group.done | ((group.state.converged_at[:count] >= 0) & group.task.rule.refill))
+        if over.any():
+            ends[:, over] = group.measure()[0][:, :count][:, over]
+            running &= ~over
+        if not running.any():
+            break
+    rows = Rows(group.state.updates[:count].copy(), group.state.converged_at[:count].copy(), begun, ends, np.empty((count, 0)))
     return measured(setup, rows)

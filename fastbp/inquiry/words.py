@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,15 +12,43 @@ import pandas as pd
 
 from fastbp.analysis.statistics import wilson
 from fastbp.analysis.wording import aligned, percent, plain, plural, points
-from fastbp.inquiry.diagnosis import COMMON, PLACEBO, Diagnosis
+from fastbp.engine.reading import toml
+from fastbp.inquiry.diagnosis import Diagnosis
+from fastbp.inquiry.ranking import PLACEBO
 from fastbp.inquiry.remedies import Change
 from fastbp.inquiry.weights import Placed
 
-MOST_LINES = 12
+MOST_LINES = 7
 """Changes that a terminal shows."""
+
+MOST_PAIRS = 2
+
+MOST_WIDE = 118
+"""Characters of a line of a terminal."""
 
 NONE = 0.02
 """A difference of shares up to which a change does next to nothing."""
+
+COMMON = 0.9
+"""A setup of whose seeds so many converge is none that fails."""
+
+VAGUE = 0.5
+"""An interval of a share that is wider says nothing about anybody's seed."""
+
+OF_DATA = ("unscaled inputs", "contradictory labels")
+"""Findings that are about the problem, whatever is trained."""
+
+NAMED = 6
+"""Changes that a sentence names."""
+
+
+def screen(found: Diagnosis, own: Placed | None = None, commands_: Sequence[str] | None = None) -> list[str]:
+    """All of it for a terminal: the verdict, the table, and what to do."""
+    sentences = [*verdict(found), *(placed(own) if own else [])]
+    lines = [line for sentence in sentences for line in textwrap.wrap(sentence, MOST_WIDE, break_on_hyphens=False)]
+    for part in (table(found), commands(found) if commands_ is None else commands_):
+        lines += ["", *part] if part else []
+    return lines
 
 
 def verdict(found: Diagnosis) -> list[str]:
@@ -27,48 +56,93 @@ def verdict(found: Diagnosis) -> list[str]:
     if final := [finding for finding in found.findings if finding.final]:
         return [f"No setup can learn this: {'; '.join(finding.text for finding in final)}."]
     lines = [_how_common(found)]
-    best = _mending(found)
     if found.converged < 1:
-        told = [finding.text for finding in found.findings]
-        lines.append("What failing networks do: " + "; ".join(told) + "." if told else "Failing networks show nothing unusual.")
+        lines += [f"Of the data: {finding.text}." for finding in found.findings if finding.name in OF_DATA]
+        told = [finding.text for finding in found.findings if finding.name not in OF_DATA]
+        lines.append(f"What failing runs did: {'; '.join(told)}." if told else "Failing runs show nothing unusual.")
+    if found.left_out:
+        lines.append(f"There was no time to try {_few(found.left_out)}.")
+    best = _mending(found)
+    if found.converged == 1:
+        return [*lines, "Nothing is to be mended: the setup is sound."]
     if found.converged >= COMMON:
-        lines.append("A run that fails under this setup is unlucky: draw another seed.")
+        lines.append("Another seed mends it: the setup is sound.")
+        if best:
+            lines.append(f"Fewer seeds fail with {' or with '.join(_told(row) for row in best[:2])}.")
+        return [*lines, *_recommendation(found)]
     if not best:
         tried = int((found.table["cause"] != PLACEBO).sum())
-        lines.append(f"None of {plural(tried, 'single change')} makes more seeds converge.")
-        return lines
+        seeds = plural(found.runs, "seed")
+        what = f"None of {plural(tried, 'single change')} makes more seeds converge, as far as {seeds} can show."
+        return [*lines, what] if tried else lines
     first = best[0]
     name = first["change"][:1].upper() + first["change"][1:]
+    does = "mends it" if first["converged"] > first["pairs"] / 2 else "helps most"
     lines.append(
-        f"What is wrong: {first['cause']}. {name} mends it: {_share(first['converged'], first['pairs'])} of the same "
-        f"{plural(first['pairs'], 'seed')} then converge ({_difference(first)}), at {_cost(first['multiply_adds'])}."
+        f"What is wrong: {first['cause']}. {name} {does}: {_share(first['converged'], first['pairs'])} of the same "
+        f"{plural(first['pairs'], 'seed')} then converge ({_difference(first)}), {_cost(first['multiply_adds'])}."
     )
-    others = [row for row in best[1:] if row["difference"] > first["difference"] / 2]
+    return [*lines, *_more(found)]
+
+
+def _more(found: Diagnosis) -> list[str]:
+    """What else mends, what does not, and what is recommended."""
+    lines, best = [], _mending(found)
+    others = [row for row in best[1:] if row["difference"] > best[0]["difference"] / 2]
     if others:
-        lines.append(f"So do, nearly or half as well, {_and([_told(row) for row in others[:4]])}.")
+        many = "does" if len(others) == 1 else "do"
+        lines.append(f"At least half as well {many}: {', '.join(_told(row) for row in others[:4])}.")
     rows = [row for row in found.table.to_dict("records") if row["cause"] != PLACEBO]
-    small = [row["change"] for row in rows if abs(row["difference"]) <= NONE]
+    small = [row["change"] for row in rows if abs(row["difference"]) <= NONE and not row["mends"]]
     orders = [name for name in small if name.startswith("order ")]
     if orders:
-        lines.append(f"The order of samples by itself does next to nothing ({_and(orders)}).")
+        lines.append(f"The order of samples by itself does next to nothing ({and_(orders)}).")
+    lines += _fairly(found)
     rest = [name for name in small if name not in orders]
     if rest:
-        names = ", ".join(rest[:6]) if len(rest) > 6 else _and(rest)
-        lines.append(f"Next to nothing comes of: {names}{' and others' * (len(rest) > 6)}.")
+        lines.append(f"Next to nothing comes of: {_few(rest)}.")
     return [*lines, *_recommendation(found)]
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return f"{', '.join(names[:NAMED])} and {more:,} more" if more > 1 else and_(names)
+
+
+def _fairly(found: Diagnosis) -> list[str]:
+    """What an order of samples is worth where all else is changed alike."""
+    judged = found.judged
+    if judged is None:
+        return []
+    n, other = judged.runs, judged.order.name
+    interval = f"95% interval {points(judged.low)} to {points(judged.high)}"
+    worth = "no difference is seen"
+    if not judged.low <= 0 <= judged.high:
+        worth = f"{other} is {'better' if judged.low > 0 else 'worse'} by that much and no more"
+    own = f"{_share(judged.converged, n)} under order {found.setup.resolved_order} still"
+    shares = f"{_share(judged.other, n)} of {plural(n, 'fresh seed')} converge under {other}, {own}"
+    whose = "The answerer's advice, judged fairly: with" if found.advised else "With"
+    difference = points((judged.other - judged.converged) / n)
+    return [f"{whose} {judged.change.name} in both, {shares} ({difference} points, {interval}): {worth}."]
 
 
 def _how_common(found: Diagnosis) -> str:
     n, converged = found.runs, found.outcomes["converged"]
     low, high = (float(bound) for bound in wilson(converged, n))
     constant = found.outcomes["collapsed"] + found.outcomes["one-class"]
-    failing = f"{_share(n - converged, n)} of {plural(n, 'seed')} fail under this setup"
-    interval = f"{percent(low)} to {percent(high)} converge with 95% confidence"
-    what = f"{interval}; {percent(constant / n)} give the same answer to everything"
+    failing = f"{_share(n - converged, n)} of {plural(n, 'seed')} {'fails' if n == 1 else 'fail'} under this setup"
+    if converged == n:
+        failing = f"All {n:,} seeds converge" if n > 1 else "The one seed that was tried converges"
+    interval = f"between {percent(low)} and {percent(high)} of all seeds converge, with 95% confidence"
+    alike = f"; {percent(constant / n)} give the same answer to everything" if constant else ""
     seed = "it is your seed"
     if converged / n < COMMON:
         seed = "it is not your seed" if converged / n < 0.1 else "it is your seed as much as your setup"
-    return f"{failing} ({what}): {seed}."
+    elif converged == n:
+        seed = "where yours does not, it is your code"
+    if high - low > VAGUE:
+        seed = "too few seeds to say whether it is yours"
+    return f"{failing} ({interval}{alike}): {seed}."
 
 
 def _share(count: int, total: int) -> str:
@@ -81,14 +155,15 @@ def _difference(row: dict[Any, Any]) -> str:
 
 
 def _cost(times: float) -> str:
-    return "no cost" if abs(times - 1) < 0.005 else f"{times:.3g} × the multiply-adds"
+    return "at no cost" if abs(times - 1) < 0.005 else f"at {times:.3g} × the multiply-adds"
 
 
 def _told(row: dict[Any, Any]) -> str:
     return f"{row['change']} ({points(row['difference'])} points, {_cost(row['multiply_adds'])})"
 
 
-def _and(texts: Sequence[str]) -> str:
+def and_(texts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
     return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
 
 
@@ -110,18 +185,26 @@ def _recommendation(found: Diagnosis) -> list[str]:
     ]
 
 
+TITLES = ["change", "mended", "broken", "difference", "[95%]", "converge", "presented", "mult-adds", "p (Holm)", ""]
+"""Of the columns of a table of changes."""
+
+
 def table(found: Diagnosis) -> list[str]:
-    """The changes that were tried, best first, one line each."""
-    titles = ["change", "mended", "broken", "difference", "[95%]", "converge", "presentations", "multiply-adds", "p (Holm)", ""]
+    """The changes that were tried, best first, one line each, and the best pairs."""
     rows = found.table.to_dict("records")
+    if all(row["cause"] == PLACEBO for row in rows):
+        return []
     shown = rows[:MOST_LINES]
     shown += [row for row in rows[MOST_LINES:] if row["cause"] == PLACEBO]
-    lines = aligned([titles, *map(cells, shown)], left=(0, len(titles) - 1))
+    pairs = found.pairs.to_dict("records")[:MOST_PAIRS]
+    lines = aligned([TITLES, *map(cells, shown), *map(cells, pairs)], left=(0, len(TITLES) - 1))
+    at = len(lines) - len(pairs)
     more = len(rows) - len(shown)
-    pairs = found.pairs.to_dict("records")[:3]
-    if pairs:
-        lines += ["", *aligned([["pairs, on fresh seeds", *titles[1:]], *map(cells, pairs)], left=(0, len(titles) - 1))]
-    return [*lines, *([f"and {plural(more, 'change')} that did less"] if more > 0 else [])]
+    lines[at:at] = [
+        *([f"and {plural(more, 'change')} that did no more"] if more else []),
+        *(["pairs, on fresh seeds:"] if pairs else []),
+    ]
+    return lines
 
 
 def cells(row: dict[Any, Any]) -> list[str]:
@@ -153,18 +236,21 @@ def commands(found: Diagnosis, sweep_file: str = "", store: str = "") -> list[st
     lines = []
     if found.recommended:
         keys = settings(found.recommended.changes)
-        lines.append("in your own code: " + ", ".join(f"{key} = {value}" for key, value in keys.items()))
+        lines.append("in your own code: " + ", ".join(f"{key} = {toml(value)}" for key, value in keys.items()))
     if sweep_file:
-        lines.append(f"both setups from many seeds: fastbp sweep {shlex.quote(sweep_file)} -o {shlex.quote(store)}")
+        what = "both setups" if found.recommended else "the setup"
+        lines.append(f"{what} from many seeds: fastbp sweep {shlex.quote(sweep_file)} -o {shlex.quote(store)}")
         if found.example is not None:
-            identity = found.setup.identity()
-            lines.append(f"then a run that fails: fastbp replay {shlex.quote(store)} {identity} {found.example}")
+            run = f"{shlex.quote(store)} {found.setup.identity()} {found.example}"
+            lines.append(f"then a run that fails, and its picture: fastbp replay {run}")
+    elif found.example is not None:
+        lines.append(f"a run that fails, from Python: fastbp.retrain(setup, {found.example})")
     return lines
 
 
 def as_json(found: Diagnosis) -> dict[str, Any]:
     """The same for programs."""
-    best = found.recommended
+    best, judged = found.recommended, found.judged
     return {
         "setup": found.setup.identity(),
         "runs": found.runs,
@@ -174,10 +260,16 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
         "changes": _records(found.table),
         "pairs": _records(found.pairs),
         "recommended": best
-        and {"changes": settings(best.changes), "setup": best.setup.identity(), "runs": best.runs, "converged": best.converged},
+        and {
+            "changes": settings(best.changes), "setup": best.setup.identity(), "runs": best.runs, "converged": best.converged,
+            "before": best.before,
+        },
+        "judged": judged
+        and judged._asdict() | {"change": settings([judged.change]), "order": settings([judged.order])["order"]},
+        "left_out": found.left_out,
         "example": found.example,
         "complete": found.complete,
-    }
+    }  # fmt: skip
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -190,19 +282,25 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def placed(found: Placed) -> list[str]:
     """Where a user's own weights lie among fresh seeds."""
     own, fresh = found.own, found.fresh
-    smaller, fewer = f"{found.loss_percentile:.0f}%", f"{found.updates_percentile:.0f}%"
+    ends = f"{found.loss_percentile:.0f}% of fresh networks end with a smaller loss"
+    if not found.converges:
+        told = f"{ends}, and in most orders yours never converge" if fresh.converged().any() else f"{ends}, and none converge"
+    else:
+        told = f"{ends}, and {found.updates_percentile:.0f}% converge in fewer updates"
     return [
         f"Your weights, in {plural(own.runs, 'order')} of samples: {_share(int(own.converged().sum()), own.runs)} converge; of "
         f"{plural(fresh.runs, 'fresh seed')}, {_share(int(fresh.converged().sum()), fresh.runs)} do.",
-        f"{smaller} of fresh networks end with a smaller loss, and {fewer} converge in fewer updates: {_luck(found)}.",
+        f"{told}: {_luck(found)}.",
     ]
 
 
 def _luck(found: Placed) -> str:
-    worst = max(found.loss_percentile, found.updates_percentile)
-    if worst >= 95:
+    """Whether it is at an end of the fresh ones, or does what most of them do not."""
+    own, fresh = found.own.converged().mean() > 0.5, found.fresh.converged().mean() > 0.5
+    percentiles = [found.loss_percentile, *([found.updates_percentile] if found.fresh.converged().any() else [])]
+    if max(percentiles) >= 95 or (fresh and not own):
         return "your network is unlucky"
-    return "your network is lucky" if worst <= 5 else "your network is like others"
+    return "your network is lucky" if max(percentiles) <= 5 or (own and not fresh) else "your network is like others"
 
 
 def placed_json(found: Placed) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from fastbp.outcomes import Outcome
 def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw the change of the share converged that each change of a setup makes, with its interval, best first.
 
-    Parameters: `table`, with the columns change, difference, difference_low, difference_high, mends and pairs; `title`, instead
-    of one that says how many seeds are seen. What mends is drawn in the colour of converged runs, all else in grey.
+    Parameters: `table`, with the columns change, cause, difference, difference_low, difference_high, mends and pairs; `title`,
+    instead of one that says how many seeds are seen. What mends is drawn in the colour of converged runs, all else in grey.
     """
     names = [str(name) for name in table["change"]]
     left = max((inches(name, 9) for name in names), default=0.5) + 0.4
@@ -32,7 +32,8 @@ def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = Non
         ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
         ax.set_xlabel("change of the share of seeds that converge (percentage points)")
         seeds = int(table["pairs"].max()) if len(table) else 0
-        seen = f"What {len(names)} changes do to the same {plain(seeds)} seeds"
+        count = int((table["cause"] != "placebo").sum())
+        seen = f"What {count} change{'s do' if count != 1 else ' does'} to the same {plain(seeds)} seed{'s'[: seeds != 1]}"
         ax.set_title(wrapped(title or seen, width_of(ax), 12), loc="left", fontsize=12, pad=10)
         ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
         return literal(bare(ax))

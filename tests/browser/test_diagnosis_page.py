@@ -1,0 +1,104 @@
+"""The page of a diagnosis in a real browser: quiet, whole and open to everybody."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastbp.analysis import plots
+from fastbp.engine.spec import Sweep
+from fastbp.inquiry import diagnosis, diagnosis_page, lives, recommending
+from fastbp.inquiry.lives import Lives
+from fastbp.inquiry.trials import Measured, Trial
+from fastbp.inquiry.weights import Placed
+from fastbp.kernels import measures as m
+from fastbp.outcomes import OUTCOMES, Outcome
+
+playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+
+FOUNDING = {"problem": "table:11101011", "lr": 0.2, "order": "random", "updates": 999}
+SETUPS: dict[str, tuple[dict[str, Any], float]] = {
+    "founding": (FOUNDING, 0.001),
+    "sound": (FOUNDING | {"lr": 1.0}, 1e9),
+    "nothing mends": (FOUNDING | {"lr": 0.5}, 0.0),
+    "nothing to learn": ({"problem": "table:11", "updates": 20}, 0.0),
+}
+"""Setups, and what share of seeds converges for each update times the rate."""
+
+
+def trained(share: float) -> Callable[..., dict[Trial, Measured]]:
+    """Training that takes no time: runs that converge the more often, the more updates and the higher the rate."""
+
+    def train(trials: list[Trial], start: int, count: int, *more: object) -> dict[Trial, Measured]:
+        found = {}
+        for trial in trials:
+            setup, end = trial.setup, np.zeros((m.MEASURES, count))
+            end[[m.LOSS, m.SATURATION, m.GRAD_NORM, m.FINITE]] = np.array([[0.1], [0.95], [1e-9], [1.0]])
+            good = np.random.default_rng(start + trial.orders).uniform(size=count) < share * (setup.budget * setup.lr - 150)
+            codes = np.where(good, OUTCOMES.index(Outcome.CONVERGED), OUTCOMES.index(Outcome.COLLAPSED)).astype(np.int8)
+            found[trial] = Measured(codes, end, np.where(good, 10, -1))
+        return found
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module", params=SETUPS)
+def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    keys, share = SETUPS[request.param]
+    sweep = Sweep(seeds=1, setup=keys)
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (diagnosis, recommending):
+            patched.setattr(module, "train", trained(share))
+        patched.setattr(diagnosis, "warm_up", lambda kind: None)
+        patched.setattr(
+            lives, "of", lambda setup, seeds, *more: Lives(np.ones(9, bool), np.ones(9, int), 4) if seeds.size else None
+        )
+        drawn = plots.encoded  # no page shows a PNG file
+        patched.setattr(plots, "encoded", lambda figure, kind, tight: drawn(figure, kind, tight) if kind == "svg" else b"")
+        found = diagnosis.diagnose(sweep.setups[0], 500)
+        own = Placed(found.base, found.base, 50.0, 50.0)
+        diagnosis_page.write(found, own, sweep, folder)
+    assert (found.recommended is not None) == (request.param == "founding")
+    assert (not found.pairs.empty) == (request.param == "founding")
+    return folder / "diagnosis.html"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_is_quiet_and_open_to_everybody(browser: Any, file: Path, dark: bool) -> None:
+    said: list[str] = []
+    asked: list[str] = []
+    with browser.new_page() as page:
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(file.as_uri())
+        assert page.locator("h1").count() == 1
+        assert page.locator(".verdict p").count() >= 1
+        for width in (360, 1440):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert said == []
+    assert asked == [file.as_uri()]  # nothing but itself
+    with browser.new_page(bypass_csp=True, color_scheme="dark" if dark else "light") as page:  # axe-core brings a script
+        page.goto(file.as_uri())
+        found = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response
+        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found["violations"]] == []

@@ -1,0 +1,435 @@
+"""`fastbp diagnose` as a user runs it: called in this process, in another where that is what is tested."""
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from commands import command, in_process, refused, started, until
+
+from fastbp import __main__, asking
+from fastbp.diagnose import main
+from fastbp.engine.spec import Setup, Sweep
+from fastbp.inquiry import tables
+from fastbp.inquiry.retrain import retrain
+
+here = in_process(main)
+
+QUICK = ["--seeds", "40", "--epochs", "60", "--lr", "2"]
+MODULE = [sys.executable, "-m", "fastbp.diagnose"]
+XOR = "a,b,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n"
+
+
+@pytest.fixture
+def table(tmp_path):
+    (tmp_path / "xor.csv").write_text(XOR)
+    return "xor.csv"
+
+
+def test_a_small_one_from_end_to_end(here, tmp_path) -> None:
+    np.savez(tmp_path / "own.npz", W0=np.ones((1, 1)), b0=np.ones(1), W1=np.ones((1, 1)), b1=np.ones(1))
+    done = here("table:01", "--hidden", 1, "--updates", 4, "--seeds", 2, "-o", "out", "--weights", "own.npz", "--seconds", 600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("100% of 2 seeds fail under this setup (")
+    assert (tmp_path / "out" / "diagnosis.html").exists()
+
+
+@pytest.mark.jit
+def test_the_founding_case_needs_no_arguments(here) -> None:
+    done = here("--seeds", 336)
+    assert done.returncode == 0
+    verdict, changes, commands = done.stdout.rstrip("\n").split("\n\n")
+    verdict = " ".join(verdict.split())
+    assert "What is wrong: too few updates." in verdict
+    assert "The order of samples by itself does next to nothing" in verdict
+    assert "The answerer's advice, judged fairly: with 7,992 updates at rate 0.1 in both" in verdict
+    assert changes.splitlines()[1].startswith("10 × the updates ")
+    assert "in your own code: " in commands
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) <= 40
+
+
+@pytest.mark.jit
+def test_json(here) -> None:
+    done = here("--json", "--seeds", 50)
+    told = json.loads(done.stdout)
+    assert set(told) == {
+        "setup", "runs", "outcomes", "verdict", "findings", "changes", "pairs", "recommended", "judged", "left_out", "example",
+        "complete",
+    }  # fmt: skip
+    assert told["runs"] == 50
+    assert told["judged"]["change"] == {"updates": 7992, "lr": 0.1}
+    assert told["setup"] == Setup(problem="table:11101011", lr=0.2, order="random", updates=999).identity()
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("data", ["xor", "parity:2", "table:0110"])
+def test_problems_by_their_names(here, data: str, tmp_path) -> None:
+    (tmp_path / "xor").write_text("a file of that name is in nobody's way")
+    done = here(data, *QUICK)
+    assert done.returncode == 0
+    assert done.stdout == here("table:0110", *QUICK).stdout
+    refused(here(data, "--targets", "t"), 2, f"--targets: given with {data}, allowed: with a table")
+
+
+CLASSES = XOR.replace("0\n", "no\n").replace("1\n", "yes\n")
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("text", [XOR, CLASSES, XOR.replace("\n", "\r\n"), "\ufeff" + XOR])
+def test_tables(here, text: str, tmp_path) -> None:
+    (tmp_path / "own.csv").write_text(text, newline="")
+    done = here("own.csv", "--targets", "t", *QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == here("xor", *QUICK).stdout
+
+
+@pytest.mark.jit
+def test_arrays_and_parquet(here, tmp_path) -> None:
+    X, T = Setup(problem="xor", updates=1).data()
+    np.savez(tmp_path / "own.npz", X=X, T=T)
+    pq.write_table(pa.table({"a": X[:, 0], "b": X[:, 1], "t": T[:, 0]}), tmp_path / "own.parquet")
+    told = here("xor", *QUICK).stdout
+    assert here("own.npz", *QUICK).stdout == told
+    assert here("own.parquet", "--targets", "t", *QUICK).stdout == told
+
+
+@pytest.mark.jit
+def test_a_table_without_names(here, tmp_path) -> None:
+    (tmp_path / "own.csv").write_text(XOR.partition("\n")[2])
+    note = "note: own.csv has no names in its first line, as there are numbers in it: its columns are called c1 … c3"
+    done = here("own.csv", "--targets", "c3", *QUICK)
+    assert (done.returncode, done.stderr) == (0, note + "\n")
+    assert done.stdout == here("xor", *QUICK).stdout
+    done = here("own.csv", *QUICK)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        note, "fastbp: --targets: not given, allowed: one or more columns of own.csv: c1, c2, c3"
+    ]  # fmt: skip
+    done = here("own.csv", "--targets", "c3", *QUICK, "-o", ".")  # beside what is there, which stays as it is
+    assert done.returncode == 0
+    assert (tmp_path / "own.csv").read_text() == XOR.partition("\n")[2]
+    assert (tmp_path / "learnt" / "own.csv").read_text() == XOR.replace("a,b,t", "c1,c2,c3")
+    assert len(Sweep.from_toml(tmp_path / "mended.toml").setups) == 2
+    (tmp_path / "words.csv").write_text("0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n")  # classes in words make no line of names
+    done = here("words.csv", "--targets", "c3", *QUICK)
+    assert "words.csv has no names" in done.stderr
+    assert done.stdout == here("xor", *QUICK).stdout
+    (tmp_path / "years.csv").write_text("2019,2020,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n")  # numbers that are names
+    done = here("years.csv", "--targets", "t", *QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+LINES = {
+    "missing": ("a,b,t\n0,,0\n0,1,1\n1,0,\n1,1,0\n", [
+        "DATA: given 'file:own.csv', allowed: a value in every row; 'b' has none in row 1",
+        "DATA: given 'file:own.csv', allowed: a value in every row; 't' has none in row 3",
+    ]),
+    "empty": ("", ["DATA: given 'file:own.csv', allowed: one or more rows; it is empty"]),
+    "names alone": ("a,b,t\n", ["DATA: given 'file:own.csv', allowed: one or more rows; it has none"]),
+    "text in an input": ("a,t\nx,0\n1,1\n", [
+        r"DATA: given 'file:own.csv', allowed: numbers, true and false in all columns but targets; 'a' has text in row 1: 'x'"
+    ]),
+    "ragged": ("a,t\n0,0\n1,1,1\n", [r"DATA: given 'file:own.csv', allowed: 2 values in every row, .*"]),
+    "no such target": ("a,u\n0,0\n1,1\n", [r"--targets: given 't', allowed: columns of own\.csv: a, u"]),
+    "numbers past the sigmoid": ("a,t\n0,0.5\n1,1.5\n", [r"DATA: given 'file:own.csv', allowed: targets from 0 to 1; 't' .*"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_tables_that_are_none(here, name: str, tmp_path) -> None:
+    text, lines = LINES[name]
+    (tmp_path / "own.csv").write_text(text)
+    refused(here("own.csv", "--targets", "t", *QUICK), 2, *lines)
+
+
+def test_bytes_that_are_no_table(here, tmp_path) -> None:
+    for suffix in ("csv", "parquet", "npz"):
+        (tmp_path / f"own.{suffix}").write_bytes(bytes(range(256)) * 9)
+        refused(here(f"own.{suffix}", "--targets", "t"), 2, rf"DATA: given 'file:own\.{suffix}', allowed: .*")
+    refused(here("none.csv", "--targets", "t"), 2, r"DATA: given 'file:none\.csv', allowed: a file that is there; .*")
+    refused(here("zor"), 2, r"DATA: given 'file:zor', allowed: files that end in \.csv, \.parquet, \.npz")
+    refused(here("."), 2, r"DATA: given 'file:\.', allowed: .*")
+    refused(here("table:011"), 2, r"DATA: given 'table:011', allowed: .*")
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a,b,t\n0,1,0\n", "there is nothing to learn, as every row has the same target"),
+        ("a,b,t\n0,1,yes\n1,0,yes\n", "there is nothing to learn, as every row has the same target"),
+        (XOR + "0,0,1\n", "2 rows contradict each other: equal inputs have different targets, such as rows 1 and 5"),
+    ],
+)
+def test_what_cannot_be_learnt(here, text: str, told: str, tmp_path) -> None:
+    (tmp_path / "own.csv").write_text(text)
+    done = here("own.csv", "--targets", "t", *QUICK, "-o", "out")  # a page and a sweep file of that, too
+    assert done.returncode == 0
+    assert len(Sweep.from_toml(tmp_path / "out" / "asked.toml").setups) == 1
+    assert told in (tmp_path / "out" / "diagnosis.html").read_text()
+    assert " ".join(done.stdout.split()).startswith(f"No setup can learn this: {told}")
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
+@pytest.mark.parametrize("o", [(), ("-o", "out")])
+def test_a_million_rows_are_sampled(here, suffix: str, o: tuple[str, ...], tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(tables, "SAMPLED", 16)
+    n = 1_000_000 if suffix == "parquet" else 70_000
+    a, b = np.arange(n) % 2, np.arange(n) // 2 % 2
+    columns = {"a": a, "b": b, "t": a ^ b}
+    if suffix == "npz":
+        np.savez(tmp_path / "own.npz", X=np.column_stack([a, b]), T=(a ^ b)[:, None])
+    elif suffix == "parquet":
+        pq.write_table(pa.table(columns), tmp_path / "own.parquet")
+    else:
+        np.savetxt(tmp_path / "own.csv", np.column_stack(list(columns.values())), "%d", ",", header="a,b,t", comments="")
+    more = [] if suffix == "npz" else ["--targets", "t"]
+    done = here(f"own.{suffix}", *more, *QUICK, *o)
+    assert done.returncode == 0, done.stderr
+    note = (
+        f"note: own.{suffix} has {n:,} rows, allowed: 65,536; 16 of them, drawn at random, are learnt, and an epoch shows as many"
+    )
+    assert done.stderr.splitlines()[0] == note
+    assert here(f"own.{suffix}", *more, *QUICK, *o).stdout == done.stdout  # the same ones
+    if o:  # the sweep file learns what was learnt
+        (file,) = (tmp_path / "out").glob("*.toml")
+        sweep = Sweep.from_toml(file)
+        assert sweep.setups[0].rows == 16
+        assert sweep.setups[0].identity() in done.stdout
+
+
+def test_missing_values_of_a_large_table_are_named_by_its_own_rows(here, tmp_path) -> None:
+    rows = ["a,b,t", *(f"{i % 2},{i // 2 % 2},1" for i in range(70_000))]
+    rows[60_001] = "1,,1"
+    (tmp_path / "own.csv").write_text("\n".join(rows))
+    refused(
+        here("own.csv", "--targets", "t"),
+        2,
+        "DATA: given 'file:own.csv', allowed: a value in every row; 'b' has none in row 60001",
+    )
+
+
+@pytest.mark.jit
+def test_a_thousand_columns(here, tmp_path) -> None:
+    X = np.random.default_rng(0).normal(size=(10, 1000))
+    names = ",".join([*(f"x{i}" for i in range(1000)), "t"])
+    np.savetxt(tmp_path / "own.csv", np.column_stack([X, X[:, 0] > 0]), ["%.3f"] * 1000 + ["%d"], ",", header=names, comments="")
+    began = time.perf_counter()
+    done = here("own.csv", "--targets", "t", "--seeds", 60, "--seconds", 6)
+    assert done.returncode == 0
+    assert "note: no budget was given, so each run has 149 epochs (--epochs or --updates says another)" in done.stderr
+    assert time.perf_counter() - began < 60  # the first time something is compiled
+
+
+@pytest.mark.jit
+def test_options_are_keys(here, table: str) -> None:
+    done = here(table, "--targets", "t", *QUICK, "--hidden", 3, 2, "--json")
+    (setup,) = Sweep.from_dict(
+        {"seeds": 1, "setup": {"problem": "xor", "hidden": [3, 2], "lr": 2, "epochs": 60}}
+    ).setups  # fmt: skip
+    told = here("xor", "--set", "hidden=[[3,2]]", "--set", "lr=2", "--set", "epochs=60", "--seeds", 40, "--json").stdout
+    assert json.loads(told)["setup"] == setup.identity()
+    assert json.loads(done.stdout)["outcomes"] == json.loads(told)["outcomes"]
+    refused(here("xor", "--set", "lr=0"), 2, r"--set lr: given 0, allowed: .*")
+    refused(here("xor", "--lr", "[0.1,0.2]"), 2, "given 2 setups, allowed: one; fastbp sweep compares several")
+    refused(here("xor", "--epochs", "9", "--updates", "9"), 2, ".* one of updates and epochs")
+    refused(here("xor", "--hidden", "4", "x"), 2, r"--set hidden: .*")
+    refused(here("xor", "--set", "wrong=1"), 2, r".*unknown key, .*")
+
+
+def test_arguments_that_are_none(here) -> None:
+    refused(
+        here("--seeds", 0, "--seconds", "soon", "-o", ""), 2,
+        "--seeds: given '0', allowed: a number from 1 to 9,999,999",
+        "--seconds: given 'soon', allowed: a number from 1 to 86,400",
+        "-o: given '', allowed: a folder",
+    )  # fmt: skip
+    refused(here("--seconds", "nan"), 2, "--seconds: .*")
+    refused(here("--targets", "t"), 2, "--targets: given without DATA, allowed: with a table")
+    assert here("--nothing").returncode == 2
+    assert here("-h").returncode == 0
+    assert "diagnose" in __main__.COMMANDS
+
+
+@pytest.mark.jit
+def test_seconds_hold_for_the_whole_command(here) -> None:
+    here("--seeds", 1)  # everything is loaded
+    began = time.perf_counter()
+    done = here("parity:10", "--hidden", 24, "--epochs", 60, "--seconds", 3, "-o", "out")
+    assert time.perf_counter() - began < 4
+    assert done.returncode in (0, 2)
+    if done.returncode == 0:
+        assert re.search(r"note: 3 s were too little for 2,000 seeds of each change: \d+ were trained", done.stderr)
+    refused(
+        here("parity:16", "--hidden", 200, "--epochs", 100, "--seconds", 1), 2,
+        "there is no time for even a few runs of this setup: allow more seconds, or a smaller budget",
+    )  # fmt: skip
+
+
+# Own weights
+
+
+@pytest.mark.jit
+def test_own_weights(here, tmp_path) -> None:
+    setup = Setup(problem="table:11101011", lr=0.2, order="random", updates=999)
+    life = retrain(setup, 7)
+    arrays = {f"{n}{i}": values for i, pair in enumerate(life.initial) for n, values in zip("Wb", pair, strict=True)}
+    np.savez(tmp_path / "own.npz", **arrays)
+    done = here("--weights", "own.npz", "--seeds", 168)
+    assert done.returncode == 0
+    text = " ".join(done.stdout.split())
+    assert re.search(r"Your weights, in 200 orders of samples: \S+ converge; of 168 fresh seeds, \S+ do\.", text)
+    assert re.search(r"\d+% of fresh networks end with a smaller loss, and none converge: your network is \w+", text)
+    told = json.loads(here("--weights", "own.npz", "--seeds", 168, "--json").stdout)["weights"]
+    assert (told["orders"], told["fresh"]) == (200, 168)
+    done = here("--weights", "own.npz", "--seeds", 168, "-o", "out")
+    assert "Your weights, in 200 orders of samples" in (tmp_path / "out" / "diagnosis.html").read_text()
+
+
+def test_weights_of_wrong_shapes(here, tmp_path) -> None:
+    np.savez(tmp_path / "own.npz", W0=np.zeros((3, 4)), b0=np.zeros(4), W1=np.zeros((2, 4)))
+    refused(
+        here("--weights", "own.npz"), 2,
+        r"--weights, for a network 3-4-1: W0: given shape \(3, 4\), which is the other way round: W\[out, in\], needed: \(4, 3\)",
+        r"--weights, for a network 3-4-1: W1: given shape \(2, 4\), needed: \(1, 4\)",
+        r"--weights, for a network 3-4-1: b1: given nothing, needed: an array of shape \(1,\) .*",
+    )  # fmt: skip
+    (tmp_path / "bad.npz").write_bytes(b"nothing")
+    refused(here("--weights", "bad.npz"), 2, r"--weights: given .*bad\.npz.*, allowed: a sound \.npz file; .*")
+    refused(here("--weights", "none.npz"), 2, r"--weights: given .*none\.npz.*, allowed: a \.npz file that is there")
+    refused(here("--weights", "."), 2, r"--weights: given .*, allowed: a sound \.npz file; .*")
+    with open(tmp_path / "one.npz", "wb") as file:
+        np.save(file, np.zeros(3))
+    refused(here("--weights", "one.npz"), 2, r"--weights: given .*one\.npz.*, allowed: a sound \.npz file; .*")
+
+
+# What is written
+
+
+@pytest.mark.jit
+def test_twice_is_the_same_bytes_and_the_sweep_runs(here, table: str, tmp_path) -> None:
+    arguments = [table, "--targets", "t", *QUICK, "-o", "out"]
+    first = here(*arguments)
+    assert first.returncode == 0
+    files = ["changes.csv", "mended.toml", "figures/changes.svg", "figures/changes.png", "diagnosis.html"]
+    assert first.stderr == f"written: {', '.join(f'out/{file}' for file in files)}\n"
+    kept = {file: (tmp_path / "out" / file).read_bytes() for file in files}
+    again = here(*arguments)
+    assert (again.stdout, again.stderr) == (first.stdout, first.stderr)
+    assert {file: (tmp_path / "out" / file).read_bytes() for file in files} == kept
+    # Its own commands, as they were said.
+    lines = re.findall(r"fastbp (sweep|replay) (.*)", first.stdout)
+    assert [name for name, _ in lines] == ["sweep", "replay"]
+    for name, rest in lines:
+        done = command(*rest.split(), *(["--seeds", "20"] if name == "sweep" else []), cwd=tmp_path,
+                       program=[sys.executable, "-m", f"fastbp.{name}"])  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    page = kept["diagnosis.html"].decode()
+    assert "<script" not in page
+    assert "What is wrong" in page
+
+
+@pytest.mark.jit
+def test_nothing_is_written_without_o(here, table: str, tmp_path) -> None:
+    here(table, "--targets", "t", *QUICK)
+    assert {path.name for path in tmp_path.iterdir()} == {table}
+
+
+@pytest.mark.jit
+def test_names_and_paths_that_are_unusual(here, tmp_path) -> None:
+    name = "a $x^2$ & <b> 'q'.csv"
+    (tmp_path / name).write_text("a <i>,b & c,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n")
+    done = here(name, "--targets", "t", *QUICK, "-o", "to a <place>")
+    assert done.returncode == 0
+    page = (tmp_path / "to a <place>" / "diagnosis.html").read_text()
+    assert "<b>" not in page.replace("<bdi>", "")
+    assert len(Sweep.from_toml(tmp_path / "to a <place>" / "mended.toml").setups) == 2
+
+
+@pytest.mark.jit
+@pytest.mark.skipif(not os.path.exists("/proc"), reason="no place that nobody may write to")
+def test_a_place_that_cannot_be_written(here, table: str, tmp_path) -> None:
+    began = time.perf_counter()
+    refused(here(table, "--targets", "t", *QUICK, "-o", "/proc/nowhere"), 4, r"/proc/nowhere: .*")
+    refused(here(table, "--targets", "t", *QUICK, "-o", table), 4, rf".*{table}: .*")
+    assert time.perf_counter() - began < 2  # before anything is trained
+
+
+# Signals
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_at_once(number: int, tmp_path) -> None:
+    with started("parity:8", "--epochs", "100000", cwd=tmp_path, program=MODULE) as process:
+        until(lambda: len(list(Path(f"/proc/{process.pid}/task").iterdir())) > 3, process)  # it trains
+        time.sleep(0.5)
+        began = time.monotonic()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        assert time.monotonic() - began < 1
+    assert process.returncode == 128 + number
+    assert out == ""
+    assert err.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.jit
+def test_a_killed_one_leaves_nothing_half_written(table: str, tmp_path) -> None:
+    with started(table, "--targets", "t", "-o", "out", "--seeds", "200", cwd=tmp_path, program=MODULE) as process:
+        until((tmp_path / "out" / "changes.csv").exists, process)
+        process.kill()
+        process.communicate()
+    done = command(table, "--targets", "t", "-o", "out", "--seeds", "200", cwd=tmp_path, program=MODULE)
+    assert done.returncode == 0
+    whole = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file() and not path.name.startswith(".")}
+    assert {"changes.csv", "mended.toml", "diagnosis.html"} <= whole
+
+
+def test_the_advice_is_the_answerers() -> None:
+    change, order = asking.answered()
+    assert (change.keys["updates"], change.keys["lr"], order.keys) == (7992, 0.1, {"order": "shuffled"})
+
+
+# The documents
+
+DOCS = Path(__file__).parent.parent
+
+
+def blocks(name: str) -> list[str]:
+    """What stands in a document as text that was printed."""
+    return re.findall(r"```text\n(.*?)\n```", (DOCS / name).read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.jit
+def test_the_documents_say_what_the_command_says(here, table: str, tmp_path) -> None:
+    founding, mine, own = blocks("docs/diagnose.md")
+    said = here("--seconds", 600).stdout  # time enough, whatever else the machine does
+    assert said.rstrip("\n") == founding
+    assert any(founding.startswith(block) for block in blocks("README.md") if "of 2,000 seeds fail" in block)
+    done = here(table, "--targets", "t", "--hidden", 2, "--lr", 60, "--epochs", 1000, "--seconds", 600)
+    assert done.stdout.startswith(mine + "\n")
+    life = retrain(Setup(problem="xor", hidden=(2,), lr=2, epochs=1000), 1)
+    arrays = {f"{n}{i}": values for i, pair in enumerate(life.initial) for n, values in zip("Wb", pair, strict=True)}
+    np.savez(tmp_path / "own.npz", **arrays)
+    done = here("xor", "--hidden", 2, "--lr", 2, "--epochs", 1000, "--weights", "own.npz", "--seconds", 600)
+    assert own in done.stdout
+
+
+@pytest.mark.jit
+def test_the_document_names_every_option(here) -> None:
+    text = (DOCS / "docs/diagnose.md").read_text("utf-8")
+    told = json.loads(here("--json", "--seeds", 2).stdout)
+    assert all(f"`{name}`" in text for name in told)
+    for option in ("--targets", "--set", "--weights", "--seeds", "--seconds", "-o DIR", "--json", "--hidden"):
+        assert option in text
