@@ -312,7 +312,8 @@ def _report(
                 f"{store.path} has runs of setup {tally.setup} whose outcomes are those of collapse = {there}, "
                 f"not {collapses[tally.setup]}: choose another folder with -o"
             )
-    told = report.tabulated(store.path, tallies, baseline, store.write)
+    told = report.tabulated(tallies, baseline)
+    report.write_tables(store.path, told, store.write)
     summary = told.summary
     trained.seconds["tables"] = time.perf_counter() - started
     trained.seconds["total"] = time.perf_counter() - began

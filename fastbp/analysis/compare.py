@@ -43,8 +43,7 @@ def compare(a: Path, b: Path, folder: Path | None = None, tick: Callable[[str], 
     if folder is None:
         return Compared(table, verdict, [])
     tick("drawing")
-    drawing = Drawing(folder, files.write)
-    files.write(folder / "compare.csv", table.to_csv(index=False).encode())
+    drawing = Drawing(folder)
     strongest = table["difference"].abs().sort_values(ascending=False, kind="stable", na_position="last").index[:MOST_ROWS]
     shown = table.loc[sorted(strongest)].reset_index(drop=True)
     labels = [comparison.label(row, table) for row in shown.to_dict("records")]
@@ -76,5 +75,7 @@ def compare(a: Path, b: Path, folder: Path | None = None, tick: Callable[[str], 
         "b": names.b,
     }
     html = page.render("compare.html", f"{names.a} and {names.b}", content)
+    files.write(folder / "compare.csv", table.to_csv(index=False).encode())
+    pictures = drawing.write(files.write)
     files.write(folder / "compare.html", html)
-    return Compared(table, verdict, [folder / "compare.csv", *drawing.written, folder / "compare.html"])
+    return Compared(table, verdict, [folder / "compare.csv", *pictures, folder / "compare.html"])

@@ -25,7 +25,8 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
     Parameters: DataFrames of tidy runs, paths of stores, or what `tally` returned. Returns one row per setup, in `tally`'s order,
     with the columns: the keys that vary; `setup_a` and `setup_b`, null where it has no runs; `runs_a`, `converged_a`,
     `converged_share_a`, `constant_share_a` and the same of b; `identical`, whether the files of runs hold the same rows bit for
-    bit, null where that is not seen from their names; `pairs`, seeds that both ran; `mended` (not converged in a, converged in b)
+    bit, null where that is not seen from their names; `pairs`, seeds that both ran, and `paired_a` and `paired_b`,
+    how many of them converge in each; `mended` (not converged in a, converged in b)
     and `broken` of them; `difference` of the share converged, b − a, over the pairs with Tango's 95% bounds and McNemar's exact
     `p`, and where no seeds are common over all runs, with Newcombe's bounds and Fisher's exact `p`; `p_holm`, adjusted over the
     table. Raises as `tally` does.
@@ -42,9 +43,10 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
     same = {side: _digests(runs) for side, runs in (("a", a), ("b", b))}
     alike = [_alike(one, other, same["a"], same["b"]) for one, other in found]
     columns["identical"] = pd.Series(alike, dtype="boolean")
-    paired = [pair(one, other) if one and other else (0, 0, 0) for one, other in found]
-    n, mended, broken = np.array(paired, np.int64).reshape(-1, 3).T
-    columns |= {"pairs": pd.Series(n), "mended": pd.Series(mended), "broken": pd.Series(broken)}
+    paired = [pair(one, other) if one and other else (0, 0, 0, 0) for one, other in found]
+    n, mended, broken, before = np.array(paired, np.int64).reshape(-1, 4).T
+    columns |= {"pairs": pd.Series(n), "paired_a": pd.Series(before), "paired_b": pd.Series(before + mended - broken)}
+    columns |= {"mended": pd.Series(mended), "broken": pd.Series(broken)}
     runs_a, runs_b = columns["runs_a"].to_numpy(), columns["runs_b"].to_numpy()
     ended_a, ended_b = columns["converged_a"].to_numpy(), columns["converged_b"].to_numpy()
     alone = (n == 0) & (runs_a > 0) & (runs_b > 0)
@@ -151,7 +153,7 @@ def sentences(table: pd.DataFrame, names: Names) -> list[str]:
     else:
         rows = shown.loc[shown["difference"].abs().sort_values(ascending=False, kind="stable").index].to_dict("records")
         most, many = rows[0], f"{len(shown):,} of {len(both):,} setups" if len(both) > 1 else where
-        ends = [f"{percent(most[f'converged_share_{side}'])} in {name}" for side, name in (("a", names.a), ("b", names.b))]
+        ends = [f"{percent(share)} in {name}" for share, name in zip(compared(most), names, strict=True)]
         n = most["pairs"]  # where some seeds are of one store alone, the shares beside it are not of these
         some = f" on the {plural(n, 'seed')} that both ran" if 0 < n < max(most["runs_a"], most["runs_b"]) else ""
         by = f"{', most' * (len(rows) > 1)} by {points(most['difference'])} points{some}"
@@ -180,6 +182,18 @@ def label(row: Any, table: pd.DataFrame) -> str:
     return setting(row, keys) or f"setup {identity}"
 
 
+def compared(row: Any) -> tuple[float, float]:
+    """The shares converged that the difference is of: over the seeds that both ran, or over all runs where there are none."""
+    if row["pairs"]:
+        return row["paired_a"] / row["pairs"], row["paired_b"] / row["pairs"]
+    return row["converged_share_a"], row["converged_share_b"]
+
+
+def constant_of(row: Any) -> str:
+    """The shares constant, over all runs."""
+    return " → ".join(percent(row[f"constant_share_{side}"]) for side in "ab")
+
+
 def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """A comparison as texts: the titles of columns, and rows."""
     keys = list(table.columns[: table.columns.get_loc("setup_a")]) or ["setup_a"]
@@ -194,7 +208,7 @@ def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     ]
     rows = []
     for row in table.to_dict("records"):
-        shares = [f"{percent(row[f'{what}_share_a'])} → {percent(row[f'{what}_share_b'])}" for what in ("converged", "constant")]
+        shares = [" → ".join(percent(share) for share in compared(row)), constant_of(row)]
         runs = [plain(row["runs_a"]), plain(row["runs_b"])]
         told = [*(named(row[key]) for key in keys), runs[0] if runs[0] == runs[1] else " → ".join(runs), *shares]
         told += [plain(row[name]) for name in ("pairs", "mended", "broken")]

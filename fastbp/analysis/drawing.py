@@ -26,20 +26,23 @@ def figure_of(drawn: Figure | Axes) -> Figure:
 
 
 class Drawing:
-    """Draws into a folder."""
+    """Draws for a folder. What was drawn is kept until all of it is written at once: a page goes with its own pictures."""
 
-    def __init__(self, folder: Path, write: Write) -> None:
-        self.folder, self.write = folder, write
-        self.written: list[Path] = []
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.drawn: dict[Path, bytes] = {}
 
     def files(self, drawn: Figure | Axes, name: str, tight: bool = False) -> bytes:
-        """Write a picture as SVG, which is returned, and as PNG. `tight`: cut to what is drawn, as `plots.encoded` says."""
-        contents = {kind: plots.encoded(figure_of(drawn), kind, tight) for kind in ("svg", "png")}
-        for kind, content in contents.items():
-            path = self.folder / "figures" / f"{name}.{kind}"
-            self.write(path, content)
-            self.written.append(path)
-        return contents["svg"]
+        """Draw a picture as SVG, which is returned, and as PNG. `tight`: cut to what is drawn, as `plots.encoded` says."""
+        for kind in ("svg", "png"):
+            self.drawn[self.folder / "figures" / f"{name}.{kind}"] = plots.encoded(figure_of(drawn), kind, tight)
+        return self.drawn[self.folder / "figures" / f"{name}.svg"]
+
+    def write(self, write: Write) -> list[Path]:
+        """Write all pictures, and return them."""
+        for path, content in self.drawn.items():
+            write(path, content)
+        return list(self.drawn)
 
     def __call__(
         self, drawn: Figure | Axes, name: str, title: str, alternative: str, caption: str, tight: bool = False

@@ -95,7 +95,7 @@ def example_groups(
     figure, boxes = plots.answers_sheet(
         [(run.outputs, T, run.outcome) for run, T in zip(found, targets, strict=True)],
         [f"{run.setup}, seed {run.seed}" for run in found],
-        "What single networks answer to each row: dots; lines are their targets",
+        f"What {len(found)} networks answer to each row, from 0 to 1: dots; lines are their targets",
     )
     alternatives = []
     for run, T in zip(found, targets, strict=True):

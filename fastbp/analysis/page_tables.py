@@ -88,7 +88,8 @@ def waiting_table(rows: pd.DataFrame, whole: pd.DataFrame, baseline: str | None)
     mark = " In bold, the setup as it stands." if baseline in set(rows["setup"]) else ""
     caption = (
         "Runs that some look found converged, and those of them that did not end so; updates after which half had converged "
-        "(Kaplan-Meier); and the updates after which giving up and drawing a new seed makes a success cheapest, with the updates "
+        "(Kaplan-Meier); and the updates after which giving up and drawing a new seed makes a success cheapest (the budget: none "
+        "earlier pays), with the updates "
         f"that one then takes.{mark} All columns:"
     )
     return Table("Updates to convergence of each setup", caption, columns, told, "summary.csv")
@@ -135,6 +136,13 @@ def _p(value: float) -> str:
     return "<0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
 
 
+def _part(row: dict[Any, Any], name: str) -> str:
+    """Points with their interval, which is none where no seed differs from the others."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    interval = f" [{points(low / 100)}, {points(high / 100)}]" if low < high else ""
+    return points(row[name] / 100) + interval
+
+
 def attribution_table(attribution: pd.DataFrame, whole: pd.DataFrame) -> Table | None:
     """The parts of the largest changes; None where there are none."""
     if attribution.empty:
@@ -145,10 +153,7 @@ def attribution_table(attribution: pd.DataFrame, whole: pd.DataFrame) -> Table |
     wanted = set(far.index[: max(1, MOST_ROWS // int(attribution["to"].eq(attribution["to"].iloc[0]).sum()))])
     told = []
     for row in attribution[attribution["to"].isin(wanted)].to_dict("records"):
-        parts = [
-            f"{points(row[name] / 100)} [{points(row[f'{name}_low'] / 100)}, {points(row[f'{name}_high'] / 100)}]"
-            for name in ("alone_points", "last_points", "average_points")
-        ]
+        parts = [_part(row, name) for name in ("alone_points", "last_points", "average_points")]
         change = f"{row['key']}: {named(row['from_value'])} → {named(row['to_value'])}"
         told.append(Row([change, settings[row["to"]], plain(row["pairs"]), points(row["total_points"] / 100), *parts]))
     columns = [Column("change", True), Column("on the way to", True), Column("seeds"), Column("all together")]

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import combinations, zip_longest
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,17 +82,20 @@ class Report:
     written: list[Path] = field(default_factory=list)
 
 
-def tabulated(store: Path, tallies: Sequence[Tally], baseline: str | None, write: Write = files.write) -> Report:
-    """The tables of runs that were counted, and their CSV files in the store where these say something else."""
+def tabulated(tallies: Sequence[Tally], baseline: str | None) -> Report:
+    """The tables of runs that were counted, and what they say."""
     summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
     attribution = tables.attribution(tallies, baseline)
-    report = Report(summary, contrasts, attribution, verdict(summary, contrasts, attribution, baseline), [], baseline)
-    for name, table in zip(TABLES, (summary, contrasts, attribution), strict=True):
+    return Report(summary, contrasts, attribution, verdict(summary, contrasts, attribution, baseline), [], baseline)
+
+
+def write_tables(store: Path, report: Report, write: Write = files.write) -> None:
+    """Write the CSV files of a report where they say something else."""
+    for name, table in zip(TABLES, (report.summary, report.contrasts, report.attribution), strict=True):
         file, content = store / f"{name}.csv", table.to_csv(index=False).encode()
         if not file.is_file() or file.read_bytes() != content:
             write(file, content)
             report.written.append(file)
-    return report
 
 
 def key(store: Path, setups: Sequence[str] = (), collapse: float | None = None) -> str:
@@ -138,7 +141,7 @@ def make(
         raise EmptyError(f"{store} holds no runs of its latest sweep, only of others: --all-runs reports them")
     if not tallies:
         raise EmptyError(f"{store} holds no runs")
-    report = tabulated(store, tallies, sweep.baseline)
+    report = tabulated(tallies, sweep.baseline)
     if collapse is not None:
         report.notes.append(f"Outcomes were decided anew, with collapse = {collapse:g}, from the measures of each run.")
     if _is_running(store):
@@ -189,7 +192,7 @@ def draw(
     Parameters: `made_of`, what `key` returned; `write`, which writes a file whole or not at all; `tick` as in `make`.
     """
     sweep = sweep_of(store)
-    drawing = Drawing(store, write)
+    drawing = Drawing(store)
     whole = report.summary
     few, fewer = chosen(report, MOST_BARS), chosen(report, MOST_PANELS)
     by_id = {t.setup: t for t in tallies}
@@ -198,7 +201,8 @@ def draw(
     names = dict(zip(whole["setup"], labels(whole), strict=True))
     title = shortened(plain(" ".join((sweep.title or f"Sweep {store.resolve().name}").split())), 300)
     baseline = report.baseline if len(whole) > 1 else None  # one setup needs no mark
-    content: dict[str, Any] = {"verdict": report.verdict, "notes": [*report.notes, *_notes(sweep, tallies)], "alpha": ALPHA}
+    report.notes += _notes(sweep, tallies)
+    content: dict[str, Any] = {"verdict": report.verdict, "notes": list(report.notes), "alpha": ALPHA}
     content |= {
         "runs": plural(int(whole["runs"].sum()), "run"),
         "setups": _seeds(whole),
@@ -239,8 +243,10 @@ def draw(
     content["words"] = words(keys_of(whole))
     content |= how(store, tallies, keys_of(whole))
     tick("writing the page")
-    write(store / "report.html", page.render("report.html", title, content, made_of))
-    report.written += [*drawing.written, store / "report.html"]
+    html = page.render("report.html", title, content, made_of)
+    write_tables(store, report, write)  # all at once: whoever is interrupted while drawing leaves what was there
+    report.written += [*drawing.write(write), store / "report.html"]
+    write(store / "report.html", html)
     return report
 
 
@@ -325,8 +331,8 @@ def _seeds(summary: pd.DataFrame) -> str:
 
 
 def chosen(report: Report, most: int) -> pd.DataFrame:
-    """So many rows of the summary, in its order: the setup as it stands, those at the ends of the strongest changes, and the best
-    and the worst."""
+    """So many rows of the summary, in its order: the setup as it stands, those at the ends of the strongest changes, the worst
+    and the best, and some between them."""
     whole = report.summary
     if len(whole) <= most:
         return whole
@@ -341,9 +347,9 @@ def chosen(report: Report, most: int) -> pd.DataFrame:
             place = places.get(tuple(plain(row[end] if key == row["key"] else row.get(key)) for key in keys))
             if place is not None and len(wanted) < most // 2:
                 wanted[place] = None
-    order = whole["converged_share"].sort_values(kind="stable").index.tolist()
-    for pair in zip_longest(order[::-1], order):
-        wanted |= dict.fromkeys(pair)
+    order = whole["converged_share"].sort_values(kind="stable").index.to_numpy()
+    for many in range(1, len(order) + 1):  # the worst, the best, and evenly between them
+        wanted |= dict.fromkeys(order[evenly(len(order), many)].tolist())
         if len(wanted) >= most:
             break
     return whole.iloc[sorted([*wanted][:most])].reset_index(drop=True)
@@ -402,5 +408,7 @@ def _map(drawing: Drawing, summary: pd.DataFrame, x: str, y: str) -> Picture:
         f"map-{x}-{y}",
         f"Shares over {x} and {y}",
         f"Heatmaps of the share of runs over {x} and {y}. The share converged goes from {told}.",
-        "Above the share converged, below the share constant; a black line is where it is one half. Also as",
+        "Above the share converged, below the share constant"
+        + ("; a black line is where it is one half" if any(rows[[x, y]].nunique().min() > 2 for _, rows in shown) else "")
+        + ". Also as",
     )

@@ -87,7 +87,7 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     keys = [key for key in varying(tallies) if not _follows(tallies, key)]
     found, counts = [], []
     for key, before, after in _changes(tallies, keys, baseline):
-        pairs, mended, broken = pair(before, after)
+        pairs, mended, broken, _ = pair(before, after)
         if pairs:
             found.append((key, before, after))
             counts.append((pairs, mended, broken))
@@ -342,12 +342,13 @@ def _changes(tallies: Sequence[Tally], keys: Sequence[str], baseline: str | None
             yield key, before, after
 
 
-def pair(before: Tally, after: Tally) -> tuple[int, int, int]:
-    """Common seeds, and how many of them the change mended and broke."""
+def pair(before: Tally, after: Tally) -> tuple[int, int, int, int]:
+    """Common seeds, how many of them the change mended and broke, and how many converged before it."""
     same = np.array_equal(before.starts, after.starts) and np.array_equal(before.lengths, after.lengths)
     if same:  # eight seeds at a time
         a, b = before.converged, after.converged
-        return before.runs, int(np.bitwise_count(~a & b).sum()), int(np.bitwise_count(a & ~b).sum())
+        mended, broken, own = (int(np.bitwise_count(each).sum()) for each in (~a & b, a & ~b, a))
+        return before.runs, mended, broken, own
     _, i, j = np.intersect1d(before.seeds(), after.seeds(), assume_unique=True, return_indices=True)
     p, q = before.flags()[i], after.flags()[j]
-    return i.size, int(np.count_nonzero(~p & q)), int(np.count_nonzero(p & ~q))
+    return i.size, int(np.count_nonzero(~p & q)), int(np.count_nonzero(p & ~q)), int(np.count_nonzero(p))

@@ -23,6 +23,9 @@ _ALL = {
 
 _SAME = "the same answer to every input"
 
+_MANY = 4
+"""Values of a key beyond which only neighbours are compared, so that a single change may be too small to be seen."""
+
 _VERBS = {"converged": ("converges", "converge"), "constant": (f"gives {_SAME}", f"give {_SAME}")}
 """What one run does, and several."""
 
@@ -51,11 +54,12 @@ def verdict(summary: pd.DataFrame, contrasts: pd.DataFrame, attribution: pd.Data
     changes = contrasts.to_dict("records")
     own = [row for row in changes if start is not None and is_end(row, "from", start)]
     if start is None or not own:
-        return [_most_and_least(summary, "converged"), _strongest(changes)]
+        return [_most_and_least(summary, "converged"), *_margins(summary, keys), _strongest(changes)]
     together = _together(attribution, summary, keys)
     return [
         _best_change(start, own, setups),
-        " ".join([_as_it_stands(start, keys), *_other_changes(own)]),
+        " ".join([_as_it_stands(start, keys), *_other_changes(own, setups), *_otherwise(changes, own, keys)]),
+        *_margins(summary, keys),
         *([together] if together else []),
         *_elsewhere(summary, start, keys, own),
     ]
@@ -66,7 +70,7 @@ def _alone(row: Row) -> str:
         outcome = next(outcome for outcome in OUTCOMES if row[outcome.replace("-", "_")])
         return f"The one run ended {outcome}: {MEANINGS[outcome]}. One run cannot tell whether that is its seed or its setup."
     text = f"{_statement(row, 'converged')}{_interval(row, 'converged')}, and {_statement(row, 'constant', again=True)}."
-    return text[0].upper() + text[1:] + _waiting(row) + " There is one setup: nothing to compare it with."
+    return text[0].upper() + text[1:] + _waiting(row) + " One setup has runs: there is nothing to compare it with."
 
 
 def _fraction(row: Row, name: str) -> str:
@@ -140,10 +144,10 @@ def _best_change(start: Row, own: Sequence[Row], setups: Sequence[Row]) -> str:
     if not mended:
         tried = _and([_told(row) for row in own]) if len(own) <= 2 * MOST_CHANGES else f"{plain(len(own))} changes"
         fewer = "" if any(_shown(row) for row in own) else ", or fewer"
-        return f"No single change that was tried is shown to make more runs converge{fewer}: {tried}."
+        return f"No single change of the setup as it stands is shown to make more runs converge{fewer}: {tried}."
     best = mended[0]
     there = next(other for other in setups if is_end(best, "to", other))
-    most = "mends it most" if len(mended) > 1 else "mends it"
+    most = "mends the network most" if len(mended) > 1 else "mends the network"
     (before, after), (was, is_now) = (
         (percent(start[f"{name}_share"]), percent(there[f"{name}_share"])) for name in ("converged", "constant")
     )
@@ -154,20 +158,58 @@ def _best_change(start: Row, own: Sequence[Row], setups: Sequence[Row]) -> str:
     )
 
 
-def _other_changes(own: Sequence[Row]) -> list[str]:
+def _other_changes(own: Sequence[Row], setups: Sequence[Row]) -> list[str]:
     """What other single changes of the setup as it stands do."""
     more = _mended(own)[1:]
     broken = sorted((row for row in own if _shown(row) and row["difference"] < 0), key=lambda row: row["difference"])
-    unshown = [_told(row) for row in own if not _shown(row)]
+    unshown = []
+    for row in own:
+        if not _shown(row):
+            constant = [percent(other["constant_share"]) for other in setups if is_end(row, "to", other)]
+            unshown.append(_told(row) + (f" (then {constant[0]} give {_SAME})" if constant else ""))
     lines = []
     if more:
         lines.append(f"By itself, {_listed(more, 'raises')}.")
     if broken:
         lines.append(f"By itself, {_listed(broken, 'lowers')}.")
     if unshown and len(unshown) < len(own):  # else that is the answer
-        shown = _and(unshown) if len(unshown) <= 2 * MOST_CHANGES else f"{plain(len(unshown))} others"
+        shown = _and(unshown) if len(unshown) <= MOST_CHANGES else f"{plain(len(unshown))} others"
         lines.append(f"No effect by itself is shown for {shown}.")
     return lines
+
+
+def _otherwise(changes: Sequence[Row], own: Sequence[Row], keys: Sequence[str]) -> list[str]:
+    """What a change of the setup as it stands does in other settings, where by itself it does nothing, or the opposite."""
+    told = []
+    for row in own:
+        others = [other for other in changes if _told(other) == _told(row) and other is not row and _shown(other)]
+        if not others:
+            continue
+        most = max(others, key=lambda other: abs(other["difference"]))
+        if not _shown(row) or most["difference"] * row["difference"] < 0:
+            verb, size = "raises" if most["difference"] > 0 else "lowers", points(most["difference"]).lstrip("+−")
+            where = setting(most, [key for key in keys if key in most and key != row["key"]])
+            told.append(f"{_told(row)} {verb} the share converged by {size} points with {where}")
+    return [f"In other settings it is otherwise: {_and(told)}."] if 0 < len(told) <= MOST_CHANGES else []
+
+
+def _margins(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+    """The key over whose values the share converged goes farthest, of those with so many that single changes are small."""
+    found = []
+    for key in keys:
+        totals = summary.groupby(key, sort=False, dropna=False)[["converged", "runs"]].sum()
+        if len(totals) <= _MANY:
+            continue
+        shares = totals["converged"] / totals["runs"]
+        found.append((float(shares.max() - shares.min()), key, shares))
+    if not found:
+        return []
+    reach, key, shares = max(found, key=lambda each: each[0])
+    if not reach:
+        return []
+    ends = int(shares.argmin()), int(shares.argmax())
+    low, high = (f"{percent(shares.iloc[at])} with {named(shares.index[at])}" for at in ends)
+    return [f"Averaged over everything else, the share of runs that converge depends on {key}: {low}, {high}."]
 
 
 def _difference(row: Row, start: Row, there: Row) -> str:

@@ -22,6 +22,7 @@ from fastbp.columns import COLUMNS
 from fastbp.engine import block, run
 from fastbp.engine.spec import Setup, Sweep, SweepError
 from fastbp.engine.store import Store, StoreError
+from fastbp.files import read_all
 from fastbp.inquiry import replay
 from fastbp.inquiry.retrain import retrain
 from fastbp.kernels import NUMERICS_VERSION
@@ -100,7 +101,7 @@ XOR = Setup(problem="xor", hidden=(2,), lr=2, updates=21)
 
 @pytest.mark.no_cover
 def test_rows_of_every_kind_are_the_same_to_the_bit(store):
-    rows = store.read().select(["setup", "seed"]).to_pylist()
+    rows = read_all(store.path).select(["setup", "seed"]).to_pylist()
     refilled = [row for row in rows if row["seed"] < SEEDS[0]]
     some = np.random.default_rng(1).permutation(len(refilled))[:100]
     for row in [*(row for row in rows if row["seed"] >= SEEDS[0]), *(refilled[i] for i in some)]:

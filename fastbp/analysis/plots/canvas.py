@@ -115,7 +115,15 @@ def alone(width: float, height: float, left: float = 0.75, right: float = 0.2, t
 
 
 def sheet(
-    panels: int, columns: int, high: float, *, left: float = 0.7, top: float = 0.9, bottom: float = 0.6, gap: tuple[float, float]
+    panels: int,
+    columns: int,
+    high: float,
+    *,
+    left: float = 0.7,
+    right: float = 0.15,
+    top: float = 0.9,
+    bottom: float = 0.6,
+    gap: tuple[float, float],
 ) -> tuple[Figure, list[Axes]]:
     """A figure of equal panels, `high` inches each, with these margins around and `gap` inches beside and between them.
 
@@ -123,7 +131,7 @@ def sheet(
     """
     rows = -(-panels // columns)
     height = top + bottom + rows * high + (rows - 1) * gap[1]
-    wide = (WIDTH - left - 0.15 - (columns - 1) * gap[0]) / columns
+    wide = (WIDTH - left - right - (columns - 1) * gap[0]) / columns
     figure = Figure(figsize=(WIDTH, height))
     places = [(left + i % columns * (wide + gap[0]), top + i // columns * (high + gap[1])) for i in range(panels)]
     return figure, [figure.add_axes((x / WIDTH, 1 - (y + high) / height, wide / WIDTH, high / height)) for x, y in places]

@@ -33,7 +33,9 @@ def share_pairs(
         ax = ax or alone(max(WIDTH, left + 5), high + 1.6, left=left, right=0.35, top=1.0, bottom=0.6)
         colour = COLOURS[Outcome.CONVERGED]
         for side, name, shift, face in (("a", names[0], -0.13, "none"), ("b", names[1], 0.13, colour)):
-            count, total = table[f"converged_{side}"].to_numpy(), table[f"runs_{side}"].to_numpy()
+            both = table["pairs"].to_numpy() > 0  # the seeds that both ran, where there are any
+            count = np.where(both, table[f"paired_{side}"], table[f"converged_{side}"])
+            total = np.where(both, table["pairs"], table[f"runs_{side}"])
             some = np.flatnonzero(total > 0)
             low, high_ = (100 * bound for bound in wilson(count[some], total[some]))
             share = 100 * count[some] / total[some]

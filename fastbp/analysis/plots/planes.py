@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from fastbp.analysis.plots.canvas import COLOURS, INK, STYLE, alone, bare, headed, literal, sheet, width_of, wrapped
+from fastbp.analysis.plots.canvas import COLOURS, INK, STYLE, alone, bare, headed, inches, literal, sheet, width_of, wrapped
 from fastbp.analysis.wording import percent, plain, plural
 from fastbp.outcomes import OUTCOMES, Outcome
 
@@ -159,18 +159,23 @@ def heatmap(
     high, wide = shares.shape
     with mpl.rc_context(STYLE):
         ax = ax or alone(1.6 + 0.75 * max(wide, 4), 1.6 + 0.5 * max(high, 4), left=1.0)
-        ax.pcolormesh(
-            np.arange(wide + 1) - 0.5, np.arange(high + 1) - 0.5, shares, cmap=ramp, vmin=0, vmax=1, rasterized=high * wide > 400
-        )
+        style: Any = {"cmap": ramp, "vmin": 0, "vmax": 1, "rasterized": high * wide > 400}
+        mesh = ax.pcolormesh(np.arange(wide + 1) - 0.5, np.arange(high + 1) - 0.5, shares, **style)
         if high > 2 and wide > 2 and np.nanmin(shares) < 0.5 < np.nanmax(shares):
             ax.contour(np.ma.masked_invalid(shares), [0.5], colors="black", linewidths=1.4)
-        if high * wide <= 100 and wide <= 10:
+        if high * wide > 100 or wide > 10:
+            scale = ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0, 0.035, 1)), ticks=[0, 0.5, 1])
+            scale.ax.set_yticklabels(["0%", "50%", "100%"], fontsize=7.5)
+            scale.outline.set_visible(False)
+        else:
             for (row, column_), share in np.ndenumerate(shares):
                 if np.isfinite(share):
                     ax.text(column_, row, percent(share), ha="center", va="center", fontsize=7.5, color=INK)
         for axis, values in ((ax.xaxis, table.columns), (ax.yaxis, table.index)):
-            every = -(-len(values) // 12)
-            axis.set_ticks(np.arange(len(values))[::every], [plain(value) for value in values[::every]], fontsize=8)
+            names = [f"{value:.4g}" if isinstance(value, float) else plain(value) for value in values]
+            room = width_of(ax) / (max(inches(name, 8) for name in names) + 0.12) if axis is ax.xaxis else 12
+            every = max(1, -(-len(values) // max(1, int(min(room, 12)))))
+            axis.set_ticks(np.arange(len(values))[::every], names[::every], fontsize=8)
         ax.set_xlabel(x, fontsize=9)
         ax.set_ylabel(y, fontsize=9)
         ax.tick_params(length=0)
@@ -198,7 +203,7 @@ def heatmap_panels(x: str, y: str, panels: Sequence[tuple[str, pd.DataFrame]], t
     values = max(rows[y].nunique() for _, rows in panels)
     with mpl.rc_context(STYLE):
         high = min(3.2, max(1.3, 0.34 * values))
-        figure, axes = sheet(2 * columns, columns, high, left=0.95, top=0.8, gap=(0.55, 0.75))
+        figure, axes = sheet(2 * columns, columns, high, left=0.95, top=0.8, gap=(0.95, 0.75), right=0.7)
         for i, ax in enumerate(axes):
             row, column = divmod(i, columns)
             if column >= len(panels):

@@ -54,6 +54,9 @@ def survival_curves(table: pd.DataFrame, ax: Axes | None = None, title: str | No
             after = np.append(0, shown["after"])
             share = np.append(1.0, shown["share"])
             ax.step(after, 100 * share, where="post", **style, linewidth=1.4)
+            ax.plot(
+                after[-1], 100 * share[-1], marker="|", markersize=9, color=style["color"], markeredgewidth=1.6, clip_on=False
+            )
             low, high = (np.append(np.nan, shown[bound]) for bound in ("low", "high"))
             ax.fill_between(after, 100 * low, 100 * high, step="post", color=style["color"], alpha=0.15, linewidth=0)
             y = first + line * (i + 1)
