@@ -32,7 +32,7 @@ def write(found: Diagnosis, placed: Placed | None, sweep: Sweep, folder: Path) -
     file = folder / ("mended.toml" if found.recommended else "asked.toml")
     keep(file, _sweep(found, sweep).to_toml(folder).encode())
     commands = words.commands(found, str(file), str(file.with_suffix("")))
-    drawing = Drawing(folder, keep)
+    drawing = Drawing(folder)
     rows = [row for row in found.table.to_dict("records") if row["cause"] != PLACEBO]
     picture = drawing(
         plots.effects(found.table),
@@ -59,6 +59,7 @@ def write(found: Diagnosis, placed: Placed | None, sweep: Sweep, folder: Path) -
         "commands": commands,
         "setup": ", ".join(f"{key} {value}" for key, value in found.setup.columns().items() if value is not None),
     }  # fmt: skip
+    drawing.write(keep)
     keep(folder / "diagnosis.html", page.render("diagnosis.html", f"Why it fails: {found.setup.problem_name}", content))
     return written, commands
 
