@@ -190,7 +190,21 @@ def test_is_open_to_everybody(opened: Opened, browser: Any) -> None:
 @names
 def test_reads_from_the_answer_to_how_it_was_run(opened: Opened) -> None:
     heads = opened.page.evaluate("[...document.querySelectorAll('h1, h2, .verdict')].map(e => e.id || e.className || e.tagName)")
-    known = ["H1", "verdict", "shares", "ended", "changes", "spread", "waiting", "threshold", "maps", "runs", "lives", "outcomes"]
+    known = [
+        "H1",
+        "verdict",
+        "shares",
+        "ended",
+        "changes",
+        "spread",
+        "waiting",
+        "threshold",
+        "curves",
+        "maps",
+        "runs",
+        "lives",
+        "outcomes",
+    ]
     assert heads == [head for head in [*known, "how"] if head in heads]
     assert {"H1", "verdict", "how"} <= set(heads)
 
@@ -208,7 +222,7 @@ def only(name: str) -> pytest.MarkDecorator:
 @only("founding")
 def test_the_founding_page_says_what_mended_the_network(opened: Opened) -> None:
     page = opened.at("light", 1440)
-    assert "What mends it is updates 999 → 7,992" in page.inner_text("body").split("How the runs ended")[0]
+    assert "What mends the network is updates 999 → 7,992" in page.inner_text("body").split("How the runs ended")[0]
     marked = page.locator("tr.baseline")
     assert all("random" in row for row in marked.all_inner_texts())
     assert marked.first.evaluate("row => getComputedStyle(row.cells[0]).fontWeight") == "600"
