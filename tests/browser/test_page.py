@@ -208,7 +208,7 @@ def only(name: str) -> pytest.MarkDecorator:
 @only("founding")
 def test_the_founding_page_says_what_mended_the_network(opened: Opened) -> None:
     page = opened.at("light", 1440)
-    assert "What mends it is updates 999 → 7,992" in page.inner_text("body").split("How the runs ended")[0]
+    assert "What mends the network is updates 999 → 7,992" in page.inner_text("body").split("How the runs ended")[0]
     marked = page.locator("tr.baseline")
     assert all("random" in row for row in marked.all_inner_texts())
     assert marked.first.evaluate("row => getComputedStyle(row.cells[0]).fontWeight") == "600"
