@@ -154,7 +154,7 @@ def sentences(table: pd.DataFrame, names: Names) -> list[str]:
         rows = shown.loc[shown["difference"].abs().sort_values(ascending=False, kind="stable").index].to_dict("records")
         most, many = rows[0], f"{len(shown):,} of {len(both):,} setups" if len(both) > 1 else where
         ends = [f"{percent(share)} in {name}" for share, name in zip(compared(most), names, strict=True)]
-        n = most["pairs"]  # where some seeds are of one store alone, the shares beside it are not of these
+        n = most["pairs"]  # said where some seeds are of one store alone
         some = f" on the {plural(n, 'seed')} that both ran" if 0 < n < max(most["runs_a"], most["runs_b"]) else ""
         by = f"{', most' * (len(rows) > 1)} by {points(most['difference'])} points{some}"
         lines = [

@@ -7,7 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fastbp.analysis.wording import ALPHA, Row, extreme, is_end, keys_of, named, percent, plain, plural, points, setting
+from fastbp.analysis.wording import (
+    ALPHA,
+    Row,
+    change_of,
+    extreme,
+    is_end,
+    keys_of,
+    named,
+    percent,
+    plain,
+    plural,
+    points,
+    setting,
+)
 from fastbp.outcomes import MEANINGS, OUTCOMES, Outcome
 
 MOST_CHANGES = 3
@@ -162,11 +175,12 @@ def _other_changes(own: Sequence[Row], setups: Sequence[Row]) -> list[str]:
     """What other single changes of the setup as it stands do."""
     more = _mended(own)[1:]
     broken = sorted((row for row in own if _shown(row) and row["difference"] < 0), key=lambda row: row["difference"])
-    unshown = []
+    unshown: list[str] = []
     for row in own:
         if not _shown(row):
             constant = [percent(other["constant_share"]) for other in setups if is_end(row, "to", other)]
-            unshown.append(_told(row) + (f" (then {constant[0]} give {_SAME})" if constant else ""))
+            does = "do" if unshown else f"give {_SAME}"
+            unshown.append(_told(row) + (f" (then {constant[0]} {does})" if constant else ""))
     lines = []
     if more:
         lines.append(f"By itself, {_listed(more, 'raises')}.")
@@ -181,25 +195,44 @@ def _other_changes(own: Sequence[Row], setups: Sequence[Row]) -> list[str]:
 def _otherwise(changes: Sequence[Row], own: Sequence[Row], keys: Sequence[str]) -> list[str]:
     """What a change of the setup as it stands does in other settings, where by itself it does nothing, or the opposite."""
     told = []
+    here = {id(row) for row in own}
+    elsewhere: dict[str, list[Row]] = {}
+    for row in changes:
+        if _shown(row) and id(row) not in here:
+            elsewhere.setdefault(change_of(row), []).append(row)
     for row in own:
-        others = [other for other in changes if _told(other) == _told(row) and other is not row and _shown(other)]
-        if not others:
-            continue
-        most = max(others, key=lambda other: abs(other["difference"]))
-        if not _shown(row) or most["difference"] * row["difference"] < 0:
-            verb, size = "raises" if most["difference"] > 0 else "lowers", points(most["difference"]).lstrip("+−")
-            where = setting(most, [key for key in keys if key in most and key != row["key"]])
-            told.append(f"{_told(row)} {verb} the share converged by {size} points with {where}")
-    return [f"In other settings it is otherwise: {_and(told)}."] if 0 < len(told) <= MOST_CHANGES else []
+        others = elsewhere.get(change_of(row), [])
+        if _shown(row):
+            others = [other for other in others if other["difference"] * row["difference"] < 0]
+        if others:
+            told.append(max(others, key=lambda other: abs(other["difference"])))
+    if not told:
+        return []
+    told.sort(key=lambda row: -abs(row["difference"]))
+    texts = []
+    for row in told[:MOST_CHANGES]:
+        verb, size = "raises" if row["difference"] > 0 else "lowers", points(row["difference"]).lstrip("+−")
+        own_keys = (row["key"], "updates") if row["key"] == "epochs" else (row["key"],)
+        where = setting(row, [key for key in keys if key in row and key not in own_keys])
+        texts.append(f"{_told(row)} {verb} the share converged by {size} points with {where}")
+    more = len(told) - len(texts)
+    if more:
+        texts.append(f"{plural(more, 'more change')} {'moves' if more == 1 else 'move'} it by no more")
+    return [f"In other settings it is otherwise: {_and(texts)}."]
 
 
 def _margins(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:
-    """The key over whose values the share converged goes farthest, of those with so many that single changes are small."""
+    """The key over whose values the share converged goes farthest, of those with so many that single changes are small.
+
+    Only of keys each of whose values is in as many setups, and in several: else other keys would speak for it, or none is left.
+    """
     found = []
     for key in keys:
-        totals = summary.groupby(key, sort=False, dropna=False)[["converged", "runs"]].sum()
-        if len(totals) <= _MANY:
+        groups = summary.groupby(key, sort=False, dropna=False)
+        setups = groups.size()
+        if len(setups) <= _MANY or setups.nunique() > 1 or setups.iloc[0] == 1:
             continue
+        totals = groups[["converged", "runs"]].sum()
         shares = totals["converged"] / totals["runs"]
         found.append((float(shares.max() - shares.min()), key, shares))
     if not found:
@@ -208,8 +241,8 @@ def _margins(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:
     if not reach:
         return []
     ends = int(shares.argmin()), int(shares.argmax())
-    low, high = (f"{percent(shares.iloc[at])} with {named(shares.index[at])}" for at in ends)
-    return [f"Averaged over everything else, the share of runs that converge depends on {key}: {low}, {high}."]
+    low, high = (f"{percent(shares.iloc[at])} with {key} {named(shares.index[at])}" for at in ends)
+    return [f"Averaged over everything else, the share of runs that converge ranges from {low} to {high}."]
 
 
 def _difference(row: Row, start: Row, there: Row) -> str:

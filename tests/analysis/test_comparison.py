@@ -11,7 +11,7 @@ import tidy
 from scipy import stats
 
 from fastbp import files
-from fastbp.analysis.comparison import Names, cells, comparison, console, moved, names_of, sentences
+from fastbp.analysis.comparison import Names, cells, compared, comparison, console, moved, names_of, sentences
 from fastbp.analysis.statistics import holm, mcnemar, tango
 from fastbp.analysis.tables import tally
 from fastbp.analysis.wording import percent, points
@@ -43,8 +43,8 @@ class TestPaired:
         table = comparison(a, b)
         assert table.columns.tolist() == [
             "lr", "setup_a", "setup_b", "runs_a", "converged_a", "converged_share_a", "constant_share_a", "runs_b", "converged_b",
-            "converged_share_b", "constant_share_b", "identical", "pairs", "mended", "broken", "difference", "difference_low",
-            "difference_high", "p", "p_holm",
+            "converged_share_b", "constant_share_b", "identical", "pairs", "paired_a", "paired_b", "mended", "broken",
+            "difference", "difference_low", "difference_high", "p", "p_holm",
         ]  # fmt: skip
         assert table["setup_a"].tolist() == table["setup_b"].tolist() == [tidy.identity({"lr": lr}) for lr in (0.1, 0.2, 0.4)]
         for row in table.to_dict("records"):
@@ -56,6 +56,8 @@ class TestPaired:
             both = pd.concat([one == C, other == C], axis=1, join="inner", keys=["a", "b"])
             mended, broken = int((~both.a & both.b).sum()), int((both.a & ~both.b).sum())
             assert (row["pairs"], row["mended"], row["broken"]) == (len(both), mended, broken)
+            assert (row["paired_a"], row["paired_b"]) == (both.a.sum(), both.b.sum())
+            assert compared(row) == (both.a.mean(), both.b.mean())
             assert row["difference"] == pytest.approx(both.b.mean() - both.a.mean())
             assert (row["difference_low"], row["difference_high"]) == tango(mended, broken, len(both))
             assert row["p"] == mcnemar(mended, broken)
@@ -68,6 +70,7 @@ class TestPaired:
         there, back = comparison(a, b), comparison(b, a)
         assert there["difference"].tolist() == (-back["difference"]).tolist()
         assert there["difference_low"].tolist() == (-back["difference_high"]).tolist()
+        assert there["paired_a"].tolist() == back["paired_b"].tolist()
         assert there["p_holm"].tolist() == back["p_holm"].tolist()
 
 
@@ -77,6 +80,8 @@ class TestIndependent:
         (row,) = comparison(tidy.frame(a), tidy.frame(b)).to_dict("records")
         x, y = row["converged_a"], row["converged_b"]
         assert (row["pairs"], row["mended"], row["broken"]) == (0, 0, 0)
+        assert (row["paired_a"], row["paired_b"]) == (0, 0)
+        assert compared(row) == (x / 70, y / 50), "of all runs"
         assert row["difference"] == pytest.approx(y / 50 - x / 70)
         table = [[x, 70 - x], [y, 50 - y]]
         assert row["p"] == row["p_holm"] == stats.fisher_exact(table).pvalue
@@ -130,7 +135,7 @@ class TestMatching:
         assert table["setup_b"].isna().tolist() == [False, True, True, False]
         alone = table.iloc[1:]
         assert alone[["difference", "difference_low", "difference_high", "p", "p_holm", "identical"]].isna().all(axis=None)
-        assert alone[["pairs", "mended", "broken"]].eq(0).all(axis=None)
+        assert alone[["pairs", "paired_a", "paired_b", "mended", "broken"]].eq(0).all(axis=None)
         assert table["p_holm"].iloc[0] == 1, "Holm's table has what is compared"
         assert sentences(table, OLD) == [
             "No change of the share converged is shown in the one setup that both have.",
@@ -227,12 +232,15 @@ class TestSentences:
         )
 
     def test_shares_of_other_seeds_are_told_apart(self) -> None:
-        a, b = tidy.frame(tidy.table({}, [P] * 30)), tidy.frame(tidy.table({}, [C] * 30 + [P] * 70))
+        """Of b's runs 25% converge, of those of a's seeds 80%."""
+        a, b = tidy.frame(tidy.table({}, [P] * 30)), tidy.frame(tidy.table({}, [C] * 24 + [P] * 75 + [C]))
         (row,) = comparison(a, b).to_dict("records")
         assert said(a, b) == [
             f"The share converged moved in the one setup that both have by {points(row['difference'])} points on the 30 seeds "
-            f"that both ran: from 0% in old to {percent(0.3)} in new, with setup {tidy.identity({})}."
+            f"that both ran: from 0% in old to {percent(24 / 30)} in new, with setup {tidy.identity({})}."
         ]
+        (cell,) = cells(comparison(a, b))[1]
+        assert cell[1:3] == ["30 → 100", "0% → 80.0%"]
 
     def test_one_setup_that_is_the_same(self, tmp_path: Path) -> None:
         tidy.write(tmp_path, drawn(1))

@@ -1,7 +1,7 @@
 """What a page says of a sweep in sentences: right for any sweep, and each number that of its table."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import numpy as np
@@ -43,7 +43,18 @@ class Told:
     def numbers_are_those_of_the_tables(self) -> None:
         shares = [c for c in self.summary.columns if c.endswith(("_share", "_low", "_high")) and "updates" not in c]
         known = {percent(v) for c in shares if "restart" not in c for v in self.summary[c]}
-        assert set(re.findall(r"[<>]?[\d.]+%(?! interval)", self.text)) <= known
+        averaged = r"Averaged over .*? ranges from (\S+) with (\S+) (.+?) to (\S+) with (\S+) (.+?)\.(?: |$)"
+        rest = " ".join(each for each in self.said if not each.startswith("Averaged"))
+        for low, key, least, high, again, most in (
+            re.fullmatch(averaged, each).groups() for each in self.said if each not in rest
+        ):  # type: ignore[union-attr]
+            values = self.summary[key].map(plain)
+            sums = self.summary.groupby(values)[["converged", "runs"]].sum()
+            pooled = sums["converged"] / sums["runs"]
+            assert key == again
+            assert (pooled[least], pooled[most]) == (pooled.min(), pooled.max())
+            assert (low, high) == (percent(pooled.min()), percent(pooled.max()))
+        assert set(re.findall(r"[<>]?[\d.]+%(?! interval)", rest)) <= known
         steps = [v for c in ("difference", "difference_low", "difference_high") for v in self.contrasts[c]]
         steps += [v / 100 for c in ("total_points", "average_points") for v in self.attribution[c]]
         signed = {points(v) for v in steps}
@@ -59,7 +70,7 @@ class Told:
 
     def mends(self) -> list[dict[str, object]]:
         """The comparisons that the text says mend."""
-        found = re.findall(r"What mends it(?: most)? is (\S+) (.+?) → (.+?): ", self.text)
+        found = re.findall(r"What mends the network(?: most)? is (\S+) (.+?) → (.+?): ", self.text)
         own = self.contrasts.to_dict("records")
         start = next(iter(self.summary[self.summary["setup"] == self.baseline].to_dict("records")), {})
         alike = [
@@ -76,8 +87,8 @@ def reads_well(text: str) -> None:
     assert not re.search(r"\b(\w+) \1\b", re.sub(r"\d[\d.,%]*", "#", text)), text
     assert not re.search(r"\bnan\b|<NA>|None(?! of)|inf\b|\.\.|,,|\( |:\.", text), text
     assert text.count("(") == text.count(")"), text
-    assert not re.search(r"\b1 (runs|setups|seeds|updates|settings|changes|others)\b", text), text
-    assert not re.search(r"none (of [\d,]+ runs )?(converge|give)\b", text), text
+    assert not re.search(r"(?<!→ )(?<![\d.])\b1 (runs|setups|seeds|updates|settings|changes|others)\b", text), text
+    assert not re.search(r"(?<!make )none (of [\d,]+ runs )?(converge|give)\b", text), text
     assert not re.search(r"(all|%) (of )?([\d,]+ runs )?(converges|gives)\b", text), text
     assert not re.search(r"(?<!make )its one run (converge|give)\b|\bit (converge|give)\b", text), text
 
@@ -97,17 +108,25 @@ class TestFounding:
         before, after = it.row(order="random", lr=0.2, updates=999), it.row(order="random", lr=0.2, updates=7992)
         change = it.contrasts.query("key == 'updates' and order == 'random' and lr == 0.2").iloc[0]
         assert it.said[0] == (
-            "What mends it is updates 999 → 7,992: by itself it takes the share of runs that converge from "
+            "What mends the network is updates 999 → 7,992: by itself it takes the share of runs that converge from "
             f"{percent(before['converged_share'])} to {percent(after['converged_share'])} ({points(change.difference)} points, "
             f"95% interval {points(change.difference_low)} to {points(change.difference_high)}); the share that gives the same "
             f"answer to every input goes from {percent(before['constant_share'])} to {percent(after['constant_share'])}."
         )
+        shuffled, slower = it.row(order="shuffled", lr=0.2, updates=999), it.row(order="random", lr=0.1, updates=999)
+        lr = it.contrasts.query("key == 'lr' and updates == 7992")
+        strongest = lr.loc[lr["difference"].idxmin()]
         assert it.said[1] == (
             f"As it stands (order random, lr 0.2, updates 999), {percent(before['converged_share'])} of 2,000 runs converge, and "
             f"{percent(before['constant_share'])} give the same answer to every input ({percent(before['collapsed_share'])} "
             f"collapsed, {percent(before['one_class_share'])} one-class). No effect by itself is shown for order random → "
-            "shuffled and lr 0.2 → 0.1."
+            f"shuffled (then {percent(shuffled['constant_share'])} give the same answer to every input) and lr 0.2 → 0.1 (then "
+            f"{percent(slower['constant_share'])} do). In other settings it is otherwise: lr 0.2 → 0.1 lowers the share "
+            f"converged by {points(-lr['difference'].min()).lstrip('+')} points with order {strongest['order']}, updates "
+            f"{plain(strongest['updates'])}."
         )
+        assert lr["p_holm"].max() < ALPHA, "where it is shown"
+        assert it.contrasts[(it.contrasts["key"] == "order")]["p_holm"].min() > ALPHA, "and order nowhere"
         cure = it.row(order="shuffled", lr=0.1, updates=7992)
         part = it.attribution.set_index("key")["average_points"] / 100
         assert it.said[2] == (
@@ -145,44 +164,49 @@ class TestOneAxis:
     def test_mends(self) -> None:
         it = told(({}, [K] * 20 + [P] * 10), ({"lr": 0.4}, [C] * 30))
         assert it.said == [
-            "What mends it is lr 0.2 → 0.4: by itself it takes the share of runs that converge from 0% to 100% (+100.0 points, "
-            "95% interval +77.3 to +100.0); the share that gives the same answer to every input goes from 66.7% to 0%.",
+            "What mends the network is lr 0.2 → 0.4: by itself it takes the share of runs that converge from 0% to 100% "
+            "(+100.0 points, 95% interval +77.3 to +100.0); the share that gives the same answer to every input goes from 66.7% "
+            "to 0%.",
             "As it stands (lr 0.2), none of 30 runs converges, and 66.7% give the same answer to every input (66.7% collapsed, "
             "0% one-class).",
         ]
 
     def test_breaks(self) -> None:
         assert told(({}, [C] * 30), ({"lr": 0.4}, [P] * 30)).said == [
-            "No single change that was tried is shown to make more runs converge: lr 0.2 → 0.4.",
+            "No single change of the setup as it stands is shown to make more runs converge: lr 0.2 → 0.4.",
             "As it stands (lr 0.2), all 30 runs converge, and none gives the same answer to every input. By itself, lr 0.2 → 0.4 "
             "lowers the share converged by 100.0 points.",
         ]
 
     def test_a_difference_that_is_not_shown_is_no_effect(self) -> None:
         it = told(({}, [P] * 30), ({"lr": 0.4}, [C] * 4 + [P] * 26))
-        assert it.said[0] == "No single change that was tried is shown to make more runs converge, or fewer: lr 0.2 → 0.4."
+        assert (
+            it.said[0]
+            == "No single change of the setup as it stands is shown to make more runs converge, or fewer: lr 0.2 → 0.4."
+        )
         assert it.said[1] == "As it stands (lr 0.2), none of 30 runs converges, and none gives the same answer to every input."
 
     def test_several_values(self) -> None:
         shares = {0.2: 0, 0.1: 0, 0.4: 20, 0.8: 40, 1.6: 30, 3.2: 0}
         it = told(*(({"lr": lr}, [C] * n + [P] * (40 - n)) for lr, n in shares.items()))
-        assert it.said[0].startswith("What mends it most is lr 0.2 → 0.8: ")
+        assert it.said[0].startswith("What mends the network most is lr 0.2 → 0.8: ")
         assert it.said[1].endswith(
             " By itself, lr 0.2 → 1.6 raises the share converged by 75.0 points and lr 0.2 → 0.4 raises the share converged by "
-            "50.0 points. No effect by itself is shown for lr 0.2 → 0.1 and lr 0.2 → 3.2."
+            "50.0 points. No effect by itself is shown for lr 0.2 → 0.1 (then 0% give the same answer to every input) and lr 0.2 "
+            "→ 3.2 (then 0% do)."
         )
         assert len(it.said) == 2
 
     def test_words(self) -> None:
         it = told(({"hidden": "4"}, [P] * 20), ({"hidden": "8-8"}, [C] * 20), ({"hidden": "16"}, [C] * 20))
-        assert it.said[0].startswith("What mends it most is hidden 4 → ")
+        assert it.said[0].startswith("What mends the network most is hidden 4 → ")
 
 
 class TestSeveral:
     def test_everything_mends(self) -> None:
         every: Setups = [({"lr": 0.1 * n}, ([P] if n == 2 else [C]) * 20) for n in range(2, 9)]
         it = told(*[({"lr": round(float(str(keys["lr"])), 1)}, how) for keys, how in every])
-        assert it.said[0].startswith("What mends it most is lr 0.2 → 0.3: ")
+        assert it.said[0].startswith("What mends the network most is lr 0.2 → 0.3: ")
         assert it.said[1].endswith(
             " By itself, lr 0.2 → 0.4 raises the share converged by 100.0 points, lr 0.2 → 0.5 raises the share converged by "
             "100.0 points, lr 0.2 → 0.6 raises the share converged by 100.0 points and 2 more changes raise it by no more."
@@ -190,13 +214,17 @@ class TestSeveral:
 
     def test_everything_breaks(self) -> None:
         it = told(({}, [C] * 20), *(({"lr": lr}, [K] * 20) for lr in (0.4, 0.5, 0.6, 0.7)))
-        assert it.said[0].startswith("No single change that was tried is shown to make more runs converge: lr 0.2 → 0.4, ")
+        assert it.said[0].startswith(
+            "No single change of the setup as it stands is shown to make more runs converge: lr 0.2 → 0.4, "
+        )
         assert it.said[1].endswith("and 1 more change lowers it by no more.")
 
     def test_no_effect_of_many(self) -> None:
         rng = np.random.default_rng(0)
         it = told(*(({"lr": 0.2 + i}, [C if u < 0.5 else P for u in rng.random(9)]) for i in range(9)))
-        assert it.said[0] == "No single change that was tried is shown to make more runs converge, or fewer: 8 changes."
+        assert (
+            it.said[0] == "No single change of the setup as it stands is shown to make more runs converge, or fewer: 8 changes."
+        )
 
     def test_what_is_shown_comes_before_what_is_larger(self) -> None:
         """A few seeds may differ by much."""
@@ -220,7 +248,7 @@ class TestSeveral:
         others: Setups = [({"epochs": 20, "updates": 160}, [C] * 30), ({"updates": 7}, [P] * 30)]
         it = told((base, [P] * 30), *others, baseline=tidy.identity(base))
         assert it.said[0].startswith(
-            "What mends it is epochs 10 → 20: by itself it takes the share of runs that converge from 0% to"
+            "What mends the network is epochs 10 → 20: by itself it takes the share of runs that converge from 0% to"
         )
 
     def test_five_hundred_setups(self) -> None:
@@ -230,6 +258,157 @@ class TestSeveral:
         it = told(*setups)
         assert "Of all 500 setups" in it.text
         assert len(it.text) < 3000
+
+
+def grid(count: Callable[..., int], n: int = 40, **axes: Sequence[object]) -> Told:
+    """A setup for each combination of these values, of which so many of n runs converge."""
+    found: Setups = [
+        (keys, [C] * count(**keys) + [P] * (n - count(**keys)))
+        for keys in (dict(zip(axes, each, strict=True)) for each in product(*axes.values()))
+    ]
+    return told(*found, baseline=tidy.identity({key: values[0] for key, values in axes.items()}))
+
+
+class TestUnshown:
+    def test_the_share_that_is_constant_then(self) -> None:
+        it = told(({}, [P] * 40), ({"lr": 0.4}, [C] * 40), ({"lr": 0.1}, [K] * 25 + [P] * 15), ({"lr": 0.8}, [S] * 3 + [P] * 37))
+        first, second = it.row(lr=0.1), it.row(lr=0.8)
+        assert (first["constant"], second["constant"]) == (25, 3)
+        assert it.said[1].endswith(
+            f"No effect by itself is shown for lr 0.2 → 0.1 (then {percent(25 / 40)} give the same answer to every input) and lr "
+            f"0.2 → 0.8 (then {percent(3 / 40)} do)."
+        )
+
+    def test_many_are_counted(self) -> None:
+        it = told(({}, [P] * 40), ({"lr": 0.4}, [C] * 40), *(({"lr": 0.1 + lr}, [P] * 40) for lr in range(1, 5)))
+        assert it.said[1].endswith(" No effect by itself is shown for 4 others.")
+
+
+class TestOtherwise:
+    SAYS = "In other settings it is otherwise: "
+
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_where_by_itself_it_does_nothing(self, turned: bool) -> None:
+        """Momentum is of use, or does harm, where lr is 0.4 only."""
+
+        def count(lr: float, momentum: float) -> int:
+            return 0 if lr == 0.2 else 36 if (momentum == 0.9) is not turned else 11
+
+        it = grid(count, lr=[0.2, 0.4], momentum=[0.0, 0.9])
+        (row,) = it.contrasts.query("key == 'momentum' and lr == 0.4").to_dict("records")
+        assert row["difference"] == pytest.approx((-1 if turned else 1) * 25 / 40)
+        assert row["p_holm"] < ALPHA
+        verb = "lowers" if turned else "raises"
+        assert it.said[1].endswith(f"{self.SAYS}momentum 0 → 0.9 {verb} the share converged by 62.5 points with lr 0.4.")
+
+    def test_where_it_does_the_opposite_though_more_of_the_same_elsewhere(self) -> None:
+        counts = {("random", 0.0): 10, ("random", 0.9): 30, ("shuffled", 0.0): 0, ("shuffled", 0.9): 40}
+        counts |= {("cyclic", 0.0): 25, ("cyclic", 0.9): 8}
+        it = grid(
+            lambda order, momentum: counts[order, momentum], order=["random", "shuffled", "cyclic"], momentum=[0.0, 0.9]
+        )  # fmt: skip
+        told = it.said[1].split(self.SAYS)[1]
+        assert "momentum 0 → 0.9 lowers the share converged by 42.5 points with order cyclic" in told
+        assert told.count("momentum 0 → 0.9") == 1
+
+    def test_nothing_where_effects_are_alike(self) -> None:
+        alike = grid(lambda lr, momentum: 10 + 15 * (lr > 0.3) + 14 * (momentum > 0), lr=[0.2, 0.4], momentum=[0.0, 0.9])
+        assert (alike.contrasts["p_holm"] < ALPHA).all()
+        assert self.SAYS not in alike.text
+
+    def test_nothing_of_what_is_not_shown_there(self) -> None:
+        it = grid(lambda lr, momentum: 20 * (lr > 0.3) + 3 * (lr > 0.3 and momentum > 0), lr=[0.2, 0.4], momentum=[0.0, 0.9])
+        assert self.SAYS not in it.text
+
+    def test_one_axis_has_no_other_settings(self) -> None:
+        assert self.SAYS not in grid(lambda lr: int(40 * lr), lr=[0.2, 0.4, 0.8]).text
+
+    def test_the_largest_of_many(self) -> None:
+        """Momentum is needed before anything else is of use."""
+        axes: dict[str, Sequence[object]] = {"momentum": [0.0, 0.9], "lr": [0.2, 0.4], "order": ["random", "shuffled"]}
+        axes |= {"bias": [True, False], "batch": [1, 2]}
+        size = {"lr": 60, "order": 50, "bias": 40, "batch": 30}
+        for n, more in ((2, ""), (3, "1 more change moves it by no more"), (4, "2 more changes move it by no more")):
+            some = dict(list(axes.items())[: n + 1])
+
+            def count(momentum: float, axes: dict[str, Sequence[object]] = some, **others: object) -> int:
+                return sum(size[key] for key, value in others.items() if value == axes[key][1]) if momentum else 0
+
+            total = sum(list(size.values())[:n])
+            says = grid(count, 200, **some).said[1].split(self.SAYS)[1]
+            raised = re.findall(r"(\w+) \S+ → \S+ raises the share converged by ([\d.]+) points with ", says)
+            assert raised == [("momentum", f"{total / 2:.1f}"), ("lr", "30.0"), ("order", "25.0")]
+            wheres = re.split(r" points with ", says)[1:]
+            assert all(f"{key} {plain(values[1])}" in wheres[0] for key, values in some.items() if key != "momentum")
+            assert all("momentum 0.9" in where for where in wheres[1:])
+            assert says.endswith(f" and {more}." if more else ".")
+            assert ("more change" in says) == bool(more)
+
+    def test_a_budget_in_epochs_is_not_told_by_the_updates_of_its_beginning(self) -> None:
+        tables = []
+        for epochs, lr in product((10, 20), (0.2, 0.4)):
+            tables.append(tidy.table({"epochs": epochs, "updates": 8 * epochs, "lr": lr}, [C if lr + epochs > 20.3 else P] * 40))
+        tables.append(tidy.table({"updates": 7}, [P] * 40))
+        it = Told(tidy.frame(*tables), tidy.identity({"epochs": 10, "updates": 80, "lr": 0.2}))
+        assert "epochs 10 → 20 raises the share converged by 100.0 points with lr 0.4" in it.text
+        assert "lr 0.2 → 0.4 raises the share converged by 100.0 points with epochs 20, updates 160" in it.text
+
+
+class TestMargins:
+    SAYS = "Averaged over everything else"
+
+    @pytest.mark.parametrize("start", [True, False])
+    def test_the_extremes_of_a_key_with_many_values(self, start: bool) -> None:
+        lrs = [0.2, 0.1, 0.4, 0.8, 1.6]
+        own = {0.1: 1, 0.2: 3, 0.4: 12, 0.8: 37, 1.6: 22}
+        it = grid(lambda lr, momentum: own[lr] + 2 * (momentum > 0), lr=lrs, momentum=[0.0, 0.9])
+        if not start:
+            it = Told(tidy.frame(*(tidy.table(*each) for each in it_setups(own))), None)
+        pooled = it.summary.groupby("lr")["converged_share"].mean()
+        assert (pooled.idxmin(), pooled.idxmax()) == (0.1, 0.8)
+        assert it.said.count(
+            f"{self.SAYS}, the share of runs that converge ranges from {percent(2 / 40)} with lr 0.1 to {percent(38 / 40)} with "
+            "lr 0.8."
+        ) == 1  # fmt: skip
+
+    def test_of_runs_that_are_not_as_many(self) -> None:
+        """A run counts as much as any other."""
+        tables = [
+            tidy.table({"lr": lr, "momentum": m}, [C if lr > 0.3 and m else P, P] * (n // 2))
+            for lr in (0.2, 0.1, 0.4, 0.8, 1.6) for m, n in ((0.0, 60), (0.9, 20))
+        ]  # fmt: skip
+        assert f"{percent(10 / 80)} with lr 0.4." in Told(tidy.frame(*tables)).text
+
+    def test_not_of_few_values(self) -> None:
+        it = grid(lambda lr, momentum: int(10 * lr + 20 * momentum), lr=[0.2, 0.1, 0.4, 0.8], momentum=[0.0, 0.9])
+        assert self.SAYS not in it.text
+
+    def test_not_of_one_axis(self) -> None:
+        """There is nothing else."""
+        assert self.SAYS not in grid(lambda lr: int(20 * lr), lr=[0.2, 0.1, 0.4, 0.8, 1.6]).text
+
+    def test_not_where_all_are_alike(self) -> None:
+        it = grid(lambda lr, momentum: 30 * (momentum > 0), lr=[0.2, 0.1, 0.4, 0.8, 1.6], momentum=[0.0, 0.9])
+        assert self.SAYS not in it.text
+
+    def test_not_where_other_keys_speak_for_it(self) -> None:
+        """Only lr 0.2 was tried with momentum, which does all."""
+        setups: Setups = [({"lr": lr}, [C] * 2 + [P] * 38) for lr in (0.2, 0.1, 0.4, 0.8, 1.6)]
+        assert self.SAYS not in told(*setups, ({"momentum": 0.9}, [C] * 40), ({"momentum": 0.5}, [C] * 40)).text
+
+    def test_the_key_that_goes_farthest(self) -> None:
+        it = grid(
+            lambda lr, momentum: int(4 * lr + 30 * momentum), lr=[0.2, 0.1, 0.4, 0.8, 1.6], momentum=[0.0, 0.1, 0.3, 0.5, 0.9]
+        )  # fmt: skip
+        (said,) = (each for each in it.said if each.startswith(self.SAYS))
+        assert re.findall(r"with (\S+ [\d.]*\d)", said) == ["momentum 0", "momentum 0.9"]
+
+
+def it_setups(own: dict[float, int]) -> Setups:
+    return [
+        ({"lr": lr, "momentum": m}, [C] * (n + 2 * (m > 0)) + [P] * (40 - n - 2 * (m > 0)))
+        for lr, n in own.items() for m in (0.0, 0.9)
+    ]  # fmt: skip
 
 
 class TestNothingConverges:
@@ -298,7 +477,7 @@ class TestFew:
     def test_one_setup(self) -> None:
         assert told(({}, [C, P] * 9 + [K] * 2)).said == [
             "45.0% of 20 runs converge (95% interval 25.8% to 65.8%), and 10.0% give the same answer to every input "
-            "(10.0% collapsed, 0% one-class). There is one setup: nothing to compare it with."
+            "(10.0% collapsed, 0% one-class). One setup has runs: there is nothing to compare it with."
         ]
         assert told(({}, [P] * 9)).said[0].startswith("None of 9 runs converges (95% interval 0% to 29.9%), and none gives the ")
         assert told(({}, [C] * 9)).said[0].startswith("All 9 runs converge (95% interval 70.1% to 100%), and none gives the ")
@@ -307,7 +486,8 @@ class TestFew:
     def test_one_seed(self) -> None:
         it = told(({}, [K]), ({"lr": 0.1}, [C]), ({"momentum": 0.9}, [P]), ({"lr": 0.1, "momentum": 0.9}, [C]))
         assert it.said == [
-            "No single change that was tried is shown to make more runs converge, or fewer: lr 0.2 → 0.1 and momentum 0 → 0.9.",
+            "No single change of the setup as it stands is shown to make more runs converge, or fewer: lr 0.2 → 0.1 and "
+            "momentum 0 → 0.9.",
             "As it stands (lr 0.2, momentum 0), its one run does not converge, and it gives the same answer to every input.",
             "Both changes together (lr 0.1, momentum 0.9) make its one run converge, +100.0 points: of these, averaged over all "
             "orders of making them, lr +100.0 and momentum 0.0.",
@@ -328,7 +508,7 @@ class TestFew:
             Told(runs)
             .said[0]
             .startswith(
-                "What mends it is lr 0.2 → 0.1: by itself it takes the share of runs that converge from 0% to 50.0% "
+                "What mends the network is lr 0.2 → 0.1: by itself it takes the share of runs that converge from 0% to 50.0% "
                 "(+100.0 points on the 20 seeds that both ran, 95% interval "
             )
         )
@@ -361,5 +541,5 @@ def test_any_sweep(  # type: ignore[no-untyped-def]
             tables.append(tidy.table(keys, outcomes, np.arange(starts[i], starts[i] + runs[i])))
     it = Told(tidy.frame(*tables), baseline)
     mends = it.mends()
-    assert len(mends) == it.text.count("What mends it")
+    assert len(mends) == it.text.count("What mends the network")
     assert all(row["p_holm"] < ALPHA and row["difference"] > 0 for row in mends)
