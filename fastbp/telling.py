@@ -16,6 +16,7 @@ from fastbp.console import (
     Phase,
     aside,
     is_lost,
+    no_collections,
     refuse,
     say,
     signals_to,
@@ -97,7 +98,8 @@ def _report(store: Path, collapse: float | None, all_runs: bool) -> int:
     def work() -> tuple[str, list[str], list[Path]]:
         from fastbp.analysis import report, tables
 
-        made = report.make(store, collapse=collapse, all_runs=all_runs, tick=tick)
+        with no_collections():
+            made = report.make(store, collapse=collapse, all_runs=all_runs, tick=tick)
         lines = [tables.console(made.summary), "", *made.verdict]
         return "\n".join(lines), made.notes, made.written
 

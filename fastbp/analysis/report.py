@@ -219,7 +219,7 @@ def draw(
     content["contrasts"] = contrasts_table(report.contrasts, whole, report.baseline)
     content["no_contrasts"] = "No two setups differ in exactly one key and share seeds: there is nothing to compare."
     if len(whole) == 1:
-        content["no_contrasts"] = "There is one setup: nothing to compare it with."
+        content["no_contrasts"] = "One setup has runs: there is nothing to compare it with."
     content["attribution"] = attribution_table(report.attribution, whole)
     tick("drawing spread and loss")
     content["scatter"] = _scatter(drawing, some, fewer, problems, names)
@@ -262,7 +262,6 @@ def _bars(drawing: Drawing, rows: pd.DataFrame, title: str, baseline: str | None
         "How the runs ended",
         "Stacked bars of outcomes, one for each setup. " + listed(rows, outcomes),
         f"Each bar is a setup, each colour an outcome, each number a count of runs.{mark} Also as",
-        tight=True,
     )
 
 

@@ -161,10 +161,13 @@ def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
     """
     metadata: dict[str, Any] = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}[kind]
     buffer = io.BytesIO()
+    fast: Any = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}  # half the time, a tenth more bytes
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         # A file may be named in any script; browsers have letters for it, and nobody can do anything about those of a PNG file.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(buffer, format=kind, dpi=150, metadata=metadata, bbox_inches="tight" if tight else None, facecolor="white")
+        figure.savefig(
+            buffer, format=kind, dpi=150, metadata=metadata, bbox_inches="tight" if tight else None, facecolor="white", **fast
+        )
     return buffer.getvalue()
 
 

@@ -166,7 +166,7 @@ def answers(
         ax.scatter(x, outputs, 26 if outputs.size <= 16 else 9, COLOURS[Outcome(outcome)], **style)
         for edge in range(units, outputs.size, units) if units > 1 else ():
             ax.axvline(edge - 0.5, color="#bbbbbb", linewidth=0.5, zorder=0, clip_on=False)
-        shown = evenly(rows, 16)
+        shown = evenly(rows, 4)  # more are hard to read, and each takes its time
         ax.set_xticks(shown * units + (units - 1) / 2, [str(row) for row in shown], fontsize=7.5)
         ax.set_yticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7.5)
         ax.set_xlim(-0.6, outputs.size - 0.4)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from fastbp.analysis.plots.canvas import COLOURS, INK, STYLE, alone, bare, headed, inches, literal, sheet, width_of, wrapped
 from fastbp.analysis.wording import percent, plain, plural
@@ -65,7 +65,7 @@ def spread_loss(
         ax.set_ylim(low, high)
         ax.yaxis.set_major_locator(LogLocator(subs=(1,) if high > 300 * low else (1, 3)))
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # the usual ones write formulas
-        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.yaxis.set_minor_locator(NullLocator())
         ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
         ax.set_ylabel("loss", fontsize=9)
         ax.set_title(
