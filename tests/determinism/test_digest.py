@@ -13,7 +13,7 @@ from lanes import LANES
 
 from fastbp.choices.families import FAMILIES
 from fastbp.engine import block
-from fastbp.engine.plan import _families
+from fastbp.engine.plan import families
 from fastbp.kernels import NUMERICS_VERSION
 
 
@@ -27,7 +27,7 @@ def test_the_sweep_uses_every_choice():
 def test_the_engine_is_given_the_same_setups_and_trains_some_as_one():
     assert {setup.identity(NUMERICS_VERSION) for setup in SWEEP.setups} == {setup.identity(NUMERICS_VERSION) for setup in EVERY}
     assert len(SWEEP.setups) == len(EVERY)
-    assert sorted(map(len, _families(SWEEP.setups)))[-5:] == [1, 2, 2, 2, 2]
+    assert sorted(map(len, families(SWEEP.setups)))[-5:] == [1, 2, 2, 2, 2]
 
 
 def test_digest():
