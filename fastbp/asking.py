@@ -12,11 +12,10 @@ import tempfile
 import time
 from functools import reduce
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from fastbp.analysis.wording import plural
-from fastbp.console import BAD_USAGE, COMPLETE, Phase, aside, ended, is_lost, refuse, say, shipped, signals_to, stop_at, tell
+from fastbp.console import BAD_USAGE, COMPLETE, Phase, aside, ended, is_lost, refuse, say, shipped, signals_to, stop, tell
 
 if TYPE_CHECKING:
     from fastbp.engine.spec import Sweep
@@ -29,11 +28,6 @@ EPOCHS, FEWEST, RUN_SECONDS = 1000, 10, 0.0015
 
 DRAWING = 3.0
 """Seconds that are kept for a page."""
-
-
-def stop(number: int, frame: FrameType | None) -> NoReturn:
-    """End at once: nothing is half written."""
-    stop_at(number, "")
 
 
 def diagnose(arguments: argparse.Namespace) -> int:

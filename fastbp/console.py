@@ -378,10 +378,6 @@ def _as_json(store: Store, trained: Trained, summary: object) -> dict[str, objec
 
 def replay(arguments: argparse.Namespace) -> int:
     """`fastbp replay`."""
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        stop_at(number, "")
-
     with signals_to(stop):
         if is_lost():
             return BAD_USAGE
@@ -549,6 +545,11 @@ def stop_at(number: int, place: str) -> NoReturn:
         for compiler in getattr(block, "compilers", ()):
             compiler.kill()
     os._exit(128 + number)
+
+
+def stop(number: int, frame: FrameType | None) -> NoReturn:
+    """End at once, where nothing is half written and the same command goes on from what is there."""
+    stop_at(number, "")
 
 
 def again() -> str:

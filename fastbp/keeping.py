@@ -6,10 +6,9 @@ import argparse
 import re
 import shlex
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from fastbp.console import BAD_STORE, BAD_USAGE, COMPLETE, aside, ended, is_lost, refuse, say, signals_to, stop_at, tell
+from fastbp.console import BAD_STORE, BAD_USAGE, COMPLETE, aside, ended, is_lost, refuse, say, signals_to, stop, tell
 from fastbp.files import remedy
 
 if TYPE_CHECKING:
@@ -18,11 +17,6 @@ if TYPE_CHECKING:
 
 MOST_FINDINGS = 100
 """Lines about what was found: where a disk is rotten they are many."""
-
-
-def stop(number: int, frame: FrameType | None) -> NoReturn:
-    """End at once: the same command goes on from what is there."""
-    stop_at(number, "")
 
 
 def verify(arguments: argparse.Namespace) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from fastbp.console import (
     BAD_STORE,
@@ -20,14 +18,9 @@ from fastbp.console import (
     refuse,
     say,
     signals_to,
-    stop_at,
+    stop,
     tell,
 )
-
-
-def stop(number: int, frame: FrameType | None) -> NoReturn:
-    """End at once: each file is there whole, or not at all."""
-    stop_at(number, "")
 
 
 def _ended(work: Callable[[], int], place: str) -> int:

@@ -41,15 +41,6 @@ def problem_of(store: Path, one: Tally) -> Problem | None:
     return None
 
 
-def constant_loss(T: NDArray[np.float64], one: Tally) -> float:
-    """The loss of the best constant answer: of squared loss the mean of each target, of cross-entropy too."""
-    mean = T.mean(axis=0)
-    if one.keys.get("loss_function") == "cross-entropy":
-        inner = mean[(mean > 0) & (mean < 1)]
-        return float(-(inner * np.log(inner) + (1 - inner) * np.log1p(-inner)).sum())
-    return float(0.5 * ((T - mean) ** 2).mean(axis=0).sum())
-
-
 class Example(NamedTuple):
     """A run to look at."""
 

@@ -19,7 +19,7 @@ from fastbp import __version__, files
 from fastbp.analysis import page, plots, tables
 from fastbp.analysis.drawing import Drawing, Write
 from fastbp.analysis.page import Picture
-from fastbp.analysis.page_runs import Problems, constant_loss, example_groups, examples, lives, problem_of
+from fastbp.analysis.page_runs import Problems, example_groups, examples, lives, problem_of
 from fastbp.analysis.page_tables import (
     attribution_table,
     contrasts_table,
@@ -31,6 +31,7 @@ from fastbp.analysis.page_tables import (
     waiting_table,
     words,
 )
+from fastbp.analysis.statistics import constant_loss
 from fastbp.analysis.tables import Tally
 from fastbp.analysis.verdict import verdict
 from fastbp.analysis.wording import ALPHA, evenly, extreme, keys_of, labels, percent, plain, plural, setting, shortened
@@ -271,7 +272,11 @@ def _scatter(
     density = tables.density(some)
     if not len(density):
         return None
-    constants = {t.setup: loss for t in some if (known := problems[t.setup]) and (loss := constant_loss(known[1], t))}
+    constants = {
+        t.setup: loss
+        for t in some
+        if (known := problems[t.setup]) and (loss := constant_loss(known[1], str(t.keys.get("loss_function"))))
+    }
     own = {setup: names[setup] for setup in rows["setup"]}
     title = f"Where runs end: spread of outputs and loss of {_seen(rows)}"
     return drawing(

@@ -20,7 +20,7 @@ THRESHOLDS: NDArray[np.float64] = np.round(np.logspace(-3, 0, 121), 6)
 """Values of `collapse` at which collapsed runs are counted."""
 
 _SPREADS, _LOSSES = 75, 160
-_PER_SPREAD, _PER_DECADE, _LEAST_LOSS = 60, 20, -6
+PER_SPREAD, PER_DECADE, _LEAST_LOSS = 60, 20, -6
 """Cells of a picture of spread and loss: 60 for the target range, up to 1.25 of it; 20 for each factor of ten from 10⁻⁶ on."""
 
 EXAMPLES = 5
@@ -45,8 +45,8 @@ class Sketch(NamedTuple):
         """The outcome, the spread and the loss in the middle of each cell in which there are runs."""
         rest, height = np.divmod(self.cells, _LOSSES)
         code, across = np.divmod(rest, _SPREADS)
-        loss = 10.0 ** ((height + 0.5) / _PER_DECADE + _LEAST_LOSS)
-        return [OUTCOMES[i] for i in code], (across + 0.5) / _PER_SPREAD, loss
+        loss = 10.0 ** ((height + 0.5) / PER_DECADE + _LEAST_LOSS)
+        return [OUTCOMES[i] for i in code], (across + 0.5) / PER_SPREAD, loss
 
 
 class Sketcher:
@@ -67,8 +67,8 @@ class Sketcher:
             self._thresholds[row] += np.cumsum(np.bincount(first, minlength=len(THRESHOLDS) + 1))[:-1]
         seen = np.isfinite(spread) & np.isfinite(loss)
         with np.errstate(divide="ignore"):
-            height = np.clip((np.log10(loss[seen]) - _LEAST_LOSS) * _PER_DECADE, 0, _LOSSES - 1).astype(np.int64)
-        across = np.minimum(spread[seen] * _PER_SPREAD, _SPREADS - 1).astype(np.int64)
+            height = np.clip((np.log10(loss[seen]) - _LEAST_LOSS) * PER_DECADE, 0, _LOSSES - 1).astype(np.int64)
+        across = np.minimum(spread[seen] * PER_SPREAD, _SPREADS - 1).astype(np.int64)
         self._cells += np.bincount(
             (codes[seen].astype(np.int64) * _SPREADS + across) * _LOSSES + height, minlength=self._cells.size
         )

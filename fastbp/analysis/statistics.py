@@ -445,3 +445,16 @@ def attribution(corners: ArrayLike, level: float = 0.95) -> list[Attribution]:
         alone, last = v[bit].astype(float) - v[0], v[full].astype(float) - v[full ^ bit]
         found.append(Attribution(*(mean_interval(values, level) for values in (alone, last, average))))
     return found
+
+
+def constant_loss(T: ArrayLike, loss: str) -> float:
+    """The loss of the best answer that is the same for every row: each output's mean target, by either loss.
+
+    Parameters: `T`, targets, [row, output]; `loss`, `squared` or `cross-entropy`.
+    """
+    targets = np.asarray(T, float)
+    mean = targets.mean(axis=0)
+    if loss == "cross-entropy":
+        inner = mean[(mean > 0) & (mean < 1)]
+        return float(-(inner * np.log(inner) + (1 - inner) * np.log1p(-inner)).sum())
+    return float(0.5 * ((targets - mean) ** 2).mean(axis=0).sum())

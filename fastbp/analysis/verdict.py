@@ -10,6 +10,7 @@ import pandas as pd
 from fastbp.analysis.wording import (
     ALPHA,
     Row,
+    and_,
     change_of,
     extreme,
     is_end,
@@ -155,7 +156,7 @@ def _best_change(start: Row, own: Sequence[Row], setups: Sequence[Row]) -> str:
     """The answer: the single change of the setup as it stands that mends most runs, and what it makes of them."""
     mended = _mended(own)
     if not mended:
-        tried = _and([_told(row) for row in own]) if len(own) <= 2 * MOST_CHANGES else f"{plain(len(own))} changes"
+        tried = and_([_told(row) for row in own]) if len(own) <= 2 * MOST_CHANGES else f"{plain(len(own))} changes"
         fewer = "" if any(_shown(row) for row in own) else ", or fewer"
         return f"No single change of the setup as it stands is shown to make more runs converge{fewer}: {tried}."
     best = mended[0]
@@ -187,7 +188,7 @@ def _other_changes(own: Sequence[Row], setups: Sequence[Row]) -> list[str]:
     if broken:
         lines.append(f"By itself, {_listed(broken, 'lowers')}.")
     if unshown and len(unshown) < len(own):  # else that is the answer
-        shown = _and(unshown) if len(unshown) <= MOST_CHANGES else f"{plain(len(unshown))} others"
+        shown = and_(unshown) if len(unshown) <= MOST_CHANGES else f"{plain(len(unshown))} others"
         lines.append(f"No effect by itself is shown for {shown}.")
     return lines
 
@@ -218,7 +219,7 @@ def _otherwise(changes: Sequence[Row], own: Sequence[Row], keys: Sequence[str]) 
     more = len(told) - len(texts)
     if more:
         texts.append(f"{plural(more, 'more change')} {'moves' if more == 1 else 'move'} it by no more")
-    return [f"In other settings it is otherwise: {_and(texts)}."]
+    return [f"In other settings it is otherwise: {and_(texts)}."]
 
 
 def _margins(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:
@@ -260,11 +261,7 @@ def _listed(rows: Sequence[Row], verb: str) -> str:
     by = [points(row["difference"]).lstrip("+−") for row in rows[:MOST_CHANGES]]
     told = [f"{_told(row)} {verb} the share converged by {size} points" for row, size in zip(rows, by, strict=False)]
     more = len(rows) - len(told)
-    return _and([*told, f"{plural(more, 'more change')} {verb if more == 1 else verb[:-1]} it by no more"] if more else told)
-
-
-def _and(texts: Sequence[str]) -> str:
-    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
+    return and_([*told, f"{plural(more, 'more change')} {verb if more == 1 else verb[:-1]} it by no more"] if more else told)
 
 
 def _together(attribution: pd.DataFrame, summary: pd.DataFrame, keys: Sequence[str]) -> str:
@@ -277,7 +274,7 @@ def _together(attribution: pd.DataFrame, summary: pd.DataFrame, keys: Sequence[s
     if start is None or there is None:
         return ""
     parts = sorted(rows, key=lambda row: -abs(row["average_points"]))
-    told = _and([f"{row['key']} {points(row['average_points'] / 100)}" for row in parts])
+    told = and_([f"{row['key']} {points(row['average_points'] / 100)}" for row in parts])
     number = {2: "Both", 3: "All three", 4: "All four"}.get(len(rows), f"All {len(rows)}")
     made = f"make {_fraction(there, 'converged')} runs converge"
     if there["runs"] == 1:

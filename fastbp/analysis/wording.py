@@ -54,6 +54,11 @@ def points(difference: float) -> str:
     return text if float(text) == 0 else ("+" if value > 0 else "−") + text
 
 
+def and_(texts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
+
+
 def plural(n: int, noun: str) -> str:
     """`1 run`, `2 runs`, `10,000 runs`."""
     return f"{n:,} {noun}{'s'[: n != 1]}"

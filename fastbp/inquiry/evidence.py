@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.analysis.statistics import constant_loss
 from fastbp.analysis.wording import percent
 from fastbp.engine.block import rates
 from fastbp.engine.spec import Setup
@@ -84,12 +85,7 @@ def _contradiction(X: Real, T: Real, tolerance: float) -> Finding | None:
 
 def best_constant_loss(setup: Setup) -> float:
     """The loss of the best answer that is the same for every row: each output's mean target."""
-    _, T = setup.data()
-    mean = T.mean(axis=0)
-    if setup.loss == "cross-entropy":
-        inner = mean[(mean > 0) & (mean < 1)]
-        return float(-(inner * np.log(inner) + (1 - inner) * np.log1p(-inner)).sum())
-    return float(0.5 * ((T - mean) ** 2).mean(axis=0).sum())
+    return constant_loss(setup.data().T, setup.loss)
 
 
 def of_runs(setup: Setup, runs: Measured, seen: Lives | None, slower: Mapping[str, Measured]) -> list[Finding]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.statistics import wilson
-from fastbp.analysis.wording import aligned, percent, plain, plural, points
+from fastbp.analysis.wording import aligned, and_, percent, plain, plural, points
 from fastbp.engine.reading import toml
 from fastbp.inquiry.diagnosis import Diagnosis
 from fastbp.inquiry.ranking import PLACEBO
@@ -160,11 +160,6 @@ def _cost(times: float) -> str:
 
 def _told(row: dict[Any, Any]) -> str:
     return f"{row['change']} ({points(row['difference'])} points, {_cost(row['multiply_adds'])})"
-
-
-def and_(texts: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
 
 
 def _mending(found: Diagnosis) -> list[dict[Any, Any]]:

@@ -15,14 +15,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from fastbp.analysis.plots.canvas import COLOURS, INK, STYLE, alone, bare, headed, inches, literal, sheet, width_of, wrapped
+from fastbp.analysis.sketches import PER_DECADE, PER_SPREAD
 from fastbp.analysis.wording import percent, plain, plural
 from fastbp.outcomes import OUTCOMES, Outcome
 
 MOST_POINTS = 2_000
 """Runs up to which each is a dot."""
-
-_PER_SPREAD, _PER_DECADE = 60, 20
-"""Cells of a density, as in `sketches`: 60 for the target range, 20 for each factor of ten of the loss."""
 
 _MARKERS = {
     Outcome.CONVERGED: "o", Outcome.PARTIAL: "s", Outcome.ONE_CLASS: "^", Outcome.COLLAPSED: "v", Outcome.DIVERGED: "X"
@@ -86,8 +84,8 @@ def _decades(losses: pd.Series[Any], constant_loss: float | None) -> tuple[float
 
 def _cells(points: pd.DataFrame, ax: Axes) -> None:
     """A density: RGBA cells, of which nothing is seen where there is no run."""
-    across = np.floor(points["spread"].to_numpy(float) * _PER_SPREAD).astype(int)
-    up = np.floor(np.log10(np.maximum(points["loss"].to_numpy(float), 1e-300)) * _PER_DECADE).astype(int)
+    across = np.floor(points["spread"].to_numpy(float) * PER_SPREAD).astype(int)
+    up = np.floor(np.log10(np.maximum(points["loss"].to_numpy(float), 1e-300)) * PER_DECADE).astype(int)
     code = points["outcome"].map({outcome: i for i, outcome in enumerate(OUTCOMES)}).to_numpy(int)
     weight = points["runs"].to_numpy() if "runs" in points else np.ones(len(points))
     base, wide, high = up.min(), across.max() + 1, up.max() - up.min() + 1
@@ -97,7 +95,7 @@ def _cells(points: pd.DataFrame, ax: Axes) -> None:
     colours = np.array([to_rgb(COLOURS[outcome]) for outcome in OUTCOMES])
     strength = np.where(total > 0, 0.25 + 0.75 * np.log1p(total) / np.log1p(total.max()), 0)
     image = np.dstack([colours[counts.argmax(axis=0)], strength])
-    x, y = np.arange(wide + 1) / _PER_SPREAD, 10.0 ** ((np.arange(high + 1) + base) / _PER_DECADE)
+    x, y = np.arange(wide + 1) / PER_SPREAD, 10.0 ** ((np.arange(high + 1) + base) / PER_DECADE)
     ax.pcolormesh(x, y, image, rasterized=True, linewidth=0, antialiased=False)
 
 
