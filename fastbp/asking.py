@@ -70,26 +70,23 @@ def _diagnose(arguments: argparse.Namespace, seeds: int, seconds: float, began: 
     if folder:
         _writable(folder)
 
-    def tick(what: str) -> None:
-        phase.phase = what
-
     def work() -> tuple[Diagnosis, Placed | None, list[Path], list[str]]:
         advice = answered() if arguments.data is None else ()
         left = seconds - (DRAWING if folder else 0) - time.perf_counter() + began
         share = 0.75 if layers else 1.0
         # What was spent before this, on imports, is no part of what is left.
         now = time.perf_counter()
-        found = diagnosis.diagnose(setup, seeds, max(share * left, 0.1), tick, advice=advice, began=now)
+        found = diagnosis.diagnose(setup, seeds, max(share * left, 0.1), phase, advice=advice, began=now)
         placed = None
         if layers:
-            tick("your weights in many orders")
+            phase("your weights in many orders")
             placed = weights.place(setup, layers, found.base, deadline=time.perf_counter() + (1 - share) * left)
         written: list[Path] = []
         commands = [*words.commands(found), "-o DIR writes this as a page, a sweep file of both setups, and how to replay a run"]
         if folder:
             from fastbp.inquiry import diagnosis_page
 
-            tick("drawing")
+            phase("drawing")
             written, commands = diagnosis_page.write(found, placed, sweep, folder)
         return found, placed, written, commands
 

@@ -601,9 +601,13 @@ def refuse(lines: list[str], code: int) -> int:
 
 @dataclass
 class Phase:
-    """What is being done, where there is nothing to count."""
+    """What is being done, where there is nothing to count. Called with what comes next."""
 
     phase: str
+
+    def __call__(self, what: str) -> None:
+        """Say what comes next."""
+        self.phase = what
 
 
 class Shown:

@@ -65,14 +65,11 @@ def compare(arguments: argparse.Namespace) -> int:
 def _compare(arguments: argparse.Namespace) -> int:
     phase = Phase("reading")
 
-    def tick(what: str) -> None:
-        phase.phase = what
-
     def work() -> tuple[str, list[Path]]:
         from fastbp.analysis import comparison
         from fastbp.analysis.compare import compare
 
-        found = compare(Path(arguments.a), Path(arguments.b), Path(arguments.output) if arguments.output else None, tick)
+        found = compare(Path(arguments.a), Path(arguments.b), Path(arguments.output) if arguments.output else None, phase)
         return "\n".join([comparison.console(found.table), "", *found.verdict]), found.written
 
     told, written = aside(work, phase)
@@ -85,14 +82,11 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _report(store: Path, collapse: float | None, all_runs: bool) -> int:
     phase = Phase("reading")
 
-    def tick(what: str) -> None:
-        phase.phase = what
-
     def work() -> tuple[str, list[str], list[Path]]:
         from fastbp.analysis import report, tables
 
         with no_collections():
-            made = report.make(store, collapse=collapse, all_runs=all_runs, tick=tick)
+            made = report.make(store, collapse=collapse, all_runs=all_runs, tick=phase)
         lines = [tables.console(made.summary), "", *made.verdict]
         return "\n".join(lines), made.notes, made.written
 
