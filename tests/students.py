@@ -136,6 +136,10 @@ RETURNS: dict[str, Callable[[list[Any], list[Any]], Any]] = {
     "from 0": lambda dW, db: {f"{k}{i}": v for k, values in (("W", dW), ("b", db)) for i, v in enumerate(values)},
     "from 1": lambda dW, db: {f"d{k}{i + 1}": v for k, values in (("W", dW), ("b", db)) for i, v in enumerate(values)},
     "named": lambda dW, db: {"weights": dW, "biases": db},
+    "W1 b1 W0 b0": lambda dW, db: _interleaved(dW[::-1], db[::-1]),
+    "one row": lambda dW, db: np.concatenate([np.ravel(values) for values in _interleaved(dW, db)]),
+    "dictionaries": lambda dW, db: {f"layer {i}": {"dW": w, "db": v} for i, (w, v) in enumerate(zip(dW, db, strict=True))},
+    "zip": lambda dW, db: zip(dW, db, strict=True),
 }
 STEPS = ("in place", "in place, slices", "new weights")
 
