@@ -204,7 +204,8 @@ def _made(
             made = [np.broadcast_to(values, shape) for values, shape in zip(made, shapes, strict=True)]
         except ValueError:
             continue
-        if not any(all(map(np.array_equal, made, other)) for _, other in found):
+        other_name = word.rare == 1 and ats[0].layer > 1  # a layer's second name may be what fits the layers below, too
+        if other_name or not any(all(map(np.array_equal, made, other)) for _, other in found):
             found.append((word, made))
     return found
 
@@ -269,7 +270,7 @@ def _told(state: _State, given: Given, asked: Setting) -> Iterator[Explanation]:
         yield Explanation(state.given, (len(told), *state.rank[1:]), ", and ".join(told), common)
 
 
-_SIGN = " (it is that of o − t, and of the gradient, not of the change −lr·g)"
+_SIGN = " (the error is o − t, not t − o; a gradient is not the change −lr·g)"
 
 
 def _slips_told(words: Iterable[tuple[str, int]], last: int) -> list[str]:
