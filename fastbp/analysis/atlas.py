@@ -13,7 +13,7 @@ from fastbp.analysis.statistics import cochran, effective_trials, holm, wilson
 from fastbp.analysis.symmetry import FUNCTIONS, NPN, PN, SYMMETRIES, bits_of, classes, holds
 from fastbp.analysis.tables import LEVEL, common_flags, key_columns, pooled_median, whole_numbers
 from fastbp.analysis.tallies import Runs, Tally, natural, tally, varying
-from fastbp.analysis.wording import ALPHA, Row, extreme, keys_of, percent, plain, plural, setting
+from fastbp.analysis.wording import ALPHA, Row, extreme, keys_of, p_value, percent, plain, plural, setting
 
 LEAST_FUNCTIONS = 16
 """Functions that make an atlas: all of two bits."""
@@ -179,11 +179,10 @@ def _equal(equal: pd.DataFrame) -> str:
     if tested.empty:
         return "Where symmetry says that shares are equal, too few runs succeed or fail to tell whether they are."
     wrong = int((tested["p_holm"] < ALPHA).sum())
-    least = (
-        f"the least of {len(tested):,} p values is {tested['p'].min():.2g}, {tested['p_holm'].min():.2g} after Holm's adjustment"
-    )
+    least, adjusted = (p_value(tested[p].min()) for p in ("p", "p_holm"))
+    told = f"the least of {len(tested):,} p values is {least}, {adjusted} by Holm's adjustment"
     found = "and no class is shown to differ" if not wrong else f"but {plain(wrong)} classes are shown to differ"
-    return f"Symmetry says that functions of a class converge equally often, {found}: {least}."
+    return f"Symmetry says that functions of a class converge equally often, {found}: {told}."
 
 
 def _unequal(equal: pd.DataFrame) -> list[str]:

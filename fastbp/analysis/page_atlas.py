@@ -11,7 +11,7 @@ from fastbp.analysis.atlas import others_of
 from fastbp.analysis.drawing import Drawing
 from fastbp.analysis.page import Column, Row, Table
 from fastbp.analysis.symmetry import NPN, SYMMETRIES
-from fastbp.analysis.wording import ALPHA, evenly, percent, plain, plural, setting
+from fastbp.analysis.wording import ALPHA, evenly, p_value, percent, plain, plural, setting
 
 MOST_SETTINGS = 8
 """Settings with a column of their own."""
@@ -29,12 +29,13 @@ def section(drawing: Drawing, table: pd.DataFrame, equal: pd.DataFrame, title: s
         shares = large.groupby("class")["converged"].sum() / large.groupby("class")["runs"].sum()
         told = ", ".join(f"{_name(large[large['class'] == each].iloc[0])} {percent(share)}" for each, share in shares.items())
         picture = drawing(
-            plots.atlas(table, title=f"{title} {count} functions, {runs}".strip()),
+            plots.atlas(table, title=title or None),
             "atlas",
             "Every function",
             f"A tile for each of {count} functions, by class: a cube that shows its truth table, and bars of outcomes. Converged "
             f"over all settings: {told}.",
-            "The functions below a name are one class under permuted and negated inputs and a negated output. Also as",
+            f"{runs} of {count:,} functions. Those below a name are one class under permuted and negated inputs and a negated "
+            "output. Also as",
         )
     return {"picture": picture, "classes": _classes(table, equal), "tests": _tests(table, equal)}
 
@@ -59,7 +60,7 @@ def _classes(table: pd.DataFrame, equal: pd.DataFrame) -> Table:
     order = equal[equal["symmetry"] == NPN].groupby("class", sort=True)["converged_share"].mean()
     names = order.sort_values(ascending=False, kind="stable").index
     columns = [Column("class", True), Column("function", True), Column("members")]
-    columns += [Column(f"converged: {name}" if name else "converged") for name, _ in large]
+    columns += [Column(name or "converged") for name, _ in large]
     told = []
     for each in names:
         some = next(rows.loc[each] for _, rows in large if each in rows.index)
@@ -89,7 +90,7 @@ def _tests(table: pd.DataFrame, equal: pd.DataFrame) -> Table:
             tested = own[own["p"].notna()]
             cells = [name or "as it stands", meaning, "yes" if own["holds"].all() else "no", plain(len(own)), plain(len(tested))]
             cells += [plain(int((tested["p_holm"] < ALPHA).sum()))]
-            cells += [f"{tested[p].min():.2g}" if len(tested) else "–" for p in ("p", "p_holm")]
+            cells += [p_value(tested[p].min()) for p in ("p", "p_holm")]
             told.append(Row(cells))
     caption = (
         "Do the functions of a class converge equally often? Cochran's Q over the seeds that all of them ran, which stands that "

@@ -150,7 +150,7 @@ def _cubes(ax: Axes, tiles: Sequence[_Tile], scale: float) -> None:
     shift = np.array([(_TILE - _APART - np.ptp(corners[:, 0])) / 2 - corners[:, 0].min(), _CUBE - 0.035])
     edges = [(a, b) for a, b in combinations(range(length), 2) if (a ^ b).bit_count() == 1]
     lines = np.concatenate([t.at + scale * (shift + corners[[*edge]]) for t in tiles for edge in edges])
-    _shape(ax, lines, 2, facecolor="none", edgecolor="#bbbbbb", linewidth=0.5 * scale**0.5)
+    _shape(ax, lines, 2, facecolor="none", edgecolor="#909090", linewidth=0.6 * scale**0.5)
     dots = np.array([t.at + scale * (shift + corners[row]) for t in tiles for row in range(length) if t.bits[row] == "1"])
     if len(dots):
         ax.plot(*dots.T, linestyle="", marker="o", markersize=3.1 * scale, color="black", markeredgewidth=0)
