@@ -13,7 +13,7 @@ from fastbp.analysis.statistics import cochran, effective_trials, holm, wilson
 from fastbp.analysis.symmetry import FUNCTIONS, NPN, PN, SYMMETRIES, bits_of, classes, holds
 from fastbp.analysis.tables import LEVEL, common_flags, key_columns, pooled_median, whole_numbers
 from fastbp.analysis.tallies import Runs, Tally, natural, tally, varying
-from fastbp.analysis.wording import ALPHA, Row, extreme, keys_of, p_value, percent, plain, plural, setting
+from fastbp.analysis.wording import ALPHA, Row, aligned, extreme, keys_of, named, p_value, percent, plain, plural, setting
 
 LEAST_FUNCTIONS = 16
 """Functions that make an atlas: all of two bits."""
@@ -49,11 +49,11 @@ def equality(runs: Runs) -> pd.DataFrame:
     not the same run, as the network meets other targets, but neither are they independent: so shares are compared by Cochran's
     Q, which stands correlation within a seed, and the interval of their mean is Wilson's with as many trials as they are worth.
 
-    Parameters: as `tables.summary` takes them, of an atlas. Returns one row per setting of the other keys, symmetry and class,
+    Parameters: as `tables.summary` takes them, of an atlas. Returns a row for each setting of the other keys, symmetry and class,
     with the columns: the other keys that vary; `symmetry`, `pn` or `npn`; `class`, its first truth table; `function` as in
     `functions`; `members`, functions that have runs; `runs`; `converged`; `converged_share` with 95% bounds `converged_low` and
     `converged_high`; `least_share` and `most_share` of a member; `trials`, independent ones that the runs are worth;
-    `updates_median` over the runs of all members (null where fewer than half converge); `holds`, whether the symmetry says that
+    `updates_median` over the runs of all members (null where fewer than half converge); `holds`, whether some symmetry says that
     shares are equal; `p`, Cochran's, over the seeds that all members ran (null of one member, and where there are too few
     successes or failures to tell); `p_holm`, adjusted over the table. Raises as `tally` does.
     """
@@ -70,10 +70,9 @@ def equality(runs: Runs) -> pd.DataFrame:
             members: dict[str, list[Tally]] = {}
             for name, t in sorted(zip(classes(tables, symmetry), own, strict=True), key=lambda each: each[0]):
                 members.setdefault(name, []).append(t)
-            known = holds(symmetry, own[0].keys, len(tables[0]))
             for name, these in members.items():
                 first.append(these[0])
-                rows.append({"symmetry": symmetry, "class": name, "holds": known, **_class(these)})
+                rows.append({"symmetry": symmetry, "class": name, **_class(these)})
     table = pd.DataFrame(rows)
     large = classes(list(table["class"]), NPN)
     table.insert(2, "function", pd.Series([FUNCTIONS.get(each) for each in large], dtype=object))
@@ -86,6 +85,8 @@ def equality(runs: Runs) -> pd.DataFrame:
 
 def _class(members: Sequence[Tally]) -> dict[str, Any]:
     """The columns of a row that follow from its members."""
+    tables, keys = [bits_of(t.keys["problem"]) for t in members], members[0].keys
+    must = any(holds(each, keys, len(tables[0])) and len(set(classes(tables, each))) == 1 for each in SYMMETRIES)
     counts, totals = np.array([t.ended_converged for t in members]), np.array([t.runs for t in members])
     flags = common_flags(members)
     both, seeds, runs = _together(flags), flags.shape[1], int(totals.sum())
@@ -96,7 +97,8 @@ def _class(members: Sequence[Tally]) -> dict[str, Any]:
     return {
         "members": len(members), "runs": runs, "converged": int(counts.sum()), "converged_share": share,
         "converged_low": float(low), "converged_high": float(high), "least_share": shares.min(), "most_share": shares.max(),
-        "trials": worth * runs, "updates_median": pooled_median(members), "p": cochran(both, seeds) if seeds else np.nan,
+        "trials": worth * runs, "updates_median": pooled_median(members), "holds": must,
+        "p": cochran(both, seeds) if seeds else np.nan,
     }  # fmt: skip
 
 
@@ -112,6 +114,28 @@ def sentences(table: pd.DataFrame, equal: pd.DataFrame) -> list[str]:
     Parameters: what `functions` and `equality` returned for the same runs. Returns paragraphs.
     """
     return [_learnt(table), _collapsed(table), " ".join([_equal(equal), *_unequal(equal)])]
+
+
+def console(equal: pd.DataFrame) -> str:
+    """The classes under permuted and negated inputs and a negated output for a terminal, one line for each setting and class.
+
+    Parameters: what `equality` returned.
+    """
+    keys = keys_of(equal.rename(columns={"symmetry": "setup"}))
+    rows = [[*keys, "class", "function", "members", "runs", "converged", "[95%]", "least", "most", "p (Holm)", "must be equal"]]
+    for row in equal[equal["symmetry"] == NPN].to_dict("records"):
+        interval = f"[{percent(row['converged_low'])}–{percent(row['converged_high'])}]".replace("%", "")
+        shares = [percent(row[f"{name}_share"]) for name in ("converged", "least", "most")]
+        cells = [
+            *(named(row[key]) for key in keys),
+            row["class"],
+            plain(row["function"]),
+            plain(row["members"]),
+            plain(row["runs"]),
+        ]
+        rows.append([*cells, shares[0], interval, *shares[1:], p_value(row["p_holm"]), "yes" if row["holds"] else "no"])
+    words = [i for i, key in enumerate(keys) if isinstance(equal[key].iloc[0], str)]
+    return "\n".join(aligned(rows, left=[*words, len(keys), len(keys) + 1, len(rows[0]) - 1]))
 
 
 def others_of(table: pd.DataFrame) -> list[str]:
@@ -143,18 +167,18 @@ def _learnt(table: pd.DataFrame) -> str:
     text = f"{who} are learnt from some seed{some}, {plain(every)} of them from every seed."
     hardest = extreme(best, "converged", least=True)
     if hardest["converged"] < hardest["runs"]:
-        share = f"{percent(hardest['converged_share'])} of {plain(hardest['runs'])} runs converge"
-        text += f" The hardest is {_called(hardest)}: at most {share}{_with(hardest, keys)}."
+        share = f"{'at most ' * bool(keys)}{percent(hardest['converged_share'])} of {plain(hardest['runs'])} runs converge"
+        text += f" The hardest is {_called(hardest)}: {share}{_with(hardest, keys)}."
     groups = [rows for _, rows in table.groupby(keys, sort=False, dropna=False)] if keys else [table]
     most = max(groups, key=lambda rows: int(rows["converged"].sum()))
     known = most[most["updates_median"].notna()]
     medians = known["updates_median"].astype(int)
     if medians.nunique() > 1:
         fast, slow = (known.iloc[int(at)].to_dict() for at in (medians.argmin(), medians.argmax()))
-        where = f"With {setting(fast, keys)}, where most runs converge, half" if keys else "Half"
+        where = f"With {setting(fast, keys)}, where most converge, half" if keys else "Half"
         after, slower = plural(int(fast["updates_median"]), "update"), plain(slow["updates_median"])
         ends = f"after {after} for {_called(fast)}, after {slower} for {_called(slow)}"
-        text += f" {where} of them have {ends}."
+        text += f" {where} of the runs had converged {ends}."
     return text
 
 
@@ -192,12 +216,14 @@ def _unequal(equal: pd.DataFrame) -> list[str]:
     if free.empty:
         return []
     if shown.empty:
-        return ["Functions that negated inputs make of each other need not be equal there, but are not shown to differ."]
+        return ["Functions that only negated inputs make of each other need not be equal, but are not shown to differ."]
     most = shown.iloc[int((shown["most_share"] - shown["least_share"]).argmax())].to_dict()
     keys = keys_of(equal.rename(columns={"symmetry": "setup"}))
     name = f"{most['class']} ({most['function']})" if isinstance(most["function"], str) else most["class"]
     ends = f"{percent(most['least_share'])} to {percent(most['most_share'])}"
+    some, every = shown["class"].nunique(), free["class"].nunique()
+    where = f"{plain(some)} of {plain(every)} classes" if every > 1 else "their one class"
     return [
-        f"Functions that negated inputs make of each other need not be equal, and in {shown['class'].nunique()} of "
-        f"{free['class'].nunique()} classes they are not: those of {name} differ most, from {ends}{_with(most, keys)}."
+        f"Functions that only negated inputs make of each other need not be equal, and in {where} they are not: those of {name} "
+        f"differ most, from {ends}{_with(most, keys)}."
     ]

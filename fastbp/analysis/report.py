@@ -91,6 +91,14 @@ class Report:
         """The tables, by the names of their files."""
         return {name: table for name in (*TABLES, *ATLAS) if (table := getattr(self, name)) is not None}
 
+    def console(self) -> str:
+        """The shares people look for first, for a terminal: of classes, where there are truth tables alone."""
+        return tables.console(self.summary) if self.classes is None else atlas.console(self.classes)
+
+    def sentences(self) -> list[str]:
+        """What each change did, for a terminal; of truth tables, what the page says."""
+        return tables.sentences(self.contrasts, self.summary, self.baseline) if self.classes is None else self.verdict
+
 
 def tabulated(tallies: Sequence[Tally], baseline: str | None) -> Report:
     """The tables of runs that were counted, and what they say."""
@@ -100,7 +108,8 @@ def tabulated(tallies: Sequence[Tally], baseline: str | None) -> Report:
     report = Report(summary, contrasts, attribution, told, [], baseline)
     if atlas.is_atlas(summary):
         report.atlas, report.classes = atlas.functions(summary), atlas.equality(tallies)
-        report.verdict = [*atlas.sentences(report.atlas, report.classes), *told]
+        more = told[baseline is None :] if atlas.others_of(report.atlas) else []  # without a start it begins with the extremes
+        report.verdict = [*atlas.sentences(report.atlas, report.classes), *more]
     return report
 
 
@@ -239,6 +248,8 @@ def draw(
     content["no_contrasts"] = "No two setups differ in exactly one key and share seeds: there is nothing to compare."
     if len(whole) == 1:
         content["no_contrasts"] = "One setup has runs: there is nothing to compare it with."
+    if report.atlas is not None:
+        content["no_contrasts"] = "No two setups differ in another key than the problem; the classes above compare functions."
     content["attribution"] = attribution_table(report.attribution, whole)
     tick("drawing spread and loss")
     content["scatter"] = _scatter(drawing, some, fewer, problems, names)

@@ -9,7 +9,7 @@ import tidy
 from test_plots import texts
 
 from fastbp.analysis import report
-from fastbp.analysis.atlas import equality, functions, is_atlas, sentences
+from fastbp.analysis.atlas import console, equality, functions, is_atlas, sentences
 from fastbp.analysis.plots import MOST_TILES, atlas, encoded, save
 from fastbp.analysis.statistics import cochran, wilson
 from fastbp.analysis.symmetry import classes
@@ -74,12 +74,18 @@ def test_equality_is_counted_from_the_runs() -> None:
         assert len(ended) <= row["trials"] <= ended.size
         p = cochran(ended.T.astype(int) @ ended, len(ended))
         assert row["p"] == pytest.approx(p, nan_ok=True)
-        assert row["holds"] == (row["symmetry"] == "pn" or row["scale_inputs"] == "standard")
+        one = len(set(classes([problem[6:] for problem in own["problem"]], "pn"))) == 1
+        assert row["holds"] == (one or row["scale_inputs"] == "standard")
         assert np.isnan(row["p"]) == np.isnan(row["p_holm"])
     held = table[table["holds"]]
     assert held["p_holm"].min() > 0.05
     assert table[~table["holds"]]["p_holm"].min() < 1e-6
     assert set(table[table["function"] == "constant"]["p"].isna()) == {True}
+    assert table[(table["function"] == "x ⊕ y") & (table["scale_inputs"] == "none")]["holds"].all()  # one class by either
+    told = console(table).splitlines()
+    assert len(told) == 1 + 2 * 4
+    assert told[0].split()[:7] == ["scale_inputs", "class", "function", "members", "runs", "converged", "[95%]"]
+    assert [line.split()[-1] for line in told[1:]] == ["yes", "no", "yes", "yes", *["yes"] * 4]
 
 
 def test_seeds_that_members_do_not_share_are_counted_but_not_compared() -> None:
