@@ -103,10 +103,12 @@ class Report:
 def tabulated(tallies: Sequence[Tally], baseline: str | None) -> Report:
     """The tables of runs that were counted, and what they say."""
     summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
-    attribution = tables.attribution(tallies, baseline)
+    is_atlas = atlas.is_atlas(summary)
+    # Of an atlas without a setup as it stands, whichever function comes first is nobody's start.
+    attribution = tables.attribution(() if is_atlas and baseline is None else tallies, baseline)
     told = verdict(summary, contrasts, attribution, baseline)
     report = Report(summary, contrasts, attribution, told, [], baseline)
-    if atlas.is_atlas(summary):
+    if is_atlas:
         report.atlas, report.classes = atlas.functions(summary), atlas.equality(tallies)
         more = told[baseline is None :] if atlas.others_of(report.atlas) else []  # without a start it begins with the extremes
         report.verdict = [*atlas.sentences(report.atlas, report.classes), *more]
