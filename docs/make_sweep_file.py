@@ -128,6 +128,9 @@ parameter needs no name, and their order is free.
 - Of several grids, `[[grid]]`, the union is taken, and setups that repeat are trained once.
 - A grid takes the place of its keys in `[setup]`, so `[setup]` need not be complete without it. `updates` in a grid takes the
   place of `epochs` in `[setup]`, and the other way round.
+- In a grid, a `?` among the bits of a table is each of the two: `problem = ["table:????????"]` are all 256 functions of three
+  bits, `["table:1???"]` the eight of two bits that are 1 in the first row. At most 16 of them stand in a table. A store of tables
+  of one size, from 16 on, is reported as an atlas ([report.md](report.md#the-atlas)).
 - `hidden = [8, 8]` in `[setup]` is one network of two hidden layers. In a grid an integer is one layer and a list is layers:
   `hidden = [4, 8, [8, 8]]` are three networks. So it is with `targets`: `targets = ["a", "b"]` in `[setup]` is one problem with
   two target columns; in a grid they are two problems, and `targets = [["a", "b"]]` is one.
@@ -177,6 +180,7 @@ lr = [0.05, 0.5]
 - A value takes the key's place in `[setup]` and takes it out of every grid. A list is a grid: `--set lr=[0.1,0.2]` (a list of
   one is its value). So a list of layers or of several targets stands in another list: `--set 'hidden=[[8,8]]'` is one network,
   `--set 'targets=[["a","b"]]'` one problem.
+- So is a table with `?`: `--set problem=table:????` is a grid of 16 problems.
 - `--seeds N` takes the place of the file's number of seeds; its start stays.
 
 ## Mistakes

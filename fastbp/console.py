@@ -339,13 +339,12 @@ def _report(
         adapted = found.as_json() | {"said": answer} if found else {}
         tell(json.dumps(_as_json(store, trained, summary) | adapted))
         return
-    sentences = tables.sentences(told.contrasts, summary, baseline)
-    tell("\n".join([tables.console(summary), "", *sentences, *([""] if answer else []), *answer]))
+    tell("\n".join([told.console(), "", *told.sentences(), *([""] if answer else []), *answer]))
     new = f"{trained.runs:,} runs trained" if trained.runs else "complete already, nothing to train"
     rate = f" at {_rate(trained.updates / trained.seconds['train'])}" if trained.updates else ""
     took = f"{trained.seconds['total']:.1f} s in all"
     page = "" if arguments.no_report else ", report.html"
-    say(f"{new}{rate}; {took}; {store.path}/runs, summary.csv, contrasts.csv, attribution.csv{page}")
+    say(f"{new}{rate}; {took}; {store.path}/runs, {', '.join(f'{name}.csv' for name in told.tables)}{page}")
 
 
 def _renew(store: Store, name: str, text: str) -> None:

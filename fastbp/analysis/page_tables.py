@@ -14,7 +14,20 @@ import pandas as pd
 from fastbp.analysis.page import Column, Row, Table
 from fastbp.analysis.plots import COLOURS
 from fastbp.analysis.tables import Tally
-from fastbp.analysis.wording import ALPHA, change_of, is_end, keys_of, labels, named, percent, plain, points, setting, shortened
+from fastbp.analysis.wording import (
+    ALPHA,
+    change_of,
+    is_end,
+    keys_of,
+    labels,
+    named,
+    p_value,
+    percent,
+    plain,
+    points,
+    setting,
+    shortened,
+)
 from fastbp.columns import SETUP_COLUMNS
 from fastbp.outcomes import MEANINGS, OUTCOMES
 
@@ -122,7 +135,7 @@ def contrasts_table(contrasts: pd.DataFrame, whole: pd.DataFrame, baseline: str 
             plain(row["broken"]),
             interval,
         ]
-        told.append(Row([*cells, _p(row["p_holm"]), effect], own))
+        told.append(Row([*cells, p_value(row["p_holm"]), effect], own))
     columns = [Column("change", True), Column("where", True), Column("seeds"), Column("mended"), Column("broken")]
     columns += [Column("difference in points [95%]"), Column("p (Holm)"), Column("effect", True)]
     many = "" if len(shown) == len(contrasts) else f" The {MOST_ROWS} strongest of {plain(len(contrasts))}."
@@ -130,10 +143,6 @@ def contrasts_table(contrasts: pd.DataFrame, whole: pd.DataFrame, baseline: str 
     return Table(
         "Single changes", f"Changes of one key, paired by seed.{many}{mark} All columns:", columns, told, "contrasts.csv"
     )
-
-
-def _p(value: float) -> str:
-    return "<0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
 
 
 def _part(row: dict[Any, Any], name: str) -> str:

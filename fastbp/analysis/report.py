@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp import __version__, files
-from fastbp.analysis import page, plots, tables
+from fastbp.analysis import atlas, page, page_atlas, plots, tables
 from fastbp.analysis.drawing import Drawing, Write
 from fastbp.analysis.page import Picture
 from fastbp.analysis.page_runs import Problems, example_groups, examples, lives, problem_of
@@ -43,6 +43,8 @@ CURVED = 6
 """Setups with a bar, setups with a panel or a curve, and pairs of keys with a map, on a page."""
 
 TABLES = ("summary", "contrasts", "attribution")
+ATLAS = ("atlas", "classes")
+"""The tables that there always are, and those of a store of truth tables."""
 
 
 class Sweep(NamedTuple):
@@ -81,18 +83,41 @@ class Report:
     notes: list[str]
     baseline: str | None
     written: list[Path] = field(default_factory=list)
+    atlas: pd.DataFrame | None = None
+    classes: pd.DataFrame | None = None
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables, by the names of their files."""
+        return {name: table for name in (*TABLES, *ATLAS) if (table := getattr(self, name)) is not None}
+
+    def console(self) -> str:
+        """The shares people look for first, for a terminal: of classes, where there are truth tables alone."""
+        return tables.console(self.summary) if self.classes is None else atlas.console(self.classes)
+
+    def sentences(self) -> list[str]:
+        """What each change did, for a terminal; of truth tables, what the page says."""
+        return tables.sentences(self.contrasts, self.summary, self.baseline) if self.classes is None else self.verdict
 
 
 def tabulated(tallies: Sequence[Tally], baseline: str | None) -> Report:
     """The tables of runs that were counted, and what they say."""
     summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
-    attribution = tables.attribution(tallies, baseline)
-    return Report(summary, contrasts, attribution, verdict(summary, contrasts, attribution, baseline), [], baseline)
+    is_atlas = atlas.is_atlas(summary)
+    # Of an atlas without a setup as it stands, whichever function comes first is nobody's start.
+    attribution = tables.attribution(() if is_atlas and baseline is None else tallies, baseline)
+    told = verdict(summary, contrasts, attribution, baseline)
+    report = Report(summary, contrasts, attribution, told, [], baseline)
+    if is_atlas:
+        report.atlas, report.classes = atlas.functions(summary), atlas.equality(tallies)
+        more = told[baseline is None :] if atlas.others_of(report.atlas) else []  # without a start it begins with the extremes
+        report.verdict = [*atlas.sentences(report.atlas, report.classes), *more]
+    return report
 
 
 def write_tables(store: Path, report: Report, write: Write = files.write) -> None:
     """Write the CSV files of a report where they say something else."""
-    for name, table in zip(TABLES, (report.summary, report.contrasts, report.attribution), strict=True):
+    for name, table in report.tables.items():
         file, content = store / f"{name}.csv", table.to_csv(index=False).encode()
         if not file.is_file() or file.read_bytes() != content:
             write(file, content)
@@ -207,7 +232,8 @@ def draw(
     content |= {
         "runs": plural(int(whole["runs"].sum()), "run"),
         "setups": _seeds(whole),
-        "files": [f"{name}.csv" for name in TABLES],
+        "files": [f"{name}.csv" for name in report.tables],
+        "atlas": None,
     }
     if len(few) < len(whole):
         content["notes"].append(
@@ -217,10 +243,15 @@ def draw(
     tick("drawing outcomes")
     content["bars"] = _bars(drawing, few, title if sweep.title else "", baseline)
     content["summary"] = summary_table(few, whole, baseline)
+    if report.atlas is not None and report.classes is not None:
+        tick("drawing every function")
+        content["atlas"] = page_atlas.section(drawing, report.atlas, report.classes, shortened(sweep.title and title, 120))
     content["contrasts"] = contrasts_table(report.contrasts, whole, report.baseline)
     content["no_contrasts"] = "No two setups differ in exactly one key and share seeds: there is nothing to compare."
     if len(whole) == 1:
         content["no_contrasts"] = "One setup has runs: there is nothing to compare it with."
+    if report.atlas is not None:
+        content["no_contrasts"] = "No two setups differ in another key than the problem; the classes above compare functions."
     content["attribution"] = attribution_table(report.attribution, whole)
     tick("drawing spread and loss")
     content["scatter"] = _scatter(drawing, some, fewer, problems, names)

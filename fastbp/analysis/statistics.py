@@ -187,6 +187,61 @@ def fisher(count: int, total: int, other: int, others: int) -> float:
     return float(fisher_exact(np.array([[count, total - count], [other, others - other]])).pvalue)
 
 
+LEAST_EXPECTED = 5
+"""Successes, and failures, that each share must have on average for a χ² approximation (Cochran 1954, Biometrics 10:417-451)."""
+
+
+def cochran(together: ArrayLike, total: int) -> float:
+    """Cochran's p that several shares are equal, each seen on the same seeds: it stands any correlation within a seed.
+
+    Q = (k − 1)(k ΣG² − (ΣG)²)/(k ΣL − ΣL²), with G the successes of each of k shares and L those of each seed. Where covariances
+    within a seed are all alike it is about χ² with k − 1 degrees of freedom. Where they are not, its mean is the same, its spread
+    is not: as Box has it, εQ is about χ² with ε(k − 1), ε = (tr C)²/((k − 1) tr C²), C the covariances, centred both ways.
+
+    Source: W. G. Cochran (1950), Biometrika 37:256-266, doi:10.2307/2332378; G. E. P. Box (1954), Annals of Mathematical
+    Statistics 25:484-498, doi:10.1214/aoms/1177728717; both at once: J. L. Myers, J. V. DiCecco, J. B. White and V. M. Borden
+    (1982), Psychological Bulletin 92:517-525, doi:10.1037/0033-2909.92.2.517.
+
+    Parameters: `together`, [share, share], on how many of `total` seeds both succeeded: its diagonal has the successes of each.
+    Returns p, NaN of a single share, and where there are fewer than five successes or failures a share. Raises ValueError where
+    `together` is not square.
+    """
+    from scipy.special import chdtrc
+
+    both = np.asarray(together, float)
+    if both.ndim != 2 or both.shape[0] != both.shape[1]:
+        raise ValueError("together has a row and a column for each share")
+    k, successes = len(both), np.diag(both)
+    if k < 2 or min(successes.sum(), k * total - successes.sum()) < LEAST_EXPECTED * k:
+        return float("nan")
+    within = k * successes.sum() - both.sum()
+    if within <= 0:
+        return float("nan")  # every seed succeeds in all or in none, so that no two shares can differ
+    q = (k - 1) * (k * (successes**2).sum() - successes.sum() ** 2) / within
+    centred = both - both.mean(axis=0) - both.mean(axis=1, keepdims=True) + both.mean()  # equal means go with the centring
+    epsilon = np.trace(centred) ** 2 / ((k - 1) * (centred**2).sum())
+    return float(chdtrc(epsilon * (k - 1), epsilon * q))
+
+
+def effective_trials(together: ArrayLike, total: int) -> float:
+    """How many independent trials say as much of the mean of several shares as these, which were seen on the same seeds.
+
+    p(1 − p)/V, with V the variance of their mean p over seeds: from `total`, where each seed succeeds in all or in none, to k
+    times as many. Where p is 0 or 1 nothing shows how alike the trials of a seed are, and they count as one.
+
+    Source: E. L. Korn and B. I. Graubard (1998), Survey Methodology 24:193-201.
+
+    Parameters: as `cochran`.
+    """
+    both = np.asarray(together, float)
+    k = len(both)
+    mean = np.trace(both) / (k * total)
+    variance = (both.sum() / (k * k * total) - mean * mean) / total
+    if mean in (0, 1) or variance <= 0:
+        return float(total if mean in (0, 1) else k * total)
+    return float(min(max(mean * (1 - mean) / variance, total), k * total))
+
+
 def holm(p: ArrayLike) -> Real:
     """Holm's adjustment: p values that may each be held against one level, with one false alarm anywhere at most at that level.
 

@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from os import PathLike, fspath
@@ -649,8 +649,35 @@ def _places(data: Mapping[str, Any], here: str, folder: str, lines: list[str]) -
             where = f"{place}.{plain(str(key))}"
             if key in Setup.model_fields and not options:
                 lines.append(f"{where}: given {shown(value)}, allowed: a list of one or more values")
-            tables[-1][key] = Given(where, options or (), folder)
+            tables[-1][key] = Given(where, _each_table(options or ()) if key == "problem" else options or (), folder)
     return {key: Given(f"{here}setup.{plain(str(key))}", value, folder) for key, value in setup.items()}, tables
+
+
+def _each_table(options: Sequence[Any]) -> Sequence[Any]:
+    """Problems of a grid, those with `?` among their bits as every table that it stands for, 0 before 1.
+
+    What is wrong stays as it is, and so do more tables than a sweep has setups: a line says of each what is allowed.
+    """
+    found: list[Any] = []
+    for option in options:
+        bits = _unknown_bits(option)
+        many = bits.count("?")
+        if many and len(found) + 2**many <= MOST_SETUPS:
+            pieces = (("0", "1") if bit == "?" else (bit,) for bit in bits)
+            found += [f"table:{''.join(each)}" for each in itertools.product(*pieces)]
+        else:
+            found.append(option)
+    return found
+
+
+def _unknown_bits(problem: object) -> str:
+    """The bits of a table, with or without `?`; nothing where it is no table, or a wrong one."""
+    with suppress(ValueError):
+        call = reading.read_call(FAMILIES["problem"], problem)
+        if call.choice.function is problems.table:
+            problems.table(call.values[0].replace("?", "0"))
+            return str(call.values[0])
+    return ""
 
 
 def _set(text: str, setup: Placed, tables: list[Placed], seen: set[str], lines: list[str]) -> None:
@@ -672,6 +699,9 @@ def _set(text: str, setup: Placed, tables: list[Placed], seen: set[str], lines: 
     except ValueError as error:
         lines.append(f"{place}: {error}")
         return
+    if key == "problem":
+        many = _each_table(value if isinstance(value, list) else [value])
+        value = [*many] if len(many) > 1 else value
     if value == []:
         lines.append(f"{place}: given [], allowed: a list of one or more values")
     elif isinstance(value, list) and len(value) > 1:

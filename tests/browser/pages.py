@@ -143,6 +143,16 @@ def three_axes(folder: Path) -> Path:
     return store(folder, setups, "Three numeric axes")
 
 
+def atlas(folder: Path) -> Path:
+    """All functions of three bits, with inputs as they are and standardised."""
+    tables, share = [f"{number:08b}" for number in range(256)], ("constant", "usual", "mended")
+    setups = [
+        mixed({"problem": f"table:{bits}", "scale_inputs": scale}, 8, share[(bits.count("1") + (scale != "none")) % 3])
+        for bits, scale in product(tables, ("none", "standard"))
+    ]
+    return store(folder, setups, "Every function of three bits", baseline=None)
+
+
 def hostile(folder: Path) -> Path:
     names = (MARKUP, ENTITIES, FORMULA, LINES, ARABIC, HEBREW, ENDLESS, "ش" * 300)
     setups = [mixed({"problem": f"file:{name}", "targets": name, "lr": lr}, 20) for name in names[:2] for lr in (0.1, 0.2)]
@@ -153,7 +163,7 @@ def hostile(folder: Path) -> Path:
 STORES: dict[str, Callable[[Path], Path]] = {
     "founding": founding, "one run": one_run, "all converged": one_outcome("converged", f"{HEBREW} {ARABIC}"),
     "all diverged": one_outcome("diverged", "All diverged"), "no baseline": no_baseline, "500 setups": large, "encoder": encoder,
-    "three axes": three_axes, "hostile": hostile,
+    "three axes": three_axes, "atlas": atlas, "hostile": hostile,
 }  # fmt: skip
 
 

@@ -822,6 +822,54 @@ def test_wrong_settings(setting: str, said: str) -> None:
     assert line.startswith(said)
 
 
+def problems_of(sweep: Sweep) -> list[str]:
+    return [setup.problem for setup in sweep.setups]
+
+
+def test_unknown_bits_in_a_grid_are_both() -> None:
+    text = "seeds = 1\n[setup]\nupdates = 9\n[grid]\nproblem = "
+    every = [f"table:{number:08b}" for number in range(256)]
+    whole = Sweep.from_text(text + '["table:????????"]')
+    assert problems_of(whole) == every
+    assert problems_of(Sweep.from_text(whole.to_toml())) == every
+    assert [setup.identity() for setup in whole.setups] == [Setup(problem=each, updates=9).identity() for each in every]
+    some = Sweep.from_text(text + '["table:0110", "table:1??0", "xor", "table:bits=0?10"]')
+    assert problems_of(some) == ["table:0110", *(f"table:1{bits}0" for bits in ("00", "01", "10", "11")), "xor", "table:0010"]
+    from_python = Sweep(seeds=1, setup={"updates": 9}, grid={"problem": ["table:?1"]})
+    assert problems_of(from_python) == ["table:01", "table:11"]
+    for setting in ("problem=table:1?", "problem=[table:1?]", "problem=['table:1?', 'table:11']"):
+        assert problems_of(Sweep.from_text(HEAD + "updates = 9", settings=[setting])) == ["table:10", "table:11"]
+
+
+@pytest.mark.parametrize(
+    ("bits", "said"),
+    [
+        ("???", "the number of bits must be a power of two from 2 to 65,536, given 3"),
+        ("??2?", "bits must be 0 or 1, in a grid also up to 16 ? for each of the two, given '??2?'"),
+        ("?" * 32, f"bits must be 0 or 1, in a grid also up to 16 ? for each of the two, given '{'?' * 32}'"),
+        ("?" * 5000, "the number of bits must be a power of two from 2 to 65,536, given 5,000"),
+    ],
+)
+def test_wrong_tables_with_unknown_bits(bits: str, said: str) -> None:
+    problem = f"table:{bits}"
+    line = line_of(f"seeds = 1\n[setup]\nupdates = 9\n[grid]\nproblem = ['xor', '{problem}']")
+    assert line.startswith("bad.toml: grid.problem: given 'table:")
+    assert line.endswith(said)
+    assert line_of(HEAD + "updates = 9", settings=[f"problem={problem}"]).endswith(said)
+
+
+def test_an_unknown_bit_of_one_setup_is_a_mistake() -> None:
+    for line in (line_of("seeds = 1\n[setup]\nproblem = 'table:1?'\nupdates = 9"), line_of_setup(problem="table:1?", updates=9)):
+        assert line.endswith("bits must be 0 or 1, in a grid also up to 16 ? for each of the two, given '1?'")
+
+
+def line_of_setup(**keys: Any) -> str:
+    with pytest.raises(SweepError) as caught:
+        Setup(**keys)
+    (line,) = caught.value.lines
+    return line
+
+
 def test_both_budgets_set_are_a_mistake():
     line = line_of(HEAD + "updates = 9", settings=["updates=5", "epochs=5"])
     assert line == "--set epochs: given beside --set updates, allowed: one of updates and epochs"

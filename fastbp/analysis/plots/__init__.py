@@ -1,5 +1,6 @@
 """From tables to pictures: functions that draw on the axes they are given, and the files they become."""
 
+from fastbp.analysis.plots.atlas import MOST_TILES, atlas
 from fastbp.analysis.plots.canvas import COLOURS, encoded, save
 from fastbp.analysis.plots.effects import effects
 from fastbp.analysis.plots.lives import (
@@ -21,8 +22,10 @@ __all__ = [
     "COLOURS",
     "MOST_LINES",
     "MOST_POINTS",
+    "MOST_TILES",
     "answers",
     "answers_sheet",
+    "atlas",
     "collapse_curves",
     "effects",
     "encoded",
