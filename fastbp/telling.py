@@ -83,11 +83,12 @@ def _report(store: Path, collapse: float | None, all_runs: bool) -> int:
     phase = Phase("reading")
 
     def work() -> tuple[str, list[str], list[Path]]:
-        from fastbp.analysis import report, tables
+        from fastbp.analysis import published, report, tables
 
         with no_collections():
             made = report.make(store, collapse=collapse, all_runs=all_runs, tick=phase)
-        lines = [tables.console(made.summary), "", *made.verdict]
+        beside = ["", published.console(made.published, made.baseline)] if len(made.published) else []
+        lines = [tables.console(made.summary), "", *made.verdict, *beside]
         return "\n".join(lines), made.notes, made.written
 
     told, notes, written = aside(work, phase)

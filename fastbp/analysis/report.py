@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp import __version__, files
-from fastbp.analysis import page, plots, tables
+from fastbp.analysis import page, plots, published, tables
 from fastbp.analysis.drawing import Drawing, Write
 from fastbp.analysis.page import Picture
 from fastbp.analysis.page_runs import Problems, example_groups, examples, lives, problem_of
@@ -27,10 +27,12 @@ from fastbp.analysis.page_tables import (
     is_numeric,
     listed,
     outcomes,
+    published_tables,
     summary_table,
     waiting_table,
     words,
 )
+from fastbp.analysis.published import Printed
 from fastbp.analysis.statistics import constant_loss
 from fastbp.analysis.tables import Tally
 from fastbp.analysis.verdict import verdict
@@ -42,7 +44,8 @@ CURVED = 6
 """Values of a key, in one setting of the others, from which on a curve says more than bars."""
 """Setups with a bar, setups with a panel or a curve, and pairs of keys with a map, on a page."""
 
-TABLES = ("summary", "contrasts", "attribution")
+TABLES = ("summary", "contrasts", "attribution", "published")
+"""The CSV files beside a page, as fields of a `Report`; the last where others' figures stand beside ours."""
 
 
 class Sweep(NamedTuple):
@@ -52,6 +55,7 @@ class Sweep(NamedTuple):
     seeds: int = 0
     baseline: str | None = None
     setups: tuple[str, ...] = ()
+    published: tuple[Printed, ...] = ()
 
 
 def sweep_of(store: Path) -> Sweep:
@@ -65,8 +69,9 @@ def sweep_of(store: Path) -> Sweep:
             return Sweep()
         # Whatever breaks lines or turns them round is no part of a title.
         title = plain(" ".join(str(told.get("title", "")).split()))
-        return Sweep(title, count, baseline or None, tuple(str(each) for each in ids))
-    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        figures = published.printed(told)
+        return Sweep(title, count, baseline or None, tuple(str(each) for each in ids), figures)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return Sweep()
 
 
@@ -80,23 +85,49 @@ class Report:
     verdict: list[str]
     notes: list[str]
     baseline: str | None
+    published: pd.DataFrame = field(default_factory=pd.DataFrame)
     written: list[Path] = field(default_factory=list)
 
 
-def tabulated(tallies: Sequence[Tally], baseline: str | None) -> Report:
-    """The tables of runs that were counted, and what they say."""
+def tabulated(tallies: Sequence[Tally], baseline: str | None, store: Path) -> Report:
+    """The tables of a store's runs that were counted, and what they say."""
     summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
     attribution = tables.attribution(tallies, baseline)
-    return Report(summary, contrasts, attribution, verdict(summary, contrasts, attribution, baseline), [], baseline)
+    said = verdict(summary, contrasts, attribution, baseline)
+    return Report(summary, contrasts, attribution, said, [], baseline, _published(tallies, store))
+
+
+def _published(tallies: Sequence[Tally], store: Path) -> pd.DataFrame:
+    """What the store's sweep file says that others printed, beside ours."""
+    figures = sweep_of(store).published
+    wanted = {setup for one in figures for setup in one.setups}
+    epochs: dict[str, int] = {}
+    for t in tallies:
+        updates, budget, batch = (t.keys[key] for key in ("updates", "epochs", "batch"))
+        if t.setup in wanted and isinstance(updates, int) and isinstance(batch, int):
+            known = None if budget else problem_of(store, t)
+            if isinstance(budget, int):
+                epochs[t.setup] = updates // budget
+            elif known:
+                epochs[t.setup] = -(-len(known[0]) // batch)
+    return published.table(tallies, figures, epochs)
+
+
+def tables_of(report: Report) -> list[str]:
+    """The names of its tables."""
+    return [name for name in TABLES if name != "published" or len(report.published)]
 
 
 def write_tables(store: Path, report: Report, write: Write = files.write) -> None:
     """Write the CSV files of a report where they say something else."""
-    for name, table in zip(TABLES, (report.summary, report.contrasts, report.attribution), strict=True):
+    for name in tables_of(report):
+        table: pd.DataFrame = getattr(report, name)
         file, content = store / f"{name}.csv", table.to_csv(index=False).encode()
         if not file.is_file() or file.read_bytes() != content:
             write(file, content)
             report.written.append(file)
+    if "published" not in tables_of(report):
+        (store / "published.csv").unlink(missing_ok=True)  # of an earlier sweep, whose setups these are not
 
 
 def key(store: Path, setups: Sequence[str] = (), collapse: float | None = None) -> str:
@@ -142,7 +173,7 @@ def make(
         raise EmptyError(f"{store} holds no runs of its latest sweep, only of others: --all-runs reports them")
     if not tallies:
         raise EmptyError(f"{store} holds no runs")
-    report = tabulated(tallies, sweep.baseline)
+    report = tabulated(tallies, sweep.baseline, store)
     if collapse is not None:
         report.notes.append(f"Outcomes were decided anew, with collapse = {collapse:g}, from the measures of each run.")
     if _is_running(store):
@@ -207,7 +238,7 @@ def draw(
     content |= {
         "runs": plural(int(whole["runs"].sum()), "run"),
         "setups": _seeds(whole),
-        "files": [f"{name}.csv" for name in TABLES],
+        "files": [f"{name}.csv" for name in tables_of(report)],
     }
     if len(few) < len(whole):
         content["notes"].append(
@@ -217,6 +248,8 @@ def draw(
     tick("drawing outcomes")
     content["bars"] = _bars(drawing, few, title if sweep.title else "", baseline)
     content["summary"] = summary_table(few, whole, baseline)
+    content["published"] = published_tables(report.published, baseline)
+    content["agreeing"] = published.sentences(report.published, baseline) if len(report.published) else []
     content["contrasts"] = contrasts_table(report.contrasts, whole, report.baseline)
     content["no_contrasts"] = "No two setups differ in exactly one key and share seeds: there is nothing to compare."
     if len(whole) == 1:
@@ -241,7 +274,7 @@ def draw(
     found = examples(store, tallies, report.baseline)
     content["examples"] = example_groups(drawing, found, problems, names, shown_path(store)) if found else []
     content["lives"] = lives(drawing, store, names)
-    content["words"] = words(keys_of(whole))
+    content["words"] = words(keys_of(whole), report.published["figure"] if len(report.published) else ())
     content |= how(store, tallies, keys_of(whole))
     tick("writing the page")
     html = page.render("report.html", title, content, made_of)
