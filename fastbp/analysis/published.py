@@ -312,7 +312,7 @@ def _names(table: pd.DataFrame, baseline: str | None) -> dict[str, str]:
 
 
 def _figure(row: Mapping[Any, Any]) -> str:
-    return str(row["figure"]) + ", looked before" * bool(row["looks_before"])
+    return str(row["figure"]) + " (before)" * bool(row["looks_before"])
 
 
 def _unit_shown(row: Mapping[Any, Any]) -> float:
@@ -365,7 +365,8 @@ def sentences(table: pd.DataFrame, baseline: str | None = None) -> list[str]:
 
 def console(table: pd.DataFrame, baseline: str | None = None) -> str:
     """Published figures beside ours, for a terminal."""
-    lines = ["Published beside ours (times in epochs; agreeing is that 95% intervals overlap, ≠ that they do not):"]
+    before = "; (before) if outputs are looked at before the updates of an epoch, one later" * bool(table["looks_before"].any())
+    lines = [f"Published beside ours (times in epochs; ≠ where the 95% intervals of the two do not overlap{before}):"]
     for form, said in zip(forms(table, baseline), sentences(table, baseline), strict=True):
         lines += [said, *aligned([form.titles, *form.rows[:MOST_ROWS]], left=(0, 7))]
         if len(form.rows) > MOST_ROWS:
