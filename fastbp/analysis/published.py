@@ -146,9 +146,10 @@ class _Own:
 
     def __init__(self, one: Tally, each: int, shift: int) -> None:
         self.runs = one.runs
-        # Without any success there is still a time, at which none was.
-        self._epochs = np.ceil(one.times / each) + shift if one.times.size else np.ones(1)
-        self._events = one.events.astype(float) if one.times.size else np.zeros(1)
+        # A look at the end of a budget may lie within an epoch. Without any success there is still a time, at which none was.
+        epochs, place = np.unique(np.ceil(one.times / each) + shift, return_inverse=True)
+        self._epochs: Real = epochs if epochs.size else np.ones(1)
+        self._events: Real = np.bincount(place, one.events, self._epochs.size).astype(float)
         self._drawn: dict[int, dict[str, Real]] = {}
         self._intervals: dict[str, tuple[float, float]] = {}
 
@@ -281,7 +282,7 @@ def forms(table: pd.DataFrame, baseline: str | None = None) -> list[Form]:
 
 def _form(source: str, rows: pd.DataFrame, table: pd.DataFrame, baseline: str | None) -> Form:
     if rows["setup"].nunique() == 1:
-        titles = ["figure", "published", "[95%]", "runs", "ours", "[95%]", "runs", ""]
+        titles = ["figure", "published", "[95%]", "runs", "ours", "[95%]", "runs", "they"]
         lines = [_cells(row) for row in rows.to_dict("records")]
         return Form(source, titles, lines, [False] * len(lines))
     figures = list(dict.fromkeys(map(_figure, rows.to_dict("records"))))
@@ -322,7 +323,7 @@ def _unit_shown(row: Mapping[Any, Any]) -> float:
 def _cells(row: Mapping[Any, Any]) -> list[str]:
     unit = _unit_shown(row)
     theirs, ours = (f"[{_number(row[f'{one}_low'], unit / 10)}–{_number(row[f'{one}_high'], unit / 10)}]" for one in _SIDES)
-    agrees = "–" if pd.isna(row["agrees"]) else "agrees" if row["agrees"] else "differs"
+    agrees = "–" if pd.isna(row["agrees"]) else "agree" if row["agrees"] else "differ"
     behind = [_number(row["published"], unit), theirs, plain(row["published_runs"])]
     return [_figure(row), *behind, _number(row["ours"], unit / 10), ours, plain(row["runs"]), agrees]
 

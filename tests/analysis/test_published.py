@@ -63,6 +63,12 @@ def test_figures_by_hand(looks: str, expected: dict[str, float]) -> None:
     assert found["looks_before"].tolist() == [looks == "before"] * len(found)
 
 
+def test_an_epoch_that_is_cut_short_counts_as_one() -> None:
+    frame = pd.DataFrame({"setup": "s", "seed": [0, 1, 2], "outcome": "converged", "converged_at": [8, 9, 10], "updates": 10})
+    found = table(tally(frame), [figure(name, 1) for name in FIGURES], EACH).set_index("figure")
+    assert found.loc[["mean", "median", "limit"], "ours"].tolist() == [8 / 3, 3, 3]
+
+
 def test_no_success_at_all() -> None:
     found = table(tallied([], 50), [figure(name, 1) for name in FIGURES], EACH).set_index("figure")
     assert found.loc["success", "ours"] == 0
@@ -193,9 +199,9 @@ def test_what_is_said() -> None:
     assert title.startswith("Published beside ours")
     assert said == "Somebody 1990: 2 of 2 published figures agree with the setup."
     assert [line.split() for line in lines] == [
-        ["figure", "published", "[95%]", "runs", "ours", "[95%]", "runs"],
-        ["success", "0.75", "[0.653–0.831]", "100", "0.750", "[0.653–0.831]", "100", "agrees"],
-        ["mean", "40", "[39.5–40.5]", "100", "40.0", "[40.0–40.0]", "100", "agrees"],
+        ["figure", "published", "[95%]", "runs", "ours", "[95%]", "runs", "they"],
+        ["success", "0.75", "[0.653–0.831]", "100", "0.750", "[0.653–0.831]", "100", "agree"],
+        ["mean", "40", "[39.5–40.5]", "100", "40.0", "[40.0–40.0]", "100", "agree"],
     ]
 
 
