@@ -87,7 +87,7 @@ def _report(store: Path, collapse: float | None, all_runs: bool) -> int:
 
         with no_collections():
             made = report.make(store, collapse=collapse, all_runs=all_runs, tick=phase)
-        lines = [made.console(), "", *made.verdict]
+        lines = [made.console(), "", *made.verdict, *made.beside()]
         return "\n".join(lines), made.notes, made.written
 
     told, notes, written = aside(work, phase)

@@ -49,6 +49,28 @@ def wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Rea
     return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
 
+def clopper_pearson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Real, Real]:
+    """The exact binomial interval for a share: it covers at least as often as it says, with any number of trials.
+
+    The bounds are the shares at which as many or more, and as few or fewer, have probability (1 − level)/2: quantiles of
+    Beta(x, n − x + 1) and Beta(x + 1, n − x).
+
+    Source: C. J. Clopper and E. S. Pearson (1934), Biometrika 26:404-413, doi:10.1093/biomet/26.4.404.
+
+    Parameters, result and what is raised: as `wilson`.
+    """
+    from scipy.special import betaincinv
+
+    x, n = np.broadcast_arrays(np.asarray(count, float), np.asarray(total, float))
+    if np.any((x < 0) | (x > n)):
+        raise ValueError("a count lies between 0 and its total")
+    _deviate(level)
+    with np.errstate(invalid="ignore"):
+        low = np.where(x > 0, betaincinv(np.maximum(x, 1), n - x + 1, (1 - level) / 2), 0.0)
+        high = np.where(x < n, betaincinv(x + 1, np.maximum(n - x, 1), (1 + level) / 2), 1.0)
+    return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
+
+
 def confidence_sequence(count: ArrayLike, total: ArrayLike, prior: float, level: float = 0.95) -> tuple[Real, Real]:
     """An interval for a share that may be looked at after every trial, and by which it may be decided when to stop.
 
@@ -356,11 +378,11 @@ def restart_costs(times: ArrayLike, events: ArrayLike, total: int) -> Real:
     t, d = _table(times, events)
     if d.sum() > total:
         raise ValueError("there are not more events than runs")
-    costs: Real = _costs(t, d[None], t * d[None], total)[0]
+    costs: Real = costs_of_draws(t, d[None], t * d[None], total)[0]
     return costs
 
 
-def _costs(times: Real, events: Real, spent: Real, total: int) -> Real:
+def costs_of_draws(times: Real, events: Real, spent: Real, total: int) -> Real:
     """Costs at each time, of several draws: `events` at each and the time `spent` until them, [draw, time]."""
     done = np.cumsum(events, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -426,13 +448,13 @@ def restart(times: ArrayLike, events: ArrayLike, total: int, level: float = 0.95
     counts, spent = (np.diff(np.cumsum(values)[last], prepend=0) for values in (d, t * d))
     ends, means = t[last], spent / counts
     drawn = np.random.default_rng(seed).multinomial(total, [*counts / total, max(0.0, 1 - d.sum() / total)], DRAWS)[:, :-1]
-    found = _costs(ends, drawn.astype(float), drawn * means, total)
+    found = costs_of_draws(ends, drawn.astype(float), drawn * means, total)
     where = np.argmin(found, axis=1)
     drawn_costs = found[np.arange(DRAWS), where]
     some = np.isfinite(drawn_costs)
     at_low, at_high = np.quantile(ends[where][some], [normal.cdf(-z), normal.cdf(z)], method="inverted_cdf")
     # Reckoned as the draws are: a draw of the very same runs equals it, to the bit.
-    estimate = _costs(ends, counts[None], (counts * means)[None], total).min()
+    estimate = costs_of_draws(ends, counts[None], (counts * means)[None], total).min()
     below = np.mean(drawn_costs < estimate) + np.mean(drawn_costs == estimate) / 2
     z0 = normal.inv_cdf(min(max(float(below), 0.5 / DRAWS), 1 - 0.5 / DRAWS))
     cost_low, cost_high = np.quantile(drawn_costs, [normal.cdf(2 * z0 - z), normal.cdf(2 * z0 + z)], method="inverted_cdf")

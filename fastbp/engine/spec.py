@@ -10,21 +10,21 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from os import PathLike, fspath
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_type_hints
 
-import numpy as np
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from fastbp.choices import problems
 from fastbp.choices.families import FAMILIES
 from fastbp.columns import SETUP_COLUMNS
-from fastbp.engine import problem, problem_files, reading
+from fastbp.engine import problem, problem_files, published, reading
 from fastbp.engine.problem import Names, Problem, Source
 from fastbp.engine.problem_files import FileProblem, Mistake
-from fastbp.engine.reading import Call, SweepError, named, nearest, plain, shown
+from fastbp.engine.published import Published
+from fastbp.engine.reading import Call, Real, SweepError, Whole, named, nearest, plain, shown
 from fastbp.kernels import NUMERICS_VERSION
 
 __all__ = ["Names", "Problem", "Seeds", "Setup", "Sweep", "SweepError", "allowed"]
@@ -40,12 +40,6 @@ ALTERNATIVE = {"updates": "epochs", "epochs": "updates"}
 """The two ways to write the budget: one takes the other's place."""
 
 
-def _number(value: object) -> object:
-    """NumPy scalars as Python's, whole floats as integers: 1 = 1.0, 1e6 counts updates, −0.0 = 0.0; True stays what it is."""
-    value = value.item() if isinstance(value, np.generic) else value
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def _layers(value: object) -> object:
     """A list as a tuple; one layer may stand without its list."""
     layers = reading.as_list(value)
@@ -56,9 +50,6 @@ def _names(value: object) -> object:
     return (value,) if isinstance(value, str) else tuple(reading.as_list(value) or ())
 
 
-Number = BeforeValidator(_number)
-Whole = Annotated[int, Number]
-Real = Annotated[float, Number]
 Layer = Annotated[Whole, Ge(1), Le(4096)]
 
 
@@ -374,6 +365,7 @@ class Sweep(BaseModel):
     seeds: Seeds = Field(description="how many seeds, or {start = S, count = N}")
     setup: dict[str, Any] = Field(default_factory=dict, description="the baseline: any keys of a setup")
     grid: tuple[dict[str, tuple[Any, ...]], ...] = Field((), description="lists of values, crossed; of several grids, the union")
+    published: tuple[Published, ...] = Field((), description="what others printed of such runs, to hold beside ours")
 
     _baseline: Setup | None = PrivateAttr(None)
     _setups: tuple[Setup, ...] = PrivateAttr(())
@@ -396,7 +388,15 @@ class Sweep(BaseModel):
     @property
     def notes(self) -> list[str]:
         """What is allowed but worth a word, each once."""
-        return list(dict.fromkeys(note for setup in self.setups for note in setup.notes()))
+        notes = [note for setup in self.setups for note in setup.notes()]
+        for i, (one, setups) in enumerate(zip(self.published, self._fitting(), strict=True)):
+            if not setups:
+                notes.append(f"published[{i + 1}]: no setup has {plain(reading.toml(one.where))}, so this figure is left out")
+        return list(dict.fromkeys(notes))
+
+    def _fitting(self) -> list[list[Setup]]:
+        """The setups of which each published figure is."""
+        return [[s for s in self.setups if all(getattr(s, k) == v for k, v in one.where.items())] for one in self.published]
 
     @classmethod
     def from_toml(cls, path: str | PathLike[str], seeds: int | str | Seeds | None = None, settings: Iterable[str] = ()) -> Self:
@@ -439,7 +439,7 @@ class Sweep(BaseModel):
         settings: Iterable[str] = (),
         folder: str | PathLike[str] = "",
     ) -> Self:
-        """A sweep from what a file holds: title, seeds, setup and grid."""
+        """A sweep from what a file holds: title, seeds, setup, grid and published."""
         parts = _read_sweep(data, name, seeds, settings, fspath(folder))
         sweep = cls.model_construct(**parts.fields)
         sweep._baseline, sweep._setups = parts.baseline, parts.setups
@@ -462,11 +462,17 @@ class Sweep(BaseModel):
             lines += ["", "[grid]" if len(self.grid) == 1 else "[[grid]]"]
             for key, values in table.items():
                 lines.append(f"{key} = {reading.toml([_in_grid(key, _placed(key, value, folder)) for value in values])}")
+        for one in self.published:
+            where = {key: _placed(key, value, folder) for key, value in one.where.items()}
+            lines += ["", "[[published]]", *(f"{key} = {reading.toml(value)}" for key, value in one.written(where).items())]
         if folder is not None:
             lines += ["", "[resolved]"]
             if self.baseline:
                 lines.append(f"baseline = {reading.toml(self.baseline.identity())}")
             lines.append(f"setups = {reading.toml([setup.identity() for setup in self.setups])}")
+            if self.published:
+                ids = [[setup.identity() for setup in setups] for setups in self._fitting()]
+                lines.append(f"published = {reading.toml(ids)}")
         return "\n".join(lines) + "\n"
 
 
@@ -538,6 +544,11 @@ def _checked(given: Placed, lines: list[str]) -> dict[str, Any]:
     return values
 
 
+def _where(table: Mapping[Any, Any], place: str, folder: str, lines: list[str]) -> dict[str, Any]:
+    """The keys of a setup that a table in the file names, checked."""
+    return _checked({key: Given(f"{place}.{plain(str(key))}", value, folder) for key, value in table.items()}, lines)
+
+
 def _unknown(key: object, known: Iterable[str]) -> str:
     names = list(known)
     hint = nearest(key, names)
@@ -589,6 +600,7 @@ def _read_sweep(
     for text in settings:
         _set(text, setup, tables, seen, lines)
     values = _checked(setup, lines)
+    figures = published.read(data.get("published", ()), here, partial(_where, folder=folder, lines=lines), lines)
     lengths = [[len(given.value) for given in table.values()] for table in tables]
     total = sum(math.prod(max(length, 1) for length in each) for each in lengths)
     few = sum(map(sum, lengths)) <= MOST_SETUPS  # values, which may be few where setups are too many
@@ -602,7 +614,7 @@ def _read_sweep(
     setups, baseline = _expand(setup, values, tables, grids, here, lines)
     if lines or chosen is None:
         raise SweepError(dict.fromkeys(lines))
-    fields = {"title": title, "seeds": chosen, "setup": values, "grid": tuple(grids)}
+    fields = {"title": title, "seeds": chosen, "setup": values, "grid": tuple(grids), "published": figures}
     return _Parts(fields, baseline, setups)
 
 

@@ -196,6 +196,7 @@ def test_reads_from_the_answer_to_how_it_was_run(opened: Opened) -> None:
         "shares",
         "ended",
         "atlas",
+        "published",
         "changes",
         "spread",
         "waiting",

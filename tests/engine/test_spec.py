@@ -16,10 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastbp import figures
 from fastbp.choices.families import FAMILIES
 from fastbp.choices.family import family
 from fastbp.columns import SETUP_COLUMNS
 from fastbp.engine import reading
+from fastbp.engine.published import Published
 from fastbp.engine.spec import Seeds, Setup, Sweep, SweepError, allowed
 from fastbp.sweep import main
 
@@ -219,7 +221,7 @@ def test_overlapping_outcomes_are_worth_a_note() -> None:
 
 
 def test_every_key_is_described() -> None:
-    for model in (Setup, Sweep, Seeds):
+    for model in (Setup, Sweep, Seeds, Published):
         for key, field in model.model_fields.items():
             assert field.description, key
     assert allowed("lr") == "a number > 0 and ≤ 1,000,000"
@@ -515,8 +517,8 @@ def test_one_mistake_one_line(text: str, said: str) -> None:
         ("seeds = {begin = 3, count = 3}", "seeds: given {begin = 3, count = 3}, "),
         ("seeds = 10\nsetup = 3", "bad.toml: setup: given 3, allowed: a table"),
         ("seeds = 10\ngrid = [3]", "bad.toml: grid: given [3], allowed: a table"),
-        ("lr = 0.1", "bad.toml: lr: unknown key, allowed: title, seeds, setup, grid; did you mean 'setup.lr'?"),
-        ("seed = 10", "bad.toml: seed: unknown key, allowed: title, seeds, setup, grid; did you mean 'seeds'?"),
+        ("lr = 0.1", "bad.toml: lr: unknown key, allowed: title, seeds, setup, grid, published; did you mean 'setup.lr'?"),
+        ("seed = 10", "bad.toml: seed: unknown key, allowed: title, seeds, setup, grid, published; did you mean 'seeds'?"),
         ("title = 3", "bad.toml: title: given 3, allowed: a string"),
         ('title = "a\\u0000b"', "bad.toml: title: given 'a\\x00b', allowed: a string"),
         ('title = "a\\nb"', "bad.toml: title: given 'a\\nb', allowed: a string"),
@@ -917,6 +919,16 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 }  # fmt: skip
 BUDGETS: dict[str, st.SearchStrategy[Any]] = {"updates": st.integers(200, 10**9), "epochs": st.integers(25, 10**9)}
 TITLES = st.text(st.characters(exclude_categories=("C", "Z")) | st.just(" "), max_size=40)
+FIGURES = st.fixed_dictionaries(
+    {
+        "source": TITLES.filter(bool), "figure": st.sampled_from(figures.FIGURES), "value": st.floats(0, 1),
+        "runs": st.integers(1, 10**9),
+    },
+    optional={
+        "rounded": st.floats(0, 1, exclude_min=True), "plus_minus": st.floats(0, 1e12),
+        "looks": st.sampled_from(["after", "before"]),
+    },
+)  # fmt: skip
 SEEDS = st.integers(1, 2**63) | st.builds(lambda a, b: {"start": a, "count": b}, st.integers(0, 2**62), st.integers(1, 2**62))
 
 
@@ -931,7 +943,9 @@ def sweeps(draw: st.DrawFn) -> dict[str, Any]:
     for _ in range(draw(st.integers(0, 2))):
         crossed = draw(st.lists(st.sampled_from([*VALUES, budget]), max_size=3, unique=True))
         tables.append({key: draw(st.lists((VALUES | BUDGETS)[key], min_size=1, max_size=3)) for key in crossed})
-    return {"title": draw(TITLES), "seeds": draw(SEEDS), "setup": setup, "grid": tables}
+    where = {key: setup[key] for key in draw(st.sets(st.sampled_from(sorted(setup))))}
+    published = [one | {"where": where} for one in draw(st.lists(FIGURES, max_size=2))]
+    return {"title": draw(TITLES), "seeds": draw(SEEDS), "setup": setup, "grid": tables, "published": published}
 
 
 @given(sweeps())
