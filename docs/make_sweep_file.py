@@ -132,6 +132,8 @@ parameter needs no name, and their order is free.
   `hidden = [4, 8, [8, 8]]` are three networks. So it is with `targets`: `targets = ["a", "b"]` in `[setup]` is one problem with
   two target columns; in a grid they are two problems, and `targets = [["a", "b"]]` is one.
 - `collapse` stands in no grid: no run changes with it.
+- A grid may have `seeds = N` of its own, an integer from 1, in place of the sweep's number; they start where the sweep's do. A
+  setup in several grids has as many as the one that says most. Changes between two setups are told over the seeds that both have.
 - At most {setups} setups.
 
 ## Problems in files
@@ -177,7 +179,8 @@ lr = [0.05, 0.5]
 - A value takes the key's place in `[setup]` and takes it out of every grid. A list is a grid: `--set lr=[0.1,0.2]` (a list of
   one is its value). So a list of layers or of several targets stands in another list: `--set 'hidden=[[8,8]]'` is one network,
   `--set 'targets=[["a","b"]]'` one problem.
-- `--seeds N` takes the place of the file's number of seeds; its start stays.
+- `--seeds N` takes the place of the file's number of seeds, and of those of its grids; its start stays. With `--until-width` and
+  `--bisect` too, all setups have the same seeds.
 
 ## Mistakes
 

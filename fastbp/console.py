@@ -53,7 +53,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     with signals_to(stop):
         if is_lost():
             return BAD_USAGE
-        from fastbp.engine.spec import Seeds, Sweep, SweepError
+        from fastbp.engine.spec import Sweep, SweepError
 
         lines, jobs = wrong(arguments)
         lines += _adaptive(arguments)
@@ -76,7 +76,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         def work() -> int:
             nonlocal place
             store.look()
-            asked = sweep.model_copy(update={"seeds": Seeds(start=seeds[0], count=seeds[1])}) if seeds else sweep
+            asked = sweep.within(*seeds) if seeds else sweep
             pool = workers.pool("threads" if arguments.dry_run else arguments.executor, jobs)
             if arguments.dry_run:
                 would = foreseen(_at_most(asked, store, pool, jobs, arguments), store, jobs)
@@ -154,8 +154,8 @@ def _shard(sweep: Sweep, text: str | None) -> Range | None:
     if text is None:
         return None
     number, of = (int(part) if part.isascii() and part.isdigit() and len(part) < 7 else 0 for part in (text + "/").split("/")[:2])
-    if not 1 <= number <= of or text != f"{number}/{of}" or of > sweep.seeds.count:
-        most = min(sweep.seeds.count, 999_999)
+    if not 1 <= number <= of or text != f"{number}/{of}" or of > sweep.all_seeds.count:
+        most = min(sweep.all_seeds.count, 999_999)
         raise SweepError(
             [f"--shard: given {text[:60]!r}, allowed: I/N, such as 1/3, with I from 1 to N and N up to {most:,}, the seeds"]
         )
@@ -271,7 +271,7 @@ def _at_most(sweep: Sweep, store: Store, pool: Pool, jobs: int, arguments: argpa
         say(f"note: at most {most.seeds:,} seeds, which may be too few for a width of {width:g}: {most.short}")
     elif arguments.dry_run or not (arguments.quiet or arguments.json):
         say(f"note: at most {most.seeds:,} seeds, which is enough for a width of {width:g} whatever the shares are")
-    return adaptive.with_seeds(sweep, most.seeds)
+    return sweep.with_seeds(sweep.seeds.start, most.seeds)
 
 
 class Foreseen(NamedTuple):
@@ -284,11 +284,6 @@ class Foreseen(NamedTuple):
     takes: Duration
     is_new: bool
     """Whether nothing of the sweep is there yet."""
-
-    @property
-    def runs(self) -> int:
-        """Runs in all."""
-        return len(self.sweep.setups) * self.sweep.seeds.count
 
     @property
     def _memory(self) -> float:
@@ -304,7 +299,7 @@ class Foreseen(NamedTuple):
         return {
             "store": str(self.store.path),
             "setups": len(self.sweep.setups),
-            "runs": self.runs,
+            "runs": self.sweep.runs,
             "missing": self.wanted.runs,
             "updates": takes.updates,
             "seconds": {"compile": round(takes.compiling), "rest": float(f"{takes.all_but_compiling:.2g}")},
@@ -324,7 +319,7 @@ class Foreseen(NamedTuple):
         compiling = f", and some {duration(takes.compiling)} before it to compile, once for this machine" * bool(takes.compiling)
         lines = {
             "setups": f"{len(self.sweep.setups):,}",
-            "runs": f"{self.runs:,}" + (f", of which {wanted.runs:,} are missing in {self.store.path}" * (not self.is_new)),
+            "runs": f"{self.sweep.runs:,}" + (f", of which {wanted.runs:,} are missing in {self.store.path}" * (not self.is_new)),
             "updates": "at most " * early + f"{takes.updates:,}",
             "time": f"{'at most' if early else 'about'} {duration(takes.all_but_compiling)} on {cores}{compiling}",
             "disk": f"{forecast.in_bytes(wanted.bytes)} in {wanted.files:,} file{'s'[: wanted.files != 1]}"
@@ -376,8 +371,10 @@ def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, show: Shown
     trained.seconds["total"] = time.perf_counter() - began
     if trained.runs:
         run.add_made(store, run.made(trained, jobs))
-    if (summary["runs"] > sweep.seeds.count).any():
-        say(f"note: {store.path} holds more seeds than the {sweep.seeds.count:,} asked for, and the tables count them all")
+    asked = {setup.identity(): sweep.seeds_of(setup).count for setup in sweep.setups}
+    if (summary["runs"] > summary["setup"].map(asked)).any():
+        number = f"than the {sweep.seeds.count:,} asked for" if len(set(asked.values())) == 1 else "of some setups than asked for"
+        say(f"note: {store.path} holds more seeds {number}, and the tables count them all")
     if paged and tallies:
         drawn = time.perf_counter()
         phase = Phase("")

@@ -222,9 +222,20 @@ class TestLatestSweep:
             assert here("report", "store").returncode == 0
             assert said in page(store)
 
+    def test_more_seeds_of_some_setups_are_asked_for(self, here, store):
+        text = (store / "sweep.toml").read_text()
+        for seeds, said in (
+            ([40, 40, 41, 40], "Not complete: 160 of 161 runs"),
+            ([40, 39, 40, 40], "There are more seeds of some setups than the sweep asks for"),
+        ):
+            (store / "sweep.toml").write_text(f"{text}seeds = {seeds}\n")
+            assert here("report", "store").returncode == 0
+            assert said in page(store)
+
     @pytest.mark.parametrize(
         "text",
         [
+            "[resolved]\nsetups = []\nseeds = [1]", "[resolved]\nseeds = [-1]", "[resolved]\nseeds = 1",
             "", "title", "seeds = inf", "seeds = nan", "seeds = -1", f"seeds = {10**400}", 'seeds = "many"', "seeds = []",
             "seeds = {count = []}", "resolved = 3", "[resolved]\nsetups = 3", '[resolved]\nsetups = "abc"', "\x00", "\ufeff[]",
             "[resolved]\nbaseline = []", "[resolved]\nbaseline = {a = 1}", "title = [1]\nseeds = true", "a = " + "[" * 5000,

@@ -52,6 +52,13 @@ class Sweep(NamedTuple):
     seeds: int = 0
     baseline: str | None = None
     setups: tuple[str, ...] = ()
+    own: tuple[int, ...] = ()
+    """How many seeds each setup has, where that is not the same for all."""
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """How many seeds of each setup the sweep asks for."""
+        return dict(zip(self.setups, self.own or [self.seeds] * len(self.setups), strict=True))
 
 
 def sweep_of(store: Path) -> Sweep:
@@ -61,11 +68,14 @@ def sweep_of(store: Path) -> Sweep:
         seeds, resolved = told.get("seeds", 0), told.get("resolved", {})
         count = int(seeds.get("count", 0) if isinstance(seeds, dict) else seeds)
         baseline, ids = resolved.get("baseline", ""), resolved.get("setups", [])
-        if not (0 <= count < 1 << 63 and isinstance(baseline, str) and isinstance(ids, list)):
+        own = [int(each) for each in resolved.get("seeds", [])]
+        if not (0 <= min([count, *own]) <= max([count, *own]) < 1 << 63 and isinstance(baseline, str) and isinstance(ids, list)):
+            return Sweep()
+        if own and len(own) != len(ids):
             return Sweep()
         # Whatever breaks lines or turns them round is no part of a title.
         title = plain(" ".join(str(told.get("title", "")).split()))
-        return Sweep(title, count, baseline or None, tuple(str(each) for each in ids))
+        return Sweep(title, count, baseline or None, tuple(str(each) for each in ids), tuple(own))
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return Sweep()
 
@@ -170,13 +180,14 @@ def _is_running(store: Path) -> bool:
 
 def _notes(sweep: Sweep, tallies: Sequence[Tally]) -> Iterator[str]:
     """What a reader must know of how many runs there are."""
-    asked = sweep.seeds * len(sweep.setups)
     there = {t.setup: t.runs for t in tallies}
-    present = sum(min(there.get(setup, 0), sweep.seeds) for setup in sweep.setups)
+    present = sum(min(there.get(setup, 0), count) for setup, count in sweep.asked.items())
+    asked = sum(sweep.asked.values())
     if present < asked:
         yield f"Not complete: {plain(present)} of {plain(asked)} runs that the sweep asks for are there."
-    if sweep.setups and max(there.values(), default=0) > sweep.seeds:
-        yield f"There are more seeds than the {plain(sweep.seeds)} that the sweep asks for, and all are counted."
+    if sweep.setups and any(runs > sweep.asked.get(setup, sweep.seeds) for setup, runs in there.items()):
+        number = "of some setups than" if sweep.own else f"than the {plain(sweep.seeds)} that"
+        yield f"There are more seeds {number} the sweep asks for, and all are counted."
 
 
 def draw(
