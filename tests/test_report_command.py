@@ -22,7 +22,7 @@ import fastbp
 from fastbp import files
 from fastbp.analysis import report
 from fastbp.analysis.report import Sweep, sweep_of
-from fastbp.analysis.tables import attribution, contrasts, summary
+from fastbp.analysis.tables import attribution, contrasts, summary, tally
 from fastbp.columns import schema
 from fastbp.engine.store import Store
 from fastbp.kernels import NUMERICS_VERSION
@@ -45,6 +45,16 @@ def rows_of(setup: fastbp.Setup, count: int = 40) -> pa.Table:
     for name, column in values.items():
         runs = runs.set_column(runs.column_names.index(name), schema().field(name), column)
     return runs.cast(schema())
+
+
+def test_of_many_setups_those_with_most_seeds_are_shown():
+    tallies = tally(tidy.frame(*(tidy.table({"lr": lr / 10}, ["partial"] * (9 if lr in (7, 11) else 3)) for lr in range(1, 31))))
+    told = report.tabulated(tallies, tidy.identity({"lr": 3.0}))
+    for most in (4, 12, 24):
+        rows = report.chosen(told, most)
+        assert len(rows) == most
+        assert {0.7, 1.1, 3.0} <= set(rows["lr"])
+    assert len(report.chosen(told, 30)) == 30
 
 
 def without_most_pictures(patch: pytest.MonkeyPatch) -> None:

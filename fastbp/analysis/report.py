@@ -221,9 +221,11 @@ def draw(
         "files": [f"{name}.csv" for name in TABLES],
     }
     if len(few) < len(whole):
+        first = "the one as it stands, " * (report.baseline is not None)
+        first += "those with most seeds, " * (whole["runs"].nunique() > 1)
         content["notes"].append(
-            f"Of {plain(len(whole))} setups the page shows the one as it stands, those at the ends of the strongest changes, the "
-            "best and the worst; the CSV files have all."
+            f"Of {plain(len(whole))} setups the page shows {first}those at the ends of the strongest changes, the best and the "
+            "worst; the CSV files have all."
         )
     tick("drawing outcomes")
     content["bars"] = _bars(drawing, few, title if sweep.title else "", baseline)
@@ -346,14 +348,17 @@ def _seeds(summary: pd.DataFrame) -> str:
 
 
 def chosen(report: Report, most: int) -> pd.DataFrame:
-    """So many rows of the summary, in its order: the setup as it stands, those at the ends of the strongest changes, the worst
-    and the best, and some between them."""
+    """So many rows of the summary, in its order: the setup as it stands, those into which the sweep has put most seeds, those at
+    the ends of the strongest changes, the worst and the best, and some between them."""
     whole = report.summary
     if len(whole) <= most:
         return whole
     wanted: dict[int, None] = {}
     if report.baseline is not None:
         wanted |= dict.fromkeys(np.flatnonzero(whole["setup"] == report.baseline).tolist())
+    main = np.flatnonzero(whole["runs"] == whole["runs"].max()).tolist()
+    if len(main) < most:
+        wanted |= dict.fromkeys(main)
     keys = keys_of(whole)
     places = {tuple(plain(row[key]) for key in keys): i for i, row in enumerate(whole.to_dict("records"))}
     strongest = report.contrasts[report.contrasts["p_holm"] < ALPHA]
