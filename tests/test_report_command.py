@@ -21,6 +21,7 @@ from stores import contents_of
 import fastbp
 from fastbp import files
 from fastbp.analysis import report
+from fastbp.analysis.page_tables import contrasts_table
 from fastbp.analysis.report import Sweep, sweep_of
 from fastbp.analysis.tables import attribution, contrasts, summary, tally
 from fastbp.columns import schema
@@ -55,6 +56,21 @@ def test_of_many_setups_those_with_most_seeds_are_shown():
         assert len(rows) == most
         assert {0.7, 1.1, 3.0} <= set(rows["lr"])
     assert len(report.chosen(told, 30)) == 30
+
+
+def test_of_many_changes_those_of_the_setup_as_it_stands_come_first():
+    """They do nothing, and others much."""
+    wins = {(lr, momentum): lr + momentum > 20 for lr in range(1, 31) for momentum in (0.0, 0.5)}
+    tables = [
+        tidy.table({"lr": float(lr), "momentum": m}, ["converged" if won else "partial"] * 9) for (lr, m), won in wins.items()
+    ]
+    told = report.tabulated(tally(tidy.frame(*tables)), tidy.identity({"lr": 1.0, "momentum": 0.0}))
+    table = contrasts_table(told.contrasts, told.summary, told.baseline)
+    own = [row.marked for row in table.rows]
+    assert len(told.contrasts) > len(own) == 40
+    assert own == sorted(own, reverse=True)
+    assert sum(own) == 30
+    assert "Those first, then the strongest of " in table.caption
 
 
 def without_most_pictures(patch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,21 @@ from fastbp.analysis.page_tables import (
 from fastbp.analysis.statistics import constant_loss
 from fastbp.analysis.tables import Tally
 from fastbp.analysis.verdict import verdict
-from fastbp.analysis.wording import ALPHA, evenly, extreme, keys_of, labels, percent, plain, plural, setting, shortened
+from fastbp.analysis.wording import (
+    ALPHA,
+    STANDS,
+    and_,
+    apart,
+    evenly,
+    extreme,
+    keys_of,
+    labels,
+    percent,
+    plain,
+    plural,
+    setting,
+    shortened,
+)
 
 MOST_BARS, MOST_PANELS, MOST_MAPS = 24, 12, 6
 
@@ -210,9 +224,9 @@ def draw(
     by_id = {t.setup: t for t in tallies}
     some = [by_id[setup] for setup in fewer["setup"]]
     problems = {t.setup: problem_of(store, t) for t in tallies}
-    names = dict(zip(whole["setup"], labels(whole), strict=True))
     title = shortened(plain(" ".join((sweep.title or f"Sweep {store.resolve().name}").split())), 300)
     baseline = report.baseline if len(whole) > 1 else None  # one setup needs no mark
+    names = dict(zip(whole["setup"], labels(whole, baseline), strict=True))
     report.notes += _notes(sweep, tallies)
     content: dict[str, Any] = {"verdict": report.verdict, "notes": list(report.notes), "alpha": ALPHA}
     content |= {
@@ -238,10 +252,10 @@ def draw(
     tick("drawing spread and loss")
     content["scatter"] = _scatter(drawing, some, fewer, problems, names)
     tick("drawing survival")
-    content["waiting"] = _waiting(drawing, some, fewer)
+    content["waiting"] = _waiting(drawing, some, fewer, baseline)
     content["times"] = waiting_table(few, whole, baseline)
     tick("drawing thresholds")
-    content["collapse"] = _collapse(drawing, some, fewer)
+    content["collapse"] = _collapse(drawing, some, fewer, baseline)
     content["curves"] = []
     for each in curved(whole):
         tick(f"drawing {each}")
@@ -249,7 +263,7 @@ def draw(
     content["maps"] = []
     for x, y in axes(whole)[:MOST_MAPS]:
         tick(f"drawing {x} and {y}")
-        content["maps"].append(_map(drawing, whole, x, y))
+        content["maps"].append(_map(drawing, whole, x, y, baseline))
     tick("drawing single runs")
     found = examples(store, tallies, report.baseline)
     content["examples"] = example_groups(drawing, found, problems, names, shown_path(store)) if found else []
@@ -306,11 +320,11 @@ def _collapses(tallies: Sequence[Tally]) -> dict[str, float]:
     return {t.setup: value for t in tallies if isinstance(value := t.keys.get("collapse"), float)}
 
 
-def _waiting(drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame) -> Picture | None:
+def _waiting(drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame, baseline: str | None) -> Picture | None:
     if not rows["ever_converged"].any():
         return None
     return drawing(
-        plots.survival_curves(tables.survival(some)),
+        plots.survival_curves(tables.survival(some), baseline=baseline),
         "survival",
         "Updates to convergence",
         "Curves of the share of runs that had not converged yet, over updates. At the end of the budget: "
@@ -319,13 +333,13 @@ def _waiting(drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame) -> Pic
     )
 
 
-def _collapse(drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame) -> Picture | None:
+def _collapse(drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame, baseline: str | None) -> Picture | None:
     table = tables.collapsing(some)
     if not (table["collapsed"].any() or table["born"].any()):
         return None
     thresholds = set(_collapses(some).values())
     return drawing(
-        plots.collapse_curves(table, collapse=thresholds.pop() if len(thresholds) == 1 else None),
+        plots.collapse_curves(table, collapse=thresholds.pop() if len(thresholds) == 1 else None, baseline=baseline),
         "collapse",
         "Collapsed runs by threshold",
         "Curves of the share of collapsed runs over the threshold. With the threshold in use: "
@@ -413,13 +427,23 @@ def _curves(drawing: Drawing, summary: pd.DataFrame, key: str) -> Picture:
     )
 
 
-def _map(drawing: Drawing, summary: pd.DataFrame, x: str, y: str) -> Picture:
+def _map(drawing: Drawing, summary: pd.DataFrame, x: str, y: str, baseline: str | None) -> Picture:
     others = [key for key in keys_of(summary) if key not in (x, y)]
     groups = [("", summary)]
     if others:
         groups = [(setting(rows.iloc[0], others), rows) for _, rows in summary.groupby(others, sort=False, dropna=False)]
     shown = [groups[i] for i in evenly(len(groups), 4).tolist()]
-    some = f", {len(shown)} of {len(groups)} settings of {' and '.join(others)}" if len(shown) < len(groups) else ""
+    start = next(iter(summary[summary["setup"] == baseline].to_dict("records")), None)
+    if start and len(shown) < len(groups):  # the setting as it stands, and those that differ from it in one key
+        near = [
+            (apart(rows.iloc[0], others, start), rows)
+            for _, rows in groups
+            if sum(plain(rows.iloc[0][key]) != plain(start[key]) for key in others) <= 1
+        ]
+        near.sort(key=lambda each: each[0] != STANDS)
+        if len(near) > 1:
+            shown = [near[i] for i in evenly(len(near), 4).tolist()]
+    some = f", {len(shown)} of {len(groups)} settings of {and_(others)}" if len(shown) < len(groups) else ""
     ends = [extreme(summary, "converged", least) for least in (True, False)]
     told = " to ".join(f"{percent(row['converged_share'])} with {setting(row, keys_of(summary))}" for row in ends)
     title = f"Share converged, and share constant, over {x} and {y}{some}: {_seen(summary)}"
@@ -429,6 +453,10 @@ def _map(drawing: Drawing, summary: pd.DataFrame, x: str, y: str) -> Picture:
         f"Shares over {x} and {y}",
         f"Heatmaps of the share of runs over {x} and {y}. The share converged goes from {told}.",
         "Above the share converged, below the share constant"
-        + ("; a black line is where it is one half" if any(rows[[x, y]].nunique().min() > 2 for _, rows in shown) else "")
+        + (
+            "; a black line is where it is one half"
+            if any(rows[[x, y]].nunique().min() > plots.FEW_VALUES for _, rows in shown)
+            else ""
+        )
         + ". Also as",
     )

@@ -11,6 +11,7 @@ from fastbp.analysis.wording import (
     ALPHA,
     Row,
     and_,
+    apart,
     change_of,
     extreme,
     is_end,
@@ -228,7 +229,7 @@ def _otherwise(start: Row, changes: Sequence[Row], own: Sequence[Row], keys: Seq
         verb, size = "raises" if row["difference"] > 0 else "lowers", points(row["difference"]).lstrip("+−")
         own_keys = (row["key"], "updates") if row["key"] == "epochs" else (row["key"],)
         rest = [key for key in keys if key in row and key not in own_keys]
-        where = setting(row, [key for key in rest if plain(row[key]) != plain(start[key])] or rest)
+        where = apart(row, rest, start)
         texts.append(f"{_told(row)} {verb} the share converged by {size} points with {where}")
     more = len(told) - len(texts)
     if more:
