@@ -149,6 +149,8 @@ parameter needs no name, and their order is free.
   `hidden = [4, 8, [8, 8]]` are three networks. So it is with `targets`: `targets = ["a", "b"]` in `[setup]` is one problem with
   two target columns; in a grid they are two problems, and `targets = [["a", "b"]]` is one.
 - `collapse` stands in no grid: no run changes with it.
+- A grid may have `seeds = N` of its own, an integer from 1, in place of the sweep's number; they start where the sweep's do. A
+  setup in several grids has as many as the one that says most. Changes between two setups are told over the seeds that both have.
 - At most {setups} setups.
 
 ## Problems in files
@@ -231,7 +233,8 @@ A run converges at the first look that finds it so. With `batch = "full"` there 
   one is its value). So a list of layers or of several targets stands in another list: `--set 'hidden=[[8,8]]'` is one network,
   `--set 'targets=[["a","b"]]'` one problem.
 - So is a table with `?`: `--set problem=table:????` is a grid of 16 problems.
-- `--seeds N` takes the place of the file's number of seeds; its start stays.
+- `--seeds N` takes the place of the file's number of seeds, and of those of its grids; its start stays. With `--until-width` and
+  `--bisect` too, all setups have the same seeds.
 
 ## Mistakes
 

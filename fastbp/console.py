@@ -15,10 +15,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn, TextIO, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TextIO, TypeVar
 
 if TYPE_CHECKING:
+    from fastbp.analysis.report import Report
     from fastbp.engine.executors import Pool
+    from fastbp.engine.forecast import Duration, Size
     from fastbp.engine.plan import Range
     from fastbp.engine.run import Progress, Trained
     from fastbp.engine.spec import Sweep
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 COMPLETE, FAILED, BAD_USAGE, BAD_STORE, NOT_WRITABLE = 0, 1, 2, 3, 4
+
+FOUNDING = "founding"
+"""The sweep that is trained where none is named, and the first of all."""
 
 MOST_FAILED = 20
 """Lines about blocks that failed; where many do, they fail alike."""
@@ -48,19 +53,12 @@ def sweep(arguments: argparse.Namespace) -> int:
     with signals_to(stop):
         if is_lost():
             return BAD_USAGE
-        from fastbp.engine import workers
-        from fastbp.engine.spec import Seeds, Sweep, SweepError
+        from fastbp.engine.spec import Sweep, SweepError
 
-        lines, jobs = _jobs(arguments.jobs)
-        try:
-            workers.named(arguments.executor)
-        except SweepError as error:
-            lines += error.lines
-        if arguments.output == "":
-            lines.append("-o: given '', allowed: a folder")
+        lines, jobs = wrong(arguments)
         lines += _adaptive(arguments)
         try:
-            path = shipped(arguments.sweep)
+            path = shipped(arguments.sweep or FOUNDING)
             sweep = Sweep.from_toml(path, seeds=arguments.seeds, settings=arguments.settings)
             seeds = _shard(sweep, arguments.shard)
         except SweepError as error:
@@ -70,7 +68,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         for note in sweep.notes:
             say(f"note: {note}")
 
-        from fastbp.engine import forecast
+        from fastbp.engine import forecast, workers
         from fastbp.engine.store import Store
 
         store = Store(arguments.output or Path("results") / path.stem)
@@ -78,19 +76,37 @@ def sweep(arguments: argparse.Namespace) -> int:
         def work() -> int:
             nonlocal place
             store.look()
-            asked = sweep.model_copy(update={"seeds": Seeds(start=seeds[0], count=seeds[1])}) if seeds else sweep
+            asked = sweep.within(*seeds) if seeds else sweep
             pool = workers.pool("threads" if arguments.dry_run else arguments.executor, jobs)
             if arguments.dry_run:
-                tell(_dry_run(_at_most(asked, store, pool, jobs, arguments), store, jobs, arguments))
+                would = foreseen(_at_most(asked, store, pool, jobs, arguments), store, jobs)
+                tell(json.dumps(would.as_json()) if arguments.json else would.text())
             forecast.check(asked, store, jobs if pool.hears else 0, processes=pool.processes)
             if arguments.dry_run:
                 return COMPLETE
             store.open()
             with store.locked():
                 place = str(store.path)
-                return _sweep(sweep, store, seeds, pool, jobs, arguments, began)
+                done = perform(sweep, store, seeds, pool, jobs, arguments, began)
+                _tell(done, sweep, store, arguments)
+                return done.code
 
         return ended(work, store.path)
+
+
+def wrong(arguments: argparse.Namespace) -> tuple[list[str], int]:
+    """What is wrong with the options of any sweep, and how many blocks run at once."""
+    from fastbp.engine import workers
+    from fastbp.engine.spec import SweepError
+
+    lines, jobs = _jobs(arguments.jobs)
+    try:
+        workers.named(arguments.executor)
+    except SweepError as error:
+        lines += error.lines
+    if arguments.output == "":
+        lines.append("-o: given '', allowed: a folder")
+    return lines, jobs
 
 
 def is_lost() -> bool:
@@ -138,17 +154,34 @@ def _shard(sweep: Sweep, text: str | None) -> Range | None:
     if text is None:
         return None
     number, of = (int(part) if part.isascii() and part.isdigit() and len(part) < 7 else 0 for part in (text + "/").split("/")[:2])
-    if not 1 <= number <= of or text != f"{number}/{of}" or of > sweep.seeds.count:
-        most = min(sweep.seeds.count, 999_999)
+    if not 1 <= number <= of or text != f"{number}/{of}" or of > sweep.all_seeds.count:
+        most = min(sweep.all_seeds.count, 999_999)
         raise SweepError(
             [f"--shard: given {text[:60]!r}, allowed: I/N, such as 1/3, with I from 1 to N and N up to {most:,}, the seeds"]
         )
     return shard(sweep, number, of)
 
 
-def _sweep(
-    sweep: Sweep, store: Store, seeds: Range | None, pool: Pool, jobs: int, arguments: argparse.Namespace, began: float
-) -> int:
+class Done(NamedTuple):
+    """What a sweep came to: the exit code, what was trained, the tables and what they say, and what was sought and found."""
+
+    code: int
+    trained: Trained
+    told: Report
+    found: Narrowed | Bisected | None
+
+
+def perform(
+    sweep: Sweep,
+    store: Store,
+    seeds: Range | None,
+    pool: Pool,
+    jobs: int,
+    arguments: argparse.Namespace,
+    began: float,
+    name: str = "",
+) -> Done:
+    """Train what is missing of a sweep and publish it, with its tables and its page. `name`: of this one of several."""
     from fastbp.engine import forecast, run
     from fastbp.kernels.compiling import has_fma, is_kept
 
@@ -156,7 +189,7 @@ def _sweep(
         say("note: there is no folder to keep compiled code in, so each command compiles anew (FASTBP_CACHE_DIR may name one)")
     if not has_fma():
         say("note: this processor has no fused multiply-add, so training is 17 to 3,000 times slower (the results are the same)")
-    show = Shown(quiet=arguments.quiet or arguments.json)
+    show = Shown(quiet=arguments.quiet or arguments.json, name=name)
     imports = threading.Thread(target=_import_reporting, daemon=True)
 
     def tick(progress: Progress) -> None:
@@ -197,8 +230,8 @@ def _sweep(
             say(f"failed: {line}")
         if len(trained.failed) > MOST_FAILED:
             say(f"failed: and {len(trained.failed) - MOST_FAILED:,} more blocks")
-    _report(sweep, store, trained, jobs, arguments, began, found)
-    return FAILED if trained.failed or (found and not found.complete) else COMPLETE
+    told = _report(sweep, store, trained, jobs, show, began, paged=not arguments.no_report)
+    return Done(FAILED if trained.failed or (found and not found.complete) else COMPLETE, trained, told, found)
 
 
 def _adaptive(arguments: argparse.Namespace) -> list[str]:
@@ -238,44 +271,70 @@ def _at_most(sweep: Sweep, store: Store, pool: Pool, jobs: int, arguments: argpa
         say(f"note: at most {most.seeds:,} seeds, which may be too few for a width of {width:g}: {most.short}")
     elif arguments.dry_run or not (arguments.quiet or arguments.json):
         say(f"note: at most {most.seeds:,} seeds, which is enough for a width of {width:g} whatever the shares are")
-    return adaptive.with_seeds(sweep, most.seeds)
+    return sweep.with_seeds(sweep.seeds.start, most.seeds)
 
 
-def _dry_run(sweep: Sweep, store: Store, jobs: int, arguments: argparse.Namespace) -> str:
-    """What a sweep would take. The store is only read, and not locked: whoever trains in it is not in the way."""
-    from fastbp.engine import forecast, room
+class Foreseen(NamedTuple):
+    """What a sweep would take."""
 
-    present = store.present()
-    wanted, takes = forecast.size(sweep, present), forecast.duration(sweep, present, jobs)
-    memory = sum(part.bytes for part in forecast.memory(sweep, jobs, stored=True, frame=False))
-    disk, free = room.disk(store.path), room.memory()
-    runs = len(sweep.setups) * sweep.seeds.count
-    if arguments.json:
-        told = {
-            "store": str(store.path),
-            "setups": len(sweep.setups),
-            "runs": runs,
-            "missing": wanted.runs,
+    sweep: Sweep
+    store: Store
+    jobs: int
+    wanted: Size
+    takes: Duration
+    is_new: bool
+    """Whether nothing of the sweep is there yet."""
+
+    @property
+    def _memory(self) -> float:
+        from fastbp.engine import forecast
+
+        return sum(part.bytes for part in forecast.memory(self.sweep, self.jobs, stored=True, frame=False))
+
+    def as_json(self) -> dict[str, object]:
+        """As `--json` prints it."""
+        from fastbp.engine import room
+
+        disk, takes = room.disk(self.store.path), self.takes
+        return {
+            "store": str(self.store.path),
+            "setups": len(self.sweep.setups),
+            "runs": self.sweep.runs,
+            "missing": self.wanted.runs,
             "updates": takes.updates,
             "seconds": {"compile": round(takes.compiling), "rest": float(f"{takes.all_but_compiling:.2g}")},
-            "jobs": jobs,
-            "disk": {"bytes": wanted.bytes, "files": wanted.files, "free": disk and disk.bytes},
-            "memory": {"bytes": round(memory), "free": free},
+            "jobs": self.jobs,
+            "disk": {"bytes": self.wanted.bytes, "files": self.wanted.files, "free": disk and disk.bytes},
+            "memory": {"bytes": round(self._memory), "free": room.memory()},
         }
-        return json.dumps(told)
-    early = any(setup.stop == "converged" for setup in sweep.setups)
-    cores = f"{jobs:,} core{'s' * (jobs > 1)}"
-    compiling = f", and some {_duration(takes.compiling)} before it to compile, once for this machine" * bool(takes.compiling)
-    lines = {
-        "setups": f"{len(sweep.setups):,}",
-        "runs": f"{runs:,}" + (f", of which {wanted.runs:,} are missing in {store.path}" if present else ""),
-        "updates": "at most " * early + f"{takes.updates:,}",
-        "time": f"{'at most' if early else 'about'} {_duration(takes.all_but_compiling)} on {cores}{compiling}",
-        "disk": f"{forecast.in_bytes(wanted.bytes)} in {wanted.files:,} file{'s'[: wanted.files != 1]}"
-        + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),
-        "memory": f"{forecast.in_bytes(memory)}" + (f", {forecast.in_bytes(free)} are free" if free else ""),
-    }
-    return "\n".join(f"{name:<9}{line}" for name, line in lines.items())
+
+    def text(self) -> str:
+        """In lines."""
+        from fastbp.engine import forecast, room
+
+        wanted, takes = self.wanted, self.takes
+        disk, free = room.disk(self.store.path), room.memory()
+        early = any(setup.stop == "converged" for setup in self.sweep.setups)
+        cores = f"{self.jobs:,} core{'s' * (self.jobs > 1)}"
+        compiling = f", and some {duration(takes.compiling)} before it to compile, once for this machine" * bool(takes.compiling)
+        lines = {
+            "setups": f"{len(self.sweep.setups):,}",
+            "runs": f"{self.sweep.runs:,}" + (f", of which {wanted.runs:,} are missing in {self.store.path}" * (not self.is_new)),
+            "updates": "at most " * early + f"{takes.updates:,}",
+            "time": f"{'at most' if early else 'about'} {duration(takes.all_but_compiling)} on {cores}{compiling}",
+            "disk": f"{forecast.in_bytes(wanted.bytes)} in {wanted.files:,} file{'s'[: wanted.files != 1]}"
+            + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),
+            "memory": f"{forecast.in_bytes(self._memory)}" + (f", {forecast.in_bytes(free)} are free" if free else ""),
+        }
+        return "\n".join(f"{name:<9}{line}" for name, line in lines.items())
+
+
+def foreseen(sweep: Sweep, store: Store, jobs: int) -> Foreseen:
+    """What a sweep would take. The store is only read, and not locked: whoever trains in it is not in the way."""
+    from fastbp.engine import forecast
+
+    present = store.present()
+    return Foreseen(sweep, store, jobs, forecast.size(sweep, present), forecast.duration(sweep, present, jobs), not present)
 
 
 def _import_reporting() -> None:
@@ -283,15 +342,8 @@ def _import_reporting() -> None:
         import fastbp.analysis.report  # noqa: F401
 
 
-def _report(
-    sweep: Sweep,
-    store: Store,
-    trained: Trained,
-    jobs: int,
-    arguments: argparse.Namespace,
-    began: float,
-    found: Narrowed | Bisected | None = None,
-) -> None:
+def _report(sweep: Sweep, store: Store, trained: Trained, jobs: int, show: Shown, began: float, paged: bool) -> Report:
+    """The tables of what is there, and its page where that is wanted and not there yet."""
     started = time.perf_counter()
     from fastbp.analysis import report, tables
     from fastbp.engine import run
@@ -299,7 +351,7 @@ def _report(
 
     ids = [setup.identity() for setup in sweep.setups]
     baseline = sweep.baseline.identity() if sweep.baseline else None
-    paged = not arguments.no_report and (trained.runs > 0 or not report.is_current(store.path, report.key(store.path, ids)))
+    paged = paged and (trained.runs > 0 or not report.is_current(store.path, report.key(store.path, ids)))
     try:
         tallies = tables.tally(store.path, setups=ids, pictures=paged)
     except (OSError, ValueError) as error:
@@ -319,11 +371,13 @@ def _report(
     trained.seconds["total"] = time.perf_counter() - began
     if trained.runs:
         run.add_made(store, run.made(trained, jobs))
-    if (summary["runs"] > sweep.seeds.count).any():
-        say(f"note: {store.path} holds more seeds than the {sweep.seeds.count:,} asked for, and the tables count them all")
+    asked = {setup.identity(): sweep.seeds_of(setup).count for setup in sweep.setups}
+    if (summary["runs"] > summary["setup"].map(asked)).any():
+        number = f"than the {sweep.seeds.count:,} asked for" if len(set(asked.values())) == 1 else "of some setups than asked for"
+        say(f"note: {store.path} holds more seeds {number}, and the tables count them all")
     if paged and tallies:
         drawn = time.perf_counter()
-        show, phase = Shown(quiet=arguments.quiet or arguments.json), Phase("")
+        phase = Phase("")
 
         def tick(what: str) -> None:
             phase.phase = what
@@ -334,18 +388,28 @@ def _report(
         show.end()
         trained.seconds["page"] = time.perf_counter() - drawn
     trained.seconds["total"] = time.perf_counter() - began
-    answer = found.lines(summary) if found and not trained.failed else []
+    return told
+
+
+def _tell(done: Done, sweep: Sweep, store: Store, arguments: argparse.Namespace) -> None:
+    """Print what a sweep shows."""
+    trained, told, found = done.trained, done.told, done.found
+    answer = found.lines(told.summary) if found and not trained.failed else []
     if arguments.json:
         adapted = found.as_json() | {"said": answer} if found else {}
-        tell(json.dumps(_as_json(store, trained, summary) | adapted))
+        tell(json.dumps(as_json(store, done) | adapted))
         return
     lines = [told.console(), "", *told.sentences(), *told.beside()]
     tell("\n".join([*lines, *([""] if answer else []), *answer]))
+    page = "" if arguments.no_report else ", report.html"
+    say(f"{done_in_words(trained)}; {store.path}/runs, {', '.join(f'{name}.csv' for name in told.tables)}{page}")
+
+
+def done_in_words(trained: Trained) -> str:
+    """How much was trained, how fast, and how long all took."""
     new = f"{trained.runs:,} runs trained" if trained.runs else "complete already, nothing to train"
     rate = f" at {_rate(trained.updates / trained.seconds['train'])}" if trained.updates else ""
-    took = f"{trained.seconds['total']:.1f} s in all"
-    page = "" if arguments.no_report else ", report.html"
-    say(f"{new}{rate}; {took}; {store.path}/runs, {', '.join(f'{name}.csv' for name in told.tables)}{page}")
+    return f"{new}{rate}; {trained.seconds['total']:.1f} s in all"
 
 
 def _renew(store: Store, name: str, text: str) -> None:
@@ -355,12 +419,11 @@ def _renew(store: Store, name: str, text: str) -> None:
         store.write(file, text.encode())
 
 
-def _as_json(store: Store, trained: Trained, summary: object) -> dict[str, object]:
-    import pandas as pd
-
-    assert isinstance(summary, pd.DataFrame)
+def as_json(store: Store, done: Done) -> dict[str, object]:
+    """What a sweep came to, as `--json` prints it."""
     from fastbp.outcomes import OUTCOMES
 
+    trained, summary = done.trained, done.told.summary
     rate = trained.updates / trained.seconds["train"] if trained.updates else None
     outcomes = {
         row["setup"]: {str(outcome): int(row[outcome.replace("-", "_")]) for outcome in OUTCOMES}
@@ -497,8 +560,9 @@ def shipped(name: str) -> Path:
     package = Path(__file__).parent
     folders = [package.parent / "sweeps", package / "sweeps"]  # of two of one name, the package's
     found = {file.stem: file for folder in folders for file in sorted(folder.rglob("*.toml"))}
-    if name in found:
-        return found[name]
+    below = {file.relative_to(folder).with_suffix("").as_posix(): file for folder in folders for file in folder.rglob("*.toml")}
+    if name in found | below:
+        return (found | below)[name]
     from fastbp.engine.reading import named
     from fastbp.engine.spec import SweepError
 
@@ -613,8 +677,9 @@ class Phase:
 class Shown:
     """Shows progress on stderr: one line that is written over on a terminal, a plain line now and then elsewhere."""
 
-    def __init__(self, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, quiet: bool = False, clock: Callable[[], float] = time.monotonic, name: str = "") -> None:
         self._quiet = quiet
+        self._name = name
         self._clock = clock
         self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._last = clock()
@@ -625,7 +690,7 @@ class Shown:
         if self._quiet or self._clock() - self._last < (0.2 if self._terminal else PLAIN_LINE_SECONDS):
             return
         self._last = self._clock()
-        line = describe(progress)
+        line = self._name + describe(progress)
         if self._terminal:
             _write("\r" + line.ljust(self._width), sys.stderr)
             self._width = len(line)
@@ -636,6 +701,7 @@ class Shown:
         """Leave a clean line."""
         if self._width:
             _write("\r" + " " * self._width + "\r", sys.stderr)
+            self._width = 0
 
 
 def describe(progress: Progress | Phase) -> str:
@@ -645,7 +711,7 @@ def describe(progress: Progress | Phase) -> str:
     share = progress.budget / progress.whole_budget if progress.whole_budget else 1.0
     line = f"{share:4.0%} · {progress.done:,} of {progress.runs:,} runs"
     if progress.updates and progress.seconds > 0:
-        left = _duration(progress.seconds * (1 - share) / share)
+        left = duration(progress.seconds * (1 - share) / share)
         line += f" · {_rate(progress.updates / progress.seconds)} · {left} left"
     return line
 
@@ -655,7 +721,8 @@ def _rate(updates: float) -> str:
     return f"{updates / 1e6:,.0f} million updates/s" if updates >= 1e7 else f"{updates:,.0f} updates/s"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in words."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

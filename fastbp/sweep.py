@@ -1,10 +1,10 @@
-"""`python -m fastbp.sweep [FILE or NAME]`: train what is missing of a sweep, publish it, and say what it shows."""
+"""`python -m fastbp.sweep [FILE or NAME]`: train what is missing of a sweep, publish it, and say what it shows; or of many."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from fastbp import console
+from fastbp import console, gathering
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,9 +19,14 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "sweep",
         nargs="?",
-        default="founding",
         metavar="FILE or NAME",
         help="a sweep file, or the name of one that ships with fastbp (default: founding)",
+    )
+    parser.add_argument(
+        "--all",
+        metavar="FOLDER",
+        help="every sweep file below a folder, each into results/NAME by its path there, and then results/README.md, a gallery "
+        "of what they show; goes with -o (instead of results), --seeds, -j, --executor, --dry-run, --quiet, --json",
     )
     parser.add_argument("-o", "--output", metavar="DIR", help="the store (default: results/NAME)")
     parser.add_argument("--seeds", metavar="N", help="how many seeds instead of the file's number; more seeds extend a store")
@@ -67,7 +72,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return console.sweep(parser().parse_args(arguments))
+    asked = parser().parse_args(arguments)
+    return console.sweep(asked) if asked.all is None else gathering.sweep_all(asked)
 
 
 if __name__ == "__main__":

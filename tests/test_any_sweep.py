@@ -66,7 +66,8 @@ def sweeps(draw: st.DrawFn) -> Sweep:
     setup = {key: draw((VALUES | BUDGETS)[key]) for key in sorted(keys | {budget})}
     crossed = draw(st.lists(st.sampled_from(sorted(VALUES)), max_size=2, unique=True))
     grid = {key: draw(st.lists(VALUES[key], min_size=1, max_size=2)) for key in crossed}
-    return Sweep(seeds=draw(st.integers(1, 3)), setup=setup, grid=grid)
+    own = draw(st.sampled_from([{}, {"seeds": 1}, {"seeds": 3}]))
+    return Sweep(seeds=draw(st.integers(1, 3)), setup=setup, grid=[grid | own, {}] if own else grid)
 
 
 def command(*arguments: str) -> tuple[int, str, str]:
@@ -85,7 +86,7 @@ def test_a_right_sweep_runs_and_its_store_says_what_it_was(sweep: Sweep) -> None
         return
     with tempfile.TemporaryDirectory() as folder:
         frame = fastbp.run(sweep, folder)
-        assert len(frame) == len(sweep.setups) * sweep.seeds.count
+        assert len(frame) == sweep.runs
         assert Sweep.from_toml(Path(folder, "sweep.toml")) == sweep
         assert run.drive(sweep, Store(folder)).runs == 0
         again = fastbp.run(sweep)

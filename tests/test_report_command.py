@@ -21,8 +21,9 @@ from stores import contents_of
 import fastbp
 from fastbp import files
 from fastbp.analysis import report
+from fastbp.analysis.page_tables import contrasts_table
 from fastbp.analysis.report import Sweep, sweep_of
-from fastbp.analysis.tables import attribution, contrasts, summary
+from fastbp.analysis.tables import attribution, contrasts, summary, tally
 from fastbp.columns import schema
 from fastbp.engine.store import Store
 from fastbp.kernels import NUMERICS_VERSION
@@ -45,6 +46,31 @@ def rows_of(setup: fastbp.Setup, count: int = 40) -> pa.Table:
     for name, column in values.items():
         runs = runs.set_column(runs.column_names.index(name), schema().field(name), column)
     return runs.cast(schema())
+
+
+def test_of_many_setups_those_with_most_seeds_are_shown():
+    tallies = tally(tidy.frame(*(tidy.table({"lr": lr / 10}, ["partial"] * (9 if lr in (7, 11) else 3)) for lr in range(1, 31))))
+    told = report.tabulated(tallies, tidy.identity({"lr": 3.0}))
+    for most in (4, 12, 24):
+        rows = report.chosen(told, most)
+        assert len(rows) == most
+        assert {0.7, 1.1, 3.0} <= set(rows["lr"])
+    assert len(report.chosen(told, 30)) == 30
+
+
+def test_of_many_changes_those_of_the_setup_as_it_stands_come_first():
+    """They do nothing, and others much."""
+    wins = {(lr, momentum): lr + momentum > 20 for lr in range(1, 31) for momentum in (0.0, 0.5)}
+    tables = [
+        tidy.table({"lr": float(lr), "momentum": m}, ["converged" if won else "partial"] * 9) for (lr, m), won in wins.items()
+    ]
+    told = report.tabulated(tally(tidy.frame(*tables)), tidy.identity({"lr": 1.0, "momentum": 0.0}))
+    table = contrasts_table(told.contrasts, told.summary, told.baseline)
+    own = [row.marked for row in table.rows]
+    assert len(told.contrasts) > len(own) == 40
+    assert own == sorted(own, reverse=True)
+    assert sum(own) == 30
+    assert "Those first, then the strongest of " in table.caption
 
 
 def without_most_pictures(patch: pytest.MonkeyPatch) -> None:
@@ -222,9 +248,20 @@ class TestLatestSweep:
             assert here("report", "store").returncode == 0
             assert said in page(store)
 
+    def test_more_seeds_of_some_setups_are_asked_for(self, here, store):
+        text = (store / "sweep.toml").read_text()
+        for seeds, said in (
+            ([40, 40, 41, 40], "Not complete: 160 of 161 runs"),
+            ([40, 39, 40, 40], "There are more seeds of some setups than the sweep asks for"),
+        ):
+            (store / "sweep.toml").write_text(f"{text}seeds = {seeds}\n")
+            assert here("report", "store").returncode == 0
+            assert said in page(store)
+
     @pytest.mark.parametrize(
         "text",
         [
+            "[resolved]\nsetups = []\nseeds = [1]", "[resolved]\nseeds = [-1]", "[resolved]\nseeds = 1",
             "", "title", "seeds = inf", "seeds = nan", "seeds = -1", f"seeds = {10**400}", 'seeds = "many"', "seeds = []",
             "seeds = {count = []}", "resolved = 3", "[resolved]\nsetups = 3", '[resolved]\nsetups = "abc"', "\x00", "\ufeff[]",
             "[resolved]\nbaseline = []", "[resolved]\nbaseline = {a = 1}", "title = [1]\nseeds = true", "a = " + "[" * 5000,

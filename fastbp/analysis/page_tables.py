@@ -121,13 +121,17 @@ def contrasts_table(contrasts: pd.DataFrame, whole: pd.DataFrame, baseline: str 
     if contrasts.empty:
         return None
     start = next(iter(whole[whole["setup"] == baseline].to_dict("records")), None)
-    strongest = contrasts.loc[contrasts["difference"].abs().sort_values(ascending=False, kind="stable").index[:MOST_ROWS]]
-    shown = contrasts if len(contrasts) <= MOST_ROWS else strongest
     others = [key for key in keys_of(whole) if key in contrasts.columns]
+
+    def is_own(row: dict[Any, Any]) -> bool:
+        return start is not None and is_end(row, "from", {key: start[key] for key in {*others, row["key"]}})
+
+    shown = contrasts.to_dict("records")
+    if len(shown) > MOST_ROWS:
+        shown = sorted(shown, key=lambda row: (not is_own(row), -abs(row["difference"])))[:MOST_ROWS]
     told = []
-    for row in shown.to_dict("records"):
+    for row in shown:
         here = [key for key in others if key != row["key"]]
-        own = start is not None and is_end(row, "from", {key: start[key] for key in [*here, row["key"]]})
         interval = f"{points(row['difference'])} [{points(row['difference_low'])}, {points(row['difference_high'])}]"
         effect = ("mends" if row["difference"] > 0 else "breaks") if row["p_holm"] < ALPHA else "not shown"
         cells = [
@@ -138,13 +142,14 @@ def contrasts_table(contrasts: pd.DataFrame, whole: pd.DataFrame, baseline: str 
             plain(row["broken"]),
             interval,
         ]
-        told.append(Row([*cells, p_value(row["p_holm"]), effect], own))
+        told.append(Row([*cells, p_value(row["p_holm"]), effect], is_own(row)))
     columns = [Column("change", True), Column("where", True), Column("seeds"), Column("mended"), Column("broken")]
     columns += [Column("difference in points [95%]"), Column("p (Holm)"), Column("effect", True)]
-    many = "" if len(shown) == len(contrasts) else f" The {MOST_ROWS} strongest of {plain(len(contrasts))}."
     mark = " In bold, changes of the setup as it stands." if any(row.marked for row in told) else ""
+    first = "Those first, then the strongest" if mark else "The strongest"
+    many = "" if len(shown) == len(contrasts) else f" {first} of {plain(len(contrasts))}."
     return Table(
-        "Single changes", f"Changes of one key, paired by seed.{many}{mark} All columns:", columns, told, "contrasts.csv"
+        "Single changes", f"Changes of one key, paired by seed.{mark}{many} All columns:", columns, told, "contrasts.csv"
     )
 
 

@@ -36,7 +36,21 @@ from fastbp.analysis.published import Printed
 from fastbp.analysis.statistics import constant_loss
 from fastbp.analysis.tables import Tally
 from fastbp.analysis.verdict import verdict
-from fastbp.analysis.wording import ALPHA, evenly, extreme, keys_of, labels, percent, plain, plural, setting, shortened
+from fastbp.analysis.wording import (
+    ALPHA,
+    STANDS,
+    and_,
+    apart,
+    evenly,
+    extreme,
+    keys_of,
+    labels,
+    percent,
+    plain,
+    plural,
+    setting,
+    shortened,
+)
 
 MOST_BARS, MOST_PANELS, MOST_MAPS = 24, 12, 6
 
@@ -57,6 +71,13 @@ class Sweep(NamedTuple):
     baseline: str | None = None
     setups: tuple[str, ...] = ()
     published: tuple[Printed, ...] = ()
+    own: tuple[int, ...] = ()
+    """How many seeds each setup has, where that is not the same for all."""
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """How many seeds of each setup the sweep asks for."""
+        return dict(zip(self.setups, self.own or [self.seeds] * len(self.setups), strict=True))
 
 
 def sweep_of(store: Path) -> Sweep:
@@ -66,12 +87,15 @@ def sweep_of(store: Path) -> Sweep:
         seeds, resolved = told.get("seeds", 0), told.get("resolved", {})
         count = int(seeds.get("count", 0) if isinstance(seeds, dict) else seeds)
         baseline, ids = resolved.get("baseline", ""), resolved.get("setups", [])
-        if not (0 <= count < 1 << 63 and isinstance(baseline, str) and isinstance(ids, list)):
+        own = [int(each) for each in resolved.get("seeds", [])]
+        if not (0 <= min([count, *own]) <= max([count, *own]) < 1 << 63 and isinstance(baseline, str) and isinstance(ids, list)):
+            return Sweep()
+        if own and len(own) != len(ids):
             return Sweep()
         # Whatever breaks lines or turns them round is no part of a title.
         title = plain(" ".join(str(told.get("title", "")).split()))
         figures = published.printed(told)
-        return Sweep(title, count, baseline or None, tuple(str(each) for each in ids), figures)
+        return Sweep(title, count, baseline or None, tuple(str(each) for each in ids), figures, tuple(own))
     except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return Sweep()
 
@@ -223,13 +247,14 @@ def _is_running(store: Path) -> bool:
 
 def _notes(sweep: Sweep, tallies: Sequence[Tally]) -> Iterator[str]:
     """What a reader must know of how many runs there are."""
-    asked = sweep.seeds * len(sweep.setups)
     there = {t.setup: t.runs for t in tallies}
-    present = sum(min(there.get(setup, 0), sweep.seeds) for setup in sweep.setups)
+    present = sum(min(there.get(setup, 0), count) for setup, count in sweep.asked.items())
+    asked = sum(sweep.asked.values())
     if present < asked:
         yield f"Not complete: {plain(present)} of {plain(asked)} runs that the sweep asks for are there."
-    if sweep.setups and max(there.values(), default=0) > sweep.seeds:
-        yield f"There are more seeds than the {plain(sweep.seeds)} that the sweep asks for, and all are counted."
+    if sweep.setups and any(runs > sweep.asked.get(setup, sweep.seeds) for setup, runs in there.items()):
+        number = "of some setups than" if sweep.own else f"than the {plain(sweep.seeds)} that"
+        yield f"There are more seeds {number} the sweep asks for, and all are counted."
 
 
 def draw(
@@ -252,9 +277,9 @@ def draw(
     by_id = {t.setup: t for t in tallies}
     some = [by_id[setup] for setup in fewer["setup"]]
     problems = {t.setup: problem_of(store, t) for t in tallies}
-    names = dict(zip(whole["setup"], labels(whole), strict=True))
     title = shortened(plain(" ".join((sweep.title or f"Sweep {store.resolve().name}").split())), 300)
     baseline = report.baseline if len(whole) > 1 else None  # one setup needs no mark
+    names = dict(zip(whole["setup"], labels(whole, baseline), strict=True))
     report.notes += _notes(sweep, tallies)
     content: dict[str, Any] = {"verdict": report.verdict, "notes": list(report.notes), "alpha": ALPHA}
     content |= {
@@ -264,9 +289,11 @@ def draw(
         "atlas": None,
     }
     if len(few) < len(whole):
+        first = "the one as it stands, " * (report.baseline is not None)
+        first += "those with most seeds, " * (whole["runs"].nunique() > 1)
         content["notes"].append(
-            f"Of {plain(len(whole))} setups the page shows the one as it stands, those at the ends of the strongest changes, the "
-            "best and the worst; the CSV files have all."
+            f"Of {plain(len(whole))} setups the page shows {first}those at the ends of the strongest changes, the best and the "
+            "worst; the CSV files have all."
         )
     tick("drawing outcomes")
     content["bars"] = _bars(drawing, few, title if sweep.title else "", baseline)
@@ -286,10 +313,10 @@ def draw(
     tick("drawing spread and loss")
     content["scatter"] = _scatter(drawing, some, fewer, problems, names)
     tick("drawing survival")
-    content["waiting"] = _waiting(drawing, some, fewer)
+    content["waiting"] = _waiting(drawing, some, fewer, baseline)
     content["times"] = waiting_table(few, whole, baseline)
     tick("drawing thresholds")
-    content["collapse"] = _collapse(drawing, some, fewer)
+    content["collapse"] = _collapse(drawing, some, fewer, baseline)
     content["curves"] = []
     for each in curved(whole):
         tick(f"drawing {each}")
@@ -297,7 +324,7 @@ def draw(
     content["maps"] = []
     for x, y in axes(whole)[:MOST_MAPS]:
         tick(f"drawing {x} and {y}")
-        content["maps"].append(_map(drawing, whole, x, y))
+        content["maps"].append(_map(drawing, whole, x, y, baseline))
     tick("drawing single runs")
     found = examples(store, tallies, report.baseline)
     content["examples"] = example_groups(drawing, found, problems, names, shown_path(store)) if found else []
@@ -354,11 +381,11 @@ def _collapses(tallies: Sequence[Tally]) -> dict[str, float]:
     return {t.setup: value for t in tallies if isinstance(value := t.keys.get("collapse"), float)}
 
 
-def _waiting(drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame) -> Picture | None:
+def _waiting(drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame, baseline: str | None) -> Picture | None:
     if not rows["ever_converged"].any():
         return None
     return drawing(
-        plots.survival_curves(tables.survival(some)),
+        plots.survival_curves(tables.survival(some), baseline=baseline),
         "survival",
         "Updates to convergence",
         "Curves of the share of runs that had not converged yet, over updates. At the end of the budget: "
@@ -367,13 +394,13 @@ def _waiting(drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame) -> Pic
     )
 
 
-def _collapse(drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame) -> Picture | None:
+def _collapse(drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame, baseline: str | None) -> Picture | None:
     table = tables.collapsing(some)
     if not (table["collapsed"].any() or table["born"].any()):
         return None
     thresholds = set(_collapses(some).values())
     return drawing(
-        plots.collapse_curves(table, collapse=thresholds.pop() if len(thresholds) == 1 else None),
+        plots.collapse_curves(table, collapse=thresholds.pop() if len(thresholds) == 1 else None, baseline=baseline),
         "collapse",
         "Collapsed runs by threshold",
         "Curves of the share of collapsed runs over the threshold. With the threshold in use: "
@@ -396,14 +423,17 @@ def _seeds(summary: pd.DataFrame) -> str:
 
 
 def chosen(report: Report, most: int) -> pd.DataFrame:
-    """So many rows of the summary, in its order: the setup as it stands, those at the ends of the strongest changes, the worst
-    and the best, and some between them."""
+    """So many rows of the summary, in its order: the setup as it stands, those into which the sweep has put most seeds, those at
+    the ends of the strongest changes, the worst and the best, and some between them."""
     whole = report.summary
     if len(whole) <= most:
         return whole
     wanted: dict[int, None] = {}
     if report.baseline is not None:
         wanted |= dict.fromkeys(np.flatnonzero(whole["setup"] == report.baseline).tolist())
+    main = np.flatnonzero(whole["runs"] == whole["runs"].max()).tolist()
+    if len(main) < most:
+        wanted |= dict.fromkeys(main)
     keys = keys_of(whole)
     places = {tuple(plain(row[key]) for key in keys): i for i, row in enumerate(whole.to_dict("records"))}
     strongest = report.contrasts[report.contrasts["p_holm"] < ALPHA]
@@ -458,13 +488,23 @@ def _curves(drawing: Drawing, summary: pd.DataFrame, key: str) -> Picture:
     )
 
 
-def _map(drawing: Drawing, summary: pd.DataFrame, x: str, y: str) -> Picture:
+def _map(drawing: Drawing, summary: pd.DataFrame, x: str, y: str, baseline: str | None) -> Picture:
     others = [key for key in keys_of(summary) if key not in (x, y)]
     groups = [("", summary)]
     if others:
         groups = [(setting(rows.iloc[0], others), rows) for _, rows in summary.groupby(others, sort=False, dropna=False)]
     shown = [groups[i] for i in evenly(len(groups), 4).tolist()]
-    some = f", {len(shown)} of {len(groups)} settings of {' and '.join(others)}" if len(shown) < len(groups) else ""
+    start = next(iter(summary[summary["setup"] == baseline].to_dict("records")), None)
+    if start and len(shown) < len(groups):  # the setting as it stands, and those that differ from it in one key
+        near = [
+            (apart(rows.iloc[0], others, start), rows)
+            for _, rows in groups
+            if sum(plain(rows.iloc[0][key]) != plain(start[key]) for key in others) <= 1
+        ]
+        near.sort(key=lambda each: each[0] != STANDS)
+        if len(near) > 1:
+            shown = [near[i] for i in evenly(len(near), 4).tolist()]
+    some = f", {len(shown)} of {len(groups)} settings of {and_(others)}" if len(shown) < len(groups) else ""
     ends = [extreme(summary, "converged", least) for least in (True, False)]
     told = " to ".join(f"{percent(row['converged_share'])} with {setting(row, keys_of(summary))}" for row in ends)
     title = f"Share converged, and share constant, over {x} and {y}{some}: {_seen(summary)}"
@@ -474,6 +514,10 @@ def _map(drawing: Drawing, summary: pd.DataFrame, x: str, y: str) -> Picture:
         f"Shares over {x} and {y}",
         f"Heatmaps of the share of runs over {x} and {y}. The share converged goes from {told}.",
         "Above the share converged, below the share constant"
-        + ("; a black line is where it is one half" if any(rows[[x, y]].nunique().min() > 2 for _, rows in shown) else "")
+        + (
+            "; a black line is where it is one half"
+            if any(rows[[x, y]].nunique().min() > plots.FEW_VALUES for _, rows in shown)
+            else ""
+        )
         + ". Also as",
     )

@@ -230,7 +230,8 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
 
     From the `baseline`, the id of a setup (without one, the first in `tally`'s order), to every setup that differs from it in at
     least two keys as written, never in `stop`, where the setups with every subset of these changes are there, and in as many keys
-    as any such setup does; over the seeds that all of them ran.
+    as any such setup does; over the seeds that all of them ran. Where a sweep has put more seeds into some setups than into
+    others, only those that have no fewer than the baseline are looked at, if there is such a setup among them.
 
     Returns one row per such setup and key, with the columns: `from` and `to`, the two setups; `key`, `from_value` and `to_value`;
     `pairs`, the seeds; `total_points`, how many percentage points the share rose; and of these, by this change when it is made
@@ -269,9 +270,19 @@ def _boxes(
     if start is None:
         return
     alike = [t for t in tallies if t.keys.get("stop") == start.keys.get("stop")]
+    found = _cornered(start, [t for t in alike if t.runs >= start.runs], keys) or _cornered(start, alike, keys)
+    most = max((len(changed) for changed, _ in found), default=0)
+    farthest = [box for box in found if len(box[0]) == most]
+    share = _shares([start, *(corners[-1] for _, corners in farthest)])
+    largest = np.argsort(-np.abs(share[1:] - share[0]), kind="stable")[:MOST_BOXES]
+    yield start, [farthest[i] for i in sorted(largest.tolist())]
+
+
+def _cornered(start: Tally, alike: Sequence[Tally], keys: Sequence[str]) -> list[tuple[list[str], list[Tally]]]:
+    """Of each of these setups that is two changes or more away from the start: what `_boxes` says."""
     of = {tuple(written(t)[key] for key in keys): t for t in alike}
     if len(of) < len(alike):
-        return  # setups that differ in what is no key as written
+        return []  # setups that differ in what is no key as written
     here = written(start)
     found: list[tuple[list[str], list[Tally]]] = []
     for values in of:
@@ -283,11 +294,7 @@ def _boxes(
         corners = [of.get(tuple(there[key] if key in subset else here[key] for key in keys)) for subset in subsets]
         if None not in corners:
             found.append((changed, [corner for corner in corners if corner]))
-    most = max((len(changed) for changed, _ in found), default=0)
-    farthest = [box for box in found if len(box[0]) == most]
-    share = _shares([start, *(corners[-1] for _, corners in farthest)])
-    largest = np.argsort(-np.abs(share[1:] - share[0]), kind="stable")[:MOST_BOXES]
-    yield start, [farthest[i] for i in sorted(largest.tolist())]
+    return found
 
 
 def _shares(tallies: Sequence[Tally]) -> NDArray[np.float64]:
@@ -360,6 +367,11 @@ def pair(before: Tally, after: Tally) -> tuple[int, int, int, int]:
         a, b = before.converged, after.converged
         mended, broken, own = (int(np.bitwise_count(each).sum()) for each in (~a & b, a & ~b, a))
         return before.runs, mended, broken, own
-    _, i, j = np.intersect1d(before.seeds(), after.seeds(), assume_unique=True, return_indices=True)
-    p, q = before.flags()[i], after.flags()[j]
-    return i.size, int(np.count_nonzero(~p & q)), int(np.count_nonzero(p & ~q)), int(np.count_nonzero(p))
+    if before.starts.size == after.starts.size == 1:  # as sweeps make them: no seeds need be sorted
+        firsts = [int(t.starts[0]) for t in (before, after)]
+        start, stop = max(firsts), min(first + t.runs for first, t in zip(firsts, (before, after), strict=True))
+        p, q = (t.flags()[start - first : max(start, stop) - first] for first, t in zip(firsts, (before, after), strict=True))
+    else:
+        _, i, j = np.intersect1d(before.seeds(), after.seeds(), assume_unique=True, return_indices=True)
+        p, q = before.flags()[i], after.flags()[j]
+    return p.size, int(np.count_nonzero(~p & q)), int(np.count_nonzero(p & ~q)), int(np.count_nonzero(p))

@@ -11,6 +11,7 @@ from fastbp.analysis.wording import (
     ALPHA,
     Row,
     and_,
+    apart,
     change_of,
     extreme,
     is_end,
@@ -72,7 +73,7 @@ def verdict(summary: pd.DataFrame, contrasts: pd.DataFrame, attribution: pd.Data
     together = _together(attribution, summary, keys)
     return [
         _best_change(start, own, setups),
-        " ".join([_as_it_stands(start, keys), *_other_changes(own, setups), *_otherwise(changes, own, keys)]),
+        " ".join([_as_it_stands(start, keys), *_other_changes(own, setups), *_otherwise(start, changes, own, keys)]),
         *_margins(summary, keys),
         *([together] if together else []),
         *_elsewhere(summary, start, keys, own),
@@ -188,13 +189,26 @@ def _other_changes(own: Sequence[Row], setups: Sequence[Row]) -> list[str]:
     if broken:
         lines.append(f"By itself, {_listed(broken, 'lowers')}.")
     if unshown and len(unshown) < len(own):  # else that is the answer
-        shown = and_(unshown) if len(unshown) <= MOST_CHANGES else f"{plain(len(unshown))} others"
+        shown = and_(unshown) if len(unshown) <= MOST_CHANGES else _by_key([row for row in own if not _shown(row)])
         lines.append(f"No effect by itself is shown for {shown}.")
     return lines
 
 
-def _otherwise(changes: Sequence[Row], own: Sequence[Row], keys: Sequence[str]) -> list[str]:
-    """What a change of the setup as it stands does in other settings, where by itself it does nothing, or the opposite."""
+def _by_key(rows: Sequence[Row]) -> str:
+    """Many changes of the setup as it stands: `hidden → 2 or 8, order → shuffled and 7 other values of lr`."""
+    values: dict[str, list[str]] = {}
+    for row in rows:
+        values.setdefault(row["key"], []).append(named(row["to"]))
+    some = [
+        f"{key} → {' or '.join(to)}" if len(to) <= MOST_CHANGES else f"{plain(len(to))} other values of {key}"
+        for key, to in values.items()
+    ]
+    return and_(some)
+
+
+def _otherwise(start: Row, changes: Sequence[Row], own: Sequence[Row], keys: Sequence[str]) -> list[str]:
+    """What a change of the setup as it stands does in other settings, where by itself it does nothing, or the opposite. Of these
+    settings what is not as it stands is told."""
     told = []
     here = {id(row) for row in own}
     elsewhere: dict[str, list[Row]] = {}
@@ -214,12 +228,14 @@ def _otherwise(changes: Sequence[Row], own: Sequence[Row], keys: Sequence[str]) 
     for row in told[:MOST_CHANGES]:
         verb, size = "raises" if row["difference"] > 0 else "lowers", points(row["difference"]).lstrip("+−")
         own_keys = (row["key"], "updates") if row["key"] == "epochs" else (row["key"],)
-        where = setting(row, [key for key in keys if key in row and key not in own_keys])
+        rest = [key for key in keys if key in row and key not in own_keys]
+        where = apart(row, rest, start)
         texts.append(f"{_told(row)} {verb} the share converged by {size} points with {where}")
     more = len(told) - len(texts)
     if more:
         texts.append(f"{plural(more, 'more change')} {'moves' if more == 1 else 'move'} it by no more")
-    return [f"In other settings it is otherwise: {and_(texts)}."]
+    several = "; ".join([*texts[:-1], f"and {texts[-1]}"]) if len(texts) > 1 else texts[0]
+    return [f"In other settings it is otherwise: {several}."]
 
 
 def _margins(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:
@@ -273,6 +289,7 @@ def _together(attribution: pd.DataFrame, summary: pd.DataFrame, keys: Sequence[s
     start, there = (by_id.get(rows[0][end]) for end in ("from", "to"))
     if start is None or there is None:
         return ""
+    where = setting(there, [key for key in keys if key in {row["key"] for row in rows}])
     parts = sorted(rows, key=lambda row: -abs(row["average_points"]))
     told = and_([f"{row['key']} {points(row['average_points'] / 100)}" for row in parts])
     number = {2: "Both", 3: "All three", 4: "All four"}.get(len(rows), f"All {len(rows)}")
@@ -281,7 +298,7 @@ def _together(attribution: pd.DataFrame, summary: pd.DataFrame, keys: Sequence[s
         made = f"{'make' if there['converged'] else 'do not make'} its one run converge"
     some = _over(rows[0]["pairs"], "all setups on the way", start, there)
     return (
-        f"{number} changes together ({setting(there, keys)}) {made}, {points(rows[0]['total_points'] / 100)} points{some}: of "
+        f"{number} changes together ({where}) {made}, {points(rows[0]['total_points'] / 100)} points{some}: of "
         f"these, averaged over all orders of making them, {told}."
     )
 
@@ -292,6 +309,13 @@ def _elsewhere(summary: pd.DataFrame, start: Row, keys: Sequence[str], own: Sequ
     ties = summary[summary["converged_share"] == best["converged_share"]].to_dict("records")
     if any(tie["setup"] == start["setup"] or any(is_end(row, "to", tie) for row in own) for tie in ties):
         return []
+    soon = [tie for tie in ties if not pd.isna(tie["updates_median"])]
+    if len(ties) > 1 and len(soon) == len(ties) and best["converged"] == best["runs"]:
+        first = min(soon, key=lambda tie: int(tie["updates_median"]))
+        return [
+            f"In {plain(len(ties))} of all {plain(len(summary))} setups all runs converge, soonest with {_name(first, keys)}: "
+            f"half after {plural(int(first['updates_median']), 'update')}."
+        ]
     return [
         f"Of all {plain(len(summary))} setups, runs converge most often with {_name(best, keys)}: "
         f"{_fraction(best, 'converged')}{_interval(best, 'converged')}.{_waiting(best)}"

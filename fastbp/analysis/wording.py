@@ -93,10 +93,19 @@ def keys_of(summary: pd.DataFrame) -> list[str]:
     return list(summary.columns[: summary.columns.get_loc("setup")])
 
 
-def labels(summary: pd.DataFrame) -> list[str]:
-    """A name for each row of a summary: its varying keys, with its setup where they do not tell it apart."""
+STANDS = "as it stands"
+
+MANY_KEYS = 4
+"""Keys up to which a setup is named by all that vary: of more, by those that are not as it stands."""
+
+
+def labels(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
+    """A name for each row of a summary: its varying keys, with its setup where they do not tell it apart. Of many keys, those
+    that are not as in the setup `baseline`, if that is among them, which itself has all."""
     keys = keys_of(summary)
-    names = [setting(row, keys) for _, row in summary.iterrows()]
+    start = next(iter(summary[summary["setup"] == baseline].to_dict("records")), None) if len(keys) > MANY_KEYS else None
+    names = [setting(row, keys) if start is None else apart(row, keys, start) for _, row in summary.iterrows()]
+    names = [f"{name}: {setting(start, keys)}" if start and name == STANDS else name for name in names]
     if keys and len(set(names)) == len(names):
         return names
     return [f"{name}, setup {setup}".removeprefix(", ") for name, setup in zip(names, summary["setup"], strict=True)]
@@ -157,6 +166,11 @@ def sentences(contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | No
 def setting(row: Row | pd.Series[Any], keys: Sequence[Any]) -> str:
     """The values of these keys in a row: `order random, lr 0.1`."""
     return ", ".join(f"{key} {named(row[key])}" for key in keys)
+
+
+def apart(row: Row | pd.Series[Any], keys: Sequence[Any], start: Row) -> str:
+    """The values of those of these keys that are not as in `start`."""
+    return setting(row, [key for key in keys if plain(row[key]) != plain(start[key])]) or STANDS
 
 
 def change_of(row: Row) -> str:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.engine import block, room
-from fastbp.engine.plan import Range, block_seeds, cut, file_seeds, least_block_seeds, missing, shares
+from fastbp.engine import block, plan, room
+from fastbp.engine.plan import Range, block_seeds, cut, file_seeds, least_block_seeds, shares
 from fastbp.engine.spec import Setup, Sweep, SweepError
 from fastbp.engine.store import Store, StoreFullError
 from fastbp.kernels.compiling import is_on_disk
@@ -64,7 +64,7 @@ def kinds(sweep: Sweep) -> list[list[Setup]]:
     """The setups of a sweep, those together that take the same: of 10⁵ setups most differ in a rate or an order."""
     found: dict[Hashable, list[Setup]] = {}
     for setup in sweep.setups:
-        found.setdefault(_kind(setup), []).append(setup)
+        found.setdefault((_kind(setup), sweep.seeds_of(setup).count), []).append(setup)
     return list(found.values())
 
 
@@ -78,10 +78,9 @@ def outstanding(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> list[tu
 
     `present`: which seeds of each setup there are.
     """
-    wanted = sweep.seeds.start, sweep.seeds.count
     if not present:  # an id for each setup would take longer than all the rest
-        return [(kind[0], [wanted] * len(kind)) for kind in kinds(sweep)]
-    return [(kind[0], [gap for s in kind for gap in missing(wanted, present.get(s.identity(), ()))]) for kind in kinds(sweep)]
+        return [(kind[0], [(sweep.seeds.start, sweep.seeds_of(kind[0]).count)] * len(kind)) for kind in kinds(sweep)]
+    return [(kind[0], [gap for s in kind for gap in plan.outstanding(s, sweep, present)]) for kind in kinds(sweep)]
 
 
 def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:
@@ -90,7 +89,7 @@ def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:
     total = 0.0
     for setup, gaps in outstanding(sweep, present):
         own = sum(count for _, count in gaps)
-        seeds = file_seeds(setup, sweep.seeds.count, len(sweep.setups))
+        seeds = file_seeds(setup, sweep.seeds_of(setup).count, len(sweep.setups))
         runs += own
         files += sum(1 for gap in gaps for _ in cut(*gap, seeds))
         total += own * (ROW_BYTES + OUTPUT_BYTES * block.kept_outputs(setup))
@@ -106,18 +105,19 @@ def memory(sweep: Sweep, workers: int, stored: bool, frame: bool, processes: int
     `workers`: blocks that are trained at once in this process; `processes`: others of this machine that train one each;
     `stored`: whether rows go into a store; `frame`: whether all come back as a DataFrame, as from `fastbp.run`.
     """
-    seeds, every = sweep.seeds.count, kinds(sweep)
-    at_once = min(workers + processes, sum(len(kind) * -(-seeds // least_block_seeds(kind[0])) for kind in every))
-    budgets = len({kind[0].budget for kind in every})  # of runs that are trained as one
-    work = max(_work_bytes(kind[0], budgets > 1) for kind in every)
-    rates = [float(r) for kind in every for r in [_rates_bytes(kind[0])] * min(len(kind), CACHED)]
-    tables = [24.0 * s.rows * (s.shape[1] + s.shape[2]) for s, *_ in every]  # as given, as trained, as targets
+    every = [(sweep.seeds_of(kind[0]).count, kind) for kind in kinds(sweep)]
+    at_once = min(workers + processes, sum(len(kind) * -(-seeds // least_block_seeds(kind[0])) for seeds, kind in every))
+    budgets = len({kind[0].budget for _, kind in every})  # of runs that are trained as one
+    work = max(_work_bytes(kind[0], budgets > 1) for _, kind in every)
+    rates = [float(r) for _, kind in every for r in [_rates_bytes(kind[0])] * min(len(kind), CACHED)]
+    tables = [24.0 * s.rows * (s.shape[1] + s.shape[2]) for _, (s, *_) in every]  # as given, as trained, as targets
     rows = max(
         (at_once + 1) * min(seeds, block_seeds(s)) * budgets * (410 + 12 * block.kept_outputs(s))
         + 3 * min(seeds, file_seeds(s, seeds, len(sweep.setups))) * (250 + 4 * block.kept_outputs(s))
-        for s, *_ in every
+        for seeds, (s, *_) in every
     )
-    whole = sum(len(kind) * seeds * _frame_bytes(kind[0], stored) for kind in every)
+    whole = sum(len(kind) * seeds * _frame_bytes(kind[0], stored) for seeds, kind in every)
+    most = sweep.all_seeds.count
     return [
         Part(
             max(LIBRARIES, room.resident()) + processes * LIBRARIES,
@@ -137,7 +137,7 @@ def memory(sweep: Sweep, workers: int, stored: bool, frame: bool, processes: int
         Part(sum(nlargest(CACHED, tables)), "problems", "try smaller problems"),
         Part(rows, "rows before they are stored", "try fewer seeds"),
         Part(whole, "the DataFrame", "try fewer seeds, or a store and pandas.read_parquet") if frame
-        else Part(seeds * (50 + len(sweep.setups) / 8), "counts for the tables", "try fewer seeds"),
+        else Part(50 * most + sweep.runs / 8, "counts for the tables", "try fewer seeds"),
     ]  # fmt: skip
 
 

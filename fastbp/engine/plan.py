@@ -112,7 +112,7 @@ Present = Mapping[str, Sequence[Range]]
 def shard(sweep: Sweep, number: int, of: int) -> Range:
     """The seeds of one of so many shards of a sweep, 1 … `of`: about as many in each, the same for all setups, so that what one
     machine has is a fair sweep by itself. Where there are many, shards begin where files do."""
-    seeds, step = sweep.seeds, 1
+    seeds, step = sweep.all_seeds, 1
     for size in (LEAST_SEEDS << power for power in range(32)):
         if seeds.count < 8 * of * size:
             break
@@ -125,15 +125,21 @@ def shard(sweep: Sweep, number: int, of: int) -> Range:
 
 def only(sweep: Sweep, present: Present, seeds: Range) -> Present:
     """What there is, as if all other seeds than these were there as well."""
-    whole = sweep.seeds
+    whole = sweep.all_seeds
     others = [(start, count) for start, count in missing((whole.start, whole.count), [seeds]) if count]
     return {_id(setup): [*present.get(_id(setup), ()), *others] for setup in sweep.setups}
+
+
+def outstanding(setup: Setup, sweep: Sweep, present: Present) -> list[Range]:
+    """The seeds of a setup that are still to be trained."""
+    seeds = sweep.seeds_of(setup)
+    return missing((seeds.start, seeds.count), present.get(_id(setup), ()))
 
 
 def shares(sweep: Sweep, present: Present) -> Iterator[Share]:
     """Everything that is still to be trained, the longest runs first, so that short ones fill up the cores at the end."""
     for setups in families(sweep.setups):
-        gaps = [missing((sweep.seeds.start, sweep.seeds.count), present.get(_id(setup), ())) for setup in setups]
+        gaps = [outstanding(setup, sweep, present) for setup in setups]
         # At each edge some of the setups begin or end to be missing.
         edges = sorted((edge, i) for i, own in enumerate(gaps) for at, count in own for edge in (at, at + count))
         lacking: set[int] = set()
@@ -178,9 +184,8 @@ def _cuts(sweep: Sweep, present: Present, parts: int) -> Iterator[Share]:
 
 def files_of(setup: Setup, sweep: Sweep, present: Present) -> Iterator[Publication]:
     """Every file of a setup that is still to be made."""
-    seeds = sweep.seeds
-    for gap in missing((seeds.start, seeds.count), present.get(_id(setup), ())):
-        for start, count in cut(*gap, file_seeds(setup, seeds.count, len(sweep.setups))):
+    for gap in outstanding(setup, sweep, present):
+        for start, count in cut(*gap, file_seeds(setup, sweep.seeds_of(setup).count, len(sweep.setups))):
             yield Publication(setup, start, count)
 
 

@@ -55,13 +55,13 @@ class SweepError(ValueError):
 # Numbers
 
 
-def _number(value: object) -> object:
+def as_number(value: object) -> object:
     """NumPy scalars as Python's, whole floats as integers: 1 = 1.0, 1e6 counts updates, −0.0 = 0.0; True stays what it is."""
     value = value.item() if isinstance(value, np.generic) else value
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Number = BeforeValidator(_number)
+Number = BeforeValidator(as_number)
 Whole = Annotated[int, Number]
 Real = Annotated[float, Number]
 

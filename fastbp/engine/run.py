@@ -227,6 +227,7 @@ def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Exe
     SweepError where it would take more memory than there is, or for another word; StoreError, StoreFullError, OtherWorkerError,
     LostError, and RuntimeError where a block failed.
     """
+    import pandas as pd
     import pyarrow as pa
 
     if not isinstance(sweep, Sweep):
@@ -254,7 +255,9 @@ def run(sweep: Sweep, store: str | os.PathLike[str] | None = None, executor: Exe
         kept.sort(key=lambda rows: (order[rows["setup"][0].as_py()], rows["seed"][0].as_py()))
         return frame(pa.concat_tables(kept).unify_dictionaries())
     stored = frame(files.read_all(place.path))  # where there may be more setups and more seeds
-    wanted = stored[stored["setup"].isin(order) & stored["seed"].between(sweep.seeds.start, sweep.seeds.stop - 1)]
+    codes = pd.Index(list(order)).get_indexer(pd.Index(stored["setup"]))
+    last = np.array([sweep.seeds_of(setup).stop - 1 for setup in sweep.setups])
+    wanted = stored[(codes >= 0) & (stored["seed"] >= sweep.seeds.start) & (stored["seed"] <= last[codes])]
     in_order: pd.DataFrame = wanted.sort_values(
         ["setup", "seed"], key=lambda c: c.astype(object).map(order) if c.name == "setup" else c, ignore_index=True
     )

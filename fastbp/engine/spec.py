@@ -369,11 +369,13 @@ class Sweep(BaseModel):
 
     _baseline: Setup | None = PrivateAttr(None)
     _setups: tuple[Setup, ...] = PrivateAttr(())
+    _own: tuple[int | None, ...] = PrivateAttr(())  # how many seeds each grid says
+    _counts: dict[str, int] = PrivateAttr({})  # of each setup by its id, where it is not the same for all
 
     def __init__(self, **data: Any) -> None:
         parts = _read_sweep(data, "", None, (), "")
         super().__init__(**parts.fields)
-        self._baseline, self._setups = parts.baseline, parts.setups
+        self._baseline, self._setups, self._own, self._counts = parts.privates
 
     @property
     def baseline(self) -> Setup | None:
@@ -384,6 +386,32 @@ class Sweep(BaseModel):
     def setups(self) -> tuple[Setup, ...]:
         """All setups without repeats, in the order of the file, the last key of a grid fastest."""
         return self._setups
+
+    def seeds_of(self, setup: Setup) -> Seeds:
+        """The seeds of one of the setups: of all that its grids say the most, and the sweep's own where none says any."""
+        return self.seeds.model_copy(update={"count": self._counts[setup.identity()]}) if self._counts else self.seeds
+
+    @property
+    def all_seeds(self) -> Seeds:
+        """The seeds that any setup has."""
+        return self.seeds.model_copy(update={"count": max(self._counts.values())}) if self._counts else self.seeds
+
+    @property
+    def runs(self) -> int:
+        """Setups times seeds."""
+        return sum(self._counts.values()) if self._counts else len(self.setups) * self.seeds.count
+
+    def with_seeds(self, start: int, count: int) -> Self:
+        """The sweep with these seeds in every setup."""
+        sweep = self.model_copy(update={"seeds": Seeds(start=start, count=count)})
+        sweep._own, sweep._counts = (), {}
+        return sweep
+
+    def within(self, start: int, count: int) -> Self:
+        """The sweep without other seeds than these, of which a setup may have none."""
+        sweep = self.with_seeds(start, count)
+        sweep._counts = {name: max(0, min(self.seeds.start + own - start, count)) for name, own in self._counts.items()}
+        return sweep
 
     @property
     def notes(self) -> list[str]:
@@ -442,7 +470,7 @@ class Sweep(BaseModel):
         """A sweep from what a file holds: title, seeds, setup, grid and published."""
         parts = _read_sweep(data, name, seeds, settings, fspath(folder))
         sweep = cls.model_construct(**parts.fields)
-        sweep._baseline, sweep._setups = parts.baseline, parts.setups
+        sweep._baseline, sweep._setups, sweep._own, sweep._counts = parts.privates
         return sweep
 
     def to_toml(self, folder: str | PathLike[str] | None = None) -> str:
@@ -458,8 +486,9 @@ class Sweep(BaseModel):
         lines.append(f"seeds = {reading.toml(whole)}")
         if setup:
             lines += ["", "[setup]", *(f"{key} = {reading.toml(value)}" for key, value in setup.items())]
-        for table in self.grid:
+        for table, own in itertools.zip_longest(self.grid, self._own[: len(self.grid)]):
             lines += ["", "[grid]" if len(self.grid) == 1 else "[[grid]]"]
+            lines += [f"seeds = {own}"] if own else []
             for key, values in table.items():
                 lines.append(f"{key} = {reading.toml([_in_grid(key, _placed(key, value, folder)) for value in values])}")
         for one in self.published:
@@ -473,6 +502,8 @@ class Sweep(BaseModel):
             if self.published:
                 ids = [[setup.identity() for setup in setups] for setups in self._fitting()]
                 lines.append(f"published = {reading.toml(ids)}")
+            if self._counts:
+                lines.append(f"seeds = {reading.toml([self.seeds_of(setup).count for setup in self.setups])}")
         return "\n".join(lines) + "\n"
 
 
@@ -578,8 +609,7 @@ _Grid = dict[str, tuple[Any, ...]]
 
 class _Parts(NamedTuple):
     fields: dict[str, Any]
-    baseline: Setup | None
-    setups: tuple[Setup, ...]
+    privates: tuple[Setup | None, tuple[Setup, ...], tuple[int | None, ...], dict[str, int]]
 
 
 def _read_sweep(
@@ -595,7 +625,9 @@ def _read_sweep(
     if not isinstance(title, str) or len(title) > 1000 or not all(c.isprintable() for c in title):
         lines.append(f"{here}title: given {shown(title)}, allowed: a string of at most 1,000 printable characters")
     chosen = _read_seeds(data.get("seeds"), here, seeds, lines)
-    setup, tables = _places(data, here, folder, lines)
+    setup, tables, seeds_given = _places(data, here, folder, lines)
+    own = tuple(_own_seeds(seeds_given, chosen, lines))
+    own = own if seeds is None else ()
     seen: set[str] = set()
     for text in settings:
         _set(text, setup, tables, seen, lines)
@@ -611,11 +643,14 @@ def _read_sweep(
     for index, table in enumerate(tables or [{}]):
         place = f"{here}grid[{index + 1}]." if len(tables) > 1 else f"{here}setup."
         lines += _incomplete(_outside(setup, table) | table, place)
-    setups, baseline = _expand(setup, values, tables, grids, here, lines)
+    expanded, baseline = _expand(setup, values, tables, grids, here, lines)
     if lines or chosen is None:
         raise SweepError(dict.fromkeys(lines))
     fields = {"title": title, "seeds": chosen, "setup": values, "grid": tuple(grids), "published": figures}
-    return _Parts(fields, baseline, setups)
+    setups = tuple(one for one, _ in expanded)
+    counts = [max((own[i] if i < len(own) else None) or chosen.count for i in places) for _, places in expanded]
+    several = {one.identity(): count for one, count in zip(setups, counts, strict=True)} if set(counts) - {chosen.count} else {}
+    return _Parts(fields, (baseline, setups, own, several))
 
 
 def _read_seeds(value: object, here: str, override: int | str | Seeds | None, lines: list[str]) -> Seeds | None:
@@ -642,8 +677,19 @@ def _read_seeds(value: object, here: str, override: int | str | Seeds | None, li
     return None
 
 
-def _places(data: Mapping[str, Any], here: str, folder: str, lines: list[str]) -> tuple[Placed, list[Placed]]:
-    """The tables of a file with the place of each value; a line for what should be a table and is not."""
+def _own_seeds(given: Sequence[Given | None], chosen: Seeds | None, lines: list[str]) -> Iterator[int | None]:
+    """How many seeds each grid says; a line for each that is wrong."""
+    for each in given:
+        most = LAST_SEED - (chosen.start if chosen else 0)
+        count = reading.as_number(each.value) if each else None
+        if each and (isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= most):
+            lines.append(f"{each.place}: given {shown(each.value)}, allowed: an integer from 1; they start where the sweep's do")
+        yield count if isinstance(count, int) else None
+
+
+def _places(data: Mapping[str, Any], here: str, folder: str, lines: list[str]) -> tuple[Placed, list[Placed], list[Given | None]]:
+    """The tables of a file with the place of each value, and the seeds of each grid; a line for what should be a table and is
+    not."""
     setup, grid = data.get("setup", {}), data.get("grid", [])
     if not isinstance(setup, Mapping):
         lines.append(f"{here}setup: given {shown(setup)}, allowed: a table, [setup]")
@@ -653,16 +699,20 @@ def _places(data: Mapping[str, Any], here: str, folder: str, lines: list[str]) -
         lines.append(f"{here}grid: given {shown(grid)}, allowed: a table, [grid], or several, [[grid]]")
         grids = []
     tables: list[Placed] = []
+    seeds: list[Given | None] = []
     for index, table in enumerate(grids):
         place = f"{here}grid" if len(grids) == 1 else f"{here}grid[{index + 1}]"
         tables.append({})
+        seeds.append(Given(f"{place}.seeds", table["seeds"]) if "seeds" in table else None)
         for key, value in table.items():
+            if key == "seeds":
+                continue
             options = reading.as_list(value)
             where = f"{place}.{plain(str(key))}"
             if key in Setup.model_fields and not options:
                 lines.append(f"{where}: given {shown(value)}, allowed: a list of one or more values")
             tables[-1][key] = Given(where, _each_table(options or ()) if key == "problem" else options or (), folder)
-    return {key: Given(f"{here}setup.{plain(str(key))}", value, folder) for key, value in setup.items()}, tables
+    return {key: Given(f"{here}setup.{plain(str(key))}", value, folder) for key, value in setup.items()}, tables, seeds
 
 
 def _each_table(options: Sequence[Any]) -> Sequence[Any]:
@@ -751,14 +801,15 @@ def _outside(setup: dict[str, Any], table: Iterable[str]) -> dict[str, Any]:
 
 def _expand(
     setup: Placed, values: dict[str, Any], tables: list[Placed], grids: list[_Grid], here: str, lines: list[str]
-) -> tuple[tuple[Setup, ...], Setup | None]:
-    """All setups without repeats, and the baseline; lines for mistakes between keys, found on what is right by itself."""
-    found: dict[tuple[Any, ...], Setup] = {}
+) -> tuple[list[tuple[Setup, list[int]]], Setup | None]:
+    """All setups without repeats, each with the positions of the grids that it is in, and the baseline; lines for mistakes
+    between keys, found on what is right by itself."""
+    found: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
     files: _Files = {}
     baseline = Setup.model_construct(**values) if _complete(values) else None
     if baseline and any(baseline._conflicts()):
         baseline = None  # the grid may mend it; what it does not mend is said below
-    for table, grid in zip(tables or [{}], grids or [{}], strict=True):
+    for place, (table, grid) in enumerate(zip(tables or [{}], grids or [{}], strict=True)):
         fixed = _outside(values, grid)
         wrong = {key for key, options in grid.items() if not options} | (_outside(setup, grid).keys() - fixed.keys())
         from_files = [problem for problem in grid.get("problem", (fixed.get("problem", ""),)) if _path(problem)]
@@ -776,8 +827,8 @@ def _expand(
             conflicts = list(one._conflicts())
             lines += [f"{_blamed(key, table, setup, here)}: {text}" for key, text in conflicts]
             if not conflicts:
-                found.setdefault(tuple(one.columns().values()), one)
-    return tuple(found.values()), baseline
+                found.setdefault(tuple(one.columns().values()), (one, []))[1].append(place)
+    return list(found.values()), baseline
 
 
 _Files = dict[tuple[str, tuple[str, ...] | None], FileProblem]

@@ -20,7 +20,7 @@ from fastbp.engine import forecast
 from fastbp.engine.plan import Range
 from fastbp.engine.reading import SweepError, nearest, shown
 from fastbp.engine.run import Trained
-from fastbp.engine.spec import ALTERNATIVE, LAST_SEED, Seeds, Setup, Sweep
+from fastbp.engine.spec import ALTERNATIVE, LAST_SEED, Setup, Sweep
 from fastbp.engine.store import Store, StoreFullError
 from fastbp.files import FILE_NAME, FileError, StoreError
 from fastbp.inquiry.remedies import Change, changed
@@ -156,7 +156,7 @@ def most_seeds(sweep: Sweep, store: Store, width: float, workers: int, processes
 
     def too_much(count: int) -> str:
         try:
-            forecast.check(with_seeds(sweep, count), store, workers, processes=processes)
+            forecast.check(sweep.with_seeds(sweep.seeds.start, count), store, workers, processes=processes)
         except (SweepError, StoreFullError) as error:
             return str(error)
         return ""
@@ -173,11 +173,6 @@ def most_seeds(sweep: Sweep, store: Store, width: float, workers: int, processes
     return Most(few, line)
 
 
-def with_seeds(sweep: Sweep, count: int) -> Sweep:
-    """The sweep with so many seeds."""
-    return sweep.model_copy(update={"seeds": Seeds(start=sweep.seeds.start, count=count)})
-
-
 def until_width(sweep: Sweep, store: Store, width: float, train: Train, most: int) -> Narrowed:
     """Train a sweep's own seeds, then more in rounds, until the 95% interval of each share of each setup is at most so wide.
 
@@ -191,6 +186,7 @@ def until_width(sweep: Sweep, store: Store, width: float, train: Train, most: in
     ids = [setup.identity() for setup in sweep.setups]
     constant = [OUTCOMES.index(outcome) for outcome in CONSTANT]
     parts: list[Trained] = []
+    sweep = sweep.with_seeds(sweep.seeds.start, sweep.seeds.count)
     while True:
         parts.append(train(sweep))
         if parts[-1].failed:
@@ -206,7 +202,7 @@ def until_width(sweep: Sweep, store: Store, width: float, train: Train, most: in
         found = Narrowed(sweep, together(parts), width, float(widths.max()), SHARES[share], ids[setup])
         if found.complete or seeds >= most:
             return found
-        sweep = with_seeds(sweep, min(most, _more(counts, seeds, width)))
+        sweep = sweep.with_seeds(sweep.seeds.start, min(most, _more(counts, seeds, width)))
 
 
 def _more(counts: NDArray[np.int64], seeds: int, width: float) -> int:

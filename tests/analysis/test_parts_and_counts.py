@@ -147,6 +147,18 @@ class TestAttribution:
         found = attribution(tidy.frame(*(tidy.table(keys, ["partial"]) for keys in grid(three))), tidy.identity({}))
         assert found["to"].tolist() == [tidy.identity({"lr": 0.1, "momentum": 0.5, "order": "shuffled"})] * 3
 
+    def test_where_some_have_more_seeds_only_over_those(self) -> None:
+        """Momentum was tried with few seeds, in all settings of what many were put into."""
+        axes: dict[str, Sequence[object]] = {"lr": [0.2, 0.1], "order": ["random", "shuffled"], "momentum": [0.0, 0.9]}
+        tables = [tidy.table(keys, ["partial"] * (9 if keys["momentum"] else 50)) for keys in grid(axes)]
+        found = attribution(tidy.frame(*tables), tidy.identity({}))
+        assert found["to"].tolist() == [tidy.identity({"lr": 0.1, "order": "shuffled"})] * 2
+        assert set(found["pairs"]) == {50}
+        turned = [tidy.table(keys, ["partial"] * (50 if keys["momentum"] else 9)) for keys in grid(axes)]
+        assert set(attribution(tidy.frame(*turned), tidy.identity({}))["pairs"]) == {9}, "all have as many as the baseline"
+        star = [tidy.table(keys, ["partial"] * (50 if keys == grid(axes)[0] else 9)) for keys in grid(axes)]
+        assert set(attribution(tidy.frame(*star), tidy.identity({}))["pairs"]) == {9}, "or none has"
+
     def test_without_a_baseline_from_the_first(self) -> None:
         runs = tidy.frame(*(tidy.table(keys, ["partial"]) for keys in grid({"lr": [0.1, 0.2], "momentum": [0.0, 0.5]})))
         for baseline in (None, "0" * 12):

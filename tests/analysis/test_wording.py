@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fastbp.analysis.wording import answers, evenly, life
+from fastbp.analysis.wording import answers, evenly, labels, life
 
 
 def looks(n: int, **changed: object) -> pd.DataFrame:
@@ -53,3 +53,12 @@ def test_answers_beside_targets() -> None:
     assert answers(np.zeros((17, 2)), np.zeros((17, 1)), np.zeros(17, np.float32)) == ""
     assert answers(np.zeros((2, 2)), np.zeros((2, 17)), np.zeros(34, np.float32)) == ""
     assert answers(np.zeros((2, 17)), T, np.zeros(4, np.float32)).splitlines()[0] == "row  targets      outputs"
+
+
+def test_of_many_keys_a_setup_is_named_by_what_is_not_as_it_stands() -> None:
+    keys = {"hidden": ["4", "4", "8"], "init": "normal", "order": ["random", "shuffled", "shuffled"], "lr": 0.2, "updates": 999}
+    table = pd.DataFrame(keys | {"setup": ["a", "b", "c"]})
+    stands = "hidden 4, init normal, order random, lr 0.2, updates 999"
+    assert labels(table, "a") == [f"as it stands: {stands}", "order shuffled", "hidden 8, order shuffled"]
+    assert labels(table)[0] == labels(table, "d")[0] == stands, "none is known as it stands"
+    assert labels(table.drop(columns="init"), "a")[1] == "hidden 4, order shuffled, lr 0.2, updates 999", "few keys are all told"

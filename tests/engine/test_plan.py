@@ -289,6 +289,26 @@ def test_a_few_shards_of_many_seeds_begin_where_files_do(start):
     assert seeds_by_setup([*itertools.chain(*own)]) == seeds_by_setup(list(publications(sweep, {})))
 
 
+def own_seeds(seeds: Seeds, **counts: int) -> Sweep:
+    """A sweep of two budgets and rates, whose grids have so many seeds."""
+    grids = [{"lr": [float(lr[1:])], "updates": [10, 20], "seeds": count} for lr, count in counts.items()]
+    return Sweep(seeds=seeds, setup={"problem": "xor"}, grid=grids)
+
+
+@given(starts, st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 5))
+def test_each_setup_is_planned_for_its_own_seeds_however_it_is_sharded(start, few, many, of):
+    sweep = own_seeds(Seeds(start=start, count=7), _1=few, _2=many)
+    of = min(of, sweep.all_seeds.count)
+    parts = [only(sweep, {}, shard(sweep, number, of)) for number in range(1, of + 1)]
+    for setup in sweep.setups:
+        count = few if setup.lr == 1 else many
+        assert is_one_run([(file.start, file.runs) for file in files_of(setup, sweep, {})], start, count)
+        sharded = [(file.start, file.runs) for part in parts for file in files_of(setup, sweep, part)]
+        assert is_one_run(sharded, start, count)
+        trained = [(block.start, block.runs) for block in blocks(sweep, {}) if setup in block.setups]
+        assert is_one_run(trained, start, count)
+
+
 @given(small_ranges, small_ranges, st.lists(small_ranges, max_size=4))
 def test_only_some_seeds_are_planned_as_if_all_others_were_there(wanted, some, present):
     sweep = sweep_of(Seeds(start=wanted[0], count=wanted[1]), 10, 20)

@@ -211,6 +211,14 @@ def test_a_run_returns_its_own_rows_of_a_larger_store(in_memory, tmp_path):
     assert len(fastbp.load(tmp_path / "store")) == 9 * 1000
 
 
+def test_a_run_returns_as_many_seeds_of_each_setup_as_its_grid_says(tmp_path):
+    own = sweep(20, grid=[{"lr": [2], "seeds": 300}, {"lr": [2, 1]}, {"lr": [0.5], "seeds": 5}])
+    fastbp.run(sweep(400, grid={"lr": [2, 1, 0.5]}), tmp_path / "store")
+    found = [fastbp.run(own), fastbp.run(own, tmp_path / "store")]
+    assert listed(found[0]) == listed(found[1])
+    assert found[0].groupby("lr")["seed"].agg(["min", "count"]).to_dict("list") == {"min": [0, 0, 0], "count": [5, 20, 300]}
+
+
 def test_collapse_is_no_part_of_a_setup(store):
     run.drive(sweep(), store)
     assert run.drive(sweep(setup={"collapse": 0.3}), store).runs == 0

@@ -318,12 +318,12 @@ def test_so_many_seeds_are_enough_and_room_for_fewer_is_told(monkeypatch, tmp_pa
     monkeypatch.setattr(room, "disk", lambda path: None)
     most = partial(adaptive.most_seeds, sweep, store, workers=1)
     assert most(0.01) == (95_000, "")
-    assert adaptive.most_seeds(adaptive.with_seeds(sweep, 100_000), store, 0.01, 1) == (100_000, "")
+    assert adaptive.most_seeds(sweep.with_seeds(0, 100_000), store, 0.01, 1) == (100_000, "")
     monkeypatch.setattr(room, "disk", lambda path: room.Disk(1_000_000, None))
     seeds, short = most(0.01)
     assert 100 < seeds < 95_000
     assert "are free: take fewer seeds" in short
-    forecast.check(adaptive.with_seeds(sweep, seeds), store, 1)
+    forecast.check(sweep.with_seeds(0, seeds), store, 1)
     monkeypatch.setattr(room, "disk", lambda path: None)
     monkeypatch.setattr(room, "memory", lambda: int(forecast.LIBRARIES * 20))
     assert most(0.0001).short.startswith("memory: ")

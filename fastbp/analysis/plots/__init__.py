@@ -14,12 +14,13 @@ from fastbp.analysis.plots.lives import (
 )
 from fastbp.analysis.plots.outcomes import answers, answers_sheet, collapse_curves, outcome_bars
 from fastbp.analysis.plots.pairs import share_pairs
-from fastbp.analysis.plots.planes import MOST_POINTS, heatmap, heatmap_panels, spread_loss, spread_loss_panels
+from fastbp.analysis.plots.planes import FEW_VALUES, MOST_POINTS, heatmap, heatmap_panels, spread_loss, spread_loss_panels
 from fastbp.analysis.plots.responses import response_curves
 from fastbp.analysis.plots.waiting import survival_curves
 
 __all__ = [
     "COLOURS",
+    "FEW_VALUES",
     "MOST_LINES",
     "MOST_POINTS",
     "MOST_TILES",

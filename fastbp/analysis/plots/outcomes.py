@@ -37,7 +37,7 @@ _BAR = 6.4
 _ROW = 0.42
 """Inches of a whole bar's length and of its row."""
 
-_LABEL, _ENTRY = 5.6, 3.6
+_LABEL, _ENTRY = 6.6, 3.6
 """Inches of a setup's name that are shown beside its bar, and in a legend."""
 
 
@@ -45,12 +45,12 @@ def outcome_bars(summary: pd.DataFrame, ax: Axes | None = None, title: str | Non
     """Draw how the runs of each setup ended: a bar of stacked shares for each row of a summary, with the counts.
 
     Parameters: `summary`, what `tables.summary` returned; `ax`, where to draw (none: a new figure, as large as it needs);
-    `title`, instead of one that says how many runs and setups are seen; `baseline`, the id of a setup whose name is bold. Counts
-    stand in their segment, or, where that is too narrow, right of the bar; counts of 0 are left out. Returns the axes; the figure
-    is `ax.figure`.
+    `title`, instead of one that says how many runs and setups are seen; `baseline`, the id of a setup whose name is bold, and
+    from which others are told where many keys vary. Counts stand in their segment, or, where that is too narrow, right of the
+    bar; counts of 0 are left out. Returns the axes; the figure is `ax.figure`.
     """
     total = summary["runs"].to_numpy()
-    names = [clipped(name, _LABEL, 9) for name in labels(summary)]
+    names = [clipped(name, _LABEL, 9) for name in labels(summary, baseline)]
     names = [f"{name}  (n = {plain(n)})" for name, n in zip(names, total, strict=True)]
     bar = _BAR if ax is None else width_of(ax)
     counts = {outcome: summary[outcome.replace("-", "_")].to_numpy() for outcome in COLOURS}
@@ -101,14 +101,21 @@ def _axes(names: Sequence[str], beside: Sequence[str]) -> Axes:
     return figure.add_axes((left / width, below / height, _BAR / width, high / height))
 
 
-def collapse_curves(table: pd.DataFrame, ax: Axes | None = None, collapse: float | None = None, title: str | None = None) -> Axes:
+def collapse_curves(
+    table: pd.DataFrame,
+    ax: Axes | None = None,
+    collapse: float | None = None,
+    title: str | None = None,
+    baseline: str | None = None,
+) -> Axes:
     """Draw the share of runs that would be collapsed over the threshold below which outputs count as constant.
 
     Parameters: `table`, what `tables.collapsing` returned; `collapse`, the threshold in use, which is marked; `title`, instead of
-    one that says what is seen. A line for each setup; dotted, how many were as constant before the first update.
+    one that says what is seen; `baseline`, the id of the setup from which others are told where many keys vary. A line for each
+    setup; dotted, how many were as constant before the first update.
     """
     setups = list(table.groupby("setup", sort=False))
-    names = labels(pd.concat([rows.head(1) for _, rows in setups])) if setups else []
+    names = labels(pd.concat([rows.head(1) for _, rows in setups]), baseline) if setups else []
     high = -(-(len(setups) + 1) // (1 + (len(setups) > 3)))
     with mpl.rc_context(STYLE):
         ax = ax or alone(WIDTH, 4.2 + 0.2 * high, top=0.7, bottom=0.95 + 0.2 * high)

@@ -14,10 +14,26 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from fastbp.analysis.plots.canvas import COLOURS, INK, STYLE, alone, bare, headed, inches, literal, sheet, width_of, wrapped
+from fastbp.analysis.plots.canvas import (
+    COLOURS,
+    INK,
+    STYLE,
+    WIDTH,
+    alone,
+    bare,
+    headed,
+    inches,
+    literal,
+    sheet,
+    width_of,
+    wrapped,
+)
 from fastbp.analysis.sketches import PER_DECADE, PER_SPREAD
 from fastbp.analysis.wording import percent, plain, plural
 from fastbp.outcomes import OUTCOMES, Outcome
+
+FEW_VALUES = 3
+"""Values of a key up to which no contour is drawn on a map: it would strike out the numbers in the cells, which say more."""
 
 MOST_POINTS = 2_000
 """Runs up to which each is a dot."""
@@ -159,7 +175,7 @@ def heatmap(
         ax = ax or alone(1.6 + 0.75 * max(wide, 4), 1.6 + 0.5 * max(high, 4), left=1.0)
         style: Any = {"cmap": ramp, "vmin": 0, "vmax": 1, "rasterized": high * wide > 400}
         mesh = ax.pcolormesh(np.arange(wide + 1) - 0.5, np.arange(high + 1) - 0.5, shares, **style)
-        if high > 2 and wide > 2 and np.nanmin(shares) < 0.5 < np.nanmax(shares):
+        if min(high, wide) > FEW_VALUES and np.nanmin(shares) < 0.5 < np.nanmax(shares):
             ax.contour(np.ma.masked_invalid(shares), [0.5], colors="black", linewidths=1.4)
         if high * wide > 100 or wide > 10:
             scale = ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0, 0.035, 1)), ticks=[0, 0.5, 1])
@@ -201,7 +217,8 @@ def heatmap_panels(x: str, y: str, panels: Sequence[tuple[str, pd.DataFrame]], t
     values = max(rows[y].nunique() for _, rows in panels)
     with mpl.rc_context(STYLE):
         high = min(3.2, max(1.3, 0.34 * values))
-        figure, axes = sheet(2 * columns, columns, high, left=0.95, top=0.8, gap=(0.95, 0.75), right=0.7)
+        top = 0.8 + 0.2 * wrapped(title, WIDTH - 0.2, 12).count("\n")
+        figure, axes = sheet(2 * columns, columns, high, left=0.95, top=top, gap=(0.95, 0.75), right=0.7)
         for i, ax in enumerate(axes):
             row, column = divmod(i, columns)
             if column >= len(panels):

@@ -20,15 +20,16 @@ _LABEL = 3.3
 """Inches of a setup's name that are shown."""
 
 
-def survival_curves(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
+def survival_curves(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None, baseline: str | None = None) -> Axes:
     """Draw the share of runs that have not converged yet over updates, with bands, and how many are at risk.
 
-    Parameters: `table`, what `tables.survival` returned; `title`, instead of one that says what is seen. Steps, a line for each
-    setup from its first update to its budget; bands are pointwise 95%. Below the axis stand the runs at risk: those that had not
-    converged and were still trained.
+    Parameters: `table`, what `tables.survival` returned; `title`, instead of one that says what is seen; `baseline`, the id of
+    the setup from which others are told where many keys vary. Steps, a line for each setup from its first update to its budget;
+    bands are pointwise 95%. Below the axis stand the runs at risk: those that had not converged and were still trained.
     """
     setups = list(table.groupby("setup", sort=False))
-    names = [clipped(name, _LABEL, 8.5) for name in labels(pd.concat([rows.head(1) for _, rows in setups]))] if setups else []
+    heads = pd.concat([rows.head(1) for _, rows in setups]) if setups else table
+    names = [clipped(name, _LABEL, 8.5) for name in labels(heads, baseline)] if setups else []
     left = max((inches(name, 8.5) for name in names), default=0.5) + 0.85
     with mpl.rc_context(STYLE):
         below = 1.0 + 0.2 * len(setups)

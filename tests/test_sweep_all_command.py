@@ -1,0 +1,200 @@
+"""`fastbp sweep --all FOLDER`: many sweeps in turn, and the gallery of what they show."""
+
+import json
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from commands import command, in_process, names, refused, started, until
+from numba import config
+
+from fastbp import console, files
+from fastbp.engine.store import Store
+from fastbp.sweep import main
+
+here = in_process(main)
+
+ONE = 'seeds = {seeds}\ntitle = "{title}"\n[setup]\nproblem = "xor"\nhidden = [2]\nlr = {lr}\nupdates = {updates}\n'
+
+
+def sweep(title: str, seeds: int = 8, lr: float = 1, updates: int = 4) -> str:
+    return ONE.format(title=title, seeds=seeds, lr=lr, updates=updates)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three small sweeps, one of them in a folder of its own."""
+    for name in ("zero", "founding", "deep/first"):
+        file = tmp_path / "sweeps" / f"{name}.toml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(sweep(f"What of {name}?", lr=len(name)))
+    return tmp_path / "sweeps"
+
+
+NAMES = ["founding", "zero", "deep/first"]
+
+
+def test_every_sweep_is_trained_into_its_own_place_and_shown(folder, tmp_path, here):
+    done = here("--all", "sweeps")
+    assert done.returncode == 0, done.stderr
+    results = tmp_path / "results"
+    for number, name in enumerate(NAMES, 1):
+        assert files.listed(results / name / "runs")
+        assert (results / name / "report.html").is_file()
+        assert f"{name} ({number} of 3): 8 runs trained" in done.stderr
+    blocks = done.stdout.strip().split("\n\n")
+    assert [block.splitlines()[0] for block in blocks] == [f"{name}: What of {name}?" for name in NAMES]
+    text = (results / "README.md").read_text()
+    assert re.findall("(?m)^## (.*)$", text) == [f"What of {name}?" for name in NAMES]
+    commands = re.findall(r"(?m)^`(.*?)`: ", text)
+    assert commands == [
+        "python -m fastbp.sweep sweeps/founding.toml",
+        "python -m fastbp.sweep sweeps/zero.toml",
+        "python -m fastbp.sweep sweeps/deep/first.toml -o results/deep/first",
+    ]
+
+
+def written(results: Path) -> dict[Path, tuple[bytes, int]]:
+    """Every file, and when it was written, but for locks."""
+    there = (file for file in results.rglob("*") if file.is_file() and file.name != "lock")
+    return {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in there}
+
+
+def test_the_same_again_trains_nothing_and_writes_nothing(folder, tmp_path, here):
+    here("--all", "sweeps")
+    before = written(tmp_path / "results")
+    again = here("--all", folder, "-o", tmp_path / "results")
+    assert again.stderr.count("complete already, nothing to train") == 3
+    assert written(tmp_path / "results") == before
+
+
+def test_the_commands_in_the_gallery_make_the_same(folder, tmp_path, here, monkeypatch):
+    here("--all", "sweeps", "--seeds", "5", "-o", "other/place")
+    place = tmp_path / "other" / "place"
+    before = {name: names(place / name) for name in NAMES}
+    whole, *commands = re.findall(r"(?m)^`?python -m fastbp\.sweep ([^`\n]*)", (place / "README.md").read_text())
+    assert whole == "--all ../sweeps -o place --seeds 5"
+    shutil.rmtree(place)
+    monkeypatch.chdir(tmp_path / "other")
+    for typed in commands:
+        assert here(*typed.split()).returncode == 0
+    assert {name: names(place / name) for name in NAMES} == before
+
+
+def test_in_json(folder, tmp_path, here):
+    done = here("--all", "sweeps", "--json")
+    told = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert told["gallery"] == "results/README.md"
+    assert [each["store"] for each in told["sweeps"]] == [f"results/{name}" for name in NAMES]
+    assert [each["runs"] for each in told["sweeps"]] == [8, 8, 8]
+
+
+def test_a_dry_run_says_what_all_take_and_writes_nothing(folder, tmp_path, here):
+    done = here("--all", "sweeps", "--dry-run")
+    assert done.returncode == 0
+    blocks = done.stdout.strip().split("\n\n")
+    assert [block.split()[0] for block in blocks] == [*NAMES, "all"]
+    told = json.loads(here("--all", "sweeps", "--dry-run", "--json").stdout)
+    assert [each["missing"] for each in told["sweeps"]] == [8, 8, 8]
+    assert not (tmp_path / "results").exists()
+
+
+def test_mistakes_in_all_files_are_told_before_anything_is_trained(folder, tmp_path, here):
+    (folder / "zero.toml").write_text(sweep("a", lr=-1))
+    (folder / "founding").mkdir()
+    (folder / "founding" / "deep.toml").write_text("seeds = 0")
+    done = here("--all", "sweeps", "--seeds", "x")
+    refused(
+        done, 2,
+        r"--seeds: given 'x', .*",
+        r"sweeps/zero.toml: setup.lr: given -1, .*",
+        r"sweeps/founding/deep.toml: its results would lie in those of founding.toml, allowed: another name",
+        r"sweeps/founding/deep.toml: setup.problem: .*",
+        r"sweeps/founding/deep.toml: setup.updates: .*",
+    )  # fmt: skip
+    assert not (tmp_path / "results").exists()
+
+
+def test_hidden_files_are_no_sweeps(folder, here):
+    (folder / ".#zero.toml").write_text("damaged")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "a.toml").write_text("damaged")
+    assert here("--all", "sweeps").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--all", "nowhere"], ["--all: given nowhere, allowed: a folder with sweep files, .*"]),
+        (["--all", "sweeps/zero.toml"], ["--all: given sweeps/zero.toml, allowed: a folder with sweep files, .*"]),
+        (["--all", "sweeps", "founding"], ["FILE or NAME: given beside --all, allowed: with a single sweep"]),
+        (
+            ["--all", "sweeps", "--set", "lr=1", "--shard", "1/2", "--until-width", "1", "--bisect", "lr", "--no-report"],
+            [f"--{option}: given beside --all, .*" for option in ("set", "shard", "until-width", "bisect", "no-report")],
+        ),
+        (["--all", "sweeps", "-j", "0", "-o", ""], ["-j: given '0', .*", "-o: given '', .*"]),
+        (["--all", "sweeps", "-o", "own"], ["-o: own/README.md is somebody's own, allowed: a folder without it"]),
+    ],
+    ids=lambda value: " ".join(value)[:40],
+)
+def test_bad_usage_is_a_line_each_and_nothing_is_written(folder, tmp_path, here, arguments, said):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "README.md").write_text("mine")
+    refused(here(*arguments), 2, *said)
+    assert not (tmp_path / "results").exists()
+    assert [file.name for file in (tmp_path / "own").iterdir()] == ["README.md"]
+
+
+def test_memory_that_is_short_is_told_before_anything_is_trained(folder, tmp_path, here):
+    (folder / "zero.toml").write_text(sweep("Too many?", seeds=10**15))
+    refused(here("--all", "sweeps"), 2, "sweeps/zero.toml: memory: .*")
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_exit_code_is_the_worst_and_the_others_are_made(folder, tmp_path, here):
+    store = Store(tmp_path / "results" / "zero")
+    store.open()
+    with store.locked():
+        done = here("--all", "sweeps")
+    assert done.returncode == 3, done.stderr
+    assert "fastbp: results/zero is in use" in done.stderr
+    text = (tmp_path / "results" / "README.md").read_text()
+    assert re.findall("(?m)^## (.*)$", text) == ["What of founding?", "What of deep/first?"]
+    assert text.endswith("Not there yet: `zero`.\n")
+
+
+def test_what_cannot_be_written_ends_it(folder, tmp_path, here):
+    (tmp_path / "results" / "zero").mkdir(parents=True)
+    (tmp_path / "results" / "zero" / "runs").write_text("no folder")
+    done = here("--all", "sweeps")
+    assert done.returncode == 4, done.stderr
+    assert "fastbp: results/zero/runs cannot be written" in done.stderr
+    assert (tmp_path / "results" / "README.md").read_text().endswith("Not there yet: `zero` and `deep/first`.\n")
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
+def test_an_interrupted_command_says_how_to_go_on_and_does(folder, tmp_path):
+    (folder / "zero.toml").write_text(sweep("Long?", seeds=200_000, updates=200_000))
+    with started("--all", "sweeps", cwd=tmp_path) as process:
+        until((tmp_path / "results" / "zero" / "runs").is_dir, process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "founding" in out
+    assert "what is done stays in results. To go on: " in err
+    assert "--all sweeps" in err
+    (folder / "zero.toml").write_text(sweep("Short?"))
+    done = command("--all", "sweeps", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "founding (1 of 3): complete already" in done.stderr
+
+
+def test_progress_says_which_of_how_many(capsys):
+    now = 0.0
+    show = console.Shown(clock=lambda: now, name="zero (2 of 3): ")
+    now = 60.0
+    show(console.Phase("compiling"))
+    assert capsys.readouterr().err == "zero (2 of 3): compiling… (once for this machine)\n"
