@@ -1,5 +1,6 @@
 """From tables to pictures: functions that draw on the axes they are given, and the files they become."""
 
+from fastbp.analysis.plots.basin import basin
 from fastbp.analysis.plots.canvas import COLOURS, encoded, save
 from fastbp.analysis.plots.effects import effects
 from fastbp.analysis.plots.lives import (
@@ -23,6 +24,7 @@ __all__ = [
     "MOST_POINTS",
     "answers",
     "answers_sheet",
+    "basin",
     "collapse_curves",
     "effects",
     "encoded",
