@@ -41,7 +41,7 @@ def basin(
     the mean colour of several runs. Without it, and without `ax`, each run is a whole number of pixels of a PNG file. The colours
     of updates are magma's, whose lightness rises evenly, on a log scale; those of outcomes are theirs, darkened.
 
-    Sources: J. F. Kolen & J. B. Pollack (1990), Back propagation is sensitive to initial conditions, Complex Systems 4:269-280.
+    Sources: J. F. Kolen & J. B. Pollack (1990), Backpropagation is sensitive to initial conditions, Complex Systems 4:269-280.
     """
     map_ = runs if isinstance(runs, Basin) else Basin.of(runs)
     side, reach = map_.plane.side, map_.plane.reach
