@@ -3,12 +3,15 @@
 import inspect
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_type_hints
 
 from fastbp.choices.families import FAMILIES
 from fastbp.choices.family import Family
 from fastbp.choices.problems import MOST_ROWS
 from fastbp.engine import decoding, problem_files, reading
+from fastbp.engine.published import Published
 from fastbp.engine.spec import MOST_SETUPS, Setup, Sweep, allowed
+from fastbp.figures import FIGURES, MEANINGS
 
 PAGE = Path(__file__).with_name("sweep-file.md")
 
@@ -17,6 +20,7 @@ TOP = {
     "seeds": "an integer from 1, or `{start = S, count = N}` with S ≥ 0 and S + N ≤ 2⁶³",
     "setup": "a table, `[setup]`",
     "grid": "a table, `[grid]`, or several, `[[grid]]`",
+    "published": "tables, `[[published]]`",
 }
 DEFAULTS = {
     "problem": "required",
@@ -32,6 +36,8 @@ def page() -> str:
     return TEXT.format(
         top=_table(("key", "allowed", "meaning"), map(_top, Sweep.model_fields)),
         keys=_table(("key", "default", "allowed", "meaning"), map(_key, Setup.model_fields)),
+        published=_table(("key", "allowed", "meaning"), map(_published, Published.model_fields)),
+        figures=_table(("figure", "meaning"), ((f"`{figure}`", MEANINGS[figure]) for figure in FIGURES)),
         choices="\n\n".join(map(_family, FAMILIES.values())),
         setups=f"{MOST_SETUPS:,}",
         rows=f"{MOST_ROWS:,}",
@@ -50,6 +56,14 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def _top(key: str) -> tuple[str, ...]:
     return f"`{key}`", TOP[key], Sweep.model_fields[key].description or ""
+
+
+def _published(key: str) -> tuple[str, ...]:
+    field = Published.model_fields[key]
+    hint = get_type_hints(Published, include_extras=True)[key]
+    needed = ", required" if field.is_required() else ""
+    values = "a table, or `{KEY = VALUE, …}`: keys of a setup" if key == "where" else reading.words(hint)
+    return f"`{key}`", values + needed, field.description or ""
 
 
 def _key(key: str) -> tuple[str, ...]:
@@ -152,6 +166,9 @@ those of the second, 4 and 5 their biases, 6 and 7 the weights of the output and
 - Of several grids, `[[grid]]`, the union is taken, and setups that repeat are trained once.
 - A grid takes the place of its keys in `[setup]`, so `[setup]` need not be complete without it. `updates` in a grid takes the
   place of `epochs` in `[setup]`, and the other way round.
+- In a grid, a `?` among the bits of a table is each of the two: `problem = ["table:????????"]` are all 256 functions of three
+  bits, `["table:1???"]` the eight of two bits that are 1 in the first row. At most 16 of them stand in a table. A store of tables
+  of one size, from 16 on, is reported as an atlas ([report.md](report.md#the-atlas)).
 - `hidden = [8, 8]` in `[setup]` is one network of two hidden layers. In a grid an integer is one layer and a list is layers:
   `hidden = [4, 8, [8, 8]]` are three networks. So it is with `targets`: `targets = ["a", "b"]` in `[setup]` is one problem with
   two target columns; in a grid they are two problems, and `targets = [["a", "b"]]` is one.
@@ -194,6 +211,42 @@ lr = [0.05, 0.5]
   the same in all three formats. A file that changes makes new setups beside the old. The sweep file that a store keeps leads to
   the data by a path relative to the store, and `problems/` in the store holds X and T themselves.
 
+## What others published
+
+```toml
+seeds = 100_000
+
+[setup]
+problem = "xor"
+hidden = [2]
+init = "uniform"
+init_scale = 1.4
+batch = "full"
+lr = 7.0
+momentum = 0.65
+epochs = 2_000
+stop = "converged"
+
+[[published]]
+source = "Hamey 1992, NIPS 4:1167-1174"
+figure = "mean"
+value = 50
+runs = 10_000
+```
+
+A sweep may hold its runs against what a paper printed of such runs: `published.csv`, the terminal and the page then have both
+with their 95% intervals, and say whether these overlap ([published.md](published.md) walks through an example). Nothing of it
+changes a setup or a run.
+
+{published}
+
+Each says how certain it is: `runs`, `plus_minus`, or `low` and `high`; what was printed goes before what `runs` would give.
+
+{figures}
+
+A run converges at the first look that finds it so. With `batch = "full"` there is a look after each epoch; otherwise say
+`check_every = 1`, or epochs are counted in tens.
+
 ## Over the file: `--set` and `--seeds`
 
 - `--set KEY=VALUE` reads VALUE as TOML, and a bare word as a string: `--set lr=0.5 --set order=cyclic`. It may be given many
@@ -201,6 +254,7 @@ lr = [0.05, 0.5]
 - A value takes the key's place in `[setup]` and takes it out of every grid. A list is a grid: `--set lr=[0.1,0.2]` (a list of
   one is its value). So a list of layers or of several targets stands in another list: `--set 'hidden=[[8,8]]'` is one network,
   `--set 'targets=[["a","b"]]'` one problem.
+- So is a table with `?`: `--set problem=table:????` is a grid of 16 problems.
 - `--seeds N` takes the place of the file's number of seeds; its start stays.
 
 ## Mistakes

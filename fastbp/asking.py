@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from fastbp.inquiry.remedies import Change
     from fastbp.inquiry.weights import Placed
 
-EPOCHS, FEWEST, RUN_SECONDS = 1000, 10, 0.0015
-"""The budget where DATA is given and none is: so many epochs, or fewer where a run would take longer than so."""
-
 DRAWING = 3.0
 """Seconds that are kept for a page."""
 
@@ -82,7 +79,8 @@ def _diagnose(arguments: argparse.Namespace, seeds: int, seconds: float, began: 
             phase("your weights in many orders")
             placed = weights.place(setup, layers, found.base, deadline=time.perf_counter() + (1 - share) * left)
         written: list[Path] = []
-        commands = [*words.commands(found), "-o DIR writes this as a page, a sweep file of both setups, and how to replay a run"]
+        both = "both setups" if found.recommended else "the setup"
+        commands = [*words.commands(found), f"-o DIR writes this as a page, a sweep file of {both}, and how to replay a run"]
         if folder:
             from fastbp.inquiry import diagnosis_page
 
@@ -91,8 +89,13 @@ def _diagnose(arguments: argparse.Namespace, seeds: int, seconds: float, began: 
         return found, placed, written, commands
 
     found, placed, written, commands = aside(work, phase)
+    if found.beyond:
+        say(f"note: compiling, once for this machine, took {found.beyond:.0f} s more than the {seconds:g} s that were allowed")
     if not found.complete:
-        say(f"note: {seconds:g} s were too little for {plural(seeds, 'seed')} of each change: {found.runs:,} were trained")
+        what = "all that there is to try"
+        if found.short:
+            what = f"{plural(seeds, 'seed')} of each change: {found.runs:,} were trained"
+        say(f"note: {seconds:g} s were too little for {what}")
     if layers and not placed:
         say("note: there was no time to train your weights: allow more seconds, or a smaller budget")
     if arguments.json:
@@ -123,8 +126,8 @@ def answered() -> tuple[Change, Change]:
 
 def _sweep(arguments: argparse.Namespace) -> Sweep:
     """The setup that is asked about, as a sweep of it alone. Raises SweepError."""
-    from fastbp.engine.plan import seconds_per_run
     from fastbp.engine.spec import Sweep, SweepError
+    from fastbp.inquiry.diagnosis import usual_epochs
 
     keys = {
         key.removeprefix("key_"): value for key, value in vars(arguments).items() if key.startswith("key_") and value is not None
@@ -132,15 +135,18 @@ def _sweep(arguments: argparse.Namespace) -> Sweep:
     if "hidden" in keys:
         layers = " ".join(keys["hidden"]).replace(",", " ").replace("-", " ").strip("[] ").split()
         keys["hidden"] = f"[[{', '.join(layers)}]]"
+    named = [setting.partition("=")[0].strip() for setting in arguments.settings]
+    if twice := [key for key in keys if key in named]:
+        raise SweepError([f"--{key.replace('_', '-')}: given, and --set {key} too, allowed: one of the two" for key in twice])
     settings = [*(f"{key}={value}" for key, value in keys.items()), *arguments.settings]
-    has_budget = bool({setting.partition("=")[0].strip() for setting in settings} & {"updates", "epochs"})
+    has_budget = bool({*keys, *named} & {"updates", "epochs"})
     problem = next((arguments.data for name in _problems() if (arguments.data or "").partition(":")[0] == name), None)
     if arguments.targets and (arguments.data is None or problem):
         given = "without DATA" if arguments.data is None else f"with {arguments.data[:60]}"
         raise SweepError([f"--targets: given {given}, allowed: with a table"])
     if arguments.data is None:
         return _one(dict(Sweep.from_toml(shipped("founding")).setup), settings)
-    base: dict[str, Any] = {"problem": problem or f"file:{arguments.data}", "epochs": EPOCHS}
+    base: dict[str, Any] = {"problem": problem or f"file:{arguments.data}", "epochs": 1}
     if arguments.targets:
         base["targets"] = arguments.targets
     with tempfile.TemporaryDirectory(prefix="fastbp-") as folder:
@@ -148,7 +154,7 @@ def _sweep(arguments: argparse.Namespace) -> Sweep:
             base["problem"] = f"file:{_table(arguments, Path(folder))}"
         sweep = _one(base, settings)
         if not has_budget:
-            base["epochs"] = max(FEWEST, min(EPOCHS, int(EPOCHS * RUN_SECONDS / seconds_per_run(sweep.setups[0]))))
+            base["epochs"] = usual_epochs(sweep.setups[0])
             sweep = _one(base, settings)
             say(f"note: no budget was given, so each run has {base['epochs']:,} epochs (--epochs or --updates says another)")
         return sweep

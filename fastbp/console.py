@@ -312,7 +312,7 @@ def _report(
                 f"{store.path} has runs of setup {tally.setup} whose outcomes are those of collapse = {there}, "
                 f"not {collapses[tally.setup]}: choose another folder with -o"
             )
-    told = report.tabulated(tallies, baseline)
+    told = report.tabulated(tallies, baseline, store.path)
     report.write_tables(store.path, told, store.write)
     summary = told.summary
     trained.seconds["tables"] = time.perf_counter() - started
@@ -339,13 +339,13 @@ def _report(
         adapted = found.as_json() | {"said": answer} if found else {}
         tell(json.dumps(_as_json(store, trained, summary) | adapted))
         return
-    sentences = tables.sentences(told.contrasts, summary, baseline)
-    tell("\n".join([tables.console(summary), "", *sentences, *([""] if answer else []), *answer]))
+    lines = [told.console(), "", *told.sentences(), *told.beside()]
+    tell("\n".join([*lines, *([""] if answer else []), *answer]))
     new = f"{trained.runs:,} runs trained" if trained.runs else "complete already, nothing to train"
     rate = f" at {_rate(trained.updates / trained.seconds['train'])}" if trained.updates else ""
     took = f"{trained.seconds['total']:.1f} s in all"
     page = "" if arguments.no_report else ", report.html"
-    say(f"{new}{rate}; {took}; {store.path}/runs, summary.csv, contrasts.csv, attribution.csv{page}")
+    say(f"{new}{rate}; {took}; {store.path}/runs, {', '.join(f'{name}.csv' for name in told.tables)}{page}")
 
 
 def _renew(store: Store, name: str, text: str) -> None:
@@ -495,14 +495,14 @@ def shipped(name: str) -> Path:
     if (os.path.exists(name) and not os.path.isdir(name)) or Path(name).suffix:
         return Path(name)
     package = Path(__file__).parent
-    folders = [package / "sweeps", package.parent / "sweeps"]
-    found = next((folder / f"{name}.toml" for folder in folders if os.path.isfile(folder / f"{name}.toml")), None)
-    if found:
-        return found
+    folders = [package.parent / "sweeps", package / "sweeps"]  # of two of one name, the package's
+    found = {file.stem: file for folder in folders for file in sorted(folder.rglob("*.toml"))}
+    if name in found:
+        return found[name]
     from fastbp.engine.reading import named
     from fastbp.engine.spec import SweepError
 
-    names = sorted({file.stem for folder in folders for file in folder.glob("*.toml")})
+    names = sorted(found)
     raise SweepError([f"{named(name)}: no such file, and no sweep of that name ships with fastbp; there are: {', '.join(names)}"])
 
 

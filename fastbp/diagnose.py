@@ -40,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
         "--weights", metavar="FILE.npz", help="your own initial weights (W0, b0, W1, b1, … W[out, in]): are they unlucky?"
     )
     parser.add_argument("--seeds", metavar="N", default="2000", help="seeds of each change (default: 2000)")
-    parser.add_argument("--seconds", metavar="S", default="60", help="never take longer (default: 60)")
+    parser.add_argument(
+        "--seconds", metavar="S", default="60", help="take no longer (default: 60), but where compiling, once for a machine, does"
+    )
     parser.add_argument(
         "-o", "--output", metavar="DIR", help="also write DIR/diagnosis.html, a table, a picture and a sweep file"
     )

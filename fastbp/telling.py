@@ -83,11 +83,11 @@ def _report(store: Path, collapse: float | None, all_runs: bool) -> int:
     phase = Phase("reading")
 
     def work() -> tuple[str, list[str], list[Path]]:
-        from fastbp.analysis import report, tables
+        from fastbp.analysis import report
 
         with no_collections():
             made = report.make(store, collapse=collapse, all_runs=all_runs, tick=phase)
-        lines = [tables.console(made.summary), "", *made.verdict]
+        lines = [made.console(), "", *made.verdict, *made.beside()]
         return "\n".join(lines), made.notes, made.written
 
     told, notes, written = aside(work, phase)

@@ -21,13 +21,17 @@ def prime(a):
 def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.float64):
     """[dW of each layer], [db of each layer], summed over samples; W[out, in], X and T lists of vectors."""
     W, b = [w.astype(dtype) for w in W], [v.astype(dtype) for v in b]
+    if "last row" in wrong:
+        X, T = X[-1:], T[-1:]
     L, samples = len(W), []
     for x, t in zip(X, T, strict=True):
         z, a = [], [x.astype(dtype)]
         for k in range(L):
             forgotten = "no biases" in wrong or ("no output bias" in wrong and k == L - 1)
             z.append(W[k] @ a[-1] + (0 if forgotten else b[k]))
-            a.append(sigma(z[-1]))
+            forms = {"linear output": lambda z: z} if k == L - 1 else {"ReLU": lambda z: np.maximum(z, 0)}
+            forms["tanh"] = np.tanh
+            a.append(next((form(z[-1]) for word, form in forms.items() if word in wrong), sigma(z[-1])))
         samples.append((z, a, t.astype(dtype)))
     deltas = []
     for z, a, t in samples:
@@ -35,7 +39,18 @@ def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.flo
         error = o - t
         if "no error" in wrong:
             error = np.ones_like(o)
-        slope = {"output squashed": prime(sigma(o)), "output sums": prime(z[-1]), "no output slope": 1.0}
+        if "error squared" in wrong:
+            error = error**2 / 2
+        if "error size" in wrong:
+            error = np.abs(error)
+        if "error summed" in wrong:
+            error = np.full_like(o, error.sum())
+        if "no target" in wrong:
+            error = o
+        slope = {
+            "output squashed": prime(sigma(o)), "output sums": prime(z[-1]), "no output slope": 1.0, "linear output": 1.0,
+            "output tanh slope": 1 - o**2, "tanh": 1 - o**2, "output slope below mean": prime(a[-2]).mean(),
+        }  # fmt: skip
         own = next((slope[word] for word in slope if word in wrong), prime(o) if loss == "squared" else 1.0)
         deltas.append(error * (prime(o) if "needless slope" in wrong else own))
     for word, factor in {
@@ -51,6 +66,14 @@ def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.flo
             inputs = [np.ones_like(values) for values in inputs]
         dW[k] = sum(np.outer(d, values) for d, values in zip(deltas, inputs, strict=True))
         db[k] = sum(deltas)
+        if "ones as db" in wrong:
+            db[k] = np.full_like(db[k], len(X))
+        if "inputs as db" in wrong:
+            db[k] = np.full_like(db[k], sum(values.sum() for values in inputs))
+        if "inputs in db" in wrong:
+            db[k] = dW[k].sum(axis=1)
+        if "biases in db" in wrong:
+            db[k] = db[k] * b[k]
         if k == 0:
             break
         through = W[k] - lr * dW[k] if "changed" in wrong else W[k]
@@ -59,7 +82,15 @@ def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.flo
         for delta, (z, a, t) in zip(deltas, samples, strict=True):
             carried = a[-1] - t if "error carried" in wrong and k == L - 1 else delta
             back = carried.sum() * np.ones_like(a[k]) if "no weights" in wrong else through.T @ carried
-            if "no hidden slope" in wrong or ("no first slope" in wrong and k == 1):
+            other = {
+                "tanh": 1 - a[k] ** 2, "hidden tanh slope": 1 - a[k] ** 2, "ReLU": 1.0 * (z[k - 1] > 0),
+                "hidden ReLU slope": 1.0 * (z[k - 1] > 0), "slope squared": prime(a[k]) ** 2, "slope is a": a[k],
+                "slope below mean": prime(a[k - 1]).mean(), "slope mean": prime(a[k]).mean(),
+                "slope above mean": prime(a[k + 1]).mean(), "slope of inputs": prime(a[0]), "slope of output": prime(a[-1]),
+            }  # fmt: skip
+            if word := next((word for word in other if word in wrong), ""):
+                slope = other[word]
+            elif "no hidden slope" in wrong or ("no first slope" in wrong and k == 1):
                 slope = 1.0
             elif "hidden squashed" in wrong:
                 slope = prime(sigma(a[k]))
@@ -81,6 +112,8 @@ def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.flo
         dW[0], db[0] = -dW[0], -db[0]
     if "mean of db" in wrong:
         db = [d / len(X) for d in db]
+    if "reshaped" in wrong:
+        dW = [d.T.reshape(d.shape) for d in dW]
     if "turned" in wrong:
         dW = [d.T.copy() for d in dW]
     if "one turned" in wrong:
@@ -103,6 +136,10 @@ RETURNS: dict[str, Callable[[list[Any], list[Any]], Any]] = {
     "from 0": lambda dW, db: {f"{k}{i}": v for k, values in (("W", dW), ("b", db)) for i, v in enumerate(values)},
     "from 1": lambda dW, db: {f"d{k}{i + 1}": v for k, values in (("W", dW), ("b", db)) for i, v in enumerate(values)},
     "named": lambda dW, db: {"weights": dW, "biases": db},
+    "W1 b1 W0 b0": lambda dW, db: _interleaved(dW[::-1], db[::-1]),
+    "one row": lambda dW, db: np.concatenate([np.ravel(values) for values in _interleaved(dW, db)]),
+    "dictionaries": lambda dW, db: {f"layer {i}": {"dW": w, "db": v} for i, (w, v) in enumerate(zip(dW, db, strict=True))},
+    "zip": lambda dW, db: zip(dW, db, strict=True),
 }
 STEPS = ("in place", "in place, slices", "new weights")
 

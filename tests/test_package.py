@@ -130,7 +130,7 @@ def test_the_wheel_has_the_sweeps_and_nothing_of_the_workshop(wheel):
     assert {"fastbp/py.typed", "fastbp/sweep.py", "fastbp/kernels/training.py"} <= set(names)
     assert {name.split("/")[0] for name in names} == {"fastbp", f"fastbp-{fastbp.__version__}.dist-info"}
     assert not [name for name in names if name.endswith((".pyc", ".nbi", ".nbc"))]
-    shipped = {f"fastbp/sweeps/{path.name}" for path in (CHECKOUT / "sweeps").iterdir()}
+    shipped = {f"fastbp/{path.relative_to(CHECKOUT)}" for path in (CHECKOUT / "sweeps").rglob("*.toml")}
     assert {name for name in names if name.startswith("fastbp/sweeps/")} == shipped
 
 

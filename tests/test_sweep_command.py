@@ -391,7 +391,7 @@ def test_the_package_says_what_there_is(tmp_path):
     ("arguments", "said"),
     [
         (["nosuch.toml"], [r"nosuch.toml: no such file"]),
-        (["nosuch"], [r"nosuch: no such file, and no sweep of that name .* founding"]),
+        (["nosuch"], [r"nosuch: no such file, and no sweep of that name .* founding, .*"]),
         (["mine.csv"], [r"mine.csv.*"]),
         (["--seeds", "0"], [r"--seeds: given 0, allowed: .*"]),
         (["--seeds", "many"], [r"--seeds: given 'many', allowed: .*"]),

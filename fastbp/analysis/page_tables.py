@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,25 @@ import pandas as pd
 
 from fastbp.analysis.page import Column, Row, Table
 from fastbp.analysis.plots import COLOURS
+from fastbp.analysis.published import forms
 from fastbp.analysis.tables import Tally
-from fastbp.analysis.wording import ALPHA, change_of, is_end, keys_of, labels, named, percent, plain, points, setting, shortened
+from fastbp.analysis.wording import (
+    ALPHA,
+    change_of,
+    is_end,
+    keys_of,
+    labels,
+    named,
+    p_value,
+    percent,
+    plain,
+    points,
+    setting,
+    shortened,
+)
 from fastbp.columns import SETUP_COLUMNS
+from fastbp.figures import FIGURES
+from fastbp.figures import MEANINGS as FIGURE_MEANINGS
 from fastbp.outcomes import MEANINGS, OUTCOMES
 
 MOST_ROWS = 40
@@ -122,7 +138,7 @@ def contrasts_table(contrasts: pd.DataFrame, whole: pd.DataFrame, baseline: str 
             plain(row["broken"]),
             interval,
         ]
-        told.append(Row([*cells, _p(row["p_holm"]), effect], own))
+        told.append(Row([*cells, p_value(row["p_holm"]), effect], own))
     columns = [Column("change", True), Column("where", True), Column("seeds"), Column("mended"), Column("broken")]
     columns += [Column("difference in points [95%]"), Column("p (Holm)"), Column("effect", True)]
     many = "" if len(shown) == len(contrasts) else f" The {MOST_ROWS} strongest of {plain(len(contrasts))}."
@@ -132,8 +148,19 @@ def contrasts_table(contrasts: pd.DataFrame, whole: pd.DataFrame, baseline: str 
     )
 
 
-def _p(value: float) -> str:
-    return "<0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
+def published_tables(published: pd.DataFrame, baseline: str | None) -> list[Table]:
+    """What others printed, beside ours: a table of each source."""
+    return [
+        Table(
+            f"Published by {shortened(form.source, 60)}",
+            f"{form.source}. Times in epochs.{' A ≠ is where the intervals do not overlap.' * (form.titles[0] == 'ours')}"
+            f"{f' The first {MOST_ROWS} of {len(form.rows)} rows.' * (len(form.rows) > MOST_ROWS)} All columns:",
+            [Column(title, i in (0, 7)) for i, title in enumerate(form.titles)],
+            [Row(cells, marked) for cells, marked in zip(form.rows[:MOST_ROWS], form.marked, strict=False)],
+            "published.csv",
+        )
+        for form in (forms(published, baseline) if len(published) else [])
+    ]
 
 
 def _part(row: dict[Any, Any], name: str) -> str:
@@ -164,8 +191,8 @@ def attribution_table(attribution: pd.DataFrame, whole: pd.DataFrame) -> Table |
     return Table("Parts of several changes", caption, columns, told, "attribution.csv")
 
 
-def words(varying: Sequence[str]) -> list[dict[str, str]]:
-    """What the words of a page mean, the keys that vary among them."""
+def words(varying: Sequence[str], figures: Iterable[str] = ()) -> list[dict[str, str]]:
+    """What the words of a page mean, among them the keys that vary and the published figures."""
     words = [{"name": str(outcome), "meaning": MEANINGS[outcome], "colour": COLOURS[outcome]} for outcome in OUTCOMES]
     more = {
         "constant": "collapsed or one-class: the same answer, or the same decision, for every input",
@@ -176,6 +203,7 @@ def words(varying: Sequence[str]) -> list[dict[str, str]]:
         "loss": "mean over rows of the sum over outputs, ½ included for squared loss",
     }
     more |= {column.name: column.meaning for column in SETUP_COLUMNS if column.name in varying}
+    more |= {figure: FIGURE_MEANINGS[figure] for figure in FIGURES if figure in set(figures)}
     return words + [{"name": name, "meaning": meaning, "colour": ""} for name, meaning in more.items()]
 
 

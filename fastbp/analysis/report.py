@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp import __version__, files
-from fastbp.analysis import page, plots, tables
+from fastbp.analysis import atlas, page, page_atlas, plots, published, tables
 from fastbp.analysis.basins import Basin, Plane, parameter, plane_of
 from fastbp.analysis.drawing import Drawing, Write
 from fastbp.analysis.page import Picture
@@ -28,10 +28,12 @@ from fastbp.analysis.page_tables import (
     is_numeric,
     listed,
     outcomes,
+    published_tables,
     summary_table,
     waiting_table,
     words,
 )
+from fastbp.analysis.published import Printed
 from fastbp.analysis.statistics import boundary_dimension, constant_loss, unlike_neighbours
 from fastbp.analysis.tables import Tally
 from fastbp.analysis.verdict import verdict
@@ -51,6 +53,8 @@ STEPS = (1, 2, 4, 8, 16)
 """Cells between neighbours in such a plane."""
 
 TABLES = ("summary", "contrasts", "attribution")
+ATLAS = ("atlas", "classes")
+"""The tables that there always are, and those of a store of truth tables."""
 
 
 class Sweep(NamedTuple):
@@ -60,6 +64,7 @@ class Sweep(NamedTuple):
     seeds: int = 0
     baseline: str | None = None
     setups: tuple[str, ...] = ()
+    published: tuple[Printed, ...] = ()
 
 
 def sweep_of(store: Path) -> Sweep:
@@ -73,8 +78,9 @@ def sweep_of(store: Path) -> Sweep:
             return Sweep()
         # Whatever breaks lines or turns them round is no part of a title.
         title = plain(" ".join(str(told.get("title", "")).split()))
-        return Sweep(title, count, baseline or None, tuple(str(each) for each in ids))
-    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        figures = published.printed(told)
+        return Sweep(title, count, baseline or None, tuple(str(each) for each in ids), figures)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return Sweep()
 
 
@@ -88,23 +94,70 @@ class Report:
     verdict: list[str]
     notes: list[str]
     baseline: str | None
+    published: pd.DataFrame = field(default_factory=pd.DataFrame)
     written: list[Path] = field(default_factory=list)
+    atlas: pd.DataFrame | None = None
+    classes: pd.DataFrame | None = None
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables, by the names of their files."""
+        found = {name: table for name in (*TABLES, *ATLAS) if (table := getattr(self, name)) is not None}
+        return found | ({"published": self.published} if len(self.published) else {})
+
+    def console(self) -> str:
+        """The shares people look for first, for a terminal: of classes, where there are truth tables alone."""
+        return tables.console(self.summary) if self.classes is None else atlas.console(self.classes)
+
+    def beside(self) -> list[str]:
+        """What others printed beside ours, for a terminal."""
+        return ["", published.console(self.published, self.baseline)] if len(self.published) else []
+
+    def sentences(self) -> list[str]:
+        """What each change did, for a terminal; of truth tables, what the page says."""
+        return tables.sentences(self.contrasts, self.summary, self.baseline) if self.classes is None else self.verdict
 
 
-def tabulated(tallies: Sequence[Tally], baseline: str | None) -> Report:
-    """The tables of runs that were counted, and what they say."""
+def tabulated(tallies: Sequence[Tally], baseline: str | None, store: Path) -> Report:
+    """The tables of a store's runs that were counted, and what they say."""
     summary, contrasts = tables.summary(tallies), tables.contrasts(tallies, baseline)
-    attribution = tables.attribution(tallies, baseline)
-    return Report(summary, contrasts, attribution, verdict(summary, contrasts, attribution, baseline), [], baseline)
+    is_atlas = atlas.is_atlas(summary)
+    # Of an atlas without a setup as it stands, whichever function comes first is nobody's start.
+    attribution = tables.attribution(() if is_atlas and baseline is None else tallies, baseline)
+    told = verdict(summary, contrasts, attribution, baseline)
+    report = Report(summary, contrasts, attribution, told, [], baseline, _published(tallies, store))
+    if is_atlas:
+        report.atlas, report.classes = atlas.functions(summary), atlas.equality(tallies)
+        more = told[baseline is None :] if atlas.others_of(report.atlas) else []  # without a start it begins with the extremes
+        report.verdict = [*atlas.sentences(report.atlas, report.classes), *more]
+    return report
+
+
+def _published(tallies: Sequence[Tally], store: Path) -> pd.DataFrame:
+    """What the store's sweep file says that others printed, beside ours."""
+    figures = sweep_of(store).published
+    wanted = {setup for one in figures for setup in one.setups}
+    epochs: dict[str, int] = {}
+    for t in tallies:
+        updates, budget, batch = (t.keys[key] for key in ("updates", "epochs", "batch"))
+        if t.setup in wanted and isinstance(updates, int) and isinstance(batch, int):
+            known = None if budget else problem_of(store, t)
+            if isinstance(budget, int):
+                epochs[t.setup] = updates // budget
+            elif known:
+                epochs[t.setup] = -(-len(known[0]) // batch)
+    return published.table(tallies, figures, epochs)
 
 
 def write_tables(store: Path, report: Report, write: Write = files.write) -> None:
     """Write the CSV files of a report where they say something else."""
-    for name, table in zip(TABLES, (report.summary, report.contrasts, report.attribution), strict=True):
+    for name, table in report.tables.items():
         file, content = store / f"{name}.csv", table.to_csv(index=False).encode()
         if not file.is_file() or file.read_bytes() != content:
             write(file, content)
             report.written.append(file)
+    if not len(report.published):
+        (store / "published.csv").unlink(missing_ok=True)  # of an earlier sweep, whose setups these are not
 
 
 def key(store: Path, setups: Sequence[str] = (), collapse: float | None = None) -> str:
@@ -150,7 +203,7 @@ def make(
         raise EmptyError(f"{store} holds no runs of its latest sweep, only of others: --all-runs reports them")
     if not tallies:
         raise EmptyError(f"{store} holds no runs")
-    report = tabulated(tallies, sweep.baseline)
+    report = tabulated(tallies, sweep.baseline, store)
     if collapse is not None:
         report.notes.append(f"Outcomes were decided anew, with collapse = {collapse:g}, from the measures of each run.")
     if _is_running(store):
@@ -215,7 +268,8 @@ def draw(
     content |= {
         "runs": plural(int(whole["runs"].sum()), "run"),
         "setups": _seeds(whole),
-        "files": [f"{name}.csv" for name in TABLES],
+        "files": [f"{name}.csv" for name in report.tables],
+        "atlas": None,
     }
     if len(few) < len(whole):
         content["notes"].append(
@@ -225,10 +279,17 @@ def draw(
     tick("drawing outcomes")
     content["bars"] = _bars(drawing, few, title if sweep.title else "", baseline)
     content["summary"] = summary_table(few, whole, baseline)
+    if report.atlas is not None and report.classes is not None:
+        tick("drawing every function")
+        content["atlas"] = page_atlas.section(drawing, report.atlas, report.classes, shortened(sweep.title and title, 120))
+    content["published"] = published_tables(report.published, baseline)
+    content["agreeing"] = published.sentences(report.published, baseline) if len(report.published) else []
     content["contrasts"] = contrasts_table(report.contrasts, whole, report.baseline)
     content["no_contrasts"] = "No two setups differ in exactly one key and share seeds: there is nothing to compare."
     if len(whole) == 1:
         content["no_contrasts"] = "One setup has runs: there is nothing to compare it with."
+    if report.atlas is not None:
+        content["no_contrasts"] = "No two setups differ in another key than the problem; the classes above compare functions."
     content["attribution"] = attribution_table(report.attribution, whole)
     tick("drawing planes of weights")
     planes = [t for t in some if plane_of(t.keys)]
@@ -262,7 +323,7 @@ def draw(
     found = examples(store, tallies, report.baseline)
     content["examples"] = example_groups(drawing, found, problems, names, shown_path(store)) if found else []
     content["lives"] = lives(drawing, store, names)
-    content["words"] = words(keys_of(whole))
+    content["words"] = words(keys_of(whole), report.published["figure"] if len(report.published) else ())
     content |= how(store, tallies, keys_of(whole))
     tick("writing the page")
     html = page.render("report.html", title, content, made_of)

@@ -49,6 +49,28 @@ def wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Rea
     return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
 
+def clopper_pearson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Real, Real]:
+    """The exact binomial interval for a share: it covers at least as often as it says, with any number of trials.
+
+    The bounds are the shares at which as many or more, and as few or fewer, have probability (1 − level)/2: quantiles of
+    Beta(x, n − x + 1) and Beta(x + 1, n − x).
+
+    Source: C. J. Clopper and E. S. Pearson (1934), Biometrika 26:404-413, doi:10.1093/biomet/26.4.404.
+
+    Parameters, result and what is raised: as `wilson`.
+    """
+    from scipy.special import betaincinv
+
+    x, n = np.broadcast_arrays(np.asarray(count, float), np.asarray(total, float))
+    if np.any((x < 0) | (x > n)):
+        raise ValueError("a count lies between 0 and its total")
+    _deviate(level)
+    with np.errstate(invalid="ignore"):
+        low = np.where(x > 0, betaincinv(np.maximum(x, 1), n - x + 1, (1 - level) / 2), 0.0)
+        high = np.where(x < n, betaincinv(x + 1, np.maximum(n - x, 1), (1 + level) / 2), 1.0)
+    return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
+
+
 def confidence_sequence(count: ArrayLike, total: ArrayLike, prior: float, level: float = 0.95) -> tuple[Real, Real]:
     """An interval for a share that may be looked at after every trial, and by which it may be decided when to stop.
 
@@ -187,6 +209,61 @@ def fisher(count: int, total: int, other: int, others: int) -> float:
     return float(fisher_exact(np.array([[count, total - count], [other, others - other]])).pvalue)
 
 
+LEAST_EXPECTED = 5
+"""Successes, and failures, that each share must have on average for a χ² approximation (Cochran 1954, Biometrics 10:417-451)."""
+
+
+def cochran(together: ArrayLike, total: int) -> float:
+    """Cochran's p that several shares are equal, each seen on the same seeds: it stands any correlation within a seed.
+
+    Q = (k − 1)(k ΣG² − (ΣG)²)/(k ΣL − ΣL²), with G the successes of each of k shares and L those of each seed. Where covariances
+    within a seed are all alike it is about χ² with k − 1 degrees of freedom. Where they are not, its mean is the same, its spread
+    is not: as Box has it, εQ is about χ² with ε(k − 1), ε = (tr C)²/((k − 1) tr C²), C the covariances, centred both ways.
+
+    Source: W. G. Cochran (1950), Biometrika 37:256-266, doi:10.2307/2332378; G. E. P. Box (1954), Annals of Mathematical
+    Statistics 25:484-498, doi:10.1214/aoms/1177728717; both at once: J. L. Myers, J. V. DiCecco, J. B. White and V. M. Borden
+    (1982), Psychological Bulletin 92:517-525, doi:10.1037/0033-2909.92.2.517.
+
+    Parameters: `together`, [share, share], on how many of `total` seeds both succeeded: its diagonal has the successes of each.
+    Returns p, NaN of a single share, and where there are fewer than five successes or failures a share. Raises ValueError where
+    `together` is not square.
+    """
+    from scipy.special import chdtrc
+
+    both = np.asarray(together, float)
+    if both.ndim != 2 or both.shape[0] != both.shape[1]:
+        raise ValueError("together has a row and a column for each share")
+    k, successes = len(both), np.diag(both)
+    if k < 2 or min(successes.sum(), k * total - successes.sum()) < LEAST_EXPECTED * k:
+        return float("nan")
+    within = k * successes.sum() - both.sum()
+    if within <= 0:
+        return float("nan")  # every seed succeeds in all or in none, so that no two shares can differ
+    q = (k - 1) * (k * (successes**2).sum() - successes.sum() ** 2) / within
+    centred = both - both.mean(axis=0) - both.mean(axis=1, keepdims=True) + both.mean()  # equal means go with the centring
+    epsilon = np.trace(centred) ** 2 / ((k - 1) * (centred**2).sum())
+    return float(chdtrc(epsilon * (k - 1), epsilon * q))
+
+
+def effective_trials(together: ArrayLike, total: int) -> float:
+    """How many independent trials say as much of the mean of several shares as these, which were seen on the same seeds.
+
+    p(1 − p)/V, with V the variance of their mean p over seeds: from `total`, where each seed succeeds in all or in none, to k
+    times as many. Where p is 0 or 1 nothing shows how alike the trials of a seed are, and they count as one.
+
+    Source: E. L. Korn and B. I. Graubard (1998), Survey Methodology 24:193-201.
+
+    Parameters: as `cochran`.
+    """
+    both = np.asarray(together, float)
+    k = len(both)
+    mean = np.trace(both) / (k * total)
+    variance = (both.sum() / (k * k * total) - mean * mean) / total
+    if mean in (0, 1) or variance <= 0:
+        return float(total if mean in (0, 1) else k * total)
+    return float(min(max(mean * (1 - mean) / variance, total), k * total))
+
+
 def holm(p: ArrayLike) -> Real:
     """Holm's adjustment: p values that may each be held against one level, with one false alarm anywhere at most at that level.
 
@@ -301,11 +378,11 @@ def restart_costs(times: ArrayLike, events: ArrayLike, total: int) -> Real:
     t, d = _table(times, events)
     if d.sum() > total:
         raise ValueError("there are not more events than runs")
-    costs: Real = _costs(t, d[None], t * d[None], total)[0]
+    costs: Real = costs_of_draws(t, d[None], t * d[None], total)[0]
     return costs
 
 
-def _costs(times: Real, events: Real, spent: Real, total: int) -> Real:
+def costs_of_draws(times: Real, events: Real, spent: Real, total: int) -> Real:
     """Costs at each time, of several draws: `events` at each and the time `spent` until them, [draw, time]."""
     done = np.cumsum(events, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -371,13 +448,13 @@ def restart(times: ArrayLike, events: ArrayLike, total: int, level: float = 0.95
     counts, spent = (np.diff(np.cumsum(values)[last], prepend=0) for values in (d, t * d))
     ends, means = t[last], spent / counts
     drawn = np.random.default_rng(seed).multinomial(total, [*counts / total, max(0.0, 1 - d.sum() / total)], DRAWS)[:, :-1]
-    found = _costs(ends, drawn.astype(float), drawn * means, total)
+    found = costs_of_draws(ends, drawn.astype(float), drawn * means, total)
     where = np.argmin(found, axis=1)
     drawn_costs = found[np.arange(DRAWS), where]
     some = np.isfinite(drawn_costs)
     at_low, at_high = np.quantile(ends[where][some], [normal.cdf(-z), normal.cdf(z)], method="inverted_cdf")
     # Reckoned as the draws are: a draw of the very same runs equals it, to the bit.
-    estimate = _costs(ends, counts[None], (counts * means)[None], total).min()
+    estimate = costs_of_draws(ends, counts[None], (counts * means)[None], total).min()
     below = np.mean(drawn_costs < estimate) + np.mean(drawn_costs == estimate) / 2
     z0 = normal.inv_cdf(min(max(float(below), 0.5 / DRAWS), 1 - 0.5 / DRAWS))
     cost_low, cost_high = np.quantile(drawn_costs, [normal.cdf(2 * z0 - z), normal.cdf(2 * z0 + z)], method="inverted_cdf")

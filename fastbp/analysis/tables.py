@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastbp.analysis.sketches import THRESHOLDS
 from fastbp.analysis.statistics import Survival, holm, kaplan_meier, mcnemar, restart, tango, wilson
@@ -128,10 +128,12 @@ def share_columns(tallies: Sequence[Tally | None], end: str) -> dict[str, pd.Ser
 def _updates(name: str, values: Sequence[tuple[float, float, float]]) -> dict[str, pd.Series[Any]]:
     """Numbers of updates and their bounds as columns, NaN as null."""
     table = np.array(values, float).reshape(-1, 3).T
-    return {
-        f"{name}{bound}": pd.Series(column, dtype="Float64").replace(np.nan, pd.NA).astype("Int64")
-        for bound, column in zip(("", "_low", "_high"), table, strict=True)
-    }
+    return {f"{name}{bound}": whole_numbers(column) for bound, column in zip(("", "_low", "_high"), table, strict=True)}
+
+
+def whole_numbers(values: ArrayLike) -> pd.Series[Any]:
+    """Whole numbers as a column, NaN as null."""
+    return pd.Series(np.asarray(values, float), dtype="Float64").replace(np.nan, pd.NA).astype("Int64")
 
 
 def _survival(one: Tally) -> Survival:
@@ -141,6 +143,14 @@ def _survival(one: Tally) -> Survival:
     events = np.append(one.events, [0] * (times.size - one.times.size))
     censored = np.append(np.zeros(times.size - 1), one.runs - one.ever_converged)
     return kaplan_meier(times, events, censored, LEVEL)
+
+
+def pooled_median(tallies: Sequence[Tally]) -> float:
+    """The updates after which half of the runs of one or more setups with one budget had converged, NaN where fewer do."""
+    times, place = np.unique(np.concatenate([t.times for t in tallies]), return_inverse=True)
+    events = np.bincount(place, np.concatenate([t.events for t in tallies]), len(times)).astype(np.int64)
+    counts = np.sum([t.counts for t in tallies], axis=0)
+    return _survival(tallies[0]._replace(times=times, events=events, counts=counts)).median()[0]
 
 
 def _budget(one: Tally) -> int:
@@ -232,7 +242,7 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     rows = []
     for start, boxes in _boxes(tallies, keys, baseline):
         for changed, corners in boxes:
-            flags = _common(corners)
+            flags = common_flags(corners)
             if not flags.shape[1]:
                 continue
             total = 100 * float(flags[-1].mean() - flags[0].mean())
@@ -286,15 +296,15 @@ def _shares(tallies: Sequence[Tally]) -> NDArray[np.float64]:
     return shares
 
 
-def _common(corners: Sequence[Tally]) -> NDArray[np.bool_]:
-    """Which runs converged, [setup, seed], of the seeds that all of them ran."""
-    first = corners[0]
-    if all(np.array_equal(first.starts, t.starts) and np.array_equal(first.lengths, t.lengths) for t in corners):
-        return np.stack([t.flags() for t in corners])
+def common_flags(tallies: Sequence[Tally]) -> NDArray[np.bool_]:
+    """Which runs converged, [setup, seed], of the seeds that all of one or more setups ran."""
+    first = tallies[0]
+    if all(np.array_equal(first.starts, t.starts) and np.array_equal(first.lengths, t.lengths) for t in tallies):
+        return np.stack([t.flags() for t in tallies])
     seeds = first.seeds()
-    for other in corners[1:]:
+    for other in tallies[1:]:
         seeds = np.intersect1d(seeds, other.seeds(), assume_unique=True)
-    return np.stack([t.flags()[np.searchsorted(t.seeds(), seeds)] for t in corners])
+    return np.stack([t.flags()[np.searchsorted(t.seeds(), seeds)] for t in tallies])
 
 
 def key_columns(tallies: Sequence[Tally], keys: Sequence[str]) -> dict[str, pd.Series[Any]]:
@@ -329,13 +339,14 @@ def _changes(tallies: Sequence[Tally], keys: Sequence[str], baseline: str | None
             alike.setdefault((learnt, *(written(t)[other] for other in keys if other != key)), []).append(t)
         found = []
         for group in alike.values():
-            values = list(dict.fromkeys(written(t)[key] for t in group))  # in order, as the tallies are
+            own = [written(t)[key] for t in group]
+            values = {value: i for i, value in enumerate(dict.fromkeys(own))}  # in order, as the tallies are
             numeric = all(not isinstance(value, str) or value.isdigit() for value in values)
-            for one, other in combinations(group, 2):
-                step = values.index(written(other)[key]) - values.index(written(one)[key])
+            for (one, a), (other, b) in combinations(zip(group, own, strict=True), 2):
+                step = values[b] - values[a]
                 near = len(values) <= _ALL_PAIRS or (numeric and step == 1)
                 if step and (near or baseline in (one.setup, other.setup)):
-                    back = key in base and written(other)[key] == base[key]
+                    back = key in base and b == base[key]
                     found.append((other, one) if back else (one, other))
         # The sort is stable: where the values are the same, the other keys' order stays.
         for before, after in sorted(found, key=lambda pair: [natural(t.keys[key]) for t in pair]):

@@ -55,6 +55,11 @@ class Tally(NamedTuple):
         return int(self.counts.sum())
 
     @property
+    def ended_converged(self) -> int:
+        """Runs that ended converged."""
+        return int(self.counts[_CONVERGED])
+
+    @property
     def ever_converged(self) -> int:
         """Runs that some look found converged."""
         return int(self.events.sum())

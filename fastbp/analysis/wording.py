@@ -54,6 +54,13 @@ def points(difference: float) -> str:
     return text if float(text) == 0 else ("+" if value > 0 else "−") + text
 
 
+def p_value(value: float) -> str:
+    """A p value: <0.0001, four digits below 0.1, two above; – where there is none."""
+    if np.isnan(value):
+        return "–"
+    return "<0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
+
+
 def and_(texts: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]

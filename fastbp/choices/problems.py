@@ -21,10 +21,11 @@ def table(bits: str) -> Data:
 
     Raises ValueError where there is another character than 0 and 1, or their number is not a power of two from 2 to 65,536.
     """
-    if set(bits) - {"0", "1"}:
-        raise ValueError(f"bits must be 0 or 1, given {bits!r}")
     if len(bits) < 2 or len(bits) & (len(bits) - 1) or len(bits) > MOST_ROWS:
         raise ValueError(f"the number of bits must be a power of two from 2 to {MOST_ROWS:,}, given {len(bits):,}")
+    if set(bits) - {"0", "1"}:
+        both = ", in a grid also up to 16 ? for each of the two" if "?" in bits else ""
+        raise ValueError(f"bits must be 0 or 1{both}, given {bits!r}")
     return _bits(len(bits).bit_length() - 1), np.array([[float(bit)] for bit in bits])
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from fastbp.choices.family import Choice, Family
 
@@ -50,6 +50,20 @@ class SweepError(ValueError):
 
     def __reduce__(self) -> tuple[type["SweepError"], tuple[list[str]]]:
         return SweepError, (self.lines,)
+
+
+# Numbers
+
+
+def _number(value: object) -> object:
+    """NumPy scalars as Python's, whole floats as integers: 1 = 1.0, 1e6 counts updates, −0.0 = 0.0; True stays what it is."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Number = BeforeValidator(_number)
+Whole = Annotated[int, Number]
+Real = Annotated[float, Number]
 
 
 # How values are shown

@@ -8,23 +8,23 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from os import PathLike, fspath
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_type_hints
 
-import numpy as np
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from fastbp.choices import inits, problems
 from fastbp.choices.families import FAMILIES
 from fastbp.columns import SETUP_COLUMNS
-from fastbp.engine import problem, problem_files, reading
+from fastbp.engine import problem, problem_files, published, reading
 from fastbp.engine.problem import Names, Problem, Source
 from fastbp.engine.problem_files import FileProblem, Mistake
-from fastbp.engine.reading import Call, SweepError, named, nearest, plain, shown
+from fastbp.engine.published import Published
+from fastbp.engine.reading import Call, Real, SweepError, Whole, named, nearest, plain, shown
 from fastbp.kernels import NUMERICS_VERSION
 
 __all__ = ["Names", "Problem", "Seeds", "Setup", "Sweep", "SweepError", "allowed"]
@@ -40,12 +40,6 @@ ALTERNATIVE = {"updates": "epochs", "epochs": "updates"}
 """The two ways to write the budget: one takes the other's place."""
 
 
-def _number(value: object) -> object:
-    """NumPy scalars as Python's, whole floats as integers: 1 = 1.0, 1e6 counts updates, −0.0 = 0.0; True stays what it is."""
-    value = value.item() if isinstance(value, np.generic) else value
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def _layers(value: object) -> object:
     """A list as a tuple; one layer may stand without its list."""
     layers = reading.as_list(value)
@@ -56,9 +50,6 @@ def _names(value: object) -> object:
     return (value,) if isinstance(value, str) else tuple(reading.as_list(value) or ())
 
 
-Number = BeforeValidator(_number)
-Whole = Annotated[int, Number]
-Real = Annotated[float, Number]
 Layer = Annotated[Whole, Ge(1), Le(4096)]
 
 
@@ -392,6 +383,7 @@ class Sweep(BaseModel):
     seeds: Seeds = Field(description="how many seeds, or {start = S, count = N}")
     setup: dict[str, Any] = Field(default_factory=dict, description="the baseline: any keys of a setup")
     grid: tuple[dict[str, tuple[Any, ...]], ...] = Field((), description="lists of values, crossed; of several grids, the union")
+    published: tuple[Published, ...] = Field((), description="what others printed of such runs, to hold beside ours")
 
     _baseline: Setup | None = PrivateAttr(None)
     _setups: tuple[Setup, ...] = PrivateAttr(())
@@ -414,7 +406,15 @@ class Sweep(BaseModel):
     @property
     def notes(self) -> list[str]:
         """What is allowed but worth a word, each once."""
-        return list(dict.fromkeys(note for setup in self.setups for note in setup.notes()))
+        notes = [note for setup in self.setups for note in setup.notes()]
+        for i, (one, setups) in enumerate(zip(self.published, self._fitting(), strict=True)):
+            if not setups:
+                notes.append(f"published[{i + 1}]: no setup has {plain(reading.toml(one.where))}, so this figure is left out")
+        return list(dict.fromkeys(notes))
+
+    def _fitting(self) -> list[list[Setup]]:
+        """The setups of which each published figure is."""
+        return [[s for s in self.setups if all(getattr(s, k) == v for k, v in one.where.items())] for one in self.published]
 
     @classmethod
     def from_toml(cls, path: str | PathLike[str], seeds: int | str | Seeds | None = None, settings: Iterable[str] = ()) -> Self:
@@ -457,7 +457,7 @@ class Sweep(BaseModel):
         settings: Iterable[str] = (),
         folder: str | PathLike[str] = "",
     ) -> Self:
-        """A sweep from what a file holds: title, seeds, setup and grid."""
+        """A sweep from what a file holds: title, seeds, setup, grid and published."""
         parts = _read_sweep(data, name, seeds, settings, fspath(folder))
         sweep = cls.model_construct(**parts.fields)
         sweep._baseline, sweep._setups = parts.baseline, parts.setups
@@ -480,11 +480,17 @@ class Sweep(BaseModel):
             lines += ["", "[grid]" if len(self.grid) == 1 else "[[grid]]"]
             for key, values in table.items():
                 lines.append(f"{key} = {reading.toml([_in_grid(key, _placed(key, value, folder)) for value in values])}")
+        for one in self.published:
+            where = {key: _placed(key, value, folder) for key, value in one.where.items()}
+            lines += ["", "[[published]]", *(f"{key} = {reading.toml(value)}" for key, value in one.written(where).items())]
         if folder is not None:
             lines += ["", "[resolved]"]
             if self.baseline:
                 lines.append(f"baseline = {reading.toml(self.baseline.identity())}")
             lines.append(f"setups = {reading.toml([setup.identity() for setup in self.setups])}")
+            if self.published:
+                ids = [[setup.identity() for setup in setups] for setups in self._fitting()]
+                lines.append(f"published = {reading.toml(ids)}")
         return "\n".join(lines) + "\n"
 
 
@@ -556,6 +562,11 @@ def _checked(given: Placed, lines: list[str]) -> dict[str, Any]:
     return values
 
 
+def _where(table: Mapping[Any, Any], place: str, folder: str, lines: list[str]) -> dict[str, Any]:
+    """The keys of a setup that a table in the file names, checked."""
+    return _checked({key: Given(f"{place}.{plain(str(key))}", value, folder) for key, value in table.items()}, lines)
+
+
 def _unknown(key: object, known: Iterable[str]) -> str:
     names = list(known)
     hint = nearest(key, names)
@@ -607,6 +618,7 @@ def _read_sweep(
     for text in settings:
         _set(text, setup, tables, seen, lines)
     values = _checked(setup, lines)
+    figures = published.read(data.get("published", ()), here, partial(_where, folder=folder, lines=lines), lines)
     lengths = [[len(given.value) for given in table.values()] for table in tables]
     total = sum(math.prod(max(length, 1) for length in each) for each in lengths)
     few = sum(map(sum, lengths)) <= MOST_SETUPS  # values, which may be few where setups are too many
@@ -620,7 +632,7 @@ def _read_sweep(
     setups, baseline = _expand(setup, values, tables, grids, here, lines)
     if lines or chosen is None:
         raise SweepError(dict.fromkeys(lines))
-    fields = {"title": title, "seeds": chosen, "setup": values, "grid": tuple(grids)}
+    fields = {"title": title, "seeds": chosen, "setup": values, "grid": tuple(grids), "published": figures}
     return _Parts(fields, baseline, setups)
 
 
@@ -667,8 +679,35 @@ def _places(data: Mapping[str, Any], here: str, folder: str, lines: list[str]) -
             where = f"{place}.{plain(str(key))}"
             if key in Setup.model_fields and not options:
                 lines.append(f"{where}: given {shown(value)}, allowed: a list of one or more values")
-            tables[-1][key] = Given(where, options or (), folder)
+            tables[-1][key] = Given(where, _each_table(options or ()) if key == "problem" else options or (), folder)
     return {key: Given(f"{here}setup.{plain(str(key))}", value, folder) for key, value in setup.items()}, tables
+
+
+def _each_table(options: Sequence[Any]) -> Sequence[Any]:
+    """Problems of a grid, those with `?` among their bits as every table that it stands for, 0 before 1.
+
+    What is wrong stays as it is, and so do more tables than a sweep has setups: a line says of each what is allowed.
+    """
+    found: list[Any] = []
+    for option in options:
+        bits = _unknown_bits(option)
+        many = bits.count("?")
+        if many and len(found) + 2**many <= MOST_SETUPS:
+            pieces = (("0", "1") if bit == "?" else (bit,) for bit in bits)
+            found += [f"table:{''.join(each)}" for each in itertools.product(*pieces)]
+        else:
+            found.append(option)
+    return found
+
+
+def _unknown_bits(problem: object) -> str:
+    """The bits of a table, with or without `?`; nothing where it is no table, or a wrong one."""
+    with suppress(ValueError):
+        call = reading.read_call(FAMILIES["problem"], problem)
+        if call.choice.function is problems.table:
+            problems.table(call.values[0].replace("?", "0"))
+            return str(call.values[0])
+    return ""
 
 
 def _set(text: str, setup: Placed, tables: list[Placed], seen: set[str], lines: list[str]) -> None:
@@ -690,6 +729,9 @@ def _set(text: str, setup: Placed, tables: list[Placed], seen: set[str], lines: 
     except ValueError as error:
         lines.append(f"{place}: {error}")
         return
+    if key == "problem":
+        many = _each_table(value if isinstance(value, list) else [value])
+        value = [*many] if len(many) > 1 else value
     if value == []:
         lines.append(f"{place}: given [], allowed: a list of one or more values")
     elif isinstance(value, list) and len(value) > 1:

@@ -587,4 +587,5 @@ def _tried(sweep: Sweep, key: str, settings: Sequence[_Setting], wanted: Mapping
         | {key: sorted({*setting.bisection.known, *wanted.get(id(setting), ())})}
         for setting in settings
     ]
-    return Sweep.from_dict({"title": sweep.title, "seeds": sweep.seeds, "setup": sweep.setup, "grid": tables})
+    kept = {"title": sweep.title, "seeds": sweep.seeds, "setup": sweep.setup, "published": sweep.published}
+    return Sweep.from_dict(kept | {"grid": tables})

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
+from inspect import signature
+from itertools import islice, product
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -24,18 +26,30 @@ LINE = 200
 
 
 class Style(NamedTuple):
-    """How a function wants its arguments: W[out, in] or W[in, out]; biases and samples flat, as columns or as rows."""
+    """How a function wants its arguments: W[out, in] or W[in, out]; biases and samples flat, as columns or as rows.
+
+    `joined`: whether each W holds its biases, as the weights of an input that is always 1, the "first" or the "last" one;
+    `ones`: whether that input is among the samples' already.
+    """
 
     out_in: bool
     biases: str
     samples: str
+    joined: str = ""
+    ones: bool = False
 
     def __str__(self) -> str:
         order = "W[out, in]" if self.out_in else "W[in, out]"
+        if self.joined:
+            order = order.replace("in", "in + 1")
+            where = f"the biases in the {self.joined} {'column' if self.out_in else 'row'} {OF_EACH}"
+            return f"{order}, {where}, samples {_LIES[self.samples]}{', with a 1 among them' * self.ones}"
         if self.biases == self.samples:
             return f"{order}, vectors {_LIES[self.biases]}"
         return f"{order}, biases {_LIES[self.biases]}, samples {_LIES[self.samples]}"
 
+
+OF_EACH = "of each W"
 
 _LIES = {"flat": "flat", "column": "as columns", "row": "as rows"}
 
@@ -47,6 +61,12 @@ STYLES = sorted(
 
 PLAIN = 2 * len(_LIES)
 """How many those are."""
+
+JOINED = [
+    Style(out_in, samples, samples, joined, ones)
+    for ones, samples, joined, out_in in product((False, True), _LIES, ("last", "first"), (True, False))
+]
+"""Those of functions whose matrices hold the biases."""
 
 
 class UnfitError(Exception):
@@ -62,6 +82,11 @@ Answer = dict[str, list[Real]]
 
 IN_PLACE = "in place"
 
+ALONE = "alone"
+
+ABSENT = object()
+"""An array that was not returned."""
+
 GRADIENTS = "returns gradients"
 
 
@@ -74,6 +99,8 @@ class Failure(NamedTuple):
     text: str
     name: str = ""
     fitting: Mapping[int, Real] = MappingProxyType({})
+    reached: Sequence[int] = ()
+    """Where it raised: its lines, from that which was called inwards."""
 
 
 class Called(NamedTuple):
@@ -87,29 +114,64 @@ class Called(NamedTuple):
 def called(function: Callable[..., Any], cases: Sequence[Case], style: Style, bias: bool) -> Called:
     """Call it for every case."""
     answers: list[Answer] = []
+    apart = bias and not style.joined
     for case in cases:
-        W = [(w if style.out_in else w.T).copy() for w, _ in case.layers]
-        b = [_lying(v, style.biases) for _, v in case.layers] if bias else []
-        x, t = (_sample(values, style.samples) for values in (case.X, case.T))
-        shapes = _shapes(W, "W") + (", " + _shapes(b, "b")) * bias
-        as_called = f"called as function(W{', b' * bias}, x, t) with {shapes}, x {x.shape}, t {t.shape}"
+        W = [_matrix(w, v, style) for w, v in case.layers]
+        b = [_lying(v, style.biases) for _, v in case.layers] if apart else []
+        x, t = _sample(_with_ones(case.X, style.joined * style.ones), style.samples), _sample(case.T, style.samples)
+        three = not bias or (style.joined != "" and takes(function, 3))
+        shapes = ", ".join(filter(None, (_shapes(W, "W"), _shapes(b, "b"))))
+        call = f"function(W{', b' * (not three)}, x, t){', biases in W,' * bool(style.joined)}"
+        as_called = f"called as {call} with {shapes}, x {x.shape}, t {t.shape}"
         held_W, held_b = list(W), list(b)
         before = [values.copy() for values in (*W, *b)]
         try:
             # In styles that are not its own a function warns of what is none of its faults.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                returned = function(held_W, held_b, x, t) if bias else function(held_W, x, t)
-        except Exception as error:
+                returned = function(held_W, x, t) if three else function(held_W, held_b, x, t)
+        except (Exception, SystemExit) as error:
             return Called(style, answers, _raised(error, as_called, len(answers)))
         try:
-            answers.append(_answer(returned, before, held_W, held_b, style, bias))
+            answer = _answer(returned, before, held_W, held_b, style, apart)
         except UnfitError as unfit:
             return Called(style, answers, Failure(len(answers), 1, f"{unfit} ({as_called})", unfit.name, unfit.fitting))
-        except Exception as error:  # objects of somebody else's may raise whatever is asked of them
+        except (Exception, SystemExit) as error:  # objects of somebody else's may raise whatever is asked of them
             text = f"what it returns cannot be read: {type(error).__name__} ({as_called})"
             return Called(style, answers, Failure(len(answers), 1, text))
+        answers.append({way: _parted_biases(arrays, case, style) if style.joined else arrays for way, arrays in answer.items()})
     return Called(style, answers, None)
+
+
+def takes(function: Callable[..., Any], arguments: int) -> bool:
+    """Whether it can be called with so many, as far as it says."""
+    try:
+        signature(function).bind(*[None] * arguments)
+    except TypeError:
+        return False
+    except ValueError:
+        return True  # it does not say
+    return True
+
+
+def _matrix(W: Real, b: Real, style: Style) -> Real:
+    if style.joined:
+        W = np.insert(W, 0 if style.joined == "first" else W.shape[1], b, axis=1)
+    return (W if style.out_in else W.T).copy()
+
+
+def _with_ones(X: Real, joined: str) -> Real:
+    return np.insert(X, 0 if joined == "first" else X.shape[1], 1.0, axis=1) if joined else X
+
+
+def _parted_biases(arrays: Sequence[Real], case: Case, style: Style) -> list[Real]:
+    """Weights and biases out of matrices that hold both; those that have the shape of the transpose keep it."""
+    found = []
+    for values, (W, b) in zip(arrays, case.layers, strict=True):
+        place = 0 if style.joined == "first" else W.shape[1]
+        axis = 1 if values.shape == (len(b), W.shape[1] + 1) else 0
+        found += [np.delete(values, place, axis), np.take(values, place, axis)]
+    return found
 
 
 def readings(answers: Sequence[Answer], cases: Sequence[Case], lr: float | None, bias: bool) -> list[tuple[str, Given]]:
@@ -121,8 +183,9 @@ def readings(answers: Sequence[Answer], cases: Sequence[Case], lr: float | None,
         arrays = [answer[way] for answer in answers]
         if way == IN_PLACE:
             continue
-        gradients.append((GRADIENTS, Given(arrays, [0.0] * len(arrays[0]))))
-        if all(
+        how = GRADIENTS + ", the output layer's first" * way.startswith("reversed")
+        gradients.append((how, Given(arrays, [0.0] * len(arrays[0]))))
+        if not way.endswith(ALONE) and all(
             a.shape == w.shape for after, weights in zip(arrays, before, strict=True) for a, w in zip(after, weights, strict=True)
         ):
             steps.append(("returns changed weights", _steps(arrays, before, lr, bias)))
@@ -144,14 +207,20 @@ def _steps(after: Sequence[list[Real]], before: Sequence[list[Real]], lr: float 
     return Given(arrays, noise, True, lr, [list(a[:: 1 + bias]) for a in after])
 
 
-def _raised(error: Exception, as_called: str, case: int) -> Failure:
+def _raised(error: BaseException, as_called: str, case: int) -> Failure:
     try:
         text = plain((str(error).splitlines() or [""])[0].strip(), LINE)
     except Exception:  # an error may fail to say what it is
         text = ""
+    lines, trace = list[int](), error.__traceback__ and error.__traceback__.tb_next
+    while trace:
+        lines.append(trace.tb_lineno)
+        trace = trace.tb_next
     # Shapes that do not fit are what every style but its own is expected to end with.
     own = not isinstance(error, ValueError | TypeError | IndexError | AssertionError)
-    return Failure(case, 0 if own else 2, f"it raises {type(error).__name__}{': ' * bool(text)}{text} ({as_called})")
+    text = f"it raises {type(error).__name__}{': ' * bool(text)}{text} ({as_called})"
+    ends = isinstance(error, SystemExit) and not isinstance(error.code, str)  # it says no word of shapes
+    return Failure(case, -1 if ends else 0 if own else 2, text, reached=lines)
 
 
 def _shapes(arrays: Sequence[Real], letter: str) -> str:
@@ -210,6 +279,8 @@ def _read(
     returned: Any, given: Sequence[Real], names: Sequence[str], style: Style, needed: str, bias: bool
 ) -> dict[str, list[Real]]:
     """What was returned, in each way that fits the shapes. Raises UnfitError."""
+    if isinstance(returned, Iterator):
+        returned = list(islice(returned, len(names) + 1)) or returned
     if isinstance(returned, Mapping):
         parts = _named(returned, names, needed, bias)
     elif isinstance(returned, list | tuple) or (isinstance(returned, np.ndarray) and returned.ndim):
@@ -231,40 +302,73 @@ def _parted(
     parts: list[Any], returned: Any, given: Sequence[Real], names: Sequence[str], style: Style, needed: str, bias: bool
 ) -> dict[str, list[Real]]:
     """These parts, in each way that fits the shapes. Raises UnfitError."""
-    found: dict[str, list[Real]] = {}
     reasons: list[UnfitError] = []
-    for way, values in _splits(parts, len(names) // (1 + bias), bias):
-        arrays = values
-        if way.endswith("alone"):
-            if found or reasons:
-                break
-            # Biases that are absent are the same as 0 for whoever updates with them.
-            arrays = [np.zeros(each.shape) if name[0] == "b" else a for a, each, name in zip(values, given, names, strict=True)]
-        try:
-            found[way] = _fitted(arrays, given, names, style, "the gradient of ")
-        except UnfitError as reason:
-            reasons.append(reason)
-    if found:
-        return found
+    each = 1 + bias
+    n = len(names) // each
+    ways = list(_splits(parts, n, bias))
+    if isinstance(returned, np.ndarray) and returned.shape == (sum(values.size for values in given),):
+        by_layer = list(range(len(names)))
+        for way, order in (("one row", by_layer), ("one row, weights first", sorted(by_layer, key=lambda i: i % each))):
+            rows = np.split(returned, np.cumsum([given[i].size for i in order])[:-1])
+            ways.append(
+                (way, [row.reshape(given[i].shape) for i, row in sorted(zip(order, rows, strict=True), key=itemgetter(0))])
+            )
+    ways += [(f"reversed {way}", [v for k in range(n, 0, -1) for v in values[each * (k - 1) : each * k]]) for way, values in ways]
+    alone = [(f"{way} {i} {ALONE}", values) for i, (way, values) in enumerate([*ways, *_parts_of(parts, returned, n, bias)])]
+    for some in (False, True):
+        found: dict[str, list[Real]] = {}
+        for way, values in alone if some else ways:
+            if any(part is ABSENT for part in values) != some:
+                continue
+            # What is absent is the same as 0 for whoever updates with it.
+            arrays = [np.zeros(shape.shape) if part is ABSENT else part for part, shape in zip(values, given, strict=True)]
+            try:
+                found[way] = _fitted(arrays, given, names, style, "the gradient of ")
+            except UnfitError as reason:
+                if not some:
+                    reasons.append(reason)
+        if found:
+            return found
     if reasons:
         raise max(reasons, key=lambda reason: len(reason.fitting))
     kind = "an array" if isinstance(returned, np.ndarray) else f"a {type(returned).__name__}"
     raise UnfitError(f"it returns {kind} of {len(parts)}; {needed}")
 
 
+def _parts_of(parts: list[Any], returned: Any, n: int, bias: bool) -> Iterator[tuple[str, list[Any]]]:
+    """What may be the gradients of some arrays alone, with ABSENT for the others."""
+    for k in range(n):
+        for part in [returned, *parts] if len(parts) == 1 else [returned]:
+            yield "", [part if i == k * (1 + bias) else ABSENT for i in range(n * (1 + bias))]
+        if bias and len(parts) == 2:
+            yield "", [parts[i - 2 * k] if i // 2 == k else ABSENT for i in range(2 * n)]
+    if bias and len(parts) == n:
+        yield "", [part for each in parts for part in (ABSENT, each)]
+
+
 def _named(returned: Mapping[Any, Any], names: Sequence[str], needed: str, bias: bool) -> list[Any]:
     """The parts of a dictionary: W0 or dW0 and so on, from 0 or from 1, or W and b with a list each."""
     keys = {re.sub(r"[^a-z0-9]", "", str(key).lower()): value for key, value in returned.items()}
     keys = {re.sub(r"^(delta|grad|d)?(weights?|w|bias(es)?|b)(?=\d*$)", _letter, key): value for key, value in keys.items()}
-    lists = [keys[kind] for kind in ("w", "b")[: 1 + bias] if isinstance(keys.get(kind), list | tuple | np.ndarray)]
-    if len(lists) == 1 + bias:
-        return lists if bias else list(lists[0])
+    lists = [_listed(keys[kind]) for kind in ("w", "b")[: 1 + bias] if kind in keys]
+    if len(lists) == 1 + bias and all(lists):
+        return lists if bias else lists[0]
+    layers = [_listed(value) for value in returned.values()]
+    if len(layers) == len(names) // (1 + bias) and all(len(layer) == 1 + bias for layer in layers):
+        return layers
     first = 0 if "w0" in keys else 1
     wanted = [f"{name[0].lower()}{int(name[1:]) + first}" for name in names]
     if missing := [name for name, key in zip(names, wanted, strict=True) if key not in keys]:
         held = ", ".join(plain(str(key), 20) for key in list(returned)[:8]) or "nothing"
         raise UnfitError(f"it returns a dictionary of {held}, without {', '.join(missing)}; {needed}", missing[-1])
     return [keys[key] for key in wanted]
+
+
+def _listed(values: Any) -> list[Any]:
+    """The parts of what has parts, none of what has none."""
+    if isinstance(values, Mapping):
+        return list(values.values())
+    return list(values) if isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim) else []
 
 
 def _letter(match: re.Match[str]) -> str:
@@ -277,9 +381,7 @@ def _splits(parts: list[Any], n: int, bias: bool) -> Iterator[tuple[str, list[An
     def together(W: Sequence[Any], b: Sequence[Any]) -> list[Any]:
         return [value for pair in zip(W, b, strict=True) for value in pair]
 
-    nested = [
-        list(part) if isinstance(part, list | tuple) or (isinstance(part, np.ndarray) and part.ndim) else [] for part in parts
-    ]
+    nested = [_listed(part) for part in parts]
     if not bias:
         if len(parts) == n:
             yield "weights", parts
@@ -298,9 +400,9 @@ def _splits(parts: list[Any], n: int, bias: bool) -> Iterator[tuple[str, list[An
         yield "pairs", [value for part in nested for value in part]
         yield "pairs, biases first", [value for part in nested for value in part[::-1]]
     if len(parts) == n:
-        yield "weights alone", together(parts, [None] * n)
+        yield "weights", together(parts, [ABSENT] * n)
     if len(parts) == 1 and len(nested[0]) == n:
-        yield "a list of weights alone", together(nested[0], [None] * n)
+        yield "a list of weights", together(nested[0], [ABSENT] * n)
 
 
 def _fitted(arrays: Sequence[Any], given: Sequence[Real], names: Sequence[str], style: Style, of: str) -> list[Real]:

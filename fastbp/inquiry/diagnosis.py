@@ -19,7 +19,7 @@ from fastbp.inquiry import evidence, lives, ranking, recommending
 from fastbp.inquiry.evidence import Finding
 from fastbp.inquiry.ranking import PLACEBO, Row
 from fastbp.inquiry.recommending import Judged, Recommended
-from fastbp.inquiry.remedies import Change, changed, changes
+from fastbp.inquiry.remedies import Change, changed, changes, larger
 from fastbp.inquiry.trials import OTHER_ORDERS, Measured, TimeIsUpError, Trial, joined, train
 from fastbp.outcomes import OUTCOMES
 
@@ -29,8 +29,17 @@ FIRST_SEEDS = 168
 NARROW = 0.02
 """Half the width of an interval of a difference that is narrow enough."""
 
-COMPILED = 3.0
-"""Seconds that loading code never takes: what takes longer is compiled, once for a machine, and that time is not counted."""
+USUAL_EPOCHS, FEWEST_EPOCHS, RUN_SECONDS = 1000, 10, 0.0015
+"""Of a budget that nobody gave: its epochs, at least so many, and how long a run may take."""
+
+LEFT = 10.0
+"""Of the seconds that there are, so many are left to training, however long compiling took."""
+
+MOST = 0.9
+"""Where no change makes so many seeds converge, larger ones are tried."""
+
+LOADING = 3.0
+"""Loading compiled code never takes longer."""
 
 AT_ONCE = 6
 """Changes that are tried together at first, the cheapest first: what there is no time for is left out."""
@@ -42,9 +51,10 @@ class Diagnosis(NamedTuple):
     """What was found.
 
     `base` and `outcomes`: the runs of the setup as it is, and how they ended. `findings`: what failing networks do. `table`: one
-    row per change, best first. `pairs`: the same of pairs of the best. `recommended`: None where nothing mends it. `judged`: two
-    orders of samples with all else alike, and whether somebody `advised` that. `example`: a seed that fails. `left_out`: changes
-    for which there was no time. `complete`: whether there was time for all that was asked for.
+    row per change, best first. `pairs`: the same of several changes together. `recommended`: None where nothing mends it.
+    `judged`: two orders of samples with all else alike, and whether somebody `advised` that. `example`: a seed that fails.
+    `left_out`: changes for which there was no time. `complete`: whether there was time for all that was asked for. `short`:
+    whether there were fewer seeds for want of time. `beyond`: the seconds by which compiling went past those that were allowed.
     """
 
     setup: Setup
@@ -59,6 +69,8 @@ class Diagnosis(NamedTuple):
     example: int | None
     left_out: list[str]
     complete: bool
+    short: bool
+    beyond: float
 
     @property
     def runs(self) -> int:
@@ -77,40 +89,61 @@ def diagnose(
 ) -> Diagnosis:  # fmt: skip
     """Diagnose a setup.
 
-    Parameters: `seeds`, of each change, or fewer where intervals are narrow before; `seconds`, never more, but for compiling;
-    `tick`, told what is done; `start`, the first seed; `advice`, a change and an order of samples that somebody gave together, to
-    be told apart; `began`, on the clock of `time.perf_counter`, where the seconds count from. Raises SweepError where there is no
-    time even for a few runs.
+    Parameters: `seeds`, of each change, or fewer where intervals are narrow before; `seconds`, never more, but where compiling
+    takes them; `tick`, told what is done; `start`, the first seed; `advice`, a change and an order of samples that somebody gave
+    together, to be told apart; `began`, on the clock of `time.perf_counter`, where the seconds count from. Raises SweepError
+    where there is no time even for a few runs.
     """
     began = time.perf_counter() if began is None else began
     findings = evidence.of_problem(setup)
     tried = changes(setup)
     if any(finding.final for finding in findings):
         seconds, tried = min(seconds, 10.0), []
+    tried, uncompiled, beyond = _compiled(setup, tried, seconds, began)
+    now = time.perf_counter()
+    left = seconds + beyond - (now - began)
+
+    def by(share: float) -> float:
+        """When this share of the time for training is over."""
+        return now + share * left
+
     trials = {change.name: Trial(changed(setup, change)) for change in tried}
-    began += _compiled([setup, *(trial.setup for trial in trials.values())])
     known = {"": Trial(setup), SAME_AGAIN: Trial(setup, OTHER_ORDERS)}
-    runs, left_out, complete = _rounds(known | trials, start, seeds, began + 0.6 * seconds, tick)
-    base = runs[""]
-    rows = [Row(SAME_AGAIN, PLACEBO, setup, runs[SAME_AGAIN])]
-    rows += [Row(c.name, c.cause, trials[c.name].setup, runs[c.name]) for c in tried if c.name in runs]
-    table = ranking.ranked(ranking.table(setup, base, rows))
+    try:
+        runs, left_out, complete = _rounds(known | trials, start, seeds, by(0.5), tick)
+    except SweepError as error:
+        raise SweepError([*error.lines, *(f"note: {finding.text}" for finding in findings)]) from None
+    base, placebo = runs[""], Row(SAME_AGAIN, PLACEBO, setup, runs[SAME_AGAIN])
+    rows = [Row(c.name, c.cause, trials[c.name].setup, runs[c.name]) for c in tried if c.name in runs]
+    if tried and max((row.runs.converged().mean() for row in rows), default=0.0) < MOST > base.converged().mean():
+        tick("larger changes")
+        found, late = _larger(setup, larger(setup, tried), start, base.runs, by(0.6))
+        tried, rows, left_out = tried + [change for change, _ in found], rows + [row for _, row in found], left_out + late
+    table = ranking.ranked(ranking.table(setup, base, [placebo, *rows]))
     failing = np.flatnonzero(~base.converged())
     tick("looking into failing runs")
-    seen = lives.of(setup, (start + failing[: lives.MOST]).astype(np.uint64), began + 0.65 * seconds)
+    seen = lives.of(setup, (start + failing[: lives.MOST]).astype(np.uint64), by(0.65))
     findings += evidence.of_runs(setup, base, seen, {name: runs[name] for name in ("rate ÷ 3", "rate ÷ 10") if name in runs})
     example = start + int(failing[0]) if failing.size else None
     after = start + seeds, start + 2 * seeds, start + 3 * seeds
-    pairs, both, whole = recommending.pairs(setup, table, tried, after[0], base.runs, began + 0.8 * seconds, tick)
-    best = recommending.recommended(setup, table, pairs, tried, both, after[1], base.runs, began + 0.92 * seconds, tick)
+    pairs, both, whole = recommending.together(setup, table, tried, after[0], base.runs, by(0.85), tick)
+    best = recommending.recommended(setup, table, pairs, tried, both, after[1], base.runs, by(0.95), tick)
     judged = None
     if two := advice or _two_orders(setup, table, tried):
-        judged = recommending.judged(setup, two[0], two[1], after[2], base.runs, began + seconds, tick)
+        judged = recommending.judged(setup, two[0], two[1], after[2], base.runs, by(1), tick)
     outcomes = {str(outcome): int((base.codes == i).sum()) for i, outcome in enumerate(OUTCOMES)}
-    complete = complete and whole and not left_out
+    left_out += uncompiled + ["several changes at once"] * (not whole)
+    short = not complete
+    complete = complete and not left_out
     return Diagnosis(
-        setup, base, outcomes, findings, table, pairs, best, judged, bool(advice), example, left_out, complete
+        setup, base, outcomes, findings, table, pairs, best, judged, bool(advice), example, left_out, complete, short, beyond
     )  # fmt: skip
+
+
+def usual_epochs(setup: Setup) -> int:
+    """The budget where nobody gave one: so many epochs, or fewer where a run would take long."""
+    epoch = seconds_per_run(setup) / setup.epochs_budget
+    return max(FEWEST_EPOCHS, min(USUAL_EPOCHS, int(RUN_SECONDS / epoch)))
 
 
 def _two_orders(setup: Setup, table: pd.DataFrame, tried: Sequence[Change]) -> tuple[Change, ...]:
@@ -121,13 +154,50 @@ def _two_orders(setup: Setup, table: pd.DataFrame, tried: Sequence[Change]) -> t
     return (best[0], others[0]) if best and others else ()
 
 
-def _compiled(setups: Sequence[Setup]) -> float:
-    """Load the code that setups need, or compile it: the seconds that it takes, 0 where they are few."""
-    began = time.perf_counter()
-    for kind in dict.fromkeys(kind_of(setup) for setup in setups):
-        warm_up(kind)
-    took = time.perf_counter() - began
-    return took if took > COMPILED else 0.0
+def _compiled(
+    setup: Setup, tried: Sequence[Change], seconds: float, began: float
+) -> tuple[list[Change], list[str], float]:  # fmt: skip
+    """Load the code that a setup and its changes need, or compile it, which happens once for a machine.
+
+    Compiling counts, but however long it takes, LEFT of the seconds are left to training. Returns the changes that can be
+    trained, the names of those whose code there was no time to compile, and by how many seconds compiling went past what was
+    allowed.
+    """
+    own = kind_of(setup)
+    began_one = time.perf_counter()
+    warm_up(own)
+    longest, allowed = time.perf_counter() - began_one, max(0.0, seconds - LEFT)
+    known, found, late = {own}, [], []
+    for change in tried:
+        kind = kind_of(changed(setup, change))
+        if kind not in known:
+            if longest > LOADING and time.perf_counter() - began + longest / 2 > allowed:  # half of it is common to all
+                late.append(change.name)
+                continue
+            began_one = time.perf_counter()
+            warm_up(kind)
+            known.add(kind)
+            longest = max(longest, time.perf_counter() - began_one)
+        found.append(change)
+    past = time.perf_counter() - began - allowed
+    return found, late, past if longest > LOADING and past > 0 else 0.0
+
+
+def _larger(
+    setup: Setup, more: Sequence[Change], start: int, count: int, deadline: float
+) -> tuple[list[tuple[Change, Row]], list[str]]:
+    """Changes on the same seeds, the cheapest first, as long as there is time; and the names of those left out."""
+    found: list[tuple[Change, Row]] = []
+    late: list[str] = []
+    for change in sorted(more, key=lambda change: seconds_per_run(changed(setup, change))):
+        trial = Trial(changed(setup, change))
+        try:
+            if late or _guess(trial.setup) * count / FIRST_SEEDS > deadline - time.perf_counter():
+                raise TimeIsUpError
+            found.append((change, Row(change.name, change.cause, trial.setup, train([trial], start, count, deadline)[trial])))
+        except TimeIsUpError:
+            late.append(change.name)
+    return found, late
 
 
 def _rounds(
@@ -146,7 +216,7 @@ def _rounds(
     try:
         found = train([trials[name] for name in names[:2]], start, size, deadline)
     except TimeIsUpError:
-        raise _no_time() from None
+        raise _no_time(trials[names[0]].setup) from None
     slower = (time.perf_counter() - began) / sum(_guess(trials[name].setup) for name in names[:2])
     rest = sorted(names[2:], key=lambda name: _guess(trials[name].setup))
     for first in range(0, len(rest), AT_ONCE):
@@ -202,11 +272,12 @@ def _expect(setup: Setup, deadline: float) -> None:
     """Raise SweepError where a single epoch, which nothing interrupts, would go far past the deadline."""
     _, lanes = layout(setup)
     if 0.5 * lanes * seconds_per_run(setup) / setup.epochs_budget > max(0.0, deadline - time.perf_counter()):
-        raise _no_time()
+        raise _no_time(setup)
 
 
-def _no_time() -> SweepError:
-    return SweepError(["there is no time for even a few runs of this setup: allow more seconds, or a smaller budget"])
+def _no_time(setup: Setup) -> SweepError:
+    few = f"a few runs of this setup, which take some {max(1.0, 2 * _guess(setup)):,.0f} s"
+    return SweepError([f"there is no time for even {few}: allow more seconds, or a smaller budget"])
 
 
 def _is_narrow(runs: dict[Trial, Measured], trials: Sequence[Trial]) -> bool:

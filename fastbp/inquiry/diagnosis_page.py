@@ -53,7 +53,7 @@ def write(found: Diagnosis, placed: Placed | None, sweep: Sweep, folder: Path) -
             [Row(words.cells(row), bool(row["mends"])) for row in found.table.to_dict("records")], "changes.csv",
         ),
         "pairs": Table(
-            "Pairs of changes", "The best, on fresh seeds.", columns,
+            "Several changes at once", "On fresh seeds.", columns,
             [Row(words.cells(row), bool(row["mends"])) for row in found.pairs.to_dict("records")],
         ) if len(found.pairs) else None,
         "commands": commands,

@@ -28,6 +28,9 @@ VANISHED = 0.01
 SAME = 0.05
 """A loss within this share of the best constant answer's is that answer's."""
 
+USUAL = 0.4
+"""The tolerance of Fahlman's 40-20-40 rule."""
+
 SATURATED = 0.9
 """A network with more than this share of its hidden outputs near 0 or 1 is saturated."""
 
@@ -107,11 +110,20 @@ def of_runs(setup: Setup, runs: Measured, seen: Lives | None, slower: Mapping[st
     if saturated > MANY * n:
         parts = f"more than {SATURATED:.0%} of the hidden outputs below 0.05 or above 0.95, where units learn little"
         found.append(Finding("saturated", f"{of(saturated, n)} had {parts}"))
-    if seen:
-        found += _of_lives(seen)
-    if gradient := _gradient(setup, end):
-        found.append(gradient)
-    return found
+    if lenient := _lenient(setup, end):
+        found.append(lenient)
+    told = _of_lives(seen) if seen else []
+    stuck_ = any(finding.name == "stuck" for finding in told)
+    return [*found, *told, *_gradient(setup, end, stuck_)]
+
+
+def _lenient(setup: Setup, end: Real) -> Finding | None:
+    """Whether runs fail by the user's own tolerance alone, which is below Fahlman's."""
+    n, near = end.shape[1], int((end[m.MAX_ERROR] <= USUAL).sum())
+    if setup.tolerance >= USUAL or near <= MANY * n:
+        return None
+    text = f"{of(near, n)} were within {USUAL:g} of every target, the usual tolerance, and fail for the {setup.tolerance:g} asked"
+    return Finding("lenient", text)
 
 
 def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> list[Finding]:
@@ -136,7 +148,7 @@ def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> list[Findin
         better = {
             name: int((other < loss)[above].sum() + (np.isnan(loss) & ~np.isnan(other)).sum()) for name, other in slower.items()
         }
-        text = f"{of(worse, n)} did worse than {answer}"
+        text = f"{of(worse, n)} did worse than {'that' if near > MANY * n else answer}"
         if better and min(better.values()) > 0.5 * worse:
             told = " and ".join(f"{count:,} at {name}" for name, count in better.items())
             found.append(Finding("rate too high", f"{text}, and of these seeds, {told} did better"))
@@ -151,7 +163,11 @@ def _wrong(runs: Measured, failing: NDArray[np.bool_]) -> Finding | None:
     n = int(failing.sum())
     if partial.sum() <= MANY * n:
         return None
-    wrong = f"{np.median(runs.end[m.WRONG, failing][partial]):g}"
+    if not (middle := np.median(runs.end[m.WRONG, failing][partial])):
+        return Finding(
+            "partial", f"{of(int(partial.sum()), n)} had every row on its right side, but not near enough to its target"
+        )
+    wrong = f"{middle:g}"
     rows = "row" if wrong == "1" else "rows"
     return Finding(
         "partial", f"{of(int(partial.sum()), n)} told some rows apart but not all, and had {wrong} {rows} wrong in the median"
@@ -181,7 +197,7 @@ def _of_lives(seen: Lives) -> list[Finding]:
     return found
 
 
-def _gradient(setup: Setup, end: Real) -> Finding | None:
+def _gradient(setup: Setup, end: Real, stuck: bool) -> list[Finding]:
     """Whether following the gradient through another budget would lower the loss.
 
     An update moves the weights by rate · batch · gradient, and by that over 1 − momentum once it has got up speed; each such step
@@ -190,12 +206,15 @@ def _gradient(setup: Setup, end: Real) -> Finding | None:
     norm, loss = end[m.GRAD_NORM], end[m.LOSS]
     known = np.isfinite(norm) & np.isfinite(loss) & (loss > 0)
     if known.sum() <= 0.5 * len(norm):
-        return None
+        return []
     rows = setup.batch_rows if setup.reduction == "sum" else 1
     step = float(np.mean(rates(setup))) * rows / (1 - setup.momentum)
     fall = float(np.median(setup.budget * step * norm[known] ** 2 / loss[known]))
     size = f"{np.median(norm[known]):.2g}"
     if fall <= VANISHED:
         text = f"the gradient has vanished (its median length is {size}): as many updates again lower the loss by {percent(fall)}"
-        return Finding("vanished", text)
-    return Finding("sizeable", f"the gradient is still sizeable (its median length is {size})")
+        return [Finding("vanished", text)]
+    if stuck:
+        why = "weight decay holds against it" if setup.weight_decay else "steps jump about"
+        return [Finding("jumping", f"the gradient has not vanished (its median length is {size}): {why}")]
+    return [Finding("sizeable", f"the gradient is still sizeable (its median length is {size})")]

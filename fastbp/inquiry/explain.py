@@ -6,16 +6,26 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from fastbp.analysis.wording import plural
 from fastbp.engine.spec import Setup
 from fastbp.inquiry import words
-from fastbp.inquiry.diagnosis import Diagnosis, diagnose
+from fastbp.inquiry.diagnosis import Diagnosis, diagnose, usual_epochs
 from fastbp.inquiry.recommending import Recommended
 
 
 class Explanation(NamedTuple):
-    """Why networks of a setup fail and what mends it; printed, it says so in a screenful."""
+    """Why networks of a setup fail and what mends it; printed, it says so in a screenful.
+
+    `notes`: what was taken where nothing was said.
+    """
 
     diagnosis: Diagnosis
+    notes: tuple[str, ...] = ()
+
+    @property
+    def setup(self) -> Setup:
+        """The setup as it is."""
+        return self.diagnosis.setup
 
     @property
     def verdict(self) -> list[str]:
@@ -34,7 +44,8 @@ class Explanation(NamedTuple):
 
     def __str__(self) -> str:
         """The verdict, the table, and what to change."""
-        return "\n".join(words.screen(self.diagnosis))
+        lines = words.screen(self.diagnosis, commands_=words.commands(self.diagnosis, name="why.setup"))
+        return "\n".join([*(f"note: {note}" for note in self.notes), *lines])
 
     def __repr__(self) -> str:
         """The same."""
@@ -45,7 +56,12 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
     """Say why a network fails on this data, and what mends it.
 
     Parameters: `X`, inputs [row, input]; `T`, targets [row, output] or [row], from 0 to 1; `seeds`, of each change that is tried;
-    `seconds`, never more; and the setup's keys as in a sweep file, such as hidden=[4], lr=0.2, order="random", updates=999.
-    Raises SweepError with every mistake.
+    `seconds`, never more, but where compiling, once for a machine, takes them; and the setup's keys as in a sweep file, such as
+    hidden=[4], lr=0.2, order="random", updates=999. Without updates and epochs, a run has 1,000 epochs, or fewer where that would
+    take long. Raises SweepError with every mistake.
     """
-    return Explanation(diagnose(Setup.from_arrays(X, T, **setup), seeds, seconds))
+    notes = []
+    if setup.get("updates") is None and setup.get("epochs") is None:
+        setup["epochs"] = usual_epochs(Setup.from_arrays(X, T, **setup | {"epochs": 1}))
+        notes.append(f"no budget was given, so each run has {plural(setup['epochs'], 'epoch')}")
+    return Explanation(diagnose(Setup.from_arrays(X, T, **setup), seeds, seconds), tuple(notes))

@@ -13,9 +13,10 @@ from fastbp.engine.problem import numbered, problem
 from fastbp.engine.problem_files import FileProblem
 from fastbp.engine.reading import SweepError, shown
 from fastbp.engine.spec import Setup, defaults
-from fastbp.inquiry.calling import PLAIN, STYLES, Failure, called, readings
+from fastbp.inquiry.calling import JOINED, OF_EACH, PLAIN, STYLES, Called, Failure, Style, called, readings, takes
 from fastbp.inquiry.mistakes import TOLERANCE, Explanation, Given, Setting, explained
-from fastbp.inquiry.textbook import Case, Layers, Loss, Real, Slips, gradient, loss_of, random_case
+from fastbp.inquiry.slips import CHANGED
+from fastbp.inquiry.textbook import Case, Layers, Loss, Real, gradient, loss_of, random_case
 from fastbp.kernels.network import BIASES, WEIGHTS
 
 DRAWS = 3
@@ -112,19 +113,45 @@ def check_gradients(
     if lines := _mistakes(function, sizes, loss, rows, lr, bias, seed):
         raise SweepError(lines)
     check_denormals()
-    units, rows, rate = tuple(int(n) for n in sizes), int(rows), None if lr is None else float(lr)
+    units, rows, bias, rate = tuple(int(n) for n in sizes), int(rows), bool(bias), None if lr is None else float(lr)
+
+    def checked(units: tuple[int, ...] = units, rows: int = rows, bias: bool = bias) -> GradientCheck:
+        return _checked(function, units, loss, rows, rate, bias, seed)
+
+    found, alike = checked(), (max(units),) * len(units)
+    if found.errors:
+        if not found.ok and not found.mistake and rows > 1 and checked(rows=1).ok:
+            return found._replace(mistake="of one row it is right, of several it is not their sum")
+        return found
+    if found.mistake.startswith("it raises SystemExit"):
+        return found
+    # Other networks may tell what this one cannot.
+    if takes(function, 3) and (other := checked(bias=not bias)).errors and (bias or OF_EACH in other.convention):
+        hint = f"it has {'no biases' if bias else 'biases in W'}: check it with bias={not bias}"
+    elif units != alike and " raises " in found.mistake and (other := checked(alike)).errors:
+        hint = f"with sizes {alike} it runs"
+    else:
+        return found
+    likely = f"likely: {other.mistake}" if other.mistake else "no usual mistake gives these values"
+    verdict = "its gradients are right" if other.ok else f"its gradients are wrong, first in {other.first_wrong}, {likely}"
+    return found._replace(mistake=f"{found.mistake}; {hint}, and then {verdict}")
+
+
+def _checked(
+    function: Callable[..., Any], units: tuple[int, ...], loss: Loss, rows: int, lr: float | None, bias: bool, seed: int
+) -> GradientCheck:
     rng = np.random.default_rng(seed)
     cases = [random_case(units, rows, bias, rng) for _ in range(DRAWS)]
     ours = [_flat(_kernel_gradient(case, loss), bias) for case in cases]
     numeric = max(_difference(case, our, loss, bias, rng) for case, our in zip(cases, ours, strict=True))
     names = [f"{kind}{layer}" for layer in range(len(units) - 1) for kind in ("W", "b")[: 1 + bias]]
-    found = _understood(function, Setting(cases, loss, bias, names), ours, rate)
+    found = _understood(function, Setting(cases, loss, bias, names), ours, lr)
     if isinstance(found, Failure):
         return GradientCheck(False, found.name, found.text, {}, numeric, "")
     wrong = [name for name, error in zip(names, found.errors, strict=True) if error > found.tolerance]
     first = "" if found.right else max(wrong or names, key=lambda name: (int(name[1:]), name[0] == "W"))
     errors = dict(zip(names, found.errors, strict=True))
-    return GradientCheck(found.right, first, found.mistake, errors, numeric, found.convention(rate), found.rate, found.tolerance)
+    return GradientCheck(found.right, first, found.mistake, errors, numeric, found.convention(lr), found.rate, found.tolerance)
 
 
 def _mistakes(function: Any, sizes: Any, loss: Any, rows: Any, lr: Any, bias: Any, seed: Any) -> list[str]:
@@ -197,9 +224,6 @@ def _scale(values: Real) -> float:
     return max(float(np.abs(values).max()), 1e-300)
 
 
-CHANGED = Slips(back="changed")
-
-
 class _Found(NamedTuple):
     """What was made of a function's answers."""
 
@@ -207,7 +231,7 @@ class _Found(NamedTuple):
     errors: list[float]
     mistake: str
     does: str
-    style: str
+    style: Style
     rate: float | None
     tolerance: float = TOLERANCE
 
@@ -218,49 +242,52 @@ class _Found(NamedTuple):
         return f"called with {self.style}; it {self.does}{step}{free if step and given is None else ''}"
 
 
+def _steady(function: Callable[..., Any], asked: Setting, style: Style) -> bool:
+    """Whether it gives the same again for the same."""
+    first, again = (called(function, asked.cases[:1], style, asked.bias).answers for _ in range(2))
+    return [a.tolist() for way in first for arrays in way.values() for a in arrays] == [
+        a.tolist() for way in again for arrays in way.values() for a in arrays
+    ]
+
+
 def _understood(function: Callable[..., Any], asked: Setting, ours: Sequence[list[Real]], lr: float | None) -> _Found | Failure:
     """Call it in every style that it may be written in, and take that in which it is right, else one whose mistakes are known."""
-    seen: list[tuple[Given, str, str]] = []
+    seen: list[tuple[Given, str, Style]] = []
     failures: list[Failure] = []
-    explanations: list[Explanation] = []
-    for style in STYLES:
-        if style == STYLES[PLAIN] and (explanations := explained([given for given, _, _ in seen], asked)):
-            break
-        if asked.rows > 1 and style.samples == "row" and style.biases != "row":
-            continue  # a table of several samples lies as with "flat"
-        found = called(function, asked.cases, style, asked.bias)
-        read = readings(found.answers, asked.cases, lr, asked.bias) if found.answers else []
-        for i, (does, given) in enumerate(read):
-            errors, noise, rate = _measured(given, ours)
-            if max(errors) > TOLERANCE:
-                continue
+    three = asked.bias and takes(function, 3) and not takes(function, 4)
+    for styles in (JOINED,) if three else (STYLES[:PLAIN], STYLES[PLAIN:], JOINED * asked.bias):
+        new: list[tuple[Given, str, Style]] = []
+        for style in styles:
+            if asked.rows > 1 and style.samples == "row" and style.biases != "row":
+                continue  # a table of several samples lies as with "flat"
+            found = called(function, asked.cases, style, asked.bias)
+            read = readings(found.answers, asked.cases, lr, asked.bias) if found.answers else []
+            right = _right_one(found, read, asked, ours)
+            if right is not None:
+                return right
             if found.failure:
-                return found.failure._replace(
-                    text=f"in call {len(found.answers) + 1} of {len(asked.cases)} {found.failure.text}"  # it fails only sometimes
-                )
-            if max(noise) > LOST:
-                return Failure(0, 0, _LOST_STEPS)
-            if i and read[0][1].steps and not given.steps and explained([read[0][1]], asked):
-                read = read[:1]  # what it returns is right, what it does is not
-                break
-            if given.steps and (size := max(errors)) > 0 and max(_measured(given, _changed(given, asked))[0]) < 0.1 * size:
-                # Of a small rate, but there: the smaller it is, the less do weights that are changed too early differ.
-                return _Found(False, errors, CHANGED.told[0], does, str(style), rate, size / 1e3)
-            return _Found(True, errors, "", does, str(style), rate if given.steps else None)
-        if found.failure:
-            failures.append(found.failure)
-        elif not read:
-            failures.append(Failure(0, 1, "it changes its arguments in some calls and returns something in others"))
-        else:
-            seen += [(given, does, str(style)) for does, given in read if not any(_alike(given, other) for other, _, _ in seen)]
+                if found.failure.rank < 0:
+                    return found.failure  # it would end every program
+                if not style.joined or three or found.failure.rank == 0:
+                    failures.append(found.failure)
+            elif not read:
+                failures.append(Failure(0, 1, "it changes its arguments in some calls and returns something in others"))
+            elif not _steady(function, asked, style):
+                unsteady = _wrong([(given, does, style) for does, given in read], [], ours)
+                return unsteady if isinstance(unsteady, Failure) else unsteady._replace(mistake=_UNSTEADY)
+            else:
+                known = [given for given, _, _ in seen + new]
+                new += [(given, does, style) for does, given in read if not any(_alike(given, other) for other in known)]
+        if explanations := explained([given for given, _, _ in new], asked):
+            return _wrong(new, explanations, ours)
+        seen += new
     nearest = max((_right(dict(enumerate(given.arrays[0])), ours[0]) for given, _, _ in seen), default=0)
     fits = [(_right(each.fitting, ours[each.case]), len(each.fitting)) for each in failures]
-    explanations = explanations or explained([given for given, _, _ in seen], asked)
-    if explanations or (seen and nearest >= max((right for right, _ in fits), default=0)):
-        return _wrong(seen, explanations, ours)
+    if seen and nearest >= max((right for right, _ in fits), default=0):
+        return _wrong(seen, [], ours)
     rank = min(failure.rank for failure in failures)
-    likely = max(fit for fit, failure in zip(fits, failures, strict=True) if failure.rank == rank)
-    left = [failure for fit, failure in zip(fits, failures, strict=True) if failure.rank == rank and fit == likely]
+    likely = max((*fit, failure.reached) for fit, failure in zip(fits, failures, strict=True) if failure.rank == rank)
+    left = [each for fit, each in zip(fits, failures, strict=True) if each.rank == rank and (*fit, each.reached) == likely]
     if rank == 1:
         return left[0]
     texts = Counter(failure.text.partition(" (called as ")[0] for failure in left)
@@ -268,12 +295,36 @@ def _understood(function: Callable[..., Any], asked: Setting, ours: Sequence[lis
     return next(failure for failure in left if failure.text.startswith(often))
 
 
+_UNSTEADY = "called again with the same it answers otherwise: it keeps something from call to call, or draws numbers"
+
+
+def _right_one(
+    found: Called, read: list[tuple[str, Given]], asked: Setting, ours: Sequence[list[Real]]
+) -> _Found | Failure | None:
+    """That of these readings which is right, or nearly: then what is wrong with it."""
+    for i, (does, given) in enumerate(read):
+        errors, noise, rate = _measured(given, ours)
+        if max(errors) > TOLERANCE:
+            continue
+        if found.failure:
+            often = f"in call {len(found.answers) + 1} of {len(asked.cases)} {found.failure.text}"
+            return found.failure._replace(text=often)  # it fails only sometimes
+        if max(noise) > LOST:
+            return Failure(0, 0, _LOST_STEPS)
+        if i and read[0][1].steps and not given.steps and explained([read[0][1]], asked):
+            del read[1:]  # what it returns is right, what it does is not
+            return None
+        if given.steps and (size := max(errors)) > 0 and max(_measured(given, _changed(given, asked))[0]) < 0.1 * size:
+            # Of a small rate, but there: the smaller it is, the less do weights that are changed too early differ.
+            return _Found(False, errors, CHANGED, does, found.style, rate, size / 1e3)
+        return _Found(True, errors, "", does, found.style, rate if given.steps else None)
+    return None
+
+
 def _changed(given: Given, asked: Setting) -> list[list[Real]]:
     """What comes of outgoing weights that are changed before the hidden deltas are computed."""
     changed = given.changed or []
-    return [
-        _flat(gradient(case, asked.loss, CHANGED, after), asked.bias) for case, after in zip(asked.cases, changed, strict=True)
-    ]
+    return [_flat(gradient(case, asked.loss, after), asked.bias) for case, after in zip(asked.cases, changed, strict=True)]
 
 
 def _right(arrays: Mapping[int, Real], ours: Sequence[Real]) -> int:
@@ -311,7 +362,7 @@ def _measured(given: Given, ours: Sequence[list[Real]], factor: float = 0.0) -> 
 
 
 def _wrong(
-    seen: Sequence[tuple[Given, str, str]], explanations: Sequence[Explanation], ours: Sequence[list[Real]]
+    seen: Sequence[tuple[Given, str, Style]], explanations: Sequence[Explanation], ours: Sequence[list[Real]]
 ) -> _Found | Failure:
     """The answers that are explained by the fewest mistakes, or the nearest where none are."""
     if explanations:
@@ -322,7 +373,8 @@ def _wrong(
     errors, noise, rate = _measured(given, ours, factor)
     if max(noise) > LOST:
         return Failure(0, 0, _LOST_STEPS)
-    if not any(np.any(values) for arrays in given.arrays for values in arrays):
+    none = [i for i, arrays in enumerate(zip(*given.arrays, strict=True)) if not any(map(np.any, arrays))]
+    if len(none) == len(errors):
         return _Found(
             False, errors, "W and b are returned unchanged" if given.steps else "all gradients are 0", does, style, None
         )

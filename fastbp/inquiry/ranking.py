@@ -11,8 +11,13 @@ import pandas as pd
 from fastbp.analysis.statistics import holm, mcnemar, tango
 from fastbp.analysis.wording import ALPHA
 from fastbp.engine.spec import Setup
+from fastbp.inquiry.remedies import OWN
 from fastbp.inquiry.trials import Measured
+from fastbp.kernels import measures as m
 from fastbp.outcomes import CONSTANT, OUTCOMES
+
+NEARLY = 0.75
+"""Of the share that the best change mends."""
 
 PLACEBO = "placebo"
 """The cause of the change that changes nothing."""
@@ -41,10 +46,17 @@ def table(setup: Setup, base: Measured, rows: Sequence[Row]) -> pd.DataFrame:
             "change": [row.name for row in rows], "cause": [row.cause for row in rows], "pairs": len(before),
             "mended": mended, "broken": broken, "converged": after.sum(axis=1),
             "constant": [int(np.isin(row.runs.codes, constant).sum()) for row in rows],
+            "loss": [_loss(row.runs) for row in rows],
             "difference": (mended - broken) / max(len(before), 1), "difference_low": low, "difference_high": high,
             "p": p, "p_holm": holm(p), "presentations": costs[:, 0], "multiply_adds": costs[:, 1],
         }
     )  # fmt: skip
+
+
+def _loss(runs: Measured) -> float:
+    """The median loss that runs end with; ∞ of those that diverge."""
+    loss = runs.end[m.LOSS]
+    return float(np.median(np.where(np.isfinite(loss), loss, np.inf)))
 
 
 def nothing() -> pd.DataFrame:
@@ -53,8 +65,8 @@ def nothing() -> pd.DataFrame:
         {
             name: pd.Series(dtype=object if name in ("change", "cause") else bool if name == "mends" else float)
             for name in (
-                "change", "cause", "pairs", "mended", "broken", "converged", "constant", "difference", "difference_low",
-                "difference_high", "p", "p_holm", "presentations", "multiply_adds", "mends",
+                "change", "cause", "pairs", "mended", "broken", "converged", "constant", "loss", "difference",
+                "difference_low", "difference_high", "p", "p_holm", "presentations", "multiply_adds", "mends",
             )
         }
     )  # fmt: skip
@@ -70,7 +82,8 @@ def ranked(table: pd.DataFrame) -> pd.DataFrame:
     """By the share mended less the share broken, at a tie by cost, then as they were tried; and whether each `mends`.
 
     An effect is what `p_holm` shows and what is beyond the placebo's interval. First is the cheapest of those that are as good as
-    the best, as far as is seen: that lie within its interval.
+    the best, as far as is seen: that lie within its interval. Before these come, where they do NEARLY as well, those that undo
+    what somebody chose to do and others do without: it is then the first thing that they want to hear.
     """
     placebo = table[table["cause"] == PLACEBO]
     least = max(0.0, float(placebo["difference_high"].max())) if len(placebo) else 0.0
@@ -79,6 +92,8 @@ def ranked(table: pd.DataFrame) -> pd.DataFrame:
         return _sorted(table, np.ones(len(table), bool))
     best = table["difference"].to_numpy().argmax()
     alike = table["mends"].to_numpy() & (table["difference"] >= table["difference_low"].iloc[best]).to_numpy()
+    own = table["mends"] & table["cause"].isin(OWN) & (table["difference"] >= NEARLY * table["difference"].iloc[best])
+    alike = own.to_numpy() if own.any() else alike
     cheapest = table["multiply_adds"].round(2).to_numpy()
     cheapest = alike & (cheapest == cheapest[alike].min())
     first = np.flatnonzero(cheapest)[table["difference"].to_numpy()[cheapest].argmax()]

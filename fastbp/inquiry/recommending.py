@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import combinations
 from typing import NamedTuple
 
@@ -10,6 +12,9 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.statistics import tango, wilson
+from fastbp.analysis.wording import and_
+from fastbp.engine.cores import available_cores
+from fastbp.engine.plan import seconds_per_run
 from fastbp.engine.reading import SweepError
 from fastbp.engine.spec import Setup
 from fastbp.inquiry import ranking
@@ -19,6 +24,27 @@ from fastbp.inquiry.trials import TimeIsUpError, Trial, train
 
 BEST = 4
 """Changes of which pairs are tried."""
+
+GOOD = 0.95
+"""The share of seeds that converge from which on no further changes are looked for."""
+
+MOST_TOGETHER = 3
+"""Changes that are made at once."""
+
+FEW = 504
+"""Seeds of which several changes are tried, where there are many such groups."""
+
+ABOUT = 0.02
+"""A share that converges is about as good as one that is larger by so much."""
+
+FEWEST = 168
+"""The same where all pairs are tried."""
+
+CHEAP = 5
+"""How many times as long runs may take of the pairs that are tried first."""
+
+MARGIN = 2
+"""How much longer than a guess says something may take."""
 
 
 class Recommended(NamedTuple):
@@ -48,43 +74,105 @@ class Judged(NamedTuple):
     high: float
 
 
-def pairs(
+def together(
     setup: Setup, table: pd.DataFrame, tried: Sequence[Change], start: int, count: int, deadline: float,
     tick: Callable[[str], None],
 ) -> tuple[pd.DataFrame, dict[str, tuple[Change, ...]], bool]:  # fmt: skip
-    """Pairs of the best changes, of different causes, on fresh seeds; by name; and whether there was time for them."""
+    """Several changes at once, of different causes, on fresh seeds; by name; and whether there was time for them.
+
+    Pairs of the best, or of all where none mends anything by itself. Where still fewer than GOOD converge, all other changes are
+    tried together with the best ones so far, and of these again the best is kept, as long as it gets better: what several faults
+    at once need.
+    """
     by_name = {change.name: change for change in tried}
     best = [by_name[name] for name in table.loc[table["mends"], "change"]]
     best = [change for i, change in enumerate(best) if change.cause not in {other.cause for other in best[:i]}][:BEST]
+    found, both, whole = _tried(setup, list(combinations(best, 2)), start, count, deadline, tick)
+    rows = table[table["cause"] != ranking.PLACEBO]
+    if not len(rows) or _share(rows, found) >= GOOD:
+        return found, both, whole
+    tables, few = [found], min(count, FEW)
+    if not best:
+        pairs = [pair for pair in combinations(tried, 2) if pair[0].cause != pair[1].cause]
+        few = min(count, FEWEST)
+        cheap = [pair for pair in pairs if _times(setup, pair) <= CHEAP]
+        found, both, whole = _tried(setup, cheap, start, few, deadline, tick)
+        if _share(found) < GOOD:
+            found, both, whole = _tried(setup, pairs, start, few, deadline, tick)
+        if not len(found) or not found["mends"].any():
+            return ranking.nothing(), both, whole
+        tables = [found[found["mends"]]]
+    top, share = _first(rows, found), _share(rows, found)
+    known = {change.name: (change,) for change in tried} | both
+    while share < GOOD and len(parts := known[top]) < MOST_TOGETHER:
+        more = [(*parts, change) for change in tried if change.cause not in {part.cause for part in parts}]
+        found, names, whole = _tried(setup, more, start, few, deadline, tick)
+        tables.append(found[found["mends"]] if len(found) else found)
+        both |= names
+        known |= names
+        if _share(found) <= share:
+            break
+        top, share = _first(found), _share(found)
+    shown = pd.concat([each for each in tables if len(each)] or [ranking.nothing()], ignore_index=True)
+    order = np.lexsort([shown["multiply_adds"], -shown["converged"] / shown["pairs"]])
+    return shown.iloc[order].reset_index(drop=True), both, whole
+
+
+def _times(setup: Setup, changes: tuple[Change, ...]) -> float:
+    """How many times as long a run takes, about; ∞ where there is no such setup."""
+    try:
+        return seconds_per_run(changed(setup, *changes)) / seconds_per_run(setup)
+    except SweepError:
+        return np.inf
+
+
+def _share(*tables: pd.DataFrame) -> float:
+    """The largest share that converges."""
+    return max((float((rows["converged"] / rows["pairs"]).max()) for rows in tables if len(rows)), default=0.0)
+
+
+def _first(*tables: pd.DataFrame) -> str:
+    """The change with which most converge, or the cheapest of those with which about as many do."""
+    rows = pd.concat([each for each in tables if len(each)])
+    share = rows["converged"] / rows["pairs"]
+    rows = rows[share >= min(GOOD, share.max() - ABOUT)]
+    return str(rows["change"].iloc[int(np.lexsort((-rows["converged"] / rows["pairs"], rows["multiply_adds"]))[0])])
+
+
+def _tried(
+    setup: Setup, groups: Sequence[tuple[Change, ...]], start: int, count: int, deadline: float, tick: Callable[[str], None]
+) -> tuple[pd.DataFrame, dict[str, tuple[Change, ...]], bool]:  # fmt: skip
+    """Groups of changes on the same seeds, as far as they make setups and there is time, the cheapest first; by name; and whether
+    there was time for all."""
+    trials: dict[str, Trial] = {}
     both: dict[str, tuple[Change, ...]] = {}
-    trials: list[Trial] = []
-    for pair in combinations(best, 2):
-        if pair[0].keys.keys() & pair[1].keys.keys():
+    for group in groups:
+        if any(a.keys.keys() & b.keys.keys() for a, b in combinations(group, 2)):
             continue  # the second would undo the first
-        try:
-            trials.append(Trial(changed(setup, *pair)))
-        except SweepError:
-            continue
-        both[f"{pair[0].name} and {pair[1].name}"] = pair
+        with suppress(SweepError):
+            name = and_([change.name for change in group])
+            trials[name], both[name] = Trial(changed(setup, *group)), group
     if not both:
         return ranking.nothing(), {}, True
-    tick(f"{len(both)} pairs of changes")
+    tick(f"{len(both)} groups of changes")
+    names = sorted(both, key=lambda name: seconds_per_run(trials[name].setup))
+    seconds = np.cumsum([MARGIN * count * seconds_per_run(trials[name].setup) / available_cores() for name in names])
+    ready = names[: int(np.searchsorted(seconds, deadline - time.perf_counter()))]
     try:
-        found = train([Trial(setup), *trials], start, count, deadline)
+        found = train([Trial(setup), *(trials[name] for name in ready)], start, count, deadline)
     except TimeIsUpError:
         return ranking.nothing(), {}, False
     rows = [
-        Row(name, f"{pair[0].cause} and {pair[1].cause}", trial.setup, found[trial])
-        for (name, pair), trial in zip(both.items(), trials, strict=True)
-    ]
-    return ranking.ranked(ranking.table(setup, found[Trial(setup)], rows)), both, True
+        Row(name, and_([change.cause for change in both[name]]), trials[name].setup, found[trials[name]]) for name in ready
+    ]  # fmt: skip
+    return ranking.ranked(ranking.table(setup, found[Trial(setup)], rows)), both, len(ready) == len(both)
 
 
 def recommended(
     setup: Setup, table: pd.DataFrame, pairs: pd.DataFrame, tried: Sequence[Change], both: dict[str, tuple[Change, ...]],
     start: int, count: int, deadline: float, tick: Callable[[str], None],
 ) -> Recommended | None:  # fmt: skip
-    """The cheapest of what is as good as the best, checked on fresh seeds."""
+    """The fewest changes, and of these the cheapest, of what is GOOD or about as good as the best, checked on fresh seeds."""
     mending = [each[each["mends"]] for each in (table, pairs) if each["mends"].any()]
     if not mending:
         return None
@@ -92,9 +180,9 @@ def recommended(
     share = options["converged"] / options["pairs"]
     best = int(share.argmax())
     low, _ = wilson(options["converged"].iloc[best], options["pairs"].iloc[best])
-    alike = options[share >= float(low)].sort_values("multiply_adds", kind="stable")
-    name = str(alike["change"].iloc[0])
-    parts = both.get(name) or tuple(change for change in tried if change.name == name)
+    enough = min(GOOD, float(low), share.iloc[best] - ABOUT)
+    alike = options[share >= enough].sort_values("multiply_adds", kind="stable")
+    parts = min((both.get(name) or tuple(change for change in tried if change.name == name) for name in alike["change"]), key=len)
     mended = changed(setup, *parts)
     tick("checking on fresh seeds")
     try:

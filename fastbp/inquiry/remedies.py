@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastbp.choices.families import FAMILIES
 from fastbp.engine.reading import SweepError
 from fastbp.engine.spec import MOST_EPOCHS, MOST_UPDATES, Setup
+
+MOST_LARGER = 300_000
+"""Updates up to which a hundred or a thousand times as many are tried."""
+
+OWN = ("the target margin", "what is added to σ′", "weight decay too strong", "no biases")
+"""Causes that are settings which few choose."""
 
 LARGE, SMALL = "initial weights too large", "initial weights too small"
 
@@ -33,8 +39,17 @@ def changed(setup: Setup, *changes: Change) -> Setup:
 
 def changes(setup: Setup) -> list[Change]:
     """All single changes that are tried, but those that make no setup, or one that is tried already."""
-    found, known = [], {setup.identity()}
-    for change in _changes(setup):
+    return _distinct(setup, [], _changes(setup))
+
+
+def larger(setup: Setup, tried: Sequence[Change]) -> list[Change]:
+    """The same kinds of change, much larger: what is left where no change that was `tried` makes most seeds converge."""
+    return _distinct(setup, tried, _larger(setup))
+
+
+def _distinct(setup: Setup, tried: Sequence[Change], more: Iterator[Change]) -> list[Change]:
+    found, known = [], {setup.identity(), *(changed(setup, change).identity() for change in tried)}
+    for change in more:
         try:
             identity = changed(setup, change).identity()
         except SweepError:
@@ -60,25 +75,47 @@ def _changes(setup: Setup) -> Iterator[Change]:
         yield Change("momentum 0.5", "momentum too high", {"momentum": 0.5})
     else:
         yield Change("momentum 0.9", "rate too low", {"momentum": 0.9})  # which makes steps ten times as long
+    rescaled = "" if setup.init_scale == 1 else ", scale 1"
     # A grid of weights is for looking at, no remedy; it is the one that needs parameters.
     for init in [name for name, choice in FAMILIES["init"].choices.items() if not any(p.required for p in choice.parameters)]:
-        yield Change(f"init {init}", _of_size(setup, init), {"init": init, "init_scale": 1.0})
+        yield Change(f"init {init}{rescaled}", _of_size(setup, init), {"init": init, "init_scale": 1.0})
     yield Change("initial weights ÷ 3", LARGE, {"init_scale": setup.init_scale / 3})
     yield Change("3 × the initial weights", SMALL, {"init_scale": setup.init_scale * 3})
     twice = "-".join(str(2 * size) for size in setup.hidden)
     yield Change("2 × the hidden units", "too few hidden units", {"hidden": twice})
+    if len(setup.hidden) > 1:
+        yield Change("one hidden layer", "too many layers", {"hidden": str(setup.hidden[0])})
     for loss in FAMILIES["loss"].choices:
         if loss != setup.loss:
             yield Change(f"loss {loss}", f"the loss, {setup.loss}", {"loss_function": loss})
     for scale in ("standard", "minmax"):
         yield Change(f"inputs scaled: {scale}", "unscaled inputs", {"scale_inputs": scale})
-    margin = 0.0 if setup.target_margin else 0.1
-    yield Change(f"target margin {margin:g}", "targets at the ends of the sigmoid", {"target_margin": margin})
-    if not setup.prime_offset:
+    if setup.target_margin:
+        yield Change("no target margin", "the target margin", {"target_margin": 0.0})
+    else:
+        yield Change("target margin 0.1", "targets at the ends of the sigmoid", {"target_margin": 0.1})
+    if setup.prime_offset:
+        yield Change("nothing added to σ′", "what is added to σ′", {"prime_offset": 0.0})
+    else:
         yield Change("0.1 added to σ′", "flat spots of σ′", {"prime_offset": 0.1})
+    if setup.weight_decay:
+        yield Change("no weight decay", "weight decay too strong", {"weight_decay": 0.0})
+        yield Change("weight decay ÷ 10", "weight decay too strong", {"weight_decay": setup.weight_decay / 10})
     if not setup.bias:
         yield Change("with biases", "no biases", {"bias": True})
     yield from _batches(setup)
+
+
+def _larger(setup: Setup) -> Iterator[Change]:
+    for factor in (100, 1000):
+        if setup.budget * factor <= MOST_LARGER:
+            yield Change(f"{factor:,} × the updates", "too few updates", _budget(setup, factor))
+        yield Change(f"rate ÷ {factor:,}", "rate too high", {"lr": setup.lr / factor})
+        yield Change(f"{factor:,} × the rate", "rate too low", {"lr": setup.lr * factor})
+    yield Change("initial weights ÷ 30", LARGE, {"init_scale": setup.init_scale / 30})
+    yield Change("30 × the initial weights", SMALL, {"init_scale": setup.init_scale * 30})
+    several = "-".join(str(4 * size) for size in setup.hidden)
+    yield Change("4 × the hidden units", "too few hidden units", {"hidden": several})
 
 
 def _of_size(setup: Setup, init: str) -> str:

@@ -45,7 +45,7 @@ def _drawn(rows: int) -> NDArray[np.intp]:
 
 
 def _said(path: Path, rows: int) -> str:
-    drawn = f"{SAMPLED:,} of them, drawn at random, are learnt, and an epoch shows as many"
+    drawn = f"{SAMPLED:,} of them, drawn at random, are learnt, numbered anew, and an epoch shows as many"
     return f"{named(path)} has {rows:,} rows, allowed: {MOST_ROWS:,}; {drawn}"
 
 

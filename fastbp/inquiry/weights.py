@@ -80,13 +80,15 @@ class Placed(NamedTuple):
 
     `own`: its runs, one for each order of samples; `fresh`: a run of each seed. `loss_percentile`: the share of fresh networks
     with a smaller final loss than its median one, in percent; `updates_percentile`: the share that converges in fewer updates
-    than its median run. Those that never do count last; of equal ones half are counted.
+    than its median run. Those that never do count last; of equal ones half are counted. `alike`: of each hidden layer in which
+    units start with the same weights, in and out, its position, how many such units, and of how many.
     """
 
     own: Measured
     fresh: Measured
     loss_percentile: float
     updates_percentile: float
+    alike: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def converges(self) -> bool:
@@ -110,7 +112,18 @@ def place(
         return None
     mine = joined(own)
     loss = float(np.median(np.where(np.isnan(mine.end[m.LOSS]), np.inf, mine.end[m.LOSS])))
-    return Placed(mine, fresh, _below(fresh.end[m.LOSS], loss), _below(_updates(fresh), float(np.median(_updates(mine)))))
+    updates = float(np.median(_updates(mine)))
+    return Placed(mine, fresh, _below(fresh.end[m.LOSS], loss), _below(_updates(fresh), updates), alike(layers))
+
+
+def alike(layers: Layers) -> tuple[tuple[int, int, int], ...]:
+    """Hidden layers with units that are each other's double, in and out: gradients of such units are equal, whatever comes."""
+    found = []
+    for layer, ((W, b), (V, _)) in enumerate(pairwise(layers)):
+        _, counts = np.unique(np.column_stack([W, b, V.T]), axis=0, return_counts=True)
+        if doubled := int(counts[counts > 1].sum()):
+            found.append((layer, doubled, len(W)))
+    return tuple(found)
 
 
 def _updates(runs: Measured) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import shlex
 import textwrap
 from collections.abc import Sequence
@@ -13,8 +15,10 @@ import pandas as pd
 from fastbp.analysis.statistics import wilson
 from fastbp.analysis.wording import aligned, and_, percent, plain, plural, points
 from fastbp.engine.reading import toml
+from fastbp.engine.spec import Setup
 from fastbp.inquiry.diagnosis import Diagnosis
 from fastbp.inquiry.ranking import PLACEBO
+from fastbp.inquiry.recommending import Recommended
 from fastbp.inquiry.remedies import Change
 from fastbp.inquiry.weights import Placed
 
@@ -31,6 +35,9 @@ NONE = 0.02
 
 COMMON = 0.9
 """A setup of whose seeds so many converge is none that fails."""
+
+SOUND = 0.99
+"""A setup of whose seeds so many converge does not explain a network that fails."""
 
 VAGUE = 0.5
 """An interval of a share that is wider says nothing about anybody's seed."""
@@ -66,15 +73,20 @@ def verdict(found: Diagnosis) -> list[str]:
     if found.converged == 1:
         return [*lines, "Nothing is to be mended: the setup is sound."]
     if found.converged >= COMMON:
-        lines.append("Another seed mends it: the setup is sound.")
+        lines.append("Another seed mends it: the setup is sound." if found.converged < SOUND else "The setup is sound.")
         if best:
             lines.append(f"Fewer seeds fail with {' or with '.join(_told(row) for row in best[:2])}.")
         return [*lines, *_recommendation(found)]
     if not best:
         tried = int((found.table["cause"] != PLACEBO).sum())
         seeds = plural(found.runs, "seed")
-        what = f"None of {plural(tried, 'single change')} makes more seeds converge, as far as {seeds} can show."
-        return [*lines, what] if tried else lines
+        nor = ", nor do pairs of them" if found.complete and not found.recommended else ""
+        what = f"None of {plural(tried, 'single change')} makes more seeds converge{nor}, as far as {seeds} can show."
+        if found.recommended:
+            causes = and_([change.cause for change in found.recommended.changes])
+            many = "both" if len(found.recommended.changes) == 2 else "all"
+            what = f"What is wrong: {causes}, {many} at once. {what[:-1]}; together, some do."
+        return [*lines, what, *_recommendation(found)] if tried else lines
     first = best[0]
     name = first["change"][:1].upper() + first["change"][1:]
     does = "mends it" if first["converged"] > first["pairs"] / 2 else "helps most"
@@ -112,7 +124,7 @@ def _few(names: Sequence[str]) -> str:
 def _fairly(found: Diagnosis) -> list[str]:
     """What an order of samples is worth where all else is changed alike."""
     judged = found.judged
-    if judged is None:
+    if judged is None or not (found.advised or judged.low > 0):
         return []
     n, other = judged.runs, judged.order.name
     interval = f"95% interval {points(judged.low)} to {points(judged.high)}"
@@ -138,8 +150,8 @@ def _how_common(found: Diagnosis) -> str:
     seed = "it is your seed"
     if converged / n < COMMON:
         seed = "it is not your seed" if converged / n < 0.1 else "it is your seed as much as your setup"
-    elif converged == n:
-        seed = "where yours does not, it is your code"
+    elif converged / n >= SOUND:
+        seed = "where yours does not, it is your code" + (", or a rare seed" if converged < n else "")
     if high - low > VAGUE:
         seed = "too few seeds to say whether it is yours"
     return f"{failing} ({interval}{alike}): {seed}."
@@ -155,7 +167,11 @@ def _difference(row: dict[Any, Any]) -> str:
 
 
 def _cost(times: float) -> str:
-    return "at no cost" if abs(times - 1) < 0.005 else f"at {times:.3g} × the multiply-adds"
+    return "at no cost" if abs(times - 1) < 0.005 else f"at {_times(times)} × the multiply-adds"
+
+
+def _times(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _told(row: dict[Any, Any]) -> str:
@@ -171,12 +187,14 @@ def _recommendation(found: Diagnosis) -> list[str]:
     best = found.recommended
     if best is None:
         return []
-    what = " and ".join(change.name for change in best.changes)
+    what = and_([change.name for change in best.changes])
     if not best.runs:
         return [f"Recommended: {what}; there was no time to check it on fresh seeds."]
+    it = "it" if len(best.changes) == 1 else "them"
+    most = "" if best.converged > best.runs / 2 else " Most still fail: more is wrong than what was tried can mend."
     return [
-        f"Recommended: {what}. Of {plural(best.runs, 'fresh seed')}, which took no part in choosing it, "
-        f"{_share(best.converged, best.runs)} converge, and {_share(best.before, best.runs)} without it."
+        f"Recommended: {what}. Of {plural(best.runs, 'fresh seed')}, which took no part in choosing {it}, "
+        f"{_share(best.converged, best.runs)} converge, and {_share(best.before, best.runs)} without {it}.{most}"
     ]
 
 
@@ -189,16 +207,17 @@ def table(found: Diagnosis) -> list[str]:
     rows = found.table.to_dict("records")
     if all(row["cause"] == PLACEBO for row in rows):
         return []
-    shown = rows[:MOST_LINES]
-    shown += [row for row in rows[MOST_LINES:] if row["cause"] == PLACEBO]
-    pairs = found.pairs.to_dict("records")[:MOST_PAIRS]
-    lines = aligned([TITLES, *map(cells, shown), *map(cells, pairs)], left=(0, len(TITLES) - 1))
-    at = len(lines) - len(pairs)
+    changes, placebo = ([row for row in rows if (row["cause"] == PLACEBO) == is_placebo] for is_placebo in (False, True))
+    shown = changes[:MOST_LINES] + placebo
+    best = and_([change.name for change in found.recommended.changes]) if found.recommended else ""
+    # What is recommended first, then as they come.
+    pairs = sorted(found.pairs.to_dict("records"), key=lambda row: row["change"] != best)[:MOST_PAIRS]
+    lines = aligned([TITLES, *map(cells, shown)], left=(0, len(TITLES) - 1))
     more = len(rows) - len(shown)
-    lines[at:at] = [
-        *([f"and {plural(more, 'change')} that did no more"] if more else []),
-        *(["pairs, on fresh seeds:"] if pairs else []),
-    ]
+    lines += [f"and {plural(more, 'change')} that did no more than the last of these"] if more else []
+    for row in pairs:
+        together = f"{row['change']}: {_share(row['converged'], row['pairs'])} of {plural(row['pairs'], 'fresh seed')} converge"
+        lines += [f"together, {together}, {_cost(row['multiply_adds'])}"]
     return lines
 
 
@@ -206,7 +225,7 @@ def cells(row: dict[Any, Any]) -> list[str]:
     """A row of a table as texts."""
     interval = f"[{points(row['difference_low'])}, {points(row['difference_high'])}]"
     told = [row["change"], plain(row["mended"]), plain(row["broken"]), points(row["difference"]), interval]
-    told += [_share(row["converged"], row["pairs"]), f"{row['presentations']:.3g} ×", f"{row['multiply_adds']:.3g} ×"]
+    told += [_share(row["converged"], row["pairs"]), f"{_times(row['presentations'])} ×", f"{_times(row['multiply_adds'])} ×"]
     return [
         *told,
         "<0.0001" if row["p_holm"] < 1e-4 else f"{row['p_holm']:.2g}",
@@ -226,21 +245,46 @@ def settings(changes: Sequence[Change]) -> dict[str, Any]:
     return {key: value for key, value in keys.items() if value is not None}
 
 
-def commands(found: Diagnosis, sweep_file: str = "", store: str = "") -> list[str]:
-    """What to do next: in a setup's own keys, and as commands where there is a sweep file."""
+def commands(found: Diagnosis, sweep_file: str = "", store: str = "", name: str = "") -> list[str]:
+    """What to do next: in a setup's own keys, and as commands where there is a sweep file.
+
+    `name`: what the setup is called in Python, where somebody has it there.
+    """
     lines = []
     if found.recommended:
-        keys = settings(found.recommended.changes)
-        lines.append("in your own code: " + ", ".join(f"{key} = {toml(value)}" for key, value in keys.items()))
+        lines.append(f"in your own code: {_own_code(found.recommended)}")
     if sweep_file:
         what = "both setups" if found.recommended else "the setup"
         lines.append(f"{what} from many seeds: fastbp sweep {shlex.quote(sweep_file)} -o {shlex.quote(store)}")
         if found.example is not None:
             run = f"{shlex.quote(store)} {found.setup.identity()} {found.example}"
             lines.append(f"then a run that fails, and its picture: fastbp replay {run}")
-    elif found.example is not None:
-        lines.append(f"a run that fails, from Python: fastbp.retrain(setup, {found.example})")
+    elif found.example is not None and (setup := name or _python(found.setup)):
+        lines.append(f"a run that fails, from Python: fastbp.retrain({setup}, {found.example})")
     return lines
+
+
+def _python(setup: Setup) -> str:
+    """A setup as Python makes it; nothing where its problem is a file that is not there, such as a part drawn of a table."""
+    keys = setup.model_dump(exclude_defaults=True)
+    if setup.problem.startswith("file:"):
+        path = setup.problem.removeprefix("file:")
+        if not os.path.exists(path):
+            return ""
+        keys["problem"] = f"file:{os.path.relpath(path)}"
+    return f"fastbp.Setup({', '.join(f'{key}={value!r}' for key, value in keys.items())})"
+
+
+def _own_code(best: Recommended) -> str:
+    """The keys that change, with what a program must heed that has other words for them."""
+    keys = settings(best.changes)
+    notes = {}
+    if best.setup.batch_rows > 1:
+        notes["batch"] = "sum the gradients of its rows" if best.setup.reduction == "sum" else "average the gradients of its rows"
+    scaled = {"standard": "each input column less its mean, over its σ", "minmax": "each input column from 0 to 1"}
+    notes |= {"scale_inputs": scaled[best.setup.scale_inputs]} if best.setup.scale_inputs in scaled else {}
+    told = (f"{key} = {toml(value)}" + (f" ({notes[key]})" if key in notes else "") for key, value in keys.items())
+    return ", ".join(told)
 
 
 def as_json(found: Diagnosis) -> dict[str, Any]:
@@ -268,10 +312,14 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {str(key): value.item() if isinstance(value, np.generic) else value for key, value in row.items()}
-        for row in frame.to_dict("records")
-    ]
+    return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON knows it: a loss that is not finite is null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def placed(found: Placed) -> list[str]:
@@ -282,10 +330,18 @@ def placed(found: Placed) -> list[str]:
         told = f"{ends}, and in most orders yours never converge" if fresh.converged().any() else f"{ends}, and none converge"
     else:
         told = f"{ends}, and {found.updates_percentile:.0f}% converge in fewer updates"
-    return [
+    lines = [
         f"Your weights, in {plural(own.runs, 'order')} of samples: {_share(int(own.converged().sum()), own.runs)} converge; of "
         f"{plural(fresh.runs, 'fresh seed')}, {_share(int(fresh.converged().sum()), fresh.runs)} do.",
-        f"{told}: {_luck(found)}.",
+    ]
+    if not found.alike:
+        return [*lines, f"{told}: {_luck(found)}."]
+    layer, units, of_ = found.alike[0]
+    same = f"{f'all {units}' if units == of_ else units} units of hidden layer {layer + 1}"
+    return [
+        *lines,
+        f"{told}. That is no bad luck: {same} start with the same weights, in and out, so that they always get the same "
+        "updates and stay one unit, in whatever order. Draw initial weights at random.",
     ]
 
 

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
 from fastbp.analysis.statistics import (
+    cochran,
     confidence_sequence,
+    effective_trials,
     holm,
     mcnemar,
     newcombe,
@@ -367,3 +369,75 @@ def test_at_most_one_table_of_contrasts_in_twenty_raises_a_false_alarm(shared: f
     assert len(table) == 12
     assert table["mended"].sum() > 0
     assert np.mean(alarms) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(alarms))
+
+
+# Several shares of the same seeds
+
+
+def on_both(flags: np.ndarray) -> np.ndarray:
+    """On how many seeds each two of some shares succeeded, of [seed, share]."""
+    return flags.T.astype(int) @ flags
+
+
+def test_cochran_is_that_of_its_first_example() -> None:
+    """Four media for diphtheria bacilli and 69 specimens (Cochran 1950), Q = 8.05; Box's factor by eigenvalues."""
+    cases = {(1, 1, 1, 1): 4, (1, 1, 0, 1): 2, (0, 1, 1, 1): 3, (0, 1, 0, 1): 1, (0, 0, 0, 0): 59}
+    flags = np.repeat(np.array([*cases]), [*cases.values()], axis=0)
+    columns, rows, k = flags.sum(axis=0), flags.sum(axis=1), 4
+    q = k * (k - 1) * ((columns - columns.mean()) ** 2).sum() / (rows * (k - rows)).sum()
+    assert round(q, 2) == 8.05
+    centring = np.eye(k) - 1 / k
+    spread = np.linalg.eigvalsh(centring @ (flags.T @ flags) @ centring)
+    epsilon = spread.sum() ** 2 / ((k - 1) * (spread**2).sum())
+    assert 1 / (k - 1) < epsilon < 1
+    assert cochran(on_both(flags), len(flags)) == pytest.approx(stats.chi2.sf(epsilon * q, epsilon * (k - 1)), rel=1e-12)
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 300), st.integers(0, 300))
+def test_cochran_of_two_shares_is_mcnemar_without_correction(both: int, mended: int, broken: int, neither: int) -> None:
+    together = [[both + broken, both], [both, both + mended]]
+    p = cochran(together, both + mended + broken + neither)
+    if min(2 * both + mended + broken, 2 * neither + mended + broken) < 10 or not mended + broken:
+        assert np.isnan(p)
+    else:
+        assert p == pytest.approx(stats.chi2.sf((mended - broken) ** 2 / (mended + broken), 1), rel=1e-9, abs=1e-300)
+
+
+def test_cochran_raises_false_alarms_as_often_as_it_says_where_some_shares_go_together() -> None:
+    """Six shares in three pairs that see nearly the same: without Box's factor one test in ten would alarm at 5%."""
+    rng, n = np.random.default_rng(5), 300
+    found, plain = [], []
+    for _ in range(2000):
+        shared, own = np.repeat(rng.random((n, 3)), 2, axis=1), rng.random((n, 6))
+        flags = np.where(rng.random((n, 6)) < 0.02, own, shared) < 0.3
+        both, rows = on_both(flags), flags.sum(axis=1)
+        found.append(cochran(both, n))
+        q = 30 * ((flags.sum(axis=0) - flags.sum() / 6) ** 2).sum() / (rows * (6 - rows)).sum()
+        plain.append(stats.chi2.sf(q, 5))
+    assert 0.038 < np.mean(np.array(found) < 0.05) < 0.062
+    assert np.mean(np.array(plain) < 0.05) > 0.08
+
+
+def test_cochran_finds_a_share_that_differs_and_says_nothing_of_too_few() -> None:
+    rng = np.random.default_rng(6)
+    flags = rng.random((500, 8)) < np.array([0.3] * 7 + [0.5])
+    assert cochran(on_both(flags), 500) < 1e-6
+    assert np.isnan(cochran(on_both(flags[:, :1]), 500))
+    few = rng.random((500, 8)) < 0.005
+    assert np.isnan(cochran(on_both(few), 500))
+    assert np.isnan(cochran(on_both(~few), 500))
+    assert np.isnan(cochran(on_both(np.repeat(flags[:, :1], 4, axis=1)), 500))  # each seed succeeds in all or in none
+    with pytest.raises(ValueError, match="a row and a column"):
+        cochran([[1, 2]], 5)
+
+
+def test_trials_are_worth_what_their_spread_says() -> None:
+    """As many as there are where they are independent, one a seed where they are the same or where nothing tells."""
+    rng, n, k = np.random.default_rng(7), 20_000, 5
+    alone = rng.random((n, k)) < 0.3
+    same = np.repeat(rng.random((n, 1)) < 0.3, k, axis=1)
+    assert effective_trials(on_both(alone), n) == pytest.approx(n * k, rel=0.05)
+    assert effective_trials(on_both(same), n) == pytest.approx(n, rel=1e-9)
+    assert effective_trials(np.zeros((k, k)), n) == effective_trials(np.full((k, k), n), n) == n
+    half = np.where(rng.random((n, k)) < 0.5**0.5, same, alone)  # any two agree in half of the seeds, by chance else
+    assert effective_trials(on_both(half), n) == pytest.approx(n * k / (1 + (k - 1) / 2), rel=0.05)

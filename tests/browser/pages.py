@@ -155,6 +155,33 @@ def planes(folder: Path) -> Path:
     return store(folder, setups, "Planes of initial weights")
 
 
+def atlas(folder: Path) -> Path:
+    """All functions of three bits, with inputs as they are and standardised."""
+    tables, share = [f"{number:08b}" for number in range(256)], ("constant", "usual", "mended")
+    setups = [
+        mixed({"problem": f"table:{bits}", "scale_inputs": scale}, 8, share[(bits.count("1") + (scale != "none")) % 3])
+        for bits, scale in product(tables, ("none", "standard"))
+    ]
+    return store(folder, setups, "Every function of three bits", baseline=None)
+
+
+def published(folder: Path) -> Path:
+    """With what others printed: of one setup, of several, and in words that might be more than words."""
+    setups = [mixed({"lr": lr, "epochs": 333, "updates": 999, "batch": 3}, 60) for lr in (0.1, 0.2, 0.4)]
+    ids = [setup["setup"][0].as_py() for setup in setups]
+    figures = [
+        {"source": source, "figure": figure, "value": value, "runs": 50, "looks": looks}
+        for source in (MARKUP, "Somebody 1990, Journal of Results 3:14-15, table 9, second row from below, as corrected in 4:1")
+        for figure, value, looks in (("success", 0.3, "after"), ("mean", 123.45, "after"), ("efficiency", 3, "before"))
+    ]
+    made = store(folder, setups, "Do published figures come out?")
+    fitting = [ids] * 3 + [ids[:1]] * 3
+    told = "".join(f"[[published]]\n{''.join(f'{k} = {json.dumps(v)}{chr(10)}' for k, v in one.items())}" for one in figures)
+    whole = (made / "sweep.toml").read_text("utf-8")
+    (made / "sweep.toml").write_text(f"{whole}\npublished = {json.dumps(fitting)}\n{told}", "utf-8")
+    return made
+
+
 def hostile(folder: Path) -> Path:
     names = (MARKUP, ENTITIES, FORMULA, LINES, ARABIC, HEBREW, ENDLESS, "ش" * 300)
     setups = [mixed({"problem": f"file:{name}", "targets": name, "lr": lr}, 20) for name in names[:2] for lr in (0.1, 0.2)]
@@ -165,7 +192,7 @@ def hostile(folder: Path) -> Path:
 STORES: dict[str, Callable[[Path], Path]] = {
     "founding": founding, "one run": one_run, "all converged": one_outcome("converged", f"{HEBREW} {ARABIC}"),
     "all diverged": one_outcome("diverged", "All diverged"), "no baseline": no_baseline, "500 setups": large, "encoder": encoder,
-    "three axes": three_axes, "planes": planes, "hostile": hostile,
+    "three axes": three_axes, "atlas": atlas, "published": published, "planes": planes, "hostile": hostile,
 }  # fmt: skip
 
 

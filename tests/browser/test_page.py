@@ -195,6 +195,8 @@ def test_reads_from_the_answer_to_how_it_was_run(opened: Opened) -> None:
         "verdict",
         "shares",
         "ended",
+        "atlas",
+        "published",
         "planes",
         "changes",
         "spread",

@@ -16,10 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastbp import figures
 from fastbp.choices.families import FAMILIES
 from fastbp.choices.family import family
 from fastbp.columns import SETUP_COLUMNS
 from fastbp.engine import reading
+from fastbp.engine.published import Published
 from fastbp.engine.spec import Seeds, Setup, Sweep, SweepError, allowed
 from fastbp.sweep import main
 
@@ -219,7 +221,7 @@ def test_overlapping_outcomes_are_worth_a_note() -> None:
 
 
 def test_every_key_is_described() -> None:
-    for model in (Setup, Sweep, Seeds):
+    for model in (Setup, Sweep, Seeds, Published):
         for key, field in model.model_fields.items():
             assert field.description, key
     assert allowed("lr") == "a number > 0 and ≤ 1,000,000"
@@ -527,8 +529,8 @@ def test_one_mistake_one_line(text: str, said: str) -> None:
         ("seeds = {begin = 3, count = 3}", "seeds: given {begin = 3, count = 3}, "),
         ("seeds = 10\nsetup = 3", "bad.toml: setup: given 3, allowed: a table"),
         ("seeds = 10\ngrid = [3]", "bad.toml: grid: given [3], allowed: a table"),
-        ("lr = 0.1", "bad.toml: lr: unknown key, allowed: title, seeds, setup, grid; did you mean 'setup.lr'?"),
-        ("seed = 10", "bad.toml: seed: unknown key, allowed: title, seeds, setup, grid; did you mean 'seeds'?"),
+        ("lr = 0.1", "bad.toml: lr: unknown key, allowed: title, seeds, setup, grid, published; did you mean 'setup.lr'?"),
+        ("seed = 10", "bad.toml: seed: unknown key, allowed: title, seeds, setup, grid, published; did you mean 'seeds'?"),
         ("title = 3", "bad.toml: title: given 3, allowed: a string"),
         ('title = "a\\u0000b"', "bad.toml: title: given 'a\\x00b', allowed: a string"),
         ('title = "a\\nb"', "bad.toml: title: given 'a\\nb', allowed: a string"),
@@ -834,6 +836,54 @@ def test_wrong_settings(setting: str, said: str) -> None:
     assert line.startswith(said)
 
 
+def problems_of(sweep: Sweep) -> list[str]:
+    return [setup.problem for setup in sweep.setups]
+
+
+def test_unknown_bits_in_a_grid_are_both() -> None:
+    text = "seeds = 1\n[setup]\nupdates = 9\n[grid]\nproblem = "
+    every = [f"table:{number:08b}" for number in range(256)]
+    whole = Sweep.from_text(text + '["table:????????"]')
+    assert problems_of(whole) == every
+    assert problems_of(Sweep.from_text(whole.to_toml())) == every
+    assert [setup.identity() for setup in whole.setups] == [Setup(problem=each, updates=9).identity() for each in every]
+    some = Sweep.from_text(text + '["table:0110", "table:1??0", "xor", "table:bits=0?10"]')
+    assert problems_of(some) == ["table:0110", *(f"table:1{bits}0" for bits in ("00", "01", "10", "11")), "xor", "table:0010"]
+    from_python = Sweep(seeds=1, setup={"updates": 9}, grid={"problem": ["table:?1"]})
+    assert problems_of(from_python) == ["table:01", "table:11"]
+    for setting in ("problem=table:1?", "problem=[table:1?]", "problem=['table:1?', 'table:11']"):
+        assert problems_of(Sweep.from_text(HEAD + "updates = 9", settings=[setting])) == ["table:10", "table:11"]
+
+
+@pytest.mark.parametrize(
+    ("bits", "said"),
+    [
+        ("???", "the number of bits must be a power of two from 2 to 65,536, given 3"),
+        ("??2?", "bits must be 0 or 1, in a grid also up to 16 ? for each of the two, given '??2?'"),
+        ("?" * 32, f"bits must be 0 or 1, in a grid also up to 16 ? for each of the two, given '{'?' * 32}'"),
+        ("?" * 5000, "the number of bits must be a power of two from 2 to 65,536, given 5,000"),
+    ],
+)
+def test_wrong_tables_with_unknown_bits(bits: str, said: str) -> None:
+    problem = f"table:{bits}"
+    line = line_of(f"seeds = 1\n[setup]\nupdates = 9\n[grid]\nproblem = ['xor', '{problem}']")
+    assert line.startswith("bad.toml: grid.problem: given 'table:")
+    assert line.endswith(said)
+    assert line_of(HEAD + "updates = 9", settings=[f"problem={problem}"]).endswith(said)
+
+
+def test_an_unknown_bit_of_one_setup_is_a_mistake() -> None:
+    for line in (line_of("seeds = 1\n[setup]\nproblem = 'table:1?'\nupdates = 9"), line_of_setup(problem="table:1?", updates=9)):
+        assert line.endswith("bits must be 0 or 1, in a grid also up to 16 ? for each of the two, given '1?'")
+
+
+def line_of_setup(**keys: Any) -> str:
+    with pytest.raises(SweepError) as caught:
+        Setup(**keys)
+    (line,) = caught.value.lines
+    return line
+
+
 def test_both_budgets_set_are_a_mistake():
     line = line_of(HEAD + "updates = 9", settings=["updates=5", "epochs=5"])
     assert line == "--set epochs: given beside --set updates, allowed: one of updates and epochs"
@@ -881,6 +931,16 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 }  # fmt: skip
 BUDGETS: dict[str, st.SearchStrategy[Any]] = {"updates": st.integers(200, 10**9), "epochs": st.integers(25, 10**9)}
 TITLES = st.text(st.characters(exclude_categories=("C", "Z")) | st.just(" "), max_size=40)
+FIGURES = st.fixed_dictionaries(
+    {
+        "source": TITLES.filter(bool), "figure": st.sampled_from(figures.FIGURES), "value": st.floats(0, 1),
+        "runs": st.integers(1, 10**9),
+    },
+    optional={
+        "rounded": st.floats(0, 1, exclude_min=True), "plus_minus": st.floats(0, 1e12),
+        "looks": st.sampled_from(["after", "before"]),
+    },
+)  # fmt: skip
 SEEDS = st.integers(1, 2**63) | st.builds(lambda a, b: {"start": a, "count": b}, st.integers(0, 2**62), st.integers(1, 2**62))
 
 
@@ -895,7 +955,9 @@ def sweeps(draw: st.DrawFn) -> dict[str, Any]:
     for _ in range(draw(st.integers(0, 2))):
         crossed = draw(st.lists(st.sampled_from([*VALUES, budget]), max_size=3, unique=True))
         tables.append({key: draw(st.lists((VALUES | BUDGETS)[key], min_size=1, max_size=3)) for key in crossed})
-    return {"title": draw(TITLES), "seeds": draw(SEEDS), "setup": setup, "grid": tables}
+    where = {key: setup[key] for key in draw(st.sets(st.sampled_from(sorted(setup))))}
+    published = [one | {"where": where} for one in draw(st.lists(FIGURES, max_size=2))]
+    return {"title": draw(TITLES), "seeds": draw(SEEDS), "setup": setup, "grid": tables, "published": published}
 
 
 @given(sweeps())

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,14 @@ from faults import ASKED, FAULTS, XOR, Fault, rings, write
 from made_up import ends, made
 
 import fastbp
+from fastbp.analysis.wording import and_
 from fastbp.engine import block
 from fastbp.engine.plan import seconds_per_run
 from fastbp.engine.reading import SweepError
 from fastbp.engine.spec import Setup, Sweep
 from fastbp.inquiry import diagnosis, diagnosis_page, lives, recommending, trials, weights, words
 from fastbp.inquiry.diagnosis import Diagnosis, diagnose
-from fastbp.inquiry.remedies import Change, changed, changes
+from fastbp.inquiry.remedies import Change, changed, changes, larger
 from fastbp.inquiry.retrain import retrain
 from fastbp.inquiry.trials import OTHER_ORDERS, Measured, TimeIsUpError, Trial, train
 from fastbp.kernels import measures as m
@@ -62,7 +64,8 @@ def test_the_cause_is_named_and_the_first_remedy_mends(found: dict[str, Diagnosi
     first = one.table.iloc[0]
     assert re.fullmatch(fault.mends, first["change"])
     assert first["mends"]
-    (change,) = [change for change in changes(one.setup) if change.name == first["change"]]
+    tried = changes(one.setup)
+    (change,) = [change for change in tried + larger(one.setup, tried) if change.name == first["change"]]
     mended, before = share(changed(one.setup, change)), share(one.setup)
     assert mended > before + 0.4
     assert mended == pytest.approx(first["converged"] / SEEDS, abs=0.12)
@@ -112,7 +115,9 @@ def test_runs_that_really_diverge_are_said_to() -> None:
     one = diagnose(setup, 168)
     assert one.outcomes["diverged"] == 168
     assert "diverged" in {finding.name for finding in one.findings}
-    assert "What is wrong: rate too high" in " ".join(words.verdict(one)) or one.recommended is None
+    text = " ".join(words.verdict(one))  # of which either is a cause, and neither mends it whole
+    assert "What is wrong: weight decay too strong" in text
+    assert re.search(r"Recommended: no weight decay and rate ÷ \d", text)
 
 
 def test_the_gradient_says_how_far_the_loss_falls() -> None:
@@ -373,8 +378,8 @@ def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
     for row in one.table.to_dict("records"):
         assert ("mends" in words.cells(row)[-1]) == row["mends"]
     if one.recommended:
-        for change in one.recommended.changes:
-            assert change.name in mends
+        together = set(one.pairs.loc[one.pairs["mends"], "change"]) if len(one.pairs) else set()
+        assert and_([change.name for change in one.recommended.changes]) in mends | together
     assert len(words.screen(one)) <= 42
     told = json.loads(json.dumps(words.as_json(one), allow_nan=False))
     assert told["verdict"] == sentences
@@ -390,10 +395,10 @@ def test_where_nothing_mends_nothing_is_said_to() -> None:
     X, T = rings()
     one = diagnose(Setup.from_arrays(X, T, hidden=[1], lr=0.001, updates=20), SEEDS)
     text = " ".join(words.verdict(one))
-    assert re.search(r"None of \d+ single changes makes more seeds converge", text)
+    assert re.search(r"None of \d+ single changes makes more seeds converge, nor do pairs of them, as far as", text)
     assert "Recommended" not in text
     assert "What is wrong" not in text
-    assert words.commands(one) == [f"a run that fails, from Python: fastbp.retrain(setup, {one.example})"]
+    assert words.commands(one, name="mine") == [f"a run that fails, from Python: fastbp.retrain(mine, {one.example})"]
 
 
 def test_one_seed_is_told_in_the_singular() -> None:
@@ -430,8 +435,49 @@ def test_explain_tells_every_mistake() -> None:
     for X, T in (([[0], [1]], ["a", "b"]), ([], []), ([[0], [1]], [0]), ([[[0]]], [0]), ("abc", 3), ([[1e300]], [0])):
         with pytest.raises(SweepError):
             fastbp.explain(X, T, updates=9)
-    with pytest.raises(SweepError, match="one of updates and epochs"):
-        fastbp.explain(*XOR)
+
+
+def test_explain_without_a_budget_takes_the_one_of_the_command() -> None:
+    explained = fastbp.explain(*XOR, lr=2, seeds=100)
+    assert explained.setup.epochs == 1000
+    assert str(explained).startswith("note: no budget was given, so each run has 1,000 epochs\n")
+
+
+def test_the_setup_in_python_is_the_setup() -> None:
+    for setup in (FOUNDING, Setup(problem="xor", epochs=9, hidden=(3, 2), lr=2.5, batch="full", bias=False)):
+        assert eval(words._python(setup), {"fastbp": fastbp}).identity() == setup.identity()  # a line of ours
+
+
+TWO = np.array([[20_000.0, 100], [20_000, 150], [23_000, 100], [23_000, 150]]), XOR[1]
+
+
+@pytest.mark.parametrize(
+    ("X", "keys", "first", "causes"),
+    [
+        (XOR[0], {"hidden": [2], "lr": 2, "updates": 10}, "1,000 × the updates", {"too few updates"}),
+        (XOR[0], {"lr": 5e-4, "epochs": 1000}, "1,000 × the rate", {"rate too low"}),
+        (XOR[0], {"lr": 1, "epochs": 500, "bias": False}, "with biases", {"no biases"}),
+        (XOR[0], {"lr": 2, "epochs": 500, "weight_decay": 0.03}, "no weight decay", {"weight decay too strong"}),
+        (TWO[0], {"lr": 1e-3, "epochs": 500}, None, {"unscaled inputs", "rate too low"}),
+    ],
+)
+def test_faults_that_are_large_or_two_or_of_ones_own_making(X, keys, first: str | None, causes: set[str]) -> None:
+    one = diagnose(Setup.from_arrays(X, XOR[1], **keys), SEEDS)
+    text = " ".join(words.verdict(one))
+    assert re.search(f"What is wrong: ({'|'.join(and_(list(each)) for each in permutations(causes))})\\b", text), text
+    if first:
+        assert one.table.iloc[0]["change"] == first
+    else:
+        assert "None of 30 single changes makes more seeds converge" in text
+        assert {change.cause for change in one.recommended.changes} == causes
+    assert one.recommended.converged / one.recommended.runs == pytest.approx(share(one.recommended.setup), abs=0.1)
+    assert share(one.recommended.setup) > 0.9
+
+
+def test_a_tolerance_that_is_strict_is_told() -> None:
+    one = diagnose(Setup(problem="xor", lr=2, epochs=500, tolerance=0.02), 168)
+    assert "within 0.4 of every target, the usual tolerance, and fail for the 0.02 asked" in " ".join(words.verdict(one))
+    assert "lenient" not in {finding.name for finding in diagnose(Setup(problem="xor", lr=2, epochs=100), 168).findings}
 
 
 # Files
@@ -503,7 +549,12 @@ def test_lucky_and_unlucky_weights() -> None:
     unlucky = weights.place(setup, zeros, fresh(setup, 300))
     assert words._luck(unlucky) == "your network is unlucky"
     assert not unlucky.converges
-    assert "in most orders yours never converge" in " ".join(words.placed(unlucky))
+    text = " ".join(words.placed(unlucky))
+    assert "in most orders yours never converge. That is no bad luck: all 4 units of hidden layer 1 start with" in text
+    assert "unlucky" not in text
+    some = [(np.array([[1.0, 2], [3, 4], [1, 2]]), np.zeros(3)), (np.array([[5.0, 6, 5]]), np.zeros(1))]
+    assert weights.alike(some) == ((0, 2, 3),)
+    assert weights.alike([some[0], (np.array([[5.0, 6, 7]]), np.zeros(1))]) == ()
     json.dumps(words.placed_json(unlucky), allow_nan=False)
     short = Setup(problem="xor", lr=0.01, epochs=2)
     hopeless = weights.place(short, good.initial, fresh(short, 200))
@@ -531,7 +582,7 @@ def test_it_tells_what_it_is_at() -> None:
     told: list[str] = []
     diagnose(FOUNDING, SEEDS, tick=told.append)
     assert told[0] == "the setup as it is"
-    assert "23 setups, 336 of 336 seeds each" in [text.replace("24", "23") for text in told]
+    assert any(re.fullmatch(r"\d+ setups, 336 of 336 seeds each", text) for text in told)
     assert {"looking into failing runs", "checking on fresh seeds", "two orders of samples"} <= set(told)
 
 
@@ -540,6 +591,9 @@ def test_a_setup_under_which_few_fail_is_sound() -> None:
     text = words.verdict(one)
     assert 0.9 < one.converged < 1
     assert text[0].endswith("it is your seed.")
+    rare = words.verdict(diagnose(Setup(problem="xor", lr=4, epochs=1000), 600))
+    assert rare[0].endswith("where yours does not, it is your code, or a rare seed.")
+    assert "The setup is sound." in rare
     assert text[2] == "Another seed mends it: the setup is sound."
     assert re.fullmatch(r"Fewer seeds fail with .* points, at .*\.", text[3])
     assert text[-1].startswith("Recommended: ")

@@ -1,5 +1,6 @@
 """From tables to pictures: functions that draw on the axes they are given, and the files they become."""
 
+from fastbp.analysis.plots.atlas import MOST_TILES, atlas
 from fastbp.analysis.plots.basin import basin
 from fastbp.analysis.plots.canvas import COLOURS, encoded, save
 from fastbp.analysis.plots.effects import effects
@@ -22,8 +23,10 @@ __all__ = [
     "COLOURS",
     "MOST_LINES",
     "MOST_POINTS",
+    "MOST_TILES",
     "answers",
     "answers_sheet",
+    "atlas",
     "basin",
     "collapse_curves",
     "effects",

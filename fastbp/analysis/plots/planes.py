@@ -46,7 +46,7 @@ def spread_loss(
     with mpl.rc_context(STYLE):
         ax = ax or alone(5.2, 4.4)
         ax.set_yscale("log")
-        if "runs" in seen or len(seen) > MOST_POINTS:
+        if ("runs" in seen and len(seen)) or len(seen) > MOST_POINTS:
             _cells(seen, ax)
         else:
             for outcome, colour in COLOURS.items():
