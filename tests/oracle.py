@@ -154,6 +154,12 @@ def initial(recipe, seed):
     sizes = recipe.sizes
     us = iter(uniforms(seed, sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))))
     network = []
+    name, own = arguments(recipe.init)
+    if name == "grid":
+        side, x, y = (int(own[key]) for key in ("side", "x", "y"))
+        us = list(uniforms(int(own.get("origin", 0)), sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))))
+        us[x], us[y] = ((place + 0.5) / side for place in (seed % side, seed // side % side))
+        us = iter(us)
     for fan_in, fan_out in pairwise(sizes):
         w, b = np.array([next(us) for _ in range(fan_in * fan_out)]), np.array([next(us) for _ in range(fan_out)])
         if recipe.init.endswith("normal"):

@@ -39,4 +39,4 @@ def test_the_page_has_every_key_and_choice(maker: ModuleType) -> None:
 def test_the_examples_on_the_page_are_right(tmp_path: Path) -> None:
     (tmp_path / "iris.csv").write_text("length,species\n" + "".join(f"{i},{'abc'[i % 3]}\n" for i in range(150)))
     examples = re.findall(r"```toml\n(.*?)```", (DOCS / "sweep-file.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert [len(Sweep.from_text(text, folder=tmp_path).setups) for text in examples] == [8, 2, 1]
+    assert [len(Sweep.from_text(text, folder=tmp_path).setups) for text in examples] == [8, 1, 2, 1]

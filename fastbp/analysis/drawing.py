@@ -32,10 +32,14 @@ class Drawing:
         self.folder = folder
         self.drawn: dict[Path, bytes] = {}
 
-    def files(self, drawn: Figure | Axes, name: str, tight: bool = False) -> bytes:
-        """Draw a picture as SVG, which is returned, and as PNG. `tight`: cut to what is drawn, as `plots.encoded` says."""
-        for kind in ("svg", "png"):
-            self.drawn[self.folder / "figures" / f"{name}.{kind}"] = plots.encoded(figure_of(drawn), kind, tight)
+    def files(self, drawn: Figure | Axes, name: str, tight: bool = False, whole: Figure | Axes | None = None) -> bytes:
+        """Draw a picture as SVG, which is returned, and as PNG.
+
+        Parameters: `tight`, whether to cut to what is drawn, as `plots.encoded` says; `whole`, what the PNG file shows instead,
+        where a page cannot hold all of it.
+        """
+        for kind, figure in (("svg", drawn), ("png", whole or drawn)):
+            self.drawn[self.folder / "figures" / f"{name}.{kind}"] = plots.encoded(figure_of(figure), kind, tight)
         return self.drawn[self.folder / "figures" / f"{name}.svg"]
 
     def write(self, write: Write) -> list[Path]:
@@ -45,8 +49,15 @@ class Drawing:
         return list(self.drawn)
 
     def __call__(
-        self, drawn: Figure | Axes, name: str, title: str, alternative: str, caption: str, tight: bool = False
+        self,
+        drawn: Figure | Axes,
+        name: str,
+        title: str,
+        alternative: str,
+        caption: str,
+        tight: bool = False,
+        whole: Figure | Axes | None = None,
     ) -> page.Picture:
-        """A picture with its title, what a reader hears instead of it, and what stands below it."""
-        svg = self.files(drawn, name, tight)
+        """A picture with its title, what a reader hears instead of it, and what stands below it; the rest as `files`."""
+        svg = self.files(drawn, name, tight, whole)
         return page.picture(svg, name, title, alternative, caption, [f"figures/{name}.{kind}" for kind in ("svg", "png")])

@@ -17,9 +17,10 @@ import pandas as pd
 
 from fastbp import __version__, files
 from fastbp.analysis import atlas, page, page_atlas, plots, published, tables
+from fastbp.analysis.basins import Basin, Plane, parameter, plane_of
 from fastbp.analysis.drawing import Drawing, Write
 from fastbp.analysis.page import Picture
-from fastbp.analysis.page_runs import Problems, example_groups, examples, lives, problem_of
+from fastbp.analysis.page_runs import Problem, Problems, example_groups, examples, lives, problem_of
 from fastbp.analysis.page_tables import (
     attribution_table,
     contrasts_table,
@@ -33,7 +34,7 @@ from fastbp.analysis.page_tables import (
     words,
 )
 from fastbp.analysis.published import Printed
-from fastbp.analysis.statistics import constant_loss
+from fastbp.analysis.statistics import boundary_dimension, constant_loss, unlike_neighbours
 from fastbp.analysis.tables import Tally
 from fastbp.analysis.verdict import verdict
 from fastbp.analysis.wording import (
@@ -51,12 +52,19 @@ from fastbp.analysis.wording import (
     setting,
     shortened,
 )
+from fastbp.outcomes import Outcome
 
-MOST_BARS, MOST_PANELS, MOST_MAPS = 24, 12, 6
+MOST_BARS, MOST_PANELS, MOST_MAPS, MOST_PLANES = 24, 12, 6, 4
+"""Setups with a bar, setups with a panel or a curve, pairs of keys with a map, and planes of weights, on a page."""
 
 CURVED = 6
 """Values of a key, in one setting of the others, from which on a curve says more than bars."""
-"""Setups with a bar, setups with a panel or a curve, and pairs of keys with a map, on a page."""
+
+PLANE_PIXELS = 500, 250
+"""Pixels of a side of a plane of weights on the page itself where there is one, and where there are more: PNG files have all."""
+
+STEPS = (1, 2, 4, 8, 16)
+"""Cells between neighbours in such a plane."""
 
 TABLES = ("summary", "contrasts", "attribution")
 ATLAS = ("atlas", "classes")
@@ -310,6 +318,19 @@ def draw(
     if report.atlas is not None:
         content["no_contrasts"] = "No two setups differ in another key than the problem; the classes above compare functions."
     content["attribution"] = attribution_table(report.attribution, whole)
+    tick("drawing planes of weights")
+    planes = [t for t in some if plane_of(t.keys)]
+    drawn = [
+        _plane(drawing, one, problems[one.setup], names[one.setup] if len(whole) > 1 else "", min(len(planes), MOST_PLANES))
+        for one in planes[:MOST_PLANES]
+    ]
+    content["planes"] = [picture for picture, _ in drawn]
+    content["verdict"] = [*report.verdict, *_boundaries([boundary for _, boundary in drawn])]
+    if planes:
+        content["notes"].append(
+            "The runs of a grid of initial weights are the cells of one plane, no draws: intervals and p-values, which are about "
+            "draws, do not apply to them."
+        )
     tick("drawing spread and loss")
     content["scatter"] = _scatter(drawing, some, fewer, problems, names)
     tick("drawing survival")
@@ -352,6 +373,63 @@ def _bars(drawing: Drawing, rows: pd.DataFrame, title: str, baseline: str | None
         "Stacked bars of outcomes, one for each setup. " + listed(rows, outcomes),
         f"Each bar is a setup, each colour an outcome, each number a count of runs.{mark} Also as",
     )
+
+
+class Boundary(NamedTuple):
+    """Between the runs of a plane that converge and the others: the setup's name, the shares of starts one cell and several cells
+    apart that end differently, and the dimension."""
+
+    name: str
+    near: float
+    far: float
+    dimension: float
+
+
+def _plane(drawing: Drawing, one: Tally, problem: Problem | None, name: str, planes: int) -> tuple[Picture, Boundary]:
+    basin = Basin.read(drawing.folder, one)
+    axes = _axes_of(basin.plane, one, problem)
+    unlike = unlike_neighbours(basin.converged, basin.there, STEPS)
+    boundary = Boundary(name, float(unlike[0]), float(unlike[-1]), boundary_dimension(STEPS, unlike))
+    title = f"How {plural(one.runs, 'run')} end, by where they start" + (f": {name}" if name else "")
+    differ = f"Of starts next to each other {percent(boundary.near)} end differently, of those {STEPS[-1]} cells apart "
+    picture = drawing(
+        plots.basin(basin, names=axes, title=title, most=PLANE_PIXELS[planes > 1]),
+        "basin" if planes == 1 else f"basin-{one.setup}",
+        f"A plane of initial weights{': ' + name if name else ''}",
+        f"Map of {plural(one.runs, 'run')} over the initial values of {and_(axes)}, from {-basin.plane.reach:g} to "
+        f"{basin.plane.reach:g}: {percent(basin.shares.get(Outcome.CONVERGED, 0.0))} converged.",
+        f"Each run stands at the initial values of its {and_(axes)}; all other parameters start alike. {differ}"
+        f"{percent(boundary.far)}. The PNG file has every run as a pixel or more. Also as",
+        whole=plots.basin(basin, names=axes, title=title),
+    )
+    return picture, boundary
+
+
+def _boundaries(found: Sequence[Boundary]) -> list[str]:
+    """How alike neighbours end, in a sentence, where some do not."""
+    known = [each for each in found if np.isfinite(each.dimension)]
+    if not known:
+        return []
+    near = _span([(each.near, percent(each.near), each.name) for each in known])
+    dimension = _span([(each.dimension, f"{each.dimension:.2f}", each.name) for each in known])
+    return [
+        f"Of starts next to each other in the plane of two weights, {near} end differently, one converging and the other not: "
+        f"the boundary between the two has a dimension of {dimension}, where a smooth line has 1."
+    ]
+
+
+def _span(found: Sequence[tuple[float, str, str]]) -> str:
+    """From the least to the largest of some numbers, each with its spelling and the name of whose it is."""
+    (_, least, lowest), (_, most, highest) = min(found), max(found)
+    return most if len(found) == 1 else f"{least} ({lowest}) to {most} ({highest})"
+
+
+def _axes_of(plane: Plane, one: Tally, problem: Problem | None) -> list[str]:
+    """The names of the two weights; their numbers where it is not known what network they belong to."""
+    if problem is None:
+        return [f"parameter {number}" for number in (plane.x, plane.y)]
+    sizes = [problem[0].shape[1], *map(int, str(one.keys["hidden"]).split("-")), problem[1].shape[1]]
+    return [parameter(sizes, number) for number in (plane.x, plane.y)]
 
 
 def _scatter(

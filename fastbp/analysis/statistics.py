@@ -535,3 +535,38 @@ def constant_loss(T: ArrayLike, loss: str) -> float:
         inner = mean[(mean > 0) & (mean < 1)]
         return float(-(inner * np.log(inner) + (1 - inner) * np.log1p(-inner)).sum())
     return float(0.5 * ((targets - mean) ** 2).mean(axis=0).sum())
+
+
+def unlike_neighbours(flags: ArrayLike, there: ArrayLike, distances: ArrayLike) -> Real:
+    """How many of the pairs of points on a grid, so many cells apart across or up, have unlike flags.
+
+    Parameters: `flags`, bool [row, column]; `there`, whether a point has a flag at all; `distances`, in cells, from 1. Returns
+    shares 0…1 [distance], NaN where there is no pair.
+    """
+    flag, known = np.asarray(flags, bool), np.asarray(there, bool)
+    shares = []
+    for distance in np.asarray(distances, int).ravel():
+        unlike = pairs = 0
+        for one, two in ((np.s_[distance:, :], np.s_[:-distance, :]), (np.s_[:, distance:], np.s_[:, :-distance])):
+            both = known[one] & known[two]
+            pairs += int(np.count_nonzero(both))
+            unlike += int(np.count_nonzero(both & (flag[one] ^ flag[two])))
+        shares.append(unlike / pairs if pairs else np.nan)
+    return np.array(shares)
+
+
+def boundary_dimension(distances: ArrayLike, shares: ArrayLike) -> float:
+    """The dimension of the boundary between the two kinds of points of a plane: 1 of a smooth line, 2 where it is everywhere.
+
+    The share of points that a step of ε takes to the other kind grows as ε^α; the dimension is 2 − α, with α the slope of a line
+    of least squares through the logarithms.
+
+    Source: S. W. McDonald, C. Grebogi, E. Ott & J. A. Yorke (1985), Fractal basin boundaries, Physica D 17:125-153,
+    doi:10.1016/0167-2789(85)90001-6.
+
+    Parameters: what `unlike_neighbours` was given and what it returned. NaN where there are less than two shares, or one is 0.
+    """
+    step, share = np.asarray(distances, float), np.asarray(shares, float)
+    if len(step) < 2 or not np.all(share > 0):
+        return float("nan")
+    return 2.0 - float(np.polyfit(np.log(step), np.log(share), 1)[0])

@@ -202,17 +202,21 @@ def _measured(pictures: bool, collapse: float | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*(PICTURED if pictures else ()), *(_CLASSIFIED[:3] if collapse is not None else ()))))
 
 
+def ends_of_frame(frame: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.float64]]:
+    """The same of tidy runs."""
+    codes, words = pd.factorize(frame["outcome"])
+    times = frame["converged_at"].to_numpy(np.float64, na_value=np.nan)
+    return frame["seed"].to_numpy(np.int64), _outcome_codes(list(words), codes), times
+
+
 def _from_frame(frame: pd.DataFrame, pictures: bool, collapse: float | None) -> Iterator[Tally]:
     names = _measured(pictures, collapse)
     needed = (*_NEEDED, *names, *(("tolerance",) if collapse is not None else ()))
     missing = [name for name in needed if name not in frame.columns]
     if missing:
         raise ValueError(f"these are not runs: no column {', '.join(missing)}")
-    codes, words = pd.factorize(frame["outcome"])
-    outcomes = _outcome_codes(list(words), codes)
-    times = frame["converged_at"].to_numpy(np.float64, na_value=np.nan)
+    seeds, outcomes, times = ends_of_frame(frame)
     measured = {name: np.asarray(frame[name].astype("float64"), np.float64) for name in names}
-    seeds = frame["seed"].to_numpy(np.int64)
     place, ids = pd.factorize(frame["setup"])
     order = np.lexsort((seeds, place))
     columns = [column.name for column in SETUP_COLUMNS if column.name in frame.columns]
@@ -250,13 +254,16 @@ def _read(setup: str, paths: Sequence[Path], measures: Sequence[str], collapse: 
         rows, said = files.read(path, [*columns, *_NEEDED, *measures])
         counter = counter or _Counter(setup, _keys(rows.slice(0, 1).to_pylist()[0]), collapse)
         for batch in rows.to_batches():
-            seeds, outcomes = batch.column("seed").to_numpy(), _decode(batch.column("outcome"))
-            times = batch.column("converged_at").to_numpy(zero_copy_only=False)  # of nulls NaN
-            measured = {name: _reals(batch.column(name)) for name in measures}
-            counter.add(seeds, outcomes, times.astype(np.float64), measured)
+            counter.add(*ends(batch), {name: _reals(batch.column(name)) for name in measures})
         problem = problem or said.get("fastbp.problem", "")
     assert counter
     return counter.tally()._replace(problem=problem)
+
+
+def ends(rows: pa.RecordBatch) -> tuple[Integers, NDArray[np.int8], NDArray[np.float64]]:
+    """The seeds of rows of a file, positions in `OUTCOMES`, and `converged_at` or NaN, all [run]."""
+    times = rows.column("converged_at").to_numpy(zero_copy_only=False)  # of nulls NaN
+    return rows.column("seed").to_numpy(), _decode(rows.column("outcome")), times.astype(np.float64)
 
 
 def _reals(values: pa.Array) -> NDArray[np.float64]:

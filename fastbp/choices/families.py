@@ -16,7 +16,7 @@ from fastbp.kernels.compiling import inlined, one_of
 WARMUP = Parameter("warmup", Annotated[int, Ge(0), Le(10**12)], 0)
 
 PROBLEMS = family("problem", problems, takes=0)
-INITS = family("init", inits, takes=5)
+INITS = family("init", inits, takes=7)
 ORDERS = family("order", orders, takes=5)
 SCHEDULES = family("schedule", schedules, takes=3, shared=(WARMUP,))
 LOSSES = family("loss", losses, takes=4)
@@ -53,25 +53,21 @@ def _is_integer(parameter: Parameter) -> bool:
 
 def _with_own(choice: Choice) -> Callable[..., Any]:
     function = inlined(choice.function)
+
+    def call(_own: Any, given: Any) -> Any:
+        return function(*given)
+
     kinds = [_is_integer(p) for p in choice.parameters]
-    # Where each value lies: 0 for the integers, 1 for the reals, and its position there.
-    places = [(0 if kind else 1, kinds[:i].count(kind)) for i, kind in enumerate(kinds)]
-    match places:
-        case []:
+    # The last of its own parameters first: each call hands on what it was given, and one more.
+    call = inlined(call)
+    for i in reversed(range(len(kinds))):
+        # Where the value lies: 0 for the integers, 1 for the reals, and its position there.
+        call = _with_one_more(call, 0 if kinds[i] else 1, kinds[:i].count(kinds[i]))
+    return call
 
-            def call(own: Any, given: Any) -> Any:
-                return function(*given)
 
-        case [(kind, i)]:
+def _with_one_more(call: Callable[..., Any], kind: int, place: int) -> Callable[..., Any]:
+    def longer(own: Any, given: Any) -> Any:
+        return call(own, (*given, own[kind][place]))
 
-            def call(own: Any, given: Any) -> Any:
-                return function(*given, own[kind][i])
-
-        case [(kind, i), (other, j)]:
-
-            def call(own: Any, given: Any) -> Any:
-                return function(*given, own[kind][i], own[other][j])
-
-        case _:
-            raise TypeError(f"{choice.name} has {len(places)} parameters of its own, at most 2 can be compiled")
-    return inlined(call)
+    return inlined(longer)

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, get_type_hints
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
-from fastbp.choices import problems
+from fastbp.choices import inits, problems
 from fastbp.choices.families import FAMILIES
 from fastbp.columns import SETUP_COLUMNS
 from fastbp.engine import problem, problem_files, published, reading
@@ -328,6 +328,8 @@ class Setup(BaseModel):
         if (count := self.parameters) > MOST_PARAMETERS:
             sizes = "-".join(map(str, self.sizes))
             yield "hidden", f"given {shown(self.hidden)}, allowed: at most {MOST_PARAMETERS:,} parameters; {sizes} has {count:,}"
+        if axes := self._missing_axes():
+            yield "init", f"given {shown(self.init)}, allowed: {axes}"
         budget, each = self.budget, self.updates_per_epoch
         key = "updates" if self.epochs is None else "epochs"
         if budget > MOST_UPDATES:
@@ -337,6 +339,22 @@ class Setup(BaseModel):
         if self.warmup >= self.epochs_budget:
             given = f"given {shown(self.schedule)}"
             yield "schedule", f"{given}, allowed: warmup less than the budget of {self.epochs_budget:,} epochs"
+
+    def _missing_axes(self) -> str:
+        """What the two parameters of a grid of initial weights may be, where they are not."""
+        call = reading.read_call(FAMILIES["init"], self.init)
+        if call.choice.function is not inits.grid:
+            return ""
+        _, *axes, _ = call.values
+        if axes[0] == axes[1]:
+            return "x and y that differ"
+        sizes, start = "-".join(map(str, self.sizes)), 0
+        for fan_in, fan_out in itertools.pairwise(self.sizes):
+            biases = range(start + fan_in * fan_out, start + (fan_in + 1) * fan_out)
+            if not self.bias and any(axis in biases for axis in axes):
+                return "x and y of weights where bias = false"
+            start = biases.stop
+        return f"x and y below the {start:,} parameters of {sizes}" if max(axes) >= start else ""
 
 
 class Seeds(BaseModel):
@@ -824,7 +842,8 @@ def _expand(
         for combination in itertools.product(*crossed.values()):
             one = common.model_copy(update=dict(zip(crossed, combination, strict=True)))
             one._file = files.get((one.problem, one.targets))
-            conflicts = list(one._conflicts())
+            # What is wrong with the layers is said already, and axes of a grid may be right with the right ones.
+            conflicts = [(key, text) for key, text in one._conflicts() if key != "init" or "hidden" not in wrong]
             lines += [f"{_blamed(key, table, setup, here)}: {text}" for key, text in conflicts]
             if not conflicts:
                 found.setdefault(tuple(one.columns().values()), (one, []))[1].append(place)

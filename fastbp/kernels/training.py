@@ -389,7 +389,7 @@ def make_initialise(inits: Chosen) -> Any:
             for row in range(layers[layer, WEIGHTS], biases + fan_out):
                 for lane in range(lanes):
                     u = uniform(seeds[lane], WEIGHT_STREAM, np.uint64(0), row)
-                    value = inits(init, (own, (u, scale, fan_in, fan_out, row >= biases)))
+                    value = inits(init, (own, (u, scale, fan_in, fan_out, row >= biases, seeds[lane], row)))
                     block[row * lanes + lane] = kind(value) if bias or row < biases else kind(0.0)
 
     return initialise

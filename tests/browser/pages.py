@@ -143,6 +143,18 @@ def three_axes(folder: Path) -> Path:
     return store(folder, setups, "Three numeric axes")
 
 
+def planes(folder: Path) -> Path:
+    """Disks of runs that converge, in a dust of others."""
+    up, across = np.mgrid[:300, :300] / 150 - 1
+    setups = []
+    for radius in (0.4, 0.7, 0.9, 1.1, 1.3):
+        dust = np.random.default_rng(1).random(up.shape) < 0.1
+        ends = np.where((up**2 + across**2 < radius**2) ^ dust, "converged", np.where(up > across, "partial", "collapsed"))
+        keys = {"init": "grid:side=300,x=0,y=12", "init_scale": 5.0, "lr": radius}
+        setups.append(runs(keys, ends.ravel().tolist()))
+    return store(folder, setups, "Planes of initial weights")
+
+
 def atlas(folder: Path) -> Path:
     """All functions of three bits, with inputs as they are and standardised."""
     tables, share = [f"{number:08b}" for number in range(256)], ("constant", "usual", "mended")
@@ -180,7 +192,7 @@ def hostile(folder: Path) -> Path:
 STORES: dict[str, Callable[[Path], Path]] = {
     "founding": founding, "one run": one_run, "all converged": one_outcome("converged", f"{HEBREW} {ARABIC}"),
     "all diverged": one_outcome("diverged", "All diverged"), "no baseline": no_baseline, "500 setups": large, "encoder": encoder,
-    "three axes": three_axes, "atlas": atlas, "published": published, "hostile": hostile,
+    "three axes": three_axes, "atlas": atlas, "published": published, "planes": planes, "hostile": hostile,
 }  # fmt: skip
 
 

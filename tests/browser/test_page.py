@@ -197,6 +197,7 @@ def test_reads_from_the_answer_to_how_it_was_run(opened: Opened) -> None:
         "ended",
         "atlas",
         "published",
+        "planes",
         "changes",
         "spread",
         "waiting",

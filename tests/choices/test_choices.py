@@ -51,25 +51,54 @@ INITS = {
         0 if bias else scale * math.sqrt(6 / (fan_in + fan_out)) * (2 * u - 1)
     ),
 }
+DRAWN = list(INITS)
 DEVIATE = st.integers(0, 2**52 - 1).map(lambda k: (2 * k + 1) / 2**53)
 
 
-@pytest.mark.parametrize("name", FAMILIES["init"].choices)
+@pytest.mark.parametrize("name", DRAWN)
 @given(u=DEVIATE, scale=st.floats(1e-3, 1e3), sizes=st.tuples(st.integers(1, 100), st.integers(1, 100)), bias=st.booleans())
 @EXAMPLES
 def test_inits(name, u, scale, sizes, bias):
     arguments = (np.float64(u), np.float64(scale), *sizes, bias)
     function = FAMILIES["init"].choices[name].function
-    assert function(*arguments) == pytest.approx(INITS[name](*arguments), rel=1e-13, abs=0)
+    assert function(*arguments, np.uint64(7), 8) == pytest.approx(INITS[name](*arguments), rel=1e-13, abs=0)
+
+
+def test_a_grid_and_the_draws_are_all_inits():
+    assert {*DRAWN, "grid"} == FAMILIES["init"].choices.keys()
 
 
 @pytest.mark.jit
 @pytest.mark.parametrize("name", FAMILIES["init"].choices)
 def test_inits_compiled(name):
     function = FAMILIES["init"].choices[name].function
-    call = compiled(function)
-    for u, bias in itertools.product((2.0**-53, 0.01, 0.3, 0.5, 1 - 2.0**-53), (False, True)):
-        assert call(u, 1.7, 3, 4, bias) == function(np.float64(u), 1.7, 3, 4, bias)
+    call, own = compiled(function), (5, 8, 3, 11) if name == "grid" else ()
+    for u, bias, seed, number in itertools.product((2.0**-53, 0.5, 1 - 2.0**-53), (False, True), (0, 13, 2**63 - 1), (3, 8, 9)):
+        arguments = (1.7, 3, 4, bias, np.uint64(seed), number, *own)
+        assert call(u, *arguments) == function(np.float64(u), *arguments)
+
+
+@given(side=st.integers(2, 4000), seed=st.integers(0, 2**63 - 1), scale=st.floats(1e-3, 1e3), origin=st.integers(0, 10**12))
+@EXAMPLES
+def test_a_grid_has_a_cell_for_each_seed_and_a_network_for_the_rest(side, seed, scale, origin):
+    x, y, other = (
+        inits.grid(np.float64(0.3), np.float64(scale), 2, 2, False, np.uint64(seed), number, side, 3, 1, origin)
+        for number in (3, 1, 7)
+    )
+    column, row = seed % side, seed // side % side
+    step = 2 * scale / side
+    assert x == pytest.approx(-scale + (column + 0.5) * step, rel=1e-12, abs=1e-12 * scale)
+    assert y == pytest.approx(-scale + (row + 0.5) * step, rel=1e-12, abs=1e-12 * scale)
+    assert other == pytest.approx(scale * (2 * oracle.uniforms(origin, 8)[7] - 1), rel=1e-13, abs=0)
+
+
+def test_a_grid_lies_evenly_around_zero():
+    side = 10
+    for axis, step in ((0, 1), (1, side)):
+        seeds = np.arange(side, dtype=np.uint64) * np.uint64(step)
+        values = [inits.grid(np.float64(0.5), 3.0, 2, 2, False, seed, axis, side, 0, 1, 0) for seed in seeds]
+        assert values == sorted(values)
+        assert values == [-value for value in reversed(values)]
 
 
 # --- Losses -----------------------------------------------------------------------------------------------------------

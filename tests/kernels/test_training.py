@@ -87,7 +87,7 @@ OPTIONS = {
     "hidden": [(3,), (1,), (2,), (5,), (9,), (4, 3), (2, 5, 3)],
     "scale_inputs": ["none", "standard", "minmax"],
     "target_margin": [0.0, 0.1],
-    "init": ["normal", "uniform", "glorot-normal", "glorot-uniform"],
+    "init": ["normal", "uniform", "glorot-normal", "glorot-uniform", "grid:side=7,x=0,y=1,origin=3"],
     "init_scale": [1.0, 3.0],
     "bias": [True, False],
     "loss": ["squared", "cross-entropy"],
@@ -228,7 +228,7 @@ def test_float32_is_near_the_float64_oracle(options):
 
 
 def test_float32_starts_are_the_float64_ones_rounded_once():
-    for init in FAMILIES["init"].choices:
+    for init in OPTIONS["init"]:
         double, single = (group(Setup(**PLAIN, init=init, dtype=dtype)) for dtype in ("float64", "float32"))
         parameters = double.task.network.parameters * LANES
         assert single.state.block.dtype == np.float32

@@ -1,6 +1,7 @@
 """From tables to pictures: functions that draw on the axes they are given, and the files they become."""
 
 from fastbp.analysis.plots.atlas import MOST_TILES, atlas
+from fastbp.analysis.plots.basin import basin
 from fastbp.analysis.plots.canvas import COLOURS, encoded, save
 from fastbp.analysis.plots.effects import effects
 from fastbp.analysis.plots.lives import (
@@ -27,6 +28,7 @@ __all__ = [
     "answers",
     "answers_sheet",
     "atlas",
+    "basin",
     "collapse_curves",
     "effects",
     "encoded",

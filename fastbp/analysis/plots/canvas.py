@@ -38,6 +38,9 @@ INK = "#111111"
 WIDTH = 9.6
 """Inches of a sheet."""
 
+DPI = 150
+"""Pixels of an inch of a PNG file."""
+
 LINES: list[Any] = [
     {"color": colour, "linestyle": style}
     for style in ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
@@ -166,7 +169,7 @@ def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
         # A file may be named in any script; browsers have letters for it, and nobody can do anything about those of a PNG file.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(
-            buffer, format=kind, dpi=150, metadata=metadata, bbox_inches="tight" if tight else None, facecolor="white", **fast
+            buffer, format=kind, dpi=DPI, metadata=metadata, bbox_inches="tight" if tight else None, facecolor="white", **fast
         )
     return buffer.getvalue()
 

@@ -1,0 +1,249 @@
+"""Planes of initial weights: which run is where, and that pictures show each of them."""
+
+import re
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+import tidy
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from fastbp.analysis import report
+from fastbp.analysis.basins import Basin, Plane, parameter, plane_of
+from fastbp.analysis.plots import COLOURS, basin, encoded
+from fastbp.analysis.statistics import boundary_dimension, unlike_neighbours
+from fastbp.analysis.tables import tally
+from fastbp.outcomes import OUTCOMES, Outcome
+
+SIDE = 12
+KEYS: dict[str, object] = {"init": f"grid:side={SIDE},x=0,y=2,origin=9", "init_scale": 3.0}
+ENDS = [str(Outcome.CONVERGED), *(str(outcome) for outcome in OUTCOMES)]
+
+
+def plane_runs(seeds: range = range(SIDE**2)) -> tuple[list[str], pd.DataFrame]:
+    """How each seed ends, and their runs, of which those that converge do so after 80 updates and one for each column."""
+    outcomes = [ENDS[(seed * 7 + seed // SIDE) % len(ENDS)] for seed in seeds]
+    frame = tidy.frame(tidy.table(KEYS, outcomes, list(seeds)))
+    when = frame["converged_at"].notna()
+    frame.loc[when, "converged_at"] += frame.loc[when, "seed"] % SIDE
+    return outcomes, frame
+
+
+def test_a_plane_is_told_by_its_init() -> None:
+    assert plane_of(KEYS) == Plane(SIDE, 0, 2, 3.0)
+    assert plane_of({"init": "grid:side=7,x=3,y=1", "init_scale": 1}) == Plane(7, 3, 1, 1.0)
+    for init in ("normal", "grid", "grid:side=7,x=3", "grid:side=7,x=3,y=1a", None):
+        assert plane_of({"init": init, "init_scale": 1.0}) is None
+
+
+def test_parameters_have_the_names_of_exported_weights() -> None:
+    names = [parameter((2, 2, 1), number) for number in range(9)]
+    assert names == ["W0[0, 0]", "W0[0, 1]", "W0[1, 0]", "W0[1, 1]", "b0[0]", "b0[1]", "W1[0, 0]", "W1[0, 1]", "b1[0]"]
+    with pytest.raises(ValueError, match="no parameter has that number in 2-2-1"):
+        parameter((2, 2, 1), 9)
+
+
+@pytest.mark.parametrize("parts", [1, 5])
+def test_each_run_has_its_cell(tmp_path: Path, parts: int) -> None:
+    outcomes, frame = plane_runs()
+    store = tidy.write(tmp_path, tidy.table(KEYS, outcomes), parts)
+    (one,) = tally(store)
+    for found in (Basin.of(frame.sample(frac=1, random_state=1)), Basin.read(store, one)):
+        assert found.plane == Plane(SIDE, 0, 2, 3.0)
+        assert [OUTCOMES[code] for code in found.codes.ravel()] == outcomes
+        assert (np.isfinite(found.times) == found.converged).all()
+        assert found.there.all()
+        assert found.shares == {outcome: outcomes.count(outcome) / SIDE**2 for outcome in OUTCOMES}
+    assert Basin.of(frame).times[4].tolist() == pytest.approx(
+        [80 + column if outcomes[4 * SIDE + column] == "converged" else np.nan for column in range(SIDE)], nan_ok=True
+    )
+
+
+def test_seeds_past_the_plane_start_again_and_the_first_count() -> None:
+    outcomes, frame = plane_runs(range(5, 2 * SIDE**2))
+    found = Basin.of(frame)
+    wanted = [outcomes[cell - 5] if cell >= 5 else outcomes[cell + SIDE**2 - 5] for cell in range(SIDE**2)]
+    assert [OUTCOMES[code] for code in found.codes.ravel()] == wanted
+
+
+def test_a_plane_may_have_holes() -> None:
+    _, frame = plane_runs(range(3, 40))
+    found = Basin.of(frame)
+    assert np.flatnonzero(found.there).tolist() == list(range(3, 40))
+    assert sum(found.shares.values()) == pytest.approx(1)
+    assert shown(basin(found).figure, found)[0, 0].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("init", ["normal", "two"])
+def test_other_runs_are_refused(init: str) -> None:
+    _, frame = plane_runs()
+    if init == "two":
+        frame["setup"] = frame["setup"].astype(str).where(frame["seed"] != 3, "0" * 12)
+    else:
+        frame["init"] = init
+    with pytest.raises(ValueError, match="these are not the runs of one setup whose init is a grid"):
+        Basin.of(frame)
+
+
+def shown(figure: Figure, found: Basin) -> np.ndarray:
+    """The pixels of the axes of a PNG file, rows upwards, uint8 [row, column, 3]."""
+    path = Path("shown.png")
+    path.write_bytes(encoded(figure, "png", tight=False))
+    image = np.round(255 * matplotlib.image.imread(path)).astype(np.uint8)[::-1, :, :3]
+    left, bottom, wide, high = figure.axes[0].get_position().bounds
+    x, y, w, h = (round(part * size) for part, size in zip((left, bottom, wide, high), image.shape[1::-1] * 2, strict=True))
+    return image[y : y + h, x : x + w]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("side", [7, 70, 401, 1000])
+def test_every_run_is_a_square_of_whole_pixels_in_its_colour(side: int) -> None:
+    rng = np.random.default_rng(side)
+    codes = rng.integers(0, len(OUTCOMES), (side, side)).astype(np.int8)
+    times = np.where(codes == OUTCOMES.index(Outcome.CONVERGED), rng.integers(1, 400, (side, side)), np.nan).astype(np.float32)
+    found = Basin(Plane(side, 0, 1, 2.5), codes, times)
+    pixels = shown(basin(found).figure, found)
+    each = len(pixels) // side
+    assert pixels.shape == (side * each, side * each, 3)
+    assert side * each >= 800
+    cells = pixels.reshape(side, each, side, each, 3)
+    assert (cells == cells[:, :1, :, :1]).all()
+    cells = cells[:, 0, :, 0].astype(int)
+    for outcome in set(OUTCOMES) - {Outcome.CONVERGED}:
+        wanted = 0.36 * 255 * np.array(to_rgb(COLOURS[outcome]))
+        assert abs(cells[codes == OUTCOMES.index(outcome)] - wanted).max() <= 1
+    light = cells[found.converged] @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(light[np.argsort(times[found.converged], kind="stable")]) >= -1).all()
+
+
+def test_a_smaller_picture_has_the_mean_colours() -> None:
+    side, most = 100, 30  # so that each pixel stands for four runs a side, and those of the last column lack some
+    codes = np.full((side, side), OUTCOMES.index(Outcome.COLLAPSED), np.int8)
+    codes[: side // 2] = OUTCOMES.index(Outcome.PARTIAL)
+    found = Basin(Plane(side, 0, 1, 1.0), codes, np.full((side, side), np.nan, np.float32))
+    (image,) = basin(found, most=most).get_images()
+    array = np.asarray(image.get_array())
+    assert array.shape == (25, 25, 4)
+    one, two = (np.round(0.36 * 255 * np.array(to_rgb(COLOURS[o]))) for o in (Outcome.PARTIAL, Outcome.COLLAPSED))
+    assert abs(array[:12, :, :3] - one).max() <= 1
+    assert abs(array[13:, :, :3] - two).max() <= 1
+    assert abs(array[12, :, :3] - (one + two) / 2).max() <= 1
+    (odd,) = basin(found, most=33).get_images()
+    fewer = Basin(Plane(98, 0, 1, 1.0), codes[:98, :98], found.times[:98, :98])
+    (odder,) = basin(fewer, most=25).get_images()
+    for reduced, cells in ((odd, 100), (odder, 100)):
+        assert reduced.get_array().shape[0] * 4 == cells
+        assert reduced.get_extent()[0] == -1
+
+
+def test_a_picture_says_what_it_shows() -> None:
+    _, frame = plane_runs()
+    ax = basin(frame, names=("W0[0, 0]", "b0[1]"))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("W0[0, 0]", "b0[1]")
+    assert ax.get_title("left") == "How 144 runs end, by where they start"
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-3, 3), (-3, 3))
+    legend = ax.get_legend()
+    assert legend is not None
+    assert {text.get_text().split()[0] for text in legend.get_texts()} == set(OUTCOMES) - {"converged"}
+    assert any(text.get_text().startswith("converged ") for text in ax.texts)
+    given = Figure().add_subplot()
+    assert basin(frame, given) is given
+    assert given.get_xlabel() == "initial value of parameter 0"
+
+
+@pytest.mark.parametrize("outcome", ["converged", "partial"])
+def test_a_plane_of_one_kind_is_drawn(outcome: str) -> None:
+    frame = tidy.frame(tidy.table(KEYS, [outcome] * SIDE**2))
+    ax = basin(frame)
+    assert (ax.get_legend() is None) == (outcome == "converged")
+    assert len(ax.texts) == (outcome == "converged")
+
+
+# On a page
+
+
+def page_of(folder: Path, setups: int, side: int = 60) -> str:
+    """The page of so many setups whose runs converge in a corner of their plane; of all the last ones do in more of it."""
+    for place in range(setups):
+        keys = KEYS | {"init": f"grid:side={side},x=0,y=16", "lr": 0.1 * (place + 1), "hidden": "4"}
+        ends = ["converged" if seed % side + seed // side < 30 + 10 * place else "partial" for seed in range(side**2)]
+        tidy.write(folder, tidy.table(keys, ends), 2, {"fastbp.problem": "ab" * 32})
+    (folder / "problems").mkdir()
+    np.savez(folder / "problems" / f"{'ab' * 32}.npz", X=np.zeros((8, 3)), T=np.eye(8)[:, :1])
+    report.make(folder)
+    return (folder / "report.html").read_text("utf-8")
+
+
+def test_a_page_shows_the_plane_and_says_how_alike_neighbours_end(tmp_path: Path) -> None:
+    page = page_of(tmp_path, 1)
+    # Of 2·60·59 pairs the 2·30 across the edge of the corner; it is a line.
+    assert "Of starts next to each other in the plane of two weights, 0.8% end differently" in page
+    assert re.search(r"has a dimension of (1\.0\d|0\.9\d), where a smooth line has 1", page)
+    assert "initial values of its W0[0, 0] and W1[0, 0]" in page
+    assert "no draws: intervals and p-values" in page
+    for kind in ("svg", "png"):
+        assert f'href="figures/basin.{kind}"' in page
+        assert (tmp_path / "figures" / f"basin.{kind}").is_file()
+    height, width, _ = matplotlib.image.imread(tmp_path / "figures" / "basin.png").shape
+    assert min(height, width) > 60 * 14
+
+
+def test_a_page_shows_four_planes_and_compares_them(tmp_path: Path) -> None:
+    page = page_of(tmp_path, 6)
+    assert page.count("A plane of initial weights: lr") == 4
+    assert len(list((tmp_path / "figures").glob("basin-*.png"))) == 4
+    assert re.search(r"two weights, 0\.8% \(lr 0\.1\) to \d\.\d% \(lr 0\.\d\) end differently", page)
+
+
+def test_a_page_without_a_plane_says_nothing_of_it(tmp_path: Path) -> None:
+    tidy.write(tmp_path, tidy.table({}, ["converged", "partial"] * 20))
+    report.make(tmp_path)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "Where runs start" not in page
+    assert "no draws" not in page
+
+
+# Boundaries
+
+
+def test_unlike_neighbours_are_counted_one_by_one() -> None:
+    rng = np.random.default_rng(2)
+    flags, there = rng.random((9, 9)) < 0.4, rng.random((9, 9)) < 0.8
+    for distance, share in zip((1, 2, 5, 8), unlike_neighbours(flags, there, (1, 2, 5, 8)), strict=True):
+        pairs = [
+            flags[i, j] != flags[i + di, j + dj]
+            for i in range(9)
+            for j in range(9)
+            for di, dj in ((distance, 0), (0, distance))
+            if i + di < 9 and j + dj < 9 and there[i, j] and there[i + di, j + dj]
+        ]
+        assert share == pytest.approx(np.mean(pairs))
+    assert np.isnan(unlike_neighbours(flags, np.zeros_like(there), (1,))).all()
+
+
+def test_dimensions_that_are_known() -> None:
+    steps, side = (1, 2, 4, 8, 16), 1000
+    rows, columns = np.mgrid[:side, :side]
+    everywhere = np.ones((side, side), bool)
+
+    def dimension(flags: np.ndarray) -> float:
+        return boundary_dimension(steps, unlike_neighbours(flags, everywhere, steps))
+
+    assert dimension(columns < 431) == pytest.approx(1, abs=1e-2)
+    assert dimension((rows - 480) ** 2 + (columns - 500) ** 2 < 300**2) == pytest.approx(1, abs=1e-2)
+    assert dimension(np.random.default_rng(1).random((side, side)) < 0.3) == pytest.approx(2, abs=1e-2)
+    assert np.isnan(dimension(everywhere))
+
+
+@pytest.mark.parametrize("dimension", [1, 1.5, 1 + np.log(2) / np.log(3), 2])
+def test_a_power_law_has_the_dimension_of_its_exponent(dimension: float) -> None:
+    steps = np.array([1, 2, 4, 8, 16])
+    assert boundary_dimension(steps, 0.03 * steps ** (2 - dimension)) == pytest.approx(dimension)
+    assert np.isnan(boundary_dimension(steps[:1], [0.03]))
