@@ -48,9 +48,9 @@ def rows_of(setup: fastbp.Setup, count: int = 40) -> pa.Table:
     return runs.cast(schema())
 
 
-def test_of_many_setups_those_with_most_seeds_are_shown():
+def test_of_many_setups_those_with_most_seeds_are_shown(tmp_path):
     tallies = tally(tidy.frame(*(tidy.table({"lr": lr / 10}, ["partial"] * (9 if lr in (7, 11) else 3)) for lr in range(1, 31))))
-    told = report.tabulated(tallies, tidy.identity({"lr": 3.0}))
+    told = report.tabulated(tallies, tidy.identity({"lr": 3.0}), tmp_path)
     for most in (4, 12, 24):
         rows = report.chosen(told, most)
         assert len(rows) == most
@@ -58,13 +58,13 @@ def test_of_many_setups_those_with_most_seeds_are_shown():
     assert len(report.chosen(told, 30)) == 30
 
 
-def test_of_many_changes_those_of_the_setup_as_it_stands_come_first():
+def test_of_many_changes_those_of_the_setup_as_it_stands_come_first(tmp_path):
     """They do nothing, and others much."""
     wins = {(lr, momentum): lr + momentum > 20 for lr in range(1, 31) for momentum in (0.0, 0.5)}
     tables = [
         tidy.table({"lr": float(lr), "momentum": m}, ["converged" if won else "partial"] * 9) for (lr, m), won in wins.items()
     ]
-    told = report.tabulated(tally(tidy.frame(*tables)), tidy.identity({"lr": 1.0, "momentum": 0.0}))
+    told = report.tabulated(tally(tidy.frame(*tables)), tidy.identity({"lr": 1.0, "momentum": 0.0}), tmp_path)
     table = contrasts_table(told.contrasts, told.summary, told.baseline)
     own = [row.marked for row in table.rows]
     assert len(told.contrasts) > len(own) == 40
