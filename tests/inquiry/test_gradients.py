@@ -198,7 +198,7 @@ class Joined:
 @pytest.mark.parametrize("joined", ["first", "last"])
 @pytest.mark.parametrize("out_in", [True, False], ids=["out,in", "in,out"])
 def test_biases_may_be_a_column_or_row_of_the_weights(out_in: bool, joined: str, ones: bool, lr: float | None) -> None:
-    for lie, sizes, rows in product(LIES, ((3, 4, 1), (3, 3, 3), (2, 3, 4, 2)), (1, 3)):
+    for lie, (sizes, rows) in zip(LIES, (((3, 4, 1), 1), ((3, 3, 3), 3), ((2, 3, 4, 2), 3)), strict=True):
         right = Joined(out_in, joined, lie, ones, lr)
         for function in (right, lambda W, b, x, t, right=right: right(W, x, t)):
             found = check(function, sizes, rows=rows)
