@@ -23,8 +23,8 @@ NETWORKS = "{width = W, depth = D}, each an integer, a list of them or {from = A
 def numbers(value: Mapping[Any, Any], whole: bool) -> list[float]:
     """The values of `{from = A, to = B, count = N, spaced = "log"}`, ascending.
 
-    Between the ends, which are kept, each has three digits, so that it can be read and written: of its own where they are on a log
-    scale, of a step where they are not. `whole`: for a key of whole numbers, where they are rounded to those, and what repeats goes.
+    Between the ends, which are kept, each has three digits, so that it can be read and written: of its own where they are on a
+    log scale, of a step where they are not. `whole`: for a key of whole numbers, to which they are rounded; what repeats goes.
     Raises ValueError with the rest of a line.
     """
     low, high, count, spaced = (value.get(key) for key in ("from", "to", "count", "spaced"))
