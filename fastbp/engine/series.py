@@ -27,8 +27,8 @@ def numbers(value: Mapping[Any, Any], whole: bool) -> list[float]:
     log scale, of a step where they are not. `whole`: for a key of whole numbers, to which they are rounded; what repeats goes.
     Raises ValueError with the rest of a line.
     """
-    low, high, count, spaced = (value.get(key) for key in ("from", "to", "count", "spaced"))
-    spaced = SPACED[0] if spaced is None else spaced
+    parts: Sequence[Any] = [value.get(key, SPACED[0]) for key in ("from", "to", "count", "spaced")]  # a word is no number
+    low, high, count, spaced = parts
     allowed = ValueError(f"given {shown(value)}, allowed: a list or {NUMBERS}")
     if not value.keys() <= {"from", "to", "count", "spaced"} or spaced not in SPACED:
         raise allowed
