@@ -15,7 +15,7 @@ from fastbp.analysis.wording import and_, evenly, keys_of, named, percent, plain
 CURVED = 6
 """Values of a key, in one setting of the others, from which on a curve says more than bars."""
 
-MAPPED = 5
+MAPPED = 6
 """Values of both keys from which on a map has lines that are worth a sentence."""
 
 _HALF = 0.5
@@ -108,7 +108,8 @@ def landscape(summary: pd.DataFrame, born: pd.Series[Any] | None = None) -> list
         return []
     x, y = keys
     values = sorted(summary[y].unique(), key=float)
-    shown = [values[i] for i in evenly(len(values), 3).tolist()]
+    best = summary[y].iloc[int(np.argmax(summary["converged_share"]))]
+    shown = sorted({*(values[i] for i in evenly(len(values), 3).tolist()), best}, key=float)
     lines, walls = (critical(summary, x, y, name) for name in ("converged", "constant"))
     first = f"Half of the runs or more converge: {_over(summary, lines, x, y, shown, 'converged')}. {_widest(summary, x, y)}"
     many = summary["constant_share"] >= _HALF

@@ -12,7 +12,7 @@ from fastbp.analysis.statistics import crossings, wilson
 from fastbp.analysis.tables import summary
 from fastbp.analysis.verdict import verdict
 
-RATES, SCALES = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0], [0.1, 0.3, 1.0, 3.0, 10.0]
+RATES, SCALES = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0], [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
 
 
 def outcomes(converged: int, constant: int, of: int = 100) -> list[str]:
@@ -54,8 +54,8 @@ def test_an_exact_half_is_crossed_once() -> None:
 
 def test_a_critical_line_has_a_row_for_each_crossing() -> None:
     table = critical(a_map(), "lr", "init_scale")
-    assert table["init_scale"].tolist() == [s for s in SCALES[:4] for _ in range(2)]
-    assert table["rising"].tolist() == [True, False] * 4
+    assert table["init_scale"].tolist() == [s for s in SCALES[:5] for _ in range(2)]
+    assert table["rising"].tolist() == [True, False] * 5
     np.testing.assert_allclose(table["lr"][:2], [10 ** (-1 + 5 / 9), 10 ** (2 - 5 / 9)])
     np.testing.assert_allclose(table[["lr_low", "lr_high"]][:2], [[0.1, 1], [10, 100]])
 
@@ -64,12 +64,12 @@ def test_a_map_is_described_by_its_lines() -> None:
     whole = a_map()
     born = pd.Series(np.where(whole["init_scale"] < 1, 1.0, 0.25))
     first, second = landscape(whole, born)
-    assert "with init_scale 0.1, from lr 0.359 [0.1, 1] to 27.8 [10, 100]" in first
+    assert "with init_scale 0.03, from lr 0.359 [0.1, 1] to 27.8 [10, 100]" in first
     assert "with init_scale 10, at no lr." in first
-    assert "That is so in 8 of 30 setups, and soonest with" in first
-    assert second.startswith("In 5 of 30 setups half of the runs or more give the same answer to every input, in 5 of these")
+    assert "That is so in 10 of 42 setups, and soonest with" in first
+    assert second.startswith("In 6 of 42 setups half of the runs or more give the same answer to every input, in 6 of these")
     assert "with init_scale 10, up to lr " in second
-    assert second.endswith("as constant: 100% with init_scale 0.1, 25.0% with init_scale 1 and 25.0% with init_scale 10.")
+    assert second.endswith("as constant: 100% with init_scale 0.03, 100% with init_scale 0.3 and 25.0% with init_scale 10.")
     assert landscape(whole)[0] == first
     told = verdict(whole, pd.DataFrame(), pd.DataFrame(), None, born)
     assert told[1:] == [first, second]
@@ -121,7 +121,7 @@ def test_a_map_of_one_setting_has_a_panel_for_each_share() -> None:
     figure = heatmap_panels("lr", "init_scale", [("", whole.assign(born_share=0.5))], "what")
     assert [ax.get_title(loc="left") for ax in figure.axes][3] == "as constant before the first update"
     for ax, name in zip(figure.axes, ("converged", "constant", "collapsed", "born"), strict=True):
-        shares = ax.collections[0].get_array().reshape(5, 6)
+        shares = ax.collections[0].get_array().reshape(6, 7)
         expected = whole.assign(born_share=0.5).pivot(index="init_scale", columns="lr", values=f"{name}_share")
         np.testing.assert_allclose(shares, expected)
 
