@@ -172,6 +172,10 @@ those of the second, 4 and 5 their biases, 6 and 7 the weights of the output and
 - `hidden = [8, 8]` in `[setup]` is one network of two hidden layers. In a grid an integer is one layer and a list is layers:
   `hidden = [4, 8, [8, 8]]` are three networks. So it is with `targets`: `targets = ["a", "b"]` in `[setup]` is one problem with
   two target columns; in a grid they are two problems, and `targets = [["a", "b"]]` is one.
+- `lr = {{from = 0.01, to = 100, count = 25, spaced = "log"}}` stands for so many numbers evenly apart, on a log scale; without
+  `spaced`, on a plain one. Those between the ends have three digits (on a plain scale, of a step), and whole numbers are rounded.
+- `hidden = {{width = [2, 4, 8], depth = [1, 2]}}` is every width at every depth, all layers of a network alike: 2, 4, 8, 2-2, 4-4
+  and 8-8. Both may be such a series too.
 - `collapse` stands in no grid: no run changes with it.
 - A grid may have `seeds = N` of its own, an integer from 1, in place of the sweep's number; they start where the sweep's do. A
   setup in several grids has as many as the one that says most. Changes between two setups are told over the seeds that both have.

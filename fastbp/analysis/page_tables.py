@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fastbp.analysis.landscape import is_numeric
 from fastbp.analysis.page import Column, Row, Table
 from fastbp.analysis.plots import COLOURS
 from fastbp.analysis.published import forms
@@ -109,11 +110,6 @@ def waiting_table(rows: pd.DataFrame, whole: pd.DataFrame, baseline: str | None)
         f"that one then takes.{mark} All columns:"
     )
     return Table("Updates to convergence of each setup", caption, columns, told, "summary.csv")
-
-
-def is_numeric(values: pd.Series[Any]) -> bool:
-    """Whether a key is a number in every setup; one hidden layer is, flags are not."""
-    return values.dtype != bool and all(not isinstance(value, str) or value.isdigit() for value in values)
 
 
 def contrasts_table(contrasts: pd.DataFrame, whole: pd.DataFrame, baseline: str | None) -> Table | None:

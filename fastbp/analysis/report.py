@@ -8,7 +8,6 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +18,13 @@ from fastbp import __version__, files
 from fastbp.analysis import atlas, page, page_atlas, plots, published, tables
 from fastbp.analysis.basins import Basin, Plane, parameter, plane_of
 from fastbp.analysis.drawing import Drawing, Write
+from fastbp.analysis.landscape import axes, curved, gaps, shaped
 from fastbp.analysis.page import Picture
 from fastbp.analysis.page_runs import Problem, Problems, example_groups, examples, lives, problem_of
 from fastbp.analysis.page_tables import (
     attribution_table,
     contrasts_table,
     how,
-    is_numeric,
     listed,
     outcomes,
     published_tables,
@@ -56,9 +55,6 @@ from fastbp.outcomes import Outcome
 
 MOST_BARS, MOST_PANELS, MOST_MAPS, MOST_PLANES = 24, 12, 6, 4
 """Setups with a bar, setups with a panel or a curve, pairs of keys with a map, and planes of weights, on a page."""
-
-CURVED = 6
-"""Values of a key, in one setting of the others, from which on a curve says more than bars."""
 
 PLANE_PIXELS = 500, 250
 """Pixels of a side of a plane of weights on the page itself where there is one, and where there are more: PNG files have all."""
@@ -148,7 +144,7 @@ def tabulated(tallies: Sequence[Tally], baseline: str | None, store: Path) -> Re
     is_atlas = atlas.is_atlas(summary)
     # Of an atlas without a setup as it stands, whichever function comes first is nobody's start.
     attribution = tables.attribution(() if is_atlas and baseline is None else tallies, baseline)
-    told = verdict(summary, contrasts, attribution, baseline)
+    told = verdict(summary, contrasts, attribution, baseline, tables.born(tallies))
     report = Report(summary, contrasts, attribution, told, [], baseline, _published(tallies, store))
     if is_atlas:
         report.atlas, report.classes = atlas.functions(summary), atlas.equality(tallies)
@@ -339,13 +335,15 @@ def draw(
     tick("drawing thresholds")
     content["collapse"] = _collapse(drawing, some, fewer, baseline)
     content["curves"] = []
-    for each in curved(whole):
+    plane = shaped(whole)
+    for each in curved(plane):
         tick(f"drawing {each}")
-        content["curves"].append(_curves(drawing, whole, each))
+        content["curves"].append(_curves(drawing, plane, each))
     content["maps"] = []
-    for x, y in axes(whole)[:MOST_MAPS]:
+    born = tables.born(tallies)
+    for x, y in axes(plane)[:MOST_MAPS]:
         tick(f"drawing {x} and {y}")
-        content["maps"].append(_map(drawing, whole, x, y, baseline))
+        content["maps"].append(_map(drawing, plane if born is None else plane.assign(born_share=born), x, y, baseline))
     tick("drawing single runs")
     found = examples(store, tallies, report.baseline)
     content["examples"] = example_groups(drawing, found, problems, names, shown_path(store)) if found else []
@@ -528,32 +526,6 @@ def chosen(report: Report, most: int) -> pd.DataFrame:
     return whole.iloc[sorted([*wanted][:most])].reset_index(drop=True)
 
 
-def axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
-    """Pairs of numeric keys over which there are setups enough for a map, the one with more values first."""
-    numeric = [key for key in keys_of(summary) if is_numeric(summary[key]) and not summary[key].isna().any()]
-    pairs = []
-    for x, y in combinations(numeric, 2):
-        wide, high = summary[x].nunique(), summary[y].nunique()
-        others = [key for key in keys_of(summary) if key not in (x, y)]
-        twice = summary[[x, y, *others]].duplicated().any()  # setups that differ in what is no key as written
-        if 2 * len(summary[[x, y]].drop_duplicates()) > wide * high and not twice:
-            pairs.append((x, y) if wide >= high else (y, x))
-    return pairs
-
-
-def curved(summary: pd.DataFrame) -> list[str]:
-    """Numeric keys of which there are many values where the other keys are alike."""
-    found = []
-    for each in keys_of(summary):
-        others = [key for key in keys_of(summary) if key != each]
-        if not is_numeric(summary[each]) or summary[each].isna().any():
-            continue
-        values = summary.groupby(others, dropna=False)[each].nunique().max() if others else summary[each].nunique()
-        if values >= CURVED:
-            found.append(each)
-    return found
-
-
 def _curves(drawing: Drawing, summary: pd.DataFrame, key: str) -> Picture:
     ends = [extreme(summary, "converged", least) for least in (True, False)]
     told = " to ".join(f"{percent(row['converged_share'])} with {setting(row, keys_of(summary))}" for row in ends)
@@ -585,17 +557,18 @@ def _map(drawing: Drawing, summary: pd.DataFrame, x: str, y: str, baseline: str 
     some = f", {len(shown)} of {len(groups)} settings of {and_(others)}" if len(shown) < len(groups) else ""
     ends = [extreme(summary, "converged", least) for least in (True, False)]
     told = " to ".join(f"{percent(row['converged_share'])} with {setting(row, keys_of(summary))}" for row in ends)
-    title = f"Share converged, and share constant, over {x} and {y}{some}: {_seen(summary)}"
+    title = f"Share of runs by how they end, over {x} and {y}{some}: {_seen(summary)}"
+    caption = "Above the share converged, below the share constant"
+    if len(shown) == 1:
+        caption = "The share converged, the share constant (collapsed or one-class), the share collapsed"
+        caption += ", and how many were as constant before the first update" * ("born_share" in summary)
+    wide = any(rows[[x, y]].nunique().min() > plots.FEW_VALUES for _, rows in shown)
+    caption += "; a black line is where it is one half" * wide
+    caption += "; grey cells have no setup" * any(gaps(rows, (x, y)) for _, rows in shown)
     return drawing(
         plots.heatmap_panels(x, y, shown, title),
         f"map-{x}-{y}",
         f"Shares over {x} and {y}",
         f"Heatmaps of the share of runs over {x} and {y}. The share converged goes from {told}.",
-        "Above the share converged, below the share constant"
-        + (
-            "; a black line is where it is one half"
-            if any(rows[[x, y]].nunique().min() > plots.FEW_VALUES for _, rows in shown)
-            else ""
-        )
-        + ". Also as",
+        f"{caption}. Also as",
     )

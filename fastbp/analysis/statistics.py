@@ -264,6 +264,44 @@ def effective_trials(together: ArrayLike, total: int) -> float:
     return float(min(max(mean * (1 - mean) / variance, total), k * total))
 
 
+class Crossing(NamedTuple):
+    """Where shares in a row pass a level: positions, counted from 0, and whether they are above it afterwards."""
+
+    at: float
+    low: float
+    high: float
+    rising: bool
+
+
+def crossings(share: ArrayLike, low: ArrayLike, high: ArrayLike, level: float = 0.5) -> list[Crossing]:
+    """Where shares in a row pass a level, between positions of which they are surely on different sides of it.
+
+    A share is surely above the level where its lower bound is, surely below where its upper bound is. Between two such next to
+    each other it passes the level an odd number of times: `at` is the middle one, by straight lines between shares; `low` and
+    `high` are those two. So the interval inverts the test that a share is the level, and reaches out to the next positions where
+    that is rejected, whatever the shares do between positions.
+
+    Source: E. L. Lehmann and J. P. Romano (2005), Testing Statistical Hypotheses, section 3.5.
+
+    Parameters: `share` and its bounds `low` ≤ share ≤ `high`, [position]. Raises ValueError where they are not of one length.
+    """
+    rows = [np.asarray(each, float) - level for each in (share, low, high)]
+    if any(each.ndim != 1 or each.shape != rows[0].shape for each in rows):
+        raise ValueError("shares and their bounds form rows of the same length")
+    sure = np.where(rows[1] > 0, 1, np.where(rows[2] < 0, -1, 0))
+    some = np.flatnonzero(sure)
+    found = []
+    for i, j in zip(some[:-1].tolist(), some[1:].tolist(), strict=True):
+        if sure[i] == sure[j]:
+            continue
+        rising = bool(sure[j] > 0)
+        own = rows[0] if rising else -rows[0]
+        passes = i + np.flatnonzero((own[i:j] < 0) & (own[i + 1 : j + 1] >= 0))
+        k = int(passes[len(passes) // 2])
+        found.append(Crossing(k + float(own[k] / (own[k] - own[k + 1])), float(i), float(j), rising))
+    return found
+
+
 def holm(p: ArrayLike) -> Real:
     """Holm's adjustment: p values that may each be held against one level, with one false alarm anywhere at most at that level.
 

@@ -193,6 +193,20 @@ def collapsing(runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def born(tallies: Sequence[Tally]) -> pd.Series[Any] | None:
+    """The share of each setup's runs that were as constant as collapsed ones are before their first update.
+
+    By the nearest of the thresholds that are counted. None where some runs were counted without what pictures need.
+    """
+    shares = []
+    for t in tallies:
+        collapse = t.keys.get("collapse")
+        if t.sketch is None or not isinstance(collapse, float):
+            return None
+        shares.append(t.sketch.born[int(np.argmin(np.abs(THRESHOLDS - collapse)))] / t.runs)
+    return pd.Series(shares, dtype=np.float64)
+
+
 def density(runs: Runs) -> pd.DataFrame:
     """Where runs lie in the plane of the spread of their outputs and their loss.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fastbp.analysis.landscape import landscape, shaped
 from fastbp.analysis.wording import (
     ALPHA,
     Row,
@@ -45,11 +47,17 @@ _VERBS = {"converged": ("converges", "converge"), "constant": (f"gives {_SAME}",
 """What one run does, and several."""
 
 
-def verdict(summary: pd.DataFrame, contrasts: pd.DataFrame, attribution: pd.DataFrame, baseline: str | None = None) -> list[str]:
+def verdict(
+    summary: pd.DataFrame,
+    contrasts: pd.DataFrame,
+    attribution: pd.DataFrame,
+    baseline: str | None = None,
+    born: pd.Series[Any] | None = None,
+) -> list[str]:
     """What the runs say, in sentences: the answer first.
 
-    Parameters: what `tables.summary`, `tables.contrasts` and `tables.attribution` returned for the same runs, and the id of the
-    setup as it stands, from which changes are told. Returns paragraphs.
+    Parameters: what `tables.summary`, `tables.contrasts`, `tables.attribution` and `tables.born` returned for the same runs, and
+    the id of the setup as it stands, from which changes are told. Returns paragraphs.
     """
     setups = summary.to_dict("records")
     if not setups:
@@ -66,6 +74,8 @@ def verdict(summary: pd.DataFrame, contrasts: pd.DataFrame, attribution: pd.Data
     keys = keys_of(summary)
     if not summary["converged"].any():
         return [_most_and_least(summary, "constant"), *([_as_it_stands(start, keys)] if start else [])]
+    if seen := landscape(shaped(summary), born):  # in so fine a grid each single change says little
+        return [_most_and_least(summary, "converged"), *seen, *([_as_it_stands(start, keys)] if start else [])]
     changes = contrasts.to_dict("records")
     own = [row for row in changes if start is not None and is_end(row, "from", start)]
     if start is None or not own:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial
 from os import PathLike, fspath
-from typing import Annotated, Any, Literal, NamedTuple, Self, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from fastbp.choices import inits, problems
 from fastbp.choices.families import FAMILIES
 from fastbp.columns import SETUP_COLUMNS
-from fastbp.engine import problem, problem_files, published, reading
+from fastbp.engine import problem, problem_files, published, reading, series
 from fastbp.engine.problem import Names, Problem, Source
 from fastbp.engine.problem_files import FileProblem, Mistake
 from fastbp.engine.published import Published
@@ -725,10 +725,14 @@ def _places(data: Mapping[str, Any], here: str, folder: str, lines: list[str]) -
         for key, value in table.items():
             if key == "seeds":
                 continue
-            options = reading.as_list(value)
             where = f"{place}.{plain(str(key))}"
-            if key in Setup.model_fields and not options:
-                lines.append(f"{where}: given {shown(value)}, allowed: a list of one or more values")
+            options = None
+            try:
+                options = reading.as_list(_listed(key, value))
+                if key in Setup.model_fields and not options:
+                    lines.append(f"{where}: given {shown(value)}, allowed: a list of one or more values")
+            except ValueError as error:
+                lines.append(f"{where}: {error}")
             tables[-1][key] = Given(where, _each_table(options or ()) if key == "problem" else options or (), folder)
     return {key: Given(f"{here}setup.{plain(str(key))}", value, folder) for key, value in setup.items()}, tables, seeds
 
@@ -760,6 +764,21 @@ def _unknown_bits(problem: object) -> str:
     return ""
 
 
+def _listed(key: object, value: object) -> object:
+    """A grid's values where a short form stands for them; all else as it is. Raises ValueError with the rest of a line."""
+    if not isinstance(value, Mapping) or key not in Setup.model_fields:
+        return value
+    if key == "hidden":
+        return series.networks(value)
+    types = _types(get_type_hints(Setup, include_extras=True)[str(key)])
+    return series.numbers(value, whole=int in types) if types & {int, float} else value
+
+
+def _types(hint: Any) -> set[Any]:
+    """The types that an annotation is made of."""
+    return {hint}.union(*map(_types, get_args(hint)))
+
+
 def _set(text: str, setup: Placed, tables: list[Placed], seen: set[str], lines: list[str]) -> None:
     """Lay one `KEY=VALUE` over a sweep. A path in it is seen from the current folder, wherever the sweep file lies."""
     key, equals, written = (piece.strip() for piece in text.partition("="))
@@ -775,7 +794,7 @@ def _set(text: str, setup: Placed, tables: list[Placed], seen: set[str], lines: 
         return
     seen.add(key)
     try:
-        value = reading.read_value(written)
+        value = _listed(key, reading.read_value(written))
     except ValueError as error:
         lines.append(f"{place}: {error}")
         return

@@ -274,8 +274,11 @@ class TestSeveral:
 
     def test_five_hundred_setups(self) -> None:
         rng = np.random.default_rng(1)
-        axes = list(product(range(25), range(20)))
-        setups = [({"lr": 0.2 + a, "momentum": b / 20}, [C if u < a / 25 else P for u in rng.random(6)]) for a, b in axes]
+        axes = list(product(range(25), range(10), ("random", "shuffled")))
+        setups = [
+            ({"lr": 0.2 + a, "momentum": b / 20, "order": order}, [C if u < a / 25 else P for u in rng.random(6)])
+            for a, b, order in axes
+        ]
         it = told(*setups)
         assert "In 60 of all 500 setups all runs converge, soonest with " in it.text
         assert len(it.text) < 3000

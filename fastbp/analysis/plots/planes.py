@@ -153,6 +153,13 @@ def spread_loss_panels(
         return headed(figure, title)
 
 
+GAP = "#c4c4c8"
+"""Of a cell without a setup."""
+
+_COLOUR = {"constant": COLOURS[Outcome.ONE_CLASS], "born": "#5B6C8C"}
+"""Of shares that are no outcome's."""
+
+
 def heatmap(
     summary: pd.DataFrame, x: str, y: str, ax: Axes | None = None, outcome: str = "converged", title: str | None = None
 ) -> Axes:
@@ -168,15 +175,17 @@ def heatmap(
     table = summary.pivot(index=y, columns=x, values=column)
     table = table.reindex(index=sorted(table.index, key=_size), columns=sorted(table.columns, key=_size))
     shares = table.to_numpy(float)
-    colour = COLOURS[Outcome.ONE_CLASS if outcome == "constant" else Outcome(outcome)]
+    colour = _COLOUR.get(outcome) or COLOURS[Outcome(outcome)]
     ramp = LinearSegmentedColormap.from_list(outcome, ["#f7f7f7", colour])
     high, wide = shares.shape
     with mpl.rc_context(STYLE):
         ax = ax or alone(1.6 + 0.75 * max(wide, 4), 1.6 + 0.5 * max(high, 4), left=1.0)
         style: Any = {"cmap": ramp, "vmin": 0, "vmax": 1, "rasterized": high * wide > 400}
+        if np.isnan(shares).any():
+            ax.set_facecolor(GAP)
         mesh = ax.pcolormesh(np.arange(wide + 1) - 0.5, np.arange(high + 1) - 0.5, shares, **style)
         if min(high, wide) > FEW_VALUES and np.nanmin(shares) < 0.5 < np.nanmax(shares):
-            ax.contour(np.ma.masked_invalid(shares), [0.5], colors="black", linewidths=1.4)
+            ax.contour(np.ma.masked_invalid(shares), [0.5], colors=INK, linewidths=1.4)
         if high * wide > 100 or wide > 10:
             scale = ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0, 0.035, 1)), ticks=[0, 0.5, 1])
             scale.ax.set_yticklabels(["0%", "50%", "100%"], fontsize=7.5)
@@ -188,7 +197,7 @@ def heatmap(
         for axis, values in ((ax.xaxis, table.columns), (ax.yaxis, table.index)):
             names = [f"{value:.4g}" if isinstance(value, float) else plain(value) for value in values]
             room = width_of(ax) / (max(inches(name, 8) for name in names) + 0.12) if axis is ax.xaxis else 12
-            every = max(1, -(-len(values) // max(1, int(min(room, 12)))))
+            every = _every(names, max(1, int(min(room, 12))))
             axis.set_ticks(np.arange(len(values))[::every], names[::every], fontsize=8)
         ax.set_xlabel(x, fontsize=9)
         ax.set_ylabel(y, fontsize=9)
@@ -198,6 +207,15 @@ def heatmap(
         seen = f"Share {outcome} of {plural(runs, 'run')} in {plural(len(summary), 'setup')}"
         ax.set_title(wrapped(title if title is not None else seen, width_of(ax), 10), loc="left", fontsize=10)
         return literal(ax)
+
+
+def _every(names: Sequence[str], most: int) -> int:
+    """Every how many-th tick has its name, so that there are at most so many: of up to three times as few, the shortest names."""
+    least = -(-len(names) // most)
+    if least < 2:
+        return 1
+    steps = [step for step in range(least, 3 * least + 1) if 3 * step <= len(names)] or [least]
+    return min(steps, key=lambda step: (np.mean([len(name) for name in names[::step]]), step))
 
 
 def _size(value: object) -> tuple[float, str]:
@@ -211,22 +229,22 @@ def _size(value: object) -> tuple[float, str]:
 def heatmap_panels(x: str, y: str, panels: Sequence[tuple[str, pd.DataFrame]], title: str) -> Figure:
     """Heatmaps over two keys: the share converged and, below, the share constant, a column for each setting of the other keys.
 
-    Parameters: `panels`, the name of each setting and its rows of a summary.
+    Parameters: `panels`, the name of each setting and its rows of a summary. Of a single setting there is a panel too for the
+    share collapsed, and where the rows have `born_share`, for the runs that were constant before the first update.
     """
+    drawn = [(outcome, f"{outcome}: {name}", rows) for outcome in ("converged", "constant") for name, rows in panels]
+    if len(panels) == 1:
+        names = {"converged": "converged", "constant": "constant: collapsed or one-class", "collapsed": "collapsed"}
+        names |= {"born": "as constant before the first update"} if "born_share" in panels[0][1] else {}
+        drawn = [(outcome, name, panels[0][1]) for outcome, name in names.items()]
     columns = max(len(panels), 2)
     values = max(rows[y].nunique() for _, rows in panels)
     with mpl.rc_context(STYLE):
         high = min(3.2, max(1.3, 0.34 * values))
         top = 0.8 + 0.2 * wrapped(title, WIDTH - 0.2, 12).count("\n")
-        figure, axes = sheet(2 * columns, columns, high, left=0.95, top=top, gap=(0.95, 0.75), right=0.7)
-        for i, ax in enumerate(axes):
-            row, column = divmod(i, columns)
-            if column >= len(panels):
-                ax.set_visible(False)
-                continue
-            name, own = panels[column]
-            outcome = ("converged", "constant")[row]
+        figure, axes = sheet(len(drawn), columns, high, left=0.95, top=top, gap=(0.95, 0.75), right=0.7)
+        for i, (ax, (outcome, name, own)) in enumerate(zip(axes, drawn, strict=True)):
             heatmap(own, x, y, ax, outcome, "")
-            ax.set_title(wrapped(f"{outcome}" + (f": {name}" if name else ""), width_of(ax), 8.5, 2), loc="left", fontsize=8.5)
-            ax.set_ylabel(y if column == 0 else "")
+            ax.set_title(wrapped(name, width_of(ax), 8.5, 2), loc="left", fontsize=8.5)
+            ax.set_ylabel(y if i % columns == 0 else "")
         return headed(figure, title)
