@@ -14,7 +14,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastbp.analysis.wording import plural
+from fastbp.analysis.wording import plain, plural
 from fastbp.console import BAD_USAGE, COMPLETE, Phase, aside, ended, is_lost, refuse, say, shipped, signals_to, stop, tell
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def _diagnose(arguments: argparse.Namespace, seeds: int, seconds: float, began: 
     (setup,) = sweep.setups
     for note in sweep.notes:
         say(f"note: {note}")
+    if setup.targets and setup.sizes[-1] > len(setup.targets):
+        say(f"note: targets are classes, one output each: {', '.join(map(plain, setup.names.outputs[:10]))}")
     layers = weights.read(arguments.weights, setup) if arguments.weights else None
     phase = Phase("compiling or loading code")
     folder = Path(arguments.output) if arguments.output else None
@@ -96,6 +98,8 @@ def _diagnose(arguments: argparse.Namespace, seeds: int, seconds: float, began: 
         if found.short:
             what = f"{plural(seeds, 'seed')} of each change: {found.runs:,} were trained"
         say(f"note: {seconds:g} s were too little for {what}")
+    elif found.runs < seeds and found.table["pairs"].gt(0).any() and len(found.table) > 1:
+        say(f"note: {found.runs:,} seeds of each change were enough: all intervals are narrow")
     if layers and not placed:
         say("note: there was no time to train your weights: allow more seconds, or a smaller budget")
     if arguments.json:

@@ -201,8 +201,8 @@ def test_a_million_rows_are_sampled(here, suffix: str, o: tuple[str, ...], tmp_p
     more = [] if suffix == "npz" else ["--targets", "t"]
     done = here(f"own.{suffix}", *more, *QUICK, *o)
     assert done.returncode == 0, done.stderr
-    note = f"note: own.{suffix} has {n:,} rows, allowed: 65,536; 16 of them, drawn at random, are learnt, numbered anew, and an "
-    assert done.stderr.splitlines()[0] == note + "epoch shows as many"
+    note = f"note: own.{suffix} has {n:,} rows, learnt whole: up to 2,048; 16 of them, drawn at random, are learnt, numbered "
+    assert done.stderr.splitlines()[0] == note + "anew, and an epoch shows as many"
     assert here(f"own.{suffix}", *more, *QUICK, *o).stdout == done.stdout  # the same ones
     if o:  # the sweep file learns what was learnt
         (file,) = (tmp_path / "out").glob("*.toml")

@@ -28,6 +28,9 @@ VANISHED = 0.01
 SAME = 0.05
 """A loss within this share of the best constant answer's is that answer's."""
 
+SENSIBLE = 0.1
+"""A rate at which following a gradient that has not vanished lowers a loss."""
+
 USUAL = 0.4
 """The tolerance of Fahlman's 40-20-40 rule."""
 
@@ -113,8 +116,10 @@ def of_runs(setup: Setup, runs: Measured, seen: Lives | None, slower: Mapping[st
     if lenient := _lenient(setup, end):
         found.append(lenient)
     told = _of_lives(seen) if seen else []
-    stuck_ = any(finding.name == "stuck" for finding in told)
-    return [*found, *told, *_gradient(setup, end, stuck_)]
+    gradient = _gradient(setup, end, any(finding.name == "stuck" for finding in told))
+    if any(finding.name == "tiny steps" for finding in gradient):
+        told = [finding for finding in told if finding.name != "stuck"]
+    return [*found, *told, *gradient]
 
 
 def _lenient(setup: Setup, end: Real) -> Finding | None:
@@ -140,7 +145,8 @@ def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> list[Findin
         found.append(Finding("diverged", f"{of(diverged, n)} diverged: a weight is no longer a finite number"))
     constant = best_constant_loss(setup)
     answer = f"the best constant answer (loss {constant:.3g})"
-    near = int((np.abs(loss - constant) <= SAME * constant).sum())
+    same = (end[m.ONE_SIDED] == 1) | (end[m.SPREAD] < setup.collapse)
+    near = int((same & (np.abs(loss - constant) <= SAME * constant)).sum())
     if near > MANY * n:
         found.append(Finding("constant", f"{of(near, n)} learnt {answer} and no more"))
     above = (loss > (1 + SAME) * constant) | np.isnan(loss)
@@ -210,11 +216,17 @@ def _gradient(setup: Setup, end: Real, stuck: bool) -> list[Finding]:
     rows = setup.batch_rows if setup.reduction == "sum" else 1
     step = float(np.mean(rates(setup))) * rows / (1 - setup.momentum)
     fall = float(np.median(setup.budget * step * norm[known] ** 2 / loss[known]))
+    # Whether a gradient has vanished is not for a tiny rate to say.
+    usual = fall * max(1.0, SENSIBLE / float(np.mean(rates(setup))))
     size = f"{np.median(norm[known]):.2g}"
+    if fall <= VANISHED < usual:
+        so = f"the gradient is sizeable (its median length is {size}), and steps so small that"
+        return [Finding("tiny steps", f"{so} as many updates again lower the loss by {percent(fall)}: slow, not stuck")]
     if fall <= VANISHED:
         text = f"the gradient has vanished (its median length is {size}): as many updates again lower the loss by {percent(fall)}"
         return [Finding("vanished", text)]
     if stuck:
-        why = "weight decay holds against it" if setup.weight_decay else "steps jump about"
+        why = "steps jump about" if setup.schedule == "constant" else "the rate has fallen"
+        why = "weight decay holds against it" if setup.weight_decay else why
         return [Finding("jumping", f"the gradient has not vanished (its median length is {size}): {why}")]
     return [Finding("sizeable", f"the gradient is still sizeable (its median length is {size})")]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from fastbp.analysis.wording import plural
+from fastbp.engine.reading import SweepError, shown
 from fastbp.engine.spec import Setup
 from fastbp.inquiry import words
 from fastbp.inquiry.diagnosis import Diagnosis, diagnose, usual_epochs
@@ -60,6 +61,13 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
     hidden=[4], lr=0.2, order="random", updates=999. Without updates and epochs, a run has 1,000 epochs, or fewer where that would
     take long. Raises SweepError with every mistake.
     """
+    lines = []
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        lines.append(f"seeds: given {shown(seeds)}, allowed: an integer from 1")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        lines.append(f"seconds: given {shown(seconds)}, allowed: a number above 0")
+    if lines:
+        raise SweepError(lines)
     notes = []
     if setup.get("updates") is None and setup.get("epochs") is None:
         setup["epochs"] = usual_epochs(Setup.from_arrays(X, T, **setup | {"epochs": 1}))

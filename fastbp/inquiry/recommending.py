@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import combinations
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from fastbp.engine.reading import SweepError
 from fastbp.engine.spec import Setup
 from fastbp.inquiry import ranking
 from fastbp.inquiry.ranking import Row
-from fastbp.inquiry.remedies import Change, changed
+from fastbp.inquiry.remedies import UNDOING, Change, changed
 from fastbp.inquiry.trials import TimeIsUpError, Trial, train
 
 BEST = 4
@@ -80,14 +80,16 @@ def together(
 ) -> tuple[pd.DataFrame, dict[str, tuple[Change, ...]], bool]:  # fmt: skip
     """Several changes at once, of different causes, on fresh seeds; by name; and whether there was time for them.
 
-    Pairs of the best, or of all where none mends anything by itself. Where still fewer than GOOD converge, all other changes are
-    tried together with the best ones so far, and of these again the best is kept, as long as it gets better: what several faults
-    at once need.
+    Pairs of the best, and of these with what undoes a setting of somebody's own; or of all where none mends anything by itself.
+    Where still fewer than GOOD converge, all other changes are tried together with the best ones so far, and of these again the
+    best is kept, as long as it gets better: what several faults at once need.
     """
     by_name = {change.name: change for change in tried}
     best = [by_name[name] for name in table.loc[table["mends"], "change"]]
     best = [change for i, change in enumerate(best) if change.cause not in {other.cause for other in best[:i]}][:BEST]
-    found, both, whole = _tried(setup, list(combinations(best, 2)), start, count, deadline, tick)
+    undoing = [change for change in tried if change.cause in UNDOING and change.cause not in {other.cause for other in best}]
+    groups = [*combinations(best, 2), *product(best, undoing)]
+    found, both, whole = _tried(setup, groups, start, count, deadline, tick)
     rows = table[table["cause"] != ranking.PLACEBO]
     if not len(rows) or _share(rows, found) >= GOOD:
         return found, both, whole

@@ -12,8 +12,15 @@ from fastbp.engine.spec import MOST_EPOCHS, MOST_UPDATES, Setup
 MOST_LARGER = 300_000
 """Updates up to which a hundred or a thousand times as many are tried."""
 
-OWN = ("the target margin", "what is added to σ′", "weight decay too strong", "no biases")
+LEAST_RATE, MOST_RATE = 1e-3, 100.0
+"""Rates that are tried where those within ten times of the setup's own do not mend it."""
+
+FALLING = "a rate that falls too fast"
+OWN = ("the target margin", "what is added to σ′", "weight decay too strong", "no biases", FALLING)
 """Causes that are settings which few choose."""
+
+UNDOING = (*OWN, "momentum too high")
+"""Causes that are settings of somebody's own: undone together with others even where that does nothing by itself."""
 
 LARGE, SMALL = "initial weights too large", "initial weights too small"
 
@@ -90,9 +97,11 @@ def _changes(setup: Setup) -> Iterator[Change]:
             yield Change(f"loss {loss}", f"the loss, {setup.loss}", {"loss_function": loss})
     for scale in ("standard", "minmax"):
         yield Change(f"inputs scaled: {scale}", "unscaled inputs", {"scale_inputs": scale})
+    if setup.schedule != "constant":
+        yield Change("a constant rate", FALLING, {"schedule": "constant"})
     if setup.target_margin:
         yield Change("no target margin", "the target margin", {"target_margin": 0.0})
-    else:
+    elif setup.tolerance > 0.1:  # with a smaller one it would move the goal
         yield Change("target margin 0.1", "targets at the ends of the sigmoid", {"target_margin": 0.1})
     if setup.prime_offset:
         yield Change("nothing added to σ′", "what is added to σ′", {"prime_offset": 0.0})
@@ -102,16 +111,19 @@ def _changes(setup: Setup) -> Iterator[Change]:
         yield Change("no weight decay", "weight decay too strong", {"weight_decay": 0.0})
         yield Change("weight decay ÷ 10", "weight decay too strong", {"weight_decay": setup.weight_decay / 10})
     if not setup.bias:
-        yield Change("with biases", "no biases", {"bias": True})
+        yield Change("adding biases", "no biases", {"bias": True})
     yield from _batches(setup)
 
 
 def _larger(setup: Setup) -> Iterator[Change]:
-    for factor in (100, 1000):
-        if setup.budget * factor <= MOST_LARGER:
+    for power in range(2, 8):
+        factor = 10**power
+        if power < 4 and setup.budget * factor <= MOST_LARGER:
             yield Change(f"{factor:,} × the updates", "too few updates", _budget(setup, factor))
-        yield Change(f"rate ÷ {factor:,}", "rate too high", {"lr": setup.lr / factor})
-        yield Change(f"{factor:,} × the rate", "rate too low", {"lr": setup.lr * factor})
+        if setup.lr / factor >= LEAST_RATE:
+            yield Change(f"rate ÷ {factor:,}", "rate too high", {"lr": setup.lr / factor})
+        if setup.lr * factor <= MOST_RATE:
+            yield Change(f"{factor:,} × the rate", "rate too low", {"lr": setup.lr * factor})
     yield Change("initial weights ÷ 30", LARGE, {"init_scale": setup.init_scale / 30})
     yield Change("30 × the initial weights", SMALL, {"init_scale": setup.init_scale * 30})
     several = "-".join(str(4 * size) for size in setup.hidden)
@@ -146,5 +158,6 @@ def _batches(setup: Setup) -> Iterator[Change]:
         equal: dict[str, Any] = {"batch": other, "epochs": None}
         if setup.check_every is None:
             equal["check_every"] = None  # looks come with the batch, as in a file that says nothing of them
-        yield Change(f"{name}, as many updates", "the batch", equal | {"updates": setup.budget})
+        cause = "the batch, or too few presentations" if other > setup.batch_rows else "the batch"
+        yield Change(f"{name}, as many updates", cause, equal | {"updates": setup.budget})
         yield Change(f"{name}, as many presentations", "the batch", equal | {"updates": max(1, presentations // other)})

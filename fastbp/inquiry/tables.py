@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.choices.problems import MOST_ROWS
 from fastbp.engine.decoding import MISSING, NUMBER, rows_of
 from fastbp.engine.reading import SweepError, named, shown
+
+MOST_LEARNT = 2048
+"""Rows up to which a table is learnt whole: a diagnosis trains it hundreds of thousands of times."""
 
 SAMPLED = 1024
 """Rows that are drawn of a table that has more than a problem may have."""
@@ -40,13 +42,13 @@ def mended(path: Path, targets: list[str] | None) -> tuple[bytes, list[str]] | N
 
 
 def _drawn(rows: int) -> NDArray[np.intp]:
-    """Which rows are drawn of so many: the same ones whenever."""
+    """Which rows are drawn of so many, the same ones whenever."""
     return np.sort(np.random.default_rng(0).choice(rows, SAMPLED, replace=False))
 
 
 def _said(path: Path, rows: int) -> str:
     drawn = f"{SAMPLED:,} of them, drawn at random, are learnt, numbered anew, and an epoch shows as many"
-    return f"{named(path)} has {rows:,} rows, allowed: {MOST_ROWS:,}; {drawn}"
+    return f"{named(path)} has {rows:,} rows, learnt whole: up to {MOST_LEARNT:,}; {drawn}"
 
 
 def _refuse(path: Path, missing: dict[str, NDArray[np.bool_]]) -> None:
@@ -72,10 +74,10 @@ def _csv(path: Path, targets: list[str] | None) -> tuple[bytes, list[str]] | Non
         called = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}" if len(names) > 2 else " and ".join(names)
         notes.append(f"{named(path)} has no names in its first line, as there are numbers in it: its columns are called {called}")
     raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    if raw.count(b"\n") <= MOST_ROWS:
+    if raw.count(b"\n") <= MOST_LEARNT:
         return (",".join(names).encode() + b"\n" + raw, notes) if nameless else None
     table = _texts(raw, names, nameless)
-    if table.num_rows <= MOST_ROWS:
+    if table.num_rows <= MOST_LEARNT:
         return (",".join(names).encode() + b"\n" + raw, notes) if nameless else None
     none = pa.array(MISSING)
     marks = [pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(column)), none).to_numpy() for column in table.columns]
@@ -106,7 +108,7 @@ def _parquet(path: Path, targets: list[str] | None) -> tuple[bytes, list[str]] |
     import pyarrow.parquet as pq
 
     rows = pq.read_metadata(path).num_rows
-    if rows <= MOST_ROWS:
+    if rows <= MOST_LEARNT:
         return None
     table = pq.read_table(path)
     _refuse(path, {name: table.column(name).is_null().to_numpy() for name in table.column_names})
@@ -119,7 +121,7 @@ def _npz(path: Path, targets: list[str] | None) -> tuple[bytes, list[str]] | Non
     with np.load(path, allow_pickle=False) as file:
         arrays: dict[str, Any] = {name: file[name] for name in file.files}
     rows = len(arrays["X"])
-    if rows <= MOST_ROWS or len(arrays["T"]) != rows:
+    if rows <= MOST_LEARNT or len(arrays["T"]) != rows:
         return None
     _refuse(path, {name: ~np.isfinite(arrays[name].reshape(rows, -1)).all(axis=1) for name in ("X", "T")})
     some, out = _drawn(rows), io.BytesIO()

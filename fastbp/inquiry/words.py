@@ -83,15 +83,18 @@ def verdict(found: Diagnosis) -> list[str]:
         nor = ", nor do pairs of them" if found.complete and not found.recommended else ""
         what = f"None of {plural(tried, 'single change')} makes more seeds converge{nor}, as far as {seeds} can show."
         if found.recommended:
-            causes = and_([change.cause for change in found.recommended.changes])
+            several = and_([change.cause for change in found.recommended.changes])
             many = "both" if len(found.recommended.changes) == 2 else "all"
-            what = f"What is wrong: {causes}, {many} at once. {what[:-1]}; together, some do."
+            what = f"What is wrong: {several}, {many} at once. {what[:-1]}; together, some do."
         return [*lines, what, *_recommendation(found)] if tried else lines
     first = best[0]
     name = first["change"][:1].upper() + first["change"][1:]
     does = "mends it" if first["converged"] > first["pairs"] / 2 else "helps most"
+    cause = str(first["cause"])
+    if does == "helps most" and found.recommended and len(found.recommended.changes) > 1:
+        cause = and_([change.cause for change in found.recommended.changes])  # more than one thing is wrong
     lines.append(
-        f"What is wrong: {first['cause']}. {name} {does}: {_share(first['converged'], first['pairs'])} of the same "
+        f"What is wrong: {cause}. {name} {does}: {_share(first['converged'], first['pairs'])} of the same "
         f"{plural(first['pairs'], 'seed')} then converge ({_difference(first)}), {_cost(first['multiply_adds'])}."
     )
     return [*lines, *_more(found)]
