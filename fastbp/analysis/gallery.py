@@ -65,10 +65,12 @@ def text(results: Path, entries: Sequence[Entry], command: str) -> str:
 
 
 def _opening(sweeps: int, runs: int, made: Made, command: str) -> str:
+    least = "at least " if made.runs < runs else ""  # a command that was interrupted left runs, and no time
     where = f" on {and_([_escaped(cpu) for cpu in made.cpus])}" if made.cpus else ""
     return (
         f"The question of each of {plural(sweeps, 'sweep')}, its answer in a sentence, and a picture that leads to the page: "
-        f"{plural(runs, 'run')} and {_updates(made.updates)}, which took {_seconds(made.seconds)}{where}. Every sentence, "
+        f"{plural(runs, 'run')} and {least}{_updates(made.updates)}, which took {least}{_seconds(made.seconds)}{where}. "
+        "Every sentence, "
         f"number and picture is made of the runs. All of it is made by\n\n```sh\n{command}\n```\n\n"
         "which goes on where it was stopped. A time is that of all commands that trained the runs, from their start to the "
         "tables, without compiling, which is done once for a machine, and without drawing the page."
@@ -83,7 +85,9 @@ def _section(results: Path, entry: Entry, page: Page, count: Counted, made: Made
         file = _smaller(results / entry.name, picture)
         lines += [f"[![{_escaped(page.pictures[picture])}]({folder}/{quote(file)})]({folder}/report.html)", ""]
     on = f" on {plural(made.jobs, 'core')}" if made.jobs else ""
-    took = f", {_updates(made.updates)}, {_seconds(made.seconds)}{on}" if made.seconds else ""
+    # A command that was interrupted left runs, and nobody to say how long they took.
+    part = f"of {plain(made.runs)} of them " if made.runs < count.runs else ""
+    took = f", {part}{_updates(made.updates)}, {_seconds(made.seconds)}{on}" if made.seconds else ""
     what = f"{plural(count.runs, 'run')} in {plural(count.setups, 'setup')}{took}"
     return [*lines, f"`{entry.command}`: {what}. [The page]({folder}/report.html), [the table]({folder}/summary.csv)."]
 
@@ -137,17 +141,19 @@ def counted(store: Path) -> Counted:
 
 class Made(NamedTuple):
     """What the commands that trained a store took, together: seconds, without those of compiling, which is done once for a
-    machine; updates; the most that ran at once; processors."""
+    machine; updates; the most that ran at once; processors; runs, which are fewer than there are where a command was killed."""
 
     seconds: float = 0.0
     updates: int = 0
     jobs: int = 0
     cpus: tuple[str, ...] = ()
+    runs: int = 0
 
     def with_(self, other: Made) -> Made:
         """Both together."""
         cpus = tuple(dict.fromkeys((*self.cpus, *other.cpus)))
-        return Made(self.seconds + other.seconds, self.updates + other.updates, max(self.jobs, other.jobs), cpus)
+        runs = self.runs + other.runs
+        return Made(self.seconds + other.seconds, self.updates + other.updates, max(self.jobs, other.jobs), cpus, runs)
 
 
 def made_of(store: Path) -> Made:
@@ -160,7 +166,7 @@ def made_of(store: Path) -> Made:
         with suppress(TypeError, KeyError, ValueError, OverflowError):
             spent, updates, jobs = entry["seconds"], int(entry["updates"]), int(entry["jobs"])
             seconds = float(spent["total"]) - float(spent.get("compile", 0))
-            made = made.with_(Made(seconds, updates, jobs, (str(entry["cpu"]),)))
+            made = made.with_(Made(seconds, updates, jobs, (str(entry["cpu"]),), int(entry["runs"])))
     return made
 
 

@@ -47,9 +47,19 @@ def axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
         wide, high = summary[x].nunique(), summary[y].nunique()
         others = [key for key in keys_of(summary) if key not in (x, y)]
         twice = summary[[x, y, *others]].duplicated().any()  # setups that differ in what is no key as written
-        if 2 * len(summary[[x, y]].drop_duplicates()) > wide * high and not twice:
+        if 2 * len(summary[[x, y]].drop_duplicates()) > wide * high and not twice and _is_plane(summary, x, y, others):
             pairs.append((x, y) if wide >= high else (y, x))
     return pairs
+
+
+def _is_plane(summary: pd.DataFrame, x: str, y: str, others: list[str]) -> bool:
+    """Whether in some setting of the others two values of one key meet the same two of the other: else there are but lines."""
+    groups = [rows for _, rows in summary.groupby(others, dropna=False)] if others else [summary]
+    for rows in groups:
+        there = pd.crosstab(rows[x], rows[y]).to_numpy() > 0
+        if (np.triu(there.astype(int) @ there.T.astype(int), 1) >= 2).any():
+            return True
+    return False
 
 
 def curved(summary: pd.DataFrame) -> list[str]:

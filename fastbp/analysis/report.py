@@ -145,7 +145,9 @@ def tabulated(tallies: Sequence[Tally], baseline: str | None, store: Path) -> Re
     # Of an atlas without a setup as it stands, whichever function comes first is nobody's start.
     attribution = tables.attribution(() if is_atlas and baseline is None else tallies, baseline)
     told = verdict(summary, contrasts, attribution, baseline, tables.born(tallies))
-    report = Report(summary, contrasts, attribution, told, [], baseline, _published(tallies, store))
+    beside = _published(tallies, store)
+    told = [*(published.sentences(beside, baseline) if len(beside) else []), *told]
+    report = Report(summary, contrasts, attribution, told, [], baseline, beside)
     if is_atlas:
         report.atlas, report.classes = atlas.functions(summary), atlas.equality(tallies)
         more = told[baseline is None :] if atlas.others_of(report.atlas) else []  # without a start it begins with the extremes
@@ -321,7 +323,15 @@ def draw(
         for one in planes[:MOST_PLANES]
     ]
     content["planes"] = [picture for picture, _ in drawn]
-    content["verdict"] = [*report.verdict, *_boundaries([boundary for _, boundary in drawn])]
+    said = _boundaries([boundary for _, boundary in drawn])
+    # Of planes alone there is no more to say: what is said of draws does not hold of cells.
+    alone = [f"{percent(row['converged_share'])} of the starts converge" for row in whole.to_dict("records")] if said else []
+    if planes and len(planes) == len(whole):
+        which = [f" with {names[setup]}" if len(whole) > 1 else "" for setup in whole["setup"]]
+        said += [f"{and_([share + name for share, name in zip(alone, which, strict=True)])}."] if said else report.verdict
+    else:
+        said = [*report.verdict, *said]
+    content["verdict"] = said
     if planes:
         content["notes"].append(
             "The runs of a grid of initial weights are the cells of one plane, no draws: intervals and p-values, which are about "
