@@ -85,9 +85,10 @@ def _section(results: Path, entry: Entry, page: Page, count: Counted, made: Made
         file = _smaller(results / entry.name, picture)
         lines += [f"[![{_escaped(page.pictures[picture])}]({folder}/{quote(file)})]({folder}/report.html)", ""]
     on = f" on {plural(made.jobs, 'core')}" if made.jobs else ""
-    # A command that was interrupted left runs, and nobody to say how long they took.
-    part = f"of {plain(made.runs)} of them " if made.runs < count.runs else ""
-    took = f", {part}{_updates(made.updates)}, {_seconds(made.seconds)}{on}" if made.seconds else ""
+    took = f"{_updates(made.updates)}, {_seconds(made.seconds)}{on}" if made.seconds else ""
+    if made.seconds and made.runs < count.runs:  # a command that was interrupted left runs, and no time
+        took = f"of which {plain(made.runs)} took {_seconds(made.seconds)}{on}"
+    took = f", {took}" if took else ""
     what = f"{plural(count.runs, 'run')} in {plural(count.setups, 'setup')}{took}"
     return [*lines, f"`{entry.command}`: {what}. [The page]({folder}/report.html), [the table]({folder}/summary.csv)."]
 
@@ -174,6 +175,7 @@ def telling(pictures: Sequence[str], count: Counted) -> str | None:
     """The name of the picture that says most: an atlas, a basin, a map over many values, a curve over one key, and of few setups
     when their runs converge, of more how they end."""
     many = {key for key, values in count.values.items() if values >= MANY}
+    many |= {"width", "depth"} if "hidden" in many else set()
     maps = {f"map-{x}-{y}" for x in many for y in many}
     if found := [name for name in pictures if name.startswith(("atlas", "basin")) or name in maps]:
         return found[0]

@@ -331,7 +331,7 @@ def draw(
         said += [f"{and_([share + name for share, name in zip(alone, which, strict=True)])}."] if said else report.verdict
     else:
         said = [*report.verdict, *said]
-    content["verdict"] = said
+    report.verdict = content["verdict"] = said
     if planes:
         content["notes"].append(
             "The runs of a grid of initial weights are the cells of one plane, no draws: intervals and p-values, which are about "

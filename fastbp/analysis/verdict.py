@@ -75,7 +75,8 @@ def verdict(
     if not summary["converged"].any():
         return [_most_and_least(summary, "constant"), *([_as_it_stands(start, keys)] if start else [])]
     if seen := landscape(shaped(summary), born):  # in so fine a grid each single change says little
-        return [_most_and_least(summary, "converged"), *seen, *([_as_it_stands(start, keys)] if start else [])]
+        best = _most_and_least(summary, "converged")
+        return [seen[0], best, *seen[1:], *([_as_it_stands(start, keys)] if start else [])]
     changes = contrasts.to_dict("records")
     own = [row for row in changes if start is not None and is_end(row, "from", start)]
     if start is None or not own:

@@ -72,7 +72,8 @@ def test_a_map_is_described_by_its_lines() -> None:
     assert second.endswith("as constant: 100% with init_scale 0.03, 100% with init_scale 0.3 and 25.0% with init_scale 10.")
     assert landscape(whole)[0] == first
     told = verdict(whole, pd.DataFrame(), pd.DataFrame(), None, born)
-    assert told[1:] == [first, second]
+    assert [told[0], *told[2:]] == [first, second]
+    assert told[1].startswith("Runs converge most often with ")
 
 
 def test_what_is_no_map_has_no_description() -> None:
