@@ -85,7 +85,7 @@ def forwards(loss: Loss, bias: bool, rows: int) -> list[Forward]:
     """Every forward pass that is looked for, the right one first."""
     answers = [(hidden, output) for hidden in ("", _TANH, _RELU) for output in ("", _LINEAR, _TANH, _SOFTMAX)]
     return [
-        *(Forward(hidden, output) for hidden, output in answers if loss == "squared" or not output),
+        *(Forward(hidden, output) for hidden, output in answers if loss == "squared" or output != _TANH),
         *(Forward(unused=which) for which in _UNUSED * bias),
         *(Forward(row=which) for which in ("the first", "the last") * (rows > 1)),
     ]

@@ -871,3 +871,24 @@ def test_numpys_numbers_are_numbers() -> None:
 def test_the_same_seed_asks_the_same() -> None:
     assert check(Student().but("sign"), (3, 4, 1)) == check(Student().but("sign"), (3, 4, 1))
     assert check(Student(), (3, 4, 1)).errors != check(Student(), (3, 4, 1), seed=1).errors
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda z: np.exp(z) / np.exp(z).sum(), "the output units are a softmax, not σ"),
+        (lambda z: z, "the output units are linear: they answer z, not σ(z)"),
+    ],
+    ids=["softmax", "linear"],
+)
+@pytest.mark.parametrize("loss", ["squared", "cross-entropy"])
+def test_output_units_of_another_kind_are_named_with_either_loss(answer, told: str, loss: str) -> None:
+    """Whose delta, o − t, is the right one of what they answer."""
+
+    def student(W, b, x, t):
+        hidden = 1 / (1 + np.exp(-(W[0] @ x + b[0])))
+        delta = answer(W[1] @ hidden + b[1]) - t
+        below = (W[1].T @ delta) * hidden * (1 - hidden)
+        return [np.outer(below, x), np.outer(delta, hidden)], [below, delta]
+
+    assert told in check(student, (3, 4, 3), loss=loss).mistake
