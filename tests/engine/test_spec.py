@@ -278,7 +278,7 @@ def test_spellings_of_a_choice(key: str, written: str, stored: str) -> None:
         ('schedule = "step:evry=5,factor=0.5"', "not 'evry=5'; did you mean 'every'?"),
         ('schedule = "step:every=5,every=6,factor=0.5"', "allowed: every once"),
         ('schedule = "step:every=5,every=6,every=7,factor=0"', "allowed: every once, factor a number > 0 and ≤ 1"),
-        ('schedule = "step:' + "a,b,c,d,e,f,g,h,i,j" + '"', "FACTOR, not 'h', and 2 more"),
+        ('schedule = "step:' + "a,b,c,d,e,f,g,h,i,j" + '"', "FACTOR, not 'a', not 'b', not 'c', not 'd', not 'e', not 'f', not 'g', not 'h', and 2 more"),
         ('schedule = "exponential:nan"', "factor a number > 0 and ≤ 1"),
         ('schedule = "inverse:tau=inf"', "tau a number > 0"),
         ('schedule = "inverse:tau=1e400"', "tau a number > 0"),
