@@ -194,8 +194,8 @@ def _collapsed(table: pd.DataFrame) -> str:
     share = percent(most["collapsed_share"])
     if most["setup"] == constant["setup"]:
         if most["collapsed"] == constant["constant"]:
-            return f"{text} of its runs do so, and each of these has collapsed to a constant."
-        return f"{text} of its runs do so, and {share} of its runs have collapsed to a constant."
+            return f"{text}, and each of these runs has collapsed to a constant."
+        return f"{text}, and {share} of its runs have collapsed to a constant."
     return f"{text}; they collapse to a constant most often for {_called(most)}: {share}{_with(most, keys)}."
 
 

@@ -61,7 +61,7 @@ def _classes(table: pd.DataFrame, equal: pd.DataFrame) -> Table:
     names = order.sort_values(ascending=False, kind="stable").index
     columns = [Column("class", True), Column("function", True), Column("members")]
     for name, _ in large:
-        columns += [Column(name or "converged"), Column(f"median updates{', ' * bool(name)}{name}")]
+        columns += [Column(name or "converged"), Column("its median updates" if name else "median updates")]
     columns.append(Column("collapsed" + ", all settings" * (len(settings) > 1)))
     sums = table.groupby("npn_class")[["collapsed", "runs"]].sum()
     collapsed = sums["collapsed"] / sums["runs"]
