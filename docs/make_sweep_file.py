@@ -151,14 +151,14 @@ epochs = 400
 stop = "converged"
 ```
 
-With `init = "grid:…"` seeds are no draws but the cells of a plane: two parameters lie evenly from −`init_scale` to
-`init_scale`, one across and one up, and all others are, in every run, those of the seed `origin` with `init = "uniform"`. `x`
-and `y` are numbers of parameters, counted from 0 layer by layer; in a layer unit by unit, the weights of a unit in the order of
-its inputs; then the biases of that layer. In the 2-2-1 network above, 0 and 1 are the weights of the first hidden unit, 2 and 3
-those of the second, 4 and 5 their biases, 6 and 7 the weights of the output and 8 its bias. Seed s stands in column s mod
-`side` and row ⌊s ÷ `side`⌋: `side`² seeds are the whole plane, and further ones start again, with other orders of samples. With
-`batch = "full"` or `order = "cyclic"` the start alone decides how a run ends. The report draws such a setup as a
-[map](report.md#planes-of-initial-weights).
+With `init = "grid:…"` seeds are no draws but the cells of a plane: two parameters, one across and one up, stand at the centres of
+cells, `init_scale` · (2c + 1 − `side`) / `side` for c from 0 to `side` − 1 (with side 100 and scale 3 from −2.97 to 2.97), and
+all others are, in every run, those of the seed `origin` with `init = "uniform"`. `x` and `y` are numbers of parameters, counted
+from 0 layer by layer; in a layer unit by unit, the weights of a unit in the order of its inputs; then the biases of that layer.
+In the 2-2-1 network above, 0 and 1 are the weights of the first hidden unit, 2 and 3 those of the second, 4 and 5 their biases, 6
+and 7 the weights of the output and 8 its bias. Seed s stands in column s mod `side` and row ⌊s ÷ `side`⌋: `side`² seeds are the
+whole plane, and further ones start again, with other orders of samples. With `batch = "full"` or `order = "cyclic"` the start
+alone decides how a run ends. The report draws such a setup as a [map](report.md#planes-of-initial-weights).
 
 ## Grids
 

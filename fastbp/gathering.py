@@ -101,7 +101,9 @@ def _read(folder: Path, results: Path, seeds: str | None, lines: list[str]) -> l
     if not files:
         lines.append(f"--all: given {named(folder)}, allowed: a folder with sweep files, *.toml")
     if not gallery.is_ours(results):
-        lines.append(f"-o: {named(results / gallery.FILE)} is somebody's own, allowed: a folder without it")
+        lines.append(
+            f"{named(results / gallery.FILE)}: somebody's own file, allowed: another folder with -o, or that file moved away"
+        )
     return found
 
 
@@ -135,6 +137,7 @@ def _foresee(found: Sequence[Found], jobs: int, arguments: argparse.Namespace) -
 def _perform(found: Sequence[Found], results: Path, jobs: int, arguments: argparse.Namespace, began: float) -> int:
     """Train and publish one sweep after the other, and write the gallery: the worst of their exit codes."""
     from fastbp.analysis import gallery
+    from fastbp.analysis.wording import plural
     from fastbp.engine import workers
     from fastbp.engine.store import write
 
@@ -170,7 +173,7 @@ def _perform(found: Sequence[Found], results: Path, jobs: int, arguments: argpar
         seconds = round(time.perf_counter() - began, 3)
         tell(json.dumps({"results": str(results), "gallery": str(file), "seconds": seconds, "sweeps": told}))
     else:
-        say(f"{file}: {len(found):,} sweeps; {time.perf_counter() - began:.1f} s in all")
+        say(f"{file}: {plural(len(found), 'sweep')}; {time.perf_counter() - began:.1f} s in all")
     return max(codes)
 
 

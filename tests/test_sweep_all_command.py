@@ -136,7 +136,7 @@ def test_hidden_files_are_no_sweeps(folder, here):
             [f"--{option}: given beside --all, .*" for option in ("set", "shard", "until-width", "bisect", "no-report")],
         ),
         (["--all", "sweeps", "-j", "0", "-o", ""], ["-j: given '0', .*", "-o: given '', .*"]),
-        (["--all", "sweeps", "-o", "own"], ["-o: own/README.md is somebody's own, allowed: a folder without it"]),
+        (["--all", "sweeps", "-o", "own"], ["own/README.md: somebody's own file, allowed: another folder with -o, .*"]),
     ],
     ids=lambda value: " ".join(value)[:40],
 )

@@ -193,7 +193,9 @@ def _collapsed(table: pd.DataFrame) -> str:
         return text + "."
     share = percent(most["collapsed_share"])
     if most["setup"] == constant["setup"]:
-        return f"{text}, where {share if share != percent(constant['constant_share']) else 'all of them'} collapse to a constant."
+        if most["collapsed"] == constant["constant"]:
+            return f"{text}, and each of these runs has collapsed to a constant."
+        return f"{text}, and {share} of its runs have collapsed to a constant."
     return f"{text}; they collapse to a constant most often for {_called(most)}: {share}{_with(most, keys)}."
 
 

@@ -96,6 +96,12 @@ class Basin(NamedTuple):
         return found
 
     @property
+    def limits(self) -> tuple[float, float] | None:
+        """Updates of the first convergence and of the last, where there is one."""
+        times = self.times[self.converged]
+        return (float(times.min()), float(times.max())) if len(times) else None
+
+    @property
     def there(self) -> NDArray[np.bool_]:
         """Where there are runs, [row, column]."""
         found: NDArray[np.bool_] = self.codes >= 0

@@ -68,10 +68,10 @@ def _opening(sweeps: int, runs: int, made: Made, command: str) -> str:
     least = "at least " if made.runs < runs else ""  # a command that was interrupted left runs, and no time
     where = f" on {and_([_escaped(cpu) for cpu in made.cpus])}" if made.cpus else ""
     return (
-        f"The question of each of {plural(sweeps, 'sweep')}, its answer in a sentence, and a picture that leads to the page: "
-        f"{plural(runs, 'run')} and {least}{_updates(made.updates)}, which took {least}{_seconds(made.seconds)}{where}. "
-        "Every sentence, "
-        f"number and picture is made of the runs. All of it is made by\n\n```sh\n{command}\n```\n\n"
+        f"The question of {'each of ' * (sweeps != 1)}{plural(sweeps, 'sweep')}, its answer in a sentence, and a picture that "
+        f"leads to the page: {plural(runs, 'run')} and {least}{_updates(made.updates)}, which took {least}"
+        f"{_seconds(made.seconds)}{where}. Every sentence, number and picture is made of the runs. "
+        f"All of it is made by\n\n```sh\n{command}\n```\n\n"
         "which goes on where it was stopped. A time is that of all commands that trained the runs, from their start to the "
         "tables, without compiling, which is done once for a machine, and without drawing the page."
     )
@@ -83,7 +83,8 @@ def _section(results: Path, entry: Entry, page: Page, count: Counted, made: Made
     picture = telling([*page.pictures], count)
     if picture:
         file = _smaller(results / entry.name, picture)
-        lines += [f"[![{_escaped(page.pictures[picture])}]({folder}/{quote(file)})]({folder}/report.html)", ""]
+        seen = re.sub(r"[][\\`<>]", "", plain(" ".join(page.pictures[picture].split())))  # read aloud, where an escape is heard
+        lines += [f"[![{seen}]({folder}/{quote(file)})]({folder}/report.html)", ""]
     on = f" on {plural(made.jobs, 'core')}" if made.jobs else ""
     took = f"{_updates(made.updates)}, {_seconds(made.seconds)}{on}" if made.seconds else ""
     if made.seconds and made.runs < count.runs:  # a command that was interrupted left runs, and no time
@@ -178,7 +179,7 @@ def telling(pictures: Sequence[str], count: Counted) -> str | None:
     many |= {"width", "depth"} if "hidden" in many else set()
     maps = {f"map-{x}-{y}" for x in many for y in many}
     if found := [name for name in pictures if name.startswith(("atlas", "basin")) or name in maps]:
-        return found[0]
+        return found[-1] if found[0].startswith("basin") and len(found) > 1 and found[-1].startswith("basin") else found[0]
     last = ["survival", "outcomes"] if count.setups < MANY else ["outcomes", "survival"]
     for wanted in ([name for name in pictures if name.startswith("response-")], last):
         if found := [name for name in wanted if name in pictures]:

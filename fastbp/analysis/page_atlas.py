@@ -60,16 +60,24 @@ def _classes(table: pd.DataFrame, equal: pd.DataFrame) -> Table:
     order = equal[equal["symmetry"] == NPN].groupby("class", sort=True)["converged_share"].mean()
     names = order.sort_values(ascending=False, kind="stable").index
     columns = [Column("class", True), Column("function", True), Column("members")]
-    columns += [Column(name or "converged") for name, _ in large]
+    for name, _ in large:
+        columns += [Column(name or "converged"), Column("its median updates" if name else "median updates")]
+    columns.append(Column("collapsed" + ", all settings" * (len(settings) > 1)))
+    sums = table.groupby("npn_class")[["collapsed", "runs"]].sum()
+    collapsed = sums["collapsed"] / sums["runs"]
     told = []
     for each in names:
         some = next(rows.loc[each] for _, rows in large if each in rows.index)
         cells = [each, some["function"] if isinstance(some["function"], str) else "–", plain(some["members"])]
-        cells += [_shares(rows.loc[each]) if each in rows.index else "–" for _, rows in large]
+        for _, rows in large:
+            row = rows.loc[each] if each in rows.index else None
+            cells += ["–", "–"] if row is None else [_shares(row), plain(row["updates_median"])]
+        cells.append(percent(collapsed[each]))
         told.append(Row(cells))
     caption = (
         "Classes under permuted and negated inputs and a negated output, the easiest first: the share of their runs converged, "
-        "and in brackets the least and the largest share of a member. All columns, and the smaller classes:"
+        "in brackets the least and the largest share of a member, the updates after which half of the runs had converged (– "
+        "where fewer than half do), and the share of runs collapsed. All columns, and the smaller classes:"
     )
     return Table("Classes of functions", caption, columns, told, "classes.csv")
 

@@ -153,6 +153,11 @@ class _Own:
         self._drawn: dict[int, dict[str, Real]] = {}
         self._intervals: dict[str, tuple[float, float]] = {}
 
+    @property
+    def successes(self) -> int:
+        """How many of our runs converged."""
+        return int(self._events.sum())
+
     def value(self, figure: str) -> float:
         """Of all our runs."""
         return float(_MEASURES[figure](Times(self._epochs, self._events[None], self.runs))[0])
@@ -213,6 +218,8 @@ def _sampled(one: Printed, own: _Own) -> tuple[float, float]:
         # With so few runs that no count rounds to it, the two nearest.
         lows, highs = clopper_pearson([min(fewest, most), max(fewest, most)], one.runs, LEVEL)
         return float(lows[0]), float(highs[1])
+    if not own.successes:
+        return nan, nan  # runs that never succeed do not tell how far a figure strays
     centre, (low, high) = own.value(one.figure), own.spread(one.figure, one.runs)
     if not isfinite(centre):
         return nan, nan
@@ -347,21 +354,45 @@ def sentences(table: pd.DataFrame, baseline: str | None = None) -> list[str]:
         own = rows[rows["setup"] == baseline] if several else rows
         parts = []
         if len(own):
-            agree = own["agrees"].eq(True).fillna(False)
-            differs = [_figure(row) for row in own[~agree].to_dict("records")]
-            many = len(own) - len(differs)
-            but = f" (not {and_(differs)})" if differs else ""
-            count = f"{many} of {plural(len(own), 'published figure')} agree{'s'[: many == 1]}"
-            parts.append(f"{count} with the setup{' as it stands' * several}{but}")
+            parts.append(_agreeing(own, "the setup" + " as it stands" * several))
         if several:
-            whole = rows["agrees"].eq(True).fillna(False).groupby(rows["setup"], sort=False).all()
-            start = baseline in whole.index
-            ids = [setup for setup in whole[whole].index if setup != baseline]
-            more = f" and {len(ids) - MOST_NAMED} more" * (len(ids) > MOST_NAMED)
-            told = f" ({'; '.join(names[setup] for setup in ids[:MOST_NAMED])}{more})" * bool(ids)
-            parts.append(f"all agree in {len(ids)} of {plural(len(whole) - start, 'other ' * start + 'setting')}{told}")
+            told = rows[rows["agrees"].notna() & (rows["setup"] != baseline)]
+            whole = told["agrees"].astype(bool).groupby(told["setup"], sort=False).all()
+            parts += _elsewhere(whole, names, "other " * bool(len(own)))
+            untold = rows.loc[rows["setup"] != baseline, "setup"].nunique() - len(whole)
+            parts += [f"in {plural(untold, 'setting')} nothing can be told"] * bool(untold)
         lines.append(f"{source}: {'; '.join(parts)}.")
     return lines
+
+
+def _agreeing(rows: pd.DataFrame, of: str) -> str:
+    """How many figures agree with a setup, of those of which it can be told, and which others do not."""
+    unknown = _named(rows[rows["agrees"].isna()])
+    known = rows[rows["agrees"].notna()]
+    if known.empty:
+        return f"whether {unknown} agree{'s'[: len(rows) == 1]} with {of} cannot be told"
+    wrong = known[~known["agrees"].astype(bool)]
+    many = len(known) - len(wrong)
+    but = [f"not {_named(wrong)}"] * bool(len(wrong))
+    but += [f"{unknown} cannot be told"] * bool(unknown)
+    count = f"{many} of {plural(len(known), 'published figure')} agree{'s'[: 1 in (many, len(known))]}"
+    return f"{count} with {of}" + (f" ({'; '.join(but)})" if but else "")
+
+
+def _named(rows: pd.DataFrame) -> str:
+    """Which figures these are, each once."""
+    names = list(dict.fromkeys(map(_figure, rows.to_dict("records"))))
+    return and_(names) if names else ""
+
+
+def _elsewhere(whole: pd.Series[Any], names: Mapping[str, str], other: str) -> list[str]:
+    """In how many settings all figures agree, and which these are: `whole`, whether they do, by setup."""
+    ids = list(whole[whole].index)
+    more = f" and {len(ids) - MOST_NAMED} more" * (len(ids) > MOST_NAMED)
+    told = f" ({'; '.join(names[setup] for setup in ids[:MOST_NAMED])}{more})" * bool(ids)
+    if len(whole) == 1:
+        return [f"in the one {other}setting {'not ' * (not ids)}all agree{told}"]
+    return [f"all agree in {len(ids)} of {plural(len(whole), other + 'setting')}{told}"] * bool(len(whole))
 
 
 def console(table: pd.DataFrame, baseline: str | None = None) -> str:

@@ -318,9 +318,12 @@ def draw(
     content["attribution"] = attribution_table(report.attribution, whole)
     tick("drawing planes of weights")
     planes = [t for t in some if plane_of(t.keys)]
+    basins = [Basin.read(store, one) for one in planes[:MOST_PLANES]]
+    ends = [end for basin in basins for end in basin.limits or ()]
+    limits = (min(ends), max(ends)) if ends else None
     drawn = [
-        _plane(drawing, one, problems[one.setup], names[one.setup] if len(whole) > 1 else "", min(len(planes), MOST_PLANES))
-        for one in planes[:MOST_PLANES]
+        _plane(drawing, one, basin, problems[one.setup], names[one.setup] if len(whole) > 1 else "", len(basins), limits)
+        for one, basin in zip(planes, basins, strict=False)
     ]
     content["planes"] = [picture for picture, _ in drawn]
     said = _boundaries([boundary for _, boundary in drawn])
@@ -393,22 +396,29 @@ class Boundary(NamedTuple):
     dimension: float
 
 
-def _plane(drawing: Drawing, one: Tally, problem: Problem | None, name: str, planes: int) -> tuple[Picture, Boundary]:
-    basin = Basin.read(drawing.folder, one)
+def _plane(
+    drawing: Drawing,
+    one: Tally,
+    basin: Basin,
+    problem: Problem | None,
+    name: str,
+    planes: int,
+    limits: tuple[float, float] | None,
+) -> tuple[Picture, Boundary]:
     axes = _axes_of(basin.plane, one, problem)
     unlike = unlike_neighbours(basin.converged, basin.there, STEPS)
     boundary = Boundary(name, float(unlike[0]), float(unlike[-1]), boundary_dimension(STEPS, unlike))
     title = f"How {plural(one.runs, 'run')} end, by where they start" + (f": {name}" if name else "")
     differ = f"Of starts next to each other {percent(boundary.near)} end differently, of those {STEPS[-1]} cells apart "
     picture = drawing(
-        plots.basin(basin, names=axes, title=title, most=PLANE_PIXELS[planes > 1]),
+        plots.basin(basin, names=axes, title=title, most=PLANE_PIXELS[planes > 1], limits=limits),
         "basin" if planes == 1 else f"basin-{one.setup}",
         f"A plane of initial weights{': ' + name if name else ''}",
         f"Map of {plural(one.runs, 'run')} over the initial values of {and_(axes)}, from {-basin.plane.reach:g} to "
         f"{basin.plane.reach:g}: {percent(basin.shares.get(Outcome.CONVERGED, 0.0))} converged.",
         f"Each run stands at the initial values of its {and_(axes)}; all other parameters start alike. {differ}"
         f"{percent(boundary.far)}. The PNG file has every run as a pixel or more. Also as",
-        whole=plots.basin(basin, names=axes, title=title),
+        whole=plots.basin(basin, names=axes, title=title, limits=limits),
     )
     return picture, boundary
 

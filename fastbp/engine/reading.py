@@ -126,6 +126,8 @@ def words(hint: Any) -> str:
         return f"a list of {' to '.join(f'{s:,}' for s in sizes) or 'any length'}, each {words(get_args(hint)[0])}"
     if hint not in (bool, int, float, str):
         return " or ".join(words(part) for part in get_args(hint) if part is not NoneType)
+    if hint is str and any(isinstance(m, MinLen) for m in limits):
+        return "a text that is not empty"
     noun = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}[hint]
     low = [m.ge for m in limits if isinstance(m, Ge)]
     high = [m.le for m in limits if isinstance(m, Le)]
@@ -199,7 +201,8 @@ def read_call(family: Family, text: object) -> Call:
             key, value = choice.parameters[0].name, part.strip()
         elif key not in parameters or not equals:
             hint = nearest(key, parameters) if equals else ""
-            wrong.append(f"{choice.usage}, not {plain(repr(part.strip()), 30)}{hint}")
+            usage = "" if any(each.startswith(choice.usage) for each in wrong) else f"{choice.usage}, "
+            wrong.append(f"{usage}not {plain(repr(part.strip()), 30)}{hint}")
             continue
         if key in given:
             wrong.append(f"{key} once")

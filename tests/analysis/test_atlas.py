@@ -158,6 +158,9 @@ def test_a_page_of_tables_has_the_atlas_and_its_files(tmp_path: Path) -> None:
     assert "Every function" in page
     assert "Cochran" in page
     assert 'href="classes.csv"' in page
+    assert page.index('<h2 id="atlas">') < page.index('<h2 id="ended">'), "the functions come before bars of some of them"
+    assert 'class="num">median updates</th>' in page
+    assert 'class="num">collapsed</th>' in page
     assert made.verdict[0].startswith("All 16 functions")
     assert len(pd.read_csv(store / "atlas.csv", dtype={"bits": str})) == len(tally(store))
 

@@ -130,7 +130,9 @@ def test_a_smaller_picture_has_the_mean_colours() -> None:
     found = Basin(Plane(side, 0, 1, 1.0), codes, np.full((side, side), np.nan, np.float32))
     (image,) = basin(found, most=most).get_images()
     array = np.asarray(image.get_array())
-    assert array.shape == (25, 25, 4)
+    assert array.shape == (800, 800, 4), "each many pixels wide, which nothing blurs"
+    array = array[::32, ::32]
+    assert (array.repeat(32, axis=0).repeat(32, axis=1) == np.asarray(image.get_array())).all()
     one, two = (np.round(0.36 * 255 * np.array(to_rgb(COLOURS[o]))) for o in (Outcome.PARTIAL, Outcome.COLLAPSED))
     assert abs(array[:12, :, :3] - one).max() <= 1
     assert abs(array[13:, :, :3] - two).max() <= 1
@@ -139,8 +141,18 @@ def test_a_smaller_picture_has_the_mean_colours() -> None:
     fewer = Basin(Plane(98, 0, 1, 1.0), codes[:98, :98], found.times[:98, :98])
     (odder,) = basin(fewer, most=25).get_images()
     for reduced, cells in ((odd, 100), (odder, 100)):
-        assert reduced.get_array().shape[0] * 4 == cells
+        assert reduced.get_array().shape[0] == 800 // (cells // 4) * (cells // 4)
         assert reduced.get_extent()[0] == -1
+
+
+def test_planes_that_share_limits_have_the_same_colour_for_the_same_updates() -> None:
+    codes = np.full((2, 2), OUTCOMES.index(Outcome.CONVERGED), np.int8)
+    early, late = (Basin(Plane(2, 0, 1, 1.0), codes, np.array(t, np.float32)) for t in ([[1, 5], [9, 20]], [[20, 80], [90, 400]]))
+    assert (early.limits, late.limits) == ((1, 20), (20, 400))
+    shared = [np.asarray(basin(each, limits=(1, 400)).get_images()[0].get_array()) for each in (early, late)]
+    assert (shared[0][1, 1] == shared[1][0, 0]).all()
+    alone = [np.asarray(basin(each).get_images()[0].get_array()) for each in (early, late)]
+    assert not (alone[0][1, 1] == alone[1][0, 0]).all()
 
 
 def test_a_picture_says_what_it_shows() -> None:

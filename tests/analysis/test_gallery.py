@@ -102,6 +102,7 @@ MAPS = ["outcomes", "survival", "response-lr", "map-lr-updates"]
         (MAPS, 40, {"lr": 20, "updates": 2}, "response-lr"),
         (MAPS, 80, {"lr": 20, "updates": 4}, "map-lr-updates"),
         (["outcomes", "basin-0123", "map-lr-updates"], 80, {"lr": 20, "updates": 4}, "basin-0123"),
+        (["outcomes", "basin-0123", "basin-4567"], 2, {"momentum": 2}, "basin-4567"),
         (["outcomes", "atlas"], 256, {"problem": 256}, "atlas"),
     ],
     ids=str,

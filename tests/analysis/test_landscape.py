@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tidy
+from matplotlib.contour import ContourSet
 
 from fastbp.analysis import tables
 from fastbp.analysis.landscape import axes, critical, landscape, mapped, shaped
-from fastbp.analysis.plots import heatmap_panels
+from fastbp.analysis.plots import heatmap, heatmap_panels
 from fastbp.analysis.statistics import crossings, wilson
 from fastbp.analysis.tables import summary
 from fastbp.analysis.verdict import verdict
@@ -135,3 +136,19 @@ def test_a_tick_of_many_has_a_round_name() -> None:
     figure = heatmap_panels("lr", "init_scale", [("", rows)], "what")
     names = [[tick.get_text() for tick in axis.get_ticklabels()] for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis)]
     assert names == [["0.01", "0.1", "1", "10", "100"], ["0.01", "0.1", "1", "10"]]
+
+
+@pytest.mark.parametrize(("high", "told"), [(1.0, True), (0.4, False)])
+def test_a_map_says_what_its_line_is_which_strikes_no_number_out(high: float, told: bool) -> None:
+    rows = pd.DataFrame(
+        [{"lr": x, "init_scale": y, "runs": 10, "converged_share": high * x / 3} for x in range(4) for y in range(4)]
+    )
+    ax = heatmap(rows, "lr", "init_scale")
+    assert ax.get_title(loc="left").endswith("black line: 50%") is told
+    lines = [each for each in ax.collections if isinstance(each, ContourSet)]
+    assert bool(lines) is told
+    assert len(ax.texts) == 16
+    for text in ax.texts:
+        under = text.get_bbox_patch()
+        assert under.get_facecolor()[3] == 1
+        assert all(text.get_zorder() > line.get_zorder() for line in lines)

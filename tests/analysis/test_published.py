@@ -75,8 +75,23 @@ def test_no_success_at_all() -> None:
     assert found.loc["success", "agrees"] is np.False_ or not found.loc["success", "agrees"]
     assert found.loc["harmonic", "ours"] == inf
     assert found.loc["efficiency", "ours"] == 0
-    assert found.loc[["mean", "sd", "median", "limit", "harmonic"], "agrees"].isna().all()
+    assert found.loc[["mean", "sd", "median", "limit", "harmonic", "efficiency"], "agrees"].isna().all()
+    assert found.drop("success")[["published_low", "published_high"]].isna().all(axis=None)
     assert "–" in console(found.reset_index())
+    assert sentences(found.reset_index()) == [
+        "Somebody 1990: 0 of 1 published figure agrees with the setup "
+        "(not success; mean, sd, median, harmonic, efficiency and limit cannot be told)."
+    ]
+    assert sentences(found.loc[["mean"]].reset_index()) == ["Somebody 1990: whether mean agrees with the setup cannot be told."]
+
+
+def test_what_cannot_be_told_of_a_setting_does_not_count() -> None:
+    both = [*tallied([40] * 75, 100, lr=0.5), *tallied([], 100, "t", lr=0.25)]
+    found = table(both, [figure("mean", 40), figure("mean", 90), figure("mean", 95)], EACH | {"t": 4})
+    said = (
+        "Somebody 1990: 1 of 3 published figures agrees with the setup as it stands (not mean); in 1 setting nothing can be told."
+    )
+    assert sentences(found, "s") == [said]
 
 
 RNG = np.random.default_rng(5)
@@ -179,12 +194,12 @@ def test_what_is_said() -> None:
     figures = [figure("success", 0.75), figure("mean", 40), figure("limit", 40)._replace(source="Another")]
     found = table(both, figures, EACH | {"t": 4})
     assert console(found, "s").splitlines()[1:] == [
-        "Somebody 1990: 2 of 2 published figures agree with the setup as it stands; all agree in 0 of 1 other setting.",
+        "Somebody 1990: 2 of 2 published figures agree with the setup as it stands; in the one other setting not all agree.",
         "ours          success    mean",
         "published        0.75      40",
         "as it stands    0.750    40.0",
         "lr 0.25         0.750  ≠ 80.0",
-        "Another: 1 of 1 published figure agrees with the setup as it stands; all agree in 0 of 1 other setting.",
+        "Another: 1 of 1 published figure agrees with the setup as it stands; in the one other setting not all agree.",
         "ours           limit",
         "published         40",
         "as it stands    40.0",
@@ -192,7 +207,7 @@ def test_what_is_said() -> None:
     ]
     assert sentences(found, "t")[0] == (
         "Somebody 1990: 1 of 2 published figures agrees with the setup as it stands (not mean); "
-        "all agree in 1 of 1 other setting (lr 0.5)."
+        "in the one other setting all agree (lr 0.5)."
     )
     assert sentences(found)[1] == "Another: all agree in 1 of 2 settings (lr 0.5)."
     title, said, *lines = console(table(both[:1], figures[:2], EACH)).splitlines()

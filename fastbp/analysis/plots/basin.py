@@ -33,12 +33,14 @@ def basin(
     names: Sequence[str] = (),
     title: str | None = None,
     most: int | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> Axes:
     """Draw the plane of two initial weights: the updates to convergence of each run, or how it ended instead.
 
     Parameters: `runs`, tidy runs of one setup whose `init` is a grid, or a `Basin`; `names` of the two weights; `title`, instead
     of one that says how many runs are seen; `most`, pixels of a side that the picture may hold: where the grid has more, each is
-    the mean colour of several runs. Without it, and without `ax`, each run is a whole number of pixels of a PNG file. The colours
+    the mean colour of several runs; `limits`, updates of the first colour and of the last (none: the plane's own), which planes
+    that are compared share. Without `most`, and without `ax`, each run is a whole number of pixels of a PNG file. The colours
     of updates are magma's, whose lightness rises evenly, on a log scale; those of outcomes are theirs, darkened.
 
     Sources: J. F. Kolen & J. B. Pollack (1990), Backpropagation is sensitive to initial conditions, Complex Systems 4:269-280.
@@ -46,8 +48,12 @@ def basin(
     map_ = runs if isinstance(runs, Basin) else Basin.of(runs)
     side, reach = map_.plane.side, map_.plane.reach
     colours = ListedColormap(mpl.colormaps["magma"](np.linspace(0.06, 1, 256)))
-    norm = _scale(map_)
+    low, high = limits or map_.limits or (1.0, 1.0)
+    high = max(high, 1.001 * low)
+    norm, subs = LogNorm(low, high), (1,) if high > 300 * low else (1, 2, 5)
     image, cells = _reduced(_image(map_, norm, colours), side if most is None else most)
+    if most is not None:  # or whatever shows the SVG file blurs one of few large pixels into the next
+        image = np.repeat(np.repeat(image, each := max(1, LEAST_PIXELS // len(image)), axis=0), each, axis=1)
     with mpl.rc_context(STYLE):
         if ax is None:
             high = side * -(-LEAST_PIXELS // side) / DPI
@@ -61,18 +67,11 @@ def basin(
         ax.set_ylabel(up, fontsize=9)
         ax.tick_params(labelsize=9)
         ax.spines[:].set_visible(False)
-        _legend(ax, map_, norm, colours)
+        _legend(ax, map_, norm, colours, subs)
         if title is None:
             title = f"How {plural(int(np.count_nonzero(map_.there)), 'run')} end, by where they start"
         ax.set_title(wrapped(title, width_of(ax) + 1.8, 12), loc="left", fontsize=12)
         return literal(ax)
-
-
-def _scale(map_: Basin) -> LogNorm:
-    """From the first to the last convergence."""
-    times = map_.times[map_.converged]
-    low, high = (float(times.min()), float(times.max())) if len(times) else (1.0, 1.0)
-    return LogNorm(low, max(high, 1.001 * low))
 
 
 def _image(map_: Basin, norm: LogNorm, colours: Colormap) -> NDArray[np.uint8]:
@@ -102,15 +101,14 @@ def _reduced(image: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8], in
     return np.round(squares.mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8), side + more
 
 
-def _legend(ax: Axes, map_: Basin, norm: LogNorm, colours: Colormap) -> None:
+def _legend(ax: Axes, map_: Basin, norm: LogNorm, colours: Colormap, subs: tuple[int, ...]) -> None:
     """Beside the picture: the scale of updates and, below it, what the other runs are."""
     shares, step = map_.shares, 0.2 / width_of(ax)
     if share := shares.pop(Outcome.CONVERGED, 0):
         told = f"converged {percent(share)}\nafter so many updates"
         ax.text(1 + step, 0.99, told, transform=ax.transAxes, fontsize=9, va="top")
         scale = ax.figure.colorbar(ScalarMappable(norm, colours), cax=ax.inset_axes((1 + step, 0.42, step, 0.5)))
-        ends = map_.times[map_.converged]
-        scale.ax.yaxis.set_major_locator(LogLocator(subs=(1,) if ends.max() > 300 * ends.min() else (1, 2, 5)))
+        scale.ax.yaxis.set_major_locator(LogLocator(subs=subs))
         scale.ax.yaxis.set_minor_locator(NullLocator())
         scale.ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))  # the usual ones write formulas
         scale.ax.tick_params(labelsize=8.5, length=2)

@@ -153,6 +153,9 @@ def spread_loss_panels(
         return headed(figure, title)
 
 
+LINE = "; black line: 50%"
+"""What a title says of the contour."""
+
 GAP = "#c4c4c8"
 """Of a cell without a setup."""
 
@@ -184,7 +187,8 @@ def heatmap(
         if np.isnan(shares).any():
             ax.set_facecolor(GAP)
         mesh = ax.pcolormesh(np.arange(wide + 1) - 0.5, np.arange(high + 1) - 0.5, shares, **style)
-        if min(high, wide) > FEW_VALUES and np.nanmin(shares) < 0.5 < np.nanmax(shares):
+        line = _has_line(summary, x, y, column)
+        if line:
             ax.contour(np.ma.masked_invalid(shares), [0.5], colors=INK, linewidths=1.4)
         if high * wide > 100 or wide > 10:
             scale = ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0, 0.035, 1)), ticks=[0, 0.5, 1])
@@ -193,7 +197,8 @@ def heatmap(
         else:
             for (row, column_), share in np.ndenumerate(shares):
                 if np.isfinite(share):
-                    ax.text(column_, row, percent(share), ha="center", va="center", fontsize=7.5, color=INK)
+                    under: Any = {"facecolor": ramp(share), "edgecolor": "none", "pad": 0.8}  # no line strikes a number out
+                    ax.text(column_, row, percent(share), ha="center", va="center", fontsize=7.5, color=INK, bbox=under)
         for axis, values in ((ax.xaxis, table.columns), (ax.yaxis, table.index)):
             names = [f"{value:.4g}" if isinstance(value, float) else plain(value) for value in values]
             room = width_of(ax) / (max(inches(name, 8) for name in names) + 0.12) if axis is ax.xaxis else 12
@@ -204,9 +209,15 @@ def heatmap(
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         runs = int(summary["runs"].sum())
-        seen = f"Share {outcome} of {plural(runs, 'run')} in {plural(len(summary), 'setup')}"
+        seen = f"Share {outcome} of {plural(runs, 'run')} in {plural(len(summary), 'setup')}" + LINE * line
         ax.set_title(wrapped(title if title is not None else seen, width_of(ax), 10), loc="left", fontsize=10)
         return literal(ax)
+
+
+def _has_line(rows: pd.DataFrame, x: str, y: str, column: str) -> bool:
+    """Whether a map of these shares has a contour."""
+    many = int(rows[[x, y]].nunique().min()) > FEW_VALUES
+    return many and bool(rows[column].min() < 0.5 < rows[column].max())
 
 
 def _every(names: Sequence[str], most: int) -> int:
@@ -238,6 +249,7 @@ def heatmap_panels(x: str, y: str, panels: Sequence[tuple[str, pd.DataFrame]], t
         names |= {"born": "as constant before the first update"} if "born_share" in panels[0][1] else {}
         drawn = [(outcome, name, panels[0][1]) for outcome, name in names.items()]
     columns = max(len(panels), 2)
+    title += LINE * any(_has_line(rows, x, y, f"{outcome.replace('-', '_')}_share") for outcome, _, rows in drawn)
     values = max(rows[y].nunique() for _, rows in panels)
     with mpl.rc_context(STYLE):
         high = min(3.2, max(1.3, 0.34 * values))
