@@ -56,7 +56,7 @@ from fastbp.outcomes import Outcome
 MOST_BARS, MOST_PANELS, MOST_MAPS, MOST_PLANES = 24, 12, 6, 4
 """Setups with a bar, setups with a panel or a curve, pairs of keys with a map, and planes of weights, on a page."""
 
-PLANE_PIXELS = 500, 250
+PLANE_PIXELS = 500, 200
 """Pixels of a side of a plane of weights on the page itself where there is one, and where there are more: PNG files have all."""
 
 STEPS = (1, 2, 4, 8, 16)
