@@ -182,7 +182,7 @@ def fill(seeds, uniform, normal):
         for j in range(uniform.shape[1]):
             u = random.uniform(seeds[i], random.WEIGHTS, np.uint64(0), j)
             uniform[i, j] = u
-            normal[i, j] = init(u, 1.0, 1, 1, False)
+            normal[i, j] = init(u, 1.0, 1, 1, False, seeds[i], j)
 
 
 init = inlined(inits.normal)
