@@ -559,10 +559,11 @@ def shipped(name: str) -> Path:
         return Path(name)
     package = Path(__file__).parent
     folders = [package.parent / "sweeps", package / "sweeps"]  # of two of one name, the package's
-    found = {file.stem: file for folder in folders for file in sorted(folder.rglob("*.toml"))}
-    below = {file.relative_to(folder).with_suffix("").as_posix(): file for folder in folders for file in folder.rglob("*.toml")}
-    if name in found | below:
-        return (found | below)[name]
+    places = [(folder, file) for folder in folders for file in sorted(folder.rglob("*.toml"))]
+    found = {file.stem: file for _, file in places}
+    known = found | {file.relative_to(folder).with_suffix("").as_posix(): file for folder, file in places}
+    if name in known:
+        return known[name]
     from fastbp.engine.reading import named
     from fastbp.engine.spec import SweepError
 

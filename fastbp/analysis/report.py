@@ -327,11 +327,12 @@ def draw(
     ]
     content["planes"] = [picture for picture, _ in drawn]
     said = _boundaries([boundary for _, boundary in drawn])
-    # Of planes alone there is no more to say: what is said of draws does not hold of cells.
-    alone = [f"{percent(row['converged_share'])} of the starts converge" for row in whole.to_dict("records")] if said else []
-    if planes and len(planes) == len(whole):
+    if said and len(planes) == len(whole):  # of planes alone: what is said of draws does not hold of cells
         which = [f" with {names[setup]}" if len(whole) > 1 else "" for setup in whole["setup"]]
-        said += [f"{and_([share + name for share, name in zip(alone, which, strict=True)])}."] if said else report.verdict
+        shares = [
+            f"{percent(share)} of the starts converge{name}" for share, name in zip(whole["converged_share"], which, strict=True)
+        ]
+        said = [*said, f"{and_(shares)}."]
     else:
         said = [*report.verdict, *said]
     report.verdict = content["verdict"] = said
