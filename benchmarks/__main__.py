@@ -1,7 +1,9 @@
-"""`python -m benchmarks`: fastbp beside everything one could pick instead, the whole command first and later, few seeds and many.
+"""`python -m benchmarks`: fastbp beside everything one could pick instead, the whole command first
+and later, few seeds and many.
 
-Every contender has a process of its own, rounds are interleaved so that a slow minute of the machine strikes all of them, and
-what counts is the best of the rounds. Contenders that do not compute the same are named, and not timed.
+Every contender has a process of its own, rounds are interleaved so that a slow minute of the
+machine strikes all of them, and what counts is the best of the rounds. Contenders that do not
+compute the same are named, and not timed.
 """
 
 import argparse
@@ -16,7 +18,18 @@ from typing import NamedTuple
 
 from benchmarks import parts, race
 from benchmarks.children import HERE, EndedError, Server, clean
-from benchmarks.figures import COMPILING, FAILS, Row, all_rows, contenders, headlines, machine_line, read_csv, replaced, write_csv
+from benchmarks.figures import (
+    COMPILING,
+    FAILS,
+    Row,
+    all_rows,
+    contenders,
+    headlines,
+    machine_line,
+    read_csv,
+    replaced,
+    write_csv,
+)
 from benchmarks.workloads import DTYPES, KS_SEEDS, WORKLOADS
 
 PARTS = ("contenders", "early", "scaling", "command", "sweeps", "keeping", "memory")
@@ -76,7 +89,9 @@ QUICK = Size(
     most=100_000,
     whole_memory=False,
 )
-FULL = DEFAULT._replace(rounds=11, seconds=0.7, few_rounds=3, lanes=(8, 32, 96, 160, 256), whole_memory=True)
+FULL = DEFAULT._replace(
+    rounds=11, seconds=0.7, few_rounds=3, lanes=(8, 32, 96, 160, 256), whole_memory=True
+)
 
 
 def measure(part: str, size: Size, cores: int) -> list[Row]:
@@ -104,22 +119,55 @@ def page(rows: list[Row], machine: dict[str, str]) -> str:
 def write_pages(rows: list[Row], machine: dict[str, str]) -> None:
     """Figures, pictures, and the tables between the markers of the two pages."""
     write_csv(FIGURES, rows, machine)
-    subprocess.run([sys.executable, "-m", "benchmarks.pictures", FIGURES, FIGURES.parent], cwd=HERE, env=clean(), check=True)
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.pictures", FIGURES, FIGURES.parent],
+        cwd=HERE,
+        env=clean(),
+        check=True,
+    )
     front = "\n\n".join([machine_line(machine), contenders(rows), all_rows(headlines(rows))])
-    for path, tables in ((HERE / "README.md", front), (HERE / "benchmarks" / "README.md", page(rows, machine))):
-        path.write_text(replaced(path.read_text(encoding="utf-8"), "figures", tables), encoding="utf-8")
+    for path, tables in (
+        (HERE / "README.md", front),
+        (HERE / "benchmarks" / "README.md", page(rows, machine)),
+    ):
+        path.write_text(
+            replaced(path.read_text(encoding="utf-8"), "figures", tables), encoding="utf-8"
+        )
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n\n")[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure: {', '.join(PARTS)} (default: all)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__.split("\n\n")[0]
+    )
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help=f"what to measure: {', '.join(PARTS)} (default: all)",
+    )
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="fewer of all: to see that it runs, not to quote (2 minutes)")
-    size.add_argument("--full", action="store_true", help="more rounds, numbers of lanes, memory of the whole sweep")
-    parser.add_argument("-o", "--output", type=Path, metavar="CSV", help="write the figures there as well")
-    parser.add_argument("--read", type=Path, metavar="CSV", help="measure nothing: take the figures from there")
-    parser.add_argument("--write", action="store_true", help="write figures, pictures and tables into this checkout's pages")
+    size.add_argument(
+        "--quick",
+        action="store_true",
+        help="fewer of all: to see that it runs, not to quote (2 minutes)",
+    )
+    size.add_argument(
+        "--full",
+        action="store_true",
+        help="more rounds, numbers of lanes, memory of the whole sweep",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="CSV", help="write the figures there as well"
+    )
+    parser.add_argument(
+        "--read", type=Path, metavar="CSV", help="measure nothing: take the figures from there"
+    )
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write figures, pictures and tables into this checkout's pages",
+    )
     return parser
 
 
@@ -137,7 +185,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Server("benchmarks.machine") as server:
             machine = {"date": time.strftime("%Y-%m-%d"), **server.ready, "load at the start": load}
         size = QUICK if options.quick else FULL if options.full else DEFAULT
-        rows = [row for part in options.parts or size.parts for row in measure(part, size, int(machine["cores"]))]
+        rows = [
+            row
+            for part in options.parts or size.parts
+            for row in measure(part, size, int(machine["cores"]))
+        ]
     print(page(rows, machine))
     if options.output:
         write_csv(options.output, rows, machine)

@@ -1,7 +1,7 @@
 """Processes of their own: what is measured never shares one with anything else.
 
-The measuring process itself imports nothing heavy, because the peak memory that the system reports of a child is at least what
-its parent had when it started it.
+The measuring process itself imports nothing heavy, because the peak memory that the system reports
+of a child is at least what its parent had when it started it.
 """
 
 import json
@@ -36,12 +36,18 @@ class EndedError(Exception):
 
 
 class Server(AbstractContextManager["Server"]):
-    """A process that prepares something once and then, asked with a line, does it and answers with a line of JSON."""
+    """A process that prepares something once and then, asked with a line, does it and answers with
+    a line of JSON."""
 
     def __init__(self, *arguments: object, environment: Mapping[str, str] = {}) -> None:
         self._command = [sys.executable, "-m", *map(str, arguments)]
         self._process = subprocess.Popen(
-            self._command, cwd=HERE, env=clean() | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+            self._command,
+            cwd=HERE,
+            env=clean() | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
         )
 
     @cached_property
@@ -99,7 +105,12 @@ def run(arguments: Sequence[object], environment: Mapping[str, str]) -> Ran:
     began = time.perf_counter()
     nothing = subprocess.DEVNULL
     process = subprocess.Popen(
-        command, cwd=HERE, env=clean() | environment, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE
+        command,
+        cwd=HERE,
+        env=clean() | environment,
+        stdin=nothing,
+        stdout=nothing,
+        stderr=subprocess.PIPE,
     )
     assert process.stderr
     errors = process.stderr.read()  # to its end, which is the command's own
@@ -107,6 +118,8 @@ def run(arguments: Sequence[object], environment: Mapping[str, str]) -> Ran:
     seconds = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"benchmarks: {' '.join(command[1:])} ended with code {process.returncode}\n{errors.decode()}")
+        raise SystemExit(
+            f"benchmarks: {' '.join(command[1:])} ended with code {process.returncode}\n{errors.decode()}"
+        )
     bytes_each = 1 if sys.platform == "darwin" else 1024
     return Ran(seconds, usage.ru_maxrss * bytes_each / 1e6)

@@ -1,7 +1,8 @@
 """Runs that end once they have converged: what becomes of the lanes whose networks are done first.
 
-`python -m benchmarks.early DTYPE SEEDS` answers whether refilled and waiting lanes converge at the same updates, and with their
-mean; and then, for each of these words on its standard input, with the nanoseconds of a useful update:
+`python -m benchmarks.early DTYPE SEEDS` answers whether refilled and waiting lanes converge at the
+same updates, and with their mean; and then, for each of these words on its standard input, with the
+nanoseconds of a useful update:
 
 - `refill`: fastbp, where a lane whose run has ended takes the next seed.
 - `waiting`: groups of lanes that go on until the slowest of the group has converged, with the same kernels and measures.
@@ -23,23 +24,25 @@ from benchmarks.contenders.obvious import NO_ROWS, online, use_all_cores
 from benchmarks.reference import weights_of
 from benchmarks.workloads import EARLY
 from fastbp import Setup, Sweep
-from fastbp.engine import block, plan
-from fastbp.engine.cores import available_cores
+from fastbp.engine import block, lane_group, plan
+from fastbp.engine.machine import available_cores
 
 FEWER = 16
 """The ways that take long get so many times fewer seeds."""
 
 LOOKS_AT_ONCE = 8
-"""Looks between which a waiting group does not come back to Python: a call takes a seventh of the time from look to look."""
+"""Looks between which a waiting group does not come back to Python: a call takes a seventh of the
+time from look to look."""
 
 
 def wait(setup: Setup, seeds: int) -> Any:
-    """When each run converged, −1 for never: groups, each trained until all of its runs have converged or used up the budget."""
-    work = block.task(setup)
+    """When each run converged, −1 for never: groups, each trained until all of its runs have
+    converged or used up the budget."""
+    work = lane_group.task(setup)
 
     def one(first: int) -> Any:
         used = min(work.lanes, seeds - first)
-        group = block.Group(work, np.arange(first, first + used, dtype=np.uint64))
+        group = lane_group.Group(work, np.arange(first, first + used, dtype=np.uint64))
         group.measure(with_gradient=False)
         while not group.done and not (group.state.converged_at >= 0).all():
             group.advance(LOOKS_AT_ONCE * setup.looks_every)
@@ -54,7 +57,10 @@ def refilled(setup: Setup, seeds: int) -> Any:
     """When each run converged by fastbp's own account."""
     size = plan.block_seeds(setup)
     with ThreadPoolExecutor(available_cores()) as pool:
-        parts = pool.map(lambda first: block.train(setup, first, min(size, seeds - first)).converged_at, range(0, seeds, size))
+        parts = pool.map(
+            lambda first: block.train(setup, first, min(size, seeds - first)).converged_at,
+            range(0, seeds, size),
+        )
         return np.concatenate(list(parts))
 
 
@@ -64,7 +70,9 @@ class Ways:
     def __init__(self, dtype: str, seeds: int) -> None:
         self.keys: dict[str, Any] = dict(EARLY.setup) | {"dtype": dtype}
         self.setup, self.seeds, self.dtype = Setup(**self.keys), seeds, dtype
-        store_and_train(Sweep(seeds=1, setup=self.keys))  # compiles, and imports what is imported late
+        store_and_train(
+            Sweep(seeds=1, setup=self.keys)
+        )  # compiles, and imports what is imported late
         converged_at = refilled(self.setup, seeds)
         self.agree = bool((wait(self.setup, seeds) == converged_at).all())
         self.useful = float(np.where(converged_at < 0, self.setup.budget, converged_at).mean())
@@ -75,17 +83,28 @@ class Ways:
         use_all_cores()
         X, T = (part.astype(self.dtype) for part in setup.data())
         lr, tolerance = (X.dtype.type(value) for value in (setup.lr, setup.tolerance))
-        train = online(len(X), *setup.sizes[:2], look_every=setup.looks_every * setup.updates_per_epoch)
-        work = block.task(setup)
-        groups = [block.Group(work, np.arange(at, at + work.lanes, dtype=np.uint64)) for at in range(0, fewer, work.lanes)]
+        train = online(
+            len(X), *setup.sizes[:2], look_every=setup.looks_every * setup.updates_per_epoch
+        )
+        work = lane_group.task(setup)
+        groups = [
+            lane_group.Group(work, np.arange(at, at + work.lanes, dtype=np.uint64))
+            for at in range(0, fewer, work.lanes)
+        ]
         parts = [weights_of(group, setup, work.lanes) for group in groups]
         weights = Weights(*(np.concatenate(part)[:fewer] for part in zip(*parts, strict=True)))
-        self._obvious = lambda: train(*weights.copy(), X, T, setup.budget, lr, NO_ROWS, tolerance).sum()
+        self._obvious = lambda: train(
+            *weights.copy(), X, T, setup.budget, lr, NO_ROWS, tolerance
+        ).sum()
         self._obvious()
 
     def refill(self) -> float:
         """Seconds a useful update."""
-        return self._seconds(lambda: store_and_train(Sweep(seeds=self.seeds, setup=self.keys))) / self.seeds / self.useful
+        return (
+            self._seconds(lambda: store_and_train(Sweep(seeds=self.seeds, setup=self.keys)))
+            / self.seeds
+            / self.useful
+        )
 
     def waiting(self) -> float:
         """Seconds a useful update."""
@@ -94,10 +113,15 @@ class Ways:
     def budget(self) -> float:
         """Seconds a useful update: of runs whose useful updates would be the same on average."""
         seeds, keys = self.seeds // FEWER, self.keys | {"stop": "budget"}
-        return self._seconds(lambda: store_and_train(Sweep(seeds=seeds, setup=keys))) / seeds / self.useful
+        return (
+            self._seconds(lambda: store_and_train(Sweep(seeds=seeds, setup=keys)))
+            / seeds
+            / self.useful
+        )
 
     def obvious(self) -> float:
-        """Seconds an update: all of them are useful, but the runs are not the same ones, for their order is not."""
+        """Seconds an update: all of them are useful, but the runs are not the same ones, for their
+        order is not."""
         began = time.perf_counter()
         updates = self._obvious()
         return (time.perf_counter() - began) / updates

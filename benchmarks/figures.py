@@ -29,7 +29,14 @@ PRESENTATION, COMPILING = "ns/presentation", "s more, first call"
 FAILS = "fails the check"
 
 
-def row(part: str, measurement: str, case: str, values: Sequence[float], unit: str, more_is_better: bool = False) -> Row:
+def row(
+    part: str,
+    measurement: str,
+    case: str,
+    values: Sequence[float],
+    unit: str,
+    more_is_better: bool = False,
+) -> Row:
     """A row from the values of all rounds."""
     best = max(values) if more_is_better else min(values)
     return Row(part, measurement, case, best, median(values), unit, len(values))
@@ -40,7 +47,9 @@ def without(part: str, measurement: str, case: str, unit: str, note: str) -> Row
     return Row(part, measurement, case, nan, nan, unit, 0, note)
 
 
-def ratio(part: str, measurement: str, case: str, these: Sequence[float], those: Sequence[float]) -> Row:
+def ratio(
+    part: str, measurement: str, case: str, these: Sequence[float], those: Sequence[float]
+) -> Row:
     """How many times as long these took as those."""
     a, b = (row(part, measurement, case, values, "times") for values in (these, those))
     return a._replace(best=a.best / b.best, median=a.median / b.median)
@@ -72,7 +81,14 @@ def all_rows(rows: Iterable[Row]) -> str:
         ("measurement", "case", "best", "median", "unit", "rounds"),
         (False, False, True, True, False, True),
         (
-            (r.measurement, r.case, number(r.best), number(r.median), r.unit, r.note or str(r.rounds))
+            (
+                r.measurement,
+                r.case,
+                number(r.best),
+                number(r.median),
+                r.unit,
+                r.note or str(r.rounds),
+            )
             for r in rows
             if r.unit not in (PRESENTATION, COMPILING)
         ),
@@ -85,13 +101,19 @@ def headlines(rows: Iterable[Row]) -> list[Row]:
 
 
 def contenders(rows: Sequence[Row], unit: str = PRESENTATION) -> str:
-    """Workloads down, contenders across: the best of each, and how many times fastbp's that is; below it, who is missing and why.
+    """Workloads down, contenders across: the best of each, and how many times fastbp's that is;
+    below it, who is missing and why.
 
-    With the unit `COMPILING`: what the first call took more, of those that compile, and nothing below.
+    With the unit `COMPILING`: what the first call took more, of those that compile, and nothing
+    below.
     """
     cells = {(r.measurement, r.case): r for r in rows if r.unit == unit}
     measurements = dict.fromkeys(measurement for measurement, _ in cells)
-    entries = [entry for entry in ENTRIES.values() if any(r.case == entry.label and _is_told(r) for r in cells.values())]
+    entries = [
+        entry
+        for entry in ENTRIES.values()
+        if any(r.case == entry.label and _is_told(r) for r in cells.values())
+    ]
     ours = ENTRIES["engine"].label
 
     def cell(measurement: str, label: str) -> str:
@@ -103,8 +125,13 @@ def contenders(rows: Sequence[Row], unit: str = PRESENTATION) -> str:
         times = f" ({number(here.best / fastbp.best)} ×)" if fastbp and unit == PRESENTATION else ""
         return number(here.best) + times
 
-    lines = [(measurement, *(cell(measurement, entry.label) for entry in entries)) for measurement in measurements]
-    head = table((unit, *(entry.short for entry in entries)), (False, *(True for _ in entries)), lines)
+    lines = [
+        (measurement, *(cell(measurement, entry.label) for entry in entries))
+        for measurement in measurements
+    ]
+    head = table(
+        (unit, *(entry.short for entry in entries)), (False, *(True for _ in entries)), lines
+    )
     return "\n\n".join([head, *_reasons(cells.values(), len(measurements))])
 
 
@@ -119,9 +146,13 @@ def _reasons(rows: Iterable[Row], measurements: int) -> list[str]:
     for r in rows:
         if r.note:
             where.setdefault(f"{r.case}: {r.note}", []).append(r.measurement)
-    titles = {reason: dict.fromkeys(measurement.rpartition(", ")[0] for measurement in of) for reason, of in where.items()}
+    titles = {
+        reason: dict.fromkeys(measurement.rpartition(", ")[0] for measurement in of)
+        for reason, of in where.items()
+    }
     return [
-        f"{reason}." if len(of) == measurements else f"{reason} ({'; '.join(titles[reason])})." for reason, of in where.items()
+        f"{reason}." if len(of) == measurements else f"{reason} ({'; '.join(titles[reason])})."
+        for reason, of in where.items()
     ]
 
 
@@ -140,10 +171,19 @@ def read_csv(path: Path) -> tuple[list[Row], dict[str, str]]:
     with open(path, newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     rows = [
-        Row(*(kind(line[name]) for name, kind in zip(Row._fields, (str, str, str, _real, _real, str, int, str), strict=True)))
+        Row(
+            *(
+                kind(line[name])
+                for name, kind in zip(
+                    Row._fields, (str, str, str, _real, _real, str, int, str), strict=True
+                )
+            )
+        )
         for line in lines
     ]
-    return rows, {name: value for name, value in lines[0].items() if name not in Row._fields} if lines else {}
+    return rows, {
+        name: value for name, value in lines[0].items() if name not in Row._fields
+    } if lines else {}
 
 
 def _real(text: str) -> float:
@@ -151,9 +191,12 @@ def _real(text: str) -> float:
 
 
 def replaced(text: str, name: str, content: str) -> str:
-    """A page with what stands between the markers of this name replaced. Raises ValueError where they are not there once."""
+    """A page with what stands between the markers of this name replaced. Raises ValueError where
+    they are not there once."""
     pattern = rf"(<!-- {name}: [^>]*-->\n).*?(\n<!-- end of {name} -->)"
-    page, count = re.subn(pattern, lambda found: f"{found[1]}{content}{found[2]}", text, flags=re.DOTALL)
+    page, count = re.subn(
+        pattern, lambda found: f"{found[1]}{content}{found[2]}", text, flags=re.DOTALL
+    )
     if count != 1:
         raise ValueError(f"the markers of {name} are there {count} times")
     return page

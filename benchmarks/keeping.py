@@ -1,8 +1,9 @@
 """What it costs to keep rows, to check them, and to have others train.
 
-`python -m benchmarks.keeping` takes a line of JSON and answers with seconds, or rows/s: `{"store": true or false, "seeds": N}`
-trains the founding sweep into a store or into nowhere, `{"verify": N}` checks a store of N runs of one setup, and `{"executor":
-NAME, "seeds": N}` trains one setup in blocks of half a second, and takes only the time of training.
+`python -m benchmarks.keeping` takes a line of JSON and answers with seconds, or rows/s: `{"store":
+true or false, "seeds": N}` trains the founding sweep into a store or into nowhere, `{"verify": N}`
+checks a store of N runs of one setup, and `{"executor": NAME, "seeds": N}` trains one setup in
+blocks of half a second, and takes only the time of training.
 """
 
 import json
@@ -15,10 +16,10 @@ from benchmarks.children import say
 from benchmarks.contenders.engine import store_and_train
 from benchmarks.workloads import ONLINE
 from fastbp import Sweep
-from fastbp.console import shipped
-from fastbp.engine import plan, soundness
-from fastbp.engine.run import drive
-from fastbp.engine.store import Store
+from fastbp.cli.console import shipped
+from fastbp.engine import integrity, plan
+from fastbp.engine.driver import drive
+from fastbp.store.store import Store
 
 LONG = ONLINE | {"updates": 79_920}
 """Half a second is 336 seeds of these, or 672."""
@@ -47,7 +48,7 @@ def verified(runs: int) -> float:
         store.open()
         drive(Sweep(seeds=runs, setup=ONLINE | {"updates": 8}), store)
         began = time.perf_counter()
-        checked = soundness.check(store)
+        checked = integrity.check(store)
         took = time.perf_counter() - began
     assert checked.runs == runs
     assert not checked.findings

@@ -7,10 +7,19 @@ from importlib.metadata import PackageNotFoundError, version
 import numba
 
 from benchmarks.children import say
-from fastbp.engine.cores import available_cores
-from fastbp.engine.run import cpu_name
+from fastbp.engine.machine import available_cores, cpu_name
 
-PACKAGES = ("fastbp", "numba", "llvmlite", "numpy", "pandas", "pyarrow", "jax", "torch", "scikit-learn")
+PACKAGES = (
+    "fastbp",
+    "numba",
+    "llvmlite",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "jax",
+    "torch",
+    "scikit-learn",
+)
 
 
 def versions() -> dict[str, str]:

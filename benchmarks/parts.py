@@ -1,4 +1,5 @@
-"""What is measured besides the race: runs that end early, scaling, the whole command, what the engine spares, memory."""
+"""What is measured besides the race: runs that end early, scaling, the whole command, what the
+engine spares, memory."""
 
 import json
 import tempfile
@@ -27,18 +28,27 @@ PHASES = {
 }
 """Phases of `made.json`, in their order, in words."""
 
-COMMAND, FIRST, LATER = "founding sweep, 8 × {:,} runs", "first time, nothing compiled", "later times"
+COMMAND, FIRST, LATER = (
+    "founding sweep, 8 × {:,} runs",
+    "first time, nothing compiled",
+    "later times",
+)
 EXECUTORS, BLOCKS = ("threads", "processes", "dask"), "blocks of half a second on all cores"
-CORES, SEEDS, LANES, WIDTHS = (f"scaling with {what}" for what in ("cores", "seeds", "lanes", "hidden units"))
+CORES, SEEDS, LANES, WIDTHS = (
+    f"scaling with {what}" for what in ("cores", "seeds", "lanes", "hidden units")
+)
 
 
 def early(rounds: int, seeds: int) -> Iterator[Row]:
-    """Runs that end once they have converged: fastbp against waiting, not stopping, and the obvious loop."""
+    """Runs that end once they have converged: fastbp against waiting, not stopping, and the obvious
+    loop."""
     for dtype in DTYPES:
         times = defaultdict(list)
         with Server("benchmarks.early", dtype, seeds) as server:
             if not server.ready["agree"]:
-                raise SystemExit(f"benchmarks: refilled lanes and waiting ones do not converge at the same updates in {dtype}")
+                raise SystemExit(
+                    f"benchmarks: refilled lanes and waiting ones do not converge at the same updates in {dtype}"
+                )
             for attempt in range(rounds):
                 tell(f"{EARLY.title}, {dtype}, round {attempt + 1}")
                 for way in WAYS:
@@ -47,10 +57,14 @@ def early(rounds: int, seeds: int) -> Iterator[Row]:
         for way, case in WAYS.items():
             yield row("early", measurement, case, times[way], "ns/useful update")
         for way in ("waiting", "budget", "obvious"):
-            yield ratio("early", measurement, f"{WAYS[way]} ÷ refilled", times[way], times["refill"])
+            yield ratio(
+                "early", measurement, f"{WAYS[way]} ÷ refilled", times[way], times["refill"]
+            )
 
 
-def scaling(rounds: int, sizes: Sequence[int], widths: Sequence[int], lanes: Sequence[int]) -> Iterator[Row]:
+def scaling(
+    rounds: int, sizes: Sequence[int], widths: Sequence[int], lanes: Sequence[int]
+) -> Iterator[Row]:
     """One core to all, few seeds to many, few lanes to many, narrow layers to wide ones."""
     with Server("benchmarks.scaling") as server:
 
@@ -60,11 +74,20 @@ def scaling(rounds: int, sizes: Sequence[int], widths: Sequence[int], lanes: Seq
             return told
 
         yield from _cores(ask, rounds)
-        yield from _several(ask, rounds, SEEDS, {f"{size:,} seeds": {"seeds": size} for size in sizes}, "ns/update")
         yield from _several(
-            ask, rounds, LANES, {f"{count} lanes": {"seeds": None, "lanes": count} for count in lanes}, "ns/update"
+            ask, rounds, SEEDS, {f"{size:,} seeds": {"seeds": size} for size in sizes}, "ns/update"
         )
-        wider = {f"8-{width}-1": {"seeds": None, "setup": dict(wide(width, 8_192).setup)} for width in widths}
+        yield from _several(
+            ask,
+            rounds,
+            LANES,
+            {f"{count} lanes": {"seeds": None, "lanes": count} for count in lanes},
+            "ns/update",
+        )
+        wider = {
+            f"8-{width}-1": {"seeds": None, "setup": dict(wide(width, 8_192).setup)}
+            for width in widths
+        }
         yield from _several(ask, rounds, WIDTHS, wider, "ns/presentation/weight")
 
 
@@ -77,12 +100,16 @@ def _cores(ask, rounds: int) -> Iterator[Row]:
             for jobs in (1, None):
                 times[dtype, jobs].append(ask(seeds, jobs=jobs, setup={"dtype": dtype})["ns"])
     for (dtype, jobs), values in times.items():
-        yield row("scaling", CORES, f"{'one core' if jobs else 'all cores'}, {dtype}", values, "ns/update")
+        yield row(
+            "scaling", CORES, f"{'one core' if jobs else 'all cores'}, {dtype}", values, "ns/update"
+        )
     for dtype in DTYPES:
         yield ratio("scaling", CORES, f"one ÷ all, {dtype}", times[dtype, 1], times[dtype, None])
 
 
-def _several(ask, rounds: int, measurement: str, cases: Mapping[str, Mapping[str, object]], unit: str) -> Iterator[Row]:
+def _several(
+    ask, rounds: int, measurement: str, cases: Mapping[str, Mapping[str, object]], unit: str
+) -> Iterator[Row]:
     times = defaultdict(list)
     for attempt in range(rounds):
         for case, question in cases.items():
@@ -90,7 +117,9 @@ def _several(ask, rounds: int, measurement: str, cases: Mapping[str, Mapping[str
             if attempt and seeds >= 1_000_000:
                 continue  # long enough that one round says it
             tell(f"{measurement}: {case}, round {attempt + 1}")
-            for _ in range(5 if seeds < 10_000 else 1):  # the less there is to do, the more a moment counts
+            for _ in range(
+                5 if seeds < 10_000 else 1
+            ):  # the less there is to do, the more a moment counts
                 told = ask(**question)
                 times[case].append(told["ns"] / (told["weights"] if unit.endswith("weight") else 1))
     for case, values in times.items():
@@ -98,14 +127,16 @@ def _several(ask, rounds: int, measurement: str, cases: Mapping[str, Mapping[str
 
 
 def command(rounds: int, seeds: int) -> Iterator[Row]:
-    """Seconds of `python -m fastbp.sweep founding`: first with nothing compiled, then again and again with a fresh store."""
+    """Seconds of `python -m fastbp.sweep founding`: first with nothing compiled, then again and
+    again with a fresh store."""
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
         for attempt in range(rounds + 1):
             tell(f"the founding sweep, time {attempt + 1}")
             store, when = Path(folder, f"store-{attempt}"), LATER if attempt else FIRST
             ran = run(
-                ["fastbp.sweep", "founding", "-o", store, "--seeds", seeds, "--quiet"], {"FASTBP_CACHE_DIR": f"{folder}/cache"}
+                ["fastbp.sweep", "founding", "-o", store, "--seeds", seeds, "--quiet"],
+                {"FASTBP_CACHE_DIR": f"{folder}/cache"},
             )
             spent = _spent(store)
             spent.pop("total", None)
@@ -131,7 +162,9 @@ def sweeps(rounds: int, seeds: int, most: int) -> Iterator[Row]:
         for attempt in range(rounds):
             tell(f"budgets, round {attempt + 1}")
             for case, grid in (("longer", crossed), ("both", crossed | {"updates": [999, 7_992]})):
-                times[case].append(server.ask(json.dumps({"seeds": seeds, "grid": grid}))["seconds"])
+                times[case].append(
+                    server.ask(json.dumps({"seeds": seeds, "grid": grid}))["seconds"]
+                )
     budgets = f"4 setups × {seeds:,} seeds, training"
     yield row("sweeps", budgets, "7,992 updates", times["longer"], "s")
     yield row("sweeps", budgets, "999 and 7,992 updates", times["both"], "s")
@@ -139,7 +172,15 @@ def sweeps(rounds: int, seeds: int, most: int) -> Iterator[Row]:
 
     with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
         tell(f"a complete store of {most:,} runs")
-        whole = ["fastbp.sweep", "founding", "-o", Path(folder, "whole"), "--seeds", most, "--quiet"]
+        whole = [
+            "fastbp.sweep",
+            "founding",
+            "-o",
+            Path(folder, "whole"),
+            "--seeds",
+            most,
+            "--quiet",
+        ]
         whole += _settings("order=random", "lr=0.2", "updates=8")
         run(whole, {})
         values = [run(whole, {}).seconds for _ in range(rounds)]
@@ -152,7 +193,13 @@ def sweeps(rounds: int, seeds: int, most: int) -> Iterator[Row]:
             thirty = ["fastbp.sweep", "founding", "-o", store, "--seeds", 320, "--quiet"]
             thirty += _settings(shapes, "order=random", "lr=0.2", "updates=80")
             run(thirty, {"FASTBP_CACHE_DIR": f"{folder}/cache"})
-            yield row("sweeps", "30 shapes, compiling or loading code", case, [_spent(store)["compile"]], "s")
+            yield row(
+                "sweeps",
+                "30 shapes, compiling or loading code",
+                case,
+                [_spent(store)["compile"]],
+                "s",
+            )
 
 
 def keeping(rounds: int, seeds: int, most: int) -> Iterator[Row]:
@@ -177,18 +224,38 @@ def keeping(rounds: int, seeds: int, most: int) -> Iterator[Row]:
         yield row("keeping", BLOCKS, name, times[name], "s")
     for name in EXECUTORS[1:]:
         yield ratio("keeping", BLOCKS, f"threads ÷ {name}", times["threads"], times[name])
-    yield row("keeping", f"verifying {most:,} runs", "all read and hashed", rates, "rows/s", more_is_better=True)
+    yield row(
+        "keeping",
+        f"verifying {most:,} runs",
+        "all read and hashed",
+        rates,
+        "rows/s",
+        more_is_better=True,
+    )
 
 
 def memory(seeds: int, whole: bool) -> Iterator[Row]:
-    """Peak memory of the command, few seeds and many; `whole`: of the founding sweep, not just its first setup."""
+    """Peak memory of the command, few seeds and many; `whole`: of the founding sweep, not just its
+    first setup."""
     one = [] if whole else _settings("order=random", "updates=999", "lr=0.2")
     measurement = f"peak memory, {'8 setups' if whole else '1 setup'}"
     peaks = []
     for count in (1_000, seeds):
         tell(f"memory with {count:,} seeds")
         with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
-            ran = run(["fastbp.sweep", "founding", "-o", Path(folder, "store"), "--seeds", count, "--quiet", *one], {})
+            ran = run(
+                [
+                    "fastbp.sweep",
+                    "founding",
+                    "-o",
+                    Path(folder, "store"),
+                    "--seeds",
+                    count,
+                    "--quiet",
+                    *one,
+                ],
+                {},
+            )
         peaks.append(ran.peak)
         yield row("memory", measurement, f"{count:,} seeds", [ran.peak], "MB")
     yield row("memory", measurement, "more for more seeds", [peaks[1] - peaks[0]], "MB")

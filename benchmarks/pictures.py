@@ -1,4 +1,5 @@
-"""`python -m benchmarks.pictures CSV FOLDER` draws what was measured: contenders.svg and .png, and scaling.svg and .png."""
+"""`python -m benchmarks.pictures CSV FOLDER` draws what was measured: contenders.svg and .png, and
+scaling.svg and .png."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,9 @@ def contenders(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
     """A panel a workload, a line a contender, a dot a dtype."""
     times = {(r.measurement, r.case): r for r in rows if r.unit == PRESENTATION and not r.note}
     work = list(dict.fromkeys(measurement.rpartition(", ")[0] for measurement, _ in times))
-    labels = [entry.label for entry in ENTRIES.values() if any(case == entry.label for _, case in times)]
+    labels = [
+        entry.label for entry in ENTRIES.values() if any(case == entry.label for _, case in times)
+    ]
     across = min(len(work), 3)
     down = -(-len(work) // across)
     figure = Figure(figsize=(11, (0.3 * len(labels) + 0.7) * down + 1.1), layout="constrained")
@@ -65,7 +68,9 @@ def contenders(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
     for panel in panels[:, 0]:
         panel.get_yticklabels()[0].set_fontweight("bold")
     handles = [
-        Line2D([], [], linestyle="", marker=marker, color="black", markerfacecolor=face, label=dtype)
+        Line2D(
+            [], [], linestyle="", marker=marker, color="black", markerfacecolor=face, label=dtype
+        )
         for dtype, (marker, face) in zip(DTYPES, (("o", "black"), ("D", "white")), strict=True)
     ]
     figure.suptitle(_title(times, work), x=0.01, ha="left", fontsize=12)
@@ -79,11 +84,16 @@ def contenders(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
 
 
 def _title(times: Mapping[tuple[str, str], Row], work: Sequence[str]) -> str:
-    """What is seen: how far the quickest of the others is, over all workloads; C is the limit and no competitor."""
+    """What is seen: how far the quickest of the others is, over all workloads; C is the limit and
+    no competitor."""
     nearest = []
     for title in work:
         for dtype in DTYPES:
-            here = {case: r.best for (measurement, case), r in times.items() if measurement == f"{title}, {dtype}"}
+            here = {
+                case: r.best
+                for (measurement, case), r in times.items()
+                if measurement == f"{title}, {dtype}"
+            }
             ours = here.pop(ENTRIES["engine"].label, None)
             here.pop(ENTRIES["c"].label, None)
             if ours and here:
@@ -94,12 +104,18 @@ def _title(times: Mapping[tuple[str, str], Row], work: Sequence[str]) -> str:
     return f"Time of one presentation: the quickest rival takes {low} to {high} times as long as fastbp; C is the limit"
 
 
-def _panel(ax: Axes, title: str, labels: Sequence[str], times: Mapping[tuple[str, str], Row]) -> None:
+def _panel(
+    ax: Axes, title: str, labels: Sequence[str], times: Mapping[tuple[str, str], Row]
+) -> None:
     ax.set_title(title, fontsize=9.5)
     ax.axhspan(-0.5, 0.5, color=BAND, zorder=0)
     ours = {dtype: times.get((f"{title}, {dtype}", labels[0])) for dtype in DTYPES}
     for at, label in enumerate(labels):
-        here = {dtype: times[f"{title}, {dtype}", label] for dtype in DTYPES if (f"{title}, {dtype}", label) in times}
+        here = {
+            dtype: times[f"{title}, {dtype}", label]
+            for dtype in DTYPES
+            if (f"{title}, {dtype}", label) in times
+        }
         colour = OURS if at == 0 else OTHERS
         if len(here) == len(DTYPES):
             ax.plot([r.best for r in here.values()], [at, at], color=colour, linewidth=1, zorder=1)
@@ -107,14 +123,25 @@ def _panel(ax: Axes, title: str, labels: Sequence[str], times: Mapping[tuple[str
             first = dtype == DTYPES[0]
             ax.plot(r.best, at, marker="o" if first else "D", color=colour, markerfacecolor=colour if first else "white",
                     markersize=6 if first else 5, zorder=2)  # fmt: skip
-        times_ours = [number(r.best / ours[dtype].best) if at else number(r.best) for dtype, r in here.items() if ours[dtype]]
+        times_ours = [
+            number(r.best / ours[dtype].best) if at else number(r.best)
+            for dtype, r in here.items()
+            if ours[dtype]
+        ]
         if times_ours:
             text = " · ".join(times_ours) + (" ×" if at else " ns")
             ax.annotate(
-                text, (max(r.best for r in here.values()), at), (7, 0), textcoords="offset points", va="center", fontsize=7.5
+                text,
+                (max(r.best for r in here.values()), at),
+                (7, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=7.5,
             )
     ax.set_xscale("log")
-    every = [r.best for (measurement, _), r in times.items() if measurement.rpartition(", ")[0] == title]
+    every = [
+        r.best for (measurement, _), r in times.items() if measurement.rpartition(", ")[0] == title
+    ]
     low, high = min(every), max(every)
     ax.set_xlim(low / 2, high * (high / low) ** 0.6)  # room for the small print
     decades = [10**n for n in range(9) if low / 2 <= 10**n <= 2 * high]
@@ -127,13 +154,16 @@ def _panel(ax: Axes, title: str, labels: Sequence[str], times: Mapping[tuple[str
 
 
 def scaling(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
-    """Where the time of the whole command goes, and what more cores, seeds, lanes and units cost."""
+    """Where the time of the whole command goes, and what more cores, seeds, lanes and units
+    cost."""
     lines = {
         SEEDS: ("seeds, 3-4-1 online", "ns an update"),
         LANES: ("lanes, 3-4-1 online", "ns an update"),
         WIDTHS: ("hidden units H, 8-H-1 batch 16", "ns/presentation/weight"),
     }
-    shown = [measurement for measurement in lines if any(r.measurement == measurement for r in rows)]
+    shown = [
+        measurement for measurement in lines if any(r.measurement == measurement for r in rows)
+    ]
     cores = any(r.measurement == CORES for r in rows)
     figure = Figure(figsize=(9, 5.7), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))
@@ -157,9 +187,19 @@ def _stacked(ax: Axes, rows: Sequence[Row]) -> None:
         left = 0.0
         for r in (r for r in parts if r.measurement.endswith(when)):
             label = None if r.case in named else r.case.removeprefix("of it ")
-            ax.barh(at, r.median, 0.6, left, color=STACK[phases.index(r.case) % len(STACK)], edgecolor="white", label=label)
+            ax.barh(
+                at,
+                r.median,
+                0.6,
+                left,
+                color=STACK[phases.index(r.case) % len(STACK)],
+                edgecolor="white",
+                label=label,
+            )
             if r.median > 0.05 * longest:
-                ax.text(left + r.median / 2, at, number(r.median), ha="center", va="center", fontsize=8)
+                ax.text(
+                    left + r.median / 2, at, number(r.median), ha="center", va="center", fontsize=8
+                )
             named.add(r.case)
             left += r.median
         ax.text(left, at, f" {number(left)} s", va="center")
@@ -167,7 +207,9 @@ def _stacked(ax: Axes, rows: Sequence[Row]) -> None:
     ax.set_ylim(1.5, -0.5)
     ax.set_xlabel("seconds")
     measured = parts[0].measurement.removesuffix(f", {FIRST}") if parts else ""
-    ax.set_title(f"Where the time of the whole command goes: {measured}", loc="left", fontsize=10, pad=36)
+    ax.set_title(
+        f"Where the time of the whole command goes: {measured}", loc="left", fontsize=10, pad=36
+    )
     ax.legend(loc="lower left", bbox_to_anchor=(-0.01, 0.99), ncols=4, frameon=False, fontsize=8)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)

@@ -1,7 +1,8 @@
 """All contenders on the same work: checked first, then timed in turns.
 
-Each has a process of its own; those that do not spread over the cores by themselves have one of one thread for each core, held to
-it, and these work at the same time. A round times each once, so that a slow minute of the machine strikes all of them.
+Each has a process of its own; those that do not spread over the cores by themselves have one of one
+thread for each core, held to it, and these work at the same time. A round times each once, so that
+a slow minute of the machine strikes all of them.
 """
 
 import os
@@ -28,10 +29,14 @@ class Crew:
     def __init__(self, stack: ExitStack, name: str, job: str, cores: Sequence[object]) -> None:
         def start(core: object) -> Server:
             environment = {} if ENTRIES[name].alone else ONE_THREAD
-            return stack.enter_context(Server("benchmarks.contenders", name, job, core, environment=environment))
+            return stack.enter_context(
+                Server("benchmarks.contenders", name, job, core, environment=environment)
+            )
 
         self.label = ENTRIES[name].label
-        self._servers = [start(core) for core in (["all"] if ENTRIES[name].alone else cores)]  # all of them import at once
+        self._servers = [
+            start(core) for core in (["all"] if ENTRIES[name].alone else cores)
+        ]  # all of them import at once
         self.skipped: str | None = self._servers[0].ready
 
     def check(self) -> float:
@@ -39,7 +44,8 @@ class Crew:
         return float(self._servers[0].ask("check"))
 
     def prepare(self, seconds: float) -> float:
-        """Get ready for rounds of about so many seconds; returns how many a first call took more than a later one."""
+        """Get ready for rounds of about so many seconds; returns how many a first call took more
+        than a later one."""
         told = self._ask("prepare")
         self.networks, self._updates = sum(one["networks"] for one in told), told[0]["updates"]
         later = max(one["later"] for one in told)
@@ -50,7 +56,11 @@ class Crew:
         """Nanoseconds a presentation of one network, by the clock on the wall."""
         began = time.perf_counter()
         self._ask(self._times)
-        return (time.perf_counter() - began) * 1e9 / (self._times * self.networks * self._updates * batch)
+        return (
+            (time.perf_counter() - began)
+            * 1e9
+            / (self._times * self.networks * self._updates * batch)
+        )
 
     def _ask(self, question: object) -> list[Any]:
         for server in self._servers:
@@ -58,11 +68,15 @@ class Crew:
         return [server.answer() for server in self._servers]
 
 
-def race(work: Sequence[tuple[str, str]], cores: int, rounds: int, seconds: float, ks_seeds: int) -> Iterator[Row]:
+def race(
+    work: Sequence[tuple[str, str]], cores: int, rounds: int, seconds: float, ks_seeds: int
+) -> Iterator[Row]:
     """Run these workloads, each in its dtype."""
     with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
         tell("training what contenders are checked against")
-        with Server("benchmarks.reference", folder, ks_seeds, *(part for one in work for part in one)) as reference:
+        with Server(
+            "benchmarks.reference", folder, ks_seeds, *(part for one in work for part in one)
+        ) as reference:
             jobs = reference.ready
         for (name, dtype), job in zip(work, jobs, strict=True):
             yield from _race(name, dtype, job, cores, rounds, seconds)
@@ -70,12 +84,22 @@ def race(work: Sequence[tuple[str, str]], cores: int, rounds: int, seconds: floa
 
 def not_the_same(difference: float, dtype: str) -> str | None:
     """In words, that weights are too far apart, if they are."""
-    return None if difference <= LARGEST_DIFFERENCE[dtype] else f"{FAILS}: {difference:.1e} from fastbp's weights"
+    return (
+        None
+        if difference <= LARGEST_DIFFERENCE[dtype]
+        else f"{FAILS}: {difference:.1e} from fastbp's weights"
+    )
 
 
-def _race(name: str, dtype: str, job: dict[str, Any], cores: int, rounds: int, seconds: float) -> Iterator[Row]:
+def _race(
+    name: str, dtype: str, job: dict[str, Any], cores: int, rounds: int, seconds: float
+) -> Iterator[Row]:
     measurement = f"{WORKLOADS[name].title}, {dtype}"
-    here = sorted(os.sched_getaffinity(0))[:cores] if hasattr(os, "sched_getaffinity") else ["any"] * cores
+    here = (
+        sorted(os.sched_getaffinity(0))[:cores]
+        if hasattr(os, "sched_getaffinity")
+        else ["any"] * cores
+    )
     times = defaultdict(list)
     with ExitStack() as stack:
         crews = []

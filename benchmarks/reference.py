@@ -1,7 +1,9 @@
-"""What contenders are checked against: fastbp's own networks before and after training, and the rows that they saw.
+"""What contenders are checked against: fastbp's own networks before and after training, and the
+rows that they saw.
 
-`python -m benchmarks.reference FOLDER SEEDS NAME DTYPE NAME DTYPE…` writes a job for each of these workloads and answers with the
-file and the batch of each. SEEDS: how many final losses go with the first workload in float64.
+`python -m benchmarks.reference FOLDER SEEDS NAME DTYPE NAME DTYPE…` writes a job for each of these
+workloads and answers with the file and the batch of each. SEEDS: how many final losses go with the
+first workload in float64.
 """
 
 import sys
@@ -15,43 +17,60 @@ from benchmarks.contenders import job
 from benchmarks.contenders.job import Job, Weights
 from benchmarks.workloads import CHECKED_UPDATES, KS_EPOCHS, LOG_LOSS_RATE, WORKLOADS
 from fastbp import Setup
-from fastbp.engine import block
+from fastbp.engine import lane_group
 
 CHECKED_NETWORKS = 32
 
 
-def weights_of(group: block.Group, setup: Setup, networks: int) -> Weights:
+def weights_of(group: lane_group.Group, setup: Setup, networks: int) -> Weights:
     """The weights in the first lanes of a group: layer, unit, input; then that layer's biases."""
     lanes = group.state.block.reshape(-1, group.task.lanes)[: setup.parameters, :networks].T
     inputs, hidden, outputs = setup.sizes
     parts = np.split(lanes, np.cumsum([hidden * inputs, hidden, outputs * hidden]), axis=1)
     shapes = (hidden, inputs), (hidden,), (outputs, hidden), (outputs,)
-    return Weights(*(part.reshape(-1, *shape).copy() for part, shape in zip(parts, shapes, strict=True)))
+    return Weights(
+        *(part.reshape(-1, *shape).copy() for part, shape in zip(parts, shapes, strict=True))
+    )
 
 
 def trained(setup: Setup, networks: int, lanes: int | None) -> tuple[Weights, Any, Weights]:
     """Weights before, rows [network, update, position], weights after."""
-    work = block.task(setup, lanes)
-    group = block.Group(work, np.arange(work.lanes, dtype=np.uint64))
+    work = lane_group.task(setup, lanes)
+    group = lane_group.Group(work, np.arange(work.lanes, dtype=np.uint64))
     start, rows, n = weights_of(group, setup, networks), [], len(setup.data()[0])
     listed = np.broadcast_to(np.arange(n), (networks, n))
     while not group.done:
         group.advance(1)
-        seen = listed if setup.resolved_order == "cyclic" else group.state.rows.reshape(-1, work.lanes)[:n, :networks].T
+        seen = (
+            listed
+            if setup.resolved_order == "cyclic"
+            else group.state.rows.reshape(-1, work.lanes)[:n, :networks].T
+        )
         rows.append(seen.astype(np.int32))
     shown = np.hstack(rows)[:, : setup.budget * setup.batch_rows]
-    return start, shown.reshape(networks, setup.budget, setup.batch_rows), weights_of(group, setup, networks)
+    return (
+        start,
+        shown.reshape(networks, setup.budget, setup.batch_rows),
+        weights_of(group, setup, networks),
+    )
 
 
-def job_of(name: str, dtype: str, lanes: int | None = None, updates: int = CHECKED_UPDATES, seeds: int = 0) -> Job:
-    """Train a few networks of a workload for some updates. `seeds`: how many final losses to add."""
+def job_of(
+    name: str, dtype: str, lanes: int | None = None, updates: int = CHECKED_UPDATES, seeds: int = 0
+) -> Job:
+    """Train a few networks of a workload for some updates. `seeds`: how many final losses to
+    add."""
     keys: dict[str, Any] = dict(WORKLOADS[name].setup) | {"dtype": dtype}
     setup = Setup(**keys)
     networks = min(CHECKED_NETWORKS, lanes or CHECKED_NETWORKS)
     start, rows, end = trained(Setup(**keys | {"updates": updates}), networks, lanes)
     log_loss = keys | {"loss": "cross-entropy", "reduction": "mean", "lr": LOG_LOSS_RATE}
-    whole = max(1, updates // setup.updates_per_epoch) * setup.updates_per_epoch  # scikit-learn trains whole epochs
-    _, _, log_loss_end = trained(Setup(**log_loss | {"order": "cyclic", "updates": whole}), networks, lanes)
+    whole = (
+        max(1, updates // setup.updates_per_epoch) * setup.updates_per_epoch
+    )  # scikit-learn trains whole epochs
+    _, _, log_loss_end = trained(
+        Setup(**log_loss | {"order": "cyclic", "updates": whole}), networks, lanes
+    )
     X, T = (part.astype(dtype) for part in setup.data())
     epochs = log_loss | {"order": "shuffled", "updates": KS_EPOCHS * setup.updates_per_epoch}
     losses, losses_start = final_losses(Setup(**epochs), seeds, lanes)
@@ -63,15 +82,17 @@ def job_of(name: str, dtype: str, lanes: int | None = None, updates: int = CHECK
 
 def final_losses(setup: Setup, seeds: int, lanes: int | None) -> tuple[Any, Weights]:
     """Mean loss a row after training, [seed], and the initial weights."""
-    work = block.task(setup, lanes)
-    starts, losses = [weights_of(block.Group(work), setup, 0)], [np.empty(0)]
+    work = lane_group.task(setup, lanes)
+    starts, losses = [weights_of(lane_group.Group(work), setup, 0)], [np.empty(0)]
     for first in range(0, seeds, work.lanes):
         used = min(work.lanes, seeds - first)
-        group = block.Group(work, np.arange(first, first + used, dtype=np.uint64))
+        group = lane_group.Group(work, np.arange(first, first + used, dtype=np.uint64))
         starts.append(weights_of(group, setup, used))
         group.advance(work.epochs)
         outputs, T = group.measure()[1][..., :used], setup.data()[1][..., None]
-        losses.append(-np.sum(np.where(T == 1, np.log(outputs), np.log1p(-outputs)), axis=1).mean(axis=0))
+        losses.append(
+            -np.sum(np.where(T == 1, np.log(outputs), np.log1p(-outputs)), axis=1).mean(axis=0)
+        )
     return np.concatenate(losses), Weights(*map(np.concatenate, zip(*starts, strict=True)))
 
 

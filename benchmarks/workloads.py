@@ -17,14 +17,28 @@ def _parity(hidden: int, updates: int) -> dict[str, object]:
     return {"problem": "parity:8", "hidden": [hidden], "batch": 16, "lr": 0.02, "updates": updates}
 
 
-ONLINE: dict[str, object] = {"problem": "table:11101011", "hidden": [4], "order": "random", "lr": 0.2, "updates": 7_992}
+ONLINE: dict[str, object] = {
+    "problem": "table:11101011",
+    "hidden": [4],
+    "order": "random",
+    "lr": 0.2,
+    "updates": 7_992,
+}
 
 WORKLOADS = {
     "W1": Workload("3-4-1 online", ONLINE),
-    # Rate and width of the initial weights are those of Fahlman, "An empirical study of learning speed", 1988, for this encoder.
+    # Rate and width of the initial weights are those of Fahlman, "An empirical study of learning
+    # speed", 1988, for this encoder.
     "W2": Workload(
         "10-5-10 full batch",
-        {"problem": "encoder:10", "hidden": [5], "init": "uniform", "batch": "full", "lr": 1.7, "updates": 800},
+        {
+            "problem": "encoder:10",
+            "hidden": [5],
+            "init": "uniform",
+            "batch": "full",
+            "lr": 1.7,
+            "updates": 800,
+        },
     ),
     "W3, H 8": Workload("8-8-1 batch 16", _parity(8, 1_024)),
     "W3, H 32": Workload("8-32-1 batch 16", _parity(32, 1_024)),
@@ -41,9 +55,11 @@ LARGEST_DIFFERENCE = {"float64": 1e-6, "float32": 1e-3}
 """Of weights after `CHECKED_UPDATES`, relative to max(1, |w|)."""
 
 LOG_LOSS_RATE = 0.2
-"""Of scikit-learn, which knows no squared error for classes, and averages gradients over the batch."""
+"""Of scikit-learn, which knows no squared error for classes, and averages gradients over the
+batch."""
 KS_SEEDS, KS_EPOCHS, KS_LEAST_P = 2_000, 10, 0.001
-"""Where the order of rows cannot be given: seeds, epochs, and the least p-value of a test that final losses are alike."""
+"""Where the order of rows cannot be given: seeds, epochs, and the least p-value of a test that
+final losses are alike."""
 
 
 def wide(hidden: int, presentations: int) -> Workload:

@@ -1,4 +1,5 @@
-"""Write `docs/sweep-file.md` from the model: `python docs/make_sweep_file.py`. A test holds the page equal to what this makes."""
+"""Write `docs/sweep-file.md` from the model: `python docs/make_sweep_file.py`. A test holds the
+page equal to what this makes."""
 
 import inspect
 from collections.abc import Iterable
@@ -8,10 +9,13 @@ from typing import get_type_hints
 from fastbp.choices.families import FAMILIES
 from fastbp.choices.family import Family
 from fastbp.choices.problems import MOST_ROWS
-from fastbp.engine import decoding, problem_files, reading
-from fastbp.engine.published import Published
-from fastbp.engine.spec import MOST_SETUPS, Setup, Sweep, allowed
-from fastbp.figures import FIGURES, MEANINGS
+from fastbp.config import choice_syntax, toml_text
+from fastbp.config.grid import MOST_SETUPS
+from fastbp.config.protocols import Published
+from fastbp.config.setup import Setup, allowed
+from fastbp.config.sweep import Sweep
+from fastbp.problems import read_table, targets
+from fastbp.schema.paper_figures import FIGURES, MEANINGS
 
 PAGE = Path(__file__).with_name("sweep-file.md")
 
@@ -37,21 +41,25 @@ def page() -> str:
         top=_table(("key", "allowed", "meaning"), map(_top, Sweep.model_fields)),
         keys=_table(("key", "default", "allowed", "meaning"), map(_key, Setup.model_fields)),
         published=_table(("key", "allowed", "meaning"), map(_published, Published.model_fields)),
-        figures=_table(("figure", "meaning"), ((f"`{figure}`", MEANINGS[figure]) for figure in FIGURES)),
+        figures=_table(
+            ("figure", "meaning"), ((f"`{figure}`", MEANINGS[figure]) for figure in FIGURES)
+        ),
         choices="\n\n".join(map(_family, FAMILIES.values())),
         setups=f"{MOST_SETUPS:,}",
         rows=f"{MOST_ROWS:,}",
-        classes=f"{problem_files.MOST_CLASSES:,}",
-        columns=f"{decoding.MOST_COLUMNS:,}",
-        values=f"{decoding.MOST_VALUES:,}",
-        bytes=f"{decoding.MOST_BYTES:,}",
-        missing=", ".join(f"`{word}`" for word in decoding.MISSING if word),
+        classes=f"{targets.MOST_CLASSES:,}",
+        columns=f"{read_table.MOST_COLUMNS:,}",
+        values=f"{read_table.MOST_VALUES:,}",
+        bytes=f"{read_table.MOST_BYTES:,}",
+        missing=", ".join(f"`{word}`" for word in read_table.MISSING if word),
     )
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def _top(key: str) -> tuple[str, ...]:
@@ -62,14 +70,22 @@ def _published(key: str) -> tuple[str, ...]:
     field = Published.model_fields[key]
     hint = get_type_hints(Published, include_extras=True)[key]
     needed = ", required" if field.is_required() else ""
-    values = "a table, or `{KEY = VALUE, …}`: keys of a setup" if key == "where" else reading.words(hint)
+    values = (
+        "a table, or `{KEY = VALUE, …}`: keys of a setup"
+        if key == "where"
+        else choice_syntax.words(hint)
+    )
     return f"`{key}`", values + needed, field.description or ""
 
 
 def _key(key: str) -> tuple[str, ...]:
     field = Setup.model_fields[key]
-    default = DEFAULTS.get(key) or f"`{reading.toml(field.default)}`"
-    values = ", ".join(f"`{choice.usage}`" for choice in FAMILIES[key].choices.values()) if key in FAMILIES else allowed(key)
+    default = DEFAULTS.get(key) or f"`{toml_text.toml(field.default)}`"
+    values = (
+        ", ".join(f"`{choice.usage}`" for choice in FAMILIES[key].choices.values())
+        if key in FAMILIES
+        else allowed(key)
+    )
     return f"`{key}`", default, values, field.description or ""
 
 
@@ -77,12 +93,16 @@ def _family(family: Family) -> str:
     rows = []
     for choice in family.choices.values():
         meaning = _first_line(choice.function)
-        limits = "; ".join(f"`{p.name}` {reading.words(p.annotation)}" for p in choice.parameters if p.annotation is not str)
+        limits = "; ".join(
+            f"`{p.name}` {choice_syntax.words(p.annotation)}"
+            for p in choice.parameters
+            if p.annotation is not str
+        )
         rows.append((f"`{choice.usage}`", meaning, limits))
     about = _first_line(inspect.getmodule(family.functions[0]))
     text = f"### `{family.key}`\n\n{about}\n\n" + _table(("choice", "meaning", "parameters"), rows)
     for p in family.shared:
-        text += f"\n\nEach may also take `{p.name}={p.name.upper()}`, {reading.words(p.annotation)} (default {p.default})."
+        text += f"\n\nEach may also take `{p.name}={p.name.upper()}`, {choice_syntax.words(p.annotation)} (default {p.default})."
     return text
 
 

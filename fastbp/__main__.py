@@ -20,7 +20,9 @@ def main() -> int:
     if name in COMMANDS:
         code: int = importlib.import_module(f"fastbp.{name}").main(sys.argv[2:])
         return code
-    usage = "usage: fastbp COMMAND ...\n\n" + "".join(f"  {command:<10}{what}\n" for command, what in COMMANDS.items())
+    usage = "usage: fastbp COMMAND ...\n\n" + "".join(
+        f"  {command:<10}{what}\n" for command, what in COMMANDS.items()
+    )
     if name in ("-h", "--help"):
         print(usage, end="")
         return 0

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from fastbp import telling
+from fastbp.cli import telling
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,7 +18,12 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("a", metavar="A", help="a folder that `fastbp sweep` made")
     parser.add_argument("b", metavar="B", help="another one")
-    parser.add_argument("-o", "--output", metavar="DIR", help="also write DIR/compare.csv, DIR/compare.html and DIR/figures")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        help="also write DIR/compare.csv, DIR/compare.html and DIR/figures",
+    )
     return parser
 
 

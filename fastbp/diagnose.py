@@ -1,11 +1,12 @@
-"""`python -m fastbp.diagnose [DATA]`: why do networks of a setup fail, and which single change mends it."""
+"""`python -m fastbp.diagnose [DATA]`: why do networks of a setup fail, and which single change
+mends it."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from fastbp import asking
-from fastbp.columns import SETUP_COLUMNS
+from fastbp.cli import asking
+from fastbp.schema.columns import SETUP_COLUMNS
 
 KEYS = ["loss" if column.name == "loss_function" else column.name for column in SETUP_COLUMNS]
 
@@ -26,27 +27,50 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--targets", nargs="+", metavar="COL", help="target columns of DATA")
     parser.add_argument(
-        "--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help="a key of the setup, read as TOML"
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="a key of the setup, read as TOML",
     )
     for key in KEYS:
         if key not in ("problem", "targets", "collapse"):
             option = f"--{key.replace('_', '-')}"
             said = f"the same as --set {key}=VALUE"
             if key == "hidden":
-                parser.add_argument(option, dest="key_hidden", metavar="N", nargs="+", help="sizes of the hidden layers")
+                parser.add_argument(
+                    option,
+                    dest="key_hidden",
+                    metavar="N",
+                    nargs="+",
+                    help="sizes of the hidden layers",
+                )
             else:
                 parser.add_argument(option, dest=f"key_{key}", metavar="VALUE", help=said)
     parser.add_argument(
-        "--weights", metavar="FILE.npz", help="your own initial weights (W0, b0, W1, b1, … W[out, in]): are they unlucky?"
-    )
-    parser.add_argument("--seeds", metavar="N", default="2000", help="seeds of each change (default: 2000)")
-    parser.add_argument(
-        "--seconds", metavar="S", default="60", help="take no longer (default: 60), but where compiling, once for a machine, does"
+        "--weights",
+        metavar="FILE.npz",
+        help="your own initial weights (W0, b0, W1, b1, … W[out, in]): are they unlucky?",
     )
     parser.add_argument(
-        "-o", "--output", metavar="DIR", help="also write DIR/diagnosis.html, a table, a picture and a sweep file"
+        "--seeds", metavar="N", default="2000", help="seeds of each change (default: 2000)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of words")
+    parser.add_argument(
+        "--seconds",
+        metavar="S",
+        default="60",
+        help="take no longer (default: 60), but where compiling, once for a machine, does",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        help="also write DIR/diagnosis.html, a table, a picture and a sweep file",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of words"
+    )
     return parser
 
 

@@ -1,10 +1,11 @@
-"""`python -m fastbp.merge INTO FROM…`: unite stores, such as the shards of a sweep that machines trained by themselves."""
+"""`python -m fastbp.merge INTO FROM…`: unite stores, such as the shards of a sweep that machines
+trained by themselves."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from fastbp import keeping
+from fastbp.cli import keeping
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,7 +19,9 @@ def parser() -> argparse.ArgumentParser:
         "not writable, 130 or 143 interrupted.",
     )
     parser.add_argument("into", metavar="INTO", help="the store that gets the runs; it may be new")
-    parser.add_argument("sources", metavar="FROM", nargs="+", help="stores to read; nothing in them is changed")
+    parser.add_argument(
+        "sources", metavar="FROM", nargs="+", help="stores to read; nothing in them is changed"
+    )
     return parser
 
 

@@ -1,10 +1,11 @@
-"""`python -m fastbp.replay STORE SETUP SEED`: train one run of a store again, bit for bit, and see its life."""
+"""`python -m fastbp.replay STORE SETUP SEED`: train one run of a store again, bit for bit, and see
+its life."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from fastbp import console
+from fastbp.cli import console
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,12 +18,18 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit: 0 done, 1 it could not be trained, 2 bad usage, 3 store damaged or of another version, or --check found a "
         "bit that differs, 4 disk full or not writable, 130 or 143 interrupted.",
     )
-    parser.add_argument("store", metavar="STORE", help="a folder that `fastbp sweep` made, such as results/founding")
     parser.add_argument(
-        "setup", metavar="SETUP", help="the setup's 12 hex digits (column `setup`), or as many of the first as tell it apart"
+        "store", metavar="STORE", help="a folder that `fastbp sweep` made, such as results/founding"
     )
     parser.add_argument(
-        "seed", metavar="SEED", help="0 to 2^63 - 1, also one that the store does not hold, as long as it has others of the setup"
+        "setup",
+        metavar="SETUP",
+        help="the setup's 12 hex digits (column `setup`), or as many of the first as tell it apart",
+    )
+    parser.add_argument(
+        "seed",
+        metavar="SEED",
+        help="0 to 2^63 - 1, also one that the store does not hold, as long as it has others of the setup",
     )
     parser.add_argument(
         "--check",
@@ -37,7 +44,9 @@ def parser() -> argparse.ArgumentParser:
         "biases if any), initial_W0 and so on (before the first update), rows (which row each presentation showed), "
         "X and T as trained, lr of each epoch, and keys (the setup as JSON)",
     )
-    parser.add_argument("--figure", metavar="FILE", help="write the picture there instead: .svg, .png or .pdf")
+    parser.add_argument(
+        "--figure", metavar="FILE", help="write the picture there instead: .svg, .png or .pdf"
+    )
     return parser
 
 

@@ -1,10 +1,11 @@
-"""`python -m fastbp.sweep [FILE or NAME]`: train what is missing of a sweep, publish it, and say what it shows; or of many."""
+"""`python -m fastbp.sweep [FILE or NAME]`: train what is missing of a sweep, publish it, and say
+what it shows; or of many."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from fastbp import console, gathering
+from fastbp.cli import console, gathering
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,7 +30,11 @@ def parser() -> argparse.ArgumentParser:
         "of what they show; goes with -o (instead of results), --seeds, -j, --executor, --dry-run, --quiet, --json",
     )
     parser.add_argument("-o", "--output", metavar="DIR", help="the store (default: results/NAME)")
-    parser.add_argument("--seeds", metavar="N", help="how many seeds instead of the file's number; more seeds extend a store")
+    parser.add_argument(
+        "--seeds",
+        metavar="N",
+        help="how many seeds instead of the file's number; more seeds extend a store",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -39,7 +44,10 @@ def parser() -> argparse.ArgumentParser:
         help="another value for a key of [setup], read as TOML; a list makes a grid: lr=[0.1,0.2]",
     )
     parser.add_argument(
-        "-j", "--jobs", metavar="N", help="blocks that run at once (default: all cores that this process may use)"
+        "-j",
+        "--jobs",
+        metavar="N",
+        help="blocks that run at once (default: all cores that this process may use)",
     )
     parser.add_argument(
         "--executor",
@@ -48,7 +56,9 @@ def parser() -> argparse.ArgumentParser:
         help="who trains: threads (default), processes, dask (on this machine) or dask:ADDRESS, mpi, slurm, flux",
     )
     parser.add_argument(
-        "--shard", metavar="I/N", help="only the I-th of N parts of the seeds, for machines that share nothing (see fastbp merge)"
+        "--shard",
+        metavar="I/N",
+        help="only the I-th of N parts of the seeds, for machines that share nothing (see fastbp merge)",
     )
     parser.add_argument(
         "--until-width",
@@ -62,11 +72,19 @@ def parser() -> argparse.ArgumentParser:
         "or from the baseline's outwards",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what the sweep would take (time, disk, memory), and write and train nothing"
+        "--dry-run",
+        action="store_true",
+        help="say what the sweep would take (time, disk, memory), and write and train nothing",
     )
-    parser.add_argument("--no-report", action="store_true", help="tables only: draw no pictures and write no report.html")
+    parser.add_argument(
+        "--no-report",
+        action="store_true",
+        help="tables only: draw no pictures and write no report.html",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead of tables")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object at the end instead of tables"
+    )
     return parser
 
 

@@ -1,10 +1,11 @@
-"""`python -m fastbp.verify STORE`: read everything in a store again, and say what is not as it was written."""
+"""`python -m fastbp.verify STORE`: read everything in a store again, and say what is not as it was
+written."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from fastbp import keeping
+from fastbp.cli import keeping
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,14 +18,19 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit: 0 sound, or repaired, 2 bad usage, 3 something is not sound, or the store is locked, 4 disk full or not "
         "writable, 130 or 143 interrupted.",
     )
-    parser.add_argument("store", metavar="STORE", help="a folder that `fastbp sweep` made, such as results/founding")
+    parser.add_argument(
+        "store", metavar="STORE", help="a folder that `fastbp sweep` made, such as results/founding"
+    )
     parser.add_argument(
         "--repair",
         action="store_true",
         help="move what is not sound into STORE/quarantine (nothing is deleted): the same sweep makes just that anew",
     )
     parser.add_argument(
-        "--replay", metavar="N", default="0", help="also train N runs, drawn at random, again and compare every bit (default: 0)"
+        "--replay",
+        metavar="N",
+        default="0",
+        help="also train N runs, drawn at random, again and compare every bit (default: 0)",
     )
     return parser
 

@@ -1,14 +1,16 @@
 """What all tests share: which of them need compiled code, and which run only when asked for.
 
-Counting lines triples the time of kernels with the JIT off. Tests that pass the same lines again and again, with other numbers,
-are marked `no_cover` for that: what they pass others pass as well.
+Counting lines triples the time of kernels with the JIT off. Tests that pass the same lines again
+and again, with other numbers, are marked `no_cover` for that: what they pass others pass as well.
 """
 
 import pytest
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "jit: of compiled code; skipped where NUMBA_DISABLE_JIT is set")
+    config.addinivalue_line(
+        "markers", "jit: of compiled code; skipped where NUMBA_DISABLE_JIT is set"
+    )
 
 
 def pytest_collection_modifyitems(config, items):

@@ -11,10 +11,10 @@ from numba import config
 from stores import rows_of
 
 import fastbp
-from fastbp.analysis.statistics import confidence_sequence, sequence_prior, wilson
-from fastbp.engine import block, forecast, room
-from fastbp.engine.spec import LAST_SEED, Sweep
-from fastbp.outcomes import CONSTANT, OUTCOMES
+from fastbp.analysis.statistics.proportions import confidence_sequence, sequence_prior, wilson
+from fastbp.config.sweep import LAST_SEED, Sweep
+from fastbp.engine import block, forecast, machine
+from fastbp.schema.outcomes import CONSTANT, OUTCOMES
 from fastbp.sweep import main
 
 here = in_process(main)
@@ -63,15 +63,15 @@ def test_seeds_are_trained_until_every_share_is_narrow(file, tmp_path, here):
     assert len(frame) == 2 * seeds > 2 * 300
     widths = {}
     for setup, own in frame.groupby("setup", observed=True):
-        shares = {str(o): (own["outcome"] == o).sum() for o in OUTCOMES} | {"constant": own["outcome"].isin(CONSTANT).sum()}
+        shares = {str(o): (own["outcome"] == o).sum() for o in OUTCOMES} | {
+            "constant": own["outcome"].isin(CONSTANT).sum()
+        }
         for share, count in shares.items():
             low, high = confidence_sequence(count, seeds, sequence_prior(0.06))
             widths[setup, share] = float(high - low)
     assert max(widths.values()) <= 0.06
     (line,) = answers(done.stdout)
-    pattern = (
-        r"After (\S+) seeds every share has a 95% interval at most 0.06 wide: the widest is (\S+), of ([\w-]+) with lr (\S+)\. .*"
-    )
+    pattern = r"After (\S+) seeds every share has a 95% interval at most 0.06 wide: the widest is (\S+), of ([\w-]+) with lr (\S+)\. .*"
     told, widest, share, lr = re.fullmatch(pattern, line).groups()
     assert told == f"{seeds:,}"
     assert float(widest) == pytest.approx(max(widths.values()), rel=5e-3)
@@ -79,7 +79,8 @@ def test_seeds_are_trained_until_every_share_is_narrow(file, tmp_path, here):
     assert widths[setup, share] == pytest.approx(max(widths.values()), abs=1e-9)
     table = pd.read_csv(store / "summary.csv")
     widest = max(
-        (table[f"{s}_high"] - table[f"{s}_low"]).max() for s in ("converged", "collapsed", "one_class", "partial", "constant")
+        (table[f"{s}_high"] - table[f"{s}_low"]).max()
+        for s in ("converged", "collapsed", "one_class", "partial", "constant")
     )
     assert f"are at most {widest:.3g} wide." in line
     assert "Not complete" not in (store / "report.html").read_text()
@@ -98,7 +99,9 @@ def test_again_it_trains_nothing_and_prints_the_same(file, tmp_path, here):
     assert told["until_width"]["reached"] is True
     assert told["until_width"]["seeds"] == told["runs"] == seeds_of(tmp_path / "results" / "mine")
     assert told["said"] == answers(first.stdout)
-    narrower = here(file, "--until-width", "0.05", "--no-report", "--quiet", "-j", "1", "--executor", "threads")
+    narrower = here(
+        file, "--until-width", "0.05", "--no-report", "--quiet", "-j", "1", "--executor", "threads"
+    )
     assert len(narrower.stderr.splitlines()) == 1
     assert seeds_of(tmp_path / "results" / "mine") > told["runs"]
 
@@ -119,7 +122,11 @@ def test_what_is_there_already_changes_nothing_of_where_it_stops(file, tmp_path,
 
 
 @trains
-@pytest.mark.parametrize("options", [["--until-width", "0.03"], ["--bisect", "lr", "--seeds", "1000"]], ids=lambda o: o[0])
+@pytest.mark.parametrize(
+    "options",
+    [["--until-width", "0.03"], ["--bisect", "lr", "--seeds", "1000"]],
+    ids=lambda o: o[0],
+)
 def test_a_killed_one_goes_on_and_prints_the_same(file, tmp_path, here, options):
     options = [file.name, "--no-report", *options]
     with started(*options, "-o", "killed", cwd=tmp_path) as process:
@@ -131,7 +138,9 @@ def test_a_killed_one_goes_on_and_prints_the_same(file, tmp_path, here, options)
     assert again.stdout == whole.stdout
     assert before <= names(tmp_path / "killed")
     assert rows_of(tmp_path / "killed") == rows_of(tmp_path / "whole")
-    assert (tmp_path / "killed" / "sweep.toml").read_bytes() == (tmp_path / "whole" / "sweep.toml").read_bytes()
+    assert (tmp_path / "killed" / "sweep.toml").read_bytes() == (
+        tmp_path / "whole" / "sweep.toml"
+    ).read_bytes()
 
 
 @trains
@@ -144,13 +153,14 @@ def test_an_interrupted_one_says_how_to_go_on(file, tmp_path):
 @trains
 def test_the_most_seeds_are_told_and_where_they_end_it_ends(file, tmp_path, here, monkeypatch):
     done = here(file, "--until-width", "0.05", "--no-report")
-    assert "note: at most 3,800 seeds, which is enough for a width of 0.05 whatever the shares are\n" in done.stderr
-    monkeypatch.setattr(room, "disk", lambda path: room.Disk(130_000, None))
+    assert (
+        "note: at most 3,800 seeds, which is enough for a width of 0.05 whatever the shares are\n"
+        in done.stderr
+    )
+    monkeypatch.setattr(machine, "disk", lambda path: machine.Disk(130_000, None))
     done = here(file, "-o", "small", "--until-width", "0.02", "--no-report", "--json")
     assert done.returncode == 1
-    note = (
-        r"note: at most ([\d,]+) seeds, which may be too few for a width of 0.02: small: .* are free: take fewer seeds, or .*\n"
-    )
+    note = r"note: at most ([\d,]+) seeds, which may be too few for a width of 0.02: small: .* are free: take fewer seeds, or .*\n"
     most = int(re.fullmatch(note, done.stderr)[1].replace(",", ""))
     told = json.loads(done.stdout)
     assert told["runs"] == most == seeds_of(tmp_path / "small")
@@ -165,7 +175,10 @@ def test_seeds_end_at_the_last_one(file, tmp_path, here):
     file.write_text(SWEEP.replace("300", f"{{start = {LAST_SEED - 400}, count = 200}}"))
     done = here(file, "--until-width", "0.01", "--no-report")
     assert done.returncode == 1
-    assert "note: at most 400 seeds, which may be too few for a width of 0.01: the last seed is 2^63 − 1\n" in done.stderr
+    assert (
+        "note: at most 400 seeds, which may be too few for a width of 0.01: the last seed is 2^63 − 1\n"
+        in done.stderr
+    )
     assert len(fastbp.load(tmp_path / "results" / "mine")) == 400
 
 
@@ -174,7 +187,10 @@ def test_a_dry_run_says_what_the_most_seeds_would_take(file, tmp_path, here, mon
     before = sorted(tmp_path.iterdir())
     done = here(file, "--until-width", "0.01", "--dry-run", "-j", "2")
     assert done.returncode == 0
-    assert done.stderr == "note: at most 95,000 seeds, which is enough for a width of 0.01 whatever the shares are\n"
+    assert (
+        done.stderr
+        == "note: at most 95,000 seeds, which is enough for a width of 0.01 whatever the shares are\n"
+    )
     assert "runs     95,000\n" in done.stdout
     assert sorted(tmp_path.iterdir()) == before
 
@@ -187,13 +203,18 @@ def test_the_rate_where_half_converge_is_found(file, tmp_path, here):
     done = here(file, "--bisect", "lr")
     assert done.returncode == 0
     (line,) = answers(done.stdout)
-    value, low, high = map(float, re.fullmatch(r"lr = (\S+) \[(\S+), (\S+)\]: half of 300 seeds converge", line).groups())
+    value, low, high = map(
+        float,
+        re.fullmatch(r"lr = (\S+) \[(\S+), (\S+)\]: half of 300 seeds converge", line).groups(),
+    )
     assert low < value < high
     store = tmp_path / "results" / "mine"
     frame = fastbp.load(store)
     won = (frame["outcome"] == "converged").groupby(frame["lr"]).sum()
     assert wilson(won[low], 300)[1] < 0.5 < wilson(won[high], 300)[0]
-    assert all(0.5 - 0.06 < count / 300 < 0.5 + 0.06 for rate, count in won.items() if low < rate < high)
+    assert all(
+        0.5 - 0.06 < count / 300 < 0.5 + 0.06 for rate, count in won.items() if low < rate < high
+    )
     assert [setup.lr for setup in Sweep.from_toml(store / "sweep.toml").setups] == list(won.index)
     assert (frame.groupby("lr").size() == 300).all()
     assert (store / "figures" / "response-lr.svg").exists()
@@ -207,7 +228,13 @@ def test_the_rate_where_half_converge_is_found(file, tmp_path, here):
     assert told["updates"] == 0
     assert told["said"] == [line]
     (found,) = told["bisect"]
-    assert (found["key"], found["seeds"], found["value"], found["low"], found["high"]) == ("lr", 300, value, low, high)
+    assert (found["key"], found["seeds"], found["value"], found["low"], found["high"]) == (
+        "lr",
+        300,
+        value,
+        low,
+        high,
+    )
     assert found["tried"] == [{"value": rate, "converged": count} for rate, count in won.items()]
     same = here(file, "--bisect", "lr", "--no-report")
     assert same.stdout == done.stdout
@@ -216,7 +243,15 @@ def test_the_rate_where_half_converge_is_found(file, tmp_path, here):
 
 @trains
 def test_each_setting_has_its_line(file, tmp_path, here):
-    options = ["--set", "lr=[1,4]", "--set", "hidden=[2,3]", "--set", "order=[shuffled,cyclic]", "--no-report"]
+    options = [
+        "--set",
+        "lr=[1,4]",
+        "--set",
+        "hidden=[2,3]",
+        "--set",
+        "order=[shuffled,cyclic]",
+        "--no-report",
+    ]
     lines = answers(here(file, "--bisect", "lr", "-o", "out", *options).stdout)
     settings = [line.partition(": ")[0] for line in lines]
     assert settings == [
@@ -230,7 +265,10 @@ def test_each_setting_has_its_line(file, tmp_path, here):
 
 @trains
 def test_the_budget_where_half_converge_is_found(file, tmp_path, here):
-    lines = [answers(here(file, "--bisect", key, "-o", key, "--no-report").stdout)[0] for key in ("updates", "epochs")]
+    lines = [
+        answers(here(file, "--bisect", key, "-o", key, "--no-report").stdout)[0]
+        for key in ("updates", "epochs")
+    ]
     updates, epochs = (int(re.match(r"\w+ = (\S+) \[", line)[1].replace(",", "")) for line in lines)
     assert updates == pytest.approx(4 * epochs, rel=0.05)
     assert fastbp.load(tmp_path / "updates")["epochs"].isna().all()
@@ -240,9 +278,7 @@ def test_the_budget_where_half_converge_is_found(file, tmp_path, here):
 def test_of_a_file_problem_it_is_found_from_any_folder(tmp_path, here):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "xor.csv").write_text("a,b,y\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n")
-    setup = (
-        'problem = "file:xor.csv"\ntargets = "y"\nhidden = [2, 2]\nbatch = "full"\nlr = 2.0\nepochs = 500\nstop = "converged"\n'
-    )
+    setup = 'problem = "file:xor.csv"\ntargets = "y"\nhidden = [2, 2]\nbatch = "full"\nlr = 2.0\nepochs = 500\nstop = "converged"\n'
     (tmp_path / "data" / "mine.toml").write_text(f"seeds = 200\n[setup]\n{setup}")
     done = here("data/mine.toml", "--bisect", "lr", "--no-report")
     assert answers(done.stdout)[0].startswith("lr = ")
@@ -266,20 +302,40 @@ def test_where_there_is_no_such_value_it_says_so(file, here):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--until-width", "2"], [r"--until-width: given '2', allowed: a number from 0.0001 and below 1, such as 0.01"]),
+        (
+            ["--until-width", "2"],
+            [r"--until-width: given '2', allowed: a number from 0.0001 and below 1, such as 0.01"],
+        ),
         (["--until-width", ""], [r"--until-width: given '', .*"]),
         (["--bisect", "order"], [rf"--bisect: given 'order', allowed: {KEYS}"]),
         (["--bisect", "collapse"], [r"--bisect: given 'collapse', .*"]),
         (["--bisect", "epoch"], [r"--bisect: given 'epoch', .*; did you mean 'epochs'\?"]),
-        (["--bisect", "lr", "--until-width", "0.1"], [r"--bisect: given beside --until-width, allowed: one of the two"]),
-        (["--until-width", "0.1", "--shard", "1/2"], [r"--shard: given beside --until-width, allowed: without it, .*"]),
-        (["--bisect", "lr", "--shard", "1/2"], [r"--shard: given beside --bisect, allowed: without it, .*"]),
-        (["--bisect", "lr", "--dry-run"], [r"--dry-run: given beside --bisect, allowed: without it, .*"]),
-        (["--bisect", "x", "--set", "lr=-1", "-j", "0"], [r"--set lr: .*", r"-j: .*", r"--bisect: given 'x', .*"]),
+        (
+            ["--bisect", "lr", "--until-width", "0.1"],
+            [r"--bisect: given beside --until-width, allowed: one of the two"],
+        ),
+        (
+            ["--until-width", "0.1", "--shard", "1/2"],
+            [r"--shard: given beside --until-width, allowed: without it, .*"],
+        ),
+        (
+            ["--bisect", "lr", "--shard", "1/2"],
+            [r"--shard: given beside --bisect, allowed: without it, .*"],
+        ),
+        (
+            ["--bisect", "lr", "--dry-run"],
+            [r"--dry-run: given beside --bisect, allowed: without it, .*"],
+        ),
+        (
+            ["--bisect", "x", "--set", "lr=-1", "-j", "0"],
+            [r"--set lr: .*", r"-j: .*", r"--bisect: given 'x', .*"],
+        ),
     ],
     ids=lambda value: " ".join(value)[:40],
 )
-def test_bad_usage_is_one_line_a_mistake_and_nothing_is_written(file, tmp_path, here, options, said):
+def test_bad_usage_is_one_line_a_mistake_and_nothing_is_written(
+    file, tmp_path, here, options, said
+):
     refused(here(file, *options), 2, *said)
     assert list(tmp_path.iterdir()) == [file]
 
@@ -307,5 +363,7 @@ def test_damage_is_told_with_its_file(file, tmp_path, here):
     path = max((tmp_path / "store" / "runs").iterdir())
     path.write_bytes(path.read_bytes()[:-20])
     refused(
-        here(file, "-o", "store", "--until-width", "0.05", "--no-report", "--quiet"), 3, rf"store/runs/{path.name} is damaged .*"
+        here(file, "-o", "store", "--until-width", "0.05", "--no-report", "--quiet"),
+        3,
+        rf"store/runs/{path.name} is damaged .*",
     )

@@ -1,4 +1,5 @@
-"""Any sweep file at all: a right one runs and its store says what it was, a mistake ends with 2 and a line that names its key."""
+"""Any sweep file at all: a right one runs and its store says what it was, a mistake ends with 2 and
+a line that names its key."""
 
 import re
 import tempfile
@@ -14,9 +15,9 @@ from numba import config
 
 import fastbp
 from fastbp import Sweep
-from fastbp.engine import run
-from fastbp.engine.reading import toml
-from fastbp.engine.store import Store
+from fastbp.config.toml_text import toml
+from fastbp.engine import driver
+from fastbp.store.store import Store
 from fastbp.sweep import main
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -33,7 +34,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "batch": st.integers(1, 2) | st.just("full"),
     "reduction": st.sampled_from(["sum", "mean"]),
     "lr": st.floats(0.01, 10),
-    "schedule": st.sampled_from(["constant", "cosine", "linear:warmup=2", "inverse:tau=3", "step:every=2,factor=0.3"]),
+    "schedule": st.sampled_from(
+        ["constant", "cosine", "linear:warmup=2", "inverse:tau=3", "step:every=2,factor=0.3"]
+    ),
     "momentum": st.floats(0, 0.99),
     "weight_decay": st.floats(0, 0.1),
     "tolerance": st.floats(0.01, 0.5),
@@ -77,7 +80,11 @@ def command(*arguments: str) -> tuple[int, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
-@settings(deadline=None, max_examples=5 if config.DISABLE_JIT else 20, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    deadline=None,
+    max_examples=5 if config.DISABLE_JIT else 20,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(sweeps())
 def test_a_right_sweep_runs_and_its_store_says_what_it_was(sweep: Sweep) -> None:
     if config.DISABLE_JIT:
@@ -88,9 +95,11 @@ def test_a_right_sweep_runs_and_its_store_says_what_it_was(sweep: Sweep) -> None
         frame = fastbp.run(sweep, folder)
         assert len(frame) == sweep.runs
         assert Sweep.from_toml(Path(folder, "sweep.toml")) == sweep
-        assert run.drive(sweep, Store(folder)).runs == 0
+        assert driver.drive(sweep, Store(folder)).runs == 0
         again = fastbp.run(sweep)
-    pd.testing.assert_frame_equal(*(rows.drop(columns="outputs").astype(object) for rows in (frame, again)))
+    pd.testing.assert_frame_equal(
+        *(rows.drop(columns="outputs").astype(object) for rows in (frame, again))
+    )
 
 
 def command_on(text: str, *options: str) -> tuple[int, str, str]:

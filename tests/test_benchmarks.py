@@ -1,4 +1,5 @@
-"""What benchmarks rest on: contenders compute what fastbp computes, and tables say what was measured. Nothing is timed."""
+"""What benchmarks rest on: contenders compute what fastbp computes, and tables say what was
+measured. Nothing is timed."""
 
 from importlib import import_module
 from itertools import product
@@ -33,7 +34,10 @@ UPDATES = {"W1": 100, "W2": 20, "W3, H 8": 20} if JIT else {"W1": 12, "W2": 2, "
 
 @pytest.fixture(scope="module")
 def jobs():
-    made = {(name, "float64"): job_of(name, "float64", LANES, updates) for name, updates in UPDATES.items()}
+    made = {
+        (name, "float64"): job_of(name, "float64", LANES, updates)
+        for name, updates in UPDATES.items()
+    }
     return made | {("W1", "float32"): job_of("W1", "float32", LANES, UPDATES["W1"], seeds=3)}
 
 
@@ -84,7 +88,9 @@ def test_c_draws_the_rows_that_fastbp_draws(jobs):
         pytest.skip(reason)
     _, lanes = c.library(work)
     end = c.trainer(work, c.inside(work.start, lanes), None, work.rows.shape[1])()
-    drawn = c.outside(work, end, len(work.rows))  # networks of reference.py have the seeds from 0 on, as lanes of the first group
+    drawn = c.outside(
+        work, end, len(work.rows)
+    )  # networks of reference.py have the seeds from 0 on, as lanes of the first group
     assert job.largest_difference(drawn, work.end) <= LARGEST_DIFFERENCE["float64"]
 
 
@@ -104,7 +110,13 @@ def test_a_job_is_the_same_from_its_file(tmp_path, jobs):
     job.write(tmp_path / "job.npz", work)
     again = job.read(tmp_path / "job.npz")
     assert again._fields == work._fields
-    assert (again.workload, again.order, again.batch, again.lr, again.updates) == ("W1", "random", 1, 0.2, 7_992)
+    assert (again.workload, again.order, again.batch, again.lr, again.updates) == (
+        "W1",
+        "random",
+        1,
+        0.2,
+        7_992,
+    )
     assert again.X.dtype == again.start.w1.dtype == np.float32
     assert np.array_equal(again.rows, work.rows)
     assert all(map(np.array_equal, again.end, work.end))
@@ -134,10 +146,28 @@ def test_checks_reach_past_the_first_epoch():
 # Figures
 
 ROWS = [
-    row("contenders", "3-4-1 online, float64", ENTRIES["engine"].label, [4.0, 5.0, 4.5], PRESENTATION),
-    row("contenders", "3-4-1 online, float64", ENTRIES["obvious"].label, [30.0, 31.0, 32.0], PRESENTATION),
+    row(
+        "contenders",
+        "3-4-1 online, float64",
+        ENTRIES["engine"].label,
+        [4.0, 5.0, 4.5],
+        PRESENTATION,
+    ),
+    row(
+        "contenders",
+        "3-4-1 online, float64",
+        ENTRIES["obvious"].label,
+        [30.0, 31.0, 32.0],
+        PRESENTATION,
+    ),
     row("contenders", "3-4-1 online, float64", ENTRIES["obvious"].label, [1.5], COMPILING),
-    without("contenders", "3-4-1 online, float64", ENTRIES["jax_"].label, PRESENTATION, "not installed: jax"),
+    without(
+        "contenders",
+        "3-4-1 online, float64",
+        ENTRIES["jax_"].label,
+        PRESENTATION,
+        "not installed: jax",
+    ),
     row("command", "founding sweep", "in all", [2.5], "s"),
     row("command", "founding sweep", "of it compiling", [0.25], "s"),
     ratio("early", "early", "waiting ÷ refilled", [30.0, 36.0], [10.0, 12.0]),
@@ -170,7 +200,13 @@ def test_figures_are_the_same_from_their_file(tmp_path):
 
 
 def test_who_does_not_compute_the_same_is_named_and_the_command_fails(tmp_path, capsys):
-    failing = without("contenders", "3-4-1 online, float64", ENTRIES["torch_"].label, PRESENTATION, f"{FAILS}, 1.0e+00 away")
+    failing = without(
+        "contenders",
+        "3-4-1 online, float64",
+        ENTRIES["torch_"].label,
+        PRESENTATION,
+        f"{FAILS}, 1.0e+00 away",
+    )
     write_csv(tmp_path / "figures.csv", [*ROWS, failing], MACHINE)
     assert main(["--read", str(tmp_path / "figures.csv")]) == 1
     assert "| fails |" in capsys.readouterr().out

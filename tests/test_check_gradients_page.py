@@ -12,7 +12,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "check-gradients.md"
 
 @pytest.mark.jit
 def test_the_page_prints_what_it_says() -> None:
-    blocks = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(
+        r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
+    )
     assert len(blocks) == 3
     scope: dict[str, object] = {}
     for code, shown in blocks:

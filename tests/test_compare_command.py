@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import tidy
+import sample_frames as frames
 from commands import in_process, refused
 from stores import contents_of
 
-from fastbp import files
 from fastbp.analysis.comparison import comparison
 from fastbp.compare import main
+from fastbp.store import filename
 
 here = in_process(main)
 
@@ -24,10 +24,11 @@ REMEDY = r"`fastbp verify a --repair` moves such files aside, and the same sweep
 def store(folder: Path, seed: int = 0, problem: str = "xor") -> Path:
     for i, lr in enumerate((0.1, 0.2)):
         rng = np.random.default_rng([seed, i])
-        tidy.write(
+        frames.write(
             folder,
-            tidy.table(
-                {"lr": lr, "problem": problem}, tidy.mixed(60, rng, 0, 0.3 + 0.5 * (seed > 0), 0.1, 0.1, 0.5 - 0.5 * (seed > 0))
+            frames.table(
+                {"lr": lr, "problem": problem},
+                frames.mixed(60, rng, 0, 0.3 + 0.5 * (seed > 0), 0.1, 0.1, 0.5 - 0.5 * (seed > 0)),
             ),
         )
     return folder
@@ -45,7 +46,9 @@ def test_says_what_moved_and_writes_nothing(here, both, tmp_path):
     lines = done.stdout.splitlines()
     assert lines[0].split()[:3] == ["lr", "runs", "converged"]
     assert lines[1].endswith("moved")
-    assert lines[4].startswith("The share converged moved in 2 of 2 setups that both have, most by +")
+    assert lines[4].startswith(
+        "The share converged moved in 2 of 2 setups that both have, most by +"
+    )
     assert lines[4].endswith(", with lr 0.1.")
     assert here("a/", "./b").stdout == done.stdout
     assert contents_of(tmp_path) == before
@@ -56,8 +59,15 @@ def test_a_page_its_table_and_its_picture(here, both, tmp_path):
     assert done.returncode == 0
     names = ["compare.csv", "compare.html", "figures/compare.png", "figures/compare.svg"]
     assert sorted(contents_of(tmp_path / "deep" / "out")) == names
-    assert done.stderr == "written: " + ", ".join(f"deep/out/{name}" for name in [names[0], names[3], names[2], names[1]]) + "\n"
-    table = pd.read_csv("deep/out/compare.csv", dtype={"setup_a": str, "setup_b": str, "identical": "boolean"})
+    assert (
+        done.stderr
+        == "written: "
+        + ", ".join(f"deep/out/{name}" for name in [names[0], names[3], names[2], names[1]])
+        + "\n"
+    )
+    table = pd.read_csv(
+        "deep/out/compare.csv", dtype={"setup_a": str, "setup_b": str, "identical": "boolean"}
+    )
     pd.testing.assert_frame_equal(table, comparison(*both), check_dtype=False)
     html = Path("deep/out/compare.html").read_text()
     verdict = done.stdout.split("\n\n")[1].strip().splitlines()
@@ -84,13 +94,19 @@ def test_nothing_in_common_is_no_mistake(here, tmp_path):
     store(tmp_path / "b", problem="parity:3")
     done = here("a", "b", "-o", "out")
     assert done.returncode == 0
-    assert done.stdout.splitlines()[-1] == "a and b have no setup in common: there is nothing to compare."
+    assert (
+        done.stdout.splitlines()[-1]
+        == "a and b have no setup in common: there is nothing to compare."
+    )
 
 
 def test_only_the_strongest_are_on_the_page(here, tmp_path):
     for name, outcome in (("a", "partial"), ("b", "converged")):
         for i in range(45):
-            tidy.write(tmp_path / name, tidy.table({"lr": 0.1 + i}, [outcome if i == 44 else "partial"] * 9))
+            frames.write(
+                tmp_path / name,
+                frames.table({"lr": 0.1 + i}, [outcome if i == 44 else "partial"] * 9),
+            )
     done = here("a", "b", "-o", "out")
     assert len(done.stdout.split("\n\n")[0].splitlines()) == 46
     html = (tmp_path / "out" / "compare.html").read_text()
@@ -115,7 +131,7 @@ class TestRefused:
         assert not (tmp_path / "out").exists()
 
     def test_a_damaged_file(self, here, both, tmp_path):
-        file = next(files.listed(both[0] / "runs"))
+        file = next(filename.listed(both[0] / "runs"))
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
@@ -126,7 +142,11 @@ class TestRefused:
 
     def test_two_files_with_the_same_seeds(self, here, both, tmp_path):
         store(tmp_path / "a", 2)
-        refused(here("a", "b"), 3, rf"a/runs/\S+\.parquet and \S+\.parquet have seeds in common: {REMEDY}")
+        refused(
+            here("a", "b"),
+            3,
+            rf"a/runs/\S+\.parquet and \S+\.parquet have seeds in common: {REMEDY}",
+        )
 
     def test_not_writable(self, here, both, tmp_path):
         (tmp_path / "file").touch()
@@ -138,8 +158,12 @@ class TestRefused:
         refused(here("a", "b", "-o", "taken"), 4, "taken/compare.csv: Is a directory")
         refused(here("a", "b", "-o", "full"), 4, "full/figures/compare.svg: Is a directory")
         assert sorted(os.listdir(tmp_path / "taken")) == ["compare.csv"], "no draft is left"
-        if os.path.isdir("/proc/self"):  # where no folder can be made, and the system says that there is none
-            refused(here("a", "b", "-o", "/proc/nowhere"), 4, "/proc/nowhere: No such file or directory")
+        if os.path.isdir(
+            "/proc/self"
+        ):  # where no folder can be made, and the system says that there is none
+            refused(
+                here("a", "b", "-o", "/proc/nowhere"), 4, "/proc/nowhere: No such file or directory"
+            )
 
     def test_bad_usage(self, here, both):
         refused(here("a", "b", "-o", ""), 2, "-o: given '', allowed: a folder")
@@ -154,7 +178,7 @@ def test_names_are_only_names(here, tmp_path):
     problem = "file:<script>\"'&$\\frac{$\u05d0\u4e2d\u202e\x1b[31m\n" + "x" * 10_000
     for i, name in enumerate(names):
         store(tmp_path / name, i % 2, problem)
-    tidy.write(tmp_path / names[0], tidy.table({"problem": "xor"}, ["partial"]))
+    frames.write(tmp_path / names[0], frames.table({"problem": "xor"}, ["partial"]))
     for one, other in zip(names, names[1:] + names[:1], strict=True):
         done = here(one, other, "-o", f"out{names.index(one)}")
         assert done.returncode == 0, done.stderr
@@ -167,4 +191,6 @@ def test_names_are_only_names(here, tmp_path):
 
 def test_a_copy_elsewhere_is_the_same(here, both, tmp_path):
     shutil.copytree(both[0], tmp_path / "elsewhere" / "a")
-    assert here("a", "elsewhere/a").stdout.endswith("In all of them every row is the same, bit for bit.\n")
+    assert here("a", "elsewhere/a").stdout.endswith(
+        "In all of them every row is the same, bit for bit.\n"
+    )

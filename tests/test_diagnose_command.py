@@ -1,4 +1,5 @@
-"""`fastbp diagnose` as a user runs it: called in this process, in another where that is what is tested."""
+"""`fastbp diagnose` as a user runs it: called in this process, in another where that is what is
+tested."""
 
 import json
 import os
@@ -14,11 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from commands import command, in_process, refused, started, until
 
-from fastbp import __main__, asking
+from fastbp import __main__
+from fastbp.cli import asking
+from fastbp.config.setup import Setup
+from fastbp.config.sweep import Sweep
 from fastbp.diagnose import main
-from fastbp.engine.spec import Setup, Sweep
-from fastbp.inquiry import tables
-from fastbp.inquiry.retrain import retrain
+from fastbp.engine.retrain import retrain
+from fastbp.problems import samples
 
 here = in_process(main)
 
@@ -40,8 +43,24 @@ def table(tmp_path):
 
 
 def test_a_small_one_from_end_to_end(here, tmp_path) -> None:
-    np.savez(tmp_path / "own.npz", W0=np.ones((1, 1)), b0=np.ones(1), W1=np.ones((1, 1)), b1=np.ones(1))
-    done = here("table:01", "--hidden", 1, "--updates", 4, "--seeds", 2, "-o", "out", "--weights", "own.npz", "--seconds", 600)
+    np.savez(
+        tmp_path / "own.npz", W0=np.ones((1, 1)), b0=np.ones(1), W1=np.ones((1, 1)), b1=np.ones(1)
+    )
+    done = here(
+        "table:01",
+        "--hidden",
+        1,
+        "--updates",
+        4,
+        "--seeds",
+        2,
+        "-o",
+        "out",
+        "--weights",
+        "own.npz",
+        "--seconds",
+        600,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("100% of 2 seeds fail under this setup (")
     assert (tmp_path / "out" / "diagnosis.html").exists()
@@ -72,7 +91,10 @@ def test_json(here) -> None:
     }  # fmt: skip
     assert told["runs"] == 50
     assert told["judged"]["change"] == {"updates": 7992, "lr": 0.1}
-    assert told["setup"] == Setup(problem="table:11101011", lr=0.2, order="random", updates=999).identity()
+    assert (
+        told["setup"]
+        == Setup(problem="table:11101011", lr=0.2, order="random", updates=999).identity()
+    )
 
 
 @pytest.mark.jit
@@ -119,16 +141,22 @@ def test_a_table_without_names(here, tmp_path) -> None:
     assert done.stderr.splitlines() == [
         note, "fastbp: --targets: not given, allowed: one or more columns of own.csv: c1, c2, c3"
     ]  # fmt: skip
-    done = here("own.csv", "--targets", "c3", *QUICK, "-o", ".")  # beside what is there, which stays as it is
+    done = here(
+        "own.csv", "--targets", "c3", *QUICK, "-o", "."
+    )  # beside what is there, which stays as it is
     assert done.returncode == 0
     assert (tmp_path / "own.csv").read_text() == XOR.partition("\n")[2]
     assert (tmp_path / "learnt" / "own.csv").read_text() == XOR.replace("a,b,t", "c1,c2,c3")
     assert len(Sweep.from_toml(tmp_path / "mended.toml").setups) == 2
-    (tmp_path / "words.csv").write_text("0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n")  # classes in words make no line of names
+    (tmp_path / "words.csv").write_text(
+        "0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n"
+    )  # classes in words make no line of names
     done = here("words.csv", "--targets", "c3", *QUICK)
     assert "words.csv has no names" in done.stderr
     assert but_for_python(done.stdout) == but_for_python(here("xor", *QUICK).stdout)
-    (tmp_path / "years.csv").write_text("2019,2020,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n")  # numbers that are names
+    (tmp_path / "years.csv").write_text(
+        "2019,2020,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n"
+    )  # numbers that are names
     done = here("years.csv", "--targets", "t", *QUICK)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -159,9 +187,21 @@ def test_tables_that_are_none(here, name: str, tmp_path) -> None:
 def test_bytes_that_are_no_table(here, tmp_path) -> None:
     for suffix in ("csv", "parquet", "npz"):
         (tmp_path / f"own.{suffix}").write_bytes(bytes(range(256)) * 9)
-        refused(here(f"own.{suffix}", "--targets", "t"), 2, rf"DATA: given 'file:own\.{suffix}', allowed: .*")
-    refused(here("none.csv", "--targets", "t"), 2, r"DATA: given 'file:none\.csv', allowed: a file that is there; .*")
-    refused(here("zor"), 2, r"DATA: given 'file:zor', allowed: files that end in \.csv, \.parquet, \.npz")
+        refused(
+            here(f"own.{suffix}", "--targets", "t"),
+            2,
+            rf"DATA: given 'file:own\.{suffix}', allowed: .*",
+        )
+    refused(
+        here("none.csv", "--targets", "t"),
+        2,
+        r"DATA: given 'file:none\.csv', allowed: a file that is there; .*",
+    )
+    refused(
+        here("zor"),
+        2,
+        r"DATA: given 'file:zor', allowed: files that end in \.csv, \.parquet, \.npz",
+    )
     refused(here("."), 2, r"DATA: given 'file:\.', allowed: .*")
     refused(here("table:011"), 2, r"DATA: given 'table:011', allowed: .*")
 
@@ -171,13 +211,21 @@ def test_bytes_that_are_no_table(here, tmp_path) -> None:
     ("text", "told"),
     [
         ("a,b,t\n0,1,0\n", "there is nothing to learn, as every row has the same target"),
-        ("a,b,t\n0,1,yes\n1,0,yes\n", "there is nothing to learn, as every row has the same target"),
-        (XOR + "0,0,1\n", "2 rows contradict each other: equal inputs have different targets, such as rows 1 and 5"),
+        (
+            "a,b,t\n0,1,yes\n1,0,yes\n",
+            "there is nothing to learn, as every row has the same target",
+        ),
+        (
+            XOR + "0,0,1\n",
+            "2 rows contradict each other: equal inputs have different targets, such as rows 1 and 5",
+        ),
     ],
 )
 def test_what_cannot_be_learnt(here, text: str, told: str, tmp_path) -> None:
     (tmp_path / "own.csv").write_text(text)
-    done = here("own.csv", "--targets", "t", *QUICK, "-o", "out")  # a page and a sweep file of that, too
+    done = here(
+        "own.csv", "--targets", "t", *QUICK, "-o", "out"
+    )  # a page and a sweep file of that, too
     assert done.returncode == 0
     assert len(Sweep.from_toml(tmp_path / "out" / "asked.toml").setups) == 1
     assert told in (tmp_path / "out" / "diagnosis.html").read_text()
@@ -187,8 +235,10 @@ def test_what_cannot_be_learnt(here, text: str, told: str, tmp_path) -> None:
 @pytest.mark.jit
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
 @pytest.mark.parametrize("o", [(), ("-o", "out")])
-def test_a_million_rows_are_sampled(here, suffix: str, o: tuple[str, ...], tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(tables, "SAMPLED", 16)
+def test_a_million_rows_are_sampled(
+    here, suffix: str, o: tuple[str, ...], tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(samples, "SAMPLED", 16)
     n = 1_000_000 if suffix == "parquet" else 70_000
     a, b = np.arange(n) % 2, np.arange(n) // 2 % 2
     columns = {"a": a, "b": b, "t": a ^ b}
@@ -197,7 +247,14 @@ def test_a_million_rows_are_sampled(here, suffix: str, o: tuple[str, ...], tmp_p
     elif suffix == "parquet":
         pq.write_table(pa.table(columns), tmp_path / "own.parquet")
     else:
-        np.savetxt(tmp_path / "own.csv", np.column_stack(list(columns.values())), "%d", ",", header="a,b,t", comments="")
+        np.savetxt(
+            tmp_path / "own.csv",
+            np.column_stack(list(columns.values())),
+            "%d",
+            ",",
+            header="a,b,t",
+            comments="",
+        )
     more = [] if suffix == "npz" else ["--targets", "t"]
     done = here(f"own.{suffix}", *more, *QUICK, *o)
     assert done.returncode == 0, done.stderr
@@ -226,11 +283,21 @@ def test_missing_values_of_a_large_table_are_named_by_its_own_rows(here, tmp_pat
 def test_a_thousand_columns(here, tmp_path) -> None:
     X = np.random.default_rng(0).normal(size=(10, 1000))
     names = ",".join([*(f"x{i}" for i in range(1000)), "t"])
-    np.savetxt(tmp_path / "own.csv", np.column_stack([X, X[:, 0] > 0]), ["%.3f"] * 1000 + ["%d"], ",", header=names, comments="")
+    np.savetxt(
+        tmp_path / "own.csv",
+        np.column_stack([X, X[:, 0] > 0]),
+        ["%.3f"] * 1000 + ["%d"],
+        ",",
+        header=names,
+        comments="",
+    )
     began = time.perf_counter()
     done = here("own.csv", "--targets", "t", "--seeds", 60, "--seconds", 6)
     assert done.returncode == 0
-    assert "note: no budget was given, so each run has 149 epochs (--epochs or --updates says another)" in done.stderr
+    assert (
+        "note: no budget was given, so each run has 149 epochs (--epochs or --updates says another)"
+        in done.stderr
+    )
     assert time.perf_counter() - began < 60  # the first time something is compiled
 
 
@@ -240,14 +307,33 @@ def test_options_are_keys(here, table: str) -> None:
     (setup,) = Sweep.from_dict(
         {"seeds": 1, "setup": {"problem": "xor", "hidden": [3, 2], "lr": 2, "epochs": 60}}
     ).setups  # fmt: skip
-    told = here("xor", "--set", "hidden=[[3,2]]", "--set", "lr=2", "--set", "epochs=60", "--seeds", 40, "--json").stdout
+    told = here(
+        "xor",
+        "--set",
+        "hidden=[[3,2]]",
+        "--set",
+        "lr=2",
+        "--set",
+        "epochs=60",
+        "--seeds",
+        40,
+        "--json",
+    ).stdout
     assert json.loads(told)["setup"] == setup.identity()
     assert json.loads(done.stdout)["outcomes"] == json.loads(told)["outcomes"]
     refused(here("xor", "--set", "lr=0"), 2, r"--set lr: given 0, allowed: .*")
-    refused(here("xor", "--lr", "[0.1,0.2]"), 2, "given 2 setups, allowed: one; fastbp sweep compares several")
+    refused(
+        here("xor", "--lr", "[0.1,0.2]"),
+        2,
+        "given 2 setups, allowed: one; fastbp sweep compares several",
+    )
     refused(here("xor", "--epochs", "9", "--updates", "9"), 2, ".* one of updates and epochs")
     refused(here("xor", "--hidden", "4", "x"), 2, r"--set hidden: .*")
-    refused(here("xor", "--lr", 2, "--set", "lr=3"), 2, "--lr: given, and --set lr too, allowed: one of the two")
+    refused(
+        here("xor", "--lr", 2, "--set", "lr=3"),
+        2,
+        "--lr: given, and --set lr too, allowed: one of the two",
+    )
     refused(here("xor", "--set", "wrong=1"), 2, r".*unknown key, .*")
 
 
@@ -273,7 +359,10 @@ def test_seconds_hold_for_the_whole_command(here) -> None:
     assert time.perf_counter() - began < 4
     assert done.returncode in (0, 2)
     if done.returncode == 0:
-        assert re.search(r"note: 3 s were too little for 2,000 seeds of each change: \d+ were trained", done.stderr)
+        assert re.search(
+            r"note: 3 s were too little for 2,000 seeds of each change: \d+ were trained",
+            done.stderr,
+        )
     refused(
         here("parity:16", "--hidden", 200, "--epochs", 100, "--seconds", 1), 2,
         r"there is no time for even a few runs of this setup, which take some [\d,]+ s: allow more seconds, or a smaller budget",
@@ -287,17 +376,29 @@ def test_seconds_hold_for_the_whole_command(here) -> None:
 def test_own_weights(here, tmp_path) -> None:
     setup = Setup(problem="table:11101011", lr=0.2, order="random", updates=999)
     life = retrain(setup, 7)
-    arrays = {f"{n}{i}": values for i, pair in enumerate(life.initial) for n, values in zip("Wb", pair, strict=True)}
+    arrays = {
+        f"{n}{i}": values
+        for i, pair in enumerate(life.initial)
+        for n, values in zip("Wb", pair, strict=True)
+    }
     np.savez(tmp_path / "own.npz", **arrays)
     done = here("--weights", "own.npz", "--seeds", 168)
     assert done.returncode == 0
     text = " ".join(done.stdout.split())
-    assert re.search(r"Your weights, in 200 orders of samples: \S+ converge; of 168 fresh seeds, \S+ do\.", text)
-    assert re.search(r"\d+% of fresh networks end with a smaller loss, and none converge: your network is \w+", text)
+    assert re.search(
+        r"Your weights, in 200 orders of samples: \S+ converge; of 168 fresh seeds, \S+ do\.", text
+    )
+    assert re.search(
+        r"\d+% of fresh networks end with a smaller loss, and none converge: your network is \w+",
+        text,
+    )
     told = json.loads(here("--weights", "own.npz", "--seeds", 168, "--json").stdout)["weights"]
     assert (told["orders"], told["fresh"]) == (200, 168)
     done = here("--weights", "own.npz", "--seeds", 168, "-o", "out")
-    assert "Your weights, in 200 orders of samples" in (tmp_path / "out" / "diagnosis.html").read_text()
+    assert (
+        "Your weights, in 200 orders of samples"
+        in (tmp_path / "out" / "diagnosis.html").read_text()
+    )
 
 
 def test_weights_of_wrong_shapes(here, tmp_path) -> None:
@@ -309,12 +410,24 @@ def test_weights_of_wrong_shapes(here, tmp_path) -> None:
         r"--weights, for a network 3-4-1: b1: given nothing, needed: an array of shape \(1,\) .*",
     )  # fmt: skip
     (tmp_path / "bad.npz").write_bytes(b"nothing")
-    refused(here("--weights", "bad.npz"), 2, r"--weights: given .*bad\.npz.*, allowed: a sound \.npz file; .*")
-    refused(here("--weights", "none.npz"), 2, r"--weights: given .*none\.npz.*, allowed: a \.npz file that is there")
+    refused(
+        here("--weights", "bad.npz"),
+        2,
+        r"--weights: given .*bad\.npz.*, allowed: a sound \.npz file; .*",
+    )
+    refused(
+        here("--weights", "none.npz"),
+        2,
+        r"--weights: given .*none\.npz.*, allowed: a \.npz file that is there",
+    )
     refused(here("--weights", "."), 2, r"--weights: given .*, allowed: a sound \.npz file; .*")
     with open(tmp_path / "one.npz", "wb") as file:
         np.save(file, np.zeros(3))
-    refused(here("--weights", "one.npz"), 2, r"--weights: given .*one\.npz.*, allowed: a sound \.npz file; .*")
+    refused(
+        here("--weights", "one.npz"),
+        2,
+        r"--weights: given .*one\.npz.*, allowed: a sound \.npz file; .*",
+    )
 
 
 # What is written
@@ -325,7 +438,13 @@ def test_twice_is_the_same_bytes_and_the_sweep_runs(here, table: str, tmp_path) 
     arguments = [table, "--targets", "t", *QUICK, "-o", "out"]
     first = here(*arguments)
     assert first.returncode == 0
-    files = ["changes.csv", "mended.toml", "figures/changes.svg", "figures/changes.png", "diagnosis.html"]
+    files = [
+        "changes.csv",
+        "mended.toml",
+        "figures/changes.svg",
+        "figures/changes.png",
+        "diagnosis.html",
+    ]
     assert first.stderr == f"written: {', '.join(f'out/{file}' for file in files)}\n"
     kept = {file: (tmp_path / "out" / file).read_bytes() for file in files}
     again = here(*arguments)
@@ -376,7 +495,9 @@ def test_a_place_that_cannot_be_written(here, table: str, tmp_path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_at_once(number: int, tmp_path) -> None:
     with started("parity:8", "--epochs", "100000", cwd=tmp_path, program=MODULE) as process:
-        until(lambda: len(list(Path(f"/proc/{process.pid}/task").iterdir())) > 3, process)  # it trains
+        until(
+            lambda: len(list(Path(f"/proc/{process.pid}/task").iterdir())) > 3, process
+        )  # it trains
         time.sleep(0.5)
         began = time.monotonic()
         process.send_signal(number)
@@ -391,19 +512,31 @@ def test_it_ends_at_once(number: int, tmp_path) -> None:
 
 @pytest.mark.jit
 def test_a_killed_one_leaves_nothing_half_written(table: str, tmp_path) -> None:
-    with started(table, "--targets", "t", "-o", "out", "--seeds", "200", cwd=tmp_path, program=MODULE) as process:
+    with started(
+        table, "--targets", "t", "-o", "out", "--seeds", "200", cwd=tmp_path, program=MODULE
+    ) as process:
         until((tmp_path / "out" / "changes.csv").exists, process)
         process.kill()
         process.communicate()
-    done = command(table, "--targets", "t", "-o", "out", "--seeds", "200", cwd=tmp_path, program=MODULE)
+    done = command(
+        table, "--targets", "t", "-o", "out", "--seeds", "200", cwd=tmp_path, program=MODULE
+    )
     assert done.returncode == 0
-    whole = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file() and not path.name.startswith(".")}
+    whole = {
+        path.name
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
     assert {"changes.csv", "mended.toml", "diagnosis.html"} <= whole
 
 
 def test_the_advice_is_the_answerers() -> None:
     change, order = asking.answered()
-    assert (change.keys["updates"], change.keys["lr"], order.keys) == (7992, 0.1, {"order": "shuffled"})
+    assert (change.keys["updates"], change.keys["lr"], order.keys) == (
+        7992,
+        0.1,
+        {"order": "shuffled"},
+    )
 
 
 # The documents
@@ -421,13 +554,25 @@ def test_the_documents_say_what_the_command_says(here, table: str, tmp_path) -> 
     founding, mine, own = blocks("docs/diagnose.md")
     said = here("--seconds", 600).stdout  # time enough, whatever else the machine does
     assert said.rstrip("\n") == founding
-    assert any(founding.startswith(block) for block in blocks("README.md") if "of 2,000 seeds fail" in block)
-    done = here(table, "--targets", "t", "--hidden", 2, "--lr", 60, "--epochs", 1000, "--seconds", 600)
+    assert any(
+        founding.startswith(block)
+        for block in blocks("README.md")
+        if "of 2,000 seeds fail" in block
+    )
+    done = here(
+        table, "--targets", "t", "--hidden", 2, "--lr", 60, "--epochs", 1000, "--seconds", 600
+    )
     assert done.stdout.startswith(mine + "\n")
     life = retrain(Setup(problem="xor", hidden=(2,), lr=2, epochs=1000), 1)
-    arrays = {f"{n}{i}": values for i, pair in enumerate(life.initial) for n, values in zip("Wb", pair, strict=True)}
+    arrays = {
+        f"{n}{i}": values
+        for i, pair in enumerate(life.initial)
+        for n, values in zip("Wb", pair, strict=True)
+    }
     np.savez(tmp_path / "own.npz", **arrays)
-    done = here("xor", "--hidden", 2, "--lr", 2, "--epochs", 1000, "--weights", "own.npz", "--seconds", 600)
+    done = here(
+        "xor", "--hidden", 2, "--lr", 2, "--epochs", 1000, "--weights", "own.npz", "--seconds", 600
+    )
     assert own in done.stdout
 
 
@@ -436,5 +581,14 @@ def test_the_document_names_every_option(here) -> None:
     text = (DOCS / "docs/diagnose.md").read_text("utf-8")
     told = json.loads(here("--json", "--seeds", 2).stdout)
     assert all(f"`{name}`" in text for name in told)
-    for option in ("--targets", "--set", "--weights", "--seeds", "--seconds", "-o DIR", "--json", "--hidden"):
+    for option in (
+        "--targets",
+        "--set",
+        "--weights",
+        "--seeds",
+        "--seconds",
+        "-o DIR",
+        "--json",
+        "--hidden",
+    ):
         assert option in text

@@ -1,4 +1,5 @@
-"""A table of one's own from beginning to end: Fisher's iris as a CSV file, through the command, to pandas as in the README."""
+"""A table of one's own from beginning to end: Fisher's iris as a CSV file, through the command, to
+pandas as in the README."""
 
 import io
 import json
@@ -11,7 +12,7 @@ from numba import config
 
 import fastbp
 from fastbp import replay
-from fastbp.columns import COLUMNS
+from fastbp.schema.columns import COLUMNS
 from fastbp.sweep import main
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
@@ -62,7 +63,9 @@ def test_from_a_table_to_tidy_runs(iris, capsys):
     for file in (store / "problems").iterdir():
         with np.load(io.BytesIO(file.read_bytes())) as kept:
             assert kept["inputs"].tolist() == list(iris.columns[:4])
-            assert kept["outputs"].tolist() == [f"species={name}" for name in ("setosa", "versicolor", "virginica")]
+            assert kept["outputs"].tolist() == [
+                f"species={name}" for name in ("setosa", "versicolor", "virginica")
+            ]
             assert np.array_equal(kept["T"].argmax(axis=1), pd.factorize(iris["species"])[0])
             X = iris.iloc[:, :4].to_numpy()
             scaled = (X - X.mean(axis=0)) / X.std(axis=0)

@@ -1,4 +1,5 @@
-"""`fastbp sweep --shard` and `fastbp merge` as a user runs them: machines that share nothing, and then one store."""
+"""`fastbp sweep --shard` and `fastbp merge` as a user runs them: machines that share nothing, and
+then one store."""
 
 import errno
 import os
@@ -8,14 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from commands import any_command, in_process, refused
-from invented import replaced, runs
+from fake_runs import replaced, runs
 from stores import contents_of, rows_of
 
-from fastbp.engine import forecast, room, soundness
-from fastbp.engine.spec import Setup
-from fastbp.engine.store import Store
-from fastbp.kernels import NUMERICS_VERSION
+from fastbp.config.setup import Setup
+from fastbp.engine import forecast, integrity, machine
 from fastbp.merge import main
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store.store import Store
 
 here = in_process(main)
 command = in_process(any_command)
@@ -33,7 +34,10 @@ hidden = [2]
 updates = [2, 3]
 """
 
-NEXT = r"for its tables, and for what is missing: the same sweep, or fastbp sweep {0}/sweep\.toml -o {0}" + "\n"
+NEXT = (
+    r"for its tables, and for what is missing: the same sweep, or fastbp sweep {0}/sweep\.toml -o {0}"
+    + "\n"
+)
 
 
 def store(path: str, *ranges: tuple[int, int], numerics: int = NUMERICS_VERSION) -> Store:
@@ -98,13 +102,22 @@ def test_a_shard_that_is_missing_is_trained_by_the_sweep(command, tmp_path):
 def test_a_shard_that_there_is_not_is_a_line(command, tmp_path, given):
     (tmp_path / "mine.toml").write_text(SWEEP)
     allowed = "allowed: I/N, such as 1/3, with I from 1 to N and N up to 10, the seeds"
-    refused(command("sweep", "mine.toml", "-o", "store", f"--shard={given}"), 2, f"--shard: given '{given}', {allowed}")
+    refused(
+        command("sweep", "mine.toml", "-o", "store", f"--shard={given}"),
+        2,
+        f"--shard: given '{given}', {allowed}",
+    )
     assert not (tmp_path / "store").exists()
 
 
 def test_a_shard_that_there_is_not_is_told_with_what_else_is_wrong(command, tmp_path):
     (tmp_path / "mine.toml").write_text(SWEEP)
-    refused(command("sweep", "mine.toml", "--shard", "2/1", "-j", "0"), 2, "--shard: given '2/1', .*", "-j: given '0', .*")
+    refused(
+        command("sweep", "mine.toml", "--shard", "2/1", "-j", "0"),
+        2,
+        "--shard: given '2/1', .*",
+        "-j: given '0', .*",
+    )
 
 
 def test_a_dry_run_of_a_shard_counts_its_own_runs(command, tmp_path, monkeypatch):
@@ -113,7 +126,7 @@ def test_a_dry_run_of_a_shard_counts_its_own_runs(command, tmp_path, monkeypatch
     assert done.returncode == 0
     assert "runs     10\nupdates  15\n" in done.stdout
     monkeypatch.setattr(forecast, "measured", lambda setup: None)
-    monkeypatch.setattr(room, "disk", lambda path: room.Disk(5_000_000, None))
+    monkeypatch.setattr(machine, "disk", lambda path: machine.Disk(5_000_000, None))
     assert command("sweep", "-o", "store", "--dry-run").returncode == 4
     assert command("sweep", "-o", "store", "--shard", "2/2", "--dry-run").returncode == 0
     assert not (tmp_path / "store").exists()
@@ -125,10 +138,15 @@ def test_a_dry_run_of_a_shard_counts_its_own_runs(command, tmp_path, monkeypatch
 def test_again_it_says_that_all_is_there(here, tmp_path):
     sources = store("a", (0, 10)), store("b", (5, 10))
     before = [contents_of(source.path) for source in sources]
-    assert here("into", "a", "b").stdout == "into: 15 runs written in 2 files, 5 were there already\n"
+    assert (
+        here("into", "a", "b").stdout == "into: 15 runs written in 2 files, 5 were there already\n"
+    )
     kept = contents_of(tmp_path / "into")
     done = here("into", "a", "b")
-    assert (done.returncode, done.stdout) == (0, "into: 0 runs written in 0 files, 20 were there already\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "into: 0 runs written in 0 files, 20 were there already\n",
+    )
     assert re.fullmatch(NEXT.format("into"), done.stderr)
     assert contents_of(tmp_path / "into") == kept
     assert [contents_of(source.path) for source in sources] == before
@@ -154,7 +172,11 @@ def test_a_store_in_use_gets_no_runs_and_gives_them(here):
     source, into = store("a", (0, 10)), store("into", (20, 5))
     before = contents_of(into.runs)
     with into.locked():
-        refused(here("into", "a"), 3, f"into is in use by process {os.getpid()} on {os.uname().nodename}: .*")
+        refused(
+            here("into", "a"),
+            3,
+            f"into is in use by process {os.getpid()} on {os.uname().nodename}: .*",
+        )
     assert contents_of(into.runs) == before
     with source.locked():
         assert here("into", "a").returncode == 0
@@ -175,20 +197,32 @@ def test_what_is_not_sound_is_refused_and_nothing_is_written(here, tmp_path, dam
 def test_other_rows_for_the_same_seeds_are_refused_with_both_files(here, tmp_path):
     (one,) = store("a", (0, 10)).files()
     rows = runs(XOR, 5, 3)
-    other = store("b").publish(XOR.identity(NUMERICS_VERSION), 5, replaced(rows, "updates_done", pa.array([1, 2, 3])))
-    refused(here("into", "a", "b"), 3, f"these have other rows for the same seeds: {other} and {one}; nothing was written")
+    other = store("b").publish(
+        XOR.identity(NUMERICS_VERSION), 5, replaced(rows, "updates_done", pa.array([1, 2, 3]))
+    )
+    refused(
+        here("into", "a", "b"),
+        3,
+        f"these have other rows for the same seeds: {other} and {one}; nothing was written",
+    )
     assert list(Store("into").files()) == []
-    refused(here("a", "b"), 3, f"these have other rows for the same seeds: {other} and {one}; nothing was written")
+    refused(
+        here("a", "b"),
+        3,
+        f"these have other rows for the same seeds: {other} and {one}; nothing was written",
+    )
     assert list(Store("a").files()) == [one]
 
 
 def test_other_numerics_versions_are_refused(here):
     store("a", (0, 10)), store("b", (10, 10), numerics=999)
-    versions = f"a holds runs of numerics version {NUMERICS_VERSION}; b holds runs of numerics version 999"
+    versions = (
+        f"a holds runs of numerics version {NUMERICS_VERSION}; b holds runs of numerics version 999"
+    )
     refused(here("into", "a", "b"), 3, versions)
     refused(here("a", "b"), 3, versions)
     assert here("old", "b").returncode == 0
-    assert soundness.check(Store("old")).findings == []
+    assert integrity.check(Store("old")).findings == []
 
 
 def test_what_is_no_store_ends_with_3_and_is_left_alone(here, tmp_path):
@@ -199,13 +233,20 @@ def test_what_is_no_store_ends_with_3_and_is_left_alone(here, tmp_path):
     for mine in ("thesis/tmp/chapter.tex", "thesis/thesis.tex"):
         (tmp_path / mine).write_text("mine")
     before = contents_of(tmp_path)
-    for place, told in (("file", "file is a file, not a store: .*"), ("thesis", "thesis is a folder with .*, not a store: .*")):
+    for place, told in (
+        ("file", "file is a file, not a store: .*"),
+        ("thesis", "thesis is a folder with .*, not a store: .*"),
+    ):
         refused(here(place, "a"), 3, told)
         refused(here("into", "a", place), 3, told)
     for place in ("nowhere", "empty"):
         refused(here("into", "a", place), 3, f"{place} holds no runs")
-    refused(here("into", "a/runs"), 3, "a/runs is a folder with other things in it, not a store: .*")
-    assert {file: content for file, content in contents_of(tmp_path).items() if file != "into/lock"} == before
+    refused(
+        here("into", "a/runs"), 3, "a/runs is a folder with other things in it, not a store: .*"
+    )
+    assert {
+        file: content for file, content in contents_of(tmp_path).items() if file != "into/lock"
+    } == before
 
 
 def test_a_full_disk_ends_with_4(here, monkeypatch):
@@ -217,7 +258,11 @@ def test_a_full_disk_ends_with_4(here, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
-        refused(here("into", "a"), 4, r"into/runs/.*\.parquet cannot be written: No space left on device")
+        refused(
+            here("into", "a"),
+            4,
+            r"into/runs/.*\.parquet cannot be written: No space left on device",
+        )
     assert list(into.files()) == []
     assert sorted(path.name for path in into.path.iterdir()) == ["lock", "runs", "tmp"]
 

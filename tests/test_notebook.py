@@ -20,7 +20,9 @@ def outputs(notebook):
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
-            words = re.sub(r"\d+(\.\d+)?x\d+", "", "".join(data.get("text/plain", ""))).split()  # sizes and widths are not said
+            words = re.sub(
+                r"\d+(\.\d+)?x\d+", "", "".join(data.get("text/plain", ""))
+            ).split()  # sizes and widths are not said
             yield output["output_type"], output.get("text"), words, "image/png" in data
 
 
@@ -39,7 +41,9 @@ def test_it_says_again_what_it_says(tmp_path):
     published = nbformat.read(NOTEBOOK, 4)
     assert list(outputs(nbformat.read(tmp_path / NOTEBOOK.name, 4))) == list(outputs(published))
     assert sum(picture for *_, picture in outputs(published)) == 4
-    assert {kind for kind, *_ in outputs(published)} == {"execute_result", "display_data"}, "no errors, no warnings"
+    assert {kind for kind, *_ in outputs(published)} == {"execute_result", "display_data"}, (
+        "no errors, no warnings"
+    )
 
 
 def test_it_names_no_place():

@@ -25,7 +25,10 @@ def python(*arguments: str, path: Path = ROOT) -> subprocess.CompletedProcess[st
 
 def imported_by(code: str) -> set[str]:
     """The heavy packages that some lines of Python bring with them."""
-    done = python("-c", f"{code}\nimport json, sys\nprint(json.dumps([name for name in {HEAVY} if name in sys.modules]))")
+    done = python(
+        "-c",
+        f"{code}\nimport json, sys\nprint(json.dumps([name for name in {HEAVY} if name in sys.modules]))",
+    )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
@@ -34,7 +37,9 @@ def imported_by(code: str) -> set[str]:
 
 
 def test_importing_fastbp_imports_nothing_heavy():
-    assert imported_by("import fastbp, fastbp.sweep, fastbp.console, fastbp.outcomes as o") <= {"numpy"}
+    assert imported_by(
+        "import fastbp, fastbp.sweep, fastbp.cli.console, fastbp.schema.outcomes as o"
+    ) <= {"numpy"}
     assert imported_by("import fastbp") == set()
 
 
@@ -49,13 +54,15 @@ except SystemExit:
 
 
 def test_looking_at_results_needs_no_compiler():
-    code = "import fastbp.analysis.tables, fastbp.analysis.plots, fastbp.columns; fastbp.summary; fastbp.contrasts"
+    code = "import fastbp.analysis.summary, fastbp.reporting.plots, fastbp.schema.columns; fastbp.summary; fastbp.contrasts"
     assert imported_by(code).isdisjoint({"numba", "llvmlite", "pydantic"})
     assert "pandas" in imported_by(code)
 
 
 def test_describing_a_sweep_needs_no_pandas():
-    found = imported_by("import fastbp; fastbp.Sweep(seeds=3, setup={'problem': 'xor', 'updates': 10}).setups")
+    found = imported_by(
+        "import fastbp; fastbp.Sweep(seeds=3, setup={'problem': 'xor', 'updates': 10}).setups"
+    )
     assert found.isdisjoint({"pandas", "pyarrow", "matplotlib"})
 
 
@@ -112,9 +119,15 @@ def wheel(project, tmp_path_factory):
     if not importlib.util.find_spec("pip"):
         pytest.skip("no pip here to build a wheel with")
     folder = tmp_path_factory.mktemp("wheel")
-    alone = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else ["--retries", "0", "--timeout", "10"]
+    alone = (
+        ["--no-build-isolation"]
+        if importlib.util.find_spec("hatchling")
+        else ["--retries", "0", "--timeout", "10"]
+    )
     quiet = ["--quiet", "--disable-pip-version-check"]
-    done = python("-m", "pip", "wheel", *quiet, "--no-deps", *alone, "-w", str(folder), str(CHECKOUT))
+    done = python(
+        "-m", "pip", "wheel", *quiet, "--no-deps", *alone, "-w", str(folder), str(CHECKOUT)
+    )
     if done.returncode and "hatchling" in done.stderr:
         pytest.skip("no hatchling here, and no way to fetch it")
     assert done.returncode == 0, done.stderr
@@ -128,9 +141,15 @@ def test_the_wheel_has_the_sweeps_and_nothing_of_the_workshop(wheel):
         founding = content.read("fastbp/sweeps/founding.toml")
     assert founding == (CHECKOUT / "sweeps" / "founding.toml").read_bytes()
     assert {"fastbp/py.typed", "fastbp/sweep.py", "fastbp/kernels/training.py"} <= set(names)
-    assert {name.split("/")[0] for name in names} == {"fastbp", f"fastbp-{fastbp.__version__}.dist-info"}
+    assert {name.split("/")[0] for name in names} == {
+        "fastbp",
+        f"fastbp-{fastbp.__version__}.dist-info",
+    }
     assert not [name for name in names if name.endswith((".pyc", ".nbi", ".nbc"))]
-    shipped = {f"fastbp/{path.relative_to(CHECKOUT).as_posix()}" for path in (CHECKOUT / "sweeps").rglob("*.toml")}
+    shipped = {
+        f"fastbp/{path.relative_to(CHECKOUT).as_posix()}"
+        for path in (CHECKOUT / "sweeps").rglob("*.toml")
+    }
     assert {name for name in names if name.startswith("fastbp/sweeps/")} == shipped
 
 
@@ -139,5 +158,11 @@ def test_the_wheel_has_the_command_and_finds_its_sweeps(wheel, tmp_path):
         content.extractall(tmp_path / "site")
     metadata = tmp_path / "site" / f"fastbp-{fastbp.__version__}.dist-info"
     assert "fastbp = fastbp.__main__:main" in (metadata / "entry_points.txt").read_text()
-    done = python("-c", "from fastbp.console import shipped; print(shipped('founding'))", path=tmp_path / "site")
-    assert done.stdout.strip() == str(tmp_path / "site" / "fastbp" / "sweeps" / "founding.toml"), done.stderr
+    done = python(
+        "-c",
+        "from fastbp.cli.console import shipped; print(shipped('founding'))",
+        path=tmp_path / "site",
+    )
+    assert done.stdout.strip() == str(tmp_path / "site" / "fastbp" / "sweeps" / "founding.toml"), (
+        done.stderr
+    )

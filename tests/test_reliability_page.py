@@ -40,7 +40,12 @@ def test_its_script_prints_what_it_says(tmp_path):
         "TMPDIR": str(tmp_path),
     }  # fmt: skip
     done = subprocess.run(
-        ["bash", ROOT / "docs" / "reliability.sh"], check=False, env=environment, capture_output=True, text=True, timeout=400
+        ["bash", ROOT / "docs" / "reliability.sh"],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     (shown,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)

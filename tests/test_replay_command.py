@@ -1,4 +1,5 @@
-"""`fastbp replay` as a user runs it: called in this process, in another where that is what is tested."""
+"""`fastbp replay` as a user runs it: called in this process, in another where that is what is
+tested."""
 
 import os
 import re
@@ -19,12 +20,12 @@ from commands import in_process, refused
 from numba import config
 
 import fastbp
-from fastbp.engine import block
-from fastbp.engine.spec import Setup
-from fastbp.engine.store import Store
-from fastbp.inquiry import replay
-from fastbp.kernels import NUMERICS_VERSION
+from fastbp.config.setup import Setup
+from fastbp.engine import block, stored_run
+from fastbp.engine import rows as rows_module
 from fastbp.replay import main
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store.store import Store
 
 ROOT = Path(fastbp.__file__).parents[1]
 JIT = not config.DISABLE_JIT
@@ -43,7 +44,7 @@ def store(tmp_path):
     store.open()
     for setup in (SHORT, SOON):
         rows = block.train(setup, 0, 4, lanes=None if JIT else 2)
-        store.publish(name(setup), 0, block.to_arrow(setup, 0, rows))
+        store.publish(name(setup), 0, rows_module.to_arrow(setup, 0, rows))
     return store
 
 
@@ -64,7 +65,7 @@ def entries(folder: Path) -> set[str]:
 def test_it_shows_a_life_and_keeps_it(here, store, tmp_path):
     done = here("store", name(SHORT)[:6], 2)
     assert done.returncode == 0
-    row = replay.find(store, name(SHORT), "2").row
+    row = stored_run.find(store, name(SHORT), "2").row
     head, looks, answers = done.stdout.split("\n\n")
     assert head.splitlines() == [
         f"setup {name(SHORT)}, seed 2: {row['outcome']} after 23 updates",
@@ -80,7 +81,9 @@ def test_it_shows_a_life_and_keeps_it(here, store, tmp_path):
     assert [line.split()[:4] for line in answers.splitlines()[1:]] == [
         [str(i), *inputs, target] for i, (inputs, target) in enumerate([("00", "0"), ("01", "1"), ("10", "1"), ("11", "0")])
     ]  # fmt: skip
-    assert [float(line.split()[-1]) for line in answers.splitlines()[1:]] == pytest.approx(row["outputs"], abs=6e-4)
+    assert [float(line.split()[-1]) for line in answers.splitlines()[1:]] == pytest.approx(
+        row["outputs"], abs=6e-4
+    )
 
     stem = f"store/replays/{name(SHORT)}-2"
     assert done.stderr == f"written: {stem}.parquet, {stem}.svg, {stem}.png\n"
@@ -97,7 +100,7 @@ def test_it_shows_a_life_and_keeps_it(here, store, tmp_path):
 
 def test_the_look_that_found_it_converged_is_marked(here, store):
     seed, at = next((seed, row["converged_at"]) for seed, row in enumerate(
-        replay.find(store, name(SOON), str(seed)).row for seed in range(4)) if row["converged_at"] is not None)  # fmt: skip
+        stored_run.find(store, name(SOON), str(seed)).row for seed in range(4)) if row["converged_at"] is not None)  # fmt: skip
     done = here("store", name(SOON), seed, "--figure", "a.svg")
     assert done.returncode == 0
     (line,) = [line for line in done.stdout.splitlines() if "first found converged" in line]
@@ -109,11 +112,28 @@ def test_twice_is_the_same_and_nothing_but_its_own_file_is_opened(here, store, t
         if not file.name.startswith(name(SHORT)):
             file.write_bytes(b"damaged")
     first = here("store", name(SHORT), 2, "--figure", "a.svg", "--export", "made/w.npz")
-    kept = {file: (tmp_path / file).read_bytes() for file in entries(tmp_path) if not file.endswith(".npz")}
+    kept = {
+        file: (tmp_path / file).read_bytes()
+        for file in entries(tmp_path)
+        if not file.endswith(".npz")
+    }
     assert here("store", name(SHORT), 2, "--figure", "a.svg").stdout == first.stdout
     assert {file: (tmp_path / file).read_bytes() for file in kept} == kept
     with np.load(tmp_path / "made" / "w.npz") as weights:
-        assert {"W0", "b0", "W1", "b1", "initial_W0", "initial_b1", "rows", "X", "T", "lr", "setup", "seed"} <= set(weights)
+        assert {
+            "W0",
+            "b0",
+            "W1",
+            "b1",
+            "initial_W0",
+            "initial_b1",
+            "rows",
+            "X",
+            "T",
+            "lr",
+            "setup",
+            "seed",
+        } <= set(weights)
         assert weights["W0"].shape == (2, 2)
         assert weights["rows"].dtype == np.int32
         assert len(weights["rows"]) == 23
@@ -121,7 +141,9 @@ def test_twice_is_the_same_and_nothing_but_its_own_file_is_opened(here, store, t
 
 @pytest.mark.parametrize(("file", "start"), [("a.SVG", b"<?xml"), ("to/b.pdf", b"%PDF")])
 def test_a_picture_where_it_is_wanted(here, store, tmp_path, file, start):
-    done = here("store", name(SHORT), 2**63 - 1, "--figure", file)  # a seed that the store does not hold
+    done = here(
+        "store", name(SHORT), 2**63 - 1, "--figure", file
+    )  # a seed that the store does not hold
     assert done.returncode == 0
     assert (tmp_path / file).read_bytes().startswith(start)
     assert entries(tmp_path / "store" / "replays") == {f"{name(SHORT)}-{2**63 - 1}.parquet"}
@@ -145,7 +167,11 @@ def test_a_check_of_a_row_that_was_changed_ends_with_3(here, store):
     loss = rows["loss"].to_numpy().copy()
     loss[1] = np.nextafter(loss[1], 0)
     file.unlink()
-    store.publish(name(SHORT), 0, rows.set_column(rows.column_names.index("loss"), rows.schema.field("loss"), pa.array(loss)))
+    store.publish(
+        name(SHORT),
+        0,
+        rows.set_column(rows.column_names.index("loss"), rows.schema.field("loss"), pa.array(loss)),
+    )
     assert here("store", name(SHORT), 0, "--check").returncode == 0
     done = here("store", name(SHORT), 1, "--check")
     assert (done.returncode, done.stderr) == (3, "")
@@ -153,7 +179,7 @@ def test_a_check_of_a_row_that_was_changed_ends_with_3(here, store):
 
 
 def test_a_check_needs_no_room_for_a_whole_life(here, store, monkeypatch):
-    monkeypatch.setattr(replay, "MOST_BYTES", 10)
+    monkeypatch.setattr(stored_run, "MOST_BYTES", 10)
     assert here("store", name(SHORT), 1, "--check").stdout == "the same, bit for bit: 40 columns\n"
     refused(
         here("store", name(SHORT), 1, "--check", "--export", "w.npz"), 2,
@@ -166,9 +192,22 @@ def test_bad_input_is_a_line_each(here, store, tmp_path):
     before = entries(tmp_path)
     known = ", ".join(sorted((name(SHORT), name(SOON))))
     apart = f"allowed: the digits of a setup of store, as many as tell it apart: {known}"
-    refused(here("store", "xyz", "-1"), 2, f"SETUP: given 'xyz', {apart}", "SEED: given '-1', allowed: an integer from 0 to .*")
-    refused(here("store", name(SHORT), "1.5"), 2, r"SEED: given '1\.5', allowed: an integer from 0 to 2\^63 - 1")
-    refused(here("store", name(SHORT), 4, "--check"), 2, f"SEED: given 4, allowed: seeds of setup {name(SHORT)} that .*: 0 to 3")
+    refused(
+        here("store", "xyz", "-1"),
+        2,
+        f"SETUP: given 'xyz', {apart}",
+        "SEED: given '-1', allowed: an integer from 0 to .*",
+    )
+    refused(
+        here("store", name(SHORT), "1.5"),
+        2,
+        r"SEED: given '1\.5', allowed: an integer from 0 to 2\^63 - 1",
+    )
+    refused(
+        here("store", name(SHORT), 4, "--check"),
+        2,
+        f"SEED: given 4, allowed: seeds of setup {name(SHORT)} that .*: 0 to 3",
+    )
     refused(
         here("store", name(SHORT), 1, "--figure", "a.jpg", "--export", "w"), 2,
         r"--figure: given 'a\.jpg', allowed: a file that ends in \.svg or \.png or \.pdf",
@@ -193,8 +232,12 @@ def test_a_flipped_bit_ends_with_3(here, store, column):
     (file,) = [file for file in store.files() if file.name.startswith(name(SHORT))]
     content = bytearray(file.read_bytes())
     group = pq.read_metadata(file).row_group(0)
-    (chunk,) = [c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column]
-    content[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1] ^= 1
+    (chunk,) = [
+        c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column
+    ]
+    content[
+        (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1
+    ] ^= 1
     file.write_bytes(content)
     refused(here("store", name(SHORT), 1), 3, damaged(file))
 
@@ -211,7 +254,9 @@ def test_a_store_that_is_only_read_is_no_matter_to_a_picture_elsewhere(here, sto
     (tmp_path / "store" / "replays").write_text("a file where a folder should be")
     done = here("store", name(SHORT), 1, "--figure", "a.svg")
     assert done.returncode == 0
-    assert re.fullmatch(r"note: store/replays/.*\.parquet cannot be written: .*\nwritten: a\.svg\n", done.stderr)
+    assert re.fullmatch(
+        r"note: store/replays/.*\.parquet cannot be written: .*\nwritten: a\.svg\n", done.stderr
+    )
     assert (tmp_path / "a.svg").exists()
 
 
@@ -246,12 +291,14 @@ def started(*arguments: str, cwd: Path, **more: Any) -> subprocess.Popen[str]:
 def test_a_long_run_ends_at_once(tmp_path, number):
     store = Store(tmp_path / "store")
     store.open()
-    row = block.to_arrow(LONG, 0, block.train(SHORT, 0, 1))  # as it would be, but for the time that it takes
+    row = rows_module.to_arrow(
+        LONG, 0, block.train(SHORT, 0, 1)
+    )  # as it would be, but for the time that it takes
     store.publish(name(LONG), 0, row)
     with started("store", name(LONG), "1", cwd=tmp_path) as process:
         try:
             for line in process.stderr:
-                if line.endswith("fastbp.inquiry.replay\n"):  # training is next
+                if line.endswith("fastbp.engine.stored_run\n"):  # training is next
                     break
             time.sleep(0.7)
             began = time.monotonic()
@@ -262,7 +309,9 @@ def test_a_long_run_ends_at_once(tmp_path, number):
     assert time.monotonic() - began < 1
     assert process.returncode == 128 + number
     assert out == ""
-    assert [line for line in err.splitlines() if not line.startswith("import time:")] == ["interrupted"]
+    assert [line for line in err.splitlines() if not line.startswith("import time:")] == [
+        "interrupted"
+    ]
     assert not (tmp_path / "store" / "replays").exists()
 
 

@@ -14,19 +14,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-import tidy
+import sample_frames as frames
 from commands import any_command, command, environment, in_process, refused
 from stores import contents_of
 
 import fastbp
-from fastbp import files
-from fastbp.analysis import report
-from fastbp.analysis.page_tables import contrasts_table
-from fastbp.analysis.report import Sweep, sweep_of
-from fastbp.analysis.tables import attribution, contrasts, summary, tally
-from fastbp.columns import schema
-from fastbp.engine.store import Store
-from fastbp.kernels import NUMERICS_VERSION
+from fastbp.analysis.attribution import attribution
+from fastbp.analysis.contrasts import contrasts
+from fastbp.analysis.counts import tally
+from fastbp.analysis.summary import summary
+from fastbp.reporting import build
+from fastbp.reporting.build import Sweep, sweep_of
+from fastbp.reporting.html_tables import contrasts_table
+from fastbp.schema.columns import schema
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store import filename
+from fastbp.store.store import Store
 
 here = in_process(any_command)
 
@@ -38,33 +41,54 @@ def rows_of(setup: fastbp.Setup, count: int = 40) -> pa.Table:
     """Runs with a setup's keys and its id, whose outcomes are those of their measures."""
     shuffled = setup.order == "shuffled"
     rng = np.random.default_rng([int(10 * setup.lr), shuffled])
-    spread, error, ever = rng.random(count), rng.random(count) ** (1 + shuffled), rng.random(count) < 0.3
-    words = np.where(error <= 0.4, "converged", np.where(spread < setup.collapse, "collapsed", "partial"))
-    runs = tidy.table(setup.columns(), list(words), ever=(words == "converged") | ever)
+    spread, error, ever = (
+        rng.random(count),
+        rng.random(count) ** (1 + shuffled),
+        rng.random(count) < 0.3,
+    )
+    words = np.where(
+        error <= 0.4, "converged", np.where(spread < setup.collapse, "collapsed", "partial")
+    )
+    runs = frames.table(setup.columns(), list(words), ever=(words == "converged") | ever)
     identity = pa.array([setup.identity(NUMERICS_VERSION)] * count, pa.string()).dictionary_encode()
-    values = {"setup": identity, "spread": pa.array(spread), "max_error": pa.array(error), "loss": pa.array(error**2 / 2)}
+    values = {
+        "setup": identity,
+        "spread": pa.array(spread),
+        "max_error": pa.array(error),
+        "loss": pa.array(error**2 / 2),
+    }
     for name, column in values.items():
         runs = runs.set_column(runs.column_names.index(name), schema().field(name), column)
     return runs.cast(schema())
 
 
 def test_of_many_setups_those_with_most_seeds_are_shown(tmp_path):
-    tallies = tally(tidy.frame(*(tidy.table({"lr": lr / 10}, ["partial"] * (9 if lr in (7, 11) else 3)) for lr in range(1, 31))))
-    told = report.tabulated(tallies, tidy.identity({"lr": 3.0}), tmp_path)
+    tallies = tally(
+        frames.frame(
+            *(
+                frames.table({"lr": lr / 10}, ["partial"] * (9 if lr in (7, 11) else 3))
+                for lr in range(1, 31)
+            )
+        )
+    )
+    told = build.tabulated(tallies, frames.identity({"lr": 3.0}), tmp_path)
     for most in (4, 12, 24):
-        rows = report.chosen(told, most)
+        rows = build.chosen(told, most)
         assert len(rows) == most
         assert {0.7, 1.1, 3.0} <= set(rows["lr"])
-    assert len(report.chosen(told, 30)) == 30
+    assert len(build.chosen(told, 30)) == 30
 
 
 def test_of_many_changes_those_of_the_setup_as_it_stands_come_first(tmp_path):
     """They do nothing, and others much."""
     wins = {(lr, momentum): lr + momentum > 20 for lr in range(1, 31) for momentum in (0.0, 0.5)}
     tables = [
-        tidy.table({"lr": float(lr), "momentum": m}, ["converged" if won else "partial"] * 9) for (lr, m), won in wins.items()
+        frames.table({"lr": float(lr), "momentum": m}, ["converged" if won else "partial"] * 9)
+        for (lr, m), won in wins.items()
     ]
-    told = report.tabulated(tally(tidy.frame(*tables)), tidy.identity({"lr": 1.0, "momentum": 0.0}), tmp_path)
+    told = build.tabulated(
+        tally(frames.frame(*tables)), frames.identity({"lr": 1.0, "momentum": 0.0}), tmp_path
+    )
     table = contrasts_table(told.contrasts, told.summary, told.baseline)
     own = [row.marked for row in table.rows]
     assert len(told.contrasts) > len(own) == 40
@@ -74,15 +98,17 @@ def test_of_many_changes_those_of_the_setup_as_it_stands_come_first(tmp_path):
 
 
 def without_most_pictures(patch: pytest.MonkeyPatch) -> None:
-    """A page whose pictures would be of no kind of run but of outcomes: drawing is what takes time."""
-    patch.setattr(report, "example_groups", lambda *_: [])
+    """A page whose pictures would be of no kind of run but of outcomes: drawing is what takes
+    time."""
+    patch.setattr(build, "example_groups", lambda *_: [])
     for name in ("_scatter", "_waiting", "_collapse"):
-        patch.setattr(report, name, lambda *_: None)
+        patch.setattr(build, name, lambda *_: None)
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """A store whose sweep found all runs there, and made its tables and its page, without most pictures."""
+    """A store whose sweep found all runs there, and made its tables and its page, without most
+    pictures."""
     folder = tmp_path_factory.mktemp("swept")
     sweep = fastbp.Sweep(title="Does shuffling help?", seeds=40, setup=KEYS, grid=GRID)
     (folder / "mine.toml").write_text(sweep.to_toml())
@@ -151,7 +177,9 @@ class TestMakes:
         assert len(table.splitlines()) == 5
         assert verdict[0].startswith(("What mends the network", "No single change"))
         assert all(f"<p>{line}</p>" in page(store) for line in verdict[0].strip().splitlines())
-        assert re.fullmatch(r"written: store/report.html, and \d+ more files beside it\n", done.stderr)
+        assert re.fullmatch(
+            r"written: store/report.html, and \d+ more files beside it\n", done.stderr
+        )
         assert "<title>Does shuffling help?" in page(store)
 
     def test_tables_are_those_of_the_runs(self, here, store):
@@ -165,7 +193,10 @@ class TestMakes:
     def test_a_store_without_its_sweep_file(self, here, tmp_path):
         """Such as one that `merge` or a copy of `runs` made."""
         for i in range(2):
-            tidy.write(tmp_path / "bare", tidy.table({"lr": 0.1 + i}, ["partial"] * 30 + ["converged"] * (30 * i)))
+            frames.write(
+                tmp_path / "bare",
+                frames.table({"lr": 0.1 + i}, ["partial"] * 30 + ["converged"] * (30 * i)),
+            )
         done = here("report", "bare")
         assert done.returncode == 0
         assert "Runs converge most often with lr 1.1" in done.stdout
@@ -174,12 +205,24 @@ class TestMakes:
     @pytest.mark.parametrize("outcome", ["diverged", "collapsed"])
     def test_one_row_of_one_outcome(self, here, tmp_path, outcome):
         """Of a diverged run there is no measure."""
-        runs = tidy.table({}, [outcome])
+        runs = frames.table({}, [outcome])
         if outcome == "diverged":
-            for name in ("loss", "spread", "max_error", "saturation", "grad_norm", "weight_max", "wrong", "one_sided", "outputs"):
+            for name in (
+                "loss",
+                "spread",
+                "max_error",
+                "saturation",
+                "grad_norm",
+                "weight_max",
+                "wrong",
+                "one_sided",
+                "outputs",
+            ):
                 field = schema().field(name)
-                runs = runs.set_column(runs.column_names.index(name), field, pa.nulls(1, field.type))
-        tidy.write(tmp_path / "one", runs)
+                runs = runs.set_column(
+                    runs.column_names.index(name), field, pa.nulls(1, field.type)
+                )
+        frames.write(tmp_path / "one", runs)
         done = here("report", "one")
         assert done.returncode == 0
         assert f"The one run ended {outcome}: " in done.stdout
@@ -195,7 +238,9 @@ class TestCollapse:
             "note: Outcomes were decided anew, with collapse = 0.5, from the measures of each run."
         )
         assert done.stdout != before
-        anew, old = (pd.read_csv(source) for source in (store / "summary.csv", BytesIO(made["summary.csv"])))
+        anew, old = (
+            pd.read_csv(source) for source in (store / "summary.csv", BytesIO(made["summary.csv"]))
+        )
         runs = pd.read_parquet(store / "runs")
         stuck = runs[(runs["max_error"] > 0.4) & (runs["spread"] < 0.5)]
         assert anew["collapsed"].sum() == len(stuck) > old["collapsed"].sum()
@@ -224,7 +269,7 @@ class TestCollapse:
 class TestLatestSweep:
     def test_others_only_where_all_are_asked_for(self, here, store):
         plain = here("report", "store").stdout
-        tidy.write(store, tidy.table({"lr": 7.0}, ["partial"] * 9))
+        frames.write(store, frames.table({"lr": 7.0}, ["partial"] * 9))
         assert here("report", "store").stdout == plain
         done = here("report", "store", "--all-runs")
         assert len(done.stdout.split("\n\n")[0].splitlines()) == 6
@@ -232,8 +277,10 @@ class TestLatestSweep:
         assert here("report", "store").stdout == plain
 
     def test_only_others(self, here, tmp_path):
-        tidy.write(tmp_path / "store", tidy.table({}, ["partial"] * 9))
-        (tmp_path / "store" / "sweep.toml").write_text('seeds = 9\n[resolved]\nsetups = ["0123456789ab"]\n')
+        frames.write(tmp_path / "store", frames.table({}, ["partial"] * 9))
+        (tmp_path / "store" / "sweep.toml").write_text(
+            'seeds = 9\n[resolved]\nsetups = ["0123456789ab"]\n'
+        )
         why = "store holds no runs of its latest sweep, only of others: --all-runs reports them"
         refused(here("report", "store"), 3, why)
         assert here("report", "store", "--all-runs").returncode == 0
@@ -280,7 +327,9 @@ class TestLatestSweep:
         assert sweep_of(tmp_path) == Sweep()
 
     def test_titles_are_one_line(self, tmp_path):
-        (tmp_path / "sweep.toml").write_text('title = """\n two\n  lines\\u202e\\u0000 """', "utf-8")
+        (tmp_path / "sweep.toml").write_text(
+            'title = """\n two\n  lines\\u202e\\u0000 """', "utf-8"
+        )
         assert sweep_of(tmp_path).title == "two lines??"
 
 
@@ -293,7 +342,10 @@ class TestRunning:
         made = results(store)
         said = "This sweep is still running: the page shows what is there so far."
         process = subprocess.Popen(
-            [sys.executable, "-c", holder, store / "lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", holder, store / "lock"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         with process:
             assert process.stdout is not None
@@ -324,19 +376,27 @@ class TestRefused:
         assert contents_of(tmp_path) == {"file": b""}
 
     def test_a_damaged_file(self, here, store):
-        file = next(files.listed(store / "runs"))
+        file = next(filename.listed(store / "runs"))
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
         before = contents_of(store)
         why = rf"store/runs/{file.name} is damaged .its bytes are not those that were written.: `fastbp verify store --repair` "
-        refused(here("report", "store"), 3, why + "moves such files aside, and the same sweep makes them anew")
+        refused(
+            here("report", "store"),
+            3,
+            why + "moves such files aside, and the same sweep makes them anew",
+        )
         assert contents_of(store) == before
 
     def test_a_file_under_anothers_name(self, here, store):
-        file = next(files.listed(store / "runs"))
+        file = next(filename.listed(store / "runs"))
         file.rename(file.with_name("0" * 12 + file.name[12:]))
-        refused(here("report", "store", "--all-runs"), 3, r"store/runs/0{12}\S+ is damaged .it holds runs of setup .*")
+        refused(
+            here("report", "store", "--all-runs"),
+            3,
+            r"store/runs/0{12}\S+ is damaged .it holds runs of setup .*",
+        )
 
     def test_not_writable(self, here, store):
         for name in ("report.html", "figures/outcomes.png", "summary.csv"):
@@ -358,7 +418,11 @@ class TestRefused:
             "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
             "from fastbp.report import main\nsys.exit(main(['store']))"
         )
-        done = command(cwd=tmp_path, program=[sys.executable, "-c", code], env=environment(MPLCONFIGDIR=str(tmp_path)))
+        done = command(
+            cwd=tmp_path,
+            program=[sys.executable, "-c", code],
+            env=environment(MPLCONFIGDIR=str(tmp_path)),
+        )
         assert done.returncode == 4
         assert re.fullmatch(r"fastbp: store/\S+: File too large\n", done.stderr)
         assert page(tmp_path / "store") == page(swept)
@@ -376,7 +440,10 @@ def test_names_are_only_names(here, tmp_path):
     ]  # fmt: skip
     outcomes = ["converged", "partial", "collapsed", "one-class", "diverged"] * 4
     for i, name in enumerate(names):
-        tidy.write(tmp_path / "store", tidy.table({"problem": f"file:{name}", "targets": name}, outcomes[i % 5 :]))
+        frames.write(
+            tmp_path / "store",
+            frames.table({"problem": f"file:{name}", "targets": name}, outcomes[i % 5 :]),
+        )
     title = json.dumps("".join(names)).replace("\\ud83d\\ude00", "\\U0001f600")
     (tmp_path / "store" / "sweep.toml").write_text(f"title = {title}\nseeds = 20\n")
     assert "<script>" in sweep_of(tmp_path / "store").title

@@ -10,8 +10,9 @@ import pytest
 from commands import command, in_process, names, refused, started, until
 from numba import config
 
-from fastbp import console, files
-from fastbp.engine.store import Store
+from fastbp.cli import console
+from fastbp.store import filename
+from fastbp.store.store import Store
 from fastbp.sweep import main
 
 here = in_process(main)
@@ -41,11 +42,13 @@ def test_every_sweep_is_trained_into_its_own_place_and_shown(folder, tmp_path, h
     assert done.returncode == 0, done.stderr
     results = tmp_path / "results"
     for number, name in enumerate(NAMES, 1):
-        assert files.listed(results / name / "runs")
+        assert filename.listed(results / name / "runs")
         assert (results / name / "report.html").is_file()
         assert f"{name} ({number} of 3): 8 runs trained" in done.stderr
     blocks = done.stdout.strip().split("\n\n")
-    assert [block.splitlines()[0] for block in blocks] == [f"{name}: What of {name}?" for name in NAMES]
+    assert [block.splitlines()[0] for block in blocks] == [
+        f"{name}: What of {name}?" for name in NAMES
+    ]
     text = (results / "README.md").read_text()
     assert re.findall("(?m)^## (.*)$", text) == [f"What of {name}?" for name in NAMES]
     commands = re.findall(r"(?m)^`(.*?)`: ", text)
@@ -74,7 +77,9 @@ def test_the_commands_in_the_gallery_make_the_same(folder, tmp_path, here, monke
     here("--all", "sweeps", "--seeds", "5", "-o", "other/place")
     place = tmp_path / "other" / "place"
     before = {name: names(place / name) for name in NAMES}
-    whole, *commands = re.findall(r"(?m)^`?python -m fastbp\.sweep ([^`\n]*)", (place / "README.md").read_text())
+    whole, *commands = re.findall(
+        r"(?m)^`?python -m fastbp\.sweep ([^`\n]*)", (place / "README.md").read_text()
+    )
     assert whole == "--all ../sweeps -o place --seeds 5"
     shutil.rmtree(place)
     monkeypatch.chdir(tmp_path / "other")
@@ -129,14 +134,38 @@ def test_hidden_files_are_no_sweeps(folder, here):
     ("arguments", "said"),
     [
         (["--all", "nowhere"], ["--all: given nowhere, allowed: a folder with sweep files, .*"]),
-        (["--all", "sweeps/zero.toml"], ["--all: given sweeps/zero.toml, allowed: a folder with sweep files, .*"]),
-        (["--all", "sweeps", "founding"], ["FILE or NAME: given beside --all, allowed: with a single sweep"]),
         (
-            ["--all", "sweeps", "--set", "lr=1", "--shard", "1/2", "--until-width", "1", "--bisect", "lr", "--no-report"],
-            [f"--{option}: given beside --all, .*" for option in ("set", "shard", "until-width", "bisect", "no-report")],
+            ["--all", "sweeps/zero.toml"],
+            ["--all: given sweeps/zero.toml, allowed: a folder with sweep files, .*"],
+        ),
+        (
+            ["--all", "sweeps", "founding"],
+            ["FILE or NAME: given beside --all, allowed: with a single sweep"],
+        ),
+        (
+            [
+                "--all",
+                "sweeps",
+                "--set",
+                "lr=1",
+                "--shard",
+                "1/2",
+                "--until-width",
+                "1",
+                "--bisect",
+                "lr",
+                "--no-report",
+            ],
+            [
+                f"--{option}: given beside --all, .*"
+                for option in ("set", "shard", "until-width", "bisect", "no-report")
+            ],
         ),
         (["--all", "sweeps", "-j", "0", "-o", ""], ["-j: given '0', .*", "-o: given '', .*"]),
-        (["--all", "sweeps", "-o", "own"], ["own/README.md: somebody's own file, allowed: another folder with -o, .*"]),
+        (
+            ["--all", "sweeps", "-o", "own"],
+            ["own/README.md: somebody's own file, allowed: another folder with -o, .*"],
+        ),
     ],
     ids=lambda value: " ".join(value)[:40],
 )
@@ -172,7 +201,11 @@ def test_what_cannot_be_written_ends_it(folder, tmp_path, here):
     done = here("--all", "sweeps")
     assert done.returncode == 4, done.stderr
     assert "fastbp: results/zero/runs cannot be written" in done.stderr
-    assert (tmp_path / "results" / "README.md").read_text().endswith("Not there yet: `zero` and `deep/first`.\n")
+    assert (
+        (tmp_path / "results" / "README.md")
+        .read_text()
+        .endswith("Not there yet: `zero` and `deep/first`.\n")
+    )
 
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")

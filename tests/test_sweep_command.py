@@ -1,4 +1,5 @@
-"""The command as a user runs it, from a folder of its own: in another process, or called in this one where that is the same."""
+"""The command as a user runs it, from a folder of its own: in another process, or called in this
+one where that is the same."""
 
 import contextlib
 import json
@@ -17,16 +18,30 @@ from xml.etree import ElementTree
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from commands import MODULE, PATIENCE, command, environment, in_process, names, refused, started, stopped, until
+from commands import (
+    MODULE,
+    PATIENCE,
+    command,
+    environment,
+    in_process,
+    names,
+    refused,
+    started,
+    stopped,
+    until,
+)
 from numba import config
 
 import fastbp
-from fastbp import console, files
-from fastbp.analysis import tables, wording
-from fastbp.columns import schema
-from fastbp.engine import block, forecast, room, run
-from fastbp.engine.store import Store
-from fastbp.outcomes import CONSTANT, OUTCOMES
+from fastbp.analysis import summary as summary_module
+from fastbp.cli import console
+from fastbp.engine import block, compile_ahead, driver, forecast, rows
+from fastbp.engine import machine as machine_module
+from fastbp.reporting import phrases
+from fastbp.schema.columns import schema
+from fastbp.schema.outcomes import CONSTANT, OUTCOMES
+from fastbp.store import parquet
+from fastbp.store.store import Store
 from fastbp.sweep import main
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "fastbp"
@@ -78,7 +93,9 @@ KEYS = ["order", "lr", "updates"]
 
 def table_of(out: str) -> list[dict[str, str]]:
     """The printed table, cells as text."""
-    head, *lines = [re.split(r"\s{2,}", line.strip()) for line in out.partition("\n\n")[0].splitlines()]
+    head, *lines = [
+        re.split(r"\s{2,}", line.strip()) for line in out.partition("\n\n")[0].splitlines()
+    ]
     return [dict(zip(head, line, strict=True)) for line in lines]
 
 
@@ -93,7 +110,10 @@ def assert_shown(text: str, share: float) -> None:
     elif text in ("0%", "100%"):
         assert share == number(text) / 100
     else:
-        assert abs(number(text) - 100 * share) <= (0.005 if share < 0.001 or share > 0.999 else 0.05) + 1e-9
+        assert (
+            abs(number(text) - 100 * share)
+            <= (0.005 if share < 0.001 or share > 0.999 else 0.05) + 1e-9
+        )
 
 
 @trains
@@ -123,7 +143,9 @@ def test_the_table_agrees_with_pandas(founding, runs):
     assert [row["runs"] for row in table] == ["64"] * 8
     for row in table:
         own = runs[
-            (runs["order"] == row["order"]) & (runs["lr"] == number(row["lr"])) & (runs["updates"] == number(row["updates"]))
+            (runs["order"] == row["order"])
+            & (runs["lr"] == number(row["lr"]))
+            & (runs["updates"] == number(row["updates"]))
         ]
         shares = {outcome: (own["outcome"] == outcome).mean() for outcome in OUTCOMES}
         for outcome in OUTCOMES:
@@ -137,26 +159,37 @@ def test_the_table_agrees_with_pandas(founding, runs):
 @trains
 def test_the_sentences_agree_with_pandas(founding, runs):
     """mended, broken and the difference of each single change, paired by seed."""
-    won = runs.assign(won=runs["outcome"] == "converged").pivot(index="seed", columns=KEYS, values="won").sort_index(axis=1)
+    won = (
+        runs.assign(won=runs["outcome"] == "converged")
+        .pivot(index="seed", columns=KEYS, values="won")
+        .sort_index(axis=1)
+    )
     start = {"order": "random", "lr": 0.2, "updates": 999}
     lines = founding.stdout.split("\n\n")[1].splitlines()
     assert "from order random, lr 0.2, updates 999" in lines[0]
     *own, constant = lines[1 : lines.index("The same changes elsewhere:")]
     elsewhere = lines[len(own) + 3 :]
-    share = runs["outcome"].isin(["collapsed", "one-class"]).groupby([runs[key] for key in KEYS], observed=True).mean()
+    share = (
+        runs["outcome"]
+        .isin(["collapsed", "one-class"])
+        .groupby([runs[key] for key in KEYS], observed=True)
+        .mean()
+    )
     assert constant == (
-        f"  constant (the same answer to everything): {wording.percent(share[tuple(start.values())])} as it stands; "
+        f"  constant (the same answer to everything): {phrases.percent(share[tuple(start.values())])} as it stands; "
         + "; ".join(
-            f"{key} {wording.plain(value)}: {wording.percent(share[tuple((start | {key: value}).values())])}"
+            f"{key} {phrases.plain(value)}: {phrases.percent(share[tuple((start | {key: value}).values())])}"
             for key, value in (("order", "shuffled"), ("lr", 0.1), ("updates", 7992))
         )
     )
     seen = set()
     for line in own:
         pattern = r"  (\w+): (\S+) → (\S+)\s+mended\s+(\S+)\s+broken\s+(\S+)\s+of\s+(\S+)\s+(\S+) points\s+\[(\S+), (\S+)\]( .*)?"
-        key, before, after, mended, broken, pairs, difference, low, high, _ = re.fullmatch(pattern, line).groups()
+        key, before, after, mended, broken, pairs, difference, low, high, _ = re.fullmatch(
+            pattern, line
+        ).groups()
         changed = start | {key: after if key == "order" else number(after)}
-        assert before == wording.plain(start[key])
+        assert before == phrases.plain(start[key])
         one, other = won[tuple(start.values())], won[tuple(changed.values())]
         assert number(mended) == (~one & other).sum()
         assert number(broken) == (one & ~other).sum()
@@ -174,7 +207,9 @@ def test_the_sentences_agree_with_pandas(founding, runs):
         other = won.loc[:, levels == after.replace(",", "")].mean().to_numpy()
         rest = [
             100 * float(d)
-            for d, c in zip(other - one, won.columns[levels == before.replace(",", "")], strict=True)
+            for d, c in zip(
+                other - one, won.columns[levels == before.replace(",", "")], strict=True
+            )
             if c != (*start.values(),)
         ]
         shown = [number(end) for end in ends.split(" to ")]
@@ -186,7 +221,12 @@ def test_the_sentences_agree_with_pandas(founding, runs):
 def test_summary_csv_agrees_with_pandas(store, runs):
     summary = pd.read_csv(store / "summary.csv", dtype={"setup": str})
     assert list(summary.columns[:5]) == [*KEYS, "setup", "runs"]
-    counts = runs.groupby("setup")["outcome"].value_counts().unstack(fill_value=0).reindex(columns=list(OUTCOMES), fill_value=0)
+    counts = (
+        runs.groupby("setup")["outcome"]
+        .value_counts()
+        .unstack(fill_value=0)
+        .reindex(columns=list(OUTCOMES), fill_value=0)
+    )
     assert set(summary["setup"]) == set(counts.index)
     for _, row in summary.iterrows():
         for outcome in OUTCOMES:
@@ -198,18 +238,30 @@ def test_summary_csv_agrees_with_pandas(store, runs):
         own = runs[runs["setup"] == row["setup"]]
         assert {key: own[key].iloc[0] for key in KEYS} == {key: row[key] for key in KEYS}
         assert row["ever_converged"] == own["converged_at"].notna().sum()
-        assert row["relapsed"] == (own["converged_at"].notna() & (own["outcome"] != "converged")).sum()
+        assert (
+            row["relapsed"] == (own["converged_at"].notna() & (own["outcome"] != "converged")).sum()
+        )
 
 
 @trains
 def test_contrasts_csv_agrees_with_pandas(store, runs):
     contrasts = pd.read_csv(store / "contrasts.csv")
-    won = runs.assign(won=runs["outcome"] == "converged").pivot(index="seed", columns=KEYS, values="won").sort_index(axis=1)
+    won = (
+        runs.assign(won=runs["outcome"] == "converged")
+        .pivot(index="seed", columns=KEYS, values="won")
+        .sort_index(axis=1)
+    )
     assert len(contrasts) == 12
     for _, row in contrasts.iterrows():
-        ends = [{k: row[side] if k == row["key"] else row[k] for k in KEYS} for side in ("from", "to")]
+        ends = [
+            {k: row[side] if k == row["key"] else row[k] for k in KEYS} for side in ("from", "to")
+        ]
         one, other = (won[(e["order"], float(e["lr"]), int(float(e["updates"])))] for e in ends)
-        assert (row["pairs"], row["mended"], row["broken"]) == (64, (~one & other).sum(), (one & ~other).sum())
+        assert (row["pairs"], row["mended"], row["broken"]) == (
+            64,
+            (~one & other).sum(),
+            (one & ~other).sum(),
+        )
         assert row["difference"] == pytest.approx(other.mean() - one.mean())
         assert row["difference_low"] <= row["difference"] <= row["difference_high"]
         assert row["p"] <= row["p_holm"] <= 1
@@ -219,9 +271,12 @@ def test_contrasts_csv_agrees_with_pandas(store, runs):
 def test_the_picture_names_each_setup_and_counts_its_runs(store):
     assert (store / "figures" / "outcomes.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     root = ElementTree.parse(store / "figures" / "outcomes.svg").getroot()
-    texts = ["".join(element.itertext()).strip() for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    summary = tables.summary(store)
-    for label in wording.labels(summary):
+    texts = [
+        "".join(element.itertext()).strip()
+        for element in root.iter("{http://www.w3.org/2000/svg}text")
+    ]
+    summary = summary_module.summary(store)
+    for label in phrases.labels(summary):
         assert any(text.startswith(label) and "64" in text for text in texts), label
     for outcome in OUTCOMES:
         assert (outcome in texts) == bool(summary[outcome.replace("-", "_")].any())
@@ -242,7 +297,10 @@ def test_how_it_was_made_is_written_down(store):
 @trains
 def test_again_it_says_that_it_is_complete_and_prints_the_same(founding, folder, store):
     before = {file: file.stat().st_mtime_ns for file in (store / "runs").iterdir()}
-    kept = {name: (store / name).read_bytes() for name in ("summary.csv", "contrasts.csv", "figures/outcomes.svg", "made.json")}
+    kept = {
+        name: (store / name).read_bytes()
+        for name in ("summary.csv", "contrasts.csv", "figures/outcomes.svg", "made.json")
+    }
     began = time.monotonic()
     again = command("founding", "--seeds", "64", cwd=folder)
     assert time.monotonic() - began < 10
@@ -254,7 +312,9 @@ def test_again_it_says_that_it_is_complete_and_prints_the_same(founding, folder,
 
 
 def test_a_picture_is_drawn_again_only_where_it_would_change(tmp_path, here):
-    (tmp_path / "mine.toml").write_text('title = "Why?"\nseeds = 2\n[setup]\nproblem = "xor"\nupdates = 2\n')
+    (tmp_path / "mine.toml").write_text(
+        'title = "Why?"\nseeds = 2\n[setup]\nproblem = "xor"\nupdates = 2\n'
+    )
     picture = tmp_path / "results" / "mine" / "figures" / "outcomes.svg"
 
     def drawn(*options: str) -> bool:
@@ -264,7 +324,9 @@ def test_a_picture_is_drawn_again_only_where_it_would_change(tmp_path, here):
 
     assert drawn()
     assert not drawn()
-    (tmp_path / "mine.toml").write_text((tmp_path / "mine.toml").read_text().replace("Why?", "Why not?"))
+    (tmp_path / "mine.toml").write_text(
+        (tmp_path / "mine.toml").read_text().replace("Why?", "Why not?")
+    )
     assert drawn()
     assert "Why not?" in picture.read_text()
     assert drawn("--seeds", "3")
@@ -288,7 +350,10 @@ def test_json_is_one_object_that_agrees_with_the_runs(founding, folder, store, r
     assert set(told) == {"store", "runs", "updates", "seconds", "updates_per_second", "outcomes"}
     assert told["store"] == "results/founding"
     assert told["runs"] == len(runs)
-    counts = {setup: {str(o): int((own["outcome"] == o).sum()) for o in OUTCOMES} for setup, own in runs.groupby("setup")}
+    counts = {
+        setup: {str(o): int((own["outcome"] == o).sum()) for o in OUTCOMES}
+        for setup, own in runs.groupby("setup")
+    }
     assert told["outcomes"] == counts
 
 
@@ -315,7 +380,19 @@ def test_a_file_goes_into_a_folder_of_its_name(file, tmp_path):
 
 @trains
 def test_options_change_the_sweep(file, tmp_path, here):
-    options = ["--set", "hidden=3", "--set", "order=random", "--set", "lr=[1, 4, 8]", "--seeds", "30", "-j", "1", "--json"]
+    options = [
+        "--set",
+        "hidden=3",
+        "--set",
+        "order=random",
+        "--set",
+        "lr=[1, 4, 8]",
+        "--seeds",
+        "30",
+        "-j",
+        "1",
+        "--json",
+    ]
     done = here(file, "-o", tmp_path / "out", *options)
     assert done.returncode == 0
     frame = fastbp.load(tmp_path / "out")
@@ -330,12 +407,23 @@ def test_options_change_the_sweep(file, tmp_path, here):
 @trains
 def test_more_seeds_and_values_extend_a_store(file, tmp_path, here):
     told = []
-    for options in (["--seeds", "20"], ["--seeds", "50"], ["--seeds", "50", "--set", "lr=[0.5,1,2]"]):
+    for options in (
+        ["--seeds", "20"],
+        ["--seeds", "50"],
+        ["--seeds", "50", "--set", "lr=[0.5,1,2]"],
+    ):
         told.append(here(file, "-o", "out", *options))
-    assert [re.search(r"(\d+) runs trained", done.stderr)[1] for done in told] == ["80", "120", "100"]
+    assert [re.search(r"(\d+) runs trained", done.stderr)[1] for done in told] == [
+        "80",
+        "120",
+        "100",
+    ]
     assert len(fastbp.load(tmp_path / "out")) == 300
     here(file, "-o", "once", "--seeds", "50", "--set", "lr=[0.5,1,2]")
-    once, bits = (fastbp.load(tmp_path / name).drop(columns="outputs").astype(object) for name in ("once", "out"))
+    once, bits = (
+        fastbp.load(tmp_path / name).drop(columns="outputs").astype(object)
+        for name in ("once", "out")
+    )
     pd.testing.assert_frame_equal(once, bits)
 
 
@@ -363,13 +451,25 @@ def test_one_run_is_a_sweep(tmp_path, here):
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("program", [MODULE, [sys.executable, "-m", "fastbp", "sweep"]], ids=["module", "package"])
+@pytest.mark.parametrize(
+    "program", [MODULE, [sys.executable, "-m", "fastbp", "sweep"]], ids=["module", "package"]
+)
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help(program, flag, tmp_path):
     done = command(flag, cwd=tmp_path, program=program)
     assert done.returncode == 0
     assert done.stderr == ""
-    for option in ("-o", "--seeds", "--set", "-j", "--dry-run", "--quiet", "--json", "founding", "130"):
+    for option in (
+        "-o",
+        "--seeds",
+        "--set",
+        "-j",
+        "--dry-run",
+        "--quiet",
+        "--json",
+        "founding",
+        "130",
+    ):
         assert option in done.stdout
 
 
@@ -378,7 +478,10 @@ def test_the_package_says_what_there_is(tmp_path):
     told = command("--help", cwd=tmp_path, program=package).stdout
     assert "sweep" in told
     assert "replay" in told
-    assert command("--version", cwd=tmp_path, program=package).stdout == f"fastbp {fastbp.__version__}\n"
+    assert (
+        command("--version", cwd=tmp_path, program=package).stdout
+        == f"fastbp {fastbp.__version__}\n"
+    )
     wrong = command("swep", cwd=tmp_path, program=package)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "'swep'" in wrong.stderr
@@ -397,16 +500,28 @@ def test_the_package_says_what_there_is(tmp_path):
         (["--seeds", "many"], [r"--seeds: given 'many', allowed: .*"]),
         (["-j", "0"], [r"-j: given '0', allowed: a number from 1 to 1,024"]),
         (["-o", ""], [r"-o: given '', allowed: a folder"]),
-        (["--seeds", "0", "-j", "0", "-o", ""], [r"--seeds: given 0, .*", r"-j: given '0', .*", r"-o: given '', .*"]),
+        (
+            ["--seeds", "0", "-j", "0", "-o", ""],
+            [r"--seeds: given 0, .*", r"-j: given '0', .*", r"-o: given '', .*"],
+        ),
         (["-j", "two"], [r"-j: given 'two', allowed: .*"]),
         (["--set", "lr"], [r"--set: given 'lr', allowed: KEY=VALUE"]),
-        (["--set", "order=shufled"], [r"--set order: given 'shufled', allowed: .* did you mean 'shuffled'\?"]),
+        (
+            ["--set", "order=shufled"],
+            [r"--set order: given 'shufled', allowed: .* did you mean 'shuffled'\?"],
+        ),
         (
             ["--set", "rate=1", "--set", "lr=-1", "--seeds", "0"],
             [r".*seeds: .*", r".*lr: given -1, .*", r".*rate: unknown key.*"],
         ),
         (["broken.toml"], [r"broken.toml: .*"]),
-        (["wrong.toml"], [r"wrong.toml: .*hiden.*did you mean 'hidden'\?", r"wrong.toml: setup.lr: given -1, .*"]),
+        (
+            ["wrong.toml"],
+            [
+                r"wrong.toml: .*hiden.*did you mean 'hidden'\?",
+                r"wrong.toml: setup.lr: given -1, .*",
+            ],
+        ),
         (["x" * 5000], [r".*: no such file, .*"]),
     ],
     ids=lambda value: " ".join(value)[:40],
@@ -418,8 +533,8 @@ def test_bad_input_is_one_line_a_mistake_and_nothing_is_written(tmp_path, argume
         "mine.csv": "a,b\n1,2\n",
     }
     if arguments == ["wrong.toml"]:
-        files["wrong.toml"] = "seeds = 3\n" + files["wrong.toml"]
-    for name, text in files.items():
+        parquet["wrong.toml"] = "seeds = 3\n" + parquet["wrong.toml"]
+    for name, text in parquet.items():
         (tmp_path / name).write_text(text)
     done = here(*arguments)
     assert done.returncode == 2
@@ -436,22 +551,40 @@ def test_bad_input_is_one_line_a_mistake_and_nothing_is_written(tmp_path, argume
     [
         ("x,y\n", "one or more rows; it has none"),
         ("x,y\n1,0\n2\n", "2 values in every row, as in the first line; row 2 has 1: '2'"),
-        ("x,y\n1,0\nabc,1\n", "numbers, true and false in all columns but targets; 'x' has text in row 2: 'abc'"),
+        (
+            "x,y\n1,0\nabc,1\n",
+            "numbers, true and false in all columns but targets; 'x' has text in row 2: 'abc'",
+        ),
         ("x,y\n1,0\n,1\n3,1\n,0\n", "a value in every row; 'x' has none in rows 2 and 4"),
         ("x,y\n1,0.5\n2,1.5\n", "targets from 0 to 1; 'y' is outside in row 2: 1.5"),
         ("x,y\n" + "1,0\n" * 70_000, "at most 65,536 rows; it has 70,000"),
         ("x,z\n1,0\n", "columns of mine.csv: x, z"),
         (None, "a file that is there; there is no .*/mine.csv"),
     ],
-    ids=["no rows", "ragged", "text", "missing values", "targets", "many rows", "no such column", "no file"],
+    ids=[
+        "no rows",
+        "ragged",
+        "text",
+        "missing values",
+        "targets",
+        "many rows",
+        "no such column",
+        "no file",
+    ],
 )
 def test_a_wrong_data_file_is_a_line_and_nothing_is_written(tmp_path, content, said, here):
-    (tmp_path / "mine.toml").write_text('seeds = 3\n[setup]\nproblem = "file:mine.csv"\ntargets = "y"\nupdates = 9\n')
+    (tmp_path / "mine.toml").write_text(
+        'seeds = 3\n[setup]\nproblem = "file:mine.csv"\ntargets = "y"\nupdates = 9\n'
+    )
     if content:
         (tmp_path / "mine.csv").write_text(content)
     before = sorted(tmp_path.iterdir())
     for options in ([], ["--dry-run"]):
-        refused(here("mine.toml", *options), 2, f"mine.toml: setup.(problem|targets): given .*, allowed: {said}")
+        refused(
+            here("mine.toml", *options),
+            2,
+            f"mine.toml: setup.(problem|targets): given .*, allowed: {said}",
+        )
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -474,30 +607,46 @@ def test_mistakes_leave_no_traceback(tmp_path):
 def test_a_place_that_is_no_store_is_refused(tmp_path, here):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("mine")
-    refused(here("-o", "thesis"), 3, "thesis is a folder with other things in it, not a store: choose .*-o")
+    refused(
+        here("-o", "thesis"),
+        3,
+        "thesis is a folder with other things in it, not a store: choose .*-o",
+    )
     refused(here("-o", "thesis/chapter.tex"), 3, "thesis/chapter.tex is a file, not a store: .*-o")
-    refused(here("-o", "thesis/chapter.tex/x"), 4, "thesis/chapter.tex/x cannot be written: Not a directory")
+    refused(
+        here("-o", "thesis/chapter.tex/x"),
+        4,
+        "thesis/chapter.tex/x cannot be written: Not a directory",
+    )
     assert [entry.name for entry in tmp_path.rglob("*")] == ["thesis", "chapter.tex"]
 
 
 def test_a_store_of_another_version_is_refused_and_stays(tmp_path, here):
     made = Store(tmp_path / "store")
     made.open()
-    content, digest = files.encode(schema().empty_table(), {"fastbp.numerics": "999"})
+    content, digest = parquet.encode(schema().empty_table(), {"fastbp.numerics": "999"})
     (made.runs / f"{'0' * 12}-0-0-{digest[:16]}.parquet").write_bytes(content)
     before = {file: file.read_bytes() for file in made.runs.iterdir()}
     for options in ([], ["--dry-run"]):
-        refused(here("-o", "store", *options), 3, r"store holds runs of numerics version 999, this .* version \d+: .* -o")
+        refused(
+            here("-o", "store", *options),
+            3,
+            r"store holds runs of numerics version 999, this .* version \d+: .* -o",
+        )
     assert {file: file.read_bytes() for file in made.runs.iterdir()} == before
     assert sorted(entry.name for entry in made.path.iterdir()) == ["runs", "tmp"]
 
 
 @pytest.mark.parametrize("options", [[], ["--dry-run"]])
-def test_what_there_is_no_room_for_is_refused_before_anything_is_written(tmp_path, here, monkeypatch, options):
+def test_what_there_is_no_room_for_is_refused_before_anything_is_written(
+    tmp_path, here, monkeypatch, options
+):
     monkeypatch.setattr(block, "train", None)
     machine = {"memory": 25e9, "disk": 5e6}
-    monkeypatch.setattr(room, "memory", lambda: machine["memory"])
-    monkeypatch.setattr(room, "disk", lambda path: room.Disk(int(machine["disk"]), None))
+    monkeypatch.setattr(machine_module, "memory", lambda: machine["memory"])
+    monkeypatch.setattr(
+        machine_module, "disk", lambda path: machine_module.Disk(int(machine["disk"]), None)
+    )
     monkeypatch.setattr(forecast, "measured", lambda setup: None)
 
     def said(*arguments: str) -> tuple[int, str]:
@@ -513,7 +662,10 @@ def test_what_there_is_no_room_for_is_refused_before_anything_is_written(tmp_pat
     wide = ["--set", "problem=encoder:1024", "--set", "hidden=480", "-j", "1024"]
     code, line = said(*wide)
     assert code == 2
-    assert re.fullmatch(r"fastbp: memory: given a sweep that takes .* [GT]B \(most of it for networks in training, .*\n", line)
+    assert re.fullmatch(
+        r"fastbp: memory: given a sweep that takes .* [GT]B \(most of it for networks in training, .*\n",
+        line,
+    )
 
 
 # What it would take
@@ -538,15 +690,44 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tmp_path, here):
 def test_a_dry_run_in_json(tmp_path, here):
     done = here("--dry-run", "--json", "-j", "2", "--set", "stop=converged")
     told = json.loads(done.stdout)
-    assert set(told) == {"store", "setups", "runs", "missing", "updates", "seconds", "jobs", "disk", "memory"}
-    assert (told["setups"], told["runs"], told["missing"], told["updates"]) == (8, 80_000, 80_000, 359_640_000)
+    assert set(told) == {
+        "store",
+        "setups",
+        "runs",
+        "missing",
+        "updates",
+        "seconds",
+        "jobs",
+        "disk",
+        "memory",
+    }
+    assert (told["setups"], told["runs"], told["missing"], told["updates"]) == (
+        8,
+        80_000,
+        80_000,
+        359_640_000,
+    )
     assert told["seconds"]["rest"] > 0
     assert list(tmp_path.iterdir()) == []
-    assert "updates  at most 359,640,000\ntime     at most " in here("--dry-run", "--set", "stop=converged").stdout
+    assert (
+        "updates  at most 359,640,000\ntime     at most "
+        in here("--dry-run", "--set", "stop=converged").stdout
+    )
 
 
 def test_a_dry_run_reads_a_store_that_is_in_use(tmp_path, here):
-    one = ["--seeds", "1", "--set", "updates=2", "--set", "lr=1", "--set", "order=cyclic", "-o", "store"]
+    one = [
+        "--seeds",
+        "1",
+        "--set",
+        "updates=2",
+        "--set",
+        "lr=1",
+        "--set",
+        "order=cyclic",
+        "-o",
+        "store",
+    ]
     here(*one)
     before = sorted(tmp_path.rglob("*"))
     with Store(tmp_path / "store").locked():
@@ -568,7 +749,9 @@ def test_a_dry_run_refuses_what_a_sweep_refuses(tmp_path, here, folder):
 def test_damage_is_told_with_its_file(file, tmp_path, here):
     options = ["-o", "store", "--seeds", "10"]
     here(file, *options)
-    path = max((tmp_path / "store" / "runs").iterdir())  # not the first, which is looked at before anything else
+    path = max(
+        (tmp_path / "store" / "runs").iterdir()
+    )  # not the first, which is looked at before anything else
     told = rf"store/runs/{path.name} is damaged \(.*\): `fastbp verify store --repair` .*, and the same sweep makes them anew"
     for content in (flipped(path, "outcome"), path.read_bytes()[:-20]):
         path.write_bytes(content)
@@ -583,8 +766,12 @@ def flipped(path: Path, column: str) -> bytes:
     """The bytes of a file with one bit of a column wrong."""
     content = bytearray(path.read_bytes())
     group = pq.read_metadata(path).row_group(0)
-    (chunk,) = [c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column]
-    content[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1] ^= 1
+    (chunk,) = [
+        c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column
+    ]
+    content[
+        (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1
+    ] ^= 1
     return bytes(content)
 
 
@@ -593,7 +780,7 @@ def test_seeds_that_are_there_twice_are_told(file, tmp_path, here):
     here(file, "-o", "store", "--seeds", "10")
     store = Store(tmp_path / "store")
     path = next(store.files())
-    twice = store.publish(path.name[:12], 3, files.read(path)[0].slice(3, 2))
+    twice = store.publish(path.name[:12], 3, parquet.read(path)[0].slice(3, 2))
     told = f"store/runs/{path.name} and {twice.name} have seeds in common: `fastbp verify store --repair` .*"
     refused(here(file, "-o", "store", "--seeds", "10"), 3, told)
 
@@ -615,7 +802,7 @@ def test_a_full_disk_ends_with_4_and_can_be_gone_on_from(file, tmp_path):
 def test_blocks_that_fail_are_told_and_the_rest_is_there(file, here, monkeypatch):
     train = block.train_at_once
 
-    def fails(setups: Any, start: int, count: int, **named: Any) -> list[block.Rows]:
+    def fails(setups: Any, start: int, count: int, **named: Any) -> list[rows.Rows]:
         if setups[0].lr == 2:
             raise ArithmeticError("no such luck")
         return train(setups, start, count, **named)
@@ -625,7 +812,10 @@ def test_blocks_that_fail_are_told_and_the_rest_is_there(file, here, monkeypatch
     assert done.returncode == 1
     failed = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
     assert len(failed) == 2
-    assert all(re.fullmatch(r"failed: setup \w{12}, seeds 0 to 9: ArithmeticError: no such luck", line) for line in failed)
+    assert all(
+        re.fullmatch(r"failed: setup \w{12}, seeds 0 to 9: ArithmeticError: no such luck", line)
+        for line in failed
+    )
     assert {row["runs"] for row in table_of(done.stdout)} == {"10"}
     assert len(table_of(done.stdout)) == 2
     monkeypatch.undo()
@@ -635,11 +825,11 @@ def test_blocks_that_fail_are_told_and_the_rest_is_there(file, here, monkeypatch
 
 
 def test_where_every_block_fails_there_is_no_table(here, monkeypatch):
-    def fails(*arguments: Any, **named: Any) -> list[block.Rows]:
+    def fails(*arguments: Any, **named: Any) -> list[rows.Rows]:
         raise ArithmeticError("no such luck")
 
     monkeypatch.setattr(block, "train_at_once", fails)
-    monkeypatch.setattr(block, "warm_up", lambda kind: None)
+    monkeypatch.setattr(compile_ahead, "warm_up", lambda kind: None)
     done = here("--set", "lr=[0.1,0.2,0.3,0.4,0.5,0.6,0.7]", "--seeds", "1")
     assert done.returncode == 1
     assert "failed: and 8 more blocks" in done.stderr
@@ -665,9 +855,14 @@ def test_a_long_sweep_ends_at_once_and_says_how_to_go_on(tmp_path, number):
 
 @pytest.mark.parametrize("seconds", [0.0, 0.15, 0.3])
 def test_interrupted_while_it_imports(tmp_path, seconds):
-    with started("--seeds", "1000000", cwd=tmp_path, program=[sys.executable, "-X", "importtime", *MODULE[1:]]) as process:
+    with started(
+        "--seeds",
+        "1000000",
+        cwd=tmp_path,
+        program=[sys.executable, "-X", "importtime", *MODULE[1:]],
+    ) as process:
         for line in process.stderr:
-            if line.endswith("| fastbp.console\n"):  # its main() is next
+            if line.endswith("| fastbp.cli.console\n"):  # its main() is next
                 break
         time.sleep(0.05 + seconds)
         told = stopped(process, signal.SIGINT)
@@ -702,7 +897,10 @@ def test_whoever_reads_may_leave_early(founding, folder):
 @trains
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_output_that_cannot_be_written_ends_with_4(founding, folder):
-    with open("/dev/full", "w") as full, started("--seeds", "64", cwd=folder, stdout=full) as process:
+    with (
+        open("/dev/full", "w") as full,
+        started("--seeds", "64", cwd=folder, stdout=full) as process,
+    ):
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 4
     assert err == "fastbp: standard output: No space left on device\n"
@@ -717,7 +915,12 @@ def test_a_terminal_without_arrows_gets_ascii(founding, folder):
 
 @trains
 def test_where_there_is_no_terminal_nothing_moves_a_cursor_or_has_a_colour(founding, folder):
-    done = command("--seeds", "64", cwd=folder, env=environment(NO_COLOR="", FORCE_COLOR="1", TERM="xterm-256color"))
+    done = command(
+        "--seeds",
+        "64",
+        cwd=folder,
+        env=environment(NO_COLOR="", FORCE_COLOR="1", TERM="xterm-256color"),
+    )
     assert done.stdout == founding.stdout
     assert done.stderr.endswith("\n")
     for text in (founding.stdout, founding.stderr, done.stderr):
@@ -739,7 +942,9 @@ def test_on_a_terminal_progress_is_one_line_that_is_written_over(tmp_path):
                 shown += more.decode()
     os.close(ours)
     progress, said = shown.split("interrupted; ", 1)
-    assert re.search(r"\r +\d+% · [\d,]+ of 8,000,000 runs · [\d,]+ (million )?updates/s · .+ left", progress)
+    assert re.search(
+        r"\r +\d+% · [\d,]+ of 8,000,000 runs · [\d,]+ (million )?updates/s · .+ left", progress
+    )
     assert progress.rstrip().count("\n") == 0
     assert progress.endswith("\n"), "the last words stand on a line of their own"
     assert said.endswith("-o store\r\n")
@@ -770,9 +975,13 @@ def test_a_folder_that_cannot_be_written_is_no_matter(tmp_path):
 def test_a_plain_line_now_and_then_where_there_is_no_terminal(capsys):
     now = 0.0
     show = console.Shown(clock=lambda: now)
-    progress = run.Progress(runs=4000, whole_budget=4_000_000, phase="training")
+    progress = driver.Progress(runs=4000, whole_budget=4_000_000, phase="training")
     for now in (1.0, 29.9, 30.1, 45.0, 60.2, 61.0):
-        progress.done, progress.budget, progress.updates = int(now) * 10, int(now) * 10_000, int(now) * 10_000
+        progress.done, progress.budget, progress.updates = (
+            int(now) * 10,
+            int(now) * 10_000,
+            int(now) * 10_000,
+        )
         show(progress)
     show.end()
     first, second = capsys.readouterr().err.splitlines()
@@ -788,16 +997,25 @@ def test_a_plain_line_now_and_then_where_there_is_no_terminal(capsys):
         (100, 10**10, "100 million updates/s · 5 min 00 s left"),
         (5, 10**10, "2,000 million updates/s · 15 s left"),
         (40_000, 10**10, "250,000 updates/s · 33 h 20 min left"),
-        (10, 10**9, "100 million updates/s · 30 s left"),  # stopped early: most of the budget was not needed
+        (
+            10,
+            10**9,
+            "100 million updates/s · 30 s left",
+        ),  # stopped early: most of the budget was not needed
     ],
 )
 def test_progress_says_how_fast_and_how_long(monkeypatch, seconds, updates, said):
-    progress = run.Progress(8, 2, updates, 10**10, 4 * 10**10, phase="training")
-    monkeypatch.setattr(run.Progress, "seconds", seconds)
+    progress = driver.Progress(8, 2, updates, 10**10, 4 * 10**10, phase="training")
+    monkeypatch.setattr(driver.Progress, "seconds", seconds)
     assert console.describe(progress) == f" 25% · 2 of 8 runs · {said}"
 
 
 def test_before_anything_trains_progress_names_the_phase():
-    assert console.describe(run.Progress()) == "planning…"
-    assert console.describe(run.Progress(phase="compiling")) == "compiling… (once for this machine)"
-    assert console.describe(run.Progress(runs=8, whole_budget=80, phase="training")) == "  0% · 0 of 8 runs"
+    assert console.describe(driver.Progress()) == "planning…"
+    assert (
+        console.describe(driver.Progress(phase="compiling")) == "compiling… (once for this machine)"
+    )
+    assert (
+        console.describe(driver.Progress(runs=8, whole_budget=80, phase="training"))
+        == "  0% · 0 of 8 runs"
+    )

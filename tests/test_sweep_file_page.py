@@ -8,7 +8,8 @@ from types import ModuleType
 import pytest
 
 from fastbp.choices.families import FAMILIES
-from fastbp.engine.spec import Setup, Sweep
+from fastbp.config.setup import Setup
+from fastbp.config.sweep import Sweep
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -24,7 +25,9 @@ def maker() -> ModuleType:
 
 
 def test_the_page_is_what_the_model_makes(maker: ModuleType) -> None:
-    assert (DOCS / "sweep-file.md").read_text(encoding="utf-8") == maker.page(), "run: python docs/make_sweep_file.py"
+    assert (DOCS / "sweep-file.md").read_text(encoding="utf-8") == maker.page(), (
+        "run: python docs/make_sweep_file.py"
+    )
 
 
 def test_the_page_has_every_key_and_choice(maker: ModuleType) -> None:
@@ -37,6 +40,10 @@ def test_the_page_has_every_key_and_choice(maker: ModuleType) -> None:
 
 
 def test_the_examples_on_the_page_are_right(tmp_path: Path) -> None:
-    (tmp_path / "iris.csv").write_text("length,species\n" + "".join(f"{i},{'abc'[i % 3]}\n" for i in range(150)))
-    examples = re.findall(r"```toml\n(.*?)```", (DOCS / "sweep-file.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "iris.csv").write_text(
+        "length,species\n" + "".join(f"{i},{'abc'[i % 3]}\n" for i in range(150))
+    )
+    examples = re.findall(
+        r"```toml\n(.*?)```", (DOCS / "sweep-file.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     assert [len(Sweep.from_text(text, folder=tmp_path).setups) for text in examples] == [8, 1, 2, 1]

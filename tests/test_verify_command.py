@@ -1,4 +1,5 @@
-"""`fastbp verify` as a user runs it, and what all other commands say of a store that is not sound."""
+"""`fastbp verify` as a user runs it, and what all other commands say of a store that is not
+sound."""
 
 import os
 import re
@@ -13,17 +14,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from commands import any_command, in_process, refused
-from invented import replaced
+from fake_runs import replaced
 from numba import config
 from stores import ROOT, contents_of
 
 import fastbp
-from fastbp import files
-from fastbp.engine import block, soundness
-from fastbp.engine.spec import Setup
-from fastbp.engine.store import Store, StoreError
-from fastbp.files import DamagedFileError
-from fastbp.kernels import NUMERICS_VERSION
+from fastbp.config.setup import Setup
+from fastbp.engine import block, integrity
+from fastbp.engine import rows as rows_module
+from fastbp.schema.errors import DamagedFileError, StoreError
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store import parquet
+from fastbp.store.store import Store
 from fastbp.verify import main
 
 JIT = not config.DISABLE_JIT
@@ -50,7 +52,7 @@ def made(tmp_path_factory):
     store.open()
     for setup, start in ((SHORT, 0), (SHORT, 4), (SOON, 0)):
         rows = block.train(setup, start, 4, lanes=None if JIT else 2)
-        store.publish(name(setup), start, block.to_arrow(setup, start, rows))
+        store.publish(name(setup), start, rows_module.to_arrow(setup, start, rows))
     return store
 
 
@@ -74,7 +76,7 @@ def flip(path: Path) -> None:
 def change_a_row(store: Store) -> Path:
     """A row that was never trained, digest, name and seal as they should be: seed 5 of SHORT."""
     path = file_of(store, SHORT, 4)
-    rows, said = files.read(path)
+    rows, said = parquet.read(path)
     loss = rows["loss"].to_numpy().copy()
     loss[1] = np.nextafter(loss[1], 0)
     path.unlink()
@@ -88,7 +90,7 @@ def test_a_sound_store_is_said_to_be_and_nothing_is_written(here, store):
     before, entries = contents_of(store.path), sorted(store.path.rglob("*"))
     done = here("store")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{SOUND}sha256 of all rows: {soundness.check(store).digest}\n"
+    assert done.stdout == f"{SOUND}sha256 of all rows: {integrity.check(store).digest}\n"
     assert here("store").stdout == here("store/").stdout == done.stdout
     assert contents_of(store.path) == before
     assert sorted(store.path.rglob("*")) == entries
@@ -137,7 +139,9 @@ def test_a_repair_moves_aside_what_is_not_sound(here, store):
     flip(one)
     (store.runs / "notes.txt").write_text("mine")
     damaged = {one.name: one.read_bytes(), "notes.txt": b"mine"}
-    kept = {file: content for file, content in contents_of(store.runs).items() if file not in damaged}
+    kept = {
+        file: content for file, content in contents_of(store.runs).items() if file not in damaged
+    }
     done = here("store", "--repair")
     assert done.returncode == 0
     assert set(done.stdout.splitlines()) == {
@@ -157,8 +161,9 @@ def test_a_repair_of_a_sound_store_is_a_check(here, store):
 
 
 def test_a_repair_leaves_no_seed_twice(here, store):
-    """Of the same rows one file is kept; where rows differ nobody knows which are right, and both files are moved."""
-    rows, said = files.read(file_of(store, SHORT))
+    """Of the same rows one file is kept; where rows differ nobody knows which are right, and both
+    files are moved."""
+    rows, said = parquet.read(file_of(store, SHORT))
     other = replaced(rows.slice(2, 1), "updates_done", pa.array([7]))
     for start, some in ((0, rows.slice(0, 2)), (2, other)):
         store.publish(name(SHORT), start, some, said)
@@ -181,20 +186,30 @@ def test_a_repair_may_leave_nothing(here, store):
 
 
 def test_what_a_repair_cannot_mend_is_told(command, tmp_path):
-    """Without its problem a setup cannot be trained again: that is no file to move, and whatever else is wrong is moved."""
+    """Without its problem a setup cannot be trained again: that is no file to move, and whatever
+    else is wrong is moved."""
     (tmp_path / "mine.csv").write_text("a,t\n0,0\n1,1\n")
-    (tmp_path / "mine.toml").write_text('seeds = 2\n[setup]\nproblem = "file:mine.csv"\ntargets = ["t"]\nupdates = 2\n')
+    (tmp_path / "mine.toml").write_text(
+        'seeds = 2\n[setup]\nproblem = "file:mine.csv"\ntargets = ["t"]\nupdates = 2\n'
+    )
     assert command("sweep", "mine.toml", "-o", "store").returncode == 0
     (path,) = (tmp_path / "store" / "problems").iterdir()
     path.write_bytes(b"")
     lacks = r"store/problems: it lacks file:mine.csv, by which setup \w{12} was trained: the same sweep .*\n"
-    assert re.fullmatch(f"store/problems/{path.name}: .*\n{lacks}", command("verify", "store").stdout)
-    for moved in (f"moved to store/quarantine/{path.name}: its data are not those of its name\n", ""):
+    assert re.fullmatch(
+        f"store/problems/{path.name}: .*\n{lacks}", command("verify", "store").stdout
+    )
+    for moved in (
+        f"moved to store/quarantine/{path.name}: its data are not those of its name\n",
+        "",
+    ):
         done = command("verify", "store", "--repair")
         assert done.returncode == 3
         assert re.fullmatch(moved + lacks, done.stdout), "it is not called sound"
         assert done.stderr == AGAIN
-    assert command("sweep", "store/sweep.toml", "-o", "store").returncode == 0, "which still has the file"
+    assert command("sweep", "store/sweep.toml", "-o", "store").returncode == 0, (
+        "which still has the file"
+    )
     assert command("verify", "store", "--replay", "2").returncode == 0
 
 
@@ -205,14 +220,17 @@ def test_a_row_that_was_changed_and_sealed_anew_is_found_by_training_it_again(he
     done = here("store", "--replay", "12")
     assert done.returncode == 3
     assert re.fullmatch(
-        rf"store/runs/{path.name}: seed 5 trained again is not the same: loss: stored 0\.\d+, trained again 0\.\d+\n", done.stdout
+        rf"store/runs/{path.name}: seed 5 trained again is not the same: loss: stored 0\.\d+, trained again 0\.\d+\n",
+        done.stdout,
     )
     assert re.fullmatch(f"fastbp: store is not sound: {HINT}\n", done.stderr)
     done = here("store", "--replay", "12", "--repair")
     assert done.returncode == 0
     moved, sound, again = done.stdout.splitlines()
     assert again == "8 runs trained again: the same, bit for bit"
-    assert moved.startswith(f"moved to store/quarantine/{path.name}: seed 5 trained again is not the same: loss: ")
+    assert moved.startswith(
+        f"moved to store/quarantine/{path.name}: seed 5 trained again is not the same: loss: "
+    )
     assert sound == "store: 8 runs of 2 setups in 2 files, all sound"
 
 
@@ -226,7 +244,11 @@ def test_of_a_store_that_is_not_sound_nothing_is_trained_again(here, store, monk
 
 @pytest.mark.parametrize("given", ["x", "-1", "1.5", "", "1000001", "10000000000", "٣", "1e3"])
 def test_a_number_of_runs_is_a_number(here, store, given):
-    refused(here("store", "--replay", given), 2, f"--replay: given '{given}', allowed: a number of runs up to 1,000,000")
+    refused(
+        here("store", "--replay", given),
+        2,
+        f"--replay: given '{given}', allowed: a number of runs up to 1,000,000",
+    )
 
 
 def test_what_is_no_store_ends_with_3_and_is_left_alone(here, tmp_path):
@@ -240,7 +262,11 @@ def test_what_is_no_store_ends_with_3_and_is_left_alone(here, tmp_path):
         refused(here("nowhere", *options), 3, "nowhere: no such store")
         refused(here("file", *options), 3, "file is a file, not a store: .*")
         refused(here("empty", *options), 3, "empty holds no runs")
-        refused(here("thesis", *options), 3, "thesis is a folder with other things in it, not a store: .*")
+        refused(
+            here("thesis", *options),
+            3,
+            "thesis is a folder with other things in it, not a store: .*",
+        )
     assert contents_of(tmp_path) == before
     assert sorted(tmp_path.rglob("*")) == entries
 
@@ -257,7 +283,11 @@ def test_a_store_in_use_is_read_but_not_repaired(here, store):
     before = contents_of(store.runs)
     with store.locked():
         assert "its bytes are not those that were written" in here("store").stdout
-        refused(here("store", "--repair"), 3, f"store is in use by process {os.getpid()} on {os.uname().nodename}: .*")
+        refused(
+            here("store", "--repair"),
+            3,
+            f"store is in use by process {os.getpid()} on {os.uname().nodename}: .*",
+        )
     assert contents_of(store.runs) == before
     assert not (store.path / "quarantine").exists()
 
@@ -266,9 +296,14 @@ def test_a_store_of_another_numerics_version_is_sound_but_not_trained_again(here
     store = Store(tmp_path / "store")
     store.open()
     identity = name(SHORT, 999)
-    rows = block.to_arrow(SHORT, 0, block.train(SHORT, 0, 2, lanes=None if JIT else 2))
+    rows = rows_module.to_arrow(SHORT, 0, block.train(SHORT, 0, 2, lanes=None if JIT else 2))
     words = pa.array([identity] * 2).dictionary_encode()
-    store.publish(identity, 0, replaced(rows, "setup", words), {"fastbp.version": "9.9", "fastbp.numerics": "999"})
+    store.publish(
+        identity,
+        0,
+        replaced(rows, "setup", words),
+        {"fastbp.version": "9.9", "fastbp.numerics": "999"},
+    )
     assert here("store").returncode == 0
     told = rf"store holds runs of numerics version 999, this fastbp makes version {NUMERICS_VERSION}: fastbp 9\.9 replays them"
     refused(here("store", "--replay", "1"), 3, told)
@@ -327,7 +362,9 @@ def another(path: Path) -> None:
 @pytest.mark.parametrize("damage", [flip, truncated, emptied, another])
 def test_whoever_reads_a_damaged_store_names_the_file_and_the_repair(command, tmp_path, damage):
     """And after the repair the same sweep makes the same files anew."""
-    (tmp_path / "mine.toml").write_text('seeds = 4\n[setup]\nproblem = "xor"\nhidden = [2]\n[grid]\nupdates = [2, 3]\n')
+    (tmp_path / "mine.toml").write_text(
+        'seeds = 4\n[setup]\nproblem = "xor"\nhidden = [2]\n[grid]\nupdates = [2, 3]\n'
+    )
     sweep = ["sweep", "mine.toml", "-o", "store"]
     whole = command(*sweep)
     assert whole.returncode == 0
@@ -364,7 +401,9 @@ def test_whoever_reads_a_damaged_store_names_the_file_and_the_repair(command, tm
 def test_while_it_trains_it_ends_at_once(tmp_path, number):
     store = Store(tmp_path / "store")
     store.open()
-    row = block.to_arrow(LONG, 0, block.train(SHORT, 0, 1))  # as it would be, but for the time that it takes
+    row = rows_module.to_arrow(
+        LONG, 0, block.train(SHORT, 0, 1)
+    )  # as it would be, but for the time that it takes
     store.publish(name(LONG), 0, row)
     process = subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", "fastbp.verify", "store", "--replay", "1"],
@@ -373,7 +412,7 @@ def test_while_it_trains_it_ends_at_once(tmp_path, number):
     with process:
         try:
             for line in process.stderr:
-                if line.endswith("fastbp.inquiry.replay\n"):  # training is next
+                if line.endswith("fastbp.engine.stored_run\n"):  # training is next
                     break
             time.sleep(0.7)
             began = time.monotonic()
@@ -384,4 +423,6 @@ def test_while_it_trains_it_ends_at_once(tmp_path, number):
     assert time.monotonic() - began < 1
     assert process.returncode == 128 + number
     assert out == ""
-    assert [line for line in err.splitlines() if not line.startswith("import time:")] == ["interrupted"]
+    assert [line for line in err.splitlines() if not line.startswith("import time:")] == [
+        "interrupted"
+    ]

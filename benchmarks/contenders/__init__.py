@@ -1,8 +1,9 @@
-"""What fastbp is compared with, each written as well as those who know its tools would write it; one file each.
+"""What fastbp is compared with, each written as well as those who know its tools would write it;
+one file each.
 
-A file has `prepare(job)`, which returns a `Contender` ready to be timed, and `difference(job)`, how far its weights are from
-fastbp's; and, where it is not always there, `skipped(job)`, which says in words why not. `python -m benchmarks.contenders` serves
-one of them.
+A file has `prepare(job)`, which returns a `Contender` ready to be timed, and `difference(job)`, how
+far its weights are from fastbp's; and, where it is not always there, `skipped(job)`, which says in
+words why not. `python -m benchmarks.contenders` serves one of them.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,10 @@
-"""`python -m benchmarks.contenders NAME JOB CORE` serves one contender, held to a core where CORE is a number.
+"""`python -m benchmarks.contenders NAME JOB CORE` serves one contender, held to a core where CORE
+is a number.
 
-It answers at once with why it is skipped, or null. Then, for each line on its standard input: `check` answers how far its weights
-are from fastbp's; `prepare` gets everything ready and answers with networks, updates, and the seconds of the first and of a later
-call; a number trains so many times and answers with the seconds.
+It answers at once with why it is skipped, or null. Then, for each line on its standard input:
+`check` answers how far its weights are from fastbp's; `prepare` gets everything ready and answers
+with networks, updates, and the seconds of the first and of a later call; a number trains so many
+times and answers with the seconds.
 """
 
 import os
@@ -39,7 +41,14 @@ def main(name: str, path: str, core: str) -> None:
         elif line.strip() == "prepare":
             contender = module.prepare(work)
             first, later = seconds(contender, 1), seconds(contender, 1)
-            say({"networks": contender.networks, "updates": contender.updates, "first": first, "later": later})
+            say(
+                {
+                    "networks": contender.networks,
+                    "updates": contender.updates,
+                    "first": first,
+                    "later": later,
+                }
+            )
         else:
             say(seconds(contender, int(line)))
 

@@ -1,4 +1,5 @@
-"""Hand-written C with vector instructions: the limit. Compiled for each workload, which no time includes."""
+"""Hand-written C with vector instructions: the limit. Compiled for each workload, which no time
+includes."""
 
 import ctypes
 import os
@@ -19,14 +20,24 @@ OPTIONS = ["-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC"]
 @cache
 def compiler() -> str | None:
     """The first there is."""
-    return next((found for name in (os.environ.get("CC"), "cc", "gcc", "clang") if name and (found := shutil.which(name))), None)
+    return next(
+        (
+            found
+            for name in (os.environ.get("CC"), "cc", "gcc", "clang")
+            if name and (found := shutil.which(name))
+        ),
+        None,
+    )
 
 
 @cache
 def vectors() -> bool:
     """Whether the processor has the instructions."""
     told = subprocess.run(
-        [compiler() or "", "-march=native", "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True, check=False
+        [compiler() or "", "-march=native", "-dM", "-E", "-x", "c", os.devnull],
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout
     return "__AVX512F__" in told or ("__AVX2__" in told and "__FMA__" in told)
 
@@ -50,12 +61,16 @@ def shared(job: Job) -> bool:
 @cache
 def built(sizes: tuple[int, int, int], rows: int, batch: int, dtype: str) -> ctypes.CDLL:
     """The library for a workload."""
-    constants = dict(zip(("INPUTS", "HIDDEN", "OUTPUTS", "ROWS", "BATCH"), (*sizes, rows, batch), strict=True))
+    constants = dict(
+        zip(("INPUTS", "HIDDEN", "OUTPUTS", "ROWS", "BATCH"), (*sizes, rows, batch), strict=True)
+    )
     flags = [f"-D{name}={value}" for name, value in constants.items()]
     flags += ["-DSINGLE"] * (dtype == "float32") + ["-DSHARED"] * (batch == rows)
     with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
         library = Path(folder, "c.so")
-        subprocess.run([compiler() or "", *OPTIONS, *flags, str(SOURCE), "-o", str(library)], check=True)
+        subprocess.run(
+            [compiler() or "", *OPTIONS, *flags, str(SOURCE), "-o", str(library)], check=True
+        )
         return ctypes.CDLL(str(library))  # still there when the file is gone
 
 
@@ -66,7 +81,8 @@ def library(job: Job) -> tuple[ctypes.CDLL, int]:
 
 
 def grouped(array, lanes: int):
-    """[network, …] as [group, …, lane]; where networks do not fill the last group, the first ones are there again."""
+    """[network, …] as [group, …, lane]; where networks do not fill the last group, the first ones
+    are there again."""
     networks = len(array)
     array = array[np.arange(-(-networks // lanes) * lanes) % networks]
     return np.ascontiguousarray(np.moveaxis(array.reshape(-1, lanes, *array.shape[1:]), 1, -1))
@@ -83,7 +99,9 @@ def outside(job: Job, block, networks: int) -> Weights:
     flat = np.moveaxis(block, -1, 1).reshape(-1, block.shape[1])[:networks]
     parts = np.split(flat, np.cumsum([hidden * inputs, hidden, outputs * hidden]), axis=1)
     shapes = (hidden, inputs), (hidden,), (outputs, hidden), (outputs,)
-    return Weights(*(part.reshape(networks, *shape) for part, shape in zip(parts, shapes, strict=True)))
+    return Weights(
+        *(part.reshape(networks, *shape) for part, shape in zip(parts, shapes, strict=True))
+    )
 
 
 def row_dtype(job: Job):
@@ -92,7 +110,8 @@ def row_dtype(job: Job):
 
 
 def trainer(job: Job, start, rows, updates: int):
-    """Trains all groups when called, and returns their weights, the same array each time. `rows`: None to draw them."""
+    """Trains all groups when called, and returns their weights, the same array each time. `rows`:
+    None to draw them."""
     made, _ = library(job)
     rate = (ctypes.c_double if job.dtype == "float64" else ctypes.c_float)(job.rate)
     end, X, T = np.empty_like(start), np.ascontiguousarray(job.X), np.ascontiguousarray(job.T)
@@ -102,7 +121,11 @@ def trainer(job: Job, start, rows, updates: int):
 
     def train():
         made.train(
-            *map(address, (start, end)), ctypes.c_int64(len(start)), *map(address, (X, T, rows)), ctypes.c_int64(updates), rate
+            *map(address, (start, end)),
+            ctypes.c_int64(len(start)),
+            *map(address, (X, T, rows)),
+            ctypes.c_int64(updates),
+            rate,
         )
         return end
 
@@ -121,5 +144,13 @@ def prepare(job: Job) -> Contender:
     """A few groups: what they hold stays in the caches. Online learning draws its rows itself."""
     _, lanes = library(job)
     networks = lanes * (1 if job.batch == 1 else 4)
-    rows = None if shared(job) or job.batch == 1 else grouped(job.draw_rows(networks, job.updates), lanes)
-    return repeated(networks, job.updates, trainer(job, inside(job.draw_weights(networks), lanes), rows, job.updates))
+    rows = (
+        None
+        if shared(job) or job.batch == 1
+        else grouped(job.draw_rows(networks, job.updates), lanes)
+    )
+    return repeated(
+        networks,
+        job.updates,
+        trainer(job, inside(job.draw_weights(networks), lanes), rows, job.updates),
+    )

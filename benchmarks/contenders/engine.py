@@ -1,4 +1,5 @@
-"""fastbp as users run it: the driver, with orders, looks, measures, threads, and rows written to a fresh store as Parquet."""
+"""fastbp as users run it: the driver, with orders, looks, measures, threads, and rows written to a
+fresh store as Parquet."""
 
 import tempfile
 
@@ -6,10 +7,10 @@ from benchmarks.contenders.job import Contender, Job
 from benchmarks.workloads import WORKLOADS
 from fastbp import Setup, Sweep
 from fastbp.engine import plan
-from fastbp.engine.cores import available_cores
-from fastbp.engine.run import Trained, drive
-from fastbp.engine.store import Store
-from fastbp.engine.workers import pool
+from fastbp.engine.backends import pool
+from fastbp.engine.driver import Trained, drive
+from fastbp.engine.machine import available_cores
+from fastbp.store.store import Store
 
 
 def sweep_of(setup: dict[str, object], seeds: int) -> Sweep:
@@ -35,4 +36,6 @@ def prepare(job: Job) -> Contender:
     keys = dict(WORKLOADS[job.workload].setup) | {"dtype": job.dtype}
     setup = Setup(**keys)
     networks = available_cores() * plan.block_seeds(setup)
-    return Contender(networks, setup.budget, lambda times: store_and_train(sweep_of(keys, times * networks)))
+    return Contender(
+        networks, setup.budget, lambda times: store_and_train(sweep_of(keys, times * networks))
+    )

@@ -1,14 +1,16 @@
-"""JAX on the processor: `vmap` over networks, `scan` over updates, backpropagation by hand, rows from a ready table.
+"""JAX on the processor: `vmap` over networks, `scan` over updates, backpropagation by hand, rows
+from a ready table.
 
-Which form is quickest differs, and each workload gets its own: with the network as the last axis, and sums over units written
-out, XLA makes one loop of an update where layers are small or the batch is the same for all networks; with a batch of its own for
-each network, matrix products win.
+Which form is quickest differs, and each workload gets its own: with the network as the last axis,
+and sums over units written out, XLA makes one loop of an update where layers are small or the batch
+is the same for all networks; with a batch of its own for each network, matrix products win.
 """
 
 import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Two processes of one thread are quicker than one of two, and vectors of 512 bits are quicker where there are any.
+# Two processes of one thread are quicker than one of two, and vectors of 512 bits are quicker where
+# there are any.
 FLAGS = "--xla_cpu_multi_thread_eigen=false --xla_cpu_prefer_vector_width=512 intra_op_parallelism_threads=1"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
 
@@ -26,7 +28,8 @@ def sigmoid(z):
 
 
 def written_out(job: Job):
-    """An update of networks [..., network] on rows [position, network], or [position, 1] where all see the same."""
+    """An update of networks [..., network] on rows [position, network], or [position, 1] where all
+    see the same."""
     X, T, lr = jnp.asarray(job.X.T), jnp.asarray(job.T.T), job.rate
     inputs, hidden, outputs = job.sizes
 
@@ -45,7 +48,8 @@ def written_out(job: Job):
 
 
 def matrices(job: Job):
-    """An update of networks [network, ...] on rows [network, position]; w1 and w2 are transposed: [network, from, to]."""
+    """An update of networks [network, ...] on rows [network, position]; w1 and w2 are transposed:
+    [network, from, to]."""
     X, T, lr = jnp.asarray(job.X), jnp.asarray(job.T), job.rate
 
     def one(weights, rows):
@@ -68,7 +72,9 @@ def is_written_out(job: Job) -> bool:
 def trainer(job: Job):
     """Trains weights, whose buffers it uses up, on all rows of a table."""
     update = written_out(job) if is_written_out(job) else matrices(job)
-    return jax.jit(lambda weights, rows: jax.lax.scan(update, weights, rows, unroll=2)[0], donate_argnums=0)
+    return jax.jit(
+        lambda weights, rows: jax.lax.scan(update, weights, rows, unroll=2)[0], donate_argnums=0
+    )
 
 
 def inside(job: Job, weights: Weights):
@@ -88,7 +94,8 @@ def outside(job: Job, weights) -> Weights:
 
 
 def table(job: Job, rows):
-    """Rows [network, update, position] in the order in which the trainer reads them; rows that all share only once."""
+    """Rows [network, update, position] in the order in which the trainer reads them; rows that all
+    share only once."""
     if job.order == "cyclic":
         rows = rows[:1]
     return jnp.asarray(np.ascontiguousarray(np.moveaxis(rows, 0, -1 if is_written_out(job) else 1)))
@@ -96,12 +103,19 @@ def table(job: Job, rows):
 
 def difference(job: Job) -> float:
     """How far its weights are from fastbp's."""
-    return largest_difference(outside(job, trainer(job)(inside(job, job.start), table(job, job.rows))), job.end)
+    return largest_difference(
+        outside(job, trainer(job)(inside(job, job.start), table(job, job.rows))), job.end
+    )
 
 
 def prepare(job: Job) -> Contender:
-    """As many networks as were found quickest: their weights and activations fit into the second cache."""
-    networks = 192 if job.order == "cyclic" else 512 if job.batch == 1 else min(512, 8192 // job.hidden)
+    """As many networks as were found quickest: their weights and activations fit into the second
+    cache."""
+    networks = (
+        192 if job.order == "cyclic" else 512 if job.batch == 1 else min(512, 8192 // job.hidden)
+    )
     rows = table(job, job.draw_rows(networks, job.updates))
     weights, train = job.draw_weights(networks), trainer(job)
-    return repeated(networks, job.updates, lambda: jax.block_until_ready(train(inside(job, weights), rows)))
+    return repeated(
+        networks, job.updates, lambda: jax.block_until_ready(train(inside(job, weights), rows))
+    )

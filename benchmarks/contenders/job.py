@@ -1,4 +1,5 @@
-"""What contenders are given and what they give back. NumPy only, so that no contender has to import fastbp."""
+"""What contenders are given and what they give back. NumPy only, so that no contender has to import
+fastbp."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -42,9 +43,11 @@ class Job(NamedTuple):
     """The rows that each of these networks saw, [network, update, position in the batch]."""
     end: Weights
     log_loss_end: Weights
-    """The same after cross-entropy in place of the squared error, rows as listed, gradients averaged over the batch."""
+    """The same after cross-entropy in place of the squared error, rows as listed, gradients
+    averaged over the batch."""
     losses: NDArray[np.float64]
-    """Cross-entropy, a row, after some epochs of shuffled rows, gradients averaged: [seed]; empty where nobody asks."""
+    """Cross-entropy, a row, after some epochs of shuffled rows, gradients averaged: [seed]; empty
+    where nobody asks."""
     losses_start: Weights
     """The initial weights of these."""
 
@@ -63,10 +66,13 @@ class Job(NamedTuple):
         rng = np.random.default_rng(0)
         inputs, hidden, outputs = self.sizes
         shapes = (hidden, inputs), (hidden,), (outputs, hidden), (outputs,)
-        return Weights(*(rng.standard_normal((networks, *shape)).astype(self.dtype) for shape in shapes))
+        return Weights(
+            *(rng.standard_normal((networks, *shape)).astype(self.dtype) for shape in shapes)
+        )
 
     def draw_rows(self, networks: int, updates: int) -> NDArray[np.int32]:
-        """A table of rows, [network, update, position], for contenders that read one; drawing it is not timed."""
+        """A table of rows, [network, update, position], for contenders that read one; drawing it is
+        not timed."""
         n = len(self.X)
         shape = networks, -(-updates * self.batch // n), n
         rng = np.random.default_rng(0)
@@ -76,7 +82,9 @@ class Job(NamedTuple):
             rows = np.broadcast_to(np.arange(n, dtype=np.int32), shape)
             if self.order == "shuffled":
                 rows = rng.permuted(rows, axis=-1)
-        return np.ascontiguousarray(rows.reshape(networks, -1)[:, : updates * self.batch]).reshape(networks, updates, self.batch)
+        return np.ascontiguousarray(rows.reshape(networks, -1)[:, : updates * self.batch]).reshape(
+            networks, updates, self.batch
+        )
 
 
 class Contender(NamedTuple):
@@ -110,7 +118,9 @@ def write(path: Path, job: Job) -> None:
     flat: dict[str, Any] = {}
     for name, value in job._asdict().items():
         flat |= (
-            {f"{name}.{part}": array for part, array in value._asdict().items()} if isinstance(value, Weights) else {name: value}
+            {f"{name}.{part}": array for part, array in value._asdict().items()}
+            if isinstance(value, Weights)
+            else {name: value}
         )
     np.savez(path, **flat)
 

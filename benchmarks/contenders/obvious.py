@@ -1,7 +1,9 @@
-"""The parallel loop over seeds that one would write oneself with Numba: one network at a time, scalar code, `np.exp`.
+"""The parallel loop over seeds that one would write oneself with Numba: one network at a time,
+scalar code, `np.exp`.
 
-What is cheap to get right is got right: the layer sizes and the number of rows are constants when it compiles, and the constants
-1 and 0 have the dtype of the weights, without which a float32 network would be computed in float64, and more slowly.
+What is cheap to get right is got right: the layer sizes and the number of rows are constants when
+it compiles, and the constants 1 and 0 have the dtype of the weights, without which a float32
+network would be computed in float64, and more slowly.
 """
 
 from functools import cache
@@ -10,7 +12,7 @@ import numpy as np
 from numba import config, njit, prange, set_num_threads
 
 from benchmarks.contenders.job import Contender, Job, Weights, largest_difference, repeated
-from fastbp.engine.cores import available_cores
+from fastbp.engine.machine import available_cores
 
 NO_ROWS = np.empty((0, 0, 0), np.int32)
 
@@ -19,8 +21,9 @@ NO_ROWS = np.empty((0, 0, 0), np.int32)
 def online(n: int, inputs: int, hidden: int, rows_given: bool = False, look_every: int = 0):
     """One row an update, one output; returns the updates of each network.
 
-    `rows_given`: rows from `rows`, [network, update, 0], in place of `np.random`. `look_every`: updates after which a network is
-    left if all its outputs are within the tolerance; 0: never. What is not asked for is not compiled.
+    `rows_given`: rows from `rows`, [network, update, 0], in place of `np.random`. `look_every`:
+    updates after which a network is left if all its outputs are within the tolerance; 0: never.
+    What is not asked for is not compiled.
     """
 
     @njit(parallel=True)
@@ -68,15 +71,23 @@ def online(n: int, inputs: int, hidden: int, rows_given: bool = False, look_ever
 
 
 @cache
-def batches(n: int, inputs: int, hidden: int, outputs: int, batch: int, shuffled: bool, rows_given: bool):
-    """Gradients summed over a batch, then one update. `shuffled`: anew each epoch, in place of rows as listed. No tolerance."""
+def batches(
+    n: int, inputs: int, hidden: int, outputs: int, batch: int, shuffled: bool, rows_given: bool
+):
+    """Gradients summed over a batch, then one update. `shuffled`: anew each epoch, in place of rows
+    as listed. No tolerance."""
 
     @njit(parallel=True)
     def train(W1, B1, W2, B2, X, T, updates, lr, rows, tolerance):
         one, zero = W1.dtype.type(1), W1.dtype.type(0)
         for s in prange(len(W1)):
             w1, b1, w2, b2 = W1[s], B1[s], W2[s], B2[s]
-            g1, c1, g2, c2 = np.empty_like(w1), np.empty_like(b1), np.empty_like(w2), np.empty_like(b2)
+            g1, c1, g2, c2 = (
+                np.empty_like(w1),
+                np.empty_like(b1),
+                np.empty_like(w2),
+                np.empty_like(b2),
+            )
             h, d = np.empty(hidden, w1.dtype), np.empty(outputs, w1.dtype)
             order = np.arange(n)
             at = n
@@ -131,7 +142,9 @@ def compiled(job: Job, rows_given: bool):
     inputs, hidden, outputs = job.sizes
     if job.batch == 1 and outputs == 1:
         return online(len(job.X), inputs, hidden, rows_given)
-    return batches(len(job.X), inputs, hidden, outputs, job.batch, job.order == "shuffled", rows_given)
+    return batches(
+        len(job.X), inputs, hidden, outputs, job.batch, job.order == "shuffled", rows_given
+    )
 
 
 def difference(job: Job) -> float:
@@ -158,4 +171,8 @@ def prepare(job: Job) -> Contender:
     train = compiled(job, False)
     networks = many(job, use_all_cores())
     weights: Weights = job.draw_weights(networks)
-    return repeated(networks, job.updates, lambda: train(*weights.copy(), job.X, job.T, job.updates, job.rate, NO_ROWS, job.rate))
+    return repeated(
+        networks,
+        job.updates,
+        lambda: train(*weights.copy(), job.X, job.T, job.updates, job.rate, NO_ROWS, job.rate),
+    )

@@ -1,6 +1,8 @@
-"""The obvious loop as those would write it who know what the compiler vectorises: loops over hidden units innermost.
+"""The obvious loop as those would write it who know what the compiler vectorises: loops over hidden
+units innermost.
 
-Sums over inputs then run over contiguous units, and nothing is regrouped. The weights of the first layer are [input, unit].
+Sums over inputs then run over contiguous units, and nothing is regrouped. The weights of the first
+layer are [input, unit].
 """
 
 from functools import cache
@@ -21,7 +23,12 @@ def batches(n: int, inputs: int, hidden: int, outputs: int, batch: int, rows_giv
         one, zero = W1.dtype.type(1), W1.dtype.type(0)
         for s in prange(len(W1)):
             w1, b1, w2, b2 = W1[s], B1[s], W2[s], B2[s]
-            g1, c1, g2, c2 = np.empty_like(w1), np.empty_like(b1), np.empty_like(w2), np.empty_like(b2)
+            g1, c1, g2, c2 = (
+                np.empty_like(w1),
+                np.empty_like(b1),
+                np.empty_like(w2),
+                np.empty_like(b2),
+            )
             h, e, d = np.empty_like(b1), np.empty_like(b1), np.empty_like(b2)
             order = np.arange(n)
             at = n
@@ -95,4 +102,8 @@ def prepare(job: Job) -> Contender:
     """Many networks on all cores."""
     networks, train = many(job, use_all_cores()), batches(len(job.X), *job.sizes, job.batch, False)
     weights = turned(job.draw_weights(networks))
-    return repeated(networks, job.updates, lambda: train(*weights.copy(), job.X, job.T, job.updates, job.rate, NO_ROWS))
+    return repeated(
+        networks,
+        job.updates,
+        lambda: train(*weights.copy(), job.X, job.T, job.updates, job.rate, NO_ROWS),
+    )

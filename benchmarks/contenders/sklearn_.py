@@ -1,8 +1,10 @@
-"""scikit-learn's `MLPClassifier`: stochastic gradient descent without momentum and decay, one network at a time.
+"""scikit-learn's `MLPClassifier`: stochastic gradient descent without momentum and decay, one
+network at a time.
 
-Its loss is the cross-entropy, averaged over the batch, with outputs of independent sigmoids: one, or one for each of several
-labels. Initial weights can be set. The order of its rows cannot, so it is checked twice: with rows as listed by its weights, and
-with shuffled ones, for one of the workloads, by whether its final losses over many seeds could be fastbp's.
+Its loss is the cross-entropy, averaged over the batch, with outputs of independent sigmoids: one,
+or one for each of several labels. Initial weights can be set. The order of its rows cannot, so it
+is checked twice: with rows as listed by its weights, and with shuffled ones, for one of the
+workloads, by whether its final losses over many seeds could be fastbp's.
 """
 
 import warnings
@@ -15,7 +17,9 @@ from sklearn.neural_network import MLPClassifier
 from benchmarks.contenders.job import Contender, Job, Weights, largest_difference, repeated
 from benchmarks.workloads import KS_EPOCHS, KS_LEAST_P, LOG_LOSS_RATE
 
-warnings.simplefilter("ignore", ConvergenceWarning)  # it stops after its epochs because it is told to
+warnings.simplefilter(
+    "ignore", ConvergenceWarning
+)  # it stops after its epochs because it is told to
 
 
 class Classifiers:
@@ -63,9 +67,13 @@ def difference(job: Job) -> float:
 
 
 def alike(job: Job, classifiers: Classifiers) -> bool:
-    """Whether losses after shuffled epochs could come from where fastbp's come from; from these seeds, other orders."""
+    """Whether losses after shuffled epochs could come from where fastbp's come from; from these
+    seeds, other orders."""
     starts = enumerate(zip(*job.losses_start, strict=True))
-    losses = [classifiers.loss(classifiers.train(classifiers.start(True, seed, weights), KS_EPOCHS)) for seed, weights in starts]
+    losses = [
+        classifiers.loss(classifiers.train(classifiers.start(True, seed, weights), KS_EPOCHS))
+        for seed, weights in starts
+    ]
     return not losses or float(ks_2samp(losses, job.losses).pvalue) > KS_LEAST_P
 
 

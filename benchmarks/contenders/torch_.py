@@ -1,6 +1,8 @@
-"""PyTorch on the processor: all networks in one tensor, gradients by hand and in place, rows from a ready table.
+"""PyTorch on the processor: all networks in one tensor, gradients by hand and in place, rows from a
+ready table.
 
-`torch.compile` makes loops of an update where there is a C++ compiler for it; without one the same update runs as it stands.
+`torch.compile` makes loops of an update where there is a C++ compiler for it; without one the same
+update runs as it stands.
 """
 
 import shutil
@@ -42,7 +44,8 @@ def same_batch(w1, b1, w2, b2, rows, X, T, lr):
 
 
 def own_batches(w1, b1, w2, b2, rows, X, T, lr):
-    """Each network sees a batch of its own. Weights [network, to, from], rows [network, position]; X and T [row, column]."""
+    """Each network sees a batch of its own. Weights [network, to, from], rows [network, position];
+    X and T [row, column]."""
     x, t = X[rows], T[rows]
     h = torch.sigmoid(torch.baddbmm(b1[:, None], x, w1.mT))
     o = torch.sigmoid(torch.baddbmm(b2[:, None], h, w2.mT))
@@ -61,7 +64,11 @@ def form(job: Job):
 
 def trainer(job: Job):
     """Trains weights in place on all rows of a table."""
-    update = torch.compile(form(job), fullgraph=True, dynamic=False) if shutil.which("g++") else form(job)
+    update = (
+        torch.compile(form(job), fullgraph=True, dynamic=False)
+        if shutil.which("g++")
+        else form(job)
+    )
     columns_first = form(job) is not own_batches
     X, T = (torch.tensor(part.T.copy() if columns_first else part) for part in (job.X, job.T))
     lr = float(job.rate)
@@ -87,7 +94,8 @@ def outside(job: Job, weights) -> Weights:
 
 
 def table(job: Job, rows):
-    """Rows [network, update, position] in the order in which that form reads them, an update each."""
+    """Rows [network, update, position] in the order in which that form reads them, an update
+    each."""
     rows = rows.astype(np.int64)
     axes = {online: rows[..., 0].T, same_batch: rows[0], own_batches: rows.swapaxes(0, 1)}
     return list(torch.tensor(np.ascontiguousarray(axes[form(job)])))
@@ -102,7 +110,13 @@ def difference(job: Job) -> float:
 
 def prepare(job: Job) -> Contender:
     """As many networks as were found quickest, and a part of their updates."""
-    networks = {online: 16_384, same_batch: 512, own_batches: max(16, 8192 // job.hidden)}[form(job)]
+    networks = {online: 16_384, same_batch: 512, own_batches: max(16, 8192 // job.hidden)}[
+        form(job)
+    ]
     updates = min(job.updates, 32)
-    weights, rows, train = job.draw_weights(networks), table(job, job.draw_rows(networks, updates)), trainer(job)
+    weights, rows, train = (
+        job.draw_weights(networks),
+        table(job, job.draw_rows(networks, updates)),
+        trainer(job),
+    )
     return repeated(networks, updates, lambda: train(inside(job, weights), rows))

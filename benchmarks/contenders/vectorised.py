@@ -1,7 +1,8 @@
 """NumPy over many networks at once, in place, rows from a ready table.
 
-Where layers are small or all networks see the same batch, the network is the last axis, and everything is a pass over contiguous
-numbers; where each network has a batch of its own, matrix products win.
+Where layers are small or all networks see the same batch, the network is the last axis, and
+everything is a pass over contiguous numbers; where each network has a batch of its own, matrix
+products win.
 """
 
 import numpy as np
@@ -57,7 +58,8 @@ def online(job: Job, weights: Weights, rows) -> None:
 
 
 def same_batch(job: Job, weights: Weights, rows) -> None:
-    """All networks see the same rows. Weights [..., network] with w1 and w2 as [from, to, network], rows [update, position]."""
+    """All networks see the same rows. Weights [..., network] with w1 and w2 as [from, to, network],
+    rows [update, position]."""
     w1, b1, w2, b2 = weights
     inputs, hidden, networks = w1.shape
     flat = w1.reshape(inputs, -1)
@@ -95,7 +97,8 @@ def same_batch(job: Job, weights: Weights, rows) -> None:
 
 
 def own_batches(job: Job, weights: Weights, rows) -> None:
-    """Each network sees its own batch. Weights [network, ...] with w1 and w2 as [from, to], rows [update, network, position]."""
+    """Each network sees its own batch. Weights [network, ...] with w1 and w2 as [from, to], rows
+    [update, network, position]."""
     w1, b1, w2, b2 = weights
     networks, _, hidden = w1.shape
     h = np.empty((networks, job.batch, hidden), w1.dtype)
@@ -141,15 +144,25 @@ def inside(job: Job, weights: Weights) -> Weights:
 
 def outside(job: Job, weights: Weights) -> Weights:
     """The way back."""
-    w1, b1, w2, b2 = weights if form(job) is own_batches else (np.moveaxis(part, -1, 0) for part in weights)
-    return Weights(w1, b1, w2, b2) if form(job) is online else Weights(w1.swapaxes(1, 2), b1, w2.swapaxes(1, 2), b2)
+    w1, b1, w2, b2 = (
+        weights if form(job) is own_batches else (np.moveaxis(part, -1, 0) for part in weights)
+    )
+    return (
+        Weights(w1, b1, w2, b2)
+        if form(job) is online
+        else Weights(w1.swapaxes(1, 2), b1, w2.swapaxes(1, 2), b2)
+    )
 
 
 def table(job: Job, rows):
     """Rows [network, update, position] in the order in which that form reads them."""
     if form(job) is online:
         return np.ascontiguousarray(rows[..., 0].T.astype(np.intp))
-    return rows[0] if form(job) is same_batch else np.ascontiguousarray(rows.swapaxes(0, 1).astype(np.intp))
+    return (
+        rows[0]
+        if form(job) is same_batch
+        else np.ascontiguousarray(rows.swapaxes(0, 1).astype(np.intp))
+    )
 
 
 def difference(job: Job) -> float:

@@ -1,4 +1,5 @@
-"""Maps of initial weights: where in a plane of two of them networks start, and how each ends (`init = "grid:…"`)."""
+"""Maps of initial weights: where in a plane of two of them networks start, and how each ends (`init
+= "grid:…"`)."""
 
 from __future__ import annotations
 
@@ -10,11 +11,12 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from fastbp import files
-from fastbp.analysis.tallies import Tally, ends, ends_of_frame
-from fastbp.outcomes import OUTCOMES, Outcome
+from fastbp.analysis.counts import Tally, ends, ends_of_frame
+from fastbp.analysis.statistics.proportions import Real
+from fastbp.schema.outcomes import OUTCOMES, Outcome
+from fastbp.store import filename, parquet
 
 Ends = tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.float64]]
 """Seeds, positions in `OUTCOMES`, and `converged_at` or NaN."""
@@ -23,7 +25,8 @@ _GRID = re.compile(r"grid:side=(\d{1,5}),x=(\d{1,6}),y=(\d{1,6})(?:,|$)")
 
 
 class Plane(NamedTuple):
-    """Two initial weights on a grid: the numbers of the parameters, across and up, and their largest absolute value."""
+    """Two initial weights on a grid: the numbers of the parameters, across and up, and their
+    largest absolute value."""
 
     side: int
     x: int
@@ -32,7 +35,8 @@ class Plane(NamedTuple):
 
 
 def plane_of(keys: Mapping[str, Any]) -> Plane | None:
-    """The plane in which a setup's runs start, by its columns `init` and `init_scale`; None where its weights are drawn."""
+    """The plane in which a setup's runs start, by its columns `init` and `init_scale`; None where
+    its weights are drawn."""
     found = _GRID.match(str(keys.get("init", "")))
     if not found:
         return None
@@ -41,7 +45,8 @@ def plane_of(keys: Mapping[str, Any]) -> Plane | None:
 
 
 def parameter(sizes: Sequence[int], number: int) -> str:
-    """The name of a parameter of a network with these layer sizes: `W0[unit, input]` or `b0[unit]`, layers from 0."""
+    """The name of a parameter of a network with these layer sizes: `W0[unit, input]` or `b0[unit]`,
+    layers from 0."""
     for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         if number < fan_in * fan_out:
             return f"W{layer}[{number // fan_in}, {number % fan_in}]"
@@ -54,8 +59,9 @@ def parameter(sizes: Sequence[int], number: int) -> str:
 class Basin(NamedTuple):
     """How the runs of a plane ended, [row, column], rows upwards.
 
-    `codes`, int8: positions in `OUTCOMES`, −1 where there is no run; `times`, float32: `converged_at`, NaN where there is none.
-    Of several seeds in one cell, which differ in their order of samples, the first counts.
+    `codes`, int8: positions in `OUTCOMES`, −1 where there is no run; `times`, float32:
+    `converged_at`, NaN where there is none. Of several seeds in one cell, which differ in their
+    order of samples, the first counts.
     """
 
     plane: Plane
@@ -65,15 +71,22 @@ class Basin(NamedTuple):
     @classmethod
     def of(cls, runs: pd.DataFrame) -> Self:
         """Of tidy runs of one setup. Raises ValueError where that is not what they are."""
-        one = runs[[name for name in ("setup", "init", "init_scale") if name in runs]].drop_duplicates()
-        plane = plane_of({str(key): value for key, value in one.iloc[0].items()}) if len(one) == 1 else None
+        one = runs[
+            [name for name in ("setup", "init", "init_scale") if name in runs]
+        ].drop_duplicates()
+        plane = (
+            plane_of({str(key): value for key, value in one.iloc[0].items()})
+            if len(one) == 1
+            else None
+        )
         if plane is None:
             raise ValueError("these are not the runs of one setup whose init is a grid")
         return cls._filled(plane, [ends_of_frame(runs)])
 
     @classmethod
     def read(cls, store: Path, one: Tally) -> Self:
-        """Of the runs of a setup in a store. Raises ValueError where its init is no grid, DamagedFileError as `tally` does."""
+        """Of the runs of a setup in a store. Raises ValueError where its init is no grid,
+        DamagedFileError as `tally` does."""
         plane = plane_of(one.keys)
         if plane is None:
             raise ValueError(f"the init of setup {one.setup} is no grid")
@@ -109,14 +122,60 @@ class Basin(NamedTuple):
 
     @property
     def shares(self) -> dict[Outcome, float]:
-        """The share of the runs that ended so, of each outcome that occurs, in the order of `OUTCOMES`."""
+        """The share of the runs that ended so, of each outcome that occurs, in the order of
+        `OUTCOMES`."""
         counts = np.bincount(self.codes[self.there], minlength=len(OUTCOMES))
-        return {outcome: int(count) / int(counts.sum()) for outcome, count in zip(OUTCOMES, counts, strict=True) if count}
+        return {
+            outcome: int(count) / int(counts.sum())
+            for outcome, count in zip(OUTCOMES, counts, strict=True)
+            if count
+        }
 
 
 def _parts(store: Path, setup: str) -> Iterator[Ends]:
-    for path in files.listed(files.runs_folder(store)):
+    for path in filename.listed(filename.runs_folder(store)):
         if path.name.startswith(f"{setup}-"):
-            rows, _ = files.read(path, ["seed", "outcome", "converged_at"])
+            rows, _ = parquet.read(path, ["seed", "outcome", "converged_at"])
             for batch in rows.to_batches():
                 yield ends(batch)
+
+
+def unlike_neighbours(flags: ArrayLike, there: ArrayLike, distances: ArrayLike) -> Real:
+    """How many of the pairs of points on a grid, so many cells apart across or up, have unlike
+    flags.
+
+    Parameters: `flags`, bool [row, column]; `there`, whether a point has a flag at all;
+    `distances`, in cells, from 1. Returns shares 0…1 [distance], NaN where there is no pair.
+    """
+    flag, known = np.asarray(flags, bool), np.asarray(there, bool)
+    shares = []
+    for distance in np.asarray(distances, int).ravel():
+        unlike = pairs = 0
+        for one, two in (
+            (np.s_[distance:, :], np.s_[:-distance, :]),
+            (np.s_[:, distance:], np.s_[:, :-distance]),
+        ):
+            both = known[one] & known[two]
+            pairs += int(np.count_nonzero(both))
+            unlike += int(np.count_nonzero(both & (flag[one] ^ flag[two])))
+        shares.append(unlike / pairs if pairs else np.nan)
+    return np.array(shares)
+
+
+def boundary_dimension(distances: ArrayLike, shares: ArrayLike) -> float:
+    """The dimension of the boundary between the two kinds of points of a plane: 1 of a smooth line,
+    2 where it is everywhere.
+
+    The share of points that a step of ε takes to the other kind grows as ε^α; the dimension is 2 −
+    α, with α the slope of a line of least squares through the logarithms.
+
+    Source: S. W. McDonald, C. Grebogi, E. Ott & J. A. Yorke (1985), Fractal basin boundaries,
+    Physica D 17:125-153, doi:10.1016/0167-2789(85)90001-6.
+
+    Parameters: what `unlike_neighbours` was given and what it returned. NaN where there are less
+    than two shares, or one is 0.
+    """
+    step, share = np.asarray(distances, float), np.asarray(shares, float)
+    if len(step) < 2 or not np.all(share > 0):
+        return float("nan")
+    return 2.0 - float(np.polyfit(np.log(step), np.log(share), 1)[0])

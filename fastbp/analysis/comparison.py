@@ -1,35 +1,39 @@
-"""Two stores of the same setups, from other versions, other numerics or other days: which setups' shares moved."""
+"""Two stores of the same setups, from other versions, other numerics or other days: which setups'
+shares moved."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fastbp import files
-from fastbp.analysis.statistics import fisher, holm, mcnemar, newcombe, tango
-from fastbp.analysis.tables import LEVEL, key_columns, pair, share_columns
-from fastbp.analysis.tallies import Runs, Tally, tally, varying, written
-from fastbp.analysis.wording import ALPHA, aligned, named, percent, plain, plural, points, setting
-from fastbp.columns import SETUP_COLUMNS
+from fastbp.analysis.contrasts import pair
+from fastbp.analysis.counts import Runs, Tally, tally, varying, written
+from fastbp.analysis.statistics.paired import holm, mcnemar, newcombe, tango
+from fastbp.analysis.statistics.proportions import fisher
+from fastbp.analysis.summary import LEVEL, key_columns, share_columns
+from fastbp.schema.columns import SETUP_COLUMNS
+from fastbp.store import filename
 
 
 def comparison(a: Runs, b: Runs) -> pd.DataFrame:
     """What the runs of two stores say of the same setups.
 
-    A setup is the same where all its keys are, as written, and what it learns; its id may be another, as with other numerics.
+    A setup is the same where all its keys are, as written, and what it learns; its id may be
+    another, as with other numerics.
 
-    Parameters: DataFrames of tidy runs, paths of stores, or what `tally` returned. Returns one row per setup, in `tally`'s order,
-    with the columns: the keys that vary; `setup_a` and `setup_b`, null where it has no runs; `runs_a`, `converged_a`,
-    `converged_share_a`, `constant_share_a` and the same of b; `identical`, whether the files of runs hold the same rows bit for
-    bit, null where that is not seen from their names; `pairs`, seeds that both ran, and `paired_a` and `paired_b`,
-    how many of them converge in each; `mended` (not converged in a, converged in b)
-    and `broken` of them; `difference` of the share converged, b − a, over the pairs with Tango's 95% bounds and McNemar's exact
-    `p`, and where no seeds are common over all runs, with Newcombe's bounds and Fisher's exact `p`; `p_holm`, adjusted over the
-    table. Raises as `tally` does.
+    Parameters: DataFrames of tidy runs, paths of stores, or what `tally` returned. Returns one row
+    per setup, in `tally`'s order, with the columns: the keys that vary; `setup_a` and `setup_b`,
+    null where it has no runs; `runs_a`, `converged_a`, `converged_share_a`, `constant_share_a` and
+    the same of b; `identical`, whether the files of runs hold the same rows bit for bit, null where
+    that is not seen from their names; `pairs`, seeds that both ran, and `paired_a` and `paired_b`,
+    how many of them converge in each; `mended` (not converged in a, converged in b) and `broken` of
+    them; `difference` of the share converged, b − a, over the pairs with Tango's 95% bounds and
+    McNemar's exact `p`, and where no seeds are common over all runs, with Newcombe's bounds and
+    Fisher's exact `p`; `p_holm`, adjusted over the table. Raises as `tally` does.
     """
     found = _matched(tally(a), tally(b))
     either = [one or other for one, other in found]
@@ -45,7 +49,11 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
     columns["identical"] = pd.Series(alike, dtype="boolean")
     paired = [pair(one, other) if one and other else (0, 0, 0, 0) for one, other in found]
     n, mended, broken, before = np.array(paired, np.int64).reshape(-1, 4).T
-    columns |= {"pairs": pd.Series(n), "paired_a": pd.Series(before), "paired_b": pd.Series(before + mended - broken)}
+    columns |= {
+        "pairs": pd.Series(n),
+        "paired_a": pd.Series(before),
+        "paired_b": pd.Series(before + mended - broken),
+    }
     columns |= {"mended": pd.Series(mended), "broken": pd.Series(broken)}
     runs_a, runs_b = columns["runs_a"].to_numpy(), columns["runs_b"].to_numpy()
     ended_a, ended_b = columns["converged_a"].to_numpy(), columns["converged_b"].to_numpy()
@@ -54,7 +62,11 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
         difference = np.where(alone, ended_b / runs_b - ended_a / runs_a, (mended - broken) / n)
     low, high = (
         np.where(alone, *bounds)
-        for bounds in zip(newcombe(ended_a, runs_a, ended_b, runs_b, LEVEL), tango(mended, broken, n, LEVEL), strict=True)
+        for bounds in zip(
+            newcombe(ended_a, runs_a, ended_b, runs_b, LEVEL),
+            tango(mended, broken, n, LEVEL),
+            strict=True,
+        )
     )
     p = mcnemar(mended, broken)
     for i in np.flatnonzero(alone):
@@ -62,13 +74,18 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
     told = (n > 0) | alone
     adjusted = np.full(len(p), np.nan)
     adjusted[told] = holm(p[told])
-    columns |= {"difference": pd.Series(difference), "difference_low": pd.Series(low), "difference_high": pd.Series(high)}
+    columns |= {
+        "difference": pd.Series(difference),
+        "difference_low": pd.Series(low),
+        "difference_high": pd.Series(high),
+    }
     columns |= {"p": pd.Series(np.where(told, p, np.nan)), "p_holm": pd.Series(adjusted)}
     return pd.DataFrame(columns)
 
 
 def _matched(a: Sequence[Tally], b: Sequence[Tally]) -> list[tuple[Tally | None, Tally | None]]:
-    """The same setups of both, then those of b alone: those of one id first, so that none takes another's."""
+    """The same setups of both, then those of b alone: those of one id first, so that none takes
+    another's."""
 
     def whole(one: Tally) -> tuple[Any, ...]:
         keys = written(one)
@@ -91,7 +108,8 @@ def _matched(a: Sequence[Tally], b: Sequence[Tally]) -> list[tuple[Tally | None,
 
 
 def _learn_the_same(one: Tally, other: Tally) -> bool:
-    """Of two setups with the same keys. Files of one name may hold anything: there, only what is known to be the same is."""
+    """Of two setups with the same keys. Files of one name may hold anything: there, only what is
+    known to be the same is."""
     if one.problem and other.problem:
         return one.problem == other.problem
     problem = one.keys.get("problem")
@@ -104,14 +122,20 @@ def _digests(runs: Runs) -> dict[str, set[str]] | None:
         return None
     folder = Path(runs) / "runs" if (Path(runs) / "runs").is_dir() else Path(runs)
     found: dict[str, set[str]] = {}
-    for file in files.listed(folder):
+    for file in filename.listed(folder):
         setup, _, rest = file.stem.partition("-")
         found.setdefault(setup, set()).add(rest)
     return found
 
 
-def _alike(one: Tally | None, other: Tally | None, a: dict[str, set[str]] | None, b: dict[str, set[str]] | None) -> bool | None:
-    """Whether rows are the same. Where files are cut elsewhere, or the rows name other ids, names do not tell."""
+def _alike(
+    one: Tally | None,
+    other: Tally | None,
+    a: dict[str, set[str]] | None,
+    b: dict[str, set[str]] | None,
+) -> bool | None:
+    """Whether rows are the same. Where files are cut elsewhere, or the rows name other ids, names
+    do not tell."""
     if not (one and other and a and b) or one.setup != other.setup:
         return None
     first, second = a[one.setup], b[other.setup]
@@ -119,111 +143,3 @@ def _alike(one: Tally | None, other: Tally | None, a: dict[str, set[str]] | None
         return True
     ranges = [{name.rpartition("-")[0] for name in names} for names in (first, second)]
     return False if ranges[0] == ranges[1] else None
-
-
-class Names(NamedTuple):
-    """What the two stores are called."""
-
-    a: str
-    b: str
-
-
-def names_of(a: Path, b: Path) -> Names:
-    """The shortest ends of two paths that tell them apart, without what could move a terminal's cursor."""
-    one, other = (path.resolve().parts for path in (a, b))
-    longest = max(len(one), len(other))
-    length = next((n for n in range(1, longest) if one[-n:] != other[-n:]), longest if one != other else 1)
-    return Names(*(plain("/".join(parts[-length:])) for parts in (one, other)))
-
-
-def moved(table: pd.DataFrame) -> pd.Series[bool]:
-    """Which rows of a comparison show an effect."""
-    return table["p_holm"] < ALPHA
-
-
-def sentences(table: pd.DataFrame, names: Names) -> list[str]:
-    """What a comparison says, the answer first."""
-    both = table[(table["runs_a"] > 0) & (table["runs_b"] > 0)]
-    if both.empty:
-        return [f"{names.a} and {names.b} have no setup in common: there is nothing to compare."]
-    shown = both[moved(both)]
-    where = f"any of {len(both):,} setups" if len(both) > 1 else "the one setup"
-    if shown.empty:
-        lines = [f"No change of the share converged is shown in {where} that both have."]
-    else:
-        rows = shown.loc[shown["difference"].abs().sort_values(ascending=False, kind="stable").index].to_dict("records")
-        most, many = rows[0], f"{len(shown):,} of {len(both):,} setups" if len(both) > 1 else where
-        ends = [f"{percent(share)} in {name}" for share, name in zip(compared(most), names, strict=True)]
-        n = most["pairs"]  # said where some seeds are of one store alone
-        some = f" on the {plural(n, 'seed')} that both ran" if 0 < n < max(most["runs_a"], most["runs_b"]) else ""
-        by = f"{', most' * (len(rows) > 1)} by {points(most['difference'])} points{some}"
-        lines = [
-            f"The share converged moved in {many} that both have{by}: from {ends[0]} to {ends[1]}, with {label(most, table)}."
-        ]
-    same = int(both["identical"].fillna(False).sum())
-    if same:
-        inside = "" if len(both) == 1 else f"In {'all' if same == len(both) else plain(same)} of them "
-        lines.append(f"{inside}{'every' if inside else 'Every'} row is the same, bit for bit.")
-    unpaired = int((both["pairs"] == 0).sum())
-    if unpaired:
-        share = "1 setup shares" if unpaired == 1 else f"{unpaired:,} setups share"
-        lines.append(f"{share} no seeds: there the comparison is of independent runs.")
-    for side, name in (("a", names.a), ("b", names.b)):
-        only = int((table[f"runs_{side}"] == 0).sum())
-        if only:
-            lines.append(f"{plural(only, 'setup')} {'is' if only == 1 else 'are'} not in {name}.")
-    return lines
-
-
-def label(row: Any, table: pd.DataFrame) -> str:
-    """A name for a row of a comparison: its varying keys, or its id."""
-    keys = list(table.columns[: table.columns.get_loc("setup_a")])
-    identity = row["setup_a"] if isinstance(row["setup_a"], str) else row["setup_b"]
-    return setting(row, keys) or f"setup {identity}"
-
-
-def compared(row: Any) -> tuple[float, float]:
-    """The shares converged that the difference is of: over the seeds that both ran, or over all runs where there are none."""
-    if row["pairs"]:
-        return row["paired_a"] / row["pairs"], row["paired_b"] / row["pairs"]
-    return row["converged_share_a"], row["converged_share_b"]
-
-
-def constant_of(row: Any) -> str:
-    """The shares constant, over all runs."""
-    return " → ".join(percent(row[f"constant_share_{side}"]) for side in "ab")
-
-
-def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """A comparison as texts: the titles of columns, and rows."""
-    keys = list(table.columns[: table.columns.get_loc("setup_a")]) or ["setup_a"]
-    titles = [
-        *("setup" if key == "setup_a" else key for key in keys),
-        "runs",
-        "converged",
-        "constant",
-        "pairs",
-        "mended",
-        "broken",
-    ]
-    rows = []
-    for row in table.to_dict("records"):
-        shares = [" → ".join(percent(share) for share in compared(row)), constant_of(row)]
-        runs = [plain(row["runs_a"]), plain(row["runs_b"])]
-        told = [*(named(row[key]) for key in keys), runs[0] if runs[0] == runs[1] else " → ".join(runs), *shares]
-        told += [plain(row[name]) for name in ("pairs", "mended", "broken")]
-        if pd.isna(row["p_holm"]):
-            told += ["–", "–", ""]
-        else:
-            bounds = f"[{points(row['difference_low'])}, {points(row['difference_high'])}]"
-            effect = "same rows" if row["identical"] is True else "moved" if row["p_holm"] < ALPHA else "not shown"
-            told += [f"{points(row['difference'])} {bounds}", f"{row['p_holm']:.2g}", effect]
-        rows.append(told)
-    return [*titles, "difference in points [95%]", "p (Holm)", "effect"], rows
-
-
-def console(table: pd.DataFrame) -> str:
-    """A comparison for a terminal, one line per setup."""
-    titles, rows = cells(table)
-    words = len(table.columns[: table.columns.get_loc("setup_a")]) or 1
-    return "\n".join(aligned([titles, *rows], left=(*range(words), len(titles) - 1)))

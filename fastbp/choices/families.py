@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastbp.choices import inits, losses, orders, problems, schedules
 from fastbp.choices.family import Choice, Family, Parameter, family
-from fastbp.kernels.compiling import inlined, one_of
+from fastbp.kernels.jit import inlined, one_of
 
 WARMUP = Parameter("warmup", Annotated[int, Ge(0), Le(10**12)], 0)
 
@@ -24,11 +24,13 @@ LOSSES = family("loss", losses, takes=4)
 FAMILIES: dict[str, Family] = {f.key: f for f in (PROBLEMS, INITS, ORDERS, SCHEDULES, LOSSES)}
 
 Own = tuple[NDArray[np.int64], NDArray[np.float64]]
-"""The values of a choice's own parameters, as compiled code takes them: the integers, and the reals."""
+"""The values of a choice's own parameters, as compiled code takes them: the integers, and the
+reals."""
 
 
 def own_values(choice: Choice, values: Sequence[float]) -> Own:
-    """The values of a choice's own parameters, for `compiled`. The arrays are never empty, so that they always have one type."""
+    """The values of a choice's own parameters, for `compiled`. The arrays are never empty, so that
+    they always have one type."""
     integers = [v for p, v in zip(choice.parameters, values, strict=True) if _is_integer(p)]
     reals = [v for p, v in zip(choice.parameters, values, strict=True) if not _is_integer(p)]
     return np.array(integers or [0], np.int64), np.array(reals or [0.0], np.float64)
@@ -36,7 +38,8 @@ def own_values(choice: Choice, values: Sequence[float]) -> Own:
 
 @cache
 def looks_at_the_end(schedule: Choice) -> bool:
-    """Whether a schedule's rates depend on the budget: not where its function calls that argument `_span`."""
+    """Whether a schedule's rates depend on the budget: not where its function calls that argument
+    `_span`."""
     return not list(inspect.signature(schedule.function).parameters)[2].startswith("_")
 
 

@@ -1,8 +1,9 @@
-"""How choices are found, named and read: a module is a family, each public function in it is a choice.
+"""How choices are found, named and read: a module is a family, each public function in it is a
+choice.
 
-Nothing is registered by hand. A function `glorot_normal` in `inits.py` is the choice `glorot-normal` of the key `init`; its
-arguments past those that the family's engine passes are its own parameters, written after a colon: `blocked:3`,
-`step:every=10,factor=0.5`.
+Nothing is registered by hand. A function `glorot_normal` in `inits.py` is the choice
+`glorot-normal` of the key `init`; its arguments past those that the family's engine passes are its
+own parameters, written after a colon: `blocked:3`, `step:every=10,factor=0.5`.
 """
 
 import inspect
@@ -14,7 +15,8 @@ Function = Callable[..., Any]
 
 
 class Parameter(NamedTuple):
-    """A parameter of a choice: its name, its annotated type (with limits, as `annotated_types` writes them), its default."""
+    """A parameter of a choice: its name, its annotated type (with limits, as `annotated_types`
+    writes them), its default."""
 
     name: str
     annotation: Any
@@ -27,7 +29,8 @@ class Parameter(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """One choice of a family: its number in the family, its function and the parameters that are its own."""
+    """One choice of a family: its number in the family, its function and the parameters that are
+    its own."""
 
     name: str
     code: int
@@ -62,14 +65,19 @@ class Family(NamedTuple):
 def family(key: str, module: ModuleType, takes: int, shared: tuple[Parameter, ...] = ()) -> Family:
     """The choices that a module defines.
 
-    Parameters: `key` of the sweep file; `takes`, how many leading arguments the engine passes to every function of the family;
-    `shared`, parameters that every choice of the family also takes, handled by the engine.
+    Parameters: `key` of the sweep file; `takes`, how many leading arguments the engine passes to
+    every function of the family; `shared`, parameters that every choice of the family also takes,
+    handled by the engine.
 
     Raises ValueError where two functions would have the same name.
     """
     choices: dict[str, Choice] = {}
     for identifier, function in vars(module).items():
-        if identifier.startswith("_") or not inspect.isfunction(function) or function.__module__ != module.__name__:
+        if (
+            identifier.startswith("_")
+            or not inspect.isfunction(function)
+            or function.__module__ != module.__name__
+        ):
             continue
         name = identifier.rstrip("_").replace("_", "-")
         if name in choices:

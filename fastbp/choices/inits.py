@@ -1,8 +1,10 @@
-"""Initial weights. Each maps one uniform deviate to one parameter; all that draw use the same ones, so that they pair by seed.
+"""Initial weights. Each maps one uniform deviate to one parameter; all that draw use the same ones,
+so that they pair by seed.
 
-Arguments of every function: `u`, uniform in (0, 1), of this seed and parameter; `scale`, the key `init_scale`; `fan_in` and
-`fan_out`, sizes of the layers that the parameter joins; `bias`, whether it is a bias; `seed`, uint64, and `number`, that of the
-parameter in its network, for inits that are no random draw. Returns the parameter, float64.
+Arguments of every function: `u`, uniform in (0, 1), of this seed and parameter; `scale`, the key
+`init_scale`; `fan_in` and `fan_out`, sizes of the layers that the parameter joins; `bias`, whether
+it is a bias; `seed`, uint64, and `number`, that of the parameter in its network, for inits that are
+no random draw. Returns the parameter, float64.
 """
 
 from typing import Annotated, Any
@@ -22,18 +24,26 @@ def normal(u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, 
     return scale * normal_quantile(u)
 
 
-def uniform(u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any) -> Any:
+def uniform(
+    u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any
+) -> Any:
     """U[−scale, scale], weights and biases alike: scale·(2u − 1)."""
     return scale * (2.0 * u - 1.0)
 
 
-def glorot_normal(u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any) -> Any:
-    """N(0, σ²) with σ = scale·√(2/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010, equation 12)."""
+def glorot_normal(
+    u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any
+) -> Any:
+    """N(0, σ²) with σ = scale·√(2/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010, equation
+    12)."""
     return 0.0 if bias else scale * np.sqrt(2.0 / (fan_in + fan_out)) * normal_quantile(u)
 
 
-def glorot_uniform(u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any) -> Any:
-    """U[−r, r] with r = scale·√(6/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010, equation 16)."""
+def glorot_uniform(
+    u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any
+) -> Any:
+    """U[−r, r] with r = scale·√(6/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010, equation
+    16)."""
     return 0.0 if bias else scale * np.sqrt(6.0 / (fan_in + fan_out)) * (2.0 * u - 1.0)
 
 
@@ -50,10 +60,12 @@ def grid(
     y: _Number,
     origin: Annotated[int, Ge(0), Le(10**12)] = 0,
 ) -> Any:
-    """A plane: parameters number x and y on a grid over −scale…scale by the seed, all others `uniform` of the seed origin.
+    """A plane: parameters number x and y on a grid over −scale…scale by the seed, all others
+    `uniform` of the seed origin.
 
-    Seed s stands in the middle of a cell, column s mod side and row ⌊s ÷ side⌋ mod side: the parameter is
-    scale·((2·column + 1 − side) ÷ side), and so for the row (Kolen & Pollack 1990, Complex Systems 4, 269–280).
+    Seed s stands in the middle of a cell, column s mod side and row ⌊s ÷ side⌋ mod side: the
+    parameter is scale·((2·column + 1 − side) ÷ side), and so for the row (Kolen & Pollack 1990,
+    Complex Systems 4, 269–280).
     """
     if number in (x, y):
         place = np.int64(seed) if number == x else np.int64(seed) // side

@@ -1,8 +1,9 @@
 """Orders: which row is presented when.
 
-Arguments of every function: `rows`, int32, to fill with rows[j·lanes + lane] = the row (0 … n − 1) that the lane's network sees
-at position j of its epoch (it has `room_for` so many); `n`, rows of the problem; `lanes`; `seeds`, uint64 [lane]; `epochs`,
-int64 [lane], the epoch that each lane is in. A lane's rows depend on its own seed and epoch alone.
+Arguments of every function: `rows`, int32, to fill with rows[j·lanes + lane] = the row (0 … n − 1)
+that the lane's network sees at position j of its epoch (it has `room_for` so many); `n`, rows of
+the problem; `lanes`; `seeds`, uint64 [lane]; `epochs`, int64 [lane], the epoch that each lane is
+in. A lane's rows depend on its own seed and epoch alone.
 """
 
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge, Le
 
-from fastbp.kernels.compiling import inlined
+from fastbp.kernels.jit import inlined
 from fastbp.kernels.memory import SPARE_ROWS, load_lane, load_order, store_order
 from fastbp.kernels.random import ORDER, below, words
 
@@ -33,7 +34,8 @@ def random(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:
 def shuffled(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:
     """A fresh permutation each epoch: Fisher–Yates from the end (Durstenfeld 1964, algorithm 235).
 
-    Draw t (0, 1, …) exchanges positions i = n − 1 − t and (word·(i + 1)) >> 32, for i from n − 1 down to 1.
+    Draw t (0, 1, …) exchanges positions i = n − 1 − t and (word·(i + 1)) >> 32, for i from n − 1
+    down to 1.
     """
     if n <= 9:
         _shuffle_packed(rows, n, lanes, seeds, epochs, 2)
@@ -66,7 +68,8 @@ def shuffled(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:
 
 @inlined
 def _shuffle_packed(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any, groups: Any) -> None:
-    """`shuffled` for up to 16 rows: the permutation as hexadecimal digits of one word, so that lanes go side by side.
+    """`shuffled` for up to 16 rows: the permutation as hexadecimal digits of one word, so that
+    lanes go side by side.
 
     `groups`: words of four draws, known when this is compiled.
     """
@@ -86,7 +89,11 @@ def _shuffle_packed(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any, grou
     for j in range(n - 1, 2, -1):
         packed, shift = j // 7 * lanes, np.int32(4 * (j % 7))
         for lane in range(lanes):
-            store_order(rows, j * lanes + lane, np.int32((load_order(rows, packed + lane) >> shift) & np.int32(15)))
+            store_order(
+                rows,
+                j * lanes + lane,
+                np.int32((load_order(rows, packed + lane) >> shift) & np.int32(15)),
+            )
     for lane in range(lanes):
         packed_0 = load_order(rows, lane)
         store_order(rows, 2 * lanes + lane, np.int32((packed_0 >> np.int32(8)) & np.int32(15)))
@@ -110,7 +117,9 @@ def cyclic(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:
             store_order(rows, j * lanes + lane, np.int32(j))
 
 
-def blocked(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any, K: Annotated[int, Ge(1), Le(10**9)]) -> None:
+def blocked(
+    rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any, K: Annotated[int, Ge(1), Le(10**9)]
+) -> None:
     """Each row K times in a row, as listed: position j of epoch e shows row ⌊(e·n + j)/K⌋ mod n."""
     for lane in range(lanes):
         done = load_lane(epochs, lane) * n

@@ -1,4 +1,5 @@
-"""Problems: what the network is to learn. Each returns inputs X, float64 [row, input], and targets T, float64 [row, output]."""
+"""Problems: what the network is to learn. Each returns inputs X, float64 [row, input], and targets
+T, float64 [row, output]."""
 
 from typing import Annotated
 
@@ -19,10 +20,13 @@ def _bits(d: int) -> NDArray[np.float64]:
 def table(bits: str) -> Data:
     """A truth table: 2^d targets 0 or 1, of the rows 00…0 to 11…1 in order. `table:0110` is xor.
 
-    Raises ValueError where there is another character than 0 and 1, or their number is not a power of two from 2 to 65,536.
+    Raises ValueError where there is another character than 0 and 1, or their number is not a power
+    of two from 2 to 65,536.
     """
     if len(bits) < 2 or len(bits) & (len(bits) - 1) or len(bits) > MOST_ROWS:
-        raise ValueError(f"the number of bits must be a power of two from 2 to {MOST_ROWS:,}, given {len(bits):,}")
+        raise ValueError(
+            f"the number of bits must be a power of two from 2 to {MOST_ROWS:,}, given {len(bits):,}"
+        )
     if set(bits) - {"0", "1"}:
         both = ", in a grid also up to 16 ? for each of the two" if "?" in bits else ""
         raise ValueError(f"bits must be 0 or 1{both}, given {bits!r}")
@@ -30,7 +34,8 @@ def table(bits: str) -> Data:
 
 
 def xor() -> Data:
-    """Exclusive or of two bits, the classic that no network without a hidden layer learns (Minsky & Papert 1969)."""
+    """Exclusive or of two bits, the classic that no network without a hidden layer learns (Minsky &
+    Papert 1969)."""
     return table("0110")
 
 
@@ -41,13 +46,16 @@ def parity(d: Annotated[int, Ge(1), Le(16)]) -> Data:
 
 
 def encoder(n: Annotated[int, Ge(2), Le(1024)]) -> Data:
-    """The n–h–n encoder: a single one among n inputs, and the target is the row itself (Ackley, Hinton & Sejnowski 1985)."""
+    """The n–h–n encoder: a single one among n inputs, and the target is the row itself (Ackley,
+    Hinton & Sejnowski 1985)."""
     return np.eye(n), np.eye(n)
 
 
 def file(path: str) -> Data:
-    """A table of your own, .csv, .parquet or .npz: the columns that `targets` names are learnt, the others are the inputs.
+    """A table of your own, .csv, .parquet or .npz: the columns that `targets` names are learnt, the
+    others are the inputs.
 
-    This is its name and its meaning only: as the key `targets` belongs to it, `fastbp.engine.problem_files` reads it.
+    This is its name and its meaning only: as the key `targets` belongs to it,
+    `fastbp.problems.targets` reads it.
     """
-    raise NotImplementedError(f"{path} is read by fastbp.engine.problem_files")
+    raise NotImplementedError(f"{path} is read by fastbp.problems.targets")

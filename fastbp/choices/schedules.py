@@ -1,12 +1,13 @@
 """Schedules: the factor on the learning rate, epoch by epoch.
 
-Arguments of every function: `previous`, the factor of the epoch before (1 before the first); `s`, whole epochs done since the
-warmup; `span`, epochs from the warmup to the end. Returns the factor of this epoch, float64; the rate is lr × factor. Every
-schedule also takes `warmup=W`: lr·(e + 1)/(W + 1) in the first W epochs, s = e − W after them. Powers are taken by repeated
-multiplication, through `previous`.
+Arguments of every function: `previous`, the factor of the epoch before (1 before the first); `s`,
+whole epochs done since the warmup; `span`, epochs from the warmup to the end. Returns the factor of
+this epoch, float64; the rate is lr × factor. Every schedule also takes `warmup=W`: lr·(e + 1)/(W +
+1) in the first W epochs, s = e − W after them. Powers are taken by repeated multiplication, through
+`previous`.
 
-A schedule that does not look at the end calls the third argument `_span`: its rates are the same whatever the budget, so setups
-that differ in their budget alone are trained once.
+A schedule that does not look at the end calls the third argument `_span`: its rates are the same
+whatever the budget, so setups that differ in their budget alone are trained once.
 """
 
 from typing import Annotated, Any

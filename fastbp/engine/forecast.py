@@ -1,6 +1,7 @@
 """What a sweep will take: memory, disk and time. It is asked before anything is written or trained.
 
-Sizes are those of the arrays that the engine makes, the rest is measured; all are meant to be right within a factor of two.
+Sizes are those of the arrays that the engine makes, the rest is measured; all are meant to be right
+within a factor of two.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.engine import block, plan, room
-from fastbp.engine.plan import Range, block_seeds, cut, file_seeds, least_block_seeds, shares
-from fastbp.engine.spec import Setup, Sweep, SweepError
-from fastbp.engine.store import Store, StoreFullError
-from fastbp.kernels.compiling import is_on_disk
+from fastbp.config.setup import Setup
+from fastbp.config.sweep import Sweep
+from fastbp.engine import block, compile_ahead, lane_group, machine, plan
+from fastbp.engine.plan import block_seeds, cut, file_seeds, least_block_seeds, shares
+from fastbp.engine.rows import kept_outputs
+from fastbp.kernels.code_cache import is_on_disk
 from fastbp.kernels.measures import MEASURES
-from fastbp.kernels.products import work_size
+from fastbp.kernels.tiles import work_size
+from fastbp.schema.errors import StoreFullError, SweepError
+from fastbp.store.filename import Range
+from fastbp.store.store import Store
 
 LIBRARIES = 330e6
 """Bytes of Python and its packages, all imported, with compiled code."""
@@ -27,7 +32,8 @@ CACHED = 8
 """Setups and problems that are kept ready."""
 
 FILE_BYTES, ROW_BYTES, OUTPUT_BYTES = 12_500, 56, 3.6
-"""Of a Parquet file of runs: by itself, for each run, and for each output that is stored with it."""
+"""Of a Parquet file of runs: by itself, for each run, and for each output that is stored with
+it."""
 
 START_SECONDS = 2.0
 """To import packages, to load compiled code, and for tables and a picture."""
@@ -61,7 +67,8 @@ class Part(NamedTuple):
 
 
 def kinds(sweep: Sweep) -> list[list[Setup]]:
-    """The setups of a sweep, those together that take the same: of 10⁵ setups most differ in a rate or an order."""
+    """The setups of a sweep, those together that take the same: of 10⁵ setups most differ in a rate
+    or an order."""
     found: dict[Hashable, list[Setup]] = {}
     for setup in sweep.setups:
         found.setdefault((_kind(setup), sweep.seeds_of(setup).count), []).append(setup)
@@ -70,17 +77,36 @@ def kinds(sweep: Sweep) -> list[list[Setup]]:
 
 def _kind(s: Setup) -> Hashable:
     kept = bool(s.momentum or s.weight_decay)
-    return s.problem, s.targets, s.hidden, s.batch, kept, s.dtype, s.schedule, s.stop, s.epochs, s.updates
+    return (
+        s.problem,
+        s.targets,
+        s.hidden,
+        s.batch,
+        kept,
+        s.dtype,
+        s.schedule,
+        s.stop,
+        s.epochs,
+        s.updates,
+    )
 
 
-def outstanding(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> list[tuple[Setup, list[Range]]]:
+def outstanding(
+    sweep: Sweep, present: Mapping[str, Sequence[Range]]
+) -> list[tuple[Setup, list[Range]]]:
     """One setup of each kind, and the ranges of seeds that setups of this kind have still to run.
 
     `present`: which seeds of each setup there are.
     """
     if not present:  # an id for each setup would take longer than all the rest
-        return [(kind[0], [(sweep.seeds.start, sweep.seeds_of(kind[0]).count)] * len(kind)) for kind in kinds(sweep)]
-    return [(kind[0], [gap for s in kind for gap in plan.outstanding(s, sweep, present)]) for kind in kinds(sweep)]
+        return [
+            (kind[0], [(sweep.seeds.start, sweep.seeds_of(kind[0]).count)] * len(kind))
+            for kind in kinds(sweep)
+        ]
+    return [
+        (kind[0], [gap for s in kind for gap in plan.outstanding(s, sweep, present)])
+        for kind in kinds(sweep)
+    ]
 
 
 def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:
@@ -92,7 +118,7 @@ def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:
         seeds = file_seeds(setup, sweep.seeds_of(setup).count, len(sweep.setups))
         runs += own
         files += sum(1 for gap in gaps for _ in cut(*gap, seeds))
-        total += own * (ROW_BYTES + OUTPUT_BYTES * block.kept_outputs(setup))
+        total += own * (ROW_BYTES + OUTPUT_BYTES * kept_outputs(setup))
     return Size(runs, files, int(total + files * FILE_BYTES))
 
 
@@ -102,25 +128,33 @@ def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:
 def memory(sweep: Sweep, workers: int, stored: bool, frame: bool, processes: int = 0) -> list[Part]:
     """The parts of the memory at its peak.
 
-    `workers`: blocks that are trained at once in this process; `processes`: others of this machine that train one each;
-    `stored`: whether rows go into a store; `frame`: whether all come back as a DataFrame, as from `fastbp.run`.
+    `workers`: blocks that are trained at once in this process; `processes`: others of this machine
+    that train one each; `stored`: whether rows go into a store; `frame`: whether all come back as a
+    DataFrame, as from `fastbp.run`.
     """
     every = [(sweep.seeds_of(kind[0]).count, kind) for kind in kinds(sweep)]
-    at_once = min(workers + processes, sum(len(kind) * -(-seeds // least_block_seeds(kind[0])) for seeds, kind in every))
+    at_once = min(
+        workers + processes,
+        sum(len(kind) * -(-seeds // least_block_seeds(kind[0])) for seeds, kind in every),
+    )
     budgets = len({kind[0].budget for _, kind in every})  # of runs that are trained as one
     work = max(_work_bytes(kind[0], budgets > 1) for _, kind in every)
-    rates = [float(r) for _, kind in every for r in [_rates_bytes(kind[0])] * min(len(kind), CACHED)]
-    tables = [24.0 * s.rows * (s.shape[1] + s.shape[2]) for _, (s, *_) in every]  # as given, as trained, as targets
+    rates = [
+        float(r) for _, kind in every for r in [_rates_bytes(kind[0])] * min(len(kind), CACHED)
+    ]
+    tables = [
+        24.0 * s.rows * (s.shape[1] + s.shape[2]) for _, (s, *_) in every
+    ]  # as given, as trained, as targets
     rows = max(
-        (at_once + 1) * min(seeds, block_seeds(s)) * budgets * (410 + 12 * block.kept_outputs(s))
-        + 3 * min(seeds, file_seeds(s, seeds, len(sweep.setups))) * (250 + 4 * block.kept_outputs(s))
+        (at_once + 1) * min(seeds, block_seeds(s)) * budgets * (410 + 12 * kept_outputs(s))
+        + 3 * min(seeds, file_seeds(s, seeds, len(sweep.setups))) * (250 + 4 * kept_outputs(s))
         for seeds, (s, *_) in every
     )
     whole = sum(len(kind) * seeds * _frame_bytes(kind[0], stored) for seeds, kind in every)
     most = sweep.all_seeds.count
     return [
         Part(
-            max(LIBRARIES, room.resident()) + processes * LIBRARIES,
+            max(LIBRARIES, machine.resident()) + processes * LIBRARIES,
             "Python and its packages" + f", in {processes + 1} processes" * bool(processes),
             "try --executor threads" if processes else "no sweep takes less",
         ),
@@ -142,14 +176,15 @@ def memory(sweep: Sweep, workers: int, stored: bool, frame: bool, processes: int
 
 
 def _work_bytes(setup: Setup, others: bool) -> float:
-    """What training a block takes: the group and its scratch, runs to come and ended ones, outputs and what judges them.
+    """What training a block takes: the group and its scratch, runs to come and ended ones, outputs
+    and what judges them.
 
     `others`: whether other runs end on the way, in a group of their own.
     """
-    net, lanes = block.layout(setup)
+    net, lanes = lane_group.layout(setup)
     rows, _, units = setup.shape
     item = np.dtype(setup.dtype).itemsize
-    measured = block.measured_network(setup)
+    measured = lane_group.measured_network(setup)
     samples = work_size(net.samples.rows, lanes, item) * item
     samples += work_size(measured.samples.rows, lanes, item) * (item + 8)
     group = lanes * (net.rows * item + 4 * rows + 8 * measured.rows) + samples
@@ -168,17 +203,21 @@ def _rates_bytes(setup: Setup) -> int:
 
 
 def _frame_bytes(setup: Setup, stored: bool) -> float:
-    """Of a run: as Arrow and as pandas, which makes an array of the outputs of each; sorted once more where it is read."""
-    kept = block.kept_outputs(setup)
+    """Of a run: as Arrow and as pandas, which makes an array of the outputs of each; sorted once
+    more where it is read."""
+    kept = kept_outputs(setup)
     return (660 + (112 + 8 * kept if kept else 0)) * (1.7 if stored else 1.0)
 
 
-def check(sweep: Sweep, store: Store | None, workers: int, frame: bool = False, processes: int = 0) -> None:
-    """Refuse a sweep that takes more than there is. Raises SweepError for memory and StoreFullError for the disk."""
+def check(
+    sweep: Sweep, store: Store | None, workers: int, frame: bool = False, processes: int = 0
+) -> None:
+    """Refuse a sweep that takes more than there is. Raises SweepError for memory and StoreFullError
+    for the disk."""
     for line in too_much_memory(memory(sweep, workers, store is not None, frame, processes)):
         raise SweepError([line])
     if store:
-        there = room.disk(store.path)
+        there = machine.disk(store.path)
         whole = size(sweep, {})
         if too_much_disk(whole, there, store):  # perhaps most of it is there already
             for line in too_much_disk(size(sweep, store.present()), there, store):
@@ -187,14 +226,16 @@ def check(sweep: Sweep, store: Store | None, workers: int, frame: bool = False, 
 
 def too_much_memory(parts: Sequence[Part]) -> list[str]:
     """A line where memory is short: how much there is, and what takes most of it."""
-    free, needed, largest = room.memory(), sum(part.bytes for part in parts), max(parts)
+    free, needed, largest = machine.memory(), sum(part.bytes for part in parts), max(parts)
     if free is None or needed <= free:
         return []
     most = f"most of it for {largest.what}, {in_bytes(largest.bytes)}"
-    return [f"memory: given a sweep that takes {in_bytes(needed)} ({most}), allowed: {in_bytes(free)}; {largest.remedy}"]
+    return [
+        f"memory: given a sweep that takes {in_bytes(needed)} ({most}), allowed: {in_bytes(free)}; {largest.remedy}"
+    ]
 
 
-def too_much_disk(wanted: Size, there: room.Disk | None, store: Store) -> list[str]:
+def too_much_disk(wanted: Size, there: machine.Disk | None, store: Store) -> list[str]:
     """A line where the disk is short of bytes or of files."""
     if there and wanted.bytes > there.bytes:
         takes = f"{wanted.runs:,} runs take {in_bytes(wanted.bytes)}, and {in_bytes(there.bytes)} are free"
@@ -210,7 +251,9 @@ def in_bytes(count: float) -> str:
     power = 0
     while count >= 999.5 and power < len(UNITS) - 1:
         count, power = count / 1000, power + 1
-    return f"{count:.1f} {UNITS[power]}" if power and count < 9.95 else f"{count:,.0f} {UNITS[power]}"
+    return (
+        f"{count:.1f} {UNITS[power]}" if power and count < 9.95 else f"{count:,.0f} {UNITS[power]}"
+    )
 
 
 # Time
@@ -224,8 +267,8 @@ class Speed(NamedTuple):
 
 
 class Duration(NamedTuple):
-    """What making the missing part of a sweep takes: updates and seconds, both at most where runs may stop early, and seconds of
-    compiling before it."""
+    """What making the missing part of a sweep takes: updates and seconds, both at most where runs
+    may stop early, and seconds of compiling before it."""
 
     updates: int
     all_but_compiling: float
@@ -235,28 +278,33 @@ class Duration(NamedTuple):
 def duration(sweep: Sweep, present: Mapping[str, Sequence[Range]], jobs: int) -> Duration:
     """How long what is missing of a sweep takes with so many blocks at once.
 
-    Where compiled code is on disk, the setups that weigh most are tried for a moment; for the others there is a formula.
+    Where compiled code is on disk, the setups that weigh most are tried for a moment; for the
+    others there is a formula.
     """
     runs = updates = blocks = 0
     weights: dict[Hashable, float] = {}
     examples: dict[Hashable, Setup] = {}
     for setups, _, seeds in shares(sweep, present):
         setup = examples.setdefault(_kind(setups[0]), setups[0])
-        lanes, expected = block.layout(setup)[1], guess(setup)
-        side_by_side = -(-seeds // lanes) * lanes  # a lane without a run takes its time all the same
+        lanes, expected = lane_group.layout(setup)[1], guess(setup)
+        side_by_side = (
+            -(-seeds // lanes) * lanes
+        )  # a lane without a run takes its time all the same
         weight = side_by_side * (_whole(expected, setup) + (len(setups) - 1) * expected.ends)
         weights[_kind(setup)] = weights.get(_kind(setup), 0.0) + weight
         runs += seeds * len(setups)
         updates += seeds * setup.budget
         blocks += -(-seeds // least_block_seeds(setup))
-    ready = {kind: _on_disk(kind) for kind in {block.kind_of(setup) for setup in examples.values()}}
+    ready = {
+        kind: _on_disk(kind) for kind in {lane_group.kind_of(setup) for setup in examples.values()}
+    }
     left, tried, took = MEASURED_SECONDS, 0.0, 0.0
     for kind in sorted(weights, key=weights.__getitem__, reverse=True):
         weight, setup = weights[kind], examples[kind]
         if left <= 0:
             break
-        if ready[block.kind_of(setup)]:
-            block.warm_up(block.kind_of(setup))
+        if ready[lane_group.kind_of(setup)]:
+            compile_ahead.warm_up(lane_group.kind_of(setup))
             began = time.perf_counter()
             if found := measured(setup):
                 tried += weight
@@ -272,8 +320,11 @@ def _whole(speed: Speed, setup: Setup) -> float:
     return speed.ends + setup.budget * speed.update
 
 
-def _on_disk(kind: block.Kind) -> bool:
-    trainer, measure = block.trainer(kind.lanes, kind.online), block.kernels(kind.lanes).measure
+def _on_disk(kind: lane_group.Kind) -> bool:
+    trainer, measure = (
+        lane_group.trainer(kind.lanes, kind.online),
+        lane_group.kernels(kind.lanes).measure,
+    )
     return is_on_disk(trainer, kind.dtype) and is_on_disk(measure, kind.dtype)
 
 
@@ -286,7 +337,7 @@ def guess(setup: Setup) -> Speed:
 
 def measured(setup: Setup) -> Speed | None:
     """Train the first runs of a setup for some milliseconds. None where that would take longer."""
-    expected, lanes = guess(setup), block.layout(setup)[1]
+    expected, lanes = guess(setup), lane_group.layout(setup)[1]
     few = max(1, min(setup.budget, int(2e-3 / (lanes * expected.update))))
     many = min(setup.budget, 4 * few)
     if 2 * lanes * (2 * expected.ends + (few + many) * expected.update) > 0.7 * MEASURED_SECONDS:

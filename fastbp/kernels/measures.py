@@ -1,4 +1,5 @@
-"""What is said of a network: has it converged (a look), and all measures of its state. In float64, on the dtype's outputs."""
+"""What is said of a network: has it converged (a look), and all measures of its state. In float64,
+on the dtype's outputs."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.kernels.compiling import inlined, kernel, shared
+from fastbp.kernels.jit import inlined, kernel, shared
 from fastbp.kernels.memory import (
     load_activation,
     load_delta,
@@ -28,8 +29,8 @@ from fastbp.kernels.network import (
     in_samples,
     present_to_all,
 )
-from fastbp.kernels.products import BIAS, ONTO, Matrix
 from fastbp.kernels.real import fma, slope, sqrt, to_bits
+from fastbp.kernels.tiles import BIAS, ONTO, Matrix
 
 LOSS, SPREAD, MAX_ERROR, WRONG, ONE_SIDED, SATURATION, GRAD_NORM, WEIGHT_MAX, FINITE = range(9)
 """Rows of the measures."""
@@ -42,16 +43,17 @@ _EXPONENT = np.int64(0x7FF0000000000000)
 
 
 class Targets(NamedTuple):
-    """What outputs are held against, float64: `values`, [row, output]; per output `ranges` (max − min of its targets, 1 where
-    they are constant), `middles` (their mean) and `varies` (whether they are not constant)."""
+    """What outputs are held against, float64: `values`, [row, output]; per output `ranges` (max −
+    min of its targets, 1 where they are constant), `middles` (their mean) and `varies` (whether
+    they are not constant)."""
 
     values: NDArray[np.float64]
     ranges: NDArray[np.float64]
     middles: NDArray[np.float64]
     varies: NDArray[np.bool_]
     look_at: NDArray[np.int64]
-    """All rows, in the order in which a first look takes them: those with different targets first, and of these the rarest, for
-    one of them tells soonest that a network has not converged."""
+    """All rows, in the order in which a first look takes them: those with different targets first,
+    and of these the rarest, for one of them tells soonest that a network has not converged."""
 
 
 def targets_of(T: NDArray[np.float64]) -> Targets:
@@ -64,7 +66,13 @@ def targets_of(T: NDArray[np.float64]) -> Targets:
         alike = np.flatnonzero(kinds.ravel() == kind)
         rank[alike] = np.arange(len(alike))
     look_at = np.lexsort((counts[kinds.ravel()], rank))
-    return Targets(np.array(T, np.float64, order="C"), np.where(varies, high - low, 1.0), 0.5 * (low + high), varies, look_at)
+    return Targets(
+        np.array(T, np.float64, order="C"),
+        np.where(varies, high - low, 1.0),
+        0.5 * (low + high),
+        varies,
+        look_at,
+    )
 
 
 @inlined
@@ -86,11 +94,13 @@ def look(
     block: Any, lanes: Any, network: Any, table: Any, targets: Any, tolerance: Any,
     now: Any, converged_at: Any, due: Any, budget: Any, within: Any, look_at: Any,
 ) -> None:  # fmt: skip
-    """Note the lanes that this look finds converged first: `converged_at`, int64 [lane], −1 before, becomes `now`, int64 [lane].
+    """Note the lanes that this look finds converged first: `converged_at`, int64 [lane], −1 before,
+    becomes `now`, int64 [lane].
 
-    Converged: all weights finite, and |o − t| ÷ range ≤ `tolerance` for every row and output. Looked at are all lanes where
-    a look is `due`, else only those at the end of their budget. `within`: int64 [lane], to work with. `look_at`: all rows in the
-    order in which they are taken, until one leaves no lane; that one is the first of the next look.
+    Converged: all weights finite, and |o − t| ÷ range ≤ `tolerance` for every row and output.
+    Looked at are all lanes where a look is `due`, else only those at the end of their budget.
+    `within`: int64 [lane], to work with. `look_at`: all rows in the order in which they are taken,
+    until one leaves no lane; that one is the first of the next look.
     """
     wide()
     n, outputs = targets.values.shape
@@ -126,7 +136,8 @@ def look(
 
 
 def value_pass(loss: Any) -> Any:
-    """Values and δ of the output layer by one loss, in float64. Values take the place of the outputs."""
+    """Values and δ of the output layer by one loss, in float64. Values take the place of the
+    outputs."""
 
     @inlined
     def values(work: Any, strip: Any, samples: Any) -> None:
@@ -142,11 +153,15 @@ def value_pass(loss: Any) -> Any:
 
 
 @inlined
-def _add_samples(work: Any, first: Any, strip: Any, taken: Any, measures: Any, measure: Any) -> None:
+def _add_samples(
+    work: Any, first: Any, strip: Any, taken: Any, measures: Any, measure: Any
+) -> None:
     """Add what stands for each sample to a measure, sample after sample."""
     for sample in range(taken):
         for i in range(strip):
-            sum_ = load_lane(measures, measure + i) + load_activation(work, first + sample * strip + i)
+            sum_ = load_lane(measures, measure + i) + load_activation(
+                work, first + sample * strip + i
+            )
             store_lane(measures, measure + i, sum_)
 
 
@@ -173,18 +188,24 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
         block: Any, work: Any, network: Any, table: Any, targets: Any, loss: Any, bias: Any,
         double: Any, double_work: Any, double_network: Any, with_gradient: Any, measures: Any, outputs: Any,
     ) -> None:  # fmt: skip
-        """Measure every lane: what is a sum, and what is of the weights; the rest is `judge`'s, from the outputs.
+        """Measure every lane: what is a sum, and what is of the weights; the rest is `judge`'s,
+        from the outputs.
 
-        `block`, `network`, `table`: as trained. `double`: a float64 work block laid out by `double_network`, which has room for a
-        gradient; `work` and `double_work`: room for its samples, for a strip of lanes, in both dtypes. Fills `measures`, float64
-        [measure, lane], zeros before, and `outputs`, float64 [row, output, lane], both flat.
+        `block`, `network`, `table`: as trained. `double`: a float64 work block laid out by
+        `double_network`, which has room for a gradient; `work` and `double_work`: room for its
+        samples, for a strip of lanes, in both dtypes. Fills `measures`, float64 [measure, lane],
+        zeros before, and `outputs`, float64 [row, output, lane], both flat.
         """
         wide()
         n, units = targets.values.shape
         samples = double_network.samples
         strip, most = len(work) // samples.rows, samples.most
         step, layers, last = most * strip, samples.layers, len(samples.layers) - 1
-        a, t, d = layers[last, ACTIVATIONS] * strip, samples.targets * strip, layers[1, DELTAS] * strip
+        a, t, d = (
+            layers[last, ACTIVATIONS] * strip,
+            samples.targets * strip,
+            layers[1, DELTAS] * strip,
+        )
         _copy_parameters(block, double, lanes, double_network)
         no_offset = measures[0]  # not a literal: it would be compiled for itself
         then = ONTO | (BIAS if bias else 0)
@@ -192,7 +213,9 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
         for start in range(0, n, most):
             taken = min(most, n - start)
             for sample in range(taken):
-                present_to_all(work, strip, step, sample * strip, columns_of(network), table, start + sample)
+                present_to_all(
+                    work, strip, step, sample * strip, columns_of(network), table, start + sample
+                )
                 for k in range(units):
                     target = targets.values[start + sample, k]
                     for i in range(strip):
@@ -204,7 +227,10 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
                 _to_double(work, double_work, layers[1, ACTIVATIONS] * strip, samples.rows * strip)
                 for sample in range(taken):
                     for k in range(units):
-                        o, place = a + k * step + sample * strip, ((start + sample) * units + k) * lanes + lane
+                        o, place = (
+                            a + k * step + sample * strip,
+                            ((start + sample) * units + k) * lanes + lane,
+                        )
                         for i in range(strip):
                             store_lane(outputs, place + i, load_activation(double_work, o + i))
                 hidden = 0
@@ -216,18 +242,36 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
                         place = layers[layer, ACTIVATIONS] * strip + unit * step
                         for i in range(step):
                             value = load_activation(double_work, place + i)
-                            saturated = 1.0 if value < SATURATED_BELOW or value > SATURATED_ABOVE else 0.0
-                            store_delta(double_work, d + i, load_delta(double_work, d + i) + saturated)
+                            saturated = (
+                                1.0 if value < SATURATED_BELOW or value > SATURATED_ABOVE else 0.0
+                            )
+                            store_delta(
+                                double_work, d + i, load_delta(double_work, d + i) + saturated
+                            )
                 _add_samples(double_work, d, strip, taken, measures, SATURATION * lanes + lane)
                 losses(loss, (double_work, strip, samples))
                 for k in range(1, units):
                     for i in range(a, a + step):
-                        value = load_activation(double_work, i) + load_activation(double_work, i + k * step)
+                        value = load_activation(double_work, i) + load_activation(
+                            double_work, i + k * step
+                        )
                         store_activation(double_work, i, value)
                 _add_samples(double_work, a, strip, taken, measures, LOSS * lanes + lane)
                 if with_gradient:
                     x = Matrix(double_work, 0, step, strip)
-                    back(double, double_work, double_network, samples, strip, lane, taken, x, no_offset, double, then)
+                    back(
+                        double,
+                        double_work,
+                        double_network,
+                        samples,
+                        strip,
+                        lane,
+                        taken,
+                        x,
+                        no_offset,
+                        double,
+                        then,
+                    )
         for lane in range(lanes):
             squares, largest = 0.0, 0.0
             for row in range(double_network.parameters):
@@ -239,13 +283,16 @@ def make_measure(losses: Callable[[Any, Any], Any], lanes: int) -> Any:
             measures[SATURATION * lanes + lane] /= n * hidden
             measures[WEIGHT_MAX * lanes + lane] = largest
             measures[GRAD_NORM * lanes + lane] = sqrt(squares)
-            measures[FINITE * lanes + lane] = 1.0 if _finite_weights(double, lanes, double_network, lane) else 0.0
+            measures[FINITE * lanes + lane] = (
+                1.0 if _finite_weights(double, lanes, double_network, lane) else 0.0
+            )
 
     return measure
 
 
 def judge(outputs: NDArray[np.float64], targets: Targets, measures: NDArray[np.float64]) -> None:
-    """Fill in the measures that follow from the outputs, float64 [row, output, lane], by comparisons and extremes alone.
+    """Fill in the measures that follow from the outputs, float64 [row, output, lane], by
+    comparisons and extremes alone.
 
     Where an output is NaN, so are the largest error and the spread.
     """

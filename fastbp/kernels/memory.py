@@ -1,9 +1,11 @@
-"""Loads and stores for the lane loops: plain element access, told to the compiler in a way that lets loops vectorise.
+"""Loads and stores for the lane loops: plain element access, told to the compiler in a way that
+lets loops vectorise.
 
-Work blocks are [row, lane], flat: one SIMD lane is one network. Three things stand between such a loop and vector code: the
-branch for negative indices, memory that might overlap, and rows that do not start on a cache line. So indices here are never
-negative, every access names its region (accesses to different regions never overlap, which the compiler is told as alias
-scopes), and blocks are aligned.
+Work blocks are [row, lane], flat: one SIMD lane is one network. Three things stand between such a
+loop and vector code: the branch for negative indices, memory that might overlap, and rows that do
+not start on a cache line. So indices here are never negative, every access names its region
+(accesses to different regions never overlap, which the compiler is told as alias scopes), and
+blocks are aligned.
 """
 
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from numba import config, types
 from numba.extending import intrinsic as numba_intrinsic
 from numpy.typing import DTypeLike, NDArray
 
-from fastbp.kernels.compiling import compiled_form
+from fastbp.kernels.jit import compiled_form
 
 CACHE_LINE = 64
 """Bytes; also the widest vector."""
@@ -23,11 +25,22 @@ TILE_UNITS = 4
 """Units that a tile of a sum or of an update takes at a time."""
 
 PARAMETERS = ("bias", *map(str, range(TILE_UNITS)))
-REGIONS = ("table", "lane", "order", "parameter", "activation", "delta", "result", *(f"parameter {part}" for part in PARAMETERS))
-"""Parts of memory that never overlap in one loop: tables that no kernel writes, what is kept per lane, the rows that lanes are to
-visit, the three parts of a work block, and what of activations or δ the loop writes, if it is not what it reads. Of the
-parameters, weights are not biases, and those of every fourth unit of a layer are not the next unit's. Without knowing all that,
-the compiler compares addresses before each loop, and keeps a slow copy of the loop, or, of too many, only that."""
+REGIONS = (
+    "table",
+    "lane",
+    "order",
+    "parameter",
+    "activation",
+    "delta",
+    "result",
+    *(f"parameter {part}" for part in PARAMETERS),
+)
+"""Parts of memory that never overlap in one loop: tables that no kernel writes, what is kept per
+lane, the rows that lanes are to visit, the three parts of a work block, and what of activations or
+δ the loop writes, if it is not what it reads. Of the parameters, weights are not biases, and those
+of every fourth unit of a layer are not the next unit's. Without knowing all that, the compiler
+compares addresses before each loop, and keeps a slow copy of the loop, or, of too many, only
+that."""
 
 SPARE_ROWS = 64
 """Room behind the rows of an epoch, for an order to draw numbers into."""
@@ -47,12 +60,14 @@ def empty_block(size: int, dtype: DTypeLike) -> NDArray[Any]:
 
 
 def wide() -> None:
-    """Ask for 512-bit vectors in this function, where the processor has them: LLVM by itself prefers 256."""
+    """Ask for 512-bit vectors in this function, where the processor has them: LLVM by itself
+    prefers 256."""
 
 
 def set_wide(function: Any) -> None:
     """The same of a function that is being generated."""
-    # llvmlite has no public call for string attributes, and its own set refuses names that it does not know.
+    # llvmlite has no public call for string attributes, and its own set refuses names that it does
+    # not know.
     set.add(function.attributes, '"prefer-vector-width"="512"')
 
 
@@ -75,7 +90,11 @@ def _tag(instruction: Any, module: Any, region: str) -> None:
     domain = module.add_metadata(["fastbp"])
     scopes = {name: module.add_metadata([f"fastbp.{name}", domain]) for name in REGIONS}
     instruction.set_metadata("alias.scope", module.add_metadata([scopes[region]]))
-    apart = [scope for name, scope in scopes.items() if not (name.startswith(region) or region.startswith(name))]
+    apart = [
+        scope
+        for name, scope in scopes.items()
+        if not (name.startswith(region) or region.startswith(name))
+    ]
     instruction.set_metadata("noalias", module.add_metadata(apart))
 
 
@@ -89,7 +108,10 @@ def _access(region: str) -> tuple[Load, Store]:
         block[i] = value
 
     def pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.gep(context.make_array(signature.args[0])(context, builder, arguments[0]).data, [arguments[1]])
+        return builder.gep(
+            context.make_array(signature.args[0])(context, builder, arguments[0]).data,
+            [arguments[1]],
+        )
 
     @intrinsic
     def compiled_load(typing: Any, block: Any, i: Any) -> Any:
@@ -110,7 +132,8 @@ def _access(region: str) -> tuple[Load, Store]:
         # A value of another type is refused, not cast: a float64 in a float32 kernel is a mistake.
         return (types.void(block, i, value), code) if value == block.dtype else None
 
-    # Compiled code calls the intrinsics themselves: one helper fewer to compile for each of its many accesses.
+    # Compiled code calls the intrinsics themselves: one helper fewer to compile for each of its
+    # many accesses.
     return (load, store) if config.DISABLE_JIT else (compiled_load, compiled_store)
 
 
@@ -119,7 +142,8 @@ load_lane, store_lane = _access("lane")
 load_order, store_order = _access("order")
 load_parameter, store_parameter = _access("parameter")
 of_unit = tuple(_access(f"parameter {k}") for k in range(TILE_UNITS))
-"""Loads and stores of parameters, and of their gradient, by the unit that they belong to, modulo 4."""
+"""Loads and stores of parameters, and of their gradient, by the unit that they belong to, modulo
+4."""
 load_bias, store_bias = _access("parameter bias")
 load_activation, store_activation = _access("activation")
 load_result, store_result = _access("result")

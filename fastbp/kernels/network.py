@@ -1,16 +1,18 @@
 """Feedforward and backpropagation over lanes, for any depth and width.
 
-Notation of Rumelhart, Hinton & Williams, "Learning internal representations by error propagation", 1986: z_k = b_k + Σ w_ki a_i,
-a = σ(z), δ_k = ∂E/∂z_k, and for a hidden unit δ_j = σ′(z_j) Σ_k w_kj δ_k.
+Notation of Rumelhart, Hinton & Williams, "Learning internal representations by error propagation",
+1986: z_k = b_k + Σ w_ki a_i, a = σ(z), δ_k = ∂E/∂z_k, and for a hidden unit δ_j = σ′(z_j) Σ_k w_kj
+δ_k.
 
-A work block holds, row after row, [row, lane]: all parameters (layer, unit, input; then that layer's biases), gradient and
-velocity of each (where they are kept), activations of every layer for one sample (the inputs first, targets behind them), and a
-δ for every unit past the inputs. Several samples of a batch, whose weights are the same, lie in a block of their own,
-[unit, sample, lane], with the lanes of a strip; `fastbp.kernels.products` takes them through the network.
+A work block holds, row after row, [row, lane]: all parameters (layer, unit, input; then that
+layer's biases), gradient and velocity of each (where they are kept), activations of every layer for
+one sample (the inputs first, targets behind them), and a δ for every unit past the inputs. Several
+samples of a batch, whose weights are the same, lie in a block of their own, [unit, sample, lane],
+with the lanes of a strip; `fastbp.kernels.tiles` takes them through the network.
 
-Here the lane loop is always the innermost one, so no sum is ever regrouped and bits do not depend on the number of lanes. Sums
-run over four units and up to four inputs at a time, which keeps partial sums in registers; every unit still adds its terms in
-order.
+Here the lane loop is always the innermost one, so no sum is ever regrouped and bits do not depend
+on the number of lanes. Sums run over four units and up to four inputs at a time, which keeps
+partial sums in registers; every unit still adds its terms in order.
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastbp.kernels.compiling import inlined, shared
+from fastbp.kernels.jit import inlined, shared
 from fastbp.kernels.memory import (
     load_activation,
     load_bias,
@@ -37,18 +39,20 @@ from fastbp.kernels.memory import (
     store_result,
     wide,
 )
-from fastbp.kernels.products import RAW, Matrix, products, transposed
 from fastbp.kernels.real import fma, like, masked, sigmoid, slope
+from fastbp.kernels.tiles import RAW, Matrix, products, transposed
 
 UNITS, WEIGHTS, BIASES, ACTIVATIONS, DELTAS = range(5)
-"""Columns of `Network.layers`: how many units, and the first row of each kind (the input layer has no weights and no δ)."""
+"""Columns of `Network.layers`: how many units, and the first row of each kind (the input layer has
+no weights and no δ)."""
 
 
 _NONE, _ONE = np.uint64(0), np.uint64(1)
 
 
 class Samples(NamedTuple):
-    """Where several samples lie in a work block of their own, [unit, sample, lane of a vector]: rows as in `Network`."""
+    """Where several samples lie in a work block of their own, [unit, sample, lane of a vector]:
+    rows as in `Network`."""
 
     layers: NDArray[np.int64]
     targets: int
@@ -67,19 +71,23 @@ class Network(NamedTuple):
     velocity: int
     targets: int
     other: int
-    """From the activations and targets of one sample to those of another, where a block has two of them; else 0."""
+    """From the activations and targets of one sample to those of another, where a block has two of
+    them; else 0."""
     presented: int
     """Inputs and targets of the samples of a batch that are taken at once, [column, sample]."""
     samples: Samples
     rows: int
 
 
-def network(sizes: Sequence[int], at_once: int, gradient: bool = True, presented: bool = True) -> Network:
-    """Lay out the network with these layer sizes, inputs first, for online learning if `at_once` is 0, else for batches of which
-    so many samples are taken at once.
+def network(
+    sizes: Sequence[int], at_once: int, gradient: bool = True, presented: bool = True
+) -> Network:
+    """Lay out the network with these layer sizes, inputs first, for online learning if `at_once` is
+    0, else for batches of which so many samples are taken at once.
 
-    `gradient`: whether there is room for the gradient and the velocity; without, weights take a step as soon as the sums of the
-    gradient are whole. `presented`: whether samples differ from lane to lane.
+    `gradient`: whether there is room for the gradient and the velocity; without, weights take a
+    step as soon as the sums of the gradient are whole. `presented`: whether samples differ from
+    lane to lane.
     """
     layers = np.zeros((len(sizes), 5), np.int64)
     layers[:, UNITS] = sizes
@@ -96,7 +104,9 @@ def network(sizes: Sequence[int], at_once: int, gradient: bool = True, presented
     other = 0 if at_once else row - first
     place = _lay_out_deltas(layers, row + other, 1)
     row = place + (sizes[0] + sizes[-1]) * at_once * presented
-    return Network(layers, parameters, kept, 2 * kept, targets, other, place, _samples(sizes, at_once), row)
+    return Network(
+        layers, parameters, kept, 2 * kept, targets, other, place, _samples(sizes, at_once), row
+    )
 
 
 def _samples(sizes: Sequence[int], count: int) -> Samples:
@@ -109,7 +119,8 @@ def _samples(sizes: Sequence[int], count: int) -> Samples:
 def _lay_out_activations(layers: NDArray[np.int64], row: int, samples: int) -> tuple[int, int]:
     """From a row on; returns where the targets are and the row behind all."""
     outputs = int(layers[-1, UNITS])
-    # Targets right behind the inputs, so that a row of a table goes into rows that follow each other.
+    # Targets right behind the inputs, so that a row of a table goes into rows that follow each
+    # other.
     targets = row + int(layers[0, UNITS]) * samples
     for layer in range(len(layers)):
         layers[layer, ACTIVATIONS] = row
@@ -127,13 +138,15 @@ def _lay_out_deltas(layers: NDArray[np.int64], row: int, samples: int) -> int:
 
 @inlined
 def _count(block: Any, lanes: Any) -> Any:
-    """How many lanes a short loop goes over: where they are few, in a way that hides their number from the compiler, which would
-    write such a loop out lane by lane before it could be vectorised."""
+    """How many lanes a short loop goes over: where they are few, in a way that hides their number
+    from the compiler, which would write such a loop out lane by lane before it could be
+    vectorised."""
     return lanes if lanes >= 100 else min(lanes, len(block))
 
 
-# Tiles of four units have loops over their inputs in the lane loop, which the compiler unrolls. In the smaller ones of a single
-# unit it would peel off the first lane, and misalign all others: there inputs are written out.
+# Tiles of four units have loops over their inputs in the lane loop, which the compiler unrolls. In
+# the smaller ones of a single unit it would peel off the first lane, and misalign all others: there
+# inputs are written out.
 
 
 def _sums(inputs: int) -> Any:
@@ -165,8 +178,8 @@ def _sums(inputs: int) -> Any:
 
 
 def _sum(inputs: int, first: bool, activate: bool = False) -> Any:
-    """The same for a single unit: one input or four at a time. Tiles but the first continue what is in `a`; with `activate` the
-    sum is whole."""
+    """The same for a single unit: one input or four at a time. Tiles but the first continue what is
+    in `a`; with `activate` the sum is whole."""
 
     @inlined
     def tile(block: Any, lanes: Any, b: Any, w: Any, x: Any, a: Any) -> None:
@@ -176,22 +189,32 @@ def _sum(inputs: int, first: bool, activate: bool = False) -> Any:
             s = fma(load_parameter(block, wi), load_activation(block, xi), s)
             if inputs == 4:
                 s = fma(load_parameter(block, wi + lanes), load_activation(block, xi + lanes), s)
-                s = fma(load_parameter(block, wi + 2 * lanes), load_activation(block, xi + 2 * lanes), s)
-                s = fma(load_parameter(block, wi + 3 * lanes), load_activation(block, xi + 3 * lanes), s)
+                s = fma(
+                    load_parameter(block, wi + 2 * lanes), load_activation(block, xi + 2 * lanes), s
+                )
+                s = fma(
+                    load_parameter(block, wi + 3 * lanes), load_activation(block, xi + 3 * lanes), s
+                )
             store_result(block, z, sigmoid(s) if activate else s)
 
     return tile
 
 
 _up4_1, _up4_2, _up4_3, _up4_4 = (_sums(inputs) for inputs in (1, 2, 3, 4))
-_up1_4, _up1_first, _up1_more_1, _up1_more_4 = _sum(4, True, True), _sum(1, True), _sum(1, False), _sum(4, False)
+_up1_4, _up1_first, _up1_more_1, _up1_more_4 = (
+    _sum(4, True, True),
+    _sum(1, True),
+    _sum(1, False),
+    _sum(4, False),
+)
 
 
 class Table(NamedTuple):
     """A problem as lanes read it, in their dtype: input columns first, then targets.
 
-    Columns of two values (every problem of bits) are kept as bits as well, which are several times cheaper to look up than
-    values: in a table of at most 64 rows a word for each column, and otherwise, of at most 64 columns, a word for each row.
+    Columns of two values (every problem of bits) are kept as bits as well, which are several times
+    cheaper to look up than values: in a table of at most 64 rows a word for each column, and
+    otherwise, of at most 64 columns, a word for each row.
     """
 
     rows: int
@@ -215,13 +238,24 @@ def table(X: NDArray[np.float64], T: NDArray[np.float64], dtype: DTypeLike) -> T
     two_valued = bool((is_high | (columns == low[:, None])).all())
     by_column = two_valued and columns.shape[1] <= 64
     by_row = two_valued and not by_column and len(columns) <= 64
-    return Table(columns.shape[1], columns.ravel(), by_column, _packed(is_high), by_row, _packed(is_high.T), low, high)
+    return Table(
+        columns.shape[1],
+        columns.ravel(),
+        by_column,
+        _packed(is_high),
+        by_row,
+        _packed(is_high.T),
+        low,
+        high,
+    )
 
 
 def _packed(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
     """The first 64 bits of each line, the first one lowest."""
     bits = bits[:, :64]
-    packed: NDArray[np.uint64] = (bits.astype(np.uint64) << np.arange(bits.shape[1], dtype=np.uint64)).sum(axis=1)
+    packed: NDArray[np.uint64] = (
+        bits.astype(np.uint64) << np.arange(bits.shape[1], dtype=np.uint64)
+    ).sum(axis=1)
     return packed
 
 
@@ -244,10 +278,20 @@ def _in_row(table: Any, row: Any) -> Any:
 
 
 def _present_bits(word_of: Any) -> Any:
-    """`present` for columns of two values: of the word that a lane's row has, the bit of each column."""
+    """`present` for columns of two values: of the word that a lane's row has, the bit of each
+    column."""
 
     @inlined
-    def present_bits(block: Any, lanes: Any, width: Any, first: Any, columns: Any, table: Any, rows: Any, chosen: Any) -> None:
+    def present_bits(
+        block: Any,
+        lanes: Any,
+        width: Any,
+        first: Any,
+        columns: Any,
+        table: Any,
+        rows: Any,
+        chosen: Any,
+    ) -> None:
         column = 0
         while column + 4 <= columns:
             a = first + column * width
@@ -277,8 +321,18 @@ _present_by_column, _present_by_row = _present_bits(_in_column), _present_bits(_
 
 
 @inlined
-def present(block: Any, lanes: Any, width: Any, first: Any, columns: Any, table: Any, rows: Any, position: Any) -> None:
-    """Copy the row that each lane has chosen for a position of its epoch into its inputs and targets.
+def present(
+    block: Any,
+    lanes: Any,
+    width: Any,
+    first: Any,
+    columns: Any,
+    table: Any,
+    rows: Any,
+    position: Any,
+) -> None:
+    """Copy the row that each lane has chosen for a position of its epoch into its inputs and
+    targets.
 
     They begin at `first` and are `width` apart. `rows`: flat [position, lane].
     """
@@ -291,11 +345,17 @@ def present(block: Any, lanes: Any, width: Any, first: Any, columns: Any, table:
         for column in range(columns):
             a, values = first + column * width, column * table.rows
             for lane in range(_count(block, lanes)):
-                store_activation(block, a + lane, load_table(table.values, values + load_order(rows, chosen + lane)))
+                store_activation(
+                    block,
+                    a + lane,
+                    load_table(table.values, values + load_order(rows, chosen + lane)),
+                )
 
 
 @inlined
-def present_to_all(block: Any, lanes: Any, width: Any, first: Any, columns: Any, table: Any, row: Any) -> None:
+def present_to_all(
+    block: Any, lanes: Any, width: Any, first: Any, columns: Any, table: Any, row: Any
+) -> None:
     """Copy the same row into the inputs and targets of every lane."""
     for column in range(columns):
         a, value = first + column * width, load_table(table.values, column * table.rows + row)
@@ -361,10 +421,13 @@ def _activate(block: Any, a: Any, count: Any) -> None:
 
 
 def _back(above: int, first: bool, last: bool = False) -> Any:
-    """A tile of δ_j = σ′_j Σ w_kj δ_k, k ascending: four units, so many units above. The last one multiplies by σ′."""
+    """A tile of δ_j = σ′_j Σ w_kj δ_k, k ascending: four units, so many units above. The last one
+    multiplies by σ′."""
 
     @shared
-    def tile(block: Any, lanes: Any, w: Any, step: Any, d_above: Any, a: Any, d: Any, offset: Any) -> None:
+    def tile(
+        block: Any, lanes: Any, w: Any, step: Any, d_above: Any, a: Any, d: Any, offset: Any
+    ) -> None:
         wide()
         for lane in range(lanes):
             if first:
@@ -404,14 +467,23 @@ def _down1(block: Any, lanes: Any, w: Any, d_above: Any, d: Any) -> None:
     """A term of the sum for a single unit."""
     for lane in range(_count(block, lanes)):
         dk = load_delta(block, d_above + lane)
-        store_delta(block, d + lane, fma(load_parameter(block, w + lane), dk, load_delta(block, d + lane)))
+        store_delta(
+            block, d + lane, fma(load_parameter(block, w + lane), dk, load_delta(block, d + lane))
+        )
 
 
 @inlined
-def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, other: Any, prime_offset: Any) -> None:
-    """δ of a hidden layer from the δ and the weights of the layer above; activations are those past `other`."""
+def hidden_deltas(
+    block: Any, lanes: Any, layers: Any, layer: Any, other: Any, prime_offset: Any
+) -> None:
+    """δ of a hidden layer from the δ and the weights of the layer above; activations are those past
+    `other`."""
     units, above = layers[layer, UNITS], layers[layer + 1, UNITS]
-    w, d, a = layers[layer + 1, WEIGHTS] * lanes, layers[layer, DELTAS] * lanes, (layers[layer, ACTIVATIONS] + other) * lanes
+    w, d, a = (
+        layers[layer + 1, WEIGHTS] * lanes,
+        layers[layer, DELTAS] * lanes,
+        (layers[layer, ACTIVATIONS] + other) * lanes,
+    )
     d_above, step = layers[layer + 1, DELTAS] * lanes, units * lanes
     if units < 4:
         for j in range(units):
@@ -431,10 +503,14 @@ def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, other: Any, p
                 _down4_first(block, lanes, wj, step, d_above, aj, dj, prime_offset)
                 k = 1
                 while k + 4 <= above:
-                    _down4_more_4(block, lanes, wj + k * step, step, d_above + k * lanes, aj, dj, prime_offset)
+                    _down4_more_4(
+                        block, lanes, wj + k * step, step, d_above + k * lanes, aj, dj, prime_offset
+                    )
                     k += 4
                 while k < above:
-                    _down4_more_1(block, lanes, wj + k * step, step, d_above + k * lanes, aj, dj, prime_offset)
+                    _down4_more_1(
+                        block, lanes, wj + k * step, step, d_above + k * lanes, aj, dj, prime_offset
+                    )
                     k += 1
                 _times_slope(block, dj, aj, 4 * lanes, prime_offset)
 
@@ -442,13 +518,18 @@ def hidden_deltas(block: Any, lanes: Any, layers: Any, layer: Any, other: Any, p
 @inlined
 def _times_slope(block: Any, d: Any, a: Any, count: Any, prime_offset: Any) -> None:
     for i in range(count):
-        store_delta(block, d + i, load_delta(block, d + i) * (slope(load_activation(block, a + i)) + prime_offset))
+        store_delta(
+            block,
+            d + i,
+            load_delta(block, d + i) * (slope(load_activation(block, a + i)) + prime_offset),
+        )
 
 
-# --- Several samples ----------------------------------------------------------------------------------------------------
+# --- Several samples
+# ----------------------------------------------------------------------------------------------------
 #
-# Of a strip of lanes, which begins at `lane`, so many samples as are `taken` go through the network at once. `inputs`: of the
-# network, a matrix of a row each and a column a sample.
+# Of a strip of lanes, which begins at `lane`, so many samples as are `taken` go through the network
+# at once. `inputs`: of the network, a matrix of a row each and a column a sample.
 
 
 def in_samples(lanes: int) -> tuple[Any, Any]:
@@ -457,9 +538,18 @@ def in_samples(lanes: int) -> tuple[Any, Any]:
 
     @inlined
     def forward(
-        block: Any, work: Any, network: Any, samples: Any, strip: Any, lane: Any, taken: Any, inputs: Any, raw: Any
+        block: Any,
+        work: Any,
+        network: Any,
+        samples: Any,
+        strip: Any,
+        lane: Any,
+        taken: Any,
+        inputs: Any,
+        raw: Any,
     ) -> None:
-        """Activations of every layer past the inputs; with `raw`, what the output layer receives as well, into its δ."""
+        """Activations of every layer past the inputs; with `raw`, what the output layer receives as
+        well, into its δ."""
         layers, step, x = network.layers, samples.most * strip, inputs
         for layer in range(1, len(layers)):
             fan_in, units = layers[layer - 1, UNITS], layers[layer, UNITS]
@@ -477,7 +567,8 @@ def in_samples(lanes: int) -> tuple[Any, Any]:
         block: Any, work: Any, network: Any, samples: Any, strip: Any, lane: Any, taken: Any, inputs: Any,
         offset: Any, rate: Any, then: Any,
     ) -> None:  # fmt: skip
-        """From δ of the output layer: δ of the others, and the gradient, or the step that weights take by it (`then`)."""
+        """From δ of the output layer: δ of the others, and the gradient, or the step that weights
+        take by it (`then`)."""
         layers, step = network.layers, samples.most * strip
         rates = Matrix(rate, lane, 0, 0)
         for layer in range(len(layers) - 1, 0, -1):
@@ -488,26 +579,45 @@ def in_samples(lanes: int) -> tuple[Any, Any]:
                 below = Matrix(work, samples.layers[layer - 1, DELTAS] * strip, step, strip)
                 w = Matrix(block, layers[layer, WEIGHTS] * lanes + lane, lanes, fan_in * lanes)
                 backpropagate(fan_in, taken, units, strip, below, w, d, x, offset, 0)
-            g = Matrix(block, (network.gradient + layers[layer, WEIGHTS]) * lanes + lane, fan_in * lanes, lanes)
+            g = Matrix(
+                block,
+                (network.gradient + layers[layer, WEIGHTS]) * lanes + lane,
+                fan_in * lanes,
+                lanes,
+            )
             b = Matrix(block, (network.gradient + layers[layer, BIASES]) * lanes + lane, lanes, 0)
             add_gradient(units, fan_in, taken, strip, g, d, transposed(x), b, rates, then)
 
     return forward, back
 
 
-# --- Online -----------------------------------------------------------------------------------------------------------
+# --- Online
+# -----------------------------------------------------------------------------------------------------------
 #
-# An update waits for the next sample: the pass over a layer's weights that takes it forward first adds what the last sample has
-# left to add, −(r·δ_k)·a_i. So each weight is loaded and stored once an update. Stores are what bounds small layers, memory
-# large ones.
+# An update waits for the next sample: the pass over a layer's weights that takes it forward first
+# adds what the last sample has left to add, −(r·δ_k)·a_i. So each weight is loaded and stored once
+# an update. Stores are what bounds small layers, memory large ones.
 
 
 def _turns(inputs: int, first: bool, activate: bool = False) -> Any:
-    """A tile of w_ki ← w_ki − (r·δ_k)·y_i, and of z_k = b_k + Σ w_ki x_i with these: as `_sums`, with y of the last sample."""
+    """A tile of w_ki ← w_ki − (r·δ_k)·y_i, and of z_k = b_k + Σ w_ki x_i with these: as `_sums`,
+    with y of the last sample."""
     (load_0, store_0), (load_1, store_1), (load_2, store_2), (load_3, store_3) = of_unit
 
     @shared
-    def tile(block: Any, lanes: Any, b: Any, w: Any, unit: Any, d: Any, y: Any, x: Any, a: Any, rate: Any, biases: Any) -> None:
+    def tile(
+        block: Any,
+        lanes: Any,
+        b: Any,
+        w: Any,
+        unit: Any,
+        d: Any,
+        y: Any,
+        x: Any,
+        a: Any,
+        rate: Any,
+        biases: Any,
+    ) -> None:
         wide()
         for lane in range(lanes):
             r = load_lane(rate, lane)
@@ -530,7 +640,10 @@ def _turns(inputs: int, first: bool, activate: bool = False) -> Any:
                 s2, s3 = load_result(block, z + 2 * lanes), load_result(block, z + 3 * lanes)
             for i in range(inputs):
                 wi = w + i * lanes + lane
-                yi, xi = load_activation(block, y + i * lanes + lane), load_activation(block, x + i * lanes + lane)
+                yi, xi = (
+                    load_activation(block, y + i * lanes + lane),
+                    load_activation(block, x + i * lanes + lane),
+                )
                 w0 = fma(c0, yi, load_0(block, wi))
                 w1 = fma(c1, yi, load_1(block, wi + unit))
                 w2 = fma(c2, yi, load_2(block, wi + 2 * unit))
@@ -553,7 +666,18 @@ def _turn(inputs: int, first: bool, activate: bool = False) -> Any:
     load_weight, store_weight = of_unit[0]
 
     @shared
-    def tile(block: Any, lanes: Any, b: Any, w: Any, d: Any, y: Any, x: Any, a: Any, rate: Any, biases: Any) -> None:
+    def tile(
+        block: Any,
+        lanes: Any,
+        b: Any,
+        w: Any,
+        d: Any,
+        y: Any,
+        x: Any,
+        a: Any,
+        rate: Any,
+        biases: Any,
+    ) -> None:
         wide()
         for lane in range(lanes):
             z, wi, yi, xi = a + lane, w + lane, y + lane, x + lane
@@ -570,10 +694,14 @@ def _turn(inputs: int, first: bool, activate: bool = False) -> Any:
                 weight = fma(c, load_activation(block, yi + lanes), load_weight(block, wi + lanes))
                 store_weight(block, wi + lanes, weight)
                 s = fma(weight, load_activation(block, xi + lanes), s)
-                weight = fma(c, load_activation(block, yi + 2 * lanes), load_weight(block, wi + 2 * lanes))
+                weight = fma(
+                    c, load_activation(block, yi + 2 * lanes), load_weight(block, wi + 2 * lanes)
+                )
                 store_weight(block, wi + 2 * lanes, weight)
                 s = fma(weight, load_activation(block, xi + 2 * lanes), s)
-                weight = fma(c, load_activation(block, yi + 3 * lanes), load_weight(block, wi + 3 * lanes))
+                weight = fma(
+                    c, load_activation(block, yi + 3 * lanes), load_weight(block, wi + 3 * lanes)
+                )
                 store_weight(block, wi + 3 * lanes, weight)
                 s = fma(weight, load_activation(block, xi + 3 * lanes), s)
             store_result(block, z, sigmoid(s) if activate else s)
@@ -590,14 +718,19 @@ _turn1_more_1, _turn1_more_4 = (_turn(inputs, False) for inputs in (1, 4))
 
 @inlined
 def turn(block: Any, lanes: Any, network: Any, last: Any, now: Any, rate: Any, biases: Any) -> None:
-    """From one sample, whose activations lie past `last`, to another, past `now`: add what the one has left to add, with the
-    learning rate of each lane, and take the other forward. `biases`: −1 where there are biases, or else 0, as wide as reals."""
+    """From one sample, whose activations lie past `last`, to another, past `now`: add what the one
+    has left to add, with the learning rate of each lane, and take the other forward. `biases`: −1
+    where there are biases, or else 0, as wide as reals."""
     layers = network.layers
     for layer in range(1, len(layers)):
         inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
         below, a = layers[layer - 1, ACTIVATIONS], (layers[layer, ACTIVATIONS] + now) * lanes
         y, x = (below + last) * lanes, (below + now) * lanes
-        w, b, d = layers[layer, WEIGHTS] * lanes, layers[layer, BIASES] * lanes, layers[layer, DELTAS] * lanes
+        w, b, d = (
+            layers[layer, WEIGHTS] * lanes,
+            layers[layer, BIASES] * lanes,
+            layers[layer, DELTAS] * lanes,
+        )
         unit = inputs * lanes
         k = 0
         while k + 4 <= units and inputs > 1:
@@ -612,10 +745,34 @@ def turn(block: Any, lanes: Any, network: Any, last: Any, now: Any, rate: Any, b
                 _turn4_first(block, lanes, bk, wk, unit, dk, y, x, ak, rate, biases)
                 i = 4
                 while i + 4 <= inputs:
-                    _turn4_more_4(block, lanes, bk, wk + i * lanes, unit, dk, y + i * lanes, x + i * lanes, ak, rate, biases)
+                    _turn4_more_4(
+                        block,
+                        lanes,
+                        bk,
+                        wk + i * lanes,
+                        unit,
+                        dk,
+                        y + i * lanes,
+                        x + i * lanes,
+                        ak,
+                        rate,
+                        biases,
+                    )
                     i += 4
                 while i < inputs:
-                    _turn4_more_1(block, lanes, bk, wk + i * lanes, unit, dk, y + i * lanes, x + i * lanes, ak, rate, biases)
+                    _turn4_more_1(
+                        block,
+                        lanes,
+                        bk,
+                        wk + i * lanes,
+                        unit,
+                        dk,
+                        y + i * lanes,
+                        x + i * lanes,
+                        ak,
+                        rate,
+                        biases,
+                    )
                     i += 1
                 _activate(block, ak, 4 * lanes)
             k += 4
@@ -627,10 +784,32 @@ def turn(block: Any, lanes: Any, network: Any, last: Any, now: Any, rate: Any, b
                 _turn1_first(block, lanes, bk, wk, dk, y, x, ak, rate, biases)
                 i = 1
                 while i + 4 <= inputs:
-                    _turn1_more_4(block, lanes, bk, wk + i * lanes, dk, y + i * lanes, x + i * lanes, ak, rate, biases)
+                    _turn1_more_4(
+                        block,
+                        lanes,
+                        bk,
+                        wk + i * lanes,
+                        dk,
+                        y + i * lanes,
+                        x + i * lanes,
+                        ak,
+                        rate,
+                        biases,
+                    )
                     i += 4
                 while i < inputs:
-                    _turn1_more_1(block, lanes, bk, wk + i * lanes, dk, y + i * lanes, x + i * lanes, ak, rate, biases)
+                    _turn1_more_1(
+                        block,
+                        lanes,
+                        bk,
+                        wk + i * lanes,
+                        dk,
+                        y + i * lanes,
+                        x + i * lanes,
+                        ak,
+                        rate,
+                        biases,
+                    )
                     i += 1
                 _activate(block, ak, lanes)
             k += 1
@@ -638,11 +817,16 @@ def turn(block: Any, lanes: Any, network: Any, last: Any, now: Any, rate: Any, b
 
 @inlined
 def settle(block: Any, lanes: Any, network: Any, last: Any, rate: Any, biases: Any) -> None:
-    """Add what the sample past `last` has left to add, and leave nothing: its activations and δ become 0."""
+    """Add what the sample past `last` has left to add, and leave nothing: its activations and δ
+    become 0."""
     layers = network.layers
     for layer in range(1, len(layers)):
         inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
-        w, b, d = layers[layer, WEIGHTS] * lanes, layers[layer, BIASES] * lanes, layers[layer, DELTAS] * lanes
+        w, b, d = (
+            layers[layer, WEIGHTS] * lanes,
+            layers[layer, BIASES] * lanes,
+            layers[layer, DELTAS] * lanes,
+        )
         y = (layers[layer - 1, ACTIVATIONS] + last) * lanes
         for k in range(units):
             for lane in range(lanes):
@@ -653,7 +837,9 @@ def settle(block: Any, lanes: Any, network: Any, last: Any, rate: Any, biases: A
                 wi, yi, dk = w + (k * inputs + i) * lanes, y + i * lanes, d + k * lanes
                 for lane in range(lanes):
                     step = -(load_lane(rate, lane) * load_delta(block, dk + lane))
-                    weight = fma(step, load_activation(block, yi + lane), load_parameter(block, wi + lane))
+                    weight = fma(
+                        step, load_activation(block, yi + lane), load_parameter(block, wi + lane)
+                    )
                     store_parameter(block, wi + lane, weight)
     forget(block, lanes, network, last)
 

@@ -1,13 +1,15 @@
-"""Counter-based random numbers: Philox4x32-10 streams that belong to a seed, so that no state is ever carried.
+"""Counter-based random numbers: Philox4x32-10 streams that belong to a seed, so that no state is
+ever carried.
 
-Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, doi:10.1145/2063384.2063405.
+Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011,
+doi:10.1145/2063384.2063405.
 """
 
 from typing import Any
 
 import numpy as np
 
-from fastbp.kernels.compiling import inlined
+from fastbp.kernels.jit import inlined
 
 WEIGHTS, ORDER = np.uint64(0), np.uint64(1)
 """Streams: word 3 of the counter."""
@@ -24,7 +26,8 @@ _ZERO = np.uint64(0)
 def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
     """Philox4x32-10: four 32-bit words from a counter (c0, c1, c2, c3) and a key (k0, k1).
 
-    All are uint64 that hold 32-bit words, since 32 × 32 → 64 is the one multiplication that vector units have.
+    All are uint64 that hold 32-bit words, since 32 × 32 → 64 is the one multiplication that vector
+    units have.
     """
     for _ in range(10):
         p0 = c0 * _M0
@@ -40,13 +43,15 @@ def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
 
 @inlined
 def words(seed: Any, stream: Any, epoch: Any, group: Any) -> Any:
-    """Draws 4·group … 4·group + 3 of a stream: counter (group, epoch, 0, stream), key (low word, high word) of the seed."""
+    """Draws 4·group … 4·group + 3 of a stream: counter (group, epoch, 0, stream), key (low word,
+    high word) of the seed."""
     return philox(np.uint64(group), np.uint64(epoch), _ZERO, stream, seed & _MASK, seed >> _32)
 
 
 @inlined
 def uniform(seed: Any, stream: Any, epoch: Any, draw: Any) -> Any:
-    """Uniform deviate of that number in (0, 1): (k + ½)·2⁻⁵², k the top 52 bits of words 2·draw (the higher) and 2·draw + 1."""
+    """Uniform deviate of that number in (0, 1): (k + ½)·2⁻⁵², k the top 52 bits of words 2·draw
+    (the higher) and 2·draw + 1."""
     a, b, c, d = words(seed, stream, epoch, draw >> 1)
     k = (((a << _32) | b) if draw & 1 == 0 else ((c << _32) | d)) >> _12
     # k < 2⁵², so the sum is exact, and so is the product with a power of two.

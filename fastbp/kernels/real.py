@@ -1,10 +1,13 @@
-"""Real arithmetic with the same bits everywhere: fused multiply-add, exp, log, sigmoid, cos, the normal quantile.
+"""Real arithmetic with the same bits everywhere: fused multiply-add, exp, log, sigmoid, cos, the
+normal quantile.
 
-Built from IEEE + − × ÷ √, fused multiply-add and bit operations alone: no libm, no fastmath, no conversion from float to
-integer. Each function is called from compiled code, or with the JIT off as plain Python on NumPy scalars, and gives the same
-bits either way. All but `normal_quantile` are free of branches, so that a loop over them vectorises.
+Built from IEEE + − × ÷ √, fused multiply-add and bit operations alone: no libm, no fastmath, no
+conversion from float to integer. Each function is called from compiled code, or with the JIT off as
+plain Python on NumPy scalars, and gives the same bits either way. All but `normal_quantile` are
+free of branches, so that a loop over them vectorises.
 
-Errors are in ulp, units in the last place of the exact result, as measured against mpmath (tests/kernels/test_real.py).
+Errors are in ulp, units in the last place of the exact result, as measured against mpmath
+(tests/kernels/test_real.py).
 """
 
 import math
@@ -17,7 +20,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastbp.kernels.compiling import compiled_form, inlined
+from fastbp.kernels.jit import compiled_form, inlined
 
 # Numba's generation of code has no types.
 _declare: Any = cgutils.get_or_insert_function
@@ -29,7 +32,8 @@ Bits: TypeAlias = Any  # an int64 or an int32
 
 
 def instruction(function: Callable[..., Any]) -> Callable[[F], F]:
-    """Compile calls of `function` to the LLVM code that the decorated generator builds; with the JIT off its own body runs."""
+    """Compile calls of `function` to the LLVM code that the decorated generator builds; with the
+    JIT off its own body runs."""
 
     def register(generator: F) -> F:
         generated: Any = intrinsic(generator)
@@ -44,15 +48,17 @@ def instruction(function: Callable[..., Any]) -> Callable[[F], F]:
 
 
 def elementary(function: F) -> F:
-    """`inlined`, and silent as Python: overflow to ∞ and arithmetic on NaN are meant here, so NumPy must not warn of them."""
+    """`inlined`, and silent as Python: overflow to ∞ and arithmetic on NaN are meant here, so NumPy
+    must not warn of them."""
     silent: F = np.errstate(all="ignore")(function)
     compiled_form(silent)(lambda *_: function)
     return silent
 
 
 class Vector:
-    """A vector of numbers in code that is being generated. Called with one, functions of this module that have no branches add
-    their instructions to that code, and return what it will compute."""
+    """A vector of numbers in code that is being generated. Called with one, functions of this
+    module that have no branches add their instructions to that code, and return what it will
+    compute."""
 
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
@@ -60,13 +66,19 @@ class Vector:
     @property
     def kind(self) -> type[np.float64] | type[np.float32]:
         """The NumPy type of its numbers."""
-        return np.float32 if self.value.type.element in (ir.FloatType(), ir.IntType(32)) else np.float64
+        return (
+            np.float32
+            if self.value.type.element in (ir.FloatType(), ir.IntType(32))
+            else np.float64
+        )
 
     def constant(self, c: Any) -> "Vector":
         """The same constant in every place."""
         element, count = self.value.type.element, self.value.type.count
         one = c if isinstance(element, ir.IntType) else float(self.kind(c))
-        return Vector(self.builder, ir.Constant(self.value.type, [ir.Constant(element, one)] * count))
+        return Vector(
+            self.builder, ir.Constant(self.value.type, [ir.Constant(element, one)] * count)
+        )
 
     def fma(self, b: "Vector", c: "Vector") -> "Vector":
         """Of three vectors."""
@@ -80,7 +92,10 @@ class Vector:
         size = 32 if self.kind is np.float32 else 64
         number = ir.FloatType() if size == 32 else ir.DoubleType()
         other = number if isinstance(self.value.type.element, ir.IntType) else ir.IntType(size)
-        return Vector(self.builder, self.builder.bitcast(self.value, ir.VectorType(other, self.value.type.count)))
+        return Vector(
+            self.builder,
+            self.builder.bitcast(self.value, ir.VectorType(other, self.value.type.count)),
+        )
 
     def shifted_left(self, n: int) -> "Vector":
         """Of bits."""
@@ -112,7 +127,8 @@ class Vector:
         return other < self
 
 
-# --- Types and bits ---------------------------------------------------------------------------------------------------
+# --- Types and bits
+# ---------------------------------------------------------------------------------------------------
 
 
 def precision(x: Real) -> type[np.float64] | type[np.float32]:
@@ -123,7 +139,8 @@ def precision(x: Real) -> type[np.float64] | type[np.float32]:
 
 
 def like(x: Real, c: float) -> Real:
-    """The constant c rounded once to the type of x. In Numba a bare 0.5 is a float64 and would make a float32 product one."""
+    """The constant c rounded once to the type of x. In Numba a bare 0.5 is a float64 and would make
+    a float32 product one."""
     return x.constant(c) if isinstance(x, Vector) else precision(x)(c)
 
 
@@ -133,7 +150,8 @@ def _like(typing: Any, x: Any, c: Any) -> Any:
 
 
 def by_precision(x: Real, double: Any, single: Any) -> Any:
-    """`double` where x is a float64, `single` where it is a float32; compiled code holds only the one."""
+    """`double` where x is a float64, `single` where it is a float32; compiled code holds only the
+    one."""
     return single if precision(x) is np.float32 else double
 
 
@@ -180,7 +198,9 @@ def shift_left(i: Bits, n: int) -> Bits:
 
 @instruction(shift_left)
 def _shift_left(typing: Any, i: Any, n: Any) -> Any:
-    return i(i, n), lambda context, builder, signature, args: builder.shl(args[0], context.cast(builder, args[1], n, i))
+    return i(i, n), lambda context, builder, signature, args: builder.shl(
+        args[0], context.cast(builder, args[1], n, i)
+    )
 
 
 def choose(condition: Any, a: Real, b: Real) -> Real:
@@ -190,7 +210,11 @@ def choose(condition: Any, a: Real, b: Real) -> Real:
 
 @instruction(choose)
 def _choose(typing: Any, condition: Any, a: Any, b: Any) -> Any:
-    return (a(condition, a, b), lambda context, builder, signature, args: builder.select(*args)) if a == b else None
+    return (
+        (a(condition, a, b), lambda context, builder, signature, args: builder.select(*args))
+        if a == b
+        else None
+    )
 
 
 def masked(x: Real, mask: Bits) -> Real:
@@ -209,7 +233,8 @@ def _masked(typing: Any, x: Any, mask: Any) -> Any:
     return (x(x, mask), code) if mask == view else None
 
 
-# --- Fused multiply-add -----------------------------------------------------------------------------------------------
+# --- Fused multiply-add
+# -----------------------------------------------------------------------------------------------
 
 
 def fma(a: Real, b: Real, c: Real) -> Real:
@@ -221,11 +246,15 @@ def fma(a: Real, b: Real, c: Real) -> Real:
         return a.fma(b, c)
     kind = precision(a)
     if not kind is precision(b) is precision(c):
-        raise TypeError(f"fma takes three values of one type, not {type(a).__name__}, {type(b).__name__}, {type(c).__name__}")
+        raise TypeError(
+            f"fma takes three values of one type, not {type(a).__name__}, {type(b).__name__}, {type(c).__name__}"
+        )
     if math.isinf(c) and math.isfinite(a) and math.isfinite(b):
         return c  # the product is finite, even where a * b would overflow
     finite = math.isfinite(a) and math.isfinite(b) and math.isfinite(c)
-    if not finite or ((a == 0 or b == 0) and c == 0):  # nothing to round, and IEEE gives ∞, NaN and the sign of zero
+    if not finite or (
+        (a == 0 or b == 0) and c == 0
+    ):  # nothing to round, and IEEE gives ∞, NaN and the sign of zero
         with np.errstate(all="ignore"):
             return kind(a * b + c)
     (p, u), (q, v), (r, w) = (float(x).as_integer_ratio() for x in (a, b, c))
@@ -233,7 +262,8 @@ def fma(a: Real, b: Real, c: Real) -> Real:
 
 
 def _nearest(numerator: int, denominator: int, kind: type[np.float64] | type[np.float32]) -> Real:
-    """The fraction rounded once to a float64 or float32, ties to even. The denominator is a power of two."""
+    """The fraction rounded once to a float64 or float32, ties to even. The denominator is a power
+    of two."""
     digits, lowest = (24, -149) if kind is np.float32 else (53, -1074)
     size = abs(numerator)
     places = denominator.bit_length() - 1
@@ -255,7 +285,8 @@ def _fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 def polynomial(x: Real, coefficients: tuple[float, ...]) -> Real:
-    """Σ coefficients[i]·xⁱ by Horner's rule with `fma`, the coefficients rounded to the type of x."""
+    """Σ coefficients[i]·xⁱ by Horner's rule with `fma`, the coefficients rounded to the type of
+    x."""
     value = like(x, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
         value = fma(value, x, like(x, coefficient))
@@ -277,7 +308,8 @@ def _polynomial(typing: Any, x: Any, coefficients: Any) -> Any:
 
 @np.errstate(invalid="ignore")
 def sqrt(x: Real) -> Real:
-    """√x as IEEE rounds it, for a float64 or a float32 (Numba's own is a call of libm, if one that LLVM knows how to replace)."""
+    """√x as IEEE rounds it, for a float64 or a float32 (Numba's own is a call of libm, if one that
+    LLVM knows how to replace)."""
     return np.sqrt(x)
 
 
@@ -289,24 +321,30 @@ def _sqrt(typing: Any, x: Any) -> Any:
     return x(x), root
 
 
-# --- exp and the sigmoid ----------------------------------------------------------------------------------------------
+# --- exp and the sigmoid
+# ----------------------------------------------------------------------------------------------
 #
-# Both write eʸ as 2ᵏ times the exponential of a small rest, k an integer. Added to ROUND = 1.5·2⁵² (float32 1.5·2²³) and the
-# bias of the exponent, k stands in the last bits of the sum, and the bits of the sum shifted left by the width of the fraction
-# are those of 2ᵏ. log₂e, or ln 2, is in two parts, or large arguments would lose the digits that k takes.
+# Both write eʸ as 2ᵏ times the exponential of a small rest, k an integer. Added to ROUND = 1.5·2⁵²
+# (float32 1.5·2²³) and the bias of the exponent, k stands in the last bits of the sum, and the bits
+# of the sum shifted left by the width of the fraction are those of 2ᵏ. log₂e, or ln 2, is in two
+# parts, or large arguments would lose the digits that k takes.
 #
-# exp, and the sigmoid of float32, take 2ʳ for the rest. In float64 k is the nearest integer and |r| ≤ ½. In float32 it is the
-# integer below and 0 ≤ r ≤ 1: then, the coefficients being positive, every rounded step of Horner's rule is nondecreasing in r,
-# and so are exp and the sigmoid over all float32.
+# exp, and the sigmoid of float32, take 2ʳ for the rest. In float64 k is the nearest integer and |r|
+# ≤ ½. In float32 it is the integer below and 0 ≤ r ≤ 1: then, the coefficients being positive,
+# every rounded step of Horner's rule is nondecreasing in r, and so are exp and the sigmoid over all
+# float32.
 
 LOG2E = (1.4426950408889634, 1.4426950216293335)
 LOG2E_LOW = (2.0355273740931033e-17, 1.925963033500011e-08)
 BIASED_ROUND = (6755399441056767.0, 12583039.0)  # ROUND + 1023, ROUND + 127
 FRACTION_BITS = (52, 23)
-LN2_HIGH, LN2_LOW = 0.6931471805598903, 5.497923018708371e-14  # the high part has 42 bits: an exponent times it is exact
+LN2_HIGH, LN2_LOW = (
+    0.6931471805598903,
+    5.497923018708371e-14,
+)  # the high part has 42 bits: an exponent times it is exact
 
-# 2·2ʳ, minimax in relative error with the first coefficient held at 2. Twice, or the scale of the float32 sigmoid overflowed too
-# soon.
+# 2·2ʳ, minimax in relative error with the first coefficient held at 2. Twice, or the scale of the
+# float32 sigmoid overflowed too soon.
 TWICE_EXP2_DOUBLE = (
     2.0, 1.3862943611198906, 0.48045301391820217, 0.11100821732964344, 0.019236258215203215, 0.0026667116293092722,
     0.0003080706089806249, 3.0505467267893185e-05, 2.6430877676964474e-06, 2.0356320095500383e-07, 1.4146465222605353e-08,
@@ -317,8 +355,8 @@ TWICE_EXP2_SINGLE = (
     0.000431319436756894,
 )  # fmt: skip
 
-# r·coth(r/2) for |r| ≤ ½ ln 2, in powers of r²; minimax in the relative error that it leaves in e^r (1.8·10⁻¹⁹), with the first
-# coefficient held at 2.
+# r·coth(r/2) for |r| ≤ ½ ln 2, in powers of r²; minimax in the relative error that it leaves in e^r
+# (1.8·10⁻¹⁹), with the first coefficient held at 2.
 R_COTH = (
     2.0, 0.16666666666666555, -0.002777777777669694, 6.61375625027644e-05, -1.6533837315121435e-06, 4.1360529755719786e-08,
 )  # fmt: skip
@@ -337,34 +375,48 @@ def _split_exponent(y: Real, log2e: Real, log2e_low: Real, biased: Real) -> tupl
 
 @elementary
 def exp(x: Real) -> Real:
-    """eˣ for every float64 or float32: gradual underflow, 0 and ∞ beyond; within 1.1 ulp (float32 1.6, nondecreasing)."""
+    """eˣ for every float64 or float32: gradual underflow, 0 and ∞ beyond; within 1.1 ulp (float32
+    1.6, nondecreasing)."""
     biased = like(x, by_precision(x, BIASED_ROUND[0], BIASED_ROUND[1]))
     width = by_precision(x, FRACTION_BITS[0], FRACTION_BITS[1])
     log2e = like(x, by_precision(x, LOG2E[0], LOG2E[1]))
-    low, high = like(x, by_precision(x, -746.0, -104.0)), like(x, by_precision(x, 710.0, 89.0))  # e^low → 0, e^high → ∞
+    low, high = (
+        like(x, by_precision(x, -746.0, -104.0)),
+        like(x, by_precision(x, 710.0, 89.0)),
+    )  # e^low → 0, e^high → ∞
     y = low if x < low else x
     y = high if y > high else y  # NaN passes both
-    shifted, twice = _split_exponent(y, log2e, like(x, by_precision(x, LOG2E_LOW[0], LOG2E_LOW[1])), biased)
+    shifted, twice = _split_exponent(
+        y, log2e, like(x, by_precision(x, LOG2E_LOW[0], LOG2E_LOW[1])), biased
+    )
     k = shifted - biased
     # 2^(k−1) in two factors: it may itself be out of range. Only the last product can round.
     half = fma(k, like(x, 0.5), biased)
     other = ((k - (half - biased)) - like(x, 1.0)) + biased
-    return twice * from_bits(shift_left(to_bits(half), width)) * from_bits(shift_left(to_bits(other), width))
+    return (
+        twice
+        * from_bits(shift_left(to_bits(half), width))
+        * from_bits(shift_left(to_bits(other), width))
+    )
 
 
 def sigmoid(x: Real) -> Real:
-    """σ(x) = 1/(1 + e⁻ˣ) for every float64 or float32, in [0, 1]; within 2.5 ulp (float32 2.8, nondecreasing).
+    """σ(x) = 1/(1 + e⁻ˣ) for every float64 or float32, in [0, 1]; within 2.5 ulp (float32 2.8,
+    nondecreasing).
 
-    Exactly 0 where σ is below the smallest normal number (x < −708.396, in float32 −87.336), so no result is subnormal.
+    Exactly 0 where σ is below the smallest normal number (x < −708.396, in float32 −87.336), so no
+    result is subnormal.
     """
     return _single_sigmoid(x) if precision(x) is np.float32 else _double_sigmoid(x)
 
 
 @np.errstate(all="ignore")
 def _double_sigmoid(x: Double) -> Double:
-    """(C − r)/((C − r) + 2ᵏ(C + r)) where −x = k·ln 2 + r and C = r·coth(r/2), for e^r = (C + r)/(C − r).
+    """(C − r)/((C − r) + 2ᵏ(C + r)) where −x = k·ln 2 + r and C = r·coth(r/2), for e^r = (C + r)/(C
+    − r).
 
-    C is even in r and needs but half the terms of e^r, and the division is the one that σ needs anyway.
+    C is even in r and needs but half the terms of e^r, and the division is the one that σ needs
+    anyway.
     """
     most, biased = like(x, 40.0), like(x, BIASED_ROUND[0])
     y = choose(x > most, most, x)  # σ rounds to 1; NaN passes
@@ -373,8 +425,12 @@ def _double_sigmoid(x: Double) -> Double:
     r = fma(minus_k, like(x, LN2_LOW), fma(minus_k, like(x, LN2_HIGH), -y))
     c = polynomial(r * r, R_COTH)
     minus, plus = c - r, c + r
-    scale = from_bits(shift_left(to_bits(shifted), FRACTION_BITS[0]))  # 2ᵏ, or nonsense, where the result is 0
-    quotient = minus / fma(plus, scale, minus)  # multiplied, not added to the exponent bits: a NaN stays one
+    scale = from_bits(
+        shift_left(to_bits(shifted), FRACTION_BITS[0])
+    )  # 2ᵏ, or nonsense, where the result is 0
+    quotient = minus / fma(
+        plus, scale, minus
+    )  # multiplied, not added to the exponent bits: a NaN stays one
     return choose(x < like(x, LOWEST[0]), like(x, 0.0), quotient)
 
 
@@ -401,7 +457,8 @@ def slope(a: Real) -> Real:
     return fma(-a, a, a)
 
 
-# --- Logarithms -------------------------------------------------------------------------------------------------------
+# --- Logarithms
+# -------------------------------------------------------------------------------------------------------
 
 ROUND = 6755399441055744.0  # 1.5·2⁵²: added to a float64 below 2⁵¹, it rounds that to an integer
 ROUND_BITS = np.int64(0x4338000000000000)
@@ -416,12 +473,15 @@ ATANH = (
 
 @inlined
 def _log_of_parts(k: Double, f: Double, correction: Double) -> Double:
-    """log(2ᵏ(1 + f)) + correction for 1 + f in [√½, √2), by 2 artanh(s), s = f/(2 + f), as in FreeBSD's e_log.c (Ng, 1993)."""
+    """log(2ᵏ(1 + f)) + correction for 1 + f in [√½, √2), by 2 artanh(s), s = f/(2 + f), as in
+    FreeBSD's e_log.c (Ng, 1993)."""
     half_square = 0.5 * f * f
     s = f / (2.0 + f)
     z = s * s
     rest = z * polynomial(z, ATANH)
-    return fma(k, LN2_HIGH, f - (half_square - fma(s, half_square + rest, fma(k, LN2_LOW, correction))))
+    return fma(
+        k, LN2_HIGH, f - (half_square - fma(s, half_square + rest, fma(k, LN2_LOW, correction)))
+    )
 
 
 @elementary
@@ -440,7 +500,8 @@ def log(x: Double) -> Double:
 
 @elementary
 def log1p(x: Double) -> Double:
-    """The natural logarithm of 1 + x, a float64: −1 gives −∞, less NaN; within 0.9 ulp, near 0 too."""
+    """The natural logarithm of 1 + x, a float64: −1 gives −∞, less NaN; within 0.9 ulp, near 0
+    too."""
     y = x if x > -1.0 else like(x, 0.0)
     y = y if y < INFINITY else like(x, 0.0)
     u = 1.0 + y
@@ -455,11 +516,13 @@ def log1p(x: Double) -> Double:
     return value if x > -1.0 else (-INFINITY if x == -1.0 else NAN)
 
 
-# --- Cosine -----------------------------------------------------------------------------------------------------------
+# --- Cosine
+# -----------------------------------------------------------------------------------------------------------
 
 COS_LIMIT = 1647099.0  # 2²⁰·π/2
 TWO_OVER_PI = 0.6366197723675814
-# π/2 in three parts (Cody & Waite, 1980): n times the first leaves x − that exact, n times the second (32 bits) is exact
+# π/2 in three parts (Cody & Waite, 1980): n times the first leaves x − that exact, n times the
+# second (32 bits) is exact
 HALF_PI = (1.5707963267948966, 6.12323399667708e-17, -9.403137205957857e-27)
 SIN = (
     -1.66666666666666324348e-01, 8.33333333332248946124e-03, -1.98412698298579493134e-04, 2.75573137070700676789e-06,
@@ -473,9 +536,11 @@ COS = (
 
 @elementary
 def cos(x: Double) -> Double:
-    """The cosine of a float64, |x| ≤ 1,647,099 (2²⁰·π/2), beyond it NaN; within 0.8 ulp, near the zeros too.
+    """The cosine of a float64, |x| ≤ 1,647,099 (2²⁰·π/2), beyond it NaN; within 0.8 ulp, near the
+    zeros too.
 
-    The remainder r + t of x by π/2, then sine or cosine of it as in FreeBSD's k_sin.c and k_cos.c (Sun Microsystems, 1993).
+    The remainder r + t of x by π/2, then sine or cosine of it as in FreeBSD's k_sin.c and k_cos.c
+    (Sun Microsystems, 1993).
     """
     y = x if x <= COS_LIMIT else NAN
     y = y if y >= -COS_LIMIT else NAN
@@ -497,7 +562,8 @@ def cos(x: Double) -> Double:
     return size if ((quadrant + np.int64(1)) & np.int64(2)) == np.int64(0) else -size
 
 
-# --- Normal quantile --------------------------------------------------------------------------------------------------
+# --- Normal quantile
+# --------------------------------------------------------------------------------------------------
 
 # Numerator and denominator of the rational functions of PPND16, constant term first.
 CENTRE = (
@@ -534,10 +600,12 @@ TAIL = (
 
 @elementary
 def normal_quantile(p: Double) -> Double:
-    """The z below which a standard normal deviate falls with probability p, 0 < p < 1 (else NaN); within 4.6 ulp.
+    """The z below which a standard normal deviate falls with probability p, 0 < p < 1 (else NaN);
+    within 4.6 ulp.
 
-    Wichura, "Algorithm AS 241", Applied Statistics 37 (1988) 477–484, routine PPND16. It is computed from the half nearer 0, so
-    normal_quantile(1 − p) = −normal_quantile(p) to the bit wherever 1 − p is exact.
+    Wichura, "Algorithm AS 241", Applied Statistics 37 (1988) 477–484, routine PPND16. It is
+    computed from the half nearer 0, so normal_quantile(1 − p) = −normal_quantile(p) to the bit
+    wherever 1 − p is exact.
     """
     tail = 1.0 - p if p > 0.5 else p
     q = 0.5 - tail

@@ -1,7 +1,7 @@
 """A block of runs, from its first epoch to its last: choose rows, propagate, correct, look.
 
-The state of a lane is its parameters, its velocity, its seed and the number of epochs it has done: a call may stop after any
-epoch, and the next goes on with the same bits.
+The state of a lane is its parameters, its velocity, its seed and the number of epochs it has done:
+a call may stop after any epoch, and the next goes on with the same bits.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastbp.kernels.compiling import inlined, kernel, shared
+from fastbp.kernels.jit import inlined, kernel, shared
 from fastbp.kernels.measures import look
 from fastbp.kernels.memory import (
     SPARE_ROWS,
@@ -40,10 +40,10 @@ from fastbp.kernels.network import (
     settle,
     turn,
 )
-from fastbp.kernels.products import BIAS, LEARN, ONTO, Matrix, part, products, work_size
 from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM
 from fastbp.kernels.random import uniform
 from fastbp.kernels.real import fma, slope
+from fastbp.kernels.tiles import BIAS, LEARN, ONTO, Matrix, part, products, work_size
 
 Chosen = Callable[[Any, Any], Any]
 
@@ -54,7 +54,8 @@ class Lanes(NamedTuple):
     block: NDArray[Any]
     """Parameters and scratch, flat [row, lane], as `network` lays them out."""
     work: NDArray[Any]
-    """For several samples of a batch, flat [row, lane of a vector], as its `samples` lays them out."""
+    """For several samples of a batch, flat [row, lane of a vector], as its `samples` lays them
+    out."""
     seeds: NDArray[np.uint64]
     epochs: NDArray[np.int64]
     """Epochs begun; all of them done but, at the end of the budget, the last."""
@@ -95,12 +96,14 @@ def lanes_of(network: Network, lanes: int, look_at: NDArray[np.int64], dtype: DT
 
 
 def room_for(rows: int) -> int:
-    """Positions that orders have room for: so many, rounded up to a multiple of four (the words of a draw), and spare ones."""
+    """Positions that orders have room for: so many, rounded up to a multiple of four (the words of
+    a draw), and spare ones."""
     return (rows + 3) // 4 * 4 + SPARE_ROWS
 
 
 class Runs(NamedTuple):
-    """Runs that are not in a lane: those to come, with their initial weights, or those that have ended, one a column."""
+    """Runs that are not in a lane: those to come, with their initial weights, or those that have
+    ended, one a column."""
 
     block: NDArray[Any]
     """As a work block."""
@@ -150,21 +153,33 @@ class Rule(NamedTuple):
 
 
 def make_advance(orders: Chosen, losses: Chosen, lanes: int, online: bool) -> Any:
-    """Compile the trainer for these orders and output passes (`output_pass` of each loss), all of them in one kernel.
+    """Compile the trainer for these orders and output passes (`output_pass` of each loss), all of
+    them in one kernel.
 
-    `online`: one row an update, no momentum, no decay, so that parameters change at once and no gradient is kept; else batches.
+    `online`: one row an update, no momentum, no decay, so that parameters change at once and no
+    gradient is kept; else batches.
     """
     epoch = _online(losses, lanes) if online else _in_batches(losses, lanes)
 
     @kernel
     def advance(
-        state: Any, network: Any, table: Any, targets: Any, rule: Any, epochs: Any, budget: Any, waiting: Any, ended: Any
+        state: Any,
+        network: Any,
+        table: Any,
+        targets: Any,
+        rule: Any,
+        epochs: Any,
+        budget: Any,
+        waiting: Any,
+        ended: Any,
     ) -> None:
-        """Train every lane for so many epochs, no further than `budget` updates, and look where a look is due.
+        """Train every lane for so many epochs, no further than `budget` updates, and look where a
+        look is due.
 
-        Where the rule refills, lanes whose runs have ended, or have less than an epoch left, hand them to `ended` and take others
-        from `waiting`, and the call also returns when there is no room in the one or nothing in the other.
-        All arithmetic is in the dtype of the work block, save that of the looks.
+        Where the rule refills, lanes whose runs have ended, or have less than an epoch left, hand
+        them to `ended` and take others from `waiting`, and the call also returns when there is no
+        room in the one or nothing in the other. All arithmetic is in the dtype of the work block,
+        save that of the looks.
         """
         wide()
         block, n = state.block, table.rows
@@ -173,11 +188,15 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int, online: bool) -> An
         if online:
             forget(block, lanes, network, last)
         for done in range(epochs):
-            if rule.refill and not exchange(state, lanes, network, rule.check_every, budget - whole, waiting, ended):
+            if rule.refill and not exchange(
+                state, lanes, network, rule.check_every, budget - whole, waiting, ended
+            ):
                 return
             _set_rates(state, lanes, rule)
             if not rule.all_alike:
-                orders(rule.order, (rule.order_own, (state.rows, n, lanes, state.seeds, state.epochs)))
+                orders(
+                    rule.order, (rule.order_own, (state.rows, n, lanes, state.seeds, state.epochs))
+                )
             updates = whole if rule.refill else min(whole, budget - state.updates[0])
             last = epoch(state, network, table, rule, updates, last)
             for lane in range(lanes):
@@ -186,7 +205,9 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int, online: bool) -> An
             due = state.epochs[0] % rule.check_every == 0
             furthest = max_of(state.updates, lanes)
             looks = due or furthest >= budget
-            if online and (looks or done + 1 == epochs or (rule.refill and furthest > budget - whole)):
+            if online and (
+                looks or done + 1 == epochs or (rule.refill and furthest > budget - whole)
+            ):
                 settle(block, lanes, network, last, state.rate, rule.biases)
             if looks:
                 look(
@@ -212,13 +233,17 @@ def _set_rates(state: Any, lanes: Any, rule: Any) -> None:
     last = len(rule.rates) - 1
     for lane in range(lanes):
         store_lane(state.last_rate, lane, load_lane(state.rate, lane))
-    if last == 0 or not rule.refill:  # one rate for all lanes: a gather for each costs a hundredth of the time
+    if (
+        last == 0 or not rule.refill
+    ):  # one rate for all lanes: a gather for each costs a hundredth of the time
         current = load_table(rule.rates, min(state.epochs[0], last))
         for lane in range(lanes):
             store_lane(state.rate, lane, current)
     else:
         for lane in range(lanes):
-            store_lane(state.rate, lane, load_table(rule.rates, min(load_lane(state.epochs, lane), last)))
+            store_lane(
+                state.rate, lane, load_table(rule.rates, min(load_lane(state.epochs, lane), last))
+            )
 
 
 def _online(losses: Chosen, lanes: int) -> Any:
@@ -226,7 +251,8 @@ def _online(losses: Chosen, lanes: int) -> Any:
 
     @inlined
     def epoch(state: Any, network: Any, table: Any, rule: Any, updates: Any, last: Any) -> Any:
-        """Returns where the last sample lies, which has something left to add. `last`: where that of the epoch before does."""
+        """Returns where the last sample lies, which has something left to add. `last`: where that
+        of the epoch before does."""
         block, layers, columns = state.block, network.layers, columns_of(network)
         rate = state.last_rate
         for position in range(updates):
@@ -253,9 +279,14 @@ def _in_batches(losses: Chosen, lanes: int) -> Any:
 
     @inlined
     def epoch(state: Any, network: Any, table: Any, rule: Any, updates: Any, there: Any) -> Any:
-        """Returns whether all rows lie where samples are taken from, which is what `there` says of the epoch before."""
+        """Returns whether all rows lie where samples are taken from, which is what `there` says of
+        the epoch before."""
         block, work, n, columns = state.block, state.work, table.rows, columns_of(network)
-        samples, inputs, outputs = network.samples, network.layers[0, UNITS], network.layers[-1, UNITS]
+        samples, inputs, outputs = (
+            network.samples,
+            network.layers[0, UNITS],
+            network.layers[-1, UNITS],
+        )
         strip, most = len(work) // samples.rows, samples.most
         step = most * strip  # from unit to unit
         for start in range(0, min(updates * rule.batch, n), rule.batch):
@@ -265,11 +296,24 @@ def _in_batches(losses: Chosen, lanes: int) -> Any:
                 if not rule.all_alike:
                     for sample in range(taken):
                         first = (network.presented + sample) * lanes
-                        present(block, lanes, most * lanes, first, columns, table, state.rows, position + sample)
+                        present(
+                            block,
+                            lanes,
+                            most * lanes,
+                            first,
+                            columns,
+                            table,
+                            state.rows,
+                            position + sample,
+                        )
                 elif there == 0:
                     for sample in range(taken):
-                        present_to_all(work, strip, step, sample * strip, columns, table, position + sample)
-                then = (LEARN if network.gradient == 0 else ONTO if position > start else 0) | (BIAS if rule.bias else 0)
+                        present_to_all(
+                            work, strip, step, sample * strip, columns, table, position + sample
+                        )
+                then = (LEARN if network.gradient == 0 else ONTO if position > start else 0) | (
+                    BIAS if rule.bias else 0
+                )
                 for lane in range(0, lanes, strip):
                     x = Matrix(work, 0, step, strip)
                     if not rule.all_alike:
@@ -278,7 +322,19 @@ def _in_batches(losses: Chosen, lanes: int) -> Any:
                         copy(outputs, taken, strip, targets, part(x, inputs, 0))
                     forward(block, work, network, samples, strip, lane, taken, x, False)
                     losses(rule.loss, (work, strip, step, samples, 0, rule.prime_offset))
-                    back(block, work, network, samples, strip, lane, taken, x, rule.prime_offset, state.rate, then)
+                    back(
+                        block,
+                        work,
+                        network,
+                        samples,
+                        strip,
+                        lane,
+                        taken,
+                        x,
+                        rule.prime_offset,
+                        state.rate,
+                        then,
+                    )
             if network.gradient > 0:
                 _apply_gradient(block, lanes, network, rule, state.rate, end - start)
         return 1 if rule.all_alike and n <= most else 0
@@ -296,11 +352,14 @@ def max_of(values: Any, lanes: Any) -> Any:
 
 
 @shared
-def exchange(state: Any, lanes: Any, network: Any, check_every: Any, last: Any, waiting: Any, ended: Any) -> Any:
+def exchange(
+    state: Any, lanes: Any, network: Any, check_every: Any, last: Any, waiting: Any, ended: Any
+) -> Any:
     """Between two epochs: take ended runs out of their lanes and put waiting ones in.
 
-    A run has ended when it has converged or done more than `last` updates, so that it has no whole epoch left. Lanes take a run
-    only where a look is due, so that looks fall on the same epochs for all. Returns whether to go on.
+    A run has ended when it has converged or done more than `last` updates, so that it has no whole
+    epoch left. Lanes take a run only where a look is due, so that looks fall on the same epochs for
+    all. Returns whether to go on.
     """
     kept = network.layers[0, ACTIVATIONS]  # parameters, gradient and velocity
     for lane in range(lanes):
@@ -334,16 +393,24 @@ def exchange(state: Any, lanes: Any, network: Any, check_every: Any, last: Any, 
             state.running[lane] = True
             waiting.filled[0] = column + 1
         running = running or state.running[lane]
-    return running and not (due and waiting.filled[0] == waiting.filled[1] and waiting.filled[1] == lanes)
+    return running and not (
+        due and waiting.filled[0] == waiting.filled[1] and waiting.filled[1] == lanes
+    )
 
 
 def output_pass(loss: Any) -> Any:
     """δ of the output layer by one loss. Its value is not asked for, so z may be anything."""
 
     @inlined
-    def deltas(block: Any, lanes: Any, width: Any, network: Any, other: Any, prime_offset: Any) -> None:
+    def deltas(
+        block: Any, lanes: Any, width: Any, network: Any, other: Any, prime_offset: Any
+    ) -> None:
         last = network.layers[-1]
-        d, a, t = last[DELTAS] * lanes, (last[ACTIVATIONS] + other) * lanes, (network.targets + other) * lanes
+        d, a, t = (
+            last[DELTAS] * lanes,
+            (last[ACTIVATIONS] + other) * lanes,
+            (network.targets + other) * lanes,
+        )
         for i in range(last[UNITS] * width):
             o = load_activation(block, a + i)
             _, delta = loss(o, o, load_activation(block, t + i), slope(o) + prime_offset)
@@ -354,21 +421,30 @@ def output_pass(loss: Any) -> Any:
 
 @inlined
 def _apply_gradient(block: Any, lanes: Any, network: Any, rule: Any, rate: Any, count: Any) -> None:
-    """Update the weights: v ← αv − lr·(g + λw), w ← w + v, biases without λ (Rumelhart, Hinton & Williams 1986, equation 9)."""
+    """Update the weights: v ← αv − lr·(g + λw), w ← w + v, biases without λ (Rumelhart, Hinton &
+    Williams 1986, equation 9)."""
     layers = network.layers
     rows = block.dtype.type(count)
     for layer in range(1, len(layers)):
         bias = layers[layer, BIASES]
         end = bias + layers[layer, UNITS] if rule.bias else bias
         for row in range(layers[layer, WEIGHTS], end):
-            w, g, v = row * lanes, (network.gradient + row) * lanes, (network.velocity + row) * lanes
+            w, g, v = (
+                row * lanes,
+                (network.gradient + row) * lanes,
+                (network.velocity + row) * lanes,
+            )
             for lane in range(lanes):
                 weight, gradient = load_parameter(block, w + lane), load_parameter(block, g + lane)
                 if rule.mean:
                     gradient = gradient / rows
                 if row < bias:
                     gradient = fma(rule.weight_decay, weight, gradient)
-                velocity = fma(rule.momentum, load_parameter(block, v + lane), -(load_lane(rate, lane) * gradient))
+                velocity = fma(
+                    rule.momentum,
+                    load_parameter(block, v + lane),
+                    -(load_lane(rate, lane) * gradient),
+                )
                 store_parameter(block, v + lane, velocity)
                 store_parameter(block, w + lane, weight + velocity)
 
@@ -377,10 +453,14 @@ def make_initialise(inits: Chosen) -> Any:
     """Compile the maker of initial weights for these inits, all of them in one kernel."""
 
     @kernel
-    def initialise(block: Any, seeds: Any, network: Any, init: Any, own: Any, scale: Any, bias: Any) -> None:
-        """Fill the parameters of every lane: drawn in float64, in the order layer, unit, input, then that layer's biases.
+    def initialise(
+        block: Any, seeds: Any, network: Any, init: Any, own: Any, scale: Any, bias: Any
+    ) -> None:
+        """Fill the parameters of every lane: drawn in float64, in the order layer, unit, input,
+        then that layer's biases.
 
-        Without `bias` the biases are +0, and their draws are passed over. float32 blocks get the float64 values rounded once.
+        Without `bias` the biases are +0, and their draws are passed over. float32 blocks get the
+        float64 values rounded once.
         """
         lanes, layers, kind = len(seeds), network.layers, block.dtype.type
         for layer in range(1, len(layers)):
@@ -389,7 +469,9 @@ def make_initialise(inits: Chosen) -> Any:
             for row in range(layers[layer, WEIGHTS], biases + fan_out):
                 for lane in range(lanes):
                     u = uniform(seeds[lane], WEIGHT_STREAM, np.uint64(0), row)
-                    value = inits(init, (own, (u, scale, fan_in, fan_out, row >= biases, seeds[lane], row)))
+                    value = inits(
+                        init, (own, (u, scale, fan_in, fan_out, row >= biases, seeds[lane], row))
+                    )
                     block[row * lanes + lane] = kind(value) if bias or row < biases else kind(0.0)
 
     return initialise
@@ -400,7 +482,8 @@ def make_rates(schedules: Chosen) -> Any:
 
     @kernel
     def rates(lr: Any, schedule: Any, own: Any, warmup: Any, epochs: Any, out: Any) -> None:
-        """Fill `out`, float64 [epoch], with the learning rates of a run of `epochs` epochs; in the first `warmup` they rise."""
+        """Fill `out`, float64 [epoch], with the learning rates of a run of `epochs` epochs; in the
+        first `warmup` they rise."""
         factor = 1.0
         for epoch in range(len(out)):
             if epoch < warmup:

@@ -5,31 +5,48 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import tidy
-from test_plots import texts
+import sample_frames as frames
+from svg_texts import texts
 
-from fastbp.analysis import report
-from fastbp.analysis.atlas import console, equality, functions, is_atlas, sentences
-from fastbp.analysis.plots import MOST_TILES, atlas, encoded, save
-from fastbp.analysis.statistics import cochran, wilson
+from fastbp.analysis.atlas import equality, functions, is_atlas
+from fastbp.analysis.counts import tally
+from fastbp.analysis.statistics.proportions import cochran, wilson
+from fastbp.analysis.summary import summary
 from fastbp.analysis.symmetry import classes
-from fastbp.analysis.tables import summary, tally
+from fastbp.reporting import build
+from fastbp.reporting.plots import MOST_TILES, atlas, encoded, save
+from fastbp.reporting.sections.atlas_section import console, sentences
 
 EVERY = [f"{number:04b}" for number in range(16)]
 
 
-def runs(tables: list[str] = EVERY, n: int = 300, seed: int = 1, scaled: tuple[str, ...] = ("none", "standard")) -> pd.DataFrame:
-    """Tables learnt as symmetry says, the harder the more changes there are between neighbouring rows; seeds are alike or not."""
-    rng, frames = np.random.default_rng(seed), []
+def runs(
+    tables: list[str] = EVERY,
+    n: int = 300,
+    seed: int = 1,
+    scaled: tuple[str, ...] = ("none", "standard"),
+) -> pd.DataFrame:
+    """Tables learnt as symmetry says, the harder the more changes there are between neighbouring
+    rows; seeds are alike or not."""
+    rng, parts = np.random.default_rng(seed), []
     kinds = ["converged", "partial", "collapsed"]
     for scale in scaled:
-        for bits, small, large in zip(tables, classes(tables, "pn"), classes(tables, "npn"), strict=True):
-            ease = np.random.default_rng(int((large if scale == "standard" else small) + "1", 2)).uniform(0.1, 0.9)
+        for bits, small, large in zip(
+            tables, classes(tables, "pn"), classes(tables, "npn"), strict=True
+        ):
+            ease = np.random.default_rng(
+                int((large if scale == "standard" else small) + "1", 2)
+            ).uniform(0.1, 0.9)
             p = 1.0 if len(set(bits)) == 1 else ease
             outcomes = rng.choice(kinds, n, p=[p, (1 - p) / 2, (1 - p) / 2])
-            keys = {"problem": f"table:{bits}", "scale_inputs": scale, "order": "shuffled", "loss_function": "squared"}
-            frames.append(tidy.table(keys, outcomes.tolist()))
-    return tidy.frame(*frames)
+            keys = {
+                "problem": f"table:{bits}",
+                "scale_inputs": scale,
+                "order": "shuffled",
+                "loss_function": "squared",
+            }
+            parts.append(frames.table(keys, outcomes.tolist()))
+    return frames.frame(*parts)
 
 
 def test_tables_are_an_atlas_where_there_are_enough_of_one_size() -> None:
@@ -38,7 +55,13 @@ def test_tables_are_an_atlas_where_there_are_enough_of_one_size() -> None:
     assert not is_atlas(summary(runs(EVERY[:1], n=1)))
     for other in ("xor", "table:01101001"):
         problems = [*(f"table:{bits}" for bits in EVERY), other]
-        assert not is_atlas(summary(tidy.frame(*(tidy.table({"problem": problem}, ["partial"]) for problem in problems))))
+        assert not is_atlas(
+            summary(
+                frames.frame(
+                    *(frames.table({"problem": problem}, ["partial"]) for problem in problems)
+                )
+            )
+        )
 
 
 def test_functions_have_their_classes_and_all_of_the_summary() -> None:
@@ -64,13 +87,20 @@ def test_equality_is_counted_from_the_runs() -> None:
         own = frame[(frame["scale_inputs"] == row["scale_inputs"])]
         names = classes([problem[6:] for problem in own["problem"]], row["symmetry"])
         own = own[np.array(names) == row["class"]]
-        ended = own.pivot(index="seed", columns="problem", values="outcome").to_numpy() == "converged"
+        ended = (
+            own.pivot(index="seed", columns="problem", values="outcome").to_numpy() == "converged"
+        )
         assert row["members"] == ended.shape[1]
         assert row["runs"] == ended.size
         assert row["converged"] == ended.sum()
-        assert (row["least_share"], row["most_share"]) == (ended.mean(axis=0).min(), ended.mean(axis=0).max())
+        assert (row["least_share"], row["most_share"]) == (
+            ended.mean(axis=0).min(),
+            ended.mean(axis=0).max(),
+        )
         low, high = wilson(row["converged_share"] * row["trials"], row["trials"])
-        assert (row["converged_low"], row["converged_high"]) == pytest.approx((float(low), float(high)))
+        assert (row["converged_low"], row["converged_high"]) == pytest.approx(
+            (float(low), float(high))
+        )
         assert len(ended) <= row["trials"] <= ended.size
         p = cochran(ended.T.astype(int) @ ended, len(ended))
         assert row["p"] == pytest.approx(p, nan_ok=True)
@@ -81,10 +111,20 @@ def test_equality_is_counted_from_the_runs() -> None:
     assert held["p_holm"].min() > 0.05
     assert table[~table["holds"]]["p_holm"].min() < 1e-6
     assert set(table[table["function"] == "constant"]["p"].isna()) == {True}
-    assert table[(table["function"] == "x ⊕ y") & (table["scale_inputs"] == "none")]["holds"].all()  # one class by either
+    assert table[(table["function"] == "x ⊕ y") & (table["scale_inputs"] == "none")][
+        "holds"
+    ].all()  # one class by either
     told = console(table).splitlines()
     assert len(told) == 1 + 2 * 4
-    assert told[0].split()[:7] == ["scale_inputs", "class", "function", "members", "runs", "converged", "[95%]"]
+    assert told[0].split()[:7] == [
+        "scale_inputs",
+        "class",
+        "function",
+        "members",
+        "runs",
+        "converged",
+        "[95%]",
+    ]
     assert [line.split()[-1] for line in told[1:]] == ["yes", "no", "yes", "yes", *["yes"] * 4]
 
 
@@ -93,11 +133,19 @@ def test_seeds_that_members_do_not_share_are_counted_but_not_compared() -> None:
     one = frame["problem"] == "table:0001"
     less = frame[~(one & (frame["seed"] < 100))]
     table = equality(less)
-    row = table[(table["class"] == "0001") & (table["symmetry"] == "npn") & (table["scale_inputs"] == "standard")].iloc[0]
+    row = table[
+        (table["class"] == "0001")
+        & (table["symmetry"] == "npn")
+        & (table["scale_inputs"] == "standard")
+    ].iloc[0]
     assert row["runs"] == 8 * 300 - 100
     apart = frame[one & (frame["seed"] < 100)], frame[~one & (frame["seed"] >= 100)]
     table = equality(pd.concat(apart))
-    row = table[(table["class"] == "0001") & (table["symmetry"] == "npn") & (table["scale_inputs"] == "standard")].iloc[0]
+    row = table[
+        (table["class"] == "0001")
+        & (table["symmetry"] == "npn")
+        & (table["scale_inputs"] == "standard")
+    ].iloc[0]
     assert np.isnan(row["p"])
     assert row["trials"] == row["runs"] == 7 * 200 + 100
 
@@ -114,7 +162,10 @@ def test_sentences_say_what_the_tables_do() -> None:
     assert second.startswith("Runs give the same answer to every input most often for ")
     assert "no class is shown to differ" in third
     assert "they are not: those of " in third
-    wrong = equal.assign(p=np.where(equal["holds"], 1e-9, equal["p"]), p_holm=np.where(equal["holds"], 1e-7, equal["p_holm"]))
+    wrong = equal.assign(
+        p=np.where(equal["holds"], 1e-9, equal["p"]),
+        p_holm=np.where(equal["holds"], 1e-7, equal["p_holm"]),
+    )
     assert f"but {equal['holds'].sum()} classes are shown to differ" in sentences(table, wrong)[2]
     same = equality(runs(scaled=("standard",)))
     assert "negated inputs" not in sentences(table, same)[2]
@@ -151,14 +202,16 @@ def test_the_whole_atlas_of_three_bits_is_not_too_large_for_a_page(tmp_path: Pat
 
 def test_a_page_of_tables_has_the_atlas_and_its_files(tmp_path: Path) -> None:
     store = written(tmp_path / "store")
-    made = report.make(store)
+    made = build.make(store)
     names = {path.name for path in made.written}
     assert {"atlas.csv", "classes.csv", "atlas.svg", "atlas.png"} <= names
     page = (store / "report.html").read_text()
     assert "Every function" in page
     assert "Cochran" in page
     assert 'href="classes.csv"' in page
-    assert page.index('<h2 id="atlas">') < page.index('<h2 id="ended">'), "the functions come before bars of some of them"
+    assert page.index('<h2 id="atlas">') < page.index('<h2 id="ended">'), (
+        "the functions come before bars of some of them"
+    )
     assert 'class="num">median updates</th>' in page
     assert 'class="num">collapsed</th>' in page
     assert made.verdict[0].startswith("All 16 functions")
@@ -170,14 +223,18 @@ def written(store: Path) -> Path:
     rng = np.random.default_rng(3)
     for bits in EVERY:
         outcomes = rng.choice(["converged", "collapsed", "one-class"], 40).tolist()
-        tidy.write(store, tidy.table({"problem": f"table:{bits}", "order": "shuffled"}, outcomes))
+        frames.write(
+            store, frames.table({"problem": f"table:{bits}", "order": "shuffled"}, outcomes)
+        )
     return store
 
 
 def test_a_setup_whose_targets_are_constant_has_an_empty_panel_beside_others() -> None:
     """Where no output varies there is no spread: nothing is drawn, and nothing fails."""
-    from fastbp.analysis.plots import spread_loss_panels
+    from fastbp.reporting.plots import spread_loss_panels
 
-    density = pd.DataFrame({"setup": ["a"], "outcome": ["partial"], "spread": [0.5], "loss": [0.1], "runs": [3]})
+    density = pd.DataFrame(
+        {"setup": ["a"], "outcome": ["partial"], "spread": [0.5], "loss": [0.1], "runs": [3]}
+    )
     figure = spread_loss_panels(density, {"a": "one", "b": "other"}, {}, {}, "two")
     assert len(figure.axes) == 2

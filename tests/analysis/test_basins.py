@@ -7,16 +7,22 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-import tidy
+import sample_frames as frames
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from fastbp.analysis import report
-from fastbp.analysis.basins import Basin, Plane, parameter, plane_of
-from fastbp.analysis.plots import COLOURS, basin, encoded
-from fastbp.analysis.statistics import boundary_dimension, unlike_neighbours
-from fastbp.analysis.tables import tally
-from fastbp.outcomes import OUTCOMES, Outcome
+from fastbp.analysis.basins import (
+    Basin,
+    Plane,
+    boundary_dimension,
+    parameter,
+    plane_of,
+    unlike_neighbours,
+)
+from fastbp.analysis.counts import tally
+from fastbp.reporting import build
+from fastbp.reporting.plots import COLOURS, basin, encoded
+from fastbp.schema.outcomes import OUTCOMES, Outcome
 
 SIDE = 12
 KEYS: dict[str, object] = {"init": f"grid:side={SIDE},x=0,y=2,origin=9", "init_scale": 3.0}
@@ -24,9 +30,10 @@ ENDS = [str(Outcome.CONVERGED), *(str(outcome) for outcome in OUTCOMES)]
 
 
 def plane_runs(seeds: range = range(SIDE**2)) -> tuple[list[str], pd.DataFrame]:
-    """How each seed ends, and their runs, of which those that converge do so after 80 updates and one for each column."""
+    """How each seed ends, and their runs, of which those that converge do so after 80 updates and
+    one for each column."""
     outcomes = [ENDS[(seed * 7 + seed // SIDE) % len(ENDS)] for seed in seeds]
-    frame = tidy.frame(tidy.table(KEYS, outcomes, list(seeds)))
+    frame = frames.frame(frames.table(KEYS, outcomes, list(seeds)))
     when = frame["converged_at"].notna()
     frame.loc[when, "converged_at"] += frame.loc[when, "seed"] % SIDE
     return outcomes, frame
@@ -41,7 +48,17 @@ def test_a_plane_is_told_by_its_init() -> None:
 
 def test_parameters_have_the_names_of_exported_weights() -> None:
     names = [parameter((2, 2, 1), number) for number in range(9)]
-    assert names == ["W0[0, 0]", "W0[0, 1]", "W0[1, 0]", "W0[1, 1]", "b0[0]", "b0[1]", "W1[0, 0]", "W1[0, 1]", "b1[0]"]
+    assert names == [
+        "W0[0, 0]",
+        "W0[0, 1]",
+        "W0[1, 0]",
+        "W0[1, 1]",
+        "b0[0]",
+        "b0[1]",
+        "W1[0, 0]",
+        "W1[0, 1]",
+        "b1[0]",
+    ]
     with pytest.raises(ValueError, match="no parameter has that number in 2-2-1"):
         parameter((2, 2, 1), 9)
 
@@ -49,7 +66,7 @@ def test_parameters_have_the_names_of_exported_weights() -> None:
 @pytest.mark.parametrize("parts", [1, 5])
 def test_each_run_has_its_cell(tmp_path: Path, parts: int) -> None:
     outcomes, frame = plane_runs()
-    store = tidy.write(tmp_path, tidy.table(KEYS, outcomes), parts)
+    store = frames.write(tmp_path, frames.table(KEYS, outcomes), parts)
     (one,) = tally(store)
     for found in (Basin.of(frame.sample(frac=1, random_state=1)), Basin.read(store, one)):
         assert found.plane == Plane(SIDE, 0, 2, 3.0)
@@ -58,14 +75,20 @@ def test_each_run_has_its_cell(tmp_path: Path, parts: int) -> None:
         assert found.there.all()
         assert found.shares == {outcome: outcomes.count(outcome) / SIDE**2 for outcome in OUTCOMES}
     assert Basin.of(frame).times[4].tolist() == pytest.approx(
-        [80 + column if outcomes[4 * SIDE + column] == "converged" else np.nan for column in range(SIDE)], nan_ok=True
+        [
+            80 + column if outcomes[4 * SIDE + column] == "converged" else np.nan
+            for column in range(SIDE)
+        ],
+        nan_ok=True,
     )
 
 
 def test_seeds_past_the_plane_start_again_and_the_first_count() -> None:
     outcomes, frame = plane_runs(range(5, 2 * SIDE**2))
     found = Basin.of(frame)
-    wanted = [outcomes[cell - 5] if cell >= 5 else outcomes[cell + SIDE**2 - 5] for cell in range(SIDE**2)]
+    wanted = [
+        outcomes[cell - 5] if cell >= 5 else outcomes[cell + SIDE**2 - 5] for cell in range(SIDE**2)
+    ]
     assert [OUTCOMES[code] for code in found.codes.ravel()] == wanted
 
 
@@ -84,7 +107,9 @@ def test_other_runs_are_refused(init: str) -> None:
         frame["setup"] = frame["setup"].astype(str).where(frame["seed"] != 3, "0" * 12)
     else:
         frame["init"] = init
-    with pytest.raises(ValueError, match="these are not the runs of one setup whose init is a grid"):
+    with pytest.raises(
+        ValueError, match="these are not the runs of one setup whose init is a grid"
+    ):
         Basin.of(frame)
 
 
@@ -94,7 +119,10 @@ def shown(figure: Figure, found: Basin) -> np.ndarray:
     path.write_bytes(encoded(figure, "png", tight=False))
     image = np.round(255 * matplotlib.image.imread(path)).astype(np.uint8)[::-1, :, :3]
     left, bottom, wide, high = figure.axes[0].get_position().bounds
-    x, y, w, h = (round(part * size) for part, size in zip((left, bottom, wide, high), image.shape[1::-1] * 2, strict=True))
+    x, y, w, h = (
+        round(part * size)
+        for part, size in zip((left, bottom, wide, high), image.shape[1::-1] * 2, strict=True)
+    )
     return image[y : y + h, x : x + w]
 
 
@@ -107,7 +135,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_run_is_a_square_of_whole_pixels_in_its_colour(side: int) -> None:
     rng = np.random.default_rng(side)
     codes = rng.integers(0, len(OUTCOMES), (side, side)).astype(np.int8)
-    times = np.where(codes == OUTCOMES.index(Outcome.CONVERGED), rng.integers(1, 400, (side, side)), np.nan).astype(np.float32)
+    times = np.where(
+        codes == OUTCOMES.index(Outcome.CONVERGED), rng.integers(1, 400, (side, side)), np.nan
+    ).astype(np.float32)
     found = Basin(Plane(side, 0, 1, 2.5), codes, times)
     pixels = shown(basin(found).figure, found)
     each = len(pixels) // side
@@ -124,7 +154,10 @@ def test_every_run_is_a_square_of_whole_pixels_in_its_colour(side: int) -> None:
 
 
 def test_a_smaller_picture_has_the_mean_colours() -> None:
-    side, most = 100, 30  # so that each pixel stands for four runs a side, and those of the last column lack some
+    side, most = (
+        100,
+        30,
+    )  # so that each pixel stands for four runs a side, and those of the last column lack some
     codes = np.full((side, side), OUTCOMES.index(Outcome.COLLAPSED), np.int8)
     codes[: side // 2] = OUTCOMES.index(Outcome.PARTIAL)
     found = Basin(Plane(side, 0, 1, 1.0), codes, np.full((side, side), np.nan, np.float32))
@@ -133,7 +166,10 @@ def test_a_smaller_picture_has_the_mean_colours() -> None:
     assert array.shape == (800, 800, 4), "each many pixels wide, which nothing blurs"
     array = array[::32, ::32]
     assert (array.repeat(32, axis=0).repeat(32, axis=1) == np.asarray(image.get_array())).all()
-    one, two = (np.round(0.36 * 255 * np.array(to_rgb(COLOURS[o]))) for o in (Outcome.PARTIAL, Outcome.COLLAPSED))
+    one, two = (
+        np.round(0.36 * 255 * np.array(to_rgb(COLOURS[o])))
+        for o in (Outcome.PARTIAL, Outcome.COLLAPSED)
+    )
     assert abs(array[:12, :, :3] - one).max() <= 1
     assert abs(array[13:, :, :3] - two).max() <= 1
     assert abs(array[12, :, :3] - (one + two) / 2).max() <= 1
@@ -147,9 +183,15 @@ def test_a_smaller_picture_has_the_mean_colours() -> None:
 
 def test_planes_that_share_limits_have_the_same_colour_for_the_same_updates() -> None:
     codes = np.full((2, 2), OUTCOMES.index(Outcome.CONVERGED), np.int8)
-    early, late = (Basin(Plane(2, 0, 1, 1.0), codes, np.array(t, np.float32)) for t in ([[1, 5], [9, 20]], [[20, 80], [90, 400]]))
+    early, late = (
+        Basin(Plane(2, 0, 1, 1.0), codes, np.array(t, np.float32))
+        for t in ([[1, 5], [9, 20]], [[20, 80], [90, 400]])
+    )
     assert (early.limits, late.limits) == ((1, 20), (20, 400))
-    shared = [np.asarray(basin(each, limits=(1, 400)).get_images()[0].get_array()) for each in (early, late)]
+    shared = [
+        np.asarray(basin(each, limits=(1, 400)).get_images()[0].get_array())
+        for each in (early, late)
+    ]
     assert (shared[0][1, 1] == shared[1][0, 0]).all()
     alone = [np.asarray(basin(each).get_images()[0].get_array()) for each in (early, late)]
     assert not (alone[0][1, 1] == alone[1][0, 0]).all()
@@ -163,7 +205,9 @@ def test_a_picture_says_what_it_shows() -> None:
     assert (ax.get_xlim(), ax.get_ylim()) == ((-3, 3), (-3, 3))
     legend = ax.get_legend()
     assert legend is not None
-    assert {text.get_text().split()[0] for text in legend.get_texts()} == set(OUTCOMES) - {"converged"}
+    assert {text.get_text().split()[0] for text in legend.get_texts()} == set(OUTCOMES) - {
+        "converged"
+    }
     assert any(text.get_text().startswith("converged ") for text in ax.texts)
     given = Figure().add_subplot()
     assert basin(frame, given) is given
@@ -172,7 +216,7 @@ def test_a_picture_says_what_it_shows() -> None:
 
 @pytest.mark.parametrize("outcome", ["converged", "partial"])
 def test_a_plane_of_one_kind_is_drawn(outcome: str) -> None:
-    frame = tidy.frame(tidy.table(KEYS, [outcome] * SIDE**2))
+    frame = frames.frame(frames.table(KEYS, [outcome] * SIDE**2))
     ax = basin(frame)
     assert (ax.get_legend() is None) == (outcome == "converged")
     assert len(ax.texts) == (outcome == "converged")
@@ -182,14 +226,18 @@ def test_a_plane_of_one_kind_is_drawn(outcome: str) -> None:
 
 
 def page_of(folder: Path, setups: int, side: int = 60) -> str:
-    """The page of so many setups whose runs converge in a corner of their plane; of all the last ones do in more of it."""
+    """The page of so many setups whose runs converge in a corner of their plane; of all the last
+    ones do in more of it."""
     for place in range(setups):
         keys = KEYS | {"init": f"grid:side={side},x=0,y=16", "lr": 0.1 * (place + 1), "hidden": "4"}
-        ends = ["converged" if seed % side + seed // side < 30 + 10 * place else "partial" for seed in range(side**2)]
-        tidy.write(folder, tidy.table(keys, ends), 2, {"fastbp.problem": "ab" * 32})
+        ends = [
+            "converged" if seed % side + seed // side < 30 + 10 * place else "partial"
+            for seed in range(side**2)
+        ]
+        frames.write(folder, frames.table(keys, ends), 2, {"fastbp.problem": "ab" * 32})
     (folder / "problems").mkdir()
     np.savez(folder / "problems" / f"{'ab' * 32}.npz", X=np.zeros((8, 3)), T=np.eye(8)[:, :1])
-    report.make(folder)
+    build.make(folder)
     return (folder / "report.html").read_text("utf-8")
 
 
@@ -211,12 +259,14 @@ def test_a_page_shows_four_planes_and_compares_them(tmp_path: Path) -> None:
     page = page_of(tmp_path, 6)
     assert page.count("A plane of initial weights: lr") == 4
     assert len(list((tmp_path / "figures").glob("basin-*.png"))) == 4
-    assert re.search(r"two weights, 0\.8% \(lr 0\.1\) to \d\.\d% \(lr 0\.\d\) end differently", page)
+    assert re.search(
+        r"two weights, 0\.8% \(lr 0\.1\) to \d\.\d% \(lr 0\.\d\) end differently", page
+    )
 
 
 def test_a_page_without_a_plane_says_nothing_of_it(tmp_path: Path) -> None:
-    tidy.write(tmp_path, tidy.table({}, ["converged", "partial"] * 20))
-    report.make(tmp_path)
+    frames.write(tmp_path, frames.table({}, ["converged", "partial"] * 20))
+    build.make(tmp_path)
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "Where runs start" not in page
     assert "no draws" not in page
@@ -228,7 +278,9 @@ def test_a_page_without_a_plane_says_nothing_of_it(tmp_path: Path) -> None:
 def test_unlike_neighbours_are_counted_one_by_one() -> None:
     rng = np.random.default_rng(2)
     flags, there = rng.random((9, 9)) < 0.4, rng.random((9, 9)) < 0.8
-    for distance, share in zip((1, 2, 5, 8), unlike_neighbours(flags, there, (1, 2, 5, 8)), strict=True):
+    for distance, share in zip(
+        (1, 2, 5, 8), unlike_neighbours(flags, there, (1, 2, 5, 8)), strict=True
+    ):
         pairs = [
             flags[i, j] != flags[i + di, j + dj]
             for i in range(9)
@@ -249,8 +301,12 @@ def test_dimensions_that_are_known() -> None:
         return boundary_dimension(steps, unlike_neighbours(flags, everywhere, steps))
 
     assert dimension(columns < 431) == pytest.approx(1, abs=1e-2)
-    assert dimension((rows - 480) ** 2 + (columns - 500) ** 2 < 300**2) == pytest.approx(1, abs=1e-2)
-    assert dimension(np.random.default_rng(1).random((side, side)) < 0.3) == pytest.approx(2, abs=1e-2)
+    assert dimension((rows - 480) ** 2 + (columns - 500) ** 2 < 300**2) == pytest.approx(
+        1, abs=1e-2
+    )
+    assert dimension(np.random.default_rng(1).random((side, side)) < 0.3) == pytest.approx(
+        2, abs=1e-2
+    )
     assert np.isnan(dimension(everywhere))
 
 

@@ -7,15 +7,24 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-import tidy
+import sample_frames as frames
 from scipy import stats
 
-from fastbp import files
-from fastbp.analysis.comparison import Names, cells, compared, comparison, console, moved, names_of, sentences
-from fastbp.analysis.statistics import holm, mcnemar, tango
-from fastbp.analysis.tables import tally
-from fastbp.analysis.wording import percent, points
-from fastbp.columns import schema
+from fastbp.analysis.comparison import comparison
+from fastbp.analysis.counts import tally
+from fastbp.analysis.statistics.paired import holm, mcnemar, tango
+from fastbp.reporting.phrases import percent, points
+from fastbp.reporting.sections.comparison_section import (
+    Names,
+    cells,
+    compared,
+    console,
+    moved,
+    names_of,
+    sentences,
+)
+from fastbp.schema.columns import schema
+from fastbp.store import filename, parquet
 
 C, P = "converged", "partial"
 OLD = Names("old", "new")
@@ -29,7 +38,9 @@ def renamed(runs: pa.Table, setup: str) -> pa.Table:
 
 def drawn(seed: int, n: int = 60, start: int = 0, **keys: object) -> pa.Table:
     rng = np.random.default_rng(seed)
-    return tidy.table(keys, tidy.mixed(n, rng, 0.05, 0.35, 0.2, 0.2, 0.2), np.arange(start, start + n))
+    return frames.table(
+        keys, frames.mixed(n, rng, 0.05, 0.35, 0.2, 0.2, 0.2), np.arange(start, start + n)
+    )
 
 
 def said(a: pd.DataFrame | Path, b: pd.DataFrame | Path) -> list[str]:
@@ -38,19 +49,30 @@ def said(a: pd.DataFrame | Path, b: pd.DataFrame | Path) -> list[str]:
 
 class TestPaired:
     def test_is_what_pandas_merges(self) -> None:
-        a = tidy.frame(*(drawn(i, lr=lr) for i, lr in enumerate((0.1, 0.2, 0.4))))
-        b = tidy.frame(*(drawn(10 + i, n=80, start=20 * i, lr=lr) for i, lr in enumerate((0.1, 0.2, 0.4))))
+        a = frames.frame(*(drawn(i, lr=lr) for i, lr in enumerate((0.1, 0.2, 0.4))))
+        b = frames.frame(
+            *(drawn(10 + i, n=80, start=20 * i, lr=lr) for i, lr in enumerate((0.1, 0.2, 0.4)))
+        )
         table = comparison(a, b)
         assert table.columns.tolist() == [
             "lr", "setup_a", "setup_b", "runs_a", "converged_a", "converged_share_a", "constant_share_a", "runs_b", "converged_b",
             "converged_share_b", "constant_share_b", "identical", "pairs", "paired_a", "paired_b", "mended", "broken",
             "difference", "difference_low", "difference_high", "p", "p_holm",
         ]  # fmt: skip
-        assert table["setup_a"].tolist() == table["setup_b"].tolist() == [tidy.identity({"lr": lr}) for lr in (0.1, 0.2, 0.4)]
+        assert (
+            table["setup_a"].tolist()
+            == table["setup_b"].tolist()
+            == [frames.identity({"lr": lr}) for lr in (0.1, 0.2, 0.4)]
+        )
         for row in table.to_dict("records"):
-            one, other = (f[f["lr"] == row["lr"]].set_index("seed")["outcome"].astype(str) for f in (a, b))
+            one, other = (
+                f[f["lr"] == row["lr"]].set_index("seed")["outcome"].astype(str) for f in (a, b)
+            )
             for side, own in (("a", one), ("b", other)):
-                assert (row[f"runs_{side}"], row[f"converged_{side}"]) == (len(own), (own == C).sum())
+                assert (row[f"runs_{side}"], row[f"converged_{side}"]) == (
+                    len(own),
+                    (own == C).sum(),
+                )
                 assert row[f"converged_share_{side}"] == (own == C).mean()
                 assert row[f"constant_share_{side}"] == own.isin(["collapsed", "one-class"]).mean()
             both = pd.concat([one == C, other == C], axis=1, join="inner", keys=["a", "b"])
@@ -59,14 +81,18 @@ class TestPaired:
             assert (row["paired_a"], row["paired_b"]) == (both.a.sum(), both.b.sum())
             assert compared(row) == (both.a.mean(), both.b.mean())
             assert row["difference"] == pytest.approx(both.b.mean() - both.a.mean())
-            assert (row["difference_low"], row["difference_high"]) == tango(mended, broken, len(both))
+            assert (row["difference_low"], row["difference_high"]) == tango(
+                mended, broken, len(both)
+            )
             assert row["p"] == mcnemar(mended, broken)
-            assert row["p"] == pytest.approx(stats.binomtest(mended, mended + broken).pvalue if mended + broken else 1)
+            assert row["p"] == pytest.approx(
+                stats.binomtest(mended, mended + broken).pvalue if mended + broken else 1
+            )
         assert table["p_holm"].tolist() == holm(table["p"]).tolist()
         assert moved(table).tolist() == (table["p_holm"] < 0.05).tolist()
 
     def test_turned_round(self) -> None:
-        a, b = (tidy.frame(drawn(i), drawn(i + 5, lr=0.1)) for i in (1, 2))
+        a, b = (frames.frame(drawn(i), drawn(i + 5, lr=0.1)) for i in (1, 2))
         there, back = comparison(a, b), comparison(b, a)
         assert there["difference"].tolist() == (-back["difference"]).tolist()
         assert there["difference_low"].tolist() == (-back["difference_high"]).tolist()
@@ -77,7 +103,7 @@ class TestPaired:
 class TestIndependent:
     def test_is_what_scipy_says(self) -> None:
         a, b = drawn(1, n=70), drawn(2, n=50, start=1000)
-        (row,) = comparison(tidy.frame(a), tidy.frame(b)).to_dict("records")
+        (row,) = comparison(frames.frame(a), frames.frame(b)).to_dict("records")
         x, y = row["converged_a"], row["converged_b"]
         assert (row["pairs"], row["mended"], row["broken"]) == (0, 0, 0)
         assert (row["paired_a"], row["paired_b"]) == (0, 0)
@@ -85,15 +111,19 @@ class TestIndependent:
         assert row["difference"] == pytest.approx(y / 50 - x / 70)
         table = [[x, 70 - x], [y, 50 - y]]
         assert row["p"] == row["p_holm"] == stats.fisher_exact(table).pvalue
-        wilson = [stats.binomtest(k, n).proportion_ci(method="wilson") for k, n in ((x, 70), (y, 50))]
+        wilson = [
+            stats.binomtest(k, n).proportion_ci(method="wilson") for k, n in ((x, 70), (y, 50))
+        ]
         (low1, high1), (low2, high2) = ((ci.low, ci.high) for ci in wilson)
         p, q = x / 70, y / 50
         assert row["difference_low"] == pytest.approx(q - p - np.hypot(q - low2, high1 - p))
         assert row["difference_high"] == pytest.approx(q - p + np.hypot(high2 - q, p - low1))
 
     def test_beside_pairs_in_one_table(self) -> None:
-        a = tidy.frame(tidy.table({}, [P] * 30), tidy.table({"lr": 0.1}, [P] * 30))
-        b = tidy.frame(tidy.table({}, [C] * 30, range(30, 60)), tidy.table({"lr": 0.1}, [C] * 30))
+        a = frames.frame(frames.table({}, [P] * 30), frames.table({"lr": 0.1}, [P] * 30))
+        b = frames.frame(
+            frames.table({}, [C] * 30, range(30, 60)), frames.table({"lr": 0.1}, [C] * 30)
+        )
         table = comparison(a, b)
         assert table["pairs"].tolist() == [30, 0]
         assert table["difference"].tolist() == [1, 1]
@@ -108,33 +138,55 @@ class TestIndependent:
 class TestMatching:
     def test_other_ids_of_the_same_keys(self) -> None:
         runs = [drawn(i, lr=lr) for i, lr in enumerate((0.1, 0.2))]
-        other = tidy.frame(*(renamed(each, f"{i:012x}") for i, each in enumerate(runs)))
-        table = comparison(tidy.frame(*runs), other)
+        other = frames.frame(*(renamed(each, f"{i:012x}") for i, each in enumerate(runs)))
+        table = comparison(frames.frame(*runs), other)
         assert table["setup_b"].tolist() == ["0" * 12, f"{1:012x}"]
         assert table["difference"].tolist() == [0, 0]
         assert table["identical"].isna().all()
 
     def test_the_threshold_is_no_part_of_a_setup(self) -> None:
-        assert len(comparison(tidy.frame(drawn(1)), tidy.frame(renamed(drawn(1, collapse=0.2), "0" * 12)))) == 1
+        assert (
+            len(
+                comparison(
+                    frames.frame(drawn(1)), frames.frame(renamed(drawn(1, collapse=0.2), "0" * 12))
+                )
+            )
+            == 1
+        )
 
     def test_budgets_as_written(self) -> None:
         """80 updates and 10 epochs of 8 are two setups."""
-        a, b = (tidy.frame(tidy.table(keys, [P])) for keys in ({"updates": 80}, {"updates": 80, "epochs": 10}))
+        a, b = (
+            frames.frame(frames.table(keys, [P]))
+            for keys in ({"updates": 80}, {"updates": 80, "epochs": 10})
+        )
         assert len(comparison(a, b)) == 2
 
     def test_runs_that_do_not_say_their_keys_match_by_id(self) -> None:
-        a, b = (tidy.frame(drawn(1, lr=0.1), drawn(2, lr=lr))[["setup", "seed", "outcome", "converged_at"]] for lr in (0.2, 0.4))
-        assert comparison(a, b)["setup_b"].notna().tolist() in ([True, False, True], [False, True, True])
+        a, b = (
+            frames.frame(drawn(1, lr=0.1), drawn(2, lr=lr))[
+                ["setup", "seed", "outcome", "converged_at"]
+            ]
+            for lr in (0.2, 0.4)
+        )
+        assert comparison(a, b)["setup_b"].notna().tolist() in (
+            [True, False, True],
+            [False, True, True],
+        )
 
     def test_setups_of_one_alone(self) -> None:
-        a = tidy.frame(drawn(1, lr=0.1), drawn(2, lr=0.2), drawn(3, lr=0.4))
-        b = tidy.frame(drawn(1, lr=0.1), drawn(3, lr=0.8))
+        a = frames.frame(drawn(1, lr=0.1), drawn(2, lr=0.2), drawn(3, lr=0.4))
+        b = frames.frame(drawn(1, lr=0.1), drawn(3, lr=0.8))
         table = comparison(a, b)
         assert table["lr"].tolist() == [0.1, 0.2, 0.4, 0.8]
         assert table["setup_a"].isna().tolist() == [False, False, False, True]
         assert table["setup_b"].isna().tolist() == [False, True, True, False]
         alone = table.iloc[1:]
-        assert alone[["difference", "difference_low", "difference_high", "p", "p_holm", "identical"]].isna().all(axis=None)
+        assert (
+            alone[["difference", "difference_low", "difference_high", "p", "p_holm", "identical"]]
+            .isna()
+            .all(axis=None)
+        )
         assert alone[["pairs", "paired_a", "paired_b", "mended", "broken"]].eq(0).all(axis=None)
         assert table["p_holm"].iloc[0] == 1, "Holm's table has what is compared"
         assert sentences(table, OLD) == [
@@ -145,36 +197,45 @@ class TestMatching:
         assert runs == ["60", "60 → 0", "60 → 0", "0 → 60"]
 
     def test_nothing_in_common(self) -> None:
-        assert said(tidy.frame(drawn(1, lr=0.1)), tidy.frame(drawn(1, lr=0.2))) == [
+        assert said(frames.frame(drawn(1, lr=0.1)), frames.frame(drawn(1, lr=0.2))) == [
             "old and new have no setup in common: there is nothing to compare."
         ]
 
     def test_no_runs(self) -> None:
-        nothing = tidy.frame(drawn(1)).iloc[:0]
+        nothing = frames.frame(drawn(1)).iloc[:0]
         table = comparison(nothing, nothing)
         assert table.empty
-        assert sentences(table, OLD) == ["old and new have no setup in common: there is nothing to compare."]
-        assert len(comparison(nothing, tidy.frame(drawn(1)))) == 1
+        assert sentences(table, OLD) == [
+            "old and new have no setup in common: there is nothing to compare."
+        ]
+        assert len(comparison(nothing, frames.frame(drawn(1)))) == 1
 
     def test_one_id_comes_before_the_same_keys(self) -> None:
         """Two files of one name: each finds itself, whichever comes first."""
         a = [renamed(drawn(i, problem="file:d.csv"), setup * 12) for i, setup in enumerate("ab")]
         for b in (a, a[::-1], [a[1]], [a[0]]):
-            table = comparison(tidy.frame(*a), tidy.frame(*b))
-            found = {(row["setup_a"], row["setup_b"]) for row in table.to_dict("records") if row["setup_b"]}
+            table = comparison(frames.frame(*a), frames.frame(*b))
+            found = {
+                (row["setup_a"], row["setup_b"])
+                for row in table.to_dict("records")
+                if row["setup_b"]
+            }
             assert found == {(each["setup"][0].as_py(),) * 2 for each in b}
 
     @pytest.mark.parametrize(
-        ("first", "second", "same"), [("a", "a", True), ("a", "b", False), ("a", "", False), ("", "", False)]
+        ("first", "second", "same"),
+        [("a", "a", True), ("a", "b", False), ("a", "", False), ("", "", False)],
     )
     def test_files_of_one_name_are_the_same_where_their_data_is(
         self, tmp_path: Path, first: str, second: str, same: bool
     ) -> None:
         stores = []
         for name, digest in (("one", first), ("two", second)):
-            runs = renamed(drawn(1, problem="file:d.csv"), ("1" if name == "one" else "2") * 12).cast(schema())
+            runs = renamed(
+                drawn(1, problem="file:d.csv"), ("1" if name == "one" else "2") * 12
+            ).cast(schema())
             told = {"fastbp.problem": digest * 64} if digest else {}
-            stores.append(tidy.write(tmp_path / name, runs, said=told))
+            stores.append(frames.write(tmp_path / name, runs, said=told))
         assert len(comparison(*stores)) == (1 if same else 2)
 
 
@@ -182,7 +243,7 @@ class TestIdentical:
     @pytest.fixture
     def store(self, tmp_path: Path) -> Path:
         for i, lr in enumerate((0.1, 0.2)):
-            tidy.write(tmp_path / "a", drawn(i, lr=lr), parts=2)
+            frames.write(tmp_path / "a", drawn(i, lr=lr), parts=2)
         return tmp_path / "a"
 
     def test_the_same_store_twice(self, store: Path) -> None:
@@ -198,18 +259,23 @@ class TestIdentical:
 
     def test_one_bit(self, store: Path, tmp_path: Path) -> None:
         other = shutil.copytree(store, tmp_path / "b")
-        file = next(files.listed(other / "runs"))
-        rows, _ = files.read(file)
+        file = next(filename.listed(other / "runs"))
+        rows, _ = parquet.read(file)
         loss = rows["loss"].to_numpy().copy()
         loss[0] = np.nextafter(loss[0], 1)
         file.unlink()
-        tidy.write(other, rows.set_column(rows.column_names.index("loss"), schema().field("loss"), pa.array(loss)))
+        frames.write(
+            other,
+            rows.set_column(
+                rows.column_names.index("loss"), schema().field("loss"), pa.array(loss)
+            ),
+        )
         table = comparison(store, other)
         assert sorted(table["identical"].tolist()) == [False, True]
         assert sentences(table, OLD)[1] == "In 1 of them every row is the same, bit for bit."
 
     def test_files_that_are_cut_elsewhere_do_not_tell(self, store: Path, tmp_path: Path) -> None:
-        tidy.write(tmp_path / "b", drawn(0, lr=0.1))
+        frames.write(tmp_path / "b", drawn(0, lr=0.1))
         table = comparison(store, tmp_path / "b")
         assert table["identical"].isna().all()
         assert comparison(pd.read_parquet(store / "runs"), store)["identical"].isna().all()
@@ -218,9 +284,11 @@ class TestIdentical:
 
 class TestSentences:
     def test_the_strongest_is_told(self) -> None:
-        a = tidy.frame(*(tidy.table({"lr": lr}, [P] * 40) for lr in (0.1, 0.2, 0.4)))
+        a = frames.frame(*(frames.table({"lr": lr}, [P] * 40) for lr in (0.1, 0.2, 0.4)))
         ends = {0.1: 12, 0.2: 36, 0.4: 1}
-        b = tidy.frame(*(tidy.table({"lr": lr}, [C] * n + [P] * (40 - n)) for lr, n in ends.items()))
+        b = frames.frame(
+            *(frames.table({"lr": lr}, [C] * n + [P] * (40 - n)) for lr, n in ends.items())
+        )
         table = comparison(a, b)
         assert sentences(table, OLD) == [
             "The share converged moved in 2 of 3 setups that both have, most by +90.0 points: from 0% in old to 90.0% in new, "
@@ -233,28 +301,35 @@ class TestSentences:
 
     def test_shares_of_other_seeds_are_told_apart(self) -> None:
         """Of b's runs 25% converge, of those of a's seeds 80%."""
-        a, b = tidy.frame(tidy.table({}, [P] * 30)), tidy.frame(tidy.table({}, [C] * 24 + [P] * 75 + [C]))
+        a, b = (
+            frames.frame(frames.table({}, [P] * 30)),
+            frames.frame(frames.table({}, [C] * 24 + [P] * 75 + [C])),
+        )
         (row,) = comparison(a, b).to_dict("records")
         assert said(a, b) == [
             f"The share converged moved in the one setup that both have by {points(row['difference'])} points on the 30 seeds "
-            f"that both ran: from 0% in old to {percent(24 / 30)} in new, with setup {tidy.identity({})}."
+            f"that both ran: from 0% in old to {percent(24 / 30)} in new, with setup {frames.identity({})}."
         ]
         (cell,) = cells(comparison(a, b))[1]
         assert cell[1:3] == ["30 → 100", "0% → 80.0%"]
 
     def test_one_setup_that_is_the_same(self, tmp_path: Path) -> None:
-        tidy.write(tmp_path, drawn(1))
+        frames.write(tmp_path, drawn(1))
         assert said(tmp_path, tmp_path) == [
             "No change of the share converged is shown in the one setup that both have.", "Every row is the same, bit for bit.",
         ]  # fmt: skip
 
     def test_no_seeds_in_common(self) -> None:
-        a = tidy.frame(drawn(1, lr=0.1), drawn(1, lr=0.2))
-        b = tidy.frame(drawn(1, start=100, lr=0.1), drawn(1, start=100, lr=0.2))
-        assert said(a, b)[1] == "2 setups share no seeds: there the comparison is of independent runs."
+        a = frames.frame(drawn(1, lr=0.1), drawn(1, lr=0.2))
+        b = frames.frame(drawn(1, start=100, lr=0.1), drawn(1, start=100, lr=0.2))
+        assert (
+            said(a, b)[1] == "2 setups share no seeds: there the comparison is of independent runs."
+        )
 
     def test_console_has_a_line_for_each(self) -> None:
-        table = comparison(tidy.frame(drawn(1, lr=0.1)), tidy.frame(drawn(2, lr=0.1), drawn(2, lr=0.2)))
+        table = comparison(
+            frames.frame(drawn(1, lr=0.1)), frames.frame(drawn(2, lr=0.1), drawn(2, lr=0.2))
+        )
         lines = console(table).splitlines()
         assert " ".join(lines[0].split()) == (
             "lr runs converged constant pairs mended broken difference in points [95%] p (Holm) effect"
@@ -272,7 +347,9 @@ class TestNames:
             ("a", "a/a", ("a", "a")), ("a\nb", "c\x1b[2J", ("a?b", "c?[2J")), ("\u202ea", "\udcff", ("?a", "?")),
         ],
     )  # fmt: skip
-    def test_shortest_ends_that_differ(self, tmp_path: Path, a: str, b: str, names: tuple[str, str]) -> None:
+    def test_shortest_ends_that_differ(
+        self, tmp_path: Path, a: str, b: str, names: tuple[str, str]
+    ) -> None:
         found = names_of(tmp_path / a, tmp_path / b)
         if a in b and a != b:
             assert found.a != found.b

@@ -2,24 +2,22 @@
 
 import numpy as np
 import pytest
-import tidy
+import sample_frames as frames
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
-from fastbp.analysis.statistics import (
+from fastbp.analysis.contrasts import contrasts
+from fastbp.analysis.counts import tally
+from fastbp.analysis.statistics.paired import holm, mcnemar, newcombe, tango
+from fastbp.analysis.statistics.proportions import (
     cochran,
     confidence_sequence,
     effective_trials,
-    holm,
-    mcnemar,
-    newcombe,
     sequence_prior,
     sequence_trials,
-    tango,
     wilson,
 )
-from fastbp.analysis.tables import contrasts, tally
 
 COUNTS = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 """Any count and total."""
@@ -37,34 +35,49 @@ class TestWilson:
     @given(COUNTS, st.sampled_from([0.8, 0.95, 0.99]))
     def test_is_scipys(self, counts: tuple[int, int], level: float) -> None:
         expected = stats.binomtest(*counts).proportion_ci(level, "wilson")
-        np.testing.assert_allclose(wilson(*counts, level), (expected.low, expected.high), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            wilson(*counts, level), (expected.low, expected.high), rtol=1e-9, atol=1e-12
+        )
 
     @pytest.mark.parametrize(
         ("count", "total", "low", "high"),
         # Newcombe (1998), Statistics in Medicine 17:857-872, table I, method 3.
-        [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+        [
+            (81, 263, 0.2553, 0.3662),
+            (15, 148, 0.0624, 0.1605),
+            (0, 20, 0.0, 0.1611),
+            (1, 29, 0.0061, 0.1718),
+        ],
     )
     def test_published_examples(self, count: int, total: int, low: float, high: float) -> None:
         np.testing.assert_allclose(wilson(count, total), (low, high), atol=5e-5)
 
     @pytest.mark.parametrize(("level", "lowest"), [(0.9, 0.800), (0.95, 0.838), (0.99, 0.889)])
     def test_exact_coverage(self, level: float, lowest: float) -> None:
-        """By summation. Agresti & Coull (1998), American Statistician 52:119-126: right on average, lowest near p = 0.18/n."""
+        """By summation. Agresti & Coull (1998), American Statistician 52:119-126: right on average,
+        lowest near p = 0.18/n."""
         x = np.arange(51)
         low, high = wilson(x, 50, level)
         p = np.linspace(0.0005, 0.9995, 1000)
         covered = (low <= p[:, None]) & (p[:, None] <= high)
-        assert (covered * stats.binom.pmf(x, 50, p[:, None])).sum(axis=1).mean() == pytest.approx(level, abs=0.006)
+        assert (covered * stats.binom.pmf(x, 50, p[:, None])).sum(axis=1).mean() == pytest.approx(
+            level, abs=0.006
+        )
 
         n = 10_000
         x = np.arange(n + 1)
         low, high = wilson(x, n, level)
         worst = np.nextafter(low[1], 0)
-        assert stats.binom.pmf(x, n, worst)[(low <= worst) & (worst <= high)].sum() == pytest.approx(lowest, abs=0.0006)
+        assert stats.binom.pmf(x, n, worst)[
+            (low <= worst) & (worst <= high)
+        ].sum() == pytest.approx(lowest, abs=0.0006)
 
-    @pytest.mark.parametrize(("n", "mean"), [(5, 0.955), (15, 0.953), (30, 0.952), (50, 0.952), (100, 0.951)])
+    @pytest.mark.parametrize(
+        ("n", "mean"), [(5, 0.955), (15, 0.953), (30, 0.952), (50, 0.952), (100, 0.951)]
+    )
     def test_mean_coverage_is_the_published_one(self, n: int, mean: float) -> None:
-        """Over p uniform from 0 to 1, exact: each count's binomial probability is integrated over its own interval.
+        """Over p uniform from 0 to 1, exact: each count's binomial probability is integrated over
+        its own interval.
 
         Agresti & Coull (1998), American Statistician 52:119-126, the score interval's column.
         """
@@ -89,8 +102,8 @@ class TestWilson:
 class TestNewcombe:
     @pytest.mark.parametrize(
         ("larger", "smaller", "low", "high"),
-        # Newcombe (1998), Statistics in Medicine 17:873-890, table II, method 10, (a) to (h). His difference is that of the first
-        # from the second here.
+        # Newcombe (1998), Statistics in Medicine 17:873-890, table II, method 10, (a) to (h). His
+        # difference is that of the first from the second here.
         [
             ((56, 70), (48, 80), 0.0524, 0.3339),
             ((9, 10), (3, 10), 0.1705, 0.8090),
@@ -102,20 +115,30 @@ class TestNewcombe:
             ((10, 10), (0, 10), 0.6075, 1.0),
         ],
     )
-    def test_published_examples(self, larger: tuple[int, int], smaller: tuple[int, int], low: float, high: float) -> None:
+    def test_published_examples(
+        self, larger: tuple[int, int], smaller: tuple[int, int], low: float, high: float
+    ) -> None:
         np.testing.assert_allclose(newcombe(*smaller, *larger), (low, high), atol=5.001e-5)
 
     @given(COUNTS, COUNTS, st.sampled_from([0.8, 0.95, 0.99]))
-    def test_is_made_of_scipys_wilson_intervals(self, one: tuple[int, int], other: tuple[int, int], level: float) -> None:
+    def test_is_made_of_scipys_wilson_intervals(
+        self, one: tuple[int, int], other: tuple[int, int], level: float
+    ) -> None:
         (p1, l1, u1), (p2, l2, u2) = (
-            (test.statistic, *test.proportion_ci(level, "wilson")) for test in (stats.binomtest(*one), stats.binomtest(*other))
+            (test.statistic, *test.proportion_ci(level, "wilson"))
+            for test in (stats.binomtest(*one), stats.binomtest(*other))
         )
         d = p2 - p1
-        expected = d - ((p2 - l2) ** 2 + (u1 - p1) ** 2) ** 0.5, d + ((u2 - p2) ** 2 + (p1 - l1) ** 2) ** 0.5
+        expected = (
+            d - ((p2 - l2) ** 2 + (u1 - p1) ** 2) ** 0.5,
+            d + ((u2 - p2) ** 2 + (p1 - l1) ** 2) ** 0.5,
+        )
         np.testing.assert_allclose(newcombe(*one, *other, level), expected, rtol=1e-9, atol=1e-9)
 
     @given(COUNTS, COUNTS)
-    def test_mirrors_and_holds_the_estimate(self, one: tuple[int, int], other: tuple[int, int]) -> None:
+    def test_mirrors_and_holds_the_estimate(
+        self, one: tuple[int, int], other: tuple[int, int]
+    ) -> None:
         low, high = newcombe(*one, *other)
         mirrored = newcombe(*other, *one)
         assert (low, high) == (-mirrored[1], -mirrored[0])
@@ -124,13 +147,20 @@ class TestNewcombe:
 
     @pytest.mark.parametrize(("n1", "n2"), [(20, 20), (50, 30)])
     def test_exact_coverage(self, n1: int, n2: int) -> None:
-        """By summation. Above the nominal level on average; lowest where one share is near 0 and the other near 1."""
+        """By summation. Above the nominal level on average; lowest where one share is near 0 and
+        the other near 1."""
         x, y = np.meshgrid(np.arange(n1 + 1), np.arange(n2 + 1), indexing="ij")
         low, high = newcombe(x, n1, y, n2)
         p = np.linspace(0.02, 0.98, 25)
-        one, other = stats.binom.pmf(np.arange(n1 + 1), n1, p[:, None]), stats.binom.pmf(np.arange(n2 + 1), n2, p[:, None])
+        one, other = (
+            stats.binom.pmf(np.arange(n1 + 1), n1, p[:, None]),
+            stats.binom.pmf(np.arange(n2 + 1), n2, p[:, None]),
+        )
         covered = np.array(
-            [[a @ ((low <= d) & (d <= high)) @ b for b, d in zip(other, p - q, strict=True)] for a, q in zip(one, p, strict=True)]
+            [
+                [a @ ((low <= d) & (d <= high)) @ b for b, d in zip(other, p - q, strict=True)]
+                for a, q in zip(one, p, strict=True)
+            ]
         )
         assert covered.min() == min(covered[0, -1], covered[-1, 0]) > 0.87
         assert np.median(covered) > 0.945
@@ -149,8 +179,11 @@ class TestNewcombe:
 
 class TestConfidenceSequence:
     @pytest.mark.parametrize(("prior", "level"), [(50.0, 0.95), (2.0, 0.95), (50.0, 0.8)])
-    def test_it_is_left_by_the_share_less_often_than_it_says_at_any_time(self, prior: float, level: float) -> None:
-        """Exact: the probability of each count while no interval has left the share out, trial by trial."""
+    def test_it_is_left_by_the_share_less_often_than_it_says_at_any_time(
+        self, prior: float, level: float
+    ) -> None:
+        """Exact: the probability of each count while no interval has left the share out, trial by
+        trial."""
         most = 400
         n, x = np.tril_indices(most + 1)
         low, high = confidence_sequence(x, n, prior, level)
@@ -168,7 +201,9 @@ class TestConfidenceSequence:
                 assert lost > 0.3 * (1 - level)  # and is not much wider than need be
 
     @given(COUNTS, st.floats(0.5, 1e6), st.sampled_from([0.8, 0.95]))
-    def test_bounds_are_where_the_ratio_is_what_it_says(self, counts: tuple[int, int], prior: float, level: float) -> None:
+    def test_bounds_are_where_the_ratio_is_what_it_says(
+        self, counts: tuple[int, int], prior: float, level: float
+    ) -> None:
         x, n = counts
         low, high = confidence_sequence(x, n, prior, level)
         assert 0 <= low <= x / n <= high <= 1
@@ -178,12 +213,17 @@ class TestConfidenceSequence:
         def log_ratio(p: float) -> float:
             a, b = prior * p, prior * (1 - p)
             return float(
-                special.betaln(a + x, b + n - x) - special.betaln(a, b) - special.xlogy(x, p) - special.xlog1py(n - x, -p)
+                special.betaln(a + x, b + n - x)
+                - special.betaln(a, b)
+                - special.xlogy(x, p)
+                - special.xlog1py(n - x, -p)
             )
 
         for bound in (low, high):
             if 1e-6 < bound < 1 - 1e-6:
-                assert log_ratio(float(bound)) == pytest.approx(-np.log1p(-level), abs=1e-4 + 1e-8 * n)
+                assert log_ratio(float(bound)) == pytest.approx(
+                    -np.log1p(-level), abs=1e-4 + 1e-8 * n
+                )
         mirrored = confidence_sequence(n - x, n, prior, level)
         np.testing.assert_allclose(mirrored, (1 - high, 1 - low), atol=1e-9)
 
@@ -197,14 +237,19 @@ class TestConfidenceSequence:
     def test_so_many_trials_are_as_many_as_it_takes(self) -> None:
         for share, width in ((0.5, 0.02), (0.1, 0.02), (0.0, 0.01)):
             n = sequence_trials(share, width)
-            widths = [np.diff(confidence_sequence(share * m, m, sequence_prior(width)), axis=0) for m in (n, n - 1)]
+            widths = [
+                np.diff(confidence_sequence(share * m, m, sequence_prior(width)), axis=0)
+                for m in (n, n - 1)
+            ]
             assert widths[0] <= width < widths[1]
         assert sequence_trials(0.5, 0.01) > sequence_trials(0.7, 0.01) > sequence_trials(0.01, 0.01)
 
     def test_nothing_counted_says_nothing(self) -> None:
         np.testing.assert_array_equal(confidence_sequence(0, 0, 1.0), (0.0, 1.0))
 
-    @pytest.mark.parametrize("arguments", [(-1, 2, 1.0), (3, 2, 1.0), (1, 2, 0.0), (1, 2, 1.0, 1.0)])
+    @pytest.mark.parametrize(
+        "arguments", [(-1, 2, 1.0), (3, 2, 1.0), (1, 2, 0.0), (1, 2, 1.0, 1.0)]
+    )
     def test_refuses_what_is_no_count(self, arguments: tuple[float, ...]) -> None:
         with pytest.raises(ValueError, match=r"count|prior"):
             confidence_sequence(*arguments)
@@ -214,41 +259,60 @@ class TestTango:
     @pytest.mark.parametrize(
         ("mended", "broken", "pairs", "level", "low", "high", "digits"),
         [
-            # Tango (1998), Statistics in Medicine 17:891-908: matched pairs of 32, and a crossover trial of 44 at 90%.
+            # Tango (1998), Statistics in Medicine 17:891-908: matched pairs of 32, and a crossover
+            # trial of 44 at 90%.
             (9, 3, 32, 0.95, -0.027, 0.390, 3),
             (0, 1, 44, 0.90, -0.096, 0.037, 3),
             # Agresti & Min (2005), Statistics in Medicine 24:729-740.
             (16, 8, 86, 0.95, -0.020, 0.207, 3),
-            # Fagerland, Lydersen & Laake (2014), Statistics in Medicine 33:2850-2875: airway hyper-responsiveness before and
-            # after stem cell transplantation (Bentur et al. 2009), and complete response (Cavo et al. 2012), the latter with
-            # the four digits that the authors' R package contingencytables prints.
+            # Fagerland, Lydersen & Laake (2014), Statistics in Medicine 33:2850-2875: airway
+            # hyper-responsiveness before and after stem cell transplantation (Bentur et al. 2009),
+            # and complete response (Cavo et al. 2012), the latter with the four digits that the
+            # authors' R package contingencytables prints.
             (1, 7, 21, 0.95, -0.517, -0.026, 3),
             (6, 16, 161, 0.95, -0.1240, -0.0054, 4),
         ],
     )
     def test_published_examples(
-        self, mended: int, broken: int, pairs: int, level: float, low: float, high: float, digits: int
+        self,
+        mended: int,
+        broken: int,
+        pairs: int,
+        level: float,
+        low: float,
+        high: float,
+        digits: int,
     ) -> None:
-        np.testing.assert_allclose(tango(mended, broken, pairs, level), (low, high), atol=0.5001 * 10.0**-digits)
+        np.testing.assert_allclose(
+            tango(mended, broken, pairs, level), (low, high), atol=0.5001 * 10.0**-digits
+        )
 
     @pytest.mark.parametrize(("b", "n"), [(0, 10), (0, 1000), (5, 5), (1, 1)])
     def test_closed_forms(self, b: int, n: int) -> None:
-        """With no discordant pair z²/(n + z²) either way; with all mended the lower bound is (n − z²)/(n + z²)."""
+        """With no discordant pair z²/(n + z²) either way; with all mended the lower bound is (n −
+        z²)/(n + z²)."""
         z2 = stats.norm.ppf(0.975) ** 2
         expected = (-z2 / (n + z2), z2 / (n + z2)) if b == 0 else ((n - z2) / (n + z2), 1)
         np.testing.assert_allclose(tango(b, 0, n), expected, rtol=1e-9)
 
     @given(tables(), st.sampled_from([0.8, 0.95, 0.99]))
     def test_solves_the_score_equation(self, counts: tuple[int, int, int], level: float) -> None:
-        """An independent solution: the likelihood is maximised numerically under each difference, and the root is Brent's."""
+        """An independent solution: the likelihood is maximised numerically under each difference,
+        and the root is Brent's."""
         b, c, n = counts
         z = stats.norm.ppf((1 + level) / 2)
 
         def score(delta: float) -> float:
-            roots = np.roots([2 * n, -b - c + (2 * n - b + c) * delta, -c * delta * (1 - delta)]).real
+            roots = np.roots(
+                [2 * n, -b - c + (2 * n - b + c) * delta, -c * delta * (1 - delta)]
+            ).real
             q = max(roots.max(), 0.0, -delta)
             variance = n * (2 * q + delta * (1 - delta))
-            return (b - c - n * delta) / np.sqrt(variance) if variance > 1e-15 else np.inf * np.sign(b - c - n * delta)
+            return (
+                (b - c - n * delta) / np.sqrt(variance)
+                if variance > 1e-15
+                else np.inf * np.sign(b - c - n * delta)
+            )
 
         low, high = (float(bound) for bound in tango(b, c, n, level))
         step = 1e-6
@@ -280,12 +344,15 @@ class TestTango:
 
     @pytest.mark.parametrize(("p12", "p21"), [(0.1, 0.1), (0.3, 0.1), (0.2, 0.05)])
     def test_exact_coverage(self, p12: float, p21: float) -> None:
-        """Tango (1998) and Newcombe (1998, 17:2635-2650): close to the nominal level even for few pairs."""
+        """Tango (1998) and Newcombe (1998, 17:2635-2650): close to the nominal level even for few
+        pairs."""
         n = 40
         b, c = (a.ravel() for a in np.meshgrid(np.arange(n + 1), np.arange(n + 1)))
         b, c = b[b + c <= n], c[b + c <= n]
         low, high = tango(b, c, n)
-        weight = stats.multinomial.pmf(np.stack([b, c, n - b - c], axis=1), n, [p12, p21, 1 - p12 - p21])
+        weight = stats.multinomial.pmf(
+            np.stack([b, c, n - b - c], axis=1), n, [p12, p21, 1 - p12 - p21]
+        )
         assert 0.94 < weight[(low <= p12 - p21) & (p12 - p21 <= high)].sum() < 0.965
 
     def test_edges(self) -> None:
@@ -304,7 +371,8 @@ class TestMcNemar:
         assert mcnemar(b, c) == pytest.approx(expected, rel=1e-9, abs=1e-300)
 
     def test_published_example(self) -> None:
-        """Exact conditional tests of the two tables above: Fagerland, Lydersen & Laake (2013), BMC Med Res Methodol 13:91."""
+        """Exact conditional tests of the two tables above: Fagerland, Lydersen & Laake (2013), BMC
+        Med Res Methodol 13:91."""
         assert np.round(mcnemar([1, 6], [7, 16]), 4).tolist() == [0.0703, 0.0525]
 
     def test_false_alarms_stay_below_their_level(self) -> None:
@@ -324,7 +392,11 @@ class TestHolm:
     def test_is_the_definition(self, p: list[float]) -> None:
         ranked = sorted(p)
         expected = [
-            max(min(1.0, (len(p) - j) * ranked[j]) for j in range(ranked.index(value) + ranked.count(value))) for value in p
+            max(
+                min(1.0, (len(p) - j) * ranked[j])
+                for j in range(ranked.index(value) + ranked.count(value))
+            )
+            for value in p
         ]
         np.testing.assert_allclose(holm(p), expected)
 
@@ -350,21 +422,34 @@ def test_at_most_one_table_in_twenty_raises_a_false_alarm() -> None:
 
 @pytest.mark.parametrize("shared", [0.0, 0.8])
 def test_at_most_one_table_of_contrasts_in_twenty_raises_a_false_alarm(shared: float) -> None:
-    """Whole tables of eight setups that all converge alike, 300 times, by chance alone or mostly by the seed's own luck.
+    """Whole tables of eight setups that all converge alike, 300 times, by chance alone or mostly by
+    the seed's own luck.
 
-    Their contrasts depend on each other, each setup being in several of them: Holm's adjustment holds all the same.
+    Their contrasts depend on each other, each setup being in several of them: Holm's adjustment
+    holds all the same.
     """
     rng = np.random.default_rng(21)
     seeds, keys = (
         200,
-        [{"lr": lr, "momentum": m, "order": o} for lr in (0.1, 0.2) for m in (0.0, 0.9) for o in ("random", "cyclic")],
+        [
+            {"lr": lr, "momentum": m, "order": o}
+            for lr in (0.1, 0.2)
+            for m in (0.0, 0.9)
+            for o in ("random", "cyclic")
+        ],
     )
-    tallies = tally(tidy.frame(*(tidy.table(key, ["partial"] * seeds) for key in keys)))
+    tallies = tally(frames.frame(*(frames.table(key, ["partial"] * seeds) for key in keys)))
     alarms = []
     for _ in range(300):
-        luck = np.where(rng.random((len(keys), seeds)) < shared, rng.random(seeds), rng.random((len(keys), seeds)))
+        luck = np.where(
+            rng.random((len(keys), seeds)) < shared,
+            rng.random(seeds),
+            rng.random((len(keys), seeds)),
+        )
         ended = np.packbits(luck < 0.6, axis=1)
-        table = contrasts([one._replace(converged=bits) for one, bits in zip(tallies, ended, strict=True)])
+        table = contrasts(
+            [one._replace(converged=bits) for one, bits in zip(tallies, ended, strict=True)]
+        )
         alarms.append(bool((table["p_holm"] < 0.05).any()))
     assert len(table) == 12
     assert table["mended"].sum() > 0
@@ -380,7 +465,8 @@ def on_both(flags: np.ndarray) -> np.ndarray:
 
 
 def test_cochran_is_that_of_its_first_example() -> None:
-    """Four media for diphtheria bacilli and 69 specimens (Cochran 1950), Q = 8.05; Box's factor by eigenvalues."""
+    """Four media for diphtheria bacilli and 69 specimens (Cochran 1950), Q = 8.05; Box's factor by
+    eigenvalues."""
     cases = {(1, 1, 1, 1): 4, (1, 1, 0, 1): 2, (0, 1, 1, 1): 3, (0, 1, 0, 1): 1, (0, 0, 0, 0): 59}
     flags = np.repeat(np.array([*cases]), [*cases.values()], axis=0)
     columns, rows, k = flags.sum(axis=0), flags.sum(axis=1), 4
@@ -390,21 +476,28 @@ def test_cochran_is_that_of_its_first_example() -> None:
     spread = np.linalg.eigvalsh(centring @ (flags.T @ flags) @ centring)
     epsilon = spread.sum() ** 2 / ((k - 1) * (spread**2).sum())
     assert 1 / (k - 1) < epsilon < 1
-    assert cochran(on_both(flags), len(flags)) == pytest.approx(stats.chi2.sf(epsilon * q, epsilon * (k - 1)), rel=1e-12)
+    assert cochran(on_both(flags), len(flags)) == pytest.approx(
+        stats.chi2.sf(epsilon * q, epsilon * (k - 1)), rel=1e-12
+    )
 
 
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 300), st.integers(0, 300))
-def test_cochran_of_two_shares_is_mcnemar_without_correction(both: int, mended: int, broken: int, neither: int) -> None:
+def test_cochran_of_two_shares_is_mcnemar_without_correction(
+    both: int, mended: int, broken: int, neither: int
+) -> None:
     together = [[both + broken, both], [both, both + mended]]
     p = cochran(together, both + mended + broken + neither)
     if min(2 * both + mended + broken, 2 * neither + mended + broken) < 10 or not mended + broken:
         assert np.isnan(p)
     else:
-        assert p == pytest.approx(stats.chi2.sf((mended - broken) ** 2 / (mended + broken), 1), rel=1e-9, abs=1e-300)
+        assert p == pytest.approx(
+            stats.chi2.sf((mended - broken) ** 2 / (mended + broken), 1), rel=1e-9, abs=1e-300
+        )
 
 
 def test_cochran_raises_false_alarms_as_often_as_it_says_where_some_shares_go_together() -> None:
-    """Six shares in three pairs that see nearly the same: without Box's factor one test in ten would alarm at 5%."""
+    """Six shares in three pairs that see nearly the same: without Box's factor one test in ten
+    would alarm at 5%."""
     rng, n = np.random.default_rng(5), 300
     found, plain = [], []
     for _ in range(2000):
@@ -426,18 +519,23 @@ def test_cochran_finds_a_share_that_differs_and_says_nothing_of_too_few() -> Non
     few = rng.random((500, 8)) < 0.005
     assert np.isnan(cochran(on_both(few), 500))
     assert np.isnan(cochran(on_both(~few), 500))
-    assert np.isnan(cochran(on_both(np.repeat(flags[:, :1], 4, axis=1)), 500))  # each seed succeeds in all or in none
+    assert np.isnan(
+        cochran(on_both(np.repeat(flags[:, :1], 4, axis=1)), 500)
+    )  # each seed succeeds in all or in none
     with pytest.raises(ValueError, match="a row and a column"):
         cochran([[1, 2]], 5)
 
 
 def test_trials_are_worth_what_their_spread_says() -> None:
-    """As many as there are where they are independent, one a seed where they are the same or where nothing tells."""
+    """As many as there are where they are independent, one a seed where they are the same or where
+    nothing tells."""
     rng, n, k = np.random.default_rng(7), 20_000, 5
     alone = rng.random((n, k)) < 0.3
     same = np.repeat(rng.random((n, 1)) < 0.3, k, axis=1)
     assert effective_trials(on_both(alone), n) == pytest.approx(n * k, rel=0.05)
     assert effective_trials(on_both(same), n) == pytest.approx(n, rel=1e-9)
     assert effective_trials(np.zeros((k, k)), n) == effective_trials(np.full((k, k), n), n) == n
-    half = np.where(rng.random((n, k)) < 0.5**0.5, same, alone)  # any two agree in half of the seeds, by chance else
+    half = np.where(
+        rng.random((n, k)) < 0.5**0.5, same, alone
+    )  # any two agree in half of the seeds, by chance else
     assert effective_trials(on_both(half), n) == pytest.approx(n * k / (1 + (k - 1) / 2), rel=0.05)

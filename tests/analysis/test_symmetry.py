@@ -1,4 +1,5 @@
-"""Classes of truth tables: as many as there must be, and whatever is in one is what symmetry makes of it."""
+"""Classes of truth tables: as many as there must be, and whatever is in one is what symmetry makes
+of it."""
 
 from itertools import permutations
 
@@ -33,11 +34,15 @@ def every(d: int) -> list[str]:
 
 
 def counted(d: int, symmetry: str) -> int:
-    """Classes by Burnside's lemma: the mean, over the group, of how many functions an element leaves as they are."""
+    """Classes by Burnside's lemma: the mean, over the group, of how many functions an element
+    leaves as they are."""
     places, fixed, size = np.arange(d)[::-1], 0, 0
     for order in permutations(range(d)):
         for flipped in range(2**d if symmetry == "npn" else 1):
-            image = [sum(((row >> places[i]) & 1) << places[j] for j, i in enumerate(order)) ^ flipped for row in range(2**d)]
+            image = [
+                sum(((row >> places[i]) & 1) << places[j] for j, i in enumerate(order)) ^ flipped
+                for row in range(2**d)
+            ]
             lengths, left = [], set(range(2**d))
             while left:
                 row, length = left.pop(), 1
@@ -47,26 +52,35 @@ def counted(d: int, symmetry: str) -> int:
                 lengths.append(length)
             size += 2
             fixed += 2 ** len(lengths)  # constant on every cycle
-            fixed += 2 ** len(lengths) if all(length % 2 == 0 for length in lengths) else 0  # the output negated at each step
+            fixed += (
+                2 ** len(lengths) if all(length % 2 == 0 for length in lengths) else 0
+            )  # the output negated at each step
     assert fixed % size == 0
     return fixed // size
 
 
-@pytest.mark.parametrize(("d", "small", "large"), [(1, 2, 2), (2, 6, 4), (3, 40, 14), (4, 1992, 222)])
+@pytest.mark.parametrize(
+    ("d", "small", "large"), [(1, 2, 2), (2, 6, 4), (3, 40, 14), (4, 1992, 222)]
+)
 def test_there_are_as_many_classes_as_there_must_be(d: int, small: int, large: int) -> None:
     for symmetry, many in (("pn", small), ("npn", large)):
         assert len(set(classes(every(d), symmetry))) == many == counted(d, symmetry)
 
 
 @given(st.integers(1, MOST_BITS), st.data())
-def test_a_class_has_every_image_of_its_functions_and_is_named_by_the_first(d: int, data: st.DataObject) -> None:
+def test_a_class_has_every_image_of_its_functions_and_is_named_by_the_first(
+    d: int, data: st.DataObject
+) -> None:
     bits = data.draw(st.text("01", min_size=2**d, max_size=2**d))
     order = data.draw(st.permutations(range(d)))
     flips, negated = data.draw(st.tuples(*[st.booleans()] * d)), data.draw(st.booleans())
     values = np.array([int(bit) for bit in bits]).reshape((2,) * d)  # one axis an input
     permuted = np.transpose(values, order) ^ negated
     flipped = permuted[tuple(slice(None, None, -1) if flip else slice(None) for flip in flips)]
-    small, large = (["".join(map(str, image.ravel())) for image in (values, each)] for each in (permuted, flipped))
+    small, large = (
+        ["".join(map(str, image.ravel())) for image in (values, each)]
+        for each in (permuted, flipped)
+    )
     assert len(set(classes(small, "pn"))) == 1
     assert len(set(classes(large, "npn"))) == 1
     assert classes(small, "pn")[0] <= min(small)
@@ -80,13 +94,25 @@ def test_each_class_of_two_and_three_bits_has_the_name_of_what_it_computes() -> 
         assert {bits for bits in FUNCTIONS if len(bits) == 2**d} == set(classes(every(d), "npn"))
     for bits, name in FUNCTIONS.items():
         d = len(bits).bit_length() - 1
-        rows = [[row >> place & 1 for place in range(d - 1, -1, -1)] + [0] * (3 - d) for row in range(2**d)]
+        rows = [
+            [row >> place & 1 for place in range(d - 1, -1, -1)] + [0] * (3 - d)
+            for row in range(2**d)
+        ]
         assert "".join(str(int(bool(COMPUTED[name](*row)))) for row in rows) == bits, name
 
 
 def test_what_is_no_table_has_no_bits() -> None:
     assert bits_of("table:0110") == "0110"
-    for other in ("xor", "table:011", "table:01x0", "table:", "parity:3", "file:table:01", None, "table:" + "01" * 16):
+    for other in (
+        "xor",
+        "table:011",
+        "table:01x0",
+        "table:",
+        "parity:3",
+        "file:table:01",
+        None,
+        "table:" + "01" * 16,
+    ):
         assert bits_of(other) == ""
     with pytest.raises(ValueError, match="tables of up to 4 inputs"):
         classes(["01", "0110"], "pn")
@@ -94,7 +120,13 @@ def test_what_is_no_table_has_no_bits() -> None:
         classes(["01"], "np")
 
 
-PLAIN = {"order": "shuffled", "batch": 1, "init": "normal", "loss_function": "squared", "scale_inputs": "none"}
+PLAIN = {
+    "order": "shuffled",
+    "batch": 1,
+    "init": "normal",
+    "loss_function": "squared",
+    "scale_inputs": "none",
+}
 
 
 @pytest.mark.parametrize(
@@ -103,7 +135,11 @@ PLAIN = {"order": "shuffled", "batch": 1, "init": "normal", "loss_function": "sq
         ({}, True, False),
         ({"scale_inputs": "standard"}, True, True),
         ({"scale_inputs": "minmax"}, True, False),
-        ({"order": "random", "scale_inputs": "standard", "loss_function": "cross-entropy"}, True, True),
+        (
+            {"order": "random", "scale_inputs": "standard", "loss_function": "cross-entropy"},
+            True,
+            True,
+        ),
         ({"order": "cyclic", "scale_inputs": "standard"}, False, False),
         ({"order": "cyclic", "batch": 8, "scale_inputs": "standard"}, True, True),
         ({"order": "blocked:3"}, False, False),

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastbp.analysis import plots
-from fastbp.engine.spec import Sweep
-from fastbp.inquiry import diagnosis, diagnosis_page, lives, recommending
-from fastbp.inquiry.lives import Lives
-from fastbp.inquiry.trials import Measured, Trial
-from fastbp.inquiry.weights import Placed
+from fastbp.config.sweep import Sweep
+from fastbp.diagnosis import diagnose, diagnosis_page, lives, recommend
+from fastbp.diagnosis.lives import Lives
+from fastbp.diagnosis.own_weights import Placed
+from fastbp.diagnosis.trials import Measured, Trial
 from fastbp.kernels import measures as m
-from fastbp.outcomes import OUTCOMES, Outcome
+from fastbp.reporting import plots
+from fastbp.schema.outcomes import OUTCOMES, Outcome
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
+axe = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="no axe-playwright-python"
+)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -37,15 +39,22 @@ SETUPS: dict[str, tuple[dict[str, Any], float]] = {
 
 
 def trained(share: float) -> Callable[..., dict[Trial, Measured]]:
-    """Training that takes no time: runs that converge the more often, the more updates and the higher the rate."""
+    """Training that takes no time: runs that converge the more often, the more updates and the
+    higher the rate."""
 
     def train(trials: list[Trial], start: int, count: int, *more: object) -> dict[Trial, Measured]:
         found = {}
         for trial in trials:
             setup, end = trial.setup, np.zeros((m.MEASURES, count))
-            end[[m.LOSS, m.SATURATION, m.GRAD_NORM, m.FINITE]] = np.array([[0.1], [0.95], [1e-9], [1.0]])
-            good = np.random.default_rng(start + trial.orders).uniform(size=count) < share * (setup.budget * setup.lr - 150)
-            codes = np.where(good, OUTCOMES.index(Outcome.CONVERGED), OUTCOMES.index(Outcome.COLLAPSED)).astype(np.int8)
+            end[[m.LOSS, m.SATURATION, m.GRAD_NORM, m.FINITE]] = np.array(
+                [[0.1], [0.95], [1e-9], [1.0]]
+            )
+            good = np.random.default_rng(start + trial.orders).uniform(size=count) < share * (
+                setup.budget * setup.lr - 150
+            )
+            codes = np.where(
+                good, OUTCOMES.index(Outcome.CONVERGED), OUTCOMES.index(Outcome.COLLAPSED)
+            ).astype(np.int8)
             found[trial] = Measured(codes, end, np.where(good, 10, -1))
         return found
 
@@ -66,15 +75,23 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     keys, share = SETUPS[request.param]
     sweep = Sweep(seeds=1, setup=keys)
     with pytest.MonkeyPatch.context() as patched:
-        for module in (diagnosis, recommending):
+        for module in (diagnose, recommend):
             patched.setattr(module, "train", trained(share))
-        patched.setattr(diagnosis, "warm_up", lambda kind: None)
+        patched.setattr(diagnose, "warm_up", lambda kind: None)
         patched.setattr(
-            lives, "of", lambda setup, seeds, *more: Lives(np.ones(9, bool), np.ones(9, int), 4) if seeds.size else None
+            lives,
+            "of",
+            lambda setup, seeds, *more: (
+                Lives(np.ones(9, bool), np.ones(9, int), 4) if seeds.size else None
+            ),
         )
         drawn = plots.encoded  # no page shows a PNG file
-        patched.setattr(plots, "encoded", lambda figure, kind, tight: drawn(figure, kind, tight) if kind == "svg" else b"")
-        found = diagnosis.diagnose(sweep.setups[0], 500)
+        patched.setattr(
+            plots,
+            "encoded",
+            lambda figure, kind, tight: drawn(figure, kind, tight) if kind == "svg" else b"",
+        )
+        found = diagnose.diagnose(sweep.setups[0], 500)
         own = Placed(found.base, found.base, 50.0, 50.0)
         diagnosis_page.write(found, own, sweep, folder)
     assert (found.recommended is not None) == (request.param == "founding")
@@ -98,7 +115,9 @@ def test_it_is_quiet_and_open_to_everybody(browser: Any, file: Path, dark: bool)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert said == []
     assert asked == [file.as_uri()]  # nothing but itself
-    with browser.new_page(bypass_csp=True, color_scheme="dark" if dark else "light") as page:  # axe-core brings a script
+    with browser.new_page(
+        bypass_csp=True, color_scheme="dark" if dark else "light"
+    ) as page:  # axe-core brings a script
         page.goto(file.as_uri())
         found = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response
         assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found["violations"]] == []

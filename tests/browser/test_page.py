@@ -1,4 +1,5 @@
-"""Pages in a real browser: quiet, whole, legible and open to everybody, on paper, on a phone and at night."""
+"""Pages in a real browser: quiet, whole, legible and open to everybody, on paper, on a phone and at
+night."""
 
 from __future__ import annotations
 
@@ -15,10 +16,12 @@ import pages
 import pytest
 from PIL import Image
 
-from fastbp.analysis import plots
+from fastbp.reporting import plots
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
+axe = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="no axe-playwright-python"
+)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -28,11 +31,14 @@ WIDTHS = (360, 1440)
 PAPER = 718
 """Pixels across A4 between the margins that browsers leave."""
 
-MODES = [(look, width) for look in ("light", "dark", "print") for width in WIDTHS] + [("print", PAPER)]
+MODES = [(look, width) for look in ("light", "dark", "print") for width in WIDTHS] + [
+    ("print", PAPER)
+]
 names = pytest.mark.parametrize("opened", pages.PAGES, indirect=True)
 modes = pytest.mark.parametrize(("look", "width"), MODES)
 
-# What the browser says of every picture, in pixels of the page: its box, what can be seen of it, and each text in it.
+# What the browser says of every picture, in pixels of the page: its box, what can be seen of it,
+# and each text in it.
 PICTURES = """() => [...document.querySelectorAll('svg:not(.swatch)')].map(svg => {
   const flat = r => [r.left + scrollX, r.top + scrollY, r.right + scrollX, r.bottom + scrollY];
   const around = svg.closest('.scroll')?.getBoundingClientRect() ?? svg.getBoundingClientRect();
@@ -71,9 +77,16 @@ class Opened:
         return self.page
 
     def pixels(self, top: float, bottom: float) -> np.ndarray:
-        """Of the page from here to there, [y, x, colour]. Much faster than playwright's own, whose files are smaller."""
+        """Of the page from here to there, [y, x, colour]. Much faster than playwright's own, whose
+        files are smaller."""
         session = self.page.context.new_cdp_session(self.page)
-        clip = {"x": 0, "y": top, "width": self.page.viewport_size["width"], "height": bottom - top, "scale": 1}
+        clip = {
+            "x": 0,
+            "y": top,
+            "width": self.page.viewport_size["width"],
+            "height": bottom - top,
+            "scale": 1,
+        }
         how = {"captureBeyondViewport": True, "optimizeForSpeed": True, "clip": clip}
         content = base64.b64decode(session.send("Page.captureScreenshot", how)["data"])
         session.detach()
@@ -98,7 +111,11 @@ def opened(request: pytest.FixtureRequest, browser: Any, folder: Path) -> Iterat
     with pytest.MonkeyPatch.context() as patched:
         # No page shows a PNG file, and drawing them takes as long as all the rest.
         drawn = plots.encoded
-        patched.setattr(plots, "encoded", lambda figure, kind, tight: drawn(figure, kind, tight) if kind == "svg" else b"")
+        patched.setattr(
+            plots,
+            "encoded",
+            lambda figure, kind, tight: drawn(figure, kind, tight) if kind == "svg" else b"",
+        )
         file = pages.page(request.param, folder / request.param)
     with browser.new_page() as page:
         found = Opened(page, file)
@@ -118,9 +135,11 @@ def test_nothing_overflows(opened: Opened, look: str, width: int) -> None:
 
 
 def faults(picture: dict[str, Any], pixels: np.ndarray, above: int, paper: np.ndarray) -> list[str]:
-    """What is wrong with a picture that the browser drew on a page: cut off, one text over another, blank or out of shape.
+    """What is wrong with a picture that the browser drew on a page: cut off, one text over another,
+    blank or out of shape.
 
-    `pixels`: of the page, but for so many rows `above`; `paper`: their colour where nothing is drawn.
+    `pixels`: of the page, but for so many rows `above`; `paper`: their colour where nothing is
+    drawn.
     """
     found = []
     left, top, right, bottom = picture["box"]
@@ -129,10 +148,17 @@ def faults(picture: dict[str, Any], pixels: np.ndarray, above: int, paper: np.nd
         found.append("out of shape")
     texts = [text for text, _ in picture["texts"]]
     boxes = np.array([box for _, box in picture["texts"]]).reshape(-1, 4)
-    inside = (boxes[:, :2] >= [left - 0.5, top - 0.5]) & (boxes[:, 2:] <= [right + 0.5, bottom + 0.5])
+    inside = (boxes[:, :2] >= [left - 0.5, top - 0.5]) & (
+        boxes[:, 2:] <= [right + 0.5, bottom + 0.5]
+    )
     found += [f"{texts[i]!r} is cut off" for i in np.flatnonzero(~inside.all(axis=1))]
-    over = np.minimum(boxes[:, None, 2:], boxes[:, 2:]) - np.maximum(boxes[:, None, :2], boxes[:, :2])
-    found += [f"{texts[i]!r} lies over {texts[j]!r}" for i, j in np.argwhere(np.triu((over > 2).all(axis=2), 1))]
+    over = np.minimum(boxes[:, None, 2:], boxes[:, 2:]) - np.maximum(
+        boxes[:, None, :2], boxes[:, :2]
+    )
+    found += [
+        f"{texts[i]!r} lies over {texts[j]!r}"
+        for i, j in np.argwhere(np.triu((over > 2).all(axis=2), 1))
+    ]
     # What is left is that of the picture which is not scrolled out of sight.
     x, y = int(np.ceil(max(left, picture["seen"][0]))), int(np.ceil(top)) - above
     x1, y1 = int(min(right, picture["seen"][2])), int(bottom) - above
@@ -176,20 +202,31 @@ def test_says_nothing_and_asks_for_nothing(opened: Opened) -> None:
 
 @names
 def test_is_open_to_everybody(opened: Opened, browser: Any) -> None:
-    with browser.new_page(bypass_csp=True) as page:  # axe-core brings a script and styles, which the policy rightly keeps out
+    with browser.new_page(
+        bypass_csp=True
+    ) as page:  # axe-core brings a script and styles, which the policy rightly keeps out
         page.goto(opened.address)
         everything = axe.Axe().run(page, options={"resultTypes": ["violations"]}).response
         page.emulate_media(color_scheme="dark")
-        dark = axe.Axe().run(page, options={"resultTypes": ["violations"], "runOnly": ["color-contrast"]}).response
+        dark = (
+            axe.Axe()
+            .run(page, options={"resultTypes": ["violations"], "runOnly": ["color-contrast"]})
+            .response
+        )
     assert len(everything["passes"]) > 20
     assert [one["id"] for one in dark["passes"]] == ["color-contrast"]
     violations = [*everything["violations"], *dark["violations"]]
-    assert [(one["id"], one["help"], [node["html"][:200] for node in one["nodes"][:3]]) for one in violations] == []
+    assert [
+        (one["id"], one["help"], [node["html"][:200] for node in one["nodes"][:3]])
+        for one in violations
+    ] == []
 
 
 @names
 def test_reads_from_the_answer_to_how_it_was_run(opened: Opened) -> None:
-    heads = opened.page.evaluate("[...document.querySelectorAll('h1, h2, .verdict')].map(e => e.id || e.className || e.tagName)")
+    heads = opened.page.evaluate(
+        "[...document.querySelectorAll('h1, h2, .verdict')].map(e => e.id || e.className || e.tagName)"
+    )
     known = [
         "H1",
         "verdict",
@@ -225,12 +262,17 @@ def only(name: str) -> pytest.MarkDecorator:
 @only("founding")
 def test_the_founding_page_says_what_mended_the_network(opened: Opened) -> None:
     page = opened.at("light", 1440)
-    assert "What mends the network is updates 999 → 7,992" in page.inner_text("body").split("How the runs ended")[0]
+    assert (
+        "What mends the network is updates 999 → 7,992"
+        in page.inner_text("body").split("How the runs ended")[0]
+    )
     marked = page.locator("tr.baseline")
     assert all("random" in row for row in marked.all_inner_texts())
     assert marked.first.evaluate("row => getComputedStyle(row.cells[0]).fontWeight") == "600"
     bold = "all => all.filter(text => getComputedStyle(text).fontWeight === '700').map(text => text.textContent.trim())"
-    assert page.locator("svg text").evaluate_all(bold) == ["order random, lr 0.2, updates 999  (n = 400)"]
+    assert page.locator("svg text").evaluate_all(bold) == [
+        "order random, lr 0.2, updates 999  (n = 400)"
+    ]
 
 
 @only("hostile")
@@ -250,7 +292,10 @@ def test_hostile_texts_are_texts(opened: Opened) -> None:
 
 @only("all converged")
 def test_a_title_has_its_own_direction(opened: Opened) -> None:
-    assert opened.page.locator("h1 bdi").evaluate("title => getComputedStyle(title).direction") == "rtl"
+    assert (
+        opened.page.locator("h1 bdi").evaluate("title => getComputedStyle(title).direction")
+        == "rtl"
+    )
     assert opened.page.evaluate("getComputedStyle(document.body).direction") == "ltr"
 
 
@@ -258,13 +303,17 @@ def test_a_title_has_its_own_direction(opened: Opened) -> None:
 
 
 @only("one run")
-def test_the_policy_keeps_out_what_is_brought_in(opened: Opened, browser: Any, tmp_path: Path) -> None:
+def test_the_policy_keeps_out_what_is_brought_in(
+    opened: Opened, browser: Any, tmp_path: Path
+) -> None:
     bad = """
 <script>document.title = "script"</script>
 <p id="bad" style="color: #ff0000" onclick="document.title = 'onclick'">bad</p><style>#bad { color: #ff0000 }</style>
 <img src="https://example.org/bad.png"><iframe src="https://example.org/"></iframe>
 <link rel="stylesheet" href="https://example.org/bad.css"></main>"""
-    (tmp_path / "bad.html").write_text(opened.file.read_text("utf-8").replace("</main>", bad), "utf-8")
+    (tmp_path / "bad.html").write_text(
+        opened.file.read_text("utf-8").replace("</main>", bad), "utf-8"
+    )
     said: list[str] = []
     failed: dict[str, str] = {}
     with browser.new_page() as other:
@@ -273,8 +322,18 @@ def test_the_policy_keeps_out_what_is_brought_in(opened: Opened, browser: Any, t
         other.goto((tmp_path / "bad.html").as_uri())
         other.click("#bad")
         assert other.title() == "One run"
-        assert other.locator("#bad").evaluate("bad => getComputedStyle(bad).color") == "rgb(27, 27, 31)"
-    for what in ("inline script", "inline style", "inline event handler", "the image", "the stylesheet", "Framing"):
+        assert (
+            other.locator("#bad").evaluate("bad => getComputedStyle(bad).color")
+            == "rgb(27, 27, 31)"
+        )
+    for what in (
+        "inline script",
+        "inline style",
+        "inline event handler",
+        "the image",
+        "the stylesheet",
+        "Framing",
+    ):
         assert any(what in text for text in said), (what, said)
     assert failed == {f"https://example.org/bad.{kind}": "csp" for kind in ("png", "css")}
 

@@ -21,9 +21,9 @@ from scipy.special import ndtri
 from fastbp.choices import inits, losses, orders, problems, schedules
 from fastbp.choices.families import FAMILIES, compiled_choices, own_values
 from fastbp.choices.family import family
-from fastbp.engine.block import rates
-from fastbp.engine.spec import Setup
-from fastbp.kernels.compiling import FLAGS, inlined, one_of
+from fastbp.config.setup import Setup
+from fastbp.engine.lane_group import rates
+from fastbp.kernels.jit import FLAGS, inlined, one_of
 from fastbp.kernels.training import room_for
 
 EXAMPLES = settings(deadline=None, max_examples=100)
@@ -41,12 +41,15 @@ def compiled(function):
     return call
 
 
-# --- Inits ------------------------------------------------------------------------------------------------------------
+# --- Inits
+# ------------------------------------------------------------------------------------------------------------
 
 INITS = {
     "normal": lambda u, scale, fan_in, fan_out, bias: scale * ndtri(u),
     "uniform": lambda u, scale, fan_in, fan_out, bias: scale * (2 * u - 1),
-    "glorot-normal": lambda u, scale, fan_in, fan_out, bias: 0 if bias else scale * math.sqrt(2 / (fan_in + fan_out)) * ndtri(u),
+    "glorot-normal": lambda u, scale, fan_in, fan_out, bias: (
+        0 if bias else scale * math.sqrt(2 / (fan_in + fan_out)) * ndtri(u)
+    ),
     "glorot-uniform": lambda u, scale, fan_in, fan_out, bias: (
         0 if bias else scale * math.sqrt(6 / (fan_in + fan_out)) * (2 * u - 1)
     ),
@@ -56,12 +59,19 @@ DEVIATE = st.integers(0, 2**52 - 1).map(lambda k: (2 * k + 1) / 2**53)
 
 
 @pytest.mark.parametrize("name", DRAWN)
-@given(u=DEVIATE, scale=st.floats(1e-3, 1e3), sizes=st.tuples(st.integers(1, 100), st.integers(1, 100)), bias=st.booleans())
+@given(
+    u=DEVIATE,
+    scale=st.floats(1e-3, 1e3),
+    sizes=st.tuples(st.integers(1, 100), st.integers(1, 100)),
+    bias=st.booleans(),
+)
 @EXAMPLES
 def test_inits(name, u, scale, sizes, bias):
     arguments = (np.float64(u), np.float64(scale), *sizes, bias)
     function = FAMILIES["init"].choices[name].function
-    assert function(*arguments, np.uint64(7), 8) == pytest.approx(INITS[name](*arguments), rel=1e-13, abs=0)
+    assert function(*arguments, np.uint64(7), 8) == pytest.approx(
+        INITS[name](*arguments), rel=1e-13, abs=0
+    )
 
 
 def test_a_grid_and_the_draws_are_all_inits():
@@ -73,16 +83,35 @@ def test_a_grid_and_the_draws_are_all_inits():
 def test_inits_compiled(name):
     function = FAMILIES["init"].choices[name].function
     call, own = compiled(function), (5, 8, 3, 11) if name == "grid" else ()
-    for u, bias, seed, number in itertools.product((2.0**-53, 0.5, 1 - 2.0**-53), (False, True), (0, 13, 2**63 - 1), (3, 8, 9)):
+    for u, bias, seed, number in itertools.product(
+        (2.0**-53, 0.5, 1 - 2.0**-53), (False, True), (0, 13, 2**63 - 1), (3, 8, 9)
+    ):
         arguments = (1.7, 3, 4, bias, np.uint64(seed), number, *own)
         assert call(u, *arguments) == function(np.float64(u), *arguments)
 
 
-@given(side=st.integers(2, 4000), seed=st.integers(0, 2**63 - 1), scale=st.floats(1e-3, 1e3), origin=st.integers(0, 10**12))
+@given(
+    side=st.integers(2, 4000),
+    seed=st.integers(0, 2**63 - 1),
+    scale=st.floats(1e-3, 1e3),
+    origin=st.integers(0, 10**12),
+)
 @EXAMPLES
 def test_a_grid_has_a_cell_for_each_seed_and_a_network_for_the_rest(side, seed, scale, origin):
     x, y, other = (
-        inits.grid(np.float64(0.3), np.float64(scale), 2, 2, False, np.uint64(seed), number, side, 3, 1, origin)
+        inits.grid(
+            np.float64(0.3),
+            np.float64(scale),
+            2,
+            2,
+            False,
+            np.uint64(seed),
+            number,
+            side,
+            3,
+            1,
+            origin,
+        )
         for number in (3, 1, 7)
     )
     column, row = seed % side, seed // side % side
@@ -96,12 +125,16 @@ def test_a_grid_lies_evenly_around_zero():
     side = 10
     for axis, step in ((0, 1), (1, side)):
         seeds = np.arange(side, dtype=np.uint64) * np.uint64(step)
-        values = [inits.grid(np.float64(0.5), 3.0, 2, 2, False, seed, axis, side, 0, 1, 0) for seed in seeds]
+        values = [
+            inits.grid(np.float64(0.5), 3.0, 2, 2, False, seed, axis, side, 0, 1, 0)
+            for seed in seeds
+        ]
         assert values == sorted(values)
         assert values == [-value for value in reversed(values)]
 
 
-# --- Losses -----------------------------------------------------------------------------------------------------------
+# --- Losses
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", FAMILIES["loss"].choices)
@@ -116,15 +149,25 @@ def test_losses(name, z, t):
             value, delta = (o - t) ** 2 / 2, (o - t) * o * (1 - o)
         else:
             value, delta = -(t * mpmath.log(o) + (1 - t) * mpmath.log(1 - o)), o - t
-        got_value, got_delta = function(np.float64(z), np.float64(float(o)), np.float64(t), np.float64(float(o * (1 - o))))
+        got_value, got_delta = function(
+            np.float64(z), np.float64(float(o)), np.float64(t), np.float64(float(o * (1 - o)))
+        )
         scale = 1 if name == "squared" else max(1, abs(z))
         assert abs(got_value - value) <= 4 * ULP * scale
         assert abs(got_delta - delta) <= 4 * ULP
 
 
 def test_cross_entropy_does_not_overflow():
-    for z, t, wanted in ((1e300, 0.0, 1e300), (1e300, 1.0, 0.0), (-1e300, 1.0, 1e300), (-1e300, 0.0, 0.0)):
-        assert losses.cross_entropy(np.float64(z), np.float64(z > 0), np.float64(t), np.float64(0))[0] == wanted
+    for z, t, wanted in (
+        (1e300, 0.0, 1e300),
+        (1e300, 1.0, 0.0),
+        (-1e300, 1.0, 1e300),
+        (-1e300, 0.0, 0.0),
+    ):
+        assert (
+            losses.cross_entropy(np.float64(z), np.float64(z > 0), np.float64(t), np.float64(0))[0]
+            == wanted
+        )
 
 
 @pytest.mark.parametrize("name", FAMILIES["loss"].choices)
@@ -138,9 +181,12 @@ def test_losses_have_delta_in_the_type_of_the_outputs(name, kind):
     assert isinstance(function(kind(0.3), kind(0.6), kind(1), kind(0.24))[1], kind)
 
 
-# --- Orders -----------------------------------------------------------------------------------------------------------
+# --- Orders
+# -----------------------------------------------------------------------------------------------------------
 
-COMPILED_ORDERS = {name: compiled(choice.function) for name, choice in FAMILIES["order"].choices.items()}
+COMPILED_ORDERS = {
+    name: compiled(choice.function) for name, choice in FAMILIES["order"].choices.items()
+}
 
 
 def presented(name, n, seeds, epochs, *own):
@@ -162,8 +208,14 @@ def test_orders_are_those_of_the_oracle(name):
     for n in NUMBERS_OF_ROWS:
         for K in (1, 2, 3, n, 10**9) if name == "blocked" else (None,):
             found = presented(name, n, SEEDS, EPOCHS, *([] if K is None else [K]))
-            recipe = oracle.Recipe("", order=name if K is None else f"blocked:{K}", data=(np.zeros((n, 1)), np.zeros((n, 1))))
-            wanted = [oracle.order(recipe, seed, epoch) for seed, epoch in zip(SEEDS, EPOCHS, strict=True)]
+            recipe = oracle.Recipe(
+                "",
+                order=name if K is None else f"blocked:{K}",
+                data=(np.zeros((n, 1)), np.zeros((n, 1))),
+            )
+            wanted = [
+                oracle.order(recipe, seed, epoch) for seed, epoch in zip(SEEDS, EPOCHS, strict=True)
+            ]
             assert found.T.tolist() == wanted, n
 
 
@@ -185,7 +237,11 @@ def test_blocked_shows_each_row_so_many_times_in_a_row_across_epochs():
 @pytest.mark.parametrize("along", ["seeds", "epochs"])
 def test_shuffled_gives_all_permutations_alike(along):
     count = 24_000 if JIT else 1_200
-    seeds, epochs = (np.arange(count), np.full(count, 3)) if along == "seeds" else (np.full(count, 3), np.arange(count))
+    seeds, epochs = (
+        (np.arange(count), np.full(count, 3))
+        if along == "seeds"
+        else (np.full(count, 3), np.arange(count))
+    )
     found = presented("shuffled", 4, seeds, epochs)
     _, often = np.unique(found, axis=1, return_counts=True)
     assert len(often) == 24
@@ -214,11 +270,15 @@ def test_random_is_uniform_and_independent_of_the_draw_before(n):
 
 def test_random_and_shuffled_of_a_lane_depend_on_its_seed_and_epoch_alone():
     for name in ("random", "shuffled"):
-        alone = [presented(name, 8, [seed], [epoch])[:, 0].tolist() for seed, epoch in zip(SEEDS, EPOCHS, strict=True)]
+        alone = [
+            presented(name, 8, [seed], [epoch])[:, 0].tolist()
+            for seed, epoch in zip(SEEDS, EPOCHS, strict=True)
+        ]
         assert presented(name, 8, SEEDS, EPOCHS).T.tolist() == alone
 
 
-# --- Schedules --------------------------------------------------------------------------------------------------------
+# --- Schedules
+# --------------------------------------------------------------------------------------------------------
 
 SCHEDULES = [
     "constant",
@@ -243,7 +303,9 @@ def test_schedules_follow_their_closed_form(schedule, warmup, epochs):
     if schedule == "constant":
         assert len(found) == warmup + 1  # the last holds for the rest
         found = np.append(found, np.full(epochs - len(found), found[-1]))
-    roundings = np.arange(epochs) + 4  # repeated multiplication rounds once a factor; others a few times in all
+    roundings = (
+        np.arange(epochs) + 4
+    )  # repeated multiplication rounds once a factor; others a few times in all
     error = abs(found - wanted)
     if schedule[:4] in ("step", "expo"):
         assert (error <= roundings * ULP * wanted).all()
@@ -259,7 +321,8 @@ def test_step_by_half_is_exact():
 
 
 def test_cosine_and_linear_end_at_the_last_epoch_above_zero():
-    """The horizon is the end of the run, so the rate reaches 0 only where nothing is left to train."""
+    """The horizon is the end of the run, so the rate reaches 0 only where nothing is left to
+    train."""
     for schedule in ("cosine", "linear"):
         found = rates(Setup(problem="xor", lr=1, schedule=f"{schedule}:warmup=2", epochs=12))
         assert (np.diff(found[2:]) < 0).all()
@@ -273,17 +336,37 @@ def test_schedules_start_at_one(name):
     assert function(1.0, 0, 10, *own) == 1.0
 
 
-# --- Problems ---------------------------------------------------------------------------------------------------------
+# --- Problems
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_table_lists_its_rows_from_all_zeros_up():
     X, T = problems.table("11101011")
-    assert X.tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1], [1, 0, 0], [1, 0, 1], [1, 1, 0], [1, 1, 1]]
+    assert X.tolist() == [
+        [0, 0, 0],
+        [0, 0, 1],
+        [0, 1, 0],
+        [0, 1, 1],
+        [1, 0, 0],
+        [1, 0, 1],
+        [1, 1, 0],
+        [1, 1, 1],
+    ]
     assert T.ravel().tolist() == [1, 1, 1, 0, 1, 0, 1, 1]
 
 
 @pytest.mark.parametrize(
-    "text", ["xor", "table:01", "table:0110", "table:" + "01" * 8, "parity:1", "parity:5", "encoder:2", "encoder:7"]
+    "text",
+    [
+        "xor",
+        "table:01",
+        "table:0110",
+        "table:" + "01" * 8,
+        "parity:1",
+        "parity:5",
+        "encoder:2",
+        "encoder:7",
+    ],
 )
 def test_problems_are_those_of_the_oracle(text):
     X, T = Setup(problem=text, updates=1).data()
@@ -311,7 +394,8 @@ def test_table_of_the_most_rows():
     assert X[0b1010_0000_0000_0001].tolist() == [1, 0, 1, *[0] * 12, 1]
 
 
-# --- How choices are found --------------------------------------------------------------------------------------------
+# --- How choices are found
+# --------------------------------------------------------------------------------------------
 
 
 def module_of(source, name="trial"):
@@ -391,7 +475,8 @@ def test_every_choice_and_family_says_what_it_does():
             assert text.rstrip().endswith("."), choice.name
 
 
-# --- How choices are called -------------------------------------------------------------------------------------------
+# --- How choices are called
+# -------------------------------------------------------------------------------------------
 
 
 def numbered(number):
@@ -429,7 +514,11 @@ def test_own_parameters_reach_their_function():
         assert all(part.size for part in own)
         for s in (0, 1, 2, 3, 4):
             wanted = choice.function(0.5, s, 8, *given_values)
-            assert call(choice.code, own, 0.5, s, 8) == chosen(choice.code, (own, (0.5, s, 8))) == wanted
+            assert (
+                call(choice.code, own, 0.5, s, 8)
+                == chosen(choice.code, (own, (0.5, s, 8)))
+                == wanted
+            )
 
 
 def test_own_values_keep_the_order_of_each_kind():

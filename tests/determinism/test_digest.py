@@ -8,13 +8,26 @@ import every_choice
 import numpy as np
 import pyarrow as pa
 import pytest
-from every_choice import DIGESTS, DIGESTS_OF_MANY, EVERY, FEW, MANY, RESULTS, SETUPS, SWEEP, digest, digest_of, rows_of, whole
+from every_choice import (
+    DIGESTS,
+    DIGESTS_OF_MANY,
+    EVERY,
+    FEW,
+    MANY,
+    RESULTS,
+    SETUPS,
+    SWEEP,
+    digest,
+    digest_of,
+    rows_of,
+    whole,
+)
 from lanes import LANES
 
 from fastbp.choices.families import FAMILIES
-from fastbp.engine import block
+from fastbp.engine import lane_group
 from fastbp.engine.plan import families
-from fastbp.kernels import NUMERICS_VERSION
+from fastbp.schema.keys import NUMERICS_VERSION
 
 
 def test_the_sweep_uses_every_choice():
@@ -25,7 +38,9 @@ def test_the_sweep_uses_every_choice():
 
 
 def test_the_engine_is_given_the_same_setups_and_trains_some_as_one():
-    assert {setup.identity(NUMERICS_VERSION) for setup in SWEEP.setups} == {setup.identity(NUMERICS_VERSION) for setup in EVERY}
+    assert {setup.identity(NUMERICS_VERSION) for setup in SWEEP.setups} == {
+        setup.identity(NUMERICS_VERSION) for setup in EVERY
+    }
     assert len(SWEEP.setups) == len(EVERY)
     assert sorted(map(len, families(SWEEP.setups)))[-5:] == [1, 2, 2, 2, 2]
 
@@ -41,7 +56,10 @@ def test_digest_of_more_seeds_and_setups():
     rows = [rows_of(setup, LANES, count=MANY) for setup in EVERY]
     digests = [digest_of(each) for each in rows]
     assert whole(digests) == DIGESTS_OF_MANY[NUMERICS_VERSION], digests
-    assert whole([digest_of(each.slice(0, FEW)) for each in rows[: len(SETUPS)]]) == DIGESTS[NUMERICS_VERSION]
+    assert (
+        whole([digest_of(each.slice(0, FEW)) for each in rows[: len(SETUPS)]])
+        == DIGESTS[NUMERICS_VERSION]
+    )
 
 
 # That nothing could change unseen
@@ -70,7 +88,11 @@ def other_bits(value: Any) -> Iterator[Any]:
         for i, item in enumerate(value):
             bits = np.float32(item).view(np.uint32)
             for bit in range(32):
-                yield [*value[:i], float((bits ^ np.uint32(1 << bit)).view(np.float32)), *value[i + 1 :]]
+                yield [
+                    *value[:i],
+                    float((bits ^ np.uint32(1 << bit)).view(np.float32)),
+                    *value[i + 1 :],
+                ]
     else:
         yield f"{value} "
 
@@ -108,22 +130,28 @@ def test_two_setups_exchanged_are_another_digest():
 def test_what_is_no_result_is_no_part_of_it(rows):
     """A column added later, and an id made otherwise."""
     more = rows.append_column("later", pa.array(range(3)))
-    other = more.set_column(more.schema.get_field_index("setup"), "setup", pa.array(["another"] * 3))
+    other = more.set_column(
+        more.schema.get_field_index("setup"), "setup", pa.array(["another"] * 3)
+    )
     assert digest_of(other) == digest_of(rows)
 
 
 def test_one_bit_of_one_weight_is_another_digest(monkeypatch):
     """The last of an initial weight, of one run of three: a whole run later the rows tell."""
-    before = [digest_of(rows_of(setup, LANES, count=3)) for setup in (SETUPS[0], SETUPS[len(SETUPS) // 2])]
+    before = [
+        digest_of(rows_of(setup, LANES, count=3)) for setup in (SETUPS[0], SETUPS[len(SETUPS) // 2])
+    ]
 
-    class Disturbed(block.Group):
+    class Disturbed(lane_group.Group):
         def start(self, seeds):
             super().start(seeds)
             bits = self.state.block.view(f"u{self.state.block.itemsize}")
             bits[1] ^= 1
 
-    monkeypatch.setattr(block, "Group", Disturbed)
-    after = [digest_of(rows_of(setup, LANES, count=3)) for setup in (SETUPS[0], SETUPS[len(SETUPS) // 2])]
+    monkeypatch.setattr(lane_group, "Group", Disturbed)
+    after = [
+        digest_of(rows_of(setup, LANES, count=3)) for setup in (SETUPS[0], SETUPS[len(SETUPS) // 2])
+    ]
     assert all(a != b for a, b in zip(before, after, strict=True))
 
 

@@ -1,7 +1,8 @@
-"""One digest of all rows, whoever trains them: processors, threads and processes, blocks, lanes and shards, in all pairs.
+"""One digest of all rows, whoever trains them: processors, threads and processes, blocks, lanes and
+shards, in all pairs.
 
-Processes that stand in for other processors make the cells of each. The long form makes every cell of the whole product, through
-MPI and Slurm as well, and with another Python.
+Processes that stand in for other processors make the cells of each. The long form makes every cell
+of the whole product, through MPI and Slurm as well, and with another Python.
 """
 
 import json
@@ -25,14 +26,14 @@ from pairs import pairs_of, pairwise
 
 import fastbp
 from fastbp.engine import block
-from fastbp.engine.merging import merge
-from fastbp.engine.store import Store
-from fastbp.kernels import NUMERICS_VERSION
+from fastbp.engine.merge import merge
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store.store import Store
 
 pytestmark = pytest.mark.jit
 
 ROOT = Path(fastbp.__file__).parents[1]
-TESTS = Path(__file__).parents[1]
+HELPERS = Path(__file__).parents[1] / "helpers"
 
 OWN = "{}.{}".format(*sys.version_info)
 
@@ -47,15 +48,29 @@ if X86 and "fma" not in HOST:
     THIS = NONE | {"libm fuses": False}
 GENERIC = {"NUMBA_CPU_NAME": "generic"}
 
-# Without fused multiply-adds compiled code calls libm's, which picks its own way by the processor that it sees. The C library is
-# told to see less; it passes over names that it does not know, and the first of these are those of versions before 2.33.
-UNSEEN = ("AVX_Usable", "AVX2_Usable", "FMA_Usable", "FMA4_Usable", "AVX", "AVX2", "FMA", "FMA4", "AVX512F")
+# Without fused multiply-adds compiled code calls libm's, which picks its own way by the processor
+# that it sees. The C library is told to see less; it passes over names that it does not know, and
+# the first of these are those of versions before 2.33.
+UNSEEN = (
+    "AVX_Usable",
+    "AVX2_Usable",
+    "FMA_Usable",
+    "FMA4_Usable",
+    "AVX",
+    "AVX2",
+    "FMA",
+    "FMA4",
+    "AVX512F",
+)
 
 PROCESSORS: dict[str, tuple[dict[str, str], dict[str, bool] | None]] = {
     "native": ({}, THIS),
     # The features are written out, since a name alone leaves those of the host in force.
     "haswell": (
-        {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ",".join(f"+{name}" for name in sorted(HASWELL))},
+        {
+            "NUMBA_CPU_NAME": "haswell",
+            "NUMBA_CPU_FEATURES": ",".join(f"+{name}" for name in sorted(HASWELL)),
+        },
         {"zmm": False, "vfmadd": True, "calls fma": False},
     ),
     "generic": (GENERIC, NONE | {"libm fuses": GLIBC and "fma" in HOST}),
@@ -65,7 +80,8 @@ PROCESSORS: dict[str, tuple[dict[str, str], dict[str, bool] | None]] = {
     ),
     "jit off": ({"NUMBA_DISABLE_JIT": "1"}, None),
 }
-"""What makes a process compute as each does, and what its code then is made of; generic and software share compiled code."""
+"""What makes a process compute as each does, and what its code then is made of; generic and
+software share compiled code."""
 
 EXECUTORS = ("threads", "processes", "dask")
 QUEUES = ("mpi", "slurm")
@@ -97,13 +113,19 @@ class Cell(NamedTuple):
 
 
 def can_be(cell: Cell) -> bool:
-    """Without the JIT every lane costs its time, and there is nothing in a worker elsewhere that a process does not have."""
-    return (cell.lanes == "2" and cell.executor in ("threads", "processes")) if cell.processor == "jit off" else cell.lanes != "2"
+    """Without the JIT every lane costs its time, and there is nothing in a worker elsewhere that a
+    process does not have."""
+    return (
+        (cell.lanes == "2" and cell.executor in ("threads", "processes"))
+        if cell.processor == "jit off"
+        else cell.lanes != "2"
+    )
 
 
 def is_cheap(cell: Cell) -> bool:
-    """For other processors no lanes are compiled but one number, and Dask, which takes longest to start, is nothing to them that
-    processes are not; without the JIT the sweep takes seconds; files take time."""
+    """For other processors no lanes are compiled but one number, and Dask, which takes longest to
+    start, is nothing to them that processes are not; without the JIT the sweep takes seconds; files
+    take time."""
     if cell.processor == "jit off":
         return cell[1:4] == ("threads", 1, "all") and cell.shards == 1
     if cell.executor == "dask" and (cell.processor, cell.workers) != ("native", 2):
@@ -113,13 +135,26 @@ def is_cheap(cell: Cell) -> bool:
 
 def cost(cell: Cell) -> float:
     """About how many seconds of a core a cell takes: workers elsewhere have to start."""
-    start = {"threads": 0.0, "processes": 0.5 + cell.workers, "dask": 0.5 + 2.0 * cell.workers}.get(cell.executor, 0.0)
-    return 0.5 + start + {"all": 0.4, "3": 0.7, "1 of 4": 0.8, "1": 2.0}[cell.blocks] * (1.0 if cell.shards == 1 else 1.6)
+    start = {"threads": 0.0, "processes": 0.5 + cell.workers, "dask": 0.5 + 2.0 * cell.workers}.get(
+        cell.executor, 0.0
+    )
+    return (
+        0.5
+        + start
+        + {"all": 0.4, "3": 0.7, "1 of 4": 0.8, "1": 2.0}[cell.blocks]
+        * (1.0 if cell.shards == 1 else 1.6)
+    )
 
 
 def every(executors: Sequence[str]) -> list[Cell]:
     """The whole product of these executors with everything else, as far as it can be."""
-    return [cell for cell in map(Cell._make, product(PROCESSORS, executors, (1, 2, 3), BLOCKS, USED, (1, 2, 3))) if can_be(cell)]
+    return [
+        cell
+        for cell in map(
+            Cell._make, product(PROCESSORS, executors, (1, 2, 3), BLOCKS, USED, (1, 2, 3))
+        )
+        if can_be(cell)
+    ]
 
 
 CHEAP = [cell for cell in every(EXECUTORS) if is_cheap(cell)]
@@ -157,23 +192,47 @@ def make(
     seconds: float = 1800,
     **environment: str,
 ) -> Made:
-    """Make cells of one processor in a process of their own, which sees its environment from the start."""
+    """Make cells of one processor in a process of their own, which sees its environment from the
+    start."""
     folder.mkdir()
     given = [
-        {**cell._asdict(), "name": str(cell), "blocks": BLOCKS[cell.blocks], "lanes": USED[cell.lanes]}
-        for cell in sorted(of, key=lambda cell: (cell.executor != "threads", cell.executor, cell.workers))
+        {
+            **cell._asdict(),
+            "name": str(cell),
+            "blocks": BLOCKS[cell.blocks],
+            "lanes": USED[cell.lanes],
+        }
+        for cell in sorted(
+            of, key=lambda cell: (cell.executor != "threads", cell.executor, cell.workers)
+        )
     ]
     (folder / "cells.json").write_text(json.dumps(given))
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "GLIBC_TUNABLES", "PYTHON"))}
-    clean["PYTHONPATH"] = os.pathsep.join(map(str, (Path(__file__).parent, TESTS, *path)))
-    command = [*prefix, "-W", "ignore", *(["-m", "mpi4py.futures"] if of[0].executor == "mpi" else []), cells.__file__, folder]
-    with open(folder / "said", "w") as said:  # no pipe, which whatever it leaves behind would hold open
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("NUMBA_", "GLIBC_TUNABLES", "PYTHON"))
+    }
+    clean["PYTHONPATH"] = os.pathsep.join(map(str, (HELPERS, *path)))
+    command = [
+        *prefix,
+        "-W",
+        "ignore",
+        *(["-m", "mpi4py.futures"] if of[0].executor == "mpi" else []),
+        cells.__file__,
+        folder,
+    ]
+    with open(
+        folder / "said", "w"
+    ) as said:  # no pipe, which whatever it leaves behind would hold open
         done = subprocess.run(
             command, env=clean | PROCESSORS[of[0].processor][0] | environment, stdin=subprocess.DEVNULL,
             stdout=said, stderr=subprocess.STDOUT, timeout=seconds, check=False,
         )  # fmt: skip
     lines = (folder / "results").read_text().splitlines() if (folder / "results").exists() else []
-    results = {cell["name"]: json.loads(line) for cell, line in zip(given, lines, strict=done.returncode == 0)}
+    results = {
+        cell["name"]: json.loads(line)
+        for cell, line in zip(given, lines, strict=done.returncode == 0)
+    }
     return Made(results, done.returncode, (folder / "said").read_text())
 
 
@@ -215,7 +274,9 @@ def hold(cell: Cell, made: dict[str, Any], here: dict[str, Any]) -> None:
     assert made["workers"] <= cell.workers or cell.executor != "threads"
     assert len(made["processes"]) <= cell.workers
     assert made["rows"] == MANY * len(EVERY)
-    different = [setup for setup, a, b in zip(EVERY, made["digests"], here["digests"], strict=True) if a != b]
+    different = [
+        setup for setup, a, b in zip(EVERY, made["digests"], here["digests"], strict=True) if a != b
+    ]
     assert not different
     assert made["of few"] == here["of few"]
     assert made["store"] == here["store"]
@@ -228,7 +289,14 @@ def test_pairs_are_all_that_there_are():
     wanted = {pair for cell in CHEAP for pair in pairs_of(cell)}
     assert {pair for cell in PAIRS for pair in pairs_of(cell)} == wanted
     values = [set(axis) for axis in zip(*CHEAP, strict=True)]
-    assert values == [set(PROCESSORS), set(EXECUTORS), {1, 2, 3}, set(BLOCKS) - {"1"}, set(USED), {1, 2, 3}]
+    assert values == [
+        set(PROCESSORS),
+        set(EXECUTORS),
+        {1, 2, 3},
+        set(BLOCKS) - {"1"},
+        set(USED),
+        {1, 2, 3},
+    ]
     assert len(PAIRS) < len(CHEAP) / 10
     assert pairwise(CHEAP, cost) == pairwise(CHEAP, cost)
 
@@ -248,7 +316,11 @@ class Pairs(NamedTuple):
 def pairs(request, tmp_path_factory):
     """A process for each processor, two side by side."""
     folder = tmp_path_factory.mktemp("pairs")
-    items = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    items = [
+        item
+        for item in request.session.items
+        if item.path == request.path and hasattr(item, "callspec")
+    ]
     given = {item.callspec.params.get("cell") for item in items}
     asked = [cell for cell in PAIRS if cell in given and not why_not(cell.processor)]
     futures: dict[str, Future[Made]] = {}
@@ -277,7 +349,9 @@ def test_workers_of_every_kind_were_several(pairs):
     if any(cell not in pairs.asked for cell in PAIRS if not why_not(cell.processor)):
         pytest.skip("not all pairs were asked for")
     for executor in EXECUTORS:
-        assert max(pairs.of(cell)["workers"] for cell in pairs.asked if cell.executor == executor) > 1, executor
+        assert (
+            max(pairs.of(cell)["workers"] for cell in pairs.asked if cell.executor == executor) > 1
+        ), executor
 
 
 def test_shards_of_three_processors_are_one_sweep(pairs, here, tmp_path):
@@ -300,7 +374,9 @@ def test_shards_of_three_processors_are_one_sweep(pairs, here, tmp_path):
 # The whole
 
 
-def hold_all(some: Sequence[Cell], folder: Path, here: dict[str, Any], python: str = OWN, **how: Any) -> None:
+def hold_all(
+    some: Sequence[Cell], folder: Path, here: dict[str, Any], python: str = OWN, **how: Any
+) -> None:
     """Make these cells in one process, and hold each."""
     made = make(some, folder, seconds=4 * 3600, **how)
     for cell in some:
@@ -314,9 +390,12 @@ GROUPS = sorted(dict.fromkeys(cell[:3] for cell in WHOLE), key=lambda group: gro
 
 
 def srun(folder: Path) -> dict[str, str]:
-    """What makes this process a step of an allocation: a stand-in for Slurm's command, which drops its options."""
+    """What makes this process a step of an allocation: a stand-in for Slurm's command, which drops
+    its options."""
     command = folder / "srun"
-    command.write_text('#!/bin/sh\nwhile :; do case "$1" in -n|-D|-N) shift 2;; -*) shift;; *) exec "$@";; esac; done\n')
+    command.write_text(
+        '#!/bin/sh\nwhile :; do case "$1" in -n|-D|-N) shift 2;; -*) shift;; *) exec "$@";; esac; done\n'
+    )
     command.chmod(0o755)
     return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "1"}
 
@@ -329,7 +408,9 @@ def test_every_cell(here, tmp_path, group):
         pytest.skip(reason)
     how: dict[str, Any] = srun(tmp_path) if executor == "slurm" else {}
     if executor == "mpi":
-        mpiexec = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        mpiexec = shutil.which(
+            "mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        )
         if not mpiexec:
             pytest.skip("there is no mpiexec")
         how["prefix"] = (mpiexec, "-n", str(workers + 1), sys.executable)
@@ -342,12 +423,33 @@ def test_another_python(here, tmp_path, version):
     """In an environment of its own, with the newest of everything that it may have."""
     python = shutil.which(f"python{version}", path=os.defpath) or shutil.which(f"python{version}")
     if version == OWN or not python:
-        pytest.skip(f"these tests run on it: {sys.executable}" if version == OWN else "this machine has none")
+        pytest.skip(
+            f"these tests run on it: {sys.executable}"
+            if version == OWN
+            else "this machine has none"
+        )
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment = tmp_path / "environment"
-    for command in ([python, "-m", "venv", environment], [environment / "bin/pip", "install", "-q", f"{ROOT}[dask]"]):
-        done = subprocess.run(command, env=clean, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    for command in (
+        [python, "-m", "venv", environment],
+        [environment / "bin/pip", "install", "-q", f"{ROOT}[dask]"],
+    ):
+        done = subprocess.run(
+            command,
+            env=clean,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
         if done.returncode:
             pytest.skip(f"no environment can be made: {done.stdout[-300:]}")
     native = [cell for cell in CHEAP if cell.processor == "native"]
-    hold_all(pairwise(native, cost), tmp_path / "cells", here, version, prefix=(environment / "bin/python",), path=())
+    hold_all(
+        pairwise(native, cost),
+        tmp_path / "cells",
+        here,
+        version,
+        prefix=(environment / "bin/python",),
+        path=(),
+    )

@@ -1,4 +1,5 @@
-"""Blocks: as many of each outcome as the textbook network has, rows as Arrow tables, and stopping when asked."""
+"""Blocks: as many of each outcome as the textbook network has, rows as Arrow tables, and stopping
+when asked."""
 
 import math
 import platform
@@ -15,24 +16,21 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from fastbp.columns import COLUMNS, schema
-from fastbp.engine.block import (
+from fastbp.config.setup import Setup
+from fastbp.engine.block import InterruptedBlockError, check_denormals, train, train_at_once
+from fastbp.engine.lane_group import (
     SAMPLES,
-    InterruptedBlockError,
-    check_denormals,
     kernels,
     kind_of,
     samples_at_once,
     suggested_lanes,
     task,
-    to_arrow,
-    train,
-    train_at_once,
     trainer,
 )
-from fastbp.engine.spec import Setup
-from fastbp.kernels import NUMERICS_VERSION
-from fastbp.outcomes import OUTCOMES
+from fastbp.engine.rows import to_arrow
+from fastbp.schema.columns import COLUMNS, schema
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.schema.outcomes import OUTCOMES
 
 
 def table_of(setup, start=0, count=LANES):
@@ -59,7 +57,9 @@ def test_shorter_budgets_on_the_way_have_the_rows_of_runs_of_their_own(changes):
     setups = [Setup(**keys, updates=updates) for updates in budgets]
     setups.insert(3, Setup(**keys, epochs=1))
     setups.sort(key=lambda setup: -setup.budget)
-    for setup, rows in zip(setups, train_at_once(setups, 5, count, lanes=LANES, slice_seconds=1e-3), strict=True):
+    for setup, rows in zip(
+        setups, train_at_once(setups, 5, count, lanes=LANES, slice_seconds=1e-3), strict=True
+    ):
         alone = to_arrow(setup, 5, train(setup, 5, count, lanes=LANES))
         assert to_arrow(setup, 5, rows).equals(alone), setup.budget
 
@@ -77,7 +77,8 @@ CASES = [
 @pytest.mark.jit
 @pytest.mark.parametrize("keys", CASES, ids=["founding", "cyclic", "large weights"])
 def test_outcomes_are_as_frequent_as_those_of_the_oracle(keys):
-    """500 seeds each, other ones: the difference of two shares stays within four of its standard errors."""
+    """500 seeds each, other ones: the difference of two shares stays within four of its standard
+    errors."""
     setup, recipe = pair(**keys)
     ours = table_of(setup, 0, 500).column("outcome").to_pylist()
     theirs = oracle.outcomes_of_many(recipe, range(10_000, 10_500))
@@ -85,7 +86,11 @@ def test_outcomes_are_as_frequent_as_those_of_the_oracle(keys):
     for outcome in OUTCOMES:
         one, other = ours.count(outcome) / 500, theirs.count(outcome) / 500
         share = (one + other) / 2
-        assert abs(one - other) <= 4 * math.sqrt(share * (1 - share) * 2 / 500), (outcome, one, other)
+        assert abs(one - other) <= 4 * math.sqrt(share * (1 - share) * 2 / 500), (
+            outcome,
+            one,
+            other,
+        )
 
 
 def test_outcomes_of_the_same_seeds_are_the_same():
@@ -93,7 +98,9 @@ def test_outcomes_of_the_same_seeds_are_the_same():
     count, updates = (60, 999) if JIT else (2, 24)
     for keys in CASES:
         setup, recipe = pair(**{**keys, "updates": updates})
-        assert table_of(setup, 7, count).column("outcome").to_pylist() == oracle.outcomes_of_many(recipe, range(7, 7 + count))
+        assert table_of(setup, 7, count).column("outcome").to_pylist() == oracle.outcomes_of_many(
+            recipe, range(7, 7 + count)
+        )
 
 
 def test_many_seeds_at_once_are_what_one_at_a_time_is():
@@ -101,7 +108,9 @@ def test_many_seeds_at_once_are_what_one_at_a_time_is():
     recipe = oracle.Recipe(**{**FOUNDING, "lr": 2, "updates": 99})
     for seed in (3, 4, 5):
         *_, (_, network) = oracle.run(recipe, seed)
-        assert oracle.outcomes_of_many(recipe, [seed]) == [oracle.outcome(recipe, oracle.measures(recipe, network))]
+        assert oracle.outcomes_of_many(recipe, [seed]) == [
+            oracle.outcome(recipe, oracle.measures(recipe, network))
+        ]
 
 
 # Rows
@@ -121,12 +130,33 @@ RESULTS_OF_A_STATE = {
         (SLOW, {"targets", "epochs", "converged_at"}),
         ({**SLOW, "updates": None, "epochs": 3}, {"targets", "converged_at"}),
         (every_choice.DIVERGING, {"targets", "epochs", "converged_at"} | RESULTS_OF_A_STATE),
-        ({**SLOW, "problem": "table:1111", "tolerance": 1e-6}, {"targets", "epochs", "converged_at", "spread", "spread_start"}),
-        ({**SLOW, "problem": "encoder:8", "hidden": 2, "tolerance": 0.01}, {"targets", "epochs", "converged_at"}),
-        ({**SLOW, "problem": "encoder:9", "hidden": 2, "tolerance": 0.01}, {"targets", "epochs", "converged_at", "outputs"}),
-        ({**SLOW, "problem": "parity:7", "tolerance": 0.01}, {"targets", "epochs", "converged_at", "outputs"}),
+        (
+            {**SLOW, "problem": "table:1111", "tolerance": 1e-6},
+            {"targets", "epochs", "converged_at", "spread", "spread_start"},
+        ),
+        (
+            {**SLOW, "problem": "encoder:8", "hidden": 2, "tolerance": 0.01},
+            {"targets", "epochs", "converged_at"},
+        ),
+        (
+            {**SLOW, "problem": "encoder:9", "hidden": 2, "tolerance": 0.01},
+            {"targets", "epochs", "converged_at", "outputs"},
+        ),
+        (
+            {**SLOW, "problem": "parity:7", "tolerance": 0.01},
+            {"targets", "epochs", "converged_at", "outputs"},
+        ),
     ],
-    ids=["converging", "slow", "epochs", "diverging", "constant targets", "64 outputs", "81 outputs", "128 rows"],
+    ids=[
+        "converging",
+        "slow",
+        "epochs",
+        "diverging",
+        "constant targets",
+        "64 outputs",
+        "81 outputs",
+        "128 rows",
+    ],
 )
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_rows_have_the_schema_and_are_null_where_it_says(keys, null, dtype):
@@ -144,7 +174,9 @@ def test_rows_have_the_schema_and_are_null_where_it_says(keys, null, dtype):
         assert column.nullable or nulls == 0, column.name
     for field, values in zip(table.schema, table.columns, strict=True):
         if pa.types.is_floating(field.type):
-            assert not any(value is not None and math.isnan(value) for value in values.to_pylist()), field.name
+            assert not any(
+                value is not None and math.isnan(value) for value in values.to_pylist()
+            ), field.name
 
 
 def test_rows_hold_the_setup_and_the_seeds():
@@ -169,7 +201,9 @@ def test_rows_hold_the_measures_of_the_oracle():
         wanted = oracle.measures(recipe, network)
         for name, value in wanted.items():
             assert row[name] == value or row[name] == pytest.approx(value, rel=1e-12), name
-        assert (row["loss_start"], row["spread_start"]) == pytest.approx((start["loss"], start["spread"]), rel=1e-12)
+        assert (row["loss_start"], row["spread_start"]) == pytest.approx(
+            (start["loss"], start["spread"]), rel=1e-12
+        )
         assert row["outcome"] == oracle.outcome(recipe, wanted)
         assert row["outputs"] == oracle.outputs(recipe, network).astype(np.float32).ravel().tolist()
         assert row["converged_at"] is None or row["converged_at"] == 9
@@ -185,7 +219,10 @@ def test_a_diverged_run_keeps_what_was_before():
 
 def test_outcome_words_follow_the_collapse_of_the_setup_alone():
     """The measures of a run do not know it."""
-    narrow, wide = (table_of(Setup(**FOUNDING | {"updates": 40, "collapse": c})).to_pylist() for c in (1e-6, 0.99))
+    narrow, wide = (
+        table_of(Setup(**FOUNDING | {"updates": 40, "collapse": c})).to_pylist()
+        for c in (1e-6, 0.99)
+    )
     assert {row["outcome"] for row in narrow} <= {"converged", "one-class", "partial"}
     assert {row["outcome"] for row in wide} <= {"converged", "collapsed"}
     for one, other in zip(narrow, wide, strict=True):
@@ -207,7 +244,12 @@ def test_wide_networks_take_fewer_lanes():
     for dtype, many, few in (("float64", 168, 56), ("float32", 336, 112)):
         kind = np.dtype(dtype)
         assert suggested_lanes(task(Setup(**FOUNDING, dtype=dtype), LANES).network, kind) == many
-        assert suggested_lanes(task(Setup(**FOUNDING | {"hidden": (999,)}, dtype=dtype), LANES).network, kind) == few
+        assert (
+            suggested_lanes(
+                task(Setup(**FOUNDING | {"hidden": (999,)}, dtype=dtype), LANES).network, kind
+            )
+            == few
+        )
 
 
 # Stopping
@@ -222,7 +264,8 @@ def test_a_block_that_is_stopped_already_trains_nothing():
 
 
 def test_a_block_stops_soon_after_it_is_asked():
-    """Within a second, while compiled code is at work, since it is asked about ten times a second."""
+    """Within a second, while compiled code is at work, since it is asked about ten times a
+    second."""
     table_of(Setup(**FOUNDING | {"updates": 8}))  # compiled before the clock runs
     since, times = [], []
 
@@ -262,7 +305,9 @@ def control(value):
 
 
 @pytest.mark.jit
-@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="sets a control word of x86")
+@pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64"), reason="sets a control word of x86"
+)
 @pytest.mark.parametrize("flag", [0x8000, 0x0040], ids=["flush to zero", "denormals are zero"])
 def test_a_thread_that_flushes_denormals_is_refused(flag):
     control(np.uint32(0x1F80))  # compiled on this thread, and its default
@@ -291,10 +336,21 @@ def test_a_thread_that_flushes_denormals_is_refused(flag):
 @pytest.mark.jit
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_thirty_shapes_are_one_compilation(dtype):
-    """A sweep of many shapes does not wait for the compiler: kernels know the dtype and the lanes, the rest they are told."""
-    shapes = [(inputs, hidden) for inputs in (2, 3, 4) for hidden in (1, 2, 3, 5, 8, 13, (4, 2), (3, 3), (2, 3, 2), (20, 1))]
+    """A sweep of many shapes does not wait for the compiler: kernels know the dtype and the lanes,
+    the rest they are told."""
+    shapes = [
+        (inputs, hidden)
+        for inputs in (2, 3, 4)
+        for hidden in (1, 2, 3, 5, 8, 13, (4, 2), (3, 3), (2, 3, 2), (20, 1))
+    ]
     problems = [f"table:{'01' * 2 ** (inputs - 1)}" for inputs, _ in shapes]
-    more = [{}, {"order": "random"}, {"loss": "cross-entropy"}, {"bias": False}, {"order": "cyclic"}]
+    more = [
+        {},
+        {"order": "random"},
+        {"loss": "cross-entropy"},
+        {"bias": False},
+        {"order": "cyclic"},
+    ]
     setups = [
         Setup(problem=problem, hidden=hidden, dtype=dtype, updates=9, **more[i % 5])
         for i, (problem, (_, hidden)) in enumerate(zip(problems, shapes, strict=True))

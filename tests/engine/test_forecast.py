@@ -10,10 +10,13 @@ import pytest
 from numba import config
 
 import fastbp
-from fastbp.engine import block, forecast, plan, room, run
-from fastbp.engine.spec import Seeds, Setup, Sweep, SweepError
-from fastbp.engine.store import Store, StoreFullError
-from fastbp.kernels import NUMERICS_VERSION
+from fastbp.config.setup import Setup
+from fastbp.config.sweep import Seeds, Sweep
+from fastbp.engine import block, driver, forecast, lane_group, plan
+from fastbp.engine import machine as machine_module
+from fastbp.schema.errors import StoreFullError, SweepError
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store.store import Store
 
 trains = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
 
@@ -40,12 +43,20 @@ V1, V2 = {"proc/self/cgroup": "4:memory:/a/b\n2:cpu:/\n"}, {"proc/self/cgroup": 
 
 def v2(folder: str, most: str, used: int, cache: int = 0) -> dict[str, str]:
     stat = f"anon 5\ninactive_file {cache}\nslab 7\n"
-    return {f"{folder}/memory.max": most, f"{folder}/memory.current": str(used), f"{folder}/memory.stat": stat}
+    return {
+        f"{folder}/memory.max": most,
+        f"{folder}/memory.current": str(used),
+        f"{folder}/memory.stat": stat,
+    }
 
 
 def v1(folder: str, most: str, used: int, cache: int = 0) -> dict[str, str]:
     stat = f"cache 5\ntotal_inactive_file {cache}\n"
-    return {f"{folder}/memory.limit_in_bytes": most, f"{folder}/memory.usage_in_bytes": str(used), f"{folder}/memory.stat": stat}
+    return {
+        f"{folder}/memory.limit_in_bytes": most,
+        f"{folder}/memory.usage_in_bytes": str(used),
+        f"{folder}/memory.stat": stat,
+    }
 
 
 @pytest.mark.parametrize(
@@ -55,27 +66,55 @@ def v1(folder: str, most: str, used: int, cache: int = 0) -> dict[str, str]:
         pytest.param({"proc/meminfo": "MemTotal: 9 kB\n"}, None, id="an old system"),
         pytest.param(MEMINFO, 8_192_000_000, id="no control groups"),
         pytest.param(MEMINFO | V2 | v2("sys/fs/cgroup/a/b", "3000000000\n", GB), 2 * GB, id="v2"),
-        pytest.param(MEMINFO | V2 | v2("sys/fs/cgroup/a/b", "3000000000\n", GB, GB // 2), 2.5 * GB, id="v2 with file caches"),
-        pytest.param(MEMINFO | V2 | v2("sys/fs/cgroup/a/b", "max\n", GB), 8_192_000_000, id="v2 without a limit"),
-        pytest.param(MEMINFO | V2 | v2("sys/fs/cgroup/a", "3000000000\n", GB), 2 * GB, id="v2 limit of the group above"),
-        pytest.param(MEMINFO | V2 | v2("sys/fs/cgroup/a/b", "3", GB), 0, id="v2 past its limit"),
-        pytest.param(MEMINFO | V2 | v2("sys/fs/cgroup/c", "3000000000\n", GB), 8_192_000_000, id="v2 limit of somebody else"),
-        pytest.param(MEMINFO | V1 | v1("sys/fs/cgroup/memory/a/b", "3000000000\n", GB, 7), 2 * GB + 7, id="v1"),
-        pytest.param(MEMINFO | V1 | v1("sys/fs/cgroup/memory", "3000000000\n", GB), 2 * GB, id="v1 in a container"),
         pytest.param(
-            MEMINFO | V1 | v1("sys/fs/cgroup/memory/a", f"{2**63 - 4096}\n", GB), 8_192_000_000, id="v1 without a limit"
+            MEMINFO | V2 | v2("sys/fs/cgroup/a/b", "3000000000\n", GB, GB // 2),
+            2.5 * GB,
+            id="v2 with file caches",
+        ),
+        pytest.param(
+            MEMINFO | V2 | v2("sys/fs/cgroup/a/b", "max\n", GB),
+            8_192_000_000,
+            id="v2 without a limit",
+        ),
+        pytest.param(
+            MEMINFO | V2 | v2("sys/fs/cgroup/a", "3000000000\n", GB),
+            2 * GB,
+            id="v2 limit of the group above",
+        ),
+        pytest.param(MEMINFO | V2 | v2("sys/fs/cgroup/a/b", "3", GB), 0, id="v2 past its limit"),
+        pytest.param(
+            MEMINFO | V2 | v2("sys/fs/cgroup/c", "3000000000\n", GB),
+            8_192_000_000,
+            id="v2 limit of somebody else",
+        ),
+        pytest.param(
+            MEMINFO | V1 | v1("sys/fs/cgroup/memory/a/b", "3000000000\n", GB, 7),
+            2 * GB + 7,
+            id="v1",
+        ),
+        pytest.param(
+            MEMINFO | V1 | v1("sys/fs/cgroup/memory", "3000000000\n", GB),
+            2 * GB,
+            id="v1 in a container",
+        ),
+        pytest.param(
+            MEMINFO | V1 | v1("sys/fs/cgroup/memory/a", f"{2**63 - 4096}\n", GB),
+            8_192_000_000,
+            id="v1 without a limit",
         ),
     ],
 )
 def test_memory_is_bounded_by_control_groups(tmp_path, files, free):
-    assert room.memory(tree(tmp_path, files)) == free
+    assert machine_module.memory(tree(tmp_path, files)) == free
 
 
 def test_memory_counts_what_this_process_has(tmp_path):
     held = {"proc/self/statm": "9 2 3 0 0 0 0\n"}
-    assert room.memory(tree(tmp_path, MEMINFO | held)) == 8_192_000_000 + 2 * os.sysconf("SC_PAGE_SIZE")
+    assert machine_module.memory(tree(tmp_path, MEMINFO | held)) == 8_192_000_000 + 2 * os.sysconf(
+        "SC_PAGE_SIZE"
+    )
     if Path("/proc/meminfo").exists():
-        assert 10_000_000 < room.resident() < room.memory()
+        assert 10_000_000 < machine_module.resident() < machine_module.memory()
 
 
 def test_the_disk_is_that_of_the_nearest_folder(tmp_path, monkeypatch):
@@ -83,22 +122,30 @@ def test_the_disk_is_that_of_the_nearest_folder(tmp_path, monkeypatch):
 
     def statvfs(path: Path) -> Any:
         asked.append(path)
-        return types.SimpleNamespace(f_blocks=blocks, f_bavail=5, f_bfree=9, f_frsize=1000, f_bsize=4000, f_files=100, f_favail=7)
+        return types.SimpleNamespace(
+            f_blocks=blocks,
+            f_bavail=5,
+            f_bfree=9,
+            f_frsize=1000,
+            f_bsize=4000,
+            f_files=100,
+            f_favail=7,
+        )
 
     monkeypatch.setattr(os, "statvfs", statvfs)
-    assert room.disk(tmp_path / "deep" / "down") == (5000, 7)
+    assert machine_module.disk(tmp_path / "deep" / "down") == (5000, 7)
     (tmp_path / "file").touch()
-    room.disk(tmp_path / "file" / "x")
+    machine_module.disk(tmp_path / "file" / "x")
     assert asked == [tmp_path, tmp_path]
     monkeypatch.chdir(tmp_path)
-    room.disk(Path("results") / "x")
+    machine_module.disk(Path("results") / "x")
     assert asked[-1] == tmp_path
     blocks = 0
-    assert room.disk(tmp_path) is None
+    assert machine_module.disk(tmp_path) is None
 
 
 def test_there_is_a_disk_here(tmp_path):
-    found = room.disk(tmp_path)
+    found = machine_module.disk(tmp_path)
     assert found
     assert found.bytes > 0
 
@@ -110,8 +157,16 @@ def test_runs_updates_and_files_are_those_of_the_plan():
     grid = {"updates": [9, 10_000], "lr": [0.1, 0.2, 0.3], "momentum": [0, 0.5, 0.9]}
     for seeds in (1, 700, Seeds(start=5000, count=70_000)):
         some = sweep(seeds, grid)
-        for present in ({}, {some.setups[3].identity(NUMERICS_VERSION): [(0, 100), (5100, 30)], "another": [(0, 9)]}):
-            planned = [file for setup in some.setups for file in plan.files_of(setup, some, present)]
+        for present in (
+            {},
+            {
+                some.setups[3].identity(NUMERICS_VERSION): [(0, 100), (5100, 30)],
+                "another": [(0, 9)],
+            },
+        ):
+            planned = [
+                file for setup in some.setups for file in plan.files_of(setup, some, present)
+            ]
             found = forecast.size(some, present)
             assert found.runs == sum(p.runs for p in planned)
             assert forecast.duration(some, present, 1).updates == sum(
@@ -123,13 +178,17 @@ def test_runs_updates_and_files_are_those_of_the_plan():
 @trains
 @pytest.mark.parametrize(
     "setup",
-    [{"problem": "table:11101011", "updates": 999}, {"problem": "encoder:8", "hidden": [3]}, {"problem": "parity:7"}],
+    [
+        {"problem": "table:11101011", "updates": 999},
+        {"problem": "encoder:8", "hidden": [3]},
+        {"problem": "parity:7"},
+    ],
     ids=lambda setup: setup["problem"],
 )
 @pytest.mark.parametrize("seeds", [20, 5120])
 def test_the_disk_takes_what_was_said(tmp_path, setup, seeds):
     some = sweep(seeds, **setup)
-    run.drive(some, _opened(tmp_path))
+    driver.drive(some, _opened(tmp_path))
     taken = sum(file.stat().st_size for file in (tmp_path / "runs").iterdir())
     assert taken / 1.7 < forecast.size(some, {}).bytes < 1.7 * taken
 
@@ -140,21 +199,28 @@ def _opened(path: Path) -> Store:
     return store
 
 
-def part(some: Sweep, name: str, workers: int = 2, stored: bool = True, frame: bool = False) -> float:
+def part(
+    some: Sweep, name: str, workers: int = 2, stored: bool = True, frame: bool = False
+) -> float:
     (found,) = [part for part in forecast.memory(some, workers, stored, frame) if name in part.what]
     return found.bytes
 
 
 def test_memory_is_that_of_what_is_made():
     wide = sweep(10**5, problem="encoder:64", hidden=[200])
-    work = block.task(wide.setups[0])
-    group = block.Group(work)
+    work = lane_group.task(wide.setups[0])
+    group = lane_group.Group(work)
     made = group.state.block.nbytes + group.double.nbytes
     assert 2 * made < part(wide, "in training") < 2.6 * made
     assert part(wide, "in training", workers=1) == part(wide, "in training", workers=2) / 2
     assert part(wide, "in training", workers=0) == 0
-    assert part(sweep(10, problem="encoder:64", hidden=[200]), "in training", workers=64) == part(wide, "in training", workers=1)
-    assert part(sweep(10**5, problem="encoder:64", hidden=[200], stop="converged"), "in training") > 3 * made
+    assert part(sweep(10, problem="encoder:64", hidden=[200]), "in training", workers=64) == part(
+        wide, "in training", workers=1
+    )
+    assert (
+        part(sweep(10**5, problem="encoder:64", hidden=[200], stop="converged"), "in training")
+        > 3 * made
+    )
     assert part(sweep(epochs=10**6, schedule="cosine"), "rates") == 3 * 8 * 10**6
     assert part(sweep(epochs=10**6, schedule="constant:warmup=9"), "rates") == 3 * 8 * 10
     assert part(sweep(epochs=10**6), "rates") == 3 * 8
@@ -183,7 +249,9 @@ def test_memory_is_about_what_was_said():
     environment = os.environ | {"PYTHONPATH": str(Path(fastbp.__file__).parents[1])}
     for seeds in ("1", "200000"):  # what compiles takes more, so the first one does
         arguments = [sys.executable, "-c", MEASURE, seeds, repr(setup)]
-        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            arguments, env=environment, capture_output=True, text=True, check=True
+        )
     said, taken = map(float, done.stdout.split())
     assert taken / 1.5 < said < 1.8 * taken
 
@@ -208,8 +276,14 @@ def test_time_grows_with_what_is_missing_and_shrinks_with_cores(monkeypatch):
     assert whole.compiling == half.compiling == 0
     start, store = forecast.START_SECONDS, forecast.STORE_SECONDS * 100_000
     assert half.all_but_compiling - start == pytest.approx((whole.all_but_compiling - start) / 2)
-    assert alone.all_but_compiling - start - 2 * store == pytest.approx(2 * (whole.all_but_compiling - start - 2 * store))
-    none = forecast.duration(sweep(100, {"lr": [0.1]}), {sweep(1, lr=0.1).setups[0].identity(NUMERICS_VERSION): [(0, 100)]}, 2)
+    assert alone.all_but_compiling - start - 2 * store == pytest.approx(
+        2 * (whole.all_but_compiling - start - 2 * store)
+    )
+    none = forecast.duration(
+        sweep(100, {"lr": [0.1]}),
+        {sweep(1, lr=0.1).setups[0].identity(NUMERICS_VERSION): [(0, 100)]},
+        2,
+    )
     assert none == (0, start, 0)
 
 
@@ -228,8 +302,10 @@ def machine(monkeypatch):
     """A machine with so much memory and so large a disk."""
 
     def has(memory: float | None = 1e15, disk: float = 1e15, files: int | None = None) -> None:
-        monkeypatch.setattr(room, "memory", lambda: memory)
-        monkeypatch.setattr(room, "disk", lambda path: room.Disk(int(disk), files))
+        monkeypatch.setattr(machine_module, "memory", lambda: memory)
+        monkeypatch.setattr(
+            machine_module, "disk", lambda path: machine_module.Disk(int(disk), files)
+        )
 
     return has
 
@@ -237,7 +313,10 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ("some", "said"),
     [
-        (sweep(), r"[\d.]+ [MG]B \(most of it for Python and its packages, [\d.]+ [MG]B\), allowed: 100 MB; no sweep takes less"),
+        (
+            sweep(),
+            r"[\d.]+ [MG]B \(most of it for Python and its packages, [\d.]+ [MG]B\), allowed: 100 MB; no sweep takes less",
+        ),
         (
             sweep(10**6, problem="encoder:512", hidden=[900]),
             r".* \(most of it for networks in training, on 8 cores, .* GB\), allowed: 100 MB; try smaller hidden layers .*",
@@ -246,7 +325,10 @@ def machine(monkeypatch):
             sweep(epochs=4e9, schedule="linear"),
             r".* \(most of it for learning rates of every epoch, .* GB\), .*; try fewer epochs, or a constant schedule",
         ),
-        (sweep(10**9), r".* \(most of it for counts for the tables, 50 GB\), allowed: 100 MB; try fewer seeds"),
+        (
+            sweep(10**9),
+            r".* \(most of it for counts for the tables, 50 GB\), allowed: 100 MB; try fewer seeds",
+        ),
     ],
     ids=["nothing", "networks", "rates", "seeds"],
 )
@@ -261,7 +343,7 @@ def test_too_much_memory_is_one_line_that_names_most_of_it(tmp_path, machine, so
 
 def test_where_the_system_does_not_say_nothing_is_refused(tmp_path, machine, monkeypatch):
     machine(memory=None)
-    monkeypatch.setattr(room, "disk", lambda path: None)
+    monkeypatch.setattr(machine_module, "disk", lambda path: None)
     forecast.check(sweep(10**12), Store(tmp_path), 8)
 
 
@@ -275,7 +357,9 @@ def test_too_small_a_disk_is_one_line(tmp_path, machine):
     machine(files=10)
     with pytest.raises(StoreFullError) as raised:
         forecast.check(sweep(10**5, {"lr": [1, 2]}), store, 8)
-    assert re.fullmatch(".*200,000 runs make 3[0-9] files, and the disk has room for 10: .*", str(raised.value))
+    assert re.fullmatch(
+        ".*200,000 runs make 3[0-9] files, and the disk has room for 10: .*", str(raised.value)
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -284,7 +368,9 @@ def test_what_is_there_already_takes_no_more_disk(tmp_path, machine):
     machine(disk=1e6)
     store = _opened(tmp_path)
     for setup in some.setups:
-        (store.runs / f"{setup.identity(NUMERICS_VERSION)}-0-99000-0123456789abcdef.parquet").touch()
+        (
+            store.runs / f"{setup.identity(NUMERICS_VERSION)}-0-99000-0123456789abcdef.parquet"
+        ).touch()
     forecast.check(some, store, 8)
 
 
@@ -292,18 +378,25 @@ def test_what_is_there_already_takes_no_more_disk(tmp_path, machine):
 def test_from_python_the_same_lines(tmp_path, machine, stored):
     place = tmp_path / "store" if stored else None
     machine(memory=1e9)
-    with pytest.raises(SweepError, match=r"^memory: .* \(most of it for the DataFrame, .*; try fewer seeds, or a store"):
+    with pytest.raises(
+        SweepError,
+        match=r"^memory: .* \(most of it for the DataFrame, .*; try fewer seeds, or a store",
+    ):
         fastbp.run(sweep(10**8), place)
     machine(disk=1e6)
     if stored:
-        with pytest.raises(StoreFullError, match=r"100,000,000 runs take 7.* GB, and 1.0 MB are free"):
+        with pytest.raises(
+            StoreFullError, match=r"100,000,000 runs take 7.* GB, and 1.0 MB are free"
+        ):
             fastbp.run(sweep(10**8), place)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_check_makes_no_tables_and_no_ids(tmp_path, monkeypatch):
     """Which would take seconds where setups are many."""
-    monkeypatch.setattr(block, "task", None)
+    monkeypatch.setattr(lane_group, "task", None)
     monkeypatch.setattr(Setup, "identity", None)
     monkeypatch.setattr(Setup, "data", None)
-    forecast.check(sweep(10, {"lr": [1, 2], "updates": list(range(1, 1001))}), Store(tmp_path / "store"), 8)
+    forecast.check(
+        sweep(10, {"lr": [1, 2], "updates": list(range(1, 1001))}), Store(tmp_path / "store"), 8
+    )

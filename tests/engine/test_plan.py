@@ -9,10 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastbp import Setup, Sweep
+from fastbp.config.sweep import LAST_SEED, Seeds
 from fastbp.engine import plan
-from fastbp.engine.plan import Range, block_seeds, blocks, cut, file_seeds, files_of, missing, only, shard, shares
-from fastbp.engine.spec import LAST_SEED, Seeds
-from fastbp.kernels import NUMERICS_VERSION
+from fastbp.engine.plan import (
+    block_seeds,
+    blocks,
+    cut,
+    file_seeds,
+    files_of,
+    missing,
+    only,
+    shard,
+    shares,
+)
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store.filename import Range
 
 small_ranges = st.tuples(st.integers(0, 60), st.integers(1, 40))
 budgets = st.integers(0, 7).map(lambda power: 10**power)
@@ -31,7 +42,9 @@ def setup_of(updates: int, hidden: int = 2) -> Setup:
 
 
 def sweep_of(seeds: Seeds, *updates: int) -> Sweep:
-    return Sweep(seeds=seeds, setup={"problem": "xor", "hidden": [2]}, grid={"updates": list(updates)})
+    return Sweep(
+        seeds=seeds, setup={"problem": "xor", "hidden": [2]}, grid={"updates": list(updates)}
+    )
 
 
 def publications(sweep: Sweep, present: plan.Present) -> Iterator[plan.Publication]:
@@ -46,7 +59,11 @@ def identity(setup: Setup) -> str:
 def is_one_run(ranges: list[Range], start: int, count: int) -> bool:
     """Whether ranges, in their order, are the seeds start … start + count − 1 without a gap."""
     ends = [a + n for a, n in ranges]
-    return [a for a, _ in ranges] == [start, *ends[:-1]] and ends[-1] == start + count and all(n > 0 for _, n in ranges)
+    return (
+        [a for a, _ in ranges] == [start, *ends[:-1]]
+        and ends[-1] == start + count
+        and all(n > 0 for _, n in ranges)
+    )
 
 
 # Ranges
@@ -55,8 +72,12 @@ def is_one_run(ranges: list[Range], start: int, count: int) -> bool:
 @given(small_ranges, st.lists(small_ranges, max_size=6))
 def test_missing_is_what_is_wanted_and_not_present(wanted, present):
     gaps = missing(wanted, present)
-    assert seeds_in(gaps) == sorted(set(seeds_in([wanted])) - set(seeds_in(present)))  # each once, ascending
-    assert all(a + n < b for (a, n), (b, _) in itertools.pairwise(gaps)), "gaps that touch are one gap"
+    assert seeds_in(gaps) == sorted(
+        set(seeds_in([wanted])) - set(seeds_in(present))
+    )  # each once, ascending
+    assert all(a + n < b for (a, n), (b, _) in itertools.pairwise(gaps)), (
+        "gaps that touch are one gap"
+    )
 
 
 @settings(deadline=None)
@@ -86,7 +107,9 @@ def test_a_block_is_doubled_until_it_takes_about_its_time(updates, hidden):
 
 
 @given(budgets, st.integers(1, LAST_SEED), st.one_of(st.just(1), st.integers(1, 100_000)))
-def test_a_file_is_whole_blocks_a_setup_has_about_a_hundred_and_a_store_no_more_than_a_disk_likes(updates, count, setups):
+def test_a_file_is_whole_blocks_a_setup_has_about_a_hundred_and_a_store_no_more_than_a_disk_likes(
+    updates, count, setups
+):
     setup = setup_of(updates)
     size, block = file_seeds(setup, count, setups), block_seeds(setup)
     assert size % block == 0
@@ -111,15 +134,25 @@ def test_every_seed_of_every_setup_is_planned_once(seeds, updates):
         assert len(own) <= plan.FILES_PER_SETUP + 1
         for inner in own[1:]:
             assert inner.start % block_seeds(setup) == 0
-    assert len(planned) == sum(len([p for p in planned if p.setup == setup]) for setup in sweep.setups)
+    assert len(planned) == sum(
+        len([p for p in planned if p.setup == setup]) for setup in sweep.setups
+    )
 
 
 @settings(deadline=None)
-@given(st.integers(0, 100_000), st.integers(1, 200_000), st.lists(budgets, min_size=1, max_size=4, unique=True), st.data())
+@given(
+    st.integers(0, 100_000),
+    st.integers(1, 200_000),
+    st.lists(budgets, min_size=1, max_size=4, unique=True),
+    st.data(),
+)
 def test_blocks_make_up_the_files(start, count, updates, data):
-    """Each file of each setup once, whatever is there already, and each block within one file of each of its setups."""
+    """Each file of each setup once, whatever is there already, and each block within one file of
+    each of its setups."""
     sweep = sweep_of(Seeds(start=start, count=count), *updates)
-    gap = st.tuples(st.integers(start - 9, start + count), st.integers(1, count)).map(lambda r: (max(0, r[0]), r[1]))
+    gap = st.tuples(st.integers(start - 9, start + count), st.integers(1, count)).map(
+        lambda r: (max(0, r[0]), r[1])
+    )
     present = {identity(setup): data.draw(st.lists(gap, max_size=3)) for setup in sweep.setups}
     made: dict[plan.Publication, list[Range]] = {}
     for files, at, runs in blocks(sweep, present):
@@ -140,7 +173,10 @@ def test_what_differs_in_its_budget_alone_is_trained_once():
     keys = {"problem": "xor", "hidden": [2], "updates": 100}
     sweep = Sweep(seeds=1000, setup=keys, grid={"updates": [100, 70, 400], "lr": [0.1, 0.2]})
     assert [[s.budget for s in share.setups] for share in shares(sweep, {})] == [[400, 100, 70]] * 2
-    present = {identity(sweep.setups[0]): [(0, 300)], identity(sweep.setups[4]): [(200, 200), (900, 100)]}
+    present = {
+        identity(sweep.setups[0]): [(0, 300)],
+        identity(sweep.setups[4]): [(200, 200), (900, 100)],
+    }
     first = [share for share in shares(sweep, present) if share.setups[0].lr == 0.1]
     assert [([s.budget for s in setups], at, runs) for setups, at, runs in first] == [
         ([400, 70], 0, 200), ([70], 200, 100), ([100, 70], 300, 100), ([400, 100, 70], 400, 500), ([100, 70], 900, 100),
@@ -167,14 +203,17 @@ def test_what_depends_on_its_end_is_trained_by_itself(changes, together):
 @settings(deadline=None)
 @given(st.data(), seed_ranges, st.lists(budgets, min_size=1, max_size=3, unique=True))
 def test_what_is_lost_is_planned_as_it_was(data, seeds, updates):
-    """Files that are deleted come back with the same ranges, so that their names and digests are the same."""
+    """Files that are deleted come back with the same ranges, so that their names and digests are
+    the same."""
     sweep = sweep_of(seeds, *updates)
     whole = list(publications(sweep, {}))
     lost = data.draw(st.sets(st.sampled_from(range(len(whole))), max_size=8))
     present: dict[str, list[Range]] = {}
     for index, publication in enumerate(whole):
         if index not in lost:
-            present.setdefault(identity(publication.setup), []).append((publication.start, publication.runs))
+            present.setdefault(identity(publication.setup), []).append(
+                (publication.start, publication.runs)
+            )
     again = list(publications(sweep, present))
     found = seeds_by_setup(again)
     for setup, ranges in seeds_by_setup([whole[index] for index in sorted(lost)]).items():
@@ -218,14 +257,26 @@ def test_present_runs_of_other_setups_count_for_nothing():
 
 
 def test_the_longest_runs_come_first():
-    lr = {"updates": 100, "lr": [0.3]}, {"updates": 10_000, "lr": [0.1]}, {"updates": 1000, "lr": [0.2]}
-    sweep = Sweep(seeds=10, setup={"problem": "xor"}, grid=[{k: v if k == "lr" else [v] for k, v in grid.items()} for grid in lr])
+    lr = (
+        {"updates": 100, "lr": [0.3]},
+        {"updates": 10_000, "lr": [0.1]},
+        {"updates": 1000, "lr": [0.2]},
+    )
+    sweep = Sweep(
+        seeds=10,
+        setup={"problem": "xor"},
+        grid=[{k: v if k == "lr" else [v] for k, v in grid.items()} for grid in lr],
+    )
     assert [share.setups[0].updates for share in shares(sweep, {})] == [10_000, 1000, 100]
 
 
 @pytest.mark.parametrize("updates", [100, 10**6])
 def test_ten_billion_runs_are_planned_at_once_in_little_memory(updates):
-    sweep = Sweep(seeds=10**8, setup={"problem": "xor", "updates": updates}, grid={"lr": [i / 100 for i in range(1, 101)]})
+    sweep = Sweep(
+        seeds=10**8,
+        setup={"problem": "xor", "updates": updates},
+        grid={"lr": [i / 100 for i in range(1, 101)]},
+    )
     began = time.perf_counter()
     tracemalloc.start()
     try:
@@ -260,13 +311,18 @@ def sharded(draw: st.DrawFn, most: int = 10**9) -> tuple[Sweep, int]:
 @given(sharded())
 def test_shards_are_all_seeds_once(case):
     sweep, of = case
-    assert is_one_run([shard(sweep, number, of) for number in range(1, of + 1)], sweep.seeds.start, sweep.seeds.count)
+    assert is_one_run(
+        [shard(sweep, number, of) for number in range(1, of + 1)],
+        sweep.seeds.start,
+        sweep.seeds.count,
+    )
 
 
 @settings(deadline=None)
 @given(sharded())
 def test_shards_are_of_about_one_size(case):
-    """Two differ by at most one seed, or by less than a quarter of what each has on average: an eighth where seeds begin at 0."""
+    """Two differ by at most one seed, or by less than a quarter of what each has on average: an
+    eighth where seeds begin at 0."""
     sweep, of = case
     counts = [shard(sweep, number, of)[1] for number in range(1, of + 1)]
     difference = max(counts) - min(counts)
@@ -278,7 +334,9 @@ def test_shards_are_of_about_one_size(case):
 def test_where_there_are_many_seeds_shards_begin_where_blocks_do(case):
     sweep, of = case
     if sweep.seeds.count >= 8 * plan.LEAST_SEEDS * of:
-        assert all(shard(sweep, number, of)[0] % plan.LEAST_SEEDS == 0 for number in range(2, of + 1))
+        assert all(
+            shard(sweep, number, of)[0] % plan.LEAST_SEEDS == 0 for number in range(2, of + 1)
+        )
 
 
 @pytest.mark.parametrize("start", [0, 1000])
@@ -291,7 +349,9 @@ def test_a_few_shards_of_many_seeds_begin_where_files_do(start):
 
 def own_seeds(seeds: Seeds, **counts: int) -> Sweep:
     """A sweep of two budgets and rates, whose grids have so many seeds."""
-    grids = [{"lr": [float(lr[1:])], "updates": [10, 20], "seeds": count} for lr, count in counts.items()]
+    grids = [
+        {"lr": [float(lr[1:])], "updates": [10, 20], "seeds": count} for lr, count in counts.items()
+    ]
     return Sweep(seeds=seeds, setup={"problem": "xor"}, grid=grids)
 
 
@@ -302,10 +362,16 @@ def test_each_setup_is_planned_for_its_own_seeds_however_it_is_sharded(start, fe
     parts = [only(sweep, {}, shard(sweep, number, of)) for number in range(1, of + 1)]
     for setup in sweep.setups:
         count = few if setup.lr == 1 else many
-        assert is_one_run([(file.start, file.runs) for file in files_of(setup, sweep, {})], start, count)
-        sharded = [(file.start, file.runs) for part in parts for file in files_of(setup, sweep, part)]
+        assert is_one_run(
+            [(file.start, file.runs) for file in files_of(setup, sweep, {})], start, count
+        )
+        sharded = [
+            (file.start, file.runs) for part in parts for file in files_of(setup, sweep, part)
+        ]
         assert is_one_run(sharded, start, count)
-        trained = [(block.start, block.runs) for block in blocks(sweep, {}) if setup in block.setups]
+        trained = [
+            (block.start, block.runs) for block in blocks(sweep, {}) if setup in block.setups
+        ]
         assert is_one_run(trained, start, count)
 
 
@@ -326,9 +392,13 @@ def test_only_some_seeds_are_planned_as_if_all_others_were_there(wanted, some, p
 def test_files_of_a_shard_are_those_of_the_sweep_cut_at_its_bounds(case, data):
     sweep, of = case
     first, count = shard(sweep, data.draw(st.integers(1, of)), of)
-    cuts = [(max(p.start, first), min(p.start + p.runs, first + count)) for p in publications(sweep, {})]
+    cuts = [
+        (max(p.start, first), min(p.start + p.runs, first + count)) for p in publications(sweep, {})
+    ]
     expected = [(start, stop - start) for start, stop in cuts if start < stop]
-    assert [(p.start, p.runs) for p in publications(sweep, only(sweep, {}, (first, count)))] == expected
+    assert [
+        (p.start, p.runs) for p in publications(sweep, only(sweep, {}, (first, count)))
+    ] == expected
 
 
 @settings(deadline=None, max_examples=50)
@@ -337,6 +407,8 @@ def test_when_all_shards_are_there_nothing_is_missing(case):
     sweep, of = case
     present: dict[str, list[Range]] = {}
     for number in range(1, of + 1):
-        for setup, ranges in seeds_by_setup(list(publications(sweep, only(sweep, {}, shard(sweep, number, of))))).items():
+        for setup, ranges in seeds_by_setup(
+            list(publications(sweep, only(sweep, {}, shard(sweep, number, of))))
+        ).items():
             present.setdefault(identity(setup), []).extend(ranges)
     assert list(publications(sweep, present)) == []

@@ -1,4 +1,5 @@
-"""`stop = "converged"`: the same runs as with `stop = "budget"`, ended at the look that finds them converged."""
+"""`stop = "converged"`: the same runs as with `stop = "budget"`, ended at the look that finds them
+converged."""
 
 from typing import Any
 
@@ -6,19 +7,29 @@ import numpy as np
 import pytest
 from numba import config
 
+from fastbp.config.setup import Setup
 from fastbp.engine import block
-from fastbp.engine.spec import Setup
 
-pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="trains thousands of updates: too long as plain Python")
+pytestmark = pytest.mark.skipif(
+    bool(config.DISABLE_JIT), reason="trains thousands of updates: too long as plain Python"
+)
 
-BASE: dict[str, Any] = {"problem": "table:11101011", "order": "shuffled", "lr": 0.5, "updates": 4_000}
+BASE: dict[str, Any] = {
+    "problem": "table:11101011",
+    "order": "shuffled",
+    "lr": 0.5,
+    "updates": 4_000,
+}
 
 
 @pytest.mark.parametrize(
     ("count", "keys"),
     [
         (700, {}),
-        (700, {"updates": 4_003}),  # the last epoch is cut short, and that for more runs than there are lanes
+        (
+            700,
+            {"updates": 4_003},
+        ),  # the last epoch is cut short, and that for more runs than there are lanes
         (300, {"updates": 3_995, "check_every": 7}),
         (300, {"updates": 2_001, "momentum": 0.5}),
         (300, {"updates": 1_500, "batch": "full", "lr": 2.0}),
@@ -31,7 +42,9 @@ BASE: dict[str, Any] = {"problem": "table:11101011", "order": "shuffled", "lr": 
     ],
     ids=str,
 )
-def test_converged_runs_are_those_of_the_budget_cut_at_their_look(count: int, keys: dict[str, Any]) -> None:
+def test_converged_runs_are_those_of_the_budget_cut_at_their_look(
+    count: int, keys: dict[str, Any]
+) -> None:
     start = 5
     whole = block.train(Setup(**(BASE | keys)), start, count)
     ended = block.train(Setup(**(BASE | keys), stop="converged"), start, count)
@@ -39,13 +52,18 @@ def test_converged_runs_are_those_of_the_budget_cut_at_their_look(count: int, ke
     assert np.array_equal(whole.converged_at, ended.converged_at)
     assert np.array_equal(whole.start, ended.start)
     never = whole.converged_at < 0
-    assert np.array_equal(ended.updates_done, np.where(never, whole.updates_done, whole.converged_at))
+    assert np.array_equal(
+        ended.updates_done, np.where(never, whole.updates_done, whole.converged_at)
+    )
     assert np.array_equal(whole.end[:, never], ended.end[:, never])
     assert np.array_equal(whole.outputs[never], ended.outputs[never])
     for i in np.flatnonzero(~never)[:3]:
-        # A run that ends at a look is the run whose budget that is; without a horizon its rates do not depend on it.
+        # A run that ends at a look is the run whose budget that is; without a horizon its rates do
+        # not depend on it.
         if "schedule" not in keys:
-            cut = block.train(Setup(**(BASE | keys | {"updates": int(whole.converged_at[i])})), start + int(i), 1)
+            cut = block.train(
+                Setup(**(BASE | keys | {"updates": int(whole.converged_at[i])})), start + int(i), 1
+            )
             assert np.array_equal(cut.end[:, 0], ended.end[:, i])
             assert np.array_equal(cut.outputs[0], ended.outputs[i])
 
@@ -55,4 +73,7 @@ def test_blocks_and_slices_change_nothing() -> None:
     whole = block.train(setup, 0, 500)
     parts = [block.train(setup, 0, 190, slice_seconds=1e-6), block.train(setup, 190, 310)]
     for column in ("updates_done", "converged_at", "start", "end"):
-        assert np.array_equal(getattr(whole, column), np.concatenate([getattr(part, column) for part in parts], axis=-1))
+        assert np.array_equal(
+            getattr(whole, column),
+            np.concatenate([getattr(part, column) for part in parts], axis=-1),
+        )

@@ -1,6 +1,8 @@
-"""The folder of compiled code, whatever has become of its files: the right rows, or a line; never a crash or a traceback.
+"""The folder of compiled code, whatever has become of its files: the right rows, or a line; never a
+crash or a traceback.
 
-Machine code is run as it is found, so a file of which one bit is wrong must be known before it is loaded.
+Machine code is run as it is found, so a file of which one bit is wrong must be known before it is
+loaded.
 """
 
 import os
@@ -15,8 +17,8 @@ import pytest
 from commands import in_process
 from stores import ROOT, rows_of
 
-from fastbp.kernels import compiling
-from fastbp.kernels.compiling import _Files
+from fastbp.kernels import code_cache
+from fastbp.kernels.code_cache import _Files
 from fastbp.sweep import main
 
 pytestmark = pytest.mark.jit
@@ -37,11 +39,15 @@ SMALL, LARGE = "make_initialise", "make_advance"
 """Kernels that compile in one second and in ten."""
 
 
-def start(folder: Path, cache: Path, store: str = "store", program: Sequence[str] = ()) -> subprocess.Popen[str]:
+def start(
+    folder: Path, cache: Path, store: str = "store", program: Sequence[str] = ()
+) -> subprocess.Popen[str]:
     (folder / "mine.toml").write_text(SWEEP)
     command = [*program, sys.executable, "-m", "fastbp.sweep", "mine.toml", "-o", store, "--quiet"]
     own = os.environ | {"PYTHONPATH": str(ROOT), "FASTBP_CACHE_DIR": str(cache)}
-    return subprocess.Popen(command, cwd=folder, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=folder, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def ended(process: subprocess.Popen[str], *said: str) -> None:
@@ -57,7 +63,7 @@ def ended(process: subprocess.Popen[str], *said: str) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[int, str]]]:
     """A folder of code to copy, and the rows of a run that nobody disturbed."""
     folder = tmp_path_factory.mktemp("whole")
-    own = compiling.cache_folder()
+    own = code_cache.cache_folder()
     assert own
     ended(start(folder, own.parent))
     return shutil.copytree(own, folder / "cache" / own.name), rows_of(folder / "store")
@@ -74,10 +80,13 @@ def files(cache: Path, name: str) -> list[Path]:
 
 
 def damaged(draw: random.Random, raw: bytes) -> bytes:
-    """A file with one bit wrong, cut short, empty, with more behind it, or something else altogether."""
+    """A file with one bit wrong, cut short, empty, with more behind it, or something else
+    altogether."""
     at = draw.randrange(len(raw))
     flipped = raw[:at] + bytes([raw[at] ^ 1 << draw.randrange(8)]) + raw[at + 1 :]
-    return draw.choice((flipped, flipped, raw[:at], b"", raw + b"\0", draw.randbytes(100), bytes(len(raw))))
+    return draw.choice(
+        (flipped, flipped, raw[:at], b"", raw + b"\0", draw.randbytes(100), bytes(len(raw)))
+    )
 
 
 # The files by themselves
@@ -127,7 +136,9 @@ def holds(whole, cache: Path, folder: Path, *said: str, again: bool = True) -> N
     if again:
         now = {file: file.stat().st_mtime_ns for file in cache.iterdir()}
         ended(start(folder, cache.parent, "again"))
-        assert {file: file.stat().st_mtime_ns for file in cache.iterdir()} == now, "nothing is compiled again"
+        assert {file: file.stat().st_mtime_ns for file in cache.iterdir()} == now, (
+            "nothing is compiled again"
+        )
         assert rows_of(folder / "again") == whole[1]
 
 
@@ -208,7 +219,9 @@ NOTE = "note: there is no folder to keep compiled code in, so each command compi
 
 
 @pytest.mark.parametrize(
-    "place", ["/dev/null/x", "file", "file/x", "link", "x" * 300, "\udcff/" + "y" * 300], ids=lambda place: ascii(place[:9])
+    "place",
+    ["/dev/null/x", "file", "file/x", "link", "x" * 300, "\udcff/" + "y" * 300],
+    ids=lambda place: ascii(place[:9]),
 )
 def test_where_there_can_be_no_folder_that_is_told(whole, tmp_path, monkeypatch, here, place):
     """Kernels of this process are there already: only the folder is looked for again."""
@@ -217,12 +230,12 @@ def test_where_there_can_be_no_folder_that_is_told(whole, tmp_path, monkeypatch,
     (tmp_path / "mine.toml").write_text(SWEEP)
     assert here("mine.toml", "-o", "before").returncode == 0
     monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / place))
-    compiling.cache_folder.cache_clear()
+    code_cache.cache_folder.cache_clear()
     try:
         done = here("mine.toml", "-o", "store")
     finally:
         monkeypatch.undo()
-        compiling.cache_folder.cache_clear()
+        code_cache.cache_folder.cache_clear()
     assert done.returncode == 0
     assert done.stderr.splitlines()[0] == NOTE
     assert rows_of(tmp_path / "store") == whole[1]
@@ -236,14 +249,23 @@ def test_without_a_folder_all_is_compiled(whole, tmp_path):
 
 @pytest.mark.soak
 @pytest.mark.skipif(
-    subprocess.run(["unshare", "-m", "true"], check=False).returncode != 0, reason="no file systems of our own here"
+    subprocess.run(["unshare", "-m", "true"], check=False).returncode != 0,
+    reason="no file systems of our own here",
 )
 def test_a_folder_that_can_only_be_read(whole, cache, tmp_path):
     """The files stay what they were, whether they are used or not."""
-    if not shutil.which("unshare") or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+    if (
+        not shutil.which("unshare")
+        or subprocess.run(["unshare", "-m", "true"], check=False).returncode
+    ):
         pytest.skip("no mounts of our own here")
     before = {file: file.read_bytes() for file in cache.iterdir()}
     mount = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
-    ended(start(tmp_path, cache.parent, program=["unshare", "-m", "sh", "-c", mount, str(cache.parent)]), NOTE)
+    ended(
+        start(
+            tmp_path, cache.parent, program=["unshare", "-m", "sh", "-c", mount, str(cache.parent)]
+        ),
+        NOTE,
+    )
     assert rows_of(tmp_path / "store") == whole[1]
     assert {file: file.read_bytes() for file in cache.iterdir()} == before

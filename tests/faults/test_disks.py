@@ -1,4 +1,5 @@
-"""Disks that fill up, turn read-only or lose what they hold under a sweep: a line says so, and the same again completes it."""
+"""Disks that fill up, turn read-only or lose what they hold under a sweep: a line says so, and the
+same again completes it."""
 
 import resource
 import shutil
@@ -13,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import command, in_process, names, refused, started, until
-from disturbed import sweep_file
+from fault_injection import sweep_file
 from stores import rows_of
 
 import fastbp
-from fastbp.engine.store import Store
+from fastbp.store.store import Store
 from fastbp.sweep import main
 
 pytestmark = pytest.mark.jit
@@ -59,9 +60,11 @@ def whole(tmp_path_factory) -> dict[str, str]:
     return undisturbed(sweep_file(tmp_path_factory.mktemp("undisturbed"), SEEDS, SWEEP).parent)
 
 
-def meanwhile(store: Path, act: Callable[[], None], folder: Path) -> subprocess.CompletedProcess[str]:
-    """What comes of a sweep to whose store something happens once the first of its files is there, a third of a second before the
-    next."""
+def meanwhile(
+    store: Path, act: Callable[[], None], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """What comes of a sweep to whose store something happens once the first of its files is there,
+    a third of a second before the next."""
     sweep_file(folder, SEEDS, SWEEP)
     with started("mine.toml", "-o", store, "-j", "1", cwd=folder) as process:
         until(lambda: names(store), process)
@@ -85,7 +88,9 @@ class Disk(NamedTuple):
         return Path(f"/proc/{self.process.pid}/root{self.place}")
 
     def run(self, *arguments: str | Path) -> None:
-        subprocess.run(["nsenter", "-t", str(self.process.pid), "-m", *arguments], cwd="/", check=True)
+        subprocess.run(
+            ["nsenter", "-t", str(self.process.pid), "-m", *arguments], cwd="/", check=True
+        )
 
 
 @pytest.fixture
@@ -96,7 +101,12 @@ def disk(tmp_path) -> Iterator[Disk]:
     place = tmp_path / "disk"
     place.mkdir()
     script = 'mount -t tmpfs -o size=4m,nr_inodes=100 none "$0" && echo mounted && exec cat'
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
     with subprocess.Popen(["unshare", "-m", "sh", "-c", script, place], **pipes) as process:
         if process.stdout.readline() != "mounted\n":
             pytest.skip(f"nobody may mount a disk here: {process.stderr.read().strip()}")
@@ -143,7 +153,9 @@ def unprotect(disk: Disk) -> None:
     ],
     ids=["full", "no more files", "read-only"],
 )
-def test_a_disk_that_takes_no_more_ends_a_sweep_with_4(tmp_path, here, whole, disk, act, said, undo):
+def test_a_disk_that_takes_no_more_ends_a_sweep_with_4(
+    tmp_path, here, whole, disk, act, said, undo
+):
     store = disk.path / "store"
     done = meanwhile(store, lambda: act(disk), tmp_path)
     refused(done, 4, rf"{store}/runs/\S+\.parquet cannot be written: {said}")
@@ -161,7 +173,9 @@ def test_a_disk_that_is_full_when_only_the_picture_is_left_ends_with_4(tmp_path,
     assert (done := here("mine.toml", "-o", store)).returncode == 0
     shutil.rmtree(store / "figures")
     fill(disk, leave=16_384)
-    refused(here("mine.toml", "-o", store), 4, rf"{store}\S* cannot be written: No space left on device")
+    refused(
+        here("mine.toml", "-o", store), 4, rf"{store}\S* cannot be written: No space left on device"
+    )
     clear(disk)
     assert here("mine.toml", "-o", store).stdout == done.stdout
     assert all((store / "figures" / f"outcomes.{kind}").stat().st_size for kind in ("svg", "png"))
@@ -170,7 +184,11 @@ def test_a_disk_that_is_full_when_only_the_picture_is_left_ends_with_4(tmp_path,
 def test_a_disk_that_is_full_already_is_told_before_anything_is_written(tmp_path, here, disk):
     sweep_file(tmp_path, SEEDS, SWEEP)
     fill(disk)
-    refused(here("mine.toml", "-o", disk.path / "store"), 4, r"\S+/store: 2,016 runs take .* kB, and 0 bytes are free: .*")
+    refused(
+        here("mine.toml", "-o", disk.path / "store"),
+        4,
+        r"\S+/store: 2,016 runs take .* kB, and 0 bytes are free: .*",
+    )
     assert not (disk.path / "store").exists()
 
 
@@ -204,7 +222,9 @@ def remove_a_file(runs: Path) -> None:
         pytest.param(replace, "tmp", id="tmp replaced", marks=pytest.mark.soak),
     ],
 )
-def test_a_store_that_is_changed_under_a_sweep_ends_it_without_a_table(tmp_path, here, whole, act, name):
+def test_a_store_that_is_changed_under_a_sweep_ends_it_without_a_table(
+    tmp_path, here, whole, act, name
+):
     """Rows that it published and that are gone are nothing to sum up."""
     store = tmp_path / "store"
     done = meanwhile(store, lambda: act(store / name), tmp_path)

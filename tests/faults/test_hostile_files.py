@@ -1,4 +1,5 @@
-"""Whatever bytes a sweep file or a problem file holds, loading it works or ends in a SweepError of lines."""
+"""Whatever bytes a sweep file or a problem file holds, loading it works or ends in a SweepError of
+lines."""
 
 import json
 import os
@@ -9,7 +10,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import mutants
+import fuzz_inputs
 import pytest
 
 CI = {"toml": 100, "csv": 70, "npz": 120, "parquet": 90}
@@ -17,34 +18,43 @@ MANY = 25_000
 
 
 def failures(kind: str, first: int, count: int) -> dict[int, list[str]]:
-    """What is wrong with what came of the files of these numbers, by number; where a process dies, its last is at fault."""
+    """What is wrong with what came of the files of these numbers, by number; where a process dies,
+    its last is at fault."""
     found: dict[int, list[str]] = {}
     stop = first + count
     while first < stop and len(found) < 100:
         with tempfile.TemporaryFile() as at:
-            own = {"PYTHONPATH": str(mutants.ROOT), "PROGRESS_FD": str(at.fileno()), "ARROW_DEFAULT_MEMORY_POOL": "system"}
+            own = {
+                "PYTHONPATH": str(fuzz_inputs.ROOT),
+                "PROGRESS_FD": str(at.fileno()),
+                "ARROW_DEFAULT_MEMORY_POOL": "system",
+            }
             done = subprocess.run(
-                [sys.executable, mutants.__file__, kind, str(first), str(stop - first)],
+                [sys.executable, fuzz_inputs.__file__, kind, str(first), str(stop - first)],
                 env=os.environ | own, pass_fds=[at.fileno()], capture_output=True, text=True, timeout=60 + count, check=False,
             )  # fmt: skip
             found |= dict(map(json.loads, done.stdout.splitlines()))
             last = int(os.pread(at.fileno(), 20, 0))
         if done.returncode or done.stderr:
-            ended = signal.Signals(-done.returncode).name if done.returncode < 0 else f"ended with {done.returncode}"
+            ended = (
+                signal.Signals(-done.returncode).name
+                if done.returncode < 0
+                else f"ended with {done.returncode}"
+            )
             found.setdefault(last, []).append(f"{ended}: {done.stderr[-2000:]}")
         first = last + 1
     return found
 
 
-@pytest.mark.parametrize("kind", mutants.KINDS)
+@pytest.mark.parametrize("kind", fuzz_inputs.KINDS)
 def test_hostile_files_are_loaded_or_told(kind: str) -> None:
-    """Nothing else is raised, written or run, no line is two, nothing takes 2 s or 500 MB; `python tests/faults/mutants.py KIND
-    NUMBER 1` repeats one."""
+    """Nothing else is raised, written or run, no line is two, nothing takes 2 s or 500 MB; `python
+    tests/faults/fuzz_inputs.py KIND NUMBER 1` repeats one."""
     assert failures(kind, 0, CI[kind]) == {}
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("kind", mutants.KINDS)
+@pytest.mark.parametrize("kind", fuzz_inputs.KINDS)
 def test_many_hostile_files(kind: str) -> None:
     with ThreadPoolExecutor(2) as pool:
         parts = pool.map(lambda first: failures(kind, first, 2_500), range(0, MANY, 2_500))
@@ -53,7 +63,16 @@ def test_many_hostile_files(kind: str) -> None:
 
 def test_a_number_says_all(tmp_path: Path) -> None:
     """Two processes make the same file of it."""
-    code = "import hashlib, mutants, sys; print([hashlib.sha256(mutants.mutant(k, 10_007)).hexdigest() for k in mutants.KINDS])"
-    here = os.environ | {"PYTHONPATH": os.pathsep.join([str(mutants.ROOT), str(Path(mutants.__file__).parent)])}
-    told = {subprocess.run([sys.executable, "-c", code], env=here, capture_output=True, check=True).stdout for _ in range(2)}
+    code = "import hashlib, mutants, sys; print([hashlib.sha256(fuzz_inputs.mutant(k, 10_007)).hexdigest() for k in fuzz_inputs.KINDS])"
+    here = os.environ | {
+        "PYTHONPATH": os.pathsep.join(
+            [str(fuzz_inputs.ROOT), str(Path(fuzz_inputs.__file__).parent)]
+        )
+    }
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code], env=here, capture_output=True, check=True
+        ).stdout
+        for _ in range(2)
+    }
     assert len(told) == 1

@@ -1,4 +1,5 @@
-"""A sweep that is killed or stopped at any moment goes on, and ends with the same bits as one that nobody disturbed."""
+"""A sweep that is killed or stopped at any moment goes on, and ends with the same bits as one that
+nobody disturbed."""
 
 import os
 import random
@@ -11,13 +12,14 @@ from pathlib import Path
 
 import pytest
 from commands import command, environment, in_process, names, refused, started, stopped, until
-from disturbed import sweep_file
+from fault_injection import sweep_file
 from stores import rows_of
 
 import fastbp
-from fastbp.engine.store import Store, StoreError
-from fastbp.files import FILE_NAME
-from fastbp.kernels import NUMERICS_VERSION
+from fastbp.schema.errors import StoreError
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store.filename import FILE_NAME
+from fastbp.store.store import Store
 from fastbp.sweep import main
 
 pytestmark = pytest.mark.jit
@@ -40,7 +42,8 @@ updates = 10
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """For a number of seeds: what the command prints and the store that it makes, and the seconds that it takes."""
+    """For a number of seeds: what the command prints and the store that it makes, and the seconds
+    that it takes."""
     made: dict[int, tuple[str, Path, float]] = {}
 
     def of(seeds: int) -> tuple[str, Path, float]:
@@ -72,7 +75,8 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def whole(store: Path, before: set[str]) -> set[str]:
-    """The names of its files. Whatever is there is whole, and nothing is lost that was there before."""
+    """The names of its files. Whatever is there is whole, and nothing is lost that was there
+    before."""
     assert all(FILE_NAME.fullmatch(file.name) for file in (store / "runs").glob("*"))
     Store(store).check()
     there = names(store)
@@ -88,8 +92,8 @@ def assert_the_same(store: Path, other: Path) -> None:
 
 @pytest.mark.parametrize(("kills", "seeds"), KILLS)
 def test_killed_at_any_moment_it_ends_with_the_same_rows(tmp_path, undisturbed, kills, seeds):
-    """Half of the moments are drawn; the others fall just after a draft or a file has appeared, while something is published.
-    None is so late that too little is left for the rest."""
+    """Half of the moments are drawn; the others fall just after a draft or a file has appeared,
+    while something is published. None is so late that too little is left for the rest."""
     file = sweep_file(tmp_path, seeds)
     told, other, lasted = undisturbed(seeds)
     draw = random.Random(5)
@@ -108,12 +112,15 @@ def test_killed_at_any_moment_it_ends_with_the_same_rows(tmp_path, undisturbed, 
         published = whole(store, published)
     assert sweep(tmp_path).stdout == told
     assert_the_same(store, other)
-    assert set(rows_of(store)) == {s.identity(NUMERICS_VERSION) for s in fastbp.Sweep.from_toml(file).setups}
+    assert set(rows_of(store)) == {
+        s.identity(NUMERICS_VERSION) for s in fastbp.Sweep.from_toml(file).setups
+    }
 
 
 @pytest.mark.parametrize(("stops", "seeds"), STOPS)
 def test_stopped_at_any_moment_it_says_how_to_go_on_and_does(tmp_path, undisturbed, stops, seeds):
-    """By Ctrl-C and by SIGTERM in turn, once the store is its own. In the end the command that was told is run as it stands."""
+    """By Ctrl-C and by SIGTERM in turn, once the store is its own. In the end the command that was
+    told is run as it stands."""
     sweep_file(tmp_path, seeds)
     told, other, _ = undisturbed(seeds)
     draw = random.Random(6)
@@ -128,7 +135,14 @@ def test_stopped_at_any_moment_it_says_how_to_go_on_and_does(tmp_path, undisturb
         first, _, again = said.partition(" To go on: ")
         assert first == "interrupted; what is done stays in store."
         published = whole(store, published)
-    done = subprocess.run(shlex.split(again), cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        shlex.split(again),
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == told
     assert_the_same(store, other)
 
@@ -149,8 +163,18 @@ def test_a_second_driver_is_refused_at_once_and_disturbs_nobody(tmp_path):
         before = os.times()
         second = command(*OPTIONS, cwd=tmp_path)
         after = os.times()
-        assert after.children_user + after.children_system - before.children_user - before.children_system < 2
-        refused(second, 3, f"store is in use by process {first.pid} on {os.uname().nodename}: wait for it, or choose -o")
+        assert (
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+            < 2
+        )
+        refused(
+            second,
+            3,
+            f"store is in use by process {first.pid} on {os.uname().nodename}: wait for it, or choose -o",
+        )
         published = names(store)
         until(lambda: names(store) > published, first)
 
@@ -167,7 +191,7 @@ def test_a_lock_that_nobody_holds_is_in_nobodys_way(tmp_path, here):
 
 DRIVER = """
 import os, sys, time
-from fastbp.engine.store import Store
+from fastbp.store.store import Store
 with Store(sys.argv[1]).locked():
     worker = os.fork()
     if worker:
@@ -179,13 +203,17 @@ with Store(sys.argv[1]).locked():
 
 
 def test_a_worker_that_outlives_its_killed_driver_holds_no_lock(tmp_path):
-    """A pool may fork its workers while the store is locked, and they do not always hear that they are alone."""
+    """A pool may fork its workers while the store is locked, and they do not always hear that they
+    are alone."""
     store = Store(tmp_path)
     store.open()
     with started(tmp_path, cwd=tmp_path, program=[sys.executable, "-c", DRIVER]) as driver:
         worker = int(driver.stdout.readline())
         try:
-            with pytest.raises(StoreError, match=f"in use by process {driver.pid} "), store.locked():
+            with (
+                pytest.raises(StoreError, match=f"in use by process {driver.pid} "),
+                store.locked(),
+            ):
                 pass
             driver.kill()
             driver.wait()

@@ -1,4 +1,5 @@
-"""Disks that rot: whatever becomes of the bytes of a store, all of it is found, and none of it is ever read as runs."""
+"""Disks that rot: whatever becomes of the bytes of a store, all of it is found, and none of it is
+ever read as runs."""
 
 import random
 import shutil
@@ -9,11 +10,12 @@ import pytest
 from numba import config
 
 import fastbp
-from fastbp import Sweep, files
-from fastbp.analysis.tallies import tally
-from fastbp.engine import block, plan, run, soundness
-from fastbp.engine.store import Store
-from fastbp.files import read_all
+from fastbp import Sweep
+from fastbp.analysis.counts import tally
+from fastbp.engine import driver, integrity, lane_group, plan
+from fastbp.store import parquet
+from fastbp.store.parquet import read_all
+from fastbp.store.store import Store
 
 BLOCK = 512
 """Bytes that a disk loses at once."""
@@ -28,14 +30,22 @@ def made(tmp_path_factory):
         patch.setattr(plan, "LEAST_SEEDS", 4)
         patch.setattr(plan, "MOST_SEEDS", 4)
         if config.DISABLE_JIT:
-            patch.setattr(block, "suggested_lanes", lambda net, dtype: 2)
-        run.drive(Sweep(seeds=7, setup={"problem": "xor", "hidden": [2], "updates": 9}, grid={"lr": [0.5, 2.0]}), store)
+            patch.setattr(lane_group, "suggested_lanes", lambda net, dtype: 2)
+        driver.drive(
+            Sweep(
+                seeds=7,
+                setup={"problem": "xor", "hidden": [2], "updates": 9},
+                grid={"lr": [0.5, 2.0]},
+            ),
+            store,
+        )
     assert len(list(store.files())) == 4
     return store
 
 
 def damages(contents: dict[str, bytes], draw: random.Random) -> Iterator[dict[str, bytes]]:
-    """What may become of some files, again and again: of one, or of two that change places. Never what was written."""
+    """What may become of some files, again and again: of one, or of two that change places. Never
+    what was written."""
     names = sorted(contents)
 
     def bits(content: bytes) -> bytes:
@@ -57,7 +67,11 @@ def damages(contents: dict[str, bytes], draw: random.Random) -> Iterator[dict[st
     while True:
         kind = draw.randrange(len(kinds) + 1)
         one, other = draw.sample(names, 2)
-        found = {one: contents[other], other: contents[one]} if kind == len(kinds) else {one: kinds[kind](contents[one])}
+        found = (
+            {one: contents[other], other: contents[one]}
+            if kind == len(kinds)
+            else {one: kinds[kind](contents[one])}
+        )
         if all(content != contents[name] for name, content in found.items()):
             yield found
 
@@ -68,24 +82,24 @@ def test_all_rot_is_found(made, tmp_path, times):
     """In just the files that it befell, and after each time the store is sound again."""
     store = Store(shutil.copytree(made.path, tmp_path / "store"))
     contents = {file.name: file.read_bytes() for file in store.files()}
-    sound = soundness.check(store)
+    sound = integrity.check(store)
     assert sound.findings == []
     for _, damage in zip(range(times), damages(contents, random.Random(times)), strict=False):
         for name, content in damage.items():
             (store.runs / name).write_bytes(content)
-        checked = soundness.check(store)
+        checked = integrity.check(store)
         assert {finding.file.name for finding in checked.findings} == set(damage)
         for name in damage:
             (store.runs / name).write_bytes(contents[name])
-    assert soundness.check(store) == sound
+    assert integrity.check(store) == sound
 
 
 def read(path: Path) -> None:
-    files.read(path)
+    parquet.read(path)
 
 
 def read_some(path: Path) -> None:
-    files.read(path, ["setup", "seed", "outcome", "converged_at"])
+    parquet.read(path, ["setup", "seed", "outcome", "converged_at"])
 
 
 def read_store(path: Path) -> None:

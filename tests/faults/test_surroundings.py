@@ -18,9 +18,9 @@ from numba import config
 from stores import ROOT, rows_of
 
 import fastbp
-from fastbp.engine import block
-from fastbp.engine.store import Store
-from fastbp.kernels import compiling
+from fastbp.engine import lane_group
+from fastbp.kernels import code_cache
+from fastbp.store.store import Store
 from fastbp.sweep import main
 
 MODULE = [sys.executable, "-m", "fastbp.sweep"]
@@ -49,7 +49,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int
     folder = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         if config.DISABLE_JIT:
-            patch.setattr(block, "suggested_lanes", lambda net, dtype: 2)
+            patch.setattr(lane_group, "suggested_lanes", lambda net, dtype: 2)
         fastbp.run(fastbp.Sweep.from_text(SWEEP), store=folder / "store")
     return rows_of(folder / "store")
 
@@ -62,8 +62,13 @@ def file(tmp_path: Path) -> Path:
 
 def environment(**more: str) -> dict[str, str]:
     """With compiled code where it is, though there be no home."""
-    folder = compiling.cache_folder()
-    return os.environ | {"PYTHONPATH": str(ROOT)} | ({"FASTBP_CACHE_DIR": str(folder.parent)} if folder else {}) | more
+    folder = code_cache.cache_folder()
+    return (
+        os.environ
+        | {"PYTHONPATH": str(ROOT)}
+        | ({"FASTBP_CACHE_DIR": str(folder.parent)} if folder else {})
+        | more
+    )
 
 
 def command(
@@ -130,14 +135,25 @@ def test_interrupted_without_a_stderr_it_says_so_in_no_other_file(tmp_path):
     finally:
         process.kill()
         process.wait()
-    assert not [file for file in (tmp_path / "store").rglob("*") if file.is_file() and b"interrupted" in file.read_bytes()]
+    assert not [
+        file
+        for file in (tmp_path / "store").rglob("*")
+        if file.is_file() and b"interrupted" in file.read_bytes()
+    ]
     Store(tmp_path / "store").check()
 
 
 @trains
 def test_in_the_locale_of_last_resort(undisturbed, tmp_path):
-    """Without what Python does by itself to mend it, so that all text is ASCII, names of files too."""
-    done = command("mine.toml", "-o", "store", cwd=tmp_path, env=environment(LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0"))
+    """Without what Python does by itself to mend it, so that all text is ASCII, names of files
+    too."""
+    done = command(
+        "mine.toml",
+        "-o",
+        "store",
+        cwd=tmp_path,
+        env=environment(LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0"),
+    )
     complete(done)
     assert done.stdout.isascii()
     assert "lr: 0.5 -> 2" in done.stdout
@@ -158,7 +174,10 @@ def test_a_home_that_is_none(undisturbed, tmp_path):
 def test_a_user_whom_nobody_knows(undisturbed, tmp_path):
     """Without a name, a home or HOME."""
     unknown = ["unshare", "--user", "--map-user=54321", "--map-group=54321", "env", "--unset=HOME"]
-    if not shutil.which("unshare") or subprocess.run([*unknown, "true"], capture_output=True, check=False).returncode:
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*unknown, "true"], capture_output=True, check=False).returncode
+    ):
         pytest.skip("no users of our own here")
     complete(command("mine.toml", "-o", "store", cwd=tmp_path, program=[*unknown, *MODULE]))
     assert rows_of(tmp_path / "store") == undisturbed
@@ -169,7 +188,10 @@ def powerless() -> list[str]:
     if os.geteuid():
         return []
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
-    if not shutil.which("setpriv") or subprocess.run([*drop, "true"], capture_output=True, check=False).returncode:
+    if (
+        not shutil.which("setpriv")
+        or subprocess.run([*drop, "true"], capture_output=True, check=False).returncode
+    ):
         pytest.skip("to root nothing is forbidden")
     return drop
 
@@ -182,7 +204,14 @@ def test_an_installation_that_can_only_be_read(undisturbed, tmp_path):
         shutil.copytree(ROOT / name, site / name, ignore=shutil.ignore_patterns("__pycache__"))
     with read_only(site):
         before = sorted(site.rglob("*"))
-        done = command("mine.toml", "-o", "store", cwd=tmp_path, program=program, env=environment(PYTHONPATH=str(site)))
+        done = command(
+            "mine.toml",
+            "-o",
+            "store",
+            cwd=tmp_path,
+            program=program,
+            env=environment(PYTHONPATH=str(site)),
+        )
         assert sorted(site.rglob("*")) == before
     complete(done)
     assert rows_of(tmp_path / "store") == undisturbed
@@ -237,13 +266,19 @@ def umask() -> Iterator[None]:
 def test_files_are_for_whom_the_user_says(undisturbed, tmp_path, here, umask):
     complete(here("mine.toml", "-o", "store"))
     assert rows_of(tmp_path / "store") == undisturbed
-    assert not [entry for entry in [tmp_path / "store", *(tmp_path / "store").rglob("*")] if entry.stat().st_mode & 0o077]
+    assert not [
+        entry
+        for entry in [tmp_path / "store", *(tmp_path / "store").rglob("*")]
+        if entry.stat().st_mode & 0o077
+    ]
 
 
 def test_a_user_who_may_not_read_his_own_files(tmp_path):
     program = ["sh", "-c", 'umask 0777; exec "$0" "$@"', *powerless(), *MODULE]
     refused(
-        command("mine.toml", "-o", "store", cwd=tmp_path, program=program), 4, "store/runs cannot be written: Permission denied"
+        command("mine.toml", "-o", "store", cwd=tmp_path, program=program),
+        4,
+        "store/runs cannot be written: Permission denied",
     )
 
 
@@ -271,10 +306,16 @@ def test_a_clock_that_is_put_back_between_two_commands(tmp_path, here, file):
 # Names of places
 
 
-@pytest.mark.parametrize("arguments", [["mine.toml", "-o", "store"], ["--dry-run"], ["--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["mine.toml", "-o", "store"], ["--dry-run"], ["--help"]], ids=" ".join
+)
 def test_a_current_folder_that_is_gone(tmp_path, arguments):
     (tmp_path / "gone").mkdir()
-    done = command(*arguments, cwd=tmp_path / "gone", program=["sh", "-c", 'rmdir ../gone; exec "$0" "$@"', *MODULE])
+    done = command(
+        *arguments,
+        cwd=tmp_path / "gone",
+        program=["sh", "-c", 'rmdir ../gone; exec "$0" "$@"', *MODULE],
+    )
     if arguments == ["--help"]:
         assert done.returncode == 0
     else:
@@ -282,7 +323,9 @@ def test_a_current_folder_that_is_gone(tmp_path, arguments):
 
 
 @pytest.mark.parametrize(
-    "name", ["a 'store' of \"mine\"", "new\nline", "Öffnung – 😀", "s3:", "ab:cd", "a?b#c*[d]%20", "~x"], ids=ascii
+    "name",
+    ["a 'store' of \"mine\"", "new\nline", "Öffnung – 😀", "s3:", "ab:cd", "a?b#c*[d]%20", "~x"],
+    ids=ascii,
 )
 def test_odd_names_of_stores(undisturbed, tmp_path, here, name):
     """Twice: once it is made, once it is read."""
@@ -297,7 +340,11 @@ def test_odd_names_of_stores(undisturbed, tmp_path, here, name):
 @pytest.mark.parametrize("address", ["s3://mine/x", "file:///tmp/x", "abfs+x://y"])
 def test_an_address_is_no_folder(tmp_path, here, address):
     """Nor is one made that is called so."""
-    refused(here("mine.toml", "-o", address), 3, f"{re.escape(str(Path(address)))} is an address, not a folder: choose .* -o")
+    refused(
+        here("mine.toml", "-o", address),
+        3,
+        f"{re.escape(str(Path(address)))} is an address, not a folder: choose .* -o",
+    )
     assert [entry.name for entry in tmp_path.iterdir()] == ["mine.toml"]
 
 
@@ -309,12 +356,24 @@ def test_names_that_are_no_text(undisturbed, tmp_path, here):
     except OSError:
         pytest.skip("no such names here")
     for options in ([], ["--dry-run"]):
-        refused(here("mine.toml", "-o", f"{odd}/store", *options), 3, r"\\udcff/store is a name that is no text: choose .* -o")
+        refused(
+            here("mine.toml", "-o", f"{odd}/store", *options),
+            3,
+            r"\\udcff/store is a name that is no text: choose .* -o",
+        )
     (tmp_path / "mine.toml").rename(tmp_path / odd / f"{odd}.toml")
     refused(here(f"{odd}/{odd}.toml"), 3, r"results/\\udcff is a name that is no text: .*")
     complete(here(f"{odd}/{odd}.toml", "-o", "store"))
     assert rows_of(tmp_path / "store") == undisturbed
     (tmp_path / odd / "d.csv").write_text("x,y\n1,0\n2,1\n")
-    done = here(f"{odd}/{odd}.toml", "-o", "other", "--set", f"problem=file:{odd}/d.csv", "--set", "targets=y")
+    done = here(
+        f"{odd}/{odd}.toml",
+        "-o",
+        "other",
+        "--set",
+        f"problem=file:{odd}/d.csv",
+        "--set",
+        "targets=y",
+    )
     refused(done, 2, r"--set problem: given 'file:\\udcff/d.csv', allowed: file:PATH")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([odd, "store"])

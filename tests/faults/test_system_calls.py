@@ -1,4 +1,5 @@
-"""Every system call of a publish fails, or is the last one: what was published stays, and the same again completes the store."""
+"""Every system call of a publish fails, or is the last one: what was published stays, and the same
+again completes the store."""
 
 import json
 import os
@@ -16,11 +17,15 @@ import pytest
 from commands import ROOT, names
 from stores import rows_of
 
-from fastbp.engine.store import FILE_NAME, Store
+from fastbp.store.store import FILE_NAME, Store
+
+HELPERS = Path(__file__).parents[1] / "helpers"
 
 pytestmark = pytest.mark.jit  # nothing here is compiled: once is enough
 
-FAULTS = {error: f"error={error}" for error in ("EIO", "ENOSPC", "EINTR", "EPERM")} | {"SIGKILL": "signal=KILL"}
+FAULTS = {error: f"error={error}" for error in ("EIO", "ENOSPC", "EINTR", "EPERM")} | {
+    "SIGKILL": "signal=KILL"
+}
 STARTS = ("new", "begun")
 ALWAYS = [("begun", "EIO"), ("begun", "SIGKILL")]
 """Every call is made to fail so, each time; of all others, a sample is drawn."""
@@ -29,7 +34,8 @@ SAMPLE = 40
 
 
 class Ended(NamedTuple):
-    """How a process ended: its exit code, the files that it had published, what it said, and its calls."""
+    """How a process ended: its exit code, the files that it had published, what it said, and its
+    calls."""
 
     code: int
     told: list[str]
@@ -52,10 +58,10 @@ Publish = Callable[..., Ended]
 def publish(tmp_path_factory) -> Iterator[Publish]:
     """Publish what is missing in a store; watched by strace where its options are given."""
     notes = tmp_path_factory.mktemp("notes")
-    tests = f"{ROOT}{os.pathsep}{Path(__file__).parents[1]}"
+    tests = f"{ROOT}{os.pathsep}{HELPERS}"
     server = subprocess.Popen(
         # Arrow and NumPy keep threads, none of which a child needs.
-        [sys.executable, "-W", "ignore::DeprecationWarning", Path(__file__).with_name("publisher.py")],
+        [sys.executable, "-W", "ignore::DeprecationWarning", HELPERS / "publisher.py"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONPATH": tests},
     )  # fmt: skip
@@ -69,7 +75,9 @@ def publish(tmp_path_factory) -> Iterator[Publish]:
         if reply["refused"]:
             pytest.skip(f"strace may not watch here: {reply['refused'].strip()}")
         calls = [] if strace is None else (notes / "calls").read_text(errors="replace").splitlines()
-        return Ended(reply["code"], (notes / "out").read_text().split(), (notes / "err").read_text(), calls)
+        return Ended(
+            reply["code"], (notes / "out").read_text().split(), (notes / "err").read_text(), calls
+        )
 
     yield ask
     server.communicate()
@@ -77,7 +85,8 @@ def publish(tmp_path_factory) -> Iterator[Publish]:
 
 @pytest.fixture(scope="module")
 def stores(publish, tmp_path_factory) -> dict[str, Path]:
-    """A store that nobody disturbed, and what there is at the start: nothing, or a store with its first file and a draft."""
+    """A store that nobody disturbed, and what there is at the start: nothing, or a store with its
+    first file and a draft."""
     if not shutil.which("strace"):
         pytest.skip("there is no strace here")
     folder = tmp_path_factory.mktemp("stores")
@@ -159,7 +168,11 @@ def disturb(publish, stores, whole, tmp_path) -> Callable[[str, str, Call], None
 def test_what_is_told_to_be_published_has_reached_the_disk(calls):
     """The power may fail at any time: first the draft is on the disk, then its name in `runs/`."""
     for start, files in (("new", 3), ("begun", 2)):
-        steps = [call.name for call in calls[start] if re.match(r"(write|fsync|rename)\(.*(\.parquet|/runs>\))", call.line)]
+        steps = [
+            call.name
+            for call in calls[start]
+            if re.match(r"(write|fsync|rename)\(.*(\.parquet|/runs>\))", call.line)
+        ]
         assert steps == ["write", "fsync", "rename", "fsync"] * files
 
 
@@ -179,7 +192,9 @@ def test_nor_is_anything_lost_with_other_faults_and_in_a_new_store(calls, distur
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(("start", "fault"), [(start, fault) for start in STARTS for fault in FAULTS])
+@pytest.mark.parametrize(
+    ("start", "fault"), [(start, fault) for start in STARTS for fault in FAULTS]
+)
 def test_nor_is_anything_lost_with_any_fault_at_any_call(calls, disturb, start, fault):
     for call in calls[start]:
         disturb(start, fault, call)

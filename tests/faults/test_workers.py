@@ -1,4 +1,5 @@
-"""Workers that are killed, out of memory, raising, or not as their driver: nothing is lost, and every bit is as undisturbed."""
+"""Workers that are killed, out of memory, raising, or not as their driver: nothing is lost, and
+every bit is as undisturbed."""
 
 import os
 import random
@@ -13,8 +14,9 @@ import pytest
 from stores import ROOT, rows_of
 
 from fastbp import Sweep
-from fastbp.engine import run, workers
-from fastbp.engine.store import Store
+from fastbp.engine import backends
+from fastbp.engine import driver as driver_module
+from fastbp.store.store import Store
 from fastbp.sweep import main
 
 pytestmark = pytest.mark.jit
@@ -69,7 +71,11 @@ def start(folder: Path, executor: str, *options: str, **environment: str) -> sub
 def children(pid: int) -> list[int]:
     """The processes that this one has started, and those that they have."""
     try:
-        own = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+        own = [
+            int(child)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
     except OSError:
         return []
     return own + [each for child in own for each in children(child)]
@@ -105,8 +111,12 @@ def test_workers_that_are_killed_lose_nothing(folder, undisturbed, executor):
     assert out
 
 
-@pytest.mark.parametrize(("executor", "number"), [("processes", signal.SIGINT), ("dask", signal.SIGINT)])
-def test_an_interrupted_driver_ends_at_once_and_leaves_no_workers(folder, undisturbed, executor, number):
+@pytest.mark.parametrize(
+    ("executor", "number"), [("processes", signal.SIGINT), ("dask", signal.SIGINT)]
+)
+def test_an_interrupted_driver_ends_at_once_and_leaves_no_workers(
+    folder, undisturbed, executor, number
+):
     """A terminal sends its signal to all processes of the command."""
     process = start(folder, executor, "-o", f"stopped-{executor}")
     while not any((folder / f"stopped-{executor}" / "runs").glob("*.parquet")):
@@ -122,10 +132,15 @@ def test_an_interrupted_driver_ends_at_once_and_leaves_no_workers(folder, undist
     assert len(err.splitlines()) == 1, err
     assert "To go on: " in err
     until = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text() for pid in group):
+    while any(
+        Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()
+        for pid in group
+    ):
         assert time.monotonic() < until, "workers that outlive their driver"
         time.sleep(0.05)
-    assert main([str(folder / "mine.toml"), "-o", str(folder / f"stopped-{executor}"), "--quiet"]) == 0
+    assert (
+        main([str(folder / "mine.toml"), "-o", str(folder / f"stopped-{executor}"), "--quiet"]) == 0
+    )
     assert rows_of(folder / f"stopped-{executor}") == undisturbed
 
 
@@ -171,10 +186,32 @@ def test_mpi(folder, undisturbed, launched):
     if launched and not mpiexec:
         pytest.skip("there is no mpiexec")
     store = f"mpi-{launched}"
-    prefix = [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures"] if launched else [sys.executable]
-    command = [*prefix, "-m", "fastbp.sweep", "mine.toml", "-o", store, "--executor", "mpi", "--quiet", "-j", "2"]
+    prefix = (
+        [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures"]
+        if launched
+        else [sys.executable]
+    )
+    command = [
+        *prefix,
+        "-m",
+        "fastbp.sweep",
+        "mine.toml",
+        "-o",
+        store,
+        "--executor",
+        "mpi",
+        "--quiet",
+        "-j",
+        "2",
+    ]
     done = subprocess.run(
-        command, check=False, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=200
+        command,
+        check=False,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     assert rows_of(folder / store) == undisturbed
@@ -189,13 +226,20 @@ def test_a_killed_driver_leaves_no_workers(folder):
     process.kill()
     process.communicate()
     until = time.monotonic() + 5
-    while any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text() for pid in group):
+    while any(
+        Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()
+        for pid in group
+    ):
         assert time.monotonic() < until
         time.sleep(0.05)
 
 
 def few(**keys: object) -> Sweep:
-    return Sweep(seeds=700, setup={"problem": "xor", "hidden": [2], "updates": 40, **keys}, grid={"lr": [0.5, 1.0]})
+    return Sweep(
+        seeds=700,
+        setup={"problem": "xor", "hidden": [2], "updates": 40, **keys},
+        grid={"lr": [0.5, 1.0]},
+    )
 
 
 class Trouble:
@@ -216,37 +260,45 @@ class Trouble:
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.kind == "hangs" and tries == 0:
                 time.sleep(600)
-        return run.rows_of(part, driver)
+        return driver_module.rows_of(part, driver)
 
 
-ALL = [(kind, executor) for executor in ("processes", "dask") for kind in ("raises", "memory", "kills", "kills once", "hangs")]
+ALL = [
+    (kind, executor)
+    for executor in ("processes", "dask")
+    for kind in ("raises", "memory", "kills", "kills once", "hangs")
+]
 QUICK = [("kills once", "processes"), ("memory", "processes"), ("raises", "dask")]
 
 
 @pytest.mark.parametrize(
-    ("kind", "executor"), [pytest.param(*each, marks=[] if each in QUICK else [pytest.mark.soak]) for each in ALL]
+    ("kind", "executor"),
+    [pytest.param(*each, marks=[] if each in QUICK else [pytest.mark.soak]) for each in ALL],
 )
 def test_trouble_in_one_block_costs_at_most_that_block(tmp_path, monkeypatch, executor, kind):
     monkeypatch.setattr("fastbp.engine.plan.LEAST_SEEDS", 168)
     monkeypatch.setattr("fastbp.engine.plan.MOST_SEEDS", 168)
     if kind == "hangs":  # a busy machine is slow to start workers
-        monkeypatch.setattr("fastbp.engine.executors.LEAST_PATIENCE", 3.0)
-        monkeypatch.setattr("fastbp.engine.executors.PATIENCE", 3.0)
+        monkeypatch.setattr("fastbp.engine.executor_map.LEAST_PATIENCE", 3.0)
+        monkeypatch.setattr("fastbp.engine.executor_map.PATIENCE", 3.0)
     whole, store, mark = Store(tmp_path / "whole"), Store(tmp_path / "store"), tmp_path / "mark"
     mark.mkdir()
     for each in (whole, store):
         each.open()
-    run.drive(few(), whole)
+    driver_module.drive(few(), whole)
     trained = _drive(few(), store, Trouble(kind, 336, mark), executor)
     tries = len(list(mark.iterdir()))
     if kind in ("raises", "kills"):
         (failed,) = trained.failed
         assert "seeds 336 to" in failed
-        assert {"raises": "ZeroDivisionError: one of those things", "kills": "its worker was lost 4 times"}[kind] in failed
+        assert {
+            "raises": "ZeroDivisionError: one of those things",
+            "kills": "its worker was lost 4 times",
+        }[kind] in failed
         assert tries == {"raises": 1, "kills": 4}[kind]
         there = {file.name for file in store.files()}
         assert there < {file.name for file in whole.files()}, "the rest is there"
-        assert run.drive(few(), store).failed == []
+        assert driver_module.drive(few(), store).failed == []
     else:
         assert trained.failed == []
         assert tries == 2
@@ -257,26 +309,33 @@ def _drive(sweep, store, function, executor):
     """`drive`, with another function than `rows_of`."""
     from functools import partial
 
-    pool = workers.pool(executor, 2)
+    pool = backends.pool(executor, 2)
     before = store.present()
-    progress = run.Progress()
+    progress = driver_module.Progress()
     try:
-        files, failed, _ = run._train(
-            sweep, store, before, pool, partial(function, driver=workers.versions()), progress, lambda rows: None, lambda p: None
+        files, failed, _ = driver_module._train(
+            sweep,
+            store,
+            before,
+            pool,
+            partial(function, driver=backends.versions()),
+            progress,
+            lambda rows: None,
+            lambda p: None,
         )
     finally:
         pool.close()
-    return run.Trained(progress.done, progress.updates, files, {}, failed)
+    return driver_module.Trained(progress.done, progress.updates, files, {}, failed)
 
 
 def test_workers_with_other_versions_are_refused_at_the_start(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(workers, "NUMERICS_VERSION", 999)
-    workers.versions.cache_clear()
+    monkeypatch.setattr(backends, "NUMERICS_VERSION", 999)
+    backends.versions.cache_clear()
     try:
         assert main(["founding", "-o", "store", "--seeds", "5", "--executor", "processes"]) == 3
     finally:
-        workers.versions.cache_clear()
+        backends.versions.cache_clear()
     err = capfd.readouterr().err
     assert f"fastbp: --executor: the worker {os.uname().nodename} (process " in err
     assert "has numerics version 2, not 999" in err
@@ -287,7 +346,10 @@ def test_workers_with_other_versions_are_refused_at_the_start(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("thread", "given 'thread', allowed: threads, processes, dask, dask:ADDRESS, mpi, slurm, flux; did you mean 'threads'?"),
+        (
+            "thread",
+            "given 'thread', allowed: threads, processes, dask, dask:ADDRESS, mpi, slurm, flux; did you mean 'threads'?",
+        ),
         ("processes:3", "given 'processes:3', allowed: threads, "),
         ("dask:", "given 'dask:', allowed: threads, "),
         ("dask:tcp://127.0.0.1:9", "given 'dask:tcp://127.0.0.1:9', where no scheduler answers"),
@@ -303,6 +365,8 @@ def test_executors_that_there_are_not(tmp_path, monkeypatch, capfd, given, said)
 
 
 def test_a_package_that_is_not_there_is_named(monkeypatch, capfd):
-    monkeypatch.setattr(workers, "find_spec", lambda name: None)
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
     assert main(["founding", "--executor", "flux"]) == 2
-    assert "which needs the package executorlib: pip install 'fastbp[flux]'" in capfd.readouterr().err
+    assert (
+        "which needs the package executorlib: pip install 'fastbp[flux]'" in capfd.readouterr().err
+    )

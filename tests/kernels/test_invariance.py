@@ -1,7 +1,9 @@
-"""What symmetry says of training, held against the kernels: a network that is renamed, or has signs changed, learns as it did.
+"""What symmetry says of training, held against the kernels: a network that is renamed, or has signs
+changed, learns as it did.
 
-Exact, to the bit, where every operation of the image is that of the network with other signs or in the same order; to rounding
-where sums are taken in another order or σ(−z) stands for 1 − σ(z); in shares of many seeds where the image is another seed's.
+Exact, to the bit, where every operation of the image is that of the network with other signs or in
+the same order; to rounding where sums are taken in another order or σ(−z) stands for 1 − σ(z); in
+shares of many seeds where the image is another seed's.
 """
 
 from itertools import permutations
@@ -13,7 +15,7 @@ from lanes import JIT, LANES, group, read, write
 from fastbp import Sweep, run
 from fastbp.analysis.atlas import equality
 from fastbp.analysis.symmetry import classes
-from fastbp.engine.spec import Setup
+from fastbp.config.setup import Setup
 
 EPOCHS = 40 if JIT else 3
 SIGNS = [(-1, 1, 1), (1, -1, -1), (-1, -1, -1)]
@@ -21,12 +23,20 @@ OTHERS = [order for order in permutations(range(3)) if order != (0, 1, 2)]
 
 
 def setup(**changes):
-    keys = {"problem": "table:11101011", "hidden": (4,), "lr": 0.5, "order": "random", "epochs": EPOCHS, **changes}
+    keys = {
+        "problem": "table:11101011",
+        "hidden": (4,),
+        "lr": 0.5,
+        "order": "random",
+        "epochs": EPOCHS,
+        **changes,
+    }
     return Setup(**keys)
 
 
 def both(one, image, data=None, **changes):
-    """The same seeds of a setup and of its image, all lanes trained: the networks of each before, and after.
+    """The same seeds of a setup and of its image, all lanes trained: the networks of each before,
+    and after.
 
     `image`: what becomes of a network; `data`: what becomes of X and T.
     """
@@ -37,7 +47,12 @@ def both(one, image, data=None, **changes):
         write(images, lane, image(read(runs, lane)))
     for each in (runs, images):
         each.advance(EPOCHS)
-    return [read(runs, lane) for lane in range(LANES)], [read(images, lane) for lane in range(LANES)], runs, images
+    return (
+        [read(runs, lane) for lane in range(LANES)],
+        [read(images, lane) for lane in range(LANES)],
+        runs,
+        images,
+    )
 
 
 def with_columns(network, change):
@@ -82,7 +97,8 @@ def test_negated_inputs_are_negated_weights_to_the_bit(signs, order, kind):
 @pytest.mark.parametrize("kind", KINDS[:3], ids=["online", "batches", "float32"])
 @pytest.mark.parametrize("new", OTHERS)
 def test_permuted_inputs_are_permuted_weights_to_the_bit_where_a_row_has_one_input(new, kind):
-    """Of an encoder's rows one input is not 0, so that no sum depends on its order: what is left is the renaming."""
+    """Of an encoder's rows one input is not 0, so that no sum depends on its order: what is left is
+    the renaming."""
     rows = np.array([[1.0], [0.0], [1.0]])
     changes = {"problem": "encoder:3", **kind}
     first = setup(**changes)
@@ -99,7 +115,8 @@ def test_permuted_inputs_are_permuted_weights_to_the_bit_where_a_row_has_one_inp
 
 @pytest.mark.parametrize("order", ["random", "shuffled", "cyclic"])
 def test_two_inputs_change_places_to_the_bit_where_no_bias_comes_first(order):
-    """The first two terms of a sum may change places; they are its first two where there is no bias."""
+    """The first two terms of a sum may change places; they are its first two where there is no
+    bias."""
     new = [1, 0, 2]
     networks, images, *_ = both(
         {"order": order, "bias": False},
@@ -145,15 +162,26 @@ def test_a_negated_output_is_negated_last_weights_but_for_rounding(loss):
 def equal_shares(**changes):
     """What is told of the 16 functions of two bits, each learnt from 2,000 seeds."""
     keys = {"hidden": [2], "order": "shuffled", "lr": 1, "epochs": 100, **changes}
-    return equality(run(Sweep(seeds=2_000, setup=keys, grid={"problem": ["table:????"], "scale_inputs": ["none", "standard"]})))
+    return equality(
+        run(
+            Sweep(
+                seeds=2_000,
+                setup=keys,
+                grid={"problem": ["table:????"], "scale_inputs": ["none", "standard"]},
+            )
+        )
+    )
 
 
 @pytest.mark.jit
 @pytest.mark.parametrize(
-    "changes", [{"order": "random"}, {"loss": "cross-entropy", "lr": 0.2}, {"batch": 3, "momentum": 0.5}], ids=str
+    "changes",
+    [{"order": "random"}, {"loss": "cross-entropy", "lr": 0.2}, {"batch": 3, "momentum": 0.5}],
+    ids=str,
 )
 def test_functions_of_a_class_converge_equally_often_and_others_need_not(changes):
-    """The kernels keep every symmetry that they should: no p of Holm's is small. Negated inputs differ where they are 0 and 1."""
+    """The kernels keep every symmetry that they should: no p of Holm's is small. Negated inputs
+    differ where they are 0 and 1."""
     table = equal_shares(**changes)
     held = table[table["holds"] & table["p"].notna()]
     assert len(held) >= 6
@@ -166,7 +194,8 @@ def test_functions_of_a_class_converge_equally_often_and_others_need_not(changes
 
 @pytest.mark.jit
 def test_an_order_that_goes_by_the_list_keeps_no_permutation():
-    """Rows in the order of the list: which input is which matters, and the table does not say that shares are equal."""
+    """Rows in the order of the list: which input is which matters, and the table does not say that
+    shares are equal."""
     table = equal_shares(order="blocked:8")
     assert not table["holds"].any()
     assert table["p_holm"].min() < 1e-6

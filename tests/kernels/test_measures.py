@@ -1,4 +1,5 @@
-"""What is said of a network: against the oracle on random networks, and on networks made to be one thing or the other."""
+"""What is said of a network: against the oracle on random networks, and on networks made to be one
+thing or the other."""
 
 import math
 
@@ -7,10 +8,10 @@ import oracle
 import pytest
 from lanes import LANES, group, pair, read, write
 
-from fastbp.engine.block import Rows, to_arrow
-from fastbp.engine.spec import Setup
+from fastbp.config.setup import Setup
+from fastbp.engine.rows import Rows, to_arrow
 from fastbp.kernels import measures as m
-from fastbp.outcomes import OUTCOMES, classify
+from fastbp.schema.outcomes import OUTCOMES, classify
 
 NAMES = {
     "loss": m.LOSS, "spread": m.SPREAD, "max_error": m.MAX_ERROR, "wrong": m.WRONG, "one_sided": m.ONE_SIDED,
@@ -24,7 +25,11 @@ def words(setup, runs):
     measured, outputs = runs.measure()
     nothing = np.full(runs.task.lanes, -1)
     kept = outputs.reshape(-1, runs.task.lanes).T
-    return to_arrow(setup, 0, Rows(nothing, nothing, measured, measured, kept)).column("outcome").to_pylist()
+    return (
+        to_arrow(setup, 0, Rows(nothing, nothing, measured, measured, kept))
+        .column("outcome")
+        .to_pylist()
+    )
 
 
 def assert_measured(runs, recipe, lanes=(0, LANES - 1), relative=1e-12):
@@ -33,9 +38,13 @@ def assert_measured(runs, recipe, lanes=(0, LANES - 1), relative=1e-12):
     for lane in lanes:
         network = read(runs, lane)
         wanted = oracle.measures(recipe, network)
-        np.testing.assert_allclose(outputs[:, :, lane], oracle.outputs(recipe, network), rtol=0, atol=relative)
+        np.testing.assert_allclose(
+            outputs[:, :, lane], oracle.outputs(recipe, network), rtol=0, atol=relative
+        )
         for name, row in NAMES.items():
-            assert measured[row, lane] == pytest.approx(float(wanted[name]), rel=relative, abs=relative, nan_ok=True), (
+            assert measured[row, lane] == pytest.approx(
+                float(wanted[name]), rel=relative, abs=relative, nan_ok=True
+            ), (
                 name,
                 lane,
             )
@@ -68,7 +77,12 @@ def test_measures_of_random_networks(keys, loss, scale):
 def test_the_gradient_that_is_measured_has_neither_offset_nor_decay_nor_the_divisor_of_a_batch():
     plain = {"problem": "encoder:3", "hidden": (3,), "updates": 1}
     wanted = group(Setup(**plain)).measure()
-    for more in ({"prime_offset": 0.1}, {"weight_decay": 0.5}, {"batch": 2, "reduction": "mean"}, {"momentum": 0.9}):
+    for more in (
+        {"prime_offset": 0.1},
+        {"weight_decay": 0.5},
+        {"batch": 2, "reduction": "mean"},
+        {"momentum": 0.9},
+    ):
         found = group(Setup(**plain, **more)).measure()
         assert all(a.tobytes() == b.tobytes() for a, b in zip(found, wanted, strict=True)), more
 
@@ -88,11 +102,16 @@ def test_measures_change_no_state():
         kept = runs.task.network.layers[0, 3] * LANES
         before = runs.state.block[:kept].tobytes(), *(part.tobytes() for part in runs.state[1:])
         one, other = runs.measure(), runs.measure()
-        assert before == (runs.state.block[:kept].tobytes(), *(part.tobytes() for part in runs.state[1:]))
+        assert before == (
+            runs.state.block[:kept].tobytes(),
+            *(part.tobytes() for part in runs.state[1:]),
+        )
         assert all(a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("keys", [case for case in CASES if "table:1111" not in case.values()], ids=str)
+@pytest.mark.parametrize(
+    "keys", [case for case in CASES if "table:1111" not in case.values()], ids=str
+)
 def test_float32_is_measured_in_float64_on_its_outputs(keys):
     setup, recipe = pair(**keys, dtype="float32", init_scale=2, updates=1)
     runs = group(setup)
@@ -101,19 +120,31 @@ def test_float32_is_measured_in_float64_on_its_outputs(keys):
     T = recipe.targets[:, :, None]
     ranges = (T.max(axis=0) - T.min(axis=0)).astype(float)
     assert (measured[m.MAX_ERROR] == (abs(outputs - T) / ranges).max(axis=(0, 1))).all()
-    assert (measured[m.SPREAD] == ((outputs.max(axis=0) - outputs.min(axis=0)) / ranges).max(axis=0)).all()
-    np.testing.assert_allclose(measured[m.LOSS], ((outputs - T) ** 2).sum(axis=(0, 1)) / 2 / len(T), rtol=1e-15)
-    weights = abs(runs.state.block[: runs.task.network.parameters * LANES].reshape(-1, LANES).astype(float))
+    assert (
+        measured[m.SPREAD] == ((outputs.max(axis=0) - outputs.min(axis=0)) / ranges).max(axis=0)
+    ).all()
+    np.testing.assert_allclose(
+        measured[m.LOSS], ((outputs - T) ** 2).sum(axis=(0, 1)) / 2 / len(T), rtol=1e-15
+    )
+    weights = abs(
+        runs.state.block[: runs.task.network.parameters * LANES].reshape(-1, LANES).astype(float)
+    )
     assert (measured[m.WEIGHT_MAX] == weights.max(axis=0)).all()
     assert_measured(runs, recipe, relative=2e-6)
 
 
 def test_float32_cross_entropy_is_measured_from_z_in_float64():
     """Where a float32 o is 1, ln(1 − o) is lost; z still knows it."""
-    setup, _ = pair(problem="table:00", hidden=(1,), loss="cross-entropy", dtype="float32", updates=1)
+    setup, _ = pair(
+        problem="table:00", hidden=(1,), loss="cross-entropy", dtype="float32", updates=1
+    )
     runs = group(setup)
     for lane in range(LANES):
-        write(runs, lane, [(np.zeros((1, 1)), np.zeros(1)), (np.zeros((1, 1)), np.array([30.0 + lane]))])
+        write(
+            runs,
+            lane,
+            [(np.zeros((1, 1)), np.zeros(1)), (np.zeros((1, 1)), np.array([30.0 + lane]))],
+        )
     measured, outputs = runs.measure()
     assert (outputs == 1).all()
     for lane in range(LANES):
@@ -126,7 +157,10 @@ def test_float32_cross_entropy_is_measured_from_z_in_float64():
 def by_hand(*output, hidden=((20.0, 20.0, -10.0), (20.0, 20.0, -30.0))):
     """Hidden units that are "or" and "and"; the output's two weights and bias."""
     hidden, output = np.array(hidden), np.array(output, float)
-    return [(hidden[:, :2].copy(), hidden[:, 2].copy()), (output[None, :2].copy(), output[2:].copy())]
+    return [
+        (hidden[:, :2].copy(), hidden[:, 2].copy()),
+        (output[None, :2].copy(), output[2:].copy()),
+    ]
 
 
 STATES = {
@@ -134,7 +168,12 @@ STATES = {
     "collapsed": [by_hand(0, 0, 2), by_hand(0.01, 0, -1), by_hand(0, 0, 1e308), by_hand(0.3, 0, 0)],
     "one-class": [by_hand(3, 0, 0.5), by_hand(3, 0, -4), by_hand(-2, -2, 4.5)],
     "partial": [by_hand(20, 0, -10), by_hand(3, 0, -1), by_hand(-20, 20, 10)],
-    "diverged": [by_hand(math.nan, 0, 0), by_hand(20, -20, math.inf), by_hand(math.inf, -20, -10), by_hand(0, 0, -math.inf)],
+    "diverged": [
+        by_hand(math.nan, 0, 0),
+        by_hand(20, -20, math.inf),
+        by_hand(math.inf, -20, -10),
+        by_hand(0, 0, -math.inf),
+    ],
 }
 
 
@@ -198,14 +237,19 @@ def test_columns_of_constant_targets_count_in_neither_spread_nor_sides_nor_wrong
     runs = group(setup, data=(np.eye(3), T))
     assert_measured(runs, recipe)
     network = read(runs, 0)
-    network[1][0][1], network[1][1][1] = 0, 3  # the one output that counts says the same of every row
+    network[1][0][1], network[1][1][1] = (
+        0,
+        3,
+    )  # the one output that counts says the same of every row
     write(runs, 0, network)
     measured, outputs = runs.measure()
     assert (outputs[:, [0, 2], 0].std(axis=0) > 0.001).all()
     assert measured[m.SPREAD, 0] == 0
     assert measured[m.ONE_SIDED, 0] == 1
     assert measured[m.WRONG, 0] == 2
-    assert measured[m.MAX_ERROR, 0] == abs(outputs[:, :, 0] - T).max()  # there all of them count, with a range of 1
+    assert (
+        measured[m.MAX_ERROR, 0] == abs(outputs[:, :, 0] - T).max()
+    )  # there all of them count, with a range of 1
     assert words(setup, runs)[0] == "collapsed"
 
 
@@ -257,7 +301,9 @@ def test_one_weight_that_is_not_finite_is_enough_and_concerns_its_lane_alone(val
 def test_a_look_finds_what_the_measures_say(dtype):
     """With a rate so small that nothing changes: within the tolerance, and every weight finite."""
     for tolerance in (0.4, 0.2, 0.01):
-        setup = Setup(problem="xor", hidden=(2,), lr=1e-300, updates=1, tolerance=tolerance, dtype=dtype)
+        setup = Setup(
+            problem="xor", hidden=(2,), lr=1e-300, updates=1, tolerance=tolerance, dtype=dtype
+        )
         for networks in STATES.values():
             for network in networks:
                 runs = group(setup)
@@ -269,7 +315,8 @@ def test_a_look_finds_what_the_measures_say(dtype):
 
 
 def test_right_answers_from_infinite_weights_are_not_converged():
-    """A hidden unit that is 1 whatever it sees, by a bias of ∞: every output is right, and no look may say so."""
+    """A hidden unit that is 1 whatever it sees, by a bias of ∞: every output is right, and no look
+    may say so."""
     setup = Setup(problem="xor", hidden=(3,), lr=1e-300, updates=1)
     runs = group(setup)
     solved = by_hand(20, -20, -10)

@@ -1,4 +1,5 @@
-"""Counter-based random numbers: known answers, the definition of every deviate, distributions, and integers all the way."""
+"""Counter-based random numbers: known answers, the definition of every deviate, distributions, and
+integers all the way."""
 
 import re
 from fractions import Fraction
@@ -14,7 +15,7 @@ from scipy import stats
 
 from fastbp.choices import inits, orders
 from fastbp.kernels import random
-from fastbp.kernels.compiling import FLAGS, inlined
+from fastbp.kernels.jit import FLAGS, inlined
 
 EXAMPLES = settings(deadline=None, max_examples=200)
 WORD = st.integers(0, 2**32 - 1)
@@ -24,7 +25,9 @@ DRAWN = 10**6 if JIT else 2 * 10**3
 
 @njit(**FLAGS)
 def compiled_philox(counter, key, out):
-    out[0], out[1], out[2], out[3] = random.philox(counter[0], counter[1], counter[2], counter[3], key[0], key[1])
+    out[0], out[1], out[2], out[3] = random.philox(
+        counter[0], counter[1], counter[2], counter[3], key[0], key[1]
+    )
 
 
 @njit(**FLAGS)
@@ -78,7 +81,9 @@ def test_philox_is_that_of_the_definition(counter, key):
 
 @given(SEED, st.integers(0, 1), WORD, st.integers(0, 2**31 - 1))
 @EXAMPLES
-def test_words_of_a_stream_have_their_seed_as_key_and_group_epoch_and_stream_as_counter(seed, stream, epoch, group):
+def test_words_of_a_stream_have_their_seed_as_key_and_group_epoch_and_stream_as_counter(
+    seed, stream, epoch, group
+):
     out = np.zeros(4, np.uint64)
     compiled_words(np.array([seed], np.uint64), np.uint64(stream), np.array([epoch]), group, out)
     plain = random.words(np.uint64(seed), np.uint64(stream), np.int64(epoch), group)
@@ -151,7 +156,13 @@ def assert_no_float(function, *arguments):
 
 
 def integers(n, lanes):
-    return np.zeros((n + 4) * lanes, np.int32), n, lanes, np.arange(lanes, dtype=np.uint64), np.zeros(lanes, np.int64)
+    return (
+        np.zeros((n + 4) * lanes, np.int32),
+        n,
+        lanes,
+        np.arange(lanes, dtype=np.uint64),
+        np.zeros(lanes, np.int64),
+    )
 
 
 @pytest.mark.jit
@@ -190,7 +201,8 @@ init = inlined(inits.normal)
 
 @pytest.fixture(scope="module", params=[1, 50, 1000], ids=lambda draws: f"{draws} a seed")
 def drawn(request):
-    """A million uniform and normal deviates, [seed, draw], of neighbouring seeds from 2³² − 500 on."""
+    """A million uniform and normal deviates, [seed, draw], of neighbouring seeds from 2³² − 500
+    on."""
     seeds = np.arange(2**32 - 500, 2**32 - 500 + DRAWN // request.param, dtype=np.uint64)
     uniform = np.empty((len(seeds), request.param))
     normal = np.empty_like(uniform)

@@ -13,7 +13,7 @@ from numba import config, njit
 from numba.core.errors import TypingError
 
 from fastbp.kernels import real
-from fastbp.kernels.compiling import FLAGS
+from fastbp.kernels.jit import FLAGS
 
 JIT = not config.DISABLE_JIT
 needs_jit = pytest.mark.skipif(not JIT, reason="the JIT is off: nothing is compiled")
@@ -68,7 +68,9 @@ def neighbours(centres, kind, reach=3):
     """Each centre and the numbers next to it."""
     centres = np.asarray(centres, kind)
     view = np.int32 if kind is SINGLE else np.int64
-    return np.concatenate([(centres.view(view) + view(step)).view(kind) for step in range(-reach, reach + 1)])
+    return np.concatenate(
+        [(centres.view(view) + view(step)).view(kind) for step in range(-reach, reach + 1)]
+    )
 
 
 def patterns(kind):
@@ -81,7 +83,8 @@ def patterns(kind):
     return parts.map(lambda p: view((p[0] * (top + 1) + p[1]) * 2**fraction + p[2]).view(kind))
 
 
-# --- Accuracy: every error below is the largest seen, in units in the last place of the exact result ------------------
+# --- Accuracy: every error below is the largest seen, in units in the last place of the exact
+# result ------------------
 
 
 def largest_error(function, exact, x):
@@ -118,9 +121,22 @@ RANGES = [
         real.log1p,
         DOUBLE,
         0.9,
-        [(-0.1, 0.1), (-1, 1), (-0.5, -0.25), (0.3, 0.5), (0, 1e300), (-1e-300, 1e-300), (-1e-320, 1e-320)],
+        [
+            (-0.1, 0.1),
+            (-1, 1),
+            (-0.5, -0.25),
+            (0.3, 0.5),
+            (0, 1e300),
+            (-1e-300, 1e-300),
+            (-1e-320, 1e-320),
+        ],
     ),
-    (real.cos, DOUBLE, 0.8, [(-1, 1), (-3.2, 3.2), (0.78, 0.79), (-1000, 1000), (-1.647e6, 1.647e6)]),
+    (
+        real.cos,
+        DOUBLE,
+        0.8,
+        [(-1, 1), (-3.2, 3.2), (0.78, 0.79), (-1000, 1000), (-1.647e6, 1.647e6)],
+    ),
 ]
 
 
@@ -132,7 +148,12 @@ RANGES = [
 )
 def test_error_within_bound(function, kind, bound, low, high):
     random = np.random.default_rng(1)
-    assert largest_error(function, REFERENCES[function], random.uniform(low, high, POINTS).astype(kind)) <= bound
+    assert (
+        largest_error(
+            function, REFERENCES[function], random.uniform(low, high, POINTS).astype(kind)
+        )
+        <= bound
+    )
 
 
 @pytest.mark.parametrize(("kind", "bounds"), [(DOUBLE, (1.1, 2.5)), (SINGLE, (1.6, 2.8))])
@@ -150,8 +171,18 @@ def test_logarithms_over_all_exponents_and_where_the_reduction_changes():
         x = neighbours(powers[60:] * centre, DOUBLE)
         assert largest_error(real.log, mpmath.log, x) <= 0.9
         assert largest_error(real.log1p, mpmath.log1p, np.concatenate([x, x[x < 0.9] * -1])) <= 0.9
-    assert largest_error(real.log1p, mpmath.log1p, neighbours([math.sqrt(0.5) - 1, math.sqrt(2) - 1, -0.5, 1.0], DOUBLE)) <= 0.9
-    assert largest_error(real.log1p, mpmath.log1p, np.ldexp(1.0, -np.arange(1.0, 54).astype(int)) - 1) <= 0.9
+    assert (
+        largest_error(
+            real.log1p,
+            mpmath.log1p,
+            neighbours([math.sqrt(0.5) - 1, math.sqrt(2) - 1, -0.5, 1.0], DOUBLE),
+        )
+        <= 0.9
+    )
+    assert (
+        largest_error(real.log1p, mpmath.log1p, np.ldexp(1.0, -np.arange(1.0, 54).astype(int)) - 1)
+        <= 0.9
+    )
 
 
 def test_cos_next_to_its_zeros():
@@ -165,7 +196,13 @@ def quantile_error(p, z):
     """To first order: (Φ(z) − p)/φ(z), in units in the last place of z."""
     with mpmath.workprec(160):
         z_, p_ = mpmath.mpf(float(z)), mpmath.mpf(float(p))
-        return abs(float((mpmath.erfc(-z_ / mpmath.sqrt(2)) / 2 - p_) / mpmath.npdf(z_) / mpmath.mpf(float(np.spacing(abs(z))))))
+        return abs(
+            float(
+                (mpmath.erfc(-z_ / mpmath.sqrt(2)) / 2 - p_)
+                / mpmath.npdf(z_)
+                / mpmath.mpf(float(np.spacing(abs(z))))
+            )
+        )
 
 
 @pytest.mark.parametrize("case", ["all", "centre", "tail", "seams"])
@@ -177,7 +214,10 @@ def test_quantile_error(case):
         "tail": np.ldexp(random.uniform(0.5, 1, POINTS), random.integers(-1070, -4, POINTS)),
         "seams": neighbours([0.075, 0.925, math.exp(-25)], DOUBLE),
     }[case]
-    assert max(quantile_error(*pair) for pair in zip(p, values(real.normal_quantile, p), strict=True)) <= 5
+    assert (
+        max(quantile_error(*pair) for pair in zip(p, values(real.normal_quantile, p), strict=True))
+        <= 5
+    )
 
 
 @given(st.integers(1, 2**53 - 1))
@@ -189,7 +229,8 @@ def test_quantile_is_antisymmetric_to_the_bit(k):
     assert (z[0] > 0) == (p[0] > 0.5)
 
 
-# --- Special values ---------------------------------------------------------------------------------------------------
+# --- Special values
+# ---------------------------------------------------------------------------------------------------
 
 INF, NAN = math.inf, math.nan
 
@@ -200,14 +241,34 @@ INF, NAN = math.inf, math.nan
         (
             real.exp,
             BOTH,
-            [(0.0, 1), (-0.0, 1), (INF, INF), (-INF, 0), (NAN, NAN), (1000.0, INF), (-1000.0, 0), (1e-30, 1), (-1e-30, 1)],
+            [
+                (0.0, 1),
+                (-0.0, 1),
+                (INF, INF),
+                (-INF, 0),
+                (NAN, NAN),
+                (1000.0, INF),
+                (-1000.0, 0),
+                (1e-30, 1),
+                (-1e-30, 1),
+            ],
         ),
         (real.exp, [DOUBLE], [(709.79, INF), (-745.2, 0), (-745.1, 5e-324)]),
         (real.exp, [SINGLE], [(88.73, INF), (-103.98, 0), (-103.9, 2.0**-149)]),
         (
             real.sigmoid,
             BOTH,
-            [(0.0, 0.5), (-0.0, 0.5), (INF, 1), (-INF, 0), (NAN, NAN), (1e30, 1), (-1e30, 0), (1e-30, 0.5), (-1e-30, 0.5)],
+            [
+                (0.0, 0.5),
+                (-0.0, 0.5),
+                (INF, 1),
+                (-INF, 0),
+                (NAN, NAN),
+                (1e30, 1),
+                (-1e30, 0),
+                (1e-30, 0.5),
+                (-1e-30, 0.5),
+            ],
         ),
         (real.sigmoid, [DOUBLE], [(-708.4, 0), (37.0, 1), (1e300, 1), (-1e300, 0)]),
         (real.sigmoid, [SINGLE], [(-87.34, 0), (17.0, 1)]),
@@ -215,22 +276,58 @@ INF, NAN = math.inf, math.nan
         (
             real.log,
             [DOUBLE],
-            [(1.0, 0), (0.0, -INF), (-0.0, -INF), (INF, INF), (-INF, NAN), (-1.0, NAN), (-1e-310, NAN), (NAN, NAN)],
+            [
+                (1.0, 0),
+                (0.0, -INF),
+                (-0.0, -INF),
+                (INF, INF),
+                (-INF, NAN),
+                (-1.0, NAN),
+                (-1e-310, NAN),
+                (NAN, NAN),
+            ],
         ),
         (
             real.log1p,
             [DOUBLE],
-            [(0.0, 0), (-1.0, -INF), (-1.5, NAN), (-INF, NAN), (INF, INF), (NAN, NAN), (5e-324, 5e-324), (-5e-324, -5e-324)],
+            [
+                (0.0, 0),
+                (-1.0, -INF),
+                (-1.5, NAN),
+                (-INF, NAN),
+                (INF, INF),
+                (NAN, NAN),
+                (5e-324, 5e-324),
+                (-5e-324, -5e-324),
+            ],
         ),
         (
             real.cos,
             [DOUBLE],
-            [(0.0, 1), (-0.0, 1), (1e-300, 1), (1647100.0, NAN), (-1647100.0, NAN), (INF, NAN), (-INF, NAN), (NAN, NAN)],
+            [
+                (0.0, 1),
+                (-0.0, 1),
+                (1e-300, 1),
+                (1647100.0, NAN),
+                (-1647100.0, NAN),
+                (INF, NAN),
+                (-INF, NAN),
+                (NAN, NAN),
+            ],
         ),
         (
             real.normal_quantile,
             [DOUBLE],
-            [(0.5, 0), (0.0, NAN), (1.0, NAN), (-0.1, NAN), (1.1, NAN), (INF, NAN), (-INF, NAN), (NAN, NAN)],
+            [
+                (0.5, 0),
+                (0.0, NAN),
+                (1.0, NAN),
+                (-0.1, NAN),
+                (1.1, NAN),
+                (INF, NAN),
+                (-INF, NAN),
+                (NAN, NAN),
+            ],
         ),
     ],
     ids=lambda v: getattr(v, "__name__", ""),
@@ -253,7 +350,8 @@ def test_sigmoid_is_a_normal_number_in_the_unit_interval_or_zero(kind, data):
 
 @njit(**FLAGS)
 def falls(function_of, first, step, before, x, out):
-    """How often the sigmoid falls along the float32 whose bits are first, first + step, …, with the last value."""
+    """How often the sigmoid falls along the float32 whose bits are first, first + step, …, with the
+    last value."""
     for i in range(x.size):
         x[i] = real.from_bits(np.int32(first + step * i))
     function_of(x, out)
@@ -269,7 +367,9 @@ def falls_between(first, step, size):
     before, total = SINGLE(0), 0
     for start in range(0, size, out.size):
         part = out[: min(out.size, size - start)]
-        count, before = falls(sigmoid, first + step * start, step, before, np.empty_like(part), part)
+        count, before = falls(
+            sigmoid, first + step * start, step, before, np.empty_like(part), part
+        )
         total += count
     return total
 
@@ -313,7 +413,8 @@ def test_float32_sigmoid_error_over_all_inputs():
     assert largest_float32_error(0, 1, INFINITY_BITS) <= 2.8
 
 
-# --- One definition, two forms ----------------------------------------------------------------------------------------
+# --- One definition, two forms
+# ----------------------------------------------------------------------------------------
 
 
 @needs_jit
@@ -321,7 +422,9 @@ def test_float32_sigmoid_error_over_all_inputs():
 @given(data=st.data())
 @EXAMPLES
 def test_compiled_and_python_forms_agree_to_the_bit(function, kind, data):
-    x = data.draw(st.one_of(patterns(kind), st.floats(-50, 50).map(kind), st.floats(0, 1).map(kind)))
+    x = data.draw(
+        st.one_of(patterns(kind), st.floats(-50, 50).map(kind), st.floats(0, 1).map(kind))
+    )
     assert bits(values(function, np.array([x]))[0]) == bits(function(x))
 
 
@@ -337,7 +440,9 @@ def triples(kind):
     anything = patterns(kind)
     return st.one_of(
         st.tuples(anything, anything, anything),
-        st.tuples(anything, anything, st.sampled_from([-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0])).map(cancelling),
+        st.tuples(anything, anything, st.sampled_from([-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0])).map(
+            cancelling
+        ),
     )
 
 
@@ -407,7 +512,11 @@ def test_fma_where_the_product_alone_is_out_of_range(kind):
 
 
 def test_fma_rounds_float32_once():
-    a, b, c = SINGLE(1 + 2.0**-12), SINGLE(1 + 2.0**-12), SINGLE(2.0**-60)  # a·b lies halfway between two float32
+    a, b, c = (
+        SINGLE(1 + 2.0**-12),
+        SINGLE(1 + 2.0**-12),
+        SINGLE(2.0**-60),
+    )  # a·b lies halfway between two float32
     for result in compiled_and_python(a, b, c):
         assert result == SINGLE(1 + 2.0**-11 + 2.0**-23)
     for result in compiled_and_python(a, b, -c):
@@ -464,9 +573,13 @@ def test_like_rounds_a_constant_once_to_the_type(kind):
     assert type(real.like(kind(1), 0.1)) is kind
 
 
-# --- What is compiled -------------------------------------------------------------------------------------------------
+# --- What is compiled
+# -------------------------------------------------------------------------------------------------
 
-LIBM = re.compile(r"__svml|\b(?:exp|exp2|log|log2|log1p|pow|cos|sin|sqrt|ldexp|floor|round|rint)f?(?=\(|@|$)", re.MULTILINE)
+LIBM = re.compile(
+    r"__svml|\b(?:exp|exp2|log|log2|log1p|pow|cos|sin|sqrt|ldexp|floor|round|rint)f?(?=\(|@|$)",
+    re.MULTILINE,
+)
 
 
 def machine_code(function, kind):
@@ -492,7 +605,9 @@ def test_no_double_in_float32_code(function):
 
 @needs_jit
 @names
-@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="looks for x86 instructions")
+@pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64"), reason="looks for x86 instructions"
+)
 def test_loops_vectorise(function, kind):
     if "vfmadd" not in machine_code(real.sigmoid, kind)[1]:
         pytest.skip("the target has no fused multiply-add")

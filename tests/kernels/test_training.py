@@ -1,4 +1,5 @@
-"""Training, held against the textbook network in lockstep, and to the bit against itself run in every other way."""
+"""Training, held against the textbook network in lockstep, and to the bit against itself run in
+every other way."""
 
 import itertools
 import math
@@ -15,11 +16,12 @@ from lanes import FOUNDING, JIT, LANES, OTHER_LANES, group, pair, read, velocity
 from numba import njit
 
 from fastbp.choices.families import FAMILIES
-from fastbp.engine.block import kernels, train
-from fastbp.engine.spec import Setup
-from fastbp.kernels.compiling import FLAGS
+from fastbp.config.setup import Setup
+from fastbp.engine.block import train
+from fastbp.engine.lane_group import kernels
+from fastbp.kernels.jit import FLAGS
 from fastbp.kernels.network import ACTIVATIONS, BIASES, UNITS, WEIGHTS
-from fastbp.kernels.products import COLUMNS, ROWS
+from fastbp.kernels.tiles import COLUMNS, ROWS
 
 CHECKED = (0, LANES - 1)
 """Lanes whose networks the oracle follows."""
@@ -31,7 +33,8 @@ def few(cases, step=7):
     return cases if JIT else cases[::step]
 
 
-# --- In lockstep with the oracle --------------------------------------------------------------------------------------
+# --- In lockstep with the oracle
+# --------------------------------------------------------------------------------------
 
 
 def assert_near(got, wanted, relative=1e-12):
@@ -43,7 +46,8 @@ def assert_near(got, wanted, relative=1e-12):
 
 
 def assert_in_step(keys, epochs=4, seeds=range(40, 40 + LANES), relative=1e-12, data=None):
-    """Kernel and oracle start each epoch from the kernel's weights and velocity, and end it alike."""
+    """Kernel and oracle start each epoch from the kernel's weights and velocity, and end it
+    alike."""
     setup, recipe = pair(**keys)
     if data is not None:
         recipe = oracle.Recipe(**keys, data=data)
@@ -54,11 +58,15 @@ def assert_in_step(keys, epochs=4, seeds=range(40, 40 + LANES), relative=1e-12, 
         before = [(read(runs, lane), velocity(runs, lane)) for lane in CHECKED]
         runs.advance(1)
         for lane, (network, speed) in zip(CHECKED, before, strict=True):
-            wanted, wanted_speed = oracle.train_epoch(recipe, network, speed or oracle.still(network), seeds[lane], epoch)
+            wanted, wanted_speed = oracle.train_epoch(
+                recipe, network, speed or oracle.still(network), seeds[lane], epoch
+            )
             assert_near(read(runs, lane), wanted, relative)
             if velocity(runs, lane) is not None:
                 assert_near(velocity(runs, lane), wanted_speed, relative)
-        assert set(runs.state.updates) == {min((epoch + 1) * recipe.updates_per_epoch, recipe.budget)}
+        assert set(runs.state.updates) == {
+            min((epoch + 1) * recipe.updates_per_epoch, recipe.budget)
+        }
     return runs
 
 
@@ -69,14 +77,25 @@ PLAIN = {"problem": "table:11101011", "hidden": (3,), "lr": 0.5, "epochs": 4}
 @pytest.mark.parametrize("samples", range(1, 2 * COLUMNS + 2))
 @pytest.mark.parametrize("units", range(1, ROWS + 3))
 def test_in_step_with_every_size_of_a_tile(units, samples):
-    """Of the way forward, the way back and the gradient: rows and columns of whole tiles, and what is left of each."""
-    assert_in_step({"problem": "encoder:9", "hidden": (units,), "batch": samples, "lr": 0.5, "updates": 3}, epochs=1)
+    """Of the way forward, the way back and the gradient: rows and columns of whole tiles, and what
+    is left of each."""
+    assert_in_step(
+        {"problem": "encoder:9", "hidden": (units,), "batch": samples, "lr": 0.5, "updates": 3},
+        epochs=1,
+    )
 
 
 SCHEDULES = [
     call + warmup
     for call, warmup in itertools.product(
-        ["constant", "step:every=2,factor=0.5", "exponential:factor=0.75", "cosine", "linear", "inverse:tau=1.5"],
+        [
+            "constant",
+            "step:every=2,factor=0.5",
+            "exponential:factor=0.75",
+            "cosine",
+            "linear",
+            "inverse:tau=1.5",
+        ],
         ["", ",warmup=1"],
     )
 ]
@@ -87,7 +106,13 @@ OPTIONS = {
     "hidden": [(3,), (1,), (2,), (5,), (9,), (4, 3), (2, 5, 3)],
     "scale_inputs": ["none", "standard", "minmax"],
     "target_margin": [0.0, 0.1],
-    "init": ["normal", "uniform", "glorot-normal", "glorot-uniform", "grid:side=7,x=0,y=1,origin=3"],
+    "init": [
+        "normal",
+        "uniform",
+        "glorot-normal",
+        "glorot-uniform",
+        "grid:side=7,x=0,y=1,origin=3",
+    ],
     "init_scale": [1.0, 3.0],
     "bias": [True, False],
     "loss": ["squared", "cross-entropy"],
@@ -114,7 +139,9 @@ def resolved(options):
     return keys
 
 
-@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in OPTIONS.items() for value in values], ids=str)
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in OPTIONS.items() for value in values], ids=str
+)
 def test_in_step_with_one_option(key, value):
     assert_in_step(resolved({key: value}))
 
@@ -158,7 +185,8 @@ def test_in_step_with_any_two_options(part):
 @pytest.mark.no_cover
 @pytest.mark.parametrize("width", range(1, 10))
 def test_in_step_for_all_remainders_of_tiles(width):
-    """Layers of 1 to 9 units after layers of 1 to 9, which are four at a time and what is left; online and in batches."""
+    """Layers of 1 to 9 units after layers of 1 to 9, which are four at a time and what is left;
+    online and in batches."""
     for other in few(range(1, 10), 4):
         keys = {"problem": "xor", "hidden": (width, other), "lr": 0.5, "epochs": 2}
         assert_in_step(keys)
@@ -177,7 +205,15 @@ def test_in_step_for_numbers_of_inputs(inputs):
 @pytest.mark.parametrize("loss", FAMILIES["loss"].choices)
 def test_in_step_for_numbers_of_outputs(outputs, loss):
     for hidden in few([(1,), (4,), (6,), (3, 4)], 2):
-        assert_in_step({"problem": f"encoder:{outputs}", "hidden": hidden, "loss": loss, "lr": 0.5, "epochs": 2})
+        assert_in_step(
+            {
+                "problem": f"encoder:{outputs}",
+                "hidden": hidden,
+                "loss": loss,
+                "lr": 0.5,
+                "epochs": 2,
+            }
+        )
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -201,9 +237,10 @@ ORDERS = OPTIONS["order"]
 def test_whole_run(order, lr):
     """999 updates from the same start, never restarted.
 
-    Kernel and oracle round every update some 10⁻¹⁶ apart. At lr ≤ 0.5 and weights like these an update hardly magnifies what
-    came before (its Jacobian is 1 − lr·∂²E/∂w², and the curvature of a sigmoid network is small), so 10³ of them add up to
-    10⁻¹³ at the worst; ten times that is allowed. Seen: 1.3·10⁻¹⁵.
+    Kernel and oracle round every update some 10⁻¹⁶ apart. At lr ≤ 0.5 and weights like these an
+    update hardly magnifies what came before (its Jacobian is 1 − lr·∂²E/∂w², and the curvature of a
+    sigmoid network is small), so 10³ of them add up to 10⁻¹³ at the worst; ten times that is
+    allowed. Seen: 1.3·10⁻¹⁵.
     """
     updates = 999 if JIT else 20
     setup, recipe = pair(**{**FOUNDING, "order": order, "lr": lr, "updates": updates})
@@ -217,40 +254,58 @@ def test_whole_run(order, lr):
         assert_near(read(runs, lane), wanted, 1e-12)
 
 
-# --- float32 ----------------------------------------------------------------------------------------------------------
+# --- float32
+# ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{}, {"loss": "cross-entropy"}, {"batch": 3, "momentum": 0.9}, {"hidden": (5, 4)}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"loss": "cross-entropy"}, {"batch": 3, "momentum": 0.9}, {"hidden": (5, 4)}],
+    ids=str,
+)
 def test_float32_is_near_the_float64_oracle(options):
     """An epoch is 8 updates of a few dozen roundings of 6·10⁻⁸ each, most of them times lr."""
     for schedule in few(SCHEDULES, 5):
-        assert_in_step({**PLAIN, **options, "schedule": schedule, "dtype": "float32"}, relative=1e-6)
+        assert_in_step(
+            {**PLAIN, **options, "schedule": schedule, "dtype": "float32"}, relative=1e-6
+        )
 
 
 def test_float32_starts_are_the_float64_ones_rounded_once():
     for init in OPTIONS["init"]:
-        double, single = (group(Setup(**PLAIN, init=init, dtype=dtype)) for dtype in ("float64", "float32"))
+        double, single = (
+            group(Setup(**PLAIN, init=init, dtype=dtype)) for dtype in ("float64", "float32")
+        )
         parameters = double.task.network.parameters * LANES
         assert single.state.block.dtype == np.float32
-        assert (single.state.block[:parameters] == double.state.block[:parameters].astype(np.float32)).all()
+        assert (
+            single.state.block[:parameters] == double.state.block[:parameters].astype(np.float32)
+        ).all()
 
 
-# --- Gradients --------------------------------------------------------------------------------------------------------
+# --- Gradients
+# --------------------------------------------------------------------------------------------------------
 
 
 def complex_loss(keys, network, X, T):
-    """The loss summed over rows, of complex weights: as plain as can be, and with nothing in common with backpropagation."""
+    """The loss summed over rows, of complex weights: as plain as can be, and with nothing in common
+    with backpropagation."""
     total = 0
     for x, t in zip(X, T, strict=True):
         a = x
         for W, b in network:
             a = 1 / (1 + np.exp(-(W @ a + b)))
-        total += sum((a - t) ** 2) / 2 if keys["loss"] == "squared" else -sum(t * np.log(a) + (1 - t) * np.log(1 - a))
+        total += (
+            sum((a - t) ** 2) / 2
+            if keys["loss"] == "squared"
+            else -sum(t * np.log(a) + (1 - t) * np.log(1 - a))
+        )
     return total
 
 
 def differences(keys, network, X, T, step=1e-30):
-    """∂E/∂w by finite differences in the imaginary direction, which cancel nothing: Im E(w + ih)/h."""
+    """∂E/∂w by finite differences in the imaginary direction, which cancel nothing: Im E(w +
+    ih)/h."""
     network = [(W.astype(complex), b.astype(complex)) for W, b in network]
     result = []
     for part in (part for layer in network for part in layer):
@@ -265,7 +320,15 @@ def differences(keys, network, X, T, step=1e-30):
 @pytest.mark.parametrize("hidden", [(1,), (4,), (5,), (3, 2), (2, 6, 3)])
 def test_gradient_is_that_of_finite_differences(loss, hidden):
     """What a full batch gathers, and the norm that is measured."""
-    keys = {"problem": "encoder:3", "hidden": hidden, "loss": loss, "batch": "full", "lr": 1e-300, "epochs": 1, "momentum": 0.5}
+    keys = {
+        "problem": "encoder:3",
+        "hidden": hidden,
+        "loss": loss,
+        "batch": "full",
+        "lr": 1e-300,
+        "epochs": 1,
+        "momentum": 0.5,
+    }
     setup, recipe = pair(**keys)
     runs = group(setup)
     networks = [read(runs, lane) for lane in CHECKED]
@@ -274,12 +337,16 @@ def test_gradient_is_that_of_finite_differences(loss, hidden):
     for lane, network in zip(CHECKED, networks, strict=True):
         wanted = differences(keys, network, recipe.inputs, recipe.targets)
         np.testing.assert_allclose(
-            oracle.flat(read(runs, lane, runs.task.network.gradient)), wanted, rtol=0, atol=1e-13 * abs(wanted).max()
+            oracle.flat(read(runs, lane, runs.task.network.gradient)),
+            wanted,
+            rtol=0,
+            atol=1e-13 * abs(wanted).max(),
         )
         assert measured[6, lane] == pytest.approx(math.sqrt(sum((wanted / 3) ** 2)), rel=1e-13)
 
 
-# --- Starts -----------------------------------------------------------------------------------------------------------
+# --- Starts
+# -----------------------------------------------------------------------------------------------------------
 
 
 def parameters(keys):
@@ -297,7 +364,10 @@ def test_setups_that_differ_in_anything_but_the_start_begin_alike():
 
 @pytest.mark.no_cover
 def test_setups_that_differ_only_in_order_have_the_same_first_loss():
-    starts = [train(Setup(**{**FOUNDING, "order": order, "updates": 8}), 0, 5, lanes=LANES).start for order in ORDERS]
+    starts = [
+        train(Setup(**{**FOUNDING, "order": order, "updates": 8}), 0, 5, lanes=LANES).start
+        for order in ORDERS
+    ]
     assert all(start.tobytes() == starts[0].tobytes() for start in starts)
 
 
@@ -317,12 +387,16 @@ def test_inits_use_the_same_deviates():
 def test_no_bias_passes_over_its_draws():
     with_bias, without = parameters({}), parameters({"bias": False})
     for layer in group(Setup(**PLAIN)).task.network.layers[1:]:
-        weights, biases = slice(layer[WEIGHTS], layer[BIASES]), slice(layer[BIASES], layer[BIASES] + layer[UNITS])
+        weights, biases = (
+            slice(layer[WEIGHTS], layer[BIASES]),
+            slice(layer[BIASES], layer[BIASES] + layer[UNITS]),
+        )
         assert with_bias[weights].tobytes() == without[weights].tobytes()
         assert without[biases].tobytes() == bytes(8 * LANES * layer[UNITS])  # +0
 
 
-# --- The same bits, however it is run ---------------------------------------------------------------------------------
+# --- The same bits, however it is run
+# ---------------------------------------------------------------------------------
 
 
 def same(one, other):
@@ -331,7 +405,10 @@ def same(one, other):
 
 def joined(parts):
     """Blocks of neighbouring seeds as one."""
-    return [np.concatenate(part, axis=axis) for part, axis in zip(zip(*parts, strict=True), (0, 0, 1, 1, 0), strict=True)]
+    return [
+        np.concatenate(part, axis=axis)
+        for part, axis in zip(zip(*parts, strict=True), (0, 0, 1, 1, 0), strict=True)
+    ]
 
 
 def quietly(setup, start, count, **more):
@@ -377,15 +454,22 @@ def test_same_bits_for_any_length_of_slices(by_lanes, seconds):
 def test_same_bits_in_threads_at_once(by_lanes):
     """Two threads, mostly at two halves of the same setup."""
     half = SEEDS // 2
-    blocks = [(setup, start, count) for setup in BITS for start, count in ((5, half), (5 + half, SEEDS - half))]
+    blocks = [
+        (setup, start, count)
+        for setup in BITS
+        for start, count in ((5, half), (5 + half, SEEDS - half))
+    ]
     with ThreadPoolExecutor(2) as threads:
-        found = list(threads.map(lambda block: quietly(*block, lanes=LANES, slice_seconds=1e-4), blocks))
+        found = list(
+            threads.map(lambda block: quietly(*block, lanes=LANES, slice_seconds=1e-4), blocks)
+        )
     for one, other, wanted in zip(found[::2], found[1::2], by_lanes, strict=True):
         assert same(joined([one, other]), wanted)
 
 
 def test_runs_of_a_block_do_not_depend_on_those_before_them():
-    """A group is used again for the next seeds: nothing is left behind, be it velocity, a gradient or not a number."""
+    """A group is used again for the next seeds: nothing is left behind, be it velocity, a gradient
+    or not a number."""
     diverging = Setup(**every_choice.DIVERGING, momentum=0.9)
     setup = Setup(**{**PLAIN, "batch": 3, "momentum": 0.9, "epochs": 2})
     used = group(setup)
@@ -403,21 +487,34 @@ def test_runs_of_a_block_do_not_depend_on_those_before_them():
 
 
 @pytest.mark.parametrize(
-    "schedule", ["constant", "constant:warmup=2", "step:every=2,factor=0.5", "exponential:factor=0.9", "inverse:tau=3"]
+    "schedule",
+    [
+        "constant",
+        "constant:warmup=2",
+        "step:every=2,factor=0.5",
+        "exponential:factor=0.9",
+        "inverse:tau=3",
+    ],
 )
 def test_a_longer_budget_passes_through_the_shorter_ones(schedule):
     """Where a schedule has no horizon, budgets are points on one path."""
-    short, long = (group(Setup(**{**PLAIN, "schedule": schedule, "batch": 3, "epochs": epochs})) for epochs in (4, 9))
+    short, long = (
+        group(Setup(**{**PLAIN, "schedule": schedule, "batch": 3, "epochs": epochs}))
+        for epochs in (4, 9)
+    )
     short.advance(10**6)
     long.advance(4)
     assert short.done
     assert not long.done
-    kept = short.task.network.layers[0, ACTIVATIONS] * LANES  # past it lies scratch, which looks use as well
+    kept = (
+        short.task.network.layers[0, ACTIVATIONS] * LANES
+    )  # past it lies scratch, which looks use as well
     assert short.state.block[:kept].tobytes() == long.state.block[:kept].tobytes()
     assert (short.state.updates == long.state.updates).all()
 
 
-# --- What is compiled -------------------------------------------------------------------------------------------------
+# --- What is compiled
+# -------------------------------------------------------------------------------------------------
 
 LIBM = (
     "exp",
@@ -463,13 +560,27 @@ def test_float32_is_trained_in_float32():
     fresh = njit(**FLAGS)(runs.trainer.py_func)  # code from the disk has no text
     fresh.compile(signature)
     code, assembly = fresh.inspect_llvm(signature), fresh.inspect_asm(signature)
-    bodies = dict(re.findall(r"^define [^@\n]*@\"?([\w.$]+)[^\n]*\{\n(.*?)^\}", code, re.MULTILINE | re.DOTALL))
-    trainer = "".join(body for name, body in bodies.items() if re.match(r"_ZN6fastbp\w*7advance", name))
+    bodies = dict(
+        re.findall(
+            r"^define [^@\n]*@\"?([\w.$]+)[^\n]*\{\n(.*?)^\}", code, re.MULTILINE | re.DOTALL
+        )
+    )
+    trainer = "".join(
+        body for name, body in bodies.items() if re.match(r"_ZN6fastbp\w*7advance", name)
+    )
     looks = [line for line in trainer.splitlines() if re.search(r"@\w*measures4look", line)]
     assert len(looks) == 1
     assert trainer.count("float") > 1000
-    assert [line for line in trainer.splitlines() if re.search(r"\bdouble\b|f64\b", line) and line not in looks] == []
-    others = [name for name in bodies if re.match(r"_ZN6fastbp", name) and not re.search("7advance|4look", name)]
+    assert [
+        line
+        for line in trainer.splitlines()
+        if re.search(r"\bdouble\b|f64\b", line) and line not in looks
+    ] == []
+    others = [
+        name
+        for name in bodies
+        if re.match(r"_ZN6fastbp", name) and not re.search("7advance|4look", name)
+    ]
     for name in others:
         assert not re.search(r"\bdouble\b|f64\b", bodies[name]), name
     assert "__svml" not in code + assembly
@@ -477,7 +588,8 @@ def test_float32_is_trained_in_float32():
         assert re.search(r"vfmadd\w+ps", assembly)
 
 
-# --- Looks ------------------------------------------------------------------------------------------------------------
+# --- Looks
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.no_cover
@@ -487,7 +599,14 @@ def test_float32_is_trained_in_float32():
     "keys",
     [
         {"problem": "table:01", "hidden": (1,), "lr": 9, "updates": 81},
-        {"problem": "table:0111", "hidden": (2,), "lr": 5, "batch": 3, "momentum": 0.5, "updates": 121},
+        {
+            "problem": "table:0111",
+            "hidden": (2,),
+            "lr": 5,
+            "batch": 3,
+            "momentum": 0.5,
+            "updates": 121,
+        },
         {"problem": "xor", "hidden": (3,), "lr": 9, "order": "random", "updates": 1201},
     ],
     ids=lambda keys: keys["problem"],
@@ -515,11 +634,18 @@ def test_converged_at_is_the_first_look_that_finds_it_converged(keys, check_ever
 
 
 def test_no_look_before_the_first_update():
-    """A network that is converged at birth is found so after the first epoch, or at the end of a budget within it."""
+    """A network that is converged at birth is found so after the first epoch, or at the end of a
+    budget within it."""
     for updates, first in ((1, 1), (2, 2), (8, 2)):
-        runs = group(Setup(problem="table:01", hidden=(1,), lr=1e-300, updates=updates, check_every=1))
+        runs = group(
+            Setup(problem="table:01", hidden=(1,), lr=1e-300, updates=updates, check_every=1)
+        )
         for lane in range(LANES):
-            write(runs, lane, [(np.array([[20.0]]), np.array([-10.0])), (np.array([[20.0]]), np.array([-10.0]))])
+            write(
+                runs,
+                lane,
+                [(np.array([[20.0]]), np.array([-10.0])), (np.array([[20.0]]), np.array([-10.0]))],
+            )
         runs.advance(0)
         assert (runs.state.converged_at == -1).all()
         runs.advance(10**6)

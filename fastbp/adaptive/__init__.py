@@ -1,0 +1,1 @@
+"""Sweeps that choose their next runs by the results so far."""

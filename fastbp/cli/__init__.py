@@ -1,0 +1,1 @@
+"""What the commands share: arguments, signals and exit codes, the terminal."""

@@ -1,0 +1,1 @@
+"""The sweep file: from TOML to setups that are checked, expanded and identified."""

@@ -1,0 +1,138 @@
+"""What a user writes, read and written back: TOML, `KEY=VALUE`, choices such as `blocked:3`; and
+how mistakes are said.
+
+Everything here raises `ValueError` with the rest of a line, "given …, allowed: …"; who calls knows
+the file and the key and puts them before it. A line is always one line: what was given is shortened
+and its control characters are escaped.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from fastbp.schema.text import number, plain
+
+MOST_BYTES = 10_000_000
+"""A sweep file of 100,000 values is about 1 MB; what is larger is some other file."""
+
+MOST_DIGITS = 4300
+"""Past this Python reads no integer, and says not where it stands."""
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+_DEEP_KEY = re.compile(
+    r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){20}""",
+    re.MULTILINE,
+)
+"""A key of more than twenty parts, a.a.a and so on, for which the parser takes time and memory by
+their square."""
+
+_NESTED = "nested too deeply, allowed: the tables setup and grid"
+
+
+# TOML
+
+
+def read_file(path: str | PathLike[str]) -> str:
+    """The text of a sweep file. Raises ValueError where there is none."""
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise ValueError("no such file") from None
+    except OSError as error:
+        raise ValueError(
+            f"cannot be read: {plain(error.strerror or type(error).__name__)}"
+        ) from None
+    except ValueError:  # a null byte or a lone surrogate in the path
+        raise ValueError("no such file") from None
+    if len(raw) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES:,} bytes, allowed: a sweep file")
+    try:
+        return raw.decode("utf-8-sig")  # Windows editors put a mark first
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"not UTF-8 text: byte 0x{raw[error.start]:02x} in line {line}, allowed: TOML"
+        ) from None
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """TOML as a dictionary. Raises ValueError that says where it is not TOML."""
+    if _DEEP_KEY.search(text):
+        raise ValueError(_NESTED)
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        hint = "; words stand in quotes" if "Invalid value" in str(error) else ""
+        raise ValueError(f"not TOML: {plain(str(error), 120)}{hint}") from None
+    except RecursionError:
+        raise ValueError(_NESTED) from None
+    except ValueError:
+        long = next(
+            (run for run in re.finditer(r"[0-9_]+", text) if len(run[0]) > MOST_DIGITS), None
+        )
+        place = f" in line {text.count(chr(10), 0, long.start()) + 1}" if long else ""
+        key = re.search(r"([\w.-]+)\s*=[^=\n]*$", text[: long.start()][-200:]) if long else None
+        raise ValueError(
+            f"{key[1] + ': ' if key else ''}an integer of more than {MOST_DIGITS:,} digits{place}"
+        ) from None
+
+
+def read_value(text: str) -> Any:
+    """The VALUE of `--set KEY=VALUE`: TOML, or a bare word as a string; in a list that is not TOML,
+    each item by this rule."""
+    try:
+        data = tomllib.loads(f"value = {text}")
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ValueError as error:
+        if not isinstance(error, tomllib.TOMLDecodeError):
+            raise ValueError(f"given an integer of more than {MOST_DIGITS:,} digits") from None
+        inner = text.strip()
+        if inner.startswith("[") and inner.endswith("]") and not set(inner[1:-1]) & set("[]\"'"):
+            return [read_value(item.strip()) for item in inner[1:-1].split(",")]
+        return text.strip()
+    return data["value"] if len(data) == 1 else text
+
+
+def toml(value: Any) -> str:
+    """A value as TOML: true, numbers, strings and lists of them, `{…}` for dictionaries."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return number(value)
+        case str():
+            return (
+                '"'
+                + "".join(_ESCAPES.get(c, c) if c.isprintable() else _escaped(c) for c in value)
+                + '"'
+            )
+        case Mapping():
+            return "{" + ", ".join(f"{toml_key(k)} = {toml(v)}" for k, v in value.items()) + "}"
+        case _:
+            return "[" + ", ".join(toml(item) for item in value) + "]"
+
+
+_ESCAPES = {'"': '\\"', "\\": "\\\\"}
+
+
+def _escaped(character: str) -> str:
+    return f"\\u{ord(character):04x}" if ord(character) < 2**16 else f"\\U{ord(character):08x}"
+
+
+def toml_key(key: str) -> str:
+    """A key as TOML writes it: bare where that is allowed, else in quotes."""
+    return key if _BARE_KEY.fullmatch(key) else toml(key)
+
+
+def as_list(value: object) -> Sequence[Any] | None:
+    """A list, tuple, range or array (from Python) as a sequence; None for anything else."""
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.ndim else None
+    return value if isinstance(value, list | tuple | range) else None

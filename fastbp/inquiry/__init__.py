@@ -1,1 +1,0 @@
-"""What asks the engine for single runs, or again and again."""

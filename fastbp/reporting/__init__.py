@@ -1,0 +1,1 @@
+"""From tables to sentences, pictures and the page. Never imports Numba."""

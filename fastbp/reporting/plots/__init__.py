@@ -1,0 +1,63 @@
+"""From tables to pictures: functions that draw on the axes they are given, and the files they
+become."""
+
+from fastbp.reporting.plots.atlas_plot import MOST_TILES, atlas
+from fastbp.reporting.plots.basin_plot import basin
+from fastbp.reporting.plots.effects_plot import effects
+from fastbp.reporting.plots.heatmaps_plot import (
+    FEW_VALUES,
+    MOST_POINTS,
+    heatmap,
+    heatmap_panels,
+    spread_loss,
+    spread_loss_panels,
+)
+from fastbp.reporting.plots.outcomes_plot import (
+    answers,
+    answers_sheet,
+    collapse_curves,
+    outcome_bars,
+)
+from fastbp.reporting.plots.response_plot import response_curves
+from fastbp.reporting.plots.share_pairs_plot import share_pairs
+from fastbp.reporting.plots.style import COLOURS, encoded, save
+from fastbp.reporting.plots.survival_plot import survival_curves
+from fastbp.reporting.plots.trajectory_plot import (
+    MOST_LINES,
+    learning_curves,
+    learning_sheet,
+    life,
+    measure_curves,
+    outcome_strip,
+    output_curves,
+)
+
+__all__ = [
+    "COLOURS",
+    "FEW_VALUES",
+    "MOST_LINES",
+    "MOST_POINTS",
+    "MOST_TILES",
+    "answers",
+    "answers_sheet",
+    "atlas",
+    "basin",
+    "collapse_curves",
+    "effects",
+    "encoded",
+    "heatmap",
+    "heatmap_panels",
+    "learning_curves",
+    "learning_sheet",
+    "life",
+    "measure_curves",
+    "outcome_bars",
+    "outcome_strip",
+    "output_curves",
+    "response_curves",
+    "save",
+    "share_pairs",
+    "spread_loss",
+    "spread_loss_panels",
+    "survival_curves",
+]

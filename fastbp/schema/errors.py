@@ -1,0 +1,63 @@
+"""Errors that a user can cause, each with the lines that say what happened."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class LostError(Exception):
+    """Workers that were lost again and again, in one line."""
+
+
+class SweepError(ValueError):
+    """Every mistake found in a sweep, one line each in `lines`; as a string, the lines."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines: list[str] = list(lines)
+        super().__init__("\n".join(self.lines))
+
+    def __reduce__(self) -> tuple[type[SweepError], tuple[list[str]]]:
+        return SweepError, (self.lines,)
+
+
+class StoreFullError(Exception):
+    """Nothing more can be written, in one line. Exit code 4."""
+
+
+# What workers must share with their driver
+
+
+class OtherWorkerError(Exception):
+    """A worker that is not as its driver, in one line."""
+
+
+class StoreError(Exception):
+    """A store that cannot be used, in one line: locked, of another version, or not a store at all.
+    Exit code 3."""
+
+
+class FileError(ValueError):
+    """A file of runs that is of no use, in one line."""
+
+    def __init__(self, file: Path, why: object) -> None:
+        self.file, self.why = file, str(why).partition("\n")[0]
+        super().__init__(f"{file} cannot be read: {self.why}")
+
+
+class DamagedFileError(FileError):
+    """A file of runs that is not as it was written, and the remedy, in one line."""
+
+    def __init__(self, file: Path, why: object) -> None:
+        super().__init__(file, why)
+        self.args = (f"{file} is damaged ({self.why}): {remedy(file.parent.parent)}",)
+
+
+def remedy(store: Path) -> str:
+    """What helps a store that is not sound."""
+    return f"`fastbp verify {shlex.quote(str(store))} --repair` moves such files aside, and the same sweep makes them anew"

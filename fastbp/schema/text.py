@@ -1,0 +1,77 @@
+"""Values and names as one line of a message shows them."""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+
+SHOWN = 60
+"""Characters of a value that a line shows."""
+
+
+# How values are shown
+
+
+def plain(text: str, most: int = SHOWN) -> str:
+    """Text cut to `most` characters, with everything that is not printable escaped: never more than
+    one line."""
+    text = text if len(text) <= most else text[: most - 1] + "…"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def shown(value: object) -> str:
+    """A value as a line shows it, about as TOML writes it, in at most `SHOWN` characters."""
+    return plain(_spelled(value, 3))
+
+
+def _spelled(value: object, depth: int) -> str:
+    match value:
+        case bool() | np.bool_():
+            return "true" if value else "false"
+        case str():
+            return repr(value[:SHOWN])
+        case int() if abs(value) >= 10**SHOWN:
+            return f"an integer of {int(value.bit_length() * math.log10(2)) + 1:,} digits or so"
+        case int() | float() | np.integer() | np.floating():
+            return str(value)
+        case np.ndarray() if value.ndim == 0:
+            return _spelled(value.item(), depth)
+        case Mapping() | list() | tuple() | np.ndarray() if depth == 0:
+            return "…"
+        case Mapping():
+            return (
+                "{"
+                + ", ".join(f"{k} = {_spelled(v, depth - 1)}" for k, v in islice(value.items(), 8))
+                + "}"
+            )
+        case list() | tuple() | range() | np.ndarray():
+            return "[" + ", ".join(_spelled(item, depth - 1) for item in islice(value, 30)) + "]"
+        case None:
+            return "None"
+        case _:
+            return str(value) if hasattr(value, "isoformat") else type(value).__name__
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` where one of the known words is close, else nothing."""
+    if not isinstance(word, str):
+        return ""
+    close = difflib.get_close_matches(word[:100].lower(), list(known), 1, 0.6)
+    return f"; did you mean {shown(close[0])}?" if close else ""
+
+
+def number(value: Any, style: str = "") -> str:
+    """A number in its shortest spelling that reads back alike; whole floats without `.0`. Style `,`
+    groups thousands."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    return f"{value:{style}}" if isinstance(value, int) else repr(float(value))
+
+
+def named(path: str | PathLike[str]) -> str:
+    """A path as lines show it."""
+    return plain(str(fspath(path)), 200)

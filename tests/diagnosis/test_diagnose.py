@@ -1,0 +1,797 @@
+"""What is diagnosed is so: on twelve planted faults, on runs that are made up, and against runs
+that the engine trained."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_measures import ends, made
+from planted_faults import ASKED, FAULTS, XOR, Fault, rings, write
+
+import fastbp
+from fastbp.config.setup import Setup
+from fastbp.config.sweep import Sweep
+from fastbp.diagnosis import diagnose as diagnose_module
+from fastbp.diagnosis import diagnosis_page, lives, own_weights, recommend, trials
+from fastbp.diagnosis import sentences as sentences_module
+from fastbp.diagnosis.candidates import Change, changed, changes, larger
+from fastbp.diagnosis.diagnose import Diagnosis, diagnose
+from fastbp.diagnosis.trials import OTHER_ORDERS, Measured, TimeIsUpError, Trial, train
+from fastbp.engine import block, compile_ahead, lane_group
+from fastbp.engine import rows as rows_module
+from fastbp.engine.plan import seconds_per_run
+from fastbp.engine.retrain import retrain
+from fastbp.kernels import measures as m
+from fastbp.reporting.phrases import and_
+from fastbp.schema.errors import SweepError
+from fastbp.schema.outcomes import OUTCOMES
+
+pytestmark = pytest.mark.jit  # thousands of runs
+
+SEEDS = 336
+FAR = 10**9
+"""Seeds that no diagnosis has seen start here."""
+
+HEALTHY = Setup(problem="table:0111", lr=4, epochs=200)
+FOUNDING = Setup(problem="table:11101011", lr=0.2, order="random", updates=999)
+
+
+def share(setup: Setup, start: int = FAR, count: int = SEEDS) -> float:
+    """Of seeds that converge, trained by the engine and judged by its own rows."""
+    rows = rows_module.to_arrow(setup, start, block.train(setup, start, count))
+    return sum(outcome == "converged" for outcome in rows["outcome"].to_pylist()) / count
+
+
+# Twelve planted faults
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Diagnosis]:
+    return {fault.name: diagnose(fault.setup(), SEEDS) for fault in FAULTS}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_the_cause_is_named_and_the_first_remedy_mends(
+    found: dict[str, Diagnosis], fault: Fault
+) -> None:
+    one = found[fault.name]
+    text = " ".join(sentences_module.verdict(one))
+    if fault.mends is None:
+        assert re.match(rf"No setup can learn this: .*{fault.cause}", text)
+        assert one.recommended is None
+        assert sentences_module.table(one) == []
+        return
+    assert re.search(rf"What is wrong: {fault.cause}\b", text), text
+    first = one.table.iloc[0]
+    assert re.fullmatch(fault.mends, first["change"])
+    assert first["mends"]
+    tried = changes(one.setup)
+    (change,) = [
+        change for change in tried + larger(one.setup, tried) if change.name == first["change"]
+    ]
+    mended, before = share(changed(one.setup, change)), share(one.setup)
+    assert mended > before + 0.4
+    assert mended == pytest.approx(first["converged"] / SEEDS, abs=0.12)
+    assert one.recommended
+    assert one.recommended.converged / one.recommended.runs == pytest.approx(
+        share(one.recommended.setup), abs=0.1
+    )
+
+
+def test_faults_are_written_as_tables_and_commands(tmp_path) -> None:
+    lines = list(write(tmp_path / "faults"))
+    assert len(lines) == len(list((tmp_path / "faults").iterdir())) == len(FAULTS) == 12
+    assert "--set lr=2.0" in lines[0]
+    for fault, line in zip(FAULTS, lines, strict=True):
+        path = re.search(r"\S+\.csv", line)[0]
+        setup = Setup(problem=f"file:{path}", targets=["t0"], **fault.keys)
+        for mine, theirs in zip(setup.data(), fault.setup().data(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+# What was found in them, each both ways
+
+
+@pytest.mark.parametrize(
+    ("name", "seen", "unseen"),
+    [
+        ("too few updates", {"slow", "sizeable"}, {"stuck", "vanished", "saturated", "rate too high", "unscaled inputs"}),
+        ("rate too low", {"slow", "sizeable"}, {"stuck", "vanished", "rate too high", "doubled"}),
+        ("rate too high", {"rate too high", "stuck", "vanished"}, {"slow", "constant", "worse than constant"}),
+        ("saturating init", {"saturated", "stuck", "vanished"}, {"slow", "unscaled inputs"}),
+        ("symmetric tiny init", {"constant", "doubled", "stuck", "vanished"}, {"slow", "saturated", "rate too high"}),
+        ("unscaled inputs", {"unscaled inputs", "saturated", "doubled", "constant"}, {"slow", "rate too high"}),
+        ("contradictory labels", {"contradictory labels"}, {"one class", "unscaled inputs"}),
+        ("one class", {"one class"}, {"contradictory labels"}),
+        ("too few hidden units", {"partial"}, {"doubled", "saturated", "constant", "rate too high"}),
+        ("cross-entropy with a diverging rate", {"rate too high", "saturated"}, {"vanished", "slow", "partial"}),
+        ("each row 1,000 times in a row", {"worse than constant", "slow"}, {"rate too high", "stuck"}),
+        ("momentum too high", {"saturated", "stuck", "vanished"}, {"slow", "unscaled inputs"}),
+    ],
+)  # fmt: skip
+def test_findings_of_faults(
+    found: dict[str, Diagnosis], name: str, seen: set[str], unseen: set[str]
+) -> None:
+    names = {finding.name for finding in found[name].findings}
+    assert seen <= names
+    assert not unseen & names
+
+
+def test_runs_that_really_diverge_are_said_to() -> None:
+    setup = Setup(problem="xor", lr=30, weight_decay=0.1, epochs=2000)
+    one = diagnose(setup, 168)
+    assert one.outcomes["diverged"] == 168
+    assert "diverged" in {finding.name for finding in one.findings}
+    text = " ".join(
+        sentences_module.verdict(one)
+    )  # of which either is a cause, and neither mends it whole
+    assert "What is wrong: weight decay too strong" in text
+    assert re.search(r"Recommended: no weight decay and rate ÷ \d", text)
+
+
+def test_the_gradient_says_how_far_the_loss_falls() -> None:
+    """In full batches of a small rate, what is told from the gradient is what happens."""
+    setup = Setup(problem="xor", lr=0.05, batch="full", reduction="mean", epochs=1)
+    rows = block.train(setup, 0, 168)
+    next_rows = block.train(
+        Setup(problem="xor", lr=0.05, batch="full", reduction="mean", epochs=2), 0, 168
+    )
+    told = 0.05 * rows.end[m.GRAD_NORM] ** 2
+    np.testing.assert_allclose(rows.end[m.LOSS] - next_rows.end[m.LOSS], told, rtol=0.02)
+
+
+def test_lives_are_those_of_the_runs_themselves() -> None:
+    setup = Setup(problem="xor", lr=2, epochs=60, hidden=(3,))
+    seeds = np.array([3, 4, 9], np.uint64)
+    seen = lives.of(setup, seeds)
+    for at, seed in enumerate(seeds.tolist()):
+        losses = retrain(setup, seed).looks.set_index("epoch")["loss"]
+        assert seen.falling[at] == (losses[60] < 0.98 * losses[30])
+    assert seen.units == 3
+    assert lives.of(setup, seeds[:0]) is None
+    assert lives.of(setup, seeds, deadline=time.perf_counter() - 1) is None
+    assert not lives.of(
+        Setup(problem="xor", updates=3), seeds
+    ).falling.any()  # there are no two halves
+
+
+def test_a_healthy_setup_has_nothing_wrong() -> None:
+    one = diagnose(HEALTHY, SEEDS)
+    text = sentences_module.verdict(one)
+    assert one.converged == 1
+    assert one.findings == []
+    assert one.example is None
+    assert one.recommended is None
+    assert text == [
+        f"All {one.runs} seeds converge (between 98.9% and 100% of all seeds converge, with 95% confidence): "
+        "where yours does not, it is your code.",
+        "Nothing is to be mended: the setup is sound.",
+    ]
+
+
+# Placebo, trials and seeds
+
+
+def rows_of(setup: Setup, start: int, count: int) -> pd.DataFrame:
+    sweep = Sweep(
+        seeds={"start": start, "count": count},
+        setup={k: v for k, v in setup.model_dump().items() if v is not None},
+    )
+    return fastbp.run(sweep).sort_values("seed")
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        Setup(problem="xor", updates=37, lr=2),
+        Setup(problem="xor", epochs=300, lr=4, stop="converged", check_every=7),
+        Setup(problem="parity:3", epochs=20, lr=2, batch=3, momentum=0.5, dtype="float32"),
+        Setup(problem="xor", lr=30, weight_decay=0.1, epochs=500),
+    ],
+)
+def test_trials_are_the_rows_of_the_engine(setup: Setup) -> None:
+    start, count = 5, 401
+    found = train(
+        [
+            Trial(setup),
+            Trial(changed(setup, Change("", "", {"lr": 1.0}))),
+            Trial(setup, OTHER_ORDERS),
+        ],
+        start,
+        count,
+    )
+    mine, theirs = found[Trial(setup)], rows_of(setup, start, count)
+    assert [str(OUTCOMES[code]) for code in mine.codes] == theirs["outcome"].astype(str).tolist()
+    for name, at in {
+        "loss": m.LOSS,
+        "spread": m.SPREAD,
+        "grad_norm": m.GRAD_NORM,
+        "weight_max": m.WEIGHT_MAX,
+    }.items():
+        np.testing.assert_array_equal(mine.end[at], theirs[name].to_numpy(float))
+    np.testing.assert_array_equal(
+        np.where(mine.converged_at < 0, -1, mine.converged_at), theirs["converged_at"].fillna(-1)
+    )
+
+
+def test_budgets_that_share_their_beginning_are_the_same_runs() -> None:
+    setup = Setup(problem="xor", updates=99, lr=2)
+    longer = [
+        changed(setup, change)
+        for change in changes(setup)
+        if "updates" in change.name and "batch" not in change.name
+    ]
+    found = train([Trial(setup), *map(Trial, longer)], 0, 200)
+    for one in (setup, *longer):
+        np.testing.assert_array_equal(
+            found[Trial(one)].end, train([Trial(one)], 0, 200)[Trial(one)].end
+        )
+
+
+def test_the_placebo_takes_other_orders_and_the_same_weights() -> None:
+    random = Setup(problem="xor", updates=50, lr=2, order="random")
+    found = train([Trial(random), Trial(random, OTHER_ORDERS)], 0, 200)
+    assert (
+        found[Trial(random)].end[m.LOSS] != found[Trial(random, OTHER_ORDERS)].end[m.LOSS]
+    ).all()
+    cyclic = Setup(problem="xor", updates=50, lr=2, order="cyclic")
+    found = train([Trial(cyclic), Trial(cyclic, OTHER_ORDERS)], 0, 200)
+    for mine, theirs in zip(found[Trial(cyclic)], found[Trial(cyclic, OTHER_ORDERS)], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    plain = block.train(random, 0, 200)
+    (other,) = block.train_at_once([random], 0, 200, orders=OTHER_ORDERS)
+    np.testing.assert_array_equal(
+        plain.start, other.start
+    )  # before the first update they are the same networks
+    (same,) = block.train_at_once([random], 0, 200, orders=0)
+    for mine, theirs in zip(plain, same, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    stopped = Setup(problem="xor", epochs=300, lr=4, stop="converged")
+    (refilled,) = block.train_at_once([stopped], 0, 400, orders=OTHER_ORDERS)
+    (one,) = block.train_at_once([stopped], 300, 1, orders=OTHER_ORDERS)
+    np.testing.assert_array_equal(refilled.end[:, 300], one.end[:, 0])
+
+
+def test_orders_of_a_placebo_are_those_of_far_seeds() -> None:
+    """Whose weights are drawn for one seed, and whose order for another: the first run is that of
+    weights put there by hand."""
+    setup = Setup(problem="xor", updates=50, lr=2, order="random")
+    initial = retrain(setup, 3).initial
+    placebo = train([Trial(setup, OTHER_ORDERS)], 3, 1)[Trial(setup, OTHER_ORDERS)]
+    np.testing.assert_array_equal(
+        own_weights._train(setup, initial, 3 + OTHER_ORDERS, 1).end, placebo.end
+    )
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[set[Trial], range]]:
+    """What is trained: which trials, and from which seeds."""
+    calls: list[tuple[set[Trial], range]] = []
+
+    def noted(trials_: list[Trial], start: int, count: int, *more: object) -> dict[Trial, Measured]:
+        calls.append((set(trials_), range(start, start + count)))
+        return train(trials_, start, count, *more)
+
+    for module in (diagnose_module, recommend):
+        monkeypatch.setattr(module, "train", noted)
+    return calls
+
+
+def test_what_is_recommended_is_checked_on_seeds_that_took_no_part(
+    asked: list[tuple[set[Trial], range]],
+) -> None:
+    one = diagnose(FOUNDING, SEEDS, start=1000)
+    recommended = one.recommended
+    checks = [
+        seeds for trials_, seeds in asked if trials_ == {Trial(FOUNDING), Trial(recommended.setup)}
+    ]
+    (check,) = [seeds for seeds in checks if seeds.start == 1000 + 2 * SEEDS]
+    for _, seeds in asked:
+        if seeds != check:
+            assert not set(seeds) & set(check)
+    single = [seeds for trials_, seeds in asked if Trial(FOUNDING, OTHER_ORDERS) in trials_]
+    pairs = [seeds for trials_, seeds in asked if seeds.start == 1000 + SEEDS]
+    assert min(seeds.start for seeds in single) == 1000
+    assert max(seeds.stop for seeds in single) == pairs[0].start
+    assert len(check) == one.runs == recommended.runs == SEEDS
+    assert (
+        recommended.converged
+        == train([Trial(recommended.setup)], check.start, SEEDS)[Trial(recommended.setup)]
+        .converged()
+        .sum()
+    )
+    assert (
+        recommended.before
+        == train([Trial(FOUNDING)], check.start, SEEDS)[Trial(FOUNDING)].converged().sum()
+    )
+    # Every change was tried on every seed.
+    tried = set().union(*(trials_ for trials_, seeds in asked if seeds.stop <= 1000 + SEEDS))
+    assert {Trial(changed(FOUNDING, change)) for change in changes(FOUNDING)} < tried
+
+
+def test_pairs_are_of_different_causes_and_undo_nothing() -> None:
+    one = diagnose(FOUNDING, SEEDS)
+    by_name = {change.name: change for change in changes(FOUNDING)}
+    assert 1 <= len(one.pairs) <= 6
+    for row in one.pairs.to_dict("records"):
+        first, second = (by_name[name] for name in row["change"].split(" and "))
+        assert first.cause != second.cause
+        assert not first.keys.keys() & second.keys.keys()
+        both = changed(FOUNDING, first, second)
+        assert row["converged"] == train([Trial(both)], SEEDS, SEEDS)[Trial(both)].converged().sum()
+    assert one.pairs["difference"].iloc[1:].is_monotonic_decreasing
+
+
+# Time
+
+
+SLOW = Setup(problem="parity:10", hidden=(24,), epochs=60)
+"""Of which a run takes some 10 ms."""
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.5, 5.0])
+def test_the_time_is_never_exceeded(seconds: float) -> None:
+    for setup in (
+        SLOW,
+        *(changed(SLOW, change) for change in changes(SLOW)),
+    ):  # compiling does not count, and is not timed here
+        compile_ahead.warm_up(lane_group.kind_of(setup))
+    began = time.perf_counter()
+    with suppress(SweepError):  # where other processes leave no time for even the setup as it is
+        one = diagnose(SLOW, 5000, seconds)
+        assert not one.complete
+        assert "full batch, as many updates" in one.left_out
+        text = " ".join(sentences_module.verdict(one))
+        assert "There was no time to try " in text
+        assert "None of 0 " not in text
+    assert time.perf_counter() - began < seconds + 1  # one slice, of a machine that is busy
+
+
+def test_an_epoch_that_nothing_interrupts_is_not_begun() -> None:
+    huge = Setup(problem="parity:16", hidden=(4000,), epochs=1)
+    assert seconds_per_run(huge) * 56 > 5
+    began = time.perf_counter()
+    with pytest.raises(SweepError, match="no time for even a few runs"):
+        diagnose_module._rounds(
+            {"": Trial(huge), "again": Trial(huge, 1)},
+            0,
+            9,
+            time.perf_counter() + 1,
+            lambda phase: None,
+        )
+    assert time.perf_counter() - began < 3
+
+
+@pytest.mark.parametrize("at", ["pairs", "recommended", "judged"])
+def test_what_there_is_no_time_for_at_the_end_is_said(
+    monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    after = {"pairs": 1, "recommended": 2, "judged": 3}[at] * 168
+
+    def late(trials_: list[Trial], start: int, *more: object) -> dict[Trial, Measured]:
+        if start >= after:
+            raise TimeIsUpError
+        return train(trials_, start, *more)
+
+    monkeypatch.setattr(recommend, "train", late)
+    one = diagnose(FOUNDING, 168)
+    text = " ".join(sentences_module.verdict(one))
+    assert one.pairs.empty == (at == "pairs")
+    assert ("there was no time to check it on fresh seeds" in text) == (at != "judged")
+    assert one.judged is None
+    assert "What is wrong: too few updates" in text
+    json.dumps(sentences_module.as_json(one), allow_nan=False)
+
+
+def test_it_stops_where_intervals_are_narrow_enough() -> None:
+    one = diagnose(HEALTHY, 100_000)
+    assert one.runs < 20_000
+    assert one.complete
+    widths = one.table["difference_high"] - one.table["difference_low"]
+    assert (widths <= 2 * diagnose_module.NARROW).all()
+    few = diagnose(HEALTHY, 40)
+    assert (few.runs, few.complete) == (40, True)
+
+
+# Words
+
+
+def test_the_founding_diagnosis() -> None:
+    from fastbp.cli.asking import answered
+
+    one = diagnose(FOUNDING, SEEDS, advice=answered())
+    text = " ".join(sentences_module.verdict(one))
+    assert "it is not your seed" in text
+    assert "What is wrong: too few updates. 10 × the updates mends it" in text
+    assert (
+        "The order of samples by itself does next to nothing (order shuffled and order cyclic)"
+        in text
+    )
+    assert re.search(
+        r"The answerer's advice, judged fairly: with 7,992 updates at rate 0\.1 in both, \d", text
+    )
+    judged = one.judged
+    start = 3 * SEEDS
+    for order, count in (("random", judged.converged), ("shuffled", judged.other)):
+        setup = Setup(problem="table:11101011", lr=0.1, order=order, updates=7992)
+        assert train([Trial(setup)], start, SEEDS)[Trial(setup)].converged().sum() == count
+    assert (
+        f"{100 * judged.other / SEEDS:.1f}% of {SEEDS} fresh seeds converge under order shuffled"
+        in text
+    )
+    assert f"{100 * judged.converged / SEEDS:.1f}% under order random still" in text
+    assert len(sentences_module.screen(one)) <= 40
+    assert max(map(len, sentences_module.screen(one))) <= 150
+
+
+def numbers(one: Diagnosis) -> Iterator[str]:
+    for row in (*one.table.to_dict("records"), *one.pairs.to_dict("records")):
+        yield from re.findall(r"[\d.]+", " ".join(sentences_module.cells(row)).replace(",", ""))
+        yield from re.findall(r"[\d.]+", sentences_module._told(row).replace(",", ""))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
+    one = found[fault.name]
+    sentences = sentences_module.verdict(one)
+    text = " ".join(sentences)
+    for sentence in sentences:
+        assert sentence[0].isupper() or sentence[0].isdigit()
+        assert sentence.endswith(".")
+        assert not re.search(r"  |\.\.|;;|nan|None|\b1 (seeds|rows|changes|runs)\b| ,", sentence), (
+            sentence
+        )
+    # A difference in a sentence is one of the tables, or of the two orders.
+    known = set(numbers(one))
+    for sentence in sentences:
+        if sentence.startswith(("What is wrong", "At least")):
+            assert set(re.findall(r"[+−]([\d.]+) points", sentence)) <= known
+    mends = set(one.table.loc[one.table["mends"], "change"])
+    idle = [
+        sentence
+        for sentence in sentences
+        if "Next to nothing" in sentence or "by itself does next to nothing" in sentence
+    ]
+    for name in mends:
+        assert not any(
+            re.search(rf"[:(,] ?{re.escape(name)}( and|,|\.|\))", sentence) for sentence in idle
+        )
+    for row in one.table.to_dict("records"):
+        assert ("mends" in sentences_module.cells(row)[-1]) == row["mends"]
+    if one.recommended:
+        together = set(one.pairs.loc[one.pairs["mends"], "change"]) if len(one.pairs) else set()
+        assert and_([change.name for change in one.recommended.changes]) in mends | together
+    assert len(sentences_module.screen(one)) <= 42
+    told = json.loads(json.dumps(sentences_module.as_json(one), allow_nan=False))
+    assert told["verdict"] == sentences
+    assert [row["change"] for row in told["changes"]] == one.table["change"].tolist()
+    assert told["outcomes"] == one.outcomes
+    assert sum(told["outcomes"].values()) == told["runs"] == one.runs
+    assert told["complete"]
+    assert (told["recommended"] is None) == (fault.mends is None)
+    assert text.count("Recommended:") == (fault.mends is not None)
+
+
+def test_where_nothing_mends_nothing_is_said_to() -> None:
+    X, T = rings()
+    one = diagnose(Setup.from_arrays(X, T, hidden=[1], lr=0.001, updates=20), SEEDS)
+    text = " ".join(sentences_module.verdict(one))
+    assert re.search(
+        r"None of \d+ single changes makes more seeds converge, nor do pairs of them, as far as",
+        text,
+    )
+    assert "Recommended" not in text
+    assert "What is wrong" not in text
+    assert sentences_module.commands(one, name="mine") == [
+        f"a run that fails, from Python: fastbp.retrain(mine, {one.example})"
+    ]
+
+
+def test_one_seed_is_told_in_the_singular() -> None:
+    text = " ".join(sentences_module.verdict(diagnose(FOUNDING, 1)))
+    assert text.startswith("100% of 1 seed fails under this setup (")
+    assert "too few seeds to say whether it is yours" in text
+    assert "1 seeds" not in text
+    assert " ".join(sentences_module.verdict(diagnose(HEALTHY, 1))).startswith(
+        "The one seed that was tried converges (between "
+    )
+
+
+def test_explain_says_it_in_a_screenful() -> None:
+    explained = fastbp.explain(*ASKED, hidden=[4], lr=0.2, order="random", updates=999, seeds=168)
+    assert str(explained) == repr(explained)
+    assert explained.verdict == sentences_module.verdict(explained.diagnosis)
+    assert str(explained).startswith("100% of 168 seeds fail under this setup")
+    assert "in your own code: " in str(explained)
+    assert explained.table.iloc[0]["change"] == "10 × the updates"
+    assert explained.recommended.setup.problem_name == "file:arrays.npz"
+    mine, theirs = (
+        train([Trial(explained.diagnosis.setup)], 0, 100),
+        train([Trial(FOUNDING)], 0, 100),
+    )
+    np.testing.assert_array_equal(
+        mine[Trial(explained.diagnosis.setup)].end, theirs[Trial(FOUNDING)].end
+    )
+
+
+def test_explain_tells_every_mistake() -> None:
+    with pytest.raises(SweepError) as caught:
+        fastbp.explain([[0, np.nan], [1, 1]], [0, 2], lr=-1, problem="xor", updates=9)
+    lines = "\n".join(caught.value.lines)
+    for said_ in (
+        "X: given no number in row 1",
+        "T: given numbers from 0 to 2, allowed: from 0 to 1",
+        "lr: given -1",
+        "problem: given",
+    ):
+        assert said_ in lines
+    for X, T in (
+        ([[0], [1]], ["a", "b"]),
+        ([], []),
+        ([[0], [1]], [0]),
+        ([[[0]]], [0]),
+        ("abc", 3),
+        ([[1e300]], [0]),
+    ):
+        with pytest.raises(SweepError):
+            fastbp.explain(X, T, updates=9)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seeds", 0),
+        ("seeds", 1.5),
+        ("seeds", "a"),
+        ("seeds", True),
+        ("seconds", 0),
+        ("seconds", "x"),
+    ],
+)
+def test_explain_tells_numbers_that_are_none(key: str, value: object) -> None:
+    with pytest.raises(SweepError, match=f"{key}: given .*, allowed: "):
+        fastbp.explain(*XOR, updates=9, **{key: value})
+
+
+def test_explain_without_a_budget_takes_the_one_of_the_command() -> None:
+    explained = fastbp.explain(*XOR, lr=2, seeds=100)
+    assert explained.setup.epochs == 1000
+    assert str(explained).startswith("note: no budget was given, so each run has 1,000 epochs\n")
+
+
+def test_the_setup_in_python_is_the_setup() -> None:
+    for setup in (
+        FOUNDING,
+        Setup(problem="xor", epochs=9, hidden=(3, 2), lr=2.5, batch="full", bias=False),
+    ):
+        assert (
+            eval(sentences_module._python(setup), {"fastbp": fastbp}).identity() == setup.identity()
+        )  # a line of ours
+
+
+TWO = np.array([[20_000.0, 100], [20_000, 150], [23_000, 100], [23_000, 150]]), XOR[1]
+
+
+@pytest.mark.parametrize(
+    ("X", "keys", "first", "causes"),
+    [
+        (
+            XOR[0],
+            {"hidden": [2], "lr": 2, "updates": 10},
+            "1,000 × the updates",
+            {"too few updates"},
+        ),
+        (XOR[0], {"lr": 5e-4, "epochs": 1000}, "10?,000 × the rate", {"rate too low"}),
+        (XOR[0], {"lr": 1, "epochs": 500, "bias": False}, "adding biases", {"no biases"}),
+        (
+            XOR[0],
+            {"lr": 2, "epochs": 500, "weight_decay": 0.03},
+            "no weight decay",
+            {"weight decay too strong"},
+        ),
+        (TWO[0], {"lr": 1e-3, "epochs": 500}, None, {"unscaled inputs", "rate too low"}),
+        (XOR[0], {"lr": 1e-5, "epochs": 200}, None, {"rate too low"}),
+        (XOR[0], {"lr": 1e5, "epochs": 200}, None, {"rate too high"}),
+        (
+            XOR[0],
+            {"lr": 2, "epochs": 1000, "schedule": "exponential:factor=0.9"},
+            "a constant rate",
+            {"a rate that falls too fast"},
+        ),
+        (
+            XOR[0],
+            {"lr": 0.5, "epochs": 1500, "init_scale": 30.0, "momentum": 0.999},
+            None,
+            {"initial weights too large", "momentum too high"},
+        ),
+    ],
+)
+def test_faults_that_are_large_or_two_or_of_ones_own_making(
+    X, keys, first: str | None, causes: set[str]
+) -> None:
+    one = diagnose(Setup.from_arrays(X, XOR[1], **keys), SEEDS)
+    text = " ".join(sentences_module.verdict(one))
+    assert re.search(
+        f"What is wrong: ({'|'.join(and_(list(each)) for each in permutations(causes))})\\b", text
+    ), text
+    if first:
+        assert re.fullmatch(first, one.table.iloc[0]["change"])
+    elif X is TWO[0]:
+        assert re.search(r"None of \d+ single changes makes more seeds converge", text)
+    assert {change.cause for change in one.recommended.changes} >= causes
+    assert one.recommended.converged / one.recommended.runs == pytest.approx(
+        share(one.recommended.setup), abs=0.1
+    )
+    assert share(one.recommended.setup) > 0.9
+
+
+def test_a_tolerance_that_is_strict_is_told() -> None:
+    one = diagnose(Setup(problem="xor", lr=2, epochs=500, tolerance=0.02), 168)
+    assert (
+        "within 0.4 of every target, the usual tolerance, and fail for the 0.02 asked"
+        in " ".join(sentences_module.verdict(one))
+    )
+    assert "lenient" not in {
+        finding.name for finding in diagnose(Setup(problem="xor", lr=2, epochs=100), 168).findings
+    }
+
+
+# Files
+
+
+def test_the_sweep_file_has_both_setups_and_they_are_those_of_the_diagnosis(tmp_path) -> None:
+    for at, setup in enumerate(
+        [
+            {"problem": "table:11101011", "lr": 0.2, "order": "random", "updates": 999},
+            {"problem": "xor", "lr": 0.5, "epochs": 300, "batch": "full", "momentum": 0.999},
+            {"problem": "xor", "lr": 2.0, "epochs": 60, "check_every": 3},
+            {"problem": "xor", "lr": 1.0, "epochs": 1500, "hidden": [1]},
+        ]
+    ):
+        sweep = Sweep(seeds=1, setup=setup)
+        one = diagnose(sweep.setups[0], SEEDS)
+        written, commands = diagnosis_page.write(one, None, sweep, tmp_path / str(at))
+        assert {path.name for path in written} == {
+            "changes.csv",
+            "mended.toml",
+            "changes.svg",
+            "changes.png",
+            "diagnosis.html",
+        }
+        again = Sweep.from_toml(tmp_path / str(at) / "mended.toml")
+        assert [found.identity() for found in again.setups] == [
+            one.setup.identity(),
+            one.recommended.setup.identity(),
+        ]
+        assert any("fastbp replay" in line and one.setup.identity() in line for line in commands)
+        kept = pd.read_csv(tmp_path / str(at) / "changes.csv")
+        assert kept["change"].tolist() == one.table["change"].tolist()
+    few = again.model_copy(update={"seeds": fastbp.Sweep(seeds=20, setup=setup).seeds})
+    assert fastbp.run(few)["setup"].nunique() == 2
+
+
+# Own weights
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        FOUNDING,
+        Setup(problem="xor", epochs=300, lr=4, hidden=(3,), stop="converged", check_every=7),
+        Setup(problem="xor", epochs=30, lr=2, hidden=(3, 2), momentum=0.9, dtype="float32"),
+        Setup(problem="xor", epochs=30, lr=2, bias=False),
+    ],
+)
+def test_own_weights_are_trained_as_a_seed_of_the_same_weights_and_order(
+    setup: Setup, tmp_path
+) -> None:
+    life = retrain(setup, 5)
+    arrays = {
+        f"{name}{layer}": values
+        for layer, pair in enumerate(life.initial)
+        for name, values in zip("Wb", pair, strict=True)
+    }
+    np.savez(tmp_path / "own.npz", **arrays)
+    placed = own_weights.place(
+        setup, own_weights.read(tmp_path / "own.npz", setup), fresh(setup, 400)
+    )
+    assert (placed.own.runs, placed.fresh.runs) == (200, 400)
+    np.testing.assert_array_equal(
+        placed.own.end[:, 5], train([Trial(setup)], 5, 1)[Trial(setup)].end[:, 0]
+    )
+    assert placed.own.end[m.LOSS, 5] == life.looks["loss"].iloc[-1]
+    at = placed.own.converged_at[5]
+    assert (None if at < 0 else at) == life.converged_at
+    assert len(np.unique(placed.own.end[m.LOSS])) > 100  # other orders are other runs
+    losses = placed.fresh.end[m.LOSS]
+    below = 100 * (losses < np.median(placed.own.end[m.LOSS])).mean()
+    assert placed.loss_percentile == pytest.approx(below, abs=0.5)
+
+
+def fresh(setup: Setup, count: int) -> Measured:
+    return train([Trial(setup)], 0, count)[Trial(setup)]
+
+
+def test_lucky_and_unlucky_weights() -> None:
+    setup = Setup(problem="xor", lr=1, epochs=800)
+    good = retrain(changed(setup, Change("", "", {"epochs": 4000})), 2)
+    lucky = own_weights.place(setup, good.final, fresh(setup, 300))
+    assert sentences_module._luck(lucky) == "your network is lucky"
+    assert lucky.converges
+    zeros = [(np.zeros_like(W), np.zeros_like(b)) for W, b in good.final]
+    unlucky = own_weights.place(setup, zeros, fresh(setup, 300))
+    assert sentences_module._luck(unlucky) == "your network is unlucky"
+    assert not unlucky.converges
+    text = " ".join(sentences_module.placed(unlucky))
+    assert (
+        "in most orders yours never converge. That is no bad luck: all 4 units of hidden layer 1 start with"
+        in text
+    )
+    assert "unlucky" not in text
+    some = [
+        (np.array([[1.0, 2], [3, 4], [1, 2]]), np.zeros(3)),
+        (np.array([[5.0, 6, 5]]), np.zeros(1)),
+    ]
+    assert own_weights.alike(some) == ((0, 2, 3),)
+    assert own_weights.alike([some[0], (np.array([[5.0, 6, 7]]), np.zeros(1))]) == ()
+    json.dumps(sentences_module.placed_json(unlucky), allow_nan=False)
+    short = Setup(problem="xor", lr=0.01, epochs=2)
+    hopeless = own_weights.place(short, good.initial, fresh(short, 200))
+    assert "and none converge" in " ".join(sentences_module.placed(hopeless))
+    assert (
+        own_weights.place(setup, good.initial, unlucky.fresh, deadline=time.perf_counter() - 1)
+        is None
+    )
+
+
+def test_trials_end_at_the_deadline() -> None:
+    with pytest.raises(TimeIsUpError):
+        train([Trial(Setup(problem="xor", updates=10**9))], 0, 10, time.perf_counter() + 0.2)
+    assert trials.joined([made(ends(3)), made(ends(4))]).runs == 7
+
+
+def test_whatever_ends_it_ends_its_threads() -> None:
+    def interrupted(share: float) -> None:
+        raise KeyboardInterrupt
+
+    began = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            [Trial(Setup(problem="xor", updates=10**9)), Trial(Setup(problem="xor", updates=9))],
+            0,
+            10,
+            tick=interrupted,
+        )
+    assert time.perf_counter() - began < 2
+
+
+def test_it_tells_what_it_is_at() -> None:
+    told: list[str] = []
+    diagnose(FOUNDING, SEEDS, tick=told.append)
+    assert told[0] == "the setup as it is"
+    assert any(re.fullmatch(r"\d+ setups, 336 of 336 seeds each", text) for text in told)
+    assert {"looking into failing runs", "checking on fresh seeds", "two orders of samples"} <= set(
+        told
+    )
+
+
+def test_a_setup_under_which_few_fail_is_sound() -> None:
+    one = diagnose(Setup(problem="xor", lr=2, epochs=330), 600)
+    text = sentences_module.verdict(one)
+    assert 0.9 < one.converged < 1
+    assert text[0].endswith("it is your seed.")
+    rare = sentences_module.verdict(diagnose(Setup(problem="xor", lr=4, epochs=1000), 600))
+    assert rare[0].endswith("where yours does not, it is your code, or a rare seed.")
+    assert "The setup is sound." in rare
+    assert text[2] == "Another seed mends it: the setup is sound."
+    assert re.fullmatch(r"Fewer seeds fail with .* points, at .*\.", text[3])
+    assert text[-1].startswith("Recommended: ")
+    assert not any(
+        "What is wrong" in sentence or "Next to nothing" in sentence for sentence in text
+    )

@@ -1,0 +1,410 @@
+"""What is told of runs that are made up: each finding both ways, the ranking of changes, and the
+changes themselves."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_measures import ends, made
+from planted_faults import FAULTS, XOR, measured
+
+from fastbp.config.setup import Setup
+from fastbp.diagnosis import diagnose, lives, own_weights, ranking, sentences, symptoms
+from fastbp.diagnosis.candidates import changed, changes
+from fastbp.diagnosis.lives import Lives
+from fastbp.diagnosis.ranking import PLACEBO, Row
+from fastbp.diagnosis.trials import Measured, TimeIsUpError, Trial
+from fastbp.engine.plan import seconds_per_run
+from fastbp.schema.errors import SweepError
+
+FOUNDING = Setup(problem="table:11101011", lr=0.2, order="random", updates=999)
+
+
+def said(
+    runs: Measured, seen: Lives | None = None, setup: Setup = FOUNDING, **slower: Measured
+) -> dict[str, str]:
+    return {finding.name: finding.text for finding in symptoms.of_runs(setup, runs, seen, slower)}
+
+
+CONSTANT = 0.5 * 0.75 * 0.25
+"""The loss of answering 0.75 to the founding problem."""
+
+
+def test_the_best_constant_answer_has_the_loss_of_the_mean() -> None:
+    assert symptoms.best_constant_loss(FOUNDING) == pytest.approx(CONSTANT)
+    entropy = Setup(problem="table:11101011", loss="cross-entropy", updates=9)
+    assert symptoms.best_constant_loss(entropy) == pytest.approx(
+        -0.75 * np.log(0.75) - 0.25 * np.log(0.25)
+    )
+    two = Setup.from_arrays([[0], [1]], [[0, 1], [1, 1]], updates=9, loss="cross-entropy")
+    assert symptoms.best_constant_loss(two) == pytest.approx(np.log(2))
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        (1.04, "constant"),
+        (0.96, "constant"),
+        (0.9, None),
+        (1.06, "worse than constant"),
+        (np.nan, "worse than constant"),
+    ],
+)
+def test_losses_beside_the_best_constant_answer(loss: float, name: str | None) -> None:
+    told = said(made(ends(LOSS=loss * CONSTANT, SPREAD=0.05)))
+    assert "constant" not in said(
+        made(ends(LOSS=loss * CONSTANT), "partial")
+    )  # some rows are told apart
+    assert {"constant", "worse than constant"} & set(told) == ({name} if name else set())
+    if name == "constant":
+        assert told[name] == "all 100 learnt the best constant answer (loss 0.0938) and no more"
+    few = np.where(np.arange(100) < 20, loss * CONSTANT, 0.02)  # no more than a fifth
+    assert not {"constant", "worse than constant"} & set(said(made(ends(LOSS=few, SPREAD=0.05))))
+    more = np.where(np.arange(100) < 21, loss * CONSTANT, 0.02)
+    if name:
+        assert said(made(ends(LOSS=more, SPREAD=0.05)))[name].startswith("21 of 100 (21.0%) ")
+
+
+def test_a_rate_is_too_high_where_the_same_seeds_do_better_at_lower_ones() -> None:
+    runs, lower, higher = (made(ends(LOSS=loss * CONSTANT)) for loss in (2.0, 1.0, 3.0))
+    stuck, falling = (Lives(np.full(20, falls), np.full(20, 4), 4) for falls in (False, True))
+    both = {"rate ÷ 3": lower, "rate ÷ 10": lower}
+    told = said(runs, stuck, **both)
+    assert (
+        "and of these seeds, 100 at rate ÷ 3 and 100 at rate ÷ 10 did better"
+        in told["rate too high"]
+    )
+    assert "worse than constant" not in told
+    for others in (
+        {},
+        {"rate ÷ 3": lower, "rate ÷ 10": higher},
+        {"rate ÷ 3": higher, "rate ÷ 10": lower},
+    ):
+        told = said(runs, stuck, **others)
+        assert "rate too high" not in told
+        assert "worse than constant" in told
+    assert "rate too high" not in said(runs, falling, **both)  # it has not stopped falling
+    assert "rate too high" not in said(
+        lower, stuck, **{"rate ÷ 3": made(ends()), "rate ÷ 10": made(ends())}
+    )
+    gone = made(ends(LOSS=np.nan, MAX_ERROR=np.nan), "diverged")
+    told = said(gone, stuck, **both)
+    assert told["diverged"] == "all 100 diverged: a weight is no longer a finite number"
+    assert "rate too high" in told
+
+
+def test_saturation() -> None:
+    saturated = np.where(np.arange(100) < 21, 0.91, 0.9)
+    assert said(made(ends(SATURATION=saturated)))["saturated"].startswith(
+        "21 of 100 (21.0%) had more than 90% of the hidden"
+    )
+    assert "saturated" not in said(made(ends(SATURATION=np.where(np.arange(100) < 20, 0.91, 0.9))))
+
+
+def test_rows_that_are_wrong() -> None:
+    assert said(made(ends(WRONG=1), "partial"))["partial"].endswith("had 1 row wrong in the median")
+    assert said(made(ends(WRONG=2), "partial"))["partial"].endswith(
+        "had 2 rows wrong in the median"
+    )
+    assert "partial" not in said(made(ends(WRONG=2), "one-class"))
+
+
+def test_a_gradient_has_vanished_where_following_it_lowers_nothing() -> None:
+    fall = 0.01  # of the loss, over the budget: rate · updates · length² = 1% of the loss
+    length = np.sqrt(fall * 0.02 / (0.2 * 999))
+    assert "vanished" in said(made(ends(GRAD_NORM=0.99 * length)))
+    assert "sizeable" in said(made(ends(GRAD_NORM=1.01 * length)))
+    for keys, times in (
+        ({"momentum": 0.9}, 10),
+        ({"batch": 4}, 4),
+        ({"batch": 4, "reduction": "mean"}, 1),
+    ):
+        other = Setup(**{"problem": "table:11101011", "lr": 0.2, "updates": 999} | keys)
+        assert "vanished" in said(made(ends(GRAD_NORM=0.99 * length / np.sqrt(times))), setup=other)
+        assert "sizeable" in said(made(ends(GRAD_NORM=1.01 * length / np.sqrt(times))), setup=other)
+    assert not {"vanished", "sizeable"} & set(said(made(ends(GRAD_NORM=np.nan))))
+
+
+def test_lives() -> None:
+    def of(falling: float, doubled: float, units: int = 4) -> dict[str, str]:
+        number = np.arange(20) / 20
+        return said(
+            made(ends()), Lives(number < falling, np.where(number < doubled, 1, units), units)
+        )
+
+    assert (
+        of(1, 0)["slow"]
+        == "in all 20 looked into, the loss still fell when the budget ended: slow, not stuck"
+    )
+    assert "slow" in of(0.55, 0)
+    assert not {"slow", "stuck"} & set(of(0.5, 0))
+    assert not {"slow", "stuck"} & set(of(0.3, 0))
+    assert (
+        of(0.25, 0)["stuck"] == "in 15 of 20 looked into, the loss no longer fell: stuck, not slow"
+    )
+    assert "1 of 4 said something of their own" in of(0, 0.55)["doubled"]
+    assert "doubled" not in of(0, 0.5)
+    assert "doubled" not in of(0, 1, units=1)
+
+
+@pytest.mark.parametrize(
+    ("W", "distinct"),
+    [
+        ([[1, 0], [0, 1], [1, 1]], 3),
+        ([[1, 0], [1, 0], [0, 1]], 2),
+        ([[1, 0], [-1, 0], [0, 1]], 2),  # the other way round is the same knowledge
+        ([[1, 1], [1, 1], [1, 1]], 1),
+        ([[0, 0], [1e-9, 0], [0, 1]], 1),  # which say the same to every row
+        ([[0, 0], [0, 0], [0, 0]], 0),
+    ],
+)
+def test_units_that_double_each_other(W: list[list[float]], distinct: int) -> None:
+    X = XOR[0]
+    assert lives._distinct(X, np.array(W, float), np.zeros(3)) == distinct
+
+
+def test_data() -> None:
+    def names(X: object, T: object, **keys: object) -> dict[str, symptoms.Finding]:
+        setup = Setup.from_arrays(X, T, **({"updates": 9} | keys))
+        return {finding.name: finding for finding in symptoms.of_problem(setup)}
+
+    X, T = XOR
+    assert names(X, T) == {}
+    assert names(11 * X, T)["unscaled inputs"].text.startswith(
+        "inputs are not scaled: x0, x1 reach 11"
+    )
+    assert names(X * [11, 1], T)["unscaled inputs"].text.startswith(
+        "inputs are not scaled: x0 reaches 11"
+    )
+    assert names(10 * X, T) == {}
+    assert "unscaled inputs" in names(0.1 * X + 5, T)  # far from 0 for how little it varies
+    assert names(0.1 * X + 0.4, T) == {}
+    assert names(*measured(), scale_inputs="standard") == {}
+    assert names(X, np.ones(4))["one class"].final
+    twice = np.vstack([X, X[:1]])
+    told = names(twice, [0, 1, 1, 0, 1])["contradictory labels"]
+    assert told.final
+    assert told.text.startswith(
+        "2 rows contradict each other: equal inputs have different targets, such as rows 1 and 5; no netw"
+    )
+    mild = names(twice, [0, 1, 1, 0, 0.5])["contradictory labels"]
+    assert not mild.final
+    assert mild.text.endswith("networks answer something between")
+    assert names(twice, [0, 1, 1, 0, 0]) == {}
+
+
+# The ranking
+
+
+def table(
+    *rows: tuple[int, int, float, str], n: int = 1000, placebo: tuple[int, int] = (0, 0)
+) -> pd.DataFrame:
+    """Ranked changes: mended, broken, cost, name; after a placebo."""
+    setup = Setup(problem="xor", updates=1000)
+    base = made(ends(n))
+    base.codes[n // 2 :] = 1
+
+    def after(mended: int, broken: int) -> Measured:
+        one = made(ends(n))
+        one.codes[:] = base.codes
+        one.codes[:mended], one.codes[n - broken :] = 1, 2
+        return one
+
+    made_rows = [Row("nothing", PLACEBO, setup, after(*placebo))]
+    for mended, broken, cost, name in rows:
+        made_rows.append(
+            Row(name, name, Setup(problem="xor", updates=int(1000 * cost)), after(mended, broken))
+        )
+    return ranking.ranked(ranking.table(setup, base, made_rows))
+
+
+def test_changes_are_ranked_by_mended_less_broken() -> None:
+    found = table((300, 200, 1, "stirs"), (150, 0, 1, "mends"), (0, 90, 1, "breaks"))
+    assert found["change"].tolist() == ["mends", "stirs", "nothing", "breaks"]
+    assert found["mends"].tolist() == [True, True, False, False]
+    assert found["difference"].tolist() == [0.15, 0.1, 0.0, -0.09]
+    assert found["mended"].tolist() == [150, 300, 0, 0]
+    assert found["broken"].tolist() == [0, 200, 0, 90]
+    assert (found["difference_low"] <= found["difference"]).all()
+    assert (found["p_holm"] >= found["p"]).all()
+
+
+def test_first_is_the_cheapest_of_what_is_as_good_as_the_best() -> None:
+    assert table((400, 0, 10, "dear"), (399, 0, 1, "cheap"))["change"].tolist()[:2] == [
+        "cheap",
+        "dear",
+    ]
+    assert table((400, 0, 10, "dear"), (200, 0, 1, "cheap"))["change"].tolist()[:2] == [
+        "dear",
+        "cheap",
+    ]
+    assert table((400, 0, 1, "a"), (400, 0, 1, "b"))["change"].tolist()[:2] == [
+        "a",
+        "b",
+    ]  # as they were tried
+    assert table((390, 0, 1, "a"), (400, 0, 1, "b"))["change"].tolist()[:2] == [
+        "b",
+        "a",
+    ]  # at equal cost the better
+    rest = table(
+        (400, 0, 1, "first"), (100, 0, 10, "dear"), (100, 0, 1, "cheap"), (120, 0, 10, "more")
+    )
+    assert rest["change"].tolist() == ["first", "more", "cheap", "dear", "nothing"]
+
+
+def test_a_remedy_must_beat_the_placebo() -> None:
+    assert table((60, 0, 1, "some"))["mends"].tolist() == [True, False]
+    beaten = table((60, 0, 1, "some"), placebo=(70, 20))
+    assert not beaten["mends"].any()
+    assert not table((3, 0, 1, "chance"))["mends"].any()
+
+
+def test_the_table_of_no_change_has_the_same_columns() -> None:
+    assert list(ranking.nothing().columns) == list(table().columns)
+    assert ranking.nothing().empty
+
+
+# What is changed
+
+
+def test_changes_are_of_one_thing_each_and_none_twice() -> None:
+    for setup in (
+        FOUNDING,
+        *(fault.setup() for fault in FAULTS),
+        Setup(problem="xor", epochs=9, batch="full", momentum=0.5, bias=False),
+    ):
+        made_ = [changed(setup, change) for change in changes(setup)]
+        ids = [one.identity() for one in made_]
+        assert len(set(ids)) == len(ids)
+        assert setup.identity() not in ids
+        own = setup.columns()
+        for change, one in zip(changes(setup), made_, strict=True):
+            moved = {key for key, value in one.columns().items() if value != own[key]}
+            if "updates" in change.keys or "epochs" in change.keys:
+                moved -= {"updates", "epochs"}
+            assert moved <= change.keys.keys(), change.name
+    names = {change.name for change in changes(FOUNDING)}
+    assert {
+        "3 × the updates",
+        "10 × the updates",
+        "rate ÷ 3",
+        "3 × the rate",
+        "10 × the rate",
+        "order shuffled",
+    } <= names
+    assert {
+        "momentum 0.9",
+        "2 × the hidden units",
+        "loss cross-entropy",
+        "inputs scaled: standard",
+    } <= names
+    assert {
+        "target margin 0.1",
+        "0.1 added to σ′",
+        "full batch, as many updates",
+        "full batch, as many presentations",
+    } <= names
+
+
+def test_batches_at_equal_updates_and_at_equal_presentations() -> None:
+    by_name = {change.name: changed(FOUNDING, change) for change in changes(FOUNDING)}
+    assert by_name["full batch, as many updates"].budget == 999
+    assert by_name["full batch, as many presentations"].budget == 999 // 8
+    full = Setup(problem="xor", batch="full", epochs=100)
+    by_name = {change.name: changed(full, change) for change in changes(full)}
+    assert by_name["batch 1, as many updates"].budget == 100
+    assert by_name["batch 1, as many presentations"].budget == 400
+    assert by_name["batch 1, as many updates"].looks_every == 10
+
+
+def test_a_slow_first_round_leaves_out_the_dearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def train_(
+        trials_: list[Trial], start: int, count: int, deadline: float, *more: object
+    ) -> dict[Trial, Measured]:
+        clock[0] += (
+            sum(seconds_per_run(trial.setup) for trial in trials_) * count * 1000
+        )  # far slower than was guessed
+        if clock[0] > deadline:
+            clock[0] = deadline
+            raise TimeIsUpError
+        return {trial: made(ends(count)) for trial in trials_}
+
+    monkeypatch.setattr(diagnose, "train", train_)
+    monkeypatch.setattr(diagnose.time, "perf_counter", lambda: clock[0])
+    base = Trial(FOUNDING)
+    others = {change.name: Trial(changed(FOUNDING, change)) for change in changes(FOUNDING)}
+    one = seconds_per_run(FOUNDING) * 168 * 1000
+    runs, left_out, complete = diagnose._rounds(
+        {"": base, "p": Trial(FOUNDING, 1), **others}, 0, 2000, 25 * one, lambda phase: None
+    )
+    assert {"10 × the updates", "full batch, as many updates"} <= set(left_out)
+    assert not complete
+    assert {"rate ÷ 3", "order shuffled"} <= runs.keys()
+    assert clock[0] <= 25 * one
+    with pytest.raises(SweepError, match="no time"):
+        diagnose._rounds(
+            {"": base, "p": Trial(FOUNDING, 1)}, 0, 2000, clock[0] + 0.5 * one, lambda phase: None
+        )
+
+
+def test_lists_in_words() -> None:
+    assert sentences.and_(["a"]) == "a"
+    assert sentences.and_(["a", "b"]) == "a and b"
+    assert sentences.and_(["a", "b", "c"]) == "a, b and c"
+    assert sentences._few(list("abcdef")) == "a, b, c, d, e and f"
+    assert sentences._few(list("abcdefg")) == "a, b, c, d, e, f and g"
+    assert sentences._few(list("abcdefghi")) == "a, b, c, d, e, f and 3 more"
+    assert [sentences._cost(times) for times in (1, 1.004, 10, 0.5)] == [
+        "at no cost", "at no cost", "at 10 × the multiply-adds", "at 0.5 × the multiply-adds"
+    ]  # fmt: skip
+
+
+def test_weights_that_do_not_fit_are_told() -> None:
+    setup = Setup(problem="xor", updates=9, hidden=(3,))
+    good = {"W0": np.ones((3, 2)), "b0": np.ones(3), "W1": np.ones((1, 3)), "b1": np.ones(1)}
+    assert [(W.shape, b.shape) for W, b in own_weights.fitting(good, setup)] == [
+        ((3, 2), (3,)),
+        ((1, 3), (1,)),
+    ]
+    own_weights.fitting(
+        good | {"b0": np.ones((3, 1)), "rows": np.zeros(4)}, setup
+    )  # columns of biases, and what else is there
+
+    def refused(**more: object) -> str:
+        with pytest.raises(SweepError) as caught:
+            own_weights.fitting(
+                {name: values for name, values in (good | more).items() if values is not None},
+                setup,
+            )
+        assert all(
+            line.startswith("--weights, for a network 2-3-1: ") for line in caught.value.lines
+        )
+        return "\n".join(caught.value.lines)
+
+    assert (
+        "W0: given shape (2, 3), which is the other way round: W[out, in], needed: (3, 2)"
+        in refused(W0=np.ones((2, 3)))
+    )
+    assert "b1: given shape (2,), needed: (1,)" in refused(b1=np.ones(2))
+    assert "b1: given nothing, needed: an array of shape (1,)" in refused(b1=None)
+    assert "W1: given no numbers" in refused(W1=np.array([["a", "b", "c"]]))
+    assert "W0: given 1 values that are not finite, needed: none" in refused(
+        W0=np.array([[np.nan, 0], [0, 0], [0, 0]])
+    )
+    assert "W2: given, needed: none, as the network has 2 layers, 0 to 1" in refused(
+        W2=np.ones((1, 1))
+    )
+    assert len(refused(W0=np.ones((9, 9)), b0=np.ones(9)).splitlines()) == 2
+    with pytest.raises(
+        SweepError, match="b0: given, needed: none, or zeros, as this setup has bias = false"
+    ):
+        own_weights.fitting(good, Setup(problem="xor", updates=9, hidden=(3,), bias=False))
+
+
+def test_shares_below_count_ties_by_half() -> None:
+    values = np.array([1.0, 2.0, 2.0, np.nan])
+    assert own_weights._below(values, 2.0) == 50
+    assert own_weights._below(values, 0.5) == 0
+    assert own_weights._below(values, 3.0) == 75
+    assert own_weights._below(values, np.inf) == 87.5

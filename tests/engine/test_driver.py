@@ -1,0 +1,429 @@
+import io
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from numba import config
+
+import fastbp
+from fastbp import Sweep
+from fastbp.config.sweep import Seeds
+from fastbp.engine import block, driver, plan
+from fastbp.engine import rows as rows_module
+from fastbp.engine.backends import threads
+from fastbp.schema.columns import COLUMNS, schema
+from fastbp.schema.errors import StoreError, StoreFullError
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store.digest import digest
+from fastbp.store.parquet import read_all
+from fastbp.store.store import Store
+
+pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
+
+GRID = {"order": ["random", "shuffled"], "lr": [0.5, 2]}
+
+
+def sweep(seeds: int | Seeds = 700, **changes: Any) -> Sweep:
+    setup = {"problem": "xor", "hidden": [2], "epochs": 30, **changes.pop("setup", {})}
+    return Sweep(seeds=seeds, setup=setup, grid=changes.pop("grid", GRID))
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Several blocks and files for each setup."""
+    monkeypatch.setattr(plan, "LEAST_SEEDS", 256)
+    monkeypatch.setattr(plan, "MOST_SEEDS", 256)
+
+
+@pytest.fixture(scope="module")
+def in_memory():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "LEAST_SEEDS", 256)
+        patch.setattr(plan, "MOST_SEEDS", 256)
+        return fastbp.run(sweep())
+
+
+@pytest.fixture
+def store(tmp_path):
+    return made(tmp_path / "store")
+
+
+def made(path: Path) -> Store:
+    store = Store(path)
+    store.open()
+    return store
+
+
+def ids(of: Sweep) -> list[str]:
+    return [setup.identity(NUMERICS_VERSION) for setup in of.setups]
+
+
+def names(store: Store) -> set[str]:
+    """Of the files, which hold their digests: the same names are the same rows."""
+    return {file.name for file in store.files()}
+
+
+def digests(rows: pa.Table) -> dict[str, str]:
+    """Of all rows of each setup, however they were cut into files."""
+    texts = rows["setup"].combine_chunks().cast(pa.string())
+    seeds = rows["seed"].to_numpy()
+    found = {}
+    for setup in sorted(set(texts.to_pylist())):
+        own = np.flatnonzero(texts.to_numpy(zero_copy_only=False) == setup)
+        found[setup] = digest(rows.take(own[np.argsort(seeds[own])]))
+    return found
+
+
+def listed(frame: pd.DataFrame) -> list[list[Any]]:
+    """A frame as plain values, to compare what pandas holds in different types."""
+
+    def plain(value: Any) -> Any:
+        return (
+            value.tolist() if isinstance(value, np.ndarray) else None if pd.isna(value) else value
+        )
+
+    return [[plain(value) for value in frame[c.name]] for c in COLUMNS]
+
+
+# The same rows, however they are made
+
+
+def test_a_sweep_gives_each_setup_and_seed_once_in_order(in_memory):
+    assert list(in_memory.columns) == [c.name for c in COLUMNS]
+    assert list(in_memory["setup"]) == [setup for setup in ids(sweep()) for _ in range(700)]
+    assert list(in_memory["seed"]) == list(range(700)) * 4
+    for setup in sweep().setups:
+        own = in_memory[in_memory["setup"] == setup.identity(NUMERICS_VERSION)]
+        for name, value in setup.columns().items():
+            assert own[name].isna().all() if value is None else (own[name] == value).all(), name
+
+
+def test_rows_in_memory_are_the_rows_of_a_store(in_memory, tmp_path):
+    stored = fastbp.run(sweep(), tmp_path / "store")
+    assert listed(stored) == listed(in_memory)
+    assert list(stored.dtypes) == list(in_memory.dtypes)
+
+
+def test_rows_in_memory_are_what_pandas_reads(in_memory, tmp_path):
+    fastbp.run(sweep(), str(tmp_path / "store"))
+    frame = pd.read_parquet(tmp_path / "store" / "runs")
+    place = {setup: i for i, setup in enumerate(ids(sweep()))}
+    frame = frame.assign(place=frame["setup"].map(place).astype(int)).sort_values(
+        ["place", "seed"], ignore_index=True
+    )
+    assert listed(frame) == listed(in_memory)
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3])
+def test_files_do_not_depend_on_the_number_of_threads(in_memory, store, jobs):
+    trained = driver.drive(sweep(), store, pool=threads(jobs))
+    assert trained.failed == []
+    assert (trained.runs, trained.files, trained.updates) == (4 * 700, 4 * 3, 4 * 700 * 120)
+    expected = digest(pa.Table.from_pandas(in_memory[:256], schema=schema()))
+    assert f"{ids(sweep())[0]}-0-256-{expected[:16]}.parquet" in names(store)
+
+
+@pytest.mark.parametrize("most", [256, 512, 8192])
+@pytest.mark.parametrize("seconds", [0.001, 0.2])
+def test_rows_do_not_depend_on_the_size_of_blocks(in_memory, monkeypatch, most, seconds):
+    monkeypatch.setattr(plan, "MOST_SEEDS", most)
+    monkeypatch.setattr(plan, "BLOCK_SECONDS", seconds)
+    kept: list[pa.Table] = []
+    driver.drive(sweep(), keep=kept.append, pool=threads(2))
+    assert digests(pa.concat_tables(kept)) == digests(
+        pa.Table.from_pandas(in_memory, schema=schema())
+    )
+
+
+def test_a_file_of_several_blocks_has_the_rows_of_its_blocks(in_memory, store, monkeypatch):
+    monkeypatch.setattr(plan, "FILES_PER_SETUP", 1)
+    trained = driver.drive(sweep(), store, pool=threads(2))
+    assert trained.files == 4
+    assert {(start, count) for ranges in store.present().values() for start, count in ranges} == {
+        (0, 700)
+    }
+    assert digests(read_all(store.path)) == digests(
+        pa.Table.from_pandas(in_memory, schema=schema())
+    )
+
+
+def test_rows_do_not_depend_on_where_seeds_start(in_memory):
+    later = fastbp.run(sweep(Seeds(start=300, count=200)))
+    expected = in_memory[in_memory["seed"].between(300, 499)].reset_index(drop=True)
+    assert listed(later) == listed(expected)
+
+
+# Resuming and extending
+
+
+def test_a_complete_store_has_nothing_to_do(store):
+    driver.drive(sweep(), store)
+    before = {file: file.stat().st_mtime_ns for file in store.files()}
+    again = driver.drive(sweep(), store)
+    assert (again.runs, again.updates, again.files, again.failed) == (0, 0, 0, [])
+    assert {file: file.stat().st_mtime_ns for file in store.files()} == before
+
+
+def test_what_is_lost_is_made_again_and_nothing_else(store):
+    driver.drive(sweep(), store)
+    files = list(store.files())
+    whole = names(store)
+    lost = files[1::4]
+    runs = sum(int(file.name.split("-")[2]) for file in lost)
+    for file in lost:
+        file.unlink()
+    kept = {file: file.stat().st_mtime_ns for file in store.files()}
+    assert driver.drive(sweep(), store).runs == runs
+    assert names(store) == whole
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+
+
+def test_a_store_extends_by_seeds_and_by_values(tmp_path):
+    once = made(tmp_path / "once")
+    wide = {"order": ["random", "shuffled"], "lr": [0.5, 1, 2]}
+    driver.drive(sweep(900, grid=wide), once)
+    bits = made(tmp_path / "bits")
+    made_here = [
+        driver.drive(sweep(100, grid={"order": ["random"], "lr": [2]}), bits).runs,
+        driver.drive(sweep(700), bits).runs,
+        driver.drive(sweep(Seeds(start=500, count=400), grid=wide), bits).runs,
+        driver.drive(sweep(900, grid=wide), bits).runs,
+    ]
+    assert made_here == [100, 600 + 3 * 700, 4 * 200 + 2 * 400, 2 * 500]
+    assert digests(read_all(bits.path)) == digests(read_all(once.path))
+
+
+@pytest.mark.parametrize("sequence", [(3, 2, 1, 0), (1, 3, 0, 2), (2, 0, 3, 1)])
+def test_extended_in_any_sequence_a_store_is_as_if_made_at_once(tmp_path, sequence):
+    wide = {"order": ["random", "shuffled"], "lr": [0.5, 1, 2]}
+    steps = [
+        sweep(100, grid={"order": ["random"], "lr": [2]}),
+        sweep(Seeds(start=300, count=450)),
+        sweep(900, grid={"order": ["shuffled"], "lr": [1, 0.5]}),
+        sweep(Seeds(start=130, count=200), grid=wide),
+    ]
+    bits, once = made(tmp_path / "bits"), made(tmp_path / "once")
+    trained = (
+        sum(driver.drive(steps[i], bits).runs for i in sequence)
+        + driver.drive(sweep(900, grid=wide), bits).runs
+    )
+    assert trained == 6 * 900
+    driver.drive(sweep(900, grid=wide), once)
+    assert digests(read_all(bits.path)) == digests(read_all(once.path))
+
+
+def test_a_run_returns_its_own_rows_of_a_larger_store(in_memory, tmp_path):
+    fastbp.run(
+        sweep(1000, grid={"order": ["cyclic", "shuffled", "random"], "lr": [2, 1, 0.5]}),
+        tmp_path / "store",
+    )
+    assert listed(fastbp.run(sweep(), tmp_path / "store")) == listed(in_memory)
+    assert len(fastbp.load(tmp_path / "store")) == 9 * 1000
+
+
+def test_a_run_returns_as_many_seeds_of_each_setup_as_its_grid_says(tmp_path):
+    own = sweep(20, grid=[{"lr": [2], "seeds": 300}, {"lr": [2, 1]}, {"lr": [0.5], "seeds": 5}])
+    fastbp.run(sweep(400, grid={"lr": [2, 1, 0.5]}), tmp_path / "store")
+    found = [fastbp.run(own), fastbp.run(own, tmp_path / "store")]
+    assert listed(found[0]) == listed(found[1])
+    assert found[0].groupby("lr")["seed"].agg(["min", "count"]).to_dict("list") == {
+        "min": [0, 0, 0],
+        "count": [5, 20, 300],
+    }
+
+
+def test_collapse_is_no_part_of_a_setup(store):
+    driver.drive(sweep(), store)
+    assert driver.drive(sweep(setup={"collapse": 0.3}), store).runs == 0
+
+
+def test_outcomes_of_another_collapse_do_not_mix(store):
+    few = sweep(10)
+    driver.drive(few, store)
+    with pytest.raises(
+        StoreError, match=r"outcomes are those of collapse = 0\.1, not 0\.3: choose another folder"
+    ):
+        driver.drive(sweep(20, setup={"collapse": 0.3}), store)
+    assert driver.drive(few, store).runs == 0
+
+
+def test_a_store_keeps_its_sweep_and_its_problems(tmp_path):
+    fastbp.run(sweep(10), tmp_path)
+    assert Sweep.from_toml(tmp_path / "sweep.toml") == sweep(10)
+    (file,) = (tmp_path / "problems").iterdir()
+    assert file.stem == sweep().setups[0].digest
+    with np.load(io.BytesIO(file.read_bytes())) as kept:
+        X, T = sweep().setups[0].data()
+        assert np.array_equal(kept["X"], X)
+        assert np.array_equal(kept["T"], T)
+
+
+# Executors
+
+
+class Here(Executor):
+    """Works where it is asked, at once."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*arguments, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def test_an_executor_of_ones_own_is_used_and_left_open(in_memory):
+    with ThreadPoolExecutor(2, "mine") as pool:
+        threads = set()
+        train = block.train_at_once
+
+        def watched(*arguments: Any, **named: Any) -> list[rows_module.Rows]:
+            threads.add(threading.current_thread().name)
+            return train(*arguments, **named)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(block, "train_at_once", watched)
+            frame = fastbp.run(sweep(), executor=pool)
+        assert listed(frame) == listed(in_memory)
+        assert threads
+        assert all(name.startswith("mine") for name in threads)
+        assert pool.submit(int).result() == 0
+
+
+@pytest.mark.parametrize("given", ["founding", {"seeds": 3}, None], ids=str)
+def test_what_is_no_sweep_is_refused(given):
+    with pytest.raises(
+        TypeError, match=r"sweep: given .*, allowed: a Sweep \(Sweep.from_toml reads a file"
+    ):
+        fastbp.run(given)
+
+
+def test_any_executor_will_do(in_memory):
+    assert listed(fastbp.run(sweep(), executor=Here())) == listed(in_memory)
+
+
+def test_processes_give_the_same_rows(in_memory, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(fastbp.__file__).parents[1]))
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        assert listed(fastbp.run(sweep(), executor=pool)) == listed(in_memory)
+
+
+# Failures
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """One block that fails: seeds 256 to 511 of the second setup."""
+    train = block.train_at_once
+
+    def fails(setups: Any, start: int, count: int, **named: Any) -> list[rows_module.Rows]:
+        if setups[0] == sweep().setups[1] and start == 256:
+            raise ArithmeticError("no such luck")
+        return train(setups, start, count, **named)
+
+    monkeypatch.setattr(block, "train_at_once", fails)
+    return f"setup {ids(sweep())[1]}, seeds 256 to 511: ArithmeticError: no such luck"
+
+
+def test_a_block_that_fails_is_reported_and_the_others_complete(broken, store, monkeypatch):
+    trained = driver.drive(sweep(), store, pool=threads(2))
+    assert trained.failed == [broken]
+    assert trained.runs == 4 * 700 - 256
+    assert (256, 256) not in store.present()[ids(sweep())[1]]
+    monkeypatch.undo()
+    monkeypatch.setattr(plan, "LEAST_SEEDS", 256)
+    monkeypatch.setattr(plan, "MOST_SEEDS", 256)
+    assert driver.drive(sweep(), store).runs == 256
+
+
+def test_a_file_with_a_block_that_fails_is_not_made(broken, store, monkeypatch):
+    monkeypatch.setattr(plan, "FILES_PER_SETUP", 1)
+    assert driver.drive(sweep(), store, pool=threads(2)).failed == [broken]
+    assert set(store.present()) == set(ids(sweep())) - {ids(sweep())[1]}
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_run_with_a_block_that_fails_raises(broken, tmp_path, stored):
+    with pytest.raises(RuntimeError) as raised:
+        fastbp.run(sweep(), tmp_path / "store" if stored else None)
+    assert str(raised.value) == broken
+
+
+def test_a_full_disk_ends_a_sweep(store, monkeypatch):
+    def full(*arguments: object, **named: object) -> None:
+        raise StoreFullError("no room")
+
+    monkeypatch.setattr(store, "publish", full)
+    with pytest.raises(StoreFullError, match="no room"):
+        driver.drive(sweep(), store)
+
+
+def test_whoever_watches_may_stop_a_sweep_and_go_on_later(store, tmp_path):
+    class EnoughError(Exception):
+        pass
+
+    long = sweep(4000, setup={"epochs": 500})
+
+    def tick(progress: driver.Progress) -> None:
+        if progress.done:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        driver.drive(long, store, pool=threads(2), tick=tick)
+    some = names(store)
+    assert 0 < len(some) < 4 * 16
+    began = time.perf_counter()
+    while any(thread.name.startswith("fastbp") for thread in threading.enumerate()):
+        time.sleep(0.01)
+    assert time.perf_counter() - began < 2, "threads hear of it at their next slice"
+    assert names(store) == some
+    driver.drive(long, store)
+    whole = made(tmp_path / "whole")
+    driver.drive(long, whole, pool=threads(1))
+    assert names(store) == names(whole)
+
+
+def test_a_store_in_use_is_refused(store):
+    with store.locked(), pytest.raises(StoreError, match=f"in use by process {os.getpid()} "):
+        fastbp.run(sweep(), store.path)
+
+
+# Progress
+
+
+def test_progress_goes_from_nothing_to_all():
+    phases, done, whole = set(), [], set()
+
+    def tick(progress: driver.Progress) -> None:
+        phases.add(progress.phase)
+        done.append((progress.done, progress.updates, progress.budget))
+        whole.add((progress.runs, progress.whole_budget))
+
+    watched = sweep(3000, setup={"epochs": 100})
+    trained = driver.drive(watched, pool=threads(2), tick=tick)
+    assert (trained.runs, trained.updates) == (12_000, 12_000 * 400)
+    assert set(trained.seconds) == {"compile", "train", "write"}
+    assert phases <= {"compiling", "training"}
+    assert whole == {(12_000, 12_000 * 400)}
+    assert done == sorted(done)
+    assert done[-1] <= (12_000, 12_000 * 400, 12_000 * 400)
+    assert all(updates == budget for _, updates, budget in done)
+
+
+def test_only_updates_that_were_made_are_counted():
+    early = sweep(setup={"stop": "converged", "epochs": 2000}, grid={"lr": [2]})
+    rows: list[pa.Table] = []
+    trained = driver.drive(early, keep=rows.append)
+    made = pa.concat_tables(rows)["updates_done"].to_numpy()
+    assert made.min() < made.max() == 8000
+    assert trained.updates == made.sum() < 700 * 8000

@@ -1,0 +1,567 @@
+"""What `fastbp verify` promises: whatever is not as it was written is found and named, and moved
+aside it is made anew."""
+
+import hashlib
+import itertools
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fake_runs import coded, replaced, runs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import config
+from stores import contents_of, rows_of
+
+import fastbp
+from fastbp import Sweep
+from fastbp.config.setup import Setup
+from fastbp.engine import driver, integrity, lane_group, plan
+from fastbp.engine.integrity import Finding
+from fastbp.schema import errors
+from fastbp.schema.errors import StoreError, StoreFullError
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store import filename, parquet
+from fastbp.store.digest import RowsHash, digest
+from fastbp.store.store import Store
+
+XOR = Setup(problem="xor", hidden=(2,), updates=20)
+PARITY = Setup(problem="parity:3", epochs=5, batch="full", dtype="float32")
+RANGES = [(0, 7), (7, 5), (20, 8)]
+"""Seeds of each file."""
+
+SOUND = "its bytes are not those that were written"
+
+
+def name(setup: Setup, numerics: int = NUMERICS_VERSION) -> str:
+    return setup.identity(numerics)
+
+
+def opened(path: Path) -> Store:
+    store = Store(path)
+    store.open()
+    return store
+
+
+def publish(
+    store: Store, setup: Setup, start: int, count: int, numerics: int = NUMERICS_VERSION
+) -> Path:
+    said = {"fastbp.version": fastbp.__version__, "fastbp.numerics": str(numerics)}
+    return store.publish(name(setup, numerics), start, runs(setup, start, count, numerics), said)
+
+
+@pytest.fixture(scope="module")
+def written_once(tmp_path_factory):
+    store = opened(tmp_path_factory.mktemp("sound") / "store")
+    for setup in (XOR, PARITY):
+        for start, count in RANGES:
+            publish(store, setup, start, count)
+    return store
+
+
+@pytest.fixture
+def store(written_once, tmp_path):
+    """Two setups in three files each."""
+    return Store(shutil.copytree(written_once.path, tmp_path / "store"))
+
+
+def learn(store: Store) -> Setup:
+    """A setup of a store whose problem is a file, which is not there any more."""
+    mine = store.path.parent / "mine.csv"
+    mine.write_text("a,b,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0.5\n")
+    sweep = Sweep(seeds=5, setup={"problem": f"file:{mine}", "targets": ["t"], "updates": 20})
+    driver.problem_files(sweep, store)
+    publish(store, sweep.setups[0], 0, 5)
+    mine.unlink()
+    return sweep.setups[0]
+
+
+@pytest.fixture
+def learnt(store):
+    return learn(store)
+
+
+def file_of(store: Store, setup: Setup, start: int) -> Path:
+    (path,) = store.runs.glob(f"{name(setup)}-{start}-*")
+    return path
+
+
+def found(store: Store) -> dict[str, str]:
+    """What is found, by the name of the file; nothing is called sound beside it."""
+    checked = integrity.check(store)
+    assert checked.digest == ""
+    assert len({finding.file for finding in checked.findings}) == len(checked.findings), (
+        "one reason each"
+    )
+    assert all("\n" not in finding.why for finding in checked.findings)
+    return {finding.file.name: finding.why for finding in checked.findings}
+
+
+# Sound
+
+
+def test_a_sound_store_is_called_sound(store, learnt):
+    checked = integrity.check(store)
+    assert checked[:4] == (7, 45, 3, [])
+    assert re.fullmatch("[0-9a-f]{64}", checked.digest)
+
+
+def test_the_digest_of_a_store_is_that_of_its_setups_in_their_order(store):
+    whole = hashlib.sha256()
+    for setup in sorted((XOR, PARITY), key=name):
+        hashes = RowsHash(runs(setup))
+        for start, count in RANGES:
+            hashes.update(runs(setup, start, count))
+        whole.update(hashes.digest())
+    assert integrity.check(store).digest == whole.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The digest of seeds 0 to 59 of both setups, in a file each."""
+    store = opened(tmp_path_factory.mktemp("whole"))
+    for setup in (XOR, PARITY):
+        publish(store, setup, 0, 60)
+    return integrity.check(store).digest
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.lists(st.integers(0, 60), max_size=4), min_size=2, max_size=2))
+def test_the_digest_does_not_depend_on_how_rows_lie_in_files(tmp_path_factory, whole, cuts):
+    store = opened(tmp_path_factory.mktemp("cut"))
+    for setup, own in zip((XOR, PARITY), cuts, strict=True):
+        for start, end in itertools.pairwise(sorted({0, 60, *own})):
+            publish(store, setup, start, end - start)
+    checked = integrity.check(store)
+    assert (checked[:4], checked.digest) == ((len(list(store.files())), 120, 2, []), whole)
+
+
+def test_the_digest_sees_every_row(tmp_path):
+    """A row less, another row and a setup less are other digests."""
+    digests = []
+    for index, ranges in enumerate(
+        [{XOR: 7, PARITY: 7}, {XOR: 6, PARITY: 7}, {XOR: 7, PARITY: 6}, {XOR: 7}, {PARITY: 7}]
+    ):
+        store = opened(tmp_path / str(index))
+        for setup, count in ranges.items():
+            publish(store, setup, 0, count)
+        digests.append(integrity.check(store).digest)
+    (tmp_path / "4" / "runs" / file_of(store, PARITY, 0).name).unlink()
+    wrong = runs(PARITY, 0, 7)["wrong"].to_pylist()
+    store.publish(
+        name(PARITY),
+        0,
+        replaced(runs(PARITY, 0, 7), "wrong", pa.array([*wrong[:-1], (wrong[-1] or 0) + 1])),
+    )
+    assert len({*digests, integrity.check(store).digest}) == 6
+
+
+def test_other_folders_of_a_store_are_no_matter(store):
+    """Tables, pictures and what was moved aside can be made again, or are known not to be sound."""
+    for other in (
+        "quarantine/x.parquet",
+        "replays/x.parquet",
+        "tmp/x.draft",
+        "figures/x.svg",
+        "summary.csv",
+        "sweep.toml",
+    ):
+        (store.path / other).parent.mkdir(exist_ok=True)
+        (store.path / other).write_text("anything")
+    assert integrity.check(store).findings == []
+
+
+def test_progress_is_told_file_by_file(store):
+    ticks = []
+    integrity.check(store, lambda done, of: ticks.append((done, of)))
+    assert ticks == [(done, 6) for done in range(7)]
+
+
+@pytest.mark.parametrize("place", ["nowhere", "empty", "thesis", "file"])
+def test_what_is_no_store_or_holds_no_runs_is_refused(tmp_path, place):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "thesis").mkdir()
+    for mine in ("file", "thesis/chapter.tex"):
+        (tmp_path / mine).write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(
+        StoreError,
+        match=f"{place} (holds no runs|is a f(ile|older with other things in it), not a store)",
+    ):
+        integrity.check(Store(tmp_path / place))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+# Damage
+
+
+def written(path: Path, rows: pa.Table, said: dict[str, str]) -> Path:
+    """Another file in the place of one, which says so of itself; its name, its seal and its pages
+    are right."""
+    setup, start, *_ = path.name.split("-")
+    content, whole = parquet.encode(rows, {"fastbp.numerics": str(NUMERICS_VERSION), **said})
+    path.unlink()
+    other = path.with_name(filename.name_of(setup, int(start), rows, whole))
+    other.write_bytes(content)
+    return other
+
+
+def changed(column: str, value: object) -> Callable[[Path], Path]:
+    """The same rows but for a column, sealed anew."""
+
+    def change(path: Path) -> Path:
+        rows, _ = parquet.read(path)
+        kind = rows.schema.field(column).type
+        values = pa.array(
+            [value] * rows.num_rows, pa.string() if pa.types.is_dictionary(kind) else kind
+        )
+        return written(path, replaced(rows, column, coded(values)), {})
+
+    return change
+
+
+def renamed(**parts: str) -> Callable[[Path], Path]:
+    def rename(path: Path) -> Path:
+        match = filename.FILE_NAME.fullmatch(path.name)
+        setup, start, count, whole = (match.groupdict() | parts).values()
+        return path.rename(path.with_name(f"{setup}-{start}-{count}-{whole}.parquet"))
+
+    return rename
+
+
+def rewritten(change: Callable[[bytes], bytes]) -> Callable[[Path], Path]:
+    def rewrite(path: Path) -> Path:
+        path.write_bytes(change(path.read_bytes()))
+        return path
+
+    return rewrite
+
+
+def of_another_digest(path: Path) -> Path:
+    """Its footer and its name say another digest than its rows have, and all else is right."""
+    rows, said = parquet.read(path)
+    buffer = pa.BufferOutputStream()
+    pq.write_table(
+        rows.replace_schema_metadata(said | {"fastbp.digest": "0" * 64}),
+        buffer,
+        write_page_checksum=True,
+    )
+    path.write_bytes(parquet.sealed(buffer.getvalue().to_pybytes()))
+    return renamed(digest="0" * 16)(path)
+
+
+def of_rows_that_differ(path: Path) -> Path:
+    rows, _ = parquet.read(path)
+    return written(path, replaced(rows, "lr", pa.array(np.linspace(0.1, 0.2, rows.num_rows))), {})
+
+
+def of_version(numerics: str) -> Callable[[Path], Path]:
+    return lambda path: written(path, parquet.read(path)[0], {"fastbp.numerics": numerics})
+
+
+def another_name(path: Path) -> Path:
+    return path.rename(path.with_name(f"{path.stem} (1).parquet"))
+
+
+OTHER_KEYS = "its keys are (those of another setup|not those of the other files of its setup)"
+
+DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "a bit": (rewritten(lambda content: content[:99] + bytes([content[99] ^ 4]) + content[100:]), SOUND),
+    "a bit of the footer": (rewritten(lambda content: content[:-99] + bytes([content[-99] ^ 4]) + content[-98:]), SOUND),
+    "half of it": (rewritten(lambda content: content[: len(content) // 2]), SOUND),
+    "more than it": (rewritten(lambda content: content + b"\n"), SOUND),
+    "a block of zeros": (rewritten(lambda content: content[:512] + bytes(512) + content[1024:]), SOUND),
+    "nothing": (rewritten(lambda content: b""), "it is empty"),
+    "something else": (rewritten(lambda content: b"<html>404 not found</html>"), SOUND),
+    "another start": (renamed(start="100"), "its seeds are not those of its name"),
+    "another count": (renamed(count="4"), r"it has \d rows"),
+    "another setup": (renamed(setup="0123456789ab"), f"it holds runs of setup {name(XOR)}"),
+    "another digest of its name": (renamed(digest="0" * 16), "its rows are not those of its name"),
+    "another digest than its rows have": (of_another_digest, "its rows do not have their digest"),
+    "no version": (of_version(""), "it does not say its numerics version"),
+    "words for a version": (of_version("two"), "it does not say its numerics version"),
+    "rows of different keys": (of_rows_that_differ, "its rows differ in lr"),
+    "another rate": (changed("lr", 0.7), OTHER_KEYS),
+    "another problem": (changed("problem", "parity:2"), OTHER_KEYS),
+    "no problem": (changed("problem", "what?"), OTHER_KEYS),
+    "another name": (another_name, "it is no file of runs"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("start", [start for start, _ in RANGES])
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_found_and_named(store, learnt, kind, start):
+    """Whichever file of the setup it is, and nothing else with it."""
+    damage, why = DAMAGE[kind]
+    path = damage(file_of(store, XOR, start))
+    ((file, said),) = found(store).items()
+    assert file == path.name
+    assert re.fullmatch(why, said), said
+    checked = integrity.check(store)
+    intact = 45 - (dict(RANGES)[start])
+    assert checked.runs == intact
+
+
+def test_two_files_whose_contents_are_swapped_are_found(store):
+    one, other = file_of(store, XOR, 0), file_of(store, PARITY, 7)
+    a, b = one.read_bytes(), other.read_bytes()
+    one.write_bytes(b)
+    other.write_bytes(a)
+    assert found(store) == dict.fromkeys(
+        (one.name, other.name), "its rows are not those of its name"
+    )
+
+
+@pytest.mark.parametrize("start", [7, 20])
+def test_rows_of_another_numerics_version_among_those_of_a_setup_are_found(store, start):
+    path = file_of(store, XOR, start)
+    path = of_version("999")(path)
+    assert found(store) == {
+        path.name: f"its numerics version is 999, that of most others {NUMERICS_VERSION}"
+    }
+
+
+def test_the_first_rows_of_another_numerics_version_have_not_the_id_of_their_setup(store):
+    path = file_of(store, XOR, 0)
+    path = of_version("999")(path)
+    assert found(store) == {path.name: "its keys are those of another setup"}
+
+
+def test_a_setup_of_another_numerics_version_among_others_is_found(store):
+    path = publish(store, XOR, 0, 9, numerics=999)
+    assert found(store) == {
+        path.name: f"its numerics version is 999, that of most others {NUMERICS_VERSION}"
+    }
+
+
+def test_a_store_all_of_another_numerics_version_is_sound(tmp_path):
+    """Ids hold the version, so they are computed with that of the file."""
+    store = opened(tmp_path / "old")
+    for setup in (XOR, PARITY):
+        publish(store, setup, 0, 9, numerics=999)
+    assert integrity.check(store).findings == []
+
+
+@pytest.mark.parametrize(("start", "count"), [(3, 2), (0, 8), (5, 4), (6, 20)])
+def test_seeds_that_are_there_twice_are_found(store, start, count):
+    """Those files are named that are not needed: with the others, every seed is there once."""
+    publish(store, XOR, start, count)
+    said = found(store)
+    for why in said.values():
+        assert re.fullmatch(
+            rf"{name(XOR)}-\d+-\d+-\w+\.parquet has the same rows for some of its seeds", why
+        )
+    for file in said:
+        (store.runs / file).unlink()
+    checked = integrity.check(store)
+    assert checked.findings == []
+    assert rows_of(store.path)[name(XOR)][0] == checked.runs - 20
+
+
+@pytest.mark.parametrize(("start", "count"), [(3, 2), (5, 4), (6, 20)])
+def test_seeds_that_are_there_twice_with_other_rows_are_found_in_both_files(store, start, count):
+    """Nobody knows which are right."""
+    rows = runs(XOR, start, count)
+    path = store.publish(name(XOR), start, replaced(rows, "updates_done", pa.array([7] * count)))
+    said = found(store)
+    others = {
+        file_of(store, XOR, first).name
+        for first, many in RANGES
+        if first < start + count and start < first + many
+    }
+    assert path.name in said
+    assert len(said) >= 2
+    assert set(said) - {path.name} <= others
+    for file, why in said.items():
+        assert re.fullmatch(
+            rf"{name(XOR)}-\d+-\d+-\w+\.parquet has other rows for some of its seeds", why
+        ), file
+
+
+def test_a_file_that_is_damaged_while_its_seeds_are_compared_is_found(store, monkeypatch):
+    path = publish(store, XOR, 3, 2)
+
+    def fails(one: Path, other: Path) -> bool:
+        raise errors.DamagedFileError(other, "gone")
+
+    monkeypatch.setattr(integrity, "agree", fails)
+    assert found(store) == {path.name: "gone"}
+
+
+def test_strangers_among_the_runs_are_found(store):
+    own = set(store.runs.iterdir())
+    (store.runs / "notes.txt").write_text("mine")
+    (store.runs / "old").mkdir()
+    (store.runs / "old" / "x.parquet").write_text("mine")
+    (store.runs / f"{name(XOR)}-300-5-0123456789abcdef.parquet").mkdir()
+    (store.runs / f"{name(XOR)}-0-7-0123456789abcdef.parquet.99.draft").write_text("half")
+    checked = integrity.check(store)
+    assert {finding.file for finding in checked.findings} == {*store.runs.iterdir()} - own
+    assert {finding.why for finding in checked.findings} == {"it is no file of runs"}
+    assert checked.runs == 40
+
+
+# Problems
+
+
+def problem(store: Store) -> Path:
+    (path,) = (store.path / "problems").glob("*.npz")
+    return path
+
+
+LACKS = "it lacks file:mine.csv, by which setup {} was trained: the same sweep writes it again, from the file as it was"
+
+
+@pytest.mark.parametrize("length", [0, 100, -1])
+def test_a_damaged_problem_is_found(store, learnt, length):
+    path = problem(store)
+    path.write_bytes(path.read_bytes()[:length])
+    assert found(store) == {
+        path.name: "its data are not those of its name",
+        "problems": LACKS.format(name(learnt)),
+    }
+
+
+def test_a_flipped_bit_of_a_problem_is_found_or_changes_nothing(tmp_path):
+    """Only what says nothing, such as a time of day, may be another."""
+    store = opened(tmp_path / "store")
+    learn(store)
+    path = problem(store)
+    content, before = path.read_bytes(), integrity.check(store)
+    silent = 0
+    for at in range(0, len(content), 11):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :])
+        checked = integrity.check(store)
+        silent += checked == before
+        assert checked == before or {path, path.parent} >= {
+            finding.file for finding in checked.findings
+        } >= {path}
+    assert silent < len(content) / 11 / 2
+
+
+def test_a_problem_by_another_name_is_found_and_still_known(store, learnt):
+    path = problem(store)
+    path = path.rename(path.with_name(f"{'0' * 64}.npz"))
+    assert found(store) == {path.name: "its data are not those of its name"}
+
+
+def test_a_problem_that_is_not_there_is_found(store, learnt):
+    problem(store).unlink()
+    assert found(store) == {"problems": LACKS.format(name(learnt))}
+
+
+def test_strangers_among_the_problems_are_found(store, learnt):
+    (store.path / "problems" / "notes.txt").write_text("mine")
+    (store.path / "problems" / "old").mkdir()
+    assert found(store) == dict.fromkeys(("notes.txt", "old"), "its data are not those of its name")
+
+
+# Moving aside
+
+
+def test_what_is_moved_aside_is_not_deleted(store):
+    """Also where something of that name, or a link of that name that leads nowhere, was moved aside
+    before."""
+    path = file_of(store, XOR, 0)
+    quarantine = store.path / "quarantine"
+    kept = {}
+    for again in range(3):
+        path.write_bytes(f"damaged {again}".encode())
+        ((finding, target),) = integrity.move_aside(
+            store, [Finding(path, "why"), Finding(path, "why not")]
+        )
+        assert finding == Finding(path, "why not"), "a file is moved once, whatever is found of it"
+        assert target.parent == quarantine
+        assert not path.exists()
+        kept[target.name] = f"damaged {again}".encode()
+        assert contents_of(quarantine) == kept
+    assert set(kept) == {path.name, f"{path.name}.1", f"{path.name}.2"}
+    link = quarantine / f"{path.name}.3"
+    link.symlink_to("nowhere")
+    path.write_bytes(b"damaged 4")
+    integrity.move_aside(store, [Finding(path, "why")])
+    assert os.readlink(link) == "nowhere"
+    assert (quarantine / f"{path.name}.4").read_bytes() == b"damaged 4"
+
+
+def test_a_folder_is_moved_aside_with_all_that_is_in_it(store):
+    folder = store.runs / "old"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "x").write_text("mine")
+    integrity.move_aside(store, integrity.check(store).findings)
+    assert contents_of(store.path / "quarantine") == {"old/deep/x": b"mine"}
+    assert integrity.check(store).findings == []
+
+
+def test_the_folder_of_the_problems_stays_where_it_is(store, learnt):
+    path = problem(store)
+    path.write_bytes(b"")
+    moved = integrity.move_aside(store, integrity.check(store).findings)
+    assert [(finding.file, target.name) for finding, target in moved] == [(path, path.name)]
+    assert (store.path / "problems").is_dir()
+    assert found(store) == {"problems": LACKS.format(name(learnt))}
+
+
+def test_a_disk_that_takes_nothing_is_told(store, monkeypatch):
+    path = file_of(store, XOR, 0)
+    (store.path / "quarantine").write_text("a file where a folder should be")
+    with pytest.raises(StoreFullError, match="quarantine cannot be written: File exists"):
+        integrity.move_aside(store, [Finding(path, "why")])
+    assert path.exists()
+
+
+@pytest.fixture
+def few_seeds(monkeypatch):
+    """Blocks and files of two seeds."""
+    monkeypatch.setattr(plan, "LEAST_SEEDS", 2)
+    monkeypatch.setattr(plan, "MOST_SEEDS", 2)
+    if config.DISABLE_JIT:
+        monkeypatch.setattr(
+            lane_group, "suggested_lanes", lambda net, dtype: 2
+        )  # rows do not depend on it, the time does
+
+
+@pytest.mark.usefixtures("few_seeds")
+def test_the_next_sweep_makes_exactly_what_was_moved_aside_anew(tmp_path):
+    sweep = Sweep(
+        seeds=8, setup={"problem": "xor", "hidden": [2], "updates": 3}, grid={"lr": [0.5, 1.0]}
+    )
+    store = opened(tmp_path / "store")
+    driver.drive(sweep, store)
+    before, sound = contents_of(store.runs), integrity.check(store)
+    assert (sound.files, sound.runs, sound.findings) == (8, 16, [])
+    one, two, three, *_ = store.files()
+    one.write_bytes(one.read_bytes()[:-1])
+    two.write_bytes(b"")
+    twice = three.with_name("copy.parquet")
+    twice.write_bytes(three.read_bytes())
+    moved = integrity.move_aside(store, integrity.check(store).findings)
+    assert {finding.file for finding, _ in moved} == {one, two, twice}
+    rest = contents_of(store.runs)
+    assert rest == {
+        file: content for file, content in before.items() if file not in (one.name, two.name)
+    }
+    stamps = {file: (store.runs / file).stat().st_mtime_ns for file in rest}
+    trained = driver.drive(sweep, store)
+    assert (trained.runs, trained.files, trained.failed) == (4, 2, [])
+    assert contents_of(store.runs) == before
+    assert {file: (store.runs / file).stat().st_mtime_ns for file in rest} == stamps
+    assert integrity.check(store) == sound
+
+
+def test_what_is_moved_aside_of_seeds_that_are_there_twice_leaves_none_twice(store):
+    """Though perhaps some of them not at all: the next sweep makes these anew."""
+    for start, count in ((0, 12), (5, 3), (7, 21)):
+        publish(store, XOR, start, count)
+    while (checked := integrity.check(store)).findings:
+        assert integrity.move_aside(store, checked.findings)
+    assert checked.digest
+    for start, count in plan.missing((0, 28), store.present()[name(XOR)]):
+        publish(store, XOR, start, count)
+    assert rows_of(store.path)[name(XOR)] == (28, digest(runs(XOR, 0, 28)))

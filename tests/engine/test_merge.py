@@ -1,0 +1,487 @@
+"""Stores united: every run once, nothing before all is checked, and a merge that was killed is gone
+on with."""
+
+import errno
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from fake_runs import replaced, runs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stores import contents_of, rows_of
+
+from fastbp import Sweep
+from fastbp.config.setup import Setup
+from fastbp.engine import driver, integrity
+from fastbp.engine import merge as merge_module
+from fastbp.engine.integrity import Checked
+from fastbp.engine.merge import Merged, merge
+from fastbp.engine.plan import missing
+from fastbp.schema.errors import StoreError, StoreFullError
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store import parquet, provenance
+from fastbp.store.digest import digest
+from fastbp.store.filename import Range
+from fastbp.store.store import Store
+
+XOR = Setup(problem="xor", hidden=(2,), updates=20)
+PARITY = Setup(problem="parity:3", epochs=5, batch="full", dtype="float32")
+
+
+def name(setup: Setup, numerics: int = NUMERICS_VERSION) -> str:
+    return setup.identity(numerics)
+
+
+def publish(
+    store: Store, setup: Setup, start: int, count: int, numerics: int = NUMERICS_VERSION
+) -> Path:
+    said = {"fastbp.version": "0", "fastbp.numerics": str(numerics)}
+    return store.publish(name(setup, numerics), start, runs(setup, start, count, numerics), said)
+
+
+def made(
+    path: Path, *ranges: Range, setups: Iterable[Setup] = (XOR,), numerics: int = NUMERICS_VERSION
+) -> Store:
+    """A store with a file of each range for each setup."""
+    store = Store(path)
+    store.open()
+    for setup in setups:
+        for start, count in ranges:
+            publish(store, setup, start, count, numerics)
+    return store
+
+
+@pytest.fixture
+def into(tmp_path):
+    return made(tmp_path / "into")
+
+
+def names(store: Store) -> list[str]:
+    return [file.name for file in store.files()]
+
+
+def whole(count: int, setup: Setup = XOR) -> tuple[int, str]:
+    """What `rows_of` says of seeds from 0 on."""
+    return count, digest(runs(setup, 0, count))
+
+
+def untouched(into: Store, *sources: Store) -> dict[str, bytes]:
+    return {
+        f"{store.path}/{file}": content
+        for store in (into, *sources)
+        for file, content in contents_of(store.path).items()
+    }
+
+
+# What is united
+
+
+@pytest.mark.parametrize("shards", [2, 3])
+def test_shards_are_one_store(tmp_path, into, shards):
+    """Files are taken as they are."""
+    bounds = np.linspace(0, 60, shards + 1).astype(int).tolist()
+    ranges = [(a, b - a) for a, b in itertools.pairwise(bounds)]
+    sources = [
+        made(tmp_path / str(start), (start, count), setups=(XOR, PARITY)) for start, count in ranges
+    ]
+    before = untouched(*sources)
+    assert merge(into, sources) == Merged(2 * shards, 120, 0)
+    assert rows_of(into.path) == {name(setup): whole(60, setup) for setup in (XOR, PARITY)}
+    united = {
+        file: content for source in sources for file, content in contents_of(source.runs).items()
+    }
+    assert contents_of(into.runs) == united
+    assert untouched(*sources) == before
+    assert integrity.check(into).findings == []
+
+
+def test_again_it_writes_nothing(tmp_path, into):
+    sources = [made(tmp_path / "a", (0, 20)), made(tmp_path / "b", (15, 20))]
+    assert merge(into, sources) == Merged(2, 35, 5)
+    stamps = {file: file.stat().st_mtime_ns for file in into.files()}
+    before = contents_of(into.path)
+    assert merge(into, sources) == Merged(0, 0, 40)
+    assert contents_of(into.path) == before
+    assert {file: file.stat().st_mtime_ns for file in into.files()} == stamps
+
+
+def test_of_rows_that_are_cut_otherwise_only_missing_seeds_are_written(tmp_path, into):
+    one, other = (
+        made(tmp_path / "one", (0, 10), (10, 10), (40, 5)),
+        made(tmp_path / "other", (5, 30), (38, 9), (50, 3)),
+    )
+    assert merge(into, [one, other]) == Merged(7, 47, 20)
+    cut = {file.name.rpartition("-")[0]: parquet.read(file) for file in into.files()}
+    assert set(cut) == {f"{name(XOR)}-{start}-{count}" for start, count in (
+        (0, 10), (10, 10), (20, 15), (38, 2), (40, 5), (45, 2), (50, 3))}  # fmt: skip
+    for rows, said in cut.values():
+        start, count = rows["seed"][0].as_py(), rows.num_rows
+        assert rows.equals(runs(XOR, start, count))
+        assert said == {
+            "fastbp.version": "0",
+            "fastbp.numerics": str(NUMERICS_VERSION),
+            "fastbp.digest": digest(rows),
+        }
+
+
+def test_the_same_store_twice_is_the_store(tmp_path, into):
+    source = made(tmp_path / "a", (0, 10), (10, 7))
+    assert merge(into, [source, source]) == Merged(2, 17, 17)
+    assert contents_of(into.runs) == contents_of(source.runs)
+    assert merge(into, [Store(into.path)]) == Merged(0, 0, 17)
+
+
+def test_one_of_the_sources_may_be_the_store_that_gets_the_runs(tmp_path):
+    one, other = made(tmp_path / "one", (0, 10)), made(tmp_path / "other", (5, 10))
+    assert merge(one, [Store(one.path), other]) == Merged(1, 5, 15)
+    assert rows_of(one.path) == {name(XOR): whole(15)}
+
+
+def test_rows_of_another_numerics_version_stay_of_it(tmp_path, into):
+    """Whatever fastbp unites them: also those that it writes in new files."""
+    sources = [
+        made(tmp_path / "a", (0, 10), numerics=999),
+        made(tmp_path / "b", (5, 10), numerics=999),
+    ]
+    assert merge(into, sources) == Merged(2, 15, 5)
+    assert {parquet.read(file)[1]["fastbp.numerics"] for file in into.files()} == {"999"}
+    assert integrity.check(into).findings == []
+
+
+def test_what_it_is_at_is_told(tmp_path, into):
+    told: list[str] = []
+    sources = [made(tmp_path / "a", (0, 10)), made(tmp_path / "b", (10, 10))]
+    merge(into, sources, told.append)
+    for source in sources:
+        assert f"reading {source.path}: 0 of 1 files" in told
+    assert told[-2:] == ["writing: 0 of 2 files", "writing: 1 of 2 files"]
+
+
+ranges_of_a_store = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(1, 15)), min_size=1, max_size=3
+)
+
+
+@settings(deadline=None, max_examples=10)
+@given(
+    st.lists(st.tuples(ranges_of_a_store, st.booleans()), min_size=1, max_size=3),
+    st.lists(ranges_of_a_store, max_size=1),
+)
+def test_seeds_that_are_split_among_stores_are_united(tmp_path_factory, split, there):
+    """However they are split, and whatever the store has already: each run once, and only what was
+    missing is written."""
+    folder = tmp_path_factory.mktemp("split")
+    into = made(folder / "into", *apart([each for own in there for each in own]))
+    before = {setup: seeds_in(into, setup) for setup in (XOR, PARITY)}
+    sources = [
+        made(folder / str(index), *apart(ranges), setups=(XOR, PARITY) if both else (XOR,))
+        for index, (ranges, both) in enumerate(split)
+    ]
+    merged = merge(into, sources)
+    for setup in (XOR, PARITY):
+        wanted = before[setup].union(*(seeds_in(source, setup) for source in sources))
+        assert seeds_in(into, setup) == wanted
+        if wanted:
+            table = runs(setup).take(pa.array(sorted(wanted)))
+            assert rows_of(into.path)[name(setup)] == (len(wanted), digest(table))
+    assert merged.runs == sum(
+        len(seeds_in(into, setup)) - len(before[setup]) for setup in (XOR, PARITY)
+    )
+    assert merged.runs + merged.there == sum(
+        len(seeds_in(source, setup)) for source in sources for setup in (XOR, PARITY)
+    )
+    assert merge(into, sources).files == 0
+
+
+def apart(ranges: Iterable[Range]) -> list[Range]:
+    """Ranges of which none has seeds of another."""
+    found: list[Range] = []
+    for wanted in ranges:
+        found += missing(wanted, found)
+    return found
+
+
+def seeds_in(store: Store, setup: Setup) -> set[int]:
+    return {
+        seed
+        for start, count in store.present().get(name(setup), ())
+        for seed in range(start, start + count)
+    }
+
+
+# What lies beside the runs
+
+
+def learnt(folder: Path, *shards: Range) -> list[Store]:
+    """Stores of a sweep whose problem is a file."""
+    (folder / "mine.csv").write_text("a,b,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0.5\n")
+    sweep = Sweep(
+        seeds=20, setup={"problem": f"file:{folder / 'mine.csv'}", "targets": ["t"], "updates": 20}
+    )
+    stores = []
+    for index, (start, count) in enumerate(shards):
+        store = made(folder / "deep" / str(index), (start, count), setups=sweep.setups)
+        driver.problem_files(sweep, store)
+        store.write(store.path / "sweep.toml", sweep.to_toml(store.path).encode())
+        provenance.add_made(store, {"when": "then", "runs": count, "by": index})
+        stores.append(store)
+    return stores
+
+
+def test_problems_the_sweep_and_how_runs_were_made_are_brought_along(tmp_path, into):
+    sources = learnt(tmp_path, (0, 12), (12, 8))
+    merge(into, sources)
+    assert contents_of(into.path / "problems") == contents_of(sources[0].path / "problems")
+    assert [entry["by"] for entry in json.loads((into.path / "made.json").read_text())] == [0, 1]
+    again = Sweep.from_toml(into.path / "sweep.toml")
+    assert again == Sweep.from_toml(sources[0].path / "sweep.toml"), (
+        "the way to its file is another one from here"
+    )
+    assert 'problem = "file:../mine.csv"' in (into.path / "sweep.toml").read_text()
+    assert seeds_in(into, again.setups[0]) == set(range(20))
+    assert integrity.check(into).findings == []
+    before = contents_of(into.path)
+    merge(into, sources)
+    assert contents_of(into.path) == before
+
+
+def test_a_sweep_whose_file_is_elsewhere_is_brought_along_as_it_is(tmp_path, into):
+    sources = learnt(tmp_path, (0, 12), (12, 8))
+    (tmp_path / "mine.csv").unlink()
+    merge(into, sources)
+    assert (into.path / "sweep.toml").read_bytes() == (sources[0].path / "sweep.toml").read_bytes()
+    assert integrity.check(into).findings == []
+
+
+def test_what_the_store_has_beside_its_runs_stays(tmp_path, into):
+    sources = learnt(tmp_path, (0, 12))
+    into.write(into.path / "sweep.toml", b"its own")
+    provenance.add_made(into, {"by": "itself"})
+    merge(into, sources)
+    assert (into.path / "sweep.toml").read_text() == "its own"
+    assert [entry["by"] for entry in json.loads((into.path / "made.json").read_text())] == [
+        "itself",
+        0,
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"not": "a list"}'])
+def test_what_is_no_list_of_how_runs_were_made_is_left_out(tmp_path, into, text):
+    one, other = learnt(tmp_path, (0, 12), (12, 8))
+    (one.path / "made.json").write_text(text)
+    merge(into, [one, other])
+    assert [entry["by"] for entry in json.loads((into.path / "made.json").read_text())] == [1]
+
+
+# What is refused, with nothing written
+
+
+def other_rows(store: Store, start: int, count: int) -> Path:
+    rows = runs(XOR, start, count)
+    return store.publish(name(XOR), start, replaced(rows, "updates_done", pa.array([7] * count)))
+
+
+def test_other_rows_for_the_same_seeds_are_refused_with_both_names(tmp_path, into):
+    one, other, third = (
+        made(tmp_path / "a", (0, 10)),
+        made(tmp_path / "b"),
+        made(tmp_path / "c", (30, 5)),
+    )
+    path = other_rows(other, 9, 5)
+    before = untouched(into, one, other, third)
+    with pytest.raises(StoreError) as raised:
+        merge(into, [third, one, other])
+    pair = f"{path} and {next(one.files())}"
+    assert (
+        str(raised.value)
+        == f"these have other rows for the same seeds: {pair}; nothing was written"
+    )
+    assert untouched(into, one, other, third) == before
+    with pytest.raises(StoreError, match=re.escape(pair)):
+        merge(one, [other])
+    assert untouched(into, one, other, third) == before
+
+
+def test_of_many_that_differ_a_few_are_named(tmp_path, into):
+    one, other = made(tmp_path / "a", *((start, 1) for start in range(5))), made(tmp_path / "b")
+    other_rows(other, 0, 5)
+    with pytest.raises(StoreError, match="and 2 more pairs; nothing was written") as raised:
+        merge(into, [one, other])
+    assert "\n" not in str(raised.value)
+    assert names(into) == []
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("damage", ["a bit", "a stranger", "twice"])
+def test_a_store_that_is_not_sound_is_refused_with_the_file(tmp_path, place, damage):
+    stores = [made(tmp_path / str(index), (10 * index, 10)) for index in range(3)]
+    store = stores[place]
+    (path,) = store.files()
+    if damage == "a bit":
+        content = bytearray(path.read_bytes())
+        content[500] ^= 1
+        path.write_bytes(content)
+    elif damage == "twice":
+        path = publish(store, XOR, 10 * place + 3, 2)
+    else:
+        path = store.runs / "notes.txt"
+        path.write_text("mine")
+    before = untouched(*stores)
+    into, *sources = stores
+    with pytest.raises(
+        StoreError, match=re.escape(f"{store.path} is not sound: {path} (")
+    ) as raised:
+        merge(into, sources)
+    assert "`fastbp verify` says more" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert untouched(*stores) == before
+
+
+def test_of_much_that_is_not_sound_a_little_is_told(tmp_path, into):
+    source = made(tmp_path / "a", (0, 5))
+    for index in range(5):
+        (source.runs / str(index)).touch()
+    with pytest.raises(StoreError, match=r"\) and 2 more; `fastbp verify` says more$"):
+        merge(into, [source])
+
+
+def test_other_numerics_versions_are_refused(tmp_path, into):
+    one, other = made(tmp_path / "a", (0, 10)), made(tmp_path / "b", (10, 10), numerics=999)
+    for where, sources in (
+        (into, [one, other]),
+        (into, [other, one]),
+        (one, [other]),
+        (other, [one]),
+    ):
+        before = untouched(into, one, other)
+        with pytest.raises(StoreError) as raised:
+            merge(where, sources)
+        for store, version in ((one, NUMERICS_VERSION), (other, 999)):
+            assert f"{store.path} holds runs of numerics version {version}" in str(raised.value)
+        assert untouched(into, one, other) == before
+
+
+@pytest.mark.parametrize("place", ["nowhere", "empty", "thesis", "file"])
+def test_what_is_no_store_or_holds_no_runs_is_refused(tmp_path, into, place):
+    for folder in ("empty", "thesis"):
+        (tmp_path / folder).mkdir()
+    for mine in ("file", "thesis/chapter.tex"):
+        (tmp_path / mine).write_text("mine")
+    source = made(tmp_path / "a", (0, 10))
+    with pytest.raises(
+        StoreError,
+        match=f"{place} (holds no runs|is a f(ile|older with other things in it), not a store)",
+    ):
+        merge(into, [source, Store(tmp_path / place)])
+    assert names(into) == []
+
+
+@pytest.mark.parametrize("ranges", [[(0, 10)], [(0, 10), (5, 10)]], ids=["as it is", "cut"])
+def test_a_file_that_is_damaged_after_it_was_checked_is_refused(
+    tmp_path, into, monkeypatch, ranges
+):
+    sources = [made(tmp_path / str(index), each) for index, each in enumerate(ranges)]
+    (path,) = sources[-1].files()
+    path.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setattr(
+        integrity, "check", lambda store, tick: Checked(1, 10, 1, [], {}, "as it was")
+    )
+    monkeypatch.setattr(merge_module, "_version", lambda path: "2")
+    with pytest.raises(
+        StoreError, match=f"{path.name} is damaged .*`fastbp verify {sources[-1].path} --repair`"
+    ):
+        merge(into, sources)
+    assert all(parquet.read(file) for file in into.files())
+
+
+# Killed, or out of room
+
+
+class KilledError(BaseException):
+    pass
+
+
+def test_killed_at_any_write_the_same_again_ends_as_if_undisturbed(tmp_path, monkeypatch):
+    sources = [
+        *learnt(tmp_path, (0, 12), (12, 8)),
+        made(tmp_path / "a", (0, 10), (20, 10)),
+        made(tmp_path / "b", (5, 20), (40, 3)),
+    ]
+    undisturbed = made(tmp_path / "deep" / "undisturbed", (2, 2))
+    expected = merge(undisturbed, sources)
+    write = Store.write
+    writes = 0
+    for last in range(100):
+        into = made(tmp_path / "deep" / f"killed {last}", (2, 2))
+        writes = 0
+
+        def killed(store: Store, target: Path, content: bytes, last: int = last) -> Path:
+            nonlocal writes
+            writes += 1
+            if writes > last:
+                raise KilledError
+            return write(store, target, content)
+
+        monkeypatch.setattr(Store, "write", killed)
+        try:
+            merge(into, sources)
+            break
+        except KilledError:
+            pass
+        finally:
+            monkeypatch.setattr(Store, "write", write)
+        assert integrity.check(into).findings == []
+        again = merge(into, sources)
+        assert again.runs + again.there == expected.runs + expected.there
+        assert contents_of(into.path) == contents_of(undisturbed.path)
+    assert last == writes == expected.files + 3, (
+        "also at the problem, the sweep and the list of how runs were made"
+    )
+
+
+@pytest.mark.parametrize("room", [0, 1, 2])
+def test_a_full_disk_is_told_and_gone_on_from(tmp_path, into, monkeypatch, room):
+    sources = [
+        made(tmp_path / "a", (0, 10)),
+        made(tmp_path / "b", (5, 10)),
+        made(tmp_path / "c", (30, 5)),
+    ]
+    replace, left = os.replace, room
+
+    def full(draft: Path, target: Path) -> None:
+        nonlocal left
+        if not left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left -= 1
+        replace(draft, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(
+        StoreFullError,
+        match=rf"{into.runs}/{name(XOR)}-.*\.parquet cannot be written: No space left on device",
+    ):
+        merge(into, sources)
+    assert len(names(into)) == room
+    assert list((into.path / "tmp").iterdir()) == []
+    monkeypatch.undo()
+    assert merge(into, sources).files == 3 - room
+    assert rows_of(into.path)[name(XOR)][0] == 20
+
+
+def test_stores_whose_outcomes_mean_something_else_are_refused(tmp_path, into):
+    """`collapse` is in no setup's id."""
+    one = made(tmp_path / "one", (0, 10))
+    other = made(tmp_path / "other", (10, 10), setups=[XOR.model_copy(update={"collapse": 0.3})])
+    with pytest.raises(
+        StoreError,
+        match=f"{one.path} and {other.path} have setup {name(XOR)} with another collapse",
+    ):
+        merge(into, [one, other])
+    assert names(into) == []

@@ -1,0 +1,188 @@
+"""Cells of the matrix in one process: each trains the sweep of every choice through the engine, and
+says what came of it.
+
+As a script: a folder with `cells.json`, which gets a line of `results` for each. What workers are
+asked to do carries the lanes of its cell with it and leaves a note of who did it: so workers serve
+cells of any lanes, and a cell can be held to what it says.
+"""
+
+import gc
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from every_choice import EVERY, FEW, SETUPS, SWEEP, digest_of, instructions, libm_fuses
+
+from fastbp.engine import backends, block, driver, integrity, lane_group, plan
+from fastbp.engine.executor_map import Pool
+from fastbp.engine.merge import merge
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store.parquet import read_all
+from fastbp.store.store import Store
+
+ENGINE = {"prepare": driver.prepare, "rows_of": driver.rows_of}
+SHIPPED = lane_group.suggested_lanes
+
+
+class Asked(NamedTuple):
+    """One of the functions that the engine asks of workers, with the lanes of a cell for each
+    dtype, none for those that ship."""
+
+    what: str
+    lanes: dict[str, int]
+    notes: str
+
+    def __call__(self, task: Any, **named: Any) -> Any:
+        use(self.lanes)
+        done = ENGINE[self.what](task, **named)
+        if isinstance(task, plan.Block):
+            kind = lane_group.kind_of(task.setups[0])
+            said = {
+                "process": os.getpid(),
+                "thread": threading.get_ident(),
+                "lanes": [kind.dtype, kind.lanes],
+            }
+            name = f"{task.setups[0].identity(NUMERICS_VERSION)}-{task.start}-{task.runs}"
+            Path(self.notes, name).write_text(json.dumps(said | {"uses": uses(kind)}))
+        return done
+
+
+def use(lanes: dict[str, int]) -> None:
+    """Have this process train so many runs side by side, and compile for them by itself: other
+    cells have the other cores."""
+    if _used != [lanes]:
+        block.available_cores = lambda: 1
+        lane_group.suggested_lanes = (lambda net, dtype: lanes[dtype.name]) if lanes else SHIPPED
+        lane_group.task.cache_clear()
+        _used[:] = [lanes]
+
+
+_used: list[dict[str, int]] = []
+
+
+@cache
+def uses(kind: lane_group.Kind) -> dict[str, bool] | None:
+    """What the code is made of that this process has just trained with."""
+    made = instructions(kind.lanes, kind.online)
+    if made and made["calls fma"]:
+        made["libm fuses"] = libm_fuses()
+    return made
+
+
+def train(cell: dict[str, Any], folder: Path, pool: Pool) -> tuple[Store, int]:
+    """Train the sweep in the shards of a cell, and unite them: where all is, and how many files
+    were made."""
+    use(cell["lanes"])
+    asked = {what: Asked(what, cell["lanes"], str(folder / "notes")) for what in ENGINE}
+    blocks: Any = nullcontext()
+    if cell["blocks"]:
+        file, size = cell["blocks"]
+        sizes = {
+            "block_seeds": lambda setup: file,
+            "least_block_seeds": lambda setup: size,
+            "BLOCKS_PER_CORE": 1000,
+        }
+        blocks = patch.multiple(plan, **sizes)
+    stores = [Store(folder / f"shard {number}") for number in range(1, cell["shards"] + 1)]
+    files = 0
+    with patch.multiple(driver, **asked), blocks:
+        for number, store in enumerate(stores, 1):
+            store.open()
+            with store.locked():
+                seeds = plan.shard(SWEEP, number, len(stores)) if len(stores) > 1 else None
+                trained = driver.drive(SWEEP, store, pool=pool, seeds=seeds)
+            assert not trained.failed, trained.failed
+            files += trained.files
+    if len(stores) == 1:
+        return stores[0], files
+    whole = Store(folder / "merged")
+    whole.open()
+    with whole.locked():
+        assert merge(whole, stores).files == files
+    return whole, files
+
+
+def said(store: Store) -> dict[str, Any]:
+    """The digests of a store: of each setup, of those and seeds of the first committed digest, and
+    of all that it holds."""
+    checked = integrity.check(store)
+    assert not checked.findings, checked.findings
+    rows = read_all(store.path)
+    ids = rows["setup"].cast(pa.string())
+    own = [
+        rows.filter(pc.equal(ids, setup.identity(NUMERICS_VERSION))).sort_by("seed")
+        for setup in EVERY
+    ]
+    few = [digest_of(each.slice(0, FEW)) for each, _ in zip(own, SETUPS, strict=False)]
+    return {
+        "digests": [digest_of(each) for each in own],
+        "of few": few,
+        "store": checked.digest,
+        "rows": checked.runs,
+    }
+
+
+def make(cell: dict[str, Any], folder: Path, pool: Pool) -> dict[str, Any]:
+    """What came of a cell, and what the notes say."""
+    began = time.perf_counter()
+    (folder / "notes").mkdir(parents=True)
+    store, files = train(cell, folder, pool)
+    notes = [json.loads(note.read_text()) for note in (folder / "notes").iterdir()]
+    return said(store) | {
+        "files": files,
+        "blocks": len(notes),
+        "lanes": sorted({tuple(note["lanes"]) for note in notes}),
+        "uses": [
+            dict(each) for each in {tuple(sorted((note["uses"] or {}).items())) for note in notes}
+        ],
+        "processes": sorted({note["process"] for note in notes}),
+        "workers": len({(note["process"], note["thread"]) for note in notes}),
+        "own process": os.getpid(),
+        "python": "{}.{}".format(*sys.version_info),
+        "seconds": round(time.perf_counter() - began, 2),
+    }
+
+
+@contextmanager
+def kept(executor: str, jobs: int) -> Iterator[Pool]:
+    """The pool that `--executor` would have, for several sweeps: none of them ends it."""
+    pool = backends.pool(executor, jobs)
+    running = pool.executor
+    try:
+        yield replace(pool, end=None)
+    finally:
+        assert pool.end
+        pool.end(running)
+
+
+def main(folder: Path) -> None:
+    """Make all cells of a folder."""
+    cells = json.loads((folder / "cells.json").read_text())
+    with open(folder / "results", "w") as results:
+        for who, some in groupby(cells, lambda cell: (cell["executor"], cell["workers"])):
+            with kept(*who) as pool:
+                for cell in some:
+                    print(
+                        json.dumps(make(cell, folder / cell["name"], pool)),
+                        file=results,
+                        flush=True,
+                    )
+
+
+if __name__ == "__main__":
+    gc.disable()  # compiling, which takes longest, is a tenth faster
+    import cells  # what workers are asked to do must have a name there as well, and this module has none
+
+    cells.main(Path(sys.argv[1]))

@@ -1,0 +1,82 @@
+"""Runs that nobody trained: every column, full of variety. Tests of files and of stores write and
+read them."""
+
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+
+from fastbp.config.setup import Setup
+from fastbp.schema.columns import COLUMNS, Column, schema
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.schema.outcomes import OUTCOMES, classify
+
+ONE, OTHER = "0123456789ab", "fedcba987654"
+
+MOST = 1000
+"""Seeds of `runs`."""
+
+
+def column(kind: Column, count: int, rng: np.random.Generator) -> pa.Array:
+    """Some values of a column, with nulls where it may have them."""
+    none = (rng.random(count) < 0.3) & bool(kind.nullable)
+    match kind.kind:
+        case "word":
+            words = np.array(["alpha", "β", "gamma ray"])[rng.integers(3, size=count)]
+            return coded(pa.array(words, pa.string(), mask=none))
+        case "integer":
+            return pa.array(rng.integers(-(2**62), 2**62, count), mask=none)
+        case "real":
+            return pa.array(
+                rng.normal(size=count) * 10.0 ** rng.integers(-300, 300, count), mask=none
+            )
+        case "flag":
+            return pa.array(rng.random(count) < 0.5, mask=none)
+        case "reals":
+            lists = [None if n else rng.random(8, np.float32) for n in none]
+            return pa.array(lists, pa.list_(pa.float32()))
+
+
+def rows(setup: str = ONE, start: int = 0, count: int = 200) -> pa.Table:
+    """Runs of no setup that there could be: its keys differ from row to row."""
+    rng = np.random.default_rng([int(setup, 16), start, count])
+    columns = {kind.name: column(kind, count, rng) for kind in COLUMNS}
+    columns["setup"] = coded(pa.array([setup] * count))
+    columns["seed"] = pa.array(np.arange(start, start + count))
+    return pa.table(columns, schema=schema())
+
+
+def runs(
+    setup: Setup, start: int = 0, count: int = MOST, numerics: int = NUMERICS_VERSION
+) -> pa.Table:
+    """Runs with the keys of a setup and its id. A seed below `MOST` has the same row whatever range
+    it is asked for in."""
+    return _runs(setup, numerics).slice(start, count)
+
+
+@cache
+def _runs(setup: Setup, numerics: int) -> pa.Table:
+    table = rows(setup.identity(numerics), 0, MOST)
+    for name, value in setup.columns().items():
+        kind = schema().field(name).type
+        words = pa.types.is_dictionary(kind)
+        table = replaced(
+            table, name, coded(pa.array([value] * MOST, pa.string() if words else kind))
+        )
+    errors, spreads = (table[name].to_numpy() for name in ("max_error", "spread"))
+    codes = classify(
+        errors,
+        spreads,
+        table["one_sided"].fill_null(False).to_numpy(),
+        setup.tolerance,
+        setup.collapse,
+    )
+    return replaced(table, "outcome", coded(pa.array(np.array(OUTCOMES)[codes], pa.string())))
+
+
+def coded(values: pa.Array) -> pa.Array:
+    return values.dictionary_encode() if pa.types.is_string(values.type) else values
+
+
+def replaced(table: pa.Table, name: str, values: object) -> pa.Table:
+    return table.set_column(table.column_names.index(name), schema().field(name), values)

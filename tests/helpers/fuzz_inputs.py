@@ -1,0 +1,702 @@
+"""Hostile sweep files and problem files, each made anew from its kind and number, and a process
+that loads them.
+
+`python tests/helpers/fuzz_inputs.py KIND FIRST COUNT` repeats some. The first of each kind are made
+by hand, all others are right files in which random bytes, numbers and words have been changed: kind
+and number say all there is to know about a failure.
+"""
+
+import io
+import json
+import os
+import random
+import resource
+import signal
+import struct
+import sys
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+KINDS = ("toml", "csv", "npz", "parquet")
+
+SECONDS = 2.0
+MEGABYTES = 500
+
+Draw = random.Random
+
+# Right files
+
+SWEEP = """
+seeds = 3
+[setup]
+problem = "file:{}"
+updates = 9
+"""
+
+EVERY_KEY = """
+title = "Is it the rate, or the Öffnung?"
+seeds = {start = 7, count = 1_000}
+
+[setup]
+problem = "parity:3"
+scale_inputs = "standard"
+target_margin = 0.1
+hidden = [4, 2]
+init = "glorot-normal"
+init_scale = 2.5
+bias = false
+loss = "cross-entropy"
+prime_offset = 1e-1
+order = "blocked:3"
+batch = 3
+reduction = "mean"
+schedule = "step:every=10,factor=0.5,warmup=2"
+momentum = 0.9
+weight_decay = 1e-4
+updates = 7_992
+tolerance = 0.3
+collapse = 0.2
+check_every = 5
+stop = "converged"
+dtype = "float32"
+
+[[grid]]
+lr = [0.1, 0.2, 2]
+order = ["shuffled", "cyclic", "random"]
+
+[[grid]]
+hidden = [4, 8, [8, 8]]
+problem = ["xor", "table:01101001", "encoder:4"]
+"""
+
+OF_FILES = """
+seeds = 2
+[setup]
+targets = ["y"]
+scale_inputs = "minmax"
+epochs = 3
+[grid]
+problem = ["file:good.csv", "file:./good.parquet"]
+batch = [1, "full"]
+"""
+
+CSV = (
+    b"x,z,y\n1,2.5,0\n-3,1e3,1\n0.25,7,0\n",
+    b'sepal,"petal, length",on,y\n5.1,1.4,true,setosa\n4.9,1.4,false,virginica\n6.2,4.5,TRUE,setosa\n',
+    "\ufeffy,Größe\r\n0.25,1\r\n1,2\r\n".encode(),
+    b"a,y\n" + b"".join(b"%d,%d\n" % (i, i % 3) for i in range(200)),
+)
+
+WORDS = {
+    "toml": [
+        b"=", b"[", b"]", b"[[", b"]]", b"{", b"}", b'"', b"'", b'"""', b"'''", b"\\u0000", b"\\ud800", b"\\", b"#", b"\r",
+        b"\0", b".", b",", b"\n", b"[grid]\n", b"[setup]\n", b"[[grid]]\n", b"seeds", b"setup", b"grid", b"nan", b"-inf",
+        b"true", b"1e400", b"0x", b"0b1", b"1979-05-27T07:32:00Z", b"file:", b"file:good.csv", b"file:/dev/zero",
+        b"file:good.npz", b"table:", b"full", b"\xff", b"\xef\xbb\xbf", b"\xe2\x80\xa8", b"\xc2\x85", b"../", b"~",
+        b"warmup=", b"updates = ", b"epochs = ", b"a." * 50, b"[" * 300, b"{a=" * 300,
+    ],
+    "csv": [
+        b",", b'"', b"\n", b"\r", b"\r\n", b"\0", b"nan", b"inf", b"NA", b"true", b"1e400", b"-0", b"\xff\xfe",
+        b"\xef\xbb\xbf", b" ", b"\xe2\x80\xa8", b"\xed\xa0\x80", b"y", b"y,y", b";", b"\t", b"__index_level_0__",
+        b"Unnamed: 0", b'""', b",,,,,", b"\x1a",
+    ],
+    "npz": [
+        b"PK\3\4", b"PK\1\2", b"PK\5\6", b"\x93NUMPY", b"\1\0", b"\3\0", b"\0\0\0\0", b"\xff\xff\xff\xff", b"|O", b"<U",
+        b">f8", b"<f16", b"|V4", b"<M8[ns]", b"|b1", b"<c16", b"<U999999999", b"(2, 2)", b"True", b"-1", b"(99999999999, 1)",
+        b"{'descr': ", b"[('a', '<f8')]", b"(" * 300,
+    ],
+    "parquet": [
+        b"PAR1", b"PARE", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xff\xff\xff\xff\x0f", b"\xfe\xff\xff\xff\x0f", b"\x15\x00",
+        b"\x1c", b"\x19", b"\x18\x7f", b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", b"ARROW:schema", b"pandas", b"y", b"\n",
+        b"\xff\x7f",
+    ],
+}  # fmt: skip
+"""What stands for something in a file of each kind."""
+
+HUGE = (
+    b"0",
+    b"-1",
+    b"255",
+    b"65536",
+    b"2147483648",
+    b"4294967295",
+    b"9223372036854775807",
+    b"18446744073709551616",
+    b"1e308",
+    b"9" * 400,
+    b"1" * 5000,
+)
+
+
+def npy(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def header(descr: str, shape: str, body: bytes = b"", version: int = 1) -> bytes:
+    """An array as .npy that says of itself what it likes."""
+    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode() + b"\n"
+    return (
+        b"\x93NUMPY"
+        + bytes([version, 0])
+        + struct.pack("<H" if version == 1 else "<I", len(text))
+        + text
+        + body
+    )
+
+
+@cache
+def npy_members() -> tuple[dict[str, bytes], ...]:
+    X = np.array([[1.5, 2], [3, 4], [0, -1]])
+    return (
+        {"X": npy(X), "T": npy(np.array([0.0, 1, 0]))},
+        {"X": npy(np.asfortranarray(X.astype(">f4"))), "T": npy(np.array(["u", "v", "u"]))}
+        | {"inputs": npy(np.array(["a", "b"])), "outputs": npy(np.array(["t"]))},
+        {"X": npy(np.ones((40, 30), np.uint8)), "T": npy(np.eye(40)[:, :4].astype(bool))},
+    )
+
+
+def npz(members: dict[str, bytes], draw: Draw | None = None) -> bytes:
+    """An archive with right checksums, whatever is in it; without them most of what is wrong would
+    be found by zipfile alone."""
+    kinds = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(buffer, "w", draw.choice(kinds) if draw else kinds[0]) as archive,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content, archive.compression)
+    return buffer.getvalue()
+
+
+def bomb(head: bytes, megabytes: int) -> bytes:
+    """An .npz whose X is `head` and then many zeros, in a thousandth of their size."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    parts = [packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH)]
+    parts += [
+        packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    ] * megabytes  # after a full flush nothing is remembered
+    packed, size = b"".join(parts) + packer.flush(), len(head) + megabytes * 2**20
+    whole = bytearray(npz({"T": npy(np.zeros(2)), "X": b"\0" * len(packed)}))
+    start = whole.index(b"\0" * len(packed))
+    whole[start : start + len(packed)] = packed
+    for method in (
+        start - 35 + 8,
+        whole.rindex(b"PK\1\2") + 10,
+    ):  # in the header of the file, and in the directory
+        struct.pack_into("<H", whole, method, zipfile.ZIP_DEFLATED)
+        struct.pack_into("<I", whole, method + 14, size)
+    return bytes(whole)
+
+
+@cache
+def parquet_files() -> tuple[bytes, ...]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def written(table: pa.Table, **options: Any) -> bytes:
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, **options)
+        return buffer.getvalue()
+
+    plain = pa.table(
+        {"x": [1.5, 2, 3], "n": pa.array([1, None, 3], pa.int8()), "y": ["u", "v", "u"]}
+    )
+    words = pa.table(
+        {"x": pa.array(range(300)), "y": pa.array(["u", "v", "w"] * 100).dictionary_encode()}
+    )
+    spelt = words.cast(pa.schema({"x": pa.float64(), "y": pa.string()}))
+    split = {"x": "BYTE_STREAM_SPLIT", "y": "DELTA_BYTE_ARRAY"}
+    when = pa.table(
+        {
+            "when": pa.array([1, 2], pa.timestamp("us", "Europe/Paris")),
+            "raw": [b"\xff", b"\0"],
+            "y": [0, 1],
+        }
+    )
+    odd = pa.table(
+        {
+            "d": pa.array([1, 2], pa.decimal128(9, 3)),
+            "h": pa.array(np.float16([1, 2])),
+            "b": [True, False],
+            "s": pa.array([{"a": 1, "b": ["x"]}, {"a": None, "b": []}]),
+            "l": pa.array([[[1.0], []], [[2, 3]]]),
+            "m": pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int32())),
+            "f": pa.array([b"ab", b"cd"], pa.binary(2)),
+            "u": pa.array([1, 2], pa.uint64()),
+            "none": pa.nulls(2),
+            "y": pa.array(["u", "v"], pa.large_string()),
+        }
+    )
+    deep: Any = pa.array([1, 2])
+    for _ in range(40):
+        deep = pa.StructArray.from_arrays([deep], ["a"])
+    frame = plain.to_pandas().set_index(np.array([5, 3, 1]))
+    return (
+        written(plain, compression="none", use_dictionary=False),
+        written(plain, compression="none", version="1.0", data_page_version="2.0"),
+        written(words, compression="zstd", write_page_checksum=True),
+        written(words, compression="none"),
+        written(words, compression="snappy", use_dictionary=False, column_encoding={"x": "DELTA_BINARY_PACKED"}),
+        written(spelt, compression="gzip", use_dictionary=False),
+        written(spelt, compression="none", use_dictionary=False, column_encoding=split),
+        written(when, compression="none"),
+        written(odd, compression="none"),
+        written(odd, compression="lz4", store_schema=False),
+        written(pa.table({"x": deep, "y": [0, 1]}), compression="none"),
+        written(pa.Table.from_pandas(frame), compression="none"),
+    )  # fmt: skip
+
+
+# Hostile ones made by hand
+
+
+@cache
+def by_hand(kind: str) -> tuple[bytes, ...]:
+    match kind:
+        case "toml":
+            return tuple(text.encode() for text in _hostile_sweeps())
+        case "csv":
+            return tuple(_hostile_csv())
+        case "npz":
+            return tuple(_hostile_npz())
+    return tuple(_hostile_parquet())
+
+
+def _hostile_sweeps() -> Iterator[str]:
+    setup = '[setup]\nproblem = "xor"\nupdates = 9\n'
+    head = f"seeds = 3\n{setup}"
+    yield from (
+        "a." * 20_000 + "a = 1",
+        "[" + "a." * 20_000 + "a]",
+        head + "lr." * 20_000 + "lr = 1",
+    )
+    yield from (
+        "x = " + "[" * 500_000,
+        "x = " + "{a=" * 300_000,
+        "[[" * 100_000,
+        "x = " + "[" * 400 + "]" * 400,
+    )
+    yield from (
+        f"{head}lr = {'9' * 1_000_000}",
+        f"{head}lr = 0x{'f' * 1_000_000}",
+        f"{head}lr = 1e{'9' * 100_000}",
+    )
+    yield head + "hidden = " + str([1] * 200_000)
+    yield head + "[grid]\nlr = " + str([-i for i in range(1_000)])
+    yield head + "[grid]\nlr = " + str([{"a": i} for i in range(1_000)]).replace("'a':", "a =")
+    yield head + "".join(f"k{i} = 1\n" for i in range(1_000))
+    yield "".join(f"k{i} = 1\n" for i in range(1_000)) + head
+    yield head + "".join(f"[[grid]]\nlr = [{i}]\n" for i in range(1, 1_000))
+    yield head + "".join(f"[[grid]]\nk{i} = [{i}]\n" for i in range(1, 1_000))
+    yield head + "[grid]\nproblem = " + str([f"file:none{i}.csv" for i in range(1_000)])
+    yield head + "[grid]\nproblem = " + str([f"encoder:{i}" for i in range(2, 200)])
+    yield head + "[grid]\nproblem = " + str([f"parity:{i}" for i in range(1, 17)])
+    yield head + 'order = "' + "blocked:" * 50_000 + '"'
+    yield head + 'schedule = "step:' + "every=1," * 50_000 + '"'
+    yield head + 'schedule = "' + "step:every=1,factor=1,warmup=" + "9" * 5000 + '"'
+    yield head.replace("xor", "table:" + "01" * 400_000)
+    yield head.replace("xor", "file:" + "../" * 5_000 + "d.csv")
+    yield head.replace("xor", "file:" + "x" * 5000 + ".csv")
+    yield f'title = "{"t" * 1_000_000}"\n{head}'
+    yield head + '"a\\nb\\u2028\\u0085" = 1\n"\\u001b[31m" = 2\n'
+    yield head + "#" * 1_000_000
+    yield "\n" * 1_000_000 + head
+    yield (
+        head + "lr = 0001-01-01T00:00:00-23:59\nmomentum = 23:59:59.999999999\nbatch = 9999-12-31\n"
+    )
+
+
+def _hostile_csv() -> Iterator[bytes]:
+    yield from (
+        b"x,y\n" + b'"' * 100_000,
+        b'"' * 99_999,
+        b"x,y\n" + b"," * 1_000_000,
+        b"," * 200_000,
+        b"x" * 200_000 + b",y\n1,0\n",
+    )
+    yield b"x,y\n" + b"1" * 1_000_000 + b",0\n"
+    yield b"1" * 100_000 + b"x,y\n2,0\n"
+    yield b"x,y\n" + b"1" * 100_000 + b"x,0\n"
+    yield b"x,y\n" + b"0." + b"0" * 1_000_000 + b"1,0\n"
+    yield b"x,y\n" + b"1e" + b"9" * 100_000 + b",0\n"
+    yield b"x,y\n1," + b"v" * 1_000_000 + b"\n2,u\n"
+    yield b"x,y\n" + b"".join(b"1,%d\n" % i for i in range(60_000))
+    yield b"x,y\n" + b"1,u\n" * 65_536
+    yield b",".join(b"x%d" % i for i in range(1_999)) + b",y\n" + b",".join([b"1"] * 2_000) + b"\n"
+    yield b",".join(b"x%d" % i for i in range(1_999)) + b",y\n" + b",".join([b"u"] * 2_000) + b"\n"
+    yield b"x,y\n" + b"\n" * 1_000_000
+    yield b"x,y\n" + b"\0" * 100_000
+    yield b"\0,\0\n\0,\0\n"
+    yield b'x,"y\n1",0\n"1\n\n",1\n'
+
+
+def _hostile_npz() -> Iterator[bytes]:
+    T = npy(np.zeros(2))
+    many = [
+        ("'<f8'", "(1000000000000, 1)"), ("'<f8'", "(4611686018427387904, 8)"), ("'<f8'", "(9999999999999999999999, 1)"),
+        ("'<f8'", "(65536, 16384)"), ("'<f8'", "(1099511627776, 0)"), ("'<f8'", "(2, 0)"), ("'<f8'", "(-2, 2)"),
+        ("'<f8'", "(-2, -2)"), ("'<f8'", "(True, 2)"), ("'<f8'", "2"), ("'<f8'", "(2, 2.0)"), ("'<f8'", "((2,), 2)"),
+        ("'<f8'", "(" + "1, " * 100 + ")"), ("'<f8'", "(2,) * 2"), ("'|O'", "(2, 2)"), ("'<U500000000'", "(2, 1)"),
+        ("'<U0'", "(2, 1)"), ("'|V2000000000'", "(2, 1)"), ("'|S9'", "(2, 1)"), ("'<M8[ns]'", "(2, 1)"),
+        ("'<m8[25s]'", "(2, 1)"), ("'<f2'", "(2, 1)"), ("'<c32'", "(2, 1)"), ("'<g'", "(2, 1)"),
+        ("[('a\\n', '<f8'), ('b', '|O')]", "(2,)"), ("[('a\\n', '<f8')]", "(2, 1)"),
+        ("('<f8', (1000, 1000, 1000))", "(2, 1)"), ("[('a', '<f8', (100000, 100000))]", "(2, 1)"), ("'x'", "(2, 1)"),
+        ("None", "(2, 1)"), ("(" * 2_000, "(2, 1)"), ("-" * 9_000 + "1", "(2, 1)"), ("'<f8'", "(" + "9" * 5_000 + ",)"),
+        ("0x" + "f" * 9_000, "(2, 1)"),
+    ]  # fmt: skip
+    for descr, shape in many:
+        yield npz({"X": header(descr, shape, bytes(64)), "T": T})
+    yield npz(
+        {
+            "X": header("'<f8'", "(2, 1)", bytes(16), version=2),
+            "T": header("'<f8'", "(2,)", bytes(16), version=3),
+        }
+    )
+    yield npz({"X": header("'<f8'", "(2L, 1L)", bytes(16)), "T": T})  # as Python 2 wrote it
+    yield npz({"X": header("'<U1'", "(2, 1)", b"\xff" * 8), "T": T})
+    yield npz({"X": npy(np.eye(2)), "T": header("'<U1'", "(2,)", struct.pack("<2I", 0xD800, 10))})
+    yield npz(
+        {
+            "X": npy(np.eye(2)),
+            "T": T,
+            "inputs": header("'<U2'", "(2,)", struct.pack("<4I", 0xD800, 10, 0x2028, 0x85)),
+        }
+    )
+    yield npz({"X": npy(np.eye(2)), "T": T, "inputs": header("'<U100000000'", "(2,)")})
+    yield npz({"X": npy(np.array([{}, os.getcwd], object)), "T": T})
+    yield npz({"X": b"", "T": b"no array"})
+    yield npz({"../../../X": npy(np.eye(2)), "/T": T, "X": npy(np.eye(2)), "T": T})
+    yield npz({str(i): b"" for i in range(20_000)})
+    yield bomb(header("'<f8'", "(65536, 1250)"), 625)
+    yield bomb(header("'<f8'", "(2, 40960000)"), 625)
+    yield bomb(header("'<U80000000'", "(2, 1)"), 625)
+    yield bomb(b"", 625)
+    yield npy(np.eye(2)) + npz(npy_members()[0])
+    yield header("'<f8'", "(99999999, 9)") + npz(npy_members()[0])
+
+
+def _hostile_parquet() -> Iterator[bytes]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def written(columns: dict[str, Any], **options: Any) -> bytes:
+        buffer = io.BytesIO()
+        pq.write_table(pa.table(columns), buffer, **options)
+        return buffer.getvalue()
+
+    def nested(depth: int) -> Any:
+        deep: Any = pa.array([1, 2])
+        for _ in range(depth):
+            deep = pa.StructArray.from_arrays([deep], ["a\n\x1b"])
+        return deep
+
+    y = pa.array([0, 1])
+    for depth in (1, 100, 500):
+        yield written({"x": nested(depth), "y": y})
+    yield written({"x": pa.array([1, 2], pa.timestamp("us", "a\nb\u2028")), "y": y})
+    yield written({"x\n\x1b[31m": [1, 2], "y": y})
+    yield written({"x": [1, 2], "y": ["\n\u2028", "\x1b[31m"]})
+    yield written({"x": [1, 2], "y": pa.array([b"\xff\xfe", b"\xed\xa0\x80"]).view(pa.string())})
+    yield written({f"x{i}": [i, i] for i in range(2_000)} | {"y": y})
+    zeros = pa.array(np.zeros(65_536, np.int8))
+    for word, store in (("v" * 10_000, True), ("v" * 10_000, False), (b"v" * 10_000, False)):
+        repeated = pa.DictionaryArray.from_arrays(zeros, pa.array([word]))
+        yield written({"x": zeros, "y": repeated}, store_schema=store)
+        yield written({"x": repeated, "y": zeros}, store_schema=store)
+    packed = pa.ListArray.from_arrays(
+        [0, 65_536], pa.DictionaryArray.from_arrays(zeros, pa.array(["v" * 10_000]))
+    )
+    yield written({"x": packed, "y": [0]}, store_schema=False)
+    size = 300_000_001
+    long = pa.StringArray.from_buffers(
+        1, pa.py_buffer(struct.pack("<2i", 0, size)), pa.py_buffer(bytes(size))
+    )
+    yield written(
+        {"x": [1], "y": long}, compression="zstd", use_dictionary=False, write_statistics=False
+    )
+    for told in (
+        b"[" * 100_000,
+        b'{"index_columns": 3}',
+        b'{"index_columns": [{"kind": "range"}, 3, null, ["x"]]}',
+        b"{}",
+        b"\xff",
+    ):
+        table = pa.table({"x": [1, 2], "y": y}).replace_schema_metadata({"pandas": told})
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
+        yield buffer.getvalue()
+
+
+# Mutants
+
+
+def _flip(draw: Draw, raw: bytes, kind: str) -> bytes:
+    changed = bytearray(raw)
+    for _ in range(draw.choice((1, 1, 2, 8))):
+        changed[draw.randrange(len(raw))] ^= 1 << draw.randrange(8)
+    return bytes(changed)
+
+
+def _overwrite(draw: Draw, raw: bytes, kind: str) -> bytes:
+    at = draw.randrange(len(raw))
+    return (
+        raw[:at]
+        + bytes([draw.choice((0, 1, 127, 128, 255, draw.randrange(256)))])
+        * draw.choice((1, 1, 4, 8))
+        + raw[at + 1 :]
+    )
+
+
+def _cut(draw: Draw, raw: bytes, kind: str) -> bytes:
+    start, stop = sorted(draw.choices(range(len(raw) + 1), k=2))
+    return draw.choice((raw[:start], raw[start:], raw[:start] + raw[stop:]))
+
+
+def _insert(draw: Draw, raw: bytes, kind: str) -> bytes:
+    at = draw.randrange(len(raw))
+    return (
+        raw[:at]
+        + draw.choice((draw.choice(WORDS[kind]), draw.randbytes(draw.randrange(1, 20))))
+        + raw[at:]
+    )
+
+
+def _replace(draw: Draw, raw: bytes, kind: str) -> bytes:
+    word = draw.choice(WORDS[kind])
+    at = draw.randrange(len(raw))
+    return raw[:at] + word + raw[at + len(word) :]
+
+
+def _repeat(draw: Draw, raw: bytes, kind: str) -> bytes:
+    start, stop = sorted(draw.choices(range(len(raw) + 1), k=2))
+    times = draw.choice((2, 3, 30, 1000))
+    return raw[:start] + (raw[start:stop] * times)[:100_000] + raw[stop:]
+
+
+def _nest(draw: Draw, raw: bytes, kind: str) -> bytes:
+    start, stop = sorted(draw.choices(range(len(raw) + 1), k=2))
+    opened, closed = draw.choice(
+        (
+            (b"[", b"]"),
+            (b"{a=", b"}"),
+            (b"(", b")"),
+            (b'"', b'"'),
+            (b"\x1c", b"\0"),
+            (b"\x19\x1c", b"\0"),
+        )
+    )
+    depth = draw.choice((1, 3, 50, 5000))
+    return raw[:start] + opened * depth + raw[start:stop] + closed * depth + raw[stop:]
+
+
+def _number(draw: Draw, raw: bytes, kind: str) -> bytes:
+    """Another number in the place of one in the text."""
+    digits = [at for at, byte in enumerate(raw[:20_000]) if 48 <= byte < 58]
+    if not digits:
+        return raw
+    start = stop = draw.choice(digits)
+    while stop < len(raw) and 48 <= raw[stop] < 58:
+        stop += 1
+    return raw[:start] + draw.choice(HUGE) + raw[stop:]
+
+
+def _integer(draw: Draw, raw: bytes, kind: str) -> bytes:
+    """Another integer in the place of four or eight bytes."""
+    value = draw.choice(
+        (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63, 2**64 - 1, draw.randrange(2**20))
+    )
+    at = draw.randrange(len(raw))
+    size = draw.choice((2, 4, 8))
+    return raw[:at] + (value % 2 ** (8 * size)).to_bytes(size, "little") + raw[at + size :]
+
+
+def _splice(draw: Draw, raw: bytes, kind: str) -> bytes:
+    other = right(draw, draw.choice(KINDS) if draw.random() < 0.1 else kind)
+    return raw[: draw.randrange(len(raw) + 1)] + other[draw.randrange(len(other)) :]
+
+
+WAYS: tuple[Callable[[Draw, bytes, str], bytes], ...] = (
+    _flip, _overwrite, _cut, _insert, _replace, _repeat, _nest, _number, _integer, _splice,
+)  # fmt: skip
+
+
+def right(draw: Draw, kind: str) -> bytes:
+    """A right file."""
+    match kind:
+        case "toml":
+            founding = (ROOT / "sweeps" / "founding.toml").read_text()
+            text = draw.choice(
+                (
+                    EVERY_KEY,
+                    OF_FILES,
+                    founding,
+                    SWEEP.format("good.csv") + 'targets = "y"\n',
+                    SWEEP.format("good.npz"),
+                )
+            )
+            return text.encode()
+        case "csv":
+            return draw.choice(CSV)
+        case "npz":
+            return npz(draw.choice(npy_members()), draw)
+    return draw.choice(parquet_files())
+
+
+def mutant(kind: str, number: int) -> bytes:
+    """The hostile file of this kind and number."""
+    hand = by_hand(kind)
+    if number < len(hand):
+        return hand[number]
+    draw = Draw(f"{kind} {number}")
+    if kind == "npz" and draw.random() < 0.7:  # inside the archive
+        members = dict(draw.choice(npy_members()))
+        name = draw.choice(list(members))
+        members[name] = _mutated(draw, members[name], kind)
+        return npz(members, draw)
+    if kind == "parquet" and draw.random() < 0.5:  # inside the footer, which no checksum covers
+        raw = draw.choice(parquet_files())
+        size = int.from_bytes(raw[-8:-4], "little")
+        footer = _mutated(draw, raw[-8 - size : -8], kind)
+        return raw[: -8 - size] + footer + len(footer).to_bytes(4, "little") + raw[-4:]
+    return _mutated(draw, right(draw, kind), kind)
+
+
+def _mutated(draw: Draw, raw: bytes, kind: str) -> bytes:
+    for _ in range(draw.choice((1, 1, 1, 2, 3, 8))):
+        raw = draw.choice(WAYS)(draw, raw, kind)[:1_000_000] or b" "
+    return raw
+
+
+# The process that loads them
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+FORBIDDEN = (
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.symlink",
+    "os.system",
+    "os.exec",
+    "os.fork",
+    "subprocess.Popen",
+    "socket.connect",
+)
+
+
+def load(kind: str, folder: Path, raw: bytes) -> list[str]:
+    """Load a hostile file: what is wrong with what came of it."""
+    from fastbp.config.sweep import Sweep
+    from fastbp.problems import problem, read_table, targets
+    from fastbp.schema.errors import SweepError
+
+    for kept in (
+        read_table._table,
+        targets._problem,
+        problem.shape,
+        problem.prepared,
+        problem.digest,
+    ):
+        kept.cache_clear()  # by times of change, which these files are faster than
+    file, sweep = folder / f"d.{kind}", folder / "d.toml"
+    file.write_bytes(raw)
+    if kind != "toml":
+        sweep.write_text(SWEEP.format(file.name) + 'targets = "y"\n' * (kind != "npz"))
+    done: list[str] = []
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        watched.append(done)
+        try:
+            read = Sweep.from_toml(sweep)
+            lines = read.notes
+            for setup in read.setups[:20]:
+                setup.identity(1)
+            if Sweep.from_text(read.to_toml()) != read:
+                done.append("it does not read back")
+        except SweepError as error:
+            lines = error.lines
+            if str(error) != "\n".join(lines) or not lines:
+                done.append("no lines")
+        except Exception as error:
+            done.append(f"{type(error).__name__}: {str(error)[:200]}")
+            lines = []
+        finally:
+            watched.clear()
+    done += [f"warning: {str(each.message)[:200]}" for each in warned]
+    done += [
+        f"line: {line[:200]!r}" for line in lines if not line.isprintable() or len(line) > 2_000
+    ]
+    done += [
+        f"memory: {line[:200]}"
+        for line in lines
+        if "MemoryError" in line or "allocate" in line or "alloc of size" in line
+    ]
+    return done
+
+
+watched: list[list[str]] = []
+"""Where what a file does, and may not, is noted."""
+
+
+def watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if watched and (
+        event in FORBIDDEN
+        or (event == "open" and arguments[2] & WRITING)
+        or event == "pickle.find_class"
+    ):
+        watched[-1].append(f"{event} {str(arguments)[:200]}")
+
+
+def used() -> int:
+    """Bytes of address space."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def main(kind: str, first: int, count: int) -> None:
+    """Load hostile files, and print a line of JSON for each that is not told as it should be: its
+    number and why."""
+    at = int(os.environ.get("PROGRESS_FD", "-1"))
+    with tempfile.TemporaryDirectory() as base:
+        folder = Path(base) / "user"
+        folder.mkdir()
+        os.chdir(folder)
+        for name, raw in {
+            "csv": CSV[0],
+            "npz": npz(npy_members()[0]),
+            "parquet": parquet_files()[0],
+        }.items():
+            (folder / f"good.{name}").write_bytes(raw)
+            assert load(name, folder, raw) == []  # everything is imported, threads have started
+        by_hand(kind)
+        there = {*os.listdir(folder), f"d.{kind}"}
+        sys.addaudithook(watch)
+        resource.setrlimit(resource.RLIMIT_AS, (used() + MEGABYTES * 10**6,) * 2)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process, wherever it hangs
+        for number in range(first, first + count):
+            if at >= 0:
+                os.pwrite(at, b"%20d" % number, 0)
+            raw = mutant(kind, number)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            done = load(kind, folder, raw)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            if {*os.listdir(folder)} != there or os.listdir(base) != ["user"]:
+                done.append(f"files: {os.listdir(folder)}")
+            if done:
+                print(json.dumps([number, done]), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

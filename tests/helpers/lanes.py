@@ -1,0 +1,70 @@
+"""Networks in the lanes of a group, written as the oracle writes them, and setups that kernels and
+oracle both understand."""
+
+from itertools import pairwise
+
+import numpy as np
+from numba import config
+from oracle import Recipe
+
+from fastbp.config.setup import Setup
+from fastbp.engine.lane_group import Group, task
+from fastbp.kernels.measures import targets_of
+from fastbp.kernels.network import BIASES, UNITS, WEIGHTS, table
+
+JIT = not config.DISABLE_JIT
+
+LANES = 8 if JIT else 2
+"""Lanes of most tests: one number, so that few kernels are compiled."""
+
+OTHER_LANES = [("float64", 168), ("float32", 336), ("float64", 7)] if JIT else [("float64", 1)]
+"""Lanes that give the same bits: those that most sweeps take, and what fills no vector."""
+
+FOUNDING = {
+    "problem": "table:11101011",
+    "hidden": (4,),
+    "lr": 0.2,
+    "order": "random",
+    "updates": 999,
+}
+
+
+def pair(**keys):
+    """The same setup for the engine and for the oracle."""
+    return Setup(**keys), Recipe(**keys)
+
+
+def group(setup, seeds=None, lanes=LANES, data=None):
+    """A group at the start of its runs. `seeds`: 0, 1, … by default; `data`: (X, T), of the
+    problem's shape, in its place."""
+    work = task(setup, lanes)
+    if data is not None:
+        X, T = (np.ascontiguousarray(part, np.float64) for part in data)
+        work = work._replace(table=table(X, T, setup.dtype), targets=targets_of(T))
+    return Group(work, np.array(range(lanes) if seeds is None else seeds, np.uint64))
+
+
+def read(runs, lane, offset=0):
+    """The network in a lane, float64; with the offset of a velocity or gradient, that."""
+    net = runs.task.network
+    rows = runs.state.block.reshape(-1, runs.task.lanes)[:, lane].astype(np.float64)
+    result = []
+    for below, layer in pairwise(net.layers):
+        weights = rows[offset + layer[WEIGHTS] : offset + layer[BIASES]]
+        biases = rows[offset + layer[BIASES] : offset + layer[BIASES] + layer[UNITS]]
+        result.append((weights.reshape(layer[UNITS], below[UNITS]), biases))
+    return result
+
+
+def velocity(runs, lane):
+    """The velocity in a lane; None where updates keep none."""
+    velocity = runs.task.network.velocity
+    return read(runs, lane, velocity) if velocity else None
+
+
+def write(runs, lane, network):
+    """Put a network into a lane."""
+    rows = runs.state.block.reshape(-1, runs.task.lanes)
+    rows[: runs.task.network.parameters, lane] = np.concatenate(
+        [part.ravel() for layer in network for part in layer]
+    )

@@ -1,0 +1,286 @@
+"""Pages of stores whose runs nobody trained: what a sweep may leave, and what somebody may have
+written into its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import sample_frames as frames
+from fake_runs import replaced
+
+from fastbp.reporting import build
+from fastbp.reporting.sections.comparison_section import compare
+from fastbp.schema.columns import MOST_OUTPUTS
+
+BITS = np.array([[1, 1, 1, 0, 1, 0, 1, 1]], float).T
+"""Targets of the founding problem, [row, output]."""
+
+MARKUP = "</title></style><script>alert(1)</script><img src=x onerror=alert(2)>"
+ENTITIES = "&amp;&lt; \"double\" 'single' `back` {{ 7 * 7 }} {% raw %}"
+FORMULA = "$x^2$ and $\\frac{1}{2}$ cost $5"
+LINES = "two\nlines,\ta tab\r\nand \x1b[31mred\x1b[0m"
+ARABIC, HEBREW = "هل تتعلم الشبكة من الأمثلة؟", "האם הרשת לומדת \u202eמהדוגמאות"
+ENDLESS = "x" * 10_000
+
+SHARES = {
+    "usual": (0, 0.3, 0.2, 0.2, 0.3),
+    "constant": (0, 0.001, 0.27, 0.7, 0.029),
+    "mended": (0, 0.84, 0, 0.01, 0.15),
+}
+"""Of diverged, converged, collapsed, one-class and partial runs."""
+
+
+def answers(outcomes: Sequence[str], T: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Outputs as networks of these outcomes give them, [run, row, output]."""
+    n = len(outcomes)
+    how = np.array(outcomes)[:, None, None]
+    learnt = np.where(
+        how == "converged", rng.uniform(0.65, 0.98, (n, 1, 1)), rng.uniform(0.2, 0.55, (n, 1, 1))
+    )
+    near = T.mean(axis=0) + learnt * (T - T.mean(axis=0)) + rng.normal(0, 0.02, (n, *T.shape))
+    flat = T.mean(axis=0) + np.where(how == "one-class", 0.12, 0.015) * rng.uniform(
+        -1, 1, (n, *T.shape)
+    )
+    return np.clip(np.where((how == "collapsed") | (how == "one-class"), flat, near), 0.001, 0.999)
+
+
+def runs(keys: dict[str, object], outcomes: Sequence[str], T: np.ndarray = BITS) -> pa.Table:
+    """The runs of a setup, which answer, lose and converge as their outcomes say."""
+    n, rng = len(outcomes), np.random.default_rng(int(frames.identity(keys), 16))
+    table = frames.table(keys, outcomes)
+    given, how = answers(outcomes, T, rng), np.array(outcomes)
+    budget = int(str(keys.get("updates", 999)))
+    losses = 0.5 * ((given - T) ** 2).sum(axis=2).mean(axis=1)
+    measured = {
+        "loss": losses, "spread": np.ptp(given, axis=1).max(axis=1), "max_error": np.abs(given - T).max(axis=(1, 2)),
+        "loss_start": rng.uniform(0.1, 0.3, n), "updates_done": np.full(n, budget),
+        "spread_start": np.random.default_rng(1).lognormal(-2, 0.8, n),
+    }  # fmt: skip
+    gone = how == "diverged"
+    for name, values in measured.items():
+        table = replaced(
+            table,
+            name,
+            pa.array(values, mask=gone if name in ("loss", "spread", "max_error") else None),
+        )
+    at = np.maximum(1, (budget * rng.beta(3, 2, n)).astype(int))
+    table = replaced(table, "converged_at", pa.array(at, mask=how != "converged"))
+    lists = [
+        None if T.size > MOST_OUTPUTS or none else own.ravel()
+        for own, none in zip(given, gone, strict=True)
+    ]
+    return replaced(table, "outputs", pa.array(lists, pa.list_(pa.float32())))
+
+
+def store(
+    folder: Path,
+    setups: Sequence[pa.Table],
+    title: str = "",
+    baseline: int | None = 0,
+    T: np.ndarray = BITS,
+) -> Path:
+    """A store of these setups; `baseline`: which of them is the one as it stands."""
+    problem = "0123456789abcdef" * 4
+    (folder / "problems").mkdir(parents=True)
+    np.savez(folder / "problems" / f"{problem}.npz", X=np.zeros((len(T), 3)), T=T)
+    ids = [setup["setup"][0].as_py() for setup in setups]
+    for setup in setups:
+        frames.write(folder, setup, said={"fastbp.problem": problem})
+    said = [
+        f"title = {json.dumps(title, ensure_ascii=False)}",
+        f"seeds = {max(setup.num_rows for setup in setups)}",
+        "[resolved]",
+    ]
+    said += [
+        f"setups = {json.dumps(ids)}",
+        *([f'baseline = "{ids[baseline]}"'] if baseline is not None else []),
+    ]
+    (folder / "sweep.toml").write_text("\n".join(said), "utf-8")
+    made = {
+        "when": "2026-01-31T12:00:00Z",
+        "cpu": title,
+        "jobs": 2,
+        "runs": 1234,
+        "updates": 10**9,
+        "updates_per_second": 36240421,
+    }
+    (folder / "made.json").write_text(
+        json.dumps([made | {"versions": {"numpy": "2.4.6", title: title}, "python": title}]),
+        "utf-8",
+    )
+    return folder
+
+
+def mixed(keys: dict[str, object], n: int, share: str = "usual", T: np.ndarray = BITS) -> pa.Table:
+    rng = np.random.default_rng(int(frames.identity(keys), 16))
+    return runs(keys, frames.mixed(n, rng, *SHARES[share]), T)
+
+
+def founding(folder: Path) -> Path:
+    grid = product(("random", "shuffled"), (999, 7992), (0.2, 0.1))
+    setups = [
+        mixed(
+            {"order": order, "updates": updates, "lr": lr},
+            400,
+            "constant" if updates == 999 else "mended",
+        )
+        for order, updates, lr in grid
+    ]
+    return store(folder, setups, "Order, updates or rate: what mends a constant network?")
+
+
+def one_run(folder: Path) -> Path:
+    return store(folder, [runs({}, ["collapsed"])], "One run")
+
+
+def one_outcome(outcome: str, title: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        return store(folder, [runs({"lr": lr}, [outcome] * 40) for lr in (0.1, 0.2, 0.4)], title)
+
+    return make
+
+
+def no_baseline(folder: Path) -> Path:
+    grid = product(("parity:3", "xor"), (0.1, 0.5))
+    return store(folder, [mixed({"problem": p, "lr": lr}, 60) for p, lr in grid], baseline=None)
+
+
+def large(folder: Path) -> Path:
+    grid = product(
+        range(1, 26), (0.05, 0.1, 0.2, 0.4, 0.8), ("random", "shuffled", "cyclic", "blocked:4")
+    )
+    setups = [
+        mixed(
+            {"hidden": str(hidden), "lr": lr, "order": order},
+            12,
+            ("constant", "usual", "mended")[min(hidden // 4, 2)],
+        )
+        for hidden, lr, order in grid
+    ]
+    return store(folder, setups, "Five hundred setups", 43)
+
+
+def encoder(folder: Path) -> Path:
+    grid = ({"problem": "encoder:8", "hidden": "3", "lr": lr} for lr in (0.5, 2.0))
+    return store(
+        folder,
+        [mixed(keys, 40, T=np.eye(8)) for keys in grid],
+        "An encoder of 64 outputs",
+        T=np.eye(8),
+    )
+
+
+def three_axes(folder: Path) -> Path:
+    grid = product((0.1, 0.2), (0.0, 0.9), (999, 79920))
+    setups = [
+        mixed(
+            {"lr": lr, "momentum": momentum, "updates": updates},
+            40,
+            "mended" if lr * updates > 10_000 else "constant",
+        )
+        for lr, momentum, updates in grid
+    ]
+    return store(folder, setups, "Three numeric axes")
+
+
+def planes(folder: Path) -> Path:
+    """Disks of runs that converge, in a dust of others."""
+    up, across = np.mgrid[:300, :300] / 150 - 1
+    setups = []
+    for radius in (0.4, 0.7, 0.9, 1.1, 1.3):
+        dust = np.random.default_rng(1).random(up.shape) < 0.1
+        ends = np.where(
+            (up**2 + across**2 < radius**2) ^ dust,
+            "converged",
+            np.where(up > across, "partial", "collapsed"),
+        )
+        keys = {"init": "grid:side=300,x=0,y=12", "init_scale": 5.0, "lr": radius}
+        setups.append(runs(keys, ends.ravel().tolist()))
+    return store(folder, setups, "Planes of initial weights")
+
+
+def atlas(folder: Path) -> Path:
+    """All functions of three bits, with inputs as they are and standardised."""
+    tables, share = [f"{number:08b}" for number in range(256)], ("constant", "usual", "mended")
+    setups = [
+        mixed(
+            {"problem": f"table:{bits}", "scale_inputs": scale},
+            8,
+            share[(bits.count("1") + (scale != "none")) % 3],
+        )
+        for bits, scale in product(tables, ("none", "standard"))
+    ]
+    return store(folder, setups, "Every function of three bits", baseline=None)
+
+
+def published(folder: Path) -> Path:
+    """With what others printed: of one setup, of several, and in words that might be more than
+    words."""
+    setups = [
+        mixed({"lr": lr, "epochs": 333, "updates": 999, "batch": 3}, 60) for lr in (0.1, 0.2, 0.4)
+    ]
+    ids = [setup["setup"][0].as_py() for setup in setups]
+    figures = [
+        {"source": source, "figure": figure, "value": value, "runs": 50, "looks": looks}
+        for source in (
+            MARKUP,
+            "Somebody 1990, Journal of Results 3:14-15, table 9, second row from below, as corrected in 4:1",
+        )
+        for figure, value, looks in (
+            ("success", 0.3, "after"),
+            ("mean", 123.45, "after"),
+            ("efficiency", 3, "before"),
+        )
+    ]
+    made = store(folder, setups, "Do published figures come out?")
+    fitting = [ids] * 3 + [ids[:1]] * 3
+    told = "".join(
+        f"[[published]]\n{''.join(f'{k} = {json.dumps(v)}{chr(10)}' for k, v in one.items())}"
+        for one in figures
+    )
+    whole = (made / "sweep.toml").read_text("utf-8")
+    (made / "sweep.toml").write_text(f"{whole}\npublished = {json.dumps(fitting)}\n{told}", "utf-8")
+    return made
+
+
+def hostile(folder: Path) -> Path:
+    names = (MARKUP, ENTITIES, FORMULA, LINES, ARABIC, HEBREW, ENDLESS, "ش" * 300)
+    setups = [
+        mixed({"problem": f"file:{name}", "targets": name, "lr": lr}, 20)
+        for name in names[:2]
+        for lr in (0.1, 0.2)
+    ]
+    setups += [
+        mixed({"problem": f"file:{name}", "targets": name, "lr": 0.1}, 20) for name in names[2:]
+    ]
+    return store(
+        folder, setups, f"{MARKUP} {ENTITIES} {FORMULA} {LINES} {ARABIC} {HEBREW} {ENDLESS}"
+    )
+
+
+STORES: dict[str, Callable[[Path], Path]] = {
+    "founding": founding, "one run": one_run, "all converged": one_outcome("converged", f"{HEBREW} {ARABIC}"),
+    "all diverged": one_outcome("diverged", "All diverged"), "no baseline": no_baseline, "500 setups": large, "encoder": encoder,
+    "three axes": three_axes, "atlas": atlas, "published": published, "planes": planes, "hostile": hostile,
+}  # fmt: skip
+
+
+PAGES = [*STORES, "two stores"]
+
+
+def page(name: str, folder: Path) -> Path:
+    """Make a page in a folder."""
+    if name in STORES:
+        build.make(STORES[name](folder))
+        return folder / "report.html"
+    stores = [
+        store(folder / f"{n} $x^2$ & <b>", [mixed({"lr": lr}, n) for lr in (0.1, 0.2, 0.4)])
+        for n in (40, 50)
+    ]
+    compare(*stores, folder)
+    return folder / "compare.html"

@@ -1,0 +1,100 @@
+"""Makes tidy runs for tests: DataFrames with every column of the schema, and the Parquet files of a
+store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from fastbp.schema.columns import schema
+from fastbp.schema.outcomes import OUTCOMES
+from fastbp.store import filename, parquet
+
+DEFAULTS: dict[str, object] = {
+    "problem": "table:11101011", "targets": None, "scale_inputs": "none", "target_margin": 0.0, "hidden": "4", "init": "normal",
+    "init_scale": 1.0, "bias": True, "prime_offset": 0.0, "order": "random", "batch": 1, "reduction": "sum",
+    "lr": 0.2, "schedule": "constant", "momentum": 0.0, "weight_decay": 0.0, "epochs": None, "updates": 999, "tolerance": 0.4,
+    "collapse": 0.1, "check_every": 10, "stop": "budget", "dtype": "float64",
+}  # fmt: skip
+
+
+def identity(keys: Mapping[str, object]) -> str:
+    """A setup id that is the same for the same keys."""
+    return hashlib.sha256(repr(sorted((DEFAULTS | dict(keys)).items())).encode()).hexdigest()[:12]
+
+
+def table(
+    keys: Mapping[str, object],
+    outcomes: Sequence[str],
+    seeds: Sequence[int] | None = None,
+    ever: Sequence[bool] | None = None,
+) -> pa.Table:
+    """The runs of one setup: an outcome for each seed, and whether a look found it converged (else:
+    where it ended so)."""
+    n = len(outcomes)
+    looked = np.array([o == "converged" for o in outcomes]) if ever is None else np.asarray(ever)
+    results: dict[str, object] = {
+        "setup": [identity(keys)] * n, "seed": np.arange(n) if seeds is None else np.asarray(seeds), "outcome": list(outcomes),
+        "updates_done": np.full(n, 999), "converged_at": pa.array(np.full(n, 80), mask=~looked), "one_sided": [False] * n,
+        "wrong": np.zeros(n, int), "outputs": [[0.5] * 8] * n,
+    }  # fmt: skip
+    columns = {name: [value] * n for name, value in (DEFAULTS | dict(keys)).items()} | results
+    arrays = {}
+    for field in schema():
+        words = pa.types.is_dictionary(field.type)
+        values = columns.get(field.name, ["usual"] * n if words else np.full(n, 0.25))
+        array = pa.array(values, pa.string() if words else field.type)
+        arrays.setdefault(field.name, array.dictionary_encode() if words else array)
+    return pa.table(arrays)
+
+
+def write(
+    folder: Path, runs: pa.Table, parts: int = 1, said: Mapping[str, str] | None = None
+) -> Path:
+    """Publish the runs of one setup under `folder/runs` as so many files, whose footers say this;
+    returns the store."""
+    (folder / "runs").mkdir(parents=True, exist_ok=True)
+    for rows in np.array_split(np.arange(runs.num_rows), parts):
+        part = runs.slice(rows[0], len(rows))
+        start, setup = part["seed"][0].as_py(), part["setup"][0].as_py()
+        content, digest = parquet.encode(part.cast(schema()), dict(said or {}))
+        (folder / "runs" / filename.name_of(setup, start, part, digest)).write_bytes(content)
+    return folder
+
+
+def frame(*tables: pa.Table) -> pd.DataFrame:
+    """The tidy DataFrame of several setups' runs, as pandas.read_parquet gives it."""
+    return pa.concat_tables(tables, promote_options="default").unify_dictionaries().to_pandas()
+
+
+def mixed(n: int, rng: np.random.Generator, *shares: float) -> list[str]:
+    """So many outcomes with the given probabilities, in the order of `OUTCOMES`."""
+    return [OUTCOMES[i].value for i in rng.choice(len(OUTCOMES), n, p=shares)]
+
+
+def founding(n: int = 10_000) -> list[pa.Table]:
+    """Eight setups shaped like the founding sweep's, seeds alike; the numbers are made up."""
+    rng = np.random.default_rng(7)
+    luck = rng.random(n)
+    tables = []
+    for order in ("random", "shuffled"):
+        for updates in (999, 7992):
+            for lr in (0.1, 0.2):
+                share = {
+                    (999, 0.1): 0.0,
+                    (999, 0.2): 0.0004,
+                    (7992, 0.1): 0.61,
+                    (7992, 0.2): 0.833,
+                }[updates, lr]
+                won = (luck + rng.normal(0, 0.02, n)) % 1 < share * (
+                    1 + 0.01 * (order == "shuffled")
+                )
+                shares = [0, 0, 0.72, 0.26, 0.02] if updates == 999 else [0, 0, 0.001, 0.1, 0.899]
+                outcomes = np.where(won, "converged", mixed(n, rng, *shares))
+                tables.append(table({"order": order, "updates": updates, "lr": lr}, list(outcomes)))
+    return tables

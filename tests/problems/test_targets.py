@@ -1,0 +1,838 @@
+"""Problems in files: what is read of a .csv, .parquet or .npz, what each mistake says, and how a
+setup stays what it was."""
+
+import io
+import math
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fastbp.config.setup import Names, Setup
+from fastbp.config.sweep import Sweep
+from fastbp.problems import read_table
+from fastbp.problems import targets as targets_module
+from fastbp.schema.errors import SweepError
+
+IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+def flowers() -> pd.DataFrame:
+    """The iris table where scikit-learn is installed, else one like it: three species, one apart
+    and two that overlap."""
+    try:
+        from sklearn.datasets import load_iris
+    except ImportError:
+        rng = np.random.default_rng(20)
+        species = np.repeat(["setosa", "versicolor", "virginica"], 50)
+        means = np.repeat(
+            [[5.0, 3.4, 1.5, 0.2], [5.9, 2.8, 4.3, 1.3], [6.6, 3.0, 5.6, 2.0]], 50, axis=0
+        )
+        frame = pd.DataFrame(
+            (means + 0.3 * rng.standard_normal((150, 4))).round(1), columns=["sl", "sw", "pl", "pw"]
+        )
+        return frame.assign(species=species)
+    iris = load_iris(as_frame=True)
+    return iris.data.assign(species=iris.target_names[iris.target])
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def made(content: str | bytes, name: str = "d.csv", targets: Any = "y", **keys: Any) -> Setup:
+    """A setup of a file in the current folder with this content."""
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return Setup(**({"problem": f"file:{name}", "targets": targets, "updates": 9} | keys))
+
+
+def lines_of(make: Callable[[], object]) -> list[str]:
+    with pytest.raises(SweepError) as caught:
+        make()
+    for line in caught.value.lines:
+        assert line.isprintable(), line
+    return caught.value.lines
+
+
+def npz(**arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def claiming(shape: Any) -> bytes:
+    """An archive whose X is said to be of this shape, and holds nothing."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": "<f8", "fortran_order": False, "shape": shape}
+    )
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("X.npy", head.getvalue())
+        archive.writestr("T.npy", head.getvalue())
+    return whole.getvalue()
+
+
+def parquet(frame: pd.DataFrame, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, **options)
+    return buffer.getvalue()
+
+
+# A user's table
+
+
+def test_a_users_csv(here: Path) -> None:
+    table = flowers()
+    table.to_csv("iris.csv", index=False)
+    Path("mine.toml").write_text("""
+        seeds = 5
+        [setup]
+        problem = "file:iris.csv"
+        targets = ["species"]
+        scale_inputs = "standard"
+        epochs = 3
+        [grid]
+        hidden = [2, 8]
+        target_margin = [0.0, 0.1]
+    """)
+    sweep = Sweep.from_toml("mine.toml")
+    assert [setup.sizes for setup in sweep.setups] == [(4, 2, 3), (4, 2, 3), (4, 8, 3), (4, 8, 3)]
+    setup, with_margin = sweep.setups[:2]
+    assert (setup.rows, setup.budget) == (150, 450)
+    assert setup.columns()["problem"] == "file:iris.csv"
+    assert setup.columns()["targets"] == "species"
+    names = [str(name) for name in table.columns[:-1]]
+    assert setup.names == Names(
+        tuple(names), ("species=setosa", "species=versicolor", "species=virginica")
+    )
+    X, T = setup.data()
+    for column, values in zip(X.T.tolist(), (table[name].tolist() for name in names), strict=True):
+        mean = math.fsum(values) / 150
+        sigma = math.sqrt(math.fsum((x - mean) ** 2 for x in values) / 150)
+        assert column == [(x - mean) / sigma for x in values]
+    assert T.argmax(axis=1).tolist() == np.unique(table.species, return_inverse=True)[1].tolist()
+    assert T.sum(axis=1).tolist() == [1.0] * 150
+    assert set(with_margin.data().T.ravel().tolist()) == {0.1, 0.9}
+    assert with_margin.data().X.tobytes() == X.tobytes()
+
+
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "float": st.floats(-1e30, 1e30),
+    "integer": st.integers(-(2**62), 2**62),
+    "flag": st.booleans(),
+    "share": st.floats(0, 1),
+    "word": st.sampled_from(["setosa", "Virginica", "ü", "a,b", 'a "b"', "1st"]),
+    "class": st.integers(-2, 2),
+}
+
+
+@IN_TMP
+@given(st.data())
+def test_the_same_data_in_each_format(here: Path, data: st.DataObject) -> None:
+    rows = data.draw(st.integers(1, 6))
+    kinds = [
+        *data.draw(st.lists(st.sampled_from(["float", "integer", "flag"]), min_size=1, max_size=4)),
+        "float",
+        "share",
+    ]
+    kind_of_target = data.draw(st.sampled_from(["flag", "share", "word", "class"]))
+
+    def column(kind: str) -> list[Any]:
+        return data.draw(st.lists(VALUES[kind], min_size=rows, max_size=rows))
+
+    frame = pd.DataFrame(
+        {f"{kind}{i}": column(kind) for i, kind in enumerate(kinds)} | {"y": column(kind_of_target)}
+    )
+    scale = data.draw(st.sampled_from(["none", "standard", "minmax"]))
+    one = made(frame.to_csv(index=False), scale_inputs=scale)
+    other = made(parquet(frame), "d.parquet", scale_inputs=scale)
+    X, y = (
+        np.column_stack([frame[name].to_numpy(float) for name in frame.columns[:-1]]),
+        frame.y.tolist(),
+    )
+    third = made(npz(X=X, T=np.array(y)), "d.npz", None, scale_inputs=scale)
+    assert one.digest == other.digest == third.digest
+    assert one.names == other.names
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # from pandas 3.1 on this is the default and no longer asked for
+        as_pandas = pd.read_csv("d.csv", float_precision="round_trip")
+    raw = made(frame.to_csv(index=False)).data().X
+    assert (
+        raw.tolist()
+        == np.column_stack(
+            [as_pandas[name].to_numpy(float) for name in frame.columns[:-1]]
+        ).tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "outputs", "targets"),
+    [
+        ("b a b", ["y=b"], [[1], [0], [1]]),
+        ("b a c a", ["y=a", "y=b", "y=c"], [[0, 1, 0], [1, 0, 0], [0, 0, 1], [1, 0, 0]]),
+        ("a B", ["y=a"], [[1], [0]]),  # by code point
+        ("10 9 9", ["y=10"], [[1], [0], [0]]),  # by size
+        ("-1 1", ["y=1"], [[0], [1]]),
+        ("2 0 1", ["y=0", "y=1", "y=2"], [[0, 0, 1], [1, 0, 0], [0, 1, 0]]),
+        ("1 0", ["y"], [[1], [0]]),
+        ("1 1", ["y"], [[1], [1]]),
+        ("true FALSE True", ["y"], [[1], [0], [1]]),
+        ("0.25 1. .5 1e-1 +1", ["y"], [[0.25], [1], [0.5], [0.1], [1]]),
+        ("u u", ["y"], [[0], [0]]),
+        ("7 7", ["y"], [[0], [0]]),
+        ("true 1", ["y=true"], [[1], [0]]),  # both kinds: text
+    ],
+)
+def test_labels_and_shares(
+    here: Path, values: str, outputs: list[str], targets: list[list[float]]
+) -> None:
+    setup = made("y,x\n" + "".join(f"{value},{i}\n" for i, value in enumerate(values.split())))
+    assert setup.names == Names(("x",), tuple(outputs))
+    assert setup.data().T.tolist() == targets
+    assert setup.sizes == (1, 4, len(outputs))
+
+
+def test_several_targets(here: Path) -> None:
+    setup = made("a,x,b,z\n0.5,1,u,2\n0.25,3,v,4\n", targets=["b", "a"])
+    assert setup.names == Names(("x", "z"), ("b=v", "a"))
+    assert [part.tolist() for part in setup.data()] == [[[1, 2], [3, 4]], [[0, 0.5], [1, 0.25]]]
+    assert setup.columns()["targets"] == "b,a"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeffx,y\r\n1,0\r\n2,1\r\n",
+        "x,y\r1,0\r2,1",
+        "\n\n x , y \n\n1,0\n 2 ,1\n\n",
+        '"x","y"\n"1","0"\n"2","1"\n',
+        "x,y\n+1,0\n2e0,1\n",
+        "x,y\n1,false\n2,TRUE\n",
+    ],
+)
+def test_ways_to_write_a_csv(here: Path, content: str) -> None:
+    X, T = made(content).data()
+    assert (X.tolist(), T.tolist()) == ([[1], [2]], [[0], [1]])
+
+
+def test_arrays_in_an_npz(here: Path) -> None:
+    X, T = np.array([[1, 2], [3, 4]], np.uint8), np.array([[0.25, 1], [0, 0]], np.float32)
+    setup = made(npz(X=X, T=T, other=np.zeros(3)), "d.npz", None)
+    assert setup.names == Names(("x0", "x1"), ("t0", "t1"))
+    assert [part.tolist() for part in setup.data()] == [X.tolist(), T.tolist()]
+    named = made(
+        npz(X=X, T=T[:, 0], inputs=np.array(["a", "b"]), outputs=np.array(["c"])), "d.npz", None
+    )
+    assert named.names == Names(("a", "b"), ("c",))
+    words = made(npz(X=X > 1, T=np.array(["u", "v"])), "d.npz", None)
+    assert (words.names.outputs, words.data().X.tolist()) == (("t0=v",), [[0, 1], [1, 1]])
+
+
+def test_columns_of_a_parquet_file(here: Path) -> None:
+    import pyarrow as pa
+
+    frame = pd.DataFrame(
+        {"x": np.float16([0.5, 2]), "z": pd.array([1, 2], "Int8"), "y": pd.Categorical(["v", "u"])}
+    )
+    when = pd.DatetimeIndex(["2024-01-01", "2025-01-01"], name="when")
+    for index in (
+        None,
+        pd.Index([5, 3]),
+        pd.Index([5, 3], name="id"),
+        when,
+    ):  # what pandas keeps of an index is no input
+        setup = made(parquet(frame if index is None else frame.set_index(index)), "d.parquet")
+        assert setup.names == Names(("x", "z"), ("y=v",))
+        assert setup.data().X.tolist() == [[0.5, 1], [2, 2]]
+    columns = {
+        "x": pa.array([1, 2], pa.decimal128(5, 2)),
+        "y": pa.array(["u", "v"], pa.large_string()),
+    }
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table(columns), "d.parquet")
+    assert Setup(problem="file:d.parquet", targets="y", updates=9).data().X.tolist() == [[1], [2]]
+
+
+# Mistakes
+
+HEAD = "seeds = 1\n[setup]\nproblem = 'file:{}'\nupdates = 9\n"
+
+
+def lines_about(name: str, content: str | bytes, targets: str = '["y"]') -> list[str]:
+    """What a sweep file says about a data file beside it."""
+    Path(name).write_bytes(
+        content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
+    )
+    text = HEAD.format(name) + (f"targets = {targets}\n" if targets else "")
+    lines = lines_of(lambda: Sweep.from_text(text, "bad.toml"))
+    assert all(line.startswith("bad.toml: setup.") for line in lines)
+    return [line.removeprefix("bad.toml: setup.") for line in lines]
+
+
+def rows(count: int, row: str = "{},1\n") -> str:
+    return "".join(row.format(i) for i in range(count))
+
+
+NAMES = "a first line with the names of the columns; it has"
+NUMBERS = "numbers, true and false in all columns but targets"
+INDEX = "a name for every column; column 1"
+
+
+@pytest.mark.parametrize(
+    ("content", "allowed"),
+    [
+        ("x,y\n", "one or more rows; it has none"),
+        ("x,y", "one or more rows; it has none"),
+        ("", "one or more rows; it is empty"),
+        ("\n\n", "one or more rows; it is empty"),
+        (
+            "x,z,y\n1,2,0\n1,2\n3,4,1\n",
+            "3 values in every row, as in the first line; row 2 has 2: '1,2'",
+        ),
+        (
+            "x,y\n1,0\n2,1,\n3\n4,0\n,,,\n",
+            "2 values in every row, as in the first line; row 2 has 3: '2,1,' (the first of 3)",
+        ),
+        ("x\n1,2\n", "1 value in every row, as in the first line; row 1 has 2: '1,2'"),
+        (
+            'x,y\n"1,0\n2,1\n',
+            "2 values in every row, as in the first line; row 1 has 1: '\"1,0\\n2,1'",
+        ),
+        (
+            'x,y\n1,u\n1,"v\n2,v\n3,u\n',
+            "quotes that are closed in the same line; 'y' has a line break in row 2",
+        ),
+        ("x,y\n1,0\nabc,1\n", f"{NUMBERS}; 'x' has text in row 2: 'abc'"),
+        (
+            "x,y\n1_0,0\n2,1\n1\u00a00,1\n",
+            f"{NUMBERS}; 'x' has text in rows 1 and 3, such as '1_0'",
+        ),
+        (
+            "x,y\n" + rows(9, "a{},1\n"),
+            f"{NUMBERS}; 'x' has text in rows 1, 2, 3 and 6 more, such as 'a0'",
+        ),
+        ("x,y\n0x1F,0\n", f"{NUMBERS}; 'x' has text in row 1: '0x1F'"),
+        ("x,y\n2024-01-01,0\n", f"{NUMBERS}; 'x' has text in row 1: '2024-01-01'"),
+        ("x,y\n1,0\n,1\n", "a value in every row; 'x' has none in row 2"),
+        ("x,y\n1,0\nNA,1\n3,1\nnan,0\n", "a value in every row; 'x' has none in rows 2 and 4"),
+        (
+            "x,y\n" + rows(5, ",{}\n"),
+            "a value in every row; 'x' has none in rows 1, 2, 3 and 2 more",
+        ),
+        ("x,y\n1,u\n2,\n3,v\n", "a value in every row; 'y' has none in row 2"),
+        ("x,y\n1,0.5\n2,1.5\n", "targets from 0 to 1; 'y' is outside in row 2: 1.5"),
+        (
+            "x,y\n1,-0.5\n2,inf\n",
+            "targets from 0 to 1; 'y' is outside in rows 1 and 2, such as -0.5",
+        ),
+        (
+            "x,y\n1,1.0\n2,2.0\n",
+            "targets from 0 to 1; 'y' is outside in row 2: 2.0 (classes are integers, without a decimal point, or text)",
+        ),
+        (
+            "x,y\n1,99999999999999999999\n2,3\n",
+            "targets from 0 to 1; 'y' is outside in rows 1 and 2, such as 1e+20",
+        ),
+        ("x,y\n" + rows(70_000), "at most 65,536 rows; it has 70,000"),
+        (
+            "x,y\n" + rows(1025, "1,{}\n"),
+            "at most 1,024 classes; 'y' has 1,025 (a quantity has a decimal point, and lies from 0 to 1)",
+        ),
+        ("x,y\ninf,0\n", "numbers from -1e+30 to 1e+30; 'x' is past that in row 1: inf"),
+        (
+            "x,y\n0,0\n1e400,0\n-2e30,1\n",
+            "numbers from -1e+30 to 1e+30; 'x' is past that in rows 2 and 3, such as inf",
+        ),
+        (
+            "x,y\n" + "1" * 5000 + ",0\n",
+            "numbers from -1e+30 to 1e+30; 'x' is past that in row 1: inf",
+        ),
+        (
+            "x,y\n" + "1" * 100_000 + "x,0\n",
+            f"{NUMBERS}; 'x' has text in row 1: '{'1' * 58}…",
+        ),  # at once
+        ("1.5,0\n2,1\n", f"{NAMES} only numbers: '1.5,0'"),
+        ("x;y\n1;0\n", "columns with commas between them; the first line has ';': 'x;y'"),
+        ("x\ty\n1\t0\n", "columns with commas between them; the first line has '\\t': 'x\\ty'"),
+        (
+            ",".join(f"x{i}" for i in range(10_000)) + ",y\n",
+            "at most 10,000 columns; it has 10,001",
+        ),
+        ("x,x,y\n1,2,0\n", "columns with different names; 'x' is there 2 times"),
+        (",x,y\n0,1,0\n", f"{INDEX} has none (an index? pandas leaves it out with index=False)"),
+        (
+            "Unnamed: 0,x,y\n0,1,0\n",
+            f"{INDEX} is called 'Unnamed: 0' (an index? pandas leaves it out with index=False)",
+        ),
+        ("x,y,\n0,1,0\n", "a name for every column; column 3 has none"),
+        ("x,y\n1,0\n".encode("utf-16"), "UTF-8 text; it is UTF-16"),
+        (b"x,y\n1,0\n2,\xe9\n", "UTF-8 text; byte 0xe9 in line 3 is none"),
+    ],
+)
+def test_a_wrong_csv(here: Path, content: str | bytes, allowed: str) -> None:
+    assert lines_about("d.csv", content) == [f"problem: given 'file:d.csv', allowed: {allowed}"]
+
+
+GOOD = pd.DataFrame({"x": [1.5, 2.0], "y": ["u", "v"]})
+
+
+@pytest.mark.parametrize(
+    ("frame", "allowed"),
+    [
+        (GOOD.assign(x=[None, 1.0]), "a value in every row; 'x' has none in row 1"),
+        (GOOD.assign(x=[math.nan, math.inf]), "a value in every row; 'x' has none in row 1"),
+        (GOOD.assign(x=["1", "2"]), f"{NUMBERS}; 'x' has text in rows 1 and 2, such as '1'"),
+        (
+            GOOD.assign(x=pd.to_datetime(["2024", "2025"]).as_unit("us")),
+            "numbers, true and false, and text; 'x' is timestamp[us]",
+        ),
+        (
+            GOOD.assign(x=[[1], [2, 3]]),
+            "numbers, true and false, and text; 'x' is list<element: int64>",
+        ),
+        (GOOD.assign(y=[2.0, 0.0]), "targets from 0 to 1; 'y' is outside in row 1: 2.0"),
+        (
+            GOOD.assign(x=[{"a\n": 1}] * 2, z=[b"", b""]),
+            "numbers, true and false, and text; 'x' is struct<a\\n: int64> (the first of 2)",
+        ),
+        (GOOD[:0], "one or more rows; it has none"),
+        (pd.DataFrame({"x": np.zeros(70_000), "y": 0}), "at most 65,536 rows; it has 70,000"),
+        (
+            pd.DataFrame(np.zeros((60_000, 400), np.int8)),
+            "at most 16,777,216 values; it has 60,000 rows × 400 columns",
+        ),
+    ],
+)
+def test_a_wrong_parquet_file(here: Path, frame: pd.DataFrame, allowed: str) -> None:
+    frame.columns = frame.columns.astype(str)
+    lines = lines_about("d.parquet", parquet(frame))
+    assert lines[0].startswith(f"problem: given 'file:d.parquet', allowed: {allowed}")
+
+
+ONES = np.ones((2, 2))
+SHAPES = "X [row, input] and T [row, output] with as many rows; it has"
+
+
+@pytest.mark.parametrize(
+    ("content", "allowed"),
+    [
+        (b"", "what numpy.savez writes; it is no .npz file"),
+        (b"PK\x03\x04 no more than that", "what numpy.savez writes; it is no .npz file"),
+        (pickle.dumps({"X": 1}), "what numpy.savez writes; it is no .npz file"),
+        (
+            npz(X=ONES, T=np.array([{}, {}])),
+            "a sound .npz file; Object arrays cannot be loaded when allow_pickle=False",
+        ),
+        (npz(X=ONES), "arrays X and T; there is no T; it has X"),
+        (npz(x=ONES, t=ONES), "arrays X and T; there is no X and no T; it has x, t"),
+        (npz(), "arrays X and T; there is no X and no T"),
+        (npz(X=np.ones(2), T=ONES), f"{SHAPES} X 2 and T 2×2"),
+        (npz(X=np.ones((2, 2, 2)), T=ONES), f"{SHAPES} X 2×2×2 and T 2×2"),
+        (npz(X=ONES, T=np.ones(3)), f"{SHAPES} X 2×2 and T 3×1"),
+        (npz(X=ONES, T=np.float64(1)), f"{SHAPES} X 2×2 and T a single value"),
+        (npz(X=np.ones((2, 0)), T=ONES), f"{SHAPES} X 2×0 and T 2×2"),
+        (npz(X=np.ones((0, 2)), T=np.ones((0, 2))), "one or more rows; it has none"),
+        (npz(X=np.ones((70_000, 1)), T=np.ones(70_000)), "at most 65,536 rows; it has 70,000"),
+        (npz(X=ONES[:1] * np.nan, T=ONES[:1]), "a value in every row; 'x0' has none in row 1"),
+        (
+            npz(X=ONES[:1] * np.inf, T=ONES[:1]),
+            "numbers from -1e+30 to 1e+30; 'x0' is past that in row 1: inf",
+        ),
+        (npz(X=ONES[:1] * 1j, T=ONES[:1]), "numbers, true and false, and text; 'x0' is complex128"),
+        (npz(X=np.array([["1"]]), T=ONES[:1, 0]), f"{NUMBERS}; 'x0' has text in row 1: '1'"),
+        (
+            claiming((99_999_999_999, 2)),
+            "arrays of at most 300,000,000 bytes; 'X.npy' has 1599999999984",
+        ),
+        (claiming("2"), "a sound .npz file; 'X.npy' is no array"),
+        (
+            npz(X=ONES, T=2.5 * ONES),
+            "targets from 0 to 1; 't0' is outside in rows 1 and 2, such as 2.5",
+        ),
+    ],
+)
+def test_a_wrong_npz_file(here: Path, content: bytes, allowed: str) -> None:
+    lines = lines_about("d.npz", content, "")
+    assert lines[0] == f"problem: given 'file:d.npz', allowed: {allowed}"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "Parquet file size is 0 bytes"),
+        (b"x,y\n1,0\n2,1\n", "Parquet magic bytes not found in footer."),
+        (parquet(GOOD)[:-9], "Parquet magic bytes not found in footer."),
+    ],
+)
+def test_what_is_no_parquet_file(here: Path, content: bytes, said: str) -> None:
+    (line,) = lines_about("d.parquet", content)
+    assert line.startswith(
+        f"problem: given 'file:d.parquet', allowed: a sound .parquet file; {said}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("targets", "lines"),
+    [
+        (
+            '["specie"]',
+            ["given 'specie', allowed: columns of d.csv: length, species; did you mean 'species'?"],
+        ),
+        ("", ["not given, allowed: one or more columns of d.csv: length, species"]),
+        ("[]", ["given [], allowed: a list of 1 to 1,024, each a string"]),
+        ("3", ["given 3, allowed: a list of 1 to 1,024, each a string"]),
+        ('["species", "species"]', ["given ['species', 'species'], allowed: each column once"]),
+        (
+            '["species", "length"]',
+            [
+                "given ['species', 'length'], allowed: not all columns of d.csv: length, species; the others are the inputs"
+            ],
+        ),
+        (
+            '["width", "Length"]',
+            [
+                "given 'width', allowed: columns of d.csv: length, species",
+                "given 'Length', allowed: columns of d.csv: length, species; did you mean 'length'?",
+            ],
+        ),
+    ],
+)
+def test_wrong_targets(here: Path, targets: str, lines: list[str]) -> None:
+    assert lines_about("d.csv", "length,species\n1,u\n2,v\n", targets) == [
+        f"targets: {line}" for line in lines
+    ]
+
+
+def test_targets_of_what_has_no_columns(here: Path) -> None:
+    (line,) = lines_about("d.npz", npz(X=ONES, T=ONES))
+    assert line == "targets: given ['y'], allowed: only with columns; d.npz holds its targets as T"
+    (line,) = lines_of(lambda: Setup(problem="xor", targets=["y"], updates=9))
+    assert line == "targets: given ['y'], allowed: only with problem = 'file:PATH'"
+
+
+def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("iris.csv", "notes.txt"):
+        Path(name).write_text("x,y\n1,0\n")
+    Path("folder.csv").mkdir()
+    os.mkfifo("pipe.csv")
+    Path("loop.csv").symlink_to("loop.csv")
+    here = here.resolve()
+    for path, allowed in {
+        "zebra.npz": f"a file that is there; there is no {here}/zebra.npz",
+        "iriss.csv": f"a file that is there; there is no {here}/iriss.csv; did you mean 'iris.csv'?",
+        "no/such/iris.csv": f"a file that is there; there is no {here}/no/such/iris.csv",
+        "folder.csv": f"a file; {here}/folder.csv is a folder",
+        "pipe.csv": f"a file; {here}/pipe.csv is a device or a pipe",
+        "loop.csv": f"a file that can be read; {here}/loop.csv: Too many levels of symbolic links",
+        "x" * 300 + ".csv": None,
+        "notes.txt": "files that end in .csv, .parquet, .npz",
+        "iris.csv.gz": "files that end in .csv, .parquet, .npz",
+        "..": "files that end in .csv, .parquet, .npz",
+        "": "file:PATH",
+        "a\0b.csv": "file:PATH",
+        "a\udce9.csv": "file:PATH",
+    }.items():
+        (line,) = lines_of(lambda path=path: Setup(problem=f"file:{path}", targets="y", updates=9))
+        if allowed:
+            shown = Path(path).name.replace("\0", "\\x00").replace("\udce9", "\\udce9")
+            assert line == f"problem: given 'file:{shown}', allowed: {allowed}"
+
+    def refuse(*_: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(read_table, "open", refuse, raising=False)
+    (line,) = lines_of(lambda: Setup(problem="file:iris.csv", targets="y", updates=9))
+    assert (
+        line
+        == f"problem: given 'file:iris.csv', allowed: a file that can be read; {here}/iris.csv: Permission denied"
+    )
+    monkeypatch.setattr(read_table, "MOST_BYTES", 7)
+    (line,) = lines_of(lambda: Setup(problem="file:iris.csv", targets="y", updates=9))
+    assert line == "problem: given 'file:iris.csv', allowed: at most 7 bytes; it has 8"
+
+
+def test_everything_wrong_in_a_file_is_said_at_once(here: Path) -> None:
+    text = "name,when,x,y\nu,,1,0.5\nv,2,inf,1.5\nw,3,3,\n"
+    assert lines_about("d.csv", text) == [
+        f"problem: given 'file:d.csv', allowed: {allowed}"
+        for allowed in (
+            "a value in every row; 'when' has none in row 1",
+            "a value in every row; 'y' has none in row 3",
+            f"{NUMBERS}; 'name' has text in rows 1, 2 and 3, such as 'u'",
+            "numbers from -1e+30 to 1e+30; 'x' is past that in row 2: inf",
+            "targets from 0 to 1; 'y' is outside in row 2: 1.5",
+        )
+    ]
+    Path("d.csv").write_text(",".join(f"x{i}" for i in range(40)) + ",y\n" + "u," * 40 + "1\n")
+    lines = lines_of(
+        lambda: Sweep.from_text(
+            HEAD.format("d.csv") + "targets = ['y']\nlr = 0\nbatch = 'ful'", "bad.toml"
+        )
+    )
+    assert [line.split(":")[1] for line in lines] == [" setup.lr", " setup.batch"] + [
+        " setup.problem"
+    ] * 10
+    assert (
+        lines[-1]
+        == "bad.toml: setup.problem: given 'file:d.csv', allowed: no mistakes; there are 31 more like these"
+    )
+
+
+def test_a_mistake_that_a_grid_repeats_is_said_once(here: Path) -> None:
+    Path("d.csv").write_text("x,y\n1,\n")
+    grid = {"lr": [0.1, 0.2], "problem": ["file:d.csv", "xor", "file:e.csv"]}
+    lines = lines_of(
+        lambda: Sweep(
+            seeds=1, setup={"updates": 9}, grid=[grid, {**grid, "targets": ["y", ["y"], "z"]}]
+        )
+    )
+    assert lines[:2] == [
+        f"grid[{i}].problem: given 'file:e.csv', allowed: a file that is there; there is no {here.resolve()}/e.csv; "
+        "did you mean 'd.csv'?"
+        for i in (1, 2)
+    ]
+    assert lines[2:] == [
+        "setup.targets: not given, allowed: one or more columns of d.csv: x, y",
+        "grid[2].problem: given 'file:d.csv', allowed: a value in every row; 'y' has none in row 1",
+        "grid[2].targets: given 'z', allowed: columns of d.csv: x, y",
+        "grid[2].targets: given ['y'], allowed: only with problem = 'file:PATH'",
+        "grid[2].targets: given ['z'], allowed: only with problem = 'file:PATH'",
+    ]
+
+
+def test_nothing_to_learn_is_worth_a_note(here: Path) -> None:
+    assert made("x,y\n1,0\n2,1\n").notes() == []
+    assert made("x,y\n1,u\n2,u\n").notes() == [
+        "file:d.csv: 'y' is the same in every row: there is nothing to learn"
+    ]
+
+
+@IN_TMP
+@given(st.sampled_from(["csv", "parquet", "npz"]), st.data())
+def test_any_bytes_are_a_problem_or_a_sweep_error(
+    here: Path, kind: str, data: st.DataObject
+) -> None:
+    whole = {
+        "csv": GOOD.to_csv(index=False).encode(),
+        "parquet": parquet(GOOD),
+        "npz": npz(X=ONES, T=ONES[0]),
+    }[kind]
+    raw = bytearray(whole)
+    for _ in range(data.draw(st.integers(0, 3))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    start, stop = data.draw(st.integers(0, 3)), data.draw(st.integers(0, len(raw)))
+    for content in (bytes(raw), bytes(raw[start:stop]), data.draw(st.binary(max_size=30))):
+        try:
+            made(content, f"d.{kind}", None if kind == "npz" else "y")
+        except SweepError as error:
+            assert all(line.isprintable() for line in error.lines)  # noqa: PT017
+
+
+@IN_TMP
+@given(st.text(st.sampled_from('abn1.,"\n\r -'), max_size=60))
+def test_any_text_is_a_table_or_a_sweep_error(here: Path, text: str) -> None:
+    try:
+        made(text, targets="a")
+    except SweepError as error:
+        assert all(line.isprintable() for line in error.lines)  # noqa: PT017
+
+
+# Where files are
+
+
+def write_sweep(folder: Path, problem: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "s.toml").write_text(
+        f'seeds = 1\n[setup]\nproblem = "file:{problem}"\ntargets = ["y"]\nupdates = 9\n'
+    )
+    return folder / "s.toml"
+
+
+def test_paths_are_seen_from_the_sweep_file(here: Path) -> None:
+    (here / "data").mkdir()
+    (here / "data" / "d.csv").write_text("x,y\n1,0\n2,1\n")
+    from_file = Sweep.from_toml(write_sweep(here / "a" / "b", "../../data/d.csv"))
+    in_the_same_folder = Sweep.from_toml(write_sweep(here / "data", "d.csv"))
+    by_hand = Setup(problem="file:data/d.csv", targets=["y"], updates=9)
+    set_by_hand = Sweep.from_text(
+        "seeds = 1\n[setup]\nupdates = 9",
+        folder="/",
+        settings=["problem=file:data/d.csv", "targets=y"],
+    )
+    from_text = Sweep.from_text(write_sweep(here, "data/d.csv").read_text())
+    for setups in (
+        from_file.setups,
+        in_the_same_folder.setups,
+        set_by_hand.setups,
+        from_text.setups,
+    ):
+        assert setups == (by_hand,)
+        assert setups[0].identity(1) == by_hand.identity(1) == "d28007a5e203"
+    assert by_hand.columns()["problem"] == by_hand.problem_name == "file:d.csv"
+    assert by_hand.problem == f"file:{here.resolve()}/data/d.csv"
+
+
+def test_odd_names(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(here))
+    for name in ("a,b=c;d: e.CSV", "x=y.csv", "./path=x.csv", "ü 'q'.csv", "~/home.csv"):
+        path = Path(name).expanduser()
+        path.write_text("x,y\n1,0\n2,1\n")
+        setup = Setup(problem=f"file:{name}", targets="y", updates=9)
+        assert setup.problem_name == f"file:{path.name}"
+        sweep = Sweep(seeds=1, setup={"problem": f"file:{name}", "targets": "y", "updates": 9})
+        assert sweep.setups == (setup,)
+        assert Sweep.from_text(sweep.to_toml()) == sweep
+
+
+def test_the_resolved_sweep_leads_to_the_data(here: Path) -> None:
+    place = here / "project"
+    (place / "data").mkdir(parents=True)
+    (place / "data" / "d.csv").write_text("x,y\n1,0\n2,1\n")
+    (place / "data" / "e.csv").write_text("x,y\n1,0\n3,1\n")
+    text = "seeds = 1\n[setup]\ntargets = ['y']\nupdates = 9\n[grid]\nproblem = ['file:data/d.csv', 'file:data/e.csv']"
+    sweep = Sweep.from_text(text, folder=place)
+    assert Sweep.from_text(sweep.to_toml()) == sweep  # by absolute path, from anywhere
+    store = place / "results" / "s"
+    store.mkdir(parents=True)
+    written = sweep.to_toml(store)
+    assert 'problem = ["file:../../data/d.csv", "file:../../data/e.csv"]' in written
+    (store / "sweep.toml").write_text(written)
+    assert Sweep.from_toml(store / "sweep.toml").setups == sweep.setups
+    ids = [setup.identity(1) for setup in sweep.setups]
+    place.rename(here / "moved")
+    moved = Sweep.from_toml(here / "moved" / "results" / "s" / "sweep.toml")
+    assert [setup.identity(1) for setup in moved.setups] == ids
+
+
+def test_links(here: Path) -> None:
+    """A store behind a link has the data where it really is; a file that is a link keeps the name
+    it is called by."""
+    (here / "real" / "deep").mkdir(parents=True)
+    (here / "link").symlink_to("real/deep")
+    (here / "0f3a.csv").write_text("x,y\n1,0\n2,1\n")
+    (here / "d.csv").symlink_to("0f3a.csv")
+    sweep = Sweep.from_toml(write_sweep(here, "d.csv"))
+    assert sweep.setups[0].problem_name == "file:d.csv"
+    (here / "link" / "sweep.toml").write_text(sweep.to_toml("link"))
+    assert "file:../../d.csv" in (here / "link" / "sweep.toml").read_text()
+    assert Sweep.from_toml(here / "link" / "sweep.toml").setups == sweep.setups
+
+
+def test_files_of_one_name(here: Path) -> None:
+    for folder, value in (("a", 1), ("b", 2), ("c", 1)):
+        (here / folder).mkdir()
+        (here / folder / "d.csv").write_text(f"x,y\n{value},0\n3,1\n")
+
+    def sweep(*folders: str) -> Sweep:
+        problems = [f"file:{folder}/d.csv" for folder in folders]
+        return Sweep(seeds=1, setup={"targets": "y", "updates": 9}, grid={"problem": problems})
+
+    assert len(sweep("a", "c").setups) == 1  # the same data under the same name is the same setup
+    (line,) = lines_of(lambda: sweep("a", "b", "c"))
+    assert line.startswith(
+        "grid.problem: given 'file:d.csv', allowed: different names for different files, as tables show the name"
+    )
+    (line,) = lines_of(lambda: sweep("b", "a"))
+
+
+# A setup stays what it was
+
+
+def test_each_file_is_read_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("d.csv").write_text("x,y,z\n1,0,1\n2,1,1\n")
+    read: list[int] = []
+    decode = read_table.DECODERS[".csv"]
+    monkeypatch.setitem(
+        read_table.DECODERS, ".csv", lambda raw: read.append(len(raw)) or decode(raw)
+    )
+    grid = {"lr": [0.1, 0.2, 0.3], "targets": ["y", "z"], "batch": [1, "full"]}
+    for _ in range(3):
+        Sweep(seeds=1, setup={"problem": "file:d.csv", "updates": 9}, grid=grid)
+    assert len(read) == 1
+
+
+def test_a_file_that_changes_makes_another_setup(here: Path) -> None:
+    before = made("x,y\n1,0\n2,1\n")
+    identity, X = before.identity(1), before.data().X.tolist()
+    travelled = pickle.dumps(before)
+    after = made("x,y\n1,0\n2.5,1\n")
+    assert after.data().X.tolist() == [[1], [2.5]]
+    assert after != before
+    assert after.identity(1) != identity
+    Path("d.csv").unlink()
+    for setup in (before, pickle.loads(travelled)):
+        assert setup.data().X.tolist() == X
+        assert setup.identity(1) == identity
+        assert setup == before
+        assert hash(setup) == hash(before)
+
+
+def test_a_setup_from_a_row_and_a_store(here: Path) -> None:
+    setup = made(
+        "x,z,y\n1,5,u\n2,7,v\n4,9,w\n",
+        scale_inputs="standard",
+        target_margin=0.1,
+        hidden=[3, 2],
+        loss="cross-entropy",
+    )
+    kept = npz(
+        X=setup.data().X,
+        T=setup.data().T,
+        inputs=np.array(setup.names.inputs),
+        outputs=np.array(setup.names.outputs),
+    )
+    Path(f"{setup.digest}.npz").write_bytes(kept)
+    Path("d.csv").unlink()
+    file = targets_module.stored(f"{setup.digest}.npz")
+    again = Setup.from_columns(setup.columns() | {"setup": "0", "seed": 3}, file)
+    assert again.identity(1) == setup.identity(1)
+    assert again.columns() == setup.columns()
+    assert again.names == setup.names
+    assert again.sizes == setup.sizes
+    assert all((a == b).all() for a, b in zip(again.data(), setup.data(), strict=True))
+    for budget in ({"epochs": 3}, {"updates": 9, "batch": "full"}):
+        plain = Setup(problem="xor", **budget)
+        assert Setup.from_columns(plain.columns()).identity(1) == plain.identity(1)
+    with pytest.raises(SweepError, match="there is no"):
+        Setup.from_columns(setup.columns())
+    with pytest.raises(SweepError, match=r"^lr: given 0, "):
+        Setup.from_columns(setup.columns() | {"lr": 0}, file)
+    with pytest.raises(SweepError, match="there is no"):
+        targets_module.stored("gone.npz")
+
+
+def test_heavy_packages_are_imported_for_files_alone(here: Path) -> None:
+    Path("d.csv").write_text("x,y\n1,0\n2,1\n")
+    code = """
+import sys
+from fastbp.config.setup import Setup
+heavy = ("pandas", "pyarrow", "matplotlib")
+Setup(problem="xor", updates=9).data()
+print([name for name in heavy if name in sys.modules])
+Setup(problem="file:d.csv", targets="y", updates=9).data()
+print([name for name in heavy if name in sys.modules])
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.split("\n")[0] == "[]"
+    assert "matplotlib" not in done.stdout

@@ -1,0 +1,188 @@
+"""Maps over two numeric keys: their axes, their lines, and what is said of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import sample_frames as frames
+from matplotlib.contour import ContourSet
+
+from fastbp.analysis import counts
+from fastbp.analysis import summary as summary_module
+from fastbp.analysis.statistics.proportions import crossings, wilson
+from fastbp.analysis.summary import summary
+from fastbp.reporting.plots import heatmap, heatmap_panels
+from fastbp.reporting.sections.maps_section import axes, critical, landscape, mapped, shaped
+from fastbp.reporting.verdict import verdict
+
+RATES, SCALES = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0], [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
+
+
+def outcomes(converged: int, constant: int, of: int = 100) -> list[str]:
+    return (
+        ["converged"] * converged
+        + ["collapsed"] * constant
+        + ["partial"] * (of - converged - constant)
+    )
+
+
+def a_map() -> pd.DataFrame:
+    """Converged from rate 1 to 10, but nowhere at scale 10; collapsed at rates below 0.1."""
+    return summary(
+        frames.frame(
+            *(
+                frames.table(
+                    {"lr": lr, "init_scale": s},
+                    outcomes(90 if 1 <= lr <= 10 and s < 10 else 0, 95 if lr < 0.1 else 5),
+                )
+                for lr in RATES
+                for s in SCALES
+            )
+        )
+    )
+
+
+def test_crossings_are_between_sure_sides() -> None:
+    share = np.array([0.0, 0.4, 0.52, 0.49, 0.9, 0.55, 0.1])
+    low, high = wilson(100 * share, 100)
+    rising, falling = crossings(share, low, high)
+    assert (rising.low, rising.high, rising.rising) == (1, 4, True)
+    assert rising.low <= rising.at <= rising.high
+    assert (falling.high, falling.rising) == (6, False)
+    assert falling.at == pytest.approx(5 + 0.05 / 0.45)
+    mirrored = crossings(share[::-1], low[::-1], high[::-1])
+    assert [6 - each.at for each in reversed(mirrored)][1] == pytest.approx(falling.at)
+    assert crossings([0.4, 0.6], [0.3, 0.5], [0.5, 0.7]) == []
+    with pytest.raises(ValueError, match="same length"):
+        crossings([0.5], [0.1, 0.2], [0.9])
+
+
+def test_an_exact_half_is_crossed_once() -> None:
+    (one,) = crossings([0.0, 0.5, 0.5, 1.0], [0.0, 0.4, 0.4, 0.9], [0.1, 0.6, 0.6, 1.0])
+    assert (one.at, one.low, one.high, one.rising) == (1, 0, 3, True)
+
+
+def test_a_critical_line_has_a_row_for_each_crossing() -> None:
+    table = critical(a_map(), "lr", "init_scale")
+    assert table["init_scale"].tolist() == [s for s in SCALES[:5] for _ in range(2)]
+    assert table["rising"].tolist() == [True, False] * 5
+    np.testing.assert_allclose(table["lr"][:2], [10 ** (-1 + 5 / 9), 10 ** (2 - 5 / 9)])
+    np.testing.assert_allclose(table[["lr_low", "lr_high"]][:2], [[0.1, 1], [10, 100]])
+
+
+def test_a_map_is_described_by_its_lines() -> None:
+    whole = a_map()
+    born = pd.Series(np.where(whole["init_scale"] < 1, 1.0, 0.25))
+    first, second = landscape(whole, born)
+    assert "with init_scale 0.03, from lr 0.359 [0.1, 1] to 27.8 [10, 100]" in first
+    assert "with init_scale 10, at no lr." in first
+    assert "That is so in 10 of 42 setups, and soonest with" in first
+    assert second.startswith(
+        "In 6 of 42 setups half of the runs or more give the same answer to every input, in 6 of these"
+    )
+    assert "with init_scale 10, up to lr " in second
+    assert second.endswith(
+        "as constant: 100% with init_scale 0.03, 100% with init_scale 0.3 and 25.0% with init_scale 10."
+    )
+    assert landscape(whole)[0] == first
+    told = verdict(whole, pd.DataFrame(), pd.DataFrame(), None, born)
+    assert [told[0], *told[2:]] == [first, second]
+    assert told[1].startswith("Runs converge most often with ")
+
+
+def test_what_is_no_map_has_no_description() -> None:
+    assert landscape(summary(frames.frame(*frames.founding(50)))) == []
+    line = summary(frames.frame(*(frames.table({"lr": lr}, outcomes(1, 1)) for lr in RATES)))
+    assert mapped(line) is None
+
+
+def networks(*hidden: str) -> pd.DataFrame:
+    return summary(
+        frames.frame(*(frames.table({"hidden": each}, outcomes(50, 10)) for each in hidden))
+    )
+
+
+def test_networks_of_equal_layers_have_a_width_and_a_depth() -> None:
+    found = shaped(networks("2", "4", "2-2", "4-4", "4-4-4"))
+    assert sorted(zip(found["width"], found["depth"], strict=True)) == [
+        (2, 1),
+        (2, 2),
+        (4, 1),
+        (4, 2),
+        (4, 3),
+    ]
+    assert axes(found) == [("depth", "width")]
+    assert list(shaped(networks("3", "3-3")).columns[:2]) == ["depth", "setup"]
+    for other in (networks("2", "4"), networks("2", "2-4"), networks("2-4", "4-2")):
+        pd.testing.assert_frame_equal(shaped(other), other)
+
+
+def test_a_width_at_which_half_converge_is_a_whole_number() -> None:
+    rows = [
+        frames.table({"hidden": "-".join([str(w)] * d)}, outcomes(100 if w >= 3 else 0, 0))
+        for w in range(1, 6)
+        for d in range(1, 6)
+    ]
+    table = critical(shaped(summary(frames.frame(*rows))), "width", "depth")
+    assert table["width"].tolist() == [3] * 5
+    assert table[["width_low", "width_high"]].to_numpy().tolist() == [[2, 3]] * 5
+
+
+def test_born_is_the_share_that_starts_constant() -> None:
+    frame = frames.frame(frames.table({}, outcomes(50, 50)))
+    frame["spread_start"] = np.where(np.arange(100) < 30, 0.01, 0.5)
+    (share,) = summary_module.born(counts.tally(frame, pictures=True))
+    assert share == 0.3
+    assert summary_module.born(counts.tally(frame)) is None
+
+
+def test_a_map_of_one_setting_has_a_panel_for_each_share() -> None:
+    whole = a_map()
+    figure = heatmap_panels("lr", "init_scale", [("", whole)], "what")
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert titles == ["converged", "constant: collapsed or one-class", "collapsed"]
+    figure = heatmap_panels("lr", "init_scale", [("", whole.assign(born_share=0.5))], "what")
+    assert [ax.get_title(loc="left") for ax in figure.axes][
+        3
+    ] == "as constant before the first update"
+    for ax, name in zip(figure.axes, ("converged", "constant", "collapsed", "born"), strict=True):
+        shares = ax.collections[0].get_array().reshape(6, 7)
+        expected = whole.assign(born_share=0.5).pivot(
+            index="init_scale", columns="lr", values=f"{name}_share"
+        )
+        np.testing.assert_allclose(shares, expected)
+
+
+def test_a_tick_of_many_has_a_round_name() -> None:
+    lr = [float(f"{each:.3g}") for each in np.geomspace(0.01, 100, 25)]
+    scale = [float(f"{each:.3g}") for each in np.geomspace(0.01, 10, 16)]
+    rows = pd.DataFrame(
+        [(x, y, 0.5, 100) for x in lr for y in scale],
+        columns=["lr", "init_scale", "converged_share", "runs"],
+    )
+    rows = rows.assign(setup="s", constant_share=0.2, collapsed_share=0.1)
+    figure = heatmap_panels("lr", "init_scale", [("", rows)], "what")
+    names = [
+        [tick.get_text() for tick in axis.get_ticklabels()]
+        for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis)
+    ]
+    assert names == [["0.01", "0.1", "1", "10", "100"], ["0.01", "0.1", "1", "10"]]
+
+
+@pytest.mark.parametrize(("high", "told"), [(1.0, True), (0.4, False)])
+def test_a_map_says_what_its_line_is_which_strikes_no_number_out(high: float, told: bool) -> None:
+    rows = pd.DataFrame(
+        [
+            {"lr": x, "init_scale": y, "runs": 10, "converged_share": high * x / 3}
+            for x in range(4)
+            for y in range(4)
+        ]
+    )
+    ax = heatmap(rows, "lr", "init_scale")
+    assert ax.get_title(loc="left").endswith("black line: 50%") is told
+    lines = [each for each in ax.collections if isinstance(each, ContourSet)]
+    assert bool(lines) is told
+    assert len(ax.texts) == 16
+    for text in ax.texts:
+        under = text.get_bbox_patch()
+        assert under.get_facecolor()[3] == 1
+        assert all(text.get_zorder() > line.get_zorder() for line in lines)

@@ -1,0 +1,766 @@
+"""What a page says of a sweep in sentences: right for any sweep, and each number that of its
+table."""
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import sample_frames as frames
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastbp.analysis.attribution import attribution
+from fastbp.analysis.contrasts import contrasts
+from fastbp.analysis.counts import tally
+from fastbp.analysis.summary import ALPHA, keys_of, summary
+from fastbp.reporting.phrases import percent, plain, points, setting
+from fastbp.reporting.verdict import verdict
+from fastbp.schema.outcomes import OUTCOMES
+
+BASE = frames.identity({})
+C, P, K, S, D = "converged", "partial", "collapsed", "one-class", "diverged"
+
+Setups = Sequence[tuple[dict[str, object], list[str]]]
+
+
+class Told:
+    """A sweep's tables and what is said of them, which reads as sentences do."""
+
+    def __init__(self, runs: pd.DataFrame, baseline: str | None = BASE) -> None:
+        tallies = tally(runs)
+        self.summary, self.contrasts = summary(tallies), contrasts(tallies, baseline)
+        self.attribution = attribution(tallies, baseline)
+        self.said = verdict(self.summary, self.contrasts, self.attribution, baseline)
+        self.baseline = baseline
+        assert self.said
+        for paragraph in self.said:
+            reads_well(paragraph)
+        self.numbers_are_those_of_the_tables()
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.said)
+
+    def numbers_are_those_of_the_tables(self) -> None:
+        shares = [
+            c
+            for c in self.summary.columns
+            if c.endswith(("_share", "_low", "_high")) and "updates" not in c
+        ]
+        known = {percent(v) for c in shares if "restart" not in c for v in self.summary[c]}
+        averaged = r"Averaged over .*? ranges from (\S+) with (\S+) (.+?) to (\S+) with (\S+) (.+?)\.(?: |$)"
+        rest = " ".join(each for each in self.said if not each.startswith("Averaged"))
+        for low, key, least, high, again, most in (
+            re.fullmatch(averaged, each).groups() for each in self.said if each not in rest
+        ):  # type: ignore[union-attr]
+            values = self.summary[key].map(plain)
+            sums = self.summary.groupby(values)[["converged", "runs"]].sum()
+            pooled = sums["converged"] / sums["runs"]
+            assert key == again
+            assert (pooled[least], pooled[most]) == (pooled.min(), pooled.max())
+            assert (low, high) == (percent(pooled.min()), percent(pooled.max()))
+        assert set(re.findall(r"[<>]?[\d.]+%(?! interval)", rest)) <= known
+        steps = [
+            v
+            for c in ("difference", "difference_low", "difference_high")
+            for v in self.contrasts[c]
+        ]
+        steps += [v / 100 for c in ("total_points", "average_points") for v in self.attribution[c]]
+        signed = {points(v) for v in steps}
+        assert set(re.findall(r"[+−]\d+(?:\.\d+)?", self.text)) <= signed
+        assert set(re.findall(r"by ([\d.]+) points", self.text)) <= {
+            each.lstrip("+−") for each in signed
+        }
+        counts = {plain(n) for n in [*self.summary["runs"], self.summary["runs"].sum()]}
+        assert set(re.findall(r"(?:of|all|All) ([\d,]+) runs", self.text)) <= counts
+
+    def row(self, **keys: object) -> dict[str, object]:
+        """Of the summary."""
+        (row,) = self.summary[(self.summary[list(keys)] == pd.Series(keys)).all(axis=1)].to_dict(
+            "records"
+        )
+        return row
+
+    def mends(self) -> list[dict[str, object]]:
+        """The comparisons that the text says mend."""
+        found = re.findall(r"What mends the network(?: most)? is (\S+) (.+?) → (.+?): ", self.text)
+        own = self.contrasts.to_dict("records")
+        start = next(
+            iter(self.summary[self.summary["setup"] == self.baseline].to_dict("records")), {}
+        )
+        alike = [
+            row for row in own
+            if all(plain(start[key]) == plain(row[key]) for key in start if key in row and key not in (row["key"], "updates"))
+        ]  # fmt: skip
+        return [row for row in alike if (row["key"], plain(row["from"]), plain(row["to"])) in found]
+
+
+def reads_well(text: str) -> None:
+    assert text[0].isupper() or text[0].isdigit(), text
+    assert text[-1] == ".", text
+    assert "  " not in text, text
+    assert not re.search(r"\b(\w+) \1\b", re.sub(r"\d[\d.,%]*", "#", text)), text
+    assert not re.search(r"\bnan\b|<NA>|None(?! of)|inf\b|\.\.|,,|\( |:\.", text), text
+    assert text.count("(") == text.count(")"), text
+    assert not re.search(
+        r"(?<!→ )(?<![\d.])\b1 (runs|setups|seeds|updates|settings|changes|others)\b", text
+    ), text
+    assert not re.search(r"(?<!make )none (of [\d,]+ runs )?(converge|give)\b", text), text
+    assert not re.search(r"(all|%) (of )?([\d,]+ runs )?(converges|gives)\b", text), text
+    assert not re.search(r"(?<!make )its one run (converge|give)\b|\bit (converge|give)\b", text), (
+        text
+    )
+
+
+def told(*setups: tuple[dict[str, object], list[str]], baseline: str | None = BASE) -> Told:
+    return Told(
+        frames.frame(*(frames.table(keys, outcomes) for keys, outcomes in setups)), baseline
+    )
+
+
+@pytest.fixture(scope="module")
+def founding() -> pd.DataFrame:
+    return frames.frame(*frames.founding(2000))
+
+
+class TestFounding:
+    def test_the_answer_comes_first(self, founding: pd.DataFrame) -> None:
+        it = Told(founding)
+        before, after = (
+            it.row(order="random", lr=0.2, updates=999),
+            it.row(order="random", lr=0.2, updates=7992),
+        )
+        change = it.contrasts.query("key == 'updates' and order == 'random' and lr == 0.2").iloc[0]
+        assert it.said[0] == (
+            "What mends the network is updates 999 → 7,992: by itself it takes the share of runs that converge from "
+            f"{percent(before['converged_share'])} to {percent(after['converged_share'])} ({points(change.difference)} points, "
+            f"95% interval {points(change.difference_low)} to {points(change.difference_high)}); the share that gives the same "
+            f"answer to every input goes from {percent(before['constant_share'])} to {percent(after['constant_share'])}."
+        )
+        shuffled, slower = (
+            it.row(order="shuffled", lr=0.2, updates=999),
+            it.row(order="random", lr=0.1, updates=999),
+        )
+        lr = it.contrasts.query("key == 'lr' and updates == 7992")
+        strongest = lr.loc[lr["difference"].idxmin()]
+        elsewhere = setting(
+            strongest, [key for key in ("order", "updates") if strongest[key] != before[key]]
+        )
+        assert it.said[1] == (
+            f"As it stands (order random, lr 0.2, updates 999), {percent(before['converged_share'])} of 2,000 runs converge, and "
+            f"{percent(before['constant_share'])} give the same answer to every input ({percent(before['collapsed_share'])} "
+            f"collapsed, {percent(before['one_class_share'])} one-class). No effect by itself is shown for order random → "
+            f"shuffled (then {percent(shuffled['constant_share'])} give the same answer to every input) and lr 0.2 → 0.1 (then "
+            f"{percent(slower['constant_share'])} do). In other settings it is otherwise: lr 0.2 → 0.1 lowers the share "
+            f"converged by {points(-lr['difference'].min()).lstrip('+')} points with {elsewhere}."
+        )
+        assert lr["p_holm"].max() < ALPHA, "where it is shown"
+        assert it.contrasts[(it.contrasts["key"] == "order")]["p_holm"].min() > ALPHA, (
+            "and order nowhere"
+        )
+        cure = it.row(order="shuffled", lr=0.1, updates=7992)
+        part = it.attribution.set_index("key")["average_points"] / 100
+        assert it.said[2] == (
+            "All three changes together (order shuffled, lr 0.1, updates 7,992) make "
+            f"{percent(cure['converged_share'])} of 2,000 runs converge, {points(it.attribution['total_points'].iloc[0] / 100)} "
+            "points: of these, averaged over all orders of making them, "
+            f"updates {points(part['updates'])}, lr {points(part['lr'])} and order {points(part['order'])}."
+        )
+        best = it.row(order="shuffled", lr=0.2, updates=7992)
+        assert it.said[3] == (
+            "Of all 8 setups, runs converge most often with order shuffled, lr 0.2, updates 7,992: "
+            f"{percent(best['converged_share'])} of 2,000 (95% interval {percent(best['converged_low'])} to "
+            f"{percent(best['converged_high'])}). Half had converged after {plain(best['updates_median'])} updates."
+        )
+        assert len(it.said) == 4
+
+    @pytest.mark.parametrize("baseline", [None, "0" * 12])
+    def test_without_a_setup_as_it_stands(
+        self, founding: pd.DataFrame, baseline: str | None
+    ) -> None:
+        it = Told(founding, baseline)
+        best, worst = (
+            it.summary.iloc[int(f(it.summary["converged_share"]))] for f in (np.argmax, np.argmin)
+        )
+        keys = keys_of(it.summary)
+        assert it.said[0].startswith(
+            f"Runs converge most often with {setting(best, keys)}: {percent(best['converged_share'])} of "
+        )
+        assert it.said[0].endswith(f"least often with {setting(worst, keys)}: none of 2,000.")
+        by = it.contrasts[it.contrasts["key"] == "updates"]["difference"]
+        assert it.said[1].startswith(
+            f"By itself, updates 999 → 7,992 changes the share converged by {points(by.min())} to {points(by.max())} points in 4 "
+            "settings; lr 0.1 → 0.2 changes the share converged by "
+        )
+        assert it.said[1].endswith("; order random → shuffled shows no effect.")
+
+
+class TestOneAxis:
+    def test_mends(self) -> None:
+        it = told(({}, [K] * 20 + [P] * 10), ({"lr": 0.4}, [C] * 30))
+        assert it.said == [
+            "What mends the network is lr 0.2 → 0.4: by itself it takes the share of runs that converge from 0% to 100% "
+            "(+100.0 points, 95% interval +77.3 to +100.0); the share that gives the same answer to every input goes from 66.7% "
+            "to 0%.",
+            "As it stands (lr 0.2), none of 30 runs converges, and 66.7% give the same answer to every input (66.7% collapsed, "
+            "0% one-class).",
+        ]
+
+    def test_breaks(self) -> None:
+        assert told(({}, [C] * 30), ({"lr": 0.4}, [P] * 30)).said == [
+            "No single change of the setup as it stands is shown to make more runs converge: lr 0.2 → 0.4.",
+            "As it stands (lr 0.2), all 30 runs converge, and none gives the same answer to every input. By itself, lr 0.2 → 0.4 "
+            "lowers the share converged by 100.0 points.",
+        ]
+
+    def test_a_difference_that_is_not_shown_is_no_effect(self) -> None:
+        it = told(({}, [P] * 30), ({"lr": 0.4}, [C] * 4 + [P] * 26))
+        assert (
+            it.said[0]
+            == "No single change of the setup as it stands is shown to make more runs converge, or fewer: lr 0.2 → 0.4."
+        )
+        assert (
+            it.said[1]
+            == "As it stands (lr 0.2), none of 30 runs converges, and none gives the same answer to every input."
+        )
+
+    def test_several_values(self) -> None:
+        shares = {0.2: 0, 0.1: 0, 0.4: 20, 0.8: 40, 1.6: 30, 3.2: 0}
+        it = told(*(({"lr": lr}, [C] * n + [P] * (40 - n)) for lr, n in shares.items()))
+        assert it.said[0].startswith("What mends the network most is lr 0.2 → 0.8: ")
+        assert it.said[1].endswith(
+            " By itself, lr 0.2 → 1.6 raises the share converged by 75.0 points and lr 0.2 → 0.4 raises the share converged by "
+            "50.0 points. No effect by itself is shown for lr 0.2 → 0.1 (then 0% give the same answer to every input) and lr 0.2 "
+            "→ 3.2 (then 0% do)."
+        )
+        assert len(it.said) == 2
+
+    def test_words(self) -> None:
+        it = told(
+            ({"hidden": "4"}, [P] * 20), ({"hidden": "8-8"}, [C] * 20), ({"hidden": "16"}, [C] * 20)
+        )
+        assert it.said[0].startswith("What mends the network most is hidden 4 → ")
+
+
+class TestSeveral:
+    def test_everything_mends(self) -> None:
+        every: Setups = [({"lr": 0.1 * n}, ([P] if n == 2 else [C]) * 20) for n in range(2, 9)]
+        it = told(*[({"lr": round(float(str(keys["lr"])), 1)}, how) for keys, how in every])
+        assert it.said[0].startswith("What mends the network most is lr 0.2 → 0.3: ")
+        assert it.said[1].endswith(
+            " By itself, lr 0.2 → 0.4 raises the share converged by 100.0 points, lr 0.2 → 0.5 raises the share converged by "
+            "100.0 points, lr 0.2 → 0.6 raises the share converged by 100.0 points and 2 more changes raise it by no more."
+        )
+
+    def test_everything_breaks(self) -> None:
+        it = told(({}, [C] * 20), *(({"lr": lr}, [K] * 20) for lr in (0.4, 0.5, 0.6, 0.7)))
+        assert it.said[0].startswith(
+            "No single change of the setup as it stands is shown to make more runs converge: lr 0.2 → 0.4, "
+        )
+        assert it.said[1].endswith("and 1 more change lowers it by no more.")
+
+    def test_no_effect_of_many(self) -> None:
+        rng = np.random.default_rng(0)
+        it = told(
+            *(({"lr": 0.2 + i}, [C if u < 0.5 else P for u in rng.random(9)]) for i in range(9))
+        )
+        assert (
+            it.said[0]
+            == "No single change of the setup as it stands is shown to make more runs converge, or fewer: 8 changes."
+        )
+
+    def test_what_is_shown_comes_before_what_is_larger(self) -> None:
+        """A few seeds may differ by much."""
+        tables = [frames.table({"lr": lr}, [P if lr < 0.3 else C] * 60) for lr in (0.2, 0.4)]
+        tables += [frames.table({"lr": 0.2 + i}, [C] * 2) for i in range(1, 5)]
+        it = Told(frames.frame(*tables), None)
+        assert it.said[1].startswith(
+            "By itself, lr 0.2 → 0.4 changes the share converged by +100.0 points"
+        )
+
+    def test_the_best_of_all_is_told_only_where_it_is_far(self) -> None:
+        every = list(product([0.2, 0.4], [0.0, 0.9]))
+        near = told(*(({"lr": lr, "momentum": m}, [P if lr == 0.2 else C] * 30) for lr, m in every))
+        assert not any("most often" in each for each in near.said)
+        far = told(
+            *(
+                ({"lr": lr, "momentum": m}, [C if lr + m > 1 and m and lr > 0.3 else P] * 30)
+                for lr, m in every
+            )
+        )
+        assert far.said[-1].startswith(
+            "Of all 4 setups, runs converge most often with lr 0.4, momentum 0.9: all 30 (95% interval "
+        )
+        assert far.said[-2].startswith(
+            "Both changes together (lr 0.4, momentum 0.9) make all 30 runs converge, +100.0 points: "
+        )
+
+    def test_of_several_best_the_one_that_is_soonest(self) -> None:
+        def table(lr: float, momentum: float) -> pa.Table:
+            runs = frames.table(
+                {"lr": lr, "momentum": momentum}, [C if momentum and lr > 0.3 else P] * 30
+            )
+            at = pa.array([int(400 * lr)] * 30) if momentum and lr > 0.3 else runs["converged_at"]
+            return runs.set_column(runs.column_names.index("converged_at"), "converged_at", at)
+
+        it = Told(
+            frames.frame(
+                *(table(lr, momentum) for lr in (0.2, 0.8, 0.4) for momentum in (0.0, 0.9))
+            ),
+            frames.identity({}),
+        )
+        assert (
+            it.said[-1]
+            == "In 2 of all 6 setups all runs converge, soonest with lr 0.4, momentum 0.9: half after 160 updates."
+        )
+
+    def test_of_many_keys_only_what_is_not_as_it_stands(self) -> None:
+        """Momentum does harm where the rate is high, whatever the order, and most where it is
+        shuffled."""
+        counts = {
+            ("random", 0.2): 0,
+            ("random", 0.4): 60,
+            ("shuffled", 0.2): 0,
+            ("shuffled", 0.4): 80,
+        }
+        axes: dict[str, Sequence[object]] = {
+            "order": ["random", "shuffled"],
+            "lr": [0.2, 0.4],
+            "momentum": [0.0, 0.9],
+        }
+        it = grid(lambda order, lr, momentum: 0 if momentum else counts[order, lr], 80, **axes)
+        assert (
+            "momentum 0 → 0.9 lowers the share converged by 100.0 points with order shuffled, lr 0.4"
+            in it.said[1]
+        )
+        counts["random", 0.4] = 80
+        counts["shuffled", 0.4] = 60
+        it = grid(lambda order, lr, momentum: 0 if momentum else counts[order, lr], 80, **axes)
+        assert (
+            "momentum 0 → 0.9 lowers the share converged by 100.0 points with lr 0.4" in it.said[1]
+        )
+
+    def test_budgets_in_epochs_beside_others_in_updates(self) -> None:
+        base: dict[str, object] = {"epochs": 10, "updates": 80}
+        others: Setups = [({"epochs": 20, "updates": 160}, [C] * 30), ({"updates": 7}, [P] * 30)]
+        it = told((base, [P] * 30), *others, baseline=frames.identity(base))
+        assert it.said[0].startswith(
+            "What mends the network is epochs 10 → 20: by itself it takes the share of runs that converge from 0% to"
+        )
+
+    def test_five_hundred_setups(self) -> None:
+        rng = np.random.default_rng(1)
+        axes = list(product(range(25), range(10), ("random", "shuffled")))
+        setups = [
+            (
+                {"lr": 0.2 + a, "momentum": b / 20, "order": order},
+                [C if u < a / 25 else P for u in rng.random(6)],
+            )
+            for a, b, order in axes
+        ]
+        it = told(*setups)
+        assert "In 60 of all 500 setups all runs converge, soonest with " in it.text
+        assert len(it.text) < 3000
+
+
+def grid(count: Callable[..., int], n: int = 40, **axes: Sequence[object]) -> Told:
+    """A setup for each combination of these values, of which so many of n runs converge."""
+    found: Setups = [
+        (keys, [C] * count(**keys) + [P] * (n - count(**keys)))
+        for keys in (dict(zip(axes, each, strict=True)) for each in product(*axes.values()))
+    ]
+    return told(*found, baseline=frames.identity({key: values[0] for key, values in axes.items()}))
+
+
+class TestUnshown:
+    def test_the_share_that_is_constant_then(self) -> None:
+        it = told(
+            ({}, [P] * 40),
+            ({"lr": 0.4}, [C] * 40),
+            ({"lr": 0.1}, [K] * 25 + [P] * 15),
+            ({"lr": 0.8}, [S] * 3 + [P] * 37),
+        )
+        first, second = it.row(lr=0.1), it.row(lr=0.8)
+        assert (first["constant"], second["constant"]) == (25, 3)
+        assert it.said[1].endswith(
+            f"No effect by itself is shown for lr 0.2 → 0.1 (then {percent(25 / 40)} give the same answer to every input) and lr "
+            f"0.2 → 0.8 (then {percent(3 / 40)} do)."
+        )
+
+    def test_many_are_told_by_key(self) -> None:
+        others: Setups = [
+            ({"lr": 0.1}, [P] * 40),
+            *(({"momentum": m}, [P] * 40) for m in (0.1, 0.2, 0.3, 0.4)),
+        ]
+        it = told(
+            ({}, [P] * 40),
+            ({"lr": 0.4}, [C] * 40),
+            *others,
+            ({"order": "cyclic"}, [P] * 40),
+            ({"order": "shuffled"}, [P] * 40),
+        )
+        assert it.said[1].endswith(
+            " No effect by itself is shown for order → cyclic or shuffled, lr → 0.1 and 4 other values of momentum."
+        )
+
+    def test_many_of_a_key_are_counted(self) -> None:
+        it = told(
+            ({}, [P] * 40),
+            ({"lr": 0.4}, [C] * 40),
+            *(({"lr": 0.1 + lr}, [P] * 40) for lr in range(1, 5)),
+        )
+        assert it.said[1].endswith(" No effect by itself is shown for 4 other values of lr.")
+
+
+class TestOtherwise:
+    SAYS = "In other settings it is otherwise: "
+
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_where_by_itself_it_does_nothing(self, turned: bool) -> None:
+        """Momentum is of use, or does harm, where lr is 0.4 only."""
+
+        def count(lr: float, momentum: float) -> int:
+            return 0 if lr == 0.2 else 36 if (momentum == 0.9) is not turned else 11
+
+        it = grid(count, lr=[0.2, 0.4], momentum=[0.0, 0.9])
+        (row,) = it.contrasts.query("key == 'momentum' and lr == 0.4").to_dict("records")
+        assert row["difference"] == pytest.approx((-1 if turned else 1) * 25 / 40)
+        assert row["p_holm"] < ALPHA
+        verb = "lowers" if turned else "raises"
+        assert it.said[1].endswith(
+            f"{self.SAYS}momentum 0 → 0.9 {verb} the share converged by 62.5 points with lr 0.4."
+        )
+
+    def test_where_it_does_the_opposite_though_more_of_the_same_elsewhere(self) -> None:
+        counts = {
+            ("random", 0.0): 10,
+            ("random", 0.9): 30,
+            ("shuffled", 0.0): 0,
+            ("shuffled", 0.9): 40,
+        }
+        counts |= {("cyclic", 0.0): 25, ("cyclic", 0.9): 8}
+        it = grid(
+            lambda order, momentum: counts[order, momentum], order=["random", "shuffled", "cyclic"], momentum=[0.0, 0.9]
+        )  # fmt: skip
+        told = it.said[1].split(self.SAYS)[1]
+        assert (
+            "momentum 0 → 0.9 lowers the share converged by 42.5 points with order cyclic" in told
+        )
+        assert told.count("momentum 0 → 0.9") == 1
+
+    def test_nothing_where_effects_are_alike(self) -> None:
+        alike = grid(
+            lambda lr, momentum: 10 + 15 * (lr > 0.3) + 14 * (momentum > 0),
+            lr=[0.2, 0.4],
+            momentum=[0.0, 0.9],
+        )
+        assert (alike.contrasts["p_holm"] < ALPHA).all()
+        assert self.SAYS not in alike.text
+
+    def test_nothing_of_what_is_not_shown_there(self) -> None:
+        it = grid(
+            lambda lr, momentum: 20 * (lr > 0.3) + 3 * (lr > 0.3 and momentum > 0),
+            lr=[0.2, 0.4],
+            momentum=[0.0, 0.9],
+        )
+        assert self.SAYS not in it.text
+
+    def test_one_axis_has_no_other_settings(self) -> None:
+        assert self.SAYS not in grid(lambda lr: int(40 * lr), lr=[0.2, 0.4, 0.8]).text
+
+    def test_the_largest_of_many(self) -> None:
+        """Momentum is needed before anything else is of use."""
+        axes: dict[str, Sequence[object]] = {
+            "momentum": [0.0, 0.9],
+            "lr": [0.2, 0.4],
+            "order": ["random", "shuffled"],
+        }
+        axes |= {"bias": [True, False], "batch": [1, 2]}
+        size = {"lr": 60, "order": 50, "bias": 40, "batch": 30}
+        for n, more in (
+            (2, ""),
+            (3, "1 more change moves it by no more"),
+            (4, "2 more changes move it by no more"),
+        ):
+            some = dict(list(axes.items())[: n + 1])
+
+            def count(
+                momentum: float, axes: dict[str, Sequence[object]] = some, **others: object
+            ) -> int:
+                return (
+                    sum(size[key] for key, value in others.items() if value == axes[key][1])
+                    if momentum
+                    else 0
+                )
+
+            total = sum(list(size.values())[:n])
+            says = grid(count, 200, **some).said[1].split(self.SAYS)[1]
+            raised = re.findall(
+                r"(\w+) \S+ → \S+ raises the share converged by ([\d.]+) points with ", says
+            )
+            assert raised == [("momentum", f"{total / 2:.1f}"), ("lr", "30.0"), ("order", "25.0")]
+            wheres = re.split(r" points with ", says)[1:]
+            assert all(
+                f"{key} {plain(values[1])}" in wheres[0]
+                for key, values in some.items()
+                if key != "momentum"
+            )
+            assert all("momentum 0.9" in where for where in wheres[1:])
+            assert says.endswith(f" and {more}." if more else ".")
+            assert ("more change" in says) == bool(more)
+
+    def test_a_budget_in_epochs_is_not_told_by_the_updates_of_its_beginning(self) -> None:
+        tables = []
+        for epochs, lr in product((10, 20), (0.2, 0.4)):
+            tables.append(
+                frames.table(
+                    {"epochs": epochs, "updates": 8 * epochs, "lr": lr},
+                    [C if lr + epochs > 20.3 else P] * 40,
+                )
+            )
+        tables.append(frames.table({"updates": 7}, [P] * 40))
+        it = Told(frames.frame(*tables), frames.identity({"epochs": 10, "updates": 80, "lr": 0.2}))
+        assert "epochs 10 → 20 raises the share converged by 100.0 points with lr 0.4" in it.text
+        assert (
+            "lr 0.2 → 0.4 raises the share converged by 100.0 points with epochs 20, updates 160"
+            in it.text
+        )
+
+
+class TestMargins:
+    SAYS = "Averaged over everything else"
+
+    @pytest.mark.parametrize("start", [True, False])
+    def test_the_extremes_of_a_key_with_many_values(self, start: bool) -> None:
+        lrs = [0.2, 0.1, 0.4, 0.8, 1.6]
+        own = {0.1: 1, 0.2: 3, 0.4: 12, 0.8: 37, 1.6: 22}
+        it = grid(lambda lr, momentum: own[lr] + 2 * (momentum > 0), lr=lrs, momentum=[0.0, 0.9])
+        if not start:
+            it = Told(frames.frame(*(frames.table(*each) for each in it_setups(own))), None)
+        pooled = it.summary.groupby("lr")["converged_share"].mean()
+        assert (pooled.idxmin(), pooled.idxmax()) == (0.1, 0.8)
+        assert it.said.count(
+            f"{self.SAYS}, the share of runs that converge ranges from {percent(2 / 40)} with lr 0.1 to {percent(38 / 40)} with "
+            "lr 0.8."
+        ) == 1  # fmt: skip
+
+    def test_of_runs_that_are_not_as_many(self) -> None:
+        """A run counts as much as any other."""
+        tables = [
+            frames.table({"lr": lr, "momentum": m}, [C if lr > 0.3 and m else P, P] * (n // 2))
+            for lr in (0.2, 0.1, 0.4, 0.8, 1.6) for m, n in ((0.0, 60), (0.9, 20))
+        ]  # fmt: skip
+        assert f"{percent(10 / 80)} with lr 0.4." in Told(frames.frame(*tables)).text
+
+    def test_not_of_few_values(self) -> None:
+        it = grid(
+            lambda lr, momentum: int(10 * lr + 20 * momentum),
+            lr=[0.2, 0.1, 0.4, 0.8],
+            momentum=[0.0, 0.9],
+        )
+        assert self.SAYS not in it.text
+
+    def test_not_of_one_axis(self) -> None:
+        """There is nothing else."""
+        assert self.SAYS not in grid(lambda lr: int(20 * lr), lr=[0.2, 0.1, 0.4, 0.8, 1.6]).text
+
+    def test_not_where_all_are_alike(self) -> None:
+        it = grid(
+            lambda lr, momentum: 30 * (momentum > 0),
+            lr=[0.2, 0.1, 0.4, 0.8, 1.6],
+            momentum=[0.0, 0.9],
+        )
+        assert self.SAYS not in it.text
+
+    def test_not_where_other_keys_speak_for_it(self) -> None:
+        """Only lr 0.2 was tried with momentum, which does all."""
+        setups: Setups = [({"lr": lr}, [C] * 2 + [P] * 38) for lr in (0.2, 0.1, 0.4, 0.8, 1.6)]
+        assert (
+            self.SAYS
+            not in told(*setups, ({"momentum": 0.9}, [C] * 40), ({"momentum": 0.5}, [C] * 40)).text
+        )
+
+    def test_the_key_that_goes_farthest(self) -> None:
+        it = grid(
+            lambda lr, momentum: int(4 * lr + 30 * momentum), lr=[0.2, 0.1, 0.4, 0.8, 1.6], momentum=[0.0, 0.1, 0.3, 0.5, 0.9]
+        )  # fmt: skip
+        (said,) = (each for each in it.said if each.startswith(self.SAYS))
+        assert re.findall(r"with (\S+ [\d.]*\d)", said) == ["momentum 0", "momentum 0.9"]
+
+
+def it_setups(own: dict[float, int]) -> Setups:
+    return [
+        ({"lr": lr, "momentum": m}, [C] * (n + 2 * (m > 0)) + [P] * (40 - n - 2 * (m > 0)))
+        for lr, n in own.items() for m in (0.0, 0.9)
+    ]  # fmt: skip
+
+
+class TestNothingConverges:
+    def test_but_the_share_that_is_constant_differs(self) -> None:
+        setups: Setups = [({}, [P] * 30), ({"lr": 0.1}, [K] * 15 + [S] * 9 + [P] * 6)]
+        first = (
+            "No run converges in any of 2 setups. Runs give the same answer to every input most often with lr 0.1: 80.0% of 30 "
+            "(95% interval 62.7% to 90.5%); least often with lr 0.2: none of 30."
+        )
+        assert told(*setups).said == [
+            first, "As it stands (lr 0.2), none of 30 runs converges, and none gives the same answer to every input.",
+        ]  # fmt: skip
+        assert told(*setups, baseline=None).said == [first]
+
+    def test_and_all_are_constant_each_in_its_way(self) -> None:
+        it = told(({}, [K] * 9), ({"lr": 0.1}, [S] * 9), baseline=None)
+        assert it.said == [
+            "No run converges in any of 2 setups, and all give the same answer to every input."
+        ]
+
+    def test_and_none_is_constant(self) -> None:
+        it = told(({}, [P] * 9), ({"lr": 0.1}, [D] * 9), baseline=None)
+        assert it.said == [
+            "No run converges in any of 2 setups, and none gives the same answer to every input."
+        ]
+
+    def test_and_shares_are_alike(self) -> None:
+        it = told(({}, [P, K]), ({"lr": 0.1}, [K, P]), baseline=None)
+        assert it.said == [
+            "No run converges in any of 2 setups. In each of 2 setups 50.0% of the runs give the same answer to every input."
+        ]
+
+
+class TestAllAlike:
+    @pytest.mark.parametrize(
+        ("outcome", "says"),
+        [
+            (C, "converge"), (D, "diverge"), (K, "collapse to a constant"), (S, "give every input the same decision"),
+            (P, "end partial, telling some rows apart but not all as they should"),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("baseline", [None, BASE])
+    def test_every_run(self, outcome: str, says: str, baseline: str | None) -> None:
+        it = told(*(({"lr": lr}, [outcome] * 600) for lr in (0.1, 0.2)), baseline=baseline)
+        assert it.said == [
+            f"All 1,200 runs in 2 setups {says}: whatever was varied here makes no difference to that."
+        ]
+
+    @pytest.mark.parametrize("ever", [True, False])
+    def test_then_what_differs_is_how_long_it_takes(self, ever: bool) -> None:
+        """Runs that no look found converged have no median."""
+        runs = [
+            frames.table({"lr": lr}, [C] * 9, ever=[ever or lr < 0.3] * 9) for lr in (0.1, 0.2, 0.4)
+        ]
+        frame = frames.frame(*runs)
+        frame.loc[frame["lr"] == 0.1, "converged_at"] = 720
+        assert (
+            Told(frame)
+            .said[0]
+            .endswith(
+                " It does to how long they take: half had converged after 80 updates with lr 0.2, after 720 with lr 0.1."
+            )
+        )
+
+
+class TestFew:
+    def test_no_runs(self) -> None:
+        nothing = frames.frame(frames.table({}, [P])).iloc[:0]
+        assert Told(nothing).said == ["There are no runs yet."]
+
+    @pytest.mark.parametrize("outcome", OUTCOMES)
+    def test_one_run(self, outcome: str) -> None:
+        (said,) = told(({}, [outcome])).said
+        assert said.startswith(f"The one run ended {outcome}: ")
+
+    def test_one_setup(self) -> None:
+        assert told(({}, [C, P] * 9 + [K] * 2)).said == [
+            "45.0% of 20 runs converge (95% interval 25.8% to 65.8%), and 10.0% give the same answer to every input "
+            "(10.0% collapsed, 0% one-class). One setup has runs: there is nothing to compare it with."
+        ]
+        assert (
+            told(({}, [P] * 9))
+            .said[0]
+            .startswith("None of 9 runs converges (95% interval 0% to 29.9%), and none gives the ")
+        )
+        assert (
+            told(({}, [C] * 9))
+            .said[0]
+            .startswith("All 9 runs converge (95% interval 70.1% to 100%), and none gives the ")
+        )
+        assert "Half had converged after 80 updates." in told(({}, [C] * 9)).said[0]
+
+    def test_one_seed(self) -> None:
+        it = told(
+            ({}, [K]),
+            ({"lr": 0.1}, [C]),
+            ({"momentum": 0.9}, [P]),
+            ({"lr": 0.1, "momentum": 0.9}, [C]),
+        )
+        assert it.said == [
+            "No single change of the setup as it stands is shown to make more runs converge, or fewer: lr 0.2 → 0.1 and "
+            "momentum 0 → 0.9.",
+            "As it stands (lr 0.2, momentum 0), its one run does not converge, and it gives the same answer to every input.",
+            "Both changes together (lr 0.1, momentum 0.9) make its one run converge, +100.0 points: of these, averaged over all "
+            "orders of making them, lr +100.0 and momentum 0.0.",
+        ]
+        assert told(({}, [K]), ({"lr": 0.1}, [C]), baseline=None).said[0] == (
+            "Runs converge most often with lr 0.1: 1 of 1 (95% interval 20.7% to 100%); least often with lr 0.2: 0 of 1."
+        )
+
+    def test_no_seeds_in_common(self) -> None:
+        runs = frames.frame(
+            frames.table({}, [P] * 9), frames.table({"lr": 0.1}, [C] * 9, range(100, 109))
+        )
+        assert Told(runs).said[1] == (
+            "No two setups differ in exactly one key and share seeds, so what a single change does cannot be told."
+        )
+
+    def test_some_seeds_in_common(self) -> None:
+        runs = frames.frame(
+            frames.table({}, [P] * 30),
+            frames.table({"lr": 0.1}, [C] * 50 + [P] * 50, range(10, 110)),
+        )
+        assert (
+            Told(runs)
+            .said[0]
+            .startswith(
+                "What mends the network is lr 0.2 → 0.1: by itself it takes the share of runs that converge from 0% to 50.0% "
+                "(+100.0 points on the 20 seeds that both ran, 95% interval "
+            )
+        )
+
+
+SHARES = st.lists(st.integers(0, 8), min_size=5, max_size=5).filter(any)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    axes=st.sampled_from([(1,), (2,), (5,), (2, 2), (3, 2), (2, 2, 2), (6, 1)]),
+    shares=st.lists(SHARES, min_size=12, max_size=12),
+    runs=st.lists(st.integers(1, 60), min_size=12, max_size=12),
+    starts=st.lists(st.sampled_from([0, 0, 0, 5, 1000]), min_size=12, max_size=12),
+    lacking=st.sets(st.integers(0, 11), max_size=3),
+    baseline=st.sampled_from([BASE, None, "0" * 12]),
+)
+def test_any_sweep(  # type: ignore[no-untyped-def]
+    axes, shares, runs, starts, lacking, baseline
+) -> None:
+    names = {
+        "lr": [0.2, 0.1, 0.4, 0.8, 1.6, 3.2],
+        "momentum": [0.0, 0.9],
+        "order": ["random", "shuffled"],
+    }
+    values = [
+        dict(zip(names, each, strict=False))
+        for each in product(*(names[k][:n] for k, n in zip(names, axes, strict=False)))
+    ]
+    tables = []
+    for i, keys in enumerate(values):
+        if i not in lacking or not i:
+            rng = np.random.default_rng([i, runs[i]])
+            outcomes = frames.mixed(runs[i], rng, *(share / sum(shares[i]) for share in shares[i]))
+            tables.append(frames.table(keys, outcomes, np.arange(starts[i], starts[i] + runs[i])))
+    it = Told(frames.frame(*tables), baseline)
+    mends = it.mends()
+    assert len(mends) == it.text.count("What mends the network")
+    assert all(row["p_holm"] < ALPHA and row["difference"] > 0 for row in mends)

@@ -1,0 +1,494 @@
+"""Files of runs: what their digests say, that every byte of them is under a seal, and that anybody
+can read them."""
+
+import hashlib
+import io
+import itertools
+import json
+import os
+import re
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+from fake_runs import ONE, OTHER, coded, replaced, rows, runs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastbp.config.setup import Setup
+from fastbp.schema.columns import COLUMNS, RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
+from fastbp.schema.errors import DamagedFileError, FileError
+from fastbp.schema.outcomes import OUTCOMES
+from fastbp.store import filename, parquet
+from fastbp.store.digest import RowsHash, digest
+from fastbp.store.filename import FILE_NAME
+
+XOR = Setup(problem="xor", hidden=(2,), updates=20)
+SAID = {"fastbp.version": "0", "fastbp.numerics": "7"}
+SEAL = 40
+"""Bytes of a seal: eight that name it, and a sha256."""
+
+
+def write(folder: Path, table: pa.Table) -> Path:
+    """A file of runs of one setup."""
+    content, whole = parquet.encode(table, SAID)
+    path = folder / filename.name_of(
+        table["setup"][0].as_py(), table["seed"][0].as_py(), table, whole
+    )
+    path.write_bytes(content)
+    return path
+
+
+def damaged(path: Path, why: str, columns: list[str] | None = None) -> None:
+    """It is read by nobody, and the line that says so names it, the reason and the remedy."""
+    with pytest.raises(DamagedFileError) as raised:
+        parquet.read(path, columns)
+    assert raised.value.file == path
+    assert re.fullmatch(why, raised.value.why), raised.value.why
+    repair = f"`fastbp verify {path.parent.parent} --repair` moves such files aside, and the same sweep makes them anew"
+    assert str(raised.value) == f"{path} is damaged ({raised.value.why}): {repair}"
+
+
+# Digests
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {},
+        {"row_group_size": 7},
+        {"compression": "none", "use_dictionary": False},
+        {"compression": "gzip", "use_dictionary": True, "data_page_size": 64},
+        {"version": "1.0", "compression": "snappy"},
+    ],
+    ids=str,
+)
+def test_digest_says_what_rows_say_however_they_are_written(written):
+    table = rows()
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, **written)
+    assert digest(pq.read_table(buffer)) == digest(table)
+
+
+def test_digest_does_not_depend_on_chunks_or_dictionaries():
+    table = rows()
+    expected = digest(table)
+    assert (
+        digest(pa.concat_tables([table.slice(0, 3), table.slice(3, 90), table.slice(93)]))
+        == expected
+    )
+    assert digest(pa.concat_tables([rows(OTHER), table]).slice(200)) == expected, "a slice"
+    words = [c.name for c in COLUMNS if c.kind == "word"]
+    texts, shuffled = table, table
+    for name in words:
+        values = table[name].combine_chunks().cast(pa.string())
+        texts = texts.set_column(texts.column_names.index(name), name, values)
+        place = {"unused": 0, "gamma ray": 1, "β": 2, "alpha": 3, ONE: 4}
+        indices = pa.array([place.get(word) for word in values.to_pylist()], pa.int32())
+        shuffled = replaced(
+            shuffled, name, pa.DictionaryArray.from_arrays(indices, pa.array(list(place)))
+        )
+    assert digest(texts) == expected
+    assert digest(shuffled) == expected
+
+
+def digest_by_hand(table: pa.Table) -> str:
+    """What the docstring of `digest` says, in plain Python."""
+    rows = table.num_rows
+    hasher = hashlib.sha256(str(rows).encode())
+
+    def add(values: list[object], kind: str) -> None:
+        packed = [struct.pack(f"<{kind}", value) for value in values]
+        alike = len(packed) == rows and len(set(packed)) == 1
+        hasher.update(packed[0] if alike else b"".join(packed))
+
+    for kind in COLUMNS:
+        values = table[kind.name].to_pylist()
+        hasher.update(f"\0{kind.name}\0".encode())
+        words = sorted(set(values) - {None}) if kind.kind == "word" else []
+        if kind.kind == "word":
+            hasher.update("\0".join(words).encode() + b"\0")
+        add([value is not None for value in values], "?")
+        match kind.kind:
+            case "word":
+                add([words.index(value) if value is not None else 0 for value in values], "i")
+            case "reals":
+                add([len(value or ()) for value in values], "i")
+                add([real for value in values for real in value or ()], "f")
+            case "integer" | "real" | "flag":
+                add(
+                    [value or 0 for value in values],
+                    {"integer": "q", "real": "d", "flag": "?"}[kind.kind],
+                )
+    return hasher.hexdigest()
+
+
+@pytest.mark.parametrize("count", [1, 2, 200])
+def test_digest_is_what_its_docstring_says(count):
+    """Digests of published files must mean the same for ever."""
+    assert digest(rows(count=count)) == digest_by_hand(rows(count=count))
+
+
+def variants(table: pa.Table, kind: Column, constant: bool) -> list[pa.Table]:
+    """A table, and others that differ from it and from each other in some value of a column."""
+    values = table[kind.name].to_pylist()
+    if constant:
+        values = [next(value for value in values if value is not None)] * len(values)
+    changes = {
+        "word": [str(outcome) for outcome in OUTCOMES]
+        if kind.name == "outcome"
+        else ["alph", "alphb", ""],
+        "integer": [0, 1, -1],
+        "real": [0.0, -0.0, 0.1 + 0.2, 0.3],
+        "flag": [True, False],
+        "reals": [[], [0.0], [-0.0], [0.0, 0.0], [0.1] * 8],
+    }[kind.kind]
+    changes += [None] * bool(kind.nullable)
+    lists = [values]
+    for change in changes:
+        lists += [
+            [*values[:77], change, *values[78:]],
+            [*values[:-1], change],
+            [change] * len(values),
+        ]
+    type_ = pa.string() if kind.kind == "word" else schema().field(kind.name).type
+    different = {
+        repr(values): replaced(table, kind.name, coded(pa.array(values, type_))) for values in lists
+    }
+    return list(different.values())
+
+
+@pytest.mark.parametrize("kind", COLUMNS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("constant", [False, True], ids=["among others", "all alike"])
+def test_digest_sees_every_changed_value(kind, constant):
+    different = variants(rows(), kind, constant)
+    assert len({digest(table) for table in different}) == len(different)
+
+
+def test_digest_sees_order_and_number_of_rows():
+    table = rows()
+    swapped = table.take([1, 0, *range(2, 200)])
+    same = pa.concat_tables([table.slice(0, 1)] * 2)
+    digests = [
+        digest(t)
+        for t in (table, swapped, table.slice(0, 199), table.slice(0, 1), same, table.slice(0, 0))
+    ]
+    assert len(set(digests)) == len(digests)
+
+
+# All rows of a setup
+
+
+def rows_hash(*parts: pa.Table) -> bytes:
+    made = RowsHash(next(part for part in parts if part.num_rows))
+    for part in parts:
+        made.update(part)
+    return made.digest()
+
+
+def rows_hash_by_hand(table: pa.Table) -> bytes:
+    """What the docstring of `RowsHash` says, in plain Python."""
+
+    def sha256(values: list[object], kind: str) -> bytes:
+        return hashlib.sha256(b"".join(struct.pack(f"<{kind}", value) for value in values)).digest()
+
+    keys = {
+        name: table[name][0].as_py() for name in ("setup", *(kind.name for kind in SETUP_COLUMNS))
+    }
+    parts = [hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).digest()]
+    for kind in RESULT_COLUMNS[1:]:
+        values = table[kind.name].to_pylist()
+        parts.append(sha256([value is not None for value in values], "?"))
+        match kind.kind:
+            case "word":
+                parts.append(sha256([OUTCOMES.index(value) for value in values], "i"))
+            case "reals":
+                parts.append(sha256([len(value or ()) for value in values], "i"))
+                parts.append(sha256([real for value in values for real in value or ()], "f"))
+            case "integer" | "real" | "flag":
+                parts.append(
+                    sha256(
+                        [value or 0 for value in values],
+                        {"integer": "q", "real": "d", "flag": "?"}[kind.kind],
+                    )
+                )
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+@pytest.mark.parametrize("count", [1, 2, 200])
+def test_the_hash_of_rows_is_what_its_docstring_says(count):
+    """What is printed of a store must mean the same for ever."""
+    assert rows_hash(runs(XOR, 5, count)) == rows_hash_by_hand(runs(XOR, 5, count))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(0, 300), max_size=6), st.booleans())
+def test_the_hash_of_rows_is_the_same_however_they_are_cut(cuts, whole):
+    """Into files, chunks of a table, and tables with words in another order."""
+    bounds = [0, *sorted(cuts), 300]
+    parts = [runs(XOR, a, b - a) for a, b in itertools.pairwise(bounds)]
+    for index, part in enumerate(parts[1::2], 1):
+        words = OUTCOMES[index % 5 :] + OUTCOMES[: index % 5]
+        places = pa.array([words.index(word) for word in part["outcome"].to_pylist()], pa.int32())
+        parts[2 * index - 1] = replaced(
+            part, "outcome", pa.DictionaryArray.from_arrays(places, pa.array(words, pa.string()))
+        )
+    assert rows_hash(
+        *([pa.concat_tables(parts).unify_dictionaries()] if whole else parts)
+    ) == rows_hash(runs(XOR, 0, 300))
+
+
+@pytest.mark.parametrize("kind", RESULT_COLUMNS[1:], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("constant", [False, True], ids=["among others", "all alike"])
+def test_the_hash_of_rows_sees_every_changed_value(kind, constant):
+    different = variants(runs(XOR, 0, 200), kind, constant)
+    assert len({rows_hash(table) for table in different}) == len(different)
+
+
+def test_the_hash_of_rows_sees_keys_order_and_number_of_rows():
+    table = runs(XOR, 0, 20)
+    others = [
+        runs(XOR.model_copy(update={key: value}), 0, 20)
+        for key, value in (("lr", 0.2), ("collapse", 0.2), ("epochs", 5))
+    ]
+    tables = [table, table.take([1, 0, *range(2, 20)]), table.slice(0, 19), table.slice(1), *others]
+    assert len({rows_hash(each) for each in tables}) == len(tables)
+
+
+# Names
+
+
+def test_a_name_says_what_a_file_holds():
+    table = rows(ONE, 2**63 - 5, 4)
+    name = filename.name_of(ONE, 2**63 - 5, table, digest(table))
+    match = FILE_NAME.fullmatch(name)
+    assert match
+    assert match.groupdict() == {
+        "setup": ONE,
+        "start": str(2**63 - 5),
+        "count": "4",
+        "digest": digest(table)[:16],
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{ONE}-0-200.parquet", f"{ONE}-0-200-0123456789abcde.parquet", f"{ONE}-0-200-0123456789abcdef.parquet.draft",
+        f"{ONE}-0-200-0123456789abcdef (1).parquet", f"{ONE}-0-200-0123456789ABCDEF.parquet",
+        f"{ONE[1:]}-0-200-0123456789abcdef.parquet", f"{ONE}--200-0123456789abcdef.parquet",
+        f"{ONE}-0-{'1' * 20}-0123456789abcdef.parquet", f".{ONE}-0-200-0123456789abcdef.parquet",
+    ],
+)  # fmt: skip
+def test_other_names_are_no_names_of_runs(name):
+    assert FILE_NAME.fullmatch(name) is None
+
+
+# The seal
+
+
+def unsealed(content: bytes) -> bytes:
+    """A file without its seal, which lies before the footer."""
+    footer = 8 + int.from_bytes(content[-8:-4], "little")
+    return content[: -footer - SEAL] + content[-footer:]
+
+
+def test_a_seal_is_the_sha256_of_all_other_bytes_before_the_footer():
+    content, _ = parquet.encode(runs(XOR, 0, 3), SAID)
+    bare = unsealed(content)
+    assert pq.read_table(pa.BufferReader(bare)).equals(runs(XOR, 0, 3))
+    footer = 8 + int.from_bytes(bare[-8:-4], "little")
+    assert (
+        content
+        == bare[:-footer] + b"fastbp:1" + hashlib.sha256(bare).digest() + bare[-footer:]
+        == parquet.sealed(bare)
+    )
+
+
+def test_every_byte_is_under_the_seal(tmp_path):
+    """A low and a high bit of each."""
+    path = write(tmp_path, runs(XOR, 7, 2))
+    content = path.read_bytes()
+    assert len(content) < 20_000
+    unnoticed = []
+    with open(path, "r+b", buffering=0) as file:
+        for at, byte in enumerate(content):
+            for bit in (1, 128):
+                file.seek(at)
+                file.write(bytes([byte ^ bit]))
+                with suppress(DamagedFileError):
+                    parquet.contents(path)
+                    unnoticed.append((at, bit))
+            file.seek(at)
+            file.write(bytes([byte]))
+    assert unnoticed == []
+    assert parquet.read(path)[0].equals(runs(XOR, 7, 2))
+
+
+def test_no_other_length_is_under_the_seal(tmp_path):
+    path = write(tmp_path, runs(XOR, 7, 2))
+    content = path.read_bytes()
+    longer = [
+        content + more for more in (b"\0", b"\n", b"PAR1", content, content[-1000:], bytes(512))
+    ]
+    for other in [*longer, *(content[length:] for length in (1, 4, 512, len(content) // 2))]:
+        path.write_bytes(other)
+        damaged(path, "its bytes are not those that were written")
+    path.write_bytes(content)
+    for length in reversed(range(len(content))):
+        os.truncate(path, length)
+        with suppress(DamagedFileError):
+            parquet.contents(path)
+            raise AssertionError(length)
+    damaged(path, "it is empty")
+    path.unlink()
+    with pytest.raises(FileError, match=f"^{path} cannot be read: No such file or directory$"):
+        parquet.read(path)
+
+
+# Reading
+
+
+def test_what_was_written_is_read(tmp_path):
+    path = write(tmp_path, runs(XOR, 7, 30))
+    table, said = parquet.read(path)
+    assert table.equals(runs(XOR, 7, 30))
+    assert said == {**SAID, "fastbp.digest": digest(table)}
+    content, told = parquet.contents(path)
+    assert content == path.read_bytes()
+    assert told == said
+
+
+def test_some_columns_are_read_in_the_order_that_is_asked_for(tmp_path):
+    path = write(tmp_path, runs(XOR, 7, 30))
+    for columns in (
+        ["seed"],
+        ["outcome", "setup", "lr"],
+        ["outputs", "converged_at"],
+        [kind.name for kind in COLUMNS],
+    ):
+        assert parquet.read(path, columns)[0].equals(runs(XOR, 7, 30).select(columns))
+
+
+def test_rows_of_another_name_are_found_as_far_as_the_columns_that_are_read_tell(tmp_path):
+    path = write(tmp_path, runs(XOR, 7, 30))
+    setup, start, count, whole = path.stem.split("-")
+    for name, why, columns in (
+        (f"{OTHER}-{start}-{count}-{whole}", f"it holds runs of setup {setup}", ["setup"]),
+        (f"{setup}-8-{count}-{whole}", "its seeds are not those of its name", ["seed"]),
+        (f"{setup}-{start}-31-{whole}", "it has 30 rows", ["loss"]),
+        (f"{setup}-{start}-{count}-{whole[::-1]}", "its rows are not those of its name", ["loss"]),
+    ):
+        path = path.rename(path.with_name(f"{name}.parquet"))
+        damaged(path, why, columns)
+        damaged(path, why)
+
+
+def test_a_file_by_a_name_of_its_own_is_read_for_what_it_is(tmp_path):
+    path = write(tmp_path, runs(XOR, 7, 30)).rename(tmp_path / "mine.parquet")
+    assert parquet.read(path)[0].equals(runs(XOR, 7, 30))
+
+
+def test_pages_have_checksums_beneath_the_seal(tmp_path):
+    """Whoever seals a file anew seals what it is: a damaged page is found all the same, by other
+    readers too."""
+    path = write(tmp_path, runs(XOR, 7, 30))
+    content = bytearray(unsealed(path.read_bytes()))
+    group = pq.read_metadata(path).row_group(0)
+    chunk = group.column(group.num_columns - 1)
+    content[
+        (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1
+    ] ^= 1
+    path.write_bytes(parquet.sealed(bytes(content)))
+    parquet.contents(path)
+    damaged(path, ".*CRC.*")
+    with pytest.raises(OSError, match="CRC"):
+        pq.read_table(path, page_checksum_verification=True)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda table: table.drop_columns("loss"),
+        lambda table: table.rename_columns({"loss": "lost"}),
+        lambda table: table.select(table.column_names[::-1]),
+        lambda table: table.append_column("more", table["seed"]),
+        lambda table: table.set_column(
+            table.column_names.index("lr"), "lr", table["lr"].cast(pa.float32())
+        ),
+    ],
+    ids=["one less", "another name", "another order", "one more", "another type"],
+)
+def test_other_columns_than_those_of_runs_are_refused(tmp_path, changed):
+    path = write(tmp_path, runs(XOR, 7, 30))
+    buffer = io.BytesIO()
+    pq.write_table(
+        changed(runs(XOR, 7, 30)).replace_schema_metadata(pq.read_schema(path).metadata), buffer
+    )
+    path.write_bytes(parquet.sealed(buffer.getvalue()))
+    damaged(path, "its columns are not those of runs")
+
+
+def test_what_is_sealed_and_no_table_is_refused(tmp_path):
+    path = tmp_path / "no.parquet"
+    path.write_bytes(parquet.sealed(b"PAR1" + bytes(100) + (20).to_bytes(4, "little") + b"PAR1"))
+    damaged(path, ".+")
+    path.write_bytes(parquet.sealed(bytes(100)))
+    damaged(path, ".+")
+    path.unlink()
+    path.mkdir()
+    damaged(path, "it is no file")
+    path.rmdir()
+    os.mkfifo(path)
+    damaged(path, "it is no file")
+    path.unlink()
+    path.symlink_to("nowhere")
+    damaged(path, "it is no file")
+
+
+def test_anybody_reads_what_is_sealed(tmp_path):
+    """pandas, Polars, DuckDB and Arrow's data sets look where the footer says, and not at the
+    seal."""
+    duckdb, polars = pytest.importorskip("duckdb"), pytest.importorskip("polars")
+    tables = [rows(setup, start) for setup in (ONE, OTHER) for start in (0, 200)]
+    for table in tables:
+        write(tmp_path, table)
+    names = [c.name for c in COLUMNS]
+    expected = [row for table in tables for row in table.to_pylist()]
+    found = polars.read_parquet(tmp_path / "*.parquet").with_columns(
+        polars.col("setup").cast(polars.String)
+    )
+    assert found.select(names).sort("setup", "seed").to_dicts() == expected
+    relation = duckdb.sql(
+        f"SELECT * FROM read_parquet('{tmp_path}/*.parquet') ORDER BY setup, seed"
+    )
+    assert relation.columns == names
+    assert [dict(zip(names, row, strict=True)) for row in relation.fetchall()] == expected
+    by_setup_and_seed = {"key": lambda row: (row["setup"], row["seed"])}
+    assert (
+        sorted(pyarrow.dataset.dataset(tmp_path).to_table().to_pylist(), **by_setup_and_seed)
+        == expected
+    )
+    plain = (
+        pd.read_parquet(tmp_path)
+        .astype({"setup": str})
+        .sort_values(["setup", "seed"], ignore_index=True)
+    )
+    for kind in COLUMNS:
+        values = [row[kind.name] for row in expected]
+        if kind.kind == "reals":
+            assert [None if v is None else v.tolist() for v in plain[kind.name]] == values
+        elif not (
+            kind.kind == "integer" and kind.nullable
+        ):  # integers beside nulls are rounded to float64 there
+            assert [None if pd.isna(v) else v for v in plain[kind.name]] == values
+
+
+def test_files_are_small():
+    content, _ = parquet.encode(rows(count=20_000), SAID)
+    assert len(content) < 20_000 * 8 * len(COLUMNS)

@@ -1,0 +1,437 @@
+import errno
+import fcntl
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from fake_runs import ONE, OTHER, rows
+
+import fastbp
+from fastbp.schema.columns import COLUMNS, schema
+from fastbp.schema.errors import StoreError, StoreFullError
+from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store import parquet
+from fastbp.store.digest import digest
+from fastbp.store.filename import FILE_NAME
+from fastbp.store.parquet import read_all
+from fastbp.store.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path / "store")
+    made.open()
+    return made
+
+
+# Files
+
+
+def test_a_file_is_named_by_what_it_holds(store):
+    path = store.publish(ONE, 400, rows(ONE, 400))
+    match = FILE_NAME.fullmatch(path.name)
+    assert match
+    assert match.groupdict() == {
+        "setup": ONE,
+        "start": "400",
+        "count": "200",
+        "digest": digest(rows(ONE, 400))[:16],
+    }
+    assert path.parent == store.runs
+    assert list(store.files()) == [path]
+    assert store.present() == {ONE: [(400, 200)]}
+
+
+def test_a_file_has_the_schema_and_says_how_it_was_made(store):
+    path = store.publish(ONE, 0, rows())
+    table = pq.read_table(path)
+    assert table.schema.remove_metadata().equals(schema())
+    assert table.equals(rows())
+    metadata = table.schema.metadata
+    assert metadata[b"fastbp.digest"].decode() == digest(table)
+    assert metadata[b"fastbp.numerics"].decode() == str(NUMERICS_VERSION)
+    assert metadata[b"fastbp.version"].decode() == fastbp.__version__
+
+
+def test_numbers_are_numbers_and_words_are_categories(store):
+    store.publish(ONE, 0, rows())
+    frame = pd.read_parquet(store.runs)
+    for kind in COLUMNS:
+        assert isinstance(frame[kind.name].dtype, pd.CategoricalDtype) == (kind.kind == "word")
+    loaded = fastbp.load(store.path)
+    assert {loaded[c.name].dtype for c in COLUMNS if c.kind == "integer"} == {pd.Int64Dtype()}
+    assert {loaded[c.name].dtype for c in COLUMNS if c.kind == "real"} == {np.dtype("float64")}
+
+
+def test_what_is_loaded_is_what_pandas_reads(store):
+    for setup in (OTHER, ONE):
+        for start in (200, 0):
+            store.publish(setup, start, rows(setup, start))
+    loaded = fastbp.load(store.path)
+    plain = (
+        pd.read_parquet(store.runs)
+        .astype({"setup": str})
+        .sort_values(["setup", "seed"], ignore_index=True)
+    )
+    for kind in COLUMNS:
+        if kind.kind == "reals":
+            ours, theirs = (
+                [None if v is None else v.tolist() for v in frame[kind.name]]
+                for frame in (loaded, plain)
+            )
+        else:
+            ours, theirs = (
+                [None if pd.isna(v) else v for v in frame[kind.name]] for frame in (loaded, plain)
+            )
+        if not (
+            kind.kind == "integer" and kind.nullable
+        ):  # integers beside nulls are rounded to float64 there
+            assert ours == theirs, kind.name
+
+
+def test_other_files_among_the_runs_are_not_runs(store):
+    for name in (
+        "notes.txt",
+        f"{ONE}-0-200.parquet",
+        f".{ONE}-0-200-0123456789abcdef.parquet.swp",
+        "x.parquet.draft",
+    ):
+        (store.runs / name).write_text("")
+    assert store.present() == {}
+
+
+# Damage
+
+
+def test_a_flipped_bit_is_found_in_every_column(store):
+    path = store.publish(ONE, 0, rows())
+    content = bytearray(path.read_bytes())
+    group = pq.read_metadata(path).row_group(0)
+    for index in range(group.num_columns):
+        chunk = group.column(index)
+        start = chunk.dictionary_page_offset or chunk.data_page_offset
+        last = start + chunk.total_compressed_size - 1
+        damaged = content.copy()
+        damaged[last] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises(StoreError, match=f"{path.name} is damaged") as raised:
+            read_all(store.path)
+        assert "\n" not in str(raised.value)
+        with pytest.raises(StoreError, match=path.name):
+            store.check()
+    path.write_bytes(content)
+    store.check()
+    assert read_all(store.path).equals(rows())
+
+
+def test_half_a_file_is_found(store):
+    store.publish(OTHER, 0, rows(OTHER))
+    path = store.publish(ONE, 0, rows())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(StoreError, match=f"{path.name} is damaged"):
+        store.check()
+    with pytest.raises(StoreError, match=f"{path.name} is damaged"):
+        fastbp.load(store.path)
+    with pytest.raises(StoreError, match="the same sweep makes them anew"):
+        Store(store.path).open()  # the first file of all
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged(store, monkeypatch):
+    """Nobody should move it away."""
+
+    def locked(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    path = store.publish(ONE, 0, rows())
+    monkeypatch.setattr(Path, "read_bytes", locked)
+    for read in (lambda: read_all(store.path), store.check, store.look, lambda: store.run(ONE, 0)):
+        with pytest.raises(StoreError, match=f"{path.name} cannot be read: Permission denied"):
+            read()
+
+
+def test_runs_alone_make_a_store(store):
+    """Whatever else was lost."""
+    store.publish(ONE, 0, rows())
+    (store.path / "figures").mkdir()
+    store.look()
+
+
+def test_a_folder_of_runs_that_cannot_be_read_is_not_an_empty_one(store, monkeypatch):
+    """What it holds would be trained again, and be there twice."""
+
+    def broken(path: Path) -> list[str]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    store.publish(ONE, 0, rows())
+    monkeypatch.setattr(os, "listdir", broken)
+    for read in (store.present, store.look, lambda: read_all(store.path)):
+        with pytest.raises(OSError, match="Input/output error"):
+            read()
+
+
+def test_a_store_without_runs_says_so(store, tmp_path):
+    for path in (store.path, tmp_path / "nowhere"):
+        with pytest.raises(StoreError, match="no runs"):
+            fastbp.load(path)
+
+
+# Publishing
+
+
+def test_nobody_sees_half_a_file(store, monkeypatch):
+    """Before the rename there is nothing in `runs/`; the draft in `tmp/` does not look like a
+    table."""
+    seen = []
+    replace = os.replace
+
+    def rename(draft: Path, target: Path) -> None:
+        seen.append((list(store.runs.iterdir()), Path(draft)))
+        assert pq.read_table(draft).num_rows == 200, "whole before it is renamed"
+        replace(draft, target)
+
+    monkeypatch.setattr(os, "replace", rename)
+    path = store.publish(ONE, 0, rows())
+    ((before, draft),) = seen
+    assert before == []
+    assert draft.parent == store.path / "tmp"
+    assert draft.suffix != ".parquet"
+    assert list(store.runs.iterdir()) == [path]
+    assert list((store.path / "tmp").iterdir()) == []
+
+
+def test_whoever_reads_meanwhile_finds_whole_files(store):
+    stop = threading.Event()
+    found: list[int] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            for file in store.files():
+                found.append(
+                    pq.read_table(file, columns=["seed"], page_checksum_verification=True).num_rows
+                )
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for start in range(0, 4000, 200):
+            store.publish(ONE, start, rows(ONE, start))
+    finally:
+        stop.set()
+        reader.join()
+    assert set(found) <= {200}
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_nothing_behind(store, monkeypatch, call):
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(StoreFullError, match="No space left on device") as raised:
+        store.publish(ONE, 0, rows())
+    assert re.search(rf"{ONE}-0-200-\w+.parquet", str(raised.value)), "the message names the file"
+    assert store.present() == {}
+    assert list((store.path / "tmp").iterdir()) == []
+
+
+def test_the_same_rows_again_are_the_same_file(store):
+    paths = {store.publish(ONE, 0, rows()) for _ in range(3)}
+    assert list(store.runs.iterdir()) == list(paths)
+
+
+# What may be a store
+
+
+def test_a_new_store_makes_its_folders(tmp_path):
+    store = Store(tmp_path / "deep" / "down" / "store")
+    store.open()
+    store.open()
+    assert store.present() == {}
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"thesis.tex": ""},
+        {"figures/one.png": "", "summary.csv": "my own"},
+        {"sweep.toml": "my own sweep file, beside which nothing was run yet"},
+        {"runs/events.out": "", "train.py": ""},
+        {"lock": "", "package.json": ""},
+    ],
+    ids=" ".join,
+)
+def test_a_folder_of_something_else_is_left_alone(tmp_path, entries):
+    folder = tmp_path / "mine"
+    for name, text in entries.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(StoreError, match="not a store: choose another"):
+        Store(folder).open()
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [],
+        [".DS_Store"],
+        ["runs"],
+        ["runs", "tmp", "lock"],
+        ["runs", "problems"],
+        ["sweep.toml", "tmp", "lock", "problems"],
+        ["sweep.toml", "summary.csv", "contrasts.csv", "figures", "made.json"],
+        ["sweep.toml", "runs", "tmp", "lock", "problems", "summary.csv", "report.html"],
+    ],
+    ids=lambda names: " ".join(names) or "empty",
+)
+def test_a_store_that_has_begun_or_of_which_a_part_was_kept_goes_on(tmp_path, names):
+    """A command may have been killed at any time; what is published in a repository has no runs;
+    `runs/` may be a copy."""
+    for name in names:
+        (tmp_path / name).touch() if "." in name or name == "lock" else (tmp_path / name).mkdir()
+    Store(tmp_path).open()
+    assert (tmp_path / "runs").is_dir()
+
+
+def test_a_file_is_no_store(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match="is a file"):
+        Store(tmp_path / "file").open()
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_cannot_be_written_is_a_full_store(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreFullError, match="cannot be written: Not a directory"):
+        Store(tmp_path / "file" / "store").open()
+    store = Store(tmp_path / "store")
+    store.open()
+    (store.path / "lock").mkdir()
+    with pytest.raises(StoreFullError, match="lock cannot be written"), store.locked():
+        pass
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to root"
+)
+def test_a_folder_without_permission_is_a_full_store(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(StoreFullError, match="Permission denied"):
+            Store(tmp_path / "store").open()
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_another_numerics_version_is_refused(store):
+    path = store.publish(ONE, 0, rows())
+    table = pq.read_table(path)
+    path.write_bytes(parquet.encode(table, {"fastbp.numerics": "999"})[0])
+    with pytest.raises(
+        StoreError, match=f"version 999, this fastbp makes version {NUMERICS_VERSION}: .*-o"
+    ):
+        store.open()
+    assert store.present() == {ONE: [(0, 200)]}
+
+
+# The lock
+
+HOLDER = """
+import sys
+from fastbp.store.store import Store
+with Store(sys.argv[1]).locked():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(store):
+    """Another process that holds the store."""
+    environment = os.environ | {"PYTHONPATH": str(Path(fastbp.__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, store.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_second_driver_is_refused_until_the_first_is_dead(store, holder):
+    with pytest.raises(StoreError) as raised, store.locked():
+        pass
+    message = str(raised.value)
+    assert f"process {holder.pid} on {os.uname().nodename}" in message
+    assert "\n" not in message
+    holder.kill()
+    holder.wait()
+    with store.locked():
+        pass
+
+
+def test_a_store_is_free_after_its_driver_has_ended(store, holder):
+    holder.communicate()
+    assert holder.returncode == 0
+    for _ in range(2):
+        with store.locked():
+            assert str(os.getpid()) in (store.path / "lock").read_text()
+
+
+def test_a_lock_holds_in_one_process_too_and_is_given_back_after_an_error(store):
+    class OwnError(Exception):
+        pass
+
+    with store.locked():
+        with pytest.raises(StoreError, match=f"process {os.getpid()} "), Store(store.path).locked():
+            pass
+        with (
+            pytest.raises(StoreError),
+            Store(store.path).locked(),
+        ):  # and the refusal took nothing away
+            pass
+    with pytest.raises(OwnError), store.locked():
+        raise OwnError
+    with store.locked():
+        pass
+
+
+def test_a_lock_that_cannot_be_had_is_not_one_that_another_holds(store, monkeypatch):
+    """As on some disks behind a network."""
+
+    def none(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(OSError, match="No locks available"), store.locked():
+        pass
+
+
+def test_what_a_killed_driver_left_is_cleared_away(store):
+    (store.path / "tmp" / f"{ONE}-0-200-0123456789abcdef.parquet.99.draft").write_bytes(b"half")
+    (store.path / "tmp" / "chapter.tex").write_text("mine, of a folder that held nothing else")
+    with store.locked():
+        assert [path.name for path in (store.path / "tmp").iterdir()] == ["chapter.tex"]
+
+
+def test_any_file_of_a_store_is_written_whole(store):
+    target = store.write(store.path / "problems" / "some.json", json.dumps({"a": 1}).encode())
+    assert json.loads(target.read_text()) == {"a": 1}
+    store.write(target, b"new")
+    assert target.read_bytes() == b"new"
+    assert list((store.path / "tmp").iterdir()) == []

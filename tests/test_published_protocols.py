@@ -1,0 +1,233 @@
+"""Others' figures beside ours, as a user has them: the published protocols, and a sweep file of
+one's own."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pandas as pd
+import pytest
+from commands import any_command, in_process
+from numba import config
+
+import fastbp
+from fastbp.analysis.counts import tally
+from fastbp.cli.console import shipped
+from fastbp.reporting.build import sweep_of
+from fastbp.reporting.sections import published_section
+
+here = in_process(any_command)
+
+trains = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted((ROOT / "sweeps" / "published").glob("*.toml"))
+PROTOCOLS = {"hamey-1992-xor": 3_000, "hamey-1992-encoder": 300, "fahlman-1988-encoder": 300}
+"""Published protocols, and seeds that are enough to see whether they come out."""
+
+MINE = """
+seeds = 300
+
+[setup]
+problem = "xor"
+hidden = [2]
+init = "uniform"
+batch = "full"
+lr = 7
+epochs = 100
+stop = "converged"
+
+[grid]
+lr = [3.5, 7]
+
+[[published]]
+source = "Mine & <others>, 1990"
+figure = "success"
+value = 0.47
+runs = 50
+
+[[published]]
+source = "Mine & <others>, 1990"
+figure = "mean"
+value = 60
+runs = 50
+where = {lr = 7}
+
+[[published]]
+source = "Somebody"
+figure = "limit"
+value = 30
+plus_minus = 1
+where = {lr = 9}
+"""
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_protocol_is_found_by_its_name_and_has_figures(file: Path) -> None:
+    assert shipped(file.stem) == file
+    sweep = fastbp.Sweep.from_toml(file)
+    assert sweep.notes == []
+    assert sweep.title.endswith("?")
+    assert sweep.baseline in sweep.setups
+    assert sweep.published
+    assert all(setup.looks_every == 1 for setup in sweep.setups), "epochs are counted one by one"
+    years = re.findall(r"\((\d{4})\)", file.read_text())
+    assert {one.source.split()[1].strip(",") for one in sweep.published} <= set(years)
+
+
+def test_protocols_have_conventions() -> None:
+    assert {file.stem for file in FILES} == {
+        name + end for name in PROTOCOLS for end in ("", "-conventions")
+    }
+    for name in PROTOCOLS:
+        sweep, others = (
+            fastbp.Sweep.from_toml(shipped(name + end)) for end in ("", "-conventions")
+        )
+        assert others.baseline == sweep.baseline
+        assert all(one in others.published for one in sweep.published if one.figure != "limit")
+
+
+@trains
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_published_figures_come_out(name: str, here, tmp_path: Path) -> None:
+    done = here("sweep", name, "--seeds", PROTOCOLS[name], "-o", "store", "--no-report", "--quiet")
+    assert done.returncode == 0, done.stderr
+    found = pd.read_csv(tmp_path / "store" / "published.csv")
+    assert len(found) == len(fastbp.Sweep.from_toml(shipped(name)).published)
+    assert found["agrees"].all(), found
+    count = f"{len(found)} of {len(found)} published figure{'s'[: len(found) != 1]} agree{'s'[: len(found) == 1]} with the setup."
+    assert count in done.stdout
+
+
+@trains
+def test_what_the_page_tells_comes_out_of_fewer_seeds(here, tmp_path: Path) -> None:
+    """Each of our figures in docs/published.md lies where a smaller run says."""
+    text = (ROOT / "docs" / "published.md").read_text("utf-8")
+    for name, seeds in PROTOCOLS.items():
+        block = re.search(
+            rf"<!-- from the output of python -m fastbp.sweep {name} -->\n```text\n(.*?)```",
+            text,
+            re.DOTALL,
+        )
+        assert block, name
+        told = {line.split()[0]: re.findall(r"[\d.,]+", line) for line in block[1].splitlines()[2:]}
+        here("sweep", name, "--seeds", seeds, "-o", name, "--no-report", "--quiet")
+        found = pd.read_csv(tmp_path / name / "published.csv").set_index("figure")
+        assert [*told] == found.index.tolist()
+        for figure, row in found.iterrows():
+            printed, ours = float(told[figure][0]), float(told[figure][4].replace(",", ""))
+            wide = max(row["ours_high"] - row["ours_low"], 1 / seeds)
+            assert printed == row["published"]
+            assert row["ours_low"] - wide <= ours <= row["ours_high"] + wide, (name, figure)
+
+
+@trains
+@pytest.mark.parametrize(("name", "most"), [("hamey-1992-xor", 120), ("hamey-1992-encoder", 140)])
+def test_the_textbook_network_converges_at_the_same_epochs(name: str, most: int) -> None:
+    """Plain NumPy, one network at a time, looked at after each update: what is counted is what the
+    contract says."""
+    sweep = fastbp.Sweep.from_toml(shipped(name), seeds=8, settings=[f"epochs={most}"])
+    (setup,) = sweep.setups
+    recipe = oracle.Recipe(
+        setup.problem, hidden=setup.hidden, init=setup.init, init_scale=setup.init_scale, batch="full", lr=setup.lr,
+        momentum=setup.momentum, epochs=most,
+    )  # fmt: skip
+    expected = []
+    for seed in range(8):
+        errors = (
+            np.abs(oracle.outputs(recipe, net) - recipe.targets).max()
+            for _, net in oracle.run(recipe, seed)
+        )
+        expected.append(
+            next((epoch for epoch, error in enumerate(errors, 1) if error <= 0.4), None)
+        )
+    found = fastbp.run(sweep).sort_values("seed")["converged_at"]
+    assert [None if pd.isna(epoch) else int(epoch) for epoch in found] == expected
+    assert sum(epoch is not None for epoch in expected) >= 3, "enough of them converge to tell"
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(MINE)
+    return path
+
+
+@trains
+def test_a_sweep_of_ones_own(mine: Path, here, tmp_path: Path) -> None:
+    done = here("sweep", mine)
+    store = tmp_path / "results" / "mine"
+    assert done.returncode == 0, done.stderr
+    assert "note: published[3]: no setup has {lr = 9}, so this figure is left out" in done.stderr
+    assert "published.csv, report.html" in done.stderr
+    sweep = fastbp.Sweep.from_toml(store / "sweep.toml")
+    assert sweep.published == fastbp.Sweep.from_toml(mine).published
+    table = pd.read_csv(store / "published.csv")
+    assert table[["figure", "lr"]].to_numpy().tolist() == [
+        ["success", 3.5],
+        ["success", 7],
+        ["mean", 7],
+    ]
+    runs = fastbp.load(store)
+    own = runs[runs["lr"] == 7]["converged_at"]
+    assert table["ours"].tolist()[1:] == pytest.approx([own.notna().mean(), own.mean()])
+    beside = done.stdout.rpartition("\n\n")[2].splitlines()
+    assert beside[0].startswith("Published beside ours")
+    assert beside[1].startswith(
+        "Mine & <others>, 1990: 1 of 2 published figures agrees with the setup as it stands (not mean);"
+    )
+
+    html = (store / "report.html").read_text("utf-8")
+    assert '<h2 id="published">Published beside ours</h2>' in html
+    assert '<a href="published.csv">' in html
+    assert "Mine &amp; &lt;others&gt;, 1990: 1 of 2 published figures agrees" in html
+    assert "<dt>success</dt>" in html
+    again = here("report", store)
+    assert again.stdout.rpartition("\n\n")[2].splitlines() == beside
+    assert (store / "report.html").read_text("utf-8") == html
+
+    mine.write_text(MINE.partition("[[published]]")[0])
+    done = here("sweep", mine, "--no-report")
+    assert "nothing to train" in done.stderr, "no run changes with what others printed"
+    assert "Published beside ours" not in done.stdout
+    assert not (store / "published.csv").exists()
+
+
+@trains
+def test_budgets_in_updates_are_counted_in_epochs_too(here, tmp_path: Path) -> None:
+    """Online, an epoch of xor has four updates; of batches of three, two."""
+    figure = 'source = "x"\nfigure = "mean"\nvalue = 50\nruns = 9\n'
+    text = 'seeds = 60\n[setup]\nproblem = "xor"\nlr = 3\nupdates = 4_000\ncheck_every = 1\n[grid]\nbatch = [1, 3]\n[[published]]\n'
+    (tmp_path / "mine.toml").write_text(text + figure)
+    assert here("sweep", "mine.toml", "--no-report").returncode == 0
+    table = pd.read_csv(tmp_path / "results" / "mine" / "published.csv")
+    runs = fastbp.load(tmp_path / "results" / "mine")
+    means = runs.groupby("batch")["converged_at"].mean()
+    assert table["ours"].tolist() == pytest.approx([means[1] / 4, means[3] / 2])
+
+
+def test_a_store_file_of_somebodys_own_tells_no_figures(tmp_path: Path) -> None:
+    told = 'title = "t"\n[[published]]\nsource = "x"\nfigure = "mean"\nvalue = 3\nruns = 9\n'
+    (tmp_path / "sweep.toml").write_text(told)
+    assert sweep_of(tmp_path).title == "t"
+    assert sweep_of(tmp_path).published == ()
+    for wrong in (
+        'figure = "best"',
+        "value = nan",
+        "runs = 0",
+        'value = "x"',
+        "rounded = -1",
+        "plus_minus = []",
+    ):
+        name = wrong.split()[0]
+        text = re.sub(rf"^{name} = .*\n", "", told, flags=re.MULTILINE) + wrong
+        (tmp_path / "sweep.toml").write_text(text + '\n[resolved]\npublished = [["a"]]\n')
+        assert sweep_of(tmp_path).published == ()
+    (tmp_path / "sweep.toml").write_text(told + '[resolved]\npublished = [["a"]]\n')
+    assert [one.setups for one in sweep_of(tmp_path).published] == [("a",)]
+    assert tomllib.loads(told)["published"][0]["figure"] == sweep_of(tmp_path).published[0].figure
+    assert published_section.table(
+        tally(pd.DataFrame({"setup": [], "seed": [], "outcome": [], "converged_at": []})), (), {}
+    ).empty
