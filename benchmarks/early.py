@@ -31,7 +31,7 @@ FEWER = 16
 """The ways that take long get so many times fewer seeds."""
 
 LOOKS_AT_ONCE = 8
-"""Looks between which a waiting group does not come back to Python: a call takes a seventh of the
+"""EvaluatedWhen between which a waiting group does not come back to Python: a call takes a seventh of the
 time from look to look."""
 
 
@@ -42,10 +42,10 @@ def wait(setup: Setup, seeds: int) -> Any:
 
     def one(first: int) -> Any:
         used = min(work.lanes, seeds - first)
-        group = lane_group.Group(work, np.arange(first, first + used, dtype=np.uint64))
+        group = lane_group.LaneGroup(work, np.arange(first, first + used, dtype=np.uint64))
         group.measure(with_gradient=False)
         while not group.done and not (group.state.converged_at >= 0).all():
-            group.advance(LOOKS_AT_ONCE * setup.looks_every)
+            group.advance(LOOKS_AT_ONCE * setup.eval_interval)
         group.measure()
         return group.state.converged_at[:used].copy()
 
@@ -84,11 +84,11 @@ class Ways:
         X, T = (part.astype(self.dtype) for part in setup.data())
         lr, tolerance = (X.dtype.type(value) for value in (setup.lr, setup.tolerance))
         train = online(
-            len(X), *setup.sizes[:2], look_every=setup.looks_every * setup.updates_per_epoch
+            len(X), *setup.sizes[:2], look_every=setup.eval_interval * setup.updates_per_epoch
         )
         work = lane_group.task(setup)
         groups = [
-            lane_group.Group(work, np.arange(at, at + work.lanes, dtype=np.uint64))
+            lane_group.LaneGroup(work, np.arange(at, at + work.lanes, dtype=np.uint64))
             for at in range(0, fewer, work.lanes)
         ]
         parts = [weights_of(group, setup, work.lanes) for group in groups]

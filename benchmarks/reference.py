@@ -22,7 +22,7 @@ from fastbp.engine import lane_group
 CHECKED_NETWORKS = 32
 
 
-def weights_of(group: lane_group.Group, setup: Setup, networks: int) -> Weights:
+def weights_of(group: lane_group.LaneGroup, setup: Setup, networks: int) -> Weights:
     """The weights in the first lanes of a group: layer, unit, input; then that layer's biases."""
     lanes = group.state.block.reshape(-1, group.task.lanes)[: setup.parameters, :networks].T
     inputs, hidden, outputs = setup.sizes
@@ -36,7 +36,7 @@ def weights_of(group: lane_group.Group, setup: Setup, networks: int) -> Weights:
 def trained(setup: Setup, networks: int, lanes: int | None) -> tuple[Weights, Any, Weights]:
     """Weights before, rows [network, update, position], weights after."""
     work = lane_group.task(setup, lanes)
-    group = lane_group.Group(work, np.arange(work.lanes, dtype=np.uint64))
+    group = lane_group.LaneGroup(work, np.arange(work.lanes, dtype=np.uint64))
     start, rows, n = weights_of(group, setup, networks), [], len(setup.data()[0])
     listed = np.broadcast_to(np.arange(n), (networks, n))
     while not group.done:
@@ -83,10 +83,10 @@ def job_of(
 def final_losses(setup: Setup, seeds: int, lanes: int | None) -> tuple[Any, Weights]:
     """Mean loss a row after training, [seed], and the initial weights."""
     work = lane_group.task(setup, lanes)
-    starts, losses = [weights_of(lane_group.Group(work), setup, 0)], [np.empty(0)]
+    starts, losses = [weights_of(lane_group.LaneGroup(work), setup, 0)], [np.empty(0)]
     for first in range(0, seeds, work.lanes):
         used = min(work.lanes, seeds - first)
-        group = lane_group.Group(work, np.arange(first, first + used, dtype=np.uint64))
+        group = lane_group.LaneGroup(work, np.arange(first, first + used, dtype=np.uint64))
         starts.append(weights_of(group, setup, used))
         group.advance(work.epochs)
         outputs, T = group.measure()[1][..., :used], setup.data()[1][..., None]

@@ -8,9 +8,9 @@ from typing import get_type_hints
 
 from fastbp.choices.families import FAMILIES
 from fastbp.choices.family import Family
-from fastbp.choices.problems import MOST_ROWS
+from fastbp.choices.problems import MAX_ROWS
 from fastbp.config import choice_syntax, toml_text
-from fastbp.config.grid import MOST_SETUPS
+from fastbp.config.grid import MAX_SETUPS
 from fastbp.config.protocols import Published
 from fastbp.config.setup import Setup, allowed
 from fastbp.config.sweep import Sweep
@@ -31,7 +31,7 @@ DEFAULTS = {
     "targets": "–",
     "epochs": "one of the two",
     "updates": "one of the two",
-    "check_every": '10, or 1 with `batch = "full"`',
+    "eval_every": '10, or 1 with `batch = "full"`',
 }
 
 
@@ -45,12 +45,12 @@ def page() -> str:
             ("figure", "meaning"), ((f"`{figure}`", MEANINGS[figure]) for figure in FIGURES)
         ),
         choices="\n\n".join(map(_family, FAMILIES.values())),
-        setups=f"{MOST_SETUPS:,}",
-        rows=f"{MOST_ROWS:,}",
-        classes=f"{targets.MOST_CLASSES:,}",
-        columns=f"{read_table.MOST_COLUMNS:,}",
-        values=f"{read_table.MOST_VALUES:,}",
-        bytes=f"{read_table.MOST_BYTES:,}",
+        setups=f"{MAX_SETUPS:,}",
+        rows=f"{MAX_ROWS:,}",
+        classes=f"{targets.MAX_CLASSES:,}",
+        columns=f"{read_table.MAX_COLUMNS:,}",
+        values=f"{read_table.MAX_VALUES:,}",
+        bytes=f"{read_table.MAX_BYTES:,}",
         missing=", ".join(f"`{word}`" for word in read_table.MISSING if word),
     )
 
@@ -119,7 +119,7 @@ A sweep trains many setups, each from the same seeds. Its file is TOML: `[setup]
 values for any of its keys, and every combination is trained.
 
 ```toml
-title = "Order, updates or rate: what mends a constant network?"
+title = "Order, updates or rate: what fixes a constant network?"
 seeds = 10_000
 
 [setup]
@@ -271,7 +271,7 @@ Each says how certain it is: `runs`, `plus_minus`, or `low` and `high`; what was
 {figures}
 
 A run converges at the first look that finds it so. With `batch = "full"` there is a look after each epoch; otherwise say
-`check_every = 1`, or epochs are counted in tens.
+`eval_every = 1`, or epochs are counted in tens.
 
 ## Over the file: `--set` and `--seeds`
 

@@ -5,9 +5,9 @@ import sys
 
 COMMANDS = {
     "sweep": "train every setup of a sweep from many seeds, and say what it shows",
-    "diagnose": "why networks of a setup fail, and which change mends it",
+    "diagnose": "why networks of a setup fail, and which change fixes it",
     "report": "make the tables, pictures and page of a store anew",
-    "replay": "train one run again, bit for bit, and see its life",
+    "replay": "train one run again, bit for bit, and see its trajectory",
     "compare": "which setups' shares moved between two stores",
     "merge": "unite stores, such as the shards of a sweep",
     "verify": "read and check everything in a store, and move damaged files aside",

@@ -1,5 +1,6 @@
 """`python -m fastbp.diagnose [DATA]`: why do networks of a setup fail, and which single change
-mends it."""
+fixes it.
+"""
 
 import argparse
 import sys
@@ -16,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fastbp diagnose",
         description="Say how often networks of a setup fail, what failing ones do instead of learning, and which single change "
-        "mends it, tried on the same seeds and checked on fresh ones.",
+        "fixes it, tried on the same seeds and checked on fresh ones.",
         epilog="Exit: 0 complete, 2 bad usage or data, 4 disk full or not writable, 130 or 143 interrupted.",
     )
     parser.add_argument(

@@ -1,5 +1,6 @@
 """`python -m fastbp.merge INTO FROM…`: unite stores, such as the shards of a sweep that machines
-trained by themselves."""
+trained by themselves.
+"""
 
 import argparse
 import sys

@@ -1,5 +1,6 @@
 """`python -m fastbp.replay STORE SETUP SEED`: train one run of a store again, bit for bit, and see
-its life."""
+its trajectory.
+"""
 
 import argparse
 import sys
@@ -12,7 +13,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = argparse.ArgumentParser(
         prog="fastbp replay",
-        description="Train one run of a store again, bit for bit, and show its life: loss, outputs, spread, gradient and "
+        description="Train one run of a store again, bit for bit, and show its trajectory: loss, outputs, spread, gradient and "
         "saturation at every look. The looks go into STORE/replays/SETUP-SEED.parquet, one row each, and the picture beside "
         "them as .svg and .png.",
         epilog="Exit: 0 done, 1 it could not be trained, 2 bad usage, 3 store damaged or of another version, or --check found a "

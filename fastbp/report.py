@@ -1,5 +1,6 @@
 """`python -m fastbp.report STORE`: the tables, pictures and page of a store, made of its Parquet
-files alone."""
+files alone.
+"""
 
 import argparse
 import sys

@@ -1,5 +1,6 @@
 """`python -m fastbp.sweep [FILE or NAME]`: train what is missing of a sweep, publish it, and say
-what it shows; or of many."""
+what it shows; or of many.
+"""
 
 import argparse
 import sys

@@ -1,5 +1,6 @@
 """`python -m fastbp.verify STORE`: read everything in a store again, and say what is not as it was
-written."""
+written.
+"""
 
 import argparse
 import sys

@@ -40,7 +40,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "momentum": st.floats(0, 0.99),
     "weight_decay": st.floats(0, 0.1),
     "tolerance": st.floats(0.01, 0.5),
-    "check_every": st.integers(1, 20),
+    "eval_every": st.integers(1, 20),
     "stop": st.sampled_from(["budget", "converged"]),
     "dtype": st.sampled_from(["float64", "float32"]),
 }

@@ -147,7 +147,7 @@ def test_a_table_without_names(here, tmp_path) -> None:
     assert done.returncode == 0
     assert (tmp_path / "own.csv").read_text() == XOR.partition("\n")[2]
     assert (tmp_path / "learnt" / "own.csv").read_text() == XOR.replace("a,b,t", "c1,c2,c3")
-    assert len(Sweep.from_toml(tmp_path / "mended.toml").setups) == 2
+    assert len(Sweep.from_toml(tmp_path / "fixed.toml").setups) == 2
     (tmp_path / "words.csv").write_text(
         "0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n"
     )  # classes in words make no line of names
@@ -375,10 +375,10 @@ def test_seconds_hold_for_the_whole_command(here) -> None:
 @pytest.mark.jit
 def test_own_weights(here, tmp_path) -> None:
     setup = Setup(problem="table:11101011", lr=0.2, order="random", updates=999)
-    life = retrain(setup, 7)
+    trajectory = retrain(setup, 7)
     arrays = {
         f"{n}{i}": values
-        for i, pair in enumerate(life.initial)
+        for i, pair in enumerate(trajectory.initial)
         for n, values in zip("Wb", pair, strict=True)
     }
     np.savez(tmp_path / "own.npz", **arrays)
@@ -440,7 +440,7 @@ def test_twice_is_the_same_bytes_and_the_sweep_runs(here, table: str, tmp_path) 
     assert first.returncode == 0
     files = [
         "changes.csv",
-        "mended.toml",
+        "fixed.toml",
         "figures/changes.svg",
         "figures/changes.png",
         "diagnosis.html",
@@ -476,7 +476,7 @@ def test_names_and_paths_that_are_unusual(here, tmp_path) -> None:
     assert done.returncode == 0
     page = (tmp_path / "to a <place>" / "diagnosis.html").read_text()
     assert "<b>" not in page.replace("<bdi>", "")
-    assert len(Sweep.from_toml(tmp_path / "to a <place>" / "mended.toml").setups) == 2
+    assert len(Sweep.from_toml(tmp_path / "to a <place>" / "fixed.toml").setups) == 2
 
 
 @pytest.mark.jit
@@ -527,7 +527,7 @@ def test_a_killed_one_leaves_nothing_half_written(table: str, tmp_path) -> None:
         for path in (tmp_path / "out").rglob("*")
         if path.is_file() and not path.name.startswith(".")
     }
-    assert {"changes.csv", "mended.toml", "diagnosis.html"} <= whole
+    assert {"changes.csv", "fixed.toml", "diagnosis.html"} <= whole
 
 
 def test_the_advice_is_the_answerers() -> None:
@@ -563,10 +563,10 @@ def test_the_documents_say_what_the_command_says(here, table: str, tmp_path) -> 
         table, "--targets", "t", "--hidden", 2, "--lr", 60, "--epochs", 1000, "--seconds", 600
     )
     assert done.stdout.startswith(mine + "\n")
-    life = retrain(Setup(problem="xor", hidden=(2,), lr=2, epochs=1000), 1)
+    trajectory = retrain(Setup(problem="xor", hidden=(2,), lr=2, epochs=1000), 1)
     arrays = {
         f"{n}{i}": values
-        for i, pair in enumerate(life.initial)
+        for i, pair in enumerate(trajectory.initial)
         for n, values in zip("Wb", pair, strict=True)
     }
     np.savez(tmp_path / "own.npz", **arrays)

@@ -95,9 +95,9 @@ def test_from_a_table_to_tidy_runs(iris, capsys):
     assert (runs["outcome"] != "diverged").all()
     # One of its runs again.
     some = fastbp.Sweep.from_toml("flowers.toml").setups[1]
-    life = fastbp.retrain(some, seed=7)
+    trajectory = fastbp.retrain(some, seed=7)
     own = tidy[(tidy["scale_inputs"] == "standard") & (tidy["seed"] == 7)]
-    assert life.looks["loss"].iloc[-1] == own["loss"].item()
+    assert trajectory.looks["loss"].iloc[-1] == own["loss"].item()
     Path("iris.csv").unlink()  # the store has all that it takes
     assert replay.main(["results/flowers", own["setup"].item(), "7", "--check"]) == 0
     assert capsys.readouterr().out == f"the same, bit for bit: {len(COLUMNS)} columns\n"

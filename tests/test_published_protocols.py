@@ -13,7 +13,7 @@ from commands import any_command, in_process
 from numba import config
 
 import fastbp
-from fastbp.analysis.counts import tally
+from fastbp.analysis.counts import count_runs
 from fastbp.cli.console import shipped
 from fastbp.reporting.build import sweep_of
 from fastbp.reporting.sections import published_section
@@ -72,7 +72,7 @@ def test_every_protocol_is_found_by_its_name_and_has_figures(file: Path) -> None
     assert sweep.title.endswith("?")
     assert sweep.baseline in sweep.setups
     assert sweep.published
-    assert all(setup.looks_every == 1 for setup in sweep.setups), "epochs are counted one by one"
+    assert all(setup.eval_interval == 1 for setup in sweep.setups), "epochs are counted one by one"
     years = re.findall(r"\((\d{4})\)", file.read_text())
     assert {one.source.split()[1].strip(",") for one in sweep.published} <= set(years)
 
@@ -229,5 +229,7 @@ def test_a_store_file_of_somebodys_own_tells_no_figures(tmp_path: Path) -> None:
     assert [one.setups for one in sweep_of(tmp_path).published] == [("a",)]
     assert tomllib.loads(told)["published"][0]["figure"] == sweep_of(tmp_path).published[0].figure
     assert published_section.table(
-        tally(pd.DataFrame({"setup": [], "seed": [], "outcome": [], "converged_at": []})), (), {}
+        count_runs(pd.DataFrame({"setup": [], "seed": [], "outcome": [], "converged_at": []})),
+        (),
+        {},
     ).empty

@@ -33,7 +33,7 @@ here = in_process(main)
 PATIENCE = 200
 
 SHORT = Setup(problem="xor", hidden=(2,), lr=2, updates=23)
-SOON = Setup(problem="table:01", hidden=(1,), lr=8, check_every=1, stop="converged", updates=41)
+SOON = Setup(problem="table:01", hidden=(1,), lr=8, eval_every=1, stop="converged", updates=41)
 LONG = Setup(problem="xor", updates=10_000_000)
 
 
@@ -179,7 +179,7 @@ def test_a_check_of_a_row_that_was_changed_ends_with_3(here, store):
 
 
 def test_a_check_needs_no_room_for_a_whole_life(here, store, monkeypatch):
-    monkeypatch.setattr(stored_run, "MOST_BYTES", 10)
+    monkeypatch.setattr(stored_run, "MAX_BYTES", 10)
     assert here("store", name(SHORT), 1, "--check").stdout == "the same, bit for bit: 40 columns\n"
     refused(
         here("store", name(SHORT), 1, "--check", "--export", "w.npz"), 2,

@@ -21,7 +21,7 @@ from stores import contents_of
 import fastbp
 from fastbp.analysis.attribution import attribution
 from fastbp.analysis.contrasts import contrasts
-from fastbp.analysis.counts import tally
+from fastbp.analysis.counts import count_runs
 from fastbp.analysis.summary import summary
 from fastbp.reporting import build
 from fastbp.reporting.build import Sweep, sweep_of
@@ -63,7 +63,7 @@ def rows_of(setup: fastbp.Setup, count: int = 40) -> pa.Table:
 
 
 def test_of_many_setups_those_with_most_seeds_are_shown(tmp_path):
-    tallies = tally(
+    counted = count_runs(
         frames.frame(
             *(
                 frames.table({"lr": lr / 10}, ["partial"] * (9 if lr in (7, 11) else 3))
@@ -71,7 +71,7 @@ def test_of_many_setups_those_with_most_seeds_are_shown(tmp_path):
             )
         )
     )
-    told = build.tabulated(tallies, frames.identity({"lr": 3.0}), tmp_path)
+    told = build.tabulated(counted, frames.identity({"lr": 3.0}), tmp_path)
     for most in (4, 12, 24):
         rows = build.chosen(told, most)
         assert len(rows) == most
@@ -87,7 +87,7 @@ def test_of_many_changes_those_of_the_setup_as_it_stands_come_first(tmp_path):
         for (lr, m), won in wins.items()
     ]
     told = build.tabulated(
-        tally(frames.frame(*tables)), frames.identity({"lr": 1.0, "momentum": 0.0}), tmp_path
+        count_runs(frames.frame(*tables)), frames.identity({"lr": 1.0, "momentum": 0.0}), tmp_path
     )
     table = contrasts_table(told.contrasts, told.summary, told.baseline)
     own = [row.marked for row in table.rows]
@@ -175,7 +175,7 @@ class TestMakes:
         table, *verdict = done.stdout.split("\n\n")
         assert table.splitlines()[0].split()[:3] == ["order", "lr", "runs"]
         assert len(table.splitlines()) == 5
-        assert verdict[0].startswith(("What mends the network", "No single change"))
+        assert verdict[0].startswith(("What fixes the network", "No single change"))
         assert all(f"<p>{line}</p>" in page(store) for line in verdict[0].strip().splitlines())
         assert re.fullmatch(
             r"written: store/report.html, and \d+ more files beside it\n", done.stderr

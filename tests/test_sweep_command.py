@@ -158,7 +158,7 @@ def test_the_table_agrees_with_pandas(founding, runs):
 
 @trains
 def test_the_sentences_agree_with_pandas(founding, runs):
-    """mended, broken and the difference of each single change, paired by seed."""
+    """fixed, broken and the difference of each single change, paired by seed."""
     won = (
         runs.assign(won=runs["outcome"] == "converged")
         .pivot(index="seed", columns=KEYS, values="won")
@@ -184,14 +184,14 @@ def test_the_sentences_agree_with_pandas(founding, runs):
     )
     seen = set()
     for line in own:
-        pattern = r"  (\w+): (\S+) → (\S+)\s+mended\s+(\S+)\s+broken\s+(\S+)\s+of\s+(\S+)\s+(\S+) points\s+\[(\S+), (\S+)\]( .*)?"
-        key, before, after, mended, broken, pairs, difference, low, high, _ = re.fullmatch(
+        pattern = r"  (\w+): (\S+) → (\S+)\s+fixed\s+(\S+)\s+broken\s+(\S+)\s+of\s+(\S+)\s+(\S+) points\s+\[(\S+), (\S+)\]( .*)?"
+        key, before, after, fixed, broken, pairs, difference, low, high, _ = re.fullmatch(
             pattern, line
         ).groups()
         changed = start | {key: after if key == "order" else number(after)}
         assert before == phrases.plain(start[key])
         one, other = won[tuple(start.values())], won[tuple(changed.values())]
-        assert number(mended) == (~one & other).sum()
+        assert number(fixed) == (~one & other).sum()
         assert number(broken) == (one & ~other).sum()
         assert number(pairs) == len(won)
         assert number(difference) == pytest.approx(100 * (other.mean() - one.mean()), abs=0.051)
@@ -257,7 +257,7 @@ def test_contrasts_csv_agrees_with_pandas(store, runs):
             {k: row[side] if k == row["key"] else row[k] for k in KEYS} for side in ("from", "to")
         ]
         one, other = (won[(e["order"], float(e["lr"]), int(float(e["updates"])))] for e in ends)
-        assert (row["pairs"], row["mended"], row["broken"]) == (
+        assert (row["pairs"], row["fixed"], row["broken"]) == (
             64,
             (~one & other).sum(),
             (one & ~other).sum(),

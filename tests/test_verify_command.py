@@ -34,7 +34,7 @@ command = in_process(any_command)
 PATIENCE = 200
 
 SHORT = Setup(problem="xor", hidden=(2,), lr=2, updates=23)
-SOON = Setup(problem="table:01", hidden=(1,), lr=8, check_every=1, stop="converged", updates=41)
+SOON = Setup(problem="table:01", hidden=(1,), lr=8, eval_every=1, stop="converged", updates=41)
 LONG = Setup(problem="xor", updates=10_000_000)
 
 HINT = r"`fastbp verify store --repair` moves such files aside, and the same sweep makes them anew"

@@ -1,5 +1,6 @@
 """Sweeps that go on by what they have found: with more seeds until intervals are narrow, or with
-other values of a key until it is known where half of the seeds converge."""
+other values of a key until it is known where half of the seeds converge.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ class Axis(NamedTuple):
 
     def distance(self, a: float, b: float) -> float:
         """How far apart two values are, a ≤ b: the logarithm of their ratio; 1 from 0, but for what
-        is next to it."""
+        is next to it.
+        """
         if self.mirrored:
             return math.log((1 - a) / (1 - b))
         return math.log(b / a) if a > 0 else float(b > self.first * 4.0**-DOUBLINGS)
@@ -84,7 +86,7 @@ AXES: dict[str, Axis] = {
         Axis("epochs", 1, 2.0**32 - 1, whole=True),
     )
 }
-"""The numeric keys. Not `hidden` and `batch`, which have other values too, nor `check_every` and
+"""The numeric keys. Not `hidden` and `batch`, which have other values too, nor `eval_every` and
 `collapse`, with which no run changes its end."""
 
 DOUBLINGS, DOUBLINGS_OF_A_BUDGET = 10, 6
@@ -208,7 +210,8 @@ class Bisection:
 
     def _spans(self) -> list[tuple[float, ...]]:
         """Neighbouring values surely on different sides of one half, with those between them of
-        which it is not sure, the nearest to the start first."""
+        which it is not sure, the nearest to the start first.
+        """
         values = sorted(self.known)
         sure = [i for i, value in enumerate(values) if self.side(value)]
         spans = [
@@ -305,7 +308,8 @@ class Found(NamedTuple):
 
 class Bisected(NamedTuple):
     """What was found of each setting. `sweep`: with all values that were tried. Nothing is `found`
-    where blocks failed."""
+    where blocks failed.
+    """
 
     sweep: Sweep
     trained: Trained
@@ -419,7 +423,8 @@ def _settings(sweep: Sweep, axis: Axis) -> Iterator[_Setting]:
 
 def _start(sweep: Sweep, axis: Axis, setup: Setup, given: Sequence[float]) -> float:
     """The baseline's value of the key, or where there is none that of the setup; in the middle of
-    several that are given."""
+    several that are given.
+    """
     own = sweep.setup.get(axis.key)
     if len(given) > 1:
         return axis.at(min(given), max(given), 0.5) if own is None else _plain(axis, own)

@@ -37,13 +37,14 @@ SHARES: tuple[str, ...] = (*map(str, OUTCOMES), "constant")
 """The shares that a table shows of a setup: each outcome's, and that of those that people call
 constant."""
 
-LEAST_WIDTH = 1e-4
+MIN_WIDTH = 1e-4
 """Below it a share of one half takes more than a thousand million seeds."""
 
 
 class Counter:
     """Counts how the first seeds of setups ended, from the files of a store, and no others that are
-    there: what is decided by it does not depend on what was trained before."""
+    there: what is decided by it does not depend on what was trained before.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -158,10 +159,10 @@ def read_width(text: str) -> float:
         width = float(text)
     except ValueError:
         width = math.nan
-    if not LEAST_WIDTH <= width < 1:
+    if not MIN_WIDTH <= width < 1:
         raise SweepError(
             [
-                f"--until-width: given {shown(text)}, allowed: a number from {LEAST_WIDTH} and below 1, such as 0.01"
+                f"--until-width: given {shown(text)}, allowed: a number from {MIN_WIDTH} and below 1, such as 0.01"
             ]
         )
     return width
@@ -169,7 +170,8 @@ def read_width(text: str) -> float:
 
 class Most(NamedTuple):
     """How many seeds a sweep takes at most, and what there is no room for where that is fewer than
-    may be needed."""
+    may be needed.
+    """
 
     seeds: int
     short: str = ""
@@ -249,7 +251,8 @@ def until_width(sweep: Sweep, store: Store, width: float, train: Train, most: in
 
 def _more(counts: NDArray[np.int64], seeds: int, width: float) -> int:
     """How many seeds to try next: those that the shares as they look now will take, at least a
-    tenth more, and at most four times as many, since few seeds tell little of it."""
+    tenth more, and at most four times as many, since few seeds tell little of it.
+    """
     shares = counts / seeds
     closest = float(shares.flat[np.argmin(np.abs(shares - 0.5))])
     return _rounded_up(

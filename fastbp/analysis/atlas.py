@@ -1,5 +1,6 @@
 """A store of truth tables as an atlas: every function with its class, and whether shares are equal
-where symmetry says so."""
+where symmetry says so.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.analysis.attribution import common_flags
-from fastbp.analysis.counts import Runs, Tally, natural, tally, varying
+from fastbp.analysis.counts import Runs, SetupCounts, count_runs, natural, varying
 from fastbp.analysis.statistics.paired import holm
 from fastbp.analysis.statistics.proportions import cochran, effective_trials, wilson
 from fastbp.analysis.summary import LEVEL, key_columns, keys_of, pooled_median, whole_numbers
 from fastbp.analysis.symmetry import FUNCTIONS, NPN, PN, SYMMETRIES, bits_of, classes, holds
 
-LEAST_FUNCTIONS = 16
+MIN_FUNCTIONS = 16
 """Functions that make an atlas: all of two bits."""
 
 
@@ -27,7 +28,7 @@ def is_atlas(summary: pd.DataFrame) -> bool:
         return False
     tables = {bits_of(problem) for problem in summary["problem"]}
     return (
-        len(tables) >= LEAST_FUNCTIONS
+        len(tables) >= MIN_FUNCTIONS
         and "" not in tables
         and len({len(bits) for bits in tables}) == 1
     )
@@ -68,19 +69,19 @@ def equality(runs: Runs) -> pd.DataFrame:
     the runs are worth; `updates_median` over the runs of all members (null where fewer than half
     converge); `holds`, whether some symmetry says that shares are equal; `p`, Cochran's, over the
     seeds that all members ran (null of one member, and where there are too few successes or
-    failures to tell); `p_holm`, adjusted over the table. Raises as `tally` does.
+    failures to tell); `p_holm`, adjusted over the table. Raises as `count_runs` does.
     """
-    tallies = tally(runs)
-    others = [key for key in varying(tallies) if key != "problem"]
-    settings: dict[tuple[Any, ...], list[Tally]] = {}
-    for t in tallies:
+    counted = count_runs(runs)
+    others = [key for key in varying(counted) if key != "problem"]
+    settings: dict[tuple[Any, ...], list[SetupCounts]] = {}
+    for t in counted:
         settings.setdefault(tuple(t.keys[key] for key in others), []).append(t)
     first, rows = [], []
     for key in sorted(settings, key=lambda values: [natural(value) for value in values]):
         own = settings[key]
         tables = [bits_of(t.keys["problem"]) for t in own]
         for symmetry in SYMMETRIES:
-            members: dict[str, list[Tally]] = {}
+            members: dict[str, list[SetupCounts]] = {}
             for name, t in sorted(
                 zip(classes(tables, symmetry), own, strict=True), key=lambda each: each[0]
             ):
@@ -98,7 +99,7 @@ def equality(runs: Runs) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(key_columns(first, others)), table], axis=1)
 
 
-def _class(members: Sequence[Tally]) -> dict[str, Any]:
+def _class(members: Sequence[SetupCounts]) -> dict[str, Any]:
     """The columns of a row that follow from its members."""
     tables, keys = [bits_of(t.keys["problem"]) for t in members], members[0].keys
     must = any(

@@ -10,21 +10,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.analysis.contrasts import _follows
-from fastbp.analysis.counts import Runs, Tally, tally, varying, written
+from fastbp.analysis.counts import Runs, SetupCounts, count_runs, varying, written
 from fastbp.analysis.statistics.paired import attribution as attributed
 from fastbp.analysis.summary import LEVEL, _counts
 
-MOST_BOXES = 400
+MAX_BOXES = 400
 """Setups to which the parts of changes are told: of more, those whose share differs most."""
 
-MOST_CHANGES = 6
+MAX_CHANGES = 6
 """Keys of which parts are told: twice as many setups are needed for each more."""
 
 
 def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     """What each of several changes made at once has to do with the change of the share converged.
 
-    From the `baseline`, the id of a setup (without one, the first in `tally`'s order), to every
+    From the `baseline`, the id of a setup (without one, the first in `count_runs`'s order), to every
     setup that differs from it in at least two keys as written, never in `stop`, where the setups
     with every subset of these changes are there, and in as many keys as any such setup does; over
     the seeds that all of them ran. Where a sweep has put more seeds into some setups than into
@@ -35,12 +35,12 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     `key`, `from_value` and `to_value`; `pairs`, the seeds; `total_points`, how many percentage
     points the share rose; and of these, by this change when it is made first, `alone_points`; when
     it is made last, `last_points`; and on average over all orders of making the changes (Shapley),
-    `average_points`; each with Student's 95% bounds `…_low` and `…_high`. Raises as `tally` does.
+    `average_points`; each with Student's 95% bounds `…_low` and `…_high`. Raises as `count_runs` does.
     """
-    tallies = tally(runs)
-    keys = [key for key in varying(tallies) if not _follows(tallies, key) and key != "stop"]
+    counted = count_runs(runs)
+    keys = [key for key in varying(counted) if not _follows(counted, key) and key != "stop"]
     rows = []
-    for start, boxes in _boxes(tallies, keys, baseline):
+    for start, boxes in _boxes(counted, keys, baseline):
         for changed, corners in boxes:
             flags = common_flags(corners)
             if not flags.shape[1]:
@@ -79,37 +79,39 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
 
 
 def _boxes(
-    tallies: Sequence[Tally], keys: Sequence[str], baseline: str | None
-) -> Iterator[tuple[Tally, list[tuple[list[str], list[Tally]]]]]:
+    counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | None
+) -> Iterator[tuple[SetupCounts, list[tuple[list[str], list[SetupCounts]]]]]:
     """The start, and of each setup farthest from it the keys that differ and the setups with every
-    subset of these changes, where bit i says that key i is changed."""
-    start = next((t for t in tallies if t.setup == baseline), tallies[0] if tallies else None)
+    subset of these changes, where bit i says that key i is changed.
+    """
+    start = next((t for t in counted if t.setup == baseline), counted[0] if counted else None)
     if start is None:
         return
-    alike = [t for t in tallies if t.keys.get("stop") == start.keys.get("stop")]
+    alike = [t for t in counted if t.keys.get("stop") == start.keys.get("stop")]
     found = _cornered(start, [t for t in alike if t.runs >= start.runs], keys) or _cornered(
         start, alike, keys
     )
     most = max((len(changed) for changed, _ in found), default=0)
     farthest = [box for box in found if len(box[0]) == most]
     share = _shares([start, *(corners[-1] for _, corners in farthest)])
-    largest = np.argsort(-np.abs(share[1:] - share[0]), kind="stable")[:MOST_BOXES]
+    largest = np.argsort(-np.abs(share[1:] - share[0]), kind="stable")[:MAX_BOXES]
     yield start, [farthest[i] for i in sorted(largest.tolist())]
 
 
 def _cornered(
-    start: Tally, alike: Sequence[Tally], keys: Sequence[str]
-) -> list[tuple[list[str], list[Tally]]]:
+    start: SetupCounts, alike: Sequence[SetupCounts], keys: Sequence[str]
+) -> list[tuple[list[str], list[SetupCounts]]]:
     """Of each of these setups that is two changes or more away from the start: what `_boxes`
-    says."""
+    says.
+    """
     of = {tuple(written(t)[key] for key in keys): t for t in alike}
     if len(of) < len(alike):
         return []  # setups that differ in what is no key as written
     here = written(start)
-    found: list[tuple[list[str], list[Tally]]] = []
+    found: list[tuple[list[str], list[SetupCounts]]] = []
     for values in of:
         changed = [key for key, value in zip(keys, values, strict=True) if value != here[key]]
-        if not 2 <= len(changed) <= MOST_CHANGES:
+        if not 2 <= len(changed) <= MAX_CHANGES:
             continue
         there = dict(zip(keys, values, strict=True))
         subsets = [
@@ -125,23 +127,23 @@ def _cornered(
     return found
 
 
-def _shares(tallies: Sequence[Tally]) -> NDArray[np.float64]:
+def _shares(counted: Sequence[SetupCounts]) -> NDArray[np.float64]:
     """The share of each setup that converges."""
-    shares: NDArray[np.float64] = _counts(tallies)["converged"] / np.array(
-        [t.runs for t in tallies]
+    shares: NDArray[np.float64] = _counts(counted)["converged"] / np.array(
+        [t.runs for t in counted]
     )
     return shares
 
 
-def common_flags(tallies: Sequence[Tally]) -> NDArray[np.bool_]:
+def common_flags(counted: Sequence[SetupCounts]) -> NDArray[np.bool_]:
     """Which runs converged, [setup, seed], of the seeds that all of one or more setups ran."""
-    first = tallies[0]
+    first = counted[0]
     if all(
         np.array_equal(first.starts, t.starts) and np.array_equal(first.lengths, t.lengths)
-        for t in tallies
+        for t in counted
     ):
-        return np.stack([t.flags() for t in tallies])
+        return np.stack([t.flags() for t in counted])
     seeds = first.seeds()
-    for other in tallies[1:]:
+    for other in counted[1:]:
         seeds = np.intersect1d(seeds, other.seeds(), assume_unique=True)
-    return np.stack([t.flags()[np.searchsorted(t.seeds(), seeds)] for t in tallies])
+    return np.stack([t.flags()[np.searchsorted(t.seeds(), seeds)] for t in counted])

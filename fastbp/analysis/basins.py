@@ -1,5 +1,6 @@
 """Maps of initial weights: where in a plane of two of them networks start, and how each ends (`init
-= "grid:…"`)."""
+= "grid:…"`).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.analysis.counts import Tally, ends, ends_of_frame
+from fastbp.analysis.counts import SetupCounts, ends, ends_of_frame
 from fastbp.analysis.statistics.proportions import Real
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 from fastbp.store import filename, parquet
@@ -26,7 +27,8 @@ _GRID = re.compile(r"grid:side=(\d{1,5}),x=(\d{1,6}),y=(\d{1,6})(?:,|$)")
 
 class Plane(NamedTuple):
     """Two initial weights on a grid: the numbers of the parameters, across and up, and their
-    largest absolute value."""
+    largest absolute value.
+    """
 
     side: int
     x: int
@@ -36,7 +38,8 @@ class Plane(NamedTuple):
 
 def plane_of(keys: Mapping[str, Any]) -> Plane | None:
     """The plane in which a setup's runs start, by its columns `init` and `init_scale`; None where
-    its weights are drawn."""
+    its weights are drawn.
+    """
     found = _GRID.match(str(keys.get("init", "")))
     if not found:
         return None
@@ -46,7 +49,8 @@ def plane_of(keys: Mapping[str, Any]) -> Plane | None:
 
 def parameter(sizes: Sequence[int], number: int) -> str:
     """The name of a parameter of a network with these layer sizes: `W0[unit, input]` or `b0[unit]`,
-    layers from 0."""
+    layers from 0.
+    """
     for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         if number < fan_in * fan_out:
             return f"W{layer}[{number // fan_in}, {number % fan_in}]"
@@ -84,9 +88,10 @@ class Basin(NamedTuple):
         return cls._filled(plane, [ends_of_frame(runs)])
 
     @classmethod
-    def read(cls, store: Path, one: Tally) -> Self:
+    def read(cls, store: Path, one: SetupCounts) -> Self:
         """Of the runs of a setup in a store. Raises ValueError where its init is no grid,
-        DamagedFileError as `tally` does."""
+        DamagedFileError as `count_runs` does.
+        """
         plane = plane_of(one.keys)
         if plane is None:
             raise ValueError(f"the init of setup {one.setup} is no grid")
@@ -123,7 +128,8 @@ class Basin(NamedTuple):
     @property
     def shares(self) -> dict[Outcome, float]:
         """The share of the runs that ended so, of each outcome that occurs, in the order of
-        `OUTCOMES`."""
+        `OUTCOMES`.
+        """
         counts = np.bincount(self.codes[self.there], minlength=len(OUTCOMES))
         return {
             outcome: int(count) / int(counts.sum())

@@ -8,13 +8,13 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from fastbp.analysis.counts import Runs, Tally, Value, natural, tally, varying, written
+from fastbp.analysis.counts import Runs, SetupCounts, Value, count_runs, natural, varying, written
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.analysis.summary import LEVEL, key_columns
 
-_FOLLOWS = {"check_every": "batch", "batch": "problem"}
+_FOLLOWS = {"eval_every": "batch", "batch": "problem"}
 """Keys whose value may stem from another's: batch = "full" is stored as the problem's rows, and
-sets check_every's default."""
+sets eval_every's default."""
 
 _LEARNT = ("problem", "targets", "scale_inputs", "target_margin")
 """Keys that change what is learnt."""
@@ -29,23 +29,23 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     Compared are setups that differ in exactly one key as written, never `stop`: all pairs where the
     key has up to four values among setups that are otherwise alike, neighbours where a numeric key
     has more, and everything against `baseline`, the id of a setup. A change leads away from the
-    baseline's value where that is one end of it, else upwards, words in `tally`'s order.
+    baseline's value where that is one end of it, else upwards, words in `count_runs`'s order.
 
     Returns one row per comparison, by key, value and the other keys, with the columns: `key`,
     `from`, `to`; the varying keys (null in the row's own key; left out where only one varies);
-    `pairs`, the seeds; `mended` (failed → converged), `broken` (converged → failed); `difference`,
-    (mended − broken) / pairs, with Tango's 95% bounds `difference_low` and `difference_high`; `p`,
+    `pairs`, the seeds; `fixed` (failed → converged), `broken` (converged → failed); `difference`,
+    (fixed − broken) / pairs, with Tango's 95% bounds `difference_low` and `difference_high`; `p`,
     McNemar's exact, and `p_holm`, adjusted over the table. Comparisons without common seeds are
-    left out. Raises as `tally` does.
+    left out. Raises as `count_runs` does.
     """
-    tallies = tally(runs)
-    keys = [key for key in varying(tallies) if not _follows(tallies, key)]
+    counted = count_runs(runs)
+    keys = [key for key in varying(counted) if not _follows(counted, key)]
     found, counts = [], []
-    for key, before, after in _changes(tallies, keys, baseline):
-        pairs, mended, broken, _ = pair(before, after)
+    for key, before, after in _changes(counted, keys, baseline):
+        pairs, fixed, broken, _ = pair(before, after)
         if pairs:
             found.append((key, before, after))
-            counts.append((pairs, mended, broken))
+            counts.append((pairs, fixed, broken))
     columns = {
         "key": pd.Series([key for key, _, _ in found], dtype=object),
         "from": pd.Series([before.keys[key] for key, before, _ in found], dtype=object),
@@ -59,7 +59,7 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     p = mcnemar(b, c)
     columns |= {
         "pairs": pd.Series(n),
-        "mended": pd.Series(b),
+        "fixed": pd.Series(b),
         "broken": pd.Series(c),
         "difference": pd.Series((b - c) / n),
     }
@@ -68,27 +68,28 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _follows(tallies: Sequence[Tally], key: str) -> bool:
+def _follows(counted: Sequence[SetupCounts], key: str) -> bool:
     """Whether the key only varies because another does: each value of that one comes with one value
-    of this."""
+    of this.
+    """
     leader = _FOLLOWS.get(key)
-    if leader is None or leader not in varying(tallies):
+    if leader is None or leader not in varying(counted):
         return False
-    return len({(t.keys[leader], t.keys[key]) for t in tallies}) == len(
-        {t.keys[leader] for t in tallies}
+    return len({(t.keys[leader], t.keys[key]) for t in counted}) == len(
+        {t.keys[leader] for t in counted}
     )
 
 
 def _changes(
-    tallies: Sequence[Tally], keys: Sequence[str], baseline: str | None
-) -> Iterator[tuple[str, Tally, Tally]]:
+    counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | None
+) -> Iterator[tuple[str, SetupCounts, SetupCounts]]:
     """Every (key, from, to) that `contrasts` compares, in the order of its rows."""
-    base = next((written(t) for t in tallies if t.setup == baseline), {})
+    base = next((written(t) for t in counted if t.setup == baseline), {})
     for key in keys:
         if key == "stop":
             continue
-        alike: dict[tuple[Value, ...], list[Tally]] = {}
-        for t in tallies:
+        alike: dict[tuple[Value, ...], list[SetupCounts]] = {}
+        for t in counted:
             learnt = "" if key in _LEARNT else t.problem  # two files may have one name
             alike.setdefault(
                 (learnt, *(written(t)[other] for other in keys if other != key)), []
@@ -98,7 +99,7 @@ def _changes(
             own = [written(t)[key] for t in group]
             values = {
                 value: i for i, value in enumerate(dict.fromkeys(own))
-            }  # in order, as the tallies are
+            }  # in order, as the counted are
             numeric = all(not isinstance(value, str) or value.isdigit() for value in values)
             for (one, a), (other, b) in combinations(zip(group, own, strict=True), 2):
                 step = values[b] - values[a]
@@ -111,16 +112,17 @@ def _changes(
             yield key, before, after
 
 
-def pair(before: Tally, after: Tally) -> tuple[int, int, int, int]:
-    """Common seeds, how many of them the change mended and broke, and how many converged before
-    it."""
+def pair(before: SetupCounts, after: SetupCounts) -> tuple[int, int, int, int]:
+    """Common seeds, how many of them the change fixed and broke, and how many converged before
+    it.
+    """
     same = np.array_equal(before.starts, after.starts) and np.array_equal(
         before.lengths, after.lengths
     )
     if same:  # eight seeds at a time
         a, b = before.converged, after.converged
-        mended, broken, own = (int(np.bitwise_count(each).sum()) for each in (~a & b, a & ~b, a))
-        return before.runs, mended, broken, own
+        fixed, broken, own = (int(np.bitwise_count(each).sum()) for each in (~a & b, a & ~b, a))
+        return before.runs, fixed, broken, own
     if before.starts.size == after.starts.size == 1:  # as sweeps make them: no seeds need be sorted
         firsts = [int(t.starts[0]) for t in (before, after)]
         start, stop = (

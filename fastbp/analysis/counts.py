@@ -1,5 +1,6 @@
 """From runs to counts: what the tables need of each setup, read in one pass that never holds all
-runs."""
+runs.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fastbp.analysis.histograms import PICTURED, Measures, Sketch, Sketcher
+from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, Measures
 from fastbp.schema import errors
 from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.schema.outcomes import OUTCOMES, Outcome, classify
@@ -30,7 +31,7 @@ _CLASSIFIED = ("max_error", "spread", "one_sided", "tolerance")
 _CONVERGED = OUTCOMES.index(Outcome.CONVERGED)
 
 
-class Tally(NamedTuple):
+class SetupCounts(NamedTuple):
     """The runs of one setup, counted.
 
     `keys`: its setup columns, as Python values. `counts`, int64 [outcome] in the order of
@@ -49,7 +50,7 @@ class Tally(NamedTuple):
     starts: Integers
     lengths: Integers
     converged: NDArray[np.uint8]
-    sketch: Sketch | None = None
+    histograms: Histograms | None = None
     problem: str = ""
 
     @property
@@ -77,24 +78,24 @@ class Tally(NamedTuple):
         return np.unpackbits(self.converged, count=self.runs).view(np.bool_)
 
 
-Runs = pd.DataFrame | str | Path | Sequence[Tally]
+Runs = pd.DataFrame | str | Path | Sequence[SetupCounts]
 """Tidy runs, the path of a store or of its `runs` folder, or runs that are counted already."""
 
 
-def tally(
+def count_runs(
     runs: Runs,
     setups: Collection[str] | None = None,
     *,
     pictures: bool = False,
     collapse: float | None = None,
-) -> list[Tally]:
+) -> list[SetupCounts]:
     """Count the runs of each setup.
 
     Parameters: `runs`, a DataFrame with (at least) the columns setup, seed, outcome and
     converged_at, or a path, whose files are streamed: what is held at once is one file and a byte
     for each seed of a single setup; `setups`, ids: only these; `pictures`: also what pictures need,
     of the columns loss, spread and spread_start; `collapse`: decide outcomes anew with this
-    threshold, by max_error, spread, one_sided and tolerance. Returns one tally per setup, sorted by
+    threshold, by max_error, spread, one_sided and tolerance. Returns one count_runs per setup, sorted by
     the keys that vary: numbers as numbers, words by their letters and the numbers within them, null
     first. Raises FileNotFoundError where the path is no folder; DamagedFileError, which is a
     ValueError; ValueError where a column is missing, a seed comes twice in a setup or an outcome is
@@ -106,28 +107,30 @@ def tally(
         found = _from_folder(Path(runs), setups, pictures, collapse)
     else:
         found = iter(runs)
-    tallies = [t for t in found if setups is None or t.setup in setups]
-    if pictures and not all(t.sketch for t in tallies):
+    counted = [t for t in found if setups is None or t.setup in setups]
+    if pictures and not all(t.histograms for t in counted):
         raise ValueError("these runs were counted without what pictures need")
-    names = varying(tallies)
-    return sorted(tallies, key=lambda t: ([natural(t.keys[name]) for name in names], t.setup))
+    names = varying(counted)
+    return sorted(counted, key=lambda t: ([natural(t.keys[name]) for name in names], t.setup))
 
 
-def written(one: Tally) -> dict[str, Value]:
+def written(one: SetupCounts) -> dict[str, Value]:
     """The keys of a setup as written: `updates` is null where the budget was written in epochs."""
     return one.keys | {"updates": None} if one.keys.get("epochs") is not None else one.keys
 
 
-def varying(tallies: Sequence[Tally]) -> list[str]:
+def varying(counted: Sequence[SetupCounts]) -> list[str]:
     """The keys of which two setups have different values as written, in the order of the
-    columns."""
-    names = [c.name for c in SETUP_COLUMNS if all(c.name in t.keys for t in tallies)]
-    return [name for name in names if len({written(t)[name] for t in tallies}) > 1]
+    columns.
+    """
+    names = [c.name for c in SETUP_COLUMNS if all(c.name in t.keys for t in counted)]
+    return [name for name in names if len({written(t)[name] for t in counted}) > 1]
 
 
 def natural(value: Value) -> list[tuple[int, float, str]]:
     """A sort key: null, then numbers by size, then words by their parts (so that parity:3 comes
-    before parity:10)."""
+    before parity:10).
+    """
     if value is None:
         return []
     if not isinstance(value, str):
@@ -149,7 +152,7 @@ class _Counter:
         self._lengths: list[Integers] = []
         self._ended: list[Flags] = []
         self._times: list[tuple[Integers, Integers]] = []
-        self._sketcher: Sketcher | None = None
+        self._builder: HistogramBuilder | None = None
 
     def add(
         self,
@@ -159,7 +162,8 @@ class _Counter:
         measured: Measures,
     ) -> None:
         """Add runs: positions in `OUTCOMES`, `converged_at` or NaN, and the measures that were
-        asked for, all [run]."""
+        asked for, all [run].
+        """
         steps = np.diff(seeds, prepend=self._last)
         if np.any(steps <= 0):
             raise ValueError(f"setup {self._setup} has seed {seeds[steps <= 0][0]} twice")
@@ -176,8 +180,8 @@ class _Counter:
         self._times.append(np.unique(times[ever].astype(np.int64), return_counts=True))
         self._last = int(seeds[-1])
         if "loss" in measured:
-            self._sketcher = self._sketcher or Sketcher()
-            self._sketcher.add(seeds, codes, measured)
+            self._builder = self._builder or HistogramBuilder()
+            self._builder.add(seeds, codes, measured)
 
     def _classified(self, measured: Measures) -> NDArray[np.int8]:
         tolerance, collapse = self._keys["tolerance"], self._collapse
@@ -186,7 +190,7 @@ class _Counter:
         sided = measured["one_sided"] == 1
         return classify(measured["max_error"], measured["spread"], sided, tolerance, collapse)
 
-    def tally(self) -> Tally:
+    def count_runs(self) -> SetupCounts:
         """Of all that was added."""
         firsts, lengths = np.concatenate(self._firsts), np.concatenate(self._lengths)
         joined = np.append(
@@ -194,10 +198,10 @@ class _Counter:
         )  # of files that follow each other
         times, events = (np.concatenate(part) for part in zip(*self._times, strict=True))
         times, place = np.unique(times, return_inverse=True)
-        return Tally(
+        return SetupCounts(
             self._setup, self._keys, self._counts, times, np.bincount(place, events, len(times)).astype(np.int64),
             self._relapsed, firsts[joined], np.add.reduceat(lengths, np.flatnonzero(joined)),
-            np.packbits(np.concatenate(self._ended)), self._sketcher.sketch() if self._sketcher else None,
+            np.packbits(np.concatenate(self._ended)), self._builder.histograms() if self._builder else None,
         )  # fmt: skip
 
 
@@ -240,7 +244,9 @@ def ends_of_frame(frame: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDAr
     return frame["seed"].to_numpy(np.int64), _outcome_codes(list(words), codes), times
 
 
-def _from_frame(frame: pd.DataFrame, pictures: bool, collapse: float | None) -> Iterator[Tally]:
+def _from_frame(
+    frame: pd.DataFrame, pictures: bool, collapse: float | None
+) -> Iterator[SetupCounts]:
     names = _measured(pictures, collapse)
     needed = (*_NEEDED, *names, *(("tolerance",) if collapse is not None else ()))
     missing = [name for name in needed if name not in frame.columns]
@@ -262,12 +268,12 @@ def _from_frame(frame: pd.DataFrame, pictures: bool, collapse: float | None) -> 
             times[rows],
             {name: values[rows] for name, values in measured.items()},
         )
-        yield counter.tally()
+        yield counter.count_runs()
 
 
 def _from_folder(
     path: Path, setups: Collection[str] | None, pictures: bool, collapse: float | None
-) -> Iterator[Tally]:
+) -> Iterator[SetupCounts]:
     import pyarrow as pa
 
     folder = path / "runs" if (path / "runs").is_dir() else path
@@ -291,9 +297,10 @@ def _from_folder(
 
 def _read(
     setup: str, paths: Sequence[Path], measures: Sequence[str], collapse: float | None
-) -> Tally:
+) -> SetupCounts:
     """Count the runs of one setup from its files. Raises DamagedFileError where one is not as it
-    was written."""
+    was written.
+    """
     counter: _Counter | None = None
     problem = ""
     for path in paths:
@@ -304,12 +311,13 @@ def _read(
             counter.add(*ends(batch), {name: _reals(batch.column(name)) for name in measures})
         problem = problem or said.get("fastbp.problem", "")
     assert counter
-    return counter.tally()._replace(problem=problem)
+    return counter.count_runs()._replace(problem=problem)
 
 
 def ends(rows: pa.RecordBatch) -> tuple[Integers, NDArray[np.int8], NDArray[np.float64]]:
     """The seeds of rows of a file, positions in `OUTCOMES`, and `converged_at` or NaN, all
-    [run]."""
+    [run].
+    """
     times = rows.column("converged_at").to_numpy(zero_copy_only=False)  # of nulls NaN
     return rows.column("seed").to_numpy(), _decode(rows.column("outcome")), times.astype(np.float64)
 

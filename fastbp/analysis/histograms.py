@@ -1,5 +1,6 @@
 """What pictures need to know of the runs of a setup, whatever their number: counts in cells, and
-some seeds."""
+some seeds.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +16,13 @@ Integers = NDArray[np.int64]
 Measures = Mapping[str, NDArray[np.float64]]
 
 PICTURED = ("loss", "spread", "spread_start")
-"""The columns that a sketch is made of, besides seeds and outcomes."""
+"""The columns that a histograms is made of, besides seeds and outcomes."""
 
 THRESHOLDS: NDArray[np.float64] = np.round(np.logspace(-3, 0, 121), 6)
 """Values of `collapse` at which collapsed runs are counted."""
 
 _SPREADS, _LOSSES = 75, 160
-PER_SPREAD, PER_DECADE, _LEAST_LOSS = 60, 20, -6
+PER_SPREAD, PER_DECADE, _MIN_LOSS = 60, 20, -6
 """Cells of a picture of spread and loss: 60 for the target range, up to 1.25 of it; 20 for each
 factor of ten from 10⁻⁶ on."""
 
@@ -29,32 +30,33 @@ EXAMPLES = 5
 """Seeds of each outcome that are kept, the first ones: any are as good as others."""
 
 
-class Sketch(NamedTuple):
+class Histograms(NamedTuple):
     """The runs of one setup in counts.
 
-    `collapsing` and `born`, int64 [threshold]: runs that would be collapsed at each of
+    `collapsing` and `constant_at_start`, int64 [threshold]: runs that would be collapsed at each of
     `THRESHOLDS`, and runs whose outputs were as alike before the first update. `cells` and
     `cell_runs`: where runs lie in the plane of spread and loss, by outcome, and how many.
     `examples`: the first seeds of each outcome.
     """
 
     collapsing: Integers
-    born: Integers
+    constant_at_start: Integers
     cells: Integers
     cell_runs: Integers
     examples: dict[Outcome, list[int]]
 
     def points(self) -> tuple[list[Outcome], NDArray[np.float64], NDArray[np.float64]]:
         """The outcome, the spread and the loss in the middle of each cell in which there are
-        runs."""
+        runs.
+        """
         rest, height = np.divmod(self.cells, _LOSSES)
         code, across = np.divmod(rest, _SPREADS)
-        loss = 10.0 ** ((height + 0.5) / PER_DECADE + _LEAST_LOSS)
+        loss = 10.0 ** ((height + 0.5) / PER_DECADE + _MIN_LOSS)
         return [OUTCOMES[i] for i in code], (across + 0.5) / PER_SPREAD, loss
 
 
-class Sketcher:
-    """Counts runs into a sketch, some at a time."""
+class HistogramBuilder:
+    """Counts runs into a histograms, some at a time."""
 
     def __init__(self) -> None:
         self._thresholds = np.zeros((2, len(THRESHOLDS)), np.int64)
@@ -77,7 +79,7 @@ class Sketcher:
         seen = np.isfinite(spread) & np.isfinite(loss)
         with np.errstate(divide="ignore"):
             height = np.clip(
-                (np.log10(loss[seen]) - _LEAST_LOSS) * PER_DECADE, 0, _LOSSES - 1
+                (np.log10(loss[seen]) - _MIN_LOSS) * PER_DECADE, 0, _LOSSES - 1
             ).astype(np.int64)
         across = np.minimum(spread[seen] * PER_SPREAD, _SPREADS - 1).astype(np.int64)
         self._cells += np.bincount(
@@ -89,9 +91,9 @@ class Sketcher:
             if len(of) < EXAMPLES:
                 of += seeds[np.flatnonzero(codes == code)[: EXAMPLES - len(of)]].tolist()
 
-    def sketch(self) -> Sketch:
+    def histograms(self) -> Histograms:
         """Of all that was added."""
         cells = np.flatnonzero(self._cells)
-        return Sketch(
+        return Histograms(
             self._thresholds[0], self._thresholds[1], cells, self._cells[cells], self._examples
         )

@@ -39,7 +39,7 @@ SYMMETRIES = {
 }
 """The groups, by name, from the smaller to the larger."""
 
-MOST_BITS = 4
+MAX_BITS = 4
 """Inputs of a function: of four there are 65,536 functions and 768 elements of the group, of five
 far too many of both."""
 
@@ -75,7 +75,7 @@ def bits_of(problem: object) -> str:
     """The truth table of a problem `table:BITS` of up to four inputs; nothing of any other."""
     match = _TABLE.fullmatch(str(problem))
     bits = match[1] if match else ""
-    return bits if len(bits) in [2**d for d in range(1, MOST_BITS + 1)] else ""
+    return bits if len(bits) in [2**d for d in range(1, MAX_BITS + 1)] else ""
 
 
 def classes(tables: Sequence[str], symmetry: str) -> list[str]:
@@ -89,7 +89,7 @@ def classes(tables: Sequence[str], symmetry: str) -> list[str]:
         len(bits) != length or not bits_of(f"table:{bits}") for bits in tables
     ):
         raise ValueError(
-            f"tables of up to {MOST_BITS} inputs, all of as many, and a symmetry of {', '.join(SYMMETRIES)}"
+            f"tables of up to {MAX_BITS} inputs, all of as many, and a symmetry of {', '.join(SYMMETRIES)}"
         )
     given = np.array([[int(bit) for bit in bits] for bits in tables], np.int64).reshape(-1, length)
     weights = 1 << np.arange(length)[::-1]
@@ -102,7 +102,8 @@ def classes(tables: Sequence[str], symmetry: str) -> list[str]:
 
 def _images(d: int, negated: bool) -> list[NDArray[np.int64]]:
     """Which row each row becomes, for every permutation of the inputs and, if they may be, every
-    choice of negated ones."""
+    choice of negated ones.
+    """
     places = np.arange(d)[::-1]
     inputs = (np.arange(2**d)[:, None] >> places) & 1
     permuted = [inputs[:, order] @ (1 << places) for order in permutations(range(d))]

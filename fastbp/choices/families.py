@@ -30,7 +30,8 @@ reals."""
 
 def own_values(choice: Choice, values: Sequence[float]) -> Own:
     """The values of a choice's own parameters, for `compiled`. The arrays are never empty, so that
-    they always have one type."""
+    they always have one type.
+    """
     integers = [v for p, v in zip(choice.parameters, values, strict=True) if _is_integer(p)]
     reals = [v for p, v in zip(choice.parameters, values, strict=True) if not _is_integer(p)]
     return np.array(integers or [0], np.int64), np.array(reals or [0.0], np.float64)
@@ -39,7 +40,8 @@ def own_values(choice: Choice, values: Sequence[float]) -> Own:
 @cache
 def looks_at_the_end(schedule: Choice) -> bool:
     """Whether a schedule's rates depend on the budget: not where its function calls that argument
-    `_span`."""
+    `_span`.
+    """
     return not list(inspect.signature(schedule.function).parameters)[2].startswith("_")
 
 

@@ -16,7 +16,8 @@ Function = Callable[..., Any]
 
 class Parameter(NamedTuple):
     """A parameter of a choice: its name, its annotated type (with limits, as `annotated_types`
-    writes them), its default."""
+    writes them), its default.
+    """
 
     name: str
     annotation: Any
@@ -30,7 +31,8 @@ class Parameter(NamedTuple):
 
 class Choice(NamedTuple):
     """One choice of a family: its number in the family, its function and the parameters that are
-    its own."""
+    its own.
+    """
 
     name: str
     code: int

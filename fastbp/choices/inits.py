@@ -35,7 +35,8 @@ def glorot_normal(
     u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any
 ) -> Any:
     """N(0, σ²) with σ = scale·√(2/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010, equation
-    12)."""
+    12).
+    """
     return 0.0 if bias else scale * np.sqrt(2.0 / (fan_in + fan_out)) * normal_quantile(u)
 
 
@@ -43,7 +44,8 @@ def glorot_uniform(
     u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any
 ) -> Any:
     """U[−r, r] with r = scale·√(6/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010, equation
-    16)."""
+    16).
+    """
     return 0.0 if bias else scale * np.sqrt(6.0 / (fan_in + fan_out)) * (2.0 * u - 1.0)
 
 

@@ -19,7 +19,8 @@ def squared(z: Any, o: Any, t: Any, slope: Any) -> Any:
 
 def cross_entropy(z: Any, o: Any, t: Any, slope: Any) -> Any:
     """−t·ln o − (1 − t)·ln(1 − o) in nats, from z as max(z, 0) − z·t + ln(1 + e^−|z|); δ = o − t
-    (Hinton 1989)."""
+    (Hinton 1989).
+    """
     zero = like(z, 0.0)
     positive = z if z > zero else zero
     magnitude = z if z > zero else -z

@@ -1,5 +1,6 @@
 """Problems: what the network is to learn. Each returns inputs X, float64 [row, input], and targets
-T, float64 [row, output]."""
+T, float64 [row, output].
+"""
 
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 Data = tuple[NDArray[np.float64], NDArray[np.float64]]
 
-MOST_ROWS = 65_536
+MAX_ROWS = 65_536
 
 
 def _bits(d: int) -> NDArray[np.float64]:
@@ -23,9 +24,9 @@ def table(bits: str) -> Data:
     Raises ValueError where there is another character than 0 and 1, or their number is not a power
     of two from 2 to 65,536.
     """
-    if len(bits) < 2 or len(bits) & (len(bits) - 1) or len(bits) > MOST_ROWS:
+    if len(bits) < 2 or len(bits) & (len(bits) - 1) or len(bits) > MAX_ROWS:
         raise ValueError(
-            f"the number of bits must be a power of two from 2 to {MOST_ROWS:,}, given {len(bits):,}"
+            f"the number of bits must be a power of two from 2 to {MAX_ROWS:,}, given {len(bits):,}"
         )
     if set(bits) - {"0", "1"}:
         both = ", in a grid also up to 16 ? for each of the two" if "?" in bits else ""
@@ -35,7 +36,8 @@ def table(bits: str) -> Data:
 
 def xor() -> Data:
     """Exclusive or of two bits, the classic that no network without a hidden layer learns (Minsky &
-    Papert 1969)."""
+    Papert 1969).
+    """
     return table("0110")
 
 
@@ -47,7 +49,8 @@ def parity(d: Annotated[int, Ge(1), Le(16)]) -> Data:
 
 def encoder(n: Annotated[int, Ge(2), Le(1024)]) -> Data:
     """The n–h–n encoder: a single one among n inputs, and the target is the row itself (Ackley,
-    Hinton & Sejnowski 1985)."""
+    Hinton & Sejnowski 1985).
+    """
     return np.eye(n), np.eye(n)
 
 

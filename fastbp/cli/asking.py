@@ -19,8 +19,8 @@ from fastbp.cli.console import (
     COMPLETE,
     Phase,
     aside,
+    cwd_missing,
     ended,
-    is_lost,
     refuse,
     say,
     shipped,
@@ -44,7 +44,7 @@ def diagnose(arguments: argparse.Namespace) -> int:
     """`fastbp diagnose`."""
     began = time.perf_counter()
     with signals_to(stop):
-        if is_lost():
+        if cwd_missing():
             return BAD_USAGE
         lines = []
         if not re.fullmatch("0*[1-9][0-9]{0,6}", arguments.seeds):
@@ -151,8 +151,9 @@ def _diagnose(arguments: argparse.Namespace, seeds: int, seconds: float, began: 
 
 
 def _writable(folder: Path) -> None:
-    """Make the folder, so that whoever may not write there hears it before the work and not after.
-    Raises OSError."""
+    """Make the folder, so that whoever may not write there shares_memory it before the work and not after.
+    Raises OSError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
@@ -160,7 +161,8 @@ def _writable(folder: Path) -> None:
 
 def answered() -> tuple[Change, Change]:
     """The advice that the founding case got: more updates at half the rate, and another order of
-    samples, all at once."""
+    samples, all at once.
+    """
     from fastbp.diagnosis.candidates import Change
 
     more = {"updates": 7992, "epochs": None, "lr": 0.1}
@@ -252,12 +254,13 @@ def _one(base: dict[str, Any], settings: list[str]) -> Sweep:
 
 def _table(arguments: argparse.Namespace, folder: Path) -> Path:
     """The table as it can be learnt: itself, or a copy with names and fewer rows, beside what is
-    written or in `folder`."""
+    written or in `folder`.
+    """
     from fastbp.problems import samples
     from fastbp.store.store import write
 
     path = Path(arguments.data)
-    found = samples.mended(path, arguments.targets)
+    found = samples.fixed(path, arguments.targets)
     if found is None:
         return path
     content, notes = found

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from fastbp.config.sweep import Sweep
     from fastbp.engine.driver import Progress, Trained
     from fastbp.engine.executor_map import Pool
-    from fastbp.engine.forecast import Duration, Size
-    from fastbp.engine.retrain import Life
+    from fastbp.engine.forecast import StorageNeed, TimeEstimate
+    from fastbp.engine.retrain import Trajectory
     from fastbp.reporting.build import Report
     from fastbp.store.filename import Range
     from fastbp.store.store import Store
@@ -36,7 +36,7 @@ COMPLETE, FAILED, BAD_USAGE, BAD_STORE, NOT_WRITABLE = 0, 1, 2, 3, 4
 FOUNDING = "founding"
 """The sweep that is trained where none is named, and the first of all."""
 
-MOST_FAILED = 20
+MAX_FAILED = 20
 """Lines about blocks that failed; where many do, they fail alike."""
 
 PLAIN_LINE_SECONDS = 30.0
@@ -52,7 +52,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         stop_at(number, place)
 
     with signals_to(stop):
-        if is_lost():
+        if cwd_missing():
             return BAD_USAGE
         from fastbp.config.sweep import Sweep
         from fastbp.schema.errors import SweepError
@@ -81,9 +81,11 @@ def sweep(arguments: argparse.Namespace) -> int:
             asked = sweep.within(*seeds) if seeds else sweep
             pool = backends.pool("threads" if arguments.dry_run else arguments.executor, jobs)
             if arguments.dry_run:
-                would = foreseen(_at_most(asked, store, pool, jobs, arguments), store, jobs)
+                would = dry_run(_at_most(asked, store, pool, jobs, arguments), store, jobs)
                 tell(json.dumps(would.as_json()) if arguments.json else would.text())
-            forecast.check(asked, store, jobs if pool.hears else 0, processes=pool.processes)
+            forecast.check(
+                asked, store, jobs if pool.shares_memory else 0, processes=pool.processes
+            )
             if arguments.dry_run:
                 return COMPLETE
             store.open()
@@ -111,9 +113,10 @@ def wrong(arguments: argparse.Namespace) -> tuple[list[str], int]:
     return lines, jobs
 
 
-def is_lost() -> bool:
+def cwd_missing() -> bool:
     """Whether the current folder is gone, and say so: some packages cannot even be imported
-    there."""
+    there.
+    """
     try:
         os.getcwd()
     except OSError:
@@ -178,7 +181,8 @@ def _shard(sweep: Sweep, text: str | None) -> Range | None:
 
 class Done(NamedTuple):
     """What a sweep came to: the exit code, what was trained, the tables and what they say, and what
-    was sought and found."""
+    was sought and found.
+    """
 
     code: int
     trained: Trained
@@ -197,7 +201,8 @@ def perform(
     name: str = "",
 ) -> Done:
     """Train what is missing of a sweep and publish it, with its tables and its page. `name`: of
-    this one of several."""
+    this one of several.
+    """
     from fastbp.engine import driver, forecast
     from fastbp.kernels.code_cache import is_kept
     from fastbp.kernels.jit import has_fma
@@ -225,7 +230,9 @@ def perform(
             not adapts or forecast.size(asked, store.present()).runs
         ):  # else a later round may have been begun already
             if adapts:
-                forecast.check(asked, store, jobs if pool.hears else 0, processes=pool.processes)
+                forecast.check(
+                    asked, store, jobs if pool.shares_memory else 0, processes=pool.processes
+                )
             _renew(store, "sweep.toml", asked.to_toml(store.path))
         driver.problem_files(asked, store)
         done = driver.drive(asked, store, pool=pool, seeds=seeds, tick=tick)
@@ -253,10 +260,10 @@ def perform(
     trained = found.trained if found else train(sweep)
     trained = trained._replace(seconds={"start": started, **trained.seconds})
     if trained.failed:
-        for line in trained.failed[:MOST_FAILED]:
+        for line in trained.failed[:MAX_FAILED]:
             say(f"failed: {line}")
-        if len(trained.failed) > MOST_FAILED:
-            say(f"failed: and {len(trained.failed) - MOST_FAILED:,} more blocks")
+        if len(trained.failed) > MAX_FAILED:
+            say(f"failed: and {len(trained.failed) - MAX_FAILED:,} more blocks")
     told = _report(sweep, store, trained, jobs, show, began, paged=not arguments.no_report)
     return Done(
         FAILED if trained.failed or (found and not found.complete) else COMPLETE,
@@ -304,7 +311,9 @@ def _at_most(
     from fastbp.adaptive import until_width
 
     width = until_width.read_width(arguments.until_width)
-    most = until_width.most_seeds(sweep, store, width, jobs if pool.hears else 0, pool.processes)
+    most = until_width.most_seeds(
+        sweep, store, width, jobs if pool.shares_memory else 0, pool.processes
+    )
     if most.short:
         say(
             f"note: at most {most.seeds:,} seeds, which may be too few for a width of {width:g}: {most.short}"
@@ -316,14 +325,14 @@ def _at_most(
     return sweep.with_seeds(sweep.seeds.start, most.seeds)
 
 
-class Foreseen(NamedTuple):
+class DryRun(NamedTuple):
     """What a sweep would take."""
 
     sweep: Sweep
     store: Store
     jobs: int
-    wanted: Size
-    takes: Duration
+    wanted: StorageNeed
+    takes: TimeEstimate
     is_new: bool
     """Whether nothing of the sweep is there yet."""
 
@@ -385,13 +394,14 @@ class Foreseen(NamedTuple):
         return "\n".join(f"{name:<9}{line}" for name, line in lines.items())
 
 
-def foreseen(sweep: Sweep, store: Store, jobs: int) -> Foreseen:
+def dry_run(sweep: Sweep, store: Store, jobs: int) -> DryRun:
     """What a sweep would take. The store is only read, and not locked: whoever trains in it is not
-    in the way."""
+    in the way.
+    """
     from fastbp.engine import forecast
 
     present = store.present()
-    return Foreseen(
+    return DryRun(
         sweep,
         store,
         jobs,
@@ -423,18 +433,18 @@ def _report(
         trained.runs > 0 or not build.is_current(store.path, build.key(store.path, ids))
     )
     try:
-        tallies = counts.tally(store.path, setups=ids, pictures=paged)
+        counted = counts.count_runs(store.path, setups=ids, pictures=paged)
     except (OSError, ValueError) as error:
         store.check()  # which says what file it is
         raise StoreError(f"{store.runs} cannot be read: {error}") from error
     collapses = dict(zip(ids, (setup.collapse for setup in sweep.setups), strict=True))
-    for tally in tallies:
-        if (there := tally.keys["collapse"]) != collapses[tally.setup]:
+    for count_runs in counted:
+        if (there := count_runs.keys["collapse"]) != collapses[count_runs.setup]:
             raise StoreError(
-                f"{store.path} has runs of setup {tally.setup} whose outcomes are those of collapse = {there}, "
-                f"not {collapses[tally.setup]}: choose another folder with -o"
+                f"{store.path} has runs of setup {count_runs.setup} whose outcomes are those of collapse = {there}, "
+                f"not {collapses[count_runs.setup]}: choose another folder with -o"
             )
-    told = build.tabulated(tallies, baseline, store.path)
+    told = build.tabulated(counted, baseline, store.path)
     build.write_tables(store.path, told, store.write)
     summary = told.summary
     trained.seconds["tables"] = time.perf_counter() - started
@@ -449,7 +459,7 @@ def _report(
             else "of some setups than asked for"
         )
         say(f"note: {store.path} holds more seeds {number}, and the tables count them all")
-    if paged and tallies:
+    if paged and counted:
         drawn = time.perf_counter()
         phase = Phase("")
 
@@ -459,7 +469,7 @@ def _report(
 
         with no_collections():
             build.draw(
-                store.path, tallies, told, build.key(store.path, ids), write=store.write, tick=tick
+                store.path, counted, told, build.key(store.path, ids), write=store.write, tick=tick
             )
         show.end()
         trained.seconds["page"] = time.perf_counter() - drawn
@@ -520,7 +530,7 @@ def as_json(store: Store, done: Done) -> dict[str, object]:
 def replay(arguments: argparse.Namespace) -> int:
     """`fastbp replay`."""
     with signals_to(stop):
-        if is_lost():
+        if cwd_missing():
             return BAD_USAGE
         return ended(lambda: _replay(arguments), Path(arguments.store))
 
@@ -542,28 +552,31 @@ def _replay(arguments: argparse.Namespace) -> int:
     only_checked = arguments.check and not (arguments.figure or arguments.export)
     progress = driver.Progress(phase="compiling")
 
-    def work() -> tuple[Life | None, list[str]]:
-        compile_ahead.warm_up(lane_group.kind_of(found.setup))
+    def work() -> tuple[Trajectory | None, list[str]]:
+        compile_ahead.warm_up(lane_group.kernel_key(found.setup))
         progress.phase = "training this run again"
         large = stored_run.too_large(found, rows=bool(arguments.export))
         if large and not only_checked:
             raise SweepError(large)
-        life = None if large else retrain(found.setup, found.seed, rows=bool(arguments.export))
-        return life, stored_run.differences(found, life) if arguments.check else []
+        trajectory = (
+            None if large else retrain(found.setup, found.seed, rows=bool(arguments.export))
+        )
+        return trajectory, stored_run.differences(found, trajectory) if arguments.check else []
 
-    life, different = aside(work, progress)
+    trajectory, different = aside(work, progress)
     if arguments.check:
         same = f"the same, bit for bit: {len(found.row or ())} columns"
         tell("\n".join(different) or same)
-    if life and not only_checked:
-        _show(life, found.identity, store, arguments)
+    if trajectory and not only_checked:
+        _show(trajectory, found.identity, store, arguments)
     return BAD_STORE if different else COMPLETE
 
 
 @contextmanager
 def no_collections() -> Iterator[None]:
     """Let garbage lie while much is made that stays: pictures are thousands of objects, and a tenth
-    of their time is the search for those that go."""
+    of their time is the search for those that go.
+    """
     import gc
 
     before = gc.isenabled()
@@ -576,8 +589,9 @@ def no_collections() -> Iterator[None]:
 
 
 def aside(work: Callable[[], T], progress: Progress | Phase) -> T:
-    """Call it in a thread, so that this one hears signals whatever is computed, and show what it is
-    at."""
+    """Call it in a thread, so that this one shares_memory signals whatever is computed, and show what it is
+    at.
+    """
     from concurrent.futures import ThreadPoolExecutor, wait
 
     show = Shown()
@@ -589,40 +603,42 @@ def aside(work: Callable[[], T], progress: Progress | Phase) -> T:
     return future.result()
 
 
-def _show(life: Life, identity: str, store: Store, arguments: argparse.Namespace) -> None:
-    """Print the life of a run, and write what was asked for."""
+def _show(
+    trajectory: Trajectory, identity: str, store: Store, arguments: argparse.Namespace
+) -> None:
+    """Print the trajectory of a run, and write what was asked for."""
     from fastbp.engine import stored_run
     from fastbp.reporting import phrases, plots
     from fastbp.schema.errors import StoreFullError
     from fastbp.store.store import write
 
-    last = life.looks.iloc[-1]
+    last = trajectory.looks.iloc[-1]
     updates = int(last["updates"])
-    ended = f"setup {identity}, seed {life.seed}: {last['outcome']} after {updates:,} update{'s'[: updates != 1]}"
+    ended = f"setup {identity}, seed {trajectory.seed}: {last['outcome']} after {updates:,} update{'s'[: updates != 1]}"
     keys = ", ".join(
-        f"{key} {phrases.plain(value)}" for key, value in stored_run.keys(life.setup).items()
+        f"{key} {phrases.plain(value)}" for key, value in stored_run.keys(trajectory.setup).items()
     )
-    X, T = life.setup.data()
+    X, T = trajectory.setup.data()
     if not arguments.check:
         parts = [
             f"{ended}\n{keys}",
-            phrases.life(life.looks, life.converged_at),
+            phrases.trajectory(trajectory.looks, trajectory.converged_at),
             phrases.answers(X, T, last["outputs"]),
         ]
         tell("\n\n".join(filter(None, parts)))
-    stem = store.path / "replays" / f"{identity}-{life.seed}"
+    stem = store.path / "replays" / f"{identity}-{trajectory.seed}"
     pictures = (
         [Path(arguments.figure)]
         if arguments.figure
         else [stem.with_suffix(".svg"), stem.with_suffix(".png")]
     )
     trace = stem.with_suffix(".parquet")
-    files = {} if arguments.check else {trace: stored_run.trace_file(life)}
+    files = {} if arguments.check else {trace: stored_run.trace_file(trajectory)}
     if arguments.figure or not arguments.check:
-        figure = plots.life(life.looks, T, ended, keys, life.converged_at)
+        figure = plots.trajectory(trajectory.looks, T, ended, keys, trajectory.converged_at)
         files |= {path: plots.encoded(figure, path.suffix.lower()[1:]) for path in pictures}
     if arguments.export:
-        files[Path(arguments.export)] = stored_run.weights_file(life)
+        files[Path(arguments.export)] = stored_run.weights_file(trajectory)
     written = []
     for path, content in files.items():
         try:
@@ -643,7 +659,8 @@ def _wrong_suffix(option: str, file: str | None, *suffixes: str) -> Iterator[str
 
 def shipped(name: str) -> Path:
     """The sweep file of that path, or the shipped one of that name: inside the package, or beside
-    it in a checkout."""
+    it in a checkout.
+    """
     # A folder is no sweep file: `-o founding` makes one of that name.
     if (os.path.exists(name) and not os.path.isdir(name)) or Path(name).suffix:
         return Path(name)
@@ -703,7 +720,7 @@ def stop_at(number: int, place: str) -> NoReturn:
     Called by the signal, wherever it comes: an exception might be swallowed there by an import or a
     destructor, and a stream might be in the middle of a line.
     """
-    stays = f"; what is done stays in {place}. To go on: {again()}" if place else ""
+    stays = f"; what is done stays in {place}. To go on: {resume_command()}" if place else ""
     with suppress(OSError):
         os.write(2, f"{chr(10) * os.isatty(2)}interrupted{stays}\n".encode(errors="replace"))
     if block := sys.modules.get("fastbp.engine.compile_ahead"):
@@ -714,11 +731,12 @@ def stop_at(number: int, place: str) -> NoReturn:
 
 def stop(number: int, frame: FrameType | None) -> NoReturn:
     """End at once, where nothing is half written and the same command goes on from what is
-    there."""
+    there.
+    """
     stop_at(number, "")
 
 
-def again() -> str:
+def resume_command() -> str:
     """The command that was typed."""
     import shlex
     import shutil
@@ -749,7 +767,8 @@ def tell(data: str) -> None:
 
 def _write(text: str, stream: TextIO | None) -> None:
     """Write at once. That a reader has left, as `head` does, is no mistake, and what is told beside
-    the data may be lost."""
+    the data may be lost.
+    """
     if stream is None:  # closed by whoever started us
         return
     try:
@@ -781,7 +800,8 @@ class Phase:
 
 class Shown:
     """Shows progress on stderr: one line that is written over on a terminal, a plain line now and
-    then elsewhere."""
+    then elsewhere.
+    """
 
     def __init__(
         self, quiet: bool = False, clock: Callable[[], float] = time.monotonic, name: str = ""

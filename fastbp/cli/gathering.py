@@ -1,5 +1,6 @@
 """Every sweep of a folder, one after the other, and the gallery of what they show: `fastbp sweep
---all FOLDER`."""
+--all FOLDER`.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ def sweep_all(arguments: argparse.Namespace) -> int:
         console.stop_at(number, place)
 
     with console.signals_to(stop):
-        if console.is_lost():
+        if console.cwd_missing():
             return BAD_USAGE
         lines, jobs = console.wrong(arguments)
         lines += _alone(arguments)
@@ -78,7 +79,8 @@ def _alone(arguments: argparse.Namespace) -> Iterator[str]:
 
 def _read(folder: Path, results: Path, seeds: str | None, lines: list[str]) -> list[Found]:
     """The sweeps of a folder, those of its own folders after its own; a line for each mistake in
-    any of them."""
+    any of them.
+    """
     from fastbp.config.sweep import Sweep
     from fastbp.reporting import gallery
     from fastbp.schema.errors import SweepError
@@ -114,7 +116,7 @@ def _read(folder: Path, results: Path, seeds: str | None, lines: list[str]) -> l
     lines += wrong
     if not files:
         lines.append(f"--all: given {named(folder)}, allowed: a folder with sweep files, *.toml")
-    if not gallery.is_ours(results):
+    if not gallery.is_generated(results):
         lines.append(
             f"{named(results / gallery.FILE)}: somebody's own file, allowed: another folder with -o, or that file moved away"
         )
@@ -123,7 +125,8 @@ def _read(folder: Path, results: Path, seeds: str | None, lines: list[str]) -> l
 
 def _too_large(found: Sequence[Found], jobs: int, arguments: argparse.Namespace) -> Iterator[str]:
     """A line for each sweep that there is no memory for. Raises StoreFullError where there is no
-    disk for one."""
+    disk for one.
+    """
     from fastbp.engine import backends, forecast
     from fastbp.schema.errors import SweepError
 
@@ -131,7 +134,7 @@ def _too_large(found: Sequence[Found], jobs: int, arguments: argparse.Namespace)
     for each in found:
         try:
             forecast.check(
-                each.sweep, each.store, jobs if pool.hears else 0, processes=pool.processes
+                each.sweep, each.store, jobs if pool.shares_memory else 0, processes=pool.processes
             )
         except SweepError as error:
             yield from (f"{each.file}: {line}" for line in error.lines)
@@ -141,7 +144,7 @@ def _foresee(found: Sequence[Found], jobs: int, arguments: argparse.Namespace) -
     """Say what each sweep would take, and all of them."""
     from fastbp.engine import forecast
 
-    each_would = [console.foreseen(each.sweep, each.store, jobs) for each in found]
+    each_would = [console.dry_run(each.sweep, each.store, jobs) for each in found]
     if arguments.json:
         tell(json.dumps({"sweeps": [would.as_json() for would in each_would]}))
         return
@@ -155,7 +158,8 @@ def _perform(
     found: Sequence[Found], results: Path, jobs: int, arguments: argparse.Namespace, began: float
 ) -> int:
     """Train and publish one sweep after the other, and write the gallery: the worst of their exit
-    codes."""
+    codes.
+    """
     from fastbp.engine import backends
     from fastbp.reporting import gallery
     from fastbp.reporting.phrases import plural
@@ -237,5 +241,6 @@ def _typed(words: Sequence[str], results: Path | None, arguments: argparse.Names
 
 def _seen(path: Path, results: Path) -> str:
     """A path as seen from the folder where the results lie, so that no command depends on where
-    this one was typed."""
+    this one was typed.
+    """
     return Path(os.path.relpath(path.resolve(), results.resolve().parent)).as_posix()

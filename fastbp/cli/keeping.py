@@ -13,8 +13,8 @@ from fastbp.cli.console import (
     BAD_USAGE,
     COMPLETE,
     aside,
+    cwd_missing,
     ended,
-    is_lost,
     refuse,
     say,
     signals_to,
@@ -24,17 +24,17 @@ from fastbp.cli.console import (
 from fastbp.schema.errors import remedy
 
 if TYPE_CHECKING:
-    from fastbp.engine.integrity import Checked, Finding
+    from fastbp.engine.integrity import IntegrityReport, StoreFault
     from fastbp.store.store import Store
 
-MOST_FINDINGS = 100
+MAX_SYMPTOMS = 100
 """Lines about what was found: where a disk is rotten they are many."""
 
 
 def verify(arguments: argparse.Namespace) -> int:
     """`fastbp verify`."""
     with signals_to(stop):
-        if is_lost():
+        if cwd_missing():
             return BAD_USAGE
         if not re.fullmatch("0*[0-9]{1,6}|1000000", arguments.replay):
             return refuse(
@@ -64,10 +64,10 @@ def _verify(arguments: argparse.Namespace, replays: int) -> int:
         checked, lines = _checked(store, replays)
         if checked.findings and arguments.repair:
             return _repair(store, checked, replays)
-    for finding in checked.findings[:MOST_FINDINGS]:
+    for finding in checked.findings[:MAX_SYMPTOMS]:
         tell(f"{finding.file}: {finding.why}")
-    if len(checked.findings) > MOST_FINDINGS:
-        tell(f"and {len(checked.findings) - MOST_FINDINGS:,} more")
+    if len(checked.findings) > MAX_SYMPTOMS:
+        tell(f"and {len(checked.findings) - MAX_SYMPTOMS:,} more")
     if checked.findings:
         helps = any(finding.file != store.path / "problems" for finding in checked.findings)
         say(f"fastbp: {store.path} is not sound" + f": {remedy(store.path)}" * helps)
@@ -76,9 +76,10 @@ def _verify(arguments: argparse.Namespace, replays: int) -> int:
     return COMPLETE
 
 
-def _checked(store: Store, replays: int) -> tuple[Checked, list[str]]:
+def _checked(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
     """What is found in a store, also by training some of its runs again, and what to say of
-    these."""
+    these.
+    """
     from fastbp.engine import driver, integrity, stored_run
 
     progress = driver.Progress(phase="reading")
@@ -86,7 +87,7 @@ def _checked(store: Store, replays: int) -> tuple[Checked, list[str]]:
     def tick(done: int, files: int) -> None:
         progress.phase = f"reading: {done:,} of {files:,} files"
 
-    def work() -> tuple[Checked, list[str]]:
+    def work() -> tuple[IntegrityReport, list[str]]:
         checked = integrity.check(store, tick)
         if not replays or checked.findings:
             return checked, []
@@ -95,7 +96,7 @@ def _checked(store: Store, replays: int) -> tuple[Checked, list[str]]:
             progress.phase = f"training again: {trained:,} of {replays:,} runs"
             if lines := stored_run.differences(found, None):
                 why = f"seed {found.seed} trained again is not the same: {lines[0]}"
-                findings.append(integrity.Finding(file, why))
+                findings.append(integrity.StoreFault(file, why))
             trained += 1
         return checked._replace(findings=findings), [
             f"{trained:,} runs trained again: the same, bit for bit"
@@ -104,18 +105,18 @@ def _checked(store: Store, replays: int) -> tuple[Checked, list[str]]:
     return aside(work, progress)
 
 
-def _repair(store: Store, checked: Checked, replays: int) -> int:
+def _repair(store: Store, checked: IntegrityReport, replays: int) -> int:
     """Move aside what was found, until nothing more is."""
     from fastbp.engine import integrity
 
-    left: list[Finding] = []
+    left: list[StoreFault] = []
     lines: list[str] = []
     while checked.findings:
         moved = integrity.move_aside(store, checked.findings)
-        for finding, target in moved[:MOST_FINDINGS]:
+        for finding, target in moved[:MAX_SYMPTOMS]:
             tell(f"moved to {target}: {finding.why}")
-        if len(moved) > MOST_FINDINGS:
-            tell(f"and {len(moved) - MOST_FINDINGS:,} more")
+        if len(moved) > MAX_SYMPTOMS:
+            tell(f"and {len(moved) - MAX_SYMPTOMS:,} more")
         left = [
             finding
             for finding in checked.findings
@@ -135,7 +136,7 @@ def _repair(store: Store, checked: Checked, replays: int) -> int:
     return BAD_STORE if left else COMPLETE
 
 
-def _sound(store: Store, checked: Checked) -> str:
+def _sound(store: Store, checked: IntegrityReport) -> str:
     plural = "s" * (checked.setups != 1)
     files = f"{checked.files:,} file{'s' * (checked.files != 1)}"
     return f"{store.path}: {checked.runs:,} runs of {checked.setups:,} setup{plural} in {files}, all sound"
@@ -144,7 +145,7 @@ def _sound(store: Store, checked: Checked) -> str:
 def merge(arguments: argparse.Namespace) -> int:
     """`fastbp merge`."""
     with signals_to(stop):
-        if is_lost():
+        if cwd_missing():
             return BAD_USAGE
         return ended(lambda: _merge(arguments), Path(arguments.into))
 

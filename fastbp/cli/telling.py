@@ -1,5 +1,6 @@
 """What is told of stores that are there: `fastbp report` and `fastbp compare`. They read Parquet
-files and need no Numba."""
+files and need no Numba.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from fastbp.cli.console import (
     NOT_WRITABLE,
     Phase,
     aside,
-    is_lost,
+    cwd_missing,
     no_collections,
     refuse,
     say,
@@ -32,7 +33,7 @@ def _ended(work: Callable[[], int], place: str) -> int:
         logging.ERROR
     )  # where there is no home it has advice of two long lines
     with signals_to(stop):
-        if is_lost():
+        if cwd_missing():
             return BAD_USAGE
         try:
             return work()

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from fastbp.choices.family import Choice, Family
 from fastbp.schema.text import nearest, number, plain, shown
 
-MOST_WRONG = 8
+MAX_WRONG = 8
 """Mistakes in one choice that a line tells."""
 
 
@@ -20,7 +20,8 @@ MOST_WRONG = 8
 
 def as_number(value: object) -> object:
     """NumPy scalars as Python's, whole floats as integers: 1 = 1.0, 1e6 counts updates, −0.0 = 0.0;
-    True stays what it is."""
+    True stays what it is.
+    """
     value = value.item() if isinstance(value, np.generic) else value
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -32,7 +33,8 @@ Real = Annotated[float, Number]
 
 def words(hint: Any) -> str:
     """What an annotated type allows, in words: `an integer from 1 to 4,096`, `a number > 0 and ≤
-    1`."""
+    1`.
+    """
     limits: tuple[Any, ...] = ()
     while get_origin(hint) is Annotated:
         hint, *more = get_args(hint)
@@ -75,7 +77,8 @@ def options(hint: Any) -> list[str]:
 
 class Call(NamedTuple):
     """A choice with its parameters: `values` of its own, in the order of its signature, and of
-    those its family shares."""
+    those its family shares.
+    """
 
     family: Family
     choice: Choice
@@ -85,7 +88,8 @@ class Call(NamedTuple):
     @property
     def spelling(self) -> str:
         """The canonical spelling: parameters in the order of the signature, defaults left out,
-        numbers in shortest form."""
+        numbers in shortest form.
+        """
         own = list(zip(self.choice.parameters, self.values, strict=True))
         all_of_them = [*own, *zip(self.family.shared, self.shared, strict=True)]
         written = [
@@ -117,7 +121,8 @@ def usages(family: Family) -> str:
 
 def read_call(family: Family, text: object) -> Call:
     """Read `name`, `name:value` or `name:key=value,key=value`. Raises ValueError that names every
-    parameter that is wrong."""
+    parameter that is wrong.
+    """
     name, colon, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
     choice = family.choices.get(name.strip())
     if choice is None:
@@ -163,8 +168,8 @@ def read_call(family: Family, text: object) -> Call:
             values[key] = parameter.default
     if wrong:
         told = list(dict.fromkeys(wrong))
-        more = [f"and {len(told) - MOST_WRONG:,} more"] if len(told) > MOST_WRONG else []
-        raise ValueError(f"given {shown(text)}, allowed: {', '.join([*told[:MOST_WRONG], *more])}")
+        more = [f"and {len(told) - MAX_WRONG:,} more"] if len(told) > MAX_WRONG else []
+        raise ValueError(f"given {shown(text)}, allowed: {', '.join([*told[:MAX_WRONG], *more])}")
     return Call(
         family,
         choice,

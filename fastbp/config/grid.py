@@ -18,7 +18,7 @@ from fastbp.problems import read_table
 from fastbp.problems.targets import FileProblem, Mistake
 from fastbp.schema.text import shown
 
-MOST_VALUES = 1_000
+MAX_VALUES = 1_000
 """Values of one series."""
 
 LARGEST = 1e300
@@ -54,7 +54,7 @@ def numbers(value: Mapping[Any, Any], whole: bool) -> list[float]:
     if not (
         -LARGEST <= low < high <= LARGEST
         and (low > 0 or spaced == "linear")
-        and 2 <= count <= MOST_VALUES
+        and 2 <= count <= MAX_VALUES
     ):
         raise allowed
     if count != int(count) or (high - low) / count == 0:
@@ -84,20 +84,20 @@ def _wholes(value: Mapping[Any, Any], key: str) -> Sequence[int]:
     if isinstance(written, Mapping):
         written = numbers(written, whole=True)
     values = as_list(written if as_list(written) is not None else [written]) or ()
-    if not 1 <= len(values) <= MOST_VALUES or any(
+    if not 1 <= len(values) <= MAX_VALUES or any(
         isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in values
     ):
         raise ValueError(f"given {shown(value)}, allowed: a list or {NETWORKS}")
-    if key == "depth" and max(values) > MOST_DEPTH:
-        raise ValueError(f"given {shown(value)}, allowed: a depth from 1 to {MOST_DEPTH}")
+    if key == "depth" and max(values) > MAX_DEPTH:
+        raise ValueError(f"given {shown(value)}, allowed: a depth from 1 to {MAX_DEPTH}")
     return values
 
 
-MOST_DEPTH = 16
+MAX_DEPTH = 16
 """Hidden layers of a network."""
 
 
-MOST_SETUPS = 100_000  # a store holds at most about 10⁵ files
+MAX_SETUPS = 100_000  # a store holds at most about 10⁵ files
 
 
 # The sweep
@@ -117,7 +117,7 @@ def _each_table(options: Sequence[Any]) -> Sequence[Any]:
     for option in options:
         bits = _unknown_bits(option)
         many = bits.count("?")
-        if many and len(found) + 2**many <= MOST_SETUPS:
+        if many and len(found) + 2**many <= MAX_SETUPS:
             pieces = (("0", "1") if bit == "?" else (bit,) for bit in bits)
             found += [f"table:{''.join(each)}" for each in itertools.product(*pieces)]
         else:
@@ -137,7 +137,8 @@ def _unknown_bits(problem: object) -> str:
 
 def _listed(key: object, value: object) -> object:
     """A grid's values where a short form stands for them; all else as it is. Raises ValueError with
-    the rest of a line."""
+    the rest of a line.
+    """
     if not isinstance(value, Mapping) or key not in Setup.model_fields:
         return value
     if key == "hidden":
@@ -169,7 +170,8 @@ def _grid_values(table: Placed, lines: list[str]) -> _Grid:
 
 def _outside(setup: dict[str, Any], table: Iterable[str]) -> dict[str, Any]:
     """What a grid leaves of `[setup]`: it takes the place of its own keys, and its budget that of
-    one written the other way."""
+    one written the other way.
+    """
     taken = set(table)
     return {
         key: value
@@ -187,12 +189,13 @@ def _expand(
     lines: list[str],
 ) -> tuple[list[tuple[Setup, list[int]]], Setup | None]:
     """All setups without repeats, each with the positions of the grids that it is in, and the
-    baseline; lines for mistakes between keys, found on what is right by itself."""
+    baseline; lines for mistakes between keys, found on what is right by itself.
+    """
     found: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
     files: _Files = {}
     baseline = Setup.model_construct(**values) if _complete(values) else None
     if baseline and any(baseline._conflicts()):
-        baseline = None  # the grid may mend it; what it does not mend is said below
+        baseline = None  # the grid may fix it; what it does not fix is said below
     for place, (table, grid) in enumerate(zip(tables or [{}], grids or [{}], strict=True)):
         fixed = _outside(values, grid)
         wrong = {key for key, options in grid.items() if not options} | (
@@ -238,7 +241,8 @@ def _read_files(
     found: list[str], targets: Iterable[tuple[str, ...] | None], files: _Files
 ) -> Iterator[Mistake]:
     """Read the problems that are files, each with each choice of targets, into `files`: the
-    mistakes in them."""
+    mistakes in them.
+    """
     for path, columns in itertools.product(found, targets):
         one = Setup.model_construct(problem=path, targets=columns)
         yield from one._read()

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from fastbp.config import choice_syntax, toml_text
 from fastbp.config.choice_syntax import Real, Whole
-from fastbp.schema.paper_figures import MOST_RUNS, Figure, Looks
+from fastbp.schema.paper_figures import MAX_RUNS, EvaluatedWhen, Figure
 from fastbp.schema.text import nearest, number, plain, shown
 
 MOST = 1000
@@ -37,13 +37,13 @@ class Published(BaseModel):
         None,
         description="to what it was rounded; else the last digit written here, and a success of 0 or 1 is exact",
     )
-    runs: Annotated[Whole, Ge(1), Le(MOST_RUNS)] | None = Field(
+    runs: Annotated[Whole, Ge(1), Le(MAX_RUNS)] | None = Field(
         None, description="how many runs are behind it"
     )
     plus_minus: Certain | None = Field(None, description="its uncertainty, where that was printed")
     low: Certain | None = Field(None, description="its lower bound, where that was printed")
     high: Certain | None = Field(None, description="its upper bound, where that was printed")
-    looks: Looks = Field(
+    looks: EvaluatedWhen = Field(
         "after",
         description="whether outputs were looked at after the updates of an epoch, or as the pass before them has them",
     )

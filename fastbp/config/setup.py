@@ -38,9 +38,9 @@ from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import nearest, plain, shown
 
-MOST_PARAMETERS = 1_000_000  # 8 MB a lane: beyond any network that is trained from many seeds
-MOST_UPDATES = 10**12  # an hour and a half a run, at some 5 ns each
-MOST_EPOCHS = 2**32 - 1  # the epoch is one 32-bit word of the random counter
+MAX_PARAMETERS = 1_000_000  # 8 MB a lane: beyond any network that is trained from many seeds
+MAX_UPDATES = 10**12  # an hour and a half a run, at some 5 ns each
+MAX_EPOCHS = 2**32 - 1  # the epoch is one 32-bit word of the random counter
 MOST = 10.0**6  # far past where anything trains; finite in float32
 
 SWEEP_KEYS = ("title", "seeds", "setup", "grid", "published")
@@ -67,7 +67,8 @@ Layer = Annotated[Whole, Ge(1), Le(4096)]
 
 class Setup(BaseModel):
     """One full choice of hyperparameters. `Setup(problem="xor", updates=999)`; mistakes raise
-    `SweepError`."""
+    `SweepError`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -109,10 +110,10 @@ class Setup(BaseModel):
     weight_decay: Annotated[Real, Ge(0), Le(MOST)] = Field(
         0.0, description="λ in g ← g + λw, weights only"
     )
-    epochs: Annotated[Whole, Ge(1), Le(MOST_EPOCHS)] | None = Field(
+    epochs: Annotated[Whole, Ge(1), Le(MAX_EPOCHS)] | None = Field(
         None, description="the budget in epochs of ceil(rows ÷ batch) updates; or give `updates`"
     )
-    updates: Annotated[Whole, Ge(1), Le(MOST_UPDATES)] | None = Field(
+    updates: Annotated[Whole, Ge(1), Le(MAX_UPDATES)] | None = Field(
         None, description="the budget in updates; or give `epochs`"
     )
     tolerance: Annotated[Real, Gt(0), Le(0.5)] = Field(
@@ -123,7 +124,7 @@ class Setup(BaseModel):
         0.1,
         description="share of the target range below which outputs count as constant; no part of a setup's identity",
     )
-    check_every: Annotated[Whole, Ge(1), Le(MOST_EPOCHS)] | None = Field(
+    eval_every: Annotated[Whole, Ge(1), Le(MAX_EPOCHS)] | None = Field(
         None, description='epochs between looks; 10 where nothing is given, 1 with batch = "full"'
     )
     stop: Literal["budget", "converged"] = Field("budget", description="when a run ends")
@@ -204,7 +205,8 @@ class Setup(BaseModel):
     @cached_property
     def calls(self) -> dict[str, Call]:
         """The choice and its parameters for each of problem, init, order (resolved), schedule and
-        loss."""
+        loss.
+        """
         texts = {key: getattr(self, key) for key in FAMILIES} | {"order": self.resolved_order}
         return {
             key: choice_syntax.read_call(family, texts[key]) for key, family in FAMILIES.items()
@@ -223,7 +225,8 @@ class Setup(BaseModel):
 
     def data(self) -> Problem:
         """Inputs and targets as trained: scaled, and with the target margin. Shared between calls
-        and read-only."""
+        and read-only.
+        """
         return prepared(*self._source, *self._preparation)
 
     @property
@@ -234,13 +237,15 @@ class Setup(BaseModel):
     @property
     def names(self) -> Names:
         """What inputs and outputs are called: columns of the file and classes, or x0, x1 and so on,
-        t0, t1 and so on."""
+        t0, t1 and so on.
+        """
         return self._file.names if self._file else numbered(*self.shape[1:])
 
     @property
     def problem_name(self) -> str:
         """The problem as tables and lines show it: a file by its name alone, so that nothing
-        depends on the folder."""
+        depends on the folder.
+        """
         path = _path(self.problem)
         return self.problem if path is None else f"file:{os.path.basename(path)}"
 
@@ -279,7 +284,8 @@ class Setup(BaseModel):
     @property
     def parameters(self) -> int:
         """Weights and biases of one network, biases counted where `bias` is false too: they are
-        drawn all the same."""
+        drawn all the same.
+        """
         return sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(self.sizes))
 
     @property
@@ -307,9 +313,9 @@ class Setup(BaseModel):
         return -(-self.budget // self.updates_per_epoch)
 
     @property
-    def looks_every(self) -> int:
+    def eval_interval(self) -> int:
         """Epochs between looks."""
-        return self.check_every or (1 if self.batch == "full" else 10)
+        return self.eval_every or (1 if self.batch == "full" else 10)
 
     def columns(self) -> dict[str, Any]:
         """The values of `fastbp.schema.columns.SETUP_COLUMNS`, in their order."""
@@ -322,13 +328,14 @@ class Setup(BaseModel):
             "order": self.resolved_order,
             "batch": self.batch_rows,
             "updates": self.budget,
-            "check_every": self.looks_every,
+            "eval_every": self.eval_interval,
         }
         return {column.name: values[column.name] for column in SETUP_COLUMNS}
 
     def with_columns(self, changes: Mapping[str, Any]) -> Self:
         """The setup with other values in these of its columns. Raises SweepError where they make
-        none."""
+        none.
+        """
         made = self.from_columns({**self.columns(), **changes}, self._file)
         if lines := [f"{key}: {text}" for key, text in made._conflicts()]:
             raise SweepError(lines)
@@ -398,7 +405,8 @@ class Setup(BaseModel):
 
     def _conflicts(self) -> Iterator[tuple[str, str]]:
         """Mistakes between keys: the key to blame and the rest of the line. The file is read by the
-        way."""
+        way.
+        """
         if mistakes := self._read():
             yield from mistakes
             return
@@ -414,25 +422,25 @@ class Setup(BaseModel):
                 f"given {self.batch}, allowed: at most the {rows:,} rows of {plain(self.problem_name)}, or 'full'",
             )
             return
-        if (count := self.parameters) > MOST_PARAMETERS:
+        if (count := self.parameters) > MAX_PARAMETERS:
             sizes = "-".join(map(str, self.sizes))
             yield (
                 "hidden",
-                f"given {shown(self.hidden)}, allowed: at most {MOST_PARAMETERS:,} parameters; {sizes} has {count:,}",
+                f"given {shown(self.hidden)}, allowed: at most {MAX_PARAMETERS:,} parameters; {sizes} has {count:,}",
             )
         if axes := self._missing_axes():
             yield "init", f"given {shown(self.init)}, allowed: {axes}"
         budget, each = self.budget, self.updates_per_epoch
         key = "updates" if self.epochs is None else "epochs"
-        if budget > MOST_UPDATES:
+        if budget > MAX_UPDATES:
             yield (
                 key,
-                f"given {self.epochs}, allowed: at most {MOST_UPDATES:,} updates, {MOST_UPDATES // each:,} epochs",
+                f"given {self.epochs}, allowed: at most {MAX_UPDATES:,} updates, {MAX_UPDATES // each:,} epochs",
             )
-        elif self.epochs_budget > MOST_EPOCHS:
+        elif self.epochs_budget > MAX_EPOCHS:
             yield (
                 key,
-                f"given {budget}, allowed: at most {MOST_EPOCHS:,} epochs, {MOST_EPOCHS * each:,} updates",
+                f"given {budget}, allowed: at most {MAX_EPOCHS:,} epochs, {MAX_EPOCHS * each:,} updates",
             )
         if self.warmup >= self.epochs_budget:
             given = f"given {shown(self.schedule)}"
@@ -476,7 +484,8 @@ def allowed(key: str) -> str:
 
 def _check(key: str, value: object, folder: str) -> Any:
     """The value of one key, checked by itself and in its canonical form. Raises ValueError with the
-    rest of each line."""
+    rest of each line.
+    """
     if key in FAMILIES:
         call = choice_syntax.read_call(FAMILIES[key], value)
         if call.choice.function is problems.file:
@@ -507,7 +516,8 @@ def _path(problem: str) -> str | None:
 
 class Given(NamedTuple):
     """A value as it was written, the place that a line names (`founding.toml: setup.lr`, `--set
-    lr`), the folder of paths."""
+    lr`), the folder of paths.
+    """
 
     place: str
     value: Any
@@ -568,4 +578,4 @@ def defaults() -> dict[str, Any]:
         key: None if field.is_required() else field.default
         for key, field in Setup.model_fields.items()
     }
-    return {**fields, "hidden": "4", "check_every": 10, "loss_function": fields["loss"]}
+    return {**fields, "hidden": "4", "eval_every": 10, "loss_function": fields["loss"]}

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from fastbp.config import choice_syntax, protocols, toml_text
 from fastbp.config.choice_syntax import Whole
 from fastbp.config.grid import (
-    MOST_SETUPS,
+    MAX_SETUPS,
     _each_table,
     _expand,
     _grid_values,
@@ -101,7 +101,8 @@ class Sweep(BaseModel):
 
     def seeds_of(self, setup: Setup) -> Seeds:
         """The seeds of one of the setups: of all that its grids say the most, and the sweep's own
-        where none says any."""
+        where none says any.
+        """
         return (
             self.seeds.model_copy(update={"count": self._counts[setup.identity()]})
             if self._counts
@@ -187,7 +188,8 @@ class Sweep(BaseModel):
         folder: str | PathLike[str] = "",
     ) -> Self:
         """Read the text of a sweep file; `name` stands before each line of a mistake, paths in it
-        are seen from `folder`."""
+        are seen from `folder`.
+        """
         try:
             data = toml_text.read_toml(text)
         except ValueError as error:
@@ -295,12 +297,10 @@ def _read_sweep(
     )
     lengths = [[len(given.value) for given in table.values()] for table in tables]
     total = sum(math.prod(max(length, 1) for length in each) for each in lengths)
-    few = (
-        sum(map(sum, lengths)) <= MOST_SETUPS
-    )  # values, which may be few where setups are too many
+    few = sum(map(sum, lengths)) <= MAX_SETUPS  # values, which may be few where setups are too many
     grids = [_grid_values(table, lines) for table in tables] if few else []
-    if total > MOST_SETUPS or not few:
-        lines.append(f"{here}grid: given {total:,} setups, allowed: at most {MOST_SETUPS:,}")
+    if total > MAX_SETUPS or not few:
+        lines.append(f"{here}grid: given {total:,} setups, allowed: at most {MAX_SETUPS:,}")
         raise SweepError(dict.fromkeys(lines))
     for index, table in enumerate(tables or [{}]):
         place = f"{here}grid[{index + 1}]." if len(tables) > 1 else f"{here}setup."
@@ -378,7 +378,8 @@ def _places(
     data: Mapping[str, Any], here: str, folder: str, lines: list[str]
 ) -> tuple[Placed, list[Placed], list[Given | None]]:
     """The tables of a file with the place of each value, and the seeds of each grid; a line for
-    what should be a table and is not."""
+    what should be a table and is not.
+    """
     setup, grid = data.get("setup", {}), data.get("grid", [])
     if not isinstance(setup, Mapping):
         lines.append(f"{here}setup: given {shown(setup)}, allowed: a table, [setup]")
@@ -423,7 +424,8 @@ def _places(
 
 def _set(text: str, setup: Placed, tables: list[Placed], seen: set[str], lines: list[str]) -> None:
     """Lay one `KEY=VALUE` over a sweep. A path in it is seen from the current folder, wherever the
-    sweep file lies."""
+    sweep file lies.
+    """
     key, equals, written = (piece.strip() for piece in text.partition("="))
     if not equals or not key:
         lines.append(f"--set: given {shown(text)}, allowed: KEY=VALUE")

@@ -16,10 +16,10 @@ import numpy as np
 
 from fastbp.schema.text import number, plain
 
-MOST_BYTES = 10_000_000
+MAX_BYTES = 10_000_000
 """A sweep file of 100,000 values is about 1 MB; what is larger is some other file."""
 
-MOST_DIGITS = 4300
+MAX_DIGITS = 4300
 """Past this Python reads no integer, and says not where it stands."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -41,7 +41,7 @@ def read_file(path: str | PathLike[str]) -> str:
     """The text of a sweep file. Raises ValueError where there is none."""
     try:
         with open(path, "rb") as file:
-            raw = file.read(MOST_BYTES + 1)
+            raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ValueError("no such file") from None
     except OSError as error:
@@ -50,8 +50,8 @@ def read_file(path: str | PathLike[str]) -> str:
         ) from None
     except ValueError:  # a null byte or a lone surrogate in the path
         raise ValueError("no such file") from None
-    if len(raw) > MOST_BYTES:
-        raise ValueError(f"more than {MOST_BYTES:,} bytes, allowed: a sweep file")
+    if len(raw) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES:,} bytes, allowed: a sweep file")
     try:
         return raw.decode("utf-8-sig")  # Windows editors put a mark first
     except UnicodeDecodeError as error:
@@ -74,25 +74,26 @@ def read_toml(text: str) -> dict[str, Any]:
         raise ValueError(_NESTED) from None
     except ValueError:
         long = next(
-            (run for run in re.finditer(r"[0-9_]+", text) if len(run[0]) > MOST_DIGITS), None
+            (run for run in re.finditer(r"[0-9_]+", text) if len(run[0]) > MAX_DIGITS), None
         )
         place = f" in line {text.count(chr(10), 0, long.start()) + 1}" if long else ""
         key = re.search(r"([\w.-]+)\s*=[^=\n]*$", text[: long.start()][-200:]) if long else None
         raise ValueError(
-            f"{key[1] + ': ' if key else ''}an integer of more than {MOST_DIGITS:,} digits{place}"
+            f"{key[1] + ': ' if key else ''}an integer of more than {MAX_DIGITS:,} digits{place}"
         ) from None
 
 
 def read_value(text: str) -> Any:
     """The VALUE of `--set KEY=VALUE`: TOML, or a bare word as a string; in a list that is not TOML,
-    each item by this rule."""
+    each item by this rule.
+    """
     try:
         data = tomllib.loads(f"value = {text}")
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except ValueError as error:
         if not isinstance(error, tomllib.TOMLDecodeError):
-            raise ValueError(f"given an integer of more than {MOST_DIGITS:,} digits") from None
+            raise ValueError(f"given an integer of more than {MAX_DIGITS:,} digits") from None
         inner = text.strip()
         if inner.startswith("[") and inner.endswith("]") and not set(inner[1:-1]) & set("[]\"'"):
             return [read_value(item.strip()) for item in inner[1:-1].split(",")]

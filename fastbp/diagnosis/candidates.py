@@ -1,4 +1,4 @@
-"""Single changes of a setup that may mend it: what a person would try, each by itself."""
+"""Single changes of a setup that may fix it: what a person would try, each by itself."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastbp.choices.families import FAMILIES
-from fastbp.config.setup import MOST_EPOCHS, MOST_UPDATES, Setup
+from fastbp.config.setup import MAX_EPOCHS, MAX_UPDATES, Setup
 from fastbp.schema.errors import SweepError
 
-MOST_LARGER = 300_000
+MAX_LARGER = 300_000
 """Updates up to which a hundred or a thousand times as many are tried."""
 
-LEAST_RATE, MOST_RATE = 1e-3, 100.0
-"""Rates that are tried where those within ten times of the setup's own do not mend it."""
+MIN_RATE, MAX_RATE = 1e-3, 100.0
+"""Rates that are tried where those within ten times of the setup's own do not fix it."""
 
 FALLING = "a rate that falls too fast"
 OWN = ("the target margin", "what is added to σ′", "weight decay too strong", "no biases", FALLING)
@@ -28,7 +28,8 @@ LARGE, SMALL = "initial weights too large", "initial weights too small"
 
 class Change(NamedTuple):
     """A change of a setup. `keys`: columns of the setup and their new values; `cause`: what was
-    wrong if it mends."""
+    wrong if it fixes.
+    """
 
     name: str
     cause: str
@@ -44,13 +45,15 @@ def changed(setup: Setup, *changes: Change) -> Setup:
 
 def changes(setup: Setup) -> list[Change]:
     """All single changes that are tried, but those that make no setup, or one that is tried
-    already."""
+    already.
+    """
     return _distinct(setup, [], _changes(setup))
 
 
 def larger(setup: Setup, tried: Sequence[Change]) -> list[Change]:
     """The same kinds of change, much larger: what is left where no change that was `tried` makes
-    most seeds converge."""
+    most seeds converge.
+    """
     return _distinct(setup, tried, _larger(setup))
 
 
@@ -134,11 +137,11 @@ def _changes(setup: Setup) -> Iterator[Change]:
 def _larger(setup: Setup) -> Iterator[Change]:
     for power in range(2, 8):
         factor = 10**power
-        if power < 4 and setup.budget * factor <= MOST_LARGER:
+        if power < 4 and setup.budget * factor <= MAX_LARGER:
             yield Change(f"{factor:,} × the updates", "too few updates", _budget(setup, factor))
-        if setup.lr / factor >= LEAST_RATE:
+        if setup.lr / factor >= MIN_RATE:
             yield Change(f"rate ÷ {factor:,}", "rate too high", {"lr": setup.lr / factor})
-        if setup.lr * factor <= MOST_RATE:
+        if setup.lr * factor <= MAX_RATE:
             yield Change(f"{factor:,} × the rate", "rate too low", {"lr": setup.lr * factor})
     yield Change("initial weights ÷ 30", LARGE, {"init_scale": setup.init_scale / 30})
     yield Change("30 × the initial weights", SMALL, {"init_scale": setup.init_scale * 30})
@@ -147,7 +150,7 @@ def _larger(setup: Setup) -> Iterator[Change]:
 
 
 def _of_size(setup: Setup, init: str) -> str:
-    """What is wrong with the initial weights if those of another distribution mend it."""
+    """What is wrong with the initial weights if those of another distribution fix it."""
     inputs, units = setup.sizes[:2]
     sizes = {"normal": 1.0, "uniform": 3**-0.5} | dict.fromkeys(
         ("glorot-normal", "glorot-uniform"), (2 / (inputs + units)) ** 0.5
@@ -161,8 +164,8 @@ def _of_size(setup: Setup, init: str) -> str:
 def _budget(setup: Setup, factor: float) -> dict[str, Any]:
     """The budget in the key that it was written in."""
     if setup.epochs is not None:
-        return {"epochs": min(MOST_EPOCHS, round(setup.epochs * factor))}
-    return {"updates": min(MOST_UPDATES, round(setup.budget * factor)), "epochs": None}
+        return {"epochs": min(MAX_EPOCHS, round(setup.epochs * factor))}
+    return {"updates": min(MAX_UPDATES, round(setup.budget * factor)), "epochs": None}
 
 
 def _batches(setup: Setup) -> Iterator[Change]:
@@ -172,8 +175,8 @@ def _batches(setup: Setup) -> Iterator[Change]:
     presentations = setup.budget * setup.batch_rows
     if other != setup.batch_rows:
         equal: dict[str, Any] = {"batch": other, "epochs": None}
-        if setup.check_every is None:
-            equal["check_every"] = (
+        if setup.eval_every is None:
+            equal["eval_every"] = (
                 None  # looks come with the batch, as in a file that says nothing of them
             )
         cause = "the batch, or too few presentations" if other > setup.batch_rows else "the batch"

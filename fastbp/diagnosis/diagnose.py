@@ -1,5 +1,6 @@
-"""Why do networks of a setup fail, and which change mends it? Tried on the same seeds, and checked
-on fresh ones."""
+"""Why do networks of a setup fail, and which change fixes it? Tried on the same seeds, and checked
+on fresh ones.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +13,14 @@ import pandas as pd
 
 from fastbp.analysis.statistics.paired import tango
 from fastbp.config.setup import Setup
-from fastbp.diagnosis import lives, ranking, recommend, symptoms
+from fastbp.diagnosis import ranking, recommend, symptoms, trajectories
 from fastbp.diagnosis.candidates import Change, changed, changes, larger
-from fastbp.diagnosis.ranking import PLACEBO, Row
+from fastbp.diagnosis.ranking import PLACEBO, ChangeEffect
 from fastbp.diagnosis.recommend import Judged, Recommended
-from fastbp.diagnosis.symptoms import Finding
+from fastbp.diagnosis.symptoms import Symptom
 from fastbp.diagnosis.trials import OTHER_ORDERS, Measured, TimeIsUpError, Trial, joined, train
 from fastbp.engine.compile_ahead import warm_up
-from fastbp.engine.lane_group import kind_of, layout
+from fastbp.engine.lane_group import kernel_key, layout
 from fastbp.engine.machine import available_cores
 from fastbp.engine.plan import seconds_per_run
 from fastbp.schema.errors import SweepError
@@ -55,7 +56,7 @@ class Diagnosis(NamedTuple):
 
     `base` and `outcomes`: the runs of the setup as it is, and how they ended. `findings`: what
     failing networks do. `table`: one row per change, best first. `pairs`: the same of several
-    changes together. `recommended`: None where nothing mends it. `judged`: two orders of samples
+    changes together. `recommended`: None where nothing fixes it. `judged`: two orders of samples
     with all else alike, and whether somebody `advised` that. `example`: a seed that fails.
     `left_out`: changes for which there was no time. `complete`: whether there was time for all that
     was asked for. `short`: whether there were fewer seeds for want of time. `beyond`: the seconds
@@ -65,7 +66,7 @@ class Diagnosis(NamedTuple):
     setup: Setup
     base: Measured
     outcomes: dict[str, int]
-    findings: list[Finding]
+    findings: list[Symptom]
     table: pd.DataFrame
     pairs: pd.DataFrame
     recommended: Recommended | None
@@ -121,9 +122,11 @@ def diagnose(
         raise SweepError(
             [*error.lines, *(f"note: {finding.text}" for finding in findings)]
         ) from None
-    base, placebo = runs[""], Row(SAME_AGAIN, PLACEBO, setup, runs[SAME_AGAIN])
+    base, placebo = runs[""], ChangeEffect(SAME_AGAIN, PLACEBO, setup, runs[SAME_AGAIN])
     rows = [
-        Row(c.name, c.cause, trials[c.name].setup, runs[c.name]) for c in tried if c.name in runs
+        ChangeEffect(c.name, c.cause, trials[c.name].setup, runs[c.name])
+        for c in tried
+        if c.name in runs
     ]
     if (
         tried
@@ -141,7 +144,9 @@ def diagnose(
     table = ranking.ranked(ranking.table(setup, base, [placebo, *rows]))
     failing = np.flatnonzero(~base.converged())
     tick("looking into failing runs")
-    seen = lives.of(setup, (start + failing[: lives.MOST]).astype(np.uint64), by(0.65))
+    seen = trajectories.of(
+        setup, (start + failing[: trajectories.MOST]).astype(np.uint64), by(0.65)
+    )
     findings += symptoms.of_runs(
         setup, base, seen, {name: runs[name] for name in ("rate ÷ 3", "rate ÷ 10") if name in runs}
     )
@@ -172,9 +177,9 @@ def usual_epochs(setup: Setup) -> int:
 
 
 def _two_orders(setup: Setup, table: pd.DataFrame, tried: Sequence[Change]) -> tuple[Change, ...]:
-    """What mends best, and another order of samples to be tried with it."""
+    """What fixes best, and another order of samples to be tried with it."""
     by_name = {change.name: change for change in tried}
-    best = [by_name[name] for name in table.loc[table["mends"], "change"][:1]]
+    best = [by_name[name] for name in table.loc[table["fixes"], "change"][:1]]
     others = [change for change in tried if change.keys.keys() == {"order"}]
     return (best[0], others[0]) if best and others else ()
 
@@ -189,13 +194,13 @@ def _compiled(
     the changes that can be trained, the names of those whose code there was no time to compile, and
     by how many seconds compiling went past what was allowed.
     """
-    own = kind_of(setup)
+    own = kernel_key(setup)
     began_one = time.perf_counter()
     warm_up(own)
     longest, allowed = time.perf_counter() - began_one, max(0.0, seconds - LEFT)
     known, found, late = {own}, [], []
     for change in tried:
-        kind = kind_of(changed(setup, change))
+        kind = kernel_key(changed(setup, change))
         if kind not in known:
             if (
                 longest > LOADING and time.perf_counter() - began + longest / 2 > allowed
@@ -213,10 +218,11 @@ def _compiled(
 
 def _larger(
     setup: Setup, more: Sequence[Change], start: int, count: int, deadline: float
-) -> tuple[list[tuple[Change, Row]], list[str]]:
+) -> tuple[list[tuple[Change, ChangeEffect]], list[str]]:
     """Changes on the same seeds, the cheapest first, as long as there is time; and the names of
-    those left out."""
-    found: list[tuple[Change, Row]] = []
+    those left out.
+    """
+    found: list[tuple[Change, ChangeEffect]] = []
     late: list[str] = []
     for change in sorted(more, key=lambda change: seconds_per_run(changed(setup, change))):
         trial = Trial(changed(setup, change))
@@ -226,7 +232,7 @@ def _larger(
             found.append(
                 (
                     change,
-                    Row(
+                    ChangeEffect(
                         change.name,
                         change.cause,
                         trial.setup,
@@ -316,13 +322,15 @@ def _more(
 
 def _guess(setup: Setup) -> float:
     """Seconds that the fewest runs of a setup may take: as many as go side by side, on one of all
-    cores."""
+    cores.
+    """
     return FIRST_SEEDS * seconds_per_run(setup) / available_cores()
 
 
 def _expect(setup: Setup, deadline: float) -> None:
     """Raise SweepError where a single epoch, which nothing interrupts, would go far past the
-    deadline."""
+    deadline.
+    """
     _, lanes = layout(setup)
     if 0.5 * lanes * seconds_per_run(setup) / setup.epochs_budget > max(
         0.0, deadline - time.perf_counter()

@@ -31,7 +31,7 @@ def write(
         written.append(path)
 
     keep(folder / "changes.csv", found.table.to_csv(index=False).encode())
-    file = folder / ("mended.toml" if found.recommended else "asked.toml")
+    file = folder / ("fixed.toml" if found.recommended else "asked.toml")
     keep(file, _sweep(found, sweep).to_toml(folder).encode())
     commands = sentences.commands(found, str(file), str(file.with_suffix("")))
     drawing = Drawing(folder)
@@ -52,11 +52,11 @@ def write(
         "shown": picture,
         "changes": Table(
             "Single changes", "Tried on the same seeds, best first. All columns:", columns,
-            [Row(sentences.cells(row), bool(row["mends"])) for row in found.table.to_dict("records")], "changes.csv",
+            [Row(sentences.cells(row), bool(row["fixes"])) for row in found.table.to_dict("records")], "changes.csv",
         ),
         "pairs": Table(
             "Several changes at once", "On fresh seeds.", columns,
-            [Row(sentences.cells(row), bool(row["mends"])) for row in found.pairs.to_dict("records")],
+            [Row(sentences.cells(row), bool(row["fixes"])) for row in found.pairs.to_dict("records")],
         ) if len(found.pairs) else None,
         "commands": commands,
         "setup": ", ".join(f"{key} {value}" for key, value in found.setup.columns().items() if value is not None),
@@ -86,4 +86,4 @@ def _sweep(found: Diagnosis, sweep: Sweep) -> Sweep:
     }
     own |= budget | ({"hidden": list(found.setup.hidden)} if "hidden" in new else {})
     grid = [{key: [value] for key, value in each.items()} for each in (own, new)]
-    return Sweep(title=f"Does it mend {title}?", seeds=SEEDS, setup=keys, grid=grid)
+    return Sweep(title=f"Does it fix {title}?", seeds=SEEDS, setup=keys, grid=grid)

@@ -16,7 +16,7 @@ from fastbp.schema.text import shown
 
 
 class Explanation(NamedTuple):
-    """Why networks of a setup fail and what mends it; printed, it says so in a screenful.
+    """Why networks of a setup fail and what fixes it; printed, it says so in a screenful.
 
     `notes`: what was taken where nothing was said.
     """
@@ -31,7 +31,7 @@ class Explanation(NamedTuple):
 
     @property
     def verdict(self) -> list[str]:
-        """What is wrong, what mends it, and what does not, in sentences."""
+        """What is wrong, what fixes it, and what does not, in sentences."""
         return sentences.verdict(self.diagnosis)
 
     @property
@@ -59,7 +59,7 @@ class Explanation(NamedTuple):
 def explain(
     X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup: Any
 ) -> Explanation:
-    """Say why a network fails on this data, and what mends it.
+    """Say why a network fails on this data, and what fixes it.
 
     Parameters: `X`, inputs [row, input]; `T`, targets [row, output] or [row], from 0 to 1; `seeds`,
     of each change that is tried; `seconds`, never more, but where compiling, once for a machine,

@@ -1,5 +1,6 @@
 """Is my network unlucky? A user's own initial weights, trained in many orders of samples, among
-networks of fresh seeds."""
+networks of fresh seeds.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
-from fastbp.diagnosis.lives import to
+from fastbp.diagnosis.trajectories import to
 from fastbp.diagnosis.trials import Measured, TimeIsUpError, joined, measured
 from fastbp.engine.block import check_denormals
-from fastbp.engine.lane_group import Group, task
+from fastbp.engine.lane_group import LaneGroup, task
 from fastbp.engine.retrain import Layers
 from fastbp.engine.rows import Rows
 from fastbp.kernels import measures as m
@@ -27,7 +28,8 @@ from fastbp.schema.text import named, plain
 
 def read(path: str | os.PathLike[str], setup: Setup) -> Layers:
     """Weights from a .npz file: W0, b0, W1, b1, …, W[out, in]. Raises SweepError with every mistake
-    in it."""
+    in it.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             given = {name: file[name] for name in file.files}
@@ -45,7 +47,8 @@ def read(path: str | os.PathLike[str], setup: Setup) -> Layers:
 
 def fitting(given: dict[str, NDArray[Any]], setup: Setup) -> Layers:
     """Weights that fit the networks of a setup. Raises SweepError with what was given and what is
-    needed."""
+    needed.
+    """
     lines, layers = [], []
     for layer, (n, k) in enumerate(pairwise(setup.sizes)):
         pair = []
@@ -153,7 +156,8 @@ def place(
 
 def alike(layers: Layers) -> tuple[tuple[int, int, int], ...]:
     """Hidden layers with units that are each other's double, in and out: gradients of such units
-    are equal, whatever comes."""
+    are equal, whatever comes.
+    """
     found = []
     for layer, ((W, b), (V, _)) in enumerate(pairwise(layers)):
         _, counts = np.unique(np.column_stack([W, b, V.T]), axis=0, return_counts=True)
@@ -168,7 +172,8 @@ def _updates(runs: Measured) -> NDArray[np.float64]:
 
 def _below(values: NDArray[np.float64], value: float) -> float:
     """The share of values below one, in percent; those that are equal count half, and what is no
-    number counts as largest."""
+    number counts as largest.
+    """
     values = np.where(np.isnan(values), np.inf, values)
     return 100 * float((values < value).mean() + 0.5 * (values == value).mean())
 
@@ -177,9 +182,10 @@ def _train(
     setup: Setup, layers: Layers, first: int, count: int, deadline: float = np.inf
 ) -> Measured:
     """Runs from the same weights, whose orders are those of the seeds first … first + count − 1.
-    Raises TimeIsUpError."""
+    Raises TimeIsUpError.
+    """
     check_denormals()
-    group = Group(task(setup), np.arange(first, first + count, dtype=np.uint64))
+    group = LaneGroup(task(setup), np.arange(first, first + count, dtype=np.uint64))
     block = group.state.block.reshape(-1, group.task.lanes)
     for layer, (W, b) in enumerate(layers, 1):
         w, at = (int(group.task.network.layers[layer, column]) for column in (WEIGHTS, BIASES))
@@ -187,7 +193,7 @@ def _train(
     begun = group.measure(with_gradient=False)[0][:, :count]
     ends = np.empty_like(begun)
     running = np.ones(count, bool)
-    step = setup.looks_every if group.task.rule.refill else group.task.epochs
+    step = setup.eval_interval if group.task.rule.refill else group.task.epochs
     while not group.done:
         if not to(group, min(group.epochs + step, group.task.epochs), deadline):
             raise TimeIsUpError

@@ -17,14 +17,14 @@ from fastbp.kernels import measures as m
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
 
 NEARLY = 0.75
-"""Of the share that the best change mends."""
+"""Of the share that the best change fixes."""
 
 PLACEBO = "placebo"
 """The cause of the change that changes nothing."""
 
 
-class Row(NamedTuple):
-    """A change that was tried: its name, what is wrong if it mends, its setup, and its runs."""
+class ChangeEffect(NamedTuple):
+    """A change that was tried: its name, what is wrong if it fixes, its setup, and its runs."""
 
     name: str
     cause: str
@@ -32,7 +32,7 @@ class Row(NamedTuple):
     runs: Measured
 
 
-def table(setup: Setup, base: Measured, rows: Sequence[Row]) -> pd.DataFrame:
+def table(setup: Setup, base: Measured, rows: Sequence[ChangeEffect]) -> pd.DataFrame:
     """One row per change: what it does to the seeds of `base`, and what it costs beside `setup`."""
     before = base.converged()
     after = (
@@ -40,18 +40,18 @@ def table(setup: Setup, base: Measured, rows: Sequence[Row]) -> pd.DataFrame:
         if rows
         else np.empty((0, len(before)), bool)
     )
-    mended, broken = (after & ~before).sum(axis=1), (before & ~after).sum(axis=1)
-    low, high = tango(mended, broken, len(before))
-    p = mcnemar(mended, broken)
+    fixed, broken = (after & ~before).sum(axis=1), (before & ~after).sum(axis=1)
+    low, high = tango(fixed, broken, len(before))
+    p = mcnemar(fixed, broken)
     constant = [OUTCOMES.index(outcome) for outcome in CONSTANT]
     costs = np.array([_costs(row.setup) for row in rows]).reshape(-1, 2) / _costs(setup)
     return pd.DataFrame(
         {
             "change": [row.name for row in rows], "cause": [row.cause for row in rows], "pairs": len(before),
-            "mended": mended, "broken": broken, "converged": after.sum(axis=1),
+            "fixed": fixed, "broken": broken, "converged": after.sum(axis=1),
             "constant": [int(np.isin(row.runs.codes, constant).sum()) for row in rows],
             "loss": [_loss(row.runs) for row in rows],
-            "difference": (mended - broken) / max(len(before), 1), "difference_low": low, "difference_high": high,
+            "difference": (fixed - broken) / max(len(before), 1), "difference_low": low, "difference_high": high,
             "p": p, "p_holm": holm(p), "presentations": costs[:, 0], "multiply_adds": costs[:, 1],
         }
     )  # fmt: skip
@@ -67,10 +67,10 @@ def nothing() -> pd.DataFrame:
     """The table of no change at all."""
     return pd.DataFrame(
         {
-            name: pd.Series(dtype=object if name in ("change", "cause") else bool if name == "mends" else float)
+            name: pd.Series(dtype=object if name in ("change", "cause") else bool if name == "fixes" else float)
             for name in (
-                "change", "cause", "pairs", "mended", "broken", "converged", "constant", "loss", "difference",
-                "difference_low", "difference_high", "p", "p_holm", "presentations", "multiply_adds", "mends",
+                "change", "cause", "pairs", "fixed", "broken", "converged", "constant", "loss", "difference",
+                "difference_low", "difference_high", "p", "p_holm", "presentations", "multiply_adds", "fixes",
             )
         }
     )  # fmt: skip
@@ -83,8 +83,8 @@ def _costs(setup: Setup) -> tuple[float, float]:
 
 
 def ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """By the share mended less the share broken, at a tie by cost, then as they were tried; and
-    whether each `mends`.
+    """By the share fixed less the share broken, at a tie by cost, then as they were tried; and
+    whether each `fixes`.
 
     An effect is what `p_holm` shows and what is beyond the placebo's interval. First is the
     cheapest of those that are as good as the best, as far as is seen: that lie within its interval.
@@ -93,16 +93,16 @@ def ranked(table: pd.DataFrame) -> pd.DataFrame:
     """
     placebo = table[table["cause"] == PLACEBO]
     least = max(0.0, float(placebo["difference_high"].max())) if len(placebo) else 0.0
-    table = table.assign(mends=(table["p_holm"] < ALPHA) & (table["difference_low"] > least))
-    if not table["mends"].any():
+    table = table.assign(fixes=(table["p_holm"] < ALPHA) & (table["difference_low"] > least))
+    if not table["fixes"].any():
         return _sorted(table, np.ones(len(table), bool))
     best = table["difference"].to_numpy().argmax()
     alike = (
-        table["mends"].to_numpy()
+        table["fixes"].to_numpy()
         & (table["difference"] >= table["difference_low"].iloc[best]).to_numpy()
     )
     own = (
-        table["mends"]
+        table["fixes"]
         & table["cause"].isin(OWN)
         & (table["difference"] >= NEARLY * table["difference"].iloc[best])
     )

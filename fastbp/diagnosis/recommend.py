@@ -1,5 +1,6 @@
 """From single changes to a setup that is recommended: pairs of the best, and checks on seeds that
-took no part in choosing."""
+took no part in choosing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from fastbp.analysis.statistics.proportions import wilson
 from fastbp.config.setup import Setup
 from fastbp.diagnosis import ranking
 from fastbp.diagnosis.candidates import UNDOING, Change, changed
-from fastbp.diagnosis.ranking import Row
+from fastbp.diagnosis.ranking import ChangeEffect
 from fastbp.diagnosis.trials import TimeIsUpError, Trial, train
 from fastbp.engine.machine import available_cores
 from fastbp.engine.plan import seconds_per_run
@@ -30,7 +31,7 @@ BEST = 4
 GOOD = 0.95
 """The share of seeds that converge from which on no further changes are looked for."""
 
-MOST_TOGETHER = 3
+MAX_TOGETHER = 3
 """Changes that are made at once."""
 
 FEW = 504
@@ -51,7 +52,8 @@ MARGIN = 2
 
 class Recommended(NamedTuple):
     """The changes that are recommended, and what came of fresh seeds that took no part in choosing
-    them."""
+    them.
+    """
 
     changes: tuple[Change, ...]
     setup: Setup
@@ -86,12 +88,12 @@ def together(
     time for them.
 
     Pairs of the best, and of these with what undoes a setting of somebody's own; or of all where
-    none mends anything by itself. Where still fewer than GOOD converge, all other changes are tried
+    none fixes anything by itself. Where still fewer than GOOD converge, all other changes are tried
     together with the best ones so far, and of these again the best is kept, as long as it gets
     better: what several faults at once need.
     """
     by_name = {change.name: change for change in tried}
-    best = [by_name[name] for name in table.loc[table["mends"], "change"]]
+    best = [by_name[name] for name in table.loc[table["fixes"], "change"]]
     best = [
         change
         for i, change in enumerate(best)
@@ -115,19 +117,19 @@ def together(
         found, both, whole = _tried(setup, cheap, start, few, deadline, tick)
         if _share(found) < GOOD:
             found, both, whole = _tried(setup, pairs, start, few, deadline, tick)
-        if not len(found) or not found["mends"].any():
+        if not len(found) or not found["fixes"].any():
             return ranking.nothing(), both, whole
-        tables = [found[found["mends"]]]
+        tables = [found[found["fixes"]]]
     top, share = _first(rows, found), _share(rows, found)
     known = {change.name: (change,) for change in tried} | both
-    while share < GOOD and len(parts := known[top]) < MOST_TOGETHER:
+    while share < GOOD and len(parts := known[top]) < MAX_TOGETHER:
         more = [
             (*parts, change)
             for change in tried
             if change.cause not in {part.cause for part in parts}
         ]
         found, names, whole = _tried(setup, more, start, few, deadline, tick)
-        tables.append(found[found["mends"]] if len(found) else found)
+        tables.append(found[found["fixes"]] if len(found) else found)
         both |= names
         known |= names
         if _share(found) <= share:
@@ -172,7 +174,8 @@ def _tried(
     setup: Setup, groups: Sequence[tuple[Change, ...]], start: int, count: int, deadline: float, tick: Callable[[str], None]
 ) -> tuple[pd.DataFrame, dict[str, tuple[Change, ...]], bool]:  # fmt: skip
     """Groups of changes on the same seeds, as far as they make setups and there is time, the
-    cheapest first; by name; and whether there was time for all."""
+    cheapest first; by name; and whether there was time for all.
+    """
     trials: dict[str, Trial] = {}
     both: dict[str, tuple[Change, ...]] = {}
     for group in groups:
@@ -194,7 +197,7 @@ def _tried(
     except TimeIsUpError:
         return ranking.nothing(), {}, False
     rows = [
-        Row(name, and_([change.cause for change in both[name]]), trials[name].setup, found[trials[name]]) for name in ready
+        ChangeEffect(name, and_([change.cause for change in both[name]]), trials[name].setup, found[trials[name]]) for name in ready
     ]  # fmt: skip
     return (
         ranking.ranked(ranking.table(setup, found[Trial(setup)], rows)),
@@ -208,11 +211,12 @@ def recommended(
     start: int, count: int, deadline: float, tick: Callable[[str], None],
 ) -> Recommended | None:  # fmt: skip
     """The fewest changes, and of these the cheapest, of what is GOOD or about as good as the best,
-    checked on fresh seeds."""
-    mending = [each[each["mends"]] for each in (table, pairs) if each["mends"].any()]
-    if not mending:
+    checked on fresh seeds.
+    """
+    fixing = [each[each["fixes"]] for each in (table, pairs) if each["fixes"].any()]
+    if not fixing:
         return None
-    options = pd.concat(mending, ignore_index=True)
+    options = pd.concat(fixing, ignore_index=True)
     share = options["converged"] / options["pairs"]
     best = int(share.argmax())
     low, _ = wilson(options["converged"].iloc[best], options["pairs"].iloc[best])
@@ -225,14 +229,14 @@ def recommended(
         ),
         key=len,
     )
-    mended = changed(setup, *parts)
+    fixed = changed(setup, *parts)
     tick("checking on fresh seeds")
     try:
-        found = train([Trial(setup), Trial(mended)], start, count, deadline)
+        found = train([Trial(setup), Trial(fixed)], start, count, deadline)
     except TimeIsUpError:
-        return Recommended(parts, mended, 0, 0, 0)
-    before, after = found[Trial(setup)].converged(), found[Trial(mended)].converged()
-    return Recommended(parts, mended, len(after), int(after.sum()), int(before.sum()))
+        return Recommended(parts, fixed, 0, 0, 0)
+    before, after = found[Trial(setup)].converged(), found[Trial(fixed)].converged()
+    return Recommended(parts, fixed, len(after), int(after.sum()), int(before.sum()))
 
 
 def judged(
@@ -245,7 +249,8 @@ def judged(
     tick: Callable[[str], None],
 ) -> Judged | None:
     """Two orders of samples where all else is changed alike; None where they are no two setups, or
-    there is no time."""
+    there is no time.
+    """
     if setup.batch_rows == setup.rows or change.keys.keys() & {"order", "batch"}:
         return None
     try:

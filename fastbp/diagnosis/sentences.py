@@ -22,12 +22,12 @@ from fastbp.diagnosis.ranking import PLACEBO
 from fastbp.diagnosis.recommend import Recommended
 from fastbp.reporting.phrases import aligned, and_, percent, plain, plural, points
 
-MOST_LINES = 7
+MAX_LINES = 7
 """Changes that a terminal shows."""
 
-MOST_PAIRS = 2
+MAX_PAIRS = 2
 
-MOST_WIDE = 118
+MAX_WIDE = 118
 """Characters of a line of a terminal."""
 
 NONE = 0.02
@@ -57,7 +57,7 @@ def screen(
     lines = [
         line
         for sentence in sentences
-        for line in textwrap.wrap(sentence, MOST_WIDE, break_on_hyphens=False)
+        for line in textwrap.wrap(sentence, MAX_WIDE, break_on_hyphens=False)
     ]
     for part in (table(found), commands(found) if commands_ is None else commands_):
         lines += ["", *part] if part else []
@@ -65,7 +65,7 @@ def screen(
 
 
 def verdict(found: Diagnosis) -> list[str]:
-    """What is wrong, what mends it, and what does not, in sentences."""
+    """What is wrong, what fixes it, and what does not, in sentences."""
     if final := [finding for finding in found.findings if finding.final]:
         return [f"No setup can learn this: {'; '.join(finding.text for finding in final)}."]
     lines = [_how_common(found)]
@@ -81,12 +81,12 @@ def verdict(found: Diagnosis) -> list[str]:
         )
     if found.left_out:
         lines.append(f"There was no time to try {_few(found.left_out)}.")
-    best = _mending(found)
+    best = _fixing(found)
     if found.converged == 1:
-        return [*lines, "Nothing is to be mended: the setup is sound."]
+        return [*lines, "Nothing is to be fixed: the setup is sound."]
     if found.converged >= COMMON:
         lines.append(
-            "Another seed mends it: the setup is sound."
+            "Another seed fixes it: the setup is sound."
             if found.converged < SOUND
             else "The setup is sound."
         )
@@ -107,7 +107,7 @@ def verdict(found: Diagnosis) -> list[str]:
         return [*lines, what, *_recommendation(found)] if tried else lines
     first = best[0]
     name = first["change"][:1].upper() + first["change"][1:]
-    does = "mends it" if first["converged"] > first["pairs"] / 2 else "helps most"
+    does = "fixes it" if first["converged"] > first["pairs"] / 2 else "helps most"
     cause = str(first["cause"])
     if does == "helps most" and found.recommended and len(found.recommended.changes) > 1:
         cause = and_(
@@ -121,8 +121,8 @@ def verdict(found: Diagnosis) -> list[str]:
 
 
 def _more(found: Diagnosis) -> list[str]:
-    """What else mends, what does not, and what is recommended."""
-    lines, best = [], _mending(found)
+    """What else fixes, what does not, and what is recommended."""
+    lines, best = [], _fixing(found)
     others = [row for row in best[1:] if row["difference"] > best[0]["difference"] / 2]
     if others:
         many = "does" if len(others) == 1 else "do"
@@ -130,7 +130,7 @@ def _more(found: Diagnosis) -> list[str]:
             f"At least half as well {many}: {', '.join(_told(row) for row in others[:4])}."
         )
     rows = [row for row in found.table.to_dict("records") if row["cause"] != PLACEBO]
-    small = [row["change"] for row in rows if abs(row["difference"]) <= NONE and not row["mends"]]
+    small = [row["change"] for row in rows if abs(row["difference"]) <= NONE and not row["fixes"]]
     orders = [name for name in small if name.startswith("order ")]
     if orders:
         lines.append(f"The order of samples by itself does next to nothing ({and_(orders)}).")
@@ -213,8 +213,8 @@ def _told(row: dict[Any, Any]) -> str:
     return f"{row['change']} ({points(row['difference'])} points, {_cost(row['multiply_adds'])})"
 
 
-def _mending(found: Diagnosis) -> list[dict[Any, Any]]:
-    rows: list[dict[Any, Any]] = found.table[found.table["mends"]].to_dict("records")
+def _fixing(found: Diagnosis) -> list[dict[Any, Any]]:
+    rows: list[dict[Any, Any]] = found.table[found.table["fixes"]].to_dict("records")
     return rows
 
 
@@ -229,7 +229,7 @@ def _recommendation(found: Diagnosis) -> list[str]:
     most = (
         ""
         if best.converged > best.runs / 2
-        else " Most still fail: more is wrong than what was tried can mend."
+        else " Most still fail: more is wrong than what was tried can fix."
     )
     return [
         f"Recommended: {what}. Of {plural(best.runs, 'fresh seed')}, which took no part in choosing {it}, "
@@ -239,7 +239,7 @@ def _recommendation(found: Diagnosis) -> list[str]:
 
 TITLES = [
     "change",
-    "mended",
+    "fixed",
     "broken",
     "difference",
     "[95%]",
@@ -261,11 +261,11 @@ def table(found: Diagnosis) -> list[str]:
         [row for row in rows if (row["cause"] == PLACEBO) == is_placebo]
         for is_placebo in (False, True)
     )
-    shown = changes[:MOST_LINES] + placebo
+    shown = changes[:MAX_LINES] + placebo
     best = and_([change.name for change in found.recommended.changes]) if found.recommended else ""
     # What is recommended first, then as they come.
     pairs = sorted(found.pairs.to_dict("records"), key=lambda row: row["change"] != best)[
-        :MOST_PAIRS
+        :MAX_PAIRS
     ]
     lines = aligned([TITLES, *map(cells, shown)], left=(0, len(TITLES) - 1))
     more = len(rows) - len(shown)
@@ -283,7 +283,7 @@ def cells(row: dict[Any, Any]) -> list[str]:
     interval = f"[{points(row['difference_low'])}, {points(row['difference_high'])}]"
     told = [
         row["change"],
-        plain(row["mended"]),
+        plain(row["fixed"]),
         plain(row["broken"]),
         points(row["difference"]),
         interval,
@@ -296,7 +296,7 @@ def cells(row: dict[Any, Any]) -> list[str]:
     return [
         *told,
         "<0.0001" if row["p_holm"] < 1e-4 else f"{row['p_holm']:.2g}",
-        "mends" if row["mends"] else "placebo" if row["cause"] == PLACEBO else "",
+        "fixes" if row["fixes"] else "placebo" if row["cause"] == PLACEBO else "",
     ]
 
 
@@ -335,7 +335,8 @@ def commands(found: Diagnosis, sweep_file: str = "", store: str = "", name: str 
 
 def _python(setup: Setup) -> str:
     """A setup as Python makes it; nothing where its problem is a file that is not there, such as a
-    part drawn of a table."""
+    part drawn of a table.
+    """
     keys = setup.model_dump(exclude_defaults=True)
     if setup.problem.startswith("file:"):
         path = setup.problem.removeprefix("file:")

@@ -1,5 +1,6 @@
 """What failing networks do instead of learning, read from a problem and from runs: each finding is
-a sentence and its cause."""
+a sentence and its cause.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastbp.analysis.statistics.proportions import constant_loss
 from fastbp.config.setup import Setup
-from fastbp.diagnosis.lives import Lives
+from fastbp.diagnosis.trajectories import Trajectories
 from fastbp.diagnosis.trials import Measured
 from fastbp.engine.lane_group import rates
 from fastbp.kernels import measures as m
@@ -44,21 +45,21 @@ UNSCALED = 10.0
 weights learn."""
 
 
-class Finding(NamedTuple):
-    """What was found: a word for it, and a sentence. `final`: no setup can mend it."""
+class Symptom(NamedTuple):
+    """What was found: a word for it, and a sentence. `final`: no setup can fix it."""
 
     name: str
     text: str
     final: bool = False
 
 
-def of_problem(setup: Setup) -> list[Finding]:
+def of_problem(setup: Setup) -> list[Symptom]:
     """What can be said of a problem before anything is trained."""
     X, T = setup.data()
     found = []
     if not (np.ptp(T, axis=0) > 0).any():
         found.append(
-            Finding(
+            Symptom(
                 "one class", "there is nothing to learn, as every row has the same target", True
             )
         )
@@ -73,7 +74,7 @@ def of_problem(setup: Setup) -> list[Finding]:
         )
         reach = f"{'reaches' if far.sum() == 1 else 'reach'} {size[far].max():.3g}"
         found.append(
-            Finding(
+            Symptom(
                 "unscaled inputs",
                 f"inputs are not scaled: {names} {reach}, and sigmoids saturate beyond some ±5",
             )
@@ -81,9 +82,10 @@ def of_problem(setup: Setup) -> list[Finding]:
     return found
 
 
-def _contradiction(X: Real, T: Real, tolerance: float) -> Finding | None:
+def _contradiction(X: Real, T: Real, tolerance: float) -> Symptom | None:
     """Equal rows with different targets: no function of the inputs comes nearer to all than half
-    their distance."""
+    their distance.
+    """
     _, group = np.unique(X, axis=0, return_inverse=True)
     group = group.ravel()
     order = np.argsort(group, kind="stable")
@@ -109,7 +111,7 @@ def _contradiction(X: Real, T: Real, tolerance: float) -> Finding | None:
     text = (
         f"{rows:,} rows contradict each other: equal inputs have different targets, {such}; {rest}"
     )
-    return Finding("contradictory labels", text, final)
+    return Symptom("contradictory labels", text, final)
 
 
 def best_constant_loss(setup: Setup) -> float:
@@ -118,11 +120,11 @@ def best_constant_loss(setup: Setup) -> float:
 
 
 def of_runs(
-    setup: Setup, runs: Measured, seen: Lives | None, slower: Mapping[str, Measured]
-) -> list[Finding]:
+    setup: Setup, runs: Measured, seen: Trajectories | None, slower: Mapping[str, Measured]
+) -> list[Symptom]:
     """What runs do that did not converge.
 
-    Parameters: `seen`, what the lives of some of them showed; `slower`, by name, runs of the same
+    Parameters: `seen`, what the trajectories of some of them showed; `slower`, by name, runs of the same
     seeds at lower rates.
     """
     failing = ~runs.converged()
@@ -138,7 +140,7 @@ def of_runs(
     saturated = int((end[m.SATURATION] > SATURATED).sum())
     if saturated > MANY * n:
         parts = f"more than {SATURATED:.0%} of the hidden outputs below 0.05 or above 0.95, where units learn little"
-        found.append(Finding("saturated", f"{of(saturated, n)} had {parts}"))
+        found.append(Symptom("saturated", f"{of(saturated, n)} had {parts}"))
     if lenient := _lenient(setup, end):
         found.append(lenient)
     told = _of_lives(seen) if seen else []
@@ -148,16 +150,16 @@ def of_runs(
     return [*found, *told, *gradient]
 
 
-def _lenient(setup: Setup, end: Real) -> Finding | None:
+def _lenient(setup: Setup, end: Real) -> Symptom | None:
     """Whether runs fail by the user's own tolerance alone, which is below Fahlman's."""
     n, near = end.shape[1], int((end[m.MAX_ERROR] <= USUAL).sum())
     if setup.tolerance >= USUAL or near <= MANY * n:
         return None
     text = f"{of(near, n)} were within {USUAL:g} of every target, the usual tolerance, and fail for the {setup.tolerance:g} asked"
-    return Finding("lenient", text)
+    return Symptom("lenient", text)
 
 
-def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> list[Finding]:
+def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> list[Symptom]:
     """Where losses stand beside the best constant answer's, and beside those of the same seeds at
     lower rates.
 
@@ -165,12 +167,12 @@ def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> list[Findin
     seeds end lower at a third and at a tenth of it. `slower`: none where the loss still falls.
     """
     n = end.shape[1]
-    found: list[Finding] = []
+    found: list[Symptom] = []
     loss = end[m.LOSS]
     diverged = int(np.isnan(end[m.MAX_ERROR]).sum())
     if diverged:
         found.append(
-            Finding(
+            Symptom(
                 "diverged", f"{of(diverged, n)} diverged: a weight is no longer a finite number"
             )
         )
@@ -179,7 +181,7 @@ def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> list[Findin
     same = (end[m.ONE_SIDED] == 1) | (end[m.SPREAD] < setup.collapse)
     near = int((same & (np.abs(loss - constant) <= SAME * constant)).sum())
     if near > MANY * n:
-        found.append(Finding("constant", f"{of(near, n)} learnt {answer} and no more"))
+        found.append(Symptom("constant", f"{of(near, n)} learnt {answer} and no more"))
     above = (loss > (1 + SAME) * constant) | np.isnan(loss)
     if (worse := int(above.sum())) > MANY * n:
         better = {
@@ -189,26 +191,26 @@ def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> list[Findin
         text = f"{of(worse, n)} did worse than {'that' if near > MANY * n else answer}"
         if better and min(better.values()) > 0.5 * worse:
             told = " and ".join(f"{count:,} at {name}" for name, count in better.items())
-            found.append(Finding("rate too high", f"{text}, and of these seeds, {told} did better"))
+            found.append(Symptom("rate too high", f"{text}, and of these seeds, {told} did better"))
         else:
-            found.append(Finding("worse than constant", text))
+            found.append(Symptom("worse than constant", text))
     return found
 
 
-def _wrong(runs: Measured, failing: NDArray[np.bool_]) -> Finding | None:
+def _wrong(runs: Measured, failing: NDArray[np.bool_]) -> Symptom | None:
     """How many rows are on the wrong side where networks tell some apart."""
     partial = runs.codes[failing] == OUTCOMES.index(Outcome.PARTIAL)
     n = int(failing.sum())
     if partial.sum() <= MANY * n:
         return None
     if not (middle := np.median(runs.end[m.WRONG, failing][partial])):
-        return Finding(
+        return Symptom(
             "partial",
             f"{of(int(partial.sum()), n)} had every row on its right side, but not near enough to its target",
         )
     wrong = f"{middle:g}"
     rows = "row" if wrong == "1" else "rows"
-    return Finding(
+    return Symptom(
         "partial",
         f"{of(int(partial.sum()), n)} told some rows apart but not all, and had {wrong} {rows} wrong in the median",
     )
@@ -223,28 +225,29 @@ def of(count: int, n: int) -> str:
     )
 
 
-def _of_lives(seen: Lives) -> list[Finding]:
-    """What is seen only in the life of a run: units that double each other, and whether the loss
-    still falls."""
+def _of_lives(seen: Trajectories) -> list[Symptom]:
+    """What is seen only in the trajectory of a run: units that double each other, and whether the loss
+    still falls.
+    """
     n, found = seen.runs, []
     doubled = seen.distinct < seen.units
     if seen.units > 1 and doubled.sum() > 0.5 * n:
         some = f"in {of(int(doubled.sum()), n)} looked into, hidden units doubled each other or said the same to every row"
         say = f"{np.median(seen.distinct[doubled]):g} of {seen.units}"
         found.append(
-            Finding("doubled", f"{some} ({say} said something of their own, in the median)")
+            Symptom("doubled", f"{some} ({say} said something of their own, in the median)")
         )
     falling = int(seen.falling.sum())
     if falling > 0.5 * n:
         found.append(
-            Finding(
+            Symptom(
                 "slow",
                 f"in {of(falling, n)} looked into, the loss still fell when the budget ended: slow, not stuck",
             )
         )
     elif falling <= 0.25 * n:
         found.append(
-            Finding(
+            Symptom(
                 "stuck",
                 f"in {of(n - falling, n)} looked into, the loss no longer fell: stuck, not slow",
             )
@@ -252,7 +255,7 @@ def _of_lives(seen: Lives) -> list[Finding]:
     return found
 
 
-def _gradient(setup: Setup, end: Real, stuck: bool) -> list[Finding]:
+def _gradient(setup: Setup, end: Real, stuck: bool) -> list[Symptom]:
     """Whether following the gradient through another budget would lower the loss.
 
     An update moves the weights by rate · batch · gradient, and by that over 1 − momentum once it
@@ -271,20 +274,20 @@ def _gradient(setup: Setup, end: Real, stuck: bool) -> list[Finding]:
     if fall <= VANISHED < usual:
         so = f"the gradient is sizeable (its median length is {size}), and steps so small that"
         return [
-            Finding(
+            Symptom(
                 "tiny steps",
                 f"{so} as many updates again lower the loss by {percent(fall)}: slow, not stuck",
             )
         ]
     if fall <= VANISHED:
         text = f"the gradient has vanished (its median length is {size}): as many updates again lower the loss by {percent(fall)}"
-        return [Finding("vanished", text)]
+        return [Symptom("vanished", text)]
     if stuck:
         why = "steps jump about" if setup.schedule == "constant" else "the rate has fallen"
         why = "weight decay holds against it" if setup.weight_decay else why
         return [
-            Finding(
+            Symptom(
                 "jumping", f"the gradient has not vanished (its median length is {size}): {why}"
             )
         ]
-    return [Finding("sizeable", f"the gradient is still sizeable (its median length is {size})")]
+    return [Symptom("sizeable", f"the gradient is still sizeable (its median length is {size})")]

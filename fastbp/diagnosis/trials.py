@@ -1,5 +1,6 @@
 """Setups trained on the same seeds, some seeds at a time, until a time is up: what questions about
-a setup are answered with."""
+a setup are answered with.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Where blocks are trained, by name: each a function that gives a pool of workers, through that
-kind's own package."""
+kind's own package.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +32,10 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import nearest, shown
 
 
-class Kind(NamedTuple):
+class Backend(NamedTuple):
     """A kind of workers: what makes a pool of so many, at an address, and the package that it
-    needs."""
+    needs.
+    """
 
     pool: Callable[[int, str], Pool]
     package: str = ""
@@ -44,12 +46,13 @@ class Kind(NamedTuple):
 
 def threads(jobs: int, address: str = "") -> Pool:
     """Threads of this process. Compiled code holds no lock of Python's, so they scale with the
-    cores."""
+    cores.
+    """
 
     def end(executor: Executor) -> None:
         executor.shutdown(wait=False, cancel_futures=True)
 
-    return Pool(lambda: ThreadPoolExecutor(jobs, "fastbp"), jobs, end=end, hears=True)
+    return Pool(lambda: ThreadPoolExecutor(jobs, "fastbp"), jobs, end=end, shares_memory=True)
 
 
 def processes(jobs: int, address: str = "") -> Pool:
@@ -84,7 +87,8 @@ def processes(jobs: int, address: str = "") -> Pool:
 def _undisturbed() -> Iterator[None]:
     """Processes that are started meanwhile never hear Ctrl-C, not even while they import; nor are
     they told of the user's script, which they need for nothing and would run again; and their
-    helper clears away without a word what a killed driver leaves."""
+    helper clears away without a word what a killed driver leaves.
+    """
     warnings, main = "PYTHONWARNINGS", sys.modules["__main__"]
     given = os.environ.get(warnings)
     os.environ[warnings] = ",".join(filter(None, [given, "ignore:resource_tracker"]))
@@ -191,7 +195,8 @@ def dask(jobs: int, address: str = "") -> Pool:
 
 def mpi(jobs: int, address: str = "") -> Pool:
     """MPI: the other processes of `mpiexec … python -m mpi4py.futures -m fastbp.sweep`, or new ones
-    where there are none."""
+    where there are none.
+    """
     from mpi4py.futures import MPIPoolExecutor
 
     def end(executor: Executor) -> None:
@@ -205,7 +210,8 @@ def mpi(jobs: int, address: str = "") -> Pool:
 
 def slurm(jobs: int, address: str = "") -> Pool:
     """Slurm: steps of the allocation that this runs in, or jobs of their own where it runs in
-    none."""
+    none.
+    """
     import executorlib
 
     inside = "SLURM_JOB_ID" in os.environ
@@ -238,31 +244,31 @@ def _from_executorlib(start: Callable[[], Executor], jobs: int) -> Pool:
     )
 
 
-KINDS: dict[str, Kind] = {
-    "threads": Kind(threads),
-    "processes": Kind(processes),
-    "dask": Kind(dask, "distributed", "dask", "ADDRESS"),
-    "mpi": Kind(mpi, "mpi4py", "mpi"),
-    "slurm": Kind(slurm, "executorlib", "slurm"),
-    "flux": Kind(flux, "executorlib", "flux"),
+BACKENDS: dict[str, Backend] = {
+    "threads": Backend(threads),
+    "processes": Backend(processes),
+    "dask": Backend(dask, "distributed", "dask", "ADDRESS"),
+    "mpi": Backend(mpi, "mpi4py", "mpi"),
+    "slurm": Backend(slurm, "executorlib", "slurm"),
+    "flux": Backend(flux, "executorlib", "flux"),
 }
 
 
-def named(text: str) -> tuple[Kind, str]:
+def named(text: str) -> tuple[Backend, str]:
     """The kind of workers that `--executor` names, and their address.
 
     Raises SweepError where there is none of that name, and where its package is not installed.
     """
     name, colon, address = text.partition(":")
-    kind = KINDS.get(name)
+    kind = BACKENDS.get(name)
     if kind is None or (colon and not (kind.address and address)):
         allowed = [
             known + (f", {known}:{each.address}" if each.address else "")
-            for known, each in KINDS.items()
+            for known, each in BACKENDS.items()
         ]
         raise SweepError(
             [
-                f"--executor: given {shown(text)}, allowed: {', '.join(allowed)}{nearest(text, KINDS)}"
+                f"--executor: given {shown(text)}, allowed: {', '.join(allowed)}{nearest(text, BACKENDS)}"
             ]
         )
     if kind.package and not find_spec(kind.package):
@@ -293,7 +299,9 @@ def pool(text: str, jobs: int | None = None) -> Pool:
 
 def given(executor: Executor) -> Pool:
     """The pool of an executor that somebody else made, and ends."""
-    return Pool(lambda: executor, available_cores(), hears=isinstance(executor, ThreadPoolExecutor))
+    return Pool(
+        lambda: executor, available_cores(), shares_memory=isinstance(executor, ThreadPoolExecutor)
+    )
 
 
 @cache

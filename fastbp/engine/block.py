@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.config.setup import MOST_EPOCHS, Setup
+from fastbp.config.setup import MAX_EPOCHS, Setup
 from fastbp.kernels.training import Runs, runs_of
 
 if TYPE_CHECKING:
     pass
-from fastbp.engine.lane_group import Group, task
+from fastbp.engine.lane_group import LaneGroup, task
 from fastbp.engine.rows import Rows, _rows_of, kept_outputs
 
 SLICE_SECONDS = 0.1
@@ -70,7 +70,7 @@ def train_at_once(
     )
     rows = {part.budget: _rows_of(count, kept_outputs(setups[0])) for part in (work, *shorter)}
     pace = _Pace(stopped, slice_seconds)
-    group = Group(work, orders=orders)
+    group = LaneGroup(work, orders=orders)
     if (
         work.rule.refill and work.budget >= work.updates_per_epoch
     ):  # with less than an epoch there is but one look
@@ -101,9 +101,10 @@ class _Pace:
         self._seconds = seconds
         self._epochs = 1
 
-    def __call__(self, advance: Callable[[int], None], most: int = MOST_EPOCHS) -> None:
+    def __call__(self, advance: Callable[[int], None], most: int = MAX_EPOCHS) -> None:
         """Call `advance` with a number of epochs. Raises InterruptedBlockError where the driver
-        wishes to stop."""
+        wishes to stop.
+        """
         if self._stopped():
             raise InterruptedBlockError
         epochs = min(self._epochs, most)
@@ -112,14 +113,14 @@ class _Pace:
         took = time.perf_counter() - began
         # Doubling at most: the first call may have been a cold one.
         self._epochs = max(
-            1, min(MOST_EPOCHS, int(epochs * min(2.0, self._seconds / max(took, 1e-9))))
+            1, min(MAX_EPOCHS, int(epochs * min(2.0, self._seconds / max(took, 1e-9))))
         )
 
 
 def _record(
     rows: Rows,
     here: NDArray[np.intp],
-    group: Group,
+    group: LaneGroup,
     columns: NDArray[np.intp],
     runs: Runs | None = None,
 ) -> None:
@@ -133,9 +134,10 @@ def _record(
         rows.outputs[here] = outputs[..., columns].reshape(rows.outputs.shape[1], -1).T
 
 
-def _train_refilled(group: Group, start: int, rows: Rows, pace: _Pace) -> None:
+def _train_refilled(group: LaneGroup, start: int, rows: Rows, pace: _Pace) -> None:
     """Train until each run has converged or used up its budget; a lane whose run has ended takes
-    the next seed at a look."""
+    the next seed at a look.
+    """
     work, state = group.task, group.state
     dtype = work.table.values.dtype
     waiting, ended, cut_short = (runs_of(work.network, work.lanes, dtype) for _ in range(3))
@@ -172,7 +174,7 @@ def _train_refilled(group: Group, start: int, rows: Rows, pace: _Pace) -> None:
     def finish() -> None:
         used = int(cut_short.filled[1])
         if used:
-            last = Group(work)
+            last = LaneGroup(work)
             cut_short.seeds[used:] = cut_short.seeds[0]
             cut_short.converged_at[:] = -1
             last.resume(cut_short, work.epochs - 1, (work.epochs - 1) * work.updates_per_epoch)
@@ -195,7 +197,8 @@ def _train_refilled(group: Group, start: int, rows: Rows, pace: _Pace) -> None:
 
 def check_denormals() -> None:
     """Raise ArithmeticError where a library has switched off denormals on this thread: results
-    would differ in last bits."""
+    would differ in last bits.
+    """
     smallest_normal = np.array([np.finfo(np.float64).tiny])
     if smallest_normal[0] * 0.5 == 0.0:
         raise ArithmeticError(

@@ -17,19 +17,19 @@ from fastbp.kernels.code_cache import cache_folder, is_on_disk
 
 if TYPE_CHECKING:
     pass
-from fastbp.engine.lane_group import Group, Kind, task
+from fastbp.engine.lane_group import KernelKey, LaneGroup, task
 
 compilers: list[subprocess.Popen[bytes]] = []
 """Processes that compile for this one, to be ended with it."""
 
 
-def warm_up(kind: Kind) -> None:
+def warm_up(kind: KernelKey) -> None:
     """Compile the kernels of a kind, or load them from disk, so that no block has to.
 
     Where they are not on disk and there is a second core, a second process compiles the measures
     meanwhile.
     """
-    group = Group(task(_smallest(kind), kind.lanes))
+    group = LaneGroup(task(_smallest(kind), kind.lanes))
     other = None
     if (
         cache_folder()
@@ -38,7 +38,7 @@ def warm_up(kind: Kind) -> None:
     ):
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            "from fastbp.engine.lane_group import Kind\n"
+            "from fastbp.engine.lane_group import KernelKey\n"
             "from fastbp.engine.compile_ahead import warm_up_measures\n"
             f"warm_up_measures({kind!r})"
         )
@@ -58,16 +58,17 @@ def warm_up(kind: Kind) -> None:
     warm_up_measures(kind)
 
 
-def warm_up_measures(kind: Kind) -> None:
+def warm_up_measures(kind: KernelKey) -> None:
     """Compile, or load, what is called once a run: initial weights and measures."""
     with _no_collections():
-        Group(task(_smallest(kind), kind.lanes), np.zeros(1, np.uint64)).measure()
+        LaneGroup(task(_smallest(kind), kind.lanes), np.zeros(1, np.uint64)).measure()
 
 
 @contextmanager
 def _no_collections() -> Iterator[None]:
     """Hold off the garbage collector: compiling makes millions of objects that live, and looking
-    through them costs a tenth."""
+    through them costs a tenth.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -77,5 +78,5 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _smallest(kind: Kind) -> Setup:
+def _smallest(kind: KernelKey) -> Setup:
     return Setup(problem="xor", updates=1, dtype=kind.dtype, batch=1 if kind.online else 2)

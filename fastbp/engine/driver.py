@@ -75,9 +75,10 @@ def rows_of(
     ]
 
 
-def prepare(kind: lane_group.Kind, driver: dict[str, str] | None = None) -> None:
+def prepare(kind: lane_group.KernelKey, driver: dict[str, str] | None = None) -> None:
     """Have a worker compile, or load, the kernels of a kind. Raises OtherWorkerError as `rows_of`
-    does."""
+    does.
+    """
     if driver:
         backends.compare(driver)
     compile_ahead.warm_up(kind)
@@ -135,9 +136,9 @@ def drive(
         progress.phase = "compiling"
         # Threads hear the wish to stop and are of this process; what runs elsewhere can only be
         # ended, and may be anything.
-        driver = None if pool.hears else backends.versions()
+        driver = None if pool.shares_memory else backends.versions()
         once = _warm_ups(sweep)  # which leaves the code on disk, for the other workers
-        for kinds in (once, [] if pool.hears else once * pool.workers):
+        for kinds in (once, [] if pool.shares_memory else once * pool.workers):
             for _, future in completed(
                 pool, partial(prepare, driver=driver), kinds, lambda: tick(progress)
             ):
@@ -145,7 +146,9 @@ def drive(
         seconds["compile"] = time.perf_counter() - began
         progress.phase, progress.started = "training", time.perf_counter()
         train = (
-            partial(rows_of, stopped=stop.is_set) if pool.hears else partial(rows_of, driver=driver)
+            partial(rows_of, stopped=stop.is_set)
+            if pool.shares_memory
+            else partial(rows_of, driver=driver)
         )
         files, failed, writing = _train(sweep, store, before, pool, train, progress, keep, tick)
         seconds |= {"train": progress.seconds - writing, "write": writing}
@@ -170,7 +173,8 @@ def _outstanding(sweep: Sweep, present: Present) -> tuple[int, int]:
 
 def _same_collapse(sweep: Sweep, store: Store, present: Present) -> None:
     """Raise StoreError where runs would be added to others whose outcomes mean something else:
-    `collapse` is in no setup's id."""
+    `collapse` is in no setup's id.
+    """
     incomplete = {
         s.identity(): s.collapse for setups, _, _ in shares(sweep, present) for s in setups
     }
@@ -182,9 +186,9 @@ def _same_collapse(sweep: Sweep, store: Store, present: Present) -> None:
             )
 
 
-def _warm_ups(sweep: Sweep) -> list[lane_group.Kind]:
+def _warm_ups(sweep: Sweep) -> list[lane_group.KernelKey]:
     """The kernels that a sweep needs."""
-    return sorted({lane_group.kind_of(setup) for setup in sweep.setups})
+    return sorted({lane_group.kernel_key(setup) for setup in sweep.setups})
 
 
 def _train(
@@ -198,7 +202,8 @@ def _train(
     tick: Callable[[Progress], None],
 ) -> tuple[int, list[str], float]:
     """Returns how many files there are, the blocks that failed, and the seconds in which there was
-    nothing to do but to write."""
+    nothing to do but to write.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -287,7 +292,11 @@ def run(
     if place:
         place.look()
     forecast.check(
-        sweep, place, available_cores() if pool.hears else 0, frame=True, processes=pool.processes
+        sweep,
+        place,
+        available_cores() if pool.shares_memory else 0,
+        frame=True,
+        processes=pool.processes,
     )
     if place is None:  # and nothing is written before all is checked
         trained = drive(sweep, keep=kept.append, pool=pool)
@@ -340,7 +349,8 @@ def made(trained: Trained, jobs: int) -> dict[str, Any]:
 
 def problem_files(sweep: Sweep, store: Store) -> None:
     """Keep each problem as it is trained under `problems/`: X, T and names, so that nobody needs
-    the user's file again."""
+    the user's file again.
+    """
     import io
 
     seen: set[str] = set()

@@ -1,5 +1,6 @@
 """Blocks over any `concurrent.futures.Executor`: never more in flight than serve, results as they
-come, and workers that are lost are replaced."""
+come, and workers that are lost are replaced.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ PATIENCE = 20.0
 """How many times as long as the slowest so far, for its size, a task may take until it counts as
 lost."""
 
-LEAST_PATIENCE, FIRST_PATIENCE = 60.0, 900.0
+MIN_PATIENCE, FIRST_PATIENCE = 60.0, 900.0
 """Seconds that a task may take at least, and where none has come back yet, so that nothing is known
 of the speed."""
 
@@ -58,7 +59,7 @@ class Pool:
     """Errors of a task of a pool that is of no more use."""
     in_queue: bool = False
     """Whether workers may wait for hours until they start, as in the queue of a site."""
-    hears: bool = False
+    shares_memory: bool = False
     """Whether workers share the memory of this process, and so hear its wish to stop."""
     processes: int = 0
     """How many processes of this machine the workers are."""
@@ -233,9 +234,9 @@ class _Map(Generic[T]):
         yield flight.task, future
 
     def _is_late(self, flight: _Flight[T]) -> bool:
-        if not self.pool.end or self.pool.hears:  # no thread can be ended
+        if not self.pool.end or self.pool.shares_memory:  # no thread can be ended
             return False
-        patience = max(LEAST_PATIENCE, PATIENCE * self.slowest * self.size(flight.task))
+        patience = max(MIN_PATIENCE, PATIENCE * self.slowest * self.size(flight.task))
         if not self.slowest:
             patience = inf if self.pool.in_queue else FIRST_PATIENCE
         return self.clock() - flight.since > patience

@@ -50,7 +50,7 @@ MEASURED_SECONDS = 1.0
 """For measuring how long training takes."""
 
 
-class Size(NamedTuple):
+class StorageNeed(NamedTuple):
     """What is still to be stored of a sweep: runs, files, and their bytes."""
 
     runs: int
@@ -58,7 +58,7 @@ class Size(NamedTuple):
     bytes: int
 
 
-class Part(NamedTuple):
+class MemoryTerm(NamedTuple):
     """A share of the memory: what it is, and what makes it less."""
 
     bytes: float
@@ -68,7 +68,8 @@ class Part(NamedTuple):
 
 def kinds(sweep: Sweep) -> list[list[Setup]]:
     """The setups of a sweep, those together that take the same: of 10⁵ setups most differ in a rate
-    or an order."""
+    or an order.
+    """
     found: dict[Hashable, list[Setup]] = {}
     for setup in sweep.setups:
         found.setdefault((_kind(setup), sweep.seeds_of(setup).count), []).append(setup)
@@ -109,7 +110,7 @@ def outstanding(
     ]
 
 
-def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:
+def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> StorageNeed:
     """What is still to be stored of a sweep."""
     runs = files = 0
     total = 0.0
@@ -119,13 +120,15 @@ def size(sweep: Sweep, present: Mapping[str, Sequence[Range]]) -> Size:
         runs += own
         files += sum(1 for gap in gaps for _ in cut(*gap, seeds))
         total += own * (ROW_BYTES + OUTPUT_BYTES * kept_outputs(setup))
-    return Size(runs, files, int(total + files * FILE_BYTES))
+    return StorageNeed(runs, files, int(total + files * FILE_BYTES))
 
 
 # Memory
 
 
-def memory(sweep: Sweep, workers: int, stored: bool, frame: bool, processes: int = 0) -> list[Part]:
+def memory(
+    sweep: Sweep, workers: int, stored: bool, frame: bool, processes: int = 0
+) -> list[MemoryTerm]:
     """The parts of the memory at its peak.
 
     `workers`: blocks that are trained at once in this process; `processes`: others of this machine
@@ -153,25 +156,25 @@ def memory(sweep: Sweep, workers: int, stored: bool, frame: bool, processes: int
     whole = sum(len(kind) * seeds * _frame_bytes(kind[0], stored) for seeds, kind in every)
     most = sweep.all_seeds.count
     return [
-        Part(
+        MemoryTerm(
             max(LIBRARIES, machine.resident()) + processes * LIBRARIES,
             "Python and its packages" + f", in {processes + 1} processes" * bool(processes),
             "try --executor threads" if processes else "no sweep takes less",
         ),
-        Part(
+        MemoryTerm(
             at_once * work,
             f"networks in training, on {at_once:,} core{'s' * (at_once > 1)}",
             "try smaller hidden layers or problems, float32, or a lower -j",
         ),
-        Part(
+        MemoryTerm(
             sum(nlargest(CACHED, rates)) + at_once * max(rates),
             "learning rates of every epoch",
             "try fewer epochs, or a constant schedule",
         ),
-        Part(sum(nlargest(CACHED, tables)), "problems", "try smaller problems"),
-        Part(rows, "rows before they are stored", "try fewer seeds"),
-        Part(whole, "the DataFrame", "try fewer seeds, or a store and pandas.read_parquet") if frame
-        else Part(50 * most + sweep.runs / 8, "counts for the tables", "try fewer seeds"),
+        MemoryTerm(sum(nlargest(CACHED, tables)), "problems", "try smaller problems"),
+        MemoryTerm(rows, "rows before they are stored", "try fewer seeds"),
+        MemoryTerm(whole, "the DataFrame", "try fewer seeds, or a store and pandas.read_parquet") if frame
+        else MemoryTerm(50 * most + sweep.runs / 8, "counts for the tables", "try fewer seeds"),
     ]  # fmt: skip
 
 
@@ -204,7 +207,8 @@ def _rates_bytes(setup: Setup) -> int:
 
 def _frame_bytes(setup: Setup, stored: bool) -> float:
     """Of a run: as Arrow and as pandas, which makes an array of the outputs of each; sorted once
-    more where it is read."""
+    more where it is read.
+    """
     kept = kept_outputs(setup)
     return (660 + (112 + 8 * kept if kept else 0)) * (1.7 if stored else 1.0)
 
@@ -213,7 +217,8 @@ def check(
     sweep: Sweep, store: Store | None, workers: int, frame: bool = False, processes: int = 0
 ) -> None:
     """Refuse a sweep that takes more than there is. Raises SweepError for memory and StoreFullError
-    for the disk."""
+    for the disk.
+    """
     for line in too_much_memory(memory(sweep, workers, store is not None, frame, processes)):
         raise SweepError([line])
     if store:
@@ -224,7 +229,7 @@ def check(
                 raise StoreFullError(line)
 
 
-def too_much_memory(parts: Sequence[Part]) -> list[str]:
+def too_much_memory(parts: Sequence[MemoryTerm]) -> list[str]:
     """A line where memory is short: how much there is, and what takes most of it."""
     free, needed, largest = machine.memory(), sum(part.bytes for part in parts), max(parts)
     if free is None or needed <= free:
@@ -235,7 +240,7 @@ def too_much_memory(parts: Sequence[Part]) -> list[str]:
     ]
 
 
-def too_much_disk(wanted: Size, there: machine.Disk | None, store: Store) -> list[str]:
+def too_much_disk(wanted: StorageNeed, there: machine.Disk | None, store: Store) -> list[str]:
     """A line where the disk is short of bytes or of files."""
     if there and wanted.bytes > there.bytes:
         takes = f"{wanted.runs:,} runs take {in_bytes(wanted.bytes)}, and {in_bytes(there.bytes)} are free"
@@ -266,16 +271,17 @@ class Speed(NamedTuple):
     update: float
 
 
-class Duration(NamedTuple):
+class TimeEstimate(NamedTuple):
     """What making the missing part of a sweep takes: updates and seconds, both at most where runs
-    may stop early, and seconds of compiling before it."""
+    may stop early, and seconds of compiling before it.
+    """
 
     updates: int
     all_but_compiling: float
     compiling: float
 
 
-def duration(sweep: Sweep, present: Mapping[str, Sequence[Range]], jobs: int) -> Duration:
+def duration(sweep: Sweep, present: Mapping[str, Sequence[Range]], jobs: int) -> TimeEstimate:
     """How long what is missing of a sweep takes with so many blocks at once.
 
     Where compiled code is on disk, the setups that weigh most are tried for a moment; for the
@@ -296,15 +302,16 @@ def duration(sweep: Sweep, present: Mapping[str, Sequence[Range]], jobs: int) ->
         updates += seeds * setup.budget
         blocks += -(-seeds // least_block_seeds(setup))
     ready = {
-        kind: _on_disk(kind) for kind in {lane_group.kind_of(setup) for setup in examples.values()}
+        kind: _on_disk(kind)
+        for kind in {lane_group.kernel_key(setup) for setup in examples.values()}
     }
     left, tried, took = MEASURED_SECONDS, 0.0, 0.0
     for kind in sorted(weights, key=weights.__getitem__, reverse=True):
         weight, setup = weights[kind], examples[kind]
         if left <= 0:
             break
-        if ready[lane_group.kind_of(setup)]:
-            compile_ahead.warm_up(lane_group.kind_of(setup))
+        if ready[lane_group.kernel_key(setup)]:
+            compile_ahead.warm_up(lane_group.kernel_key(setup))
             began = time.perf_counter()
             if found := measured(setup):
                 tried += weight
@@ -313,14 +320,14 @@ def duration(sweep: Sweep, present: Mapping[str, Sequence[Range]], jobs: int) ->
     ratio = took / tried if tried else 1.0
     training = ratio * sum(weights.values()) / max(1, min(jobs, blocks))
     compiling = COMPILE_SECONDS * sum(not there for there in ready.values())
-    return Duration(updates, START_SECONDS + runs * STORE_SECONDS + training, compiling)
+    return TimeEstimate(updates, START_SECONDS + runs * STORE_SECONDS + training, compiling)
 
 
 def _whole(speed: Speed, setup: Setup) -> float:
     return speed.ends + setup.budget * speed.update
 
 
-def _on_disk(kind: lane_group.Kind) -> bool:
+def _on_disk(kind: lane_group.KernelKey) -> bool:
     trainer, measure = (
         lane_group.trainer(kind.lanes, kind.online),
         lane_group.kernels(kind.lanes).measure,

@@ -1,5 +1,6 @@
 """Whether a store is sound: everything in it is read again, and what is not as it should be can be
-moved aside."""
+moved aside.
+"""
 
 from __future__ import annotations
 
@@ -34,21 +35,21 @@ _WRITES_IT = "the same sweep writes it again, from the file as it was"
 Read = tuple["pa.Table", dict[str, str]]
 
 
-class Finding(NamedTuple):
+class StoreFault(NamedTuple):
     """A file that is not as it should be, and why."""
 
     file: Path
     why: str
 
 
-class Checked(NamedTuple):
+class IntegrityReport(NamedTuple):
     """What was read of a store."""
 
     files: int
     runs: int
     """Of sound files."""
     setups: int
-    findings: list[Finding]
+    findings: list[StoreFault]
     keys: dict[str, str]
     """Of each setup, as JSON."""
     digest: str
@@ -56,7 +57,9 @@ class Checked(NamedTuple):
     lie in files. Empty where there are findings."""
 
 
-def check(store: Store, tick: Callable[[int, int], None] = lambda done, files: None) -> Checked:
+def check(
+    store: Store, tick: Callable[[int, int], None] = lambda done, files: None
+) -> IntegrityReport:
     """Read every file of a store: the seal over all its bytes, the checksums of its pages, the
     digest of its rows, schema, number of rows and seeds; whether setups have the ids of their keys,
     outcomes follow from measures, every seed is there once, and problems are those of their names.
@@ -90,7 +93,7 @@ def check(store: Store, tick: Callable[[int, int], None] = lambda done, files: N
                     path, "its keys are not those of the other files of its setup"
                 )
         except DamagedFileError as error:
-            findings.append(Finding(path, error.why))
+            findings.append(StoreFault(path, error.why))
         except FileError as error:
             raise StoreError(str(error)) from error
         else:
@@ -102,7 +105,7 @@ def check(store: Store, tick: Callable[[int, int], None] = lambda done, files: N
         whole.update(hashes[last].digest())
     findings += [*_of_another_version(versions), *_twice(sound)]
     keys = {identity: each.keys for identity, each in hashes.items()}
-    return Checked(
+    return IntegrityReport(
         len(paths),
         sum(sound.values()),
         len(hashes),
@@ -118,24 +121,24 @@ def place(path: Path) -> tuple[str, int]:
     return setup, int(start)
 
 
-def _strangers(store: Store) -> Iterator[Finding]:
+def _strangers(store: Store) -> Iterator[StoreFault]:
     for path in sorted(store.runs.iterdir()):
         if path.name.startswith(
             "."
         ):  # which nobody takes for runs, such as what a Mac leaves everywhere
             continue
         if not FILE_NAME.fullmatch(path.name) or not path.is_file():
-            yield Finding(path, "it is no file of runs")
+            yield StoreFault(path, "it is no file of runs")
 
 
-def _problems(store: Store) -> Iterator[Finding]:
+def _problems(store: Store) -> Iterator[StoreFault]:
     for path in sorted((store.path / "problems").glob("*")):
         try:
             as_named = f"{targets.stored(path).digest}.npz" == path.name
         except (ValueError, TypeError, AttributeError):
             as_named = False
         if not as_named:
-            yield Finding(path, "its data are not those of its name")
+            yield StoreFault(path, "its data are not those of its name")
 
 
 def _in_order(paths: list[Path]) -> Iterator[tuple[Path, Future[Read]]]:
@@ -156,7 +159,8 @@ def _in_order(paths: list[Path]) -> Iterator[tuple[Path, Future[Read]]]:
 
 def _whole(path: Path) -> Read:
     """The rows of a file, whose digest is computed anew, and what it says of itself. Raises
-    DamagedFileError."""
+    DamagedFileError.
+    """
     rows, said = parquet.read(path)
     if digest_module.digest(rows) != said.get("fastbp.digest"):
         raise DamagedFileError(path, "its rows do not have their digest")
@@ -186,48 +190,50 @@ def _follow(rows: pa.Table) -> bool:
     )
 
 
-def _of_its_id(store: Store, path: Path, rows: pa.Table, version: int) -> Iterator[Finding]:
+def _of_its_id(store: Store, path: Path, rows: pa.Table, version: int) -> Iterator[StoreFault]:
     """Whether a setup has the id of its keys. Raises DamagedFileError where these rows are not
-    those of any setup of this id."""
+    those of any setup of this id.
+    """
     row = rows.slice(0, 1).to_pylist()[0]
     try:
         setup_of(store, row["setup"], row, version)
     except StoreError as error:
         if not str(row["problem"]).startswith("file:"):
             raise DamagedFileError(path, "its keys are those of another setup") from error
-        yield Finding(
+        yield StoreFault(
             store.path / "problems",
             f"it lacks {row['problem']}, by which setup {row['setup']} was trained: {_WRITES_IT}",
         )
 
 
-def _of_another_version(versions: dict[Path, str]) -> Iterator[Finding]:
+def _of_another_version(versions: dict[Path, str]) -> Iterator[StoreFault]:
     (usual, _), *others = Counter(versions.values()).most_common() or [("", 0)]
     if others:
         for path, version in versions.items():
             if version != usual:
-                yield Finding(
+                yield StoreFault(
                     path, f"its numerics version is {version}, that of most others {usual}"
                 )
 
 
-def _twice(sound: Iterable[Path]) -> Iterator[Finding]:
+def _twice(sound: Iterable[Path]) -> Iterator[StoreFault]:
     for one, other in filename.overlapping(sound):
         try:
             same = agree(one, other)
         except DamagedFileError as error:  # since it was read
-            yield Finding(error.file, error.why)
+            yield StoreFault(error.file, error.why)
             continue
         if same:
-            yield Finding(other, f"{one.name} has the same rows for some of its seeds")
+            yield StoreFault(other, f"{one.name} has the same rows for some of its seeds")
         else:
-            yield Finding(one, f"{other.name} has other rows for some of its seeds")
-            yield Finding(other, f"{one.name} has other rows for some of its seeds")
+            yield StoreFault(one, f"{other.name} has other rows for some of its seeds")
+            yield StoreFault(other, f"{one.name} has other rows for some of its seeds")
 
 
 def agree(one: Path, other: Path) -> bool:
     """Whether two files of a setup have the same rows for the seeds that they have in common.
-    Raises DamagedFileError."""
+    Raises DamagedFileError.
+    """
     (a, from_a), (b, from_b) = ((parquet.read(path)[0], place(path)[1]) for path in (one, other))
     first, last = max(from_a, from_b), min(from_a + a.num_rows, from_b + b.num_rows)
     return digest_module.digest(a.slice(first - from_a, last - first)) == digest_module.digest(
@@ -235,7 +241,7 @@ def agree(one: Path, other: Path) -> bool:
     )
 
 
-def move_aside(store: Store, findings: Iterable[Finding]) -> list[tuple[Finding, Path]]:
+def move_aside(store: Store, findings: Iterable[StoreFault]) -> list[tuple[StoreFault, Path]]:
     """Move files into `quarantine/` of a store: nothing is deleted, and the next sweep makes their
     runs anew.
 

@@ -20,8 +20,8 @@ from fastbp.kernels.real import to_bits
 from fastbp.kernels.tiles import work_size
 from fastbp.kernels.training import (
     Lanes,
-    Rule,
     Runs,
+    TrainingConfig,
     lanes_of,
     make_advance,
     make_initialise,
@@ -54,7 +54,8 @@ class Kernels(NamedTuple):
 @cache
 def kernels(lanes: int) -> Kernels:
     """Put the kernels together from the choices; each is compiled when it is first called with a
-    dtype."""
+    dtype.
+    """
     return Kernels(
         make_initialise(compiled_choices("init")),
         make_rates(compiled_choices("schedule")),
@@ -65,7 +66,8 @@ def kernels(lanes: int) -> Kernels:
 @cache
 def trainer(lanes: int, online: bool) -> Any:
     """The trainer for so many lanes, for online learning or for batches, put together and compiled
-    likewise."""
+    likewise.
+    """
     return make_advance(
         compiled_choices("order"), one_of([output_pass(loss) for loss in _losses()]), lanes, online
     )
@@ -85,7 +87,7 @@ class Task(NamedTuple):
     double_network: Network
     table: Table
     targets: Targets
-    rule: Rule
+    rule: TrainingConfig
     init: int
     init_own: Any
     init_scale: float
@@ -97,14 +99,15 @@ class Task(NamedTuple):
 @lru_cache(maxsize=8)
 def task(setup: Setup, lanes: int | None = None) -> Task:
     """Prepare a setup for the kernels. `lanes`: how many runs go side by side, by default what its
-    memory suggests."""
+    memory suggests.
+    """
     dtype = np.dtype(setup.dtype)
     X, T = setup.data()
     calls = setup.calls
     net, suggested = layout(setup)
     lanes = lanes or suggested
     order = calls["order"]
-    rule = Rule(
+    rule = TrainingConfig(
         batch=setup.batch_rows,
         mean=setup.reduction == "mean",
         all_alike=setup.resolved_order == "cyclic",
@@ -117,7 +120,7 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
         loss=calls["loss"].choice.code,
         order=order.choice.code,
         order_own=own_values(order.choice, order.values),
-        check_every=setup.looks_every,
+        eval_every=setup.eval_interval,
         tolerance=setup.tolerance,
         refill=setup.stop == "converged",
     )
@@ -140,7 +143,8 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
 
 def is_online(setup: Setup) -> bool:
     """Whether each sample changes the weights by itself, so that no gradient and no velocity need
-    to be kept."""
+    to be kept.
+    """
     return setup.batch_rows == 1 and setup.momentum == 0 and setup.weight_decay == 0
 
 
@@ -172,7 +176,7 @@ def layout(setup: Setup) -> tuple[Network, int]:
     return net, suggested_lanes(net, np.dtype(setup.dtype))
 
 
-class Kind(NamedTuple):
+class KernelKey(NamedTuple):
     """What of a setup its kernels are compiled for: all else they are told."""
 
     dtype: str
@@ -180,9 +184,9 @@ class Kind(NamedTuple):
     online: bool
 
 
-def kind_of(setup: Setup) -> Kind:
+def kernel_key(setup: Setup) -> KernelKey:
     """The kernels that a setup needs."""
-    return Kind(setup.dtype, layout(setup)[1], is_online(setup))
+    return KernelKey(setup.dtype, layout(setup)[1], is_online(setup))
 
 
 def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
@@ -211,7 +215,7 @@ def rates(setup: Setup) -> NDArray[np.float64]:
     return out
 
 
-class Group:
+class LaneGroup:
     """A group of runs side by side: what the kernels change, and what they are called with."""
 
     def __init__(
@@ -234,7 +238,8 @@ class Group:
 
     def start(self, seeds: NDArray[np.uint64]) -> None:
         """Draw the initial weights of these seeds, uint64 [≤ lanes]; lanes left over repeat the
-        last."""
+        last.
+        """
         state = self.state
         state.block[:] = 0
         state.epochs[:] = state.updates[:] = 0
@@ -245,7 +250,8 @@ class Group:
         self, block: NDArray[Any], place: NDArray[np.uint64], seeds: NDArray[np.uint64]
     ) -> None:
         """Draw the initial weights of these seeds into a block, and note in `place` the seeds of
-        their orders of samples."""
+        their orders of samples.
+        """
         work = self.task
         place[: len(seeds)] = seeds
         place[len(seeds) :] = seeds[-1]
@@ -273,7 +279,8 @@ class Group:
 
     def refill(self, epochs: int, waiting: Runs, ended: Runs) -> None:
         """Train for at most so many epochs, taking runs from `waiting` and handing them to
-        `ended`."""
+        `ended`.
+        """
         work = self.task
         self.trainer(
             self.state, work.network, work.table, work.targets, work.rule, epochs, work.budget, waiting, ended
@@ -296,9 +303,9 @@ class Group:
         """Whether the budget is used up."""
         return self.epochs >= self.task.epochs
 
-    def finished(self, work: Task) -> Group:
+    def finished(self, work: Task) -> LaneGroup:
         """A copy of this group, one epoch before the end of a shorter task, brought to that end."""
-        copy = Group(work)
+        copy = LaneGroup(work)
         for name, values in self.state._asdict().items():
             getattr(copy.state, name)[:] = values
         copy.advance(1)
@@ -308,7 +315,8 @@ class Group:
         self, with_gradient: bool = True, block: NDArray[Any] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The measures, float64 [measure, lane], and the outputs, float64 [row, output, lane], of
-        this group or another block."""
+        this group or another block.
+        """
         work = self.task
         measures = np.zeros((m.MEASURES, work.lanes))
         outputs = np.empty((*work.targets.values.shape, work.lanes))

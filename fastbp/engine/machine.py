@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def available_cores(root: Path = Path("/")) -> int:
     """Cores that this process may use: its affinity, and the processor quota of its control group
-    (Linux, versions 2 and 1)."""
+    (Linux, versions 2 and 1).
+    """
     affinity: Callable[[int], Any] | None = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     for quota in _quotas(root):
@@ -32,7 +33,8 @@ def _quotas(root: Path) -> Iterator[float]:
 
 def control_groups(root: Path, controller: str) -> Iterator[Path]:
     """The folders of the process's own control group and those above it (Linux, versions 2 and
-    1)."""
+    1).
+    """
     with suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -59,7 +61,8 @@ def _quota(folder: Path) -> Iterator[float]:
 
 class Disk(NamedTuple):
     """What a user may still write: bytes, and how many files (where the file system counts
-    them)."""
+    them).
+    """
 
     bytes: int
     files: int | None
@@ -68,7 +71,8 @@ class Disk(NamedTuple):
 def memory(root: Path = Path("/")) -> int | None:
     """Bytes that this process may have, with those that it has: what is available on the machine
     and under the limits of its control group (Linux, versions 2 and 1). None where the system does
-    not say."""
+    not say.
+    """
     with suppress(OSError, ValueError, StopIteration):
         lines = (root / "proc/meminfo").read_text().splitlines()
         free = 1024 * next(
@@ -89,7 +93,8 @@ def resident(root: Path = Path("/")) -> int:
 
 def _left(folder: Path, free: int) -> int:
     """What a control group leaves, and `free` where it has no limit: file caches give way, so they
-    are not counted as used."""
+    are not counted as used.
+    """
     for limit, used, cache in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -104,7 +109,8 @@ def _left(folder: Path, free: int) -> int:
 
 def disk(path: Path) -> Disk | None:
     """What may be written below a path, which need not exist yet. None where the system does not
-    say."""
+    say.
+    """
     with suppress(OSError, AttributeError):
         there = next(
             folder for folder in (path.absolute(), *path.absolute().parents) if folder.is_dir()

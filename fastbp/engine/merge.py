@@ -1,5 +1,6 @@
 """Stores united: machines that share nothing each train a shard, and their rows are the same
-wherever they were made."""
+wherever they were made.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +44,11 @@ def merge(
     keys: dict[str, tuple[str, Path]] = {}
     for store in (into, *sources) if any(into.files()) else sources:
         path = store.path
-        checked = integrity.check(
-            store, lambda done, of, path=path: tick(f"reading {path}: {done:,} of {of:,} files")
-        )  # type: ignore[misc]
+
+        def show(done: int, of: int, path: Path = path) -> None:
+            tick(f"reading {path}: {done:,} of {of:,} files")
+
+        checked = integrity.check(store, show)
         if checked.findings:
             told = "; ".join(f"{finding.file} ({finding.why})" for finding in checked.findings[:3])
             more = f" and {len(checked.findings) - 3:,} more" if len(checked.findings) > 3 else ""
@@ -102,7 +105,8 @@ def _version(path: Path) -> str:
 
 def _wanted(into: Store, sources: Iterable[Store]) -> list[tuple[Path, list[Range]]]:
     """Each file of the sources, and the seeds of it that are nowhere before it. Raises StoreError
-    where rows differ."""
+    where rows differ.
+    """
     known: dict[str, list[tuple[int, int, Path]]] = {}
     names = set()
     wanted, different = [], []
@@ -135,7 +139,8 @@ def _wanted(into: Store, sources: Iterable[Store]) -> list[tuple[Path, list[Rang
 
 def _seen_from(folder: Path, sweep: Path) -> bytes:
     """A sweep file as it is to lie in another folder: the way to a problem's file is another one
-    from there."""
+    from there.
+    """
     try:
         return Sweep.from_toml(sweep).to_toml(folder).encode()
     except SweepError:  # made where that file is

@@ -13,11 +13,11 @@ BLOCK_SECONDS = 0.2
 """About how long a core takes for one block: short, so that cores finish together, and long enough
 that handing out is free."""
 
-BLOCK_SECONDS_AT_MOST = 2.0
+MAX_BLOCK_SECONDS = 2.0
 """The same where runs end once they have converged, if none does: the longest run of a block keeps
 its group waiting, and lanes are refilled only as long as the block has seeds left."""
 
-LEAST_SEEDS, MOST_SEEDS = 336, 5376
+MIN_SEEDS, MAX_SEEDS = 336, 5376
 """Bounds of a block: whole groups of runs side by side, and not so many that 10,000 seeds leave a
 core without work."""
 
@@ -38,7 +38,8 @@ class Publication(NamedTuple):
 
 class Block(NamedTuple):
     """A range of seeds trained at once, for one file or for files of setups that differ in their
-    budget alone, the longest first, of which the others are beginnings."""
+    budget alone, the longest first, of which the others are beginnings.
+    """
 
     files: tuple[Publication, ...]
     start: int
@@ -52,29 +53,32 @@ class Block(NamedTuple):
 
 def seconds_per_run(setup: Setup) -> float:
     """A rough guess at the time of one run on one core, from the setup alone: a parameter costs
-    some 0.25 ns a presentation."""
+    some 0.25 ns a presentation.
+    """
     presentations = setup.budget * setup.batch_rows
     return presentations * (1.5 + 0.25 * setup.parameters) * 1e-9
 
 
 def block_seeds(setup: Setup) -> int:
     """How many seeds a block has: 336, doubled as the setup alone says, so that files are the same
-    on any machine."""
-    seeds, seconds = LEAST_SEEDS, BLOCK_SECONDS if setup.stop == "budget" else BLOCK_SECONDS_AT_MOST
-    while seeds < MOST_SEEDS and 2 * seeds * seconds_per_run(setup) <= seconds:
+    on any machine.
+    """
+    seeds, seconds = MIN_SEEDS, BLOCK_SECONDS if setup.stop == "budget" else MAX_BLOCK_SECONDS
+    while seeds < MAX_SEEDS and 2 * seeds * seconds_per_run(setup) <= seconds:
         seeds *= 2
     return seeds
 
 
 def least_block_seeds(setup: Setup) -> int:
     """The fewest seeds of a block: as many as go side by side."""
-    return LEAST_SEEDS if setup.dtype == "float32" else LEAST_SEEDS // 2
+    return MIN_SEEDS if setup.dtype == "float32" else MIN_SEEDS // 2
 
 
 def file_seeds(setup: Setup, count: int, setups: int = 1) -> int:
     """How many seeds a file has: some number of blocks, doubled until `count` seeds make at most
     about 100 files, or fewer where so many for each of the sweep's `setups` would be more than a
-    store should hold."""
+    store should hold.
+    """
     seeds, files = block_seeds(setup), min(FILES_PER_SETUP, max(1, FILES_PER_STORE // setups))
     while seeds * files < count:
         seeds *= 2
@@ -103,7 +107,8 @@ def cut(start: int, count: int, size: int) -> Iterator[Range]:
 
 class Share(NamedTuple):
     """A range of seeds that is missing of the same setups, which can be trained as one, the longest
-    first."""
+    first.
+    """
 
     setups: tuple[Setup, ...]
     start: int
@@ -117,9 +122,10 @@ Present = Mapping[str, Sequence[Range]]
 def shard(sweep: Sweep, number: int, of: int) -> Range:
     """The seeds of one of so many shards of a sweep, 1 … `of`: about as many in each, the same for
     all setups, so that what one machine has is a fair sweep by itself. Where there are many, shards
-    begin where files do."""
+    begin where files do.
+    """
     seeds, step = sweep.all_seeds, 1
-    for size in (LEAST_SEEDS << power for power in range(32)):
+    for size in (MIN_SEEDS << power for power in range(32)):
         if seeds.count < 8 * of * size:
             break
         step = size
@@ -146,7 +152,8 @@ def outstanding(setup: Setup, sweep: Sweep, present: Present) -> list[Range]:
 
 def shares(sweep: Sweep, present: Present) -> Iterator[Share]:
     """Everything that is still to be trained, the longest runs first, so that short ones fill up
-    the cores at the end."""
+    the cores at the end.
+    """
     for setups in families(sweep.setups):
         gaps = [outstanding(setup, sweep, present) for setup in setups]
         # At each edge some of the setups begin or end to be missing.
@@ -196,7 +203,8 @@ def blocks(sweep: Sweep, present: Present, cores: int = 0) -> Iterator[Block]:
 
 def _cuts(sweep: Sweep, present: Present, parts: int) -> Iterator[Share]:
     """All shares cut at the bounds of blocks, each block in so many parts if it has as many groups
-    of runs side by side."""
+    of runs side by side.
+    """
     for setups, start, count in shares(sweep, present):
         for at, size in cut(
             start, count, max(least_block_seeds(setups[0]), block_seeds(setups[0]) // parts)
@@ -215,7 +223,8 @@ def files_of(setup: Setup, sweep: Sweep, present: Present) -> Iterator[Publicati
 
 def families(setups: Iterable[Setup]) -> list[list[Setup]]:
     """Setups that can be trained as one, the longest first: they differ in their budget alone, and
-    nothing depends on its end."""
+    nothing depends on its end.
+    """
     families: dict[Hashable, list[Setup]] = {}
     for setup in setups:
         families.setdefault(_but_for_the_budget(setup), []).append(setup)

@@ -1,4 +1,4 @@
-"""One run again, bit for bit, with its whole life to look at."""
+"""One run again, bit for bit, with its whole trajectory to look at."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import LAST_SEED
 from fastbp.engine.block import check_denormals
-from fastbp.engine.lane_group import Group, task
+from fastbp.engine.lane_group import LaneGroup, task
 from fastbp.kernels import measures as m
 from fastbp.kernels.network import BIASES, WEIGHTS
 from fastbp.schema.errors import SweepError
@@ -25,8 +25,8 @@ Layers = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
 """W [out, in] and b [out] of each layer."""
 
 
-class Life(NamedTuple):
-    """A run and its life."""
+class Trajectory(NamedTuple):
+    """A run and its trajectory."""
 
     setup: Setup
     seed: int
@@ -41,7 +41,7 @@ class Life(NamedTuple):
     converged_at: int | None
 
 
-def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Life:
+def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
     """Train one run of a setup again, through the same kernels, and measure it at every look.
 
     Parameters: `seed`, 0 … 2⁶³ − 1; `rows`, whether to keep which row each presentation showed.
@@ -58,14 +58,14 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Life:
         raise SweepError([f"seed: given {shown(seed)}, allowed: an integer from 0 to 2^63 - 1"])
     check_denormals()
     work = task(setup)
-    group = Group(work, np.array([seed], np.uint64))
+    group = LaneGroup(work, np.array([seed], np.uint64))
     initial = layers(group, setup.sizes)
     records = [_look(setup, group)]
     orders: list[NDArray[np.int32]] = []
     n, done = work.table.rows, False
     while not done:
         before = int(group.state.updates[0])
-        group.advance(1 if rows else setup.looks_every)
+        group.advance(1 if rows else setup.eval_interval)
         if rows:
             presentations = min((int(group.state.updates[0]) - before) * work.rule.batch, n)
             order = (
@@ -75,17 +75,17 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Life:
             )
             orders.append(order[:presentations].copy())
         epoch = int(group.state.epochs[0])
-        if group.done or epoch % setup.looks_every == 0:
+        if group.done or epoch % setup.eval_interval == 0:
             records.append(_look(setup, group))
             done = group.done or (work.rule.refill and group.state.converged_at[0] >= 0)
     converged = int(group.state.converged_at[0])
-    return Life(
+    return Trajectory(
         setup, seed, pd.DataFrame(records).astype({"wrong": "Int64"}), initial, layers(group, setup.sizes),
         np.concatenate(orders) if rows else None, converged if converged >= 0 else None,
     )  # fmt: skip
 
 
-def layers(group: Group, sizes: tuple[int, ...], lane: int = 0) -> Layers:
+def layers(group: LaneGroup, sizes: tuple[int, ...], lane: int = 0) -> Layers:
     """The weights of a lane, as people keep them."""
     own = group.state.block.reshape(-1, group.task.lanes)[:, lane].astype(np.float64)
     found = []
@@ -97,7 +97,7 @@ def layers(group: Group, sizes: tuple[int, ...], lane: int = 0) -> Layers:
     return found
 
 
-def _look(setup: Setup, group: Group) -> dict[str, object]:
+def _look(setup: Setup, group: LaneGroup) -> dict[str, object]:
     measures, outputs = group.measure()
     finite = measures[m.FINITE, 0] == 1.0
     one = measures[:, 0] if finite else np.full(m.MEASURES, np.nan)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
 from fastbp.kernels import measures as m
-from fastbp.schema.columns import COLUMNS, MOST_OUTPUTS, schema
+from fastbp.schema.columns import COLUMNS, MAX_OUTPUTS, schema
 from fastbp.schema.outcomes import OUTCOMES, classify
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def kept_outputs(setup: Setup) -> int:
     """Outputs that are stored with each run."""
     rows, _, units = setup.shape
-    return rows * units if rows * units <= MOST_OUTPUTS else 0
+    return rows * units if rows * units <= MAX_OUTPUTS else 0
 
 
 class Rows(NamedTuple):
@@ -95,7 +95,8 @@ def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
 
 def lists(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> pa.Array:
     """Rows of `values`, [run, output], as list<float32>; null where not valid or where there are
-    none."""
+    none.
+    """
     import pyarrow as pa
 
     width = values.shape[1]

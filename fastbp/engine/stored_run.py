@@ -1,5 +1,6 @@
-"""A run of a store again: found by its setup and seed, held against its row, and what of its life
-is kept in files."""
+"""A run of a store again: found by its setup and seed, held against its row, and what of its trajectory
+is kept in files.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from fastbp import __version__
 from fastbp.config.setup import Setup, defaults
 from fastbp.config.sweep import LAST_SEED
 from fastbp.engine import block, lane_group
-from fastbp.engine.retrain import Life
+from fastbp.engine.retrain import Trajectory
 from fastbp.engine.rows import to_arrow
 from fastbp.problems import targets
 from fastbp.schema.columns import schema
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
     from fastbp.store.filename import Range
 
-MOST_BYTES = 400_000_000
-"""What the looks of a life may take in memory, and its order of rows."""
+MAX_BYTES = 400_000_000
+"""What the looks of a trajectory may take in memory, and its order of rows."""
 
 FEW = 8
 """Setups, or ranges of seeds, that a line names."""
@@ -93,7 +94,8 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> Stored:
 
 def drawn(store: Store, count: int) -> Iterator[tuple[Path, Stored]]:
     """So many runs of a store, drawn at random and each at most once, and the files that they are
-    in. Raises StoreError."""
+    in. Raises StoreError.
+    """
     files = sorted(store.files())
     bounds = np.cumsum([0, *(int(file.name.split("-")[2]) for file in files)])
     for at in sorted(random.sample(range(int(bounds[-1])), min(count, int(bounds[-1])))):
@@ -120,7 +122,8 @@ def _few(names: Sequence[str]) -> str:
 
 def too_large(run: Stored, *, rows: bool) -> list[str]:
     """A line where the looks of a run take more memory than is sensible, and, with `rows`, where
-    its order of rows does."""
+    its order of rows does.
+    """
     setup = run.setup
     if run.row:
         updates = run.row["updates_done"]
@@ -132,37 +135,37 @@ def too_large(run: Stored, *, rows: bool) -> list[str]:
         )
     n, _, k = setup.shape
     epochs = -(-updates // setup.updates_per_epoch)
-    looks, presentations = epochs // setup.looks_every + 2, epochs * n
+    looks, presentations = epochs // setup.eval_interval + 2, epochs * n
     lines = []
-    most = MOST_BYTES // (_LOOK_BYTES + 4 * n * k)
+    most = MAX_BYTES // (_LOOK_BYTES + 4 * n * k)
     if looks > most:
         lines.append(
             f"SETUP: given {run.identity}, with {looks:,} looks at {n * k:,} outputs, allowed: at most {most:,} of them"
         )
-    if rows and 4 * presentations > MOST_BYTES:
+    if rows and 4 * presentations > MAX_BYTES:
         lines.append(
-            f"--export: given a run of {presentations:,} presentations, allowed: at most {MOST_BYTES // 4:,}"
+            f"--export: given a run of {presentations:,} presentations, allowed: at most {MAX_BYTES // 4:,}"
         )
     return lines
 
 
-def differences(run: Stored, life: Life | None) -> list[str]:
+def differences(run: Stored, trajectory: Trajectory | None) -> list[str]:
     """Hold a stored row, bit for bit, against the row that its setup and seed give now, and that
-    against the looks of a life.
+    against the looks of a trajectory.
 
     Returns a line for each value that differs.
     """
     assert run.row is not None
     (anew,) = to_arrow(run.setup, run.seed, block.train(run.setup, run.seed, 1)).to_pylist()
     lines = _unlike("stored", run.row, "trained again", anew)
-    if life:
-        looks = trace(life)
+    if trajectory:
+        looks = trace(trajectory)
         first, last = (looks.slice(at, 1).to_pylist()[0] for at in (0, looks.num_rows - 1))
         ends = {
             **{name: last[name] for name in anew if name in last},
             **{f"{name}_start": first[name] for name in ("loss", "spread")},
             "updates_done": last["updates"],
-            "converged_at": life.converged_at,
+            "converged_at": trajectory.converged_at,
         }
         del ends["updates"]
         kept = {
@@ -174,7 +177,8 @@ def differences(run: Stored, life: Life | None) -> list[str]:
 
 def _unlike(one: str, a: dict[str, Any], other: str, b: dict[str, Any]) -> list[str]:
     """A line for each value of `a` whose bits are others in `b`; of a list, for each of its
-    items."""
+    items.
+    """
     lines = []
     for name, value in a.items():
         pairs = {name: (value, b[name])}
@@ -193,7 +197,8 @@ def _unlike(one: str, a: dict[str, Any], other: str, b: dict[str, Any]) -> list[
 
 def keys(setup: Setup) -> dict[str, Any]:
     """The columns of a setup that say what is special about it, and those that everybody asks
-    for."""
+    for.
+    """
     told = {
         name.removesuffix("_function"): value
         for name, value in setup.columns().items()
@@ -206,27 +211,28 @@ def keys(setup: Setup) -> dict[str, Any]:
     return told
 
 
-def trace(life: Life) -> pa.Table:
-    """The looks of a life as a table: setup, seed and the columns of `Life.looks`, those of the
-    table of runs typed as there."""
+def trace(trajectory: Trajectory) -> pa.Table:
+    """The looks of a trajectory as a table: setup, seed and the columns of `Trajectory.looks`, those of the
+    table of runs typed as there.
+    """
     import pyarrow as pa
 
     types = {field.name: field.type for field in schema()} | {"epoch": pa.int64()}
-    looks = life.looks.assign(setup=life.setup.identity(), seed=life.seed)
-    names = ("setup", "seed", *life.looks.columns)
+    looks = trajectory.looks.assign(setup=trajectory.setup.identity(), seed=trajectory.seed)
+    names = ("setup", "seed", *trajectory.looks.columns)
     return pa.Table.from_pandas(
         looks, pa.schema([(name, types[name]) for name in names]), preserve_index=False
     )
 
 
-def trace_file(life: Life) -> bytes:
+def trace_file(trajectory: Trajectory) -> bytes:
     """`trace` as a Parquet file."""
     import pyarrow.parquet as pq
 
     metadata = {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)}
     buffer = io.BytesIO()
     pq.write_table(
-        trace(life).replace_schema_metadata(metadata),
+        trace(trajectory).replace_schema_metadata(metadata),
         buffer,
         compression="zstd",
         write_page_checksum=True,
@@ -234,8 +240,8 @@ def trace_file(life: Life) -> bytes:
     return buffer.getvalue()
 
 
-def weights_file(life: Life) -> bytes:
-    """What it takes to make a life again elsewhere, as a .npz file. Needs a life with its `rows`.
+def weights_file(trajectory: Trajectory) -> bytes:
+    """What it takes to make a trajectory again elsewhere, as a .npz file. Needs a trajectory with its `rows`.
 
     `W0`, `b0`, `W1`, `b1` … are the final weights [out, in] and biases [out] of each layer,
     `initial_W0` … the initial ones; `rows`, int32 [presentation], is which row of `X` and `T`,
@@ -243,18 +249,20 @@ def weights_file(life: Life) -> bytes:
     epoch; `keys`, as JSON, are the columns of the setup (batch, momentum and so on). Without `bias`
     there is no `b0`.
     """
-    assert life.rows is not None
+    assert trajectory.rows is not None
     arrays: dict[str, Any] = {}
-    for stem, layers in (("", life.final), ("initial_", life.initial)):
+    for stem, layers in (("", trajectory.final), ("initial_", trajectory.initial)):
         for layer, (W, b) in enumerate(layers):
-            arrays |= {f"{stem}W{layer}": W} | ({f"{stem}b{layer}": b} if life.setup.bias else {})
-    X, T = life.setup.data()
-    rates = lane_group.task(life.setup).rule.rates
-    epochs = int(life.looks["epoch"].iloc[-1])
+            arrays |= {f"{stem}W{layer}": W} | (
+                {f"{stem}b{layer}": b} if trajectory.setup.bias else {}
+            )
+    X, T = trajectory.setup.data()
+    rates = lane_group.task(trajectory.setup).rule.rates
+    epochs = int(trajectory.looks["epoch"].iloc[-1])
     buffer = io.BytesIO()
     np.savez_compressed(
-        buffer, rows=life.rows, X=X, T=T, lr=rates[np.minimum(np.arange(epochs), len(rates) - 1)],
-        setup=life.setup.identity(), seed=life.seed, keys=json.dumps(life.setup.columns()), **arrays,
+        buffer, rows=trajectory.rows, X=X, T=T, lr=rates[np.minimum(np.arange(epochs), len(rates) - 1)],
+        setup=trajectory.setup.identity(), seed=trajectory.seed, keys=json.dumps(trajectory.setup.columns()), **arrays,
     )  # fmt: skip
     return buffer.getvalue()
 

@@ -1,5 +1,6 @@
 """Is my backprop right? A user's own function against the kernels' gradient and against finite
-differences."""
+differences.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from fastbp.config.setup import Setup, defaults
 from fastbp.engine.block import check_denormals
-from fastbp.engine.lane_group import Group, task
+from fastbp.engine.lane_group import LaneGroup, task
 from fastbp.gradcheck.conventions import (
     JOINED,
     OF_EACH,
@@ -36,11 +37,11 @@ from fastbp.schema.text import shown
 DRAWS = 3
 """Random networks and samples that a function is called with."""
 
-MOST_UNITS, MOST_HIDDEN, MOST_ROWS = 64, 8, 256
+MAX_UNITS, MAX_HIDDEN, MAX_ROWS = 64, 8, 256
 """Units of a layer, hidden layers, and samples at once: networks that a textbook's functions are
 written for."""
 
-MOST_RATE = 2**100
+MAX_RATE = 2**100
 """A rate that is less is a float, and its steps are no overflow."""
 
 PLACES = 20
@@ -233,19 +234,19 @@ def _mistakes(
     )
     if (
         not listed
-        or not 3 <= len(sizes) <= MOST_HIDDEN + 2
-        or not all(whole(n, 1, MOST_UNITS) for n in sizes)
+        or not 3 <= len(sizes) <= MAX_HIDDEN + 2
+        or not all(whole(n, 1, MAX_UNITS) for n in sizes)
     ):
         lines.append(
-            f"sizes: given {shown(sizes)}, allowed: units of inputs, of 1 to {MOST_HIDDEN} hidden layers and of outputs, such as "
-            f"(3, 4, 1), each from 1 to {MOST_UNITS}"
+            f"sizes: given {shown(sizes)}, allowed: units of inputs, of 1 to {MAX_HIDDEN} hidden layers and of outputs, such as "
+            f"(3, 4, 1), each from 1 to {MAX_UNITS}"
         )
     if not isinstance(loss, str) or loss not in ("squared", "cross-entropy"):
         lines.append(f"loss: given {shown(loss)}, allowed: squared, cross-entropy")
-    if not whole(rows, 1, MOST_ROWS):
-        lines.append(f"rows: given {shown(rows)}, allowed: an integer from 1 to {MOST_ROWS}")
+    if not whole(rows, 1, MAX_ROWS):
+        lines.append(f"rows: given {shown(rows)}, allowed: an integer from 1 to {MAX_ROWS}")
     real = isinstance(lr, int | float | np.integer | np.floating) and not isinstance(lr, bool)
-    if lr is not None and not (real and 0 < (lr if isinstance(lr, int) else float(lr)) < MOST_RATE):
+    if lr is not None and not (real and 0 < (lr if isinstance(lr, int) else float(lr)) < MAX_RATE):
         lines.append(f"lr: given {shown(lr)}, allowed: a number > 0")
     if not isinstance(bias, bool | np.bool_):
         lines.append(f"bias: given {shown(bias)}, allowed: true or false")
@@ -256,14 +257,15 @@ def _mistakes(
 
 def _kernel_gradient(case: Case, loss: Loss) -> Layers:
     """The gradient, summed over rows, as the kernels have it: what a step takes from the
-    weights."""
+    weights.
+    """
     sizes = [case.X.shape[1], *(len(b) for _, b in case.layers)]
     columns = {
         **defaults(), "problem": "file:samples.npz", "targets": "t", "hidden": "-".join(map(str, sizes[1:-1])),
-        "loss_function": loss, "order": "cyclic", "batch": len(case.X), "lr": STEP_OF_KERNELS, "updates": 1, "check_every": 1,
+        "loss_function": loss, "order": "cyclic", "batch": len(case.X), "lr": STEP_OF_KERNELS, "updates": 1, "eval_every": 1,
     }  # fmt: skip
     given = FileProblem(problem(case.X, case.T), numbered(sizes[0], sizes[-1]), trained=True)
-    group = Group(task(Setup.from_columns(columns, given)), np.array([0], np.uint64))
+    group = LaneGroup(task(Setup.from_columns(columns, given)), np.array([0], np.uint64))
     block = group.state.block.reshape(-1, group.task.lanes)
     places = [
         [int(group.task.network.layers[layer, column]) for column in (WEIGHTS, BIASES)]
@@ -294,7 +296,8 @@ def _difference(
     step: float = 1e-3,
 ) -> float:
     """The largest difference of our gradient from central differences of the loss (of fourth
-    order), at some places."""
+    order), at some places.
+    """
     worst = 0.0
     for values, our in zip(_flat(case.layers, bias), ours, strict=True):
         for place in rng.permutation(values.size)[:PLACES]:
@@ -342,7 +345,8 @@ def _understood(
     function: Callable[..., Any], asked: Setting, ours: Sequence[list[Real]], lr: float | None
 ) -> _Found | Failure:
     """Call it in every style that it may be written in, and take that in which it is right, else
-    one whose mistakes are known."""
+    one whose mistakes are known.
+    """
     seen: list[tuple[Given, str, Style]] = []
     failures: list[Failure] = []
     three = asked.bias and takes(function, 3) and not takes(function, 4)

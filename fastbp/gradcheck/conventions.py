@@ -1,5 +1,6 @@
 """Somebody's function of a network and samples: called in every style that it may be written in,
-and what it returns read."""
+and what it returns read.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ JOINED = [
 
 class UnfitError(Exception):
     """What a function gave is no gradient, in words; `name`: the array that is none, if it is one;
-    `fitting`: those that fit."""
+    `fitting`: those that fit.
+    """
 
     def __init__(
         self, text: str, name: str = "", fitting: Mapping[int, Real] | None = None
@@ -105,7 +107,8 @@ GRADIENTS = "returns gradients"
 
 class Failure(NamedTuple):
     """Why a style is none: in which case, how telling that is (the smaller the more), the text, the
-    array that it is about, and the arrays that fit, by their place among the names."""
+    array that it is about, and the arrays that fit, by their place among the names.
+    """
 
     case: int
     rank: int
@@ -194,7 +197,8 @@ def _with_ones(X: Real, joined: str) -> Real:
 
 def _parted_biases(arrays: Sequence[Real], case: Case, style: Style) -> list[Real]:
     """Weights and biases out of matrices that hold both; those that have the shape of the transpose
-    keep it."""
+    keep it.
+    """
     found = []
     for values, (W, b) in zip(arrays, case.layers, strict=True):
         place = 0 if style.joined == "first" else W.shape[1]
@@ -328,7 +332,8 @@ def _answer(
 
 def _moved(after: Any, before: Real) -> bool:
     """Whether it is another array, by more than the rounding of a weight that was changed and put
-    back."""
+    back.
+    """
     try:
         values = np.asarray(after, float)
     except (TypeError, ValueError):
@@ -448,7 +453,8 @@ def _parts_of(
 
 def _named(returned: Mapping[Any, Any], names: Sequence[str], needed: str, bias: bool) -> list[Any]:
     """The parts of a dictionary: W0 or dW0 and so on, from 0 or from 1, or W and b with a list
-    each."""
+    each.
+    """
     keys = {re.sub(r"[^a-z0-9]", "", str(key).lower()): value for key, value in returned.items()}
     keys = {
         re.sub(r"^(delta|grad|d)?(weights?|w|bias(es)?|b)(?=\d*$)", _letter, key): value
@@ -520,7 +526,8 @@ def _fitted(
     arrays: Sequence[Any], given: Sequence[Real], names: Sequence[str], style: Style, of: str
 ) -> list[Real]:
     """Copies of all arrays. Raises UnfitError for the first that does not fit, in the order of
-    errors: the output's first."""
+    errors: the output's first.
+    """
     found, reasons = {}, []
     for i in sorted(range(len(names)), key=lambda i: (-int(names[i][1:]), i)):
         try:
@@ -536,7 +543,8 @@ def _fitted(
 
 def _array(values: Any, size: int, name: str, of: str) -> NDArray[Any]:
     """A copy as float64; what has another size stays as it is: where shapes do not fit, NumPy makes
-    tables of millions."""
+    tables of millions.
+    """
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "biufO":

@@ -1,5 +1,6 @@
 """The mistakes that people make in backpropagation: at each place what may stand there instead, and
-what is said of it."""
+what is said of it.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ _LINEAR, _TANH, _RELU, _SOFTMAX = list(_ANSWERS)[1:]
 
 class Forward(NamedTuple):
     """A forward pass, "" where it is right: what units answer, whose biases it leaves out, and
-    which row it takes."""
+    which row it takes.
+    """
 
     hidden: str = ""
     output: str = ""
@@ -147,7 +149,8 @@ def passed(case: Case, forward: Forward, changed: Sequence[Real]) -> At:
 
 def sources(layer: int, last: int, loss: Loss) -> list[Word]:
     """What comes down to a layer: the error at the output, the deltas of the layer above
-    elsewhere."""
+    elsewhere.
+    """
     if layer < last:
         error = Word(
             "what is carried back to {layers} is the error o − t, not the output's delta",

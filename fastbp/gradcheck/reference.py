@@ -69,7 +69,8 @@ def loss_of(case: Case, loss: Loss) -> float:
 
 def gradient(case: Case, loss: Loss, through: Sequence[Real]) -> Layers:
     """The gradient, summed over rows, where deltas are carried back through these weights, one
-    array for each layer."""
+    array for each layer.
+    """
     activations = [case.X]
     for W, b in case.layers:
         activations.append(sigmoid(activations[-1] @ W.T + b))

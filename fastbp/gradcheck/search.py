@@ -29,10 +29,10 @@ keeps seven digits."""
 SAME = 1e-3
 """Two factors that differ by less are one."""
 
-MOST_SLIPS = 3
+MAX_MISTAKES = 3
 """Slips at once that are looked for: what takes more is told better by nobody."""
 
-MOST_TOLD = 3
+MAX_REPORTED = 3
 """Explanations of the same gradients that are told."""
 
 
@@ -54,7 +54,8 @@ class Given(NamedTuple):
 
 class Explanation(NamedTuple):
     """Mistakes that give these gradients: which ones, what comes first, in words, and the number by
-    which the rest differs."""
+    which the rest differs.
+    """
 
     given: int
     rank: tuple[int, int, int]
@@ -88,7 +89,8 @@ class Setting(NamedTuple):
 
 class _Relation(NamedTuple):
     """How a given array stands to another: by which factor it differs, and whether it is
-    "transposed" or "reshaped"."""
+    "transposed" or "reshaped".
+    """
 
     factor: float
     turned: str = ""
@@ -96,7 +98,8 @@ class _Relation(NamedTuple):
 
 class _State(NamedTuple):
     """An explanation of the arrays of some layers, from the output layer down: those of `at.layer`
-    come next."""
+    come next.
+    """
 
     given: int
     ats: list[At]
@@ -122,11 +125,11 @@ def explained(every: Sequence[Given], asked: Setting) -> list[Explanation]:
     """
     best: list[Explanation] = []
     with np.errstate(all="ignore"):
-        for most in range(1, MOST_SLIPS + 1):
+        for most in range(1, MAX_MISTAKES + 1):
             if (best := _fewest(every, asked, most)) and best[0].cost <= most:
                 break  # more slips would cost more
     return list({explanation.told: explanation for explanation in reversed(best)}.values())[::-1][
-        :MOST_TOLD
+        :MAX_REPORTED
     ]
 
 
@@ -304,7 +307,8 @@ def _factor_of(given: Sequence[Real], made: Sequence[Real], noise: float) -> flo
 
 def _told(state: _State, given: Given, asked: Setting) -> Iterator[Explanation]:
     """A whole explanation in words, once for each factor that may be the common one: that of the
-    output's weights first."""
+    output's weights first.
+    """
     names, relations = asked.names, state.relations
     last_weights = max(i for i, name in enumerate(names) if name[0] == "W")
     order = [last_weights, *(i for i in range(len(names)) if i != last_weights)]
@@ -342,7 +346,8 @@ _SIGN = " (the error is o − t, not t − o; a gradient is not the change −lr
 
 def _slips_told(words: Iterable[tuple[str, int]], last: int) -> list[str]:
     """Each mistake once, with all layers where it is made: the forward pass first, then from the
-    output down."""
+    output down.
+    """
     places: dict[str, list[int]] = {}
     for told, layer in sorted(words, key=lambda each: (each[1] > 0, -each[1], each[0])):
         places.setdefault(told, []).append(layer)

@@ -1,2 +1,3 @@
 """The compiled part: arithmetic, random numbers, networks, training, measures. Numba and NumPy
-only."""
+only.
+"""

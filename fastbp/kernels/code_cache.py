@@ -40,7 +40,8 @@ if hasattr(os, "register_at_fork"):
 class _PartOfKernels(JITCodeLibrary):  # type: ignore[misc]
     """Code that is only linked into kernels, and optimised there. Numba by itself also optimises
     each part alone and generates machine code of it, which nobody calls: half of all the time that
-    compiling takes."""
+    compiling takes.
+    """
 
     def add_ir_module(self, ir_module: Any) -> None:
         for function in ir_module.functions:
@@ -86,7 +87,8 @@ class _PartCompiler(CompilerBase):  # type: ignore[misc]
 
 def is_on_disk(compiled: Any, dtype: str) -> bool:
     """Whether a kernel's code for a dtype of its work block is on disk, so that calling it costs no
-    compiling."""
+    compiling.
+    """
     try:
         index = compiled._cache._cache_file._load_index()
     except Exception:

@@ -53,7 +53,8 @@ def inlined(function: F) -> F:
 
 def shared(function: F) -> F:
     """The same, but never inlined: for what is called in several places, and for loops that are to
-    have all registers."""
+    have all registers.
+    """
     if not config.DISABLE_JIT:
         _any_overload(function, jit_options=_CALLED, strict=False, prefer_literal=True)(
             lambda *_: function
@@ -63,7 +64,8 @@ def shared(function: F) -> F:
 
 def compiled_form(function: Callable[..., Any]) -> Callable[[F], F]:
     """Register what Numba compiles, inlined, where compiled code calls `function`: the decorated
-    function maps types to code."""
+    function maps types to code.
+    """
     # Not strict: Numba would compare the annotations of the two functions as well as the names of
     # their arguments.
     register: Callable[[F], F] = _any_overload(function, jit_options=_INLINED, strict=False)
@@ -113,7 +115,8 @@ def one_of(functions: Sequence[Callable[..., Any]]) -> Callable[[Any, Any], Any]
 
 def has_fma() -> bool:
     """Whether compiled code has a fused multiply-add instruction; without, each goes through libm,
-    with the same bits."""
+    with the same bits.
+    """
     return (
         config.DISABLE_JIT
         or "+fma" in _features()

@@ -1,5 +1,6 @@
 """What is said of a network: has it converged (a look), and all measures of its state. In float64,
-on the dtype's outputs."""
+on the dtype's outputs.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -45,7 +46,8 @@ _EXPONENT = np.int64(0x7FF0000000000000)
 class Targets(NamedTuple):
     """What outputs are held against, float64: `values`, [row, output]; per output `ranges` (max −
     min of its targets, 1 where they are constant), `middles` (their mean) and `varies` (whether
-    they are not constant)."""
+    they are not constant).
+    """
 
     values: NDArray[np.float64]
     ranges: NDArray[np.float64]
@@ -137,7 +139,8 @@ def look(
 
 def value_pass(loss: Any) -> Any:
     """Values and δ of the output layer by one loss, in float64. Values take the place of the
-    outputs."""
+    outputs.
+    """
 
     @inlined
     def values(work: Any, strip: Any, samples: Any) -> None:

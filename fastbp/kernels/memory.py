@@ -61,7 +61,8 @@ def empty_block(size: int, dtype: DTypeLike) -> NDArray[Any]:
 
 def wide() -> None:
     """Ask for 512-bit vectors in this function, where the processor has them: LLVM by itself
-    prefers 256."""
+    prefers 256.
+    """
 
 
 def set_wide(function: Any) -> None:

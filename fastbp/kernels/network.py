@@ -52,7 +52,8 @@ _NONE, _ONE = np.uint64(0), np.uint64(1)
 
 class Samples(NamedTuple):
     """Where several samples lie in a work block of their own, [unit, sample, lane of a vector]:
-    rows as in `Network`."""
+    rows as in `Network`.
+    """
 
     layers: NDArray[np.int64]
     targets: int
@@ -140,7 +141,8 @@ def _lay_out_deltas(layers: NDArray[np.int64], row: int, samples: int) -> int:
 def _count(block: Any, lanes: Any) -> Any:
     """How many lanes a short loop goes over: where they are few, in a way that hides their number
     from the compiler, which would write such a loop out lane by lane before it could be
-    vectorised."""
+    vectorised.
+    """
     return lanes if lanes >= 100 else min(lanes, len(block))
 
 
@@ -179,7 +181,8 @@ def _sums(inputs: int) -> Any:
 
 def _sum(inputs: int, first: bool, activate: bool = False) -> Any:
     """The same for a single unit: one input or four at a time. Tiles but the first continue what is
-    in `a`; with `activate` the sum is whole."""
+    in `a`; with `activate` the sum is whole.
+    """
 
     @inlined
     def tile(block: Any, lanes: Any, b: Any, w: Any, x: Any, a: Any) -> None:
@@ -279,7 +282,8 @@ def _in_row(table: Any, row: Any) -> Any:
 
 def _present_bits(word_of: Any) -> Any:
     """`present` for columns of two values: of the word that a lane's row has, the bit of each
-    column."""
+    column.
+    """
 
     @inlined
     def present_bits(
@@ -422,7 +426,8 @@ def _activate(block: Any, a: Any, count: Any) -> None:
 
 def _back(above: int, first: bool, last: bool = False) -> Any:
     """A tile of δ_j = σ′_j Σ w_kj δ_k, k ascending: four units, so many units above. The last one
-    multiplies by σ′."""
+    multiplies by σ′.
+    """
 
     @shared
     def tile(
@@ -477,7 +482,8 @@ def hidden_deltas(
     block: Any, lanes: Any, layers: Any, layer: Any, other: Any, prime_offset: Any
 ) -> None:
     """δ of a hidden layer from the δ and the weights of the layer above; activations are those past
-    `other`."""
+    `other`.
+    """
     units, above = layers[layer, UNITS], layers[layer + 1, UNITS]
     w, d, a = (
         layers[layer + 1, WEIGHTS] * lanes,
@@ -549,7 +555,8 @@ def in_samples(lanes: int) -> tuple[Any, Any]:
         raw: Any,
     ) -> None:
         """Activations of every layer past the inputs; with `raw`, what the output layer receives as
-        well, into its δ."""
+        well, into its δ.
+        """
         layers, step, x = network.layers, samples.most * strip, inputs
         for layer in range(1, len(layers)):
             fan_in, units = layers[layer - 1, UNITS], layers[layer, UNITS]
@@ -568,7 +575,8 @@ def in_samples(lanes: int) -> tuple[Any, Any]:
         offset: Any, rate: Any, then: Any,
     ) -> None:  # fmt: skip
         """From δ of the output layer: δ of the others, and the gradient, or the step that weights
-        take by it (`then`)."""
+        take by it (`then`).
+        """
         layers, step = network.layers, samples.most * strip
         rates = Matrix(rate, lane, 0, 0)
         for layer in range(len(layers) - 1, 0, -1):
@@ -599,9 +607,10 @@ def in_samples(lanes: int) -> tuple[Any, Any]:
 # an update. Stores are what bounds small layers, memory large ones.
 
 
-def _turns(inputs: int, first: bool, activate: bool = False) -> Any:
+def _fused_steps(inputs: int, first: bool, activate: bool = False) -> Any:
     """A tile of w_ki ← w_ki − (r·δ_k)·y_i, and of z_k = b_k + Σ w_ki x_i with these: as `_sums`,
-    with y of the last sample."""
+    with y of the last sample.
+    """
     (load_0, store_0), (load_1, store_1), (load_2, store_2), (load_3, store_3) = of_unit
 
     @shared
@@ -661,7 +670,7 @@ def _turns(inputs: int, first: bool, activate: bool = False) -> Any:
     return tile
 
 
-def _turn(inputs: int, first: bool, activate: bool = False) -> Any:
+def _fused_step(inputs: int, first: bool, activate: bool = False) -> Any:
     """The same for a single unit: one input or four at a time."""
     load_weight, store_weight = of_unit[0]
 
@@ -709,18 +718,21 @@ def _turn(inputs: int, first: bool, activate: bool = False) -> Any:
     return tile
 
 
-_turn4_2, _turn4_3, _turn4_4 = (_turns(inputs, True, True) for inputs in (2, 3, 4))
-_turn4_first = _turns(4, True)
-_turn4_more_1, _turn4_more_4 = (_turns(inputs, False) for inputs in (1, 4))
-_turn1_4, _turn1_first = _turn(4, True, True), _turn(1, True)
-_turn1_more_1, _turn1_more_4 = (_turn(inputs, False) for inputs in (1, 4))
+_turn4_2, _turn4_3, _turn4_4 = (_fused_steps(inputs, True, True) for inputs in (2, 3, 4))
+_turn4_first = _fused_steps(4, True)
+_turn4_more_1, _turn4_more_4 = (_fused_steps(inputs, False) for inputs in (1, 4))
+_turn1_4, _turn1_first = _fused_step(4, True, True), _fused_step(1, True)
+_turn1_more_1, _turn1_more_4 = (_fused_step(inputs, False) for inputs in (1, 4))
 
 
 @inlined
-def turn(block: Any, lanes: Any, network: Any, last: Any, now: Any, rate: Any, biases: Any) -> None:
+def fused_step(
+    block: Any, lanes: Any, network: Any, last: Any, now: Any, rate: Any, biases: Any
+) -> None:
     """From one sample, whose activations lie past `last`, to another, past `now`: add what the one
     has left to add, with the learning rate of each lane, and take the other forward. `biases`: −1
-    where there are biases, or else 0, as wide as reals."""
+    where there are biases, or else 0, as wide as reals.
+    """
     layers = network.layers
     for layer in range(1, len(layers)):
         inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
@@ -816,9 +828,10 @@ def turn(block: Any, lanes: Any, network: Any, last: Any, now: Any, rate: Any, b
 
 
 @inlined
-def settle(block: Any, lanes: Any, network: Any, last: Any, rate: Any, biases: Any) -> None:
+def flush_pending(block: Any, lanes: Any, network: Any, last: Any, rate: Any, biases: Any) -> None:
     """Add what the sample past `last` has left to add, and leave nothing: its activations and δ
-    become 0."""
+    become 0.
+    """
     layers = network.layers
     for layer in range(1, len(layers)):
         inputs, units = layers[layer - 1, UNITS], layers[layer, UNITS]
@@ -841,11 +854,11 @@ def settle(block: Any, lanes: Any, network: Any, last: Any, rate: Any, biases: A
                         step, load_activation(block, yi + lane), load_parameter(block, wi + lane)
                     )
                     store_parameter(block, wi + lane, weight)
-    forget(block, lanes, network, last)
+    clear_pending(block, lanes, network, last)
 
 
 @inlined
-def forget(block: Any, lanes: Any, network: Any, last: Any) -> None:
+def clear_pending(block: Any, lanes: Any, network: Any, last: Any) -> None:
     """Leave nothing to add. Activations too: 0 times what is not a number would be added."""
     nothing = like(block[0], 0.0)
     first = (network.layers[0, ACTIVATIONS] + last) * lanes

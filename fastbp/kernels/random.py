@@ -44,14 +44,16 @@ def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
 @inlined
 def words(seed: Any, stream: Any, epoch: Any, group: Any) -> Any:
     """Draws 4·group … 4·group + 3 of a stream: counter (group, epoch, 0, stream), key (low word,
-    high word) of the seed."""
+    high word) of the seed.
+    """
     return philox(np.uint64(group), np.uint64(epoch), _ZERO, stream, seed & _MASK, seed >> _32)
 
 
 @inlined
 def uniform(seed: Any, stream: Any, epoch: Any, draw: Any) -> Any:
     """Uniform deviate of that number in (0, 1): (k + ½)·2⁻⁵², k the top 52 bits of words 2·draw
-    (the higher) and 2·draw + 1."""
+    (the higher) and 2·draw + 1.
+    """
     a, b, c, d = words(seed, stream, epoch, draw >> 1)
     k = (((a << _32) | b) if draw & 1 == 0 else ((c << _32) | d)) >> _12
     # k < 2⁵², so the sum is exact, and so is the product with a power of two.

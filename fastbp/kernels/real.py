@@ -33,7 +33,8 @@ Bits: TypeAlias = Any  # an int64 or an int32
 
 def instruction(function: Callable[..., Any]) -> Callable[[F], F]:
     """Compile calls of `function` to the LLVM code that the decorated generator builds; with the
-    JIT off its own body runs."""
+    JIT off its own body runs.
+    """
 
     def register(generator: F) -> F:
         generated: Any = intrinsic(generator)
@@ -49,7 +50,8 @@ def instruction(function: Callable[..., Any]) -> Callable[[F], F]:
 
 def elementary(function: F) -> F:
     """`inlined`, and silent as Python: overflow to ∞ and arithmetic on NaN are meant here, so NumPy
-    must not warn of them."""
+    must not warn of them.
+    """
     silent: F = np.errstate(all="ignore")(function)
     compiled_form(silent)(lambda *_: function)
     return silent
@@ -58,7 +60,8 @@ def elementary(function: F) -> F:
 class Vector:
     """A vector of numbers in code that is being generated. Called with one, functions of this
     module that have no branches add their instructions to that code, and return what it will
-    compute."""
+    compute.
+    """
 
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
@@ -140,7 +143,8 @@ def precision(x: Real) -> type[np.float64] | type[np.float32]:
 
 def like(x: Real, c: float) -> Real:
     """The constant c rounded once to the type of x. In Numba a bare 0.5 is a float64 and would make
-    a float32 product one."""
+    a float32 product one.
+    """
     return x.constant(c) if isinstance(x, Vector) else precision(x)(c)
 
 
@@ -151,7 +155,8 @@ def _like(typing: Any, x: Any, c: Any) -> Any:
 
 def by_precision(x: Real, double: Any, single: Any) -> Any:
     """`double` where x is a float64, `single` where it is a float32; compiled code holds only the
-    one."""
+    one.
+    """
     return single if precision(x) is np.float32 else double
 
 
@@ -263,7 +268,8 @@ def fma(a: Real, b: Real, c: Real) -> Real:
 
 def _nearest(numerator: int, denominator: int, kind: type[np.float64] | type[np.float32]) -> Real:
     """The fraction rounded once to a float64 or float32, ties to even. The denominator is a power
-    of two."""
+    of two.
+    """
     digits, lowest = (24, -149) if kind is np.float32 else (53, -1074)
     size = abs(numerator)
     places = denominator.bit_length() - 1
@@ -286,7 +292,8 @@ def _fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 def polynomial(x: Real, coefficients: tuple[float, ...]) -> Real:
     """Σ coefficients[i]·xⁱ by Horner's rule with `fma`, the coefficients rounded to the type of
-    x."""
+    x.
+    """
     value = like(x, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
         value = fma(value, x, like(x, coefficient))
@@ -309,7 +316,8 @@ def _polynomial(typing: Any, x: Any, coefficients: Any) -> Any:
 @np.errstate(invalid="ignore")
 def sqrt(x: Real) -> Real:
     """√x as IEEE rounds it, for a float64 or a float32 (Numba's own is a call of libm, if one that
-    LLVM knows how to replace)."""
+    LLVM knows how to replace).
+    """
     return np.sqrt(x)
 
 
@@ -376,7 +384,8 @@ def _split_exponent(y: Real, log2e: Real, log2e_low: Real, biased: Real) -> tupl
 @elementary
 def exp(x: Real) -> Real:
     """eˣ for every float64 or float32: gradual underflow, 0 and ∞ beyond; within 1.1 ulp (float32
-    1.6, nondecreasing)."""
+    1.6, nondecreasing).
+    """
     biased = like(x, by_precision(x, BIASED_ROUND[0], BIASED_ROUND[1]))
     width = by_precision(x, FRACTION_BITS[0], FRACTION_BITS[1])
     log2e = like(x, by_precision(x, LOG2E[0], LOG2E[1]))
@@ -474,7 +483,8 @@ ATANH = (
 @inlined
 def _log_of_parts(k: Double, f: Double, correction: Double) -> Double:
     """log(2ᵏ(1 + f)) + correction for 1 + f in [√½, √2), by 2 artanh(s), s = f/(2 + f), as in
-    FreeBSD's e_log.c (Ng, 1993)."""
+    FreeBSD's e_log.c (Ng, 1993).
+    """
     half_square = 0.5 * f * f
     s = f / (2.0 + f)
     z = s * s
@@ -501,7 +511,8 @@ def log(x: Double) -> Double:
 @elementary
 def log1p(x: Double) -> Double:
     """The natural logarithm of 1 + x, a float64: −1 gives −∞, less NaN; within 0.9 ulp, near 0
-    too."""
+    too.
+    """
     y = x if x > -1.0 else like(x, 0.0)
     y = y if y < INFINITY else like(x, 0.0)
     u = 1.0 + y

@@ -41,7 +41,8 @@ RAW = 1
 
 class Matrix(NamedTuple):
     """Vectors of lanes in flat memory: that of row m and column n begins at first + m·row +
-    n·column."""
+    n·column.
+    """
 
     memory: Any
     first: Any
@@ -53,7 +54,8 @@ class Products(NamedTuple):
     """Sums of products, for a strip of lanes that begins where the matrices do. Arguments: rows,
     columns and terms of the sum (of `copy` only rows and columns), lanes in the strip, which are
     whole vectors, the matrices, and what the tiles say of the rest. Rates and biases are matrices
-    of one column, with a distance of 0 to the next."""
+    of one column, with a distance of 0 to the next.
+    """
 
     feedforward: Callable[..., None]
     """a_ks = σ(b_k + Σ_i w_ki x_is), i ascending, or the RAW sum: units, samples, inputs, strip, a,
@@ -70,14 +72,16 @@ class Products(NamedTuple):
 
 def lanes_in_vector(lanes: int, item: int) -> int:
     """How many lanes of a group a vector holds, of numbers of so many bytes: lanes are a multiple
-    of it."""
+    of it.
+    """
     return math.gcd(lanes, vector_bytes() // item)
 
 
 def strip_lanes(rows: int, lanes: int, item: int) -> int:
     """How many lanes of a group, of numbers of so many bytes, are taken one after another in every
     tile: whole vectors, the same number in every strip, with `rows` rows of work for each. Many, so
-    that there are fewer calls, but no more than what the cache holds."""
+    that there are fewer calls, but no more than what the cache holds.
+    """
     vector = lanes_in_vector(lanes, item)
     vectors = lanes // vector
     fits = [
@@ -177,7 +181,8 @@ def at(matrix: Any, row: Any, column: Any) -> Any:
 class _Tile:
     """Generates the code of a tile: a function of its own for each size, or the compiler would mix
     them up and run out of registers. Subclasses say where sums start and what becomes of them, and
-    the same as plain Python, for one element."""
+    the same as plain Python, for one element.
+    """
 
     builder: Any
     """Where code is generated: in the caller, then in the function of one size."""
@@ -354,7 +359,8 @@ class _Tile:
 
     def start(self, m: int, n: int) -> list[list[Vector]]:
         """Where the sums of each row start; one more than there are columns where that of the row
-        of a itself is asked for."""
+        of a itself is asked for.
+        """
         raise NotImplementedError
 
     def finish(self, sums: list[list[Vector]]) -> None:
@@ -483,7 +489,8 @@ class _Delta(_Tile):
 
 class _Gradient(_Tile):
     """c ← sum, or, as `then` says, c + sum or c − rate·sum; likewise `other`, of one column, with
-    sums of the rows of a. The rates are `extra`, a matrix of one element."""
+    sums of the rows of a. The rates are `extra`, a matrix of one element.
+    """
 
     def start(self, m: int, n: int) -> list[list[Vector]]:
         builder = self.builder
@@ -566,7 +573,8 @@ def _plain_sum(start: Any, terms: Any, a: Any, b: Any, i: Any, j: Any, lane: Any
 
 def _tile(lanes: int, kind: type[_Tile]) -> Any:
     """The function that compiled code calls for a tile of this kind, and plain Python with the JIT
-    off."""
+    off.
+    """
 
     def tile(
         m: Any,

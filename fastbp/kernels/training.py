@@ -31,14 +31,14 @@ from fastbp.kernels.network import (
     UNITS,
     WEIGHTS,
     Network,
+    clear_pending,
     columns_of,
-    forget,
+    flush_pending,
+    fused_step,
     hidden_deltas,
     in_samples,
     present,
     present_to_all,
-    settle,
-    turn,
 )
 from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM
 from fastbp.kernels.random import uniform
@@ -97,13 +97,15 @@ def lanes_of(network: Network, lanes: int, look_at: NDArray[np.int64], dtype: DT
 
 def room_for(rows: int) -> int:
     """Positions that orders have room for: so many, rounded up to a multiple of four (the words of
-    a draw), and spare ones."""
+    a draw), and spare ones.
+    """
     return (rows + 3) // 4 * 4 + SPARE_ROWS
 
 
 class Runs(NamedTuple):
     """Runs that are not in a lane: those to come, with their initial weights, or those that have
-    ended, one a column."""
+    ended, one a column.
+    """
 
     block: NDArray[Any]
     """As a work block."""
@@ -125,7 +127,7 @@ def runs_of(network: Network, lanes: int, dtype: DTypeLike) -> Runs:
     )
 
 
-class Rule(NamedTuple):
+class TrainingConfig(NamedTuple):
     """How to learn and when to look. Numbers are in the dtype of the work block."""
 
     batch: int
@@ -145,7 +147,7 @@ class Rule(NamedTuple):
     order: int
     order_own: Any
     """Parameters of the order that are its own."""
-    check_every: int
+    eval_every: int
     """Epochs between looks."""
     tolerance: float
     refill: bool
@@ -186,10 +188,10 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int, online: bool) -> An
         whole = (n + rule.batch - 1) // rule.batch
         last = 0
         if online:
-            forget(block, lanes, network, last)
+            clear_pending(block, lanes, network, last)
         for done in range(epochs):
             if rule.refill and not exchange(
-                state, lanes, network, rule.check_every, budget - whole, waiting, ended
+                state, lanes, network, rule.eval_every, budget - whole, waiting, ended
             ):
                 return
             _set_rates(state, lanes, rule)
@@ -202,13 +204,13 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int, online: bool) -> An
             for lane in range(lanes):
                 store_lane(state.epochs, lane, load_lane(state.epochs, lane) + 1)
                 store_lane(state.updates, lane, load_lane(state.updates, lane) + updates)
-            due = state.epochs[0] % rule.check_every == 0
+            due = state.epochs[0] % rule.eval_every == 0
             furthest = max_of(state.updates, lanes)
             looks = due or furthest >= budget
             if online and (
                 looks or done + 1 == epochs or (rule.refill and furthest > budget - whole)
             ):
-                settle(block, lanes, network, last, state.rate, rule.biases)
+                flush_pending(block, lanes, network, last, state.rate, rule.biases)
             if looks:
                 look(
                     block,
@@ -252,7 +254,8 @@ def _online(losses: Chosen, lanes: int) -> Any:
     @inlined
     def epoch(state: Any, network: Any, table: Any, rule: Any, updates: Any, last: Any) -> Any:
         """Returns where the last sample lies, which has something left to add. `last`: where that
-        of the epoch before does."""
+        of the epoch before does.
+        """
         block, layers, columns = state.block, network.layers, columns_of(network)
         rate = state.last_rate
         for position in range(updates):
@@ -262,7 +265,7 @@ def _online(losses: Chosen, lanes: int) -> Any:
                 present_to_all(block, lanes, lanes, first, columns, table, position)
             else:
                 present(block, lanes, lanes, first, columns, table, state.rows, position)
-            turn(block, lanes, network, last, now, rate, rule.biases)
+            fused_step(block, lanes, network, last, now, rate, rule.biases)
             losses(rule.loss, (block, lanes, lanes, network, now, rule.prime_offset))
             for layer in range(len(layers) - 2, 0, -1):
                 hidden_deltas(block, lanes, layers, layer, now, rule.prime_offset)
@@ -280,7 +283,8 @@ def _in_batches(losses: Chosen, lanes: int) -> Any:
     @inlined
     def epoch(state: Any, network: Any, table: Any, rule: Any, updates: Any, there: Any) -> Any:
         """Returns whether all rows lie where samples are taken from, which is what `there` says of
-        the epoch before."""
+        the epoch before.
+        """
         block, work, n, columns = state.block, state.work, table.rows, columns_of(network)
         samples, inputs, outputs = (
             network.samples,
@@ -353,7 +357,7 @@ def max_of(values: Any, lanes: Any) -> Any:
 
 @shared
 def exchange(
-    state: Any, lanes: Any, network: Any, check_every: Any, last: Any, waiting: Any, ended: Any
+    state: Any, lanes: Any, network: Any, eval_every: Any, last: Any, waiting: Any, ended: Any
 ) -> Any:
     """Between two epochs: take ended runs out of their lanes and put waiting ones in.
 
@@ -380,7 +384,7 @@ def exchange(
         running = running or state.running[lane]
     if not running:
         state.epochs[0] = 0  # nobody's looks to keep in step with
-    due = state.epochs[0] % check_every == 0
+    due = state.epochs[0] % eval_every == 0
     for lane in range(lanes):
         if due and not state.running[lane] and waiting.filled[0] < waiting.filled[1]:
             column = waiting.filled[0]
@@ -422,7 +426,8 @@ def output_pass(loss: Any) -> Any:
 @inlined
 def _apply_gradient(block: Any, lanes: Any, network: Any, rule: Any, rate: Any, count: Any) -> None:
     """Update the weights: v ← αv − lr·(g + λw), w ← w + v, biases without λ (Rumelhart, Hinton &
-    Williams 1986, equation 9)."""
+    Williams 1986, equation 9).
+    """
     layers = network.layers
     rows = block.dtype.type(count)
     for layer in range(1, len(layers)):
@@ -483,7 +488,8 @@ def make_rates(schedules: Chosen) -> Any:
     @kernel
     def rates(lr: Any, schedule: Any, own: Any, warmup: Any, epochs: Any, out: Any) -> None:
         """Fill `out`, float64 [epoch], with the learning rates of a run of `epochs` epochs; in the
-        first `warmup` they rise."""
+        first `warmup` they rise.
+        """
         factor = 1.0
         for epoch in range(len(out)):
             if epoch < warmup:

@@ -21,7 +21,8 @@ Source = tuple[Callable[..., tuple[NDArray[np.float64], NDArray[np.float64]]], t
 
 class Problem(NamedTuple):
     """What is trained on: inputs X, float64 [row, input], and targets T, float64 [row, output],
-    both read-only."""
+    both read-only.
+    """
 
     X: NDArray[np.float64]
     T: NDArray[np.float64]
@@ -29,7 +30,8 @@ class Problem(NamedTuple):
     @property
     def digest(self) -> str:
         """The sha256, 64 hex digits, over rows, inputs, outputs (int64) and X and T (float64),
-        little-endian."""
+        little-endian.
+        """
         shape = np.array([*self.X.shape, self.T.shape[1]], "<i8")
         hasher = hashlib.sha256()
         for part in (shape, self.X, self.T):
@@ -87,7 +89,8 @@ def digest(
 
 def _scaled(column: NDArray[np.float64], how: str) -> NDArray[np.float64]:
     """One input column with mean 0 and σ 1 (sums exactly rounded), or from 0 to 1; a constant one
-    is 0."""
+    is 0.
+    """
     low, high = column.min(), column.max()
     if how == "minmax":
         shift, unit = float(low), float(high - low)

@@ -22,14 +22,14 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from fastbp.choices.problems import MOST_ROWS
+from fastbp.choices.problems import MAX_ROWS
 from fastbp.problems.problem import Names, numbered
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import named, nearest, plain, shown
 
-MOST_COLUMNS = 10_000
-MOST_VALUES = 2**24  # 128 MB of inputs, and as much of targets
-MOST_BYTES = 300_000_000
+MAX_COLUMNS = 10_000
+MAX_VALUES = 2**24  # 128 MB of inputs, and as much of targets
+MAX_BYTES = 300_000_000
 """Of a file, and of one array or all columns in it where they are packed."""
 
 MISSING = ("", "#n/a", "n/a", "na", "nan", "-nan", "null", "none", "<na>")
@@ -43,7 +43,8 @@ _INTEGER = r"[+-]?\d{1,18}"
 
 class Column(NamedTuple):
     """One column: values (numbers, flags or text as objects; of no use where missing), or the type
-    that can be none of these."""
+    that can be none of these.
+    """
 
     name: str
     values: NDArray[Any]
@@ -73,15 +74,15 @@ def rows_of(mask: NDArray[np.bool_]) -> str:
 
 
 def _sized(rows: int, columns: int) -> None:
-    if columns > MOST_COLUMNS:
-        raise UnfitError(f"at most {MOST_COLUMNS:,} columns; it has {columns:,}")
+    if columns > MAX_COLUMNS:
+        raise UnfitError(f"at most {MAX_COLUMNS:,} columns; it has {columns:,}")
     if rows < 1:
         raise UnfitError("one or more rows; it has none")
-    if rows > MOST_ROWS:
-        raise UnfitError(f"at most {MOST_ROWS:,} rows; it has {rows:,}")
-    if rows * columns > MOST_VALUES:
+    if rows > MAX_ROWS:
+        raise UnfitError(f"at most {MAX_ROWS:,} rows; it has {rows:,}")
+    if rows * columns > MAX_VALUES:
         raise UnfitError(
-            f"at most {MOST_VALUES:,} values; it has {rows:,} rows × {columns:,} columns"
+            f"at most {MAX_VALUES:,} values; it has {rows:,} rows × {columns:,} columns"
         )
 
 
@@ -154,7 +155,8 @@ def _header(raw: bytes) -> list[str]:
 
 def _of_text(name: str, texts: Any) -> Column:
     """A column of a .csv: integers, else numbers, else true and false, else text; by all values
-    that are there."""
+    that are there.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -206,8 +208,8 @@ def _parquet(raw: bytes) -> Table:
     # down with it.
     if (
         size := sum(told.row_group(i).total_byte_size for i in range(told.num_row_groups))
-    ) > MOST_BYTES:
-        raise UnfitError(f"at most {MOST_BYTES:,} bytes, unpacked; it has {size:,}")
+    ) > MAX_BYTES:
+        raise UnfitError(f"at most {MAX_BYTES:,} bytes, unpacked; it has {size:,}")
     index = (schema.pandas_metadata or {}).get("index_columns", [])
     kept = [field for field in schema if field.name not in index]
     foreign = [
@@ -299,7 +301,8 @@ def _npz(raw: bytes) -> Table:
 
 def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     """An array of an .npz. What it says of its size is seen to before room is made for it: that may
-    be far more than the file."""
+    be far more than the file.
+    """
     with archive.open(name) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Python 2, whose headers are read like all others
         try:
@@ -312,8 +315,8 @@ def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
             raise
         except Exception:  # whatever a header that is no Python makes its parser raise
             raise UnfitError(f"a sound .npz file; {shown(name)} is no array") from None
-    if not 0 <= size <= MOST_BYTES:
-        raise UnfitError(f"arrays of at most {MOST_BYTES:,} bytes; {shown(name)} has {shown(size)}")
+    if not 0 <= size <= MAX_BYTES:
+        raise UnfitError(f"arrays of at most {MAX_BYTES:,} bytes; {shown(name)} has {shown(size)}")
     with archive.open(name) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
@@ -363,7 +366,8 @@ def located(written: str, folder: str) -> str:
 
 def relative(path: str, folder: str | os.PathLike[str]) -> str:
     """A path as it is written in a file in `folder`, such that `located` finds it again; absolute
-    where there is no way."""
+    where there is no way.
+    """
     try:
         return os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/")
     except ValueError:  # another drive
@@ -372,7 +376,8 @@ def relative(path: str, folder: str | os.PathLike[str]) -> str:
 
 def check(path: str) -> None:
     """Read a file, if that is still to be done. Raises SweepError with what is wrong with it,
-    whatever its target columns are."""
+    whatever its target columns are.
+    """
     _table(path, _stamp(path))
 
 
@@ -403,8 +408,8 @@ def _stamp(path: str) -> _Stamp:
         raise _refused(path, f"a file; {named(path)} is a folder")
     if not stat.S_ISREG(found.st_mode):
         raise _refused(path, f"a file; {named(path)} is a device or a pipe")
-    if found.st_size > MOST_BYTES:
-        raise _refused(path, f"at most {MOST_BYTES:,} bytes; it has {found.st_size:,}")
+    if found.st_size > MAX_BYTES:
+        raise _refused(path, f"at most {MAX_BYTES:,} bytes; it has {found.st_size:,}")
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
@@ -432,7 +437,7 @@ def _table(path: str, stamp: _Stamp) -> Table:
     """The columns of a file in this state. Raises SweepError."""
     try:
         with open(path, "rb") as file:
-            raw = file.read(MOST_BYTES + 1)
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise _unreadable(path, error) from None
     try:

@@ -1,5 +1,6 @@
 """Tables that are no problems as they stand: without names in their first line, or with too many
-rows."""
+rows.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +17,18 @@ from fastbp.problems.read_table import MISSING, NUMBER, rows_of
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import named, shown
 
-MOST_LEARNT = 2048
+MAX_LEARNT = 2048
 """Rows up to which a table is learnt whole: a diagnosis trains it hundreds of thousands of
 times."""
 
 SAMPLED = 1024
 """Rows that are drawn of a table that has more than a problem may have."""
 
-MOST_BYTES = 4_000_000_000
+MAX_BYTES = 4_000_000_000
 """Of a table that rows are drawn of: it is read whole."""
 
 
-def mended(path: Path, targets: list[str] | None) -> tuple[bytes, list[str]] | None:
+def fixed(path: Path, targets: list[str] | None) -> tuple[bytes, list[str]] | None:
     """The table with names in its first line and not too many rows, as the bytes of a file, and
     what was done to it.
 
@@ -35,7 +36,7 @@ def mended(path: Path, targets: list[str] | None) -> tuple[bytes, list[str]] | N
     SweepError where rows miss values, which have other numbers in what is drawn.
     """
     try:
-        if not path.is_file() or os.path.getsize(path) > MOST_BYTES:
+        if not path.is_file() or os.path.getsize(path) > MAX_BYTES:
             return None
         kind = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}.get(path.suffix.lower())
         return kind(path, targets) if kind else None
@@ -52,7 +53,7 @@ def _drawn(rows: int) -> NDArray[np.intp]:
 
 def _said(path: Path, rows: int) -> str:
     drawn = f"{SAMPLED:,} of them, drawn at random, are learnt, numbered anew, and an epoch shows as many"
-    return f"{named(path)} has {rows:,} rows, learnt whole: up to {MOST_LEARNT:,}; {drawn}"
+    return f"{named(path)} has {rows:,} rows, learnt whole: up to {MAX_LEARNT:,}; {drawn}"
 
 
 def _refuse(path: Path, missing: dict[str, NDArray[np.bool_]]) -> None:
@@ -88,10 +89,10 @@ def _csv(path: Path, targets: list[str] | None) -> tuple[bytes, list[str]] | Non
             f"{named(path)} has no names in its first line, as there are numbers in it: its columns are called {called}"
         )
     raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    if raw.count(b"\n") <= MOST_LEARNT:
+    if raw.count(b"\n") <= MAX_LEARNT:
         return (",".join(names).encode() + b"\n" + raw, notes) if nameless else None
     table = _texts(raw, names, nameless)
-    if table.num_rows <= MOST_LEARNT:
+    if table.num_rows <= MAX_LEARNT:
         return (",".join(names).encode() + b"\n" + raw, notes) if nameless else None
     none = pa.array(MISSING)
     marks = [
@@ -125,7 +126,7 @@ def _parquet(path: Path, targets: list[str] | None) -> tuple[bytes, list[str]] |
     import pyarrow.parquet as pq
 
     rows = pq.read_metadata(path).num_rows
-    if rows <= MOST_LEARNT:
+    if rows <= MAX_LEARNT:
         return None
     table = pq.read_table(path)
     _refuse(path, {name: table.column(name).is_null().to_numpy() for name in table.column_names})
@@ -138,7 +139,7 @@ def _npz(path: Path, targets: list[str] | None) -> tuple[bytes, list[str]] | Non
     with np.load(path, allow_pickle=False) as file:
         arrays: dict[str, Any] = {name: file[name] for name in file.files}
     rows = len(arrays["X"])
-    if rows <= MOST_LEARNT or len(arrays["T"]) != rows:
+    if rows <= MAX_LEARNT or len(arrays["T"]) != rows:
         return None
     _refuse(
         path,

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.choices.problems import MOST_ROWS
+from fastbp.choices.problems import MAX_ROWS
 from fastbp.problems.problem import Names, Problem, numbered, problem
 from fastbp.problems.read_table import (
-    MOST_VALUES,
+    MAX_VALUES,
     NUMBER,
     Column,
     Table,
@@ -33,8 +33,8 @@ from fastbp.problems.read_table import (
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import nearest, plain, shown
 
-MOST_LINES = 10  # about one file
-MOST_CLASSES = 1024  # as many outputs as the largest encoder
+MAX_LINES = 10  # about one file
+MAX_CLASSES = 1024  # as many outputs as the largest encoder
 LARGEST = 1e30  # finite in float32, and its square in float64
 
 
@@ -129,8 +129,8 @@ def from_arrays(X: Any, T: Any, lines: list[str]) -> FileProblem | None:
         lines.append(
             f"X and T: given {len(arrays['X']):,} and {len(arrays['T']):,} rows, allowed: as many rows"
         )
-    elif len(arrays) == 2 and len(arrays["X"]) > MOST_ROWS:
-        lines.append(f"X: given {len(arrays['X']):,} rows, allowed: at most {MOST_ROWS:,}")
+    elif len(arrays) == 2 and len(arrays["X"]) > MAX_ROWS:
+        lines.append(f"X: given {len(arrays['X']):,} rows, allowed: at most {MAX_ROWS:,}")
     if lines or len(arrays) < 2:
         return None
     return FileProblem(
@@ -161,13 +161,13 @@ def _problem(
         except UnfitError as error:
             texts.append(str(error))
     rows = len(inputs[0].values)
-    if rows * len(outputs) > MOST_VALUES:
+    if rows * len(outputs) > MAX_VALUES:
         texts.append(
-            f"at most {MOST_VALUES:,} target values; it has {rows:,} rows × {len(outputs):,} outputs"
+            f"at most {MAX_VALUES:,} target values; it has {rows:,} rows × {len(outputs):,} outputs"
         )
     if texts:
-        if (more := len(texts) - MOST_LINES + 1) > 1:
-            texts[MOST_LINES - 1 :] = [f"no mistakes; there are {more:,} more like these"]
+        if (more := len(texts) - MAX_LINES + 1) > 1:
+            texts[MAX_LINES - 1 :] = [f"no mistakes; there are {more:,} more like these"]
         return tuple(Mistake("problem", line) for line in _refused(path, *texts).lines)
     X = np.empty((rows, len(inputs)))
     for i, column in enumerate(inputs):
@@ -241,10 +241,10 @@ def _outputs(column: Column) -> list[tuple[str, NDArray[np.float64]]]:
     classes, codes = np.unique(values, return_inverse=True)
     if set(classes.tolist()) <= {0, 1}:
         return [(name, values.astype(np.float64))]
-    if len(classes) > MOST_CLASSES:
+    if len(classes) > MAX_CLASSES:
         hint = "a quantity has a decimal point, and lies from 0 to 1"
         raise UnfitError(
-            f"at most {MOST_CLASSES:,} classes; {shown(name)} has {len(classes):,} ({hint})"
+            f"at most {MAX_CLASSES:,} classes; {shown(name)} has {len(classes):,} ({hint})"
         )
     if len(classes) == 1:
         return [(name, np.zeros(len(values)))]

@@ -27,7 +27,7 @@ from fastbp.analysis.basins import (
     plane_of,
     unlike_neighbours,
 )
-from fastbp.analysis.counts import Tally
+from fastbp.analysis.counts import SetupCounts
 from fastbp.analysis.statistics.proportions import constant_loss
 from fastbp.analysis.summary import ALPHA, collapsing, keys_of, survival
 from fastbp.reporting import phrases, plots
@@ -65,14 +65,14 @@ from fastbp.reporting.sections.runs_section import (
     Problems,
     example_groups,
     examples,
-    lives,
     problem_of,
+    trajectories,
 )
 from fastbp.reporting.verdict import verdict
 from fastbp.schema.outcomes import Outcome
 from fastbp.store import filename, parquet
 
-MOST_BARS, MOST_PANELS, MOST_MAPS, MOST_PLANES = 24, 12, 6, 4
+MAX_BARS, MAX_PANELS, MAX_MAPS, MAX_PLANES = 24, 12, 6, 4
 """Setups with a bar, setups with a panel or a curve, pairs of keys with a map, and planes of
 weights, on a page."""
 
@@ -107,7 +107,8 @@ class Sweep(NamedTuple):
 
 def sweep_of(store: Path) -> Sweep:
     """What the store's sweep file says; a file that is missing, damaged or somebody's own says
-    nothing."""
+    nothing.
+    """
     try:
         told = tomllib.loads((store / "sweep.toml").read_text("utf-8"))
         seeds, resolved = told.get("seeds", 0), told.get("resolved", {})
@@ -165,7 +166,8 @@ class Report:
 
     def console(self) -> str:
         """The shares people look for first, for a terminal: of classes, where there are truth
-        tables alone."""
+        tables alone.
+        """
         return (
             phrases.console(self.summary)
             if self.classes is None
@@ -189,23 +191,25 @@ class Report:
         )
 
 
-def tabulated(tallies: Sequence[Tally], baseline: str | None, store: Path) -> Report:
+def tabulated(counted: Sequence[SetupCounts], baseline: str | None, store: Path) -> Report:
     """The tables of a store's runs that were counted, and what they say."""
     summary, contrasts = (
-        summary_module.summary(tallies),
-        contrasts_module.contrasts(tallies, baseline),
+        summary_module.summary(counted),
+        contrasts_module.contrasts(counted, baseline),
     )
     is_atlas = atlas.is_atlas(summary)
     # Of an atlas without a setup as it stands, whichever function comes first is nobody's start.
     attribution = attribution_module.attribution(
-        () if is_atlas and baseline is None else tallies, baseline
+        () if is_atlas and baseline is None else counted, baseline
     )
-    told = verdict(summary, contrasts, attribution, baseline, summary_module.born(tallies))
-    beside = _published(tallies, store)
+    told = verdict(
+        summary, contrasts, attribution, baseline, summary_module.constant_at_start(counted)
+    )
+    beside = _published(counted, store)
     told = [*(published_section.sentences(beside, baseline) if len(beside) else []), *told]
     report = Report(summary, contrasts, attribution, told, [], baseline, beside)
     if is_atlas:
-        report.atlas, report.classes = atlas.functions(summary), atlas.equality(tallies)
+        report.atlas, report.classes = atlas.functions(summary), atlas.equality(counted)
         more = (
             told[baseline is None :] if atlas_section.others_of(report.atlas) else []
         )  # without a start it begins with the extremes
@@ -213,12 +217,12 @@ def tabulated(tallies: Sequence[Tally], baseline: str | None, store: Path) -> Re
     return report
 
 
-def _published(tallies: Sequence[Tally], store: Path) -> pd.DataFrame:
+def _published(counted: Sequence[SetupCounts], store: Path) -> pd.DataFrame:
     """What the store's sweep file says that others printed, beside ours."""
     figures = sweep_of(store).published
     wanted = {setup for one in figures for setup in one.setups}
     epochs: dict[str, int] = {}
-    for t in tallies:
+    for t in counted:
         updates, budget, batch = (t.keys[key] for key in ("updates", "epochs", "batch"))
         if t.setup in wanted and isinstance(updates, int) and isinstance(batch, int):
             known = None if budget else problem_of(store, t)
@@ -226,7 +230,7 @@ def _published(tallies: Sequence[Tally], store: Path) -> pd.DataFrame:
                 epochs[t.setup] = updates // budget
             elif known:
                 epochs[t.setup] = -(-len(known[0]) // batch)
-    return published_section.table(tallies, figures, epochs)
+    return published_section.table(counted, figures, epochs)
 
 
 def write_tables(store: Path, report: Report, write: Write = parquet.write) -> None:
@@ -265,7 +269,8 @@ def key(store: Path, setups: Sequence[str] = (), collapse: float | None = None) 
 
 def is_current(store: Path, made_of: str) -> bool:
     """Whether the page there is, with all that it links to, is the one that would be made. It is
-    written last."""
+    written last.
+    """
     try:
         text = (store / "report.html").read_text("utf-8")
     except (OSError, ValueError):
@@ -288,27 +293,27 @@ def make(
     Parameters: `collapse`, to decide outcomes anew with this threshold; `all_runs`: all setups that
     are there, not only those of the latest sweep; `tick`, told now and then what is done. Raises
     FileNotFoundError where there is no store, EmptyError where it has no runs, DamagedFileError and
-    ValueError as `tally` does, OSError where files cannot be written.
+    ValueError as `count_runs` does, OSError where files cannot be written.
     """
     runs = filename.runs_folder(store)
     sweep = sweep_of(store)
     ids = sweep.setups if sweep.setups and not all_runs else ()
     tick("reading")
-    tallies = counts.tally(store, setups=ids or None, pictures=True, collapse=collapse)
-    if not tallies and ids and any(filename.listed(runs)):
+    counted = counts.count_runs(store, setups=ids or None, pictures=True, collapse=collapse)
+    if not counted and ids and any(filename.listed(runs)):
         raise EmptyError(
             f"{store} holds no runs of its latest sweep, only of others: --all-runs reports them"
         )
-    if not tallies:
+    if not counted:
         raise EmptyError(f"{store} holds no runs")
-    report = tabulated(tallies, sweep.baseline, store)
+    report = tabulated(counted, sweep.baseline, store)
     if collapse is not None:
         report.notes.append(
             f"Outcomes were decided anew, with collapse = {collapse:g}, from the measures of each run."
         )
     if _is_running(store):
         report.notes.append("This sweep is still running: the page shows what is there so far.")
-    return draw(store, tallies, report, key(store, ids, collapse), tick=tick)
+    return draw(store, counted, report, key(store, ids, collapse), tick=tick)
 
 
 class EmptyError(ValueError):
@@ -329,9 +334,9 @@ def _is_running(store: Path) -> bool:
     return False
 
 
-def _notes(sweep: Sweep, tallies: Sequence[Tally]) -> Iterator[str]:
+def _notes(sweep: Sweep, counted: Sequence[SetupCounts]) -> Iterator[str]:
     """What a reader must know of how many runs there are."""
-    there = {t.setup: t.runs for t in tallies}
+    there = {t.setup: t.runs for t in counted}
     present = sum(min(there.get(setup, 0), count) for setup, count in sweep.asked.items())
     asked = sum(sweep.asked.values())
     if present < asked:
@@ -345,7 +350,7 @@ def _notes(sweep: Sweep, tallies: Sequence[Tally]) -> Iterator[str]:
 
 def draw(
     store: Path,
-    tallies: Sequence[Tally],
+    counted: Sequence[SetupCounts],
     report: Report,
     made_of: str,
     *,
@@ -360,16 +365,16 @@ def draw(
     sweep = sweep_of(store)
     drawing = Drawing(store)
     whole = report.summary
-    few, fewer = chosen(report, MOST_BARS), chosen(report, MOST_PANELS)
-    by_id = {t.setup: t for t in tallies}
+    few, fewer = chosen(report, MAX_BARS), chosen(report, MAX_PANELS)
+    by_id = {t.setup: t for t in counted}
     some = [by_id[setup] for setup in fewer["setup"]]
-    problems = {t.setup: problem_of(store, t) for t in tallies}
+    problems = {t.setup: problem_of(store, t) for t in counted}
     title = shortened(
         plain(" ".join((sweep.title or f"Sweep {store.resolve().name}").split())), 300
     )
     baseline = report.baseline if len(whole) > 1 else None  # one setup needs no mark
     names = dict(zip(whole["setup"], labels(whole, baseline), strict=True))
-    report.notes += _notes(sweep, tallies)
+    report.notes += _notes(sweep, counted)
     content: dict[str, Any] = {
         "verdict": report.verdict,
         "notes": list(report.notes),
@@ -413,7 +418,7 @@ def draw(
     content["attribution"] = attribution_table(report.attribution, whole)
     tick("drawing planes of weights")
     planes = [t for t in some if plane_of(t.keys)]
-    basins = [Basin.read(store, one) for one in planes[:MOST_PLANES]]
+    basins = [Basin.read(store, one) for one in planes[:MAX_PLANES]]
     ends = [end for basin in basins for end in basin.limits or ()]
     limits = (min(ends), max(ends)) if ends else None
     drawn = [
@@ -460,22 +465,30 @@ def draw(
         tick(f"drawing {each}")
         content["curves"].append(_curves(drawing, plane, each))
     content["maps"] = []
-    born = summary_module.born(tallies)
-    for x, y in axes(plane)[:MOST_MAPS]:
+    constant_at_start = summary_module.constant_at_start(counted)
+    for x, y in axes(plane)[:MAX_MAPS]:
         tick(f"drawing {x} and {y}")
         content["maps"].append(
-            _map(drawing, plane if born is None else plane.assign(born_share=born), x, y, baseline)
+            _map(
+                drawing,
+                plane
+                if constant_at_start is None
+                else plane.assign(constant_at_start_share=constant_at_start),
+                x,
+                y,
+                baseline,
+            )
         )
     tick("drawing single runs")
-    found = examples(store, tallies, report.baseline)
+    found = examples(store, counted, report.baseline)
     content["examples"] = (
         example_groups(drawing, found, problems, names, shown_path(store)) if found else []
     )
-    content["lives"] = lives(drawing, store, names)
+    content["trajectories"] = trajectories(drawing, store, names)
     content["words"] = words(
         keys_of(whole), report.published["figure"] if len(report.published) else ()
     )
-    content |= how(store, tallies, keys_of(whole))
+    content |= how(store, counted, keys_of(whole))
     tick("writing the page")
     html = render("report.html", title, content, made_of)
     write_tables(
@@ -507,7 +520,8 @@ def _bars(drawing: Drawing, rows: pd.DataFrame, title: str, baseline: str | None
 
 class Boundary(NamedTuple):
     """Between the runs of a plane that converge and the others: the setup's name, the shares of
-    starts one cell and several cells apart that end differently, and the dimension."""
+    starts one cell and several cells apart that end differently, and the dimension.
+    """
 
     name: str
     near: float
@@ -517,7 +531,7 @@ class Boundary(NamedTuple):
 
 def _plane(
     drawing: Drawing,
-    one: Tally,
+    one: SetupCounts,
     basin: Basin,
     problem: Problem | None,
     name: str,
@@ -561,14 +575,16 @@ def _boundaries(found: Sequence[Boundary]) -> list[str]:
 
 def _span(found: Sequence[tuple[float, str, str]]) -> str:
     """From the least to the largest of some numbers, each with its spelling and the name of whose
-    it is."""
+    it is.
+    """
     (_, least, lowest), (_, most, highest) = min(found), max(found)
     return most if len(found) == 1 else f"{least} ({lowest}) to {most} ({highest})"
 
 
-def _axes_of(plane: Plane, one: Tally, problem: Problem | None) -> list[str]:
+def _axes_of(plane: Plane, one: SetupCounts, problem: Problem | None) -> list[str]:
     """The names of the two weights; their numbers where it is not known what network they belong
-    to."""
+    to.
+    """
     if problem is None:
         return [f"parameter {number}" for number in (plane.x, plane.y)]
     sizes = [
@@ -581,7 +597,7 @@ def _axes_of(plane: Plane, one: Tally, problem: Problem | None) -> list[str]:
 
 def _scatter(
     drawing: Drawing,
-    some: Sequence[Tally],
+    some: Sequence[SetupCounts],
     rows: pd.DataFrame,
     problems: Problems,
     names: Mapping[str, str],
@@ -612,12 +628,12 @@ def _scatter(
     )
 
 
-def _collapses(tallies: Sequence[Tally]) -> dict[str, float]:
-    return {t.setup: value for t in tallies if isinstance(value := t.keys.get("collapse"), float)}
+def _collapses(counted: Sequence[SetupCounts]) -> dict[str, float]:
+    return {t.setup: value for t in counted if isinstance(value := t.keys.get("collapse"), float)}
 
 
 def _waiting(
-    drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame, baseline: str | None
+    drawing: Drawing, some: Sequence[SetupCounts], rows: pd.DataFrame, baseline: str | None
 ) -> Picture | None:
     if not rows["ever_converged"].any():
         return None
@@ -632,10 +648,10 @@ def _waiting(
 
 
 def _collapse(
-    drawing: Drawing, some: Sequence[Tally], rows: pd.DataFrame, baseline: str | None
+    drawing: Drawing, some: Sequence[SetupCounts], rows: pd.DataFrame, baseline: str | None
 ) -> Picture | None:
     table = collapsing(some)
-    if not (table["collapsed"].any() or table["born"].any()):
+    if not (table["collapsed"].any() or table["constant_at_start"].any()):
         return None
     thresholds = set(_collapses(some).values())
     return drawing(
@@ -666,7 +682,8 @@ def _seeds(summary: pd.DataFrame) -> str:
 def chosen(report: Report, most: int) -> pd.DataFrame:
     """So many rows of the summary, in its order: the setup as it stands, those into which the sweep
     has put most seeds, those at the ends of the strongest changes, the worst and the best, and some
-    between them."""
+    between them.
+    """
     whole = report.summary
     if len(whole) <= most:
         return whole
@@ -751,7 +768,7 @@ def _map(drawing: Drawing, summary: pd.DataFrame, x: str, y: str, baseline: str 
             "The share converged, the share constant (collapsed or one-class), the share collapsed"
         )
         caption += ", and how many were as constant before the first update" * (
-            "born_share" in summary
+            "constant_at_start_share" in summary
         )
     wide = any(rows[[x, y]].nunique().min() > plots.FEW_VALUES for _, rows in shown)
     caption += "; a black line is where it is one half" * wide

@@ -1,5 +1,6 @@
 """Pictures of a page as they are drawn: each becomes two files under `figures/` and an element of
-the page."""
+the page.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def figure_of(drawn: Figure | Axes) -> Figure:
 
 class Drawing:
     """Draws for a folder. What was drawn is kept until all of it is written at once: a page goes
-    with its own pictures."""
+    with its own pictures.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,8 +70,9 @@ class Drawing:
         tight: bool = False,
         whole: Figure | Axes | None = None,
     ) -> html.Picture:
-        """A picture with its title, what a reader hears instead of it, and what stands below it;
-        the rest as `files`."""
+        """A picture with its title, what a reader shares_memory instead of it, and what stands below it;
+        the rest as `files`.
+        """
         svg = self.files(drawn, name, tight, whole)
         return html.picture(
             svg,

@@ -1,5 +1,6 @@
 """The gallery: of each of many stores its question, its answer and its most telling picture, in one
-Markdown file."""
+Markdown file.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +28,14 @@ more than curves."""
 
 class Entry(NamedTuple):
     """A store of the gallery: its folder, as seen from the gallery, and the command that makes
-    it."""
+    it.
+    """
 
     name: str
     command: str
 
 
-def is_ours(results: Path) -> bool:
+def is_generated(results: Path) -> bool:
     """Whether a gallery may be written into a folder: there is none, or one of ours."""
     try:
         with open(results / FILE, encoding="utf-8", errors="replace") as file:
@@ -112,7 +114,8 @@ def _section(results: Path, entry: Entry, page: Page, count: Counted, made: Made
 
 class Page(NamedTuple):
     """What a page says: its title, the sentence that answers it, and the title of each picture by
-    the name of its file."""
+    the name of its file.
+    """
 
     title: str
     answer: str
@@ -163,7 +166,8 @@ def counted(store: Path) -> Counted:
 class Made(NamedTuple):
     """What the commands that trained a store took, together: seconds, without those of compiling,
     which is done once for a machine; updates; the most that ran at once; processors; runs, which
-    are fewer than there are where a command was killed."""
+    are fewer than there are where a command was killed.
+    """
 
     seconds: float = 0.0
     updates: int = 0
@@ -202,7 +206,8 @@ def made_of(store: Path) -> Made:
 
 def telling(pictures: Sequence[str], count: Counted) -> str | None:
     """The name of the picture that says most: an atlas, a basin, a map over many values, a curve
-    over one key, and of few setups when their runs converge, of more how they end."""
+    over one key, and of few setups when their runs converge, of more how they end.
+    """
     many = {key for key, values in count.values.items() if values >= MANY}
     many |= {"width", "depth"} if "hidden" in many else set()
     maps = {f"map-{x}-{y}" for x in many for y in many}
@@ -221,7 +226,8 @@ def telling(pictures: Sequence[str], count: Counted) -> str | None:
 
 def _smaller(store: Path, picture: str) -> str:
     """The picture as it is drawn best, SVG, or as PNG where that is the smaller file: so it is with
-    millions of points."""
+    millions of points.
+    """
     files = [store / "figures" / f"{picture}.{kind}" for kind in ("svg", "png")]
     there = [file for file in files if file.is_file()] or files[:1]
     return (

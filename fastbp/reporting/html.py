@@ -1,5 +1,6 @@
 """From tables and pictures to one HTML file: no script, nothing loaded, and every text in it
-escaped."""
+escaped.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Picture:
     """A picture of a page: the SVG element, its title and caption, and the files it also lies
-    in."""
+    in.
+    """
 
     svg: str
     title: str
@@ -40,7 +42,8 @@ class Column:
 @dataclass(frozen=True)
 class Row:
     """A row of a table: the text of its cells, and whether it is marked as the one to compare
-    with."""
+    with.
+    """
 
     cells: Sequence[str]
     marked: bool = False

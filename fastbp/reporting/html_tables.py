@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fastbp.analysis.counts import Tally
+from fastbp.analysis.counts import SetupCounts
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.html import Column, Row, Table
 from fastbp.reporting.phrases import (
@@ -34,7 +34,7 @@ from fastbp.schema.outcomes import MEANINGS, OUTCOMES
 from fastbp.schema.paper_figures import FIGURES
 from fastbp.schema.paper_figures import MEANINGS as FIGURE_MEANINGS
 
-MOST_ROWS = 40
+MAX_ROWS = 40
 """Rows of a table."""
 
 
@@ -164,16 +164,14 @@ def contrasts_table(
         )
 
     shown = contrasts.to_dict("records")
-    if len(shown) > MOST_ROWS:
-        shown = sorted(shown, key=lambda row: (not is_own(row), -abs(row["difference"])))[
-            :MOST_ROWS
-        ]
+    if len(shown) > MAX_ROWS:
+        shown = sorted(shown, key=lambda row: (not is_own(row), -abs(row["difference"])))[:MAX_ROWS]
     told = []
     for row in shown:
         here = [key for key in others if key != row["key"]]
         interval = f"{points(row['difference'])} [{points(row['difference_low'])}, {points(row['difference_high'])}]"
         effect = (
-            ("mends" if row["difference"] > 0 else "breaks")
+            ("fixes" if row["difference"] > 0 else "breaks")
             if row["p_holm"] < ALPHA
             else "not shown"
         )
@@ -181,7 +179,7 @@ def contrasts_table(
             change_of(row),
             setting(row, here) or "–",
             plain(row["pairs"]),
-            plain(row["mended"]),
+            plain(row["fixed"]),
             plain(row["broken"]),
             interval,
         ]
@@ -190,7 +188,7 @@ def contrasts_table(
         Column("change", True),
         Column("where", True),
         Column("seeds"),
-        Column("mended"),
+        Column("fixed"),
         Column("broken"),
     ]
     columns += [Column("difference in points [95%]"), Column("p (Holm)"), Column("effect", True)]
@@ -212,11 +210,11 @@ def published_tables(published: pd.DataFrame, baseline: str | None) -> list[Tabl
         Table(
             f"Published by {shortened(form.source, 60)}",
             f"{form.source}. Times in epochs.{' A ≠ is where the intervals do not overlap.' * (form.titles[0] == 'ours')}"
-            f"{f' The first {MOST_ROWS} of {len(form.rows)} rows.' * (len(form.rows) > MOST_ROWS)} All columns:",
+            f"{f' The first {MAX_ROWS} of {len(form.rows)} rows.' * (len(form.rows) > MAX_ROWS)} All columns:",
             [Column(title, i in (0, 7)) for i, title in enumerate(form.titles)],
             [
                 Row(cells, marked)
-                for cells, marked in zip(form.rows[:MOST_ROWS], form.marked, strict=False)
+                for cells, marked in zip(form.rows[:MAX_ROWS], form.marked, strict=False)
             ],
             "published.csv",
         )
@@ -244,7 +242,7 @@ def attribution_table(attribution: pd.DataFrame, whole: pd.DataFrame) -> Table |
         .sort_values(ascending=False, kind="stable")
     )
     wanted = set(
-        far.index[: max(1, MOST_ROWS // int(attribution["to"].eq(attribution["to"].iloc[0]).sum()))]
+        far.index[: max(1, MAX_ROWS // int(attribution["to"].eq(attribution["to"].iloc[0]).sum()))]
     )
     told = []
     for row in attribution[attribution["to"].isin(wanted)].to_dict("records"):
@@ -299,9 +297,9 @@ def words(varying: Sequence[str], figures: Iterable[str] = ()) -> list[dict[str,
     ]
 
 
-def how(store: Path, tallies: Sequence[Tally], varying: Sequence[str]) -> dict[str, Any]:
+def how(store: Path, counted: Sequence[SetupCounts], varying: Sequence[str]) -> dict[str, Any]:
     """Versions, seeds, processor, time, updates/s; and what all setups have in common."""
-    first = tallies[0].keys if tallies else {}
+    first = counted[0].keys if counted else {}
     same = {
         c.name: first[c.name] for c in SETUP_COLUMNS if c.name in first and c.name not in varying
     }

@@ -1,5 +1,6 @@
 """From tables to plain text: numbers as people read them, the table for a terminal, and what each
-change did."""
+change did.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +16,14 @@ from fastbp.analysis.summary import ALPHA, keys_of
 
 Record = Mapping[Any, Any]
 
-MOST_LETTERS = 80
+MAX_LETTERS = 80
 """Letters of a key's value that sentences and tables on a page show; the CSV files have all."""
 
 
 def plain(value: Any) -> str:
     """A value of a key: 7992 as 7,992, 1.0 as 1, True as true, null as –; what could move a
-    terminal's cursor becomes `?`."""
+    terminal's cursor becomes `?`.
+    """
     if pd.isna(value):
         return "–"
     if isinstance(value, str):
@@ -34,7 +36,8 @@ def plain(value: Any) -> str:
 
 def percent(share: float) -> str:
     """A share as a percentage: 0% and 100% only where it is exactly that, one decimal, or two
-    within 0.1 of the ends."""
+    within 0.1 of the ends.
+    """
     if share in (0, 1):
         return f"{100 * share:.0f}%"
     if np.isnan(share):
@@ -74,7 +77,8 @@ def plural(n: int, noun: str) -> str:
 
 def extreme(summary: pd.DataFrame, name: str, least: bool = False) -> dict[Any, Any]:
     """The row of a summary with the largest share of an outcome, or the least: the first of
-    several."""
+    several.
+    """
     shares = summary[f"{name}_share"].to_numpy()
     row: dict[Any, Any] = summary.iloc[int(shares.argmin() if least else shares.argmax())].to_dict()
     return row
@@ -87,8 +91,9 @@ def shortened(text: str, width: int) -> str:
 
 def named(value: Any) -> str:
     """A value of a key within a sentence or a cell, where names that go on for pages are cut
-    short."""
-    return shortened(plain(value), MOST_LETTERS)
+    short.
+    """
+    return shortened(plain(value), MAX_LETTERS)
 
 
 STANDS = "as it stands"
@@ -101,7 +106,8 @@ stands."""
 def labels(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
     """A name for each row of a summary: its varying keys, with its setup where they do not tell it
     apart. Of many keys, those that are not as in the setup `baseline`, if that is among them, which
-    itself has all."""
+    itself has all.
+    """
     keys = keys_of(summary)
     start = (
         next(iter(summary[summary["setup"] == baseline].to_dict("records")), None)
@@ -125,7 +131,8 @@ def labels(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
 
 def aligned(rows: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
     """Rows of cells as lines, every column as wide as its widest cell; columns to the right unless
-    in `left`."""
+    in `left`.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = [str.ljust if i in left else str.rjust for i in range(len(widths))]
     return [
@@ -248,8 +255,8 @@ def _each(rows: Sequence[Record]) -> list[str]:
 
 def _cells(row: Record) -> list[str]:
     counts = [
-        "mended",
-        plain(row["mended"]),
+        "fixed",
+        plain(row["fixed"]),
         "broken",
         plain(row["broken"]),
         "of",
@@ -262,7 +269,8 @@ def _cells(row: Record) -> list[str]:
 
 def _constant(start: Record, rows: Sequence[Record], summary: pd.DataFrame) -> str:
     """How often the baseline, and what each change makes of it, gives the same answer to
-    everything."""
+    everything.
+    """
     ends = [
         (row, other)
         for row in rows
@@ -355,10 +363,10 @@ def _share_at(count: int, seeds: int, value: float) -> str:
     )
 
 
-MOST_LOOKS = 20
-"""Looks of a run that a terminal shows."""
+MAX_EVALUATIONS = 20
+"""EvaluatedWhen of a run that a terminal shows."""
 
-MOST_ROWS, MOST_UNITS = 16, 16
+MAX_ROWS, MAX_UNITS = 16, 16
 """Rows and outputs of a problem up to which a terminal shows all answers."""
 
 
@@ -367,8 +375,8 @@ def evenly(n: int, most: int) -> NDArray[np.intp]:
     return np.linspace(0, n - 1, min(n, most)).round().astype(np.intp)
 
 
-def life(looks: pd.DataFrame, converged_at: int | None = None) -> str:
-    """The life of a run for a terminal, one line a look.
+def trajectory(looks: pd.DataFrame, converged_at: int | None = None) -> str:
+    """The trajectory of a run for a terminal, one line a look.
 
     Parameters: `looks`, as `retrain` or a trace has them; `converged_at`, the updates at the look
     that first found it converged. Of many looks it shows 20, evenly apart, always with the first,
@@ -382,7 +390,7 @@ def life(looks: pd.DataFrame, converged_at: int | None = None) -> str:
     )
     shown = sorted(
         {
-            *evenly(len(looks), MOST_LOOKS - int(first.any())).tolist(),
+            *evenly(len(looks), MAX_EVALUATIONS - int(first.any())).tolist(),
             *np.flatnonzero(first).tolist(),
         }
     )
@@ -409,7 +417,7 @@ def answers(
 
     `outputs`: row-major. Empty where there are none, or too many to read.
     """
-    if outputs is None or len(T) > MOST_ROWS or T.shape[1] > MOST_UNITS:
+    if outputs is None or len(T) > MAX_ROWS or T.shape[1] > MAX_UNITS:
         return ""
     columns = {
         "row": [plain(row) for row in range(len(T))],
@@ -417,7 +425,7 @@ def answers(
         "targets": _numbers(T, "g"),
     }
     columns["outputs"] = _numbers(outputs.reshape(T.shape), ".3f")
-    if X.shape[1] > MOST_UNITS:
+    if X.shape[1] > MAX_UNITS:
         del columns["inputs"]
     return "\n".join(
         aligned([[*columns], *map(list, zip(*columns.values(), strict=True))], left=())

@@ -1,5 +1,6 @@
 """SVG files as parts of a page: without styles, scripts and ids of their own, in the page's
-colours."""
+colours.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ def inline(svg: bytes, name: str, alternative: str) -> str:
 
     A strict Content-Security-Policy forbids the `style` attributes that it is full of: each becomes
     the attributes of the same meaning. Ids that nothing refers to go, the others begin with `name`,
-    which no other picture of the page has. `alternative` is what a reader hears instead of it.
+    which no other picture of the page has. `alternative` is what a reader shares_memory instead of it.
     """
     root = ET.fromstring(svg)
     _, _, width, height = map(float, root.get("viewBox", "0 0 1 1").split())
@@ -52,7 +53,8 @@ def inline(svg: bytes, name: str, alternative: str) -> str:
 
 def panels(svg: bytes, boxes: Sequence[Box], name: str, alternatives: Sequence[str]) -> list[str]:
     """The axes of a figure, each as an element of a page by itself, which shows its box of the
-    figure."""
+    figure.
+    """
     root = ET.fromstring(svg)
     by_id = {identity: element for element in root.iter() if (identity := element.get("id"))}
     found = []

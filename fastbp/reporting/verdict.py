@@ -1,5 +1,6 @@
 """The sentences that answer a sweep's question, made of its tables for any sweep: with one axis,
-several or none."""
+several or none.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ from fastbp.reporting.phrases import (
 from fastbp.reporting.sections.maps_section import landscape, shaped
 from fastbp.schema.outcomes import MEANINGS, OUTCOMES, Outcome
 
-MOST_CHANGES = 3
+MAX_CHANGES = 3
 """Changes of a kind that are told one by one."""
 
 _ALL = {
@@ -53,11 +54,11 @@ def verdict(
     contrasts: pd.DataFrame,
     attribution: pd.DataFrame,
     baseline: str | None = None,
-    born: pd.Series[Any] | None = None,
+    constant_at_start: pd.Series[Any] | None = None,
 ) -> list[str]:
     """What the runs say, in sentences: the answer first.
 
-    Parameters: what `tables.summary`, `tables.contrasts`, `tables.attribution` and `tables.born`
+    Parameters: what `tables.summary`, `tables.contrasts`, `tables.attribution` and `tables.constant_at_start`
     returned for the same runs, and the id of the setup as it stands, from which changes are told.
     Returns paragraphs.
     """
@@ -79,7 +80,9 @@ def verdict(
             _most_and_least(summary, "constant"),
             *([_as_it_stands(start, keys)] if start else []),
         ]
-    if seen := landscape(shaped(summary), born):  # in so fine a grid each single change says little
+    if seen := landscape(
+        shaped(summary), constant_at_start
+    ):  # in so fine a grid each single change says little
         best = _most_and_least(summary, "converged")
         return [seen[0], best, *seen[1:], *([_as_it_stands(start, keys)] if start else [])]
     changes = contrasts.to_dict("records")
@@ -135,7 +138,8 @@ def _fraction(row: Record, name: str) -> str:
 
 def _statement(row: Record, name: str, again: bool = False) -> str:
     """What so many of the runs of a setup do; `again`: of the runs of which something was said just
-    before."""
+    before.
+    """
     count, runs = row[name], row["runs"]
     one, several = _VERBS[name]
     if runs == 1:
@@ -185,7 +189,7 @@ def _shown(row: Record) -> bool:
     return bool(row["p_holm"] < ALPHA)
 
 
-def _mended(own: Sequence[Record]) -> list[Record]:
+def _fixed(own: Sequence[Record]) -> list[Record]:
     return sorted(
         (row for row in own if _shown(row) and row["difference"] > 0),
         key=lambda row: -row["difference"],
@@ -193,20 +197,21 @@ def _mended(own: Sequence[Record]) -> list[Record]:
 
 
 def _best_change(start: Record, own: Sequence[Record], setups: Sequence[Record]) -> str:
-    """The answer: the single change of the setup as it stands that mends most runs, and what it
-    makes of them."""
-    mended = _mended(own)
-    if not mended:
+    """The answer: the single change of the setup as it stands that fixes most runs, and what it
+    makes of them.
+    """
+    fixed = _fixed(own)
+    if not fixed:
         tried = (
             and_([_told(row) for row in own])
-            if len(own) <= 2 * MOST_CHANGES
+            if len(own) <= 2 * MAX_CHANGES
             else f"{plain(len(own))} changes"
         )
         fewer = "" if any(_shown(row) for row in own) else ", or fewer"
         return f"No single change of the setup as it stands is shown to make more runs converge{fewer}: {tried}."
-    best = mended[0]
+    best = fixed[0]
     there = next(other for other in setups if is_end(best, "to", other))
-    most = "mends the network most" if len(mended) > 1 else "mends the network"
+    most = "fixes the network most" if len(fixed) > 1 else "fixes the network"
     (before, after), (was, is_now) = (
         (percent(start[f"{name}_share"]), percent(there[f"{name}_share"]))
         for name in ("converged", "constant")
@@ -220,7 +225,7 @@ def _best_change(start: Record, own: Sequence[Record], setups: Sequence[Record])
 
 def _other_changes(own: Sequence[Record], setups: Sequence[Record]) -> list[str]:
     """What other single changes of the setup as it stands do."""
-    more = _mended(own)[1:]
+    more = _fixed(own)[1:]
     broken = sorted(
         (row for row in own if _shown(row) and row["difference"] < 0),
         key=lambda row: row["difference"],
@@ -241,7 +246,7 @@ def _other_changes(own: Sequence[Record], setups: Sequence[Record]) -> list[str]
     if unshown and len(unshown) < len(own):  # else that is the answer
         shown = (
             and_(unshown)
-            if len(unshown) <= MOST_CHANGES
+            if len(unshown) <= MAX_CHANGES
             else _by_key([row for row in own if not _shown(row)])
         )
         lines.append(f"No effect by itself is shown for {shown}.")
@@ -250,13 +255,14 @@ def _other_changes(own: Sequence[Record], setups: Sequence[Record]) -> list[str]
 
 def _by_key(rows: Sequence[Record]) -> str:
     """Many changes of the setup as it stands: `hidden → 2 or 8, order → shuffled and 7 other values
-    of lr`."""
+    of lr`.
+    """
     values: dict[str, list[str]] = {}
     for row in rows:
         values.setdefault(row["key"], []).append(named(row["to"]))
     some = [
         f"{key} → {' or '.join(to)}"
-        if len(to) <= MOST_CHANGES
+        if len(to) <= MAX_CHANGES
         else f"{plain(len(to))} other values of {key}"
         for key, to in values.items()
     ]
@@ -267,7 +273,8 @@ def _otherwise(
     start: Record, changes: Sequence[Record], own: Sequence[Record], keys: Sequence[str]
 ) -> list[str]:
     """What a change of the setup as it stands does in other settings, where by itself it does
-    nothing, or the opposite. Of these settings what is not as it stands is told."""
+    nothing, or the opposite. Of these settings what is not as it stands is told.
+    """
     told = []
     here = {id(row) for row in own}
     elsewhere: dict[str, list[Record]] = {}
@@ -284,7 +291,7 @@ def _otherwise(
         return []
     told.sort(key=lambda row: -abs(row["difference"]))
     texts = []
-    for row in told[:MOST_CHANGES]:
+    for row in told[:MAX_CHANGES]:
         verb, size = (
             "raises" if row["difference"] > 0 else "lowers",
             points(row["difference"]).lstrip("+−"),
@@ -346,7 +353,7 @@ def _over(pairs: int, who: str, *ends: Record) -> str:
 
 
 def _listed(rows: Sequence[Record], verb: str) -> str:
-    by = [points(row["difference"]).lstrip("+−") for row in rows[:MOST_CHANGES]]
+    by = [points(row["difference"]).lstrip("+−") for row in rows[:MAX_CHANGES]]
     told = [
         f"{_told(row)} {verb} the share converged by {size} points"
         for row, size in zip(rows, by, strict=False)
@@ -407,7 +414,8 @@ def _elsewhere(
 
 def _most_and_least(summary: pd.DataFrame, name: str) -> str:
     """Where runs converge most and least often; where none does, where they give the same answer to
-    everything."""
+    everything.
+    """
     keys, (one, several), number = keys_of(summary), _VERBS[name], plain(len(summary))
     best, worst = extreme(summary, name), extreme(summary, name, least=True)
     share = best[f"{name}_share"]
@@ -433,7 +441,7 @@ def _strongest(changes: Sequence[Record]) -> str:
         return not any(map(_shown, group[1])), -max(abs(row["difference"]) for row in group[1])
 
     told = [
-        _range(change, rows) for change, rows in sorted(groups.items(), key=strength)[:MOST_CHANGES]
+        _range(change, rows) for change, rows in sorted(groups.items(), key=strength)[:MAX_CHANGES]
     ]
     return f"By itself, {'; '.join(told)}."
 

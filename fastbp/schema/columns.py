@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Kind = Literal["word", "integer", "real", "flag", "reals"]
+ColumnType = Literal["word", "integer", "real", "flag", "reals"]
 
 
 class Column(NamedTuple):
     """One column of the table of runs. `nullable`: where it may be null, in words; empty where it
-    never is."""
+    never is.
+    """
 
     name: str
-    kind: Kind
+    kind: ColumnType
     meaning: str
     nullable: str = ""
 
@@ -57,7 +58,7 @@ SETUP_COLUMNS: tuple[Column, ...] = (
     Column("updates", "integer", "the budget in updates"),
     Column("tolerance", "real", "share of the target range within which an output counts as right"),
     Column("collapse", "real", "share of the target range below which outputs count as constant"),
-    Column("check_every", "integer", "epochs between looks"),
+    Column("eval_every", "integer", "epochs between looks"),
     Column("stop", "word", "when a run ends"),
     Column("dtype", "word", "the arithmetic"),
 )
@@ -112,14 +113,15 @@ RESULT_COLUMNS: tuple[Column, ...] = (
 
 COLUMNS: tuple[Column, ...] = SETUP_COLUMNS + RESULT_COLUMNS
 
-MOST_OUTPUTS = 64
+MAX_OUTPUTS = 64
 """Rows × outputs up to which a run's outputs are stored."""
 
 
 @cache
 def schema() -> pa.Schema:
     """The Arrow schema of `runs/*.parquet`: numbers as int64 and float64, words as dictionaries,
-    outputs as list<float32>."""
+    outputs as list<float32>.
+    """
     import pyarrow as pa
 
     types = {

@@ -39,7 +39,8 @@ class OtherWorkerError(Exception):
 
 class StoreError(Exception):
     """A store that cannot be used, in one line: locked, of another version, or not a store at all.
-    Exit code 3."""
+    Exit code 3.
+    """
 
 
 class FileError(ValueError):

@@ -1,5 +1,6 @@
 """What papers print of many runs: the words that sweep files, tables and pages share. Times are in
-epochs."""
+epochs.
+"""
 
 from typing import Literal, get_args
 
@@ -17,9 +18,9 @@ MEANINGS: dict[Figure, str] = {
     "limit": "that best time, in epochs",
 }
 
-Looks = Literal["after", "before"]
+EvaluatedWhen = Literal["after", "before"]
 """Whether outputs are looked at after the updates of an epoch or, as the pass before them computes
 them, one epoch later."""
 
-MOST_RUNS = 10**9
+MAX_RUNS = 10**9
 """Runs behind a figure."""

@@ -18,7 +18,8 @@ SHOWN = 60
 
 def plain(text: str, most: int = SHOWN) -> str:
     """Text cut to `most` characters, with everything that is not printable escaped: never more than
-    one line."""
+    one line.
+    """
     text = text if len(text) <= most else text[: most - 1] + "…"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
@@ -66,7 +67,8 @@ def nearest(word: object, known: Iterable[str]) -> str:
 
 def number(value: Any, style: str = "") -> str:
     """A number in its shortest spelling that reads back alike; whole floats without `.0`. Style `,`
-    groups thousands."""
+    groups thousands.
+    """
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     return f"{value:{style}}" if isinstance(value, int) else repr(float(value))

@@ -46,7 +46,8 @@ def _contents(
     column: Column, values: pa.Array, words: Sequence[str] = ()
 ) -> Iterator[bytes | NDArray[Any]]:
     """What is hashed of a column: of words their set (by default those that occur, and `words` is
-    not hashed), whether each value is valid, and the values, [row]."""
+    not hashed), whether each value is valid, and the values, [row].
+    """
     import pyarrow as pa
 
     valid = values.null_count == 0
@@ -88,7 +89,8 @@ class RowsHash:
     """sha256 over all rows of a setup in the order of their seeds, however they lie in files: of
     the sha256 of its keys as JSON, and of those of each column of results: of one byte a row for
     null or not, of lists of their lengths, and of the values as in `digest`, outcomes by their
-    place in `OUTCOMES`."""
+    place in `OUTCOMES`.
+    """
 
     def __init__(self, rows: pa.Table) -> None:
         """`rows`: some of the setup's, for its keys."""

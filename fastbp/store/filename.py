@@ -40,7 +40,8 @@ def name_of(setup: str, start: int, rows: pa.Table, whole: str) -> str:
 
 def overlapping(of: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
     """Pairs of files that have seeds of a setup in common, by their names. Without the second of
-    every pair none would."""
+    every pair none would.
+    """
     named = [(match, file) for file in of if (match := FILE_NAME.fullmatch(file.name))]
     ranges = sorted(
         (match["setup"], int(match["start"]), -int(match["count"]), file) for match, file in named
@@ -68,7 +69,8 @@ def listed(folder: Path) -> Iterator[Path]:
 
 def _held_against(name: re.Match[str], rows: pa.Table) -> None:
     """Raise ValueError where rows are not those that the name of their file promises, as far as
-    their columns tell."""
+    their columns tell.
+    """
     start, count = int(name["start"]), int(name["count"])
     if rows.num_rows != count or not count:
         raise ValueError(f"it has {rows.num_rows} rows")

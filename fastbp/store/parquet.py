@@ -1,5 +1,6 @@
 """Files of runs: how one is named, sealed, written and read. Needs neither Numba nor the engine:
-reports read them too."""
+reports read them too.
+"""
 
 from __future__ import annotations
 
@@ -150,7 +151,8 @@ def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
 
 def read(file: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
     """The rows of a file, all columns or these, and what its footer says of it. Raises as
-    `contents`."""
+    `contents`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -174,7 +176,8 @@ def read(file: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, di
 
 def read_all(store: Path) -> pa.Table:
     """All runs of a store. Raises StoreError where there are none, where a file is damaged, where
-    two files have the same seeds of a setup, and where they are of several numerics versions."""
+    two files have the same seeds of a setup, and where they are of several numerics versions.
+    """
     import pyarrow as pa
 
     tables, versions = [], set()

@@ -1,5 +1,6 @@
 """Blocks ↔ disk. A run exists when a complete file with it lies in `runs/`: there is no journal,
-and no mark to go stale."""
+and no mark to go stale.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def encode(
     rows: pa.Table, said: dict[str, str] | None = None, problem: str | None = None
 ) -> tuple[bytes, str]:
     """A file of runs in memory, which says what made them (by default this fastbp, on a problem),
-    and the digest of its rows."""
+    and the digest of its rows.
+    """
     ours = {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)}
     return parquet.encode(rows, said or ours | ({"fastbp.problem": problem} if problem else {}))
 
@@ -61,7 +63,7 @@ class Store:
             )
         if self.path.exists() and not self.path.is_dir():
             raise StoreError(f"{self.path} is a file, not a store: choose another place with -o")
-        if self.path.is_dir() and not self._is_ours():
+        if self.path.is_dir() and not self._is_generated():
             raise StoreError(
                 f"{self.path} is a folder with other things in it, not a store: choose another with -o"
             )
@@ -71,7 +73,8 @@ class Store:
 
     def open(self, into: bool = True) -> None:
         """Make the folders where they are missing. Raises as `look` does, and StoreFullError where
-        it cannot be written."""
+        it cannot be written.
+        """
         self.look(into)
         for folder in (self.path, self.runs, self.path / "tmp"):
             with writing(folder):
@@ -85,9 +88,10 @@ class Store:
             (self.path / "lock").unlink(missing_ok=True)
             self.path.rmdir()
 
-    def _is_ours(self) -> bool:
+    def _is_generated(self) -> bool:
         """Whether a folder is a store, one that has only begun or one of which only the tables were
-        kept, rather than anybody's: files that go by our names would be written over."""
+        kept, rather than anybody's: files that go by our names would be written over.
+        """
         names = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
         begun = {"runs", "tmp", "lock", "problems", "replays", "quarantine"}
         kept = {"runs", "made.json", "summary.csv"}
@@ -99,7 +103,8 @@ class Store:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the store's lock. Raises StoreError at once where another driver has it; a dead
-        one's never blocks."""
+        one's never blocks.
+        """
         if not find_spec("fcntl"):
             raise StoreError(
                 "stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL"
@@ -170,7 +175,8 @@ class Store:
 
     def collapses(self, setups: Container[str]) -> Iterator[tuple[str, float]]:
         """The `collapse` by which stored runs have their outcomes, of those of these setups of
-        which there are any."""
+        which there are any.
+        """
         seen = set()
         for file in self.files():
             setup = file.name.partition("-")[0]
@@ -187,7 +193,8 @@ class Store:
 
     def check(self) -> None:
         """Read every file of runs. Raises StoreError where one is damaged, or where two have the
-        same seeds of a setup."""
+        same seeds of a setup.
+        """
         for file in self.files():
             _read(file)
         for one, other in filename.overlapping(self.files()):
@@ -205,19 +212,22 @@ class Store:
     ) -> Path:
         """Write a file of runs: it is there whole, or not at all. `said`: what its footer says of
         it, by default that this fastbp made it, on the `problem` of this digest. Raises
-        StoreFullError where the disk takes no more."""
+        StoreFullError where the disk takes no more.
+        """
         content, whole = encode(rows, said, problem)
         return self.write(self.runs / filename.name_of(setup, start, rows, whole), content)
 
     def write(self, target: Path, content: bytes) -> Path:
         """Write any file of the store by way of `tmp/`, so that nobody ever sees half of it. Raises
-        StoreFullError."""
+        StoreFullError.
+        """
         return write(target, content, self.path / "tmp")
 
 
 def _take(lock: IO[str]) -> None:
     """Take a lock. Raises BlockingIOError where another driver has it: a report, which only looks
-    whether one does, has it for an instant."""
+    whether one does, has it for an instant.
+    """
     import fcntl
 
     for left in (2, 1, 0):

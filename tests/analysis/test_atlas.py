@@ -9,12 +9,12 @@ import sample_frames as frames
 from svg_texts import texts
 
 from fastbp.analysis.atlas import equality, functions, is_atlas
-from fastbp.analysis.counts import tally
+from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.proportions import cochran, wilson
 from fastbp.analysis.summary import summary
 from fastbp.analysis.symmetry import classes
 from fastbp.reporting import build
-from fastbp.reporting.plots import MOST_TILES, atlas, encoded, save
+from fastbp.reporting.plots import MAX_TILES, atlas, encoded, save
 from fastbp.reporting.sections.atlas_section import console, sentences
 
 EVERY = [f"{number:04b}" for number in range(16)]
@@ -196,7 +196,7 @@ def test_the_whole_atlas_of_three_bits_is_not_too_large_for_a_page(tmp_path: Pat
     assert svg.stat().st_size < 400_000
     assert encoded(atlas(frame).figure, "svg") == encoded(atlas(frame).figure, "svg")
     more = pd.concat([frame, frame.assign(bits=frame["bits"] + "0")])
-    with pytest.raises(ValueError, match=f"at most {MOST_TILES} tiles, given 512 functions"):
+    with pytest.raises(ValueError, match=f"at most {MAX_TILES} tiles, given 512 functions"):
         atlas(more)
 
 
@@ -215,7 +215,7 @@ def test_a_page_of_tables_has_the_atlas_and_its_files(tmp_path: Path) -> None:
     assert 'class="num">median updates</th>' in page
     assert 'class="num">collapsed</th>' in page
     assert made.verdict[0].startswith("All 16 functions")
-    assert len(pd.read_csv(store / "atlas.csv", dtype={"bits": str})) == len(tally(store))
+    assert len(pd.read_csv(store / "atlas.csv", dtype={"bits": str})) == len(count_runs(store))
 
 
 def written(store: Path) -> Path:

@@ -14,7 +14,7 @@ from scipy import stats
 
 from fastbp.analysis.attribution import attribution
 from fastbp.analysis.contrasts import contrasts
-from fastbp.analysis.counts import tally
+from fastbp.analysis.counts import count_runs
 from fastbp.analysis.histograms import EXAMPLES, THRESHOLDS
 from fastbp.analysis.statistics.kaplan_meier import kaplan_meier, restart
 from fastbp.analysis.summary import collapsing, density, summary, survival
@@ -302,8 +302,8 @@ class TestAttribution:
 
     def test_check_every_that_follows_the_batch_is_no_change(self) -> None:
         batches: list[dict[str, object]] = [
-            {"batch": 1, "check_every": 10},
-            {"batch": 8, "check_every": 1},
+            {"batch": 1, "eval_every": 10},
+            {"batch": 8, "eval_every": 1},
         ]
         keys = [batch | {"lr": lr} for batch in batches for lr in (0.2, 0.1)]
         found = attribution(
@@ -397,18 +397,21 @@ class TestSketches:
     def test_thresholds_count_exactly(self, frame: pd.DataFrame) -> None:
         table = collapsing(frame)
         assert table.columns.tolist() == [
-            "lr", "momentum", "setup", "runs", "threshold", "collapsed", "collapsed_share", "born", "born_share",
+            "lr", "momentum", "setup", "runs", "threshold", "collapsed", "collapsed_share", "constant_at_start", "constant_at_start_share",
         ]  # fmt: skip
         for setup, curve in table.groupby("setup"):
             runs = frame[frame["setup"] == setup]
             stuck = runs[~runs["outcome"].isin(["converged", "diverged"])]["spread"]
             assert curve["threshold"].tolist() == THRESHOLDS.tolist()
             assert curve["collapsed"].tolist() == [int((stuck < at).sum()) for at in THRESHOLDS]
-            assert curve["born"].tolist() == [
+            assert curve["constant_at_start"].tolist() == [
                 int((runs["spread_start"] < at).sum()) for at in THRESHOLDS
             ]
             assert curve["collapsed_share"].tolist() == (curve["collapsed"] / len(runs)).tolist()
-            assert curve["born_share"].tolist() == (curve["born"] / len(runs)).tolist()
+            assert (
+                curve["constant_at_start_share"].tolist()
+                == (curve["constant_at_start"] / len(runs)).tolist()
+            )
             at = int(np.flatnonzero(THRESHOLDS == 0.1)[0])
             assert curve["collapsed"].iloc[at] == (runs["outcome"] == "collapsed").sum()
 
@@ -450,20 +453,22 @@ class TestSketches:
 
     def test_examples_are_the_first_seeds(self, frame: pd.DataFrame, store: Path) -> None:
         for runs in (frame, store):
-            for one in tally(runs, pictures=True):
+            for one in count_runs(runs, pictures=True):
                 own = frame[frame["setup"] == one.setup]
-                assert one.sketch is not None
+                assert one.histograms is not None
                 expected = {
                     o: own[own["outcome"] == o]["seed"].sort_values()[:EXAMPLES].tolist()
                     for o in OUTCOMES
                 }
-                assert one.sketch.examples == {o: seeds for o, seeds in expected.items() if seeds}
+                assert one.histograms.examples == {
+                    o: seeds for o, seeds in expected.items() if seeds
+                }
 
     def test_pictures_need_their_columns(self, frame: pd.DataFrame) -> None:
         with pytest.raises(ValueError, match="no column loss, spread_start"):
             density(frame.drop(columns=["loss", "spread_start"]))
         with pytest.raises(ValueError, match="counted without what pictures need"):
-            density(tally(frame))
+            density(count_runs(frame))
 
 
 class TestSources:
@@ -479,7 +484,7 @@ class TestSources:
             store,
             pd.read_parquet(store / "runs"),
             frame.sample(frac=1, random_state=1),
-            tally(store, pictures=True),
+            count_runs(store, pictures=True),
         ):
             pd.testing.assert_frame_equal(table(runs), expected)
 
@@ -490,8 +495,10 @@ class TestSources:
         for runs in (nullable, objects):
             pd.testing.assert_frame_equal(density(runs), density(frame))
             for collapse in (None, 0.3):
-                found = [one.counts.tolist() for one in tally(runs, collapse=collapse)]
-                assert found == [one.counts.tolist() for one in tally(frame, collapse=collapse)]
+                found = [one.counts.tolist() for one in count_runs(runs, collapse=collapse)]
+                assert found == [
+                    one.counts.tolist() for one in count_runs(frame, collapse=collapse)
+                ]
 
     def test_two_files_of_one_name_are_two_problems(self, tmp_path: Path) -> None:
         """A row has only the base name of its problem's file; what was learnt stands in the
@@ -504,9 +511,9 @@ class TestSources:
                     schema()
                 )
                 frames.write(tmp_path, runs, said={"fastbp.problem": digest})
-        tallies = tally(tmp_path)
-        assert [one.problem for one in tallies] == ["a" * 64, "b" * 64] * 2
-        assert len(contrasts(tallies)) == 2
+        counted = count_runs(tmp_path)
+        assert [one.problem for one in counted] == ["a" * 64, "b" * 64] * 2
+        assert len(contrasts(counted)) == 2
 
 
 class TestReclassifying:
@@ -516,7 +523,7 @@ class TestReclassifying:
         self, frame: pd.DataFrame, store: Path, collapse: float, pictures: bool
     ) -> None:
         for runs in (frame, store):
-            for one in tally(runs, collapse=collapse, pictures=pictures):
+            for one in count_runs(runs, collapse=collapse, pictures=pictures):
                 own = frame[frame["setup"] == one.setup].sort_values("seed")
                 sided = own["one_sided"].fillna(False).to_numpy(bool)
                 codes = classify(
@@ -525,19 +532,21 @@ class TestReclassifying:
                 assert one.counts.tolist() == np.bincount(codes, minlength=5).tolist()
                 assert one.flags().tolist() == (codes == 1).tolist()
                 assert one.keys["collapse"] == collapse
-                if one.sketch:
+                if one.histograms:
                     picked = {
                         o: own["seed"][codes == i][:EXAMPLES].tolist()
                         for i, o in enumerate(OUTCOMES)
                     }
-                    assert one.sketch.examples == {o: seeds for o, seeds in picked.items() if seeds}
+                    assert one.histograms.examples == {
+                        o: seeds for o, seeds in picked.items() if seeds
+                    }
 
     def test_the_same_threshold_changes_nothing(self, store: Path) -> None:
-        pd.testing.assert_frame_equal(summary(tally(store, collapse=0.1)), summary(store))
+        pd.testing.assert_frame_equal(summary(count_runs(store, collapse=0.1)), summary(store))
 
     def test_each_setup_has_its_own_tolerance(self) -> None:
         tables = [measured({"tolerance": at}, 300, 9) for at in (0.2, 0.4)]
-        found = tally(frames.frame(*tables), collapse=0.5)
+        found = count_runs(frames.frame(*tables), collapse=0.5)
         for one, table in zip(found, tables, strict=True):
             errors = table["max_error"].to_pandas()
             assert one.counts[1] == (errors <= one.keys["tolerance"]).sum()
@@ -545,7 +554,7 @@ class TestReclassifying:
 
     def test_measures_are_needed(self, frame: pd.DataFrame) -> None:
         with pytest.raises(ValueError, match="no column max_error, one_sided"):
-            tally(frame.drop(columns=["max_error", "one_sided"]), collapse=0.2)
+            count_runs(frame.drop(columns=["max_error", "one_sided"]), collapse=0.2)
 
     def test_no_target_varies(self) -> None:
         """Then there is no spread, and nothing is ever collapsed."""
@@ -554,9 +563,9 @@ class TestReclassifying:
         for name in ("spread", "spread_start"):
             runs = runs.set_column(runs.column_names.index(name), schema().field(name), none)
         frame = frames.frame(runs)
-        (one,) = tally(frame, pictures=True, collapse=0.9)
+        (one,) = count_runs(frame, pictures=True, collapse=0.9)
         assert one.counts.tolist() == [0, 4, 0, 0, 0]  # max_error is 0.25
-        assert not collapsing(frame)[["collapsed", "born"]].any(axis=None)
+        assert not collapsing(frame)[["collapsed", "constant_at_start"]].any(axis=None)
         assert density(frame).empty
 
 
@@ -571,7 +580,7 @@ def test_holds_no_more_than_one_file_and_a_byte_a_seed(tmp_path: Path) -> None:
         pool = pa.default_memory_pool()
         before = pool.bytes_allocated()
         tracemalloc.start()
-        tally(path, pictures=True, collapse=0.2)
+        count_runs(path, pictures=True, collapse=0.2)
         traced = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert pool.bytes_allocated() <= before + 1000  # what Arrow held of files is gone
@@ -584,5 +593,5 @@ def test_holds_no_more_than_one_file_and_a_byte_a_seed(tmp_path: Path) -> None:
 
 
 def test_every_setup_column_is_a_key() -> None:
-    (one,) = tally(frames.frame(frames.table({}, ["partial"])))
+    (one,) = count_runs(frames.frame(frames.table({}, ["partial"])))
     assert list(one.keys) == [column.name for column in SETUP_COLUMNS]

@@ -19,7 +19,7 @@ from fastbp.analysis.basins import (
     plane_of,
     unlike_neighbours,
 )
-from fastbp.analysis.counts import tally
+from fastbp.analysis.counts import count_runs
 from fastbp.reporting import build
 from fastbp.reporting.plots import COLOURS, basin, encoded
 from fastbp.schema.outcomes import OUTCOMES, Outcome
@@ -67,7 +67,7 @@ def test_parameters_have_the_names_of_exported_weights() -> None:
 def test_each_run_has_its_cell(tmp_path: Path, parts: int) -> None:
     outcomes, frame = plane_runs()
     store = frames.write(tmp_path, frames.table(KEYS, outcomes), parts)
-    (one,) = tally(store)
+    (one,) = count_runs(store)
     for found in (Basin.of(frame.sample(frac=1, random_state=1)), Basin.read(store, one)):
         assert found.plane == Plane(SIDE, 0, 2, 3.0)
         assert [OUTCOMES[code] for code in found.codes.ravel()] == outcomes

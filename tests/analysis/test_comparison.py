@@ -11,7 +11,7 @@ import sample_frames as frames
 from scipy import stats
 
 from fastbp.analysis.comparison import comparison
-from fastbp.analysis.counts import tally
+from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.reporting.phrases import percent, points
 from fastbp.reporting.sections.comparison_section import (
@@ -56,7 +56,7 @@ class TestPaired:
         table = comparison(a, b)
         assert table.columns.tolist() == [
             "lr", "setup_a", "setup_b", "runs_a", "converged_a", "converged_share_a", "constant_share_a", "runs_b", "converged_b",
-            "converged_share_b", "constant_share_b", "identical", "pairs", "paired_a", "paired_b", "mended", "broken",
+            "converged_share_b", "constant_share_b", "identical", "pairs", "paired_a", "paired_b", "fixed", "broken",
             "difference", "difference_low", "difference_high", "p", "p_holm",
         ]  # fmt: skip
         assert (
@@ -76,17 +76,17 @@ class TestPaired:
                 assert row[f"converged_share_{side}"] == (own == C).mean()
                 assert row[f"constant_share_{side}"] == own.isin(["collapsed", "one-class"]).mean()
             both = pd.concat([one == C, other == C], axis=1, join="inner", keys=["a", "b"])
-            mended, broken = int((~both.a & both.b).sum()), int((both.a & ~both.b).sum())
-            assert (row["pairs"], row["mended"], row["broken"]) == (len(both), mended, broken)
+            fixed, broken = int((~both.a & both.b).sum()), int((both.a & ~both.b).sum())
+            assert (row["pairs"], row["fixed"], row["broken"]) == (len(both), fixed, broken)
             assert (row["paired_a"], row["paired_b"]) == (both.a.sum(), both.b.sum())
             assert compared(row) == (both.a.mean(), both.b.mean())
             assert row["difference"] == pytest.approx(both.b.mean() - both.a.mean())
             assert (row["difference_low"], row["difference_high"]) == tango(
-                mended, broken, len(both)
+                fixed, broken, len(both)
             )
-            assert row["p"] == mcnemar(mended, broken)
+            assert row["p"] == mcnemar(fixed, broken)
             assert row["p"] == pytest.approx(
-                stats.binomtest(mended, mended + broken).pvalue if mended + broken else 1
+                stats.binomtest(fixed, fixed + broken).pvalue if fixed + broken else 1
             )
         assert table["p_holm"].tolist() == holm(table["p"]).tolist()
         assert moved(table).tolist() == (table["p_holm"] < 0.05).tolist()
@@ -105,7 +105,7 @@ class TestIndependent:
         a, b = drawn(1, n=70), drawn(2, n=50, start=1000)
         (row,) = comparison(frames.frame(a), frames.frame(b)).to_dict("records")
         x, y = row["converged_a"], row["converged_b"]
-        assert (row["pairs"], row["mended"], row["broken"]) == (0, 0, 0)
+        assert (row["pairs"], row["fixed"], row["broken"]) == (0, 0, 0)
         assert (row["paired_a"], row["paired_b"]) == (0, 0)
         assert compared(row) == (x / 70, y / 50), "of all runs"
         assert row["difference"] == pytest.approx(y / 50 - x / 70)
@@ -187,7 +187,7 @@ class TestMatching:
             .isna()
             .all(axis=None)
         )
-        assert alone[["pairs", "paired_a", "paired_b", "mended", "broken"]].eq(0).all(axis=None)
+        assert alone[["pairs", "paired_a", "paired_b", "fixed", "broken"]].eq(0).all(axis=None)
         assert table["p_holm"].iloc[0] == 1, "Holm's table has what is compared"
         assert sentences(table, OLD) == [
             "No change of the share converged is shown in the one setup that both have.",
@@ -279,7 +279,7 @@ class TestIdentical:
         table = comparison(store, tmp_path / "b")
         assert table["identical"].isna().all()
         assert comparison(pd.read_parquet(store / "runs"), store)["identical"].isna().all()
-        assert comparison(tally(store), tally(store))["identical"].isna().all()
+        assert comparison(count_runs(store), count_runs(store))["identical"].isna().all()
 
 
 class TestSentences:
@@ -332,7 +332,7 @@ class TestSentences:
         )
         lines = console(table).splitlines()
         assert " ".join(lines[0].split()) == (
-            "lr runs converged constant pairs mended broken difference in points [95%] p (Holm) effect"
+            "lr runs converged constant pairs fixed broken difference in points [95%] p (Holm) effect"
         )
         assert len(lines) == 3
         assert lines[2].split()[:5] == ["0.2", "0", "→", "60", "–"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
 from fastbp.analysis.contrasts import contrasts
-from fastbp.analysis.counts import tally
+from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.paired import holm, mcnemar, newcombe, tango
 from fastbp.analysis.statistics.proportions import (
     cochran,
@@ -25,7 +25,7 @@ COUNTS = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[int, int, int]:
-    """Any mended, broken, pairs."""
+    """Any fixed, broken, pairs."""
     n = draw(st.integers(1, 2000))
     b = draw(st.integers(0, n))
     return b, draw(st.integers(0, n - b)), n
@@ -257,7 +257,7 @@ class TestConfidenceSequence:
 
 class TestTango:
     @pytest.mark.parametrize(
-        ("mended", "broken", "pairs", "level", "low", "high", "digits"),
+        ("fixed", "broken", "pairs", "level", "low", "high", "digits"),
         [
             # Tango (1998), Statistics in Medicine 17:891-908: matched pairs of 32, and a crossover
             # trial of 44 at 90%.
@@ -275,7 +275,7 @@ class TestTango:
     )
     def test_published_examples(
         self,
-        mended: int,
+        fixed: int,
         broken: int,
         pairs: int,
         level: float,
@@ -284,12 +284,12 @@ class TestTango:
         digits: int,
     ) -> None:
         np.testing.assert_allclose(
-            tango(mended, broken, pairs, level), (low, high), atol=0.5001 * 10.0**-digits
+            tango(fixed, broken, pairs, level), (low, high), atol=0.5001 * 10.0**-digits
         )
 
     @pytest.mark.parametrize(("b", "n"), [(0, 10), (0, 1000), (5, 5), (1, 1)])
     def test_closed_forms(self, b: int, n: int) -> None:
-        """With no discordant pair z²/(n + z²) either way; with all mended the lower bound is (n −
+        """With no discordant pair z²/(n + z²) either way; with all fixed the lower bound is (n −
         z²)/(n + z²)."""
         z2 = stats.norm.ppf(0.975) ** 2
         expected = (-z2 / (n + z2), z2 / (n + z2)) if b == 0 else ((n - z2) / (n + z2), 1)
@@ -412,11 +412,11 @@ class TestHolm:
 
 
 def test_at_most_one_table_in_twenty_raises_a_false_alarm() -> None:
-    """Twelve contrasts without any effect, 2,000 times: a change mends as often as it breaks."""
+    """Twelve contrasts without any effect, 2,000 times: a change fixes as often as it breaks."""
     rng = np.random.default_rng(20)
     discordant = rng.integers(0, 400, (2000, 12))
-    mended = rng.binomial(discordant, 0.5)
-    alarms = np.array([holm(p).min() < 0.05 for p in mcnemar(mended, discordant - mended)])
+    fixed = rng.binomial(discordant, 0.5)
+    alarms = np.array([holm(p).min() < 0.05 for p in mcnemar(fixed, discordant - fixed)])
     assert alarms.mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / alarms.size)
 
 
@@ -438,7 +438,7 @@ def test_at_most_one_table_of_contrasts_in_twenty_raises_a_false_alarm(shared: f
             for o in ("random", "cyclic")
         ],
     )
-    tallies = tally(frames.frame(*(frames.table(key, ["partial"] * seeds) for key in keys)))
+    counted = count_runs(frames.frame(*(frames.table(key, ["partial"] * seeds) for key in keys)))
     alarms = []
     for _ in range(300):
         luck = np.where(
@@ -448,11 +448,11 @@ def test_at_most_one_table_of_contrasts_in_twenty_raises_a_false_alarm(shared: f
         )
         ended = np.packbits(luck < 0.6, axis=1)
         table = contrasts(
-            [one._replace(converged=bits) for one, bits in zip(tallies, ended, strict=True)]
+            [one._replace(converged=bits) for one, bits in zip(counted, ended, strict=True)]
         )
         alarms.append(bool((table["p_holm"] < 0.05).any()))
     assert len(table) == 12
-    assert table["mended"].sum() > 0
+    assert table["fixed"].sum() > 0
     assert np.mean(alarms) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(alarms))
 
 
@@ -483,15 +483,15 @@ def test_cochran_is_that_of_its_first_example() -> None:
 
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 300), st.integers(0, 300))
 def test_cochran_of_two_shares_is_mcnemar_without_correction(
-    both: int, mended: int, broken: int, neither: int
+    both: int, fixed: int, broken: int, neither: int
 ) -> None:
-    together = [[both + broken, both], [both, both + mended]]
-    p = cochran(together, both + mended + broken + neither)
-    if min(2 * both + mended + broken, 2 * neither + mended + broken) < 10 or not mended + broken:
+    together = [[both + broken, both], [both, both + fixed]]
+    p = cochran(together, both + fixed + broken + neither)
+    if min(2 * both + fixed + broken, 2 * neither + fixed + broken) < 10 or not fixed + broken:
         assert np.isnan(p)
     else:
         assert p == pytest.approx(
-            stats.chi2.sf((mended - broken) ** 2 / (mended + broken), 1), rel=1e-9, abs=1e-300
+            stats.chi2.sf((fixed - broken) ** 2 / (fixed + broken), 1), rel=1e-9, abs=1e-300
         )
 
 

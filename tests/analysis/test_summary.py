@@ -9,7 +9,7 @@ import pytest
 import sample_frames as frames
 
 from fastbp.analysis.contrasts import contrasts
-from fastbp.analysis.counts import tally
+from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import summary
@@ -50,14 +50,16 @@ class TestTally:
     ) -> None:
         shuffled = frames.frame(*founding).sample(frac=1, random_state=0)
         for runs in (store, str(store), store / "runs", pd.read_parquet(store / "runs"), shuffled):
-            for one, other in zip(tally(runs), tally(frames.frame(*founding)), strict=True):
+            for one, other in zip(
+                count_runs(runs), count_runs(frames.frame(*founding)), strict=True
+            ):
                 assert one[:2] == other[:2]
                 assert all(np.array_equal(a, b) for a, b in zip(one[2:], other[2:], strict=True))
 
     def test_keeps_the_seeds_as_ranges(self) -> None:
         seeds = [7, 3, 4, 100, 5]
         ended = ["converged", "partial", "converged", "converged", "diverged"]
-        (one,) = tally(
+        (one,) = count_runs(
             frames.frame(frames.table({}, ended, seeds, ever=[True, True, True, True, False]))
         )
         assert (one.starts.tolist(), one.lengths.tolist()) == ([3, 7, 100], [3, 1, 1])
@@ -69,29 +71,29 @@ class TestTally:
         }  # fmt: skip
 
     def test_keys_are_plain_values(self) -> None:
-        (one,) = tally(frames.frame(frames.table({"epochs": 3, "updates": 24}, ["partial"])))
+        (one,) = count_runs(frames.frame(frames.table({"epochs": 3, "updates": 24}, ["partial"])))
         assert one.keys["epochs"] == 3
         assert one.keys["targets"] is None
         assert (one.keys["bias"], one.keys["lr"], one.keys["hidden"]) == (True, 0.2, "4")
         assert {type(value) for value in one.keys.values()} == {int, float, bool, str, type(None)}
 
     def test_only_the_setups_asked_for(self, store: Path) -> None:
-        assert [one.setup for one in tally(store, setups={BASE})] == [BASE]
+        assert [one.setup for one in count_runs(store, setups={BASE})] == [BASE]
 
     def test_reads_words_that_are_no_dictionaries(self, tmp_path: Path) -> None:
         runs = frames.table({}, ["partial", "converged"])
         runs = runs.set_column(
             runs.column_names.index("outcome"), "outcome", runs["outcome"].cast(pa.string())
         )
-        assert tally(frames.write(tmp_path, runs))[0].counts.tolist() == [0, 1, 0, 0, 1]
+        assert count_runs(frames.write(tmp_path, runs))[0].counts.tolist() == [0, 1, 0, 0, 1]
 
     def test_copies_by_other_names_are_no_runs(self, store: Path, tmp_path: Path) -> None:
         copied = shutil.copytree(store, tmp_path / "copied")
         for file in [*(copied / "runs").iterdir()]:
             shutil.copy(file, file.with_name(f"{file.stem} (1).parquet"))
             shutil.copy(file, file.with_name(f"copy of {file.name}"))
-        assert [(one.setup, one.runs) for one in tally(copied)] == [
-            (one.setup, one.runs) for one in tally(store)
+        assert [(one.setup, one.runs) for one in count_runs(copied)] == [
+            (one.setup, one.runs) for one in count_runs(store)
         ]
 
     def test_order_of_setups_is_natural(self) -> None:
@@ -103,28 +105,28 @@ class TestTally:
     def test_mistakes(self, tmp_path: Path) -> None:
         runs = frames.frame(frames.table({}, ["partial", "converged"]))
         with pytest.raises(ValueError, match="no column outcome, converged_at"):
-            tally(runs.drop(columns=["outcome", "converged_at"]))
+            count_runs(runs.drop(columns=["outcome", "converged_at"]))
         with pytest.raises(ValueError, match=f"setup {BASE} has seed 0 twice"):
-            tally(pd.concat([runs, runs]))
+            count_runs(pd.concat([runs, runs]))
         with pytest.raises(ValueError, match="outcome 'fine' is none of diverged, converged"):
-            tally(runs.assign(outcome="fine"))
+            count_runs(runs.assign(outcome="fine"))
         with pytest.raises(FileNotFoundError, match="no such store"):
-            tally(tmp_path / "nowhere")
+            count_runs(tmp_path / "nowhere")
         for outcomes in (["partial"], ["partial", "converged"]):
             twice = frames.write(tmp_path / "twice", frames.table({}, outcomes))
         with pytest.raises(
             ValueError,
             match=r"runs/\S+ and \S+\.parquet have seeds in common: `fastbp verify \S+ --repair`",
         ):
-            tally(twice)
-        assert tally(twice, setups=["0" * 12]) == []
+            count_runs(twice)
+        assert count_runs(twice, setups=["0" * 12]) == []
         store = frames.write(tmp_path, frames.table({}, ["partial"]))
         (file,) = (store / "runs").iterdir()
         file.rename(file.with_name(file.name.replace(BASE, "0" * 12)))
         with pytest.raises(
             ValueError, match=f"000000000000.* is damaged .it holds runs of setup {BASE}"
         ):
-            tally(store)
+            count_runs(store)
 
 
 class TestSummary:
@@ -194,22 +196,22 @@ class TestContrasts:
                     runs[(runs[list(keys)] == pd.Series(keys)).all(axis=1)][["seed", "won"]]
                 )
             both = ends[0].merge(ends[1], on="seed")
-            mended, broken = (
+            fixed, broken = (
                 int((~both.won_x & both.won_y).sum()),
                 int((both.won_x & ~both.won_y).sum()),
             )
-            assert (row["pairs"], row["mended"], row["broken"]) == (len(both), mended, broken)
+            assert (row["pairs"], row["fixed"], row["broken"]) == (len(both), fixed, broken)
             assert row["difference"] == pytest.approx(both.won_y.mean() - both.won_x.mean())
             assert (row["difference_low"], row["difference_high"]) == tango(
-                mended, broken, len(both)
+                fixed, broken, len(both)
             )
-            assert row["p"] == mcnemar(mended, broken)
+            assert row["p"] == mcnemar(fixed, broken)
         assert table["p_holm"].tolist() == holm(table["p"]).tolist()
 
     def test_columns(self, store: Path) -> None:
         table = contrasts(store, BASE)
         assert table.columns.tolist() == [
-            "key", "from", "to", "order", "lr", "updates", "pairs", "mended", "broken",
+            "key", "from", "to", "order", "lr", "updates", "pairs", "fixed", "broken",
             "difference", "difference_low", "difference_high", "p", "p_holm",
         ]  # fmt: skip
         for key in ("order", "lr", "updates"):
@@ -222,7 +224,7 @@ class TestContrasts:
             {"lr": 0.2}, ["converged"] * 4 + ["partial"] * 4, seeds=[2, 3, 4, 5, 6, 7, 50, 51]
         )
         (row,) = contrasts(frames.frame(one, other)).itertuples()
-        assert (row.pairs, row.mended, row.broken) == (6, 3, 2)
+        assert (row.pairs, row.fixed, row.broken) == (6, 3, 2)
         apart = frames.table({"lr": 0.2}, ["converged"], seeds=[50])
         assert contrasts(frames.frame(one, apart)).empty
 
@@ -274,16 +276,16 @@ class TestContrasts:
         assert contrasts(two).empty
 
     def test_full_batches_are_one_change(self) -> None:
-        """`batch = "full"` is stored as the problem's rows and makes check_every 1: as written,
+        """`batch = "full"` is stored as the problem's rows and makes eval_every 1: as written,
         only the batch differs."""
         runs = frames.frame(
             frames.table({"batch": 1}, ["partial"]),
-            frames.table({"batch": 8, "check_every": 1}, ["partial"]),
+            frames.table({"batch": 8, "eval_every": 1}, ["partial"]),
         )
         assert changes(contrasts(runs)) == [("batch", 1, 8)]
-        assert summary(runs).columns[:2].tolist() == ["batch", "check_every"]
-        crossed = changes(contrasts(sweep({"batch": [1, 8], "check_every": [1, 10]})))
-        assert crossed == [("batch", 1, 8)] * 2 + [("check_every", 1, 10)] * 2
+        assert summary(runs).columns[:2].tolist() == ["batch", "eval_every"]
+        crossed = changes(contrasts(sweep({"batch": [1, 8], "eval_every": [1, 10]})))
+        assert crossed == [("batch", 1, 8)] * 2 + [("eval_every", 1, 10)] * 2
 
     def test_setups_with_the_same_keys_are_not_compared(self) -> None:
         """Two files of the same base name."""
@@ -361,7 +363,7 @@ class TestSentences:
             .iloc[0]
         )
         for text in (
-            plain(row.mended),
+            plain(row.fixed),
             "of  2,000",
             f"{points(row.difference)} points",
             f"[{points(row.difference_low)}, ",
@@ -393,7 +395,7 @@ class TestSentences:
         assert lines[2] == "  constant (the same answer to everything): 0% as it stands; lr 0.1: 0%"
         assert (
             " ".join(lines[1].split())
-            == "lr: 0.2 → 0.1 mended 0 broken 9 of 9 −100.0 points [−100.0, −40.2]"
+            == "lr: 0.2 → 0.1 fixed 0 broken 9 of 9 −100.0 points [−100.0, −40.2]"
         )
         assert self.said(runs, None)[1].split()[:4] == ["lr:", "0.1", "→", "0.2"]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastbp.analysis.symmetry import FUNCTIONS, MOST_BITS, SYMMETRIES, bits_of, classes, holds
+from fastbp.analysis.symmetry import FUNCTIONS, MAX_BITS, SYMMETRIES, bits_of, classes, holds
 from fastbp.choices.families import FAMILIES
 
 COMPUTED = {
@@ -67,7 +67,7 @@ def test_there_are_as_many_classes_as_there_must_be(d: int, small: int, large: i
         assert len(set(classes(every(d), symmetry))) == many == counted(d, symmetry)
 
 
-@given(st.integers(1, MOST_BITS), st.data())
+@given(st.integers(1, MAX_BITS), st.data())
 def test_a_class_has_every_image_of_its_functions_and_is_named_by_the_first(
     d: int, data: st.DataObject
 ) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from fastbp.config.sweep import Sweep
-from fastbp.diagnosis import diagnose, diagnosis_page, lives, recommend
-from fastbp.diagnosis.lives import Lives
+from fastbp.diagnosis import diagnose, diagnosis_page, recommend, trajectories
 from fastbp.diagnosis.own_weights import Placed
+from fastbp.diagnosis.trajectories import Trajectories
 from fastbp.diagnosis.trials import Measured, Trial
 from fastbp.kernels import measures as m
 from fastbp.reporting import plots
@@ -32,7 +32,7 @@ FOUNDING = {"problem": "table:11101011", "lr": 0.2, "order": "random", "updates"
 SETUPS: dict[str, tuple[dict[str, Any], float]] = {
     "founding": (FOUNDING, 0.001),
     "sound": (FOUNDING | {"lr": 1.0}, 1e9),
-    "nothing mends": (FOUNDING | {"lr": 0.5}, 0.0),
+    "nothing fixes": (FOUNDING | {"lr": 0.5}, 0.0),
     "nothing to learn": ({"problem": "table:11", "updates": 20}, 0.0),
 }
 """Setups, and what share of seeds converges for each update times the rate."""
@@ -79,10 +79,10 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             patched.setattr(module, "train", trained(share))
         patched.setattr(diagnose, "warm_up", lambda kind: None)
         patched.setattr(
-            lives,
+            trajectories,
             "of",
             lambda setup, seeds, *more: (
-                Lives(np.ones(9, bool), np.ones(9, int), 4) if seeds.size else None
+                Trajectories(np.ones(9, bool), np.ones(9, int), 4) if seeds.size else None
             ),
         )
         drawn = plots.encoded  # no page shows a PNG file

@@ -242,7 +242,7 @@ def test_reads_from_the_answer_to_how_it_was_run(opened: Opened) -> None:
         "curves",
         "maps",
         "runs",
-        "lives",
+        "trajectories",
         "outcomes",
     ]
     assert heads == [head for head in [*known, "how"] if head in heads]
@@ -263,7 +263,7 @@ def only(name: str) -> pytest.MarkDecorator:
 def test_the_founding_page_says_what_mended_the_network(opened: Opened) -> None:
     page = opened.at("light", 1440)
     assert (
-        "What mends the network is updates 999 → 7,992"
+        "What fixes the network is updates 999 → 7,992"
         in page.inner_text("body").split("How the runs ended")[0]
     )
     marked = page.locator("tr.baseline")

@@ -65,7 +65,7 @@ def xor(**keys: Any) -> Setup:
 
 def test_founding_sweep() -> None:
     sweep = Sweep.from_toml(FOUNDING)
-    assert sweep.title == "Order, updates or rate: what mends a constant network?"
+    assert sweep.title == "Order, updates or rate: what fixes a constant network?"
     assert sweep.seeds == Seeds(count=10_000)
     assert [(s.order, s.updates, s.lr) for s in sweep.setups] == [
         (order, updates, lr)
@@ -75,7 +75,7 @@ def test_founding_sweep() -> None:
     ]
     assert sweep.baseline == sweep.setups[1]
     assert sweep.setups[0].sizes == (3, 4, 1)
-    assert sweep.setups[0].looks_every == 10
+    assert sweep.setups[0].eval_interval == 10
     assert sweep.notes == []
 
 
@@ -88,14 +88,14 @@ def test_ids_are_what_they_were() -> None:
         Setup(problem="table:11101011", order="random", lr=0.2, updates=999).identity(1)
         == "39ef696cdc8c"
     )
-    assert Setup(problem="xor", epochs=50, batch="full").identity(1) == "b3956a252184"
+    assert Setup(problem="xor", epochs=50, batch="full").identity(1) == "97c183d94e51"
     many = Setup(
         problem="table:0001", scale_inputs="standard", target_margin=0.1, hidden=[8, 2], init="glorot-normal", init_scale=2,
         bias=False, loss="cross-entropy", prime_offset=0.1, order="blocked:3", batch=3, reduction="mean", lr=1,
         schedule="step:every=10,factor=0.5,warmup=2", momentum=0.9, weight_decay=1e-4, updates=7992, tolerance=0.3,
-        check_every=5, stop="converged", dtype="float32",
+        eval_every=5, stop="converged", dtype="float32",
     )  # fmt: skip
-    assert many.identity(1) == "ef496489728a"
+    assert many.identity(1) == "12b022763b19"
 
 
 def test_id_is_the_hash_that_the_contract_describes() -> None:
@@ -117,7 +117,7 @@ def test_writing_a_default_changes_no_id() -> None:
     for key, field in Setup.model_fields.items():
         if not field.is_required() and field.default is not None:
             assert xor(**{key: field.default}).identity(1) == bare, key
-    assert xor(check_every=10).identity(1) == bare
+    assert xor(eval_every=10).identity(1) == bare
     assert xor(hidden=4).identity(1) == bare
 
 
@@ -135,7 +135,7 @@ def test_writing_a_default_changes_no_id() -> None:
             {"schedule": "step:every=10,factor=0.5,warmup=0"},
         ),
         ({"batch": "full", "order": "random"}, {"batch": "full", "order": "shuffled"}),
-        ({"batch": "full"}, {"batch": 4, "order": "cyclic", "check_every": 1}),
+        ({"batch": "full"}, {"batch": 4, "order": "cyclic", "eval_every": 1}),
     ],
 )
 def test_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -154,7 +154,7 @@ DIFFERENT: list[dict[str, Any]] = [
     {"batch": 4, "order": "cyclic"},
     {"batch": "full"},
     {"epochs": 25},  # 25 epochs of 4 are the default's 100 updates: other words, another setup
-    {"check_every": 1},
+    {"eval_every": 1},
     {"lr": math.nextafter(0.1, 1)},
     {"dtype": "float32"},
 ]
@@ -173,7 +173,7 @@ def test_columns_in_the_order_of_the_schema() -> None:
     columns = xor(hidden=[8, 8], batch="full", epochs=5).columns()
     assert list(columns) == [column.name for column in SETUP_COLUMNS]
     assert columns["hidden"] == "8-8"
-    assert (columns["batch"], columns["order"], columns["check_every"]) == (4, "cyclic", 1)
+    assert (columns["batch"], columns["order"], columns["eval_every"]) == (4, "cyclic", 1)
     assert (columns["epochs"], columns["updates"], columns["targets"]) == (5, 5, None)
     assert (xor().columns()["epochs"], xor().columns()["updates"]) == (None, 100)
     kinds = {"word": str, "integer": int, "real": float, "flag": bool}
@@ -558,7 +558,7 @@ def test_no_such_file(tmp_path: Path) -> None:
         ("tolerance = 0", "setup.tolerance: given 0, allowed: a number > 0 and ≤ 0.5"),
         ("tolerance = 0.6", "setup.tolerance: given 0.6, "),
         ("collapse = 1", "setup.collapse: given 1, allowed: a number > 0 and < 1"),
-        ("check_every = 0", "setup.check_every: given 0, "),
+        ("eval_every = 0", "setup.eval_every: given 0, "),
         ('targets = ["y"]', "setup.targets: given ['y'], allowed: only with problem = 'file:PATH'"),
         ("epochs = 3", "setup.epochs: given beside updates, allowed: one of updates and epochs"),
         (
@@ -1189,7 +1189,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "momentum": st.floats(0, 1, exclude_max=True),
     "weight_decay": st.floats(0, 1e6),
     "tolerance": st.floats(0, 0.5, exclude_min=True),
-    "check_every": st.integers(1, 2**32 - 1),
+    "eval_every": st.integers(1, 2**32 - 1),
     "stop": st.sampled_from(["budget", "converged"]),
     "dtype": st.sampled_from(["float64", "float32"]),
 }  # fmt: skip
@@ -1291,7 +1291,7 @@ BAD: dict[str, list[Any]] = {
     "weight_decay": [-1, math.inf],
     "tolerance": [0, 0.51],
     "collapse": [0, 1, -1],
-    "check_every": [0, 2**32, 1.5, True],
+    "eval_every": [0, 2**32, 1.5, True],
     "stop": ["never"],
     "dtype": ["float16", 64],
     "updates": [0, -1, 1.5, True, "9", 10**13],

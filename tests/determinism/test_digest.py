@@ -142,13 +142,13 @@ def test_one_bit_of_one_weight_is_another_digest(monkeypatch):
         digest_of(rows_of(setup, LANES, count=3)) for setup in (SETUPS[0], SETUPS[len(SETUPS) // 2])
     ]
 
-    class Disturbed(lane_group.Group):
+    class Disturbed(lane_group.LaneGroup):
         def start(self, seeds):
             super().start(seeds)
             bits = self.state.block.view(f"u{self.state.block.itemsize}")
             bits[1] ^= 1
 
-    monkeypatch.setattr(lane_group, "Group", Disturbed)
+    monkeypatch.setattr(lane_group, "LaneGroup", Disturbed)
     after = [
         digest_of(rows_of(setup, LANES, count=3)) for setup in (SETUPS[0], SETUPS[len(SETUPS) // 2])
     ]

@@ -18,7 +18,7 @@ import fastbp
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
 from fastbp.diagnosis import diagnose as diagnose_module
-from fastbp.diagnosis import diagnosis_page, lives, own_weights, recommend, trials
+from fastbp.diagnosis import diagnosis_page, own_weights, recommend, trajectories, trials
 from fastbp.diagnosis import sentences as sentences_module
 from fastbp.diagnosis.candidates import Change, changed, changes, larger
 from fastbp.diagnosis.diagnose import Diagnosis, diagnose
@@ -62,22 +62,22 @@ def test_the_cause_is_named_and_the_first_remedy_mends(
 ) -> None:
     one = found[fault.name]
     text = " ".join(sentences_module.verdict(one))
-    if fault.mends is None:
+    if fault.fixes is None:
         assert re.match(rf"No setup can learn this: .*{fault.cause}", text)
         assert one.recommended is None
         assert sentences_module.table(one) == []
         return
     assert re.search(rf"What is wrong: {fault.cause}\b", text), text
     first = one.table.iloc[0]
-    assert re.fullmatch(fault.mends, first["change"])
-    assert first["mends"]
+    assert re.fullmatch(fault.fixes, first["change"])
+    assert first["fixes"]
     tried = changes(one.setup)
     (change,) = [
         change for change in tried + larger(one.setup, tried) if change.name == first["change"]
     ]
-    mended, before = share(changed(one.setup, change)), share(one.setup)
-    assert mended > before + 0.4
-    assert mended == pytest.approx(first["converged"] / SEEDS, abs=0.12)
+    fixed, before = share(changed(one.setup, change)), share(one.setup)
+    assert fixed > before + 0.4
+    assert fixed == pytest.approx(first["converged"] / SEEDS, abs=0.12)
     assert one.recommended
     assert one.recommended.converged / one.recommended.runs == pytest.approx(
         share(one.recommended.setup), abs=0.1
@@ -130,7 +130,7 @@ def test_runs_that_really_diverge_are_said_to() -> None:
     assert "diverged" in {finding.name for finding in one.findings}
     text = " ".join(
         sentences_module.verdict(one)
-    )  # of which either is a cause, and neither mends it whole
+    )  # of which either is a cause, and neither fixes it whole
     assert "What is wrong: weight decay too strong" in text
     assert re.search(r"Recommended: no weight decay and rate ÷ \d", text)
 
@@ -149,14 +149,14 @@ def test_the_gradient_says_how_far_the_loss_falls() -> None:
 def test_lives_are_those_of_the_runs_themselves() -> None:
     setup = Setup(problem="xor", lr=2, epochs=60, hidden=(3,))
     seeds = np.array([3, 4, 9], np.uint64)
-    seen = lives.of(setup, seeds)
+    seen = trajectories.of(setup, seeds)
     for at, seed in enumerate(seeds.tolist()):
         losses = retrain(setup, seed).looks.set_index("epoch")["loss"]
         assert seen.falling[at] == (losses[60] < 0.98 * losses[30])
     assert seen.units == 3
-    assert lives.of(setup, seeds[:0]) is None
-    assert lives.of(setup, seeds, deadline=time.perf_counter() - 1) is None
-    assert not lives.of(
+    assert trajectories.of(setup, seeds[:0]) is None
+    assert trajectories.of(setup, seeds, deadline=time.perf_counter() - 1) is None
+    assert not trajectories.of(
         Setup(problem="xor", updates=3), seeds
     ).falling.any()  # there are no two halves
 
@@ -171,7 +171,7 @@ def test_a_healthy_setup_has_nothing_wrong() -> None:
     assert text == [
         f"All {one.runs} seeds converge (between 98.9% and 100% of all seeds converge, with 95% confidence): "
         "where yours does not, it is your code.",
-        "Nothing is to be mended: the setup is sound.",
+        "Nothing is to be fixed: the setup is sound.",
     ]
 
 
@@ -190,7 +190,7 @@ def rows_of(setup: Setup, start: int, count: int) -> pd.DataFrame:
     "setup",
     [
         Setup(problem="xor", updates=37, lr=2),
-        Setup(problem="xor", epochs=300, lr=4, stop="converged", check_every=7),
+        Setup(problem="xor", epochs=300, lr=4, stop="converged", eval_every=7),
         Setup(problem="parity:3", epochs=20, lr=2, batch=3, momentum=0.5, dtype="float32"),
         Setup(problem="xor", lr=30, weight_decay=0.1, epochs=500),
     ],
@@ -341,7 +341,7 @@ def test_the_time_is_never_exceeded(seconds: float) -> None:
         SLOW,
         *(changed(SLOW, change) for change in changes(SLOW)),
     ):  # compiling does not count, and is not timed here
-        compile_ahead.warm_up(lane_group.kind_of(setup))
+        compile_ahead.warm_up(lane_group.kernel_key(setup))
     began = time.perf_counter()
     with suppress(SweepError):  # where other processes leave no time for even the setup as it is
         one = diagnose(SLOW, 5000, seconds)
@@ -408,7 +408,7 @@ def test_the_founding_diagnosis() -> None:
     one = diagnose(FOUNDING, SEEDS, advice=answered())
     text = " ".join(sentences_module.verdict(one))
     assert "it is not your seed" in text
-    assert "What is wrong: too few updates. 10 × the updates mends it" in text
+    assert "What is wrong: too few updates. 10 × the updates fixes it" in text
     assert (
         "The order of samples by itself does next to nothing (order shuffled and order cyclic)"
         in text
@@ -452,21 +452,21 @@ def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
     for sentence in sentences:
         if sentence.startswith(("What is wrong", "At least")):
             assert set(re.findall(r"[+−]([\d.]+) points", sentence)) <= known
-    mends = set(one.table.loc[one.table["mends"], "change"])
+    fixes = set(one.table.loc[one.table["fixes"], "change"])
     idle = [
         sentence
         for sentence in sentences
         if "Next to nothing" in sentence or "by itself does next to nothing" in sentence
     ]
-    for name in mends:
+    for name in fixes:
         assert not any(
             re.search(rf"[:(,] ?{re.escape(name)}( and|,|\.|\))", sentence) for sentence in idle
         )
     for row in one.table.to_dict("records"):
-        assert ("mends" in sentences_module.cells(row)[-1]) == row["mends"]
+        assert ("fixes" in sentences_module.cells(row)[-1]) == row["fixes"]
     if one.recommended:
-        together = set(one.pairs.loc[one.pairs["mends"], "change"]) if len(one.pairs) else set()
-        assert and_([change.name for change in one.recommended.changes]) in mends | together
+        together = set(one.pairs.loc[one.pairs["fixes"], "change"]) if len(one.pairs) else set()
+        assert and_([change.name for change in one.recommended.changes]) in fixes | together
     assert len(sentences_module.screen(one)) <= 42
     told = json.loads(json.dumps(sentences_module.as_json(one), allow_nan=False))
     assert told["verdict"] == sentences
@@ -474,8 +474,8 @@ def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
     assert told["outcomes"] == one.outcomes
     assert sum(told["outcomes"].values()) == told["runs"] == one.runs
     assert told["complete"]
-    assert (told["recommended"] is None) == (fault.mends is None)
-    assert text.count("Recommended:") == (fault.mends is not None)
+    assert (told["recommended"] is None) == (fault.fixes is None)
+    assert text.count("Recommended:") == (fault.fixes is not None)
 
 
 def test_where_nothing_mends_nothing_is_said_to() -> None:
@@ -650,7 +650,7 @@ def test_the_sweep_file_has_both_setups_and_they_are_those_of_the_diagnosis(tmp_
         [
             {"problem": "table:11101011", "lr": 0.2, "order": "random", "updates": 999},
             {"problem": "xor", "lr": 0.5, "epochs": 300, "batch": "full", "momentum": 0.999},
-            {"problem": "xor", "lr": 2.0, "epochs": 60, "check_every": 3},
+            {"problem": "xor", "lr": 2.0, "epochs": 60, "eval_every": 3},
             {"problem": "xor", "lr": 1.0, "epochs": 1500, "hidden": [1]},
         ]
     ):
@@ -659,12 +659,12 @@ def test_the_sweep_file_has_both_setups_and_they_are_those_of_the_diagnosis(tmp_
         written, commands = diagnosis_page.write(one, None, sweep, tmp_path / str(at))
         assert {path.name for path in written} == {
             "changes.csv",
-            "mended.toml",
+            "fixed.toml",
             "changes.svg",
             "changes.png",
             "diagnosis.html",
         }
-        again = Sweep.from_toml(tmp_path / str(at) / "mended.toml")
+        again = Sweep.from_toml(tmp_path / str(at) / "fixed.toml")
         assert [found.identity() for found in again.setups] == [
             one.setup.identity(),
             one.recommended.setup.identity(),
@@ -683,7 +683,7 @@ def test_the_sweep_file_has_both_setups_and_they_are_those_of_the_diagnosis(tmp_
     "setup",
     [
         FOUNDING,
-        Setup(problem="xor", epochs=300, lr=4, hidden=(3,), stop="converged", check_every=7),
+        Setup(problem="xor", epochs=300, lr=4, hidden=(3,), stop="converged", eval_every=7),
         Setup(problem="xor", epochs=30, lr=2, hidden=(3, 2), momentum=0.9, dtype="float32"),
         Setup(problem="xor", epochs=30, lr=2, bias=False),
     ],
@@ -691,10 +691,10 @@ def test_the_sweep_file_has_both_setups_and_they_are_those_of_the_diagnosis(tmp_
 def test_own_weights_are_trained_as_a_seed_of_the_same_weights_and_order(
     setup: Setup, tmp_path
 ) -> None:
-    life = retrain(setup, 5)
+    trajectory = retrain(setup, 5)
     arrays = {
         f"{name}{layer}": values
-        for layer, pair in enumerate(life.initial)
+        for layer, pair in enumerate(trajectory.initial)
         for name, values in zip("Wb", pair, strict=True)
     }
     np.savez(tmp_path / "own.npz", **arrays)
@@ -705,9 +705,9 @@ def test_own_weights_are_trained_as_a_seed_of_the_same_weights_and_order(
     np.testing.assert_array_equal(
         placed.own.end[:, 5], train([Trial(setup)], 5, 1)[Trial(setup)].end[:, 0]
     )
-    assert placed.own.end[m.LOSS, 5] == life.looks["loss"].iloc[-1]
+    assert placed.own.end[m.LOSS, 5] == trajectory.looks["loss"].iloc[-1]
     at = placed.own.converged_at[5]
-    assert (None if at < 0 else at) == life.converged_at
+    assert (None if at < 0 else at) == trajectory.converged_at
     assert len(np.unique(placed.own.end[m.LOSS])) > 100  # other orders are other runs
     losses = placed.fresh.end[m.LOSS]
     below = 100 * (losses < np.median(placed.own.end[m.LOSS])).mean()
@@ -789,7 +789,7 @@ def test_a_setup_under_which_few_fail_is_sound() -> None:
     rare = sentences_module.verdict(diagnose(Setup(problem="xor", lr=4, epochs=1000), 600))
     assert rare[0].endswith("where yours does not, it is your code, or a rare seed.")
     assert "The setup is sound." in rare
-    assert text[2] == "Another seed mends it: the setup is sound."
+    assert text[2] == "Another seed fixes it: the setup is sound."
     assert re.fullmatch(r"Fewer seeds fail with .* points, at .*\.", text[3])
     assert text[-1].startswith("Recommended: ")
     assert not any(

@@ -8,10 +8,10 @@ from fake_measures import ends, made
 from planted_faults import FAULTS, XOR, measured
 
 from fastbp.config.setup import Setup
-from fastbp.diagnosis import diagnose, lives, own_weights, ranking, sentences, symptoms
+from fastbp.diagnosis import diagnose, own_weights, ranking, sentences, symptoms, trajectories
 from fastbp.diagnosis.candidates import changed, changes
-from fastbp.diagnosis.lives import Lives
-from fastbp.diagnosis.ranking import PLACEBO, Row
+from fastbp.diagnosis.ranking import PLACEBO, ChangeEffect
+from fastbp.diagnosis.trajectories import Trajectories
 from fastbp.diagnosis.trials import Measured, TimeIsUpError, Trial
 from fastbp.engine.plan import seconds_per_run
 from fastbp.schema.errors import SweepError
@@ -20,7 +20,7 @@ FOUNDING = Setup(problem="table:11101011", lr=0.2, order="random", updates=999)
 
 
 def said(
-    runs: Measured, seen: Lives | None = None, setup: Setup = FOUNDING, **slower: Measured
+    runs: Measured, seen: Trajectories | None = None, setup: Setup = FOUNDING, **slower: Measured
 ) -> dict[str, str]:
     return {finding.name: finding.text for finding in symptoms.of_runs(setup, runs, seen, slower)}
 
@@ -66,7 +66,9 @@ def test_losses_beside_the_best_constant_answer(loss: float, name: str | None) -
 
 def test_a_rate_is_too_high_where_the_same_seeds_do_better_at_lower_ones() -> None:
     runs, lower, higher = (made(ends(LOSS=loss * CONSTANT)) for loss in (2.0, 1.0, 3.0))
-    stuck, falling = (Lives(np.full(20, falls), np.full(20, 4), 4) for falls in (False, True))
+    stuck, falling = (
+        Trajectories(np.full(20, falls), np.full(20, 4), 4) for falls in (False, True)
+    )
     both = {"rate ÷ 3": lower, "rate ÷ 10": lower}
     told = said(runs, stuck, **both)
     assert (
@@ -128,7 +130,8 @@ def test_lives() -> None:
     def of(falling: float, doubled: float, units: int = 4) -> dict[str, str]:
         number = np.arange(20) / 20
         return said(
-            made(ends()), Lives(number < falling, np.where(number < doubled, 1, units), units)
+            made(ends()),
+            Trajectories(number < falling, np.where(number < doubled, 1, units), units),
         )
 
     assert (
@@ -159,11 +162,11 @@ def test_lives() -> None:
 )
 def test_units_that_double_each_other(W: list[list[float]], distinct: int) -> None:
     X = XOR[0]
-    assert lives._distinct(X, np.array(W, float), np.zeros(3)) == distinct
+    assert trajectories._distinct(X, np.array(W, float), np.zeros(3)) == distinct
 
 
 def test_data() -> None:
-    def names(X: object, T: object, **keys: object) -> dict[str, symptoms.Finding]:
+    def names(X: object, T: object, **keys: object) -> dict[str, symptoms.Symptom]:
         setup = Setup.from_arrays(X, T, **({"updates": 9} | keys))
         return {finding.name: finding for finding in symptoms.of_problem(setup)}
 
@@ -198,31 +201,33 @@ def test_data() -> None:
 def table(
     *rows: tuple[int, int, float, str], n: int = 1000, placebo: tuple[int, int] = (0, 0)
 ) -> pd.DataFrame:
-    """Ranked changes: mended, broken, cost, name; after a placebo."""
+    """Ranked changes: fixed, broken, cost, name; after a placebo."""
     setup = Setup(problem="xor", updates=1000)
     base = made(ends(n))
     base.codes[n // 2 :] = 1
 
-    def after(mended: int, broken: int) -> Measured:
+    def after(fixed: int, broken: int) -> Measured:
         one = made(ends(n))
         one.codes[:] = base.codes
-        one.codes[:mended], one.codes[n - broken :] = 1, 2
+        one.codes[:fixed], one.codes[n - broken :] = 1, 2
         return one
 
-    made_rows = [Row("nothing", PLACEBO, setup, after(*placebo))]
-    for mended, broken, cost, name in rows:
+    made_rows = [ChangeEffect("nothing", PLACEBO, setup, after(*placebo))]
+    for fixed, broken, cost, name in rows:
         made_rows.append(
-            Row(name, name, Setup(problem="xor", updates=int(1000 * cost)), after(mended, broken))
+            ChangeEffect(
+                name, name, Setup(problem="xor", updates=int(1000 * cost)), after(fixed, broken)
+            )
         )
     return ranking.ranked(ranking.table(setup, base, made_rows))
 
 
 def test_changes_are_ranked_by_mended_less_broken() -> None:
-    found = table((300, 200, 1, "stirs"), (150, 0, 1, "mends"), (0, 90, 1, "breaks"))
-    assert found["change"].tolist() == ["mends", "stirs", "nothing", "breaks"]
-    assert found["mends"].tolist() == [True, True, False, False]
+    found = table((300, 200, 1, "stirs"), (150, 0, 1, "fixes"), (0, 90, 1, "breaks"))
+    assert found["change"].tolist() == ["fixes", "stirs", "nothing", "breaks"]
+    assert found["fixes"].tolist() == [True, True, False, False]
     assert found["difference"].tolist() == [0.15, 0.1, 0.0, -0.09]
-    assert found["mended"].tolist() == [150, 300, 0, 0]
+    assert found["fixed"].tolist() == [150, 300, 0, 0]
     assert found["broken"].tolist() == [0, 200, 0, 90]
     assert (found["difference_low"] <= found["difference"]).all()
     assert (found["p_holm"] >= found["p"]).all()
@@ -252,10 +257,10 @@ def test_first_is_the_cheapest_of_what_is_as_good_as_the_best() -> None:
 
 
 def test_a_remedy_must_beat_the_placebo() -> None:
-    assert table((60, 0, 1, "some"))["mends"].tolist() == [True, False]
+    assert table((60, 0, 1, "some"))["fixes"].tolist() == [True, False]
     beaten = table((60, 0, 1, "some"), placebo=(70, 20))
-    assert not beaten["mends"].any()
-    assert not table((3, 0, 1, "chance"))["mends"].any()
+    assert not beaten["fixes"].any()
+    assert not table((3, 0, 1, "chance"))["fixes"].any()
 
 
 def test_the_table_of_no_change_has_the_same_columns() -> None:
@@ -313,7 +318,7 @@ def test_batches_at_equal_updates_and_at_equal_presentations() -> None:
     by_name = {change.name: changed(full, change) for change in changes(full)}
     assert by_name["batch 1, as many updates"].budget == 100
     assert by_name["batch 1, as many presentations"].budget == 400
-    assert by_name["batch 1, as many updates"].looks_every == 10
+    assert by_name["batch 1, as many updates"].eval_interval == 10
 
 
 def test_a_slow_first_round_leaves_out_the_dearest(monkeypatch: pytest.MonkeyPatch) -> None:

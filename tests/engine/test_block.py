@@ -20,8 +20,8 @@ from fastbp.config.setup import Setup
 from fastbp.engine.block import InterruptedBlockError, check_denormals, train, train_at_once
 from fastbp.engine.lane_group import (
     SAMPLES,
+    kernel_key,
     kernels,
-    kind_of,
     samples_at_once,
     suggested_lanes,
     task,
@@ -44,8 +44,8 @@ def table_of(setup, start=0, count=LANES):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"order": "random", "lr": 4, "check_every": 3},
-        {"order": "shuffled", "momentum": 0.9, "batch": 3, "check_every": 2},
+        {"order": "random", "lr": 4, "eval_every": 3},
+        {"order": "shuffled", "momentum": 0.9, "batch": 3, "eval_every": 2},
         {"schedule": "exponential:factor=0.9", "hidden": [5], "bias": False, "dtype": "float32"},
     ],
     ids=str,
@@ -356,7 +356,7 @@ def test_thirty_shapes_are_one_compilation(dtype):
         for i, (problem, (_, hidden)) in enumerate(zip(problems, shapes, strict=True))
     ]
     assert len({setup.sizes for setup in setups}) == 30
-    (kind,) = {kind_of(setup) for setup in setups}
+    (kind,) = {kernel_key(setup) for setup in setups}
     for setup in setups:
         train(setup, 0, 3)
     made = kernels(kind.lanes)
@@ -368,10 +368,10 @@ def test_thirty_shapes_are_one_compilation(dtype):
 def test_batches_of_all_sizes_are_one_compilation():
     """And samples are taken at once in equal parts, as many as may be."""
     setups = {batch: Setup(problem="parity:8", updates=1, batch=batch) for batch in range(2, 257)}
-    assert {kind_of(setup) for setup in setups.values()} == {kind_of(setups[2])}
+    assert {kernel_key(setup) for setup in setups.values()} == {kernel_key(setups[2])}
     for batch, setup in setups.items():
         at_once = samples_at_once(setup)
         assert 1 <= at_once <= SAMPLES
         assert -(-batch // at_once) == -(-batch // SAMPLES)
-    assert kind_of(Setup(problem="parity:8", updates=1)).online
-    assert not kind_of(Setup(problem="parity:8", updates=1, momentum=0.5)).online
+    assert kernel_key(Setup(problem="parity:8", updates=1)).online
+    assert not kernel_key(Setup(problem="parity:8", updates=1, momentum=0.5)).online

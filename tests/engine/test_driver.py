@@ -40,15 +40,15 @@ def sweep(seeds: int | Seeds = 700, **changes: Any) -> Sweep:
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Several blocks and files for each setup."""
-    monkeypatch.setattr(plan, "LEAST_SEEDS", 256)
-    monkeypatch.setattr(plan, "MOST_SEEDS", 256)
+    monkeypatch.setattr(plan, "MIN_SEEDS", 256)
+    monkeypatch.setattr(plan, "MAX_SEEDS", 256)
 
 
 @pytest.fixture(scope="module")
 def in_memory():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "LEAST_SEEDS", 256)
-        patch.setattr(plan, "MOST_SEEDS", 256)
+        patch.setattr(plan, "MIN_SEEDS", 256)
+        patch.setattr(plan, "MAX_SEEDS", 256)
         return fastbp.run(sweep())
 
 
@@ -135,7 +135,7 @@ def test_files_do_not_depend_on_the_number_of_threads(in_memory, store, jobs):
 @pytest.mark.parametrize("most", [256, 512, 8192])
 @pytest.mark.parametrize("seconds", [0.001, 0.2])
 def test_rows_do_not_depend_on_the_size_of_blocks(in_memory, monkeypatch, most, seconds):
-    monkeypatch.setattr(plan, "MOST_SEEDS", most)
+    monkeypatch.setattr(plan, "MAX_SEEDS", most)
     monkeypatch.setattr(plan, "BLOCK_SECONDS", seconds)
     kept: list[pa.Table] = []
     driver.drive(sweep(), keep=kept.append, pool=threads(2))
@@ -341,8 +341,8 @@ def test_a_block_that_fails_is_reported_and_the_others_complete(broken, store, m
     assert trained.runs == 4 * 700 - 256
     assert (256, 256) not in store.present()[ids(sweep())[1]]
     monkeypatch.undo()
-    monkeypatch.setattr(plan, "LEAST_SEEDS", 256)
-    monkeypatch.setattr(plan, "MOST_SEEDS", 256)
+    monkeypatch.setattr(plan, "MIN_SEEDS", 256)
+    monkeypatch.setattr(plan, "MAX_SEEDS", 256)
     assert driver.drive(sweep(), store).runs == 256
 
 

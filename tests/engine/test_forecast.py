@@ -209,7 +209,7 @@ def part(
 def test_memory_is_that_of_what_is_made():
     wide = sweep(10**5, problem="encoder:64", hidden=[200])
     work = lane_group.task(wide.setups[0])
-    group = lane_group.Group(work)
+    group = lane_group.LaneGroup(work)
     made = group.state.block.nbytes + group.double.nbytes
     assert 2 * made < part(wide, "in training") < 2.6 * made
     assert part(wide, "in training", workers=1) == part(wide, "in training", workers=2) / 2

@@ -23,7 +23,7 @@ import fastbp
 from fastbp import Sweep
 from fastbp.config.setup import Setup
 from fastbp.engine import driver, integrity, lane_group, plan
-from fastbp.engine.integrity import Finding
+from fastbp.engine.integrity import StoreFault
 from fastbp.schema import errors
 from fastbp.schema.errors import StoreError, StoreFullError
 from fastbp.schema.keys import NUMERICS_VERSION
@@ -474,9 +474,11 @@ def test_what_is_moved_aside_is_not_deleted(store):
     for again in range(3):
         path.write_bytes(f"damaged {again}".encode())
         ((finding, target),) = integrity.move_aside(
-            store, [Finding(path, "why"), Finding(path, "why not")]
+            store, [StoreFault(path, "why"), StoreFault(path, "why not")]
         )
-        assert finding == Finding(path, "why not"), "a file is moved once, whatever is found of it"
+        assert finding == StoreFault(path, "why not"), (
+            "a file is moved once, whatever is found of it"
+        )
         assert target.parent == quarantine
         assert not path.exists()
         kept[target.name] = f"damaged {again}".encode()
@@ -485,7 +487,7 @@ def test_what_is_moved_aside_is_not_deleted(store):
     link = quarantine / f"{path.name}.3"
     link.symlink_to("nowhere")
     path.write_bytes(b"damaged 4")
-    integrity.move_aside(store, [Finding(path, "why")])
+    integrity.move_aside(store, [StoreFault(path, "why")])
     assert os.readlink(link) == "nowhere"
     assert (quarantine / f"{path.name}.4").read_bytes() == b"damaged 4"
 
@@ -512,15 +514,15 @@ def test_a_disk_that_takes_nothing_is_told(store, monkeypatch):
     path = file_of(store, XOR, 0)
     (store.path / "quarantine").write_text("a file where a folder should be")
     with pytest.raises(StoreFullError, match="quarantine cannot be written: File exists"):
-        integrity.move_aside(store, [Finding(path, "why")])
+        integrity.move_aside(store, [StoreFault(path, "why")])
     assert path.exists()
 
 
 @pytest.fixture
 def few_seeds(monkeypatch):
     """Blocks and files of two seeds."""
-    monkeypatch.setattr(plan, "LEAST_SEEDS", 2)
-    monkeypatch.setattr(plan, "MOST_SEEDS", 2)
+    monkeypatch.setattr(plan, "MIN_SEEDS", 2)
+    monkeypatch.setattr(plan, "MAX_SEEDS", 2)
     if config.DISABLE_JIT:
         monkeypatch.setattr(
             lane_group, "suggested_lanes", lambda net, dtype: 2

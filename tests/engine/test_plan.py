@@ -97,12 +97,12 @@ def test_cut_covers_a_range_and_cuts_at_multiples(start, size, pieces):
 def test_a_block_is_doubled_until_it_takes_about_its_time(updates, hidden):
     setup = setup_of(updates, hidden)
     seeds = block_seeds(setup)
-    assert seeds % plan.LEAST_SEEDS == 0
-    assert (seeds // plan.LEAST_SEEDS).bit_count() == 1
-    assert plan.LEAST_SEEDS <= seeds <= plan.MOST_SEEDS
-    if seeds > plan.LEAST_SEEDS:
+    assert seeds % plan.MIN_SEEDS == 0
+    assert (seeds // plan.MIN_SEEDS).bit_count() == 1
+    assert plan.MIN_SEEDS <= seeds <= plan.MAX_SEEDS
+    if seeds > plan.MIN_SEEDS:
         assert seeds * plan.seconds_per_run(setup) <= plan.BLOCK_SECONDS
-    if seeds < plan.MOST_SEEDS:
+    if seeds < plan.MAX_SEEDS:
         assert 2 * seeds * plan.seconds_per_run(setup) > plan.BLOCK_SECONDS
 
 
@@ -333,10 +333,8 @@ def test_shards_are_of_about_one_size(case):
 @given(sharded())
 def test_where_there_are_many_seeds_shards_begin_where_blocks_do(case):
     sweep, of = case
-    if sweep.seeds.count >= 8 * plan.LEAST_SEEDS * of:
-        assert all(
-            shard(sweep, number, of)[0] % plan.LEAST_SEEDS == 0 for number in range(2, of + 1)
-        )
+    if sweep.seeds.count >= 8 * plan.MIN_SEEDS * of:
+        assert all(shard(sweep, number, of)[0] % plan.MIN_SEEDS == 0 for number in range(2, of + 1))
 
 
 @pytest.mark.parametrize("start", [0, 1000])

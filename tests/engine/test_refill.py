@@ -30,7 +30,7 @@ BASE: dict[str, Any] = {
             700,
             {"updates": 4_003},
         ),  # the last epoch is cut short, and that for more runs than there are lanes
-        (300, {"updates": 3_995, "check_every": 7}),
+        (300, {"updates": 3_995, "eval_every": 7}),
         (300, {"updates": 2_001, "momentum": 0.5}),
         (300, {"updates": 1_500, "batch": "full", "lr": 2.0}),
         (300, {"updates": 1_200, "batch": 3, "lr": 1.0}),

@@ -32,11 +32,13 @@ pytestmark = pytest.mark.skipif(
 def test_a_life_ends_in_the_row_that_a_sweep_stores(keys: dict[str, Any]) -> None:
     setup = Setup(**({"problem": "table:11101011", "lr": 0.5, "updates": 800} | keys))
     row = block.train(setup, 11, 1)
-    life = retrain(setup, 11, rows=True)
+    trajectory = retrain(setup, 11, rows=True)
 
-    last = life.looks.iloc[-1]
+    last = trajectory.looks.iloc[-1]
     assert last.updates == row.updates_done[0]
-    assert (life.converged_at if life.converged_at is not None else -1) == row.converged_at[0]
+    assert (
+        trajectory.converged_at if trajectory.converged_at is not None else -1
+    ) == row.converged_at[0]
     for name, measure in (
         ("loss", m.LOSS),
         ("spread", m.SPREAD),
@@ -45,16 +47,16 @@ def test_a_life_ends_in_the_row_that_a_sweep_stores(keys: dict[str, Any]) -> Non
     ):
         assert last[name] == row.end[measure, 0]
     assert np.array_equal(last.outputs, row.outputs[0].astype(np.float32))
-    assert life.looks.loss.iloc[0] == row.start[m.LOSS, 0]
-    assert life.rows is not None
-    assert life.looks.updates.is_monotonic_increasing
-    assert life.looks.updates.iloc[0] == 0
+    assert trajectory.looks.loss.iloc[0] == row.start[m.LOSS, 0]
+    assert trajectory.rows is not None
+    assert trajectory.looks.updates.is_monotonic_increasing
+    assert trajectory.looks.updates.iloc[0] == 0
     per_epoch, n = setup.updates_per_epoch, setup.rows
     whole, cut = divmod(int(last.updates), per_epoch)
-    assert len(life.rows) == whole * n + min(cut * setup.batch_rows, n)
-    assert [w.shape for w, _ in life.final] == [(b, a) for a, b in pairwise(setup.sizes)]
-    assert life.initial[0][0].shape == life.final[0][0].shape
-    assert not np.array_equal(life.initial[0][0], life.final[0][0])
+    assert len(trajectory.rows) == whole * n + min(cut * setup.batch_rows, n)
+    assert [w.shape for w, _ in trajectory.final] == [(b, a) for a, b in pairwise(setup.sizes)]
+    assert trajectory.initial[0][0].shape == trajectory.final[0][0].shape
+    assert not np.array_equal(trajectory.initial[0][0], trajectory.final[0][0])
 
 
 def test_seeds_that_are_none_are_refused() -> None:

@@ -62,7 +62,7 @@ REFILLED: list[dict[str, Any]] = [
         "stop": "converged",
         "updates": 398,
         "dtype": "float32",
-        "check_every": 3,
+        "eval_every": 3,
     },
 ]
 
@@ -179,10 +179,10 @@ def test_one_bit_is_told(other):
 
 def test_a_life_that_ends_elsewhere_is_told(other):
     found = stored_run.find(other, publish(other, XOR, 5, 1), "5")
-    life = retrain(found.setup, 5)
-    looks = life.looks.copy()
+    trajectory = retrain(found.setup, 5)
+    looks = trajectory.looks.copy()
     looks.loc[looks.index[-1], ["loss", "updates"]] = [0.25, 20]
-    said = stored_run.differences(found, life._replace(looks=looks, converged_at=20))
+    said = stored_run.differences(found, trajectory._replace(looks=looks, converged_at=20))
     assert {line.split(":")[0] for line in said} == {"loss", "updates_done", "converged_at"}
     assert "updates_done: trained again 21, at its looks 20" in said
 
@@ -293,7 +293,7 @@ def test_a_problem_that_is_gone(other, tmp_path):
 
 
 def test_lives_that_are_too_large_are_refused_before_they_are_trained(monkeypatch):
-    long = Setup(problem="xor", check_every=1, updates=400_000_000)
+    long = Setup(problem="xor", eval_every=1, updates=400_000_000)
     found = stored_run.Stored(long, "0" * 12, 0, None)
     looks, order = stored_run.too_large(found, rows=True)
     assert re.fullmatch(
@@ -308,7 +308,7 @@ def test_lives_that_are_too_large_are_refused_before_they_are_trained(monkeypatc
         == []
     )
     short = Setup(
-        problem="xor", check_every=1, stop="converged", tolerance=0.5, lr=20, updates=400_000_000
+        problem="xor", eval_every=1, stop="converged", tolerance=0.5, lr=20, updates=400_000_000
     )
     monkeypatch.setattr(
         block, "train", lambda setup, seed, count: SimpleNamespace(updates_done=np.array([48]))
@@ -320,15 +320,17 @@ def test_lives_that_are_too_large_are_refused_before_they_are_trained(monkeypatc
 
 
 def test_the_trace_is_the_looks(other):
-    setup = Setup(problem="xor", hidden=(2,), lr=1e6, weight_decay=1e6, updates=40, check_every=2)
+    setup = Setup(problem="xor", hidden=(2,), lr=1e6, weight_decay=1e6, updates=40, eval_every=2)
     with np.errstate(all="ignore"):
-        life = retrain(setup, 3)
-    table = pq.read_table(io.BytesIO(stored_run.trace_file(life)), page_checksum_verification=True)
+        trajectory = retrain(setup, 3)
+    table = pq.read_table(
+        io.BytesIO(stored_run.trace_file(trajectory)), page_checksum_verification=True
+    )
     assert table.column_names[:4] == ["setup", "seed", "updates", "epoch"]
     rows = table.to_pylist()
     assert [row["updates"] for row in rows] == [0, 8, 16, 24, 32, 40]
     assert {(row["setup"], row["seed"]) for row in rows} == {(setup.identity(NUMERICS_VERSION), 3)}
-    for row, (_, look) in zip(rows, life.looks.iterrows(), strict=True):
+    for row, (_, look) in zip(rows, trajectory.looks.iterrows(), strict=True):
         assert row["outcome"] == look["outcome"]
         if look["outcome"] == "diverged":
             assert all(
@@ -422,5 +424,5 @@ def test_keys_that_are_told():
     )
     assert told == {
         "problem": "xor", "hidden": "4", "init": "normal", "loss": "cross-entropy", "order": "cyclic", "batch": 4, "lr": 0.1,
-        "updates": 3, "check_every": 1, "dtype": "float32",
+        "updates": 3, "eval_every": 1, "dtype": "float32",
     }  # fmt: skip

@@ -11,7 +11,7 @@ from numba import config
 
 import fastbp
 from fastbp import Sweep
-from fastbp.analysis.counts import tally
+from fastbp.analysis.counts import count_runs
 from fastbp.engine import driver, integrity, lane_group, plan
 from fastbp.store import parquet
 from fastbp.store.parquet import read_all
@@ -27,8 +27,8 @@ def made(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("rot") / "store")
     store.open()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "LEAST_SEEDS", 4)
-        patch.setattr(plan, "MOST_SEEDS", 4)
+        patch.setattr(plan, "MIN_SEEDS", 4)
+        patch.setattr(plan, "MAX_SEEDS", 4)
         if config.DISABLE_JIT:
             patch.setattr(lane_group, "suggested_lanes", lambda net, dtype: 2)
         driver.drive(
@@ -107,7 +107,7 @@ def read_store(path: Path) -> None:
 
 
 def tallied(path: Path) -> None:
-    tally(path.parent.parent)
+    count_runs(path.parent.parent)
 
 
 def loaded(path: Path) -> None:

@@ -145,7 +145,7 @@ def test_interrupted_without_a_stderr_it_says_so_in_no_other_file(tmp_path):
 
 @trains
 def test_in_the_locale_of_last_resort(undisturbed, tmp_path):
-    """Without what Python does by itself to mend it, so that all text is ASCII, names of files
+    """Without what Python does by itself to fix it, so that all text is ASCII, names of files
     too."""
     done = command(
         "mine.toml",

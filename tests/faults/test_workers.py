@@ -276,10 +276,10 @@ QUICK = [("kills once", "processes"), ("memory", "processes"), ("raises", "dask"
     [pytest.param(*each, marks=[] if each in QUICK else [pytest.mark.soak]) for each in ALL],
 )
 def test_trouble_in_one_block_costs_at_most_that_block(tmp_path, monkeypatch, executor, kind):
-    monkeypatch.setattr("fastbp.engine.plan.LEAST_SEEDS", 168)
-    monkeypatch.setattr("fastbp.engine.plan.MOST_SEEDS", 168)
+    monkeypatch.setattr("fastbp.engine.plan.MIN_SEEDS", 168)
+    monkeypatch.setattr("fastbp.engine.plan.MAX_SEEDS", 168)
     if kind == "hangs":  # a busy machine is slow to start workers
-        monkeypatch.setattr("fastbp.engine.executor_map.LEAST_PATIENCE", 3.0)
+        monkeypatch.setattr("fastbp.engine.executor_map.MIN_PATIENCE", 3.0)
         monkeypatch.setattr("fastbp.engine.executor_map.PATIENCE", 3.0)
     whole, store, mark = Store(tmp_path / "whole"), Store(tmp_path / "store"), tmp_path / "mark"
     mark.mkdir()

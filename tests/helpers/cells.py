@@ -48,7 +48,7 @@ class Asked(NamedTuple):
         use(self.lanes)
         done = ENGINE[self.what](task, **named)
         if isinstance(task, plan.Block):
-            kind = lane_group.kind_of(task.setups[0])
+            kind = lane_group.kernel_key(task.setups[0])
             said = {
                 "process": os.getpid(),
                 "thread": threading.get_ident(),
@@ -73,7 +73,7 @@ _used: list[dict[str, int]] = []
 
 
 @cache
-def uses(kind: lane_group.Kind) -> dict[str, bool] | None:
+def uses(kind: lane_group.KernelKey) -> dict[str, bool] | None:
     """What the code is made of that this process has just trained with."""
     made = instructions(kind.lanes, kind.online)
     if made and made["calls fma"]:

@@ -82,7 +82,7 @@ BOTH = [
         "hidden": (1,),
         "scale_inputs": "minmax",
         "lr": 8,
-        "check_every": 1,
+        "eval_every": 1,
         "epochs": 14,
     }
     | {"schedule": "constant:warmup=3"},
@@ -101,12 +101,12 @@ BOTH = [
         "hidden": (1,),
         "order": "random",
         "lr": 8,
-        "check_every": 1,
+        "eval_every": 1,
         "stop": "converged",
         "updates": 41,
     },
     {"problem": "table:0111", "hidden": (2,), "lr": 5, "batch": 3, "momentum": 0.5, "updates": 27}
-    | {"check_every": 2, "stop": "converged"},
+    | {"eval_every": 2, "stop": "converged"},
     {
         "problem": "xor",
         "hidden": (2,),

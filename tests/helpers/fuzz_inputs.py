@@ -65,7 +65,7 @@ weight_decay = 1e-4
 updates = 7_992
 tolerance = 0.3
 collapse = 0.2
-check_every = 5
+eval_every = 5
 stop = "converged"
 dtype = "float32"
 

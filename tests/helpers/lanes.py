@@ -8,7 +8,7 @@ from numba import config
 from oracle import Recipe
 
 from fastbp.config.setup import Setup
-from fastbp.engine.lane_group import Group, task
+from fastbp.engine.lane_group import LaneGroup, task
 from fastbp.kernels.measures import targets_of
 from fastbp.kernels.network import BIASES, UNITS, WEIGHTS, table
 
@@ -41,7 +41,7 @@ def group(setup, seeds=None, lanes=LANES, data=None):
     if data is not None:
         X, T = (np.ascontiguousarray(part, np.float64) for part in data)
         work = work._replace(table=table(X, T, setup.dtype), targets=targets_of(T))
-    return Group(work, np.array(range(lanes) if seeds is None else seeds, np.uint64))
+    return LaneGroup(work, np.array(range(lanes) if seeds is None else seeds, np.uint64))
 
 
 def read(runs, lane, offset=0):

@@ -114,7 +114,7 @@ class Recipe:
     updates: int | None = None
     tolerance: float = 0.4
     collapse: float = 0.1
-    check_every: int | None = None
+    eval_every: int | None = None
     dtype: str = "float64"
     data: tuple | None = None
 
@@ -149,8 +149,8 @@ class Recipe:
         return math.ceil(self.budget / self.updates_per_epoch)
 
     @property
-    def looks_every(self):
-        return self.check_every or (1 if self.batch == "full" else 10)
+    def eval_interval(self):
+        return self.eval_every or (1 if self.batch == "full" else 10)
 
 
 def arguments(text):

@@ -15,7 +15,7 @@ from fake_runs import replaced
 
 from fastbp.reporting import build
 from fastbp.reporting.sections.comparison_section import compare
-from fastbp.schema.columns import MOST_OUTPUTS
+from fastbp.schema.columns import MAX_OUTPUTS
 
 BITS = np.array([[1, 1, 1, 0, 1, 0, 1, 1]], float).T
 """Targets of the founding problem, [row, output]."""
@@ -30,7 +30,7 @@ ENDLESS = "x" * 10_000
 SHARES = {
     "usual": (0, 0.3, 0.2, 0.2, 0.3),
     "constant": (0, 0.001, 0.27, 0.7, 0.029),
-    "mended": (0, 0.84, 0, 0.01, 0.15),
+    "fixed": (0, 0.84, 0, 0.01, 0.15),
 }
 """Of diverged, converged, collapsed, one-class and partial runs."""
 
@@ -71,7 +71,7 @@ def runs(keys: dict[str, object], outcomes: Sequence[str], T: np.ndarray = BITS)
     at = np.maximum(1, (budget * rng.beta(3, 2, n)).astype(int))
     table = replaced(table, "converged_at", pa.array(at, mask=how != "converged"))
     lists = [
-        None if T.size > MOST_OUTPUTS or none else own.ravel()
+        None if T.size > MAX_OUTPUTS or none else own.ravel()
         for own, none in zip(given, gone, strict=True)
     ]
     return replaced(table, "outputs", pa.array(lists, pa.list_(pa.float32())))
@@ -127,11 +127,11 @@ def founding(folder: Path) -> Path:
         mixed(
             {"order": order, "updates": updates, "lr": lr},
             400,
-            "constant" if updates == 999 else "mended",
+            "constant" if updates == 999 else "fixed",
         )
         for order, updates, lr in grid
     ]
-    return store(folder, setups, "Order, updates or rate: what mends a constant network?")
+    return store(folder, setups, "Order, updates or rate: what fixes a constant network?")
 
 
 def one_run(folder: Path) -> Path:
@@ -158,7 +158,7 @@ def large(folder: Path) -> Path:
         mixed(
             {"hidden": str(hidden), "lr": lr, "order": order},
             12,
-            ("constant", "usual", "mended")[min(hidden // 4, 2)],
+            ("constant", "usual", "fixed")[min(hidden // 4, 2)],
         )
         for hidden, lr, order in grid
     ]
@@ -181,7 +181,7 @@ def three_axes(folder: Path) -> Path:
         mixed(
             {"lr": lr, "momentum": momentum, "updates": updates},
             40,
-            "mended" if lr * updates > 10_000 else "constant",
+            "fixed" if lr * updates > 10_000 else "constant",
         )
         for lr, momentum, updates in grid
     ]
@@ -206,7 +206,7 @@ def planes(folder: Path) -> Path:
 
 def atlas(folder: Path) -> Path:
     """All functions of three bits, with inputs as they are and standardised."""
-    tables, share = [f"{number:08b}" for number in range(256)], ("constant", "usual", "mended")
+    tables, share = [f"{number:08b}" for number in range(256)], ("constant", "usual", "fixed")
     setups = [
         mixed(
             {"problem": f"table:{bits}", "scale_inputs": scale},

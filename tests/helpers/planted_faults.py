@@ -1,7 +1,7 @@
 """Twelve setups with one fault each: `python tests/helpers/planted_faults.py FOLDER` writes them as
 tables and commands.
 
-Each is a small problem that networks learn once its fault is mended, so that whatever is said of it
+Each is a small problem that networks learn once its fault is fixed, so that whatever is said of it
 can be held against what is known. Nothing is random but the initial weights and the order of
 samples.
 """
@@ -20,15 +20,15 @@ from fastbp.config.setup import Setup
 
 
 class Fault(NamedTuple):
-    """`cause`: a pattern that the sentence about what is wrong must have; `mends`: of the names of
-    changes that do mend it."""
+    """`cause`: a pattern that the sentence about what is wrong must have; `fixes`: of the names of
+    changes that do fix it."""
 
     name: str
     X: np.ndarray
     T: np.ndarray
     keys: dict[str, Any]
     cause: str
-    mends: str | None
+    fixes: str | None
 
     def setup(self) -> Setup:
         return Setup.from_arrays(self.X, self.T, **self.keys)

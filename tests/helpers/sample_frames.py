@@ -19,7 +19,7 @@ DEFAULTS: dict[str, object] = {
     "problem": "table:11101011", "targets": None, "scale_inputs": "none", "target_margin": 0.0, "hidden": "4", "init": "normal",
     "init_scale": 1.0, "bias": True, "prime_offset": 0.0, "order": "random", "batch": 1, "reduction": "sum",
     "lr": 0.2, "schedule": "constant", "momentum": 0.0, "weight_decay": 0.0, "epochs": None, "updates": 999, "tolerance": 0.4,
-    "collapse": 0.1, "check_every": 10, "stop": "budget", "dtype": "float64",
+    "collapse": 0.1, "eval_every": 10, "stop": "budget", "dtype": "float64",
 }  # fmt: skip
 
 

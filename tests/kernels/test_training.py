@@ -588,12 +588,12 @@ def test_float32_is_trained_in_float32():
         assert re.search(r"vfmadd\w+ps", assembly)
 
 
-# --- Looks
+# --- EvaluatedWhen
 # ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("check_every", [1, 3, 10])
+@pytest.mark.parametrize("eval_every", [1, 3, 10])
 @pytest.mark.parametrize("tolerance", [0.4, 0.2])
 @pytest.mark.parametrize(
     "keys",
@@ -611,9 +611,9 @@ def test_float32_is_trained_in_float32():
     ],
     ids=lambda keys: keys["problem"],
 )
-def test_converged_at_is_the_first_look_that_finds_it_converged(keys, check_every, tolerance):
+def test_converged_at_is_the_first_look_that_finds_it_converged(keys, eval_every, tolerance):
     """By brute force: the oracle judges the weights after every epoch."""
-    keys = {**keys, "check_every": check_every, "tolerance": tolerance}
+    keys = {**keys, "eval_every": eval_every, "tolerance": tolerance}
     if not JIT:
         keys["updates"] = 21
     setup, recipe = pair(**keys)
@@ -625,7 +625,7 @@ def test_converged_at_is_the_first_look_that_finds_it_converged(keys, check_ever
         for lane in range(LANES):
             if oracle.measures(recipe, read(runs, lane))["max_error"] <= tolerance:
                 within[lane].add(done)
-                if wanted[lane] < 0 and (epoch % check_every == 0 or done == recipe.budget):
+                if wanted[lane] < 0 and (epoch % eval_every == 0 or done == recipe.budget):
                     wanted[lane] = done
     assert list(runs.state.converged_at) == wanted
     assert list(train(setup, 0, LANES, lanes=LANES).converged_at) == wanted
@@ -638,7 +638,7 @@ def test_no_look_before_the_first_update():
     budget within it."""
     for updates, first in ((1, 1), (2, 2), (8, 2)):
         runs = group(
-            Setup(problem="table:01", hidden=(1,), lr=1e-300, updates=updates, check_every=1)
+            Setup(problem="table:01", hidden=(1,), lr=1e-300, updates=updates, eval_every=1)
         )
         for lane in range(LANES):
             write(

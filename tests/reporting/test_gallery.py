@@ -152,4 +152,4 @@ def test_what_is_no_page_of_ours_is_no_page(tmp_path, content):
 def test_whose_file_it_is(tmp_path: Path, content, ours):
     if content is not None:
         (tmp_path / gallery.FILE).write_text(content)
-    assert gallery.is_ours(tmp_path) is ours
+    assert gallery.is_generated(tmp_path) is ours

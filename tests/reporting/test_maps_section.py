@@ -71,8 +71,8 @@ def test_a_critical_line_has_a_row_for_each_crossing() -> None:
 
 def test_a_map_is_described_by_its_lines() -> None:
     whole = a_map()
-    born = pd.Series(np.where(whole["init_scale"] < 1, 1.0, 0.25))
-    first, second = landscape(whole, born)
+    constant_at_start = pd.Series(np.where(whole["init_scale"] < 1, 1.0, 0.25))
+    first, second = landscape(whole, constant_at_start)
     assert "with init_scale 0.03, from lr 0.359 [0.1, 1] to 27.8 [10, 100]" in first
     assert "with init_scale 10, at no lr." in first
     assert "That is so in 10 of 42 setups, and soonest with" in first
@@ -84,7 +84,7 @@ def test_a_map_is_described_by_its_lines() -> None:
         "as constant: 100% with init_scale 0.03, 100% with init_scale 0.3 and 25.0% with init_scale 10."
     )
     assert landscape(whole)[0] == first
-    told = verdict(whole, pd.DataFrame(), pd.DataFrame(), None, born)
+    told = verdict(whole, pd.DataFrame(), pd.DataFrame(), None, constant_at_start)
     assert [told[0], *told[2:]] == [first, second]
     assert told[1].startswith("Runs converge most often with ")
 
@@ -130,9 +130,9 @@ def test_a_width_at_which_half_converge_is_a_whole_number() -> None:
 def test_born_is_the_share_that_starts_constant() -> None:
     frame = frames.frame(frames.table({}, outcomes(50, 50)))
     frame["spread_start"] = np.where(np.arange(100) < 30, 0.01, 0.5)
-    (share,) = summary_module.born(counts.tally(frame, pictures=True))
+    (share,) = summary_module.constant_at_start(counts.count_runs(frame, pictures=True))
     assert share == 0.3
-    assert summary_module.born(counts.tally(frame)) is None
+    assert summary_module.constant_at_start(counts.count_runs(frame)) is None
 
 
 def test_a_map_of_one_setting_has_a_panel_for_each_share() -> None:
@@ -140,13 +140,17 @@ def test_a_map_of_one_setting_has_a_panel_for_each_share() -> None:
     figure = heatmap_panels("lr", "init_scale", [("", whole)], "what")
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert titles == ["converged", "constant: collapsed or one-class", "collapsed"]
-    figure = heatmap_panels("lr", "init_scale", [("", whole.assign(born_share=0.5))], "what")
+    figure = heatmap_panels(
+        "lr", "init_scale", [("", whole.assign(constant_at_start_share=0.5))], "what"
+    )
     assert [ax.get_title(loc="left") for ax in figure.axes][
         3
     ] == "as constant before the first update"
-    for ax, name in zip(figure.axes, ("converged", "constant", "collapsed", "born"), strict=True):
+    for ax, name in zip(
+        figure.axes, ("converged", "constant", "collapsed", "constant_at_start"), strict=True
+    ):
         shares = ax.collections[0].get_array().reshape(6, 7)
-        expected = whole.assign(born_share=0.5).pivot(
+        expected = whole.assign(constant_at_start_share=0.5).pivot(
             index="init_scale", columns="lr", values=f"{name}_share"
         )
         np.testing.assert_allclose(shares, expected)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fastbp.reporting.phrases import answers, evenly, labels, life
+from fastbp.reporting.phrases import answers, evenly, labels, trajectory
 
 
 def looks(n: int, **changed: object) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def test_evenly_has_both_ends_and_no_more_than_asked_for(n: int) -> None:
 def test_a_life_in_at_most_twenty_lines(n: int, converged: int | None) -> None:
     table = looks(n)
     at = None if converged is None else int(table["updates"].iloc[min(converged, n - 1)])
-    head, *lines = life(table, at).splitlines()
+    head, *lines = trajectory(table, at).splitlines()
     assert head.split()[0] == "updates"
     assert min(n, 19) <= len(lines) <= 20
     shown = [int(line.split()[0].replace(",", "")) for line in lines]
@@ -45,7 +45,7 @@ def test_numbers_of_a_life() -> None:
     table = looks(
         2, loss=[0.333333, np.nan], grad_norm=[0.0, 1.234567e-9], wrong=pd.array([2, None], "Int64")
     )
-    first, last = [line.split() for line in life(table).splitlines()[1:]]
+    first, last = [line.split() for line in trajectory(table).splitlines()[1:]]
     assert (first[1], first[5], first[7]) == ("0.3333", "0.000", "2")
     assert (last[1], last[5], last[7], last[8]) == ("–", "1.235e-09", "–", "partial")
 

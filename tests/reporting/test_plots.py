@@ -15,13 +15,13 @@ from fastbp.reporting.phrases import labels, plain
 from fastbp.reporting.plots import (
     COLOURS,
     encoded,
-    life,
     measure_curves,
     outcome_bars,
     outcome_strip,
     output_curves,
     response_curves,
     save,
+    trajectory,
 )
 from fastbp.reporting.plots.style import clipped, inches, wrapped
 from fastbp.schema.outcomes import OUTCOMES
@@ -176,7 +176,7 @@ def test_no_runs(tmp_path: Path) -> None:
     assert "How 0 runs in 0 setups ended" in texts(svg)
 
 
-# The life of one run
+# The trajectory of one run
 
 
 def a_life(outcomes: list[str], rows: int, outputs: int = 1) -> tuple[pd.DataFrame, np.ndarray]:
@@ -229,7 +229,7 @@ def test_a_life_says_what_is_seen(case: str) -> None:
         "setup 0123456789ab, seed 7: it is $what$ it <is>",
         "problem xor, " + "momentum 0.9, " * 20 + "lr 1",
     )
-    figure = life(looks, T, title, note, at)
+    figure = trajectory(looks, T, title, note, at)
     svg = encoded(figure, "svg")
     found = [
         "".join(element.itertext()).strip()
@@ -284,7 +284,7 @@ def test_what_spans_less_than_a_factor_of_ten_is_on_a_plain_axis() -> None:
 @pytest.mark.parametrize(("kind", "start"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
 def test_a_figure_is_the_same_bytes_twice(kind: str, start: bytes) -> None:
     looks, T = a_life(["partial"] * 3, 4)
-    one, other = (encoded(life(looks, T, "twice"), kind) for _ in range(2))
+    one, other = (encoded(trajectory(looks, T, "twice"), kind) for _ in range(2))
     assert one == other
     assert one.startswith(start)
 

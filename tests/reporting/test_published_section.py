@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from fastbp.analysis.counts import Tally, tally
+from fastbp.analysis.counts import SetupCounts, count_runs
 from fastbp.analysis.statistics.kaplan_meier import restart, restart_costs
 from fastbp.analysis.statistics.proportions import clopper_pearson
 from fastbp.reporting.sections.published_section import Printed, console, printed, sentences, table
@@ -20,7 +20,7 @@ EACH = {"s": 4}
 """Updates per epoch."""
 
 
-def tallied(times: Any, runs: int, setup: str = "s", **keys: Any) -> list[Tally]:
+def tallied(times: Any, runs: int, setup: str = "s", **keys: Any) -> list[SetupCounts]:
     """One setup, so many runs of which converged after these numbers of epochs."""
     updates = np.full(runs, nan)
     updates[: len(times)] = 4 * np.asarray(times, float)
@@ -32,7 +32,7 @@ def tallied(times: Any, runs: int, setup: str = "s", **keys: Any) -> list[Tally]
         "converged_at": updates,
         "updates": 8_000,
     }
-    return tally(pd.DataFrame(frame | keys))
+    return count_runs(pd.DataFrame(frame | keys))
 
 
 def figure(name: str, value: float, runs: float | None = 100, **more: Any) -> Printed:
@@ -81,7 +81,9 @@ def test_an_epoch_that_is_cut_short_counts_as_one() -> None:
             "updates": 10,
         }
     )
-    found = table(tally(frame), [figure(name, 1) for name in FIGURES], EACH).set_index("figure")
+    found = table(count_runs(frame), [figure(name, 1) for name in FIGURES], EACH).set_index(
+        "figure"
+    )
     assert found.loc[["mean", "median", "limit"], "ours"].tolist() == [8 / 3, 3, 3]
 
 

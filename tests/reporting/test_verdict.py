@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fastbp.analysis.attribution import attribution
 from fastbp.analysis.contrasts import contrasts
-from fastbp.analysis.counts import tally
+from fastbp.analysis.counts import count_runs
 from fastbp.analysis.summary import ALPHA, keys_of, summary
 from fastbp.reporting.phrases import percent, plain, points, setting
 from fastbp.reporting.verdict import verdict
@@ -31,9 +31,9 @@ class Told:
     """A sweep's tables and what is said of them, which reads as sentences do."""
 
     def __init__(self, runs: pd.DataFrame, baseline: str | None = BASE) -> None:
-        tallies = tally(runs)
-        self.summary, self.contrasts = summary(tallies), contrasts(tallies, baseline)
-        self.attribution = attribution(tallies, baseline)
+        counted = count_runs(runs)
+        self.summary, self.contrasts = summary(counted), contrasts(counted, baseline)
+        self.attribution = attribution(counted, baseline)
         self.said = verdict(self.summary, self.contrasts, self.attribution, baseline)
         self.baseline = baseline
         assert self.said
@@ -85,9 +85,9 @@ class Told:
         )
         return row
 
-    def mends(self) -> list[dict[str, object]]:
-        """The comparisons that the text says mend."""
-        found = re.findall(r"What mends the network(?: most)? is (\S+) (.+?) → (.+?): ", self.text)
+    def fixes(self) -> list[dict[str, object]]:
+        """The comparisons that the text says fix."""
+        found = re.findall(r"What fixes the network(?: most)? is (\S+) (.+?) → (.+?): ", self.text)
         own = self.contrasts.to_dict("records")
         start = next(
             iter(self.summary[self.summary["setup"] == self.baseline].to_dict("records")), {}
@@ -136,7 +136,7 @@ class TestFounding:
         )
         change = it.contrasts.query("key == 'updates' and order == 'random' and lr == 0.2").iloc[0]
         assert it.said[0] == (
-            "What mends the network is updates 999 → 7,992: by itself it takes the share of runs that converge from "
+            "What fixes the network is updates 999 → 7,992: by itself it takes the share of runs that converge from "
             f"{percent(before['converged_share'])} to {percent(after['converged_share'])} ({points(change.difference)} points, "
             f"95% interval {points(change.difference_low)} to {points(change.difference_high)}); the share that gives the same "
             f"answer to every input goes from {percent(before['constant_share'])} to {percent(after['constant_share'])}."
@@ -203,7 +203,7 @@ class TestOneAxis:
     def test_mends(self) -> None:
         it = told(({}, [K] * 20 + [P] * 10), ({"lr": 0.4}, [C] * 30))
         assert it.said == [
-            "What mends the network is lr 0.2 → 0.4: by itself it takes the share of runs that converge from 0% to 100% "
+            "What fixes the network is lr 0.2 → 0.4: by itself it takes the share of runs that converge from 0% to 100% "
             "(+100.0 points, 95% interval +77.3 to +100.0); the share that gives the same answer to every input goes from 66.7% "
             "to 0%.",
             "As it stands (lr 0.2), none of 30 runs converges, and 66.7% give the same answer to every input (66.7% collapsed, "
@@ -231,7 +231,7 @@ class TestOneAxis:
     def test_several_values(self) -> None:
         shares = {0.2: 0, 0.1: 0, 0.4: 20, 0.8: 40, 1.6: 30, 3.2: 0}
         it = told(*(({"lr": lr}, [C] * n + [P] * (40 - n)) for lr, n in shares.items()))
-        assert it.said[0].startswith("What mends the network most is lr 0.2 → 0.8: ")
+        assert it.said[0].startswith("What fixes the network most is lr 0.2 → 0.8: ")
         assert it.said[1].endswith(
             " By itself, lr 0.2 → 1.6 raises the share converged by 75.0 points and lr 0.2 → 0.4 raises the share converged by "
             "50.0 points. No effect by itself is shown for lr 0.2 → 0.1 (then 0% give the same answer to every input) and lr 0.2 "
@@ -243,14 +243,14 @@ class TestOneAxis:
         it = told(
             ({"hidden": "4"}, [P] * 20), ({"hidden": "8-8"}, [C] * 20), ({"hidden": "16"}, [C] * 20)
         )
-        assert it.said[0].startswith("What mends the network most is hidden 4 → ")
+        assert it.said[0].startswith("What fixes the network most is hidden 4 → ")
 
 
 class TestSeveral:
     def test_everything_mends(self) -> None:
         every: Setups = [({"lr": 0.1 * n}, ([P] if n == 2 else [C]) * 20) for n in range(2, 9)]
         it = told(*[({"lr": round(float(str(keys["lr"])), 1)}, how) for keys, how in every])
-        assert it.said[0].startswith("What mends the network most is lr 0.2 → 0.3: ")
+        assert it.said[0].startswith("What fixes the network most is lr 0.2 → 0.3: ")
         assert it.said[1].endswith(
             " By itself, lr 0.2 → 0.4 raises the share converged by 100.0 points, lr 0.2 → 0.5 raises the share converged by "
             "100.0 points, lr 0.2 → 0.6 raises the share converged by 100.0 points and 2 more changes raise it by no more."
@@ -349,7 +349,7 @@ class TestSeveral:
         others: Setups = [({"epochs": 20, "updates": 160}, [C] * 30), ({"updates": 7}, [P] * 30)]
         it = told((base, [P] * 30), *others, baseline=frames.identity(base))
         assert it.said[0].startswith(
-            "What mends the network is epochs 10 → 20: by itself it takes the share of runs that converge from 0% to"
+            "What fixes the network is epochs 10 → 20: by itself it takes the share of runs that converge from 0% to"
         )
 
     def test_five_hundred_setups(self) -> None:
@@ -724,7 +724,7 @@ class TestFew:
             Told(runs)
             .said[0]
             .startswith(
-                "What mends the network is lr 0.2 → 0.1: by itself it takes the share of runs that converge from 0% to 50.0% "
+                "What fixes the network is lr 0.2 → 0.1: by itself it takes the share of runs that converge from 0% to 50.0% "
                 "(+100.0 points on the 20 seeds that both ran, 95% interval "
             )
         )
@@ -761,6 +761,6 @@ def test_any_sweep(  # type: ignore[no-untyped-def]
             outcomes = frames.mixed(runs[i], rng, *(share / sum(shares[i]) for share in shares[i]))
             tables.append(frames.table(keys, outcomes, np.arange(starts[i], starts[i] + runs[i])))
     it = Told(frames.frame(*tables), baseline)
-    mends = it.mends()
-    assert len(mends) == it.text.count("What mends the network")
-    assert all(row["p_holm"] < ALPHA and row["difference"] > 0 for row in mends)
+    fixes = it.fixes()
+    assert len(fixes) == it.text.count("What fixes the network")
+    assert all(row["p_holm"] < ALPHA and row["difference"] > 0 for row in fixes)

@@ -18,7 +18,8 @@ quotients."""
 class Survival(NamedTuple):
     """A Kaplan-Meier curve: at each time, how many were at risk just before it, the share without
     the event after it, and its pointwise bounds. All [time]; bounds are NaN where the share is 1 or
-    0."""
+    0.
+    """
 
     times: Real
     at_risk: NDArray[np.int64]
@@ -119,7 +120,8 @@ def restart_costs(times: ArrayLike, events: ArrayLike, total: int) -> Real:
 
 def costs_of_draws(times: Real, events: Real, spent: Real, total: int) -> Real:
     """Costs at each time, of several draws: `events` at each and the time `spent` until them,
-    [draw, time]."""
+    [draw, time].
+    """
     done = np.cumsum(events, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         costs: Real = (np.cumsum(spent, axis=1) + times * (total - done)) / done
@@ -140,7 +142,8 @@ def restart_efficiency(costs: ArrayLike) -> Real:
 class Restart(NamedTuple):
     """When to give up and draw a new seed (`at`), what a success then costs (`cost`), and the
     bounds of both. All NaN where there is no success; a bound of the cost is ∞ where so many draws
-    have none."""
+    have none.
+    """
 
     at: float
     at_low: float

@@ -29,9 +29,9 @@ def _tango_low(b: Real, c: Real, n: Real, z: float) -> Real:
 
 
 def tango(
-    mended: ArrayLike, broken: ArrayLike, pairs: ArrayLike, level: float = 0.95
+    fixed: ArrayLike, broken: ArrayLike, pairs: ArrayLike, level: float = 0.95
 ) -> tuple[Real, Real]:
-    """Tango's score interval for a difference of paired shares, (mended − broken) / pairs.
+    """Tango's score interval for a difference of paired shares, (fixed − broken) / pairs.
 
     Bounds are the δ with (b − c − nδ)² = z² n (2q + δ(1 − δ)), where q, the estimate of P(broken)
     under a difference δ, is the larger root of 2n q² + ((2n − b + c)δ − b − c) q − cδ(1 − δ) = 0.
@@ -39,24 +39,24 @@ def tango(
     Source: T. Tango (1998), Statistics in Medicine 17:891-908, the score statistic and its
     restricted estimate, doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B.
 
-    Parameters: `mended` (b) and `broken` (c) of `pairs` (n), whole numbers of any common shape.
+    Parameters: `fixed` (b) and `broken` (c) of `pairs` (n), whole numbers of any common shape.
     Returns (low, high), −1…1, NaN where `pairs` is 0. Raises ValueError where b, c ≥ 0 and b + c ≤
     n do not hold or the level is none.
     """
-    b, c, n = np.broadcast_arrays(*(np.asarray(a, float) for a in (mended, broken, pairs)))
+    b, c, n = np.broadcast_arrays(*(np.asarray(a, float) for a in (fixed, broken, pairs)))
     if np.any((b < 0) | (c < 0) | (b + c > n)):
         raise ValueError(
-            "mended and broken are not negative, and together at most the number of pairs"
+            "fixed and broken are not negative, and together at most the number of pairs"
         )
     z = _deviate(level)
     some = np.where(n > 0, n, 1.0)
-    # Exchanging mended and broken mirrors the interval: one bound's code serves both, to the bit.
+    # Exchanging fixed and broken mirrors the interval: one bound's code serves both, to the bit.
     low, high = _tango_low(b, c, some, z), -_tango_low(c, b, some, z)
     return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
 
-def mcnemar(mended: ArrayLike, broken: ArrayLike) -> Real:
-    """The exact two-sided p of McNemar's test that mending and breaking are equally likely.
+def mcnemar(fixed: ArrayLike, broken: ArrayLike) -> Real:
+    """The exact two-sided p of McNemar's test that fixing and breaking are equally likely.
 
     p = min(1, 2 P(X ≤ min(b, c))), X binomial with b + c trials of ½; 1 where there is neither.
 
@@ -67,9 +67,9 @@ def mcnemar(mended: ArrayLike, broken: ArrayLike) -> Real:
     """
     from scipy.special import betainc
 
-    b, c = np.broadcast_arrays(np.asarray(mended, float), np.asarray(broken, float))
+    b, c = np.broadcast_arrays(np.asarray(fixed, float), np.asarray(broken, float))
     if np.any((b < 0) | (c < 0)):
-        raise ValueError("mended and broken are not negative")
+        raise ValueError("fixed and broken are not negative")
     fewer, more = np.minimum(b, c), np.maximum(b, c)
     # P(X ≤ k of n) is the incomplete beta function at (n − k, k + 1): here n − k is the larger of
     # the two.
@@ -153,7 +153,8 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Part:
 
 class Attribution(NamedTuple):
     """What one of several changes did to a mean: made first, made last, and averaged over all
-    orders of making them."""
+    orders of making them.
+    """
 
     alone: Part
     last: Part

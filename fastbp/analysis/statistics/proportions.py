@@ -149,7 +149,8 @@ def sequence_prior(width: float) -> float:
 
 def sequence_trials(share: float, width: float, level: float = 0.95) -> int:
     """About how many trials `confidence_sequence` takes to be so narrow where this share of them is
-    counted; most at one half."""
+    counted; most at one half.
+    """
 
     def is_narrow(n: int) -> bool:
         low, high = confidence_sequence(share * n, n, sequence_prior(width), level)
@@ -176,7 +177,7 @@ def fisher(count: int, total: int, other: int, others: int) -> float:
     return float(fisher_exact(np.array([[count, total - count], [other, others - other]])).pvalue)
 
 
-LEAST_EXPECTED = 5
+MIN_EXPECTED = 5
 """Successes, and failures, that each share must have on average for a χ² approximation (Cochran
 1954, Biometrics 10:417-451)."""
 
@@ -205,7 +206,7 @@ def cochran(together: ArrayLike, total: int) -> float:
     if both.ndim != 2 or both.shape[0] != both.shape[1]:
         raise ValueError("together has a row and a column for each share")
     k, successes = len(both), np.diag(both)
-    if k < 2 or min(successes.sum(), k * total - successes.sum()) < LEAST_EXPECTED * k:
+    if k < 2 or min(successes.sum(), k * total - successes.sum()) < MIN_EXPECTED * k:
         return float("nan")
     within = k * successes.sum() - both.sum()
     if within <= 0:
@@ -243,7 +244,8 @@ def effective_trials(together: ArrayLike, total: int) -> float:
 
 class Crossing(NamedTuple):
     """Where shares in a row pass a level: positions, counted from 0, and whether they are above it
-    afterwards."""
+    afterwards.
+    """
 
     at: float
     low: float

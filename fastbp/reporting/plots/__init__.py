@@ -1,12 +1,13 @@
 """From tables to pictures: functions that draw on the axes they are given, and the files they
-become."""
+become.
+"""
 
-from fastbp.reporting.plots.atlas_plot import MOST_TILES, atlas
+from fastbp.reporting.plots.atlas_plot import MAX_TILES, atlas
 from fastbp.reporting.plots.basin_plot import basin
 from fastbp.reporting.plots.effects_plot import effects
 from fastbp.reporting.plots.heatmaps_plot import (
     FEW_VALUES,
-    MOST_POINTS,
+    MAX_POINTS,
     heatmap,
     heatmap_panels,
     spread_loss,
@@ -23,21 +24,21 @@ from fastbp.reporting.plots.share_pairs_plot import share_pairs
 from fastbp.reporting.plots.style import COLOURS, encoded, save
 from fastbp.reporting.plots.survival_plot import survival_curves
 from fastbp.reporting.plots.trajectory_plot import (
-    MOST_LINES,
+    MAX_LINES,
     learning_curves,
     learning_sheet,
-    life,
     measure_curves,
     outcome_strip,
     output_curves,
+    trajectory,
 )
 
 __all__ = [
     "COLOURS",
     "FEW_VALUES",
-    "MOST_LINES",
-    "MOST_POINTS",
-    "MOST_TILES",
+    "MAX_LINES",
+    "MAX_POINTS",
+    "MAX_TILES",
     "answers",
     "answers_sheet",
     "atlas",
@@ -49,7 +50,6 @@ __all__ = [
     "heatmap_panels",
     "learning_curves",
     "learning_sheet",
-    "life",
     "measure_curves",
     "outcome_bars",
     "outcome_strip",
@@ -60,4 +60,5 @@ __all__ = [
     "spread_loss",
     "spread_loss_panels",
     "survival_curves",
+    "trajectory",
 ]

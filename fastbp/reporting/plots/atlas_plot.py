@@ -21,7 +21,7 @@ from fastbp.reporting.phrases import and_, evenly, plain, plural, setting
 from fastbp.reporting.plots.style import COLOURS, STYLE, WIDTH, clipped, inches, literal, wrapped
 from fastbp.schema.outcomes import Outcome
 
-MOST_TILES, MOST_BARS = 256, 8
+MAX_TILES, MAX_BARS = 256, 8
 """Functions and settings that are drawn: of more settings, so many evenly apart."""
 
 _EDGES: NDArray[np.float64] = np.array([(0.085, -0.065), (0.0, -0.15), (0.15, 0.0), (0.04, 0.05)])
@@ -63,9 +63,9 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
     leave together (`pn_class`). Returns the axes; the figure is `ax.figure`. Raises ValueError
     where there are more than 256 functions.
     """
-    if table["bits"].nunique() > MOST_TILES:
+    if table["bits"].nunique() > MAX_TILES:
         raise ValueError(
-            f"an atlas has at most {MOST_TILES} tiles, given {table['bits'].nunique():,} functions"
+            f"an atlas has at most {MAX_TILES} tiles, given {table['bits'].nunique():,} functions"
         )
     keys = keys_of(table)[keys_of(table).index("function") + 1 :]
     settings = (
@@ -73,7 +73,7 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
         if keys
         else [()]
     )
-    shown = [settings[i] for i in evenly(len(settings), MOST_BARS).tolist()]
+    shown = [settings[i] for i in evenly(len(settings), MAX_BARS).tolist()]
     tiles, classes, brackets, height = _laid_out(table)
     bars = _places(shown)
     with mpl.rc_context(STYLE):
@@ -97,7 +97,8 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
 
 class _Layout(NamedTuple):
     """Tiles, classes with the place of their names, the lines under smaller classes, and the height
-    of all."""
+    of all.
+    """
 
     tiles: list[_Tile]
     classes: list[tuple[Point, pd.DataFrame]]
@@ -164,7 +165,8 @@ def _corner(row: int, d: int) -> NDArray[np.float64]:
 
 def _cubes(ax: Axes, tiles: Sequence[_Tile], scale: float) -> None:
     """The truth tables: edges between rows that differ in one input, a dot on each row whose target
-    is 1."""
+    is 1.
+    """
     length = len(tiles[0].bits)
     d = length.bit_length() - 1
     corners = np.array([_corner(row, d) for row in range(length)])
@@ -197,7 +199,8 @@ def _cubes(ax: Axes, tiles: Sequence[_Tile], scale: float) -> None:
 
 def _places(settings: Sequence[tuple[Any, ...]]) -> list[tuple[float, float]]:
     """Left edge and width of the bar of each setting in a tile; a gap where the first key
-    changes."""
+    changes.
+    """
     groups = np.cumsum(
         [i > 0 and len(one) > 1 and one[0] != settings[i - 1][0] for i, one in enumerate(settings)]
     )
@@ -239,7 +242,8 @@ def _bars(
 
 def _shape(ax: Axes, points: NDArray[np.float64], each: int, **style: Any) -> None:
     """Lines or boxes of so many points each, as one element of the file: thousands would be slow to
-    show."""
+    show.
+    """
     codes = np.full(len(points), Path.LINETO, np.uint8)
     codes[::each] = Path.MOVETO
     ax.add_patch(PathPatch(Path(points, codes), **style))

@@ -20,7 +20,7 @@ from fastbp.reporting.phrases import percent, plural
 from fastbp.reporting.plots.style import COLOURS, DPI, STYLE, alone, literal, width_of, wrapped
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 
-LEAST_PIXELS = 800
+MIN_PIXELS = 800
 """Pixels of a side of the picture, at least: smaller grids get several for each run."""
 
 _NIGHT = 0.36
@@ -61,11 +61,11 @@ def basin(
         most is not None
     ):  # or whatever shows the SVG file blurs one of few large pixels into the next
         image = np.repeat(
-            np.repeat(image, each := max(1, LEAST_PIXELS // len(image)), axis=0), each, axis=1
+            np.repeat(image, each := max(1, MIN_PIXELS // len(image)), axis=0), each, axis=1
         )
     with mpl.rc_context(STYLE):
         if ax is None:
-            high = side * -(-LEAST_PIXELS // side) / DPI
+            high = side * -(-MIN_PIXELS // side) / DPI
             ax = alone(high + 2.8, high + 1.2, left=0.8, right=2.0, top=0.6, bottom=0.6)
         edge = reach * (2 * cells / side - 1)
         ax.imshow(
@@ -110,7 +110,8 @@ def _dark(outcome: Outcome) -> tuple[int, ...]:
 
 def _reduced(image: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8], int]:
     """An image of at most so many pixels a side, each the mean of a square of pixels, and how many
-    of those it covers."""
+    of those it covers.
+    """
     side = len(image)
     each = -(-side // most)
     if each == 1:

@@ -27,8 +27,8 @@ def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = Non
     best first.
 
     Parameters: `table`, with the columns change, cause, difference, difference_low,
-    difference_high, mends and pairs; `title`, instead of one that says how many seeds are seen.
-    What mends is drawn in the colour of converged runs, all else in grey.
+    difference_high, fixes and pairs; `title`, instead of one that says how many seeds are seen.
+    What fixes is drawn in the colour of converged runs, all else in grey.
     """
     names = [str(name) for name in table["change"]]
     left = max((inches(name, 9) for name in names), default=0.5) + 0.4
@@ -41,8 +41,8 @@ def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = Non
             top=0.8,
             bottom=0.6,
         )
-        for mends, colour in ((True, COLOURS[Outcome.CONVERGED]), (False, "#777777")):
-            rows = np.flatnonzero(table["mends"].to_numpy(bool) == mends)
+        for fixes, colour in ((True, COLOURS[Outcome.CONVERGED]), (False, "#777777")):
+            rows = np.flatnonzero(table["fixes"].to_numpy(bool) == fixes)
             own = table.iloc[rows]
             ax.hlines(
                 rows,

@@ -36,7 +36,7 @@ FEW_VALUES = 3
 """Values of a key up to which no contour is drawn on a map: it would strike out the numbers in the
 cells, which say more."""
 
-MOST_POINTS = 2_000
+MAX_POINTS = 2_000
 """Runs up to which each is a dot."""
 
 _MARKERS = {
@@ -68,7 +68,7 @@ def spread_loss(
     with mpl.rc_context(STYLE):
         ax = ax or alone(5.2, 4.4)
         ax.set_yscale("log")
-        if ("runs" in seen and len(seen)) or len(seen) > MOST_POINTS:
+        if ("runs" in seen and len(seen)) or len(seen) > MAX_POINTS:
             _cells(seen, ax)
         else:
             for outcome, colour in COLOURS.items():
@@ -200,7 +200,7 @@ LINE = "; black line: 50%"
 GAP = "#c4c4c8"
 """Of a cell without a setup."""
 
-_COLOUR = {"constant": COLOURS[Outcome.ONE_CLASS], "born": "#5B6C8C"}
+_COLOUR = {"constant": COLOURS[Outcome.ONE_CLASS], "constant_at_start": "#5B6C8C"}
 """Of shares that are no outcome's."""
 
 
@@ -297,7 +297,8 @@ def _has_line(rows: pd.DataFrame, x: str, y: str, column: str) -> bool:
 
 def _every(names: Sequence[str], most: int) -> int:
     """Every how many-th tick has its name, so that there are at most so many: of up to three times
-    as few, the shortest names."""
+    as few, the shortest names.
+    """
     least = -(-len(names) // most)
     if least < 2:
         return 1
@@ -320,7 +321,7 @@ def heatmap_panels(
     setting of the other keys.
 
     Parameters: `panels`, the name of each setting and its rows of a summary. Of a single setting
-    there is a panel too for the share collapsed, and where the rows have `born_share`, for the runs
+    there is a panel too for the share collapsed, and where the rows have `constant_at_start_share`, for the runs
     that were constant before the first update.
     """
     drawn = [
@@ -335,7 +336,9 @@ def heatmap_panels(
             "collapsed": "collapsed",
         }
         names |= (
-            {"born": "as constant before the first update"} if "born_share" in panels[0][1] else {}
+            {"constant_at_start": "as constant before the first update"}
+            if "constant_at_start_share" in panels[0][1]
+            else {}
         )
         drawn = [(outcome, name, panels[0][1]) for outcome, name in names.items()]
     columns = max(len(panels), 2)

@@ -1,5 +1,6 @@
 """How runs ended: bars of outcomes, where the line of a collapse is drawn, and what single networks
-answer."""
+answer.
+"""
 
 from __future__ import annotations
 
@@ -158,7 +159,7 @@ def collapse_curves(
     high = -(-(len(setups) + 1) // (1 + (len(setups) > 3)))
     with mpl.rc_context(STYLE):
         ax = ax or alone(WIDTH, 4.2 + 0.2 * high, top=0.7, bottom=0.95 + 0.2 * high)
-        born: dict[bytes, str] = {}
+        constant_at_start: dict[bytes, str] = {}
         for (_, rows), name, style in zip(setups, names, cycle(LINES)):
             ax.plot(
                 rows["threshold"],
@@ -167,12 +168,12 @@ def collapse_curves(
                 linewidth=1.5,
                 label=clipped(name, _ENTRY, 8.5),
             )
-            born.setdefault(rows["born_share"].to_numpy().tobytes(), name)
+            constant_at_start.setdefault(rows["constant_at_start_share"].to_numpy().tobytes(), name)
         for _, rows in setups:
-            if born.pop(rows["born_share"].to_numpy().tobytes(), None):
+            if constant_at_start.pop(rows["constant_at_start_share"].to_numpy().tobytes(), None):
                 ax.plot(
                     rows["threshold"],
-                    100 * rows["born_share"],
+                    100 * rows["constant_at_start_share"],
                     color="#777777",
                     linestyle=(0, (1, 2)),
                     linewidth=1.3,

@@ -22,7 +22,7 @@ from fastbp.reporting.plots.style import (
     wrapped,
 )
 
-MOST_CURVES = 8
+MAX_CURVES = 8
 """Settings of the other keys that are drawn, of more evenly apart."""
 
 
@@ -42,7 +42,7 @@ def response_curves(
         if others
         else [summary]
     )
-    groups = [groups[i] for i in evenly(len(groups), MOST_CURVES).tolist()]
+    groups = [groups[i] for i in evenly(len(groups), MAX_CURVES).tolist()]
     values = summary[key].astype(float)
     with mpl.rc_context(STYLE):
         if ax is None:

@@ -58,14 +58,16 @@ LINES: list[Any] = [
 
 def inches(text: str, size: float) -> float:
     """The width of a text of so many points in DejaVu Sans, and in the fonts like it that a browser
-    takes, near enough."""
+    takes, near enough.
+    """
     return 1.06 * sum(map(_advance, text)) * size / 72
 
 
 @cache
 def _advance(letter: str) -> float:
     """The width of a letter as a share of the size; what DejaVu Sans has not is taken as wide as
-    the widest scripts."""
+    the widest scripts.
+    """
     font = _font()
     if not font.get_char_index(ord(letter)):
         return 1.0
@@ -79,7 +81,8 @@ def _font() -> FT2Font:
 
 def clipped(text: str, wide: float, size: float, more: bool = False) -> str:
     """The beginning of a text of so many points, as much as there is room for in so many inches.
-    `more`: there is more of it."""
+    `more`: there is more of it.
+    """
     if inches(text, size) <= wide and not more:
         return text
     ends = np.cumsum([inches(letter, size) for letter in text])
@@ -88,7 +91,8 @@ def clipped(text: str, wide: float, size: float, more: bool = False) -> str:
 
 def wrapped(text: str, wide: float, size: float, lines: int = 3) -> str:
     """A text of so many points in lines of so many inches, and not in too many: broken at spaces,
-    where it has any."""
+    where it has any.
+    """
     rows = [""]
     for word in text.split():
         longer = f"{rows[-1]} {word}" if rows[-1] else word
@@ -112,7 +116,8 @@ def wrapped(text: str, wide: float, size: float, lines: int = 3) -> str:
 
 def literal(ax: Axes) -> Axes:
     """Axes whose texts, also those that were there before, are taken as they stand: `$` is no
-    formula."""
+    formula.
+    """
     for artist in ax.findobj(Text):
         artist.set_parse_math(False)
     return ax

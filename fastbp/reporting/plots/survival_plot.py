@@ -24,7 +24,7 @@ from fastbp.reporting.plots.style import (
     wrapped,
 )
 
-MOST_STEPS = 240
+MAX_STEPS = 240
 """Steps of a curve that are drawn."""
 
 _LABEL = 3.3
@@ -78,7 +78,7 @@ def survival_curves(
         runs = 0
         for i, ((_, rows), name, style) in enumerate(zip(setups, names, cycle(LINES))):
             runs += int(rows["at_risk"].iloc[0])
-            shown = rows.iloc[evenly(len(rows), MOST_STEPS)]
+            shown = rows.iloc[evenly(len(rows), MAX_STEPS)]
             after = np.append(0, shown["after"])
             share = np.append(1.0, shown["share"])
             ax.step(after, 100 * share, where="post", **style, linewidth=1.4)

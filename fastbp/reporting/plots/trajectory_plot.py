@@ -1,4 +1,4 @@
-"""The life of single runs: what they answer, and their measures, over their updates."""
+"""The trajectory of single runs: what they answer, and their measures, over their updates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fastbp.reporting.phrases import evenly, plain, plural
 from fastbp.reporting.plots.style import COLOURS, STYLE, bare, clipped, headed, literal, sheet
 from fastbp.schema.outcomes import Outcome
 
-MOST_LOOKS, MOST_LINES = 400, 200
+MAX_EVALUATIONS, MAX_LINES = 400, 200
 """Points of a curve, and outputs of a run, that a picture shows."""
 
 FEW_ROWS = 16
@@ -39,14 +39,14 @@ _CURVES: list[Any] = [{"color": "#0072B2"}, {"color": "black", "linestyle": (0, 
 _CONVERGED: Any = {"color": COLOURS[Outcome.CONVERGED], "linewidth": 1.2, "linestyle": (0, (1, 1))}
 
 
-def life(
+def trajectory(
     looks: pd.DataFrame,
     T: NDArray[np.float64],
     title: str,
     note: str = "",
     converged_at: int | None = None,
 ) -> Figure:
-    """The life of one run in a new figure: its outputs, its outcome and its measures over its
+    """The trajectory of one run in a new figure: its outputs, its outcome and its measures over its
     updates.
 
     Parameters: `looks`, one row each, as `retrain` or a trace has them; `T`, the targets, [row,
@@ -101,7 +101,7 @@ def outcome_strip(looks: pd.DataFrame, ax: Axes, converged_at: int | None = None
 
     `converged_at` is named in the legend.
     """
-    shown = looks.iloc[evenly(len(looks), MOST_LOOKS)]
+    shown = looks.iloc[evenly(len(looks), MAX_EVALUATIONS)]
     updates = shown["updates"].to_numpy(np.float64)
     edges = np.concatenate([updates[:1], (updates[1:] + updates[:-1]) / 2, updates[-1:]])
     outcomes = shown["outcome"].to_numpy(str)
@@ -134,11 +134,11 @@ def output_curves(looks: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -> Axes
     Parameters: `looks`, with `outputs` row-major or null; `T`, the targets, [row, output]. Of very
     many lines some are drawn, and the label says how many.
     """
-    shown = looks.iloc[evenly(len(looks), MOST_LOOKS)]
+    shown = looks.iloc[evenly(len(looks), MAX_EVALUATIONS)]
     nothing = np.full(T.size, np.nan, np.float32)
     outputs = np.stack([nothing if values is None else values for values in shown["outputs"]])
     targets = T.ravel()
-    lines = evenly(T.size, MOST_LINES)
+    lines = evenly(T.size, MAX_LINES)
     low, high = float(T.min()), float(T.max())
     place = Normalize(low, high if high > low else low + 1)
     style: Any = (
@@ -171,7 +171,7 @@ def measure_curves(
     `log`: on a logarithmic axis, without what is 0, where they span a factor of 10 or more; else
     they are shares.
     """
-    shown = looks.iloc[evenly(len(looks), MOST_LOOKS)]
+    shown = looks.iloc[evenly(len(looks), MAX_EVALUATIONS)]
     values = shown[[*names]].to_numpy(np.float64)
     positive = values[values > 0]
     logarithmic = log and positive.size > 0 and bool(positive.max() >= 10 * positive.min())
@@ -205,7 +205,7 @@ def measure_curves(
 
 
 def _marked(shown: pd.DataFrame) -> dict[str, Any]:
-    """Looks are dots where they are few: what is between them is drawn, not measured."""
+    """EvaluatedWhen are dots where they are few: what is between them is drawn, not measured."""
     return {"marker": "o", "markersize": 3} if len(shown) <= 30 else {}
 
 
@@ -221,7 +221,7 @@ def learning_curves(
         for (name, looks), dashes in zip(
             traces.items(), cycle(("-", (0, (5, 1.5)), (0, (1.5, 1)))), strict=False
         ):
-            shown = looks.iloc[evenly(len(looks), MOST_LOOKS)]
+            shown = looks.iloc[evenly(len(looks), MAX_EVALUATIONS)]
             outcome = Outcome(str(looks["outcome"].iloc[-1]))
             ax.plot(
                 shown["updates"],

@@ -1,5 +1,6 @@
 """The atlas on a page: its picture, its classes, and whether shares are equal where symmetry says
-so."""
+so.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ from fastbp.reporting.phrases import (
     setting,
 )
 
-MOST_SETTINGS = 8
+MAX_SETTINGS = 8
 """Settings with a column of their own."""
 
 
@@ -40,7 +41,7 @@ def section(
     """
     count, runs = table["bits"].nunique(), plural(int(table["runs"].sum()), "run")
     picture = None
-    if count <= plots.MOST_TILES:
+    if count <= plots.MAX_TILES:
         large = equal[equal["symmetry"] == NPN]
         shares = large.groupby("class")["converged"].sum() / large.groupby("class")["runs"].sum()
         told = ", ".join(
@@ -81,7 +82,7 @@ def _settings(table: pd.DataFrame, equal: pd.DataFrame) -> list[tuple[str, pd.Da
 def _classes(table: pd.DataFrame, equal: pd.DataFrame) -> Table:
     """The classes under permuted and negated inputs and a negated output."""
     settings = _settings(table, equal)
-    shown = [settings[i] for i in evenly(len(settings), MOST_SETTINGS).tolist()]
+    shown = [settings[i] for i in evenly(len(settings), MAX_SETTINGS).tolist()]
     large = [(name, rows[rows["symmetry"] == NPN].set_index("class")) for name, rows in shown]
     order = equal[equal["symmetry"] == NPN].groupby("class", sort=True)["converged_share"].mean()
     names = order.sort_values(ascending=False, kind="stable").index

@@ -27,7 +27,8 @@ class Names(NamedTuple):
 
 def names_of(a: Path, b: Path) -> Names:
     """The shortest ends of two paths that tell them apart, without what could move a terminal's
-    cursor."""
+    cursor.
+    """
     one, other = (path.resolve().parts for path in (a, b))
     longest = max(len(one), len(other))
     length = next(
@@ -94,7 +95,8 @@ def label(row: Any, table: pd.DataFrame) -> str:
 
 def compared(row: Any) -> tuple[float, float]:
     """The shares converged that the difference is of: over the seeds that both ran, or over all
-    runs where there are none."""
+    runs where there are none.
+    """
     if row["pairs"]:
         return row["paired_a"] / row["pairs"], row["paired_b"] / row["pairs"]
     return row["converged_share_a"], row["converged_share_b"]
@@ -114,7 +116,7 @@ def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         "converged",
         "constant",
         "pairs",
-        "mended",
+        "fixed",
         "broken",
     ]
     rows = []
@@ -126,7 +128,7 @@ def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
             runs[0] if runs[0] == runs[1] else " → ".join(runs),
             *shares,
         ]
-        told += [plain(row[name]) for name in ("pairs", "mended", "broken")]
+        told += [plain(row[name]) for name in ("pairs", "fixed", "broken")]
         if pd.isna(row["p_holm"]):
             told += ["–", "–", ""]
         else:
@@ -150,7 +152,7 @@ def console(table: pd.DataFrame) -> str:
     return "\n".join(aligned([titles, *rows], left=(*range(words), len(titles) - 1)))
 
 
-MOST_ROWS = 40
+MAX_ROWS = 40
 """Setups on a page: those that moved most."""
 
 
@@ -168,7 +170,7 @@ def compare(
     """Compare two stores; with a `folder`, write compare.csv, compare.html and figures/ there.
 
     Raises FileNotFoundError where one is no store, ValueError where one has no runs,
-    DamagedFileError as `tally` does, OSError where files cannot be written.
+    DamagedFileError as `count_runs` does, OSError where files cannot be written.
     """
     for store in (a, b):
         if not any(filename.listed(filename.runs_folder(store))):
@@ -185,7 +187,7 @@ def compare(
         table["difference"]
         .abs()
         .sort_values(ascending=False, kind="stable", na_position="last")
-        .index[:MOST_ROWS]
+        .index[:MAX_ROWS]
     )
     shown = table.loc[sorted(strongest)].reset_index(drop=True)
     labels = [label(row, table) for row in shown.to_dict("records")]
@@ -207,7 +209,7 @@ def compare(
     some = (
         ""
         if len(shown) == len(table)
-        else f" The {MOST_ROWS} of {plain(len(table))} setups that moved most."
+        else f" The {MAX_ROWS} of {plain(len(table))} setups that moved most."
     )
     marked = [Row(cells, bool(moved)) for cells, moved in zip(rows, moved(shown), strict=True)]
     caption = f"From {names.a} to {names.b}. Shaded: setups that moved.{some} All columns:"

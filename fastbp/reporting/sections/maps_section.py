@@ -1,5 +1,6 @@
 """What a grid of two numeric keys looks like: which axes it has, where half of the runs converge,
-and what is seen in it."""
+and what is seen in it.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def is_numeric(values: pd.Series[Any]) -> bool:
 
 def shaped(summary: pd.DataFrame) -> pd.DataFrame:
     """A summary that has `width` and `depth` in place of `hidden`, where all layers of each network
-    are alike and some networks have several; else the summary as it is."""
+    are alike and some networks have several; else the summary as it is.
+    """
     if "hidden" not in keys_of(summary):
         return summary
     layers = [str(value).split("-") for value in summary["hidden"]]
@@ -51,7 +53,8 @@ def shaped(summary: pd.DataFrame) -> pd.DataFrame:
 
 def axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
     """Pairs of numeric keys over which there are setups enough for a map, the one with more values
-    first."""
+    first.
+    """
     numeric = [
         key
         for key in keys_of(summary)
@@ -75,7 +78,8 @@ def axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _is_plane(summary: pd.DataFrame, x: str, y: str, others: list[str]) -> bool:
     """Whether in some setting of the others two values of one key meet the same two of the other:
-    else there are but lines."""
+    else there are but lines.
+    """
     groups = [rows for _, rows in summary.groupby(others, dropna=False)] if others else [summary]
     for rows in groups:
         there = pd.crosstab(rows[x], rows[y]).to_numpy() > 0
@@ -134,10 +138,10 @@ def critical(summary: pd.DataFrame, x: str, y: str, name: str = "converged") -> 
     return pd.DataFrame(found, columns=[y, x, f"{x}_low", f"{x}_high", "rising"])
 
 
-def landscape(summary: pd.DataFrame, born: pd.Series[Any] | None = None) -> list[str]:
+def landscape(summary: pd.DataFrame, constant_at_start: pd.Series[Any] | None = None) -> list[str]:
     """What is seen in a map, in paragraphs; none where the setups are no map.
 
-    Parameters: `summary`, what `tables.summary` or `shaped` returned; `born`, for each of its rows
+    Parameters: `summary`, what `tables.summary` or `shaped` returned; `constant_at_start`, for each of its rows
     the share of runs that were as constant as collapsed ones are before their first update.
     """
     keys = mapped(summary)
@@ -157,9 +161,9 @@ def landscape(summary: pd.DataFrame, born: pd.Series[Any] | None = None) -> list
     )
     if many.any():
         second += f" They do so: {_over(summary, walls, x, y, shown, 'constant')}."
-    if born is not None:
+    if constant_at_start is not None:
         at_birth = [
-            f"{percent(float(born[summary[y] == value].mean()))} with {y} {named(value)}"
+            f"{percent(float(constant_at_start[summary[y] == value].mean()))} with {y} {named(value)}"
             for value in shown
         ]
         second += f" Before the first update so many networks are as constant: {and_(at_birth)}."

@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from fastbp.analysis.counts import Tally, varying
+from fastbp.analysis.counts import SetupCounts, varying
 from fastbp.analysis.statistics.kaplan_meier import DRAWS, costs_of_draws, restart
 from fastbp.analysis.statistics.proportions import Real, clopper_pearson
 from fastbp.analysis.summary import LEVEL, key_columns, keys_of
 from fastbp.reporting.phrases import aligned, and_, plain, plural, setting
-from fastbp.schema.paper_figures import FIGURES, MOST_RUNS
+from fastbp.schema.paper_figures import FIGURES, MAX_RUNS
 
-MOST_ROWS, MOST_NAMED = 40, 4
+MAX_ROWS, MAX_NAMED = 40, 4
 """Rows of a table and setups in a sentence."""
 
 
@@ -47,7 +47,8 @@ class Printed(NamedTuple):
 
 def printed(told: Mapping[str, Any]) -> tuple[Printed, ...]:
     """The figures of a store's sweep file, as it was read. Raises ValueError, TypeError or KeyError
-    where it is no such file."""
+    where it is no such file.
+    """
     figures, setups = told.get("published", []), told.get("resolved", {}).get("published", [])
     return tuple(
         _printed(one, ids) for one, ids in zip(figures, setups, strict=False)
@@ -59,7 +60,7 @@ def _printed(one: Mapping[str, Any], setups: Iterable[Any]) -> Printed:
     if (
         figure not in FIGURES
         or not isfinite(value)
-        or not (runs is None or 1 <= int(runs) <= MOST_RUNS)
+        or not (runs is None or 1 <= int(runs) <= MAX_RUNS)
     ):
         raise ValueError(f"no published figure: {one}")
     reach = float(one.get("plus_minus", nan))
@@ -81,7 +82,8 @@ def _printed(one: Mapping[str, Any], setups: Iterable[Any]) -> Printed:
 
 def _unit(figure: str, value: float, rounded: float | None) -> float:
     """To what a figure was rounded: where that is not said its last digit, and a share of 0 or 1 is
-    exact."""
+    exact.
+    """
     if rounded is not None:
         if not 0 < float(rounded) < inf:
             raise ValueError(f"rounded to {rounded}")
@@ -97,7 +99,8 @@ def _unit(figure: str, value: float, rounded: float | None) -> float:
 
 class Times(NamedTuple):
     """Epochs to convergence, ascending, [time], and how many of so many runs took each, [draw,
-    time]."""
+    time].
+    """
 
     epochs: Real
     counts: Real
@@ -157,7 +160,7 @@ _CELLS = 2_000_000
 class _Own:
     """The figures of one setup, as a paper counts epochs that is so far ahead of us."""
 
-    def __init__(self, one: Tally, each: int, shift: int) -> None:
+    def __init__(self, one: SetupCounts, each: int, shift: int) -> None:
         self.runs = one.runs
         # A look at the end of a budget may lie within an epoch. Without any success there is still
         # a time, at which none was.
@@ -178,7 +181,8 @@ class _Own:
 
     def interval(self, figure: str) -> tuple[float, float]:
         """Its bounds: of a share exact binomial, of a best time as the summary's, else percentiles
-        of the bootstrap."""
+        of the bootstrap.
+        """
         if figure not in self._intervals:
             self._intervals[figure] = self._bounds(figure)
         return self._intervals[figure]
@@ -251,11 +255,11 @@ def _sampled(one: Printed, own: _Own) -> tuple[float, float]:
 
 
 def table(
-    tallies: Sequence[Tally], figures: Sequence[Printed], updates_per_epoch: Mapping[str, int]
+    counted: Sequence[SetupCounts], figures: Sequence[Printed], updates_per_epoch: Mapping[str, int]
 ) -> pd.DataFrame:
     """Published figures beside ours.
 
-    Parameters: `tallies`, as `tables.tally` returns them; `figures`, as `printed` does;
+    Parameters: `counted`, as `tables.count_runs` returns them; `figures`, as `printed` does;
     `updates_per_epoch` of each setup, by its id: one without is left out.
 
     Returns a row for each figure and setup of which it is, in that order, with the columns:
@@ -267,9 +271,9 @@ def table(
     """
     own: dict[tuple[str, int], _Own] = {}
     rows: list[dict[str, Any]] = []
-    place: list[Tally] = []
+    place: list[SetupCounts] = []
     for one in figures:
-        for t in tallies:
+        for t in counted:
             if t.setup not in one.setups or t.setup not in updates_per_epoch:
                 continue
             ours = own.setdefault(
@@ -297,7 +301,7 @@ def table(
         name: pd.Series([row[name] for row in rows], dtype=types.get(name, "float64"))
         for name in _COLUMNS
     }
-    keys = key_columns(place, varying(tallies)) | {
+    keys = key_columns(place, varying(counted)) | {
         "setup": pd.Series([t.setup for t in place], dtype=object)
     }
     return pd.DataFrame(
@@ -318,7 +322,8 @@ _COLUMNS = (
 
 class Form(NamedTuple):
     """A table as it is read: of one source, its titles, its rows of texts and which of them stand
-    for the baseline."""
+    for the baseline.
+    """
 
     source: str
     titles: list[str]
@@ -329,7 +334,8 @@ class Form(NamedTuple):
 def forms(table: pd.DataFrame, baseline: str | None = None) -> list[Form]:
     """A table of each source: where its figures are of one setup a row for each with both
     intervals, else a row for each setup, named by what it has other than the baseline, `≠` where a
-    figure of it does not agree."""
+    figure of it does not agree.
+    """
     return [
         _form(str(source), rows, table, baseline)
         for source, rows in table.groupby("source", sort=False)
@@ -412,7 +418,8 @@ def _number(value: float, unit: float) -> str:
 
 def sentences(table: pd.DataFrame, baseline: str | None = None) -> list[str]:
     """How many figures of each source agree: of the setup as it stands, and of which others all
-    do."""
+    do.
+    """
     lines = []
     names = _names(table, baseline)
     for source, rows in table.groupby("source", sort=False):
@@ -433,7 +440,8 @@ def sentences(table: pd.DataFrame, baseline: str | None = None) -> list[str]:
 
 def _agreeing(rows: pd.DataFrame, of: str) -> str:
     """How many figures agree with a setup, of those of which it can be told, and which others do
-    not."""
+    not.
+    """
     unknown = _named(rows[rows["agrees"].isna()])
     known = rows[rows["agrees"].notna()]
     if known.empty:
@@ -456,10 +464,11 @@ def _named(rows: pd.DataFrame) -> str:
 
 def _elsewhere(whole: pd.Series[Any], names: Mapping[str, str], other: str) -> list[str]:
     """In how many settings all figures agree, and which these are: `whole`, whether they do, by
-    setup."""
+    setup.
+    """
     ids = list(whole[whole].index)
-    more = f" and {len(ids) - MOST_NAMED} more" * (len(ids) > MOST_NAMED)
-    told = f" ({'; '.join(names[setup] for setup in ids[:MOST_NAMED])}{more})" * bool(ids)
+    more = f" and {len(ids) - MAX_NAMED} more" * (len(ids) > MAX_NAMED)
+    told = f" ({'; '.join(names[setup] for setup in ids[:MAX_NAMED])}{more})" * bool(ids)
     if len(whole) == 1:
         return [f"in the one {other}setting {'not ' * (not ids)}all agree{told}"]
     return [f"all agree in {len(ids)} of {plural(len(whole), other + 'setting')}{told}"] * bool(
@@ -476,7 +485,7 @@ def console(table: pd.DataFrame, baseline: str | None = None) -> str:
         f"Published beside ours (times in epochs; ≠ where the 95% intervals of the two do not overlap{before}):"
     ]
     for form, said in zip(forms(table, baseline), sentences(table, baseline), strict=True):
-        lines += [said, *aligned([form.titles, *form.rows[:MOST_ROWS]], left=(0, 7))]
-        if len(form.rows) > MOST_ROWS:
-            lines.append(f"and {len(form.rows) - MOST_ROWS:,} more in published.csv")
+        lines += [said, *aligned([form.titles, *form.rows[:MAX_ROWS]], left=(0, 7))]
+        if len(form.rows) > MAX_ROWS:
+            lines.append(f"and {len(form.rows) - MAX_ROWS:,} more in published.csv")
     return "\n".join(lines)

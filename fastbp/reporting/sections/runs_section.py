@@ -1,5 +1,6 @@
-"""Single runs on a page: what some networks of each outcome answer, and the lives of those that
-were replayed."""
+"""Single runs on a page: what some networks of each outcome answer, and the trajectories of those that
+were replayed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fastbp.analysis.counts import Tally
+from fastbp.analysis.counts import SetupCounts
 from fastbp.reporting import html, plots
 from fastbp.reporting.figures import Drawing
 from fastbp.reporting.phrases import plural
@@ -22,14 +23,14 @@ from fastbp.reporting.svg import panels
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 from fastbp.store import filename, parquet
 
-MOST_EXAMPLES, MOST_LIVES = 5, 6
-"""Runs of each outcome, and lives."""
+MAX_EXAMPLES, MAX_TRAJECTORIES = 5, 6
+"""Runs of each outcome, and trajectories."""
 
 Problem = tuple[NDArray[np.float64], NDArray[np.float64]]
 Problems = Mapping[str, Problem | None]
 
 
-def problem_of(store: Path, one: Tally) -> Problem | None:
+def problem_of(store: Path, one: SetupCounts) -> Problem | None:
     """X and T of a setup, where the store has them."""
     file = store / "problems" / f"{one.problem}.npz"
     if not one.problem or not re.fullmatch("[0-9a-f]{64}", one.problem) or not file.is_file():
@@ -53,19 +54,20 @@ class Example(NamedTuple):
     outputs: NDArray[np.float64]
 
 
-def examples(store: Path, tallies: Sequence[Tally], baseline: str | None) -> list[Example]:
+def examples(store: Path, counted: Sequence[SetupCounts], baseline: str | None) -> list[Example]:
     """Five runs of each outcome, of as many setups as there are: of each its first seeds, the setup
-    as it stands first."""
-    order = sorted(tallies, key=lambda t: t.setup != baseline)
+    as it stands first.
+    """
+    order = sorted(counted, key=lambda t: t.setup != baseline)
     wanted: list[tuple[Outcome, str, int]] = []
     for outcome in plots.COLOURS:
         lists = [
-            [(outcome, t.setup, seed) for seed in t.sketch.examples.get(outcome, [])]
+            [(outcome, t.setup, seed) for seed in t.histograms.examples.get(outcome, [])]
             for t in order
-            if t.sketch
+            if t.histograms
         ]
         turns = (one for turn in zip_longest(*lists) for one in turn if one)
-        wanted += [one for one, _ in zip(turns, range(MOST_EXAMPLES), strict=False)]
+        wanted += [one for one, _ in zip(turns, range(MAX_EXAMPLES), strict=False)]
     found: dict[tuple[str, int], Example] = {}
     for path in sorted((store / "runs").glob("*.parquet")):
         if not (match := filename.FILE_NAME.fullmatch(path.name)):
@@ -97,7 +99,8 @@ def example_groups(
     store: str,
 ) -> list[dict[str, Any]]:
     """The same as parts of a page, by outcome, and all in one picture; `store`: as commands name
-    it."""
+    it.
+    """
     known = {setup: problem[1] for setup, problem in problems.items() if problem}
     targets = [
         T if (T := known.get(run.setup)) is not None and T.size == run.outputs.size else None
@@ -132,14 +135,14 @@ def _numbers(values: NDArray[np.float64], most: int = 16) -> str:
     )
 
 
-def lives(drawing: Drawing, store: Path, names: Mapping[str, str]) -> html.Picture | None:
+def trajectories(drawing: Drawing, store: Path, names: Mapping[str, str]) -> html.Picture | None:
     """The learning curves of runs that were replayed and kept."""
     import pyarrow.parquet as pq
 
     traces: dict[str, pd.DataFrame] = {}
     for path in sorted((store / "replays").glob("*.parquet")):
         setup, _, seed = path.stem.partition("-")
-        if setup in names and len(traces) < MOST_LIVES:
+        if setup in names and len(traces) < MAX_TRAJECTORIES:
             with suppress(
                 Exception
             ):  # somebody's own file, or a damaged one: it is no part of the results
@@ -155,7 +158,7 @@ def lives(drawing: Drawing, store: Path, names: Mapping[str, str]) -> html.Pictu
         plots.learning_sheet(
             traces, f"Loss and spread of {plural(len(traces), 'replayed run')} over their updates"
         ),
-        "lives",
+        "trajectories",
         "Learning curves of replayed runs",
         "Curves of loss and of spread over updates: "
         + "; ".join(

@@ -1,5 +1,6 @@
-"""What is seen only in the lives of failing runs: whether the loss still falls, and units that
-double each other."""
+"""What is seen only in the trajectories of failing runs: whether the loss still falls, and units that
+double each other.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
-from fastbp.engine.lane_group import Group, task
+from fastbp.engine.lane_group import LaneGroup, task
 from fastbp.engine.retrain import layers
 from fastbp.kernels import measures as m
 
@@ -30,7 +31,7 @@ FLAT = 0.01
 SLICE_SECONDS = 0.1
 
 
-class Lives(NamedTuple):
+class Trajectories(NamedTuple):
     """What was seen of each run, [run]."""
 
     falling: NDArray[np.bool_]
@@ -46,11 +47,11 @@ class Lives(NamedTuple):
         return len(self.falling)
 
 
-def of(setup: Setup, seeds: NDArray[np.uint64], deadline: float = np.inf) -> Lives | None:
+def of(setup: Setup, seeds: NDArray[np.uint64], deadline: float = np.inf) -> Trajectories | None:
     """Train these seeds again and look into them; None where there are none, or no time."""
     if not seeds.size:
         return None
-    group = Group(task(setup), seeds[: min(len(seeds), task(setup).lanes)])
+    group = LaneGroup(task(setup), seeds[: min(len(seeds), task(setup).lanes)])
     runs = min(len(seeds), group.task.lanes)
     half = group.task.epochs // 2
     if not to(group, half, deadline):
@@ -64,12 +65,13 @@ def of(setup: Setup, seeds: NDArray[np.uint64], deadline: float = np.inf) -> Liv
     distinct = np.array(
         [_distinct(X, *layers(group, setup.sizes, lane)[0]) for lane in range(runs)]
     )
-    return Lives(falling, distinct, setup.hidden[0])
+    return Trajectories(falling, distinct, setup.hidden[0])
 
 
-def to(group: Group, epochs: int, deadline: float) -> bool:
+def to(group: LaneGroup, epochs: int, deadline: float) -> bool:
     """Train up to an epoch, in slices between which the clock is looked at; whether there was
-    time."""
+    time.
+    """
     size = 1
     while group.epochs < epochs:
         began = time.perf_counter()
@@ -83,7 +85,8 @@ def to(group: Group, epochs: int, deadline: float) -> bool:
 
 def _distinct(X: NDArray[np.float64], W: NDArray[np.float64], b: NDArray[np.float64]) -> int:
     """Units that say what no other says: those that vary, each group that goes together counted
-    once."""
+    once.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         a = 1 / (1 + np.exp(-(X @ W.T + b)))
     varying = a[:, a.std(axis=0) > FLAT]
