@@ -533,8 +533,8 @@ def test_bad_input_is_one_line_a_mistake_and_nothing_is_written(tmp_path, argume
         "mine.csv": "a,b\n1,2\n",
     }
     if arguments == ["wrong.toml"]:
-        parquet["wrong.toml"] = "seeds = 3\n" + parquet["wrong.toml"]
-    for name, text in parquet.items():
+        files["wrong.toml"] = "seeds = 3\n" + files["wrong.toml"]
+    for name, text in files.items():
         (tmp_path / name).write_text(text)
     done = here(*arguments)
     assert done.returncode == 2

@@ -25,7 +25,7 @@ from every_choice import (
 from lanes import LANES
 
 from fastbp.choices.families import FAMILIES
-from fastbp.engine import lane_group
+from fastbp.engine import block, lane_group
 from fastbp.engine.plan import families
 from fastbp.schema.keys import NUMERICS_VERSION
 
@@ -148,7 +148,7 @@ def test_one_bit_of_one_weight_is_another_digest(monkeypatch):
             bits = self.state.block.view(f"u{self.state.block.itemsize}")
             bits[1] ^= 1
 
-    monkeypatch.setattr(lane_group, "LaneGroup", Disturbed)
+    monkeypatch.setattr(block, "LaneGroup", Disturbed)
     after = [
         digest_of(rows_of(setup, LANES, count=3)) for setup in (SETUPS[0], SETUPS[len(SETUPS) // 2])
     ]

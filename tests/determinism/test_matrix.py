@@ -25,7 +25,7 @@ from lanes import LANES, OTHER_LANES
 from pairs import pairs_of, pairwise
 
 import fastbp
-from fastbp.engine import block
+from fastbp.engine import compile_ahead
 from fastbp.engine.merge import merge
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.store import Store
@@ -239,14 +239,14 @@ def make(
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
     """The same by threads of this process."""
-    cores = block.available_cores
+    cores = compile_ahead.available_cores
     cell = {"blocks": None, "lanes": USED[str(LANES)], "shards": 1}
     try:
         with cells.kept("threads", 2) as pool:
             return cells.make(cell, tmp_path_factory.mktemp("here") / "all", pool)
     finally:
         cells.use({})
-        block.available_cores = cores
+        compile_ahead.available_cores = cores
 
 
 def test_the_engine_makes_the_committed_digests(here):

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from every_choice import EVERY, FEW, SETUPS, SWEEP, digest_of, instructions, libm_fuses
 
-from fastbp.engine import backends, block, driver, integrity, lane_group, plan
+from fastbp.engine import backends, compile_ahead, driver, integrity, lane_group, plan
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.merge import merge
 from fastbp.schema.keys import NUMERICS_VERSION
@@ -63,7 +63,7 @@ def use(lanes: dict[str, int]) -> None:
     """Have this process train so many runs side by side, and compile for them by itself: other
     cells have the other cores."""
     if _used != [lanes]:
-        block.available_cores = lambda: 1
+        compile_ahead.available_cores = lambda: 1
         lane_group.suggested_lanes = (lambda net, dtype: lanes[dtype.name]) if lanes else SHIPPED
         lane_group.task.cache_clear()
         _used[:] = [lanes]

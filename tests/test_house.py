@@ -1,0 +1,76 @@
+"""The rules of the house: short functions, small modules, names that occur once."""
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fastbp
+
+PACKAGE = Path(fastbp.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+MAX_LINES, MAX_PARAMETERS, MAX_COMPILED_PARAMETERS, MAX_MODULE_LINES = 50, 8, 16, 400
+
+COMMANDS = {"sweep", "report", "compare", "replay", "diagnose", "verify", "merge", "list"}
+"""A command and what it runs may share a name."""
+
+
+def functions(module: Path) -> Iterator[Function]:
+    """Every function of a module, methods and nested ones included."""
+    tree = ast.parse(module.read_text())
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def own_lines(function: Function) -> int:
+    """Lines of a function, nested functions and classes apart."""
+    nested: list[ast.AST] = list(ast.iter_child_nodes(function))
+    count = function.end_lineno - function.lineno + 1
+    while nested:
+        node = nested.pop()
+        if isinstance(node, Function | ast.ClassDef):
+            count -= node.end_lineno - node.lineno + 1
+        else:
+            nested += ast.iter_child_nodes(node)
+    return count
+
+
+def is_compiled(module: Path) -> bool:
+    """Whether Numba compiles what a module defines."""
+    return module.parent.name in ("kernels", "choices")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_functions_and_modules_are_short(module: Path) -> None:
+    long = [f.name for f in functions(module) if own_lines(f) > MAX_LINES]
+    assert not long, f"more than {MAX_LINES} lines: {', '.join(long)}"
+    most = MAX_COMPILED_PARAMETERS if is_compiled(module) else MAX_PARAMETERS
+    wide = []
+    for function in functions(module):
+        given = function.args
+        names = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+        if len(set(names) - {"self", "cls"}) > most:
+            wide.append(function.name)
+    assert not wide, f"more than {most} parameters: {', '.join(wide)}"
+    assert len(module.read_text().splitlines()) <= MAX_MODULE_LINES
+
+
+def test_no_two_modules_share_a_name() -> None:
+    names = Counter(path.stem for path in MODULES if not path.stem.startswith("__"))
+    twice = {name for name, count in names.items() if count > 1}
+    allowed = COMMANDS | {"problems", "store", "sweep"}
+    assert twice <= allowed, twice - allowed
+    assert all(names[name] == 2 for name in twice)
+
+
+def test_no_two_classes_share_a_name() -> None:
+    classes = Counter(
+        node.name
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in classes.items() if count > 1] == []
