@@ -24,7 +24,7 @@ from benchmarks.figures import (
     Row,
     all_rows,
     contenders,
-    headlines,
+    headline,
     machine_line,
     read_csv,
     replaced,
@@ -32,7 +32,7 @@ from benchmarks.figures import (
 )
 from benchmarks.workloads import DTYPES, KS_SEEDS, WORKLOADS
 
-PARTS = ("contenders", "early", "scaling", "command", "sweeps", "keeping", "memory")
+PARTS = ("contenders", "early", "scaling", "command", "sweeps", "store", "memory")
 FIGURES = HERE / "benchmarks" / "figures.csv"
 
 
@@ -102,7 +102,7 @@ def measure(part: str, size: Size, cores: int) -> list[Row]:
         "scaling": lambda: parts.scaling(size.few_rounds, size.sizes, size.widths, size.lanes),
         "command": lambda: parts.command(size.few_rounds, size.runs),
         "sweeps": lambda: parts.sweeps(size.few_rounds, size.runs, size.most),
-        "keeping": lambda: parts.keeping(size.few_rounds, size.runs, size.most),
+        "store": lambda: parts.store_costs(size.few_rounds, size.runs, size.most),
         "memory": lambda: parts.memory(size.most, size.whole_memory),
     }
     return list(measurements[part]())
@@ -125,14 +125,11 @@ def write_pages(rows: list[Row], machine: dict[str, str]) -> None:
         env=clean(),
         check=True,
     )
-    front = "\n\n".join([machine_line(machine), contenders(rows), all_rows(headlines(rows))])
-    for path, tables in (
-        (HERE / "README.md", front),
-        (HERE / "benchmarks" / "README.md", page(rows, machine)),
+    for path, name, tables in (
+        (HERE / "README.md", "headline", headline(rows)),
+        (HERE / "benchmarks" / "README.md", "figures", page(rows, machine)),
     ):
-        path.write_text(
-            replaced(path.read_text(encoding="utf-8"), "figures", tables), encoding="utf-8"
-        )
+        path.write_text(replaced(path.read_text(encoding="utf-8"), name, tables), encoding="utf-8")
 
 
 def parser() -> argparse.ArgumentParser:

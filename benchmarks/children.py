@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -97,29 +98,33 @@ class Ran(NamedTuple):
     """From its start to its end, by the clock on the wall."""
     peak: float
     """The most memory that it held, in MB."""
+    output: str
+    """What it printed on stdout."""
 
 
 def run(arguments: Sequence[object], environment: Mapping[str, str]) -> Ran:
-    """Run `python -m …`, its output thrown away. Ends the benchmark where it fails."""
+    """Run `python -m …`. Ends the benchmark where it fails."""
     command = [sys.executable, "-m", *map(str, arguments)]
-    began = time.perf_counter()
-    nothing = subprocess.DEVNULL
-    process = subprocess.Popen(
-        command,
-        cwd=HERE,
-        env=clean() | environment,
-        stdin=nothing,
-        stdout=nothing,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr
-    errors = process.stderr.read()  # to its end, which is the command's own
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
+    with tempfile.TemporaryFile("w+") as printed:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            cwd=HERE,
+            env=clean() | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stderr
+        errors = process.stderr.read()  # to its end, which is the command's own
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        printed.seek(0)
+        output = printed.read()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(
             f"benchmarks: {' '.join(command[1:])} ended with code {process.returncode}\n{errors.decode()}"
         )
     bytes_each = 1 if sys.platform == "darwin" else 1024
-    return Ran(seconds, usage.ru_maxrss * bytes_each / 1e6)
+    return Ran(seconds, usage.ru_maxrss * bytes_each / 1e6, output)

@@ -25,6 +25,8 @@ class Row(NamedTuple):
     """Why there are no figures, where there are none."""
 
 
+ENTRIES_BY_LABEL = {entry.label: entry for entry in ENTRIES.values()}
+
 PRESENTATION, COMPILING = "ns/presentation", "s more, first call"
 FAILS = "fails the check"
 
@@ -95,9 +97,34 @@ def all_rows(rows: Iterable[Row]) -> str:
     )
 
 
-def headlines(rows: Iterable[Row]) -> list[Row]:
-    """The rows for a page about something else: no parts of a whole."""
-    return [r for r in rows if not r.case.startswith("of it")]
+def headline(rows: Sequence[Row]) -> str:
+    """The table of the README: fastbp, C, and the best of all others, for each workload."""
+    ours, limit = ENTRIES["engine"].label, ENTRIES["c"].label
+    best = {(r.measurement, r.case): r.best for r in rows if r.unit == PRESENTATION and not r.note}
+    workloads: dict[str, list[str]] = {}
+    for measurement in dict.fromkeys(measurement for measurement, _ in best):
+        workloads.setdefault(measurement.rpartition(", ")[0], []).append(measurement)
+
+    def times(measurement: str, labels: Iterable[str]) -> str:
+        raced = [label for label in labels if (measurement, label) in best]
+        if not raced:
+            return "–"
+        first = min(raced, key=lambda label: best[measurement, label])
+        name = "" if first == limit else f" ({ENTRIES_BY_LABEL[first].short})"
+        return f"{number(best[measurement, first] / best[measurement, ours])} ×{name}"
+
+    others = [label for label in ENTRIES_BY_LABEL if label not in (ours, limit)]
+    lines = [
+        (
+            workload,
+            " / ".join(number(best[each, ours]) for each in measurements),
+            " / ".join(times(each, [limit]) for each in measurements),
+            " / ".join(times(each, others) for each in measurements),
+        )
+        for workload, measurements in workloads.items()
+    ]
+    head = ("float64 / float32", "fastbp, ns", "C with vector instructions", "best of all others")
+    return table(head, (False, True, True, True), lines)
 
 
 def contenders(rows: Sequence[Row], unit: str = PRESENTATION) -> str:

@@ -24,9 +24,9 @@ PHASES = {
     "train": "training and writing",
     "write": "writing the rest",
     "tables": "tables",
-    "picture": "picture",
+    "page": "page and pictures",
 }
-"""Phases of `made.json`, in their order, in words."""
+"""Phases of the command, in their order, as its `--json` names them, in words."""
 
 COMMAND, FIRST, LATER = (
     "founding sweep, 8 × {:,} runs",
@@ -135,23 +135,17 @@ def command(rounds: int, seeds: int) -> Iterator[Row]:
             tell(f"the founding sweep, time {attempt + 1}")
             store, when = Path(folder, f"store-{attempt}"), LATER if attempt else FIRST
             ran = run(
-                ["fastbp.sweep", "founding", "-o", store, "--seeds", seeds, "--quiet"],
+                ["fastbp.sweep", "founding", "-o", store, "--seeds", seeds, "--json"],
                 {"FASTBP_CACHE_DIR": f"{folder}/cache"},
             )
-            spent = _spent(store)
-            spent.pop("total", None)
+            spent: dict[str, float] = json.loads(ran.output)["seconds"]
+            del spent["total"]
             times[when, "in all"].append(ran.seconds)
             times[when, "of it Python itself"].append(ran.seconds - sum(spent.values()))
             for phase, words in PHASES.items():
                 times[when, f"of it {words}"].append(spent[phase])
     for (when, case), values in times.items():
         yield row("command", f"{COMMAND.format(seeds)}, {when}", case, values, "s")
-
-
-def _spent(store: Path) -> dict[str, float]:
-    """Seconds by phase of the command that made a store."""
-    spent: dict[str, float] = json.loads((store / "made.json").read_text())[-1]["seconds"]
-    return spent
 
 
 def sweeps(rounds: int, seeds: int, most: int) -> Iterator[Row]:
@@ -190,22 +184,22 @@ def sweeps(rounds: int, seeds: int, most: int) -> Iterator[Row]:
         shapes = f"hidden={list(range(1, 31))}".replace(" ", "")
         for attempt, case in enumerate((FIRST, "later")):
             store = Path(folder, f"shapes-{attempt}")
-            thirty = ["fastbp.sweep", "founding", "-o", store, "--seeds", 320, "--quiet"]
+            thirty = ["fastbp.sweep", "founding", "-o", store, "--seeds", 320, "--json"]
             thirty += _settings(shapes, "order=random", "lr=0.2", "updates=80")
-            run(thirty, {"FASTBP_CACHE_DIR": f"{folder}/cache"})
+            ran = run(thirty, {"FASTBP_CACHE_DIR": f"{folder}/cache"})
             yield row(
                 "sweeps",
                 "30 shapes, compiling or loading code",
                 case,
-                [_spent(store)["compile"]],
+                [json.loads(ran.output)["seconds"]["compile"]],
                 "s",
             )
 
 
-def keeping(rounds: int, seeds: int, most: int) -> Iterator[Row]:
-    """What it costs to keep rows, to check them, and to have others train."""
+def store_costs(rounds: int, seeds: int, most: int) -> Iterator[Row]:
+    """What it costs to store rows, to verify them, and to train elsewhere."""
     times = defaultdict(list)
-    with Server("benchmarks.keeping") as server:
+    with Server("benchmarks.store_costs") as server:
         for attempt in range(2 * rounds):
             tell(f"with a store and without, round {attempt + 1}")
             for store in (True, False):
@@ -217,15 +211,15 @@ def keeping(rounds: int, seeds: int, most: int) -> Iterator[Row]:
         tell(f"verifying {most:,} runs")
         rates = [server.ask(json.dumps({"verify": most})) for _ in range(rounds)]
     kept = f"founding sweep, 8 × {seeds:,} runs, training"
-    yield row("keeping", kept, "into a store", times[True], "s")
-    yield row("keeping", kept, "into nowhere", times[False], "s")
-    yield ratio("keeping", kept, "into a store ÷ into nowhere", times[True], times[False])
+    yield row("store", kept, "into a store", times[True], "s")
+    yield row("store", kept, "into nowhere", times[False], "s")
+    yield ratio("store", kept, "into a store ÷ into nowhere", times[True], times[False])
     for name in EXECUTORS:
-        yield row("keeping", BLOCKS, name, times[name], "s")
+        yield row("store", BLOCKS, name, times[name], "s")
     for name in EXECUTORS[1:]:
-        yield ratio("keeping", BLOCKS, f"threads ÷ {name}", times["threads"], times[name])
+        yield ratio("store", BLOCKS, f"threads ÷ {name}", times["threads"], times[name])
     yield row(
-        "keeping",
+        "store",
         f"verifying {most:,} runs",
         "all read and hashed",
         rates,
