@@ -1,0 +1,47 @@
+"""Documents show what commands print, and link to what is there."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")])
+
+spec = importlib.util.spec_from_file_location("make_outputs", CHECKOUT / "docs" / "make_outputs.py")
+assert spec is not None
+assert spec.loader is not None
+make_outputs = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(make_outputs)
+
+BLOCKS = [
+    pytest.param(page.name, block["command"], id=f"{page.name}: {block['command']}")
+    for page in make_outputs.PAGES
+    for block in make_outputs.BLOCK.finditer(page.read_text("utf-8"))
+]
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    """Commands run in one folder, each once."""
+    return make_outputs.outputs_in(tmp_path_factory.mktemp("outputs"))
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize(("page", "command"), BLOCKS)
+def test_a_block_is_what_its_command_prints(page: str, command: str, output) -> None:
+    (path,) = [path for path in make_outputs.PAGES if path.name == page]
+    for block in make_outputs.BLOCK.finditer(path.read_text("utf-8")):
+        if block["command"] == command:
+            assert make_outputs.renewed(block[0], output) == block[0]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_links_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_fits_two_screens() -> None:
+    assert len((CHECKOUT / "README.md").read_text("utf-8").splitlines()) <= 140
