@@ -1,12 +1,13 @@
-"""The whole suite, in its modes: `python -m tests`.
+"""The whole suite in its modes: `python -m tests`.
 
-Compiled code does not count in coverage, so the first mode has the JIT off; the second is the suite
-as it stands, but for what the first has said already; the third is the rest of it, of which little
-is timed; the last holds the engine and the command to one processor. Arguments go to pytest.
+Every test runs at least once. What needs no compiled code runs with the JIT off, where a kernel is
+the plain Python that its source says; kernels, choices and blocks run so as well, and again
+compiled. The last mode keeps the engine and the command on one processor.
 
-Two modes run side by side, since most tests keep one core busy. Half of the second would be
-compiling, so a process beside the first does that ahead (`tests/helpers/compile_cache.py`). What a
-mode says is printed in one piece when it has ended.
+Two modes run side by side, since most tests keep one core busy. A process beside them compiles the
+kernels that the compiled modes need (`tests/helpers/compile_cache.py`). The output of a mode is
+printed in one piece when it has ended. `--coverage` also measures which lines are run: with the JIT
+off, by all tests. Other arguments go to pytest.
 """
 
 import os
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 UNCOMPILED = [
     "tests/adaptive",
@@ -33,40 +35,55 @@ UNCOMPILED = [
     "tests/reporting",
     "tests/store",
     "tests/test_compare_command.py",
+    "tests/test_house.py",
     "tests/test_merge_command.py",
     "tests/test_package.py",
     "tests/test_report_command.py",
     "tests/test_verify_command.py",
 ]
-"""Nothing in these is compiled, or hardly anything: the first mode says it all."""
+"""Nothing in these is compiled, or hardly anything: the mode without the JIT is enough."""
 
 NUMBERS = ["tests/choices", "tests/determinism", "tests/kernels", "tests/test_benchmarks.py"]
-"""What takes long in these is compiling and computing, whatever else the machine does: they keep
-the other side busy."""
+"""These mostly compile and compute: they keep the other side busy."""
 
-RUNNING = [
-    f"tests/engine/test_{what}.py"
-    for what in ("block", "driver", "executor_map", "forecast", "refill")
+ENGINE = [
+    f"tests/engine/test_{name}.py"
+    for name in ("block", "driver", "executor_map", "forecast", "refill")
 ]
 
-MODES: dict[str, tuple[dict[str, str], list[str]]] = {
-    "JIT off, with coverage": (
-        {"NUMBA_DISABLE_JIT": "1"},
-        ["--cov=fastbp", "--cov-report=term:skip-covered"],
-    ),
-    "full": ({}, [f"--ignore={path}" for path in (*UNCOMPILED, *NUMBERS)]),
-    "full, of numbers": ({}, NUMBERS),
-    "one processor": ({}, [*RUNNING, "tests/test_sweep_command.py"]),
-}
-"""In the order in which they start: by then what a mode needs is compiled."""
+
+class Mode(NamedTuple):
+    """A run of pytest: its name, its environment, its arguments."""
+
+    name: str
+    arguments: list[str]
+    environment: dict[str, str] = {}
+    one_processor: bool = False
+    compiled: bool = True
+
+
+def modes(coverage: bool) -> list[Mode]:
+    """All modes, in the order in which they start."""
+    both = [*NUMBERS, *ENGINE, "tests/gradcheck"]
+    off = Mode("JIT off", [*UNCOMPILED, *both], {"NUMBA_DISABLE_JIT": "1"}, compiled=False)
+    if coverage:
+        measured = ["--cov=fastbp", "--cov-report=term:skip-covered"]
+        off = off._replace(name="JIT off, with coverage", arguments=measured)
+    return [
+        off,
+        Mode("compiled", [f"--ignore={path}" for path in (*UNCOMPILED, *NUMBERS)]),
+        Mode("compiled, numbers", NUMBERS),
+        Mode("one processor", [*ENGINE, "tests/test_sweep_command.py"], one_processor=True),
+    ]
+
 
 SIDES = 2
-"""More would have tests wait for each other that say how soon something ends."""
+"""Modes at once: with more, tests that limit the seconds of a process would disturb each other."""
 
 
 @contextmanager
 def one_processor() -> Iterator[None]:
-    """Leave what this thread starts a single processor, where the system lets us say so."""
+    """Leave one processor to whatever this thread starts, where the system allows it."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -78,39 +95,42 @@ def one_processor() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def run(mode: str, ahead: subprocess.Popen[bytes]) -> int:
-    """Run a mode, print what it has said, and return its code."""
-    environment, arguments = MODES[mode]
-    if mode == "full":
-        ahead.wait()  # it would compile the same at the same time
-    print(f"== {mode} begins", flush=True)
+def run(mode: Mode, compiler: subprocess.Popen[bytes], arguments: list[str]) -> int:
+    """Run a mode, print its output, and return its exit code."""
+    if mode.compiled:
+        compiler.wait()  # it would compile the same at the same time
+    print(f"== {mode.name} begins", flush=True)
     began = time.perf_counter()
-    with tempfile.TemporaryFile("w+", errors="replace") as said:
-        with one_processor() if mode == "one processor" else nullcontext():
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        with one_processor() if mode.one_processor else nullcontext():
             done = subprocess.run(
-                [sys.executable, "-m", "pytest", *arguments, *sys.argv[1:]],
-                env=os.environ | environment, stdout=said, stderr=subprocess.STDOUT, check=False,
-            )  # fmt: skip
-        how = "passed" if done.returncode == 0 else "FAILED"
-        said.seek(0)
-        print(
-            f"\n== {mode}\n{said.read()}== {mode}: {how} in {time.perf_counter() - began:.0f} s",
-            flush=True,
-        )
+                [sys.executable, "-m", "pytest", *mode.arguments, *arguments],
+                env=os.environ | mode.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        result = "passed" if done.returncode == 0 else "FAILED"
+        seconds = time.perf_counter() - began
+        output.seek(0)
+        print(f"\n== {mode.name}\n{output.read()}== {mode.name}: {result} in {seconds:.0f} s")
+        sys.stdout.flush()
     return done.returncode
 
 
 def main() -> int:
     """Run all modes and return 1 if any failed."""
-    ahead = subprocess.Popen(
+    arguments = [argument for argument in sys.argv[1:] if argument != "--coverage"]
+    chosen = modes("--coverage" in sys.argv)
+    compiler = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("helpers") / "compile_cache.py"]
     )
     try:
         with ThreadPoolExecutor(SIDES) as sides:
-            codes = list(sides.map(lambda mode: run(mode, ahead), MODES))
+            codes = list(sides.map(lambda mode: run(mode, compiler, arguments), chosen))
     finally:
-        ahead.kill()
-    failed = [mode for mode, code in zip(MODES, codes, strict=True) if code]
+        compiler.kill()
+    failed = [mode.name for mode, code in zip(chosen, codes, strict=True) if code]
     if failed:
         print(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
