@@ -97,7 +97,7 @@ def test_from_a_table_to_tidy_runs(iris, capsys):
     some = fastbp.Sweep.from_toml("flowers.toml").setups[1]
     trajectory = fastbp.retrain(some, seed=7)
     own = tidy[(tidy["scale_inputs"] == "standard") & (tidy["seed"] == 7)]
-    assert trajectory.looks["loss"].iloc[-1] == own["loss"].item()
+    assert trajectory.evaluations["loss"].iloc[-1] == own["loss"].item()
     Path("iris.csv").unlink()  # the store has all that it takes
     assert replay.main(["results/flowers", own["setup"].item(), "7", "--check"]) == 0
     assert capsys.readouterr().out == f"the same, bit for bit: {len(COLUMNS)} columns\n"

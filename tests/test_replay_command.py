@@ -191,7 +191,7 @@ def test_a_check_needs_no_room_for_a_whole_life(here, store, monkeypatch):
 def test_bad_input_is_a_line_each(here, store, tmp_path):
     before = entries(tmp_path)
     known = ", ".join(sorted((name(SHORT), name(SOON))))
-    apart = f"allowed: the digits of a setup of store, as many as tell it apart: {known}"
+    apart = f"allowed: enough digits to tell one setup of store from the others: {known}"
     refused(
         here("store", "xyz", "-1"),
         2,

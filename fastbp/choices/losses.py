@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.kernels.real import exp, like, log1p
+from fastbp.kernels.real import exp, log1p
+from fastbp.kernels.vector_ir import like
 
 
 def squared(z: Any, o: Any, t: Any, slope: Any) -> Any:

@@ -204,13 +204,11 @@ def perform(
     this one of several.
     """
     from fastbp.engine import driver, forecast
-    from fastbp.kernels.code_cache import is_kept
+    from fastbp.kernels.code_cache import why_not_kept
     from fastbp.kernels.jit import has_fma
 
-    if not is_kept():
-        say(
-            "note: there is no folder to keep compiled code in, so each command compiles anew (FASTBP_CACHE_DIR may name one)"
-        )
+    if reason := why_not_kept():
+        say(f"note: {reason}")
     if not has_fma():
         say(
             "note: this processor has no fused multiply-add, so training is 17 to 3,000 times slower (the results are the same)"
@@ -612,7 +610,7 @@ def _show(
     from fastbp.schema.errors import StoreFullError
     from fastbp.store.store import write
 
-    last = trajectory.looks.iloc[-1]
+    last = trajectory.evaluations.iloc[-1]
     updates = int(last["updates"])
     ended = f"setup {identity}, seed {trajectory.seed}: {last['outcome']} after {updates:,} update{'s'[: updates != 1]}"
     keys = ", ".join(
@@ -622,7 +620,7 @@ def _show(
     if not arguments.check:
         parts = [
             f"{ended}\n{keys}",
-            phrases.trajectory(trajectory.looks, trajectory.converged_at),
+            phrases.trajectory(trajectory.evaluations, trajectory.converged_at),
             phrases.answers(X, T, last["outputs"]),
         ]
         tell("\n\n".join(filter(None, parts)))
@@ -635,7 +633,7 @@ def _show(
     trace = stem.with_suffix(".parquet")
     files = {} if arguments.check else {trace: stored_run.trace_file(trajectory)}
     if arguments.figure or not arguments.check:
-        figure = plots.trajectory(trajectory.looks, T, ended, keys, trajectory.converged_at)
+        figure = plots.trajectory(trajectory.evaluations, T, ended, keys, trajectory.converged_at)
         files |= {path: plots.encoded(figure, path.suffix.lower()[1:]) for path in pictures}
     if arguments.export:
         files[Path(arguments.export)] = stored_run.weights_file(trajectory)

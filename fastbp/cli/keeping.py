@@ -92,7 +92,7 @@ def _checked(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
         if not replays or checked.findings:
             return checked, []
         trained, findings = 0, []
-        for file, found in stored_run.drawn(store, replays):
+        for file, found in stored_run.sample(store, replays):
             progress.phase = f"training again: {trained:,} of {replays:,} runs"
             if lines := stored_run.differences(found, None):
                 why = f"seed {found.seed} trained again is not the same: {lines[0]}"

@@ -17,11 +17,9 @@ from fastbp.config.setup import Setup
 from fastbp.diagnosis.trajectories import to
 from fastbp.diagnosis.trials import Measured, TimeIsUpError, joined, measured
 from fastbp.engine.block import check_denormals
-from fastbp.engine.lane_group import LaneGroup, task
-from fastbp.engine.retrain import Layers
+from fastbp.engine.lane_group import LaneGroup, Layers, task
 from fastbp.engine.rows import Rows
 from fastbp.kernels import measures as m
-from fastbp.kernels.network import BIASES, WEIGHTS
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import named, plain
 
@@ -186,20 +184,17 @@ def _train(
     """
     check_denormals()
     group = LaneGroup(task(setup), np.arange(first, first + count, dtype=np.uint64))
-    block = group.state.block.reshape(-1, group.task.lanes)
-    for layer, (W, b) in enumerate(layers, 1):
-        w, at = (int(group.task.network.layers[layer, column]) for column in (WEIGHTS, BIASES))
-        block[w : w + W.size], block[at : at + b.size] = W.reshape(-1, 1), b.reshape(-1, 1)
+    group.set_layers(layers)
     begun = group.measure(with_gradient=False)[0][:, :count]
     ends = np.empty_like(begun)
     running = np.ones(count, bool)
-    step = setup.eval_interval if group.task.rule.refill else group.task.epochs
+    step = setup.eval_interval if group.task.config.refill else group.task.epochs
     while not group.done:
         if not to(group, min(group.epochs + step, group.task.epochs), deadline):
             raise TimeIsUpError
         # A run that ends once it has converged is measured there, though its lane goes on.
         over = running & (
-            group.done | ((group.state.converged_at[:count] >= 0) & group.task.rule.refill)
+            group.done | ((group.state.converged_at[:count] >= 0) & group.task.config.refill)
         )
         if over.any():
             ends[:, over] = group.measure()[0][:, :count][:, over]

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup, task
-from fastbp.engine.retrain import layers
 from fastbp.kernels import measures as m
 
 MOST = 20
@@ -63,7 +62,7 @@ def of(setup: Setup, seeds: NDArray[np.uint64], deadline: float = np.inf) -> Tra
     falling = (last < (1 - FALLS) * middle) & (half > 0)
     X, _ = setup.data()
     distinct = np.array(
-        [_distinct(X, *layers(group, setup.sizes, lane)[0]) for lane in range(runs)]
+        [_distinct(X, *group.layers(lane)[0]) for lane in range(runs)]
     )
     return Trajectories(falling, distinct, setup.hidden[0])
 

@@ -1,29 +1,24 @@
-"""One block of runs, setup + seeds → rows: the one caller of the kernels."""
+"""Training one block of runs, a setup and its seeds: the one caller of the kernels in a sweep."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import MAX_EPOCHS, Setup
-from fastbp.kernels.training import Runs, runs_of
-
-if TYPE_CHECKING:
-    pass
-from fastbp.engine.lane_group import LaneGroup, task
-from fastbp.engine.rows import Rows, _rows_of, kept_outputs
+from fastbp.engine.lane_group import LaneGroup, Task, task
+from fastbp.engine.rows import Rows, empty_rows, kept_outputs
+from fastbp.kernels.training import Lanes, Runs, runs_of
 
 SLICE_SECONDS = 0.1
-"""About how long one call into compiled code may take: between calls the driver's wish to stop is
-heard."""
+"""About how long one call into compiled code may take: between calls a block can be stopped."""
 
 
 class InterruptedBlockError(Exception):
-    """The driver wishes to stop; the block is given up."""
+    """A block was stopped before its end."""
 
 
 def train(
@@ -37,8 +32,30 @@ def train(
 ) -> Rows:
     """Train the seeds start … start + count − 1 of a setup.
 
-    Raises InterruptedBlockError soon after `stopped()` becomes true, and ArithmeticError where this
-    thread flushes denormals to zero.
+    Parameters
+    ----------
+    setup : Setup
+        What to train.
+    start, count : int
+        The first seed, and the number of seeds.
+    lanes : int, optional
+        Runs side by side; the rows are the same for any number.
+    stopped : callable
+        Asked between two calls into compiled code whether to stop.
+    slice_seconds : float
+        About how long such a call may take.
+
+    Returns
+    -------
+    Rows
+        The measures of the runs.
+
+    Raises
+    ------
+    InterruptedBlockError
+        Soon after `stopped()` becomes true.
+    ArithmeticError
+        Where this thread flushes denormals to zero.
     """
     (rows,) = train_at_once(
         [setup], start, count, lanes=lanes, stopped=stopped, slice_seconds=slice_seconds
@@ -56,45 +73,88 @@ def train_at_once(
     slice_seconds: float = SLICE_SECONDS,
     orders: int = 0,
 ) -> list[Rows]:
-    """Train the seeds start … start + count − 1 of setups that differ in their budget alone, the
-    longest first: the rows of each.
+    """Train the same seeds of setups that differ in their budget only, as `plan` finds them.
 
-    The others are beginnings of the first, so only that one is trained whole (`plan` says which
-    setups these are). Of each other one the last epoch is done on a copy, by its own task: it may
-    be cut short, and a run looks at its end. `orders`: the initial weights of a seed go with the
-    order of samples of another, so many further on. Raises as `train`.
+    The runs of a shorter setup are beginnings of those of the longest, so only the longest is
+    trained from start to end. The last epoch of a shorter setup is trained on a copy: it may be
+    incomplete, and a run is evaluated at its end.
+
+    Parameters
+    ----------
+    setups : sequence of Setup
+        The longest first; several only with `stop = "budget"`.
+    start, count, lanes, stopped, slice_seconds
+        As in `train`.
+    orders : int
+        Offset: the initial weights of seed s go with the order of samples of seed s + orders.
+
+    Returns
+    -------
+    list of Rows
+        The measures of the runs of each setup.
+
+    Raises
+    ------
+    InterruptedBlockError, ArithmeticError
+        As in `train`.
     """
     check_denormals()
-    *shorter, work = (
-        task(setup, lanes) for _, setup in sorted({setup.budget: setup for setup in setups}.items())
-    )
-    rows = {part.budget: _rows_of(count, kept_outputs(setups[0])) for part in (work, *shorter)}
+    budgets = {setup.budget: setup for setup in setups}
+    *shorter, work = (task(setup, lanes) for _, setup in sorted(budgets.items()))
+    rows = {budget: empty_rows(count, kept_outputs(setups[0])) for budget in budgets}
     pace = _Pace(stopped, slice_seconds)
     group = LaneGroup(work, orders=orders)
-    if (
-        work.rule.refill and work.budget >= work.updates_per_epoch
-    ):  # with less than an epoch there is but one look
-        _train_refilled(group, start, rows[work.budget], pace)
-        return [rows[work.budget]]
-    for first in range(0, count, work.lanes):
-        used = min(work.lanes, count - first)
-        group.start(np.arange(start + first, start + first + used, dtype=np.uint64))
-        here, columns = np.arange(first, first + used), np.arange(used)
-        begun = group.measure(with_gradient=False)[0][:, :used]
-        for part in shorter:
-            while group.epochs < part.epochs - 1:
-                pace(group.advance, part.epochs - 1 - group.epochs)
-            _record(rows[part.budget], here, group.finished(part), columns)
-        while not group.done:
-            pace(group.advance)
-        _record(rows[work.budget], here, group, columns)
-        for each in rows.values():
-            each.start[:, here] = begun
+    # In less than one epoch there is only one evaluation.
+    if work.config.refill and work.budget >= work.updates_per_epoch:
+        _RefilledBlock(group, start, rows[work.budget], pace).train()
+    else:
+        for first in range(0, count, work.lanes):
+            runs = np.arange(first, min(first + work.lanes, count))
+            group.start((start + runs).astype(np.uint64))
+            _train_group(group, shorter, runs, rows, pace)
     return [rows[setup.budget] for setup in setups]
 
 
+def _train_group(
+    group: LaneGroup,
+    shorter: Sequence[Task],
+    runs: NDArray[np.intp],
+    rows: dict[int, Rows],
+    pace: _Pace,
+) -> None:
+    """Train the runs in the lanes of a group, through the ends of shorter tasks to its own."""
+    lanes = np.arange(len(runs))
+    at_start = group.measure(with_gradient=False)[0][:, lanes]
+    for part in shorter:
+        while group.epochs < part.epochs - 1:
+            pace(group.advance, part.epochs - 1 - group.epochs)
+        last = group.finished(part)
+        _record(rows[part.budget], runs, last, last.state, lanes)
+    while not group.done:
+        pace(group.advance)
+    _record(rows[group.task.budget], runs, group, group.state, lanes)
+    for each in rows.values():
+        each.start[:, runs] = at_start
+
+
+def _record(
+    rows: Rows,
+    runs: NDArray[np.intp],
+    group: LaneGroup,
+    state: Lanes | Runs,
+    columns: NDArray[np.intp],
+) -> None:
+    """Measure columns of `state`, where runs have ended, and write them into the rows of `runs`."""
+    measures, outputs = group.measure(block=state.block)
+    rows.end[:, runs] = measures[:, columns]
+    rows.updates_done[runs] = state.updates[columns]
+    rows.converged_at[runs] = state.converged_at[columns]
+    if rows.outputs.shape[1]:
+        rows.outputs[runs] = outputs[..., columns].reshape(rows.outputs.shape[1], -1).T
+
+
 class _Pace:
-    """How many epochs a call into compiled code gets, so that it takes about as long as a slice."""
+    """The number of epochs of one call into compiled code, so that it takes about a slice."""
 
     def __init__(self, stopped: Callable[[], bool], seconds: float) -> None:
         self._stopped = stopped
@@ -102,106 +162,105 @@ class _Pace:
         self._epochs = 1
 
     def __call__(self, advance: Callable[[int], None], most: int = MAX_EPOCHS) -> None:
-        """Call `advance` with a number of epochs. Raises InterruptedBlockError where the driver
-        wishes to stop.
-        """
+        """Call `advance` with a number of epochs; raise InterruptedBlockError when stopped."""
         if self._stopped():
             raise InterruptedBlockError
         epochs = min(self._epochs, most)
         began = time.perf_counter()
         advance(epochs)
-        took = time.perf_counter() - began
-        # Doubling at most: the first call may have been a cold one.
-        self._epochs = max(
-            1, min(MAX_EPOCHS, int(epochs * min(2.0, self._seconds / max(took, 1e-9))))
+        seconds = time.perf_counter() - began
+        # At most doubled: the first call may have been slow because nothing was in the cache.
+        growth = min(2.0, self._seconds / max(seconds, 1e-9))
+        self._epochs = max(1, min(MAX_EPOCHS, int(epochs * growth)))
+
+
+class _RefilledBlock:
+    """A block in which runs end once they have converged; their lanes take the next seeds.
+
+    Runs whose last epoch is incomplete leave their lanes before it; that epoch is trained at the
+    end, in a group of their own.
+    """
+
+    def __init__(self, group: LaneGroup, start: int, rows: Rows, pace: _Pace) -> None:
+        work = group.task
+        self._group, self._start, self._rows, self._pace = group, start, rows, pace
+        self._drawn, self._count = 0, len(rows.updates_done)
+        self._waiting, self._ended, self._cut_short = (
+            runs_of(work.network, work.lanes, work.table.values.dtype) for _ in range(3)
         )
 
+    def train(self) -> None:
+        """Train all runs of the block."""
+        waiting, ended = self._waiting, self._ended
+        over = False
+        while not over:
+            if waiting.filled[0] == waiting.filled[1]:
+                self._draw()
+            self._pace(lambda epochs: self._group.refill(epochs, waiting, ended))
+            none_left = self._drawn == self._count and waiting.filled[0] == waiting.filled[1]
+            over = none_left and not self._group.state.running.any()
+            if over or ended.filled[1] == self._group.task.lanes:
+                self._collect()
+        self._finish()
 
-def _record(
-    rows: Rows,
-    here: NDArray[np.intp],
-    group: LaneGroup,
-    columns: NDArray[np.intp],
-    runs: Runs | None = None,
-) -> None:
-    """Measure runs that have ended, the columns of a group or of `runs`, into the rows `here`."""
-    measures, outputs = group.measure(block=runs.block if runs else None)
-    state = runs or group.state
-    rows.end[:, here] = measures[:, columns]
-    rows.updates_done[here] = state.updates[columns]
-    rows.converged_at[here] = state.converged_at[columns]
-    if rows.outputs.shape[1]:
-        rows.outputs[here] = outputs[..., columns].reshape(rows.outputs.shape[1], -1).T
-
-
-def _train_refilled(group: LaneGroup, start: int, rows: Rows, pace: _Pace) -> None:
-    """Train until each run has converged or used up its budget; a lane whose run has ended takes
-    the next seed at a look.
-    """
-    work, state = group.task, group.state
-    dtype = work.table.values.dtype
-    waiting, ended, cut_short = (runs_of(work.network, work.lanes, dtype) for _ in range(3))
-    count, drawn, first = len(rows.updates_done), 0, np.uint64(start) + group.orders
-
-    def draw() -> None:
-        nonlocal drawn
-        used = min(work.lanes, count - drawn)
-        waiting.filled[:] = 0, used
+    def _draw(self) -> None:
+        """Fill the waiting columns with the next seeds."""
+        used = min(self._group.task.lanes, self._count - self._drawn)
+        self._waiting.filled[:] = 0, used
         if used:
-            seeds = np.arange(start + drawn, start + drawn + used, dtype=np.uint64)
-            group.draw(waiting.block, waiting.seeds, seeds)
-            rows.start[:, drawn : drawn + used] = group.measure(
-                with_gradient=False, block=waiting.block
-            )[0][:, :used]
-            drawn += used
+            runs = np.arange(self._drawn, self._drawn + used)
+            self._group.draw(self._waiting, (self._start + runs).astype(np.uint64))
+            measures, _ = self._group.measure(with_gradient=False, block=self._waiting.block)
+            self._rows.start[:, runs] = measures[:, :used]
+            self._drawn += used
 
-    def collect() -> None:
+    def _collect(self) -> None:
+        """Record the runs that have ended, and set aside those whose last epoch is incomplete."""
+        ended, budget = self._ended, self._group.task.budget
         columns = np.arange(ended.filled[1])
-        whole = (ended.converged_at[columns] >= 0) | (ended.updates[columns] == work.budget)
-        here = (ended.seeds[columns] - first).astype(np.intp)
-        _record(rows, here[whole], group, columns[whole], ended)
-        for column in columns[~whole]:  # their last epoch is not a whole one
-            to = cut_short.filled[1]
-            cut_short.block.reshape(-1, work.lanes)[:, to] = ended.block.reshape(-1, work.lanes)[
-                :, column
-            ]
-            cut_short.seeds[to] = ended.seeds[column]
-            cut_short.filled[1] += 1
-            if cut_short.filled[1] == work.lanes:
-                finish()
+        complete = (ended.converged_at[columns] >= 0) | (ended.updates[columns] == budget)
+        self._record(self._group, ended, columns[complete])
+        for column in columns[~complete]:
+            self._set_aside(column)
         ended.filled[:] = 0
 
-    def finish() -> None:
-        used = int(cut_short.filled[1])
+    def _set_aside(self, column: int) -> None:
+        ended, cut_short, lanes = self._ended, self._cut_short, self._group.task.lanes
+        to = cut_short.filled[1]
+        cut_short.block.reshape(-1, lanes)[:, to] = ended.block.reshape(-1, lanes)[:, column]
+        cut_short.seeds[to] = ended.seeds[column]
+        cut_short.filled[1] += 1
+        if cut_short.filled[1] == lanes:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Train the last epoch of the runs that were set aside."""
+        cut_short, used = self._cut_short, int(self._cut_short.filled[1])
         if used:
-            last = LaneGroup(work)
             cut_short.seeds[used:] = cut_short.seeds[0]
-            cut_short.converged_at[:] = -1
-            last.resume(cut_short, work.epochs - 1, (work.epochs - 1) * work.updates_per_epoch)
+            last = LaneGroup(self._group.task)
+            last.resume(cut_short, last.task.epochs - 1)
             last.advance(1)
-            columns = np.arange(used)
-            _record(rows, (cut_short.seeds[columns] - first).astype(np.intp), last, columns)
+            self._record(last, last.state, np.arange(used))
             cut_short.filled[:] = 0
 
-    while True:
-        if waiting.filled[0] == waiting.filled[1]:
-            draw()
-        pace(lambda epochs: group.refill(epochs, waiting, ended))
-        over = drawn == count and waiting.filled[0] == waiting.filled[1] and not state.running.any()
-        if over or ended.filled[1] == work.lanes:
-            collect()
-        if over:
-            finish()
-            return
+    def _record(self, group: LaneGroup, state: Lanes | Runs, columns: NDArray[np.intp]) -> None:
+        first = np.uint64(self._start) + self._group.orders
+        _record(self._rows, (state.seeds[columns] - first).astype(np.intp), group, state, columns)
 
 
 def check_denormals() -> None:
-    """Raise ArithmeticError where a library has switched off denormals on this thread: results
-    would differ in last bits.
+    """Check that this thread computes with denormal numbers.
+
+    Raises
+    ------
+    ArithmeticError
+        Where a library has switched them off: results would differ in their last bits.
     """
     smallest_normal = np.array([np.finfo(np.float64).tiny])
     if smallest_normal[0] * 0.5 == 0.0:
         raise ArithmeticError(
-            "denormal numbers are flushed to zero on this thread (some library switched them off, usually with -ffast-math): "
-            "results would not be the same bits as elsewhere"
+            "denormal numbers are flushed to zero on this thread, so results would not be the same "
+            "bits as elsewhere; some library switched them off, usually one compiled with "
+            "-ffast-math: train in a process that does not load it"
         )

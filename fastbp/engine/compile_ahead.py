@@ -7,67 +7,64 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastbp.config.setup import Setup
+from fastbp.engine.lane_group import KernelKey, LaneGroup, Task, measurer, task
 from fastbp.engine.machine import available_cores
 from fastbp.kernels.code_cache import cache_folder, is_on_disk
-
-if TYPE_CHECKING:
-    pass
-from fastbp.engine.lane_group import KernelKey, LaneGroup, task
 
 compilers: list[subprocess.Popen[bytes]] = []
 """Processes that compile for this one, to be ended with it."""
 
 
-def warm_up(kind: KernelKey) -> None:
-    """Compile the kernels of a kind, or load them from disk, so that no block has to.
+def warm_up(key: KernelKey) -> None:
+    """Compile kernels, or load them from disk, so that no block has to.
 
-    Where they are not on disk and there is a second core, a second process compiles the measures
-    meanwhile.
+    Where they are not on disk and there is a second core, a second process compiles the measures at
+    the same time.
     """
-    group = LaneGroup(task(_smallest(kind), kind.lanes))
     other = None
-    if (
-        cache_folder()
-        and not is_on_disk(group.kernels.measure, kind.dtype)
-        and available_cores() > 1
-    ):
-        code = (
-            f"import sys; sys.path[:] = {sys.path!r}\n"
-            "from fastbp.engine.lane_group import KernelKey\n"
-            "from fastbp.engine.compile_ahead import warm_up_measures\n"
-            f"warm_up_measures({kind!r})"
-        )
-        quiet = subprocess.DEVNULL
-        other = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=quiet, stdout=quiet, stderr=quiet
-        )
-        compilers.append(other)
+    compiled = is_on_disk(measurer(key.lanes), key.dtype)
+    if cache_folder() and not compiled and available_cores() > 1:
+        other = _start_compiler(key)
     try:
-        with _no_collections():
-            group.advance(0)
+        with _without_garbage_collection():
+            LaneGroup(_smallest_task(key)).advance(0)
         if other:
             other.wait()
     finally:
         if other:
             other.kill()
-    warm_up_measures(kind)
+    warm_up_measures(key)
 
 
-def warm_up_measures(kind: KernelKey) -> None:
-    """Compile, or load, what is called once a run: initial weights and measures."""
-    with _no_collections():
-        LaneGroup(task(_smallest(kind), kind.lanes), np.zeros(1, np.uint64)).measure()
+def _start_compiler(key: KernelKey) -> subprocess.Popen[bytes]:
+    """Start a process that compiles the measures and leaves them on disk."""
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "from fastbp.engine.lane_group import KernelKey\n"
+        "from fastbp.engine.compile_ahead import warm_up_measures\n"
+        f"warm_up_measures({key!r})"
+    )
+    quiet, command = subprocess.DEVNULL, [sys.executable, "-c", code]
+    compilers.append(subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet))
+    return compilers[-1]
+
+
+def warm_up_measures(key: KernelKey) -> None:
+    """Compile or load the kernels that are called once per run: initial weights and measures."""
+    with _without_garbage_collection():
+        LaneGroup(_smallest_task(key), np.zeros(1, np.uint64)).measure()
 
 
 @contextmanager
-def _no_collections() -> Iterator[None]:
-    """Hold off the garbage collector: compiling makes millions of objects that live, and looking
-    through them costs a tenth.
+def _without_garbage_collection() -> Iterator[None]:
+    """Hold off the garbage collector.
+
+    Compiling makes millions of objects that stay alive, and searching them takes a tenth of the
+    time.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -78,5 +75,7 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _smallest(kind: KernelKey) -> Setup:
-    return Setup(problem="xor", updates=1, dtype=kind.dtype, batch=1 if kind.online else 2)
+def _smallest_task(key: KernelKey) -> Task:
+    """The smallest task that needs these kernels."""
+    batch = 1 if key.online else 2
+    return task(Setup(problem="xor", updates=1, dtype=key.dtype, batch=batch), key.lanes)

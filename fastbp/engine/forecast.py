@@ -330,7 +330,7 @@ def _whole(speed: Speed, setup: Setup) -> float:
 def _on_disk(kind: lane_group.KernelKey) -> bool:
     trainer, measure = (
         lane_group.trainer(kind.lanes, kind.online),
-        lane_group.kernels(kind.lanes).measure,
+        lane_group.measurer(kind.lanes),
     )
     return is_on_disk(trainer, kind.dtype) and is_on_disk(measure, kind.dtype)
 

@@ -1,10 +1,11 @@
-"""A group of runs side by side in SIMD lanes, and the kernels that it calls."""
+"""A group of runs side by side in SIMD lanes, and the kernels that train and measure it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,19 @@ from fastbp.choices.families import FAMILIES, compiled_choices, own_values
 from fastbp.config.setup import Setup
 from fastbp.kernels import measures as m
 from fastbp.kernels.jit import inlined, one_of
-from fastbp.kernels.measures import Targets, make_measure, targets_of, value_pass
+from fastbp.kernels.layout import (
+    BIASES,
+    UNITS,
+    WEIGHTS,
+    Network,
+    Table,
+    Targets,
+    network,
+    table,
+    targets_of,
+)
+from fastbp.kernels.measures import make_measure, value_pass
 from fastbp.kernels.memory import empty_block
-from fastbp.kernels.network import Network, Table, network, table
-from fastbp.kernels.real import to_bits
 from fastbp.kernels.tiles import work_size
 from fastbp.kernels.training import (
     Lanes,
@@ -29,48 +39,46 @@ from fastbp.kernels.training import (
     output_pass,
     runs_of,
 )
+from fastbp.kernels.vector_ir import to_bits
 
-if TYPE_CHECKING:
-    pass
-
+Layers = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""Weights W [out, in] and biases b [out] of each layer."""
 
 MANY_BYTES = 400_000
-"""Work block of a group of runs up to which many go side by side: larger ones leave the second
-level of the cache."""
+"""Largest work block of a group with many lanes: a larger one does not fit into the second-level
+cache."""
 
 SAMPLES = 16
-"""Samples of a batch that are taken at once: so many share the loading of a weight and the storing
+"""Samples of a batch that are processed at once: they share the loading of a weight and the storing
 of its gradient."""
 
 
-class Kernels(NamedTuple):
-    """The compiled functions for one number of lanes, but for the trainer."""
-
-    initialise: Any
-    rates: Any
-    measure: Any
+# Kernels: each is made of all choices, and compiled when it is first called with a dtype.
 
 
 @cache
-def kernels(lanes: int) -> Kernels:
-    """Put the kernels together from the choices; each is compiled when it is first called with a
-    dtype.
-    """
-    return Kernels(
-        make_initialise(compiled_choices("init")),
-        make_rates(compiled_choices("schedule")),
-        make_measure(one_of([value_pass(loss) for loss in _losses()]), lanes),
-    )
+def initialiser() -> Any:
+    """Return the kernel that draws initial weights."""
+    return make_initialise(compiled_choices("init"))
+
+
+@cache
+def rate_maker() -> Any:
+    """Return the kernel that computes learning rates."""
+    return make_rates(compiled_choices("schedule"))
+
+
+@cache
+def measurer(lanes: int) -> Any:
+    """Return the kernel that measures so many lanes."""
+    return make_measure(one_of([value_pass(loss) for loss in _losses()]), lanes)
 
 
 @cache
 def trainer(lanes: int, online: bool) -> Any:
-    """The trainer for so many lanes, for online learning or for batches, put together and compiled
-    likewise.
-    """
-    return make_advance(
-        compiled_choices("order"), one_of([output_pass(loss) for loss in _losses()]), lanes, online
-    )
+    """Return the kernel that trains so many lanes, online or in batches."""
+    losses = one_of([output_pass(loss) for loss in _losses()])
+    return make_advance(compiled_choices("order"), losses, lanes, online)
 
 
 @cache
@@ -79,7 +87,7 @@ def _losses() -> list[Callable[..., Any]]:
 
 
 class Task(NamedTuple):
-    """Everything that kernels need of a setup, made once for all its blocks."""
+    """Everything that kernels need to know of a setup, made once for all its blocks."""
 
     lanes: int
     online: bool
@@ -87,9 +95,9 @@ class Task(NamedTuple):
     double_network: Network
     table: Table
     targets: Targets
-    rule: TrainingConfig
+    config: TrainingConfig
     init: int
-    init_own: Any
+    init_arguments: Any
     init_scale: float
     epochs: int
     updates_per_epoch: int
@@ -98,42 +106,38 @@ class Task(NamedTuple):
 
 @lru_cache(maxsize=8)
 def task(setup: Setup, lanes: int | None = None) -> Task:
-    """Prepare a setup for the kernels. `lanes`: how many runs go side by side, by default what its
-    memory suggests.
-    """
+    """Prepare a setup for the kernels, with as many lanes as its memory suggests by default."""
     dtype = np.dtype(setup.dtype)
     X, T = setup.data()
-    calls = setup.calls
+    init, order = setup.calls["init"], setup.calls["order"]
     net, suggested = layout(setup)
-    lanes = lanes or suggested
-    order = calls["order"]
-    rule = TrainingConfig(
+    config = TrainingConfig(
         batch=setup.batch_rows,
         mean=setup.reduction == "mean",
-        all_alike=setup.resolved_order == "cyclic",
+        cyclic=setup.resolved_order == "cyclic",
         bias=setup.bias,
-        biases=to_bits(dtype.type(0)) - setup.bias,
+        bias_mask=to_bits(dtype.type(0)) - setup.bias,
         rates=rates(setup).astype(dtype),
         momentum=dtype.type(setup.momentum),
         weight_decay=dtype.type(setup.weight_decay),
         prime_offset=dtype.type(setup.prime_offset),
-        loss=calls["loss"].choice.code,
+        loss=setup.calls["loss"].choice.code,
         order=order.choice.code,
-        order_own=own_values(order.choice, order.values),
+        order_arguments=own_values(order.choice, order.values),
         eval_every=setup.eval_interval,
         tolerance=setup.tolerance,
         refill=setup.stop == "converged",
     )
     return Task(
-        lanes=lanes,
+        lanes=lanes or suggested,
         online=is_online(setup),
         network=net,
         double_network=measured_network(setup),
         table=table(X, T, dtype),
         targets=targets_of(T),
-        rule=rule,
-        init=calls["init"].choice.code,
-        init_own=own_values(calls["init"].choice, calls["init"].values),
+        config=config,
+        init=init.choice.code,
+        init_arguments=own_values(init.choice, init.values),
         init_scale=float(setup.init_scale),
         epochs=setup.epochs_budget,
         updates_per_epoch=setup.updates_per_epoch,
@@ -142,14 +146,12 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
 
 
 def is_online(setup: Setup) -> bool:
-    """Whether each sample changes the weights by itself, so that no gradient and no velocity need
-    to be kept.
-    """
+    """Whether each sample changes the weights, so that no gradient and no velocity is kept."""
     return setup.batch_rows == 1 and setup.momentum == 0 and setup.weight_decay == 0
 
 
 def samples_at_once(setup: Setup) -> int:
-    """How many samples of a batch the kernel takes at once, 0 for online learning."""
+    """Samples of a batch that the kernel processes at once, 0 for online learning."""
     return 0 if is_online(setup) else _equal_parts(setup.batch_rows)
 
 
@@ -159,25 +161,21 @@ def measured_network(setup: Setup) -> Network:
 
 
 def _equal_parts(rows: int) -> int:
-    """How many of so many rows are taken at once: equal parts, as far as can be."""
+    """Rows that are processed at once: parts as equal as possible, of at most `SAMPLES`."""
     return -(-rows // -(-rows // SAMPLES))
 
 
 def layout(setup: Setup) -> tuple[Network, int]:
-    """The work block of a setup, and how many runs go side by side."""
+    """The work block of a setup, and its number of lanes."""
     at_once = samples_at_once(setup)
     plain = not setup.momentum and not setup.weight_decay and setup.reduction == "sum"
-    net = network(
-        setup.sizes,
-        at_once,
-        not plain or setup.batch_rows > at_once,
-        setup.resolved_order != "cyclic",
-    )
+    gradient = not plain or setup.batch_rows > at_once
+    net = network(setup.sizes, at_once, gradient, setup.resolved_order != "cyclic")
     return net, suggested_lanes(net, np.dtype(setup.dtype))
 
 
 class KernelKey(NamedTuple):
-    """What of a setup its kernels are compiled for: all else they are told."""
+    """What the kernels of a setup are compiled for; everything else is an argument."""
 
     dtype: str
     lanes: int
@@ -185,16 +183,16 @@ class KernelKey(NamedTuple):
 
 
 def kernel_key(setup: Setup) -> KernelKey:
-    """The kernels that a setup needs."""
+    """The key of the kernels that a setup needs."""
     return KernelKey(setup.dtype, layout(setup)[1], is_online(setup))
 
 
 def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
-    """How many runs go side by side: many, but for networks of several hundred weights.
+    """Number of lanes: many, but few for networks of several hundred weights.
 
-    Two numbers only, since each is compiled for itself; the smallest block is a multiple of both.
-    Rows of an odd number of cache lines, so that they do not all fall into the same few sets of the
-    cache.
+    There are two numbers only, since kernels are compiled for each; the smallest block is a
+    multiple of both. A row takes an odd number of cache lines, so that rows do not all fall into
+    the same few sets of the cache.
     """
     many, few = (168, 56) if dtype.itemsize == 8 else (336, 112)
     return many if net.rows * many * dtype.itemsize <= MANY_BYTES else few
@@ -205,93 +203,88 @@ def rates(setup: Setup) -> NDArray[np.float64]:
     schedule = setup.calls["schedule"]
     constant = schedule.choice.name == "constant"
     if constant and not setup.warmup:
-        return np.array([float(setup.lr)])  # nothing to compile for
-    length = setup.warmup + 1 if constant else setup.epochs_budget
-    out = np.empty(length)
-    own = own_values(schedule.choice, schedule.values)
-    kernels(0).rates(
-        float(setup.lr), schedule.choice.code, own, setup.warmup, setup.epochs_budget, out
+        return np.array([float(setup.lr)])  # needs no compiling
+    out = np.empty(setup.warmup + 1 if constant else setup.epochs_budget)
+    arguments = own_values(schedule.choice, schedule.values)
+    rate_maker()(
+        float(setup.lr), schedule.choice.code, arguments, setup.warmup, setup.epochs_budget, out
     )
     return out
 
 
 class LaneGroup:
-    """A group of runs side by side: what the kernels change, and what they are called with."""
+    """A group of runs side by side, one in each lane.
+
+    Parameters
+    ----------
+    work : Task
+        The setup, prepared for the kernels.
+    seeds : uint64 array [at most lanes], optional
+        Seeds whose initial weights are drawn at once; otherwise call `start`.
+    orders : int
+        Offset: the initial weights of seed s go with the order of samples of seed s + orders.
+    """
 
     def __init__(
         self, work: Task, seeds: NDArray[np.uint64] | None = None, orders: int = 0
     ) -> None:
         self.task = work
         self.orders = np.uint64(orders)
-        self.kernels = kernels(work.lanes)
-        self.trainer = trainer(work.lanes, work.online)
-        self.state: Lanes = lanes_of(
-            work.network, work.lanes, work.targets.look_at, work.table.values.dtype
-        )
-        self.none = runs_of(work.network, 0, work.table.values.dtype)
+        self._train, self._measure = trainer(work.lanes, work.online), measurer(work.lanes)
         dtype, samples = work.table.values.dtype, work.double_network.samples
+        self.state: Lanes = lanes_of(work.network, work.lanes, work.targets.row_order, dtype)
+        self._none = runs_of(work.network, 0, dtype)
         size = work_size(samples.rows, work.lanes, dtype.itemsize)
-        self.work, self.double_work = empty_block(size, dtype), empty_block(size, np.float64)
+        self._work, self._double_work = empty_block(size, dtype), empty_block(size, np.float64)
         self.double = empty_block(work.double_network.rows * work.lanes, np.float64)
         if seeds is not None:
             self.start(seeds)
 
     def start(self, seeds: NDArray[np.uint64]) -> None:
-        """Draw the initial weights of these seeds, uint64 [≤ lanes]; lanes left over repeat the
-        last.
-        """
+        """Draw the initial weights of these seeds; lanes left over repeat the last seed."""
         state = self.state
         state.block[:] = 0
         state.epochs[:] = state.updates[:] = 0
         state.converged_at[:] = -1
-        self.draw(state.block, state.seeds, seeds)
+        self.draw(state, seeds)
 
-    def draw(
-        self, block: NDArray[Any], place: NDArray[np.uint64], seeds: NDArray[np.uint64]
-    ) -> None:
-        """Draw the initial weights of these seeds into a block, and note in `place` the seeds of
-        their orders of samples.
-        """
+    def draw(self, runs: Lanes | Runs, seeds: NDArray[np.uint64]) -> None:
+        """Draw the initial weights of these seeds into the block of `runs`, with their orders."""
         work = self.task
-        place[: len(seeds)] = seeds
-        place[len(seeds) :] = seeds[-1]
-        self.kernels.initialise(
-            block, place, work.network, work.init, work.init_own, work.init_scale, work.rule.bias
+        runs.seeds[: len(seeds)] = seeds
+        runs.seeds[len(seeds) :] = seeds[-1]
+        initialiser()(
+            runs.block,
+            runs.seeds,
+            work.network,
+            work.init,
+            work.init_arguments,
+            work.init_scale,
+            work.config.bias,
         )
-        place += self.orders
+        runs.seeds[:] += self.orders
 
     def advance(self, epochs: int) -> None:
         """Train for so many epochs, or to the end of the budget."""
-        work = self.task
-        epochs = min(epochs, work.epochs - self.epochs)
-        rule, none = work.rule._replace(refill=False), self.none
-        self.trainer(
-            self.state,
-            work.network,
-            work.table,
-            work.targets,
-            rule,
-            epochs,
-            work.budget,
-            none,
-            none,
-        )
+        config = self.task.config._replace(refill=False)
+        self._call(config, min(epochs, self.task.epochs - self.epochs), self._none, self._none)
 
     def refill(self, epochs: int, waiting: Runs, ended: Runs) -> None:
-        """Train for at most so many epochs, taking runs from `waiting` and handing them to
-        `ended`.
-        """
-        work = self.task
-        self.trainer(
-            self.state, work.network, work.table, work.targets, work.rule, epochs, work.budget, waiting, ended
-        )  # fmt: skip
+        """Train for at most so many epochs, with runs from `waiting`, handed on to `ended`."""
+        self._call(self.task.config, epochs, waiting, ended)
 
-    def resume(self, runs: Runs, epochs: int, updates: int) -> None:
-        """Take up as many runs as there are lanes where they stand."""
+    def _call(self, config: TrainingConfig, epochs: int, waiting: Runs, ended: Runs) -> None:
+        work = self.task
+        data = (work.network, work.table, work.targets)
+        self._train(self.state, *data, config, epochs, work.budget, waiting, ended)
+
+    def resume(self, runs: Runs, epochs: int) -> None:
+        """Continue as many runs as there are lanes, which have done so many complete epochs."""
         kept = len(runs.block) // len(runs.seeds) * self.task.lanes
         self.state.block[:kept] = runs.block[:kept]
-        self.state.seeds[:], self.state.converged_at[:] = runs.seeds, runs.converged_at
-        self.state.epochs[:], self.state.updates[:] = epochs, updates
+        self.state.seeds[:], self.state.converged_at[:] = runs.seeds, -1
+        self.state.epochs[:] = epochs
+        self.state.updates[:] = epochs * self.task.updates_per_epoch
 
     @property
     def epochs(self) -> int:
@@ -304,29 +297,69 @@ class LaneGroup:
         return self.epochs >= self.task.epochs
 
     def finished(self, work: Task) -> LaneGroup:
-        """A copy of this group, one epoch before the end of a shorter task, brought to that end."""
+        """Copy this group, one epoch before the end of a shorter task, and train it to that end."""
         copy = LaneGroup(work)
         for name, values in self.state._asdict().items():
             getattr(copy.state, name)[:] = values
         copy.advance(1)
         return copy
 
+    def layers(self, lane: int = 0, offset: int = 0) -> Layers:
+        """Read the weights and biases of a lane, float64.
+
+        Parameters
+        ----------
+        lane : int
+            The lane.
+        offset : int
+            Rows behind the parameters; `network.velocity` or `network.gradient` reads those.
+        """
+        rows = self.state.block.reshape(-1, self.task.lanes)[offset:, lane].astype(np.float64)
+        result = []
+        for below, layer in pairwise(self.task.network.layers):
+            weights, biases = rows[layer[WEIGHTS] : layer[BIASES]], rows[layer[BIASES] :]
+            W = weights.reshape(layer[UNITS], below[UNITS])
+            result.append((W.copy(), biases[: layer[UNITS]].copy()))
+        return result
+
+    def set_layers(self, layers: Layers, lane: int | slice = slice(None)) -> None:
+        """Write weights and biases into a lane, or into all lanes."""
+        values = np.concatenate([part.ravel() for layer in layers for part in layer])
+        rows = self.state.block.reshape(-1, self.task.lanes)
+        rows[: len(values), lane].T[...] = values
+
     def measure(
         self, with_gradient: bool = True, block: NDArray[Any] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The measures, float64 [measure, lane], and the outputs, float64 [row, output, lane], of
-        this group or another block.
+        """Measure the networks of this group, or of another block.
+
+        Returns
+        -------
+        measures : float64 array [measure, lane]
+            Rows as `fastbp.kernels.measures` names them; without `with_gradient`, no gradient norm.
+        outputs : float64 array [row, output, lane]
+            Outputs of the networks.
         """
         work = self.task
         measures = np.zeros((m.MEASURES, work.lanes))
         outputs = np.empty((*work.targets.values.shape, work.lanes))
-        self.kernels.measure(
-            self.state.block if block is None else block, self.work, work.network, work.table, work.targets, work.rule.loss,
-            work.rule.bias, self.double, self.double_work, work.double_network, with_gradient,
-            measures.ravel(), outputs.ravel(),
-        )  # fmt: skip
+        self._measure(
+            self.state.block if block is None else block,
+            self._work,
+            work.network,
+            work.table,
+            work.targets,
+            work.config.loss,
+            work.config.bias,
+            self.double,
+            self._double_work,
+            work.double_network,
+            with_gradient,
+            measures.ravel(),
+            outputs.ravel(),
+        )
         m.judge(outputs, work.targets, measures)
         for values in (measures, outputs):
             if (missing := np.isnan(values)).any():
-                values[missing] = np.nan  # whose bits are those of one NaN, however it came about
+                values[missing] = np.nan  # NaN has many bit patterns: store one of them
         return measures, outputs

@@ -1,15 +1,15 @@
-"""The rows of a block as they are stored: one Arrow table."""
+"""The rows of a block: the measures of its runs, and the Arrow table that is stored."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
 from fastbp.kernels import measures as m
-from fastbp.schema.columns import COLUMNS, MAX_OUTPUTS, schema
+from fastbp.schema.columns import MAX_OUTPUTS, schema
 from fastbp.schema.outcomes import OUTCOMES, classify
 
 if TYPE_CHECKING:
@@ -23,85 +23,103 @@ def kept_outputs(setup: Setup) -> int:
 
 
 class Rows(NamedTuple):
-    """What is measured of the runs of a block, [run] each, in the order of their seeds."""
+    """What is measured of the runs of a block, in the order of their seeds."""
 
     updates_done: NDArray[np.int64]
+    """[run]."""
     converged_at: NDArray[np.int64]
+    """[run]; −1 for runs that have not converged."""
     start: NDArray[np.float64]
     """Measures before the first update, [measure, run]."""
     end: NDArray[np.float64]
+    """Measures after the last update, [measure, run]."""
     outputs: NDArray[np.float64]
-    """[run, row × output]; empty where there are too many to keep."""
+    """[run, row × output]; empty where there are too many to store."""
 
 
-def _rows_of(count: int, outputs: int) -> Rows:
-    """Room for so many runs."""
-    return Rows(
-        np.empty(count, np.int64),
-        np.empty(count, np.int64),
-        np.empty((m.MEASURES, count)),
-        np.empty((m.MEASURES, count)),
-        np.empty((count, outputs)),
-    )
+def empty_rows(count: int, outputs: int) -> Rows:
+    """Allocate the rows of so many runs."""
+    start, end = np.empty((2, m.MEASURES, count))
+    updates_done, converged_at = np.empty((2, count), np.int64)
+    return Rows(updates_done, converged_at, start, end, np.empty((count, outputs)))
+
+
+def measured_columns(setup: Setup, measures: NDArray[np.float64]) -> dict[str, Any]:
+    """Compute the columns that follow from the measures of runs at one time.
+
+    Parameters
+    ----------
+    setup : Setup
+        Their setup, with the tolerances that decide the outcome.
+    measures : float64 array [measure, run]
+        Rows as `fastbp.kernels.measures` names them.
+
+    Returns
+    -------
+    dict
+        For each column an array [run]: `outcome` as positions in `OUTCOMES`; reals are NaN, and the
+        other columns masked, where a weight is not finite.
+    """
+    finite = measures[m.FINITE] == 1.0
+    values = np.where(finite, measures, np.nan)
+    one_sided = values[m.ONE_SIDED] == 1.0
+    wrong = np.where(finite, measures[m.WRONG], 0).astype(np.int64)
+    return {
+        "outcome": classify(
+            values[m.MAX_ERROR], values[m.SPREAD], one_sided, setup.tolerance, setup.collapse
+        ),
+        "loss": values[m.LOSS],
+        "spread": values[m.SPREAD],
+        "max_error": values[m.MAX_ERROR],
+        "wrong": np.ma.masked_array(wrong, ~finite),
+        "one_sided": np.ma.masked_array(one_sided, ~finite),
+        "saturation": values[m.SATURATION],
+        "grad_norm": values[m.GRAD_NORM],
+        "weight_max": values[m.WEIGHT_MAX],
+    }
 
 
 def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
-    """The rows as they are stored: one Arrow table with the columns of `fastbp.schema.columns`."""
+    """Make the table that is stored: the columns of `fastbp.schema.columns`, one row per seed."""
     import pyarrow as pa
 
     count = len(rows.updates_done)
-    finite = rows.end[m.FINITE] == 1.0
-    end = np.where(finite, rows.end, np.nan)
-    codes = classify(
-        end[m.MAX_ERROR], end[m.SPREAD], end[m.ONE_SIDED] == 1.0, setup.tolerance, setup.collapse
-    )
+    columns = setup.columns() | {
+        "setup": setup.identity(),
+        "seed": np.arange(start, start + count, dtype=np.int64),
+        "updates_done": rows.updates_done,
+        "converged_at": np.ma.masked_less(rows.converged_at, 0),
+        "loss_start": rows.start[m.LOSS],
+        "spread_start": rows.start[m.SPREAD],
+        "outputs": _lists(rows.outputs.astype(np.float32), rows.end[m.FINITE] == 1.0),
+        **measured_columns(setup, rows.end),
+    }
+    outcomes = columns["outcome"].astype(np.int32)
+    columns["outcome"] = pa.DictionaryArray.from_arrays(outcomes, [str(o) for o in OUTCOMES])
+    arrays = [_array(columns[field.name], field.type, count) for field in schema()]
+    return pa.table(arrays, schema=schema())
 
-    def word(value: str | None) -> pa.Array:
+
+def _array(value: Any, kind: pa.DataType, count: int) -> pa.Array:
+    """Make the Arrow array of a column from an array, or from the value of all its rows."""
+    import pyarrow as pa
+
+    if isinstance(value, pa.Array):
+        return value
+    if isinstance(value, np.ndarray):
+        return pa.array(value, kind, from_pandas=True)  # null where NaN or masked
+    if pa.types.is_dictionary(kind):
         indices = pa.array(np.zeros(count, np.int32), mask=np.full(count, value is None))
         return pa.DictionaryArray.from_arrays(indices, pa.array([value or ""], pa.string()))
-
-    def real(values: NDArray[np.float64]) -> pa.Array:
-        return pa.array(values, pa.float64(), mask=np.isnan(values))
-
-    columns: dict[str, pa.Array] = {}
-    types = {field.name: field.type for field in schema()}
-    for name, value in setup.columns().items():
-        if pa.types.is_dictionary(types[name]):
-            columns[name] = word(value)
-        else:
-            columns[name] = pa.repeat(pa.scalar(value, types[name]), count)
-    columns |= {
-        "setup": word(setup.identity()),
-        "seed": pa.array(np.arange(start, start + count, dtype=np.int64)),
-        "outcome": pa.DictionaryArray.from_arrays(
-            pa.array(codes.astype(np.int32)), pa.array([str(o) for o in OUTCOMES])
-        ),
-        "updates_done": pa.array(rows.updates_done),
-        "converged_at": pa.array(rows.converged_at, mask=rows.converged_at < 0),
-        "loss": real(end[m.LOSS]),
-        "loss_start": real(rows.start[m.LOSS]),
-        "spread": real(end[m.SPREAD]),
-        "spread_start": real(rows.start[m.SPREAD]),
-        "max_error": real(end[m.MAX_ERROR]),
-        "wrong": pa.array(np.where(finite, rows.end[m.WRONG], 0).astype(np.int64), mask=~finite),
-        "one_sided": pa.array(end[m.ONE_SIDED] == 1.0, mask=~finite),
-        "saturation": real(end[m.SATURATION]),
-        "grad_norm": real(end[m.GRAD_NORM]),
-        "weight_max": real(end[m.WEIGHT_MAX]),
-        "outputs": lists(rows.outputs.astype(np.float32), finite),
-    }
-    return pa.table([columns[column.name] for column in COLUMNS], schema=schema())
+    return pa.repeat(pa.scalar(value, kind), count)
 
 
-def lists(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> pa.Array:
-    """Rows of `values`, [run, output], as list<float32>; null where not valid or where there are
-    none.
-    """
+def _lists(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> pa.Array:
+    """Make list<float32> of rows [run, output]: null where not valid or where there are none."""
     import pyarrow as pa
 
     width = values.shape[1]
     valid = valid & (width > 0)
     offsets = np.concatenate([[0], np.cumsum(np.where(valid, width, 0))]).astype(np.int32)
-    return pa.ListArray.from_arrays(
-        pa.array(offsets), pa.array(values[valid].ravel()), mask=pa.array(~valid)
-    )
+    flat = pa.array(values[valid].ravel())
+    return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~valid))

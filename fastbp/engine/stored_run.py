@@ -1,6 +1,4 @@
-"""A run of a store again: found by its setup and seed, held against its row, and what of its trajectory
-is kept in files.
-"""
+"""One run of a store: find it, compare it with a run trained again, and export that run."""
 
 from __future__ import annotations
 
@@ -34,159 +32,182 @@ if TYPE_CHECKING:
     from fastbp.store.filename import Range
 
 MAX_BYTES = 400_000_000
-"""What the looks of a trajectory may take in memory, and its order of rows."""
+"""Memory that the evaluations of a trajectory may take, and its order of rows."""
 
-FEW = 8
-"""Setups, or ranges of seeds, that a line names."""
+MAX_NAMES = 8
+"""Setups, or ranges of seeds, that a message names."""
 
-_LOOK_BYTES = 1_000
-"""A look without its outputs, as retraining collects it."""
+_EVALUATION_BYTES = 1_000
+"""An evaluation without its outputs, as retraining collects it."""
 
-_ALWAYS_TOLD = ("problem", "hidden", "init", "order", "lr")
+_ALWAYS_SHOWN = ("problem", "hidden", "init", "order", "lr")
 
 
-class Stored(NamedTuple):
+class StoredRun(NamedTuple):
     """A run, by the names that a store has for it."""
 
     setup: Setup
     identity: str
     seed: int
     row: dict[str, Any] | None
-    """What the store says of it; None where it holds other seeds of the setup alone."""
+    """The row in the store; None where the store has other seeds of the setup only."""
 
 
-def find(store: Store, setup: str, seed: str, *, held: bool = False) -> Stored:
-    """The run that these words name: the first hex digits of a setup, as many as tell it apart, and
-    a seed.
+def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRun:
+    """Find a run by what a user typed.
 
-    `held`: only a run that is in the store. Raises SweepError for words that name none, and
-    StoreError where the store cannot be read.
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    setup : str
+        The first hex digits of the setup's id, enough to tell it from the others.
+    seed : str
+        The seed, a decimal number.
+    held : bool
+        Accept only a run that is in the store.
+
+    Raises
+    ------
+    SweepError
+        Where the setup or the seed is not valid.
+    StoreError
+        Where the store cannot be read.
     """
     present = store.present()
     if not present:
         raise StoreError(
-            f"{store.path} is no store with runs: there is no {store.runs}/SETUP-START-COUNT-DIGEST.parquet"
+            f"{store.path} is no store with runs: "
+            f"there is no {store.runs}/SETUP-START-COUNT-DIGEST.parquet"
         )
     lines = []
-    known = sorted(present)
-    found = [identity for identity in known if setup and identity.startswith(setup.lower())]
-    if len(found) != 1:
-        several = f", the start of {len(found):,} of them" if found else ""
-        allowed = f"the digits of a setup of {store.path}, as many as tell it apart: {_few(found or known)}"
-        lines.append(f"SETUP: given {shown(setup)}{several}, allowed: {allowed}")
+    matching = [identity for identity in sorted(present) if identity.startswith(setup.lower())]
+    if not setup or len(matching) != 1:
+        several = f", the start of {len(matching):,} setups" if setup and matching else ""
+        names = _few(matching if setup and matching else sorted(present))
+        lines.append(
+            f"SETUP: given {shown(setup)}{several}, allowed: "
+            f"enough digits to tell one setup of {store.path} from the others: {names}"
+        )
     if not re.fullmatch("[0-9]{1,19}", seed) or int(seed) >= LAST_SEED:
         lines.append(f"SEED: given {shown(seed)}, allowed: an integer from 0 to 2^63 - 1")
     if lines:
         raise SweepError(lines)
-    (identity,), number = found, int(seed)
+    (identity,), number = matching, int(seed)
     ranges = sorted(present[identity])
-    there = any(start <= number < start + count for start, count in ranges)
-    if held and not there:
+    is_held = any(start <= number < start + count for start, count in ranges)
+    if held and not is_held:
         seeds = _few([f"{start} to {end - 1}" for start, end in _joined(ranges)])
-        raise SweepError(
-            [
-                f"SEED: given {seed}, allowed: seeds of setup {identity} that {store.path} holds: {seeds}"
-            ]
-        )
-    row: dict[str, Any] = store.run(identity, number if there else ranges[0][0]).to_pylist()[0]
-    return Stored(setup_of(store, identity, row), identity, number, row if there else None)
+        allowed = f"seeds of setup {identity} that {store.path} holds: {seeds}"
+        raise SweepError([f"SEED: given {seed}, allowed: {allowed}"])
+    row: dict[str, Any] = store.run(identity, number if is_held else ranges[0][0]).to_pylist()[0]
+    return StoredRun(setup_of(store, identity, row), identity, number, row if is_held else None)
 
 
-def drawn(store: Store, count: int) -> Iterator[tuple[Path, Stored]]:
-    """So many runs of a store, drawn at random and each at most once, and the files that they are
-    in. Raises StoreError.
-    """
+def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
+    """Draw different runs of a store at random, with their files; raises StoreError."""
     files = sorted(store.files())
     bounds = np.cumsum([0, *(int(file.name.split("-")[2]) for file in files)])
-    for at in sorted(random.sample(range(int(bounds[-1])), min(count, int(bounds[-1])))):
-        file = files[place := int(np.searchsorted(bounds, at, "right")) - 1]
-        identity, start, *_ = file.name.split("-")
-        yield file, find(store, identity, str(int(start) + at - int(bounds[place])), held=True)
+    total = int(bounds[-1])
+    for at in sorted(random.sample(range(total), min(count, total))):
+        index = int(np.searchsorted(bounds, at, "right")) - 1
+        identity, start, *_ = files[index].name.split("-")
+        seed = int(start) + at - int(bounds[index])
+        yield files[index], find(store, identity, str(seed), held=True)
 
 
 def _joined(ranges: Sequence[Range]) -> list[tuple[int, int]]:
-    """Sorted ranges as (start, end), those that touch as one."""
+    """Sorted ranges as (start, end), with adjacent ones joined."""
     joined: list[tuple[int, int]] = []
     for start, count in ranges:
-        if joined and joined[-1][1] == start:
-            joined[-1] = joined[-1][0], start + count
-        else:
-            joined.append((start, start + count))
+        first = joined.pop()[0] if joined and joined[-1][1] == start else start
+        joined.append((first, start + count))
     return joined
 
 
 def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - FEW:,} more" if len(names) > FEW else ""
-    return ", ".join(names[:FEW]) + more
+    more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
 
 
-def too_large(run: Stored, *, rows: bool) -> list[str]:
-    """A line where the looks of a run take more memory than is sensible, and, with `rows`, where
-    its order of rows does.
+def too_large(run: StoredRun, *, rows: bool) -> list[str]:
+    """Say whether the evaluations of a run, or with `rows` its order of rows, take too much memory.
+
+    Returns
+    -------
+    list of str
+        A line for each that does.
     """
     setup = run.setup
     if run.row:
         updates = run.row["updates_done"]
+    elif setup.stop == "budget":
+        updates = setup.budget
     else:
-        updates = (
-            setup.budget
-            if setup.stop == "budget"
-            else int(block.train(setup, run.seed, 1).updates_done[0])
-        )
+        updates = int(block.train(setup, run.seed, 1).updates_done[0])
     n, _, k = setup.shape
     epochs = -(-updates // setup.updates_per_epoch)
-    looks, presentations = epochs // setup.eval_interval + 2, epochs * n
+    evaluations, presentations = epochs // setup.eval_interval + 2, epochs * n
+    most = MAX_BYTES // (_EVALUATION_BYTES + 4 * n * k)
     lines = []
-    most = MAX_BYTES // (_LOOK_BYTES + 4 * n * k)
-    if looks > most:
+    if evaluations > most:
         lines.append(
-            f"SETUP: given {run.identity}, with {looks:,} looks at {n * k:,} outputs, allowed: at most {most:,} of them"
+            f"SETUP: given {run.identity}, with {evaluations:,} evaluations of {n * k:,} outputs, "
+            f"allowed: at most {most:,} evaluations"
         )
     if rows and 4 * presentations > MAX_BYTES:
         lines.append(
-            f"--export: given a run of {presentations:,} presentations, allowed: at most {MAX_BYTES // 4:,}"
+            f"--export: given a run of {presentations:,} presentations, "
+            f"allowed: at most {MAX_BYTES // 4:,}"
         )
     return lines
 
 
-def differences(run: Stored, trajectory: Trajectory | None) -> list[str]:
-    """Hold a stored row, bit for bit, against the row that its setup and seed give now, and that
-    against the looks of a trajectory.
+def differences(run: StoredRun, trajectory: Trajectory | None) -> list[str]:
+    """Compare a stored row with the run trained again, and that with the evaluations.
 
-    Returns a line for each value that differs.
+    Parameters
+    ----------
+    run : StoredRun
+        A run with its row.
+    trajectory : Trajectory, optional
+        The same run with its evaluations.
+
+    Returns
+    -------
+    list of str
+        A line for each value whose bits differ.
     """
     assert run.row is not None
-    (anew,) = to_arrow(run.setup, run.seed, block.train(run.setup, run.seed, 1)).to_pylist()
-    lines = _unlike("stored", run.row, "trained again", anew)
+    (again,) = to_arrow(run.setup, run.seed, block.train(run.setup, run.seed, 1)).to_pylist()
+    lines = _different("stored", run.row, "trained again", again)
     if trajectory:
-        looks = trace(trajectory)
-        first, last = (looks.slice(at, 1).to_pylist()[0] for at in (0, looks.num_rows - 1))
-        ends = {
-            **{name: last[name] for name in anew if name in last},
-            **{f"{name}_start": first[name] for name in ("loss", "spread")},
+        evaluations = trace(trajectory)
+        first, last = (
+            evaluations.slice(at, 1).to_pylist()[0] for at in (0, evaluations.num_rows - 1)
+        )
+        ends = {name: last[name] for name in again if name in last and name != "updates"} | {
+            "loss_start": first["loss"],
+            "spread_start": first["spread"],
             "updates_done": last["updates"],
             "converged_at": trajectory.converged_at,
         }
-        del ends["updates"]
-        kept = {
-            name: anew[name] for name in ends if name != "outputs" or anew["outputs"] is not None
-        }
-        lines += _unlike("trained again", kept, "at its looks", ends)
+        if again["outputs"] is None:
+            del ends["outputs"]
+        compared = {name: again[name] for name in ends}
+        lines += _different("trained again", compared, "at its evaluations", ends)
     return lines
 
 
-def _unlike(one: str, a: dict[str, Any], other: str, b: dict[str, Any]) -> list[str]:
-    """A line for each value of `a` whose bits are others in `b`; of a list, for each of its
-    items.
-    """
+def _different(one: str, a: dict[str, Any], other: str, b: dict[str, Any]) -> list[str]:
+    """A line for each value of `a` whose bits differ in `b`, and for each such item of a list."""
     lines = []
     for name, value in a.items():
         pairs = {name: (value, b[name])}
         if isinstance(value, list) and isinstance(b[name], list) and len(value) == len(b[name]):
-            pairs = {
-                f"{name}[{i}]": pair for i, pair in enumerate(zip(value, b[name], strict=True))
-            }
-        # repr gives a number's bits, −0.0 and types included; all NaN are one.
+            items = enumerate(zip(value, b[name], strict=True))
+            pairs = {f"{name}[{i}]": pair for i, pair in items}
+        # repr shows a number's bits, −0.0 and types included; all NaN are equal.
         lines += [
             f"{key}: {one} {x!r}, {other} {y!r}"
             for key, (x, y) in pairs.items()
@@ -196,32 +217,30 @@ def _unlike(one: str, a: dict[str, Any], other: str, b: dict[str, Any]) -> list[
 
 
 def keys(setup: Setup) -> dict[str, Any]:
-    """The columns of a setup that say what is special about it, and those that everybody asks
-    for.
-    """
-    told = {
+    """The main keys of a setup, and those that differ from their defaults."""
+    shown_keys = {
         name.removesuffix("_function"): value
         for name, value in setup.columns().items()
         if value is not None
         and name != "collapse"
-        and (name in _ALWAYS_TOLD or value != defaults()[name])
+        and (name in _ALWAYS_SHOWN or value != defaults()[name])
     }
     if setup.epochs is not None:
-        del told["updates"]
-    return told
+        del shown_keys["updates"]
+    return shown_keys
 
 
 def trace(trajectory: Trajectory) -> pa.Table:
-    """The looks of a trajectory as a table: setup, seed and the columns of `Trajectory.looks`, those of the
-    table of runs typed as there.
-    """
+    """The evaluations of a trajectory as a table, with setup and seed, typed as in the store."""
     import pyarrow as pa
 
     types = {field.name: field.type for field in schema()} | {"epoch": pa.int64()}
-    looks = trajectory.looks.assign(setup=trajectory.setup.identity(), seed=trajectory.seed)
-    names = ("setup", "seed", *trajectory.looks.columns)
+    setup, seed = trajectory.setup.identity(), trajectory.seed
+    names = ("setup", "seed", *trajectory.evaluations.columns)
     return pa.Table.from_pandas(
-        looks, pa.schema([(name, types[name]) for name in names]), preserve_index=False
+        trajectory.evaluations.assign(setup=setup, seed=seed),
+        pa.schema([(name, types[name]) for name in names]),
+        preserve_index=False,
     )
 
 
@@ -230,55 +249,71 @@ def trace_file(trajectory: Trajectory) -> bytes:
     import pyarrow.parquet as pq
 
     metadata = {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)}
+    table = trace(trajectory).replace_schema_metadata(metadata)
     buffer = io.BytesIO()
-    pq.write_table(
-        trace(trajectory).replace_schema_metadata(metadata),
-        buffer,
-        compression="zstd",
-        write_page_checksum=True,
-    )
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
 
 def weights_file(trajectory: Trajectory) -> bytes:
-    """What it takes to make a trajectory again elsewhere, as a .npz file. Needs a trajectory with its `rows`.
+    """Everything that is needed to train a run again elsewhere, as a .npz file.
 
-    `W0`, `b0`, `W1`, `b1` … are the final weights [out, in] and biases [out] of each layer,
-    `initial_W0` … the initial ones; `rows`, int32 [presentation], is which row of `X` and `T`,
-    [row, input] and [row, output] as trained, was shown when; `lr` is the learning rate of each
-    epoch; `keys`, as JSON, are the columns of the setup (batch, momentum and so on). Without `bias`
-    there is no `b0`.
+    Parameters
+    ----------
+    trajectory : Trajectory
+        A run retrained with `rows`.
+
+    Returns
+    -------
+    bytes
+        `W0`, `b0`, `W1`, `b1` … are the final weights [out, in] and biases [out] of each layer,
+        `initial_W0` … the initial ones, without `b…` where the setup has no biases; `rows`, int32
+        [presentation], is the row of `X` and `T`, [row, input] and [row, output] as trained, of
+        each presentation; `lr` is the learning rate of each epoch; `keys`, as JSON, are the columns
+        of the setup (batch, momentum and so on).
     """
     assert trajectory.rows is not None
+    setup = trajectory.setup
     arrays: dict[str, Any] = {}
     for stem, layers in (("", trajectory.final), ("initial_", trajectory.initial)):
         for layer, (W, b) in enumerate(layers):
-            arrays |= {f"{stem}W{layer}": W} | (
-                {f"{stem}b{layer}": b} if trajectory.setup.bias else {}
-            )
-    X, T = trajectory.setup.data()
-    rates = lane_group.task(trajectory.setup).rule.rates
-    epochs = int(trajectory.looks["epoch"].iloc[-1])
+            arrays[f"{stem}W{layer}"] = W
+            if setup.bias:
+                arrays[f"{stem}b{layer}"] = b
+    X, T = setup.data()
+    rates = lane_group.task(setup).config.rates
+    epochs = np.arange(int(trajectory.evaluations["epoch"].iloc[-1]))
     buffer = io.BytesIO()
     np.savez_compressed(
-        buffer, rows=trajectory.rows, X=X, T=T, lr=rates[np.minimum(np.arange(epochs), len(rates) - 1)],
-        setup=trajectory.setup.identity(), seed=trajectory.seed, keys=json.dumps(trajectory.setup.columns()), **arrays,
-    )  # fmt: skip
+        buffer,
+        rows=trajectory.rows,
+        X=X,
+        T=T,
+        lr=rates[np.minimum(epochs, len(rates) - 1)],
+        setup=setup.identity(),
+        seed=trajectory.seed,
+        keys=json.dumps(setup.columns()),
+        **arrays,
+    )
     return buffer.getvalue()
 
 
 def setup_of(
     store: Store, identity: str, row: dict[str, Any], numerics_version: int = NUMERICS_VERSION
 ) -> Setup:
-    """The setup of a stored row: where its problem is a file, with the one of the stored problems
-    that gives it its id.
+    """Make the setup of a stored row.
 
-    Raises StoreError where none does.
+    Where its problem is a file, it is the stored problem with which the setup has this id.
+
+    Raises
+    ------
+    StoreError
+        Where there is none.
     """
     from_file = str(row["problem"]).startswith("file:")
     folder = store.path / "problems"
-    kept: list[Path | None] = [*sorted(folder.glob("*.npz"))] if from_file else [None]
-    for file in kept:
+    files: list[Path | None] = [*sorted(folder.glob("*.npz"))] if from_file else [None]
+    for file in files:
         try:
             setup = Setup.from_columns(row, targets.stored(file) if file else None)
             if setup.identity(numerics_version) == identity:
@@ -288,6 +323,6 @@ def setup_of(
     why = (
         f"{folder} lacks the problem it was trained on"
         if from_file
-        else "its columns are those of another one"
+        else "its columns are those of another setup"
     )
     raise StoreError(f"setup {identity} of {store.path} cannot be trained again: {why}")

@@ -28,7 +28,6 @@ from fastbp.gradcheck.conventions import (
 from fastbp.gradcheck.mistakes import CHANGED
 from fastbp.gradcheck.reference import Case, Layers, Loss, Real, gradient, loss_of, random_case
 from fastbp.gradcheck.search import TOLERANCE, Explanation, Given, Setting, explained
-from fastbp.kernels.network import BIASES, WEIGHTS
 from fastbp.problems.problem import numbered, problem
 from fastbp.problems.targets import FileProblem
 from fastbp.schema.errors import SweepError
@@ -266,20 +265,11 @@ def _kernel_gradient(case: Case, loss: Loss) -> Layers:
     }  # fmt: skip
     given = FileProblem(problem(case.X, case.T), numbered(sizes[0], sizes[-1]), trained=True)
     group = LaneGroup(task(Setup.from_columns(columns, given)), np.array([0], np.uint64))
-    block = group.state.block.reshape(-1, group.task.lanes)
-    places = [
-        [int(group.task.network.layers[layer, column]) for column in (WEIGHTS, BIASES)]
-        for layer in range(1, len(sizes))
-    ]
-    for (W, b), (w, at) in zip(case.layers, places, strict=True):
-        block[w : w + W.size], block[at : at + b.size] = W.reshape(-1, 1), b.reshape(-1, 1)
+    group.set_layers(case.layers)
     group.advance(1)
     return [
-        (
-            (W - block[w : w + W.size, 0].reshape(W.shape)) / STEP_OF_KERNELS,
-            (b - block[at : at + b.size, 0]) / STEP_OF_KERNELS,
-        )
-        for (W, b), (w, at) in zip(case.layers, places, strict=True)
+        ((W - W_after) / STEP_OF_KERNELS, (b - b_after) / STEP_OF_KERNELS)
+        for (W, b), (W_after, b_after) in zip(case.layers, group.layers(), strict=True)
     ]
 
 

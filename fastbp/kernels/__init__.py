@@ -1,3 +1,1 @@
-"""The compiled part: arithmetic, random numbers, networks, training, measures. Numba and NumPy
-only.
-"""
+"""Compiled code: arithmetic, random numbers, training and measures; Numba and NumPy only."""

@@ -1,4 +1,9 @@
-"""Everything that touches Numba's private API: parts of kernels, and the cache of machine code."""
+"""Everything that touches Numba's private API: parts of kernels, and the cache of machine code.
+
+It is tested with the Numba versions from `MIN_NUMBA` up to, but not including, `END_NUMBA`. With
+any other version none of it is used: kernels compile in Numba's plain way, which takes longer, and
+every process compiles anew. The results are the same bits.
+"""
 
 import hashlib
 import os
@@ -13,34 +18,42 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from numba import __version__ as numba_version
-from numba import _dynfunc, config
-from numba.core.bytecode import FunctionIdentity
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import register_pass
-from numba.core.typed_passes import NativeLowering
+from numba import config
+from numba.core.registry import cpu_target
 
-_any_register_pass: Any = register_pass
+MIN_NUMBA, END_NUMBA = (0, 61), (0, 69)
+"""Numba versions whose private API this module knows; `dependencies` in pyproject.toml has the same
+bounds."""
+
+try:
+    from numba import _dynfunc
+    from numba.core.bytecode import FunctionIdentity
+    from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+    from numba.core.codegen import JITCodeLibrary
+    from numba.core.compiler import CompilerBase, DefaultPassBuilder
+    from numba.core.compiler_machinery import register_pass
+    from numba.core.typed_passes import NativeLowering
+except ImportError:  # a version out of these bounds: nothing that is made of them is used
+    JITCodeLibrary = CompilerBase = NativeLowering = object
+    CompileResultCacheImpl = FunctionCache = IndexDataCacheFile = object
 
 
-# Numba numbers functions from 1 in every process, and code on disk calls its parts by names that
-# have little but that number. So two processes may give one name to two parts, such as those for
-# two numbers of lanes, and a process that loads the code of both would link the first for the
-# second. Numbers that no other process has, nor one that was forked from it.
-def _renumber() -> None:
-    FunctionIdentity._unique_ids = count(uuid4().int >> 66)
+def is_tested_numba(version: str = numba_version) -> bool:
+    """Whether this module knows the private API of a Numba version."""
+    return MIN_NUMBA <= tuple(map(int, version.split(".")[:2])) < END_NUMBA
 
 
-_renumber()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renumber)
+@lru_cache(maxsize=1)
+def cpu_features() -> list[str]:
+    """Features of the processor that code is compiled for, as LLVM names them."""
+    return str(cpu_target.target_context.codegen().magic_tuple()[-1]).split(",")
 
 
 class _PartOfKernels(JITCodeLibrary):  # type: ignore[misc]
-    """Code that is only linked into kernels, and optimised there. Numba by itself also optimises
-    each part alone and generates machine code of it, which nobody calls: half of all the time that
-    compiling takes.
+    """Code that is only linked into kernels, and optimised there.
+
+    Numba by itself also optimises each part alone and generates machine code of it, which nobody
+    calls: half of all compile time.
     """
 
     def add_ir_module(self, ir_module: Any) -> None:
@@ -56,9 +69,8 @@ class _PartOfKernels(JITCodeLibrary):  # type: ignore[misc]
         self._finalized = True
 
 
-@_any_register_pass(mutates_CFG=True, analysis_only=False)
 class _PartLowering(NativeLowering):  # type: ignore[misc]
-    """Numba's last step, for such parts."""
+    """Numba's last compilation step, for parts of kernels."""
 
     _name = "fastbp_part_lowering"
 
@@ -75,8 +87,11 @@ class _PartLowering(NativeLowering):  # type: ignore[misc]
         return True
 
 
-class _PartCompiler(CompilerBase):  # type: ignore[misc]
+class PartCompiler(CompilerBase):  # type: ignore[misc]
+    """Numba's compiler with `_PartLowering` as its last step."""
+
     def define_pipelines(self) -> list[Any]:
+        """Make Numba's usual pipeline, with another last step."""
         steps = DefaultPassBuilder.define_nopython_pipeline(self.state)
         steps.passes = [
             (_PartLowering if step is NativeLowering else step, text) for step, text in steps.passes
@@ -85,10 +100,25 @@ class _PartCompiler(CompilerBase):  # type: ignore[misc]
         return [steps]
 
 
-def is_on_disk(compiled: Any, dtype: str) -> bool:
-    """Whether a kernel's code for a dtype of its work block is on disk, so that calling it costs no
-    compiling.
+def _renumber_functions() -> None:
+    """Give functions numbers that no other process gives, nor one that was forked from it.
+
+    Numba numbers functions from 1 in every process, and code on disk calls its parts by names that
+    contain little but that number. So two processes may give one name to two parts, such as those
+    for two numbers of lanes, and a process that loads the code of both would link the wrong one.
     """
+    FunctionIdentity._unique_ids = count(uuid4().int >> 66)
+
+
+if is_tested_numba():
+    register_pass(mutates_CFG=True, analysis_only=False)(_PartLowering)
+    _renumber_functions()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_renumber_functions)
+
+
+def is_on_disk(compiled: Any, dtype: str) -> bool:
+    """Whether a kernel's code for a dtype is on disk, so that it need not be compiled."""
     try:
         index = compiled._cache._cache_file._load_index()
     except Exception:
@@ -99,18 +129,18 @@ def is_on_disk(compiled: Any, dtype: str) -> bool:
 
 @lru_cache(maxsize=1)
 def cache_folder() -> Path | None:
-    """Where compiled code is kept: a folder named by a hash of all numeric sources, or None where
-    nothing can be written.
+    """Folder of compiled code, named by a hash of all numeric sources; None where there is none.
 
-    Numba's own cache looks at the file of the function alone and serves stale code after an edit in
-    a helper's file. The place is FASTBP_CACHE_DIR, or else the user's cache folder.
+    It lies in FASTBP_CACHE_DIR or else in the user's cache folder. There is none with the JIT off,
+    with a Numba version that is not tested, and where nothing can be written. Numba's own cache
+    checks the file of the function only, and runs outdated code after an edit in a helper's file.
     """
-    own = os.environ.get("FASTBP_CACHE_DIR")
-    if config.DISABLE_JIT:
+    custom = os.environ.get("FASTBP_CACHE_DIR")
+    if config.DISABLE_JIT or not is_tested_numba():
         return None
     try:
-        if own:
-            base = Path(own)
+        if custom:
+            base = Path(custom)
         elif sys.platform == "darwin":
             base = Path.home() / "Library" / "Caches" / "fastbp"
         else:
@@ -131,13 +161,24 @@ def sources() -> str:
     return digest.hexdigest()[:16]
 
 
-def is_kept() -> bool:
-    """Whether compiled code is kept for later processes, where there is any."""
-    return bool(config.DISABLE_JIT) or cache_folder() is not None
+def why_not_kept() -> str:
+    """Say why compiled code is not kept for later commands; empty where it is."""
+    if config.DISABLE_JIT or cache_folder():
+        return ""
+    if not is_tested_numba():
+        first, end = (".".join(map(str, version)) for version in (MIN_NUMBA, END_NUMBA))
+        return (
+            f"fastbp is not tested with Numba {numba_version}, so each command compiles anew and "
+            f"takes longer to do so; pip install 'numba>={first},<{end}' avoids this"
+        )
+    return (
+        "no folder for compiled code can be written, so each command compiles anew; "
+        "set FASTBP_CACHE_DIR to a folder that can be written"
+    )
 
 
 class _Place:
-    """Numba's notion of where a function's code lies (its cache locators), for one folder."""
+    """The place of a function's code, one folder, in the form of Numba's cache locators."""
 
     def __init__(self, function: Callable[..., Any], folder: Path) -> None:
         self._line = function.__code__.co_firstlineno
@@ -157,16 +198,16 @@ class _Place:
 
 
 class _Files(IndexDataCacheFile):  # type: ignore[misc]
-    """Numba's files of a cache, each sealed with a hash of its own name and what it holds.
+    """Numba's files of a cache, each sealed with a hash of its name and its content.
 
-    Numba runs whatever machine code it finds: one wrong bit, or the file of another kernel under
-    this name, and the process crashes or trains wrong rows. What does not fit its seal is as good
-    as not there, and is compiled and written anew.
+    Numba runs any machine code that it finds: after one wrong bit, or with the file of another
+    kernel under this name, the process crashes or trains wrong rows. A file that does not fit its
+    seal counts as missing: its kernel is compiled and written again.
     """
 
     def _data_name(self, number: int) -> str:
-        # A name that nobody else gives: Numba's numbers are given twice where two processes save at
-        # once, and one kernel would be loaded as another.
+        # A unique name: two processes that save at once give the same of Numba's numbers, and one
+        # kernel would be loaded as another.
         return f"{self._index_name.removesuffix('.nbi')}.{uuid4().hex[:16]}.nbc"
 
     def _load_index(self) -> dict[Any, str]:
@@ -191,7 +232,7 @@ class _Files(IndexDataCacheFile):  # type: ignore[misc]
             file.write(_digest(name, content) + content)
 
     def _unsealed(self, name: str) -> bytes:
-        """What a file holds. Raises OSError where that is not what was written under its name."""
+        """Read a file; raise OSError where its content is not what was written under its name."""
         with open(self._data_path(name), "rb") as file:
             seal, content = file.read(32), file.read()
         if seal != _digest(name, content):
@@ -203,8 +244,8 @@ def _digest(name: str, content: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\0" + content).digest()
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
-    """Numba's function cache, in a folder of ours, that survives whatever happens to its files."""
+class CodeCache(FunctionCache):  # type: ignore[misc]
+    """Numba's function cache, in another folder, that survives damage to its files."""
 
     def __init__(self, function: Callable[..., Any], folder: Path) -> None:
         place = _Place(function, folder)
@@ -222,23 +263,22 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         self._cache_file = _Files(str(folder), self._impl.filename_base, folder.name)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load the code for a signature; None where there is none or its file is damaged."""
         try:
             return super().load_overload(sig, target_context)
-        except (
-            Exception
-        ):  # whatever a damaged file makes pickle or LLVM raise: compile again and write it anew
+        except Exception:
+            # Anything that a damaged file makes pickle or LLVM raise: compile and write it again.
             with suppress(OSError):
                 self.flush()
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        with suppress(
-            OSError
-        ):  # a full or read-only disk costs the next process its time, nothing else
+        """Save the code for a signature where that is possible."""
+        with suppress(OSError):  # on a full or read-only disk the next process compiles again
             super().save_overload(sig, data)
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        # The folder stands for all sources, so of a kernel's closure only numbers, such as its
+        # The folder stands for all sources, so only numbers of a kernel's closure, such as its
         # lanes, can differ.
         cells = self._py_func.__closure__ or ()
         numbers = tuple(cell.cell_contents for cell in cells if isinstance(cell.cell_contents, int))

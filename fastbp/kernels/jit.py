@@ -1,25 +1,32 @@
-"""Every JIT flag and the cache folder, in one place."""
+"""Every JIT flag, and the decorators that compile functions with them."""
 
 import platform
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from numba import config, njit
 from numba.extending import overload
 
-from fastbp.kernels.code_cache import _Cache, _PartCompiler, cache_folder
+from fastbp.kernels.code_cache import (
+    CodeCache,
+    PartCompiler,
+    cache_folder,
+    cpu_features,
+    is_tested_numba,
+)
 
 # Numba's hints are stricter than Numba.
 _any_njit: Any = njit
 _any_overload: Any = overload
 
 F = TypeVar("F", bound=Callable[..., Any])
+Chosen = Callable[[Any, Any], Any]
+"""A choice made by `one_of`: takes the number of a function and its arguments as a tuple."""
 
 # No fastmath of any kind: bits must not depend on how the compiler groups operations. The NumPy
 # error model, because a division that may raise cannot be vectorised. No GIL, so that Python
-# threads scale with the cores. No wrappers for callers in C: each holds a second copy of what is
-# inlined. No counting of references: kernels make no arrays and keep none.
+# threads scale with the cores. No wrappers for callers in C: each contains a second copy of all
+# inlined code. No reference counting: kernels make no arrays and keep none.
 FLAGS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
@@ -29,20 +36,19 @@ FLAGS: dict[str, Any] = {
     "_nrt": False,
 }
 
-
-_PART = {**FLAGS, "no_cpython_wrapper": True, "pipeline_class": _PartCompiler}
-_INLINED, _CALLED = (
-    {"forceinline": True, **_PART},
-    {"forceinline": False, **_PART},
-)  # or parts would be what their caller is
+_PART: dict[str, Any] = {**FLAGS, "no_cpython_wrapper": True}
+if is_tested_numba():
+    _PART["pipeline_class"] = PartCompiler
+# Without forceinline=False a part would inherit the flag from its caller.
+_INLINED, _CALLED = {"forceinline": True, **_PART}, {"forceinline": False, **_PART}
 
 
 def inlined(function: F) -> F:
-    """A helper that kernels call: inlined at every call, since LLVM silently stops after a few, and
-    loops no longer vectorise.
+    """Make a helper that kernels call, inlined at every call.
 
+    LLVM by itself silently stops inlining after a few calls, and loops no longer vectorise.
     Integers that the caller knows when it is compiled, such as the number of lanes, are constants
-    in the helper too. With the JIT off it stays the plain Python function that it is.
+    in the helper too. With the JIT off it stays a plain Python function.
     """
     if not config.DISABLE_JIT:
         _any_overload(function, jit_options=_INLINED, strict=False, prefer_literal=True)(
@@ -52,8 +58,9 @@ def inlined(function: F) -> F:
 
 
 def shared(function: F) -> F:
-    """The same, but never inlined: for what is called in several places, and for loops that are to
-    have all registers.
+    """Make a helper that is never inlined.
+
+    For helpers that are called in several places, and for loops that need all registers.
     """
     if not config.DISABLE_JIT:
         _any_overload(function, jit_options=_CALLED, strict=False, prefer_literal=True)(
@@ -63,8 +70,9 @@ def shared(function: F) -> F:
 
 
 def compiled_form(function: Callable[..., Any]) -> Callable[[F], F]:
-    """Register what Numba compiles, inlined, where compiled code calls `function`: the decorated
-    function maps types to code.
+    """Register the code that Numba compiles, inlined, for calls of `function`.
+
+    The decorated function maps the types of the arguments to a Python function.
     """
     # Not strict: Numba would compare the annotations of the two functions as well as the names of
     # their arguments.
@@ -73,20 +81,19 @@ def compiled_form(function: Callable[..., Any]) -> Callable[[F], F]:
 
 
 def kernel(function: F) -> F:
-    """A compiled function, whose machine code is kept on disk where there is a place for it."""
+    """Compile a function, and keep its machine code on disk where that is possible."""
     compiled = _any_njit(**FLAGS)(function)
     if (folder := cache_folder()) is not None:
-        compiled._cache = _Cache(function, folder)
+        compiled._cache = CodeCache(function, folder)
     result: F = compiled
     return result
 
 
 def one_of(functions: Sequence[Callable[..., Any]]) -> Callable[[Any, Any], Any]:
-    """A compiled choice: `chosen(code, arguments)` calls the function of that number with the
-    arguments of the tuple.
+    """Make a choice of functions: `chosen(code, arguments)` calls the function of that number.
 
-    Function pointers would keep the compiler from inlining, and kernels that take functions as
-    arguments are never found in the disk cache; a chain of comparisons has neither fault.
+    Function pointers would keep the compiler from inlining, and Numba's disk cache never finds
+    kernels that take functions as arguments; a chain of comparisons has neither problem.
     """
     first, *rest = functions
     second, third, fourth = (rest + [first] * 3)[:3]
@@ -114,25 +121,18 @@ def one_of(functions: Sequence[Callable[..., Any]]) -> Callable[[Any, Any], Any]
 
 
 def has_fma() -> bool:
-    """Whether compiled code has a fused multiply-add instruction; without, each goes through libm,
-    with the same bits.
+    """Whether compiled code has a fused multiply-add instruction.
+
+    Without, each fused multiply-add calls libm, with the same bits.
     """
     return (
         config.DISABLE_JIT
-        or "+fma" in _features()
+        or "+fma" in cpu_features()
         or platform.machine().lower() in ("arm64", "aarch64")
     )
 
 
 def vector_bytes() -> int:
-    """How wide the widest vectors of compiled code are."""
-    features = _features()
+    """Bytes of the widest vectors of compiled code."""
+    features = cpu_features()
     return 64 if "+avx512f" in features else 32 if "+avx" in features else 16
-
-
-@lru_cache(maxsize=1)
-def _features() -> list[str]:
-    """Of the processor that code is compiled for, as LLVM names them."""
-    from numba.core.registry import cpu_target
-
-    return str(cpu_target.target_context.codegen().magic_tuple()[-1]).split(",")

@@ -1,11 +1,9 @@
-"""Loads and stores for the lane loops: plain element access, told to the compiler in a way that
-lets loops vectorise.
+"""Loads and stores that let loops over lanes vectorise.
 
-Work blocks are [row, lane], flat: one SIMD lane is one network. Three things stand between such a
-loop and vector code: the branch for negative indices, memory that might overlap, and rows that do
-not start on a cache line. So indices here are never negative, every access names its region
-(accesses to different regions never overlap, which the compiler is told as alias scopes), and
-blocks are aligned.
+Work blocks are flat [row, lane]: one SIMD lane is one network. Three things keep such a loop from
+becoming vector code: the branch for negative indices, memory that might overlap, and rows that do
+not start on a cache line. So indices are never negative here, every access names its region (alias
+scopes tell the compiler that different regions never overlap), and blocks are aligned.
 """
 
 from collections.abc import Callable
@@ -22,7 +20,7 @@ CACHE_LINE = 64
 """Bytes; also the widest vector."""
 
 TILE_UNITS = 4
-"""Units that a tile of a sum or of an update takes at a time."""
+"""Units that a tile of a sum or of an update processes at a time."""
 
 PARAMETERS = ("bias", *map(str, range(TILE_UNITS)))
 REGIONS = (
@@ -35,15 +33,14 @@ REGIONS = (
     "result",
     *(f"parameter {part}" for part in PARAMETERS),
 )
-"""Parts of memory that never overlap in one loop: tables that no kernel writes, what is kept per
-lane, the rows that lanes are to visit, the three parts of a work block, and what of activations or
-δ the loop writes, if it is not what it reads. Of the parameters, weights are not biases, and those
-of every fourth unit of a layer are not the next unit's. Without knowing all that, the compiler
-compares addresses before each loop, and keeps a slow copy of the loop, or, of too many, only
-that."""
+"""Parts of memory that never overlap in one loop: tables that no kernel writes, numbers kept per
+lane, the rows that lanes are to visit, the three parts of a work block, and the activations or δ
+that a loop writes without reading them. Among the parameters, weights do not overlap biases, and
+those of every fourth unit of a layer do not overlap the next unit's. Without this knowledge the
+compiler compares addresses before each loop and keeps a slow copy of it, or only the slow copy."""
 
 SPARE_ROWS = 64
-"""Room behind the rows of an epoch, for an order to draw numbers into."""
+"""Rows behind those of an epoch that an order may draw numbers into."""
 
 intrinsic: Callable[[Any], Any] = numba_intrinsic
 
@@ -60,13 +57,14 @@ def empty_block(size: int, dtype: DTypeLike) -> NDArray[Any]:
 
 
 def wide() -> None:
-    """Ask for 512-bit vectors in this function, where the processor has them: LLVM by itself
-    prefers 256.
+    """Ask for 512-bit vectors in this function where the processor has them.
+
+    LLVM by itself prefers 256 bits on some processors.
     """
 
 
 def set_wide(function: Any) -> None:
-    """The same of a function that is being generated."""
+    """`wide` for a function that is being generated."""
     # llvmlite has no public call for string attributes, and its own set refuses names that it does
     # not know.
     set.add(function.attributes, '"prefer-vector-width"="512"')
@@ -143,8 +141,7 @@ load_lane, store_lane = _access("lane")
 load_order, store_order = _access("order")
 load_parameter, store_parameter = _access("parameter")
 of_unit = tuple(_access(f"parameter {k}") for k in range(TILE_UNITS))
-"""Loads and stores of parameters, and of their gradient, by the unit that they belong to, modulo
-4."""
+"""Loads and stores of the parameters of a unit, and of their gradient, by unit modulo 4."""
 load_bias, store_bias = _access("parameter bias")
 load_activation, store_activation = _access("activation")
 load_result, store_result = _access("result")

@@ -1,5 +1,4 @@
-"""Counter-based random numbers: Philox4x32-10 streams that belong to a seed, so that no state is
-ever carried.
+"""Counter-based random numbers: Philox4x32-10 streams of a seed, without any state.
 
 Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011,
 doi:10.1145/2063384.2063405.
@@ -43,16 +42,18 @@ def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
 
 @inlined
 def words(seed: Any, stream: Any, epoch: Any, group: Any) -> Any:
-    """Draws 4·group … 4·group + 3 of a stream: counter (group, epoch, 0, stream), key (low word,
-    high word) of the seed.
+    """Draws 4·group … 4·group + 3 of a stream.
+
+    Counter (group, epoch, 0, stream), key (low word, high word) of the seed.
     """
     return philox(np.uint64(group), np.uint64(epoch), _ZERO, stream, seed & _MASK, seed >> _32)
 
 
 @inlined
 def uniform(seed: Any, stream: Any, epoch: Any, draw: Any) -> Any:
-    """Uniform deviate of that number in (0, 1): (k + ½)·2⁻⁵², k the top 52 bits of words 2·draw
-    (the higher) and 2·draw + 1.
+    """Uniform deviate number `draw` of a stream, in (0, 1).
+
+    (k + ½)·2⁻⁵² with k the top 52 bits of words 2·draw (the higher one) and 2·draw + 1.
     """
     a, b, c, d = words(seed, stream, epoch, draw >> 1)
     k = (((a << _32) | b) if draw & 1 == 0 else ((c << _32) | d)) >> _12

@@ -1,5 +1,4 @@
-"""Real arithmetic with the same bits everywhere: fused multiply-add, exp, log, sigmoid, cos, the
-normal quantile.
+"""Elementary functions with the same bits everywhere: exp, sigmoid, log, cos, normal quantile.
 
 Built from IEEE + − × ÷ √, fused multiply-add and bit operations alone: no libm, no fastmath, no
 conversion from float to integer. Each function is called from compiled code, or with the JIT off as
@@ -10,327 +9,41 @@ Errors are in ulp, units in the last place of the exact result, as measured agai
 (tests/kernels/test_real.py).
 """
 
-import math
-from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from fastbp.kernels.jit import compiled_form, inlined
+from fastbp.kernels.vector_ir import (
+    F,
+    Real,
+    by_precision,
+    choose,
+    fma,
+    from_bits,
+    like,
+    polynomial,
+    precision,
+    shift_left,
+    sqrt,
+    to_bits,
+)
 
-# Numba's generation of code has no types.
-_declare: Any = cgutils.get_or_insert_function
-
-F = TypeVar("F", bound=Callable[..., Any])
-Real: TypeAlias = Any  # a float64 or a float32, as NumPy scalar; mypy takes the product of two float64 for a Python float
 Double: TypeAlias = Any  # a float64
-Bits: TypeAlias = Any  # an int64 or an int32
-
-
-def instruction(function: Callable[..., Any]) -> Callable[[F], F]:
-    """Compile calls of `function` to the LLVM code that the decorated generator builds; with the
-    JIT off its own body runs.
-    """
-
-    def register(generator: F) -> F:
-        generated: Any = intrinsic(generator)
-
-        def call(*arguments: Any) -> Any:
-            return generated(*arguments)
-
-        compiled_form(function)(lambda *_: call)
-        return generator
-
-    return register
 
 
 def elementary(function: F) -> F:
-    """`inlined`, and silent as Python: overflow to ∞ and arithmetic on NaN are meant here, so NumPy
-    must not warn of them.
+    """Inline a function in compiled code, and silence NumPy's warnings with the JIT off.
+
+    Overflow to ∞ and arithmetic on NaN are meant to happen here.
     """
     silent: F = np.errstate(all="ignore")(function)
     compiled_form(silent)(lambda *_: function)
     return silent
 
 
-class Vector:
-    """A vector of numbers in code that is being generated. Called with one, functions of this
-    module that have no branches add their instructions to that code, and return what it will
-    compute.
-    """
-
-    def __init__(self, builder: Any, value: Any) -> None:
-        self.builder, self.value = builder, value
-
-    @property
-    def kind(self) -> type[np.float64] | type[np.float32]:
-        """The NumPy type of its numbers."""
-        return (
-            np.float32
-            if self.value.type.element in (ir.FloatType(), ir.IntType(32))
-            else np.float64
-        )
-
-    def constant(self, c: Any) -> "Vector":
-        """The same constant in every place."""
-        element, count = self.value.type.element, self.value.type.count
-        one = c if isinstance(element, ir.IntType) else float(self.kind(c))
-        return Vector(
-            self.builder, ir.Constant(self.value.type, [ir.Constant(element, one)] * count)
-        )
-
-    def fma(self, b: "Vector", c: "Vector") -> "Vector":
-        """Of three vectors."""
-        kind = self.value.type
-        name = f"llvm.fma.v{kind.count}f{64 if self.kind is np.float64 else 32}"
-        function = _declare(self.builder.module, ir.FunctionType(kind, [kind] * 3), name)
-        return Vector(self.builder, self.builder.call(function, [self.value, b.value, c.value]))
-
-    def reinterpreted(self) -> "Vector":
-        """Numbers as their bits, or bits as numbers."""
-        size = 32 if self.kind is np.float32 else 64
-        number = ir.FloatType() if size == 32 else ir.DoubleType()
-        other = number if isinstance(self.value.type.element, ir.IntType) else ir.IntType(size)
-        return Vector(
-            self.builder,
-            self.builder.bitcast(self.value, ir.VectorType(other, self.value.type.count)),
-        )
-
-    def shifted_left(self, n: int) -> "Vector":
-        """Of bits."""
-        return Vector(self.builder, self.builder.shl(self.value, self.constant(n).value))
-
-    def chosen(self, a: "Vector", b: "Vector") -> "Vector":
-        """Of a condition: a where it holds, else b."""
-        return Vector(self.builder, self.builder.select(self.value, a.value, b.value))
-
-    def __add__(self, other: "Vector") -> "Vector":
-        return Vector(self.builder, self.builder.fadd(self.value, other.value))
-
-    def __sub__(self, other: "Vector") -> "Vector":
-        return Vector(self.builder, self.builder.fsub(self.value, other.value))
-
-    def __mul__(self, other: "Vector") -> "Vector":
-        return Vector(self.builder, self.builder.fmul(self.value, other.value))
-
-    def __truediv__(self, other: "Vector") -> "Vector":
-        return Vector(self.builder, self.builder.fdiv(self.value, other.value))
-
-    def __neg__(self) -> "Vector":
-        return Vector(self.builder, self.builder.fneg(self.value))
-
-    def __lt__(self, other: "Vector") -> "Vector":
-        return Vector(self.builder, self.builder.fcmp_ordered("<", self.value, other.value))
-
-    def __gt__(self, other: "Vector") -> "Vector":
-        return other < self
-
-
-# --- Types and bits
-# ---------------------------------------------------------------------------------------------------
-
-
-def precision(x: Real) -> type[np.float64] | type[np.float32]:
-    """The NumPy type of x; a Python float counts as a float64, as in Numba."""
-    if isinstance(x, Vector):
-        return x.kind
-    return np.float32 if isinstance(x, np.float32) else np.float64
-
-
-def like(x: Real, c: float) -> Real:
-    """The constant c rounded once to the type of x. In Numba a bare 0.5 is a float64 and would make
-    a float32 product one.
-    """
-    return x.constant(c) if isinstance(x, Vector) else precision(x)(c)
-
-
-@instruction(like)
-def _like(typing: Any, x: Any, c: Any) -> Any:
-    return x(x, c), lambda context, builder, signature, args: context.cast(builder, args[1], c, x)
-
-
-def by_precision(x: Real, double: Any, single: Any) -> Any:
-    """`double` where x is a float64, `single` where it is a float32; compiled code holds only the
-    one.
-    """
-    return single if precision(x) is np.float32 else double
-
-
-@compiled_form(by_precision)
-def _by_precision(x: Any, double: Any, single: Any) -> Any:
-    if x is types.float32:
-        return lambda x, double, single: single
-    return lambda x, double, single: double
-
-
-def to_bits(x: Real) -> Bits:
-    """The bits of a float64 as an int64, of a float32 as an int32."""
-    if isinstance(x, Vector):
-        return x.reinterpreted()
-    return x.view(np.int32) if isinstance(x, np.float32) else np.float64(x).view(np.int64)
-
-
-def from_bits(i: Bits) -> Real:
-    """The float64 that has the bits of an int64, the float32 that has those of an int32."""
-    if isinstance(i, Vector):
-        return i.reinterpreted()
-    return i.view(np.float32 if isinstance(i, np.int32) else np.float64)
-
-
-BIT_VIEWS: dict[Any, tuple[Any, Any]] = {
-    types.float64: (types.int64, ir.IntType(64)),
-    types.float32: (types.int32, ir.IntType(32)),
-    types.int64: (types.float64, ir.DoubleType()),
-    types.int32: (types.float32, ir.FloatType()),
-}
-
-
-@instruction(to_bits)
-@instruction(from_bits)
-def _reinterpret(typing: Any, bits: Any) -> Any:
-    view, llvm_type = BIT_VIEWS[bits]
-    return view(bits), lambda context, builder, signature, args: builder.bitcast(args[0], llvm_type)
-
-
-def shift_left(i: Bits, n: int) -> Bits:
-    """i·2ⁿ modulo the width of i, in the type of i (Numba's own << makes every int32 an int64)."""
-    return i.shifted_left(n) if isinstance(i, Vector) else i << type(i)(n)
-
-
-@instruction(shift_left)
-def _shift_left(typing: Any, i: Any, n: Any) -> Any:
-    return i(i, n), lambda context, builder, signature, args: builder.shl(
-        args[0], context.cast(builder, args[1], n, i)
-    )
-
-
-def choose(condition: Any, a: Real, b: Real) -> Real:
-    """A where the condition holds, else b."""
-    return condition.chosen(a, b) if isinstance(condition, Vector) else a if condition else b
-
-
-@instruction(choose)
-def _choose(typing: Any, condition: Any, a: Any, b: Any) -> Any:
-    return (
-        (a(condition, a, b), lambda context, builder, signature, args: builder.select(*args))
-        if a == b
-        else None
-    )
-
-
-def masked(x: Real, mask: Bits) -> Real:
-    """X where `mask` is −1, +0 where it is 0; the mask is as wide as x."""
-    return from_bits(to_bits(x) & mask)
-
-
-@instruction(masked)
-def _masked(typing: Any, x: Any, mask: Any) -> Any:
-    view, llvm_type = BIT_VIEWS[x]
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kept = builder.and_(builder.bitcast(args[0], llvm_type), args[1])
-        return builder.bitcast(kept, context.get_value_type(x))
-
-    return (x(x, mask), code) if mask == view else None
-
-
-# --- Fused multiply-add
-# -----------------------------------------------------------------------------------------------
-
-
-def fma(a: Real, b: Real, c: Real) -> Real:
-    """a·b + c with one rounding (IEEE 754 fusedMultiplyAdd), for three float64 or three float32.
-
-    Compiled it is llvm.fma; this body is its definition, in exact integer arithmetic.
-    """
-    if isinstance(a, Vector):
-        return a.fma(b, c)
-    kind = precision(a)
-    if not kind is precision(b) is precision(c):
-        raise TypeError(
-            f"fma takes three values of one type, not {type(a).__name__}, {type(b).__name__}, {type(c).__name__}"
-        )
-    if math.isinf(c) and math.isfinite(a) and math.isfinite(b):
-        return c  # the product is finite, even where a * b would overflow
-    finite = math.isfinite(a) and math.isfinite(b) and math.isfinite(c)
-    if not finite or (
-        (a == 0 or b == 0) and c == 0
-    ):  # nothing to round, and IEEE gives ∞, NaN and the sign of zero
-        with np.errstate(all="ignore"):
-            return kind(a * b + c)
-    (p, u), (q, v), (r, w) = (float(x).as_integer_ratio() for x in (a, b, c))
-    return _nearest(p * q * w + r * u * v, u * v * w, kind)
-
-
-def _nearest(numerator: int, denominator: int, kind: type[np.float64] | type[np.float32]) -> Real:
-    """The fraction rounded once to a float64 or float32, ties to even. The denominator is a power
-    of two.
-    """
-    digits, lowest = (24, -149) if kind is np.float32 else (53, -1074)
-    size = abs(numerator)
-    places = denominator.bit_length() - 1
-    unit = max(size.bit_length() - places - digits, lowest)  # the exponent of the last place kept
-    dropped = places + unit
-    kept = size << max(-dropped, 0) >> max(dropped, 0)
-    if dropped > 0:
-        rest, half = size - (kept << dropped), 1 << (dropped - 1)
-        kept += rest > half or (rest == half and kept & 1)
-    with np.errstate(all="ignore"):  # kept·2^unit is a number of that type, or is ∞
-        return kind(np.ldexp(math.copysign(kept, -1 if numerator < 0 else 1), unit))
-
-
-@instruction(fma)
-def _fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    if not (a == b == c and isinstance(a, types.Float)):
-        return None
-    return a(a, a, a), lambda context, builder, signature, args: builder.fma(*args)
-
-
-def polynomial(x: Real, coefficients: tuple[float, ...]) -> Real:
-    """Σ coefficients[i]·xⁱ by Horner's rule with `fma`, the coefficients rounded to the type of
-    x.
-    """
-    value = like(x, coefficients[-1])
-    for coefficient in coefficients[-2::-1]:
-        value = fma(value, x, like(x, coefficient))
-    return value
-
-
-@instruction(polynomial)
-def _polynomial(typing: Any, x: Any, coefficients: Any) -> Any:
-    def horner(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        unpacked: Any = cgutils.unpack_tuple  # has no types
-        constants = [context.cast(builder, c, types.float64, x) for c in unpacked(builder, args[1])]
-        value = constants.pop()
-        while constants:
-            value = builder.fma(value, args[0], constants.pop())
-        return value
-
-    return x(x, coefficients), horner
-
-
-@np.errstate(invalid="ignore")
-def sqrt(x: Real) -> Real:
-    """√x as IEEE rounds it, for a float64 or a float32 (Numba's own is a call of libm, if one that
-    LLVM knows how to replace).
-    """
-    return np.sqrt(x)
-
-
-@instruction(sqrt)
-def _sqrt(typing: Any, x: Any) -> Any:
-    def root(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [args[0].type]), args)
-
-    return x(x), root
-
-
 # --- exp and the sigmoid
-# ----------------------------------------------------------------------------------------------
 #
 # Both write eʸ as 2ᵏ times the exponential of a small rest, k an integer. Added to ROUND = 1.5·2⁵²
 # (float32 1.5·2²³) and the bias of the exponent, k stands in the last bits of the sum, and the bits
@@ -354,19 +67,20 @@ LN2_HIGH, LN2_LOW = (
 # 2·2ʳ, minimax in relative error with the first coefficient held at 2. Twice, or the scale of the
 # float32 sigmoid overflowed too soon.
 TWICE_EXP2_DOUBLE = (
-    2.0, 1.3862943611198906, 0.48045301391820217, 0.11100821732964344, 0.019236258215203215, 0.0026667116293092722,
-    0.0003080706089806249, 3.0505467267893185e-05, 2.6430877676964474e-06, 2.0356320095500383e-07, 1.4146465222605353e-08,
-    8.877727400055159e-10,
+    2.0, 1.3862943611198906, 0.48045301391820217, 0.11100821732964344, 0.019236258215203215,
+    0.0026667116293092722, 0.0003080706089806249, 3.0505467267893185e-05, 2.6430877676964474e-06,
+    2.0356320095500383e-07, 1.4146465222605353e-08, 8.877727400055159e-10,
 )  # fmt: skip
 TWICE_EXP2_SINGLE = (
-    2.0, 1.3862941265106201, 0.48045817017555237, 0.11097236722707748, 0.019347550347447395, 0.002496457891538739,
-    0.000431319436756894,
+    2.0, 1.3862941265106201, 0.48045817017555237, 0.11097236722707748, 0.019347550347447395,
+    0.002496457891538739, 0.000431319436756894,
 )  # fmt: skip
 
 # r·coth(r/2) for |r| ≤ ½ ln 2, in powers of r²; minimax in the relative error that it leaves in e^r
 # (1.8·10⁻¹⁹), with the first coefficient held at 2.
 R_COTH = (
-    2.0, 0.16666666666666555, -0.002777777777669694, 6.61375625027644e-05, -1.6533837315121435e-06, 4.1360529755719786e-08,
+    2.0, 0.16666666666666555, -0.002777777777669694, 6.61375625027644e-05, -1.6533837315121435e-06,
+    4.1360529755719786e-08,
 )  # fmt: skip
 LOWEST = (-708.3964185322641, -87.33654)
 """Below these σ is less than the smallest normal number."""
@@ -383,8 +97,9 @@ def _split_exponent(y: Real, log2e: Real, log2e_low: Real, biased: Real) -> tupl
 
 @elementary
 def exp(x: Real) -> Real:
-    """eˣ for every float64 or float32: gradual underflow, 0 and ∞ beyond; within 1.1 ulp (float32
-    1.6, nondecreasing).
+    """eˣ for every float64 or float32: gradual underflow, 0 and ∞ beyond.
+
+    Within 1.1 ulp (float32 1.6, nondecreasing).
     """
     biased = like(x, by_precision(x, BIASED_ROUND[0], BIASED_ROUND[1]))
     width = by_precision(x, FRACTION_BITS[0], FRACTION_BITS[1])
@@ -410,8 +125,9 @@ def exp(x: Real) -> Real:
 
 
 def sigmoid(x: Real) -> Real:
-    """σ(x) = 1/(1 + e⁻ˣ) for every float64 or float32, in [0, 1]; within 2.5 ulp (float32 2.8,
-    nondecreasing).
+    """σ(x) = 1/(1 + e⁻ˣ) for every float64 or float32, in [0, 1].
+
+    Within 2.5 ulp (float32 2.8, nondecreasing).
 
     Exactly 0 where σ is below the smallest normal number (x < −708.396, in float32 −87.336), so no
     result is subnormal.
@@ -421,11 +137,10 @@ def sigmoid(x: Real) -> Real:
 
 @np.errstate(all="ignore")
 def _double_sigmoid(x: Double) -> Double:
-    """(C − r)/((C − r) + 2ᵏ(C + r)) where −x = k·ln 2 + r and C = r·coth(r/2), for e^r = (C + r)/(C
-    − r).
+    """(C − r)/((C − r) + 2ᵏ(C + r)) where −x = k·ln 2 + r and C = r·coth(r/2).
 
-    C is even in r and needs but half the terms of e^r, and the division is the one that σ needs
-    anyway.
+    e^r = (C + r)/(C − r). C is even in r and needs only half the terms of e^r, and σ needs the
+    division anyway.
     """
     most, biased = like(x, 40.0), like(x, BIASED_ROUND[0])
     y = choose(x > most, most, x)  # σ rounds to 1; NaN passes
@@ -467,7 +182,6 @@ def slope(a: Real) -> Real:
 
 
 # --- Logarithms
-# -------------------------------------------------------------------------------------------------------
 
 ROUND = 6755399441055744.0  # 1.5·2⁵²: added to a float64 below 2⁵¹, it rounds that to an integer
 ROUND_BITS = np.int64(0x4338000000000000)
@@ -475,15 +189,17 @@ INFINITY, NAN = np.float64(np.inf), np.float64(np.nan)
 SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
 SMALLEST_NORMAL = 2.2250738585072014e-308
 ATANH = (
-    6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01, 2.222219843214978396e-01,
-    1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01,
+    6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
+    2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
+    1.479819860511658591e-01,
 )  # fmt: skip
 
 
 @inlined
 def _log_of_parts(k: Double, f: Double, correction: Double) -> Double:
-    """log(2ᵏ(1 + f)) + correction for 1 + f in [√½, √2), by 2 artanh(s), s = f/(2 + f), as in
-    FreeBSD's e_log.c (Ng, 1993).
+    """log(2ᵏ(1 + f)) + correction for 1 + f in [√½, √2), by 2 artanh(s), s = f/(2 + f).
+
+    As in FreeBSD's e_log.c (Ng, 1993).
     """
     half_square = 0.5 * f * f
     s = f / (2.0 + f)
@@ -510,8 +226,9 @@ def log(x: Double) -> Double:
 
 @elementary
 def log1p(x: Double) -> Double:
-    """The natural logarithm of 1 + x, a float64: −1 gives −∞, less NaN; within 0.9 ulp, near 0
-    too.
+    """The natural logarithm of 1 + x, a float64: −1 gives −∞, less NaN.
+
+    Within 0.9 ulp, near 0 too.
     """
     y = x if x > -1.0 else like(x, 0.0)
     y = y if y < INFINITY else like(x, 0.0)
@@ -528,7 +245,6 @@ def log1p(x: Double) -> Double:
 
 
 # --- Cosine
-# -----------------------------------------------------------------------------------------------------------
 
 COS_LIMIT = 1647099.0  # 2²⁰·π/2
 TWO_OVER_PI = 0.6366197723675814
@@ -536,22 +252,21 @@ TWO_OVER_PI = 0.6366197723675814
 # second (32 bits) is exact
 HALF_PI = (1.5707963267948966, 6.12323399667708e-17, -9.403137205957857e-27)
 SIN = (
-    -1.66666666666666324348e-01, 8.33333333332248946124e-03, -1.98412698298579493134e-04, 2.75573137070700676789e-06,
-    -2.50507602534068634195e-08, 1.58969099521155010221e-10,
+    -1.66666666666666324348e-01, 8.33333333332248946124e-03, -1.98412698298579493134e-04,
+    2.75573137070700676789e-06, -2.50507602534068634195e-08, 1.58969099521155010221e-10,
 )  # fmt: skip
 COS = (
-    4.16666666666666019037e-02, -1.38888888888741095749e-03, 2.48015872894767294178e-05, -2.75573143513906633035e-07,
-    2.08757232129817482790e-09, -1.13596475577881948265e-11,
+    4.16666666666666019037e-02, -1.38888888888741095749e-03, 2.48015872894767294178e-05,
+    -2.75573143513906633035e-07, 2.08757232129817482790e-09, -1.13596475577881948265e-11,
 )  # fmt: skip
 
 
 @elementary
 def cos(x: Double) -> Double:
-    """The cosine of a float64, |x| ≤ 1,647,099 (2²⁰·π/2), beyond it NaN; within 0.8 ulp, near the
-    zeros too.
+    """The cosine of a float64, |x| ≤ 1,647,099 (2²⁰·π/2), beyond it NaN.
 
-    The remainder r + t of x by π/2, then sine or cosine of it as in FreeBSD's k_sin.c and k_cos.c
-    (Sun Microsystems, 1993).
+    Within 0.8 ulp, near the zeros too. The remainder r + t of x by π/2, then sine or cosine of it
+    as in FreeBSD's k_sin.c and k_cos.c (Sun Microsystems, 1993).
     """
     y = x if x <= COS_LIMIT else NAN
     y = y if y >= -COS_LIMIT else NAN
@@ -574,49 +289,53 @@ def cos(x: Double) -> Double:
 
 
 # --- Normal quantile
-# --------------------------------------------------------------------------------------------------
 
 # Numerator and denominator of the rational functions of PPND16, constant term first.
 CENTRE = (
     (
-        3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
-        4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3,
+        3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3,
+        1.3731693765509461125e4, 4.5921953931549871457e4, 6.7265770927008700853e4,
+        3.3430575583588128105e4, 2.5090809287301226727e3,
     ),
     (
-        1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3, 2.1213794301586595867e4,
-        3.9307895800092710610e4, 2.8729085735721942674e4, 5.2264952788528545610e3,
+        1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3,
+        2.1213794301586595867e4, 3.9307895800092710610e4, 2.8729085735721942674e4,
+        5.2264952788528545610e3,
     ),
 )  # fmt: skip
 SHOULDER = (
     (
-        1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
-        1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4,
+        1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0,
+        3.64784832476320460504e0, 1.27045825245236838258e0, 2.41780725177450611770e-1,
+        2.27238449892691845833e-2, 7.74545014278341407640e-4,
     ),
     (
-        1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1, 1.48103976427480074590e-1,
-        1.51986665636164571966e-2, 5.47593808499534494600e-4, 1.05075007164441684324e-9,
+        1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1,
+        1.48103976427480074590e-1, 1.51986665636164571966e-2, 5.47593808499534494600e-4,
+        1.05075007164441684324e-9,
     ),
 )  # fmt: skip
 TAIL = (
     (
-        6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
-        2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7,
+        6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0,
+        2.96560571828504891230e-1, 2.65321895265761230930e-2, 1.24266094738807843860e-3,
+        2.71155556874348757815e-5, 2.01033439929228813265e-7,
     ),
     (
-        1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2, 7.86869131145613259100e-4,
-        1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15,
+        1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
+        7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7,
+        2.04426310338993978564e-15,
     ),
 )  # fmt: skip
 
 
 @elementary
 def normal_quantile(p: Double) -> Double:
-    """The z below which a standard normal deviate falls with probability p, 0 < p < 1 (else NaN);
-    within 4.6 ulp.
+    """The z below which a standard normal deviate falls with probability p, 0 < p < 1 (else NaN).
 
-    Wichura, "Algorithm AS 241", Applied Statistics 37 (1988) 477–484, routine PPND16. It is
-    computed from the half nearer 0, so normal_quantile(1 − p) = −normal_quantile(p) to the bit
-    wherever 1 − p is exact.
+    Within 4.6 ulp. Wichura, "Algorithm AS 241", Applied Statistics 37 (1988) 477–484, routine
+    PPND16. It is computed from the half nearer 0, so normal_quantile(1 − p) = −normal_quantile(p)
+    to the bit wherever 1 − p is exact.
     """
     tail = 1.0 - p if p > 0.5 else p
     q = 0.5 - tail

@@ -1,84 +1,72 @@
-"""A block of runs, from its first epoch to its last: choose rows, propagate, correct, look.
+"""Training of a group of runs: choose rows, propagate, update the weights, evaluate.
 
-The state of a lane is its parameters, its velocity, its seed and the number of epochs it has done:
-a call may stop after any epoch, and the next goes on with the same bits.
+The state of a lane is its parameters, its velocity, its seed and the number of epochs done: a call
+may stop after any epoch, and the next one continues with the same bits.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastbp.kernels.jit import inlined, kernel, shared
-from fastbp.kernels.measures import look
-from fastbp.kernels.memory import (
-    SPARE_ROWS,
-    empty_block,
-    load_activation,
-    load_lane,
-    load_parameter,
-    load_table,
-    store_delta,
-    store_lane,
-    store_parameter,
-    wide,
-)
-from fastbp.kernels.network import (
+from fastbp.kernels.jit import Chosen, inlined, kernel, shared
+from fastbp.kernels.layout import (
     ACTIVATIONS,
     BIASES,
     DELTAS,
     UNITS,
     WEIGHTS,
     Network,
-    clear_pending,
-    columns_of,
-    flush_pending,
-    fused_step,
-    hidden_deltas,
-    in_samples,
-    present,
-    present_to_all,
 )
+from fastbp.kernels.measures import evaluate
+from fastbp.kernels.memory import (
+    SPARE_ROWS,
+    empty_block,
+    load_activation,
+    load_lane,
+    load_table,
+    store_delta,
+    store_lane,
+    wide,
+)
+from fastbp.kernels.minibatch import batch_epoch
+from fastbp.kernels.online import clear_pending, flush_pending, online_epoch
 from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM
 from fastbp.kernels.random import uniform
-from fastbp.kernels.real import fma, slope
-from fastbp.kernels.tiles import BIAS, LEARN, ONTO, Matrix, part, products, work_size
-
-Chosen = Callable[[Any, Any], Any]
+from fastbp.kernels.real import slope
+from fastbp.kernels.tiles import work_size
 
 
 class Lanes(NamedTuple):
-    """The state of a group of runs, one a lane, and their scratch."""
+    """The state of a group of runs, one in each lane, and their scratch memory."""
 
     block: NDArray[Any]
-    """Parameters and scratch, flat [row, lane], as `network` lays them out."""
+    """The work block, flat [row, lane], laid out by `network`."""
     work: NDArray[Any]
-    """For several samples of a batch, flat [row, lane of a vector], as its `samples` lays them
-    out."""
+    """Several samples of a batch, flat [row, lane of a vector], laid out by `network.samples`."""
     seeds: NDArray[np.uint64]
     epochs: NDArray[np.int64]
-    """Epochs begun; all of them done but, at the end of the budget, the last."""
+    """Epochs begun. At the end of the budget the last one may be incomplete."""
     updates: NDArray[np.int64]
     """Updates done."""
     converged_at: NDArray[np.int64]
-    """Updates at the first look that found the run converged; −1 before."""
+    """Updates at the first evaluation at which the run had converged; −1 before."""
     rate: NDArray[Any]
-    """Learning rate of the epoch that the lane is in."""
+    """Learning rate of the present epoch of the lane."""
     last_rate: NDArray[Any]
-    """That of the epoch before."""
+    """Learning rate of the epoch before."""
     rows: NDArray[np.int32]
-    """Rows of the epoch that the lane is in, flat [position, lane], and the room behind them."""
+    """Rows of the present epoch, flat [position, lane], with spare room behind them."""
     running: NDArray[np.bool_]
-    """Whether the lane's run goes on; a lane without one computes what nobody reads."""
+    """Whether the lane has a run; the results of a lane without one are not used."""
     within: NDArray[np.int64]
-    """For looks to work with."""
-    look_at: NDArray[np.int64]
-    """Rows in the order in which the next look takes them."""
+    """Scratch memory of an evaluation: whether all errors so far are within the tolerance."""
+    row_order: NDArray[np.int64]
+    """Rows in the order in which the next evaluation tries them."""
 
 
-def lanes_of(network: Network, lanes: int, look_at: NDArray[np.int64], dtype: DTypeLike) -> Lanes:
-    """Room for a group of so many runs on a problem with these rows."""
+def lanes_of(network: Network, lanes: int, row_order: NDArray[np.int64], dtype: DTypeLike) -> Lanes:
+    """Allocate the state of a group of so many runs on a problem with these rows."""
     return Lanes(
         empty_block(network.rows * lanes, dtype),
         empty_block(work_size(network.samples.rows, lanes, np.dtype(dtype).itemsize), dtype),
@@ -88,36 +76,35 @@ def lanes_of(network: Network, lanes: int, look_at: NDArray[np.int64], dtype: DT
         np.full(lanes, -1, np.int64),
         empty_block(lanes, dtype),
         empty_block(lanes, dtype),
-        empty_block(room_for(len(look_at)) * lanes, np.int32),
+        empty_block(room_for(len(row_order)) * lanes, np.int32),
         np.zeros(lanes, np.bool_),
         np.zeros(lanes, np.int64),
-        look_at.copy(),
+        row_order.copy(),
     )
 
 
 def room_for(rows: int) -> int:
-    """Positions that orders have room for: so many, rounded up to a multiple of four (the words of
-    a draw), and spare ones.
-    """
+    """Positions for an order of so many rows: a multiple of four (words of a draw), and spares."""
     return (rows + 3) // 4 * 4 + SPARE_ROWS
 
 
 class Runs(NamedTuple):
-    """Runs that are not in a lane: those to come, with their initial weights, or those that have
-    ended, one a column.
+    """Runs that are not in a lane, one in each column.
+
+    They wait with their initial weights, or they have ended.
     """
 
     block: NDArray[Any]
-    """As a work block."""
+    """Laid out like a work block."""
     seeds: NDArray[np.uint64]
     updates: NDArray[np.int64]
     converged_at: NDArray[np.int64]
     filled: NDArray[np.int64]
-    """[next, end]: columns next … end − 1 hold runs."""
+    """(next, end): columns next … end − 1 hold runs."""
 
 
 def runs_of(network: Network, lanes: int, dtype: DTypeLike) -> Runs:
-    """Room for as many runs as there are lanes."""
+    """Allocate as many columns as there are lanes."""
     return Runs(
         empty_block(network.rows * lanes, dtype),
         np.zeros(lanes, np.uint64),
@@ -128,16 +115,16 @@ def runs_of(network: Network, lanes: int, dtype: DTypeLike) -> Runs:
 
 
 class TrainingConfig(NamedTuple):
-    """How to learn and when to look. Numbers are in the dtype of the work block."""
+    """How to learn and when to evaluate; numbers in the dtype of the work block."""
 
     batch: int
     mean: bool
     """Divide the gradient of a batch by its rows."""
-    all_alike: bool
-    """Every lane sees the rows as listed."""
+    cyclic: bool
+    """All lanes visit the rows in the order of the problem."""
     bias: bool
-    biases: Any
-    """The same as a mask: −1 or 0, an integer as wide as the dtype of the work block."""
+    bias_mask: Any
+    """−1 with biases, else 0: an integer as wide as the dtype of the work block."""
     rates: NDArray[Any]
     """Learning rate by epoch; the last one holds for all later epochs."""
     momentum: Any
@@ -145,23 +132,21 @@ class TrainingConfig(NamedTuple):
     prime_offset: Any
     loss: int
     order: int
-    order_own: Any
-    """Parameters of the order that are its own."""
+    order_arguments: Any
     eval_every: int
-    """Epochs between looks."""
+    """Epochs between evaluations."""
     tolerance: float
     refill: bool
-    """A run ends when a look finds it converged, and its lane takes the next one."""
+    """A run ends at the evaluation at which it has converged; its lane takes the next run."""
 
 
 def make_advance(orders: Chosen, losses: Chosen, lanes: int, online: bool) -> Any:
-    """Compile the trainer for these orders and output passes (`output_pass` of each loss), all of
-    them in one kernel.
+    """Make the kernel that trains all lanes, for these orders and losses (`output_pass` of each).
 
-    `online`: one row an update, no momentum, no decay, so that parameters change at once and no
+    `online`: one row per update, no momentum and no decay, so that parameters change at once and no
     gradient is kept; else batches.
     """
-    epoch = _online(losses, lanes) if online else _in_batches(losses, lanes)
+    epoch = online_epoch(losses, lanes) if online else batch_epoch(losses, lanes)
 
     @kernel
     def advance(
@@ -169,186 +154,72 @@ def make_advance(orders: Chosen, losses: Chosen, lanes: int, online: bool) -> An
         network: Any,
         table: Any,
         targets: Any,
-        rule: Any,
+        config: Any,
         epochs: Any,
         budget: Any,
         waiting: Any,
         ended: Any,
     ) -> None:
-        """Train every lane for so many epochs, no further than `budget` updates, and look where a
-        look is due.
+        """Train every lane for so many epochs, at most to `budget` updates, and evaluate when due.
 
-        Where the rule refills, lanes whose runs have ended, or have less than an epoch left, hand
-        them to `ended` and take others from `waiting`, and the call also returns when there is no
-        room in the one or nothing in the other. All arithmetic is in the dtype of the work block,
-        save that of the looks.
+        With `config.refill`, lanes hand runs that have ended, or have less than an epoch left, to
+        `ended` and take others from `waiting`; the call also returns when `ended` is full or
+        `waiting` is empty. Arithmetic is in the dtype of the work block, except in evaluations.
         """
         wide()
         block, n = state.block, table.rows
-        whole = (n + rule.batch - 1) // rule.batch
+        per_epoch = (n + config.batch - 1) // config.batch
         last = 0
         if online:
             clear_pending(block, lanes, network, last)
         for done in range(epochs):
-            if rule.refill and not exchange(
-                state, lanes, network, rule.eval_every, budget - whole, waiting, ended
+            if config.refill and not exchange(
+                state, lanes, network, config.eval_every, budget - per_epoch, waiting, ended
             ):
                 return
-            _set_rates(state, lanes, rule)
-            if not rule.all_alike:
-                orders(
-                    rule.order, (rule.order_own, (state.rows, n, lanes, state.seeds, state.epochs))
-                )
-            updates = whole if rule.refill else min(whole, budget - state.updates[0])
-            last = epoch(state, network, table, rule, updates, last)
+            _set_rates(state, lanes, config)
+            if not config.cyclic:
+                arguments = (state.rows, n, lanes, state.seeds, state.epochs)
+                orders(config.order, (config.order_arguments, arguments))
+            updates = per_epoch if config.refill else min(per_epoch, budget - state.updates[0])
+            last = epoch(state, network, table, config, updates, last)
             for lane in range(lanes):
                 store_lane(state.epochs, lane, load_lane(state.epochs, lane) + 1)
                 store_lane(state.updates, lane, load_lane(state.updates, lane) + updates)
-            due = state.epochs[0] % rule.eval_every == 0
+            due = state.epochs[0] % config.eval_every == 0
             furthest = max_of(state.updates, lanes)
-            looks = due or furthest >= budget
+            evaluated = due or furthest >= budget
             if online and (
-                looks or done + 1 == epochs or (rule.refill and furthest > budget - whole)
+                evaluated or done + 1 == epochs or (config.refill and furthest > budget - per_epoch)
             ):
-                flush_pending(block, lanes, network, last, state.rate, rule.biases)
-            if looks:
-                look(
-                    block,
-                    lanes,
-                    network,
-                    table,
-                    targets,
-                    rule.tolerance,
-                    state.updates,
-                    state.converged_at,
-                    due,
-                    budget,
-                    state.within,
-                    state.look_at,
+                flush_pending(block, lanes, network, last, state.rate, config.bias_mask)
+            if evaluated:
+                evaluate(
+                    block, lanes, network, table, targets, config.tolerance, state, due, budget
                 )
 
     return advance
 
 
 @inlined
-def _set_rates(state: Any, lanes: Any, rule: Any) -> None:
-    last = len(rule.rates) - 1
+def _set_rates(state: Any, lanes: Any, config: Any) -> None:
+    last = len(config.rates) - 1
     for lane in range(lanes):
         store_lane(state.last_rate, lane, load_lane(state.rate, lane))
-    if (
-        last == 0 or not rule.refill
-    ):  # one rate for all lanes: a gather for each costs a hundredth of the time
-        current = load_table(rule.rates, min(state.epochs[0], last))
+    if last == 0 or not config.refill:
+        # One rate for all lanes: looking it up for each of them takes 1% of the time.
+        current = load_table(config.rates, min(state.epochs[0], last))
         for lane in range(lanes):
             store_lane(state.rate, lane, current)
     else:
         for lane in range(lanes):
-            store_lane(
-                state.rate, lane, load_table(rule.rates, min(load_lane(state.epochs, lane), last))
-            )
-
-
-def _online(losses: Chosen, lanes: int) -> Any:
-    """An epoch in which each row changes the weights by itself."""
-
-    @inlined
-    def epoch(state: Any, network: Any, table: Any, rule: Any, updates: Any, last: Any) -> Any:
-        """Returns where the last sample lies, which has something left to add. `last`: where that
-        of the epoch before does.
-        """
-        block, layers, columns = state.block, network.layers, columns_of(network)
-        rate = state.last_rate
-        for position in range(updates):
-            now = network.other - last
-            first = (layers[0, ACTIVATIONS] + now) * lanes
-            if rule.all_alike:
-                present_to_all(block, lanes, lanes, first, columns, table, position)
-            else:
-                present(block, lanes, lanes, first, columns, table, state.rows, position)
-            fused_step(block, lanes, network, last, now, rate, rule.biases)
-            losses(rule.loss, (block, lanes, lanes, network, now, rule.prime_offset))
-            for layer in range(len(layers) - 2, 0, -1):
-                hidden_deltas(block, lanes, layers, layer, now, rule.prime_offset)
-            rate, last = state.rate, now
-        return last
-
-    return epoch
-
-
-def _in_batches(losses: Chosen, lanes: int) -> Any:
-    """An epoch in which the weights change after each batch, by its gradient."""
-    forward, back = in_samples(lanes)
-    copy = products(lanes).copy
-
-    @inlined
-    def epoch(state: Any, network: Any, table: Any, rule: Any, updates: Any, there: Any) -> Any:
-        """Returns whether all rows lie where samples are taken from, which is what `there` says of
-        the epoch before.
-        """
-        block, work, n, columns = state.block, state.work, table.rows, columns_of(network)
-        samples, inputs, outputs = (
-            network.samples,
-            network.layers[0, UNITS],
-            network.layers[-1, UNITS],
-        )
-        strip, most = len(work) // samples.rows, samples.most
-        step = most * strip  # from unit to unit
-        for start in range(0, min(updates * rule.batch, n), rule.batch):
-            end = min(start + rule.batch, n)
-            for position in range(start, end, most):
-                taken = min(most, end - position)
-                if not rule.all_alike:
-                    for sample in range(taken):
-                        first = (network.presented + sample) * lanes
-                        present(
-                            block,
-                            lanes,
-                            most * lanes,
-                            first,
-                            columns,
-                            table,
-                            state.rows,
-                            position + sample,
-                        )
-                elif there == 0:
-                    for sample in range(taken):
-                        present_to_all(
-                            work, strip, step, sample * strip, columns, table, position + sample
-                        )
-                then = (LEARN if network.gradient == 0 else ONTO if position > start else 0) | (
-                    BIAS if rule.bias else 0
-                )
-                for lane in range(0, lanes, strip):
-                    x = Matrix(work, 0, step, strip)
-                    if not rule.all_alike:
-                        x = Matrix(block, network.presented * lanes + lane, most * lanes, lanes)
-                        targets = Matrix(work, samples.targets * strip, step, strip)
-                        copy(outputs, taken, strip, targets, part(x, inputs, 0))
-                    forward(block, work, network, samples, strip, lane, taken, x, False)
-                    losses(rule.loss, (work, strip, step, samples, 0, rule.prime_offset))
-                    back(
-                        block,
-                        work,
-                        network,
-                        samples,
-                        strip,
-                        lane,
-                        taken,
-                        x,
-                        rule.prime_offset,
-                        state.rate,
-                        then,
-                    )
-            if network.gradient > 0:
-                _apply_gradient(block, lanes, network, rule, state.rate, end - start)
-        return 1 if rule.all_alike and n <= most else 0
-
-    return epoch
+            epoch = min(load_lane(state.epochs, lane), last)
+            store_lane(state.rate, lane, load_table(config.rates, epoch))
 
 
 @inlined
 def max_of(values: Any, lanes: Any) -> Any:
-    """The largest of one value a lane."""
+    """The largest value of all lanes."""
     largest = values[0]
     for lane in range(lanes):
         largest = max(largest, values[lane])
@@ -359,11 +230,11 @@ def max_of(values: Any, lanes: Any) -> Any:
 def exchange(
     state: Any, lanes: Any, network: Any, eval_every: Any, last: Any, waiting: Any, ended: Any
 ) -> Any:
-    """Between two epochs: take ended runs out of their lanes and put waiting ones in.
+    """Take ended runs out of their lanes and put waiting ones in, between two epochs.
 
-    A run has ended when it has converged or done more than `last` updates, so that it has no whole
-    epoch left. Lanes take a run only where a look is due, so that looks fall on the same epochs for
-    all. Returns whether to go on.
+    A run has ended when it has converged or done more than `last` updates, so that it has no
+    complete epoch left. Lanes take a run only where an evaluation is due, so that all lanes are
+    evaluated at the same epochs. Returns whether to go on.
     """
     kept = network.layers[0, ACTIVATIONS]  # parameters, gradient and velocity
     for lane in range(lanes):
@@ -383,7 +254,7 @@ def exchange(
     for lane in range(lanes):
         running = running or state.running[lane]
     if not running:
-        state.epochs[0] = 0  # nobody's looks to keep in step with
+        state.epochs[0] = 0  # no run is left whose evaluations others must keep in step with
     due = state.epochs[0] % eval_every == 0
     for lane in range(lanes):
         if due and not state.running[lane] and waiting.filled[0] < waiting.filled[1]:
@@ -403,18 +274,15 @@ def exchange(
 
 
 def output_pass(loss: Any) -> Any:
-    """δ of the output layer by one loss. Its value is not asked for, so z may be anything."""
+    """Make the pass that computes δ of the output layer for one loss; z is not used."""
 
     @inlined
     def deltas(
         block: Any, lanes: Any, width: Any, network: Any, other: Any, prime_offset: Any
     ) -> None:
         last = network.layers[-1]
-        d, a, t = (
-            last[DELTAS] * lanes,
-            (last[ACTIVATIONS] + other) * lanes,
-            (network.targets + other) * lanes,
-        )
+        a, t = (last[ACTIVATIONS] + other) * lanes, (network.targets + other) * lanes
+        d = last[DELTAS] * lanes
         for i in range(last[UNITS] * width):
             o = load_activation(block, a + i)
             _, delta = loss(o, o, load_activation(block, t + i), slope(o) + prime_offset)
@@ -423,48 +291,17 @@ def output_pass(loss: Any) -> Any:
     return deltas
 
 
-@inlined
-def _apply_gradient(block: Any, lanes: Any, network: Any, rule: Any, rate: Any, count: Any) -> None:
-    """Update the weights: v ← αv − lr·(g + λw), w ← w + v, biases without λ (Rumelhart, Hinton &
-    Williams 1986, equation 9).
-    """
-    layers = network.layers
-    rows = block.dtype.type(count)
-    for layer in range(1, len(layers)):
-        bias = layers[layer, BIASES]
-        end = bias + layers[layer, UNITS] if rule.bias else bias
-        for row in range(layers[layer, WEIGHTS], end):
-            w, g, v = (
-                row * lanes,
-                (network.gradient + row) * lanes,
-                (network.velocity + row) * lanes,
-            )
-            for lane in range(lanes):
-                weight, gradient = load_parameter(block, w + lane), load_parameter(block, g + lane)
-                if rule.mean:
-                    gradient = gradient / rows
-                if row < bias:
-                    gradient = fma(rule.weight_decay, weight, gradient)
-                velocity = fma(
-                    rule.momentum,
-                    load_parameter(block, v + lane),
-                    -(load_lane(rate, lane) * gradient),
-                )
-                store_parameter(block, v + lane, velocity)
-                store_parameter(block, w + lane, weight + velocity)
-
-
 def make_initialise(inits: Chosen) -> Any:
-    """Compile the maker of initial weights for these inits, all of them in one kernel."""
+    """Make the kernel that draws initial weights, for these inits."""
 
     @kernel
     def initialise(
-        block: Any, seeds: Any, network: Any, init: Any, own: Any, scale: Any, bias: Any
+        block: Any, seeds: Any, network: Any, init: Any, arguments: Any, scale: Any, bias: Any
     ) -> None:
-        """Fill the parameters of every lane: drawn in float64, in the order layer, unit, input,
-        then that layer's biases.
+        """Draw the parameters of every lane.
 
-        Without `bias` the biases are +0, and their draws are passed over. float32 blocks get the
+        They are drawn in float64, in the order layer, unit, input, then the biases of the layer.
+        Without `bias` the biases are +0, and their draws are skipped. float32 blocks get the
         float64 values rounded once.
         """
         lanes, layers, kind = len(seeds), network.layers, block.dtype.type
@@ -474,28 +311,28 @@ def make_initialise(inits: Chosen) -> Any:
             for row in range(layers[layer, WEIGHTS], biases + fan_out):
                 for lane in range(lanes):
                     u = uniform(seeds[lane], WEIGHT_STREAM, np.uint64(0), row)
-                    value = inits(
-                        init, (own, (u, scale, fan_in, fan_out, row >= biases, seeds[lane], row))
-                    )
+                    place = (u, scale, fan_in, fan_out, row >= biases, seeds[lane], row)
+                    value = inits(init, (arguments, place))
                     block[row * lanes + lane] = kind(value) if bias or row < biases else kind(0.0)
 
     return initialise
 
 
 def make_rates(schedules: Chosen) -> Any:
-    """Compile the maker of learning rates for these schedules, all of them in one kernel."""
+    """Make the kernel that computes learning rates, for these schedules."""
 
     @kernel
-    def rates(lr: Any, schedule: Any, own: Any, warmup: Any, epochs: Any, out: Any) -> None:
-        """Fill `out`, float64 [epoch], with the learning rates of a run of `epochs` epochs; in the
-        first `warmup` they rise.
+    def rates(lr: Any, schedule: Any, arguments: Any, warmup: Any, epochs: Any, out: Any) -> None:
+        """Fill `out`, float64 [epoch], with the learning rates of a run of `epochs` epochs.
+
+        They rise in the first `warmup` epochs.
         """
         factor = 1.0
         for epoch in range(len(out)):
             if epoch < warmup:
                 out[epoch] = lr * (epoch + 1) / (warmup + 1)
             else:
-                factor = schedules(schedule, (own, (factor, epoch - warmup, epochs - warmup)))
+                factor = schedules(schedule, (arguments, (factor, epoch - warmup, epochs - warmup)))
                 out[epoch] = lr * factor
 
     return rates

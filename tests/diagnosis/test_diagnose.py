@@ -151,7 +151,7 @@ def test_lives_are_those_of_the_runs_themselves() -> None:
     seeds = np.array([3, 4, 9], np.uint64)
     seen = trajectories.of(setup, seeds)
     for at, seed in enumerate(seeds.tolist()):
-        losses = retrain(setup, seed).looks.set_index("epoch")["loss"]
+        losses = retrain(setup, seed).evaluations.set_index("epoch")["loss"]
         assert seen.falling[at] == (losses[60] < 0.98 * losses[30])
     assert seen.units == 3
     assert trajectories.of(setup, seeds[:0]) is None
@@ -705,7 +705,7 @@ def test_own_weights_are_trained_as_a_seed_of_the_same_weights_and_order(
     np.testing.assert_array_equal(
         placed.own.end[:, 5], train([Trial(setup)], 5, 1)[Trial(setup)].end[:, 0]
     )
-    assert placed.own.end[m.LOSS, 5] == trajectory.looks["loss"].iloc[-1]
+    assert placed.own.end[m.LOSS, 5] == trajectory.evaluations["loss"].iloc[-1]
     at = placed.own.converged_at[5]
     assert (None if at < 0 else at) == trajectory.converged_at
     assert len(np.unique(placed.own.end[m.LOSS])) > 100  # other orders are other runs

@@ -20,8 +20,9 @@ from fastbp.config.setup import Setup
 from fastbp.engine.block import InterruptedBlockError, check_denormals, train, train_at_once
 from fastbp.engine.lane_group import (
     SAMPLES,
+    initialiser,
     kernel_key,
-    kernels,
+    measurer,
     samples_at_once,
     suggested_lanes,
     task,
@@ -359,10 +360,9 @@ def test_thirty_shapes_are_one_compilation(dtype):
     (kind,) = {kernel_key(setup) for setup in setups}
     for setup in setups:
         train(setup, 0, 3)
-    made = kernels(kind.lanes)
-    for kernel in (trainer(kind.lanes, kind.online), made.initialise):
+    for kernel in (trainer(kind.lanes, kind.online), initialiser()):
         assert sum(dtype in str(signature) for signature in kernel.signatures) == 1
-    assert len(made.measure.signatures) <= 2, "one for each dtype"
+    assert len(measurer(kind.lanes).signatures) <= 2, "one for each dtype"
 
 
 def test_batches_of_all_sizes_are_one_compilation():

@@ -34,7 +34,7 @@ def test_a_life_ends_in_the_row_that_a_sweep_stores(keys: dict[str, Any]) -> Non
     row = block.train(setup, 11, 1)
     trajectory = retrain(setup, 11, rows=True)
 
-    last = trajectory.looks.iloc[-1]
+    last = trajectory.evaluations.iloc[-1]
     assert last.updates == row.updates_done[0]
     assert (
         trajectory.converged_at if trajectory.converged_at is not None else -1
@@ -47,10 +47,10 @@ def test_a_life_ends_in_the_row_that_a_sweep_stores(keys: dict[str, Any]) -> Non
     ):
         assert last[name] == row.end[measure, 0]
     assert np.array_equal(last.outputs, row.outputs[0].astype(np.float32))
-    assert trajectory.looks.loss.iloc[0] == row.start[m.LOSS, 0]
+    assert trajectory.evaluations.loss.iloc[0] == row.start[m.LOSS, 0]
     assert trajectory.rows is not None
-    assert trajectory.looks.updates.is_monotonic_increasing
-    assert trajectory.looks.updates.iloc[0] == 0
+    assert trajectory.evaluations.updates.is_monotonic_increasing
+    assert trajectory.evaluations.updates.iloc[0] == 0
     per_epoch, n = setup.updates_per_epoch, setup.rows
     whole, cut = divmod(int(last.updates), per_epoch)
     assert len(trajectory.rows) == whole * n + min(cut * setup.batch_rows, n)

@@ -180,11 +180,11 @@ def test_one_bit_is_told(other):
 def test_a_life_that_ends_elsewhere_is_told(other):
     found = stored_run.find(other, publish(other, XOR, 5, 1), "5")
     trajectory = retrain(found.setup, 5)
-    looks = trajectory.looks.copy()
+    looks = trajectory.evaluations.copy()
     looks.loc[looks.index[-1], ["loss", "updates"]] = [0.25, 20]
-    said = stored_run.differences(found, trajectory._replace(looks=looks, converged_at=20))
+    said = stored_run.differences(found, trajectory._replace(evaluations=looks, converged_at=20))
     assert {line.split(":")[0] for line in said} == {"loss", "updates_done", "converged_at"}
-    assert "updates_done: trained again 21, at its looks 20" in said
+    assert "updates_done: trained again 21, at its evaluations 20" in said
 
 
 # Names
@@ -198,7 +198,7 @@ def test_a_setup_has_a_name_as_short_as_tells_it_apart(store):
         )
         assert stored_run.find(store, identity[: shared + 1].upper(), "7").identity == identity
         if shared:
-            with pytest.raises(SweepError, match=f"the start of .* of them.*{identity}"):
+            with pytest.raises(SweepError, match=f"the start of .* setups.*{identity}"):
                 stored_run.find(store, identity[:shared], "7")
 
 
@@ -214,7 +214,7 @@ def test_a_setup_has_a_name_as_short_as_tells_it_apart(store):
     ],
 )  # fmt: skip
 def test_words_that_name_no_run(store, monkeypatch, setup, seed, lines):
-    monkeypatch.setattr(stored_run, "FEW", 2)
+    monkeypatch.setattr(stored_run, "MAX_NAMES", 2)
     with pytest.raises(SweepError) as refused:
         stored_run.find(store, setup, seed)
     assert len(refused.value.lines) == len(lines)
@@ -229,7 +229,7 @@ def test_a_seed_that_is_not_there_has_a_setup_all_the_same(other):
     found = stored_run.find(other, identity, str(2**63 - 1))
     assert found.row is None
     assert found.setup.columns() == XOR.columns()
-    assert retrain(found.setup, found.seed).looks["updates"].iloc[-1] == 21
+    assert retrain(found.setup, found.seed).evaluations["updates"].iloc[-1] == 21
     with pytest.raises(
         SweepError,
         match=f"SEED: given 8, allowed: seeds of setup {identity} that .* holds: 5 to 7, 20 to 20",
@@ -294,17 +294,17 @@ def test_a_problem_that_is_gone(other, tmp_path):
 
 def test_lives_that_are_too_large_are_refused_before_they_are_trained(monkeypatch):
     long = Setup(problem="xor", eval_every=1, updates=400_000_000)
-    found = stored_run.Stored(long, "0" * 12, 0, None)
+    found = stored_run.StoredRun(long, "0" * 12, 0, None)
     looks, order = stored_run.too_large(found, rows=True)
     assert re.fullmatch(
-        "SETUP: given 0{12}, with 100,000,002 looks at 4 outputs, allowed: at most [0-9,]+ of them",
+        "SETUP: given 0{12}, with 100,000,002 evaluations of 4 outputs, allowed: at most [0-9,]+ evaluations",
         looks,
     )
     assert (
         order == "--export: given a run of 400,000,000 presentations, allowed: at most 100,000,000"
     )
     assert (
-        stored_run.too_large(stored_run.Stored(long, "0" * 12, 0, {"updates_done": 40}), rows=True)
+        stored_run.too_large(stored_run.StoredRun(long, "0" * 12, 0, {"updates_done": 40}), rows=True)
         == []
     )
     short = Setup(
@@ -313,7 +313,7 @@ def test_lives_that_are_too_large_are_refused_before_they_are_trained(monkeypatc
     monkeypatch.setattr(
         block, "train", lambda setup, seed, count: SimpleNamespace(updates_done=np.array([48]))
     )
-    assert stored_run.too_large(stored_run.Stored(short, "0" * 12, 0, None), rows=True) == []
+    assert stored_run.too_large(stored_run.StoredRun(short, "0" * 12, 0, None), rows=True) == []
 
 
 # What is kept
@@ -330,7 +330,7 @@ def test_the_trace_is_the_looks(other):
     rows = table.to_pylist()
     assert [row["updates"] for row in rows] == [0, 8, 16, 24, 32, 40]
     assert {(row["setup"], row["seed"]) for row in rows} == {(setup.identity(NUMERICS_VERSION), 3)}
-    for row, (_, look) in zip(rows, trajectory.looks.iterrows(), strict=True):
+    for row, (_, look) in zip(rows, trajectory.evaluations.iterrows(), strict=True):
         assert row["outcome"] == look["outcome"]
         if look["outcome"] == "diverged":
             assert all(

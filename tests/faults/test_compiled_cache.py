@@ -215,7 +215,10 @@ def test_three_that_find_a_folder_empty(whole, tmp_path):
     at_once(whole, tmp_path / "cache", tmp_path)
 
 
-NOTE = "note: there is no folder to keep compiled code in, so each command compiles anew (FASTBP_CACHE_DIR may name one)"
+NOTE = (
+    "note: no folder for compiled code can be written, so each command compiles anew; "
+    "set FASTBP_CACHE_DIR to a folder that can be written"
+)
 
 
 @pytest.mark.parametrize(

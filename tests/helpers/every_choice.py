@@ -22,7 +22,7 @@ from fastbp.engine.lane_group import trainer
 from fastbp.engine.rows import to_arrow
 from fastbp.kernels.jit import FLAGS
 from fastbp.kernels.memory import wide
-from fastbp.kernels.real import fma
+from fastbp.kernels.vector_ir import fma
 
 BOTH = [
     {"problem": "table:11101011", "lr": 0.2, "order": "random", "updates": 42},

@@ -1,7 +1,6 @@
 """Networks in the lanes of a group, written as the oracle writes them, and setups that kernels and
 oracle both understand."""
 
-from itertools import pairwise
 
 import numpy as np
 from numba import config
@@ -9,8 +8,7 @@ from oracle import Recipe
 
 from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup, task
-from fastbp.kernels.measures import targets_of
-from fastbp.kernels.network import BIASES, UNITS, WEIGHTS, table
+from fastbp.kernels.layout import table, targets_of
 
 JIT = not config.DISABLE_JIT
 
@@ -46,14 +44,7 @@ def group(setup, seeds=None, lanes=LANES, data=None):
 
 def read(runs, lane, offset=0):
     """The network in a lane, float64; with the offset of a velocity or gradient, that."""
-    net = runs.task.network
-    rows = runs.state.block.reshape(-1, runs.task.lanes)[:, lane].astype(np.float64)
-    result = []
-    for below, layer in pairwise(net.layers):
-        weights = rows[offset + layer[WEIGHTS] : offset + layer[BIASES]]
-        biases = rows[offset + layer[BIASES] : offset + layer[BIASES] + layer[UNITS]]
-        result.append((weights.reshape(layer[UNITS], below[UNITS]), biases))
-    return result
+    return runs.layers(lane, offset)
 
 
 def velocity(runs, lane):
@@ -64,7 +55,4 @@ def velocity(runs, lane):
 
 def write(runs, lane, network):
     """Put a network into a lane."""
-    rows = runs.state.block.reshape(-1, runs.task.lanes)
-    rows[: runs.task.network.parameters, lane] = np.concatenate(
-        [part.ravel() for layer in network for part in layer]
-    )
+    runs.set_layers(network, lane)

@@ -18,9 +18,9 @@ from numba import njit
 from fastbp.choices.families import FAMILIES
 from fastbp.config.setup import Setup
 from fastbp.engine.block import train
-from fastbp.engine.lane_group import kernels
+from fastbp.engine.lane_group import initialiser, measurer, rate_maker, trainer
 from fastbp.kernels.jit import FLAGS
-from fastbp.kernels.network import ACTIVATIONS, BIASES, UNITS, WEIGHTS
+from fastbp.kernels.layout import ACTIVATIONS, BIASES, UNITS, WEIGHTS
 from fastbp.kernels.tiles import COLUMNS, ROWS
 
 CHECKED = (0, LANES - 1)
@@ -508,7 +508,7 @@ def test_a_longer_budget_passes_through_the_shorter_ones(schedule):
     assert not long.done
     kept = (
         short.task.network.layers[0, ACTIVATIONS] * LANES
-    )  # past it lies scratch, which looks use as well
+    )  # past it lies scratch, which evaluations use as well
     assert short.state.block[:kept].tobytes() == long.state.block[:kept].tobytes()
     assert (short.state.updates == long.state.updates).all()
 
@@ -543,8 +543,9 @@ def test_kernels_call_no_libm_and_no_svml():
         runs = group(Setup(**{**PLAIN, "dtype": dtype}))
         runs.advance(1)
         runs.measure()
-    for name, kernel in kernels(LANES)._asdict().items():
-        code = every_choice.object_code(kernels(0).rates if name == "rates" else kernel)
+    made = {"initialise": initialiser(), "rates": rate_maker(), "measure": measurer(LANES)}
+    for name, kernel in made.items():
+        code = every_choice.object_code(kernel)
         assert re.search(rb"_ZN\w*%s" % name.encode(), code)  # names are readable
         assert b"svml" not in code, name
         for function in LIBM:
@@ -553,11 +554,12 @@ def test_kernels_call_no_libm_and_no_svml():
 
 @pytest.mark.jit
 def test_float32_is_trained_in_float32():
-    """No double in the trainer itself; the looks that it calls are meant to be float64."""
+    """No double in the trainer itself; the evaluations that it calls are meant to be float64."""
     runs = group(Setup(**{**PLAIN, "dtype": "float32"}))
     runs.advance(1)
-    (signature,) = (s for s in runs.trainer.signatures if "float32" in str(s[0]))
-    fresh = njit(**FLAGS)(runs.trainer.py_func)  # code from the disk has no text
+    advance = trainer(LANES, True)
+    (signature,) = (s for s in advance.signatures if "float32" in str(s[0]))
+    fresh = njit(**FLAGS)(advance.py_func)  # code from the disk has no text
     fresh.compile(signature)
     code, assembly = fresh.inspect_llvm(signature), fresh.inspect_asm(signature)
     bodies = dict(
@@ -565,21 +567,21 @@ def test_float32_is_trained_in_float32():
             r"^define [^@\n]*@\"?([\w.$]+)[^\n]*\{\n(.*?)^\}", code, re.MULTILINE | re.DOTALL
         )
     )
-    trainer = "".join(
+    body_of_advance = "".join(
         body for name, body in bodies.items() if re.match(r"_ZN6fastbp\w*7advance", name)
     )
-    looks = [line for line in trainer.splitlines() if re.search(r"@\w*measures4look", line)]
-    assert len(looks) == 1
-    assert trainer.count("float") > 1000
+    evaluations = [line for line in body_of_advance.splitlines() if re.search(r"@\w*measures8evaluate", line)]
+    assert len(evaluations) == 1
+    assert body_of_advance.count("float") > 1000
     assert [
         line
-        for line in trainer.splitlines()
-        if re.search(r"\bdouble\b|f64\b", line) and line not in looks
+        for line in body_of_advance.splitlines()
+        if re.search(r"\bdouble\b|f64\b", line) and line not in evaluations
     ] == []
     others = [
         name
         for name in bodies
-        if re.match(r"_ZN6fastbp", name) and not re.search("7advance|4look", name)
+        if re.match(r"_ZN6fastbp", name) and not re.search("7advance|8evaluate", name)
     ]
     for name in others:
         assert not re.search(r"\bdouble\b|f64\b", bodies[name]), name
