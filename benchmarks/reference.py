@@ -88,7 +88,7 @@ def final_losses(setup: Setup, seeds: int, lanes: int | None) -> tuple[Any, Weig
         used = min(work.lanes, seeds - first)
         group = lane_group.LaneGroup(work, np.arange(first, first + used, dtype=np.uint64))
         starts.append(weights_of(group, setup, used))
-        group.advance(work.epochs)
+        group.advance(setup.epochs_budget)
         outputs, T = group.measure()[1][..., :used], setup.data()[1][..., None]
         losses.append(
             -np.sum(np.where(T == 1, np.log(outputs), np.log1p(-outputs)), axis=1).mean(axis=0)

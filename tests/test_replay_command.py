@@ -183,7 +183,7 @@ def test_a_check_needs_no_room_for_a_whole_life(here, store, monkeypatch):
     assert here("store", name(SHORT), 1, "--check").stdout == "the same, bit for bit: 40 columns\n"
     refused(
         here("store", name(SHORT), 1, "--check", "--export", "w.npz"), 2,
-        f"SETUP: given {name(SHORT)}, with 2 looks at 4 outputs, allowed: at most 0 of them",
+        f"SETUP: given {name(SHORT)}, with 2 evaluations of 4 outputs, allowed: at most 0 evaluations",
         "--export: given a run of 24 presentations, allowed: at most 2",
     )  # fmt: skip
 

@@ -188,9 +188,9 @@ def _train(
     begun = group.measure(with_gradient=False)[0][:, :count]
     ends = np.empty_like(begun)
     running = np.ones(count, bool)
-    step = setup.eval_interval if group.task.config.refill else group.task.epochs
+    step = setup.eval_interval if group.task.config.refill else setup.epochs_budget
     while not group.done:
-        if not to(group, min(group.epochs + step, group.task.epochs), deadline):
+        if not to(group, min(group.epochs + step, setup.epochs_budget), deadline):
             raise TimeIsUpError
         # A run that ends once it has converged is measured there, though its lane goes on.
         over = running & (

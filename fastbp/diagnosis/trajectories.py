@@ -52,11 +52,11 @@ def of(setup: Setup, seeds: NDArray[np.uint64], deadline: float = np.inf) -> Tra
         return None
     group = LaneGroup(task(setup), seeds[: min(len(seeds), task(setup).lanes)])
     runs = min(len(seeds), group.task.lanes)
-    half = group.task.epochs // 2
+    half = setup.epochs_budget // 2
     if not to(group, half, deadline):
         return None
     middle = group.measure(with_gradient=False)[0][m.LOSS, :runs]
-    if not to(group, group.task.epochs, deadline):
+    if not to(group, setup.epochs_budget, deadline):
         return None
     last = group.measure(with_gradient=False)[0][m.LOSS, :runs]
     falling = (last < (1 - FALLS) * middle) & (half > 0)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import MAX_EPOCHS, Setup
-from fastbp.engine.lane_group import LaneGroup, Task, task
+from fastbp.engine.lane_group import LaneGroup, Task, after_last_epoch, task
 from fastbp.engine.rows import Rows, empty_rows, kept_outputs
 from fastbp.kernels.training import Lanes, Runs, runs_of
 
@@ -105,8 +105,8 @@ def train_at_once(
     pace = _Pace(stopped, slice_seconds)
     group = LaneGroup(work, orders=orders)
     # In less than one epoch there is only one evaluation.
-    if work.config.refill and work.budget >= work.updates_per_epoch:
-        _RefilledBlock(group, start, rows[work.budget], pace).train()
+    if work.config.refill and work.setup.budget >= work.setup.updates_per_epoch:
+        _RefilledBlock(group, start, rows[work.setup.budget], pace).train()
     else:
         for first in range(0, count, work.lanes):
             runs = np.arange(first, min(first + work.lanes, count))
@@ -125,16 +125,16 @@ def _train_group(
     """Train the runs in the lanes of a group, through the ends of shorter tasks to its own."""
     lanes = np.arange(len(runs))
     at_start = group.measure(with_gradient=False)[0][:, lanes]
-    for part in shorter:
-        while group.epochs < part.epochs - 1:
-            pace(group.advance, part.epochs - 1 - group.epochs)
-        last = group.finished(part)
-        _record(rows[part.budget], runs, last, last.state, lanes)
-    while not group.done:
-        pace(group.advance)
-    _record(rows[group.task.budget], runs, group, group.state, lanes)
     for each in rows.values():
         each.start[:, runs] = at_start
+    for part in shorter:
+        while (left := part.setup.epochs_budget - 1 - group.epochs) > 0:
+            pace(group.advance, left)
+        last = after_last_epoch(part, group.state)
+        _record(rows[part.setup.budget], runs, last, last.state, lanes)
+    while not group.done:
+        pace(group.advance)
+    _record(rows[group.task.setup.budget], runs, group, group.state, lanes)
 
 
 def _record(
@@ -177,76 +177,58 @@ class _Pace:
 class _RefilledBlock:
     """A block in which runs end once they have converged; their lanes take the next seeds.
 
-    Runs whose last epoch is incomplete leave their lanes before it; that epoch is trained at the
-    end, in a group of their own.
+    Runs whose last epoch is incomplete leave their lanes before it; they are trained through that
+    epoch in a group of their own.
     """
 
     def __init__(self, group: LaneGroup, start: int, rows: Rows, pace: _Pace) -> None:
         work = group.task
         self._group, self._start, self._rows, self._pace = group, start, rows, pace
-        self._drawn, self._count = 0, len(rows.updates_done)
-        self._waiting, self._ended, self._cut_short = (
-            runs_of(work.network, work.lanes, work.table.values.dtype) for _ in range(3)
+        self._drawn = 0
+        self._waiting, self._ended = (
+            runs_of(work.network, work.lanes, work.table.values.dtype) for _ in range(2)
         )
 
     def train(self) -> None:
         """Train all runs of the block."""
-        waiting, ended = self._waiting, self._ended
+        group, waiting, ended = self._group, self._waiting, self._ended
         over = False
         while not over:
             if waiting.filled[0] == waiting.filled[1]:
                 self._draw()
-            self._pace(lambda epochs: self._group.refill(epochs, waiting, ended))
-            none_left = self._drawn == self._count and waiting.filled[0] == waiting.filled[1]
-            over = none_left and not self._group.state.running.any()
-            if over or ended.filled[1] == self._group.task.lanes:
+            self._pace(lambda epochs: group.advance(epochs, waiting, ended))
+            none_left = waiting.filled[0] == waiting.filled[1] and self._drawn == self._count
+            over = none_left and not group.state.running.any()
+            if over or ended.filled[1] == group.task.lanes:
                 self._collect()
-        self._finish()
+
+    @property
+    def _count(self) -> int:
+        return len(self._rows.updates_done)
 
     def _draw(self) -> None:
         """Fill the waiting columns with the next seeds."""
-        used = min(self._group.task.lanes, self._count - self._drawn)
-        self._waiting.filled[:] = 0, used
-        if used:
-            runs = np.arange(self._drawn, self._drawn + used)
+        runs = np.arange(self._drawn, min(self._drawn + self._group.task.lanes, self._count))
+        self._waiting.filled[:] = 0, len(runs)
+        if runs.size:
             self._group.draw(self._waiting, (self._start + runs).astype(np.uint64))
             measures, _ = self._group.measure(with_gradient=False, block=self._waiting.block)
-            self._rows.start[:, runs] = measures[:, :used]
-            self._drawn += used
+            self._rows.start[:, runs] = measures[:, : len(runs)]
+            self._drawn += len(runs)
 
     def _collect(self) -> None:
-        """Record the runs that have ended, and set aside those whose last epoch is incomplete."""
-        ended, budget = self._ended, self._group.task.budget
+        """Record the runs that have ended, and train the last epoch of those that lack it."""
+        ended, work = self._ended, self._group.task
         columns = np.arange(ended.filled[1])
-        complete = (ended.converged_at[columns] >= 0) | (ended.updates[columns] == budget)
-        self._record(self._group, ended, columns[complete])
-        for column in columns[~complete]:
-            self._set_aside(column)
+        seeds = ended.seeds[columns] - self._group.orders - np.uint64(self._start)
+        runs = seeds.astype(np.intp)
+        complete = (ended.converged_at >= 0) | (ended.updates == work.setup.budget)
+        complete = complete[columns]
+        _record(self._rows, runs[complete], self._group, ended, columns[complete])
+        if not complete.all():
+            last = after_last_epoch(work, ended)
+            _record(self._rows, runs[~complete], last, last.state, columns[~complete])
         ended.filled[:] = 0
-
-    def _set_aside(self, column: int) -> None:
-        ended, cut_short, lanes = self._ended, self._cut_short, self._group.task.lanes
-        to = cut_short.filled[1]
-        cut_short.block.reshape(-1, lanes)[:, to] = ended.block.reshape(-1, lanes)[:, column]
-        cut_short.seeds[to] = ended.seeds[column]
-        cut_short.filled[1] += 1
-        if cut_short.filled[1] == lanes:
-            self._finish()
-
-    def _finish(self) -> None:
-        """Train the last epoch of the runs that were set aside."""
-        cut_short, used = self._cut_short, int(self._cut_short.filled[1])
-        if used:
-            cut_short.seeds[used:] = cut_short.seeds[0]
-            last = LaneGroup(self._group.task)
-            last.resume(cut_short, last.task.epochs - 1)
-            last.advance(1)
-            self._record(last, last.state, np.arange(used))
-            cut_short.filled[:] = 0
-
-    def _record(self, group: LaneGroup, state: Lanes | Runs, columns: NDArray[np.intp]) -> None:
-        first = np.uint64(self._start) + self._group.orders
-        _record(self._rows, (state.seeds[columns] - first).astype(np.intp), group, state, columns)
 
 
 def check_denormals() -> None:

@@ -89,19 +89,14 @@ def _losses() -> list[Callable[..., Any]]:
 class Task(NamedTuple):
     """Everything that kernels need to know of a setup, made once for all its blocks."""
 
+    setup: Setup
     lanes: int
-    online: bool
     network: Network
     double_network: Network
+    """The work block in which it is measured."""
     table: Table
     targets: Targets
     config: TrainingConfig
-    init: int
-    init_arguments: Any
-    init_scale: float
-    epochs: int
-    updates_per_epoch: int
-    budget: int
 
 
 @lru_cache(maxsize=8)
@@ -109,7 +104,7 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
     """Prepare a setup for the kernels, with as many lanes as its memory suggests by default."""
     dtype = np.dtype(setup.dtype)
     X, T = setup.data()
-    init, order = setup.calls["init"], setup.calls["order"]
+    order = setup.calls["order"]
     net, suggested = layout(setup)
     config = TrainingConfig(
         batch=setup.batch_rows,
@@ -129,19 +124,13 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
         refill=setup.stop == "converged",
     )
     return Task(
+        setup,
         lanes=lanes or suggested,
-        online=is_online(setup),
         network=net,
         double_network=measured_network(setup),
         table=table(X, T, dtype),
         targets=targets_of(T),
         config=config,
-        init=init.choice.code,
-        init_arguments=own_values(init.choice, init.values),
-        init_scale=float(setup.init_scale),
-        epochs=setup.epochs_budget,
-        updates_per_epoch=setup.updates_per_epoch,
-        budget=setup.budget,
     )
 
 
@@ -230,7 +219,8 @@ class LaneGroup:
     ) -> None:
         self.task = work
         self.orders = np.uint64(orders)
-        self._train, self._measure = trainer(work.lanes, work.online), measurer(work.lanes)
+        self._train = trainer(work.lanes, is_online(work.setup))
+        self._measure = measurer(work.lanes)
         dtype, samples = work.table.values.dtype, work.double_network.samples
         self.state: Lanes = lanes_of(work.network, work.lanes, work.targets.row_order, dtype)
         self._none = runs_of(work.network, 0, dtype)
@@ -250,41 +240,38 @@ class LaneGroup:
 
     def draw(self, runs: Lanes | Runs, seeds: NDArray[np.uint64]) -> None:
         """Draw the initial weights of these seeds into the block of `runs`, with their orders."""
-        work = self.task
+        work, init = self.task, self.task.setup.calls["init"]
         runs.seeds[: len(seeds)] = seeds
         runs.seeds[len(seeds) :] = seeds[-1]
         initialiser()(
             runs.block,
             runs.seeds,
             work.network,
-            work.init,
-            work.init_arguments,
-            work.init_scale,
-            work.config.bias,
+            init.choice.code,
+            own_values(init.choice, init.values),
+            float(work.setup.init_scale),
+            work.setup.bias,
         )
         runs.seeds[:] += self.orders
 
-    def advance(self, epochs: int) -> None:
-        """Train for so many epochs, or to the end of the budget."""
-        config = self.task.config._replace(refill=False)
-        self._call(config, min(epochs, self.task.epochs - self.epochs), self._none, self._none)
+    def advance(self, epochs: int, waiting: Runs | None = None, ended: Runs | None = None) -> None:
+        """Train for so many epochs, or to the end of the budget.
 
-    def refill(self, epochs: int, waiting: Runs, ended: Runs) -> None:
-        """Train for at most so many epochs, with runs from `waiting`, handed on to `ended`."""
-        self._call(self.task.config, epochs, waiting, ended)
-
-    def _call(self, config: TrainingConfig, epochs: int, waiting: Runs, ended: Runs) -> None:
-        work = self.task
-        data = (work.network, work.table, work.targets)
-        self._train(self.state, *data, config, epochs, work.budget, waiting, ended)
-
-    def resume(self, runs: Runs, epochs: int) -> None:
-        """Continue as many runs as there are lanes, which have done so many complete epochs."""
-        kept = len(runs.block) // len(runs.seeds) * self.task.lanes
-        self.state.block[:kept] = runs.block[:kept]
-        self.state.seeds[:], self.state.converged_at[:] = runs.seeds, -1
-        self.state.epochs[:] = epochs
-        self.state.updates[:] = epochs * self.task.updates_per_epoch
+        With `waiting` and `ended`, lanes whose run has ended hand it on and take a waiting one; the
+        call also returns when there is none left, or no room for another that has ended.
+        """
+        work, refill = self.task, waiting is not None
+        self._train(
+            self.state,
+            work.network,
+            work.table,
+            work.targets,
+            work.config._replace(refill=refill),
+            epochs if refill else min(epochs, work.setup.epochs_budget - self.epochs),
+            work.setup.budget,
+            waiting or self._none,
+            ended or self._none,
+        )
 
     @property
     def epochs(self) -> int:
@@ -294,15 +281,7 @@ class LaneGroup:
     @property
     def done(self) -> bool:
         """Whether the budget is used up."""
-        return self.epochs >= self.task.epochs
-
-    def finished(self, work: Task) -> LaneGroup:
-        """Copy this group, one epoch before the end of a shorter task, and train it to that end."""
-        copy = LaneGroup(work)
-        for name, values in self.state._asdict().items():
-            getattr(copy.state, name)[:] = values
-        copy.advance(1)
-        return copy
+        return self.epochs >= self.task.setup.epochs_budget
 
     def layers(self, lane: int = 0, offset: int = 0) -> Layers:
         """Read the weights and biases of a lane, float64.
@@ -363,3 +342,13 @@ class LaneGroup:
             if (missing := np.isnan(values)).any():
                 values[missing] = np.nan  # NaN has many bit patterns: store one of them
         return measures, outputs
+
+
+def after_last_epoch(work: Task, runs: Lanes | Runs) -> LaneGroup:
+    """Train the last epoch of runs that have done all others, in a group of their own."""
+    group, done = LaneGroup(work), work.setup.epochs_budget - 1
+    for name in ("block", "seeds", "converged_at"):
+        getattr(group.state, name)[:] = getattr(runs, name)
+    group.state.epochs[:], group.state.updates[:] = done, done * work.setup.updates_per_epoch
+    group.advance(1)
+    return group

@@ -274,13 +274,13 @@ def test_rows_of_another_setup_than_their_file_says(other):
     identity = publish(other, XOR, 5, 1, lr=3.0)
     with pytest.raises(
         StoreError,
-        match=f"setup {identity} of .* cannot be trained again: its columns are those of another one",
+        match=f"setup {identity} of .* cannot be trained again: its columns are those of another setup",
     ):
         stored_run.find(other, identity, "5")
     for file in other.files():
         file.unlink()
     publish(other, XOR, 5, 1, hidden="four")
-    with pytest.raises(StoreError, match="its columns are those of another one"):
+    with pytest.raises(StoreError, match="its columns are those of another setup"):
         stored_run.find(other, identity, "5")
 
 
