@@ -131,7 +131,7 @@ class TestRefused:
         assert not (tmp_path / "out").exists()
 
     def test_a_damaged_file(self, here, both, tmp_path):
-        file = next(filename.listed(both[0] / "runs"))
+        file = next(filename.run_files(both[0] / "runs")).path
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
         file.write_bytes(content)

@@ -15,8 +15,8 @@ from numba import config
 import fastbp
 from fastbp.analysis.counts import count_runs
 from fastbp.cli.console import shipped
-from fastbp.reporting.build import sweep_of
 from fastbp.reporting.sections import published_section
+from fastbp.store.provenance import latest_sweep
 
 here = in_process(any_command)
 
@@ -211,8 +211,8 @@ def test_budgets_in_updates_are_counted_in_epochs_too(here, tmp_path: Path) -> N
 def test_a_store_file_of_somebodys_own_tells_no_figures(tmp_path: Path) -> None:
     told = 'title = "t"\n[[published]]\nsource = "x"\nfigure = "mean"\nvalue = 3\nruns = 9\n'
     (tmp_path / "sweep.toml").write_text(told)
-    assert sweep_of(tmp_path).title == "t"
-    assert sweep_of(tmp_path).published == ()
+    assert latest_sweep(tmp_path).title == "t"
+    assert published_section.printed(latest_sweep(tmp_path)) == ()
     for wrong in (
         'figure = "best"',
         "value = nan",
@@ -224,10 +224,13 @@ def test_a_store_file_of_somebodys_own_tells_no_figures(tmp_path: Path) -> None:
         name = wrong.split()[0]
         text = re.sub(rf"^{name} = .*\n", "", told, flags=re.MULTILINE) + wrong
         (tmp_path / "sweep.toml").write_text(text + '\n[resolved]\npublished = [["a"]]\n')
-        assert sweep_of(tmp_path).published == ()
+        assert published_section.printed(latest_sweep(tmp_path)) == ()
     (tmp_path / "sweep.toml").write_text(told + '[resolved]\npublished = [["a"]]\n')
-    assert [one.setups for one in sweep_of(tmp_path).published] == [("a",)]
-    assert tomllib.loads(told)["published"][0]["figure"] == sweep_of(tmp_path).published[0].figure
+    assert [one.setups for one in published_section.printed(latest_sweep(tmp_path))] == [("a",)]
+    assert (
+        tomllib.loads(told)["published"][0]["figure"]
+        == published_section.printed(latest_sweep(tmp_path))[0].figure
+    )
     assert published_section.table(
         count_runs(pd.DataFrame({"setup": [], "seed": [], "outcome": [], "converged_at": []})),
         (),

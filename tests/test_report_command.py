@@ -24,11 +24,11 @@ from fastbp.analysis.contrasts import contrasts
 from fastbp.analysis.counts import count_runs
 from fastbp.analysis.summary import summary
 from fastbp.reporting import build
-from fastbp.reporting.build import Sweep, sweep_of
 from fastbp.reporting.html_tables import contrasts_table
 from fastbp.schema.columns import schema
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import filename
+from fastbp.store.provenance import LatestSweep, latest_sweep
 from fastbp.store.store import Store
 
 here = in_process(any_command)
@@ -184,7 +184,7 @@ class TestMakes:
 
     def test_tables_are_those_of_the_runs(self, here, store):
         here("report", "store")
-        base = sweep_of(store).baseline
+        base = latest_sweep(store).baseline
         for name, made in (
             ("summary", summary(store)), ("contrasts", contrasts(store, base)), ("attribution", attribution(store, base)),
         ):  # fmt: skip
@@ -316,21 +316,21 @@ class TestLatestSweep:
     )  # fmt: skip
     def test_anybodys_sweep_file_says_nothing(self, tmp_path, text):
         (tmp_path / "sweep.toml").write_text(text)
-        said = sweep_of(tmp_path)
+        said = latest_sweep(tmp_path)
         assert said.setups == ()
         assert said.baseline is None
         assert 0 <= said.seeds <= 1
 
     def test_no_text_at_all(self, tmp_path):
-        assert sweep_of(tmp_path) == Sweep()
+        assert latest_sweep(tmp_path) == LatestSweep()
         (tmp_path / "sweep.toml").write_bytes(b"title = '\xff'")
-        assert sweep_of(tmp_path) == Sweep()
+        assert latest_sweep(tmp_path) == LatestSweep()
 
     def test_titles_are_one_line(self, tmp_path):
         (tmp_path / "sweep.toml").write_text(
             'title = """\n two\n  lines\\u202e\\u0000 """', "utf-8"
         )
-        assert sweep_of(tmp_path).title == "two lines??"
+        assert latest_sweep(tmp_path).title == "two lines??"
 
 
 class TestRunning:
@@ -376,7 +376,7 @@ class TestRefused:
         assert contents_of(tmp_path) == {"file": b""}
 
     def test_a_damaged_file(self, here, store):
-        file = next(filename.listed(store / "runs"))
+        file = next(filename.run_files(store / "runs")).path
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
@@ -390,7 +390,7 @@ class TestRefused:
         assert contents_of(store) == before
 
     def test_a_file_under_anothers_name(self, here, store):
-        file = next(filename.listed(store / "runs"))
+        file = next(filename.run_files(store / "runs")).path
         file.rename(file.with_name("0" * 12 + file.name[12:]))
         refused(
             here("report", "store", "--all-runs"),
@@ -446,7 +446,7 @@ def test_names_are_only_names(here, tmp_path):
         )
     title = json.dumps("".join(names)).replace("\\ud83d\\ude00", "\\U0001f600")
     (tmp_path / "store" / "sweep.toml").write_text(f"title = {title}\nseeds = 20\n")
-    assert "<script>" in sweep_of(tmp_path / "store").title
+    assert "<script>" in latest_sweep(tmp_path / "store").title
     done = here("report", "store")
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("written: ")

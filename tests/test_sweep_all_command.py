@@ -42,7 +42,7 @@ def test_every_sweep_is_trained_into_its_own_place_and_shown(folder, tmp_path, h
     assert done.returncode == 0, done.stderr
     results = tmp_path / "results"
     for number, name in enumerate(NAMES, 1):
-        assert filename.listed(results / name / "runs")
+        assert filename.run_files(results / name / "runs")
         assert (results / name / "report.html").is_file()
         assert f"{name} ({number} of 3): 8 runs trained" in done.stderr
     blocks = done.stdout.strip().split("\n\n")

@@ -195,7 +195,7 @@ def test_what_a_repair_cannot_mend_is_told(command, tmp_path):
     assert command("sweep", "mine.toml", "-o", "store").returncode == 0
     (path,) = (tmp_path / "store" / "problems").iterdir()
     path.write_bytes(b"")
-    lacks = r"store/problems: it lacks file:mine.csv, by which setup \w{12} was trained: the same sweep .*\n"
+    lacks = r"store/problems: it lacks file:mine.csv, on which setup \w{12} was trained: the same sweep .*\n"
     assert re.fullmatch(
         f"store/problems/{path.name}: .*\n{lacks}", command("verify", "store").stdout
     )

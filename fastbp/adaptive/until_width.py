@@ -20,11 +20,11 @@ from fastbp.config.sweep import LAST_SEED, Sweep
 from fastbp.engine import forecast
 from fastbp.engine.driver import Trained
 from fastbp.reporting import phrases
-from fastbp.schema.errors import FileError, StoreError, StoreFullError, SweepError
+from fastbp.schema.errors import StoreError, StoreFullError, SweepError
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
 from fastbp.schema.text import shown
 from fastbp.store import parquet
-from fastbp.store.filename import FILE_NAME, Range
+from fastbp.store.filename import Range
 from fastbp.store.store import Store
 
 if TYPE_CHECKING:
@@ -60,27 +60,20 @@ class Counter:
             setup: self._known.get(setup, (start, np.zeros(len(OUTCOMES), np.int64)))
             for setup in setups
         }
-        for file in self._store.files():
-            name = FILE_NAME.fullmatch(file.name)
-            if not name or name["setup"] not in found:
+        for file in self._store.run_files():
+            if file.setup not in found:
                 continue
-            at, counts = found[name["setup"]]
-            first, after = (
-                max(int(name["start"]), at),
-                min(int(name["start"]) + int(name["count"]), stop),
-            )
+            at, counts = found[file.setup]
+            first, after = max(file.start, at), min(file.stop, stop)
             if first < after:
-                try:
-                    rows, _ = parquet.read(file, ["seed", "outcome"])
-                except FileError as error:
-                    raise StoreError(str(error)) from error
-                own = rows["outcome"].slice(first - int(name["start"]), after - first)
-                for entry in pc.value_counts(own).to_pylist():
+                rows, _ = parquet.read(file.path, ["seed", "outcome"])
+                outcomes = rows["outcome"].slice(first - file.start, after - first)
+                for entry in pc.value_counts(outcomes).to_pylist():
                     counts = counts + entry["counts"] * (np.array(OUTCOMES) == entry["values"])
-                found[name["setup"]] = at, counts
+                found[file.setup] = at, counts
         for setup, (_, counts) in found.items():
             if counts.sum() != seeds[1]:
-                self._store.check()  # which says what is there twice
+                self._store.check_files()  # which says what is there twice
                 raise StoreError(
                     f"{self._store.runs} has {counts.sum():,} of {seeds[1]:,} runs of setup {setup} that were made"
                 )

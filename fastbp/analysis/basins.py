@@ -139,9 +139,9 @@ class Basin(NamedTuple):
 
 
 def _parts(store: Path, setup: str) -> Iterator[Ends]:
-    for path in filename.listed(filename.runs_folder(store)):
-        if path.name.startswith(f"{setup}-"):
-            rows, _ = parquet.read(path, ["seed", "outcome", "converged_at"])
+    for file in filename.run_files(filename.runs_folder(store)):
+        if file.setup == setup:
+            rows, _ = parquet.read(file.path, ["seed", "outcome", "converged_at"])
             for batch in rows.to_batches():
                 yield ends(batch)
 

@@ -18,6 +18,7 @@ from fastbp.analysis.statistics.proportions import fisher
 from fastbp.analysis.summary import LEVEL, key_columns, share_columns
 from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.store import filename
+from fastbp.store.filename import Range
 
 
 def comparison(a: Runs, b: Runs) -> pd.DataFrame:
@@ -121,23 +122,22 @@ def _learn_the_same(one: SetupCounts, other: SetupCounts) -> bool:
     return problem is not None and not str(problem).startswith("file:")
 
 
-def _digests(runs: Runs) -> dict[str, set[str]] | None:
-    """The files of each setup without its id: seeds and digests of their rows."""
+def _digests(runs: Runs) -> dict[str, dict[Range, str]] | None:
+    """The digest of the rows of each file, by its setup and its seeds."""
     if not isinstance(runs, str | Path):
         return None
     folder = Path(runs) / "runs" if (Path(runs) / "runs").is_dir() else Path(runs)
-    found: dict[str, set[str]] = {}
-    for file in filename.listed(folder):
-        setup, _, rest = file.stem.partition("-")
-        found.setdefault(setup, set()).add(rest)
+    found: dict[str, dict[Range, str]] = {}
+    for file in filename.run_files(folder):
+        found.setdefault(file.setup, {})[file.seeds] = file.digest
     return found
 
 
 def _alike(
     one: SetupCounts | None,
     other: SetupCounts | None,
-    a: dict[str, set[str]] | None,
-    b: dict[str, set[str]] | None,
+    a: dict[str, dict[Range, str]] | None,
+    b: dict[str, dict[Range, str]] | None,
 ) -> bool | None:
     """Whether rows are the same. Where files are cut elsewhere, or the rows name other ids, names
     do not tell.
@@ -147,5 +147,4 @@ def _alike(
     first, second = a[one.setup], b[other.setup]
     if first == second:
         return True
-    ranges = [{name.rpartition("-")[0] for name in names} for names in (first, second)]
-    return False if ranges[0] == ranges[1] else None
+    return False if first.keys() == second.keys() else None

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, Measures
-from fastbp.schema import errors
 from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.schema.outcomes import OUTCOMES, Outcome, classify
 from fastbp.store import filename, parquet
@@ -279,19 +279,15 @@ def _from_folder(
     folder = path / "runs" if (path / "runs").is_dir() else path
     if not folder.is_dir():
         raise FileNotFoundError(f"{path}: no such store or folder of runs")
-    found: dict[str, list[tuple[int, Path]]] = {}
-    for file in filename.listed(folder):
-        setup, start, *_ = file.name.split("-")
-        if setups is None or setup in setups:
-            found.setdefault(setup, []).append((int(start), file))
-    for one, other in filename.overlapping(file for own in found.values() for _, file in own):
-        raise ValueError(
-            f"{one} and {other.name} have seeds in common: {errors.remedy(folder.parent)}"
-        )
-    for setup, own in found.items():
-        yield _read(
-            setup, [file for _, file in sorted(own)], _measured(pictures, collapse), collapse
-        )
+    files: dict[str, list[filename.RunFile]] = {}
+    for file in filename.run_files(folder):
+        if setups is None or file.setup in setups:
+            files.setdefault(file.setup, []).append(file)
+    if message := filename.overlap_message(chain.from_iterable(files.values()), folder.parent):
+        raise ValueError(message)
+    for setup, of_setup in files.items():
+        paths = [file.path for file in sorted(of_setup, key=lambda file: file.start)]
+        yield _read(setup, paths, _measured(pictures, collapse), collapse)
         pa.default_memory_pool().release_unused()
 
 

@@ -73,11 +73,11 @@ def sweep(arguments: argparse.Namespace) -> int:
         from fastbp.engine import backends, forecast
         from fastbp.store.store import Store
 
-        store = Store(arguments.output or Path("results") / path.stem)
+        store = Store(arguments.output or Path("results") / path.stem, "-o DIR")
 
         def work() -> int:
             nonlocal place
-            store.look()
+            store.check_usable()
             asked = sweep.within(*seeds) if seeds else sweep
             pool = backends.pool("threads" if arguments.dry_run else arguments.executor, jobs)
             if arguments.dry_run:
@@ -433,7 +433,7 @@ def _report(
     try:
         counted = counts.count_runs(store.path, setups=ids, pictures=paged)
     except (OSError, ValueError) as error:
-        store.check()  # which says what file it is
+        store.check_files()  # which says what file it is
         raise StoreError(f"{store.runs} cannot be read: {error}") from error
     collapses = dict(zip(ids, (setup.collapse for setup in sweep.setups), strict=True))
     for count_runs in counted:

@@ -169,7 +169,7 @@ def _perform(
 
     def one(each: Found, of: str) -> int:
         started = time.perf_counter()
-        each.store.look()
+        each.store.check_usable()
         pool = backends.pool(arguments.executor, jobs)
         each.store.open()
         with each.store.locked():

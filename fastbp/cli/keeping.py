@@ -55,8 +55,8 @@ def _verify(arguments: argparse.Namespace, replays: int) -> int:
     store = Store(arguments.store)
     if not store.path.exists():
         raise StoreError(f"{store.path}: no such store")
-    store.look(
-        into=False
+    store.check_usable(
+        any_version=True
     )  # before anything is locked, which clears away what a store's own folder for drafts holds
     if not any(store.files()):
         raise StoreError(f"{store.path} holds no runs")
@@ -158,11 +158,11 @@ def _merge(arguments: argparse.Namespace) -> int:
 
     into, sources = Store(arguments.into), [Store(source) for source in arguments.sources]
     for source in sources:
-        source.look(into=False)
+        source.check_usable(any_version=True)
         if not any(source.files()):
             raise StoreError(f"{source.path} holds no runs")  # before anything is made
     new = not into.path.exists()
-    into.open(into=False)
+    into.open(any_version=True)
     progress = driver.Progress(phase="reading")
 
     def tick(what: str) -> None:
@@ -173,7 +173,7 @@ def _merge(arguments: argparse.Namespace) -> int:
             merged = aside(lambda: merge_module.merge(into, sources, tick), progress)
     except StoreError:
         if new:
-            into.unmake()
+            into.remove_if_empty()
         raise
     files = f"{merged.files:,} file{'s' * (merged.files != 1)}"
     tell(

@@ -290,7 +290,7 @@ def run(
     kept: list[pa.Table] = []
     place = Store(store) if store is not None else None
     if place:
-        place.look()
+        place.check_usable()
     forecast.check(
         sweep,
         place,

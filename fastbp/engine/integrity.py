@@ -1,10 +1,9 @@
-"""Whether a store is sound: everything in it is read again, and what is not as it should be can be
-moved aside.
-"""
+"""Check whether a store is sound: read everything in it again, and move damaged files aside."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections import Counter, deque
@@ -19,136 +18,167 @@ from fastbp.engine.machine import available_cores
 from fastbp.engine.stored_run import setup_of
 from fastbp.problems import targets
 from fastbp.schema.columns import SETUP_COLUMNS
-from fastbp.schema.errors import DamagedFileError, FileError, StoreError
+from fastbp.schema.errors import DamagedFileError, StoreError
 from fastbp.schema.outcomes import OUTCOMES, classify
-from fastbp.store import digest as digest_module
 from fastbp.store import filename, parquet
-from fastbp.store.digest import RowsHash
-from fastbp.store.filename import FILE_NAME
+from fastbp.store.digest import RowsHash, digest, keys_of
+from fastbp.store.filename import RunFile
 from fastbp.store.store import Store, writing
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_WRITES_IT = "the same sweep writes it again, from the file as it was"
-
-Read = tuple["pa.Table", dict[str, str]]
+_WRITTEN_AGAIN = "the same sweep writes it again, if its file has not changed"
 
 
 class StoreFault(NamedTuple):
-    """A file that is not as it should be, and why."""
+    """A file that is damaged or should not be there, and why."""
 
     file: Path
     why: str
 
 
 class IntegrityReport(NamedTuple):
-    """What was read of a store."""
+    """The result of a check.
+
+    Attributes
+    ----------
+    files : int
+        All files of runs.
+    runs, setups : int
+        Those in sound files.
+    findings : list of StoreFault
+        What is wrong.
+    keys : dict
+        The keys of each setup as JSON, by its id.
+    digest : str
+        sha256, 64 hex digits, over all rows, setup by setup and seed by seed: the same however
+        files divide them. Empty if there are findings.
+    """
 
     files: int
     runs: int
-    """Of sound files."""
     setups: int
     findings: list[StoreFault]
     keys: dict[str, str]
-    """Of each setup, as JSON."""
     digest: str
-    """sha256 (64 hex digits) over all rows, setup by setup and seed by seed: the same however they
-    lie in files. Empty where there are findings."""
+
+
+class _SoundFile(NamedTuple):
+    """What a check keeps of a file without faults."""
+
+    file: RunFile
+    columns: int
+    version: str
+
+
+class _Setups:
+    """Checks files one after the other, sorted by setup and seed, and hashes their rows."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._total = hashlib.sha256()
+        self._rows_hash = RowsHash()
+        self.keys: dict[str, str] = {}
+        self.sound: list[_SoundFile] = []
+
+    def add(self, file: RunFile, rows: pa.Table, version: str) -> Iterator[StoreFault]:
+        """Add the rows of a file. Raises DamagedFileError if they are not those of its setup."""
+        keys = json.dumps(keys_of(parquet.fill(rows, SETUP_COLUMNS)), sort_keys=True)
+        if file.setup not in self.keys:
+            yield from _check_id(self._store, file, keys, int(version))
+            self._end_setup()
+            self.keys[file.setup] = keys
+        if keys != self.keys[file.setup]:
+            raise DamagedFileError(
+                file.path, "its keys are not those of the other files of its setup"
+            )
+        self._rows_hash.update(rows)
+        self.sound.append(_SoundFile(file, rows.num_columns, version))
+
+    def _end_setup(self) -> None:
+        if self.keys:
+            self._total.update(self._rows_hash.digest())
+        self._rows_hash = RowsHash()
+
+    def digest(self) -> str:
+        """The digest of all rows."""
+        self._end_setup()
+        return self._total.hexdigest()
 
 
 def check(
     store: Store, tick: Callable[[int, int], None] = lambda done, files: None
 ) -> IntegrityReport:
-    """Read every file of a store: the seal over all its bytes, the checksums of its pages, the
-    digest of its rows, schema, number of rows and seeds; whether setups have the ids of their keys,
-    outcomes follow from measures, every seed is there once, and problems are those of their names.
+    """Read every file of a store and check it.
 
-    `tick` is called with the files done and those there are. Raises StoreError where the path is no
-    store, holds no runs, or has a file that cannot be read.
+    Checked are the seal over all bytes, the checksums of pages, the digest of the rows, schema,
+    number of rows and seeds; whether setups have the ids of their keys, outcomes follow from
+    measures, every seed is there once, and problems are those of their names. A file of an older
+    fastbp is checked by the columns that it has.
+
+    Parameters
+    ----------
+    store : Store
+        What to check.
+    tick : callable
+        Called with the number of files that are done and of all files.
+
+    Raises
+    ------
+    StoreError
+        The path is no store, holds no runs, or has a file that cannot be read.
     """
-    store.look(into=False)
-    paths = sorted((path for path in store.files() if path.is_file()), key=place)
-    if not paths:
+    store.check_usable(any_version=True)
+    paths = (file for file in store.run_files() if file.path.is_file())
+    files = sorted(paths, key=lambda file: (file.setup, file.start))
+    if not files:
         raise StoreError(f"{store.path} holds no runs")
-    findings = [*_strangers(store), *_problems(store)]
-    sound: dict[Path, int] = {}
-    versions: dict[Path, str] = {}
-    hashes: dict[str, RowsHash] = {}
-    whole = hashlib.sha256()
-    last = ""
-    for done, (path, read) in enumerate(_in_order(paths)):
-        tick(done, len(paths))
-        identity, _ = place(path)
+    findings = [*_foreign_files(store), *_wrong_problems(store)]
+    setups = _Setups(store)
+    for done, (file, reading) in enumerate(_read_in_order(files)):
+        tick(done, len(files))
         try:
-            rows, said = read.result()
-            version = said["fastbp.numerics"]
-            if identity not in hashes:
-                findings += _of_its_id(store, path, rows, int(version))
-                if last:
-                    whole.update(hashes[last].digest())
-                hashes[identity], last = RowsHash(rows), identity
-            if RowsHash(rows).keys != hashes[identity].keys:
-                raise DamagedFileError(
-                    path, "its keys are not those of the other files of its setup"
-                )
+            rows, metadata = reading.result()
+            findings += setups.add(file, rows, metadata["fastbp.numerics"])
         except DamagedFileError as error:
-            findings.append(StoreFault(path, error.why))
-        except FileError as error:
-            raise StoreError(str(error)) from error
-        else:
-            hashes[identity].update(rows)
-            versions[path] = version
-            sound[path] = rows.num_rows
-    tick(len(paths), len(paths))
-    if last:
-        whole.update(hashes[last].digest())
-    findings += [*_of_another_version(versions), *_twice(sound)]
-    keys = {identity: each.keys for identity, each in hashes.items()}
-    return IntegrityReport(
-        len(paths),
-        sum(sound.values()),
-        len(hashes),
-        findings,
-        keys,
-        "" if findings else whole.hexdigest(),
-    )
+            findings.append(StoreFault(file.path, error.why))
+    tick(len(files), len(files))
+    findings += [*_other_versions(setups.sound), *_seeds_twice(setups.sound)]
+    runs = sum(each.file.count for each in setups.sound)
+    digest_of_all = "" if findings else setups.digest()
+    return IntegrityReport(len(files), runs, len(setups.keys), findings, setups.keys, digest_of_all)
 
 
-def place(path: Path) -> tuple[str, int]:
-    """The setup of a file of runs and its first seed, by its name."""
-    setup, start, *_ = path.name.split("-")
-    return setup, int(start)
-
-
-def _strangers(store: Store) -> Iterator[StoreFault]:
+def _foreign_files(store: Store) -> Iterator[StoreFault]:
+    """Whatever lies among the files of runs, but for hidden files such as those of a Mac."""
     for path in sorted(store.runs.iterdir()):
-        if path.name.startswith(
-            "."
-        ):  # which nobody takes for runs, such as what a Mac leaves everywhere
-            continue
-        if not FILE_NAME.fullmatch(path.name) or not path.is_file():
+        is_run_file = RunFile.parse(path) and path.is_file()
+        if not path.name.startswith(".") and not is_run_file:
             yield StoreFault(path, "it is no file of runs")
 
 
-def _problems(store: Store) -> Iterator[StoreFault]:
+def _wrong_problems(store: Store) -> Iterator[StoreFault]:
     for path in sorted((store.path / "problems").glob("*")):
         try:
-            as_named = f"{targets.stored(path).digest}.npz" == path.name
+            right = f"{targets.stored(path).digest}.npz" == path.name
         except (ValueError, TypeError, AttributeError):
-            as_named = False
-        if not as_named:
+            right = False
+        if not right:
             yield StoreFault(path, "its data are not those of its name")
 
 
-def _in_order(paths: list[Path]) -> Iterator[tuple[Path, Future[Read]]]:
+Reading = Future[tuple["pa.Table", dict[str, str]]]
+
+
+def _read_in_order(files: list[RunFile]) -> Iterator[tuple[RunFile, Reading]]:
     """Read files on all cores, a few at a time."""
     cores = available_cores()
-    waiting: deque[tuple[Path, Future[Read]]] = deque()
+    waiting: deque[tuple[RunFile, Reading]] = deque()
     with ThreadPoolExecutor(cores, "fastbp-verify") as pool:
         try:
-            for path in paths:
-                waiting.append((path, pool.submit(_whole, path)))
+            for file in files:
+                waiting.append((file, pool.submit(_checked_rows, file.path)))
                 if len(waiting) > 2 * cores:
                     yield waiting.popleft()
             while waiting:
@@ -157,24 +187,28 @@ def _in_order(paths: list[Path]) -> Iterator[tuple[Path, Future[Read]]]:
             pool.shutdown(cancel_futures=True)
 
 
-def _whole(path: Path) -> Read:
-    """The rows of a file, whose digest is computed anew, and what it says of itself. Raises
-    DamagedFileError.
+def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
+    """The rows of a file with the columns that it has, and what its footer says.
+
+    Raises
+    ------
+    DamagedFileError
+        Something is wrong with the file alone, without regard to others.
     """
-    rows, said = parquet.read(path)
-    if digest_module.digest(rows) != said.get("fastbp.digest"):
+    rows, metadata = parquet.read_as_written(path)
+    if digest(rows) != metadata.get("fastbp.digest"):
         raise DamagedFileError(path, "its rows do not have their digest")
-    if not re.fullmatch("[0-9]{1,9}", said.get("fastbp.numerics", "")):
+    if not re.fullmatch("[0-9]{1,9}", metadata.get("fastbp.numerics", "")):
         raise DamagedFileError(path, "it does not say its numerics version")
     for column in SETUP_COLUMNS:
-        if len(rows[column.name].unique()) > 1:
+        if column.name in rows.column_names and len(rows[column.name].unique()) > 1:
             raise DamagedFileError(path, f"its rows differ in {column.name}")
-    if not _follow(rows):
+    if not _outcomes_follow(parquet.fill(rows, SETUP_COLUMNS)):
         raise DamagedFileError(path, "its outcomes are not those of its measures")
-    return rows, said
+    return rows, metadata
 
 
-def _follow(rows: pa.Table) -> bool:
+def _outcomes_follow(rows: pa.Table) -> bool:
     """Whether outcomes are those of the measures."""
     tolerance, collapse = (rows[name][0].as_py() for name in ("tolerance", "collapse"))
     errors, spreads = (rows[name].to_numpy() for name in ("max_error", "spread"))
@@ -185,78 +219,77 @@ def _follow(rows: pa.Table) -> bool:
     places = [
         OUTCOMES.index(word) if word in OUTCOMES else -1 for word in words.dictionary.to_pylist()
     ]
-    return bool(
-        np.array_equal(np.array([*places, -1])[words.indices.fill_null(len(places))], codes)
-    )
+    stored = np.array([*places, -1])[words.indices.fill_null(len(places))]
+    return bool(np.array_equal(stored, codes))
 
 
-def _of_its_id(store: Store, path: Path, rows: pa.Table, version: int) -> Iterator[StoreFault]:
-    """Whether a setup has the id of its keys. Raises DamagedFileError where these rows are not
-    those of any setup of this id.
+def _check_id(store: Store, file: RunFile, keys: str, version: int) -> Iterator[StoreFault]:
+    """Whether a setup has the id of its keys.
+
+    Raises
+    ------
+    DamagedFileError
+        These rows are those of no setup with this id.
     """
-    row = rows.slice(0, 1).to_pylist()[0]
+    row = json.loads(keys)
     try:
-        setup_of(store, row["setup"], row, version)
+        setup_of(store, file.setup, row, version)
     except StoreError as error:
         if not str(row["problem"]).startswith("file:"):
-            raise DamagedFileError(path, "its keys are those of another setup") from error
+            raise DamagedFileError(file.path, "its keys are those of another setup") from error
         yield StoreFault(
             store.path / "problems",
-            f"it lacks {row['problem']}, by which setup {row['setup']} was trained: {_WRITES_IT}",
+            f"it lacks {row['problem']}, on which setup {file.setup} was trained: {_WRITTEN_AGAIN}",
         )
 
 
-def _of_another_version(versions: dict[Path, str]) -> Iterator[StoreFault]:
-    (usual, _), *others = Counter(versions.values()).most_common() or [("", 0)]
-    if others:
-        for path, version in versions.items():
+def _other_versions(sound: list[_SoundFile]) -> Iterator[StoreFault]:
+    """Files of another numerics version than most."""
+    for usual, _ in Counter(each.version for each in sound).most_common(1):
+        for file, _, version in sound:
             if version != usual:
-                yield StoreFault(
-                    path, f"its numerics version is {version}, that of most others {usual}"
-                )
+                why = f"its numerics version is {version}, that of most others {usual}"
+                yield StoreFault(file.path, why)
 
 
-def _twice(sound: Iterable[Path]) -> Iterator[StoreFault]:
-    for one, other in filename.overlapping(sound):
+def _seeds_twice(sound: list[_SoundFile]) -> Iterator[StoreFault]:
+    """Files with seeds that another has: both if rows differ, else the one with fewer columns."""
+    fullest_first = sorted(sound, key=lambda each: (-each.columns, each.file.path))
+    for one, other in filename.overlaps(each.file for each in fullest_first):
         try:
-            same = agree(one, other)
-        except DamagedFileError as error:  # since it was read
+            same = parquet.agree(one, other)
+        except DamagedFileError as error:  # it changed since it was read
             yield StoreFault(error.file, error.why)
             continue
         if same:
-            yield StoreFault(other, f"{one.name} has the same rows for some of its seeds")
+            yield StoreFault(other.path, f"{one.path.name} has the same rows for some of its seeds")
         else:
-            yield StoreFault(one, f"{other.name} has other rows for some of its seeds")
-            yield StoreFault(other, f"{one.name} has other rows for some of its seeds")
+            yield StoreFault(one.path, f"{other.path.name} has other rows for some of its seeds")
+            yield StoreFault(other.path, f"{one.path.name} has other rows for some of its seeds")
 
 
-def agree(one: Path, other: Path) -> bool:
-    """Whether two files of a setup have the same rows for the seeds that they have in common.
-    Raises DamagedFileError.
-    """
-    (a, from_a), (b, from_b) = ((parquet.read(path)[0], place(path)[1]) for path in (one, other))
-    first, last = max(from_a, from_b), min(from_a + a.num_rows, from_b + b.num_rows)
-    return digest_module.digest(a.slice(first - from_a, last - first)) == digest_module.digest(
-        b.slice(first - from_b, last - first)
-    )
+def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFault, Path]]:
+    """Move files into `quarantine/` of a store, so that the next sweep makes their runs anew.
 
+    Returns
+    -------
+    list of (StoreFault, Path)
+        What was moved, and where it is now.
 
-def move_aside(store: Store, findings: Iterable[StoreFault]) -> list[tuple[StoreFault, Path]]:
-    """Move files into `quarantine/` of a store: nothing is deleted, and the next sweep makes their
-    runs anew.
-
-    Returns where they are. Raises StoreFullError.
+    Raises
+    ------
+    StoreFullError
+        A file cannot be moved.
     """
     quarantine, moved = store.path / "quarantine", []
+    by_file = {fault.file: fault for fault in faults if fault.file != store.path / "problems"}
     with writing(quarantine):
         quarantine.mkdir(exist_ok=True)
-        for finding in {
-            finding.file: finding for finding in findings if finding.file != store.path / "problems"
-        }.values():
-            target, again = quarantine / finding.file.name, 0
-            while os.path.lexists(target):  # a link that leads nowhere is there too
-                again += 1
-                target = quarantine / f"{finding.file.name}.{again}"
-            os.rename(finding.file, target)
-            moved.append((finding, target))
+        for file, fault in by_file.items():
+            target, number = quarantine / file.name, 0
+            while os.path.lexists(target):  # a link that leads nowhere exists too
+                number += 1
+                target = quarantine / f"{file.name}.{number}"
+            os.rename(file, target)
+            moved.append((fault, target))
     return moved

@@ -1,168 +1,218 @@
-"""Stores united: machines that share nothing each train a shard, and their rows are the same
-wherever they were made.
-"""
+"""Unite stores, such as those of machines that each train a shard of a sweep."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastbp.config.sweep import Sweep
 from fastbp.engine import integrity
-from fastbp.engine.integrity import place
 from fastbp.engine.plan import missing
-from fastbp.schema.errors import FileError, StoreError, SweepError
+from fastbp.schema.errors import StoreError, SweepError
 from fastbp.store import parquet
-from fastbp.store.filename import Range
-from fastbp.store.store import Store
+from fastbp.store.filename import Range, RunFile
+from fastbp.store.provenance import add_made, read_made
+from fastbp.store.store import Store, writing
+
+MAX_NAMED = 3
+"""Faults or files that a message names."""
 
 
 class Merged(NamedTuple):
-    """What a merge did."""
+    """What a merge did: files and runs that were written, and runs that the store had already."""
 
     files: int
-    """Written."""
     runs: int
     there: int
-    """Runs that were there already."""
 
 
 def merge(
     into: Store, sources: Sequence[Store], tick: Callable[[str], None] = lambda what: None
 ) -> Merged:
-    """Bring all runs of some stores into one, which is locked. Nothing is written before everything
-    has been read and checked.
+    """Bring all runs of some stores into one.
 
-    Where seeds are in two stores, their rows must be the same, and only what is missing is written;
-    so a merge that was killed is gone on with by the same again. Raises StoreError where a store is
-    not sound, is of another numerics version than the others, or where rows differ, with the names
-    of the files; and StoreFullError.
+    Nothing is written before everything has been read and checked. Of seeds that are in two
+    stores, only one copy is kept: of two files with the same seeds, the one with more columns. A
+    merge that was killed continues if it is run again.
+
+    Parameters
+    ----------
+    into : Store
+        Where to; it is locked.
+    sources : list of Store
+        Where from.
+    tick : callable
+        Called with what is being done.
+
+    Raises
+    ------
+    StoreError
+        A store is not sound, stores are of different numerics versions, or two have different rows
+        for the same seeds; the message names the files.
+    StoreFullError
+        A file cannot be written.
     """
+    stores = [into, *sources] if any(into.files()) else [*sources]
+    _check(stores, tick)
+    wanted = _wanted(into, sources)
+    # before the runs, which would not be sound without their problems if this were killed
+    _copy_other_files(into, sources)
+    return _write(into, wanted, tick)
+
+
+def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
+    """Raise StoreError if a store is not sound, or if they do not mix."""
     versions: dict[str, Path] = {}
     keys: dict[str, tuple[str, Path]] = {}
-    for store in (into, *sources) if any(into.files()) else sources:
+    for store in stores:
         path = store.path
 
-        def show(done: int, of: int, path: Path = path) -> None:
-            tick(f"reading {path}: {done:,} of {of:,} files")
+        def show(done: int, files: int, path: Path = path) -> None:
+            tick(f"reading {path}: {done:,} of {files:,} files")
 
-        checked = integrity.check(store, show)
-        if checked.findings:
-            told = "; ".join(f"{finding.file} ({finding.why})" for finding in checked.findings[:3])
-            more = f" and {len(checked.findings) - 3:,} more" if len(checked.findings) > 3 else ""
-            raise StoreError(f"{store.path} is not sound: {told}{more}; `fastbp verify` says more")
-        versions.setdefault(_version(next(store.files())), store.path)
-        for setup, own in checked.keys.items():
-            if (known := keys.setdefault(setup, (own, path)))[0] != own:
-                different = (json.loads(known[0]).items() ^ json.loads(own).items()) or ()
-                told = ", ".join(sorted({name for name, _ in different}))
+        report = integrity.check(store, show)
+        if report.findings:
+            faults = "; ".join(f"{file} ({why})" for file, why in report.findings[:MAX_NAMED])
+            raise StoreError(
+                f"{path} is not sound: {faults}{_more(report.findings, '')}; "
+                "`fastbp verify` says more"
+            )
+        versions.setdefault(_version(next(store.files())), path)
+        for setup, its_keys in report.keys.items():
+            known, first = keys.setdefault(setup, (its_keys, path))
+            if known != its_keys:
+                different = json.loads(known).items() ^ json.loads(its_keys).items()
+                names = ", ".join(sorted({name for name, _ in different}))
                 raise StoreError(
-                    f"{known[1]} and {path} have setup {setup} with another {told}: their outcomes do not mix"
+                    f"{first} and {path} have setup {setup} with another {names}: "
+                    "their outcomes do not mix"
                 )
     if len(versions) > 1:
-        raise StoreError(
-            "; ".join(
-                f"{path} holds runs of numerics version {version}"
-                for version, path in versions.items()
-            )
-        )
-    try:
-        wanted = _wanted(into, sources)
-        _beside(
-            into, sources
-        )  # before the runs, which would not be sound without their problems if this were killed
-        return _written(into, wanted, tick)
-    except FileError as error:  # since it was checked
-        raise StoreError(str(error)) from error
-
-
-def _written(
-    into: Store, wanted: Sequence[tuple[Path, list[Range]]], tick: Callable[[str], None]
-) -> Merged:
-    """Write what is wanted. Raises FileError and StoreFullError."""
-    written = runs = there = 0
-    for number, (path, gaps) in enumerate(wanted):
-        tick(f"writing: {number:,} of {len(wanted):,} files")
-        setup, start = place(path)
-        count = int(path.name.split("-")[2])
-        there += count - sum(gap for _, gap in gaps)
-        if gaps == [(start, count)]:
-            into.write(into.runs / path.name, parquet.contents(path)[0])
-        elif gaps:
-            rows, said = parquet.read(path)
-            for first, some in gaps:
-                into.publish(setup, first, rows.slice(first - start, some), said)
-        written += len(gaps)
-        runs += sum(some for _, some in gaps)
-    return Merged(written, runs, there)
+        each = (f"{path} holds runs of numerics version {v}" for v, path in versions.items())
+        raise StoreError("; ".join(each))
 
 
 def _version(path: Path) -> str:
     return parquet.contents(path)[1].get("fastbp.numerics", "")
 
 
-def _wanted(into: Store, sources: Iterable[Store]) -> list[tuple[Path, list[Range]]]:
-    """Each file of the sources, and the seeds of it that are nowhere before it. Raises StoreError
-    where rows differ.
+def _more(items: Sequence[object], noun: str) -> str:
+    more = len(items) - MAX_NAMED
+    return f" and {more:,} more{noun}" if more > 0 else ""
+
+
+class _Part(NamedTuple):
+    """A file of a source, what to write of it, and the file of the store that it replaces."""
+
+    file: RunFile
+    gaps: list[Range]
+    replaces: RunFile | None
+
+
+def _wanted(into: Store, sources: Sequence[Store]) -> list[_Part]:
+    """The files of the sources, and the seeds of each that are in no store before.
+
+    Raises
+    ------
+    StoreError
+        Two files have different rows for the same seeds.
     """
-    known: dict[str, list[tuple[int, int, Path]]] = {}
-    names = set()
-    wanted, different = [], []
+    fullest, different = _fullest((into, *sources))
+    known: dict[str, list[RunFile]] = {}
+    replaced: dict[tuple[str, Range], RunFile] = {}
+    parts = []
     for store in (into, *sources):
-        for path in sorted(store.files(), key=place):
-            setup, start = place(path)
-            count = int(path.name.split("-")[2])
-            others = known.setdefault(setup, [])
-            if path.name not in names:  # the same name is the same digest
-                for first, many, other in others:
-                    if (
-                        first < start + count
-                        and start < first + many
-                        and not integrity.agree(other, path)
-                    ):
-                        different.append(f"{path} and {other}")
+        for file in sorted(store.run_files(), key=lambda file: (file.setup, file.start)):
+            key = file.setup, file.seeds
+            if file.digest != fullest[key].digest:
+                if store is into:
+                    replaced[key] = file
+                else:
+                    parts.append(_Part(file, [], None))
+                continue
+            others = known.setdefault(file.setup, [])
+            different += [
+                f"{file.path} and {other.path}"
+                for other in others
+                if other.seeds != file.seeds and not _agree(other, file)
+            ]
             if store is not into:
-                wanted.append(
-                    (path, missing((start, count), [(first, many) for first, many, _ in others]))
-                )
-            others.append((start, count, path))
-            names.add(path.name)
+                gaps = missing(file.seeds, [other.seeds for other in others])
+                parts.append(_Part(file, gaps, replaced.get(key)))
+            others.append(file)
     if different:
-        more = f", and {len(different) - 3:,} more pairs" if len(different) > 3 else ""
         raise StoreError(
-            f"these have other rows for the same seeds: {', '.join(different[:3])}{more}; nothing was written"
+            f"these have other rows for the same seeds: {', '.join(different[:MAX_NAMED])}"
+            f"{_more(different, ' pairs')}; nothing was written"
         )
-    return wanted
+    return parts
 
 
-def _seen_from(folder: Path, sweep: Path) -> bytes:
-    """A sweep file as it is to lie in another folder: the way to a problem's file is another one
-    from there.
-    """
+def _fullest(stores: Iterable[Store]) -> tuple[dict[tuple[str, Range], RunFile], list[str]]:
+    """Of the files with the same seeds of a setup, the one with most columns; and which differ."""
+    fullest: dict[tuple[str, Range], RunFile] = {}
+    different = []
+    for file in (file for store in stores for file in store.run_files()):
+        best = fullest.setdefault((file.setup, file.seeds), file)
+        if file.digest == best.digest:  # the same rows
+            continue
+        if not parquet.agree(best, file):
+            different.append(f"{file.path} and {best.path}")
+        elif _columns(file) > _columns(best):
+            fullest[file.setup, file.seeds] = file
+    return fullest, different
+
+
+def _columns(file: RunFile) -> int:
+    columns: int = parquet.read_as_written(file.path)[0].num_columns
+    return columns
+
+
+def _agree(one: RunFile, other: RunFile) -> bool:
+    """Whether two files have no different rows for the same seeds."""
+    overlap = one.start < other.stop and other.start < one.stop
+    return not overlap or parquet.agree(one, other)
+
+
+def _write(into: Store, parts: Sequence[_Part], tick: Callable[[str], None]) -> Merged:
+    """Write what is missing. Raises FileError and StoreFullError."""
+    written = runs = there = 0
+    for number, (file, gaps, replaces) in enumerate(parts):
+        tick(f"writing: {number:,} of {len(parts):,} files")
+        if gaps == [file.seeds]:
+            content, _ = parquet.contents(file.path)
+            if replaces:  # first, as a store never holds seeds twice; the source has them all
+                with writing(replaces.path):
+                    replaces.path.unlink()
+            into.write(into.runs / file.path.name, content)
+        elif gaps:
+            rows, metadata = parquet.read_as_written(file.path)
+            for start, count in gaps:
+                part = rows.slice(start - file.start, count)
+                into.publish(file.setup, start, part, metadata)
+        written += len(gaps)
+        new = sum(count for _, count in gaps)
+        runs, there = runs + new, there + file.count - new
+    return Merged(written, runs, there)
+
+
+def _sweep_for(folder: Path, sweep: Path) -> bytes:
+    """A sweep file for another folder: the path from there to the file of a problem is another."""
     try:
         return Sweep.from_toml(sweep).to_toml(folder).encode()
-    except SweepError:  # made where that file is
+    except SweepError:  # the file of its problem is not here
         return sweep.read_bytes()
 
 
-def _beside(into: Store, sources: Iterable[Store]) -> None:
-    """What else a store holds: problems, the sweep, and how runs were made."""
-    entries: list[Any] = []
-    for store in (into, *sources):
+def _copy_other_files(into: Store, sources: Sequence[Store]) -> None:
+    """Copy what else stores hold: problems, the sweep, and how runs were made."""
+    for store in sources:
         for path in sorted((store.path / "problems").glob("*.npz")):
             if not (into.path / "problems" / path.name).exists():
                 into.write(into.path / "problems" / path.name, path.read_bytes())
         sweep = store.path / "sweep.toml"
         if sweep.exists() and not (into.path / "sweep.toml").exists():
-            into.write(into.path / "sweep.toml", _seen_from(into.path, sweep))
-        try:
-            own = json.loads((store.path / "made.json").read_text())
-        except (OSError, ValueError):
-            continue
-        entries += [
-            entry for entry in (own if isinstance(own, list) else []) if entry not in entries
-        ]
-    if entries:
-        into.write(into.path / "made.json", json.dumps(entries, indent=1).encode())
+            into.write(into.path / "sweep.toml", _sweep_for(into.path, sweep))
+    add_made(into, *(entry for store in sources for entry in read_made(store.path)))

@@ -106,14 +106,14 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
 
 def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
     """Draw different runs of a store at random, with their files; raises StoreError."""
-    files = sorted(store.files())
-    bounds = np.cumsum([0, *(int(file.name.split("-")[2]) for file in files)])
+    files = [*store.run_files()]
+    bounds = np.cumsum([0, *(file.count for file in files)])
     total = int(bounds[-1])
     for at in sorted(random.sample(range(total), min(count, total))):
         index = int(np.searchsorted(bounds, at, "right")) - 1
-        identity, start, *_ = files[index].name.split("-")
-        seed = int(start) + at - int(bounds[index])
-        yield files[index], find(store, identity, str(seed), held=True)
+        file = files[index]
+        seed = file.start + at - int(bounds[index])
+        yield file.path, find(store, file.setup, str(seed), held=True)
 
 
 def _joined(ranges: Sequence[Range]) -> list[tuple[int, int]]:
@@ -180,7 +180,8 @@ def differences(run: StoredRun, trajectory: Trajectory | None) -> list[str]:
     """
     assert run.row is not None
     (again,) = to_arrow(run.setup, run.seed, block.train(run.setup, run.seed, 1)).to_pylist()
-    lines = _different("stored", run.row, "trained again", again)
+    stored = {name: value for name, value in run.row.items() if name in again}
+    lines = _different("stored", stored, "trained again", again)
     if trajectory:
         evaluations = trace(trajectory)
         first, last = (

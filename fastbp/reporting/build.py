@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -59,7 +58,6 @@ from fastbp.reporting.phrases import (
 )
 from fastbp.reporting.sections import atlas_section, published_section
 from fastbp.reporting.sections.maps_section import axes, curved, gaps, shaped
-from fastbp.reporting.sections.published_section import Printed
 from fastbp.reporting.sections.runs_section import (
     Problem,
     Problems,
@@ -71,6 +69,7 @@ from fastbp.reporting.sections.runs_section import (
 from fastbp.reporting.verdict import verdict
 from fastbp.schema.outcomes import Outcome
 from fastbp.store import filename, parquet
+from fastbp.store.provenance import LatestSweep, latest_sweep
 
 MAX_BARS, MAX_PANELS, MAX_MAPS, MAX_PLANES = 24, 12, 6, 4
 """Setups with a bar, setups with a panel or a curve, pairs of keys with a map, and planes of
@@ -86,59 +85,6 @@ STEPS = (1, 2, 4, 8, 16)
 TABLES = ("summary", "contrasts", "attribution")
 ATLAS = ("atlas", "classes")
 """The tables that there always are, and those of a store of truth tables."""
-
-
-class Sweep(NamedTuple):
-    """What a store's `sweep.toml` says of the latest command."""
-
-    title: str = ""
-    seeds: int = 0
-    baseline: str | None = None
-    setups: tuple[str, ...] = ()
-    published: tuple[Printed, ...] = ()
-    own: tuple[int, ...] = ()
-    """How many seeds each setup has, where that is not the same for all."""
-
-    @property
-    def asked(self) -> dict[str, int]:
-        """How many seeds of each setup the sweep asks for."""
-        return dict(zip(self.setups, self.own or [self.seeds] * len(self.setups), strict=True))
-
-
-def sweep_of(store: Path) -> Sweep:
-    """What the store's sweep file says; a file that is missing, damaged or somebody's own says
-    nothing.
-    """
-    try:
-        told = tomllib.loads((store / "sweep.toml").read_text("utf-8"))
-        seeds, resolved = told.get("seeds", 0), told.get("resolved", {})
-        count = int(seeds.get("count", 0) if isinstance(seeds, dict) else seeds)
-        baseline, ids = resolved.get("baseline", ""), resolved.get("setups", [])
-        own = [int(each) for each in resolved.get("seeds", [])]
-        if not (
-            0 <= min([count, *own]) <= max([count, *own]) < 1 << 63
-            and isinstance(baseline, str)
-            and isinstance(ids, list)
-        ):
-            return Sweep()
-        if own and len(own) != len(ids):
-            return Sweep()
-        # Whatever breaks lines or turns them round is no part of a title.
-        title = plain(" ".join(str(told.get("title", "")).split()))
-        figures = published_section.printed(told)
-        return Sweep(
-            title, count, baseline or None, tuple(str(each) for each in ids), figures, tuple(own)
-        )
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ):
-        return Sweep()
 
 
 @dataclass
@@ -219,7 +165,7 @@ def tabulated(counted: Sequence[SetupCounts], baseline: str | None, store: Path)
 
 def _published(counted: Sequence[SetupCounts], store: Path) -> pd.DataFrame:
     """What the store's sweep file says that others printed, beside ours."""
-    figures = sweep_of(store).published
+    figures = published_section.printed(latest_sweep(store))
     wanted = {setup for one in figures for setup in one.setups}
     epochs: dict[str, int] = {}
     for t in counted:
@@ -257,7 +203,7 @@ def key(store: Path, setups: Sequence[str] = (), collapse: float | None = None) 
         *map(version, packages),
         str(collapse),
         *setups,
-        *(file.name for file in filename.listed(store / "runs")),
+        *(file.path.name for file in filename.run_files(store / "runs")),
     ]
     said += sorted(file.name for file in (store / "replays").glob("*.parquet"))
     hasher.update("\0".join(said).encode("utf-8", "surrogateescape"))
@@ -296,11 +242,11 @@ def make(
     ValueError as `count_runs` does, OSError where files cannot be written.
     """
     runs = filename.runs_folder(store)
-    sweep = sweep_of(store)
+    sweep = latest_sweep(store)
     ids = sweep.setups if sweep.setups and not all_runs else ()
     tick("reading")
     counted = counts.count_runs(store, setups=ids or None, pictures=True, collapse=collapse)
-    if not counted and ids and any(filename.listed(runs)):
+    if not counted and ids and any(filename.run_files(runs)):
         raise EmptyError(
             f"{store} holds no runs of its latest sweep, only of others: --all-runs reports them"
         )
@@ -334,17 +280,17 @@ def _is_running(store: Path) -> bool:
     return False
 
 
-def _notes(sweep: Sweep, counted: Sequence[SetupCounts]) -> Iterator[str]:
+def _notes(sweep: LatestSweep, counted: Sequence[SetupCounts]) -> Iterator[str]:
     """What a reader must know of how many runs there are."""
     there = {t.setup: t.runs for t in counted}
-    present = sum(min(there.get(setup, 0), count) for setup, count in sweep.asked.items())
-    asked = sum(sweep.asked.values())
+    present = sum(min(there.get(setup, 0), count) for setup, count in sweep.seeds_by_setup.items())
+    asked = sum(sweep.seeds_by_setup.values())
     if present < asked:
         yield f"Not complete: {plain(present)} of {plain(asked)} runs that the sweep asks for are there."
     if sweep.setups and any(
-        runs > sweep.asked.get(setup, sweep.seeds) for setup, runs in there.items()
+        runs > sweep.seeds_by_setup.get(setup, sweep.seeds) for setup, runs in there.items()
     ):
-        number = "of some setups than" if sweep.own else f"than the {plain(sweep.seeds)} that"
+        number = "of some setups than" if sweep.counts else f"than the {plain(sweep.seeds)} that"
         yield f"There are more seeds {number} the sweep asks for, and all are counted."
 
 
@@ -362,7 +308,7 @@ def draw(
     Parameters: `made_of`, what `key` returned; `write`, which writes a file whole or not at all;
     `tick` as in `make`.
     """
-    sweep = sweep_of(store)
+    sweep = latest_sweep(store)
     drawing = Drawing(store)
     whole = report.summary
     few, fewer = chosen(report, MAX_BARS), chosen(report, MAX_PANELS)

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import csv
 import html
-import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 from fastbp.reporting.phrases import and_, plain, plural
+from fastbp.store.provenance import read_made
 
 FILE = "README.md"
 
@@ -191,10 +191,7 @@ class Made(NamedTuple):
 def made_of(store: Path) -> Made:
     """What `made.json` says of the commands; of one that is not as we write it, nothing."""
     made = Made()
-    entries: Any = None
-    with suppress(OSError, ValueError, RecursionError):
-        entries = json.loads((store / "made.json").read_text("utf-8"))
-    for entry in entries if isinstance(entries, list) else []:
+    for entry in read_made(store):
         with suppress(TypeError, KeyError, ValueError, OverflowError):
             spent, updates, jobs = entry["seconds"], int(entry["updates"]), int(entry["jobs"])
             seconds = float(spent["total"]) - float(spent.get("compile", 0))

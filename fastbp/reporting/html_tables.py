@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.schema.outcomes import MEANINGS, OUTCOMES
 from fastbp.schema.paper_figures import FIGURES
 from fastbp.schema.paper_figures import MEANINGS as FIGURE_MEANINGS
+from fastbp.store.provenance import read_made
 
 MAX_ROWS = 40
 """Rows of a table."""
@@ -306,14 +305,9 @@ def how(store: Path, counted: Sequence[SetupCounts], varying: Sequence[str]) -> 
     common = ", ".join(
         f"{key} {shortened(plain(value), 200)}" for key, value in same.items() if value is not None
     )
-    entries: Any = None
-    with suppress(OSError, ValueError, RecursionError):
-        entries = json.loads((store / "made.json").read_text("utf-8"))
     told: list[Row] = []
     versions: dict[str, None] = {}
-    for entry in entries if isinstance(entries, list) else []:
-        if not isinstance(entry, dict):
-            continue
+    for entry in read_made(store):
         seconds = entry.get("seconds")
         seconds = seconds if isinstance(seconds, dict) else {}
         values = [

@@ -1,4 +1,4 @@
-"""The schema of a run: every column of `runs/*.parquet`, its type and its meaning, in one place."""
+"""The columns of a run, those of `runs/*.parquet`: type, meaning, and since when they exist."""
 
 from __future__ import annotations
 
@@ -11,15 +11,39 @@ if TYPE_CHECKING:
 ColumnType = Literal["word", "integer", "real", "flag", "reals"]
 
 
+SCHEMA = 1
+"""Number of this set of columns; the footer of a file of runs states it (`fastbp.schema`).
+
+To add a column, raise the number by one and give the column this number as `since`. Files with a
+smaller number lack it: where they are read, its `default` stands in for it.
+"""
+
+
 class Column(NamedTuple):
-    """One column of the table of runs. `nullable`: where it may be null, in words; empty where it
-    never is.
+    """One column of the table of runs.
+
+    Attributes
+    ----------
+    name : str
+        Its name in files, tables and data frames.
+    kind : ColumnType
+        Its type.
+    meaning : str
+        What it says, in a few words.
+    nullable : str
+        Where it is null, in words; empty where it never is.
+    since : int
+        The first `SCHEMA` with this column.
+    default : str, int, float, bool or None
+        Its value in all rows of files that are older. None, null, needs `nullable`.
     """
 
     name: str
     kind: ColumnType
     meaning: str
     nullable: str = ""
+    since: int = 1
+    default: str | int | float | bool | None = None
 
 
 SETUP_COLUMNS: tuple[Column, ...] = (
@@ -58,7 +82,7 @@ SETUP_COLUMNS: tuple[Column, ...] = (
     Column("updates", "integer", "the budget in updates"),
     Column("tolerance", "real", "share of the target range within which an output counts as right"),
     Column("collapse", "real", "share of the target range below which outputs count as constant"),
-    Column("eval_every", "integer", "epochs between looks"),
+    Column("eval_every", "integer", "epochs between evaluations"),
     Column("stop", "word", "when a run ends"),
     Column("dtype", "word", "the arithmetic"),
 )
@@ -73,8 +97,8 @@ RESULT_COLUMNS: tuple[Column, ...] = (
     Column(
         "converged_at",
         "integer",
-        "updates at the first look that found it converged",
-        "where no look did",
+        "updates at the first evaluation at which it had converged",
+        "where it never had",
     ),
     Column(
         "loss",
@@ -119,9 +143,7 @@ MAX_OUTPUTS = 64
 
 @cache
 def schema() -> pa.Schema:
-    """The Arrow schema of `runs/*.parquet`: numbers as int64 and float64, words as dictionaries,
-    outputs as list<float32>.
-    """
+    """The Arrow schema of `runs/*.parquet`."""
     import pyarrow as pa
 
     types = {

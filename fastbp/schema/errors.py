@@ -38,13 +38,11 @@ class OtherWorkerError(Exception):
 
 
 class StoreError(Exception):
-    """A store that cannot be used, in one line: locked, of another version, or not a store at all.
-    Exit code 3.
-    """
+    """A store that cannot be used, in one line: locked, damaged or no store. Exit code 3."""
 
 
-class FileError(ValueError):
-    """A file of runs that is of no use, in one line."""
+class FileError(StoreError, ValueError):
+    """A file of runs that cannot be read, in one line."""
 
     def __init__(self, file: Path, why: object) -> None:
         self.file, self.why = file, str(why).partition("\n")[0]
@@ -52,7 +50,7 @@ class FileError(ValueError):
 
 
 class DamagedFileError(FileError):
-    """A file of runs that is not as it was written, and the remedy, in one line."""
+    """A file of runs that is not as it was written, in one line with the remedy."""
 
     def __init__(self, file: Path, why: object) -> None:
         super().__init__(file, why)
@@ -60,5 +58,6 @@ class DamagedFileError(FileError):
 
 
 def remedy(store: Path) -> str:
-    """What helps a store that is not sound."""
-    return f"`fastbp verify {shlex.quote(str(store))} --repair` moves such files aside, and the same sweep makes them anew"
+    """What to type where files of a store are damaged."""
+    command = f"fastbp verify {shlex.quote(str(store))} --repair"
+    return f"`{command}` moves such files aside, and the same sweep makes them anew"

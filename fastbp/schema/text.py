@@ -17,11 +17,14 @@ SHOWN = 60
 
 
 def plain(text: str, most: int = SHOWN) -> str:
-    """Text cut to `most` characters, with everything that is not printable escaped: never more than
-    one line.
-    """
+    """Text as one line: cut to `most` characters, what is not printable escaped."""
     text = text if len(text) <= most else text[: most - 1] + "…"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def printable(text: str) -> str:
+    """Text with `?` for all that is not printable, such as what moves a terminal's cursor."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def shown(value: object) -> str:
@@ -66,9 +69,7 @@ def nearest(word: object, known: Iterable[str]) -> str:
 
 
 def number(value: Any, style: str = "") -> str:
-    """A number in its shortest spelling that reads back alike; whole floats without `.0`. Style `,`
-    groups thousands.
-    """
+    """A number in its shortest exact spelling, integers without `.0`; style `,` groups digits."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     return f"{value:{style}}" if isinstance(value, int) else repr(float(value))

@@ -1,3 +1,1 @@
-"""What lies on disk: files of runs, their names and digests, and the folder they are in. Never
-imports Numba.
-"""
+"""What lies on disk: files of runs, their names and digests, and their folder. Without Numba."""

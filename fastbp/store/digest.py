@@ -1,119 +1,170 @@
-"""Digests of decoded rows: what they say, not how a library version wrote them."""
+"""Digests of rows: of the values themselves, not of how a version of a library encodes them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp.schema.columns import COLUMNS, RESULT_COLUMNS, SETUP_COLUMNS, Column
+from fastbp.schema import columns
+from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.schema.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
 
+KEY_COLUMNS = ["setup", *(column.name for column in SETUP_COLUMNS)]
+"""The columns that are the same in all rows of a setup."""
+
 
 def digest(rows: pa.Table) -> str:
-    """sha256 (64 hex digits) over decoded rows: what they say, not how a library version happens to
-    have written it.
+    """Digest of the rows of a file.
 
-    First the number of rows, then column by column in the order of `fastbp.schema.columns`: its
-    name; of words, their sorted set; one byte a row for null or not; its values, nulls as zero, as
-    little-endian int64, float64 or bytes 0 and 1, words as the int32 place of each in their set,
-    lists as the int32 length of each and then all float32 in a row. Where one of these is the same
-    bits in every row, it counts as one row. Names and words end with a zero byte.
+    Parameters
+    ----------
+    rows : pa.Table
+        Any columns of runs; columns that this fastbp does not know may be among them.
+
+    Returns
+    -------
+    str
+        sha256, 64 hex digits.
+
+    Notes
+    -----
+    Hashed is first the number of rows, then column by column (in the order of
+    `fastbp.schema.columns`, then unknown ones by name): its name; of words, their sorted set; one
+    byte a row for null or not; its values, nulls as zero, as little-endian int64, float64 or bytes
+    0 and 1, words as the int32 place of each in their set, lists as the int32 length of each and
+    then all float32 in a row. Where one of these has the same bits in every row, it counts as one
+    row. Names and words end with a zero byte.
     """
     hasher = hashlib.sha256(str(rows.num_rows).encode())
-    for column in COLUMNS:
-        hasher.update(b"\0" + column.name.encode() + b"\0")
-        for content in _contents(column, rows.column(column.name).combine_chunks()):
+    for name in in_order(rows.column_names):
+        hasher.update(b"\0" + name.encode() + b"\0")
+        for content in _contents(rows.column(name).combine_chunks()):
             if isinstance(content, bytes):
                 hasher.update(content)
                 continue
             bits = content.view(f"u{content.itemsize}")  # 0.0 and −0.0 are two values
-            alike = len(bits) == rows.num_rows and bool((bits == bits[:1]).all())
-            hasher.update((content[:1] if alike else content).data)
+            constant = len(bits) == rows.num_rows and bool((bits == bits[:1]).all())
+            hasher.update((content[:1] if constant else content).data)
     return hasher.hexdigest()
 
 
-def _contents(
-    column: Column, values: pa.Array, words: Sequence[str] = ()
-) -> Iterator[bytes | NDArray[Any]]:
-    """What is hashed of a column: of words their set (by default those that occur, and `words` is
-    not hashed), whether each value is valid, and the values, [row].
-    """
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of columns in the order of the schema, then unknown ones by name."""
+    places = {column.name: place for place, column in enumerate(columns.COLUMNS)}
+    return sorted(names, key=lambda name: (places.get(name, len(places)), name))
+
+
+def stand_in(name: str, kind: pa.DataType, count: int) -> pa.Array:
+    """The values of a column in `count` rows of a file that lacks it: its default, or null."""
     import pyarrow as pa
 
+    default = next((c.default for c in columns.COLUMNS if c.name == name), None)
+    if default is None:
+        return pa.nulls(count, kind)
+    if pa.types.is_dictionary(kind):
+        return pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [default])
+    return pa.repeat(pa.scalar(default, kind), count)
+
+
+def _contents(values: pa.Array, words: Sequence[str] = ()) -> Iterator[bytes | NDArray[Any]]:
+    """What is hashed of a column: its words, unless `words` gives them; validity; values, [row]."""
+    import pyarrow as pa
+
+    if values.type == pa.string():
+        values = values.dictionary_encode()
     valid = values.null_count == 0
     codes: Any = None
-    if column.kind == "word":
-        coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-        codes = (coded.indices if valid else coded.indices.fill_null(-1)).to_numpy(
+    if pa.types.is_dictionary(values.type):
+        codes = (values.indices if valid else values.indices.fill_null(-1)).to_numpy(
             zero_copy_only=False
         )
-        own = coded.dictionary.to_pylist()
+        dictionary = values.dictionary.to_pylist()
         used = words or sorted(
-            {own[code] for code in np.flatnonzero(np.bincount(codes[codes >= 0]))}
+            {dictionary[code] for code in np.flatnonzero(np.bincount(codes[codes >= 0]))}
         )
-        places = np.array([used.index(word) if word in used else 0 for word in own] or [0], "<i4")
-        codes = np.where(codes < 0, 0, places[codes])
+        places = [used.index(word) if word in used else 0 for word in dictionary]
+        codes = np.where(codes < 0, 0, np.array(places or [0], "<i4")[codes])
         if not words:
             yield "\0".join(used).encode() + b"\0"
     yield np.ones(len(values), "u1") if valid else _plain(values.is_valid(), "u1")
-    match column.kind:
-        case "word":
-            yield codes
-        case "reals":
-            lengths = values.value_lengths()
-            yield _plain(lengths if valid else lengths.fill_null(0), "<i4")
-            yield _plain(values.flatten(), "<f4")
-        case kind:
-            zero: Any = False if kind == "flag" else 0
-            yield _plain(
-                values if valid else values.fill_null(zero),
-                {"integer": "<i8", "real": "<f8", "flag": "u1"}[kind],
-            )
+    if codes is not None:
+        yield codes
+    elif pa.types.is_list(values.type):
+        lengths = values.value_lengths()
+        yield _plain(lengths if valid else lengths.fill_null(0), "<i4")
+        yield _plain(values.flatten(), "<f4")
+    else:
+        flag = pa.types.is_boolean(values.type)
+        dtype = "u1" if flag else "<i8" if pa.types.is_integer(values.type) else "<f8"
+        yield _plain(values if valid else values.fill_null(False if flag else 0), dtype)
 
 
 def _plain(values: pa.Array, dtype: str) -> NDArray[Any]:
     return np.ascontiguousarray(values.to_numpy(zero_copy_only=False), dtype)
 
 
+def keys_of(rows: pa.Table) -> dict[str, Any]:
+    """Id and keys of the setup of some rows, as far as they have these columns."""
+    names = [name for name in KEY_COLUMNS if name in rows.column_names]
+    return next(iter(rows.slice(0, 1).select(names).to_pylist()), {})
+
+
 class RowsHash:
-    """sha256 over all rows of a setup in the order of their seeds, however they lie in files: of
-    the sha256 of its keys as JSON, and of those of each column of results: of one byte a row for
-    null or not, of lists of their lengths, and of the values as in `digest`, outcomes by their
-    place in `OUTCOMES`.
+    """sha256 over all rows of a setup in the order of their seeds, however files divide them.
+
+    Notes
+    -----
+    Hashed is the sha256 of the setup's id and keys as JSON, then for each column of results the
+    sha256 of one byte a row for null or not, for lists that of their lengths, and that of the
+    values as in `digest`, outcomes by their place in `OUTCOMES`, other words as text. Only columns
+    that a file of the setup has count; in files that lack one of these, its default or null
+    stands in for it.
     """
 
-    def __init__(self, rows: pa.Table) -> None:
-        """`rows`: some of the setup's, for its keys."""
-        keys = rows.slice(0, 1).select(["setup", *(c.name for c in SETUP_COLUMNS)]).to_pylist()[0]
-        self.keys = json.dumps(keys, sort_keys=True)
-        self._hashers = {
-            c: [hashlib.sha256() for _ in range(2 + (c.kind == "reals"))]
-            for c in RESULT_COLUMNS
-            if c.name != "setup"
-        }
+    def __init__(self) -> None:
+        self._keys: dict[str, Any] = {}
+        self._columns: dict[str, tuple[pa.DataType, list[Any]]] = {}
+        self._rows = 0
 
     def update(self, rows: pa.Table) -> None:
-        """Add the rows that come next."""
-        for column, hashers in self._hashers.items():
-            words = [str(outcome) for outcome in OUTCOMES] if column.kind == "word" else ()
-            parts = _contents(column, rows.column(column.name).combine_chunks(), words)
-            for hasher, content in zip(hashers, parts, strict=True):
-                assert not isinstance(content, bytes)
-                hasher.update(content.data)
+        """Add the rows that come next, with the columns that their file has."""
+        import pyarrow as pa
+
+        self._keys |= keys_of(rows)
+        for name in {*rows.column_names} - {*KEY_COLUMNS} - {*self._columns}:
+            kind = rows.schema.field(name).type
+            hashers = [hashlib.sha256() for _ in range(2 + pa.types.is_list(kind))]
+            self._columns[name] = kind, hashers
+            self._hash(name, stand_in(name, kind, self._rows))
+        for name, (kind, _) in self._columns.items():
+            if name in rows.column_names:
+                self._hash(name, rows[name].combine_chunks())
+            else:
+                self._hash(name, stand_in(name, kind, rows.num_rows))
+        self._rows += rows.num_rows
+
+    def _hash(self, name: str, values: pa.Array) -> None:
+        contents = _contents(values, [str(outcome) for outcome in OUTCOMES])
+        kind, hashers = self._columns[name]
+        for hasher, content in zip(hashers, contents, strict=True):
+            hasher.update(content)
+        if name != "outcome" and str(kind).startswith("dictionary"):  # other words have no places
+            hashers[-1].update("".join(f"{word}\0" for word in values.to_pylist()).encode())
 
     def digest(self) -> bytes:
-        """Of what was added so far."""
-        whole = hashlib.sha256(hashlib.sha256(self.keys.encode()).digest())
-        for hasher in chain.from_iterable(self._hashers.values()):
-            whole.update(hasher.digest())
-        return whole.digest()
+        """The sha256, 32 bytes, of what was added so far."""
+        keys = json.dumps(self._keys, sort_keys=True)
+        total = hashlib.sha256(hashlib.sha256(keys.encode()).digest())
+        for name in in_order(self._columns):
+            for hasher in self._columns[name][1]:
+                total.update(hasher.digest())
+        return total.digest()

@@ -1,84 +1,118 @@
-"""The name of a file of runs: SETUP-START-COUNT-DIGEST.parquet, built and parsed here alone."""
+"""Names of files of runs, SETUP-START-COUNT-DIGEST.parquet: built and parsed only here."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
+from fastbp.schema.errors import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    import pyarrow as pa
+    from pathlib import Path
 
 
 Range = tuple[int, int]
 """Seeds start … start + count − 1, as (start, count)."""
 
+_NAME = re.compile(r"([0-9a-f]{12})-(\d{1,19})-(\d{1,19})-([0-9a-f]{16})\.parquet")
 
-FILE_NAME = re.compile(
-    r"(?P<setup>[0-9a-f]{12})-(?P<start>\d{1,19})-(?P<count>\d{1,19})-(?P<digest>[0-9a-f]{16})\.parquet"
-)
+
+@dataclass(frozen=True)
+class RunFile:
+    """A file of runs, by its name: the runs of one setup for consecutive seeds.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    setup : str
+        Id of the setup, 12 hex digits.
+    start, count : int
+        First seed and number of seeds.
+    digest : str
+        First 16 hex digits of the digest of its rows.
+    """
+
+    path: Path
+    setup: str
+    start: int
+    count: int
+    digest: str
+
+    @classmethod
+    def parse(cls, path: Path) -> RunFile | None:
+        """What the name of a path says; None where it is not the name of a file of runs."""
+        match = _NAME.fullmatch(path.name)
+        if not match:
+            return None
+        setup, start, count, digest = match.groups()
+        return cls(path, setup, int(start), int(count), digest)
+
+    @property
+    def stop(self) -> int:
+        """The seed after the last one."""
+        return self.start + self.count
+
+    @property
+    def seeds(self) -> Range:
+        """First seed and number of seeds."""
+        return self.start, self.count
+
+
+def name(setup: str, start: int, count: int, digest: str) -> str:
+    """The name of a file of runs; of `digest` the first 16 hex digits count."""
+    return f"{setup}-{start}-{count}-{digest[:16]}.parquet"
 
 
 def runs_folder(store: Path) -> Path:
-    """Where a store has its runs. Raises FileNotFoundError, in one line, where it is no store."""
+    """The folder of a store that holds its files of runs.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no store at this path.
+    """
     if not os.path.isdir(store / "runs"):
         why = "is no store: it has no folder runs" if os.path.exists(store) else "is not there"
         raise FileNotFoundError(f"{store} {why}")
     return store / "runs"
 
 
-def name_of(setup: str, start: int, rows: pa.Table, whole: str) -> str:
-    """The name of the file of these rows, whose digest is `whole`."""
-    return f"{setup}-{start}-{rows.num_rows}-{whole[:16]}.parquet"
+def run_files(folder: Path) -> Iterator[RunFile]:
+    """The files of runs in a folder, sorted by name; none where the folder does not exist.
 
-
-def overlapping(of: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
-    """Pairs of files that have seeds of a setup in common, by their names. Without the second of
-    every pair none would.
-    """
-    named = [(match, file) for file in of if (match := FILE_NAME.fullmatch(file.name))]
-    ranges = sorted(
-        (match["setup"], int(match["start"]), -int(match["count"]), file) for match, file in named
-    )
-    setup, end, last = "", 0, Path()
-    for own, start, negative, file in ranges:
-        if own == setup and start < end:
-            yield last, file
-        else:
-            setup, end, last = own, start - negative, file
-
-
-def listed(folder: Path) -> Iterator[Path]:
-    """The files of runs in a folder, by name; others have other names. None where there is no such
-    folder.
-
-    Raises OSError where it cannot be read: runs that nobody sees would be trained again.
+    Raises
+    ------
+    OSError
+        The folder cannot be read: as if it were empty, its runs would be trained again.
     """
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return
-    yield from (folder / name for name in sorted(names) if FILE_NAME.fullmatch(name))
+    for each in sorted(names):
+        if file := RunFile.parse(folder / each):
+            yield file
 
 
-def _held_against(name: re.Match[str], rows: pa.Table) -> None:
-    """Raise ValueError where rows are not those that the name of their file promises, as far as
-    their columns tell.
+def overlaps(files: Iterable[RunFile]) -> Iterator[tuple[RunFile, RunFile]]:
+    """Pairs of files that share seeds of a setup. Without the second of every pair none would.
+
+    Of two files with the same seeds, the one that comes first in `files` is first in the pair.
     """
-    start, count = int(name["start"]), int(name["count"])
-    if rows.num_rows != count or not count:
-        raise ValueError(f"it has {rows.num_rows} rows")
-    if "setup" in rows.column_names and (setups := rows["setup"].unique().to_pylist()) != [
-        name["setup"]
-    ]:
-        raise ValueError(f"it holds runs of setup {' and '.join(map(str, setups))}")
-    if "seed" in rows.column_names and not np.array_equal(
-        rows["seed"].to_numpy(), np.arange(start, start + count)
-    ):
-        raise ValueError("its seeds are not those of its name")
+    last: RunFile | None = None
+    for file in sorted(files, key=lambda each: (each.setup, each.start, -each.count)):
+        if last and last.setup == file.setup and file.start < last.stop:
+            yield last, file
+        else:
+            last = file
+
+
+def overlap_message(files: Iterable[RunFile], store: Path) -> str:
+    """What to say of the first two files that share seeds, with the remedy; empty if none do."""
+    for one, other in overlaps(files):
+        return f"{one.path} and {other.path.name} have seeds in common: {remedy(store)}"
+    return ""

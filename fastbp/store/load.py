@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from fastbp.schema.columns import SETUP_COLUMNS
+from fastbp.schema.text import printable
 from fastbp.store import parquet
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ _SHOWN = ("setup", "seed", "outcome", "updates_done", "converged_at", "loss", "s
 
 
 class Runs(pd.DataFrame):
-    """Runs as they were read: a DataFrame in every way, which shows first what tells its runs
-    apart.
+    """Runs as they were read: a DataFrame that prints first what distinguishes its runs.
 
     Whatever is made of it is a plain DataFrame.
     """
@@ -29,54 +29,60 @@ class Runs(pd.DataFrame):
     def _constructor(self) -> type[pd.DataFrame]:
         return pd.DataFrame
 
-    def _told(self) -> tuple[pd.DataFrame, str]:
-        """The columns that are shown, and what is to be said of the others."""
+    def _parts(self) -> tuple[pd.DataFrame, str]:
+        """The columns to print, and a line about the others."""
         setups = pd.DataFrame(self.drop_duplicates("setup"))
         keys = [c.name for c in SETUP_COLUMNS if c.name in self.columns]
         varying = [key for key in keys if len(setups[key].astype(object).map(repr).unique()) > 1]
-        alike = (
-            {key: setups[key].iloc[0] for key in keys if key not in varying} if len(setups) else {}
-        )
-        same = [f"{key} {_line(value)}" for key, value in alike.items() if pd.notna(value)]
-        shown = pd.DataFrame(self[[*varying, *(name for name in _SHOWN if name in self.columns)]])
-        more = len(self.columns) - len(shown.columns)
+        constant = {key: setups[key].iloc[0] for key in keys if key not in varying and len(setups)}
+        same = [f"{key} {printable(str(v))}" for key, v in constant.items() if pd.notna(v)]
+        table = pd.DataFrame(self[[*varying, *(name for name in _SHOWN if name in self.columns)]])
+        more = len(self.columns) - len(table.columns)
         counts = f"{_plural(len(self), 'run')} of {_plural(len(setups), 'setup')}"
-        told = f"{counts}; {_plural(more, 'more column')}." if more else f"{counts}."
-        return shown, f"{told} In all: {', '.join(same)}." if same else told
+        line = f"{counts}; {_plural(more, 'more column')}." if more else f"{counts}."
+        return table, f"{line} In all: {', '.join(same)}." if same else line
 
     def __repr__(self) -> str:
         """The columns that matter, and a line about the others."""
         if "setup" not in self.columns:
             return repr(pd.DataFrame(self))
-        shown, told = self._told()
+        table, line = self._parts()
         with pd.option_context(
             "display.width", 160, "display.max_columns", 20, "display.show_dimensions", False
         ):
-            return f"{shown!r}\n\n{told}"
+            return f"{table!r}\n\n{line}"
 
     def _repr_html_(self) -> str:
         """The same for notebooks."""
         if "setup" not in self.columns:
             return self.to_html(max_rows=10)
-        shown, told = self._told()
-        return f"{shown.to_html(max_rows=10)}<p>{escape(told)}</p>"
+        table, line = self._parts()
+        return f"{table.to_html(max_rows=10)}<p>{escape(line)}</p>"
 
 
 def _plural(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'s'[: n != 1]}"
 
 
-def _line(value: object) -> str:
-    """A value as it can stand in a line, whatever is in the name of a file."""
-    return "".join(c if c.isprintable() else "?" for c in str(value))
-
-
 def load(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """The runs of a store, one row each: the same as `pandas.read_parquet(path + "/runs")`, with
-    nulls as pandas's own nulls.
+    """Load the runs of a store.
 
-    Shown, it tells first what its runs differ in. Raises StoreError where there are none, or where
-    a file is damaged.
+    Parameters
+    ----------
+    path : path
+        The folder of the store.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a run, sorted by setup and seed: the same as
+        `pandas.read_parquet(path + "/runs")`, with nulls as pandas's own nulls. Columns that files
+        of an older fastbp lack have their default or null; those of a newer one come last.
+
+    Raises
+    ------
+    StoreError
+        There are no runs, or a file is damaged.
     """
     runs = frame(parquet.read_all(Path(path)))
     return Runs(runs.sort_values(["setup", "seed"], ignore_index=True))
@@ -86,7 +92,7 @@ def frame(rows: pa.Table) -> pd.DataFrame:
     """Rows as a DataFrame: whole numbers stay whole beside nulls."""
     import pyarrow as pa
 
-    found: pd.DataFrame = rows.to_pandas(
+    runs: pd.DataFrame = rows.to_pandas(
         types_mapper=lambda kind: pd.Int64Dtype() if kind == pa.int64() else None
     )
-    return found
+    return runs

@@ -1,6 +1,4 @@
-"""Files of runs: how one is named, sealed, written and read. Needs neither Numba nor the engine:
-reports read them too.
-"""
+"""Files of runs: encode and seal them, read and check them, write any file whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,22 +7,29 @@ import hashlib
 import io
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastbp.schema.columns import COLUMNS, RESULT_COLUMNS, schema
+import numpy as np
+
+from fastbp.schema import columns
+from fastbp.schema.columns import RESULT_COLUMNS, SETUP_COLUMNS, schema
+from fastbp.schema.errors import DamagedFileError, FileError, StoreError
+from fastbp.store.digest import digest, in_order, stand_in
+from fastbp.store.filename import RunFile, overlap_message, run_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pyarrow as pa
-from fastbp.schema.errors import DamagedFileError, FileError, StoreError, remedy
-from fastbp.store.digest import digest
-from fastbp.store.filename import FILE_NAME, _held_against, listed, overlapping
+
+    from fastbp.schema.columns import Column
 
 _MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
 _REPEATED = [
-    c.name for c in COLUMNS if c.name not in _MEASURED and c.name not in ("seed", "outputs")
+    c.name
+    for c in (*SETUP_COLUMNS, *RESULT_COLUMNS)
+    if c.name not in (*_MEASURED, "seed", "outputs")
 ]
 
 # A file ends with its footer, the footer's length in four bytes, and four letters.
@@ -34,32 +39,45 @@ _SEAL = b"fastbp:1"
 _SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
 
 
-def encode(rows: pa.Table, said: dict[str, str]) -> tuple[bytes, str]:
-    """A file of runs in memory, and the digest of its rows. `said`: what its footer says of itself
-    besides.
+def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
+    """Encode rows as a file of runs.
 
-    Pages carry checksums; measures are split by byte, words and what repeats are dictionaries:
-    about 23 bytes a row.
+    Parameters
+    ----------
+    rows : pa.Table
+        Runs of one setup for consecutive seeds; unknown columns are kept.
+    metadata : dict
+        What the footer says besides the digest. Without `fastbp.schema` the file counts as one of
+        schema 1.
+
+    Returns
+    -------
+    content : bytes
+        The file, about 23 bytes a row: measures are split by byte, words and values that repeat
+        are dictionaries, pages carry checksums.
+    digest : str
+        The digest of the rows.
     """
     import pyarrow.parquet as pq
 
-    whole = digest(rows)
+    rows_digest = digest(rows)
     buffer = io.BytesIO()
     pq.write_table(
-        rows.replace_schema_metadata({**said, "fastbp.digest": whole}),
+        rows.replace_schema_metadata({**metadata, "fastbp.digest": rows_digest}),
         buffer,
         compression="zstd",
-        use_dictionary=_REPEATED,
-        column_encoding=dict.fromkeys(_MEASURED, "BYTE_STREAM_SPLIT"),
+        use_dictionary=[name for name in _REPEATED if name in rows.column_names],
+        column_encoding={
+            name: "BYTE_STREAM_SPLIT" for name in _MEASURED if name in rows.column_names
+        },
         write_page_checksum=True,
         row_group_size=65_536,
     )
-    return sealed(buffer.getvalue()), whole
+    return sealed(buffer.getvalue()), rows_digest
 
 
 def sealed(content: bytes) -> bytes:
-    """A Parquet file with a sha256 of all its other bytes before its footer, where readers look
-    only for what the footer names.
+    """A Parquet file with a sha256 of all other bytes before its footer, where readers skip it.
 
     Checksums of pages cover neither their headers nor the footer, and there one flipped bit can
     give a column the values of another.
@@ -72,7 +90,8 @@ def _footer(content: bytes) -> int:
     return len(content) - _TAIL - int.from_bytes(content[-_TAIL : -_TAIL + 4], "little")
 
 
-def _is_whole(content: bytes) -> bool:
+def _is_intact(content: bytes) -> bool:
+    """Whether the bytes are those that were sealed."""
     end = _footer(content)
     start = end - _SEAL_BYTES
     if start < 0 or content[start : start + len(_SEAL)] != _SEAL:
@@ -84,17 +103,20 @@ def _is_whole(content: bytes) -> bool:
 
 
 def contents(file: Path) -> tuple[bytes, dict[str, str]]:
-    """All bytes of a file of runs, held against their seal, and what its footer says of it, held
-    against its name.
+    """Read the bytes of a file of runs and what its footer says.
 
-    Raises DamagedFileError, and FileError where nobody can tell whether it is.
+    Raises
+    ------
+    DamagedFileError
+        The bytes are not those that were sealed, or the digest is not that of the name.
+    FileError
+        The file cannot be read, so nobody can tell whether it is damaged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not file.is_file() and os.path.lexists(
-        file
-    ):  # a folder, a pipe that would never end, a link that leads nowhere
+    # a folder, a pipe that would never end, or a link that leads nowhere
+    if not file.is_file() and os.path.lexists(file):
         raise DamagedFileError(file, "it is no file")
     try:
         content = file.read_bytes()
@@ -102,29 +124,43 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
         kind = DamagedFileError if error.errno == errno.EIO else FileError
         raise kind(file, error.strerror or error) from error
     try:
-        if not _is_whole(content):
+        if not _is_intact(content):
             raise ValueError(
                 "its bytes are not those that were written" if content else "it is empty"
             )
-        found: dict[bytes, bytes] = pq.read_schema(pa.BufferReader(content)).metadata or {}
-        said = {key.decode(): value.decode() for key, value in found.items()}
-        match = FILE_NAME.fullmatch(file.name)
-        if match and not said.get("fastbp.digest", "").startswith(match["digest"]):
+        footer: dict[bytes, bytes] = pq.read_schema(pa.BufferReader(content)).metadata or {}
+        metadata = {"fastbp.schema": "1"} | {k.decode(): v.decode() for k, v in footer.items()}
+        run_file = RunFile.parse(file)
+        if run_file and not metadata.get("fastbp.digest", "").startswith(run_file.digest):
             raise ValueError("its rows are not those of its name")
-    except (
-        OSError,
-        pa.ArrowException,
-        ValueError,
-    ) as error:  # a name that is no text is a ValueError
+        if not metadata["fastbp.schema"].isdecimal():
+            raise ValueError("the number of its schema is not a number")
+    except (OSError, pa.ArrowException, ValueError) as error:  # UnicodeDecodeError is a ValueError
         raise DamagedFileError(file, error) from error
-    return content, said
+    return content, metadata
 
 
 def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
-    """Write a file, whole or not at all, by way of a draft in `drafts`, a folder on the same disk:
-    by default the file's own.
+    """Write a file whole or not at all, by way of a draft.
 
-    Raises OSError.
+    Parameters
+    ----------
+    target : Path
+        The file. Its folder is made if it is missing.
+    content : bytes
+        All its bytes.
+    drafts : Path, optional
+        The folder of the draft, on the same disk; by default the folder of the file.
+
+    Returns
+    -------
+    Path
+        `target`.
+
+    Raises
+    ------
+    OSError
+        The file, which the error names, cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = (drafts or target.parent) / f"{target.name}.{os.getpid()}.draft"
@@ -134,13 +170,12 @@ def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, target)
-    except OSError as error:
-        raise OSError(
-            error.errno, error.strerror, str(target)
-        ) from error  # nobody asked for the draft
+    except OSError as error:  # a user knows the file, not its draft
+        raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+    # fsync the folder too: a rename alone may be lost in a power cut
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -149,52 +184,146 @@ def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
     return target
 
 
-def read(file: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
-    """The rows of a file, all columns or these, and what its footer says of it. Raises as
-    `contents`.
+def read_as_written(
+    file: Path, names: Sequence[str] | None = None
+) -> tuple[pa.Table, dict[str, str]]:
+    """Read the rows of a file with the columns that it has.
+
+    Parameters
+    ----------
+    file : Path
+        A file of runs.
+    names : list of str, optional
+        Columns to read; by default all, also those that this fastbp does not know.
+
+    Returns
+    -------
+    rows : pa.Table
+        Columns in the order of the schema, then unknown ones by name.
+    metadata : dict
+        What the footer says.
+
+    Raises
+    ------
+    DamagedFileError
+        As `contents`; or the rows or columns are not those of its name and of its schema.
+    FileError
+        As `contents`; or a newer fastbp made the file, with a type that this one does not know.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    content, said = contents(file)
+    content, metadata = contents(file)
     try:
         with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as opened:
-            rows = opened.read(columns, use_threads=False)
-        expected = pa.schema([schema().field(name) for name in columns or schema().names])
-        if not rows.schema.remove_metadata().equals(expected):
-            raise ValueError("its columns are not those of runs")
-        if match := FILE_NAME.fullmatch(file.name):
-            _held_against(match, rows)
-    except (
-        OSError,
-        pa.ArrowException,
-        ValueError,
-    ) as error:  # a name that is no text is a ValueError
+            rows = opened.read(names, use_threads=False)
+        _check_columns(rows.schema, int(metadata["fastbp.schema"]), names)
+        if run_file := RunFile.parse(file):
+            _check_rows(run_file, rows)
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise DamagedFileError(file, error) from error
-    return rows, said
+    for field in rows.schema:
+        if field.type not in schema().types:
+            why = f"column {field.name} has the type {field.type}, which only a newer fastbp knows"
+            raise FileError(file, why)
+    return rows.select(in_order(rows.column_names)), metadata
+
+
+def _check_columns(found: pa.Schema, number: int, names: Sequence[str] | None) -> None:
+    """Raise ValueError if columns of this schema number are missing or have another type."""
+    known = {field.name: field for field in schema()}
+    required = {c.name for c in columns.COLUMNS if c.since <= number}
+    if names is not None:
+        required &= {*names}
+    same = all(field == known.get(field.name, field) for field in found)
+    ordered = [name for name in found.names if name in known]
+    if names is None:
+        same = same and ordered == in_order(ordered) and len({*found.names}) == len(found)
+    if not same or not required <= {*ordered}:
+        raise ValueError("its columns are not those of runs")
+
+
+def _check_rows(file: RunFile, rows: pa.Table) -> None:
+    """Raise ValueError if the columns show that rows are not those of the name of their file."""
+    if rows.num_rows != file.count or not file.count:
+        raise ValueError(f"it has {rows.num_rows} rows")
+    if "setup" in rows.column_names and (setups := rows["setup"].unique().to_pylist()) != [
+        file.setup
+    ]:
+        raise ValueError(f"it holds runs of setup {' and '.join(map(str, setups))}")
+    if "seed" in rows.column_names and not np.array_equal(
+        rows["seed"].to_numpy(), np.arange(file.start, file.stop)
+    ):
+        raise ValueError("its seeds are not those of its name")
+
+
+def fill(rows: pa.Table, wanted: Sequence[Column]) -> pa.Table:
+    """Rows with these columns too: those that an older file lacks have their default or null."""
+    for column in wanted:
+        if column.name not in rows.column_names:
+            field = schema().field(column.name)
+            rows = rows.append_column(field, stand_in(column.name, field.type, rows.num_rows))
+    return rows.select(in_order(rows.column_names))
+
+
+def read(file: Path, names: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
+    """Read the rows of a file, with all columns that this fastbp knows.
+
+    The same as `read_as_written`, but columns that an older file lacks are filled.
+    """
+    rows, metadata = read_as_written(file, names)
+    wanted = [c for c in columns.COLUMNS if names is None or c.name in names]
+    filled = fill(rows, wanted)
+    return filled.select(names) if names else filled, metadata
+
+
+def agree(one: RunFile, other: RunFile) -> bool:
+    """Whether two files of a setup agree in the seeds and in the columns that both have.
+
+    Raises
+    ------
+    DamagedFileError
+        One of them is damaged.
+    """
+    tables = [read_as_written(file.path)[0] for file in (one, other)]
+    shared = [name for name in tables[0].column_names if name in tables[1].column_names]
+    first, stop = max(one.start, other.start), min(one.stop, other.stop)
+    return (
+        len(
+            {
+                digest(table.select(shared).slice(first - file.start, stop - first))
+                for table, file in zip(tables, (one, other), strict=True)
+            }
+        )
+        == 1
+    )
 
 
 def read_all(store: Path) -> pa.Table:
-    """All runs of a store. Raises StoreError where there are none, where a file is damaged, where
-    two files have the same seeds of a setup, and where they are of several numerics versions.
+    """Read all runs of a store.
+
+    Raises
+    ------
+    StoreError
+        There are no runs, a file is damaged, two files have seeds in common, or files are of
+        several numerics versions.
     """
     import pyarrow as pa
 
     tables, versions = [], set()
-    named = [*listed(store / "runs")]
-    for file in named:
-        try:
-            rows, said = read(file)
-        except FileError as error:
-            raise StoreError(str(error)) from error
+    files = [*run_files(store / "runs")]
+    for file in files:
+        rows, metadata = read(file.path)
         tables.append(rows)
-        versions.add(said.get("fastbp.numerics", "none"))
+        versions.add(metadata.get("fastbp.numerics", "none"))
     if not tables:
         raise StoreError(f"{store} holds no runs")
     if len(versions) > 1:
         raise StoreError(
-            f"{store} holds runs of numerics versions {' and '.join(sorted(versions))}, which do not mix"
+            f"{store} holds runs of numerics versions {' and '.join(sorted(versions))}, "
+            "which do not mix: move those of one version to another folder"
         )
-    for one, other in overlapping(named):
-        raise StoreError(f"{one} and {other.name} have seeds in common: {remedy(store)}")
-    return pa.concat_tables(tables).unify_dictionaries()
+    if message := overlap_message(files, store):
+        raise StoreError(message)
+    rows = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
+    return rows.select(in_order(rows.column_names))

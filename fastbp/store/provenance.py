@@ -1,24 +1,105 @@
-"""made.json: how the runs of a store were made."""
+"""How the runs of a store were made: its `made.json` and its `sweep.toml`."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import tomllib
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastbp.store.store import Store
+from fastbp.schema.text import printable
 
 if TYPE_CHECKING:
-    pass
+    from pathlib import Path
+
+    from fastbp.store.store import Store
 
 
-def add_made(store: Store, entry: dict[str, Any]) -> None:
-    """Append to `made.json`, the list of commands that made this store."""
-    file = store.path / "made.json"
+def read_made(store: Path) -> list[dict[str, Any]]:
+    """The entries of `made.json`, one for each command that trained runs of a store.
+
+    A file that is missing or damaged has none, and what is no entry is left out.
+    """
     try:
-        entries = json.loads(file.read_text())
-    except (OSError, ValueError):
-        entries = []
-    store.write(
-        file,
-        json.dumps([*(entries if isinstance(entries, list) else []), entry], indent=1).encode(),
-    )
+        entries = json.loads((store / "made.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+
+
+def add_made(store: Store, *entries: dict[str, Any]) -> None:
+    """Append entries to `made.json`, save those that it has.
+
+    Raises
+    ------
+    StoreFullError
+        The file cannot be written.
+    """
+    made = read_made(store.path)
+    new = [entry for entry in entries if entry not in made]
+    if new:
+        store.write(store.path / "made.json", json.dumps([*made, *new], indent=1).encode())
+
+
+class LatestSweep(NamedTuple):
+    """What the `sweep.toml` of a store says about the latest sweep.
+
+    Attributes
+    ----------
+    title : str
+        Its title, on one line.
+    seeds : int
+        Seeds of each setup.
+    baseline : str or None
+        Id of the baseline.
+    setups : tuple of str
+        Ids of the setups.
+    counts : tuple of int
+        Seeds of each setup, if that is not the same for all.
+    published : tuple of (dict, tuple of str)
+        Tables of figures that papers printed, each with the ids of its setups.
+    """
+
+    title: str = ""
+    seeds: int = 0
+    baseline: str | None = None
+    setups: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+    published: tuple[tuple[dict[str, Any], tuple[str, ...]], ...] = ()
+
+    @property
+    def seeds_by_setup(self) -> dict[str, int]:
+        """How many seeds of each setup the sweep has."""
+        return dict(zip(self.setups, self.counts or [self.seeds] * len(self.setups), strict=True))
+
+
+def latest_sweep(store: Path) -> LatestSweep:
+    """Read the `sweep.toml` of a store; one that is missing, damaged or somebody's own is empty."""
+    try:
+        data = tomllib.loads((store / "sweep.toml").read_text("utf-8"))
+        seeds, resolved = data.get("seeds", 0), data.get("resolved", {})
+        count = int(seeds.get("count", 0) if isinstance(seeds, dict) else seeds)
+        baseline, ids = resolved.get("baseline", ""), resolved.get("setups", [])
+        counts = tuple(int(each) for each in resolved.get("seeds", []))
+        if not (
+            all(0 <= each < 1 << 63 for each in (count, *counts))
+            and len(counts) in (0, len(ids))
+            and isinstance(baseline, str)
+            and isinstance(ids, list)
+        ):
+            return LatestSweep()
+        figures, their_setups = data.get("published", []), resolved.get("published", [])
+        return LatestSweep(
+            # whatever breaks lines or turns them round is no part of a title
+            printable(" ".join(str(data.get("title", "")).split())),
+            count,
+            baseline or None,
+            tuple(map(str, ids)),
+            counts,
+            # a file of somebody's own names no setups
+            tuple(
+                (dict(one), tuple(map(str, setups)))
+                for one, setups in zip(figures, their_setups, strict=False)
+            ),
+        )
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return LatestSweep()

@@ -1,5 +1,7 @@
-"""Blocks ↔ disk. A run exists when a complete file with it lies in `runs/`: there is no journal,
-and no mark to go stale.
+"""A store: a folder of results.
+
+A run exists when a complete file with it lies in `runs/`, so there is no journal, and no mark that
+could become stale.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,70 +20,83 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastbp import __version__
-from fastbp.schema import errors
-from fastbp.schema.errors import FileError, StoreError, StoreFullError
+from fastbp.schema.columns import SCHEMA, SETUP_COLUMNS
+from fastbp.schema.errors import StoreError, StoreFullError, remedy
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import filename, parquet
-from fastbp.store.filename import FILE_NAME, Range
+from fastbp.store.filename import Range, RunFile, run_files
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-"""Such as s3://bucket/place, of which `Path` has taken a slash."""
-
-
-def encode(
-    rows: pa.Table, said: dict[str, str] | None = None, problem: str | None = None
-) -> tuple[bytes, str]:
-    """A file of runs in memory, which says what made them (by default this fastbp, on a problem),
-    and the digest of its rows.
-    """
-    ours = {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)}
-    return parquet.encode(rows, said or ours | ({"fastbp.problem": problem} if problem else {}))
+"""Such as s3://bucket/place, in which `Path` has dropped a slash."""
 
 
 class Store:
-    """A folder of results. Only one driver writes to it at a time."""
+    """A folder of results. Only one process writes to it at a time.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    Parameters
+    ----------
+    path : path
+        The folder; it need not exist.
+    option : str
+        How a command lets its user choose the folder, such as "-o DIR": messages name it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], option: str = "") -> None:
         self.path = Path(path)
         self.runs = self.path / "runs"
+        self._another = "choose another folder" + (f" with {option}" if option else "")
 
-    def look(self, into: bool = True) -> None:
-        """See that the path is a store or may become one, and write nothing. `into`: look also into
-        the runs that it holds.
+    def check_usable(self, *, any_version: bool = False) -> None:
+        """Check, without writing, that the path is a store or may become one.
 
-        Raises StoreError where it is something else or holds runs of another numerics version.
+        Parameters
+        ----------
+        any_version : bool
+            Whether its runs may be of another numerics version.
+
+        Raises
+        ------
+        StoreError
+            It is something else, or holds runs of another numerics version.
         """
         try:
             str(self.path).encode()
         except UnicodeEncodeError:  # Arrow opens no such files
-            raise StoreError(
-                f"{self.path} is a name that is no text: choose another with -o"
-            ) from None
-        if _ADDRESS.match(str(self.path)):
-            raise StoreError(
-                f"{self.path} is an address, not a folder: choose another place with -o"
-            )
-        if self.path.exists() and not self.path.is_dir():
-            raise StoreError(f"{self.path} is a file, not a store: choose another place with -o")
-        if self.path.is_dir() and not self._is_generated():
-            raise StoreError(
-                f"{self.path} is a folder with other things in it, not a store: choose another with -o"
-            )
-        for file in self.files() if into else ():
-            self._check_version(_said(file), "choose another folder with -o")
+            why = "has a name that is no text"
+        else:
+            why = self._why_unusable()
+        if why:
+            raise StoreError(f"{self.path} {why}: {self._another}")
+        for file in () if any_version else self.files():
+            self._check_version(parquet.contents(file)[1], self._another)
             break  # a store holds one version
 
-    def open(self, into: bool = True) -> None:
-        """Make the folders where they are missing. Raises as `look` does, and StoreFullError where
-        it cannot be written.
+    def _why_unusable(self) -> str:
+        if _ADDRESS.match(str(self.path)):
+            return "is an address, not a folder"
+        if self.path.exists() and not self.path.is_dir():
+            return "is a file, not a store"
+        if self.path.is_dir() and not self._is_generated():
+            return "is a folder with other things in it, not a store"
+        return ""
+
+    def open(self, *, any_version: bool = False) -> None:
+        """Make the folders that are missing.
+
+        Raises
+        ------
+        StoreError
+            As `check_usable`.
+        StoreFullError
+            A folder cannot be made.
         """
-        self.look(into)
+        self.check_usable(any_version=any_version)
         for folder in (self.path, self.runs, self.path / "tmp"):
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
 
-    def unmake(self) -> None:
-        """Take away what `open` has made, where nothing was written."""
+    def remove_if_empty(self) -> None:
+        """Remove what `open` has made, if nothing was written."""
         with suppress(OSError):
             for folder in (self.runs, self.path / "tmp"):
                 folder.rmdir()
@@ -89,21 +104,28 @@ class Store:
             self.path.rmdir()
 
     def _is_generated(self) -> bool:
-        """Whether a folder is a store, one that has only begun or one of which only the tables were
-        kept, rather than anybody's: files that go by our names would be written over.
+        """Whether a folder is a store, perhaps one just begun or with only its tables kept.
+
+        In a folder of somebody's own, files with our names would be overwritten.
         """
         names = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
         begun = {"runs", "tmp", "lock", "problems", "replays", "quarantine"}
         kept = {"runs", "made.json", "summary.csv"}
-        told = "sweep.toml" in names and (not names.isdisjoint(kept) or {"tmp", "lock"} <= names)
-        return (
-            names <= begun or told or any(self.files())
-        )  # where there are runs, nothing else says that they are
+        has_sweep = "sweep.toml" in names and (
+            not names.isdisjoint(kept) or {"tmp", "lock"} <= names
+        )
+        return names <= begun or has_sweep or any(self.files())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the store's lock. Raises StoreError at once where another driver has it; a dead
-        one's never blocks.
+        """Hold the lock of the store. The lock of a process that died never blocks.
+
+        Raises
+        ------
+        StoreError
+            Another process holds it, or this system has no such locks.
+        StoreFullError
+            The lock's file cannot be written.
         """
         if not find_spec("fcntl"):
             raise StoreError(
@@ -117,117 +139,149 @@ class Store:
                 _take(lock)
             except BlockingIOError:
                 lock.seek(0)
+                holder = lock.read().strip() or "another run"
                 raise StoreError(
-                    f"{self.path} is in use by {lock.read().strip() or 'another run'}: wait for it, or choose -o"
+                    f"{self.path} is in use by {holder}: wait for it, or {self._another}"
                 ) from None
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {os.uname().nodename}\n")
             lock.flush()
-            for left in (self.path / "tmp").glob(
-                "*.draft"
-            ):  # of a run that was killed while it wrote
-                left.unlink(missing_ok=True)
+            # drafts of a process that was killed while it wrote
+            for draft in (self.path / "tmp").glob("*.draft"):
+                draft.unlink(missing_ok=True)
             yield
         finally:
             _locks.discard(lock)
             lock.close()
 
+    def run_files(self) -> Iterator[RunFile]:
+        """The files of runs. Raises OSError if their folder cannot be read."""
+        return run_files(self.runs)
+
     def files(self) -> Iterator[Path]:
-        """The files of runs. Raises OSError where their folder cannot be read."""
-        return filename.listed(self.runs)
+        """The paths of the files of runs. Raises OSError if their folder cannot be read."""
+        return (file.path for file in self.run_files())
 
     def present(self) -> dict[str, list[Range]]:
-        """Which seeds of each setup there are, by the names of the files."""
+        """The seeds of each setup that exist, by the names of the files."""
         ranges: dict[str, list[Range]] = defaultdict(list)
-        for file in self.files():
-            match = FILE_NAME.fullmatch(file.name)
-            assert match
-            ranges[match["setup"]].append((int(match["start"]), int(match["count"])))
+        for file in self.run_files():
+            ranges[file.setup].append(file.seeds)
         return ranges
 
     def run(self, setup: str, seed: int) -> pa.Table:
-        """One run that is there by the name of a file, as a table of one row; no file of another
-        range is opened.
+        """Read one run; only files whose names say that they hold it are opened.
 
-        Raises StoreError where the file is damaged or of another numerics version, and where two
-        files have the run.
+        Returns
+        -------
+        pa.Table
+            One row, with all keys of its setup and the results that its file has.
+
+        Raises
+        ------
+        StoreError
+            The file is damaged or of another numerics version, or several files hold the run.
         """
-        found = []
-        for file in self.files():
-            match = FILE_NAME.fullmatch(file.name)
-            if (
-                not match
-                or match["setup"] != setup
-                or not 0 <= seed - int(match["start"]) < int(match["count"])
-            ):
+        rows = []
+        for file in self.run_files():
+            if file.setup != setup or not file.start <= seed < file.stop:
                 continue
-            rows, said = _read(file)
+            table, metadata = parquet.read_as_written(file.path)
             self._check_version(
-                said, f"fastbp {said.get('fastbp.version', 'that made them')} replays them"
+                metadata, f"fastbp {metadata.get('fastbp.version', 'that made them')} replays them"
             )
-            found.append(rows.filter(pc.equal(rows["seed"], seed)))
-        times = sum(table.num_rows for table in found)
+            table = parquet.fill(table, SETUP_COLUMNS)
+            rows.append(table.filter(pc.equal(table["seed"], seed)))
+        times = sum(table.num_rows for table in rows)
         if times != 1:
             raise StoreError(
-                f"{self.runs} is not sound: it has seed {seed} of setup {setup} {times} times, not once"
+                f"{self.runs} is damaged: it has seed {seed} of setup {setup} {times} times, "
+                f"not once; {remedy(self.path)}"
             )
-        return pa.concat_tables(found)
+        return pa.concat_tables(rows, promote_options="default")
 
     def collapses(self, setups: Container[str]) -> Iterator[tuple[str, float]]:
-        """The `collapse` by which stored runs have their outcomes, of those of these setups of
-        which there are any.
-        """
-        seen = set()
-        for file in self.files():
-            setup = file.name.partition("-")[0]
-            if setup in setups and setup not in seen:
-                seen.add(setup)
-                yield setup, _read(file, ["collapse"])[0]["collapse"][0].as_py()
+        """The `collapse` by which stored runs of these setups have their outcomes."""
+        done = set()
+        for file in self.run_files():
+            if file.setup in setups and file.setup not in done:
+                done.add(file.setup)
+                yield file.setup, parquet.read(file.path, ["collapse"])[0]["collapse"][0].as_py()
 
-    def _check_version(self, metadata: dict[str, str], remedy: str) -> None:
+    def _check_version(self, metadata: dict[str, str], advice: str) -> None:
         version = metadata.get("fastbp.numerics")
         if version != str(NUMERICS_VERSION):
             raise StoreError(
-                f"{self.path} holds runs of numerics version {version}, this fastbp makes version {NUMERICS_VERSION}: {remedy}"
+                f"{self.path} holds runs of numerics version {version}, this fastbp makes version "
+                f"{NUMERICS_VERSION}: {advice}"
             )
 
-    def check(self) -> None:
-        """Read every file of runs. Raises StoreError where one is damaged, or where two have the
-        same seeds of a setup.
+    def check_files(self) -> None:
+        """Read every file of runs.
+
+        Raises
+        ------
+        StoreError
+            A file is damaged, or two hold the same seeds of a setup.
         """
         for file in self.files():
-            _read(file)
-        for one, other in filename.overlapping(self.files()):
-            raise StoreError(
-                f"{one} and {other.name} have seeds in common: {errors.remedy(self.path)}"
-            )
+            parquet.read(file)
+        if message := filename.overlap_message(self.run_files(), self.path):
+            raise StoreError(message)
 
     def publish(
         self,
         setup: str,
         start: int,
         rows: pa.Table,
-        said: dict[str, str] | None = None,
-        problem: str | None = None,
+        metadata: dict[str, str] | None = None,
+        problem: str = "",
     ) -> Path:
-        """Write a file of runs: it is there whole, or not at all. `said`: what its footer says of
-        it, by default that this fastbp made it, on the `problem` of this digest. Raises
-        StoreFullError where the disk takes no more.
+        """Write a file of runs, whole or not at all.
+
+        Parameters
+        ----------
+        setup, start : str, int
+            Id of the setup and first seed of the rows.
+        rows : pa.Table
+            The runs.
+        metadata : dict, optional
+            What the footer says: by default that this fastbp made it, on the `problem`.
+        problem : str
+            Digest of the problem.
+
+        Raises
+        ------
+        StoreFullError
+            The file cannot be written.
         """
-        content, whole = encode(rows, said, problem)
-        return self.write(self.runs / filename.name_of(setup, start, rows, whole), content)
+        content, digest = parquet.encode(rows, metadata or footer(problem))
+        name = filename.name(setup, start, rows.num_rows, digest)
+        return self.write(self.runs / name, content)
 
     def write(self, target: Path, content: bytes) -> Path:
-        """Write any file of the store by way of `tmp/`, so that nobody ever sees half of it. Raises
-        StoreFullError.
+        """Write any file of the store by way of `tmp/`, so that nobody ever reads half of it.
+
+        Raises
+        ------
+        StoreFullError
+            The file cannot be written.
         """
         return write(target, content, self.path / "tmp")
 
 
+def footer(problem: str = "") -> dict[str, str]:
+    """What the footer of a file says that this fastbp makes; `problem` is a digest."""
+    metadata = {
+        "fastbp.version": __version__,
+        "fastbp.numerics": str(NUMERICS_VERSION),
+        "fastbp.schema": str(SCHEMA),
+    }
+    return metadata | ({"fastbp.problem": problem} if problem else {})
+
+
 def _take(lock: IO[str]) -> None:
-    """Take a lock. Raises BlockingIOError where another driver has it: a report, which only looks
-    whether one does, has it for an instant.
-    """
+    """Take a lock, or raise BlockingIOError: a report that tries it has it for an instant."""
     import fcntl
 
     for left in (2, 1, 0):
@@ -240,11 +294,11 @@ def _take(lock: IO[str]) -> None:
 
 
 _locks: set[IO[str]] = set()
-"""Open in this process."""
+"""Those that are open in this process."""
 
 
 def _forget_locks() -> None:
-    """In a process that was forked: a worker that outlives its driver would hold them."""
+    """Close them in a forked process: a worker that outlives its driver would hold them."""
     while _locks:
         _locks.pop().close()
 
@@ -255,7 +309,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Have what fails to be written raise StoreFullError, which names it."""
+    """Turn an OSError into a StoreFullError that names the file."""
     try:
         yield
     except OSError as error:
@@ -263,25 +317,6 @@ def writing(target: Path) -> Iterator[None]:
 
 
 def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
-    """Write a file, whole or not at all, by way of a draft in `drafts`, a folder on the same disk:
-    by default the file's own.
-
-    Raises StoreFullError.
-    """
+    """Write a file as `parquet.write` does, but raise StoreFullError if that fails."""
     with writing(target):
         return parquet.write(target, content, drafts)
-
-
-def _read(file: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
-    try:
-        return parquet.read(file, columns)
-    except FileError as error:
-        raise StoreError(str(error)) from error
-
-
-def _said(file: Path) -> dict[str, str]:
-    """What a file says of itself. Raises StoreError where it is damaged."""
-    try:
-        return parquet.contents(file)[1]
-    except FileError as error:
-        raise StoreError(str(error)) from error

@@ -259,7 +259,7 @@ class TestIdentical:
 
     def test_one_bit(self, store: Path, tmp_path: Path) -> None:
         other = shutil.copytree(store, tmp_path / "b")
-        file = next(filename.listed(other / "runs"))
+        file = next(filename.run_files(other / "runs")).path
         rows, _ = parquet.read(file)
         loss = rows["loss"].to_numpy().copy()
         loss[0] = np.nextafter(loss[0], 1)

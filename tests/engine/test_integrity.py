@@ -1,6 +1,7 @@
 """What `fastbp verify` promises: whatever is not as it was written is found and named, and moved
 aside it is made anew."""
 
+import dataclasses
 import hashlib
 import itertools
 import os
@@ -29,6 +30,7 @@ from fastbp.schema.errors import StoreError, StoreFullError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import filename, parquet
 from fastbp.store.digest import RowsHash, digest
+from fastbp.store.filename import RunFile
 from fastbp.store.store import Store
 
 XOR = Setup(problem="xor", hidden=(2,), updates=20)
@@ -115,7 +117,7 @@ def test_a_sound_store_is_called_sound(store, learnt):
 def test_the_digest_of_a_store_is_that_of_its_setups_in_their_order(store):
     whole = hashlib.sha256()
     for setup in sorted((XOR, PARITY), key=name):
-        hashes = RowsHash(runs(setup))
+        hashes = RowsHash()
         for start, count in RANGES:
             hashes.update(runs(setup, start, count))
         whole.update(hashes.digest())
@@ -204,10 +206,10 @@ def test_what_is_no_store_or_holds_no_runs_is_refused(tmp_path, place):
 def written(path: Path, rows: pa.Table, said: dict[str, str]) -> Path:
     """Another file in the place of one, which says so of itself; its name, its seal and its pages
     are right."""
-    setup, start, *_ = path.name.split("-")
+    file = RunFile.parse(path)
     content, whole = parquet.encode(rows, {"fastbp.numerics": str(NUMERICS_VERSION), **said})
     path.unlink()
-    other = path.with_name(filename.name_of(setup, int(start), rows, whole))
+    other = path.with_name(filename.name(file.setup, file.start, rows.num_rows, whole))
     other.write_bytes(content)
     return other
 
@@ -228,9 +230,10 @@ def changed(column: str, value: object) -> Callable[[Path], Path]:
 
 def renamed(**parts: str) -> Callable[[Path], Path]:
     def rename(path: Path) -> Path:
-        match = filename.FILE_NAME.fullmatch(path.name)
-        setup, start, count, whole = (match.groupdict() | parts).values()
-        return path.rename(path.with_name(f"{setup}-{start}-{count}-{whole}.parquet"))
+        file = dataclasses.replace(RunFile.parse(path), **parts)
+        return path.rename(
+            path.with_name(filename.name(file.setup, file.start, file.count, file.digest))
+        )
 
     return rename
 
@@ -387,10 +390,10 @@ def test_seeds_that_are_there_twice_with_other_rows_are_found_in_both_files(stor
 def test_a_file_that_is_damaged_while_its_seeds_are_compared_is_found(store, monkeypatch):
     path = publish(store, XOR, 3, 2)
 
-    def fails(one: Path, other: Path) -> bool:
-        raise errors.DamagedFileError(other, "gone")
+    def fails(one: RunFile, other: RunFile) -> bool:
+        raise errors.DamagedFileError(other.path, "gone")
 
-    monkeypatch.setattr(integrity, "agree", fails)
+    monkeypatch.setattr(parquet, "agree", fails)
     assert found(store) == {path.name: "gone"}
 
 
@@ -415,7 +418,7 @@ def problem(store: Store) -> Path:
     return path
 
 
-LACKS = "it lacks file:mine.csv, by which setup {} was trained: the same sweep writes it again, from the file as it was"
+LACKS = "it lacks file:mine.csv, on which setup {} was trained: the same sweep writes it again, if its file has not changed"
 
 
 @pytest.mark.parametrize("length", [0, 100, -1])

@@ -18,7 +18,7 @@ from stores import rows_of
 import fastbp
 from fastbp.schema.errors import StoreError
 from fastbp.schema.keys import NUMERICS_VERSION
-from fastbp.store.filename import FILE_NAME
+from fastbp.store.filename import RunFile
 from fastbp.store.store import Store
 from fastbp.sweep import main
 
@@ -77,7 +77,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 def whole(store: Path, before: set[str]) -> set[str]:
     """The names of its files. Whatever is there is whole, and nothing is lost that was there
     before."""
-    assert all(FILE_NAME.fullmatch(file.name) for file in (store / "runs").glob("*"))
+    assert all(RunFile.parse(file) for file in (store / "runs").glob("*"))
     Store(store).check()
     there = names(store)
     assert there >= before
@@ -173,7 +173,7 @@ def test_a_second_driver_is_refused_at_once_and_disturbs_nobody(tmp_path):
         refused(
             second,
             3,
-            f"store is in use by process {first.pid} on {os.uname().nodename}: wait for it, or choose -o",
+            f"store is in use by process {first.pid} on {os.uname().nodename}: wait for it, or choose another folder with -o DIR",
         )
         published = names(store)
         until(lambda: names(store) > published, first)

@@ -17,7 +17,8 @@ import pytest
 from commands import ROOT, names
 from stores import rows_of
 
-from fastbp.store.store import FILE_NAME, Store
+from fastbp.store.filename import RunFile
+from fastbp.store.store import Store
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 
@@ -154,7 +155,7 @@ def disturb(publish, stores, whole, tmp_path) -> Callable[[str, str, Call], None
                 assert re.search(r"\.parquet (is damaged|cannot be read)", ended.said), where
         assert not before & {*ended.told}, f"nothing is made twice: {where}"
         assert names(store) >= before | {*ended.told}, f"what is published stays: {where}"
-        assert all(FILE_NAME.fullmatch(file.name) for file in (store / "runs").glob("*")), where
+        assert all(RunFile.parse(file) for file in (store / "runs").glob("*")), where
         Store(store).check()
         again = publish(store)
         assert (again.code, again.said) == (0, ""), f"the same again is not in its own way: {where}"

@@ -63,7 +63,7 @@ def write(
         part = runs.slice(rows[0], len(rows))
         start, setup = part["seed"][0].as_py(), part["setup"][0].as_py()
         content, digest = parquet.encode(part.cast(schema()), dict(said or {}))
-        (folder / "runs" / filename.name_of(setup, start, part, digest)).write_bytes(content)
+        (folder / "runs" / filename.name(setup, start, part.num_rows, digest)).write_bytes(content)
     return folder
 
 

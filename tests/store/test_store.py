@@ -20,7 +20,7 @@ from fastbp.schema.errors import StoreError, StoreFullError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import parquet
 from fastbp.store.digest import digest
-from fastbp.store.filename import FILE_NAME
+from fastbp.store.filename import RunFile
 from fastbp.store.parquet import read_all
 from fastbp.store.store import Store
 
@@ -37,14 +37,7 @@ def store(tmp_path):
 
 def test_a_file_is_named_by_what_it_holds(store):
     path = store.publish(ONE, 400, rows(ONE, 400))
-    match = FILE_NAME.fullmatch(path.name)
-    assert match
-    assert match.groupdict() == {
-        "setup": ONE,
-        "start": "400",
-        "count": "200",
-        "digest": digest(rows(ONE, 400))[:16],
-    }
+    assert RunFile.parse(path) == RunFile(path, ONE, 400, 200, digest(rows(ONE, 400))[:16])
     assert path.parent == store.runs
     assert list(store.files()) == [path]
     assert store.present() == {ONE: [(400, 200)]}
@@ -126,9 +119,9 @@ def test_a_flipped_bit_is_found_in_every_column(store):
             read_all(store.path)
         assert "\n" not in str(raised.value)
         with pytest.raises(StoreError, match=path.name):
-            store.check()
+            store.check_files()
     path.write_bytes(content)
-    store.check()
+    store.check_files()
     assert read_all(store.path).equals(rows())
 
 
@@ -137,7 +130,7 @@ def test_half_a_file_is_found(store):
     path = store.publish(ONE, 0, rows())
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(StoreError, match=f"{path.name} is damaged"):
-        store.check()
+        store.check_files()
     with pytest.raises(StoreError, match=f"{path.name} is damaged"):
         fastbp.load(store.path)
     with pytest.raises(StoreError, match="the same sweep makes them anew"):
@@ -152,7 +145,12 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(store, monkeypatch):
 
     path = store.publish(ONE, 0, rows())
     monkeypatch.setattr(Path, "read_bytes", locked)
-    for read in (lambda: read_all(store.path), store.check, store.look, lambda: store.run(ONE, 0)):
+    for read in (
+        lambda: read_all(store.path),
+        store.check_files,
+        store.check_usable,
+        lambda: store.run(ONE, 0),
+    ):
         with pytest.raises(StoreError, match=f"{path.name} cannot be read: Permission denied"):
             read()
 
@@ -161,7 +159,7 @@ def test_runs_alone_make_a_store(store):
     """Whatever else was lost."""
     store.publish(ONE, 0, rows())
     (store.path / "figures").mkdir()
-    store.look()
+    store.check_usable()
 
 
 def test_a_folder_of_runs_that_cannot_be_read_is_not_an_empty_one(store, monkeypatch):
@@ -172,7 +170,7 @@ def test_a_folder_of_runs_that_cannot_be_read_is_not_an_empty_one(store, monkeyp
 
     store.publish(ONE, 0, rows())
     monkeypatch.setattr(os, "listdir", broken)
-    for read in (store.present, store.look, lambda: read_all(store.path)):
+    for read in (store.present, store.check_usable, lambda: read_all(store.path)):
         with pytest.raises(OSError, match="Input/output error"):
             read()
 
@@ -337,7 +335,7 @@ def test_another_numerics_version_is_refused(store):
     table = pq.read_table(path)
     path.write_bytes(parquet.encode(table, {"fastbp.numerics": "999"})[0])
     with pytest.raises(
-        StoreError, match=f"version 999, this fastbp makes version {NUMERICS_VERSION}: .*-o"
+        StoreError, match=f"version 999, this fastbp makes version {NUMERICS_VERSION}: choose another"
     ):
         store.open()
     assert store.present() == {ONE: [(0, 200)]}

@@ -173,7 +173,7 @@ def compare(
     DamagedFileError as `count_runs` does, OSError where files cannot be written.
     """
     for store in (a, b):
-        if not any(filename.listed(filename.runs_folder(store))):
+        if not any(filename.run_files(filename.runs_folder(store))):
             raise ValueError(f"{store} holds no runs")
     names = names_of(a, b)
     tick("reading")

@@ -7,7 +7,7 @@ which is that of the few runs behind it, and ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from math import ceil, floor, inf, isfinite, log10, nan
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from fastbp.analysis.statistics.proportions import Real, clopper_pearson
 from fastbp.analysis.summary import LEVEL, key_columns, keys_of
 from fastbp.reporting.phrases import aligned, and_, plain, plural, setting
 from fastbp.schema.paper_figures import FIGURES, MAX_RUNS
+from fastbp.store.provenance import LatestSweep
 
 MAX_ROWS, MAX_NAMED = 40, 4
 """Rows of a table and setups in a sentence."""
@@ -45,17 +46,15 @@ class Printed(NamedTuple):
     setups: tuple[str, ...]
 
 
-def printed(told: Mapping[str, Any]) -> tuple[Printed, ...]:
-    """The figures of a store's sweep file, as it was read. Raises ValueError, TypeError or KeyError
-    where it is no such file.
-    """
-    figures, setups = told.get("published", []), told.get("resolved", {}).get("published", [])
-    return tuple(
-        _printed(one, ids) for one, ids in zip(figures, setups, strict=False)
-    )  # a file of somebody's own has no setups
+def printed(sweep: LatestSweep) -> tuple[Printed, ...]:
+    """The figures of a store's sweep file; none where one of them is not as fastbp writes it."""
+    try:
+        return tuple(_printed(one, setups) for one, setups in sweep.published)
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return ()
 
 
-def _printed(one: Mapping[str, Any], setups: Iterable[Any]) -> Printed:
+def _printed(one: Mapping[str, Any], setups: tuple[str, ...]) -> Printed:
     figure, value, runs = str(one["figure"]), float(one["value"]), one.get("runs")
     if (
         figure not in FIGURES
@@ -65,7 +64,7 @@ def _printed(one: Mapping[str, Any], setups: Iterable[Any]) -> Printed:
         raise ValueError(f"no published figure: {one}")
     reach = float(one.get("plus_minus", nan))
     low, high = float(one.get("low", value - reach)), float(one.get("high", value + reach))
-    shift, ids = int(one.get("looks") == "before"), tuple(str(each) for each in setups)
+    shift = int(one.get("looks") == "before")
     source, runs = plain(" ".join(str(one["source"]).split())), None if runs is None else int(runs)
     return Printed(
         source,
@@ -76,7 +75,7 @@ def _printed(one: Mapping[str, Any], setups: Iterable[Any]) -> Printed:
         low,
         high,
         shift,
-        ids,
+        setups,
     )
 
 

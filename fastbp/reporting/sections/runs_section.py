@@ -69,20 +69,17 @@ def examples(store: Path, counted: Sequence[SetupCounts], baseline: str | None) 
         turns = (one for turn in zip_longest(*lists) for one in turn if one)
         wanted += [one for one, _ in zip(turns, range(MAX_EXAMPLES), strict=False)]
     found: dict[tuple[str, int], Example] = {}
-    for path in sorted((store / "runs").glob("*.parquet")):
-        if not (match := filename.FILE_NAME.fullmatch(path.name)):
-            continue
-        start, count = int(match["start"]), int(match["count"])
-        own = [
-            (o, s, seed)
-            for o, s, seed in wanted
-            if s == match["setup"] and 0 <= seed - start < count
+    for file in filename.run_files(store / "runs"):
+        in_file = [
+            (outcome, setup, seed)
+            for outcome, setup, seed in wanted
+            if setup == file.setup and file.start <= seed < file.stop
         ]
-        if not own:
+        if not in_file:
             continue
-        rows, _ = parquet.read(path, ["loss", "spread", "outputs"])
-        for outcome, setup, seed in own:
-            row = rows.slice(seed - start, 1).to_pylist()[0]
+        rows, _ = parquet.read(file.path, ["loss", "spread", "outputs"])
+        for outcome, setup, seed in in_file:
+            row = rows.slice(seed - file.start, 1).to_pylist()[0]
             if row["outputs"] is not None:
                 outputs = np.array(row["outputs"], float)
                 found[setup, seed] = Example(
