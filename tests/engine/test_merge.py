@@ -125,7 +125,7 @@ def test_of_rows_that_are_cut_otherwise_only_missing_seeds_are_written(tmp_path,
         start, count = rows["seed"][0].as_py(), rows.num_rows
         assert rows.equals(runs(XOR, start, count))
         assert said == {
-        "fastbp.schema": "1",
+            "fastbp.schema": "1",
             "fastbp.version": "0",
             "fastbp.numerics": str(NUMERICS_VERSION),
             "fastbp.digest": digest(rows),
