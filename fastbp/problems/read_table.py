@@ -1,49 +1,58 @@
-"""From the bytes of a .csv, .parquet or .npz to columns of numbers, flags and text, and what is
-wrong with bytes that are none.
+"""Read a table from a .csv, .parquet or .npz file, and say what is wrong with one that is none.
 
-Everything here raises `UnfitError`, what is allowed and what was there instead; over damaged bytes
-Arrow, NumPy and zipfile raise errors of their own.
+What is wrong is raised as `UnfitError`: what is allowed and what the file has. Over damaged bytes
+pandas, Arrow, NumPy and zipfile raise errors of their own.
 """
 
+from __future__ import annotations
+
+import csv
 import io
-import math
 import os
 import re
 import stat
 import warnings
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from fastbp.choices.problems import MAX_ROWS
 from fastbp.problems.problem import Names, numbered
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import named, nearest, plain, shown
+from fastbp.store.npz import MAX_BYTES, ArrayError, read_arrays
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_COLUMNS = 10_000
 MAX_VALUES = 2**24  # 128 MB of inputs, and as much of targets
-MAX_BYTES = 300_000_000
-"""Of a file, and of one array or all columns in it where they are packed."""
-
-MISSING = ("", "#n/a", "n/a", "na", "nan", "-nan", "null", "none", "<na>")
-"""What stands for no value in a .csv, in any case: about what pandas takes for it."""
 
 NUMBER = re.compile(
     r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE
 )
-_INTEGER = r"[+-]?\d{1,18}"
+_PANDAS_INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 
 
 class Column(NamedTuple):
-    """One column: values (numbers, flags or text as objects; of no use where missing), or the type
-    that can be none of these.
+    """One column of a table.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    values : array [row]
+        Integers, floats, flags, or text as objects; without meaning where missing.
+    missing : bool array [row]
+        Where there is no value.
+    foreign : str
+        Its type, if that is none of these.
     """
 
     name: str
@@ -53,14 +62,14 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A file as it was read: its columns, and the targets where it says itself which they are."""
+    """The columns of a file, and its targets if the file itself says which they are."""
 
     columns: tuple[Column, ...]
     targets: tuple[Column, ...] = ()
 
 
 class UnfitError(Exception):
-    """Bytes that are no table to train on; as a string, what is allowed and what they are."""
+    """A table that cannot be trained on; as a string, what is allowed and what the table has."""
 
 
 def rows_of(mask: NDArray[np.bool_]) -> str:
@@ -73,7 +82,7 @@ def rows_of(mask: NDArray[np.bool_]) -> str:
     return f"rows {', '.join(numbers)} and {last}"
 
 
-def _sized(rows: int, columns: int) -> None:
+def _check_size(rows: int, columns: int) -> None:
     if columns > MAX_COLUMNS:
         raise UnfitError(f"at most {MAX_COLUMNS:,} columns; it has {columns:,}")
     if rows < 1:
@@ -86,200 +95,183 @@ def _sized(rows: int, columns: int) -> None:
         )
 
 
+# From bytes to columns
+
+
+def first_record(lines: Iterable[str]) -> list[str]:
+    """The values in the first line of a .csv that is not empty."""
+    return [name.strip() for name in next((record for record in csv.reader(lines) if record), [])]
+
+
+def csv_frame(
+    source: io.StringIO | Path,
+    names: Sequence[str],
+    *,
+    header: bool = True,
+    rows: int | None = None,
+) -> pd.DataFrame:
+    """A .csv as pandas reads it, with these names for its columns: only empty cells are missing."""
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        # pandas 3.1 deprecates float_precision, as this precision is its default
+        warnings.simplefilter("ignore")
+        frame = pd.read_csv(
+            source,
+            header=0 if header else None,
+            names=range(len(names)),
+            nrows=rows,
+            float_precision="round_trip",
+            keep_default_na=False,
+            na_values=[""],
+            low_memory=False,
+            dtype_backend="numpy_nullable",
+        )
+    if not isinstance(frame.index, pd.RangeIndex):  # what pandas makes of a column too many
+        raise pd.errors.ParserError("the first row has more values than the first line")
+    return frame.set_axis(list(names), axis=1)
+
+
 def _csv(raw: bytes) -> Table:
-    import pyarrow as pa
-    from pyarrow import csv
+    import pandas as pd
 
-    header = _header(raw)
-    _sized(1, len(header))
-    ragged: list[str] = []
-
-    def unlike(row: Any) -> str:
-        ragged.append(
-            f"row {row.number - 1:,} has {row.actual_columns:,}: {shown(row.text.rstrip())}"
-        )
-        return "skip"
-
-    keys = [
-        f"f{i}" for i in range(len(header))
-    ]  # as Arrow names them, all text: what they are is decided below, on all rows
+    text = _decoded(raw)
+    names = first_record(io.StringIO(text, newline=""))
+    _check_header(names)
+    _check_size(1, len(names))
     try:
-        found = csv.read_csv(
-            pa.BufferReader(raw + b"\n"),
-            read_options=csv.ReadOptions(
-                use_threads=False, block_size=len(raw) + 2, autogenerate_column_names=True
-            ),
-            parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=unlike),
-            convert_options=csv.ConvertOptions(column_types=dict.fromkeys(keys, pa.string())),
-        )
-        texts = [found.column(key) for key in keys]
-    except pa.ArrowInvalid:  # no row is left
-        if not ragged:
-            raise
-    if ragged:
-        first = f" (the first of {len(ragged):,})" if len(ragged) > 1 else ""
-        values = f"{len(header):,} value{'s' if len(header) > 1 else ''}"
-        raise UnfitError(f"{values} in every row, as in the first line; {ragged[0]}{first}")
-    _sized(found.num_rows - 1, len(header))
-    return Table(
-        tuple(_of_text(name, column.slice(1)) for name, column in zip(header, texts, strict=True))
-    )
+        frame = csv_frame(io.StringIO(text, newline=""), names, rows=MAX_ROWS + 1)
+    except pd.errors.ParserError:
+        _check_rows(text, names)
+        raise
+    if frame.iloc[:, -1].isna().any():  # pandas fills up rows that are too short
+        _check_rows(text, names)
+    rows = len(frame)
+    if rows > MAX_ROWS:
+        rows = max(rows, text.count("\n") - 1)
+    _check_size(rows, len(names))
+    _check_names(names)
+    columns = columns_of(frame, names)
+    for column in columns:
+        if column.values.dtype == object:
+            breaks = np.array(["\n" in value for value in column.values])
+            if breaks.any():  # a quote that is never closed swallows what follows
+                raise _open_quote(column.name, rows_of(breaks))
+    return Table(tuple(map(_numbers_of_text, columns)))
 
 
-def _header(raw: bytes) -> list[str]:
-    """The names in the first line of a .csv."""
-    import csv
-
+def _decoded(raw: bytes) -> str:
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnfitError("UTF-8 text; it is UTF-16")
     try:
-        lines = io.StringIO(raw.decode("utf-8-sig"), newline="")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UnfitError(
             f"UTF-8 text; byte 0x{raw[error.start]:02x} in line {line} is none"
         ) from None
-    header = [name.strip() for name in next((record for record in csv.reader(lines) if record), [])]
-    if not header:
+
+
+def _check_header(names: list[str]) -> None:
+    """Raise UnfitError if the first line of a .csv has no names of columns."""
+    if not names:
         raise UnfitError("one or more rows; it is empty")
-    if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), "")):
+    mark = next((mark for mark in ";\t|" if mark in names[0]), "")
+    if len(names) == 1 and mark:
         raise UnfitError(
-            f"columns with commas between them; the first line has {shown(other)}: {shown(header[0])}"
+            f"columns with commas between them; the first line has {shown(mark)}: {shown(names[0])}"
         )
-    if all(map(NUMBER.fullmatch, header)):
+    if all(map(NUMBER.fullmatch, names)):
         raise UnfitError(
-            f"a first line with the names of the columns; it has only numbers: {shown(','.join(header))}"
+            "a first line with the names of the columns; it has only numbers: "
+            f"{shown(','.join(names))}"
         )
-    return header
 
 
-def _of_text(name: str, texts: Any) -> Column:
-    """A column of a .csv: integers, else numbers, else true and false, else text; by all values
-    that are there.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    def are(texts: Any, pattern: str) -> Any:
-        return pc.match_substring_regex(texts, f"^({pattern})$", ignore_case=True)
-
-    def all_are(pattern: str) -> bool:
-        return pc.all(are(there, pattern), min_count=0).as_py() is True
-
-    texts = pc.utf8_trim_whitespace(texts)
-    missing = are(texts, "|".join(map(re.escape, MISSING)))
-    there = texts.filter(pc.invert(missing))
-    missing = missing.to_numpy()
-    if all_are(NUMBER.pattern):
-        kind: type[np.generic] = np.int64 if all_are(_INTEGER) else np.float64
-        try:
-            known = there.cast(pa.from_numpy_dtype(kind)).to_numpy()
-        except (
-            pa.ArrowInvalid
-        ):  # such as +1: float() says the same as Arrow, both round right, and knows more spellings
-            known = [float(text) for text in there.to_pylist()]
-    elif all_are("true|false"):
-        kind, known = np.bool_, pc.equal(pc.utf8_lower(there), "true").to_numpy()
-    else:
-        values = np.array(texts.to_pylist(), object)
-        if (
-            broken := np.array(["\n" in text for text in values])
-        ).any():  # a quote that is never closed swallows what follows
-            raise UnfitError(
-                f"quotes that are closed in the same line; {shown(name)} has a line break in {rows_of(broken)}"
-            )
-        return Column(name, values, missing)
-    values = np.zeros(len(missing), kind)
-    values[~missing] = known
-    return Column(name, values, missing)
-
-
-def _parquet(raw: bytes) -> Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    def opened(**options: Any) -> Any:
-        return pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True, **options)
-
-    file = opened()
-    told, schema = file.metadata, file.schema_arrow
-    _sized(told.num_rows, told.num_columns)
-    # Not by column: over damaged bytes Arrow looks at one of them without a net, and takes Python
-    # down with it.
-    if (
-        size := sum(told.row_group(i).total_byte_size for i in range(told.num_row_groups))
-    ) > MAX_BYTES:
-        raise UnfitError(f"at most {MAX_BYTES:,} bytes, unpacked; it has {size:,}")
-    index = (schema.pandas_metadata or {}).get("index_columns", [])
-    kept = [field for field in schema if field.name not in index]
-    foreign = [
-        field
-        for field in kept
-        if not _is_text(_kind(field.type)) and not _is_number(_kind(field.type))
+def _check_rows(text: str, names: list[str]) -> None:
+    """Raise UnfitError if rows of a .csv have not as many values as its first line."""
+    records = (record for record in csv.reader(io.StringIO(text, newline="")) if record)
+    next(records)
+    wrong = [
+        (row, record)
+        for row, record in enumerate(islice(records, MAX_ROWS), 1)
+        if len(record) != len(names) or any("\n" in value for value in record)
     ]
-    if foreign:  # and of what is never used, lists or bytes, a small file may hold any amount
-        more = f" (the first of {len(foreign):,})" if len(foreign) > 1 else ""
+    for row, record in wrong[:1]:
+        for name, value in zip(names, record, strict=False):
+            if "\n" in value:
+                raise _open_quote(name, f"row {row}")
+        more = f" (the first of {len(wrong):,})" if len(wrong) > 1 else ""
+        values = f"{len(names):,} value{'s' * (len(names) > 1)}"
         raise UnfitError(
-            f"numbers, true and false, and text; {shown(foreign[0].name)} is {plain(str(foreign[0].type))}{more}"
+            f"{values} in every row, as in the first line; row {row:,} has {len(record):,}: "
+            f"{shown(','.join(record).rstrip())}{more}"
         )
-    # A word that is there many times is read once: all of them together may be a thousand times the
-    # file.
-    words = [field.name for field in kept if _is_text(_kind(field.type))]
-    names = None if len(kept) == len(schema) else list(dict.fromkeys(field.name for field in kept))
-    table = opened(read_dictionary=words).read(names)
-    return Table(tuple(map(_of_arrow, map(str.strip, table.column_names), table.columns)))
 
 
-def _kind(kind: Any) -> Any:
-    """The type of single values."""
-    import pyarrow as pa
-
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _is_text(kind: Any) -> bool:
-    return str(kind) in ("string", "large_string", "string_view")
-
-
-def _is_number(kind: Any) -> bool:
-    """Whether a type is one of numbers, or of flags or of nothing at all."""
-    from pyarrow import types
-
-    tests = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_null)
-    return any(test(kind) for test in tests)
-
-
-def _of_arrow(name: str, values: Any) -> Column:
-    import pyarrow as pa
-
-    kind = _kind(values.type)
-    if _is_text(kind):
-        parts = []
-        for part in values.chunks:
-            words = np.array([*(word.strip() for word in part.dictionary.to_pylist()), ""], object)
-            parts.append(words[part.indices.fill_null(len(words) - 1).to_numpy()])
-        return Column(name, np.concatenate(parts), values.is_null().to_numpy())
-    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
-        kind = pa.float64()
-    values = values.cast(kind)
-    missing = values.is_null(nan_is_null=True).to_numpy()
-    if pa.types.is_null(kind):
-        return Column(name, np.zeros(len(missing)), missing)
-    return Column(
-        name, values.fill_null(False if pa.types.is_boolean(kind) else 0).to_numpy(), missing
+def _open_quote(name: str, rows: str) -> UnfitError:
+    return UnfitError(
+        f"quotes that are closed in the same line; {shown(name)} has a line break in {rows}"
     )
 
 
+def _parquet(raw: bytes) -> Table:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
+    metadata, schema = file.metadata, file.schema_arrow
+    _check_size(metadata.num_rows, metadata.num_columns)
+    # Not by column: over damaged bytes Arrow may crash at one of them and take Python down.
+    groups = range(metadata.num_row_groups)
+    if (size := sum(metadata.row_group(i).total_byte_size for i in groups)) > MAX_BYTES:
+        raise UnfitError(f"at most {MAX_BYTES:,} bytes, unpacked; it has {size:,}")
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    fields = [field for field in schema if field.name not in index]
+    foreign = [field for field in fields if not _is_text(field) and not _is_number(field)]
+    if foreign:  # a small file may hold any amount of lists or bytes, even if they are never used
+        more = f" (the first of {len(foreign):,})" if len(foreign) > 1 else ""
+        raise UnfitError(
+            f"numbers, true and false, and text; {shown(foreign[0].name)} is "
+            f"{plain(str(foreign[0].type))}{more}"
+        )
+    names = [field.name.strip() for field in fields]
+    _check_names(names)
+    frame = pd.read_parquet(
+        io.BytesIO(raw),
+        dtype_backend="numpy_nullable",
+        page_checksum_verification=True,
+        # all copies of a long word together may be a thousand times the file
+        read_dictionary=[field.name for field in fields if _is_text(field)],
+    )
+    return Table(columns_of(frame, names))
+
+
+def _value_type(field: Any) -> Any:
+    """The type of the values of a field, dictionaries apart."""
+    import pyarrow as pa
+
+    return field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+
+
+def _is_text(field: Any) -> bool:
+    return str(_value_type(field)) in ("string", "large_string", "string_view")
+
+
+def _is_number(field: Any) -> bool:
+    """Whether a field has numbers or flags, or nothing at all."""
+    from pyarrow import types
+
+    tests = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_null)
+    return any(test(_value_type(field)) for test in tests)
+
+
 def _npz(raw: bytes) -> Table:
-    if not zipfile.is_zipfile(io.BytesIO(raw)):
-        raise UnfitError("what numpy.savez writes; it is no .npz file")
-    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-        held = {name.removesuffix(".npy"): name for name in archive.namelist()}
-        if lacking := [name for name in ("X", "T") if name not in held]:
-            others = f"; it has {plain(', '.join(held))}" if held else ""
-            raise UnfitError(f"arrays X and T; there is no {' and no '.join(lacking)}{others}")
-        X, T = (_array(archive, held[name]) for name in ("X", "T"))
-        given = [_array(archive, held[name]) if name in held else None for name in Names._fields]
+    import pandas as pd
+
+    arrays = read_arrays(raw, ("X", "T"), Names._fields)
+    X, T = arrays["X"], arrays["T"]
     T = T[:, None] if T.ndim == 1 else T
     if X.ndim != 2 or T.ndim != 2 or len(X) != len(T) or 0 in (X.shape[1], T.shape[1]):
         sizes = " and ".join(
@@ -287,58 +279,80 @@ def _npz(raw: bytes) -> Table:
             for name, a in (("X", X), ("T", T))
         )
         raise UnfitError(f"X [row, input] and T [row, output] with as many rows; it has {sizes}")
-    _sized(len(X), X.shape[1] + T.shape[1])
-    names = [
-        tuple(map(str, own.tolist()))
-        if own is not None and own.shape == (len(usual),) and own.dtype.kind == "U"
-        else usual
-        for own, usual in zip(given, numbered(X.shape[1], T.shape[1]), strict=True)
+    _check_size(len(X), X.shape[1] + T.shape[1])
+    parts = []
+    usual = numbered(X.shape[1], T.shape[1])
+    for key, part in (("inputs", X), ("outputs", T)):
+        names: Sequence[str] = getattr(usual, key)
+        given = arrays.get(key)
+        if given is not None and given.shape == (len(names),) and given.dtype.kind == "U":
+            names = given.tolist()
+        if part.dtype.kind in "biufU":
+            parts.append(columns_of(pd.DataFrame(part), names))
+        else:
+            none = np.zeros(len(part), bool)
+            parts.append(tuple(Column(name, none, none, str(part.dtype)) for name in names))
+    _check_names([column.name for part in parts for column in part][: X.shape[1]])
+    return Table(*parts)
+
+
+def columns_of(frame: pd.DataFrame, names: Sequence[str]) -> tuple[Column, ...]:
+    """The columns of a data frame, by these names."""
+    return tuple(_column(name, frame.iloc[:, i]) for i, name in enumerate(names))
+
+
+def _column(name: str, values: pd.Series[Any]) -> Column:
+    """A column of integers, floats or flags, or else of text without spaces around it."""
+    import pandas as pd
+
+    missing = values.isna().to_numpy(bool)
+    if values.dtype.kind in "biuf":
+        dtype = {"f": "f8", "b": "bool", "i": "i8", "u": "u8"}[values.dtype.kind]
+        with np.errstate(over="ignore"):  # floats of more than 64 bits become infinite
+            return Column(name, values.to_numpy(dtype, na_value=0), missing)
+    objects = values.astype(object).to_numpy()
+    kind = pd.api.types.infer_dtype(objects[~missing], skipna=False)
+    types: dict[str, type] = {
+        "decimal": float, "floating": float, "empty": float, "integer": np.int64, "boolean": bool
+    }  # fmt: skip
+    if kind in types:
+        numbers: NDArray[Any] = np.zeros(len(values), types[kind])
+        numbers[~missing] = objects[~missing]
+        return Column(name, numbers, missing)
+    texts = [
+        "" if gone else str(value).strip() for value, gone in zip(objects, missing, strict=True)
     ]
-    return Table(
-        *(tuple(map(_of_array, own, part.T)) for own, part in zip(names, (X, T), strict=True))
-    )
+    missing = np.array([not text for text in texts])
+    return Column(name, np.array(texts, object), missing)
 
 
-def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """An array of an .npz. What it says of its size is seen to before room is made for it: that may
-    be far more than the file.
-    """
-    with archive.open(name) as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Python 2, whose headers are read like all others
-        try:
-            read = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}[
-                npy.read_magic(file)[0]
-            ]
-            shape, _, dtype = read(file)
-            size = math.prod(shape) * dtype.itemsize
-        except zipfile.BadZipFile:
-            raise
-        except Exception:  # whatever a header that is no Python makes its parser raise
-            raise UnfitError(f"a sound .npz file; {shown(name)} is no array") from None
-    if not 0 <= size <= MAX_BYTES:
-        raise UnfitError(f"arrays of at most {MAX_BYTES:,} bytes; {shown(name)} has {shown(size)}")
-    with archive.open(name) as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
-    return array
+def _numbers_of_text(column: Column) -> Column:
+    """Numbers that pandas leaves as text, such as integers of 20 digits, as floats."""
+    values, there = column.values, ~column.missing
+    if values.dtype != object or not all(map(NUMBER.fullmatch, values[there])):
+        return column
+    numbers = np.zeros(len(values))
+    numbers[there] = [float(value) for value in values[there]]
+    return column._replace(values=numbers)
 
 
-def _of_array(name: str, values: NDArray[Any]) -> Column:
-    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
-    if values.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # of more than 64 bits: found as infinite below
-            values = values.astype(np.float64, copy=False)
-    elif values.dtype.kind == "U":
-        values = np.array([text.strip() for text in values.tolist()], object)
-    elif values.dtype.kind not in "biuf":
-        return Column(name, np.zeros(len(values)), missing, str(values.dtype))
-    return Column(name, values, missing)
+def _check_names(names: Sequence[str]) -> None:
+    """Raise UnfitError if columns have no names of their own."""
+    wrong = []
+    for position, name in enumerate(names, 1):
+        if _PANDAS_INDEX.fullmatch(name):
+            called = f"is called {shown(name)}" if name else "has none"
+            first = name or position == 1
+            hint = " (an index? pandas leaves it out with index=False)" if first else ""
+            wrong.append(f"a name for every column; column {position:,} {called}{hint}")
+    for name, count in Counter(names).items():
+        if count > 1 and not _PANDAS_INDEX.fullmatch(name):
+            wrong.append(f"columns with different names; {shown(name)} is there {count:,} times")
+    if wrong:
+        raise UnfitError(*wrong)
 
 
 DECODERS: dict[str, Callable[[bytes], Table]] = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}
-
-
-_PANDAS_INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 
 
 # Where files are
@@ -348,10 +362,14 @@ _Stamp = tuple[int, int, int]
 
 
 def located(written: str, folder: str) -> str:
-    """The absolute path of a file that is written relative to a folder; links are followed, save
-    the file's own.
+    """The absolute path of a file that is written relative to a folder.
 
-    Raises ValueError where that can be no path.
+    Links are followed, but for one that is the file itself.
+
+    Raises
+    ------
+    ValueError
+        It cannot be a path.
     """
     try:
         if not written or "\0" in written:
@@ -365,9 +383,7 @@ def located(written: str, folder: str) -> str:
 
 
 def relative(path: str, folder: str | os.PathLike[str]) -> str:
-    """A path as it is written in a file in `folder`, such that `located` finds it again; absolute
-    where there is no way.
-    """
+    """A path as it is written in a file in `folder`: `located` finds it again."""
     try:
         return os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/")
     except ValueError:  # another drive
@@ -375,9 +391,7 @@ def relative(path: str, folder: str | os.PathLike[str]) -> str:
 
 
 def check(path: str) -> None:
-    """Read a file, if that is still to be done. Raises SweepError with what is wrong with it,
-    whatever its target columns are.
-    """
+    """Read a file, if that was not done. Raises SweepError if it is wrong for any targets."""
     _table(path, _stamp(path))
 
 
@@ -441,28 +455,11 @@ def _table(path: str, stamp: _Stamp) -> Table:
     except OSError as error:
         raise _unreadable(path, error) from None
     try:
-        table = DECODERS[_extension(path)](raw)
+        return DECODERS[_extension(path)](raw)
     except UnfitError as error:
+        raise _refused(path, *error.args) from None
+    except ArrayError as error:
         raise _refused(path, str(error)) from None
-    except Exception as error:  # over damaged bytes Arrow, NumPy and zipfile raise a dozen kinds
-        said = plain((str(error).splitlines() or [type(error).__name__])[0], 120)
-        raise _refused(path, f"a sound {_extension(path)} file; {said}") from None
-    wrong = list(_wrong_names([column.name for column in table.columns]))
-    if wrong:
-        raise _refused(path, *wrong)
-    return table
-
-
-def _wrong_names(names: list[str]) -> Iterator[str]:
-    for position, name in enumerate(names, 1):
-        if _PANDAS_INDEX.fullmatch(name):
-            called = f"is called {shown(name)}" if name else "has none"
-            hint = (
-                " (an index? pandas leaves it out with index=False)"
-                if name or position == 1
-                else ""
-            )
-            yield f"a name for every column; column {position:,} {called}{hint}"
-    for name, count in Counter(names).items():
-        if count > 1 and not _PANDAS_INDEX.fullmatch(name):
-            yield f"columns with different names; {shown(name)} is there {count:,} times"
+    except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
+        line = plain((str(error).splitlines() or [type(error).__name__])[0], 120)
+        raise _refused(path, f"a sound {_extension(path)} file; {line}") from None

@@ -196,6 +196,7 @@ def test_the_same_data_in_each_format(here: Path, data: st.DataObject) -> None:
         ("true FALSE True", ["y"], [[1], [0], [1]]),
         ("0.25 1. .5 1e-1 +1", ["y"], [[0.25], [1], [0.5], [0.1], [1]]),
         ("u u", ["y"], [[0], [0]]),
+        ("NA None NA", ["y=None"], [[0], [1], [0]]),  # words like all others
         ("7 7", ["y"], [[0], [0]]),
         ("true 1", ["y=true"], [[1], [0]]),  # both kinds: text
     ],
@@ -314,7 +315,7 @@ INDEX = "a name for every column; column 1"
         ("x\n1,2\n", "1 value in every row, as in the first line; row 1 has 2: '1,2'"),
         (
             'x,y\n"1,0\n2,1\n',
-            "2 values in every row, as in the first line; row 1 has 1: '\"1,0\\n2,1'",
+            "quotes that are closed in the same line; 'x' has a line break in row 1",
         ),
         (
             'x,y\n1,u\n1,"v\n2,v\n3,u\n',
@@ -332,7 +333,8 @@ INDEX = "a name for every column; column 1"
         ("x,y\n0x1F,0\n", f"{NUMBERS}; 'x' has text in row 1: '0x1F'"),
         ("x,y\n2024-01-01,0\n", f"{NUMBERS}; 'x' has text in row 1: '2024-01-01'"),
         ("x,y\n1,0\n,1\n", "a value in every row; 'x' has none in row 2"),
-        ("x,y\n1,0\nNA,1\n3,1\nnan,0\n", "a value in every row; 'x' has none in rows 2 and 4"),
+        ("x,y\n1,0\nNA,1\n3,1\nnan,0\n", f"{NUMBERS}; 'x' has text in rows 2 and 4, such as 'NA'"),
+        ("x,y\n1,0\n  ,1\n", "a value in every row; 'x' has none in row 2"),
         (
             "x,y\n" + rows(5, ",{}\n"),
             "a value in every row; 'x' has none in rows 1, 2, 3 and 2 more",
@@ -460,9 +462,9 @@ SHAPES = "X [row, input] and T [row, output] with as many rows; it has"
         (npz(X=np.array([["1"]]), T=ONES[:1, 0]), f"{NUMBERS}; 'x0' has text in row 1: '1'"),
         (
             claiming((99_999_999_999, 2)),
-            "arrays of at most 300,000,000 bytes; 'X.npy' has 1599999999984",
+            "arrays of at most 300,000,000 bytes; 'X' has 1599999999984",
         ),
-        (claiming("2"), "a sound .npz file; 'X.npy' is no array"),
+        (claiming("2"), "a sound .npz file; 'X' is no array"),
         (
             npz(X=ONES, T=2.5 * ONES),
             "targets from 0 to 1; 't0' is outside in rows 1 and 2, such as 2.5",

@@ -1,0 +1,77 @@
+"""Arrays in .npz files, those of users and the problems of a store: read without trusting them."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from fastbp.schema.text import plain, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+MAX_BYTES = 300_000_000
+"""Of one array."""
+
+
+class ArrayError(ValueError):
+    """An .npz file that cannot be used; as a string, what is allowed and what it has."""
+
+
+def read_arrays(
+    content: bytes, required: Iterable[str], optional: Iterable[str] = ()
+) -> dict[str, NDArray[Any]]:
+    """Read arrays from the bytes of an .npz file.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    required, optional : list of str
+        Names of arrays; others in the file are not read.
+
+    Raises
+    ------
+    ArrayError
+        It is no .npz file, an array is missing, or one is larger than `MAX_BYTES`.
+    Exception
+        Whatever NumPy and zipfile raise over damaged bytes.
+    """
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        raise ArrayError("what numpy.savez writes; it is no .npz file")
+    with (
+        np.load(io.BytesIO(content), allow_pickle=False) as file,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # headers of Python 2 are read like all others
+        if lacking := [name for name in required if name not in file.files]:
+            others = f"; it has {plain(', '.join(file.files))}" if file.files else ""
+            raise ArrayError(f"arrays X and T; there is no {' and no '.join(lacking)}{others}")
+        names = [*required, *(name for name in optional if name in file.files)]
+        for name in names:
+            _check_size(file.zip, name)
+        return {name: file[name] for name in names}
+
+
+def _check_size(archive: zipfile.ZipFile, name: str) -> None:
+    """Check the size that the header of an array states: it may be far more than the file."""
+    member = name if name in archive.namelist() else f"{name}.npy"
+    with archive.open(member) as file:
+        try:
+            read_header = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}
+            shape, _, dtype = read_header[npy.read_magic(file)[0]](file)
+            size = math.prod(shape) * dtype.itemsize
+        except zipfile.BadZipFile:
+            raise
+        except Exception:  # a header that is no Python makes its parser raise anything
+            raise ArrayError(f"a sound .npz file; {shown(name)} is no array") from None
+    if not 0 <= size <= MAX_BYTES:
+        raise ArrayError(f"arrays of at most {MAX_BYTES:,} bytes; {shown(name)} has {shown(size)}")
