@@ -132,7 +132,7 @@ def test_arrays_and_parquet(here, tmp_path) -> None:
 @pytest.mark.jit
 def test_a_table_without_names(here, tmp_path) -> None:
     (tmp_path / "own.csv").write_text(XOR.partition("\n")[2])
-    note = "note: own.csv has no names in its first line, as there are numbers in it: its columns are called c1 … c3"
+    note = "note: own.csv has numbers in its first line, not names: its columns are called c1 … c3"
     done = here("own.csv", "--targets", "c3", *QUICK)
     assert (done.returncode, done.stderr) == (0, note + "\n")
     assert but_for_python(done.stdout) == but_for_python(here("xor", *QUICK).stdout)
@@ -152,7 +152,7 @@ def test_a_table_without_names(here, tmp_path) -> None:
         "0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n"
     )  # classes in words make no line of names
     done = here("words.csv", "--targets", "c3", *QUICK)
-    assert "words.csv has no names" in done.stderr
+    assert "words.csv has numbers in its first line" in done.stderr
     assert but_for_python(done.stdout) == but_for_python(here("xor", *QUICK).stdout)
     (tmp_path / "years.csv").write_text(
         "2019,2020,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n"
@@ -258,8 +258,9 @@ def test_a_million_rows_are_sampled(
     more = [] if suffix == "npz" else ["--targets", "t"]
     done = here(f"own.{suffix}", *more, *QUICK, *o)
     assert done.returncode == 0, done.stderr
-    note = f"note: own.{suffix} has {n:,} rows, learnt whole: up to 2,048; 16 of them, drawn at random, are learnt, numbered "
-    assert done.stderr.splitlines()[0] == note + "anew, and an epoch shows as many"
+    note = f"note: own.{suffix} has {n:,} rows, more than 2,048: 16 of them, drawn at random and numbered anew, "
+    note += "are trained on, and an epoch presents each of these once"
+    assert done.stderr.splitlines()[0] == note
     assert here(f"own.{suffix}", *more, *QUICK, *o).stdout == done.stdout  # the same ones
     if o:  # the sweep file learns what was learnt
         (file,) = (tmp_path / "out").glob("*.toml")
