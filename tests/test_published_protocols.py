@@ -14,8 +14,8 @@ from numba import config
 
 import fastbp
 from fastbp.analysis.counts import count_runs
+from fastbp.analysis.published import published, published_figures
 from fastbp.cli.console import shipped
-from fastbp.reporting.sections import published_section
 from fastbp.store.provenance import latest_sweep
 
 here = in_process(any_command)
@@ -176,7 +176,7 @@ def test_a_sweep_of_ones_own(mine: Path, here, tmp_path: Path) -> None:
     beside = done.stdout.rpartition("\n\n")[2].splitlines()
     assert beside[0].startswith("Published beside ours")
     assert beside[1].startswith(
-        "Mine & <others>, 1990: 1 of 2 published figures agrees with the setup as it stands (not mean);"
+        "Mine & <others>, 1990: 1 of 2 published figures agrees with the baseline (not mean);"
     )
 
     html = (store / "report.html").read_text("utf-8")
@@ -212,7 +212,7 @@ def test_a_store_file_of_somebodys_own_tells_no_figures(tmp_path: Path) -> None:
     told = 'title = "t"\n[[published]]\nsource = "x"\nfigure = "mean"\nvalue = 3\nruns = 9\n'
     (tmp_path / "sweep.toml").write_text(told)
     assert latest_sweep(tmp_path).title == "t"
-    assert published_section.printed(latest_sweep(tmp_path)) == ()
+    assert published_figures(latest_sweep(tmp_path)) == ()
     for wrong in (
         'figure = "best"',
         "value = nan",
@@ -224,14 +224,11 @@ def test_a_store_file_of_somebodys_own_tells_no_figures(tmp_path: Path) -> None:
         name = wrong.split()[0]
         text = re.sub(rf"^{name} = .*\n", "", told, flags=re.MULTILINE) + wrong
         (tmp_path / "sweep.toml").write_text(text + '\n[resolved]\npublished = [["a"]]\n')
-        assert published_section.printed(latest_sweep(tmp_path)) == ()
+        assert published_figures(latest_sweep(tmp_path)) == ()
     (tmp_path / "sweep.toml").write_text(told + '[resolved]\npublished = [["a"]]\n')
-    assert [one.setups for one in published_section.printed(latest_sweep(tmp_path))] == [("a",)]
-    assert (
-        tomllib.loads(told)["published"][0]["figure"]
-        == published_section.printed(latest_sweep(tmp_path))[0].figure
-    )
-    assert published_section.table(
+    assert [one.setups for one in published_figures(latest_sweep(tmp_path))] == [("a",)]
+    assert tomllib.loads(told)["published"][0]["figure"] == published_figures(latest_sweep(tmp_path))[0].figure
+    assert published(
         count_runs(pd.DataFrame({"setup": [], "seed": [], "outcome": [], "converged_at": []})),
         (),
         {},

@@ -24,7 +24,8 @@ from fastbp.analysis.contrasts import contrasts
 from fastbp.analysis.counts import count_runs
 from fastbp.analysis.summary import summary
 from fastbp.reporting import build
-from fastbp.reporting.html_tables import contrasts_table
+from fastbp.reporting.report_data import ReportData
+from fastbp.reporting.sections.changes_section import contrasts_table
 from fastbp.schema.columns import schema
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import filename
@@ -71,38 +72,36 @@ def test_of_many_setups_those_with_most_seeds_are_shown(tmp_path):
             )
         )
     )
-    told = build.tabulated(counted, frames.identity({"lr": 3.0}), tmp_path)
+    data = ReportData(tmp_path, counted, frames.identity({"lr": 3.0}))
     for most in (4, 12, 24):
-        rows = build.chosen(told, most)
+        rows = data.chosen(most)
         assert len(rows) == most
         assert {0.7, 1.1, 3.0} <= set(rows["lr"])
-    assert len(build.chosen(told, 30)) == 30
+    assert len(data.chosen(30)) == 30
 
 
-def test_of_many_changes_those_of_the_setup_as_it_stands_come_first(tmp_path):
+def test_of_many_changes_those_of_the_baseline_come_first(tmp_path):
     """They do nothing, and others much."""
     wins = {(lr, momentum): lr + momentum > 20 for lr in range(1, 31) for momentum in (0.0, 0.5)}
     tables = [
         frames.table({"lr": float(lr), "momentum": m}, ["converged" if won else "partial"] * 9)
         for (lr, m), won in wins.items()
     ]
-    told = build.tabulated(
-        count_runs(frames.frame(*tables)), frames.identity({"lr": 1.0, "momentum": 0.0}), tmp_path
-    )
-    table = contrasts_table(told.contrasts, told.summary, told.baseline)
-    own = [row.marked for row in table.rows]
-    assert len(told.contrasts) > len(own) == 40
+    counted = count_runs(frames.frame(*tables))
+    data = ReportData(tmp_path, counted, frames.identity({"lr": 1.0, "momentum": 0.0}))
+    table = contrasts_table(data)
+    own = [row.is_marked for row in table.rows]
+    assert len(data.contrasts) > len(own) == 40
     assert own == sorted(own, reverse=True)
     assert sum(own) == 30
     assert "Those first, then the strongest of " in table.caption
 
 
 def without_most_pictures(patch: pytest.MonkeyPatch) -> None:
-    """A page whose pictures would be of no kind of run but of outcomes: drawing is what takes
-    time."""
-    patch.setattr(build, "example_groups", lambda *_: [])
-    for name in ("_scatter", "_waiting", "_collapse"):
-        patch.setattr(build, name, lambda *_: None)
+    """A page without the sections whose figures take most time."""
+    slow = ("spread", "waiting", "threshold", "runs")
+    sections = [each for each in build.SECTIONS if each.anchor not in slow]
+    patch.setattr(build, "SECTIONS", sections)
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +287,7 @@ class TestLatestSweep:
     def test_not_complete_and_more_than_asked_for(self, here, store):
         text = (store / "sweep.toml").read_text()
         for seeds, said in (
-            (80, "Not complete: 160 of 320 runs"),
+            (80, "Not complete: 160 of the 320 requested runs"),
             (9, "There are more seeds than the 9 that the sweep asks for"),
         ):
             (store / "sweep.toml").write_text(text.replace("seeds = 40", f"seeds = {seeds}"))
@@ -298,7 +297,7 @@ class TestLatestSweep:
     def test_more_seeds_of_some_setups_are_asked_for(self, here, store):
         text = (store / "sweep.toml").read_text()
         for seeds, said in (
-            ([40, 40, 41, 40], "Not complete: 160 of 161 runs"),
+            ([40, 40, 41, 40], "Not complete: 160 of the 161 requested runs"),
             ([40, 39, 40, 40], "There are more seeds of some setups than the sweep asks for"),
         ):
             (store / "sweep.toml").write_text(f"{text}seeds = {seeds}\n")

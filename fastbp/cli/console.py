@@ -419,58 +419,47 @@ def _report(
 ) -> Report:
     """The tables of what is there, and its page where that is wanted and not there yet."""
     started = time.perf_counter()
-    from fastbp.analysis import counts
     from fastbp.engine import driver
     from fastbp.reporting import build
-    from fastbp.schema.errors import StoreError
     from fastbp.store import provenance
 
-    ids = [setup.identity() for setup in sweep.setups]
+    collapses = {setup.identity(): setup.collapse for setup in sweep.setups}
     baseline = sweep.baseline.identity() if sweep.baseline else None
-    paged = paged and (
-        trained.runs > 0 or not build.is_current(store.path, build.key(store.path, ids))
-    )
-    try:
-        counted = counts.count_runs(store.path, setups=ids, pictures=paged)
-    except (OSError, ValueError) as error:
-        store.check_files()  # which says what file it is
-        raise StoreError(f"{store.runs} cannot be read: {error}") from error
-    collapses = dict(zip(ids, (setup.collapse for setup in sweep.setups), strict=True))
-    for count_runs in counted:
-        if (there := count_runs.keys["collapse"]) != collapses[count_runs.setup]:
-            raise StoreError(
-                f"{store.path} has runs of setup {count_runs.setup} whose outcomes are those of collapse = {there}, "
-                f"not {collapses[count_runs.setup]}: choose another folder with -o"
-            )
-    told = build.tabulated(counted, baseline, store.path)
-    build.write_tables(store.path, told, store.write)
-    summary = told.summary
-    trained.seconds["tables"] = time.perf_counter() - started
-    trained.seconds["total"] = time.perf_counter() - began
-    if trained.runs:
-        provenance.add_made(store, driver.made(trained, jobs))
+    drawn, phase = started, Phase("")
+
+    def record() -> None:
+        nonlocal drawn
+        drawn = time.perf_counter()
+        trained.seconds["tables"] = drawn - started
+        trained.seconds["total"] = drawn - began
+        if trained.runs:
+            provenance.add_made(store, driver.made(trained, jobs))
+
+    def tick(what: str) -> None:
+        phase.phase = what
+        show(phase)
+
+    with no_collections():
+        told = build.finish_sweep(
+            store,
+            collapses,
+            baseline,
+            page=paged,
+            renew=trained.runs > 0,
+            record=record,
+            tick=tick,
+        )
+    if store.path / "report.html" in told.written:
+        show.end()
+        trained.seconds["page"] = time.perf_counter() - drawn
     asked = {setup.identity(): sweep.seeds_of(setup).count for setup in sweep.setups}
-    if (summary["runs"] > summary["setup"].map(asked)).any():
+    if (told.summary["runs"] > told.summary["setup"].map(asked)).any():
         number = (
             f"than the {sweep.seeds.count:,} asked for"
             if len(set(asked.values())) == 1
             else "of some setups than asked for"
         )
         say(f"note: {store.path} holds more seeds {number}, and the tables count them all")
-    if paged and counted:
-        drawn = time.perf_counter()
-        phase = Phase("")
-
-        def tick(what: str) -> None:
-            phase.phase = what
-            show(phase)
-
-        with no_collections():
-            build.draw(
-                store.path, counted, told, build.key(store.path, ids), write=store.write, tick=tick
-            )
-        show.end()
-        trained.seconds["page"] = time.perf_counter() - drawn
     trained.seconds["total"] = time.perf_counter() - began
     return told
 
@@ -483,7 +472,7 @@ def _tell(done: Done, sweep: Sweep, store: Store, arguments: argparse.Namespace)
         adapted = found.as_json() | {"said": answer} if found else {}
         tell(json.dumps(as_json(store, done) | adapted))
         return
-    lines = [told.console(), "", *told.sentences(), *told.beside()]
+    lines = [*told.table(), "", *told.changes(), *told.beside()]
     tell("\n".join([*lines, *([""] if answer else []), *answer]))
     page = "" if arguments.no_report else ", report.html"
     say(

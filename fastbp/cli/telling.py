@@ -89,7 +89,7 @@ def _compare(arguments: argparse.Namespace) -> int:
             phase,
         )
         return "\n".join(
-            [comparison_section.console(found.table), "", *found.verdict]
+            [*comparison_section.terminal_table(found.table), "", *found.verdict]
         ), found.written
 
     told, written = aside(work, phase)
@@ -107,7 +107,7 @@ def _report(store: Path, collapse: float | None, all_runs: bool) -> int:
 
         with no_collections():
             made = build.make(store, collapse=collapse, all_runs=all_runs, tick=phase)
-        lines = [made.console(), "", *made.verdict, *made.beside()]
+        lines = [*made.table(), "", *made.verdict, *made.beside()]
         return "\n".join(lines), made.notes, made.written
 
     told, notes, written = aside(work, phase)

@@ -12,7 +12,7 @@ from fastbp.diagnosis.own_weights import Placed
 from fastbp.diagnosis.ranking import PLACEBO
 from fastbp.reporting import html, plots
 from fastbp.reporting.figures import Drawing
-from fastbp.reporting.html import Column, Row, Table
+from fastbp.reporting.html import HtmlColumn, HtmlRow, HtmlTable
 from fastbp.reporting.phrases import plain
 from fastbp.store.store import write as write_file
 
@@ -42,21 +42,21 @@ def write(
         "What each change does",
         "Change of the share of seeds that converge, with 95% intervals. "
         + "; ".join(f"{row['change']}: {100 * row['difference']:+.1f} points" for row in rows[:12]),
-        "Percentage points of the share that converges, over the same seeds; lines are Tango's 95% intervals. Also as",
+        "Percentage points of the share that converges, over the same seeds; lines are Tango's 95% intervals.",
         tight=True,
     )
-    columns = [Column(name or "effect", name in ("change", "")) for name in sentences.TITLES]
+    columns = [HtmlColumn(name or "effect", name in ("change", "")) for name in sentences.TITLES]
     content: dict[str, Any] = {
         "verdict": sentences.verdict(found),
         "placed": sentences.placed(placed) if placed else [],
         "shown": picture,
-        "changes": Table(
+        "changes": HtmlTable(
             "Single changes", "Tried on the same seeds, best first. All columns:", columns,
-            [Row(sentences.cells(row), bool(row["fixes"])) for row in found.table.to_dict("records")], "changes.csv",
+            [HtmlRow(sentences.cells(row), bool(row["fixes"])) for row in found.table.to_dict("records")], "changes.csv",
         ),
-        "pairs": Table(
+        "pairs": HtmlTable(
             "Several changes at once", "On fresh seeds.", columns,
-            [Row(sentences.cells(row), bool(row["fixes"])) for row in found.pairs.to_dict("records")],
+            [HtmlRow(sentences.cells(row), bool(row["fixes"])) for row in found.pairs.to_dict("records")],
         ) if len(found.pairs) else None,
         "commands": commands,
         "setup": ", ".join(f"{key} {value}" for key, value in found.setup.columns().items() if value is not None),

@@ -1,6 +1,4 @@
-"""Pictures of a page as they are drawn: each becomes two files under `figures/` and an element of
-the page.
-"""
+"""Figures of a page: each becomes two files under `figures/` and an element of the page."""
 
 from __future__ import annotations
 
@@ -8,14 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastbp.reporting import html, plots
+from fastbp.reporting import plots
+from fastbp.reporting.html import HtmlFigure
+from fastbp.reporting.svg import inline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Write = Callable[[Path, bytes], object]
-"""Writes a file, whole or not at all."""
+"""Writes a file completely or not at all."""
 
 
 def figure_of(drawn: Figure | Axes) -> Figure:
@@ -28,34 +28,43 @@ def figure_of(drawn: Figure | Axes) -> Figure:
 
 
 class Drawing:
-    """Draws for a folder. What was drawn is kept until all of it is written at once: a page goes
-    with its own pictures.
+    """Draws the figures of a page.
+
+    Files are held until all are written at once, so that a page never lies beside the figures of
+    another.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.drawn: dict[Path, bytes] = {}
 
-    def files(
+    def encode(
         self,
         drawn: Figure | Axes,
         name: str,
         tight: bool = False,
-        whole: Figure | Axes | None = None,
+        larger: Figure | Axes | None = None,
     ) -> bytes:
-        """Draw a picture as SVG, which is returned, and as PNG.
+        """Encode a figure as SVG, which is returned, and as PNG.
 
-        Parameters: `tight`, whether to cut to what is drawn, as `plots.encoded` says; `whole`, what
-        the PNG file shows instead, where a page cannot hold all of it.
+        Parameters
+        ----------
+        drawn : Figure or Axes
+            The figure.
+        name : str
+            The stem of its files; no other figure of the page has it.
+        tight : bool
+            Whether to cut it to what is drawn, as `plots.encoded` does.
+        larger : Figure or Axes, optional
+            What the PNG file shows instead, where a page cannot hold all of it.
         """
-        for kind, figure in (("svg", drawn), ("png", whole or drawn)):
-            self.drawn[self.folder / "figures" / f"{name}.{kind}"] = plots.encoded(
-                figure_of(figure), kind, tight
-            )
+        for kind, figure in (("svg", drawn), ("png", larger or drawn)):
+            path = self.folder / "figures" / f"{name}.{kind}"
+            self.drawn[path] = plots.encoded(figure_of(figure), kind, tight)
         return self.drawn[self.folder / "figures" / f"{name}.svg"]
 
     def write(self, write: Write) -> list[Path]:
-        """Write all pictures, and return them."""
+        """Write all figures and return their files."""
         for path, content in self.drawn.items():
             write(path, content)
         return list(self.drawn)
@@ -68,17 +77,21 @@ class Drawing:
         alternative: str,
         caption: str,
         tight: bool = False,
-        whole: Figure | Axes | None = None,
-    ) -> html.Picture:
-        """A picture with its title, what a reader shares_memory instead of it, and what stands below it;
-        the rest as `files`.
+        larger: Figure | Axes | None = None,
+    ) -> HtmlFigure:
+        """Make a figure of the page.
+
+        Parameters
+        ----------
+        title : str
+            The name of the figure for screen readers.
+        alternative : str
+            What screen readers read instead of the figure.
+        caption : str
+            The text below it; the names of its files follow.
+        drawn, name, tight, larger
+            As in `encode`.
         """
-        svg = self.files(drawn, name, tight, whole)
-        return html.picture(
-            svg,
-            name,
-            title,
-            alternative,
-            caption,
-            [f"figures/{name}.{kind}" for kind in ("svg", "png")],
-        )
+        svg = inline(self.encode(drawn, name, tight, larger), name, alternative)
+        files = [f"figures/{name}.{kind}" for kind in ("svg", "png")]
+        return HtmlFigure(svg, title, f"{caption} Also as", files)

@@ -1,10 +1,7 @@
-"""The gallery: of each of many stores its question, its answer and its most telling picture, in one
-Markdown file.
-"""
+"""The gallery: the question, answer and best figure of each of many stores, as Markdown."""
 
 from __future__ import annotations
 
-import csv
 import html
 import re
 from collections.abc import Sequence
@@ -13,30 +10,30 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+import pandas as pd
+
 from fastbp.reporting.phrases import and_, plain, plural
 from fastbp.store.provenance import read_made
 
 FILE = "README.md"
 
 MARK = "<!-- Made by fastbp sweep --all: edit the sweep files, not this. -->"
-"""The first line, by which a gallery is told from somebody's own file."""
+"""The first line, which tells a generated gallery from a file that somebody wrote."""
 
 MANY = 4
-"""Values of two keys from which on a map of them is a picture, and setups from which on bars say
-more than curves."""
+"""Values of two keys from which on a map of them says most, and setups from which on bars say more
+than curves."""
 
 
 class Entry(NamedTuple):
-    """A store of the gallery: its folder, as seen from the gallery, and the command that makes
-    it.
-    """
+    """A store of the gallery: its folder, relative to the gallery, and the command that makes it."""
 
     name: str
     command: str
 
 
 def is_generated(results: Path) -> bool:
-    """Whether a gallery may be written into a folder: there is none, or one of ours."""
+    """Whether a gallery may be written into a folder: there is none, or a generated one."""
     try:
         with open(results / FILE, encoding="utf-8", errors="replace") as file:
             return file.read(len(MARK)) == MARK
@@ -47,83 +44,89 @@ def is_generated(results: Path) -> bool:
 
 
 def text(results: Path, entries: Sequence[Entry], command: str) -> str:
-    """The gallery of the stores in a folder, made of their pages, `summary.csv` and `made.json`.
+    """Write the text of the gallery from the pages, `summary.csv` and `made.json` of its stores.
 
-    Parameters: `command`, which makes all of it. A store without a page is named at the end. Raises
-    OSError.
+    Parameters
+    ----------
+    results : Path
+        The folder of the gallery.
+    entries : sequence of Entry
+        Its stores. Those without a page are named at the end.
+    command : str
+        The command that makes all of it.
+
+    Raises
+    ------
+    OSError
+        If a store cannot be read.
     """
-    sections, missing = [], []
-    made, runs = Made(), 0
-    for entry in entries:
-        page = page_of(results / entry.name)
-        if page is None:
-            missing.append(f"`{entry.name}`")
-            continue
-        count, own = counted(results / entry.name), made_of(results / entry.name)
-        made, runs = made.with_(own), runs + count.runs
-        sections.append(_section(results, entry, page, count, own))
-    lines = [MARK, "", "# Results", "", _opening(len(sections), runs, made, command)]
-    for section in sections:
-        lines += ["", *section]
+    pages = {entry: page_of(results / entry.name) for entry in entries}
+    missing = [f"`{entry.name}`" for entry, page in pages.items() if page is None]
+    sections: list[str] = []
+    runs, efforts = 0, []
+    for entry, page in pages.items():
+        if page is not None:
+            counts, effort = run_counts(results / entry.name), effort_of(results / entry.name)
+            runs += counts.runs
+            efforts.append(effort)
+            sections += ["", *_section(results, entry, page, counts, effort)]
+    lines = [MARK, "", "# Results", "", _opening(efforts, runs, command), *sections]
     if missing:
         lines += ["", f"Not there yet: {and_(missing)}."]
     return "\n".join(lines) + "\n"
 
 
-def _opening(sweeps: int, runs: int, made: Made, command: str) -> str:
-    least = (
-        "at least " if made.runs < runs else ""
-    )  # a command that was interrupted left runs, and no time
-    where = f" on {and_([_escaped(cpu) for cpu in made.cpus])}" if made.cpus else ""
+def _opening(efforts: Sequence[Effort], runs: int, command: str) -> str:
+    total = sum_of(efforts)
+    least = "at least " * (total.runs < runs)  # an interrupted command left runs, and no time
+    where = f" on {and_([_escaped(cpu) for cpu in total.cpus])}" if total.cpus else ""
+    each = "each of " * (len(efforts) != 1)
     return (
-        f"The question of {'each of ' * (sweeps != 1)}{plural(sweeps, 'sweep')}, its answer in a sentence, and a picture that "
-        f"leads to the page: {plural(runs, 'run')} and {least}{_updates(made.updates)}, which took {least}"
-        f"{_seconds(made.seconds)}{where}. Every sentence, number and picture is made of the runs. "
-        f"All of it is made by\n\n```sh\n{command}\n```\n\n"
-        "which goes on where it was stopped. A time is that of all commands that trained the runs, from their start to the "
-        "tables, without compiling, which is done once for a machine, and without drawing the page."
+        f"The question of {each}{plural(len(efforts), 'sweep')}, its answer in a sentence, and a "
+        f"figure that leads to the page: {plural(runs, 'run')} and {least}"
+        f"{_updates(total.updates)}, which took {least}{_seconds(total.seconds)}{where}. Every "
+        "sentence, number and figure is made of the runs. All of it is made by\n\n"
+        f"```sh\n{command}\n```\n\n"
+        "which goes on where it was stopped. A time is that of all commands that trained the runs, "
+        "from their start to the tables. Compiling, which is done once on each machine, and drawing "
+        "the page are not in it."
     )
 
 
-def _section(results: Path, entry: Entry, page: Page, count: Counted, made: Made) -> list[str]:
+def _section(
+    results: Path, entry: Entry, page: PageText, counts: RunCounts, effort: Effort
+) -> list[str]:
     folder = quote(entry.name)
     lines = [f"## {_escaped(page.title)}", "", _escaped(page.answer), ""]
-    picture = telling([*page.pictures], count)
-    if picture:
-        file = _smaller(results / entry.name, picture)
-        seen = re.sub(
-            r"[][\\`<>]", "", plain(" ".join(page.pictures[picture].split()))
-        )  # read aloud, where an escape is heard
-        lines += [f"[![{seen}]({folder}/{quote(file)})]({folder}/report.html)", ""]
-    on = f" on {plural(made.jobs, 'core')}" if made.jobs else ""
-    took = f"{_updates(made.updates)}, {_seconds(made.seconds)}{on}" if made.seconds else ""
-    if (
-        made.seconds and made.runs < count.runs
-    ):  # a command that was interrupted left runs, and no time
-        took = f"of which {plain(made.runs)} took {_seconds(made.seconds)}{on}"
-    took = f", {took}" if took else ""
-    what = f"{plural(count.runs, 'run')} in {plural(count.setups, 'setup')}{took}"
-    return [
-        *lines,
-        f"`{entry.command}`: {what}. [The page]({folder}/report.html), [the table]({folder}/summary.csv).",
-    ]
+    figure = best_figure([*page.figures], counts)
+    if figure:
+        file = _smaller(results / entry.name, figure)
+        # Read aloud, where an escape would be heard.
+        label = re.sub(r"[][\\`<>]", "", plain(" ".join(page.figures[figure].split())))
+        lines += [f"[![{label}]({folder}/{quote(file)})]({folder}/report.html)", ""]
+    seconds = _seconds(effort.seconds)
+    on = f" on {plural(effort.jobs, 'core')}" if effort.jobs else ""
+    took = f", {_updates(effort.updates)}, {seconds}{on}" if effort.seconds else ""
+    if took and effort.runs < counts.runs:  # an interrupted command left runs, and no time
+        took = f"; {plain(effort.runs)} of them took {seconds}{on}"
+    what = f"{plural(counts.runs, 'run')} in {plural(counts.setups, 'setup')}{took}"
+    links = f"[The page]({folder}/report.html), [the table]({folder}/summary.csv)."
+    return [*lines, f"`{entry.command}`: {what}. {links}"]
 
 
-# What a store says of itself
+# What a store says about itself
 
 
-class Page(NamedTuple):
-    """What a page says: its title, the sentence that answers it, and the title of each picture by
-    the name of its file.
-    """
+class PageText(NamedTuple):
+    """A page's title, its answer, and the label of each figure by the name of its file."""
 
     title: str
     answer: str
-    pictures: dict[str, str]
+    figures: dict[str, str]
 
 
-def page_of(store: Path) -> Page | None:
-    """What the page of a store says; None where there is none."""
+def page_of(store: Path) -> PageText | None:
+    """Read the page of a store; None where there is none."""
     try:
         text = (store / "report.html").read_text("utf-8")
     except (OSError, ValueError):
@@ -132,18 +135,16 @@ def page_of(store: Path) -> Page | None:
     answer = re.search(r'<section class="verdict"[^>]*>\s*<p>(.*?)</p>', text, re.DOTALL)
     if not title or not answer:
         return None
-    pictures = {}
-    for figure in text.split("<figure>")[1:]:
-        label, file = (
-            re.search(r'aria-label="([^"]*)"', figure),
-            re.search(r'href="figures/([\w.-]+)\.svg"', figure),
-        )
+    figures = {}
+    for part in text.split("<figure>")[1:]:
+        label = re.search(r'aria-label="([^"]*)"', part)
+        file = re.search(r'href="figures/([\w.-]+)\.svg"', part)
         if label and file:
-            pictures[file[1]] = html.unescape(label[1])
-    return Page(html.unescape(title[1]), html.unescape(answer[1]), pictures)
+            figures[file[1]] = html.unescape(label[1])
+    return PageText(html.unescape(title[1]), html.unescape(answer[1]), figures)
 
 
-class Counted(NamedTuple):
+class RunCounts(NamedTuple):
     """How many runs and setups a store has, and how many values of each key that varies."""
 
     runs: int
@@ -151,22 +152,19 @@ class Counted(NamedTuple):
     values: dict[str, int]
 
 
-def counted(store: Path) -> Counted:
-    """What the summary of a store counts. Raises OSError."""
-    with open(store / "summary.csv", encoding="utf-8", newline="") as file:
-        head, *rows = csv.reader(file)
-    keys, runs = head[: head.index("setup")], head.index("runs")
-    return Counted(
-        sum(int(row[runs]) for row in rows),
-        len(rows),
-        {key: len({row[i] for row in rows}) for i, key in enumerate(keys)},
-    )
+def run_counts(store: Path) -> RunCounts:
+    """Count what the summary of a store has. Raises OSError."""
+    summary = pd.read_csv(store / "summary.csv", dtype=str, keep_default_na=False)
+    keys = summary.columns[: list(summary.columns).index("setup")]
+    runs = int(summary["runs"].astype(int).sum())
+    return RunCounts(runs, len(summary), {key: summary[key].nunique() for key in keys})
 
 
-class Made(NamedTuple):
-    """What the commands that trained a store took, together: seconds, without those of compiling,
-    which is done once for a machine; updates; the most that ran at once; processors; runs, which
-    are fewer than there are where a command was killed.
+class Effort(NamedTuple):
+    """What the commands that trained a store took together.
+
+    `seconds`: without compiling, which is done once on each machine; `jobs`: the most that ran at
+    once; `runs`: fewer than there are where a command was interrupted.
     """
 
     seconds: float = 0.0
@@ -175,63 +173,57 @@ class Made(NamedTuple):
     cpus: tuple[str, ...] = ()
     runs: int = 0
 
-    def with_(self, other: Made) -> Made:
-        """Both together."""
-        cpus = tuple(dict.fromkeys((*self.cpus, *other.cpus)))
-        runs = self.runs + other.runs
-        return Made(
-            self.seconds + other.seconds,
-            self.updates + other.updates,
-            max(self.jobs, other.jobs),
-            cpus,
-            runs,
-        )
+
+def sum_of(efforts: Sequence[Effort]) -> Effort:
+    """All of them together."""
+    return Effort(
+        sum(each.seconds for each in efforts),
+        sum(each.updates for each in efforts),
+        max((each.jobs for each in efforts), default=0),
+        tuple(dict.fromkeys(cpu for each in efforts for cpu in each.cpus)),
+        sum(each.runs for each in efforts),
+    )
 
 
-def made_of(store: Path) -> Made:
-    """What `made.json` says of the commands; of one that is not as we write it, nothing."""
-    made = Made()
+def effort_of(store: Path) -> Effort:
+    """Sum up the commands in `made.json`, leaving out what fastbp did not write."""
+    efforts = []
     for entry in read_made(store):
         with suppress(TypeError, KeyError, ValueError, OverflowError):
-            spent, updates, jobs = entry["seconds"], int(entry["updates"]), int(entry["jobs"])
+            spent, cpu = entry["seconds"], str(entry["cpu"])
             seconds = float(spent["total"]) - float(spent.get("compile", 0))
-            made = made.with_(
-                Made(seconds, updates, jobs, (str(entry["cpu"]),), int(entry["runs"]))
-            )
-    return made
+            updates, jobs, runs = (int(entry[name]) for name in ("updates", "jobs", "runs"))
+            efforts.append(Effort(seconds, updates, jobs, (cpu,), runs))
+    return sum_of(efforts)
 
 
-def telling(pictures: Sequence[str], count: Counted) -> str | None:
-    """The name of the picture that says most: an atlas, a basin, a map over many values, a curve
-    over one key, and of few setups when their runs converge, of more how they end.
+def best_figure(figures: Sequence[str], counts: RunCounts) -> str | None:
+    """The name of the figure that says most.
+
+    An atlas, a basin, a map over many values, or a curve over one key. Else when runs converge, for
+    few setups, and how they end, for more.
     """
-    many = {key for key, values in count.values.items() if values >= MANY}
+    many = {key for key, values in counts.values.items() if values >= MANY}
     many |= {"width", "depth"} if "hidden" in many else set()
     maps = {f"map-{x}-{y}" for x in many for y in many}
-    if found := [name for name in pictures if name.startswith(("atlas", "basin")) or name in maps]:
-        return (
-            found[-1]
-            if found[0].startswith("basin") and len(found) > 1 and found[-1].startswith("basin")
-            else found[0]
-        )
-    last = ["survival", "outcomes"] if count.setups < MANY else ["outcomes", "survival"]
-    for wanted in ([name for name in pictures if name.startswith("response-")], last):
-        if found := [name for name in wanted if name in pictures]:
-            return found[0]
-    return next(iter(pictures), None)
+    last = ["survival", "outcomes"] if counts.setups < MANY else ["outcomes", "survival"]
+    basins = [name for name in figures if name.startswith("basin")]
+    candidates = [
+        *(name for name in figures if name == "atlas"),
+        *basins[-1:],
+        *(name for name in figures if name in maps),
+        *(name for name in figures if name.startswith("response-")),
+        *(name for name in last if name in figures),
+        *figures,
+    ]
+    return next(iter(candidates), None)
 
 
-def _smaller(store: Path, picture: str) -> str:
-    """The picture as it is drawn best, SVG, or as PNG where that is the smaller file: so it is with
-    millions of points.
-    """
-    files = [store / "figures" / f"{picture}.{kind}" for kind in ("svg", "png")]
-    there = [file for file in files if file.is_file()] or files[:1]
-    return (
-        min(there, key=lambda file: file.stat().st_size if file.exists() else 0)
-        .relative_to(store)
-        .as_posix()
-    )
+def _smaller(store: Path, figure: str) -> str:
+    """The file of a figure: SVG, or PNG where that is smaller, as it is with millions of points."""
+    names = [f"figures/{figure}.{kind}" for kind in ("svg", "png")]
+    there = [name for name in names if (store / name).is_file()] or names[:1]
+    return min(there, key=lambda name: (store / name).stat().st_size) if there[1:] else there[0]
 
 
 # Markdown

@@ -1,6 +1,4 @@
-"""From tables and pictures to one HTML file: no script, nothing loaded, and every text in it
-escaped.
-"""
+"""From tables and figures to one HTML file: no script, nothing loaded, every text in it escaped."""
 
 from __future__ import annotations
 
@@ -13,17 +11,14 @@ from importlib.resources import files as resources
 from typing import TYPE_CHECKING, Any
 
 from fastbp import __version__
-from fastbp.reporting.svg import inline
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of a page: the SVG element, its title and caption, and the files it also lies
-    in.
-    """
+class HtmlFigure:
+    """A figure of a page: its SVG element, title and caption, and the files it also lies in."""
 
     svg: str
     title: str
@@ -32,39 +27,30 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column of a table: its name, and whether it holds words, which stand on the left."""
+class HtmlColumn:
+    """A column of a table: its title, and whether it holds text, which is aligned left."""
 
-    name: str
-    words: bool = False
+    title: str
+    is_text: bool = False
 
 
 @dataclass(frozen=True)
-class Row:
-    """A row of a table: the text of its cells, and whether it is marked as the one to compare
-    with.
-    """
+class HtmlRow:
+    """A row of a table: its cells, and whether it is marked, as the baseline is."""
 
     cells: Sequence[str]
-    marked: bool = False
+    is_marked: bool = False
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table of a page. `file`: where all of it is, if that is elsewhere."""
+class HtmlTable:
+    """A table of a page; `file` holds all of it, where the page shows a part."""
 
     title: str
     caption: str
-    columns: Sequence[Column]
-    rows: Sequence[Row]
+    columns: Sequence[HtmlColumn]
+    rows: Sequence[HtmlRow]
     file: str = ""
-
-
-def picture(
-    svg: bytes, name: str, title: str, alternative: str, caption: str, files: Sequence[str] = ()
-) -> Picture:
-    """A picture from an SVG file of matplotlib's. `name`: no other picture of the page has it."""
-    return Picture(inline(svg, name, alternative), title, caption, files)
 
 
 @cache
@@ -79,8 +65,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         auto_reload=False,
     )
-    # The only texts that are no texts: what `inline` made, whose parts are escaped, and our own
-    # style.
+    # The only texts that are markup: SVG elements, whose parts are escaped, sections that were
+    # rendered with escapes, and our own style.
     environment.filters["markup"] = Markup
     return environment
 
@@ -89,16 +75,35 @@ def _template(name: str) -> str:
     return (resources("fastbp.reporting") / "templates" / name).read_text("utf-8")
 
 
+def render_part(template: str, content: Mapping[str, Any]) -> str:
+    """Render the text of a template that may use the macros of `parts.html`."""
+    macros = '{% from "parts.html" import figure, table %}\n'
+    return _environment().from_string(macros + template).render(content)
+
+
 def render(template: str, title: str, content: Mapping[str, Any], key: str = "") -> bytes:
-    """A page. `key`: what it was made of, as its head says, so that nobody need make it again."""
+    """Render a page.
+
+    Parameters
+    ----------
+    template : str
+        The name of a file in `templates/`.
+    title : str
+        The page's title and first heading.
+    content : mapping
+        The variables of the template.
+    key : str
+        What the page was made of. It stands in the page's head, so that a page that is still
+        current need not be made again.
+    """
     style = _template("page.css")
     style_hash = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    head = {
-        "title": title,
-        "version": __version__,
-        "key": key,
-        "style": style,
-        "style_hash": style_hash,
-    }
-    text = _environment().get_template(template).render(**content, **head)
+    text = _environment().get_template(template).render(
+        content,
+        title=title,
+        version=__version__,
+        key=key,
+        style=style,
+        style_hash=style_hash,
+    )  # fmt: skip
     return text.encode("utf-8", "replace")

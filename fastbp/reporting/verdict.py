@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fastbp.analysis.axes import with_width_and_depth
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.phrases import (
     Record,
@@ -25,7 +26,7 @@ from fastbp.reporting.phrases import (
     points,
     setting,
 )
-from fastbp.reporting.sections.maps_section import landscape, shaped
+from fastbp.reporting.sections.maps_section import landscape
 from fastbp.schema.outcomes import MEANINGS, OUTCOMES, Outcome
 
 MAX_CHANGES = 3
@@ -81,7 +82,7 @@ def verdict(
             *([_as_it_stands(start, keys)] if start else []),
         ]
     if seen := landscape(
-        shaped(summary), constant_at_start
+        with_width_and_depth(summary), constant_at_start
     ):  # in so fine a grid each single change says little
         best = _most_and_least(summary, "converged")
         return [seen[0], best, *seen[1:], *([_as_it_stands(start, keys)] if start else [])]

@@ -15,7 +15,7 @@ from fastbp.analysis.summary import summary
 from fastbp.analysis.symmetry import classes
 from fastbp.reporting import build
 from fastbp.reporting.plots import MAX_TILES, atlas, encoded, save
-from fastbp.reporting.sections.atlas_section import console, sentences
+from fastbp.reporting.sections.atlas_section import sentences, terminal_table
 
 EVERY = [f"{number:04b}" for number in range(16)]
 
@@ -114,7 +114,7 @@ def test_equality_is_counted_from_the_runs() -> None:
     assert table[(table["function"] == "x ⊕ y") & (table["scale_inputs"] == "none")][
         "holds"
     ].all()  # one class by either
-    told = console(table).splitlines()
+    told = terminal_table(table)
     assert len(told) == 1 + 2 * 4
     assert told[0].split()[:7] == [
         "scale_inputs",
@@ -155,7 +155,7 @@ def test_sentences_say_what_the_tables_do() -> None:
     table, equal = functions(summary(frame)), equality(frame)
     first, second, third = sentences(table, equal)
     assert first.startswith(
-        "All 16 functions of 2 inputs are learnt from some seed in one of 2 settings or several, 2 of them from"
+        "All 16 functions of 2 inputs are learnt from some seed in at least one of 2 settings, 2 of them from"
     )
     best = table.groupby("bits")["converged_share"].max()
     assert f"The hardest is {best.idxmin()} (" in first

@@ -15,19 +15,23 @@ from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.reporting.phrases import percent, points
 from fastbp.reporting.sections.comparison_section import (
-    Names,
-    cells,
+    StoreNames,
+    columns,
     compared,
-    console,
-    moved,
     names_of,
     sentences,
+    terminal_table,
 )
 from fastbp.schema.columns import schema
 from fastbp.store import filename, parquet
 
 C, P = "converged", "partial"
-OLD = Names("old", "new")
+OLD = StoreNames("old", "new")
+
+
+def cells(table: pd.DataFrame) -> list[list[str]]:
+    """The texts of a comparison's table."""
+    return [[each.cell(row) for each in columns(table)] for row in table.to_dict("records")]
 
 
 def renamed(runs: pa.Table, setup: str) -> pa.Table:
@@ -89,7 +93,8 @@ class TestPaired:
                 stats.binomtest(fixed, fixed + broken).pvalue if fixed + broken else 1
             )
         assert table["p_holm"].tolist() == holm(table["p"]).tolist()
-        assert moved(table).tolist() == (table["p_holm"] < 0.05).tolist()
+        moved = [row[-1] == "moved" for row in cells(table)]
+        assert moved == (table["p_holm"] < 0.05).tolist()
 
     def test_turned_round(self) -> None:
         a, b = (frames.frame(drawn(i), drawn(i + 5, lr=0.1)) for i in (1, 2))
@@ -193,7 +198,7 @@ class TestMatching:
             "No change of the share converged is shown in the one setup that both have.",
             "1 setup is not in old.", "2 setups are not in new.",
         ]  # fmt: skip
-        runs = [row[1] for row in cells(table)[1]]
+        runs = [row[1] for row in cells(table)]
         assert runs == ["60", "60 → 0", "60 → 0", "0 → 60"]
 
     def test_nothing_in_common(self) -> None:
@@ -254,7 +259,7 @@ class TestIdentical:
             "No change of the share converged is shown in any of 2 setups that both have.",
             "In all of them every row is the same, bit for bit.",
         ]
-        assert [row[-1] for row in cells(table)[1]] == ["same rows"] * 2
+        assert [row[-1] for row in cells(table)] == ["same rows"] * 2
         assert comparison(str(store), store / "runs")["identical"].all()
 
     def test_one_bit(self, store: Path, tmp_path: Path) -> None:
@@ -294,7 +299,7 @@ class TestSentences:
             "The share converged moved in 2 of 3 setups that both have, most by +90.0 points: from 0% in old to 90.0% in new, "
             "with lr 0.2."
         ]
-        assert [row[-1] for row in cells(table)[1]] == ["moved", "moved", "not shown"]
+        assert [row[-1] for row in cells(table)] == ["moved", "moved", "not shown"]
         assert said(b, a)[0].startswith(
             "The share converged moved in 2 of 3 setups that both have, most by −90.0 points: from 90.0%"
         )
@@ -310,7 +315,7 @@ class TestSentences:
             f"The share converged moved in the one setup that both have by {points(row['difference'])} points on the 30 seeds "
             f"that both ran: from 0% in old to {percent(24 / 30)} in new, with setup {frames.identity({})}."
         ]
-        (cell,) = cells(comparison(a, b))[1]
+        (cell,) = cells(comparison(a, b))
         assert cell[1:3] == ["30 → 100", "0% → 80.0%"]
 
     def test_one_setup_that_is_the_same(self, tmp_path: Path) -> None:
@@ -326,11 +331,11 @@ class TestSentences:
             said(a, b)[1] == "2 setups share no seeds: there the comparison is of independent runs."
         )
 
-    def test_console_has_a_line_for_each(self) -> None:
+    def test_the_terminal_has_a_line_for_each(self) -> None:
         table = comparison(
             frames.frame(drawn(1, lr=0.1)), frames.frame(drawn(2, lr=0.1), drawn(2, lr=0.2))
         )
-        lines = console(table).splitlines()
+        lines = terminal_table(table)
         assert " ".join(lines[0].split()) == (
             "lr runs converged constant pairs fixed broken difference in points [95%] p (Holm) effect"
         )

@@ -8,7 +8,7 @@ import pytest
 import sample_frames as frames
 
 from fastbp.reporting import build, gallery
-from fastbp.reporting.gallery import Counted, Entry, telling
+from fastbp.reporting.gallery import Entry, RunCounts, best_figure
 
 ENTRIES = [Entry("founding", "make founding"), Entry("deeper/maps", "make maps")]
 
@@ -76,7 +76,7 @@ def test_what_an_interrupted_command_took_is_not_told(results, tmp_path):
     whole.write_text(json.dumps(json.loads(kept)[:1]))
     text = gallery.text(results, ENTRIES, "make all")
     whole.write_text(kept)
-    assert "160 runs in 16 setups, of which 80 took 2.5 s on 2 cores. " in text
+    assert "160 runs in 16 setups; 80 of them took 2.5 s on 2 cores. " in text
 
 
 def test_every_link_leads_to_a_file(text, results):
@@ -107,7 +107,7 @@ MAPS = ["outcomes", "survival", "response-lr", "map-lr-updates"]
 
 
 @pytest.mark.parametrize(
-    ("pictures", "setups", "values", "wanted"),
+    ("figures", "setups", "values", "wanted"),
     [
         ([], 1, {}, None),
         (["outcomes"], 1, {}, "outcomes"),
@@ -122,8 +122,8 @@ MAPS = ["outcomes", "survival", "response-lr", "map-lr-updates"]
     ],
     ids=str,
 )
-def test_the_most_telling_picture(pictures, setups, values, wanted):
-    assert telling(pictures, Counted(100, setups, values)) == wanted
+def test_the_figure_that_says_most(figures, setups, values, wanted):
+    assert best_figure(figures, RunCounts(100, setups, values)) == wanted
 
 
 def test_a_map_is_found_whichever_key_is_its_first(results):
@@ -136,7 +136,7 @@ def test_a_map_is_found_whichever_key_is_its_first(results):
 )
 def test_a_damaged_account_of_commands_says_nothing(tmp_path, content):
     (tmp_path / "made.json").write_text(content)
-    assert gallery.made_of(tmp_path) == gallery.Made()
+    assert gallery.effort_of(tmp_path) == gallery.Effort()
 
 
 @pytest.mark.parametrize("content", ["", "<h1><bdi>a</bdi></h1>", "\x00"])

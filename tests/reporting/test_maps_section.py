@@ -8,10 +8,11 @@ from matplotlib.contour import ContourSet
 
 from fastbp.analysis import counts
 from fastbp.analysis import summary as summary_module
+from fastbp.analysis.axes import critical, map_axes, the_map, with_width_and_depth
 from fastbp.analysis.statistics.proportions import crossings, wilson
 from fastbp.analysis.summary import summary
 from fastbp.reporting.plots import heatmap, heatmap_panels
-from fastbp.reporting.sections.maps_section import axes, critical, landscape, mapped, shaped
+from fastbp.reporting.sections.maps_section import landscape
 from fastbp.reporting.verdict import verdict
 
 RATES, SCALES = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0], [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
@@ -92,7 +93,7 @@ def test_a_map_is_described_by_its_lines() -> None:
 def test_what_is_no_map_has_no_description() -> None:
     assert landscape(summary(frames.frame(*frames.founding(50)))) == []
     line = summary(frames.frame(*(frames.table({"lr": lr}, outcomes(1, 1)) for lr in RATES)))
-    assert mapped(line) is None
+    assert the_map(line) is None
 
 
 def networks(*hidden: str) -> pd.DataFrame:
@@ -102,7 +103,7 @@ def networks(*hidden: str) -> pd.DataFrame:
 
 
 def test_networks_of_equal_layers_have_a_width_and_a_depth() -> None:
-    found = shaped(networks("2", "4", "2-2", "4-4", "4-4-4"))
+    found = with_width_and_depth(networks("2", "4", "2-2", "4-4", "4-4-4"))
     assert sorted(zip(found["width"], found["depth"], strict=True)) == [
         (2, 1),
         (2, 2),
@@ -110,10 +111,10 @@ def test_networks_of_equal_layers_have_a_width_and_a_depth() -> None:
         (4, 2),
         (4, 3),
     ]
-    assert axes(found) == [("depth", "width")]
-    assert list(shaped(networks("3", "3-3")).columns[:2]) == ["depth", "setup"]
+    assert map_axes(found) == [("depth", "width")]
+    assert list(with_width_and_depth(networks("3", "3-3")).columns[:2]) == ["depth", "setup"]
     for other in (networks("2", "4"), networks("2", "2-4"), networks("2-4", "4-2")):
-        pd.testing.assert_frame_equal(shaped(other), other)
+        pd.testing.assert_frame_equal(with_width_and_depth(other), other)
 
 
 def test_a_width_at_which_half_converge_is_a_whole_number() -> None:
@@ -122,7 +123,7 @@ def test_a_width_at_which_half_converge_is_a_whole_number() -> None:
         for w in range(1, 6)
         for d in range(1, 6)
     ]
-    table = critical(shaped(summary(frames.frame(*rows))), "width", "depth")
+    table = critical(with_width_and_depth(summary(frames.frame(*rows))), "width", "depth")
     assert table["width"].tolist() == [3] * 5
     assert table[["width_low", "width_high"]].to_numpy().tolist() == [[2, 3]] * 5
 

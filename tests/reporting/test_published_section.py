@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from fastbp.analysis.counts import SetupCounts, count_runs
+from fastbp.analysis.published import PublishedFigure, published, published_figures
 from fastbp.analysis.statistics.kaplan_meier import restart, restart_costs
 from fastbp.analysis.statistics.proportions import clopper_pearson
-from fastbp.reporting.sections.published_section import Printed, console, printed, sentences, table
+from fastbp.reporting.sections.published_section import sentences, terminal_lines
 from fastbp.schema.paper_figures import FIGURES
 
 EACH = {"s": 4}
@@ -35,9 +36,9 @@ def tallied(times: Any, runs: int, setup: str = "s", **keys: Any) -> list[SetupC
     return count_runs(pd.DataFrame(frame | keys))
 
 
-def figure(name: str, value: float, runs: float | None = 100, **more: Any) -> Printed:
+def figure(name: str, value: float, runs: float | None = 100, **more: Any) -> PublishedFigure:
     entry = {"source": "Somebody 1990", "figure": name, "value": value, "runs": runs} | more
-    (found,) = printed({"published": [entry], "resolved": {"published": [["s", "t"]]}})
+    (found,) = published_figures({"published": [entry], "resolved": {"published": [["s", "t"]]}})
     return found
 
 
@@ -66,9 +67,11 @@ A_LOOK_LATER = {
 @pytest.mark.parametrize(("looks", "expected"), [("after", BY_HAND), ("before", A_LOOK_LATER)])
 def test_figures_by_hand(looks: str, expected: dict[str, float]) -> None:
     assert [*expected] == [*FIGURES]
-    found = table(tallied([2, 4, 4], 4), [figure(name, 1, looks=looks) for name in FIGURES], EACH)
+    found = published(
+        tallied([2, 4, 4], 4), [figure(name, 1, looks=looks) for name in FIGURES], EACH
+    )
     assert dict(zip(found["figure"], found["ours"], strict=True)) == pytest.approx(expected)
-    assert found["looks_before"].tolist() == [looks == "before"] * len(found)
+    assert found["evaluated_before"].tolist() == [looks == "before"] * len(found)
 
 
 def test_an_epoch_that_is_cut_short_counts_as_one() -> None:
@@ -81,14 +84,16 @@ def test_an_epoch_that_is_cut_short_counts_as_one() -> None:
             "updates": 10,
         }
     )
-    found = table(count_runs(frame), [figure(name, 1) for name in FIGURES], EACH).set_index(
+    found = published(count_runs(frame), [figure(name, 1) for name in FIGURES], EACH).set_index(
         "figure"
     )
     assert found.loc[["mean", "median", "limit"], "ours"].tolist() == [8 / 3, 3, 3]
 
 
 def test_no_success_at_all() -> None:
-    found = table(tallied([], 50), [figure(name, 1) for name in FIGURES], EACH).set_index("figure")
+    found = published(tallied([], 50), [figure(name, 1) for name in FIGURES], EACH).set_index(
+        "figure"
+    )
     assert found.loc["success", "ours"] == 0
     assert found.loc["success", "agrees"] is np.False_ or not found.loc["success", "agrees"]
     assert found.loc["harmonic", "ours"] == inf
@@ -99,22 +104,22 @@ def test_no_success_at_all() -> None:
         .all()
     )
     assert found.drop("success")[["published_low", "published_high"]].isna().all(axis=None)
-    assert "–" in console(found.reset_index())
+    assert "–" in "\n".join(terminal_lines(found.reset_index()))
     assert sentences(found.reset_index()) == [
         "Somebody 1990: 0 of 1 published figure agrees with the setup "
-        "(not success; mean, sd, median, harmonic, efficiency and limit cannot be told)."
+        "(not success; mean, sd, median, harmonic, efficiency and limit cannot be compared)."
     ]
     assert sentences(found.loc[["mean"]].reset_index()) == [
-        "Somebody 1990: whether mean agrees with the setup cannot be told."
+        "Somebody 1990: mean cannot be compared with the setup."
     ]
 
 
 def test_what_cannot_be_told_of_a_setting_does_not_count() -> None:
     both = [*tallied([40] * 75, 100, lr=0.5), *tallied([], 100, "t", lr=0.25)]
-    found = table(
+    found = published(
         both, [figure("mean", 40), figure("mean", 90), figure("mean", 95)], EACH | {"t": 4}
     )
-    said = "Somebody 1990: 1 of 3 published figures agrees with the setup as it stands (not mean); in 1 setting nothing can be told."
+    said = "Somebody 1990: 1 of 3 published figures agrees with the baseline (not mean); too few figures are known to compare 1 setting."
     assert sentences(found, "s") == [said]
 
 
@@ -155,7 +160,7 @@ def agreeing(papers: list[dict[str, float]], runs: int, unit: float) -> "pd.Seri
         for paper in papers
         for n, v in paper.items()
     ]
-    found = table(OURS, said, EACH)
+    found = published(OURS, said, EACH)
     return found["agrees"].astype(float).groupby(found["figure"]).mean()
 
 
@@ -176,13 +181,13 @@ def test_papers_on_a_slower_setup_do_not() -> None:
 
 def test_rounding_widens_and_printed_bounds_go_before_all() -> None:
     runs = 10**9  # that sampling is nothing
-    value = table(OURS, [figure("mean", 1)], EACH)["ours"][0]
+    value = published(OURS, [figure("mean", 1)], EACH)["ours"][0]
     far = [figure("mean", round(value) + d, runs) for d in (-1, 0, 1)]
-    assert table(OURS, far, EACH)["agrees"].tolist() == [False, True, False]
-    assert table(OURS, [figure("mean", round(value) + 1, runs, rounded=10)], EACH)[
+    assert published(OURS, far, EACH)["agrees"].tolist() == [False, True, False]
+    assert published(OURS, [figure("mean", round(value) + 1, runs, rounded=10)], EACH)[
         "agrees"
     ].tolist() == [True]
-    found = table(
+    found = published(
         OURS, [figure("mean", 60, 5, plus_minus=3), figure("limit", 5, low=3, high=2_000)], EACH
     )
     assert found[["published_low", "published_high"]].to_numpy().tolist() == [[57, 63], [3, 2_000]]
@@ -201,7 +206,7 @@ def test_rounding_widens_and_printed_bounds_go_before_all() -> None:
 def test_a_share_may_be_any_that_rounds_to_it(
     value: float, more: dict[str, float], low: Any, high: Any
 ) -> None:
-    found = table(OURS, [figure("success", value, 1000, **more)], EACH)
+    found = published(OURS, [figure("success", value, 1000, **more)], EACH)
     bounds = low.proportion_ci(method="exact").low, high.proportion_ci(method="exact").high
     assert (found["published_low"][0], found["published_high"][0]) == pytest.approx(
         bounds, rel=1e-9
@@ -209,7 +214,7 @@ def test_a_share_may_be_any_that_rounds_to_it(
 
 
 def test_our_own_interval() -> None:
-    found = table(OURS, [figure(name, 1) for name in FIGURES], EACH).set_index("figure")
+    found = published(OURS, [figure(name, 1) for name in FIGURES], EACH).set_index("figure")
     count = stats.binomtest(60_000, 80_000).proportion_ci(method="exact")
     assert tuple(found.loc["success", ["ours_low", "ours_high"]]) == pytest.approx(
         (count.low, count.high)
@@ -231,15 +236,15 @@ def test_our_own_interval() -> None:
 def test_which_setups_and_in_which_order() -> None:
     both = [*tallied([2, 4], 9, lr=0.5), *tallied([3, 9], 9, "t", lr=0.25)]
     figures = [figure("mean", 3), figure("success", 0.2)._replace(setups=("t", "gone"))]
-    found = table(both, figures, EACH | {"t": 1})
+    found = published(both, figures, EACH | {"t": 1})
     assert found[["figure", "lr", "setup"]].to_numpy().tolist() == [
         ["mean", 0.5, "s"], ["mean", 0.25, "t"], ["success", 0.25, "t"],
     ]  # fmt: skip
     assert found["ours"].tolist() == pytest.approx([3, 24, 2 / 9])
-    assert table(both, figures, EACH)["setup"].tolist() == ["s"], (
+    assert published(both, figures, EACH)["setup"].tolist() == ["s"], (
         "of the other nobody knows how long an epoch is"
     )
-    assert table(both, [], EACH).empty
+    assert published(both, [], EACH).empty
 
 
 def test_what_is_said() -> None:
@@ -249,25 +254,25 @@ def test_what_is_said() -> None:
         figure("mean", 40),
         figure("limit", 40)._replace(source="Another"),
     ]
-    found = table(both, figures, EACH | {"t": 4})
-    assert console(found, "s").splitlines()[1:] == [
-        "Somebody 1990: 2 of 2 published figures agree with the setup as it stands; in the one other setting not all agree.",
-        "ours          success    mean",
-        "published        0.75      40",
-        "as it stands    0.750    40.0",
-        "lr 0.25         0.750  ≠ 80.0",
-        "Another: 1 of 1 published figure agrees with the setup as it stands; in the one other setting not all agree.",
-        "ours           limit",
-        "published         40",
-        "as it stands    40.0",
-        "lr 0.25       ≠ 80.0",
+    found = published(both, figures, EACH | {"t": 4})
+    assert terminal_lines(found, "s")[1:] == [
+        "Somebody 1990: 2 of 2 published figures agree with the baseline; in the one other setting not all agree.",
+        "ours       success    mean",
+        "published     0.75      40",
+        "baseline     0.750    40.0",
+        "lr 0.25      0.750  ≠ 80.0",
+        "Another: 1 of 1 published figure agrees with the baseline; in the one other setting not all agree.",
+        "ours        limit",
+        "published      40",
+        "baseline     40.0",
+        "lr 0.25    ≠ 80.0",
     ]
     assert sentences(found, "t")[0] == (
-        "Somebody 1990: 1 of 2 published figures agrees with the setup as it stands (not mean); "
+        "Somebody 1990: 1 of 2 published figures agrees with the baseline (not mean); "
         "in the one other setting all agree (lr 0.5)."
     )
     assert sentences(found)[1] == "Another: all agree in 1 of 2 settings (lr 0.5)."
-    title, said, *lines = console(table(both[:1], figures[:2], EACH)).splitlines()
+    title, said, *lines = terminal_lines(published(both[:1], figures[:2], EACH))
     assert title.startswith("Published beside ours")
     assert said == "Somebody 1990: 2 of 2 published figures agree with the setup."
     assert [line.split() for line in lines] == [

@@ -1,8 +1,4 @@
-"""The atlas on a page: its picture, its classes, and whether shares are equal where symmetry says
-so.
-"""
-
-from __future__ import annotations
+"""The atlas: every function as a picture, its classes, and whether symmetry holds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,220 +8,196 @@ import pandas as pd
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.analysis.symmetry import NPN, SYMMETRIES
 from fastbp.reporting import plots
-from fastbp.reporting.figures import Drawing
-from fastbp.reporting.html import Column, Row, Table
+from fastbp.reporting.html import HtmlFigure, HtmlTable
+from fastbp.reporting.html_tables import (
+    TableColumn,
+    column,
+    html_table,
+    interval,
+    setting_columns,
+    text_table,
+)
 from fastbp.reporting.phrases import (
     Record,
-    aligned,
     evenly,
     extreme,
-    named,
     p_value,
     percent,
     plain,
     plural,
     setting,
 )
+from fastbp.reporting.report_data import Content, ReportData, Section
 
 MAX_SETTINGS = 8
-"""Settings with a column of their own."""
+"""Settings with columns in the table of classes."""
 
 
-def section(
-    drawing: Drawing, table: pd.DataFrame, equal: pd.DataFrame, title: str
-) -> dict[str, Any]:
-    """The parts of an atlas: `picture` (none where there are too many functions), `classes` and
-    `tests`.
-
-    Parameters: what `atlas.functions` and `atlas.equality` returned; `title`, of the sweep.
-    """
-    count, runs = table["bits"].nunique(), plural(int(table["runs"].sum()), "run")
-    picture = None
-    if count <= plots.MAX_TILES:
-        large = equal[equal["symmetry"] == NPN]
-        shares = large.groupby("class")["converged"].sum() / large.groupby("class")["runs"].sum()
-        told = ", ".join(
-            f"{_name(large[large['class'] == each].iloc[0])} {percent(share)}"
-            for each, share in shares.items()
-        )
-        picture = drawing(
-            plots.atlas(table, title=title or None),
-            "atlas",
-            "Every function",
-            f"A tile for each of {count} functions, by class: a cube that shows its truth table, and bars of outcomes. Converged "
-            f"over all settings: {told}.",
-            f"{runs} of {count:,} functions. Those below a name are one class under permuted and negated inputs and a negated "
-            "output. Also as",
-        )
-    return {"picture": picture, "classes": _classes(table, equal), "tests": _tests(table, equal)}
-
-
-def _name(row: Any) -> str:
-    return (
-        f"{row['class']} ({row['function']})"
-        if isinstance(row["function"], str)
-        else str(row["class"])
-    )
-
-
-def _settings(table: pd.DataFrame, equal: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Each setting of the other keys, and its rows."""
-    keys = others_of(table)
-    if not keys:
-        return [("", equal)]
-    return [
-        (setting(rows.iloc[0], keys), rows)
-        for _, rows in equal.groupby(keys, sort=False, dropna=False)
-    ]
-
-
-def _classes(table: pd.DataFrame, equal: pd.DataFrame) -> Table:
-    """The classes under permuted and negated inputs and a negated output."""
-    settings = _settings(table, equal)
-    shown = [settings[i] for i in evenly(len(settings), MAX_SETTINGS).tolist()]
-    large = [(name, rows[rows["symmetry"] == NPN].set_index("class")) for name, rows in shown]
-    order = equal[equal["symmetry"] == NPN].groupby("class", sort=True)["converged_share"].mean()
-    names = order.sort_values(ascending=False, kind="stable").index
-    columns = [Column("class", True), Column("function", True), Column("members")]
-    for name, _ in large:
-        columns += [
-            Column(name or "converged"),
-            Column("its median updates" if name else "median updates"),
-        ]
-    columns.append(Column("collapsed" + ", all settings" * (len(settings) > 1)))
-    sums = table.groupby("npn_class")[["collapsed", "runs"]].sum()
-    collapsed = sums["collapsed"] / sums["runs"]
-    told = []
-    for each in names:
-        some = next(rows.loc[each] for _, rows in large if each in rows.index)
-        cells = [
-            each,
-            some["function"] if isinstance(some["function"], str) else "–",
-            plain(some["members"]),
-        ]
-        for _, rows in large:
-            row = rows.loc[each] if each in rows.index else None
-            cells += ["–", "–"] if row is None else [_shares(row), plain(row["updates_median"])]
-        cells.append(percent(collapsed[each]))
-        told.append(Row(cells))
-    caption = (
-        "Classes under permuted and negated inputs and a negated output, the easiest first: the share of their runs converged, "
-        "in brackets the least and the largest share of a member, the updates after which half of the runs had converged (– "
-        "where fewer than half do), and the share of runs collapsed. All columns, and the smaller classes:"
-    )
-    return Table("Classes of functions", caption, columns, told, "classes.csv")
-
-
-def _shares(row: Any) -> str:
-    whole, least, most = (percent(row[f"{name}_share"]) for name in ("converged", "least", "most"))
-    return whole if least == most else f"{whole} ({least}–{most})".replace("%–", "–")
-
-
-def _tests(table: pd.DataFrame, equal: pd.DataFrame) -> Table:
-    """In how many classes members differ, in each setting."""
-    columns = [
-        Column("setting", True),
-        Column("alike under", True),
-        Column("must be equal", True),
-        Column("classes"),
-    ]
-    columns += [
-        Column("tested"),
-        Column("shown to differ"),
-        Column("least p"),
-        Column("least p (Holm)"),
-    ]
-    told = []
-    for name, rows in _settings(table, equal):
-        for symmetry, meaning in SYMMETRIES.items():
-            own = rows[rows["symmetry"] == symmetry]
-            tested = own[own["p"].notna()]
-            cells = [
-                name or "as it stands",
-                meaning,
-                "yes" if own["holds"].all() else "no",
-                plain(len(own)),
-                plain(len(tested)),
-            ]
-            cells += [plain(int((tested["p_holm"] < ALPHA).sum()))]
-            cells += [p_value(tested[p].min()) for p in ("p", "p_holm")]
-            told.append(Row(cells))
-    caption = (
-        "Do the functions of a class converge equally often? Cochran's Q over the seeds that all of them ran, which stands that "
-        "runs of one seed are alike; tested where there are five successes and five failures for each member. All columns:"
-    )
-    return Table("Equal shares within classes", caption, columns, told, "classes.csv")
-
-
-def sentences(table: pd.DataFrame, equal: pd.DataFrame) -> list[str]:
-    """What an atlas says, the answer first.
-
-    Parameters: what `functions` and `equality` returned for the same runs. Returns paragraphs.
-    """
-    return [_learnt(table), _collapsed(table), " ".join([_equal(equal), *_unequal(equal)])]
-
-
-def console(equal: pd.DataFrame) -> str:
-    """The classes under permuted and negated inputs and a negated output for a terminal, one line
-    for each setting and class.
-
-    Parameters: what `equality` returned.
-    """
-    keys = keys_of(equal.rename(columns={"symmetry": "setup"}))
-    rows = [
-        [
-            *keys,
-            "class",
-            "function",
-            "members",
-            "runs",
-            "converged",
-            "[95%]",
-            "least",
-            "most",
-            "p (Holm)",
-            "must be equal",
-        ]
-    ]
-    for row in equal[equal["symmetry"] == NPN].to_dict("records"):
-        interval = f"[{percent(row['converged_low'])}–{percent(row['converged_high'])}]".replace(
-            "%", ""
-        )
-        shares = [percent(row[f"{name}_share"]) for name in ("converged", "least", "most")]
-        cells = [
-            *(named(row[key]) for key in keys),
-            row["class"],
-            plain(row["function"]),
-            plain(row["members"]),
-            plain(row["runs"]),
-        ]
-        rows.append(
-            [
-                *cells,
-                shares[0],
-                interval,
-                *shares[1:],
-                p_value(row["p_holm"]),
-                "yes" if row["holds"] else "no",
-            ]
-        )
-    words = [i for i, key in enumerate(keys) if isinstance(equal[key].iloc[0], str)]
-    return "\n".join(aligned(rows, left=[*words, len(keys), len(keys) + 1, len(rows[0]) - 1]))
-
-
-def others_of(table: pd.DataFrame) -> list[str]:
-    """The keys that vary besides the problem, of what `functions` returned."""
-    keys = keys_of(table)
+def others_of(functions: pd.DataFrame) -> list[str]:
+    """The keys that vary besides the problem, of what `atlas.functions` returned."""
+    keys = keys_of(functions)
     return keys[keys.index("function") + 1 :]
+
+
+def _class_keys(classes: pd.DataFrame) -> list[str]:
+    """The keys that vary besides the problem, of what `atlas.equality` returned."""
+    return keys_of(classes.rename(columns={"symmetry": "setup"}))
+
+
+# The figure and the tables
+
+
+def _class_name(row: Record) -> str:
+    function = row["function"]
+    return f"{row['class']} ({function})" if isinstance(function, str) else str(row["class"])
+
+
+def _figure(data: ReportData) -> HtmlFigure | None:
+    table, count = data.functions, data.functions["bits"].nunique()
+    if count > plots.MAX_TILES:
+        return None
+    large = data.classes[data.classes["symmetry"] == NPN]
+    sums = large.groupby("class").agg({"function": "first", "converged": "sum", "runs": "sum"})
+    shares = ", ".join(
+        f"{_class_name(row)} {percent(row['converged'] / row['runs'])}"
+        for row in sums.reset_index().to_dict("records")
+    )
+    return data.drawing(
+        plots.atlas(table, title=data.figure_title or None),
+        "atlas",
+        "Every function",
+        f"A tile for each of {count} functions, by class: a cube that shows its truth table, and "
+        f"bars of outcomes. Converged over all settings: {shares}.",
+        f"{plural(int(table['runs'].sum()), 'run')} of {count:,} functions. Those below a name are "
+        "one class under permuted and negated inputs and a negated output.",
+    )
+
+
+def _settings(functions: pd.DataFrame, classes: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The classes in each setting of the other keys, by its name."""
+    keys = others_of(functions)
+    if not keys:
+        return [("", classes)]
+    groups = classes.groupby(keys, sort=False, dropna=False)
+    return [(setting(rows.iloc[0], keys), rows) for _, rows in groups]
+
+
+def _classes_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
+    """The classes under permuted and negated inputs and a negated output."""
+    settings = _settings(functions, classes)
+    large = classes[classes["symmetry"] == NPN]
+    sums = functions.groupby("npn_class")[["collapsed", "runs"]].sum()
+    columns = [
+        column("class", is_text=True),
+        column("function", is_text=True),
+        column("members"),
+    ]
+    for i in evenly(len(settings), MAX_SETTINGS).tolist():
+        name, rows = settings[i]
+        by_class = rows[rows["symmetry"] == NPN].set_index("class").to_dict("index")
+        columns += _setting_columns(name, by_class)
+    title = "collapsed" + ", all settings" * (len(settings) > 1)
+    collapsed = sums["collapsed"] / sums["runs"]
+    columns.append(TableColumn(title, lambda row: percent(collapsed[row["class"]])))
+    order = large.groupby("class")["converged_share"].mean()
+    names = order.sort_values(ascending=False, kind="stable").index
+    first = large.drop_duplicates("class").set_index("class", drop=False).loc[names]
+    caption = (
+        "Classes under permuted and negated inputs and a negated output, the easiest first: the "
+        "share of their runs converged, in brackets the least and the largest share of a member, "
+        "the updates after which half of the runs had converged (– where fewer than half do), and "
+        "the share of runs collapsed. The file also has the smaller classes."
+    )
+    rows_of_table = first.to_dict("records")
+    return html_table("Classes of functions", caption, columns, rows_of_table, "classes.csv")
+
+
+def _setting_columns(name: str, by_class: dict[Any, Record]) -> list[TableColumn]:
+    """Two columns for a setting: the share of each class, and its median updates."""
+
+    def share(row: Record) -> str:
+        return _shares(by_class[row["class"]]) if row["class"] in by_class else "–"
+
+    def median(row: Record) -> str:
+        return plain(by_class.get(row["class"], {"updates_median": None})["updates_median"])
+
+    return [
+        TableColumn(name or "converged", share),
+        TableColumn("its median updates" if name else "median updates", median),
+    ]
+
+
+def _shares(row: Record) -> str:
+    share, least, most = (percent(row[f"{name}_share"]) for name in ("converged", "least", "most"))
+    return share if least == most else f"{share} ({least}–{most})".replace("%–", "–")
+
+
+def _tests_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
+    """In how many classes members differ, in each setting."""
+    rows = []
+    for name, of_setting in _settings(functions, classes):
+        for symmetry, meaning in SYMMETRIES.items():
+            here = of_setting[of_setting["symmetry"] == symmetry]
+            tested = here[here["p"].notna()]
+            rows.append({
+                "setting": name or "all setups",
+                "alike under": meaning,
+                "must be equal": "yes" if here["holds"].all() else "no",
+                "classes": len(here),
+                "tested": len(tested),
+                "shown to differ": int((tested["p_holm"] < ALPHA).sum()),
+                "least p": p_value(tested["p"].min()),
+                "least p (Holm)": p_value(tested["p_holm"].min()),
+            })  # fmt: skip
+    texts = ("setting", "alike under", "must be equal")
+    columns = [column(name, is_text=name in texts) for name in rows[0]]
+    caption = (
+        "Do the functions of a class converge equally often? Cochran's Q over the seeds that all of "
+        "them ran, which allows for runs of one seed being alike; tested where there are five "
+        "successes and five failures for each member."
+    )
+    return html_table("Equal shares within classes", caption, columns, rows, "classes.csv")
+
+
+def terminal_table(classes: pd.DataFrame) -> list[str]:
+    """The classes under permuted and negated inputs and a negated output, for a terminal.
+
+    `classes`: what `atlas.equality` returned.
+    """
+    columns = [
+        *setting_columns(_class_keys(classes), classes),
+        column("class", is_text=True),
+        column("function", is_text=True),
+        column("members"),
+        column("runs"),
+        TableColumn("converged", lambda row: percent(row["converged_share"])),
+        TableColumn("[95%]", lambda row: interval(row, "converged")),
+        TableColumn("least", lambda row: percent(row["least_share"])),
+        TableColumn("most", lambda row: percent(row["most_share"])),
+        TableColumn("p (Holm)", lambda row: p_value(row["p_holm"])),
+        TableColumn("must be equal", lambda row: "yes" if row["holds"] else "no", True),
+    ]
+    return text_table(columns, classes[classes["symmetry"] == NPN].to_dict("records"))
+
+
+# The sentences
+
+
+def sentences(functions: pd.DataFrame, classes: pd.DataFrame) -> list[str]:
+    """What an atlas says, in paragraphs, the answer first.
+
+    Parameters: what `atlas.functions` and `atlas.equality` returned for the same runs.
+    """
+    symmetry = " ".join([_equal(classes), *_unequal(classes)])
+    return [_learnt(functions), _collapsed(functions), symmetry]
 
 
 def _called(row: Record) -> str:
     """A function and what its class computes: `01101001 (x ⊕ y ⊕ z)`."""
     if not isinstance(row["function"], str):
         return str(row["bits"])
-    return (
-        f"{row['bits']} ({row['function']}{', up to symmetry' * (row['bits'] != row['npn_class'])})"
-    )
+    up_to = ", up to symmetry" * (row["bits"] != row["npn_class"])
+    return f"{row['bits']} ({row['function']}{up_to})"
 
 
 def _with(row: Record, keys: Sequence[str]) -> str:
@@ -233,97 +205,116 @@ def _with(row: Record, keys: Sequence[str]) -> str:
 
 
 def _learnt(table: pd.DataFrame) -> str:
-    """How many functions are learnt, the hardest, and how fast."""
+    """How many functions are learnt, which is the hardest, and how fast."""
     keys = others_of(table)
-    best = table.sort_values("converged_share", ascending=False, kind="stable").drop_duplicates(
-        "bits"
-    )
-    learnt, every = (
-        int((best["converged"] > 0).sum()),
-        int((best["converged"] == best["runs"]).sum()),
-    )
+    order = table.sort_values("converged_share", ascending=False, kind="stable")
+    best = order.drop_duplicates("bits")
+    learnt = int((best["converged"] > 0).sum())
+    always = plain(int((best["converged"] == best["runs"]).sum()))
     inputs = len(table["bits"].iloc[0]).bit_length() - 1
-    some = (
-        f" in one of {plural(len(table[keys].drop_duplicates()), 'setting')} or several"
-        if keys
-        else ""
-    )
-    every_one = f"{plural(len(best), 'function')} of {plural(inputs, 'input')}"
-    who = f"All {every_one}" if learnt == len(best) else f"{plain(learnt)} of {every_one}"
-    text = f"{who} are learnt from some seed{some}, {plain(every)} of them from every seed."
+    functions = f"{plural(len(best), 'function')} of {plural(inputs, 'input')}"
+    who = f"All {functions}" if learnt == len(best) else f"{plain(learnt)} of {functions}"
+    some = ""
+    if keys:
+        some = f" in at least one of {plural(len(table[keys].drop_duplicates()), 'setting')}"
+    text = f"{who} are learnt from some seed{some}, {always} of them from every seed."
     hardest = extreme(best, "converged", least=True)
     if hardest["converged"] < hardest["runs"]:
-        share = f"{'at most ' * bool(keys)}{percent(hardest['converged_share'])} of {plain(hardest['runs'])} runs converge"
-        text += f" The hardest is {_called(hardest)}: {share}{_with(hardest, keys)}."
-    groups = (
-        [rows for _, rows in table.groupby(keys, sort=False, dropna=False)] if keys else [table]
-    )
-    most = max(groups, key=lambda rows: int(rows["converged"].sum()))
-    known = most[most["updates_median"].notna()]
+        share = f"{'at most ' * bool(keys)}{percent(hardest['converged_share'])}"
+        runs = f"{share} of {plain(hardest['runs'])} runs converge"
+        text += f" The hardest is {_called(hardest)}: {runs}{_with(hardest, keys)}."
+    return text + _speed(table, keys)
+
+
+def _speed(table: pd.DataFrame, keys: list[str]) -> str:
+    """The fastest and the slowest function, in the setting where most runs converge."""
+    if keys:
+        groups = [rows for _, rows in table.groupby(keys, sort=False, dropna=False)]
+        table = max(groups, key=lambda rows: int(rows["converged"].sum()))
+    known = table[table["updates_median"].notna()]
     medians = known["updates_median"].astype(int)
-    if medians.nunique() > 1:
-        fast, slow = (known.iloc[int(at)].to_dict() for at in (medians.argmin(), medians.argmax()))
-        where = f"With {setting(fast, keys)}, where most converge, half" if keys else "Half"
-        after, slower = plural(int(fast["updates_median"]), "update"), plain(slow["updates_median"])
-        ends = f"after {after} for {_called(fast)}, after {slower} for {_called(slow)}"
-        text += f" {where} of the runs had converged {ends}."
-    return text
+    if medians.nunique() < 2:
+        return ""
+    fast, slow = (known.iloc[int(at)].to_dict() for at in (medians.argmin(), medians.argmax()))
+    where = f"With {setting(fast, keys)}, where most converge, half" if keys else "Half"
+    first = f"after {plural(int(fast['updates_median']), 'update')} for {_called(fast)}"
+    last = f"after {plain(slow['updates_median'])} for {_called(slow)}"
+    return f" {where} of the runs had converged {first}, {last}."
 
 
 def _collapsed(table: pd.DataFrame) -> str:
-    """Where networks answer the same to everything most often."""
+    """Where networks give the same answer to everything most often."""
     keys, most, constant = others_of(table), extreme(table, "collapsed"), extreme(table, "constant")
     if not constant["constant"]:
         return "No run gives the same answer to every input."
-    text = f"Runs give the same answer to every input most often for {_called(constant)}: {percent(constant['constant_share'])}"
-    text += _with(constant, keys)
-    if not most["collapsed"]:
-        return text + "."
-    share = percent(most["collapsed_share"])
-    if most["setup"] == constant["setup"]:
-        if most["collapsed"] == constant["constant"]:
-            return f"{text}, and each of these runs has collapsed to a constant."
-        return f"{text}, and {share} of its runs have collapsed to a constant."
-    return f"{text}; they collapse to a constant most often for {_called(most)}: {share}{_with(most, keys)}."
-
-
-def _equal(equal: pd.DataFrame) -> str:
-    """Whether shares are equal where they must be."""
-    tested = equal[equal["holds"] & equal["p"].notna()]
-    if tested.empty:
-        return "Where symmetry says that shares are equal, too few runs succeed or fail to tell whether they are."
-    wrong = int((tested["p_holm"] < ALPHA).sum())
-    least, adjusted = (p_value(tested[p].min()) for p in ("p", "p_holm"))
-    told = f"the least of {len(tested):,} p values is {least}, {adjusted} by Holm's adjustment"
-    found = (
-        "and no class is shown to differ"
-        if not wrong
-        else f"but {plain(wrong)} classes are shown to differ"
+    text = (
+        f"Runs give the same answer to every input most often for {_called(constant)}: "
+        f"{percent(constant['constant_share'])}{_with(constant, keys)}"
     )
-    return f"Symmetry says that functions of a class converge equally often, {found}: {told}."
+    if not most["collapsed"]:
+        return f"{text}."
+    share = percent(most["collapsed_share"])
+    if most["setup"] != constant["setup"]:
+        where = f"{_called(most)}: {share}{_with(most, keys)}"
+        return f"{text}; they collapse to a constant most often for {where}."
+    if most["collapsed"] == constant["constant"]:
+        return f"{text}, and each of these runs has collapsed to a constant."
+    return f"{text}, and {share} of its runs have collapsed to a constant."
 
 
-def _unequal(equal: pd.DataFrame) -> list[str]:
+def _equal(classes: pd.DataFrame) -> str:
+    """Whether shares are equal where they must be."""
+    tested = classes[classes["holds"] & classes["p"].notna()]
+    if tested.empty:
+        return (
+            "Where symmetry says that shares are equal, too few runs succeed or fail to test "
+            "whether they are."
+        )
+    wrong = int((tested["p_holm"] < ALPHA).sum())
+    result = f"but {plain(wrong)} classes are" if wrong else "and no class is"
+    least, adjusted = (p_value(tested[p].min()) for p in ("p", "p_holm"))
+    return (
+        f"Symmetry says that functions of a class converge equally often, {result} shown to differ: "
+        f"the least of {len(tested):,} p values is {least}, {adjusted} by Holm's adjustment."
+    )
+
+
+def _unequal(classes: pd.DataFrame) -> list[str]:
     """Where negated inputs make a difference, as they may."""
-    free = equal[~equal["holds"] & (equal["symmetry"] == NPN)]
+    free = classes[~classes["holds"] & (classes["symmetry"] == NPN)]
     shown = free[free["p_holm"] < ALPHA]
     if free.empty:
         return []
+    start = "Functions that only negated inputs make of each other need not be equal, "
     if shown.empty:
-        return [
-            "Functions that only negated inputs make of each other need not be equal, but are not shown to differ."
-        ]
+        return [f"{start}but are not shown to differ."]
     most = shown.iloc[int((shown["most_share"] - shown["least_share"]).argmax())].to_dict()
-    keys = keys_of(equal.rename(columns={"symmetry": "setup"}))
-    name = (
-        f"{most['class']} ({most['function']})"
-        if isinstance(most["function"], str)
-        else most["class"]
-    )
-    ends = f"{percent(most['least_share'])} to {percent(most['most_share'])}"
     some, every = shown["class"].nunique(), free["class"].nunique()
     where = f"{plain(some)} of {plain(every)} classes" if every > 1 else "their one class"
-    return [
-        f"Functions that only negated inputs make of each other need not be equal, and in {where} they are not: those of {name} "
-        f"differ most, from {ends}{_with(most, keys)}."
-    ]
+    ends = f"{percent(most['least_share'])} to {percent(most['most_share'])}"
+    differ = f"those of {_class_name(most)} differ most, from {ends}"
+    return [f"{start}and in {where} they are not: {differ}{_with(most, _class_keys(classes))}."]
+
+
+def _content(data: ReportData) -> Content | None:
+    if not data.is_atlas:
+        return None
+    return {
+        "atlas": _figure(data),
+        "classes": _classes_table(data.functions, data.classes),
+        "tests": _tests_table(data.functions, data.classes),
+    }
+
+
+SECTION = Section(
+    "atlas",
+    "Every function",
+    _content,
+    """\
+<p>Permuted inputs and a negated output exchange weights or their signs, which symmetric initial
+weights do not notice: such functions must converge equally often. Negated inputs do so only where
+inputs are −1 and 1; where they are 0 and 1, such functions are another task for the same
+network.</p>
+{% if atlas %}{{ figure(atlas) }}{% endif %}
+{{ table(classes) }}{{ table(tests) }}""",
+)

@@ -1,179 +1,73 @@
-"""What a grid of two numeric keys looks like: which axes it has, where half of the runs converge,
-and what is seen in it.
-"""
+"""Maps of outcomes over two numeric keys: their figures, and what a single map shows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fastbp.analysis.statistics.proportions import crossings
+from fastbp.analysis.axes import critical, has_gaps, map_axes, the_map, with_width_and_depth
 from fastbp.analysis.summary import keys_of
-from fastbp.reporting.phrases import and_, evenly, named, percent, plain, plural
+from fastbp.reporting import plots
+from fastbp.reporting.html import HtmlFigure
+from fastbp.reporting.phrases import and_, apart, evenly, named, percent, plain, plural, setting
+from fastbp.reporting.report_data import Content, ReportData, Section, runs_in
+from fastbp.reporting.sections.response_section import extremes
 
-CURVED = 6
-"""Values of a key, in one setting of the others, from which on a curve says more than bars."""
-
-MAPPED = 6
-"""Values of both keys from which on a map has lines that are worth a sentence."""
+MAX_MAPS, MAX_SETTINGS = 6, 4
+"""Pairs of keys with a map, and settings of the other keys in it."""
 
 _HALF = 0.5
 
-
-def is_numeric(values: pd.Series[Any]) -> bool:
-    """Whether a key is a number in every setup; one hidden layer is, flags are not."""
-    return values.dtype != bool and all(
-        not isinstance(value, str) or value.isdigit() for value in values
-    )
-
-
-def shaped(summary: pd.DataFrame) -> pd.DataFrame:
-    """A summary that has `width` and `depth` in place of `hidden`, where all layers of each network
-    are alike and some networks have several; else the summary as it is.
-    """
-    if "hidden" not in keys_of(summary):
-        return summary
-    layers = [str(value).split("-") for value in summary["hidden"]]
-    if all(len(each) == 1 for each in layers) or any(len(set(each)) > 1 for each in layers):
-        return summary
-    found = summary.rename(columns={"hidden": "width"}).assign(
-        width=[int(each[0]) for each in layers]
-    )
-    found.insert(
-        int(found.columns.get_indexer(pd.Index(["width"]))[0]) + 1,
-        "depth",
-        [len(each) for each in layers],
-    )
-    return found.drop(columns=[name for name in ("width", "depth") if found[name].nunique() == 1])
-
-
-def axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
-    """Pairs of numeric keys over which there are setups enough for a map, the one with more values
-    first.
-    """
-    numeric = [
-        key
-        for key in keys_of(summary)
-        if is_numeric(summary[key]) and not summary[key].isna().any()
-    ]
-    pairs = []
-    for x, y in combinations(numeric, 2):
-        wide, high = summary[x].nunique(), summary[y].nunique()
-        others = [key for key in keys_of(summary) if key not in (x, y)]
-        twice = (
-            summary[[x, y, *others]].duplicated().any()
-        )  # setups that differ in what is no key as written
-        if (
-            2 * len(summary[[x, y]].drop_duplicates()) > wide * high
-            and not twice
-            and _is_plane(summary, x, y, others)
-        ):
-            pairs.append((x, y) if wide >= high else (y, x))
-    return pairs
-
-
-def _is_plane(summary: pd.DataFrame, x: str, y: str, others: list[str]) -> bool:
-    """Whether in some setting of the others two values of one key meet the same two of the other:
-    else there are but lines.
-    """
-    groups = [rows for _, rows in summary.groupby(others, dropna=False)] if others else [summary]
-    for rows in groups:
-        there = pd.crosstab(rows[x], rows[y]).to_numpy() > 0
-        if (np.triu(there.astype(int) @ there.T.astype(int), 1) >= 2).any():
-            return True
-    return False
-
-
-def curved(summary: pd.DataFrame) -> list[str]:
-    """Numeric keys of which there are many values where the other keys are alike."""
-    found = []
-    for each in keys_of(summary):
-        others = [key for key in keys_of(summary) if key != each]
-        if not is_numeric(summary[each]) or summary[each].isna().any():
-            continue
-        values = (
-            summary.groupby(others, dropna=False)[each].nunique().max()
-            if others
-            else summary[each].nunique()
-        )
-        if values >= CURVED:
-            found.append(each)
-    return found
-
-
-def mapped(summary: pd.DataFrame) -> tuple[str, str] | None:
-    """The two keys of a summary that is one map, and large enough to have lines in it."""
-    if len(keys_of(summary)) != 2 or not (pairs := axes(summary)):
-        return None
-    x, y = pairs[0]
-    return (x, y) if min(summary[x].nunique(), summary[y].nunique()) >= MAPPED else None
-
-
-def critical(summary: pd.DataFrame, x: str, y: str, name: str = "converged") -> pd.DataFrame:
-    """Where half of the runs have an outcome, along a key, for each value of another.
-
-    Parameters: `summary`, one row for each pair of values of the two keys; `name` of a share in it.
-    Returns one row for each value of `y` and place where the share surely passes one half: `y`;
-    `x`, by straight lines between shares, over the logarithm of a key whose values are positive and
-    span a factor of ten; `x_low` and `x_high`, the nearest values beside it at which one half is
-    outside the share's 95% interval; `rising`, whether the share is more than one half above it. Of
-    whole numbers `x` is the first or last of them with at least one half.
-    """
-    found = []
-    for value, rows in summary.groupby(y):
-        own = rows.iloc[rows[x].astype(float).argsort(kind="stable")]
-        values = own[x].to_numpy(float)
-        log = bool(values[0] > 0 and values[-1] >= 10 * values[0])
-        scale = np.log(values) if log else values
-        for each in crossings(own[f"{name}_share"], own[f"{name}_low"], own[f"{name}_high"]):
-            at = each.at
-            if pd.api.types.is_integer_dtype(own[x]):  # there is nothing between whole numbers
-                at = np.ceil(at) if each.rising else np.floor(at)
-            places = np.interp([at, each.low, each.high], np.arange(len(values)), scale)
-            found.append((value, *(np.exp(places) if log else places), each.rising))
-    return pd.DataFrame(found, columns=[y, x, f"{x}_low", f"{x}_high", "rising"])
+Settings = list[tuple[str, pd.DataFrame]]
+"""The rows of each setting of the other keys, by its name."""
 
 
 def landscape(summary: pd.DataFrame, constant_at_start: pd.Series[Any] | None = None) -> list[str]:
-    """What is seen in a map, in paragraphs; none where the setups are no map.
+    """What a map shows, in paragraphs; none where the setups are no map.
 
-    Parameters: `summary`, what `tables.summary` or `shaped` returned; `constant_at_start`, for each of its rows
-    the share of runs that were as constant as collapsed ones are before their first update.
+    Parameters
+    ----------
+    summary : DataFrame
+        As `summary` or `with_width_and_depth` returned it.
+    constant_at_start : Series, optional
+        For each of its rows the share of runs that were constant before their first update.
     """
-    keys = mapped(summary)
+    keys = the_map(summary)
     if not keys:
         return []
     x, y = keys
     values = sorted(summary[y].unique(), key=float)
     best = summary[y].iloc[int(np.argmax(summary["converged_share"]))]
     shown = sorted({*(values[i] for i in evenly(len(values), 3).tolist()), best}, key=float)
-    lines, walls = (critical(summary, x, y, name) for name in ("converged", "constant"))
-    first = f"Half of the runs or more converge: {_over(summary, lines, x, y, shown, 'converged')}. {_widest(summary, x, y)}"
-    many = summary["constant_share"] >= _HALF
-    collapsed = summary["collapsed_share"] >= _HALF
+    where = _where(summary, (x, y), shown, "converged")
+    first = f"Half of the runs or more converge: {where}. {_extent(summary, x, y)}"
+    many, collapsed = (summary[f"{name}_share"] >= _HALF for name in ("constant", "collapsed"))
     second = (
-        f"In {plain(int(many.sum()))} of {plural(len(summary), 'setup')} half of the runs or more give the same answer to every "
-        f"input, in {plain(int(collapsed.sum()))} of these their outputs are collapsed to a constant."
+        f"In {plain(int(many.sum()))} of {plural(len(summary), 'setup')} half of the runs or more "
+        f"give the same answer to every input, in {plain(int(collapsed.sum()))} of these their "
+        "outputs are collapsed to a constant."
     )
     if many.any():
-        second += f" They do so: {_over(summary, walls, x, y, shown, 'constant')}."
+        second += f" They do so: {_where(summary, (x, y), shown, 'constant')}."
     if constant_at_start is not None:
-        at_birth = [
-            f"{percent(float(constant_at_start[summary[y] == value].mean()))} with {y} {named(value)}"
-            for value in shown
+        means = [float(constant_at_start[summary[y] == value].mean()) for value in shown]
+        shares = [
+            f"{percent(mean)} with {y} {named(value)}"
+            for mean, value in zip(means, shown, strict=True)
         ]
-        second += f" Before the first update so many networks are as constant: {and_(at_birth)}."
+        second += (
+            f" Before the first update, this share of networks is as constant: {and_(shares)}."
+        )
     return [first, second]
 
 
-def _over(
-    summary: pd.DataFrame, lines: pd.DataFrame, x: str, y: str, values: Sequence[Any], name: str
-) -> str:
-    """For some values of a key, where along the other half of the runs or more have an outcome."""
+def _where(summary: pd.DataFrame, keys: tuple[str, str], values: Sequence[Any], name: str) -> str:
+    """For some values of one key, where along the other half of the runs have an outcome."""
+    x, y = keys
+    lines = critical(summary, x, y, name)
     spans = [
         _spans(summary[summary[y] == value], lines[lines[y] == value], x, name) for value in values
     ]
@@ -185,46 +79,114 @@ def _over(
 def _spans(rows: pd.DataFrame, lines: pd.DataFrame, x: str, name: str) -> str:
     """The same for one value: `from lr 0.28 [0.22, 0.32] to 26 [22, 32]`."""
     shares = rows[f"{name}_share"]
+    most, least = float(shares.max()), float(shares.min())
+    if lines.empty and least >= _HALF:
+        return f"at every {x}"
+    if lines.empty and most >= _HALF:
+        ends = f"{percent(least)} to {percent(most)}"
+        return f"at some {x}, but surely more and surely fewer nowhere ({ends})"
     if lines.empty:
-        most, least = float(shares.max()), float(shares.min())
-        if least >= _HALF:
-            return f"at every {x}"
-        if most >= _HALF:
-            return f"at some {x}, but surely more and surely fewer nowhere ({percent(least)} to {percent(most)})"
-        return f"at no {x}" + (
+        highest = (
             f" (at most {percent(most)}, with {x} {named(rows[x].iloc[int(shares.argmax())])})"
-            if most
-            else ""
         )
+        return f"at no {x}{highest * (most > 0)}"
     texts, opened = [], ""
-    for i, line in enumerate(lines.to_dict("records")):
+    for line in lines.to_dict("records"):
         at = f"{line[x]:.3g} [{line[f'{x}_low']:.3g}, {line[f'{x}_high']:.3g}]"
         if line["rising"]:
             opened = f"from {x} {at}"
-            if i == len(lines) - 1:
-                texts.append(f"{opened} on")
         else:
             texts.append(f"{opened} to {at}" if opened else f"up to {x} {at}")
             opened = ""
-    return and_(texts)
+    return and_([*texts, f"{opened} on"] if opened else texts)
 
 
-def _widest(summary: pd.DataFrame, x: str, y: str) -> str:
-    """How much of the map is on the good side, and where in it runs converge soonest."""
+def _extent(summary: pd.DataFrame, x: str, y: str) -> str:
+    """In how many setups half of the runs converge, and where runs converge soonest."""
     good = summary[summary["converged_share"] >= _HALF]
     if good.empty:
         return "In no setup do half of the runs converge."
-    soon = good[good["updates_median"].notna()]
     text = f"That is so in {plain(len(good))} of {plural(len(summary), 'setup')}"
+    soon = good[good["updates_median"].notna()]
     if len(soon):
         row = soon.iloc[int(np.argmin(soon["updates_median"].astype(int)))]
-        text += (
-            f", and soonest with {x} {named(row[x])}, {y} {named(row[y])}: half had converged after "
-            f"{plural(int(row['updates_median']), 'update')}"
-        )
+        half = plural(int(row["updates_median"]), "update")
+        where = f"with {x} {named(row[x])}, {y} {named(row[y])}"
+        text += f", and soonest {where}: half had converged after {half}"
     return f"{text}."
 
 
-def gaps(rows: pd.DataFrame, keys: Sequence[str]) -> bool:
-    """Whether some pair of values has no setup."""
-    return len(rows) < int(np.prod([rows[key].nunique() for key in keys]))
+# Figures
+
+
+def _settings(summary: pd.DataFrame, others: list[str]) -> Settings:
+    if not others:
+        return [("", summary)]
+    return [
+        (setting(rows.iloc[0], others), rows)
+        for _, rows in summary.groupby(others, sort=False, dropna=False)
+    ]
+
+
+def _shown(settings: Settings, others: list[str], baseline: dict[Any, Any] | None) -> Settings:
+    """The settings that fit: the baseline's and those one key from it, else some of all."""
+    if baseline and len(settings) > MAX_SETTINGS:
+        near = []
+        for _, rows in settings:
+            row = rows.iloc[0]
+            different = [key for key in others if plain(row[key]) != plain(baseline[key])]
+            if len(different) <= 1:
+                near.append((len(different), (apart(row, others, baseline), rows)))
+        if len(near) > 1:
+            settings = [each for _, each in sorted(near, key=lambda each: each[0])]
+    return [settings[i] for i in evenly(len(settings), MAX_SETTINGS).tolist()]
+
+
+def _caption(x: str, y: str, shown: Settings, has_starts: bool) -> str:
+    caption = "Above the share converged, below the share constant"
+    if len(shown) == 1:
+        caption = (
+            "The share converged, the share constant (collapsed or one-class), the share collapsed"
+        )
+        caption += ", and how many were as constant before the first update" * has_starts
+    if any(rows[[x, y]].nunique().min() > plots.FEW_VALUES for _, rows in shown):
+        caption += "; a black line is where it is one half"
+    if any(has_gaps(rows, (x, y)) for _, rows in shown):
+        caption += "; grey cells have no setup"
+    return f"{caption}."
+
+
+def _figure(data: ReportData, summary: pd.DataFrame, x: str, y: str) -> HtmlFigure:
+    others = [key for key in keys_of(summary) if key not in (x, y)]
+    settings = _settings(summary, others)
+    baselines = summary[summary["setup"] == data.marked].to_dict("records")
+    shown = _shown(settings, others, next(iter(baselines), None))
+    some = ""
+    if len(shown) < len(settings):
+        some = f", {len(shown)} of {len(settings)} settings of {and_(others)}"
+    title = f"Share of runs by how they end, over {x} and {y}{some}: {runs_in(summary)}"
+    return data.drawing(
+        plots.heatmap_panels(x, y, shown, title),
+        f"map-{x}-{y}",
+        f"Shares over {x} and {y}",
+        f"Heatmaps of the share of runs over {x} and {y}. The share converged goes from "
+        f"{extremes(summary)}.",
+        _caption(x, y, shown, "constant_at_start_share" in summary),
+    )
+
+
+def _content(data: ReportData) -> Content | None:
+    summary = with_width_and_depth(data.summary)
+    pairs = map_axes(summary)[:MAX_MAPS]
+    if pairs and data.constant_at_start is not None:
+        summary = summary.assign(constant_at_start_share=data.constant_at_start)
+    maps = [_figure(data, summary, x, y) for x, y in pairs]
+    return {"maps": maps} if maps else None
+
+
+SECTION = Section(
+    "maps",
+    "Shares over two keys",
+    _content,
+    "{% for each in maps %}{{ figure(each) }}{% endfor %}",
+)

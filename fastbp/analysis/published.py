@@ -1,0 +1,304 @@
+"""Figures that papers printed, beside the same figures of our runs.
+
+All times are in epochs. Two figures agree where their 95% intervals overlap: that of the published
+figure, which is that of the few runs behind it, and ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from math import ceil, floor, inf, isfinite, nan
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fastbp.analysis.counts import SetupCounts, varying
+from fastbp.analysis.statistics.kaplan_meier import DRAWS, costs_of_draws, restart
+from fastbp.analysis.statistics.proportions import Real, clopper_pearson
+from fastbp.analysis.summary import LEVEL, key_columns
+from fastbp.schema.paper_figures import FIGURES, MAX_RUNS
+from fastbp.schema.text import printable
+from fastbp.store.provenance import LatestSweep
+
+
+class PublishedFigure(NamedTuple):
+    """A figure as a paper printed it, and the ids of the setups it belongs to.
+
+    `unit`: the unit it was rounded to, 0 where it is exact; `runs` behind it, where that is known;
+    `low` and `high`: its bounds where they were printed, else NaN; `shift`: epochs by which the
+    paper's count is ahead of ours.
+    """
+
+    source: str
+    figure: str
+    value: float
+    unit: float
+    runs: int | None
+    low: float
+    high: float
+    shift: int
+    setups: tuple[str, ...]
+
+
+def published_figures(sweep: LatestSweep) -> tuple[PublishedFigure, ...]:
+    """The figures of a store's sweep file; none where fastbp did not write them."""
+    try:
+        return tuple(_figure(entry, setups) for entry, setups in sweep.published)
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return ()
+
+
+def _figure(entry: Mapping[str, Any], setups: tuple[str, ...]) -> PublishedFigure:
+    figure, value = str(entry["figure"]), float(entry["value"])
+    runs = None if entry.get("runs") is None else int(entry["runs"])
+    known = runs is None or 1 <= runs <= MAX_RUNS
+    if figure not in FIGURES or not isfinite(value) or not known:
+        raise ValueError(f"no published figure: {entry}")
+    reach = float(entry.get("plus_minus", nan))
+    return PublishedFigure(
+        source=printable(" ".join(str(entry["source"]).split())),
+        figure=figure,
+        value=value,
+        unit=_unit(figure, value, entry.get("rounded")),
+        runs=runs,
+        low=float(entry.get("low", value - reach)),
+        high=float(entry.get("high", value + reach)),
+        shift=int(entry.get("looks") == "before"),
+        setups=setups,
+    )
+
+
+def _unit(figure: str, value: float, rounded: float | None) -> float:
+    """The unit a figure was rounded to: as its entry says, else that of its last digit.
+
+    A share of 0 or 1 is exact.
+    """
+    if rounded is not None:
+        if not 0 < float(rounded) < inf:
+            raise ValueError(f"rounded to {rounded}")
+        return float(rounded)
+    if figure == "success" and value in (0, 1):
+        return 0.0
+    exponent = Decimal(repr(int(value) if value.is_integer() else value)).as_tuple().exponent
+    return 10.0 ** int(exponent)
+
+
+# The figures of our runs
+
+
+class EpochCounts(NamedTuple):
+    """How many of so many runs took each number of epochs to converge.
+
+    `epochs`: ascending, [time]; `counts`: [draw, time].
+    """
+
+    epochs: Real
+    counts: Real
+    runs: int
+
+
+def _mean(t: EpochCounts) -> Real:
+    mean: Real = t.counts @ t.epochs / t.counts.sum(axis=1)
+    return mean
+
+
+def _sd(t: EpochCounts) -> Real:
+    squares = (t.epochs - _mean(t)[:, None]) ** 2
+    sd: Real = np.sqrt((t.counts * squares).sum(axis=1) / (t.counts.sum(axis=1) - 1))
+    return sd
+
+
+def _median(t: EpochCounts) -> Real:
+    done = t.counts.cumsum(axis=1)
+    first = np.argmax(2 * done >= done[:, -1:], axis=1)
+    return np.where(done[:, -1] > 0, t.epochs[first], nan)
+
+
+def _costs(t: EpochCounts) -> Real:
+    return costs_of_draws(t.epochs, t.counts, t.counts * t.epochs, t.runs)
+
+
+def _limit(t: EpochCounts) -> Real:
+    costs = _costs(t)
+    return np.where(np.isfinite(costs.min(axis=1)), t.epochs[costs.argmin(axis=1)], nan)
+
+
+_MEASURES: dict[str, Callable[[EpochCounts], Real]] = {
+    "success": lambda t: t.counts.sum(axis=1) / t.runs,
+    "mean": _mean,
+    "sd": _sd,
+    "median": _median,
+    "harmonic": lambda t: t.runs / (t.counts @ (1 / t.epochs)),
+    "efficiency": lambda t: 1000 / _costs(t).min(axis=1),
+    "limit": _limit,
+}
+"""Each of `FIGURES`, of every draw: [draw]. Where no run converged it is NaN, or what follows from
+an infinite time."""
+
+_CELLS = 2_000_000
+"""Draws × times that are held at once."""
+
+
+class _OurFigures:
+    """The figures of one setup, counted as a paper that is `shift` epochs ahead of us counts."""
+
+    def __init__(self, one: SetupCounts, updates_per_epoch: int, shift: int) -> None:
+        self.runs = one.runs
+        # The last evaluation of a budget may lie within an epoch.
+        epochs = np.ceil(one.times / updates_per_epoch) + shift
+        times, place = np.unique(epochs, return_inverse=True)
+        # Without any success there is still a time, at which no run succeeded.
+        self._times: Real = times if times.size else np.ones(1)
+        self._events: Real = np.bincount(place, one.events, self._times.size).astype(float)
+        self.successes = int(self._events.sum())
+        self._drawn: dict[int, dict[str, Real]] = {}
+        self._intervals: dict[str, tuple[float, float]] = {}
+
+    def _of(self, figure: str, counts: Real, runs: int) -> Real:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return _MEASURES[figure](EpochCounts(self._times, counts, runs))
+
+    def value(self, figure: str) -> float:
+        """The figure of all our runs."""
+        return float(self._of(figure, self._events[None], self.runs)[0])
+
+    def interval(self, figure: str) -> tuple[float, float]:
+        """The figure's bounds.
+
+        Exact binomial for a share, those of the summary for a best time to restart, else
+        percentiles of the bootstrap.
+        """
+        if figure not in self._intervals:
+            self._intervals[figure] = self._bounds(figure)
+        return self._intervals[figure]
+
+    def _bounds(self, figure: str) -> tuple[float, float]:
+        if figure == "success":
+            low, high = clopper_pearson(self._events.sum(), self.runs, LEVEL)
+            return float(low), float(high)
+        if figure not in ("efficiency", "limit"):
+            return self.spread(figure, self.runs)
+        best = restart(self._times, self._events, self.runs, LEVEL)
+        if figure == "limit":
+            return best.at_low, best.at_high
+        return 1000 / best.cost_high, 1000 / best.cost_low
+
+    def spread(self, figure: str, runs: int) -> tuple[float, float]:
+        """The bounds of the figure in 95% of experiments of so many runs."""
+        drawn = self._draws(runs)[figure]
+        if np.isnan(drawn).any():
+            return nan, nan
+        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
+        return float(low), float(high)
+
+    def _draws(self, runs: int) -> dict[str, Real]:
+        """Every figure of many experiments of so many runs, drawn from ours with replacement."""
+        if runs not in self._drawn:
+            rng = np.random.default_rng(0)
+            shares = [*self._events / self.runs, max(0.0, 1 - self._events.sum() / self.runs)]
+            some = max(1, _CELLS // len(shares))
+            parts: dict[str, list[Real]] = {figure: [] for figure in FIGURES}
+            for start in range(0, DRAWS, some):
+                drawn = rng.multinomial(runs, shares, min(some, DRAWS - start))
+                for figure, values in parts.items():
+                    values.append(self._of(figure, drawn[:, :-1].astype(float), runs))
+            self._drawn[runs] = {name: np.concatenate(values) for name, values in parts.items()}
+        return self._drawn[runs]
+
+
+def _printed_interval(one: PublishedFigure, ours: _OurFigures) -> tuple[float, float]:
+    """The bounds of the true figure by what was printed: its source's, else what its runs allow.
+
+    A share: exact binomial of every count that rounds to it. Else as far as an experiment of so
+    many of our runs strays from all of them (the basic bootstrap), and half the rounding unit.
+    """
+    if isfinite(one.low) and isfinite(one.high):
+        return one.low, one.high
+    if one.runs is None:
+        return nan, nan
+    if one.figure == "success":
+        half = one.unit / 2 * one.runs
+        slack = 1e-9 * one.runs  # 0.755 × 1,000 may come out just below 755
+        fewest = max(0, ceil(one.value * one.runs - half - slack))
+        most = min(one.runs, floor(one.value * one.runs + half + slack))
+        # With so few runs that no count rounds to it, the two nearest.
+        lows, highs = clopper_pearson([min(fewest, most), max(fewest, most)], one.runs, LEVEL)
+        return float(lows[0]), float(highs[1])
+    centre = ours.value(one.figure)
+    if not (ours.successes and isfinite(centre)):
+        return nan, nan  # runs that never succeed do not tell how far a figure strays
+    low, high = ours.spread(one.figure, one.runs)
+    half = one.unit / 2
+    return max(0.0, one.value - (high - centre) - half), one.value + (centre - low) + half
+
+
+_TYPES = {
+    "source": "object", "figure": "object", "published": "float64", "published_low": "float64",
+    "published_high": "float64", "published_runs": "Int64", "rounded": "float64", "ours": "float64",
+    "ours_low": "float64", "ours_high": "float64", "runs": "int64", "evaluated_before": "bool",
+    "agrees": "boolean",
+}  # fmt: skip
+"""The columns of `published` and their types; those of the setup come after the second."""
+
+
+def published(
+    counted: Sequence[SetupCounts],
+    figures: Sequence[PublishedFigure],
+    updates_per_epoch: Mapping[str, int],
+) -> pd.DataFrame:
+    """Published figures beside ours.
+
+    Parameters
+    ----------
+    counted : sequence of SetupCounts
+        As `count_runs` returns them.
+    figures : sequence of PublishedFigure
+        As `published_figures` returns them.
+    updates_per_epoch : mapping
+        Of each setup, by its id; a setup without an entry is left out.
+
+    Returns
+    -------
+    DataFrame
+        A row for each figure and each of its setups, in that order. Columns: `source`; `figure`;
+        the keys that vary; `setup`; `published`, with its 95% bounds `published_low` and
+        `published_high` and the runs behind it, `published_runs`; `rounded`, the rounding unit;
+        `ours`, `ours_low`, `ours_high` and `runs`; `evaluated_before`, whether the paper evaluates
+        before the updates of an epoch, which adds one to ours; `agrees`, whether the two intervals
+        overlap, null where there is none.
+    """
+    ours: dict[tuple[str, int], _OurFigures] = {}
+    rows: list[tuple[Any, ...]] = []
+    place: list[SetupCounts] = []
+    for one in figures:
+        for t in counted:
+            if t.setup not in one.setups or t.setup not in updates_per_epoch:
+                continue
+            key = (t.setup, one.shift)
+            if key not in ours:
+                ours[key] = _OurFigures(t, updates_per_epoch[t.setup], one.shift)
+            place.append(t)
+            rows.append(_row(one, ours[key]))
+    columns = {
+        name: pd.Series([row[i] for row in rows], dtype=kind)
+        for i, (name, kind) in enumerate(_TYPES.items())
+    }
+    first = {name: columns.pop(name) for name in ("source", "figure")}
+    keys = key_columns(place, varying(counted))
+    setups = pd.Series([t.setup for t in place], dtype=object)
+    return pd.DataFrame(first | keys | {"setup": setups} | columns)
+
+
+def _row(one: PublishedFigure, ours: _OurFigures) -> tuple[Any, ...]:
+    """The cells of a row of `published`, but for those of its setup."""
+    theirs, mine = _printed_interval(one, ours), ours.interval(one.figure)
+    agrees = None
+    if not np.isnan([*theirs, *mine]).any():
+        agrees = bool(theirs[0] <= mine[1] and mine[0] <= theirs[1])
+    value = ours.value(one.figure)
+    return (
+        one.source, one.figure, one.value, *theirs, one.runs, one.unit,
+        value, *mine, ours.runs, bool(one.shift), agrees,
+    )  # fmt: skip

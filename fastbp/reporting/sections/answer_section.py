@@ -1,0 +1,72 @@
+"""The top of the page: the answer, and what a reader must know about the runs."""
+
+from collections.abc import Iterator
+
+from fastbp.reporting.phrases import plain, plural
+from fastbp.reporting.report_data import Content, ReportData
+from fastbp.reporting.sections import atlas_section, planes_section, published_section
+from fastbp.reporting.verdict import verdict as answer_of_tables
+
+
+def answer(data: ReportData) -> list[str]:
+    """What the runs say, in paragraphs, the answer first."""
+    lines = answer_of_tables(
+        data.summary, data.contrasts, data.attribution, data.baseline, data.constant_at_start
+    )
+    published = published_section.sentences(data.published, data.baseline)
+    if data.is_atlas:
+        # Without a baseline the other lines begin with the extremes, which an atlas says itself.
+        more = [*published, *lines[data.baseline is None :]]
+        more = more if atlas_section.others_of(data.functions) else []
+        lines = [*atlas_section.sentences(data.functions, data.classes), *more]
+    else:
+        lines = [*published, *lines]
+    planes = planes_section.sentences(data)
+    # For planes alone: what the other lines say about draws does not hold for cells.
+    only_planes = planes and len(data.plane_counts) == len(data.summary)
+    return planes if only_planes else [*lines, *planes]
+
+
+def notes(data: ReportData) -> Iterator[str]:
+    """What a reader must know about how many runs there are."""
+    sweep = data.sweep
+    present = {t.setup: t.runs for t in data.counted}
+    requested = sum(sweep.seeds_by_setup.values())
+    done = sum(min(present.get(setup, 0), count) for setup, count in sweep.seeds_by_setup.items())
+    if done < requested:
+        yield f"Not complete: {plain(done)} of the {plain(requested)} requested runs are there."
+    more = [runs > sweep.seeds_by_setup.get(setup, sweep.seeds) for setup, runs in present.items()]
+    if sweep.setups and any(more):
+        where = "of some setups than" if sweep.counts else f"than the {sweep.seeds:,} that"
+        yield f"There are more seeds {where} the sweep asks for, and all are counted."
+
+
+def _page_notes(data: ReportData) -> Iterator[str]:
+    """What a reader must know about what the page leaves out."""
+    if len(data.shown) < len(data.summary):
+        first = "the baseline, " * (data.baseline is not None)
+        first += "those with most seeds, " * (data.summary["runs"].nunique() > 1)
+        yield (
+            f"Of {plain(len(data.summary))} setups the page shows {first}those at the ends of the "
+            "strongest changes, the best and the worst; the CSV files have all."
+        )
+    if data.plane_counts:
+        yield (
+            "The runs of a grid of initial weights are the cells of one plane, not draws: "
+            "intervals and p-values, which are about draws, do not apply to them."
+        )
+
+
+def content(data: ReportData, verdict: list[str]) -> Content:
+    """What `report.html` shows besides its sections."""
+    runs = data.summary["runs"]
+    low, high = int(runs.min()), int(runs.max())
+    seeds = plain(low) if low == high else f"{plain(low)} to {plain(high)}"
+    each = "each " * (len(runs) > 1)
+    return {
+        "verdict": verdict,
+        "notes": [*data.notes, *_page_notes(data)],
+        "runs": plural(int(runs.sum()), "run"),
+        "setups": f"{plural(len(runs), 'setup')}, {each}from {seeds} seed{'s'[: high != 1]}",
+        "files": [f"{name}.csv" for name in data.tables],
+    }

@@ -1,0 +1,50 @@
+"""What the words on a page mean."""
+
+from fastbp.analysis.summary import keys_of
+from fastbp.reporting.plots import COLOURS
+from fastbp.reporting.report_data import Content, ReportData, Section
+from fastbp.schema import paper_figures
+from fastbp.schema.columns import SETUP_COLUMNS
+from fastbp.schema.outcomes import MEANINGS, OUTCOMES
+
+WORDS = {
+    "constant": "collapsed or one-class: the same answer, or the same decision, for every input",
+    "setup": "one full choice of hyperparameters, named by 12 hex digits",
+    "seed": "one initial network and its own sample order; the same in every setup",
+    "update": "one change of the weights",
+    "spread": "largest output minus smallest, over the rows, as a share of the target range; "
+    "the largest over outputs",
+    "loss": "mean over rows of the sum over outputs, ½ included for squared loss",
+}
+"""Words of every page and their meanings."""
+
+
+def _content(data: ReportData) -> Content:
+    keys, figures = keys_of(data.summary), set(data.published["figure"])
+    words = WORDS | {each.name: each.meaning for each in SETUP_COLUMNS if each.name in keys}
+    words |= {
+        figure: paper_figures.MEANINGS[figure]
+        for figure in paper_figures.FIGURES
+        if figure in figures
+    }
+    return {
+        "outcomes": [(str(each), MEANINGS[each], COLOURS[each]) for each in OUTCOMES],
+        "words": words,
+    }
+
+
+SECTION = Section(
+    "outcomes",
+    "What the words mean",
+    _content,
+    """\
+<p>A run ends in the first of these states that holds. The <em>target range</em> is what the targets
+of an output span over the rows.</p>
+<dl>
+{% for name, meaning, colour in outcomes %}<dt><svg class="swatch" viewBox="0 0 1 1"
+aria-hidden="true"><rect width="1" height="1" fill="{{ colour }}"/></svg>{{ name }}</dt>
+<dd>{{ meaning }}</dd>
+{% endfor %}{% for name, meaning in words.items() %}<dt>{{ name }}</dt><dd>{{ meaning }}</dd>
+{% endfor %}</dl>
+""",
+)

@@ -1,0 +1,128 @@
+"""Single runs to look at: what some networks of each outcome answer."""
+
+from __future__ import annotations
+
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.reporting import plots
+from fastbp.reporting.report_data import Content, ReportData, Section
+from fastbp.reporting.svg import panels
+from fastbp.schema.outcomes import Outcome
+from fastbp.store import filename, parquet
+
+MAX_EXAMPLES = 5
+"""Runs of each outcome."""
+
+MAX_NUMBERS = 16
+"""Outputs and targets that the text of a figure lists."""
+
+
+class ExampleRun(NamedTuple):
+    """A run to look at; `outputs`: row-major, and `targets` alike, or None where not known."""
+
+    outcome: str
+    setup: str
+    seed: int
+    loss: float
+    spread: float
+    outputs: NDArray[np.float64]
+    targets: NDArray[np.float64] | None
+
+    @property
+    def alternative(self) -> str:
+        """What screen readers read instead of its figure."""
+        aim = "" if self.targets is None else f", for targets {_numbers(self.targets.ravel())}"
+        return f"Outputs of seed {self.seed}: {_numbers(self.outputs)}{aim}."
+
+
+def _numbers(values: NDArray[np.float64]) -> str:
+    more = " and so on" * (len(values) > MAX_NUMBERS)
+    return " ".join(f"{value:.2g}" for value in values[:MAX_NUMBERS].tolist()) + more
+
+
+def _wanted(data: ReportData) -> list[tuple[Outcome, str, int]]:
+    """Five runs of each outcome: the first seeds of as many setups, the baseline first."""
+    order = sorted(data.counted, key=lambda t: t.setup != data.baseline)
+    histograms = [(t.setup, t.histograms) for t in order if t.histograms]
+    wanted: list[tuple[Outcome, str, int]] = []
+    for outcome in plots.COLOURS:
+        lists = [
+            [(outcome, setup, seed) for seed in each.examples.get(outcome, [])]
+            for setup, each in histograms
+        ]
+        runs = (run for turn in zip_longest(*lists) for run in turn if run)
+        wanted += islice(runs, MAX_EXAMPLES)
+    return wanted
+
+
+def examples(data: ReportData) -> list[ExampleRun]:
+    """The runs to look at, with their outputs, by outcome."""
+    wanted = _wanted(data)
+    runs: dict[tuple[str, int], ExampleRun] = {}
+    for file in filename.run_files(data.store / "runs"):
+        inside = [
+            (outcome, setup, seed)
+            for outcome, setup, seed in wanted
+            if setup == file.setup and file.start <= seed < file.stop
+        ]
+        if not inside:
+            continue
+        rows, _ = parquet.read(file.path, ["loss", "spread", "outputs"])
+        for outcome, setup, seed in inside:
+            row = rows.slice(seed - file.start, 1).to_pylist()[0]
+            if row["outputs"] is None:
+                continue
+            outputs, problem = np.array(row["outputs"], float), data.problems[setup]
+            targets = problem[1] if problem and problem[1].size == outputs.size else None
+            loss, spread = row["loss"] or np.nan, row["spread"] or np.nan
+            runs[setup, seed] = ExampleRun(outcome, setup, seed, loss, spread, outputs, targets)
+    return [runs[setup, seed] for _, setup, seed in wanted if (setup, seed) in runs]
+
+
+def shown_path(store: Path) -> str:
+    """The store as commands name it, wherever this command was typed."""
+    path = store.resolve()
+    return f"results/{path.name}" if path.parent.name == "results" else path.name
+
+
+def _content(data: ReportData) -> Content | None:
+    runs = examples(data)
+    if not runs:
+        return None
+    sheet, boxes = plots.answers_sheet(
+        [(run.outputs, run.targets, run.outcome) for run in runs],
+        [f"{run.setup}, seed {run.seed}" for run in runs],
+        f"What {len(runs)} networks answer to each row, from 0 to 1: dots; lines are their targets",
+    )
+    elements = panels(
+        data.drawing.encode(sheet, "answers"), boxes, "answer", [run.alternative for run in runs]
+    )
+    groups: dict[str, list[dict[str, str]]] = {}
+    for run, svg in zip(runs, elements, strict=True):
+        parts = [data.names[run.setup], f"loss {run.loss:.4g}", f"spread {run.spread:.3g}"]
+        command = f"fastbp replay {shown_path(data.store)} {run.setup} {run.seed}"
+        shown = {"svg": svg, "command": command, "name": ", ".join(filter(None, parts))}
+        groups.setdefault(str(run.outcome), []).append(shown)
+    return {"groups": groups}
+
+
+SECTION = Section(
+    "runs",
+    "Runs to look at",
+    _content,
+    """\
+<p>What single networks answered: a dot for each output of each row, from 0 to 1, and a line where
+its target is. The command below a figure trains that run again, bit for bit, and shows its
+trajectory.</p>
+{% for outcome, runs in groups.items() %}<h3>{{ outcome }}</h3>
+<div class="small">
+{% for run in runs %}<figure>{{ run.svg | markup }}<figcaption><code>{{ run.command }}</code><br>
+<bdi>{{ run.name }}</bdi></figcaption></figure>
+{% endfor %}</div>
+{% endfor %}""",
+)

@@ -1,0 +1,100 @@
+"""Planes of initial weights: where runs start and how they end."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastbp.analysis.basins import parameter
+from fastbp.reporting import plots
+from fastbp.reporting.html import HtmlFigure
+from fastbp.reporting.phrases import and_, percent, plural
+from fastbp.reporting.report_data import STEPS, Content, ReportData, Section, StartPlane
+from fastbp.schema.outcomes import Outcome
+
+PIXELS = 500, 200
+"""Pixels of a side of a plane on the page where there is one, and where there are more; PNG files
+have all."""
+
+
+def sentences(data: ReportData) -> list[str]:
+    """How often neighbours end alike, where some do not, and how many starts converge."""
+    known = [plane for plane in data.planes if np.isfinite(plane.dimension)]
+    if not known:
+        return []
+    near = _range([(plane.unlike[0], percent(plane.unlike[0]), plane.name) for plane in known])
+    dimension = _range([(each.dimension, f"{each.dimension:.2f}", each.name) for each in known])
+    lines = [
+        f"Of starts next to each other in the plane of two weights, {near} end differently, one "
+        "converging and the other not: the boundary between the two has a dimension of "
+        f"{dimension}, where a smooth line has 1."
+    ]
+    if len(data.plane_counts) == len(data.summary):
+        several = len(data.summary) > 1
+        rates = [
+            f"{percent(row['converged_share'])} of the starts converge"
+            + f" with {data.names[row['setup']]}" * several
+            for row in data.summary.to_dict("records")
+        ]
+        lines.append(f"{and_(rates)}.")
+    return lines
+
+
+def _range(values: list[tuple[float, str, str]]) -> str:
+    """From the least to the largest of numbers, each with its text and the setup's name."""
+    (_, least, lowest), (_, most, highest) = min(values), max(values)
+    return most if len(values) == 1 else f"{least} ({lowest}) to {most} ({highest})"
+
+
+def _weights(data: ReportData, plane: StartPlane) -> list[str]:
+    """The names of the two weights; their numbers where the shape of the network is not known."""
+    problem, numbers = data.problems[plane.one.setup], (plane.basin.plane.x, plane.basin.plane.y)
+    if problem is None:
+        return [f"parameter {number}" for number in numbers]
+    hidden = map(int, str(plane.one.keys["hidden"]).split("-"))
+    sizes = [problem[0].shape[1], *hidden, problem[1].shape[1]]
+    return [parameter(sizes, number) for number in numbers]
+
+
+def _figure(
+    data: ReportData,
+    plane: StartPlane,
+    limits: tuple[float, float] | None,
+    single: bool,
+) -> HtmlFigure:
+    weights, basin, name = _weights(data, plane), plane.basin, f": {plane.name}" * bool(plane.name)
+    runs, reach, near, far = plane.one.runs, basin.plane.reach, plane.unlike[0], plane.unlike[-1]
+    title = f"How {plural(runs, 'run')} end, by where they start{name}"
+    converged = percent(basin.shares.get(Outcome.CONVERGED, 0.0))
+    return data.drawing(
+        plots.basin(basin, names=weights, title=title, most=PIXELS[not single], limits=limits),
+        "basin" if single else f"basin-{plane.one.setup}",
+        f"A plane of initial weights{name}",
+        f"Map of {plural(runs, 'run')} over the initial values of {and_(weights)}, from "
+        f"{-reach:g} to {reach:g}: {converged} converged.",
+        f"Each run stands at the initial values of its {and_(weights)}; all other parameters start "
+        f"alike. {percent(near)} of starts next to each other end differently, and "
+        f"{percent(far)} of those {STEPS[-1]} cells apart. "
+        "The PNG file has every run as a pixel or more.",
+        larger=plots.basin(basin, names=weights, title=title, limits=limits),
+    )
+
+
+def _content(data: ReportData) -> Content | None:
+    drawn = data.planes
+    ends = [end for plane in drawn for end in plane.basin.limits or ()]
+    limits = (min(ends), max(ends)) if ends else None
+    single = len(drawn) == 1
+    figures = [_figure(data, plane, limits, single) for plane in drawn]
+    return {"planes": figures} if figures else None
+
+
+SECTION = Section(
+    "planes",
+    "Where runs start and how they end",
+    _content,
+    """\
+<p>Two initial weights on a grid, all others the same in every run: black, violet, red and yellow
+for runs that converged, the brighter the later, and petrol, brown and other dull colours for those
+that did not, as the legend says.</p>
+{% for each in planes %}{{ figure(each) }}{% endfor %}""",
+)

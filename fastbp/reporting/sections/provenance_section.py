@@ -1,0 +1,30 @@
+"""How the runs were made: what all setups have in common, commands and versions."""
+
+from fastbp.analysis.summary import keys_of
+from fastbp.reporting.html_tables import provenance
+from fastbp.reporting.phrases import plain, shortened
+from fastbp.reporting.report_data import Content, ReportData, Section
+from fastbp.schema.columns import SETUP_COLUMNS
+
+
+def _content(data: ReportData) -> Content:
+    first, varying = data.counted[0].keys, keys_of(data.summary)
+    common = {
+        each.name: first[each.name]
+        for each in SETUP_COLUMNS
+        if each.name not in varying and first.get(each.name) is not None
+    }
+    texts = [f"{key} {shortened(plain(value), 200)}" for key, value in common.items()]
+    return {"common": ", ".join(texts), **provenance(data.store)}
+
+
+SECTION = Section(
+    "how",
+    "How it was run",
+    _content,
+    """\
+{% if common %}<p>In all setups: <bdi>{{ common }}</bdi>.</p>{% endif %}
+{% if commands %}{{ table(commands) }}{% endif %}
+{% for line in versions %}<p class="soft">{{ line }}</p>
+{% endfor %}""",
+)

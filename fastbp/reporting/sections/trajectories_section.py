@@ -1,0 +1,50 @@
+"""The learning curves of runs that were replayed."""
+
+from contextlib import suppress
+
+import pandas as pd
+
+from fastbp.reporting import plots
+from fastbp.reporting.phrases import plural
+from fastbp.reporting.report_data import Content, ReportData, Section
+from fastbp.schema.outcomes import OUTCOMES
+
+MAX_TRAJECTORIES = 6
+"""Trajectories on a page."""
+
+
+def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
+    """The evaluations of each replayed run, by its name."""
+    traces: dict[str, pd.DataFrame] = {}
+    columns = ["updates", "loss", "spread", "outcome"]
+    for path in sorted((data.store / "replays").glob("*.parquet")):
+        setup, _, seed = path.stem.partition("-")
+        if setup not in data.names or len(traces) == MAX_TRAJECTORIES:
+            continue
+        with suppress(Exception):  # a foreign or damaged file is no part of the results
+            trace = pd.read_parquet(path, columns=columns)
+            if len(trace) and set(trace["outcome"]) <= set(OUTCOMES):
+                traces[f"{data.names[setup]}, seed {seed}".removeprefix(", ")] = trace
+    return traces
+
+
+def _content(data: ReportData) -> Content | None:
+    traces = _traces(data)
+    if not traces:
+        return None
+    title = f"Loss and spread of {plural(len(traces), 'replayed run')} over their updates"
+    ends = {name: trace.iloc[-1] for name, trace in traces.items()}
+    texts = [
+        f"{name} ended {end['outcome']} with loss {end['loss']:.3g}" for name, end in ends.items()
+    ]
+    curves = data.drawing(
+        plots.learning_sheet(traces, title),
+        "trajectories",
+        "Learning curves of replayed runs",
+        f"Curves of loss and of spread over updates: {'; '.join(texts)}",
+        "Each run has the colour of the outcome that it ended with.",
+    )
+    return {"curves": curves}
+
+
+SECTION = Section("trajectories", "Trajectories of replayed runs", _content, "{{ figure(curves) }}")
