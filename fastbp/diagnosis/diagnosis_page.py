@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from fastbp.config.sweep import Sweep
 from fastbp.diagnosis import sentences
@@ -12,7 +15,7 @@ from fastbp.diagnosis.own_weights import Placed
 from fastbp.diagnosis.ranking import PLACEBO
 from fastbp.reporting import html, plots
 from fastbp.reporting.figures import Drawing
-from fastbp.reporting.html import HtmlColumn, HtmlRow, HtmlTable
+from fastbp.reporting.html import HtmlTable, TableColumn
 from fastbp.reporting.phrases import plain
 from fastbp.store.store import write as write_file
 
@@ -45,19 +48,26 @@ def write(
         "Percentage points of the share that converges, over the same seeds; lines are Tango's 95% intervals.",
         tight=True,
     )
-    columns = [HtmlColumn(name or "effect", name in ("change", "")) for name in sentences.TITLES]
+    columns = [
+        TableColumn(name or "effect", itemgetter(i), name in ("change", ""))
+        for i, name in enumerate(sentences.TITLES)
+    ]
     content: dict[str, Any] = {
         "verdict": sentences.verdict(found),
         "placed": sentences.placed(placed) if placed else [],
         "shown": picture,
         "changes": HtmlTable(
-            "Single changes", "Tried on the same seeds, best first. All columns:", columns,
-            [HtmlRow(sentences.cells(row), bool(row["fixes"])) for row in found.table.to_dict("records")], "changes.csv",
+            "Single changes",
+            "Tried on the same seeds, best first. All columns:",
+            columns,
+            _rows(found.table),
+            "changes.csv",
         ),
         "pairs": HtmlTable(
-            "Several changes at once", "On fresh seeds.", columns,
-            [HtmlRow(sentences.cells(row), bool(row["fixes"])) for row in found.pairs.to_dict("records")],
-        ) if len(found.pairs) else None,
+            "Several changes at once", "On fresh seeds.", columns, _rows(found.pairs)
+        )
+        if len(found.pairs)
+        else None,
         "commands": commands,
         "setup": ", ".join(f"{key} {value}" for key, value in found.setup.columns().items() if value is not None),
     }  # fmt: skip
@@ -67,6 +77,11 @@ def write(
         html.render("diagnosis.html", f"Why it fails: {found.setup.problem_name}", content),
     )
     return written, commands
+
+
+def _rows(table: pd.DataFrame) -> list[tuple[list[str], bool]]:
+    """The cells of each change, and whether it fixes the network."""
+    return [(sentences.cells(row), bool(row["fixes"])) for row in table.to_dict("records")]
 
 
 def _sweep(found: Diagnosis, sweep: Sweep) -> Sweep:

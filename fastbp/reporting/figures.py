@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
@@ -16,15 +16,6 @@ if TYPE_CHECKING:
 
 Write = Callable[[Path, bytes], object]
 """Writes a file completely or not at all."""
-
-
-def figure_of(drawn: Figure | Axes) -> Figure:
-    """The figure that axes belong to."""
-    from matplotlib.axes import Axes
-
-    figure = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn
-    assert figure is not None
-    return figure
 
 
 class Drawing:
@@ -60,7 +51,9 @@ class Drawing:
         """
         for kind, figure in (("svg", drawn), ("png", larger or drawn)):
             path = self.folder / "figures" / f"{name}.{kind}"
-            self.drawn[path] = plots.encoded(figure_of(figure), kind, tight)
+            self.drawn[path] = plots.encoded(
+                cast("Figure", figure.get_figure(root=True)), kind, tight
+            )
         return self.drawn[self.folder / "figures" / f"{name}.svg"]
 
     def write(self, write: Write) -> list[Path]:

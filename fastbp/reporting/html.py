@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files as resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastbp import __version__
 
@@ -26,30 +26,26 @@ class HtmlFigure:
     files: Sequence[str]
 
 
-@dataclass(frozen=True)
-class HtmlColumn:
-    """A column of a table: its title, and whether it holds text, which is aligned left."""
+class TableColumn(NamedTuple):
+    """A column: its title, the text of its cell in a row, and whether it is aligned left."""
 
     title: str
+    cell: Callable[[Any], str]
     is_text: bool = False
 
 
 @dataclass(frozen=True)
-class HtmlRow:
-    """A row of a table: its cells, and whether it is marked, as the baseline is."""
-
-    cells: Sequence[str]
-    is_marked: bool = False
-
-
-@dataclass(frozen=True)
 class HtmlTable:
-    """A table of a page; `file` holds all of it, where the page shows a part."""
+    """A table of a page.
+
+    `rows`: the cells of each row, and whether it is marked, as the baseline is; `file`: holds all
+    of the table, where the page shows a part.
+    """
 
     title: str
     caption: str
-    columns: Sequence[HtmlColumn]
-    rows: Sequence[HtmlRow]
+    columns: Sequence[TableColumn]
+    rows: Sequence[tuple[Sequence[str], bool]]
     file: str = ""
 
 

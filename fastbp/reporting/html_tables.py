@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from fastbp.analysis.axes import is_numeric
 from fastbp.analysis.summary import keys_of
-from fastbp.reporting.html import HtmlColumn, HtmlRow, HtmlTable
-from fastbp.reporting.phrases import Record, aligned, labels, named, percent, plain, shortened
+from fastbp.reporting.html import HtmlTable, TableColumn
+from fastbp.reporting.phrases import (
+    Record,
+    aligned,
+    labels,
+    named,
+    percent,
+    plain,
+    points,
+    shortened,
+)
 from fastbp.store.provenance import read_made
 
 MAX_ROWS = 40
@@ -22,14 +31,6 @@ MAX_LISTED = 12
 
 MAX_COMMANDS, MAX_VERSIONS = 20, 5
 """Commands, and sets of versions, that a page shows."""
-
-
-class TableColumn(NamedTuple):
-    """A column: its title, the text of its cell in a row, and whether it is aligned left."""
-
-    title: str
-    cell: Callable[[Record], str]
-    is_text: bool = False
 
 
 def column(name: str, title: str = "", is_text: bool = False) -> TableColumn:
@@ -70,9 +71,8 @@ def html_table(
     is_marked : callable
         Whether a row is marked, as the baseline is.
     """
-    cells = [HtmlRow([each.cell(row) for each in columns], bool(is_marked(row))) for row in rows]
-    head = [HtmlColumn(each.title, each.is_text) for each in columns]
-    return HtmlTable(title, caption + " All columns:" * bool(file), head, cells, file)
+    cells = [([each.cell(row) for each in columns], bool(is_marked(row))) for row in rows]
+    return HtmlTable(title, caption + " All columns:" * bool(file), columns, cells, file)
 
 
 def text_table(columns: Sequence[TableColumn], rows: Iterable[Record]) -> list[str]:
@@ -116,6 +116,12 @@ def setup_table(
 def interval(row: Mapping[Any, Any], name: str) -> str:
     """The 95% interval of a share: `[83.8–85.2]`."""
     return f"[{percent(row[f'{name}_low'])}–{percent(row[f'{name}_high'])}]".replace("%", "")
+
+
+def difference(row: Record) -> str:
+    """A difference in points with its 95% interval: `+2.0 [+1.1, +3.0]`."""
+    value, low, high = (points(row[f"difference{end}"]) for end in ("", "_low", "_high"))
+    return f"{value} [{low}, {high}]"
 
 
 def listed(rows: pd.DataFrame, text: Callable[[Record], str]) -> str:

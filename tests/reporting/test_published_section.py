@@ -16,6 +16,7 @@ from fastbp.analysis.statistics.kaplan_meier import restart, restart_costs
 from fastbp.analysis.statistics.proportions import clopper_pearson
 from fastbp.reporting.sections.published_section import sentences, terminal_lines
 from fastbp.schema.paper_figures import FIGURES
+from fastbp.store.provenance import LatestSweep
 
 EACH = {"s": 4}
 """Updates per epoch."""
@@ -38,7 +39,7 @@ def tallied(times: Any, runs: int, setup: str = "s", **keys: Any) -> list[SetupC
 
 def figure(name: str, value: float, runs: float | None = 100, **more: Any) -> PublishedFigure:
     entry = {"source": "Somebody 1990", "figure": name, "value": value, "runs": runs} | more
-    (found,) = published_figures({"published": [entry], "resolved": {"published": [["s", "t"]]}})
+    (found,) = published_figures(LatestSweep(published=((entry, ("s", "t")),)))
     return found
 
 

@@ -8,9 +8,8 @@ import pandas as pd
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.analysis.symmetry import NPN, SYMMETRIES
 from fastbp.reporting import plots
-from fastbp.reporting.html import HtmlFigure, HtmlTable
+from fastbp.reporting.html import HtmlFigure, HtmlTable, TableColumn
 from fastbp.reporting.html_tables import (
-    TableColumn,
     column,
     html_table,
     interval,

@@ -1,8 +1,8 @@
 """What each change does by itself, and how much each of several changes contributes."""
 
 from fastbp.analysis.summary import ALPHA, keys_of
-from fastbp.reporting.html import HtmlTable
-from fastbp.reporting.html_tables import MAX_ROWS, TableColumn, column, html_table
+from fastbp.reporting.html import HtmlTable, TableColumn
+from fastbp.reporting.html_tables import MAX_ROWS, column, difference, html_table
 from fastbp.reporting.phrases import (
     Record,
     change_of,
@@ -42,7 +42,7 @@ def contrasts_table(data: ReportData) -> HtmlTable | None:
         column("pairs", "seeds"),
         column("fixed"),
         column("broken"),
-        TableColumn("difference in points [95%]", _difference),
+        TableColumn("difference in points [95%]", difference),
         TableColumn("p (Holm)", lambda row: p_value(row["p_holm"])),
         TableColumn("effect", _effect, True),
     ]
@@ -51,11 +51,6 @@ def contrasts_table(data: ReportData) -> HtmlTable | None:
     some = f" {first} of {plain(len(contrasts))}." * (len(rows) < len(contrasts))
     caption = f"Changes of one key, paired by seed.{bold}{some}"
     return html_table("Single changes", caption, columns, rows, "contrasts.csv", is_of_baseline)
-
-
-def _difference(row: Record) -> str:
-    low, high = points(row["difference_low"]), points(row["difference_high"])
-    return f"{points(row['difference'])} [{low}, {high}]"
 
 
 def _effect(row: Record) -> str:

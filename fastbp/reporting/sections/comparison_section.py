@@ -13,12 +13,12 @@ from fastbp.analysis import comparison
 from fastbp.analysis.summary import ALPHA
 from fastbp.reporting import plots
 from fastbp.reporting.figures import Drawing
-from fastbp.reporting.html import HtmlFigure, HtmlTable, render
+from fastbp.reporting.html import HtmlFigure, HtmlTable, TableColumn, render
 from fastbp.reporting.html_tables import (
     MAX_LISTED,
     MAX_ROWS,
-    TableColumn,
     column,
+    difference,
     html_table,
     provenance,
     text_table,
@@ -124,13 +124,6 @@ def _constant(row: Record) -> str:
     return " → ".join(percent(row[f"constant_share_{side}"]) for side in "ab")
 
 
-def _difference(row: Record) -> str:
-    if isnan(row["p_holm"]):
-        return "–"
-    low, high = points(row["difference_low"]), points(row["difference_high"])
-    return f"{points(row['difference'])} [{low}, {high}]"
-
-
 def _effect(row: Record) -> str:
     if isnan(row["p_holm"]):
         return ""
@@ -153,7 +146,10 @@ def columns(table: pd.DataFrame) -> list[TableColumn]:
         column("pairs"),
         column("fixed"),
         column("broken"),
-        TableColumn("difference in points [95%]", _difference),
+        TableColumn(
+            "difference in points [95%]",
+            lambda row: "–" if isnan(row["p_holm"]) else difference(row),
+        ),
         TableColumn(
             "p (Holm)", lambda row: "–" if isnan(row["p_holm"]) else f"{row['p_holm']:.2g}"
         ),

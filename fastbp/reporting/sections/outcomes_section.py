@@ -1,8 +1,8 @@
 """How the runs ended: bars of outcomes and a table."""
 
 from fastbp.reporting import plots
-from fastbp.reporting.html import HtmlFigure
-from fastbp.reporting.html_tables import TableColumn, column, interval, listed, setup_table
+from fastbp.reporting.html import HtmlFigure, TableColumn
+from fastbp.reporting.html_tables import column, interval, listed, setup_table
 from fastbp.reporting.phrases import Record, percent, plain
 from fastbp.reporting.report_data import Content, ReportData, Section, runs_in
 

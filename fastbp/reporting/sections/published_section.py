@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from fastbp.analysis.summary import keys_of
-from fastbp.reporting.html import HtmlColumn, HtmlRow, HtmlTable
+from fastbp.reporting.html import HtmlTable, TableColumn
 from fastbp.reporting.html_tables import MAX_ROWS
 from fastbp.reporting.phrases import Record, aligned, and_, plain, plural, setting, shortened
 from fastbp.reporting.report_data import Content, ReportData, Section
@@ -204,8 +204,8 @@ def _html_table(table: SourceTable) -> HtmlTable:
     return HtmlTable(
         f"Published by {shortened(table.source, 60)}",
         f"{table.source}. Times in epochs.{differ}{first} All columns:",
-        [HtmlColumn(title, i in _TEXT_COLUMNS) for i, title in enumerate(table.titles)],
-        [HtmlRow(cells, is_marked) for cells, is_marked in rows],
+        [TableColumn(title, str, i in _TEXT_COLUMNS) for i, title in enumerate(table.titles)],
+        list(rows),
         "published.csv",
     )
 

@@ -8,7 +8,8 @@ import pandas as pd
 
 from fastbp.analysis.summary import survival
 from fastbp.reporting import plots
-from fastbp.reporting.html_tables import TableColumn, column, listed, setup_table
+from fastbp.reporting.html import TableColumn
+from fastbp.reporting.html_tables import column, listed, setup_table
 from fastbp.reporting.phrases import Record, percent
 from fastbp.reporting.report_data import Content, ReportData, Section
 
