@@ -28,7 +28,7 @@ LONG = ONLINE | {"updates": 79_920}
 def founding(store: bool, seeds: int) -> float:
     """Seconds of training, and of writing what is left."""
     sweep = Sweep.from_toml(shipped("founding"), seeds=seeds)
-    spent = (store_and_train(sweep) if store else drive(sweep)).seconds
+    spent = (store_and_train(sweep) if store else drive(plan.Plan(sweep))).seconds
     return spent["train"] + spent["write"]
 
 
@@ -46,7 +46,7 @@ def verified(runs: int) -> float:
     with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
         store = Store(Path(folder, "store"))
         store.open()
-        drive(Sweep(seeds=runs, setup=ONLINE | {"updates": 8}), store)
+        drive(plan.Plan(Sweep(seeds=runs, setup=ONLINE | {"updates": 8})), store)
         began = time.perf_counter()
         checked = integrity.check(store)
         took = time.perf_counter() - began

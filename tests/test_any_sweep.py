@@ -16,7 +16,7 @@ from numba import config
 import fastbp
 from fastbp import Sweep
 from fastbp.config.toml_text import toml
-from fastbp.engine import driver
+from fastbp.engine.plan import Plan
 from fastbp.store.store import Store
 from fastbp.sweep import main
 
@@ -95,7 +95,7 @@ def test_a_right_sweep_runs_and_its_store_says_what_it_was(sweep: Sweep) -> None
         frame = fastbp.run(sweep, folder)
         assert len(frame) == sweep.runs
         assert Sweep.from_toml(Path(folder, "sweep.toml")) == sweep
-        assert driver.drive(sweep, Store(folder)).runs == 0
+        assert Plan(sweep, Store(folder).present()).runs == 0
         again = fastbp.run(sweep)
     pd.testing.assert_frame_equal(
         *(rows.drop(columns="outputs").astype(object) for rows in (frame, again))

@@ -975,7 +975,7 @@ def test_a_folder_that_cannot_be_written_is_no_matter(tmp_path):
 def test_a_plain_line_now_and_then_where_there_is_no_terminal(capsys):
     now = 0.0
     show = console.Shown(clock=lambda: now)
-    progress = driver.Progress(runs=4000, whole_budget=4_000_000, phase="training")
+    progress = driver.Progress(runs=4000, total_budget=4_000_000, phase="training")
     for now in (1.0, 29.9, 30.1, 45.0, 60.2, 61.0):
         progress.done, progress.budget, progress.updates = (
             int(now) * 10,
@@ -1016,6 +1016,6 @@ def test_before_anything_trains_progress_names_the_phase():
         console.describe(driver.Progress(phase="compiling")) == "compiling… (once for this machine)"
     )
     assert (
-        console.describe(driver.Progress(runs=8, whole_budget=80, phase="training"))
+        console.describe(driver.Progress(runs=8, total_budget=80, phase="training"))
         == "  0% · 0 of 8 runs"
     )

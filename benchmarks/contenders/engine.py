@@ -23,7 +23,7 @@ def store_and_train(sweep: Sweep, jobs: int | None = None, executor: str = "thre
     with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
         store = Store(folder)
         store.open()
-        return drive(sweep, store, pool=pool(executor, jobs))
+        return drive(plan.Plan(sweep), store, pool=pool(executor, jobs))
 
 
 def difference(job: Job) -> float:

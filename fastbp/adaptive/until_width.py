@@ -1,12 +1,15 @@
-"""Train more seeds until the intervals are narrow enough."""
+"""Train more seeds until confidence intervals are narrow enough."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -15,10 +18,12 @@ from fastbp.analysis.statistics.proportions import (
     sequence_prior,
     sequence_trials,
 )
-from fastbp.analysis.summary import keys_of
+from fastbp.analysis.summary import SHARES, keys_of
 from fastbp.config.sweep import LAST_SEED, Sweep
 from fastbp.engine import forecast
-from fastbp.engine.driver import Trained
+from fastbp.engine.driver import Trained, add_up
+from fastbp.engine.executor_map import Pool
+from fastbp.engine.plan import Plan
 from fastbp.reporting import phrases
 from fastbp.schema.errors import StoreError, StoreFullError, SweepError
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
@@ -27,80 +32,80 @@ from fastbp.store import parquet
 from fastbp.store.filename import Range
 from fastbp.store.store import Store
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 Train = Callable[[Sweep], Trained]
-"""Trains what is missing of a sweep, into the store that is asked about."""
-
-SHARES: tuple[str, ...] = (*map(str, OUTCOMES), "constant")
-"""The shares that a table shows of a setup: each outcome's, and that of those that people call
-constant."""
+"""Trains what is missing of a sweep into the store in use."""
 
 MIN_WIDTH = 1e-4
-"""Below it a share of one half takes more than a thousand million seeds."""
+"""The narrowest interval that can be requested: a share of one half takes 10⁹ seeds for it."""
 
 
-class Counter:
-    """Counts how the first seeds of setups ended, from the files of a store, and no others that are
-    there: what is decided by it does not depend on what was trained before.
+class OutcomeCounter:
+    """Counts the outcomes of the first seeds of setups, from the files of a store.
+
+    Other seeds in the store are ignored, so that no decision depends on what was trained before.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[str, tuple[int, NDArray[np.int64]]] = {}
+        self._count = cache(_count_outcomes)  # files never change, so each is read once
 
     def __call__(self, setups: Sequence[str], seeds: Range) -> NDArray[np.int64]:
-        """Runs of each outcome, [setup, outcome]. The same first seed each time, and never fewer.
+        """Count the outcomes of a range of seeds.
 
-        Raises StoreError where a file is damaged, or runs are not there once each.
+        Parameters
+        ----------
+        setups : sequence of str
+            Ids of setups.
+        seeds : (start, count)
+
+        Returns
+        -------
+        int64 array [setup, outcome]
+
+        Raises
+        ------
+        StoreError
+            If a file is damaged, or the store does not have every run exactly once.
         """
         start, stop = seeds[0], sum(seeds)
-        found = {
-            setup: self._known.get(setup, (start, np.zeros(len(OUTCOMES), np.int64)))
-            for setup in setups
-        }
+        totals = {setup: np.zeros(len(OUTCOMES), np.int64) for setup in setups}
         for file in self._store.run_files():
-            if file.setup not in found:
-                continue
-            at, counts = found[file.setup]
-            first, after = max(file.start, at), min(file.stop, stop)
-            if first < after:
-                rows, _ = parquet.read(file.path, ["seed", "outcome"])
-                outcomes = rows["outcome"].slice(first - file.start, after - first)
-                for entry in pc.value_counts(outcomes).to_pylist():
-                    counts = counts + entry["counts"] * (np.array(OUTCOMES) == entry["values"])
-                found[file.setup] = at, counts
-        for setup, (_, counts) in found.items():
+            part = range(max(file.start, start), min(file.stop, stop))
+            if file.setup in totals and part:
+                totals[file.setup] += self._count(file.path, part.start - file.start, len(part))
+        for setup, counts in totals.items():
             if counts.sum() != seeds[1]:
-                self._store.check_files()  # which says what is there twice
+                self._store.check_files()  # names the files that have runs twice
                 raise StoreError(
-                    f"{self._store.runs} has {counts.sum():,} of {seeds[1]:,} runs of setup {setup} that were made"
+                    f"{self._store.runs} has {counts.sum():,} of {seeds[1]:,} runs of setup "
+                    f"{setup} that were made"
                 )
-            self._known[setup] = stop, counts
-        return np.stack([found[setup][1] for setup in setups])
+        return np.stack([totals[setup] for setup in setups])
 
 
-def together(parts: Sequence[Trained]) -> Trained:
-    """What several drivers did, one after the other."""
-    seconds: dict[str, float] = {}
-    for part in parts:
-        for phase, took in part.seconds.items():
-            seconds[phase] = seconds.get(phase, 0.0) + took
-    runs, updates, written = (sum(each) for each in zip(*(part[:3] for part in parts), strict=True))
-    return Trained(
-        runs, updates, written, seconds, [line for part in parts for line in part.failed]
-    )
+def _count_outcomes(file: Path, offset: int, length: int) -> NDArray[np.int64]:
+    """Count the outcomes in some rows of a file, int64 [outcome]."""
+    rows, _ = parquet.read(file, ["seed", "outcome"])
+    entries = pc.value_counts(rows["outcome"].slice(offset, length)).to_pylist()
+    counts = {entry["values"]: entry["counts"] for entry in entries}
+    return np.array([counts.get(str(outcome), 0) for outcome in OUTCOMES])
 
 
-# Seeds until intervals are narrow
+class UntilWidthResult(NamedTuple):
+    """How narrow the intervals of a sweep's shares became.
 
-
-class Narrowed(NamedTuple):
-    """How far the intervals of a sweep's shares were narrowed.
-
-    `sweep`: with the seeds that were reached. `widest`: the width of the widest interval then, that
-    of `share` (of `SHARES`) of `setup`, an id; NaN where blocks failed.
+    Parameters
+    ----------
+    sweep : Sweep
+        With the seeds that were reached.
+    trained : Trained
+        What all rounds trained.
+    width : float
+        The requested width.
+    widest : float
+        The width of the widest interval; NaN if blocks failed.
+    share, setup : str
+        The outcome and the id of the setup that have it.
     """
 
     sweep: Sweep
@@ -112,148 +117,143 @@ class Narrowed(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Whether every interval is as narrow as was asked for."""
+        """Whether every interval is as narrow as requested."""
         return self.widest <= self.width
 
     def lines(self, summary: pd.DataFrame) -> list[str]:
-        """What to say of it; `summary`, of these runs."""
+        """Describe the result, with the `summary` of these runs."""
         row = summary[summary["setup"] == self.setup].iloc[0]
-        wilson_widths = [
-            (summary[f"{s}_high"] - summary[f"{s}_low"]).max()
-            for s in (s.replace("-", "_") for s in SHARES)
-        ]
-        of = phrases.setting(row, keys_of(summary))
-        seeds = self.sweep.seeds.count
+        wilson = max((summary[f"{s}_high"] - summary[f"{s}_low"]).max() for s in SHARES)
+        setting, seeds = phrases.setting(row, keys_of(summary)), self.sweep.seeds.count
         return [
-            phrases.narrowed(
-                self.width, self.widest, seeds, self.share, of, float(max(wilson_widths))
-            )
+            phrases.narrowed(self.width, self.widest, seeds, self.share, setting, float(wilson))
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """The same for programs."""
-        widest = (
-            None
-            if math.isnan(self.widest)
-            else {"setup": self.setup, "share": self.share, "width": self.widest}
-        )
-        told = {
-            "width": self.width,
-            "reached": self.complete,
-            "seeds": self.sweep.seeds.count,
-            "widest": widest,
+        """The result for programs."""
+        widest = {"setup": self.setup, "share": self.share, "width": self.widest}
+        return {
+            "until_width": {
+                "width": self.width,
+                "reached": self.complete,
+                "seeds": self.sweep.seeds.count,
+                "widest": None if math.isnan(self.widest) else widest,
+                "interval": "confidence sequence, 95%",
+            }
         }
-        return {"until_width": told | {"interval": "confidence sequence, 95%"}}
 
 
 def read_width(text: str) -> float:
-    """A width of an interval. Raises SweepError."""
+    """Read the width of an interval. Raises SweepError."""
     try:
         width = float(text)
     except ValueError:
         width = math.nan
     if not MIN_WIDTH <= width < 1:
-        raise SweepError(
-            [
-                f"--until-width: given {shown(text)}, allowed: a number from {MIN_WIDTH} and below 1, such as 0.01"
-            ]
-        )
+        allowed = f"a number from {MIN_WIDTH} and below 1, such as 0.01"
+        raise SweepError([f"--until-width: given {shown(text)}, allowed: {allowed}"])
     return width
 
 
-class Most(NamedTuple):
-    """How many seeds a sweep takes at most, and what there is no room for where that is fewer than
-    may be needed.
-    """
+class SeedLimit(NamedTuple):
+    """The seeds that a sweep may take, and why that may be too few; empty if it is enough."""
 
     seeds: int
     short: str = ""
 
 
-def most_seeds(sweep: Sweep, store: Store, width: float, workers: int, processes: int = 0) -> Most:
-    """The seeds that are enough for a share of one half, which takes the most, or as many of them
-    as there is room for.
+def max_seeds(sweep: Sweep, store: Store, width: float, pool: Pool) -> SeedLimit:
+    """Find how many seeds are enough whatever the shares are, or how many there is room for.
 
-    Parameters `workers` and `processes` as of `forecast.memory`. For the sweep's own seeds there is
-    room.
+    A share of one half needs the most seeds. The seeds of the sweep itself always have room.
     """
-    own, wanted = sweep.seeds.count, _rounded_up(sequence_trials(0.5, width))
-    if wanted <= own:
-        return Most(own)
-    last, short = LAST_SEED - sweep.seeds.start, ""
-    if wanted > last:
-        wanted, short = last, "the last seed is 2^63 − 1"
+    count, enough = sweep.seeds.count, _rounded_up(sequence_trials(0.5, width))
+    if enough <= count:
+        return SeedLimit(count)
+    short, present = "", store.present()
+    if enough > LAST_SEED - sweep.seeds.start:
+        enough, short = LAST_SEED - sweep.seeds.start, "the last seed is 2^63 − 1"
 
-    def too_much(count: int) -> str:
+    def shortage(seeds: int) -> str:
         try:
-            forecast.check(
-                sweep.with_seeds(sweep.seeds.start, count), store, workers, processes=processes
-            )
+            more = sweep.with_seeds(sweep.seeds.start, seeds)
+            forecast.check(Plan(more, present), store, pool)
         except (SweepError, StoreFullError) as error:
             return str(error)
         return ""
 
-    if not (line := too_much(wanted)):
-        return Most(wanted, short)
-    few = own
-    while wanted - few > max(1, few // 100):  # room is an estimate
-        middle = (few + wanted) // 2
-        if said := too_much(middle):
-            wanted, line = middle, said
+    if not (line := shortage(enough)):
+        return SeedLimit(enough, short)
+    while enough - count > max(1, count // 100):  # the room is an estimate
+        middle = (count + enough) // 2
+        if found := shortage(middle):
+            enough, line = middle, found
         else:
-            few = middle
-    return Most(few, line)
+            count = middle
+    return SeedLimit(count, line)
 
 
-def until_width(sweep: Sweep, store: Store, width: float, train: Train, most: int) -> Narrowed:
-    """Train a sweep's own seeds, then more in rounds, until the 95% interval of each share of each
-    setup is at most so wide.
+def until_width(
+    sweep: Sweep, store: Store, width: float, train: Train, limit: int
+) -> UntilWidthResult:
+    """Train a sweep's seeds, then more in rounds, until all 95% intervals are narrow enough.
 
-    Intervals are those of a confidence sequence, which may be looked at as often as one likes: that
-    it was stopped when they were narrow takes nothing from what they claim. All setups get the same
-    seeds: changes are compared over seeds that both setups have, one number in the sweep's file
-    says what is complete, and most of what is narrow early (shorter budgets, which are trained on
-    the way of longer ones) costs nothing. How many it takes depends on the runs alone, so that the
-    same command again, or after it was killed, comes to the same number. `most`: not more seeds
-    than these.
+    All setups get the same seeds, since changes are compared over seeds that both setups have. How
+    many seeds it takes depends on the runs alone: the same command again, also after it was killed,
+    trains the same seeds.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    store : Store
+        Where `train` puts the runs.
+    width : float
+        The requested width of the interval of each outcome's share in each setup.
+    train : callable
+        Trains what is missing of a sweep.
+    limit : int
+        Do not train more seeds than this.
+
+    Notes
+    -----
+    The intervals are confidence sequences, which hold however often they are checked. So stopping
+    when they are narrow does not weaken them.
     """
-    prior, counter = sequence_prior(width), Counter(store)
+    prior, counter = sequence_prior(width), OutcomeCounter(store)
     ids = [setup.identity() for setup in sweep.setups]
     constant = [OUTCOMES.index(outcome) for outcome in CONSTANT]
-    parts: list[Trained] = []
+    rounds: list[Trained] = []
     sweep = sweep.with_seeds(sweep.seeds.start, sweep.seeds.count)
     while True:
-        parts.append(train(sweep))
-        if parts[-1].failed:
-            return Narrowed(sweep, together(parts), width)
+        rounds.append(train(sweep))
+        if rounds[-1].failed:
+            return UntilWidthResult(sweep, add_up(rounds), width)
         seeds = sweep.seeds.count
         counts = counter(ids, (sweep.seeds.start, seeds))
         counts = np.hstack([counts, counts[:, constant].sum(axis=1, keepdims=True)])
         low, high = confidence_sequence(counts, seeds, prior)
         widths = high - low
-        setup, share = np.unravel_index(
-            int(np.argmax(widths.round(12))), widths.shape
-        )  # the first of those that mirror each other
-        found = Narrowed(
-            sweep, together(parts), width, float(widths.max()), SHARES[share], ids[setup]
-        )
-        if found.complete or seeds >= most:
-            return found
-        sweep = sweep.with_seeds(sweep.seeds.start, min(most, _more(counts, seeds, width)))
+        # Shares p and 1 − p have equal widths but for rounding: take the first of them.
+        setup, share = np.unravel_index(int(np.argmax(widths.round(12))), widths.shape)
+        widest, name = float(widths.max()), SHARES[share].replace("_", "-")
+        result = UntilWidthResult(sweep, add_up(rounds), width, widest, name, ids[setup])
+        if result.complete or seeds >= limit:
+            return result
+        sweep = sweep.with_seeds(sweep.seeds.start, min(limit, _next_seeds(counts, seeds, width)))
 
 
-def _more(counts: NDArray[np.int64], seeds: int, width: float) -> int:
-    """How many seeds to try next: those that the shares as they look now will take, at least a
-    tenth more, and at most four times as many, since few seeds tell little of it.
+def _next_seeds(counts: NDArray[np.int64], seeds: int, width: float) -> int:
+    """How many seeds to try next: those that the present shares need.
+
+    At least a tenth more, and at most four times as many, since few seeds give a rough estimate.
     """
     shares = counts / seeds
     closest = float(shares.flat[np.argmin(np.abs(shares - 0.5))])
-    return _rounded_up(
-        min(4 * seeds, max(seeds + -(-seeds // 10), sequence_trials(closest, width)))
-    )
+    at_least = seeds + -(-seeds // 10)
+    return _rounded_up(min(4 * seeds, max(at_least, sequence_trials(closest, width))))
 
 
 def _rounded_up(number: int) -> int:
-    """A whole number of at most two digits and zeros, not less."""
+    """Round up to a number of two digits and zeros."""
     unit: int = 10 ** max(0, len(str(number)) - 2)
     return -(-number // unit) * unit

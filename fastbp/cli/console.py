@@ -18,8 +18,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TextIO, TypeVar
 
 if TYPE_CHECKING:
-    from fastbp.adaptive.bisection import Bisected
-    from fastbp.adaptive.until_width import Narrowed
+    from fastbp.adaptive.bisection import BisectionResult
+    from fastbp.adaptive.until_width import UntilWidthResult
     from fastbp.config.sweep import Sweep
     from fastbp.engine.driver import Progress, Trained
     from fastbp.engine.executor_map import Pool
@@ -71,6 +71,7 @@ def sweep(arguments: argparse.Namespace) -> int:
             say(f"note: {note}")
 
         from fastbp.engine import backends, forecast
+        from fastbp.engine.plan import Plan
         from fastbp.store.store import Store
 
         store = Store(arguments.output or Path("results") / path.stem, "-o DIR")
@@ -81,11 +82,9 @@ def sweep(arguments: argparse.Namespace) -> int:
             asked = sweep.within(*seeds) if seeds else sweep
             pool = backends.pool("threads" if arguments.dry_run else arguments.executor, jobs)
             if arguments.dry_run:
-                would = dry_run(_at_most(asked, store, pool, jobs, arguments), store, jobs)
+                would = dry_run(_at_most(asked, store, pool, arguments), store, pool)
                 tell(json.dumps(would.as_json()) if arguments.json else would.text())
-            forecast.check(
-                asked, store, jobs if pool.shares_memory else 0, processes=pool.processes
-            )
+            forecast.check(Plan(asked, store.present()), store, pool)
             if arguments.dry_run:
                 return COMPLETE
             store.open()
@@ -187,7 +186,7 @@ class Done(NamedTuple):
     code: int
     trained: Trained
     told: Report
-    found: Narrowed | Bisected | None
+    found: UntilWidthResult | BisectionResult | None
 
 
 def perform(
@@ -204,6 +203,7 @@ def perform(
     this one of several.
     """
     from fastbp.engine import driver, forecast
+    from fastbp.engine.plan import Plan
     from fastbp.kernels.code_cache import why_not_kept
     from fastbp.kernels.jit import has_fma
 
@@ -224,16 +224,13 @@ def perform(
     adapts = arguments.until_width is not None or arguments.bisect is not None
 
     def train(asked: Sweep) -> Trained:
-        if (
-            not adapts or forecast.size(asked, store.present()).runs
-        ):  # else a later round may have been begun already
+        plan = Plan(asked, store.present(), seeds)
+        if not adapts or plan.runs:  # else a later round may have been begun already
             if adapts:
-                forecast.check(
-                    asked, store, jobs if pool.shares_memory else 0, processes=pool.processes
-                )
+                forecast.check(plan, store, pool)
             _renew(store, "sweep.toml", asked.to_toml(store.path))
-        driver.problem_files(asked, store)
-        done = driver.drive(asked, store, pool=pool, seeds=seeds, tick=tick)
+        driver.write_problems(asked, store)
+        done = driver.drive(plan, store, pool=pool, tick=tick)
         show.end()
         return done
 
@@ -242,14 +239,14 @@ def perform(
         say(
             f"shard {arguments.shard}: seeds {seeds[0]:,} to {sum(seeds) - 1:,}; fastbp merge unites shards"
         )
-    found: Narrowed | Bisected | None = None
+    found: UntilWidthResult | BisectionResult | None = None
     if adapts:
         from fastbp.adaptive import bisection, until_width
 
         if arguments.bisect is not None:
             found = bisection.bisect(sweep, store, bisection.read_key(arguments.bisect), train)
         else:
-            most = _at_most(sweep, store, pool, jobs, arguments).seeds.count
+            most = _at_most(sweep, store, pool, arguments).seeds.count
             found = until_width.until_width(
                 sweep, store, until_width.read_width(arguments.until_width), train, most
             )
@@ -300,18 +297,14 @@ def _adaptive(arguments: argparse.Namespace) -> list[str]:
     return lines
 
 
-def _at_most(
-    sweep: Sweep, store: Store, pool: Pool, jobs: int, arguments: argparse.Namespace
-) -> Sweep:
+def _at_most(sweep: Sweep, store: Store, pool: Pool, arguments: argparse.Namespace) -> Sweep:
     """The sweep with the seeds that it may take, and say how many these are."""
     if arguments.until_width is None:
         return sweep
     from fastbp.adaptive import until_width
 
     width = until_width.read_width(arguments.until_width)
-    most = until_width.most_seeds(
-        sweep, store, width, jobs if pool.shares_memory else 0, pool.processes
-    )
+    most = until_width.max_seeds(sweep, store, width, pool)
     if most.short:
         say(
             f"note: at most {most.seeds:,} seeds, which may be too few for a width of {width:g}: {most.short}"
@@ -328,7 +321,7 @@ class DryRun(NamedTuple):
 
     sweep: Sweep
     store: Store
-    jobs: int
+    pool: Pool
     wanted: StorageNeed
     takes: TimeEstimate
     is_new: bool
@@ -337,10 +330,10 @@ class DryRun(NamedTuple):
     @property
     def _memory(self) -> float:
         from fastbp.engine import forecast
+        from fastbp.engine.plan import Plan
 
-        return sum(
-            part.bytes for part in forecast.memory(self.sweep, self.jobs, stored=True, frame=False)
-        )
+        terms = forecast.memory(Plan(self.sweep), self.pool, stored=True, frame=False)
+        return sum(term.bytes for term in terms)
 
     def as_json(self) -> dict[str, object]:
         """As `--json` prints it."""
@@ -357,7 +350,7 @@ class DryRun(NamedTuple):
                 "compile": round(takes.compiling),
                 "rest": float(f"{takes.all_but_compiling:.2g}"),
             },
-            "jobs": self.jobs,
+            "jobs": self.pool.workers,
             "disk": {
                 "bytes": self.wanted.bytes,
                 "files": self.wanted.files,
@@ -373,7 +366,7 @@ class DryRun(NamedTuple):
         wanted, takes = self.wanted, self.takes
         disk, free = machine.disk(self.store.path), machine.memory()
         early = any(setup.stop == "converged" for setup in self.sweep.setups)
-        cores = f"{self.jobs:,} core{'s' * (self.jobs > 1)}"
+        cores = f"{self.pool.workers:,} core{'s' * (self.pool.workers > 1)}"
         compiling = (
             f", and some {duration(takes.compiling)} before it to compile, once for this machine"
             * bool(takes.compiling)
@@ -392,20 +385,21 @@ class DryRun(NamedTuple):
         return "\n".join(f"{name:<9}{line}" for name, line in lines.items())
 
 
-def dry_run(sweep: Sweep, store: Store, jobs: int) -> DryRun:
+def dry_run(sweep: Sweep, store: Store, pool: Pool) -> DryRun:
     """What a sweep would take. The store is only read, and not locked: whoever trains in it is not
     in the way.
     """
     from fastbp.engine import forecast
+    from fastbp.engine.plan import Plan
 
-    present = store.present()
+    plan = Plan(sweep, store.present())
     return DryRun(
         sweep,
         store,
-        jobs,
-        forecast.size(sweep, present),
-        forecast.duration(sweep, present, jobs),
-        not present,
+        pool,
+        forecast.storage(plan),
+        forecast.duration(plan, pool.workers),
+        not plan.present,
     )
 
 
@@ -433,7 +427,7 @@ def _report(
         trained.seconds["tables"] = drawn - started
         trained.seconds["total"] = drawn - began
         if trained.runs:
-            provenance.add_made(store, driver.made(trained, jobs))
+            provenance.add_made(store, driver.made_entry(trained, jobs))
 
     def tick(what: str) -> None:
         phase.phase = what
@@ -827,7 +821,7 @@ def describe(progress: Progress | Phase) -> str:
         return f"{progress.phase}…" + (
             " (once for this machine)" if progress.phase == "compiling" else ""
         )
-    share = progress.budget / progress.whole_budget if progress.whole_budget else 1.0
+    share = progress.budget / progress.total_budget if progress.total_budget else 1.0
     line = f"{share:4.0%} · {progress.done:,} of {progress.runs:,} runs"
     if progress.updates and progress.seconds > 0:
         left = duration(progress.seconds * (1 - share) / share)

@@ -128,23 +128,23 @@ def _too_large(found: Sequence[Found], jobs: int, arguments: argparse.Namespace)
     disk for one.
     """
     from fastbp.engine import backends, forecast
+    from fastbp.engine.plan import Plan
     from fastbp.schema.errors import SweepError
 
     pool = backends.pool("threads" if arguments.dry_run else arguments.executor, jobs)
     for each in found:
         try:
-            forecast.check(
-                each.sweep, each.store, jobs if pool.shares_memory else 0, processes=pool.processes
-            )
+            forecast.check(Plan(each.sweep, each.store.present()), each.store, pool)
         except SweepError as error:
             yield from (f"{each.file}: {line}" for line in error.lines)
 
 
 def _foresee(found: Sequence[Found], jobs: int, arguments: argparse.Namespace) -> None:
     """Say what each sweep would take, and all of them."""
-    from fastbp.engine import forecast
+    from fastbp.engine import backends, forecast
 
-    each_would = [console.dry_run(each.sweep, each.store, jobs) for each in found]
+    pool = backends.pool("threads", jobs)
+    each_would = [console.dry_run(each.sweep, each.store, pool) for each in found]
     if arguments.json:
         tell(json.dumps({"sweeps": [would.as_json() for would in each_would]}))
         return

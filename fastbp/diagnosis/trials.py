@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastbp.config.setup import Setup
 from fastbp.engine import block
 from fastbp.engine.machine import available_cores
-from fastbp.engine.plan import families, least_block_seeds, seconds_per_run
+from fastbp.engine.plan import budget_groups, min_block_seeds, seconds_per_run
 from fastbp.engine.rows import Rows
 from fastbp.kernels import measures as m
 from fastbp.schema.outcomes import OUTCOMES, Outcome, classify
@@ -81,7 +81,7 @@ def train(
     groups: dict[Hashable, list[Trial]] = {}
     for orders in dict.fromkeys(trial.orders for trial in trials):
         own = [trial.setup for trial in trials if trial.orders == orders]
-        for family in families(own):
+        for family in budget_groups(own):
             groups[orders, family[0].identity()] = [Trial(setup, orders) for setup in family]
     given_up = threading.Event()
     tasks = [
@@ -128,7 +128,7 @@ def train(
 
 def _parts(setup: Setup, start: int, count: int) -> list[tuple[int, int]]:
     """Seeds in parts for all cores, of as many as go side by side."""
-    least = least_block_seeds(setup)
+    least = min_block_seeds(setup)
     size = least * max(1, round(count / least / (2 * available_cores())))
     return [
         (first, min(size, start + count - first)) for first in range(start, start + count, size)

@@ -1,9 +1,8 @@
-"""Where blocks are trained, by name: each a function that gives a pool of workers, through that
-kind's own package.
-"""
+"""Where blocks are trained: the executors that `--executor` names, each as a pool of workers."""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -20,12 +19,14 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
+from multiprocessing import connection, get_context, parent_process
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from fastbp import __version__
-from fastbp.engine.executor_map import Pool
+from fastbp.engine.executor_map import Pool, error_line
 from fastbp.engine.machine import available_cores
 from fastbp.schema.errors import OtherWorkerError, SweepError
 from fastbp.schema.keys import NUMERICS_VERSION
@@ -33,82 +34,89 @@ from fastbp.schema.text import nearest, shown
 
 
 class Backend(NamedTuple):
-    """A kind of workers: what makes a pool of so many, at an address, and the package that it
-    needs.
+    """One kind of workers.
+
+    Parameters
+    ----------
+    pool : callable
+        Makes a pool of so many workers, at an address.
+    package : str
+        The package that it needs. The extra of fastbp that installs it has the backend's name.
+    address : str
+        What its address is called. Empty if it has none.
+    shares_memory : bool
+        Whether workers share the memory of this process.
     """
 
     pool: Callable[[int, str], Pool]
     package: str = ""
-    extra: str = ""
     address: str = ""
-    """What an address of it is called; empty where it has none."""
+    shares_memory: bool = False
 
 
-def threads(jobs: int, address: str = "") -> Pool:
-    """Threads of this process. Compiled code holds no lock of Python's, so they scale with the
-    cores.
-    """
-
-    def end(executor: Executor) -> None:
-        executor.shutdown(wait=False, cancel_futures=True)
-
-    return Pool(lambda: ThreadPoolExecutor(jobs, "fastbp"), jobs, end=end, shares_memory=True)
+def _shutdown(executor: Executor) -> None:
+    executor.shutdown(wait=False, cancel_futures=True)
 
 
-def processes(jobs: int, address: str = "") -> Pool:
-    """Processes of this machine."""
-    from multiprocessing import get_context
+def _threads(jobs: int, address: str) -> Pool:
+    """Threads of this process. Compiled code releases the GIL, so they scale with the cores."""
+    return Pool(lambda: ThreadPoolExecutor(jobs, "fastbp"), jobs, end=_shutdown)
 
-    class Processes(ProcessPoolExecutor):
-        def submit(self, *arguments: Any, **named: Any) -> Future[Any]:
-            with _undisturbed():  # it starts processes as they are needed
-                return super().submit(*arguments, **named)
+
+class _ProcessPool(ProcessPoolExecutor):
+    """A process pool whose workers are started in isolation, whenever one is needed."""
+
+    def submit(self, *arguments: Any, **keywords: Any) -> Future[Any]:
+        with _isolated_start():
+            return super().submit(*arguments, **keywords)
+
+
+def _processes(jobs: int, address: str) -> Pool:
+    """Worker processes on this machine."""
 
     def start() -> Executor:
-        with _undisturbed():
-            executor = Processes(jobs, get_context("spawn"), initializer=_serve)
-        for _ in range(
-            jobs
-        ):  # or some would only be started once there is work, and import while others train
-            executor.submit(_import_all)
+        with _isolated_start():
+            executor = _ProcessPool(jobs, get_context("spawn"), initializer=_follow_driver)
+        # Start all workers now: later ones would import packages while the others train.
+        for _ in range(jobs):
+            executor.submit(_import_engine)
         return executor
 
     def end(executor: Executor) -> None:
-        for process in list(
-            (getattr(executor, "_processes", None) or {}).values()
-        ):  # from Python 3.14: kill_workers()
+        # Python 3.14 has kill_workers() for this.
+        for process in list((getattr(executor, "_processes", None) or {}).values()):
             process.kill()
-        executor.shutdown(wait=False, cancel_futures=True)
+        _shutdown(executor)
 
     return Pool(start, jobs, 2 * jobs, end, processes=jobs)
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Processes that are started meanwhile never hear Ctrl-C, not even while they import; nor are
-    they told of the user's script, which they need for nothing and would run again; and their
-    helper clears away without a word what a killed driver leaves.
+def _isolated_start() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C and do not run the user's script.
+
+    They ignore Ctrl-C even while they import packages. Without `__main__` they do not run the
+    user's script, which they do not need. Their resource tracker cleans up after a killed driver
+    without a warning.
     """
-    warnings, main = "PYTHONWARNINGS", sys.modules["__main__"]
-    given = os.environ.get(warnings)
-    os.environ[warnings] = ",".join(filter(None, [given, "ignore:resource_tracker"]))
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which children inherit
+    name, main = "PYTHONWARNINGS", sys.modules["__main__"]
+    before = os.environ.get(name)
+    os.environ[name] = ",".join(filter(None, [before, "ignore:resource_tracker"]))
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
     sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
         sys.modules["__main__"] = main
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        if given is None:
-            del os.environ[warnings]
+        if before is None:
+            del os.environ[name]
         else:
-            os.environ[warnings] = given
+            os.environ[name] = before
 
 
-def _serve() -> None:
-    """Leave Ctrl-C to the driver, and end with it, however it ends."""
-    from multiprocessing import connection, parent_process
-
+def _follow_driver() -> None:
+    """In a worker: leave Ctrl-C to the driver, and end when the driver ends for any reason."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent
@@ -120,39 +128,23 @@ def _serve() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _import_all() -> None:
+def _import_engine() -> None:
     import pyarrow  # noqa: F401
 
     import fastbp.engine.block  # noqa: F401
 
 
-def dask(jobs: int, address: str = "") -> Pool:
-    """Dask: a cluster on this machine, or the one whose scheduler has this address."""
-    import logging
-
+def _dask(jobs: int, address: str) -> Pool:
+    """A Dask cluster on this machine, or the one whose scheduler has this address."""
     import distributed
-    from dask import config
     from distributed.comm import CommClosedError
 
+    if address:
+        jobs = _dask_workers(address)
     clients: dict[int, Any] = {}
 
     def start() -> Executor:
-        quiet = {
-            "distributed.scheduler.allowed-failures": 0,
-            "distributed.admin.system-monitor.disk": False,
-        }
-        with config.set(quiet), _undisturbed():
-            if address:
-                client = distributed.Client(address, timeout=5, set_as_default=False)
-            else:
-                cluster = distributed.LocalCluster(
-                    n_workers=jobs,
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                )
-                client = distributed.Client(cluster, set_as_default=False)
+        client = _dask_client(jobs, address)
         executor: Executor = client.get_executor(pure=False)
         clients[id(executor)] = client
         return executor
@@ -164,164 +156,183 @@ def dask(jobs: int, address: str = "") -> Pool:
         if cluster:
             cluster.close(timeout=5)
 
-    if address:
-        if not re.fullmatch(r"([a-z]+://)?[^/\s]+:\d{1,5}", address):
-            raise SweepError(
-                [
-                    f"--executor: given {shown('dask:' + address)}, allowed: dask:HOST:PORT, or dask:tcp://HOST:PORT"
-                ]
-            )
-        try:
-            with distributed.Client(address, timeout=5, set_as_default=False) as client:
-                there = sum(client.nthreads().values())
-        except (OSError, ValueError) as error:
-            raise SweepError(
-                [f"--executor: given 'dask:{address}', where no scheduler answers: {error}"]
-            ) from error
-        jobs = max(1, there)
-    lost = (distributed.KilledWorker,)
-    broken = (BrokenExecutor, CancelledError, CommClosedError)
     return Pool(
         start,
         jobs,
         2 * jobs,
         end,
-        lost,
-        broken,
+        lost=(distributed.KilledWorker,),
+        broken=(BrokenExecutor, CancelledError, CommClosedError),
         in_queue=bool(address),
         processes=0 if address else jobs,
     )
 
 
-def mpi(jobs: int, address: str = "") -> Pool:
-    """MPI: the other processes of `mpiexec … python -m mpi4py.futures -m fastbp.sweep`, or new ones
-    where there are none.
+def _dask_client(jobs: int, address: str) -> Any:
+    import distributed
+    from dask import config
+
+    quiet = {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.admin.system-monitor.disk": False,
+    }
+    with config.set(quiet), _isolated_start():
+        if address:
+            return distributed.Client(address, timeout=5, set_as_default=False)
+        cluster = distributed.LocalCluster(
+            n_workers=jobs,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+        return distributed.Client(cluster, set_as_default=False)
+
+
+def _dask_workers(address: str) -> int:
+    """Count the threads of a Dask cluster. Raises SweepError if it does not answer."""
+    import distributed
+
+    given = f"--executor: given {shown('dask:' + address)}"
+    if not re.fullmatch(r"([a-z]+://)?[^/\s]+:\d{1,5}", address):
+        raise SweepError([f"{given}, allowed: dask:HOST:PORT, or dask:tcp://HOST:PORT"])
+    try:
+        with distributed.Client(address, timeout=5, set_as_default=False) as client:
+            return max(1, int(sum(client.nthreads().values())))
+    except (OSError, ValueError) as error:
+        raise SweepError([f"{given}, where no scheduler answers: {error}"]) from error
+
+
+def _mpi(jobs: int, address: str) -> Pool:
+    """Processes that MPI started, or new ones.
+
+    `mpiexec … python -m mpi4py.futures -m fastbp.sweep` starts some.
     """
     from mpi4py.futures import MPIPoolExecutor
 
-    def end(executor: Executor) -> None:
-        executor.shutdown(wait=False, cancel_futures=True)
-
-    alone = "mpi4py.futures" not in sys.modules or not getattr(
-        sys.modules["mpi4py.futures"], "_shared_pool", None
+    launched = getattr(sys.modules.get("mpi4py.futures"), "_shared_pool", None)
+    return Pool(
+        lambda: MPIPoolExecutor(jobs),
+        jobs,
+        2 * jobs,
+        _shutdown,
+        processes=0 if launched else jobs,
     )
-    return Pool(lambda: MPIPoolExecutor(jobs), jobs, 2 * jobs, end, processes=jobs if alone else 0)
 
 
-def slurm(jobs: int, address: str = "") -> Pool:
-    """Slurm: steps of the allocation that this runs in, or jobs of their own where it runs in
-    none.
-    """
+def _slurm(jobs: int, address: str) -> Pool:
+    """Steps of the Slurm allocation that this process runs in, or jobs of their own outside one."""
     import executorlib
 
     inside = "SLURM_JOB_ID" in os.environ
     kind = executorlib.SlurmJobExecutor if inside else executorlib.SlurmClusterExecutor
-    return _from_executorlib(lambda: kind(max_workers=jobs, block_allocation=True), jobs)
+    return _executorlib_pool(kind, jobs)
 
 
-def flux(jobs: int, address: str = "") -> Pool:
-    """Flux: jobs of the instance that this runs in."""
+def _flux(jobs: int, address: str) -> Pool:
+    """Jobs of the Flux instance that this process runs in."""
     import executorlib
 
-    return _from_executorlib(
-        lambda: executorlib.FluxJobExecutor(max_workers=jobs, block_allocation=True), jobs
-    )
+    return _executorlib_pool(executorlib.FluxJobExecutor, jobs)
 
 
-def _from_executorlib(start: Callable[[], Executor], jobs: int) -> Pool:
+def _executorlib_pool(kind: Callable[..., Executor], jobs: int) -> Pool:
     from executorlib.standalone.interactive.communication import ExecutorlibSocketError
 
-    def end(executor: Executor) -> None:
-        executor.shutdown(wait=False, cancel_futures=True)
-
     return Pool(
-        start,
+        lambda: kind(max_workers=jobs, block_allocation=True),
         jobs,
         2 * jobs,
-        end,
+        _shutdown,
         broken=(BrokenExecutor, CancelledError, ExecutorlibSocketError),
         in_queue=True,
     )
 
 
 BACKENDS: dict[str, Backend] = {
-    "threads": Backend(threads),
-    "processes": Backend(processes),
-    "dask": Backend(dask, "distributed", "dask", "ADDRESS"),
-    "mpi": Backend(mpi, "mpi4py", "mpi"),
-    "slurm": Backend(slurm, "executorlib", "slurm"),
-    "flux": Backend(flux, "executorlib", "flux"),
+    "threads": Backend(_threads, shares_memory=True),
+    "processes": Backend(_processes),
+    "dask": Backend(_dask, "distributed", "ADDRESS"),
+    "mpi": Backend(_mpi, "mpi4py"),
+    "slurm": Backend(_slurm, "executorlib"),
+    "flux": Backend(_flux, "executorlib"),
 }
+"""The values of `--executor`."""
 
 
 def named(text: str) -> tuple[Backend, str]:
-    """The kind of workers that `--executor` names, and their address.
+    """Find the backend that `--executor` names, and its address.
 
-    Raises SweepError where there is none of that name, and where its package is not installed.
+    Raises
+    ------
+    SweepError
+        If there is no backend of that name, or its package is not installed.
     """
     name, colon, address = text.partition(":")
-    kind = BACKENDS.get(name)
-    if kind is None or (colon and not (kind.address and address)):
+    backend = BACKENDS.get(name)
+    if backend is None or (colon and not (backend.address and address)):
         allowed = [
             known + (f", {known}:{each.address}" if each.address else "")
             for known, each in BACKENDS.items()
         ]
-        raise SweepError(
-            [
-                f"--executor: given {shown(text)}, allowed: {', '.join(allowed)}{nearest(text, BACKENDS)}"
-            ]
-        )
-    if kind.package and not find_spec(kind.package):
-        remedy = f"pip install 'fastbp[{kind.extra}]'"
-        raise SweepError(
-            [f"--executor: given {shown(text)}, which needs the package {kind.package}: {remedy}"]
-        )
-    return kind, address
+        line = f"--executor: given {shown(text)}, allowed: {', '.join(allowed)}"
+        raise SweepError([line + nearest(text, BACKENDS)])
+    if backend.package and not find_spec(backend.package):
+        line = f"--executor: given {shown(text)}, which needs the package {backend.package}"
+        raise SweepError([f"{line}: pip install 'fastbp[{name}]'"])
+    return backend, address
 
 
-def pool(text: str, jobs: int | None = None) -> Pool:
-    """The pool that `--executor` names, of so many workers, by default one a core that this process
-    may use.
+def pool(text: str = "threads", jobs: int | None = None) -> Pool:
+    """Make the pool that `--executor` names.
 
-    Raises SweepError as `named` does, and where it cannot be reached.
+    Parameters
+    ----------
+    text : str
+        A name of `BACKENDS`, or ``NAME:ADDRESS``.
+    jobs : int, optional
+        Number of workers, by default one for each core that this process may use.
+
+    Raises
+    ------
+    SweepError
+        If there is no such backend, its package is missing, or it cannot be reached.
     """
-    kind, address = named(text)
+    backend, address = named(text)
     try:
-        return kind.pool(jobs or available_cores(), address)
-    except (ImportError, RuntimeError, OSError) as error:  # as where there is no MPI
-        first = str(error).partition("\n")[0]
-        raise SweepError(
-            [
-                f"--executor: given {shown(text)}, which does not start: {type(error).__name__}: {first}"
-            ]
-        ) from error
+        made = backend.pool(jobs or available_cores(), address)
+    except (ImportError, RuntimeError, OSError) as error:  # such as a machine without MPI
+        line = f"--executor: given {shown(text)}, which does not start: {error_line(error)}"
+        raise SweepError([line]) from error
+    made.shares_memory = backend.shares_memory
+    return made
 
 
-def given(executor: Executor) -> Pool:
-    """The pool of an executor that somebody else made, and ends."""
-    return Pool(
-        lambda: executor, available_cores(), shares_memory=isinstance(executor, ThreadPoolExecutor)
-    )
+def pool_of(executor: Executor) -> Pool:
+    """The pool of an executor that the caller made and will end."""
+    is_threads = isinstance(executor, ThreadPoolExecutor)
+    return Pool(lambda: executor, available_cores(), shares_memory=is_threads)
+
+
+def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """The versions of fastbp and of installed packages."""
+    return {"fastbp": __version__} | {package: version(package) for package in packages}
 
 
 @cache
 def versions() -> dict[str, str]:
-    """What this process computes with."""
-    from importlib.metadata import version
-
+    """The versions that decide which numbers this process computes."""
     from fastbp.kernels.code_cache import sources
 
-    packages = ("numpy", "numba", "llvmlite", "pyarrow")
     return {
         "numerics version": str(NUMERICS_VERSION),
-        "fastbp": __version__,
         "kernels and choices": sources(),
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-    } | {package: version(package) for package in packages}
+    } | package_versions(("numpy", "numba", "llvmlite", "pyarrow"))
 
 
-def compare(driver: dict[str, str]) -> None:
-    """Raise OtherWorkerError where the driver computes with something else than this process."""
+def check_versions(driver: dict[str, str]) -> None:
+    """Raise OtherWorkerError if the driver computes with other versions than this process."""
     here = versions()
     different = [
         f"{name} {here[name]}, not {value}"
@@ -329,6 +340,5 @@ def compare(driver: dict[str, str]) -> None:
         if here.get(name) != value
     ]
     if different:
-        raise OtherWorkerError(
-            f"the worker {os.uname().nodename} (process {os.getpid()}) has {'; '.join(different)}"
-        )
+        worker = f"{os.uname().nodename} (process {os.getpid()})"
+        raise OtherWorkerError(f"the worker {worker} has {'; '.join(different)}")

@@ -1,264 +1,276 @@
-"""The driver: plan what is missing, train it on all cores, publish it, and say so."""
+"""Train what is missing of a sweep on all cores, store it, and report progress."""
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from fastbp import __version__
 from fastbp.config.sweep import Sweep
-from fastbp.engine import backends, block, compile_ahead, forecast, lane_group
+from fastbp.engine import backends, block, compile_ahead, forecast
 from fastbp.engine.executor_map import Pool, completed
-from fastbp.engine.machine import available_cores
-from fastbp.engine.plan import Block, Present, blocks, only, shares, work
+from fastbp.engine.lane_group import KernelKey
+from fastbp.engine.machine import available_cores, cpu_name
+from fastbp.engine.plan import Block, Plan, PlannedFile
 from fastbp.engine.rows import to_arrow
-from fastbp.schema import errors
-from fastbp.schema.errors import StoreError
+from fastbp.schema.errors import OtherWorkerError, StoreError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import shown
 from fastbp.store import parquet
-from fastbp.store.filename import Range
 from fastbp.store.load import frame
 from fastbp.store.store import Store
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-from fastbp.engine.machine import cpu_name
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass
 class Progress:
-    """How far a sweep is, for whoever shows it."""
+    """How far a sweep is.
+
+    `runs` are to be trained and take at most `total_budget` updates. The runs `done` so far took
+    `updates`, and at most `budget`: more if runs stop once they have converged. `phase` is what is
+    being done, and `started` when it began, on the clock of `time.perf_counter`.
+    """
 
     runs: int = 0
-    """Runs still to be trained when the sweep began."""
     done: int = 0
     updates: int = 0
-    """Updates made so far."""
     budget: int = 0
-    """Updates that the runs done so far might have made: more than they made, where runs stop once
-    they have converged."""
-    whole_budget: int = 0
+    total_budget: int = 0
     started: float = field(default_factory=time.perf_counter)
     phase: str = "planning"
 
     @property
     def seconds(self) -> float:
-        """Since training began."""
+        """Seconds since the phase began."""
         return time.perf_counter() - self.started
 
+    def add(self, trained: Block, tables: list[pa.Table]) -> None:
+        """Count a block that was trained."""
+        self.done += trained.runs * len(tables)
+        self.updates += pc.sum(tables[0]["updates_done"]).as_py()
+        self.budget += trained.runs * trained.setups[0].budget
 
-def rows_of(
-    part: Block, driver: dict[str, str] | None = None, stopped: Callable[[], bool] = lambda: False
-) -> list[pa.Table]:
-    """Train a block, for each of its files: all that an executor is asked to do, wherever it does
-    it.
 
-    Raises OtherWorkerError where the `driver` has other versions than this process.
+class Trained(NamedTuple):
+    """What a driver did.
+
+    `updates` were made; the rows may count more, where setups that differ only in their budget were
+    trained together. `seconds` are those of each phase, one after the other: `compile` (or load),
+    `train` (most files are written meanwhile) and `write` (the files that are left). `failed` has a
+    line for each setup of a block that failed.
     """
-    if driver:
-        backends.compare(driver)
+
+    runs: int
+    updates: int
+    files: int
+    seconds: dict[str, float]
+    failed: list[str]
+
+
+def add_up(parts: Sequence[Trained]) -> Trained:
+    """What several drivers did, one after the other."""
+    phases = dict.fromkeys(phase for part in parts for phase in part.seconds)
+    seconds = {phase: sum(part.seconds.get(phase, 0.0) for part in parts) for phase in phases}
+    runs, updates, files = (sum(each) for each in zip(*(part[:3] for part in parts), strict=True))
+    failed = [line for part in parts for line in part.failed]
+    return Trained(runs, updates, files, seconds, failed)
+
+
+def train_block(part: Block, stopped: Callable[[], bool] = lambda: False) -> list[pa.Table]:
+    """Train a block in a worker. Returns the rows for each of its files."""
     trained = block.train_at_once(part.setups, part.start, part.runs, stopped=stopped)
     return [
         to_arrow(setup, part.start, rows) for setup, rows in zip(part.setups, trained, strict=True)
     ]
 
 
-def prepare(kind: lane_group.KernelKey, driver: dict[str, str] | None = None) -> None:
-    """Have a worker compile, or load, the kernels of a kind. Raises OtherWorkerError as `rows_of`
-    does.
+def prepare(key: KernelKey) -> None:
+    """Compile the kernels of a key in a worker, or load them."""
+    compile_ahead.warm_up(key)
+
+
+def in_worker(function: Callable[[T], R], versions: dict[str, str], task: T) -> R:
+    """Call a function in another process than the driver's, which has these versions.
+
+    Raises OtherWorkerError if this process has others.
     """
-    if driver:
-        backends.compare(driver)
-    compile_ahead.warm_up(kind)
-
-
-class Trained(NamedTuple):
-    """What a driver did."""
-
-    runs: int
-    updates: int
-    """Made, which are fewer than the rows tell where setups that differ in their budget alone were
-    trained at once."""
-    files: int
-    seconds: dict[str, float]
-    """Of each phase, one after the other: `compile` (or load), `train` (most files are written
-    meanwhile) and `write` (those that are left)."""
-    failed: list[str]
+    backends.check_versions(versions)
+    return function(task)
 
 
 def drive(
-    sweep: Sweep,
+    plan: Plan,
     store: Store | None = None,
     *,
     keep: Callable[[pa.Table], None] = lambda rows: None,
     pool: Pool | None = None,
-    seeds: Range | None = None,
     tick: Callable[[Progress], None] = lambda progress: None,
 ) -> Trained:
     """Train what is missing of a sweep.
 
-    Rows go into `store`, where one is given, and file by file to `keep`. `pool`: who trains blocks,
-    by default threads on all cores that this process may use. `seeds`: only these of the sweep's,
-    as of a shard. `tick` is called about ten times a second with the progress; what it raises ends
-    the sweep within the time of one slice, and everything published so far stays. Raises
-    StoreError, StoreFullError, OtherWorkerError, and LostError where workers are lost while they
-    only prepare.
+    Parameters
+    ----------
+    plan : Plan
+        What is missing.
+    store : Store, optional
+        Gets the rows. The driver must hold its lock.
+    keep : callable
+        Gets the rows of each file as well.
+    pool : Pool, optional
+        The workers, which are ended; by default threads on all cores of this process.
+    tick : callable
+        Called ten times a second. An exception that it raises ends the sweep within about 0.1 s,
+        and everything published so far stays.
+
+    Raises
+    ------
+    StoreError, StoreFullError, OtherWorkerError, LostError
+        If the store or the workers cannot be used (any more).
     """
-    began = time.perf_counter()
-    pool = pool or backends.threads(available_cores())
-    progress = Progress()
-    stop = threading.Event()
-    seconds: dict[str, float] = {}
-
-    def present() -> Present:
-        there = store.present() if store else {}
-        return only(sweep, there, seeds) if seeds else there
-
+    if not plan.runs:
+        return Trained(0, 0, 0, {"train": 0.0}, [])
+    if store:
+        _check_collapse(plan, store)
+    pool, stop = pool or backends.pool(), threading.Event()
+    progress = Progress(plan.runs, total_budget=plan.updates, phase="compiling")
+    files = _FileWriter(store, keep, min(pool.workers, available_cores()))
     try:
-        before = present()
-        progress.runs, progress.whole_budget = _outstanding(sweep, before)
-        if not progress.runs:
-            return Trained(0, 0, 0, {"train": 0.0}, [])
-        if store:
-            _same_collapse(sweep, store, before)
-        progress.phase = "compiling"
-        # Threads hear the wish to stop and are of this process; what runs elsewhere can only be
-        # ended, and may be anything.
-        driver = None if pool.shares_memory else backends.versions()
-        once = _warm_ups(sweep)  # which leaves the code on disk, for the other workers
-        for kinds in (once, [] if pool.shares_memory else once * pool.workers):
-            for _, future in completed(
-                pool, partial(prepare, driver=driver), kinds, lambda: tick(progress)
-            ):
-                future.result()
-        seconds["compile"] = time.perf_counter() - began
+        _compile(plan, pool, partial(tick, progress))
+        seconds = {"compile": progress.seconds}
         progress.phase, progress.started = "training", time.perf_counter()
-        train = (
-            partial(rows_of, stopped=stop.is_set)
-            if pool.shares_memory
-            else partial(rows_of, driver=driver)
-        )
-        files, failed, writing = _train(sweep, store, before, pool, train, progress, keep, tick)
-        seconds |= {"train": progress.seconds - writing, "write": writing}
+        failed = _train(plan, pool, files, progress, partial(tick, progress), stop)
+        seconds["train"] = progress.seconds
+        files.finish()
+        seconds["write"] = progress.seconds - seconds["train"]
     finally:
         stop.set()
-        pool.close()  # not waited for: whoever interrupts a sweep does not want to see a block or a compiler finish
-    if store and not failed and (gone := _outstanding(sweep, present())[0]):
-        raise StoreError(
-            f"{store.runs} lacks {gone:,} runs that were written there: the same command makes them anew"
-        )
-    return Trained(progress.done, progress.updates, files, seconds, failed)
+        files.close()
+        pool.close()  # does not wait for blocks or compilers, which may take long
+    if store and not failed:
+        _check_stored(plan, store)
+    return Trained(progress.done, progress.updates, files.count, seconds, failed)
 
 
-def _outstanding(sweep: Sweep, present: Present) -> tuple[int, int]:
-    """Runs that are still to be done, and the updates that may have to be made for them."""
-    runs = updates = 0
-    for setups, _, seeds in shares(sweep, present):
-        runs += seeds * len(setups)
-        updates += seeds * setups[0].budget
-    return runs, updates
+def _check_collapse(plan: Plan, store: Store) -> None:
+    """Raise StoreError if stored runs of incomplete setups have outcomes of another `collapse`.
 
-
-def _same_collapse(sweep: Sweep, store: Store, present: Present) -> None:
-    """Raise StoreError where runs would be added to others whose outcomes mean something else:
-    `collapse` is in no setup's id.
+    The `collapse` is not part of a setup's id, since no run depends on it.
     """
-    incomplete = {
-        s.identity(): s.collapse for setups, _, _ in shares(sweep, present) for s in setups
+    requested = {
+        setup.identity(): setup.collapse for setups, *_ in plan.missing_ranges() for setup in setups
     }
-    for identity, there in store.collapses(incomplete):
-        if there != incomplete[identity]:
+    for identity, stored in store.collapses(requested):
+        if stored != requested[identity]:
             raise StoreError(
-                f"{store.path} has runs of setup {identity} whose outcomes are those of collapse = {there}, "
-                f"not {incomplete[identity]}: choose another folder with -o"
+                f"{store.path} has runs of setup {identity} whose outcomes are those of collapse = "
+                f"{stored}, not {requested[identity]}: choose another folder with -o"
             )
 
 
-def _warm_ups(sweep: Sweep) -> list[lane_group.KernelKey]:
-    """The kernels that a sweep needs."""
-    return sorted({lane_group.kernel_key(setup) for setup in sweep.setups})
+def _compile(plan: Plan, pool: Pool, tick: Callable[[], None]) -> None:
+    """Compile the kernels once, then load them in every worker of another process."""
+    work, rounds = prepare, [plan.kernel_keys]
+    if not pool.shares_memory:
+        work = partial(in_worker, prepare, backends.versions())
+        rounds.append(plan.kernel_keys * pool.workers)
+    for keys in rounds:
+        for _, future in completed(pool, work, keys, tick):
+            future.result()
 
 
 def _train(
-    sweep: Sweep,
-    store: Store | None,
-    present: Present,
+    plan: Plan,
     pool: Pool,
-    train: Callable[[Block], list[pa.Table]],
+    files: _FileWriter,
     progress: Progress,
-    keep: Callable[[pa.Table], None],
-    tick: Callable[[Progress], None],
-) -> tuple[int, list[str], float]:
-    """Returns how many files there are, the blocks that failed, and the seconds in which there was
-    nothing to do but to write.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    tick: Callable[[], None],
+    stop: threading.Event,
+) -> list[str]:
+    """Train all blocks. Returns a line for each setup of a block that failed."""
+    # Threads can be asked to stop, and are of this version. Other workers can only be ended.
+    work = partial(train_block, stopped=stop.is_set)
+    if not pool.shares_memory:
+        work = partial(in_worker, train_block, backends.versions())
+    failed: list[str] = []
+    blocks = plan.blocks(pool.workers)
+    for part, future in completed(pool, work, blocks, tick, size=lambda each: each.seconds):
+        error = future.exception()
+        if isinstance(error, Exception) and not isinstance(error, OtherWorkerError):
+            seeds = f"seeds {part.start} to {part.start + part.runs - 1}"
+            why = f"{seeds}: {type(error).__name__}: {error}"
+            failed += [f"setup {setup.identity()}, {why}" for setup in part.setups]
+        else:
+            tables = future.result()
+            progress.add(part, tables)
+            files.add(part, tables)
+    return failed
 
-    parts: dict[tuple[str, int], dict[int, pa.Table]] = {}
-    files, failed = 0, []
-    writing: deque[Future[Any]] = deque()
-    most = min(pool.workers, available_cores())
-    with ThreadPoolExecutor(
-        most, "fastbp-store"
-    ) as writers:  # files that are ready at once are written at once
-        for (publications, start, count), future in completed(
-            pool, train, blocks(sweep, present, pool.workers), lambda: tick(progress), size=work
-        ):
-            ids = [publication.setup.identity() for publication in publications]
-            error = future.exception()
-            if isinstance(error, errors.OtherWorkerError):
-                raise error
-            if isinstance(error, Exception):
-                why = f"seeds {start} to {start + count - 1}: {type(error).__name__}: {error}"
-                failed += [f"setup {setup}, {why}" for setup in ids]
-                continue
-            if error is not None:
-                raise error
-            tables: list[pa.Table] = future.result()
-            progress.done += count * len(ids)
-            progress.updates += pc.sum(tables[0]["updates_done"]).as_py()
-            progress.budget += count * publications[0].setup.budget
-            for setup, publication, table in zip(ids, publications, tables, strict=True):
-                gathered = parts.setdefault((setup, publication.start), {})
-                gathered[start] = table
-                if sum(part.num_rows for part in gathered.values()) == publication.runs:
-                    rows = (
-                        pa.concat_tables([gathered[at] for at in sorted(gathered)])
-                        .unify_dictionaries()
-                        .combine_chunks()
-                    )
-                    del parts[setup, publication.start]
-                    if store:
-                        writing.append(
-                            writers.submit(
-                                store.publish,
-                                setup,
-                                publication.start,
-                                rows,
-                                problem=publication.setup.digest,
-                            )
-                        )
-                        if len(writing) > most:
-                            writing.popleft().result()
-                    keep(rows)
-                    files += 1
-        trained = time.perf_counter()
-        for written in writing:
-            written.result()
-    return files, failed, time.perf_counter() - trained
+
+def _check_stored(plan: Plan, store: Store) -> None:
+    """Raise StoreError if runs that were written are no longer in the store."""
+    if gone := Plan(plan.sweep, store.present(), plan.seeds).runs:
+        raise StoreError(
+            f"{store.runs} lacks {gone:,} runs that were written there: "
+            "the same command trains them again"
+        )
+
+
+class _FileWriter:
+    """Joins the rows of blocks to files, and publishes files on threads while others train."""
+
+    def __init__(self, store: Store | None, keep: Callable[[pa.Table], None], threads: int) -> None:
+        self.count = 0
+        self._store, self._keep, self._threads = store, keep, threads
+        self._parts: dict[PlannedFile, dict[int, pa.Table]] = {}
+        self._writing: deque[Future[Any]] = deque()
+        self._executor = ThreadPoolExecutor(threads, "fastbp-store")
+
+    def add(self, trained: Block, tables: list[pa.Table]) -> None:
+        """Add the rows of a block to its files, and publish those that are complete."""
+        for file, table in zip(trained.files, tables, strict=True):
+            parts = self._parts.setdefault(file, {})
+            parts[trained.start] = table
+            if sum(part.num_rows for part in parts.values()) == file.runs:
+                self._publish(file, self._parts.pop(file))
+
+    def _publish(self, file: PlannedFile, parts: dict[int, pa.Table]) -> None:
+        rows = pa.concat_tables([parts[start] for start in sorted(parts)])
+        rows = rows.unify_dictionaries().combine_chunks()
+        if self._store:
+            setup, publish = file.setup, self._store.publish
+            self._writing.append(
+                self._executor.submit(
+                    publish, setup.identity(), file.start, rows, problem=setup.digest
+                )
+            )
+            if len(self._writing) > self._threads:  # more would fill the memory with rows
+                self._writing.popleft().result()
+        self._keep(rows)
+        self.count += 1
+
+    def finish(self) -> None:
+        """Wait for all files. Raises what failed, such as StoreFullError."""
+        while self._writing:
+            self._writing.popleft().result()
+
+    def close(self) -> None:
+        """Wait for the files that are being written, whether they fail or not."""
+        self._executor.shutdown()
 
 
 def run(
@@ -266,103 +278,113 @@ def run(
     store: str | os.PathLike[str] | None = None,
     executor: Executor | str | None = None,
 ) -> pd.DataFrame:
-    """Train a sweep and return its runs, one row each, in the order of its setups (the columns are
-    in `fastbp.schema.columns`).
+    """Train a sweep and return its runs.
 
-    `store`: a folder to keep them in, where those that are there already are not trained again;
-    None keeps them in memory. `executor`: any `concurrent.futures.Executor`, or one of the words of
-    `--executor`; by default threads on all cores. Raises SweepError where it would take more memory
-    than there is, or for another word; StoreError, StoreFullError, OtherWorkerError, LostError, and
-    RuntimeError where a block failed.
+    Parameters
+    ----------
+    sweep : Sweep
+    store : path, optional
+        A folder that keeps the runs. Runs that it has already are not trained again. By default
+        runs are kept in memory only.
+    executor : Executor or str, optional
+        Any `concurrent.futures.Executor`, or a value of `--executor`. By default threads on all
+        cores.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row for each run, in the order of the sweep's setups and seeds. The columns are those of
+        `fastbp.schema.columns`.
+
+    Raises
+    ------
+    SweepError
+        If the sweep takes more memory than there is, or there is no such executor.
+    StoreError, StoreFullError
+        If the store cannot be used, or is full.
+    OtherWorkerError, LostError
+        If workers have other versions, or are lost again and again.
+    RuntimeError
+        If a block failed.
     """
-    import pandas as pd
-    import pyarrow as pa
-
     if not isinstance(sweep, Sweep):
         raise TypeError(
-            f"sweep: given {shown(sweep)}, allowed: a Sweep (Sweep.from_toml reads a file, Sweep.from_dict a dictionary)"
+            f"sweep: given {shown(sweep)}, allowed: a Sweep (Sweep.from_toml reads a file, "
+            "Sweep.from_dict a dictionary)"
         )
-    pool = (
-        backends.given(executor)
-        if isinstance(executor, Executor)
-        else backends.pool(executor or "threads")
-    )
-    kept: list[pa.Table] = []
-    place = Store(store) if store is not None else None
-    if place:
-        place.check_usable()
-    forecast.check(
-        sweep,
-        place,
-        available_cores() if pool.shares_memory else 0,
-        frame=True,
-        processes=pool.processes,
-    )
-    if place is None:  # and nothing is written before all is checked
-        trained = drive(sweep, keep=kept.append, pool=pool)
+    if isinstance(executor, Executor):
+        pool = backends.pool_of(executor)
     else:
-        place.open()
-        with place.locked():
-            place.write(place.path / "sweep.toml", sweep.to_toml(place.path).encode())
-            problem_files(sweep, place)
-            trained = drive(sweep, place, pool=pool)
+        pool = backends.pool(executor or "threads")
+    if store is None:
+        return _run_in_memory(sweep, pool)
+    return _run_in_store(sweep, Store(store), pool)
+
+
+def _run_in_memory(sweep: Sweep, pool: Pool) -> pd.DataFrame:
+    plan, kept = Plan(sweep), list[pa.Table]()
+    forecast.check(plan, None, pool, frame=True)
+    _raise_failed(drive(plan, keep=kept.append, pool=pool))
+    order = {setup.identity(): i for i, setup in enumerate(sweep.setups)}
+    kept.sort(key=lambda rows: (order[rows["setup"][0].as_py()], rows["seed"][0].as_py()))
+    return frame(pa.concat_tables(kept).unify_dictionaries())
+
+
+def _run_in_store(sweep: Sweep, store: Store, pool: Pool) -> pd.DataFrame:
+    store.check_usable()
+    # Nothing is written before everything is checked.
+    forecast.check(Plan(sweep, store.present()), store, pool, frame=True)
+    store.open()
+    with store.locked():
+        store.write(store.path / "sweep.toml", sweep.to_toml(store.path).encode())
+        write_problems(sweep, store)
+        _raise_failed(drive(Plan(sweep, store.present()), store, pool=pool))
+    return _rows_of_sweep(frame(parquet.read_all(store.path)), sweep)
+
+
+def _raise_failed(trained: Trained) -> None:
     if trained.failed:
         raise RuntimeError("\n".join(trained.failed))
-    order = {setup.identity(): i for i, setup in enumerate(sweep.setups)}
-    if place is None:
-        kept.sort(key=lambda rows: (order[rows["setup"][0].as_py()], rows["seed"][0].as_py()))
-        return frame(pa.concat_tables(kept).unify_dictionaries())
-    stored = frame(parquet.read_all(place.path))  # where there may be more setups and more seeds
-    codes = pd.Index(list(order)).get_indexer(pd.Index(stored["setup"]))
-    last = np.array([sweep.seeds_of(setup).stop - 1 for setup in sweep.setups])
-    wanted = stored[
-        (codes >= 0) & (stored["seed"] >= sweep.seeds.start) & (stored["seed"] <= last[codes])
-    ]
-    in_order: pd.DataFrame = wanted.sort_values(
-        ["setup", "seed"],
-        key=lambda c: c.astype(object).map(order) if c.name == "setup" else c,
-        ignore_index=True,
-    )
-    return in_order
 
 
-def made(trained: Trained, jobs: int) -> dict[str, Any]:
-    """How runs were made: versions, processor, seconds by phase, updates/s."""
-    from importlib.metadata import version
+def _rows_of_sweep(stored: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
+    """The rows of a sweep, in its order, from those of a store that may hold more."""
+    ids = pd.Index([setup.identity() for setup in sweep.setups])
+    setups, seeds = ids.get_indexer(pd.Index(stored["setup"])), stored["seed"].to_numpy()
+    stops = np.array([sweep.seeds_of(setup).stop for setup in sweep.setups])
+    wanted = (setups >= 0) & (seeds >= sweep.seeds.start) & (seeds < stops[setups])
+    order = np.lexsort((seeds, setups))
+    return stored.take(order[wanted[order]]).reset_index(drop=True)
 
+
+def write_problems(sweep: Sweep, store: Store) -> None:
+    """Write each problem of a sweep to `problems/`: X, T and names as they are trained.
+
+    With them nobody needs the user's file again.
+    """
+    for digest, setup in {setup.digest: setup for setup in sweep.setups}.items():
+        target = store.path / "problems" / f"{digest}.npz"
+        if not target.exists():
+            X, T = setup.data()
+            inputs, outputs = np.array(setup.names.inputs), np.array(setup.names.outputs)
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, X=X, T=T, inputs=inputs, outputs=outputs)
+            store.write(target, buffer.getvalue())
+
+
+def made_entry(trained: Trained, jobs: int) -> dict[str, Any]:
+    """Describe how runs were made, for `store.provenance`: versions, processor, times, speed."""
     packages = ("numpy", "numba", "llvmlite", "pandas", "pyarrow", "scipy", "matplotlib")
+    training = trained.seconds.get("train")
     return {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "numerics": NUMERICS_VERSION,
         "python": platform.python_version(),
-        "versions": {"fastbp": __version__} | {package: version(package) for package in packages},
+        "versions": backends.package_versions(packages),
         "cpu": cpu_name(),
         "jobs": jobs,
         "runs": trained.runs,
         "updates": trained.updates,
-        "seconds": {phase: round(s, 3) for phase, s in trained.seconds.items()},
-        "updates_per_second": round(trained.updates / trained.seconds["train"])
-        if trained.seconds.get("train")
-        else None,
+        "seconds": {phase: round(seconds, 3) for phase, seconds in trained.seconds.items()},
+        "updates_per_second": round(trained.updates / training) if training else None,
     }
-
-
-def problem_files(sweep: Sweep, store: Store) -> None:
-    """Keep each problem as it is trained under `problems/`: X, T and names, so that nobody needs
-    the user's file again.
-    """
-    import io
-
-    seen: set[str] = set()
-    for setup in sweep.setups:
-        target = store.path / "problems" / f"{setup.digest}.npz"
-        if setup.digest in seen or target.exists():
-            continue
-        seen.add(setup.digest)
-        X, T = setup.data()
-        buffer = io.BytesIO()
-        names = setup.names
-        np.savez_compressed(
-            buffer, X=X, T=T, inputs=np.array(names.inputs), outputs=np.array(names.outputs)
-        )
-        store.write(target, buffer.getvalue())

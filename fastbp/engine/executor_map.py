@@ -1,5 +1,6 @@
-"""Blocks over any `concurrent.futures.Executor`: never more in flight than serve, results as they
-come, and workers that are lost are replaced.
+"""Run tasks on any `concurrent.futures.Executor`, and replace workers that are lost.
+
+Only as many tasks are in flight as the workers need, and results come back as they are ready.
 """
 
 from __future__ import annotations
@@ -24,74 +25,94 @@ from fastbp.schema.errors import LostError
 T = TypeVar("T")
 
 TRIES = 3
-"""How often a task is tried beside others while workers are lost; after that once more, with
-nothing beside it."""
+"""How often a task may lose its worker beside other tasks. After that it is tried once, alone."""
 
 BREAKS = 10
-"""How often in a row workers may be lost with nothing coming back, until the map is given up."""
+"""How often in a row all workers may be lost without any result before the map is given up."""
 
 PATIENCE = 20.0
-"""How many times as long as the slowest so far, for its size, a task may take until it counts as
-lost."""
+"""A task counts as lost when it takes this many times as long as the slowest so far, for its
+size."""
 
 MIN_PATIENCE, FIRST_PATIENCE = 60.0, 900.0
-"""Seconds that a task may take at least, and where none has come back yet, so that nothing is known
-of the speed."""
+"""Seconds that a task may take at least, and while no task has come back yet, so that the speed is
+unknown."""
 
 DYING_SECONDS = 1.0
-"""How long a broken pool may take to tell all its tasks."""
+"""Seconds to wait for the futures of a broken pool to fail."""
 
 
 @dataclass
 class Pool:
-    """Workers, and what it takes to have new ones."""
+    """Workers that train blocks, and how to start, end and replace them.
+
+    Parameters
+    ----------
+    start : callable
+        Starts an executor.
+    workers : int
+        How many workers it has.
+    at_once : int
+        Tasks in flight, by default one more than workers.
+    end : callable, optional
+        Ends all workers, whatever they are doing. None if the workers belong to somebody else: then
+        no task is tried again.
+    lost : exception types
+        Errors of a task whose worker was lost while the others go on.
+    broken : exception types
+        Errors of a task whose executor is broken.
+    in_queue : bool
+        Whether workers may wait for hours until they start, as in the queue of a cluster.
+    shares_memory : bool
+        Whether workers are threads of this process, which can be asked to stop.
+    processes : int
+        How many processes of this machine the workers are.
+    """
 
     start: Callable[[], Executor]
     workers: int
     at_once: int = 0
-    """Tasks in flight: by default one that waits."""
     end: Callable[[Executor], None] | None = None
-    """End all workers, whatever they are at. None where they are somebody else's: then nothing is
-    tried again."""
     lost: tuple[type[BaseException], ...] = ()
-    """Errors of a task whose worker was lost, while the others go on."""
     broken: tuple[type[BaseException], ...] = (BrokenExecutor, CancelledError)
-    """Errors of a task of a pool that is of no more use."""
     in_queue: bool = False
-    """Whether workers may wait for hours until they start, as in the queue of a site."""
     shares_memory: bool = False
-    """Whether workers share the memory of this process, and so hear its wish to stop."""
     processes: int = 0
-    """How many processes of this machine the workers are."""
     _executor: Executor | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.at_once = self.at_once or self.workers + 1
 
     @property
+    def threads(self) -> int:
+        """How many blocks are trained at once in this process."""
+        return self.workers if self.shares_memory else 0
+
+    @property
     def executor(self) -> Executor:
-        """The executor, started if there is none. Raises LostError where it does not start."""
+        """The executor, started at its first use. Raises LostError if it does not start."""
         if self._executor is None:
             try:
                 self._executor = self.start()
-            except Exception as error:  # of whatever package
-                raise LostError(f"no workers can be started: {_words(error)}") from error
+            except Exception as error:  # packages raise errors of their own
+                raise LostError(f"no workers can be started: {error_line(error)}") from error
         return self._executor
 
     def close(self) -> None:
-        """End all workers. The next task starts new ones."""
+        """End all workers. The next use of `executor` starts new ones."""
         if self._executor is not None and self.end:
             self.end(self._executor)
             self._executor = None
 
 
 @dataclass
-class _Flight(Generic[T]):
+class _Attempt(Generic[T]):
+    """A task, and how its attempts went."""
+
     task: T
     number: int = 0
-    since: float = 0.0
-    """When it may have been begun at the earliest."""
-    lost: int = 0
+    earliest_start: float = 0.0
+    losses: int = 0
     alone: bool = False
 
 
@@ -105,28 +126,44 @@ def completed(
     seconds: float = 0.1,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[tuple[T, Future[Any]]]:
-    """Map `function` over `tasks`, in whatever order they finish: yields each task with its
-    finished future.
+    """Run `function` on all `tasks` and yield each task with its finished future, as they finish.
 
-    Tasks are drawn only as there is room, so a plan of any length costs no memory. `tick` is called
-    at least every `seconds`; what it raises ends the map, with what is in flight left to its
-    executor.
+    An error that a task raises is its result. If a worker is lost, or a task takes far longer than
+    others of its size, the workers are replaced and the tasks in flight are tried again. A task
+    that was lost `TRIES` times is tried once more at the end, alone, and then fails with a
+    LostError. A task that runs out of memory is tried once more at the end as well.
 
-    What a task raises is its result. Where a worker is lost, or takes far longer than others have
-    for the `size` of their tasks, workers are replaced and what was in flight is tried again. What
-    is lost `TRIES` times is tried at the end, with nothing beside it, and then given up with a
-    LostError; what finds no memory is tried at the end as well. Raises LostError where workers are
-    lost whatever they do.
+    Parameters
+    ----------
+    pool : Pool
+    function : callable
+        Called with one task in a worker.
+    tasks : iterable
+        Read only as workers become free, so that a plan of any length costs no memory.
+    tick : callable
+        Called at least every `seconds`. An exception that it raises ends the map and leaves the
+        tasks in flight to the executor.
+    size : callable
+        The expected work of a task, in any unit.
+    seconds : float
+        Longest time between two ticks.
+    clock : callable
+        Seconds from any starting point.
+
+    Raises
+    ------
+    LostError
+        If workers are lost again and again, whatever they do.
     """
-    mapped = _Map(pool, function, iter(tasks), size, clock)
-    while mapped.fill():
-        done, _ = wait(mapped.flying, timeout=seconds, return_when=FIRST_COMPLETED)
+    running = _TaskMap(pool, function, iter(tasks), size, clock)
+    while running.fill():
+        done, _ = wait(running.flying, timeout=seconds, return_when=FIRST_COMPLETED)
         tick()
-        yield from mapped.take(done)
+        yield from running.collect(done)
 
 
-class _Map(Generic[T]):
-    """What of a map is in flight, and what is tried again."""
+class _TaskMap(Generic[T]):
+    """The tasks of a map that are in flight, and those to be tried again."""
 
     def __init__(
         self,
@@ -136,147 +173,125 @@ class _Map(Generic[T]):
         size: Callable[[T], float],
         clock: Callable[[], float],
     ) -> None:
-        self.pool, self.function, self.tasks, self.size, self.clock = (
-            pool,
-            function,
-            tasks,
-            size,
-            clock,
-        )
-        self.flying: dict[Future[Any], _Flight[T]] = {}
-        self.again: deque[_Flight[T]] = deque()
-        self.alone: deque[_Flight[T]] = deque()
+        self.pool, self.function, self.tasks = pool, function, tasks
+        self.size, self.clock = size, clock
+        self.flying: dict[Future[Any], _Attempt[T]] = {}
+        self.retries: deque[_Attempt[T]] = deque()
+        self.suspects: deque[_Attempt[T]] = deque()  # to be tried alone, at the end
         self.submitted = self.breaks = 0
-        self.slowest = 0.0
-        """Seconds for a task of size 1."""
-        self.first_back: int | None = None
-        """How many tasks had been submitted when the first came back: their times may be those of a
-        queue."""
+        self.slowest = 0.0  # seconds for a task of size 1
+        # How many tasks had been submitted when the first came back. Their times may include the
+        # time in a queue.
+        self.first_wave: int | None = None
 
     def fill(self) -> bool:
         """Submit tasks while there is room. Returns whether any is in flight."""
-        while len(self.flying) < self.pool.at_once and (flight := self._next()):
+        while len(self.flying) < self.pool.at_once and (attempt := self._next()):
             executor = self.pool.executor
             try:
-                future = executor.submit(self.function, flight.task)
-            except Exception as error:  # it broke meanwhile
+                future = executor.submit(self.function, attempt.task)
+            except Exception as error:  # the executor broke since the last result
                 if not self.pool.end:
                     raise
-                self.again.appendleft(flight)
-                self._break(error)
+                self.retries.appendleft(attempt)
+                self._replace_workers(error)
             else:
                 self.submitted += 1
-                flight.number, flight.since = self.submitted, self.clock()
-                self.flying[future] = flight
+                attempt.number, attempt.earliest_start = self.submitted, self.clock()
+                self.flying[future] = attempt
         return bool(self.flying)
 
-    def _next(self) -> _Flight[T] | None:
-        if any(flight.alone for flight in self.flying.values()):
+    def _next(self) -> _Attempt[T] | None:
+        if any(attempt.alone for attempt in self.flying.values()):
             return None
-        if self.again:
-            return self.again.popleft()
+        if self.retries:
+            return self.retries.popleft()
         for task in self.tasks:
-            return _Flight(task)
-        if self.alone and not self.flying:
-            flight = self.alone.popleft()
-            flight.alone = True
-            return flight
+            return _Attempt(task)
+        if self.suspects and not self.flying:
+            attempt = self.suspects.popleft()
+            attempt.alone = True
+            return attempt
         return None
 
-    def take(self, done: Iterable[Future[Any]]) -> Iterator[tuple[T, Future[Any]]]:
-        """What has come back, and what is given up."""
-        broken: BaseException | None = None
-        for future in done:
-            error = _error(future)
-            if isinstance(error, self.pool.broken) and self.pool.end:
-                broken = error
-            else:
-                yield from self._back(future, error)
+    def collect(self, done: Iterable[Future[Any]]) -> Iterator[tuple[T, Future[Any]]]:
+        """Yield the tasks that have come back, and those that are given up."""
+        errors = [_error(future) for future in done] if self.pool.end else []
+        broken = next((error for error in errors if isinstance(error, self.pool.broken)), None)
         if broken:
-            wait(
-                self.flying, timeout=DYING_SECONDS
-            )  # by whom it broke, nobody knows: all that were in flight may have done it
-            for future in list(self.flying):
-                if future.done() and not isinstance(error := _error(future), self.pool.broken):
-                    yield from self._back(future, error)
-                else:
-                    yield from self._lost(future, _words(broken))
-            self._break(broken)
-        elif late := [future for future, flight in self.flying.items() if self._is_late(flight)]:
-            for future in late:
-                yield from self._lost(future, "it took far longer than others")
-            self.again.extend(self.flying.values())
+            # Nobody knows which task broke the workers, so all that do not come back are suspects.
+            wait(self.flying, timeout=DYING_SECONDS)
+            done = list(self.flying)
+        for future in done:
+            yield from self._settle(future, broken)
+        if broken:
+            self._replace_workers(broken)
+        elif late := [attempt for attempt in self.flying.values() if self._is_late(attempt)]:
+            self.retries.extend(each for each in self.flying.values() if each not in late)
             self.flying.clear()
-            self._break(TimeoutError("blocks hang"))
+            for attempt in late:
+                yield from self._lose(attempt, "it took far longer than others")
+            self._replace_workers(TimeoutError("blocks hang"))
 
-    def _back(
-        self, future: Future[Any], error: BaseException | None
+    def _settle(
+        self, future: Future[Any], broken: BaseException | None
     ) -> Iterator[tuple[T, Future[Any]]]:
-        """A task that its worker has answered."""
-        flight, now = self.flying[future], self.clock()
-        if isinstance(error, self.pool.lost):
-            yield from self._lost(future, _words(error))
+        """Yield a task that came back, unless it is to be tried again."""
+        attempt, now = self.flying.pop(future), self.clock()
+        error = _error(future) if future.done() else broken
+        if self.pool.end and isinstance(error, self.pool.lost + self.pool.broken):
+            yield from self._lose(attempt, error_line(error))
             return
-        del self.flying[future]
-        if isinstance(error, MemoryError) and not flight.alone:
-            self.alone.append(flight)
+        if isinstance(error, MemoryError) and not attempt.alone:
+            self.suspects.append(attempt)
             return
         self.breaks = 0
-        if self.first_back is None:
-            self.first_back = self.submitted
-        if not error and not (self.pool.in_queue and flight.number <= self.first_back):
-            self.slowest = max(
-                self.slowest, (now - flight.since) / max(self.size(flight.task), 1e-9)
-            )
+        if self.first_wave is None:
+            self.first_wave = self.submitted
+        if not error and not (self.pool.in_queue and attempt.number <= self.first_wave):
+            took = (now - attempt.earliest_start) / max(self.size(attempt.task), 1e-9)
+            self.slowest = max(self.slowest, took)
         for other in self.flying.values():
-            if other.number > flight.number:  # it may have waited for this one's worker
-                other.since = now
-        yield flight.task, future
+            if other.number > attempt.number:  # it may have waited for this worker
+                other.earliest_start = now
+        yield attempt.task, future
 
-    def _is_late(self, flight: _Flight[T]) -> bool:
-        if not self.pool.end or self.pool.shares_memory:  # no thread can be ended
+    def _is_late(self, attempt: _Attempt[T]) -> bool:
+        if not self.pool.end or self.pool.shares_memory:  # threads cannot be ended
             return False
-        patience = max(MIN_PATIENCE, PATIENCE * self.slowest * self.size(flight.task))
+        patience = max(MIN_PATIENCE, PATIENCE * self.slowest * self.size(attempt.task))
         if not self.slowest:
             patience = inf if self.pool.in_queue else FIRST_PATIENCE
-        return self.clock() - flight.since > patience
+        return self.clock() - attempt.earliest_start > patience
 
-    def _lost(self, future: Future[Any], why: str) -> Iterator[tuple[T, Future[Any]]]:
-        flight = self.flying.pop(future)
-        flight.lost += 1
-        if flight.alone:
-            self.breaks = 0  # it is this task's doing
-            yield (
-                flight.task,
-                _failed(
-                    f"its worker was lost {flight.lost} times, the last time with nothing beside it: {why}"
-                ),
-            )
-        elif flight.lost >= TRIES:
-            self.alone.append(flight)
+    def _lose(self, attempt: _Attempt[T], why: str) -> Iterator[tuple[T, Future[Any]]]:
+        """Put a lost task back to be tried again. Yield it if it was lost alone."""
+        attempt.losses += 1
+        if attempt.alone:
+            self.breaks = 0  # this task broke the workers, so others will not
+            failed: Future[Any] = Future()
+            times = f"its worker was lost {attempt.losses} times, the last time with no other task"
+            failed.set_exception(LostError(f"{times}: {why}"))
+            yield attempt.task, failed
+        elif attempt.losses >= TRIES:
+            self.suspects.append(attempt)
         else:
-            self.again.append(flight)
+            self.retries.append(attempt)
 
-    def _break(self, error: BaseException) -> None:
-        """Replace the workers. Raises LostError where that has not helped."""
+    def _replace_workers(self, error: BaseException) -> None:
+        """End the workers, so that new ones start. Raises LostError if that did not help before."""
         self.pool.close()
         self.breaks += 1
         if self.breaks > BREAKS:
-            raise LostError(
-                f"workers were lost {self.breaks} times in a row: {_words(error)}"
-            ) from error
+            line = f"workers were lost {self.breaks} times in a row: {error_line(error)}"
+            raise LostError(line) from error
 
 
 def _error(future: Future[Any]) -> BaseException | None:
     return CancelledError("cancelled") if future.cancelled() else future.exception()
 
 
-def _words(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
+    """The type and the first line of an error."""
     first = str(error).partition("\n")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-def _failed(why: str) -> Future[Any]:
-    future: Future[Any] = Future()
-    future.set_exception(LostError(why))
-    return future

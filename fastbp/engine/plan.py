@@ -1,35 +1,41 @@
-"""What is missing, cut into files and blocks."""
+"""The plan of a sweep: which runs are missing, and the files and blocks that will hold them."""
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
 from fastbp.choices.families import looks_at_the_end
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
+from fastbp.engine import lane_group
 from fastbp.store.filename import Range
 
 BLOCK_SECONDS = 0.2
-"""About how long a core takes for one block: short, so that cores finish together, and long enough
-that handing out is free."""
+"""Target time of a block on one core: short, so that all cores finish at about the same time, and
+long enough that handing out blocks costs nothing."""
 
 MAX_BLOCK_SECONDS = 2.0
-"""The same where runs end once they have converged, if none does: the longest run of a block keeps
-its group waiting, and lanes are refilled only as long as the block has seeds left."""
+"""Target time of a block of runs that stop once they have converged, if none does. Such blocks are
+larger because lanes are refilled only while the block has seeds left."""
 
 MIN_SEEDS, MAX_SEEDS = 336, 5376
-"""Bounds of a block: whole groups of runs side by side, and not so many that 10,000 seeds leave a
-core without work."""
+"""Bounds of the seeds in a block: complete lane groups, and few enough that 10,000 seeds keep every
+core busy."""
 
 BLOCKS_PER_CORE = 3
-"""How many blocks a core should have, where there are groups enough."""
+"""Blocks that each core should have, if there are enough lane groups."""
 
 FILES_PER_SETUP, FILES_PER_STORE = 100, 100_000
-"""About how many files there may be at most."""
+"""About how many files a setup and a store may have at most."""
+
+Present = Mapping[str, Sequence[Range]]
+"""The stored seed ranges of each setup, by setup id."""
 
 
-class Publication(NamedTuple):
-    """One file to be: a range of seeds of a setup."""
+class PlannedFile(NamedTuple):
+    """A file to be written: a range of seeds of one setup."""
 
     setup: Setup
     start: int
@@ -37,11 +43,13 @@ class Publication(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A range of seeds trained at once, for one file or for files of setups that differ in their
-    budget alone, the longest first, of which the others are beginnings.
+    """A range of seeds that one worker trains at once, and the files that get the rows.
+
+    The setups of the files differ only in their budget. The longest comes first, and the shorter
+    runs are its beginnings.
     """
 
-    files: tuple[Publication, ...]
+    files: tuple[PlannedFile, ...]
     start: int
     runs: int
 
@@ -50,45 +58,160 @@ class Block(NamedTuple):
         """The setups, the longest first."""
         return [file.setup for file in self.files]
 
+    @property
+    def seconds(self) -> float:
+        """Estimated time of the block on one core."""
+        return self.runs * seconds_per_run(self.files[0].setup)
 
-def seconds_per_run(setup: Setup) -> float:
-    """A rough guess at the time of one run on one core, from the setup alone: a parameter costs
-    some 0.25 ns a presentation.
+
+class MissingRange(NamedTuple):
+    """A range of seeds that is missing from all these setups, which are trained together.
+
+    The setups differ only in their budget, the longest first.
     """
-    presentations = setup.budget * setup.batch_rows
-    return presentations * (1.5 + 0.25 * setup.parameters) * 1e-9
+
+    setups: tuple[Setup, ...]
+    start: int
+    runs: int
 
 
-def block_seeds(setup: Setup) -> int:
-    """How many seeds a block has: 336, doubled as the setup alone says, so that files are the same
-    on any machine.
+@dataclass(frozen=True)
+class Plan:
+    """What is still to be trained of a sweep.
+
+    A plan holds no lists of runs: ranges, files and blocks are made while they are read, so that
+    10¹⁰ runs need no more memory than ten.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        The sweep to train.
+    present : mapping of setup id to seed ranges
+        Runs that are stored already.
+    seeds : (start, count), optional
+        Plan only these seeds, such as those of a shard.
     """
-    seeds, seconds = MIN_SEEDS, BLOCK_SECONDS if setup.stop == "budget" else MAX_BLOCK_SECONDS
-    while seeds < MAX_SEEDS and 2 * seeds * seconds_per_run(setup) <= seconds:
-        seeds *= 2
-    return seeds
+
+    sweep: Sweep
+    present: Present = field(default_factory=dict)
+    seeds: Range | None = None
+
+    def requested(self, setup: Setup) -> Range:
+        """The seeds of a setup that the plan covers, stored or not."""
+        seeds = self.sweep.seeds_of(setup)
+        if self.seeds is None:
+            return seeds.start, seeds.count
+        start, stop = max(seeds.start, self.seeds[0]), min(seeds.stop, sum(self.seeds))
+        return start, max(0, stop - start)
+
+    def gaps(self, setup: Setup) -> list[Range]:
+        """The ranges of seeds of a setup that are still to be trained."""
+        # Ids of 10⁵ setups take seconds, and an empty store needs none.
+        present = self.present.get(setup.identity(), ()) if self.present else ()
+        return missing(self.requested(setup), present)
+
+    def seeds_per_file(self, setup: Setup) -> int:
+        """How many seeds a file of a setup has. It does not depend on shards."""
+        return file_seeds(setup, self.sweep.seeds_of(setup).count, len(self.sweep.setups))
+
+    @cached_property
+    def _groups(self) -> list[list[Setup]]:
+        return budget_groups(self.sweep.setups)
+
+    def missing_ranges(self) -> Iterator[MissingRange]:
+        """Everything to be trained, the longest runs first: short ones use up cores at the end."""
+        for setups in self._groups:
+            # Each end of a gap changes whether this setup is missing from there on.
+            edges = sorted(
+                (edge, i)
+                for i, setup in enumerate(setups)
+                for start, count in self.gaps(setup)
+                for edge in (start, start + count)
+            )
+            lacking: set[int] = set()
+            for (start, i), (stop, _) in pairwise(edges):
+                lacking ^= {i}
+                if lacking and stop > start:
+                    members = tuple(setups[i] for i in sorted(lacking))
+                    yield MissingRange(members, start, stop - start)
+
+    @cached_property
+    def runs(self) -> int:
+        """How many runs are missing."""
+        return sum(len(setups) * runs for setups, _, runs in self.missing_ranges())
+
+    @cached_property
+    def updates(self) -> int:
+        """How many updates the missing runs take at most. Shorter runs are part of longer ones."""
+        return sum(setups[0].budget * runs for setups, _, runs in self.missing_ranges())
+
+    @cached_property
+    def kernel_keys(self) -> list[lane_group.KernelKey]:
+        """The kernels that the missing runs need."""
+        return sorted({lane_group.kernel_key(setups[0]) for setups, *_ in self.missing_ranges()})
+
+    def files(self, setup: Setup) -> Iterator[PlannedFile]:
+        """Every file of a setup that is still to be written."""
+        size = self.seeds_per_file(setup)
+        for gap in self.gaps(setup):
+            for start, runs in cut(*gap, size):
+                yield PlannedFile(setup, start, runs)
+
+    def blocks(self, workers: int = 0) -> Iterator[Block]:
+        """Everything to be trained, in blocks. Each block lies within one file of each setup.
+
+        Blocks are made one by one: 10¹⁰ runs make 10⁴ files, but tens of millions of blocks.
+
+        Parameters
+        ----------
+        workers : int
+            Make blocks smaller where so many workers would have too few.
+        """
+        files: dict[Setup, Iterator[PlannedFile]] = {}
+        current: dict[Setup, PlannedFile] = {}
+        for setups, start, runs in self._pieces(self._parts(workers)):
+            for setup in setups:
+                following = files.setdefault(setup, self.files(setup))
+                while setup not in current or sum(current[setup][1:]) <= start:
+                    current[setup] = next(following)
+            yield Block(tuple(current[setup] for setup in setups), start, runs)
+
+    def _parts(self, workers: int) -> int:
+        """Into how many parts usual blocks are cut to give every worker enough of them."""
+        parts, enough = 1, BLOCKS_PER_CORE * workers
+        while parts < 32 and sum(1 for _ in islice(self._pieces(parts), enough)) < enough:
+            parts *= 2
+        return parts
+
+    def _pieces(self, parts: int) -> Iterator[MissingRange]:
+        """All missing ranges, cut at the bounds of blocks of a size divided by `parts`."""
+        for setups, start, count in self.missing_ranges():
+            size = max(min_block_seeds(setups[0]), block_seeds(setups[0]) // parts)
+            for first, runs in cut(start, count, size):
+                yield MissingRange(setups, first, runs)
 
 
-def least_block_seeds(setup: Setup) -> int:
-    """The fewest seeds of a block: as many as go side by side."""
-    return MIN_SEEDS if setup.dtype == "float32" else MIN_SEEDS // 2
+def shard(sweep: Sweep, number: int, of: int) -> Range:
+    """The seeds of shard `number` (1 … `of`) of a sweep.
 
-
-def file_seeds(setup: Setup, count: int, setups: int = 1) -> int:
-    """How many seeds a file has: some number of blocks, doubled until `count` seeds make at most
-    about 100 files, or fewer where so many for each of the sweep's `setups` would be more than a
-    store should hold.
+    Shards have about the same size, and the same seeds in all setups, so that each shard is a fair
+    sample of the sweep. Where there are many seeds, shards begin where files do.
     """
-    seeds, files = block_seeds(setup), min(FILES_PER_SETUP, max(1, FILES_PER_STORE // setups))
-    while seeds * files < count:
-        seeds *= 2
-    return seeds
+    seeds, step = sweep.all_seeds, 1
+    for size in (MIN_SEEDS << power for power in range(32)):
+        if seeds.count < 8 * of * size:
+            break
+        step = size
+    low, high = seeds.start // step, -(-seeds.stop // step)
+    bounds = ((low + (high - low) * i // of) * step for i in (number - 1, number))
+    first, last = (min(max(bound, seeds.start), seeds.stop) for bound in bounds)
+    return first, last - first
 
 
-def missing(wanted: Range, present: Iterable[Range]) -> list[Range]:
-    """The parts of a range of seeds that no present range covers."""
+def missing(requested: Range, present: Iterable[Range]) -> list[Range]:
+    """The parts of a range of seeds that no present range covers, ascending."""
     gaps: list[Range] = []
-    at, stop = wanted[0], wanted[0] + wanted[1]
+    at, stop = requested[0], sum(requested)
     for start, count in sorted(present):
         if min(start, stop) > at:
             gaps.append((at, min(start, stop) - at))
@@ -105,143 +228,78 @@ def cut(start: int, count: int, size: int) -> Iterator[Range]:
         yield a, b - a
 
 
-class Share(NamedTuple):
-    """A range of seeds that is missing of the same setups, which can be trained as one, the longest
-    first.
+def budget_groups(setups: Iterable[Setup]) -> list[list[Setup]]:
+    """Group setups that can be trained together.
+
+    They differ only in their budget, and shorter runs are beginnings of longer ones.
+
+    Returns
+    -------
+    list of groups
+        The longest setup first in each group, and the slowest group first.
     """
-
-    setups: tuple[Setup, ...]
-    start: int
-    runs: int
-
-
-Present = Mapping[str, Sequence[Range]]
-"""Which seeds of each setup there are."""
-
-
-def shard(sweep: Sweep, number: int, of: int) -> Range:
-    """The seeds of one of so many shards of a sweep, 1 … `of`: about as many in each, the same for
-    all setups, so that what one machine has is a fair sweep by itself. Where there are many, shards
-    begin where files do.
-    """
-    seeds, step = sweep.all_seeds, 1
-    for size in (MIN_SEEDS << power for power in range(32)):
-        if seeds.count < 8 * of * size:
-            break
-        step = size
-    low, high = seeds.start // step, -(-seeds.stop // step)
-    bounds = ((low + (high - low) * i // of) * step for i in (number - 1, number))
-    first, last = (min(max(bound, seeds.start), seeds.stop) for bound in bounds)
-    return first, last - first
-
-
-def only(sweep: Sweep, present: Present, seeds: Range) -> Present:
-    """What there is, as if all other seeds than these were there as well."""
-    whole = sweep.all_seeds
-    others = [
-        (start, count) for start, count in missing((whole.start, whole.count), [seeds]) if count
-    ]
-    return {_id(setup): [*present.get(_id(setup), ()), *others] for setup in sweep.setups}
-
-
-def outstanding(setup: Setup, sweep: Sweep, present: Present) -> list[Range]:
-    """The seeds of a setup that are still to be trained."""
-    seeds = sweep.seeds_of(setup)
-    return missing((seeds.start, seeds.count), present.get(_id(setup), ()))
-
-
-def shares(sweep: Sweep, present: Present) -> Iterator[Share]:
-    """Everything that is still to be trained, the longest runs first, so that short ones fill up
-    the cores at the end.
-    """
-    for setups in families(sweep.setups):
-        gaps = [outstanding(setup, sweep, present) for setup in setups]
-        # At each edge some of the setups begin or end to be missing.
-        edges = sorted(
-            (edge, i)
-            for i, own in enumerate(gaps)
-            for at, count in own
-            for edge in (at, at + count)
-        )
-        lacking: set[int] = set()
-        for (at, i), (stop, _) in pairwise(edges):
-            lacking ^= {i}
-            if lacking and stop > at:
-                yield Share(tuple(setups[i] for i in sorted(lacking)), at, stop - at)
-
-
-def work(block: Block) -> float:
-    """About how many seconds a core takes for a block."""
-    return block.runs * seconds_per_run(block.setups[0])
-
-
-def blocks(sweep: Sweep, present: Present, cores: int = 0) -> Iterator[Block]:
-    """Everything that is still to be trained, in blocks, each within one file of each of its
-    setups.
-
-    Cut when asked for: 10¹⁰ runs make 10⁴ files, but tens of millions of blocks. Smaller ones where
-    so many `cores` would have too few.
-    """
-    parts = 1
-    while (
-        parts < 32
-        and sum(1 for _ in islice(_cuts(sweep, present, parts), BLOCKS_PER_CORE * cores))
-        < BLOCKS_PER_CORE * cores
-    ):
-        parts *= 2
-    files: dict[Setup, Iterator[Publication]] = {}
-    open_: dict[Setup, Publication] = {}
-    for setups, at, size in _cuts(sweep, present, parts):
-        for setup in setups:
-            if setup not in files:
-                files[setup] = files_of(setup, sweep, present)
-                open_[setup] = next(files[setup])
-            while open_[setup].start + open_[setup].runs <= at:
-                open_[setup] = next(files[setup])
-        yield Block(tuple(open_[setup] for setup in setups), at, size)
-
-
-def _cuts(sweep: Sweep, present: Present, parts: int) -> Iterator[Share]:
-    """All shares cut at the bounds of blocks, each block in so many parts if it has as many groups
-    of runs side by side.
-    """
-    for setups, start, count in shares(sweep, present):
-        for at, size in cut(
-            start, count, max(least_block_seeds(setups[0]), block_seeds(setups[0]) // parts)
-        ):
-            yield Share(setups, at, size)
-
-
-def files_of(setup: Setup, sweep: Sweep, present: Present) -> Iterator[Publication]:
-    """Every file of a setup that is still to be made."""
-    for gap in outstanding(setup, sweep, present):
-        for start, count in cut(
-            *gap, file_seeds(setup, sweep.seeds_of(setup).count, len(sweep.setups))
-        ):
-            yield Publication(setup, start, count)
-
-
-def families(setups: Iterable[Setup]) -> list[list[Setup]]:
-    """Setups that can be trained as one, the longest first: they differ in their budget alone, and
-    nothing depends on its end.
-    """
-    families: dict[Hashable, list[Setup]] = {}
+    groups: dict[Hashable, list[Setup]] = {}
     for setup in setups:
-        families.setdefault(_but_for_the_budget(setup), []).append(setup)
-    alike = [
-        sorted(family, key=lambda setup: setup.budget, reverse=True) for family in families.values()
+        groups.setdefault(_key_without_budget(setup), []).append(setup)
+    ordered = [
+        sorted(group, key=lambda setup: setup.budget, reverse=True) for group in groups.values()
     ]
-    return sorted(alike, key=lambda family: seconds_per_run(family[0]), reverse=True)
+    return sorted(ordered, key=lambda group: seconds_per_run(group[0]), reverse=True)
 
 
-def _but_for_the_budget(setup: Setup) -> Hashable:
+def _key_without_budget(setup: Setup) -> Hashable:
     if setup.stop == "converged" or looks_at_the_end(setup.calls["schedule"].choice):
-        return _id(setup)
+        return setup.identity()
     columns = setup.columns()
     return setup.digest, *(
         value for key, value in columns.items() if key not in ("updates", "epochs", "collapse")
     )
 
 
-def _id(setup: Setup) -> str:
-    return setup.identity()
+def seconds_per_run(setup: Setup, updates: int | None = None) -> float:
+    """Estimate the seconds that one run takes on one core, from the setup alone.
+
+    A parameter costs about 0.25 ns each time a sample is presented (AVX-512, float64).
+
+    Parameters
+    ----------
+    setup : Setup
+    updates : int, optional
+        Updates of the run, by default its budget.
+    """
+    samples = (setup.budget if updates is None else updates) * setup.batch_rows
+    return samples * (1.5 + 0.25 * setup.parameters) * 1e-9
+
+
+def block_seeds(setup: Setup) -> int:
+    """How many seeds a block has: 336, doubled until it takes its target time.
+
+    The setup alone decides, so that files are the same on any machine.
+    """
+    seeds, seconds = MIN_SEEDS, BLOCK_SECONDS if setup.stop == "budget" else MAX_BLOCK_SECONDS
+    while seeds < MAX_SEEDS and 2 * seeds * seconds_per_run(setup) <= seconds:
+        seeds *= 2
+    return seeds
+
+
+def min_block_seeds(setup: Setup) -> int:
+    """The fewest seeds of a block: as many as are trained side by side."""
+    return MIN_SEEDS if setup.dtype == "float32" else MIN_SEEDS // 2
+
+
+def file_seeds(setup: Setup, count: int, setups: int = 1) -> int:
+    """How many seeds a file has: some number of blocks.
+
+    Parameters
+    ----------
+    setup : Setup
+    count : int
+        Seeds of the setup. They make at most about 100 files.
+    setups : int
+        Setups of the sweep. Where they are many, each has fewer files, so that a store has at most
+        about 100,000.
+    """
+    seeds, files = block_seeds(setup), min(FILES_PER_SETUP, max(1, FILES_PER_STORE // setups))
+    while seeds * files < count:
+        seeds *= 2
+    return seeds

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from fake_runs import replaced, runs
@@ -16,7 +17,14 @@ from hypothesis import strategies as st
 
 from fastbp.adaptive import bisection as bisection_module
 from fastbp.adaptive import until_width
-from fastbp.adaptive.bisection import AXES, Bisection, Crossing, Found, shortest
+from fastbp.adaptive.bisection import (
+    AXES,
+    Bisection,
+    BisectionResult,
+    HalfwayPoint,
+    SettingSearch,
+    shortest,
+)
 from fastbp.analysis.statistics.proportions import (
     confidence_sequence,
     sequence_prior,
@@ -26,9 +34,9 @@ from fastbp.analysis.statistics.proportions import (
 from fastbp.analysis.summary import summary
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import LAST_SEED, Seeds, Sweep
-from fastbp.engine import forecast, machine
+from fastbp.engine import backends, forecast, machine
 from fastbp.engine.driver import Trained
-from fastbp.engine.plan import missing
+from fastbp.engine.plan import Plan, missing
 from fastbp.schema.errors import StoreError, SweepError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.store.store import Store
@@ -37,14 +45,14 @@ XOR = Setup(problem="xor", hidden=[2], updates=100)
 NOTHING = Trained(0, 0, 0, {"train": 0.0}, [])
 
 
-def searched(bisection: Bisection, share: Callable[[float], float]) -> Crossing | None:
+def searched(bisection: Bisection, share: Callable[[float], float]) -> HalfwayPoint | None:
     """Found on a response without noise, or with noise of its own."""
     for _ in range(100):
         if not (wanted := bisection.wanted()):
-            return bisection.crossing()
+            return bisection.point()
         assert wanted == sorted(set(wanted))
-        assert bisection.known.keys().isdisjoint(wanted)
-        bisection.known |= {value: round(share(value) * bisection.seeds) for value in wanted}
+        assert bisection.converged.keys().isdisjoint(wanted)
+        bisection.converged |= {value: round(share(value) * bisection.seeds) for value in wanted}
     raise AssertionError("it does not end")
 
 
@@ -94,12 +102,12 @@ def test_the_interval_has_the_true_value_as_often_as_it_says(same_seeds, scale):
 def test_values_on_both_sides_of_the_interval_exclude_one_half():
     bisection = Bisection(AXES["lr"], 500, 0.1)
     found = searched(bisection, logistic)
-    assert wilson(bisection.known[found.low], 500)[1] < 0.5
-    assert wilson(bisection.known[found.high], 500)[0] > 0.5
-    inside = [value for value in bisection.known if found.low < value < found.high]
+    assert wilson(bisection.converged[found.low], 500)[1] < 0.5
+    assert wilson(bisection.converged[found.high], 500)[0] > 0.5
+    inside = [value for value in bisection.converged if found.low < value < found.high]
     assert inside
     for value in inside:
-        low, high = wilson(bisection.known[value], 500)
+        low, high = wilson(bisection.converged[value], 500)
         assert low <= 0.5 <= high
 
 
@@ -107,7 +115,7 @@ def test_values_on_both_sides_of_the_interval_exclude_one_half():
 def test_where_there_is_no_such_value_the_whole_range_was_tried(share, most):
     bisection = Bisection(AXES["lr"], 1000, 0.1)
     assert searched(bisection, lambda value: share) is None
-    assert (min(bisection.known), max(bisection.known)) == (
+    assert (min(bisection.converged), max(bisection.converged)) == (
         pytest.approx(0.1 / 1024, rel=1e-3),
         102.4,
     )
@@ -164,22 +172,20 @@ def test_of_several_crossings_the_nearest_to_the_baseline_is_taken():
 
 
 def told(bisection: Bisection) -> list[str]:
-    found = bisection_module._found({}, XOR, bisection)
     sweep = Sweep(seeds=bisection.seeds, setup={"problem": "xor", "updates": 1})
-    import pandas as pd
-
-    return bisection_module.Bisected(sweep, NOTHING, bisection.axis.key, [found]).lines(
-        pd.DataFrame({"setup": []})
+    result = BisectionResult(
+        sweep, NOTHING, bisection.axis.key, [SettingSearch({}, XOR, bisection)]
     )
+    return result.lines(pd.DataFrame({"setup": []}))
 
 
 def test_between_given_values_nothing_else_is_tried():
     bisection = Bisection(AXES["lr"], 1000, 0.1, given=[0.2, 0.4])
     assert searched(bisection, logistic).value == pytest.approx(0.3, rel=0.01)
-    assert all(0.2 <= value <= 0.4 for value in bisection.known)
+    assert all(0.2 <= value <= 0.4 for value in bisection.converged)
     bisection = Bisection(AXES["lr"], 1000, 0.1, given=[0.4, 0.8])
     assert searched(bisection, logistic) is None
-    assert all(0.4 <= value <= 0.8 for value in bisection.known)
+    assert all(0.4 <= value <= 0.8 for value in bisection.converged)
     hidden = Bisection(
         AXES["lr"], 1000, 0.1, given=[0.01, 100.0]
     )  # two crossings between ends that are alike
@@ -190,8 +196,8 @@ def test_of_whole_numbers_it_is_the_first_at_which_half_do():
     for start in (100, 1000, 30_000):
         bisection = Bisection(AXES["epochs"], 10**9, start)  # no noise to speak of
         found = searched(bisection, lambda value: 0.3 if value < 1234 else 0.7)
-        assert found == Crossing(1234, 1233, 1234, True, 1)
-        assert all(isinstance(value, int) for value in bisection.known)
+        assert found == HalfwayPoint(1234, 1233, 1234, True, 1)
+        assert all(isinstance(value, int) for value in bisection.converged)
 
 
 def test_budgets_are_not_tried_in_vain():
@@ -199,10 +205,10 @@ def test_budgets_are_not_tried_in_vain():
     tried."""
     bisection = Bisection(AXES["updates"], 1000, 1000)
     assert searched(bisection, lambda value: 0.9) is None
-    assert sorted(bisection.known) == [16, 31, 62, 125, 250, 500, 1000]
+    assert sorted(bisection.converged) == [16, 31, 62, 125, 250, 500, 1000]
     bisection = Bisection(AXES["updates"], 1000, 1000)
     assert searched(bisection, lambda value: 0.1) is None
-    assert max(bisection.known) == 64_000
+    assert max(bisection.converged) == 64_000
 
 
 def test_keys_that_are_0_start_beside_it():
@@ -224,18 +230,18 @@ def test_momentum_nears_1_and_reaches_0():
     assert not found.rising
     bisection = Bisection(AXES["momentum"], 2000, 0.9)
     assert searched(bisection, lambda value: 0.1) is None
-    assert min(bisection.known) == 0
-    assert max(bisection.known) < 1
+    assert min(bisection.converged) == 0
+    assert max(bisection.converged) < 1
 
 
 def test_it_stops_at_what_is_allowed():
     bisection = Bisection(AXES["lr"], 1000, 0.1, allowed=lambda value: 0.03 < value < 0.5)
     assert searched(bisection, lambda value: 0.1) is None
-    assert {0.05, 0.1, 0.2, 0.4} <= bisection.known.keys()
-    assert all(0.05 <= value <= 0.4 for value in bisection.known)
+    assert {0.05, 0.1, 0.2, 0.4} <= bisection.converged.keys()
+    assert all(0.05 <= value <= 0.4 for value in bisection.converged)
     bisection = Bisection(AXES["target_margin"], 1000, 0.0)
     assert searched(bisection, lambda value: 0.1) is None
-    assert max(bisection.known) == 0.49
+    assert max(bisection.converged) == 0.49
 
 
 @given(st.floats(1e-12, 1e12), st.floats(1.0001, 10))
@@ -282,8 +288,8 @@ def test_the_middle_of_momenta_is_between_them(a, b):
 )
 def test_each_setting_of_the_other_keys_is_searched_once(grid, settings, given, start):
     sweep = Sweep(seeds=10, setup={"problem": "xor", "lr": 0.5, "updates": 10}, grid=grid)
-    found = list(bisection_module._settings(sweep, AXES["lr"]))
-    assert [setting.keys for setting in found] == settings
+    found = list(bisection_module._searches(sweep, AXES["lr"]))
+    assert [setting.setting for setting in found] == settings
     assert (found[0].bisection.given, found[0].bisection.start) == (given, start)
 
 
@@ -291,9 +297,9 @@ def test_each_setting_of_the_other_keys_is_searched_once(grid, settings, given, 
 @pytest.mark.parametrize("written", [{"updates": 400}, {"epochs": 100}])
 def test_the_budget_is_bisected_in_either_way_of_writing_it(key, start, written):
     sweep = Sweep(seeds=10, setup={"problem": "xor"} | written)
-    (setting,) = bisection_module._settings(sweep, AXES[key])
+    (setting,) = bisection_module._searches(sweep, AXES[key])
     assert setting.bisection.wanted() == [start]
-    tried = bisection_module._tried(sweep, key, [setting], {id(setting): [start, 2 * start]})
+    tried = bisection_module._tried(sweep, key, [setting], [[start, 2 * start]])
     assert [getattr(setup, key) for setup in tried.setups] == [start, 2 * start]
     assert {setup.identity() for setup in tried.setups} == {
         bisection_module._changed(setting.setup, key, value).identity()
@@ -317,7 +323,7 @@ def narrowed(monkeypatch, shares, width, most=10**9, seeds=100):
     """What rounds of seeds do where the setups' shares converged are these, without noise; all
     others are partial."""
 
-    class Counter:
+    class OutcomeCounter:
         def __init__(self, store):
             pass
 
@@ -327,7 +333,7 @@ def narrowed(monkeypatch, shares, width, most=10**9, seeds=100):
             counts[:, -1] = seeds[1] - counts[:, 1]
             return counts
 
-    monkeypatch.setattr(until_width, "Counter", Counter)
+    monkeypatch.setattr(until_width, "OutcomeCounter", OutcomeCounter)
     rounds = []
 
     def train(sweep):
@@ -376,7 +382,7 @@ def test_blocks_that_fail_end_it(tmp_path):
     found = until_width.until_width(sweep, Store(tmp_path), 0.1, lambda sweep: failed, 100)
     assert (found.complete, found.trained.failed) == (False, failed.failed)
     halves = bisection_module.bisect(sweep, Store(tmp_path), AXES["lr"], lambda sweep: failed)
-    assert (halves.complete, halves.found) == (False, [])
+    assert (halves.complete, halves.searches) == (False, [])
 
 
 def test_so_many_seeds_are_enough_and_room_for_fewer_is_told(monkeypatch, tmp_path):
@@ -384,22 +390,23 @@ def test_so_many_seeds_are_enough_and_room_for_fewer_is_told(monkeypatch, tmp_pa
         Store(tmp_path / "store"),
         Sweep(seeds=100, setup={"problem": "xor", "updates": 9}),
     )
+    one = backends.pool("threads", 1)
     monkeypatch.setattr(machine, "memory", lambda: None)
     monkeypatch.setattr(machine, "disk", lambda path: None)
-    most = partial(until_width.most_seeds, sweep, store, workers=1)
+    most = partial(until_width.max_seeds, sweep, store, pool=one)
     assert most(0.01) == (95_000, "")
-    assert until_width.most_seeds(sweep.with_seeds(0, 100_000), store, 0.01, 1) == (100_000, "")
+    assert until_width.max_seeds(sweep.with_seeds(0, 100_000), store, 0.01, one) == (100_000, "")
     monkeypatch.setattr(machine, "disk", lambda path: machine.Disk(1_000_000, None))
     seeds, short = most(0.01)
     assert 100 < seeds < 95_000
     assert "are free: take fewer seeds" in short
-    forecast.check(sweep.with_seeds(0, seeds), store, 1)
+    forecast.check(Plan(sweep.with_seeds(0, seeds)), store, one)
     monkeypatch.setattr(machine, "disk", lambda path: None)
     monkeypatch.setattr(machine, "memory", lambda: int(forecast.LIBRARIES * 20))
     assert most(0.0001).short.startswith("memory: ")
     monkeypatch.setattr(machine, "memory", lambda: None)
     late = sweep.model_copy(update={"seeds": Seeds(start=LAST_SEED - 1000, count=10)})
-    assert until_width.most_seeds(late, store, 0.01, 1) == (1000, "the last seed is 2^63 − 1")
+    assert until_width.max_seeds(late, store, 0.01, one) == (1000, "the last seed is 2^63 − 1")
 
 
 @pytest.mark.parametrize("text", ["0", "1", "-0.1", "nan", "inf", "", "narrow", "1e-9"])
@@ -419,22 +426,23 @@ def test_only_the_first_seeds_are_counted(tmp_path):
         for start, count in ((0, 100), (100, 50), (150, 250)):
             store.publish(setup.identity(), start, runs(setup, start, count))
     words = np.array(runs(XOR, 0, 400)["outcome"].to_pylist())
-    counter = until_width.Counter(store)
+    counter = until_width.OutcomeCounter(store)
     for stop in (120, 150, 151, 399, 400):
         (counts,) = counter([XOR.identity()], (0, stop))
         assert counts.tolist() == [(words[:stop] == str(outcome)).sum() for outcome in OUTCOMES]
-    later = until_width.Counter(store)([other.identity(), XOR.identity()], (120, 100))
+    later = until_width.OutcomeCounter(store)([other.identity(), XOR.identity()], (120, 100))
     assert later[1].tolist() == [(words[120:220] == str(outcome)).sum() for outcome in OUTCOMES]
     with pytest.raises(StoreError, match=r"has 400 of 401 runs of setup"):
         counter([XOR.identity()], (0, 401))
     store.publish(XOR.identity(), 390, runs(XOR, 390, 20))
     with pytest.raises(StoreError, match="have seeds in common"):
-        until_width.Counter(store)([XOR.identity()], (0, 405))
+        until_width.OutcomeCounter(store)([XOR.identity()], (0, 405))
 
 
 def test_found_as_json_has_every_value():
-    found = Found({"hidden": (2,)}, {}, {0.1: 3}, None, 0.1)
-    assert found.as_json() == {
+    bisection = Bisection(AXES["lr"], 10, 0.1)
+    bisection.converged = {0.1: 3}
+    assert SettingSearch({"hidden": (2,)}, XOR, bisection).as_json() == {
         "setting": {"hidden": (2,)}, "value": None, "low": None, "high": None, "rising": None, "crossings": None,
         "tried": [{"value": 0.1, "converged": 3}],
     }  # fmt: skip
@@ -494,17 +502,17 @@ def test_bisected_through_a_store(invented):
     )
     found = bisection_module.bisect(sweep, store, AXES["lr"], train)
     assert found.complete
-    assert [each.setting for each in found.found] == [{"hidden": (2,)}, {"hidden": (3,)}]
+    assert [each.setting for each in found.searches] == [{"hidden": (2,)}, {"hidden": (3,)}]
     table = summary(store.path)
-    for each in found.found:
-        own = table[table["hidden"] == each.columns["hidden"]]
-        assert dict(zip(own["lr"], own["converged"], strict=True)) == dict(each.tried)
+    for each in found.searches:
+        rows = table[table["hidden"] == each.setup.columns()["hidden"]]
+        assert dict(zip(rows["lr"], rows["converged"], strict=True)) == each.bisection.converged
     lines = found.lines(table)
     assert [line.partition(": ")[0] for line in lines] == ["hidden 2", "hidden 3"]
     assert len(found.as_json()["bisect"]) == 2
     assert {setup.identity() for setup in found.sweep.setups} == set(table["setup"])
     again = bisection_module.bisect(sweep, store, AXES["lr"], train)
-    assert (again.found, again.trained.runs) == (found.found, 0)
+    assert (again.as_json(), again.trained.runs) == (found.as_json(), 0)
 
 
 def test_damaged_files_are_not_counted(invented):

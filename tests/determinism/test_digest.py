@@ -26,7 +26,7 @@ from lanes import LANES
 
 from fastbp.choices.families import FAMILIES
 from fastbp.engine import block, lane_group
-from fastbp.engine.plan import families
+from fastbp.engine.plan import budget_groups
 from fastbp.schema.keys import NUMERICS_VERSION
 
 
@@ -42,7 +42,7 @@ def test_the_engine_is_given_the_same_setups_and_trains_some_as_one():
         setup.identity(NUMERICS_VERSION) for setup in EVERY
     }
     assert len(SWEEP.setups) == len(EVERY)
-    assert sorted(map(len, families(SWEEP.setups)))[-5:] == [1, 2, 2, 2, 2]
+    assert sorted(map(len, budget_groups(SWEEP.setups)))[-5:] == [1, 2, 2, 2, 2]
 
 
 def test_digest():

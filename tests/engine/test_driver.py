@@ -17,9 +17,8 @@ from numba import config
 import fastbp
 from fastbp import Sweep
 from fastbp.config.sweep import Seeds
-from fastbp.engine import block, driver, plan
+from fastbp.engine import backends, block, driver, plan
 from fastbp.engine import rows as rows_module
-from fastbp.engine.backends import threads
 from fastbp.schema.columns import COLUMNS, schema
 from fastbp.schema.errors import StoreError, StoreFullError
 from fastbp.schema.keys import NUMERICS_VERSION
@@ -61,6 +60,11 @@ def made(path: Path) -> Store:
     store = Store(path)
     store.open()
     return store
+
+
+def drive(of: Sweep, store: Store | None = None, **options: Any) -> driver.Trained:
+    """Train what a store lacks of a sweep."""
+    return driver.drive(plan.Plan(of, store.present() if store else {}), store, **options)
 
 
 def ids(of: Sweep) -> list[str]:
@@ -125,7 +129,7 @@ def test_rows_in_memory_are_what_pandas_reads(in_memory, tmp_path):
 
 @pytest.mark.parametrize("jobs", [1, 2, 3])
 def test_files_do_not_depend_on_the_number_of_threads(in_memory, store, jobs):
-    trained = driver.drive(sweep(), store, pool=threads(jobs))
+    trained = drive(sweep(), store, pool=backends.pool("threads", jobs))
     assert trained.failed == []
     assert (trained.runs, trained.files, trained.updates) == (4 * 700, 4 * 3, 4 * 700 * 120)
     expected = digest(pa.Table.from_pandas(in_memory[:256], schema=schema()))
@@ -138,7 +142,7 @@ def test_rows_do_not_depend_on_the_size_of_blocks(in_memory, monkeypatch, most, 
     monkeypatch.setattr(plan, "MAX_SEEDS", most)
     monkeypatch.setattr(plan, "BLOCK_SECONDS", seconds)
     kept: list[pa.Table] = []
-    driver.drive(sweep(), keep=kept.append, pool=threads(2))
+    drive(sweep(), keep=kept.append, pool=backends.pool("threads", 2))
     assert digests(pa.concat_tables(kept)) == digests(
         pa.Table.from_pandas(in_memory, schema=schema())
     )
@@ -146,7 +150,7 @@ def test_rows_do_not_depend_on_the_size_of_blocks(in_memory, monkeypatch, most, 
 
 def test_a_file_of_several_blocks_has_the_rows_of_its_blocks(in_memory, store, monkeypatch):
     monkeypatch.setattr(plan, "FILES_PER_SETUP", 1)
-    trained = driver.drive(sweep(), store, pool=threads(2))
+    trained = drive(sweep(), store, pool=backends.pool("threads", 2))
     assert trained.files == 4
     assert {(start, count) for ranges in store.present().values() for start, count in ranges} == {
         (0, 700)
@@ -166,15 +170,15 @@ def test_rows_do_not_depend_on_where_seeds_start(in_memory):
 
 
 def test_a_complete_store_has_nothing_to_do(store):
-    driver.drive(sweep(), store)
+    drive(sweep(), store)
     before = {file: file.stat().st_mtime_ns for file in store.files()}
-    again = driver.drive(sweep(), store)
+    again = drive(sweep(), store)
     assert (again.runs, again.updates, again.files, again.failed) == (0, 0, 0, [])
     assert {file: file.stat().st_mtime_ns for file in store.files()} == before
 
 
 def test_what_is_lost_is_made_again_and_nothing_else(store):
-    driver.drive(sweep(), store)
+    drive(sweep(), store)
     files = list(store.files())
     whole = names(store)
     lost = files[1::4]
@@ -182,7 +186,7 @@ def test_what_is_lost_is_made_again_and_nothing_else(store):
     for file in lost:
         file.unlink()
     kept = {file: file.stat().st_mtime_ns for file in store.files()}
-    assert driver.drive(sweep(), store).runs == runs
+    assert drive(sweep(), store).runs == runs
     assert names(store) == whole
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
 
@@ -190,13 +194,13 @@ def test_what_is_lost_is_made_again_and_nothing_else(store):
 def test_a_store_extends_by_seeds_and_by_values(tmp_path):
     once = made(tmp_path / "once")
     wide = {"order": ["random", "shuffled"], "lr": [0.5, 1, 2]}
-    driver.drive(sweep(900, grid=wide), once)
+    drive(sweep(900, grid=wide), once)
     bits = made(tmp_path / "bits")
     made_here = [
-        driver.drive(sweep(100, grid={"order": ["random"], "lr": [2]}), bits).runs,
-        driver.drive(sweep(700), bits).runs,
-        driver.drive(sweep(Seeds(start=500, count=400), grid=wide), bits).runs,
-        driver.drive(sweep(900, grid=wide), bits).runs,
+        drive(sweep(100, grid={"order": ["random"], "lr": [2]}), bits).runs,
+        drive(sweep(700), bits).runs,
+        drive(sweep(Seeds(start=500, count=400), grid=wide), bits).runs,
+        drive(sweep(900, grid=wide), bits).runs,
     ]
     assert made_here == [100, 600 + 3 * 700, 4 * 200 + 2 * 400, 2 * 500]
     assert digests(read_all(bits.path)) == digests(read_all(once.path))
@@ -213,11 +217,10 @@ def test_extended_in_any_sequence_a_store_is_as_if_made_at_once(tmp_path, sequen
     ]
     bits, once = made(tmp_path / "bits"), made(tmp_path / "once")
     trained = (
-        sum(driver.drive(steps[i], bits).runs for i in sequence)
-        + driver.drive(sweep(900, grid=wide), bits).runs
+        sum(drive(steps[i], bits).runs for i in sequence) + drive(sweep(900, grid=wide), bits).runs
     )
     assert trained == 6 * 900
-    driver.drive(sweep(900, grid=wide), once)
+    drive(sweep(900, grid=wide), once)
     assert digests(read_all(bits.path)) == digests(read_all(once.path))
 
 
@@ -242,18 +245,18 @@ def test_a_run_returns_as_many_seeds_of_each_setup_as_its_grid_says(tmp_path):
 
 
 def test_collapse_is_no_part_of_a_setup(store):
-    driver.drive(sweep(), store)
-    assert driver.drive(sweep(setup={"collapse": 0.3}), store).runs == 0
+    drive(sweep(), store)
+    assert drive(sweep(setup={"collapse": 0.3}), store).runs == 0
 
 
 def test_outcomes_of_another_collapse_do_not_mix(store):
     few = sweep(10)
-    driver.drive(few, store)
+    drive(few, store)
     with pytest.raises(
         StoreError, match=r"outcomes are those of collapse = 0\.1, not 0\.3: choose another folder"
     ):
-        driver.drive(sweep(20, setup={"collapse": 0.3}), store)
-    assert driver.drive(few, store).runs == 0
+        drive(sweep(20, setup={"collapse": 0.3}), store)
+    assert drive(few, store).runs == 0
 
 
 def test_a_store_keeps_its_sweep_and_its_problems(tmp_path):
@@ -336,19 +339,19 @@ def broken(monkeypatch):
 
 
 def test_a_block_that_fails_is_reported_and_the_others_complete(broken, store, monkeypatch):
-    trained = driver.drive(sweep(), store, pool=threads(2))
+    trained = drive(sweep(), store, pool=backends.pool("threads", 2))
     assert trained.failed == [broken]
     assert trained.runs == 4 * 700 - 256
     assert (256, 256) not in store.present()[ids(sweep())[1]]
     monkeypatch.undo()
     monkeypatch.setattr(plan, "MIN_SEEDS", 256)
     monkeypatch.setattr(plan, "MAX_SEEDS", 256)
-    assert driver.drive(sweep(), store).runs == 256
+    assert drive(sweep(), store).runs == 256
 
 
 def test_a_file_with_a_block_that_fails_is_not_made(broken, store, monkeypatch):
     monkeypatch.setattr(plan, "FILES_PER_SETUP", 1)
-    assert driver.drive(sweep(), store, pool=threads(2)).failed == [broken]
+    assert drive(sweep(), store, pool=backends.pool("threads", 2)).failed == [broken]
     assert set(store.present()) == set(ids(sweep())) - {ids(sweep())[1]}
 
 
@@ -365,7 +368,7 @@ def test_a_full_disk_ends_a_sweep(store, monkeypatch):
 
     monkeypatch.setattr(store, "publish", full)
     with pytest.raises(StoreFullError, match="no room"):
-        driver.drive(sweep(), store)
+        drive(sweep(), store)
 
 
 def test_whoever_watches_may_stop_a_sweep_and_go_on_later(store, tmp_path):
@@ -379,7 +382,7 @@ def test_whoever_watches_may_stop_a_sweep_and_go_on_later(store, tmp_path):
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        driver.drive(long, store, pool=threads(2), tick=tick)
+        drive(long, store, pool=backends.pool("threads", 2), tick=tick)
     some = names(store)
     assert 0 < len(some) < 4 * 16
     began = time.perf_counter()
@@ -387,9 +390,9 @@ def test_whoever_watches_may_stop_a_sweep_and_go_on_later(store, tmp_path):
         time.sleep(0.01)
     assert time.perf_counter() - began < 2, "threads hear of it at their next slice"
     assert names(store) == some
-    driver.drive(long, store)
+    drive(long, store)
     whole = made(tmp_path / "whole")
-    driver.drive(long, whole, pool=threads(1))
+    drive(long, whole, pool=backends.pool("threads", 1))
     assert names(store) == names(whole)
 
 
@@ -407,10 +410,10 @@ def test_progress_goes_from_nothing_to_all():
     def tick(progress: driver.Progress) -> None:
         phases.add(progress.phase)
         done.append((progress.done, progress.updates, progress.budget))
-        whole.add((progress.runs, progress.whole_budget))
+        whole.add((progress.runs, progress.total_budget))
 
     watched = sweep(3000, setup={"epochs": 100})
-    trained = driver.drive(watched, pool=threads(2), tick=tick)
+    trained = drive(watched, pool=backends.pool("threads", 2), tick=tick)
     assert (trained.runs, trained.updates) == (12_000, 12_000 * 400)
     assert set(trained.seconds) == {"compile", "train", "write"}
     assert phases <= {"compiling", "training"}
@@ -423,7 +426,7 @@ def test_progress_goes_from_nothing_to_all():
 def test_only_updates_that_were_made_are_counted():
     early = sweep(setup={"stop": "converged", "epochs": 2000}, grid={"lr": [2]})
     rows: list[pa.Table] = []
-    trained = driver.drive(early, keep=rows.append)
+    trained = drive(early, keep=rows.append)
     made = pa.concat_tables(rows)["updates_done"].to_numpy()
     assert made.min() < made.max() == 8000
     assert trained.updates == made.sum() < 700 * 8000

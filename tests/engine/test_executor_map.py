@@ -233,9 +233,8 @@ def test_what_kills_its_worker_is_tried_four_times_and_the_rest_completes():
     assert sorted(task for task, _ in found) == list(range(30)), "each once"
     (poison,) = [(task, error) for task, error in found if isinstance(error, LostError)]
     assert poison[0] == 4
-    assert (
-        "lost 4 times, the last time with nothing beside it: BrokenExecutor: a worker died"
-        in str(poison[1])
+    assert "lost 4 times, the last time with no other task: BrokenExecutor: a worker died" in str(
+        poison[1]
     )
     assert dict(found)[5] == "5"
     assert tried.count(4) == 4

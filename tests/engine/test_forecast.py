@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from numba import config
 import fastbp
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Seeds, Sweep
-from fastbp.engine import block, driver, forecast, lane_group, plan
+from fastbp.engine import backends, block, driver, forecast, lane_group
 from fastbp.engine import machine as machine_module
+from fastbp.engine.executor_map import Pool
+from fastbp.engine.plan import Plan
 from fastbp.schema.errors import StoreFullError, SweepError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.store import Store
@@ -164,13 +167,11 @@ def test_runs_updates_and_files_are_those_of_the_plan():
                 "another": [(0, 9)],
             },
         ):
-            planned = [
-                file for setup in some.setups for file in plan.files_of(setup, some, present)
-            ]
-            found = forecast.size(some, present)
+            planned = [file for setup in some.setups for file in Plan(some, present).files(setup)]
+            found = forecast.storage(Plan(some, present))
             assert found.runs == sum(p.runs for p in planned)
-            assert forecast.duration(some, present, 1).updates == sum(
-                b.runs * b.setups[0].budget for b in plan.blocks(some, present)
+            assert forecast.duration(Plan(some, present), 1).updates == sum(
+                b.runs * b.setups[0].budget for b in Plan(some, present).blocks()
             )
             assert found.files == len(planned)
 
@@ -188,9 +189,9 @@ def test_runs_updates_and_files_are_those_of_the_plan():
 @pytest.mark.parametrize("seeds", [20, 5120])
 def test_the_disk_takes_what_was_said(tmp_path, setup, seeds):
     some = sweep(seeds, **setup)
-    driver.drive(some, _opened(tmp_path))
+    driver.drive(Plan(some), _opened(tmp_path))
     taken = sum(file.stat().st_size for file in (tmp_path / "runs").iterdir())
-    assert taken / 1.7 < forecast.size(some, {}).bytes < 1.7 * taken
+    assert taken / 1.7 < forecast.storage(Plan(some)).bytes < 1.7 * taken
 
 
 def _opened(path: Path) -> Store:
@@ -202,8 +203,13 @@ def _opened(path: Path) -> Store:
 def part(
     some: Sweep, name: str, workers: int = 2, stored: bool = True, frame: bool = False
 ) -> float:
-    (found,) = [part for part in forecast.memory(some, workers, stored, frame) if name in part.what]
-    return found.bytes
+    terms = forecast.memory(Plan(some), threads(workers), stored, frame)
+    (term,) = [term for term in terms if name in term.what]
+    return term.bytes
+
+
+def threads(workers: int) -> Pool:
+    return replace(backends.pool("threads", workers or 1), shares_memory=workers > 0)
 
 
 def test_memory_is_that_of_what_is_made():
@@ -232,10 +238,11 @@ def test_memory_is_that_of_what_is_made():
 MEASURE = """
 import resource, sys, fastbp
 from pathlib import Path
-from fastbp.engine import forecast
+from fastbp.engine import backends, forecast
+from fastbp.engine.plan import Plan
 some = fastbp.Sweep(seeds=int(sys.argv[1]), setup=eval(sys.argv[2]))
 fastbp.run(some)
-print(sum(part.bytes for part in forecast.memory(some, 2, False, True)))
+print(sum(part.bytes for part in forecast.memory(Plan(some), backends.pool("threads", 2), False, True)))
 status = Path("/proc/self/status")
 peaks = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:")] if status.exists() else []
 print(1024 * int(peaks[0]) if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
@@ -269,21 +276,20 @@ def test_bytes_in_words(count, said):
 
 @trains
 def test_time_grows_with_what_is_missing_and_shrinks_with_cores(monkeypatch):
-    monkeypatch.setattr(forecast, "measured", lambda setup: None)
+    monkeypatch.setattr(forecast, "slowness", lambda setup: None)
     some = sweep(100_000, {"lr": [0.1, 0.2]}, updates=999)
     present = {some.setups[0].identity(NUMERICS_VERSION): [(0, 100_000)]}
-    whole, half, alone = (forecast.duration(some, *how) for how in (({}, 2), (present, 2), ({}, 1)))
+    all_missing, half_missing = Plan(some), Plan(some, present)
+    whole, half = (forecast.duration(each, 2) for each in (all_missing, half_missing))
+    alone = forecast.duration(all_missing, 1)
     assert whole.compiling == half.compiling == 0
     start, store = forecast.START_SECONDS, forecast.STORE_SECONDS * 100_000
     assert half.all_but_compiling - start == pytest.approx((whole.all_but_compiling - start) / 2)
     assert alone.all_but_compiling - start - 2 * store == pytest.approx(
         2 * (whole.all_but_compiling - start - 2 * store)
     )
-    none = forecast.duration(
-        sweep(100, {"lr": [0.1]}),
-        {sweep(1, lr=0.1).setups[0].identity(NUMERICS_VERSION): [(0, 100)]},
-        2,
-    )
+    stored = {sweep(1, lr=0.1).setups[0].identity(NUMERICS_VERSION): [(0, 100)]}
+    none = forecast.duration(Plan(sweep(100, {"lr": [0.1]}), stored), 2)
     assert none == (0, start, 0)
 
 
@@ -291,7 +297,7 @@ def test_where_nothing_is_compiled_a_formula_must_do(monkeypatch):
     monkeypatch.setattr(forecast, "is_on_disk", lambda kernel, dtype: False)
     monkeypatch.setattr(block, "train", None)
     some = sweep(1000, {"dtype": ["float64", "float32"], "lr": [0.1, 0.2]})
-    assert forecast.duration(some, {}, 2).compiling == 2 * forecast.COMPILE_SECONDS
+    assert forecast.duration(Plan(some), 2).compiling == 2 * forecast.COMPILE_SECONDS
 
 
 # Too much
@@ -335,7 +341,7 @@ def machine(monkeypatch):
 def test_too_much_memory_is_one_line_that_names_most_of_it(tmp_path, machine, some, said):
     machine(memory=1e8)
     with pytest.raises(SweepError) as raised:
-        forecast.check(some, Store(tmp_path / "store"), 8)
+        forecast.check(Plan(some), Store(tmp_path / "store"), threads(8))
     (line,) = raised.value.lines
     assert re.fullmatch(f"memory: given a sweep that takes {said}", line), line
     assert list(tmp_path.iterdir()) == []
@@ -344,19 +350,19 @@ def test_too_much_memory_is_one_line_that_names_most_of_it(tmp_path, machine, so
 def test_where_the_system_does_not_say_nothing_is_refused(tmp_path, machine, monkeypatch):
     machine(memory=None)
     monkeypatch.setattr(machine_module, "disk", lambda path: None)
-    forecast.check(sweep(10**12), Store(tmp_path), 8)
+    forecast.check(Plan(sweep(10**12)), Store(tmp_path), threads(8))
 
 
 def test_too_small_a_disk_is_one_line(tmp_path, machine):
     store = Store(tmp_path / "store")
     machine(disk=5e6)
     with pytest.raises(StoreFullError) as raised:
-        forecast.check(sweep(10**5, {"lr": [1, 2]}), store, 8)
+        forecast.check(Plan(sweep(10**5, {"lr": [1, 2]})), store, threads(8))
     said = f"{store.path}: 200,000 runs take 15 MB, and 5.0 MB are free: take fewer seeds, or another disk with -o"
     assert str(raised.value) == said
     machine(files=10)
     with pytest.raises(StoreFullError) as raised:
-        forecast.check(sweep(10**5, {"lr": [1, 2]}), store, 8)
+        forecast.check(Plan(sweep(10**5, {"lr": [1, 2]})), store, threads(8))
     assert re.fullmatch(
         ".*200,000 runs make 3[0-9] files, and the disk has room for 10: .*", str(raised.value)
     )
@@ -371,7 +377,7 @@ def test_what_is_there_already_takes_no_more_disk(tmp_path, machine):
         (
             store.runs / f"{setup.identity(NUMERICS_VERSION)}-0-99000-0123456789abcdef.parquet"
         ).touch()
-    forecast.check(some, store, 8)
+    forecast.check(Plan(some, store.present()), store, threads(8))
 
 
 @pytest.mark.parametrize("stored", [True, False])
@@ -397,6 +403,5 @@ def test_a_check_makes_no_tables_and_no_ids(tmp_path, monkeypatch):
     monkeypatch.setattr(lane_group, "task", None)
     monkeypatch.setattr(Setup, "identity", None)
     monkeypatch.setattr(Setup, "data", None)
-    forecast.check(
-        sweep(10, {"lr": [1, 2], "updates": list(range(1, 1001))}), Store(tmp_path / "store"), 8
-    )
+    many = sweep(10, {"lr": [1, 2], "updates": list(range(1, 1001))})
+    forecast.check(Plan(many), Store(tmp_path / "store"), threads(8))

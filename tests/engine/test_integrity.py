@@ -78,7 +78,7 @@ def learn(store: Store) -> Setup:
     mine = store.path.parent / "mine.csv"
     mine.write_text("a,b,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0.5\n")
     sweep = Sweep(seeds=5, setup={"problem": f"file:{mine}", "targets": ["t"], "updates": 20})
-    driver.problem_files(sweep, store)
+    driver.write_problems(sweep, store)
     publish(store, sweep.setups[0], 0, 5)
     mine.unlink()
     return sweep.setups[0]
@@ -538,7 +538,7 @@ def test_the_next_sweep_makes_exactly_what_was_moved_aside_anew(tmp_path):
         seeds=8, setup={"problem": "xor", "hidden": [2], "updates": 3}, grid={"lr": [0.5, 1.0]}
     )
     store = opened(tmp_path / "store")
-    driver.drive(sweep, store)
+    driver.drive(plan.Plan(sweep), store)
     before, sound = contents_of(store.runs), integrity.check(store)
     assert (sound.files, sound.runs, sound.findings) == (8, 16, [])
     one, two, three, *_ = store.files()
@@ -553,7 +553,7 @@ def test_the_next_sweep_makes_exactly_what_was_moved_aside_anew(tmp_path):
         file: content for file, content in before.items() if file not in (one.name, two.name)
     }
     stamps = {file: (store.runs / file).stat().st_mtime_ns for file in rest}
-    trained = driver.drive(sweep, store)
+    trained = driver.drive(plan.Plan(sweep, store.present()), store)
     assert (trained.runs, trained.files, trained.failed) == (4, 2, [])
     assert contents_of(store.runs) == before
     assert {file: (store.runs / file).stat().st_mtime_ns for file in rest} == stamps

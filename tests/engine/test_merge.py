@@ -229,7 +229,7 @@ def learnt(folder: Path, *shards: Range) -> list[Store]:
     stores = []
     for index, (start, count) in enumerate(shards):
         store = made(folder / "deep" / str(index), (start, count), setups=sweep.setups)
-        driver.problem_files(sweep, store)
+        driver.write_problems(sweep, store)
         store.write(store.path / "sweep.toml", sweep.to_toml(store.path).encode())
         provenance.add_made(store, {"when": "then", "runs": count, "by": index})
         stores.append(store)

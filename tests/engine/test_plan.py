@@ -11,17 +11,7 @@ from hypothesis import strategies as st
 from fastbp import Setup, Sweep
 from fastbp.config.sweep import LAST_SEED, Seeds
 from fastbp.engine import plan
-from fastbp.engine.plan import (
-    block_seeds,
-    blocks,
-    cut,
-    file_seeds,
-    files_of,
-    missing,
-    only,
-    shard,
-    shares,
-)
+from fastbp.engine.plan import Plan, block_seeds, cut, file_seeds, missing, shard
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.filename import Range
 
@@ -47,9 +37,9 @@ def sweep_of(seeds: Seeds, *updates: int) -> Sweep:
     )
 
 
-def publications(sweep: Sweep, present: plan.Present) -> Iterator[plan.Publication]:
+def planned_files(planned: Plan) -> Iterator[plan.PlannedFile]:
     """Every file that is still to be made."""
-    return itertools.chain.from_iterable(files_of(setup, sweep, present) for setup in sweep.setups)
+    return itertools.chain.from_iterable(planned.files(setup) for setup in planned.sweep.setups)
 
 
 def identity(setup: Setup) -> str:
@@ -127,7 +117,7 @@ def test_a_file_is_whole_blocks_a_setup_has_about_a_hundred_and_a_store_no_more_
 @given(seed_ranges, st.lists(budgets, min_size=1, max_size=3, unique=True))
 def test_every_seed_of_every_setup_is_planned_once(seeds, updates):
     sweep = sweep_of(seeds, *updates)
-    planned = list(publications(sweep, {}))
+    planned = list(planned_files(Plan(sweep)))
     for setup in sweep.setups:
         own = sorted((p for p in planned if p.setup == setup), key=lambda p: p.start)
         assert is_one_run([(p.start, p.runs) for p in own], seeds.start, seeds.count)
@@ -154,8 +144,8 @@ def test_blocks_make_up_the_files(start, count, updates, data):
         lambda r: (max(0, r[0]), r[1])
     )
     present = {identity(setup): data.draw(st.lists(gap, max_size=3)) for setup in sweep.setups}
-    made: dict[plan.Publication, list[Range]] = {}
-    for files, at, runs in blocks(sweep, present):
+    made: dict[plan.PlannedFile, list[Range]] = {}
+    for files, at, runs in Plan(sweep, present).blocks():
         assert len({file.setup for file in files}) == len(files)
         assert sorted(files, key=lambda file: -file.setup.budget) == list(files)
         size = block_seeds(files[0].setup)
@@ -164,7 +154,7 @@ def test_blocks_make_up_the_files(start, count, updates, data):
             assert file.start <= at
             assert at + runs <= file.start + file.runs
             made.setdefault(file, []).append((at, runs))
-    assert set(made) == set(publications(sweep, present))
+    assert set(made) == set(planned_files(Plan(sweep, present)))
     for file, ranges in made.items():
         assert is_one_run(ranges, file.start, file.runs)
 
@@ -172,12 +162,14 @@ def test_blocks_make_up_the_files(start, count, updates, data):
 def test_what_differs_in_its_budget_alone_is_trained_once():
     keys = {"problem": "xor", "hidden": [2], "updates": 100}
     sweep = Sweep(seeds=1000, setup=keys, grid={"updates": [100, 70, 400], "lr": [0.1, 0.2]})
-    assert [[s.budget for s in share.setups] for share in shares(sweep, {})] == [[400, 100, 70]] * 2
+    assert [[s.budget for s in share.setups] for share in Plan(sweep).missing_ranges()] == [
+        [400, 100, 70]
+    ] * 2
     present = {
         identity(sweep.setups[0]): [(0, 300)],
         identity(sweep.setups[4]): [(200, 200), (900, 100)],
     }
-    first = [share for share in shares(sweep, present) if share.setups[0].lr == 0.1]
+    first = [share for share in Plan(sweep, present).missing_ranges() if share.setups[0].lr == 0.1]
     assert [([s.budget for s in setups], at, runs) for setups, at, runs in first] == [
         ([400, 70], 0, 200), ([70], 200, 100), ([100, 70], 300, 100), ([400, 100, 70], 400, 500), ([100, 70], 900, 100),
     ]  # fmt: skip
@@ -197,7 +189,7 @@ def test_what_differs_in_its_budget_alone_is_trained_once():
 )
 def test_what_depends_on_its_end_is_trained_by_itself(changes, together):
     sweep = Sweep(seeds=10, setup={"problem": "xor", **changes}, grid={"updates": [100, 200]})
-    assert len(list(shares(sweep, {}))) == (1 if together else 2)
+    assert len(list(Plan(sweep).missing_ranges())) == (1 if together else 2)
 
 
 @settings(deadline=None)
@@ -206,7 +198,7 @@ def test_what_is_lost_is_planned_as_it_was(data, seeds, updates):
     """Files that are deleted come back with the same ranges, so that their names and digests are
     the same."""
     sweep = sweep_of(seeds, *updates)
-    whole = list(publications(sweep, {}))
+    whole = list(planned_files(Plan(sweep)))
     lost = data.draw(st.sets(st.sampled_from(range(len(whole))), max_size=8))
     present: dict[str, list[Range]] = {}
     for index, publication in enumerate(whole):
@@ -214,14 +206,14 @@ def test_what_is_lost_is_planned_as_it_was(data, seeds, updates):
             present.setdefault(identity(publication.setup), []).append(
                 (publication.start, publication.runs)
             )
-    again = list(publications(sweep, present))
+    again = list(planned_files(Plan(sweep, present)))
     found = seeds_by_setup(again)
     for setup, ranges in seeds_by_setup([whole[index] for index in sorted(lost)]).items():
         assert found.pop(setup) == ranges
     assert not found
 
 
-def seeds_by_setup(planned: list[plan.Publication]) -> dict[Setup, list[Range]]:
+def seeds_by_setup(planned: list[plan.PlannedFile]) -> dict[Setup, list[Range]]:
     ranges: dict[Setup, list[Range]] = {}
     for publication in planned:
         ranges.setdefault(publication.setup, []).append((publication.start, publication.runs))
@@ -232,7 +224,7 @@ def seeds_by_setup(planned: list[plan.Publication]) -> dict[Setup, list[Range]]:
 @given(st.lists(small_ranges, max_size=5), small_ranges, budgets)
 def test_nothing_present_is_planned_again(present, wanted, updates):
     sweep = sweep_of(Seeds(start=wanted[0], count=wanted[1]), updates)
-    planned = list(publications(sweep, {identity(sweep.setups[0]): present}))
+    planned = list(planned_files(Plan(sweep, {identity(sweep.setups[0]): present})))
     seeds = seeds_in([(p.start, p.runs) for p in planned])
     assert len(set(seeds)) == len(seeds)
     assert set(seeds) == set(seeds_in([wanted])) - set(seeds_in(present))
@@ -240,20 +232,20 @@ def test_nothing_present_is_planned_again(present, wanted, updates):
 
 def test_files_of_a_setup_do_not_depend_on_what_else_is_in_the_sweep():
     seeds = Seeds(start=1000, count=100_000)
-    alone = seeds_by_setup(list(publications(sweep_of(seeds, 8000), {})))
-    among = seeds_by_setup(list(publications(sweep_of(seeds, 10, 8000, 10**6), {})))
+    alone = seeds_by_setup(list(planned_files(Plan(sweep_of(seeds, 8000)))))
+    among = seeds_by_setup(list(planned_files(Plan(sweep_of(seeds, 10, 8000, 10**6)))))
     assert among.items() >= alone.items()
 
 
 def test_a_complete_sweep_has_nothing_left_however_it_was_cut():
     sweep = sweep_of(Seeds(count=10_000), 10, 8000)
     present = {identity(setup): [(n, 7) for n in range(0, 10_000, 7)] for setup in sweep.setups}
-    assert list(publications(sweep, present)) == []
+    assert list(planned_files(Plan(sweep, present))) == []
 
 
 def test_present_runs_of_other_setups_count_for_nothing():
     sweep = sweep_of(Seeds(count=100), 10)
-    assert len(list(publications(sweep, {"0" * 12: [(0, 100)]}))) == 1
+    assert len(list(planned_files(Plan(sweep, {"0" * 12: [(0, 100)]})))) == 1
 
 
 def test_the_longest_runs_come_first():
@@ -267,7 +259,11 @@ def test_the_longest_runs_come_first():
         setup={"problem": "xor"},
         grid=[{k: v if k == "lr" else [v] for k, v in grid.items()} for grid in lr],
     )
-    assert [share.setups[0].updates for share in shares(sweep, {})] == [10_000, 1000, 100]
+    assert [share.setups[0].updates for share in Plan(sweep).missing_ranges()] == [
+        10_000,
+        1000,
+        100,
+    ]
 
 
 @pytest.mark.parametrize("updates", [100, 10**6])
@@ -280,9 +276,9 @@ def test_ten_billion_runs_are_planned_at_once_in_little_memory(updates):
     began = time.perf_counter()
     tracemalloc.start()
     try:
-        planned = sum(1 for _ in publications(sweep, {}))
-        assert sum(share.runs for share in shares(sweep, {})) == 10**10
-        assert sum(1 for _ in zip(blocks(sweep, {}), range(10_000), strict=False)) == 10_000
+        planned = sum(1 for _ in planned_files(Plan(sweep)))
+        assert sum(share.runs for share in Plan(sweep).missing_ranges()) == 10**10
+        assert sum(1 for _ in zip(Plan(sweep).blocks(), range(10_000), strict=False)) == 10_000
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -341,8 +337,10 @@ def test_where_there_are_many_seeds_shards_begin_where_blocks_do(case):
 def test_a_few_shards_of_many_seeds_begin_where_files_do(start):
     """So that the files of all of them are those of the whole sweep."""
     sweep = sweep_of(Seeds(start=start, count=1_000_000), 10, 8000)
-    own = [publications(sweep, only(sweep, {}, shard(sweep, number, 3))) for number in (1, 2, 3)]
-    assert seeds_by_setup([*itertools.chain(*own)]) == seeds_by_setup(list(publications(sweep, {})))
+    own = [planned_files(Plan(sweep, seeds=shard(sweep, number, 3))) for number in (1, 2, 3)]
+    assert seeds_by_setup([*itertools.chain(*own)]) == seeds_by_setup(
+        list(planned_files(Plan(sweep)))
+    )
 
 
 def own_seeds(seeds: Seeds, **counts: int) -> Sweep:
@@ -357,18 +355,16 @@ def own_seeds(seeds: Seeds, **counts: int) -> Sweep:
 def test_each_setup_is_planned_for_its_own_seeds_however_it_is_sharded(start, few, many, of):
     sweep = own_seeds(Seeds(start=start, count=7), _1=few, _2=many)
     of = min(of, sweep.all_seeds.count)
-    parts = [only(sweep, {}, shard(sweep, number, of)) for number in range(1, of + 1)]
+    parts = [Plan(sweep, seeds=shard(sweep, number, of)) for number in range(1, of + 1)]
     for setup in sweep.setups:
         count = few if setup.lr == 1 else many
         assert is_one_run(
-            [(file.start, file.runs) for file in files_of(setup, sweep, {})], start, count
+            [(file.start, file.runs) for file in Plan(sweep).files(setup)], start, count
         )
-        sharded = [
-            (file.start, file.runs) for part in parts for file in files_of(setup, sweep, part)
-        ]
+        sharded = [(file.start, file.runs) for part in parts for file in part.files(setup)]
         assert is_one_run(sharded, start, count)
         trained = [
-            (block.start, block.runs) for block in blocks(sweep, {}) if setup in block.setups
+            (block.start, block.runs) for block in Plan(sweep).blocks() if setup in block.setups
         ]
         assert is_one_run(trained, start, count)
 
@@ -378,11 +374,11 @@ def test_only_some_seeds_are_planned_as_if_all_others_were_there(wanted, some, p
     sweep = sweep_of(Seeds(start=wanted[0], count=wanted[1]), 10, 20)
     one, other = sweep.setups
     there = {identity(one): present, "0" * 12: [(0, 100)]}
-    gaps = only(sweep, there, some)
-    own = set(seeds_in([wanted])) & set(seeds_in([some]))
-    assert set(seeds_in(missing(wanted, gaps[identity(one)]))) == own - set(seeds_in(present))
-    assert set(seeds_in(missing(wanted, gaps[identity(other)]))) == own
-    assert there == {identity(one): present, "0" * 12: [(0, 100)]}, "what is there is not touched"
+    part = Plan(sweep, there, some)
+    both = set(seeds_in([wanted])) & set(seeds_in([some]))
+    assert set(seeds_in(part.gaps(one))) == both - set(seeds_in(present))
+    assert set(seeds_in(part.gaps(other))) == both
+    assert part.runs == len(seeds_in(part.gaps(one))) + len(seeds_in(part.gaps(other)))
 
 
 @settings(deadline=None, max_examples=50)
@@ -391,12 +387,11 @@ def test_files_of_a_shard_are_those_of_the_sweep_cut_at_its_bounds(case, data):
     sweep, of = case
     first, count = shard(sweep, data.draw(st.integers(1, of)), of)
     cuts = [
-        (max(p.start, first), min(p.start + p.runs, first + count)) for p in publications(sweep, {})
+        (max(p.start, first), min(p.start + p.runs, first + count))
+        for p in planned_files(Plan(sweep))
     ]
     expected = [(start, stop - start) for start, stop in cuts if start < stop]
-    assert [
-        (p.start, p.runs) for p in publications(sweep, only(sweep, {}, (first, count)))
-    ] == expected
+    assert [(p.start, p.runs) for p in planned_files(Plan(sweep, seeds=(first, count)))] == expected
 
 
 @settings(deadline=None, max_examples=50)
@@ -406,7 +401,7 @@ def test_when_all_shards_are_there_nothing_is_missing(case):
     present: dict[str, list[Range]] = {}
     for number in range(1, of + 1):
         for setup, ranges in seeds_by_setup(
-            list(publications(sweep, only(sweep, {}, shard(sweep, number, of))))
+            list(planned_files(Plan(sweep, seeds=shard(sweep, number, of))))
         ).items():
             present.setdefault(identity(setup), []).extend(ranges)
-    assert list(publications(sweep, present)) == []
+    assert list(planned_files(Plan(sweep, present))) == []

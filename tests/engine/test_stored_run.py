@@ -113,7 +113,7 @@ def store(tmp_path_factory):
     X.assign(kind=[*"uvw"] * 4, t=rng.random(12)).to_csv(folder / "mine.csv", index=False)
     for keys in FILES:
         sweep = Sweep(seeds=1, setup={"problem": f"file:{folder / 'mine.csv'}"} | keys)
-        driver.problem_files(sweep, store)
+        driver.write_problems(sweep, store)
         publish(store, sweep.setups[0], *SEEDS)
     (folder / "mine.csv").unlink()
     (store.path / "problems" / "0.npz").write_bytes(b"no problem at all")

@@ -31,14 +31,10 @@ def made(tmp_path_factory):
         patch.setattr(plan, "MAX_SEEDS", 4)
         if config.DISABLE_JIT:
             patch.setattr(lane_group, "suggested_lanes", lambda net, dtype: 2)
-        driver.drive(
-            Sweep(
-                seeds=7,
-                setup={"problem": "xor", "hidden": [2], "updates": 9},
-                grid={"lr": [0.5, 2.0]},
-            ),
-            store,
+        sweep = Sweep(
+            seeds=7, setup={"problem": "xor", "hidden": [2], "updates": 9}, grid={"lr": [0.5, 2.0]}
         )
+        driver.drive(plan.Plan(sweep), store)
     assert len(list(store.files())) == 4
     return store
 

@@ -32,7 +32,7 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.parquet import read_all
 from fastbp.store.store import Store
 
-ENGINE = {"prepare": driver.prepare, "rows_of": driver.rows_of}
+ENGINE = {"prepare": driver.prepare, "train_block": driver.train_block}
 SHIPPED = lane_group.suggested_lanes
 
 
@@ -91,7 +91,7 @@ def train(cell: dict[str, Any], folder: Path, pool: Pool) -> tuple[Store, int]:
         file, size = cell["blocks"]
         sizes = {
             "block_seeds": lambda setup: file,
-            "least_block_seeds": lambda setup: size,
+            "min_block_seeds": lambda setup: size,
             "BLOCKS_PER_CORE": 1000,
         }
         blocks = patch.multiple(plan, **sizes)
@@ -102,7 +102,8 @@ def train(cell: dict[str, Any], folder: Path, pool: Pool) -> tuple[Store, int]:
             store.open()
             with store.locked():
                 seeds = plan.shard(SWEEP, number, len(stores)) if len(stores) > 1 else None
-                trained = driver.drive(SWEEP, store, pool=pool, seeds=seeds)
+                planned = plan.Plan(SWEEP, store.present(), seeds)
+                trained = driver.drive(planned, store, pool=pool)
             assert not trained.failed, trained.failed
             files += trained.files
     if len(stores) == 1:
