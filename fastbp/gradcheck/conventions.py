@@ -1,38 +1,38 @@
-"""Somebody's function of a network and samples: called in every style that it may be written in,
-and what it returns read.
-"""
+"""How user functions are called and what they return: conventions for arguments and results."""
 
 from __future__ import annotations
 
 import re
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import signature
 from itertools import islice, product
-from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastbp.gradcheck.reference import Case, Real
-from fastbp.gradcheck.search import Given
+from fastbp.gradcheck.reference import Arrays, CheckTask, Example, Real, by_name
 from fastbp.schema.text import plain, shown
 
 MOVED = 1e-12
-"""A change of a weight, as a share of the largest, that is more than the rounding of w + ε − ε."""
+"""The largest change of a weight, as a share of the largest, that is rounding of w + ε − ε."""
 
-LINE = 200
+MAX_LINE = 200
 """Characters of an error's text that a line shows."""
 
+_VECTORS = {"flat": (-1,), "column": (-1, 1), "row": (1, -1)}
 
-class Style(NamedTuple):
-    """How a function wants its arguments: W[out, in] or W[in, out]; biases and samples flat, as
-    columns or as rows.
+_FORMS = {"flat": "flat", "column": "as columns", "row": "as rows"}
 
-    `joined`: whether each W holds its biases, as the weights of an input that is always 1, the
-    "first" or the "last" one; `ones`: whether that input is among the samples' already.
+
+class Convention(NamedTuple):
+    """The shapes of the arguments of a function.
+
+    `out_in`: W[out, in] or W[in, out]. `biases`, `samples`: flat, column or row. `joined`: whether
+    each W holds its biases as the "first" or "last" weights, those of an input that is always 1.
+    `ones`: whether the samples contain that input.
     """
 
     out_in: bool
@@ -45,554 +45,431 @@ class Style(NamedTuple):
         order = "W[out, in]" if self.out_in else "W[in, out]"
         if self.joined:
             order = order.replace("in", "in + 1")
-            where = (
-                f"the biases in the {self.joined} {'column' if self.out_in else 'row'} {OF_EACH}"
-            )
-            return f"{order}, {where}, samples {_LIES[self.samples]}{', with a 1 among them' * self.ones}"
+            line = "column" if self.out_in else "row"
+            biases = f"the biases in the {self.joined} {line} of each W"
+            ones = ", with a 1 among them" * self.ones
+            return f"{order}, {biases}, samples {_FORMS[self.samples]}{ones}"
         if self.biases == self.samples:
-            return f"{order}, vectors {_LIES[self.biases]}"
-        return f"{order}, biases {_LIES[self.biases]}, samples {_LIES[self.samples]}"
+            return f"{order}, vectors {_FORMS[self.biases]}"
+        return f"{order}, biases {_FORMS[self.biases]}, samples {_FORMS[self.samples]}"
+
+    def matrix(self, W: Real, b: Real) -> Real:
+        """A copy of the weights as the function wants them."""
+        if self.joined:
+            W = np.insert(W, self._place(W), b, axis=1)
+        return (W if self.out_in else W.T).copy()
+
+    def sample(self, values: Real, with_ones: bool = False) -> Real:
+        """A copy of inputs or targets, [row, unit], as the function wants them."""
+        if with_ones:
+            values = np.insert(values, self._place(values), 1.0, axis=1)
+        if len(values) == 1:
+            return _vector(values, self.samples)
+        return (values.T if self.samples == "column" else values).copy()
+
+    def separated(self, matrices: Arrays, example: Example) -> Arrays:
+        """Weights and biases out of matrices that hold both, transposed or not."""
+        arrays = {}
+        for layer, (values, (W, b)) in enumerate(
+            zip(matrices.values(), example.layers, strict=True)
+        ):
+            axis = 1 if values.shape == (len(b), W.shape[1] + 1) else 0
+            arrays[f"W{layer}"] = np.delete(values, self._place(W), axis)
+            arrays[f"b{layer}"] = np.take(values, self._place(W), axis)
+        return arrays
+
+    def _place(self, W: Real) -> int:
+        return 0 if self.joined == "first" else W.shape[1]
 
 
-OF_EACH = "of each W"
+def _vector(values: Real, form: str) -> Real:
+    return values.reshape(_VECTORS[form]).copy()
 
-_LIES = {"flat": "flat", "column": "as columns", "row": "as rows"}
 
-STYLES = sorted(
-    (
-        Style(out_in, biases, samples)
-        for biases, samples, out_in in product(_LIES, _LIES, (True, False))
-    ),
-    key=lambda style: style.biases != style.samples,
-)
-"""First those of which all vectors lie alike."""
+_ORDERS = (True, False)
 
-PLAIN = 2 * len(_LIES)
-"""How many those are."""
+SEPARATE = [
+    [Convention(out_in, form, form) for form, out_in in product(_FORMS, _ORDERS)],
+    [
+        Convention(out_in, biases, samples)
+        for biases, samples, out_in in product(_FORMS, _FORMS, _ORDERS)
+        if biases != samples
+    ],
+]
+"""Conventions with biases of their own: first those with all vectors alike."""
 
 JOINED = [
-    Style(out_in, samples, samples, joined, ones)
-    for ones, samples, joined, out_in in product(
-        (False, True), _LIES, ("last", "first"), (True, False)
-    )
+    Convention(out_in, samples, samples, joined, ones)
+    for ones, samples, joined, out_in in product((False, True), _FORMS, ("last", "first"), _ORDERS)
 ]
-"""Those of functions whose matrices hold the biases."""
+"""Conventions in which the matrices hold the biases."""
 
 
 class UnfitError(Exception):
-    """What a function gave is no gradient, in words; `name`: the array that is none, if it is one;
-    `fitting`: those that fit.
+    """What a function returned is not a gradient.
+
+    `name`: the array that is wrong, if it is one. `fitting`: the arrays that fit.
     """
 
-    def __init__(
-        self, text: str, name: str = "", fitting: Mapping[int, Real] | None = None
-    ) -> None:
-        self.name, self.fitting = name, dict(fitting or {})
+    def __init__(self, text: str, name: str = "", fitting: Arrays | None = None) -> None:
+        self.name, self.fitting = name, fitting or {}
         super().__init__(text)
 
 
-Answer = dict[str, list[Real]]
-"""What one call gave, copied: the ways in which it can be read, each under a name (IN_PLACE: the
-changed arguments)."""
-
-IN_PLACE = "in place"
-
-ALONE = "alone"
-
-ABSENT = object()
-"""An array that was not returned."""
-
-GRADIENTS = "returns gradients"
+ENDS, OWN_ERROR, UNFIT, SHAPES = range(-1, 3)
+"""Ranks of failures, the most telling first: the program would end, the function's own error,
+results that are no gradient, and shapes that may belong to another convention."""
 
 
-class Failure(NamedTuple):
-    """Why a style is none: in which case, how telling that is (the smaller the more), the text, the
-    array that it is about, and the arrays that fit, by their place among the names.
+class CallFailure(NamedTuple):
+    """Why a call in some convention failed.
+
+    `example`: its number. `rank`: how telling the failure is, the smaller the more. `name`,
+    `fitting`: as of an UnfitError. `reached`: the lines that raised, from the function inwards.
     """
 
-    case: int
+    example: int
     rank: int
     text: str
     name: str = ""
-    fitting: Mapping[int, Real] = MappingProxyType({})
+    fitting: Mapping[str, Real] = MappingProxyType({})
     reached: Sequence[int] = ()
-    """Where it raised: its lines, from that which was called inwards."""
 
 
-class Called(NamedTuple):
-    """A function called in one style, case by case, until all were or one failed."""
+Answer = dict[str, Arrays]
+"""The results of one call, copied, by each layout that fits; IN_PLACE: the changed arguments."""
 
-    style: Style
-    answers: list[Answer]
-    failure: Failure | None
+IN_PLACE = "in place"
 
 
-def called(function: Callable[..., Any], cases: Sequence[Case], style: Style, bias: bool) -> Called:
-    """Call it for every case."""
-    answers: list[Answer] = []
-    apart = bias and not style.joined
-    for case in cases:
-        W = [_matrix(w, v, style) for w, v in case.layers]
-        b = [_lying(v, style.biases) for _, v in case.layers] if apart else []
-        x, t = (
-            _sample(_with_ones(case.X, style.joined * style.ones), style.samples),
-            _sample(case.T, style.samples),
-        )
-        three = not bias or (style.joined != "" and takes(function, 3))
-        shapes = ", ".join(filter(None, (_shapes(W, "W"), _shapes(b, "b"))))
-        call = f"function(W{', b' * (not three)}, x, t){', biases in W,' * bool(style.joined)}"
-        as_called = f"called as {call} with {shapes}, x {x.shape}, t {t.shape}"
-        held_W, held_b = list(W), list(b)
-        before = [values.copy() for values in (*W, *b)]
-        try:
-            # In styles that are not its own a function warns of what is none of its faults.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                returned = function(held_W, x, t) if three else function(held_W, held_b, x, t)
-        except (Exception, SystemExit) as error:
-            return Called(style, answers, _raised(error, as_called, len(answers)))
-        try:
-            answer = _answer(returned, before, held_W, held_b, style, apart)
-        except UnfitError as unfit:
-            return Called(
-                style,
-                answers,
-                Failure(len(answers), 1, f"{unfit} ({as_called})", unfit.name, unfit.fitting),
-            )
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # objects of somebody else's may raise whatever is asked of them
-            text = f"what it returns cannot be read: {type(error).__name__} ({as_called})"
-            return Called(style, answers, Failure(len(answers), 1, text))
-        answers.append(
-            {
-                way: _parted_biases(arrays, case, style) if style.joined else arrays
-                for way, arrays in answer.items()
-            }
-        )
-    return Called(style, answers, None)
+class Reading(NamedTuple):
+    """One way to read the results of a function, for every example.
+
+    Weights are [out, in]; a gradient with the shape of the transpose keeps it. `does`: what the
+    function does. `noise`: what rounding alone may have done to each array. `rate`: of steps; where
+    it is None, `arrays` are steps, not gradients. `changed`: the weights after each step.
+    """
+
+    arrays: list[Arrays]
+    noise: dict[str, float]
+    does: str
+    convention: Convention
+    steps: bool = False
+    rate: float | None = 1.0
+    changed: list[list[Real]] = []  # noqa: RUF012
 
 
 def takes(function: Callable[..., Any], arguments: int) -> bool:
-    """Whether it can be called with so many, as far as it says."""
+    """Whether a function can be called with so many arguments, as far as its signature says."""
     try:
         signature(function).bind(*[None] * arguments)
     except TypeError:
         return False
     except ValueError:
-        return True  # it does not say
+        pass  # it has no signature
     return True
 
 
-def _matrix(W: Real, b: Real, style: Style) -> Real:
-    if style.joined:
-        W = np.insert(W, 0 if style.joined == "first" else W.shape[1], b, axis=1)
-    return (W if style.out_in else W.T).copy()
-
-
-def _with_ones(X: Real, joined: str) -> Real:
-    return np.insert(X, 0 if joined == "first" else X.shape[1], 1.0, axis=1) if joined else X
-
-
-def _parted_biases(arrays: Sequence[Real], case: Case, style: Style) -> list[Real]:
-    """Weights and biases out of matrices that hold both; those that have the shape of the transpose
-    keep it.
-    """
-    found = []
-    for values, (W, b) in zip(arrays, case.layers, strict=True):
-        place = 0 if style.joined == "first" else W.shape[1]
-        axis = 1 if values.shape == (len(b), W.shape[1] + 1) else 0
-        found += [np.delete(values, place, axis), np.take(values, place, axis)]
-    return found
-
-
-def readings(
-    answers: Sequence[Answer], cases: Sequence[Case], lr: float | None, bias: bool
-) -> list[tuple[str, Given]]:
-    """Each way to read what a function gave, and what it does then; the likeliest first."""
-    ways = [way for way in answers[0] if all(way in answer for answer in answers)]
-    before = [
-        [values for pair in case.layers for values in pair[: 1 + bias]]
-        for case in cases[: len(answers)]
-    ]
-    gradients, steps = [], []
-    for way in ways:
-        arrays = [answer[way] for answer in answers]
-        if way == IN_PLACE:
-            continue
-        how = GRADIENTS + ", the output layer's first" * way.startswith("reversed")
-        gradients.append((how, Given(arrays, [0.0] * len(arrays[0]))))
-        if not way.endswith(ALONE) and all(
-            a.shape == w.shape
-            for after, weights in zip(arrays, before, strict=True)
-            for a, w in zip(after, weights, strict=True)
-        ):
-            steps.append(("returns changed weights", _steps(arrays, before, lr, bias)))
-    if IN_PLACE in ways:
-        steps = [
-            (
-                "changes its arguments",
-                _steps([answer[IN_PLACE] for answer in answers], before, lr, bias),
-            )
-        ]
-        return [*steps, *((f"{how}, and changes its arguments", given) for how, given in gradients)]
-    return [*gradients, *steps] if lr is None else [*steps, *gradients]
-
-
-def _steps(
-    after: Sequence[list[Real]], before: Sequence[list[Real]], lr: float | None, bias: bool
-) -> Given:
-    rate = 1.0 if lr is None else lr
-    arrays = [
-        [(w - a) / rate for a, w in zip(x, y, strict=True)]
-        for x, y in zip(after, before, strict=True)
-    ]
-    noise = []
-    for i in range(len(before[0])):
-        values = [a[i] for a in after]
-        single = all(np.array_equal(v, v.astype(np.float32)) for v in values)
-        digits = float(np.finfo(np.float32 if single else np.float64).eps)
-        noise.append(2 * digits * max(float(np.abs(v).max()) for v in values) / rate)
-    return Given(arrays, noise, True, lr, [list(a[:: 1 + bias]) for a in after])
-
-
-def _raised(error: BaseException, as_called: str, case: int) -> Failure:
-    try:
-        text = plain((str(error).splitlines() or [""])[0].strip(), LINE)
-    except Exception:  # an error may fail to say what it is
-        text = ""
-    lines, trace = list[int](), error.__traceback__ and error.__traceback__.tb_next
-    while trace:
-        lines.append(trace.tb_lineno)
-        trace = trace.tb_next
-    # Shapes that do not fit are what every style but its own is expected to end with.
-    own = not isinstance(error, ValueError | TypeError | IndexError | AssertionError)
-    text = f"it raises {type(error).__name__}{': ' * bool(text)}{text} ({as_called})"
-    ends = isinstance(error, SystemExit) and not isinstance(
-        error.code, str
-    )  # it says no word of shapes
-    return Failure(case, -1 if ends else 0 if own else 2, text, reached=lines)
+def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFailure | None]:
+    """Call the function for each example, until one call fails."""
+    answers: list[Answer] = []
+    separate = task.bias and not convention.joined
+    three = not separate and (not task.bias or takes(task.function, 3))
+    for number, example in enumerate(task.examples):
+        W = [convention.matrix(*layer) for layer in example.layers]
+        b = [_vector(b, convention.biases) for _, b in example.layers] if separate else []
+        x = convention.sample(example.X, convention.ones)
+        t = convention.sample(example.T)
+        arguments = [W, x, t] if three else [W, b, x, t]
+        before = by_name(list(zip(W, b or W, strict=True)), separate)
+        before = {name: values.copy() for name, values in before.items()}
+        shapes = ", ".join(filter(None, [_shapes(W, "W"), _shapes(b, "b")]))
+        joined = ", biases in W," if convention.joined else ""
+        called_as = f"function(W{'' if three else ', b'}, x, t){joined} with {shapes}"
+        called_as = f"(called as {called_as}, x {x.shape}, t {t.shape})"
+        try:
+            # In a convention that is not its own a function may warn of anything.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                returned = task.function(*arguments)
+        except (Exception, SystemExit) as error:
+            return answers, _raised(error, called_as, number)
+        try:
+            answer = _answer(returned, before, W, b, convention)
+        except UnfitError as unfit:
+            text = f"{unfit} {called_as}"
+            return answers, CallFailure(number, UNFIT, text, unfit.name, unfit.fitting)
+        except (Exception, SystemExit) as error:  # a foreign object may raise anything when read
+            text = f"what it returns cannot be read: {type(error).__name__} {called_as}"
+            return answers, CallFailure(number, UNFIT, text)
+        if convention.joined:
+            answer = {way: convention.separated(arrays, example) for way, arrays in answer.items()}
+        answers.append(answer)
+    return answers, None
 
 
 def _shapes(arrays: Sequence[Real], letter: str) -> str:
-    most = 3
-    told = [f"{letter}{i} {values.shape}" for i, values in enumerate(arrays[:most])]
-    return ", ".join([*told, *["…"] * (len(arrays) > most)])
+    shapes = [f"{letter}{i} {values.shape}" for i, values in enumerate(arrays[:3])]
+    return ", ".join(shapes + ["…"] * (len(arrays) > 3))
 
 
-def _lying(values: Real, lie: str) -> Real:
-    return (
-        values.copy()
-        if lie == "flat"
-        else values.reshape((-1, 1) if lie == "column" else (1, -1)).copy()
-    )
+def _raised(error: BaseException, called_as: str, example: int) -> CallFailure:
+    try:
+        text = plain((str(error).splitlines() or [""])[0].strip(), MAX_LINE)
+    except Exception:  # an error may fail to say what it is
+        text = ""
+    text = f"it raises {type(error).__name__}{': ' * bool(text)}{text} {called_as}"
+    rank = OWN_ERROR
+    if isinstance(error, ValueError | TypeError | IndexError | AssertionError):
+        rank = SHAPES
+    elif isinstance(error, SystemExit) and not isinstance(error.code, str):
+        rank = ENDS  # with a text, it may refuse the shapes
+    lines = [line for _, line in traceback.walk_tb(error.__traceback__)][1:]
+    return CallFailure(example, rank, text, reached=lines)
 
 
-def _sample(values: Real, lie: str) -> Real:
-    """Inputs or targets, [row, unit], as a function wants them."""
-    if len(values) > 1:
-        return values.T.copy() if lie == "column" else values.copy()
-    return _lying(values[0], lie)
+def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention) -> list[Reading]:
+    """Each way to read the results of a function, the likeliest first."""
+    before = [by_name(example.layers, task.bias) for example in task.examples[: len(answers)]]
+    gradients: list[Reading] = []
+    steps: list[Reading] = []
+    in_place: list[Reading] = []
+    for way in answers[0] if answers else ():
+        if not all(way in answer for answer in answers):
+            continue
+        arrays = [answer[way] for answer in answers]
+        if way == IN_PLACE:
+            in_place = [_step("changes its arguments", arrays, before, task, convention)]
+            continue
+        does = "returns gradients" + ", the output layer's first" * way.startswith("reversed")
+        gradients.append(Reading(arrays, dict.fromkeys(before[0], 0.0), does, convention))
+        if "alone" not in way and all(
+            after[name].shape == weights[name].shape
+            for after, weights in zip(arrays, before, strict=True)
+            for name in weights
+        ):
+            steps.append(_step("returns changed weights", arrays, before, task, convention))
+    if in_place:
+        does = "{}, and changes its arguments"
+        return in_place + [each._replace(does=does.format(each.does)) for each in gradients]
+    return gradients + steps if task.rate is None else steps + gradients
 
 
-# What it gave
+def _step(
+    does: str,
+    after: Sequence[Arrays],
+    before: Sequence[Arrays],
+    task: CheckTask,
+    convention: Convention,
+) -> Reading:
+    """Read changed weights as a step of gradient descent."""
+    rate = task.rate or 1.0
+    arrays = [
+        {name: (w[name] - a[name]) / rate for name in w} for a, w in zip(after, before, strict=True)
+    ]
+    noise = {}
+    for name in before[0]:
+        values = [a[name] for a in after]
+        single = all(np.array_equal(v, v.astype(np.float32)) for v in values)
+        digits = float(np.finfo(np.float32 if single else np.float64).eps)
+        noise[name] = 2 * digits * max(float(np.abs(v).max()) for v in values) / rate
+    changed = [[values for name, values in a.items() if name[0] == "W"] for a in after]
+    return Reading(arrays, noise, does, convention, True, task.rate, changed)
+
+
+# The results of one call
 
 
 def _answer(
-    returned: Any, before: Sequence[Real], W: list[Any], b: list[Any], style: Style, bias: bool
+    returned: Any, before: Arrays, W: list[Any], b: list[Any], convention: Convention
 ) -> Answer:
-    """Raises UnfitError."""
-    n = len(before) // (1 + bias)
-    names = [f"{kind}{layer}" for layer in range(n) for kind in ("W", "b")[: 1 + bias]]
-    given = [
-        before[i] for pair in zip(range(n), range(n, 2 * n), strict=True) for i in pair[: 1 + bias]
-    ]
-    whole = len(W) == n and len(b) == n * bias
-    if not whole and returned is None:
-        raise UnfitError(
-            f"the lists that it was given have {len(W)} weights and {len(b)} biases afterwards"
-        )
-    if whole:
-        after = [
-            value for pair in zip(W, b if bias else W, strict=True) for value in pair[: 1 + bias]
-        ]
-        if any(_moved(a, g) for a, g in zip(after, given, strict=True)):
-            arrays = _fitted(after, given, names, style, "")
+    """Read one call's results. Raises UnfitError."""
+    bias = "b0" in before
+    layers = len(before) // (1 + bias)
+    if (len(W), len(b)) == (layers, layers * bias):
+        after = by_name(list(zip(W, b or W, strict=True)), bias)
+        if any(_moved(after[name], values) for name, values in before.items()):
+            answer = {IN_PLACE: _fitted(after, before, convention, "")}
             try:
-                also = _read(returned, given, names, style, "", bias)
+                return answer | _read(returned, before, convention, "")
             except UnfitError:
-                also = {}
-            return {IN_PLACE: arrays, **also}
-    needed = f"needed: the gradients of {', '.join(names)}, or W{' and b' * bias} changed in place"
+                return answer
+    elif returned is None:
+        lengths = f"{len(W)} weights and {len(b)} biases"
+        raise UnfitError(f"the lists that it was given have {lengths} afterwards")
+    in_place = "W and b" if bias else "W"
+    needed = f"needed: the gradients of {', '.join(before)}, or {in_place} changed in place"
     if returned is None:
         raise UnfitError(f"it returns None and changes neither W nor b in place; {needed}")
-    return _read(returned, given, names, style, needed, bias)
+    return _read(returned, before, convention, needed)
 
 
 def _moved(after: Any, before: Real) -> bool:
-    """Whether it is another array, by more than the rounding of a weight that was changed and put
-    back.
-    """
+    """Whether an array changed, by more than rounding."""
     try:
         values = np.asarray(after, float)
     except (TypeError, ValueError):
         return True
-    return values.shape != before.shape or not bool(
-        np.all(np.abs(values - before) <= MOVED * np.abs(before).max())
-    )
+    limit = MOVED * np.abs(before).max()
+    return values.shape != before.shape or not bool(np.all(np.abs(values - before) <= limit))
 
 
-def _read(
-    returned: Any,
-    given: Sequence[Real],
-    names: Sequence[str],
-    style: Style,
-    needed: str,
-    bias: bool,
-) -> dict[str, list[Real]]:
-    """What was returned, in each way that fits the shapes. Raises UnfitError."""
+def _read(returned: Any, before: Arrays, convention: Convention, needed: str) -> Answer:
+    """Read what was returned, in each layout that fits the shapes. Raises UnfitError."""
     if isinstance(returned, Iterator):
-        returned = list(islice(returned, len(names) + 1)) or returned
+        returned = list(islice(returned, len(before) + 1)) or returned
     if isinstance(returned, Mapping):
-        parts = _named(returned, names, needed, bias)
+        parts = _of_mapping(returned, list(before), needed)
     elif isinstance(returned, list | tuple) or (isinstance(returned, np.ndarray) and returned.ndim):
         parts = list(returned)
     else:
         raise UnfitError(f"it returns {shown(returned)}; {needed}")
     try:
-        return _parted(parts, returned, given, names, style, needed, bias)
+        return _laid_out(parts, returned, before, convention, needed)
     except UnfitError:
-        rest = [
+        arrays = [
             part
             for part in parts
             if not (isinstance(part, int | float | np.number) or getattr(part, "shape", None) == ())
         ]
-        if not 0 < len(rest) < len(parts):
+        if not 0 < len(arrays) < len(parts):
             raise
         # A loss comes with them.
-        inside = rest[0] if len(rest) == 1 and isinstance(rest[0], list | tuple | Mapping) else rest
-        return _read(inside, given, names, style, needed, bias)
+        inside = len(arrays) == 1 and isinstance(arrays[0], list | tuple | Mapping)
+        return _read(arrays[0] if inside else arrays, before, convention, needed)
 
 
-def _parted(
-    parts: list[Any],
-    returned: Any,
-    given: Sequence[Real],
-    names: Sequence[str],
-    style: Style,
-    needed: str,
-    bias: bool,
-) -> dict[str, list[Real]]:
-    """These parts, in each way that fits the shapes. Raises UnfitError."""
-    reasons: list[UnfitError] = []
-    each = 1 + bias
-    n = len(names) // each
-    ways = list(_splits(parts, n, bias))
-    if isinstance(returned, np.ndarray) and returned.shape == (
-        sum(values.size for values in given),
-    ):
-        by_layer = list(range(len(names)))
-        for way, order in (
-            ("one row", by_layer),
-            ("one row, weights first", sorted(by_layer, key=lambda i: i % each)),
+def _of_mapping(returned: Mapping[Any, Any], names: Sequence[str], needed: str) -> list[Any]:
+    """The parts of a dictionary of arrays (W0 or dW1, …), of lists (W and b), or of layers."""
+    keys = {re.sub(r"[^a-z0-9]", "", str(key).lower()): value for key, value in returned.items()}
+    pattern = r"^(delta|grad|d)?(weights?|w|bias(es)?|b)(?=\d*$)"
+    keys = {re.sub(pattern, lambda m: m[2][0], key): value for key, value in keys.items()}
+    kinds = "wb" if "b0" in names else "w"
+    lists = [_items(keys.get(kind)) for kind in kinds]
+    if all(lists):
+        return lists
+    layers = [_items(value) for value in returned.values()]
+    if len(layers) * len(kinds) == len(names) and all(len(each) == len(kinds) for each in layers):
+        return layers
+    first = 0 if "w0" in keys else 1
+    wanted = {name: f"{name[0].lower()}{int(name[1:]) + first}" for name in names}
+    if missing := [name for name in names if wanted[name] not in keys]:
+        held = ", ".join(plain(str(key), 20) for key in list(returned)[:8]) or "nothing"
+        text = f"it returns a dictionary of {held}, without {', '.join(missing)}; {needed}"
+        raise UnfitError(text, missing[-1])
+    return [keys[wanted[name]] for name in names]
+
+
+def _items(values: Any) -> list[Any]:
+    """The parts of a container or array, none of anything else."""
+    if isinstance(values, Mapping):
+        return list(values.values())
+    has_parts = isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim)
+    return list(values) if has_parts else []
+
+
+def _layouts(names: Sequence[str], complete: bool) -> list[Any]:
+    """Nested lists of names, as people return them: of all arrays, or of some alone."""
+    weights = [name for name in names if name[0] == "W"]
+    biases = [name for name in names if name[0] == "b"]
+    pairs = [list(pair) for pair in zip(weights, biases, strict=False)]
+    if complete and not biases:
+        return [weights, [weights]]
+    if complete:
+        mixed = [[weights, biases], [biases, weights], list(names), weights + biases]
+        return [*mixed, biases + weights, pairs, [pair[::-1] for pair in pairs]]
+    return [weights, [weights], biases, *weights, *([name] for name in weights), *pairs]
+
+
+def _laid_out(
+    parts: list[Any], returned: Any, before: Arrays, convention: Convention, needed: str
+) -> Answer:
+    """Find the layouts that fit these parts. Raises UnfitError."""
+    names, reasons = list(before), []
+    if getattr(returned, "shape", None) == (sum(values.size for values in before.values()),):
+        ends = np.cumsum([values.size for values in before.values()])
+        flat = np.split(np.asarray(returned), ends[:-1])
+        parts = [v.reshape(w.shape) for v, w in zip(flat, before.values(), strict=True)]
+    last = int(names[-1][1:])
+    mirrored = {name: f"{name[0]}{last - int(name[1:])}" for name in names}
+    for complete in (True, False):
+        answer: Answer = {}
+        for number, (layout, order) in enumerate(
+            product(_layouts(names, complete), ("", "reversed"))
         ):
-            rows = np.split(returned, np.cumsum([given[i].size for i in order])[:-1])
-            ways.append(
-                (
-                    way,
-                    [
-                        row.reshape(given[i].shape)
-                        for i, row in sorted(zip(order, rows, strict=True), key=itemgetter(0))
-                    ],
-                )
-            )
-    ways += [
-        (f"reversed {way}", [v for k in range(n, 0, -1) for v in values[each * (k - 1) : each * k]])
-        for way, values in ways
-    ]
-    alone = [
-        (f"{way} {i} {ALONE}", values)
-        for i, (way, values) in enumerate([*ways, *_parts_of(parts, returned, n, bias)])
-    ]
-    for some in (False, True):
-        found: dict[str, list[Real]] = {}
-        for way, values in alone if some else ways:
-            if any(part is ABSENT for part in values) != some:
+            if not (values := _matched(layout, parts)):
                 continue
-            # What is absent is the same as 0 for whoever updates with it.
-            arrays = [
-                np.zeros(shape.shape) if part is ABSENT else part
-                for part, shape in zip(values, given, strict=True)
-            ]
+            if order:
+                values = {mirrored[name]: value for name, value in values.items()}
+            # For whoever updates with it, an absent array is the same as 0.
+            arrays = {name: values.get(name, np.zeros(w.shape)) for name, w in before.items()}
             try:
-                found[way] = _fitted(arrays, given, names, style, "the gradient of ")
+                way = f"{order} {number}{'' if complete else ' alone'}"
+                answer[way] = _fitted(arrays, before, convention, "the gradient of ")
             except UnfitError as reason:
-                if not some:
-                    reasons.append(reason)
-        if found:
-            return found
+                reasons += [reason] * complete
+        if answer:
+            return answer
     if reasons:
         raise max(reasons, key=lambda reason: len(reason.fitting))
     kind = "an array" if isinstance(returned, np.ndarray) else f"a {type(returned).__name__}"
     raise UnfitError(f"it returns {kind} of {len(parts)}; {needed}")
 
 
-def _parts_of(
-    parts: list[Any], returned: Any, n: int, bias: bool
-) -> Iterator[tuple[str, list[Any]]]:
-    """What may be the gradients of some arrays alone, with ABSENT for the others."""
-    for k in range(n):
-        for part in [returned, *parts] if len(parts) == 1 else [returned]:
-            yield "", [part if i == k * (1 + bias) else ABSENT for i in range(n * (1 + bias))]
-        if bias and len(parts) == 2:
-            yield "", [parts[i - 2 * k] if i // 2 == k else ABSENT for i in range(2 * n)]
-    if bias and len(parts) == n:
-        yield "", [part for each in parts for part in (ABSENT, each)]
+def _matched(layout: Any, value: Any) -> dict[str, Any]:
+    """The parts of a value by name, none where its nesting is another one."""
+    if isinstance(layout, str):
+        return {layout: value}
+    parts = _items(value)
+    if len(parts) != len(layout):
+        return {}
+    inner = [_matched(*pair) for pair in zip(layout, parts, strict=True)]
+    return {name: part for each in inner for name, part in each.items()} if all(inner) else {}
 
 
-def _named(returned: Mapping[Any, Any], names: Sequence[str], needed: str, bias: bool) -> list[Any]:
-    """The parts of a dictionary: W0 or dW0 and so on, from 0 or from 1, or W and b with a list
-    each.
-    """
-    keys = {re.sub(r"[^a-z0-9]", "", str(key).lower()): value for key, value in returned.items()}
-    keys = {
-        re.sub(r"^(delta|grad|d)?(weights?|w|bias(es)?|b)(?=\d*$)", _letter, key): value
-        for key, value in keys.items()
-    }
-    lists = [_listed(keys[kind]) for kind in ("w", "b")[: 1 + bias] if kind in keys]
-    if len(lists) == 1 + bias and all(lists):
-        return lists if bias else lists[0]
-    layers = [_listed(value) for value in returned.values()]
-    if len(layers) == len(names) // (1 + bias) and all(len(layer) == 1 + bias for layer in layers):
-        return layers
-    first = 0 if "w0" in keys else 1
-    wanted = [f"{name[0].lower()}{int(name[1:]) + first}" for name in names]
-    if missing := [name for name, key in zip(names, wanted, strict=True) if key not in keys]:
-        held = ", ".join(plain(str(key), 20) for key in list(returned)[:8]) or "nothing"
-        raise UnfitError(
-            f"it returns a dictionary of {held}, without {', '.join(missing)}; {needed}",
-            missing[-1],
-        )
-    return [keys[key] for key in wanted]
-
-
-def _listed(values: Any) -> list[Any]:
-    """The parts of what has parts, none of what has none."""
-    if isinstance(values, Mapping):
-        return list(values.values())
-    return (
-        list(values)
-        if isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim)
-        else []
-    )
-
-
-def _letter(match: re.Match[str]) -> str:
-    return match[2][0]
-
-
-def _splits(parts: list[Any], n: int, bias: bool) -> Iterator[tuple[str, list[Any]]]:
-    """W0, b0, W1, b1 and so on, in each way in which people return them."""
-
-    def together(W: Sequence[Any], b: Sequence[Any]) -> list[Any]:
-        return [value for pair in zip(W, b, strict=True) for value in pair]
-
-    nested = [_listed(part) for part in parts]
-    if not bias:
-        if len(parts) == n:
-            yield "weights", parts
-        if len(parts) == 1 and len(nested[0]) == n:
-            yield "a list of weights", nested[0]
-        return
-    if len(parts) == 2 and all(len(part) == n for part in nested):
-        yield "weights, biases", together(*nested)
-        yield "biases, weights", together(*nested[::-1])
-    if len(parts) == 2 * n:
-        yield "W0, b0, W1, b1", parts
-        yield "W0, W1, b0, b1", together(parts[:n], parts[n:])
-        yield "b0, W0, b1, W1", together(parts[1::2], parts[::2])
-        yield "b0, b1, W0, W1", together(parts[n:], parts[:n])
-    if len(parts) == n and all(len(part) == 2 for part in nested):
-        yield "pairs", [value for part in nested for value in part]
-        yield "pairs, biases first", [value for part in nested for value in part[::-1]]
-    if len(parts) == n:
-        yield "weights", together(parts, [ABSENT] * n)
-    if len(parts) == 1 and len(nested[0]) == n:
-        yield "a list of weights", together(nested[0], [ABSENT] * n)
-
-
-def _fitted(
-    arrays: Sequence[Any], given: Sequence[Real], names: Sequence[str], style: Style, of: str
-) -> list[Real]:
-    """Copies of all arrays. Raises UnfitError for the first that does not fit, in the order of
-    errors: the output's first.
-    """
-    found, reasons = {}, []
-    for i in sorted(range(len(names)), key=lambda i: (-int(names[i][1:]), i)):
+def _fitted(arrays: Mapping[str, Any], before: Arrays, convention: Convention, of: str) -> Arrays:
+    """Copy all arrays. Raises UnfitError for the first that does not fit, the output's first."""
+    fitted, reasons = {}, []
+    for name in sorted(before, key=lambda name: (-int(name[1:]), name)):
         try:
-            found[i] = _fit(
-                _array(arrays[i], given[i].size, names[i], of), given[i], names[i], style, of
-            )
+            fitted[name] = _fit(arrays[name], before[name], name, convention, of)
         except UnfitError as reason:
             reasons.append(reason)
     if reasons:
-        raise UnfitError(str(reasons[0]), reasons[0].name, found)
-    return [found[i] for i in range(len(names))]
+        raise UnfitError(str(reasons[0]), reasons[0].name, fitted)
+    return {name: fitted[name] for name in before}
 
 
-def _array(values: Any, size: int, name: str, of: str) -> NDArray[Any]:
-    """A copy as float64; what has another size stays as it is: where shapes do not fit, NumPy makes
-    tables of millions.
-    """
+def _fit(values: Any, before: Real, name: str, convention: Convention, of: str) -> Real:
+    """Copy an array as W[out, in] or b[out]; a transposed gradient stays so. Raises UnfitError."""
     try:
         array = np.asarray(values)
-        if array.dtype.kind not in "biufO":
-            raise TypeError
-        if array.size != size:
-            return array
-        if array.dtype.kind == "O":  # float itself refuses None, of which NumPy makes NaN
-            return np.array([float(value) for value in array.flat]).reshape(array.shape)
-        return np.array(array, float)
+        numeric = array.dtype.kind in "biufO"
+        # Larger ones stay objects: where shapes do not fit, NumPy makes tables of millions.
+        if numeric and array.size == before.size:
+            # float refuses None, which NumPy makes NaN.
+            array = np.array([float(v) for v in array.flat]).reshape(array.shape)
     except Exception:
-        raise UnfitError(
-            f"{of}{name} is no array of real numbers but {shown(values)}", name
-        ) from None
-
-
-def _fit(values: NDArray[Any], given: Real, name: str, style: Style, of: str) -> Real:
-    """An array of the shape of its weights, as [out, in], or of its biases, flat. Raises
-    UnfitError.
-
-    A gradient that has the shape of the transpose is kept so.
-    """
+        numeric = False
+    if not numeric:
+        raise UnfitError(f"{of}{name} is not an array of real numbers but {shown(values)}", name)
     after = "" if of else " after the call"
-    turned = (
-        bool(of)
-        and name[0] == "W"
-        and values.ndim == 2
-        and values.shape == given.shape[::-1] != given.shape
-    )
-    if name[0] == "b":  # however they lie
-        fits = values.size == given.size == max(values.shape, default=1)
+    transposed = of and name[0] == "W" and array.shape == before.shape[::-1] != before.shape
+    if name[0] == "b":
+        fits = array.size == before.size == max(array.shape, default=1)
     else:
-        fits = (
-            values.shape == given.shape
-            or turned
-            or (values.ndim < 2 and values.size == given.size and 1 in given.shape)
-        )
+        vector = array.ndim < 2 and array.size == before.size and 1 in before.shape
+        fits = array.shape == before.shape or transposed or vector
     if not fits:
         had = f"{name} has" if of else "it had"
-        raise UnfitError(
-            f"{of}{name} has shape {values.shape}{after}, where {had} {given.shape}", name
-        )
-    if not np.isfinite(values).all():
-        counts = [(int(np.isnan(values).sum()), "NaN"), (int(np.isinf(values).sum()), "infinite")]
-        told = " and ".join(f"{count} {what}" for count, what in counts if count)
-        raise UnfitError(
-            f"{of}{name} has {told} of {values.size} values{after}; needed: finite numbers", name
-        )
+        text = f"{of}{name} has shape {array.shape}{after}, where {had} {before.shape}"
+        raise UnfitError(text, name)
+    if not np.isfinite(array).all():
+        counts = {"NaN": int(np.isnan(array).sum()), "infinite": int(np.isinf(array).sum())}
+        text = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+        text = f"{of}{name} has {text} of {array.size} values{after}; needed: finite numbers"
+        raise UnfitError(text, name)
     if name[0] == "b":
-        return values.reshape(-1)
-    values = values if turned else values.reshape(given.shape)
-    return values if style.out_in else values.T
+        return array.reshape(-1)
+    array = array if transposed else array.reshape(before.shape)
+    return array if convention.out_in else array.T

@@ -1,45 +1,86 @@
-"""Networks and samples for functions to be tried on, and plain backpropagation in NumPy."""
+"""Random networks, and their gradients: of the kernels, of a textbook, of finite differences."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.config.setup import Setup
+from fastbp.engine.lane_group import LaneGroup, task
+from fastbp.engine.retrain import Layers, layers
+from fastbp.kernels.network import BIASES, WEIGHTS
+
 Real = NDArray[np.float64]
 
-Layers = list[tuple[Real, Real]]
-"""Of each layer its weights [out, in] and its biases [out]."""
+Arrays = dict[str, Real]
+"""Weights and biases, or their gradients: W0, b0, W1, b1, …; W[out, in], b[out]."""
 
 Loss = Literal["squared", "cross-entropy"]
 
 
-class Case(NamedTuple):
-    """A network, and samples: inputs X [row, input] and targets T [row, output]."""
+PLACES = 20
+"""Weights of each array that finite differences check, in each draw."""
+
+KERNEL_RATE = 2.0**19
+"""The rate of the one step that gives the kernels' gradient: so large that subtracting the weights
+costs no digit of it."""
+
+
+class Example(NamedTuple):
+    """A network and its samples: inputs X [row, input] and targets T [row, output]."""
 
     layers: Layers
     X: Real
     T: Real
 
 
-def random_case(sizes: Sequence[int], rows: int, bias: bool, rng: np.random.Generator) -> Case:
-    """A random network and samples, no value of which is special.
+class CheckTask(NamedTuple):
+    """What is checked: a function, on these examples, against these gradients of ours.
 
-    Wide layers get smaller weights: a sigmoid that is nearly 1 leaves float32 too few digits of its
-    slope.
+    `rate` is the learning rate that the user named, None where the user named none.
+    """
+
+    function: Callable[..., Any]
+    examples: Sequence[Example]
+    ours: Sequence[Arrays]
+    loss: Loss
+    bias: bool
+    rate: float | None
+
+    @property
+    def rows(self) -> int:
+        """Samples per call."""
+        return len(self.examples[0].X)
+
+
+def by_name(layers: Layers, bias: bool) -> Arrays:
+    """Name the arrays of a network, with or without its biases."""
+    return {
+        f"{kind}{layer}": values
+        for layer, pair in enumerate(layers)
+        for kind, values in zip("Wb"[: 1 + bias], pair, strict=False)
+    }
+
+
+def random_example(
+    sizes: Sequence[int], rows: int, bias: bool, rng: np.random.Generator
+) -> Example:
+    """Draw a network and samples without special values.
+
+    Wide layers get smaller weights: near 1 a sigmoid leaves float32 too few digits of its slope.
     """
     layers = [
         (rng.normal(size=(m, n)) / max(1.0, n / 3) ** 0.5, rng.normal(size=m) * bias)
         for n, m in pairwise(sizes)
     ]
     X, T = rng.normal(size=(rows, sizes[0])), rng.uniform(0.1, 0.9, (rows, sizes[-1]))
-    near = (
-        np.abs(outputs(layers, X) - T) < 0.1
-    )  # of a difference of nearly 0 float32 keeps few digits, too
-    return Case(layers, X, np.where(near, (T + 0.4) % 0.8 + 0.1, T))
+    # Of a difference near 0 float32 keeps few digits, too.
+    near = np.abs(outputs(layers, X) - T) < 0.1
+    return Example(layers, X, np.where(near, (T + 0.4) % 0.8 + 0.1, T))
 
 
 def sigmoid(z: Real) -> Real:
@@ -53,30 +94,77 @@ def prime(a: Real) -> Real:
 
 
 def outputs(layers: Layers, X: Real) -> Real:
-    """What a network answers, [row, output]."""
+    """The outputs of a network, [row, output]."""
     for W, b in layers:
         X = sigmoid(X @ W.T + b)
     return X
 
 
-def loss_of(case: Case, loss: Loss) -> float:
-    """½Σ(o − t)², or the cross-entropy, summed over rows and outputs."""
-    a = outputs(case.layers, case.X)
+def loss_of(example: Example, loss: Loss) -> float:
+    """½Σ(o − t)² or the cross-entropy, summed over rows and outputs."""
+    a = outputs(example.layers, example.X)
     if loss == "squared":
-        return 0.5 * float(((a - case.T) ** 2).sum())
-    return -float((case.T * np.log(a) + (1 - case.T) * np.log1p(-a)).sum())
+        return 0.5 * float(((a - example.T) ** 2).sum())
+    return -float((example.T * np.log(a) + (1 - example.T) * np.log1p(-a)).sum())
 
 
-def gradient(case: Case, loss: Loss, through: Sequence[Real]) -> Layers:
-    """The gradient, summed over rows, where deltas are carried back through these weights, one
-    array for each layer.
+def gradient(example: Example, loss: Loss, through: Sequence[Real]) -> Layers:
+    """The gradient, summed over rows, with deltas carried back through other weights.
+
+    Parameters
+    ----------
+    example : Example
+    loss : "squared" or "cross-entropy"
+    through : float64 [out, in] of each layer
+        The weights that carry deltas back; the network's own give the true gradient.
     """
-    activations = [case.X]
-    for W, b in case.layers:
+    activations = [example.X]
+    for W, b in example.layers:
         activations.append(sigmoid(activations[-1] @ W.T + b))
-    delta = (activations[-1] - case.T) * (prime(activations[-1]) if loss == "squared" else 1.0)
-    found: Layers = []
+    delta = (activations[-1] - example.T) * (prime(activations[-1]) if loss == "squared" else 1.0)
+    gradients: Layers = []
     for W, a in zip(reversed(through), reversed(activations[:-1]), strict=True):
-        found.insert(0, (delta.T @ a, delta.sum(axis=0)))
+        gradients.insert(0, (delta.T @ a, delta.sum(axis=0)))
         delta = (delta @ W) * prime(a)
-    return found
+    return gradients
+
+
+def kernel_gradient(example: Example, loss: Loss, bias: bool) -> Arrays:
+    """The gradient of the kernels, summed over rows: what one step takes from the weights."""
+    keys = {"loss": loss, "order": "cyclic", "batch": "full", "lr": KERNEL_RATE, "updates": 1}
+    hidden = [len(b) for _, b in example.layers[:-1]]
+    setup = Setup.from_arrays(example.X, example.T, hidden=hidden, **keys)
+    group = LaneGroup(task(setup), np.array([0], np.uint64))
+    block = group.state.block.reshape(-1, group.task.lanes)
+    for layer, (W, b) in enumerate(example.layers, 1):
+        w, at = (int(group.task.network.layers[layer, column]) for column in (WEIGHTS, BIASES))
+        block[w : w + W.size], block[at : at + b.size] = W.reshape(-1, 1), b.reshape(-1, 1)
+    group.advance(1)
+    steps = [
+        ((W - after) / KERNEL_RATE, (b - b_after) / KERNEL_RATE)
+        for (W, b), (after, b_after) in zip(example.layers, layers(group, setup.sizes), strict=True)
+    ]
+    return by_name(steps, bias)
+
+
+def numeric_difference(
+    example: Example, ours: Arrays, loss: Loss, rng: np.random.Generator, step: float = 1e-3
+) -> float:
+    """The largest difference of our gradient from central differences of fourth order."""
+    worst = 0.0
+    arrays = by_name(example.layers, "b0" in ours)
+    for name, values in arrays.items():
+        for place in rng.permutation(values.size)[:PLACES]:
+            at = np.unravel_index(place, values.shape)
+            kept, slope = float(values[at]), 0.0
+            for offset, weight in ((1, 8), (-1, -8), (2, -1), (-2, 1)):
+                values[at] = kept + offset * step
+                slope += weight * loss_of(example, loss) / (12 * step)
+            values[at] = kept
+            worst = max(worst, abs(slope - float(ours[name][at])) / scale_of(ours[name]))
+    return worst
+
+
+def scale_of(values: Real) -> float:
+    """The largest absolute value, above 0."""
+    return max(float(np.abs(values).max()), 1e-300)

@@ -1,284 +1,213 @@
-"""Which usual mistakes give just the gradients that somebody's function gave."""
+"""Which usual mistakes give exactly the gradients that a function returned."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from heapq import heappop, heappush
-from itertools import count
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from fastbp.gradcheck.conventions import Reading
 from fastbp.gradcheck.mistakes import (
-    At,
-    Word,
+    LayerState,
+    Variant,
     biases,
-    forwards,
+    forward_variants,
     inputs,
     passed,
     slopes,
     sources,
     ways_back,
 )
-from fastbp.gradcheck.reference import Case, Loss, Real
+from fastbp.gradcheck.reference import CheckTask, Real
 
 TOLERANCE = 1e-4
 """Largest difference of an array, as a share of its largest gradient, that counts as none: float32
 keeps seven digits."""
 
 SAME = 1e-3
-"""Two factors that differ by less are one."""
+"""Two factors that differ by less, relatively, are equal."""
 
 MAX_MISTAKES = 3
-"""Slips at once that are looked for: what takes more is told better by nobody."""
+"""Mistakes at once that the search looks for."""
 
 MAX_REPORTED = 3
-"""Explanations of the same gradients that are told."""
+"""Explanations of the same gradients that are reported."""
 
 
-class Given(NamedTuple):
-    """What a function gave: of each case an array for each name, weights as [out, in].
+class LikelyMistakes(NamedTuple):
+    """Mistakes that give the gradients of a reading.
 
-    An array of weights that has the shape of its transpose is kept so. Where `rate` is None, steps
-    are kept in place of gradients: a rate that nobody told cannot be taken out. `noise`: what
-    rounding alone may have done to each array. `changed`: of each case the weights after the step,
-    of functions that make steps.
+    `rank`: the smaller the likelier; first comes the number of mistakes. `factor`: by which most
+    arrays differ from ours times these mistakes.
     """
 
-    arrays: list[list[Real]]
-    noise: list[float]
-    steps: bool = False
-    rate: float | None = 1.0
-    changed: list[list[Real]] | None = None
-
-
-class Explanation(NamedTuple):
-    """Mistakes that give these gradients: which ones, what comes first, in words, and the number by
-    which the rest differs.
-    """
-
-    given: int
+    reading: Reading
     rank: tuple[int, int, int]
-    told: str
+    text: str
     factor: float
 
-    @property
-    def cost(self) -> int:
-        """How many mistakes."""
-        return self.rank[0]
 
-
-class Setting(NamedTuple):
-    """What was asked for."""
-
-    cases: Sequence[Case]
-    loss: Loss
-    bias: bool
-    names: Sequence[str]
-
-    @property
-    def rows(self) -> int:
-        """Samples at once."""
-        return int(self.cases[0].X.shape[0])
-
-    @property
-    def outputs(self) -> int:
-        """Output units."""
-        return int(self.cases[0].T.shape[1])
-
-
-class _Relation(NamedTuple):
-    """How a given array stands to another: by which factor it differs, and whether it is
-    "transposed" or "reshaped".
-    """
+class _Match(NamedTuple):
+    """How an array matches: up to a factor, perhaps "transposed" or "reshaped"."""
 
     factor: float
     turned: str = ""
 
 
-class _State(NamedTuple):
-    """An explanation of the arrays of some layers, from the output layer down: those of `at.layer`
-    come next.
+class _Path(NamedTuple):
+    """An explanation of the layers from the output down to above `states[0].layer`.
+
+    `mistakes`: each with its layer, 0 for the forward pass.
     """
 
-    given: int
-    ats: list[At]
-    words: frozenset[tuple[str, int]]
-    """What is wrong, each with the layer where it is; 0: in the forward pass."""
+    states: list[LayerState]
+    mistakes: frozenset[tuple[str, int]]
     rare: int
-    relations: tuple[_Relation, ...]
-    """By name, those of the layers below not there yet."""
+    matches: dict[str, _Match]
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """What comes first: the fewest mistakes, the likeliest ones, in the fewest layers."""
-        return len({told for told, _ in self.words}), self.rare, len(self.words)
+        """The fewest mistakes first, then the likeliest, then those in the fewest layers."""
+        return len({text for text, _ in self.mistakes}), self.rare, len(self.mistakes)
+
+    def plus(self, variants: Sequence[Variant]) -> _Path:
+        """With these variants at the next layer."""
+        wrong = [variant for variant in variants if variant.text]
+        mistakes = self.mistakes.union((each.text, self.states[0].layer) for each in wrong)
+        rare = self.rare + sum(variant.rare for variant in wrong)
+        return self._replace(mistakes=mistakes, rare=rare)
 
 
-def explained(every: Sequence[Given], asked: Setting) -> list[Explanation]:
-    """The explanations with the fewest mistakes of what a function may have given, none where there
-    is none.
+def explained(readings: Sequence[Reading], task: CheckTask) -> list[LikelyMistakes]:
+    """Find the explanations with the fewest mistakes; several where they give equal numbers.
 
-    Several that cannot be told apart are all there. The search goes down layer by layer, as
-    backpropagation does: what explains the arrays of a layer is kept, and what is kept with the
-    fewest mistakes goes on first.
+    The search goes from the output down, as backpropagation does: it keeps what explains the
+    arrays of a layer, and goes on with the layer below.
     """
-    best: list[Explanation] = []
+    likely: list[LikelyMistakes] = []
     with np.errstate(all="ignore"):
         for most in range(1, MAX_MISTAKES + 1):
-            if (best := _fewest(every, asked, most)) and best[0].cost <= most:
-                break  # more slips would cost more
-    return list({explanation.told: explanation for explanation in reversed(best)}.values())[::-1][
-        :MAX_REPORTED
-    ]
+            likely = [each for reading in readings for each in _explanations(reading, task, most)]
+            if any(each.rank[0] <= most for each in likely):
+                break  # more mistakes would rank behind
+    best = min((each.rank for each in likely), default=None)
+    first = {each.text: each for each in reversed(likely) if each.rank == best}
+    return list(first.values())[::-1][:MAX_REPORTED]
 
 
-def _fewest(every: Sequence[Given], asked: Setting, most: int) -> list[Explanation]:
-    """Those with up to so many slips."""
-    order = count()
-    waiting: list[tuple[tuple[int, int, int], int, _State | Explanation]] = []
-    for place, given in enumerate(every):
-        changed = given.changed or [[]] * len(given.arrays)
-        for forward in forwards(asked.loss, asked.bias, asked.rows) if _any(given) else []:
-            if len(forward.told) <= most:
-                ats = [
-                    passed(case, forward, after)
-                    for case, after in zip(asked.cases, changed, strict=True)
+def _explanations(reading: Reading, task: CheckTask, most: int) -> Iterator[LikelyMistakes]:
+    """All explanations of a reading with up to so many mistakes."""
+    if all(
+        np.abs(values).max() <= reading.noise[name]
+        for arrays in reading.arrays
+        for name, values in arrays.items()
+    ):
+        return
+    changed = reading.changed or [[]] * len(reading.arrays)
+    for forward in forward_variants(task.loss, task.bias, task.rows):
+        mistakes = frozenset((text, 0) for text in forward.texts)
+        if len(mistakes) <= most:
+            states = [
+                passed(example, forward, after)
+                for example, after in zip(task.examples, changed, strict=True)
+            ]
+            yield from _completed(_Path(states, mistakes, 0, {}), reading, task, most)
+
+
+def _completed(
+    path: _Path, reading: Reading, task: CheckTask, most: int
+) -> Iterator[LikelyMistakes]:
+    """All explanations that begin with a path."""
+    if path.states[0].layer == 0:
+        yield min(_worded(path, reading, task), key=lambda each: each.rank[0])
+        return
+    for lower in _lower(path, reading, task, most):
+        yield from _completed(lower, reading, task, most)
+
+
+def _lower(path: _Path, reading: Reading, task: CheckTask, most: int) -> Iterator[_Path]:
+    """The paths that explain the arrays of one layer more."""
+    layer, last = path.states[0].layer, len(task.examples[0].layers)
+    W, b = f"W{layer - 1}", f"b{layer - 1}"
+    for variants, states in _deltas(path, reading, task, most):
+        below = [at._replace(layer=layer - 1, above=at.delta) for at in states]
+        for variant, weights in _matching(inputs(layer, last), reading, W, states):
+            found = [(path.plus([*variants, variant]), {W: weights})]
+            if task.bias and found[0][0].rank[0] <= most:
+                found = [
+                    (found[0][0].plus([each]), {W: weights, b: match})
+                    for each, match in _matching(biases(layer), reading, b, states)
                 ]
-                state = _State(place, ats, frozenset((told, 0) for told in forward.told), 0, ())
-                heappush(waiting, (state.rank, next(order), state))
-    best: list[Explanation] = []
-    while waiting and not (best and waiting[0][0] > best[0].rank):
-        _, _, reached = heappop(waiting)
-        if isinstance(reached, Explanation):
-            best.append(reached)
-            continue
-        for state in _lower(reached, every[reached.given], asked, most):
-            done = state.ats[0].layer == 0
-            found = (
-                min(_told(state, every[state.given], asked), key=lambda each: each.cost)
-                if done
-                else state
-            )
-            heappush(waiting, (found.rank, next(order), found))
-    return best
+            for extended, matches in found:
+                # Nothing can be said of arrays that are all 0.
+                told = any(match.factor for match in matches.values())
+                if extended.rank[0] <= most and (told or not any(each.text for each in variants)):
+                    yield extended._replace(states=below, matches={**matches, **path.matches})
 
 
-def _any(given: Given) -> bool:
-    return any(
-        np.abs(a).max() > noise
-        for arrays in given.arrays
-        for a, noise in zip(arrays, given.noise, strict=True)
-    )
+def _matching(
+    variants: Sequence[Variant], reading: Reading, name: str, states: Sequence[LayerState]
+) -> Iterator[tuple[Variant, _Match]]:
+    """The variants that make an array of a reading."""
+    for variant in variants:
+        # The first example alone refutes most.
+        if _match(reading, name, states[:1], variant):
+            match = _match(reading, name, states, variant)
+            if match and (match.factor or not variant.text):
+                yield variant, match
 
 
-def _lower(state: _State, given: Given, asked: Setting, most: int) -> Iterator[_State]:
-    """All that explains the arrays of one layer more."""
-    ats = state.ats
-    layer, last = ats[0].layer, len(asked.cases[0].layers)
-    first, shapes = (layer - 1) * (1 + asked.bias), [at.activations[layer].shape for at in ats]
-    above_shapes = [at.activations[min(layer + 1, last)].shape for at in ats]
-    every_slope = _made(slopes(layer, last, asked.loss), ats, shapes, state.words)
-    deltas = (
-        ((source, way, slope), [
-            at._replace(above=up, carried=carried, slope=factor, delta=carried * factor)
-            for at, up, carried, factor in zip(ats, above, all_carried, factors, strict=True)
-        ])
-        for source, above in _made(sources(layer, last, asked.loss), ats, above_shapes, state.words)
-        for way, all_carried in _made(ways_back(layer, last, given.steps), _all(ats, above=above), shapes, state.words)
-        for slope, factors in every_slope
-        if _with(state, layer, (source, way, slope)).rank[0] <= most
-    )  # fmt: skip
-    for words, here in deltas:
-        for word in inputs(layer, last):
-            slipped = _with(state, layer, (*words, word))
-            if slipped.rank[0] > most or _relation(given, first, here[:1], word) is None:
-                continue  # most are out after the first case
-            of_weights = _relation(given, first, here, word)
-            if of_weights is None or (of_weights.factor == 0 and word.told):
-                continue
-            found: list[tuple[_State, tuple[_Relation, ...]]] = [(slipped, (of_weights,))]
-            if asked.bias:
-                found = []
-                for another in biases(layer):
-                    of_biases = _relation(given, first + 1, here, another)
-                    if of_biases is None or (of_biases.factor == 0 and another.told):
-                        continue
-                    found.append((_with(slipped, layer, [another]), (of_weights, of_biases)))
-            for reached, relations in found:
-                if reached.rank[0] > most or (
-                    not any(each.factor for each in relations) and any(each.told for each in words)
-                ):
-                    continue  # of arrays that are all 0 nothing can be said
-                below = [at._replace(layer=layer - 1, above=at.delta) for at in here]
-                yield reached._replace(ats=below, relations=(*relations, *state.relations))
-
-
-def _all(ats: Sequence[At], above: Sequence[Real]) -> list[At]:
-    return [at._replace(above=up) for at, up in zip(ats, above, strict=True)]
-
-
-def _with(state: _State, layer: int, words: Iterable[Word]) -> _State:
-    wrong = [word for word in words if word.told]
-    told = state.words.union((word.told, layer) for word in wrong)
-    return state._replace(words=told, rare=state.rare + sum(word.rare for word in wrong))
+def _deltas(
+    path: _Path, reading: Reading, task: CheckTask, most: int
+) -> Iterator[tuple[tuple[Variant, ...], list[LayerState]]]:
+    """Every way to compute the deltas of the next layer, with the states that come of it."""
+    states = path.states
+    layer, last = states[0].layer, len(task.examples[0].layers)
+    shapes = [at.activations[layer].shape for at in states]
+    above_shapes = [at.activations[min(layer + 1, last)].shape for at in states]
+    every_slope = _made(slopes(layer, last, task.loss), states, shapes, path)
+    for source, above in _made(sources(layer, last, task.loss), states, above_shapes, path):
+        fed = [at._replace(above=a) for at, a in zip(states, above, strict=True)]
+        for way, carried in _made(ways_back(layer, last, reading.steps), fed, shapes, path):
+            for slope, factors in every_slope:
+                if path.plus([source, way, slope]).rank[0] <= most:
+                    yield (
+                        (source, way, slope),
+                        [
+                            at._replace(carried=c, slope=s, delta=c * s)
+                            for at, c, s in zip(fed, carried, factors, strict=True)
+                        ],
+                    )
 
 
 def _made(
-    words: Sequence[Word],
-    ats: Sequence[At],
+    variants: Sequence[Variant],
+    states: Sequence[LayerState],
     shapes: Sequence[tuple[int, ...]],
-    told_already: Iterable[tuple[str, int]],
-) -> list[tuple[Word, list[Real]]]:
-    """What these words make in each case, each once: that which was told of another layer, or is
-    likelier.
+    path: _Path,
+) -> list[tuple[Variant, list[Real]]]:
+    """What variants make in each example; of equal results the likeliest variant's.
 
-    Without those of another shape, which nobody can have meant; a single number or a single unit's
-    stands for all units.
+    Results of another shape, which nobody can have meant, are left out; a single number or one
+    unit's stands for all units.
     """
-    found: list[tuple[Word, list[Real]]] = []
-    known = {told for told, _ in told_already}
-    for word in sorted(
-        words, key=lambda word: (word.told not in known, word.rare) if word.told else (False, -1)
-    ):
+    distinct: list[tuple[Variant, list[Real]]] = []
+    known = {"", *(text for text, _ in path.mistakes)}
+    order = sorted(variants, key=lambda v: (v.text not in known, v.rare if v.text else -1))
+    for variant in order:
         try:
-            made = [word.make(at) for at in ats]
             made = [
-                np.broadcast_to(values, shape) for values, shape in zip(made, shapes, strict=True)
+                np.broadcast_to(variant.make(at), shape)
+                for at, shape in zip(states, shapes, strict=True)
             ]
         except ValueError:
             continue
-        other_name = (
-            word.rare == 1 and ats[0].layer > 1
-        )  # a layer's second name may be what fits the layers below, too
-        if other_name or not any(all(map(np.array_equal, made, other)) for _, other in found):
-            found.append((word, made))
-    return found
-
-
-def _relation(given: Given, i: int, ats: Sequence[At], word: Word) -> _Relation | None:
-    """One number by which all values differ from what this word makes, as they stand or turned."""
-    arrays, noise = (
-        [arrays[i] for arrays, _ in zip(given.arrays, ats, strict=False)],
-        given.noise[i],
-    )
-    if all(np.abs(g).max() <= noise for g in arrays):
-        return _Relation(0.0)
-    made = [word.make(at) for at in ats]
-    if factor := _factor_of(arrays, made, noise):
-        return _Relation(factor)
-    sizes, others = (
-        [np.sort(np.abs(values), axis=None) for values in each] for each in (arrays, made)
-    )
-    if made[0].ndim < 2 or not _factor_of(sizes, others, noise):
-        return None
-    for how, turn in _TURNS:
-        turned = [turn(values) for values in made]
-        if factor := _factor_of(arrays, turned, noise) or _factor_of(
-            [g.T for g in arrays], turned, noise
-        ):
-            return _Relation(factor, how)
-    return None
+        # A layer's second name may be the one that fits the layers below, too.
+        second_name = variant.rare == 1 and states[0].layer > 1
+        if second_name or not any(all(map(np.array_equal, made, other)) for _, other in distinct):
+            distinct.append((variant, made))
+    return distinct
 
 
 _TURNS: list[tuple[str, Callable[[Real], Real]]] = [
@@ -286,105 +215,101 @@ _TURNS: list[tuple[str, Callable[[Real], Real]]] = [
     ("reshaped, not transposed", lambda w: w.T.reshape(w.shape)),
     ("reshaped, not transposed", lambda w: w.reshape(w.T.shape).T),
 ]
-"""What people do with an array whose shape does not fit."""
+"""What people do with an array that does not fit."""
 
 
-def _factor_of(given: Sequence[Real], made: Sequence[Real], noise: float) -> float:
-    """By which all differ, 0 where there is no such number."""
-    if given[0].shape != made[0].shape:
-        return 0.0
+def _match(
+    reading: Reading, name: str, states: Sequence[LayerState], variant: Variant
+) -> _Match | None:
+    """How the arrays of a reading match what a variant makes, None where they do not."""
+    noise = reading.noise[name]
+    arrays = [each[name] for each, _ in zip(reading.arrays, states, strict=False)]
+    if all(np.abs(values).max() <= noise for values in arrays):
+        return _Match(0.0)
+    made = [variant.make(at) for at in states]
+    if factor := _factor(arrays, made, noise):
+        return _Match(factor)
+    in_order = [[np.sort(np.abs(v), axis=None) for v in each] for each in (arrays, made)]
+    if made[0].ndim < 2 or not _factor(in_order[0], in_order[1], noise):
+        return None
+    for how, turn in _TURNS:
+        turned = [turn(values) for values in made]
+        transposed = [values.T for values in arrays]
+        if factor := _factor(arrays, turned, noise) or _factor(transposed, turned, noise):
+            return _Match(factor, how)
+    return None
+
+
+def _factor(arrays: Sequence[Real], made: Sequence[Real], noise: float) -> float:
+    """The factor between all arrays and all made, 0 where there is none."""
     size = sum(float(np.vdot(w, w)) for w in made)
-    factor = (
-        sum(float(np.vdot(g, w)) for g, w in zip(given, made, strict=True)) / size if size else 0.0
-    )
+    if arrays[0].shape != made[0].shape or not size:
+        return 0.0
+    factor = sum(float(np.vdot(g, w)) for g, w in zip(arrays, made, strict=True)) / size
     limit = TOLERANCE * abs(factor) * max(float(np.abs(w).max()) for w in made) + noise
-    return (
-        factor
-        if all(np.abs(g - factor * w).max() <= limit for g, w in zip(given, made, strict=True))
-        else 0.0
-    )
+    far = (np.abs(g - factor * w).max() > limit for g, w in zip(arrays, made, strict=True))
+    return 0.0 if any(far) else factor
 
 
-def _told(state: _State, given: Given, asked: Setting) -> Iterator[Explanation]:
-    """A whole explanation in words, once for each factor that may be the common one: that of the
-    output's weights first.
-    """
-    names, relations = asked.names, state.relations
-    last_weights = max(i for i, name in enumerate(names) if name[0] == "W")
-    order = [last_weights, *(i for i in range(len(names)) if i != last_weights)]
-    tried: list[float] = []
-    for common in (relations[i].factor for i in order if relations[i].factor):
-        if any(_same(common, other) for other in tried):
-            continue
-        tried.append(common)
-        told = _slips_told(state.words, len(asked.cases[0].layers))
-        if given.rate is not None and not _same(abs(common), 1.0):
-            other = (
-                f" or the rate is {given.rate * abs(common):.4g}, not {given.rate:.4g}"
-                if given.steps
-                else ""
-            )
-            told.append(_factor(abs(common), asked, given.steps, common=True) + other)
+# Explanations in words
+
+
+def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMistakes]:
+    """An explanation in words, for each factor that may be the common one."""
+    names = list(task.ours[0])
+    output = f"W{len(task.examples[0].layers) - 1}"
+    groups: dict[float, list[str]] = {}
+    for name in names:
+        factor = path.matches[name].factor
+        known = next((other for other in groups if _same(factor, other)), factor)
+        groups.setdefault(known, []).append(name)
+    for common in sorted(filter(None, groups), key=lambda factor: output not in groups[factor]):
+        texts = _mistake_texts(path.mistakes, len(task.examples[0].layers))
+        if reading.rate is not None and not _same(abs(common), 1.0):
+            rates = f" or the rate is {reading.rate * abs(common):.4g}, not {reading.rate:.4g}"
+            text = _factor_text(abs(common), task, reading.steps, common=True)
+            texts.append(text + rates * reading.steps)
         if common < 0:
-            told.append(
-                "the sign is wrong: it climbs" if given.steps else f"the sign is wrong{_SIGN}"
-            )
-        for how in dict.fromkeys(relation.turned for relation in relations if relation.turned):
-            turned = [
-                name
-                for name, relation in zip(names, relations, strict=True)
-                if relation.turned == how
-            ]
-            told.append(f"{_gradients(turned)} {how}")
-        for factor, group in _groups([relation.factor / common for relation in relations], names):
-            told.append(_group(factor, group, asked, given.steps))
-        yield Explanation(state.given, (len(told), *state.rank[1:]), ", and ".join(told), common)
+            texts.append(f"the sign is wrong{': it climbs' if reading.steps else _SIGN}")
+        for how in sorted({match.turned for match in path.matches.values()} - {""}):
+            turned = [name for name in names if path.matches[name].turned == how]
+            texts.append(f"{_gradients(turned)} {how}")
+        texts += [
+            _group_text(factor / common, group, task, reading.steps)
+            for factor, group in groups.items()
+            if factor != common
+        ]
+        rank = (len(texts), *path.rank[1:])
+        yield LikelyMistakes(reading, rank, ", and ".join(texts), common)
 
 
 _SIGN = " (the error is o − t, not t − o; a gradient is not the change −lr·g)"
 
 
-def _slips_told(words: Iterable[tuple[str, int]], last: int) -> list[str]:
-    """Each mistake once, with all layers where it is made: the forward pass first, then from the
-    output down.
-    """
+def _mistake_texts(mistakes: frozenset[tuple[str, int]], last: int) -> list[str]:
+    """Each mistake once, with all its layers: the forward pass first, then from the output down."""
     places: dict[str, list[int]] = {}
-    for told, layer in sorted(words, key=lambda each: (each[1] > 0, -each[1], each[0])):
-        places.setdefault(told, []).append(layer)
-    found = []
-    for told, layers in places.items():
-        said = {"layers": _layers(layers, last)}
+    for text, layer in sorted(mistakes, key=lambda each: (each[1] > 0, -each[1], each[0])):
+        places.setdefault(text, []).append(layer)
+    texts = []
+    for text, layers in places.items():
+        values = {"layers": _layers(layers, last)}
         for kind in "Wb":
-            names = [f"{kind}{layer - 1}" for layer in reversed(layers)]
-            said |= {kind: _gradients(names).rpartition(" ")[0], f"{kind}_are": _gradients(names)}
-        found.append(told.format(**said))
-    return found
+            gradients = _gradients([f"{kind}{layer - 1}" for layer in reversed(layers)])
+            values |= {kind: gradients.rpartition(" ")[0], f"{kind}_are": gradients}
+        texts.append(text.format(**values))
+    return texts
 
 
 def _layers(layers: Sequence[int], last: int) -> str:
-    hidden, output = sorted({*layers} - {last}), ["the output layer"] * (last in layers)
+    hidden = sorted({*layers} - {last})
+    names = ["the output layer"] * (last in layers)
+    plural = "s" * (len(hidden) > 1)
     if len(hidden) == last - 1:
-        return _listed([*output, f"the hidden layer{'s' * (last > 2)}"])
-    return _listed(
-        [*output, f"hidden layer{'s' * (len(hidden) > 1)} {_listed([str(n) for n in hidden])}"]
-        if hidden
-        else output
-    )
-
-
-def _groups(factors: Sequence[float], names: Sequence[str]) -> list[tuple[float, list[str]]]:
-    """Arrays that differ from the rest, by what they differ."""
-    groups: list[tuple[float, list[str]]] = []
-    for factor, name in zip(factors, names, strict=True):
-        if _same(factor, 1.0):
-            continue
-        for other, group in groups:
-            if _same(factor, other):
-                group.append(name)
-                break
-        else:
-            groups.append((factor, [name]))
-    return groups
+        names.append(f"the hidden layer{plural}")
+    elif hidden:
+        names.append(f"hidden layer{plural} {_listed([str(layer) for layer in hidden])}")
+    return _listed(names)
 
 
 def _same(a: float, b: float) -> bool:
@@ -396,45 +321,41 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _gradients(names: Sequence[str]) -> str:
-    return f"the gradient{'s' * (len(names) > 1)} of {_listed(names)} {_are(names)}"
+    several = len(names) > 1
+    return f"the gradient{'s' * several} of {_listed(names)} {'are' if several else 'is'}"
 
 
-def _are(names: Sequence[str]) -> str:
-    return "are" if len(names) > 1 else "is"
-
-
-def _group(factor: float, names: list[str], asked: Setting, steps: bool) -> str:
-    """Some arrays that differ from the rest, in words."""
+def _group_text(factor: float, names: list[str], task: CheckTask, steps: bool) -> str:
+    """How some arrays differ from the rest."""
+    listed = _listed(names)
     if factor == 0:
-        if names == [name for name in asked.names if name[0] == "b"]:
+        all_biases = names == [name for name in task.ours[0] if name[0] == "b"]
+        if not steps:
             return (
-                "the biases are not updated" if steps else "the gradients of the biases are missing"
+                f"{'the gradients of the biases are' if all_biases else _gradients(names)} missing"
             )
-        if steps:
-            return f"{_listed(names)} {_are(names)} not updated"
-        return f"{_gradients(names)} missing"
+        listed = "the biases" if all_biases else listed
+        return f"{listed} {'are' if len(names) > 1 or all_biases else 'is'} not updated"
     if _same(factor, -1.0):
-        return f"the sign of {_listed(names)} is wrong"
+        return f"the sign of {listed} is wrong"
     sign = "the sign is wrong, and " if factor < 0 else ""
-    return f"of {_listed(names)}, {sign}{_factor(abs(factor), asked, steps)}"
+    return f"for {listed}, {sign}{_factor_text(abs(factor), task, steps)}"
 
 
-def _factor(size: float, asked: Setting, steps: bool, common: bool = False) -> str:
-    """A factor in words: all that it may come from."""
-    rows, outputs = asked.rows, asked.outputs
-    known = [(0.5, "they are half of what they should be")]
-    counts = [(rows, "rows"), (outputs, "outputs"), (rows * outputs, "rows and outputs")]
-    means = [each for each in counts[: 3 if min(rows, outputs) > 1 else 2] if each[0] > 1]
-    known += [(1 / count, f"they are means over {over}, not sums") for count, over in means]
-    if asked.loss == "squared":
-        known.append((2.0, "the ½ of ½Σ(o − t)² is missing (they are twice too large)"))
-        known += [
-            (2 / count, f"they are means over {over}, not sums, and the ½ of ½Σ(o − t)² is missing")
-            for count, over in means
-        ]
-    if told := [text for value, text in known if _same(size, value)]:
-        return " or ".join(told)
-    rate = " (gradients have no rate in them: it belongs to the step)" * (
-        common and not steps and size < 1
-    )
-    return f"{'the steps' if steps else 'they'} are {size:.4g} times what they should be{rate}"
+def _factor_text(size: float, task: CheckTask, steps: bool, common: bool = False) -> str:
+    """All that a factor may come from."""
+    rows, outputs = task.rows, task.examples[0].T.shape[1]
+    counts = {"rows": rows, "outputs": outputs}
+    if min(rows, outputs) > 1:
+        counts["rows and outputs"] = rows * outputs
+    means = {f"they are means over {what}, not sums": 1 / n for what, n in counts.items() if n > 1}
+    texts: Mapping[str, float] = {"they are half of what they should be": 0.5, **means}
+    if task.loss == "squared":
+        half = "the ½ of ½Σ(o − t)² is missing"
+        texts = {**texts, f"{half} (they are twice too large)": 2.0}
+        texts = {**texts, **{f"{text}, and {half}": 2 * mean for text, mean in means.items()}}
+    if known := [text for text, value in texts.items() if _same(size, value)]:
+        return " or ".join(known)
+    rate = " (gradients have no rate in them: it belongs to the step)"
+    hint = rate * (common and not steps and size < 1)
+    return f"{'the steps' if steps else 'they'} are {size:.4g} times what they should be{hint}"
