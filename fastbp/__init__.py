@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fastbp.analysis.summary import summary, survival
     from fastbp.config.setup import Setup
     from fastbp.config.sweep import Sweep
-    from fastbp.diagnosis.explain import explain
+    from fastbp.diagnosis.diagnose import explain
     from fastbp.engine.driver import run
     from fastbp.engine.retrain import retrain
     from fastbp.gradcheck.check import check_gradients
@@ -53,7 +53,7 @@ _HOMES = {
     "check_gradients": "gradcheck.check",
     "comparison": "analysis.comparison",
     "contrasts": "analysis.contrasts",
-    "explain": "diagnosis.explain",
+    "explain": "diagnosis.diagnose",
     "load": "store.load",
     "plots": "reporting.plots",
     "retrain": "engine.retrain",

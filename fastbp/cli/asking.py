@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fastbp.config.sweep import Sweep
     from fastbp.diagnosis.candidates import Change
     from fastbp.diagnosis.diagnose import Diagnosis
-    from fastbp.diagnosis.own_weights import Placed
+    from fastbp.diagnosis.own_weights import Placement
 
 DRAWING = 3.0
 """Seconds that are kept for a page."""
@@ -92,7 +92,7 @@ def _diagnose(arguments: argparse.Namespace, seeds: int, seconds: float, began: 
     if folder:
         _writable(folder)
 
-    def work() -> tuple[Diagnosis, Placed | None, list[Path], list[str]]:
+    def work() -> tuple[Diagnosis, Placement | None, list[Path], list[str]]:
         advice = answered() if arguments.data is None else ()
         left = seconds - (DRAWING if folder else 0) - time.perf_counter() + began
         share = 0.75 if layers else 1.0
@@ -114,10 +114,8 @@ def _diagnose(arguments: argparse.Namespace, seeds: int, seconds: float, began: 
             f"-o DIR writes this as a page, a sweep file of {both}, and how to replay a run",
         ]
         if folder:
-            from fastbp.diagnosis import diagnosis_page
-
             phase("drawing")
-            written, commands = diagnosis_page.write(found, placed, sweep, folder)
+            written, commands = diagnose_module.write_files(found, placed, sweep, folder)
         return found, placed, written, commands
 
     found, placed, written, commands = aside(work, phase)

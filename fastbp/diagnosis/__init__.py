@@ -1,3 +1,1 @@
-"""From a setup that fails to the change that fixes it: tried on the same seeds, checked on fresh
-ones.
-"""
+"""Find the change that fixes a failing setup: try on the same seeds, check on fresh ones."""

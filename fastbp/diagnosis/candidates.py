@@ -1,8 +1,8 @@
-"""Single changes of a setup that may fix it: what a person would try, each by itself."""
+"""The changes that a diagnosis tries: each sets one thing, as a person would."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastbp.choices.families import FAMILIES
@@ -13,23 +13,29 @@ MAX_LARGER = 300_000
 """Updates up to which a hundred or a thousand times as many are tried."""
 
 MIN_RATE, MAX_RATE = 1e-3, 100.0
-"""Rates that are tried where those within ten times of the setup's own do not fix it."""
+"""Rates that are tried where ten times or a tenth of the setup's rate does not fix it."""
 
 FALLING = "a rate that falls too fast"
-OWN = ("the target margin", "what is added to σ′", "weight decay too strong", "no biases", FALLING)
-"""Causes that are settings which few choose."""
+CUSTOM = (
+    "the target margin",
+    "what is added to σ′",
+    "weight decay too strong",
+    "no biases",
+    FALLING,
+)
+"""Causes that are settings which few people choose."""
 
-UNDOING = (*OWN, "momentum too high")
-"""Causes that are settings of somebody's own: undone together with others even where that does
-nothing by itself."""
+UNDOING = (*CUSTOM, "momentum too high")
+"""Causes that somebody chose: they are undone together with others, even if that alone fixes
+nothing."""
 
 LARGE, SMALL = "initial weights too large", "initial weights too small"
+RATE_HIGH, RATE_LOW = "rate too high", "rate too low"
+UPDATES_FEW, UNITS_FEW = "too few updates", "too few hidden units"
 
 
 class Change(NamedTuple):
-    """A change of a setup. `keys`: columns of the setup and their new values; `cause`: what was
-    wrong if it fixes.
-    """
+    """A change of a setup: its name, what was wrong if it helps, and the new column values."""
 
     name: str
     cause: str
@@ -37,152 +43,167 @@ class Change(NamedTuple):
 
 
 def changed(setup: Setup, *changes: Change) -> Setup:
-    """The setup with these changes. Raises SweepError where they make none."""
-    return setup.with_columns(
-        {key: value for change in changes for key, value in change.keys.items()}
-    )
+    """Apply changes to a setup. Raises SweepError where the result is invalid."""
+    columns: dict[str, Any] = {}
+    for change in changes:
+        columns |= change.keys
+    return setup.with_columns(columns)
 
 
 def changes(setup: Setup) -> list[Change]:
-    """All single changes that are tried, but those that make no setup, or one that is tried
-    already.
-    """
-    return _distinct(setup, [], _changes(setup))
+    """All single changes to try, without duplicates and invalid ones."""
+    groups = (_of_training, _of_weights, _of_data, _of_batch)
+    return _distinct(setup, [], (row for group in groups for row in group(setup)))
 
 
 def larger(setup: Setup, tried: Sequence[Change]) -> list[Change]:
-    """The same kinds of change, much larger: what is left where no change that was `tried` makes
-    most seeds converge.
-    """
+    """Much larger changes, for a setup that none of the changes in `tried` fixes."""
     return _distinct(setup, tried, _larger(setup))
 
 
-def _distinct(setup: Setup, tried: Sequence[Change], more: Iterator[Change]) -> list[Change]:
-    found, known = [], {setup.identity(), *(changed(setup, change).identity() for change in tried)}
-    for change in more:
+Candidate = tuple[bool, str, str, dict[str, Any]]
+"""Whether a change applies to the setup, its name, its cause, and its keys."""
+
+
+def _distinct(
+    setup: Setup, tried: Sequence[Change], candidates: Iterable[Candidate]
+) -> list[Change]:
+    distinct = []
+    known = {setup.identity(), *(changed(setup, change).identity() for change in tried)}
+    for applies, name, cause, keys in candidates:
+        if not applies:
+            continue
+        change = Change(name, cause, keys)
         try:
             identity = changed(setup, change).identity()
         except SweepError:
             continue
         if identity not in known:
-            found.append(change)
+            distinct.append(change)
             known.add(identity)
-    return found
+    return distinct
 
 
-def _changes(setup: Setup) -> Iterator[Change]:
-    for factor in (3, 10):
-        yield Change(f"{factor} × the updates", "too few updates", _budget(setup, factor))
-    for part in (3, 10):
-        yield Change(f"rate ÷ {part}", "rate too high", {"lr": setup.lr / part})
-    for factor in (3, 10):
-        yield Change(f"{factor} × the rate", "rate too low", {"lr": setup.lr * factor})
-    for order in ("shuffled", "random", "cyclic"):
-        if order != setup.resolved_order and setup.batch_rows < setup.rows:
-            yield Change(
-                f"order {order}", f"the order of samples, {setup.resolved_order}", {"order": order}
-            )
-    if setup.momentum:
-        yield Change("no momentum", "momentum too high", {"momentum": 0.0})
-        yield Change("momentum 0.5", "momentum too high", {"momentum": 0.5})
-    else:
-        yield Change(
-            "momentum 0.9", "rate too low", {"momentum": 0.9}
-        )  # which makes steps ten times as long
+def _of_training(setup: Setup) -> list[Candidate]:
+    online = setup.batch_rows < setup.rows
+    momentum = bool(setup.momentum)
+    cause = f"the order of samples, {setup.resolved_order}"
+    return [
+        *((True, f"{n} × the updates", UPDATES_FEW, _budget(setup, n)) for n in (3, 10)),
+        *((True, f"rate ÷ {n}", RATE_HIGH, {"lr": setup.lr / n}) for n in (3, 10)),
+        *((True, f"{n} × the rate", RATE_LOW, {"lr": setup.lr * n}) for n in (3, 10)),
+        *(
+            (online and order != setup.resolved_order, f"order {order}", cause, {"order": order})
+            for order in ("shuffled", "random", "cyclic")
+        ),
+        (momentum, "no momentum", "momentum too high", {"momentum": 0.0}),
+        (momentum, "momentum 0.5", "momentum too high", {"momentum": 0.5}),
+        # It makes steps ten times as long.
+        (not momentum, "momentum 0.9", RATE_LOW, {"momentum": 0.9}),
+    ]
+
+
+def _of_weights(setup: Setup) -> list[Candidate]:
     rescaled = "" if setup.init_scale == 1 else ", scale 1"
-    # A grid of weights is for looking at, no remedy; it is the one that needs parameters.
-    for init in [
+    # The grid of weights, which needs parameters, is for maps and not a remedy.
+    inits = [
         name
         for name, choice in FAMILIES["init"].choices.items()
-        if not any(p.required for p in choice.parameters)
-    ]:
-        yield Change(
-            f"init {init}{rescaled}", _of_size(setup, init), {"init": init, "init_scale": 1.0}
-        )
-    yield Change("initial weights ÷ 3", LARGE, {"init_scale": setup.init_scale / 3})
-    yield Change("3 × the initial weights", SMALL, {"init_scale": setup.init_scale * 3})
-    twice = "-".join(str(2 * size) for size in setup.hidden)
-    yield Change("2 × the hidden units", "too few hidden units", {"hidden": twice})
-    if len(setup.hidden) > 1:
-        yield Change("one hidden layer", "too many layers", {"hidden": str(setup.hidden[0])})
-    for loss in FAMILIES["loss"].choices:
-        if loss != setup.loss:
-            yield Change(f"loss {loss}", f"the loss, {setup.loss}", {"loss_function": loss})
-    for scale in ("standard", "minmax"):
-        yield Change(f"inputs scaled: {scale}", "unscaled inputs", {"scale_inputs": scale})
-    if setup.schedule != "constant":
-        yield Change("a constant rate", FALLING, {"schedule": "constant"})
-    if setup.target_margin:
-        yield Change("no target margin", "the target margin", {"target_margin": 0.0})
-    elif setup.tolerance > 0.1:  # with a smaller one it would move the goal
-        yield Change(
-            "target margin 0.1", "targets at the ends of the sigmoid", {"target_margin": 0.1}
-        )
-    if setup.prime_offset:
-        yield Change("nothing added to σ′", "what is added to σ′", {"prime_offset": 0.0})
-    else:
-        yield Change("0.1 added to σ′", "flat spots of σ′", {"prime_offset": 0.1})
-    if setup.weight_decay:
-        yield Change("no weight decay", "weight decay too strong", {"weight_decay": 0.0})
-        yield Change(
-            "weight decay ÷ 10",
-            "weight decay too strong",
-            {"weight_decay": setup.weight_decay / 10},
-        )
-    if not setup.bias:
-        yield Change("adding biases", "no biases", {"bias": True})
-    yield from _batches(setup)
+        if not any(parameter.required for parameter in choice.parameters)
+    ]
+    doubled = {"hidden": "-".join(str(2 * size) for size in setup.hidden)}
+    single = {"hidden": str(setup.hidden[0])}
+    scale = setup.init_scale
+    return [
+        *(
+            (
+                True,
+                f"init {name}{rescaled}",
+                _init_cause(setup, name),
+                {"init": name, "init_scale": 1.0},
+            )
+            for name in inits
+        ),
+        (True, "initial weights ÷ 3", LARGE, {"init_scale": scale / 3}),
+        (True, "3 × the initial weights", SMALL, {"init_scale": scale * 3}),
+        (True, "2 × the hidden units", UNITS_FEW, doubled),
+        (len(setup.hidden) > 1, "one hidden layer", "too many layers", single),
+    ]
 
 
-def _larger(setup: Setup) -> Iterator[Change]:
-    for power in range(2, 8):
-        factor = 10**power
-        if power < 4 and setup.budget * factor <= MAX_LARGER:
-            yield Change(f"{factor:,} × the updates", "too few updates", _budget(setup, factor))
-        if setup.lr / factor >= MIN_RATE:
-            yield Change(f"rate ÷ {factor:,}", "rate too high", {"lr": setup.lr / factor})
-        if setup.lr * factor <= MAX_RATE:
-            yield Change(f"{factor:,} × the rate", "rate too low", {"lr": setup.lr * factor})
-    yield Change("initial weights ÷ 30", LARGE, {"init_scale": setup.init_scale / 30})
-    yield Change("30 × the initial weights", SMALL, {"init_scale": setup.init_scale * 30})
-    several = "-".join(str(4 * size) for size in setup.hidden)
-    yield Change("4 × the hidden units", "too few hidden units", {"hidden": several})
+def _of_data(setup: Setup) -> list[Candidate]:
+    ends = "targets at the ends of the sigmoid"
+    # With a smaller tolerance a margin would move the goal.
+    margin = not setup.target_margin and setup.tolerance > 0.1
+    offset, decay = setup.prime_offset, setup.weight_decay
+    strong = "weight decay too strong"
+    return [
+        *(
+            (loss != setup.loss, f"loss {loss}", f"the loss, {setup.loss}", {"loss_function": loss})
+            for loss in FAMILIES["loss"].choices
+        ),
+        *(
+            (True, f"inputs scaled: {scale}", "unscaled inputs", {"scale_inputs": scale})
+            for scale in ("standard", "minmax")
+        ),
+        (setup.schedule != "constant", "a constant rate", FALLING, {"schedule": "constant"}),
+        (setup.target_margin > 0, "no target margin", "the target margin", {"target_margin": 0.0}),
+        (margin, "target margin 0.1", ends, {"target_margin": 0.1}),
+        (offset > 0, "nothing added to σ′", "what is added to σ′", {"prime_offset": 0.0}),
+        (not offset, "0.1 added to σ′", "flat spots of σ′", {"prime_offset": 0.1}),
+        (decay > 0, "no weight decay", strong, {"weight_decay": 0.0}),
+        (decay > 0, "weight decay ÷ 10", strong, {"weight_decay": decay / 10}),
+        (not setup.bias, "adding biases", "no biases", {"bias": True}),
+    ]
 
 
-def _of_size(setup: Setup, init: str) -> str:
-    """What is wrong with the initial weights if those of another distribution fix it."""
-    inputs, units = setup.sizes[:2]
-    sizes = {"normal": 1.0, "uniform": 3**-0.5} | dict.fromkeys(
-        ("glorot-normal", "glorot-uniform"), (2 / (inputs + units)) ** 0.5
-    )
-    own, other = setup.init_scale * sizes.get(setup.init, 1.0), sizes.get(init, 1.0)
-    if max(own, other) < 1.5 * min(own, other):
+def _of_batch(setup: Setup) -> list[Candidate]:
+    """Another batch size, with as many updates and with as many presentations."""
+    batch, name = (setup.rows, "full batch") if setup.batch_rows == 1 else (1, "batch 1")
+    presentations = setup.budget * setup.batch_rows
+    keys: dict[str, Any] = {"batch": batch, "epochs": None}
+    if setup.eval_every is None:
+        keys["eval_every"] = None  # the default depends on the batch
+    few = ", or too few presentations" * (batch > setup.batch_rows)
+    updates = {"updates": setup.budget}, {"updates": max(1, presentations // batch)}
+    applies = batch != setup.batch_rows
+    return [
+        (applies, f"{name}, as many updates", f"the batch{few}", keys | updates[0]),
+        (applies, f"{name}, as many presentations", "the batch", keys | updates[1]),
+    ]
+
+
+def _larger(setup: Setup) -> list[Candidate]:
+    lr, scale = setup.lr, setup.init_scale
+    candidates: list[Candidate] = []
+    for n in (10**power for power in range(2, 8)):
+        fits = n < 10_000 and setup.budget * n <= MAX_LARGER
+        candidates += [
+            (fits, f"{n:,} × the updates", UPDATES_FEW, _budget(setup, n)),
+            (lr / n >= MIN_RATE, f"rate ÷ {n:,}", RATE_HIGH, {"lr": lr / n}),
+            (lr * n <= MAX_RATE, f"{n:,} × the rate", RATE_LOW, {"lr": lr * n}),
+        ]
+    hidden = "-".join(str(4 * size) for size in setup.hidden)
+    return [
+        *candidates,
+        (True, "initial weights ÷ 30", LARGE, {"init_scale": scale / 30}),
+        (True, "30 × the initial weights", SMALL, {"init_scale": scale * 30}),
+        (True, "4 × the hidden units", UNITS_FEW, {"hidden": hidden}),
+    ]
+
+
+def _init_cause(setup: Setup, init: str) -> str:
+    """What is wrong with the initial weights if another distribution helps."""
+    glorot = (2 / sum(setup.sizes[:2])) ** 0.5
+    sizes = {"uniform": 3**-0.5, "glorot-normal": glorot, "glorot-uniform": glorot}
+    size, other = setup.init_scale * sizes.get(setup.init, 1.0), sizes.get(init, 1.0)
+    if max(size, other) < 1.5 * min(size, other):
         return f"the distribution of the initial weights, {setup.init}"
-    return LARGE if own > other else SMALL
+    return LARGE if size > other else SMALL
 
 
-def _budget(setup: Setup, factor: float) -> dict[str, Any]:
-    """The budget in the key that it was written in."""
+def _budget(setup: Setup, factor: int) -> dict[str, Any]:
+    """A larger budget, in the key of the setup's own."""
     if setup.epochs is not None:
         return {"epochs": min(MAX_EPOCHS, round(setup.epochs * factor))}
     return {"updates": min(MAX_UPDATES, round(setup.budget * factor)), "epochs": None}
-
-
-def _batches(setup: Setup) -> Iterator[Change]:
-    """Other batches, at equal updates and at equal presentations."""
-    whole, each = setup.rows, 1
-    other, name = (whole, "full batch") if setup.batch_rows == 1 else (each, "batch 1")
-    presentations = setup.budget * setup.batch_rows
-    if other != setup.batch_rows:
-        equal: dict[str, Any] = {"batch": other, "epochs": None}
-        if setup.eval_every is None:
-            equal["eval_every"] = (
-                None  # looks come with the batch, as in a file that says nothing of them
-            )
-        cause = "the batch, or too few presentations" if other > setup.batch_rows else "the batch"
-        yield Change(f"{name}, as many updates", cause, equal | {"updates": setup.budget})
-        yield Change(
-            f"{name}, as many presentations",
-            "the batch",
-            equal | {"updates": max(1, presentations // other)},
-        )

@@ -1,76 +1,89 @@
-"""Why do networks of a setup fail, and which change fixes it? Tried on the same seeds, and checked
-on fresh ones.
-"""
+"""Why do networks of a setup fail, and which change fixes it?"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from fastbp.analysis.statistics.paired import tango
 from fastbp.config.setup import Setup
-from fastbp.diagnosis import ranking, recommend, symptoms, trajectories
+from fastbp.config.sweep import Sweep
+from fastbp.diagnosis import sentences
 from fastbp.diagnosis.candidates import Change, changed, changes, larger
-from fastbp.diagnosis.ranking import PLACEBO, ChangeEffect
-from fastbp.diagnosis.recommend import Judged, Recommended
-from fastbp.diagnosis.symptoms import Symptom
-from fastbp.diagnosis.trials import OTHER_ORDERS, Measured, TimeIsUpError, Trial, joined, train
+from fastbp.diagnosis.own_weights import Placement
+from fastbp.diagnosis.recommend import (
+    OrderComparison,
+    Recommendation,
+    compared_orders,
+    recommended,
+    together,
+)
+from fastbp.diagnosis.symptoms import MAX_INSPECTED, Symptom, inspect, of_problem, of_runs
+from fastbp.diagnosis.trials import (
+    CONTROL,
+    OTHER_ORDERS,
+    ChangeEffect,
+    Experiment,
+    MeasuredRuns,
+    Trial,
+    effects,
+    train_rounds,
+    train_some,
+)
 from fastbp.engine.compile_ahead import warm_up
-from fastbp.engine.lane_group import kernel_key, layout
-from fastbp.engine.machine import available_cores
+from fastbp.engine.lane_group import kernel_key
 from fastbp.engine.plan import seconds_per_run
+from fastbp.reporting.phrases import plain, plural
+from fastbp.reporting.sections import diagnosis_section
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
-
-FIRST_SEEDS = 168
-"""Seeds after which it is known how long the rest takes: as many as go side by side."""
-
-NARROW = 0.02
-"""Half the width of an interval of a difference that is narrow enough."""
+from fastbp.schema.text import shown
+from fastbp.store.store import write
 
 USUAL_EPOCHS, FEWEST_EPOCHS, RUN_SECONDS = 1000, 10, 0.0015
-"""Of a budget that nobody gave: its epochs, at least so many, and how long a run may take."""
+"""The default budget: its epochs, at least so many, and how long a run may take."""
 
 LEFT = 10.0
-"""Of the seconds that there are, so many are left to training, however long compiling took."""
+"""Seconds that are left for training, however long compiling takes."""
 
 MOST = 0.9
-"""Where no change makes so many seeds converge, larger ones are tried."""
+"""Where no change reaches this convergence rate, larger changes are tried."""
 
 LOADING = 3.0
 """Loading compiled code never takes longer."""
 
-AT_ONCE = 6
-"""Changes that are tried together at first, the cheapest first: what there is no time for is left
-out."""
+SWEEP_SEEDS = 2000
+"""Seeds of the sweep file that a diagnosis writes."""
 
-SAME_AGAIN = "nothing but another order stream"
+REDRAWN = "same setup, other orders of samples"
+"""The name of the control."""
+
+NO_CHANGE = Change("", "", {})
 
 
 class Diagnosis(NamedTuple):
-    """What was found.
+    """A diagnosis of a setup.
 
-    `base` and `outcomes`: the runs of the setup as it is, and how they ended. `findings`: what
-    failing networks do. `table`: one row per change, best first. `pairs`: the same of several
-    changes together. `recommended`: None where nothing fixes it. `judged`: two orders of samples
-    with all else alike, and whether somebody `advised` that. `example`: a seed that fails.
-    `left_out`: changes for which there was no time. `complete`: whether there was time for all that
-    was asked for. `short`: whether there were fewer seeds for want of time. `beyond`: the seconds
-    by which compiling went past those that were allowed.
+    `base`, `outcomes`: the runs of the setup, and how they ended. `symptoms`: what failing networks
+    do. `table`: one row per change, best first. `pairs`: the same for several changes together.
+    `recommended`: None where nothing fixes it. `orders`: two orders of samples compared; `advised`:
+    because somebody advised it. `example`: a seed that fails. `left_out`: changes that there was no
+    time for. `complete`: whether there was time for everything, `short`: whether too little for all
+    seeds. `beyond`: seconds by which compiling exceeded its limit.
     """
 
     setup: Setup
-    base: Measured
+    base: MeasuredRuns
     outcomes: dict[str, int]
-    findings: list[Symptom]
+    symptoms: list[Symptom]
     table: pd.DataFrame
     pairs: pd.DataFrame
-    recommended: Recommended | None
-    judged: Judged | None
+    recommended: Recommendation | None
+    orders: OrderComparison | None
     advised: bool
     example: int | None
     left_out: list[str]
@@ -80,271 +93,302 @@ class Diagnosis(NamedTuple):
 
     @property
     def runs(self) -> int:
-        """How many seeds of each change there were."""
+        """Seeds of each change."""
         return self.base.runs
 
     @property
     def converged(self) -> float:
-        """The share of seeds that converge as it is."""
+        """The convergence rate of the setup."""
         return self.outcomes["converged"] / self.runs if self.runs else np.nan
 
 
 def diagnose(
-    setup: Setup, seeds: int = 2000, seconds: float = 60.0, tick: Callable[[str], None] = lambda phase: None, start: int = 0,
-    advice: Sequence[Change] = (), began: float | None = None,
-) -> Diagnosis:  # fmt: skip
-    """Diagnose a setup.
+    setup: Setup,
+    seeds: int = 2000,
+    seconds: float = 60.0,
+    tick: Callable[[str], None] = lambda phase: None,
+    start: int = 0,
+    advice: Sequence[Change] = (),
+    began: float | None = None,
+) -> Diagnosis:
+    """Diagnose a setup: try changes on the same seeds, and check the best on fresh ones.
 
-    Parameters: `seeds`, of each change, or fewer where intervals are narrow before; `seconds`,
-    never more, but where compiling takes them; `tick`, told what is done; `start`, the first seed;
-    `advice`, a change and an order of samples that somebody gave together, to be told apart;
-    `began`, on the clock of `time.perf_counter`, where the seconds count from. Raises SweepError
-    where there is no time even for a few runs.
+    Parameters
+    ----------
+    setup : Setup
+    seeds : int
+        Seeds of each change; fewer where intervals are narrow earlier.
+    seconds : float
+        The time limit; compiling may exceed it.
+    tick : callable
+        Called with what is being done.
+    start : int
+        The first seed.
+    advice : (Change, Change), optional
+        A change and an order of samples that somebody advised together.
+    began : float, optional
+        When the seconds began, on the clock of ``time.perf_counter``; by default now.
+
+    Raises
+    ------
+    SweepError
+        Where there is no time even for a few runs.
     """
     began = time.perf_counter() if began is None else began
-    findings = symptoms.of_problem(setup)
+    symptoms = of_problem(setup)
     tried = changes(setup)
-    if any(finding.final for finding in findings):
+    if any(symptom.final for symptom in symptoms):
         seconds, tried = min(seconds, 10.0), []
     tried, uncompiled, beyond = _compiled(setup, tried, seconds, began)
     now = time.perf_counter()
     left = seconds + beyond - (now - began)
-
-    def by(share: float) -> float:
-        """When this share of the time for training is over."""
-        return now + share * left
-
-    trials = {change.name: Trial(changed(setup, change)) for change in tried}
-    known = {"": Trial(setup), SAME_AGAIN: Trial(setup, OTHER_ORDERS)}
+    experiment = Experiment(setup, start, seeds, tick, now, left, {c.name: (c,) for c in tried})
     try:
-        runs, left_out, complete = _rounds(known | trials, start, seeds, by(0.5), tick)
+        diagnosis = _tried(experiment, symptoms, uncompiled, advice)
     except SweepError as error:
-        raise SweepError(
-            [*error.lines, *(f"note: {finding.text}" for finding in findings)]
-        ) from None
-    base, placebo = runs[""], ChangeEffect(SAME_AGAIN, PLACEBO, setup, runs[SAME_AGAIN])
-    rows = [
-        ChangeEffect(c.name, c.cause, trials[c.name].setup, runs[c.name])
-        for c in tried
-        if c.name in runs
-    ]
-    if (
-        tried
-        and max((row.runs.converged().mean() for row in rows), default=0.0)
-        < MOST
-        > base.converged().mean()
-    ):
+        notes = [f"note: {symptom.text}" for symptom in symptoms]
+        raise SweepError([*error.lines, *notes]) from None
+    return diagnosis._replace(beyond=beyond)
+
+
+def _tried(
+    experiment: Experiment, symptoms: list[Symptom], uncompiled: list[str], advice: Sequence[Change]
+) -> Diagnosis:
+    """The diagnosis after trying all changes of an experiment. Raises SweepError."""
+    setup, start, tick = experiment.setup, experiment.start, experiment.tick
+    base, rows, left_out, short = _single(experiment)
+    experiment = experiment._replace(runs=base.runs)
+    rates = [base.converged().mean(), *(row.runs.converged().mean() for row in rows[1:])]
+    if experiment.groups and max(rates) < MOST:
         tick("larger changes")
-        found, late = _larger(setup, larger(setup, tried), start, base.runs, by(0.6))
-        tried, rows, left_out = (
-            tried + [change for change, _ in found],
-            rows + [row for _, row in found],
-            left_out + late,
-        )
-    table = ranking.ranked(ranking.table(setup, base, [placebo, *rows]))
-    failing = np.flatnonzero(~base.converged())
-    tick("looking into failing runs")
-    seen = trajectories.of(
-        setup, (start + failing[: trajectories.MOST]).astype(np.uint64), by(0.65)
-    )
-    findings += symptoms.of_runs(
-        setup, base, seen, {name: runs[name] for name in ("rate ÷ 3", "rate ÷ 10") if name in runs}
-    )
-    example = start + int(failing[0]) if failing.size else None
-    after = start + seeds, start + 2 * seeds, start + 3 * seeds
-    pairs, both, whole = recommend.together(
-        setup, table, tried, after[0], base.runs, by(0.85), tick
-    )
-    best = recommend.recommended(
-        setup, table, pairs, tried, both, after[1], base.runs, by(0.95), tick
-    )
-    judged = None
-    if two := advice or _two_orders(setup, table, tried):
-        judged = recommend.judged(setup, two[0], two[1], after[2], base.runs, by(1), tick)
-    outcomes = {str(outcome): int((base.codes == i).sum()) for i, outcome in enumerate(OUTCOMES)}
-    left_out += uncompiled + ["several changes at once"] * (not whole)
-    short = not complete
-    complete = complete and not left_out
+        tried = [change for (change,) in experiment.groups.values()]
+        more = sorted(larger(setup, tried), key=lambda c: seconds_per_run(changed(setup, c)))
+        more_rows = train_some(experiment, more)
+        rows += more_rows
+        experiment.groups.update((each.name, (each,)) for each in more[: len(more_rows)])
+        left_out += [change.name for change in more[len(more_rows) :]]
+    table = effects(setup, base, rows)
+    failing = start + np.flatnonzero(~base.converged())
+    tick("inspecting failing runs")
+    inspected = inspect(setup, failing[:MAX_INSPECTED].astype(np.uint64), experiment.by(0.65))
+    slower = {row.name: row.runs for row in rows if row.name in ("rate ÷ 3", "rate ÷ 10")}
+    two = advice or _two_orders(table, experiment)
+    pairs, complete = together(experiment, table)
+    best = recommended(experiment, table, pairs)
+    left_out += uncompiled + ["several changes at once"] * (not complete)
     return Diagnosis(
-        setup, base, outcomes, findings, table, pairs, best, judged, bool(advice), example, left_out, complete, short, beyond
-    )  # fmt: skip
+        setup=setup,
+        base=base,
+        outcomes={str(name): int((base.codes == i).sum()) for i, name in enumerate(OUTCOMES)},
+        symptoms=symptoms + of_runs(setup, base, inspected, slower),
+        table=table,
+        pairs=pairs,
+        recommended=best,
+        orders=compared_orders(experiment, two[0], two[1]) if two else None,
+        advised=bool(advice),
+        example=int(failing[0]) if failing.size else None,
+        left_out=left_out,
+        complete=not short and not left_out,
+        short=short,
+        beyond=0.0,
+    )
 
 
 def usual_epochs(setup: Setup) -> int:
-    """The budget where nobody gave one: so many epochs, or fewer where a run would take long."""
+    """The default budget: 1,000 epochs, or fewer where a run would take long."""
     epoch = seconds_per_run(setup) / setup.epochs_budget
     return max(FEWEST_EPOCHS, min(USUAL_EPOCHS, int(RUN_SECONDS / epoch)))
 
 
-def _two_orders(setup: Setup, table: pd.DataFrame, tried: Sequence[Change]) -> tuple[Change, ...]:
-    """What fixes best, and another order of samples to be tried with it."""
-    by_name = {change.name: change for change in tried}
-    best = [by_name[name] for name in table.loc[table["fixes"], "change"][:1]]
-    others = [change for change in tried if change.keys.keys() == {"order"}]
+def _single(
+    experiment: Experiment,
+) -> tuple[MeasuredRuns, list[ChangeEffect], list[str], bool]:
+    """Try single changes.
+
+    Returns the setup's runs, the effects with the control's first, the names of changes that there
+    was no time for, and whether there was too little time for all seeds.
+    """
+    setup = experiment.setup
+    tried = [change for (change,) in experiment.groups.values()]
+    trials = {"": Trial(setup), REDRAWN: Trial(setup, OTHER_ORDERS)}
+    trials |= {change.name: Trial(changed(setup, change)) for change in tried}
+    runs, left_out, complete = train_rounds(experiment, trials)
+    rows = [
+        ChangeEffect(each.name, each.cause, trials[each.name].setup, runs[each.name])
+        for each in (Change(REDRAWN, CONTROL, {}), *tried)
+        if each.name in runs
+    ]
+    return runs[""], rows, left_out, not complete
+
+
+def _two_orders(table: pd.DataFrame, experiment: Experiment) -> tuple[Change, ...]:
+    """The change that fixes best, and another order of samples to compare with it."""
+    best = [experiment.groups[name][0] for name in table.loc[table["fixes"], "change"][:1]]
+    singles = (group[0] for group in experiment.groups.values())
+    others = [change for change in singles if change.keys.keys() == {"order"}]
     return (best[0], others[0]) if best and others else ()
 
 
 def _compiled(
     setup: Setup, tried: Sequence[Change], seconds: float, began: float
-) -> tuple[list[Change], list[str], float]:  # fmt: skip
-    """Load the code that a setup and its changes need, or compile it, which happens once for a
-    machine.
+) -> tuple[list[Change], list[str], float]:
+    """Load or compile the code that a setup and its changes need.
 
-    Compiling counts, but however long it takes, LEFT of the seconds are left to training. Returns
-    the changes that can be trained, the names of those whose code there was no time to compile, and
-    by how many seconds compiling went past what was allowed.
+    Compiling happens once per machine and counts, but LEFT of the seconds stay for training.
+    Returns the changes that can be trained, the names of the others, and the seconds by which
+    compiling exceeded its limit.
     """
-    own = kernel_key(setup)
-    began_one = time.perf_counter()
-    warm_up(own)
-    longest, allowed = time.perf_counter() - began_one, max(0.0, seconds - LEFT)
-    known, found, late = {own}, [], []
-    for change in tried:
-        kind = kernel_key(changed(setup, change))
-        if kind not in known:
-            if (
-                longest > LOADING and time.perf_counter() - began + longest / 2 > allowed
-            ):  # half of it is common to all
+    longest, allowed = 0.0, max(0.0, seconds - LEFT)
+    known, ready, late = set(), [], []
+    for change in (NO_CHANGE, *tried):
+        key, now = kernel_key(changed(setup, change)), time.perf_counter()
+        if key not in known:
+            # Half of the code is common to all.
+            if longest > LOADING and now - began + longest / 2 > allowed:
                 late.append(change.name)
                 continue
-            began_one = time.perf_counter()
-            warm_up(kind)
-            known.add(kind)
-            longest = max(longest, time.perf_counter() - began_one)
-        found.append(change)
+            warm_up(key)
+            known.add(key)
+            longest = max(longest, time.perf_counter() - now)
+        ready.append(change)
     past = time.perf_counter() - began - allowed
-    return found, late, past if longest > LOADING and past > 0 else 0.0
+    return ready[1:], late, past if longest > LOADING and past > 0 else 0.0
 
 
-def _larger(
-    setup: Setup, more: Sequence[Change], start: int, count: int, deadline: float
-) -> tuple[list[tuple[Change, ChangeEffect]], list[str]]:
-    """Changes on the same seeds, the cheapest first, as long as there is time; and the names of
-    those left out.
+# From Python
+
+
+class Explanation(NamedTuple):
+    """Why networks of a setup fail and what fixes it; print it for the report.
+
+    `notes`: the defaults that were chosen.
     """
-    found: list[tuple[Change, ChangeEffect]] = []
-    late: list[str] = []
-    for change in sorted(more, key=lambda change: seconds_per_run(changed(setup, change))):
-        trial = Trial(changed(setup, change))
-        try:
-            if late or _guess(trial.setup) * count / FIRST_SEEDS > deadline - time.perf_counter():
-                raise TimeIsUpError
-            found.append(
-                (
-                    change,
-                    ChangeEffect(
-                        change.name,
-                        change.cause,
-                        trial.setup,
-                        train([trial], start, count, deadline)[trial],
-                    ),
-                )
-            )
-        except TimeIsUpError:
-            late.append(change.name)
-    return found, late
+
+    diagnosis: Diagnosis
+    notes: tuple[str, ...] = ()
+
+    @property
+    def setup(self) -> Setup:
+        """The setup."""
+        return self.diagnosis.setup
+
+    @property
+    def verdict(self) -> list[str]:
+        """What is wrong, what fixes it, and what does not, in sentences."""
+        return sentences.verdict(self.diagnosis)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The effects of single changes, one row each, best first."""
+        return self.diagnosis.table
+
+    @property
+    def recommended(self) -> Recommendation | None:
+        """The recommended changes, and their result on fresh seeds."""
+        return self.diagnosis.recommended
+
+    def __repr__(self) -> str:
+        """The verdict, the table, and what to change."""
+        commands = sentences.commands(self.diagnosis, name="why.setup")
+        notes = [f"note: {note}" for note in self.notes]
+        return "\n".join(notes + sentences.screen(self.diagnosis, None, commands))
+
+    def __str__(self) -> str:
+        """The same."""
+        return repr(self)
 
 
-def _rounds(
-    trials: dict[str, Trial], start: int, seeds: int, deadline: float, tick: Callable[[str], None]
-) -> tuple[dict[str, Measured], list[str], bool]:
-    """Train some seeds, then more, until all intervals are narrow, all seeds are trained, or the
-    time is up.
+def explain(
+    X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup: Any
+) -> Explanation:
+    """Explain why a network fails on this data, and what fixes it.
 
-    The first two, the setup as it is and its placebo, must be; of the others those are left out for
-    which there is no time. Returns the runs by name, the names left out, and whether all seeds were
-    trained or needed no more.
+    Parameters
+    ----------
+    X : array_like [row, input]
+    T : array_like [row, output] or [row]
+        Targets from 0 to 1.
+    seeds : int
+        Seeds of each change.
+    seconds : float
+        The time limit; compiling, once per machine, may exceed it.
+    **setup
+        Keys as in a sweep file, such as hidden=[4], lr=0.2, order="random", updates=999. Without
+        updates and epochs a run has 1,000 epochs, or fewer where that would take long.
+
+    Raises
+    ------
+    SweepError
+        With every mistake in the arguments.
     """
-    names = list(trials)
-    size = min(layout(trials[names[0]].setup)[1], seeds)
-    tick("the setup as it is")
-    _expect(trials[names[0]].setup, deadline)
-    began = time.perf_counter()
-    try:
-        found = train([trials[name] for name in names[:2]], start, size, deadline)
-    except TimeIsUpError:
-        raise _no_time(trials[names[0]].setup) from None
-    slower = (time.perf_counter() - began) / sum(_guess(trials[name].setup) for name in names[:2])
-    rest = sorted(names[2:], key=lambda name: _guess(trials[name].setup))
-    for first in range(0, len(rest), AT_ONCE):
-        some = [trials[name] for name in rest[first : first + AT_ONCE]]
-        left = deadline - time.perf_counter()
-        while some and slower * sum(_guess(trial.setup) for trial in some) > left:
-            some.pop()
-        if not some:
-            break
-        tick(f"{len(found) + len(some)} of {len(trials)} setups, {size:,} seeds each")
-        try:
-            found |= train(some, start, size, deadline)
-        except TimeIsUpError:
-            break
-    kept = {name: trial for name, trial in trials.items() if trial in found}
-    runs, complete = _more(
-        {trial: found[trial] for trial in kept.values()}, start, seeds, deadline, tick
-    )
-    return (
-        {name: runs[trial] for name, trial in kept.items()},
-        [name for name in names if name not in kept],
-        complete,
-    )
+    lines = []
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        lines.append(f"seeds: given {shown(seeds)}, allowed: an integer from 1")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        lines.append(f"seconds: given {shown(seconds)}, allowed: a number above 0")
+    if lines:
+        raise SweepError(lines)
+    notes = []
+    if setup.get("updates") is None and setup.get("epochs") is None:
+        setup["epochs"] = usual_epochs(Setup.from_arrays(X, T, **setup | {"epochs": 1}))
+        notes.append(f"no budget was given, so each run has {plural(setup['epochs'], 'epoch')}")
+    return Explanation(diagnose(Setup.from_arrays(X, T, **setup), seeds, seconds), tuple(notes))
 
 
-def _more(
-    found: dict[Trial, Measured],
-    start: int,
-    seeds: int,
-    deadline: float,
-    tick: Callable[[str], None],
-) -> tuple[dict[Trial, Measured], bool]:
-    """More seeds of all, as long as they are needed and there is time."""
-    trials = list(found)
-    done, pace = found[trials[0]].runs, 0.0
-    while done < seeds and not (done >= FIRST_SEEDS and _is_narrow(found, trials)):
-        round_began = time.perf_counter()
-        each = pace or sum(_guess(trial.setup) for trial in trials) / FIRST_SEEDS
-        size = min(seeds - done, 3 * done, int(0.9 * (deadline - round_began) / each))
-        if size < 1:
-            return found, False
-        count = done
-
-        def told(share: float, count: int = count, size: int = size) -> None:
-            tick(f"{len(trials)} setups, {count + round(share * size):,} of {seeds:,} seeds each")
-
-        try:
-            more = train(trials, start + done, size, deadline, told)
-        except TimeIsUpError:
-            return found, False
-        found = {trial: joined([found[trial], more[trial]]) for trial in trials}
-        pace = (time.perf_counter() - round_began) / size
-        done += size
-    return found, True
+# Files
 
 
-def _guess(setup: Setup) -> float:
-    """Seconds that the fewest runs of a setup may take: as many as go side by side, on one of all
-    cores.
+def write_files(
+    diagnosis: Diagnosis, placement: Placement | None, sweep: Sweep, folder: Path
+) -> tuple[list[Path], list[str]]:
+    """Write a page, a table, a picture, and a sweep file of the setup and the recommended one.
+
+    Returns
+    -------
+    written : list of Path
+    commands : list of str
+        What to do next.
+
+    Raises
+    ------
+    StoreFullError
+        Where a file cannot be written.
     """
-    return FIRST_SEEDS * seconds_per_run(setup) / available_cores()
+    file = folder / ("fixed.toml" if diagnosis.recommended else "setup.toml")
+    commands = sentences.commands(diagnosis, str(file), str(file.with_suffix("")))
+    keys = {k: value for k, value in diagnosis.setup.columns().items() if value is not None}
+    texts = {
+        "verdict": sentences.verdict(diagnosis),
+        "placed": sentences.placed(placement) if placement else [],
+        "commands": commands,
+        "setup": ", ".join(f"{key} {value}" for key, value in keys.items()),
+    }
+    cells = [
+        [(sentences.cells(row), bool(row["fixes"])) for row in table.to_dict("records")]
+        for table in (diagnosis.table, diagnosis.pairs)
+    ]
+    title = f"Why it fails: {diagnosis.setup.problem_name}"
+    files = {
+        folder / "changes.csv": diagnosis.table.to_csv(index=False).encode(),
+        file: _sweep(diagnosis, sweep).to_toml(folder).encode(),
+        **diagnosis_section.files(folder, title, texts, diagnosis.table, sentences.TITLES, cells),
+    }
+    for path, content in files.items():
+        write(path, content)
+    return list(files), commands
 
 
-def _expect(setup: Setup, deadline: float) -> None:
-    """Raise SweepError where a single epoch, which nothing interrupts, would go far past the
-    deadline.
-    """
-    _, lanes = layout(setup)
-    if 0.5 * lanes * seconds_per_run(setup) / setup.epochs_budget > max(
-        0.0, deadline - time.perf_counter()
-    ):
-        raise _no_time(setup)
-
-
-def _no_time(setup: Setup) -> SweepError:
-    few = f"a few runs of this setup, which take some {max(1.0, 2 * _guess(setup)):,.0f} s"
-    return SweepError([f"there is no time for even {few}: allow more seconds, or a smaller budget"])
-
-
-def _is_narrow(runs: dict[Trial, Measured], trials: Sequence[Trial]) -> bool:
-    base = runs[trials[0]].converged()
-    other = np.stack([runs[trial].converged() for trial in trials[1:]])
-    low, high = tango((other & ~base).sum(axis=1), (base & ~other).sum(axis=1), len(base))
-    return bool(((high - low) / 2 <= NARROW).all())
+def _sweep(diagnosis: Diagnosis, sweep: Sweep) -> Sweep:
+    """A sweep of the setup and of the recommended one."""
+    setup, best = diagnosis.setup, diagnosis.recommended
+    title, keys = plain(setup.problem_name)[:200], dict(sweep.setup)
+    if best is None:
+        return Sweep(title=f"How often does {title} fail?", seeds=SWEEP_SEEDS, setup=keys)
+    budget: dict[str, Any] = {key: keys.pop(key) for key in ("updates", "epochs") if key in keys}
+    new = sentences.settings(best.changes)
+    if not new.keys() & {"updates", "epochs"}:
+        new |= budget
+    columns = setup.columns() | {"loss": setup.loss, "hidden": list(setup.hidden)}
+    old = {key: columns[key] for key in new if key not in ("updates", "epochs")} | budget
+    grid = [{key: [value] for key, value in each.items()} for each in (old, new)]
+    return Sweep(title=f"Does it fix {title}?", seeds=SWEEP_SEEDS, setup=keys, grid=grid)

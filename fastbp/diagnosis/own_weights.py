@@ -1,6 +1,4 @@
-"""Is my network unlucky? A user's own initial weights, trained in many orders of samples, among
-networks of fresh seeds.
-"""
+"""Is my network unlucky? A user's initial weights in many orders of samples, among fresh seeds."""
 
 from __future__ import annotations
 
@@ -14,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
-from fastbp.diagnosis.trajectories import to
-from fastbp.diagnosis.trials import Measured, TimeIsUpError, joined, measured
+from fastbp.diagnosis.symptoms import advance
+from fastbp.diagnosis.trials import MeasuredRuns, TimeIsUpError, joined, measured
 from fastbp.engine.block import check_denormals
 from fastbp.engine.lane_group import LaneGroup, Layers, task
 from fastbp.engine.rows import Rows
@@ -25,137 +23,139 @@ from fastbp.schema.text import named, plain
 
 
 def read(path: str | os.PathLike[str], setup: Setup) -> Layers:
-    """Weights from a .npz file: W0, b0, W1, b1, …, W[out, in]. Raises SweepError with every mistake
-    in it.
+    """Read weights from a .npz file: W0, b0, W1, b1, …, W[out, in].
+
+    Raises
+    ------
+    SweepError
+        With every mistake in the file.
     """
+    refusal = f"--weights: given {named(path)}, allowed:"
     try:
         with np.load(path, allow_pickle=False) as file:
-            given = {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
-        raise SweepError(
-            [f"--weights: given {named(path)}, allowed: a .npz file that is there"]
-        ) from None
+        raise SweepError([f"{refusal} an existing .npz file"]) from None
     except Exception as error:  # over damaged bytes NumPy and zipfile raise a dozen kinds
         why = plain((str(error).splitlines() or [type(error).__name__])[0], 120)
-        raise SweepError(
-            [f"--weights: given {named(path)}, allowed: a sound .npz file; {why}"]
-        ) from None
-    return fitting(given, setup)
+        raise SweepError([f"{refusal} a sound .npz file; {why}"]) from None
+    return fitting(arrays, setup)
 
 
-def fitting(given: dict[str, NDArray[Any]], setup: Setup) -> Layers:
-    """Weights that fit the networks of a setup. Raises SweepError with what was given and what is
-    needed.
-    """
-    lines, layers = [], []
+def fitting(arrays: dict[str, NDArray[Any]], setup: Setup) -> Layers:
+    """Check that weights fit the networks of a setup. Raises SweepError with every mistake."""
+    lines: list[str] = []
+    layers: Layers = []
     for layer, (n, k) in enumerate(pairwise(setup.sizes)):
-        pair = []
-        for name, shape in ((f"W{layer}", (k, n)), (f"b{layer}", (k,))):
-            values = _numbers(given.get(name))
-            if name[0] == "b" and not setup.bias:
-                if values is not None and values.any():
-                    lines.append(
-                        f"{name}: given, needed: none, or zeros, as this setup has bias = false"
-                    )
-                pair.append(np.zeros(k))
-                continue
-            if values is None:
-                what = "nothing" if name not in given else "no numbers"
-                lines.append(
-                    f"{name}: given {what}, needed: an array of shape {shape} ([out, in] for weights)"
-                )
-            elif values.shape != shape and (name[0] == "W" or values.size != k):
-                hint = (
-                    ", which is the other way round: W[out, in]"
-                    if values.shape == shape[::-1]
-                    else ""
-                )
-                lines.append(f"{name}: given shape {values.shape}{hint}, needed: {shape}")
-            elif not np.isfinite(values).all():
-                lines.append(
-                    f"{name}: given {np.count_nonzero(~np.isfinite(values))} values that are not finite, needed: none"
-                )
-            else:
-                pair.append(values.reshape(shape))
-        layers.append(tuple(pair))
-    for name in given:
-        if (more := re.fullmatch(r"[Wb](\d+)", name)) and int(more[1]) > len(setup.hidden):
-            lines.append(
-                f"{name}: given, needed: none, as the network has {len(setup.hidden) + 1} layers, 0 to {len(setup.hidden)}"
-            )
+        W = _checked(arrays, f"W{layer}", (k, n), lines)
+        if setup.bias:
+            b = _checked(arrays, f"b{layer}", (k,), lines)
+        else:
+            b = np.zeros(k)
+            if np.any(arrays.get(f"b{layer}", 0)):
+                needed = "none, or zeros, as this setup has bias = false"
+                lines.append(f"b{layer}: given, needed: {needed}")
+        layers.append((W, b))
+    last = len(setup.hidden)
+    for name in arrays:
+        if (more := re.fullmatch(r"[Wb](\d+)", name)) and int(more[1]) > last:
+            why = f"the network has {last + 1} layers, 0 to {last}"
+            lines.append(f"{name}: given, needed: none, as {why}")
     if lines:
         sizes = "-".join(map(str, setup.sizes))
         raise SweepError([f"--weights, for a network {sizes}: {line}" for line in lines])
-    return layers  # type: ignore[return-value]  # each has two: what lacks one is told above
+    return layers
 
 
-def _numbers(values: Any) -> NDArray[np.float64] | None:
-    try:
-        return None if values is None else np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        return None
+def _checked(
+    arrays: dict[str, NDArray[Any]], name: str, shape: tuple[int, ...], lines: list[str]
+) -> NDArray[np.float64]:
+    """An array in its shape; what is wrong with it is added to `lines`."""
+    values = None
+    with suppress(KeyError, TypeError, ValueError):
+        values = np.asarray(arrays[name], np.float64)
+    if values is None:
+        given = "no numbers" if name in arrays else "nothing"
+        problem = f"given {given}, needed: an array of shape {shape} ([out, in] for weights)"
+    elif values.shape != shape and (name[0] == "W" or values.size != shape[0]):
+        swapped = ", which is the other way round: W[out, in]" * (values.shape == shape[::-1])
+        problem = f"given shape {values.shape}{swapped}, needed: {shape}"
+    elif not np.isfinite(values).all():
+        count = np.count_nonzero(~np.isfinite(values))
+        problem = f"given {count} values that are not finite, needed: none"
+    else:
+        return values.reshape(shape)
+    lines.append(f"{name}: {problem}")
+    return np.zeros(shape)
 
 
-class Placed(NamedTuple):
-    """Where a network lies among networks of fresh seeds.
+class Placement(NamedTuple):
+    """The runs of a user's weights, in many orders of samples, among runs of fresh seeds.
 
-    `own`: its runs, one for each order of samples; `fresh`: a run of each seed. `loss_percentile`:
-    the share of fresh networks with a smaller final loss than its median one, in percent;
-    `updates_percentile`: the share that converges in fewer updates than its median run. Those that
-    never do count last; of equal ones half are counted. `alike`: of each hidden layer in which
-    units start with the same weights, in and out, its position, how many such units, and of how
-    many.
+    `loss_percentile`: percent of fresh networks with a smaller final loss than the median of the
+    user's runs. `updates_percentile`: percent that converge in fewer updates; runs that never
+    converge count last, and half of the equal ones count. `alike`: for each hidden layer in which
+    units start with the same weights, in and out: its position, how many such units, and how many
+    units in all.
     """
 
-    own: Measured
-    fresh: Measured
+    custom: MeasuredRuns
+    fresh: MeasuredRuns
     loss_percentile: float
     updates_percentile: float
     alike: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def converges(self) -> bool:
-        """Whether its median run is ever found converged."""
-        return bool(np.isfinite(np.median(_updates(self.own))))
+        """Whether the median run of the user's weights converges."""
+        return bool(np.isfinite(np.median(_updates(self.custom))))
 
 
 def place(
     setup: Setup,
     layers: Layers,
-    fresh: Measured,
+    fresh: MeasuredRuns,
     orders: int = 200,
     start: int = 0,
     deadline: float = np.inf,
-) -> Placed | None:
-    """Train a network from its own weights in many orders of samples, those of the seeds from
-    `start` on, beside fresh networks.
+) -> Placement | None:
+    """Train a user's weights in many orders of samples, and compare them with fresh seeds.
 
-    Fewer orders where the deadline, on the clock of `time.perf_counter`, comes before; None where
-    it leaves no time for any.
+    Parameters
+    ----------
+    setup : Setup
+    layers : list of (W [out, in], b [out])
+        The initial weights.
+    fresh : MeasuredRuns
+        Runs of fresh seeds.
+    orders, start : int
+        How many orders of samples, and the seed of the first.
+    deadline : float
+        On the clock of ``time.perf_counter``.
+
+    Returns
+    -------
+    Placement or None
+        Of fewer orders where time is short; None where there is no time for any.
     """
-    side = task(setup).lanes
-    own: list[Measured] = []
+    side_by_side = task(setup).lanes
+    parts: list[MeasuredRuns] = []
     with suppress(TimeIsUpError):
-        for first in range(0, orders, side):
-            own.append(_train(setup, layers, start + first, min(side, orders - first), deadline))
-    if not own:
+        for first in range(0, orders, side_by_side):
+            count = min(side_by_side, orders - first)
+            parts.append(_train(setup, layers, start + first, count, deadline))
+    if not parts:
         return None
-    mine = joined(own)
-    loss = float(np.median(np.where(np.isnan(mine.end[m.LOSS]), np.inf, mine.end[m.LOSS])))
-    updates = float(np.median(_updates(mine)))
-    return Placed(
-        mine,
-        fresh,
-        _below(fresh.end[m.LOSS], loss),
-        _below(_updates(fresh), updates),
-        alike(layers),
+    custom = joined(parts)
+    percentiles = (
+        _percentile(fresh.end[m.LOSS], custom.end[m.LOSS]),
+        _percentile(_updates(fresh), _updates(custom)),
     )
+    return Placement(custom, fresh, *percentiles, alike(layers))
 
 
 def alike(layers: Layers) -> tuple[tuple[int, int, int], ...]:
-    """Hidden layers with units that are each other's double, in and out: gradients of such units
-    are equal, whatever comes.
-    """
+    """Hidden layers with units of equal weights, in and out: their gradients stay equal."""
     found = []
     for layer, ((W, b), (V, _)) in enumerate(pairwise(layers)):
         _, counts = np.unique(np.column_stack([W, b, V.T]), axis=0, return_counts=True)
@@ -164,48 +164,38 @@ def alike(layers: Layers) -> tuple[tuple[int, int, int], ...]:
     return tuple(found)
 
 
-def _updates(runs: Measured) -> NDArray[np.float64]:
+def _updates(runs: MeasuredRuns) -> NDArray[np.float64]:
     return np.where(runs.converged_at >= 0, runs.converged_at, np.inf)
 
 
-def _below(values: NDArray[np.float64], value: float) -> float:
-    """The share of values below one, in percent; those that are equal count half, and what is no
-    number counts as largest.
-    """
-    values = np.where(np.isnan(values), np.inf, values)
-    return 100 * float((values < value).mean() + 0.5 * (values == value).mean())
+def _percentile(fresh: NDArray[np.float64], custom: NDArray[np.float64]) -> float:
+    """Percent of fresh values below the median of custom ones; equal ones count half, NaN as ∞."""
+    fresh, custom = (np.where(np.isnan(values), np.inf, values) for values in (fresh, custom))
+    median = np.median(custom)
+    return 100 * float((fresh < median).mean() + 0.5 * (fresh == median).mean())
 
 
 def _train(
     setup: Setup, layers: Layers, first: int, count: int, deadline: float = np.inf
-) -> Measured:
-    """Runs from the same weights, whose orders are those of the seeds first … first + count − 1.
-    Raises TimeIsUpError.
-    """
+) -> MeasuredRuns:
+    """Train the same weights in the orders of `count` seeds from `first`. Raises TimeIsUpError."""
     check_denormals()
     group = LaneGroup(task(setup), np.arange(first, first + count, dtype=np.uint64))
     group.set_layers(layers)
-    begun = group.measure(with_gradient=False)[0][:, :count]
-    ends = np.empty_like(begun)
+    starts = group.measure(with_gradient=False)[0][:, :count]
+    ends = np.empty_like(starts)
     running = np.ones(count, bool)
-    step = setup.eval_interval if group.task.config.refill else setup.epochs_budget
-    while not group.done:
-        if not to(group, min(group.epochs + step, setup.epochs_budget), deadline):
+    refill, last = group.task.config.refill, setup.epochs_budget
+    step = setup.eval_interval if refill else last
+    while running.any() and not group.done:
+        if not advance(group, min(group.epochs + step, last), deadline):
             raise TimeIsUpError
         # A run that ends once it has converged is measured there, though its lane goes on.
-        over = running & (
-            group.done | ((group.state.converged_at[:count] >= 0) & group.task.config.refill)
-        )
+        over = running & (group.done | ((group.state.converged_at[:count] >= 0) & refill))
         if over.any():
             ends[:, over] = group.measure()[0][:, :count][:, over]
             running &= ~over
-        if not running.any():
-            break
-    rows = Rows(
-        group.state.updates[:count].copy(),
-        group.state.converged_at[:count].copy(),
-        begun,
-        ends,
-        np.empty((count, 0)),
+    updates, converged_at = group.state.updates[:count], group.state.converged_at[:count]
+    return measured(
+        setup, Rows(updates.copy(), converged_at.copy(), starts, ends, np.empty((count, 0)))
     )
-    return measured(setup, rows)

@@ -1,11 +1,9 @@
-"""From single changes to a setup that is recommended: pairs of the best, and checks on seeds that
-took no part in choosing.
-"""
+"""Recommend changes: combine the best ones, and check the result on fresh seeds."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import combinations, product
 from typing import NamedTuple
@@ -16,43 +14,48 @@ import pandas as pd
 from fastbp.analysis.statistics.paired import tango
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.config.setup import Setup
-from fastbp.diagnosis import ranking
 from fastbp.diagnosis.candidates import UNDOING, Change, changed
-from fastbp.diagnosis.ranking import ChangeEffect
-from fastbp.diagnosis.trials import TimeIsUpError, Trial, train
+from fastbp.diagnosis.trials import (
+    CONTROL,
+    NO_RUNS,
+    ChangeEffect,
+    Experiment,
+    MeasuredRuns,
+    TimeIsUpError,
+    Trial,
+    effects,
+)
 from fastbp.engine.machine import available_cores
 from fastbp.engine.plan import seconds_per_run
 from fastbp.reporting.phrases import and_
 from fastbp.schema.errors import SweepError
 
 BEST = 4
-"""Changes of which pairs are tried."""
+"""The number of best changes that are tried in pairs."""
 
 GOOD = 0.95
-"""The share of seeds that converge from which on no further changes are looked for."""
+"""The convergence rate from which on no further changes are tried."""
 
 MAX_TOGETHER = 3
 """Changes that are made at once."""
 
-FEW = 504
-"""Seeds of which several changes are tried, where there are many such groups."""
+FEW, FEWEST = 504, 168
+"""Seeds of each group of changes where there are many groups, and where all pairs are tried."""
 
 ABOUT = 0.02
-"""A share that converges is about as good as one that is larger by so much."""
-
-FEWEST = 168
-"""The same where all pairs are tried."""
+"""Convergence rates that differ by less count as about equal."""
 
 CHEAP = 5
-"""How many times as long runs may take of the pairs that are tried first."""
+"""How much longer runs may take in the pairs that are tried first."""
 
 MARGIN = 2
-"""How much longer than a guess says something may take."""
+"""How much longer training may take than estimated."""
 
 
-class Recommended(NamedTuple):
-    """The changes that are recommended, and what came of fresh seeds that took no part in choosing
-    them.
+class Recommendation(NamedTuple):
+    """Recommended changes, and the result on fresh seeds that were not used to choose them.
+
+    `converged` of `runs` seeds converge with the changes, `before` of the same without.
     """
 
     changes: tuple[Change, ...]
@@ -60,15 +63,13 @@ class Recommended(NamedTuple):
     runs: int
     converged: int
     before: int
-    """Of the same fresh seeds, those that converge without the changes."""
 
 
-class Judged(NamedTuple):
-    """An order of samples beside the setup's own, all else changed alike: `change`, in both, and
-    `order`, in one of them.
+class OrderComparison(NamedTuple):
+    """Two orders of samples, compared with `change` in both.
 
-    `runs`: fresh seeds; of these, `converged` with the setup's own order and `other` with the
-    other; the interval is of the difference of their shares.
+    Of `runs` fresh seeds, `converged` converge in the setup's own order and `other` in `order`;
+    `low` and `high` bound the difference of the two rates.
     """
 
     change: Change
@@ -80,189 +81,178 @@ class Judged(NamedTuple):
     high: float
 
 
-def together(
-    setup: Setup, table: pd.DataFrame, tried: Sequence[Change], start: int, count: int, deadline: float,
-    tick: Callable[[str], None],
-) -> tuple[pd.DataFrame, dict[str, tuple[Change, ...]], bool]:  # fmt: skip
-    """Several changes at once, of different causes, on fresh seeds; by name; and whether there was
-    time for them.
+def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
+    """Try several changes of different causes at once, on fresh seeds.
 
-    Pairs of the best, and of these with what undoes a setting of somebody's own; or of all where
-    none fixes anything by itself. Where still fewer than GOOD converge, all other changes are tried
-    together with the best ones so far, and of these again the best is kept, as long as it gets
-    better: what several faults at once need.
+    First pairs of the best changes, and of these with what undoes an unusual setting; where no
+    change helps alone, all pairs. While fewer than GOOD converge, every other change is added to
+    the best group so far, as long as that gets better.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    table : DataFrame
+        The effects of single changes, best first.
+
+    Returns
+    -------
+    pairs : DataFrame
+        The effects of groups, in the columns of `table`.
+    complete : bool
+        Whether there was time for all of them.
     """
-    by_name = {change.name: change for change in tried}
-    best = [by_name[name] for name in table.loc[table["fixes"], "change"]]
-    best = [
-        change
-        for i, change in enumerate(best)
-        if change.cause not in {other.cause for other in best[:i]}
-    ][:BEST]
-    undoing = [
-        change
-        for change in tried
-        if change.cause in UNDOING and change.cause not in {other.cause for other in best}
-    ]
-    groups = [*combinations(best, 2), *product(best, undoing)]
-    found, both, whole = _tried(setup, groups, start, count, deadline, tick)
-    rows = table[table["cause"] != ranking.PLACEBO]
-    if not len(rows) or _share(rows, found) >= GOOD:
-        return found, both, whole
-    tables, few = [found], min(count, FEW)
+    single = [group[0] for group in experiment.groups.values()]
+    best: list[Change] = []
+    for name in table.loc[table["fixes"], "change"]:
+        (change,) = experiment.groups[name]
+        if change.cause not in {other.cause for other in best} and len(best) < BEST:
+            best.append(change)
+    causes = {change.cause for change in best}
+    undoing = [each for each in single if each.cause in UNDOING and each.cause not in causes]
+    pairs = [*combinations(best, 2), *product(best, undoing)]
+    tried, complete = _tried(experiment, pairs, experiment.runs)
+    rows = table[table["cause"] != CONTROL]
+    if not len(rows) or _share(rows, tried) >= GOOD:
+        return tried, complete
+    few = min(experiment.runs, FEW if best else FEWEST)
     if not best:
-        pairs = [pair for pair in combinations(tried, 2) if pair[0].cause != pair[1].cause]
-        few = min(count, FEWEST)
-        cheap = [pair for pair in pairs if _times(setup, pair) <= CHEAP]
-        found, both, whole = _tried(setup, cheap, start, few, deadline, tick)
-        if _share(found) < GOOD:
-            found, both, whole = _tried(setup, pairs, start, few, deadline, tick)
-        if not len(found) or not found["fixes"].any():
-            return ranking.nothing(), both, whole
-        tables = [found[found["fixes"]]]
-    top, share = _first(rows, found), _share(rows, found)
-    known = {change.name: (change,) for change in tried} | both
-    while share < GOOD and len(parts := known[top]) < MAX_TOGETHER:
-        more = [
-            (*parts, change)
-            for change in tried
-            if change.cause not in {part.cause for part in parts}
-        ]
-        found, names, whole = _tried(setup, more, start, few, deadline, tick)
-        tables.append(found[found["fixes"]] if len(found) else found)
-        both |= names
-        known |= names
-        if _share(found) <= share:
+        tried, complete = _all_pairs(experiment, single, few)
+        if not tried["fixes"].any():
+            return tried.head(0), complete
+    tables = [tried if best else tried[tried["fixes"].astype(bool)]]
+    top, share = _first(rows, tried), _share(rows, tried)
+    while share < GOOD and len(parts := experiment.groups[top]) < MAX_TOGETHER:
+        causes = {part.cause for part in parts}
+        more = [(*parts, change) for change in single if change.cause not in causes]
+        tried, complete = _tried(experiment, more, few)
+        tables.append(tried[tried["fixes"].astype(bool)])
+        if _share(tried) <= share:
             break
-        top, share = _first(found), _share(found)
-    shown = pd.concat(
-        [each for each in tables if len(each)] or [ranking.nothing()], ignore_index=True
-    )
+        top, share = _first(tried), _share(tried)
+    shown = pd.concat([each for each in tables if len(each)] or tables[:1], ignore_index=True)
     order = np.lexsort([shown["multiply_adds"], -shown["converged"] / shown["pairs"]])
-    return shown.iloc[order].reset_index(drop=True), both, whole
+    return shown.iloc[order].reset_index(drop=True), complete
 
 
-def _times(setup: Setup, changes: tuple[Change, ...]) -> float:
-    """How many times as long a run takes, about; ∞ where there is no such setup."""
-    try:
-        return seconds_per_run(changed(setup, *changes)) / seconds_per_run(setup)
-    except SweepError:
-        return np.inf
+def _all_pairs(
+    experiment: Experiment, single: Sequence[Change], count: int
+) -> tuple[pd.DataFrame, bool]:
+    """Try all pairs of different causes: the cheap ones, then all where these are not enough."""
+    pairs = [pair for pair in combinations(single, 2) if pair[0].cause != pair[1].cause]
+    limit = CHEAP * seconds_per_run(experiment.setup)
+
+    def is_cheap(pair: tuple[Change, ...]) -> bool:
+        with suppress(SweepError):
+            return seconds_per_run(changed(experiment.setup, *pair)) <= limit
+        return False
+
+    tried, complete = _tried(experiment, filter(is_cheap, pairs), count)
+    if _share(tried) < GOOD:
+        tried, complete = _tried(experiment, pairs, count)
+    return tried, complete
 
 
 def _share(*tables: pd.DataFrame) -> float:
-    """The largest share that converges."""
-    return max(
-        (float((rows["converged"] / rows["pairs"]).max()) for rows in tables if len(rows)),
-        default=0.0,
-    )
+    """The largest convergence rate."""
+    shares = [(rows["converged"] / rows["pairs"]).max() for rows in tables if len(rows)]
+    return float(max(shares, default=0.0))
 
 
 def _first(*tables: pd.DataFrame) -> str:
-    """The change with which most converge, or the cheapest of those with which about as many do."""
+    """The cheapest of the changes with about the largest convergence rate."""
     rows = pd.concat([each for each in tables if len(each)])
     share = rows["converged"] / rows["pairs"]
-    rows = rows[share >= min(GOOD, share.max() - ABOUT)]
-    return str(
-        rows["change"].iloc[
-            int(np.lexsort((-rows["converged"] / rows["pairs"], rows["multiply_adds"]))[0])
-        ]
-    )
+    rows = rows.assign(share=-share)[share >= min(GOOD, share.max() - ABOUT)]
+    return str(rows.sort_values(["multiply_adds", "share"], kind="stable")["change"].iloc[0])
 
 
 def _tried(
-    setup: Setup, groups: Sequence[tuple[Change, ...]], start: int, count: int, deadline: float, tick: Callable[[str], None]
-) -> tuple[pd.DataFrame, dict[str, tuple[Change, ...]], bool]:  # fmt: skip
-    """Groups of changes on the same seeds, as far as they make setups and there is time, the
-    cheapest first; by name; and whether there was time for all.
-    """
+    experiment: Experiment,
+    groups: Iterable[tuple[Change, ...]],
+    count: int,
+) -> tuple[pd.DataFrame, bool]:
+    """Try groups of changes on the same seeds, the cheapest first, as long as there is time."""
+    setup = experiment.setup
     trials: dict[str, Trial] = {}
-    both: dict[str, tuple[Change, ...]] = {}
     for group in groups:
         if any(a.keys.keys() & b.keys.keys() for a, b in combinations(group, 2)):
             continue  # the second would undo the first
         with suppress(SweepError):
             name = and_([change.name for change in group])
-            trials[name], both[name] = Trial(changed(setup, *group)), group
-    if not both:
-        return ranking.nothing(), {}, True
-    tick(f"{len(both)} groups of changes")
-    names = sorted(both, key=lambda name: seconds_per_run(trials[name].setup))
-    seconds = np.cumsum(
-        [MARGIN * count * seconds_per_run(trials[name].setup) / available_cores() for name in names]
-    )
-    ready = names[: int(np.searchsorted(seconds, deadline - time.perf_counter()))]
-    try:
-        found = train([Trial(setup), *(trials[name] for name in ready)], start, count, deadline)
-    except TimeIsUpError:
-        return ranking.nothing(), {}, False
+            trials[name] = Trial(changed(setup, *group))
+            experiment.groups[name] = group
+    ready: list[str] = []
+    if trials:
+        experiment.tick(f"{len(trials)} groups of changes")
+        names = sorted(trials, key=lambda name: seconds_per_run(trials[name].setup))
+        estimates = [seconds_per_run(trials[name].setup) / available_cores() for name in names]
+        ends = MARGIN * count * np.cumsum(estimates)
+        ready = names[: int(np.searchsorted(ends, experiment.by(0.85) - time.perf_counter()))]
+    results: dict[Trial, MeasuredRuns] = {}
+    with suppress(TimeIsUpError):
+        if ready:
+            some = [Trial(setup), *(trials[name] for name in ready)]
+            results = experiment._replace(runs=count).train(some, 1, 0.85)
     rows = [
-        ChangeEffect(name, and_([change.cause for change in both[name]]), trials[name].setup, found[trials[name]]) for name in ready
-    ]  # fmt: skip
-    return (
-        ranking.ranked(ranking.table(setup, found[Trial(setup)], rows)),
-        both,
-        len(ready) == len(both),
-    )
+        ChangeEffect(name, _causes(experiment, name), trials[name].setup, results[trials[name]])
+        for name in ready
+        if results
+    ]
+    table = effects(setup, results.get(Trial(setup), NO_RUNS), rows)
+    return table, len(rows) == len(trials)
+
+
+def _causes(experiment: Experiment, name: str) -> str:
+    return and_([change.cause for change in experiment.groups[name]])
 
 
 def recommended(
-    setup: Setup, table: pd.DataFrame, pairs: pd.DataFrame, tried: Sequence[Change], both: dict[str, tuple[Change, ...]],
-    start: int, count: int, deadline: float, tick: Callable[[str], None],
-) -> Recommended | None:  # fmt: skip
-    """The fewest changes, and of these the cheapest, of what is GOOD or about as good as the best,
-    checked on fresh seeds.
+    experiment: Experiment, table: pd.DataFrame, pairs: pd.DataFrame
+) -> Recommendation | None:
+    """The fewest and cheapest changes that are GOOD or about as good as the best.
+
+    They are checked on fresh seeds; None where nothing fixes.
     """
-    fixing = [each[each["fixes"]] for each in (table, pairs) if each["fixes"].any()]
-    if not fixing:
+    options = pd.concat([each for each in (table, pairs) if len(each)], ignore_index=True)
+    options = options[options["fixes"].astype(bool)]
+    if options.empty:
         return None
-    options = pd.concat(fixing, ignore_index=True)
     share = options["converged"] / options["pairs"]
-    best = int(share.argmax())
-    low, _ = wilson(options["converged"].iloc[best], options["pairs"].iloc[best])
-    enough = min(GOOD, float(low), share.iloc[best] - ABOUT)
-    alike = options[share >= enough].sort_values("multiply_adds", kind="stable")
-    parts = min(
-        (
-            both.get(name) or tuple(change for change in tried if change.name == name)
-            for name in alike["change"]
-        ),
-        key=len,
-    )
-    fixed = changed(setup, *parts)
-    tick("checking on fresh seeds")
+    best = options.iloc[share.argmax()]
+    low, _ = wilson(best["converged"], best["pairs"])
+    good = options[share >= min(GOOD, float(low), share.max() - ABOUT)]
+    names = good.sort_values("multiply_adds", kind="stable")["change"]
+    changes = min((experiment.groups[name] for name in names), key=len)
+    setup = changed(experiment.setup, *changes)
+    experiment.tick("checking on fresh seeds")
+    trials = Trial(experiment.setup), Trial(setup)
     try:
-        found = train([Trial(setup), Trial(fixed)], start, count, deadline)
+        results = experiment.train(trials, 2, 0.95)
     except TimeIsUpError:
-        return Recommended(parts, fixed, 0, 0, 0)
-    before, after = found[Trial(setup)].converged(), found[Trial(fixed)].converged()
-    return Recommended(parts, fixed, len(after), int(after.sum()), int(before.sum()))
+        return Recommendation(changes, setup, 0, 0, 0)
+    before, after = (int(results[trial].converged().sum()) for trial in trials)
+    return Recommendation(changes, setup, experiment.runs, after, before)
 
 
-def judged(
-    setup: Setup,
-    change: Change,
-    order: Change,
-    start: int,
-    count: int,
-    deadline: float,
-    tick: Callable[[str], None],
-) -> Judged | None:
-    """Two orders of samples where all else is changed alike; None where they are no two setups, or
-    there is no time.
+def compared_orders(
+    experiment: Experiment, change: Change, order: Change
+) -> OrderComparison | None:
+    """Compare two orders of samples with a change in both.
+
+    None where the orders make no difference to the setup, or where there is no time.
     """
+    setup = experiment.setup
     if setup.batch_rows == setup.rows or change.keys.keys() & {"order", "batch"}:
         return None
     try:
-        trials = [Trial(changed(setup, change)), Trial(changed(setup, change, order))]
+        trials = Trial(changed(setup, change)), Trial(changed(setup, change, order))
         if trials[0].setup.identity() == trials[1].setup.identity():
             return None
-        tick("two orders of samples")
-        found = train(trials, start, count, deadline)
+        experiment.tick("two orders of samples")
+        results = experiment.train(trials, 3, 1.0)
     except (SweepError, TimeIsUpError):
         return None
-    own, other = (found[trial].converged() for trial in trials)
+    own, other = (results[trial].converged() for trial in trials)
     low, high = tango(np.sum(other & ~own), np.sum(own & ~other), len(own))
-    return Judged(
-        change, order, len(own), int(own.sum()), int(other.sum()), float(low), float(high)
-    )
+    counts = len(own), int(own.sum()), int(other.sum())
+    return OrderComparison(change, order, *counts, float(low), float(high))

@@ -1,39 +1,61 @@
-"""Setups trained on the same seeds, some seeds at a time, until a time is up: what questions about
-a setup are answered with.
-"""
+"""Setups trained on the same seeds, and the table of what each change does to them."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from fastbp.analysis.statistics.paired import holm, mcnemar, tango
+from fastbp.analysis.summary import ALPHA
 from fastbp.config.setup import Setup
+from fastbp.diagnosis.candidates import CUSTOM, Change, changed
 from fastbp.engine import block
+from fastbp.engine.lane_group import layout
 from fastbp.engine.machine import available_cores
 from fastbp.engine.plan import budget_groups, min_block_seeds, seconds_per_run
 from fastbp.engine.rows import Rows
 from fastbp.kernels import measures as m
-from fastbp.schema.outcomes import OUTCOMES, Outcome, classify
+from fastbp.schema.errors import SweepError
+from fastbp.schema.outcomes import CONSTANT, OUTCOMES, Outcome, classify
 
 OTHER_ORDERS = 2**62
-"""How far on the seeds lie whose orders of samples a placebo takes."""
+"""The distance of the seeds from which the control draws its orders of samples."""
+
+NEARLY = 0.75
+"""The share of the best change's effect that puts the removal of an unusual setting first."""
+
+CONTROL = "control"
+"""The cause of the change that only redraws the order of samples."""
+
+
+FIRST_SEEDS = 168
+"""Seeds whose training time predicts the rest: as many as go side by side."""
+
+NARROW = 0.02
+"""Half the width of a difference's interval that is narrow enough."""
+
+AT_ONCE = 6
+"""Changes that are tried together in the first round, the cheapest first."""
+
+Tick = Callable[[str], None]
 
 
 class Trial(NamedTuple):
-    """A setup, and whether its seeds take the order of samples of others."""
+    """A setup, and how far away the seeds of its orders of samples are."""
 
     setup: Setup
     orders: int = 0
 
 
-class Measured(NamedTuple):
-    """What came of the runs of a trial, [run] each, in the order of their seeds."""
+class MeasuredRuns(NamedTuple):
+    """The results of a trial, [run], in the order of seeds."""
 
     codes: NDArray[np.int8]
     """Positions in `OUTCOMES`."""
@@ -43,26 +65,37 @@ class Measured(NamedTuple):
 
     @property
     def runs(self) -> int:
-        """How many."""
+        """How many runs there are."""
         return len(self.codes)
 
     def converged(self) -> NDArray[np.bool_]:
-        """Which ended converged."""
+        """Which runs converged."""
         converged: NDArray[np.bool_] = self.codes == OUTCOMES.index(Outcome.CONVERGED)
         return converged
 
 
-def measured(setup: Setup, rows: Rows) -> Measured:
+NO_RUNS = MeasuredRuns(np.empty(0, np.int8), np.empty((m.MEASURES, 0)), np.empty(0, np.int64))
+
+
+def measured(setup: Setup, rows: Rows) -> MeasuredRuns:
     """Rows with their outcomes."""
     end = np.where(rows.end[m.FINITE] == 1.0, rows.end, np.nan)
     codes = classify(
         end[m.MAX_ERROR], end[m.SPREAD], end[m.ONE_SIDED] == 1.0, setup.tolerance, setup.collapse
     )
-    return Measured(codes, end, rows.converged_at)
+    return MeasuredRuns(codes, end, rows.converged_at)
+
+
+def joined(parts: Iterable[MeasuredRuns]) -> MeasuredRuns:
+    """Concatenate runs."""
+    codes, ends, converged_at = zip(*parts, strict=True)
+    return MeasuredRuns(
+        np.concatenate(codes), np.concatenate(ends, axis=1), np.concatenate(converged_at)
+    )
 
 
 class TimeIsUpError(Exception):
-    """There was no time to train all that was asked for."""
+    """There was no time to train everything."""
 
 
 def train(
@@ -71,39 +104,41 @@ def train(
     count: int,
     deadline: float = np.inf,
     tick: Callable[[float], None] = lambda share: None,
-) -> dict[Trial, Measured]:
+) -> dict[Trial, MeasuredRuns]:
     """Train the seeds start … start + count − 1 of each trial, on all cores.
 
-    Parameters: `deadline`, on the clock of `time.perf_counter`; `tick`, told now and then the share
-    that is done. Setups that differ in their budget alone are trained once. Raises TimeIsUpError at
-    the deadline.
+    Parameters
+    ----------
+    trials : sequence of Trial
+        Setups that differ in their budget only are trained once.
+    start, count : int
+        The first seed, and how many.
+    deadline : float
+        On the clock of ``time.perf_counter``.
+    tick : callable
+        Called now and then with the share that is done.
+
+    Raises
+    ------
+    TimeIsUpError
+        At the deadline.
     """
-    groups: dict[Hashable, list[Trial]] = {}
-    for orders in dict.fromkeys(trial.orders for trial in trials):
-        own = [trial.setup for trial in trials if trial.orders == orders]
-        for family in budget_groups(own):
-            groups[orders, family[0].identity()] = [Trial(setup, orders) for setup in family]
-    given_up = threading.Event()
-    tasks = [
-        (group, first, many)
-        for group in groups.values()
-        for first, many in _parts(group[0].setup, start, count)
-    ]
-    tasks.sort(key=lambda each: -each[2] * seconds_per_run(each[0][0].setup))
-    whole = sum(many * seconds_per_run(group[0].setup) for group, _, many in tasks)
-    found: dict[Trial, list[tuple[int, Measured]]] = {trial: [] for trial in trials}
+    tasks = _tasks(trials, start, count)
+    total = sum(many * seconds_per_run(group[0].setup) for group, _, many in tasks)
+    results: dict[Trial, dict[int, MeasuredRuns]] = {trial: {} for trial in trials}
     done = 0.0
+    given_up = threading.Event()
 
     def stopped() -> bool:
         return given_up.is_set() or time.perf_counter() > deadline
 
-    def work(group: list[Trial], first: int, many: int) -> list[Measured]:
+    def work(group: list[Trial], first: int, many: int) -> list[MeasuredRuns]:
         setups = [trial.setup for trial in group]
         rows = block.train_at_once(setups, first, many, stopped=stopped, orders=group[0].orders)
         return [measured(setup, each) for setup, each in zip(setups, rows, strict=True)]
 
     with ThreadPoolExecutor(available_cores(), "fastbp-trials") as pool:
-        waiting: dict[Future[list[Measured]], tuple[list[Trial], int, int]] = {
+        waiting: dict[Future[list[MeasuredRuns]], tuple[list[Trial], int, int]] = {
             pool.submit(work, *each): each for each in tasks
         }
         try:
@@ -111,9 +146,9 @@ def train(
                 for future in wait(waiting, 0.2, FIRST_COMPLETED).done:
                     group, first, many = waiting.pop(future)
                     for trial, each in zip(group, future.result(), strict=True):
-                        found[trial].append((first, each))
+                        results[trial][first] = each
                     done += many * seconds_per_run(group[0].setup)
-                tick(done / whole)
+                tick(done / total)
         except block.InterruptedBlockError:
             raise TimeIsUpError from None
         finally:
@@ -121,24 +156,230 @@ def train(
             for future in waiting:
                 future.cancel()
     return {
-        trial: joined([each for _, each in sorted(parts, key=lambda part: part[0])])
-        for trial, parts in found.items()
+        trial: joined(parts[first] for first in sorted(parts)) for trial, parts in results.items()
     }
 
 
-def _parts(setup: Setup, start: int, count: int) -> list[tuple[int, int]]:
-    """Seeds in parts for all cores, of as many as go side by side."""
-    least = min_block_seeds(setup)
-    size = least * max(1, round(count / least / (2 * available_cores())))
-    return [
-        (first, min(size, start + count - first)) for first in range(start, start + count, size)
-    ]
+def _tasks(trials: Sequence[Trial], start: int, count: int) -> list[tuple[list[Trial], int, int]]:
+    """Groups of trials with parts of the seeds, the longest first."""
+    groups: dict[Hashable, list[Trial]] = {}
+    for orders in dict.fromkeys(trial.orders for trial in trials):
+        setups = [trial.setup for trial in trials if trial.orders == orders]
+        for family in budget_groups(setups):
+            groups[orders, family[0].identity()] = [Trial(setup, orders) for setup in family]
+    tasks = []
+    for group in groups.values():
+        side_by_side = min_block_seeds(group[0].setup)
+        size = side_by_side * max(1, round(count / side_by_side / (2 * available_cores())))
+        for first in range(start, start + count, size):
+            tasks.append((group, first, min(size, start + count - first)))
+    return sorted(tasks, key=lambda task: -task[2] * seconds_per_run(task[0][0].setup))
 
 
-def joined(parts: Sequence[Measured]) -> Measured:
-    """Runs one after the other."""
-    return Measured(
-        np.concatenate([part.codes for part in parts]),
-        np.concatenate([part.end for part in parts], axis=1),
-        np.concatenate([part.converged_at for part in parts]),
+# More and more seeds
+
+
+class Experiment(NamedTuple):
+    """What all trials of a diagnosis share.
+
+    `start`, `seeds`: the first seed, and how many to train. `tick`: called with what is being done.
+    `began`, `seconds`: the time for training, on the clock of ``time.perf_counter``. `runs`: seeds
+    that single changes were trained on. `groups`: changes by name, and combinations of them.
+    """
+
+    setup: Setup
+    start: int
+    seeds: int
+    tick: Tick
+    began: float
+    seconds: float
+    groups: dict[str, tuple[Change, ...]]
+    runs: int = 0
+
+    def by(self, share: float) -> float:
+        """When a share of the time is over."""
+        return self.began + share * self.seconds
+
+    def train(self, trials: Sequence[Trial], part: int, share: float) -> dict[Trial, MeasuredRuns]:
+        """Train fresh seeds, those of part 1, 2, …, within a share of the time."""
+        return train(trials, self.start + part * self.seeds, self.runs, self.by(share))
+
+
+def train_some(experiment: Experiment, more: Sequence[Change]) -> list[ChangeEffect]:
+    """The effects of the first of these changes, as many as there is time for."""
+    rows: list[ChangeEffect] = []
+    for change in more:
+        trial = Trial(changed(experiment.setup, change))
+        seconds = _guess(trial.setup) * experiment.runs / FIRST_SEEDS
+        if seconds > experiment.by(0.6) - time.perf_counter():
+            break
+        try:
+            runs = experiment.train([trial], 0, 0.6)[trial]
+        except TimeIsUpError:
+            break
+        rows.append(ChangeEffect(change.name, change.cause, trial.setup, runs))
+    return rows
+
+
+def train_rounds(
+    experiment: Experiment, trials: dict[str, Trial]
+) -> tuple[dict[str, MeasuredRuns], list[str], bool]:
+    """Train some seeds, then more, until intervals are narrow, seeds are done, or time is up.
+
+    The first two trials, the setup and its control, are required; others are left out where there
+    is no time. Returns the runs by name, the names left out, and whether all seeds were trained or
+    not needed.
+    """
+    required = list(trials.values())[:2]
+    setup, start, deadline = experiment.setup, experiment.start, experiment.by(0.5)
+    size = min(layout(setup)[1], experiment.seeds)
+    experiment.tick("the setup itself")
+    # Nothing interrupts a single epoch.
+    epoch = layout(setup)[1] * seconds_per_run(setup) / setup.epochs_budget
+    began = time.perf_counter()
+    try:
+        if 0.5 * epoch > max(0.0, deadline - began):
+            raise TimeIsUpError
+        results = train(required, start, size, deadline)
+    except TimeIsUpError:
+        few = f"a few runs of this setup, which take some {max(1.0, 2 * _guess(setup)):,.0f} s"
+        text = f"there is no time for even {few}: allow more seconds, or a smaller budget"
+        raise SweepError([text]) from None
+    slower = (time.perf_counter() - began) / sum(_guess(trial.setup) for trial in required)
+    rest = sorted(list(trials.values())[2:], key=lambda trial: _guess(trial.setup))
+    for first in range(0, len(rest), AT_ONCE):
+        some = rest[first : first + AT_ONCE]
+        left = deadline - time.perf_counter()
+        while some and slower * sum(_guess(trial.setup) for trial in some) > left:
+            some.pop()
+        if not some:
+            break
+        experiment.tick(f"{len(results) + len(some)} of {len(trials)} setups, {size:,} seeds each")
+        try:
+            results |= train(some, start, size, deadline)
+        except TimeIsUpError:
+            break
+    kept = {name: trial for name, trial in trials.items() if trial in results}
+    ordered = {trial: results[trial] for trial in kept.values()}
+    results, complete = _more(experiment, ordered)
+    left_out = [name for name in trials if name not in kept]
+    return {name: results[trial] for name, trial in kept.items()}, left_out, complete
+
+
+def _more(
+    experiment: Experiment, results: dict[Trial, MeasuredRuns]
+) -> tuple[dict[Trial, MeasuredRuns], bool]:
+    """Train more seeds of all trials, while they are needed and there is time."""
+    trials, seeds, deadline = list(results), experiment.seeds, experiment.by(0.5)
+    done, pace = results[trials[0]].runs, 0.0
+    while done < seeds and not (done >= FIRST_SEEDS and _is_narrow(list(results.values()))):
+        began = time.perf_counter()
+        each = pace or sum(_guess(trial.setup) for trial in trials) / FIRST_SEEDS
+        size = min(seeds - done, 3 * done, int(0.9 * (deadline - began) / each))
+        if size < 1:
+            return results, False
+
+        def show(share: float, done: int = done, size: int = size) -> None:
+            count = done + round(share * size)
+            experiment.tick(f"{len(trials)} setups, {count:,} of {seeds:,} seeds each")
+
+        try:
+            more = train(trials, experiment.start + done, size, deadline, show)
+        except TimeIsUpError:
+            return results, False
+        results = {trial: joined([results[trial], more[trial]]) for trial in trials}
+        pace = (time.perf_counter() - began) / size
+        done += size
+    return results, True
+
+
+def _guess(setup: Setup) -> float:
+    """Estimated seconds for FIRST_SEEDS runs on all cores."""
+    return FIRST_SEEDS * seconds_per_run(setup) / available_cores()
+
+
+def _is_narrow(runs: Sequence[MeasuredRuns]) -> bool:
+    base, *others = (each.converged() for each in runs)
+    other = np.stack(others)
+    low, high = tango((other & ~base).sum(axis=1), (base & ~other).sum(axis=1), len(base))
+    return bool(((high - low) / 2 <= NARROW).all())
+
+
+# The table of changes
+
+
+class ChangeEffect(NamedTuple):
+    """A change that was tried: its name, what is wrong if it helps, its setup, and its runs."""
+
+    name: str
+    cause: str
+    setup: Setup
+    runs: MeasuredRuns
+
+
+def effects(setup: Setup, base: MeasuredRuns, rows: Sequence[ChangeEffect]) -> pd.DataFrame:
+    """What each change does to the seeds of `base`, and its cost relative to `setup`, ranked."""
+    before = base.converged()
+    after = np.array([row.runs.converged() for row in rows], bool).reshape(len(rows), len(before))
+    fixed, broken = (after & ~before).sum(axis=1), (before & ~after).sum(axis=1)
+    low, high = tango(fixed, broken, len(before))
+    p = mcnemar(fixed, broken)
+    constant = [OUTCOMES.index(outcome) for outcome in CONSTANT]
+    costs = np.array([_costs(row.setup) for row in rows]).reshape(-1, 2) / _costs(setup)
+    table = pd.DataFrame(
+        {
+            "change": np.array([row.name for row in rows], object),
+            "cause": np.array([row.cause for row in rows], object),
+            "pairs": len(before),
+            "fixed": fixed,
+            "broken": broken,
+            "converged": after.sum(axis=1),
+            "constant": [int(np.isin(row.runs.codes, constant).sum()) for row in rows],
+            "loss": [_loss(row.runs) for row in rows],
+            "difference": (fixed - broken) / max(len(before), 1),
+            "difference_low": low,
+            "difference_high": high,
+            "p": p,
+            "p_holm": holm(p),
+            "presentations": costs[:, 0],
+            "multiply_adds": costs[:, 1],
+        }
     )
+    return _ranked(table)
+
+
+def _loss(runs: MeasuredRuns) -> float:
+    """The median final loss; ∞ for runs that diverge."""
+    loss = runs.end[m.LOSS]
+    return float(np.median(np.where(np.isfinite(loss), loss, np.inf)))
+
+
+def _costs(setup: Setup) -> tuple[float, float]:
+    """Presentations of a run, and a number proportional to its multiply-adds."""
+    presentations = float(setup.budget) * setup.batch_rows
+    return presentations, presentations * setup.parameters
+
+
+def _ranked(table: pd.DataFrame) -> pd.DataFrame:
+    """Sort by effect, then cost, and say which changes fix.
+
+    A change fixes where `p_holm` shows an effect beyond the control's interval. First is the
+    cheapest of the changes within the interval of the best; or, where it does NEARLY as well, the
+    removal of a setting that few people choose: that is what they want to hear first.
+    """
+    control = table["cause"] == CONTROL
+    least = max(0.0, table.loc[control, "difference_high"].max()) if control.any() else 0.0
+    fixes = (table["p_holm"] < ALPHA) & (table["difference_low"] > least)
+    table = table.assign(fixes=fixes, later=1, cost=table["multiply_adds"].round(2))
+    if fixes.any():
+        difference = table["difference"]
+        best = table.iloc[difference.argmax()]
+        good = fixes & (difference >= best["difference_low"])
+        custom = fixes & table["cause"].isin(CUSTOM) & (difference >= NEARLY * best["difference"])
+        good = custom if custom.any() else good
+        cheapest = good & (table["cost"] == table.loc[good, "cost"].min())
+        table.loc[difference[cheapest].idxmax(), "later"] = 0
+    ranked = table.sort_values(
+        ["later", "difference", "cost"], ascending=[True, False, True], kind="stable"
+    )
+    return ranked.drop(columns=["later", "cost"]).reset_index(drop=True)

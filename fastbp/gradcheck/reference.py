@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
-from fastbp.engine.lane_group import LaneGroup, task
-from fastbp.engine.retrain import Layers, layers
-from fastbp.kernels.network import BIASES, WEIGHTS
+from fastbp.engine.lane_group import LaneGroup, Layers, task
 
 Real = NDArray[np.float64]
 
@@ -135,14 +133,11 @@ def kernel_gradient(example: Example, loss: Loss, bias: bool) -> Arrays:
     hidden = [len(b) for _, b in example.layers[:-1]]
     setup = Setup.from_arrays(example.X, example.T, hidden=hidden, **keys)
     group = LaneGroup(task(setup), np.array([0], np.uint64))
-    block = group.state.block.reshape(-1, group.task.lanes)
-    for layer, (W, b) in enumerate(example.layers, 1):
-        w, at = (int(group.task.network.layers[layer, column]) for column in (WEIGHTS, BIASES))
-        block[w : w + W.size], block[at : at + b.size] = W.reshape(-1, 1), b.reshape(-1, 1)
+    group.set_layers(example.layers)
     group.advance(1)
     steps = [
         ((W - after) / KERNEL_RATE, (b - b_after) / KERNEL_RATE)
-        for (W, b), (after, b_after) in zip(example.layers, layers(group, setup.sizes), strict=True)
+        for (W, b), (after, b_after) in zip(example.layers, group.layers(), strict=True)
     ]
     return by_name(steps, bias)
 

@@ -17,12 +17,18 @@ from planted_faults import ASKED, FAULTS, XOR, Fault, rings, write
 import fastbp
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
-from fastbp.diagnosis import diagnose as diagnose_module
-from fastbp.diagnosis import diagnosis_page, own_weights, recommend, trajectories, trials
+from fastbp.diagnosis import own_weights, symptoms, trials
 from fastbp.diagnosis import sentences as sentences_module
 from fastbp.diagnosis.candidates import Change, changed, changes, larger
-from fastbp.diagnosis.diagnose import Diagnosis, diagnose
-from fastbp.diagnosis.trials import OTHER_ORDERS, Measured, TimeIsUpError, Trial, train
+from fastbp.diagnosis.diagnose import Diagnosis, diagnose, write_files
+from fastbp.diagnosis.trials import (
+    OTHER_ORDERS,
+    Experiment,
+    MeasuredRuns,
+    TimeIsUpError,
+    Trial,
+    train,
+)
 from fastbp.engine import block, compile_ahead, lane_group
 from fastbp.engine import rows as rows_module
 from fastbp.engine.plan import seconds_per_run
@@ -118,7 +124,7 @@ def test_faults_are_written_as_tables_and_commands(tmp_path) -> None:
 def test_findings_of_faults(
     found: dict[str, Diagnosis], name: str, seen: set[str], unseen: set[str]
 ) -> None:
-    names = {finding.name for finding in found[name].findings}
+    names = {symptom.name for symptom in found[name].symptoms}
     assert seen <= names
     assert not unseen & names
 
@@ -127,7 +133,7 @@ def test_runs_that_really_diverge_are_said_to() -> None:
     setup = Setup(problem="xor", lr=30, weight_decay=0.1, epochs=2000)
     one = diagnose(setup, 168)
     assert one.outcomes["diverged"] == 168
-    assert "diverged" in {finding.name for finding in one.findings}
+    assert "diverged" in {symptom.name for symptom in one.symptoms}
     text = " ".join(
         sentences_module.verdict(one)
     )  # of which either is a cause, and neither fixes it whole
@@ -149,14 +155,14 @@ def test_the_gradient_says_how_far_the_loss_falls() -> None:
 def test_lives_are_those_of_the_runs_themselves() -> None:
     setup = Setup(problem="xor", lr=2, epochs=60, hidden=(3,))
     seeds = np.array([3, 4, 9], np.uint64)
-    seen = trajectories.of(setup, seeds)
+    seen = symptoms.inspect(setup, seeds)
     for at, seed in enumerate(seeds.tolist()):
         losses = retrain(setup, seed).evaluations.set_index("epoch")["loss"]
         assert seen.falling[at] == (losses[60] < 0.98 * losses[30])
     assert seen.units == 3
-    assert trajectories.of(setup, seeds[:0]) is None
-    assert trajectories.of(setup, seeds, deadline=time.perf_counter() - 1) is None
-    assert not trajectories.of(
+    assert symptoms.inspect(setup, seeds[:0]) is None
+    assert symptoms.inspect(setup, seeds, deadline=time.perf_counter() - 1) is None
+    assert not symptoms.inspect(
         Setup(problem="xor", updates=3), seeds
     ).falling.any()  # there are no two halves
 
@@ -165,13 +171,13 @@ def test_a_healthy_setup_has_nothing_wrong() -> None:
     one = diagnose(HEALTHY, SEEDS)
     text = sentences_module.verdict(one)
     assert one.converged == 1
-    assert one.findings == []
+    assert one.symptoms == []
     assert one.example is None
     assert one.recommended is None
     assert text == [
-        f"All {one.runs} seeds converge (between 98.9% and 100% of all seeds converge, with 95% confidence): "
+        f"All {one.runs} seeds converge (95% CI of the convergence rate: 98.9% to 100%): "
         "where yours does not, it is your code.",
-        "Nothing is to be fixed: the setup is sound.",
+        "Nothing needs fixing: the setup is sound.",
     ]
 
 
@@ -274,12 +280,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[set[Trial], range]]:
     """What is trained: which trials, and from which seeds."""
     calls: list[tuple[set[Trial], range]] = []
 
-    def noted(trials_: list[Trial], start: int, count: int, *more: object) -> dict[Trial, Measured]:
+    def noted(
+        trials_: list[Trial], start: int, count: int, *more: object
+    ) -> dict[Trial, MeasuredRuns]:
         calls.append((set(trials_), range(start, start + count)))
         return train(trials_, start, count, *more)
 
-    for module in (diagnose_module, recommend):
-        monkeypatch.setattr(module, "train", noted)
+    monkeypatch.setattr(trials, "train", noted)
     return calls
 
 
@@ -358,12 +365,9 @@ def test_an_epoch_that_nothing_interrupts_is_not_begun() -> None:
     assert seconds_per_run(huge) * 56 > 5
     began = time.perf_counter()
     with pytest.raises(SweepError, match="no time for even a few runs"):
-        diagnose_module._rounds(
+        trials.train_rounds(
+            Experiment(huge, 0, 9, lambda phase: None, time.perf_counter(), 2, {}),
             {"": Trial(huge), "again": Trial(huge, 1)},
-            0,
-            9,
-            time.perf_counter() + 1,
-            lambda phase: None,
         )
     assert time.perf_counter() - began < 3
 
@@ -374,17 +378,17 @@ def test_what_there_is_no_time_for_at_the_end_is_said(
 ) -> None:
     after = {"pairs": 1, "recommended": 2, "judged": 3}[at] * 168
 
-    def late(trials_: list[Trial], start: int, *more: object) -> dict[Trial, Measured]:
+    def late(trials_: list[Trial], start: int, *more: object) -> dict[Trial, MeasuredRuns]:
         if start >= after:
             raise TimeIsUpError
         return train(trials_, start, *more)
 
-    monkeypatch.setattr(recommend, "train", late)
+    monkeypatch.setattr(trials, "train", late)
     one = diagnose(FOUNDING, 168)
     text = " ".join(sentences_module.verdict(one))
     assert one.pairs.empty == (at == "pairs")
     assert ("there was no time to check it on fresh seeds" in text) == (at != "judged")
-    assert one.judged is None
+    assert one.orders is None
     assert "What is wrong: too few updates" in text
     json.dumps(sentences_module.as_json(one), allow_nan=False)
 
@@ -394,7 +398,7 @@ def test_it_stops_where_intervals_are_narrow_enough() -> None:
     assert one.runs < 20_000
     assert one.complete
     widths = one.table["difference_high"] - one.table["difference_low"]
-    assert (widths <= 2 * diagnose_module.NARROW).all()
+    assert (widths <= 2 * trials.NARROW).all()
     few = diagnose(HEALTHY, 40)
     assert (few.runs, few.complete) == (40, True)
 
@@ -410,30 +414,30 @@ def test_the_founding_diagnosis() -> None:
     assert "it is not your seed" in text
     assert "What is wrong: too few updates. 10 × the updates fixes it" in text
     assert (
-        "The order of samples by itself does next to nothing (order shuffled and order cyclic)"
+        "The order of samples alone makes no measurable difference (order shuffled and order cyclic)"
         in text
     )
     assert re.search(
-        r"The answerer's advice, judged fairly: with 7,992 updates at rate 0\.1 in both, \d", text
+        r"The answerer's advice, compared fairly: with 7,992 updates at rate 0\.1 in both, \d", text
     )
-    judged = one.judged
+    judged = one.orders
     start = 3 * SEEDS
     for order, count in (("random", judged.converged), ("shuffled", judged.other)):
         setup = Setup(problem="table:11101011", lr=0.1, order=order, updates=7992)
         assert train([Trial(setup)], start, SEEDS)[Trial(setup)].converged().sum() == count
     assert (
-        f"{100 * judged.other / SEEDS:.1f}% of {SEEDS} fresh seeds converge under order shuffled"
+        f"{100 * judged.other / SEEDS:.1f}% of {SEEDS} fresh seeds converge with order shuffled"
         in text
     )
-    assert f"{100 * judged.converged / SEEDS:.1f}% under order random still" in text
-    assert len(sentences_module.screen(one)) <= 40
-    assert max(map(len, sentences_module.screen(one))) <= 150
+    assert f"{100 * judged.converged / SEEDS:.1f}% with order random (" in text
+    assert len(sentences_module.screen(one, None, sentences_module.commands(one))) <= 40
+    assert max(map(len, sentences_module.screen(one, None, sentences_module.commands(one)))) <= 150
 
 
 def numbers(one: Diagnosis) -> Iterator[str]:
     for row in (*one.table.to_dict("records"), *one.pairs.to_dict("records")):
         yield from re.findall(r"[\d.]+", " ".join(sentences_module.cells(row)).replace(",", ""))
-        yield from re.findall(r"[\d.]+", sentences_module._told(row).replace(",", ""))
+        yield from re.findall(r"[\d.]+", sentences_module._effect(row).replace(",", ""))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -456,7 +460,7 @@ def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
     idle = [
         sentence
         for sentence in sentences
-        if "Next to nothing" in sentence or "by itself does next to nothing" in sentence
+        if "no measurable difference" in sentence and "advice" not in sentence
     ]
     for name in fixes:
         assert not any(
@@ -467,7 +471,7 @@ def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
     if one.recommended:
         together = set(one.pairs.loc[one.pairs["fixes"], "change"]) if len(one.pairs) else set()
         assert and_([change.name for change in one.recommended.changes]) in fixes | together
-    assert len(sentences_module.screen(one)) <= 42
+    assert len(sentences_module.screen(one, None, sentences_module.commands(one))) <= 42
     told = json.loads(json.dumps(sentences_module.as_json(one), allow_nan=False))
     assert told["verdict"] == sentences
     assert [row["change"] for row in told["changes"]] == one.table["change"].tolist()
@@ -495,8 +499,8 @@ def test_where_nothing_mends_nothing_is_said_to() -> None:
 
 def test_one_seed_is_told_in_the_singular() -> None:
     text = " ".join(sentences_module.verdict(diagnose(FOUNDING, 1)))
-    assert text.startswith("100% of 1 seed fails under this setup (")
-    assert "too few seeds to say whether it is yours" in text
+    assert text.startswith("100% of 1 seed fails with this setup (")
+    assert "too few seeds to say whether yours is to blame" in text
     assert "1 seeds" not in text
     assert " ".join(sentences_module.verdict(diagnose(HEALTHY, 1))).startswith(
         "The one seed that was tried converges (between "
@@ -507,7 +511,7 @@ def test_explain_says_it_in_a_screenful() -> None:
     explained = fastbp.explain(*ASKED, hidden=[4], lr=0.2, order="random", updates=999, seeds=168)
     assert str(explained) == repr(explained)
     assert explained.verdict == sentences_module.verdict(explained.diagnosis)
-    assert str(explained).startswith("100% of 168 seeds fail under this setup")
+    assert str(explained).startswith("100% of 168 seeds fail with this setup")
     assert "in your own code: " in str(explained)
     assert explained.table.iloc[0]["change"] == "10 × the updates"
     assert explained.recommended.setup.problem_name == "file:arrays.npz"
@@ -634,11 +638,11 @@ def test_faults_that_are_large_or_two_or_of_ones_own_making(
 def test_a_tolerance_that_is_strict_is_told() -> None:
     one = diagnose(Setup(problem="xor", lr=2, epochs=500, tolerance=0.02), 168)
     assert (
-        "within 0.4 of every target, the usual tolerance, and fail for the 0.02 asked"
+        "within 0.4 of every target, the usual tolerance, and fail only because the tolerance is 0.02"
         in " ".join(sentences_module.verdict(one))
     )
     assert "lenient" not in {
-        finding.name for finding in diagnose(Setup(problem="xor", lr=2, epochs=100), 168).findings
+        symptom.name for symptom in diagnose(Setup(problem="xor", lr=2, epochs=100), 168).symptoms
     }
 
 
@@ -656,7 +660,7 @@ def test_the_sweep_file_has_both_setups_and_they_are_those_of_the_diagnosis(tmp_
     ):
         sweep = Sweep(seeds=1, setup=setup)
         one = diagnose(sweep.setups[0], SEEDS)
-        written, commands = diagnosis_page.write(one, None, sweep, tmp_path / str(at))
+        written, commands = write_files(one, None, sweep, tmp_path / str(at))
         assert {path.name for path in written} == {
             "changes.csv",
             "fixed.toml",
@@ -701,20 +705,20 @@ def test_own_weights_are_trained_as_a_seed_of_the_same_weights_and_order(
     placed = own_weights.place(
         setup, own_weights.read(tmp_path / "own.npz", setup), fresh(setup, 400)
     )
-    assert (placed.own.runs, placed.fresh.runs) == (200, 400)
+    assert (placed.custom.runs, placed.fresh.runs) == (200, 400)
     np.testing.assert_array_equal(
-        placed.own.end[:, 5], train([Trial(setup)], 5, 1)[Trial(setup)].end[:, 0]
+        placed.custom.end[:, 5], train([Trial(setup)], 5, 1)[Trial(setup)].end[:, 0]
     )
-    assert placed.own.end[m.LOSS, 5] == trajectory.evaluations["loss"].iloc[-1]
-    at = placed.own.converged_at[5]
+    assert placed.custom.end[m.LOSS, 5] == trajectory.evaluations["loss"].iloc[-1]
+    at = placed.custom.converged_at[5]
     assert (None if at < 0 else at) == trajectory.converged_at
-    assert len(np.unique(placed.own.end[m.LOSS])) > 100  # other orders are other runs
+    assert len(np.unique(placed.custom.end[m.LOSS])) > 100  # other orders are other runs
     losses = placed.fresh.end[m.LOSS]
-    below = 100 * (losses < np.median(placed.own.end[m.LOSS])).mean()
+    below = 100 * (losses < np.median(placed.custom.end[m.LOSS])).mean()
     assert placed.loss_percentile == pytest.approx(below, abs=0.5)
 
 
-def fresh(setup: Setup, count: int) -> Measured:
+def fresh(setup: Setup, count: int) -> MeasuredRuns:
     return train([Trial(setup)], 0, count)[Trial(setup)]
 
 
@@ -730,7 +734,7 @@ def test_lucky_and_unlucky_weights() -> None:
     assert not unlucky.converges
     text = " ".join(sentences_module.placed(unlucky))
     assert (
-        "in most orders yours never converge. That is no bad luck: all 4 units of hidden layer 1 start with"
+        "in most orders yours never converge. That is not bad luck: all 4 units of hidden layer 1 start with"
         in text
     )
     assert "unlucky" not in text
@@ -774,9 +778,9 @@ def test_whatever_ends_it_ends_its_threads() -> None:
 def test_it_tells_what_it_is_at() -> None:
     told: list[str] = []
     diagnose(FOUNDING, SEEDS, tick=told.append)
-    assert told[0] == "the setup as it is"
+    assert told[0] == "the setup itself"
     assert any(re.fullmatch(r"\d+ setups, 336 of 336 seeds each", text) for text in told)
-    assert {"looking into failing runs", "checking on fresh seeds", "two orders of samples"} <= set(
+    assert {"inspecting failing runs", "checking on fresh seeds", "two orders of samples"} <= set(
         told
     )
 
@@ -793,5 +797,5 @@ def test_a_setup_under_which_few_fail_is_sound() -> None:
     assert re.fullmatch(r"Fewer seeds fail with .* points, at .*\.", text[3])
     assert text[-1].startswith("Recommended: ")
     assert not any(
-        "What is wrong" in sentence or "Next to nothing" in sentence for sentence in text
+        "What is wrong" in sentence or "no measurable difference" in sentence for sentence in text
     )

@@ -8,11 +8,17 @@ from fake_measures import ends, made
 from planted_faults import FAULTS, XOR, measured
 
 from fastbp.config.setup import Setup
-from fastbp.diagnosis import diagnose, own_weights, ranking, sentences, symptoms, trajectories
+from fastbp.diagnosis import own_weights, sentences, symptoms, trials
 from fastbp.diagnosis.candidates import changed, changes
-from fastbp.diagnosis.ranking import PLACEBO, ChangeEffect
-from fastbp.diagnosis.trajectories import Trajectories
-from fastbp.diagnosis.trials import Measured, TimeIsUpError, Trial
+from fastbp.diagnosis.symptoms import InspectedRuns
+from fastbp.diagnosis.trials import (
+    CONTROL,
+    ChangeEffect,
+    Experiment,
+    MeasuredRuns,
+    TimeIsUpError,
+    Trial,
+)
 from fastbp.engine.plan import seconds_per_run
 from fastbp.schema.errors import SweepError
 
@@ -20,7 +26,10 @@ FOUNDING = Setup(problem="table:11101011", lr=0.2, order="random", updates=999)
 
 
 def said(
-    runs: Measured, seen: Trajectories | None = None, setup: Setup = FOUNDING, **slower: Measured
+    runs: MeasuredRuns,
+    seen: InspectedRuns | None = None,
+    setup: Setup = FOUNDING,
+    **slower: MeasuredRuns,
 ) -> dict[str, str]:
     return {finding.name: finding.text for finding in symptoms.of_runs(setup, runs, seen, slower)}
 
@@ -56,7 +65,7 @@ def test_losses_beside_the_best_constant_answer(loss: float, name: str | None) -
     )  # some rows are told apart
     assert {"constant", "worse than constant"} & set(told) == ({name} if name else set())
     if name == "constant":
-        assert told[name] == "all 100 learnt the best constant answer (loss 0.0938) and no more"
+        assert told[name] == "all 100 learned the best constant answer (loss 0.0938) and no more"
     few = np.where(np.arange(100) < 20, loss * CONSTANT, 0.02)  # no more than a fifth
     assert not {"constant", "worse than constant"} & set(said(made(ends(LOSS=few, SPREAD=0.05))))
     more = np.where(np.arange(100) < 21, loss * CONSTANT, 0.02)
@@ -67,7 +76,7 @@ def test_losses_beside_the_best_constant_answer(loss: float, name: str | None) -
 def test_a_rate_is_too_high_where_the_same_seeds_do_better_at_lower_ones() -> None:
     runs, lower, higher = (made(ends(LOSS=loss * CONSTANT)) for loss in (2.0, 1.0, 3.0))
     stuck, falling = (
-        Trajectories(np.full(20, falls), np.full(20, 4), 4) for falls in (False, True)
+        InspectedRuns(np.full(20, falls), np.full(20, 4), 4) for falls in (False, True)
     )
     both = {"rate ÷ 3": lower, "rate ÷ 10": lower}
     told = said(runs, stuck, **both)
@@ -103,9 +112,11 @@ def test_saturation() -> None:
 
 
 def test_rows_that_are_wrong() -> None:
-    assert said(made(ends(WRONG=1), "partial"))["partial"].endswith("had 1 row wrong in the median")
+    assert said(made(ends(WRONG=1), "partial"))["partial"].endswith(
+        "the median run has 1 row wrong"
+    )
     assert said(made(ends(WRONG=2), "partial"))["partial"].endswith(
-        "had 2 rows wrong in the median"
+        "the median run has 2 rows wrong"
     )
     assert "partial" not in said(made(ends(WRONG=2), "one-class"))
 
@@ -131,20 +142,18 @@ def test_lives() -> None:
         number = np.arange(20) / 20
         return said(
             made(ends()),
-            Trajectories(number < falling, np.where(number < doubled, 1, units), units),
+            InspectedRuns(number < falling, np.where(number < doubled, 1, units), units),
         )
 
     assert (
         of(1, 0)["slow"]
-        == "in all 20 looked into, the loss still fell when the budget ended: slow, not stuck"
+        == "in all 20 inspected, the loss was still falling when the budget ended: slow, not stuck"
     )
     assert "slow" in of(0.55, 0)
     assert not {"slow", "stuck"} & set(of(0.5, 0))
     assert not {"slow", "stuck"} & set(of(0.3, 0))
-    assert (
-        of(0.25, 0)["stuck"] == "in 15 of 20 looked into, the loss no longer fell: stuck, not slow"
-    )
-    assert "1 of 4 said something of their own" in of(0, 0.55)["doubled"]
+    assert of(0.25, 0)["stuck"] == "in 15 of 20 inspected, the loss no longer fell: stuck, not slow"
+    assert "1 of 4 distinct" in of(0, 0.55)["doubled"]
     assert "doubled" not in of(0, 0.5)
     assert "doubled" not in of(0, 1, units=1)
 
@@ -162,7 +171,7 @@ def test_lives() -> None:
 )
 def test_units_that_double_each_other(W: list[list[float]], distinct: int) -> None:
     X = XOR[0]
-    assert trajectories._distinct(X, np.array(W, float), np.zeros(3)) == distinct
+    assert symptoms._distinct(X, np.array(W, float), np.zeros(3)) == distinct
 
 
 def test_data() -> None:
@@ -191,7 +200,7 @@ def test_data() -> None:
     )
     mild = names(twice, [0, 1, 1, 0, 0.5])["contradictory labels"]
     assert not mild.final
-    assert mild.text.endswith("networks answer something between")
+    assert mild.text.endswith("networks answer between them")
     assert names(twice, [0, 1, 1, 0, 0]) == {}
 
 
@@ -206,20 +215,20 @@ def table(
     base = made(ends(n))
     base.codes[n // 2 :] = 1
 
-    def after(fixed: int, broken: int) -> Measured:
+    def after(fixed: int, broken: int) -> MeasuredRuns:
         one = made(ends(n))
         one.codes[:] = base.codes
         one.codes[:fixed], one.codes[n - broken :] = 1, 2
         return one
 
-    made_rows = [ChangeEffect("nothing", PLACEBO, setup, after(*placebo))]
+    made_rows = [ChangeEffect("nothing", CONTROL, setup, after(*placebo))]
     for fixed, broken, cost, name in rows:
         made_rows.append(
             ChangeEffect(
                 name, name, Setup(problem="xor", updates=int(1000 * cost)), after(fixed, broken)
             )
         )
-    return ranking.ranked(ranking.table(setup, base, made_rows))
+    return trials.effects(setup, base, made_rows)
 
 
 def test_changes_are_ranked_by_mended_less_broken() -> None:
@@ -264,8 +273,9 @@ def test_a_remedy_must_beat_the_placebo() -> None:
 
 
 def test_the_table_of_no_change_has_the_same_columns() -> None:
-    assert list(ranking.nothing().columns) == list(table().columns)
-    assert ranking.nothing().empty
+    none = trials.effects(Setup(problem="xor", updates=9), trials.NO_RUNS, [])
+    assert list(none.columns) == list(table().columns)
+    assert none.empty
 
 
 # What is changed
@@ -326,7 +336,7 @@ def test_a_slow_first_round_leaves_out_the_dearest(monkeypatch: pytest.MonkeyPat
 
     def train_(
         trials_: list[Trial], start: int, count: int, deadline: float, *more: object
-    ) -> dict[Trial, Measured]:
+    ) -> dict[Trial, MeasuredRuns]:
         clock[0] += (
             sum(seconds_per_run(trial.setup) for trial in trials_) * count * 1000
         )  # far slower than was guessed
@@ -335,21 +345,23 @@ def test_a_slow_first_round_leaves_out_the_dearest(monkeypatch: pytest.MonkeyPat
             raise TimeIsUpError
         return {trial: made(ends(count)) for trial in trials_}
 
-    monkeypatch.setattr(diagnose, "train", train_)
-    monkeypatch.setattr(diagnose.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(trials, "train", train_)
+    monkeypatch.setattr(trials.time, "perf_counter", lambda: clock[0])
     base = Trial(FOUNDING)
     others = {change.name: Trial(changed(FOUNDING, change)) for change in changes(FOUNDING)}
     one = seconds_per_run(FOUNDING) * 168 * 1000
-    runs, left_out, complete = diagnose._rounds(
-        {"": base, "p": Trial(FOUNDING, 1), **others}, 0, 2000, 25 * one, lambda phase: None
+    experiment = Experiment(FOUNDING, 0, 2000, lambda phase: None, 0, 50 * one, {})
+    runs, left_out, complete = trials.train_rounds(
+        experiment, {"": base, "p": Trial(FOUNDING, 1), **others}
     )
     assert {"10 × the updates", "full batch, as many updates"} <= set(left_out)
     assert not complete
     assert {"rate ÷ 3", "order shuffled"} <= runs.keys()
     assert clock[0] <= 25 * one
     with pytest.raises(SweepError, match="no time"):
-        diagnose._rounds(
-            {"": base, "p": Trial(FOUNDING, 1)}, 0, 2000, clock[0] + 0.5 * one, lambda phase: None
+        trials.train_rounds(
+            experiment._replace(began=clock[0], seconds=one),
+            {"": base, "p": Trial(FOUNDING, 1)},
         )
 
 
@@ -409,7 +421,5 @@ def test_weights_that_do_not_fit_are_told() -> None:
 
 def test_shares_below_count_ties_by_half() -> None:
     values = np.array([1.0, 2.0, 2.0, np.nan])
-    assert own_weights._below(values, 2.0) == 50
-    assert own_weights._below(values, 0.5) == 0
-    assert own_weights._below(values, 3.0) == 75
-    assert own_weights._below(values, np.inf) == 87.5
+    for value, percent in ((2.0, 50), (0.5, 0), (3.0, 75), (np.inf, 87.5), (np.nan, 87.5)):
+        assert own_weights._percentile(values, np.array([value])) == percent

@@ -1,8 +1,8 @@
-"""Runs that nobody trained."""
+"""Measures of runs that were never trained."""
 
 import numpy as np
 
-from fastbp.diagnosis.trials import Measured
+from fastbp.diagnosis.trials import MeasuredRuns
 from fastbp.kernels import measures as m
 from fastbp.schema.outcomes import OUTCOMES
 
@@ -24,8 +24,8 @@ def ends(n: int = 100, **given: float | np.ndarray) -> np.ndarray:
     return end
 
 
-def made(end: np.ndarray, outcome: str = "collapsed") -> Measured:
-    return Measured(
+def made(end: np.ndarray, outcome: str = "collapsed") -> MeasuredRuns:
+    return MeasuredRuns(
         np.full(end.shape[1], [str(o) for o in OUTCOMES].index(outcome), np.int8),
         end,
         np.full(end.shape[1], -1),

@@ -57,7 +57,7 @@ def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = Non
         ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
         ax.set_xlabel("change of the share of seeds that converge (percentage points)")
         seeds = int(table["pairs"].max()) if len(table) else 0
-        count = int((table["cause"] != "placebo").sum())
+        count = int((table["cause"] != "control").sum())
         seen = f"What {count} change{'s do' if count != 1 else ' does'} to the same {plain(seeds)} seed{'s'[: seeds != 1]}"
         ax.set_title(wrapped(title or seen, width_of(ax), 12), loc="left", fontsize=12, pad=10)
         ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
