@@ -62,7 +62,7 @@ def test_a_small_one_from_end_to_end(here, tmp_path) -> None:
         600,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("100% of 2 seeds fail under this setup (")
+    assert done.stdout.startswith("100% of 2 seeds fail with this setup (")
     assert (tmp_path / "out" / "diagnosis.html").exists()
 
 
@@ -73,8 +73,8 @@ def test_the_founding_case_needs_no_arguments(here) -> None:
     verdict, changes, commands = done.stdout.rstrip("\n").split("\n\n")
     verdict = " ".join(verdict.split())
     assert "What is wrong: too few updates." in verdict
-    assert "The order of samples by itself does next to nothing" in verdict
-    assert "The answerer's advice, judged fairly: with 7,992 updates at rate 0.1 in both" in verdict
+    assert "The order of samples alone makes no measurable difference" in verdict
+    assert "The answerer's advice, compared fairly: with 7,992 updates at rate 0.1 in both" in verdict
     assert changes.splitlines()[1].startswith("10 × the updates ")
     assert "in your own code: " in commands
     assert done.stderr == ""
@@ -86,11 +86,11 @@ def test_json(here) -> None:
     done = here("--json", "--seeds", 50)
     told = json.loads(done.stdout)
     assert set(told) == {
-        "setup", "runs", "outcomes", "verdict", "findings", "changes", "pairs", "recommended", "judged", "left_out", "example",
+        "setup", "runs", "outcomes", "verdict", "symptoms", "changes", "pairs", "recommended", "orders", "left_out", "example",
         "complete",
     }  # fmt: skip
     assert told["runs"] == 50
-    assert told["judged"]["change"] == {"updates": 7992, "lr": 0.1}
+    assert told["orders"]["change"] == {"updates": 7992, "lr": 0.1}
     assert (
         told["setup"]
         == Setup(problem="table:11101011", lr=0.2, order="random", updates=999).identity()
@@ -227,7 +227,7 @@ def test_what_cannot_be_learnt(here, text: str, told: str, tmp_path) -> None:
         "own.csv", "--targets", "t", *QUICK, "-o", "out"
     )  # a page and a sweep file of that, too
     assert done.returncode == 0
-    assert len(Sweep.from_toml(tmp_path / "out" / "asked.toml").setups) == 1
+    assert len(Sweep.from_toml(tmp_path / "out" / "setup.toml").setups) == 1
     assert told in (tmp_path / "out" / "diagnosis.html").read_text()
     assert " ".join(done.stdout.split()).startswith(f"No setup can learn this: {told}")
 
@@ -419,7 +419,7 @@ def test_weights_of_wrong_shapes(here, tmp_path) -> None:
     refused(
         here("--weights", "none.npz"),
         2,
-        r"--weights: given .*none\.npz.*, allowed: a \.npz file that is there",
+        r"--weights: given .*none\.npz.*, allowed: an existing \.npz file",
     )
     refused(here("--weights", "."), 2, r"--weights: given .*, allowed: a sound \.npz file; .*")
     with open(tmp_path / "one.npz", "wb") as file:

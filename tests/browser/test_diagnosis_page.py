@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from fastbp.config.sweep import Sweep
-from fastbp.diagnosis import diagnose, diagnosis_page, recommend, trajectories
-from fastbp.diagnosis.own_weights import Placed
-from fastbp.diagnosis.trajectories import Trajectories
-from fastbp.diagnosis.trials import Measured, Trial
+from fastbp.diagnosis import diagnose, trials
+from fastbp.diagnosis.own_weights import Placement
+from fastbp.diagnosis.symptoms import InspectedRuns
+from fastbp.diagnosis.trials import MeasuredRuns, Trial
 from fastbp.kernels import measures as m
 from fastbp.reporting import plots
 from fastbp.schema.outcomes import OUTCOMES, Outcome
@@ -38,11 +38,13 @@ SETUPS: dict[str, tuple[dict[str, Any], float]] = {
 """Setups, and what share of seeds converges for each update times the rate."""
 
 
-def trained(share: float) -> Callable[..., dict[Trial, Measured]]:
+def trained(share: float) -> Callable[..., dict[Trial, MeasuredRuns]]:
     """Training that takes no time: runs that converge the more often, the more updates and the
     higher the rate."""
 
-    def train(trials: list[Trial], start: int, count: int, *more: object) -> dict[Trial, Measured]:
+    def train(
+        trials: list[Trial], start: int, count: int, *more: object
+    ) -> dict[Trial, MeasuredRuns]:
         found = {}
         for trial in trials:
             setup, end = trial.setup, np.zeros((m.MEASURES, count))
@@ -55,7 +57,7 @@ def trained(share: float) -> Callable[..., dict[Trial, Measured]]:
             codes = np.where(
                 good, OUTCOMES.index(Outcome.CONVERGED), OUTCOMES.index(Outcome.COLLAPSED)
             ).astype(np.int8)
-            found[trial] = Measured(codes, end, np.where(good, 10, -1))
+            found[trial] = MeasuredRuns(codes, end, np.where(good, 10, -1))
         return found
 
     return train
@@ -75,14 +77,13 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     keys, share = SETUPS[request.param]
     sweep = Sweep(seeds=1, setup=keys)
     with pytest.MonkeyPatch.context() as patched:
-        for module in (diagnose, recommend):
-            patched.setattr(module, "train", trained(share))
+        patched.setattr(trials, "train", trained(share))
         patched.setattr(diagnose, "warm_up", lambda kind: None)
         patched.setattr(
-            trajectories,
-            "of",
+            diagnose,
+            "inspect",
             lambda setup, seeds, *more: (
-                Trajectories(np.ones(9, bool), np.ones(9, int), 4) if seeds.size else None
+                InspectedRuns(np.ones(9, bool), np.ones(9, int), 4) if seeds.size else None
             ),
         )
         drawn = plots.encoded  # no page shows a PNG file
@@ -92,8 +93,8 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             lambda figure, kind, tight: drawn(figure, kind, tight) if kind == "svg" else b"",
         )
         found = diagnose.diagnose(sweep.setups[0], 500)
-        own = Placed(found.base, found.base, 50.0, 50.0)
-        diagnosis_page.write(found, own, sweep, folder)
+        own = Placement(found.base, found.base, 50.0, 50.0)
+        diagnose.write_files(found, own, sweep, folder)
     assert (found.recommended is not None) == (request.param == "founding")
     assert (not found.pairs.empty) == (request.param == "founding")
     return folder / "diagnosis.html"
