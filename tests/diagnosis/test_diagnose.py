@@ -503,7 +503,7 @@ def test_one_seed_is_told_in_the_singular() -> None:
     assert "too few seeds to say whether yours is to blame" in text
     assert "1 seeds" not in text
     assert " ".join(sentences_module.verdict(diagnose(HEALTHY, 1))).startswith(
-        "The one seed that was tried converges (between "
+        "The one seed that was tried converges (95% CI "
     )
 
 
