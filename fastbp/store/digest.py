@@ -153,12 +153,12 @@ class RowsHash:
         self._rows += rows.num_rows
 
     def _hash(self, name: str, values: pa.Array) -> None:
-        contents = _contents(values, [str(outcome) for outcome in OUTCOMES])
+        contents = [*_contents(values, [str(outcome) for outcome in OUTCOMES])]
         kind, hashers = self._columns[name]
+        if name != "outcome" and str(kind).startswith("dictionary"):  # other words have no places
+            contents[-1] = "".join(f"{word}\0" for word in values.to_pylist()).encode()
         for hasher, content in zip(hashers, contents, strict=True):
             hasher.update(content)
-        if name != "outcome" and str(kind).startswith("dictionary"):  # other words have no places
-            hashers[-1].update("".join(f"{word}\0" for word in values.to_pylist()).encode())
 
     def digest(self) -> bytes:
         """The sha256, 32 bytes, of what was added so far."""
