@@ -51,7 +51,6 @@ def page() -> str:
         columns=f"{read_table.MAX_COLUMNS:,}",
         values=f"{read_table.MAX_VALUES:,}",
         bytes=f"{read_table.MAX_BYTES:,}",
-        missing=", ".join(f"`{word}`" for word in read_table.MISSING if word),
     )
 
 
@@ -231,8 +230,8 @@ lr = [0.05, 0.5]
 - A .npz holds `X` [row, input] and `T` [row, output] (or one T a row), by the same rules and without `targets`; it may name
   their columns in `inputs` and `outputs`. Nothing pickled is read.
 - At most {rows} rows, {columns} columns, {values} values in all, {classes} labels in a column, and {bytes} bytes, packed or
-  unpacked. Every row has a value in every column: empty fields and {missing} in a .csv
-  count as missing. Rows are counted from 1, below the names.
+  unpacked. Every row has a value in every column: in a .csv an empty
+  field is a missing value, and `NA` or `None` is text, such as a class. Rows are counted from 1, below the names.
 - A setup is identified by the file's name, without folders, and a digest of X and T as trained: of the same data the digest is
   the same in all three formats. A file that changes makes new setups beside the old. The sweep file that a store keeps leads to
   the data by a path relative to the store, and `problems/` in the store holds X and T themselves.
