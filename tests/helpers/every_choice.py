@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from ctypes.util import find_library
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,20 @@ def digest(setup, lanes, start=START, count=FEW):
 def whole(digests):
     """The digest of the sweep."""
     return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+@cache
+def prefers_512_bits():
+    """Whether LLVM uses 512-bit vectors for this processor in a loop that asks for no width."""
+
+    @njit
+    def plain(x):
+        for i in range(x.size):
+            x[i] += x[i]
+
+    plain(np.zeros(64))
+    (assembly,) = plain.inspect_asm().values()
+    return "zmm" in assembly
 
 
 @njit(**FLAGS)
