@@ -8,8 +8,8 @@ from types import ModuleType
 import pytest
 
 from fastbp.choices.families import FAMILIES
-from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
+from fastbp.schema.keys import KEYS
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -32,7 +32,7 @@ def test_the_page_is_what_the_model_makes(maker: ModuleType) -> None:
 
 def test_the_page_has_every_key_and_choice(maker: ModuleType) -> None:
     page = maker.page()
-    for key in (*Sweep.model_fields, *Setup.model_fields):
+    for key in (*Sweep.model_fields, *KEYS):
         assert f"\n| `{key}` | " in page, key
     for family in FAMILIES.values():
         for choice in family.choices.values():

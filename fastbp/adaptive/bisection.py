@@ -13,11 +13,12 @@ import pandas as pd
 from fastbp.adaptive.until_width import OutcomeCounter, Train
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import keys_of
-from fastbp.config.setup import ALTERNATIVE, Setup
+from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
 from fastbp.engine.driver import Trained, add_up
 from fastbp.reporting import phrases
 from fastbp.schema.errors import SweepError
+from fastbp.schema.keys import ALTERNATIVE
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 from fastbp.schema.text import nearest, shown
 from fastbp.store.store import Store

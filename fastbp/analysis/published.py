@@ -65,7 +65,7 @@ def _figure(entry: Mapping[str, Any], setups: tuple[str, ...]) -> PublishedFigur
         runs=runs,
         low=float(entry.get("low", value - reach)),
         high=float(entry.get("high", value + reach)),
-        shift=int(entry.get("looks") == "before"),
+        shift=int(entry.get("evaluated") == "before"),
         setups=setups,
     )
 

@@ -20,7 +20,7 @@ from fastbp.schema.outcomes import CONSTANT, OUTCOMES
 LEVEL = 0.95
 """Level of every interval."""
 
-SHARES: tuple[str, ...] = (*(outcome.replace("-", "_") for outcome in OUTCOMES), "constant")
+SHARES: tuple[str, ...] = (*(outcome.column for outcome in OUTCOMES), "constant")
 """What the summary counts, as in its column names; `constant` is collapsed and one-class
 together."""
 

@@ -1,22 +1,41 @@
-"""How choices are found, named and read: a module is a family, each public function in it is a
-choice.
+"""How choices are named and read: a module is a family, each public function in it a choice.
 
 Nothing is registered by hand. A function `glorot_normal` in `inits.py` is the choice
-`glorot-normal` of the key `init`; its arguments past those that the family's engine passes are its
-own parameters, written after a colon: `blocked:3`, `step:every=10,factor=0.5`.
+`glorot-normal` of the key `init`. The engine passes the first arguments of every function. Further
+arguments are parameters of the choice, which a user writes after a colon: `blocked:3`,
+`step:every=10,factor=0.5`.
 """
 
 import inspect
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 Function = Callable[..., Any]
+F = TypeVar("F", bound=Function)
+
+
+def needs_horizon(schedule: F) -> F:
+    """Mark a schedule whose rates depend on the budget.
+
+    Setups that differ in nothing but their budget are trained once, unless their schedule is
+    marked.
+    """
+    vars(schedule)["needs_horizon"] = True
+    return schedule
 
 
 class Parameter(NamedTuple):
-    """A parameter of a choice: its name, its annotated type (with limits, as `annotated_types`
-    writes them), its default.
+    """A parameter of a choice.
+
+    Parameters
+    ----------
+    name
+        How a user writes it.
+    annotation
+        Its type, with limits from `annotated_types`.
+    default
+        Its default; `inspect.Parameter.empty` where it must be written.
     """
 
     name: str
@@ -30,29 +49,45 @@ class Parameter(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """One choice of a family: its number in the family, its function and the parameters that are
-    its own.
+    """One choice of a family.
+
+    Parameters
+    ----------
+    name
+        How a user writes it.
+    code
+        Its position in the family.
+    function
+        The function that does it.
+    parameters
+        Those that a user may write after the name.
+    needs_horizon
+        Whether it is a schedule that depends on the budget.
     """
 
     name: str
     code: int
     function: Function
     parameters: tuple[Parameter, ...]
+    needs_horizon: bool = False
 
     @property
     def usage(self) -> str:
-        """How it is written in a sweep file: `blocked:K`, `step:every=EVERY,factor=FACTOR`."""
-        match self.parameters:
-            case ():
-                return self.name
-            case (only,) if len(only.name) == 1 or only.name in ("bits", "path"):
-                return f"{self.name}:{only.name.upper()}"
-            case several:
-                return self.name + ":" + ",".join(f"{p.name}={p.name.upper()}" for p in several)
+        """How a sweep file writes it: `blocked:K`, `step:every=EVERY,factor=FACTOR`."""
+        names = [p.name for p in self.parameters]
+        if len(names) == 1 and (len(names[0]) == 1 or names[0] in ("bits", "path")):
+            return f"{self.name}:{names[0].upper()}"
+        usages = ",".join(f"{name}={name.upper()}" for name in names)
+        return f"{self.name}:{usages}" if usages else self.name
+
+    @property
+    def is_positional(self) -> bool:
+        """Whether its only parameter is written without its name, as in `blocked:3`."""
+        return len(self.parameters) == 1 and "=" not in self.usage
 
 
 class Family(NamedTuple):
-    """All choices of one key, by name."""
+    """All choices of one key, by name; `shared` are parameters that each of them may take."""
 
     key: str
     choices: dict[str, Choice]
@@ -67,25 +102,33 @@ class Family(NamedTuple):
 def family(key: str, module: ModuleType, takes: int, shared: tuple[Parameter, ...] = ()) -> Family:
     """The choices that a module defines.
 
-    Parameters: `key` of the sweep file; `takes`, how many leading arguments the engine passes to
-    every function of the family; `shared`, parameters that every choice of the family also takes,
-    handled by the engine.
+    Parameters
+    ----------
+    key
+        The key of the sweep file.
+    module
+        The module with a function for each choice.
+    takes
+        How many leading arguments the engine passes to every function.
+    shared
+        Parameters that every choice of the family may take, which the engine acts on.
 
-    Raises ValueError where two functions would have the same name.
+    Raises
+    ------
+    ValueError
+        If two functions have the same name.
     """
     choices: dict[str, Choice] = {}
     for identifier, function in vars(module).items():
-        if (
-            identifier.startswith("_")
-            or not inspect.isfunction(function)
-            or function.__module__ != module.__name__
-        ):
+        is_public = inspect.isfunction(function) and not identifier.startswith("_")
+        if not is_public or function.__module__ != module.__name__:
             continue
         name = identifier.rstrip("_").replace("_", "-")
         if name in choices:
             raise ValueError(f"{module.__name__} defines the choice {name!r} twice")
         hints = get_type_hints(function, include_extras=True)
-        own = list(inspect.signature(function).parameters.values())[takes:]
-        parameters = tuple(Parameter(p.name, hints[p.name], p.default) for p in own)
-        choices[name] = Choice(name, len(choices), function, parameters)
+        arguments = list(inspect.signature(function).parameters.values())[takes:]
+        parameters = tuple(Parameter(p.name, hints[p.name], p.default) for p in arguments)
+        marked = getattr(function, "needs_horizon", False)
+        choices[name] = Choice(name, len(choices), function, parameters, marked)
     return Family(key, choices, shared)

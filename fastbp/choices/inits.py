@@ -1,10 +1,10 @@
-"""Initial weights. Each maps one uniform deviate to one parameter; all that draw use the same ones,
-so that they pair by seed.
+"""Initial weights: each function maps one uniform deviate to one parameter.
 
-Arguments of every function: `u`, uniform in (0, 1), of this seed and parameter; `scale`, the key
-`init_scale`; `fan_in` and `fan_out`, sizes of the layers that the parameter joins; `bias`, whether
-it is a bias; `seed`, uint64, and `number`, that of the parameter in its network, for inits that are
-no random draw. Returns the parameter, float64.
+Arguments of every function: `u`, the uniform deviate in (0, 1) of this seed and parameter; `scale`,
+the key `init_scale`; `fan_in` and `fan_out`, the sizes of the layers that the parameter joins;
+`bias`, whether it is a bias; `seed`, uint64, and `number`, the position of the parameter in its
+network. Returns the parameter, float64. All inits that draw use the same deviates, so they pair by
+seed.
 """
 
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from fastbp.kernels.random import WEIGHTS
 from fastbp.kernels.random import uniform as deviate
 from fastbp.kernels.real import normal_quantile
 
-_Number = Annotated[int, Ge(0), Le(999_999)]  # of the most parameters that a network may have
+_Number = Annotated[int, Ge(0), Le(999_999)]  # of at most MAX_PARAMETERS
 
 
 def normal(u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any) -> Any:
@@ -34,8 +34,9 @@ def uniform(
 def glorot_normal(
     u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any
 ) -> Any:
-    """N(0, σ²) with σ = scale·√(2/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010, equation
-    12).
+    """N(0, σ²) with σ = scale·√(2/(fan_in + fan_out)), biases 0.
+
+    Glorot & Bengio (2010), equation 12.
     """
     return 0.0 if bias else scale * np.sqrt(2.0 / (fan_in + fan_out)) * normal_quantile(u)
 
@@ -43,8 +44,9 @@ def glorot_normal(
 def glorot_uniform(
     u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any
 ) -> Any:
-    """U[−r, r] with r = scale·√(6/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010, equation
-    16).
+    """U[−r, r] with r = scale·√(6/(fan_in + fan_out)), biases 0.
+
+    Glorot & Bengio (2010), equation 16.
     """
     return 0.0 if bias else scale * np.sqrt(6.0 / (fan_in + fan_out)) * (2.0 * u - 1.0)
 
@@ -62,12 +64,11 @@ def grid(
     y: _Number,
     origin: Annotated[int, Ge(0), Le(10**12)] = 0,
 ) -> Any:
-    """A plane: parameters number x and y on a grid over −scale…scale by the seed, all others
-    `uniform` of the seed origin.
+    """A plane: the seed places parameters x and y on a grid over −scale…scale.
 
-    Seed s stands in the middle of a cell, column s mod side and row ⌊s ÷ side⌋ mod side: the
-    parameter is scale·((2·column + 1 − side) ÷ side), and so for the row (Kolen & Pollack 1990,
-    Complex Systems 4, 269–280).
+    All other parameters are `uniform` with the seed `origin`. Seed s is the middle of the cell in
+    column s mod side and row ⌊s ÷ side⌋ mod side: x is scale·((2·column + 1 − side) ÷ side), and
+    y the same with the row. Kolen & Pollack (1990), Complex Systems 4, 269-280.
     """
     if number in (x, y):
         place = np.int64(seed) if number == x else np.int64(seed) // side

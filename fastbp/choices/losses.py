@@ -1,7 +1,7 @@
 """Losses of one output unit.
 
-Arguments of every function: `z`, what the unit receives; `o` = σ(z); `t`, its target; `slope`, σ′
-as backpropagation takes it (prime_offset included). Returns (value, δ = ∂value/∂z).
+Arguments of every function: `z`, the input of the unit; `o` = σ(z); `t`, its target; `slope`, σ′ as
+backpropagation takes it (with prime_offset). Returns (value, δ = ∂value/∂z).
 """
 
 from typing import Any
@@ -19,8 +19,9 @@ def squared(z: Any, o: Any, t: Any, slope: Any) -> Any:
 
 
 def cross_entropy(z: Any, o: Any, t: Any, slope: Any) -> Any:
-    """−t·ln o − (1 − t)·ln(1 − o) in nats, from z as max(z, 0) − z·t + ln(1 + e^−|z|); δ = o − t
-    (Hinton 1989).
+    """−t·ln o − (1 − t)·ln(1 − o) in nats, δ = o − t (Hinton 1989).
+
+    Computed from z as max(z, 0) − z·t + ln(1 + e^−|z|).
     """
     zero = like(z, 0.0)
     positive = z if z > zero else zero

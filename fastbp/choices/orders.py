@@ -1,9 +1,9 @@
 """Orders: which row is presented when.
 
-Arguments of every function: `rows`, int32, to fill with rows[j·lanes + lane] = the row (0 … n − 1)
-that the lane's network sees at position j of its epoch (it has `room_for` so many); `n`, rows of
-the problem; `lanes`; `seeds`, uint64 [lane]; `epochs`, int64 [lane], the epoch that each lane is
-in. A lane's rows depend on its own seed and epoch alone.
+Arguments of every function: `rows`, int32 with `room_for(n)` elements a lane, to fill with
+rows[j·lanes + lane] = the row (0 … n − 1) that the lane's network gets at position j of its epoch;
+`n`, rows of the problem; `lanes`; `seeds`, uint64 [lane]; `epochs`, int64 [lane], the epoch that
+each lane is in. The rows of a lane depend on its own seed and epoch alone.
 """
 
 from typing import Annotated, Any
@@ -46,7 +46,7 @@ def shuffled(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:
     for j in range(n):
         for lane in range(lanes):
             store_order(rows, j * lanes + lane, np.int32(j))
-    # Draws first, side by side, then exchanges, one by one.
+    # First the draws of all lanes, side by side, then the exchanges, one by one.
     spare = (n + 3) // 4 * 4 * lanes
     for first in range(0, n - 1, SPARE_ROWS):
         for group in range(first // 4, min(first + SPARE_ROWS, n + 2) // 4):
@@ -68,10 +68,10 @@ def shuffled(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:
 
 @inlined
 def _shuffle_packed(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any, groups: Any) -> None:
-    """`shuffled` for up to 16 rows: the permutation as hexadecimal digits of one word, so that
-    lanes go side by side.
+    """`shuffled` for up to 16 rows: the permutation as hexadecimal digits of one word.
 
-    `groups`: words of four draws, known when this is compiled.
+    So all lanes take the same steps, side by side. `groups`: the number of words of four draws,
+    known when this is compiled.
     """
     for lane in range(lanes):
         digits = _IDENTITY
@@ -82,7 +82,7 @@ def _shuffle_packed(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any, grou
             digits = _exchange(digits, i - 1, b)
             digits = _exchange(digits, i - 2, c)
             digits = _exchange(digits, i - 3, d)
-        # Seven digits each: what is kept at the first three positions is unpacked last.
+        # Seven digits each, at the first three positions, which are unpacked last.
         store_order(rows, lane, np.int32(digits & _SEVEN))
         store_order(rows, lanes + lane, np.int32((digits >> np.uint64(28)) & _SEVEN))
         store_order(rows, 2 * lanes + lane, np.int32(digits >> np.uint64(56)))
@@ -111,7 +111,7 @@ def _exchange(digits: Any, i: Any, word: Any) -> Any:
 
 
 def cyclic(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:
-    """The rows as listed, again and again."""
+    """The rows as listed, in every epoch."""
     for j in range(n):
         for lane in range(lanes):
             store_order(rows, j * lanes + lane, np.int32(j))
@@ -120,7 +120,7 @@ def cyclic(rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any) -> None:
 def blocked(
     rows: Any, n: Any, lanes: Any, seeds: Any, epochs: Any, K: Annotated[int, Ge(1), Le(10**9)]
 ) -> None:
-    """Each row K times in a row, as listed: position j of epoch e shows row ⌊(e·n + j)/K⌋ mod n."""
+    """Each row K times in succession: position j of epoch e has row ⌊(e·n + j)/K⌋ mod n."""
     for lane in range(lanes):
         done = load_lane(epochs, lane) * n
         row, left = done // K % n, K - done % K

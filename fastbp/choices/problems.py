@@ -1,5 +1,6 @@
-"""Problems: what the network is to learn. Each returns inputs X, float64 [row, input], and targets
-T, float64 [row, output].
+"""Problems: what the network learns.
+
+Each function returns inputs X, float64 [row, input], and targets T, float64 [row, output].
 """
 
 from typing import Annotated
@@ -19,10 +20,13 @@ def _bits(d: int) -> NDArray[np.float64]:
 
 
 def table(bits: str) -> Data:
-    """A truth table: 2^d targets 0 or 1, of the rows 00…0 to 11…1 in order. `table:0110` is xor.
+    """A truth table: 2^d targets 0 or 1, for the rows 00…0 to 11…1 in order. `table:0110` is xor.
 
-    Raises ValueError where there is another character than 0 and 1, or their number is not a power
-    of two from 2 to 65,536.
+    Raises
+    ------
+    ValueError
+        If there is a character other than 0 and 1, or their number is not a power of two from 2 to
+        65,536.
     """
     if len(bits) < 2 or len(bits) & (len(bits) - 1) or len(bits) > MAX_ROWS:
         raise ValueError(
@@ -35,8 +39,9 @@ def table(bits: str) -> Data:
 
 
 def xor() -> Data:
-    """Exclusive or of two bits, the classic that no network without a hidden layer learns (Minsky &
-    Papert 1969).
+    """Exclusive or of two bits.
+
+    The classic that no network without a hidden layer learns (Minsky & Papert 1969).
     """
     return table("0110")
 
@@ -48,17 +53,21 @@ def parity(d: Annotated[int, Ge(1), Le(16)]) -> Data:
 
 
 def encoder(n: Annotated[int, Ge(2), Le(1024)]) -> Data:
-    """The n–h–n encoder: a single one among n inputs, and the target is the row itself (Ackley,
-    Hinton & Sejnowski 1985).
+    """The n–h–n encoder: one of n inputs is 1, and the target is the row itself.
+
+    Ackley, Hinton & Sejnowski (1985).
     """
     return np.eye(n), np.eye(n)
 
 
 def file(path: str) -> Data:
-    """A table of your own, .csv, .parquet or .npz: the columns that `targets` names are learnt, the
-    others are the inputs.
+    """A table in a file, .csv, .parquet or .npz: `targets` names the columns that are learnt.
 
-    This is its name and its meaning only: as the key `targets` belongs to it,
-    `fastbp.problems.targets` reads it.
+    All other columns are inputs.
+
+    Notes
+    -----
+    `fastbp.problems.targets` reads the file, since that needs the key `targets`. This function is
+    the name of the choice and its parameter.
     """
     raise NotImplementedError(f"{path} is read by fastbp.problems.targets")

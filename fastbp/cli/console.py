@@ -495,7 +495,7 @@ def as_json(store: Store, done: Done) -> dict[str, object]:
     trained, summary = done.trained, done.told.summary
     rate = trained.updates / trained.seconds["train"] if trained.updates else None
     outcomes = {
-        row["setup"]: {str(outcome): int(row[outcome.replace("-", "_")]) for outcome in OUTCOMES}
+        row["setup"]: {str(outcome): int(row[outcome.column]) for outcome in OUTCOMES}
         for row in summary.to_dict("records")
     }
     return {

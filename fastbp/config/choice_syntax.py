@@ -1,83 +1,130 @@
-"""How a choice is written: `blocked:3`, `step:every=10,factor=0.5`."""
+"""How values are written and checked: numbers, lists, and choices such as `blocked:3`.
 
+Mistakes become the rest of a line, "given …, allowed: …". The caller puts the file and the key
+before it.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from types import NoneType
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import numpy as np
-from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
-from fastbp.choices.family import Choice, Family
-from fastbp.schema.text import nearest, number, plain, shown
+from fastbp.choices import problems
+from fastbp.choices.families import FAMILIES
+from fastbp.choices.family import Choice, Family, Parameter
+from fastbp.config.toml_text import as_list
+from fastbp.problems import problem, read_table
+from fastbp.schema.keys import KEYS
+from fastbp.schema.text import nearest, number, plain, refusal
 
 MAX_WRONG = 8
-"""Mistakes in one choice that a line tells."""
+"""Mistakes in one choice that a line names."""
+
+MAX_ITEMS = 1025
+"""Items of a list that are checked: one more than the longest list that a key takes."""
+
+SWEEP_KEYS = ("title", "seeds", "setup", "grid", "published")
+"""The keys of a sweep file that stand before `[setup]`."""
 
 
-# Numbers
+# Values of one type
 
 
 def as_number(value: object) -> object:
-    """NumPy scalars as Python's, whole floats as integers: 1 = 1.0, 1e6 counts updates, −0.0 = 0.0;
-    True stays what it is.
+    """NumPy scalars as Python's, and floats without a fraction as integers. True stays True.
+
+    So 1 and 1.0 are one value, 1e6 is a number of updates, and −0.0 is 0.
     """
     value = value.item() if isinstance(value, np.generic) else value
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Number = BeforeValidator(as_number)
-Whole = Annotated[int, Number]
-Real = Annotated[float, Number]
+Whole = Annotated[int, BeforeValidator(as_number)]
 
 
-def words(hint: Any) -> str:
-    """What an annotated type allows, in words: `an integer from 1 to 4,096`, `a number > 0 and ≤
-    1`.
-    """
-    limits: tuple[Any, ...] = ()
-    while get_origin(hint) is Annotated:
-        hint, *more = get_args(hint)
-        for item in more:  # pydantic's Field keeps limits in its metadata
-            limits += tuple(getattr(item, "metadata", (item,)))
-    if get_origin(hint) is Literal:
-        return ("one of " if len(get_args(hint)) > 1 else "") + ", ".join(options(hint))
-    if get_origin(hint) is tuple:
-        sizes = [m.min_length for m in limits if isinstance(m, MinLen)] + [
-            m.max_length for m in limits if isinstance(m, MaxLen)
-        ]
-        return f"a list of {' to '.join(f'{s:,}' for s in sizes) or 'any length'}, each {words(get_args(hint)[0])}"
-    if hint not in (bool, int, float, str):
-        return " or ".join(words(part) for part in get_args(hint) if part is not NoneType)
-    if hint is str and any(isinstance(m, MinLen) for m in limits):
-        return "a text that is not empty"
-    noun = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}[hint]
-    low = [m.ge for m in limits if isinstance(m, Ge)]
-    high = [m.le for m in limits if isinstance(m, Le)]
-    if low and high:
-        return f"{noun} from {number(low[0], ',')} to {number(high[0], ',')}"
-    signs = {Ge: ("≥", "ge"), Gt: (">", "gt"), Le: ("≤", "le"), Lt: ("<", "lt")}
-    bounds = [
-        f"{signs[type(m)][0]} {number(getattr(m, signs[type(m)][1]), ',')}"
-        for m in limits
-        if type(m) in signs
-    ]
-    return f"{noun} {' and '.join(bounds)}".strip()
+def types_of(annotation: Any) -> set[Any]:
+    """The types that an annotation is made of."""
+    return {annotation}.union(*map(types_of, get_args(annotation)))
 
 
-def options(hint: Any) -> list[str]:
-    """The words that an annotated type allows, where it allows some."""
-    if get_origin(hint) is Literal:
-        return [str(option) for option in get_args(hint)]
-    return [option for part in get_args(hint) for option in options(part)]
+def checked_value(annotation: Any, value: object) -> Any:
+    """A value in its canonical form. Raises ValueError with the rest of a line."""
+    try:
+        return _adapter(annotation).validate_python(_prepared(annotation, value))
+    except (ValidationError, RecursionError):
+        rule = words(annotation) + nearest(value, options(annotation))
+        raise ValueError(refusal(value, rule)) from None
+
+
+def _prepared(annotation: Any, value: object) -> object:
+    """Numbers as Python's, lists as tuples. One item may stand without its list."""
+    types = types_of(annotation)
+    if any(get_origin(each) is tuple for each in types):
+        items = as_list(value)
+        return tuple(map(as_number, [value] if items is None else items[:MAX_ITEMS]))
+    return as_number(value) if types & {int, float} else value
+
+
+@lru_cache(maxsize=256)
+def _adapter(annotation: Any, strict: bool = True) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation, config=ConfigDict(strict=strict, allow_inf_nan=False))
+
+
+def options(annotation: Any) -> list[str]:
+    """The words that an annotated type allows, if it allows some."""
+    if get_origin(annotation) is Literal:
+        return [str(option) for option in get_args(annotation)]
+    return [option for part in get_args(annotation) for option in options(part)]
+
+
+def words(annotation: Any) -> str:
+    """What an annotated type allows, in words: `an integer from 1 to 4,096`, `a number > 0`."""
+    return _in_words(_adapter(annotation).json_schema())
+
+
+def _in_words(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema allows, in words."""
+    if "anyOf" in schema:
+        parts = [part for part in schema["anyOf"] if part != {"type": "null"}]
+        return " or ".join(map(_in_words, parts))
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        return f"one of {', '.join(map(str, schema['enum']))}"
+    if "items" in schema:
+        size = f"{schema['minItems']:,} to {schema['maxItems']:,}"
+        return f"a list of {size}, each {_in_words(schema['items'])}"
+    noun = "a text that is not empty" if "minLength" in schema else _NOUNS[schema["type"]]
+    if schema.keys() >= {"minimum", "maximum"}:
+        return f"{noun} from {number(schema['minimum'], ',')} to {number(schema['maximum'], ',')}"
+    limits = [f"{sign} {number(schema[key], ',')}" for key, sign in _SIGNS if key in schema]
+    return f"{noun} {' and '.join(limits)}".strip()
+
+
+_NOUNS = {
+    "boolean": "true or false",
+    "integer": "an integer",
+    "number": "a number",
+    "string": "a string",
+}
+_SIGNS = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
 
 
 # Choices
 
 
 class Call(NamedTuple):
-    """A choice with its parameters: `values` of its own, in the order of its signature, and of
-    those its family shares.
+    """A choice with its parameters.
+
+    Parameters
+    ----------
+    values
+        The values of its parameters, in the order of its signature.
+    shared
+        The values of the parameters that all choices of the family take.
     """
 
     family: Family
@@ -87,97 +134,185 @@ class Call(NamedTuple):
 
     @property
     def spelling(self) -> str:
-        """The canonical spelling: parameters in the order of the signature, defaults left out,
-        numbers in shortest form.
+        """The canonical spelling.
+
+        Parameters stand in the order of the signature, without those at their defaults, and
+        numbers in their shortest form.
         """
-        own = list(zip(self.choice.parameters, self.values, strict=True))
-        all_of_them = [*own, *zip(self.family.shared, self.shared, strict=True)]
-        written = [
-            (p.name, v if isinstance(v, str) else number(v))
-            for p, v in all_of_them
-            if p.required or v != p.default
-        ]
-        parts = [
-            v if _positional(self.choice) and name == own[0][0].name else f"{name}={v}"
-            for name, v in written
-        ]
-        return ":".join([self.choice.name, *([",".join(parts)] if parts else [])])
-
-
-def _positional(choice: Choice) -> bool:
-    """Whether a choice's only parameter is written without its name, as its usage shows it."""
-    return len(choice.parameters) == 1 and "=" not in choice.usage
+        parameters = (*self.choice.parameters, *self.family.shared)
+        parts = []
+        for parameter, value in zip(parameters, (*self.values, *self.shared), strict=True):
+            if parameter.required or value != parameter.default:
+                written = value if isinstance(value, str) else number(value)
+                bare = parameter in self.choice.parameters and self.choice.is_positional
+                parts.append(written if bare else f"{parameter.name}={written}")
+        return f"{self.choice.name}:{','.join(parts)}" if parts else self.choice.name
 
 
 def usages(family: Family) -> str:
-    """All choices of a family as they are written, and what each may be followed by."""
-    extra = (
-        f" (each may take {', '.join(f'{p.name}={p.name.upper()}' for p in family.shared)})"
-        if family.shared
-        else ""
-    )
-    return ", ".join(choice.usage for choice in family.choices.values()) + extra
+    """All choices of a family as they are written, and the parameters that each may take."""
+    text = ", ".join(choice.usage for choice in family.choices.values())
+    shared = ", ".join(f"{p.name}={p.name.upper()}" for p in family.shared)
+    return f"{text} (each may take {shared})" if shared else text
 
 
 def read_call(family: Family, text: object) -> Call:
-    """Read `name`, `name:value` or `name:key=value,key=value`. Raises ValueError that names every
-    parameter that is wrong.
+    """Read `name`, `name:value` or `name:key=value,key=value`.
+
+    Raises
+    ------
+    ValueError
+        With the rest of a line, which names every parameter that is wrong.
     """
     name, colon, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
     choice = family.choices.get(name.strip())
     if choice is None:
-        raise ValueError(
-            f"given {shown(text)}, allowed: {usages(family)}{nearest(name, family.choices)}"
-        )
+        raise ValueError(refusal(text, usages(family) + nearest(name, family.choices)))
     parameters = {p.name: p for p in (*choice.parameters, *family.shared)}
-    given: dict[str, str] = {}
     wrong: list[str] = []
-    text_alone = [p.annotation for p in parameters.values()] == [
-        str
-    ]  # such as a path, which may have commas and = in it
-    parts = ([rest] if text_alone else rest.split(",")) if colon else []
-    for position, part in enumerate(parts):
+    written = _written(choice, parameters, rest, wrong) if colon else {}
+    values = _values(choice, parameters, written, wrong)
+    if wrong:
+        rules = list(dict.fromkeys(wrong))
+        if len(rules) > MAX_WRONG:
+            rules[MAX_WRONG:] = [f"and {len(rules) - MAX_WRONG:,} more"]
+        raise ValueError(refusal(text, ", ".join(rules)))
+    count = len(choice.parameters)
+    return Call(family, choice, tuple(values[:count]), tuple(values[count:]))
+
+
+def _written(
+    choice: Choice, parameters: Mapping[str, Parameter], rest: str, wrong: list[str]
+) -> dict[str, str]:
+    """The texts of the parameters after the colon, by name."""
+    # A lone text, such as a path, may have commas and = in it.
+    is_text = [p.annotation for p in parameters.values()] == [str]
+    written: dict[str, str] = {}
+    for position, part in enumerate([rest] if is_text else rest.split(",")):
         key, equals, value = (piece.strip() for piece in part.partition("="))
-        if (
-            position == 0
-            and len(choice.parameters) == 1
-            and (not equals or (text_alone and key not in parameters))
-        ):
+        unnamed = not equals or (is_text and key not in parameters)
+        if position == 0 and len(choice.parameters) == 1 and unnamed:
             key, value = choice.parameters[0].name, part.strip()
         elif key not in parameters or not equals:
+            usage = "" if any(w.startswith(choice.usage) for w in wrong) else f"{choice.usage}, "
             hint = nearest(key, parameters) if equals else ""
-            usage = (
-                "" if any(each.startswith(choice.usage) for each in wrong) else f"{choice.usage}, "
-            )
             wrong.append(f"{usage}not {plain(repr(part.strip()), 30)}{hint}")
             continue
-        if key in given:
+        if key in written:
             wrong.append(f"{key} once")
-        given[key] = value
-    values: dict[str, Any] = {}
-    for key, parameter in parameters.items():
-        if key not in given and parameter.required:
-            if not wrong:
-                wrong.append(choice.usage)
-        elif key in given:
+        written[key] = value
+    return written
+
+
+def _values(
+    choice: Choice,
+    parameters: Mapping[str, Parameter],
+    written: Mapping[str, str],
+    wrong: list[str],
+) -> list[Any]:
+    """The values of the parameters, in order; as many as are right."""
+    values = []
+    for name, parameter in parameters.items():
+        if name in written:
             try:
-                values[key] = _adapter(parameter.annotation).validate_python(given[key])
+                adapter = _adapter(parameter.annotation, strict=False)
+                values.append(adapter.validate_python(written[name]))
             except ValidationError:
-                wrong.append(f"{key} {words(parameter.annotation)}")
-        else:
-            values[key] = parameter.default
-    if wrong:
-        told = list(dict.fromkeys(wrong))
-        more = [f"and {len(told) - MAX_WRONG:,} more"] if len(told) > MAX_WRONG else []
-        raise ValueError(f"given {shown(text)}, allowed: {', '.join([*told[:MAX_WRONG], *more])}")
-    return Call(
-        family,
-        choice,
-        tuple(values[p.name] for p in choice.parameters),
-        tuple(values[p.name] for p in family.shared),
-    )
+                wrong.append(f"{name} {words(parameter.annotation)}")
+        elif not parameter.required:
+            values.append(parameter.default)
+        elif not wrong:
+            wrong.append(choice.usage)
+    return values
 
 
-@lru_cache(maxsize=256)
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))
+# Keys of a setup
+
+
+class Given(NamedTuple):
+    """A value as it was written.
+
+    Parameters
+    ----------
+    place
+        What a line names: `founding.toml: setup.lr`, `--set lr`.
+    folder
+        The folder that paths in the value are relative to.
+    """
+
+    place: str
+    value: Any
+    folder: str = ""
+
+
+Placed = dict[Any, Given]
+"""Values by key."""
+
+
+def allowed(key: str) -> str:
+    """What a key of a setup may be, in words."""
+    return usages(FAMILIES[key]) if key in FAMILIES else words(KEYS[key].annotation)
+
+
+def checked(given: Placed, lines: list[str]) -> dict[str, Any]:
+    """The values that are right by themselves, in canonical form; a line for each that is not."""
+    values: dict[str, Any] = {}
+    for key, (place, value, folder) in given.items():
+        if key not in KEYS:
+            lines.append(f"{place}: {unknown(key, KEYS)}")
+            continue
+        try:
+            values[key] = _checked_key(key, value, folder)
+        except ValueError as error:
+            lines += [f"{place}: {text}" for text in str(error).split("\n")]
+    return values
+
+
+def _checked_key(key: str, value: object, folder: str) -> Any:
+    """The value of one key in its canonical form. Raises ValueError with the rest of each line."""
+    if key not in FAMILIES:
+        return checked_value(KEYS[key].annotation, value)
+    call = read_call(FAMILIES[key], value)
+    if call.choice.function is problems.file:
+        path = read_table.located(call.values[0], folder)
+        read_table.check(path)
+        return f"file:{path}"
+    if key == "problem":
+        try:
+            problem.shape(call.choice.function, call.values)
+        except ValueError as error:  # what annotations cannot say, such as a power of two
+            rule = f"{call.choice.usage}; {plain(str(error), 120)}"
+            raise ValueError(refusal(value, rule)) from None
+    return call.spelling
+
+
+def file_path(problem: str) -> str | None:
+    """The path of a checked problem that is a file; None for any other problem."""
+    return problem.removeprefix("file:") if problem.startswith("file:") else None
+
+
+def problem_name(problem: str) -> str:
+    """A checked problem as tables and messages show it: a file without its folder."""
+    path = file_path(problem)
+    return problem if path is None else f"file:{os.path.basename(path)}"
+
+
+def unknown(key: object, known: Iterable[str]) -> str:
+    """The rest of a line about an unknown key."""
+    names = list(known)
+    hint = nearest(key, names)
+    if not hint and key in KEYS:
+        hint = f"; did you mean 'setup.{key}'?"
+    if not hint and key in SWEEP_KEYS:
+        hint = f"; did you mean '{key}' before [setup]?"
+    return f"unknown key, allowed: {', '.join(names)}{hint}"
+
+
+def incomplete(given: Placed, place: str) -> Iterator[str]:
+    """A line if the problem or the budget is missing, or if the budget is given twice."""
+    if "problem" not in given:
+        yield f"{place}problem: not given, allowed: {allowed('problem')}"
+    if not given.keys() & {"updates", "epochs"}:
+        yield f"{place}updates: not given, allowed: one of updates and epochs"
+    if given.keys() >= {"updates", "epochs"}:
+        yield f"{given['epochs'].place}: given beside updates, allowed: one of updates and epochs"

@@ -1,64 +1,93 @@
-"""Short forms of a grid's lists: numbers evenly apart, and networks of each width at each depth."""
+"""From `[setup]`, `[grid]` and `--set` to all setups of a sweep."""
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from os import PathLike
-from typing import Any, get_args, get_type_hints
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastbp.choices import problems
 from fastbp.choices.families import FAMILIES
-from fastbp.config import choice_syntax
-from fastbp.config.setup import ALTERNATIVE, Given, Placed, Setup, _checked, _path, _unknown
+from fastbp.config import toml_text
+from fastbp.config.choice_syntax import (
+    Given,
+    Placed,
+    checked,
+    file_path,
+    incomplete,
+    problem_name,
+    read_call,
+    types_of,
+    unknown,
+)
+from fastbp.config.setup import Setup, load
 from fastbp.config.toml_text import as_list
-from fastbp.problems import read_table
-from fastbp.problems.targets import FileProblem, Mistake
-from fastbp.schema.text import shown
+from fastbp.problems.targets import FileProblem
+from fastbp.schema.errors import SweepError
+from fastbp.schema.keys import ALTERNATIVE, KEYS, MAX_LAYERS
+from fastbp.schema.text import plain, refusal, shown
 
+MAX_SETUPS = 100_000  # a store holds at most about 10⁵ files
 MAX_VALUES = 1_000
 """Values of one series."""
 
 LARGEST = 1e300
-"""Ends beyond it are none: their distance might not be finite."""
+"""The largest end of a series: the distance of larger ones might not be finite."""
 
-SPACED = ("linear", "log")
+SERIES = {"from": None, "to": None, "count": None, "spaced": "linear"}
+"""The keys of a series and their defaults."""
 
-NUMBERS = '{from = A, to = B, count = N} with A < B and N from 2 to 1,000, and spaced = "linear" or "log" (A > 0)'
+NUMBERS = (
+    "{from = A, to = B, count = N} with A < B and N from 2 to 1,000, "
+    'and spaced = "linear" or "log" (A > 0)'
+)
 NETWORKS = (
     "{width = W, depth = D}, each an integer, a list of them or {from = A, to = B, count = N}"
 )
+
+GridValues = dict[str, tuple[Any, ...]]
+"""The checked values of one grid, by key."""
+
+
+# Short forms of lists
 
 
 def numbers(value: Mapping[Any, Any], whole: bool) -> list[float]:
     """The values of `{from = A, to = B, count = N, spaced = "log"}`, ascending.
 
-    Between the ends, which are kept, each has three digits, so that it can be read and written: of
-    its own where they are on a log scale, of a step where they are not. `whole`: for a key of whole
-    numbers, to which they are rounded; what repeats goes. Raises ValueError with the rest of a
-    line.
+    Parameters
+    ----------
+    value
+        The table as it was written.
+    whole
+        Whether the key takes integers: then the values are rounded, and repeats are dropped.
+
+    Returns
+    -------
+    list of float
+        The ends as they were written, and between them values of three digits: on a log scale
+        three digits of each value, on a linear one three digits of the step.
+
+    Raises
+    ------
+    ValueError
+        With the rest of a line.
     """
-    parts: Sequence[Any] = [
-        value.get(key, SPACED[0]) for key in ("from", "to", "count", "spaced")
-    ]  # a word is no number
-    low, high, count, spaced = parts
-    allowed = ValueError(f"given {shown(value)}, allowed: a list or {NUMBERS}")
-    if not value.keys() <= {"from", "to", "count", "spaced"} or spaced not in SPACED:
-        raise allowed
-    if any(
-        isinstance(each, bool) or not isinstance(each, int | float) for each in (low, high, count)
+    low, high, count, spaced = (value.get(key, default) for key, default in SERIES.items())
+    if (
+        not value.keys() <= SERIES.keys()
+        or spaced not in ("linear", "log")
+        or not all(isinstance(each, int | float) for each in (low, high, count))
+        or any(isinstance(each, bool) for each in (low, high, count))
+        or not -LARGEST <= low < high <= LARGEST
+        or (low <= 0 and spaced == "log")
+        or not 2 <= count <= MAX_VALUES
+        or count != int(count)
+        or (high - low) / count == 0
     ):
-        raise allowed
-    if not (
-        -LARGEST <= low < high <= LARGEST
-        and (low > 0 or spaced == "linear")
-        and 2 <= count <= MAX_VALUES
-    ):
-        raise allowed
-    if count != int(count) or (high - low) / count == 0:
-        raise allowed
+        raise ValueError(refusal(value, f"a list or {NUMBERS}"))
     if spaced == "log":
         inner = [float(f"{each:.3g}") for each in np.geomspace(low, high, int(count))[1:-1]]
     else:
@@ -68,209 +97,304 @@ def numbers(value: Mapping[Any, Any], whole: bool) -> list[float]:
 
 
 def networks(value: Mapping[Any, Any]) -> list[list[Any]]:
-    """The layers of every network of `{width = [4, 8], depth = [1, 2]}`: all of a width, and widths
-    change fastest.
+    """The layers of every network of `{width = [4, 8], depth = [1, 2]}`.
 
-    Raises ValueError with the rest of a line.
+    All layers of a network have one width, and widths change fastest. Raises ValueError with the
+    rest of a line.
     """
     if value.keys() != {"width", "depth"}:
-        raise ValueError(f"given {shown(value)}, allowed: a list or {NETWORKS}")
-    widths, depths = (_wholes(value, key) for key in ("width", "depth"))
+        raise ValueError(refusal(value, f"a list or {NETWORKS}"))
+    widths, depths = (_integers(value, key) for key in ("width", "depth"))
     return [[width] * depth for depth in depths for width in widths]
 
 
-def _wholes(value: Mapping[Any, Any], key: str) -> Sequence[int]:
+def _integers(value: Mapping[Any, Any], key: str) -> Sequence[int]:
+    """The widths or the depths."""
     written = value[key]
     if isinstance(written, Mapping):
         written = numbers(written, whole=True)
-    values = as_list(written if as_list(written) is not None else [written]) or ()
-    if not 1 <= len(values) <= MAX_VALUES or any(
-        isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in values
-    ):
-        raise ValueError(f"given {shown(value)}, allowed: a list or {NETWORKS}")
-    if key == "depth" and max(values) > MAX_DEPTH:
-        raise ValueError(f"given {shown(value)}, allowed: a depth from 1 to {MAX_DEPTH}")
+    values = as_list(written)
+    values = [written] if values is None else values
+    right = (isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in values)
+    if not 1 <= len(values) <= MAX_VALUES or not all(right):
+        raise ValueError(refusal(value, f"a list or {NETWORKS}"))
+    if key == "depth" and max(values) > MAX_LAYERS:
+        raise ValueError(refusal(value, f"a depth from 1 to {MAX_LAYERS}"))
     return values
 
 
-MAX_DEPTH = 16
-"""Hidden layers of a network."""
+def _listed(key: object, value: object) -> object:
+    """The list that a short form stands for; any other value as it is. Raises ValueError."""
+    if not isinstance(value, Mapping) or key not in KEYS:
+        return value
+    if key == "hidden":
+        return networks(value)
+    types = types_of(KEYS[str(key)].annotation)
+    return numbers(value, whole=int in types) if types & {int, float} else value
 
 
-MAX_SETUPS = 100_000  # a store holds at most about 10⁵ files
+def _tables(options: Sequence[Any]) -> Sequence[Any]:
+    """The problems of a grid, with every table that one with `?` stands for, 0 before 1.
 
-
-# The sweep
-
-
-_Grid = dict[str, tuple[Any, ...]]
-
-
-def _each_table(options: Sequence[Any]) -> Sequence[Any]:
-    """Problems of a grid, those with `?` among their bits as every table that it stands for, 0
-    before 1.
-
-    What is wrong stays as it is, and so do more tables than a sweep has setups: a line says of each
-    what is allowed.
+    Wrong problems stay as they are, and so do tables that would be more than a sweep has setups:
+    the check of each says what is allowed.
     """
-    found: list[Any] = []
+    results: list[Any] = []
     for option in options:
         bits = _unknown_bits(option)
-        many = bits.count("?")
-        if many and len(found) + 2**many <= MAX_SETUPS:
+        count = bits.count("?")
+        if count and len(results) + 2**count <= MAX_SETUPS:
             pieces = (("0", "1") if bit == "?" else (bit,) for bit in bits)
-            found += [f"table:{''.join(each)}" for each in itertools.product(*pieces)]
+            results += [f"table:{''.join(each)}" for each in itertools.product(*pieces)]
         else:
-            found.append(option)
-    return found
+            results.append(option)
+    return results
 
 
 def _unknown_bits(problem: object) -> str:
-    """The bits of a table, with or without `?`; nothing where it is no table, or a wrong one."""
+    """The bits of a table, with or without `?`; empty if it is no table, or a wrong one."""
     with suppress(ValueError):
-        call = choice_syntax.read_call(FAMILIES["problem"], problem)
+        call = read_call(FAMILIES["problem"], problem)
         if call.choice.function is problems.table:
             problems.table(call.values[0].replace("?", "0"))
             return str(call.values[0])
     return ""
 
 
-def _listed(key: object, value: object) -> object:
-    """A grid's values where a short form stands for them; all else as it is. Raises ValueError with
-    the rest of a line.
+# All setups
+
+
+class Expansion(NamedTuple):
+    """All setups of a sweep.
+
+    Parameters
+    ----------
+    values
+        The checked keys of `[setup]`.
+    grids
+        The checked values of each grid.
+    baseline
+        The setup of `[setup]` alone; None if it needs a grid to be complete and right.
+    setups
+        All setups without repeats, each with the positions of the grids that it is in.
     """
-    if not isinstance(value, Mapping) or key not in Setup.model_fields:
-        return value
-    if key == "hidden":
-        return networks(value)
-    types = _types(get_type_hints(Setup, include_extras=True)[str(key)])
-    return numbers(value, whole=int in types) if types & {int, float} else value
+
+    values: dict[str, Any]
+    grids: list[GridValues]
+    baseline: Setup | None
+    setups: list[tuple[Setup, list[int]]]
 
 
-def _types(hint: Any) -> set[Any]:
-    """The types that an annotation is made of."""
-    return {hint}.union(*map(_types, get_args(hint)))
+class SweepTables:
+    """`[setup]` and each `[grid]` as they were written. Mistakes go to `lines`.
 
+    Parameters
+    ----------
+    data
+        What the sweep file holds.
+    here
+        What a line begins with: the file's name and a colon, or nothing.
+    folder
+        The folder that paths in the file are relative to.
+    lines
+        One line for each mistake, extended by all methods.
+    """
 
-def _grid_values(table: Placed, lines: list[str]) -> _Grid:
-    """The values of a grid that are right, keys in the order of the file."""
-    values: _Grid = {}
-    for key, (place, options, folder) in table.items():
-        if key == "collapse":
-            lines.append(
-                f"{place}: given a list, allowed: one value in [setup], since no run changes with it"
-            )
-        elif key not in Setup.model_fields:
-            lines.append(f"{place}: {_unknown(key, Setup.model_fields)}")
+    def __init__(self, data: Mapping[str, Any], here: str, folder: str, lines: list[str]) -> None:
+        self.here, self.folder, self.lines = here, folder, lines
+        self.setup: Placed = {}
+        self.grids: list[Placed] = []
+        self.seeds: list[Given | None] = []
+        """The seeds of each grid, where it gives some."""
+        self._files: dict[tuple[str, tuple[str, ...] | None], FileProblem] = {}
+        self._names: dict[tuple[str, tuple[str, ...] | None], FileProblem] = {}
+        self._setups: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
+        setup, grid = data.get("setup", {}), data.get("grid", [])
+        if isinstance(setup, Mapping):
+            for key, value in setup.items():
+                self.setup[key] = Given(f"{here}setup.{plain(str(key))}", value, folder)
         else:
-            checked = (_checked({key: Given(place, option, folder)}, lines) for option in options)
-            values[key] = tuple(value for found in checked for value in found.values())
-    return values
+            lines.append(f"{here}setup: {refusal(setup, 'a table, [setup]')}")
+        grids = [grid] if isinstance(grid, Mapping) else as_list(grid)
+        if grids is None or not all(isinstance(table, Mapping) for table in grids):
+            lines.append(f"{here}grid: {refusal(grid, 'a table, [grid], or several, [[grid]]')}")
+            grids = []
+        self.seeds = [None] * len(grids)
+        for index, table in enumerate(grids):
+            place = f"{here}grid" if len(grids) == 1 else f"{here}grid[{index + 1}]"
+            self._read_grid(index, place, table)
 
+    def _read_grid(self, index: int, place: str, table: Mapping[Any, Any]) -> None:
+        """Add a grid, with its short forms as lists."""
+        placed: Placed = {}
+        for key, value in table.items():
+            where = f"{place}.{plain(str(key))}"
+            if key == "seeds":
+                self.seeds[index] = Given(where, value)
+                continue
+            options: Sequence[Any] = ()
+            try:
+                options = as_list(_listed(key, value)) or ()
+                if key in KEYS and not options:
+                    raise ValueError(refusal(value, "a list of one or more values"))
+            except ValueError as error:
+                self.lines.append(f"{where}: {error}")
+            options = _tables(options) if key == "problem" else options
+            placed[key] = Given(where, options, self.folder)
+        self.grids.append(placed)
 
-def _outside(setup: dict[str, Any], table: Iterable[str]) -> dict[str, Any]:
-    """What a grid leaves of `[setup]`: it takes the place of its own keys, and its budget that of
-    one written the other way.
-    """
-    taken = set(table)
-    return {
-        key: value
-        for key, value in setup.items()
-        if key not in taken and ALTERNATIVE.get(key) not in taken
-    }
+    def set(self, text: str, before: set[str]) -> None:
+        """Put one `KEY=VALUE` of `--set` over the file.
 
+        Paths in it are relative to the current folder, wherever the sweep file lies. `before`: the
+        keys that other `--set` gave, to which this one is added.
+        """
+        key, equals, written = (piece.strip() for piece in text.partition("="))
+        place = f"--set {plain(key)}"
+        if not equals or not key:
+            self.lines.append(f"--set: {refusal(text, 'KEY=VALUE')}")
+        elif key == "seeds":
+            rule = "keys of a setup; for seeds there is --seeds"
+            self.lines.append(f"{place}: unknown key, allowed: {rule}")
+        elif ALTERNATIVE.get(key) in before:
+            other = f"given beside --set {ALTERNATIVE[key]}"
+            self.lines.append(f"{place}: {other}, allowed: one of updates and epochs")
+        else:
+            before.add(key)
+            try:
+                self._replace(key, place, _listed(key, toml_text.read_value(written)))
+            except ValueError as error:
+                self.lines.append(f"{place}: {error}")
 
-def _expand(
-    setup: Placed,
-    values: dict[str, Any],
-    tables: list[Placed],
-    grids: list[_Grid],
-    here: str,
-    lines: list[str],
-) -> tuple[list[tuple[Setup, list[int]]], Setup | None]:
-    """All setups without repeats, each with the positions of the grids that it is in, and the
-    baseline; lines for mistakes between keys, found on what is right by itself.
-    """
-    found: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
-    files: _Files = {}
-    baseline = Setup.model_construct(**values) if _complete(values) else None
-    if baseline and any(baseline._conflicts()):
-        baseline = None  # the grid may fix it; what it does not fix is said below
-    for place, (table, grid) in enumerate(zip(tables or [{}], grids or [{}], strict=True)):
-        fixed = _outside(values, grid)
-        wrong = {key for key, options in grid.items() if not options} | (
-            _outside(setup, grid).keys() - fixed.keys()
-        )
-        from_files = [
-            problem
-            for problem in grid.get("problem", (fixed.get("problem", ""),))
-            if _path(problem)
-        ]
-        if from_files and "targets" in wrong:
-            continue
-        mistakes = _read_files(from_files, grid.get("targets", (fixed.get("targets"),)), files)
-        lines += [
-            f"{_blamed(key, table, setup, here)}: {text}" for key, text in mistakes
-        ]  # whatever else is wrong
-        if wrong & {"problem", "batch", "updates", "epochs"} or not _complete({**fixed, **grid}):
-            continue  # said already, and what would follow from a default in its place might not be so
-        crossed = {key: options for key, options in grid.items() if options}
-        common = Setup.model_construct(**fixed)
-        for combination in itertools.product(*crossed.values()):
-            one = common.model_copy(update=dict(zip(crossed, combination, strict=True)))
-            one._file = files.get((one.problem, one.targets))
-            # What is wrong with the layers is said already, and axes of a grid may be right with
-            # the right ones.
-            conflicts = [
-                (key, text)
-                for key, text in one._conflicts()
-                if key != "init" or "hidden" not in wrong
-            ]
-            lines += [f"{_blamed(key, table, setup, here)}: {text}" for key, text in conflicts]
-            if not conflicts:
-                found.setdefault(tuple(one.columns().values()), (one, []))[1].append(place)
-    return list(found.values()), baseline
+    def _replace(self, key: str, place: str, value: object) -> None:
+        """Put a value in the place of a key of `[setup]`, or a list of several in every grid."""
+        if key == "problem":
+            options = _tables(value if isinstance(value, list) else [value])
+            value = list(options) if len(options) > 1 else value
+        if value == []:
+            raise ValueError(refusal(value, "a list of one or more values"))
+        if isinstance(value, list) and len(value) > 1:
+            self.grids = self.grids or [{}]
+            for table in self.grids:
+                table[key] = Given(place, value)
+                table.pop(ALTERNATIVE.get(key), None)
+        else:
+            for table in (self.setup, *self.grids):
+                table.pop(ALTERNATIVE.get(key), None)
+            for table in self.grids:
+                table.pop(key, None)
+            self.setup[key] = Given(place, value[0] if isinstance(value, list) else value)
 
+    def expand(self, values: dict[str, Any]) -> Expansion:
+        """All setups, of the checked keys of `[setup]`.
 
-_Files = dict[tuple[str, tuple[str, ...] | None], FileProblem]
-"""What was read, by problem and targets; and the first file of each name, by the name that tables
-show."""
+        Raises
+        ------
+        SweepError
+            With all lines so far, if there are too many setups to go on.
+        """
+        tables = self.grids or [{}]
+        lengths = [[len(given.value) for given in table.values()] for table in tables]
+        total = sum(math.prod(max(length, 1) for length in each) for each in lengths)
+        few = sum(map(sum, lengths)) <= MAX_SETUPS  # a grid may have many values and few setups
+        grids = [self._checked_grid(table) for table in tables] if few else []
+        if total > MAX_SETUPS or not few:
+            text = f"given {total:,} setups, allowed: at most {MAX_SETUPS:,}"
+            self.lines.append(f"{self.here}grid: {text}")
+            raise SweepError(dict.fromkeys(self.lines))
+        for index, table in enumerate(tables):
+            place = f"{self.here}grid[{index + 1}]." if len(tables) > 1 else f"{self.here}setup."
+            self.lines += incomplete(_outside(self.setup, table) | table, place)
+        for index, (table, grid) in enumerate(zip(tables, grids, strict=True)):
+            self._cross(index, table, values, grid)
+        grids = grids if self.grids else []
+        return Expansion(values, grids, _baseline(values), list(self._setups.values()))
 
-
-def _read_files(
-    found: list[str], targets: Iterable[tuple[str, ...] | None], files: _Files
-) -> Iterator[Mistake]:
-    """Read the problems that are files, each with each choice of targets, into `files`: the
-    mistakes in them.
-    """
-    for path, columns in itertools.product(found, targets):
-        one = Setup.model_construct(problem=path, targets=columns)
-        yield from one._read()
-        if one._file:
-            files[path, columns] = one._file
-            if files.setdefault((one.problem_name, columns), one._file) != one._file:
-                rule = "different names for different files, as tables show the name alone"
-                yield Mistake(
-                    "problem",
-                    f"given {shown(one.problem_name)}, allowed: {rule}; {shown(path)} is the second",
+    def _checked_grid(self, table: Placed) -> GridValues:
+        """The values of a grid that are right, keys in the order of the file."""
+        values: GridValues = {}
+        for key, (place, options, folder) in table.items():
+            if key not in KEYS:
+                self.lines.append(f"{place}: {unknown(key, KEYS)}")
+            elif not KEYS[key].is_axis:
+                rule = "one value in [setup], since no run changes with it"
+                self.lines.append(f"{place}: given a list, allowed: {rule}")
+            else:
+                each = (
+                    checked({key: Given(place, option, folder)}, self.lines) for option in options
                 )
+                values[key] = tuple(value for right in each for value in right.values())
+        return values
+
+    def _cross(
+        self, index: int, table: Placed, values: Mapping[str, Any], grid: GridValues
+    ) -> None:
+        """Add the setups of a grid that are right, and lines for mistakes between keys.
+
+        Only keys that are right by themselves are compared.
+        """
+        fixed = _outside(values, grid)
+        wrong = {key for key, options in grid.items() if not options}
+        wrong |= _outside(self.setup, grid).keys() - fixed.keys()
+        paths = [
+            each for each in grid.get("problem", (fixed.get("problem", ""),)) if file_path(each)
+        ]
+        if paths and "targets" in wrong:
+            return
+        for path, targets in itertools.product(paths, grid.get("targets", (fixed.get("targets"),))):
+            self._load(path, targets, table)
+        if wrong & {"problem", "batch", "updates", "epochs"} or not _complete({**fixed, **grid}):
+            return  # a line says so already, and defaults in their place could make more mistakes
+        crossed = {key: options for key, options in grid.items() if options}
+        for combination in itertools.product(*crossed.values()):
+            keys = fixed | dict(zip(crossed, combination, strict=True))
+            file = self._files.get((keys["problem"], keys.get("targets")))
+            if file_path(keys["problem"]) and file is None:
+                continue
+            setup = Setup.unchecked(keys, file)
+            # With the right layers, the axes of a grid of weights may be right.
+            mistakes = [m for m in setup.conflicts() if m.key != "init" or "hidden" not in wrong]
+            self.lines += [f"{self._place(key, table)}: {text}" for key, text in mistakes]
+            if not mistakes:
+                places = self._setups.setdefault(tuple(setup.columns().values()), (setup, []))[1]
+                places.append(index)
+
+    def _load(self, path: str, targets: tuple[str, ...] | None, table: Placed) -> None:
+        """Read the file of a problem, with these targets."""
+        result = load(path, targets)
+        if isinstance(result, tuple):
+            self.lines += [f"{self._place(key, table)}: {text}" for key, text in result]
+        elif result:
+            self._files[path, targets] = result
+            name = problem_name(path)
+            if self._names.setdefault((name, targets), result) != result:
+                rule = "different names for different files, as tables show the name alone"
+                text = f"given {shown(name)}, allowed: {rule}; {shown(path)} is the second"
+                self.lines.append(f"{self._place('problem', table)}: {text}")
+
+    def _place(self, key: str, table: Placed) -> str:
+        """The place of a key, where it was written or would have to be."""
+        given = table.get(key) or self.setup.get(key)
+        return given.place if given else f"{self.here}setup.{key}"
 
 
-def _blamed(key: str, table: Placed, setup: Placed, here: str) -> str:
-    """The place of a key, where it was written or would have to be."""
-    return (table.get(key) or setup.get(key) or Given(f"{here}setup.{key}", None)).place
+def _outside(setup: Mapping[Any, Any], table: Iterable[str]) -> dict[Any, Any]:
+    """The keys of `[setup]` that a grid leaves. A budget takes the other budget's place."""
+    taken = {*table, *(ALTERNATIVE[key] for key in table if key in ALTERNATIVE)}
+    return {key: value for key, value in setup.items() if key not in taken}
 
 
 def _complete(keys: Mapping[str, Any]) -> bool:
-    return "problem" in keys and len(ALTERNATIVE.keys() & keys) == 1
+    """Whether there are a problem and one budget."""
+    return "problem" in keys and len(ALTERNATIVE.keys() & keys.keys()) == 1
 
 
-def _in_grid(key: str, value: Any) -> Any:
-    """A value as a grid spells it: one layer without its list."""
-    return value[0] if key == "hidden" and len(value) == 1 else value
-
-
-def _placed(key: str, value: Any, folder: str | PathLike[str] | None) -> Any:
-    """A value as a file in this folder spells it: another file by the way to it."""
-    path = _path(value) if key == "problem" else None
-    return value if path is None or folder is None else f"file:{read_table.relative(path, folder)}"
+def _baseline(values: Mapping[str, Any]) -> Setup | None:
+    """The setup of these keys alone; None if it needs a grid to be complete and right."""
+    if not _complete(values):
+        return None
+    file = load(values["problem"], values.get("targets"))
+    if isinstance(file, tuple):
+        return None
+    setup = Setup.unchecked(values, file)
+    return None if any(setup.conflicts()) else setup

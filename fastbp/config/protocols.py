@@ -1,28 +1,25 @@
-"""What a sweep file may say of others' results: figures that a paper printed of many runs, to hold
-beside ours.
+"""Figures that a paper printed of many runs, which a sweep file holds to compare with ours.
 
-They change no setup and no identity. A figure is worth as much as it is certain, so each says how
-many runs are behind it, or its own bounds.
+They change no setup and no id. Each says how certain it is: by the runs behind it, or its bounds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, get_type_hints
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from fastbp.config import choice_syntax, toml_text
-from fastbp.config.choice_syntax import Real, Whole
+from fastbp.config.choice_syntax import Given, as_number, checked, checked_value, words
+from fastbp.config.toml_text import as_list
+from fastbp.problems.targets import Mistake
 from fastbp.schema.paper_figures import MAX_RUNS, EvaluatedWhen, Figure
-from fastbp.schema.text import nearest, number, plain, shown
+from fastbp.schema.text import nearest, number, plain, refusal, shown
 
-MOST = 1000
+MAX_FIGURES = 1000
 """Figures in a file."""
 
-Certain = Annotated[Real, Ge(0), Le(10.0**12)]
-
-Where = Callable[[Mapping[Any, Any], str], dict[str, Any]]
-"""Checks the keys of a setup in a table at a place, and says what is wrong."""
+Uncertain = Annotated[float, Ge(0), Le(10.0**12)]
+"""A printed number or its uncertainty."""
 
 
 class Published(BaseModel):
@@ -31,123 +28,114 @@ class Published(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     source: Annotated[str, MinLen(1), MaxLen(300)] = Field(description="who printed it, and where")
-    figure: Figure = Field(description="what it is")
-    value: Certain = Field(description="what was printed")
-    rounded: Annotated[Real, Gt(0), Le(10.0**12)] | None = Field(
+    figure: Figure = Field(description="which figure it is")
+    value: Uncertain = Field(description="the printed number")
+    rounded: Annotated[float, Gt(0), Le(10.0**12)] | None = Field(
         None,
-        description="to what it was rounded; else the last digit written here, and a success of 0 or 1 is exact",
+        description="the unit it was rounded to; without it, that of the last digit written here, "
+        "and a success of 0 or 1 is exact",
     )
-    runs: Annotated[Whole, Ge(1), Le(MAX_RUNS)] | None = Field(
-        None, description="how many runs are behind it"
+    runs: Annotated[int, Ge(1), Le(MAX_RUNS)] | None = Field(
+        None, description="the number of runs behind it"
     )
-    plus_minus: Certain | None = Field(None, description="its uncertainty, where that was printed")
-    low: Certain | None = Field(None, description="its lower bound, where that was printed")
-    high: Certain | None = Field(None, description="its upper bound, where that was printed")
-    looks: EvaluatedWhen = Field(
+    plus_minus: Uncertain | None = Field(None, description="its uncertainty, if that was printed")
+    low: Uncertain | None = Field(None, description="its lower bound, if that was printed")
+    high: Uncertain | None = Field(None, description="its upper bound, if that was printed")
+    evaluated: EvaluatedWhen = Field(
         "after",
-        description="whether outputs were looked at after the updates of an epoch, or as the pass before them has them",
+        description="whether outputs were evaluated after the updates of an epoch, "
+        "or in the forward pass before them",
     )
     where: dict[str, Any] = Field(
         default_factory=dict,
-        description="keys of a setup: the figure is of those setups of the sweep that have them",
+        description="keys of a setup: the figure belongs to all setups with these values",
     )
 
     def written(self, where: Mapping[str, Any]) -> dict[str, Any]:
-        """What stands in the file, its `where` spelled so."""
-        keys = {
-            key: value
-            for key, value in self
-            if value is not None and (key != "looks" or value != "after")
-        }
-        return {key: value for key, value in (keys | {"where": where}).items() if value != {}}
+        """The table of the file, with `where` in this spelling."""
+        keys = {**dict(self), "where": where}
+        defaults = {"evaluated": "after", "where": {}}
+        return {key: value for key, value in keys.items() if value != defaults.get(key)}
 
 
-def read(value: object, here: str, where: Where, lines: list[str]) -> tuple[Published, ...]:
-    """The figures of a file; a line for each mistake."""
-    tables = [value] if isinstance(value, Mapping) else toml_text.as_list(value)
-    if (
-        tables is None
-        or len(tables) > MOST
-        or not all(isinstance(table, Mapping | Published) for table in tables)
-    ):
-        given = f"{len(tables):,} tables" if tables and len(tables) > MOST else shown(value)
-        lines.append(
-            f"{here}published: given {given}, allowed: tables, [[published]], at most {MOST:,}"
-        )
+def read(value: object, here: str, folder: str, lines: list[str]) -> tuple[Published, ...]:
+    """The figures of a file; a line for each mistake.
+
+    Parameters
+    ----------
+    value
+        What the file has as `published`: tables, or from Python figures that were read before.
+    here
+        What a line begins with: the file's name and a colon, or nothing.
+    folder
+        The folder that paths in the file are relative to.
+    lines
+        Lines for mistakes, which this extends.
+    """
+    tables = [value] if isinstance(value, Mapping) else as_list(value)
+    right = tables is not None and all(isinstance(each, Mapping | Published) for each in tables)
+    if tables is None or not right or len(tables) > MAX_FIGURES:
+        many = tables is not None and len(tables) > MAX_FIGURES
+        given = f"{len(tables):,} tables" if tables and many else shown(value)
+        rule = f"tables, [[published]], at most {MAX_FIGURES:,}"
+        lines.append(f"{here}published: given {given}, allowed: {rule}")
         return ()
-    found = []
-    for i, table in enumerate(tables):
-        one = (
-            table
-            if isinstance(table, Published)
-            else _read(table, f"{here}published[{i + 1}]", where, lines)
-        )
-        found += [one] if one else []
-    return tuple(found)
+    figures = (
+        table
+        if isinstance(table, Published)
+        else _read(table, f"{here}published[{i + 1}]", folder, lines)
+        for i, table in enumerate(tables)
+    )
+    return tuple(figure for figure in figures if figure)
 
 
-def _read(table: Mapping[Any, Any], place: str, where: Where, lines: list[str]) -> Published | None:
-    """One figure; None where a line was added."""
+def _read(table: Mapping[Any, Any], place: str, folder: str, lines: list[str]) -> Published | None:
+    """One figure; None if lines were added."""
     hints = get_type_hints(Published, include_extras=True)
     before = len(lines)
     values: dict[str, Any] = {}
     for key, value in table.items():
-        if key not in hints:
-            lines.append(
-                f"{place}.{plain(str(key))}: unknown key, allowed: {', '.join(hints)}{nearest(key, hints)}"
-            )
-        elif key == "where":
-            if isinstance(value, Mapping):
-                values[key] = where(value, f"{place}.where")
+        try:
+            if key not in hints:
+                names = ", ".join(hints)
+                raise ValueError(f"unknown key, allowed: {names}{nearest(key, hints)}")
+            if key == "where":
+                values[key] = _where(value, f"{place}.where", folder, lines)
             else:
-                lines.append(
-                    f"{place}.where: given {shown(value)}, allowed: a table of keys of a setup"
-                )
-        else:
-            try:
-                values[key] = TypeAdapter(hints[key], config=_STRICT).validate_python(value)
-            except (ValidationError, RecursionError):
-                hint = nearest(value, choice_syntax.options(hints[key]))
-                lines.append(
-                    f"{place}.{key}: given {shown(value)}, allowed: {choice_syntax.words(hints[key])}{hint}"
-                )
+                values[key] = checked_value(hints[key], value)
+        except ValueError as error:
+            lines.append(f"{place}.{plain(str(key))}: {error}")
     for key in ("source", "figure", "value"):
         if key not in table:
-            lines.append(f"{place}.{key}: not given, allowed: {choice_syntax.words(hints[key])}")
+            lines.append(f"{place}.{key}: not given, allowed: {words(hints[key])}")
     if len(lines) == before:
         lines += [f"{place}.{key}: {text}" for key, text in _conflicts(values)]
     return Published(**values) if len(lines) == before else None
 
 
-_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+def _where(value: object, place: str, folder: str, lines: list[str]) -> dict[str, Any]:
+    """The keys of a setup that a figure belongs to. Raises ValueError with the rest of a line."""
+    if not isinstance(value, Mapping):
+        raise ValueError(refusal(value, "a table of keys of a setup"))
+    keys = {k: Given(f"{place}.{plain(str(k))}", v, folder) for k, v in value.items()}
+    return checked(keys, lines)
 
 
-def _conflicts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Mistakes between keys: the key to blame and the rest of the line."""
-    source, value = values["source"], values["value"]
-    low, high = values.get("low"), values.get("high")
-    found = []
-    if not all(c.isprintable() for c in source):
-        found.append(("source", f"given {shown(source)}, allowed: printable characters"))
-    if values["figure"] == "success" and value > 1:
-        found.append(("value", f"given {number(value)}, allowed: a share from 0 to 1"))
+def _conflicts(values: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Mistakes between keys."""
+    value, low, high = as_number(values["value"]), values.get("low"), values.get("high")
+    if not values["source"].isprintable():
+        yield Mistake("source", refusal(values["source"], "printable characters"))
+    if values["figure"] == "success" and values["value"] > 1:
+        yield Mistake("value", refusal(value, "a share from 0 to 1"))
     if (low is None) != (high is None):
-        found.append(
-            (
-                "low" if high is None else "high",
-                f"given alone, allowed: beside {'high' if high is None else 'low'}",
-            )
-        )
+        given, missing = ("low", "high") if high is None else ("high", "low")
+        yield Mistake(given, f"given alone, allowed: beside {missing}")
     elif low is not None and "plus_minus" in values:
-        found.append(("plus_minus", "given beside low and high, allowed: one of the two"))
-    elif low is not None and high is not None and not low <= value <= high:
-        bounds = f"{number(low)} to {number(high)}"
-        found.append(("value", f"given {number(value)}, allowed: from low to high, {bounds}"))
+        yield Mistake("plus_minus", "given beside low and high, allowed: one of the two")
+    elif low is not None and high is not None and not low <= values["value"] <= high:
+        bounds = f"from low to high, {number(low)} to {number(high)}"
+        yield Mistake("value", refusal(value, bounds))
     elif low is None and not values.keys() & {"runs", "plus_minus"}:
-        found.append(
-            (
-                "runs",
-                "not given, allowed: runs, plus_minus, or low and high, which say how certain the figure is",
-            )
-        )
-    return found
+        rule = "runs, plus_minus, or low and high, which say how certain the figure is"
+        yield Mistake("runs", f"not given, allowed: {rule}")

@@ -1,44 +1,36 @@
-"""A sweep file: many setups × many seeds."""
+"""A sweep: many setups × many seeds, as a sweep file describes them."""
 
 import itertools
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from os import PathLike, fspath
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Self
 
 from annotated_types import Ge, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from fastbp.config import choice_syntax, protocols, toml_text
-from fastbp.config.choice_syntax import Whole
-from fastbp.config.grid import (
-    MAX_SETUPS,
-    _each_table,
-    _expand,
-    _grid_values,
-    _in_grid,
-    _listed,
-    _outside,
-    _placed,
-)
-from fastbp.config.protocols import Published
-from fastbp.config.setup import (
-    ALTERNATIVE,
+from fastbp.config import protocols, toml_text
+from fastbp.config.choice_syntax import (
+    SWEEP_KEYS,
     Given,
-    Placed,
-    Setup,
-    _checked,
-    _incomplete,
-    _unknown,
-    _where,
+    Whole,
+    as_number,
+    checked,
+    file_path,
+    unknown,
 )
+from fastbp.config.grid import Expansion, SweepTables
+from fastbp.config.protocols import Published
+from fastbp.config.setup import Setup
+from fastbp.problems import read_table
 from fastbp.schema.errors import SweepError
-from fastbp.schema.text import named, plain, shown
+from fastbp.schema.text import named, plain, refusal, shown
 
 LAST_SEED = 2**63  # seeds are int64 columns
+
+MAX_TITLE = 1_000
+"""Characters of a title."""
 
 
 class Seeds(BaseModel):
@@ -55,12 +47,20 @@ class Seeds(BaseModel):
         return self.start + self.count
 
 
-class Sweep(BaseModel):
-    """Many setups × many seeds, as a sweep file says it. `Sweep(seeds=100, setup={…}, grid={…})`;
-    mistakes raise `SweepError`.
+SeedsGiven = int | str | Seeds | None
+"""Seeds that take the place of a file's: their number, as `--seeds` writes it, or all of them."""
 
-    `setup` and `grid` hold what was written, checked and in canonical spelling; `baseline` and
-    `setups` are made of them.
+
+class Sweep(BaseModel):
+    """Many setups × many seeds: `Sweep(seeds=100, setup={…}, grid={…})`.
+
+    `setup` and `grid` hold what was written, checked and in canonical spelling. `baseline` and
+    `setups` are made from them.
+
+    Raises
+    ------
+    SweepError
+        With every mistake.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -71,106 +71,137 @@ class Sweep(BaseModel):
         default_factory=dict, description="the baseline: any keys of a setup"
     )
     grid: tuple[dict[str, tuple[Any, ...]], ...] = Field(
-        (), description="lists of values, crossed; of several grids, the union"
+        (), description="lists of values, crossed; several grids are joined"
     )
     published: tuple[Published, ...] = Field(
-        (), description="what others printed of such runs, to hold beside ours"
+        (), description="figures that others published of such runs, to compare with ours"
     )
 
     _baseline: Setup | None = PrivateAttr(None)
     _setups: tuple[Setup, ...] = PrivateAttr(())
-    _own: tuple[int | None, ...] = PrivateAttr(())  # how many seeds each grid says
-    _counts: dict[str, int] = PrivateAttr(
-        {}
-    )  # of each setup by its id, where it is not the same for all
+    _grid_seeds: tuple[int | None, ...] = PrivateAttr(())
+    """The number of seeds that each grid gives, if it gives one."""
+    _counts: dict[str, int] = PrivateAttr({})
+    """The number of seeds of each setup by its id, if setups differ in it."""
 
     def __init__(self, **data: Any) -> None:
-        parts = _read_sweep(data, "", None, (), "")
-        super().__init__(**parts.fields)
-        self._baseline, self._setups, self._own, self._counts = parts.privates
+        self._fill(data)
+
+    def _fill(
+        self,
+        data: Mapping[str, Any],
+        name: str = "",
+        seeds: SeedsGiven = None,
+        settings: Iterable[str] = (),
+        folder: str = "",
+    ) -> None:
+        """Check and expand what a file holds. Raises SweepError with every mistake in it."""
+        lines: list[str] = []
+        here = f"{name}: " if name else ""
+        _check_top(data, here, lines)
+        chosen = _read_seeds(data.get("seeds"), here, seeds, lines)
+        tables = SweepTables(data, here, folder, lines)
+        counts = tuple(_grid_seeds(tables.seeds, chosen, lines)) if seeds is None else ()
+        before: set[str] = set()
+        for text in settings:
+            tables.set(text, before)
+        values = checked(tables.setup, lines)
+        figures = protocols.read(data.get("published", ()), here, folder, lines)
+        expansion = tables.expand(values)
+        if lines or chosen is None:
+            raise SweepError(dict.fromkeys(lines))
+        title, grid = data.get("title", ""), tuple(expansion.grids)
+        super().__init__(title=title, seeds=chosen, setup=values, grid=grid, published=figures)
+        self._baseline = expansion.baseline
+        self._setups = tuple(setup for setup, _ in expansion.setups)
+        self._grid_seeds = counts
+        self._counts = _seed_counts(expansion, counts, chosen)
 
     @property
     def baseline(self) -> Setup | None:
-        """The setup that `[setup]` alone describes; None where it needs the grid to be complete."""
+        """The setup that `[setup]` alone describes; None if it needs the grid to be complete."""
         return self._baseline
 
     @property
     def setups(self) -> tuple[Setup, ...]:
-        """All setups without repeats, in the order of the file, the last key of a grid fastest."""
+        """All setups without repeats, in the order of the file; the last key changes fastest."""
         return self._setups
 
+    def _with_count(self, count: int) -> Seeds:
+        return self.seeds.model_copy(update={"count": count})
+
     def seeds_of(self, setup: Setup) -> Seeds:
-        """The seeds of one of the setups: of all that its grids say the most, and the sweep's own
-        where none says any.
-        """
-        return (
-            self.seeds.model_copy(update={"count": self._counts[setup.identity()]})
-            if self._counts
-            else self.seeds
-        )
+        """The seeds of one of the setups: the most that one of its grids gives, or the sweep's."""
+        return self._with_count(self._counts[setup.identity()]) if self._counts else self.seeds
 
     @property
     def all_seeds(self) -> Seeds:
-        """The seeds that any setup has."""
-        return (
-            self.seeds.model_copy(update={"count": max(self._counts.values())})
-            if self._counts
-            else self.seeds
-        )
+        """The seeds that at least one setup has."""
+        return self._with_count(max(self._counts.values())) if self._counts else self.seeds
 
     @property
     def runs(self) -> int:
-        """Setups times seeds."""
+        """The number of runs of all setups."""
         return sum(self._counts.values()) if self._counts else len(self.setups) * self.seeds.count
 
     def with_seeds(self, start: int, count: int) -> Self:
         """The sweep with these seeds in every setup."""
         sweep = self.model_copy(update={"seeds": Seeds(start=start, count=count)})
-        sweep._own, sweep._counts = (), {}
+        sweep._grid_seeds, sweep._counts = (), {}
         return sweep
 
     def within(self, start: int, count: int) -> Self:
-        """The sweep without other seeds than these, of which a setup may have none."""
+        """The sweep without seeds outside this range. A setup may be left without any."""
         sweep = self.with_seeds(start, count)
         sweep._counts = {
-            name: max(0, min(self.seeds.start + own - start, count))
-            for name, own in self._counts.items()
+            name: max(0, min(self.seeds.start + each - start, count))
+            for name, each in self._counts.items()
         }
         return sweep
 
     @property
     def notes(self) -> list[str]:
-        """What is allowed but worth a word, each once."""
+        """What is allowed but probably not meant, one line each."""
         notes = [note for setup in self.setups for note in setup.notes()]
-        for i, (one, setups) in enumerate(zip(self.published, self._fitting(), strict=True)):
+        for i, (figure, setups) in enumerate(zip(self.published, self._matching(), strict=True)):
             if not setups:
+                where = plain(toml_text.toml(figure.where))
                 notes.append(
-                    f"published[{i + 1}]: no setup has {plain(toml_text.toml(one.where))}, so this figure is left out"
+                    f"published[{i + 1}]: no setup has {where}, so this figure is left out"
                 )
         return list(dict.fromkeys(notes))
 
-    def _fitting(self) -> list[list[Setup]]:
-        """The setups of which each published figure is."""
+    def _matching(self) -> list[list[Setup]]:
+        """The setups that each published figure belongs to."""
         return [
-            [s for s in self.setups if all(getattr(s, k) == v for k, v in one.where.items())]
-            for one in self.published
+            [s for s in self.setups if all(getattr(s, k) == v for k, v in figure.where.items())]
+            for figure in self.published
         ]
 
     @classmethod
     def from_toml(
         cls,
         path: str | PathLike[str],
-        seeds: int | str | Seeds | None = None,
+        seeds: SeedsGiven = None,
         settings: Iterable[str] = (),
     ) -> Self:
         """Read a sweep file.
 
-        Parameters: `path`; `seeds`, in place of the file's count (its start stays) or, as `Seeds`,
-        of both; `settings`, strings `KEY=VALUE` over the file: a value replaces the key in
-        `[setup]` and takes it out of every grid, a list of several replaces it in every grid (and
-        makes one where there is none), a list of one is its value.
+        Parameters
+        ----------
+        path
+            The file.
+        seeds
+            A number of seeds in place of the file's, whose start stays; or all `Seeds`.
+        settings
+            Strings `KEY=VALUE` that go over the file. A value replaces the key in `[setup]` and
+            takes it out of every grid. A list of several replaces it in every grid, and makes one
+            if there is none. A list of one is its value.
 
-        Raises SweepError.
+        Raises
+        ------
+        SweepError
+            With every mistake.
         """
         try:
             text = toml_text.read_file(path)
@@ -183,12 +214,27 @@ class Sweep(BaseModel):
         cls,
         text: str,
         name: str = "",
-        seeds: int | str | Seeds | None = None,
+        seeds: SeedsGiven = None,
         settings: Iterable[str] = (),
         folder: str | PathLike[str] = "",
     ) -> Self:
-        """Read the text of a sweep file; `name` stands before each line of a mistake, paths in it
-        are seen from `folder`.
+        """Read the text of a sweep file.
+
+        Parameters
+        ----------
+        text
+            The text.
+        name
+            The file's name, which each line about a mistake begins with.
+        seeds, settings
+            As in `from_toml`.
+        folder
+            The folder that paths in the text are relative to.
+
+        Raises
+        ------
+        SweepError
+            With every mistake.
         """
         try:
             data = toml_text.read_toml(text)
@@ -201,263 +247,129 @@ class Sweep(BaseModel):
         cls,
         data: Mapping[str, Any],
         name: str = "",
-        seeds: int | str | Seeds | None = None,
+        seeds: SeedsGiven = None,
         settings: Iterable[str] = (),
         folder: str | PathLike[str] = "",
     ) -> Self:
         """A sweep from what a file holds: title, seeds, setup, grid and published."""
-        parts = _read_sweep(data, name, seeds, settings, fspath(folder))
-        sweep = cls.model_construct(**parts.fields)
-        sweep._baseline, sweep._setups, sweep._own, sweep._counts = parts.privates
+        sweep = cls.__new__(cls)
+        sweep._fill(data, name, seeds, settings, fspath(folder))
         return sweep
 
     def to_toml(self, folder: str | PathLike[str] | None = None) -> str:
-        """The sweep as a file that reads back to an equal one.
+        """The sweep as the text of a file that reads back to an equal one.
 
-        Files of `problem` are written as seen from `folder`, where the file is to lie, so that both
-        can move together; without one, by absolute path. In a folder the file also says the ids of
-        the setups, `[resolved]`, for reports, which know none of the choices; reading passes over
-        them.
+        Parameters
+        ----------
+        folder
+            The folder where the file will lie. Paths are written relative to it, so that both can
+            move together, and the ids of all setups are added as `[resolved]`: reports need them
+            and know no choices; reading skips them. Without a folder paths are absolute.
         """
-        setup = {key: _placed(key, value, folder) for key, value in self.setup.items()}
-        whole = self.seeds.count if self.seeds.start == 0 else self.seeds.model_dump()
-        lines = [f"title = {toml_text.toml(self.title)}"] if self.title else []
-        lines.append(f"seeds = {toml_text.toml(whole)}")
-        if setup:
-            lines += [
-                "",
-                "[setup]",
-                *(f"{key} = {toml_text.toml(value)}" for key, value in setup.items()),
-            ]
-        for table, own in itertools.zip_longest(self.grid, self._own[: len(self.grid)]):
+        seeds = self.seeds.count if self.seeds.start == 0 else self.seeds.model_dump()
+        lines = _toml({"title": self.title} if self.title else {}) + _toml({"seeds": seeds})
+        if self.setup:
+            lines += ["", "[setup]", *_toml(_relative(self.setup, folder))]
+        for table, count in itertools.zip_longest(self.grid, self._grid_seeds[: len(self.grid)]):
             lines += ["", "[grid]" if len(self.grid) == 1 else "[[grid]]"]
-            lines += [f"seeds = {own}"] if own else []
+            lines += _toml({"seeds": count} if count else {})
             for key, values in table.items():
-                lines.append(
-                    f"{key} = {toml_text.toml([_in_grid(key, _placed(key, value, folder)) for value in values])}"
-                )
-        for one in self.published:
-            where = {key: _placed(key, value, folder) for key, value in one.where.items()}
-            lines += [
-                "",
-                "[[published]]",
-                *(f"{key} = {toml_text.toml(value)}" for key, value in one.written(where).items()),
-            ]
+                each = [_relative({key: value}, folder)[key] for value in values]
+                if key == "hidden":  # one layer stands without its list
+                    each = [layers[0] if len(layers) == 1 else layers for layers in each]
+                lines += _toml({key: each})
+        for figure in self.published:
+            written = figure.written(_relative(figure.where, folder))
+            lines += ["", "[[published]]", *_toml(written)]
         if folder is not None:
-            lines += ["", "[resolved]"]
-            if self.baseline:
-                lines.append(f"baseline = {toml_text.toml(self.baseline.identity())}")
-            lines.append(f"setups = {toml_text.toml([setup.identity() for setup in self.setups])}")
-            if self.published:
-                ids = [[setup.identity() for setup in setups] for setups in self._fitting()]
-                lines.append(f"published = {toml_text.toml(ids)}")
-            if self._counts:
-                lines.append(
-                    f"seeds = {toml_text.toml([self.seeds_of(setup).count for setup in self.setups])}"
-                )
+            lines += ["", "[resolved]", *_toml(self._resolved())]
         return "\n".join(lines) + "\n"
 
+    def _resolved(self) -> dict[str, Any]:
+        """The ids of the setups, for readers that know no choices."""
+        resolved: dict[str, Any] = {}
+        if self.baseline:
+            resolved["baseline"] = self.baseline.identity()
+        resolved["setups"] = [setup.identity() for setup in self.setups]
+        if self.published:
+            ids = [[setup.identity() for setup in setups] for setups in self._matching()]
+            resolved["published"] = ids
+        if self._counts:
+            resolved["seeds"] = [self.seeds_of(setup).count for setup in self.setups]
+        return resolved
 
-class _Parts(NamedTuple):
-    fields: dict[str, Any]
-    privates: tuple[Setup | None, tuple[Setup, ...], tuple[int | None, ...], dict[str, int]]
+
+def _toml(values: Mapping[str, Any]) -> list[str]:
+    """Keys and values, one line each."""
+    return [f"{key} = {toml_text.toml(value)}" for key, value in values.items()]
 
 
-def _read_sweep(
-    data: Mapping[str, Any],
-    name: str,
-    seeds: int | str | Seeds | None,
-    settings: Iterable[str],
-    folder: str,
-) -> _Parts:
-    """Check and expand a whole sweep. Raises SweepError with every mistake in it."""
-    lines: list[str] = []
-    here = f"{name}: " if name else ""
+def _relative(values: Mapping[str, Any], folder: str | PathLike[str] | None) -> dict[str, Any]:
+    """Keys of a setup, with the path of a problem's file as a file in this folder writes it."""
+    path = file_path(values.get("problem", ""))
+    if path is None or folder is None:
+        return dict(values)
+    return {**values, "problem": f"file:{read_table.relative(path, folder)}"}
+
+
+# Reading
+
+
+def _check_top(data: Mapping[str, Any], here: str, lines: list[str]) -> None:
+    """Lines for unknown keys and a wrong title."""
     for key in data:
-        if key not in (
-            *Sweep.model_fields,
-            "resolved",
-        ):  # which says of a store's file what follows from the rest
-            lines.append(f"{here}{plain(str(key))}: {_unknown(key, Sweep.model_fields)}")
+        if key not in (*SWEEP_KEYS, "resolved"):  # `to_toml` adds [resolved] for other readers
+            lines.append(f"{here}{plain(str(key))}: {unknown(key, SWEEP_KEYS)}")
     title = data.get("title", "")
-    if not isinstance(title, str) or len(title) > 1000 or not all(c.isprintable() for c in title):
-        lines.append(
-            f"{here}title: given {shown(title)}, allowed: a string of at most 1,000 printable characters"
-        )
-    chosen = _read_seeds(data.get("seeds"), here, seeds, lines)
-    setup, tables, seeds_given = _places(data, here, folder, lines)
-    own = tuple(_own_seeds(seeds_given, chosen, lines))
-    own = own if seeds is None else ()
-    seen: set[str] = set()
-    for text in settings:
-        _set(text, setup, tables, seen, lines)
-    values = _checked(setup, lines)
-    figures = protocols.read(
-        data.get("published", ()), here, partial(_where, folder=folder, lines=lines), lines
-    )
-    lengths = [[len(given.value) for given in table.values()] for table in tables]
-    total = sum(math.prod(max(length, 1) for length in each) for each in lengths)
-    few = sum(map(sum, lengths)) <= MAX_SETUPS  # values, which may be few where setups are too many
-    grids = [_grid_values(table, lines) for table in tables] if few else []
-    if total > MAX_SETUPS or not few:
-        lines.append(f"{here}grid: given {total:,} setups, allowed: at most {MAX_SETUPS:,}")
-        raise SweepError(dict.fromkeys(lines))
-    for index, table in enumerate(tables or [{}]):
-        place = f"{here}grid[{index + 1}]." if len(tables) > 1 else f"{here}setup."
-        lines += _incomplete(_outside(setup, table) | table, place)
-    expanded, baseline = _expand(setup, values, tables, grids, here, lines)
-    if lines or chosen is None:
-        raise SweepError(dict.fromkeys(lines))
-    fields = {
-        "title": title,
-        "seeds": chosen,
-        "setup": values,
-        "grid": tuple(grids),
-        "published": figures,
-    }
-    setups = tuple(one for one, _ in expanded)
-    counts = [
-        max((own[i] if i < len(own) else None) or chosen.count for i in places)
-        for _, places in expanded
-    ]
-    several = (
-        {one.identity(): count for one, count in zip(setups, counts, strict=True)}
-        if set(counts) - {chosen.count}
-        else {}
-    )
-    return _Parts(fields, (baseline, setups, own, several))
+    if not isinstance(title, str) or len(title) > MAX_TITLE or not title.isprintable():
+        rule = f"a string of at most {MAX_TITLE:,} printable characters"
+        lines.append(f"{here}title: {refusal(title, rule)}")
 
 
-def _read_seeds(
-    value: object, here: str, override: int | str | Seeds | None, lines: list[str]
-) -> Seeds | None:
-    """The seeds of a file, or those that stand in for them."""
+def _read_seeds(value: object, here: str, override: SeedsGiven, lines: list[str]) -> Seeds | None:
+    """The seeds of a file, or those that replace them; None and a line if they are wrong."""
     place, written = f"{here}seeds", value
     if isinstance(override, Seeds):
         return override
     if override is not None:
         place, written = "--seeds", override
-        with suppress(
-            ValueError
-        ):  # more digits than an integer may have: refused below as it stands
+        with suppress(ValueError):  # more digits than an integer may have: refused below
             written = toml_text.read_value(override) if isinstance(override, str) else override
         start = value.get("start", 0) if isinstance(value, Mapping) else 0
         value = written if isinstance(written, Mapping) else {"start": start, "count": written}
     elif isinstance(value, Seeds):
         return value
-    try:
+    with suppress(ValidationError):
         chosen = Seeds.model_validate(value if isinstance(value, Mapping) else {"count": value})
         if chosen.stop <= LAST_SEED:
             return chosen
-    except ValidationError:
-        pass
     given = "not given" if written is None else f"given {shown(written)}"
-    lines.append(
-        f"{place}: {given}, allowed: an integer from 1, or {{start = S, count = N}} with S ≥ 0 and S + N ≤ 2^63"
-    )
+    rule = "an integer from 1, or {start = S, count = N} with S ≥ 0 and S + N ≤ 2^63"
+    lines.append(f"{place}: {given}, allowed: {rule}")
     return None
 
 
-def _own_seeds(
+def _grid_seeds(
     given: Sequence[Given | None], chosen: Seeds | None, lines: list[str]
 ) -> Iterator[int | None]:
-    """How many seeds each grid says; a line for each that is wrong."""
+    """The number of seeds that each grid gives; a line for each that is wrong."""
+    most = LAST_SEED - (chosen.start if chosen else 0)
     for each in given:
-        most = LAST_SEED - (chosen.start if chosen else 0)
-        count = choice_syntax.as_number(each.value) if each else None
-        if each and (
-            isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= most
-        ):
-            lines.append(
-                f"{each.place}: given {shown(each.value)}, allowed: an integer from 1; they start where the sweep's do"
-            )
+        count = as_number(each.value) if each else None
+        right = isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= most
+        if each and not right:
+            rule = "an integer from 1; they start where the sweep's do"
+            lines.append(f"{each.place}: {refusal(each.value, rule)}")
         yield count if isinstance(count, int) else None
 
 
-def _places(
-    data: Mapping[str, Any], here: str, folder: str, lines: list[str]
-) -> tuple[Placed, list[Placed], list[Given | None]]:
-    """The tables of a file with the place of each value, and the seeds of each grid; a line for
-    what should be a table and is not.
-    """
-    setup, grid = data.get("setup", {}), data.get("grid", [])
-    if not isinstance(setup, Mapping):
-        lines.append(f"{here}setup: given {shown(setup)}, allowed: a table, [setup]")
-        setup = {}
-    grids = [grid] if isinstance(grid, Mapping) else toml_text.as_list(grid)
-    if grids is None or not all(isinstance(table, Mapping) for table in grids):
-        lines.append(
-            f"{here}grid: given {shown(grid)}, allowed: a table, [grid], or several, [[grid]]"
-        )
-        grids = []
-    tables: list[Placed] = []
-    seeds: list[Given | None] = []
-    for index, table in enumerate(grids):
-        place = f"{here}grid" if len(grids) == 1 else f"{here}grid[{index + 1}]"
-        tables.append({})
-        seeds.append(Given(f"{place}.seeds", table["seeds"]) if "seeds" in table else None)
-        for key, value in table.items():
-            if key == "seeds":
-                continue
-            where = f"{place}.{plain(str(key))}"
-            options = None
-            try:
-                options = toml_text.as_list(_listed(key, value))
-                if key in Setup.model_fields and not options:
-                    lines.append(
-                        f"{where}: given {shown(value)}, allowed: a list of one or more values"
-                    )
-            except ValueError as error:
-                lines.append(f"{where}: {error}")
-            tables[-1][key] = Given(
-                where, _each_table(options or ()) if key == "problem" else options or (), folder
-            )
-    return (
-        {
-            key: Given(f"{here}setup.{plain(str(key))}", value, folder)
-            for key, value in setup.items()
-        },
-        tables,
-        seeds,
-    )
-
-
-def _set(text: str, setup: Placed, tables: list[Placed], seen: set[str], lines: list[str]) -> None:
-    """Lay one `KEY=VALUE` over a sweep. A path in it is seen from the current folder, wherever the
-    sweep file lies.
-    """
-    key, equals, written = (piece.strip() for piece in text.partition("="))
-    if not equals or not key:
-        lines.append(f"--set: given {shown(text)}, allowed: KEY=VALUE")
-        return
-    place = f"--set {plain(key)}"
-    if key == "seeds":
-        lines.append(f"{place}: unknown key, allowed: keys of a setup; for seeds there is --seeds")
-        return
-    if ALTERNATIVE.get(key) in seen:
-        lines.append(
-            f"{place}: given beside --set {ALTERNATIVE[key]}, allowed: one of updates and epochs"
-        )
-        return
-    seen.add(key)
-    try:
-        value = _listed(key, toml_text.read_value(written))
-    except ValueError as error:
-        lines.append(f"{place}: {error}")
-        return
-    if key == "problem":
-        many = _each_table(value if isinstance(value, list) else [value])
-        value = [*many] if len(many) > 1 else value
-    if value == []:
-        lines.append(f"{place}: given [], allowed: a list of one or more values")
-    elif isinstance(value, list) and len(value) > 1:
-        tables.extend([] if tables else [{}])
-        for table in tables:
-            table[key] = Given(place, value)
-            table.pop(ALTERNATIVE.get(key), None)
-    else:
-        setup[key] = Given(place, value[0] if isinstance(value, list) else value)
-        for given in (setup, *tables):
-            given.pop(ALTERNATIVE.get(key), None)
-        for table in tables:
-            table.pop(key, None)
+def _seed_counts(expansion: Expansion, given: Sequence[int | None], seeds: Seeds) -> dict[str, int]:
+    """The number of seeds of each setup by its id; empty if it is the sweep's for all."""
+    grids = dict(enumerate(given))
+    counts = [
+        max(grids.get(place) or seeds.count for place in places) for _, places in expansion.setups
+    ]
+    if set(counts) <= {seeds.count}:
+        return {}  # without ids: 10⁵ of them take seconds
+    setups = (setup for setup, _ in expansion.setups)
+    return {setup.identity(): count for setup, count in zip(setups, counts, strict=True)}

@@ -1,9 +1,8 @@
-"""What a user writes, read and written back: TOML, `KEY=VALUE`, choices such as `blocked:3`; and
-how mistakes are said.
+"""TOML and `KEY=VALUE`, read and written.
 
-Everything here raises `ValueError` with the rest of a line, "given …, allowed: …"; who calls knows
-the file and the key and puts them before it. A line is always one line: what was given is shortened
-and its control characters are escaped.
+All functions raise `ValueError` with the rest of a line. The caller puts the file and the key
+before it. A line is always one line: `shown` shortens what was given and escapes control
+characters.
 """
 
 import re
@@ -17,10 +16,10 @@ import numpy as np
 from fastbp.schema.text import number, plain
 
 MAX_BYTES = 10_000_000
-"""A sweep file of 100,000 values is about 1 MB; what is larger is some other file."""
+"""A sweep file of 100,000 values is about 1 MB; a larger file is not a sweep file."""
 
 MAX_DIGITS = 4300
-"""Past this Python reads no integer, and says not where it stands."""
+"""Python reads no longer integer, and does not say where it stands."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -28,37 +27,30 @@ _DEEP_KEY = re.compile(
     r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){20}""",
     re.MULTILINE,
 )
-"""A key of more than twenty parts, a.a.a and so on, for which the parser takes time and memory by
-their square."""
+"""A key of more than twenty parts, a.a.a and so on: the parser's time and memory grow with the
+square of their number."""
 
 _NESTED = "nested too deeply, allowed: the tables setup and grid"
 
 
-# TOML
-
-
 def read_file(path: str | PathLike[str]) -> str:
-    """The text of a sweep file. Raises ValueError where there is none."""
+    """The text of a sweep file. Raises ValueError if it cannot be read."""
     try:
         with open(path, "rb") as file:
             raw = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # ValueError: a null byte or a lone surrogate
         raise ValueError("no such file") from None
     except OSError as error:
-        raise ValueError(
-            f"cannot be read: {plain(error.strerror or type(error).__name__)}"
-        ) from None
-    except ValueError:  # a null byte or a lone surrogate in the path
-        raise ValueError("no such file") from None
+        why = plain(error.strerror or type(error).__name__)
+        raise ValueError(f"cannot be read: {why}") from None
     if len(raw) > MAX_BYTES:
         raise ValueError(f"more than {MAX_BYTES:,} bytes, allowed: a sweep file")
     try:
         return raw.decode("utf-8-sig")  # Windows editors put a mark first
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"not UTF-8 text: byte 0x{raw[error.start]:02x} in line {line}, allowed: TOML"
-        ) from None
+        place = f"byte 0x{raw[error.start]:02x} in line {line}"
+        raise ValueError(f"not UTF-8 text: {place}, allowed: TOML") from None
 
 
 def read_toml(text: str) -> dict[str, Any]:
@@ -73,32 +65,36 @@ def read_toml(text: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError(_NESTED) from None
     except ValueError:
-        long = next(
-            (run for run in re.finditer(r"[0-9_]+", text) if len(run[0]) > MAX_DIGITS), None
-        )
-        place = f" in line {text.count(chr(10), 0, long.start()) + 1}" if long else ""
-        key = re.search(r"([\w.-]+)\s*=[^=\n]*$", text[: long.start()][-200:]) if long else None
-        raise ValueError(
-            f"{key[1] + ': ' if key else ''}an integer of more than {MAX_DIGITS:,} digits{place}"
-        ) from None
+        raise ValueError(_long_integer(text)) from None
+
+
+def _long_integer(text: str) -> str:
+    """Where an integer has more digits than Python reads, and its key."""
+    runs = re.finditer(r"[0-9_]+", text)
+    start = next((run.start() for run in runs if len(run[0]) > MAX_DIGITS), len(text))
+    key = re.search(r"([\w.-]+)\s*=[^=\n]*$", text[:start][-200:])
+    line = text.count("\n", 0, start) + 1
+    before = f"{key[1]}: " if key else ""
+    return f"{before}an integer of more than {MAX_DIGITS:,} digits in line {line}"
 
 
 def read_value(text: str) -> Any:
-    """The VALUE of `--set KEY=VALUE`: TOML, or a bare word as a string; in a list that is not TOML,
-    each item by this rule.
+    """The VALUE of `--set KEY=VALUE`: TOML, or a bare word as a string.
+
+    A list that is not TOML is a list of such values.
     """
     try:
         data = tomllib.loads(f"value = {text}")
+        return data["value"] if len(data) == 1 else text
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    except ValueError as error:
-        if not isinstance(error, tomllib.TOMLDecodeError):
-            raise ValueError(f"given an integer of more than {MAX_DIGITS:,} digits") from None
+    except tomllib.TOMLDecodeError:
         inner = text.strip()
         if inner.startswith("[") and inner.endswith("]") and not set(inner[1:-1]) & set("[]\"'"):
             return [read_value(item.strip()) for item in inner[1:-1].split(",")]
-        return text.strip()
-    return data["value"] if len(data) == 1 else text
+        return inner
+    except ValueError:
+        raise ValueError(f"given an integer of more than {MAX_DIGITS:,} digits") from None
 
 
 def toml(value: Any) -> str:
@@ -109,21 +105,18 @@ def toml(value: Any) -> str:
         case int() | float():
             return number(value)
         case str():
-            return (
-                '"'
-                + "".join(_ESCAPES.get(c, c) if c.isprintable() else _escaped(c) for c in value)
-                + '"'
-            )
+            return f'"{"".join(map(_escaped, value))}"'
         case Mapping():
             return "{" + ", ".join(f"{toml_key(k)} = {toml(v)}" for k, v in value.items()) + "}"
         case _:
-            return "[" + ", ".join(toml(item) for item in value) + "]"
-
-
-_ESCAPES = {'"': '\\"', "\\": "\\\\"}
+            return "[" + ", ".join(map(toml, value)) + "]"
 
 
 def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
     return f"\\u{ord(character):04x}" if ord(character) < 2**16 else f"\\U{ord(character):08x}"
 
 

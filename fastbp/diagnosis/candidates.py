@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastbp.choices.families import FAMILIES
-from fastbp.config.setup import MAX_EPOCHS, MAX_UPDATES, Setup
+from fastbp.config.setup import Setup
 from fastbp.schema.errors import SweepError
+from fastbp.schema.keys import MAX_EPOCHS, MAX_UPDATES
 
 MAX_LARGER = 300_000
 """Updates up to which a hundred or a thousand times as many are tried."""

@@ -323,7 +323,7 @@ def commands(
 
 def _python(setup: Setup) -> str:
     """A setup as Python code; "" where its file is missing, such as a sample of a table."""
-    keys = setup.model_dump(exclude_defaults=True)
+    keys = setup.settings()
     if setup.problem.startswith("file:"):
         path = setup.problem.removeprefix("file:")
         if not os.path.exists(path):

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.config.setup import MAX_EPOCHS, Setup
+from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup, Task, after_last_epoch, task
 from fastbp.engine.rows import Rows, empty_rows, kept_outputs
 from fastbp.kernels.training import Lanes, Runs, runs_of
+from fastbp.schema.keys import MAX_EPOCHS
 
 SLICE_SECONDS = 0.1
 """About how long one call into compiled code may take: between calls a block can be stopped."""

@@ -350,8 +350,8 @@ def slowness(setup: Setup) -> float | None:
     """
     formula, lanes = expected(setup), lane_group.layout(setup)[1]
     most = int(max(2e-3 / lanes, 4 * formula.fixed) / formula.update)
-    budget = {"epochs": None, "updates": max(1, min(setup.budget, most))}
-    short = setup.model_copy(update=budget | {"schedule": "constant"})
+    updates = max(1, min(setup.budget, most))
+    short = setup.replaced(epochs=None, updates=updates, schedule="constant")
     seconds, times = lanes * formula.total(short), []
     if 2 * seconds > 0.7 * MEASURED_SECONDS:
         return None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.choices.families import FAMILIES, compiled_choices, own_values
+from fastbp.choices.families import FAMILIES, compiled_choices, parameter_arrays
 from fastbp.config.setup import Setup
 from fastbp.kernels import measures as m
 from fastbp.kernels.jit import inlined, one_of
@@ -118,7 +118,7 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
         prime_offset=dtype.type(setup.prime_offset),
         loss=setup.calls["loss"].choice.code,
         order=order.choice.code,
-        order_arguments=own_values(order.choice, order.values),
+        order_arguments=parameter_arrays(order.choice, order.values),
         eval_every=setup.eval_interval,
         tolerance=setup.tolerance,
         refill=setup.stop == "converged",
@@ -194,7 +194,7 @@ def rates(setup: Setup) -> NDArray[np.float64]:
     if constant and not setup.warmup:
         return np.array([float(setup.lr)])  # needs no compiling
     out = np.empty(setup.warmup + 1 if constant else setup.epochs_budget)
-    arguments = own_values(schedule.choice, schedule.values)
+    arguments = parameter_arrays(schedule.choice, schedule.values)
     rate_maker()(
         float(setup.lr), schedule.choice.code, arguments, setup.warmup, setup.epochs_budget, out
     )
@@ -248,7 +248,7 @@ class LaneGroup:
             runs.seeds,
             work.network,
             init.choice.code,
-            own_values(init.choice, init.values),
+            parameter_arrays(init.choice, init.values),
             float(work.setup.init_scale),
             work.setup.bias,
         )

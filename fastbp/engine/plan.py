@@ -6,7 +6,6 @@ from functools import cached_property
 from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
-from fastbp.choices.families import looks_at_the_end
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
 from fastbp.engine import lane_group
@@ -248,7 +247,7 @@ def budget_groups(setups: Iterable[Setup]) -> list[list[Setup]]:
 
 
 def _key_without_budget(setup: Setup) -> Hashable:
-    if setup.stop == "converged" or looks_at_the_end(setup.calls["schedule"].choice):
+    if setup.stop == "converged" or setup.calls["schedule"].choice.needs_horizon:
         return setup.identity()
     columns = setup.columns()
     return setup.digest, *(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastbp import __version__
-from fastbp.config.setup import Setup, defaults
+from fastbp.config.setup import Setup
 from fastbp.config.sweep import LAST_SEED
 from fastbp.engine import block, lane_group
 from fastbp.engine.retrain import Trajectory
@@ -19,7 +19,7 @@ from fastbp.engine.rows import to_arrow
 from fastbp.problems import targets
 from fastbp.schema.columns import schema
 from fastbp.schema.errors import StoreError, SweepError
-from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.schema.keys import COLUMN_DEFAULTS, NUMERICS_VERSION
 from fastbp.schema.text import shown
 from fastbp.store.store import Store
 
@@ -224,7 +224,7 @@ def keys(setup: Setup) -> dict[str, Any]:
         for name, value in setup.columns().items()
         if value is not None
         and name != "collapse"
-        and (name in _ALWAYS_SHOWN or value != defaults()[name])
+        and (name in _ALWAYS_SHOWN or value != COLUMN_DEFAULTS[name])
     }
     if setup.epochs is not None:
         del shown_keys["updates"]

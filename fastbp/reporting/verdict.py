@@ -27,18 +27,10 @@ from fastbp.reporting.phrases import (
     setting,
 )
 from fastbp.reporting.sections.maps_section import landscape
-from fastbp.schema.outcomes import MEANINGS, OUTCOMES, Outcome
+from fastbp.schema.outcomes import OUTCOMES, Outcome
 
 MAX_CHANGES = 3
 """Changes of a kind that are told one by one."""
-
-_ALL = {
-    Outcome.DIVERGED: "diverge",
-    Outcome.CONVERGED: "converge",
-    Outcome.COLLAPSED: "collapse to a constant",
-    Outcome.ONE_CLASS: "give every input the same decision",
-    Outcome.PARTIAL: "end partial, telling some rows apart but not all as they should",
-}
 
 _SAME = "the same answer to every input"
 
@@ -70,9 +62,9 @@ def verdict(
         return [_alone(setups[0])]
     runs = int(summary["runs"].sum())
     for outcome in OUTCOMES:
-        if int(summary[outcome.replace("-", "_")].sum()) == runs:
+        if int(summary[outcome.column].sum()) == runs:
             more = _fastest(summary) if outcome is Outcome.CONVERGED else ""
-            every = f"All {plain(runs)} runs in {plain(len(setups))} setups {_ALL[outcome]}"
+            every = f"All {plain(runs)} runs in {plain(len(setups))} setups {outcome.verb}"
             return [f"{every}: whatever was varied here makes no difference to that.{more}"]
     start = next((row for row in setups if row["setup"] == baseline), None)
     keys = keys_of(summary)
@@ -112,8 +104,8 @@ def verdict(
 
 def _alone(row: Record) -> str:
     if row["runs"] == 1:
-        outcome = next(outcome for outcome in OUTCOMES if row[outcome.replace("-", "_")])
-        return f"The one run ended {outcome}: {MEANINGS[outcome]}. One run cannot tell whether that is its seed or its setup."
+        outcome = next(outcome for outcome in OUTCOMES if row[outcome.column])
+        return f"The one run ended {outcome}: {outcome.meaning}. One run cannot tell whether that is its seed or its setup."
     text = f"{_statement(row, 'converged')}{_interval(row, 'converged')}, and {_statement(row, 'constant', again=True)}."
     return (
         text[0].upper()

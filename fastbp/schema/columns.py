@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastbp.schema.keys import KEYS, ColumnType
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-ColumnType = Literal["word", "integer", "real", "flag", "reals"]
 
 
 SCHEMA = 1
@@ -46,46 +46,11 @@ class Column(NamedTuple):
     default: str | int | float | bool | None = None
 
 
-SETUP_COLUMNS: tuple[Column, ...] = (
-    Column("problem", "word", "what is learnt"),
-    Column(
-        "targets",
-        "word",
-        "target columns of a file problem, comma-separated",
-        "where the problem is not a file",
-    ),
-    Column("scale_inputs", "word", "how each input column is scaled"),
-    Column("target_margin", "real", "m maps targets 0…1 to m…1−m"),
-    Column("hidden", "word", 'hidden layer sizes, as "8-8"'),
-    Column("init", "word", "distribution of the initial weights"),
-    Column("init_scale", "real", "scale of the initial weights"),
-    Column("bias", "flag", "whether units have a bias"),
-    Column(
-        "loss_function",
-        "word",
-        "what is minimised: the key `loss`, whose name the measured loss has",
-    ),
-    Column("prime_offset", "real", "added to σ′ in backpropagation"),
-    Column("order", "word", "how samples are presented"),
-    Column("batch", "integer", "rows per update"),
-    Column("reduction", "word", "sum or mean of the gradient over a batch"),
-    Column("lr", "real", "learning rate before the schedule"),
-    Column("schedule", "word", "how the learning rate moves"),
-    Column("momentum", "real", "α in v ← αv − lr·g"),
-    Column("weight_decay", "real", "λ in g ← g + λw, weights only"),
-    Column(
-        "epochs",
-        "integer",
-        "the budget in epochs, as written",
-        "where the budget was written in updates",
-    ),
-    Column("updates", "integer", "the budget in updates"),
-    Column("tolerance", "real", "share of the target range within which an output counts as right"),
-    Column("collapse", "real", "share of the target range below which outputs count as constant"),
-    Column("eval_every", "integer", "epochs between evaluations"),
-    Column("stop", "word", "when a run ends"),
-    Column("dtype", "word", "the arithmetic"),
+SETUP_COLUMNS: tuple[Column, ...] = tuple(
+    Column(k.column, k.kind, k.description, k.nullable, k.since, k.column_default)
+    for k in KEYS.values()
 )
+"""One column for each key of a setup, in the order of `KEYS`."""
 
 _FINITE = "where a weight is not finite"
 

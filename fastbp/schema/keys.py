@@ -1,5 +1,246 @@
-"""The keys of a setup, and the version of the numerics that its id depends on."""
+"""The keys of a setup, in one table.
+
+A row of `KEYS` is all that there is to say about a key. The checks of sweep files
+(`config/choice_syntax.py`), `Setup` and its ids (`config/setup.py`), the columns of the table of
+runs (`schema/columns.py`), the options of `fastbp diagnose` and `docs/sweep-file.md` are made from
+it. A new key is a new row here, and the code that acts on it.
+"""
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
 NUMERICS_VERSION = 2
 """Which numbers these kernels make (docs/numerics.md). Raised when any bit of a result changes;
 stores never mix versions."""
+
+MAX_PARAMETERS = 1_000_000  # 8 MB a lane: beyond any network that is trained from many seeds
+MAX_UPDATES = 10**12  # an hour and a half a run, at about 5 ns each
+MAX_EPOCHS = 2**32 - 1  # the epoch is one 32-bit word of the random counter
+MAX_REAL = 10.0**6  # far past where anything trains; finite in float32
+MAX_LAYERS = 16
+
+ColumnType = Literal["word", "integer", "real", "flag", "reals"]
+"""How a column of the table of runs is stored (`schema/columns.py`)."""
+
+
+class Key(NamedTuple):
+    """One key of a setup.
+
+    Parameters
+    ----------
+    name
+        How sweep files, `Setup` and `--set` spell it.
+    annotation
+        What a value may be: a type with limits. Keys that are families of `fastbp/choices` are
+        strings; their functions say what is allowed.
+    default
+        The value where none is given; None where there is no default.
+    kind
+        The type of its column in the table of runs.
+    description
+        What it is, for docs, pages and `--help`.
+    details
+        More about it, for docs/sweep-file.md alone.
+    default_text
+        The default in words, where `default` cannot say it.
+    renamed
+        The name of its column, where that is not the key's.
+    stored_default
+        The default as the table of runs spells it, where that is not `default`. Ids leave out
+        what equals it.
+    nullable
+        Where its column is null, in words; empty where it never is.
+    since
+        The number of the first `fastbp.schema.columns.SCHEMA` with its column. In older files all
+        rows have `column_default`.
+    in_id
+        Whether setups that differ in it alone have different ids.
+    """
+
+    name: str
+    annotation: Any
+    default: Any
+    kind: ColumnType
+    description: str
+    details: str = ""
+    default_text: str = ""
+    renamed: str = ""
+    stored_default: Any = None
+    nullable: str = ""
+    since: int = 1
+    in_id: bool = True
+
+    @property
+    def column(self) -> str:
+        """The name of its column in the table of runs."""
+        return self.renamed or self.name
+
+    @property
+    def column_default(self) -> Any:
+        """The default as the table of runs spells it."""
+        return self.default if self.stored_default is None else self.stored_default
+
+    @property
+    def is_axis(self) -> bool:
+        """Whether a grid may list values of it: only what changes a run is worth several."""
+        return self.in_id
+
+
+KEYS: dict[str, Key] = {
+    key.name: key
+    for key in (
+        Key("problem", str, None, "word", "what the network learns", default_text="required"),
+        Key(
+            "targets",
+            Annotated[tuple[str, ...], MinLen(1), MaxLen(1024)] | None,
+            None,
+            "word",
+            "target columns of a `file:` problem",
+            default_text="–",
+            nullable="where the problem is not a file",
+        ),
+        Key(
+            "scale_inputs",
+            Literal["none", "standard", "minmax"],
+            "none",
+            "word",
+            "how each input column is scaled",
+            details="`standard` to mean 0 and σ 1, `minmax` to 0…1",
+        ),
+        Key(
+            "target_margin",
+            Annotated[float, Ge(0), Lt(0.5)],
+            0.0,
+            "real",
+            "m maps targets 0…1 to m…1−m",
+        ),
+        Key(
+            "hidden",
+            Annotated[tuple[Annotated[int, Ge(1), Le(4096)], ...], MinLen(1), MaxLen(MAX_LAYERS)],
+            (4,),
+            "word",
+            "hidden layer sizes",
+            details="the problem gives the numbers of inputs and outputs",
+            stored_default="4",
+        ),
+        Key("init", str, "normal", "word", "distribution of the initial weights"),
+        Key(
+            "init_scale",
+            Annotated[float, Gt(0), Le(MAX_REAL)],
+            1.0,
+            "real",
+            "scale of the initial weights",
+        ),
+        Key("bias", bool, True, "flag", "whether units have a bias"),
+        Key(
+            "loss",
+            str,
+            "squared",
+            "word",
+            "the loss that training minimises",
+            renamed="loss_function",  # the column `loss` is the measured loss
+        ),
+        Key(
+            "prime_offset",
+            Annotated[float, Ge(0), Le(MAX_REAL)],
+            0.0,
+            "real",
+            "added to σ′ in backpropagation",
+        ),
+        Key("order", str, "shuffled", "word", "how samples are presented"),
+        Key(
+            "batch",
+            Annotated[int, Ge(1), Le(65_536)] | Literal["full"],
+            1,
+            "integer",
+            "rows per update",
+        ),
+        Key(
+            "reduction",
+            Literal["sum", "mean"],
+            "sum",
+            "word",
+            "whether an update takes the sum or the mean of the gradients of its batch",
+        ),
+        Key(
+            "lr",
+            Annotated[float, Gt(0), Le(MAX_REAL)],
+            0.1,
+            "real",
+            "learning rate before the schedule",
+        ),
+        Key(
+            "schedule", str, "constant", "word", "how the learning rate changes from epoch to epoch"
+        ),
+        Key("momentum", Annotated[float, Ge(0), Lt(1)], 0.0, "real", "α in v ← αv − lr·g"),
+        Key(
+            "weight_decay",
+            Annotated[float, Ge(0), Le(MAX_REAL)],
+            0.0,
+            "real",
+            "λ in g ← g + λw, for weights and not for biases",
+        ),
+        Key(
+            "epochs",
+            Annotated[int, Ge(1), Le(MAX_EPOCHS)] | None,
+            None,
+            "integer",
+            "the budget in epochs",
+            details="an epoch is ceil(rows ÷ batch) updates; or give `updates`",
+            default_text="one of the two",
+            nullable="where the budget was given in updates",
+        ),
+        Key(
+            "updates",
+            Annotated[int, Ge(1), Le(MAX_UPDATES)] | None,
+            None,
+            "integer",
+            "the budget in updates",
+            details="or give `epochs`",
+            default_text="one of the two",
+        ),
+        Key(
+            "tolerance",
+            Annotated[float, Gt(0), Le(0.5)],
+            0.4,
+            "real",
+            "a run has converged when every output is this close to its target, as a share of the "
+            "target range",
+        ),
+        Key(
+            "collapse",
+            Annotated[float, Gt(0), Lt(1)],
+            0.1,
+            "real",
+            "outputs that spread by less than this share of the target range count as constant",
+            details="it changes no run, so it is no part of a setup's id and cannot be in a grid",
+            in_id=False,
+        ),
+        Key(
+            "eval_every",
+            Annotated[int, Ge(1), Le(MAX_EPOCHS)] | None,
+            None,
+            "integer",
+            "epochs between evaluations",
+            default_text='10, or 1 with `batch = "full"`',
+            stored_default=10,
+        ),
+        Key(
+            "stop",
+            Literal["budget", "converged"],
+            "budget",
+            "word",
+            "when a run ends",
+            details="`budget` trains on after it has converged",
+        ),
+        Key("dtype", Literal["float64", "float32"], "float64", "word", "the arithmetic"),
+    )
+}
+"""All keys by name, in the order of the table of runs. Row digests depend on this order."""
+
+ALTERNATIVE = {"updates": "epochs", "epochs": "updates"}
+"""The two ways to write the budget: one takes the other's place."""
+
+COLUMN_DEFAULTS: dict[str, Any] = {key.column: key.column_default for key in KEYS.values()}
+"""The columns of a setup that gives nothing, by name; None where there is no default."""

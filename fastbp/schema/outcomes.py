@@ -1,4 +1,4 @@
-"""How a run can end: the words that files, tables, pictures and pages share."""
+"""How a run can end. An outcome is one row: name, colour, meaning and verb."""
 
 from enum import StrEnum
 
@@ -7,24 +7,73 @@ from numpy.typing import NDArray
 
 
 class Outcome(StrEnum):
-    """The state of a network at the end of its run, in the order in which the cases are decided."""
+    """The state of a network at the end of its run, in the order in which cases are decided.
 
-    DIVERGED = "diverged"
-    CONVERGED = "converged"
-    COLLAPSED = "collapsed"
-    ONE_CLASS = "one-class"
-    PARTIAL = "partial"
+    The colours are from the palette of M. Okabe and K. Ito (2008), which people with any kind of
+    colour vision tell apart. Black text on each has a contrast of at least 5.
+    """
+
+    colour: str
+    """Its colour in every picture and page, as `#RRGGBB`."""
+    place: int
+    """Its place in stacked bars, from the left."""
+    meaning: str
+    """What it means, in one sentence without its subject or full stop."""
+    verb: str
+    """What runs with this outcome do: "90% of runs …"."""
+
+    DIVERGED = "diverged", "#CC79A7", 4, "a weight is no longer a finite number", "diverge"
+    CONVERGED = (
+        "converged",
+        "#009E73",
+        0,
+        "every output of every row is within the tolerance of its target",
+        "converge",
+    )
+    COLLAPSED = (
+        "collapsed",
+        "#D55E00",
+        3,
+        "the network gives (nearly) the same answer to every row",
+        "collapse to a constant",
+    )
+    ONE_CLASS = (
+        "one-class",
+        "#E69F00",
+        2,
+        "the outputs vary, but every row falls on the same side of the middle: "
+        "the same decision for every input",
+        "give every input the same decision",
+    )
+    PARTIAL = (
+        "partial",
+        "#56B4E9",
+        1,
+        "the network tells some rows apart, but not all of them as it should",
+        "end partial, telling some rows apart but not all as they should",
+    )
+
+    def __new__(
+        cls, name: str, colour: str = "", place: int = 0, meaning: str = "", verb: str = ""
+    ) -> "Outcome":
+        """Make a row of the table. Type checkers need the defaults for `Outcome(name)`."""
+        outcome = str.__new__(cls, name)
+        outcome._value_ = name
+        outcome.colour, outcome.place = colour, place
+        outcome.meaning, outcome.verb = meaning, verb
+        return outcome
+
+    @property
+    def column(self) -> str:
+        """The name of its column in summary tables, which hold how many runs ended so."""
+        return self.value.replace("-", "_")
 
 
 OUTCOMES: tuple[Outcome, ...] = tuple(Outcome)
+"""All outcomes. Row digests depend on this order."""
 
-MEANINGS: dict[Outcome, str] = {
-    Outcome.DIVERGED: "a weight is no longer a finite number",
-    Outcome.CONVERGED: "every output of every row is within the tolerance of its target",
-    Outcome.COLLAPSED: "the network gives (nearly) the same answer to every row",
-    Outcome.ONE_CLASS: "the outputs vary, but every row falls on the same side of the middle: the same decision for every input",
-    Outcome.PARTIAL: "the network tells some rows apart, but not all of them as it should",
-}
+STACKED: tuple[Outcome, ...] = tuple(sorted(Outcome, key=lambda outcome: outcome.place))
+"""All outcomes as bars stack them: good on the left, the two constant outcomes side by side."""
 
 CONSTANT: tuple[Outcome, Outcome] = (Outcome.COLLAPSED, Outcome.ONE_CLASS)
 """The outcomes that people mean by "the same answer to everything"."""
@@ -39,12 +88,20 @@ def classify(
 ) -> NDArray[np.int8]:
     """Decide the outcome of each run from its measures.
 
-    Parameters: `max_error` and `spread`, float64 [run], as shares of the target range, NaN where a
-    weight is not finite; `one_sided`, bool [run]; `tolerance` and `collapse`, shares of the target
-    range. Where every output unit has a constant target, `spread` is NaN and `one_sided` false, so
-    neither collapsed nor one-class is ever given.
+    Parameters
+    ----------
+    max_error, spread : float64 array [run]
+        Shares of the target range; NaN where a weight is not finite.
+    one_sided : bool array [run]
+        Whether in every output unit all rows fall on one side of the middle.
+    tolerance, collapse : float
+        Shares of the target range: the keys of a setup.
 
-    Returns int8 [run]: positions in `OUTCOMES`.
+    Returns
+    -------
+    int8 array [run]
+        Positions in `OUTCOMES`. Where every output unit has a constant target, `spread` is NaN and
+        `one_sided` false, so no run is collapsed or one-class.
     """
     cases = [np.isnan(max_error), max_error <= tolerance, spread < collapse, one_sided]
     return np.select(cases, [np.int8(i) for i in range(len(cases))], np.int8(len(cases)))

@@ -1,4 +1,4 @@
-"""Values and names as one line of a message shows them."""
+"""Values, names and numbers as messages show them."""
 
 import difflib
 import math
@@ -13,9 +13,6 @@ SHOWN = 60
 """Characters of a value that a line shows."""
 
 
-# How values are shown
-
-
 def plain(text: str, most: int = SHOWN) -> str:
     """Text as one line: cut to `most` characters, what is not printable escaped."""
     text = text if len(text) <= most else text[: most - 1] + "…"
@@ -28,11 +25,17 @@ def printable(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a line shows it, about as TOML writes it, in at most `SHOWN` characters."""
+    """A value about as TOML writes it, in at most `SHOWN` characters."""
     return plain(_spelled(value, 3))
 
 
-def _spelled(value: object, depth: int) -> str:
+def refusal(value: object, allowed: str) -> str:
+    """The rest of a line about a wrong value."""
+    return f"given {shown(value)}, allowed: {allowed}"
+
+
+def _spelled(value: object, depth: int) -> str:  # noqa: PLR0911 - one return a type
+    """A value, and what it holds down to so many levels."""
     match value:
         case bool() | np.bool_():
             return "true" if value else "false"
@@ -61,7 +64,7 @@ def _spelled(value: object, depth: int) -> str:
 
 
 def nearest(word: object, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` where one of the known words is close, else nothing."""
+    """`; did you mean 'x'?` if one of the known words is close, else nothing."""
     if not isinstance(word, str):
         return ""
     close = difflib.get_close_matches(word[:100].lower(), list(known), 1, 0.6)
@@ -76,5 +79,5 @@ def number(value: Any, style: str = "") -> str:
 
 
 def named(path: str | PathLike[str]) -> str:
-    """A path as lines show it."""
+    """A path as messages show it."""
     return plain(str(fspath(path)), 200)

@@ -21,7 +21,7 @@ from fastbp.analysis.basins import (
 )
 from fastbp.analysis.counts import count_runs
 from fastbp.reporting import build
-from fastbp.reporting.plots import COLOURS, basin, encoded
+from fastbp.reporting.plots import basin, encoded
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 
 SIDE = 12
@@ -147,7 +147,7 @@ def test_every_run_is_a_square_of_whole_pixels_in_its_colour(side: int) -> None:
     assert (cells == cells[:, :1, :, :1]).all()
     cells = cells[:, 0, :, 0].astype(int)
     for outcome in set(OUTCOMES) - {Outcome.CONVERGED}:
-        wanted = 0.36 * 255 * np.array(to_rgb(COLOURS[outcome]))
+        wanted = 0.36 * 255 * np.array(to_rgb(outcome.colour))
         assert abs(cells[codes == OUTCOMES.index(outcome)] - wanted).max() <= 1
     light = cells[found.converged] @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(light[np.argsort(times[found.converged], kind="stable")]) >= -1).all()
@@ -167,7 +167,7 @@ def test_a_smaller_picture_has_the_mean_colours() -> None:
     array = array[::32, ::32]
     assert (array.repeat(32, axis=0).repeat(32, axis=1) == np.asarray(image.get_array())).all()
     one, two = (
-        np.round(0.36 * 255 * np.array(to_rgb(COLOURS[o])))
+        np.round(0.36 * 255 * np.array(to_rgb(o.colour)))
         for o in (Outcome.PARTIAL, Outcome.COLLAPSED)
     )
     assert abs(array[:12, :, :3] - one).max() <= 1

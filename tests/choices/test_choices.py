@@ -19,7 +19,7 @@ from scipy import stats
 from scipy.special import ndtri
 
 from fastbp.choices import inits, losses, orders, problems, schedules
-from fastbp.choices.families import FAMILIES, compiled_choices, own_values
+from fastbp.choices.families import FAMILIES, compiled_choices, parameter_arrays
 from fastbp.choices.family import family
 from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import rates
@@ -41,8 +41,7 @@ def compiled(function):
     return call
 
 
-# --- Inits
-# ------------------------------------------------------------------------------------------------------------
+# Inits
 
 INITS = {
     "normal": lambda u, scale, fan_in, fan_out, bias: scale * ndtri(u),
@@ -133,8 +132,7 @@ def test_a_grid_lies_evenly_around_zero():
         assert values == [-value for value in reversed(values)]
 
 
-# --- Losses
-# -----------------------------------------------------------------------------------------------------------
+# Losses
 
 
 @pytest.mark.parametrize("name", FAMILIES["loss"].choices)
@@ -181,8 +179,7 @@ def test_losses_have_delta_in_the_type_of_the_outputs(name, kind):
     assert isinstance(function(kind(0.3), kind(0.6), kind(1), kind(0.24))[1], kind)
 
 
-# --- Orders
-# -----------------------------------------------------------------------------------------------------------
+# Orders
 
 COMPILED_ORDERS = {
     name: compiled(choice.function) for name, choice in FAMILIES["order"].choices.items()
@@ -277,8 +274,7 @@ def test_random_and_shuffled_of_a_lane_depend_on_its_seed_and_epoch_alone():
         assert presented(name, 8, SEEDS, EPOCHS).T.tolist() == alone
 
 
-# --- Schedules
-# --------------------------------------------------------------------------------------------------------
+# Schedules
 
 SCHEDULES = [
     "constant",
@@ -336,8 +332,20 @@ def test_schedules_start_at_one(name):
     assert function(1.0, 0, 10, *own) == 1.0
 
 
-# --- Problems
-# ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", FAMILIES["schedule"].choices)
+def test_schedules_are_marked_where_they_depend_on_the_budget(name):
+    """Setups that differ in their budget alone are trained once if their schedule has no mark."""
+    choice = FAMILIES["schedule"].choices[name]
+    own = [2 if p.name == "every" else 0.5 for p in choice.parameters]
+    factors = {
+        span: [choice.function(0.7, s, span, *own) for s in range(1, 10)] for span in (10, 11, 500)
+    }
+    depends = len({tuple(each) for each in factors.values()}) > 1
+    assert choice.needs_horizon == depends
+    assert choice.needs_horizon == (name in ("cosine", "linear"))
+
+
+# Problems
 
 
 def test_table_lists_its_rows_from_all_zeros_up():
@@ -394,8 +402,7 @@ def test_table_of_the_most_rows():
     assert X[0b1010_0000_0000_0001].tolist() == [1, 0, 1, *[0] * 12, 1]
 
 
-# --- How choices are found
-# --------------------------------------------------------------------------------------------
+# How choices are found
 
 
 def module_of(source, name="trial"):
@@ -475,8 +482,7 @@ def test_every_choice_and_family_says_what_it_does():
             assert text.rstrip().endswith("."), choice.name
 
 
-# --- How choices are called
-# -------------------------------------------------------------------------------------------
+# How choices are called
 
 
 def numbered(number):
@@ -509,7 +515,7 @@ def test_own_parameters_reach_their_function():
     values = {"every": 3, "factor": 0.25, "tau": 2.5}
     for choice in FAMILIES["schedule"].choices.values():
         given_values = [values[p.name] for p in choice.parameters]
-        own = own_values(choice, given_values)
+        own = parameter_arrays(choice, given_values)
         assert [part.dtype for part in own] == [np.int64, np.float64]
         assert all(part.size for part in own)
         for s in (0, 1, 2, 3, 4):
@@ -528,5 +534,5 @@ def test_own_values_keep_the_order_of_each_kind():
     function.__module__ = "trial"
     module.function = function
     choice = family("trial", module, takes=1).choices["function"]
-    integers, reals = own_values(choice, [1, 2.5, 3, 4.5])
+    integers, reals = parameter_arrays(choice, [1, 2.5, 3, 4.5])
     assert (integers.tolist(), reals.tolist()) == ([1, 3], [2.5, 4.5])

@@ -1,12 +1,15 @@
-"""Short forms of a grid's lists."""
+"""All setups of a sweep's grids, and the short forms of their lists."""
 
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sweep_texts import HEAD, line_of, lines_of
 
+from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
 from fastbp.schema.errors import SweepError
 
@@ -114,3 +117,159 @@ def test_a_mistake_in_a_series_over_the_file_names_where_it_is() -> None:
         SweepError, match=r"--set lr: given \{from = 1\}, allowed: a list or \{from = A"
     ):
         Sweep.from_dict({"seeds": 1, "setup": SETUP}, settings=["lr={from = 1}"])
+
+
+def test_no_grid_is_the_baseline_alone() -> None:
+    sweep = Sweep.from_text(HEAD + "updates = 9")
+    assert sweep.setups == (sweep.baseline,)
+    assert Sweep.from_text(HEAD + "updates = 9\n[grid]").setups == sweep.setups
+
+
+def test_the_last_key_is_fastest_and_repeats_are_dropped() -> None:
+    sweep = Sweep.from_text(
+        HEAD + "updates = 9\n[grid]\nmomentum = [0, 0.5, 0.0]\nlr = [1, 2, 1.0]"
+    )
+    assert [(s.momentum, s.lr) for s in sweep.setups] == [(0, 1), (0, 2), (0.5, 1), (0.5, 2)]
+
+
+def test_a_union_of_grids() -> None:
+    sweep = Sweep.from_text(
+        HEAD + "updates = 9\n[[grid]]\nlr = [0.1, 0.2]\n[[grid]]\nlr = [0.2]\nmomentum = [0.0, 0.9]"
+    )
+    assert [(s.lr, s.momentum) for s in sweep.setups] == [(0.1, 0), (0.2, 0), (0.2, 0.9)]
+
+
+def test_orders_of_a_full_batch_are_one_setup() -> None:
+    sweep = Sweep.from_text(
+        HEAD + 'updates = 9\n[grid]\nbatch = [1, "full"]\norder = ["random", "shuffled"]'
+    )
+    assert [(s.batch, s.resolved_order) for s in sweep.setups] == [
+        (1, "random"),
+        (1, "shuffled"),
+        ("full", "cyclic"),
+    ]
+    assert len({s.identity(1) for s in sweep.setups}) == 3
+
+
+def test_layers_in_a_grid() -> None:
+    sweep = Sweep.from_text(HEAD + "hidden = [8, 8]\nupdates = 9\n[grid]\nhidden = [4, 8, [8, 8]]")
+    assert [s.hidden for s in sweep.setups] == [(4,), (8,), (8, 8)]
+    assert sweep.baseline is not None
+    assert sweep.baseline.hidden == (8, 8)
+
+
+def test_a_grid_may_complete_or_mend_the_setup() -> None:
+    sweep = Sweep.from_dict({"seeds": 1, "grid": {"problem": ["xor"], "updates": [9]}})
+    assert sweep.baseline is None
+    assert len(sweep.setups) == 1
+    sweep = Sweep.from_text(
+        HEAD + "batch = 16\nupdates = 9\n[grid]\nproblem = ['parity:4', 'parity:5']"
+    )
+    assert sweep.baseline is None
+    assert [s.rows for s in sweep.setups] == [16, 32]
+    sweep = Sweep.from_text(
+        HEAD + "updates = 9\n[grid]\nepochs = [3, 4]"
+    )  # the grid's budget takes the other's place
+    assert [(s.epochs, s.updates, s.budget) for s in sweep.setups] == [(3, None, 24), (4, None, 32)]
+    sweep = Sweep.from_text(
+        HEAD + "updates = 9\n[[grid]]\nepochs = [3]\n[[grid]]\nupdates = [4]\n[[grid]]"
+    )
+    assert [s.budget for s in sweep.setups] == [24, 4, 9]
+
+
+def test_arrays_serve_as_grids() -> None:
+    sweep = Sweep(
+        seeds=np.int64(5),
+        setup={"problem": "xor", "updates": 9},
+        grid={"lr": np.array([0.5, 1]), "hidden": range(1, 4)},
+    )
+    assert [(s.lr, s.hidden) for s in sweep.setups] == [
+        (lr, (h,)) for lr in (0.5, 1.0) for h in (1, 2, 3)
+    ]
+    assert Sweep.from_text(sweep.to_toml()) == sweep
+
+
+def test_too_large_a_grid_is_refused_at_once() -> None:
+    begun = time.perf_counter()
+    tens = [i / 10 for i in range(1, 11)]
+    text = f"updates = 9\n[grid]\nlr = {tens}\ninit_scale = {tens}\nprime_offset = {tens}\nweight_decay = {tens}\n"
+    text += f"updates = {list(range(1, 1001))}\n"
+    assert (
+        line_of(HEAD + text) == "bad.toml: grid: given 10,000,000 setups, allowed: at most 100,000"
+    )
+    assert [line.partition(",")[0] for line in lines_of(HEAD + text + "momentum = [0, 1]")] == [
+        "bad.toml: grid.momentum: given 1",
+        "bad.toml: grid: given 20",
+    ]
+    with pytest.raises(SweepError, match="given 1,000,000,000,000 setups"):
+        Sweep(seeds=1, setup={"problem": "xor"}, grid={"updates": range(10**12)})
+    assert time.perf_counter() - begun < 2
+
+
+def problems_of(sweep: Sweep) -> list[str]:
+    return [setup.problem for setup in sweep.setups]
+
+
+def test_unknown_bits_in_a_grid_are_both() -> None:
+    text = "seeds = 1\n[setup]\nupdates = 9\n[grid]\nproblem = "
+    every = [f"table:{number:08b}" for number in range(256)]
+    whole = Sweep.from_text(text + '["table:????????"]')
+    assert problems_of(whole) == every
+    assert problems_of(Sweep.from_text(whole.to_toml())) == every
+    assert [setup.identity() for setup in whole.setups] == [
+        Setup(problem=each, updates=9).identity() for each in every
+    ]
+    some = Sweep.from_text(text + '["table:0110", "table:1??0", "xor", "table:bits=0?10"]')
+    assert problems_of(some) == [
+        "table:0110",
+        *(f"table:1{bits}0" for bits in ("00", "01", "10", "11")),
+        "xor",
+        "table:0010",
+    ]
+    from_python = Sweep(seeds=1, setup={"updates": 9}, grid={"problem": ["table:?1"]})
+    assert problems_of(from_python) == ["table:01", "table:11"]
+    for setting in ("problem=table:1?", "problem=[table:1?]", "problem=['table:1?', 'table:11']"):
+        assert problems_of(Sweep.from_text(HEAD + "updates = 9", settings=[setting])) == [
+            "table:10",
+            "table:11",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("bits", "said"),
+    [
+        ("???", "the number of bits must be a power of two from 2 to 65,536, given 3"),
+        (
+            "??2?",
+            "bits must be 0 or 1, in a grid also up to 16 ? for each of the two, given '??2?'",
+        ),
+        (
+            "?" * 32,
+            f"bits must be 0 or 1, in a grid also up to 16 ? for each of the two, given '{'?' * 32}'",
+        ),
+        ("?" * 5000, "the number of bits must be a power of two from 2 to 65,536, given 5,000"),
+    ],
+)
+def test_wrong_tables_with_unknown_bits(bits: str, said: str) -> None:
+    problem = f"table:{bits}"
+    line = line_of(f"seeds = 1\n[setup]\nupdates = 9\n[grid]\nproblem = ['xor', '{problem}']")
+    assert line.startswith("bad.toml: grid.problem: given 'table:")
+    assert line.endswith(said)
+    assert line_of(HEAD + "updates = 9", settings=[f"problem={problem}"]).endswith(said)
+
+
+def test_an_unknown_bit_of_one_setup_is_a_mistake() -> None:
+    for line in (
+        line_of("seeds = 1\n[setup]\nproblem = 'table:1?'\nupdates = 9"),
+        line_of_setup(problem="table:1?", updates=9),
+    ):
+        assert line.endswith(
+            "bits must be 0 or 1, in a grid also up to 16 ? for each of the two, given '1?'"
+        )
+
+
+def line_of_setup(**keys: Any) -> str:
+    with pytest.raises(SweepError) as caught:
+        Setup(**keys)
+    (line,) = caught.value.lines
+    return line

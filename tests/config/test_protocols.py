@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fastbp.config.protocols import MOST, Published
+from fastbp.config.protocols import MAX_FIGURES, Published
 from fastbp.config.sweep import Sweep
 from fastbp.schema.errors import SweepError
 
@@ -74,8 +74,8 @@ def test_a_figure_of_no_setup_is_worth_a_note() -> None:
         ({"runs": 2.5}, "runs: given 2.5, allowed: an integer"),
         ({"rounded": 0}, "rounded: given 0, allowed: a number > 0"),
         (
-            {"looks": "befor"},
-            "looks: given 'befor', allowed: one of after, before; did you mean 'before'?",
+            {"evaluated": "befor"},
+            "evaluated: given 'befor', allowed: one of after, before; did you mean 'before'?",
         ),
         ({"low": 3}, "low: given alone, allowed: beside high"),
         ({"high": 3}, "high: given alone, allowed: beside low"),
@@ -93,7 +93,7 @@ def test_a_figure_of_no_setup_is_worth_a_note() -> None:
         ({"figure": None}, "figure: not given, allowed: one of success"),
         (
             {"wher": {}},
-            "wher: unknown key, allowed: source, figure, value, rounded, runs, plus_minus, low, high, looks, where; ",
+            "wher: unknown key, allowed: source, figure, value, rounded, runs, plus_minus, low, high, evaluated, where; ",
         ),
         ({"where": 3}, "where: given 3, allowed: a table of keys of a setup"),
         ({"where": {"lrr": 3}}, "where.lrr: unknown key, allowed: problem, targets"),
@@ -106,7 +106,7 @@ def test_one_mistake_one_line(keys: dict[str, Any], said: str) -> None:
     assert line.startswith(f"bad.toml: published[2].{said}")
 
 
-@pytest.mark.parametrize("value", [3, [3], [MEAN, "x"], [MEAN] * (MOST + 1)])
+@pytest.mark.parametrize("value", [3, [3], [MEAN, "x"], [MEAN] * (MAX_FIGURES + 1)])
 def test_what_is_no_table(value: Any) -> None:
     with pytest.raises(SweepError) as caught:
         Sweep(seeds=10, setup=SETUP, published=value)

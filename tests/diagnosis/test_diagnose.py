@@ -187,7 +187,7 @@ def test_a_healthy_setup_has_nothing_wrong() -> None:
 def rows_of(setup: Setup, start: int, count: int) -> pd.DataFrame:
     sweep = Sweep(
         seeds={"start": start, "count": count},
-        setup={k: v for k, v in setup.model_dump().items() if v is not None},
+        setup=setup.settings(),
     )
     return fastbp.run(sweep).sort_values("seed")
 

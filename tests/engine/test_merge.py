@@ -479,7 +479,7 @@ def test_a_full_disk_is_told_and_gone_on_from(tmp_path, into, monkeypatch, room)
 def test_stores_whose_outcomes_mean_something_else_are_refused(tmp_path, into):
     """`collapse` is in no setup's id."""
     one = made(tmp_path / "one", (0, 10))
-    other = made(tmp_path / "other", (10, 10), setups=[XOR.model_copy(update={"collapse": 0.3})])
+    other = made(tmp_path / "other", (10, 10), setups=[XOR.replaced(collapse=0.3)])
     with pytest.raises(
         StoreError,
         match=f"{one.path} and {other.path} have setup {name(XOR)} with another collapse",

@@ -226,7 +226,7 @@ def published(folder: Path) -> Path:
     ]
     ids = [setup["setup"][0].as_py() for setup in setups]
     figures = [
-        {"source": source, "figure": figure, "value": value, "runs": 50, "looks": looks}
+        {"source": source, "figure": figure, "value": value, "runs": 50, "evaluated": looks}
         for source in (
             MARKUP,
             "Somebody 1990, Journal of Results 3:14-15, table 9, second row from below, as corrected in 4:1",

@@ -13,7 +13,6 @@ from svg_texts import texts
 from fastbp.analysis.summary import summary
 from fastbp.reporting.phrases import labels, plain
 from fastbp.reporting.plots import (
-    COLOURS,
     encoded,
     measure_curves,
     outcome_bars,
@@ -24,7 +23,7 @@ from fastbp.reporting.plots import (
     trajectory,
 )
 from fastbp.reporting.plots.style import clipped, inches, wrapped
-from fastbp.schema.outcomes import OUTCOMES
+from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 
 
 def boxes_overlap(figure: Figure) -> list[tuple[str, str]]:
@@ -50,7 +49,7 @@ def test_names_every_setup_and_every_count(tmp_path: Path) -> None:
     for (_, row), label in zip(table.iterrows(), labels(table), strict=True):
         assert f"{label}  (n = 2,000)" in found or f"{label} (n = 2,000)" in found
         for outcome in OUTCOMES:
-            count = row[outcome.replace("-", "_")]
+            count = row[outcome.column]
             if count:
                 assert any(
                     text == plain(count) or f"{plain(count)} {outcome}" in text.split(" · ")
@@ -115,15 +114,17 @@ def test_png_shows_every_colour(tmp_path: Path) -> None:
     table = summary(frames.frame(frames.table({}, [outcome.value for outcome in OUTCOMES] * 20)))
     _, png = save(outcome_bars(table).figure, tmp_path / "all")
     pixels = matplotlib.image.imread(png)[..., :3].reshape(-1, 3)
-    for colour in COLOURS.values():
+    for outcome in OUTCOMES:
+        colour = outcome.colour
         share = np.isclose(pixels, to_rgb(colour), atol=0.01).all(axis=1).mean()
         assert 0.02 < share < 0.2
     assert np.isclose(pixels[0], 1).all()
 
 
 def test_a_colour_for_each_outcome() -> None:
-    assert set(COLOURS) == set(OUTCOMES)
-    for colour in COLOURS.values():  # black on it: WCAG contrast of at least 4.5
+    assert set(STACKED) == set(OUTCOMES)
+    for outcome in OUTCOMES:  # black on it: WCAG contrast of at least 4.5
+        colour = outcome.colour
         linear = [
             c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)
         ]
@@ -264,7 +265,7 @@ def test_panels_are_drawn_on_given_axes() -> None:
     assert measure_curves(looks, ["loss"], axes[2], "loss", log=True) is axes[2]
     assert measure_curves(looks, ["max_error", "spread"], axes[3], "share") is axes[3]
     assert [to_rgb(patch.get_facecolor()) for patch in axes[0].patches] == [
-        to_rgb(COLOURS[o]) for o in ("partial", "converged")
+        to_rgb(Outcome(o).colour) for o in ("partial", "converged")
     ]
     edges = [patch.get_x() for patch in axes[0].patches]
     assert edges == [0, 280]  # halfway between the looks that differ

@@ -69,7 +69,7 @@ A_LOOK_LATER = {
 def test_figures_by_hand(looks: str, expected: dict[str, float]) -> None:
     assert [*expected] == [*FIGURES]
     found = published(
-        tallied([2, 4, 4], 4), [figure(name, 1, looks=looks) for name in FIGURES], EACH
+        tallied([2, 4, 4], 4), [figure(name, 1, evaluated=looks) for name in FIGURES], EACH
     )
     assert dict(zip(found["figure"], found["ours"], strict=True)) == pytest.approx(expected)
     assert found["evaluated_before"].tolist() == [looks == "before"] * len(found)

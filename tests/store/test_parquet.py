@@ -252,7 +252,7 @@ def test_the_hash_of_rows_sees_every_changed_value(kind, constant):
 def test_the_hash_of_rows_sees_keys_order_and_number_of_rows():
     table = runs(XOR, 0, 20)
     others = [
-        runs(XOR.model_copy(update={key: value}), 0, 20)
+        runs(XOR.replaced(**{key: value}), 0, 20)
         for key, value in (("lr", 0.2), ("collapse", 0.2), ("epochs", 5))
     ]
     tables = [table, table.take([1, 0, *range(2, 20)]), table.slice(0, 19), table.slice(1), *others]

@@ -21,7 +21,7 @@ from fastbp.reporting.plots.outcomes_plot import (
 )
 from fastbp.reporting.plots.response_plot import response_curves
 from fastbp.reporting.plots.share_pairs_plot import share_pairs
-from fastbp.reporting.plots.style import COLOURS, encoded, save
+from fastbp.reporting.plots.style import encoded, save
 from fastbp.reporting.plots.survival_plot import survival_curves
 from fastbp.reporting.plots.trajectory_plot import (
     MAX_LINES,
@@ -34,7 +34,6 @@ from fastbp.reporting.plots.trajectory_plot import (
 )
 
 __all__ = [
-    "COLOURS",
     "FEW_VALUES",
     "MAX_LINES",
     "MAX_POINTS",

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.phrases import and_, evenly, plain, plural, setting
-from fastbp.reporting.plots.style import COLOURS, STYLE, WIDTH, clipped, inches, literal, wrapped
-from fastbp.schema.outcomes import Outcome
+from fastbp.reporting.plots.style import STYLE, WIDTH, clipped, inches, literal, wrapped
+from fastbp.schema.outcomes import STACKED, Outcome
 
 MAX_TILES, MAX_BARS = 256, 8
 """Functions and settings that are drawn: of more settings, so many evenly apart."""
@@ -214,17 +214,17 @@ def _bars(
     places: Sequence[tuple[float, float]], scale: float,
 ) -> None:  # fmt: skip
     """The outcomes: stacked bars, the converged at the bottom."""
-    boxes: dict[Outcome, list[Any]] = {outcome: [] for outcome in COLOURS}
+    boxes: dict[Outcome, list[Any]] = {outcome: [] for outcome in STACKED}
     for t in tiles:
         of: dict[Any, dict[Any, Any]] = {
             tuple(row[key] for key in keys): row for row in t.rows.to_dict("records")
         }
         for each, (left, wide) in zip(settings, places, strict=True):
             row, top = of.get(each), 1.0
-            for outcome in COLOURS:
+            for outcome in STACKED:
                 if row is None:
                     continue
-                share = row[f"{outcome.replace('-', '_')}_share"]
+                share = row[f"{outcome.column}_share"]
                 if share:
                     x, y = t.at[0] + scale * left, t.at[1] + scale * _CUBE
                     low, high = y + scale * _BAR * top, y + scale * _BAR * (top - share)
@@ -237,7 +237,7 @@ def _bars(
                     top -= share
     for outcome, corners in boxes.items():
         if corners:
-            _shape(ax, np.array(corners), 4, facecolor=COLOURS[outcome], edgecolor="none")
+            _shape(ax, np.array(corners), 4, facecolor=outcome.colour, edgecolor="none")
 
 
 def _shape(ax: Axes, points: NDArray[np.float64], each: int, **style: Any) -> None:
@@ -257,7 +257,7 @@ def _head(
     count, runs = len(tiles), int(table["runs"].sum())
     seen = f"{plural(count, 'function')} of {len(tiles[0].bits).bit_length() - 1} inputs: how {plural(runs, 'run')} ended"
     ax.text(0.1, 0.1, wrapped(title or seen, WIDTH - 0.2, 12, 2), fontsize=12, va="top")
-    outcomes = [outcome.replace("-", "_") for outcome in COLOURS]
+    outcomes = [outcome.column for outcome in STACKED]
     most = min(
         tiles, key=lambda t: float(((t.rows[outcomes].sum() / t.rows["runs"].sum()) ** 2).sum())
     )  # of the most kinds
@@ -279,9 +279,9 @@ def _head(
         ax.text(
             x, at[1] + 0.12 + 0.19 * i, clipped(text, WIDTH - _MARGIN - x, 8), fontsize=8, va="top"
         )
-    drawn = [outcome for outcome in COLOURS if table[outcome.replace("-", "_")].any()]
+    drawn = [outcome for outcome in STACKED if table[outcome.column].any()]
     handles: list[Any] = [
-        Line2D([], [], marker="s", linestyle="", color=COLOURS[o], label=o) for o in drawn
+        Line2D([], [], marker="s", linestyle="", color=o.colour, label=o) for o in drawn
     ]
     place = (x / WIDTH - 0.008, 1 - (at[1] + scale * (_CUBE + _BAR) - 0.15) / ax.get_ylim()[0])
     ax.legend(

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from fastbp.analysis.basins import Basin
 from fastbp.reporting.phrases import percent, plural
-from fastbp.reporting.plots.style import COLOURS, DPI, STYLE, alone, literal, width_of, wrapped
-from fastbp.schema.outcomes import OUTCOMES, Outcome
+from fastbp.reporting.plots.style import DPI, STYLE, alone, literal, width_of, wrapped
+from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 
 MIN_PIXELS = 800
 """Pixels of a side of the picture, at least: smaller grids get several for each run."""
@@ -105,7 +105,7 @@ def _image(map_: Basin, norm: LogNorm, colours: Colormap) -> NDArray[np.uint8]:
 
 
 def _dark(outcome: Outcome) -> tuple[int, ...]:
-    return tuple(round(255 * _NIGHT * part) for part in to_rgb(COLOURS[outcome]))
+    return tuple(round(255 * _NIGHT * part) for part in to_rgb(outcome.colour))
 
 
 def _reduced(image: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8], int]:
@@ -143,7 +143,7 @@ def _legend(ax: Axes, map_: Basin, norm: LogNorm, colours: Colormap, subs: tuple
             facecolor="#" + bytes(_dark(outcome)).hex(),
             label=f"{outcome} {percent(shares[outcome])}",
         )
-        for outcome in COLOURS
+        for outcome in STACKED
         if outcome in shares
     ]
     if handles:

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 
 from fastbp.reporting.phrases import plain
 from fastbp.reporting.plots.style import (
-    COLOURS,
     STYLE,
     WIDTH,
     alone,
@@ -41,7 +40,7 @@ def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = Non
             top=0.8,
             bottom=0.6,
         )
-        for fixes, colour in ((True, COLOURS[Outcome.CONVERGED]), (False, "#777777")):
+        for fixes, colour in ((True, Outcome.CONVERGED.colour), (False, "#777777")):
             rows = np.flatnonzero(table["fixes"].to_numpy(bool) == fixes)
             own = table.iloc[rows]
             ax.hlines(

@@ -17,7 +17,6 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from fastbp.analysis.histograms import PER_DECADE, PER_SPREAD
 from fastbp.reporting.phrases import percent, plain, plural
 from fastbp.reporting.plots.style import (
-    COLOURS,
     INK,
     STYLE,
     WIDTH,
@@ -30,7 +29,7 @@ from fastbp.reporting.plots.style import (
     width_of,
     wrapped,
 )
-from fastbp.schema.outcomes import OUTCOMES, Outcome
+from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 
 FEW_VALUES = 3
 """Values of a key up to which no contour is drawn on a map: it would strike out the numbers in the
@@ -71,7 +70,7 @@ def spread_loss(
         if ("runs" in seen and len(seen)) or len(seen) > MAX_POINTS:
             _cells(seen, ax)
         else:
-            for outcome, colour in COLOURS.items():
+            for outcome in STACKED:
                 own = seen[seen["outcome"] == outcome]
                 if len(own):
                     place: Any = {
@@ -80,11 +79,11 @@ def spread_loss(
                         "linewidths": 0,
                         "label": outcome,
                     }
-                    ax.scatter(own["spread"], own["loss"], 14, colour, **place)
+                    ax.scatter(own["spread"], own["loss"], 14, outcome.colour, **place)
         if constant_loss:
             ax.axhline(constant_loss, color="black", linewidth=0.9, linestyle=(0, (4, 2)), zorder=0)
         if collapse is not None:
-            ax.axvline(collapse, color=COLOURS[Outcome.COLLAPSED], linewidth=0.9, zorder=0)
+            ax.axvline(collapse, color=Outcome.COLLAPSED.colour, linewidth=0.9, zorder=0)
         ax.set_xlim(0, max(1.02, float(seen["spread"].max()) if len(seen) else 0))
         low, high = _decades(seen["loss"], constant_loss)
         ax.set_ylim(low, high)
@@ -125,7 +124,7 @@ def _cells(points: pd.DataFrame, ax: Axes) -> None:
     counts = np.zeros((len(OUTCOMES), high, wide))
     np.add.at(counts, (code, up - base, across), weight)
     total = counts.sum(axis=0)
-    colours = np.array([to_rgb(COLOURS[outcome]) for outcome in OUTCOMES])
+    colours = np.array([to_rgb(outcome.colour) for outcome in OUTCOMES])
     strength = np.where(total > 0, 0.25 + 0.75 * np.log1p(total) / np.log1p(total.max()), 0)
     image = np.dstack([colours[counts.argmax(axis=0)], strength])
     x, y = np.arange(wide + 1) / PER_SPREAD, 10.0 ** ((np.arange(high + 1) + base) / PER_DECADE)
@@ -166,9 +165,9 @@ def spread_loss_panels(
             ax.set_xlabel(
                 "spread (share of target range)" if i + columns >= len(names) else "", fontsize=8
             )
-        present = [outcome for outcome in COLOURS if (density["outcome"] == outcome).any()]
+        present = [outcome for outcome in STACKED if (density["outcome"] == outcome).any()]
         handles: list[Any] = [
-            Line2D([], [], marker="s", linestyle="", color=COLOURS[o], label=o) for o in present
+            Line2D([], [], marker="s", linestyle="", color=o.colour, label=o) for o in present
         ]
         if constants:
             handles.append(
@@ -183,7 +182,7 @@ def spread_loss_panels(
             )
         handles.append(
             Line2D(
-                [], [], color=COLOURS[Outcome.COLLAPSED], linewidth=0.9, label="collapse threshold"
+                [], [], color=Outcome.COLLAPSED.colour, linewidth=0.9, label="collapse threshold"
             )
         )
         height = figure.get_figheight()
@@ -200,7 +199,7 @@ LINE = "; black line: 50%"
 GAP = "#c4c4c8"
 """Of a cell without a setup."""
 
-_COLOUR = {"constant": COLOURS[Outcome.ONE_CLASS], "constant_at_start": "#5B6C8C"}
+_COLOUR = {"constant": Outcome.ONE_CLASS.colour, "constant_at_start": "#5B6C8C"}
 """Of shares that are no outcome's."""
 
 
@@ -227,7 +226,7 @@ def heatmap(
         index=sorted(table.index, key=_size), columns=sorted(table.columns, key=_size)
     )
     shares = table.to_numpy(float)
-    colour = _COLOUR.get(outcome) or COLOURS[Outcome(outcome)]
+    colour = _COLOUR.get(outcome) or Outcome(outcome).colour
     ramp = LinearSegmentedColormap.from_list(outcome, ["#f7f7f7", colour])
     high, wide = shares.shape
     with mpl.rc_context(STYLE):

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from fastbp.reporting.phrases import evenly, labels, plain, plural
 from fastbp.reporting.plots.style import (
-    COLOURS,
     INK,
     LINES,
     STYLE,
@@ -33,7 +32,7 @@ from fastbp.reporting.plots.style import (
     width_of,
     wrapped,
 )
-from fastbp.schema.outcomes import OUTCOMES, Outcome
+from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 
 _BAR = 6.4
 _ROW = 0.42
@@ -62,14 +61,14 @@ def outcome_bars(
     names = [clipped(name, _LABEL, 9) for name in labels(summary, baseline)]
     names = [f"{name}  (n = {plain(n)})" for name, n in zip(names, total, strict=True)]
     bar = _BAR if ax is None else width_of(ax)
-    counts = {outcome: summary[outcome.replace("-", "_")].to_numpy() for outcome in COLOURS}
+    counts = {outcome: summary[outcome.column].to_numpy() for outcome in STACKED}
     inside = {
         o: count / total * bar > [inches(plain(n), 8.5) + 0.08 for n in count]
         for o, count in counts.items()
     }
     beside = [
         " · ".join(
-            f"{plain(counts[o][row])} {o}" for o in COLOURS if counts[o][row] and not inside[o][row]
+            f"{plain(counts[o][row])} {o}" for o in STACKED if counts[o][row] and not inside[o][row]
         )
         for row in range(len(summary))
     ]
@@ -86,7 +85,7 @@ def outcome_bars(
                 share,
                 0.78,
                 left,
-                color=COLOURS[outcome],
+                color=outcome.colour,
                 edgecolor="white",
                 linewidth=0.6,
                 label=outcome,
@@ -187,7 +186,7 @@ def collapse_curves(
             label="before the first update",
         )
         if collapse is not None:
-            ax.axvline(collapse, color=COLOURS[Outcome.COLLAPSED], linewidth=1.2)
+            ax.axvline(collapse, color=Outcome.COLLAPSED.colour, linewidth=1.2)
             ax.text(
                 collapse, 101, f" collapse = {collapse:g}", fontsize=8.5, ha="center", va="bottom"
             )
@@ -243,7 +242,7 @@ def answers(
                 T.ravel(), x - 0.36, x + 0.36, color="black", linewidth=1.2, zorder=2, clip_on=False
             )
         style: Any = {"edgecolor": "black", "linewidth": 0.4, "zorder": 3, "clip_on": False}
-        ax.scatter(x, outputs, 26 if outputs.size <= 16 else 9, COLOURS[Outcome(outcome)], **style)
+        ax.scatter(x, outputs, 26 if outputs.size <= 16 else 9, Outcome(outcome).colour, **style)
         for edge in range(units, outputs.size, units) if units > 1 else ():
             ax.axvline(edge - 0.5, color="#bbbbbb", linewidth=0.5, zorder=0, clip_on=False)
         shown = evenly(rows, 4)  # more are hard to read, and each takes its time

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.reporting.phrases import plural
 from fastbp.reporting.plots.style import (
-    COLOURS,
     STYLE,
     WIDTH,
     alone,
@@ -49,7 +48,7 @@ def share_pairs(
         ax = ax or alone(
             max(WIDTH, left + 5), high + 1.6, left=left, right=0.35, top=1.0, bottom=0.6
         )
-        colour = COLOURS[Outcome.CONVERGED]
+        colour = Outcome.CONVERGED.colour
         for side, name, shift, face in (
             ("a", names[0], -0.13, "none"),
             ("b", names[1], 0.13, colour),

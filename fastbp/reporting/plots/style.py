@@ -15,20 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font, LoadFlags
 from matplotlib.text import Text
 
-from fastbp.schema.outcomes import Outcome
 from fastbp.store import parquet
-
-COLOURS: dict[Outcome, str] = {
-    Outcome.CONVERGED: "#009E73",
-    Outcome.PARTIAL: "#56B4E9",
-    Outcome.ONE_CLASS: "#E69F00",
-    Outcome.COLLAPSED: "#D55E00",
-    Outcome.DIVERGED: "#CC79A7",
-}
-"""A colour for each outcome, the same in every picture, from the palette of M. Okabe and K. Ito
-(2008), which people with any kind of colour vision tell apart; black text on each has a contrast of
-at least 5. In the order in which bars stack: the good end on the left, the two constant outcomes
-side by side."""
 
 # Text stays text in SVG files, and dollar signs in names stay dollar signs; ids come from the
 # content alone.

@@ -20,8 +20,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from numpy.typing import NDArray
 
 from fastbp.reporting.phrases import evenly, plain, plural
-from fastbp.reporting.plots.style import COLOURS, STYLE, bare, clipped, headed, literal, sheet
-from fastbp.schema.outcomes import Outcome
+from fastbp.reporting.plots.style import STYLE, bare, clipped, headed, literal, sheet
+from fastbp.schema.outcomes import STACKED, Outcome
 
 MAX_EVALUATIONS, MAX_LINES = 400, 200
 """Points of a curve, and outputs of a run, that a picture shows."""
@@ -36,7 +36,7 @@ _TARGETS = LinearSegmentedColormap.from_list(
 
 _CURVES: list[Any] = [{"color": "#0072B2"}, {"color": "black", "linestyle": (0, (4, 1.5))}]
 
-_CONVERGED: Any = {"color": COLOURS[Outcome.CONVERGED], "linewidth": 1.2, "linestyle": (0, (1, 1))}
+_CONVERGED: Any = {"color": Outcome.CONVERGED.colour, "linewidth": 1.2, "linestyle": (0, (1, 1))}
 
 
 def trajectory(
@@ -107,11 +107,9 @@ def outcome_strip(looks: pd.DataFrame, ax: Axes, converged_at: int | None = None
     outcomes = shown["outcome"].to_numpy(str)
     changes = np.flatnonzero(outcomes[1:] != outcomes[:-1]) + 1
     for first, end in pairwise([0, *changes.tolist(), len(outcomes)]):
-        ax.axvspan(edges[first], edges[end], color=COLOURS[Outcome(outcomes[first])], linewidth=0)
+        ax.axvspan(edges[first], edges[end], color=Outcome(outcomes[first]).colour, linewidth=0)
     handles: list[Any] = [
-        Patch(color=colour, label=outcome)
-        for outcome, colour in COLOURS.items()
-        if outcome in outcomes
+        Patch(color=outcome.colour, label=outcome) for outcome in STACKED if outcome in outcomes
     ]
     if converged_at is not None:
         handles.append(
@@ -226,7 +224,7 @@ def learning_curves(
             ax.plot(
                 shown["updates"],
                 shown[measure],
-                color=COLOURS[outcome],
+                color=outcome.colour,
                 linestyle=dashes,
                 linewidth=1.4,
                 label=f"{clipped(name, 6.5, 8)}: {outcome}",

@@ -1,11 +1,10 @@
 """What the words on a page mean."""
 
 from fastbp.analysis.summary import keys_of
-from fastbp.reporting.plots import COLOURS
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema import paper_figures
 from fastbp.schema.columns import SETUP_COLUMNS
-from fastbp.schema.outcomes import MEANINGS, OUTCOMES
+from fastbp.schema.outcomes import OUTCOMES
 
 WORDS = {
     "constant": "collapsed or one-class: the same answer, or the same decision, for every input",
@@ -28,7 +27,7 @@ def _content(data: ReportData) -> Content:
         if figure in figures
     }
     return {
-        "outcomes": [(str(each), MEANINGS[each], COLOURS[each]) for each in OUTCOMES],
+        "outcomes": [(str(each), each.meaning, each.colour) for each in OUTCOMES],
         "words": words,
     }
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastbp.reporting import plots
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.reporting.svg import panels
-from fastbp.schema.outcomes import Outcome
+from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.store import filename, parquet
 
 MAX_EXAMPLES = 5
@@ -50,7 +50,7 @@ def _wanted(data: ReportData) -> list[tuple[Outcome, str, int]]:
     order = sorted(data.counted, key=lambda t: t.setup != data.baseline)
     histograms = [(t.setup, t.histograms) for t in order if t.histograms]
     wanted: list[tuple[Outcome, str, int]] = []
-    for outcome in plots.COLOURS:
+    for outcome in STACKED:
         lists = [
             [(outcome, setup, seed) for seed in each.examples.get(outcome, [])]
             for setup, each in histograms

@@ -5,6 +5,7 @@ from fastbp.reporting.html import HtmlFigure, TableColumn
 from fastbp.reporting.html_tables import column, interval, listed, setup_table
 from fastbp.reporting.phrases import Record, percent, plain
 from fastbp.reporting.report_data import Content, ReportData, Section, runs_in
+from fastbp.schema.outcomes import STACKED
 
 SHARES = {
     "collapsed": "collapsed",
@@ -30,7 +31,7 @@ def _bars(data: ReportData) -> HtmlFigure:
 
 
 def _outcomes(row: Record) -> str:
-    shares = [(name, row[f"{name.replace('-', '_')}_share"]) for name in plots.COLOURS]
+    shares = [(each, row[f"{each.column}_share"]) for each in STACKED]
     return ", ".join(f"{percent(share)} {name}" for name, share in shares if share)
 
 

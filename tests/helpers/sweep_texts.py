@@ -1,0 +1,59 @@
+"""Sweep files as text, and the lines of their mistakes."""
+
+import types
+from typing import Any
+
+import pytest
+
+from fastbp.choices.families import FAMILIES
+from fastbp.choices.family import family
+from fastbp.config.setup import Setup
+from fastbp.config.sweep import Sweep
+from fastbp.schema.errors import SweepError
+
+HEAD = 'seeds = 10\n[setup]\nproblem = "table:11101011"\n'  # what a broken file has right
+
+
+XOR = 'seeds = 10\n[setup]\nproblem = "xor"\nupdates = 999\n'
+
+
+def lines_of(text: str, **more: Any) -> list[str]:
+    """The lines of the mistakes in a file called bad.toml."""
+    with pytest.raises(SweepError) as caught:
+        Sweep.from_text(text, "bad.toml", **more)
+    assert str(caught.value) == "\n".join(caught.value.lines)
+    for line in caught.value.lines:
+        assert line.isprintable(), line
+        assert len(line.splitlines()) == 1, line
+    return caught.value.lines
+
+
+def line_of(text: str, **more: Any) -> str:
+    (line,) = lines_of(text, **more)
+    return line
+
+
+def xor(**keys: Any) -> Setup:
+    return Setup(
+        **(
+            {"problem": "xor"}
+            | keys
+            | ({} if {"updates", "epochs"} & keys.keys() else {"updates": 100})
+        )
+    )
+
+
+def over(
+    *settings: str,
+    text: str = HEAD + "updates = 9\n[grid]\nlr = [0.1, 0.2]\norder = ['random', 'cyclic']",
+) -> Sweep:
+    return Sweep.from_text(text, "bad.toml", settings=settings)
+
+
+def add(monkeypatch: pytest.MonkeyPatch, key: str, function: Any, takes: int) -> None:
+    """A choice added to a family, as by writing one function into its module."""
+    module = types.ModuleType(function.__module__)
+    setattr(module, function.__name__, function)
+    added = family(key, module, takes).choices[function.__name__.replace("_", "-")]
+    old = FAMILIES[key]
+    monkeypatch.setitem(FAMILIES, key, old._replace(choices={**old.choices, added.name: added}))
