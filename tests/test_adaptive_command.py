@@ -183,7 +183,7 @@ def test_seeds_end_at_the_last_one(file, tmp_path, here):
 
 
 def test_a_dry_run_says_what_the_most_seeds_would_take(file, tmp_path, here, monkeypatch):
-    monkeypatch.setattr(forecast, "measured", lambda setup: None)
+    monkeypatch.setattr(forecast, "slowness", lambda setup: None)
     before = sorted(tmp_path.iterdir())
     done = here(file, "--until-width", "0.01", "--dry-run", "-j", "2")
     assert done.returncode == 0

@@ -647,7 +647,7 @@ def test_what_there_is_no_room_for_is_refused_before_anything_is_written(
     monkeypatch.setattr(
         machine_module, "disk", lambda path: machine_module.Disk(int(machine["disk"]), None)
     )
-    monkeypatch.setattr(forecast, "measured", lambda setup: None)
+    monkeypatch.setattr(forecast, "slowness", lambda setup: None)
 
     def said(*arguments: str) -> tuple[int, str]:
         done = here("-o", "store", *arguments, *options)
