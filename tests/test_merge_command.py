@@ -125,7 +125,7 @@ def test_a_dry_run_of_a_shard_counts_its_own_runs(command, tmp_path, monkeypatch
     done = command("sweep", "mine.toml", "-o", "store", "--shard", "1/2", "--dry-run")
     assert done.returncode == 0
     assert "runs     10\nupdates  15\n" in done.stdout
-    monkeypatch.setattr(forecast, "measured", lambda setup: None)
+    monkeypatch.setattr(forecast, "slowness", lambda setup: None)
     monkeypatch.setattr(machine, "disk", lambda path: machine.Disk(5_000_000, None))
     assert command("sweep", "-o", "store", "--dry-run").returncode == 4
     assert command("sweep", "-o", "store", "--shard", "2/2", "--dry-run").returncode == 0
