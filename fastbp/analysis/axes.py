@@ -1,6 +1,4 @@
-"""The numeric axes of a sweep: which keys make curves and maps, and where along them half the runs
-end one way.
-"""
+"""The numeric axes of a sweep: which make curves and maps, and where half the runs converge."""
 
 from __future__ import annotations
 

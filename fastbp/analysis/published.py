@@ -154,7 +154,6 @@ class _OurFigures:
         self._events: Real = np.bincount(place, one.events, self._times.size).astype(float)
         self.successes = int(self._events.sum())
         self._drawn: dict[int, dict[str, Real]] = {}
-        self._intervals: dict[str, tuple[float, float]] = {}
 
     def _of(self, figure: str, counts: Real, runs: int) -> Real:
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -170,11 +169,6 @@ class _OurFigures:
         Exact binomial for a share, those of the summary for a best time to restart, else
         percentiles of the bootstrap.
         """
-        if figure not in self._intervals:
-            self._intervals[figure] = self._bounds(figure)
-        return self._intervals[figure]
-
-    def _bounds(self, figure: str) -> tuple[float, float]:
         if figure == "success":
             low, high = clopper_pearson(self._events.sum(), self.runs, LEVEL)
             return float(low), float(high)

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastbp import __version__
-from fastbp.analysis.counts import count_runs
+from fastbp.analysis.counts import SetupCounts, count_runs
 from fastbp.reporting import phrases
 from fastbp.reporting.figures import Write
 from fastbp.reporting.html import render, render_part
@@ -58,10 +58,6 @@ SECTIONS: tuple[Section, ...] = (
 
 Tick = Callable[[str], None]
 """Called with the name of each phase."""
-
-
-class EmptyError(ValueError):
-    """A store without runs."""
 
 
 class Report(ReportData):
@@ -174,10 +170,8 @@ def make(
     ------
     FileNotFoundError
         If there is no store.
-    EmptyError
-        If it has no runs.
     DamagedFileError, ValueError
-        As `count_runs` raises them.
+        As `count_runs` raises them; ValueError also if there are no runs.
     OSError
         If files cannot be written.
     """
@@ -186,12 +180,9 @@ def make(
     ids = () if all_runs else sweep.setups
     tick("reading")
     counted = count_runs(store, setups=ids or None, pictures=True, collapse=collapse)
-    if not counted and ids and any(filename.run_files(runs)):
-        raise EmptyError(
-            f"{store} holds no runs of its latest sweep, only of others: --all-runs reports them"
-        )
     if not counted:
-        raise EmptyError(f"{store} holds no runs")
+        others = " of its latest sweep, only of others: --all-runs reports them"
+        raise ValueError(f"{store} holds no runs{others * any(filename.run_files(runs))}")
     report = Report(store, counted, sweep.baseline, sweep)
     if collapse is not None:
         report.notes.append(
@@ -255,8 +246,19 @@ def finish_sweep(
     """
     ids = list(collapses)
     page = page and (renew or not is_current(store.path, page_key(store.path, ids)))
+    counted = _counted(store, collapses, pictures=page)
+    report = Report(store.path, counted, baseline, latest_sweep(store.path))
+    write_tables(report, store.write)
+    record()
+    if page and counted:
+        _write_page(report, page_key(store.path, ids), store.write, tick)
+    return report
+
+
+def _counted(store: Store, collapses: Mapping[str, float], pictures: bool) -> list[SetupCounts]:
+    """Count the runs of a sweep, whose outcomes must be those of its thresholds of collapse."""
     try:
-        counted = count_runs(store.path, setups=ids, pictures=page)
+        counted = count_runs(store.path, setups=[*collapses], pictures=pictures)
     except (OSError, ValueError) as error:
         store.check_files()  # which says what file it is
         raise StoreError(f"{store.runs} cannot be read: {error}") from error
@@ -266,9 +268,4 @@ def finish_sweep(
                 f"{store.path} has runs of setup {t.setup} whose outcomes are those of collapse = "
                 f"{t.keys['collapse']}, not {collapses[t.setup]}: choose another folder with -o"
             )
-    report = Report(store.path, counted, baseline, latest_sweep(store.path))
-    write_tables(report, store.write)
-    record()
-    if page and counted:
-        _write_page(report, page_key(store.path, ids), store.write, tick)
-    return report
+    return counted

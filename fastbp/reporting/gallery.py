@@ -26,7 +26,7 @@ than curves."""
 
 
 class Entry(NamedTuple):
-    """A store of the gallery: its folder, relative to the gallery, and the command that makes it."""
+    """A store of the gallery: its folder, below that of the gallery, and its command."""
 
     name: str
     command: str
@@ -88,8 +88,8 @@ def _opening(efforts: Sequence[Effort], runs: int, command: str) -> str:
         "sentence, number and figure is made of the runs. All of it is made by\n\n"
         f"```sh\n{command}\n```\n\n"
         "which goes on where it was stopped. A time is that of all commands that trained the runs, "
-        "from their start to the tables. Compiling, which is done once on each machine, and drawing "
-        "the page are not in it."
+        "from their start to the tables. Compiling, which is done once on each machine, and "
+        "drawing the page are not in it."
     )
 
 

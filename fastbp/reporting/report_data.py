@@ -20,7 +20,7 @@ from fastbp.analysis.counts import SetupCounts
 from fastbp.analysis.published import published, published_figures
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.figures import Drawing
-from fastbp.reporting.phrases import evenly, labels, plain, plural, shortened
+from fastbp.reporting.phrases import evenly, labels, plain, plural, setting, shortened
 from fastbp.store.provenance import LatestSweep
 
 MAX_BARS, MAX_PANELS, MAX_PLANES = 24, 12, 4
@@ -264,6 +264,14 @@ def _problem(store: Path, one: SetupCounts) -> Arrays | None:
 def runs_in(rows: pd.DataFrame) -> str:
     """How many runs and setups the rows of a summary stand for: `80 runs in 2 setups`."""
     return f"{plural(int(rows['runs'].sum()), 'run')} in {plural(len(rows), 'setup')}"
+
+
+def settings_of(table: pd.DataFrame, keys: list[str]) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each setting of some keys, by its name."""
+    if not keys:
+        return [("", table)]
+    groups = table.groupby(keys, sort=False, dropna=False)
+    return [(setting(rows.iloc[0], keys), rows) for _, rows in groups]
 
 
 class Section(NamedTuple):

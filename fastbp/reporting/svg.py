@@ -1,12 +1,10 @@
-"""SVG files as parts of a page: without styles, scripts and ids of their own, in the page's
-colours.
-"""
+"""SVG files of matplotlib as elements of a page, without styles and scripts, in its colours."""
 
 from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -15,22 +13,10 @@ ET.register_namespace("", SVG)
 ET.register_namespace("xlink", XLINK)
 
 _COLOURS = {"#000000": "currentColor", "#ffffff": "var(--page)", "#bbbbbb": "var(--line)"}
-"""What follows the page: black, white and the grey of thin lines. All other colours are meant."""
+"""The colours that follow the page: black, white and the grey of thin lines."""
 
-_TAGS = (
-    "g",
-    "path",
-    "text",
-    "tspan",
-    "use",
-    "defs",
-    "clipPath",
-    "rect",
-    "image",
-    "polygon",
-    "circle",
-)
-_DRAWN = {f"{{{SVG}}}{tag}" for tag in _TAGS}
+_TAGS = "g path text tspan use defs clipPath rect image polygon circle"
+_DRAWN = {f"{{{SVG}}}{tag}" for tag in _TAGS.split()}
 
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _REFERENCE = re.compile(r"#([\w.-]+)")
@@ -40,11 +26,17 @@ Box = tuple[float, float, float, float]
 
 
 def inline(svg: bytes, name: str, alternative: str) -> str:
-    """An SVG file of matplotlib's as an element of a page.
+    """Make an element of a page from an SVG file of matplotlib.
 
-    A strict Content-Security-Policy forbids the `style` attributes that it is full of: each becomes
-    the attributes of the same meaning. Ids that nothing refers to go, the others begin with `name`,
-    which no other picture of the page has. `alternative` is what a reader shares_memory instead of it.
+    Parameters
+    ----------
+    svg : bytes
+        The file. A strict Content-Security-Policy forbids its `style` attributes: each becomes the
+        attributes of the same meaning. Ids that nothing refers to are removed.
+    name : str
+        The start of all other ids; no other figure of the page has it.
+    alternative : str
+        What screen readers read instead of the figure.
     """
     root = ET.fromstring(svg)
     _, _, width, height = map(float, root.get("viewBox", "0 0 1 1").split())
@@ -52,68 +44,71 @@ def inline(svg: bytes, name: str, alternative: str) -> str:
 
 
 def panels(svg: bytes, boxes: Sequence[Box], name: str, alternatives: Sequence[str]) -> list[str]:
-    """The axes of a figure, each as an element of a page by itself, which shows its box of the
-    figure.
+    """Make an element of each axes of a figure.
+
+    Parameters
+    ----------
+    svg : bytes
+        The figure's file.
+    boxes : sequence of Box
+        The part of the figure that each element shows.
+    name, alternatives
+        As in `inline`, an alternative for each element.
     """
     root = ET.fromstring(svg)
     by_id = {identity: element for element in root.iter() if (identity := element.get("id"))}
-    found = []
+    elements = []
     for i, (box, alternative) in enumerate(zip(boxes, alternatives, strict=True), 1):
-        own = deepcopy(by_id[f"axes_{i}"])
-        there = {element.get("id") for element in own.iter()}
-        defined = ET.Element(f"{{{SVG}}}defs")
-        defined.extend(
-            deepcopy(by_id[each])
-            for each in dict.fromkeys(_references(own))
-            if each not in there and each in by_id
-        )
-        whole = ET.Element(f"{{{SVG}}}svg")
-        whole.extend([defined, own])
-        found.append(_element(whole, box, f"{name}-{i}", alternative))
-    return found
+        axes = deepcopy(by_id[f"axes_{i}"])
+        inside = {element.get("id") for element in axes.iter()}
+        references = [each for each in dict.fromkeys(_references(axes)) if each not in inside]
+        definitions = ET.Element(f"{{{SVG}}}defs")
+        definitions.extend(deepcopy(by_id[each]) for each in references if each in by_id)
+        panel = ET.Element(f"{{{SVG}}}svg")
+        panel.extend([definitions, axes])
+        elements.append(_element(panel, box, f"{name}-{i}", alternative))
+    return elements
 
 
-def _references(root: ET.Element) -> Iterable[str]:
-    return (
-        each
-        for element in root.iter()
-        for value in element.attrib.values()
-        for each in _REFERENCE.findall(value)
-    )
+def _references(root: ET.Element) -> Iterator[str]:
+    for element in root.iter():
+        for value in element.attrib.values():
+            yield from _REFERENCE.findall(value)
 
 
 def _element(root: ET.Element, box: Box, name: str, alternative: str) -> str:
     for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag not in _DRAWN:
-                parent.remove(child)
+        for child in [child for child in parent if child.tag not in _DRAWN]:
+            parent.remove(child)
     used = set(_references(root))
     for element in root.iter():
-        for key, value in _attributes(element.attrib.pop("style", "")):
-            element.set(key, value)
-        for key, value in list(element.attrib.items()):
-            element.set(
-                key,
-                _NUMBER.sub(
-                    lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), value
-                ),
-            )
-        identity = element.attrib.pop("id", "")
+        style, identity = (element.attrib.pop(key, "") for key in ("style", "id"))
+        element.attrib |= dict(_attributes(style))
+        for key, value in element.attrib.items():
+            element.attrib[key] = _NUMBER.sub(_rounded, value)
         if identity in used:
             element.set("id", f"{name}-{identity}")
         for key in ("clip-path", f"{{{XLINK}}}href"):
             if (value := element.get(key, "")) and not value.startswith("data:"):
                 element.set(key, value.replace("#", f"#{name}-"))
     root.attrib.clear()
-    root.set("viewBox", " ".join(f"{number:.6g}" for number in box))
-    root.set("width", f"{box[2] * 4 / 3:.0f}")  # pixels, of which 96 are an inch
-    root.set("height", f"{box[3] * 4 / 3:.0f}")
-    root.attrib |= {"role": "img", "aria-label": alternative, "fill": "currentColor"}
+    root.attrib |= {
+        "viewBox": " ".join(f"{number:.6g}" for number in box),
+        "width": f"{box[2] * 4 / 3:.0f}",  # in pixels, 96 to an inch
+        "height": f"{box[3] * 4 / 3:.0f}",
+        "role": "img",
+        "aria-label": alternative,
+        "fill": "currentColor",
+    }
     return ET.tostring(root, "unicode")
 
 
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+
+
 def _attributes(style: str) -> Iterator[tuple[str, str]]:
-    """The attributes of a `style`. The page says the family of its letters."""
+    """The attributes of a `style`, but for the font, which the page sets."""
     for part in filter(None, (part.strip() for part in style.split(";"))):
         key, _, value = (each.strip() for each in part.partition(":"))
         if key in ("fill", "stroke"):

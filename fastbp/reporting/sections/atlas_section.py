@@ -26,7 +26,7 @@ from fastbp.reporting.phrases import (
     plural,
     setting,
 )
-from fastbp.reporting.report_data import Content, ReportData, Section
+from fastbp.reporting.report_data import Content, ReportData, Section, settings_of
 
 MAX_SETTINGS = 8
 """Settings with columns in the table of classes."""
@@ -72,18 +72,9 @@ def _figure(data: ReportData) -> HtmlFigure | None:
     )
 
 
-def _settings(functions: pd.DataFrame, classes: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The classes in each setting of the other keys, by its name."""
-    keys = others_of(functions)
-    if not keys:
-        return [("", classes)]
-    groups = classes.groupby(keys, sort=False, dropna=False)
-    return [(setting(rows.iloc[0], keys), rows) for _, rows in groups]
-
-
 def _classes_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
     """The classes under permuted and negated inputs and a negated output."""
-    settings = _settings(functions, classes)
+    settings = settings_of(classes, others_of(functions))
     large = classes[classes["symmetry"] == NPN]
     sums = functions.groupby("npn_class")[["collapsed", "runs"]].sum()
     columns = [
@@ -134,7 +125,7 @@ def _shares(row: Record) -> str:
 def _tests_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
     """In how many classes members differ, in each setting."""
     rows = []
-    for name, of_setting in _settings(functions, classes):
+    for name, of_setting in settings_of(classes, others_of(functions)):
         for symmetry, meaning in SYMMETRIES.items():
             here = of_setting[of_setting["symmetry"] == symmetry]
             tested = here[here["p"].notna()]
@@ -151,8 +142,8 @@ def _tests_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
     texts = ("setting", "alike under", "must be equal")
     columns = [column(name, is_text=name in texts) for name in rows[0]]
     caption = (
-        "Do the functions of a class converge equally often? Cochran's Q over the seeds that all of "
-        "them ran, which allows for runs of one seed being alike; tested where there are five "
+        "Do the functions of a class converge equally often? Cochran's Q over the seeds that all "
+        "of them ran, which allows for runs of one seed being alike; tested where there are five "
         "successes and five failures for each member."
     )
     return html_table("Equal shares within classes", caption, columns, rows, "classes.csv")
@@ -227,9 +218,8 @@ def _learnt(table: pd.DataFrame) -> str:
 
 def _speed(table: pd.DataFrame, keys: list[str]) -> str:
     """The fastest and the slowest function, in the setting where most runs converge."""
-    if keys:
-        groups = [rows for _, rows in table.groupby(keys, sort=False, dropna=False)]
-        table = max(groups, key=lambda rows: int(rows["converged"].sum()))
+    groups = [rows for _, rows in settings_of(table, keys)]
+    table = max(groups, key=lambda rows: int(rows["converged"].sum()))
     known = table[table["updates_median"].notna()]
     medians = known["updates_median"].astype(int)
     if medians.nunique() < 2:
@@ -273,8 +263,9 @@ def _equal(classes: pd.DataFrame) -> str:
     result = f"but {plain(wrong)} classes are" if wrong else "and no class is"
     least, adjusted = (p_value(tested[p].min()) for p in ("p", "p_holm"))
     return (
-        f"Symmetry says that functions of a class converge equally often, {result} shown to differ: "
-        f"the least of {len(tested):,} p values is {least}, {adjusted} by Holm's adjustment."
+        f"Symmetry says that functions of a class converge equally often, {result} shown to "
+        f"differ: the least of {len(tested):,} p values is {least}, {adjusted} by Holm's "
+        "adjustment."
     )
 
 

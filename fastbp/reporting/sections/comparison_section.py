@@ -189,14 +189,10 @@ def compare(
 
     Raises
     ------
-    FileNotFoundError
-        If one is no store.
-    ValueError
-        If one has no runs.
-    DamagedFileError
-        As `count_runs` raises it.
-    OSError
-        If files cannot be written.
+    FileNotFoundError, ValueError
+        If one is no store, or has no runs.
+    DamagedFileError, OSError
+        If runs cannot be read, or files not written.
     """
     for store in (a, b):
         if not any(filename.run_files(filename.runs_folder(store))):
@@ -213,14 +209,12 @@ def compare(
     order = distances.sort_values(ascending=False, kind="stable", na_position="last").index
     shown = table.loc[sorted(order[:MAX_ROWS])].reset_index(drop=True)
     sides = zip(names, (a, b), strict=True)
-    content = {
+    content = names._asdict() | {
         "verdict": verdict,
         "shares": _figure(drawing, shown, table, names),
         "rows": _table(shown, table, names),
         "sides": [{"name": name, **provenance(store)} for name, store in sides],
         "alpha": ALPHA,
-        "a": names.a,
-        "b": names.b,
     }
     html = render("compare.html", f"{names.a} and {names.b}", content)
     parquet.write(folder / "compare.csv", table.to_csv(index=False).encode())

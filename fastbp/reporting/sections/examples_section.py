@@ -1,4 +1,4 @@
-"""Single runs to look at: what some networks of each outcome answer."""
+"""Single runs: what some networks of each outcome answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_NUMBERS = 16
 
 
 class ExampleRun(NamedTuple):
-    """A run to look at; `outputs`: row-major, and `targets` alike, or None where not known."""
+    """A single run; `outputs`: row-major, and `targets` alike, or None where not known."""
 
     outcome: str
     setup: str
@@ -61,7 +61,7 @@ def _wanted(data: ReportData) -> list[tuple[Outcome, str, int]]:
 
 
 def examples(data: ReportData) -> list[ExampleRun]:
-    """The runs to look at, with their outputs, by outcome."""
+    """Single runs with their outputs, by outcome."""
     wanted = _wanted(data)
     runs: dict[tuple[str, int], ExampleRun] = {}
     for file in filename.run_files(data.store / "runs"):
@@ -113,7 +113,7 @@ def _content(data: ReportData) -> Content | None:
 
 SECTION = Section(
     "runs",
-    "Runs to look at",
+    "Single runs",
     _content,
     """\
 <p>What single networks answered: a dot for each output of each row, from 0 to 1, and a line where

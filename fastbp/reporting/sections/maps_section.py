@@ -12,8 +12,8 @@ from fastbp.analysis.axes import critical, has_gaps, map_axes, the_map, with_wid
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
-from fastbp.reporting.phrases import and_, apart, evenly, named, percent, plain, plural, setting
-from fastbp.reporting.report_data import Content, ReportData, Section, runs_in
+from fastbp.reporting.phrases import and_, apart, evenly, named, percent, plain, plural
+from fastbp.reporting.report_data import Content, ReportData, Section, runs_in, settings_of
 from fastbp.reporting.sections.response_section import extremes
 
 MAX_MAPS, MAX_SETTINGS = 6, 4
@@ -119,15 +119,6 @@ def _extent(summary: pd.DataFrame, x: str, y: str) -> str:
 # Figures
 
 
-def _settings(summary: pd.DataFrame, others: list[str]) -> Settings:
-    if not others:
-        return [("", summary)]
-    return [
-        (setting(rows.iloc[0], others), rows)
-        for _, rows in summary.groupby(others, sort=False, dropna=False)
-    ]
-
-
 def _shown(settings: Settings, others: list[str], baseline: dict[Any, Any] | None) -> Settings:
     """The settings that fit: the baseline's and those one key from it, else some of all."""
     if baseline and len(settings) > MAX_SETTINGS:
@@ -158,7 +149,7 @@ def _caption(x: str, y: str, shown: Settings, has_starts: bool) -> str:
 
 def _figure(data: ReportData, summary: pd.DataFrame, x: str, y: str) -> HtmlFigure:
     others = [key for key in keys_of(summary) if key not in (x, y)]
-    settings = _settings(summary, others)
+    settings = settings_of(summary, others)
     baselines = summary[summary["setup"] == data.marked].to_dict("records")
     shown = _shown(settings, others, next(iter(baselines), None))
     some = ""
