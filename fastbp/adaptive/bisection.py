@@ -18,7 +18,7 @@ from fastbp.config.sweep import Sweep
 from fastbp.engine.driver import Trained, add_up
 from fastbp.reporting import phrases
 from fastbp.schema.errors import SweepError
-from fastbp.schema.keys import ALTERNATIVE
+from fastbp.schema.keys import ALTERNATIVE, MAX_EPOCHS, MAX_REAL, MAX_UPDATES
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 from fastbp.schema.text import nearest, shown
 from fastbp.store.store import Store
@@ -33,8 +33,7 @@ FINEST = 1e-4
 """Values whose ratio is closer to 1 than this count as equal."""
 
 HALVINGS, PEAK_ROUNDS = 2, 3
-"""How often a given range is halved, and how often values are tried beside the highest or lowest
-share, since a peak may lie between doublings."""
+"""How often a given range is halved, and how often values beside the extreme share are tried."""
 
 
 class SearchAxis(NamedTuple):
@@ -85,15 +84,15 @@ class SearchAxis(NamedTuple):
 AXES: dict[str, SearchAxis] = {
     axis.key: axis
     for axis in (
-        SearchAxis("lr", 1e-6, 1e6),
-        SearchAxis("init_scale", 1e-6, 1e6),
+        SearchAxis("lr", 1e-6, MAX_REAL),
+        SearchAxis("init_scale", 1e-6, MAX_REAL),
         SearchAxis("momentum", 0.0, 0.9999, first=0.5, mirrored=True),
-        SearchAxis("weight_decay", 0.0, 1e6, first=1e-4),
-        SearchAxis("prime_offset", 0.0, 1e6, first=0.1),
+        SearchAxis("weight_decay", 0.0, MAX_REAL, first=1e-4),
+        SearchAxis("prime_offset", 0.0, MAX_REAL, first=0.1),
         SearchAxis("target_margin", 0.0, 0.49, first=0.1),
         SearchAxis("tolerance", 1e-6, 0.5),
-        SearchAxis("updates", 1, 1e12, integer=True),
-        SearchAxis("epochs", 1, 2.0**32 - 1, integer=True),
+        SearchAxis("updates", 1, MAX_UPDATES, integer=True),
+        SearchAxis("epochs", 1, MAX_EPOCHS, integer=True),
     )
 }
 """The numeric keys. `hidden` and `batch` also have values that are no numbers, and `eval_every` and
@@ -150,8 +149,7 @@ class Bisection:
     The interval inverts the test that the share at a value is one half (E. L. Lehmann and J. P.
     Romano (2005), Testing Statistical Hypotheses, section 3.5): it has the values whose Wilson 95%
     interval contains one half, and extends to the next values tried. So its confidence is that of
-    Wilson's interval, whatever the curve, and although all values share their seeds. It covers all
-    points that are too close to be told apart.
+    Wilson's interval, whatever the curve. It covers all points that are too close to be separated.
     """
 
     def __init__(
@@ -235,6 +233,7 @@ class Bisection:
                 return
             extreme = min if any(self.side(value) > 0 for value in values) else max
             i = values.index(extreme(values, key=self.converged.__getitem__))
+            # A peak may lie between two doublings.
             yield self._middles(pairwise(values[max(0, i - 1) : i + 2]))
 
     def _outwards(self) -> Iterator[list[float]]:
@@ -262,7 +261,7 @@ class Bisection:
 
 
 class SettingSearch(NamedTuple):
-    """The search in one setting of the other keys: the setting, a setup in it, and its search."""
+    """The search in one setting of the other keys, with a setup in it."""
 
     setting: dict[str, Any]
     setup: Setup
@@ -325,7 +324,7 @@ def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> Bisect
     Raises
     ------
     StoreError
-        If the store does not have every run that was trained.
+        If the store lacks runs that were trained.
     """
     counter, searches = OutcomeCounter(store), list(_searches(sweep, axis))
     tried, seeds = sweep, (sweep.seeds.start, sweep.seeds.count)

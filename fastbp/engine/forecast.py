@@ -254,32 +254,29 @@ def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> N
     StoreFullError
         If the missing runs take more bytes or files than the disk has free.
     """
-    if line := too_much_memory(memory(plan, pool, store is not None, frame)):
-        raise SweepError([line])
-    if store and (line := too_much_disk(storage(plan), machine.disk(store.path), store)):
-        raise StoreFullError(line)
+    _check_memory(memory(plan, pool, store is not None, frame))
+    if store:
+        _check_disk(storage(plan), store)
 
 
-def too_much_memory(terms: Sequence[MemoryTerm]) -> str:
-    """A line that says how short memory is and what takes most of it; empty if there is enough."""
+def _check_memory(terms: Sequence[MemoryTerm]) -> None:
     free, needed, largest = machine.memory(), sum(term.bytes for term in terms), max(terms)
-    if free is None or needed <= free:
-        return ""
-    return (
-        f"memory: given a sweep that takes {in_bytes(needed)} (most of it for {largest.what}, "
-        f"{in_bytes(largest.bytes)}), allowed: {in_bytes(free)}; {largest.remedy}"
-    )
+    if free is not None and needed > free:
+        most = f"most of it for {largest.what}, {in_bytes(largest.bytes)}"
+        line = f"memory: given a sweep that takes {in_bytes(needed)} ({most}), "
+        raise SweepError([f"{line}allowed: {in_bytes(free)}; {largest.remedy}"])
 
 
-def too_much_disk(need: StorageNeed, disk: machine.Disk | None, store: Store) -> str:
-    """A line that says how short the disk is of bytes or of files; empty if there is enough."""
+def _check_disk(need: StorageNeed, store: Store) -> None:
+    disk = machine.disk(store.path)
     if disk and need.bytes > disk.bytes:
         short = f"take {in_bytes(need.bytes)}, and {in_bytes(disk.bytes)} are free"
     elif disk and disk.files is not None and need.files > disk.files:
         short = f"make {need.files:,} files, and the disk has room for {disk.files:,}"
     else:
-        return ""
-    return f"{store.path}: {need.runs:,} runs {short}: take fewer seeds, or another disk with -o"
+        return
+    remedy = "take fewer seeds, or another disk with -o"
+    raise StoreFullError(f"{store.path}: {need.runs:,} runs {short}: {remedy}")
 
 
 def in_bytes(count: float) -> str:

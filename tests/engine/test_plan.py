@@ -273,7 +273,7 @@ def test_ten_billion_runs_are_planned_at_once_in_little_memory(updates):
         setup={"problem": "xor", "updates": updates},
         grid={"lr": [i / 100 for i in range(1, 101)]},
     )
-    began = time.perf_counter()
+    began = time.process_time()
     tracemalloc.start()
     try:
         planned = sum(1 for _ in planned_files(Plan(sweep)))
@@ -284,7 +284,7 @@ def test_ten_billion_runs_are_planned_at_once_in_little_memory(updates):
         tracemalloc.stop()
     assert planned <= 100 * (plan.FILES_PER_SETUP + 1)
     assert peak < 2_000_000
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 # Shards
