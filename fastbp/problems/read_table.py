@@ -16,8 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +103,7 @@ def first_record(lines: Iterable[str]) -> list[str]:
 
 
 def csv_frame(
-    source: io.StringIO | Path,
+    source: TextIO,
     names: Sequence[str],
     *,
     header: bool = True,
@@ -113,13 +112,19 @@ def csv_frame(
     """A .csv as pandas reads it, with these names for its columns: only empty cells are missing."""
     import pandas as pd
 
+    source.seek(0)
+    records = (record for record in csv.reader(source) if record)
+    row = next(islice(records, int(header), None), [])
+    if len(row) > len(names):  # pandas would take the first columns for an index
+        raise pd.errors.ParserError("the first row has more values than the first line")
+    source.seek(0)
     with warnings.catch_warnings():
         # pandas 3.1 deprecates float_precision, as this precision is its default
         warnings.simplefilter("ignore")
-        frame = pd.read_csv(
+        return pd.read_csv(
             source,
             header=0 if header else None,
-            names=range(len(names)),
+            names=list(names),
             nrows=rows,
             float_precision="round_trip",
             keep_default_na=False,
@@ -127,20 +132,19 @@ def csv_frame(
             low_memory=False,
             dtype_backend="numpy_nullable",
         )
-    if not isinstance(frame.index, pd.RangeIndex):  # what pandas makes of a column too many
-        raise pd.errors.ParserError("the first row has more values than the first line")
-    return frame.set_axis(list(names), axis=1)
 
 
 def _csv(raw: bytes) -> Table:
     import pandas as pd
 
-    text = _decoded(raw)
-    names = first_record(io.StringIO(text, newline=""))
+    _check_encoding(raw)
+    text = io.TextIOWrapper(io.BytesIO(raw), "utf-8-sig", newline="")
+    names = first_record(text)
     _check_header(names)
+    _check_names(names)
     _check_size(1, len(names))
     try:
-        frame = csv_frame(io.StringIO(text, newline=""), names, rows=MAX_ROWS + 1)
+        frame = csv_frame(text, names, rows=MAX_ROWS + 1)
     except pd.errors.ParserError:
         _check_rows(text, names)
         raise
@@ -148,9 +152,8 @@ def _csv(raw: bytes) -> Table:
         _check_rows(text, names)
     rows = len(frame)
     if rows > MAX_ROWS:
-        rows = max(rows, text.count("\n") - 1)
+        rows = max(rows, raw.count(b"\n") - 1)
     _check_size(rows, len(names))
-    _check_names(names)
     columns = columns_of(frame, names)
     for column in columns:
         if column.values.dtype == object:
@@ -160,11 +163,12 @@ def _csv(raw: bytes) -> Table:
     return Table(tuple(map(_numbers_of_text, columns)))
 
 
-def _decoded(raw: bytes) -> str:
+def _check_encoding(raw: bytes) -> None:
+    """Raise UnfitError if the bytes of a .csv are no UTF-8."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnfitError("UTF-8 text; it is UTF-16")
     try:
-        return raw.decode("utf-8-sig")
+        raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UnfitError(
@@ -188,9 +192,10 @@ def _check_header(names: list[str]) -> None:
         )
 
 
-def _check_rows(text: str, names: list[str]) -> None:
+def _check_rows(text: TextIO, names: list[str]) -> None:
     """Raise UnfitError if rows of a .csv have not as many values as its first line."""
-    records = (record for record in csv.reader(io.StringIO(text, newline="")) if record)
+    text.seek(0)
+    records = (record for record in csv.reader(text) if record)
     next(records)
     wrong = [
         (row, record)

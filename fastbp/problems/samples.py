@@ -65,24 +65,25 @@ def fixed(path: Path, targets: list[str] | None) -> Changed | None:
 
 
 def _csv(path: Path, targets: list[str] | None) -> Changed | None:
+    raw = path.read_bytes()
+    notes = []
     with open(path, encoding="utf-8-sig", newline="") as file:
         names = read_table.first_record(file)
-    notes = []
-    nameless = any(map(NUMBER.fullmatch, names)) and not {*(targets or ())} & {*names}
-    if nameless:
-        names = [f"c{i}" for i in range(1, len(names) + 1)]
-        called = " … ".join([names[0], *names[1:][-1:]])
-        notes.append(
-            f"{named(path)} has numbers in its first line, not names: "
-            f"its columns are called {called}"
-        )
-    raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    if raw.count(b"\n") > MAX_LEARNT:
-        frame = read_table.csv_frame(path, names, header=not nameless)
-        if len(frame) > MAX_LEARNT:
-            rows, note = _draw(path, frame)
-            return rows.to_csv(index=False).encode(), [*notes, note]
-    return (",".join(names).encode() + b"\n" + raw, notes) if nameless else None
+        nameless = any(map(NUMBER.fullmatch, names)) and not {*(targets or ())} & {*names}
+        if nameless:
+            names = [f"c{i}" for i in range(1, len(names) + 1)]
+            called = " … ".join([names[0], *names[1:][-1:]])
+            notes.append(
+                f"{named(path)} has numbers in its first line, not names: "
+                f"its columns are called {called}"
+            )
+        if raw.count(b"\n") > MAX_LEARNT:
+            frame = read_table.csv_frame(file, names, header=not nameless)
+            if len(frame) > MAX_LEARNT:
+                rows, note = _draw(path, frame)
+                return rows.to_csv(index=False).encode(), [*notes, note]
+    content = ",".join(names).encode() + b"\n" + raw.removeprefix(b"\xef\xbb\xbf")
+    return (content, notes) if nameless else None
 
 
 def _parquet(path: Path, targets: list[str] | None) -> Changed | None:

@@ -215,7 +215,7 @@ def _wrong_values(column: Column) -> Iterator[str]:
 
 def _wrong_inputs(column: Column) -> Iterator[str]:
     values, there = column.values, ~column.missing
-    if values.dtype.kind == "O":
+    if values.dtype.kind == "O" and there.any():
         words = there & np.array([not NUMBER.fullmatch(text) for text in values])
         words = words if words.any() else there  # numbers that are kept as text
         yield f"numbers, true and false in all columns but targets; {shown(column.name)} has text in {_first(values, words)}"

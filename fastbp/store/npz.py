@@ -45,7 +45,7 @@ def read_arrays(
     Exception
         Whatever NumPy and zipfile raise over damaged bytes.
     """
-    if not zipfile.is_zipfile(io.BytesIO(content)):
+    if not content.startswith(b"PK") or not zipfile.is_zipfile(io.BytesIO(content)):
         raise ArrayError("what numpy.savez writes; it is no .npz file")
     with (
         np.load(io.BytesIO(content), allow_pickle=False) as file,

@@ -63,7 +63,7 @@ def test_many_hostile_files(kind: str) -> None:
 
 def test_a_number_says_all(tmp_path: Path) -> None:
     """Two processes make the same file of it."""
-    code = "import hashlib, mutants, sys; print([hashlib.sha256(fuzz_inputs.mutant(k, 10_007)).hexdigest() for k in fuzz_inputs.KINDS])"
+    code = "import hashlib, fuzz_inputs; print([hashlib.sha256(fuzz_inputs.mutant(k, 10_007)).hexdigest() for k in fuzz_inputs.KINDS])"
     here = os.environ | {
         "PYTHONPATH": os.pathsep.join(
             [str(fuzz_inputs.ROOT), str(Path(fuzz_inputs.__file__).parent)]
