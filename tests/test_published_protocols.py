@@ -199,7 +199,7 @@ def test_a_sweep_of_ones_own(mine: Path, here, tmp_path: Path) -> None:
 def test_budgets_in_updates_are_counted_in_epochs_too(here, tmp_path: Path) -> None:
     """Online, an epoch of xor has four updates; of batches of three, two."""
     figure = 'source = "x"\nfigure = "mean"\nvalue = 50\nruns = 9\n'
-    text = 'seeds = 60\n[setup]\nproblem = "xor"\nlr = 3\nupdates = 4_000\ncheck_every = 1\n[grid]\nbatch = [1, 3]\n[[published]]\n'
+    text = 'seeds = 60\n[setup]\nproblem = "xor"\nlr = 3\nupdates = 4_000\neval_every = 1\n[grid]\nbatch = [1, 3]\n[[published]]\n'
     (tmp_path / "mine.toml").write_text(text + figure)
     assert here("sweep", "mine.toml", "--no-report").returncode == 0
     table = pd.read_csv(tmp_path / "results" / "mine" / "published.csv")

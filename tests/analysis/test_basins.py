@@ -264,6 +264,13 @@ def test_a_page_shows_four_planes_and_compares_them(tmp_path: Path) -> None:
     )
 
 
+def test_the_answer_is_the_same_whether_or_not_a_page_is_drawn(tmp_path: Path) -> None:
+    page_of(tmp_path, 2)
+    answer = build.make(tmp_path).verdict
+    assert build.Report(tmp_path, count_runs(tmp_path), None).verdict == answer
+    assert answer[0].startswith("Of starts next to each other")
+
+
 def test_a_page_without_a_plane_says_nothing_of_it(tmp_path: Path) -> None:
     frames.write(tmp_path, frames.table({}, ["converged", "partial"] * 20))
     build.make(tmp_path)
