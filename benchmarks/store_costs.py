@@ -16,7 +16,7 @@ from benchmarks.children import say
 from benchmarks.contenders.engine import store_and_train
 from benchmarks.workloads import ONLINE
 from fastbp import Sweep
-from fastbp.cli.console import shipped
+from fastbp.cli.arguments import sweep_file
 from fastbp.engine import integrity, plan
 from fastbp.engine.driver import drive
 from fastbp.store.store import Store
@@ -27,7 +27,7 @@ LONG = ONLINE | {"updates": 79_920}
 
 def founding(store: bool, seeds: int) -> float:
     """Seconds of training, and of writing what is left."""
-    sweep = Sweep.from_toml(shipped("founding"), seeds=seeds)
+    sweep = Sweep.from_toml(sweep_file("founding"), seeds=seeds)
     spent = (store_and_train(sweep) if store else drive(plan.Plan(sweep))).seconds
     return spent["train"] + spent["write"]
 

@@ -4,13 +4,14 @@ import importlib
 import sys
 
 COMMANDS = {
-    "sweep": "train every setup of a sweep from many seeds, and say what it shows",
+    "sweep": "train every setup of a sweep from many seeds, and show what it says",
+    "list": "the sweeps that ship with fastbp",
     "diagnose": "why networks of a setup fail, and which change fixes it",
-    "report": "make the tables, pictures and page of a store anew",
-    "replay": "train one run again, bit for bit, and see its trajectory",
-    "compare": "which setups' shares moved between two stores",
-    "merge": "unite stores, such as the shards of a sweep",
-    "verify": "read and check everything in a store, and move damaged files aside",
+    "report": "make the tables, pictures and page of a store again",
+    "replay": "train one run again, bit for bit, and show its trajectory",
+    "compare": "which setups' convergence rates differ between two stores",
+    "merge": "unite stores, for example the shards of a sweep",
+    "verify": "check every file of a store, and move damaged files aside",
 }
 
 
@@ -31,7 +32,7 @@ def main() -> int:
 
         print(f"fastbp {__version__}")
         return 0
-    print(f"fastbp: no command {name!r}, there are: {', '.join(COMMANDS)}", file=sys.stderr)
+    print(f"fastbp: no command {name!r}, allowed: {', '.join(COMMANDS)}", file=sys.stderr)
     return 2
 
 

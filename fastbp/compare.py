@@ -1,36 +1,52 @@
-"""`python -m fastbp.compare A B`: which setups' shares moved between two stores."""
+"""`python -m fastbp.compare A B`: which setups' convergence rates differ between two stores."""
 
-import argparse
 import sys
-from collections.abc import Sequence
+from pathlib import Path
 
-from fastbp.cli import telling
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="fastbp compare",
-        description="Compare two stores, of other versions, other numerics or other days: which setups' shares moved, paired by "
-        "seed where both ran them. Setups are the same where all their keys are, whatever their ids.",
-        epilog="Exit: 0 complete (whether or not something moved), 2 bad usage, 3 no store, no runs in it or a damaged file, 4 "
-        "disk full or not writable, 130 or 143 interrupted.",
-    )
-    parser.add_argument("a", metavar="A", help="a folder that `fastbp sweep` made")
-    parser.add_argument("b", metavar="B", help="another one")
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="DIR",
-        help="also write DIR/compare.csv, DIR/compare.html and DIR/figures",
-    )
-    return parser
+from fastbp.cli import process
+from fastbp.cli.arguments import folder, option
+from fastbp.cli.terminal import Phase, print_data, print_note
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    return telling.compare(parser().parse_args(arguments))
+def compare(a: Path, b: Path, output: Path | None) -> int:
+    """Compare two stores and print what differs."""
+    phase = Phase("reading")
 
+    def work() -> tuple[str, list[Path]]:
+        from fastbp.reporting.sections import comparison_section
+
+        compared = comparison_section.compare(a, b, output, phase)
+        table = comparison_section.console(compared.table)
+        return "\n".join([table, "", *compared.verdict]), compared.written
+
+    text, written = process.in_thread(work, phase)
+    print_data(text)
+    if written:
+        print_note(f"written: {', '.join(map(str, written))}")
+    return process.COMPLETE
+
+
+main = process.Command(
+    "compare",
+    compare,
+    "Compare two stores, for example of two versions, two numerics or two days: which setups' "
+    "convergence rates differ, paired by seed where both stores have it. Two setups are the "
+    "same if all their keys are, whatever their ids.",
+    "Exit: 0 complete (whether or not something differs), 2 bad usage, 3 no store, no runs in "
+    "it or a damaged file, 4 disk full or not writable, 130 or 143 interrupted.",
+    [
+        option("a", metavar="A", type=Path, help="a folder made by `fastbp sweep`"),
+        option("b", metavar="B", type=Path, help="another one"),
+        option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            type=folder,
+            help="also write DIR/compare.csv, DIR/compare.html and DIR/figures",
+        ),
+    ],
+    place="output",
+)
 
 if __name__ == "__main__":
     sys.exit(main())

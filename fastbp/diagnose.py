@@ -1,84 +1,349 @@
-"""`python -m fastbp.diagnose [DATA]`: why do networks of a setup fail, and which single change
-fixes it.
-"""
+"""`python -m fastbp.diagnose [DATA]`: why networks of a setup fail, and which change fixes it."""
 
-import argparse
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
 import sys
+import tempfile
+import time
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastbp.cli import asking
+from fastbp.cli import process
+from fastbp.cli.arguments import Option, folder, integer, number, option, sweep_file
+from fastbp.cli.terminal import Phase, print_data, print_note
 from fastbp.schema.columns import SETUP_COLUMNS
 
-KEYS = ["loss" if column.name == "loss_function" else column.name for column in SETUP_COLUMNS]
+if TYPE_CHECKING:
+    from fastbp.config.sweep import Sweep
+    from fastbp.diagnosis.candidates import Change
+    from fastbp.diagnosis.diagnose import Diagnosis
+    from fastbp.diagnosis.own_weights import Placed
+
+KEYS = ["set"] + [
+    column.name.removesuffix("_function")
+    for column in SETUP_COLUMNS
+    if column.name not in ("problem", "targets", "collapse")
+]
+"""Options that set keys: one for any key, and one for each."""
+
+PAGE_SECONDS = 3.0
+"""Seconds of the time allowed that are kept for drawing a page."""
+
+TRIALS_SHARE = 0.75
+"""Share of the time allowed for trying changes, if own weights are trained too."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="fastbp diagnose",
-        description="Say how often networks of a setup fail, what failing ones do instead of learning, and which single change "
-        "fixes it, tried on the same seeds and checked on fresh ones.",
-        epilog="Exit: 0 complete, 2 bad usage or data, 4 disk full or not writable, 130 or 143 interrupted.",
-    )
-    parser.add_argument(
-        "data",
-        nargs="?",
-        metavar="DATA",
-        help="a table (.csv, .parquet, .npz), or a problem such as xor or parity:4 (default: the founding case)",
-    )
-    parser.add_argument("--targets", nargs="+", metavar="COL", help="target columns of DATA")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="settings",
-        metavar="KEY=VALUE",
-        help="a key of the setup, read as TOML",
-    )
-    for key in KEYS:
-        if key not in ("problem", "targets", "collapse"):
-            option = f"--{key.replace('_', '-')}"
-            said = f"the same as --set {key}=VALUE"
-            if key == "hidden":
-                parser.add_argument(
-                    option,
-                    dest="key_hidden",
-                    metavar="N",
-                    nargs="+",
-                    help="sizes of the hidden layers",
-                )
-            else:
-                parser.add_argument(option, dest=f"key_{key}", metavar="VALUE", help=said)
-    parser.add_argument(
-        "--weights",
-        metavar="FILE.npz",
-        help="your own initial weights (W0, b0, W1, b1, … W[out, in]): are they unlucky?",
-    )
-    parser.add_argument(
-        "--seeds", metavar="N", default="2000", help="seeds of each change (default: 2000)"
-    )
-    parser.add_argument(
-        "--seconds",
-        metavar="S",
-        default="60",
-        help="take no longer (default: 60), but where compiling, once for a machine, does",
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="DIR",
-        help="also write DIR/diagnosis.html, a table, a picture and a sweep file",
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object instead of words"
-    )
-    return parser
+class Setting(NamedTuple):
+    """A key of the setup and its value as text, and the option that gave it."""
+
+    key: str
+    text: str
+    option: str
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    return asking.diagnose(parser().parse_args(arguments))
+def _setting(option: str, key: str, text: str) -> Setting:
+    if option == "--set":
+        return Setting(text.partition("=")[0].strip(), text, option)
+    return Setting(key, text, option)
 
+
+def _key_option(key: str) -> Option:
+    """The option of a key of the setup, or `--set` for any."""
+    name = f"--{key.replace('_', '-')}"
+    texts = {
+        "set": ("KEY=VALUE", "a key of the setup and its value, read as TOML"),
+        "hidden": ("N", "sizes of the hidden layers"),
+    }
+    metavar, text = texts.get(key, ("VALUE", f"the same as --set {key}=VALUE"))
+    count = "+" if key == "hidden" else 1
+    convert = partial(_setting, name, key)
+    return option(
+        name, dest="settings", action="extend", nargs=count, default=[], type=convert,
+        metavar=metavar, help=text,
+    )  # fmt: skip
+
+
+def diagnose(
+    data: str | None,
+    targets: list[str] | None,
+    settings: list[Setting],
+    weights: str | None,
+    seeds: int,
+    seconds: float,
+    output: Path | None,
+    as_json: bool,
+) -> int:
+    """Diagnose a setup and print what is wrong and what fixes it."""
+    began = time.perf_counter()
+    from fastbp.diagnosis import own_weights, sentences
+    from fastbp.diagnosis.diagnose import diagnose as run_diagnosis
+    from fastbp.reporting.phrases import plain
+
+    sweep = _sweep(data, targets, settings, output)
+    (setup,) = sweep.setups
+    _print_notes(sweep.notes)
+    if setup.targets and setup.sizes[-1] > len(setup.targets):
+        classes = ", ".join(map(plain, setup.names.outputs[:10]))
+        print_note(f"note: targets are classes, one output each: {classes}")
+    layers = own_weights.read(weights, setup) if weights else None
+    if output:
+        _make_writable(output)
+    phase = Phase("compiling or loading code")
+
+    def work() -> tuple[Diagnosis, Placed | None, list[Path], list[str]]:
+        now = time.perf_counter()
+        left = seconds - (PAGE_SECONDS if output else 0) - (now - began)
+        share = TRIALS_SHARE if layers else 1.0
+        advice = answered() if data is None else ()
+        diagnosis = run_diagnosis(
+            setup, seeds, max(share * left, 0.1), phase, advice=advice, began=now
+        )
+        placed = None
+        if layers:
+            phase("your weights in many orders")
+            deadline = time.perf_counter() + (1 - share) * left
+            placed = own_weights.place(setup, layers, diagnosis.base, deadline=deadline)
+        if output:
+            from fastbp.diagnosis import diagnosis_page
+
+            phase("drawing")
+            return diagnosis, placed, *diagnosis_page.write(diagnosis, placed, sweep, output)
+        setups = "both setups" if diagnosis.recommended else "the setup"
+        page = f"-o DIR writes this as a page, a sweep file of {setups}, and how to replay a run"
+        return diagnosis, placed, [], [*sentences.commands(diagnosis), page]
+
+    diagnosis, placed, written, commands = process.in_thread(work, phase)
+    _print_notes(_limits(diagnosis, seeds, seconds))
+    if layers and not placed:
+        _print_notes(["there was no time for your weights: allow more --seconds or fewer updates"])
+    if as_json:
+        own = {"weights": sentences.placed_json(placed)} if placed else {}
+        print_data(json.dumps(sentences.as_json(diagnosis) | own))
+    else:
+        print_data("\n".join(sentences.screen(diagnosis, placed, commands)))
+    if written:
+        print_note(f"written: {', '.join(map(str, written))}")
+    return process.COMPLETE
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        print_note(f"note: {note}")
+
+
+def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
+    """What the time allowed left out, or why fewer seeds were enough."""
+    from fastbp.reporting.phrases import plural
+
+    notes = []
+    if diagnosis.beyond:
+        notes.append(
+            f"compiling, once for this machine, took {diagnosis.beyond:.0f} s more than the "
+            f"{seconds:g} s allowed"
+        )
+    if not diagnosis.complete:
+        goal = "every change"
+        if diagnosis.short:
+            goal = f"{plural(seeds, 'seed')} of each change: {diagnosis.runs:,} were trained"
+        notes.append(f"{seconds:g} s were too little for {goal}")
+    elif (
+        diagnosis.runs < seeds and diagnosis.table["pairs"].gt(0).any() and len(diagnosis.table) > 1
+    ):
+        notes.append(
+            f"{diagnosis.runs:,} seeds of each change were enough: all intervals are narrow"
+        )
+    return notes
+
+
+def _make_writable(output: Path) -> None:
+    """Make the folder now: without permission, fail before training and not after it.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be made or written.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    if not os.access(output, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output))
+
+
+def answered() -> tuple[Change, Change]:
+    """The advice once given for the founding case: more updates at half the rate, another order."""
+    from fastbp.diagnosis.candidates import Change
+
+    more = {"updates": 7992, "epochs": None, "lr": 0.1}
+    return Change("7,992 updates at rate 0.1", "too few updates", more), Change(
+        "order shuffled", "the order", {"order": "shuffled"}
+    )
+
+
+def _sweep(
+    data: str | None, targets: list[str] | None, settings: list[Setting], output: Path | None
+) -> Sweep:
+    """The setup to diagnose, as a sweep of one setup.
+
+    Raises
+    ------
+    SweepError
+        For wrong data, targets or settings.
+    """
+    from fastbp.choices.families import FAMILIES
+    from fastbp.config.sweep import Sweep
+    from fastbp.diagnosis.diagnose import usual_epochs
+    from fastbp.schema.errors import SweepError
+
+    texts = _texts(settings)
+    names = {*FAMILIES["problem"].choices} - {"file"}
+    is_table = data is not None and data.partition(":")[0] not in names
+    if targets and not is_table:
+        given = "without DATA" if data is None else f"with {data[:60]}"
+        raise SweepError([f"--targets: given {given}, allowed: with a table"])
+    if data is None:
+        return _one(Sweep.from_toml(sweep_file("founding")).setup, texts)
+    base: dict[str, Any] = {"problem": data, "epochs": 1}
+    if targets:
+        base["targets"] = targets
+    with tempfile.TemporaryDirectory(prefix="fastbp-") as drafts:
+        if is_table:
+            base["problem"] = f"file:{_table(Path(data), targets, output, Path(drafts))}"
+        sweep = _one(base, texts)
+        if not {setting.key for setting in settings} & {"updates", "epochs"}:
+            base["epochs"] = usual_epochs(sweep.setups[0])
+            sweep = _one(base, texts)
+            _print_notes(
+                [
+                    f"no budget was given, so each run has {base['epochs']:,} epochs (change it "
+                    "with --epochs or --updates)"
+                ]
+            )
+        return sweep
+
+
+def _texts(settings: Sequence[Setting]) -> list[str]:
+    """The settings as KEY=VALUE, those of `--set` last."""
+    from fastbp.schema.errors import SweepError
+
+    values = {each.key: each.text for each in settings if each.option not in ("--set", "--hidden")}
+    hidden = " ".join(each.text for each in settings if each.option == "--hidden")
+    if hidden:
+        values["hidden"] = f"[[{', '.join(re.findall(r'[^][, -]+', hidden))}]]"
+    last = [setting for setting in settings if setting.option == "--set"]
+    if twice := [key for key in values if key in {setting.key for setting in last}]:
+        raise SweepError(
+            f"--{key.replace('_', '-')}: given, and --set {key} too, allowed: one of the two"
+            for key in twice
+        )
+    return [f"{key}={text}" for key, text in values.items()] + [setting.text for setting in last]
+
+
+def _one(base: dict[str, Any], settings: list[str]) -> Sweep:
+    """A sweep of one setup.
+
+    Raises
+    ------
+    SweepError
+        If the settings make more than one.
+    """
+    from fastbp.config.sweep import Sweep
+    from fastbp.schema.errors import SweepError
+
+    try:
+        sweep = Sweep.from_dict({"seeds": 1, "setup": base}, settings=settings, folder=os.getcwd())
+    except SweepError as error:
+        # The keys of a sweep file are this command's arguments.
+        raise SweepError(
+            line.replace("setup.problem:", "DATA:", 1).replace("setup.targets:", "--targets:", 1)
+            for line in error.lines
+        ) from None
+    if len(sweep.setups) != 1:
+        raise SweepError(
+            [f"given {len(sweep.setups):,} setups, allowed: one; fastbp sweep compares several"]
+        )
+    return sweep
+
+
+def _table(path: Path, targets: list[str] | None, output: Path | None, drafts: Path) -> Path:
+    """A table that can be learnt: the file itself, or a copy with column names and fewer rows.
+
+    The copy lies in the output folder if there is one, else in `drafts`.
+    """
+    from fastbp.problems import samples
+    from fastbp.store.store import write
+
+    copied = samples.fixed(path, targets)
+    if copied is None:
+        return path
+    content, notes = copied
+    _print_notes(notes)
+    if output:
+        _make_writable(output)
+        drafts = output
+        if output.resolve() == path.parent.resolve():
+            drafts = output / "learnt"
+    copy = drafts / path.name
+    write(copy, content)
+    return copy.resolve()
+
+
+main = process.Command(
+    "diagnose",
+    diagnose,
+    "Say how often networks of a setup fail, what failing ones do instead of learning, and "
+    "which single change fixes it, tried on the same seeds and checked on fresh ones.",
+    "Exit: 0 complete, 2 bad usage or data, 4 disk full or not writable, 130 or 143 interrupted.",
+    [
+        option(
+            "data",
+            nargs="?",
+            metavar="DATA",
+            help="a table (.csv, .parquet, .npz), or a problem such as xor or parity:4 (default: "
+            "the founding case)",
+        ),
+        option("--targets", nargs="+", metavar="COL", help="target columns of DATA"),
+        *map(_key_option, KEYS),
+        option(
+            "--weights",
+            metavar="FILE.npz",
+            help="your own initial weights (W0, b0, W1, b1, … W[out, in]): are they unlucky?",
+        ),
+        option(
+            "--seeds",
+            metavar="N",
+            type=integer(1, 9_999_999),
+            default=2000,
+            help="seeds to try each change on (default: 2000)",
+        ),
+        option(
+            "--seconds",
+            metavar="S",
+            type=number("a number from 1 to 86,400", lambda seconds: 1 <= seconds <= 86_400),
+            default=60.0,
+            help="take at most this long (default: 60); compiling, once for a machine, may take "
+            "longer",
+        ),
+        option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            type=folder,
+            help="also write DIR/diagnosis.html, a table, a picture and a sweep file",
+        ),
+        option(
+            "--json",
+            action="store_true",
+            dest="as_json",
+            help="print one JSON object instead of text",
+        ),
+    ],
+    place="output",
+)
 
 if __name__ == "__main__":
     sys.exit(main())

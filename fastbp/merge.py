@@ -1,35 +1,66 @@
-"""`python -m fastbp.merge INTO FROM…`: unite stores, such as the shards of a sweep that machines
-trained by themselves.
-"""
+"""`python -m fastbp.merge INTO FROM…`: unite stores, for example the shards of a sweep."""
 
-import argparse
 import sys
-from collections.abc import Sequence
+from pathlib import Path
 
-from fastbp.cli import keeping
+from fastbp.cli import process
+from fastbp.cli.arguments import option
+from fastbp.cli.terminal import Phase, print_data, print_note
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="fastbp merge",
-        description="Bring all runs of some stores into one. Every file is read and checked before anything is written; of seeds "
-        "that two stores have the rows must be the same, bit for bit, and are kept once. The same command again goes on where "
-        "one was killed, and writes nothing where all is there.",
-        epilog="Exit: 0 done, 2 bad usage, 3 a store is not sound, locked or of another version, or rows differ, 4 disk full or "
-        "not writable, 130 or 143 interrupted.",
+def merge(into: Path, sources: list[Path]) -> int:
+    """Copy runs into a store and print how many there are."""
+    from fastbp.engine import merge as merge_module
+    from fastbp.reporting.phrases import plural
+    from fastbp.schema.errors import StoreError
+    from fastbp.store.store import Store
+
+    target, stores = Store(into), [Store(source) for source in sources]
+    for store in stores:
+        store.look(into=False)
+        if not any(store.files()):
+            raise StoreError(f"{store.path} holds no runs")  # before anything is made
+    is_new = not into.exists()
+    target.open(into=False)
+    phase = Phase("reading")
+    try:
+        with target.locked():
+            merged = process.in_thread(lambda: merge_module.merge(target, stores, phase), phase)
+    except StoreError:
+        if is_new:
+            target.unmake()
+        raise
+    print_data(
+        f"{into}: {merged.runs:,} runs written in {plural(merged.files, 'file')}, "
+        f"{merged.there:,} were there already"
     )
-    parser.add_argument("into", metavar="INTO", help="the store that gets the runs; it may be new")
-    parser.add_argument(
-        "sources", metavar="FROM", nargs="+", help="stores to read; nothing in them is changed"
-    )
-    return parser
+    print_note(f"to make its tables and train what is missing: {process.resweep(into)}")
+    return process.COMPLETE
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    return keeping.merge(parser().parse_args(arguments))
-
+main = process.Command(
+    "merge",
+    merge,
+    "Copy the runs of some stores into one. Every file is read and checked before anything is "
+    "written. If two stores have the same seed of a setup, their rows must be the same, bit "
+    "for bit, and one is kept. After an interruption the same command continues; if all runs "
+    "are there, it writes nothing.",
+    "Exit: 0 done, 2 bad usage, 3 a store is damaged, locked or of another version, or rows "
+    "differ, 4 disk full or not writable, 130 or 143 interrupted.",
+    [
+        option(
+            "into", metavar="INTO", type=Path, help="the store that gets the runs; it may be new"
+        ),
+        option(
+            "sources",
+            metavar="FROM",
+            nargs="+",
+            type=Path,
+            help="stores to read; they stay unchanged",
+        ),
+    ],
+    place="into",
+)
 
 if __name__ == "__main__":
     sys.exit(main())

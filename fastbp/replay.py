@@ -1,60 +1,159 @@
-"""`python -m fastbp.replay STORE SETUP SEED`: train one run of a store again, bit for bit, and see
-its trajectory.
-"""
+"""`python -m fastbp.replay STORE SETUP SEED`: train a stored run again and show it."""
 
-import argparse
+from __future__ import annotations
+
 import sys
-from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fastbp.cli import console
+from fastbp.cli import process
+from fastbp.cli.arguments import file_ending, option
+from fastbp.cli.terminal import Phase, print_data, print_note
 
-
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="fastbp replay",
-        description="Train one run of a store again, bit for bit, and show its trajectory: loss, outputs, spread, gradient and "
-        "saturation at every look. The looks go into STORE/replays/SETUP-SEED.parquet, one row each, and the picture beside "
-        "them as .svg and .png.",
-        epilog="Exit: 0 done, 1 it could not be trained, 2 bad usage, 3 store damaged or of another version, or --check found a "
-        "bit that differs, 4 disk full or not writable, 130 or 143 interrupted.",
-    )
-    parser.add_argument(
-        "store", metavar="STORE", help="a folder that `fastbp sweep` made, such as results/founding"
-    )
-    parser.add_argument(
-        "setup",
-        metavar="SETUP",
-        help="the setup's 12 hex digits (column `setup`), or as many of the first as tell it apart",
-    )
-    parser.add_argument(
-        "seed",
-        metavar="SEED",
-        help="0 to 2^63 - 1, also one that the store does not hold, as long as it has others of the setup",
-    )
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="instead of showing the run, hold every column of its stored row against the row trained anew, bit for bit; "
-        "of files only those that are asked for are written",
-    )
-    parser.add_argument(
-        "--export",
-        metavar="FILE.npz",
-        help="write what it takes to make the run again elsewhere: W0, b0, W1, b1 and so on (final weights [out, in], "
-        "biases if any), initial_W0 and so on (before the first update), rows (which row each presentation showed), "
-        "X and T as trained, lr of each epoch, and keys (the setup as JSON)",
-    )
-    parser.add_argument(
-        "--figure", metavar="FILE", help="write the picture there instead: .svg, .png or .pdf"
-    )
-    return parser
+if TYPE_CHECKING:
+    from fastbp.engine.retrain import Trajectory
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    return console.replay(parser().parse_args(arguments))
+def replay(
+    store: Path, setup: str, seed: str, check: bool, export: Path | None, figure: Path | None
+) -> int:
+    """Train a run again; show it, or compare it with its stored row."""
+    from fastbp.engine import compile_ahead, lane_group, stored_run
+    from fastbp.engine.retrain import retrain
+    from fastbp.schema.errors import SweepError
+    from fastbp.store.store import Store
 
+    run = stored_run.find(Store(store), setup, seed, held=check)
+    needs_trajectory = not check or bool(export or figure)
+    phase = Phase("compiling")
+
+    def work() -> tuple[Trajectory | None, list[str]]:
+        compile_ahead.warm_up(lane_group.kernel_key(run.setup))
+        phase("training this run again")
+        too_large = stored_run.too_large(run, rows=bool(export))
+        if too_large and needs_trajectory:
+            raise SweepError(too_large)
+        trajectory = None if too_large else retrain(run.setup, run.seed, rows=bool(export))
+        return trajectory, stored_run.differences(run, trajectory) if check else []
+
+    trajectory, differences = process.in_thread(work, phase)
+    if check:
+        same = f"the same, bit for bit: {len(run.row or ())} columns"
+        print_data("\n".join(differences) or same)
+    if trajectory and needs_trajectory:
+        trace = store / "replays" / f"{run.identity}-{run.seed}.parquet"
+        _show(trajectory, run.identity, trace, check, export, figure)
+    return process.BAD_STORE if differences else process.COMPLETE
+
+
+def _show(
+    trajectory: Trajectory,
+    identity: str,
+    trace: Path,
+    check: bool,
+    export: Path | None,
+    figure: Path | None,
+) -> None:
+    """Print a trajectory, and write its evaluations, pictures and weights."""
+    from fastbp.engine import stored_run
+    from fastbp.reporting import phrases, plots
+
+    looks = trajectory.looks
+    last = looks.iloc[-1]
+    after = phrases.plural(int(last["updates"]), "update")
+    title = f"setup {identity}, seed {trajectory.seed}: {last['outcome']} after {after}"
+    keys = ", ".join(
+        f"{key} {phrases.plain(value)}" for key, value in stored_run.keys(trajectory.setup).items()
+    )
+    X, T = trajectory.setup.data()
+    files: dict[Path, bytes] = {}
+    if not check:
+        parts = [
+            f"{title}\n{keys}",
+            phrases.trajectory(looks, trajectory.converged_at),
+            phrases.answers(X, T, last["outputs"]),
+        ]
+        print_data("\n\n".join(filter(None, parts)))
+        files[trace] = stored_run.trace_file(trajectory)
+    pictures = [figure] if figure else [trace.with_suffix(".svg"), trace.with_suffix(".png")]
+    if figure or not check:
+        picture = plots.trajectory(looks, T, title, keys, trajectory.converged_at)
+        for path in pictures:
+            files[path] = plots.encoded(picture, path.suffix.lower()[1:])
+    if export:
+        files[export] = stored_run.weights_file(trajectory)
+    _write(files, trace if figure else None)
+
+
+def _write(files: dict[Path, bytes], optional: Path | None) -> None:
+    """Write files and name them; a note about the optional one if its store is read-only."""
+    from fastbp.schema.errors import StoreFullError
+    from fastbp.store.store import write
+
+    written = []
+    for path, content in files.items():
+        try:
+            written.append(str(write(path, content)))
+        except StoreFullError as error:
+            if path != optional:
+                raise
+            print_note(f"note: {error}")
+    print_note("written: " + ", ".join(written))
+
+
+main = process.Command(
+    "replay",
+    replay,
+    "Train one run of a store again, bit for bit, and show its trajectory: loss, outputs, "
+    "spread, gradient and saturation at every evaluation. The evaluations go into "
+    "STORE/replays/SETUP-SEED.parquet, one row each, and the picture beside them as .svg and "
+    ".png.",
+    "Exit: 0 done, 1 it could not be trained, 2 bad usage, 3 store damaged or of another "
+    "version, or --check finds a bit that differs, 4 disk full or not writable, 130 or 143 "
+    "interrupted.",
+    [
+        option(
+            "store",
+            metavar="STORE",
+            type=Path,
+            help="a folder made by `fastbp sweep`, such as results/founding",
+        ),
+        option(
+            "setup",
+            metavar="SETUP",
+            help="the setup's 12 hex digits (column `setup`), or as many of the first as are "
+            "unique",
+        ),
+        option(
+            "seed",
+            metavar="SEED",
+            help="0 to 2^63 - 1; a seed that is not in the store works too if the store has others "
+            "of the setup",
+        ),
+        option(
+            "--check",
+            action="store_true",
+            help="instead of showing the run, compare every column of its stored row with the row "
+            "trained again, bit for bit; writes only what --export and --figure name",
+        ),
+        option(
+            "--export",
+            metavar="FILE.npz",
+            type=file_ending(".npz"),
+            help="write what it takes to repeat the run elsewhere: W0, b0, W1, b1 and so on (final "
+            "weights [out, in], biases if any), initial_W0 and so on (before the first update), "
+            "rows (which row each presentation showed), X and T as trained, lr of each epoch, and "
+            "keys (the setup as JSON)",
+        ),
+        option(
+            "--figure",
+            metavar="FILE",
+            type=file_ending(".svg", ".png", ".pdf"),
+            help="write the picture there instead: .svg, .png or .pdf",
+        ),
+    ],
+    place="store",
+)
 
 if __name__ == "__main__":
     sys.exit(main())

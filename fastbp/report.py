@@ -1,44 +1,64 @@
-"""`python -m fastbp.report STORE`: the tables, pictures and page of a store, made of its Parquet
-files alone.
-"""
+"""`python -m fastbp.report STORE`: make the tables, pictures and page of a store again."""
 
-import argparse
 import sys
-from collections.abc import Sequence
+from pathlib import Path
 
-from fastbp.cli import telling
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="fastbp report",
-        description="Make the tables, pictures and page of a store anew: STORE/summary.csv, contrasts.csv, attribution.csv, "
-        "figures/ and report.html, one file without scripts that says what decides between converging and collapsing.",
-        epilog="Exit: 0 complete, 2 bad usage, 3 no store, no runs in it or a damaged file, 4 disk full or not writable, 130 or "
-        "143 interrupted.",
-    )
-    parser.add_argument(
-        "store", metavar="STORE", help="a folder that `fastbp sweep` made, such as results/founding"
-    )
-    parser.add_argument(
-        "--collapse",
-        metavar="C",
-        help="decide outcomes anew: a run is collapsed when its outputs span less than this share of the target range (nothing "
-        "is trained; the next sweep or report without it has the outcomes as they were)",
-    )
-    parser.add_argument(
-        "--all-runs",
-        action="store_true",
-        help="all setups in the store, not only those of its latest sweep",
-    )
-    return parser
+from fastbp.cli import process
+from fastbp.cli.arguments import number, option
+from fastbp.cli.terminal import Phase, print_data, print_note
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    return telling.report(parser().parse_args(arguments))
+def report(store: Path, collapse: float | None, all_runs: bool) -> int:
+    """Write the report of a store and print what it says."""
+    phase = Phase("reading")
 
+    def work() -> tuple[str, list[str], int]:
+        from fastbp.reporting import build
+
+        with process.gc_paused():
+            made = build.make(store, collapse=collapse, all_runs=all_runs, tick=phase)
+        text = "\n".join([made.console(), "", *made.verdict, *made.beside()])
+        return text, made.notes, len(made.written)
+
+    text, notes, files = process.in_thread(work, phase)
+    for note in notes:
+        print_note(f"note: {note}")
+    print_data(text)
+    print_note(f"written: {store / 'report.html'}, and {files - 1} more files beside it")
+    return process.COMPLETE
+
+
+main = process.Command(
+    "report",
+    report,
+    "Make the tables, pictures and page of a store again: STORE/summary.csv, contrasts.csv, "
+    "attribution.csv, figures/ and report.html, one file without scripts that says what "
+    "decides between converging and collapsing. It reads only the store's Parquet files.",
+    "Exit: 0 complete, 2 bad usage, 3 no store, no runs in it or a damaged file, 4 disk full "
+    "or not writable, 130 or 143 interrupted.",
+    [
+        option(
+            "store",
+            metavar="STORE",
+            type=Path,
+            help="a folder made by `fastbp sweep`, such as results/founding",
+        ),
+        option(
+            "--collapse",
+            metavar="C",
+            type=number("a number above 0 and below 1, such as 0.1", lambda share: 0 < share < 1),
+            help="classify the outcomes again: a run is collapsed if its outputs span less than "
+            "this share of the target range (this trains nothing, and the next sweep or report "
+            "without --collapse has the former outcomes again)",
+        ),
+        option(
+            "--all-runs",
+            action="store_true",
+            help="report all setups in the store, not only those of its latest sweep",
+        ),
+    ],
+    place="store",
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,99 +1,424 @@
-"""`python -m fastbp.sweep [FILE or NAME]`: train what is missing of a sweep, publish it, and say
-what it shows; or of many.
-"""
+"""`python -m fastbp.sweep [FILE or NAME]`: train what a sweep lacks and show what it says."""
 
-import argparse
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
-from fastbp.cli import console, gathering
+from fastbp.cli import process
+from fastbp.cli.arguments import folder, integer, option, sweep_file, wrong
+from fastbp.cli.terminal import duration, print_data, print_note
+from fastbp.schema.errors import SweepError
 
+if TYPE_CHECKING:
+    from fastbp.adaptive.bisection import Axis
+    from fastbp.cli.training import Done, Job, Options
+FOUNDING = "founding"
+"""The sweep that runs if none is named, and the first of `--all`."""
 
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="fastbp sweep",
-        description="Train every setup of a sweep from many seeds, and say how often each converges or collapses to a constant.",
-        epilog="Exit: 0 complete, 1 some blocks failed or no room for all seeds that a width takes, 2 bad usage or file or too "
-        "little memory, 3 store locked, damaged or of another version, 4 disk full or not writable, 130 or 143 interrupted (the "
-        "same command resumes).",
-    )
-    parser.add_argument(
-        "sweep",
-        nargs="?",
-        metavar="FILE or NAME",
-        help="a sweep file, or the name of one that ships with fastbp (default: founding)",
-    )
-    parser.add_argument(
-        "--all",
-        metavar="FOLDER",
-        help="every sweep file below a folder, each into results/NAME by its path there, and then results/README.md, a gallery "
-        "of what they show; goes with -o (instead of results), --seeds, -j, --executor, --dry-run, --quiet, --json",
-    )
-    parser.add_argument("-o", "--output", metavar="DIR", help="the store (default: results/NAME)")
-    parser.add_argument(
-        "--seeds",
-        metavar="N",
-        help="how many seeds instead of the file's number; more seeds extend a store",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="settings",
-        metavar="KEY=VALUE",
-        help="another value for a key of [setup], read as TOML; a list makes a grid: lr=[0.1,0.2]",
-    )
-    parser.add_argument(
-        "-j",
-        "--jobs",
-        metavar="N",
-        help="blocks that run at once (default: all cores that this process may use)",
-    )
-    parser.add_argument(
-        "--executor",
-        metavar="E",
-        default="threads",
-        help="who trains: threads (default), processes, dask (on this machine) or dask:ADDRESS, mpi, slurm, flux",
-    )
-    parser.add_argument(
-        "--shard",
-        metavar="I/N",
-        help="only the I-th of N parts of the seeds, for machines that share nothing (see fastbp merge)",
-    )
-    parser.add_argument(
-        "--until-width",
-        metavar="W",
-        help="train more and more seeds, the sweep's own number first, until the 95%% interval of each share is at most so wide",
-    )
-    parser.add_argument(
-        "--bisect",
-        metavar="KEY",
-        help="find the value of a numeric key, such as lr, at which half of the seeds converge: between its values in the grid, "
-        "or from the baseline's outwards",
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="say what the sweep would take (time, disk, memory), and write and train nothing",
-    )
-    parser.add_argument(
-        "--no-report",
-        action="store_true",
-        help="tables only: draw no pictures and write no report.html",
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object at the end instead of tables"
-    )
-    return parser
+SINGLE = {
+    "sweep": "FILE or NAME", "settings": "--set", "shard": "--shard",
+    "until_width": "--until-width", "bisect": "--bisect", "no_report": "--no-report",
+}  # fmt: skip
+"""Options of a single sweep, which mean nothing with `--all`, and how messages spell them."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    asked = parser().parse_args(arguments)
-    return console.sweep(asked) if asked.all is None else gathering.sweep_all(asked)
+def _executor(text: str) -> str:
+    from fastbp.engine import backends
 
+    backends.named(text)
+    return text
+
+
+def _shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch("([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
+    if not match or int(match[1]) > int(match[2]):
+        raise wrong(text, "I/N, such as 1/3, with I from 1 to N and N at most the number of seeds")
+    return int(match[1]), int(match[2])
+
+
+def _width(text: str) -> float:
+    from fastbp.adaptive.until_width import read_width
+
+    return read_width(text)
+
+
+def _axis(text: str) -> Axis:
+    from fastbp.adaptive.bisection import read_key
+
+    return read_key(text)
+
+
+# One sweep
+
+
+def _sweep_one(options: Options, began: float) -> int:
+    from fastbp.cli import training
+    from fastbp.cli.dry_run import dry_run
+
+    mistakes = [*options.mistakes, *_conflicts(options)]
+    try:
+        job = _job(options)
+    except SweepError as error:
+        raise SweepError([*error.lines, *mistakes]) from None
+    if mistakes:
+        raise SweepError(mistakes)
+    for note in job.sweep.notes:
+        print_note(f"note: {note}")
+    job.store.look()
+    pool = options.pool()
+    job_or_shard = job._replace(sweep=job.sweep.within(*job.shard)) if job.shard else job
+    if options.dry_run:
+        sweep = training.with_max_seeds(job_or_shard, pool, options)
+        estimate = dry_run(sweep, job.store, options.cores)
+        print_data(json.dumps(estimate.as_json()) if options.json else estimate.text())
+    training.check_room(job_or_shard, pool, options)
+    if options.dry_run:
+        return process.COMPLETE
+    job.store.open()
+    with job.store.locked():
+        process.interruption.kept_in = str(job.store.path)
+        done = training.perform(job, options, pool, began)
+        _print_result(job, done, options)
+    return done.code
+
+
+def _job(options: Options) -> Job:
+    """Read the sweep file.
+
+    Raises
+    ------
+    SweepError
+        If the file, the settings or the shard are wrong.
+    """
+    from fastbp.config.sweep import Sweep
+    from fastbp.engine import plan
+    from fastbp.schema.errors import SweepError
+    from fastbp.store.store import Store
+
+    file = sweep_file(options.sweep or FOUNDING)
+    sweep = Sweep.from_toml(file, seeds=options.seeds, settings=options.settings)
+    shard = None
+    if options.shard:
+        number, count = options.shard
+        if count > (seeds := sweep.all_seeds.count):
+            allowed = f"I/N, such as 1/3, with N up to {seeds:,}, the number of seeds"
+            raise SweepError([f"--shard: given '{number}/{count}', allowed: {allowed}"])
+        shard = plan.shard(sweep, number, count)
+    store = Store(
+        options.output or Path("results") / file.stem, "choose another folder with -o DIR"
+    )
+    return Job("", file, sweep, store, shard)
+
+
+def _conflicts(options: Options) -> Iterator[str]:
+    """A line for each option that does not go with --until-width or --bisect."""
+    if options.until_width and options.bisect:
+        yield "--bisect: given beside --until-width, allowed: one of the two"
+    adaptive = "--until-width" if options.until_width else "--bisect" if options.bisect else ""
+    if adaptive and options.shard:
+        yield (
+            f"--shard: given beside {adaptive}, allowed: without it, as it decides by the results "
+            "of all seeds"
+        )
+    if options.bisect and options.dry_run:
+        yield (
+            "--dry-run: given beside --bisect, allowed: without it, as results decide what is "
+            "trained next"
+        )
+
+
+# What it prints
+
+
+def _print_result(job: Job, done: Done, options: Options) -> None:
+    trained, report, adapted = done.trained, done.report, done.adapted
+    answer = adapted.lines(report.summary) if adapted and not trained.failed else []
+    if options.json:
+        more = adapted.as_json() | {"answer": answer} if adapted else {}
+        print_data(json.dumps(done.as_json(job.store) | more))
+        return
+    lines = [report.console(), "", *report.sentences(), *report.beside()]
+    print_data("\n".join([*lines, *([""] if answer else []), *answer]))
+    files = [f"{name}.csv" for name in report.tables] + ["report.html"] * (not options.no_report)
+    print_note(f"{done.summary()}; {job.store.path}/runs, {', '.join(files)}")
+
+
+# All sweeps of a folder
+
+
+def _sweep_all(options: Options, source: Path, began: float) -> int:
+    from fastbp.cli.training import check_room
+
+    results = options.output or Path("results")
+    jobs, mistakes = _read_folder(source, results, options.seeds)
+    if mistakes := [*options.mistakes, *_only_single(options), *mistakes]:
+        raise SweepError(mistakes)
+    pool = options.pool()
+    for job in jobs:
+        for note in job.sweep.notes:
+            print_note(f"note: {job.name}: {note}")
+        try:
+            check_room(job, pool, options)
+        except SweepError as error:
+            mistakes += [f"{job.file}: {line}" for line in error.lines]
+    if mistakes:
+        raise SweepError(mistakes)
+    if options.dry_run:
+        _print_dry_runs(jobs, options)
+        return process.COMPLETE
+    process.interruption.kept_in = str(results)
+    return _perform_all(jobs, options, source, results, began)
+
+
+def _only_single(options: Options) -> Iterator[str]:
+    """A line for each option that only a single sweep takes."""
+    for name, spelling in SINGLE.items():
+        if getattr(options, name) not in (None, False, []):
+            yield f"{spelling}: given beside --all, allowed: with a single sweep"
+
+
+def _read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Job], list[str]]:
+    """The sweeps below a folder, those in it first, and a line for each mistake."""
+    from fastbp.config.sweep import Sweep
+    from fastbp.reporting import gallery
+    from fastbp.schema.text import named
+    from fastbp.store.store import Store
+
+    files = {
+        path.relative_to(source).with_suffix("").as_posix(): path
+        for path in source.rglob("*.toml")
+        if not any(part.startswith(".") for part in path.relative_to(source).parts)
+    }
+    jobs: list[Job] = []
+    mistakes: list[str] = []
+    for name in sorted(files, key=lambda name: (name != FOUNDING, "/" in name, name)):
+        for parent in map(str, PurePosixPath(name).parents):
+            if parent in files:
+                mistakes.append(
+                    f"{named(files[name])}: its results would lie in those of {parent}.toml, "
+                    "allowed: another name"
+                )
+        try:
+            sweep = Sweep.from_toml(files[name], seeds=seeds)
+            store = Store(results / name, "choose another folder with -o DIR")
+            jobs.append(Job(name, files[name], sweep, store))
+        except SweepError as error:
+            mistakes += error.lines
+    if not files:
+        mistakes.append(f"--all: given {named(source)}, allowed: a folder with sweep files, *.toml")
+    if not gallery.is_generated(results):
+        mistakes.append(
+            f"{named(results / gallery.FILE)}: fastbp did not write this file, allowed: another "
+            "folder with -o, or move that file away"
+        )
+    return jobs, [*dict.fromkeys(mistakes)]  # --seeds is wrong once, not once per file
+
+
+def _print_dry_runs(jobs: Sequence[Job], options: Options) -> None:
+    from fastbp.cli.dry_run import dry_run
+    from fastbp.engine.forecast import in_bytes
+
+    estimates = [dry_run(job.sweep, job.store, options.cores) for job in jobs]
+    if options.json:
+        print_data(json.dumps({"sweeps": [each.as_json() for each in estimates]}))
+        return
+    for job, each in zip(jobs, estimates, strict=True):
+        print_data(f"{job.name}\n{each.text()}\n")
+    seconds = duration(sum(each.time.all_but_compiling for each in estimates))
+    space = in_bytes(sum(each.storage.bytes for each in estimates))
+    print_data(f"all {len(jobs):,}: about {seconds}, {space}")
+
+
+def _perform_all(
+    jobs: Sequence[Job], options: Options, source: Path, results: Path, began: float
+) -> int:
+    """Train one sweep after the other and write the gallery; returns the worst exit code."""
+    entries: list[dict[str, object]] = []
+    codes = [process.COMPLETE]
+    for number, job in enumerate(jobs, 1):
+        label = f"{job.name} ({number:,} of {len(jobs):,})"
+        train = partial(_perform, job, options, label, entries)
+        codes.append(process.exit_code(train, job.store.path))
+        if codes[-1] == process.NOT_WRITABLE:
+            break  # the next could not be written either
+    file = _write_gallery(jobs, options, source, results)
+    seconds = time.perf_counter() - began
+    if options.json:
+        entry = {"results": str(results), "gallery": str(file), "seconds": round(seconds, 3)}
+        print_data(json.dumps(entry | {"sweeps": entries}))
+    else:
+        sweeps = f"{len(jobs):,} sweep{'s'[: len(jobs) != 1]}"
+        print_note(f"{file}: {sweeps}; {seconds:.1f} s in all")
+    return max(codes)
+
+
+def _perform(job: Job, options: Options, label: str, entries: list[dict[str, object]]) -> int:
+    """Train a sweep of a folder; add what `--json` prints, or print the question and the answer."""
+    from fastbp.cli.training import perform
+    from fastbp.reporting import gallery
+
+    began = time.perf_counter()
+    job.store.open()
+    pool = options.pool()
+    with job.store.locked():
+        done = perform(job, options, pool, began, f"{label}: ")
+    if options.json:
+        entries.append(done.as_json(job.store))
+        return done.code
+    # From the page, which knows more than the tables and is not drawn again if nothing was trained.
+    page = gallery.page_of(job.store.path)
+    answer = page.answer if page else done.report.verdict[0]
+    title = f"{job.name}: {job.sweep.title}".rstrip(": ")
+    print_data(f"{title}\n{answer}\n{job.store.path / 'report.html'}\n")
+    if not options.quiet:
+        print_note(f"{label}: {done.summary()}")
+    return done.code
+
+
+def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results: Path) -> Path:
+    """Write the gallery of all stores, with the commands that make them again."""
+    from fastbp.reporting import gallery
+    from fastbp.store.store import write
+
+    seeds = [] if options.seeds is None else ["--seeds", options.seeds]
+    place = PurePosixPath(results.resolve().name)
+
+    def command(words: list[str], output: PurePosixPath, default: PurePosixPath) -> str:
+        choice = [] if output == default else ["-o", str(output)]
+        return shlex.join(["python", "-m", "fastbp.sweep", *words, *choice, *seeds])
+
+    def relative(path: Path) -> str:
+        # To the folder with the results: the same wherever this command is typed.
+        return Path(os.path.relpath(path.resolve(), results.resolve().parent)).as_posix()
+
+    default = PurePosixPath("results")
+    entries = [
+        gallery.Entry(
+            job.name, command([relative(job.file)], place / job.name, default / job.file.stem)
+        )
+        for job in jobs
+    ]
+    whole = command(["--all", relative(source)], place, default)
+    file, content = results / gallery.FILE, gallery.text(results, entries, whole).encode()
+    if not file.is_file() or file.read_bytes() != content:
+        write(file, content)
+    return file
+
+
+def sweep(**given: Any) -> int:
+    """Train one sweep, or all of a folder."""
+    began = time.perf_counter()
+    from fastbp.cli.training import Options
+
+    options = Options(**given)
+    return _sweep_all(options, options.all, began) if options.all else _sweep_one(options, began)
+
+
+main = process.Command(
+    "sweep",
+    sweep,
+    "Train every setup of a sweep from many seeds, and say how often each converges or collapses "
+    "to a constant.",
+    "Exit: 0 complete, 1 some blocks failed or there is no room for all seeds that a width takes, "
+    "2 bad usage or file or too little memory, 3 store locked, damaged or of another version, "
+    "4 disk full or not writable, 130 or 143 interrupted (the same command resumes).",
+    [
+        option(
+            "sweep",
+            nargs="?",
+            metavar="FILE or NAME",
+            help="a sweep file, or the name of one that ships with fastbp (see fastbp list; "
+            "default: founding)",
+        ),
+        option(
+            "--all",
+            metavar="FOLDER",
+            type=folder,
+            help="train every sweep file below a folder, each into results/NAME by its path there, "
+            "then write results/README.md, a gallery of what they show; goes with -o (instead of "
+            "results), --seeds, -j, --executor, --dry-run, --quiet, --json",
+        ),
+        option(
+            "-o", "--output", metavar="DIR", type=folder, help="the store (default: results/NAME)"
+        ),
+        option(
+            "--seeds",
+            metavar="N",
+            help="how many seeds, instead of the file's number; more seeds extend a store",
+        ),
+        option(
+            "--set",
+            action="append",
+            default=[],
+            dest="settings",
+            metavar="KEY=VALUE",
+            help="another value for a key of [setup], read as TOML; a list makes a grid: "
+            "lr=[0.1,0.2]",
+        ),
+        option(
+            "-j",
+            "--jobs",
+            metavar="N",
+            type=integer(1, 1024),
+            help="blocks that run at once (default: all cores that this process may use)",
+        ),
+        option(
+            "--executor",
+            metavar="E",
+            default="threads",
+            type=_executor,
+            help="where to train: threads (default), processes or dask, all on this machine and "
+            "tested; dask:ADDRESS, mpi, slurm and flux reach other machines through their packages "
+            "(mpi is tested now and then, slurm with a stand-in, dask:ADDRESS and flux are not)",
+        ),
+        option(
+            "--shard",
+            metavar="I/N",
+            type=_shard,
+            help="train only the I-th of N parts of the seeds, for machines that share nothing "
+            "(see fastbp merge)",
+        ),
+        option(
+            "--until-width",
+            metavar="W",
+            type=_width,
+            help="train more and more seeds, starting with the sweep's number, until the 95%% "
+            "interval of each share is at most this wide",
+        ),
+        option(
+            "--bisect",
+            metavar="KEY",
+            type=_axis,
+            help="find the value of a numeric key, such as lr, at which half of the seeds "
+            "converge: between its values in the grid, or from the baseline's value outwards",
+        ),
+        option(
+            "--dry-run",
+            action="store_true",
+            help="estimate time, disk and memory; write and train nothing",
+        ),
+        option(
+            "--no-report",
+            action="store_true",
+            help="write tables only: no pictures and no report.html",
+        ),
+        option("--quiet", action="store_true", help="show no progress"),
+        option(
+            "--json", action="store_true", help="print one JSON object at the end instead of tables"
+        ),
+    ],
+    place="output",
+    takes_mistakes=True,
+)
 
 if __name__ == "__main__":
     sys.exit(main())

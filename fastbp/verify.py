@@ -1,45 +1,141 @@
-"""`python -m fastbp.verify STORE`: read everything in a store again, and say what is not as it was
-written.
-"""
+"""`python -m fastbp.verify STORE`: check every file of a store, and move damaged files aside."""
 
-import argparse
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fastbp.cli import keeping
+from fastbp.cli import process
+from fastbp.cli.arguments import integer, option
+from fastbp.cli.terminal import Phase, print_data, print_note
 
+if TYPE_CHECKING:
+    from fastbp.engine.integrity import IntegrityReport
+    from fastbp.store.store import Store
 
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="fastbp verify",
-        description="Read everything in a store again: the seal over all bytes of a file, checksums of pages, the sha256 of "
-        "its rows, schema, seeds (each exactly once), ids of setups, and the problems. Prints what is not sound, or the "
-        "sha256 of all rows, which is the same however they lie in files.",
-        epilog="Exit: 0 sound, or repaired, 2 bad usage, 3 something is not sound, or the store is locked, 4 disk full or not "
-        "writable, 130 or 143 interrupted.",
-    )
-    parser.add_argument(
-        "store", metavar="STORE", help="a folder that `fastbp sweep` made, such as results/founding"
-    )
-    parser.add_argument(
-        "--repair",
-        action="store_true",
-        help="move what is not sound into STORE/quarantine (nothing is deleted): the same sweep makes just that anew",
-    )
-    parser.add_argument(
-        "--replay",
-        metavar="N",
-        default="0",
-        help="also train N runs, drawn at random, again and compare every bit (default: 0)",
-    )
-    return parser
+MAX_LINES = 100
+"""Lines about faults: on a failing disk there may be thousands."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    return keeping.verify(parser().parse_args(arguments))
+def verify(store: Path, repair: bool, replay: int) -> int:
+    """Check a store, repair it if wanted, and print what is wrong."""
+    from fastbp.schema.errors import StoreError, remedy
+    from fastbp.store.store import Store
 
+    checked = Store(store)
+    if not store.exists():
+        raise StoreError(f"{store}: no such store")
+    checked.look(into=False)  # before the lock, which deletes old drafts
+    if not any(checked.files()):
+        raise StoreError(f"{store} holds no runs")
+    with checked.locked() if repair else nullcontext():
+        report, lines = _check(checked, replay)
+        if report.findings and repair:
+            return _repair(checked, report, replay)
+    _print_faults([f"{fault.file}: {fault.why}" for fault in report.findings])
+    if report.findings:
+        movable = any(fault.file != store / "problems" for fault in report.findings)
+        print_note(f"fastbp: {store} is not sound" + f": {remedy(store)}" * movable)
+        return process.BAD_STORE
+    print_data("\n".join([_sound(store, report), *lines, f"sha256 of all rows: {report.digest}"]))
+    return process.COMPLETE
+
+
+def _check(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
+    """Check all files, train some runs again, and return the faults and a line about the runs."""
+    from fastbp.engine import integrity, stored_run
+
+    phase = Phase("reading")
+
+    def work() -> tuple[IntegrityReport, list[str]]:
+        report = integrity.check(
+            store, lambda done, files: phase(f"reading: {done:,} of {files:,} files")
+        )
+        if not replays or report.findings:
+            return report, []
+        faults, count = [], 0
+        for count, (file, run) in enumerate(stored_run.drawn(store, replays), 1):
+            phase(f"training again: {count:,} of {replays:,} runs")
+            if lines := stored_run.differences(run, None):
+                why = f"seed {run.seed} trained again is not the same: {lines[0]}"
+                faults.append(integrity.StoreFault(file, why))
+        same = f"{count:,} runs trained again: the same, bit for bit"
+        return report._replace(findings=faults), [same]
+
+    return process.in_thread(work, phase)
+
+
+def _repair(store: Store, report: IntegrityReport, replays: int) -> int:
+    """Move damaged files aside until there are no more."""
+    from fastbp.engine import integrity
+
+    left: list[str] = []
+    lines: list[str] = []
+    while report.findings:
+        moved = integrity.move_aside(store, report.findings)
+        _print_faults([f"moved to {target}: {fault.why}" for fault, target in moved])
+        files = {fault.file for fault, _ in moved}
+        left = [f"{each.file}: {each.why}" for each in report.findings if each.file not in files]
+        if not moved or not any(store.files()):
+            break
+        report, lines = _check(store, replays)
+    for line in left:
+        print_data(line)
+    if any(store.files()) and not left:
+        print_data("\n".join([_sound(store.path, report), *lines]))
+    print_note(f"to train what is missing: {process.resweep(store.path)}")
+    return process.BAD_STORE if left else process.COMPLETE
+
+
+def _print_faults(lines: Sequence[str]) -> None:
+    for line in lines[:MAX_LINES]:
+        print_data(line)
+    if len(lines) > MAX_LINES:
+        print_data(f"and {len(lines) - MAX_LINES:,} more")
+
+
+def _sound(store: Path, report: IntegrityReport) -> str:
+    from fastbp.reporting.phrases import plural
+
+    setups, files = plural(report.setups, "setup"), plural(report.files, "file")
+    return f"{store}: {report.runs:,} runs of {setups} in {files}, all sound"
+
+
+main = process.Command(
+    "verify",
+    verify,
+    "Read everything in a store again and check it: the seal over all bytes of a file, the "
+    "checksums of its pages, the sha256 of its rows, schema, seeds (each exactly once), ids of "
+    "setups, and the problems. Prints what is not sound, or the sha256 of all rows, which does "
+    "not depend on how they are divided into files.",
+    "Exit: 0 sound, or repaired, 2 bad usage, 3 something is not sound, or the store is "
+    "locked, 4 disk full or not writable, 130 or 143 interrupted.",
+    [
+        option(
+            "store",
+            metavar="STORE",
+            type=Path,
+            help="a folder made by `fastbp sweep`, such as results/founding",
+        ),
+        option(
+            "--repair",
+            action="store_true",
+            help="move what is not sound into STORE/quarantine (nothing is deleted): the same "
+            "sweep then trains only that again",
+        ),
+        option(
+            "--replay",
+            metavar="N",
+            type=integer(0, 1_000_000),
+            default=0,
+            help="also train N runs, drawn at random, again and compare every bit (default: 0)",
+        ),
+    ],
+    place="store",
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -16,10 +16,9 @@ import pytest
 from commands import command, in_process, refused, started, until
 
 from fastbp import __main__
-from fastbp.cli import asking
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
-from fastbp.diagnose import main
+from fastbp.diagnose import answered, main
 from fastbp.engine.retrain import retrain
 from fastbp.problems import samples
 
@@ -532,7 +531,7 @@ def test_a_killed_one_leaves_nothing_half_written(table: str, tmp_path) -> None:
 
 
 def test_the_advice_is_the_answerers() -> None:
-    change, order = asking.answered()
+    change, order = answered()
     assert (change.keys["updates"], change.keys["lr"], order.keys) == (
         7992,
         0.1,

@@ -38,7 +38,7 @@ def imported_by(code: str) -> set[str]:
 
 def test_importing_fastbp_imports_nothing_heavy():
     assert imported_by(
-        "import fastbp, fastbp.sweep, fastbp.cli.console, fastbp.schema.outcomes as o"
+        "import fastbp, fastbp.sweep, fastbp.cli.process, fastbp.schema.outcomes as o"
     ) <= {"numpy"}
     assert imported_by("import fastbp") == set()
 
@@ -160,7 +160,7 @@ def test_the_wheel_has_the_command_and_finds_its_sweeps(wheel, tmp_path):
     assert "fastbp = fastbp.__main__:main" in (metadata / "entry_points.txt").read_text()
     done = python(
         "-c",
-        "from fastbp.cli.console import shipped; print(shipped('founding'))",
+        "from fastbp.cli.arguments import sweep_file; print(sweep_file('founding'))",
         path=tmp_path / "site",
     )
     assert done.stdout.strip() == str(tmp_path / "site" / "fastbp" / "sweeps" / "founding.toml"), (

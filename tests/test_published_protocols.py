@@ -15,7 +15,7 @@ from numba import config
 import fastbp
 from fastbp.analysis.counts import count_runs
 from fastbp.analysis.published import published, published_figures
-from fastbp.cli.console import shipped
+from fastbp.cli.arguments import sweep_file
 from fastbp.store.provenance import latest_sweep
 
 here = in_process(any_command)
@@ -66,7 +66,7 @@ where = {lr = 9}
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_protocol_is_found_by_its_name_and_has_figures(file: Path) -> None:
-    assert shipped(file.stem) == file
+    assert sweep_file(file.stem) == file
     sweep = fastbp.Sweep.from_toml(file)
     assert sweep.notes == []
     assert sweep.title.endswith("?")
@@ -83,7 +83,7 @@ def test_protocols_have_conventions() -> None:
     }
     for name in PROTOCOLS:
         sweep, others = (
-            fastbp.Sweep.from_toml(shipped(name + end)) for end in ("", "-conventions")
+            fastbp.Sweep.from_toml(sweep_file(name + end)) for end in ("", "-conventions")
         )
         assert others.baseline == sweep.baseline
         assert all(one in others.published for one in sweep.published if one.figure != "limit")
@@ -95,7 +95,7 @@ def test_published_figures_come_out(name: str, here, tmp_path: Path) -> None:
     done = here("sweep", name, "--seeds", PROTOCOLS[name], "-o", "store", "--no-report", "--quiet")
     assert done.returncode == 0, done.stderr
     found = pd.read_csv(tmp_path / "store" / "published.csv")
-    assert len(found) == len(fastbp.Sweep.from_toml(shipped(name)).published)
+    assert len(found) == len(fastbp.Sweep.from_toml(sweep_file(name)).published)
     assert found["agrees"].all(), found
     count = f"{len(found)} of {len(found)} published figure{'s'[: len(found) != 1]} agree{'s'[: len(found) == 1]} with the setup."
     assert count in done.stdout
@@ -128,7 +128,7 @@ def test_what_the_page_tells_comes_out_of_fewer_seeds(here, tmp_path: Path) -> N
 def test_the_textbook_network_converges_at_the_same_epochs(name: str, most: int) -> None:
     """Plain NumPy, one network at a time, looked at after each update: what is counted is what the
     contract says."""
-    sweep = fastbp.Sweep.from_toml(shipped(name), seeds=8, settings=[f"epochs={most}"])
+    sweep = fastbp.Sweep.from_toml(sweep_file(name), seeds=8, settings=[f"epochs={most}"])
     (setup,) = sweep.setups
     recipe = oracle.Recipe(
         setup.problem, hidden=setup.hidden, init=setup.init, init_scale=setup.init_scale, batch="full", lr=setup.lr,

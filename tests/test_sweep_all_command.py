@@ -10,7 +10,7 @@ import pytest
 from commands import command, in_process, names, refused, started, until
 from numba import config
 
-from fastbp.cli import console
+from fastbp.cli import terminal
 from fastbp.store import filename
 from fastbp.store.store import Store
 from fastbp.sweep import main
@@ -217,7 +217,7 @@ def test_an_interrupted_command_says_how_to_go_on_and_does(folder, tmp_path):
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "founding" in out
-    assert "what is done stays in results. To go on: " in err
+    assert "finished work stays in results. To resume: " in err
     assert "--all sweeps" in err
     (folder / "zero.toml").write_text(sweep("Short?"))
     done = command("--all", "sweeps", cwd=tmp_path)
@@ -227,7 +227,7 @@ def test_an_interrupted_command_says_how_to_go_on_and_does(folder, tmp_path):
 
 def test_progress_says_which_of_how_many(capsys):
     now = 0.0
-    show = console.Shown(clock=lambda: now, name="zero (2 of 3): ")
+    show = terminal.ProgressLine(clock=lambda: now, name="zero (2 of 3): ")
     now = 60.0
-    show(console.Phase("compiling"))
+    show(terminal.Phase("compiling"))
     assert capsys.readouterr().err == "zero (2 of 3): compiling… (once for this machine)\n"

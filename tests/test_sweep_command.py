@@ -22,6 +22,7 @@ from commands import (
     MODULE,
     PATIENCE,
     command,
+    ended_soon,
     environment,
     in_process,
     names,
@@ -34,7 +35,7 @@ from numba import config
 
 import fastbp
 from fastbp.analysis import summary as summary_module
-from fastbp.cli import console
+from fastbp.cli import terminal
 from fastbp.engine import block, compile_ahead, driver, forecast, rows
 from fastbp.engine import machine as machine_module
 from fastbp.reporting import phrases
@@ -494,7 +495,8 @@ def test_the_package_says_what_there_is(tmp_path):
     ("arguments", "said"),
     [
         (["nosuch.toml"], [r"nosuch.toml: no such file"]),
-        (["nosuch"], [r"nosuch: no such file, and no sweep of that name .* founding, .*"]),
+        (["nosuch"], [r"nosuch: no such file, and no sweep of this name .*`fastbp list` .*"]),
+        (["foundin"], [r"foundin: .*; did you mean 'founding'\?; `fastbp list` .*"]),
         (["mine.csv"], [r"mine.csv.*"]),
         (["--seeds", "0"], [r"--seeds: given 0, allowed: .*"]),
         (["--seeds", "many"], [r"--seeds: given 'many', allowed: .*"]),
@@ -679,7 +681,8 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tmp_path, here):
         "setups   8\n"
         "runs     8,000\n"
         "updates  31,968,000\n"
-        r"time     about .+ on 2 cores(, and some \d+ s before it to compile, once for this machine)?\n"
+        r"time     about .+ on 2 cores\n"
+        r"(         and \d+ s first to compile, once for this machine\n)?"
         r"disk     \d+ kB in 8 files, .+ are free\n"
         r"memory   [\d.]+ [MG]B(, .+ are free)?\n",  # what this process has taken already counts
         done.stdout,
@@ -733,7 +736,7 @@ def test_a_dry_run_reads_a_store_that_is_in_use(tmp_path, here):
     with Store(tmp_path / "store").locked():
         done = here(*one, "--seeds", "5", "--dry-run")
         assert done.returncode == 0
-        assert "runs     5, of which 4 are missing in store\nupdates  8\n" in done.stdout
+        assert "runs     5, 4 of them missing in store\nupdates  8\n" in done.stdout
         assert json.loads(here(*one, "--dry-run", "--json").stdout)["missing"] == 0
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -847,7 +850,7 @@ def test_a_long_sweep_ends_at_once_and_says_how_to_go_on(tmp_path, number):
         until(lambda: names(store), process)
         told = stopped(process, number)
     again = f"{sys.executable} -m fastbp.sweep --seeds 1000000 -o 'a store'"
-    assert told == f"interrupted; what is done stays in a store. To go on: {again}\n"
+    assert told == f"interrupted; finished work stays in a store. To resume: {again}\n"
     Store(store).check()
     with Store(store).locked():
         pass
@@ -862,7 +865,7 @@ def test_interrupted_while_it_imports(tmp_path, seconds):
         program=[sys.executable, "-X", "importtime", *MODULE[1:]],
     ) as process:
         for line in process.stderr:
-            if line.endswith("| fastbp.cli.console\n"):  # its main() is next
+            if line.endswith("| fastbp.cli.process\n"):  # its main() is next
                 break
         time.sleep(0.05 + seconds)
         told = stopped(process, signal.SIGINT)
@@ -878,7 +881,7 @@ def test_interrupted_while_it_compiles(tmp_path, number):
         until((tmp_path / "store" / "problems").is_dir, process)
         time.sleep(1.5)
         assert names(tmp_path / "store") == set()
-        assert "To go on: " in stopped(process, number)
+        assert "To resume: " in stopped(process, number)
 
 
 # Where it is run
@@ -936,7 +939,8 @@ def test_on_a_terminal_progress_is_one_line_that_is_written_over(tmp_path):
         shown = ""
         while "updates/s" not in shown:
             shown += os.read(ours, 4096).decode()
-        assert stopped_on_terminal(process) == 130
+        ended_soon(process, signal.SIGINT)
+        assert process.returncode == 130
         with contextlib.suppress(OSError):  # the terminal hangs up
             while more := os.read(ours, 4096):
                 shown += more.decode()
@@ -948,11 +952,6 @@ def test_on_a_terminal_progress_is_one_line_that_is_written_over(tmp_path):
     assert progress.rstrip().count("\n") == 0
     assert progress.endswith("\n"), "the last words stand on a line of their own"
     assert said.endswith("-o store\r\n")
-
-
-def stopped_on_terminal(process: subprocess.Popen[str]) -> int:
-    process.send_signal(signal.SIGINT)
-    return process.wait(1)
 
 
 @trains
@@ -974,7 +973,7 @@ def test_a_folder_that_cannot_be_written_is_no_matter(tmp_path):
 
 def test_a_plain_line_now_and_then_where_there_is_no_terminal(capsys):
     now = 0.0
-    show = console.Shown(clock=lambda: now)
+    show = terminal.ProgressLine(clock=lambda: now)
     progress = driver.Progress(runs=4000, total_budget=4_000_000, phase="training")
     for now in (1.0, 29.9, 30.1, 45.0, 60.2, 61.0):
         progress.done, progress.budget, progress.updates = (
@@ -987,7 +986,7 @@ def test_a_plain_line_now_and_then_where_there_is_no_terminal(capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("  8% · 300 of 4,000 runs · ")
     assert second.startswith(" 15% · 600 of 4,000 runs · ")
-    console.Shown(quiet=True, clock=lambda: now)(progress)
+    terminal.ProgressLine(quiet=True, clock=lambda: now)(progress)
     assert capsys.readouterr().err == ""
 
 
@@ -1007,15 +1006,15 @@ def test_a_plain_line_now_and_then_where_there_is_no_terminal(capsys):
 def test_progress_says_how_fast_and_how_long(monkeypatch, seconds, updates, said):
     progress = driver.Progress(8, 2, updates, 10**10, 4 * 10**10, phase="training")
     monkeypatch.setattr(driver.Progress, "seconds", seconds)
-    assert console.describe(progress) == f" 25% · 2 of 8 runs · {said}"
+    assert terminal.describe(progress) == f" 25% · 2 of 8 runs · {said}"
 
 
 def test_before_anything_trains_progress_names_the_phase():
-    assert console.describe(driver.Progress()) == "planning…"
+    assert terminal.describe(driver.Progress()) == "planning…"
     assert (
-        console.describe(driver.Progress(phase="compiling")) == "compiling… (once for this machine)"
+        terminal.describe(driver.Progress(phase="compiling")) == "compiling… (once for this machine)"
     )
     assert (
-        console.describe(driver.Progress(runs=8, total_budget=80, phase="training"))
+        terminal.describe(driver.Progress(runs=8, total_budget=80, phase="training"))
         == "  0% · 0 of 8 runs"
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, Measures
 from fastbp.schema.columns import SETUP_COLUMNS
+from fastbp.schema.errors import RunsError
 from fastbp.schema.outcomes import OUTCOMES, Outcome, classify
 from fastbp.store import filename, parquet
 
@@ -284,7 +285,7 @@ def _from_folder(
         if setups is None or file.setup in setups:
             files.setdefault(file.setup, []).append(file)
     if message := filename.overlap_message(chain.from_iterable(files.values()), folder.parent):
-        raise ValueError(message)
+        raise RunsError(message)
     for setup, of_setup in files.items():
         paths = [file.path for file in sorted(of_setup, key=lambda file: file.start)]
         yield _read(setup, paths, _measured(pictures, collapse), collapse)

@@ -176,10 +176,7 @@ def _check_collapse(plan: Plan, store: Store) -> None:
     }
     for identity, stored in store.collapses(requested):
         if stored != requested[identity]:
-            raise StoreError(
-                f"{store.path} has runs of setup {identity} whose outcomes are those of collapse = "
-                f"{stored}, not {requested[identity]}: choose another folder with -o"
-            )
+            raise store.other_collapse(identity, stored, requested[identity])
 
 
 def _compile(plan: Plan, pool: Pool, tick: Callable[[], None]) -> None:

@@ -33,7 +33,7 @@ from fastbp.reporting.sections import (
     survival_section,
     trajectories_section,
 )
-from fastbp.schema.errors import StoreError
+from fastbp.schema.errors import RunsError, StoreError
 from fastbp.store import filename, parquet
 from fastbp.store.provenance import latest_sweep
 from fastbp.store.store import Store
@@ -182,7 +182,7 @@ def make(
     counted = count_runs(store, setups=ids or None, pictures=True, collapse=collapse)
     if not counted:
         others = " of its latest sweep, only of others: --all-runs reports them"
-        raise ValueError(f"{store} holds no runs{others * any(filename.run_files(runs))}")
+        raise RunsError(f"{store} holds no runs{others * any(filename.run_files(runs))}")
     report = Report(store, counted, sweep.baseline, sweep)
     if collapse is not None:
         report.notes.append(
@@ -264,8 +264,5 @@ def _counted(store: Store, collapses: Mapping[str, float], pictures: bool) -> li
         raise StoreError(f"{store.runs} cannot be read: {error}") from error
     for t in counted:
         if t.keys["collapse"] != collapses[t.setup]:
-            raise StoreError(
-                f"{store.path} has runs of setup {t.setup} whose outcomes are those of collapse = "
-                f"{t.keys['collapse']}, not {collapses[t.setup]}: choose another folder with -o"
-            )
+            raise store.other_collapse(t.setup, t.keys["collapse"], collapses[t.setup])
     return counted

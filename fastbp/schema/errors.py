@@ -41,6 +41,10 @@ class StoreError(Exception):
     """A store that cannot be used, in one line: locked, damaged or no store. Exit code 3."""
 
 
+class RunsError(StoreError, ValueError):
+    """Stored runs that cannot be reported, in one line."""
+
+
 class FileError(StoreError, ValueError):
     """A file of runs that cannot be read, in one line."""
 

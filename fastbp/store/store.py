@@ -80,6 +80,13 @@ class Store:
             return "is a folder with other things in it, not a store"
         return ""
 
+    def other_collapse(self, setup: str, stored: object, requested: float) -> StoreError:
+        """The error for stored runs whose outcomes follow from another `collapse`."""
+        return StoreError(
+            f"{self.path} has runs of setup {setup} whose outcomes are those of collapse = "
+            f"{stored}, not {requested}: {self._another}"
+        )
+
     def open(self, *, any_version: bool = False) -> None:
         """Make the folders that are missing.
 

@@ -407,7 +407,7 @@ def test_it_stops_where_intervals_are_narrow_enough() -> None:
 
 
 def test_the_founding_diagnosis() -> None:
-    from fastbp.cli.asking import answered
+    from fastbp.diagnose import answered
 
     one = diagnose(FOUNDING, SEEDS, advice=answered())
     text = " ".join(sentences_module.verdict(one))

@@ -132,8 +132,8 @@ def test_stopped_at_any_moment_it_says_how_to_go_on_and_does(tmp_path, undisturb
             end = time.monotonic() + draw.uniform(0, 1)
             until(lambda: time.monotonic() > end or len(names(store)) > len(published) + 1, process)  # noqa: B023
             said = stopped(process, number)
-        first, _, again = said.partition(" To go on: ")
-        assert first == "interrupted; what is done stays in store."
+        first, _, again = said.partition(" To resume: ")
+        assert first == "interrupted; finished work stays in store."
         published = whole(store, published)
     done = subprocess.run(
         shlex.split(again),

@@ -131,7 +131,7 @@ def test_an_interrupted_driver_ends_at_once_and_leaves_no_workers(
     assert time.monotonic() - began < 1.0
     assert process.returncode == 128 + number
     assert len(err.splitlines()) == 1, err
-    assert "To go on: " in err
+    assert "To resume: " in err
     until = time.monotonic() + 10
     while any(
         Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()

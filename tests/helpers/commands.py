@@ -4,6 +4,8 @@ import contextlib
 import importlib
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -53,13 +55,13 @@ def any_command(arguments: Sequence[str]) -> int:
     return code
 
 
-def refused(done: subprocess.CompletedProcess[str], code: int, *said: str) -> None:
-    """It ended with this code, and said these lines (patterns) and nothing else."""
+def refused(done: subprocess.CompletedProcess[str], code: int, *patterns: str) -> None:
+    """It ended with this code, and printed lines of these patterns on stderr and nothing else."""
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
     lines = done.stderr.splitlines()
-    assert len(lines) == len(said), done.stderr
-    for pattern, line in zip(said, lines, strict=True):
+    assert len(lines) == len(patterns), done.stderr
+    for pattern, line in zip(patterns, lines, strict=True):
         assert re.fullmatch(f"fastbp: {pattern}", line), line
 
 
@@ -67,11 +69,26 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)} | more
 
 
+def hears_signals(then: Callable[[], None] = lambda: None) -> Callable[[], None]:
+    """What a child does first: take SIGINT and SIGTERM, though this process may ignore them.
+
+    Under `nohup` or `&` SIGINT is ignored, and children inherit that.
+    """
+
+    def before() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        then()
+
+    return before
+
+
 def command(
     *arguments: str | Path, cwd: Path, program: list[str] | None = None, **more: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run it to its end. What must hold for every end: no traceback."""
     more.setdefault("env", environment())
+    more["preexec_fn"] = hears_signals(more.get("preexec_fn", lambda: None))
     done = subprocess.run(
         [*(program or MODULE), *map(str, arguments)],
         cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False, **more,
@@ -86,6 +103,7 @@ def started(
 ) -> Iterator[subprocess.Popen[str]]:
     """It, running; killed at the end if it still does."""
     more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()} | more
+    more["preexec_fn"] = hears_signals(more.get("preexec_fn", lambda: None))
     process = subprocess.Popen(
         [*(program or MODULE), *map(str, arguments)], cwd=cwd, text=True, **more
     )
@@ -107,14 +125,35 @@ def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> No
 
 def stopped(process: subprocess.Popen[str], number: int) -> str:
     """Send a signal, hold the process to what is promised, and return what it says on stderr."""
-    began = time.monotonic()
-    process.send_signal(number)
-    out, err = process.communicate(timeout=PATIENCE)
-    assert time.monotonic() - began < 1, "ends within a second"
+    out, err = ended_soon(process, number)
     assert process.returncode == 128 + number
-    assert out == ""
+    assert not out
     assert "Traceback" not in err
     return err
+
+
+def ended_soon(process: subprocess.Popen[str], number: int) -> tuple[str, str]:
+    """Send a signal; the process ends within a second of processor time, however busy the machine
+    is. Returns its stdout and stderr."""
+    used, reaped = cpu_seconds(process.pid), _reaped_seconds()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert _reaped_seconds() - reaped - used < 1, "ends within a second of processor time"
+    return out, err
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far, with that of its ended children; 0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _reaped_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def names(store: Path) -> set[str]:

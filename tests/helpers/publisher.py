@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fake_runs import ONE, OTHER, rows
 
-from fastbp.cli import console
+from fastbp.cli import process
 from fastbp.store.store import Store
 
 PLAN = [(ONE, 0, 60), (OTHER, 0, 40), (ONE, 60, 50)]
@@ -39,14 +39,14 @@ def publish(store: Store, tell: int = 1) -> int:
                 os.write(
                     tell, f"{store.publish(setup, start, TABLES[setup, start]).name}\n".encode()
                 )
-    return console.COMPLETE
+    return process.COMPLETE
 
 
 def rehearse() -> None:
     """Import whatever is imported only where it is used, so that no child has to."""
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
         for _ in range(2):
-            console.ended(lambda: publish(Store(folder), nowhere.fileno()), Path(folder))
+            process.exit_code(lambda: publish(Store(folder), nowhere.fileno()), Path(folder))
 
 
 def child(store: Path, notes: Path, ready: int, go: int) -> int:
@@ -60,7 +60,7 @@ def child(store: Path, notes: Path, ready: int, go: int) -> int:
         [go], [], []
     )  # a call that no store makes: strace may come before or after it has begun
     try:
-        return console.ended(lambda: publish(Store(store)), store)
+        return process.exit_code(lambda: publish(Store(store)), store)
     except BaseException:
         sys.excepthook(*sys.exc_info())
         return 1

@@ -24,6 +24,7 @@ from fastbp.reporting.html_tables import (
     text_table,
 )
 from fastbp.reporting.phrases import Record, named, percent, plain, plural, points, setting
+from fastbp.schema.errors import RunsError
 from fastbp.store import filename, parquet
 
 
@@ -196,7 +197,7 @@ def compare(
     """
     for store in (a, b):
         if not any(filename.run_files(filename.runs_folder(store))):
-            raise ValueError(f"{store} holds no runs")
+            raise RunsError(f"{store} holds no runs")
     names = names_of(a, b)
     tick("reading")
     table = comparison.comparison(a, b)

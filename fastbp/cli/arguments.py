@@ -1,0 +1,171 @@
+"""Options of commands: a parser that reports all mistakes at once, and `type=` functions."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fastbp.cli.terminal import print_errors, print_note
+from fastbp.schema.errors import SweepError
+
+SHOWN = 60
+"""Characters of a wrong value that a message shows."""
+
+
+Option = tuple[tuple[str, ...], dict[str, Any]]
+"""The arguments of `ArgumentParser.add_argument`."""
+
+
+def option(*names: str, **settings: Any) -> Option:
+    """An option of a command, with the arguments of `ArgumentParser.add_argument`."""
+    return names, settings
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` that collects wrong values as lines in `mistakes`."""
+
+    def __init__(self, options: Sequence[Option], **settings: Any) -> None:
+        super().__init__(**settings)
+        self.mistakes: list[str] = []
+        for names, each in options:
+            action = self.add_argument(*names, **each)
+            if action.type:
+                name = names[0] if action.option_strings else each["metavar"]
+                action.type = partial(self._convert, name, each["type"])
+        self._names = [name for names, _ in options for name in names]
+
+    def _convert(self, option: str, convert: Callable[[str], Any], text: str) -> Any:
+        try:
+            return convert(text)
+        except argparse.ArgumentTypeError as error:
+            self.mistakes.append(f"{option}: {error}")
+        except SweepError as error:
+            self.mistakes += error.lines
+        return None
+
+    def options(self, arguments: Sequence[str] | None) -> dict[str, Any]:
+        """The options, converted, by name. What cannot be parsed at all ends with exit code 2."""
+        given = self._joined(sys.argv[1:] if arguments is None else arguments)
+        namespace, unknown = self.parse_known_args(given)
+        if unknown:
+            self.error(self._unknown(unknown[0]))
+        return vars(namespace)
+
+    def _joined(self, arguments: Sequence[str]) -> list[str]:
+        """The arguments with `--shard=-1/3` for `--shard -1/3`, which argparse takes as an option."""
+        joined: list[str] = []
+        for text in arguments:
+            if joined and joined[-1].startswith("--") and re.match("-[0-9]", text):
+                joined[-1] += f"={text}"
+            else:
+                joined.append(text)
+        return joined
+
+    def _unknown(self, text: str) -> str:
+        """What to say about an argument that the command does not have."""
+        text = text.partition("=")[0]
+        if not text.startswith("-"):
+            return f"one argument too many: {text[:SHOWN]!r}"
+        from fastbp.schema.text import nearest
+
+        return f"{text[:SHOWN]}: unknown option{nearest(text, self._names)}"
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and what is wrong, and exit with code 2."""
+        line = re.sub("^argument ([^:]*/)?", "", message)
+        for each in self.format_usage().splitlines():
+            print_note(each)
+        print_errors([f"{line}; for all options: {self.prog} -h"])
+        self.exit(2)
+
+
+def wrong(text: str, allowed: str) -> argparse.ArgumentTypeError:
+    """The error for a value that is not allowed."""
+    return argparse.ArgumentTypeError(f"given {text[:SHOWN]!r}, allowed: {allowed}")
+
+
+def folder(text: str) -> Path:
+    """`type=` of a folder."""
+    if not text:
+        raise wrong(text, "a folder")
+    return Path(text)
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """`type=` of a whole number in ASCII digits, from `low` to `high`."""
+
+    def convert(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,20}", text) or not low <= int(text) <= high:
+            raise wrong(text, f"a number from {low} to {high:,}")
+        return int(text)
+
+    return convert
+
+
+def number(allowed: str, is_allowed: Callable[[float], bool]) -> Callable[[str], float]:
+    """`type=` of a number; `allowed` says in words what `is_allowed` checks."""
+
+    def convert(text: str) -> float:
+        with suppress(ValueError):
+            if is_allowed(value := float(text)):
+                return value
+        raise wrong(text, allowed)
+
+    return convert
+
+
+def file_ending(*suffixes: str) -> Callable[[str], Path]:
+    """`type=` of a file whose name ends in one of these suffixes."""
+
+    def convert(text: str) -> Path:
+        if Path(text).suffix.lower() not in suffixes:
+            raise wrong(text, f"a file that ends in {' or '.join(suffixes)}")
+        return Path(text)
+
+    return convert
+
+
+def shipped_sweeps() -> dict[str, Path]:
+    """The sweep files that ship with fastbp, by their names below the folder `sweeps`."""
+    package = Path(__file__).parent.parent
+    for sweeps in (package / "sweeps", package.parent / "sweeps"):  # installed, or a checkout
+        files = {
+            file.relative_to(sweeps).with_suffix("").as_posix(): file
+            for file in sorted(sweeps.rglob("*.toml"))
+        }
+        if files:
+            return files
+    return {}
+
+
+def sweep_file(name: str) -> Path:
+    """The sweep file of this path, or the one of this name that ships with fastbp.
+
+    Raises
+    ------
+    SweepError
+        If there is neither.
+    """
+    # Not a folder: `-o founding` makes one of that name.
+    if Path(name).suffix or (os.path.exists(name) and not os.path.isdir(name)):
+        return Path(name)
+    files = shipped_sweeps()
+    for known, file in files.items():
+        if name in (known, file.stem):
+            return file
+    from fastbp.schema.text import named, nearest
+
+    similar = nearest(name, [*files, *(file.stem for file in files.values())])
+    raise SweepError(
+        [
+            f"{named(name)}: no such file, and no sweep of this name ships with fastbp{similar}; "
+            "`fastbp list` shows those that do"
+        ]
+    )

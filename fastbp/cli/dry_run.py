@@ -1,0 +1,84 @@
+"""What a sweep would take: time, disk and memory."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fastbp.cli.terminal import duration
+from fastbp.config.sweep import Sweep
+from fastbp.engine import forecast, machine
+from fastbp.reporting.phrases import plural
+from fastbp.store.store import Store
+
+
+class DryRun(NamedTuple):
+    """The estimates for a sweep in a store.
+
+    `is_new`: none of its runs are in the store. `memory`: bytes.
+    """
+
+    sweep: Sweep
+    store: Store
+    jobs: int
+    storage: forecast.StorageNeed
+    time: forecast.TimeEstimate
+    memory: float
+    is_new: bool
+
+    def as_json(self) -> dict[str, object]:
+        """The estimates as `--json` prints them."""
+        disk = machine.disk(self.store.path)
+        return {
+            "store": str(self.store.path),
+            "setups": len(self.sweep.setups),
+            "runs": self.sweep.runs,
+            "missing": self.storage.runs,
+            "updates": self.time.updates,
+            "seconds": {
+                "compile": round(self.time.compiling),
+                "rest": float(f"{self.time.all_but_compiling:.2g}"),
+            },
+            "jobs": self.jobs,
+            "disk": {
+                "bytes": self.storage.bytes,
+                "files": self.storage.files,
+                "free": disk and disk.bytes,
+            },
+            "memory": {"bytes": round(self.memory), "free": machine.memory()},
+        }
+
+    def text(self) -> str:
+        """The estimates as lines for a terminal."""
+        disk, free = machine.disk(self.store.path), machine.memory()
+        early = any(setup.stop == "converged" for setup in self.sweep.setups)
+        missing = f", {self.storage.runs:,} of them missing in {self.store.path}"
+        seconds = f"{duration(self.time.all_but_compiling)} on {plural(self.jobs, 'core')}"
+        lines = [
+            f"setups   {len(self.sweep.setups):,}",
+            f"runs     {self.sweep.runs:,}{'' if self.is_new else missing}",
+            f"updates  {'at most ' * early}{self.time.updates:,}",
+            f"time     {'at most' if early else 'about'} {seconds}",
+            f"disk     {forecast.in_bytes(self.storage.bytes)} in {plural(self.storage.files, 'file')}"
+            + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),
+            f"memory   {forecast.in_bytes(self.memory)}"
+            + (f", {forecast.in_bytes(free)} are free" if free else ""),
+        ]
+        if self.time.compiling:
+            first = duration(self.time.compiling)
+            lines.insert(4, f"         and {first} first to compile, once for this machine")
+        return "\n".join(lines)
+
+
+def dry_run(sweep: Sweep, store: Store, jobs: int) -> DryRun:
+    """Estimate what a sweep would take. The store is only read, and need not be locked."""
+    present = store.present()
+    memory = forecast.memory(sweep, jobs, stored=True, frame=False)
+    return DryRun(
+        sweep,
+        store,
+        jobs,
+        forecast.size(sweep, present),
+        forecast.duration(sweep, present, jobs),
+        sum(term.bytes for term in memory),
+        not present,
+    )

@@ -1,0 +1,165 @@
+"""What a command writes on stdout and stderr: data, notes, errors and progress."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from fastbp.engine.driver import Progress
+
+ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "→": "->", "←": "<-"})
+"""For terminals without dashes and arrows."""
+
+TERMINAL_SECONDS, PLAIN_SECONDS = 0.2, 30.0
+"""Seconds between two progress lines, on a terminal and elsewhere."""
+
+INDENT = " " * 8
+"""Before the second and later lines of an error on a terminal."""
+
+
+def print_data(text: str) -> None:
+    """Print what the command was asked for on stdout.
+
+    Raises
+    ------
+    OSError
+        If stdout cannot take it, for example because the disk is full. A reader that has left,
+        like `head`, is no error.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+        try:
+            text.encode(sys.stdout.encoding)
+        except UnicodeEncodeError:
+            text = text.translate(ASCII)
+    _write(text + "\n", sys.stdout)
+
+
+def print_note(line: str) -> None:
+    """Print one line on stderr, with unprintable characters escaped."""
+    _write("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) + "\n", sys.stderr)
+
+
+def print_errors(lines: Iterable[str]) -> None:
+    """Print each error on stderr, wrapped to the width of the screen if that is a terminal."""
+    for line in lines:
+        parts = [f"fastbp: {line}"]
+        if _is_terminal():
+            width = shutil.get_terminal_size().columns
+            parts = textwrap.wrap(
+                parts[0],
+                width,
+                subsequent_indent=INDENT,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        for part in parts:
+            print_note(part)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _write(text: str, stream: TextIO | None) -> None:
+    """Write at once. Whatever goes wrong on stderr is ignored."""
+    if stream is None:  # the caller closed it before it started this process
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        # Otherwise Python complains about the unwritten buffer when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+            raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+@dataclass
+class Phase:
+    """The current step of work that has nothing to count. Calling it sets the next step."""
+
+    phase: str
+
+    def __call__(self, phase: str) -> None:
+        """Set the next step."""
+        self.phase = phase
+
+
+class ProgressLine:
+    """Shows progress on stderr: on a terminal one line that is overwritten, else a line at times.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show nothing.
+    clock : function without arguments
+        Returns seconds.
+    name : str
+        Printed before each line.
+    """
+
+    def __init__(
+        self, quiet: bool = False, clock: Callable[[], float] = time.monotonic, name: str = ""
+    ) -> None:
+        self._quiet = quiet
+        self._name = name
+        self._clock = clock
+        self._terminal = _is_terminal()
+        self._last = clock()
+        self._width = 0
+
+    def __call__(self, progress: Progress | Phase) -> None:
+        """Show the progress if the last line is old enough."""
+        interval = TERMINAL_SECONDS if self._terminal else PLAIN_SECONDS
+        if self._quiet or self._clock() - self._last < interval:
+            return
+        self._last = self._clock()
+        line = self._name + describe(progress)
+        if self._terminal:
+            _write("\r" + line.ljust(self._width), sys.stderr)
+            self._width = len(line)
+        else:
+            print_note(line)
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self._width:
+            _write("\r" + " " * self._width + "\r", sys.stderr)
+            self._width = 0
+
+
+def describe(progress: Progress | Phase) -> str:
+    """One line of progress: share and number of runs, updates per second, time left."""
+    if isinstance(progress, Phase) or progress.phase != "training":
+        once = " (once for this machine)" if progress.phase == "compiling" else ""
+        return f"{progress.phase}…{once}"
+    share = progress.budget / progress.whole_budget if progress.whole_budget else 1.0
+    line = f"{share:4.0%} · {progress.done:,} of {progress.runs:,} runs"
+    if progress.updates and progress.seconds > 0:
+        left = duration(progress.seconds * (1 - share) / share)
+        line += f" · {speed(progress.updates / progress.seconds)} · {left} left"
+    return line
+
+
+def speed(updates: float) -> str:
+    """Updates per second in words."""
+    million = updates >= 1e7
+    return f"{updates / 1e6 if million else updates:,.0f}{' million' * million} updates/s"
+
+
+def duration(seconds: float) -> str:
+    """A time as `5 s`, `5 min 00 s` or `33 h 20 min`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -1,0 +1,34 @@
+"""`python -m fastbp.list`: the sweeps that ship with fastbp."""
+
+import sys
+import textwrap
+
+from fastbp.cli import process
+from fastbp.cli.arguments import shipped_sweeps
+from fastbp.cli.terminal import print_data
+
+WIDTH = 80
+
+
+def list_sweeps() -> int:
+    """Print each sweep with its size and its question."""
+    from fastbp.config.sweep import Sweep
+
+    for name, file in sorted(shipped_sweeps().items()):
+        sweep = Sweep.from_toml(file)
+        size = f"{len(sweep.setups):,} × {sweep.seeds.count:,} runs"
+        print_data(f"{name:<{WIDTH - 1 - len(size)}} {size}")
+        print_data(textwrap.indent(textwrap.fill(sweep.title, WIDTH - 4), "    "))
+    return process.COMPLETE
+
+
+main = process.Command(
+    "list",
+    list_sweeps,
+    "List the sweeps that ship with fastbp: the name that `fastbp sweep` takes, how many "
+    "setups and seeds it has, and the question it answers.",
+    "Exit: 0 complete, 2 bad usage.",
+)
+
+if __name__ == "__main__":
+    sys.exit(main())
