@@ -16,8 +16,8 @@ def compare(a: Path, b: Path, output: Path | None) -> int:
         from fastbp.reporting.sections import comparison_section
 
         compared = comparison_section.compare(a, b, output, phase)
-        table = comparison_section.console(compared.table)
-        return "\n".join([table, "", *compared.verdict]), compared.written
+        table = comparison_section.terminal_table(compared.table)
+        return "\n".join([*table, "", *compared.verdict]), compared.written
 
     text, written = process.in_thread(work, phase)
     print_data(text)

@@ -39,7 +39,7 @@ TRIALS_SHARE = 0.75
 """Share of the time allowed for trying changes, if own weights are trained too."""
 
 
-class Setting(NamedTuple):
+class KeyOption(NamedTuple):
     """A key of the setup and its value as text, and the option that gave it."""
 
     key: str
@@ -47,10 +47,10 @@ class Setting(NamedTuple):
     option: str
 
 
-def _setting(option: str, key: str, text: str) -> Setting:
+def _setting(option: str, key: str, text: str) -> KeyOption:
     if option == "--set":
-        return Setting(text.partition("=")[0].strip(), text, option)
-    return Setting(key, text, option)
+        return KeyOption(text.partition("=")[0].strip(), text, option)
+    return KeyOption(key, text, option)
 
 
 def _key_option(key: str) -> Option:
@@ -72,7 +72,7 @@ def _key_option(key: str) -> Option:
 def diagnose(
     data: str | None,
     targets: list[str] | None,
-    settings: list[Setting],
+    settings: list[KeyOption],
     weights: str | None,
     seeds: int,
     seconds: float,
@@ -185,7 +185,7 @@ def answered() -> tuple[Change, Change]:
 
 
 def _sweep(
-    data: str | None, targets: list[str] | None, settings: list[Setting], output: Path | None
+    data: str | None, targets: list[str] | None, settings: list[KeyOption], output: Path | None
 ) -> Sweep:
     """The setup to diagnose, as a sweep of one setup.
 
@@ -226,7 +226,7 @@ def _sweep(
         return sweep
 
 
-def _texts(settings: Sequence[Setting]) -> list[str]:
+def _texts(settings: Sequence[KeyOption]) -> list[str]:
     """The settings as KEY=VALUE, those of `--set` last."""
     from fastbp.schema.errors import SweepError
 

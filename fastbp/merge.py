@@ -17,18 +17,18 @@ def merge(into: Path, sources: list[Path]) -> int:
 
     target, stores = Store(into), [Store(source) for source in sources]
     for store in stores:
-        store.look(into=False)
+        store.check_usable(any_version=True)
         if not any(store.files()):
             raise StoreError(f"{store.path} holds no runs")  # before anything is made
     is_new = not into.exists()
-    target.open(into=False)
+    target.open(any_version=True)
     phase = Phase("reading")
     try:
         with target.locked():
             merged = process.in_thread(lambda: merge_module.merge(target, stores, phase), phase)
     except StoreError:
         if is_new:
-            target.unmake()
+            target.remove_if_empty()
         raise
     print_data(
         f"{into}: {merged.runs:,} runs written in {plural(merged.files, 'file')}, "

@@ -58,8 +58,8 @@ def _show(
     from fastbp.engine import stored_run
     from fastbp.reporting import phrases, plots
 
-    looks = trajectory.looks
-    last = looks.iloc[-1]
+    evaluations = trajectory.evaluations
+    last = evaluations.iloc[-1]
     after = phrases.plural(int(last["updates"]), "update")
     title = f"setup {identity}, seed {trajectory.seed}: {last['outcome']} after {after}"
     keys = ", ".join(
@@ -70,14 +70,14 @@ def _show(
     if not check:
         parts = [
             f"{title}\n{keys}",
-            phrases.trajectory(looks, trajectory.converged_at),
+            phrases.trajectory(evaluations, trajectory.converged_at),
             phrases.answers(X, T, last["outputs"]),
         ]
         print_data("\n\n".join(filter(None, parts)))
         files[trace] = stored_run.trace_file(trajectory)
     pictures = [figure] if figure else [trace.with_suffix(".svg"), trace.with_suffix(".png")]
     if figure or not check:
-        picture = plots.trajectory(looks, T, title, keys, trajectory.converged_at)
+        picture = plots.trajectory(evaluations, T, title, keys, trajectory.converged_at)
         for path in pictures:
             files[path] = plots.encoded(picture, path.suffix.lower()[1:])
     if export:

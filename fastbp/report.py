@@ -17,7 +17,7 @@ def report(store: Path, collapse: float | None, all_runs: bool) -> int:
 
         with process.gc_paused():
             made = build.make(store, collapse=collapse, all_runs=all_runs, tick=phase)
-        text = "\n".join([made.console(), "", *made.verdict, *made.beside()])
+        text = "\n".join([*made.table(), "", *made.verdict, *made.beside()])
         return text, made.notes, len(made.written)
 
     text, notes, files = process.in_thread(work, phase)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastbp.cli import process
 from fastbp.cli.arguments import folder, integer, option, sweep_file, wrong
-from fastbp.cli.terminal import duration, print_data, print_note
+from fastbp.cli.terminal import print_data, print_note
 from fastbp.schema.errors import SweepError
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def _axis(text: str) -> Axis:
 def _sweep_one(options: Options, began: float) -> int:
     from fastbp.cli import training
     from fastbp.cli.dry_run import dry_run
+    from fastbp.engine import forecast
 
     mistakes = [*options.mistakes, *_conflicts(options)]
     try:
@@ -73,14 +74,13 @@ def _sweep_one(options: Options, began: float) -> int:
         raise SweepError(mistakes)
     for note in job.sweep.notes:
         print_note(f"note: {note}")
-    job.store.look()
+    job.store.check_usable()
     pool = options.pool()
-    job_or_shard = job._replace(sweep=job.sweep.within(*job.shard)) if job.shard else job
     if options.dry_run:
-        sweep = training.with_max_seeds(job_or_shard, pool, options)
-        estimate = dry_run(sweep, job.store, options.cores)
+        sweep = training.with_max_seeds(job, pool, options)
+        estimate = dry_run(sweep, job.store, pool, job.shard)
         print_data(json.dumps(estimate.as_json()) if options.json else estimate.text())
-    training.check_room(job_or_shard, pool, options)
+    forecast.check(job.plan(), job.store, pool)
     if options.dry_run:
         return process.COMPLETE
     job.store.open()
@@ -92,16 +92,10 @@ def _sweep_one(options: Options, began: float) -> int:
 
 
 def _job(options: Options) -> Job:
-    """Read the sweep file.
-
-    Raises
-    ------
-    SweepError
-        If the file, the settings or the shard are wrong.
-    """
+    """Read the sweep file. Raises SweepError if it, a setting or the shard is wrong."""
+    from fastbp.cli.training import Job
     from fastbp.config.sweep import Sweep
     from fastbp.engine import plan
-    from fastbp.schema.errors import SweepError
     from fastbp.store.store import Store
 
     file = sweep_file(options.sweep or FOUNDING)
@@ -113,9 +107,7 @@ def _job(options: Options) -> Job:
             allowed = f"I/N, such as 1/3, with N up to {seeds:,}, the number of seeds"
             raise SweepError([f"--shard: given '{number}/{count}', allowed: {allowed}"])
         shard = plan.shard(sweep, number, count)
-    store = Store(
-        options.output or Path("results") / file.stem, "choose another folder with -o DIR"
-    )
+    store = Store(options.output or Path("results") / file.stem, "-o DIR")
     return Job("", file, sweep, store, shard)
 
 
@@ -146,7 +138,7 @@ def _print_result(job: Job, done: Done, options: Options) -> None:
         more = adapted.as_json() | {"answer": answer} if adapted else {}
         print_data(json.dumps(done.as_json(job.store) | more))
         return
-    lines = [report.console(), "", *report.sentences(), *report.beside()]
+    lines = [*report.table(), "", *report.changes(), *report.beside()]
     print_data("\n".join([*lines, *([""] if answer else []), *answer]))
     files = [f"{name}.csv" for name in report.tables] + ["report.html"] * (not options.no_report)
     print_note(f"{done.summary()}; {job.store.path}/runs, {', '.join(files)}")
@@ -156,7 +148,8 @@ def _print_result(job: Job, done: Done, options: Options) -> None:
 
 
 def _sweep_all(options: Options, source: Path, began: float) -> int:
-    from fastbp.cli.training import check_room
+    from fastbp.cli.dry_run import dry_run, print_dry_runs
+    from fastbp.engine import forecast
 
     results = options.output or Path("results")
     jobs, mistakes = _read_folder(source, results, options.seeds)
@@ -167,13 +160,14 @@ def _sweep_all(options: Options, source: Path, began: float) -> int:
         for note in job.sweep.notes:
             print_note(f"note: {job.name}: {note}")
         try:
-            check_room(job, pool, options)
+            forecast.check(job.plan(), job.store, pool)
         except SweepError as error:
             mistakes += [f"{job.file}: {line}" for line in error.lines]
     if mistakes:
         raise SweepError(mistakes)
     if options.dry_run:
-        _print_dry_runs(jobs, options)
+        estimates = {job.name: dry_run(job.sweep, job.store, pool) for job in jobs}
+        print_dry_runs(estimates, options.json)
         return process.COMPLETE
     process.interruption.kept_in = str(results)
     return _perform_all(jobs, options, source, results, began)
@@ -188,6 +182,7 @@ def _only_single(options: Options) -> Iterator[str]:
 
 def _read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Job], list[str]]:
     """The sweeps below a folder, those in it first, and a line for each mistake."""
+    from fastbp.cli.training import Job
     from fastbp.config.sweep import Sweep
     from fastbp.reporting import gallery
     from fastbp.schema.text import named
@@ -209,7 +204,7 @@ def _read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[J
                 )
         try:
             sweep = Sweep.from_toml(files[name], seeds=seeds)
-            store = Store(results / name, "choose another folder with -o DIR")
+            store = Store(results / name, "-o DIR")
             jobs.append(Job(name, files[name], sweep, store))
         except SweepError as error:
             mistakes += error.lines
@@ -221,21 +216,6 @@ def _read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[J
             "folder with -o, or move that file away"
         )
     return jobs, [*dict.fromkeys(mistakes)]  # --seeds is wrong once, not once per file
-
-
-def _print_dry_runs(jobs: Sequence[Job], options: Options) -> None:
-    from fastbp.cli.dry_run import dry_run
-    from fastbp.engine.forecast import in_bytes
-
-    estimates = [dry_run(job.sweep, job.store, options.cores) for job in jobs]
-    if options.json:
-        print_data(json.dumps({"sweeps": [each.as_json() for each in estimates]}))
-        return
-    for job, each in zip(jobs, estimates, strict=True):
-        print_data(f"{job.name}\n{each.text()}\n")
-    seconds = duration(sum(each.time.all_but_compiling for each in estimates))
-    space = in_bytes(sum(each.storage.bytes for each in estimates))
-    print_data(f"all {len(jobs):,}: about {seconds}, {space}")
 
 
 def _perform_all(

@@ -28,7 +28,7 @@ def verify(store: Path, repair: bool, replay: int) -> int:
     checked = Store(store)
     if not store.exists():
         raise StoreError(f"{store}: no such store")
-    checked.look(into=False)  # before the lock, which deletes old drafts
+    checked.check_usable(any_version=True)  # before the lock, which deletes old drafts
     if not any(checked.files()):
         raise StoreError(f"{store} holds no runs")
     with checked.locked() if repair else nullcontext():
@@ -57,7 +57,7 @@ def _check(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
         if not replays or report.findings:
             return report, []
         faults, count = [], 0
-        for count, (file, run) in enumerate(stored_run.drawn(store, replays), 1):
+        for count, (file, run) in enumerate(stored_run.sample(store, replays), 1):
             phase(f"training again: {count:,} of {replays:,} runs")
             if lines := stored_run.differences(run, None):
                 why = f"seed {run.seed} trained again is not the same: {lines[0]}"

@@ -98,7 +98,7 @@ def test_again_it_trains_nothing_and_prints_the_same(file, tmp_path, here):
     told = json.loads(here(file, "--until-width", "0.06", "--no-report", "--json").stdout)
     assert told["until_width"]["reached"] is True
     assert told["until_width"]["seeds"] == told["runs"] == seeds_of(tmp_path / "results" / "mine")
-    assert told["said"] == answers(first.stdout)
+    assert told["answer"] == answers(first.stdout)
     narrower = here(
         file, "--until-width", "0.05", "--no-report", "--quiet", "-j", "1", "--executor", "threads"
     )
@@ -154,7 +154,7 @@ def test_an_interrupted_one_says_how_to_go_on(file, tmp_path):
 def test_the_most_seeds_are_told_and_where_they_end_it_ends(file, tmp_path, here, monkeypatch):
     done = here(file, "--until-width", "0.05", "--no-report")
     assert (
-        "note: at most 3,800 seeds, which is enough for a width of 0.05 whatever the shares are\n"
+        "note: at most 3,800 seeds, enough for a width of 0.05 whatever the shares are\n"
         in done.stderr
     )
     monkeypatch.setattr(machine, "disk", lambda path: machine.Disk(130_000, None))
@@ -165,7 +165,7 @@ def test_the_most_seeds_are_told_and_where_they_end_it_ends(file, tmp_path, here
     told = json.loads(done.stdout)
     assert told["runs"] == most == seeds_of(tmp_path / "small")
     assert told["until_width"]["reached"] is False
-    assert told["said"][0].startswith(
+    assert told["answer"][0].startswith(
         f"After {most:,} seeds not every share has a 95% interval at most 0.02 wide: the widest is 0.0"
     )
 
@@ -189,7 +189,7 @@ def test_a_dry_run_says_what_the_most_seeds_would_take(file, tmp_path, here, mon
     assert done.returncode == 0
     assert (
         done.stderr
-        == "note: at most 95,000 seeds, which is enough for a width of 0.01 whatever the shares are\n"
+        == "note: at most 95,000 seeds, enough for a width of 0.01 whatever the shares are\n"
     )
     assert "runs     95,000\n" in done.stdout
     assert sorted(tmp_path.iterdir()) == before
@@ -226,7 +226,7 @@ def test_the_rate_where_half_converge_is_found(file, tmp_path, here):
     told = json.loads(again.stdout)
     assert "complete" not in again.stderr
     assert told["updates"] == 0
-    assert told["said"] == [line]
+    assert told["answer"] == [line]
     (found,) = told["bisect"]
     assert (found["key"], found["seeds"], found["value"], found["low"], found["high"]) == (
         "lr",
@@ -328,7 +328,7 @@ def test_where_there_is_no_such_value_it_says_so(file, here):
         ),
         (
             ["--bisect", "x", "--set", "lr=-1", "-j", "0"],
-            [r"--set lr: .*", r"-j: .*", r"--bisect: given 'x', .*"],
+            [r"--set lr: .*", r"--bisect: given 'x', .*", r"-j: .*"],
         ),
     ],
     ids=lambda value: " ".join(value)[:40],

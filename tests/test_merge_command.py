@@ -35,7 +35,7 @@ updates = [2, 3]
 """
 
 NEXT = (
-    r"for its tables, and for what is missing: the same sweep, or fastbp sweep {0}/sweep\.toml -o {0}"
+    r"to make its tables and train what is missing: the same sweep, or fastbp sweep {0}/sweep\.toml -o {0}"
     + "\n"
 )
 
@@ -94,23 +94,31 @@ def test_a_shard_that_is_missing_is_trained_by_the_sweep(command, tmp_path):
 
 @pytest.mark.parametrize(
     "given",
-    [
-        "", "1", "1/", "/2", "0/2", "3/2", "1/0", "-1/2", "a/b", "1/2/3", "1/2/", "01/2", "1/2 ", "1,2", "1/11",
-        "1/1000000", "١/2",
-    ],
+    ["", "1", "1/", "/2", "0/2", "3/2", "1/0", "-1/2", "a/b", "1/2/3", "1/2/", "01/2", "1/2 ", "1,2", "1/1000000", "١/2"],
 )  # fmt: skip
-def test_a_shard_that_there_is_not_is_a_line(command, tmp_path, given):
+@pytest.mark.parametrize("words", [["--shard={}"], ["--shard", "{}"]], ids=["=", "space"])
+def test_a_shard_that_there_is_not_is_a_line(command, tmp_path, given, words):
     (tmp_path / "mine.toml").write_text(SWEEP)
-    allowed = "allowed: I/N, such as 1/3, with I from 1 to N and N up to 10, the seeds"
+    allowed = "allowed: I/N, such as 1/3, with I from 1 to N and N at most the number of seeds"
     refused(
-        command("sweep", "mine.toml", "-o", "store", f"--shard={given}"),
+        command("sweep", "mine.toml", "-o", "store", *(word.format(given) for word in words)),
         2,
         f"--shard: given '{given}', {allowed}",
     )
     assert not (tmp_path / "store").exists()
 
 
-def test_a_shard_that_there_is_not_is_told_with_what_else_is_wrong(command, tmp_path):
+def test_more_shards_than_seeds_is_a_line(command, tmp_path):
+    (tmp_path / "mine.toml").write_text(SWEEP)
+    refused(
+        command("sweep", "mine.toml", "--shard", "1/11", "-j", "0"),
+        2,
+        "--shard: given '1/11', allowed: I/N, such as 1/3, with N up to 10, the number of seeds",
+        "-j: given '0', .*",
+    )
+
+
+def test_a_shard_that_there_is_not_is_reported_with_what_else_is_wrong(command, tmp_path):
     (tmp_path / "mine.toml").write_text(SWEEP)
     refused(
         command("sweep", "mine.toml", "--shard", "2/1", "-j", "0"),

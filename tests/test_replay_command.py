@@ -1,13 +1,10 @@
 """`fastbp replay` as a user runs it: called in this process, in another where that is what is
 tested."""
 
-import os
 import re
 import resource
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import in_process, refused
+from commands import PATIENCE, in_process, refused, started, stopped, until_it_computes
 from numba import config
 
 import fastbp
@@ -30,7 +27,6 @@ from fastbp.store.store import Store
 ROOT = Path(fastbp.__file__).parents[1]
 JIT = not config.DISABLE_JIT
 here = in_process(main)
-PATIENCE = 200
 
 SHORT = Setup(problem="xor", hidden=(2,), lr=2, updates=23)
 SOON = Setup(problem="table:01", hidden=(1,), lr=8, eval_every=1, stop="converged", updates=41)
@@ -279,11 +275,7 @@ def test_help(here):
 # In a process of its own
 
 
-def started(*arguments: str, cwd: Path, **more: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-X", "importtime", "-m", "fastbp.replay", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=cwd, env=environment, **pipes, **more)
+PROGRAM = [sys.executable, "-X", "importtime", "-m", "fastbp.replay"]
 
 
 @pytest.mark.skipif(not JIT, reason="trains for minutes without the JIT")
@@ -295,20 +287,12 @@ def test_a_long_run_ends_at_once(tmp_path, number):
         LONG, 0, block.train(SHORT, 0, 1)
     )  # as it would be, but for the time that it takes
     store.publish(name(LONG), 0, row)
-    with started("store", name(LONG), "1", cwd=tmp_path) as process:
-        try:
-            for line in process.stderr:
-                if line.endswith("fastbp.engine.stored_run\n"):  # training is next
-                    break
-            time.sleep(0.7)
-            began = time.monotonic()
-            process.send_signal(number)
-            out, err = process.communicate(timeout=PATIENCE)
-        finally:
-            process.kill()
-    assert time.monotonic() - began < 1
-    assert process.returncode == 128 + number
-    assert out == ""
+    with started("store", name(LONG), "1", cwd=tmp_path, program=PROGRAM) as process:
+        for line in process.stderr:
+            if line.endswith("fastbp.engine.stored_run\n"):  # training is next
+                break
+        until_it_computes(process)
+        err = stopped(process, number)
     assert [line for line in err.splitlines() if not line.startswith("import time:")] == [
         "interrupted"
     ]
@@ -323,8 +307,10 @@ def test_a_full_disk_ends_with_4(store, tmp_path):
     def little_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, resource.RLIM_INFINITY))
 
-    process = started("store", name(SHORT), "1", cwd=tmp_path, preexec_fn=little_room)
-    out, err = process.communicate(timeout=PATIENCE)
+    with started(
+        "store", name(SHORT), "1", cwd=tmp_path, program=PROGRAM, preexec_fn=little_room
+    ) as process:
+        out, err = process.communicate(timeout=PATIENCE)
     (line,) = [line for line in err.splitlines() if not line.startswith("import time:")]
     assert process.returncode == 4
     assert line == f"fastbp: store/replays/{name(SHORT)}-1.svg cannot be written: File too large"

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from commands import command, in_process, names, refused, started, until
+from commands import PATIENCE, command, in_process, names, refused, started, until
 from numba import config
 
 from fastbp.cli import terminal
@@ -151,7 +151,7 @@ def test_hidden_files_are_no_sweeps(folder, here):
                 "--shard",
                 "1/2",
                 "--until-width",
-                "1",
+                "0.1",
                 "--bisect",
                 "lr",
                 "--no-report",
@@ -164,7 +164,7 @@ def test_hidden_files_are_no_sweeps(folder, here):
         (["--all", "sweeps", "-j", "0", "-o", ""], ["-j: given '0', .*", "-o: given '', .*"]),
         (
             ["--all", "sweeps", "-o", "own"],
-            ["own/README.md: somebody's own file, allowed: another folder with -o, .*"],
+            ["own/README.md: fastbp did not write this file, allowed: another folder with -o, .*"],
         ),
     ],
     ids=lambda value: " ".join(value)[:40],
@@ -214,7 +214,7 @@ def test_an_interrupted_command_says_how_to_go_on_and_does(folder, tmp_path):
     with started("--all", "sweeps", cwd=tmp_path) as process:
         until((tmp_path / "results" / "zero" / "runs").is_dir, process)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "founding" in out
     assert "finished work stays in results. To resume: " in err

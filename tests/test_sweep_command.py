@@ -7,7 +7,6 @@ import os
 import re
 import resource
 import signal
-import subprocess
 import sys
 import sysconfig
 import time
@@ -612,9 +611,9 @@ def test_a_place_that_is_no_store_is_refused(tmp_path, here):
     refused(
         here("-o", "thesis"),
         3,
-        "thesis is a folder with other things in it, not a store: choose .*-o",
+        "thesis is a folder with other things in it, not a store: choose .*-o DIR",
     )
-    refused(here("-o", "thesis/chapter.tex"), 3, "thesis/chapter.tex is a file, not a store: .*-o")
+    refused(here("-o", "thesis/chapter.tex"), 3, "thesis/chapter.tex is a file, not a store: .*-o DIR")
     refused(
         here("-o", "thesis/chapter.tex/x"),
         4,
@@ -633,7 +632,7 @@ def test_a_store_of_another_version_is_refused_and_stays(tmp_path, here):
         refused(
             here("-o", "store", *options),
             3,
-            r"store holds runs of numerics version 999, this .* version \d+: .* -o",
+            r"store holds runs of numerics version 999, this .* version \d+: .* -o DIR",
         )
     assert {file: file.read_bytes() for file in made.runs.iterdir()} == before
     assert sorted(entry.name for entry in made.path.iterdir()) == ["runs", "tmp"]
@@ -745,7 +744,7 @@ def test_a_dry_run_reads_a_store_that_is_in_use(tmp_path, here):
 def test_a_dry_run_refuses_what_a_sweep_refuses(tmp_path, here, folder):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("mine")
-    refused(here("-o", folder, "--dry-run"), 3, f"{folder} is a .*, not a store: choose .*-o")
+    refused(here("-o", folder, "--dry-run"), 3, f"{folder} is a .*, not a store: choose .*-o DIR")
 
 
 @trains
@@ -867,7 +866,7 @@ def test_interrupted_while_it_imports(tmp_path, seconds):
         for line in process.stderr:
             if line.endswith("| fastbp.cli.process\n"):  # its main() is next
                 break
-        time.sleep(0.05 + seconds)
+        time.sleep(0.05 + seconds)  # any moment will do
         told = stopped(process, signal.SIGINT)
     (line,) = [line for line in told.splitlines() if not line.startswith("import time:")]
     assert line.startswith("interrupted")

@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
         return vars(namespace)
 
     def _joined(self, arguments: Sequence[str]) -> list[str]:
-        """The arguments with `--shard=-1/3` for `--shard -1/3`, which argparse takes as an option."""
+        """Join `--shard -1/3` to `--shard=-1/3`, as argparse takes `-1/3` as an option."""
         joined: list[str] = []
         for text in arguments:
             if joined and joined[-1].startswith("--") and re.match("-[0-9]", text):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from fastbp.cli.terminal import duration
+from fastbp.cli.terminal import duration, print_data
 from fastbp.config.sweep import Sweep
 from fastbp.engine import forecast, machine
+from fastbp.engine.executor_map import Pool
+from fastbp.engine.plan import Plan
 from fastbp.reporting.phrases import plural
+from fastbp.store.filename import Range
 from fastbp.store.store import Store
 
 
@@ -53,12 +58,13 @@ class DryRun(NamedTuple):
         early = any(setup.stop == "converged" for setup in self.sweep.setups)
         missing = f", {self.storage.runs:,} of them missing in {self.store.path}"
         seconds = f"{duration(self.time.all_but_compiling)} on {plural(self.jobs, 'core')}"
+        files = plural(self.storage.files, "file")
         lines = [
             f"setups   {len(self.sweep.setups):,}",
             f"runs     {self.sweep.runs:,}{'' if self.is_new else missing}",
             f"updates  {'at most ' * early}{self.time.updates:,}",
             f"time     {'at most' if early else 'about'} {seconds}",
-            f"disk     {forecast.in_bytes(self.storage.bytes)} in {plural(self.storage.files, 'file')}"
+            f"disk     {forecast.in_bytes(self.storage.bytes)} in {files}"
             + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),
             f"memory   {forecast.in_bytes(self.memory)}"
             + (f", {forecast.in_bytes(free)} are free" if free else ""),
@@ -69,16 +75,28 @@ class DryRun(NamedTuple):
         return "\n".join(lines)
 
 
-def dry_run(sweep: Sweep, store: Store, jobs: int) -> DryRun:
+def dry_run(sweep: Sweep, store: Store, pool: Pool, seeds: Range | None = None) -> DryRun:
     """Estimate what a sweep would take. The store is only read, and need not be locked."""
-    present = store.present()
-    memory = forecast.memory(sweep, jobs, stored=True, frame=False)
+    plan = Plan(sweep, store.present(), seeds)
+    memory = forecast.memory(plan, pool, stored=True, frame=False)
     return DryRun(
         sweep,
         store,
-        jobs,
-        forecast.size(sweep, present),
-        forecast.duration(sweep, present, jobs),
+        pool.workers,
+        forecast.storage(plan),
+        forecast.duration(plan, pool.workers),
         sum(term.bytes for term in memory),
-        not present,
+        not plan.present,
     )
+
+
+def print_dry_runs(estimates: Mapping[str, DryRun], as_json: bool) -> None:
+    """Print the estimates for several sweeps by name, and their sum."""
+    if as_json:
+        print_data(json.dumps({"sweeps": [each.as_json() for each in estimates.values()]}))
+        return
+    for name, each in estimates.items():
+        print_data(f"{name}\n{each.text()}\n")
+    seconds = duration(sum(each.time.all_but_compiling for each in estimates.values()))
+    space = forecast.in_bytes(sum(each.storage.bytes for each in estimates.values()))
+    print_data(f"all {len(estimates):,}: about {seconds}, {space}")

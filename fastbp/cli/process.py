@@ -19,7 +19,6 @@ from fastbp.cli.terminal import Phase, ProgressLine, print_errors
 from fastbp.schema.errors import (
     LostError,
     OtherWorkerError,
-    RunsError,
     StoreError,
     StoreFullError,
     SweepError,
@@ -32,7 +31,6 @@ COMPLETE, FAILED, BAD_USAGE, BAD_STORE, NOT_WRITABLE = range(5)
 EXIT_CODES: list[tuple[type[Exception], int, str]] = [
     (SweepError, BAD_USAGE, ""),
     (StoreError, BAD_STORE, ""),
-    (RunsError, BAD_STORE, ""),
     (StoreFullError, NOT_WRITABLE, ""),
     (OtherWorkerError, BAD_STORE, "--executor: "),
     (LostError, FAILED, "--executor: "),

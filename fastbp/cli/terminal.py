@@ -142,7 +142,7 @@ def describe(progress: Progress | Phase) -> str:
     if isinstance(progress, Phase) or progress.phase != "training":
         once = " (once for this machine)" if progress.phase == "compiling" else ""
         return f"{progress.phase}…{once}"
-    share = progress.budget / progress.whole_budget if progress.whole_budget else 1.0
+    share = progress.budget / progress.total_budget if progress.total_budget else 1.0
     line = f"{share:4.0%} · {progress.done:,} of {progress.runs:,} runs"
     if progress.updates and progress.seconds > 0:
         left = duration(progress.seconds * (1 - share) / share)

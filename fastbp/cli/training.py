@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastbp.adaptive import bisection, until_width
-from fastbp.analysis import counts
 from fastbp.cli import process
 from fastbp.cli.terminal import Phase, ProgressLine, print_note, speed
 from fastbp.config.sweep import Sweep
 from fastbp.engine import backends, driver, forecast
 from fastbp.engine.executor_map import Pool
-from fastbp.engine.machine import available_cores
-from fastbp.kernels.code_cache import is_kept
+from fastbp.engine.plan import Plan
+from fastbp.kernels.code_cache import why_not_kept
 from fastbp.kernels.jit import has_fma
-from fastbp.schema.errors import StoreError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.store import provenance
 from fastbp.store.filename import Range
@@ -47,7 +44,7 @@ class Options:
     executor: str
     shard: tuple[int, int] | None
     until_width: float | None
-    bisect: bisection.Axis | None
+    bisect: bisection.SearchAxis | None
     dry_run: bool
     no_report: bool
     quiet: bool
@@ -58,14 +55,9 @@ class Options:
         """Whether to show no progress."""
         return self.quiet or self.json
 
-    @property
-    def cores(self) -> int:
-        """Blocks that run at once."""
-        return self.jobs or available_cores()
-
     def pool(self) -> Pool:
         """The workers; a dry run starts none."""
-        return backends.pool("threads" if self.dry_run else self.executor, self.cores)
+        return backends.pool("threads" if self.dry_run else self.executor, self.jobs)
 
 
 class Job(NamedTuple):
@@ -77,6 +69,16 @@ class Job(NamedTuple):
     store: Store
     shard: Range | None = None
 
+    def plan(self) -> Plan:
+        """What the store lacks."""
+        return Plan(self.sweep, self.store.present(), self.shard)
+
+    def write_sweep_file(self) -> None:
+        """Write the store's sweep.toml unless it says the same."""
+        file, text = self.store.path / "sweep.toml", self.sweep.to_toml(self.store.path)
+        if not file.exists() or file.read_bytes() != text.encode():
+            self.store.write(file, text.encode())
+
 
 class Done(NamedTuple):
     """What a job came to. `adapted`: what `--until-width` or `--bisect` determined."""
@@ -84,7 +86,7 @@ class Done(NamedTuple):
     code: int
     trained: driver.Trained
     report: Report
-    adapted: until_width.Narrowed | bisection.Bisected | None
+    adapted: until_width.UntilWidthResult | bisection.BisectionResult | None
 
     def summary(self) -> str:
         """How many runs were trained, how fast, and how long everything took."""
@@ -115,67 +117,57 @@ class Done(NamedTuple):
         }
 
 
-def check_room(job: Job, pool: Pool, options: Options) -> None:
-    """Raise SweepError for too little memory, StoreFullError for too little disk."""
-    workers = options.cores if pool.shares_memory else 0
-    forecast.check(job.sweep, job.store, workers, processes=pool.processes)
-
-
 def with_max_seeds(job: Job, pool: Pool, options: Options) -> Sweep:
     """The sweep with the seeds that `--until-width` may train, and a note about them."""
     width, sweep = options.until_width, job.sweep
     if width is None:
         return sweep
-    workers = options.cores if pool.shares_memory else 0
-    most = until_width.most_seeds(sweep, job.store, width, workers, pool.processes)
-    seeds = f"note: at most {most.seeds:,} seeds"
-    if most.short:
-        print_note(f"{seeds}, which may be too few for a width of {width:g}: {most.short}")
+    limit = until_width.max_seeds(sweep, job.store, width, pool)
+    seeds = f"note: at most {limit.seeds:,} seeds"
+    if limit.short:
+        print_note(f"{seeds}, which may be too few for a width of {width:g}: {limit.short}")
     elif options.dry_run or not options.silent:
         print_note(f"{seeds}, enough for a width of {width:g} whatever the shares are")
-    return sweep.with_seeds(sweep.seeds.start, most.seeds)
+    return sweep.with_seeds(sweep.seeds.start, limit.seeds)
 
 
 def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "") -> Done:
-    """until_width.Train what a store lacks of a sweep, and write its tables and its page."""
-    _print_machine_notes()
-    show = ProgressLine(options.silent, name=label)
-    started = time.perf_counter() - began
-    if job.shard and options.shard:
-        print_note(
-            f"shard {options.shard[0]}/{options.shard[1]}: seeds {job.shard[0]:,} to "
-            f"{sum(job.shard) - 1:,}; fastbp merge unites shards"
-        )
-    train = _trainer(job, options, pool, show)
-    adapted = _adapt(job, options, pool, train)
-    if adapted:
-        job = job._replace(sweep=adapted.sweep)
-        _write_if_changed(job)
-    trained = adapted.trained if adapted else train(job.sweep)
-    trained = trained._replace(seconds={"start": started, **trained.seconds})
-    for line in trained.failed[:MAX_FAILED]:
-        print_note(f"failed: {line}")
-    if len(trained.failed) > MAX_FAILED:
-        print_note(f"failed: and {len(trained.failed) - MAX_FAILED:,} more blocks")
-    report = _report(job, options, trained, show, began)
-    complete = not trained.failed and (not adapted or adapted.complete)
-    return Done(process.COMPLETE if complete else process.FAILED, trained, report, adapted)
-
-
-def _print_machine_notes() -> None:
-    if not is_kept():
-        print_note(
-            "note: there is no folder to keep compiled code in, so each command compiles again "
-            "(FASTBP_CACHE_DIR may name one)"
-        )
+    """Train what a store lacks of a sweep, and write its tables and its page."""
+    if reason := why_not_kept():
+        print_note(f"note: {reason}")
     if not has_fma():
         print_note(
             "note: this processor has no fused multiply-add, so training is 17 to 3,000 times "
             "slower (the results are the same)"
         )
+    if job.shard:
+        print_note(
+            f"shard: seeds {job.shard[0]:,} to {sum(job.shard) - 1:,}; fastbp merge unites shards"
+        )
+    show = ProgressLine(options.silent, name=label)
+    seconds = {"start": time.perf_counter() - began}
+    train = _trainer(job, pool, show, adapts=bool(options.until_width or options.bisect))
+    adapted = None
+    if options.bisect:
+        adapted = bisection.bisect(job.sweep, job.store, options.bisect, train)
+    elif options.until_width:
+        most = with_max_seeds(job, pool, options).seeds.count
+        adapted = until_width.until_width(job.sweep, job.store, options.until_width, train, most)
+    if adapted:
+        job = job._replace(sweep=adapted.sweep)
+        job.write_sweep_file()
+    trained = adapted.trained if adapted else train(job.sweep)
+    trained = trained._replace(seconds=seconds | trained.seconds)
+    for line in trained.failed[:MAX_FAILED]:
+        print_note(f"failed: {line}")
+    if len(trained.failed) > MAX_FAILED:
+        print_note(f"failed: and {len(trained.failed) - MAX_FAILED:,} more blocks")
+    report = _report(job, not options.no_report, pool.workers, trained, show, began)
+    complete = not trained.failed and (not adapted or adapted.complete)
+    return Done(process.COMPLETE if complete else process.FAILED, trained, report, adapted)
 
 
-def _trainer(job: Job, options: Options, pool: Pool, show: ProgressLine) -> until_width.Train:
+def _trainer(job: Job, pool: Pool, show: ProgressLine, adapts: bool) -> until_width.Train:
     """The function that trains what is missing of a sweep into the job's store."""
     imports = threading.Thread(target=_import_reporting, daemon=True)
 
@@ -186,14 +178,15 @@ def _trainer(job: Job, options: Options, pool: Pool, show: ProgressLine) -> unti
         show(progress)
 
     def train(sweep: Sweep) -> driver.Trained:
-        adapts = options.until_width or options.bisect
-        # Otherwise a later round may have begun before the command was interrupted.
-        if not adapts or forecast.size(sweep, job.store.present()).runs:
+        round_job = job._replace(sweep=sweep)
+        plan = round_job.plan()
+        # A round that is complete may be followed by one that an interrupted command began.
+        if plan.runs or not adapts:
             if adapts:
-                check_room(job._replace(sweep=sweep), pool, options)
-            _write_if_changed(job._replace(sweep=sweep))
-        driver.problem_files(sweep, job.store)
-        trained = driver.drive(sweep, job.store, pool=pool, seeds=job.shard, tick=tick)
+                forecast.check(plan, job.store, pool)
+            round_job.write_sweep_file()
+        driver.write_problems(sweep, job.store)
+        trained = driver.drive(plan, job.store, pool=pool, tick=tick)
         show.end()
         return trained
 
@@ -205,78 +198,40 @@ def _import_reporting() -> None:
         import fastbp.reporting.build  # noqa: F401
 
 
-def _adapt(
-    job: Job, options: Options, pool: Pool, train: until_width.Train
-) -> until_width.Narrowed | bisection.Bisected | None:
-    """Run --until-width or --bisect."""
-    if options.bisect:
-        return bisection.bisect(job.sweep, job.store, options.bisect, train)
-    if options.until_width:
-        most = with_max_seeds(job, pool, options).seeds.count
-        return until_width.until_width(job.sweep, job.store, options.until_width, train, most)
-    return None
-
-
-def _write_if_changed(job: Job) -> None:
-    """Write the store's sweep file unless it says the same."""
-    file, content = job.store.path / "sweep.toml", job.sweep.to_toml(job.store.path).encode()
-    if not file.exists() or file.read_bytes() != content:
-        job.store.write(file, content)
-
-
 def _report(
-    job: Job, options: Options, trained: driver.Trained, show: ProgressLine, began: float
+    job: Job, page: bool, jobs: int, trained: driver.Trained, show: ProgressLine, began: float
 ) -> Report:
     """Write the tables, made.json, and the page unless it is up to date."""
-    started = time.perf_counter()
+    started = drawn = time.perf_counter()
     from fastbp.reporting import build
 
-    sweep, store = job.sweep, job.store
-    setups = {setup.identity(): setup for setup in sweep.setups}
-    has_page = not options.no_report and (
-        trained.runs > 0 or not build.is_current(store.path, build.key(store.path, [*setups]))
-    )
-    try:
-        counted = counts.count_runs(store.path, setups=[*setups], pictures=has_page)
-    except (OSError, ValueError) as error:
-        store.check()  # names the file
-        raise StoreError(f"{store.runs} cannot be read: {error}") from error
-    for each in counted:
-        stored, requested = each.keys["collapse"], setups[each.setup].collapse
-        if stored != requested:
-            raise store.other_collapse(each.setup, stored, requested)
-    baseline = sweep.baseline.identity() if sweep.baseline else None
-    report = build.tabulated(counted, baseline, store.path)
-    build.write_tables(store.path, report, store.write)
-    trained.seconds["tables"] = time.perf_counter() - started
-    trained.seconds["total"] = time.perf_counter() - began
-    if trained.runs:
-        provenance.add_made(store, driver.made(trained, options.cores))
-    wanted = {name: sweep.seeds_of(setup).count for name, setup in setups.items()}
-    if any(each.runs > wanted[each.setup] for each in counted):
+    sweep, store, seconds = job.sweep, job.store, trained.seconds
+
+    def record() -> None:
+        nonlocal drawn
+        drawn = time.perf_counter()
+        seconds["tables"], seconds["total"] = drawn - started, drawn - began
+        if trained.runs:
+            provenance.add_made(store, driver.made_entry(trained, jobs))
+
+    with process.gc_paused():
+        report = build.finish_sweep(
+            store,
+            {setup.identity(): setup.collapse for setup in sweep.setups},
+            sweep.baseline.identity() if sweep.baseline else None,
+            page=page,
+            renew=trained.runs > 0,
+            record=record,
+            tick=lambda phase: show(Phase(phase)),
+        )
+    show.end()
+    if store.path / "report.html" in report.written:
+        seconds["page"] = time.perf_counter() - drawn
+    requested = {setup.identity(): sweep.seeds_of(setup).count for setup in sweep.setups}
+    if (report.summary["runs"] > report.summary["setup"].map(requested)).any():
         number = f"than the {sweep.seeds.count:,} requested"
-        if len(set(wanted.values())) > 1:
+        if len(set(requested.values())) > 1:
             number = "of some setups than requested"
         print_note(f"note: {store.path} holds more seeds {number}; the tables count all of them")
-    if has_page and counted:
-        _draw(job, report, counted, show)
-    trained.seconds["total"] = time.perf_counter() - began
+    seconds["total"] = time.perf_counter() - began
     return report
-
-
-def _draw(
-    job: Job, report: Report, counted: Sequence[counts.SetupCounts], show: ProgressLine
-) -> None:
-    from fastbp.reporting import build
-
-    phase = Phase("")
-
-    def tick(what: str) -> None:
-        phase(what)
-        show(phase)
-
-    path = job.store.path
-    key = build.key(path, [setup.identity() for setup in job.sweep.setups])
-    with process.gc_paused():
-        build.draw(path, counted, report, key, write=job.store.write, tick=tick)
-    show.end()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import in_process, refused
+from commands import hears_signals, in_process, refused
 from numba import config
 from stores import ROOT, rows_of
 
@@ -124,14 +124,15 @@ def test_without_any_stream_or_terminal(undisturbed, tmp_path):
 def test_interrupted_without_a_stderr_it_says_so_in_no_other_file(tmp_path):
     """The first file that is opened would have the number of stderr."""
     program = [*in_shell("2>&-"), "--seeds", "1000000", "-o", "store"]
-    process = subprocess.Popen(program, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(program, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL,
+                               preexec_fn=hears_signals())  # fmt: skip
     try:
         began = time.monotonic()
         while not list(tmp_path.glob("store/runs/*")):
             assert time.monotonic() - began < PATIENCE
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(2) == 143
+        assert process.wait(PATIENCE) == 143
     finally:
         process.kill()
         process.wait()
@@ -343,7 +344,7 @@ def test_an_address_is_no_folder(tmp_path, here, address):
     refused(
         here("mine.toml", "-o", address),
         3,
-        f"{re.escape(str(Path(address)))} is an address, not a folder: choose .* -o",
+        f"{re.escape(str(Path(address)))} is an address, not a folder: choose .* -o DIR",
     )
     assert [entry.name for entry in tmp_path.iterdir()] == ["mine.toml"]
 
@@ -359,7 +360,7 @@ def test_names_that_are_no_text(undisturbed, tmp_path, here):
         refused(
             here("mine.toml", "-o", f"{odd}/store", *options),
             3,
-            r"\\udcff/store is a name that is no text: choose .* -o",
+            r"\\udcff/store is a name that is no text: choose .* -o DIR",
         )
     (tmp_path / "mine.toml").rename(tmp_path / odd / f"{odd}.toml")
     refused(here(f"{odd}/{odd}.toml"), 3, r"results/\\udcff is a name that is no text: .*")

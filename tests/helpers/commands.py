@@ -123,6 +123,12 @@ def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> No
         time.sleep(0.005)
 
 
+def until_it_computes(process: subprocess.Popen[str], seconds: float = 0.5) -> None:
+    """Wait until a process has used so much more processor time."""
+    goal = cpu_seconds(process.pid) + seconds
+    until(lambda: cpu_seconds(process.pid) > goal, process)
+
+
 def stopped(process: subprocess.Popen[str], number: int) -> str:
     """Send a signal, hold the process to what is promised, and return what it says on stderr."""
     out, err = ended_soon(process, number)
