@@ -19,7 +19,7 @@ from fastbp.cli.terminal import print_data, print_note
 from fastbp.schema.errors import SweepError
 
 if TYPE_CHECKING:
-    from fastbp.adaptive.bisection import Axis
+    from fastbp.adaptive.bisection import SearchAxis
     from fastbp.cli.training import Done, Job, Options
 FOUNDING = "founding"
 """The sweep that runs if none is named, and the first of `--all`."""
@@ -51,7 +51,7 @@ def _width(text: str) -> float:
     return read_width(text)
 
 
-def _axis(text: str) -> Axis:
+def _axis(text: str) -> SearchAxis:
     from fastbp.adaptive.bisection import read_key
 
     return read_key(text)
@@ -78,7 +78,8 @@ def _sweep_one(options: Options, began: float) -> int:
     pool = options.pool()
     if options.dry_run:
         sweep = training.with_max_seeds(job, pool, options)
-        estimate = dry_run(sweep, job.store, pool, job.shard)
+        sweep = sweep.within(*job.shard) if job.shard else sweep
+        estimate = dry_run(sweep, job.store, pool)
         print_data(json.dumps(estimate.as_json()) if options.json else estimate.text())
     forecast.check(job.plan(), job.store, pool)
     if options.dry_run:

@@ -12,7 +12,6 @@ from fastbp.engine import forecast, machine
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan
 from fastbp.reporting.phrases import plural
-from fastbp.store.filename import Range
 from fastbp.store.store import Store
 
 
@@ -75,9 +74,9 @@ class DryRun(NamedTuple):
         return "\n".join(lines)
 
 
-def dry_run(sweep: Sweep, store: Store, pool: Pool, seeds: Range | None = None) -> DryRun:
+def dry_run(sweep: Sweep, store: Store, pool: Pool) -> DryRun:
     """Estimate what a sweep would take. The store is only read, and need not be locked."""
-    plan = Plan(sweep, store.present(), seeds)
+    plan = Plan(sweep, store.present())
     memory = forecast.memory(plan, pool, stored=True, frame=False)
     return DryRun(
         sweep,

@@ -140,14 +140,16 @@ def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "
             "note: this processor has no fused multiply-add, so training is 17 to 3,000 times "
             "slower (the results are the same)"
         )
-    if job.shard:
+    if job.shard and options.shard:
+        number, count = options.shard
         print_note(
-            f"shard: seeds {job.shard[0]:,} to {sum(job.shard) - 1:,}; fastbp merge unites shards"
+            f"shard {number}/{count}: seeds {job.shard[0]:,} to {sum(job.shard) - 1:,}; "
+            "fastbp merge unites shards"
         )
     show = ProgressLine(options.silent, name=label)
     seconds = {"start": time.perf_counter() - began}
     train = _trainer(job, pool, show, adapts=bool(options.until_width or options.bisect))
-    adapted = None
+    adapted: until_width.UntilWidthResult | bisection.BisectionResult | None = None
     if options.bisect:
         adapted = bisection.bisect(job.sweep, job.store, options.bisect, train)
     elif options.until_width:
