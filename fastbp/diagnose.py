@@ -17,20 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastbp.cli import process
 from fastbp.cli.arguments import Option, folder, integer, number, option, sweep_file
 from fastbp.cli.terminal import Phase, print_data, print_note
-from fastbp.schema.columns import SETUP_COLUMNS
+from fastbp.schema.errors import SweepError
+from fastbp.schema.keys import KEYS, Key
 
 if TYPE_CHECKING:
     from fastbp.config.sweep import Sweep
     from fastbp.diagnosis.candidates import Change
     from fastbp.diagnosis.diagnose import Diagnosis
-    from fastbp.diagnosis.own_weights import Placed
+    from fastbp.diagnosis.own_weights import Placement
 
-KEYS = ["set"] + [
-    column.name.removesuffix("_function")
-    for column in SETUP_COLUMNS
-    if column.name not in ("problem", "targets", "collapse")
-]
-"""Options that set keys: one for any key, and one for each."""
+NOT_OPTIONS = ("problem", "targets", "collapse")
+"""Keys that are given as DATA and --targets, or change no run."""
 
 PAGE_SECONDS = 3.0
 """Seconds of the time allowed that are kept for drawing a page."""
@@ -53,20 +50,20 @@ def _setting(option: str, key: str, text: str) -> KeyOption:
     return KeyOption(key, text, option)
 
 
-def _key_option(key: str) -> Option:
-    """The option of a key of the setup, or `--set` for any."""
-    name = f"--{key.replace('_', '-')}"
-    texts = {
-        "set": ("KEY=VALUE", "a key of the setup and its value, read as TOML"),
-        "hidden": ("N", "sizes of the hidden layers"),
-    }
-    metavar, text = texts.get(key, ("VALUE", f"the same as --set {key}=VALUE"))
-    count = "+" if key == "hidden" else 1
-    convert = partial(_setting, name, key)
+def _key_option(key: Key) -> Option:
+    """The option of a key of the setup."""
+    name = f"--{key.name.replace('_', '-')}"
+    is_list = key.name == "hidden"
     return option(
-        name, dest="settings", action="extend", nargs=count, default=[], type=convert,
-        metavar=metavar, help=text,
-    )  # fmt: skip
+        name,
+        dest="settings",
+        action="extend",
+        nargs="+" if is_list else 1,
+        default=[],
+        type=partial(_setting, name, key.name),
+        metavar="N" if is_list else "VALUE",
+        help=key.description,
+    )
 
 
 def diagnose(
@@ -83,6 +80,7 @@ def diagnose(
     began = time.perf_counter()
     from fastbp.diagnosis import own_weights, sentences
     from fastbp.diagnosis.diagnose import diagnose as run_diagnosis
+    from fastbp.diagnosis.diagnose import write_files
     from fastbp.reporting.phrases import plain
 
     sweep = _sweep(data, targets, settings, output)
@@ -96,7 +94,7 @@ def diagnose(
         _make_writable(output)
     phase = Phase("compiling or loading code")
 
-    def work() -> tuple[Diagnosis, Placed | None, list[Path], list[str]]:
+    def work() -> tuple[Diagnosis, Placement | None, list[Path], list[str]]:
         now = time.perf_counter()
         left = seconds - (PAGE_SECONDS if output else 0) - (now - began)
         share = TRIALS_SHARE if layers else 1.0
@@ -110,10 +108,8 @@ def diagnose(
             deadline = time.perf_counter() + (1 - share) * left
             placed = own_weights.place(setup, layers, diagnosis.base, deadline=deadline)
         if output:
-            from fastbp.diagnosis import diagnosis_page
-
             phase("drawing")
-            return diagnosis, placed, *diagnosis_page.write(diagnosis, placed, sweep, output)
+            return diagnosis, placed, *write_files(diagnosis, placed, sweep, output)
         setups = "both setups" if diagnosis.recommended else "the setup"
         page = f"-o DIR writes this as a page, a sweep file of {setups}, and how to replay a run"
         return diagnosis, placed, [], [*sentences.commands(diagnosis), page]
@@ -197,7 +193,6 @@ def _sweep(
     from fastbp.choices.families import FAMILIES
     from fastbp.config.sweep import Sweep
     from fastbp.diagnosis.diagnose import usual_epochs
-    from fastbp.schema.errors import SweepError
 
     texts = _texts(settings)
     names = {*FAMILIES["problem"].choices} - {"file"}
@@ -228,8 +223,6 @@ def _sweep(
 
 def _texts(settings: Sequence[KeyOption]) -> list[str]:
     """The settings as KEY=VALUE, those of `--set` last."""
-    from fastbp.schema.errors import SweepError
-
     values = {each.key: each.text for each in settings if each.option not in ("--set", "--hidden")}
     hidden = " ".join(each.text for each in settings if each.option == "--hidden")
     if hidden:
@@ -252,7 +245,6 @@ def _one(base: dict[str, Any], settings: list[str]) -> Sweep:
         If the settings make more than one.
     """
     from fastbp.config.sweep import Sweep
-    from fastbp.schema.errors import SweepError
 
     try:
         sweep = Sweep.from_dict({"seeds": 1, "setup": base}, settings=settings, folder=os.getcwd())
@@ -307,7 +299,16 @@ main = process.Command(
             "the founding case)",
         ),
         option("--targets", nargs="+", metavar="COL", help="target columns of DATA"),
-        *map(_key_option, KEYS),
+        option(
+            "--set",
+            dest="settings",
+            action="append",
+            default=[],
+            type=partial(_setting, "--set", ""),
+            metavar="KEY=VALUE",
+            help="a key of the setup and its value, read as TOML",
+        ),
+        *(_key_option(key) for name, key in KEYS.items() if name not in NOT_OPTIONS),
         option(
             "--weights",
             metavar="FILE.npz",
