@@ -14,10 +14,9 @@ from fastbp.choices.families import FAMILIES
 from fastbp.choices.family import Family
 from fastbp.choices.problems import MAX_ROWS
 from fastbp.config import choice_syntax, toml_text
-from fastbp.config.choice_syntax import allowed
+from fastbp.config.choice_syntax import SWEEP_KEYS, allowed
 from fastbp.config.grid import MAX_SETUPS
 from fastbp.config.protocols import Published
-from fastbp.config.sweep import Sweep
 from fastbp.problems import read_table, targets
 from fastbp.schema.keys import KEYS
 from fastbp.schema.paper_figures import FIGURES, MEANINGS
@@ -26,18 +25,27 @@ from fastbp.store import npz
 PAGE = Path(__file__).with_name("sweep-file.md")
 
 TOP = {
-    "title": "a string",
-    "seeds": "an integer from 1, or `{start = S, count = N}` with S ≥ 0 and S + N ≤ 2⁶³",
-    "setup": "a table, `[setup]`",
-    "grid": "a table, `[grid]`, or several, `[[grid]]`",
-    "published": "tables, `[[published]]`",
+    "title": ("a string", "the question that the sweep answers"),
+    "seeds": (
+        "an integer from 1, or `{start = S, count = N}` with S ≥ 0 and S + N ≤ 2⁶³",
+        "the number of seeds, and the first one",
+    ),
+    "setup": ("a table, `[setup]`", "the baseline: any keys of a setup"),
+    "grid": (
+        "a table, `[grid]`, or several, `[[grid]]`",
+        "lists of values, crossed; several grids are joined",
+    ),
+    "published": (
+        "tables, `[[published]]`",
+        "figures that others published of such runs, to compare with ours",
+    ),
 }
 
 
 def page() -> str:
     """The page as Markdown."""
     return TEXT.format(
-        top=_table(("key", "allowed", "meaning"), map(_top, Sweep.model_fields)),
+        top=_table(("key", "allowed", "meaning"), ((f"`{key}`", *TOP[key]) for key in SWEEP_KEYS)),
         keys=_table(("key", "default", "allowed", "meaning"), map(_key, KEYS)),
         published=_table(("key", "allowed", "meaning"), map(_published, Published.model_fields)),
         figures=_table(
@@ -58,10 +66,6 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
     )
-
-
-def _top(key: str) -> tuple[str, ...]:
-    return f"`{key}`", TOP[key], Sweep.model_fields[key].description or ""
 
 
 def _published(key: str) -> tuple[str, ...]:

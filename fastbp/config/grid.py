@@ -4,9 +4,10 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le, MaxLen, MinLen
 
 from fastbp.choices import problems
 from fastbp.choices.families import FAMILIES
@@ -15,6 +16,7 @@ from fastbp.config.choice_syntax import (
     Given,
     Placed,
     checked,
+    checked_value,
     file_path,
     incomplete,
     problem_name,
@@ -44,8 +46,16 @@ NUMBERS = (
     'and spaced = "linear" or "log" (A > 0)'
 )
 NETWORKS = (
-    "{width = W, depth = D}, each an integer, a list of them or {from = A, to = B, count = N}"
+    "{width = W, depth = D} with D up to 16, "
+    "each an integer, a list of them or {from = A, to = B, count = N}"
 )
+
+_SIZES = {
+    "width": Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1), MaxLen(MAX_VALUES)],
+    "depth": Annotated[
+        tuple[Annotated[int, Ge(1), Le(MAX_LAYERS)], ...], MinLen(1), MaxLen(MAX_VALUES)
+    ],
+}
 
 GridValues = dict[str, tuple[Any, ...]]
 """The checked values of one grid, by key."""
@@ -102,25 +112,14 @@ def networks(value: Mapping[Any, Any]) -> list[list[Any]]:
     All layers of a network have one width, and widths change fastest. Raises ValueError with the
     rest of a line.
     """
-    if value.keys() != {"width", "depth"}:
-        raise ValueError(refusal(value, f"a list or {NETWORKS}"))
-    widths, depths = (_integers(value, key) for key in ("width", "depth"))
+    try:
+        if value.keys() != _SIZES.keys():
+            raise ValueError
+        sizes = {k: numbers(v, True) if isinstance(v, Mapping) else v for k, v in value.items()}
+        widths, depths = (checked_value(_SIZES[key], sizes[key]) for key in _SIZES)
+    except ValueError:
+        raise ValueError(refusal(value, f"a list or {NETWORKS}")) from None
     return [[width] * depth for depth in depths for width in widths]
-
-
-def _integers(value: Mapping[Any, Any], key: str) -> Sequence[int]:
-    """The widths or the depths."""
-    written = value[key]
-    if isinstance(written, Mapping):
-        written = numbers(written, whole=True)
-    values = as_list(written)
-    values = [written] if values is None else values
-    right = (isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in values)
-    if not 1 <= len(values) <= MAX_VALUES or not all(right):
-        raise ValueError(refusal(value, f"a list or {NETWORKS}"))
-    if key == "depth" and max(values) > MAX_LAYERS:
-        raise ValueError(refusal(value, f"a depth from 1 to {MAX_LAYERS}"))
-    return values
 
 
 def _listed(key: object, value: object) -> object:

@@ -100,7 +100,11 @@ def _read(table: Mapping[Any, Any], place: str, folder: str, lines: list[str]) -
                 names = ", ".join(hints)
                 raise ValueError(f"unknown key, allowed: {names}{nearest(key, hints)}")
             if key == "where":
-                values[key] = _where(value, f"{place}.where", folder, lines)
+                if not isinstance(value, Mapping):
+                    raise ValueError(refusal(value, "a table of keys of a setup"))
+                where = f"{place}.where."
+                keys = {k: Given(where + plain(str(k)), v, folder) for k, v in value.items()}
+                values[key] = checked(keys, lines)
             else:
                 values[key] = checked_value(hints[key], value)
         except ValueError as error:
@@ -111,14 +115,6 @@ def _read(table: Mapping[Any, Any], place: str, folder: str, lines: list[str]) -
     if len(lines) == before:
         lines += [f"{place}.{key}: {text}" for key, text in _conflicts(values)]
     return Published(**values) if len(lines) == before else None
-
-
-def _where(value: object, place: str, folder: str, lines: list[str]) -> dict[str, Any]:
-    """The keys of a setup that a figure belongs to. Raises ValueError with the rest of a line."""
-    if not isinstance(value, Mapping):
-        raise ValueError(refusal(value, "a table of keys of a setup"))
-    keys = {k: Given(f"{place}.{plain(str(k))}", v, folder) for k, v in value.items()}
-    return checked(keys, lines)
 
 
 def _conflicts(values: Mapping[str, Any]) -> Iterator[Mistake]:

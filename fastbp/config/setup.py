@@ -259,7 +259,7 @@ class Setup:
             **self.__dict__,
             "problem": self.problem_name,
             "targets": None if self.targets is None else ",".join(self.targets),
-            "hidden": "-".join(map(str, self.hidden)),
+            "hidden": _dashed(self.hidden),
             "order": self.resolved_order,
             "batch": self.batch_rows,
             "updates": self.budget,
@@ -320,12 +320,12 @@ class Setup:
         if self.targets is not None and not self.file:
             yield Mistake("targets", refusal(self.targets, "only with problem = 'file:PATH'"))
         if self.batch != "full" and self.batch > self.rows:
-            rule = f"at most the {self.rows:,} rows of {plain(self.problem_name)}, or 'full'"
-            yield Mistake("batch", refusal(self.batch, rule))
+            rows = f"{self.rows:,} rows of {plain(self.problem_name)}"
+            yield Mistake("batch", refusal(self.batch, f"at most the {rows}, or 'full'"))
             return
-        if (count := self.parameters) > MAX_PARAMETERS:
-            sizes = "-".join(map(str, self.sizes))
-            rule = f"at most {MAX_PARAMETERS:,} parameters; {sizes} has {count:,}"
+        if self.parameters > MAX_PARAMETERS:
+            count = f"{_dashed(self.sizes)} has {self.parameters:,}"
+            rule = f"at most {MAX_PARAMETERS:,} parameters; {count}"
             yield Mistake("hidden", refusal(self.hidden, rule))
         if axes := self._allowed_axes():
             yield Mistake("init", refusal(self.init, axes))
@@ -349,20 +349,24 @@ class Setup:
         call = read_call(FAMILIES["init"], self.init)
         if call.choice.function is not inits.grid:
             return ""
-        _, *axes, _ = call.values
-        if axes[0] == axes[1]:
+        _, x, y, _ = call.values
+        if x == y:
             return "x and y that differ"
-        start = 0
-        for fan_in, fan_out in itertools.pairwise(self.sizes):
-            biases = range(start + fan_in * fan_out, start + (fan_in + 1) * fan_out)
-            if not self.bias and any(axis in biases for axis in axes):
-                return "x and y of weights where bias = false"
-            start = biases.stop
-        sizes = "-".join(map(str, self.sizes))
-        return f"x and y below the {start:,} parameters of {sizes}" if max(axes) >= start else ""
+        ends = itertools.accumulate((a + 1) * b for a, b in itertools.pairwise(self.sizes))
+        biases = [(end - units, end) for end, units in zip(ends, self.sizes[1:], strict=True)]
+        if not self.bias and any(low <= each < high for low, high in biases for each in (x, y)):
+            return "x and y of weights where bias = false"
+        if max(x, y) < self.parameters:
+            return ""
+        return f"x and y below the {self.parameters:,} parameters of {_dashed(self.sizes)}"
 
 
 _DEFAULTS = {key.name: key.default for key in KEYS.values()}
+
+
+def _dashed(sizes: tuple[int, ...]) -> str:
+    """Sizes of layers as the table of runs has them: `8-8`."""
+    return "-".join(map(str, sizes))
 
 
 def load(problem: str, targets: tuple[str, ...] | None) -> FileProblem | tuple[Mistake, ...] | None:

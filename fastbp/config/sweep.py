@@ -4,11 +4,13 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Annotated, Any, Self
 
 from annotated_types import Ge, Le, Lt
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fastbp.config import protocols, toml_text
 from fastbp.config.choice_syntax import (
@@ -20,7 +22,7 @@ from fastbp.config.choice_syntax import (
     file_path,
     unknown,
 )
-from fastbp.config.grid import Expansion, SweepTables
+from fastbp.config.grid import Expansion, GridValues, SweepTables
 from fastbp.config.protocols import Published
 from fastbp.config.setup import Setup
 from fastbp.problems import read_table
@@ -51,11 +53,23 @@ SeedsGiven = int | str | Seeds | None
 """Seeds that take the place of a file's: their number, as `--seeds` writes it, or all of them."""
 
 
-class Sweep(BaseModel):
+@dataclass(frozen=True, init=False)
+class Sweep:
     """Many setups × many seeds: `Sweep(seeds=100, setup={…}, grid={…})`.
 
-    `setup` and `grid` hold what was written, checked and in canonical spelling. `baseline` and
-    `setups` are made from them.
+    `title`, `seeds`, `setup`, `grid` and `published` hold what a sweep file says, checked and in
+    canonical spelling; the other attributes follow from them.
+
+    Attributes
+    ----------
+    baseline
+        The setup that `[setup]` alone describes; None if it needs the grid to be complete.
+    setups
+        All setups without repeats, in the order of the file; the last key changes fastest.
+    grid_seeds
+        The number of seeds that each grid gives; None if it gives none.
+    seed_counts
+        The number of seeds of each setup by its id; empty if it is the same for all.
 
     Raises
     ------
@@ -63,26 +77,15 @@ class Sweep(BaseModel):
         With every mistake.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    title: str = Field("", description="the question that the sweep answers")
-    seeds: Seeds = Field(description="how many seeds, or {start = S, count = N}")
-    setup: dict[str, Any] = Field(
-        default_factory=dict, description="the baseline: any keys of a setup"
-    )
-    grid: tuple[dict[str, tuple[Any, ...]], ...] = Field(
-        (), description="lists of values, crossed; several grids are joined"
-    )
-    published: tuple[Published, ...] = Field(
-        (), description="figures that others published of such runs, to compare with ours"
-    )
-
-    _baseline: Setup | None = PrivateAttr(None)
-    _setups: tuple[Setup, ...] = PrivateAttr(())
-    _grid_seeds: tuple[int | None, ...] = PrivateAttr(())
-    """The number of seeds that each grid gives, if it gives one."""
-    _counts: dict[str, int] = PrivateAttr({})
-    """The number of seeds of each setup by its id, if setups differ in it."""
+    title: str
+    seeds: Seeds
+    setup: dict[str, Any]
+    grid: tuple[GridValues, ...]
+    published: tuple[Published, ...]
+    baseline: Setup | None = field(repr=False)
+    setups: tuple[Setup, ...] = field(repr=False)
+    grid_seeds: tuple[int | None, ...] = field(repr=False)
+    seed_counts: dict[str, int] = field(repr=False)
 
     def __init__(self, **data: Any) -> None:
         self._fill(data)
@@ -110,53 +113,48 @@ class Sweep(BaseModel):
         expansion = tables.expand(values)
         if lines or chosen is None:
             raise SweepError(dict.fromkeys(lines))
-        title, grid = data.get("title", ""), tuple(expansion.grids)
-        super().__init__(title=title, seeds=chosen, setup=values, grid=grid, published=figures)
-        self._baseline = expansion.baseline
-        self._setups = tuple(setup for setup, _ in expansion.setups)
-        self._grid_seeds = counts
-        self._counts = _seed_counts(expansion, counts, chosen)
-
-    @property
-    def baseline(self) -> Setup | None:
-        """The setup that `[setup]` alone describes; None if it needs the grid to be complete."""
-        return self._baseline
-
-    @property
-    def setups(self) -> tuple[Setup, ...]:
-        """All setups without repeats, in the order of the file; the last key changes fastest."""
-        return self._setups
-
-    def _with_count(self, count: int) -> Seeds:
-        return self.seeds.model_copy(update={"count": count})
+        self.__dict__.update(
+            title=data.get("title", ""),
+            seeds=chosen,
+            setup=values,
+            grid=tuple(expansion.grids),
+            published=figures,
+            baseline=expansion.baseline,
+            setups=tuple(setup for setup, _ in expansion.setups),
+            grid_seeds=counts,
+            seed_counts=_seed_counts(expansion, counts, chosen),
+        )
 
     def seeds_of(self, setup: Setup) -> Seeds:
         """The seeds of one of the setups: the most that one of its grids gives, or the sweep's."""
-        return self._with_count(self._counts[setup.identity()]) if self._counts else self.seeds
+        if not self.seed_counts:  # then no id is needed
+            return self.seeds
+        return self.seeds.model_copy(update={"count": self.seed_counts[setup.identity()]})
 
     @property
     def all_seeds(self) -> Seeds:
         """The seeds that at least one setup has."""
-        return self._with_count(max(self._counts.values())) if self._counts else self.seeds
+        count = max(self.seed_counts.values(), default=self.seeds.count)
+        return self.seeds.model_copy(update={"count": count})
 
     @property
     def runs(self) -> int:
         """The number of runs of all setups."""
-        return sum(self._counts.values()) if self._counts else len(self.setups) * self.seeds.count
+        one_for_all = len(self.setups) * self.seeds.count
+        return sum(self.seed_counts.values()) if self.seed_counts else one_for_all
 
     def with_seeds(self, start: int, count: int) -> Self:
         """The sweep with these seeds in every setup."""
-        sweep = self.model_copy(update={"seeds": Seeds(start=start, count=count)})
-        sweep._grid_seeds, sweep._counts = (), {}
+        sweep = copy(self)
+        seeds = Seeds(start=start, count=count)
+        sweep.__dict__.update(seeds=seeds, grid_seeds=(), seed_counts={})
         return sweep
 
     def within(self, start: int, count: int) -> Self:
         """The sweep without seeds outside this range. A setup may be left without any."""
         sweep = self.with_seeds(start, count)
-        sweep._counts = {
-            name: max(0, min(self.seeds.start + each - start, count))
-            for name, each in self._counts.items()
-        }
+        for name, each in self.seed_counts.items():
+            sweep.seed_counts[name] = max(0, min(self.seeds.start + each - start, count))
         return sweep
 
     @property
@@ -270,7 +268,7 @@ class Sweep(BaseModel):
         lines = _toml({"title": self.title} if self.title else {}) + _toml({"seeds": seeds})
         if self.setup:
             lines += ["", "[setup]", *_toml(_relative(self.setup, folder))]
-        for table, count in itertools.zip_longest(self.grid, self._grid_seeds[: len(self.grid)]):
+        for table, count in itertools.zip_longest(self.grid, self.grid_seeds[: len(self.grid)]):
             lines += ["", "[grid]" if len(self.grid) == 1 else "[[grid]]"]
             lines += _toml({"seeds": count} if count else {})
             for key, values in table.items():
@@ -294,7 +292,7 @@ class Sweep(BaseModel):
         if self.published:
             ids = [[setup.identity() for setup in setups] for setups in self._matching()]
             resolved["published"] = ids
-        if self._counts:
+        if self.seed_counts:
             resolved["seeds"] = [self.seeds_of(setup).count for setup in self.setups]
         return resolved
 

@@ -33,7 +33,7 @@ from fastbp.analysis.statistics.proportions import (
 )
 from fastbp.analysis.summary import summary
 from fastbp.config.setup import Setup
-from fastbp.config.sweep import LAST_SEED, Seeds, Sweep
+from fastbp.config.sweep import LAST_SEED, Sweep
 from fastbp.engine import backends, forecast, machine
 from fastbp.engine.driver import Trained
 from fastbp.engine.plan import Plan, missing
@@ -405,7 +405,7 @@ def test_so_many_seeds_are_enough_and_room_for_fewer_is_told(monkeypatch, tmp_pa
     monkeypatch.setattr(machine, "memory", lambda: int(forecast.LIBRARIES * 20))
     assert most(0.0001).short.startswith("memory: ")
     monkeypatch.setattr(machine, "memory", lambda: None)
-    late = sweep.model_copy(update={"seeds": Seeds(start=LAST_SEED - 1000, count=10)})
+    late = sweep.with_seeds(LAST_SEED - 1000, 10)
     assert until_width.max_seeds(late, store, 0.01, one) == (1000, "the last seed is 2^63 − 1")
 
 

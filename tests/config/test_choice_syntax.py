@@ -7,14 +7,14 @@ from sweep_texts import HEAD, add, line_of, xor
 
 from fastbp.config.choice_syntax import allowed
 from fastbp.config.protocols import Published
-from fastbp.config.sweep import Seeds, Sweep
+from fastbp.config.sweep import Seeds
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS
 
 
 def test_every_key_is_described() -> None:
     assert all(key.description for key in KEYS.values())
-    for model in (Sweep, Seeds, Published):
+    for model in (Seeds, Published):
         for key, field in model.model_fields.items():
             assert field.description, key
     assert allowed("lr") == "a number > 0 and ≤ 1,000,000"
