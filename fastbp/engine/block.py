@@ -185,7 +185,7 @@ class _RefilledBlock:
     def __init__(self, group: LaneGroup, start: int, rows: Rows, pace: _Pace) -> None:
         work = group.task
         self._group, self._start, self._rows, self._pace = group, start, rows, pace
-        self._drawn = 0
+        self._drawn, self._count = 0, len(rows.updates_done)
         self._waiting, self._ended = (
             runs_of(work.network, work.lanes, work.table.values.dtype) for _ in range(2)
         )
@@ -203,10 +203,6 @@ class _RefilledBlock:
             if over or ended.filled[1] == group.task.lanes:
                 self._collect()
 
-    @property
-    def _count(self) -> int:
-        return len(self._rows.updates_done)
-
     def _draw(self) -> None:
         """Fill the waiting columns with the next seeds."""
         runs = np.arange(self._drawn, min(self._drawn + self._group.task.lanes, self._count))
@@ -221,10 +217,10 @@ class _RefilledBlock:
         """Record the runs that have ended, and train the last epoch of those that lack it."""
         ended, work = self._ended, self._group.task
         columns = np.arange(ended.filled[1])
-        seeds = ended.seeds[columns] - self._group.orders - np.uint64(self._start)
-        runs = seeds.astype(np.intp)
-        complete = (ended.converged_at >= 0) | (ended.updates == work.setup.budget)
-        complete = complete[columns]
+        first = np.uint64(self._start) + self._group.orders
+        runs = (ended.seeds[columns] - first).astype(np.intp)
+        updates = ended.updates[columns]
+        complete = (ended.converged_at[columns] >= 0) | (updates == work.setup.budget)
         _record(self._rows, runs[complete], self._group, ended, columns[complete])
         if not complete.all():
             last = after_last_epoch(work, ended)

@@ -66,10 +66,8 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
         raise SweepError([f"seed: given {shown(seed)}, allowed: an integer from 0 to 2^63 - 1"])
     check_denormals()
     group = LaneGroup(task(setup), np.array([seed], np.uint64))
-    state, refill = group.state, group.task.config.refill
-    initial = group.layers()
-    states, orders = [_state(group)], []
-    done = False
+    initial, state = group.layers(), group.state
+    states, orders, done = [_state(group)], [], False
     while not done:
         before = int(state.updates[0])
         group.advance(1 if rows else setup.eval_interval)
@@ -77,7 +75,7 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
             orders.append(_presented(group, int(state.updates[0]) - before))
         if group.done or group.epochs % setup.eval_interval == 0:
             states.append(_state(group))
-            done = group.done or (refill and state.converged_at[0] >= 0)
+            done = group.done or (setup.stop == "converged" and state.converged_at[0] >= 0)
     converged = int(state.converged_at[0])
     return Trajectory(
         setup,

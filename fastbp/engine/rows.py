@@ -39,9 +39,13 @@ class Rows(NamedTuple):
 
 def empty_rows(count: int, outputs: int) -> Rows:
     """Allocate the rows of so many runs."""
-    start, end = np.empty((2, m.MEASURES, count))
-    updates_done, converged_at = np.empty((2, count), np.int64)
-    return Rows(updates_done, converged_at, start, end, np.empty((count, outputs)))
+    return Rows(
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+        np.empty((m.MEASURES, count)),
+        np.empty((m.MEASURES, count)),
+        np.empty((count, outputs)),
+    )
 
 
 def measured_columns(setup: Setup, measures: NDArray[np.float64]) -> dict[str, Any]:

@@ -111,8 +111,7 @@ def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
     total = int(bounds[-1])
     for at in sorted(random.sample(range(total), min(count, total))):
         index = int(np.searchsorted(bounds, at, "right")) - 1
-        file = files[index]
-        seed = file.start + at - int(bounds[index])
+        file, seed = files[index], files[index].start + at - int(bounds[index])
         yield file.path, find(store, file.setup, str(seed), held=True)
 
 
@@ -321,9 +320,6 @@ def setup_of(
                 return setup
         except (ValueError, TypeError, AttributeError):  # another problem's file may be damaged
             continue
-    why = (
-        f"{folder} lacks the problem it was trained on"
-        if from_file
-        else "its columns are those of another setup"
-    )
+    lacks = f"{folder} lacks the problem it was trained on"
+    why = lacks if from_file else "its columns are those of another setup"
     raise StoreError(f"setup {identity} of {store.path} cannot be trained again: {why}")

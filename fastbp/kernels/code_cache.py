@@ -14,7 +14,8 @@ from contextlib import suppress
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 from numba import __version__ as numba_version
@@ -177,26 +178,6 @@ def why_not_kept() -> str:
     )
 
 
-class _Place:
-    """The place of a function's code, one folder, in the form of Numba's cache locators."""
-
-    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
-        self._line = function.__code__.co_firstlineno
-        self._folder = folder
-
-    def get_cache_path(self) -> str:
-        return str(self._folder)
-
-    def get_source_stamp(self) -> str:
-        return self._folder.name
-
-    def get_disambiguator(self) -> str:
-        return str(self._line)
-
-    def ensure_cache_path(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-
-
 class _Files(IndexDataCacheFile):  # type: ignore[misc]
     """Numba's files of a cache, each sealed with a hash of its name and its content.
 
@@ -248,17 +229,15 @@ class CodeCache(FunctionCache):  # type: ignore[misc]
     """Numba's function cache, in another folder, that survives damage to its files."""
 
     def __init__(self, function: Callable[..., Any], folder: Path) -> None:
-        place = _Place(function, folder)
-
-        class Locator:
-            @classmethod
-            def from_function(cls, py_func: Any, py_file: Any) -> _Place:
-                return place
-
-        class Implementation(CompileResultCacheImpl):  # type: ignore[misc]
-            _locator_classes: ClassVar = [Locator]
-
-        self._impl_class = Implementation
+        place = SimpleNamespace(  # where the code of this function lies, as Numba asks for it
+            get_cache_path=lambda: str(folder),
+            get_source_stamp=lambda: folder.name,
+            get_disambiguator=lambda: str(function.__code__.co_firstlineno),
+            ensure_cache_path=lambda: folder.mkdir(parents=True, exist_ok=True),
+        )
+        locator = SimpleNamespace(from_function=lambda py_func, py_file: place)
+        bases = (CompileResultCacheImpl,)
+        self._impl_class = type("Implementation", bases, {"_locator_classes": [locator]})
         super().__init__(function)
         self._cache_file = _Files(str(folder), self._impl.filename_base, folder.name)
 

@@ -15,10 +15,6 @@ from fastbp.kernels.code_cache import (
     is_tested_numba,
 )
 
-# Numba's hints are stricter than Numba.
-_any_njit: Any = njit
-_any_overload: Any = overload
-
 F = TypeVar("F", bound=Callable[..., Any])
 Chosen = Callable[[Any, Any], Any]
 """A choice made by `one_of`: takes the number of a function and its arguments as a tuple."""
@@ -51,7 +47,7 @@ def inlined(function: F) -> F:
     in the helper too. With the JIT off it stays a plain Python function.
     """
     if not config.DISABLE_JIT:
-        _any_overload(function, jit_options=_INLINED, strict=False, prefer_literal=True)(
+        overload(function, jit_options=_INLINED, strict=False, prefer_literal=True)(
             lambda *_: function
         )
     return function
@@ -63,7 +59,7 @@ def shared(function: F) -> F:
     For helpers that are called in several places, and for loops that need all registers.
     """
     if not config.DISABLE_JIT:
-        _any_overload(function, jit_options=_CALLED, strict=False, prefer_literal=True)(
+        overload(function, jit_options=_CALLED, strict=False, prefer_literal=True)(
             lambda *_: function
         )
     return function
@@ -76,13 +72,13 @@ def compiled_form(function: Callable[..., Any]) -> Callable[[F], F]:
     """
     # Not strict: Numba would compare the annotations of the two functions as well as the names of
     # their arguments.
-    register: Callable[[F], F] = _any_overload(function, jit_options=_INLINED, strict=False)
+    register: Callable[[F], F] = overload(function, jit_options=_INLINED, strict=False)
     return register
 
 
 def kernel(function: F) -> F:
     """Compile a function, and keep its machine code on disk where that is possible."""
-    compiled = _any_njit(**FLAGS)(function)
+    compiled = njit(**FLAGS)(function)
     if (folder := cache_folder()) is not None:
         compiled._cache = CodeCache(function, folder)
     result: F = compiled

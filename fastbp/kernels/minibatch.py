@@ -4,9 +4,8 @@ Sums of products over lanes, c_mn = Σ_k a_mk b_kn with a network in each lane, 
 of a batch; `fastbp.kernels.tiles` generates their code. A strip is a part of the lanes of a group.
 """
 
-from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import types
@@ -50,7 +49,7 @@ def in_samples(lanes: int) -> tuple[Any, Any]:
     Both process `taken` samples for the strip of lanes that begins at `lane`; `inputs` is a matrix
     with a row for each input of the network and a column for each sample.
     """
-    feedforward, backpropagate, add_gradient, _ = products(lanes)
+    feedforward, backpropagate, add_gradient = products(lanes)
 
     @inlined
     def forward(
@@ -114,44 +113,38 @@ RAW = 1
 """Store the sum that a unit receives instead of its activation."""
 
 
-class Products(NamedTuple):
-    """Sums of products for a strip of lanes that begins where the matrices begin.
-
-    Arguments: rows, columns and terms of the sum (for `copy` only rows and columns), lanes in the
-    strip (whole vectors), the matrices, and what the tile needs besides. Rates and biases are
-    matrices of one column, with a distance of 0 to the next.
-    """
-
-    feedforward: Callable[..., None]
-    """a_ks = σ(b_k + Σ_i w_ki x_is), i ascending, or the RAW sum: units, samples, inputs, strip, a,
-    w, x, b, 0, then."""
-    backpropagate: Callable[..., None]
-    """d_js = (σ′_js + offset)·Σ_k w_jk d_ks, k ascending, σ′ from a = σ(z): units, samples, units
-    above, strip, d, w, d above, a, offset, 0."""
-    add_gradient: Callable[..., None]
-    """g_ki = Σ_s d_ks a_si, s ascending, with the bits of `then`: units, inputs, samples, strip,
-    g, d, a, bias, rate, then. `g`, `bias`: the gradient, or with LEARN the parameters, which change
-    by −rate·gradient."""
-    copy: Callable[..., None]
+@shared
+def copy(rows: Any, columns: Any, strip: Any, target: Any, source: Any) -> None:
+    """Copy a matrix."""
+    for m in range(rows):
+        for n in range(columns):
+            i, j = at(target, m, n), at(source, m, n)
+            for lane in range(strip):
+                store_result(target.memory, i + lane, load_activation(source.memory, j + lane))
 
 
 @cache
-def products(lanes: int) -> Products:
-    """Make the sums of products for so many lanes."""
+def products(lanes: int) -> tuple[Any, ...]:
+    """Make the sums of products for a strip of lanes that begins where the matrices begin.
 
-    @shared
-    def copy(rows: Any, columns: Any, strip: Any, target: Any, source: Any) -> None:
-        """Copy a matrix."""
-        for m in range(rows):
-            for n in range(columns):
-                i, j = at(target, m, n), at(source, m, n)
-                for lane in range(strip):
-                    store_result(target.memory, i + lane, load_activation(source.memory, j + lane))
+    Arguments of each: rows, columns and terms of the sum, lanes in the strip (whole vectors), the
+    matrices, and what the tile needs besides. Rates and biases are matrices of one column, with a
+    distance of 0 to the next.
 
-    feedforward, backpropagate, add_gradient = (
-        in_tiles(_tile(lanes, kind)) for kind in (_Sum, _Delta, _Gradient)
-    )
-    return Products(feedforward, backpropagate, add_gradient, copy)
+    Returns
+    -------
+    feedforward
+        a_ks = σ(b_k + Σ_i w_ki x_is), i ascending, or the RAW sum: units, samples, inputs, strip,
+        a, w, x, b, 0, then.
+    backpropagate
+        d_js = (σ′_js + offset)·Σ_k w_jk d_ks, k ascending, σ′ from a = σ(z): units, samples, units
+        above, strip, d, w, d above, a, offset, 0.
+    add_gradient
+        g_ki = Σ_s d_ks a_si, s ascending, with the bits of `then`: units, inputs, samples, strip,
+        g, d, a, bias, rate, then. `g`, `bias`: the gradient, or with LEARN the parameters, which
+        change by −rate·gradient.
+    """
+    return tuple(in_tiles(_tile(lanes, kind)) for kind in (_Sum, _Delta, _Gradient))
 
 
 class _Sum(Tile):
@@ -324,7 +317,6 @@ def _tile(lanes: int, kind: type[Tile]) -> Any:
 def batch_epoch(losses: Chosen, lanes: int) -> Any:
     """Make an epoch in which the weights change after each batch, by its gradient."""
     forward, back = in_samples(lanes)
-    copy = products(lanes).copy
 
     @inlined
     def epoch(

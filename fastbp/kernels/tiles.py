@@ -18,9 +18,6 @@ from fastbp.kernels.jit import inlined, shared, vector_bytes
 from fastbp.kernels.memory import set_wide
 from fastbp.kernels.vector_ir import Vector, fma
 
-# Numba's generation of code has no types.
-_unpack: Any = cgutils.unpack_tuple
-
 ROWS, COLUMNS = (5, 4) if vector_bytes() == 64 else (4, 2)
 """The largest tile: AVX-512 has 32 registers, others 16."""
 
@@ -161,7 +158,7 @@ class Tile:
                 return [context.cast(builder, arguments[k], kind, types.intp)]
             if not isinstance(kind, types.BaseTuple):
                 return [arguments[k]]
-            array, *integers = _unpack(builder, arguments[k])
+            array, *integers = cgutils.unpack_tuple(builder, arguments[k])
             memory = context.make_array(kind[0])(context, builder, array).data
             first, *strides = (
                 context.cast(builder, v, t, types.intp)

@@ -17,9 +17,6 @@ from numba.extending import intrinsic
 
 from fastbp.kernels.jit import compiled_form
 
-# Numba's generation of code has no types.
-_declare: Any = cgutils.get_or_insert_function
-
 F = TypeVar("F", bound=Callable[..., Any])
 # A float64 or a float32, as NumPy scalar: mypy takes the product of two float64 for a Python float.
 Real: TypeAlias = Any
@@ -42,6 +39,15 @@ def instruction(function: Callable[..., Any]) -> Callable[[F], F]:
         return generator
 
     return register
+
+
+def _operator(instruction: str) -> Any:
+    """Make the method of an operator on two vectors from the name of its instruction."""
+
+    def operate(self: "Vector", other: "Vector") -> "Vector":
+        return Vector(self.builder, getattr(self.builder, instruction)(self.value, other.value))
+
+    return operate
 
 
 class Vector:
@@ -75,7 +81,9 @@ class Vector:
         """Multiply by b and add c, with one rounding."""
         kind = self.value.type
         name = f"llvm.fma.v{kind.count}f{64 if self.kind is np.float64 else 32}"
-        function = _declare(self.builder.module, ir.FunctionType(kind, [kind] * 3), name)
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(kind, [kind] * 3), name
+        )
         return Vector(self.builder, self.builder.call(function, [self.value, b.value, c.value]))
 
     def reinterpreted(self) -> "Vector":
@@ -96,17 +104,8 @@ class Vector:
         """Select a where this condition holds, else b."""
         return Vector(self.builder, self.builder.select(self.value, a.value, b.value))
 
-    def __add__(self, other: "Vector") -> "Vector":
-        return Vector(self.builder, self.builder.fadd(self.value, other.value))
-
-    def __sub__(self, other: "Vector") -> "Vector":
-        return Vector(self.builder, self.builder.fsub(self.value, other.value))
-
-    def __mul__(self, other: "Vector") -> "Vector":
-        return Vector(self.builder, self.builder.fmul(self.value, other.value))
-
-    def __truediv__(self, other: "Vector") -> "Vector":
-        return Vector(self.builder, self.builder.fdiv(self.value, other.value))
+    __add__, __sub__ = _operator("fadd"), _operator("fsub")
+    __mul__, __truediv__ = _operator("fmul"), _operator("fdiv")
 
     def __neg__(self) -> "Vector":
         return Vector(self.builder, self.builder.fneg(self.value))
@@ -282,8 +281,8 @@ def polynomial(x: Real, coefficients: tuple[float, ...]) -> Real:
 @instruction(polynomial)
 def _polynomial(typing: Any, x: Any, coefficients: Any) -> Any:
     def horner(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        unpacked: Any = cgutils.unpack_tuple  # has no types
-        constants = [context.cast(builder, c, types.float64, x) for c in unpacked(builder, args[1])]
+        parts = cgutils.unpack_tuple(builder, args[1])
+        constants = [context.cast(builder, part, types.float64, x) for part in parts]
         value = constants.pop()
         while constants:
             value = builder.fma(value, args[0], constants.pop())
