@@ -50,10 +50,13 @@ def test_spellings_of_a_choice(key: str, written: str, stored: str) -> None:
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ('order = "shufled"', "bad.toml: setup.order: given 'shufled', allowed: random, shuffled, cyclic, blocked:K"),
+        (
+            'order = "shufled"',
+            "bad.toml: setup.order: given 'shufled', allowed: random, shuffled, cyclic, blocked:K",
+        ),
         ('order = "shufled"', "; did you mean 'shuffled'?"),
         ('order = "Random"', "; did you mean 'random'?"),
-        ('order = 3', "setup.order: given 3, allowed: random, "),
+        ("order = 3", "setup.order: given 3, allowed: random, "),
         ('order = ""', "setup.order: given '', allowed: random, "),
         ('order = "blocked"', "given 'blocked', allowed: blocked:K"),
         ('order = "blocked:0"', "given 'blocked:0', allowed: K an integer from 1 to 1,000,000,000"),
@@ -66,8 +69,14 @@ def test_spellings_of_a_choice(key: str, written: str, stored: str) -> None:
         ('schedule = "step:every=5"', "allowed: step:every=EVERY,factor=FACTOR"),
         ('schedule = "step:evry=5,factor=0.5"', "not 'evry=5'; did you mean 'every'?"),
         ('schedule = "step:every=5,every=6,factor=0.5"', "allowed: every once"),
-        ('schedule = "step:every=5,every=6,every=7,factor=0"', "allowed: every once, factor a number > 0 and ≤ 1"),
-        ('schedule = "step:' + "a,b,c,d,e,f,g,h,i,j" + '"', "FACTOR, not 'a', not 'b', not 'c', not 'd', "),
+        (
+            'schedule = "step:every=5,every=6,every=7,factor=0"',
+            "allowed: every once, factor a number > 0 and ≤ 1",
+        ),
+        (
+            'schedule = "step:' + "a,b,c,d,e,f,g,h,i,j" + '"',
+            "FACTOR, not 'a', not 'b', not 'c', not 'd', ",
+        ),
         ('schedule = "step:' + "a,b,c,d,e,f,g,h,i,j" + '"', "not 'h', and 2 more"),
         ('schedule = "exponential:nan"', "factor a number > 0 and ≤ 1"),
         ('schedule = "inverse:tau=inf"', "tau a number > 0"),
@@ -75,8 +84,8 @@ def test_spellings_of_a_choice(key: str, written: str, stored: str) -> None:
         ('schedule = "cosine:warmup=-1"', "warmup an integer from 0"),
         ('schedule = "cosine:warmup=true"', "warmup an integer from 0"),
     ],
-)  # fmt: skip
-def test_what_a_wrong_choice_is_told(written: str, said: str) -> None:
+)
+def test_messages_about_wrong_choices(written: str, said: str) -> None:
     assert said in line_of(HEAD + "updates = 9\n" + written)
 
 
@@ -96,7 +105,7 @@ def test_what_a_wrong_choice_is_told(written: str, said: str) -> None:
         ("fil:iris.csv", "; did you mean 'file'?"),
     ],
 )
-def test_what_a_wrong_problem_is_told(problem: str, said: str) -> None:
+def test_messages_about_wrong_problems(problem: str, said: str) -> None:
     line = line_of(f'seeds = 1\n[setup]\nproblem = "{problem}"\nupdates = 9')
     assert said in line
     assert len(line) < 400

@@ -103,7 +103,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("key", "value"), WRONG, ids=str)
-def test_what_is_no_series_gets_one_line(key: str, value: dict[str, object]) -> None:
+def test_a_wrong_series_gets_one_line(key: str, value: dict[str, object]) -> None:
     with pytest.raises(SweepError) as caught:
         values(key, value)
     (line,) = caught.value.lines
@@ -158,7 +158,7 @@ def test_layers_in_a_grid() -> None:
     assert sweep.baseline.hidden == (8, 8)
 
 
-def test_a_grid_may_complete_or_mend_the_setup() -> None:
+def test_a_grid_may_complete_or_correct_the_setup() -> None:
     sweep = Sweep.from_dict({"seeds": 1, "grid": {"problem": ["xor"], "updates": [9]}})
     assert sweep.baseline is None
     assert len(sweep.setups) == 1
@@ -192,8 +192,9 @@ def test_arrays_serve_as_grids() -> None:
 def test_too_large_a_grid_is_refused_at_once() -> None:
     begun = time.perf_counter()
     tens = [i / 10 for i in range(1, 11)]
-    text = f"updates = 9\n[grid]\nlr = {tens}\ninit_scale = {tens}\nprime_offset = {tens}\nweight_decay = {tens}\n"
-    text += f"updates = {list(range(1, 1001))}\n"
+    text = f"updates = 9\n[grid]\nupdates = {list(range(1, 1001))}\n"
+    for key in ("lr", "init_scale", "prime_offset", "weight_decay"):
+        text += f"{key} = {tens}\n"
     assert (
         line_of(HEAD + text) == "bad.toml: grid: given 10,000,000 setups, allowed: at most 100,000"
     )
@@ -245,7 +246,8 @@ def test_unknown_bits_in_a_grid_are_both() -> None:
         ),
         (
             "?" * 32,
-            f"bits must be 0 or 1, in a grid also up to 16 ? for each of the two, given '{'?' * 32}'",
+            "bits must be 0 or 1, in a grid also up to 16 ? for each of the two, "
+            f"given '{'?' * 32}'",
         ),
         ("?" * 5000, "the number of bits must be a power of two from 2 to 65,536, given 5,000"),
     ],

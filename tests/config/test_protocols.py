@@ -63,7 +63,8 @@ def test_a_figure_of_no_setup_is_worth_a_note() -> None:
     [
         (
             {"figure": "men"},
-            "figure: given 'men', allowed: one of success, mean, sd, median, harmonic, efficiency, limit; ",
+            "figure: given 'men', allowed: one of success, mean, sd, median, harmonic, "
+            "efficiency, limit; ",
         ),
         ({"source": ""}, "source: given '', allowed: a text that is not empty"),
         ({"source": "a\nb"}, "source: given 'a\\nb', allowed: printable characters"),
@@ -86,28 +87,30 @@ def test_a_figure_of_no_setup_is_worth_a_note() -> None:
         ),
         (
             {"runs": None},
-            "runs: not given, allowed: runs, plus_minus, or low and high, which say how certain the figure is",
+            "runs: not given, allowed: runs, plus_minus, or low and high, which say how "
+            "certain the figure is",
         ),
         ({"figure": "success", "value": 76}, "value: given 76, allowed: a share from 0 to 1"),
         ({"value": None}, "value: not given, allowed: a number from 0"),
         ({"figure": None}, "figure: not given, allowed: one of success"),
         (
             {"wher": {}},
-            "wher: unknown key, allowed: source, figure, value, rounded, runs, plus_minus, low, high, evaluated, where; ",
+            "wher: unknown key, allowed: source, figure, value, rounded, runs, plus_minus, "
+            "low, high, evaluated, where; ",
         ),
         ({"where": 3}, "where: given 3, allowed: a table of keys of a setup"),
         ({"where": {"lrr": 3}}, "where.lrr: unknown key, allowed: problem, targets"),
         ({"where": {"lr": 0}}, "where.lr: given 0, allowed: a number > 0"),
     ],
 )
-def test_one_mistake_one_line(keys: dict[str, Any], said: str) -> None:
+def test_one_mistake_is_one_line(keys: dict[str, Any], said: str) -> None:
     table = {key: value for key, value in (MEAN | keys).items() if value is not None}
     (line,) = lines_of(MEAN, table)
     assert line.startswith(f"bad.toml: published[2].{said}")
 
 
 @pytest.mark.parametrize("value", [3, [3], [MEAN, "x"], [MEAN] * (MAX_FIGURES + 1)])
-def test_what_is_no_table(value: Any) -> None:
+def test_values_that_are_no_tables(value: Any) -> None:
     with pytest.raises(SweepError) as caught:
         Sweep(seeds=10, setup=SETUP, published=value)
     (line,) = caught.value.lines
@@ -115,7 +118,7 @@ def test_what_is_no_table(value: Any) -> None:
     assert line.endswith(", allowed: tables, [[published]], at most 1,000")
 
 
-def test_everything_wrong_is_said_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     data = {
         "seeds": 0,
         "setup": SETUP | {"lr": -1},

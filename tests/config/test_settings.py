@@ -12,7 +12,7 @@ def test_a_value_replaces_the_key_everywhere() -> None:
     assert sweep.baseline == sweep.setups[0]
     assert over("epochs=3", "order=blocked:2", "lr=1").setups == (
         Setup(problem="table:11101011", epochs=3, order="blocked:2", lr=1),
-    )  # fmt: skip
+    )
     assert over("schedule=step:every=2,factor=0.5").setups[0].schedule == "step:every=2,factor=0.5"
     assert over("problem=table:0110").setups[0].problem == "table:0110"
     assert over('problem="table:0110"').setups[0].problem == "table:0110"

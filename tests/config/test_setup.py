@@ -50,11 +50,28 @@ def test_ids_are_what_they_were() -> None:
     )
     assert Setup(problem="xor", epochs=50, batch="full").identity(1) == "97c183d94e51"
     many = Setup(
-        problem="table:0001", scale_inputs="standard", target_margin=0.1, hidden=[8, 2], init="glorot-normal", init_scale=2,
-        bias=False, loss="cross-entropy", prime_offset=0.1, order="blocked:3", batch=3, reduction="mean", lr=1,
-        schedule="step:every=10,factor=0.5,warmup=2", momentum=0.9, weight_decay=1e-4, updates=7992, tolerance=0.3,
-        eval_every=5, stop="converged", dtype="float32",
-    )  # fmt: skip
+        problem="table:0001",
+        scale_inputs="standard",
+        target_margin=0.1,
+        hidden=[8, 2],
+        init="glorot-normal",
+        init_scale=2,
+        bias=False,
+        loss="cross-entropy",
+        prime_offset=0.1,
+        order="blocked:3",
+        batch=3,
+        reduction="mean",
+        lr=1,
+        schedule="step:every=10,factor=0.5,warmup=2",
+        momentum=0.9,
+        weight_decay=1e-4,
+        updates=7992,
+        tolerance=0.3,
+        eval_every=5,
+        stop="converged",
+        dtype="float32",
+    )
     assert many.identity(1) == "12b022763b19"
 
 
@@ -120,7 +137,7 @@ DIFFERENT: list[dict[str, Any]] = [
 ]
 
 
-def test_what_differs_has_its_own_id() -> None:
+def test_different_setups_have_different_ids() -> None:
     ids = {xor(**keys).identity(version) for keys in DIFFERENT for version in (1, 2)}
     assert len(ids) == 2 * len(DIFFERENT)
     assert all(len(i) == 12 and set(i) <= set("0123456789abcdef") for i in ids)
@@ -214,7 +231,7 @@ def test_overlapping_outcomes_are_worth_a_note() -> None:
     assert "tolerance = 0.5 and collapse = 0.1" in note
 
 
-def test_from_python_the_same_lines_without_a_file() -> None:
+def test_python_gets_the_same_lines_without_a_file() -> None:
     with pytest.raises(SweepError) as caught:
         Setup(problem="xr", lr=True, updates=3, hiden=3)
     assert [line.split(":")[0] for line in caught.value.lines] == ["problem", "lr", "hiden"]
@@ -240,7 +257,8 @@ def test_huge_numbers_from_python() -> None:
     [
         (
             {"updates": 10**12},
-            "updates: given 1000000000000, allowed: at most 4,294,967,295 epochs, 17,179,869,180 updates",
+            "updates: given 1000000000000, allowed: at most 4,294,967,295 epochs, "
+            "17,179,869,180 updates",
         ),
         (
             {"problem": "parity:16", "epochs": 10**9},
@@ -270,9 +288,10 @@ def test_the_largest_budgets_are_allowed() -> None:
     assert Sweep(seeds=2**63, setup={"problem": "xor", "updates": 1}).seeds.stop == 2**63
 
 
-def test_importing_the_spec_is_light() -> None:
+def test_importing_setup_is_light() -> None:
     import subprocess
 
-    code = "import sys, fastbp.config.setup; print([m for m in ('pandas', 'pyarrow', 'matplotlib') if m in sys.modules])"
+    heavy = "('pandas', 'pyarrow', 'matplotlib')"
+    code = f"import sys, fastbp.config.setup; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

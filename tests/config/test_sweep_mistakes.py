@@ -46,7 +46,8 @@ def problem(text: str) -> str:
         (XOR + "lrr = 0.1", f"setup.lrr: unknown key, allowed: {ALL_KEYS}; did you mean 'lr'?"),
         (
             XOR + 'order = "shufled"',
-            "setup.order: given 'shufled', allowed: random, shuffled, cyclic, blocked:K; did you mean 'shuffled'?",
+            "setup.order: given 'shufled', allowed: random, shuffled, cyclic, blocked:K; did "
+            "you mean 'shuffled'?",
         ),
         (XOR + 'lr = "0.1"', f"setup.lr: given '0.1', {RATES}"),
         (XOR + "lr = true", f"setup.lr: given true, {RATES}"),
@@ -62,7 +63,8 @@ def problem(text: str) -> str:
         (XOR + "hidden = [1_000_000_000]", f"setup.hidden: given [1000000000], {LAYERS}"),
         (
             problem("table:01x1"),
-            "setup.problem: given 'table:01x1', allowed: table:BITS; bits must be 0 or 1, given '01x1'",
+            "setup.problem: given 'table:01x1', allowed: table:BITS; bits must be 0 or 1, "
+            "given '01x1'",
         ),
         (
             problem("table:011"),
@@ -95,11 +97,13 @@ def problem(text: str) -> str:
         (XOR + "tolerance = 0", "setup.tolerance: given 0, allowed: a number > 0 and ≤ 0.5"),
         (
             XOR + 'schedule = "cosine:warmup=250"',
-            "setup.schedule: given 'cosine:warmup=250', allowed: warmup less than the budget of 250 epochs",
+            "setup.schedule: given 'cosine:warmup=250', allowed: warmup less than the budget "
+            "of 250 epochs",
         ),
         (
             XOR + 'schedule = "step:every=0,factor=0.5"',
-            "setup.schedule: given 'step:every=0,factor=0.5', allowed: every an integer from 1 to 1,000,000,000,000",
+            "setup.schedule: given 'step:every=0,factor=0.5', allowed: every an integer from 1 "
+            "to 1,000,000,000,000",
         ),
         (
             'title = "a\\u0000b"\n' + XOR,
@@ -129,32 +133,18 @@ def test_no_such_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("lr = -1", "bad.toml: setup.lr: given -1, allowed: a number > 0 and ≤ 1,000,000"),
-        ("lr = 0", "setup.lr: given 0, "),
-        ("lr = true", "setup.lr: given true, "),
-        ('lr = "0.1"', "setup.lr: given '0.1', "),
-        ("lr = nan", "setup.lr: given nan, "),
-        ("lr = inf", "setup.lr: given inf, "),
-        ("lr = 1e400", "setup.lr: given inf, "),
         ("lr = [0.1, 0.2]", "setup.lr: given [0.1, 0.2], "),
         ("lr = {a = 1}", "setup.lr: given {a = 1}, "),
         ("lr = 2024-01-01", "setup.lr: given 2024-01-01, "),
-        ("lr = 1" + "0" * 4000, "setup.lr: given an integer of 4,001 digits or so, "),
-        ("lr = 1" + "0" * 5000, "bad.toml: lr: an integer of more than 4,300 digits in line 4"),
         ("learning_rate = 0.1\nlr = 0.1", "setup.learning_rate: unknown key, allowed: problem, "),
         ("hiden = [4]", "setup.hiden: unknown key, "),
         ("hiden = [4]", "; did you mean 'hidden'?"),
         ("seeds = 3", "; did you mean 'seeds' before [setup]?"),
         ('"a\\nb" = 3', "setup.a\\nb: unknown key"),
         (
-            "hidden = []",
-            "setup.hidden: given [], allowed: a list of 1 to 16, each an integer from 1 to 4,096",
-        ),
-        ("hidden = [0]", "setup.hidden: given [0], "),
-        ("hidden = [1_000_000_000]", "setup.hidden: given [1000000000], "),
-        (
             "hidden = [4096, 4096]",
-            "setup.hidden: given [4096, 4096], allowed: at most 1,000,000 parameters; 3-4096-4096-1 has ",
+            "setup.hidden: given [4096, 4096], allowed: at most 1,000,000 parameters; "
+            "3-4096-4096-1 has ",
         ),
         ("hidden = [4.5]", "setup.hidden: given [4.5], "),
         ("hidden = [true]", "setup.hidden: given [true], "),
@@ -174,42 +164,41 @@ def test_no_such_file(tmp_path: Path) -> None:
         ),
         (
             'init = "grid:side=9,x=20,y=21"',
-            "setup.init: given 'grid:side=9,x=20,y=21', allowed: x and y below the 21 parameters of 3-4-1",
+            "setup.init: given 'grid:side=9,x=20,y=21', allowed: x and y below the 21 "
+            "parameters of 3-4-1",
         ),
         (
             'bias = false\ninit = "grid:side=9,x=0,y=12"',
-            "setup.init: given 'grid:side=9,x=0,y=12', allowed: x and y of weights where bias = false",
+            "setup.init: given 'grid:side=9,x=0,y=12', allowed: x and y of weights where bias "
+            "= false",
         ),
         ('hidden = [0]\ninit = "grid:side=9,x=0,y=30"', "setup.hidden: given [0], "),
-        ("batch = 0", "setup.batch: given 0, "),
         (
             "batch = 9",
             "setup.batch: given 9, allowed: at most the 8 rows of table:11101011, or 'full'",
         ),
         (
             'batch = "ful"',
-            "setup.batch: given 'ful', allowed: an integer from 1 to 65,536 or full; did you mean 'full'?",
+            "setup.batch: given 'ful', allowed: an integer from 1 to 65,536 or full; did you "
+            "mean 'full'?",
         ),
         ('reduction = "average"', "setup.reduction: given 'average', allowed: one of sum, mean"),
         ('stop = "convergd"', "; did you mean 'converged'?"),
         ('dtype = "float16"', "setup.dtype: given 'float16', allowed: one of float64, float32"),
         ('scale_inputs = "Standard"', "; did you mean 'standard'?"),
-        ("momentum = 1", "setup.momentum: given 1, allowed: a number ≥ 0 and < 1"),
         ("weight_decay = -1e-9", "setup.weight_decay: given -1e-09, "),
         ("prime_offset = -1", "setup.prime_offset: given -1, "),
         ("init_scale = 0.0", "setup.init_scale: given 0.0, "),
         ("target_margin = 0.5", "setup.target_margin: given 0.5, allowed: a number ≥ 0 and < 0.5"),
-        ("tolerance = 0", "setup.tolerance: given 0, allowed: a number > 0 and ≤ 0.5"),
         ("tolerance = 0.6", "setup.tolerance: given 0.6, "),
         ("collapse = 1", "setup.collapse: given 1, allowed: a number > 0 and < 1"),
         ("eval_every = 0", "setup.eval_every: given 0, "),
         ('targets = ["y"]', "setup.targets: given ['y'], allowed: only with problem = 'file:PATH'"),
-        ("epochs = 3", "setup.epochs: given beside updates, allowed: one of updates and epochs"),
         (
             'schedule = "cosine:warmup=125"',
-            "setup.schedule: given 'cosine:warmup=125', allowed: warmup less than the budget of 125",
+            "setup.schedule: given 'cosine:warmup=125', allowed: warmup less than the budget "
+            "of 125",
         ),
-        ("[grid]\nlr = []", "bad.toml: grid.lr: given [], allowed: a list of one or more values"),
         ("[grid]\nlr = 0.1", "bad.toml: grid.lr: given 0.1, allowed: a list of one or more values"),
         ("[grid]\nlr = [0.1, -2, 0.3]", "bad.toml: grid.lr: given -2, "),
         ("[grid]\nlrr = [0.1]", "bad.toml: grid.lrr: unknown key, "),
@@ -226,9 +215,9 @@ def test_no_such_file(tmp_path: Path) -> None:
         ("[gird]\nlr = [1]", "; did you mean 'grid'?"),
     ],
 )
-def test_one_mistake_one_line(text: str, said: str) -> None:
+def test_one_mistake_is_one_line(text: str, said: str) -> None:
     budget = "updates = 999\n"
-    line = line_of(HEAD + budget + text) if "digits in line" not in said else line_of(HEAD + text)
+    line = line_of(HEAD + budget + text)
     assert said in line
     assert line.startswith("bad.toml: ")
     assert len(line) < 500
@@ -240,7 +229,6 @@ def test_one_mistake_one_line(text: str, said: str) -> None:
         ("", "bad.toml: seeds: not given, allowed: an integer from 1, or {start = S, count = N}"),
         ("", "bad.toml: setup.problem: not given, allowed: table:BITS, xor"),
         ("", "bad.toml: setup.updates: not given, allowed: one of updates and epochs"),
-        ("seeds = 0", "bad.toml: seeds: given 0, allowed: an integer from 1"),
         ("seeds = true", "seeds: given true, "),
         ("seeds = -5", "seeds: given -5, "),
         ("seeds = 1.5", "seeds: given 1.5, "),
@@ -257,14 +245,15 @@ def test_one_mistake_one_line(text: str, said: str) -> None:
         ("seeds = 10\ngrid = [3]", "bad.toml: grid: given [3], allowed: a table"),
         (
             "lr = 0.1",
-            "bad.toml: lr: unknown key, allowed: title, seeds, setup, grid, published; did you mean 'setup.lr'?",
+            "bad.toml: lr: unknown key, allowed: title, seeds, setup, grid, published; did you "
+            "mean 'setup.lr'?",
         ),
         (
             "seed = 10",
-            "bad.toml: seed: unknown key, allowed: title, seeds, setup, grid, published; did you mean 'seeds'?",
+            "bad.toml: seed: unknown key, allowed: title, seeds, setup, grid, published; did "
+            "you mean 'seeds'?",
         ),
         ("title = 3", "bad.toml: title: given 3, allowed: a string"),
-        ('title = "a\\u0000b"', "bad.toml: title: given 'a\\x00b', allowed: a string"),
         ('title = "a\\nb"', "bad.toml: title: given 'a\\nb', allowed: a string"),
         ('title = "a\\u2028b"', "bad.toml: title: given 'a\\u2028b', allowed: a string"),
         (
@@ -277,7 +266,7 @@ def test_mistakes_outside_the_setup(text: str, said: str) -> None:
     assert [line for line in lines_of(text) if said in line], lines_of(text)
 
 
-def test_everything_wrong_is_said_at_once_and_once() -> None:
+def test_all_mistakes_are_reported_once() -> None:
     text = """
         titel = "x"
         seeds = 0
@@ -307,7 +296,7 @@ def test_everything_wrong_is_said_at_once_and_once() -> None:
     assert [line.split(": ")[1] for line in lines_of(text)] == keys
 
 
-def test_what_is_wrong_by_itself_hides_no_conflict_and_makes_none() -> None:
+def test_wrong_values_hide_no_conflicts_and_make_none() -> None:
     wrong = 'seeds = 1\n[setup]\nproblem = "xor"\nupdates = 9\nlr = 0\nbatch = 5'
     assert [line.split(": ")[1] for line in lines_of(wrong)] == ["setup.lr", "setup.batch"]
     # Without its misspelt batch this budget would be too many epochs; without its problem, this
@@ -316,7 +305,8 @@ def test_what_is_wrong_by_itself_hides_no_conflict_and_makes_none() -> None:
         'seeds = 1\n[setup]\nproblem = "parity:12"\nupdates = 999_999_999_999\nbatch = "ful"'
     )
     assert "grid.problem" in line_of(
-        'seeds = 1\n[setup]\nproblem = "xor"\nupdates = 9\nbatch = 8\n[grid]\nproblem = ["parity:33"]'
+        'seeds = 1\n[setup]\nproblem = "xor"\nupdates = 9\nbatch = 8\n'
+        '[grid]\nproblem = ["parity:33"]'
     )
 
 
@@ -325,7 +315,8 @@ def test_what_is_wrong_by_itself_hides_no_conflict_and_makes_none() -> None:
     [
         (
             "seeds 10",
-            "bad.toml: not TOML: Expected '=' after a key in a key/value pair (at line 1, column 7)",
+            "bad.toml: not TOML: Expected '=' after a key in a key/value pair (at line 1, "
+            "column 7)",
         ),
         (
             "order = random",
@@ -364,7 +355,7 @@ def test_not_toml(text: str, said: str) -> None:
         (b"PK\x03\x04\x00", "not TOML: "),
     ],
 )
-def test_files_that_are_none(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_unreadable_files(tmp_path: Path, content: bytes | None, said: str) -> None:
     path = tmp_path / "bad.toml"
     if content is not None:
         path.write_bytes(content)
@@ -374,7 +365,7 @@ def test_files_that_are_none(tmp_path: Path, content: bytes | None, said: str) -
     assert caught.value.lines[0].startswith(f"{path}: {said}")
 
 
-def test_paths_that_are_no_files(tmp_path: Path) -> None:
+def test_paths_that_are_not_files(tmp_path: Path) -> None:
     with pytest.raises(SweepError, match="cannot be read: Is a directory"):
         Sweep.from_toml(tmp_path)
     with pytest.raises(SweepError, match=r"^a\\x00b: no such file$"):
@@ -387,7 +378,7 @@ def test_a_file_from_a_windows_editor(tmp_path: Path) -> None:
     assert Sweep.from_toml(path).setups[0].updates == 9
 
 
-def test_a_mistake_that_a_grid_repeats_is_said_once() -> None:
+def test_a_mistake_that_a_grid_repeats_is_reported_once() -> None:
     rates = [i / 1000 for i in range(1, 500)]
     line = line_of(
         HEAD + f'batch = 9\nupdates = 9\nschedule = "cosine:warmup=99"\n[grid]\nlr = {rates}'

@@ -18,12 +18,15 @@ from fastbp.schema import text as text_module
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS
 
+SCHEDULES = ["cosine:", "linear:", "inverse:3,", "step:every=2,factor=.3,", "exponential:factor=1,"]
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "problem": st.sampled_from(["xor", "table:0110", "table:11101011", "parity:3", "encoder:4"]),
     "scale_inputs": st.sampled_from(["none", "standard", "minmax"]),
     "target_margin": st.floats(0, 0.5, exclude_max=True),
     "hidden": st.lists(st.integers(1, 50), min_size=1, max_size=4),
-    "init": st.sampled_from(["normal", "uniform", "glorot-normal", "glorot-uniform", "grid:x=1,side=3,y=0,origin=0"]),
+    "init": st.sampled_from(
+        ["normal", "uniform", "glorot-normal", "glorot-uniform", "grid:x=1,side=3,y=0,origin=0"]
+    ),
     "init_scale": st.floats(0, 1e6, exclude_min=True),
     "bias": st.booleans(),
     "loss": st.sampled_from(list(FAMILIES["loss"].choices)),
@@ -33,7 +36,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "reduction": st.sampled_from(["sum", "mean"]),
     "lr": st.floats(0, 1e6, exclude_min=True) | st.integers(1, 100),
     "schedule": st.builds(
-        "{}{}".format, st.sampled_from(["cosine:", "linear:", "inverse:3,", "step:every=2,factor=.3,", "exponential:factor=1,"]),
+        "{}{}".format, st.sampled_from(SCHEDULES),
         st.integers(0, 20).map("warmup={}".format),
     ),
     "momentum": st.floats(0, 1, exclude_max=True),
@@ -56,14 +59,17 @@ TITLES = st.text(st.characters(exclude_categories=("C", "Z")) | st.just(" "), ma
 
 FIGURES = st.fixed_dictionaries(
     {
-        "source": TITLES.filter(bool), "figure": st.sampled_from(paper_figures.FIGURES), "value": st.floats(0, 1),
+        "source": TITLES.filter(bool),
+        "figure": st.sampled_from(paper_figures.FIGURES),
+        "value": st.floats(0, 1),
         "runs": st.integers(1, 10**9),
     },
     optional={
-        "rounded": st.floats(0, 1, exclude_min=True), "plus_minus": st.floats(0, 1e12),
+        "rounded": st.floats(0, 1, exclude_min=True),
+        "plus_minus": st.floats(0, 1e12),
         "evaluated": st.sampled_from(["after", "before"]),
     },
-)  # fmt: skip
+)
 
 
 SEEDS = st.integers(1, 2**63) | st.builds(
