@@ -16,7 +16,7 @@ from fastbp.choices import problems
 from fastbp.choices.families import FAMILIES
 from fastbp.choices.family import Choice, Family, Parameter
 from fastbp.config.toml_text import as_list
-from fastbp.problems import problem, read_table
+from fastbp.problems import problem, targets
 from fastbp.schema.keys import KEYS
 from fastbp.schema.text import nearest, number, plain, refusal
 
@@ -274,8 +274,8 @@ def _checked_key(key: str, value: object, folder: str) -> Any:
         return checked_value(KEYS[key].annotation, value)
     call = read_call(FAMILIES[key], value)
     if call.choice.function is problems.file:
-        path = read_table.located(call.values[0], folder)
-        read_table.check(path)
+        path = targets.located(call.values[0], folder)
+        targets.check(path)
         return f"file:{path}"
     if key == "problem":
         try:

@@ -25,7 +25,7 @@ from fastbp.config.choice_syntax import (
 from fastbp.config.grid import Expansion, GridValues, SweepTables
 from fastbp.config.protocols import Published
 from fastbp.config.setup import Setup
-from fastbp.problems import read_table
+from fastbp.problems import targets
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import named, plain, refusal, shown
 
@@ -307,7 +307,7 @@ def _relative(values: Mapping[str, Any], folder: str | PathLike[str] | None) -> 
     path = file_path(values.get("problem", ""))
     if path is None or folder is None:
         return dict(values)
-    return {**values, "problem": f"file:{read_table.relative(path, folder)}"}
+    return {**values, "problem": f"file:{targets.relative(path, folder)}"}
 
 
 # Reading

@@ -1,5 +1,4 @@
-"""What a setup is trained on: the inputs and targets of a problem, scaled and with the target
-margin.
+"""What a setup is trained on: inputs and targets of a problem, scaled, with the target margin.
 
 A problem comes from a function of `fastbp.choices.problems` or from a file
 (`fastbp.problems.targets`): either way it is a `Source`, a function and its arguments, so that the
@@ -20,16 +19,16 @@ Source = tuple[Callable[..., tuple[NDArray[np.float64], NDArray[np.float64]]], t
 
 
 class Problem(NamedTuple):
-    """What is trained on: inputs X, float64 [row, input], and targets T, float64 [row, output],
-    both read-only.
-    """
+    """Inputs X, float64 [row, input], and targets T, float64 [row, output]; both read-only."""
 
     X: NDArray[np.float64]
     T: NDArray[np.float64]
 
     @property
     def digest(self) -> str:
-        """The sha256, 64 hex digits, over rows, inputs, outputs (int64) and X and T (float64),
+        """sha256, 64 hex digits, over X and T.
+
+        Hashed are the numbers of rows, inputs and outputs as int64, then X and T as float64, all
         little-endian.
         """
         shape = np.array([*self.X.shape, self.T.shape[1]], "<i8")
@@ -40,14 +39,14 @@ class Problem(NamedTuple):
 
 
 class Names(NamedTuple):
-    """What the columns of X and of T are called."""
+    """Names of the columns of X and of T."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
 
 def numbered(inputs: int, outputs: int) -> Names:
-    """Names for a problem that has none of its own: x0, x1 and so on, t0, t1 and so on."""
+    """Names for a problem without: x0, x1 and so on, t0, t1 and so on."""
     return Names(tuple(f"x{i}" for i in range(inputs)), tuple(f"t{k}" for k in range(outputs)))
 
 
@@ -72,7 +71,7 @@ def shape(function: Callable[..., Any], values: tuple[Any, ...]) -> tuple[int, i
 def prepared(
     function: Callable[..., Any], values: tuple[Any, ...], scale_inputs: str, target_margin: float
 ) -> Problem:
-    """A source as it is trained on. The last few are kept: a large one is some 16 MB."""
+    """A source as it is trained on. Only the last few are cached: a large one takes 16 MB."""
     X, T = function(*values)
     if scale_inputs != "none":
         X = np.column_stack([_scaled(column, scale_inputs) for column in X.T])
@@ -88,8 +87,9 @@ def digest(
 
 
 def _scaled(column: NDArray[np.float64], how: str) -> NDArray[np.float64]:
-    """One input column with mean 0 and σ 1 (sums exactly rounded), or from 0 to 1; a constant one
-    is 0.
+    """One input column with mean 0 and σ 1, or from 0 to 1; a constant one becomes 0.
+
+    Sums are rounded exactly, so that they do not depend on the order of rows.
     """
     low, high = column.min(), column.max()
     if how == "minmax":

@@ -1,6 +1,6 @@
 """Read a table from a .csv, .parquet or .npz file, and say what is wrong with one that is none.
 
-What is wrong is raised as `UnfitError`: what is allowed and what the file has. Over damaged bytes
+What is wrong is raised as `TableError`: what is allowed and what the file has. Over damaged bytes
 pandas, Arrow, NumPy and zipfile raise errors of their own.
 """
 
@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-import stat
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
@@ -23,9 +20,9 @@ from numpy.typing import NDArray
 
 from fastbp.choices.problems import MAX_ROWS
 from fastbp.problems.problem import Names, numbered
-from fastbp.schema.errors import SweepError
-from fastbp.schema.text import named, nearest, plain, shown
-from fastbp.store.npz import MAX_BYTES, ArrayError, read_arrays
+from fastbp.schema.errors import TableError
+from fastbp.schema.text import plain, shown
+from fastbp.store.npz import MAX_BYTES, read_arrays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +36,7 @@ NUMBER = re.compile(
 _PANDAS_INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 
 
-class Column(NamedTuple):
+class DataColumn(NamedTuple):
     """One column of a table.
 
     Attributes
@@ -60,15 +57,11 @@ class Column(NamedTuple):
     foreign: str = ""
 
 
-class Table(NamedTuple):
+class DataTable(NamedTuple):
     """The columns of a file, and its targets if the file itself says which they are."""
 
-    columns: tuple[Column, ...]
-    targets: tuple[Column, ...] = ()
-
-
-class UnfitError(Exception):
-    """A table that cannot be trained on; as a string, what is allowed and what the table has."""
+    columns: tuple[DataColumn, ...]
+    targets: tuple[DataColumn, ...] = ()
 
 
 def rows_of(mask: NDArray[np.bool_]) -> str:
@@ -83,13 +76,13 @@ def rows_of(mask: NDArray[np.bool_]) -> str:
 
 def _check_size(rows: int, columns: int) -> None:
     if columns > MAX_COLUMNS:
-        raise UnfitError(f"at most {MAX_COLUMNS:,} columns; it has {columns:,}")
+        raise TableError(f"at most {MAX_COLUMNS:,} columns; it has {columns:,}")
     if rows < 1:
-        raise UnfitError("one or more rows; it has none")
+        raise TableError("one or more rows; it has none")
     if rows > MAX_ROWS:
-        raise UnfitError(f"at most {MAX_ROWS:,} rows; it has {rows:,}")
+        raise TableError(f"at most {MAX_ROWS:,} rows; it has {rows:,}")
     if rows * columns > MAX_VALUES:
-        raise UnfitError(
+        raise TableError(
             f"at most {MAX_VALUES:,} values; it has {rows:,} rows × {columns:,} columns"
         )
 
@@ -134,7 +127,7 @@ def csv_frame(
         )
 
 
-def _csv(raw: bytes) -> Table:
+def _csv(raw: bytes) -> DataTable:
     import pandas as pd
 
     _check_encoding(raw)
@@ -160,40 +153,40 @@ def _csv(raw: bytes) -> Table:
             breaks = np.array(["\n" in value for value in column.values])
             if breaks.any():  # a quote that is never closed swallows what follows
                 raise _open_quote(column.name, rows_of(breaks))
-    return Table(tuple(map(_numbers_of_text, columns)))
+    return DataTable(tuple(map(_numbers_of_text, columns)))
 
 
 def _check_encoding(raw: bytes) -> None:
-    """Raise UnfitError if the bytes of a .csv are no UTF-8."""
+    """Raise TableError if the bytes of a .csv are no UTF-8."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UnfitError("UTF-8 text; it is UTF-16")
+        raise TableError("UTF-8 text; it is UTF-16")
     try:
         raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise UnfitError(
+        raise TableError(
             f"UTF-8 text; byte 0x{raw[error.start]:02x} in line {line} is none"
         ) from None
 
 
 def _check_header(names: list[str]) -> None:
-    """Raise UnfitError if the first line of a .csv has no names of columns."""
+    """Raise TableError if the first line of a .csv has no names of columns."""
     if not names:
-        raise UnfitError("one or more rows; it is empty")
+        raise TableError("one or more rows; it is empty")
     mark = next((mark for mark in ";\t|" if mark in names[0]), "")
     if len(names) == 1 and mark:
-        raise UnfitError(
+        raise TableError(
             f"columns with commas between them; the first line has {shown(mark)}: {shown(names[0])}"
         )
     if all(map(NUMBER.fullmatch, names)):
-        raise UnfitError(
+        raise TableError(
             "a first line with the names of the columns; it has only numbers: "
             f"{shown(','.join(names))}"
         )
 
 
 def _check_rows(text: TextIO, names: list[str]) -> None:
-    """Raise UnfitError if rows of a .csv have not as many values as its first line."""
+    """Raise TableError if rows of a .csv have not as many values as its first line."""
     text.seek(0)
     records = (record for record in csv.reader(text) if record)
     next(records)
@@ -208,19 +201,19 @@ def _check_rows(text: TextIO, names: list[str]) -> None:
                 raise _open_quote(name, f"row {row}")
         more = f" (the first of {len(wrong):,})" if len(wrong) > 1 else ""
         values = f"{len(names):,} value{'s' * (len(names) > 1)}"
-        raise UnfitError(
+        raise TableError(
             f"{values} in every row, as in the first line; row {row:,} has {len(record):,}: "
             f"{shown(','.join(record).rstrip())}{more}"
         )
 
 
-def _open_quote(name: str, rows: str) -> UnfitError:
-    return UnfitError(
+def _open_quote(name: str, rows: str) -> TableError:
+    return TableError(
         f"quotes that are closed in the same line; {shown(name)} has a line break in {rows}"
     )
 
 
-def _parquet(raw: bytes) -> Table:
+def _parquet(raw: bytes) -> DataTable:
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -231,13 +224,13 @@ def _parquet(raw: bytes) -> Table:
     # Not by column: over damaged bytes Arrow may crash at one of them and take Python down.
     groups = range(metadata.num_row_groups)
     if (size := sum(metadata.row_group(i).total_byte_size for i in groups)) > MAX_BYTES:
-        raise UnfitError(f"at most {MAX_BYTES:,} bytes, unpacked; it has {size:,}")
+        raise TableError(f"at most {MAX_BYTES:,} bytes, unpacked; it has {size:,}")
     index = (schema.pandas_metadata or {}).get("index_columns", [])
     fields = [field for field in schema if field.name not in index]
     foreign = [field for field in fields if not _is_text(field) and not _is_number(field)]
     if foreign:  # a small file may hold any amount of lists or bytes, even if they are never used
         more = f" (the first of {len(foreign):,})" if len(foreign) > 1 else ""
-        raise UnfitError(
+        raise TableError(
             f"numbers, true and false, and text; {shown(foreign[0].name)} is "
             f"{plain(str(foreign[0].type))}{more}"
         )
@@ -250,7 +243,7 @@ def _parquet(raw: bytes) -> Table:
         # all copies of a long word together may be a thousand times the file
         read_dictionary=[field.name for field in fields if _is_text(field)],
     )
-    return Table(columns_of(frame, names))
+    return DataTable(columns_of(frame, names))
 
 
 def _value_type(field: Any) -> Any:
@@ -272,7 +265,7 @@ def _is_number(field: Any) -> bool:
     return any(test(_value_type(field)) for test in tests)
 
 
-def _npz(raw: bytes) -> Table:
+def _npz(raw: bytes) -> DataTable:
     import pandas as pd
 
     arrays = read_arrays(raw, ("X", "T"), Names._fields)
@@ -283,7 +276,7 @@ def _npz(raw: bytes) -> Table:
             f"{name} {'×'.join(map(str, a.shape)) or 'a single value'}"
             for name, a in (("X", X), ("T", T))
         )
-        raise UnfitError(f"X [row, input] and T [row, output] with as many rows; it has {sizes}")
+        raise TableError(f"X [row, input] and T [row, output] with as many rows; it has {sizes}")
     _check_size(len(X), X.shape[1] + T.shape[1])
     parts = []
     usual = numbered(X.shape[1], T.shape[1])
@@ -296,17 +289,17 @@ def _npz(raw: bytes) -> Table:
             parts.append(columns_of(pd.DataFrame(part), names))
         else:
             none = np.zeros(len(part), bool)
-            parts.append(tuple(Column(name, none, none, str(part.dtype)) for name in names))
+            parts.append(tuple(DataColumn(name, none, none, str(part.dtype)) for name in names))
     _check_names([column.name for part in parts for column in part][: X.shape[1]])
-    return Table(*parts)
+    return DataTable(*parts)
 
 
-def columns_of(frame: pd.DataFrame, names: Sequence[str]) -> tuple[Column, ...]:
+def columns_of(frame: pd.DataFrame, names: Sequence[str]) -> tuple[DataColumn, ...]:
     """The columns of a data frame, by these names."""
     return tuple(_column(name, frame.iloc[:, i]) for i, name in enumerate(names))
 
 
-def _column(name: str, values: pd.Series[Any]) -> Column:
+def _column(name: str, values: pd.Series[Any]) -> DataColumn:
     """A column of integers, floats or flags, or else of text without spaces around it."""
     import pandas as pd
 
@@ -314,7 +307,7 @@ def _column(name: str, values: pd.Series[Any]) -> Column:
     if values.dtype.kind in "biuf":
         dtype = {"f": "f8", "b": "bool", "i": "i8", "u": "u8"}[values.dtype.kind]
         with np.errstate(over="ignore"):  # floats of more than 64 bits become infinite
-            return Column(name, values.to_numpy(dtype, na_value=0), missing)
+            return DataColumn(name, values.to_numpy(dtype, na_value=0), missing)
     objects = values.astype(object).to_numpy()
     kind = pd.api.types.infer_dtype(objects[~missing], skipna=False)
     types: dict[str, type] = {
@@ -323,15 +316,15 @@ def _column(name: str, values: pd.Series[Any]) -> Column:
     if kind in types:
         numbers: NDArray[Any] = np.zeros(len(values), types[kind])
         numbers[~missing] = objects[~missing]
-        return Column(name, numbers, missing)
+        return DataColumn(name, numbers, missing)
     texts = [
         "" if gone else str(value).strip() for value, gone in zip(objects, missing, strict=True)
     ]
     missing = np.array([not text for text in texts])
-    return Column(name, np.array(texts, object), missing)
+    return DataColumn(name, np.array(texts, object), missing)
 
 
-def _numbers_of_text(column: Column) -> Column:
+def _numbers_of_text(column: DataColumn) -> DataColumn:
     """Numbers that pandas leaves as text, such as integers of 20 digits, as floats."""
     values, there = column.values, ~column.missing
     if values.dtype != object or not all(map(NUMBER.fullmatch, values[there])):
@@ -342,7 +335,7 @@ def _numbers_of_text(column: Column) -> Column:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """Raise UnfitError if columns have no names of their own."""
+    """Raise TableError if columns have no names of their own."""
     wrong = []
     for position, name in enumerate(names, 1):
         if _PANDAS_INDEX.fullmatch(name):
@@ -354,117 +347,11 @@ def _check_names(names: Sequence[str]) -> None:
         if count > 1 and not _PANDAS_INDEX.fullmatch(name):
             wrong.append(f"columns with different names; {shown(name)} is there {count:,} times")
     if wrong:
-        raise UnfitError(*wrong)
+        raise TableError(*wrong)
 
 
-DECODERS: dict[str, Callable[[bytes], Table]] = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}
-
-
-# Where files are
-
-_Stamp = tuple[int, int, int]
-"""Times of change, of what a file holds and of what is said about it, and size."""
-
-
-def located(written: str, folder: str) -> str:
-    """The absolute path of a file that is written relative to a folder.
-
-    Links are followed, but for one that is the file itself.
-
-    Raises
-    ------
-    ValueError
-        It cannot be a path.
-    """
-    try:
-        if not written or "\0" in written:
-            raise ValueError
-        path = os.path.join(folder, os.path.expanduser(written))
-        found = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-        found.encode()
-        return found
-    except (ValueError, OSError):  # no text, or seen from a current folder that is gone
-        raise ValueError(f"given {shown('file:' + written)}, allowed: file:PATH") from None
-
-
-def relative(path: str, folder: str | os.PathLike[str]) -> str:
-    """A path as it is written in a file in `folder`: `located` finds it again."""
-    try:
-        return os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/")
-    except ValueError:  # another drive
-        return path
-
-
-def check(path: str) -> None:
-    """Read a file, if that was not done. Raises SweepError if it is wrong for any targets."""
-    _table(path, _stamp(path))
-
-
-def _stamp(path: str) -> _Stamp:
-    """The state that a file is in. Raises SweepError where there is none that could be read."""
-    name = os.path.basename(path)
-    if _extension(path) not in DECODERS:
-        raise _refused(path, f"files that end in {', '.join(DECODERS)}")
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        folder = os.path.dirname(path)
-        try:
-            with os.scandir(folder) as entries:
-                others = [
-                    entry.name
-                    for entry in islice(entries, 1000)
-                    if _extension(entry.name) in DECODERS
-                ]
-        except OSError:
-            others = []
-        raise _refused(
-            path, f"a file that is there; there is no {named(path)}{nearest(name, others)}"
-        ) from None
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if stat.S_ISDIR(found.st_mode):
-        raise _refused(path, f"a file; {named(path)} is a folder")
-    if not stat.S_ISREG(found.st_mode):
-        raise _refused(path, f"a file; {named(path)} is a device or a pipe")
-    if found.st_size > MAX_BYTES:
-        raise _refused(path, f"at most {MAX_BYTES:,} bytes; it has {found.st_size:,}")
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size
-
-
-def _extension(path: str) -> str:
-    return os.path.splitext(path)[1].lower()
-
-
-def _refused(path: str, *allowed: str) -> SweepError:
-    given = f"given {shown('file:' + os.path.basename(path))}, allowed: "
-    return SweepError(given + each for each in allowed)
-
-
-def _unreadable(path: str, error: OSError) -> SweepError:
-    return _refused(
-        path,
-        f"a file that can be read; {named(path)}: {plain(error.strerror or type(error).__name__)}",
-    )
-
-
-# From bytes to columns
-
-
-@lru_cache(maxsize=1024)
-def _table(path: str, stamp: _Stamp) -> Table:
-    """The columns of a file in this state. Raises SweepError."""
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    try:
-        return DECODERS[_extension(path)](raw)
-    except UnfitError as error:
-        raise _refused(path, *error.args) from None
-    except ArrayError as error:
-        raise _refused(path, str(error)) from None
-    except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
-        line = plain((str(error).splitlines() or [type(error).__name__])[0], 120)
-        raise _refused(path, f"a sound {_extension(path)} file; {line}") from None
+DECODERS: dict[str, Callable[[bytes], DataTable]] = {
+    ".csv": _csv,
+    ".parquet": _parquet,
+    ".npz": _npz,
+}

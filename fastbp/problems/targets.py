@@ -1,16 +1,17 @@
-"""Problems in files: a table of the user's as .csv, .parquet or .npz, read and checked.
+"""Problems in files: find a table of the user's, and make inputs and targets of its columns.
 
-A file is read in two steps. `check` reads it and finds what is wrong with it as a file: not there,
-not a table, too large. `read` then knows the target columns and finds what is wrong in the columns.
-What was read is kept, by path, times of change and size, so that each file is read once a process.
-Mistakes are told as the rest of a line, "given …, allowed: …".
+`check` reads a file and reports what is wrong with it whatever the targets are: it does not exist,
+is no table, is too large. `read` knows the target columns and reports what is wrong in the columns.
+Tables are cached by path, times of change and size, so each file is read once a process. Each
+mistake is the rest of a line, "given …, allowed: …".
 """
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import compress
+from itertools import compress, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,20 +19,10 @@ from numpy.typing import NDArray
 
 from fastbp.choices.problems import MAX_ROWS
 from fastbp.problems.problem import Names, Problem, numbered, problem
-from fastbp.problems.read_table import (
-    MAX_VALUES,
-    NUMBER,
-    Column,
-    Table,
-    UnfitError,
-    _refused,
-    _Stamp,
-    _stamp,
-    _table,
-    rows_of,
-)
-from fastbp.schema.errors import SweepError
-from fastbp.schema.text import nearest, plain, shown
+from fastbp.problems.read_table import DECODERS, MAX_VALUES, NUMBER, DataColumn, DataTable, rows_of
+from fastbp.schema.errors import SweepError, TableError
+from fastbp.schema.text import named, nearest, plain, shown
+from fastbp.store.npz import MAX_BYTES
 
 MAX_LINES = 10  # about one file
 MAX_CLASSES = 1024  # as many outputs as the largest encoder
@@ -40,11 +31,18 @@ LARGEST = 1e30  # finite in float32, and its square in float64
 
 @dataclass(frozen=True, eq=False)
 class FileProblem:
-    """What a file holds: inputs and targets before scaling and margin, or with them where it comes
-    out of a store (`trained`).
+    """Inputs and targets of a file, as they were when it was read.
 
-    It stays what it was when it was read, whatever becomes of the file; two are equal where what
-    they hold is.
+    Attributes
+    ----------
+    values : Problem
+        X and T before scaling and margin; after them if `trained`.
+    names : Names
+        Names of their columns.
+    trained : bool
+        Whether it comes from the problems of a store.
+    digest : str
+        Digest of `values`.
     """
 
     values: Problem
@@ -77,14 +75,14 @@ def arrays(file: FileProblem) -> Problem:
 
 
 class Mistake(NamedTuple):
-    """One mistake: the key to blame and the rest of the line."""
+    """One mistake: the key that is wrong, and the rest of the line."""
 
     key: str
     text: str
 
 
 def read(path: str, targets: tuple[str, ...] | None) -> FileProblem | tuple[Mistake, ...]:
-    """The problem that a file is with these target columns, or all mistakes in it."""
+    """The problem in a file, with these target columns, or all mistakes in it."""
     try:
         return _problem(path, _stamp(path), targets)
     except SweepError as error:
@@ -93,10 +91,10 @@ def read(path: str, targets: tuple[str, ...] | None) -> FileProblem | tuple[Mist
 
 def stored(path: str | os.PathLike[str]) -> FileProblem:
     """A problem as it was trained, from `problems/DIGEST.npz` of a store. Raises SweepError."""
-    found = read(os.path.abspath(path), None)
-    if isinstance(found, FileProblem):
-        return FileProblem(found.values, found.names, trained=True)
-    raise SweepError([mistake.text for mistake in found])
+    result = read(os.path.abspath(path), None)
+    if isinstance(result, FileProblem):
+        return FileProblem(result.values, result.names, trained=True)
+    raise SweepError([mistake.text for mistake in result])
 
 
 def from_arrays(X: Any, T: Any, lines: list[str]) -> FileProblem | None:
@@ -119,16 +117,14 @@ def from_arrays(X: Any, T: Any, lines: list[str]) -> FileProblem | None:
         if missing.any():
             lines.append(f"{name}: given no number in {rows_of(missing)}, allowed: finite numbers")
         elif name == "X" and np.abs(arrays[name]).max() > LARGEST:
-            lines.append(
-                f"X: given numbers up to {np.abs(arrays[name]).max():.3g}, allowed: up to {LARGEST:g}"
-            )
+            largest = np.abs(arrays[name]).max()
+            lines.append(f"X: given numbers up to {largest:.3g}, allowed: up to {LARGEST:g}")
         elif name == "T" and (arrays[name].min() < 0 or arrays[name].max() > 1):
             ends = f"{arrays[name].min():.4g} to {arrays[name].max():.4g}"
             lines.append(f"T: given numbers from {ends}, allowed: from 0 to 1, as sigmoids answer")
     if len(arrays) == 2 and len(arrays["X"]) != len(arrays["T"]):
-        lines.append(
-            f"X and T: given {len(arrays['X']):,} and {len(arrays['T']):,} rows, allowed: as many rows"
-        )
+        given = f"{len(arrays['X']):,} and {len(arrays['T']):,} rows"
+        lines.append(f"X and T: given {given}, allowed: as many rows")
     elif len(arrays) == 2 and len(arrays["X"]) > MAX_ROWS:
         lines.append(f"X: given {len(arrays['X']):,} rows, allowed: at most {MAX_ROWS:,}")
     if lines or len(arrays) < 2:
@@ -136,6 +132,111 @@ def from_arrays(X: Any, T: Any, lines: list[str]) -> FileProblem | None:
     return FileProblem(
         problem(arrays["X"], arrays["T"]), numbered(arrays["X"].shape[1], arrays["T"].shape[1])
     )
+
+
+# Where files are
+
+_Stamp = tuple[int, int, int]
+"""Times of change of content and metadata, in ns, and size in bytes."""
+
+
+def located(written: str, folder: str) -> str:
+    """The absolute path of a file that is written relative to a folder.
+
+    Links are followed, but for one that is the file itself.
+
+    Raises
+    ------
+    ValueError
+        It cannot be a path.
+    """
+    try:
+        if not written or "\0" in written:
+            raise ValueError
+        path = os.path.join(folder, os.path.expanduser(written))
+        located = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        located.encode()
+        return located
+    except (ValueError, OSError):  # no text, or seen from a current folder that is gone
+        raise ValueError(f"given {shown('file:' + written)}, allowed: file:PATH") from None
+
+
+def relative(path: str, folder: str | os.PathLike[str]) -> str:
+    """A path as it is written in a file in `folder`: `located` finds it again."""
+    try:
+        return os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/")
+    except ValueError:  # another drive
+        return path
+
+
+def check(path: str) -> None:
+    """Read a file, if that was not done. Raises SweepError if it is wrong for any targets."""
+    _table(path, _stamp(path))
+
+
+def _stamp(path: str) -> _Stamp:
+    """The state of a file. Raises SweepError if there is none that can be read."""
+    name = os.path.basename(path)
+    if _extension(path) not in DECODERS:
+        raise _refused(path, f"files that end in {', '.join(DECODERS)}")
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        folder = os.path.dirname(path)
+        try:
+            with os.scandir(folder) as entries:
+                others = [
+                    entry.name
+                    for entry in islice(entries, 1000)
+                    if _extension(entry.name) in DECODERS
+                ]
+        except OSError:
+            others = []
+        raise _refused(
+            path, f"a file that is there; there is no {named(path)}{nearest(name, others)}"
+        ) from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise _refused(path, f"a file; {named(path)} is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise _refused(path, f"a file; {named(path)} is a device or a pipe")
+    if status.st_size > MAX_BYTES:
+        raise _refused(path, f"at most {MAX_BYTES:,} bytes; it has {status.st_size:,}")
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
+def _extension(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+def _refused(path: str, *allowed: str) -> SweepError:
+    given = f"given {shown('file:' + os.path.basename(path))}, allowed: "
+    return SweepError(given + each for each in allowed)
+
+
+def _unreadable(path: str, error: OSError) -> SweepError:
+    return _refused(
+        path,
+        f"a file that can be read; {named(path)}: {plain(error.strerror or type(error).__name__)}",
+    )
+
+
+@lru_cache(maxsize=1024)
+def _table(path: str, stamp: _Stamp) -> DataTable:
+    """The columns of a file in this state. Raises SweepError."""
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    try:
+        return DECODERS[_extension(path)](raw)
+    except TableError as error:
+        raise _refused(path, *error.args) from None
+    except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
+        line = plain((str(error).splitlines() or [type(error).__name__])[0], 120)
+        raise _refused(path, f"a sound {_extension(path)} file; {line}") from None
 
 
 # From columns to inputs and targets
@@ -158,7 +259,7 @@ def _problem(
     for column in chosen:
         try:
             outputs += _outputs(column)
-        except UnfitError as error:
+        except TableError as error:
             texts.append(str(error))
     rows = len(inputs[0].values)
     if rows * len(outputs) > MAX_VALUES:
@@ -179,15 +280,13 @@ def _problem(
     )
 
 
-def _wrong_targets(table: Table, targets: Sequence[str] | None, name: str) -> Iterator[Mistake]:
+def _wrong_targets(table: DataTable, targets: Sequence[str] | None, name: str) -> Iterator[Mistake]:
     names = [column.name for column in table.columns]
     columns = f"columns of {name}: {plain(', '.join(names), 200)}"
     if table.targets:
         if targets is not None:
-            yield Mistake(
-                "targets",
-                f"given {shown(targets)}, allowed: only with columns; {name} holds its targets as T",
-            )
+            why = f"only with columns; {name} holds its targets as T"
+            yield Mistake("targets", f"given {shown(targets)}, allowed: {why}")
         return
     if targets is None:
         yield Mistake("targets", f"not given, allowed: one or more {columns}")
@@ -206,35 +305,39 @@ def _wrong_targets(table: Table, targets: Sequence[str] | None, name: str) -> It
         )
 
 
-def _wrong_values(column: Column) -> Iterator[str]:
+def _wrong_values(column: DataColumn) -> Iterator[str]:
     if column.foreign:
         yield f"numbers, true and false, and text; {shown(column.name)} is {plain(column.foreign)}"
     elif column.missing.any():
         yield f"a value in every row; {shown(column.name)} has none in {rows_of(column.missing)}"
 
 
-def _wrong_inputs(column: Column) -> Iterator[str]:
+def _wrong_inputs(column: DataColumn) -> Iterator[str]:
     values, there = column.values, ~column.missing
     if values.dtype.kind == "O" and there.any():
         words = there & np.array([not NUMBER.fullmatch(text) for text in values])
         words = words if words.any() else there  # numbers that are kept as text
-        yield f"numbers, true and false in all columns but targets; {shown(column.name)} has text in {_first(values, words)}"
+        yield (
+            f"numbers, true and false in all columns but targets; {shown(column.name)} has text "
+            f"in {_first(values, words)}"
+        )
     elif values.dtype.kind == "f" and (large := there & ~(np.abs(values) <= LARGEST)).any():
-        yield f"numbers from {-LARGEST:g} to {LARGEST:g}; {shown(column.name)} is past that in {_first(values, large)}"
+        yield (
+            f"numbers from {-LARGEST:g} to {LARGEST:g}; {shown(column.name)} is past that "
+            f"in {_first(values, large)}"
+        )
 
 
-def _outputs(column: Column) -> list[tuple[str, NDArray[np.float64]]]:
-    """The output units that a target column makes, each with its name. Raises UnfitError."""
+def _outputs(column: DataColumn) -> list[tuple[str, NDArray[np.float64]]]:
+    """The output units that a target column makes, each with its name. Raises TableError."""
     name, values, there = column.name, column.values, ~column.missing
     if values.dtype.kind == "f":
         outside = there & ~((values >= 0) & (values <= 1))
         if outside.any():
-            whole = (
-                bool((np.floor(values[there]) == values[there]).all())
-                and np.abs(values[there]).max() < 2**53
-            )
-            hint = " (classes are integers, without a decimal point, or text)" if whole else ""
-            raise UnfitError(
+            integers = (np.floor(values[there]) == values[there]).all()
+            like_classes = integers and np.abs(values[there]).max() < 2**53
+            hint = " (classes are integers, without a decimal point, or text)" * bool(like_classes)
+            raise TableError(
                 f"targets from 0 to 1; {shown(name)} is outside in {_first(values, outside)}{hint}"
             )
         return [(name, values)]
@@ -243,7 +346,7 @@ def _outputs(column: Column) -> list[tuple[str, NDArray[np.float64]]]:
         return [(name, values.astype(np.float64))]
     if len(classes) > MAX_CLASSES:
         hint = "a quantity has a decimal point, and lies from 0 to 1"
-        raise UnfitError(
+        raise TableError(
             f"at most {MAX_CLASSES:,} classes; {shown(name)} has {len(classes):,} ({hint})"
         )
     if len(classes) == 1:

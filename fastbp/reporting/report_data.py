@@ -21,6 +21,7 @@ from fastbp.analysis.published import published, published_figures
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.figures import Drawing
 from fastbp.reporting.phrases import evenly, labels, plain, plural, setting, shortened
+from fastbp.store.npz import read_arrays
 from fastbp.store.provenance import LatestSweep
 
 MAX_BARS, MAX_PANELS, MAX_PLANES = 24, 12, 4
@@ -254,8 +255,8 @@ def _problem(store: Path, one: SetupCounts) -> Arrays | None:
     if not re.fullmatch("[0-9a-f]{64}", one.problem) or not file.is_file():
         return None
     with suppress(Exception):  # whatever is wrong with the file, `fastbp verify` reports it
-        with np.load(file, allow_pickle=False) as arrays:
-            X, T = np.asarray(arrays["X"], float), np.asarray(arrays["T"], float)
+        arrays = read_arrays(file.read_bytes(), ("X", "T"))
+        X, T = np.asarray(arrays["X"], float), np.asarray(arrays["T"], float)
         if T.ndim == 2 and X.ndim == 2 and len(X) == len(T) and T.size:
             return X, T
     return None

@@ -45,6 +45,10 @@ class RunsError(StoreError, ValueError):
     """Stored runs that cannot be reported, in one line."""
 
 
+class TableError(ValueError):
+    """A table that cannot be trained on; each argument says what is allowed and what it has."""
+
+
 class FileError(StoreError, ValueError):
     """A file of runs that cannot be read, in one line."""
 

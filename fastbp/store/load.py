@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SHOWN = ("setup", "seed", "outcome", "updates_done", "converged_at", "loss", "spread", "max_error")
 
 
-class Runs(pd.DataFrame):
+class RunsFrame(pd.DataFrame):
     """Runs as they were read: a DataFrame that prints first what distinguishes its runs.
 
     Whatever is made of it is a plain DataFrame.
@@ -85,7 +85,7 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
         There are no runs, or a file is damaged.
     """
     runs = frame(parquet.read_all(Path(path)))
-    return Runs(runs.sort_values(["setup", "seed"], ignore_index=True))
+    return RunsFrame(runs.sort_values(["setup", "seed"], ignore_index=True))
 
 
 def frame(rows: pa.Table) -> pd.DataFrame:

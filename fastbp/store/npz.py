@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib import format as npy
 
+from fastbp.schema.errors import TableError
 from fastbp.schema.text import plain, shown
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 300_000_000
 """Of one array."""
-
-
-class ArrayError(ValueError):
-    """An .npz file that cannot be used; as a string, what is allowed and what it has."""
 
 
 def read_arrays(
@@ -40,13 +37,13 @@ def read_arrays(
 
     Raises
     ------
-    ArrayError
+    TableError
         It is no .npz file, an array is missing, or one is larger than `MAX_BYTES`.
     Exception
         Whatever NumPy and zipfile raise over damaged bytes.
     """
     if not content.startswith(b"PK") or not zipfile.is_zipfile(io.BytesIO(content)):
-        raise ArrayError("what numpy.savez writes; it is no .npz file")
+        raise TableError("what numpy.savez writes; it is no .npz file")
     with (
         np.load(io.BytesIO(content), allow_pickle=False) as file,
         warnings.catch_warnings(),
@@ -54,7 +51,7 @@ def read_arrays(
         warnings.simplefilter("ignore")  # headers of Python 2 are read like all others
         if lacking := [name for name in required if name not in file.files]:
             others = f"; it has {plain(', '.join(file.files))}" if file.files else ""
-            raise ArrayError(f"arrays X and T; there is no {' and no '.join(lacking)}{others}")
+            raise TableError(f"arrays X and T; there is no {' and no '.join(lacking)}{others}")
         names = [*required, *(name for name in optional if name in file.files)]
         for name in names:
             _check_size(file.zip, name)
@@ -72,6 +69,6 @@ def _check_size(archive: zipfile.ZipFile, name: str) -> None:
         except zipfile.BadZipFile:
             raise
         except Exception:  # a header that is no Python makes its parser raise anything
-            raise ArrayError(f"a sound .npz file; {shown(name)} is no array") from None
+            raise TableError(f"a sound .npz file; {shown(name)} is no array") from None
     if not 0 <= size <= MAX_BYTES:
-        raise ArrayError(f"arrays of at most {MAX_BYTES:,} bytes; {shown(name)} has {shown(size)}")
+        raise TableError(f"arrays of at most {MAX_BYTES:,} bytes; {shown(name)} has {shown(size)}")

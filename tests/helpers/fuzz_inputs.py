@@ -599,11 +599,11 @@ FORBIDDEN = (
 def load(kind: str, folder: Path, raw: bytes) -> list[str]:
     """Load a hostile file: what is wrong with what came of it."""
     from fastbp.config.sweep import Sweep
-    from fastbp.problems import problem, read_table, targets
+    from fastbp.problems import problem, targets
     from fastbp.schema.errors import SweepError
 
     for kept in (
-        read_table._table,
+        targets._table,
         targets._problem,
         problem.shape,
         problem.prepared,

@@ -560,13 +560,13 @@ def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(*_: Any) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(read_table, "open", refuse, raising=False)
+    monkeypatch.setattr(targets_module, "open", refuse, raising=False)
     (line,) = lines_of(lambda: Setup(problem="file:iris.csv", targets="y", updates=9))
     assert (
         line
         == f"problem: given 'file:iris.csv', allowed: a file that can be read; {here}/iris.csv: Permission denied"
     )
-    monkeypatch.setattr(read_table, "MAX_BYTES", 7)
+    monkeypatch.setattr(targets_module, "MAX_BYTES", 7)
     (line,) = lines_of(lambda: Setup(problem="file:iris.csv", targets="y", updates=9))
     assert line == "problem: given 'file:iris.csv', allowed: at most 7 bytes; it has 8"
 

@@ -12,7 +12,7 @@ import sample_frames as frames
 
 import fastbp
 from fastbp.schema.errors import StoreError
-from fastbp.store.load import Runs
+from fastbp.store.load import RunsFrame
 
 HOSTILE = "file:<script>alert(1)</script>&\"'$\x1b[2J\n\u202e.csv"
 
@@ -60,7 +60,7 @@ def test_one_run(tmp_path: Path) -> None:
 
 
 def test_what_is_made_of_it_is_a_plain_frame(runs: pd.DataFrame) -> None:
-    assert type(runs) is Runs
+    assert type(runs) is RunsFrame
     made = (
         runs.head(), runs[runs["lr"] == 0.1], runs[["seed", "loss"]], runs.copy(), runs.assign(x=1), runs.drop(columns="lr"),
         runs.sort_values("loss"), runs.reset_index(), pd.concat([runs, runs]), runs.merge(runs, on=["setup", "seed"]),
@@ -88,7 +88,7 @@ def test_is_a_frame_for_everything_else(runs: pd.DataFrame, tmp_path: Path) -> N
 )
 def test_columns_that_are_gone(runs: pd.DataFrame, column: str) -> None:
     del runs[column]
-    assert type(runs) is Runs
+    assert type(runs) is RunsFrame
     head = repr(runs).split("\n", 1)[0].split()
     assert column not in head
     assert ("In all: " in repr(runs)) == (column != "setup")
@@ -106,14 +106,14 @@ def test_only_some_columns_are_left(runs: pd.DataFrame) -> None:
 
 
 def test_no_rows(runs: pd.DataFrame) -> None:
-    none = Runs(runs.iloc[:0])
+    none = RunsFrame(runs.iloc[:0])
     assert repr(none).endswith(f"0 runs of 0 setups; {len(runs.columns) - 8} more columns.")
     assert "<p>0 runs of 0 setups; " in none._repr_html_()
 
 
 def test_columns_that_are_added(runs: pd.DataFrame) -> None:
     runs["mine"] = np.arange(len(runs))
-    assert type(runs) is Runs
+    assert type(runs) is RunsFrame
     assert "mine" not in repr(runs).split("\n", 1)[0]
     assert f"{len(runs.columns) - 9} more columns" in repr(runs)
 
