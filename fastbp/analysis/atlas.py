@@ -1,127 +1,148 @@
-"""A store of truth tables as an atlas: every function with its class, and whether shares are equal
-where symmetry says so.
-"""
+"""A store of truth tables as an atlas: functions with their classes, and whether shares agree."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fastbp.analysis.attribution import common_flags
-from fastbp.analysis.counts import Runs, SetupCounts, count_runs, natural, varying
-from fastbp.analysis.statistics.paired import holm
-from fastbp.analysis.statistics.proportions import cochran, effective_trials, wilson
+from fastbp.analysis.counts import Runs, SetupCounts, common_flags, count_runs, sort_key, varying
+from fastbp.analysis.statistics.paired import cochran, effective_trials, holm
+from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import LEVEL, key_columns, keys_of, pooled_median, whole_numbers
 from fastbp.analysis.symmetry import FUNCTIONS, NPN, PN, SYMMETRIES, bits_of, classes, holds
 
 MIN_FUNCTIONS = 16
 """Functions that make an atlas: all of two bits."""
 
+_Name = TypeVar("_Name")
+
 
 def is_atlas(summary: pd.DataFrame) -> bool:
-    """Whether a summary is of truth tables alone, all of as many inputs, and of enough of them."""
+    """Whether a summary has only truth tables of one number of inputs, and enough of them."""
     if "problem" not in keys_of(summary):
         return False
     tables = {bits_of(problem) for problem in summary["problem"]}
-    return (
-        len(tables) >= MIN_FUNCTIONS
-        and "" not in tables
-        and len({len(bits) for bits in tables}) == 1
-    )
+    return len(tables) >= MIN_FUNCTIONS and "" not in tables and len(set(map(len, tables))) == 1
 
 
 def functions(summary: pd.DataFrame) -> pd.DataFrame:
-    """A summary of truth tables with the classes that they are in.
+    """Add the classes of truth tables to a summary.
 
-    Parameters: what `tables.summary` returned, an atlas as `is_atlas` says. Returns its rows by
-    class, with the columns: `bits` instead of `problem`; `pn_class` and `npn_class`, each the first
-    truth table of the class; `function`, what the larger class computes, where `symmetry.FUNCTIONS`
-    has a name for it; and all others of the summary.
+    Parameters
+    ----------
+    summary : DataFrame
+        From `summary`, an atlas as `is_atlas` says.
+
+    Returns
+    -------
+    DataFrame
+        Its rows by class, with the columns: `bits` instead of `problem`; `pn_class` and
+        `npn_class`, each the first truth table of the class; `function`, what the larger class
+        computes, if `symmetry.FUNCTIONS` has a name for it; and all others of the summary.
     """
     tables = [bits_of(problem) for problem in summary["problem"]]
-    small, large = classes(tables, PN), classes(tables, NPN)
-    columns: dict[str, Any] = {"bits": tables, "pn_class": small, "npn_class": large}
-    columns["function"] = [FUNCTIONS.get(each) for each in large]
-    table = pd.concat(
-        [pd.DataFrame(columns, dtype=object, index=summary.index), summary.drop(columns="problem")],
-        axis=1,
-    )
+    columns = {"bits": tables, "pn_class": classes(tables, PN), "npn_class": classes(tables, NPN)}
+    named = pd.DataFrame(columns, dtype=object, index=summary.index)
+    named["function"] = pd.Series(_names(columns["npn_class"]), dtype=object, index=summary.index)
+    table = pd.concat([named, summary.drop(columns="problem")], axis=1)
     return table.sort_values(["npn_class", "pn_class", "bits"], kind="stable", ignore_index=True)
+
+
+def _names(large: Sequence[str]) -> list[str | None]:
+    """Names of the functions of `npn` classes, if they have one."""
+    return [FUNCTIONS.get(each) for each in large]
 
 
 def equality(runs: Runs) -> pd.DataFrame:
     """Whether the functions of each class converge equally often.
 
     The members of a class are trained on the same seeds: the same initial weights and the same
-    sequence of rows. Such runs are not the same run, as the network meets other targets, but
-    neither are they independent: so shares are compared by Cochran's Q, which stands correlation
-    within a seed, and the interval of their mean is Wilson's with as many trials as they are worth.
+    sequence of rows. Such runs are not the same, as the networks have other targets, but they are
+    not independent either: shares are compared by Cochran's Q, which is robust to correlation
+    within a seed, and the interval of their mean is Wilson's with the effective number of trials.
 
-    Parameters: as `tables.summary` takes them, of an atlas. Returns a row for each setting of the
-    other keys, symmetry and class, with the columns: the other keys that vary; `symmetry`, `pn` or
-    `npn`; `class`, its first truth table; `function` as in `functions`; `members`, functions that
-    have runs; `runs`; `converged`; `converged_share` with 95% bounds `converged_low` and
-    `converged_high`; `least_share` and `most_share` of a member; `trials`, independent ones that
-    the runs are worth; `updates_median` over the runs of all members (null where fewer than half
-    converge); `holds`, whether some symmetry says that shares are equal; `p`, Cochran's, over the
-    seeds that all members ran (null of one member, and where there are too few successes or
-    failures to tell); `p_holm`, adjusted over the table. Raises as `count_runs` does.
+    Parameters
+    ----------
+    runs : DataFrame, path or list of SetupCounts
+        As `count_runs` takes them, of an atlas.
+
+    Returns
+    -------
+    DataFrame
+        A row for each setting of the other keys, symmetry and class, with the columns:
+
+        - the other keys that vary; `symmetry`, `pn` or `npn`; `class`, its first truth table;
+          `function` as in `functions`; `members`, functions that have runs; `runs`; `converged`;
+        - `converged_share` with 95% bounds `converged_low` and `converged_high`; `least_share` and
+          `most_share` of a member; `trials`, the effective number of independent ones;
+        - `updates_median` over the runs of all members (null where fewer than half converge);
+          `holds`, whether some symmetry says that shares are equal; `p`, Cochran's, over the seeds
+          that all members ran (null for one member, and where there are too few successes or
+          failures); `p_holm`, adjusted over the table.
+
+    Raises
+    ------
+    FileNotFoundError, DamagedFileError, ValueError
+        As `count_runs` does.
     """
     counted = count_runs(runs)
     others = [key for key in varying(counted) if key != "problem"]
-    settings: dict[tuple[Any, ...], list[SetupCounts]] = {}
-    for t in counted:
-        settings.setdefault(tuple(t.keys[key] for key in others), []).append(t)
+    settings = _grouped(counted, [tuple(one.keys[key] for key in others) for one in counted])
     first, rows = [], []
-    for key in sorted(settings, key=lambda values: [natural(value) for value in values]):
-        own = settings[key]
-        tables = [bits_of(t.keys["problem"]) for t in own]
+    for key in sorted(settings, key=sort_key):
+        tables = [bits_of(one.keys["problem"]) for one in settings[key]]
         for symmetry in SYMMETRIES:
-            members: dict[str, list[SetupCounts]] = {}
-            for name, t in sorted(
-                zip(classes(tables, symmetry), own, strict=True), key=lambda each: each[0]
-            ):
-                members.setdefault(name, []).append(t)
-            for name, these in members.items():
-                first.append(these[0])
-                rows.append({"symmetry": symmetry, "class": name, **_class(these)})
+            members = _grouped(settings[key], classes(tables, symmetry))
+            for name in sorted(members):
+                first.append(members[name][0])
+                rows.append({"symmetry": symmetry, "class": name} | _class(members[name]))
     table = pd.DataFrame(rows)
-    large = classes(list(table["class"]), NPN)
-    table.insert(2, "function", pd.Series([FUNCTIONS.get(each) for each in large], dtype=object))
+    names = _names(classes(list(table["class"]), NPN))
+    table.insert(2, "function", pd.Series(names, dtype=object))
     table["updates_median"] = whole_numbers(table["updates_median"])
-    table["p_holm"] = np.nan
-    tested = table["p"].notna()
-    table.loc[tested, "p_holm"] = holm(table.loc[tested, "p"])
+    table["p_holm"] = holm(table["p"])
     return pd.concat([pd.DataFrame(key_columns(first, others)), table], axis=1)
+
+
+def _grouped(
+    counted: Sequence[SetupCounts], names: Sequence[_Name]
+) -> dict[_Name, list[SetupCounts]]:
+    groups: dict[_Name, list[SetupCounts]] = {}
+    for one, name in zip(counted, names, strict=True):
+        groups.setdefault(name, []).append(one)
+    return groups
 
 
 def _class(members: Sequence[SetupCounts]) -> dict[str, Any]:
     """The columns of a row that follow from its members."""
-    tables, keys = [bits_of(t.keys["problem"]) for t in members], members[0].keys
-    must = any(
-        holds(each, keys, len(tables[0])) and len(set(classes(tables, each))) == 1
-        for each in SYMMETRIES
-    )
-    counts, totals = (
-        np.array([t.ended_converged for t in members]),
-        np.array([t.runs for t in members]),
-    )
+    tables, keys = [bits_of(one.keys["problem"]) for one in members], members[0].keys
+    valid = [each for each in SYMMETRIES if holds(each, keys, len(tables[0]))]
+    counts = np.array([one.ended_converged for one in members])
+    totals = np.array([one.runs for one in members])
+    shares, runs = counts / totals, int(totals.sum())
     flags = common_flags(members)
-    both, seeds, runs = _together(flags), flags.shape[1], int(totals.sum())
+    both, seeds = _together(flags), flags.shape[1]
     worth = effective_trials(both, seeds) / (len(members) * seeds) if seeds else 1.0
     share = counts.sum() / runs
     low, high = wilson(share * worth * runs, worth * runs, LEVEL)
-    shares = counts / totals
     return {
-        "members": len(members), "runs": runs, "converged": int(counts.sum()), "converged_share": share,
-        "converged_low": float(low), "converged_high": float(high), "least_share": shares.min(), "most_share": shares.max(),
-        "trials": worth * runs, "updates_median": pooled_median(members), "holds": must,
+        "members": len(members),
+        "runs": runs,
+        "converged": int(counts.sum()),
+        "converged_share": share,
+        "converged_low": float(low),
+        "converged_high": float(high),
+        "least_share": shares.min(),
+        "most_share": shares.max(),
+        "trials": worth * runs,
+        "updates_median": pooled_median(members),
+        "holds": any(len(set(classes(tables, each))) == 1 for each in valid),
         "p": cochran(both, seeds) if seeds else np.nan,
-    }  # fmt: skip
+    }
 
 
 def _together(flags: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -1,11 +1,12 @@
-"""Maps of initial weights: where in a plane of two of them networks start, and how each ends (`init
-= "grid:…"`).
+"""Maps of initial weights: where in a plane of two weights networks start, and how each ends.
+
+Setups with `init = "grid:…"` have such a plane.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -14,20 +15,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.analysis.counts import SetupCounts, ends, ends_of_frame
+from fastbp.analysis.counts import SetupCounts, ends, read_runs
 from fastbp.analysis.statistics.proportions import Real
 from fastbp.schema.outcomes import OUTCOMES, Outcome
-from fastbp.store import filename, parquet
-
-Ends = tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.float64]]
-"""Seeds, positions in `OUTCOMES`, and `converged_at` or NaN."""
 
 _GRID = re.compile(r"grid:side=(\d{1,5}),x=(\d{1,6}),y=(\d{1,6})(?:,|$)")
 
 
 class Plane(NamedTuple):
-    """Two initial weights on a grid: the numbers of the parameters, across and up, and their
-    largest absolute value.
+    """Two initial weights on a grid.
+
+    Attributes
+    ----------
+    side : int
+        Points of a side.
+    x, y : int
+        Numbers of the parameters across and up.
+    reach : float
+        Their largest absolute value.
     """
 
     side: int
@@ -36,36 +41,54 @@ class Plane(NamedTuple):
     reach: float
 
 
-def plane_of(keys: Mapping[str, Any]) -> Plane | None:
-    """The plane in which a setup's runs start, by its columns `init` and `init_scale`; None where
-    its weights are drawn.
-    """
-    found = _GRID.match(str(keys.get("init", "")))
-    if not found:
+def plane_of(keys: Mapping[Any, Any]) -> Plane | None:
+    """Plane in which a setup's runs start, from its `init` and `init_scale`; None without one."""
+    match = _GRID.match(str(keys.get("init", "")))
+    if not match:
         return None
-    side, x, y = map(int, found.groups())
+    side, x, y = map(int, match.groups())
     return Plane(side, x, y, float(keys["init_scale"]))
 
 
 def parameter(sizes: Sequence[int], number: int) -> str:
-    """The name of a parameter of a network with these layer sizes: `W0[unit, input]` or `b0[unit]`,
-    layers from 0.
+    """Name of a parameter of a network: `W0[unit, input]` or `b0[unit]`, layers from 0.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Layer sizes, inputs first.
+    number : int
+        Position of the parameter, from 0.
+
+    Raises
+    ------
+    ValueError
+        If the network has no such parameter.
     """
+    rest = number
     for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
-        if number < fan_in * fan_out:
-            return f"W{layer}[{number // fan_in}, {number % fan_in}]"
-        if (number := number - fan_in * fan_out) < fan_out:
-            return f"b{layer}[{number}]"
-        number -= fan_out
+        if rest < fan_in * fan_out:
+            return f"W{layer}[{rest // fan_in}, {rest % fan_in}]"
+        rest -= fan_in * fan_out
+        if rest < fan_out:
+            return f"b{layer}[{rest}]"
+        rest -= fan_out
     raise ValueError(f"no parameter has that number in {'-'.join(map(str, sizes))}")
 
 
 class Basin(NamedTuple):
-    """How the runs of a plane ended, [row, column], rows upwards.
+    """How the runs of a plane ended.
 
-    `codes`, int8: positions in `OUTCOMES`, −1 where there is no run; `times`, float32:
-    `converged_at`, NaN where there is none. Of several seeds in one cell, which differ in their
-    order of samples, the first counts.
+    If several seeds start in one cell, which differ in their order of samples, the first counts.
+
+    Attributes
+    ----------
+    plane : Plane
+        Where they start.
+    codes : int8 array, [row, column]
+        Positions in `OUTCOMES`, −1 where there is no run; rows upwards.
+    times : float32 array, [row, column]
+        `converged_at`, NaN where there is none.
     """
 
     plane: Plane
@@ -74,112 +97,115 @@ class Basin(NamedTuple):
 
     @classmethod
     def of(cls, runs: pd.DataFrame) -> Self:
-        """Of tidy runs of one setup. Raises ValueError where that is not what they are."""
-        one = runs[
-            [name for name in ("setup", "init", "init_scale") if name in runs]
-        ].drop_duplicates()
-        plane = (
-            plane_of({str(key): value for key, value in one.iloc[0].items()})
-            if len(one) == 1
-            else None
-        )
+        """Basin of runs of one setup. Raises ValueError if they are not that."""
+        names = [name for name in ("setup", "init", "init_scale") if name in runs]
+        setups = runs[names].drop_duplicates().to_dict("records")
+        plane = plane_of(setups[0]) if len(setups) == 1 else None
         if plane is None:
             raise ValueError("these are not the runs of one setup whose init is a grid")
-        return cls._filled(plane, [ends_of_frame(runs)])
+        return cls._filled(plane, [runs])
 
     @classmethod
     def read(cls, store: Path, one: SetupCounts) -> Self:
-        """Of the runs of a setup in a store. Raises ValueError where its init is no grid,
-        DamagedFileError as `count_runs` does.
+        """Basin of the runs of a setup in a store.
+
+        Raises
+        ------
+        ValueError
+            If the setup's init is no grid.
+        FileNotFoundError, DamagedFileError
+            As `count_runs` does.
         """
         plane = plane_of(one.keys)
         if plane is None:
             raise ValueError(f"the init of setup {one.setup} is no grid")
-        return cls._filled(plane, _parts(store, one.setup))
+        return cls._filled(plane, read_runs(store, one.setup))
 
     @classmethod
-    def _filled(cls, plane: Plane, parts: Iterable[Ends]) -> Self:
+    def _filled(cls, plane: Plane, parts: Iterable[pd.DataFrame]) -> Self:
         cells = plane.side**2
         codes, times = np.full(cells, -1, np.int8), np.full(cells, np.nan, np.float32)
-        for seeds, outcomes, when in parts:
+        for seeds, outcomes, updates in map(ends, parts):
             place, first = np.unique(seeds % cells, return_index=True)
             free = codes[place] < 0
-            codes[place[free]], times[place[free]] = outcomes[first[free]], when[first[free]]
+            codes[place[free]], times[place[free]] = outcomes[first[free]], updates[first[free]]
         return cls(plane, codes.reshape(plane.side, -1), times.reshape(plane.side, -1))
 
     @property
     def converged(self) -> NDArray[np.bool_]:
         """Which runs ended converged, [row, column]."""
-        found: NDArray[np.bool_] = self.codes == OUTCOMES.index(Outcome.CONVERGED)
-        return found
+        return np.equal(self.codes, OUTCOMES.index(Outcome.CONVERGED))
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """Updates of the first convergence and of the last, where there is one."""
+        """Updates of the first convergence and of the last, if a run converged."""
         times = self.times[self.converged]
         return (float(times.min()), float(times.max())) if len(times) else None
 
     @property
-    def there(self) -> NDArray[np.bool_]:
+    def present(self) -> NDArray[np.bool_]:
         """Where there are runs, [row, column]."""
-        found: NDArray[np.bool_] = self.codes >= 0
-        return found
+        return np.greater_equal(self.codes, 0)
 
     @property
     def shares(self) -> dict[Outcome, float]:
-        """The share of the runs that ended so, of each outcome that occurs, in the order of
-        `OUTCOMES`.
-        """
-        counts = np.bincount(self.codes[self.there], minlength=len(OUTCOMES))
-        return {
-            outcome: int(count) / int(counts.sum())
-            for outcome, count in zip(OUTCOMES, counts, strict=True)
-            if count
-        }
+        """Share of the runs with each outcome that occurs, in the order of `OUTCOMES`."""
+        codes = self.codes[self.present]
+        counts = np.bincount(codes, minlength=len(OUTCOMES)).tolist()
+        ends_ = zip(OUTCOMES, counts, strict=True)
+        return {outcome: count / codes.size for outcome, count in ends_ if count}
 
 
-def _parts(store: Path, setup: str) -> Iterator[Ends]:
-    for file in filename.run_files(filename.runs_folder(store)):
-        if file.setup == setup:
-            rows, _ = parquet.read(file.path, ["seed", "outcome", "converged_at"])
-            for batch in rows.to_batches():
-                yield ends(batch)
+def unlike_neighbours(flags: ArrayLike, present: ArrayLike, distances: ArrayLike) -> Real:
+    """Share of the pairs of points on a grid, some cells apart across or up, with unlike flags.
 
+    Parameters
+    ----------
+    flags : array_like of bool, [row, column]
+        A flag of each point.
+    present : array_like of bool, [row, column]
+        Whether a point has a flag at all.
+    distances : array_like of int, [distance]
+        In cells, from 1.
 
-def unlike_neighbours(flags: ArrayLike, there: ArrayLike, distances: ArrayLike) -> Real:
-    """How many of the pairs of points on a grid, so many cells apart across or up, have unlike
-    flags.
-
-    Parameters: `flags`, bool [row, column]; `there`, whether a point has a flag at all;
-    `distances`, in cells, from 1. Returns shares 0…1 [distance], NaN where there is no pair.
+    Returns
+    -------
+    float64 array, [distance]
+        Shares from 0 to 1, NaN where there is no pair.
     """
-    flag, known = np.asarray(flags, bool), np.asarray(there, bool)
+    flag, known = np.asarray(flags, bool), np.asarray(present, bool)
     shares = []
     for distance in np.asarray(distances, int).ravel():
         unlike = pairs = 0
-        for one, two in (
-            (np.s_[distance:, :], np.s_[:-distance, :]),
-            (np.s_[:, distance:], np.s_[:, :-distance]),
-        ):
-            both = known[one] & known[two]
+        for f, k in ((flag, known), (flag.T, known.T)):
+            both = k[distance:] & k[:-distance]
             pairs += int(np.count_nonzero(both))
-            unlike += int(np.count_nonzero(both & (flag[one] ^ flag[two])))
+            unlike += int(np.count_nonzero(both & (f[distance:] ^ f[:-distance])))
         shares.append(unlike / pairs if pairs else np.nan)
     return np.array(shares)
 
 
 def boundary_dimension(distances: ArrayLike, shares: ArrayLike) -> float:
-    """The dimension of the boundary between the two kinds of points of a plane: 1 of a smooth line,
-    2 where it is everywhere.
+    """Dimension of the boundary between two kinds of points of a plane.
 
-    The share of points that a step of ε takes to the other kind grows as ε^α; the dimension is 2 −
-    α, with α the slope of a line of least squares through the logarithms.
+    It is 1 for a smooth line, and 2 for a boundary that is everywhere.
 
-    Source: S. W. McDonald, C. Grebogi, E. Ott & J. A. Yorke (1985), Fractal basin boundaries,
-    Physica D 17:125-153, doi:10.1016/0167-2789(85)90001-6.
+    Parameters
+    ----------
+    distances, shares : array_like, [distance]
+        Arguments and result of `unlike_neighbours`.
 
-    Parameters: what `unlike_neighbours` was given and what it returned. NaN where there are less
-    than two shares, or one is 0.
+    Returns
+    -------
+    float
+        NaN for fewer than two shares, or if one is 0.
+
+    Notes
+    -----
+    The share of points that a step of ε takes to the other kind grows as ε^α; the dimension is
+    2 − α, with α the slope of a line of least squares through the logarithms. S. W. McDonald, C.
+    Grebogi, E. Ott & J. A. Yorke (1985), Fractal basin boundaries, Physica D 17:125-153,
+    doi:10.1016/0167-2789(85)90001-6.
     """
     step, share = np.asarray(distances, float), np.asarray(shares, float)
     if len(step) < 2 or not np.all(share > 0):

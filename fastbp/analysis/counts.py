@@ -1,45 +1,56 @@
-"""From runs to counts: what the tables need of each setup, read in one pass that never holds all
-runs.
-"""
+"""From runs to counts: one pass over the runs of each setup, one file at a time."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, Measures
+from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, pooled
 from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.schema.errors import RunsError
 from fastbp.schema.outcomes import OUTCOMES, Outcome, classify
 from fastbp.store import filename, parquet
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from fastbp.store.load import frame as frame_of
 
 Value = str | int | float | bool | None
 Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
 _NEEDED = ("setup", "seed", "outcome", "converged_at")
-_CLASSIFIED = ("max_error", "spread", "one_sided", "tolerance")
+_CLASSIFIED = ("max_error", "spread", "one_sided")
 _CONVERGED = OUTCOMES.index(Outcome.CONVERGED)
+_KEYS = tuple(column.name for column in SETUP_COLUMNS)
 
 
 class SetupCounts(NamedTuple):
     """The runs of one setup, counted.
 
-    `keys`: its setup columns, as Python values. `counts`, int64 [outcome] in the order of
-    `OUTCOMES`. `times` and `events`: each `converged_at`, ascending, and how many runs have it;
-    `relapsed`: those among them that did not end converged. Seeds are the ranges `starts[i]` and
-    the `lengths[i] − 1` after it, ascending; `converged` holds a bit for each seed in that order,
-    packed. `problem`: the digest of what was learnt, where its files say so.
+    Attributes
+    ----------
+    setup : str
+        Its id.
+    keys : dict
+        Its setup columns as Python values.
+    counts : int64 array, [outcome]
+        Runs with each of `OUTCOMES`.
+    times, events : int64 arrays, [time]
+        Each `converged_at`, ascending, and how many runs have it.
+    relapsed : int
+        Runs that converged at some evaluation but did not end so.
+    starts, lengths : int64 arrays, [range]
+        Seeds, as ranges that begin at `starts` and have `lengths` seeds, ascending.
+    converged : uint8 array
+        A bit for each seed, packed: whether its run ended converged.
+    histograms : Histograms or None
+        What pictures need, if it was counted.
+    problem : str
+        Digest of the problem's rows, if the files name it.
     """
 
     setup: str
@@ -56,7 +67,7 @@ class SetupCounts(NamedTuple):
 
     @property
     def runs(self) -> int:
-        """How many runs there are."""
+        """Number of runs."""
         return int(self.counts.sum())
 
     @property
@@ -66,8 +77,13 @@ class SetupCounts(NamedTuple):
 
     @property
     def ever_converged(self) -> int:
-        """Runs that some look found converged."""
+        """Runs that converged at some evaluation."""
         return int(self.events.sum())
+
+    @property
+    def written(self) -> dict[str, Value]:
+        """The keys as written: `updates` is null where the budget was written in epochs."""
+        return self.keys | {"updates": None} if self.keys.get("epochs") is not None else self.keys
 
     def seeds(self) -> Integers:
         """Every seed, int64 [run], ascending."""
@@ -80,7 +96,7 @@ class SetupCounts(NamedTuple):
 
 
 Runs = pd.DataFrame | str | Path | Sequence[SetupCounts]
-"""Tidy runs, the path of a store or of its `runs` folder, or runs that are counted already."""
+"""Runs as a table, as the path of a store or of its `runs` folder, or counted already."""
 
 
 def count_runs(
@@ -92,46 +108,64 @@ def count_runs(
 ) -> list[SetupCounts]:
     """Count the runs of each setup.
 
-    Parameters: `runs`, a DataFrame with (at least) the columns setup, seed, outcome and
-    converged_at, or a path, whose files are streamed: what is held at once is one file and a byte
-    for each seed of a single setup; `setups`, ids: only these; `pictures`: also what pictures need,
-    of the columns loss, spread and spread_start; `collapse`: decide outcomes anew with this
-    threshold, by max_error, spread, one_sided and tolerance. Returns one count_runs per setup, sorted by
-    the keys that vary: numbers as numbers, words by their letters and the numbers within them, null
-    first. Raises FileNotFoundError where the path is no folder; DamagedFileError, which is a
-    ValueError; ValueError where a column is missing, a seed comes twice in a setup or an outcome is
-    none.
+    Parameters
+    ----------
+    runs : DataFrame, path or list of SetupCounts
+        A table with at least the columns setup, seed, outcome and converged_at, or a path. Of a
+        path, only one file and a byte for each seed of a setup are in memory at once.
+    setups : collection of str, optional
+        Ids: count only these.
+    pictures : bool
+        Also count what pictures need, from the columns loss, spread and spread_start.
+    collapse : float, optional
+        Decide outcomes anew with this threshold, from max_error, spread, one_sided and tolerance.
+
+    Returns
+    -------
+    list of SetupCounts
+        By the keys that vary: null first, then numbers by size, then words by their letters and the
+        numbers within them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the path is no folder.
+    DamagedFileError
+        If a file is damaged; it is a ValueError.
+    ValueError
+        If a column is missing, a seed comes twice in a setup or an outcome is unknown.
     """
-    if isinstance(runs, pd.DataFrame):
-        found = _from_frame(runs, pictures, collapse)
-    elif isinstance(runs, str | Path):
-        found = _from_folder(Path(runs), setups, pictures, collapse)
-    else:
-        found = iter(runs)
-    counted = [t for t in found if setups is None or t.setup in setups]
-    if pictures and not all(t.histograms for t in counted):
+    if isinstance(runs, pd.DataFrame | str | Path):
+        columns = [*_NEEDED, *(PICTURED if pictures else ())]
+        columns += [name for name in _CLASSIFIED if collapse is not None and name not in columns]
+        if isinstance(runs, pd.DataFrame):
+            needed = [*columns, *(["tolerance"] if collapse is not None else [])]
+            parts = _parts_of_frame(runs, needed)
+        else:
+            parts = _parts_of_folder(Path(runs), setups, columns)
+        runs = [_counted(*each, collapse) for each in parts if setups is None or each[0] in setups]
+    counted = [one for one in runs if setups is None or one.setup in setups]
+    if pictures and not all(one.histograms for one in counted):
         raise ValueError("these runs were counted without what pictures need")
     names = varying(counted)
-    return sorted(counted, key=lambda t: ([natural(t.keys[name]) for name in names], t.setup))
-
-
-def written(one: SetupCounts) -> dict[str, Value]:
-    """The keys of a setup as written: `updates` is null where the budget was written in epochs."""
-    return one.keys | {"updates": None} if one.keys.get("epochs") is not None else one.keys
+    return sorted(counted, key=lambda one: (sort_key(one.keys[name] for name in names), one.setup))
 
 
 def varying(counted: Sequence[SetupCounts]) -> list[str]:
-    """The keys of which two setups have different values as written, in the order of the
-    columns.
-    """
-    names = [c.name for c in SETUP_COLUMNS if all(c.name in t.keys for t in counted)]
-    return [name for name in names if len({written(t)[name] for t in counted}) > 1]
+    """Keys that have several values as written, in the order of the columns."""
+    names = [name for name in _KEYS if all(name in one.keys for one in counted)]
+    return [name for name in names if len({one.written[name] for one in counted}) > 1]
 
 
-def natural(value: Value) -> list[tuple[int, float, str]]:
-    """A sort key: null, then numbers by size, then words by their parts (so that parity:3 comes
-    before parity:10).
+def sort_key(values: Iterable[Value]) -> list[list[tuple[int, float, str]]]:
+    """Key that sorts rows of values of keys: null, then numbers by size, then words by their parts.
+
+    By their parts, `parity:3` comes before `parity:10`.
     """
+    return [_natural(value) for value in values]
+
+
+def _natural(value: Value) -> list[tuple[int, float, str]]:
     if value is None:
         return []
     if not isinstance(value, str):
@@ -140,195 +174,173 @@ def natural(value: Value) -> list[tuple[int, float, str]]:
     return [(1, 0.0, part) if i % 2 == 0 else (0, float(part), "") for i, part in enumerate(parts)]
 
 
-class _Counter:
-    """Counts the runs of one setup, some at a time, seeds ascending."""
-
-    def __init__(self, setup: str, keys: dict[str, Value], collapse: float | None) -> None:
-        self._setup, self._keys, self._collapse = setup, keys, collapse
-        if collapse is not None:
-            self._keys = keys | {"collapse": collapse}
-        self._counts = np.zeros(len(OUTCOMES), np.int64)
-        self._relapsed, self._last = 0, -1
-        self._firsts: list[Integers] = []
-        self._lengths: list[Integers] = []
-        self._ended: list[Flags] = []
-        self._times: list[tuple[Integers, Integers]] = []
-        self._builder: HistogramBuilder | None = None
-
-    def add(
-        self,
-        seeds: Integers,
-        codes: NDArray[np.integer],
-        times: NDArray[np.float64],
-        measured: Measures,
-    ) -> None:
-        """Add runs: positions in `OUTCOMES`, `converged_at` or NaN, and the measures that were
-        asked for, all [run].
-        """
-        steps = np.diff(seeds, prepend=self._last)
-        if np.any(steps <= 0):
-            raise ValueError(f"setup {self._setup} has seed {seeds[steps <= 0][0]} twice")
-        if self._collapse is not None:
-            codes = self._classified(measured)
-        ended, ever = codes == _CONVERGED, ~np.isnan(times)
-        self._counts += np.bincount(codes, minlength=len(OUTCOMES))
-        self._relapsed += int(np.count_nonzero(ever & ~ended))
-        steps[0] = 0
-        firsts = np.flatnonzero(steps != 1)
-        self._firsts.append(seeds[firsts])
-        self._lengths.append(np.diff(np.append(firsts, seeds.size)))
-        self._ended.append(ended)
-        self._times.append(np.unique(times[ever].astype(np.int64), return_counts=True))
-        self._last = int(seeds[-1])
-        if "loss" in measured:
-            self._builder = self._builder or HistogramBuilder()
-            self._builder.add(seeds, codes, measured)
-
-    def _classified(self, measured: Measures) -> NDArray[np.int8]:
-        tolerance, collapse = self._keys["tolerance"], self._collapse
-        assert isinstance(tolerance, float)
-        assert collapse is not None
-        sided = measured["one_sided"] == 1
-        return classify(measured["max_error"], measured["spread"], sided, tolerance, collapse)
-
-    def count_runs(self) -> SetupCounts:
-        """Of all that was added."""
-        firsts, lengths = np.concatenate(self._firsts), np.concatenate(self._lengths)
-        joined = np.append(
-            True, firsts[1:] != (firsts + lengths)[:-1]
-        )  # of files that follow each other
-        times, events = (np.concatenate(part) for part in zip(*self._times, strict=True))
-        times, place = np.unique(times, return_inverse=True)
-        return SetupCounts(
-            self._setup, self._keys, self._counts, times, np.bincount(place, events, len(times)).astype(np.int64),
-            self._relapsed, firsts[joined], np.add.reduceat(lengths, np.flatnonzero(joined)),
-            np.packbits(np.concatenate(self._ended)), self._builder.histograms() if self._builder else None,
-        )  # fmt: skip
+def common_flags(counted: Sequence[SetupCounts]) -> Flags:
+    """Which runs ended converged, bool [setup, seed], of the seeds that all setups ran."""
+    if all(one.starts.size == 1 for one in counted):  # as sweeps make them: no seeds to search
+        firsts = [int(one.starts[0]) for one in counted]
+        start = max(firsts)
+        stop = max(start, min(int(one.starts[0]) + one.runs for one in counted))
+        rows = zip(firsts, counted, strict=True)
+        return np.stack([one.flags()[start - first : stop - first] for first, one in rows])
+    seeds = counted[0].seeds()
+    for other in counted[1:]:
+        seeds = np.intersect1d(seeds, other.seeds(), assume_unique=True)
+    return np.stack([one.flags()[np.searchsorted(one.seeds(), seeds)] for one in counted])
 
 
-def _keys(row: Mapping[str, Any]) -> dict[str, Value]:
-    """The setup columns of a row as plain Python values, null as None."""
-    plain: dict[str, Callable[[Any], Value]] = {
-        "word": str,
-        "integer": int,
-        "real": float,
-        "flag": bool,
-    }
-    columns = [column for column in SETUP_COLUMNS if column.name in row]
-    return {c.name: None if pd.isna(row[c.name]) else plain[c.kind](row[c.name]) for c in columns}
+def ends(rows: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.float64]]:
+    """Seeds of runs, positions of their outcomes in `OUTCOMES`, and `converged_at` or NaN.
 
+    Returns
+    -------
+    seeds, codes, times : int64, int8 and float64 arrays, [run]
 
-def _outcome_codes(words: Sequence[str], codes: NDArray[np.integer]) -> NDArray[np.int8]:
-    """Turn codes into `words` into positions in `OUTCOMES`."""
+    Raises
+    ------
+    ValueError
+        If an outcome is null or unknown.
+    """
+    codes, words = pd.factorize(rows["outcome"])
     unknown = set(words) - set(OUTCOMES)
     if unknown or np.any(codes < 0):
-        raise ValueError(
-            f"outcome {min(map(repr, unknown), default='null')} is none of {', '.join(OUTCOMES)}"
-        )
-    place: NDArray[np.int8] = np.array([OUTCOMES.index(Outcome(word)) for word in words], np.int8)
-    return place.take(codes)
+        first = min(map(repr, unknown), default="null")
+        raise ValueError(f"outcome {first} is none of {', '.join(OUTCOMES)}")
+    place: NDArray[np.int8] = np.array([OUTCOMES.index(word) for word in words], np.int8)
+    times = rows["converged_at"].to_numpy(np.float64, na_value=np.nan)
+    return rows["seed"].to_numpy(np.int64), place.take(codes), times
 
 
-def _measured(pictures: bool, collapse: float | None) -> tuple[str, ...]:
-    """The measures that are needed besides."""
-    return tuple(
-        dict.fromkeys(
-            (*(PICTURED if pictures else ()), *(_CLASSIFIED[:3] if collapse is not None else ()))
-        )
+def _reals(values: pd.Series[Any]) -> NDArray[np.float64]:
+    """Numbers and flags as float64, null as NaN."""
+    return np.asarray(values.astype("float64"), np.float64)
+
+
+_Parts = Iterable[tuple[pd.DataFrame, Mapping[str, str]]]
+"""Runs of one setup, some at a time, with the metadata of their file."""
+
+
+def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
+    """Count the runs of one setup, seeds ascending from part to part."""
+    counts: list[SetupCounts] = []
+    builder = HistogramBuilder()
+    for rows, metadata in parts:
+        keys = counts[0].keys if counts else _keys(rows.iloc[0])
+        seeds, codes, times = ends(rows)
+        if collapse is not None:
+            keys = keys | {"collapse": collapse}
+            codes = _classified(rows, keys["tolerance"], collapse)
+        part = _count_part(setup, keys, seeds, codes, times)
+        counts.append(part._replace(problem=metadata.get("fastbp.problem", "")))
+        pictured = all(name in rows for name in PICTURED)
+        if pictured:
+            builder.add(seeds, codes, {name: _reals(rows[name]) for name in PICTURED})
+    starts, lengths = (np.concatenate([part[i] for part in counts]) for i in (6, 7))
+    # Files may follow each other: their seeds are one range.
+    new = np.append(True, starts[1:] != (starts + lengths)[:-1])
+    return SetupCounts(
+        setup,
+        keys,
+        np.sum([part.counts for part in counts], axis=0),
+        *pooled((part.times, part.events) for part in counts),
+        relapsed=sum(part.relapsed for part in counts),
+        starts=starts[new],
+        lengths=np.add.reduceat(lengths, np.flatnonzero(new)),
+        converged=np.packbits(np.concatenate([part.flags() for part in counts])),
+        histograms=builder.histograms() if pictured else None,
+        problem=next((part.problem for part in counts if part.problem), ""),
     )
 
 
-def ends_of_frame(frame: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.float64]]:
-    """The same of tidy runs."""
-    codes, words = pd.factorize(frame["outcome"])
-    times = frame["converged_at"].to_numpy(np.float64, na_value=np.nan)
-    return frame["seed"].to_numpy(np.int64), _outcome_codes(list(words), codes), times
+def _count_part(
+    setup: str,
+    keys: dict[str, Value],
+    seeds: Integers,
+    codes: NDArray[np.int8],
+    times: NDArray[np.float64],
+) -> SetupCounts:
+    steps = np.diff(seeds)
+    if np.any(steps <= 0):
+        raise ValueError(f"setup {setup} has seed {seeds[1:][steps <= 0][0]} twice")
+    ended, ever = codes == _CONVERGED, ~np.isnan(times)
+    first = np.flatnonzero(np.append(True, steps != 1))
+    return SetupCounts(
+        setup,
+        keys,
+        np.bincount(codes, minlength=len(OUTCOMES)),
+        *np.unique(times[ever].astype(np.int64), return_counts=True),
+        relapsed=int(np.count_nonzero(ever & ~ended)),
+        starts=seeds[first],
+        lengths=np.diff(np.append(first, seeds.size)),
+        converged=np.packbits(ended),
+    )
 
 
-def _from_frame(
-    frame: pd.DataFrame, pictures: bool, collapse: float | None
-) -> Iterator[SetupCounts]:
-    names = _measured(pictures, collapse)
-    needed = (*_NEEDED, *names, *(("tolerance",) if collapse is not None else ()))
-    missing = [name for name in needed if name not in frame.columns]
+def _classified(rows: pd.DataFrame, tolerance: Value, collapse: float) -> NDArray[np.int8]:
+    """Outcomes of runs with another threshold, as positions in `OUTCOMES`."""
+    max_error, spread, one_sided = (_reals(rows[name]) for name in _CLASSIFIED)
+    assert isinstance(tolerance, float)
+    return classify(max_error, spread, one_sided == 1, tolerance, collapse)
+
+
+def _keys(row: pd.Series[Any]) -> dict[str, Value]:
+    """Setup columns of a row as plain Python values, null as None."""
+    types: dict[str, type] = {"word": str, "integer": int, "real": float, "flag": bool}
+    return {
+        column.name: None if pd.isna(row[column.name]) else types[column.kind](row[column.name])
+        for column in SETUP_COLUMNS
+        if column.name in row
+    }
+
+
+def _parts_of_frame(runs: pd.DataFrame, needed: Sequence[str]) -> Iterator[tuple[str, _Parts]]:
+    missing = [name for name in needed if name not in runs]
     if missing:
         raise ValueError(f"these are not runs: no column {', '.join(missing)}")
-    seeds, outcomes, times = ends_of_frame(frame)
-    measured = {name: np.asarray(frame[name].astype("float64"), np.float64) for name in names}
-    place, ids = pd.factorize(frame["setup"])
-    order = np.lexsort((seeds, place))
-    columns = [column.name for column in SETUP_COLUMNS if column.name in frame.columns]
-    for setup, rows in zip(
-        ids, np.split(order, np.cumsum(np.bincount(place))[:-1]) if len(frame) else [], strict=True
-    ):
-        row = {name: frame[name].iloc[rows[0]] for name in columns}
-        counter = _Counter(str(setup), _keys(row), collapse)
-        counter.add(
-            seeds[rows],
-            outcomes[rows],
-            times[rows],
-            {name: values[rows] for name, values in measured.items()},
-        )
-        yield counter.count_runs()
+    columns = dict.fromkeys((*(name for name in _KEYS if name in runs), *needed))
+    for setup, rows in runs[list(columns)].groupby("setup", sort=False, observed=True):
+        yield str(setup), [(rows.sort_values("seed"), {})]
 
 
-def _from_folder(
-    path: Path, setups: Collection[str] | None, pictures: bool, collapse: float | None
-) -> Iterator[SetupCounts]:
+def _parts_of_folder(
+    path: Path, setups: Collection[str] | None, columns: Sequence[str]
+) -> Iterator[tuple[str, _Parts]]:
     import pyarrow as pa
 
-    folder = path / "runs" if (path / "runs").is_dir() else path
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{path}: no such store or folder of runs")
     files: dict[str, list[filename.RunFile]] = {}
-    for file in filename.run_files(folder):
+    for file in files_of(path):
         if setups is None or file.setup in setups:
             files.setdefault(file.setup, []).append(file)
-    if message := filename.overlap_message(chain.from_iterable(files.values()), folder.parent):
-        raise RunsError(message)
-    for setup, of_setup in files.items():
-        paths = [file.path for file in sorted(of_setup, key=lambda file: file.start)]
-        yield _read(setup, paths, _measured(pictures, collapse), collapse)
+    for group in files.values():
+        if message := filename.overlap_message(group, group[0].path.parent.parent):
+            raise RunsError(message)
+    for setup, group in files.items():
+        group.sort(key=lambda file: file.start)
+        yield setup, _read([file.path for file in group], columns)
         pa.default_memory_pool().release_unused()
 
 
-def _read(
-    setup: str, paths: Sequence[Path], measures: Sequence[str], collapse: float | None
-) -> SetupCounts:
-    """Count the runs of one setup from its files. Raises DamagedFileError where one is not as it
-    was written.
+def _read(paths: Sequence[Path], columns: Sequence[str]) -> _Parts:
+    """Files of one setup, the first with its keys."""
+    for i, path in enumerate(paths):
+        rows, metadata = parquet.read(path, [*(() if i else _KEYS), *columns])
+        yield frame_of(rows), metadata
+
+
+def read_runs(store: Path, setup: str) -> Iterator[pd.DataFrame]:
+    """Read seeds and outcomes of a setup's runs, one file at a time, seeds in any order."""
+    files = [file for file in files_of(store) if file.setup == setup]
+    return (frame_of(parquet.read(file.path, _NEEDED)[0]) for file in files)
+
+
+def files_of(path: Path) -> Iterator[filename.RunFile]:
+    """Files of runs of a store or of a `runs` folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
     """
-    counter: _Counter | None = None
-    problem = ""
-    for path in paths:
-        columns = () if counter else (c.name for c in SETUP_COLUMNS)
-        rows, said = parquet.read(path, [*columns, *_NEEDED, *measures])
-        counter = counter or _Counter(setup, _keys(rows.slice(0, 1).to_pylist()[0]), collapse)
-        for batch in rows.to_batches():
-            counter.add(*ends(batch), {name: _reals(batch.column(name)) for name in measures})
-        problem = problem or said.get("fastbp.problem", "")
-    assert counter
-    return counter.count_runs()._replace(problem=problem)
-
-
-def ends(rows: pa.RecordBatch) -> tuple[Integers, NDArray[np.int8], NDArray[np.float64]]:
-    """The seeds of rows of a file, positions in `OUTCOMES`, and `converged_at` or NaN, all
-    [run].
-    """
-    times = rows.column("converged_at").to_numpy(zero_copy_only=False)  # of nulls NaN
-    return rows.column("seed").to_numpy(), _decode(rows.column("outcome")), times.astype(np.float64)
-
-
-def _reals(values: pa.Array) -> NDArray[np.float64]:
-    """Numbers and flags as float64, null as NaN."""
-    import pyarrow as pa
-
-    reals: NDArray[np.float64] = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return reals
-
-
-def _decode(outcomes: pa.Array) -> NDArray[np.int8]:
-    import pyarrow as pa
-
-    words = outcomes if pa.types.is_dictionary(outcomes.type) else outcomes.dictionary_encode()
-    return _outcome_codes(words.dictionary.to_pylist(), words.indices.fill_null(-1).to_numpy())
+    folder = path / "runs" if (path / "runs").is_dir() else path
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{path}: no such store or folder of runs")
+    return filename.run_files(folder)

@@ -1,42 +1,42 @@
-"""What pictures need to know of the runs of a setup, whatever their number: counts in cells, and
-some seeds.
-"""
+"""Counts that pictures of a setup's runs are drawn from, however many runs there are."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 
 Integers = NDArray[np.int64]
-Measures = Mapping[str, NDArray[np.float64]]
 
 PICTURED = ("loss", "spread", "spread_start")
-"""The columns that a histograms is made of, besides seeds and outcomes."""
+"""Columns that histograms are made of, besides seeds and outcomes."""
 
 THRESHOLDS: NDArray[np.float64] = np.round(np.logspace(-3, 0, 121), 6)
 """Values of `collapse` at which collapsed runs are counted."""
 
-_SPREADS, _LOSSES = 75, 160
+_SHAPE = (len(OUTCOMES), 75, 160)
 PER_SPREAD, PER_DECADE, _MIN_LOSS = 60, 20, -6
-"""Cells of a picture of spread and loss: 60 for the target range, up to 1.25 of it; 20 for each
-factor of ten from 10⁻⁶ on."""
+"""Cells of a picture of outcome, spread and loss: 60 for the target range, up to 1.25 of it; 20 for
+each factor of ten from 10⁻⁶ on."""
 
 EXAMPLES = 5
-"""Seeds of each outcome that are kept, the first ones: any are as good as others."""
+"""First seeds of each outcome that are kept as examples."""
 
 
 class Histograms(NamedTuple):
-    """The runs of one setup in counts.
+    """Histograms of the runs of one setup.
 
-    `collapsing` and `constant_at_start`, int64 [threshold]: runs that would be collapsed at each of
-    `THRESHOLDS`, and runs whose outputs were as alike before the first update. `cells` and
-    `cell_runs`: where runs lie in the plane of spread and loss, by outcome, and how many.
-    `examples`: the first seeds of each outcome.
+    Attributes
+    ----------
+    collapsing, constant_at_start : int64 arrays, [threshold]
+        Runs that would be collapsed at each of `THRESHOLDS`, and runs whose outputs were as
+        constant before the first update.
+    cells, cell_runs : int64 arrays, [cell]
+        Where runs lie in the plane of spread and loss, by outcome, and how many.
+    examples : dict
+        The first seeds of each outcome.
     """
 
     collapsing: Integers
@@ -46,54 +46,76 @@ class Histograms(NamedTuple):
     examples: dict[Outcome, list[int]]
 
     def points(self) -> tuple[list[Outcome], NDArray[np.float64], NDArray[np.float64]]:
-        """The outcome, the spread and the loss in the middle of each cell in which there are
-        runs.
-        """
-        rest, height = np.divmod(self.cells, _LOSSES)
-        code, across = np.divmod(rest, _SPREADS)
+        """Outcome, spread and loss in the middle of each cell that has runs."""
+        code, across, height = np.unravel_index(self.cells, _SHAPE)
         loss = 10.0 ** ((height + 0.5) / PER_DECADE + _MIN_LOSS)
         return [OUTCOMES[i] for i in code], (across + 0.5) / PER_SPREAD, loss
 
 
 class HistogramBuilder:
-    """Counts runs into a histograms, some at a time."""
+    """Counts runs into histograms, some at a time, seeds ascending."""
 
     def __init__(self) -> None:
-        self._thresholds = np.zeros((2, len(THRESHOLDS)), np.int64)
-        self._cells = np.zeros(len(OUTCOMES) * _SPREADS * _LOSSES, np.int64)
+        self._below = np.zeros((2, len(THRESHOLDS)), np.int64)
+        self._cells = np.zeros(np.prod(_SHAPE), np.int64)
         self._examples: dict[Outcome, list[int]] = {}
 
-    def add(self, seeds: Integers, codes: NDArray[np.integer], measured: Measures) -> None:
-        """Add runs: positions in `OUTCOMES` and the measures of `PICTURED`, all [run]."""
+    def add(
+        self,
+        seeds: Integers,
+        codes: NDArray[np.integer],
+        measured: Mapping[str, NDArray[np.float64]],
+    ) -> None:
+        """Add runs: seeds, positions in `OUTCOMES` and the measures of `PICTURED`, all [run]."""
         spread, loss = measured["spread"], measured["loss"]
-        settled = (codes == OUTCOMES.index(Outcome.CONVERGED)) | (
-            codes == OUTCOMES.index(Outcome.DIVERGED)
-        )
-        for row, values in enumerate((spread[~settled], measured["spread_start"])):
-            # A run is below every threshold beyond its spread; NaN, which sorts last, is below
-            # none.
-            first = np.searchsorted(THRESHOLDS, values, "right")
-            self._thresholds[row] += np.cumsum(np.bincount(first, minlength=len(THRESHOLDS) + 1))[
-                :-1
-            ]
-        seen = np.isfinite(spread) & np.isfinite(loss)
+        decided = [OUTCOMES.index(each) for each in (Outcome.CONVERGED, Outcome.DIVERGED)]
+        undecided = spread[~np.isin(codes, decided)]
+        self._below += [_below(undecided), _below(measured["spread_start"])]
+        finite = np.isfinite(spread) & np.isfinite(loss)
         with np.errstate(divide="ignore"):
-            height = np.clip(
-                (np.log10(loss[seen]) - _MIN_LOSS) * PER_DECADE, 0, _LOSSES - 1
-            ).astype(np.int64)
-        across = np.minimum(spread[seen] * PER_SPREAD, _SPREADS - 1).astype(np.int64)
-        self._cells += np.bincount(
-            (codes[seen].astype(np.int64) * _SPREADS + across) * _LOSSES + height,
-            minlength=self._cells.size,
-        )
-        for code in np.flatnonzero(np.bincount(codes)).tolist():
-            of = self._examples.setdefault(OUTCOMES[code], [])
-            if len(of) < EXAMPLES:
-                of += seeds[np.flatnonzero(codes == code)[: EXAMPLES - len(of)]].tolist()
+            height = (np.log10(loss[finite]) - _MIN_LOSS) * PER_DECADE
+        up = np.clip(height, 0, _SHAPE[2] - 1).astype(np.int64)
+        across = np.minimum(spread[finite] * PER_SPREAD, _SHAPE[1] - 1).astype(np.int64)
+        cells = np.ravel_multi_index((codes[finite], across, up), _SHAPE)
+        self._cells += np.bincount(cells, minlength=self._cells.size)
+        for code in np.unique(codes).tolist():
+            examples = self._examples.setdefault(OUTCOMES[code], [])
+            examples += seeds[codes == code][: EXAMPLES - len(examples)].tolist()
 
     def histograms(self) -> Histograms:
-        """Of all that was added."""
+        """Histograms of all that was added."""
         cells = np.flatnonzero(self._cells)
-        return Histograms(
-            self._thresholds[0], self._thresholds[1], cells, self._cells[cells], self._examples
-        )
+        collapsing, at_start = self._below
+        return Histograms(collapsing, at_start, cells, self._cells[cells], self._examples)
+
+
+def _below(spread: NDArray[np.float64]) -> Integers:
+    """How many runs are below each threshold; NaN, which sorts last, is below none."""
+    first = np.searchsorted(THRESHOLDS, spread, "right")
+    counts: Integers = np.cumsum(np.bincount(first, minlength=len(THRESHOLDS) + 1))[:-1]
+    return counts
+
+
+def pooled(tables: Iterable[tuple[Integers, Integers]]) -> tuple[Integers, Integers]:
+    """Add up tables of values and how often each occurs, values ascending."""
+    values, counts = (np.concatenate(column) for column in zip(*tables, strict=True))
+    values, place = np.unique(values, return_inverse=True)
+    return values, np.bincount(place, counts, len(values)).astype(np.int64)
+
+
+def constant_loss(T: ArrayLike, loss: str) -> float:
+    """Loss of the best answer that is the same for every row: the mean target of each output.
+
+    Parameters
+    ----------
+    T : array_like, [row, output]
+        Targets.
+    loss : str
+        `squared` or `cross-entropy`.
+    """
+    targets = np.asarray(T, float)
+    mean = targets.mean(axis=0)
+    if loss == "cross-entropy":
+        inner = mean[(mean > 0) & (mean < 1)]
+        return float(-(inner * np.log(inner) + (1 - inner) * np.log1p(-inner)).sum())
+    return float(0.5 * ((targets - mean) ** 2).mean(axis=0).sum())

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.analysis.statistics.proportions import constant_loss
+from fastbp.analysis.histograms import constant_loss
 from fastbp.config.setup import Setup
 from fastbp.diagnosis.trials import MeasuredRuns
 from fastbp.engine.lane_group import LaneGroup, rates, task

@@ -207,7 +207,7 @@ class ReportData:
         planes = []
         for one in self.plane_counts[:MAX_PLANES]:
             basin = Basin.read(self.store, one)
-            unlike = unlike_neighbours(basin.converged, basin.there, STEPS).tolist()
+            unlike = unlike_neighbours(basin.converged, basin.present, STEPS).tolist()
             name = self.names[one.setup] if len(self.summary) > 1 else ""
             planes.append(StartPlane(one, name, basin, unlike))
         return planes

@@ -10,7 +10,8 @@ from svg_texts import texts
 
 from fastbp.analysis.atlas import equality, functions, is_atlas
 from fastbp.analysis.counts import count_runs
-from fastbp.analysis.statistics.proportions import cochran, wilson
+from fastbp.analysis.statistics.paired import cochran
+from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import summary
 from fastbp.analysis.symmetry import classes
 from fastbp.reporting import build

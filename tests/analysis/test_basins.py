@@ -72,7 +72,7 @@ def test_each_run_has_its_cell(tmp_path: Path, parts: int) -> None:
         assert found.plane == Plane(SIDE, 0, 2, 3.0)
         assert [OUTCOMES[code] for code in found.codes.ravel()] == outcomes
         assert (np.isfinite(found.times) == found.converged).all()
-        assert found.there.all()
+        assert found.present.all()
         assert found.shares == {outcome: outcomes.count(outcome) / SIDE**2 for outcome in OUTCOMES}
     assert Basin.of(frame).times[4].tolist() == pytest.approx(
         [
@@ -95,7 +95,7 @@ def test_seeds_past_the_plane_start_again_and_the_first_count() -> None:
 def test_a_plane_may_have_holes() -> None:
     _, frame = plane_runs(range(3, 40))
     found = Basin.of(frame)
-    assert np.flatnonzero(found.there).tolist() == list(range(3, 40))
+    assert np.flatnonzero(found.present).tolist() == list(range(3, 40))
     assert sum(found.shares.values()) == pytest.approx(1)
     assert shown(basin(found).figure, found)[0, 0].tolist() == [255, 255, 255]
 

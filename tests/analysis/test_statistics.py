@@ -9,11 +9,10 @@ from scipy import optimize, special, stats
 
 from fastbp.analysis.contrasts import contrasts
 from fastbp.analysis.counts import count_runs
-from fastbp.analysis.statistics.paired import holm, mcnemar, newcombe, tango
+from fastbp.analysis.statistics.paired import cochran, effective_trials, holm, mcnemar, tango
 from fastbp.analysis.statistics.proportions import (
-    cochran,
     confidence_sequence,
-    effective_trials,
+    newcombe,
     sequence_prior,
     sequence_trials,
     wilson,
@@ -409,6 +408,9 @@ class TestHolm:
             holm([0.5, 1.5])
         with pytest.raises(ValueError, match="one row"):
             holm([[0.5]])
+
+    def test_what_was_not_tested_does_not_count(self) -> None:
+        np.testing.assert_array_equal(holm([0.03, np.nan, 0.01]), [0.03, np.nan, 0.02])
 
 
 def test_at_most_one_table_in_twenty_raises_a_false_alarm() -> None:

@@ -114,9 +114,9 @@ def test_what_is_no_table_has_no_bits() -> None:
         "table:" + "01" * 16,
     ):
         assert bits_of(other) == ""
-    with pytest.raises(ValueError, match="tables of up to 4 inputs"):
+    with pytest.raises(ValueError, match="tables have up to 4 inputs"):
         classes(["01", "0110"], "pn")
-    with pytest.raises(ValueError, match="a symmetry of pn, npn"):
+    with pytest.raises(ValueError, match="symmetry is one of pn, npn"):
         classes(["01"], "np")
 
 

@@ -1,20 +1,63 @@
-"""Paired comparisons: intervals and tests, pure functions over arrays, each with its source."""
-
-from __future__ import annotations
+"""Comparisons over the same seeds: intervals and tests, pure functions with their sources."""
 
 from math import comb
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import betainc, chdtrc, stdtrit
 
-from fastbp.analysis.statistics.proportions import _HALVINGS, Real, _deviate, wilson
+from fastbp.analysis.statistics.proportions import HALVINGS, Real, normal_quantile
+
+
+def tango(
+    fixed: ArrayLike, broken: ArrayLike, pairs: ArrayLike, level: float = 0.95
+) -> tuple[Real, Real]:
+    """Tango's score interval for a difference of paired proportions.
+
+    Parameters
+    ----------
+    fixed, broken : array_like of whole numbers
+        Pairs that changed from failure to success (b), and from success to failure (c), of any
+        common shape.
+    pairs : array_like of whole numbers, same shape
+        All pairs (n).
+    level : float
+        Two-sided confidence level.
+
+    Returns
+    -------
+    low, high : float64 arrays, same shape
+        Bounds of (fixed − broken) / pairs, from −1 to 1; NaN where `pairs` is 0.
+
+    Raises
+    ------
+    ValueError
+        Unless b, c >= 0, b + c <= n and 0 < level < 1.
+
+    Notes
+    -----
+    The bounds are the δ with (b − c − nδ)² = z² n (2q + δ(1 − δ)), where q, the estimate of
+    P(broken) under a difference δ, is the larger root of 2n q² + ((2n − b + c)δ − b − c) q −
+    cδ(1 − δ) = 0. T. Tango (1998), Statistics in Medicine 17:891-908, the score statistic and its
+    restricted estimate, doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B.
+    """
+    b, c, n = np.broadcast_arrays(*(np.asarray(a, float) for a in (fixed, broken, pairs)))
+    if np.any((b < 0) | (c < 0) | (b + c > n)):
+        raise ValueError(
+            "fixed and broken are not negative, and together at most the number of pairs"
+        )
+    z = normal_quantile(level)
+    some = np.where(n > 0, n, 1.0)
+    # Exchanging fixed and broken mirrors the interval: one bound's code serves both, to the bit.
+    low, high = _tango_low(b, c, some, z), -_tango_low(c, b, some, z)
+    return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
 
 def _tango_low(b: Real, c: Real, n: Real, z: float) -> Real:
-    """The lower bound of `tango` by bisection of [−1, estimate], for n > 0."""
+    """Lower bound of `tango` by bisection of [−1, estimate], for n > 0."""
     low, high = np.full(n.shape, -1.0), (b - c) / n
-    for _ in range(_HALVINGS):
+    for _ in range(HALVINGS):
         delta = (low + high) / 2
         # q, the larger root of 2n q² + B q + C = 0, by the formula that does not cancel.
         B = (2 * n - b + c) * delta - b - c
@@ -28,103 +71,156 @@ def _tango_low(b: Real, c: Real, n: Real, z: float) -> Real:
     return low
 
 
-def tango(
-    fixed: ArrayLike, broken: ArrayLike, pairs: ArrayLike, level: float = 0.95
-) -> tuple[Real, Real]:
-    """Tango's score interval for a difference of paired shares, (fixed − broken) / pairs.
-
-    Bounds are the δ with (b − c − nδ)² = z² n (2q + δ(1 − δ)), where q, the estimate of P(broken)
-    under a difference δ, is the larger root of 2n q² + ((2n − b + c)δ − b − c) q − cδ(1 − δ) = 0.
-
-    Source: T. Tango (1998), Statistics in Medicine 17:891-908, the score statistic and its
-    restricted estimate, doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B.
-
-    Parameters: `fixed` (b) and `broken` (c) of `pairs` (n), whole numbers of any common shape.
-    Returns (low, high), −1…1, NaN where `pairs` is 0. Raises ValueError where b, c ≥ 0 and b + c ≤
-    n do not hold or the level is none.
-    """
-    b, c, n = np.broadcast_arrays(*(np.asarray(a, float) for a in (fixed, broken, pairs)))
-    if np.any((b < 0) | (c < 0) | (b + c > n)):
-        raise ValueError(
-            "fixed and broken are not negative, and together at most the number of pairs"
-        )
-    z = _deviate(level)
-    some = np.where(n > 0, n, 1.0)
-    # Exchanging fixed and broken mirrors the interval: one bound's code serves both, to the bit.
-    low, high = _tango_low(b, c, some, z), -_tango_low(c, b, some, z)
-    return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
-
-
 def mcnemar(fixed: ArrayLike, broken: ArrayLike) -> Real:
-    """The exact two-sided p of McNemar's test that fixing and breaking are equally likely.
+    """Exact two-sided p of McNemar's test that fixing and breaking are equally likely.
 
-    p = min(1, 2 P(X ≤ min(b, c))), X binomial with b + c trials of ½; 1 where there is neither.
+    Parameters
+    ----------
+    fixed, broken : array_like of whole numbers
+        Pairs that changed for the better and for the worse, of any common shape.
 
-    Source: Q. McNemar (1947), Psychometrika 12:153-157, doi:10.1007/BF02295996; exact form: A.
-    Agresti (2013), Categorical Data Analysis, section 11.1.
+    Returns
+    -------
+    float64 array, same shape
+        p; 1 where no pair changed.
 
-    Parameters: whole numbers ≥ 0 of any common shape. Raises ValueError where one is negative.
+    Raises
+    ------
+    ValueError
+        If a count is negative.
+
+    Notes
+    -----
+    p = min(1, 2 P(X <= min(b, c))), X binomial with b + c trials of ½. Q. McNemar (1947),
+    Psychometrika 12:153-157, doi:10.1007/BF02295996; exact form: A. Agresti (2013), Categorical
+    Data Analysis, section 11.1.
     """
-    from scipy.special import betainc
-
     b, c = np.broadcast_arrays(np.asarray(fixed, float), np.asarray(broken, float))
     if np.any((b < 0) | (c < 0)):
         raise ValueError("fixed and broken are not negative")
     fewer, more = np.minimum(b, c), np.maximum(b, c)
-    # P(X ≤ k of n) is the incomplete beta function at (n − k, k + 1): here n − k is the larger of
-    # the two.
+    # P(X <= k of n) is the incomplete beta function at (n − k, k + 1): n − k is the larger count.
     tail: Real = np.where(more > 0, betainc(np.maximum(more, 1.0), fewer + 1, 0.5), 1.0)
     return np.where(tail < 0.5, 2 * tail, 1.0)
 
 
 def holm(p: ArrayLike) -> Real:
-    """Holm's adjustment: p values that may each be held against one level, with one false alarm
-    anywhere at most at that level.
+    """Adjust p values by Holm's method: together they raise a false alarm at most at one level.
 
-    In ascending order, adjusted p(i) = max over j ≤ i of min(1, (m − j + 1) p(j)), j from 1.
+    Parameters
+    ----------
+    p : array_like, [test]
+        p values from 0 to 1; NaN where there was no test.
 
-    Source: S. Holm (1979), Scandinavian Journal of Statistics 6:65-70.
+    Returns
+    -------
+    float64 array, [test]
+        Adjusted p values, NaN where `p` is.
 
-    Parameters: `p`, [m], each 0…1. Returns float64 [m]. Raises ValueError for anything else.
+    Raises
+    ------
+    ValueError
+        For anything else.
+
+    Notes
+    -----
+    In ascending order, adjusted p(i) = max over j <= i of min(1, (m − j + 1) p(j)), j from 1.
+    S. Holm (1979), Scandinavian Journal of Statistics 6:65-70.
     """
-    given = np.asarray(p, float)
-    if given.ndim != 1 or not np.all((given >= 0) & (given <= 1)):
+    values = np.asarray(p, float)
+    if values.ndim != 1 or np.any((values < 0) | (values > 1)):
         raise ValueError("p values form one row, each from 0 to 1")
-    order = np.argsort(given, kind="stable")
-    adjusted = np.empty_like(given)
-    adjusted[order] = np.minimum(
-        1.0, np.maximum.accumulate(given[order] * np.arange(given.size, 0, -1))
-    )
+    order = np.argsort(values, kind="stable")[: np.count_nonzero(~np.isnan(values))]  # NaN is last
+    factors = np.arange(order.size, 0, -1)
+    adjusted = np.full(values.shape, np.nan)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] * factors))
     return adjusted
 
 
-def newcombe(
-    count: ArrayLike, total: ArrayLike, other: ArrayLike, others: ArrayLike, level: float = 0.95
-) -> tuple[Real, Real]:
-    """Newcombe's score interval for a difference of independent shares, other/others − count/total.
+MIN_EXPECTED = 5
+"""Successes, and failures, that each proportion must have on average for a χ² approximation
+(Cochran 1954, Biometrics 10:417-451)."""
 
-    From Wilson's bounds l and u of each share p: d − √((p₂ − l₂)² + (u₁ − p₁)²) to d + √((u₂ − p₂)²
-    + (p₁ − l₁)²).
 
-    Source: R. G. Newcombe (1998), Statistics in Medicine 17:873-890, method 10,
-    doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I.
+def cochran(together: ArrayLike, total: int) -> float:
+    """Cochran's p that several proportions on the same seeds are equal, robust to correlation.
 
-    Parameters: whole numbers of any common shape. Returns (low, high), −1…1, NaN where a total is
-    0. Raises as `wilson` does.
+    Parameters
+    ----------
+    together : array_like of whole numbers, [share, share]
+        On how many seeds both succeeded; the diagonal has the successes of each.
+    total : int
+        Seeds.
+
+    Returns
+    -------
+    float
+        p; NaN for a single proportion, and where a proportion has fewer than five successes or
+        failures on average.
+
+    Raises
+    ------
+    ValueError
+        If `together` is not square.
+
+    Notes
+    -----
+    Q = (k − 1)(k ΣG² − (ΣG)²)/(k ΣL − ΣL²), with G the successes of each of k proportions and L
+    those of each seed. If all covariances within a seed are equal, Q is about χ² with k − 1 degrees
+    of freedom. If not, its mean is the same but not its spread; after Box, εQ is about χ² with
+    ε(k − 1), ε = (tr C)²/((k − 1) tr C²), C the covariances, centred both ways.
+
+    W. G. Cochran (1950), Biometrika 37:256-266, doi:10.2307/2332378; G. E. P. Box (1954), Annals of
+    Mathematical Statistics 25:484-498, doi:10.1214/aoms/1177728717; both: J. L. Myers, J. V.
+    DiCecco, J. B. White and V. M. Borden (1982), Psychological Bulletin 92:517-525,
+    doi:10.1037/0033-2909.92.2.517.
     """
-    (low1, high1), (low2, high2) = wilson(count, total, level), wilson(other, others, level)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p1, p2 = (
-            np.divide(np.asarray(count, float), total),
-            np.divide(np.asarray(other, float), others),
-        )
-    difference = p2 - p1
-    return difference - np.hypot(p2 - low2, high1 - p1), difference + np.hypot(
-        high2 - p2, p1 - low1
-    )
+    both = np.asarray(together, float)
+    if both.ndim != 2 or both.shape[0] != both.shape[1]:
+        raise ValueError("together has a row and a column for each share")
+    k, successes = len(both), np.diag(both)
+    few = min(successes.sum(), k * total - successes.sum()) < MIN_EXPECTED * k
+    within = k * successes.sum() - both.sum()
+    # `within` is 0 if every seed succeeds in all or in none, so that no two proportions can differ.
+    if k < 2 or few or within <= 0:
+        return float("nan")
+    q = (k - 1) * (k * (successes**2).sum() - successes.sum() ** 2) / within
+    # Centring removes the equal means too.
+    centred = both - both.mean(axis=0) - both.mean(axis=1, keepdims=True) + both.mean()
+    epsilon = np.trace(centred) ** 2 / ((k - 1) * (centred**2).sum())
+    return float(chdtrc(epsilon * (k - 1), epsilon * q))
 
 
-class Part(NamedTuple):
+def effective_trials(together: ArrayLike, total: int) -> float:
+    """Independent trials that tell as much about the mean of several proportions as these do.
+
+    Parameters
+    ----------
+    together, total
+        As for `cochran`.
+
+    Returns
+    -------
+    float
+        From `total`, where each seed succeeds in all or in none, to k × `total`.
+
+    Notes
+    -----
+    p(1 − p)/V, with V the variance over seeds of the mean p. Where p is 0 or 1 nothing shows how
+    correlated the trials of a seed are, and they count as one. E. L. Korn and B. I. Graubard
+    (1998), Survey Methodology 24:193-201.
+    """
+    both = np.asarray(together, float)
+    k = len(both)
+    mean = np.trace(both) / (k * total)
+    if mean in (0, 1):
+        return float(total)
+    variance = (both.sum() / (k * k * total) - mean * mean) / total
+    trials = mean * (1 - mean) / variance if variance > 0 else np.inf
+    return float(min(max(trials, total), k * total))
+
+
+class MeanInterval(NamedTuple):
     """An estimate of a mean and its bounds."""
 
     value: float
@@ -132,48 +228,80 @@ class Part(NamedTuple):
     high: float
 
 
-def mean_interval(values: ArrayLike, level: float = 0.95) -> Part:
-    """The mean of independent values, [n], and Student's interval, mean ± t·sd/√n: bounds are NaN
-    of a single value.
+def mean_interval(values: ArrayLike, level: float = 0.95) -> MeanInterval:
+    """Mean of independent values and Student's interval for it.
 
-    Source: Student (1908), Biometrika 6:1-25, doi:10.1093/biomet/6.1.1.
+    Parameters
+    ----------
+    values : array_like, [n]
+        One or more values.
+    level : float
+        Two-sided confidence level.
+
+    Returns
+    -------
+    MeanInterval
+        mean ± t·sd/√n; the bounds of a single value are NaN.
+
+    Raises
+    ------
+    ValueError
+        If the values form no row, or unless 0 < level < 1.
+
+    Notes
+    -----
+    Student (1908), Biometrika 6:1-25, doi:10.1093/biomet/6.1.1.
     """
-    from scipy.special import stdtrit
-
-    _deviate(level)
+    normal_quantile(level)
     x = np.asarray(values, float)
     if x.ndim != 1 or not x.size:
         raise ValueError("values form a row")
     mean = float(x.mean())
     if x.size == 1:
-        return Part(mean, np.nan, np.nan)
+        return MeanInterval(mean, np.nan, np.nan)
     reach = float(stdtrit(x.size - 1, (1 + level) / 2)) * float(x.std(ddof=1)) / x.size**0.5
-    return Part(mean, mean - reach, mean + reach)
+    return MeanInterval(mean, mean - reach, mean + reach)
 
 
-class Attribution(NamedTuple):
-    """What one of several changes did to a mean: made first, made last, and averaged over all
-    orders of making them.
+class Contribution(NamedTuple):
+    """What one of several changes does to a mean.
+
+    Made first (`alone`), made last (`last`), and averaged over all orders of making the changes
+    (`average`).
     """
 
-    alone: Part
-    last: Part
-    average: Part
+    alone: MeanInterval
+    last: MeanInterval
+    average: MeanInterval
 
 
-def attribution(corners: ArrayLike, level: float = 0.95) -> list[Attribution]:
-    """Each change's part where several were made, from what was seen with every subset of them.
+def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
+    """Split the effect of several changes, from runs with every subset of them.
 
-    The average over all orders of making them is Shapley's value: Σ over subsets S without the
-    change of (v(S with it) − v(S)) / (k·C(k − 1, |S|)). It is taken of each run by itself, so that
-    the intervals are those of a mean.
+    Parameters
+    ----------
+    corners : array_like, [2^k, run]
+        What each run showed with a subset of the k changes; bit i of the row's number says that
+        change i is made.
+    level : float
+        Two-sided confidence level.
 
-    Source: L. S. Shapley (1953), A value for n-person games, Contributions to the Theory of Games
-    II:307-317.
+    Returns
+    -------
+    list of Contribution
+        One for each change.
 
-    Parameters: `corners`, [2^k, run]: what each run showed with a subset of the changes, whose bit
-    i says that change i is made. Returns one for each of the k changes. Raises ValueError for
-    another number of rows and without runs.
+    Raises
+    ------
+    ValueError
+        For another number of rows, and without runs.
+
+    Notes
+    -----
+    The average over all orders is Shapley's value: Σ over subsets S without the change of
+    (v(S with it) − v(S)) / (k·C(k − 1, |S|)). It is taken for each run, so the intervals are those
+    of a mean. L. S. Shapley (1953), A value for n-person games, Contributions to the Theory of
+    Games II:307-317.
     """
     v = np.asarray(corners)
     changes = len(v).bit_length() - 1 if v.ndim == 2 else 0
@@ -181,17 +309,14 @@ def attribution(corners: ArrayLike, level: float = 0.95) -> list[Attribution]:
         raise ValueError(
             "there is a row for every subset of one or more changes, and a column for every run"
         )
-    full = len(v) - 1
-    found = []
-    for change in range(changes):
-        bit = 1 << change
+    v = v.astype(float)
+    result = []
+    for bit in (1 << change for change in range(changes)):
+        without = [subset for subset in range(len(v)) if not subset & bit]
         average = np.zeros(v.shape[1])
-        for subset in range(len(v)):
-            if not subset & bit:
-                step = v[subset | bit].astype(float) - v[subset]
-                average += step / (changes * comb(changes - 1, subset.bit_count()))
-        alone, last = v[bit].astype(float) - v[0], v[full].astype(float) - v[full ^ bit]
-        found.append(
-            Attribution(*(mean_interval(values, level) for values in (alone, last, average)))
-        )
-    return found
+        for subset in without:
+            step = v[subset | bit] - v[subset]
+            average += step / (changes * comb(changes - 1, subset.bit_count()))
+        parts = (v[bit] - v[0], v[-1] - v[without[-1]], average)
+        result.append(Contribution(*(mean_interval(values, level) for values in parts)))
+    return result

@@ -1,49 +1,72 @@
-"""Intervals and tests for shares and for times to an event: pure functions over arrays, each with
-its source.
+"""Intervals and tests for proportions: pure functions over arrays, each with its source.
 
-Counts broadcast against each other; results have their common shape. `level` is the two-sided
-confidence level. Times to an event are given as a table: each time once, ascending, and how many
-events there were at it.
+Counts broadcast against each other, and results have their common shape. `level` is the two-sided
+confidence level.
 """
-
-from __future__ import annotations
 
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import betaincinv, gammaln, xlog1py, xlogy
 
 Real = NDArray[np.float64]
 
-_HALVINGS = 64
-"""Bisections of an interval of width 2 until float64 has no finer step near any bound that
+HALVINGS = 64
+"""Bisections of an interval of width 2 after which float64 has no finer step near any bound that
 matters."""
 
 
-def _deviate(level: float) -> float:
-    """The standard normal deviate z that a two-sided interval of this level reaches out to."""
+def normal_quantile(level: float) -> float:
+    """Standard normal deviate z whose two-sided interval ±z has this level.
+
+    Raises
+    ------
+    ValueError
+        Unless 0 < level < 1.
+    """
     if not 0 < level < 1:
         raise ValueError(f"level = {level}: a confidence level lies between 0 and 1")
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Real, Real]:
-    """Wilson's score interval for a share.
-
-    Bounds are the roots p of (count/total − p)² = z² p (1 − p) / total; exactly 0 where `count` is
-    0, exactly 1 where it is `total`.
-
-    Source: E. B. Wilson (1927), Journal of the American Statistical Association 22:209-212,
-    doi:10.1080/01621459.1927.10502953.
-
-    Parameters: `count` of `total`, whole numbers of any common shape. Returns (low, high), shares
-    0…1, NaN where `total` is 0. Raises ValueError where not 0 ≤ count ≤ total or the level is none.
-    """
+def _checked(count: ArrayLike, total: ArrayLike) -> tuple[Real, Real]:
+    """Counts and totals as float64 of their common shape."""
     x, n = np.broadcast_arrays(np.asarray(count, float), np.asarray(total, float))
     if np.any((x < 0) | (x > n)):
         raise ValueError("a count lies between 0 and its total")
-    z = _deviate(level)
+    return x, n
+
+
+def wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Real, Real]:
+    """Wilson's score interval for a proportion.
+
+    Parameters
+    ----------
+    count, total : array_like of whole numbers
+        Successes and trials, of any common shape.
+    level : float
+        Two-sided confidence level.
+
+    Returns
+    -------
+    low, high : float64 arrays, same shape
+        Bounds from 0 to 1; NaN where `total` is 0, exactly 0 where `count` is 0, exactly 1 where
+        it is `total`.
+
+    Raises
+    ------
+    ValueError
+        Unless 0 <= count <= total and 0 < level < 1.
+
+    Notes
+    -----
+    The bounds are the roots p of (count/total − p)² = z² p (1 − p) / total. E. B. Wilson (1927),
+    Journal of the American Statistical Association 22:209-212, doi:10.1080/01621459.1927.10502953.
+    """
+    x, n = _checked(count, total)
+    z = normal_quantile(level)
     with np.errstate(invalid="ignore", divide="ignore"):
         middle = (x + z * z / 2) / (n + z * z)
         reach = z / (n + z * z) * np.sqrt(x * (n - x) / n + z * z / 4)
@@ -53,23 +76,18 @@ def wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Rea
 
 
 def clopper_pearson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Real, Real]:
-    """The exact binomial interval for a share: it covers at least as often as it says, with any
-    number of trials.
+    """Exact binomial interval for a proportion: it covers at least as often as its level says.
 
-    The bounds are the shares at which as many or more, and as few or fewer, have probability (1 −
-    level)/2: quantiles of Beta(x, n − x + 1) and Beta(x + 1, n − x).
+    Parameters, results and errors are those of `wilson`.
 
-    Source: C. J. Clopper and E. S. Pearson (1934), Biometrika 26:404-413,
-    doi:10.1093/biomet/26.4.404.
-
-    Parameters, result and what is raised: as `wilson`.
+    Notes
+    -----
+    The bounds are the proportions at which `count` or more, and `count` or fewer, have probability
+    (1 − level)/2: quantiles of Beta(x, n − x + 1) and Beta(x + 1, n − x). C. J. Clopper and E. S.
+    Pearson (1934), Biometrika 26:404-413, doi:10.1093/biomet/26.4.404.
     """
-    from scipy.special import betaincinv
-
-    x, n = np.broadcast_arrays(np.asarray(count, float), np.asarray(total, float))
-    if np.any((x < 0) | (x > n)):
-        raise ValueError("a count lies between 0 and its total")
-    _deviate(level)
+    x, n = _checked(count, total)
+    normal_quantile(level)
     with np.errstate(invalid="ignore"):
         low = np.where(x > 0, betaincinv(np.maximum(x, 1), n - x + 1, (1 - level) / 2), 0.0)
         high = np.where(x < n, betaincinv(x + 1, np.maximum(n - x, 1), (1 + level) / 2), 1.0)
@@ -79,48 +97,57 @@ def clopper_pearson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> 
 def confidence_sequence(
     count: ArrayLike, total: ArrayLike, prior: float, level: float = 0.95
 ) -> tuple[Real, Real]:
-    """An interval for a share that may be looked at after every trial, and by which it may be
-    decided when to stop.
+    """Interval for a proportion that stays valid when it is computed after every trial.
 
-    With independent trials, the intervals of all totals 1, 2, 3, … contain the share together with
-    probability `level` or more. The bounds are the p at which the likelihood ratio M(p) = B(kp + x,
-    kq + n − x) / (B(kp, kq) p^x q^(n − x)), q = 1 − p, of a mixture of shares Beta(kp, kq) against
-    p itself reaches 1/(1 − level): where p is the share, M is a martingale that starts at 1, and
-    exceeds that ever with at most this probability (Ville). ln M is a sum of ln(k + i/p) and ln(k +
-    j/q), which are convex in p, so that M stays below on an interval; it holds x/n, where the
-    likelihood is greatest.
+    With independent trials, the intervals after 1, 2, 3, … trials all contain the proportion with
+    probability `level` or more, so they may decide when to stop.
 
-    Source: H. Robbins (1970), Annals of Mathematical Statistics 41:1397-1409,
-    doi:10.1214/aoms/1177696786; this mixture: S. R. Howard, A. Ramdas, J. McAuliffe and J. Sekhon
-    (2021), Annals of Statistics 49:1055-1080, doi:10.1214/20-AOS1991, the two-sided beta-binomial
-    mixture.
+    Parameters
+    ----------
+    count, total : array_like of whole numbers
+        Successes and trials, of any common shape.
+    prior : float
+        k > 0, fixed before anything is counted: how many trials the mixture weighs.
+        `sequence_prior` has a good one for a width.
+    level : float
+        Two-sided confidence level.
 
-    Parameters: `count` of `total`, whole numbers of any common shape; `prior`, k > 0, fixed before
-    anything is counted: how many trials the mixture weighs. `sequence_prior` has one for a width.
-    Returns (low, high), shares 0…1, 0 and 1 where `total` is 0. Raises ValueError where not 0 ≤
-    count ≤ total, or k or the level is none.
+    Returns
+    -------
+    low, high : float64 arrays, same shape
+        Bounds from 0 to 1; 0 and 1 where `total` is 0.
+
+    Raises
+    ------
+    ValueError
+        Unless 0 <= count <= total, 0 < prior < ∞ and 0 < level < 1.
+
+    Notes
+    -----
+    The bounds are the p at which the likelihood ratio M(p) = B(kp + x, kq + n − x) / (B(kp, kq) p^x
+    q^(n − x)), q = 1 − p, of a mixture of proportions Beta(kp, kq) against p reaches 1/(1 − level).
+    For the true p, M is a martingale that starts at 1 and ever exceeds that bound with at most
+    probability 1 − level (Ville). ln M is a sum of ln(k + i/p) and ln(k + j/q), which are convex in
+    p, so M is small on an interval; it contains x/n, where the likelihood is greatest.
+
+    H. Robbins (1970), Annals of Mathematical Statistics 41:1397-1409, doi:10.1214/aoms/1177696786;
+    this mixture: S. R. Howard, A. Ramdas, J. McAuliffe and J. Sekhon (2021), Annals of Statistics
+    49:1055-1080, doi:10.1214/20-AOS1991, the two-sided beta-binomial mixture.
     """
-    x, n = np.broadcast_arrays(np.asarray(count, float), np.asarray(total, float))
-    if np.any((x < 0) | (x > n)):
-        raise ValueError("a count lies between 0 and its total")
+    x, n = _checked(count, total)
     if not (0 < prior < np.inf and 0 < level < 1):
         raise ValueError(f"prior = {prior} is above 0, and level = {level} between 0 and 1")
     estimate = np.divide(x, n, out=np.full(n.shape, 0.5), where=n > 0)
-    # Exchanging what is counted mirrors the interval.
-    low, high = (
-        _sequence_low(x, n, estimate, prior, level),
-        1 - _sequence_low(n - x, n, 1 - estimate, prior, level),
-    )
-    return low, high
+    # Exchanging successes and failures mirrors the interval.
+    low = _sequence_low(x, n, estimate, prior, level)
+    return low, 1 - _sequence_low(n - x, n, 1 - estimate, prior, level)
 
 
 def _sequence_low(x: Real, n: Real, estimate: Real, k: float, level: float) -> Real:
-    """The lower bound of `confidence_sequence` by bisection of [0, estimate]."""
-    from scipy.special import gammaln, xlog1py, xlogy
-
+    """Lower bound of `confidence_sequence` by bisection of [0, estimate]."""
     low, high = np.zeros(n.shape), estimate.copy()
     shift = gammaln(k) - gammaln(k + n) + np.log1p(-level)
-    for _ in range(_HALVINGS):
+    for _ in range(HALVINGS):
         p = np.maximum((low + high) / 2, np.finfo(float).tiny)
         a, b = k * p, k * (1 - p)
         ratio = (
@@ -137,19 +164,21 @@ def _sequence_low(x: Real, n: Real, estimate: Real, k: float, level: float) -> R
 
 
 def sequence_prior(width: float) -> float:
-    """The `prior` of `confidence_sequence` that needs few trials for an interval of this width,
-    whatever the share.
+    """Prior of `confidence_sequence` that needs few trials for an interval of this width.
 
-    A share of one half takes some n = (1 + k/n)(2 ln(1/(1 − level)) + ln(1 + n/k)) / width² trials,
-    the fewest where n = 8k and hardly more from 4k to 30k. At k = 1/(2 width²) one half has n =
-    19k, and shares that take fewer trials have n nearer to 8k.
+    Notes
+    -----
+    A proportion of one half takes some n = (1 + k/n)(2 ln(1/(1 − level)) + ln(1 + n/k)) / width²
+    trials, the fewest where n = 8k and hardly more from 4k to 30k. At k = 1/(2 width²) one half has
+    n = 19k, and proportions that take fewer trials have n nearer to 8k.
     """
     return 1 / (2 * width * width)
 
 
 def sequence_trials(share: float, width: float, level: float = 0.95) -> int:
-    """About how many trials `confidence_sequence` takes to be so narrow where this share of them is
-    counted; most at one half.
+    """Trials that `confidence_sequence` needs for a width, about, if it counts this share of them.
+
+    The number is largest for a share of one half.
     """
 
     def is_narrow(n: int) -> bool:
@@ -165,86 +194,63 @@ def sequence_trials(share: float, width: float, level: float = 0.95) -> int:
     return many
 
 
-def fisher(count: int, total: int, other: int, others: int) -> float:
-    """Fisher's exact two-sided p that two independent shares, count/total and other/others, are
-    equal.
+def newcombe(
+    count: ArrayLike, total: ArrayLike, other: ArrayLike, others: ArrayLike, level: float = 0.95
+) -> tuple[Real, Real]:
+    """Newcombe's score interval for a difference of independent proportions.
 
-    Source: R. A. Fisher (1935), Journal of the Royal Statistical Society 98:39-82,
-    doi:10.2307/2342435.
+    Parameters
+    ----------
+    count, total, other, others : array_like of whole numbers
+        Successes and trials of the first and of the second proportion, of any common shape.
+    level : float
+        Two-sided confidence level.
+
+    Returns
+    -------
+    low, high : float64 arrays, same shape
+        Bounds of other/others − count/total, from −1 to 1; NaN where a total is 0.
+
+    Raises
+    ------
+    ValueError
+        As `wilson` does.
+
+    Notes
+    -----
+    From Wilson's bounds l and u of each proportion p: d − √((p₂ − l₂)² + (u₁ − p₁)²) to
+    d + √((u₂ − p₂)² + (p₁ − l₁)²). R. G. Newcombe (1998), Statistics in Medicine 17:873-890, method
+    10, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I.
+    """
+    (low1, high1), (low2, high2) = wilson(count, total, level), wilson(other, others, level)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p1 = np.divide(np.asarray(count, float), total)
+        p2 = np.divide(np.asarray(other, float), others)
+    below, above = np.hypot(p2 - low2, high1 - p1), np.hypot(high2 - p2, p1 - low1)
+    return p2 - p1 - below, p2 - p1 + above
+
+
+def fisher(count: int, total: int, other: int, others: int) -> float:
+    """Fisher's exact two-sided p that the proportions count/total and other/others are equal.
+
+    Notes
+    -----
+    R. A. Fisher (1935), Journal of the Royal Statistical Society 98:39-82, doi:10.2307/2342435.
     """
     from scipy.stats import fisher_exact
 
     return float(fisher_exact(np.array([[count, total - count], [other, others - other]])).pvalue)
 
 
-MIN_EXPECTED = 5
-"""Successes, and failures, that each share must have on average for a χ² approximation (Cochran
-1954, Biometrics 10:417-451)."""
+class LevelCrossing(NamedTuple):
+    """Where a row of proportions passes a level.
 
-
-def cochran(together: ArrayLike, total: int) -> float:
-    """Cochran's p that several shares are equal, each seen on the same seeds: it stands any
-    correlation within a seed.
-
-    Q = (k − 1)(k ΣG² − (ΣG)²)/(k ΣL − ΣL²), with G the successes of each of k shares and L those of
-    each seed. Where covariances within a seed are all alike it is about χ² with k − 1 degrees of
-    freedom. Where they are not, its mean is the same, its spread is not: as Box has it, εQ is about
-    χ² with ε(k − 1), ε = (tr C)²/((k − 1) tr C²), C the covariances, centred both ways.
-
-    Source: W. G. Cochran (1950), Biometrika 37:256-266, doi:10.2307/2332378; G. E. P. Box (1954),
-    Annals of Mathematical Statistics 25:484-498, doi:10.1214/aoms/1177728717; both at once: J. L.
-    Myers, J. V. DiCecco, J. B. White and V. M. Borden (1982), Psychological Bulletin 92:517-525,
-    doi:10.1037/0033-2909.92.2.517.
-
-    Parameters: `together`, [share, share], on how many of `total` seeds both succeeded: its
-    diagonal has the successes of each. Returns p, NaN of a single share, and where there are fewer
-    than five successes or failures a share. Raises ValueError where `together` is not square.
-    """
-    from scipy.special import chdtrc
-
-    both = np.asarray(together, float)
-    if both.ndim != 2 or both.shape[0] != both.shape[1]:
-        raise ValueError("together has a row and a column for each share")
-    k, successes = len(both), np.diag(both)
-    if k < 2 or min(successes.sum(), k * total - successes.sum()) < MIN_EXPECTED * k:
-        return float("nan")
-    within = k * successes.sum() - both.sum()
-    if within <= 0:
-        return float(
-            "nan"
-        )  # every seed succeeds in all or in none, so that no two shares can differ
-    q = (k - 1) * (k * (successes**2).sum() - successes.sum() ** 2) / within
-    centred = (
-        both - both.mean(axis=0) - both.mean(axis=1, keepdims=True) + both.mean()
-    )  # equal means go with the centring
-    epsilon = np.trace(centred) ** 2 / ((k - 1) * (centred**2).sum())
-    return float(chdtrc(epsilon * (k - 1), epsilon * q))
-
-
-def effective_trials(together: ArrayLike, total: int) -> float:
-    """How many independent trials say as much of the mean of several shares as these, which were
-    seen on the same seeds.
-
-    p(1 − p)/V, with V the variance of their mean p over seeds: from `total`, where each seed
-    succeeds in all or in none, to k times as many. Where p is 0 or 1 nothing shows how alike the
-    trials of a seed are, and they count as one.
-
-    Source: E. L. Korn and B. I. Graubard (1998), Survey Methodology 24:193-201.
-
-    Parameters: as `cochran`.
-    """
-    both = np.asarray(together, float)
-    k = len(both)
-    mean = np.trace(both) / (k * total)
-    variance = (both.sum() / (k * k * total) - mean * mean) / total
-    if mean in (0, 1) or variance <= 0:
-        return float(total if mean in (0, 1) else k * total)
-    return float(min(max(mean * (1 - mean) / variance, total), k * total))
-
-
-class Crossing(NamedTuple):
-    """Where shares in a row pass a level: positions, counted from 0, and whether they are above it
-    afterwards.
+    Attributes
+    ----------
+    at, low, high : float
+        The crossing and its bounds, as positions in the row, counted from 0.
+    rising : bool
+        Whether the proportions are above the level after it.
     """
 
     at: float
@@ -255,49 +261,50 @@ class Crossing(NamedTuple):
 
 def crossings(
     share: ArrayLike, low: ArrayLike, high: ArrayLike, level: float = 0.5
-) -> list[Crossing]:
-    """Where shares in a row pass a level, between positions of which they are surely on different
-    sides of it.
+) -> list[LevelCrossing]:
+    """Find where a row of proportions passes a level with certainty.
 
-    A share is surely above the level where its lower bound is, surely below where its upper bound
-    is. Between two such next to each other it passes the level an odd number of times: `at` is the
-    middle one, by straight lines between shares; `low` and `high` are those two. So the interval
-    inverts the test that a share is the level, and reaches out to the next positions where that is
-    rejected, whatever the shares do between positions.
+    A proportion is surely above the level if its lower bound is, and surely below if its upper
+    bound is. Between two neighbours among the sure ones on different sides, the row passes the
+    level an odd number of times: `at` is the middle one, by straight lines between proportions;
+    `low` and `high` are those two neighbours. So the interval inverts the test that a proportion
+    equals the level and reaches to the next positions where the test rejects, whatever happens
+    between positions.
 
-    Source: E. L. Lehmann and J. P. Romano (2005), Testing Statistical Hypotheses, section 3.5.
+    Parameters
+    ----------
+    share, low, high : array_like, [position]
+        Proportions and their bounds, low <= share <= high.
+    level : float
+        The level to pass.
 
-    Parameters: `share` and its bounds `low` ≤ share ≤ `high`, [position]. Raises ValueError where
-    they are not of one length.
+    Returns
+    -------
+    list of LevelCrossing
+        In ascending order.
+
+    Raises
+    ------
+    ValueError
+        If the three are not rows of one length.
+
+    Notes
+    -----
+    E. L. Lehmann and J. P. Romano (2005), Testing Statistical Hypotheses, section 3.5.
     """
     rows = [np.asarray(each, float) - level for each in (share, low, high)]
     if any(each.ndim != 1 or each.shape != rows[0].shape for each in rows):
         raise ValueError("shares and their bounds form rows of the same length")
     sure = np.where(rows[1] > 0, 1, np.where(rows[2] < 0, -1, 0))
-    some = np.flatnonzero(sure)
-    found = []
-    for i, j in zip(some[:-1].tolist(), some[1:].tolist(), strict=True):
+    positions = np.flatnonzero(sure)
+    result = []
+    for i, j in zip(positions[:-1].tolist(), positions[1:].tolist(), strict=True):
         if sure[i] == sure[j]:
             continue
         rising = bool(sure[j] > 0)
-        own = rows[0] if rising else -rows[0]
-        passes = i + np.flatnonzero((own[i:j] < 0) & (own[i + 1 : j + 1] >= 0))
+        excess = rows[0] if rising else -rows[0]
+        passes = i + np.flatnonzero((excess[i:j] < 0) & (excess[i + 1 : j + 1] >= 0))
         k = int(passes[len(passes) // 2])
-        found.append(
-            Crossing(k + float(own[k] / (own[k] - own[k + 1])), float(i), float(j), rising)
-        )
-    return found
-
-
-def constant_loss(T: ArrayLike, loss: str) -> float:
-    """The loss of the best answer that is the same for every row: each output's mean target, by
-    either loss.
-
-    Parameters: `T`, targets, [row, output]; `loss`, `squared` or `cross-entropy`.
-    """
-    targets = np.asarray(T, float)
-    mean = targets.mean(axis=0)
-    if loss == "cross-entropy":
-        inner = mean[(mean > 0) & (mean < 1)]
-        return float(-(inner * np.log(inner) + (1 - inner) * np.log1p(-inner)).sum())
-    return float(0.5 * ((targets - mean) ** 2).mean(axis=0).sum())
+        at = k + float(excess[k] / (excess[k] - excess[k + 1]))
+        result.append(LevelCrossing(at, float(i), float(j), rising))
+    return result

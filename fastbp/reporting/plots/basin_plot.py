@@ -85,7 +85,7 @@ def basin(
         _legend(ax, map_, norm, colours, subs)
         if title is None:
             title = (
-                f"How {plural(int(np.count_nonzero(map_.there)), 'run')} end, by where they start"
+                f"How {plural(int(np.count_nonzero(map_.present)), 'run')} end, by where they start"
             )
         ax.set_title(wrapped(title, width_of(ax) + 1.8, 12), loc="left", fontsize=12)
         return literal(ax)

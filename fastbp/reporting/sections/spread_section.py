@@ -1,7 +1,7 @@
 """What failing networks do: the spread of their outputs against their loss."""
 
 from fastbp.analysis import summary
-from fastbp.analysis.statistics.proportions import constant_loss
+from fastbp.analysis.histograms import constant_loss
 from fastbp.reporting import plots
 from fastbp.reporting.html_tables import listed
 from fastbp.reporting.phrases import Record, percent
