@@ -135,7 +135,7 @@ def _print_notes(notes: Sequence[str]) -> None:
 
 def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
     """What the time allowed left out, or why fewer seeds were enough."""
-    from fastbp.reporting.phrases import plural
+    from fastbp.schema.text import plural
 
     notes = []
     if diagnosis.beyond:

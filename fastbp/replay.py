@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fastbp.cli import process
 from fastbp.cli.arguments import file_ending, option
 from fastbp.cli.terminal import Phase, print_data, print_note
+from fastbp.schema.text import plural
 
 if TYPE_CHECKING:
     from fastbp.engine.retrain import Trajectory
@@ -60,7 +61,7 @@ def _show(
 
     evaluations = trajectory.evaluations
     last = evaluations.iloc[-1]
-    after = phrases.plural(int(last["updates"]), "update")
+    after = plural(int(last["updates"]), "update")
     title = f"setup {identity}, seed {trajectory.seed}: {last['outcome']} after {after}"
     keys = ", ".join(
         f"{key} {phrases.plain(value)}" for key, value in stored_run.keys(trajectory.setup).items()

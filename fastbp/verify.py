@@ -98,7 +98,7 @@ def _print_faults(lines: Sequence[str]) -> None:
 
 
 def _sound(store: Path, report: IntegrityReport) -> str:
-    from fastbp.reporting.phrases import plural
+    from fastbp.schema.text import plural
 
     setups, files = plural(report.setups, "setup"), plural(report.files, "file")
     return f"{store}: {report.runs:,} runs of {setups} in {files}, all sound"

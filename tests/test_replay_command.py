@@ -99,7 +99,7 @@ def test_the_look_that_found_it_converged_is_marked(here, store):
         stored_run.find(store, name(SOON), str(seed)).row for seed in range(4)) if row["converged_at"] is not None)  # fmt: skip
     done = here("store", name(SOON), seed, "--figure", "a.svg")
     assert done.returncode == 0
-    (line,) = [line for line in done.stdout.splitlines() if "first found converged" in line]
+    (line,) = [line for line in done.stdout.splitlines() if "first converged" in line]
     assert line.split()[0] == str(at)
 
 

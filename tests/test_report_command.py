@@ -172,9 +172,9 @@ class TestMakes:
     def test_what_it_says(self, here, store):
         done = here("report", "store")
         table, *verdict = done.stdout.split("\n\n")
-        assert table.splitlines()[0].split()[:3] == ["order", "lr", "runs"]
+        assert table.splitlines()[0].split()[:3] == ["order", "lr", "converged"]
         assert len(table.splitlines()) == 5
-        assert verdict[0].startswith(("What fixes the network", "No single change"))
+        assert verdict[0].startswith(("More updates fix it", "More updates help", "Changing order", "No single change"))
         assert all(f"<p>{line}</p>" in page(store) for line in verdict[0].strip().splitlines())
         assert re.fullmatch(
             r"written: store/report.html, and \d+ more files beside it\n", done.stderr

@@ -11,7 +11,7 @@ from fastbp.config.sweep import Sweep
 from fastbp.engine import forecast, machine
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan
-from fastbp.reporting.phrases import plural
+from fastbp.schema.text import plural
 from fastbp.store.store import Store
 
 

@@ -37,11 +37,11 @@ from fastbp.diagnosis.trials import (
 from fastbp.engine.compile_ahead import warm_up
 from fastbp.engine.lane_group import kernel_key
 from fastbp.engine.plan import seconds_per_run
-from fastbp.reporting.phrases import plain, plural
+from fastbp.reporting.phrases import plain
 from fastbp.reporting.sections import diagnosis_section
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
-from fastbp.schema.text import shown
+from fastbp.schema.text import plural, shown
 from fastbp.store.store import write
 
 USUAL_EPOCHS, FEWEST_EPOCHS, RUN_SECONDS = 1000, 10, 0.0015

@@ -27,8 +27,8 @@ from fastbp.diagnosis.trials import (
 )
 from fastbp.engine.machine import available_cores
 from fastbp.engine.plan import seconds_per_run
-from fastbp.reporting.phrases import and_
 from fastbp.schema.errors import SweepError
+from fastbp.schema.text import and_
 
 BEST = 4
 """The number of best changes that are tried in pairs."""

@@ -17,7 +17,8 @@ from fastbp.diagnosis.candidates import Change
 from fastbp.diagnosis.own_weights import Placement
 from fastbp.diagnosis.recommend import Recommendation
 from fastbp.diagnosis.trials import CONTROL, MeasuredRuns
-from fastbp.reporting.phrases import aligned, and_, percent, plain, plural, points
+from fastbp.reporting.phrases import plain
+from fastbp.schema.text import aligned, and_, percent, plural, points
 
 if TYPE_CHECKING:
     from fastbp.diagnosis.diagnose import Diagnosis

@@ -14,8 +14,8 @@ from fastbp.config.setup import Setup
 from fastbp.diagnosis.trials import MeasuredRuns
 from fastbp.engine.lane_group import LaneGroup, rates, task
 from fastbp.kernels import measures as m
-from fastbp.reporting.phrases import percent
 from fastbp.schema.outcomes import OUTCOMES, Outcome
+from fastbp.schema.text import percent
 
 Real = NDArray[np.float64]
 

@@ -72,13 +72,13 @@ class Report(ReportData):
         """The shares people look for first, for a terminal; those of classes in an atlas."""
         if self.is_atlas:
             return atlas_section.terminal_table(self.classes)
-        return phrases.console(self.summary).split("\n")
+        return phrases.result_table(self.summary, self.baseline)
 
     def changes(self) -> list[str]:
         """What each change did, for a terminal; in an atlas the answer."""
         if self.is_atlas:
             return self.verdict
-        return phrases.sentences(self.contrasts, self.summary, self.baseline)
+        return phrases.effect_lines(self.contrasts, self.summary, self.baseline)
 
     def beside(self) -> list[str]:
         """Published figures beside ours, for a terminal."""

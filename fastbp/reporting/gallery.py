@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from fastbp.reporting.phrases import and_, plain, plural
+from fastbp.reporting.phrases import plain
+from fastbp.schema.text import and_, plural
 from fastbp.store.provenance import read_made
 
 FILE = "README.md"

@@ -11,16 +11,8 @@ import pandas as pd
 from fastbp.analysis.axes import is_numeric
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.html import HtmlTable, TableColumn
-from fastbp.reporting.phrases import (
-    Record,
-    aligned,
-    labels,
-    named,
-    percent,
-    plain,
-    points,
-    shortened,
-)
+from fastbp.reporting.phrases import Record, labels, named, plain
+from fastbp.schema.text import aligned, percent, points, shortened
 from fastbp.store.provenance import read_made
 
 MAX_ROWS = 40

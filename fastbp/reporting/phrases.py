@@ -1,10 +1,8 @@
-"""From tables to plain text: numbers as people read them, the table for a terminal, and what each
-change did.
-"""
+"""From tables to plain text: numbers as people read them, tables for a terminal, single changes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,16 +11,31 @@ from numpy.typing import NDArray
 
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import ALPHA, keys_of
+from fastbp.schema.text import aligned, percent, plural, points, shortened
 
 Record = Mapping[Any, Any]
+"""A row of a table."""
 
 MAX_LETTERS = 80
 """Letters of a key's value that sentences and tables on a page show; the CSV files have all."""
 
+MAX_EVALUATIONS = 20
+"""Evaluations of a run that a terminal shows."""
+
+MAX_ROWS, MAX_UNITS = 16, 16
+"""Rows and outputs of a problem up to which a terminal shows all answers."""
+
+MANY_KEYS = 4
+"""Keys up to which the name of a setup has all that vary: with more, those unlike the baseline."""
+
+BASELINE = "baseline"
+"""Name of a setup that is like the baseline in all keys."""
+
 
 def plain(value: Any) -> str:
-    """A value of a key: 7992 as 7,992, 1.0 as 1, True as true, null as –; what could move a
-    terminal's cursor becomes `?`.
+    """A value of a key: 7992 as 7,992, 1.0 as 1, True as true, null as –.
+
+    Characters that could move a terminal's cursor become `?`.
     """
     if pd.isna(value):
         return "–"
@@ -34,192 +47,24 @@ def plain(value: Any) -> str:
     return f"{int(number):,}" if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
-def percent(share: float) -> str:
-    """A share as a percentage: 0% and 100% only where it is exactly that, one decimal, or two
-    within 0.1 of the ends.
-    """
-    if share in (0, 1):
-        return f"{100 * share:.0f}%"
-    if np.isnan(share):
-        return "–"
-    digits = 2 if min(share, 1 - share) < 0.001 else 1
-    if round(100 * share, 2) == 0:
-        return "<0.01%"
-    return ">99.99%" if round(100 * share, 2) == 100 else f"{100 * share:.{digits}f}%"
-
-
-def points(difference: float) -> str:
-    """A difference of shares in percentage points, with its sign; – where there is none."""
-    if np.isnan(difference):
-        return "–"
-    value = 100 * difference
-    digits = 2 if 0 < abs(value) < 0.1 else 1
-    text = f"{abs(value):.{digits}f}"
-    return text if float(text) == 0 else ("+" if value > 0 else "−") + text
-
-
-def p_value(value: float) -> str:
-    """A p value: <0.0001, four digits below 0.1, two above; – where there is none."""
-    if np.isnan(value):
-        return "–"
-    return "<0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
-
-
-def and_(texts: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
-
-
-def plural(n: int, noun: str) -> str:
-    """`1 run`, `2 runs`, `10,000 runs`."""
-    return f"{n:,} {noun}{'s'[: n != 1]}"
-
-
-def extreme(summary: pd.DataFrame, name: str, least: bool = False) -> dict[Any, Any]:
-    """The row of a summary with the largest share of an outcome, or the least: the first of
-    several.
-    """
-    shares = summary[f"{name}_share"].to_numpy()
-    row: dict[Any, Any] = summary.iloc[int(shares.argmin() if least else shares.argmax())].to_dict()
-    return row
-
-
-def shortened(text: str, width: int) -> str:
-    """A text of at most so many characters."""
-    return text if len(text) <= width else text[: width - 2].rstrip() + " …"
-
-
 def named(value: Any) -> str:
-    """A value of a key within a sentence or a cell, where names that go on for pages are cut
-    short.
-    """
+    """A value of a key within a sentence or a cell, at most `MAX_LETTERS` long."""
     return shortened(plain(value), MAX_LETTERS)
 
 
-STANDS = "as it stands"
-
-MANY_KEYS = 4
-"""Keys up to which a setup is named by all that vary: of more, by those that are not as it
-stands."""
+# Setups
 
 
-def labels(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
-    """A name for each row of a summary: its varying keys, with its setup where they do not tell it
-    apart. Of many keys, those that are not as in the setup `baseline`, if that is among them, which
-    itself has all.
-    """
-    keys = keys_of(summary)
-    start = (
-        next(iter(summary[summary["setup"] == baseline].to_dict("records")), None)
-        if len(keys) > MANY_KEYS
-        else None
-    )
-    names = [
-        setting(row, keys) if start is None else apart(row, keys, start)
-        for _, row in summary.iterrows()
-    ]
-    names = [
-        f"{name}: {setting(start, keys)}" if start and name == STANDS else name for name in names
-    ]
-    if keys and len(set(names)) == len(names):
-        return names
-    return [
-        f"{name}, setup {setup}".removeprefix(", ")
-        for name, setup in zip(names, summary["setup"], strict=True)
-    ]
+def row_of(summary: pd.DataFrame, setup: str | None) -> dict[Any, Any] | None:
+    """The row of a summary with this id; None if there is none."""
+    return next(iter(summary[summary["setup"] == setup].to_dict("records")), None)
 
 
-def aligned(rows: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
-    """Rows of cells as lines, every column as wide as its widest cell; columns to the right unless
-    in `left`.
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    sides = [str.ljust if i in left else str.rjust for i in range(len(widths))]
-    return [
-        "  ".join(side(cell, w) for side, cell, w in zip(sides, row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
-def console(summary: pd.DataFrame) -> str:
-    """The shares people look for first, one line per setup, for a terminal.
-
-    Parameters: what `summary` returned. Returns lines without a newline at the end: the varying
-    keys (or the setup, where they do not tell rows apart), runs, the share converged with its 95%
-    interval, collapsed, one-class and their sum, partial, and diverged where a run has.
-    """
-    if summary.empty:
-        return "No runs."
-    keys = keys_of(summary)
-    titled = keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"]
-    shares = [
-        "collapsed",
-        "one_class",
-        "constant",
-        "partial",
-        *(["diverged"] if summary["diverged"].any() else []),
-    ]
-    titles = {"one_class": "one-class"}
-    rows = [
-        [*titled, "runs", "converged", "[95%]", *(titles.get(share, share) for share in shares)]
-    ]
-    for _, row in summary.iterrows():
-        interval = f"[{percent(row['converged_low'])}–{percent(row['converged_high'])}]".replace(
-            "%", ""
-        )
-        cells = [plain(row["runs"]), percent(row["converged_share"]), interval]
-        rows.append(
-            [
-                *(named(row[key]) for key in titled),
-                *cells,
-                *(percent(row[f"{share}_share"]) for share in shares),
-            ]
-        )
-    words = [i for i, key in enumerate(titled) if isinstance(summary[key].iloc[0], str)]
-    return "\n".join(aligned(rows, left=words))
-
-
-def sentences(
-    contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | None = None
-) -> list[str]:
-    """What each change did by itself: from the baseline, then the same changes in the other
-    settings.
-
-    Parameters: what `contrasts` and `summary` returned for the same runs, and the id of the setup
-    from which changes are told. Without one, or where it is not among the runs, each change is told
-    by its range over all settings. Returns lines, aligned.
-    """
-    if len(summary) < 2:
-        return [f"{'One setup' if len(summary) else 'No runs'}: there is nothing to compare."]
-    if contrasts.empty:
-        return [
-            "No two setups differ in exactly one key and share seeds: there is nothing to compare."
-        ]
-    rows = contrasts.to_dict("records")
-    start = next(iter(summary[summary["setup"] == baseline].to_dict("records")), None)
-    own = [row for row in rows if start is not None and is_end(row, "from", start)]
-    known = {change_of(row) for row in own}
-    origin = f", from {setting(start, keys_of(summary))}" if start is not None and own else ""
-    lines = [
-        f"What each change does by itself{origin} (share converged, paired by seed, pointwise 95% intervals):"
-    ]
-    if own and start is not None:
-        lines += [*_each(own), _constant(start, own, summary)]
-        elsewhere = [
-            row
-            for row in rows
-            if start is not None and change_of(row) in known and not is_end(row, "from", start)
-        ]
-        return (
-            [*lines, "The same changes elsewhere:", *_ranges(elsewhere, "other setting")]
-            if elsewhere
-            else lines
-        )
-    return lines + (
-        _each(rows)
-        if len({change_of(row) for row in rows}) == len(rows)
-        else _ranges(rows, "setting")
-    )
+def extreme(summary: pd.DataFrame, name: str, least: bool = False) -> dict[Any, Any]:
+    """The first row of a summary with the largest share of an outcome, or the least."""
+    shares = summary[f"{name}_share"].to_numpy()
+    row: dict[Any, Any] = summary.iloc[int(shares.argmin() if least else shares.argmax())].to_dict()
+    return row
 
 
 def setting(row: Record | pd.Series[Any], keys: Sequence[Any]) -> str:
@@ -228,208 +73,317 @@ def setting(row: Record | pd.Series[Any], keys: Sequence[Any]) -> str:
 
 
 def apart(row: Record | pd.Series[Any], keys: Sequence[Any], start: Record) -> str:
-    """The values of those of these keys that are not as in `start`."""
-    return setting(row, [key for key in keys if plain(row[key]) != plain(start[key])]) or STANDS
+    """The values of those of these keys that differ from `start`."""
+    return setting(row, [key for key in keys if plain(row[key]) != plain(start[key])]) or BASELINE
+
+
+def labels(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
+    """A name for each row of a summary.
+
+    It has the keys that vary, and the setup's id if they do not distinguish the rows. With many
+    keys it has only those that differ from the setup `baseline`, if that is among the rows; the
+    baseline's own name has all.
+    """
+    keys = keys_of(summary)
+    start = row_of(summary, baseline) if len(keys) > MANY_KEYS else None
+    rows = summary.to_dict("records")
+    names = [setting(row, keys) if start is None else apart(row, keys, start) for row in rows]
+    if start is not None:
+        full = f"{BASELINE}: {setting(start, keys)}"
+        names = [full if name == BASELINE else name for name in names]
+    if keys and len(set(names)) == len(names):
+        return names
+    setups = zip(names, summary["setup"], strict=True)
+    return [f"{name}, setup {setup}".removeprefix(", ") for name, setup in setups]
+
+
+def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
+    """The results of each setup as lines for a terminal.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        From `summary`.
+    baseline : str, optional
+        Id of the setup to mark.
+
+    Returns
+    -------
+    list of str
+        The keys that vary (and the setup's id, if they do not distinguish the rows), the runs if
+        their number varies, the share converged with its 95% interval, the share constant, the
+        share diverged if a run is, and marks for the baseline and the best setup.
+    """
+    if summary.empty:
+        return ["No runs."]
+    keys = keys_of(summary)
+    named_by = keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"]
+    runs = ["runs"] * (len(summary) == 1 or summary["runs"].nunique() > 1)
+    ends = ["constant", *(["diverged"] if summary["diverged"].any() else [])]
+    best = extreme(summary, "converged")
+    is_best = summary["converged_share"].nunique() > 1
+    rows = [[*named_by, *runs, "converged", "95% CI", *ends, ""]]
+    for row in summary.to_dict("records"):
+        marks = {"baseline": row["setup"] == baseline, "best": row["setup"] == best["setup"]}
+        marks["best"] &= is_best
+        cells = [*(named(row[key]) for key in (*named_by, *runs)), percent(row["converged_share"])]
+        cells += [interval(row, "converged"), *(percent(row[f"{name}_share"]) for name in ends)]
+        rows.append([*cells, ", ".join(mark for mark, holds in marks.items() if holds)])
+    words = [i for i, key in enumerate(named_by) if isinstance(summary[key].iloc[0], str)]
+    return aligned(rows, left=[*words, len(rows[0]) - 1])
+
+
+def interval(row: Record, name: str) -> str:
+    """The 95% interval of a share, in percent: `83.8–85.2`."""
+    return f"{percent(row[f'{name}_low'])}–{percent(row[f'{name}_high'])}".replace("%", "")
+
+
+def count_of(row: Record, name: str) -> str:
+    """How many of a setup's runs have an outcome: `none of 80`, `all 80`, `2.5% of 80`."""
+    count, runs = int(row[name]), int(row["runs"])
+    if runs == 1:
+        return f"{count} of 1"
+    ends = {0: f"none of {runs:,}", runs: f"all {runs:,}"}
+    return ends.get(count, f"{percent(row[f'{name}_share'])} of {runs:,}")
+
+
+def share_interval(row: Record, name: str = "converged") -> str:
+    """The 95% interval of a share, within a sentence."""
+    return f" (95% interval {percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])})"
+
+
+def half_time(row: Record) -> str:
+    """After how many updates half of a setup's runs had converged, as a sentence, if they had."""
+    median = row["updates_median"]
+    return "" if pd.isna(median) else f" Half had converged after {plural(int(median), 'update')}."
+
+
+def name_of(row: Record, keys: Sequence[str]) -> str:
+    """The name of a setup within a sentence."""
+    return setting(row, keys) or f"setup {row['setup']}"
+
+
+# Single changes
 
 
 def change_of(row: Record) -> str:
-    """The change of a row of `contrasts`: `updates: 999 → 7,992`."""
-    return f"{row['key']}: {named(row['from'])} → {named(row['to'])}"
+    """The change of a row of `contrasts`: `updates 999 → 7,992`."""
+    return f"{row['key']} {named(row['from'])} → {named(row['to'])}"
+
+
+def has_effect(row: Record) -> bool:
+    """Whether a row of `contrasts` shows an effect."""
+    return bool(row["p_holm"] < ALPHA)
 
 
 def is_end(row: Record, end: str, setup: Record) -> bool:
-    """Whether the setup with these keys is where a comparison starts (`from`) or ends (`to`)."""
-    # A budget written in epochs makes `updates` of it, and a row has those of its beginning.
-    own = (row["key"], "updates") if row["key"] == "epochs" else (row["key"],)
-    others = [key for key in setup if key in row and key not in own]
-    return all(
-        plain(a) == plain(b)
-        for a, b in [(row[end], setup[row["key"]]), *((row[key], setup[key]) for key in others)]
-    )
+    """Whether a comparison starts (`from`) or ends (`to`) at the setup with these keys."""
+    alike = all(plain(row[key]) == plain(setup[key]) for key in unchanged_keys(row, setup))
+    return alike and plain(row[end]) == plain(setup[row["key"]])
 
 
-def _each(rows: Sequence[Record]) -> list[str]:
-    """A line for each comparison."""
-    return aligned([_cells(row) for row in rows], left=(0, 9))
+def unchanged_keys(row: Record, keys: Iterable[str]) -> list[str]:
+    """Those of these keys that a comparison has, without the one that it changes."""
+    # A budget written in epochs sets `updates` too, and a row has those of its start.
+    changed = (row["key"], "updates") if row["key"] == "epochs" else (row["key"],)
+    return [key for key in keys if key in row and key not in changed]
 
 
-def _cells(row: Record) -> list[str]:
-    counts = [
-        "fixed",
-        plain(row["fixed"]),
-        "broken",
-        plain(row["broken"]),
-        "of",
-        plain(row["pairs"]),
-    ]
-    interval = f"[{points(row['difference_low'])}, {points(row['difference_high'])}]"
-    shown = "" if row["p_holm"] < ALPHA else "no effect shown"
-    return [f"  {change_of(row)}", *counts, f"{points(row['difference'])} points", interval, shown]
+def effect_lines(
+    contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | None = None
+) -> list[str]:
+    """What each change alone did, as lines for a terminal.
 
-
-def _constant(start: Record, rows: Sequence[Record], summary: pd.DataFrame) -> str:
-    """How often the baseline, and what each change makes of it, gives the same answer to
-    everything.
+    Parameters
+    ----------
+    contrasts, summary : DataFrame
+        From `contrasts` and `summary`, of the same runs.
+    baseline : str, optional
+        Id of the setup from which changes are listed, then the same changes elsewhere. Without it,
+        each change has its range over all settings.
     """
-    ends = [
-        (row, other)
-        for row in rows
-        for other in summary.to_dict("records")
-        if is_end(row, "to", other)
-    ]
-    parts = [
-        f"{row['key']} {plain(row['to'])}: {percent(other['constant_share'])}"
-        for row, other in ends
-    ]
-    return f"  constant (the same answer to everything): {percent(start['constant_share'])} as it stands; {'; '.join(parts)}"
+    if len(summary) < 2:
+        return [f"{'One setup' if len(summary) else 'No runs'}: there is nothing to compare."]
+    if contrasts.empty:
+        return [
+            "No two setups differ in exactly one key and share seeds: there is nothing to compare."
+        ]
+    rows = contrasts.to_dict("records")
+    start = row_of(summary, baseline)
+    direct = [row for row in rows if start is not None and is_end(row, "from", start)]
+    title = ["Each change alone:", "(points of the convergence rate, paired by seed)"]
+    if start is not None and direct:
+        changes = {change_of(row) for row in direct}
+        others = [
+            row for row in rows if change_of(row) in changes and not is_end(row, "from", start)
+        ]
+        title[0] = f"Each change alone, from {setting(start, keys_of(summary))}:"
+        lines = [*title, *_effect_table(direct)]
+        return (
+            [*lines, "The same changes from other settings:", *_ranges(others)] if others else lines
+        )
+    once = len({change_of(row) for row in rows}) == len(rows)
+    return [*title, *(_effect_table(rows) if once else _ranges(rows))]
 
 
-def _ranges(rows: Sequence[Record], where: str) -> list[str]:
-    """A line for each change: over how many settings it was made, and the range of what it did."""
+def _effect_table(rows: Sequence[Record]) -> list[str]:
+    """A line for each comparison."""
+    cells = [["change", "fixed", "broken", "seeds", "points", "95% CI", "effect"]]
+    for row in rows:
+        counts = [plain(row[name]) for name in ("fixed", "broken", "pairs")]
+        bounds = f"{points(row['difference_low'])} to {points(row['difference_high'])}"
+        effect = "fixes" if row["difference"] > 0 else "breaks"
+        effect = effect if has_effect(row) else "not shown"
+        cells.append([change_of(row), *counts, points(row["difference"]), bounds, effect])
+    return aligned(cells, left=(0, 6))
+
+
+def _ranges(rows: Sequence[Record]) -> list[str]:
+    """A line for each change: in how many settings it was made, and the range of its effects."""
     groups: dict[str, list[Record]] = {}
     for row in rows:
         groups.setdefault(change_of(row), []).append(row)
-    return aligned(
-        [_range(change, group, where) for change, group in groups.items()], left=(0, 1, 2, 3)
-    )
+    cells = [["change", "settings", "points", "effect"]]
+    for change, group in groups.items():
+        shown = sum(map(has_effect, group))
+        effect = (
+            "not shown" if not shown else f"shown in {shown}" if shown < len(group) else "shown"
+        )
+        cells.append([change, plain(len(group)), span_of(group), effect])
+    return aligned(cells, left=(0, 2, 3))
 
 
-def _range(change: str, group: Sequence[Record], where: str) -> list[str]:
-    differences = sorted(row["difference"] for row in group)
-    ends = " to ".join(dict.fromkeys((points(differences[0]), points(differences[-1]))))
-    unshown = sum(row["p_holm"] >= ALPHA for row in group)
-    note = f"no effect shown in {unshown if unshown < len(group) else 'any'}" if unshown else ""
-    return [
-        f"  {change}",
-        f"in {len(group)} {where}{'s'[: len(group) > 1]}:",
-        f"{ends} points",
-        note,
-    ]
+def span_of(rows: Sequence[Record]) -> str:
+    """From the least difference of some comparisons to the largest: `+0.6 to +22.1`."""
+    differences = sorted(row["difference"] for row in rows)
+    return " to ".join(dict.fromkeys((points(differences[0]), points(differences[-1]))))
+
+
+# Searches
 
 
 def narrowed(
-    width: float, widest: float, seeds: int, share: str, of: str, widest_shown: float
+    width: float, widest: float, seeds: int, share: str, setup: str, widest_shown: float
 ) -> str:
     """A line on the intervals of a sweep that went on until they were narrow.
 
-    Parameters: `width`, as asked for; `widest`, the width of the widest that was reached, with so
-    many `seeds`, that of a `share` of the setup called `of`; `widest_shown`, of Wilson's intervals,
-    which the table has.
+    Parameters
+    ----------
+    width, widest : float
+        The width that was requested, and the largest that was reached.
+    seeds : int
+        Seeds of each setup.
+    share, setup : str
+        Which share has the widest interval, and the name of its setup, which may be empty.
+    widest_shown : float
+        The largest width of Wilson's intervals, which the table has.
     """
     every = "every" if widest <= width else "not every"
+    where = f"{share} with {setup}" if setup else share
     return (
-        f"After {plural(seeds, 'seed')} {every} share has a 95% interval at most {width:g} wide: the widest is {widest:.3g}, of "
-        f"{share}{f' with {of}' if of else ''}. These intervals are a confidence sequence, which holds wherever it stops; "
-        f"Wilson's in the table, for a number of seeds fixed beforehand, are at most {widest_shown:.3g} wide."
+        f"After {plural(seeds, 'seed')} {every} share has a 95% interval at most {width:g} wide; "
+        f"the widest is {widest:.3g}, for {where}. These intervals are a confidence sequence, "
+        "which is valid wherever it stops; Wilson's in the table, for a number of seeds fixed "
+        f"beforehand, are at most {widest_shown:.3g} wide."
     )
 
 
 def half(
-    key: str, setting: str, seeds: int, tried: Mapping[float, int], crossing: tuple[float, float, float, bool, int] | None,
+    key: str,
+    setting: str,
+    seeds: int,
+    tried: Mapping[float, int],
+    crossing: tuple[float, float, float, bool, int] | None,
     start: float,
-) -> str:  # fmt: skip
+) -> str:
     """A line on where half of the seeds converge.
 
-    Parameters: `tried`, how many of `seeds` converged at each value of `key`, ascending;
-    `crossing`, the value, its bounds, whether more converge above it, and how many crossings were
-    seen, or None; `start`, the baseline's value.
+    Parameters
+    ----------
+    key, setting : str
+        The key, and the values of the other keys that vary, which may be empty.
+    seeds : int
+        Seeds of each setup.
+    tried : mapping
+        How many of them converged at each value of `key`, ascending.
+    crossing : tuple, optional
+        The value, its bounds, whether more converge above it, and the number of crossings.
+    start : float
+        The baseline's value.
     """
     before = f"{setting}: " if setting else ""
     if crossing:
-        value, low, high, rising, of = crossing
+        value, low, high, rising, crossings = crossing
         several = (
-            f"; one of {of} values seen where half do, the nearest to {key} {plain(start)}"
-            if of > 1
+            f"; of {crossings} such values it is the nearest to {key} {plain(start)}"
+            if crossings > 1
             else ""
         )
-        where = "" if rising else ", fewer above it"
-        interval = f"[{plain(low)}, {plain(high)}]"
-        return f"{before}{key} = {plain(value)} {interval}: half of {plural(seeds, 'seed')} converge{where}{several}"
-    by_count = sorted(tried, key=lambda value: tried[value])
-    values, of_them = list(tried), f"of {plural(seeds, 'seed')} converge"
-    at = f"{len(values)} values of {key} tried, {plain(values[0])} to {plain(values[-1])}"
-    least, most = (_share_at(tried[value], seeds, value) for value in (by_count[0], by_count[-1]))
-    if 2 * tried[by_count[-1]] < seeds:
-        return f"{before}fewer than half {of_them} at all {at}: at most {most}"
-    if 2 * tried[by_count[0]] > seeds:
-        return f"{before}more than half {of_them} at all {at}: at least {least}"
-    return f"{before}half {of_them} somewhere, but clearly fewer and clearly more at no two of the {at}: {least}, to {most}"
+        above = "" if rising else ", fewer above it"
+        at = f"{key} = {plain(value)} [{plain(low)}, {plain(high)}]"
+        return f"{before}{at}: half of {plural(seeds, 'seed')} converge{above}{several}"
+    values = list(tried)
+    all_tried = f"{len(values)} values of {key} tried, {plain(values[0])} to {plain(values[-1])}"
+    lowest, highest = min(tried, key=tried.__getitem__), max(values[::-1], key=tried.__getitem__)
+    least, most = (_share_at(tried[value], seeds, value) for value in (lowest, highest))
+    some = f"of {plural(seeds, 'seed')} converge"
+    if 2 * tried[highest] < seeds:
+        return f"{before}fewer than half {some} at all {all_tried}: at most {most}"
+    if 2 * tried[lowest] > seeds:
+        return f"{before}more than half {some} at all {all_tried}: at least {least}"
+    return (
+        f"{before}half {some} somewhere, but no two of the {all_tried} have clearly fewer and "
+        f"clearly more: {least}, to {most}"
+    )
 
 
 def _share_at(count: int, seeds: int, value: float) -> str:
-    low, high = (percent(float(bound)) for bound in wilson(count, seeds))
-    return f"{percent(count / seeds)} [{low}–{high}], at {plain(value)}".replace("%–", "–").replace(
-        "%]", "]"
-    )
+    low, high = (percent(float(bound)).removesuffix("%") for bound in wilson(count, seeds))
+    return f"{percent(count / seeds)} [{low}–{high}], at {plain(value)}"
 
 
-MAX_EVALUATIONS = 20
-"""EvaluatedWhen of a run that a terminal shows."""
-
-MAX_ROWS, MAX_UNITS = 16, 16
-"""Rows and outputs of a problem up to which a terminal shows all answers."""
+# Single runs
 
 
-def evenly(n: int, most: int) -> NDArray[np.intp]:
-    """Positions of at most so many of n things, evenly apart, the first and the last among them."""
-    return np.linspace(0, n - 1, min(n, most)).round().astype(np.intp)
+def trajectory(evaluations: pd.DataFrame, converged_at: int | None = None) -> str:
+    """The trajectory of a run for a terminal, one line an evaluation.
 
-
-def trajectory(looks: pd.DataFrame, converged_at: int | None = None) -> str:
-    """The trajectory of a run for a terminal, one line a look.
-
-    Parameters: `looks`, as `retrain` or a trace has them; `converged_at`, the updates at the look
-    that first found it converged. Of many looks it shows 20, evenly apart, always with the first,
-    the last and the one where it converged.
+    Parameters
+    ----------
+    evaluations : DataFrame
+        As `retrain` or a trace has them. Of many, 20 are shown, evenly spaced, always with the
+        first, the last and the one at which the run first converged.
+    converged_at : int, optional
+        Updates at the evaluation at which the run first converged.
     """
     measures = ["loss", "spread", "max_error", "saturation", "grad_norm", "weight_max"]
-    first = (
-        looks["updates"] == converged_at
-        if converged_at is not None
-        else pd.Series(False, looks.index)
-    )
-    shown = sorted(
-        {
-            *evenly(len(looks), MAX_EVALUATIONS - int(first.any())).tolist(),
-            *np.flatnonzero(first).tolist(),
-        }
-    )
-    rows = [["updates", *measures, "wrong", "outcome"]]
-    for at in shown:
-        look = looks.iloc[at]
-        outcome = f"{look['outcome']}{'  ← first found converged' if first.iloc[at] else ''}"
-        rows.append(
-            [
-                plain(look["updates"]),
-                *(_digits(look[name]) for name in measures),
-                plain(look["wrong"]),
-                outcome,
-            ]
-        )
-    return "\n".join(aligned(rows, left=(len(rows[0]) - 1,)))
+    first = (evaluations["updates"] == (-1 if converged_at is None else converged_at)).to_numpy()
+    shown = {*evenly(len(evaluations), MAX_EVALUATIONS - int(first.any())).tolist()}
+    shown |= {*np.flatnonzero(first).tolist()}
+    cells = [["updates", *measures, "wrong", "outcome"]]
+    for i in sorted(shown):
+        row = evaluations.iloc[i]
+        values = ["–" if pd.isna(row[name]) else f"{row[name]:#.4g}" for name in measures]
+        outcome = f"{row['outcome']}{'  ← first converged' * bool(first[i])}"
+        cells.append([plain(row["updates"]), *values, plain(row["wrong"]), outcome])
+    return "\n".join(aligned(cells, left=(len(cells[0]) - 1,)))
 
 
 def answers(
     X: NDArray[np.float64], T: NDArray[np.float64], outputs: NDArray[np.float32] | None
 ) -> str:
-    """What a network answers to each row, beside inputs X, [row, input], and targets T, [row,
-    output], for a terminal.
+    """What a network answers to each row, beside inputs and targets, for a terminal.
 
-    `outputs`: row-major. Empty where there are none, or too many to read.
+    Inputs X are [row, input], targets T [row, output], outputs row-major. The text is empty without
+    outputs, or if there are too many to read.
     """
     if outputs is None or len(T) > MAX_ROWS or T.shape[1] > MAX_UNITS:
         return ""
-    columns = {
-        "row": [plain(row) for row in range(len(T))],
-        "inputs": _numbers(X, "g"),
-        "targets": _numbers(T, "g"),
-    }
-    columns["outputs"] = _numbers(outputs.reshape(T.shape), ".3f")
-    if X.shape[1] > MAX_UNITS:
-        del columns["inputs"]
-    return "\n".join(
-        aligned([[*columns], *map(list, zip(*columns.values(), strict=True))], left=())
-    )
+    columns = {"row": [plain(row) for row in range(len(T))]}
+    if X.shape[1] <= MAX_UNITS:
+        columns["inputs"] = _numbers(X, "g")
+    columns |= {"targets": _numbers(T, "g"), "outputs": _numbers(outputs.reshape(T.shape), ".3f")}
+    return "\n".join(aligned([[*columns], *zip(*columns.values(), strict=True)], left=()))
 
 
 def _numbers(values: NDArray[Any], form: str) -> list[str]:
@@ -437,6 +391,6 @@ def _numbers(values: NDArray[Any], form: str) -> list[str]:
     return [" ".join(format(value, form) for value in row) for row in values]
 
 
-def _digits(value: float) -> str:
-    """A measure in four digits."""
-    return "–" if pd.isna(value) else f"{value:#.4g}"
+def evenly(n: int, most: int) -> NDArray[np.intp]:
+    """Positions of at most so many of n things, evenly spaced, with the first and the last."""
+    return np.linspace(0, n - 1, min(n, most)).round().astype(np.intp)

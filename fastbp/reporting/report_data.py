@@ -20,7 +20,8 @@ from fastbp.analysis.counts import SetupCounts
 from fastbp.analysis.published import published, published_figures
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.figures import Drawing
-from fastbp.reporting.phrases import evenly, labels, plain, plural, setting, shortened
+from fastbp.reporting.phrases import evenly, labels, plain, setting
+from fastbp.schema.text import plural, shortened
 from fastbp.store.npz import read_arrays
 from fastbp.store.provenance import LatestSweep
 

@@ -1,8 +1,11 @@
 """Values, names and numbers as messages show them."""
 
+
+from __future__ import annotations
+
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from os import PathLike, fspath
 from typing import Any
@@ -81,3 +84,59 @@ def number(value: Any, style: str = "") -> str:
 def named(path: str | PathLike[str]) -> str:
     """A path as messages show it."""
     return plain(str(fspath(path)), 200)
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal, or two within 0.1 of the ends.
+
+    It is 0% and 100% only if it is exactly that.
+    """
+    if np.isnan(share):
+        return "–"
+    rounded = round(100 * share, 2)
+    if rounded in (0, 100) and share not in (0, 1):
+        return ">99.99%" if rounded else "<0.01%"
+    digits = 0 if share in (0, 1) else 2 if min(share, 1 - share) < 0.001 else 1
+    return f"{100 * share:.{digits}f}%"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in percentage points, with its sign; – if there is none."""
+    if np.isnan(difference):
+        return "–"
+    value = 100 * difference
+    digits = 2 if 0 < abs(value) < 0.1 else 1
+    text = f"{abs(value):.{digits}f}"
+    return text if float(text) == 0 else ("+" if value > 0 else "−") + text
+
+
+def p_value(value: float) -> str:
+    """A p value: <0.0001, four digits below 0.1, two above; – if there is none."""
+    if np.isnan(value):
+        return "–"
+    return "<0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
+
+
+def and_(texts: Sequence[str]) -> str:
+    """Join texts: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def plural(n: int, noun: str) -> str:
+    """A count with its noun: `1 run`, `2 runs`, `10,000 runs`."""
+    return f"{n:,} {noun}{'s'[: n != 1]}"
+
+
+def shortened(text: str, width: int) -> str:
+    """A text of at most so many characters."""
+    return text if len(text) <= width else text[: width - 2].rstrip() + " …"
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
+    """Rows of cells as lines, with columns to the right except those in `left`."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = [str.ljust if i in left else str.rjust for i in range(len(widths))]
+    return [
+        "  ".join(side(cell, w) for side, cell, w in zip(sides, row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

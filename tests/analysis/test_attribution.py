@@ -18,9 +18,9 @@ from fastbp.analysis.counts import count_runs
 from fastbp.analysis.histograms import EXAMPLES, THRESHOLDS
 from fastbp.analysis.statistics.kaplan_meier import kaplan_meier, restart
 from fastbp.analysis.summary import collapsing, density, summary, survival
-from fastbp.reporting.phrases import points
 from fastbp.schema.columns import SETUP_COLUMNS, schema
 from fastbp.schema.outcomes import OUTCOMES, classify
+from fastbp.schema.text import points
 
 Keys = Mapping[str, object]
 

@@ -13,7 +13,6 @@ from scipy import stats
 from fastbp.analysis.comparison import comparison
 from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
-from fastbp.reporting.phrases import percent, points
 from fastbp.reporting.sections.comparison_section import (
     StoreNames,
     columns,
@@ -23,6 +22,7 @@ from fastbp.reporting.sections.comparison_section import (
     terminal_table,
 )
 from fastbp.schema.columns import schema
+from fastbp.schema.text import percent, points
 from fastbp.store import filename, parquet
 
 C, P = "converged", "partial"

@@ -13,8 +13,9 @@ from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import summary
-from fastbp.reporting.phrases import console, percent, plain, points, sentences
+from fastbp.reporting.phrases import effect_lines, plain, result_table
 from fastbp.schema.outcomes import OUTCOMES
+from fastbp.schema.text import percent, points
 
 BASE = frames.identity({})
 
@@ -177,8 +178,8 @@ class TestSummary:
         nothing = sweep({}).iloc[:0]
         assert summary(nothing).empty
         assert contrasts(nothing).empty
-        assert console(summary(nothing)) == "No runs."
-        assert sentences(contrasts(nothing), summary(nothing)) == [
+        assert result_table(summary(nothing)) == ["No runs."]
+        assert effect_lines(contrasts(nothing), summary(nothing)) == [
             "No runs: there is nothing to compare."
         ]
 
@@ -292,32 +293,43 @@ class TestContrasts:
         runs = frames.frame(frames.table({}, ["partial"]), frames.table({}, ["partial"]))
         runs["setup"] = ["a" * 12, "b" * 12]
         assert contrasts(runs).empty
-        assert "aaaaaaaaaaaa" in console(summary(runs))
+        assert "aaaaaaaaaaaa" in result_table(summary(runs))[1]
 
 
 class TestConsole:
     def test_founding(self, store: Path) -> None:
-        lines = console(summary(store)).splitlines()
+        table = summary(store)
+        lines = result_table(table, BASE)
         assert len(lines) == 9
-        assert max(map(len, lines)) <= 110
-        assert (
-            " ".join(lines[0].split())
-            == "order lr updates runs converged [95%] collapsed one-class constant partial"
-        )
-        assert (
-            len({line.index("2,000") + 5 for line in lines[1:]} | {lines[0].index("runs") + 4}) == 1
-        )
+        assert max(map(len, lines)) <= 80
+        assert lines[0].split() == ["order", "lr", "updates", "converged", "95%", "CI", "constant"]
+        assert len({line.index("%") for line in lines[1:]}) == 1
         assert "7,992" in lines[2]
+        row = table.iloc[2]
+        assert lines[3].split()[3:] == [
+            percent(row["converged_share"]),
+            f"{percent(row['converged_low'])}–{percent(row['converged_high'])}".replace("%", ""),
+            percent(row["constant_share"]),
+            "baseline",
+        ]
+        best = int(table["converged_share"].argmax())
+        assert [i for i, line in enumerate(lines[1:]) if line.endswith("best")] == [best]
+
+    def test_runs_only_where_their_number_varies(self) -> None:
+        more = frames.frame(
+            frames.table({}, ["partial"] * 9), frames.table({"lr": 0.1}, ["partial"] * 10)
+        )
+        assert [line.split()[1] for line in result_table(summary(more))] == ["runs", "10", "9"]
 
     def test_diverged_only_where_there_is_one(self) -> None:
-        assert "diverged" not in console(summary(sweep({})))
-        assert console(summary(sweep({}, outcome="diverged"))).endswith("100%")
+        assert "diverged" not in result_table(summary(sweep({})))[0]
+        assert result_table(summary(sweep({}, outcome="diverged")))[1].endswith("100%")
 
     def test_one_setup_is_named_by_its_id(self) -> None:
-        assert console(summary(sweep({}))).splitlines()[1].startswith(BASE)
+        assert result_table(summary(sweep({})))[1].startswith(BASE)
 
     def test_no_escape_reaches_the_terminal(self) -> None:
-        text = console(summary(sweep({"problem": ["file:\x1b[2J.csv", "xor"]})))
+        text = "\n".join(result_table(summary(sweep({"problem": ["file:\x1b[2J.csv", "xor"]}))))
         assert "\x1b" not in text
 
     @pytest.mark.parametrize(
@@ -343,90 +355,73 @@ class TestConsole:
         ]
 
 
-class TestSentences:
-    def said(self, runs: pd.DataFrame | Path, baseline: str | None = BASE) -> list[str]:
-        return sentences(contrasts(runs, baseline), summary(runs), baseline)
+class TestEffects:
+    def lines(self, runs: pd.DataFrame | Path, baseline: str | None = BASE) -> list[str]:
+        return effect_lines(contrasts(runs, baseline), summary(runs), baseline)
 
     def test_founding(self, store: Path) -> None:
-        lines = self.said(store)
-        assert lines[0].startswith(
-            "What each change does by itself, from order random, lr 0.2, updates 999 ("
-        )
-        assert [line.split("  ")[1] for line in lines[1:4]] == [
-            "order: random → shuffled",
-            "lr: 0.2 → 0.1",
-            "updates: 999 → 7,992",
+        lines = self.lines(store)
+        assert max(map(len, lines)) <= 80
+        assert lines[0] == "Each change alone, from order random, lr 0.2, updates 999:"
+        assert [line.split("  ")[0] for line in lines[3:6]] == [
+            "order random → shuffled",
+            "lr 0.2 → 0.1",
+            "updates 999 → 7,992",
         ]
-        row = (
-            contrasts(store, BASE)
-            .query("key == 'updates' and order == 'random' and lr == 0.2")
-            .iloc[0]
-        )
-        for text in (
+        table = contrasts(store, BASE).query("key == 'updates'")
+        of_baseline = (table["order"] == "random") & (table["lr"] == 0.2)
+        row = table[of_baseline].iloc[0]
+        assert lines[5].split()[4:] == [
             plain(row.fixed),
-            "of  2,000",
-            f"{points(row.difference)} points",
-            f"[{points(row.difference_low)}, ",
-        ):
-            assert text in lines[3]
-        assert lines[1].endswith("no effect shown")
-        assert not lines[3].endswith("no effect shown")
-        others = contrasts(store, BASE).query(
-            "key == 'updates' and not (order == 'random' and lr == 0.2)"
-        )["difference"]
-        assert (
-            lines[-1]
-            == f"  updates: 999 → 7,992      in 3 other settings:  {points(others.min())} to {points(others.max())} points"
-        )
-        assert len({line.index(" of ") for line in lines[1:4]}) == 1
-        shares = summary(store).set_index(["order", "lr", "updates"])["constant_share"].map(percent)
-        assert lines[4] == (
-            f"  constant (the same answer to everything): {shares['random', 0.2, 999]} as it stands; "
-            f"order shuffled: {shares['shuffled', 0.2, 999]}; lr 0.1: {shares['random', 0.1, 999]}; "
-            f"updates 7,992: {shares['random', 0.2, 7992]}"
-        )
+            plain(row.broken),
+            "2,000",
+            points(row.difference),
+            points(row.difference_low),
+            "to",
+            points(row.difference_high),
+            "fixes",
+        ]
+        assert lines[3].endswith("not shown")
+        others = table[~of_baseline]["difference"]
+        assert lines[-1].split()[4:] == [
+            "3",
+            points(others.min()),
+            "to",
+            points(others.max()),
+            "shown",
+        ]
 
     def test_one_axis(self) -> None:
         runs = frames.frame(
             frames.table({"lr": 0.1}, ["partial"] * 9), frames.table({"lr": 0.2}, ["converged"] * 9)
         )
-        lines = self.said(runs)
-        assert len(lines) == 3
-        assert lines[2] == "  constant (the same answer to everything): 0% as it stands; lr 0.1: 0%"
-        assert (
-            " ".join(lines[1].split())
-            == "lr: 0.2 → 0.1 fixed 0 broken 9 of 9 −100.0 points [−100.0, −40.2]"
-        )
-        assert self.said(runs, None)[1].split()[:4] == ["lr:", "0.1", "→", "0.2"]
+        lines = self.lines(runs)
+        assert len(lines) == 4
+        assert " ".join(lines[3].split()) == "lr 0.2 → 0.1 0 9 9 −100.0 −100.0 to −40.2 breaks"
+        assert self.lines(runs, None)[3].split()[:4] == ["lr", "0.1", "→", "0.2"]
 
     def test_no_axis(self) -> None:
-        assert self.said(sweep({})) == ["One setup: there is nothing to compare."]
+        assert self.lines(sweep({})) == ["One setup: there is nothing to compare."]
 
     def test_nothing_differs_in_one_key_alone(self) -> None:
         two = frames.frame(
             frames.table({"lr": 0.1, "momentum": 0.9}, ["partial"]), frames.table({}, ["partial"])
         )
-        assert self.said(two) == [
+        assert self.lines(two) == [
             "No two setups differ in exactly one key and share seeds: there is nothing to compare."
         ]
 
     @pytest.mark.parametrize("outcome", ["converged", "diverged"])
     @pytest.mark.parametrize("n", [1, 500])
     def test_all_alike(self, outcome: str, n: int) -> None:
-        lines = self.said(sweep({"lr": [0.1, 0.2], "order": ["random", "shuffled"]}, n, outcome))
-        assert [line.endswith("no effect shown") for line in lines[1:3]] == [True, True]
-        assert (
-            lines[-1]
-            == "  lr: 0.2 → 0.1             in 1 other setting:  0.0 points  no effect shown in any"
-        )
+        lines = self.lines(sweep({"lr": [0.1, 0.2], "order": ["random", "shuffled"]}, n, outcome))
+        assert [line.endswith("not shown") for line in lines[3:5]] == [True, True]
+        assert lines[-1].split() == ["lr", "0.2", "→", "0.1", "1", "0.0", "not", "shown"]
 
     def test_a_baseline_that_was_not_run(self) -> None:
-        lines = self.said(sweep({"lr": [0.1, 0.3], "momentum": [0.0, 0.5]}), "0" * 12)
-        assert (
-            lines[0]
-            == "What each change does by itself (share converged, paired by seed, pointwise 95% intervals):"
-        )
-        assert lines[1] == "  lr: 0.1 → 0.3      in 2 settings:  0.0 points  no effect shown in any"
+        lines = self.lines(sweep({"lr": [0.1, 0.3], "momentum": [0.0, 0.5]}), "0" * 12)
+        assert lines[0] == "Each change alone:"
+        assert lines[3].split() == ["lr", "0.1", "→", "0.3", "2", "0.0", "not", "shown"]
 
     def test_budgets_in_epochs_and_in_updates(self) -> None:
         keys: list[dict[str, object]] = [
@@ -435,4 +430,4 @@ class TestSentences:
             {"updates": 7},
         ]
         runs = frames.frame(*(frames.table(k, ["partial"]) for k in keys))
-        assert "epochs: 10 → 5" in self.said(runs, frames.identity(keys[0]))[1]
+        assert "epochs 10 → 5" in self.lines(runs, frames.identity(keys[0]))[3]

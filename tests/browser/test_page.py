@@ -263,7 +263,7 @@ def only(name: str) -> pytest.MarkDecorator:
 def test_the_founding_page_says_what_mended_the_network(opened: Opened) -> None:
     page = opened.at("light", 1440)
     assert (
-        "What fixes the network is updates 999 → 7,992"
+        "More updates fix it: going from 999 to 7,992"
         in page.inner_text("body").split("How the runs ended")[0]
     )
     marked = page.locator("tr.baseline")

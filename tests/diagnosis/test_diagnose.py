@@ -34,9 +34,9 @@ from fastbp.engine import rows as rows_module
 from fastbp.engine.plan import seconds_per_run
 from fastbp.engine.retrain import retrain
 from fastbp.kernels import measures as m
-from fastbp.reporting.phrases import and_
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
+from fastbp.schema.text import and_
 
 pytestmark = pytest.mark.jit  # thousands of runs
 

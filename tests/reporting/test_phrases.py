@@ -5,7 +5,7 @@ import pytest
 from fastbp.reporting.phrases import answers, evenly, labels, trajectory
 
 
-def looks(n: int, **changed: object) -> pd.DataFrame:
+def evaluations(n: int, **changed: object) -> pd.DataFrame:
     names = ["loss", "spread", "max_error", "saturation", "grad_norm", "weight_max"]
     measures = {name: np.linspace(0.5, 0.001, n) for name in names}
     counts = {
@@ -17,7 +17,7 @@ def looks(n: int, **changed: object) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("n", [1, 2, 19, 20, 21, 5000])
-def test_evenly_has_both_ends_and_no_more_than_asked_for(n: int) -> None:
+def test_evenly_has_both_ends_and_no_more_than_requested(n: int) -> None:
     chosen = evenly(n, 20)
     assert chosen[0] == 0
     assert chosen[-1] == n - 1
@@ -27,8 +27,8 @@ def test_evenly_has_both_ends_and_no_more_than_asked_for(n: int) -> None:
 
 @pytest.mark.parametrize("n", [2, 13, 20, 21, 400])
 @pytest.mark.parametrize("converged", [None, 1, -1, 11])
-def test_a_life_in_at_most_twenty_lines(n: int, converged: int | None) -> None:
-    table = looks(n)
+def test_a_trajectory_in_at_most_twenty_lines(n: int, converged: int | None) -> None:
+    table = evaluations(n)
     at = None if converged is None else int(table["updates"].iloc[min(converged, n - 1)])
     head, *lines = trajectory(table, at).splitlines()
     assert head.split()[0] == "updates"
@@ -36,13 +36,13 @@ def test_a_life_in_at_most_twenty_lines(n: int, converged: int | None) -> None:
     shown = [int(line.split()[0].replace(",", "")) for line in lines]
     assert shown == sorted(set(shown))
     assert {0, 80 * (n - 1)} <= set(shown)
-    assert [u for u, line in zip(shown, lines, strict=True) if "first found converged" in line] == (
+    assert [u for u, line in zip(shown, lines, strict=True) if "first converged" in line] == (
         [] if at is None else [at]
     )
 
 
-def test_numbers_of_a_life() -> None:
-    table = looks(
+def test_numbers_of_a_trajectory() -> None:
+    table = evaluations(
         2, loss=[0.333333, np.nan], grad_norm=[0.0, 1.234567e-9], wrong=pd.array([2, None], "Int64")
     )
     first, last = [line.split() for line in trajectory(table).splitlines()[1:]]
@@ -66,7 +66,7 @@ def test_answers_beside_targets() -> None:
     )
 
 
-def test_of_many_keys_a_setup_is_named_by_what_is_not_as_it_stands() -> None:
+def test_of_many_keys_a_setup_is_named_by_what_differs_from_the_baseline() -> None:
     keys = {
         "hidden": ["4", "4", "8"],
         "init": "normal",
@@ -75,13 +75,13 @@ def test_of_many_keys_a_setup_is_named_by_what_is_not_as_it_stands() -> None:
         "updates": 999,
     }
     table = pd.DataFrame(keys | {"setup": ["a", "b", "c"]})
-    stands = "hidden 4, init normal, order random, lr 0.2, updates 999"
+    full = "hidden 4, init normal, order random, lr 0.2, updates 999"
     assert labels(table, "a") == [
-        f"as it stands: {stands}",
+        f"baseline: {full}",
         "order shuffled",
         "hidden 8, order shuffled",
     ]
-    assert labels(table)[0] == labels(table, "d")[0] == stands, "none is known as it stands"
+    assert labels(table)[0] == labels(table, "d")[0] == full, "there is no baseline"
     assert (
         labels(table.drop(columns="init"), "a")[1]
         == "hidden 4, order shuffled, lr 0.2, updates 999"

@@ -17,33 +17,40 @@ from fastbp.analysis.attribution import attribution
 from fastbp.analysis.contrasts import contrasts
 from fastbp.analysis.counts import count_runs
 from fastbp.analysis.summary import ALPHA, keys_of, summary
-from fastbp.reporting.phrases import percent, plain, points, setting
+from fastbp.reporting.phrases import plain, setting
 from fastbp.reporting.verdict import verdict
 from fastbp.schema.outcomes import OUTCOMES
+from fastbp.schema.text import percent, points
 
 BASE = frames.identity({})
 C, P, K, S, D = "converged", "partial", "collapsed", "one-class", "diverged"
 
 Setups = Sequence[tuple[dict[str, object], list[str]]]
 
+HEADLINE = (
+    r"(?:More|Fewer|A larger|A smaller|Changing) (\S+) (?:fix(?:es)? it(?: best)?|helps?(?: most)?): "
+    r"going from (.+?) to (.+?) raises the convergence rate from "
+)
+"""The key and the values of the change that the answer names."""
 
-class Told:
-    """A sweep's tables and what is said of them, which reads as sentences do."""
+
+class Answer:
+    """A sweep's tables and its verdict, which reads as sentences do."""
 
     def __init__(self, runs: pd.DataFrame, baseline: str | None = BASE) -> None:
         counted = count_runs(runs)
         self.summary, self.contrasts = summary(counted), contrasts(counted, baseline)
         self.attribution = attribution(counted, baseline)
-        self.said = verdict(self.summary, self.contrasts, self.attribution, baseline)
+        self.lines = verdict(self.summary, self.contrasts, self.attribution, baseline)
         self.baseline = baseline
-        assert self.said
-        for paragraph in self.said:
+        assert self.lines
+        for paragraph in self.lines:
             reads_well(paragraph)
         self.numbers_are_those_of_the_tables()
 
     @property
     def text(self) -> str:
-        return " ".join(self.said)
+        return " ".join(self.lines)
 
     def numbers_are_those_of_the_tables(self) -> None:
         shares = [
@@ -53,9 +60,9 @@ class Told:
         ]
         known = {percent(v) for c in shares if "restart" not in c for v in self.summary[c]}
         averaged = r"Averaged over .*? ranges from (\S+) with (\S+) (.+?) to (\S+) with (\S+) (.+?)\.(?: |$)"
-        rest = " ".join(each for each in self.said if not each.startswith("Averaged"))
+        rest = " ".join(each for each in self.lines if not each.startswith("Averaged"))
         for low, key, least, high, again, most in (
-            re.fullmatch(averaged, each).groups() for each in self.said if each not in rest
+            re.fullmatch(averaged, each).groups() for each in self.lines if each not in rest
         ):  # type: ignore[union-attr]
             values = self.summary[key].map(plain)
             sums = self.summary.groupby(values)[["converged", "runs"]].sum()
@@ -87,7 +94,7 @@ class Told:
 
     def fixes(self) -> list[dict[str, object]]:
         """The comparisons that the text says fix."""
-        found = re.findall(r"What fixes the network(?: most)? is (\S+) (.+?) → (.+?): ", self.text)
+        found = re.findall(HEADLINE, self.text)
         own = self.contrasts.to_dict("records")
         start = next(
             iter(self.summary[self.summary["setup"] == self.baseline].to_dict("records")), {}
@@ -116,8 +123,8 @@ def reads_well(text: str) -> None:
     )
 
 
-def told(*setups: tuple[dict[str, object], list[str]], baseline: str | None = BASE) -> Told:
-    return Told(
+def answer(*setups: tuple[dict[str, object], list[str]], baseline: str | None = BASE) -> Answer:
+    return Answer(
         frames.frame(*(frames.table(keys, outcomes) for keys, outcomes in setups)), baseline
     )
 
@@ -129,17 +136,19 @@ def founding() -> pd.DataFrame:
 
 class TestFounding:
     def test_the_answer_comes_first(self, founding: pd.DataFrame) -> None:
-        it = Told(founding)
+        it = Answer(founding)
         before, after = (
             it.row(order="random", lr=0.2, updates=999),
             it.row(order="random", lr=0.2, updates=7992),
         )
         change = it.contrasts.query("key == 'updates' and order == 'random' and lr == 0.2").iloc[0]
-        assert it.said[0] == (
-            "What fixes the network is updates 999 → 7,992: by itself it takes the share of runs that converge from "
-            f"{percent(before['converged_share'])} to {percent(after['converged_share'])} ({points(change.difference)} points, "
-            f"95% interval {points(change.difference_low)} to {points(change.difference_high)}); the share that gives the same "
-            f"answer to every input goes from {percent(before['constant_share'])} to {percent(after['constant_share'])}."
+        assert it.lines[0] == (
+            "More updates fix it: going from 999 to 7,992 raises the convergence rate from "
+            f"{percent(before['converged_share'])} to {percent(after['converged_share'])} "
+            f"({points(change.difference)} points, 95% interval {points(change.difference_low)} to "
+            f"{points(change.difference_high)}, 2,000 paired seeds); the share of runs that give "
+            f"the same answer to every input falls from {percent(before['constant_share'])} to "
+            f"{percent(after['constant_share'])}."
         )
         shuffled, slower = (
             it.row(order="shuffled", lr=0.2, updates=999),
@@ -150,13 +159,14 @@ class TestFounding:
         elsewhere = setting(
             strongest, [key for key in ("order", "updates") if strongest[key] != before[key]]
         )
-        assert it.said[1] == (
-            f"As it stands (order random, lr 0.2, updates 999), {percent(before['converged_share'])} of 2,000 runs converge, and "
+        assert it.lines[1] == (
+            f"At the baseline (order random, lr 0.2, updates 999), {percent(before['converged_share'])} of 2,000 runs converge, and "
             f"{percent(before['constant_share'])} give the same answer to every input ({percent(before['collapsed_share'])} "
-            f"collapsed, {percent(before['one_class_share'])} one-class). No effect by itself is shown for order random → "
-            f"shuffled (then {percent(shuffled['constant_share'])} give the same answer to every input) and lr 0.2 → 0.1 (then "
-            f"{percent(slower['constant_share'])} do). In other settings it is otherwise: lr 0.2 → 0.1 lowers the share "
-            f"converged by {points(-lr['difference'].min()).lstrip('+')} points with {elsewhere}."
+            f"collapsed, {percent(before['one_class_share'])} one-class). These changes alone make no measurable difference: order random → "
+            f"shuffled ({percent(shuffled['constant_share'])} then give the same answer to every "
+            f"input) and lr 0.2 → 0.1 ({percent(slower['constant_share'])} do). In other settings it "
+            "is different: lr 0.2 → 0.1 lowers the convergence rate by "
+            f"{points(-lr['difference'].min()).lstrip('+')} points with {elsewhere}."
         )
         assert lr["p_holm"].max() < ALPHA, "where it is shown"
         assert it.contrasts[(it.contrasts["key"] == "order")]["p_holm"].min() > ALPHA, (
@@ -164,139 +174,139 @@ class TestFounding:
         )
         cure = it.row(order="shuffled", lr=0.1, updates=7992)
         part = it.attribution.set_index("key")["average_points"] / 100
-        assert it.said[2] == (
+        assert it.lines[2] == (
             "All three changes together (order shuffled, lr 0.1, updates 7,992) make "
             f"{percent(cure['converged_share'])} of 2,000 runs converge, {points(it.attribution['total_points'].iloc[0] / 100)} "
-            "points: of these, averaged over all orders of making them, "
+            "points on 2,000 seeds. Averaged over all orders of making the changes, they contribute "
             f"updates {points(part['updates'])}, lr {points(part['lr'])} and order {points(part['order'])}."
         )
         best = it.row(order="shuffled", lr=0.2, updates=7992)
-        assert it.said[3] == (
+        assert it.lines[3] == (
             "Of all 8 setups, runs converge most often with order shuffled, lr 0.2, updates 7,992: "
             f"{percent(best['converged_share'])} of 2,000 (95% interval {percent(best['converged_low'])} to "
             f"{percent(best['converged_high'])}). Half had converged after {plain(best['updates_median'])} updates."
         )
-        assert len(it.said) == 4
+        assert len(it.lines) == 4
 
     @pytest.mark.parametrize("baseline", [None, "0" * 12])
-    def test_without_a_setup_as_it_stands(
-        self, founding: pd.DataFrame, baseline: str | None
-    ) -> None:
-        it = Told(founding, baseline)
+    def test_without_a_baseline(self, founding: pd.DataFrame, baseline: str | None) -> None:
+        it = Answer(founding, baseline)
         best, worst = (
             it.summary.iloc[int(f(it.summary["converged_share"]))] for f in (np.argmax, np.argmin)
         )
         keys = keys_of(it.summary)
-        assert it.said[0].startswith(
+        assert it.lines[0].startswith(
             f"Runs converge most often with {setting(best, keys)}: {percent(best['converged_share'])} of "
         )
-        assert it.said[0].endswith(f"least often with {setting(worst, keys)}: none of 2,000.")
+        assert it.lines[0].endswith(f"least often with {setting(worst, keys)}: none of 2,000.")
         by = it.contrasts[it.contrasts["key"] == "updates"]["difference"]
-        assert it.said[1].startswith(
-            f"By itself, updates 999 → 7,992 changes the share converged by {points(by.min())} to {points(by.max())} points in 4 "
-            "settings; lr 0.1 → 0.2 changes the share converged by "
+        assert it.lines[1].startswith(
+            f"On its own, updates 999 → 7,992 changes the convergence rate by {points(by.min())} to {points(by.max())} points in 4 "
+            "settings; lr 0.1 → 0.2 changes the convergence rate by "
         )
-        assert it.said[1].endswith("; order random → shuffled shows no effect.")
+        assert it.lines[1].endswith("; order random → shuffled shows no effect.")
 
 
 class TestOneAxis:
-    def test_mends(self) -> None:
-        it = told(({}, [K] * 20 + [P] * 10), ({"lr": 0.4}, [C] * 30))
-        assert it.said == [
-            "What fixes the network is lr 0.2 → 0.4: by itself it takes the share of runs that converge from 0% to 100% "
-            "(+100.0 points, 95% interval +77.3 to +100.0); the share that gives the same answer to every input goes from 66.7% "
-            "to 0%.",
-            "As it stands (lr 0.2), none of 30 runs converges, and 66.7% give the same answer to every input (66.7% collapsed, "
+    def test_a_change_that_fixes(self) -> None:
+        it = answer(({}, [K] * 20 + [P] * 10), ({"lr": 0.4}, [C] * 30))
+        assert it.lines == [
+            "A larger lr fixes it: going from 0.2 to 0.4 raises the convergence rate from 0% to 100% "
+            "(+100.0 points, 95% interval +77.3 to +100.0, 30 paired seeds); the share of runs that "
+            "give the same answer to every input falls from 66.7% to 0%.",
+            "At the baseline (lr 0.2), none of 30 runs converges, and 66.7% give the same answer to every input (66.7% collapsed, "
             "0% one-class).",
         ]
 
-    def test_breaks(self) -> None:
-        assert told(({}, [C] * 30), ({"lr": 0.4}, [P] * 30)).said == [
-            "No single change of the setup as it stands is shown to make more runs converge: lr 0.2 → 0.4.",
-            "As it stands (lr 0.2), all 30 runs converge, and none gives the same answer to every input. By itself, lr 0.2 → 0.4 "
-            "lowers the share converged by 100.0 points.",
+    def test_a_change_that_breaks(self) -> None:
+        assert answer(({}, [C] * 30), ({"lr": 0.4}, [P] * 30)).lines == [
+            "No single change of the baseline makes measurably more runs converge: lr 0.2 → 0.4.",
+            "At the baseline (lr 0.2), all 30 runs converge, and none gives the same answer to every input. On its own, lr 0.2 → 0.4 "
+            "lowers the convergence rate by 100.0 points.",
         ]
 
     def test_a_difference_that_is_not_shown_is_no_effect(self) -> None:
-        it = told(({}, [P] * 30), ({"lr": 0.4}, [C] * 4 + [P] * 26))
+        it = answer(({}, [P] * 30), ({"lr": 0.4}, [C] * 4 + [P] * 26))
         assert (
-            it.said[0]
-            == "No single change of the setup as it stands is shown to make more runs converge, or fewer: lr 0.2 → 0.4."
+            it.lines[0]
+            == "No single change of the baseline makes measurably more runs converge, or fewer: lr 0.2 → 0.4."
         )
         assert (
-            it.said[1]
-            == "As it stands (lr 0.2), none of 30 runs converges, and none gives the same answer to every input."
+            it.lines[1]
+            == "At the baseline (lr 0.2), none of 30 runs converges, and none gives the same answer to every input."
         )
 
     def test_several_values(self) -> None:
         shares = {0.2: 0, 0.1: 0, 0.4: 20, 0.8: 40, 1.6: 30, 3.2: 0}
-        it = told(*(({"lr": lr}, [C] * n + [P] * (40 - n)) for lr, n in shares.items()))
-        assert it.said[0].startswith("What fixes the network most is lr 0.2 → 0.8: ")
-        assert it.said[1].endswith(
-            " By itself, lr 0.2 → 1.6 raises the share converged by 75.0 points and lr 0.2 → 0.4 raises the share converged by "
-            "50.0 points. No effect by itself is shown for lr 0.2 → 0.1 (then 0% give the same answer to every input) and lr 0.2 "
-            "→ 3.2 (then 0% do)."
+        it = answer(*(({"lr": lr}, [C] * n + [P] * (40 - n)) for lr, n in shares.items()))
+        assert it.lines[0].startswith("A larger lr fixes it best: going from 0.2 to 0.8 ")
+        assert it.lines[1].endswith(
+            " On its own, lr 0.2 → 1.6 raises the convergence rate by 75.0 points and lr 0.2 → 0.4 raises the convergence rate by "
+            "50.0 points. These changes alone make no measurable difference: lr 0.2 → 0.1 (0% then give the same answer to every input) and lr 0.2 "
+            "→ 3.2 (0% do)."
         )
-        assert len(it.said) == 2
+        assert len(it.lines) == 2
 
     def test_words(self) -> None:
-        it = told(
+        it = answer(
             ({"hidden": "4"}, [P] * 20), ({"hidden": "8-8"}, [C] * 20), ({"hidden": "16"}, [C] * 20)
         )
-        assert it.said[0].startswith("What fixes the network most is hidden 4 → ")
+        assert it.lines[0].startswith("Changing hidden fixes it best: going from 4 to ")
 
 
 class TestSeveral:
-    def test_everything_mends(self) -> None:
+    def test_every_change_fixes(self) -> None:
         every: Setups = [({"lr": 0.1 * n}, ([P] if n == 2 else [C]) * 20) for n in range(2, 9)]
-        it = told(*[({"lr": round(float(str(keys["lr"])), 1)}, how) for keys, how in every])
-        assert it.said[0].startswith("What fixes the network most is lr 0.2 → 0.3: ")
-        assert it.said[1].endswith(
-            " By itself, lr 0.2 → 0.4 raises the share converged by 100.0 points, lr 0.2 → 0.5 raises the share converged by "
-            "100.0 points, lr 0.2 → 0.6 raises the share converged by 100.0 points and 2 more changes raise it by no more."
+        it = answer(*[({"lr": round(float(str(keys["lr"])), 1)}, how) for keys, how in every])
+        assert it.lines[0].startswith("A larger lr fixes it best: going from 0.2 to 0.3 ")
+        assert it.lines[1].endswith(
+            " On its own, lr 0.2 → 0.4 raises the convergence rate by 100.0 points, lr 0.2 → 0.5 raises the convergence rate by "
+            "100.0 points, lr 0.2 → 0.6 raises the convergence rate by 100.0 points and 2 more changes raise it by no more."
         )
 
-    def test_everything_breaks(self) -> None:
-        it = told(({}, [C] * 20), *(({"lr": lr}, [K] * 20) for lr in (0.4, 0.5, 0.6, 0.7)))
-        assert it.said[0].startswith(
-            "No single change of the setup as it stands is shown to make more runs converge: lr 0.2 → 0.4, "
+    def test_every_change_breaks(self) -> None:
+        it = answer(({}, [C] * 20), *(({"lr": lr}, [K] * 20) for lr in (0.4, 0.5, 0.6, 0.7)))
+        assert it.lines[0].startswith(
+            "No single change of the baseline makes measurably more runs converge: lr 0.2 → 0.4, "
         )
-        assert it.said[1].endswith("and 1 more change lowers it by no more.")
+        assert it.lines[1].endswith("and 1 more change lowers it by no more.")
 
     def test_no_effect_of_many(self) -> None:
         rng = np.random.default_rng(0)
-        it = told(
+        it = answer(
             *(({"lr": 0.2 + i}, [C if u < 0.5 else P for u in rng.random(9)]) for i in range(9))
         )
         assert (
-            it.said[0]
-            == "No single change of the setup as it stands is shown to make more runs converge, or fewer: 8 changes."
+            it.lines[0]
+            == "No single change of the baseline makes measurably more runs converge, or fewer: 8 changes."
         )
 
     def test_what_is_shown_comes_before_what_is_larger(self) -> None:
         """A few seeds may differ by much."""
         tables = [frames.table({"lr": lr}, [P if lr < 0.3 else C] * 60) for lr in (0.2, 0.4)]
         tables += [frames.table({"lr": 0.2 + i}, [C] * 2) for i in range(1, 5)]
-        it = Told(frames.frame(*tables), None)
-        assert it.said[1].startswith(
-            "By itself, lr 0.2 → 0.4 changes the share converged by +100.0 points"
+        it = Answer(frames.frame(*tables), None)
+        assert it.lines[1].startswith(
+            "On its own, lr 0.2 → 0.4 changes the convergence rate by +100.0 points"
         )
 
-    def test_the_best_of_all_is_told_only_where_it_is_far(self) -> None:
+    def test_the_best_of_all_is_named_only_if_it_is_far(self) -> None:
         every = list(product([0.2, 0.4], [0.0, 0.9]))
-        near = told(*(({"lr": lr, "momentum": m}, [P if lr == 0.2 else C] * 30) for lr, m in every))
-        assert not any("most often" in each for each in near.said)
-        far = told(
+        near = answer(
+            *(({"lr": lr, "momentum": m}, [P if lr == 0.2 else C] * 30) for lr, m in every)
+        )
+        assert not any("most often" in each for each in near.lines)
+        far = answer(
             *(
                 ({"lr": lr, "momentum": m}, [C if lr + m > 1 and m and lr > 0.3 else P] * 30)
                 for lr, m in every
             )
         )
-        assert far.said[-1].startswith(
+        assert far.lines[-1].startswith(
             "Of all 4 setups, runs converge most often with lr 0.4, momentum 0.9: all 30 (95% interval "
         )
-        assert far.said[-2].startswith(
-            "Both changes together (lr 0.4, momentum 0.9) make all 30 runs converge, +100.0 points: "
+        assert far.lines[-2].startswith(
+            "Both changes together (lr 0.4, momentum 0.9) make all 30 runs converge, +100.0 points on 30 seeds. "
         )
 
     def test_of_several_best_the_one_that_is_soonest(self) -> None:
@@ -307,18 +317,18 @@ class TestSeveral:
             at = pa.array([int(400 * lr)] * 30) if momentum and lr > 0.3 else runs["converged_at"]
             return runs.set_column(runs.column_names.index("converged_at"), "converged_at", at)
 
-        it = Told(
+        it = Answer(
             frames.frame(
                 *(table(lr, momentum) for lr in (0.2, 0.8, 0.4) for momentum in (0.0, 0.9))
             ),
             frames.identity({}),
         )
         assert (
-            it.said[-1]
+            it.lines[-1]
             == "In 2 of all 6 setups all runs converge, soonest with lr 0.4, momentum 0.9: half after 160 updates."
         )
 
-    def test_of_many_keys_only_what_is_not_as_it_stands(self) -> None:
+    def test_of_many_keys_only_what_differs_from_the_baseline(self) -> None:
         """Momentum does harm where the rate is high, whatever the order, and most where it is
         shuffled."""
         counts = {
@@ -334,22 +344,23 @@ class TestSeveral:
         }
         it = grid(lambda order, lr, momentum: 0 if momentum else counts[order, lr], 80, **axes)
         assert (
-            "momentum 0 → 0.9 lowers the share converged by 100.0 points with order shuffled, lr 0.4"
-            in it.said[1]
+            "momentum 0 → 0.9 lowers the convergence rate by 100.0 points with order shuffled, lr 0.4"
+            in it.lines[1]
         )
         counts["random", 0.4] = 80
         counts["shuffled", 0.4] = 60
         it = grid(lambda order, lr, momentum: 0 if momentum else counts[order, lr], 80, **axes)
         assert (
-            "momentum 0 → 0.9 lowers the share converged by 100.0 points with lr 0.4" in it.said[1]
+            "momentum 0 → 0.9 lowers the convergence rate by 100.0 points with lr 0.4"
+            in it.lines[1]
         )
 
     def test_budgets_in_epochs_beside_others_in_updates(self) -> None:
         base: dict[str, object] = {"epochs": 10, "updates": 80}
         others: Setups = [({"epochs": 20, "updates": 160}, [C] * 30), ({"updates": 7}, [P] * 30)]
-        it = told((base, [P] * 30), *others, baseline=frames.identity(base))
-        assert it.said[0].startswith(
-            "What fixes the network is epochs 10 → 20: by itself it takes the share of runs that converge from 0% to"
+        it = answer((base, [P] * 30), *others, baseline=frames.identity(base))
+        assert it.lines[0].startswith(
+            "More epochs fix it: going from 10 to 20 raises the convergence rate from 0% to"
         )
 
     def test_five_hundred_setups(self) -> None:
@@ -362,23 +373,25 @@ class TestSeveral:
             )
             for a, b, order in axes
         ]
-        it = told(*setups)
+        it = answer(*setups)
         assert "In 60 of all 500 setups all runs converge, soonest with " in it.text
         assert len(it.text) < 3000
 
 
-def grid(count: Callable[..., int], n: int = 40, **axes: Sequence[object]) -> Told:
+def grid(count: Callable[..., int], n: int = 40, **axes: Sequence[object]) -> Answer:
     """A setup for each combination of these values, of which so many of n runs converge."""
     found: Setups = [
         (keys, [C] * count(**keys) + [P] * (n - count(**keys)))
         for keys in (dict(zip(axes, each, strict=True)) for each in product(*axes.values()))
     ]
-    return told(*found, baseline=frames.identity({key: values[0] for key, values in axes.items()}))
+    return answer(
+        *found, baseline=frames.identity({key: values[0] for key, values in axes.items()})
+    )
 
 
 class TestUnshown:
     def test_the_share_that_is_constant_then(self) -> None:
-        it = told(
+        it = answer(
             ({}, [P] * 40),
             ({"lr": 0.4}, [C] * 40),
             ({"lr": 0.1}, [K] * 25 + [P] * 15),
@@ -386,38 +399,40 @@ class TestUnshown:
         )
         first, second = it.row(lr=0.1), it.row(lr=0.8)
         assert (first["constant"], second["constant"]) == (25, 3)
-        assert it.said[1].endswith(
-            f"No effect by itself is shown for lr 0.2 → 0.1 (then {percent(25 / 40)} give the same answer to every input) and lr "
-            f"0.2 → 0.8 (then {percent(3 / 40)} do)."
+        assert it.lines[1].endswith(
+            f"These changes alone make no measurable difference: lr 0.2 → 0.1 ({percent(25 / 40)} then give the same answer to every input) and lr "
+            f"0.2 → 0.8 ({percent(3 / 40)} do)."
         )
 
-    def test_many_are_told_by_key(self) -> None:
+    def test_many_are_listed_by_key(self) -> None:
         others: Setups = [
             ({"lr": 0.1}, [P] * 40),
             *(({"momentum": m}, [P] * 40) for m in (0.1, 0.2, 0.3, 0.4)),
         ]
-        it = told(
+        it = answer(
             ({}, [P] * 40),
             ({"lr": 0.4}, [C] * 40),
             *others,
             ({"order": "cyclic"}, [P] * 40),
             ({"order": "shuffled"}, [P] * 40),
         )
-        assert it.said[1].endswith(
-            " No effect by itself is shown for order → cyclic or shuffled, lr → 0.1 and 4 other values of momentum."
+        assert it.lines[1].endswith(
+            " These changes alone make no measurable difference: order → cyclic or shuffled, lr → 0.1 and 4 other values of momentum."
         )
 
     def test_many_of_a_key_are_counted(self) -> None:
-        it = told(
+        it = answer(
             ({}, [P] * 40),
             ({"lr": 0.4}, [C] * 40),
             *(({"lr": 0.1 + lr}, [P] * 40) for lr in range(1, 5)),
         )
-        assert it.said[1].endswith(" No effect by itself is shown for 4 other values of lr.")
+        assert it.lines[1].endswith(
+            " These changes alone make no measurable difference: 4 other values of lr."
+        )
 
 
 class TestOtherwise:
-    SAYS = "In other settings it is otherwise: "
+    SAYS = "In other settings it is different: "
 
     @pytest.mark.parametrize("turned", [False, True])
     def test_where_by_itself_it_does_nothing(self, turned: bool) -> None:
@@ -431,8 +446,8 @@ class TestOtherwise:
         assert row["difference"] == pytest.approx((-1 if turned else 1) * 25 / 40)
         assert row["p_holm"] < ALPHA
         verb = "lowers" if turned else "raises"
-        assert it.said[1].endswith(
-            f"{self.SAYS}momentum 0 → 0.9 {verb} the share converged by 62.5 points with lr 0.4."
+        assert it.lines[1].endswith(
+            f"{self.SAYS}momentum 0 → 0.9 {verb} the convergence rate by 62.5 points with lr 0.4."
         )
 
     def test_where_it_does_the_opposite_though_more_of_the_same_elsewhere(self) -> None:
@@ -446,9 +461,9 @@ class TestOtherwise:
         it = grid(
             lambda order, momentum: counts[order, momentum], order=["random", "shuffled", "cyclic"], momentum=[0.0, 0.9]
         )  # fmt: skip
-        told = it.said[1].split(self.SAYS)[1]
+        told = it.lines[1].split(self.SAYS)[1]
         assert (
-            "momentum 0 → 0.9 lowers the share converged by 42.5 points with order cyclic" in told
+            "momentum 0 → 0.9 lowers the convergence rate by 42.5 points with order cyclic" in told
         )
         assert told.count("momentum 0 → 0.9") == 1
 
@@ -498,9 +513,9 @@ class TestOtherwise:
                 )
 
             total = sum(list(size.values())[:n])
-            says = grid(count, 200, **some).said[1].split(self.SAYS)[1]
+            says = grid(count, 200, **some).lines[1].split(self.SAYS)[1]
             raised = re.findall(
-                r"(\w+) \S+ → \S+ raises the share converged by ([\d.]+) points with ", says
+                r"(\w+) \S+ → \S+ raises the convergence rate by ([\d.]+) points with ", says
             )
             assert raised == [("momentum", f"{total / 2:.1f}"), ("lr", "30.0"), ("order", "25.0")]
             wheres = re.split(r" points with ", says)[1:]
@@ -513,7 +528,7 @@ class TestOtherwise:
             assert says.endswith(f" and {more}." if more else ".")
             assert ("more change" in says) == bool(more)
 
-    def test_a_budget_in_epochs_is_not_told_by_the_updates_of_its_beginning(self) -> None:
+    def test_a_budget_in_epochs_is_not_named_by_the_updates_of_its_start(self) -> None:
         tables = []
         for epochs, lr in product((10, 20), (0.2, 0.4)):
             tables.append(
@@ -523,10 +538,12 @@ class TestOtherwise:
                 )
             )
         tables.append(frames.table({"updates": 7}, [P] * 40))
-        it = Told(frames.frame(*tables), frames.identity({"epochs": 10, "updates": 80, "lr": 0.2}))
-        assert "epochs 10 → 20 raises the share converged by 100.0 points with lr 0.4" in it.text
+        it = Answer(
+            frames.frame(*tables), frames.identity({"epochs": 10, "updates": 80, "lr": 0.2})
+        )
+        assert "epochs 10 → 20 raises the convergence rate by 100.0 points with lr 0.4" in it.text
         assert (
-            "lr 0.2 → 0.4 raises the share converged by 100.0 points with epochs 20, updates 160"
+            "lr 0.2 → 0.4 raises the convergence rate by 100.0 points with epochs 20, updates 160"
             in it.text
         )
 
@@ -540,11 +557,11 @@ class TestMargins:
         own = {0.1: 1, 0.2: 3, 0.4: 12, 0.8: 37, 1.6: 22}
         it = grid(lambda lr, momentum: own[lr] + 2 * (momentum > 0), lr=lrs, momentum=[0.0, 0.9])
         if not start:
-            it = Told(frames.frame(*(frames.table(*each) for each in it_setups(own))), None)
+            it = Answer(frames.frame(*(frames.table(*each) for each in it_setups(own))), None)
         pooled = it.summary.groupby("lr")["converged_share"].mean()
         assert (pooled.idxmin(), pooled.idxmax()) == (0.1, 0.8)
-        assert it.said.count(
-            f"{self.SAYS}, the share of runs that converge ranges from {percent(2 / 40)} with lr 0.1 to {percent(38 / 40)} with "
+        assert it.lines.count(
+            f"{self.SAYS}, the convergence rate ranges from {percent(2 / 40)} with lr 0.1 to {percent(38 / 40)} with "
             "lr 0.8."
         ) == 1  # fmt: skip
 
@@ -554,7 +571,7 @@ class TestMargins:
             frames.table({"lr": lr, "momentum": m}, [C if lr > 0.3 and m else P, P] * (n // 2))
             for lr in (0.2, 0.1, 0.4, 0.8, 1.6) for m, n in ((0.0, 60), (0.9, 20))
         ]  # fmt: skip
-        assert f"{percent(10 / 80)} with lr 0.4." in Told(frames.frame(*tables)).text
+        assert f"{percent(10 / 80)} with lr 0.4." in Answer(frames.frame(*tables)).text
 
     def test_not_of_few_values(self) -> None:
         it = grid(
@@ -581,14 +598,16 @@ class TestMargins:
         setups: Setups = [({"lr": lr}, [C] * 2 + [P] * 38) for lr in (0.2, 0.1, 0.4, 0.8, 1.6)]
         assert (
             self.SAYS
-            not in told(*setups, ({"momentum": 0.9}, [C] * 40), ({"momentum": 0.5}, [C] * 40)).text
+            not in answer(
+                *setups, ({"momentum": 0.9}, [C] * 40), ({"momentum": 0.5}, [C] * 40)
+            ).text
         )
 
     def test_the_key_that_goes_farthest(self) -> None:
         it = grid(
             lambda lr, momentum: int(4 * lr + 30 * momentum), lr=[0.2, 0.1, 0.4, 0.8, 1.6], momentum=[0.0, 0.1, 0.3, 0.5, 0.9]
         )  # fmt: skip
-        (said,) = (each for each in it.said if each.startswith(self.SAYS))
+        (said,) = (each for each in it.lines if each.startswith(self.SAYS))
         assert re.findall(r"with (\S+ [\d.]*\d)", said) == ["momentum 0", "momentum 0.9"]
 
 
@@ -606,26 +625,26 @@ class TestNothingConverges:
             "No run converges in any of 2 setups. Runs give the same answer to every input most often with lr 0.1: 80.0% of 30 "
             "(95% interval 62.7% to 90.5%); least often with lr 0.2: none of 30."
         )
-        assert told(*setups).said == [
-            first, "As it stands (lr 0.2), none of 30 runs converges, and none gives the same answer to every input.",
+        assert answer(*setups).lines == [
+            first, "At the baseline (lr 0.2), none of 30 runs converges, and none gives the same answer to every input.",
         ]  # fmt: skip
-        assert told(*setups, baseline=None).said == [first]
+        assert answer(*setups, baseline=None).lines == [first]
 
     def test_and_all_are_constant_each_in_its_way(self) -> None:
-        it = told(({}, [K] * 9), ({"lr": 0.1}, [S] * 9), baseline=None)
-        assert it.said == [
+        it = answer(({}, [K] * 9), ({"lr": 0.1}, [S] * 9), baseline=None)
+        assert it.lines == [
             "No run converges in any of 2 setups, and all give the same answer to every input."
         ]
 
     def test_and_none_is_constant(self) -> None:
-        it = told(({}, [P] * 9), ({"lr": 0.1}, [D] * 9), baseline=None)
-        assert it.said == [
+        it = answer(({}, [P] * 9), ({"lr": 0.1}, [D] * 9), baseline=None)
+        assert it.lines == [
             "No run converges in any of 2 setups, and none gives the same answer to every input."
         ]
 
     def test_and_shares_are_alike(self) -> None:
-        it = told(({}, [P, K]), ({"lr": 0.1}, [K, P]), baseline=None)
-        assert it.said == [
+        it = answer(({}, [P, K]), ({"lr": 0.1}, [K, P]), baseline=None)
+        assert it.lines == [
             "No run converges in any of 2 setups. In each of 2 setups 50.0% of the runs give the same answer to every input."
         ]
 
@@ -640,10 +659,8 @@ class TestAllAlike:
     )  # fmt: skip
     @pytest.mark.parametrize("baseline", [None, BASE])
     def test_every_run(self, outcome: str, says: str, baseline: str | None) -> None:
-        it = told(*(({"lr": lr}, [outcome] * 600) for lr in (0.1, 0.2)), baseline=baseline)
-        assert it.said == [
-            f"All 1,200 runs in 2 setups {says}: whatever was varied here makes no difference to that."
-        ]
+        it = answer(*(({"lr": lr}, [outcome] * 600) for lr in (0.1, 0.2)), baseline=baseline)
+        assert it.lines == [f"All 1,200 runs in 2 setups {says}, whatever is varied here."]
 
     @pytest.mark.parametrize("ever", [True, False])
     def test_then_what_differs_is_how_long_it_takes(self, ever: bool) -> None:
@@ -654,10 +671,10 @@ class TestAllAlike:
         frame = frames.frame(*runs)
         frame.loc[frame["lr"] == 0.1, "converged_at"] = 720
         assert (
-            Told(frame)
-            .said[0]
+            Answer(frame)
+            .lines[0]
             .endswith(
-                " It does to how long they take: half had converged after 80 updates with lr 0.2, after 720 with lr 0.1."
+                " Only their speed differs: half had converged after 80 updates with lr 0.2, and after 720 with lr 0.1."
             )
         )
 
@@ -665,45 +682,46 @@ class TestAllAlike:
 class TestFew:
     def test_no_runs(self) -> None:
         nothing = frames.frame(frames.table({}, [P])).iloc[:0]
-        assert Told(nothing).said == ["There are no runs yet."]
+        assert Answer(nothing).lines == ["There are no runs yet."]
 
     @pytest.mark.parametrize("outcome", OUTCOMES)
     def test_one_run(self, outcome: str) -> None:
-        (said,) = told(({}, [outcome])).said
+        (said,) = answer(({}, [outcome])).lines
         assert said.startswith(f"The one run ended {outcome}: ")
 
     def test_one_setup(self) -> None:
-        assert told(({}, [C, P] * 9 + [K] * 2)).said == [
+        assert answer(({}, [C, P] * 9 + [K] * 2)).lines == [
             "45.0% of 20 runs converge (95% interval 25.8% to 65.8%), and 10.0% give the same answer to every input "
-            "(10.0% collapsed, 0% one-class). One setup has runs: there is nothing to compare it with."
+            "(10.0% collapsed, 0% one-class). There is only one setup, so there is nothing to compare it with."
         ]
         assert (
-            told(({}, [P] * 9))
-            .said[0]
+            answer(({}, [P] * 9))
+            .lines[0]
             .startswith("None of 9 runs converges (95% interval 0% to 29.9%), and none gives the ")
         )
         assert (
-            told(({}, [C] * 9))
-            .said[0]
+            answer(({}, [C] * 9))
+            .lines[0]
             .startswith("All 9 runs converge (95% interval 70.1% to 100%), and none gives the ")
         )
-        assert "Half had converged after 80 updates." in told(({}, [C] * 9)).said[0]
+        assert "Half had converged after 80 updates." in answer(({}, [C] * 9)).lines[0]
 
     def test_one_seed(self) -> None:
-        it = told(
+        it = answer(
             ({}, [K]),
             ({"lr": 0.1}, [C]),
             ({"momentum": 0.9}, [P]),
             ({"lr": 0.1, "momentum": 0.9}, [C]),
         )
-        assert it.said == [
-            "No single change of the setup as it stands is shown to make more runs converge, or fewer: lr 0.2 → 0.1 and "
+        assert it.lines == [
+            "No single change of the baseline makes measurably more runs converge, or fewer: lr 0.2 → 0.1 and "
             "momentum 0 → 0.9.",
-            "As it stands (lr 0.2, momentum 0), its one run does not converge, and it gives the same answer to every input.",
-            "Both changes together (lr 0.1, momentum 0.9) make its one run converge, +100.0 points: of these, averaged over all "
-            "orders of making them, lr +100.0 and momentum 0.0.",
+            "At the baseline (lr 0.2, momentum 0), its one run does not converge, and it gives the same answer to every input.",
+            "Both changes together (lr 0.1, momentum 0.9) make its one run converge, +100.0 points on "
+            "1 seed. Averaged over all orders of making the changes, they contribute lr +100.0 and "
+            "momentum 0.0.",
         ]
-        assert told(({}, [K]), ({"lr": 0.1}, [C]), baseline=None).said[0] == (
+        assert answer(({}, [K]), ({"lr": 0.1}, [C]), baseline=None).lines[0] == (
             "Runs converge most often with lr 0.1: 1 of 1 (95% interval 20.7% to 100%); least often with lr 0.2: 0 of 1."
         )
 
@@ -711,8 +729,8 @@ class TestFew:
         runs = frames.frame(
             frames.table({}, [P] * 9), frames.table({"lr": 0.1}, [C] * 9, range(100, 109))
         )
-        assert Told(runs).said[1] == (
-            "No two setups differ in exactly one key and share seeds, so what a single change does cannot be told."
+        assert Answer(runs).lines[1] == (
+            "No two setups differ in exactly one key and share seeds, so the effect of a single change is unknown."
         )
 
     def test_some_seeds_in_common(self) -> None:
@@ -721,11 +739,11 @@ class TestFew:
             frames.table({"lr": 0.1}, [C] * 50 + [P] * 50, range(10, 110)),
         )
         assert (
-            Told(runs)
-            .said[0]
+            Answer(runs)
+            .lines[0]
             .startswith(
-                "What fixes the network is lr 0.2 → 0.1: by itself it takes the share of runs that converge from 0% to 50.0% "
-                "(+100.0 points on the 20 seeds that both ran, 95% interval "
+                "A smaller lr fixes it: going from 0.2 to 0.1 raises the convergence rate from 0% to "
+                "50.0% (+100.0 points, 95% interval +67.8 to +100.0, over the 20 seeds that both ran"
             )
         )
 
@@ -760,7 +778,7 @@ def test_any_sweep(  # type: ignore[no-untyped-def]
             rng = np.random.default_rng([i, runs[i]])
             outcomes = frames.mixed(runs[i], rng, *(share / sum(shares[i]) for share in shares[i]))
             tables.append(frames.table(keys, outcomes, np.arange(starts[i], starts[i] + runs[i])))
-    it = Told(frames.frame(*tables), baseline)
+    it = Answer(frames.frame(*tables), baseline)
     fixes = it.fixes()
-    assert len(fixes) == it.text.count("What fixes the network")
+    assert len(fixes) == it.text.count(": going from ")
     assert all(row["p_holm"] < ALPHA and row["difference"] > 0 for row in fixes)

@@ -17,9 +17,10 @@ from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from fastbp.analysis.summary import keys_of
-from fastbp.reporting.phrases import and_, evenly, plain, plural, setting
+from fastbp.reporting.phrases import evenly, plain, setting
 from fastbp.reporting.plots.style import STYLE, WIDTH, clipped, inches, literal, wrapped
 from fastbp.schema.outcomes import STACKED, Outcome
+from fastbp.schema.text import and_, plural
 
 MAX_TILES, MAX_BARS = 256, 8
 """Functions and settings that are drawn: of more settings, so many evenly apart."""

@@ -16,9 +16,9 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from fastbp.analysis.basins import Basin
-from fastbp.reporting.phrases import percent, plural
 from fastbp.reporting.plots.style import DPI, STYLE, alone, literal, width_of, wrapped
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
+from fastbp.schema.text import percent, plural
 
 MIN_PIXELS = 800
 """Pixels of a side of the picture, at least: smaller grids get several for each run."""

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from fastbp.analysis.histograms import PER_DECADE, PER_SPREAD
-from fastbp.reporting.phrases import percent, plain, plural
+from fastbp.reporting.phrases import plain
 from fastbp.reporting.plots.style import (
     INK,
     STYLE,
@@ -30,6 +30,7 @@ from fastbp.reporting.plots.style import (
     wrapped,
 )
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
+from fastbp.schema.text import percent, plural
 
 FEW_VALUES = 3
 """Values of a key up to which no contour is drawn on a map: it would strike out the numbers in the

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from fastbp.reporting.phrases import evenly, labels, plain, plural
+from fastbp.reporting.phrases import evenly, labels, plain
 from fastbp.reporting.plots.style import (
     INK,
     LINES,
@@ -33,6 +33,7 @@ from fastbp.reporting.plots.style import (
     wrapped,
 )
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
+from fastbp.schema.text import plural
 
 _BAR = 6.4
 _ROW = 0.42

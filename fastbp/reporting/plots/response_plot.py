@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from fastbp.analysis.summary import keys_of
-from fastbp.reporting.phrases import evenly, plural, setting, shortened
+from fastbp.reporting.phrases import evenly, setting
 from fastbp.reporting.plots.style import (
     LINES,
     STYLE,
@@ -21,6 +21,7 @@ from fastbp.reporting.plots.style import (
     width_of,
     wrapped,
 )
+from fastbp.schema.text import plural, shortened
 
 MAX_CURVES = 8
 """Settings of the other keys that are drawn, of more evenly apart."""

@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fastbp.analysis.statistics.proportions import wilson
-from fastbp.reporting.phrases import plural
 from fastbp.reporting.plots.style import (
     STYLE,
     WIDTH,
@@ -23,6 +22,7 @@ from fastbp.reporting.plots.style import (
     wrapped,
 )
 from fastbp.schema.outcomes import Outcome
+from fastbp.schema.text import plural
 
 _LABEL, _NAME = 4.6, 2.6
 """Inches of a setup's and of a store's name that are shown."""

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from fastbp.reporting.phrases import evenly, labels, plain, plural
+from fastbp.reporting.phrases import evenly, labels, plain
 from fastbp.reporting.plots.style import (
     LINES,
     STYLE,
@@ -23,6 +23,7 @@ from fastbp.reporting.plots.style import (
     width_of,
     wrapped,
 )
+from fastbp.schema.text import plural
 
 MAX_STEPS = 240
 """Steps of a curve that are drawn."""

@@ -19,9 +19,10 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from fastbp.reporting.phrases import evenly, plain, plural
+from fastbp.reporting.phrases import evenly, plain
 from fastbp.reporting.plots.style import STYLE, bare, clipped, headed, literal, sheet
 from fastbp.schema.outcomes import STACKED, Outcome
+from fastbp.schema.text import plural
 
 MAX_EVALUATIONS, MAX_LINES = 400, 200
 """Points of a curve, and outputs of a run, that a picture shows."""

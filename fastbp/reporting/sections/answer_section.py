@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from fastbp.reporting.phrases import plain, plural
+from fastbp.reporting.phrases import plain
 from fastbp.reporting.report_data import Content, ReportData
 from fastbp.reporting.sections import atlas_section, planes_section, published_section
 from fastbp.reporting.verdict import verdict as answer_of_tables
+from fastbp.schema.text import plural
 
 
 def answer(data: ReportData) -> list[str]:

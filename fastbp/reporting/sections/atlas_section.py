@@ -16,17 +16,9 @@ from fastbp.reporting.html_tables import (
     setting_columns,
     text_table,
 )
-from fastbp.reporting.phrases import (
-    Record,
-    evenly,
-    extreme,
-    p_value,
-    percent,
-    plain,
-    plural,
-    setting,
-)
+from fastbp.reporting.phrases import Record, evenly, extreme, plain, setting
 from fastbp.reporting.report_data import Content, ReportData, Section, settings_of
+from fastbp.schema.text import p_value, percent, plural
 
 MAX_SETTINGS = 8
 """Settings with columns in the table of classes."""

@@ -3,17 +3,9 @@
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.html import HtmlTable, TableColumn
 from fastbp.reporting.html_tables import MAX_ROWS, column, difference, html_table
-from fastbp.reporting.phrases import (
-    Record,
-    change_of,
-    is_end,
-    named,
-    p_value,
-    plain,
-    points,
-    setting,
-)
+from fastbp.reporting.phrases import Record, change_of, is_end, named, plain, setting
 from fastbp.reporting.report_data import Content, ReportData, Section
+from fastbp.schema.text import p_value, points
 
 
 def contrasts_table(data: ReportData) -> HtmlTable | None:

@@ -3,9 +3,9 @@
 from fastbp.analysis.summary import collapsing
 from fastbp.reporting import plots
 from fastbp.reporting.html_tables import listed
-from fastbp.reporting.phrases import percent
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.reporting.sections.spread_section import thresholds
+from fastbp.schema.text import percent
 
 
 def _content(data: ReportData) -> Content | None:

@@ -23,8 +23,9 @@ from fastbp.reporting.html_tables import (
     provenance,
     text_table,
 )
-from fastbp.reporting.phrases import Record, named, percent, plain, plural, points, setting
+from fastbp.reporting.phrases import Record, named, plain, setting
 from fastbp.schema.errors import RunsError
+from fastbp.schema.text import percent, plural, points
 from fastbp.store import filename, parquet
 
 

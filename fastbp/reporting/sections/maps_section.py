@@ -12,9 +12,10 @@ from fastbp.analysis.axes import critical, has_gaps, map_axes, the_map, with_wid
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
-from fastbp.reporting.phrases import and_, apart, evenly, named, percent, plain, plural
+from fastbp.reporting.phrases import apart, evenly, named, plain
 from fastbp.reporting.report_data import Content, ReportData, Section, runs_in, settings_of
 from fastbp.reporting.sections.response_section import extremes
+from fastbp.schema.text import and_, percent, plural
 
 MAX_MAPS, MAX_SETTINGS = 6, 4
 """Pairs of keys with a map, and settings of the other keys in it."""

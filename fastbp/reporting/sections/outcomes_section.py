@@ -3,9 +3,10 @@
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure, TableColumn
 from fastbp.reporting.html_tables import column, interval, listed, setup_table
-from fastbp.reporting.phrases import Record, percent, plain
+from fastbp.reporting.phrases import Record, plain
 from fastbp.reporting.report_data import Content, ReportData, Section, runs_in
 from fastbp.schema.outcomes import STACKED
+from fastbp.schema.text import percent
 
 SHARES = {
     "collapsed": "collapsed",

@@ -7,9 +7,9 @@ import numpy as np
 from fastbp.analysis.basins import parameter
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
-from fastbp.reporting.phrases import and_, percent, plural
 from fastbp.reporting.report_data import STEPS, Content, ReportData, Section, StartPlane
 from fastbp.schema.outcomes import Outcome
+from fastbp.schema.text import and_, percent, plural
 
 PIXELS = 500, 200
 """Pixels of a side of a plane on the page where there is one, and where there are more; PNG files

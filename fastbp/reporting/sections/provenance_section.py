@@ -2,9 +2,10 @@
 
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.html_tables import provenance
-from fastbp.reporting.phrases import plain, shortened
+from fastbp.reporting.phrases import plain
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.columns import SETUP_COLUMNS
+from fastbp.schema.text import shortened
 
 
 def _content(data: ReportData) -> Content:

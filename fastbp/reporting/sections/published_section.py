@@ -11,8 +11,9 @@ import pandas as pd
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.html import HtmlTable, TableColumn
 from fastbp.reporting.html_tables import MAX_ROWS
-from fastbp.reporting.phrases import Record, aligned, and_, plain, plural, setting, shortened
+from fastbp.reporting.phrases import Record, plain, setting
 from fastbp.reporting.report_data import Content, ReportData, Section
+from fastbp.schema.text import aligned, and_, plural, shortened
 
 MAX_NAMED = 4
 """Settings that a sentence names."""

@@ -6,8 +6,9 @@ from fastbp.analysis.axes import curve_keys, with_width_and_depth
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
-from fastbp.reporting.phrases import extreme, percent, setting
+from fastbp.reporting.phrases import extreme, setting
 from fastbp.reporting.report_data import Content, ReportData, Section, runs_in
+from fastbp.schema.text import percent
 
 
 def extremes(summary: pd.DataFrame) -> str:

@@ -10,8 +10,9 @@ from fastbp.analysis.summary import survival
 from fastbp.reporting import plots
 from fastbp.reporting.html import TableColumn
 from fastbp.reporting.html_tables import column, listed, setup_table
-from fastbp.reporting.phrases import Record, percent
+from fastbp.reporting.phrases import Record
 from fastbp.reporting.report_data import Content, ReportData, Section
+from fastbp.schema.text import percent
 
 
 def _updates(value: Any) -> str:

@@ -5,9 +5,9 @@ from contextlib import suppress
 import pandas as pd
 
 from fastbp.reporting import plots
-from fastbp.reporting.phrases import plural
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.outcomes import OUTCOMES
+from fastbp.schema.text import plural
 
 MAX_TRAJECTORIES = 6
 """Trajectories on a page."""

@@ -1,0 +1,270 @@
+"""What single changes of the baseline do, and several together, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fastbp.reporting.phrases import (
+    Record,
+    apart,
+    change_of,
+    count_of,
+    half_time,
+    has_effect,
+    is_end,
+    name_of,
+    named,
+    plain,
+    setting,
+    share_interval,
+    span_of,
+    unchanged_keys,
+)
+from fastbp.schema.text import and_, percent, plural, points
+
+MAX_CHANGES = 3
+"""Changes of a kind that are listed one by one."""
+
+
+class Changes(NamedTuple):
+    """The single changes of the baseline.
+
+    `start` is its row of the summary, `direct` are comparisons that start there, `rows` all
+    comparisons, `setups` the rows of the summary, `keys` those that vary.
+    """
+
+    start: Record
+    direct: list[dict[Any, Any]]
+    rows: list[dict[Any, Any]]
+    setups: list[dict[Any, Any]]
+    keys: list[str]
+
+    def end_of(self, row: Record) -> Record | None:
+        """The setup that a change leads to."""
+        return next((other for other in self.setups if is_end(row, "to", other)), None)
+
+    def shown(self, sign: int) -> list[dict[Any, Any]]:
+        """Changes with an effect in this direction, the largest first."""
+        rows = [row for row in self.direct if has_effect(row) and sign * row["difference"] > 0]
+        return sorted(rows, key=lambda row: -abs(row["difference"]))
+
+
+def best_change(changes: Changes) -> str:
+    """The answer: the single change of the baseline that helps most."""
+    helpful = changes.shown(1)
+    if not helpful:
+        many = len(changes.direct) > 2 * MAX_CHANGES
+        tried = (
+            f"{len(changes.direct)} changes"
+            if many
+            else and_([change_of(row) for row in changes.direct])
+        )
+        fewer = "" if any(map(has_effect, changes.direct)) else ", or fewer"
+        return (
+            f"No single change of the baseline makes measurably more runs converge{fewer}: {tried}."
+        )
+    best = helpful[0]
+    end = changes.end_of(best)
+    assert end is not None
+    before, after = (percent(row["converged_share"]) for row in (changes.start, end))
+    was, becomes = (percent(row["constant_share"]) for row in (changes.start, end))
+    verb = "falls" if end["constant_share"] < changes.start["constant_share"] else "rises"
+    constant = f"stays at {was}" if was == becomes else f"{verb} from {was} to {becomes}"
+    difference = _difference(best, changes.start, end)
+    values = f"{named(best['from'])} to {named(best['to'])}"
+    return (
+        f"{_headline(best, end, len(helpful) > 1)}: going from {values} raises the convergence "
+        f"rate from {before} to {after} ({difference}); the share of runs that give the same "
+        f"answer to every input {constant}."
+    )
+
+
+def _headline(row: Record, end: Record, several: bool) -> str:
+    """What helps, and how much: `More updates fix it`."""
+    key, before, after = row["key"], _number(row["from"]), _number(row["to"])
+    subject, plural_ = f"Changing {key}", key in ("updates", "epochs")
+    if before is not None and after is not None:
+        words = ("More", "Fewer") if plural_ else ("A larger", "A smaller")
+        subject = f"{words[after < before]} {key}"
+    if end["converged_share"] >= 0.5:
+        return f"{subject} {'fix' if plural_ else 'fixes'} it{' best' * several}"
+    return f"{subject} {'help' if plural_ else 'helps'}{' most' * several}"
+
+
+def _number(value: Any) -> float | None:
+    """A value of a key as a number, also one hidden layer; None for others."""
+    if isinstance(value, str):
+        return float(value) if value.isdigit() else None
+    return None if value is None or isinstance(value, bool) else float(value)
+
+
+def _difference(row: Record, start: Record, end: Record) -> str:
+    low, high = points(row["difference_low"]), points(row["difference_high"])
+    seeds = plural(int(row["pairs"]), "paired seed")
+    if {start["runs"], end["runs"]} != {row["pairs"]}:
+        seeds = f"over the {plural(int(row['pairs']), 'seed')} that both ran"
+    return f"{points(row['difference'])} points, 95% interval {low} to {high}, {seeds}"
+
+
+def other_changes(changes: Changes) -> list[str]:
+    """What other single changes of the baseline do."""
+    lines = [
+        f"On its own, {_moved(rows, verb)}."
+        for rows, verb in ((changes.shown(1)[1:], "raises"), (changes.shown(-1), "lowers"))
+        if rows
+    ]
+    without = [row for row in changes.direct if not has_effect(row)]
+    if without and len(without) < len(changes.direct):  # else that is the answer
+        few = len(without) <= MAX_CHANGES
+        texts = and_(_with_constant(changes, without)) if few else _by_key(without)
+        lines.append(f"These changes alone make no measurable difference: {texts}.")
+    return lines
+
+
+def _moved(rows: Sequence[Record], verb: str) -> str:
+    """How far changes move the convergence rate, the largest one by one."""
+    texts = [_moves(row, verb) for row in rows[:MAX_CHANGES]]
+    more = len(rows) - len(texts)
+    rest = f"{plural(more, 'more change')} {verb if more == 1 else verb[:-1]} it by no more"
+    return and_([*texts, rest] if more else texts)
+
+
+def _moves(row: Record, verb: str) -> str:
+    size = points(row["difference"]).lstrip("+−")
+    return f"{change_of(row)} {verb} the convergence rate by {size} points"
+
+
+def _with_constant(changes: Changes, rows: Sequence[Record]) -> list[str]:
+    """Changes without effect, each with the share of constant runs that it leads to."""
+    texts: list[str] = []
+    for row in rows:
+        end = changes.end_of(row)
+        does = "do" if texts else "then give the same answer to every input"
+        constant = f" ({percent(end['constant_share'])} {does})" if end else ""
+        texts.append(change_of(row) + constant)
+    return texts
+
+
+def _by_key(rows: Sequence[Record]) -> str:
+    """Many changes: `hidden → 2 or 8, order → shuffled and 7 other values of lr`."""
+    values: dict[str, list[str]] = {}
+    for row in rows:
+        values.setdefault(row["key"], []).append(named(row["to"]))
+    return and_(
+        [
+            f"{key} → {' or '.join(to)}"
+            if len(to) <= MAX_CHANGES
+            else f"{len(to)} other values of {key}"
+            for key, to in values.items()
+        ]
+    )
+
+
+def effects_elsewhere(changes: Changes) -> list[str]:
+    """Where a change has an effect, though at the baseline it has none, or the opposite one."""
+    signs = {change_of(row): _sign(row) for row in changes.direct}
+    largest: dict[str, dict[Any, Any]] = {}
+    for row in sorted(changes.rows, key=lambda row: -abs(row["difference"])):
+        change = change_of(row)
+        if change in signs and _sign(row) not in (0, signs[change]):
+            largest.setdefault(change, row)
+    different = list(largest.values())
+    texts = []
+    for row in different[:MAX_CHANGES]:
+        verb = "raises" if row["difference"] > 0 else "lowers"
+        where = apart(row, unchanged_keys(row, changes.keys), changes.start)
+        texts.append(f"{_moves(row, verb)} with {where}")
+    more = len(different) - len(texts)
+    if more:
+        verb = "moves" if more == 1 else "move"
+        texts.append(f"{plural(more, 'more change')} {verb} it by no more")
+    if not texts:
+        return []
+    several = f"{'; '.join(texts[:-1])}; and {texts[-1]}" if len(texts) > 1 else texts[0]
+    return [f"In other settings it is different: {several}."]
+
+
+def _sign(row: Record) -> int:
+    """The direction of an effect, 0 without one."""
+    return int(np.sign(row["difference"])) if has_effect(row) else 0
+
+
+def all_changes(attribution: pd.DataFrame, changes: Changes) -> list[str]:
+    """All changes at once, if they lead to one setup."""
+    if attribution["to"].nunique() != 1:
+        return []
+    rows = attribution.to_dict("records")
+    by_id = {row["setup"]: row for row in changes.setups}
+    start, end = (by_id.get(rows[0][name]) for name in ("from", "to"))
+    if start is None or end is None:
+        return []
+    where = setting(end, [key for key in changes.keys if key in {row["key"] for row in rows}])
+    parts = sorted(rows, key=lambda row: -abs(row["average_points"]))
+    each = and_([f"{row['key']} {points(row['average_points'] / 100)}" for row in parts])
+    number = {2: "Both", 3: "All three", 4: "All four"}.get(len(rows), f"All {len(rows)}")
+    effect = f"make {count_of(end, 'converged')} runs converge"
+    if end["runs"] == 1:
+        effect = f"{'make' if end['converged'] else 'do not make'} its one run converge"
+    total, seeds = points(rows[0]["total_points"] / 100), plural(int(rows[0]["pairs"]), "seed")
+    return [
+        f"{number} changes together ({where}) {effect}, {total} points on {seeds}. Averaged over "
+        f"all orders of making the changes, they contribute {each}."
+    ]
+
+
+def best_of_all(changes: Changes) -> list[str]:
+    """The best of all setups, if it is more than one change away."""
+    best = max(changes.setups, key=lambda row: row["converged_share"])
+    ties = [row for row in changes.setups if row["converged_share"] == best["converged_share"]]
+    near = {
+        changes.start["setup"],
+        *(end["setup"] for end in map(changes.end_of, changes.direct) if end),
+    }
+    if any(row["setup"] in near for row in ties):
+        return []
+    setups = plain(len(changes.setups))
+    timed = [row for row in ties if not pd.isna(row["updates_median"])]
+    if len(ties) > 1 and len(timed) == len(ties) and best["converged"] == best["runs"]:
+        first = min(timed, key=lambda row: int(row["updates_median"]))
+        updates = plural(int(first["updates_median"]), "update")
+        return [
+            f"In {plain(len(ties))} of all {setups} setups all runs converge, soonest with "
+            f"{name_of(first, changes.keys)}: half after {updates}."
+        ]
+    share = f"{count_of(best, 'converged')}{share_interval(best)}"
+    return [
+        f"Of all {setups} setups, runs converge most often with {name_of(best, changes.keys)}: "
+        f"{share}.{half_time(best)}"
+    ]
+
+
+def strongest_changes(rows: Sequence[Record]) -> str:
+    """What single changes do wherever they are made."""
+    if not rows:
+        return (
+            "No two setups differ in exactly one key and share seeds, so the effect of a single "
+            "change is unknown."
+        )
+    groups: dict[str, list[Record]] = {}
+    for row in rows:
+        groups.setdefault(change_of(row), []).append(row)
+
+    def strength(group: Sequence[Record]) -> tuple[bool, float]:
+        return not any(map(has_effect, group)), -max(abs(row["difference"]) for row in group)
+
+    strongest = sorted(groups.values(), key=strength)[:MAX_CHANGES]
+    return f"On its own, {'; '.join(map(_effect, strongest))}."
+
+
+def _effect(rows: Sequence[Record]) -> str:
+    """The effect of one change in several settings."""
+    change, shown = change_of(rows[0]), sum(map(has_effect, rows))
+    if not shown:
+        return f"{change} shows no effect"
+    where = f" in {plain(len(rows))} settings" if len(rows) > 1 else ""
+    some = f", an effect in {plain(shown)} of them" if shown < len(rows) else ""
+    return f"{change} changes the convergence rate by {span_of(rows)} points{where}{some}"
