@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from fastbp.cli import process
 from fastbp.cli.arguments import file_ending, option
 from fastbp.cli.terminal import Phase, print_data, print_note
-from fastbp.schema.text import plural
 
 if TYPE_CHECKING:
     from fastbp.engine.retrain import Trajectory
@@ -58,6 +57,7 @@ def _show(
     """Print a trajectory, and write its evaluations, pictures and weights."""
     from fastbp.engine import stored_run
     from fastbp.reporting import phrases, plots
+    from fastbp.schema.text import plural
 
     evaluations = trajectory.evaluations
     last = evaluations.iloc[-1]
