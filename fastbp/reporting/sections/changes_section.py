@@ -110,8 +110,8 @@ SECTION = Section(
     "What each change does by itself",
     _content,
     """\
-{% if contrasts %}<p>Two setups that differ in one key alone, on the same seeds: how many runs that
-change fixes (failed before, converges with it) and how many it breaks. An effect is what has
+{% if contrasts %}<p>Two setups that differ in one key alone, on the same seeds: how many runs the
+change fixes (they failed before and converge with it) and how many it breaks. An effect has
 p &lt; {{ alpha }} after Holm's adjustment over the whole table; intervals are pointwise 95%
 (Tango's score interval for paired shares).</p>
 {{ table(contrasts) }}{% else %}<p>{{ no_contrasts }}</p>{% endif %}

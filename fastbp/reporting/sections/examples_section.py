@@ -116,8 +116,8 @@ SECTION = Section(
     "Single runs",
     _content,
     """\
-<p>What single networks answered: a dot for each output of each row, from 0 to 1, and a line where
-its target is. The command below a figure trains that run again, bit for bit, and shows its
+<p>The answers of single networks: a dot for each output of each row, from 0 to 1, and a line at its
+target. The command below a figure trains that run again, bit for bit, and shows its
 trajectory.</p>
 {% for outcome, runs in groups.items() %}<h3>{{ outcome }}</h3>
 <div class="small">

@@ -93,8 +93,8 @@ SECTION = Section(
     "Where runs start and how they end",
     _content,
     """\
-<p>Two initial weights on a grid, all others the same in every run: black, violet, red and yellow
-for runs that converged, the brighter the later, and petrol, brown and other dull colours for those
-that did not, as the legend says.</p>
+<p>Two initial weights on a grid, all others the same in every run. Runs that converged are black,
+violet, red and yellow, the brighter the later. Runs that did not converge have dull colours, such
+as petrol and brown, as the legend says.</p>
 {% for each in planes %}{{ figure(each) }}{% endfor %}""",
 )

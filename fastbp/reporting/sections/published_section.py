@@ -225,10 +225,10 @@ SECTION = Section(
     "Published beside ours",
     _content,
     """\
-<p>What others printed about such runs, with the 95% interval that the few runs behind it leave (as
-printed, where that was; else exact binomial for a share, and for the others how far so many of our
-runs stray from all of them), and the same figure of our runs. They agree where the two intervals
-overlap.</p>
+<p>Figures that papers printed about such runs, beside the same figures of our runs. Each published
+figure has the 95% interval that the few runs behind it allow: the printed one, if there is one;
+else exact binomial for a share, and for other figures how far so many of our runs stray from all of
+them. Two figures agree where their intervals overlap.</p>
 {% for text in agreement %}<p>{{ text }}</p>
 {% endfor %}{% for each in sources %}{{ table(each) }}{% endfor %}""",
 )

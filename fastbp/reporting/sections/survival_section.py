@@ -70,8 +70,8 @@ SECTION = Section(
     "Slow or stuck?",
     _content,
     """\
-<p>A share says how many runs had converged when the budget ended. These curves say when: a curve
-that still falls at its end is slow, one that has become flat is stuck. Kaplan-Meier, runs censored
+<p>A share says how many runs had converged when the budget ended. These curves say when: runs whose
+curve still falls at its end are slow, runs whose curve has become flat are stuck. Kaplan-Meier, runs censored
 at their budget; bands are pointwise 95% (log-log Greenwood).</p>
 {{ figure(curves) }}{{ table(times) }}""",
 )
