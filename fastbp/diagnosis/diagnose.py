@@ -1,4 +1,4 @@
-"""Why do networks of a setup fail, and which change fixes it?"""
+"""Find out why networks of a setup fail, and which change fixes it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pandas as pd
 
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
-from fastbp.diagnosis import sentences
+from fastbp.diagnosis import own_weights, sentences
 from fastbp.diagnosis.candidates import Change, changed, changes, larger
-from fastbp.diagnosis.own_weights import Placement
 from fastbp.diagnosis.recommend import (
     OrderComparison,
     Recommendation,
@@ -293,10 +292,6 @@ class Explanation(NamedTuple):
         notes = [f"note: {note}" for note in self.notes]
         return "\n".join(notes + sentences.screen(self.diagnosis, None, commands))
 
-    def __str__(self) -> str:
-        """The same."""
-        return repr(self)
-
 
 def explain(
     X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup: Any
@@ -339,7 +334,7 @@ def explain(
 
 
 def write_files(
-    diagnosis: Diagnosis, placement: Placement | None, sweep: Sweep, folder: Path
+    diagnosis: Diagnosis, placement: own_weights.Placement | None, sweep: Sweep, folder: Path
 ) -> tuple[list[Path], list[str]]:
     """Write a page, a table, a picture, and a sweep file of the setup and the recommended one.
 
@@ -359,7 +354,7 @@ def write_files(
     keys = {k: value for k, value in diagnosis.setup.columns().items() if value is not None}
     texts = {
         "verdict": sentences.verdict(diagnosis),
-        "placed": sentences.placed(placement) if placement else [],
+        "placed": own_weights.sentences(placement) if placement else [],
         "commands": commands,
         "setup": ", ".join(f"{key} {value}" for key, value in keys.items()),
     }

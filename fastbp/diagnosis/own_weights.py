@@ -19,7 +19,7 @@ from fastbp.engine.lane_group import LaneGroup, Layers, task
 from fastbp.engine.rows import Rows
 from fastbp.kernels import measures as m
 from fastbp.schema.errors import SweepError
-from fastbp.schema.text import named, plain
+from fastbp.schema.text import named, percent, plain, plural
 
 
 def read(path: str | os.PathLike[str], setup: Setup) -> Layers:
@@ -152,6 +152,55 @@ def place(
         _percentile(_updates(fresh), _updates(custom)),
     )
     return Placement(custom, fresh, *percentiles, alike(layers))
+
+
+def sentences(placement: Placement) -> list[str]:
+    """Say how a user's own weights compare with fresh seeds."""
+    custom, fresh = placement.custom, placement.fresh
+    rates = percent(custom.converged().mean()), percent(fresh.converged().mean())
+    first = (
+        f"Your weights, in {plural(custom.runs, 'order')} of samples: {rates[0]} converge; of "
+        f"{plural(fresh.runs, 'fresh seed')}, {rates[1]} do."
+    )
+    if placement.converges:
+        ends = f"{placement.updates_percentile:.0f}% converge in fewer updates"
+    else:
+        ends = "in most orders yours never converge" if fresh.converged().any() else "none converge"
+    ends = f"{placement.loss_percentile:.0f}% of fresh networks end with a smaller loss, and {ends}"
+    if not placement.alike:
+        return [first, f"{ends}: {_luck(placement)}."]
+    layer, units, total = placement.alike[0]
+    same = f"{'all ' * (units == total)}{units} units of hidden layer {layer + 1}"
+    return [
+        first,
+        f"{ends}. That is not bad luck: {same} start with the same weights, in and out. They always "
+        "get the same updates and stay one unit, in every order. Draw initial weights at random.",
+    ]
+
+
+def _luck(placement: Placement) -> str:
+    """Whether the network is at an end of the fresh ones, or does what most of them do not."""
+    custom, fresh = placement.custom.converged(), placement.fresh.converged()
+    worst = placement.loss_percentile
+    if fresh.any():
+        worst = max(worst, placement.updates_percentile)
+    often, usual = custom.mean() > 0.5, fresh.mean() > 0.5
+    if worst >= 95 or (usual and not often):
+        return "your network is unlucky"
+    lucky = worst <= 5 or (often and not usual)
+    return "your network is lucky" if lucky else "your network is like others"
+
+
+def as_json(placement: Placement) -> dict[str, Any]:
+    """The comparison for programs."""
+    return {
+        "orders": placement.custom.runs,
+        "converged": int(placement.custom.converged().sum()),
+        "fresh": placement.fresh.runs,
+        "fresh_converged": int(placement.fresh.converged().sum()),
+        "loss_percentile": placement.loss_percentile,
+        "updates_percentile": placement.updates_percentile,
+    }
 
 
 def alike(layers: Layers) -> tuple[tuple[int, int, int], ...]:

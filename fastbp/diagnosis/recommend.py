@@ -90,7 +90,6 @@ def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame,
 
     Parameters
     ----------
-    experiment : Experiment
     table : DataFrame
         The effects of single changes, best first.
 

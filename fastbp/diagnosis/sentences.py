@@ -13,10 +13,10 @@ import pandas as pd
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.config.setup import Setup
 from fastbp.config.toml_text import toml
+from fastbp.diagnosis import own_weights
 from fastbp.diagnosis.candidates import Change
-from fastbp.diagnosis.own_weights import Placement
 from fastbp.diagnosis.recommend import Recommendation
-from fastbp.diagnosis.trials import CONTROL, MeasuredRuns
+from fastbp.diagnosis.trials import CONTROL
 from fastbp.reporting.phrases import plain
 from fastbp.schema.text import aligned, and_, percent, plural, points
 
@@ -51,11 +51,11 @@ NAMED = 6
 
 
 def screen(
-    diagnosis: Diagnosis, placement: Placement | None, next_lines: Sequence[str]
+    diagnosis: Diagnosis, placement: own_weights.Placement | None, next_lines: Sequence[str]
 ) -> list[str]:
     """The lines for a terminal: the verdict, the table, and what to do next."""
     lines = []
-    for sentence in [*verdict(diagnosis), *(placed(placement) if placement else [])]:
+    for sentence in [*verdict(diagnosis), *(own_weights.sentences(placement) if placement else [])]:
         lines += textwrap.wrap(sentence, MAX_WIDE, break_on_hyphens=False)
     for part in (table(diagnosis), next_lines):
         lines += ["", *part] if part else []
@@ -94,9 +94,10 @@ def _how_common(diagnosis: Diagnosis) -> str:
     """How often the setup fails, and whether the seed, the setup or the code is to blame."""
     n, converged = diagnosis.runs, diagnosis.outcomes["converged"]
     rate, (low, high) = converged / n, map(float, wilson(converged, n))
-    fail = f"{percent(1 - rate)} of {plural(n, 'seed')} {'fails' if n == 1 else 'fail'} with this setup"
+    fail = "fails" if n == 1 else "fail"
+    failing = f"{percent(1 - rate)} of {plural(n, 'seed')} {fail} with this setup"
     if converged == n:
-        fail = f"All {n:,} seeds converge" if n > 1 else "The one seed that was tried converges"
+        failing = f"All {n:,} seeds converge" if n > 1 else "The one seed that was tried converges"
     constant = diagnosis.outcomes["collapsed"] + diagnosis.outcomes["one-class"]
     same = f"; {percent(constant / n)} give the same output for every row" * (constant > 0)
     if high - low > VAGUE:
@@ -109,7 +110,7 @@ def _how_common(diagnosis: Diagnosis) -> str:
     else:
         blame = "it is not your seed" if rate < 0.1 else "it is your seed as much as your setup"
     interval = f"95% CI of the convergence rate: {percent(low)} to {percent(high)}"
-    return f"{fail} ({interval}{same}): {blame}."
+    return f"{failing} ({interval}{same}): {blame}."
 
 
 def _of_sound(diagnosis: Diagnosis) -> Iterator[str]:
@@ -123,7 +124,8 @@ def _nothing_fixes(diagnosis: Diagnosis) -> str:
     tried = int((diagnosis.table["cause"] != CONTROL).sum())
     best = diagnosis.recommended
     nor = ", nor do pairs of them" * (diagnosis.complete and not best)
-    none = f"None of {plural(tried, 'single change')} makes more seeds converge{nor}, as far as {plural(diagnosis.runs, 'seed')} can show"
+    none = f"None of {plural(tried, 'single change')} makes more seeds converge{nor}"
+    none += f", as far as {plural(diagnosis.runs, 'seed')} can show"
     if not best:
         return f"{none}."
     several = "both" if len(best.changes) == 2 else "all"
@@ -213,10 +215,6 @@ def _names(best: Recommendation) -> str:
 
 def _share(count: int, total: int) -> str:
     return percent(count / total) if total else "–"
-
-
-def _rate(runs: MeasuredRuns) -> str:
-    return percent(runs.converged().mean())
 
 
 def _difference(row: dict[Any, Any]) -> str:
@@ -376,56 +374,3 @@ def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
     """Rows as JSON knows them: a loss that is not finite is null."""
     finite = frame.astype(object).where(frame.notna() & (frame != float("inf")), None)
     return finite.to_dict("records")
-
-
-# A user's own weights
-
-
-def placed(placement: Placement) -> list[str]:
-    """How a user's own weights compare with fresh seeds."""
-    custom, fresh = placement.custom, placement.fresh
-    first = (
-        f"Your weights, in {plural(custom.runs, 'order')} of samples: {_rate(custom)} converge; of "
-        f"{plural(fresh.runs, 'fresh seed')}, {_rate(fresh)} do."
-    )
-    ends = f"{placement.loss_percentile:.0f}% of fresh networks end with a smaller loss, and"
-    if placement.converges:
-        ends = f"{ends} {placement.updates_percentile:.0f}% converge in fewer updates"
-    elif fresh.converged().any():
-        ends = f"{ends} in most orders yours never converge"
-    else:
-        ends = f"{ends} none converge"
-    if not placement.alike:
-        return [first, f"{ends}: {_luck(placement)}."]
-    layer, units, total = placement.alike[0]
-    same = f"{'all ' * (units == total)}{units} units of hidden layer {layer + 1}"
-    return [
-        first,
-        f"{ends}. That is not bad luck: {same} start with the same weights, in and out. They always "
-        "get the same updates and stay one unit, in every order. Draw initial weights at random.",
-    ]
-
-
-def _luck(placement: Placement) -> str:
-    """Whether the network is at an end of the fresh ones, or does what most of them do not."""
-    custom, fresh = (runs.converged().mean() > 0.5 for runs in (placement.custom, placement.fresh))
-    worst = placement.loss_percentile
-    if placement.fresh.converged().any():
-        worst = max(worst, placement.updates_percentile)
-    if worst >= 95 or (fresh and not custom):
-        return "your network is unlucky"
-    if worst <= 5 or (custom and not fresh):
-        return "your network is lucky"
-    return "your network is like others"
-
-
-def placed_json(placement: Placement) -> dict[str, Any]:
-    """The comparison of a user's own weights for programs."""
-    return {
-        "orders": placement.custom.runs,
-        "converged": int(placement.custom.converged().sum()),
-        "fresh": placement.fresh.runs,
-        "fresh_converged": int(placement.fresh.converged().sum()),
-        "loss_percentile": placement.loss_percentile,
-        "updates_percentile": placement.updates_percentile,
-    }

@@ -267,7 +267,8 @@ def _of_partial(runs: MeasuredRuns, failing: NDArray[np.bool_]) -> list[Symptom]
     if partial.sum() <= MANY * n:
         return []
     wrong = np.median(runs.end[m.WRONG, failing][partial])
-    text = f"separated some rows but not all: the median run has {wrong:g} {'row' if wrong == 1 else 'rows'} wrong"
+    rows = f"{wrong:g} {'row' if wrong == 1 else 'rows'}"
+    text = f"separated some rows but not all: the median run has {rows} wrong"
     if not wrong:
         text = "had every row on its right side, but not near enough to its target"
     return [Symptom("partial", f"{of(int(partial.sum()), n)} {text}")]

@@ -111,17 +111,10 @@ def train(
     ----------
     trials : sequence of Trial
         Setups that differ in their budget only are trained once.
-    start, count : int
-        The first seed, and how many.
     deadline : float
-        On the clock of ``time.perf_counter``.
+        On the clock of ``time.perf_counter``; raises TimeIsUpError there.
     tick : callable
         Called now and then with the share that is done.
-
-    Raises
-    ------
-    TimeIsUpError
-        At the deadline.
     """
     tasks = _tasks(trials, start, count)
     total = sum(many * seconds_per_run(group[0].setup) for group, _, many in tasks)

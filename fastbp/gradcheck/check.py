@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,24 +18,26 @@ from fastbp.gradcheck.conventions import (
     UNFIT,
     CallFailure,
     Convention,
-    Reading,
     call,
     readings,
     takes,
 )
 from fastbp.gradcheck.mistakes import CHANGED
 from fastbp.gradcheck.reference import (
-    Arrays,
+    TOLERANCE,
     CheckTask,
     Loss,
+    Reading,
     by_name,
+    equal,
+    errors_of,
     gradient,
     kernel_gradient,
     numeric_difference,
     random_example,
-    scale_of,
+    right_arrays,
 )
-from fastbp.gradcheck.search import TOLERANCE, LikelyMistakes, explained
+from fastbp.gradcheck.search import LikelyMistakes, explained
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import shown
 
@@ -52,7 +55,10 @@ LOST = 0.05
 
 _LOST_STEPS = "its steps are lost in the rounding of its weights; needed: a larger rate, or weights in float64"
 
-_UNSTEADY = "called again with the same arguments it returns something else: it keeps values between calls, or draws random numbers"
+_UNSTEADY = (
+    "called again with the same arguments it returns something else: it keeps values between "
+    "calls, or draws random numbers"
+)
 
 
 class GradientCheck(NamedTuple):
@@ -95,7 +101,8 @@ class GradientCheck(NamedTuple):
         heading = (
             "difference from fastbp's gradient, as a share of the largest value of each array:"
         )
-        numeric = f"fastbp's gradient differs from finite differences by {_share(self.finite_differences)}"
+        numeric = _share(self.finite_differences)
+        numeric = f"fastbp's gradient differs from finite differences by {numeric}"
         return "\n".join([verdict, heading, *rows, numeric, self.convention])
 
 
@@ -151,37 +158,44 @@ def check_gradients(
         raise SweepError(lines)
     check_denormals()
     rate = None if lr is None else float(lr)
-    units = tuple(int(n) for n in sizes)
+    checked = partial(_checked, function, loss=loss, rate=rate, seed=seed)
+    return _with_hint(function, checked, tuple(int(n) for n in sizes), int(rows), bool(bias))
 
-    def checked(
-        units: tuple[int, ...] = units, rows: int = int(rows), bias: bool = bool(bias)
-    ) -> GradientCheck:
-        return _checked(function, units, loss, rows, rate, bias, seed)
 
-    result, equal = checked(), (max(units),) * len(units)
+def _with_hint(
+    function: Callable[..., Any],
+    checked: Callable[..., GradientCheck],
+    units: tuple[int, ...],
+    rows: int,
+    bias: bool,
+) -> GradientCheck:
+    """The result, with what other networks show that this one cannot."""
+    result, equal_units = checked(units, rows, bias), (max(units),) * len(units)
     if result.errors:
-        if not result.ok and not result.mistake and rows > 1 and checked(rows=1).ok:
+        if not result.ok and not result.mistake and rows > 1 and checked(units, 1, bias).ok:
             mistake = "for one row it is right, for several it does not return their sum"
             return result._replace(mistake=mistake)
         return result
     if result.mistake.startswith("it raises SystemExit"):
         return result
-    # A network without biases, or with equal layers, may show what this one cannot.
     if (
         takes(function, 3)
-        and (other := checked(bias=not bias)).errors
+        and (other := checked(units, rows, not bias)).errors
         and (bias or "of each W" in other.convention)
     ):
         hint = f"it has {'no biases' if bias else 'biases in W'}: check it with bias={not bias}"
-    elif units != equal and " raises " in result.mistake and (other := checked(equal)).errors:
-        hint = f"with sizes {equal} it runs"
+    elif (
+        units != equal_units
+        and " raises " in result.mistake
+        and (other := checked(equal_units, rows, bias)).errors
+    ):
+        hint = f"with sizes {equal_units} it runs"
     else:
         return result
     verdict = "its gradients are right"
     if not other.ok:
-        likely = (
-            f"likely: {other.mistake}" if other.mistake else "no usual mistake gives these values"
-        )
+        mistake = other.mistake
+        likely = f"likely: {mistake}" if mistake else "no usual mistake gives these values"
         verdict = f"its gradients are wrong, first in {other.first_wrong}, {likely}"
     return result._replace(mistake=f"{result.mistake}; {hint}, and then {verdict}")
 
@@ -196,7 +210,10 @@ def _argument_errors(
     listed = isinstance(sizes, list | tuple | range) or (
         isinstance(sizes, np.ndarray) and sizes.ndim == 1
     )
-    units = f"units of inputs, of 1 to {MAX_HIDDEN} hidden layers and of outputs, such as (3, 4, 1), each from 1 to {MAX_UNITS}"
+    units = (
+        f"units of inputs, of 1 to {MAX_HIDDEN} hidden layers and of outputs, such as (3, 4, 1), "
+        f"each from 1 to {MAX_UNITS}"
+    )
     real = isinstance(lr, int | float | np.integer | np.floating) and not isinstance(lr, bool)
     arguments: dict[str, tuple[Any, bool, str]] = {
         "function": (function, callable(function), "a function to call as function(W, b, x, t)"),
@@ -223,10 +240,11 @@ def _argument_errors(
 def _checked(
     function: Callable[..., Any],
     units: tuple[int, ...],
-    loss: Loss,
     rows: int,
-    rate: float | None,
     bias: bool,
+    *,
+    loss: Loss,
+    rate: float | None,
     seed: int,
 ) -> GradientCheck:
     rng = np.random.default_rng(seed)
@@ -272,13 +290,13 @@ def _judged(task: CheckTask) -> GradientCheck | CallFailure:
                 return _wrong(read, [], task, _UNSTEADY)
             else:
                 new += [
-                    each for each in read if not any(_equal(each, other) for other in seen + new)
+                    each for each in read if not any(equal(each, other) for other in seen + new)
                 ]
         if likely := explained(new, task):
             return _wrong(new, likely, task)
         seen += new
-    fits = [_right_arrays(each.fitting, task.ours[each.example]) for each in failures]
-    nearest = max((_right_arrays(each.arrays[0], task.ours[0]) for each in seen), default=0)
+    fits = [right_arrays(each.fitting, task.ours[each.example]) for each in failures]
+    nearest = max((right_arrays(each.arrays[0], task.ours[0]) for each in seen), default=0)
     if seen and nearest >= max(fits, default=0):
         return _wrong(seen, [], task)
     return _most_telling(failures, fits)
@@ -316,7 +334,7 @@ def _right(
 ) -> GradientCheck | CallFailure | None:
     """The verdict on the first reading that is right, or nearly; None where none is."""
     for i, reading in enumerate(read):
-        errors, noise, rate = _errors(reading, task)
+        errors, noise, rate = errors_of(reading, task)
         if max(errors.values()) > TOLERANCE:
             continue
         if failure:
@@ -334,57 +352,10 @@ def _right(
                 by_name(gradient(example, task.loss, after), task.bias)
                 for example, after in zip(task.examples, reading.changed, strict=True)
             ]
-            if max(_errors(reading, task._replace(ours=early))[0].values()) < 0.1 * size:
+            if max(errors_of(reading, task._replace(ours=early))[0].values()) < 0.1 * size:
                 return _report(reading, errors, CHANGED, rate, task, size / 1e3)
         return _report(reading, errors, "", rate, task)
     return None
-
-
-def _right_arrays(arrays: Any, ours: Arrays) -> int:
-    """How many of these arrays are right."""
-    return sum(
-        values.shape == ours[name].shape
-        and float(np.abs(values - ours[name]).max()) <= TOLERANCE * scale_of(ours[name])
-        for name, values in arrays.items()
-    )
-
-
-def _equal(a: Reading, b: Reading) -> bool:
-    return a.steps == b.steps and all(
-        x[name].shape == y[name].shape and np.allclose(x[name], y[name], rtol=1e-12, atol=0)
-        for x, y in zip(a.arrays, b.arrays, strict=True)
-        for name in x
-    )
-
-
-def _errors(
-    reading: Reading, task: CheckTask, factor: float = 0.0
-) -> tuple[dict[str, float], float, float]:
-    """The error of each array beyond rounding, the largest rounding, and the rate.
-
-    Errors and rounding are shares of our largest gradient. A rate that the user did not name is
-    `factor`, or the one that fits the output's weights best.
-    """
-    pairs = list(zip(reading.arrays, task.ours, strict=False))
-    rate = 1.0
-    if reading.rate is None:
-        last = list(task.ours[0])[-1 - task.bias]
-        fit = sum(float((a[last] * o[last]).sum()) for a, o in pairs)
-        size = sum(float((o[last] ** 2).sum()) for _, o in pairs)
-        rate = abs(factor or fit / size) or 1.0
-    errors, noises = {}, [0.0]
-    for name, noise in reading.noise.items():
-        # Not the scale of each draw: in one the gradients may happen to cancel.
-        scale = max(scale_of(ours[name]) for ours in task.ours)
-        noises.append(noise / rate / scale)
-        worst = max(
-            float(np.abs(a[name] / rate - o[name]).max()) / scale
-            if a[name].shape == o[name].shape
-            else np.inf
-            for a, o in pairs
-        )
-        errors[name] = max(worst - noises[-1], 0.0)
-    return errors, max(noises), reading.rate or rate
 
 
 def _wrong(
@@ -395,9 +366,9 @@ def _wrong(
         reading, factor = likely[0].reading, likely[0].factor
         mistake = "; or ".join(dict.fromkeys(each.text for each in likely))
     else:
-        reading = min(seen, key=lambda each: max(_errors(each, task)[0].values()))
+        reading = min(seen, key=lambda each: max(errors_of(each, task)[0].values()))
         factor = 0.0
-    errors, noise, rate = _errors(reading, task, factor)
+    errors, noise, rate = errors_of(reading, task, factor)
     if noise > LOST:
         return CallFailure(0, OWN_ERROR, _LOST_STEPS)
     if not any(values.any() for arrays in reading.arrays for values in arrays.values()):
@@ -423,7 +394,8 @@ def _report(
     if reading.steps:
         convention += f": a step of rate {rate:.4g}"
         if task.rate is None:
-            convention += "\nthe rate is inferred: a factor on all gradients would look the same (lr = … checks it)"
+            convention += "\nthe rate is inferred: a factor on all gradients would look the same "
+            convention += "(lr = … checks it)"
     return GradientCheck(
         not wrong,
         first,

@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.gradcheck.reference import Arrays, CheckTask, Example, Real, by_name
+from fastbp.gradcheck.reference import (
+    Arrays,
+    CheckTask,
+    Example,
+    NoGradientError,
+    Reading,
+    Real,
+    by_name,
+    fitted,
+)
 from fastbp.schema.text import plain, shown
 
 MOVED = 1e-12
@@ -105,17 +114,6 @@ JOINED = [
 """Conventions in which the matrices hold the biases."""
 
 
-class UnfitError(Exception):
-    """What a function returned is not a gradient.
-
-    `name`: the array that is wrong, if it is one. `fitting`: the arrays that fit.
-    """
-
-    def __init__(self, text: str, name: str = "", fitting: Arrays | None = None) -> None:
-        self.name, self.fitting = name, fitting or {}
-        super().__init__(text)
-
-
 ENDS, OWN_ERROR, UNFIT, SHAPES = range(-1, 3)
 """Ranks of failures, the most telling first: the program would end, the function's own error,
 results that are no gradient, and shapes that may belong to another convention."""
@@ -125,7 +123,7 @@ class CallFailure(NamedTuple):
     """Why a call in some convention failed.
 
     `example`: its number. `rank`: how telling the failure is, the smaller the more. `name`,
-    `fitting`: as of an UnfitError. `reached`: the lines that raised, from the function inwards.
+    `fitting`: as of an NoGradientError. `reached`: the lines that raised, from the function inwards.
     """
 
     example: int
@@ -140,23 +138,6 @@ Answer = dict[str, Arrays]
 """The results of one call, copied, by each layout that fits; IN_PLACE: the changed arguments."""
 
 IN_PLACE = "in place"
-
-
-class Reading(NamedTuple):
-    """One way to read the results of a function, for every example.
-
-    Weights are [out, in]; a gradient with the shape of the transpose keeps it. `does`: what the
-    function does. `noise`: what rounding alone may have done to each array. `rate`: of steps; where
-    it is None, `arrays` are steps, not gradients. `changed`: the weights after each step.
-    """
-
-    arrays: list[Arrays]
-    noise: dict[str, float]
-    does: str
-    convention: Convention
-    steps: bool = False
-    rate: float | None = 1.0
-    changed: list[list[Real]] = []  # noqa: RUF012
 
 
 def takes(function: Callable[..., Any], arguments: int) -> bool:
@@ -196,7 +177,7 @@ def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFai
             return answers, _raised(error, called_as, number)
         try:
             answer = _answer(returned, before, W, b, convention)
-        except UnfitError as unfit:
+        except NoGradientError as unfit:
             text = f"{unfit} {called_as}"
             return answers, CallFailure(number, UNFIT, text, unfit.name, unfit.fitting)
         except (Exception, SystemExit) as error:  # a foreign object may raise anything when read
@@ -242,7 +223,7 @@ def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention)
             in_place = [_step("changes its arguments", arrays, before, task, convention)]
             continue
         does = "returns gradients" + ", the output layer's first" * way.startswith("reversed")
-        gradients.append(Reading(arrays, dict.fromkeys(before[0], 0.0), does, convention))
+        gradients.append(Reading(arrays, dict.fromkeys(before[0], 0.0), does, str(convention)))
         if "alone" not in way and all(
             after[name].shape == weights[name].shape
             for after, weights in zip(arrays, before, strict=True)
@@ -274,7 +255,7 @@ def _step(
         digits = float(np.finfo(np.float32 if single else np.float64).eps)
         noise[name] = 2 * digits * max(float(np.abs(v).max()) for v in values) / rate
     changed = [[values for name, values in a.items() if name[0] == "W"] for a in after]
-    return Reading(arrays, noise, does, convention, True, task.rate, changed)
+    return Reading(arrays, noise, does, str(convention), True, task.rate, changed)
 
 
 # The results of one call
@@ -283,24 +264,24 @@ def _step(
 def _answer(
     returned: Any, before: Arrays, W: list[Any], b: list[Any], convention: Convention
 ) -> Answer:
-    """Read one call's results. Raises UnfitError."""
+    """Read one call's results. Raises NoGradientError."""
     bias = "b0" in before
     layers = len(before) // (1 + bias)
     if (len(W), len(b)) == (layers, layers * bias):
         after = by_name(list(zip(W, b or W, strict=True)), bias)
         if any(_moved(after[name], values) for name, values in before.items()):
-            answer = {IN_PLACE: _fitted(after, before, convention, "")}
+            answer = {IN_PLACE: fitted(after, before, convention.out_in, "")}
             try:
                 return answer | _read(returned, before, convention, "")
-            except UnfitError:
+            except NoGradientError:
                 return answer
     elif returned is None:
         lengths = f"{len(W)} weights and {len(b)} biases"
-        raise UnfitError(f"the lists that it was given have {lengths} afterwards")
+        raise NoGradientError(f"the lists that it was given have {lengths} afterwards")
     in_place = "W and b" if bias else "W"
     needed = f"needed: the gradients of {', '.join(before)}, or {in_place} changed in place"
     if returned is None:
-        raise UnfitError(f"it returns None and changes neither W nor b in place; {needed}")
+        raise NoGradientError(f"it returns None and changes neither W nor b in place; {needed}")
     return _read(returned, before, convention, needed)
 
 
@@ -315,7 +296,7 @@ def _moved(after: Any, before: Real) -> bool:
 
 
 def _read(returned: Any, before: Arrays, convention: Convention, needed: str) -> Answer:
-    """Read what was returned, in each layout that fits the shapes. Raises UnfitError."""
+    """Read what was returned, in each layout that fits the shapes. Raises NoGradientError."""
     if isinstance(returned, Iterator):
         returned = list(islice(returned, len(before) + 1)) or returned
     if isinstance(returned, Mapping):
@@ -323,10 +304,10 @@ def _read(returned: Any, before: Arrays, convention: Convention, needed: str) ->
     elif isinstance(returned, list | tuple) or (isinstance(returned, np.ndarray) and returned.ndim):
         parts = list(returned)
     else:
-        raise UnfitError(f"it returns {shown(returned)}; {needed}")
+        raise NoGradientError(f"it returns {shown(returned)}; {needed}")
     try:
         return _laid_out(parts, returned, before, convention, needed)
-    except UnfitError:
+    except NoGradientError:
         arrays = [
             part
             for part in parts
@@ -356,7 +337,7 @@ def _of_mapping(returned: Mapping[Any, Any], names: Sequence[str], needed: str) 
     if missing := [name for name in names if wanted[name] not in keys]:
         held = ", ".join(plain(str(key), 20) for key in list(returned)[:8]) or "nothing"
         text = f"it returns a dictionary of {held}, without {', '.join(missing)}; {needed}"
-        raise UnfitError(text, missing[-1])
+        raise NoGradientError(text, missing[-1])
     return [keys[wanted[name]] for name in names]
 
 
@@ -384,7 +365,7 @@ def _layouts(names: Sequence[str], complete: bool) -> list[Any]:
 def _laid_out(
     parts: list[Any], returned: Any, before: Arrays, convention: Convention, needed: str
 ) -> Answer:
-    """Find the layouts that fit these parts. Raises UnfitError."""
+    """Find the layouts that fit these parts. Raises NoGradientError."""
     names, reasons = list(before), []
     if getattr(returned, "shape", None) == (sum(values.size for values in before.values()),):
         ends = np.cumsum([values.size for values in before.values()])
@@ -405,15 +386,15 @@ def _laid_out(
             arrays = {name: values.get(name, np.zeros(w.shape)) for name, w in before.items()}
             try:
                 way = f"{order} {number}{'' if complete else ' alone'}"
-                answer[way] = _fitted(arrays, before, convention, "the gradient of ")
-            except UnfitError as reason:
+                answer[way] = fitted(arrays, before, convention.out_in, "the gradient of ")
+            except NoGradientError as reason:
                 reasons += [reason] * complete
         if answer:
             return answer
     if reasons:
         raise max(reasons, key=lambda reason: len(reason.fitting))
     kind = "an array" if isinstance(returned, np.ndarray) else f"a {type(returned).__name__}"
-    raise UnfitError(f"it returns {kind} of {len(parts)}; {needed}")
+    raise NoGradientError(f"it returns {kind} of {len(parts)}; {needed}")
 
 
 def _matched(layout: Any, value: Any) -> dict[str, Any]:
@@ -425,51 +406,3 @@ def _matched(layout: Any, value: Any) -> dict[str, Any]:
         return {}
     inner = [_matched(*pair) for pair in zip(layout, parts, strict=True)]
     return {name: part for each in inner for name, part in each.items()} if all(inner) else {}
-
-
-def _fitted(arrays: Mapping[str, Any], before: Arrays, convention: Convention, of: str) -> Arrays:
-    """Copy all arrays. Raises UnfitError for the first that does not fit, the output's first."""
-    fitted, reasons = {}, []
-    for name in sorted(before, key=lambda name: (-int(name[1:]), name)):
-        try:
-            fitted[name] = _fit(arrays[name], before[name], name, convention, of)
-        except UnfitError as reason:
-            reasons.append(reason)
-    if reasons:
-        raise UnfitError(str(reasons[0]), reasons[0].name, fitted)
-    return {name: fitted[name] for name in before}
-
-
-def _fit(values: Any, before: Real, name: str, convention: Convention, of: str) -> Real:
-    """Copy an array as W[out, in] or b[out]; a transposed gradient stays so. Raises UnfitError."""
-    try:
-        array = np.asarray(values)
-        numeric = array.dtype.kind in "biufO"
-        # Larger ones stay objects: where shapes do not fit, NumPy makes tables of millions.
-        if numeric and array.size == before.size:
-            # float refuses None, which NumPy makes NaN.
-            array = np.array([float(v) for v in array.flat]).reshape(array.shape)
-    except Exception:
-        numeric = False
-    if not numeric:
-        raise UnfitError(f"{of}{name} is not an array of real numbers but {shown(values)}", name)
-    after = "" if of else " after the call"
-    transposed = of and name[0] == "W" and array.shape == before.shape[::-1] != before.shape
-    if name[0] == "b":
-        fits = array.size == before.size == max(array.shape, default=1)
-    else:
-        vector = array.ndim < 2 and array.size == before.size and 1 in before.shape
-        fits = array.shape == before.shape or transposed or vector
-    if not fits:
-        had = f"{name} has" if of else "it had"
-        text = f"{of}{name} has shape {array.shape}{after}, where {had} {before.shape}"
-        raise UnfitError(text, name)
-    if not np.isfinite(array).all():
-        counts = {"NaN": int(np.isnan(array).sum()), "infinite": int(np.isinf(array).sum())}
-        text = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
-        text = f"{of}{name} has {text} of {array.size} values{after}; needed: finite numbers"
-        raise UnfitError(text, name)
-    if name[0] == "b":
-        return array.reshape(-1)
-    array = array if transposed else array.reshape(before.shape)
-    return array if convention.out_in else array.T

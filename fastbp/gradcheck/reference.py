@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup, Layers, task
+from fastbp.schema.text import shown
 
 Real = NDArray[np.float64]
 
@@ -22,6 +23,10 @@ Loss = Literal["squared", "cross-entropy"]
 
 PLACES = 20
 """Weights of each array that finite differences check, in each draw."""
+
+TOLERANCE = 1e-4
+"""Largest difference of an array, as a share of its largest gradient, that counts as none: float32
+keeps seven digits."""
 
 KERNEL_RATE = 2.0**19
 """The rate of the one step that gives the kernels' gradient: so large that subtracting the weights
@@ -53,6 +58,34 @@ class CheckTask(NamedTuple):
     def rows(self) -> int:
         """Samples per call."""
         return len(self.examples[0].X)
+
+
+class Reading(NamedTuple):
+    """One way to read the results of a function, for every example.
+
+    Weights are [out, in]; a gradient with the shape of the transpose keeps it. `does`: what the
+    function does. `noise`: what rounding alone may have done to each array. `rate`: of steps; where
+    it is None, `arrays` are steps, not gradients. `changed`: the weights after each step.
+    """
+
+    arrays: list[Arrays]
+    noise: dict[str, float]
+    does: str
+    convention: str
+    steps: bool = False
+    rate: float | None = 1.0
+    changed: list[list[Real]] = []  # noqa: RUF012
+
+
+class NoGradientError(Exception):
+    """What a function returned is not a gradient.
+
+    `name`: the array that is wrong, if it is one. `fitting`: the arrays that fit.
+    """
+
+    def __init__(self, text: str, name: str = "", fitting: Arrays | None = None) -> None:
+        self.name, self.fitting = name, fitting or {}
+        super().__init__(text)
 
 
 def by_name(layers: Layers, bias: bool) -> Arrays:
@@ -163,3 +196,101 @@ def numeric_difference(
 def scale_of(values: Real) -> float:
     """The largest absolute value, above 0."""
     return max(float(np.abs(values).max()), 1e-300)
+
+
+def right_arrays(arrays: Mapping[str, Real], ours: Arrays) -> int:
+    """How many of these arrays are right."""
+    return sum(
+        values.shape == ours[name].shape
+        and float(np.abs(values - ours[name]).max()) <= TOLERANCE * scale_of(ours[name])
+        for name, values in arrays.items()
+    )
+
+
+def equal(a: Reading, b: Reading) -> bool:
+    return a.steps == b.steps and all(
+        x[name].shape == y[name].shape and np.allclose(x[name], y[name], rtol=1e-12, atol=0)
+        for x, y in zip(a.arrays, b.arrays, strict=True)
+        for name in x
+    )
+
+
+def errors_of(
+    reading: Reading, task: CheckTask, factor: float = 0.0
+) -> tuple[dict[str, float], float, float]:
+    """The error of each array beyond rounding, the largest rounding, and the rate.
+
+    Errors and rounding are shares of our largest gradient. A rate that the user did not name is
+    `factor`, or the one that fits the output's weights best.
+    """
+    pairs = list(zip(reading.arrays, task.ours, strict=False))
+    rate = 1.0
+    if reading.rate is None:
+        last = list(task.ours[0])[-1 - task.bias]
+        fit = sum(float((a[last] * o[last]).sum()) for a, o in pairs)
+        size = sum(float((o[last] ** 2).sum()) for _, o in pairs)
+        rate = abs(factor or fit / size) or 1.0
+    errors, noises = {}, [0.0]
+    for name, noise in reading.noise.items():
+        # Not the scale of each draw: in one the gradients may happen to cancel.
+        scale = max(scale_of(ours[name]) for ours in task.ours)
+        noises.append(noise / rate / scale)
+        worst = max(
+            float(np.abs(a[name] / rate - o[name]).max()) / scale
+            if a[name].shape == o[name].shape
+            else np.inf
+            for a, o in pairs
+        )
+        errors[name] = max(worst - noises[-1], 0.0)
+    return errors, max(noises), reading.rate or rate
+
+
+def fitted(arrays: Mapping[str, Any], before: Arrays, out_in: bool, of: str) -> Arrays:
+    """Copy all arrays. Raises NoGradientError for the first that does not fit, the output's first."""
+    fitted, reasons = {}, []
+    for name in sorted(before, key=lambda name: (-int(name[1:]), name)):
+        try:
+            fitted[name] = _fit(arrays[name], before[name], name, out_in, of)
+        except NoGradientError as reason:
+            reasons.append(reason)
+    if reasons:
+        raise NoGradientError(str(reasons[0]), reasons[0].name, fitted)
+    return {name: fitted[name] for name in before}
+
+
+def _fit(values: Any, before: Real, name: str, out_in: bool, of: str) -> Real:
+    """Copy an array as W[out, in] or b[out]; a transposed gradient stays so. Raises NoGradientError."""
+    try:
+        array = np.asarray(values)
+        numeric = array.dtype.kind in "biufO"
+        # Larger ones stay objects: where shapes do not fit, NumPy makes tables of millions.
+        if numeric and array.size == before.size:
+            # float refuses None, which NumPy makes NaN.
+            array = np.array([float(v) for v in array.flat]).reshape(array.shape)
+    except Exception:
+        numeric = False
+    if not numeric:
+        raise NoGradientError(
+            f"{of}{name} is not an array of real numbers but {shown(values)}", name
+        )
+    size = before.size
+    if name[0] == "b":
+        shapes = [(size,), (size, 1), (1, size)]
+    else:
+        shapes = [before.shape] + [before.shape[::-1]] * bool(of)
+        shapes += [(size,)] * (1 in before.shape)
+    after = "" if of else " after the call"
+    if array.shape not in shapes + [()] * (size == 1):
+        had = f"{name} has" if of else "it had"
+        text = f"{of}{name} has shape {array.shape}{after}, where {had} {before.shape}"
+        raise NoGradientError(text, name)
+    if not np.isfinite(array).all():
+        counts = {"NaN": int(np.isnan(array).sum()), "infinite": int(np.isinf(array).sum())}
+        text = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+        text = f"{of}{name} has {text} of {size} values{after}; needed: finite numbers"
+        raise NoGradientError(text, name)
+    if name[0] == "b":
+        return array.reshape(-1)
+    if array.shape != before.shape[::-1]:
+        array = array.reshape(before.shape)
+    return array if out_in else array.T

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.gradcheck.conventions import Reading
 from fastbp.gradcheck.mistakes import (
     LayerState,
     Variant,
@@ -19,11 +18,7 @@ from fastbp.gradcheck.mistakes import (
     sources,
     ways_back,
 )
-from fastbp.gradcheck.reference import CheckTask, Real
-
-TOLERANCE = 1e-4
-"""Largest difference of an array, as a share of its largest gradient, that counts as none: float32
-keeps seven digits."""
+from fastbp.gradcheck.reference import TOLERANCE, CheckTask, Reading, Real
 
 SAME = 1e-3
 """Two factors that differ by less, relatively, are equal."""

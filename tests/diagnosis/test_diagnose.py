@@ -726,13 +726,13 @@ def test_lucky_and_unlucky_weights() -> None:
     setup = Setup(problem="xor", lr=1, epochs=800)
     good = retrain(changed(setup, Change("", "", {"epochs": 4000})), 2)
     lucky = own_weights.place(setup, good.final, fresh(setup, 300))
-    assert sentences_module._luck(lucky) == "your network is lucky"
+    assert own_weights._luck(lucky) == "your network is lucky"
     assert lucky.converges
     zeros = [(np.zeros_like(W), np.zeros_like(b)) for W, b in good.final]
     unlucky = own_weights.place(setup, zeros, fresh(setup, 300))
-    assert sentences_module._luck(unlucky) == "your network is unlucky"
+    assert own_weights._luck(unlucky) == "your network is unlucky"
     assert not unlucky.converges
-    text = " ".join(sentences_module.placed(unlucky))
+    text = " ".join(own_weights.sentences(unlucky))
     assert (
         "in most orders yours never converge. That is not bad luck: all 4 units of hidden layer 1 start with"
         in text
@@ -744,10 +744,10 @@ def test_lucky_and_unlucky_weights() -> None:
     ]
     assert own_weights.alike(some) == ((0, 2, 3),)
     assert own_weights.alike([some[0], (np.array([[5.0, 6, 7]]), np.zeros(1))]) == ()
-    json.dumps(sentences_module.placed_json(unlucky), allow_nan=False)
+    json.dumps(own_weights.as_json(unlucky), allow_nan=False)
     short = Setup(problem="xor", lr=0.01, epochs=2)
     hopeless = own_weights.place(short, good.initial, fresh(short, 200))
-    assert "and none converge" in " ".join(sentences_module.placed(hopeless))
+    assert "and none converge" in " ".join(own_weights.sentences(hopeless))
     assert (
         own_weights.place(setup, good.initial, unlucky.fresh, deadline=time.perf_counter() - 1)
         is None

@@ -25,24 +25,15 @@ def files(
     titles: Sequence[str],
     cells: Sequence[Cells],
 ) -> dict[Path, bytes]:
-    """Draw the picture and render the page.
+    """Draw the picture and render the page; return the files.
 
     Parameters
     ----------
-    folder : Path
-        Where the files will lie.
-    title : str
     texts : mapping
         `verdict`, `placed`, `commands`: lists of lines; `setup`: one line.
-    table : DataFrame
-        The effects of single changes, best first.
-    titles : sequence of str
-        The columns of the tables.
+    table, titles : DataFrame, sequence of str
+        The effects of single changes, best first, and the columns of the page's tables.
     cells : (cells of single changes, cells of several changes)
-
-    Returns
-    -------
-    dict from Path to bytes
     """
     content: dict[Path, bytes] = {}
     drawing = Drawing(folder)
