@@ -119,7 +119,7 @@ def diagnose(
     if layers and not placed:
         _print_notes(["there was no time for your weights: allow more --seconds or fewer updates"])
     if as_json:
-        own = {"weights": sentences.placed_json(placed)} if placed else {}
+        own = {"weights": own_weights.as_json(placed)} if placed else {}
         print_data(json.dumps(sentences.as_json(diagnosis) | own))
     else:
         print_data("\n".join(sentences.screen(diagnosis, placed, commands)))

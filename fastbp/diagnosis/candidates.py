@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from fastbp.choices.families import FAMILIES
 from fastbp.config.setup import Setup
 from fastbp.schema.errors import SweepError
-from fastbp.schema.keys import MAX_EPOCHS, MAX_UPDATES
+from fastbp.schema.keys import KEYS, MAX_EPOCHS, MAX_UPDATES
 
 MAX_LARGER = 300_000
 """Updates up to which a hundred or a thousand times as many are tried."""
@@ -144,8 +144,8 @@ def _of_data(setup: Setup) -> list[Candidate]:
             for loss in FAMILIES["loss"].choices
         ),
         *(
-            (True, f"inputs scaled: {scale}", "unscaled inputs", {"scale_inputs": scale})
-            for scale in ("standard", "minmax")
+            (scale != "none", f"inputs scaled: {scale}", "unscaled inputs", {"scale_inputs": scale})
+            for scale in get_args(KEYS["scale_inputs"].annotation)
         ),
         (setup.schedule != "constant", "a constant rate", FALLING, {"schedule": "constant"}),
         (setup.target_margin > 0, "no target margin", "the target margin", {"target_margin": 0.0}),

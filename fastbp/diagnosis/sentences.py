@@ -18,6 +18,7 @@ from fastbp.diagnosis.candidates import Change
 from fastbp.diagnosis.recommend import Recommendation
 from fastbp.diagnosis.trials import CONTROL
 from fastbp.reporting.phrases import plain
+from fastbp.schema.keys import KEYS
 from fastbp.schema.text import aligned, and_, percent, plural, points
 
 if TYPE_CHECKING:
@@ -289,11 +290,8 @@ def cells(row: dict[Any, Any]) -> list[str]:
 
 def settings(changes: Sequence[Change]) -> dict[str, Any]:
     """The keys that changes set, as a sweep file spells them."""
-    keys: dict[str, Any] = {}
-    for change in changes:
-        keys |= change.keys
-    if "loss_function" in keys:
-        keys["loss"] = keys.pop("loss_function")
+    names = {key.column: key.name for key in KEYS.values()}
+    keys = {names[column]: v for change in changes for column, v in change.keys.items()}
     if "hidden" in keys:
         keys["hidden"] = [int(size) for size in str(keys["hidden"]).split("-")]
     return {key: value for key, value in keys.items() if value is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import NamedTuple
 
 import numpy as np
@@ -131,23 +131,19 @@ def train(
         return [measured(setup, each) for setup, each in zip(setups, rows, strict=True)]
 
     with ThreadPoolExecutor(available_cores(), "fastbp-trials") as pool:
-        waiting: dict[Future[list[MeasuredRuns]], tuple[list[Trial], int, int]] = {
-            pool.submit(work, *each): each for each in tasks
-        }
+        futures = {pool.submit(work, *each): each for each in tasks}
         try:
-            while waiting:
-                for future in wait(waiting, 0.2, FIRST_COMPLETED).done:
-                    group, first, many = waiting.pop(future)
-                    for trial, each in zip(group, future.result(), strict=True):
-                        results[trial][first] = each
-                    done += many * seconds_per_run(group[0].setup)
+            for future in as_completed(futures):
+                group, first, many = futures[future]
+                for trial, each in zip(group, future.result(), strict=True):
+                    results[trial][first] = each
+                done += many * seconds_per_run(group[0].setup)
                 tick(done / total)
         except block.InterruptedBlockError:
             raise TimeIsUpError from None
-        finally:
-            given_up.set()  # whatever ended this, such as Ctrl-C in a notebook
-            for future in waiting:
-                future.cancel()
+        finally:  # whatever ends this, such as Ctrl-C in a notebook
+            given_up.set()
+            pool.shutdown(wait=False, cancel_futures=True)
     return {
         trial: joined(parts[first] for first in sorted(parts)) for trial, parts in results.items()
     }

@@ -21,6 +21,7 @@ from fastbp.diagnosis.trials import (
 )
 from fastbp.engine.plan import seconds_per_run
 from fastbp.schema.errors import SweepError
+from fastbp.schema.keys import KEYS
 
 FOUNDING = Setup(problem="table:11101011", lr=0.2, order="random", updates=999)
 
@@ -318,6 +319,20 @@ def test_changes_are_of_one_thing_each_and_none_twice() -> None:
         "full batch, as many updates",
         "full batch, as many presentations",
     } <= names
+
+
+def test_changes_are_of_keys_of_the_table() -> None:
+    """Every key is changed by a candidate, but those that say what is learned and how it is judged."""
+    setup = Setup(
+        problem="xor", hidden=(3, 2), updates=9, lr=0.1, momentum=0.5, weight_decay=0.1, bias=False,
+        schedule="exponential:factor=0.9",
+    )  # fmt: skip
+    keys = {key for change in changes(setup) for key in sentences.settings([change])}
+    fixed = {
+        "problem", "targets", "reduction", "warmup", "tolerance", "collapse", "eval_every", "stop",
+        "dtype", "epochs",
+    }  # fmt: skip
+    assert keys == set(KEYS) - fixed
 
 
 def test_batches_at_equal_updates_and_at_equal_presentations() -> None:

@@ -391,9 +391,8 @@ def of_layers(text: str, layers: int) -> str:
     return text
 
 
-def planted(wrong: str) -> list[tuple[Student, tuple[int, ...], int]]:
-    """The mistake in functions of every way to lie and to return, each once, in networks and
-    batches that take turns."""
+def planted(wrong: str, steps: bool = False) -> list[tuple[Student, tuple[int, ...], int]]:
+    """The mistake in functions of several styles, in networks and batches that take turns."""
     sizes: Any = cycle(
         [(4, 4, 4)]
         if wrong in SQUARE
@@ -402,12 +401,14 @@ def planted(wrong: str) -> list[tuple[Student, tuple[int, ...], int]]:
         else [(3, 4, 2), (4, 5, 4)]
     )
     rows = cycle([3] if "mean" in wrong or wrong in SEVERAL else [1, 3])
-    kinds = [style for style in EVERY if style.steps or wrong != "changed"]
-    if "turned" in wrong:
-        kinds = [
-            style for style in kinds if style.returns != "one row"
-        ]  # in which no array has a shape
-    chosen = kinds if wrong == "changed" else kinds[:: len(RETURNS) + len(STEPS) + 1] + kinds[7::11]
+    steps = steps or wrong == "changed"
+    kinds = [style for style in EVERY if style.steps or not steps]
+    if "turned" in wrong:  # in one row no array has a shape
+        kinds = [style for style in kinds if style.returns != "one row"]
+    # Other styles for every mistake, so that all are there; that right functions are right in
+    # every style has its own test.
+    every = 4 if steps else len(RETURNS) + len(STEPS) + 1
+    chosen = kinds[list(MISTAKES).index(wrong) % every :: every]
     return [(style.but(wrong), next(sizes), next(rows)) for style in chosen]
 
 
@@ -429,9 +430,9 @@ def test_each_mistake_is_named(wrong: str) -> None:
 @pytest.mark.parametrize("wrong", MISTAKES)
 def test_each_mistake_is_named_when_the_rate_is_not_given(wrong: str) -> None:
     text, first = MISTAKES[wrong]
-    for student, sizes, rows in planted(wrong):
-        if not student.steps or "turned" in wrong:
-            continue
+    for student, sizes, rows in planted(wrong, steps=True):
+        if "turned" in wrong:
+            continue  # such a step cannot be made, but in squares
         found = check(student, sizes, rows=rows)
         assert "the rate is inferred: a factor on all gradients would look the same" in str(found)
         if wrong in OF_A_FACTOR:  # the same steps as those of another rate
