@@ -173,8 +173,9 @@ def sentences(placement: Placement) -> list[str]:
     same = f"{'all ' * (units == total)}{units} units of hidden layer {layer + 1}"
     return [
         first,
-        f"{ends}. That is not bad luck: {same} start with the same weights, in and out. They always "
-        "get the same updates and stay one unit, in every order. Draw initial weights at random.",
+        f"{ends}. That is not bad luck: {same} start with the same weights, in and out. They "
+        "always get the same updates and stay one unit, in every order. Draw initial weights at "
+        "random.",
     ]
 
 

@@ -53,7 +53,9 @@ MAX_RATE = 2**100
 LOST = 0.05
 """Rounding of a step, as a share of the largest gradient, above which a step cannot be judged."""
 
-_LOST_STEPS = "its steps are lost in the rounding of its weights; needed: a larger rate, or weights in float64"
+_LOST_STEPS = (
+    "its steps are lost in the rounding of its weights; needed: a larger rate, or float64 weights"
+)
 
 _UNSTEADY = (
     "called again with the same arguments it returns something else: it keeps values between "
@@ -289,9 +291,7 @@ def _judged(task: CheckTask) -> GradientCheck | CallFailure:
             elif not _is_steady(task, convention):
                 return _wrong(read, [], task, _UNSTEADY)
             else:
-                new += [
-                    each for each in read if not any(equal(each, other) for other in seen + new)
-                ]
+                new += [r for r in read if not any(equal(r, other) for other in seen + new)]
         if likely := explained(new, task):
             return _wrong(new, likely, task)
         seen += new
@@ -338,8 +338,8 @@ def _right(
         if max(errors.values()) > TOLERANCE:
             continue
         if failure:
-            text = f"in call {calls + 1} of {len(task.examples)} {failure.text}"
-            return failure._replace(text=text)
+            call_number = f"in call {calls + 1} of {len(task.examples)}"
+            return failure._replace(text=f"{call_number} {failure.text}")
         if noise > LOST:
             return CallFailure(0, OWN_ERROR, _LOST_STEPS)
         if i and read[0].steps and not reading.steps and explained([read[0]], task):
@@ -372,9 +372,9 @@ def _wrong(
     if noise > LOST:
         return CallFailure(0, OWN_ERROR, _LOST_STEPS)
     if not any(values.any() for arrays in reading.arrays for values in arrays.values()):
-        mistake = mistake or (
-            "W and b are returned unchanged" if reading.steps else "all gradients are 0"
-        )
+        none = "W and b are returned unchanged" if reading.steps else "all gradients are 0"
+        mistake = mistake or none
+        reading = reading._replace(steps=False)
     return _report(reading, errors, mistake, rate, task, wrong=True)
 
 
@@ -396,13 +396,5 @@ def _report(
         if task.rate is None:
             convention += "\nthe rate is inferred: a factor on all gradients would look the same "
             convention += "(lr = … checks it)"
-    return GradientCheck(
-        not wrong,
-        first,
-        mistake,
-        errors,
-        0.0,
-        convention,
-        rate if reading.steps else None,
-        tolerance,
-    )
+    step_rate = rate if reading.steps else None
+    return GradientCheck(not wrong, first, mistake, errors, 0.0, convention, step_rate, tolerance)

@@ -22,11 +22,9 @@ from fastbp.gradcheck.reference import (
     Real,
     by_name,
     fitted,
+    is_changed,
 )
 from fastbp.schema.text import plain, shown
-
-MOVED = 1e-12
-"""The largest change of a weight, as a share of the largest, that is rounding of w + ε − ε."""
 
 MAX_LINE = 200
 """Characters of an error's text that a line shows."""
@@ -95,7 +93,7 @@ def _vector(values: Real, form: str) -> Real:
     return values.reshape(_VECTORS[form]).copy()
 
 
-_ORDERS = (True, False)
+_ORDERS = True, False
 
 SEPARATE = [
     [Convention(out_in, form, form) for form, out_in in product(_FORMS, _ORDERS)],
@@ -122,8 +120,8 @@ results that are no gradient, and shapes that may belong to another convention."
 class CallFailure(NamedTuple):
     """Why a call in some convention failed.
 
-    `example`: its number. `rank`: how telling the failure is, the smaller the more. `name`,
-    `fitting`: as of an NoGradientError. `reached`: the lines that raised, from the function inwards.
+    `example`: its number. `rank`: the smaller, the more telling. `name`, `fitting`: as of a
+    NoGradientError. `reached`: the lines that raised, from the function inwards.
     """
 
     example: int
@@ -211,42 +209,38 @@ def _raised(error: BaseException, called_as: str, example: int) -> CallFailure:
 
 def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention) -> list[Reading]:
     """Each way to read the results of a function, the likeliest first."""
-    before = [by_name(example.layers, task.bias) for example in task.examples[: len(answers)]]
-    gradients: list[Reading] = []
-    steps: list[Reading] = []
-    in_place: list[Reading] = []
-    for way in answers[0] if answers else ():
-        if not all(way in answer for answer in answers):
-            continue
-        arrays = [answer[way] for answer in answers]
-        if way == IN_PLACE:
-            in_place = [_step("changes its arguments", arrays, before, task, convention)]
-            continue
-        does = "returns gradients" + ", the output layer's first" * way.startswith("reversed")
-        gradients.append(Reading(arrays, dict.fromkeys(before[0], 0.0), does, str(convention)))
-        if "alone" not in way and all(
-            after[name].shape == weights[name].shape
-            for after, weights in zip(arrays, before, strict=True)
-            for name in weights
-        ):
-            steps.append(_step("returns changed weights", arrays, before, task, convention))
-    if in_place:
-        does = "{}, and changes its arguments"
-        return in_place + [each._replace(does=does.format(each.does)) for each in gradients]
+    read = {
+        way: [answer[way] for answer in answers]
+        for way in (answers[0] if answers else ())
+        if all(way in answer for answer in answers)
+    }
+    changed = read.pop(IN_PLACE, None)
+    noise = dict.fromkeys(task.ours[0], 0.0)
+    does = {
+        way: "returns gradients" + ", the output layer's first" * ("reversed" in way)
+        for way in read
+    }
+    gradients = [Reading(each, noise, does[way], str(convention)) for way, each in read.items()]
+    if changed:
+        also = "{}, and changes its arguments"
+        step = _step("changes its arguments", changed, task, convention)
+        return [step, *(each._replace(does=also.format(each.does)) for each in gradients)]
+    steps = [
+        _step("returns changed weights", each, task, convention)
+        for way, each in read.items()
+        if "alone" not in way
+        and all(values.shape == task.ours[0][name].shape for name, values in each[0].items())
+    ]
     return gradients + steps if task.rate is None else steps + gradients
 
 
-def _step(
-    does: str,
-    after: Sequence[Arrays],
-    before: Sequence[Arrays],
-    task: CheckTask,
-    convention: Convention,
-) -> Reading:
+def _step(does: str, after: Sequence[Arrays], task: CheckTask, convention: Convention) -> Reading:
     """Read changed weights as a step of gradient descent."""
+    before = [by_name(example.layers, task.bias) for example in task.examples]
     rate = task.rate or 1.0
     arrays = [
-        {name: (w[name] - a[name]) / rate for name in w} for a, w in zip(after, before, strict=True)
+        {name: (w[name] - a[name]) / rate for name in w}
+        for a, w in zip(after, before, strict=False)
     ]
     noise = {}
     for name in before[0]:
@@ -269,7 +263,7 @@ def _answer(
     layers = len(before) // (1 + bias)
     if (len(W), len(b)) == (layers, layers * bias):
         after = by_name(list(zip(W, b or W, strict=True)), bias)
-        if any(_moved(after[name], values) for name, values in before.items()):
+        if any(is_changed(after[name], values) for name, values in before.items()):
             answer = {IN_PLACE: fitted(after, before, convention.out_in, "")}
             try:
                 return answer | _read(returned, before, convention, "")
@@ -283,16 +277,6 @@ def _answer(
     if returned is None:
         raise NoGradientError(f"it returns None and changes neither W nor b in place; {needed}")
     return _read(returned, before, convention, needed)
-
-
-def _moved(after: Any, before: Real) -> bool:
-    """Whether an array changed, by more than rounding."""
-    try:
-        values = np.asarray(after, float)
-    except (TypeError, ValueError):
-        return True
-    limit = MOVED * np.abs(before).max()
-    return values.shape != before.shape or not bool(np.all(np.abs(values - before) <= limit))
 
 
 def _read(returned: Any, before: Arrays, convention: Convention, needed: str) -> Answer:

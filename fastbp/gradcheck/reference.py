@@ -28,6 +28,9 @@ TOLERANCE = 1e-4
 """Largest difference of an array, as a share of its largest gradient, that counts as none: float32
 keeps seven digits."""
 
+MOVED = 1e-12
+"""The largest change of a weight, as a share of the largest, that is rounding of w + ε − ε."""
+
 KERNEL_RATE = 2.0**19
 """The rate of the one step that gives the kernels' gradient: so large that subtracting the weights
 costs no digit of it."""
@@ -208,6 +211,7 @@ def right_arrays(arrays: Mapping[str, Real], ours: Arrays) -> int:
 
 
 def equal(a: Reading, b: Reading) -> bool:
+    """Whether two readings hold the same numbers."""
     return a.steps == b.steps and all(
         x[name].shape == y[name].shape and np.allclose(x[name], y[name], rtol=1e-12, atol=0)
         for x, y in zip(a.arrays, b.arrays, strict=True)
@@ -245,8 +249,18 @@ def errors_of(
     return errors, max(noises), reading.rate or rate
 
 
+def is_changed(after: Any, before: Real) -> bool:
+    """Whether an array changed, by more than rounding."""
+    try:
+        values = np.asarray(after, float)
+    except (TypeError, ValueError):
+        return True
+    limit = MOVED * np.abs(before).max()
+    return values.shape != before.shape or not bool(np.all(np.abs(values - before) <= limit))
+
+
 def fitted(arrays: Mapping[str, Any], before: Arrays, out_in: bool, of: str) -> Arrays:
-    """Copy all arrays. Raises NoGradientError for the first that does not fit, the output's first."""
+    """Copy all arrays; raise NoGradientError for the first misfit, from the output down."""
     fitted, reasons = {}, []
     for name in sorted(before, key=lambda name: (-int(name[1:]), name)):
         try:
@@ -259,7 +273,7 @@ def fitted(arrays: Mapping[str, Any], before: Arrays, out_in: bool, of: str) -> 
 
 
 def _fit(values: Any, before: Real, name: str, out_in: bool, of: str) -> Real:
-    """Copy an array as W[out, in] or b[out]; a transposed gradient stays so. Raises NoGradientError."""
+    """Copy an array as W[out, in] or b[out]; a transposed gradient keeps its shape."""
     try:
         array = np.asarray(values)
         numeric = array.dtype.kind in "biufO"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from fastbp.gradcheck.mistakes import (
     ways_back,
 )
 from fastbp.gradcheck.reference import TOLERANCE, CheckTask, Reading, Real
+from fastbp.reporting.phrases import and_
 
 SAME = 1e-3
 """Two factors that differ by less, relatively, are equal."""
@@ -297,32 +298,25 @@ def _mistake_texts(mistakes: frozenset[tuple[str, int]], last: int) -> list[str]
 
 
 def _layers(layers: Sequence[int], last: int) -> str:
-    hidden = sorted({*layers} - {last})
     names = ["the output layer"] * (last in layers)
-    plural = "s" * (len(hidden) > 1)
-    if len(hidden) == last - 1:
-        names.append(f"the hidden layer{plural}")
-    elif hidden:
-        names.append(f"hidden layer{plural} {_listed([str(layer) for layer in hidden])}")
-    return _listed(names)
+    if hidden := [str(layer) for layer in sorted({*layers} - {last})]:
+        noun = f"hidden layer{'s' * (len(hidden) > 1)}"
+        names.append(f"the {noun}" if len(hidden) == last - 1 else f"{noun} {and_(hidden)}")
+    return and_(names)
 
 
 def _same(a: float, b: float) -> bool:
     return abs(a - b) <= SAME * abs(b)
 
 
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-
-
 def _gradients(names: Sequence[str]) -> str:
     several = len(names) > 1
-    return f"the gradient{'s' * several} of {_listed(names)} {'are' if several else 'is'}"
+    return f"the gradient{'s' * several} of {and_(names)} {'are' if several else 'is'}"
 
 
 def _group_text(factor: float, names: list[str], task: CheckTask, steps: bool) -> str:
     """How some arrays differ from the rest."""
-    listed = _listed(names)
+    listed = and_(names)
     if factor == 0:
         all_biases = names == [name for name in task.ours[0] if name[0] == "b"]
         if not steps:
@@ -344,11 +338,11 @@ def _factor_text(size: float, task: CheckTask, steps: bool, common: bool = False
     if min(rows, outputs) > 1:
         counts["rows and outputs"] = rows * outputs
     means = {f"they are means over {what}, not sums": 1 / n for what, n in counts.items() if n > 1}
-    texts: Mapping[str, float] = {"they are half of what they should be": 0.5, **means}
+    texts = {"they are half of what they should be": 0.5, **means}
     if task.loss == "squared":
         half = "the ½ of ½Σ(o − t)² is missing"
-        texts = {**texts, f"{half} (they are twice too large)": 2.0}
-        texts = {**texts, **{f"{text}, and {half}": 2 * mean for text, mean in means.items()}}
+        texts[f"{half} (they are twice too large)"] = 2.0
+        texts |= {f"{text}, and {half}": 2 * mean for text, mean in means.items()}
     if known := [text for text, value in texts.items() if _same(size, value)]:
         return " or ".join(known)
     rate = " (gradients have no rate in them: it belongs to the step)"
