@@ -206,12 +206,12 @@ def as_json(placement: Placement) -> dict[str, Any]:
 
 def alike(layers: Layers) -> tuple[tuple[int, int, int], ...]:
     """Hidden layers with units of equal weights, in and out: their gradients stay equal."""
-    found = []
+    layers_alike = []
     for layer, ((W, b), (V, _)) in enumerate(pairwise(layers)):
         _, counts = np.unique(np.column_stack([W, b, V.T]), axis=0, return_counts=True)
         if doubled := int(counts[counts > 1].sum()):
-            found.append((layer, doubled, len(W)))
-    return tuple(found)
+            layers_alike.append((layer, doubled, len(W)))
+    return tuple(layers_alike)
 
 
 def _updates(runs: MeasuredRuns) -> NDArray[np.float64]:

@@ -251,7 +251,7 @@ def compared_orders(
         results = experiment.train(trials, 3, 1.0)
     except (SweepError, TimeIsUpError):
         return None
-    own, other = (results[trial].converged() for trial in trials)
-    low, high = tango(np.sum(other & ~own), np.sum(own & ~other), len(own))
-    counts = len(own), int(own.sum()), int(other.sum())
+    usual, other = (results[trial].converged() for trial in trials)
+    low, high = tango(np.sum(other & ~usual), np.sum(usual & ~other), len(usual))
+    counts = len(usual), int(usual.sum()), int(other.sum())
     return OrderComparison(change, order, *counts, float(low), float(high))

@@ -140,7 +140,7 @@ def check_gradients(
         are sums over rows.
     lr : float, optional
         The rate of the function's steps. Without it the rate is inferred, and a factor on all
-        gradients cannot be told from another rate.
+        gradients looks like another rate.
     bias : bool
         False for a network without biases: it is called as ``function(W, x, t)``.
     seed : int
@@ -268,7 +268,7 @@ def _checked(
 
 def _judged(task: CheckTask) -> GradientCheck | CallFailure:
     """Call the function in every convention, until it is right in one or its mistakes are known."""
-    seen: list[Reading] = []
+    known: list[Reading] = []
     failures: list[CallFailure] = []
     three = task.bias and takes(task.function, 3) and not takes(task.function, 4)
     for conventions in [JOINED] if three else [*SEPARATE, JOINED * task.bias]:
@@ -291,14 +291,14 @@ def _judged(task: CheckTask) -> GradientCheck | CallFailure:
             elif not _is_steady(task, convention):
                 return _wrong(read, [], task, _UNSTEADY)
             else:
-                new += [r for r in read if not any(equal(r, other) for other in seen + new)]
+                new += [r for r in read if not any(equal(r, other) for other in known + new)]
         if likely := explained(new, task):
             return _wrong(new, likely, task)
-        seen += new
+        known += new
     fits = [right_arrays(each.fitting, task.ours[each.example]) for each in failures]
-    nearest = max((right_arrays(each.arrays[0], task.ours[0]) for each in seen), default=0)
-    if seen and nearest >= max(fits, default=0):
-        return _wrong(seen, [], task)
+    nearest = max((right_arrays(each.arrays[0], task.ours[0]) for each in known), default=0)
+    if known and nearest >= max(fits, default=0):
+        return _wrong(known, [], task)
     return _most_telling(failures, fits)
 
 
@@ -359,14 +359,14 @@ def _right(
 
 
 def _wrong(
-    seen: Sequence[Reading], likely: Sequence[LikelyMistakes], task: CheckTask, mistake: str = ""
+    known: Sequence[Reading], likely: Sequence[LikelyMistakes], task: CheckTask, mistake: str = ""
 ) -> GradientCheck | CallFailure:
     """The verdict on the reading that likely mistakes explain, or on the nearest one."""
     if likely:
         reading, factor = likely[0].reading, likely[0].factor
         mistake = "; or ".join(dict.fromkeys(each.text for each in likely))
     else:
-        reading = min(seen, key=lambda each: max(errors_of(each, task)[0].values()))
+        reading = min(known, key=lambda each: max(errors_of(each, task)[0].values()))
         factor = 0.0
     errors, noise, rate = errors_of(reading, task, factor)
     if noise > LOST:

@@ -129,17 +129,20 @@ def _lower(path: _Path, reading: Reading, task: CheckTask, most: int) -> Iterato
     for variants, states in _deltas(path, reading, task, most):
         below = [at._replace(layer=layer - 1, above=at.delta) for at in states]
         for variant, weights in _matching(inputs(layer, last), reading, W, states):
-            found = [(path.plus([*variants, variant]), {W: weights})]
-            if task.bias and found[0][0].rank[0] <= most:
-                found = [
-                    (found[0][0].plus([each]), {W: weights, b: match})
+            extended = path.plus([*variants, variant])
+            if extended.rank[0] > most:
+                continue
+            paths = [(extended, {W: weights})]
+            if task.bias:
+                paths = [
+                    (extended.plus([each]), {W: weights, b: match})
                     for each, match in _matching(biases(layer), reading, b, states)
                 ]
-            for extended, matches in found:
-                # Nothing can be said of arrays that are all 0.
-                told = any(match.factor for match in matches.values())
-                if extended.rank[0] <= most and (told or not any(each.text for each in variants)):
-                    yield extended._replace(states=below, matches={**matches, **path.matches})
+            for longer, matches in paths:
+                # Arrays that are all 0 say nothing about deltas.
+                says = any(match.factor for match in matches.values())
+                if longer.rank[0] <= most and (says or not any(each.text for each in variants)):
+                    yield longer._replace(states=below, matches={**matches, **path.matches})
 
 
 def _matching(

@@ -120,20 +120,48 @@ def test_faults_are_written_as_tables_and_commands(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "seen", "unseen"),
     [
-        ("too few updates", {"slow", "sizeable"}, {"stuck", "vanished", "saturated", "rate too high", "unscaled inputs"}),
+        (
+            "too few updates",
+            {"slow", "sizeable"},
+            {"stuck", "vanished", "saturated", "rate too high", "unscaled inputs"},
+        ),
         ("rate too low", {"slow", "sizeable"}, {"stuck", "vanished", "rate too high", "doubled"}),
-        ("rate too high", {"rate too high", "stuck", "vanished"}, {"slow", "constant", "worse than constant"}),
+        (
+            "rate too high",
+            {"rate too high", "stuck", "vanished"},
+            {"slow", "constant", "worse than constant"},
+        ),
         ("saturating init", {"saturated", "stuck", "vanished"}, {"slow", "unscaled inputs"}),
-        ("symmetric tiny init", {"constant", "doubled", "stuck", "vanished"}, {"slow", "saturated", "rate too high"}),
-        ("unscaled inputs", {"unscaled inputs", "saturated", "doubled", "constant"}, {"slow", "rate too high"}),
+        (
+            "symmetric tiny init",
+            {"constant", "doubled", "stuck", "vanished"},
+            {"slow", "saturated", "rate too high"},
+        ),
+        (
+            "unscaled inputs",
+            {"unscaled inputs", "saturated", "doubled", "constant"},
+            {"slow", "rate too high"},
+        ),
         ("contradictory labels", {"contradictory labels"}, {"one class", "unscaled inputs"}),
         ("one class", {"one class"}, {"contradictory labels"}),
-        ("too few hidden units", {"partial"}, {"doubled", "saturated", "constant", "rate too high"}),
-        ("cross-entropy with a diverging rate", {"rate too high", "saturated"}, {"vanished", "slow", "partial"}),
-        ("each row 1,000 times in a row", {"worse than constant", "slow"}, {"rate too high", "stuck"}),
+        (
+            "too few hidden units",
+            {"partial"},
+            {"doubled", "saturated", "constant", "rate too high"},
+        ),
+        (
+            "cross-entropy with a diverging rate",
+            {"rate too high", "saturated"},
+            {"vanished", "slow", "partial"},
+        ),
+        (
+            "each row 1,000 times in a row",
+            {"worse than constant", "slow"},
+            {"rate too high", "stuck"},
+        ),
         ("momentum too high", {"saturated", "stuck", "vanished"}, {"slow", "unscaled inputs"}),
     ],
-)  # fmt: skip
+)
 def test_findings_of_faults(
     found: dict[str, Diagnosis], name: str, seen: set[str], unseen: set[str]
 ) -> None:
@@ -425,8 +453,8 @@ def test_the_founding_diagnosis(founding: Diagnosis) -> None:
     assert "it is not your seed" in text
     assert "What is wrong: too few updates. 10 × the updates fixes it" in text
     assert (
-        "The order of samples alone makes no measurable difference (order shuffled and order cyclic)"
-        in text
+        "The order of samples alone makes no measurable difference "
+        "(order shuffled and order cyclic)" in text
     )
     assert re.search(
         r"The answerer's advice, compared fairly: with 7,992 updates at rate 0\.1 in both, \d", text
@@ -649,8 +677,8 @@ def test_faults_that_are_large_or_two_or_of_ones_own_making(
 def test_a_tolerance_that_is_strict_is_told() -> None:
     one = diagnose(Setup(problem="xor", lr=2, epochs=500, tolerance=0.02), 168)
     assert (
-        "within 0.4 of every target, the usual tolerance, and fail only because the tolerance is 0.02"
-        in " ".join(sentences_module.verdict(one))
+        "within 0.4 of every target, the usual tolerance, and fail only because the tolerance is "
+        "0.02" in " ".join(sentences_module.verdict(one))
     )
     assert "lenient" not in {
         symptom.name for symptom in diagnose(Setup(problem="xor", lr=2, epochs=100), 168).symptoms
@@ -745,8 +773,8 @@ def test_lucky_and_unlucky_weights() -> None:
     assert not unlucky.converges
     text = " ".join(own_weights.sentences(unlucky))
     assert (
-        "in most orders yours never converge. That is not bad luck: all 4 units of hidden layer 1 start with"
-        in text
+        "in most orders yours never converge. That is not bad luck: all 4 units of hidden layer 1 "
+        "start with" in text
     )
     assert "unlucky" not in text
     some = [

@@ -197,7 +197,8 @@ def test_data() -> None:
     told = names(twice, [0, 1, 1, 0, 1])["contradictory labels"]
     assert told.final
     assert told.text.startswith(
-        "2 rows contradict each other: equal inputs have different targets, such as rows 1 and 5; no netw"
+        "2 rows contradict each other: equal inputs have different targets, such as rows 1 and 5; "
+        "no network"
     )
     mild = names(twice, [0, 1, 1, 0, 0.5])["contradictory labels"]
     assert not mild.final
@@ -322,16 +323,30 @@ def test_changes_are_of_one_thing_each_and_none_twice() -> None:
 
 
 def test_changes_are_of_keys_of_the_table() -> None:
-    """Every key is changed by a candidate, but those that say what is learned and how it is judged."""
+    """All keys, but those that say what is learned and how it is judged."""
     setup = Setup(
-        problem="xor", hidden=(3, 2), updates=9, lr=0.1, momentum=0.5, weight_decay=0.1, bias=False,
+        problem="xor",
+        hidden=(3, 2),
+        updates=9,
+        lr=0.1,
+        momentum=0.5,
+        weight_decay=0.1,
+        bias=False,
         schedule="exponential:factor=0.9",
-    )  # fmt: skip
+    )
     keys = {key for change in changes(setup) for key in sentences.settings([change])}
     fixed = {
-        "problem", "targets", "reduction", "warmup", "tolerance", "collapse", "eval_every", "stop",
-        "dtype", "epochs",
-    }  # fmt: skip
+        "problem",
+        "targets",
+        "reduction",
+        "warmup",
+        "tolerance",
+        "collapse",
+        "eval_every",
+        "stop",
+        "dtype",
+        "epochs",
+    }
     assert keys == set(KEYS) - fixed
 
 
@@ -388,8 +403,11 @@ def test_lists_in_words() -> None:
     assert sentences._few(list("abcdefg")) == "a, b, c, d, e, f and g"
     assert sentences._few(list("abcdefghi")) == "a, b, c, d, e, f and 3 more"
     assert [sentences._cost(times) for times in (1, 1.004, 10, 0.5)] == [
-        "at no cost", "at no cost", "at 10 × the multiply-adds", "at 0.5 × the multiply-adds"
-    ]  # fmt: skip
+        "at no cost",
+        "at no cost",
+        "at 10 × the multiply-adds",
+        "at 0.5 × the multiply-adds",
+    ]
 
 
 def test_weights_that_do_not_fit_are_told() -> None:

@@ -255,7 +255,8 @@ def test_biases_may_be_a_column_or_row_of_the_weights(
         for function in (right, lambda W, b, x, t, right=right: right(W, x, t)):
             found = check(function, sizes, rows=rows)
             assert found.ok, found
-            where = f"W[{'out, in + 1' if out_in else 'in + 1, out'}], the biases in the {joined} {'column' if out_in else 'row'}"
+            order, line = ("out, in + 1", "column") if out_in else ("in + 1, out", "row")
+            where = f"W[{order}], the biases in the {joined} {line}"
             assert f"called with {where} of each W, samples " in found.convention
             assert set(found.errors) == {
                 f"{kind}{i}" for kind in "Wb" for i in range(len(sizes) - 1)
@@ -351,11 +352,13 @@ MISTAKES: dict[
     "slope is a": ("σ′ at the hidden layer is taken as a, which is σ itself", "W0"),
     "slope mean": ("σ′ at the hidden layer is taken as one mean for all units", "W0"),
     "slope below mean": (
-        "σ′ of the wrong layer: at the hidden layer the slope of the layer below is taken, as one mean",
+        "σ′ of the wrong layer: at the hidden layer the slope of the layer below is taken, "
+        "as one mean",
         "W0",
     ),
     "slope above mean": (
-        "σ′ of the wrong layer: at the hidden layer the slope of the layer above is taken, as one mean",
+        "σ′ of the wrong layer: at the hidden layer the slope of the layer above is taken, "
+        "as one mean",
         "W0",
     ),
     "output slope below mean": (
@@ -375,8 +378,17 @@ SEVERAL = {"last row"}
 OF_A_FACTOR = {"twice", "three", "mean", "mean twice", "mean of outputs", "mean of all"}
 ANYWHERE = sorted(set(MISTAKES) - SQUARE - {"slope above", "changed", "turned", "one turned"})
 NEEDS_BIAS = {word for word in MISTAKES if "bias" in word or word.endswith("db")}
-OF_SQUARED = {"no output slope", "output squashed", "output sums", "twice", "linear output", "tanh", "output tanh slope",
-              "output slope below mean", "error squared"}  # fmt: skip
+OF_SQUARED = {
+    "no output slope",
+    "output squashed",
+    "output sums",
+    "twice",
+    "linear output",
+    "tanh",
+    "output tanh slope",
+    "output slope below mean",
+    "error squared",
+}
 
 
 def of_layers(text: str, layers: int) -> str:
@@ -384,9 +396,11 @@ def of_layers(text: str, layers: int) -> str:
     if layers == 2:
         return text
     for two, three in (
-        ("b0 and b1", "b0, b1 and b2"), ("W0 and W1", "W0, W1 and W2"), ("b1 is", "b2 is"),
+        ("b0 and b1", "b0, b1 and b2"),
+        ("W0 and W1", "W0, W1 and W2"),
+        ("b1 is", "b2 is"),
         ("hidden layer ", "hidden layers "),
-    ):  # fmt: skip
+    ):
         text = text.replace(two, three)
     return text
 
@@ -487,10 +501,13 @@ def test_one_mistake_in_many_layers_is_told_once() -> None:
 @pytest.mark.parametrize(
     ("part", "missing"),
     [
-        (lambda dW, db: dW[0], "b0, W1 and b1"), (lambda dW, db: [dW[1]], "W0, b0 and b1"), (lambda dW, db: db, "W0 and W1"),
-        (lambda dW, db: (dW[0], db[0]), "W1 and b1"), (lambda dW, db: (dW[1], db[1]), "W0 and b0"),
+        (lambda dW, db: dW[0], "b0, W1 and b1"),
+        (lambda dW, db: [dW[1]], "W0, b0 and b1"),
+        (lambda dW, db: db, "W0 and W1"),
+        (lambda dW, db: (dW[0], db[0]), "W1 and b1"),
+        (lambda dW, db: (dW[1], db[1]), "W0 and b0"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 4, 1), (4, 4, 4)])
 def test_gradients_of_some_arrays_alone_lack_the_others(
     part: Any, missing: str, sizes: tuple[int, ...]
@@ -526,8 +543,8 @@ def test_where_shapes_do_not_fit_a_network_of_equal_layers_tells_the_mistake(
         "(called as function(W, b, x, t) with W0 (4, 3), " in found.mistake
     )  # the style in which it went furthest
     assert (
-        f"; with sizes (4, 4, 4) it runs, and then its gradients are wrong, first in W0, likely: {text}"
-        in found.mistake
+        "; with sizes (4, 4, 4) it runs, and then its gradients are wrong, first in W0, "
+        f"likely: {text}" in found.mistake
     )
     assert "\n" not in str(found)
 
@@ -568,7 +585,8 @@ def test_a_rate_in_the_gradients_is_told(factor: float, sign: str) -> None:
     def changes(W, b, x, t):
         return [[factor * d for d in each] for each in backprop(W, b, [x], [t])]
 
-    rate = "they are 0.1 times what they should be (gradients have no rate in them: it belongs to the step)"
+    rate = "they are 0.1 times what they should be "
+    rate += "(gradients have no rate in them: it belongs to the step)"
     assert check(changes, (3, 4, 1)).mistake.startswith(rate + sign)
 
 
@@ -605,13 +623,21 @@ def test_each_mistake_is_named_with_cross_entropy_and_without_biases(wrong: str)
 @pytest.mark.parametrize(
     "pair",
     [
-        ("no hidden slope", "no db"), ("no output slope", "sign"), ("changed", "no db"), ("twice", "sign"), ("changed", "twice"),
-        ("hidden squashed", "mean"), ("slope above", "twice"),
-        ("no hidden slope", "one turned"), ("sums as inputs", "no output slope"), ("no output bias", "no last db"),
-        ("no biases", "no db"), ("sign", "one turned"),
+        ("no hidden slope", "no db"),
+        ("no output slope", "sign"),
+        ("changed", "no db"),
+        ("twice", "sign"),
+        ("changed", "twice"),
+        ("hidden squashed", "mean"),
+        ("slope above", "twice"),
+        ("no hidden slope", "one turned"),
+        ("sums as inputs", "no output slope"),
+        ("no output bias", "no last db"),
+        ("no biases", "no db"),
+        ("sign", "one turned"),
     ],
     ids=" + ".join,
-)  # fmt: skip
+)
 def test_two_mistakes_at_once_are_both_named(pair: tuple[str, str]) -> None:
     steps = "changed" in pair
     sizes = (3, 3, 3) if "slope above" in pair else (3, 4, 2)
@@ -715,10 +741,13 @@ def test_a_mistake_that_nobody_knows_is_not_named() -> None:
 @pytest.mark.parametrize(
     "pack",
     [
-        lambda dW, db: (0.3, dW, db), lambda dW, db: (dW, db, np.float64(0.3)), lambda dW, db: (np.array(0.3), [*dW, *db]),
-        lambda dW, db: (0.3, {"W1": dW[0], "b1": db[0], "W2": dW[1], "b2": db[1]}), lambda dW, db: [0.3, (dW, db)],
+        lambda dW, db: (0.3, dW, db),
+        lambda dW, db: (dW, db, np.float64(0.3)),
+        lambda dW, db: (np.array(0.3), [*dW, *db]),
+        lambda dW, db: (0.3, {"W1": dW[0], "b1": db[0], "W2": dW[1], "b2": db[1]}),
+        lambda dW, db: [0.3, (dW, db)],
     ],
-)  # fmt: skip
+)
 def test_a_loss_that_comes_with_the_gradients_does_no_harm(pack: Any) -> None:
     assert check(lambda W, b, x, t: pack(*backprop(W, b, [x], [t])), (3, 4, 1)).ok
     found = check(lambda W, b, x, t: pack(*backprop(W, b, [x], [t], {"twice"})), (3, 4, 1))
@@ -814,7 +843,12 @@ def returning(value: Any) -> Any:
 @pytest.mark.parametrize(
     ("value", "text", "name"),
     [
-        (None, "it returns None and changes neither W nor b in place; needed: the gradients of W0, b0, W1, b1, or", ""),
+        (
+            None,
+            "it returns None and changes neither W nor b in place; needed: the gradients of W0, b0, "
+            "W1, b1, or",
+            "",
+        ),
         (0.5, "it returns 0.5; needed: the gradients of W0, b0, W1, b1", ""),
         (np.array(0.5), "it returns 0.5; needed", ""),
         ("gradient", "it returns 'gradient'; needed", ""),
@@ -822,18 +856,54 @@ def returning(value: Any) -> Any:
         (iter([]), "it returns list_iterator; needed", ""),
         (np.zeros(20), "it returns an array of 20; needed", ""),
         ({"W0": 1.0, "b0": 2.0}, "it returns a dictionary of W0, b0, without W1, b1; needed", "b1"),
-        (lambda dW, db: ([[[1, 2], [3]], dW[1]], db), "the gradient of W0 is not an array of real numbers but [[1, 2]", "W0"),
-        (lambda dW, db: ([dW[0], dW[1].astype(str)], db), "the gradient of W1 is not an array of real numbers but [['", "W1"),
-        (lambda dW, db: ([dW[0], 1j * dW[1]], db), "the gradient of W1 is not an array of real numbers", "W1"),
-        (lambda dW, db: (dW, [db[0], None]), "the gradient of b1 is not an array of real numbers but None", "b1"),
-        (lambda dW, db: ([dW[0][:, :2], dW[1]], db), "the gradient of W0 has shape (4, 2), where W0 has (4, 3)", "W0"),
-        (lambda dW, db: (dW, [db[0][:2], db[1]]), "the gradient of b0 has shape (2,), where b0 has (4,)", "b0"),
-        (lambda dW, db: (dW, [np.outer(db[0], db[0]), db[1]]), "the gradient of b0 has shape (4, 4), where b0 has (4,)", "b0"),
-        (lambda dW, db: ([dW[0] * np.nan, dW[1]], db), "the gradient of W0 has 12 NaN of 12 values; needed: finite", "W0"),
-        (lambda dW, db: (dW, [db[0], db[1] * np.inf]), "the gradient of b1 has 1 infinite of 1 values; needed: finite", "b1"),
+        (
+            lambda dW, db: ([[[1, 2], [3]], dW[1]], db),
+            "the gradient of W0 is not an array of real numbers but [[1, 2]",
+            "W0",
+        ),
+        (
+            lambda dW, db: ([dW[0], dW[1].astype(str)], db),
+            "the gradient of W1 is not an array of real numbers but [['",
+            "W1",
+        ),
+        (
+            lambda dW, db: ([dW[0], 1j * dW[1]], db),
+            "the gradient of W1 is not an array of real numbers",
+            "W1",
+        ),
+        (
+            lambda dW, db: (dW, [db[0], None]),
+            "the gradient of b1 is not an array of real numbers but None",
+            "b1",
+        ),
+        (
+            lambda dW, db: ([dW[0][:, :2], dW[1]], db),
+            "the gradient of W0 has shape (4, 2), where W0 has (4, 3)",
+            "W0",
+        ),
+        (
+            lambda dW, db: (dW, [db[0][:2], db[1]]),
+            "the gradient of b0 has shape (2,), where b0 has (4,)",
+            "b0",
+        ),
+        (
+            lambda dW, db: (dW, [np.outer(db[0], db[0]), db[1]]),
+            "the gradient of b0 has shape (4, 4), where b0 has (4,)",
+            "b0",
+        ),
+        (
+            lambda dW, db: ([dW[0] * np.nan, dW[1]], db),
+            "the gradient of W0 has 12 NaN of 12 values; needed: finite",
+            "W0",
+        ),
+        (
+            lambda dW, db: (dW, [db[0], db[1] * np.inf]),
+            "the gradient of b1 has 1 infinite of 1 values; needed: finite",
+            "b1",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_what_is_no_gradient_gets_one_line(value: Any, text: str, name: str) -> None:
     found = check(returning(value), (3, 4, 1))
     assert (found.ok, found.first_wrong, found.errors) == (False, name, {})
@@ -858,12 +928,17 @@ def raising(error: Exception) -> Any:
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (ValueError("no \x1b[31mgood\nsecond line"), "it raises ValueError: no \\x1b[31mgood (called as"),
-        (RuntimeError(), "it raises RuntimeError (called as"), (MuteError(), "it raises MuteError (called as"),
-        (KeyError("w" * 10_000), "it raises KeyError: 'www"), (ZeroDivisionError("by 0"), "it raises ZeroDivisionError: by"),
+        (
+            ValueError("no \x1b[31mgood\nsecond line"),
+            "it raises ValueError: no \\x1b[31mgood (called as",
+        ),
+        (RuntimeError(), "it raises RuntimeError (called as"),
+        (MuteError(), "it raises MuteError (called as"),
+        (KeyError("w" * 10_000), "it raises KeyError: 'www"),
+        (ZeroDivisionError("by 0"), "it raises ZeroDivisionError: by"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_a_function_that_raises_gets_one_line(error: Exception, text: str) -> None:
     found = check(raising(error), (3, 4, 1))
     assert not found.ok
@@ -1049,18 +1124,33 @@ def test_steps_that_rounding_swallows_are_not_judged() -> None:
 
 @pytest.mark.parametrize(
     "sizes",
-    [(3, 1), (3, 0, 1), (3, 4.0, 1), (3, True, 1), "341", {3, 4, 1}, None, 5, (3, -4, 1), (3, 65, 1), (2,) * 11, [],
-     iter((3, 4, 1)), np.array([[3, 4, 1]]), np.array(3)],
+    [
+        (3, 1),
+        (3, 0, 1),
+        (3, 4.0, 1),
+        (3, True, 1),
+        "341",
+        {3, 4, 1},
+        None,
+        5,
+        (3, -4, 1),
+        (3, 65, 1),
+        (2,) * 11,
+        [],
+        iter((3, 4, 1)),
+        np.array([[3, 4, 1]]),
+        np.array(3),
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_sizes_that_are_none_get_one_line(sizes: Any) -> None:
     with pytest.raises(fastbp.SweepError) as refused:
         check(Student(), sizes)
     (line,) = refused.value.lines
     assert line.startswith("sizes: given ")
     assert (
-        "allowed: units of inputs, of 1 to 8 hidden layers and of outputs, such as (3, 4, 1), each from 1 to 64"
-        in line
+        "allowed: units of inputs, of 1 to 8 hidden layers and of outputs, such as (3, 4, 1), "
+        "each from 1 to 64" in line
     )
 
 

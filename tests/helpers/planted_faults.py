@@ -61,28 +61,83 @@ def measured() -> tuple[np.ndarray, np.ndarray]:
 
 
 FAULTS = [
-    Fault("too few updates", *XOR, {"lr": 2.0, "epochs": 60, "order": "shuffled"}, "too few updates", "10+ × the updates"),
-    Fault("rate too low", *MAJORITY, {"lr": 0.005, "epochs": 500}, "rate too low", "10+ × the rate"),
+    Fault(
+        "too few updates",
+        *XOR,
+        {"lr": 2.0, "epochs": 60, "order": "shuffled"},
+        "too few updates",
+        "10+ × the updates",
+    ),
+    Fault(
+        "rate too low", *MAJORITY, {"lr": 0.005, "epochs": 500}, "rate too low", "10+ × the rate"
+    ),
     Fault("rate too high", *ASKED, {"lr": 60.0, "epochs": 400}, "rate too high", "rate ÷ (3|10+)"),
-    Fault("saturating init", *XOR, {"lr": 0.5, "epochs": 1500, "init_scale": 30.0}, "initial weights too large", "init .*|.*÷ 3"),
-    Fault("symmetric tiny init", *XOR, {"lr": 0.5, "epochs": 600, "init_scale": 1e-4}, "initial weights too small", "init .*"),
-    Fault("unscaled inputs", *measured(), {"lr": 0.5, "epochs": 300}, "unscaled inputs", "inputs scaled: .*"),
     Fault(
-        "contradictory labels", np.vstack([XOR[0], XOR[0][:1]]), np.vstack([XOR[1], 1 - XOR[1][:1]]),
-        {"lr": 0.5, "epochs": 1000}, "rows contradict", None,
-    ),
-    Fault("one class", XOR[0], np.ones((4, 1)), {"lr": 0.5, "epochs": 1000}, "there is nothing to learn", None),
-    Fault("too few hidden units", *XOR, {"lr": 1.0, "epochs": 1500, "hidden": [1]}, "too few hidden units", ". × the hidden.*"),
-    Fault(
-        "cross-entropy with a diverging rate", *ASKED, {"lr": 40.0, "epochs": 300, "loss": "cross-entropy"},
-        "rate too high", "rate ÷ (3|10+)",
+        "saturating init",
+        *XOR,
+        {"lr": 0.5, "epochs": 1500, "init_scale": 30.0},
+        "initial weights too large",
+        "init .*|.*÷ 3",
     ),
     Fault(
-        "each row 1,000 times in a row", *MAJORITY, {"lr": 0.5, "epochs": 500, "order": "blocked:1000"},
-        "the order of samples", "order .*",
+        "symmetric tiny init",
+        *XOR,
+        {"lr": 0.5, "epochs": 600, "init_scale": 1e-4},
+        "initial weights too small",
+        "init .*",
     ),
-    Fault("momentum too high", *XOR, {"lr": 0.5, "epochs": 400, "momentum": 0.999}, "momentum too high", "(no )?momentum.*"),
-]  # fmt: skip
+    Fault(
+        "unscaled inputs",
+        *measured(),
+        {"lr": 0.5, "epochs": 300},
+        "unscaled inputs",
+        "inputs scaled: .*",
+    ),
+    Fault(
+        "contradictory labels",
+        np.vstack([XOR[0], XOR[0][:1]]),
+        np.vstack([XOR[1], 1 - XOR[1][:1]]),
+        {"lr": 0.5, "epochs": 1000},
+        "rows contradict",
+        None,
+    ),
+    Fault(
+        "one class",
+        XOR[0],
+        np.ones((4, 1)),
+        {"lr": 0.5, "epochs": 1000},
+        "there is nothing to learn",
+        None,
+    ),
+    Fault(
+        "too few hidden units",
+        *XOR,
+        {"lr": 1.0, "epochs": 1500, "hidden": [1]},
+        "too few hidden units",
+        ". × the hidden.*",
+    ),
+    Fault(
+        "cross-entropy with a diverging rate",
+        *ASKED,
+        {"lr": 40.0, "epochs": 300, "loss": "cross-entropy"},
+        "rate too high",
+        "rate ÷ (3|10+)",
+    ),
+    Fault(
+        "each row 1,000 times in a row",
+        *MAJORITY,
+        {"lr": 0.5, "epochs": 500, "order": "blocked:1000"},
+        "the order of samples",
+        "order .*",
+    ),
+    Fault(
+        "momentum too high",
+        *XOR,
+        {"lr": 0.5, "epochs": 400, "momentum": 0.999},
+        "momentum too high",
+        "(no )?momentum.*",
+    ),
+]
 """In the order in which they were asked for."""
 
 
@@ -101,7 +156,8 @@ def write(folder: Path) -> Iterable[str]:
         settings = " ".join(
             f"--set {shlex.quote(f'{key}={value}')}" for key, value in fault.keys.items()
         )
-        yield f"python -m fastbp.diagnose {shlex.quote(str(table))} --targets {' '.join(outputs)} {settings}"
+        data = f"{shlex.quote(str(table))} --targets {' '.join(outputs)}"
+        yield f"python -m fastbp.diagnose {data} {settings}"
 
 
 if __name__ == "__main__":

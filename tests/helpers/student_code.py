@@ -57,17 +57,28 @@ def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.flo
         if "no target" in wrong:
             error = o
         slope = {
-            "output squashed": prime(sigma(o)), "output sums": prime(z[-1]), "no output slope": 1.0, "linear output": 1.0,
-            "output tanh slope": 1 - o**2, "tanh": 1 - o**2, "output slope below mean": prime(a[-2]).mean(),
-        }  # fmt: skip
+            "output squashed": prime(sigma(o)),
+            "output sums": prime(z[-1]),
+            "no output slope": 1.0,
+            "linear output": 1.0,
+            "output tanh slope": 1 - o**2,
+            "tanh": 1 - o**2,
+            "output slope below mean": prime(a[-2]).mean(),
+        }
         own = next(
             (slope[word] for word in slope if word in wrong), prime(o) if loss == "squared" else 1.0
         )
         deltas.append(error * (prime(o) if "needless slope" in wrong else own))
     for word, factor in {
-        "twice": 2, "half": 0.5, "three": 3, "sign": -1, "mean": 1 / len(X), "mean twice": 2 / len(X),
-        "mean of outputs": 1 / T[0].size, "mean of all": 1 / (len(X) * T[0].size),
-    }.items():  # fmt: skip
+        "twice": 2,
+        "half": 0.5,
+        "three": 3,
+        "sign": -1,
+        "mean": 1 / len(X),
+        "mean twice": 2 / len(X),
+        "mean of outputs": 1 / T[0].size,
+        "mean of all": 1 / (len(X) * T[0].size),
+    }.items():
         if word in wrong:
             deltas = [factor * delta for delta in deltas]
     dW, db = [None] * L, [None] * L
@@ -96,11 +107,18 @@ def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.flo
                 carried.sum() * np.ones_like(a[k]) if "no weights" in wrong else through.T @ carried
             )
             other = {
-                "tanh": 1 - a[k] ** 2, "hidden tanh slope": 1 - a[k] ** 2, "ReLU": 1.0 * (z[k - 1] > 0),
-                "hidden ReLU slope": 1.0 * (z[k - 1] > 0), "slope squared": prime(a[k]) ** 2, "slope is a": a[k],
-                "slope below mean": prime(a[k - 1]).mean(), "slope mean": prime(a[k]).mean(),
-                "slope above mean": prime(a[k + 1]).mean(), "slope of inputs": prime(a[0]), "slope of output": prime(a[-1]),
-            }  # fmt: skip
+                "tanh": 1 - a[k] ** 2,
+                "hidden tanh slope": 1 - a[k] ** 2,
+                "ReLU": 1.0 * (z[k - 1] > 0),
+                "hidden ReLU slope": 1.0 * (z[k - 1] > 0),
+                "slope squared": prime(a[k]) ** 2,
+                "slope is a": a[k],
+                "slope below mean": prime(a[k - 1]).mean(),
+                "slope mean": prime(a[k]).mean(),
+                "slope above mean": prime(a[k + 1]).mean(),
+                "slope of inputs": prime(a[0]),
+                "slope of output": prime(a[-1]),
+            }
             if word := next((word for word in other if word in wrong), ""):
                 slope = other[word]
             elif "no hidden slope" in wrong or ("no first slope" in wrong and k == 1):
