@@ -65,14 +65,15 @@ NO_CHANGE = Change("", "", {})
 
 
 class Diagnosis(NamedTuple):
-    """A diagnosis of a setup.
+    """A diagnosis of a setup; print it for the report.
 
     `base`, `outcomes`: the runs of the setup, and how they ended. `symptoms`: what failing networks
     do. `table`: one row per change, best first. `pairs`: the same for several changes together.
     `recommended`: None where nothing fixes it. `orders`: two orders of samples compared; `advised`:
     because somebody advised it. `example`: a seed that fails. `left_out`: changes that there was no
     time for. `complete`: whether there was time for everything, `short`: whether too little for all
-    seeds. `beyond`: seconds by which compiling exceeded its limit.
+    seeds. `beyond`: seconds by which compiling exceeded its limit. `notes`: the defaults that were
+    chosen.
     """
 
     setup: Setup
@@ -89,6 +90,18 @@ class Diagnosis(NamedTuple):
     complete: bool
     short: bool
     beyond: float
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """The verdict, the table, and what to do next."""
+        commands = sentences.commands(self, name="why.setup")
+        notes = [f"note: {note}" for note in self.notes]
+        return "\n".join(notes + sentences.screen(self, None, commands))
+
+    @property
+    def verdict(self) -> list[str]:
+        """What is wrong, what fixes it, and what does not, in sentences."""
+        return sentences.verdict(self)
 
     @property
     def runs(self) -> int:
@@ -257,45 +270,7 @@ def _compiled(
 # From Python
 
 
-class Explanation(NamedTuple):
-    """Why networks of a setup fail and what fixes it; print it for the report.
-
-    `notes`: the defaults that were chosen.
-    """
-
-    diagnosis: Diagnosis
-    notes: tuple[str, ...] = ()
-
-    @property
-    def setup(self) -> Setup:
-        """The setup."""
-        return self.diagnosis.setup
-
-    @property
-    def verdict(self) -> list[str]:
-        """What is wrong, what fixes it, and what does not, in sentences."""
-        return sentences.verdict(self.diagnosis)
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The effects of single changes, one row each, best first."""
-        return self.diagnosis.table
-
-    @property
-    def recommended(self) -> Recommendation | None:
-        """The recommended changes, and their result on fresh seeds."""
-        return self.diagnosis.recommended
-
-    def __repr__(self) -> str:
-        """The verdict, the table, and what to change."""
-        commands = sentences.commands(self.diagnosis, name="why.setup")
-        notes = [f"note: {note}" for note in self.notes]
-        return "\n".join(notes + sentences.screen(self.diagnosis, None, commands))
-
-
-def explain(
-    X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup: Any
-) -> Explanation:
+def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup: Any) -> Diagnosis:
     """Explain why a network fails on this data, and what fixes it.
 
     Parameters
@@ -311,6 +286,11 @@ def explain(
         Keys as in a sweep file, such as hidden=[4], lr=0.2, order="random", updates=999. Without
         updates and epochs a run has 1,000 epochs, or fewer where that would take long.
 
+    Returns
+    -------
+    Diagnosis
+        Print it for the report.
+
     Raises
     ------
     SweepError
@@ -323,11 +303,11 @@ def explain(
         lines.append(f"seconds: given {shown(seconds)}, allowed: a number above 0")
     if lines:
         raise SweepError(lines)
-    notes = []
+    notes: tuple[str, ...] = ()
     if setup.get("updates") is None and setup.get("epochs") is None:
         setup["epochs"] = usual_epochs(Setup.from_arrays(X, T, **setup | {"epochs": 1}))
-        notes.append(f"no budget was given, so each run has {plural(setup['epochs'], 'epoch')}")
-    return Explanation(diagnose(Setup.from_arrays(X, T, **setup), seeds, seconds), tuple(notes))
+        notes = (f"no budget was given, so each run has {plural(setup['epochs'], 'epoch')}",)
+    return diagnose(Setup.from_arrays(X, T, **setup), seeds, seconds)._replace(notes=notes)
 
 
 # Files

@@ -549,18 +549,16 @@ def test_one_seed_is_told_in_the_singular() -> None:
 def test_explain_says_it_in_a_screenful() -> None:
     explained = fastbp.explain(*ASKED, hidden=[4], lr=0.2, order="random", updates=999, seeds=168)
     assert str(explained) == repr(explained)
-    assert explained.verdict == sentences_module.verdict(explained.diagnosis)
+    assert explained.verdict == sentences_module.verdict(explained)
     assert str(explained).startswith("100% of 168 seeds fail with this setup")
     assert "in your own code: " in str(explained)
     assert explained.table.iloc[0]["change"] == "10 × the updates"
     assert explained.recommended.setup.problem_name == "file:arrays.npz"
     mine, theirs = (
-        train([Trial(explained.diagnosis.setup)], 0, 100),
+        train([Trial(explained.setup)], 0, 100),
         train([Trial(FOUNDING)], 0, 100),
     )
-    np.testing.assert_array_equal(
-        mine[Trial(explained.diagnosis.setup)].end, theirs[Trial(FOUNDING)].end
-    )
+    np.testing.assert_array_equal(mine[Trial(explained.setup)].end, theirs[Trial(FOUNDING)].end)
 
 
 def test_explain_tells_every_mistake() -> None:

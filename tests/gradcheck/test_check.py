@@ -845,8 +845,8 @@ def returning(value: Any) -> Any:
     [
         (
             None,
-            "it returns None and changes neither W nor b in place; needed: the gradients of W0, b0, "
-            "W1, b1, or",
+            "it returns None and changes neither W nor b in place; needed: the gradients of W0, "
+            "b0, W1, b1, or",
             "",
         ),
         (0.5, "it returns 0.5; needed: the gradients of W0, b0, W1, b1", ""),
