@@ -19,7 +19,7 @@ from fastbp.gradcheck.mistakes import (
     ways_back,
 )
 from fastbp.gradcheck.reference import TOLERANCE, CheckTask, Reading, Real
-from fastbp.reporting.phrases import and_
+from fastbp.schema.text import and_
 
 SAME = 1e-3
 """Two factors that differ by less, relatively, are equal."""
