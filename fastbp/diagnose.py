@@ -10,9 +10,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fastbp.cli import process
 from fastbp.cli.arguments import Option, folder, integer, number, option, sweep_file
@@ -36,45 +35,23 @@ TRIALS_SHARE = 0.75
 """Share of the time allowed for trying changes, if own weights are trained too."""
 
 
-class KeyOption(NamedTuple):
-    """A key of the setup and its value as text, and the option that gave it."""
-
-    key: str
-    text: str
-    option: str
-
-
-def _setting(option: str, key: str, text: str) -> KeyOption:
-    if option == "--set":
-        return KeyOption(text.partition("=")[0].strip(), text, option)
-    return KeyOption(key, text, option)
-
-
 def _key_option(key: Key) -> Option:
     """The option of a key of the setup."""
     name = f"--{key.name.replace('_', '-')}"
-    is_list = key.name == "hidden"
-    return option(
-        name,
-        dest="settings",
-        action="extend",
-        nargs="+" if is_list else 1,
-        default=[],
-        type=partial(_setting, name, key.name),
-        metavar="N" if is_list else "VALUE",
-        help=key.description,
-    )
+    shape = {"nargs": "+", "metavar": "N"} if key.name == "hidden" else {"metavar": "VALUE"}
+    return option(name, dest=key.name, help=key.description, **shape)
 
 
 def diagnose(
     data: str | None,
     targets: list[str] | None,
-    settings: list[KeyOption],
+    settings: list[str],
     weights: str | None,
     seeds: int,
     seconds: float,
     output: Path | None,
     as_json: bool,
+    **keys: Any,
 ) -> int:
     """Diagnose a setup and print what is wrong and what fixes it."""
     began = time.perf_counter()
@@ -83,7 +60,7 @@ def diagnose(
     from fastbp.diagnosis.diagnose import write_files
     from fastbp.reporting.phrases import plain
 
-    sweep = _sweep(data, targets, settings, output)
+    sweep = _sweep(data, targets, _settings(settings, keys), output)
     (setup,) = sweep.setups
     _print_notes(sweep.notes)
     if setup.targets and setup.sizes[-1] > len(setup.targets):
@@ -181,7 +158,7 @@ def answered() -> tuple[Change, Change]:
 
 
 def _sweep(
-    data: str | None, targets: list[str] | None, settings: list[KeyOption], output: Path | None
+    data: str | None, targets: list[str] | None, settings: list[str], output: Path | None
 ) -> Sweep:
     """The setup to diagnose, as a sweep of one setup.
 
@@ -194,24 +171,23 @@ def _sweep(
     from fastbp.config.sweep import Sweep
     from fastbp.diagnosis.diagnose import usual_epochs
 
-    texts = _texts(settings)
     names = {*FAMILIES["problem"].choices} - {"file"}
     is_table = data is not None and data.partition(":")[0] not in names
     if targets and not is_table:
         given = "without DATA" if data is None else f"with {data[:60]}"
         raise SweepError([f"--targets: given {given}, allowed: with a table"])
     if data is None:
-        return _one(Sweep.from_toml(sweep_file("founding")).setup, texts)
+        return _one(Sweep.from_toml(sweep_file("founding")).setup, settings)
     base: dict[str, Any] = {"problem": data, "epochs": 1}
     if targets:
         base["targets"] = targets
     with tempfile.TemporaryDirectory(prefix="fastbp-") as drafts:
         if is_table:
             base["problem"] = f"file:{_table(Path(data), targets, output, Path(drafts))}"
-        sweep = _one(base, texts)
-        if not {setting.key for setting in settings} & {"updates", "epochs"}:
+        sweep = _one(base, settings)
+        if not any(re.match(r"\s*(updates|epochs)\s*=", setting) for setting in settings):
             base["epochs"] = usual_epochs(sweep.setups[0])
-            sweep = _one(base, texts)
+            sweep = _one(base, settings)
             _print_notes(
                 [
                     f"no budget was given, so each run has {base['epochs']:,} epochs (change it "
@@ -221,19 +197,18 @@ def _sweep(
         return sweep
 
 
-def _texts(settings: Sequence[KeyOption]) -> list[str]:
-    """The settings as KEY=VALUE, those of `--set` last."""
-    values = {each.key: each.text for each in settings if each.option not in ("--set", "--hidden")}
-    hidden = " ".join(each.text for each in settings if each.option == "--hidden")
-    if hidden:
-        values["hidden"] = f"[[{', '.join(re.findall(r'[^][, -]+', hidden))}]]"
-    last = [setting for setting in settings if setting.option == "--set"]
-    if twice := [key for key in values if key in {setting.key for setting in last}]:
+def _settings(settings: list[str], keys: dict[str, Any]) -> list[str]:
+    """All keys as KEY=VALUE: those of options of their own, then those of `--set`."""
+    values = {key: given for key, given in keys.items() if given is not None}
+    if "hidden" in values:
+        layers = re.findall("[^][, -]+", " ".join(values["hidden"]))
+        values["hidden"] = f"[[{', '.join(layers)}]]"
+    if twice := values.keys() & {setting.partition("=")[0].strip() for setting in settings}:
         raise SweepError(
             f"--{key.replace('_', '-')}: given, and --set {key} too, allowed: one of the two"
-            for key in twice
+            for key in sorted(twice)
         )
-    return [f"{key}={text}" for key, text in values.items()] + [setting.text for setting in last]
+    return [*(f"{key}={given}" for key, given in values.items()), *settings]
 
 
 def _one(base: dict[str, Any], settings: list[str]) -> Sweep:
@@ -304,7 +279,6 @@ main = process.Command(
             dest="settings",
             action="append",
             default=[],
-            type=partial(_setting, "--set", ""),
             metavar="KEY=VALUE",
             help="a key of the setup and its value, read as TOML",
         ),

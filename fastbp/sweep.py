@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fastbp.cli import process
-from fastbp.cli.arguments import folder, integer, option, sweep_file, wrong
+from fastbp.cli.arguments import folder, integer, option, sweep_file, value
 from fastbp.cli.terminal import print_data, print_note
 from fastbp.schema.errors import SweepError
 
@@ -38,11 +38,10 @@ def _executor(text: str) -> str:
     return text
 
 
-def _shard(text: str) -> tuple[int, int]:
+def _shard(text: str) -> tuple[int, int] | None:
     match = re.fullmatch("([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
-    if not match or int(match[1]) > int(match[2]):
-        raise wrong(text, "I/N, such as 1/3, with I from 1 to N and N at most the number of seeds")
-    return int(match[1]), int(match[2])
+    shard = (int(match[1]), int(match[2])) if match else (1, 0)
+    return shard if shard[0] <= shard[1] else None
 
 
 def _width(text: str) -> float:
@@ -364,7 +363,9 @@ main = process.Command(
         option(
             "--shard",
             metavar="I/N",
-            type=_shard,
+            type=value(
+                "I/N, such as 1/3, with I from 1 to N and N at most the number of seeds", _shard
+            ),
             help="train only the I-th of N parts of the seeds, for machines that share nothing "
             "(see fastbp merge)",
         ),

@@ -73,6 +73,32 @@ def test_the_same_again_trains_nothing_and_writes_nothing(folder, tmp_path, here
     assert written(tmp_path / "results") == before
 
 
+PLANE = """
+title = "Do neighbours end alike?"
+seeds = 400
+[setup]
+problem = "xor"
+hidden = [2]
+init = "grid:side=20,x=0,y=1,origin=9"
+init_scale = 3
+batch = "full"
+lr = 9
+momentum = 0.8
+epochs = 400
+stop = "converged"
+"""
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
+def test_the_second_run_prints_the_same_answer(folder, tmp_path, here):
+    """The answer about a plane of weights is there, though its page is not made again."""
+    (folder / "zero.toml").write_text(PLANE)
+    first, again = here("--all", "sweeps"), here("--all", "sweeps")
+    assert first.returncode == 0, first.stderr
+    assert "Of starts next to each other in the plane of two weights, " in first.stdout
+    assert again.stdout == first.stdout
+
+
 def test_the_commands_in_the_gallery_make_the_same(folder, tmp_path, here, monkeypatch):
     here("--all", "sweeps", "--seeds", "5", "-o", "other/place")
     place = tmp_path / "other" / "place"

@@ -86,50 +86,54 @@ class Parser(argparse.ArgumentParser):
         self.exit(2)
 
 
-def wrong(text: str, allowed: str) -> argparse.ArgumentTypeError:
-    """The error for a value that is not allowed."""
-    return argparse.ArgumentTypeError(f"given {text[:SHOWN]!r}, allowed: {allowed}")
+def value(allowed: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`type=` of an option.
+
+    Parameters
+    ----------
+    allowed : str
+        Says which values are allowed.
+    convert : function of str
+        Returns the value; None or a ValueError means that it is not allowed.
+    """
+
+    def checked(text: str) -> Any:
+        result = None
+        with suppress(ValueError):
+            result = convert(text)
+        if result is None:
+            given = f"given {text[:SHOWN]!r}"
+            raise argparse.ArgumentTypeError(f"{given}, allowed: {allowed}")
+        return result
+
+    return checked
 
 
-def folder(text: str) -> Path:
-    """`type=` of a folder."""
-    if not text:
-        raise wrong(text, "a folder")
-    return Path(text)
+folder = value("a folder", lambda text: Path(text) if text else None)
+"""`type=` of a folder."""
 
 
-def integer(low: int, high: int) -> Callable[[str], int]:
+def integer(low: int, high: int) -> Callable[[str], Any]:
     """`type=` of a whole number in ASCII digits, from `low` to `high`."""
 
-    def convert(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,20}", text) or not low <= int(text) <= high:
-            raise wrong(text, f"a number from {low} to {high:,}")
-        return int(text)
+    def convert(text: str) -> int | None:
+        is_number = re.fullmatch("[0-9]{1,20}", text) and low <= int(text) <= high
+        return int(text) if is_number else None
 
-    return convert
+    return value(f"a number from {low} to {high:,}", convert)
 
 
-def number(allowed: str, is_allowed: Callable[[float], bool]) -> Callable[[str], float]:
+def number(allowed: str, is_allowed: Callable[[float], bool]) -> Callable[[str], Any]:
     """`type=` of a number; `allowed` says in words what `is_allowed` checks."""
-
-    def convert(text: str) -> float:
-        with suppress(ValueError):
-            if is_allowed(value := float(text)):
-                return value
-        raise wrong(text, allowed)
-
-    return convert
+    return value(allowed, lambda text: float(text) if is_allowed(float(text)) else None)
 
 
-def file_ending(*suffixes: str) -> Callable[[str], Path]:
+def file_ending(*suffixes: str) -> Callable[[str], Any]:
     """`type=` of a file whose name ends in one of these suffixes."""
-
-    def convert(text: str) -> Path:
-        if Path(text).suffix.lower() not in suffixes:
-            raise wrong(text, f"a file that ends in {' or '.join(suffixes)}")
-        return Path(text)
-
-    return convert
+    allowed = f"a file that ends in {' or '.join(suffixes)}"
+    return value(
+        allowed, lambda text: Path(text) if Path(text).suffix.lower() in suffixes else None
+    )
 
 
 def shipped_sweeps() -> dict[str, Path]:

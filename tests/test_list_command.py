@@ -1,0 +1,45 @@
+"""`fastbp list` as a user runs it."""
+
+import re
+from pathlib import Path
+
+from commands import in_process
+
+from fastbp import __main__
+from fastbp.cli.arguments import shipped_sweeps, sweep_file
+from fastbp.config.sweep import Sweep
+from fastbp.list import main
+
+here = in_process(main)
+
+SWEEPS = Path(__file__).parents[1] / "sweeps"
+
+
+def test_every_sweep_that_ships_is_listed_with_its_size_and_question(here):
+    done = here()
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    heads = [re.fullmatch(r"(\S+) +([\d,]+) × ([\d,]+) runs", line) for line in lines]
+    names = [head[1] for head in heads if head]
+    assert names == sorted(shipped_sweeps())
+    assert {SWEEPS / f"{name}.toml" for name in names} == set(SWEEPS.rglob("*.toml"))
+    founding = lines.index(next(line for line in lines if line.startswith("founding ")))
+    sweep = Sweep.from_toml(sweep_file("founding"))
+    assert heads[founding].groups()[1:] == (f"{len(sweep.setups):,}", f"{sweep.seeds.count:,}")
+    assert lines[founding + 1] == f"    {sweep.title}"
+
+
+def test_it_takes_no_arguments(here):
+    lines = here("founding").stderr.splitlines()
+    assert lines[0].startswith("usage: fastbp list")
+    assert lines[-1].startswith("fastbp: one argument too many: 'founding'; for all")
+    assert here("founding").returncode == 2
+    assert here("-h").returncode == 0
+    assert "list" in __main__.COMMANDS
+
+
+def test_a_sweep_is_found_by_its_name_with_or_without_its_folder():
+    for name, file in shipped_sweeps().items():
+        assert sweep_file(name) == sweep_file(file.stem) == file
+
