@@ -21,6 +21,7 @@ from fastbp.schema.errors import SweepError
 if TYPE_CHECKING:
     from fastbp.adaptive.bisection import SearchAxis
     from fastbp.cli.training import Done, Job, Options
+
 FOUNDING = "founding"
 """The sweep that runs if none is named, and the first of `--all`."""
 
@@ -28,7 +29,7 @@ SINGLE = {
     "sweep": "FILE or NAME", "settings": "--set", "shard": "--shard",
     "until_width": "--until-width", "bisect": "--bisect", "no_report": "--no-report",
 }  # fmt: skip
-"""Options of a single sweep, which mean nothing with `--all`, and how messages spell them."""
+"""Options of a single sweep, as messages spell them: they mean nothing with `--all`."""
 
 
 def _executor(text: str) -> str:
@@ -117,23 +118,17 @@ def _conflicts(options: Options) -> Iterator[str]:
         yield "--bisect: given beside --until-width, allowed: one of the two"
     adaptive = "--until-width" if options.until_width else "--bisect" if options.bisect else ""
     if adaptive and options.shard:
-        yield (
-            f"--shard: given beside {adaptive}, allowed: without it, as it decides by the results "
-            "of all seeds"
-        )
+        yield f"--shard: given beside {adaptive}, allowed: without it, which needs all seeds"
     if options.bisect and options.dry_run:
-        yield (
-            "--dry-run: given beside --bisect, allowed: without it, as results decide what is "
-            "trained next"
-        )
+        yield "--dry-run: given beside --bisect, allowed: without it, which goes by results"
 
 
 # What it prints
 
 
 def _print_result(job: Job, done: Done, options: Options) -> None:
-    trained, report, adapted = done.trained, done.report, done.adapted
-    answer = adapted.lines(report.summary) if adapted and not trained.failed else []
+    report, adapted = done.report, done.adapted
+    answer = adapted.lines(report.summary) if adapted and not done.trained.failed else []
     if options.json:
         more = adapted.as_json() | {"answer": answer} if adapted else {}
         print_data(json.dumps(done.as_json(job.store) | more))
@@ -267,7 +262,7 @@ def _perform(job: Job, options: Options, label: str, entries: list[dict[str, obj
 def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results: Path) -> Path:
     """Write the gallery of all stores, with the commands that make them again."""
     from fastbp.reporting import gallery
-    from fastbp.store.store import write
+    from fastbp.store.store import write_if_changed
 
     seeds = [] if options.seeds is None else ["--seeds", options.seeds]
     place = PurePosixPath(results.resolve().name)
@@ -288,10 +283,8 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
         for job in jobs
     ]
     whole = command(["--all", relative(source)], place, default)
-    file, content = results / gallery.FILE, gallery.text(results, entries, whole).encode()
-    if not file.is_file() or file.read_bytes() != content:
-        write(file, content)
-    return file
+    file, text = results / gallery.FILE, gallery.text(results, entries, whole)
+    return write_if_changed(file, text)
 
 
 def sweep(**given: Any) -> int:

@@ -841,7 +841,7 @@ def test_a_long_sweep_ends_at_once_and_says_how_to_go_on(tmp_path, number):
         told = stopped(process, number)
     again = f"{sys.executable} -m fastbp.sweep --seeds 1000000 -o 'a store'"
     assert told == f"interrupted; finished work stays in a store. To resume: {again}\n"
-    Store(store).check()
+    Store(store).check_files()
     with Store(store).locked():
         pass
 

@@ -21,7 +21,7 @@ from fastbp.kernels.jit import has_fma
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.store import provenance
 from fastbp.store.filename import Range
-from fastbp.store.store import Store
+from fastbp.store.store import Store, write_if_changed
 
 if TYPE_CHECKING:
     from fastbp.reporting.build import Report
@@ -76,8 +76,7 @@ class Job(NamedTuple):
     def write_sweep_file(self) -> None:
         """Write the store's sweep.toml unless it says the same."""
         file, text = self.store.path / "sweep.toml", self.sweep.to_toml(self.store.path)
-        if not file.exists() or file.read_bytes() != text.encode():
-            self.store.write(file, text.encode())
+        write_if_changed(file, text, self.store.path / "tmp")
 
 
 class Done(NamedTuple):

@@ -327,3 +327,10 @@ def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
     """Write a file as `parquet.write` does, but raise StoreFullError if that fails."""
     with writing(target):
         return parquet.write(target, content, drafts)
+
+
+def write_if_changed(target: Path, text: str, drafts: Path | None = None) -> Path:
+    """Write a text file as `write` does, unless the file there has the same content."""
+    if not target.is_file() or target.read_bytes() != text.encode():
+        write(target, text.encode(), drafts)
+    return target

@@ -160,7 +160,7 @@ def test_a_disk_that_takes_no_more_ends_a_sweep_with_4(
     done = meanwhile(store, lambda: act(disk), tmp_path)
     refused(done, 4, rf"{store}/runs/\S+\.parquet cannot be written: {said}")
     assert names(store)
-    Store(store).check()
+    Store(store).check_files()
     assert list((store / "tmp").iterdir()) == []
     undo(disk)
     assert here("mine.toml", "-o", store).returncode == 0
@@ -230,7 +230,7 @@ def test_a_store_that_is_changed_under_a_sweep_ends_it_without_a_table(
     done = meanwhile(store, lambda: act(store / name), tmp_path)
     assert done.returncode in (3, 4), done
     refused(done, done.returncode, ".*")
-    Store(store).check()
+    Store(store).check_files()
     if (store / name).is_file():
         refused(here(*AGAIN), 4, f"store/{name} cannot be written: File exists")
         (store / name).unlink()

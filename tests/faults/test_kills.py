@@ -78,7 +78,7 @@ def whole(store: Path, before: set[str]) -> set[str]:
     """The names of its files. Whatever is there is whole, and nothing is lost that was there
     before."""
     assert all(RunFile.parse(file) for file in (store / "runs").glob("*"))
-    Store(store).check()
+    Store(store).check_files()
     there = names(store)
     assert there >= before
     return there

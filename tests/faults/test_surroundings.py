@@ -141,7 +141,7 @@ def test_interrupted_without_a_stderr_it_says_so_in_no_other_file(tmp_path):
         for file in (tmp_path / "store").rglob("*")
         if file.is_file() and b"interrupted" in file.read_bytes()
     ]
-    Store(tmp_path / "store").check()
+    Store(tmp_path / "store").check_files()
 
 
 @trains

@@ -156,7 +156,7 @@ def disturb(publish, stores, whole, tmp_path) -> Callable[[str, str, Call], None
         assert not before & {*ended.told}, f"nothing is made twice: {where}"
         assert names(store) >= before | {*ended.told}, f"what is published stays: {where}"
         assert all(RunFile.parse(file) for file in (store / "runs").glob("*")), where
-        Store(store).check()
+        Store(store).check_files()
         again = publish(store)
         assert (again.code, again.said) == (0, ""), f"the same again is not in its own way: {where}"
         assert names(store) == names(stores["whole"]), where
