@@ -14,13 +14,13 @@ from fastbp.kernels.jit import inlined, one_of
 
 WARMUP = Parameter("warmup", Annotated[int, Ge(0), Le(10**12)], 0)
 
-PROBLEMS = family("problem", problems, takes=0)
-INITS = family("init", inits, takes=7)
-ORDERS = family("order", orders, takes=5)
-SCHEDULES = family("schedule", schedules, takes=3, shared=(WARMUP,))
-LOSSES = family("loss", losses, takes=4)
-
-FAMILIES: dict[str, Family] = {f.key: f for f in (PROBLEMS, INITS, ORDERS, SCHEDULES, LOSSES)}
+FAMILIES: dict[str, Family] = {
+    "problem": family("problem", problems, takes=0),
+    "init": family("init", inits, takes=7),
+    "order": family("order", orders, takes=5),
+    "schedule": family("schedule", schedules, takes=3, shared=(WARMUP,)),
+    "loss": family("loss", losses, takes=4),
+}
 
 ParameterArrays = tuple[NDArray[np.int64], NDArray[np.float64]]
 """The values of a choice's parameters as compiled code takes them: the integers and the reals."""

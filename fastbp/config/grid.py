@@ -168,8 +168,6 @@ class Expansion(NamedTuple):
 
     Parameters
     ----------
-    values
-        The checked keys of `[setup]`.
     grids
         The checked values of each grid.
     baseline
@@ -178,7 +176,6 @@ class Expansion(NamedTuple):
         All setups without repeats, each with the positions of the grids that it is in.
     """
 
-    values: dict[str, Any]
     grids: list[GridValues]
     baseline: Setup | None
     setups: list[tuple[Setup, list[int]]]
@@ -242,7 +239,7 @@ class SweepTables:
             placed[key] = Given(where, options, self.folder)
         self.grids.append(placed)
 
-    def set(self, text: str, before: set[str]) -> None:
+    def override(self, text: str, before: set[str]) -> None:
         """Put one `KEY=VALUE` of `--set` over the file.
 
         Paths in it are relative to the current folder, wherever the sweep file lies. `before`: the
@@ -307,7 +304,7 @@ class SweepTables:
         for index, (table, grid) in enumerate(zip(tables, grids, strict=True)):
             self._cross(index, table, values, grid)
         grids = grids if self.grids else []
-        return Expansion(values, grids, _baseline(values), list(self._setups.values()))
+        return Expansion(grids, _baseline(values), list(self._setups.values()))
 
     def _checked_grid(self, table: Placed) -> GridValues:
         """The values of a grid that are right, keys in the order of the file."""

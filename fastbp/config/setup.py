@@ -168,8 +168,7 @@ class Setup:
     @property
     def warmup(self) -> int:
         """Epochs over which the learning rate rises before the schedule starts."""
-        (epochs,) = read_call(FAMILIES["schedule"], self.schedule).shared
-        return int(epochs)
+        return int(read_call(FAMILIES["schedule"], self.schedule).shared[0])
 
     def data(self) -> Problem:
         """Inputs and targets as trained: scaled, and with the target margin.

@@ -107,7 +107,7 @@ class Sweep:
         counts = tuple(_grid_seeds(tables.seeds, chosen, lines)) if seeds is None else ()
         before: set[str] = set()
         for text in settings:
-            tables.set(text, before)
+            tables.override(text, before)
         values = checked(tables.setup, lines)
         figures = protocols.read(data.get("published", ()), here, folder, lines)
         expansion = tables.expand(values)
