@@ -17,10 +17,10 @@ from every_choice import (
     RESULTS,
     SETUPS,
     SWEEP,
+    combined,
     digest,
     digest_of,
     rows_of,
-    whole,
 )
 from lanes import LANES
 
@@ -47,7 +47,7 @@ def test_the_engine_is_given_the_same_setups_and_trains_some_as_one():
 
 def test_digest():
     digests = [digest(setup, LANES) for setup in SETUPS]
-    assert whole(digests) == DIGESTS[NUMERICS_VERSION], digests
+    assert combined(digests) == DIGESTS[NUMERICS_VERSION], digests
 
 
 @pytest.mark.jit
@@ -55,9 +55,9 @@ def test_digest_of_more_seeds_and_setups():
     """The first rows of it are those of the other one."""
     rows = [rows_of(setup, LANES, count=MANY) for setup in EVERY]
     digests = [digest_of(each) for each in rows]
-    assert whole(digests) == DIGESTS_OF_MANY[NUMERICS_VERSION], digests
+    assert combined(digests) == DIGESTS_OF_MANY[NUMERICS_VERSION], digests
     assert (
-        whole([digest_of(each.slice(0, FEW)) for each in rows[: len(SETUPS)]])
+        combined([digest_of(each.slice(0, FEW)) for each in rows[: len(SETUPS)]])
         == DIGESTS[NUMERICS_VERSION]
     )
 
@@ -124,7 +124,7 @@ def test_two_seeds_exchanged_are_another_digest(rows):
 
 
 def test_two_setups_exchanged_are_another_digest():
-    assert whole(["a", "b"]) != whole(["b", "a"])
+    assert combined(["a", "b"]) != combined(["b", "a"])
 
 
 def test_what_is_no_result_is_no_part_of_it(rows):

@@ -28,8 +28,8 @@ from every_choice import (
     EVERY,
     MANY,
     START,
+    combined,
     prefers_512_bits,
-    whole,
 )
 from lanes import LANES, OTHER_LANES
 from pairs import pairs_of, pairwise
@@ -192,14 +192,14 @@ def why_not(processor: str) -> str:
 
 
 class Made(NamedTuple):
-    """What came of cells, how their process ended and what it said."""
+    """What came of cells, how their process ended and what it printed."""
 
     results: dict[str, dict[str, Any]]
     code: int
-    said: str
+    output: str
 
     def of(self, cell: Cell) -> dict[str, Any]:
-        assert self.code == 0, self.said
+        assert self.code == 0, self.output
         return self.results[str(cell)]
 
 
@@ -241,18 +241,23 @@ def make(
         folder,
     ]
     with open(
-        folder / "said", "w"
-    ) as said:  # no pipe, which whatever it leaves behind would hold open
+        folder / "output", "w"
+    ) as output:  # no pipe, which whatever it leaves behind would hold open
         done = subprocess.run(
-            command, env=clean | PROCESSORS[of[0].processor][0] | environment, stdin=subprocess.DEVNULL,
-            stdout=said, stderr=subprocess.STDOUT, timeout=seconds, check=False,
-        )  # fmt: skip
+            command,
+            env=clean | PROCESSORS[of[0].processor][0] | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=seconds,
+            check=False,
+        )
     lines = (folder / "results").read_text().splitlines() if (folder / "results").exists() else []
     results = {
         cell["name"]: json.loads(line)
         for cell, line in zip(given, lines, strict=done.returncode == 0)
     }
-    return Made(results, done.returncode, (folder / "said").read_text())
+    return Made(results, done.returncode, (folder / "output").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -269,8 +274,8 @@ def here(tmp_path_factory):
 
 
 def test_the_engine_makes_the_committed_digests(here):
-    assert whole(here["of few"]) == DIGESTS[NUMERICS_VERSION], here["of few"]
-    assert whole(here["digests"]) == DIGESTS_OF_MANY[NUMERICS_VERSION], here["digests"]
+    assert combined(here["of few"]) == DIGESTS[NUMERICS_VERSION], here["of few"]
+    assert combined(here["digests"]) == DIGESTS_OF_MANY[NUMERICS_VERSION], here["digests"]
 
 
 def ranges(cell: Cell, size: int) -> int:
@@ -287,8 +292,8 @@ def hold(cell: Cell, made: dict[str, Any], here: dict[str, Any]) -> None:
     file, size = BLOCKS[cell.blocks] or (336, 336)
     assert made["files"] == ranges(cell, file) * len(EVERY)
     assert made["blocks"] == ranges(cell, size) * (len(EVERY) - len(DTYPES) * len(BEGINNINGS))
-    assert (made["processes"] == [made["own process"]]) == (cell.executor == "threads")
-    assert cell.executor == "threads" or made["own process"] not in made["processes"]
+    assert (made["processes"] == [made["main process"]]) == (cell.executor == "threads")
+    assert cell.executor == "threads" or made["main process"] not in made["processes"]
     assert made["workers"] <= cell.workers or cell.executor != "threads"
     assert len(made["processes"]) <= cell.workers
     assert made["rows"] == MANY * len(EVERY)
@@ -323,7 +328,7 @@ class Pairs(NamedTuple):
     """The cells that this session asks for, and what came of them."""
 
     folder: Path
-    asked: list[Cell]
+    requested: list[Cell]
     futures: dict[str, Future[Made]]
 
     def of(self, cell: Cell) -> dict[str, Any]:
@@ -340,19 +345,19 @@ def pairs(request, tmp_path_factory):
         if item.path == request.path and hasattr(item, "callspec")
     ]
     given = {item.callspec.params.get("cell") for item in items}
-    asked = [cell for cell in PAIRS if cell in given and not why_not(cell.processor)]
+    requested = [cell for cell in PAIRS if cell in given and not why_not(cell.processor)]
     futures: dict[str, Future[Made]] = {}
 
     def made(processor: str) -> Made:
         if processor == "software" and "generic" in futures:
             futures["generic"].result()  # which compiles for both
-        return make([cell for cell in asked if cell.processor == processor], folder / processor)
+        return make([cell for cell in requested if cell.processor == processor], folder / processor)
 
     with ThreadPoolExecutor(2) as two:
         for processor in ("generic", "haswell", "native", "jit off", "software"):
-            if any(cell.processor == processor for cell in asked):
+            if any(cell.processor == processor for cell in requested):
                 futures[processor] = two.submit(made, processor)
-        yield Pairs(folder, asked, futures)
+        yield Pairs(folder, requested, futures)
 
 
 @pytest.mark.parametrize("cell", PAIRS, ids=str)
@@ -364,29 +369,30 @@ def test_every_pair(pairs, here, cell):
 
 def test_workers_of_every_kind_were_several(pairs):
     """In some cell at least: in any one of them the first to start may have done it all."""
-    if any(cell not in pairs.asked for cell in PAIRS if not why_not(cell.processor)):
-        pytest.skip("not all pairs were asked for")
+    if any(cell not in pairs.requested for cell in PAIRS if not why_not(cell.processor)):
+        pytest.skip("not all pairs were requested")
     for executor in EXECUTORS:
         assert (
-            max(pairs.of(cell)["workers"] for cell in pairs.asked if cell.executor == executor) > 1
+            max(pairs.of(cell)["workers"] for cell in pairs.requested if cell.executor == executor)
+            > 1
         ), executor
 
 
 def test_shards_of_three_processors_are_one_sweep(pairs, here, tmp_path):
     """Each from another one, as machines that share nothing."""
-    made = {cell.processor: cell for cell in pairs.asked if cell.shards == 3}
+    made = {cell.processor: cell for cell in pairs.requested if cell.shards == 3}
     if len(made) < 3:
-        pytest.skip("this machine cannot stand in for so many, or was not asked to")
-    whole = Store(tmp_path / "whole")
-    whole.open()
+        pytest.skip("this machine cannot stand in for so many, or was not requested to do so")
+    merged_store = Store(tmp_path / "merged")
+    merged_store.open()
     parts = []
     for number, cell in enumerate(list(made.values())[:3], 1):
         assert pairs.of(cell)
         parts.append(Store(pairs.folder / cell.processor / str(cell) / f"shard {number}"))
-    with whole.locked():
-        merged = merge(whole, parts)
+    with merged_store.locked():
+        merged = merge(merged_store, parts)
     assert (merged.runs, merged.there) == (MANY * len(EVERY), 0)
-    assert cells.said(whole)["store"] == here["store"]
+    assert cells.digests_of(merged_store)["store"] == here["store"]
 
 
 # The whole
@@ -412,7 +418,8 @@ def srun(folder: Path) -> dict[str, str]:
     its options."""
     command = folder / "srun"
     command.write_text(
-        '#!/bin/sh\nwhile :; do case "$1" in -n|-D|-N) shift 2;; -*) shift;; *) exec "$@";; esac; done\n'
+        "#!/bin/sh\n"
+        'while :; do case "$1" in -n|-D|-N) shift 2;; -*) shift;; *) exec "$@";; esac; done\n'
     )
     command.chmod(0o755)
     return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "1"}

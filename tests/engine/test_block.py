@@ -1,5 +1,5 @@
 """Blocks: as many of each outcome as the textbook network has, rows as Arrow tables, and stopping
-when asked."""
+on request."""
 
 import math
 import platform
@@ -52,7 +52,7 @@ def table_of(setup, start=0, count=LANES):
     ids=str,
 )
 def test_shorter_budgets_on_the_way_have_the_rows_of_runs_of_their_own(changes):
-    """Whole epochs and parts of one, between looks and on them, and one budget twice."""
+    """Whole epochs and parts of one, between evaluations and at them, and one budget twice."""
     count, budgets = (170, (4003, 1600, 963, 83, 80, 79, 8, 5)) if JIT else (2, (43, 24, 13, 8, 5))
     keys = {"problem": "table:11101011", "tolerance": 0.45, **changes}
     setups = [Setup(**keys, updates=updates) for updates in budgets]
@@ -120,8 +120,16 @@ def test_many_seeds_at_once_are_what_one_at_a_time_is():
 CONVERGING = {"problem": "table:0111", "hidden": (2,), "lr": 20, "updates": 61}
 SLOW = {"problem": "xor", "hidden": (2,), "lr": 1e-3, "updates": 9}
 RESULTS_OF_A_STATE = {
-    "loss", "spread", "max_error", "wrong", "one_sided", "saturation", "grad_norm", "weight_max", "outputs",
-}  # fmt: skip
+    "loss",
+    "spread",
+    "max_error",
+    "wrong",
+    "one_sided",
+    "saturation",
+    "grad_norm",
+    "weight_max",
+    "outputs",
+}
 
 
 @pytest.mark.parametrize(
@@ -338,7 +346,7 @@ def test_a_thread_that_flushes_denormals_is_refused(flag):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_thirty_shapes_are_one_compilation(dtype):
     """A sweep of many shapes does not wait for the compiler: kernels know the dtype and the lanes,
-    the rest they are told."""
+    everything else is an argument."""
     shapes = [
         (inputs, hidden)
         for inputs in (2, 3, 4)

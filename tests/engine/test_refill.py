@@ -1,5 +1,4 @@
-"""`stop = "converged"`: the same runs as with `stop = "budget"`, ended at the look that finds them
-converged."""
+"""`stop = "converged"`: the runs of `stop = "budget"`, ended when they are found converged."""
 
 from typing import Any
 
@@ -42,27 +41,25 @@ BASE: dict[str, Any] = {
     ],
     ids=str,
 )
-def test_converged_runs_are_those_of_the_budget_cut_at_their_look(
+def test_converged_runs_are_those_of_the_budget_cut_at_their_evaluation(
     count: int, keys: dict[str, Any]
 ) -> None:
     start = 5
-    whole = block.train(Setup(**(BASE | keys)), start, count)
+    full = block.train(Setup(**(BASE | keys)), start, count)
     ended = block.train(Setup(**(BASE | keys), stop="converged"), start, count)
 
-    assert np.array_equal(whole.converged_at, ended.converged_at)
-    assert np.array_equal(whole.start, ended.start)
-    never = whole.converged_at < 0
-    assert np.array_equal(
-        ended.updates_done, np.where(never, whole.updates_done, whole.converged_at)
-    )
-    assert np.array_equal(whole.end[:, never], ended.end[:, never])
-    assert np.array_equal(whole.outputs[never], ended.outputs[never])
+    assert np.array_equal(full.converged_at, ended.converged_at)
+    assert np.array_equal(full.start, ended.start)
+    never = full.converged_at < 0
+    assert np.array_equal(ended.updates_done, np.where(never, full.updates_done, full.converged_at))
+    assert np.array_equal(full.end[:, never], ended.end[:, never])
+    assert np.array_equal(full.outputs[never], ended.outputs[never])
     for i in np.flatnonzero(~never)[:3]:
-        # A run that ends at a look is the run whose budget that is; without a horizon its rates do
-        # not depend on it.
+        # A run that ends at an evaluation is the run with that budget; without a horizon its rates
+        # do not depend on the budget.
         if "schedule" not in keys:
             cut = block.train(
-                Setup(**(BASE | keys | {"updates": int(whole.converged_at[i])})), start + int(i), 1
+                Setup(**(BASE | keys | {"updates": int(full.converged_at[i])})), start + int(i), 1
             )
             assert np.array_equal(cut.end[:, 0], ended.end[:, i])
             assert np.array_equal(cut.outputs[0], ended.outputs[i])
@@ -70,10 +67,10 @@ def test_converged_runs_are_those_of_the_budget_cut_at_their_look(
 
 def test_blocks_and_slices_change_nothing() -> None:
     setup = Setup(**(BASE | {"updates": 4_003}), stop="converged")
-    whole = block.train(setup, 0, 500)
+    full = block.train(setup, 0, 500)
     parts = [block.train(setup, 0, 190, slice_seconds=1e-6), block.train(setup, 190, 310)]
     for column in ("updates_done", "converged_at", "start", "end"):
         assert np.array_equal(
-            getattr(whole, column),
+            getattr(full, column),
             np.concatenate([getattr(part, column) for part in parts], axis=-1),
         )

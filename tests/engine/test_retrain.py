@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
     ],
     ids=str,
 )
-def test_a_life_ends_in_the_row_that_a_sweep_stores(keys: dict[str, Any]) -> None:
+def test_a_trajectory_ends_in_the_row_that_a_sweep_stores(keys: dict[str, Any]) -> None:
     setup = Setup(**({"problem": "table:11101011", "lr": 0.5, "updates": 800} | keys))
     row = block.train(setup, 11, 1)
     trajectory = retrain(setup, 11, rows=True)

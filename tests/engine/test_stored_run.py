@@ -1,4 +1,4 @@
-"""Stored runs found and trained again: every bit, over all choices; and what is said where that
+"""Stored runs found and trained again: every bit, over all choices; and what is reported where that
 cannot be."""
 
 import io
@@ -158,12 +158,12 @@ def test_rows_of_every_kind_are_the_same_to_the_bit(store):
 def test_what_was_tampered_with_is_named(other, column, value, line):
     identity = publish(other, XOR, 5, 2, **{column: value})
     found = stored_run.find(other, identity, "5", held=True)
-    (told,) = stored_run.differences(found, retrain(found.setup, found.seed))
-    assert re.fullmatch(line, told)
+    (line_of_difference,) = stored_run.differences(found, retrain(found.setup, found.seed))
+    assert re.fullmatch(line, line_of_difference)
     assert stored_run.differences(stored_run.find(other, identity, "6"), None) == []
 
 
-def test_one_bit_is_told(other):
+def test_one_bit_is_reported(other):
     identity = publish(other, XOR, 5, 1)
     row = stored_run.find(other, identity, "5").row
     for file in other.files():
@@ -177,14 +177,16 @@ def test_one_bit_is_told(other):
     ]
 
 
-def test_a_life_that_ends_elsewhere_is_told(other):
+def test_a_trajectory_that_ends_elsewhere_is_reported(other):
     found = stored_run.find(other, publish(other, XOR, 5, 1), "5")
     trajectory = retrain(found.setup, 5)
-    looks = trajectory.evaluations.copy()
-    looks.loc[looks.index[-1], ["loss", "updates"]] = [0.25, 20]
-    said = stored_run.differences(found, trajectory._replace(evaluations=looks, converged_at=20))
-    assert {line.split(":")[0] for line in said} == {"loss", "updates_done", "converged_at"}
-    assert "updates_done: trained again 21, at its evaluations 20" in said
+    evaluations = trajectory.evaluations.copy()
+    evaluations.loc[evaluations.index[-1], ["loss", "updates"]] = [0.25, 20]
+    lines = stored_run.differences(
+        found, trajectory._replace(evaluations=evaluations, converged_at=20)
+    )
+    assert {line.split(":")[0] for line in lines} == {"loss", "updates_done", "converged_at"}
+    assert "updates_done: trained again 21, at its evaluations 20" in lines
 
 
 # Names
@@ -206,13 +208,24 @@ def test_a_setup_has_a_name_as_short_as_tells_it_apart(store):
     ("setup", "seed", "lines"),
     [
         ("", "1", ["SETUP: given '', allowed: .*"]),
-        ("g", "-1", ["SETUP: given 'g', allowed: .* and \\d+ more", "SEED: given '-1', allowed: an integer from 0 to .*"]),
-        ("*", str(2**63), ["SETUP: given '\\*', allowed: .*", f"SEED: given '{2**63}', allowed: .*"]),
+        (
+            "g",
+            "-1",
+            [
+                "SETUP: given 'g', allowed: .* and \\d+ more",
+                "SEED: given '-1', allowed: an integer from 0 to .*",
+            ],
+        ),
+        (
+            "*",
+            str(2**63),
+            ["SETUP: given '\\*', allowed: .*", f"SEED: given '{2**63}', allowed: .*"],
+        ),
         ("g\n", "9" * 5000, ["SETUP: given 'g\\\\n', .*", "SEED: given '9+…, allowed: .*"]),
         ("g", "٣", [".*", "SEED: given '٣', allowed: .*"]),
         ("g", "1e3", [".*", "SEED: given '1e3', allowed: .*"]),
     ],
-)  # fmt: skip
+)
 def test_words_that_name_no_run(store, monkeypatch, setup, seed, lines):
     monkeypatch.setattr(stored_run, "MAX_NAMES", 2)
     with pytest.raises(SweepError) as refused:
@@ -274,7 +287,8 @@ def test_rows_of_another_setup_than_their_file_says(other):
     identity = publish(other, XOR, 5, 1, lr=3.0)
     with pytest.raises(
         StoreError,
-        match=f"setup {identity} of .* cannot be trained again: its columns are those of another setup",
+        match=f"setup {identity} of .* cannot be trained again: "
+        "its columns are those of another setup",
     ):
         stored_run.find(other, identity, "5")
     for file in other.files():
@@ -295,16 +309,19 @@ def test_a_problem_that_is_gone(other, tmp_path):
 def test_lives_that_are_too_large_are_refused_before_they_are_trained(monkeypatch):
     long = Setup(problem="xor", eval_every=1, updates=400_000_000)
     found = stored_run.StoredRun(long, "0" * 12, 0, None)
-    looks, order = stored_run.too_large(found, rows=True)
+    evaluations, order = stored_run.too_large(found, rows=True)
     assert re.fullmatch(
-        "SETUP: given 0{12}, with 100,000,002 evaluations of 4 outputs, allowed: at most [0-9,]+ evaluations",
-        looks,
+        "SETUP: given 0{12}, with 100,000,002 evaluations of 4 outputs, "
+        "allowed: at most [0-9,]+ evaluations",
+        evaluations,
     )
     assert (
         order == "--export: given a run of 400,000,000 presentations, allowed: at most 100,000,000"
     )
     assert (
-        stored_run.too_large(stored_run.StoredRun(long, "0" * 12, 0, {"updates_done": 40}), rows=True)
+        stored_run.too_large(
+            stored_run.StoredRun(long, "0" * 12, 0, {"updates_done": 40}), rows=True
+        )
         == []
     )
     short = Setup(
@@ -319,7 +336,7 @@ def test_lives_that_are_too_large_are_refused_before_they_are_trained(monkeypatc
 # What is kept
 
 
-def test_the_trace_is_the_looks(other):
+def test_the_trace_is_the_evaluations(other):
     setup = Setup(problem="xor", hidden=(2,), lr=1e6, weight_decay=1e6, updates=40, eval_every=2)
     with np.errstate(all="ignore"):
         trajectory = retrain(setup, 3)
@@ -330,16 +347,16 @@ def test_the_trace_is_the_looks(other):
     rows = table.to_pylist()
     assert [row["updates"] for row in rows] == [0, 8, 16, 24, 32, 40]
     assert {(row["setup"], row["seed"]) for row in rows} == {(setup.identity(NUMERICS_VERSION), 3)}
-    for row, (_, look) in zip(rows, trajectory.evaluations.iterrows(), strict=True):
-        assert row["outcome"] == look["outcome"]
-        if look["outcome"] == "diverged":
+    for row, (_, evaluation) in zip(rows, trajectory.evaluations.iterrows(), strict=True):
+        assert row["outcome"] == evaluation["outcome"]
+        if evaluation["outcome"] == "diverged":
             assert all(
                 row[name] is None
                 for name in ("loss", "spread", "max_error", "wrong", "one_sided", "outputs")
             )
         else:
-            assert row["outputs"] == look["outputs"].tolist()
-            assert (row["loss"], row["wrong"]) == (look["loss"], look["wrong"])
+            assert row["outputs"] == evaluation["outputs"].tolist()
+            assert (row["loss"], row["wrong"]) == (evaluation["loss"], evaluation["wrong"])
     assert rows[0]["outcome"] != "diverged"
     assert rows[-1]["outcome"] == "diverged"
 
@@ -408,11 +425,16 @@ def test_what_is_exported_drives_the_textbook_network_to_the_same_weights(monkey
         np.testing.assert_allclose(c, b, rtol=1e-9, atol=1e-12)
 
 
-def test_keys_that_are_told():
+def test_keys_that_are_shown():
     assert stored_run.keys(Setup(problem="xor", epochs=3)) == {
-        "problem": "xor", "hidden": "4", "init": "normal", "order": "shuffled", "lr": 0.1, "epochs": 3
-    }  # fmt: skip
-    told = stored_run.keys(
+        "problem": "xor",
+        "hidden": "4",
+        "init": "normal",
+        "order": "shuffled",
+        "lr": 0.1,
+        "epochs": 3,
+    }
+    keys = stored_run.keys(
         Setup(
             problem="xor",
             updates=3,
@@ -422,7 +444,15 @@ def test_keys_that_are_told():
             batch="full",
         )
     )
-    assert told == {
-        "problem": "xor", "hidden": "4", "init": "normal", "loss": "cross-entropy", "order": "cyclic", "batch": 4, "lr": 0.1,
-        "updates": 3, "eval_every": 1, "dtype": "float32",
-    }  # fmt: skip
+    assert keys == {
+        "problem": "xor",
+        "hidden": "4",
+        "init": "normal",
+        "loss": "cross-entropy",
+        "order": "cyclic",
+        "batch": 4,
+        "lr": 0.1,
+        "updates": 3,
+        "eval_every": 1,
+        "dtype": "float32",
+    }

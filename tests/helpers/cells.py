@@ -36,7 +36,7 @@ ENGINE = {"prepare": driver.prepare, "train_block": driver.train_block}
 SHIPPED = lane_group.suggested_lanes
 
 
-class Asked(NamedTuple):
+class WorkerCall(NamedTuple):
     """One of the functions that the engine asks of workers, with the lanes of a cell for each
     dtype, none for those that ship."""
 
@@ -49,13 +49,13 @@ class Asked(NamedTuple):
         done = ENGINE[self.what](task, **named)
         if isinstance(task, plan.Block):
             kind = lane_group.kernel_key(task.setups[0])
-            said = {
+            note = {
                 "process": os.getpid(),
                 "thread": threading.get_ident(),
                 "lanes": [kind.dtype, kind.lanes],
             }
             name = f"{task.setups[0].identity(NUMERICS_VERSION)}-{task.start}-{task.runs}"
-            Path(self.notes, name).write_text(json.dumps(said | {"uses": uses(kind)}))
+            Path(self.notes, name).write_text(json.dumps(note | {"uses": uses(kind)}))
         return done
 
 
@@ -85,7 +85,7 @@ def train(cell: dict[str, Any], folder: Path, pool: Pool) -> tuple[Store, int]:
     """Train the sweep in the shards of a cell, and unite them: where all is, and how many files
     were made."""
     use(cell["lanes"])
-    asked = {what: Asked(what, cell["lanes"], str(folder / "notes")) for what in ENGINE}
+    calls = {what: WorkerCall(what, cell["lanes"], str(folder / "notes")) for what in ENGINE}
     blocks: Any = nullcontext()
     if cell["blocks"]:
         file, size = cell["blocks"]
@@ -97,7 +97,7 @@ def train(cell: dict[str, Any], folder: Path, pool: Pool) -> tuple[Store, int]:
         blocks = patch.multiple(plan, **sizes)
     stores = [Store(folder / f"shard {number}") for number in range(1, cell["shards"] + 1)]
     files = 0
-    with patch.multiple(driver, **asked), blocks:
+    with patch.multiple(driver, **calls), blocks:
         for number, store in enumerate(stores, 1):
             store.open()
             with store.locked():
@@ -108,27 +108,27 @@ def train(cell: dict[str, Any], folder: Path, pool: Pool) -> tuple[Store, int]:
             files += trained.files
     if len(stores) == 1:
         return stores[0], files
-    whole = Store(folder / "merged")
-    whole.open()
-    with whole.locked():
-        assert merge(whole, stores).files == files
-    return whole, files
+    merged = Store(folder / "merged")
+    merged.open()
+    with merged.locked():
+        assert merge(merged, stores).files == files
+    return merged, files
 
 
-def said(store: Store) -> dict[str, Any]:
+def digests_of(store: Store) -> dict[str, Any]:
     """The digests of a store: of each setup, of those and seeds of the first committed digest, and
     of all that it holds."""
     checked = integrity.check(store)
     assert not checked.findings, checked.findings
     rows = read_all(store.path)
     ids = rows["setup"].cast(pa.string())
-    own = [
+    rows_of_setups = [
         rows.filter(pc.equal(ids, setup.identity(NUMERICS_VERSION))).sort_by("seed")
         for setup in EVERY
     ]
-    few = [digest_of(each.slice(0, FEW)) for each, _ in zip(own, SETUPS, strict=False)]
+    few = [digest_of(each.slice(0, FEW)) for each, _ in zip(rows_of_setups, SETUPS, strict=False)]
     return {
-        "digests": [digest_of(each) for each in own],
+        "digests": [digest_of(each) for each in rows_of_setups],
         "of few": few,
         "store": checked.digest,
         "rows": checked.runs,
@@ -141,7 +141,7 @@ def make(cell: dict[str, Any], folder: Path, pool: Pool) -> dict[str, Any]:
     (folder / "notes").mkdir(parents=True)
     store, files = train(cell, folder, pool)
     notes = [json.loads(note.read_text()) for note in (folder / "notes").iterdir()]
-    return said(store) | {
+    return digests_of(store) | {
         "files": files,
         "blocks": len(notes),
         "lanes": sorted({tuple(note["lanes"]) for note in notes}),
@@ -150,7 +150,7 @@ def make(cell: dict[str, Any], folder: Path, pool: Pool) -> dict[str, Any]:
         ],
         "processes": sorted({note["process"] for note in notes}),
         "workers": len({(note["process"], note["thread"]) for note in notes}),
-        "own process": os.getpid(),
+        "main process": os.getpid(),
         "python": "{}.{}".format(*sys.version_info),
         "seconds": round(time.perf_counter() - began, 2),
     }
@@ -184,6 +184,6 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     gc.disable()  # compiling, which takes longest, is a tenth faster
-    import cells  # what workers are asked to do must have a name there as well, and this module has none
+    import cells  # workers must be able to import what they call, which `__main__` is not
 
     cells.main(Path(sys.argv[1]))

@@ -156,9 +156,22 @@ DIGESTS_OF_MANY = {
 """Of `EVERY` from `MANY` seeds."""
 
 RESULTS = (
-    "seed", "outcome", "updates_done", "converged_at", "loss", "loss_start", "spread", "spread_start", "max_error", "wrong",
-    "one_sided", "saturation", "grad_norm", "weight_max", "outputs",
-)  # fmt: skip
+    "seed",
+    "outcome",
+    "updates_done",
+    "converged_at",
+    "loss",
+    "loss_start",
+    "spread",
+    "spread_start",
+    "max_error",
+    "wrong",
+    "one_sided",
+    "saturation",
+    "grad_norm",
+    "weight_max",
+    "outputs",
+)
 """Columns of a row's results: a column added later, or an id made otherwise, is no change of
 these."""
 
@@ -189,7 +202,7 @@ def digest(setup, lanes, start=START, count=FEW):
     return digest_of(rows_of(setup, lanes, start, count))
 
 
-def whole(digests):
+def combined(digests):
     """The digest of the sweep."""
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 

@@ -1,7 +1,6 @@
 """Networks in the lanes of a group, written as the oracle writes them, and setups that kernels and
 oracle both understand."""
 
-
 import numpy as np
 from numba import config
 from oracle import Recipe

@@ -1,4 +1,4 @@
-"""What is said of a network: against the oracle on random networks, and on networks made to be one
+"""Measures of a network: against the oracle on random networks, and on networks made to be one
 thing or the other."""
 
 import math
@@ -14,9 +14,15 @@ from fastbp.kernels import measures as m
 from fastbp.schema.outcomes import OUTCOMES, classify
 
 NAMES = {
-    "loss": m.LOSS, "spread": m.SPREAD, "max_error": m.MAX_ERROR, "wrong": m.WRONG, "one_sided": m.ONE_SIDED,
-    "saturation": m.SATURATION, "grad_norm": m.GRAD_NORM, "weight_max": m.WEIGHT_MAX,
-}  # fmt: skip
+    "loss": m.LOSS,
+    "spread": m.SPREAD,
+    "max_error": m.MAX_ERROR,
+    "wrong": m.WRONG,
+    "one_sided": m.ONE_SIDED,
+    "saturation": m.SATURATION,
+    "grad_norm": m.GRAD_NORM,
+    "weight_max": m.WEIGHT_MAX,
+}
 NAN_BITS = np.float64(np.nan).tobytes()
 
 
@@ -315,8 +321,7 @@ def test_a_look_finds_what_the_measures_say(dtype):
 
 
 def test_right_answers_from_infinite_weights_are_not_converged():
-    """A hidden unit that is 1 whatever it sees, by a bias of ∞: every output is right, and no look
-    may say so."""
+    """A hidden unit that is always 1, by a bias of ∞: all outputs are right, but do not count."""
     setup = Setup(problem="xor", hidden=(3,), lr=1e-300, updates=1)
     runs = group(setup)
     solved = by_hand(20, -20, -10)

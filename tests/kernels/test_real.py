@@ -230,7 +230,6 @@ def test_quantile_is_antisymmetric_to_the_bit(k):
 
 
 # --- Special values
-# ---------------------------------------------------------------------------------------------------
 
 INF, NAN = math.inf, math.nan
 
@@ -272,7 +271,11 @@ INF, NAN = math.inf, math.nan
         ),
         (real.sigmoid, [DOUBLE], [(-708.4, 0), (37.0, 1), (1e300, 1), (-1e300, 0)]),
         (real.sigmoid, [SINGLE], [(-87.34, 0), (17.0, 1)]),
-        (vector_ir.sqrt, BOTH, [(0.0, 0), (-0.0, -0.0), (INF, INF), (-1.0, NAN), (NAN, NAN), (4.0, 2)]),
+        (
+            vector_ir.sqrt,
+            BOTH,
+            [(0.0, 0), (-0.0, -0.0), (INF, INF), (-1.0, NAN), (NAN, NAN), (4.0, 2)],
+        ),
         (
             real.log,
             [DOUBLE],
@@ -414,7 +417,6 @@ def test_float32_sigmoid_error_over_all_inputs():
 
 
 # --- One definition, two forms
-# ----------------------------------------------------------------------------------------
 
 
 @needs_jit
@@ -574,7 +576,6 @@ def test_like_rounds_a_constant_once_to_the_type(kind):
 
 
 # --- What is compiled
-# -------------------------------------------------------------------------------------------------
 
 LIBM = re.compile(
     r"__svml|\b(?:exp|exp2|log|log2|log1p|pow|cos|sin|sqrt|ldexp|floor|round|rint)f?(?=\(|@|$)",

@@ -34,7 +34,6 @@ def few(cases, step=7):
 
 
 # --- In lockstep with the oracle
-# --------------------------------------------------------------------------------------
 
 
 def assert_near(got, wanted, relative=1e-12):
@@ -255,7 +254,6 @@ def test_whole_run(order, lr):
 
 
 # --- float32
-# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -284,7 +282,6 @@ def test_float32_starts_are_the_float64_ones_rounded_once():
 
 
 # --- Gradients
-# --------------------------------------------------------------------------------------------------------
 
 
 def complex_loss(keys, network, X, T):
@@ -346,7 +343,6 @@ def test_gradient_is_that_of_finite_differences(loss, hidden):
 
 
 # --- Starts
-# -----------------------------------------------------------------------------------------------------------
 
 
 def parameters(keys):
@@ -396,7 +392,6 @@ def test_no_bias_passes_over_its_draws():
 
 
 # --- The same bits, however it is run
-# ---------------------------------------------------------------------------------
 
 
 def same(one, other):
@@ -514,7 +509,6 @@ def test_a_longer_budget_passes_through_the_shorter_ones(schedule):
 
 
 # --- What is compiled
-# -------------------------------------------------------------------------------------------------
 
 LIBM = (
     "exp",
@@ -570,7 +564,9 @@ def test_float32_is_trained_in_float32():
     body_of_advance = "".join(
         body for name, body in bodies.items() if re.match(r"_ZN6fastbp\w*7advance", name)
     )
-    evaluations = [line for line in body_of_advance.splitlines() if re.search(r"@\w*measures8evaluate", line)]
+    evaluations = [
+        line for line in body_of_advance.splitlines() if re.search(r"@\w*measures8evaluate", line)
+    ]
     assert len(evaluations) == 1
     assert body_of_advance.count("float") > 1000
     assert [
@@ -590,8 +586,7 @@ def test_float32_is_trained_in_float32():
         assert re.search(r"vfmadd\w+ps", assembly)
 
 
-# --- EvaluatedWhen
-# ------------------------------------------------------------------------------------------------------------
+# --- Evaluations
 
 
 @pytest.mark.no_cover
