@@ -59,7 +59,7 @@ def share(setup: Setup, start: int = FAR, count: int = SEEDS) -> float:
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Diagnosis]:
-    return {fault.name: diagnose(fault.setup(), SEEDS) for fault in FAULTS}
+    return {fault.name: diagnose(fault.setup(), SEEDS, 600) for fault in FAULTS}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def told() -> list[str]:
 def founding(told: list[str]) -> Diagnosis:
     from fastbp.diagnose import answered
 
-    return diagnose(FOUNDING, SEEDS, tick=told.append, advice=answered())
+    return diagnose(FOUNDING, SEEDS, 600, tick=told.append, advice=answered())
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
