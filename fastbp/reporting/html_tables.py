@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from fastbp.analysis.axes import is_numeric
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.html import HtmlTable, TableColumn
 from fastbp.reporting.phrases import Record, labels, named, plain
-from fastbp.schema.text import aligned, percent, points, shortened
+from fastbp.schema.text import aligned, points, shortened
 from fastbp.store.provenance import read_made
 
 MAX_ROWS = 40
@@ -103,11 +103,6 @@ def setup_table(
         "summary.csv",
         lambda row: row["setup"] == baseline,
     )
-
-
-def interval(row: Mapping[Any, Any], name: str) -> str:
-    """The 95% interval of a share: `[83.8–85.2]`."""
-    return f"[{percent(row[f'{name}_low'])}–{percent(row[f'{name}_high'])}]".replace("%", "")
 
 
 def difference(row: Record) -> str:

@@ -12,11 +12,10 @@ from fastbp.reporting.html import HtmlFigure, HtmlTable, TableColumn
 from fastbp.reporting.html_tables import (
     column,
     html_table,
-    interval,
     setting_columns,
     text_table,
 )
-from fastbp.reporting.phrases import Record, evenly, extreme, plain, setting
+from fastbp.reporting.phrases import Record, evenly, extreme, interval, plain, setting
 from fastbp.reporting.report_data import Content, ReportData, Section, settings_of
 from fastbp.schema.text import p_value, percent, plural
 
@@ -153,7 +152,7 @@ def terminal_table(classes: pd.DataFrame) -> list[str]:
         column("members"),
         column("runs"),
         TableColumn("converged", lambda row: percent(row["converged_share"])),
-        TableColumn("[95%]", lambda row: interval(row, "converged")),
+        TableColumn("[95%]", lambda row: f"[{interval(row, 'converged')}]"),
         TableColumn("least", lambda row: percent(row["least_share"])),
         TableColumn("most", lambda row: percent(row["most_share"])),
         TableColumn("p (Holm)", lambda row: p_value(row["p_holm"])),

@@ -12,7 +12,7 @@ from fastbp.analysis.axes import critical, has_gaps, map_axes, the_map, with_wid
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
-from fastbp.reporting.phrases import apart, evenly, named, plain
+from fastbp.reporting.phrases import apart, evenly, named, plain, row_of
 from fastbp.reporting.report_data import Content, ReportData, Section, runs_in, settings_of
 from fastbp.reporting.sections.response_section import extremes
 from fastbp.schema.text import and_, percent, plural
@@ -151,8 +151,7 @@ def _caption(x: str, y: str, shown: Settings, has_starts: bool) -> str:
 def _figure(data: ReportData, summary: pd.DataFrame, x: str, y: str) -> HtmlFigure:
     others = [key for key in keys_of(summary) if key not in (x, y)]
     settings = settings_of(summary, others)
-    baselines = summary[summary["setup"] == data.marked].to_dict("records")
-    shown = _shown(settings, others, next(iter(baselines), None))
+    shown = _shown(settings, others, row_of(summary, data.marked))
     some = ""
     if len(shown) < len(settings):
         some = f", {len(shown)} of {len(settings)} settings of {and_(others)}"

@@ -2,8 +2,8 @@
 
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure, TableColumn
-from fastbp.reporting.html_tables import column, interval, listed, setup_table
-from fastbp.reporting.phrases import Record, plain
+from fastbp.reporting.html_tables import column, listed, setup_table
+from fastbp.reporting.phrases import Record, interval, plain
 from fastbp.reporting.report_data import Content, ReportData, Section, runs_in
 from fastbp.schema.outcomes import STACKED
 from fastbp.schema.text import percent
@@ -46,7 +46,8 @@ def _content(data: ReportData) -> Content:
     columns = [
         column("runs"),
         TableColumn(
-            "converged [95%]", lambda row: f"{share(row, 'converged')} {interval(row, 'converged')}"
+            "converged [95%]",
+            lambda row: f"{share(row, 'converged')} [{interval(row, 'converged')}]",
         ),
         *(
             TableColumn(title, lambda row, name=name: share(row, name))  # type: ignore[misc]

@@ -71,7 +71,7 @@ SECTION = Section(
     _content,
     """\
 <p>A share says how many runs had converged when the budget ended. These curves say when: runs whose
-curve still falls at its end are slow, runs whose curve has become flat are stuck. Kaplan-Meier, runs censored
-at their budget; bands are pointwise 95% (log-log Greenwood).</p>
+curve still falls at its end are slow, runs whose curve has become flat are stuck. Kaplan-Meier,
+runs censored at their budget; bands are pointwise 95% (log-log Greenwood).</p>
 {{ figure(curves) }}{{ table(times) }}""",
 )
