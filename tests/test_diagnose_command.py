@@ -13,7 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import command, in_process, refused, started, stopped, until, until_it_computes
+from commands import (
+    command,
+    environment,
+    in_process,
+    refused,
+    started,
+    stopped,
+    until,
+    until_it_computes,
+)
 
 from fastbp import __main__
 from fastbp.config.setup import Setup
@@ -335,6 +344,14 @@ def test_options_are_keys(here, table: str) -> None:
         "--lr: given, and --set lr too, allowed: one of the two",
     )
     refused(here("xor", "--set", "wrong=1"), 2, r".*unknown key, .*")
+
+
+def test_help_on_a_terminal_without_greek_letters(tmp_path) -> None:
+    ascii_only = environment(PYTHONIOENCODING="ascii")
+    done = command("-h", cwd=tmp_path, program=MODULE, env=ascii_only)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+    assert "--weight-decay" in done.stdout
 
 
 def test_arguments_that_are_none(here) -> None:

@@ -588,6 +588,13 @@ def test_bad_usage(tmp_path, arguments, here):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_unknown_option_is_named_with_a_similar_one(tmp_path, here):
+    done = here("--sedes", "3")
+    assert (done.returncode, done.stdout) == (2, "")
+    line = "fastbp: --sedes: unknown option; did you mean '--seeds'?; for all options: fastbp sweep -h"
+    assert done.stderr.splitlines()[-1] == line
+
+
 def test_mistakes_leave_no_traceback(tmp_path):
     done = command("--set", "rate=1", "--set", "lr=-1", "--seeds", "0", "-o", "store", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

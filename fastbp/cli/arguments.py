@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fastbp.cli.terminal import print_errors, print_note
+from fastbp.cli.terminal import print_data, print_errors, print_note
 from fastbp.schema.errors import SweepError
 
 SHOWN = 60
@@ -76,6 +76,10 @@ class Parser(argparse.ArgumentParser):
         from fastbp.schema.text import nearest
 
         return f"{text[:SHOWN]}: unknown option{nearest(text, self._names)}"
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help, also on terminals that lack some of its characters."""
+        print_data(self.format_help().rstrip("\n"))
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and what is wrong, and exit with code 2."""
