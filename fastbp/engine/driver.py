@@ -134,8 +134,7 @@ def drive(
     pool : Pool, optional
         The workers, which are ended; by default threads on all cores of this process.
     tick : callable
-        Called ten times a second. An exception that it raises ends the sweep within about 0.1 s,
-        and everything published so far stays.
+        Called ten times a second. An exception that it raises ends the sweep; published files stay.
 
     Raises
     ------
