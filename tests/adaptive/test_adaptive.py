@@ -134,7 +134,7 @@ def test_where_there_is_no_such_value_the_whole_range_was_tried(share, most):
 def test_a_share_that_only_comes_near_one_half_has_no_bounds():
     bisection = Bisection(AXES["lr"], 1000, 0.1)
     assert searched(bisection, lambda value: 0.2 if value < 0.2 else 0.505) is None
-    told_ = "half of 1,000 seeds converge somewhere, but clearly fewer and clearly more at no two of the 2"
+    told_ = "half of 1,000 seeds converge somewhere, but no two of the 2"
     assert told(bisection)[0].startswith(told_)
 
 
@@ -165,10 +165,7 @@ def test_of_several_crossings_the_nearest_to_the_baseline_is_taken():
             2,
         )
         assert ("fewer above it" in told(bisection)[0]) == (not rising)
-        assert (
-            f"; one of 2 values seen where half do, the nearest to lr {start:g}"
-            in told(bisection)[0]
-        )
+        assert f"; of 2 such values it is the nearest to lr {start:g}" in told(bisection)[0]
 
 
 def told(bisection: Bisection) -> list[str]:
@@ -486,7 +483,8 @@ def test_until_narrow_through_a_store(invented):
     assert found.widest == pytest.approx(float(high - low))
     (line,) = found.lines(table)
     assert line.startswith(
-        f"After {seeds} seeds every share has a 95% interval at most 0.2 wide: the widest is {found.widest:.3g}, of "
+        f"After {seeds} seeds every share has a 95% interval at most 0.2 wide; the widest is "
+        f"{found.widest:.3g}, for {found.share} with lr {row['lr']}."
     )
     assert f"with lr {row['lr']}." in line
     told = found.as_json()["until_width"]
