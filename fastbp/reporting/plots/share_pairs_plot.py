@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.reporting.plots.style import (
-    STYLE,
     WIDTH,
     alone,
     bare,
     clipped,
     inches,
-    literal,
-    width_of,
-    wrapped,
+    name_rows,
+    styled,
+    titled,
 )
 from fastbp.schema.outcomes import Outcome
 from fastbp.schema.text import plural
@@ -28,6 +27,7 @@ _LABEL, _NAME = 4.6, 2.6
 """Inches of a setup's and of a store's name that are shown."""
 
 
+@styled
 def share_pairs(
     table: pd.DataFrame,
     labels: Sequence[str],
@@ -35,49 +35,51 @@ def share_pairs(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw the share converged in two stores, a line for each setup: a ring for the first, a dot
-    for the second, Wilson's 95%.
+    """Draw the share converged in two stores with 95% intervals, a line for each setup.
 
-    Parameters: `table`, what `comparison` returned; `labels`, of its rows; `names`, of the stores;
-    `title`, instead of one that says how many runs are seen.
+    A ring is the first store, a dot the second.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `comparison`.
+    labels : sequence of str
+        Names of its rows.
+    names : tuple of str
+        Names of the stores.
+    ax : Axes, optional
+        Where to draw; by default on a new figure.
+    title : str, optional
+        Instead of one with the number of runs.
     """
     shown = [clipped(label, _LABEL, 9) for label in labels]
     left = max((inches(label, 9) for label in shown), default=0.5) + 0.4
-    high = 0.34 * max(len(table), 1)
-    with mpl.rc_context(STYLE):
-        ax = ax or alone(
-            max(WIDTH, left + 5), high + 1.6, left=left, right=0.35, top=1.0, bottom=0.6
-        )
-        colour = Outcome.CONVERGED.colour
-        for side, name, shift, face in (
-            ("a", names[0], -0.13, "none"),
-            ("b", names[1], 0.13, colour),
-        ):
-            both = table["pairs"].to_numpy() > 0  # the seeds that both ran, where there are any
-            count = np.where(both, table[f"paired_{side}"], table[f"converged_{side}"])
-            total = np.where(both, table["pairs"], table[f"runs_{side}"])
-            some = np.flatnonzero(total > 0)
-            low, high_ = (100 * bound for bound in wilson(count[some], total[some]))
-            share = 100 * count[some] / total[some]
-            ax.hlines(some + shift, low, high_, color=colour, linewidth=1.1)
-            told = f"{side.upper()}: {clipped(name, _NAME, 9)}"
-            ax.scatter(
-                share, some + shift, 26, face, edgecolor=colour, linewidth=1.3, zorder=3, label=told
-            )
-        ax.set_yticks(range(len(shown)), shown, fontsize=9, va="center_baseline")
-        ax.set_ylim(max(len(table), 1) - 0.5, -0.5)
-        ax.set_xlim(-2, 102)
-        ax.set_xlabel("share of runs converged (%)")
-        runs = int(table["runs_a"].sum()), int(table["runs_b"].sum())
-        seen = f"Share converged of {plural(runs[0], 'run')} and of {plural(runs[1], 'run')} in {plural(len(table), 'setup')}"
-        ax.set_title(wrapped(title or seen, width_of(ax), 12), loc="left", fontsize=12, pad=26)
-        ax.legend(
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
-            ncols=2,
-            frameon=False,
-            fontsize=9,
-            borderaxespad=0.3,
-        )
-        ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
-        return literal(bare(ax))
+    high = 0.34 * max(len(table), 1) + 1.6
+    ax = ax or alone(max(WIDTH, left + 5), high, left=left, right=0.35, top=1.0, bottom=0.6)
+    _shares(ax, table, "a", names[0])
+    _shares(ax, table, "b", names[1])
+    name_rows(ax, shown)
+    ax.set_xlim(-2, 102)
+    ax.set_xlabel("share of runs converged (%)")
+    a, b = (plural(int(table[name].sum()), "run") for name in ("runs_a", "runs_b"))
+    what = f"Share converged of {a} and of {b} in {plural(len(table), 'setup')}"
+    titled(ax, title or what, 26)
+    place: Any = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2}
+    ax.legend(**place, frameon=False, fontsize=9, borderaxespad=0.3)
+    ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
+    return bare(ax)
+
+
+def _shares(ax: Axes, table: pd.DataFrame, side: str, name: str) -> None:
+    """Draw the shares of one store."""
+    paired = table["pairs"].to_numpy() > 0  # the seeds that both ran, if there are any
+    count = np.where(paired, table[f"paired_{side}"], table[f"converged_{side}"])
+    total = np.where(paired, table["pairs"], table[f"runs_{side}"])
+    some = np.flatnonzero(total > 0)
+    low, high = (100 * bound for bound in wilson(count[some], total[some]))
+    y, colour = some + (-0.13 if side == "a" else 0.13), Outcome.CONVERGED.colour
+    ax.hlines(y, low, high, color=colour, linewidth=1.1)
+    style: Any = {"edgecolor": colour, "linewidth": 1.3, "zorder": 3}
+    label = f"{side.upper()}: {clipped(name, _NAME, 9)}"
+    face = "none" if side == "a" else colour
+    ax.scatter(100 * count[some] / total[some], y, 26, face, label=label, **style)

@@ -1,20 +1,26 @@
-"""What all pictures share: colours, letters, sheets of panels, and the files they become."""
+"""What all pictures share: fonts, axes, legends, sheets of panels, and the files they become."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font, LoadFlags
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from fastbp.schema.outcomes import Outcome
 from fastbp.store import parquet
 
 # Text stays text in SVG files, and dollar signs in names stay dollar signs; ids come from the
@@ -40,21 +46,39 @@ LINES: list[Any] = [
     for style in ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
     for colour in ("#0072B2", "black", "#9A6FB0", "#8A7A00")
 ]
-"""Of setups: none has the colour of an outcome."""
+"""Line styles of setups: none has the colour of an outcome."""
+
+THRESHOLD_LINE: Any = {"color": "black", "linewidth": 0.9, "linestyle": (0, (4, 2))}
+"""Line of the loss of the best constant answer."""
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def styled(draw: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Draw in the style of all pictures, with all texts taken literally: `$` is no formula."""
+
+    @wraps(draw)
+    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with mpl.rc_context(STYLE):
+            drawn = draw(*args, **kwargs)
+        first = drawn[0] if isinstance(drawn, tuple) else drawn
+        assert isinstance(first, Artist)
+        for artist in first.findobj(Text):
+            artist.set_parse_math(False)
+        return drawn
+
+    return wrapper
 
 
 def inches(text: str, size: float) -> float:
-    """The width of a text of so many points in DejaVu Sans, and in the fonts like it that a browser
-    takes, near enough.
-    """
+    """The width of a text of so many points in DejaVu Sans, about, and in similar fonts."""
     return 1.06 * sum(map(_advance, text)) * size / 72
 
 
 @cache
 def _advance(letter: str) -> float:
-    """The width of a letter as a share of the size; what DejaVu Sans has not is taken as wide as
-    the widest scripts.
-    """
+    """The width of a letter as a share of the size; 1 if DejaVu Sans lacks it."""
     font = _font()
     if not font.get_char_index(ord(letter)):
         return 1.0
@@ -67,9 +91,7 @@ def _font() -> FT2Font:
 
 
 def clipped(text: str, wide: float, size: float, more: bool = False) -> str:
-    """The beginning of a text of so many points, as much as there is room for in so many inches.
-    `more`: there is more of it.
-    """
+    """The beginning of a text that fits into so many inches; `more`, if there is more of it."""
     if inches(text, size) <= wide and not more:
         return text
     ends = np.cumsum([inches(letter, size) for letter in text])
@@ -77,9 +99,7 @@ def clipped(text: str, wide: float, size: float, more: bool = False) -> str:
 
 
 def wrapped(text: str, wide: float, size: float, lines: int = 3) -> str:
-    """A text of so many points in lines of so many inches, and not in too many: broken at spaces,
-    where it has any.
-    """
+    """A text in some lines of so many inches, broken at spaces if it has any, else anywhere."""
     rows = [""]
     for word in text.split():
         longer = f"{rows[-1]} {word}" if rows[-1] else word
@@ -99,15 +119,6 @@ def wrapped(text: str, wide: float, size: float, lines: int = 3) -> str:
     if len(rows) > lines:
         rows = [*rows[: lines - 1], clipped(rows[lines - 1], wide, size, more=True)]
     return "\n".join(rows)
-
-
-def literal(ax: Axes) -> Axes:
-    """Axes whose texts, also those that were there before, are taken as they stand: `$` is no
-    formula.
-    """
-    for artist in ax.findobj(Text):
-        artist.set_parse_math(False)
-    return ax
 
 
 def width_of(ax: Axes) -> float:
@@ -146,11 +157,20 @@ def sheet(
     bottom: float = 0.6,
     gap: tuple[float, float],
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of equal panels, `high` inches each, with these margins around and `gap` inches
-    beside and between them.
+    """A figure of equal panels, as wide as a page.
 
-    Not by matplotlib's own layouts, whose last bits differ from one time to the next.
+    Parameters
+    ----------
+    panels, columns : int
+        How many panels, and how many in a row.
+    high : float
+        Height of a panel in inches.
+    left, right, top, bottom : float
+        Margins in inches.
+    gap : tuple of float
+        Inches between panels, across and down.
     """
+    # Not by matplotlib's own layouts: their last bits differ from one time to the next.
     rows = -(-panels // columns)
     height = top + bottom + rows * high + (rows - 1) * gap[1]
     wide = (WIDTH - left - right - (columns - 1) * gap[0]) / columns
@@ -167,33 +187,54 @@ def sheet(
 
 def headed(figure: Figure, title: str) -> Figure:
     """A sheet with its title above."""
-    height = figure.get_figheight()
-    figure.text(
-        0.1 / WIDTH,
-        1 - 0.1 / height,
-        wrapped(title, WIDTH - 0.2, 12),
-        fontsize=12,
-        va="top",
-        ha="left",
-    )
-    for artist in figure.findobj(Text):
-        artist.set_parse_math(False)
+    x, y = 0.1 / WIDTH, 1 - 0.1 / figure.get_figheight()
+    figure.text(x, y, wrapped(title, WIDTH - 0.2, 12), fontsize=12, va="top", ha="left")
     return figure
 
 
+def titled(ax: Axes, title: str, pad: float | None = None, size: float = 12) -> Axes:
+    """Axes with a title on the left, in lines that fit."""
+    ax.set_title(wrapped(title, width_of(ax), size), loc="left", fontsize=size, pad=pad)
+    return ax
+
+
 def bare(ax: Axes) -> Axes:
-    """Axes without what says nothing."""
+    """Axes without the spines that say nothing."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=9)
     ax.margins(x=0.01)
     return ax
 
 
-def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
-    """A figure as a file in memory, `svg`, `png` or `pdf`: the same bytes for the same figure and
-    library versions.
+def log_ticks(axis: Axis, subs: Sequence[int]) -> None:
+    """Ticks of a logarithmic axis in plain numbers: matplotlib's own are formulas."""
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
-    `tight`: cut to what is drawn, which takes twice the time; else as large as the figure says.
+
+def name_rows(ax: Axes, names: Sequence[str]) -> None:
+    """Name the rows of axes from the top down."""
+    ax.set_yticks(range(len(names)), names, fontsize=9, va="center_baseline")
+    ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
+
+
+def outcome_handles(outcomes: Iterable[Outcome]) -> list[Any]:
+    """Legend entries of outcomes: squares in their colours."""
+    style: Any = {"marker": "s", "linestyle": ""}
+    return [Line2D([], [], color=outcome.colour, label=outcome, **style) for outcome in outcomes]
+
+
+def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
+    """A figure as a file in memory: the same bytes for the same figure and library versions.
+
+    Parameters
+    ----------
+    figure : Figure
+    kind : str
+        `svg`, `png` or `pdf`.
+    tight : bool
+        Cut to what is drawn, which takes twice the time; else as large as the figure says.
     """
     metadata: dict[str, Any] = {
         "svg": {"Date": None},
@@ -201,9 +242,8 @@ def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
         "pdf": {"CreationDate": None},
     }[kind]
     buffer = io.BytesIO()
-    fast: Any = (
-        {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
-    )  # half the time, a tenth more bytes
+    # Half the time, a tenth more bytes.
+    fast: Any = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         # A file may be named in any script; browsers have letters for it, and nobody can do
         # anything about those of a PNG file.
@@ -221,10 +261,16 @@ def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
 
 
 def save(figure: Figure, stem: str | Path) -> tuple[Path, Path]:
-    """Write a figure as `STEM.svg` and `STEM.png`, each whole or not at all, in a folder that is
-    made where it is missing.
+    """Write a figure as `STEM.svg` and `STEM.png`; a folder that is missing is made.
 
-    Returns the two paths. Raises OSError where they cannot be written.
+    Returns
+    -------
+    svg, png : Path
+
+    Raises
+    ------
+    OSError
+        If they cannot be written; a file is written completely or not at all.
     """
     written = [Path(f"{stem}.{kind}") for kind in ("svg", "png")]
     for path in written:

@@ -15,12 +15,11 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.text import Text
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from fastbp.reporting.phrases import evenly, plain
-from fastbp.reporting.plots.style import STYLE, bare, clipped, headed, literal, sheet
+from fastbp.reporting.plots.style import bare, clipped, headed, log_ticks, sheet, styled
 from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.schema.text import plural
 
@@ -33,76 +32,86 @@ FEW_ROWS = 16
 _TARGETS = LinearSegmentedColormap.from_list(
     "targets", mpl.colormaps["cividis"](np.linspace(0, 0.8, 64))
 )
-"""From the lowest target to the highest; what is left out of the map is lost on white."""
+"""From the lowest target to the highest; the rest of the map is hard to see on white."""
 
 _CURVES: list[Any] = [{"color": "#0072B2"}, {"color": "black", "linestyle": (0, (4, 1.5))}]
 
 _CONVERGED: Any = {"color": Outcome.CONVERGED.colour, "linewidth": 1.2, "linestyle": (0, (1, 1))}
 
+_PANELS: list[tuple[list[str], str, bool]] = [
+    (["loss"], "loss", True),
+    (["max_error", "spread"], "share of range", False),
+    (["saturation"], "saturation", False),
+    (["grad_norm"], "gradient norm", True),
+]
+"""Measures of each panel, its label, and whether it is logarithmic."""
 
+
+@styled
 def trajectory(
-    looks: pd.DataFrame,
+    evaluations: pd.DataFrame,
     T: NDArray[np.float64],
     title: str,
     note: str = "",
     converged_at: int | None = None,
 ) -> Figure:
-    """The trajectory of one run in a new figure: its outputs, its outcome and its measures over its
-    updates.
+    """Draw the outputs, the outcome and the measures of one run over its updates.
 
-    Parameters: `looks`, one row each, as `retrain` or a trace has them; `T`, the targets, [row,
-    output]; `title`, and a `note` below it; `converged_at`, the updates at the look that first
-    found it converged.
+    Parameters
+    ----------
+    evaluations : DataFrame
+        One row each, as `retrain` or a trace has them.
+    T : float64 array, [row, output]
+        Targets.
+    title, note : str
+        What stands above, the note below the title.
+    converged_at : int, optional
+        Updates at the evaluation at which the run first converged.
     """
-    with mpl.rc_context(STYLE):
-        heading = textwrap.wrap(title, 90) + textwrap.wrap(note, 130, max_lines=3, placeholder=" …")
-        above, below, high = 0.45 + 0.18 * len(heading), 0.8, 5.0
-        height = above + high + below
-        # Not matplotlib's constrained layout, whose last bits differ from one time to the next.
-        figure = Figure(figsize=(11, height))
-        grid = figure.add_gridspec(
-            5, 2, height_ratios=(0.15, 1, 1, 1, 1), width_ratios=(1.15, 1),
-            left=0.06, right=0.99, bottom=below / height, top=1 - above / height, wspace=0.2, hspace=0.3,
-        )  # fmt: skip
-        outputs = output_curves(looks, T, figure.add_subplot(grid[1:, 0]))
-        outcome_strip(looks, figure.add_subplot(grid[0, 0], sharex=outputs), converged_at)
-        panels = [
-            measure_curves(
-                looks, names, figure.add_subplot(grid[row, 1], sharex=outputs), label, log
-            )
-            for row, (names, label, log) in enumerate(
-                [
-                    (["loss"], "loss", True),
-                    (["max_error", "spread"], "share of range", False),
-                    (["saturation"], "saturation", False),
-                    (["grad_norm"], "gradient norm", True),
-                ],
-                1,
-            )
-        ]
-        outputs.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        outputs.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        for ax in (outputs, panels[-1]):
-            ax.set_xlabel("updates")
-        for ax in panels[:-1]:
-            ax.tick_params(axis="x", labelbottom=False)
-        if converged_at is not None:
-            for ax in (outputs, *panels):
-                ax.axvline(converged_at, **_CONVERGED)
-        figure.align_ylabels(panels)
-        figure.suptitle("\n".join(heading), x=0.015, y=1 - 0.08 / height, ha="left", fontsize=10)
-        for artist in figure.findobj(Text):
-            artist.set_parse_math(False)
+    heading = textwrap.wrap(title, 90) + textwrap.wrap(note, 130, max_lines=3, placeholder=" …")
+    above, below = 0.45 + 0.18 * len(heading), 0.8
+    height = above + 5.0 + below
+    figure = Figure(figsize=(11, height))
+    # Not matplotlib's constrained layout: its last bits differ from one time to the next.
+    margins: Any = {"left": 0.06, "right": 0.99, "wspace": 0.2, "hspace": 0.3}
+    margins |= {"bottom": below / height, "top": 1 - above / height}
+    ratios: Any = {"height_ratios": (0.15, 1, 1, 1, 1), "width_ratios": (1.15, 1)}
+    grid = figure.add_gridspec(5, 2, **ratios, **margins)
+    outputs = output_curves(evaluations, T, figure.add_subplot(grid[1:, 0]))
+    outcome_strip(evaluations, figure.add_subplot(grid[0, 0], sharex=outputs), converged_at)
+    panels = [
+        measure_curves(
+            evaluations, names, figure.add_subplot(grid[i, 1], sharex=outputs), label, log
+        )
+        for i, (names, label, log) in enumerate(_PANELS, 1)
+    ]
+    outputs.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    outputs.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    for ax in (outputs, panels[-1]):
+        ax.set_xlabel("updates")
+    for ax in panels[:-1]:
+        ax.tick_params(axis="x", labelbottom=False)
+    if converged_at is not None:
+        for ax in (outputs, *panels):
+            ax.axvline(converged_at, **_CONVERGED)
+    figure.align_ylabels(panels)
+    figure.suptitle("\n".join(heading), x=0.015, y=1 - 0.08 / height, ha="left", fontsize=10)
     return figure
 
 
-def outcome_strip(looks: pd.DataFrame, ax: Axes, converged_at: int | None = None) -> Axes:
-    """Draw what a run would have been if it had ended at each look: a strip of outcomes in their
-    colours, a legend above.
+def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None = None) -> Axes:
+    """Draw the outcome at each evaluation as a strip of colours, with a legend above.
 
-    `converged_at` is named in the legend.
+    Parameters
+    ----------
+    evaluations : DataFrame
+        As for `trajectory`.
+    ax : Axes
+        Where to draw.
+    converged_at : int, optional
+        Named in the legend.
     """
-    shown = looks.iloc[evenly(len(looks), MAX_EVALUATIONS)]
+    shown = evaluations.iloc[evenly(len(evaluations), MAX_EVALUATIONS)]
     updates = shown["updates"].to_numpy(np.float64)
     edges = np.concatenate([updates[:1], (updates[1:] + updates[:-1]) / 2, updates[-1:]])
     outcomes = shown["outcome"].to_numpy(str)
@@ -116,35 +125,40 @@ def outcome_strip(looks: pd.DataFrame, ax: Axes, converged_at: int | None = None
         handles.append(
             Line2D([], [], **_CONVERGED, label=f"first found converged at {plain(converged_at)}")
         )
-    ax.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(handles), frameon=False, fontsize=9,
-        borderaxespad=0.2, borderpad=0, handlelength=1.2, columnspacing=1.2,
-    )  # fmt: skip
+    place: Any = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": len(handles)}
+    style: Any = {"fontsize": 9, "borderpad": 0, "handlelength": 1.2, "columnspacing": 1.2}
+    ax.legend(handles=handles, **place, **style, frameon=False, borderaxespad=0.2)
     ax.set_yticks([])
     ax.tick_params(axis="x", bottom=False, labelbottom=False)
     ax.spines[:].set_visible(False)
     return ax
 
 
-def output_curves(looks: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -> Axes:
-    """Draw the outputs of a run over its updates, a line for each row and output unit, coloured by
-    its target.
+def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -> Axes:
+    """Draw the outputs of a run over its updates, a line for each row and output unit.
 
-    Parameters: `looks`, with `outputs` row-major or null; `T`, the targets, [row, output]. Of very
-    many lines some are drawn, and the label says how many.
+    Lines are coloured by their target. Of very many lines some are drawn, and the label says how
+    many.
+
+    Parameters
+    ----------
+    evaluations : DataFrame
+        As for `trajectory`, with `outputs` row-major or null.
+    T : float64 array, [row, output]
+        Targets.
+    ax : Axes
+        Where to draw.
     """
-    shown = looks.iloc[evenly(len(looks), MAX_EVALUATIONS)]
+    shown = evaluations.iloc[evenly(len(evaluations), MAX_EVALUATIONS)]
     nothing = np.full(T.size, np.nan, np.float32)
     outputs = np.stack([nothing if values is None else values for values in shown["outputs"]])
     targets = T.ravel()
     lines = evenly(T.size, MAX_LINES)
     low, high = float(T.min()), float(T.max())
     place = Normalize(low, high if high > low else low + 1)
-    style: Any = (
-        {"linewidth": 1.3, "alpha": 0.9, **_marked(shown)}
-        if len(T) <= FEW_ROWS
-        else {"linewidth": 0.7, "alpha": 0.6}
-    )
+    style: Any = {"linewidth": 0.7, "alpha": 0.6}
+    if len(T) <= FEW_ROWS:
+        style = {"linewidth": 1.3, "alpha": 0.9, **_marked(shown)}
     for line in lines[np.argsort(targets[lines], kind="stable")].tolist():
         colour = _TARGETS(place(targets[line]))
         ax.plot(shown["updates"], outputs[:, line], color=colour, **style)
@@ -156,106 +170,99 @@ def output_curves(looks: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -> Axes
     ax.set_ylim(-0.03, 1.03)
     some = "" if len(lines) == T.size else f"{plain(len(lines))} of "
     ax.set_ylabel(f"{some}{plain(T.size)} output{'s'[: T.size != 1]} over {plain(len(T))} rows")
-    ax.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=5, frameon=False, fontsize=8.5, handlelength=1.2, columnspacing=1.2,
-    )  # fmt: skip
+    legend: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.1), "ncols": 5}
+    ax.legend(**legend, frameon=False, fontsize=8.5, handlelength=1.2, columnspacing=1.2)
     return bare(ax)
 
 
 def measure_curves(
-    looks: pd.DataFrame, names: Sequence[str], ax: Axes, label: str, log: bool = False
+    evaluations: pd.DataFrame, names: Sequence[str], ax: Axes, label: str, log: bool = False
 ) -> Axes:
     """Draw one or two measures of a run over its updates.
 
-    `log`: on a logarithmic axis, without what is 0, where they span a factor of 10 or more; else
-    they are shares.
+    Parameters
+    ----------
+    evaluations : DataFrame
+        As for `trajectory`.
+    names : sequence of str
+        The measures.
+    ax : Axes
+        Where to draw.
+    label : str
+        Of the axis.
+    log : bool
+        On a logarithmic axis, without zeros, if they span a factor of 10; else they are shares.
     """
-    shown = looks.iloc[evenly(len(looks), MAX_EVALUATIONS)]
+    shown = evaluations.iloc[evenly(len(evaluations), MAX_EVALUATIONS)]
     values = shown[[*names]].to_numpy(np.float64)
     positive = values[values > 0]
     logarithmic = log and positive.size > 0 and bool(positive.max() >= 10 * positive.min())
     if logarithmic:
         values = np.where(values > 0, values, np.nan)
-    for column, (name, style) in enumerate(zip(names, _CURVES, strict=False)):
-        ax.plot(
-            shown["updates"],
-            values[:, column],
-            **style,
-            **_marked(shown),
-            linewidth=1.3,
-            label=name,
-        )
+    style: Any = {"linewidth": 1.3, **_marked(shown)}
+    for column, (name, curve) in enumerate(zip(names, _CURVES, strict=False)):
+        ax.plot(shown["updates"], values[:, column], **curve, **style, label=name)
     if logarithmic:
         ax.set_yscale("log")
-        ax.yaxis.set_major_locator(
-            LogLocator(subs=(1, 3) if positive.max() < 1000 * positive.min() else (1,))
-        )
-        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # the usual ones write formulas
-        ax.yaxis.set_minor_formatter(NullFormatter())
+        log_ticks(ax.yaxis, (1, 3) if positive.max() < 1000 * positive.min() else (1,))
     elif not log:
         ax.set_ylim(-0.04, 1.04 * max([1.0, *positive]))
     ax.set_ylabel(label)
     if len(names) > 1:
-        ax.legend(
-            loc="lower right", bbox_to_anchor=(1, 1), ncols=len(names), frameon=False, fontsize=8.5, handlelength=2.4,
-            borderaxespad=0, borderpad=0,
-        )  # fmt: skip
+        place: Any = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": len(names)}
+        place |= {"borderaxespad": 0, "borderpad": 0}
+        ax.legend(**place, frameon=False, fontsize=8.5, handlelength=2.4)
     return bare(ax)
 
 
 def _marked(shown: pd.DataFrame) -> dict[str, Any]:
-    """EvaluatedWhen are dots where they are few: what is between them is drawn, not measured."""
+    """Few evaluations are dots: the lines between them are drawn, not measured."""
     return {"marker": "o", "markersize": 3} if len(shown) <= 30 else {}
 
 
+@styled
 def learning_curves(
     traces: Mapping[str, pd.DataFrame], ax: Axes, measure: str = "loss", title: str | None = None
 ) -> Axes:
-    """Draw a measure of several runs over their updates, each in the colour of its outcome, dashed
-    where it had another before.
+    """Draw a measure of several runs over their updates, each in the colour of its outcome.
 
-    Parameters: `traces`, by the name of a run its looks, as `retrain` or a trace has them.
+    Parameters
+    ----------
+    traces : mapping of DataFrames
+        Evaluations of each run, by its name.
+    ax : Axes
+        Where to draw.
+    measure : str
+        A column of the evaluations.
+    title : str, optional
+        Instead of one with the number of runs.
     """
-    with mpl.rc_context(STYLE):
-        for (name, looks), dashes in zip(
-            traces.items(), cycle(("-", (0, (5, 1.5)), (0, (1.5, 1)))), strict=False
-        ):
-            shown = looks.iloc[evenly(len(looks), MAX_EVALUATIONS)]
-            outcome = Outcome(str(looks["outcome"].iloc[-1]))
-            ax.plot(
-                shown["updates"],
-                shown[measure],
-                color=outcome.colour,
-                linestyle=dashes,
-                linewidth=1.4,
-                label=f"{clipped(name, 6.5, 8)}: {outcome}",
-            )
-        if measure in ("loss", "grad_norm"):
-            ax.set_yscale("log")
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
-            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        ax.set_xlabel("updates")
-        ax.set_ylabel(measure.replace("_", " "))
-        seen = f"{measure.replace('_', ' ')} of {plural(len(traces), 'run')} over their updates"
-        ax.set_title(title if title is not None else seen, loc="left", fontsize=10)
-        ax.legend(
-            loc="upper left",
-            bbox_to_anchor=(0, -0.16),
-            frameon=False,
-            fontsize=8,
-            handlelength=2.6,
-            borderaxespad=0,
-        )
-        return literal(bare(ax))
+    dashes = cycle(("-", (0, (5, 1.5)), (0, (1.5, 1))))
+    for (name, evaluations), dash in zip(traces.items(), dashes, strict=False):
+        shown = evaluations.iloc[evenly(len(evaluations), MAX_EVALUATIONS)]
+        outcome = Outcome(str(evaluations["outcome"].iloc[-1]))
+        style: Any = {"color": outcome.colour, "linestyle": dash, "linewidth": 1.4}
+        label = f"{clipped(name, 6.5, 8)}: {outcome}"
+        ax.plot(shown["updates"], shown[measure], **style, label=label)
+    if measure in ("loss", "grad_norm"):
+        ax.set_yscale("log")
+        log_ticks(ax.yaxis, (1, 3))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.set_xlabel("updates")
+    words = measure.replace("_", " ")
+    ax.set_ylabel(words)
+    what = f"{words} of {plural(len(traces), 'run')} over their updates"
+    ax.set_title(what if title is None else title, loc="left", fontsize=10)
+    place: Any = {"loc": "upper left", "bbox_to_anchor": (0, -0.16), "borderaxespad": 0}
+    ax.legend(**place, frameon=False, fontsize=8, handlelength=2.6)
+    return bare(ax)
 
 
+@styled
 def learning_sheet(traces: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """The loss and the spread of several runs, side by side."""
-    with mpl.rc_context(STYLE):
-        figure, axes = sheet(2, 2, 2.8, top=0.9, bottom=0.75 + 0.18 * len(traces), gap=(0.8, 0))
-        for ax, measure in zip(axes, ("loss", "spread"), strict=True):
-            learning_curves(traces, ax, measure, "")
-        axes[1].get_legend().remove()  # type: ignore[union-attr]  # the same as the first's
-        return headed(figure, title)
+    """Draw the loss and the spread of several runs side by side."""
+    figure, axes = sheet(2, 2, 2.8, top=0.9, bottom=0.75 + 0.18 * len(traces), gap=(0.8, 0))
+    for ax, measure in zip(axes, ("loss", "spread"), strict=True):
+        learning_curves(traces, ax, measure, "")
+    axes[1].get_legend().remove()  # type: ignore[union-attr]  # the same as the first's
+    return headed(figure, title)

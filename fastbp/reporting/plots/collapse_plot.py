@@ -1,0 +1,80 @@
+"""How many runs count as collapsed, over the threshold."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
+from fastbp.reporting.phrases import labels
+from fastbp.reporting.plots.style import LINES, WIDTH, alone, bare, clipped, styled, titled
+from fastbp.schema.outcomes import Outcome
+from fastbp.schema.text import plural
+
+_ENTRY = 3.6
+"""Inches of a setup's name in a legend."""
+
+_AT_START: Any = {"color": "#777777", "linestyle": (0, (1, 2)), "linewidth": 1.3}
+
+
+@styled
+def collapse_curves(
+    table: pd.DataFrame,
+    ax: Axes | None = None,
+    collapse: float | None = None,
+    title: str | None = None,
+    baseline: str | None = None,
+) -> Axes:
+    """Draw the share of runs that would be collapsed, over the threshold for constant outputs.
+
+    A line for each setup; dotted, how many were as constant before the first update.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `collapsing`.
+    ax : Axes, optional
+        Where to draw; by default on a new figure.
+    collapse : float, optional
+        The threshold in use, which is marked.
+    title : str, optional
+        Instead of one with the number of runs and setups.
+    baseline : str, optional
+        Id of the setup from which others differ if many keys vary.
+    """
+    setups = [rows for _, rows in table.groupby("setup", sort=False)]
+    names = labels(pd.concat([rows.head(1) for rows in setups]), baseline) if setups else []
+    columns = 1 + (len(setups) > 3)
+    high = 0.2 * -(-(len(setups) + 1) // columns)
+    ax = ax or alone(WIDTH, 4.2 + high, top=0.7, bottom=0.95 + high)
+    for rows, name, style in zip(setups, names, cycle(LINES)):
+        label = clipped(name, _ENTRY, 8.5)
+        shares = 100 * rows["collapsed_share"]
+        ax.plot(rows["threshold"], shares, **style, linewidth=1.5, label=label)
+    drawn: set[bytes] = set()
+    for rows in setups:
+        shares = rows["constant_at_start_share"]
+        if shares.to_numpy().tobytes() not in drawn:
+            ax.plot(rows["threshold"], 100 * shares, **_AT_START)
+        drawn.add(shares.to_numpy().tobytes())
+    ax.plot([], [], **_AT_START, label="before the first update")
+    if collapse is not None:
+        ax.axvline(collapse, color=Outcome.COLLAPSED.colour, linewidth=1.2)
+        text = f" collapse = {collapse:g}"
+        ax.text(collapse, 101, text, fontsize=8.5, ha="center", va="bottom")
+    ax.set_xscale("log")
+    ax.set_xlim(1e-3, 1)
+    ax.set_ylim(0, 100)
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel("threshold: outputs that span less of the target range count as constant")
+    ax.set_ylabel("share of runs collapsed (%)")
+    runs = plural(int(sum(rows["runs"].iloc[0] for rows in setups)), "run")
+    what = "How the share of collapsed runs depends on the threshold"
+    titled(ax, title or f"{what}: {runs} in {plural(len(setups), 'setup')}", 20)
+    place: Any = {"loc": "upper left", "bbox_to_anchor": (0, -0.24), "ncols": columns}
+    ax.legend(**place, frameon=False, fontsize=8.5, handlelength=3, borderaxespad=0)
+    return bare(ax)

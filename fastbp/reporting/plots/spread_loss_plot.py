@@ -1,0 +1,176 @@
+"""Where runs lie in the plane of the spread of their outputs and their loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from fastbp.analysis.histograms import PER_DECADE, PER_SPREAD
+from fastbp.reporting.plots.style import (
+    THRESHOLD_LINE,
+    alone,
+    bare,
+    headed,
+    log_ticks,
+    outcome_handles,
+    sheet,
+    styled,
+    titled,
+    width_of,
+    wrapped,
+)
+from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
+from fastbp.schema.text import plural
+
+MAX_POINTS = 2_000
+"""Runs up to which each is a dot."""
+
+_MARKERS = {
+    Outcome.CONVERGED: "o",
+    Outcome.PARTIAL: "s",
+    Outcome.ONE_CLASS: "^",
+    Outcome.COLLAPSED: "v",
+    Outcome.DIVERGED: "X",
+}
+
+_COLLAPSE_LINE: Any = {"color": Outcome.COLLAPSED.colour, "linewidth": 0.9}
+
+
+@styled
+def spread_loss(
+    points: pd.DataFrame,
+    ax: Axes | None = None,
+    constant_loss: float | None = None,
+    collapse: float | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw the loss of a setup's runs over the spread of their outputs, coloured by outcome.
+
+    Up to 2,000 runs are dots. Of more, each cell has the colour of its most frequent outcome, the
+    stronger the more runs are in it, on a log scale. Runs without a finite loss are left out.
+
+    Parameters
+    ----------
+    points : DataFrame
+        The columns outcome, spread and loss of runs, or from `density`, with `runs` in each cell.
+    ax : Axes, optional
+        Where to draw; by default on a new figure.
+    constant_loss, collapse : float, optional
+        Loss of the best constant answer, and the threshold, each of which is marked.
+    title : str, optional
+        Instead of one with the number of runs.
+    """
+    finite = np.isfinite(points[["loss", "spread"]].to_numpy(float)).all(axis=1)
+    points = points.loc[finite]
+    ax = ax or alone(5.2, 4.4)
+    ax.set_yscale("log")
+    if ("runs" in points and len(points)) or len(points) > MAX_POINTS:
+        _cells(points, ax)
+    else:
+        _dots(points, ax)
+    if constant_loss:
+        ax.axhline(constant_loss, **THRESHOLD_LINE, zorder=0)
+    if collapse is not None:
+        ax.axvline(collapse, **_COLLAPSE_LINE, zorder=0)
+    ax.set_xlim(0, _largest_spread(points))
+    low, high = _decades(points["loss"], constant_loss)
+    ax.set_ylim(low, high)
+    log_ticks(ax.yaxis, (1,) if high > 300 * low else (1, 3))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
+    ax.set_ylabel("loss", fontsize=9)
+    total = int(points["runs"].sum()) if "runs" in points else len(points)
+    text = f"Spread and loss of {plural(total, 'run')}" if title is None else title
+    return bare(titled(ax, text, size=10))
+
+
+def _largest_spread(points: pd.DataFrame) -> float:
+    return max(1.02, float(points["spread"].max()) if len(points) else 0)
+
+
+def _decades(losses: pd.Series[Any], constant_loss: float | None) -> tuple[float, float]:
+    """Limits of an axis of losses."""
+    positive = losses[losses > 0].astype(float)
+    if not len(positive):
+        return 1e-3, 1.0
+    return float(positive.min()) / 1.3, 1.3 * max(float(positive.max()), constant_loss or 0.0)
+
+
+def _dots(points: pd.DataFrame, ax: Axes) -> None:
+    for outcome in STACKED:
+        some = points[points["outcome"] == outcome]
+        style: Any = {"marker": _MARKERS[outcome], "alpha": 0.7, "linewidths": 0}
+        if len(some):
+            ax.scatter(some["spread"], some["loss"], 14, outcome.colour, label=outcome, **style)
+
+
+def _cells(points: pd.DataFrame, ax: Axes) -> None:
+    """A density: RGBA cells, transparent where there is no run."""
+    across = np.floor(points["spread"].to_numpy(float) * PER_SPREAD).astype(int)
+    logs = np.log10(np.maximum(points["loss"].to_numpy(float), 1e-300))
+    up = np.floor(logs * PER_DECADE).astype(int)
+    code = points["outcome"].map({outcome: i for i, outcome in enumerate(OUTCOMES)}).to_numpy(int)
+    weight = points["runs"].to_numpy() if "runs" in points else np.ones(len(points))
+    base, wide, high = up.min(), across.max() + 1, up.max() - up.min() + 1
+    counts = np.zeros((len(OUTCOMES), high, wide))
+    np.add.at(counts, (code, up - base, across), weight)
+    total = counts.sum(axis=0)
+    colours = np.array([to_rgb(outcome.colour) for outcome in OUTCOMES])
+    strength = np.where(total > 0, 0.25 + 0.75 * np.log1p(total) / np.log1p(total.max()), 0)
+    image = np.dstack([colours[counts.argmax(axis=0)], strength])
+    x, y = np.arange(wide + 1) / PER_SPREAD, 10.0 ** ((np.arange(high + 1) + base) / PER_DECADE)
+    ax.pcolormesh(x, y, image, rasterized=True, linewidth=0, antialiased=False)
+
+
+@styled
+def spread_loss_panels(
+    density: pd.DataFrame,
+    names: Mapping[str, str],
+    constants: Mapping[str, float],
+    collapses: Mapping[str, float],
+    title: str,
+) -> Figure:
+    """Draw a panel of spread and loss for each setup, all on the same axes.
+
+    Parameters
+    ----------
+    density : DataFrame
+        From `density`.
+    names : mapping
+        Names of the setups, by id.
+    constants, collapses : mapping
+        Losses of the best constant answer, and thresholds, by id, as far as they are known.
+    title : str
+        Of the sheet.
+    """
+    columns = 4 if len(names) > 6 else min(3, len(names))
+    high = 1.75 if columns == 4 else 2.3
+    figure, axes = sheet(len(names), columns, high, top=1.25, gap=(0.15, 0.6))
+    limits = _decades(density["loss"], max(constants.values(), default=0.0))
+    for i, (ax, (setup, name)) in enumerate(zip(axes, names.items(), strict=True)):
+        left, bottom = i % columns == 0, i + columns >= len(names)
+        some = density[density["setup"] == setup]
+        spread_loss(some, ax, constants.get(setup), collapses.get(setup), "")
+        ax.set_title(wrapped(name, width_of(ax) + 0.1, 8, 2), loc="left", fontsize=8)
+        ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+        ax.set_xlim(0, _largest_spread(density))
+        ax.set_ylim(*limits)
+        ax.tick_params(labelsize=8, labelleft=left, labelbottom=bottom)
+        ax.set_ylabel("loss" if left else "")
+        ax.set_xlabel("spread (share of target range)" if bottom else "", fontsize=8)
+    handles = outcome_handles(each for each in STACKED if (density["outcome"] == each).any())
+    constant = Line2D([], [], **THRESHOLD_LINE, label="loss of the best constant answer")
+    handles += [constant] * bool(constants)
+    handles.append(Line2D([], [], **_COLLAPSE_LINE, label="collapse threshold"))
+    place: Any = {"loc": "upper left", "bbox_to_anchor": (0.06, 1 - 0.5 / figure.get_figheight())}
+    style: Any = {"fontsize": 8.5, "handlelength": 1.6, "columnspacing": 1.2, "borderaxespad": 0}
+    figure.legend(handles=handles, **place, ncols=len(handles), frameon=False, **style)
+    return headed(figure, title)
