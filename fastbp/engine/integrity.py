@@ -51,6 +51,8 @@ class IntegrityReport(NamedTuple):
         What is wrong.
     keys : dict
         The keys of each setup as JSON, by its id.
+    version : str
+        The numerics version of its runs.
     digest : str
         sha256, 64 hex digits, over all rows, setup by setup and seed by seed: the same however
         files divide them. Empty if there are findings.
@@ -61,15 +63,8 @@ class IntegrityReport(NamedTuple):
     setups: int
     findings: list[StoreFault]
     keys: dict[str, str]
-    digest: str
-
-
-class _SoundFile(NamedTuple):
-    """What a check keeps of a file without faults."""
-
-    file: RunFile
-    columns: int
     version: str
+    digest: str
 
 
 class _Setups:
@@ -80,7 +75,7 @@ class _Setups:
         self._total = hashlib.sha256()
         self._rows_hash = RowsHash()
         self.keys: dict[str, str] = {}
-        self.sound: list[_SoundFile] = []
+        self.sound: dict[RunFile, str] = {}
 
     def add(self, file: RunFile, rows: pa.Table, version: str) -> Iterator[StoreFault]:
         """Add the rows of a file. Raises DamagedFileError if they are not those of its setup."""
@@ -94,7 +89,7 @@ class _Setups:
                 file.path, "its keys are not those of the other files of its setup"
             )
         self._rows_hash.update(rows)
-        self.sound.append(_SoundFile(file, rows.num_columns, version))
+        self.sound[file] = version
 
     def _end_setup(self) -> None:
         if self.keys:
@@ -145,9 +140,15 @@ def check(
             findings.append(StoreFault(file.path, error.why))
     tick(len(files), len(files))
     findings += [*_other_versions(setups.sound), *_seeds_twice(setups.sound)]
-    runs = sum(each.file.count for each in setups.sound)
-    digest_of_all = "" if findings else setups.digest()
-    return IntegrityReport(len(files), runs, len(setups.keys), findings, setups.keys, digest_of_all)
+    return IntegrityReport(
+        files=len(files),
+        runs=sum(file.count for file in setups.sound),
+        setups=len(setups.keys),
+        findings=findings,
+        keys=setups.keys,
+        version=next(iter(setups.sound.values()), ""),
+        digest="" if findings else setups.digest(),
+    )
 
 
 def _foreign_files(store: Store) -> Iterator[StoreFault]:
@@ -243,29 +244,28 @@ def _check_id(store: Store, file: RunFile, keys: str, version: int) -> Iterator[
         )
 
 
-def _other_versions(sound: list[_SoundFile]) -> Iterator[StoreFault]:
+def _other_versions(sound: dict[RunFile, str]) -> Iterator[StoreFault]:
     """Files of another numerics version than most."""
-    for usual, _ in Counter(each.version for each in sound).most_common(1):
-        for file, _, version in sound:
+    for usual, _ in Counter(sound.values()).most_common(1):
+        for file, version in sound.items():
             if version != usual:
                 why = f"its numerics version is {version}, that of most others {usual}"
                 yield StoreFault(file.path, why)
 
 
-def _seeds_twice(sound: list[_SoundFile]) -> Iterator[StoreFault]:
+def _seeds_twice(sound: Iterable[RunFile]) -> Iterator[StoreFault]:
     """Files with seeds that another has: both if rows differ, else the one with fewer columns."""
-    fullest_first = sorted(sound, key=lambda each: (-each.columns, each.file.path))
-    for one, other in filename.overlaps(each.file for each in fullest_first):
+    for one, other in filename.overlaps(sound):
         try:
-            same = parquet.agree(one, other)
+            better = parquet.fuller(one, other)
         except DamagedFileError as error:  # it changed since it was read
             yield StoreFault(error.file, error.why)
             continue
-        if same:
-            yield StoreFault(other.path, f"{one.path.name} has the same rows for some of its seeds")
-        else:
-            yield StoreFault(one.path, f"{other.path.name} has other rows for some of its seeds")
-            yield StoreFault(other.path, f"{one.path.name} has other rows for some of its seeds")
+        rows = "the same rows" if better else "other rows"
+        if better != other or one.seeds != other.seeds:
+            yield StoreFault(other.path, f"{one.path.name} has {rows} for some of its seeds")
+        if not better or (better == other and one.seeds == other.seeds):
+            yield StoreFault(one.path, f"{other.path.name} has {rows} for some of its seeds")
 
 
 def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFault, Path]]:

@@ -79,7 +79,7 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
                 f"{path} is not sound: {faults}{_more(report.findings, '')}; "
                 "`fastbp verify` says more"
             )
-        versions.setdefault(_version(next(store.files())), path)
+        versions.setdefault(report.version, path)
         for setup, its_keys in report.keys.items():
             known, first = keys.setdefault(setup, (its_keys, path))
             if known != its_keys:
@@ -92,10 +92,6 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
     if len(versions) > 1:
         each = (f"{path} holds runs of numerics version {v}" for v, path in versions.items())
         raise StoreError("; ".join(each))
-
-
-def _version(path: Path) -> str:
-    return parquet.contents(path)[1].get("fastbp.numerics", "")
 
 
 def _more(items: Sequence[object], noun: str) -> str:
@@ -136,7 +132,10 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[_Part]:
             different += [
                 f"{file.path} and {other.path}"
                 for other in others
-                if other.seeds != file.seeds and not _agree(other, file)
+                if other.seeds != file.seeds
+                and other.start < file.stop
+                and file.start < other.stop
+                and not parquet.fuller(other, file)
             ]
             if store is not into:
                 gaps = missing(file.seeds, [other.seeds for other in others])
@@ -156,24 +155,11 @@ def _fullest(stores: Iterable[Store]) -> tuple[dict[tuple[str, Range], RunFile],
     different = []
     for file in (file for store in stores for file in store.run_files()):
         best = fullest.setdefault((file.setup, file.seeds), file)
-        if file.digest == best.digest:  # the same rows
-            continue
-        if not parquet.agree(best, file):
-            different.append(f"{file.path} and {best.path}")
-        elif _columns(file) > _columns(best):
-            fullest[file.setup, file.seeds] = file
+        if file.digest != best.digest:
+            better = parquet.fuller(best, file)
+            fullest[file.setup, file.seeds] = better or best
+            different += [] if better else [f"{file.path} and {best.path}"]
     return fullest, different
-
-
-def _columns(file: RunFile) -> int:
-    columns: int = parquet.read_as_written(file.path)[0].num_columns
-    return columns
-
-
-def _agree(one: RunFile, other: RunFile) -> bool:
-    """Whether two files have no different rows for the same seeds."""
-    overlap = one.start < other.stop and other.start < one.stop
-    return not overlap or parquet.agree(one, other)
 
 
 def _write(into: Store, parts: Sequence[_Part], tick: Callable[[str], None]) -> Merged:

@@ -277,26 +277,26 @@ def read(file: Path, names: Sequence[str] | None = None) -> tuple[pa.Table, dict
     return filled.select(names) if names else filled, metadata
 
 
-def agree(one: RunFile, other: RunFile) -> bool:
-    """Whether two files of a setup agree in the seeds and in the columns that both have.
+def fuller(one: RunFile, other: RunFile) -> RunFile | None:
+    """Of two files of a setup that share seeds, the one with more columns, else the first.
+
+    None if their rows differ in the seeds and in the columns that both have.
 
     Raises
     ------
     DamagedFileError
         One of them is damaged.
     """
-    tables = [read_as_written(file.path)[0] for file in (one, other)]
-    shared = [name for name in tables[0].column_names if name in tables[1].column_names]
-    first, stop = max(one.start, other.start), min(one.stop, other.stop)
-    return (
-        len(
-            {
-                digest(table.select(shared).slice(first - file.start, stop - first))
-                for table, file in zip(tables, (one, other), strict=True)
-            }
-        )
-        == 1
+    a, b = (read_as_written(file.path)[0] for file in (one, other))
+    shared = [name for name in a.column_names if name in b.column_names]
+    start, stop = max(one.start, other.start), min(one.stop, other.stop)
+    parts = (
+        table.select(shared).slice(start - file.start, stop - start)
+        for table, file in ((a, one), (b, other))
     )
+    if len({digest(part) for part in parts}) > 1:
+        return None
+    return other if b.num_columns > a.num_columns else one
 
 
 def read_all(store: Path) -> pa.Table:

@@ -393,7 +393,7 @@ def test_a_file_that_is_damaged_while_its_seeds_are_compared_is_found(store, mon
     def fails(one: RunFile, other: RunFile) -> bool:
         raise errors.DamagedFileError(other.path, "gone")
 
-    monkeypatch.setattr(parquet, "agree", fails)
+    monkeypatch.setattr(parquet, "fuller", fails)
     assert found(store) == {path.name: "gone"}
 
 
