@@ -20,7 +20,6 @@ from stores import contents_of, rows_of
 from fastbp import Sweep
 from fastbp.config.setup import Setup
 from fastbp.engine import driver, integrity
-from fastbp.engine import merge as merge_module
 from fastbp.engine.integrity import IntegrityReport
 from fastbp.engine.merge import Merged, merge
 from fastbp.engine.plan import missing
@@ -392,9 +391,8 @@ def test_a_file_that_is_damaged_after_it_was_checked_is_refused(
     (path,) = sources[-1].files()
     path.write_bytes(path.read_bytes()[:-1])
     monkeypatch.setattr(
-        integrity, "check", lambda store, tick: IntegrityReport(1, 10, 1, [], {}, "as it was")
+        integrity, "check", lambda store, tick: IntegrityReport(1, 10, 1, [], {}, "2", "")
     )
-    monkeypatch.setattr(merge_module, "_version", lambda path: "2")
     with pytest.raises(
         StoreError, match=f"{path.name} is damaged .*`fastbp verify {sources[-1].path} --repair`"
     ):
