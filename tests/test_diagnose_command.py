@@ -499,10 +499,10 @@ def test_names_and_paths_that_are_unusual(here, tmp_path) -> None:
 @pytest.mark.jit
 @pytest.mark.skipif(not os.path.exists("/proc"), reason="no place that nobody may write to")
 def test_a_place_that_cannot_be_written(here, table: str, tmp_path) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     refused(here(table, "--targets", "t", *QUICK, "-o", "/proc/nowhere"), 4, r"/proc/nowhere: .*")
     refused(here(table, "--targets", "t", *QUICK, "-o", table), 4, rf".*{table}: .*")
-    assert time.perf_counter() - began < 2  # before anything is trained
+    assert time.process_time() - began < 2  # before anything is trained
 
 
 # Signals

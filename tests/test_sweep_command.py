@@ -25,6 +25,7 @@ from commands import (
     environment,
     in_process,
     names,
+    reaped_seconds,
     refused,
     started,
     stopped,
@@ -291,9 +292,9 @@ def test_again_it_says_that_it_is_complete_and_prints_the_same(founding, folder,
         name: (store / name).read_bytes()
         for name in ("summary.csv", "contrasts.csv", "figures/outcomes.svg", "made.json")
     }
-    began = time.monotonic()
+    used = reaped_seconds()
     again = command("founding", "--seeds", "64", cwd=folder)
-    assert time.monotonic() - began < 10
+    assert reaped_seconds() - used < 10
     assert again.returncode == 0
     assert again.stdout == founding.stdout
     assert "complete already, nothing to train" in again.stderr

@@ -141,10 +141,10 @@ def stopped(process: subprocess.Popen[str], number: int) -> str:
 def ended_soon(process: subprocess.Popen[str], number: int) -> tuple[str, str]:
     """Send a signal; the process ends within a second of processor time, however busy the machine
     is. Returns its stdout and stderr."""
-    used, reaped = cpu_seconds(process.pid), _reaped_seconds()
+    used, reaped = cpu_seconds(process.pid), reaped_seconds()
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)
-    assert _reaped_seconds() - reaped - used < 1, "ends within a second of processor time"
+    assert reaped_seconds() - reaped - used < 1, "ends within a second of processor time"
     return out, err
 
 
@@ -157,7 +157,8 @@ def cpu_seconds(pid: int) -> float:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def _reaped_seconds() -> float:
+def reaped_seconds() -> float:
+    """Processor time of all children that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
