@@ -157,7 +157,7 @@ def test_in_the_locale_of_last_resort(undisturbed, tmp_path):
     )
     complete(done)
     assert done.stdout.isascii()
-    assert "lr: 0.5 -> 2" in done.stdout
+    assert "lr 0.5 -> 2" in done.stdout
     assert rows_of(tmp_path / "store") == undisturbed
     assert "Öffnet" in (tmp_path / "store" / "sweep.toml").read_text("utf-8")
 
@@ -360,10 +360,10 @@ def test_names_that_are_no_text(undisturbed, tmp_path, here):
         refused(
             here("mine.toml", "-o", f"{odd}/store", *options),
             3,
-            r"\\udcff/store is a name that is no text: choose .* -o DIR",
+            r"\\udcff/store has a name that is no text: choose .* -o DIR",
         )
     (tmp_path / "mine.toml").rename(tmp_path / odd / f"{odd}.toml")
-    refused(here(f"{odd}/{odd}.toml"), 3, r"results/\\udcff is a name that is no text: .*")
+    refused(here(f"{odd}/{odd}.toml"), 3, r"results/\\udcff has a name that is no text: .*")
     complete(here(f"{odd}/{odd}.toml", "-o", "store"))
     assert rows_of(tmp_path / "store") == undisturbed
     (tmp_path / odd / "d.csv").write_text("x,y\n1,0\n2,1\n")
