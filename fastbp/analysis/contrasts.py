@@ -36,15 +36,14 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
 
     Setups are compared if they differ in exactly one key as written, never in `stop`: all pairs if
     the key has up to four values among setups that are otherwise alike, neighbours if a numeric key
-    has more, and everything against the baseline. A change leads away from the baseline's value if
-    that is one end of it, else upwards, words in the order of `count_runs`.
+    has more, and everything against the baseline. A change leads away from the baseline's value,
+    else upwards, words in the order of `count_runs`.
 
     Parameters
     ----------
     runs : DataFrame, path or list of SetupCounts
         As `count_runs` takes them.
     baseline : str, optional
-        Id of a setup.
 
     Returns
     -------
@@ -69,9 +68,9 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
             changes.append((key, before, after))
             counts.append((pairs, fixed, broken))
     ends = [(key, before.keys[key], after.keys[key]) for key, before, after in changes]
-    names = ["key", "from", "to"]
     columns = {
-        name: pd.Series([end[i] for end in ends], dtype=object) for i, name in enumerate(names)
+        name: pd.Series([end[i] for end in ends], dtype=object)
+        for i, name in enumerate(("key", "from", "to"))
     }
     if len(keys) > 1:
         befores = [before._replace(keys=before.keys | {key: None}) for key, before, _ in changes]

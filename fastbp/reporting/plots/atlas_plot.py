@@ -99,10 +99,7 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
     bars = _Bars(keys, settings, _places(settings))
     tiles, classes, brackets, height = _laid_out(table)
     ax = ax or Figure(figsize=(WIDTH, height)).add_axes((0, 0, 1, 1))
-    ax.set_xlim(0, WIDTH)
-    ax.set_ylim(height, 0)
-    ax.set_aspect("equal")
-    ax.axis("off")
+    _scale_in_inches(ax, height)
     _draw_cubes(ax, tiles, 1.0)
     _draw_bars(ax, tiles, bars, 1.0)
     for start, stop, y in brackets:
@@ -113,6 +110,13 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
         ax.text(x + inches(name, _BOLD) + 0.08, y + 0.12, note, fontsize=7)
     _head(ax, table, tiles, bars, title)
     return ax
+
+
+def _scale_in_inches(ax: Axes, height: float) -> None:
+    ax.set_xlim(0, WIDTH)
+    ax.set_ylim(height, 0)
+    ax.set_aspect("equal")
+    ax.axis("off")
 
 
 class _Layout(NamedTuple):

@@ -1,4 +1,10 @@
-"""Runs on a grid of two initial weights: how soon each converges, or how it fails."""
+"""Runs on a grid of two initial weights: how soon each converges, or how it fails.
+
+Notes
+-----
+J. F. Kolen & J. B. Pollack (1990), Backpropagation is sensitive to initial conditions, Complex
+Systems 4:269-280.
+"""
 
 from __future__ import annotations
 
@@ -61,11 +67,6 @@ def basin(
     limits : tuple of float, optional
         Updates of the first colour and of the last, which compared planes share; by default the
         plane's own.
-
-    Notes
-    -----
-    J. F. Kolen & J. B. Pollack (1990), Backpropagation is sensitive to initial conditions, Complex
-    Systems 4:269-280.
     """
     map_ = runs if isinstance(runs, Basin) else Basin.of(runs)
     low, high = limits or map_.limits or (1.0, 1.0)

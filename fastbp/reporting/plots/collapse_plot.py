@@ -40,14 +40,12 @@ def collapse_curves(
         Where to draw; by default on a new figure.
     collapse : float, optional
         The threshold in use, which is marked.
-    title : str, optional
-        Instead of one with the number of runs and setups.
-    baseline : str, optional
-        Id of the setup from which others differ if many keys vary.
+    title, baseline : str, optional
+        As for `outcome_bars`.
     """
     setups = [rows for _, rows in table.groupby("setup", sort=False)]
     names = labels(pd.concat([rows.head(1) for rows in setups]), baseline) if setups else []
-    columns = 1 + (len(setups) > 3)
+    columns = 2 if len(setups) > 3 else 1
     high = 0.2 * -(-(len(setups) + 1) // columns)
     ax = ax or alone(WIDTH, 4.2 + high, top=0.7, bottom=0.95 + high)
     for rows, name, style in zip(setups, names, cycle(LINES)):
@@ -65,6 +63,16 @@ def collapse_curves(
         ax.axvline(collapse, color=Outcome.COLLAPSED.colour, linewidth=1.2)
         text = f" collapse = {collapse:g}"
         ax.text(collapse, 101, text, fontsize=8.5, ha="center", va="bottom")
+    _scale(ax)
+    runs = plural(int(sum(rows["runs"].iloc[0] for rows in setups)), "run")
+    what = "How the share of collapsed runs depends on the threshold"
+    titled(ax, title or f"{what}: {runs} in {plural(len(setups), 'setup')}", 20)
+    place: Any = {"loc": "upper left", "bbox_to_anchor": (0, -0.24), "ncols": columns}
+    ax.legend(**place, frameon=False, fontsize=8.5, handlelength=3, borderaxespad=0)
+    return bare(ax)
+
+
+def _scale(ax: Axes) -> None:
     ax.set_xscale("log")
     ax.set_xlim(1e-3, 1)
     ax.set_ylim(0, 100)
@@ -72,9 +80,3 @@ def collapse_curves(
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("threshold: outputs that span less of the target range count as constant")
     ax.set_ylabel("share of runs collapsed (%)")
-    runs = plural(int(sum(rows["runs"].iloc[0] for rows in setups)), "run")
-    what = "How the share of collapsed runs depends on the threshold"
-    titled(ax, title or f"{what}: {runs} in {plural(len(setups), 'setup')}", 20)
-    place: Any = {"loc": "upper left", "bbox_to_anchor": (0, -0.24), "ncols": columns}
-    ax.legend(**place, frameon=False, fontsize=8.5, handlelength=3, borderaxespad=0)
-    return bare(ax)

@@ -54,20 +54,19 @@ def heatmap(
 ) -> Axes:
     """Draw the share of runs with an outcome over two keys, a cell for each setup.
 
-    A contour is where it is one half. Values stand in their order, evenly spaced.
+    A contour is where it is one half. Values are in order and evenly spaced.
 
     Parameters
     ----------
     summary : DataFrame
-        One row for each pair of values of the keys `x` and `y`.
+        One row for each pair of values of `x` and `y`, the keys across and up.
     x, y : str
-        The keys across and up.
     ax : Axes, optional
         Where to draw; by default on a new figure.
     outcome : str
         An outcome, `constant` or `constant_at_start`.
     title : str, optional
-        Instead of one with the number of runs.
+        By default it has the number of runs.
 
     Raises
     ------
@@ -83,8 +82,7 @@ def heatmap(
     high, wide = shares.shape
     ax = ax or alone(1.6 + 0.75 * max(wide, 4), 1.6 + 0.5 * max(high, 4), left=1.0)
     mesh = _cells(ax, shares, outcome)
-    line = _has_line(summary, x, y, column)
-    if line:
+    if line := _has_line(summary, x, y, column):
         ax.contour(np.ma.masked_invalid(shares), [0.5], colors=INK, linewidths=1.4)
     if high * wide > 100 or wide > 10:
         _scale(ax, mesh)
@@ -93,8 +91,6 @@ def heatmap(
     _name_values(ax, columns, rows)
     ax.set_xlabel(x, fontsize=9)
     ax.set_ylabel(y, fontsize=9)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
     runs, setups = plural(int(summary["runs"].sum()), "run"), plural(len(summary), "setup")
     text = f"Share {outcome} of {runs} in {setups}{LINE * line}" if title is None else title
     return titled(ax, text, size=10)
@@ -130,6 +126,8 @@ def _numbers(ax: Axes, shares: NDArray[np.float64], mesh: QuadMesh) -> None:
 
 def _name_values(ax: Axes, columns: Sequence[Any], rows: Sequence[Any]) -> None:
     """Name the values of both keys, as many as there is room for."""
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
     for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):
         names = [f"{v:.4g}" if isinstance(v, float) else plain(v) for v in values]
         room = 12.0

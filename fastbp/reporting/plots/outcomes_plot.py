@@ -68,12 +68,7 @@ def outcome_bars(
     names = [f"{name}  (n = {plain(n)})" for name, n in zip(names, total, strict=True)]
     counts = {outcome: summary[outcome.column].to_numpy() for outcome in STACKED}
     fits = _fits(counts, total, _BAR if ax is None else width_of(ax))
-    beside = [
-        " · ".join(
-            f"{plain(counts[o][row])} {o}" for o in STACKED if counts[o][row] and not fits[o][row]
-        )
-        for row in range(len(summary))
-    ]
+    beside = [_beside(counts, fits, row) for row in range(len(summary))]
     ax = ax or _axes(names, beside)
     _bars(ax, counts, total, fits)
     for row, text in enumerate(beside):
@@ -99,6 +94,12 @@ def _fits(counts: Counts, total: NDArray[Any], bar: float) -> Counts:
         outcome: count / total * bar > [inches(plain(n), 8.5) + 0.08 for n in count]
         for outcome, count in counts.items()
     }
+
+
+def _beside(counts: Counts, fits: Counts, row: int) -> str:
+    """The counts of a setup that do not fit into its bar."""
+    shown = [each for each in STACKED if counts[each][row] and not fits[each][row]]
+    return " · ".join(f"{plain(counts[each][row])} {each}" for each in shown)
 
 
 def _bars(ax: Axes, counts: Counts, total: NDArray[Any], fits: Counts) -> None:

@@ -64,10 +64,7 @@ def survival_curves(
         ax = alone(WIDTH, 3.9 + below, left=max(left, 0.9), right=0.3, top=0.6, bottom=below)
         at_left = -(left - 0.1) / (WIDTH - left - 0.3)
     last = float(table["after"].max()) if len(table) else 1.0
-    ax.set_xlim(0, last)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= last]
+    ticks = _ticks(ax, last)
     line = -0.2 / (ax.get_window_extent().height / ax.figure.dpi)
     if setups:
         text: Any = {"fontsize": 8.5, "ha": "left", "va": "center", "style": "italic"}
@@ -85,6 +82,14 @@ def survival_curves(
     bare(ax)
     ax.set_xlim(0, last)
     return ax
+
+
+def _ticks(ax: Axes, last: float) -> list[float]:
+    """Set the axis of updates up, and return its ticks."""
+    ax.set_xlim(0, last)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    return [tick for tick in ax.get_xticks() if 0 <= tick <= last]
 
 
 def _curve(ax: Axes, rows: pd.DataFrame, style: Any) -> None:
