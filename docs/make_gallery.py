@@ -22,9 +22,7 @@ def main() -> int:
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
         target.mkdir(parents=True, exist_ok=True)
         for name in SHOWN:
-            shutil.copyfile(
-                Path(folder, "results", "founding", name), target / Path(name).name
-            )
+            shutil.copyfile(Path(folder, "results", "founding", name), target / Path(name).name)
     return 0
 
 

@@ -20,7 +20,7 @@ from fastbp.schema.errors import SweepError
 
 if TYPE_CHECKING:
     from fastbp.adaptive.bisection import SearchAxis
-    from fastbp.cli.training import Done, Job, Options
+    from fastbp.cli.job import Done, Job, Options
 
 FOUNDING = "founding"
 """The sweep that runs if none is named, and the first of `--all`."""
@@ -61,7 +61,7 @@ def _axis(text: str) -> SearchAxis:
 
 
 def _sweep_one(options: Options, began: float) -> int:
-    from fastbp.cli import training
+    from fastbp.cli import job as job_module
     from fastbp.cli.dry_run import dry_run
     from fastbp.engine import forecast
 
@@ -77,7 +77,7 @@ def _sweep_one(options: Options, began: float) -> int:
     job.store.check_usable()
     pool = options.pool()
     if options.dry_run:
-        sweep = training.with_max_seeds(job, pool, options)
+        sweep = job_module.with_max_seeds(job, pool, options)
         sweep = sweep.within(*job.shard) if job.shard else sweep
         estimate = dry_run(sweep, job.store, pool)
         print_data(json.dumps(estimate.as_json()) if options.json else estimate.text())
@@ -87,14 +87,14 @@ def _sweep_one(options: Options, began: float) -> int:
     job.store.open()
     with job.store.locked():
         process.interruption.kept_in = str(job.store.path)
-        done = training.perform(job, options, pool, began)
+        done = job_module.perform(job, options, pool, began)
         _print_result(job, done, options)
     return done.code
 
 
 def _job(options: Options) -> Job:
     """Read the sweep file. Raises SweepError if it, a setting or the shard is wrong."""
-    from fastbp.cli.training import Job
+    from fastbp.cli.job import Job
     from fastbp.config.sweep import Sweep
     from fastbp.engine import plan
     from fastbp.store.store import Store
@@ -177,7 +177,7 @@ def _only_single(options: Options) -> Iterator[str]:
 
 def _read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Job], list[str]]:
     """The sweeps below a folder, those in it first, and a line for each mistake."""
-    from fastbp.cli.training import Job
+    from fastbp.cli.job import Job
     from fastbp.config.sweep import Sweep
     from fastbp.reporting import gallery
     from fastbp.schema.text import named
@@ -238,7 +238,7 @@ def _perform_all(
 
 def _perform(job: Job, options: Options, label: str, entries: list[dict[str, object]]) -> int:
     """Train a sweep of a folder; add what `--json` prints, or print the question and the answer."""
-    from fastbp.cli.training import perform
+    from fastbp.cli.job import perform
     from fastbp.reporting import gallery
 
     began = time.perf_counter()
@@ -290,7 +290,7 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
 def sweep(**given: Any) -> int:
     """Train one sweep, or all of a folder."""
     began = time.perf_counter()
-    from fastbp.cli.training import Options
+    from fastbp.cli.job import Options
 
     options = Options(**given)
     return _sweep_all(options, options.all, began) if options.all else _sweep_one(options, began)

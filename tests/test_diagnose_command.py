@@ -82,7 +82,9 @@ def test_the_founding_case_needs_no_arguments(here) -> None:
     verdict = " ".join(verdict.split())
     assert "What is wrong: too few updates." in verdict
     assert "The order of samples alone makes no measurable difference" in verdict
-    assert "The answerer's advice, compared fairly: with 7,992 updates at rate 0.1 in both" in verdict
+    assert (
+        "The answerer's advice, compared fairly: with 7,992 updates at rate 0.1 in both" in verdict
+    )
     assert changes.splitlines()[1].startswith("10 × the updates ")
     assert "in your own code: " in commands
     assert done.stderr == ""

@@ -42,4 +42,3 @@ def test_it_takes_no_arguments(here):
 def test_a_sweep_is_found_by_its_name_with_or_without_its_folder():
     for name, file in shipped_sweeps().items():
         assert sweep_file(name) == sweep_file(file.stem) == file
-

@@ -227,7 +227,10 @@ def test_a_store_file_of_somebodys_own_tells_no_figures(tmp_path: Path) -> None:
         assert published_figures(latest_sweep(tmp_path)) == ()
     (tmp_path / "sweep.toml").write_text(told + '[resolved]\npublished = [["a"]]\n')
     assert [one.setups for one in published_figures(latest_sweep(tmp_path))] == [("a",)]
-    assert tomllib.loads(told)["published"][0]["figure"] == published_figures(latest_sweep(tmp_path))[0].figure
+    assert (
+        tomllib.loads(told)["published"][0]["figure"]
+        == published_figures(latest_sweep(tmp_path))[0].figure
+    )
     assert published(
         count_runs(pd.DataFrame({"setup": [], "seed": [], "outcome": [], "converged_at": []})),
         (),

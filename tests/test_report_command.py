@@ -174,7 +174,9 @@ class TestMakes:
         table, *verdict = done.stdout.split("\n\n")
         assert table.splitlines()[0].split()[:3] == ["order", "lr", "converged"]
         assert len(table.splitlines()) == 5
-        assert verdict[0].startswith(("More updates fix it", "More updates help", "Changing order", "No single change"))
+        assert verdict[0].startswith(
+            ("More updates fix it", "More updates help", "Changing order", "No single change")
+        )
         assert all(f"<p>{line}</p>" in page(store) for line in verdict[0].strip().splitlines())
         assert re.fullmatch(
             r"written: store/report.html, and \d+ more files beside it\n", done.stderr

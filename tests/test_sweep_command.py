@@ -592,7 +592,9 @@ def test_bad_usage(tmp_path, arguments, here):
 def test_an_unknown_option_is_named_with_a_similar_one(tmp_path, here):
     done = here("--sedes", "3")
     assert (done.returncode, done.stdout) == (2, "")
-    line = "fastbp: --sedes: unknown option; did you mean '--seeds'?; for all options: fastbp sweep -h"
+    line = (
+        "fastbp: --sedes: unknown option; did you mean '--seeds'?; for all options: fastbp sweep -h"
+    )
     assert done.stderr.splitlines()[-1] == line
 
 
@@ -611,7 +613,9 @@ def test_a_place_that_is_no_store_is_refused(tmp_path, here):
         3,
         "thesis is a folder with other things in it, not a store: choose .*-o DIR",
     )
-    refused(here("-o", "thesis/chapter.tex"), 3, "thesis/chapter.tex is a file, not a store: .*-o DIR")
+    refused(
+        here("-o", "thesis/chapter.tex"), 3, "thesis/chapter.tex is a file, not a store: .*-o DIR"
+    )
     refused(
         here("-o", "thesis/chapter.tex/x"),
         4,
@@ -1010,7 +1014,8 @@ def test_progress_says_how_fast_and_how_long(monkeypatch, seconds, updates, said
 def test_before_anything_trains_progress_names_the_phase():
     assert terminal.describe(driver.Progress()) == "planning…"
     assert (
-        terminal.describe(driver.Progress(phase="compiling")) == "compiling… (once for this machine)"
+        terminal.describe(driver.Progress(phase="compiling"))
+        == "compiling… (once for this machine)"
     )
     assert (
         terminal.describe(driver.Progress(runs=8, total_budget=80, phase="training"))

@@ -135,7 +135,9 @@ def test_a_share_that_only_comes_near_one_half_has_no_bounds():
     bisection = Bisection(AXES["lr"], 1000, 0.1)
     assert searched(bisection, lambda value: 0.2 if value < 0.2 else 0.505) is None
     half = "half of 1,000 seeds converge somewhere, but no two of the 2"
-    assert re.match(half + r"\d values .* have clearly fewer and clearly more: ", told(bisection)[0])
+    assert re.match(
+        half + r"\d values .* have clearly fewer and clearly more: ", told(bisection)[0]
+    )
 
 
 @pytest.mark.parametrize("way", [1, -1])

@@ -335,7 +335,8 @@ def test_another_numerics_version_is_refused(store):
     table = pq.read_table(path)
     path.write_bytes(parquet.encode(table, {"fastbp.numerics": "999"})[0])
     with pytest.raises(
-        StoreError, match=f"version 999, this fastbp makes version {NUMERICS_VERSION}: choose another"
+        StoreError,
+        match=f"version 999, this fastbp makes version {NUMERICS_VERSION}: choose another",
     ):
         store.open()
     assert store.present() == {ONE: [(0, 200)]}
