@@ -61,8 +61,8 @@ def _axis(text: str) -> SearchAxis:
 
 
 def _sweep_one(options: Options, began: float) -> int:
-    from fastbp.cli import job as job_module
     from fastbp.cli.dry_run import dry_run
+    from fastbp.cli.job import perform, with_max_seeds
     from fastbp.engine import forecast
 
     mistakes = [*options.mistakes, *_conflicts(options)]
@@ -77,7 +77,7 @@ def _sweep_one(options: Options, began: float) -> int:
     job.store.check_usable()
     pool = options.pool()
     if options.dry_run:
-        sweep = job_module.with_max_seeds(job, pool, options)
+        sweep = with_max_seeds(job, pool, options)
         sweep = sweep.within(*job.shard) if job.shard else sweep
         estimate = dry_run(sweep, job.store, pool)
         print_data(json.dumps(estimate.as_json()) if options.json else estimate.text())
@@ -87,7 +87,7 @@ def _sweep_one(options: Options, began: float) -> int:
     job.store.open()
     with job.store.locked():
         process.interruption.kept_in = str(job.store.path)
-        done = job_module.perform(job, options, pool, began)
+        done = perform(job, options, pool, began)
         _print_result(job, done, options)
     return done.code
 
