@@ -248,7 +248,7 @@ def test_a_life_says_what_is_seen(case: str) -> None:
     }
     assert labels <= set(found)
     assert set(outcomes) == set(found) & {outcome.value for outcome in OUTCOMES}
-    assert (f"first found converged at {at or 0:,}" in found) == (at is not None)
+    assert (f"first converged at {at or 0:,}" in found) == (at is not None)
     some = f"200 of {T.size}" if T.size > 200 else f"{T.size}"
     assert f"{some} outputs over {rows} rows" in found
     assert {f"target {value:g}" for value in np.unique(T)} <= set(found)

@@ -123,7 +123,7 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
     ]
     if converged_at is not None:
         handles.append(
-            Line2D([], [], **_CONVERGED, label=f"first found converged at {plain(converged_at)}")
+            Line2D([], [], **_CONVERGED, label=f"first converged at {plain(converged_at)}")
         )
     place: Any = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": len(handles)}
     style: Any = {"fontsize": 9, "borderpad": 0, "handlelength": 1.2, "columnspacing": 1.2}
