@@ -11,18 +11,19 @@ import tempfile
 from pathlib import Path
 
 GALLERY = Path(__file__).parent / "gallery"
-SHOWN = ("report.html", "figures/outcomes.svg", "figures/spread-loss.svg")
 
 
 def main() -> int:
-    """Train the founding sweep and copy what is shown."""
+    """Train the founding sweep and copy its page, tables and pictures."""
     target = GALLERY / "founding"
     with tempfile.TemporaryDirectory(prefix="fastbp-gallery-") as folder:
         command = [sys.executable, "-m", "fastbp.sweep", "founding"]
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        target.mkdir(parents=True, exist_ok=True)
-        for name in SHOWN:
-            shutil.copyfile(Path(folder, "results", "founding", name), target / Path(name).name)
+        store = Path(folder, "results", "founding")
+        shutil.rmtree(target, ignore_errors=True)
+        (target / "figures").mkdir(parents=True)
+        for file in [store / "report.html", *store.glob("*.csv"), *store.glob("figures/*.svg")]:
+            shutil.copyfile(file, target / file.relative_to(store))
     return 0
 
 
