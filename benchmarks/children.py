@@ -124,7 +124,8 @@ def run(arguments: Sequence[object], environment: Mapping[str, str]) -> Ran:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(
-            f"benchmarks: {' '.join(command[1:])} ended with code {process.returncode}\n{errors.decode()}"
+            f"benchmarks: {' '.join(command[1:])} ended with code "
+            f"{process.returncode}\n{errors.decode()}"
         )
     bytes_each = 1 if sys.platform == "darwin" else 1024
     return Ran(seconds, usage.ru_maxrss * bytes_each / 1e6, output)

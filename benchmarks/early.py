@@ -5,9 +5,11 @@ same updates, and with their mean; and then, for each of these words on its stan
 nanoseconds of a useful update:
 
 - `refill`: fastbp, where a lane whose run has ended takes the next seed.
-- `waiting`: groups of lanes that go on until the slowest of the group has converged, with the same kernels and measures.
+- `waiting`: groups of lanes that go on until the slowest of the group has converged, with the
+  same kernels and measures.
 - `budget`: fastbp, to the end of the budget whatever happens.
-- `obvious`: the obvious loop over seeds, which looks as often, and leaves a network once it has converged.
+- `obvious`: the obvious loop over seeds, which evaluates as often and leaves a network once it
+  has converged.
 """
 
 import sys
@@ -30,9 +32,9 @@ from fastbp.engine.machine import available_cores
 FEWER = 16
 """The ways that take long get so many times fewer seeds."""
 
-LOOKS_AT_ONCE = 8
-"""EvaluatedWhen between which a waiting group does not come back to Python: a call takes a seventh of the
-time from look to look."""
+EVALUATIONS_AT_ONCE = 8
+"""Evaluations between which a waiting group does not return to Python: a call takes a seventh of
+the time from one evaluation to the next."""
 
 
 def wait(setup: Setup, seeds: int) -> Any:
@@ -45,7 +47,7 @@ def wait(setup: Setup, seeds: int) -> Any:
         group = lane_group.LaneGroup(work, np.arange(first, first + used, dtype=np.uint64))
         group.measure(with_gradient=False)
         while not group.done and not (group.state.converged_at >= 0).all():
-            group.advance(LOOKS_AT_ONCE * setup.eval_interval)
+            group.advance(EVALUATIONS_AT_ONCE * setup.eval_interval)
         group.measure()
         return group.state.converged_at[:used].copy()
 

@@ -47,7 +47,8 @@ def early(rounds: int, seeds: int) -> Iterator[Row]:
         with Server("benchmarks.early", dtype, seeds) as server:
             if not server.ready["agree"]:
                 raise SystemExit(
-                    f"benchmarks: refilled lanes and waiting ones do not converge at the same updates in {dtype}"
+                    "benchmarks: refilled lanes and waiting ones do not converge at the same "
+                    f"updates in {dtype}"
                 )
             for attempt in range(rounds):
                 tell(f"{EARLY.title}, {dtype}, round {attempt + 1}")

@@ -45,7 +45,8 @@ def machine_text(machine: Mapping[str, str]) -> str:
         machine.get("date", "?"),
     )
     names = ("Python", "fastbp", "numba", "numpy", "jax", "torch", "scikit-learn")
-    return f"{', '.join(first)}\n{', '.join(f'{name} {machine[name]}' for name in names if name in machine)}"
+    second = ", ".join(f"{name} {machine[name]}" for name in names if name in machine)
+    return f"{', '.join(first)}\n{second}"
 
 
 def contenders(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
@@ -76,8 +77,8 @@ def contenders(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
     figure.suptitle(_title(times, work), x=0.01, ha="left", fontsize=12)
     figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
     figure.supxlabel(
-        "ns a presentation, log scale, less is better; beside the dots: how many times that of fastbp, float64 · float32\n"
-        + machine_text(machine),
+        "ns a presentation, log scale, less is better; beside the dots: how many times that of "
+        "fastbp, float64 · float32\n" + machine_text(machine),
         fontsize=8,
     )
     return figure
@@ -101,7 +102,10 @@ def _title(times: Mapping[tuple[str, str], Row], work: Sequence[str]) -> str:
     if not nearest:
         return "Time of one presentation of one network"
     low, high = number(min(nearest)), number(max(nearest))
-    return f"Time of one presentation: the quickest rival takes {low} to {high} times as long as fastbp; C is the limit"
+    return (
+        f"Time of one presentation: the quickest rival takes {low} to {high} times as long as "
+        "fastbp; C is the limit"
+    )
 
 
 def _panel(
@@ -121,8 +125,15 @@ def _panel(
             ax.plot([r.best for r in here.values()], [at, at], color=colour, linewidth=1, zorder=1)
         for dtype, r in here.items():
             first = dtype == DTYPES[0]
-            ax.plot(r.best, at, marker="o" if first else "D", color=colour, markerfacecolor=colour if first else "white",
-                    markersize=6 if first else 5, zorder=2)  # fmt: skip
+            ax.plot(
+                r.best,
+                at,
+                marker="o" if first else "D",
+                color=colour,
+                markerfacecolor=colour if first else "white",
+                markersize=6 if first else 5,
+                zorder=2,
+            )
         times_ours = [
             number(r.best / ours[dtype].best) if at else number(r.best)
             for dtype, r in here.items()

@@ -75,9 +75,22 @@ def job_of(
     epochs = log_loss | {"order": "shuffled", "updates": KS_EPOCHS * setup.updates_per_epoch}
     losses, losses_start = final_losses(Setup(**epochs), seeds, lanes)
     return Job(
-        name, dtype, X, T, setup.hidden[0], setup.batch_rows, setup.lr, setup.budget, setup.resolved_order,
-        start, rows, end, log_loss_end, losses, losses_start,
-    )  # fmt: skip
+        name,
+        dtype,
+        X,
+        T,
+        setup.hidden[0],
+        setup.batch_rows,
+        setup.lr,
+        setup.budget,
+        setup.resolved_order,
+        start,
+        rows,
+        end,
+        log_loss_end,
+        losses,
+        losses_start,
+    )
 
 
 def final_losses(setup: Setup, seeds: int, lanes: int | None) -> tuple[Any, Weights]:

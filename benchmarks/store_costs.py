@@ -1,9 +1,9 @@
 """What it costs to store rows, to verify them, and to train elsewhere.
 
-`python -m benchmarks.store_costs` takes a line of JSON and answers with seconds, or rows/s: `{"store":
-true or false, "seeds": N}` trains the founding sweep into a store or into nowhere, `{"verify": N}`
-checks a store of N runs of one setup, and `{"executor": NAME, "seeds": N}` trains one setup in
-blocks of half a second, and takes only the time of training.
+`python -m benchmarks.store_costs` takes a line of JSON and answers with seconds, or rows/s:
+`{"store": true or false, "seeds": N}` trains the founding sweep into a store or into nowhere,
+`{"verify": N}` checks a store of N runs of one setup, and `{"executor": NAME, "seeds": N}` trains
+one setup in blocks of half a second, and takes only the time of training.
 """
 
 import json

@@ -11,7 +11,10 @@ import os
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Two processes of one thread are quicker than one of two, and vectors of 512 bits are quicker where
 # there are any.
-FLAGS = "--xla_cpu_multi_thread_eigen=false --xla_cpu_prefer_vector_width=512 intra_op_parallelism_threads=1"
+FLAGS = (
+    "--xla_cpu_multi_thread_eigen=false --xla_cpu_prefer_vector_width=512 "
+    "intra_op_parallelism_threads=1"
+)
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
 
 import jax  # noqa: E402

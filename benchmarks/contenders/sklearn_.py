@@ -35,10 +35,21 @@ class Classifiers:
         """One with these weights."""
         job = self.job
         network = MLPClassifier(
-            (job.hidden,), activation="logistic", solver="sgd", alpha=0.0, batch_size=job.batch, momentum=0.0,
-            nesterovs_momentum=False, learning_rate_init=1e-30, max_iter=1, tol=0.0, n_iter_no_change=2**31, shuffle=shuffle,
-            random_state=seed, warm_start=True,
-        )  # fmt: skip
+            (job.hidden,),
+            activation="logistic",
+            solver="sgd",
+            alpha=0.0,
+            batch_size=job.batch,
+            momentum=0.0,
+            nesterovs_momentum=False,
+            learning_rate_init=1e-30,
+            max_iter=1,
+            tol=0.0,
+            n_iter_no_change=2**31,
+            shuffle=shuffle,
+            random_state=seed,
+            warm_start=True,
+        )
         network.fit(job.X, self.T)  # makes all the attributes, and moves nothing at such a rate
         w1, b1, w2, b2 = weights
         network.coefs_, network.intercepts_ = [w1.T.copy(), w2.T.copy()], [b1.copy(), b2.copy()]
