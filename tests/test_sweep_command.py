@@ -36,7 +36,7 @@ from numba import config
 import fastbp
 from fastbp.analysis import summary as summary_module
 from fastbp.cli import terminal
-from fastbp.engine import block, compile_ahead, driver, forecast, rows
+from fastbp.engine import block, driver, forecast, rows
 from fastbp.engine import machine as machine_module
 from fastbp.reporting import phrases
 from fastbp.schema.columns import schema
@@ -834,7 +834,7 @@ def test_where_every_block_fails_there_is_no_table(here, monkeypatch):
         raise ArithmeticError("no such luck")
 
     monkeypatch.setattr(block, "train_at_once", fails)
-    monkeypatch.setattr(compile_ahead, "warm_up", lambda kind: None)
+    monkeypatch.setattr(driver, "warm_up", lambda kind: None)
     done = here("--set", "lr=[0.1,0.2,0.3,0.4,0.5,0.6,0.7]", "--seeds", "1")
     assert done.returncode == 1
     assert "failed: and 8 more blocks" in done.stderr

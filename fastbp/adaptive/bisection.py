@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from fastbp.adaptive.until_width import OutcomeCounter, Train
+from fastbp.adaptive.until_width import Train, count_outcomes
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import keys_of
 from fastbp.config.setup import Setup
@@ -210,9 +210,8 @@ class Bisection:
         return sorted(spans, key=self._distance_to_start)  # the one nearest to the start counts
 
     def _distance_to_start(self, span: tuple[float, ...]) -> float:
-        if self.start < span[0]:
-            return self.axis.distance(self.start, span[0])
-        return self.axis.distance(span[-1], self.start) if self.start > span[-1] else 0.0
+        nearest_value = min(max(self.start, span[0]), span[-1])
+        return self.axis.distance(*sorted((self.start, nearest_value)))
 
     def _halves(self, span: tuple[float, ...]) -> tuple[float, float]:
         """The first neighbours in a span that have half of the seeds between them."""
@@ -326,9 +325,8 @@ def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> Bisect
     StoreError
         If the store lacks runs that were trained.
     """
-    counter, searches = OutcomeCounter(store), list(_searches(sweep, axis))
+    searches, rounds = list(_searches(sweep, axis)), list[Trained]()
     tried, seeds = sweep, (sweep.seeds.start, sweep.seeds.count)
-    rounds: list[Trained] = []
     while any(wanted := [search.bisection.wanted() for search in searches]):
         tried = _tried(sweep, axis.key, searches, wanted)
         rounds.append(train(tried))
@@ -337,7 +335,7 @@ def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> Bisect
         for search, values in zip(searches, wanted, strict=True):
             ids = [_changed(search.setup, axis.key, value).identity() for value in values]
             if ids:
-                counts = counter(ids, seeds)[:, OUTCOMES.index(Outcome.CONVERGED)]
+                counts = count_outcomes(store, ids, seeds)[:, OUTCOMES.index(Outcome.CONVERGED)]
                 search.bisection.converged |= zip(values, counts.tolist(), strict=True)
     return BisectionResult(tried, add_up(rounds), axis.key, searches)
 

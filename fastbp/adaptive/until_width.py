@@ -1,7 +1,5 @@
 """Train more seeds until confidence intervals are narrow enough."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -39,50 +37,44 @@ MIN_WIDTH = 1e-4
 """The narrowest interval that can be requested: a share of one half takes 10⁹ seeds for it."""
 
 
-class OutcomeCounter:
-    """Counts the outcomes of the first seeds of setups, from the files of a store.
+def count_outcomes(store: Store, setups: Sequence[str], seeds: Range) -> NDArray[np.int64]:
+    """Count the outcomes of a range of seeds of setups, from the files of a store.
 
     Other seeds in the store are ignored, so that no decision depends on what was trained before.
+
+    Parameters
+    ----------
+    store : Store
+    setups : sequence of str
+        Ids of setups.
+    seeds : (start, count)
+
+    Returns
+    -------
+    int64 array [setup, outcome]
+
+    Raises
+    ------
+    StoreError
+        If a file is damaged, or the store does not have every run exactly once.
     """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._count = cache(_count_outcomes)  # files never change, so each is read once
-
-    def __call__(self, setups: Sequence[str], seeds: Range) -> NDArray[np.int64]:
-        """Count the outcomes of a range of seeds.
-
-        Parameters
-        ----------
-        setups : sequence of str
-            Ids of setups.
-        seeds : (start, count)
-
-        Returns
-        -------
-        int64 array [setup, outcome]
-
-        Raises
-        ------
-        StoreError
-            If a file is damaged, or the store does not have every run exactly once.
-        """
-        start, stop = seeds[0], sum(seeds)
-        totals = {setup: np.zeros(len(OUTCOMES), np.int64) for setup in setups}
-        for file in self._store.run_files():
-            part = range(max(file.start, start), min(file.stop, stop))
-            if file.setup in totals and part:
-                totals[file.setup] += self._count(file.path, part.start - file.start, len(part))
-        for setup, counts in totals.items():
-            if counts.sum() != seeds[1]:
-                self._store.check_files()  # names the files that have runs twice
-                raise StoreError(
-                    f"{self._store.runs} has {counts.sum():,} of {seeds[1]:,} runs of setup "
-                    f"{setup} that were made"
-                )
-        return np.stack([totals[setup] for setup in setups])
+    start, stop = seeds[0], sum(seeds)
+    totals = {setup: np.zeros(len(OUTCOMES), np.int64) for setup in setups}
+    for file in store.run_files():
+        part = range(max(file.start, start), min(file.stop, stop))
+        if file.setup in totals and part:
+            totals[file.setup] += _count_outcomes(file.path, part.start - file.start, len(part))
+    for setup, counts in totals.items():
+        if counts.sum() != seeds[1]:
+            store.check_files()  # names the files that have runs twice
+            raise StoreError(
+                f"{store.runs} has {counts.sum():,} of {seeds[1]:,} runs of setup "
+                f"{setup} that were made"
+            )
+    return np.stack([totals[setup] for setup in setups])
 
 
+@cache  # files never change, so each is read once
 def _count_outcomes(file: Path, offset: int, length: int) -> NDArray[np.int64]:
     """Count the outcomes in some rows of a file, int64 [outcome]."""
     rows, _ = parquet.read(file, ["seed", "outcome"])
@@ -155,21 +147,21 @@ def read_width(text: str) -> float:
     return width
 
 
-class SeedLimit(NamedTuple):
-    """The seeds that a sweep may take, and why that may be too few; empty if it is enough."""
-
-    seeds: int
-    short: str = ""
-
-
-def max_seeds(sweep: Sweep, store: Store, width: float, pool: Pool) -> SeedLimit:
+def max_seeds(sweep: Sweep, store: Store, width: float, pool: Pool) -> tuple[int, str]:
     """Find how many seeds are enough whatever the shares are, or how many there is room for.
 
     A share of one half needs the most seeds. The seeds of the sweep itself always have room.
+
+    Returns
+    -------
+    seeds : int
+        How many seeds the sweep may take.
+    short : str
+        Why that may be too few; empty if it is enough.
     """
     count, enough = sweep.seeds.count, _rounded_up(sequence_trials(0.5, width))
     if enough <= count:
-        return SeedLimit(count)
+        return count, ""
     short, present = "", store.present()
     if enough > LAST_SEED - sweep.seeds.start:
         enough, short = LAST_SEED - sweep.seeds.start, "the last seed is 2^63 − 1"
@@ -183,14 +175,14 @@ def max_seeds(sweep: Sweep, store: Store, width: float, pool: Pool) -> SeedLimit
         return ""
 
     if not (line := shortage(enough)):
-        return SeedLimit(enough, short)
+        return enough, short
     while enough - count > max(1, count // 100):  # the room is an estimate
         middle = (count + enough) // 2
         if found := shortage(middle):
             enough, line = middle, found
         else:
             count = middle
-    return SeedLimit(count, line)
+    return count, line
 
 
 def until_width(
@@ -219,7 +211,7 @@ def until_width(
     The intervals are confidence sequences, which hold however often they are checked. So stopping
     when they are narrow does not weaken them.
     """
-    prior, counter = sequence_prior(width), OutcomeCounter(store)
+    prior = sequence_prior(width)
     ids = [setup.identity() for setup in sweep.setups]
     constant = [OUTCOMES.index(outcome) for outcome in CONSTANT]
     rounds: list[Trained] = []
@@ -229,7 +221,7 @@ def until_width(
         if rounds[-1].failed:
             return UntilWidthResult(sweep, add_up(rounds), width)
         seeds = sweep.seeds.count
-        counts = counter(ids, (sweep.seeds.start, seeds))
+        counts = count_outcomes(store, ids, (sweep.seeds.start, seeds))
         counts = np.hstack([counts, counts[:, constant].sum(axis=1, keepdims=True)])
         low, high = confidence_sequence(counts, seeds, prior)
         widths = high - low

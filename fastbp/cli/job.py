@@ -121,13 +121,13 @@ def with_max_seeds(job: Job, pool: Pool, options: Options) -> Sweep:
     width, sweep = options.until_width, job.sweep
     if width is None:
         return sweep
-    limit = until_width.max_seeds(sweep, job.store, width, pool)
-    seeds = f"note: at most {limit.seeds:,} seeds"
-    if limit.short:
-        print_note(f"{seeds}, which may be too few for a width of {width:g}: {limit.short}")
+    most, short = until_width.max_seeds(sweep, job.store, width, pool)
+    seeds = f"note: at most {most:,} seeds"
+    if short:
+        print_note(f"{seeds}, which may be too few for a width of {width:g}: {short}")
     elif options.dry_run or not options.silent:
         print_note(f"{seeds}, enough for a width of {width:g} whatever the shares are")
-    return sweep.with_seeds(sweep.seeds.start, limit.seeds)
+    return sweep.with_seeds(sweep.seeds.start, most)
 
 
 def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "") -> Done:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastbp.config.sweep import Sweep
-from fastbp.engine import backends, block, compile_ahead, forecast
+from fastbp.engine import backends, block, forecast
+from fastbp.engine.compile_ahead import warm_up
 from fastbp.engine.executor_map import Pool, completed
-from fastbp.engine.lane_group import KernelKey
 from fastbp.engine.machine import available_cores, cpu_name
 from fastbp.engine.plan import Block, Plan, PlannedFile
 from fastbp.engine.rows import to_arrow
@@ -32,9 +32,6 @@ from fastbp.schema.text import shown
 from fastbp.store import parquet
 from fastbp.store.load import frame
 from fastbp.store.store import Store
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass
@@ -99,12 +96,7 @@ def train_block(part: Block, stopped: Callable[[], bool] = lambda: False) -> lis
     ]
 
 
-def prepare(key: KernelKey) -> None:
-    """Compile the kernels of a key in a worker, or load them."""
-    compile_ahead.warm_up(key)
-
-
-def in_worker(function: Callable[[T], R], versions: dict[str, str], task: T) -> R:
+def in_worker(function: Callable[[Any], Any], versions: dict[str, str], task: Any) -> Any:
     """Call a function in another process than the driver's, which has these versions.
 
     Raises OtherWorkerError if this process has others.
@@ -180,9 +172,9 @@ def _check_collapse(plan: Plan, store: Store) -> None:
 
 def _compile(plan: Plan, pool: Pool, tick: Callable[[], None]) -> None:
     """Compile the kernels once, then load them in every worker of another process."""
-    work, rounds = prepare, [plan.kernel_keys]
+    work, rounds = warm_up, [plan.kernel_keys]
     if not pool.shares_memory:
-        work = partial(in_worker, prepare, backends.versions())
+        work = partial(in_worker, warm_up, backends.versions())
         rounds.append(plan.kernel_keys * pool.workers)
     for keys in rounds:
         for _, future in completed(pool, work, keys, tick):

@@ -3,8 +3,6 @@
 Only as many tasks are in flight as the workers need, and results come back as they are ready.
 """
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -82,11 +80,6 @@ class Pool:
 
     def __post_init__(self) -> None:
         self.at_once = self.at_once or self.workers + 1
-
-    @property
-    def threads(self) -> int:
-        """How many blocks are trained at once in this process."""
-        return self.workers if self.shares_memory else 0
 
     @property
     def executor(self) -> Executor:

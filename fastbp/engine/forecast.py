@@ -4,8 +4,6 @@ Memory is computed from the arrays that the engine makes; the other constants we
 estimates should be right within a factor of two.
 """
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
@@ -83,33 +81,19 @@ class TimeEstimate(NamedTuple):
     compiling: float
 
 
-class RunTime(NamedTuple):
-    """Seconds of a run on one core: `fixed` for its beginning and end, `update` for each update."""
-
-    fixed: float
-    update: float
-
-    def total(self, setup: Setup) -> float:
-        """Seconds of a run of a setup that uses up its budget."""
-        return self.fixed + setup.budget * self.update
-
-
 # Storage
 
 
-class _SimilarSetups(NamedTuple):
-    """Setups that need the same memory and the same files, and the seeds of each."""
-
-    setups: list[Setup]
-    seeds: int
+SimilarSetups = tuple[list[Setup], int]
+"""Setups that need the same memory and the same files, and how many seeds each has."""
 
 
-def _similar_setups(plan: Plan) -> list[_SimilarSetups]:
+def _similar_setups(plan: Plan) -> list[SimilarSetups]:
     """Group the setups of a plan: of 10⁵ setups most differ only in a rate or an order."""
     groups: defaultdict[tuple[Hashable, int], list[Setup]] = defaultdict(list)
     for setup in plan.sweep.setups:
         groups[_size_key(setup), plan.requested(setup)[1]].append(setup)
-    return [_SimilarSetups(setups, seeds) for (_, seeds), setups in groups.items()]
+    return [(setups, seeds) for (_, seeds), setups in groups.items()]
 
 
 def _size_key(setup: Setup) -> Hashable:
@@ -150,7 +134,7 @@ def memory(plan: Plan, pool: Pool, stored: bool, frame: bool) -> list[MemoryTerm
     groups = _similar_setups(plan)
     examples = [(setups[0], seeds) for setups, seeds in groups]
     blocks = sum(len(setups) * -(-seeds // min_block_seeds(setups[0])) for setups, seeds in groups)
-    at_once = min(pool.threads + pool.processes, blocks)
+    at_once = min(pool.workers if pool.shares_memory else pool.processes, blocks)
     budgets = len({setup.budget for setup, _ in examples})  # of runs that are trained together
     training = max(_training_bytes(setup, budgets > 1) for setup, _ in examples)
     rates = [
@@ -188,7 +172,7 @@ def _libraries(processes: int) -> MemoryTerm:
     return MemoryTerm(max(LIBRARIES, machine.resident()) + processes * LIBRARIES, what, remedy)
 
 
-def _frame(groups: Sequence[_SimilarSetups], stored: bool) -> MemoryTerm:
+def _frame(groups: Sequence[SimilarSetups], stored: bool) -> MemoryTerm:
     """The runs as Arrow and as pandas. Runs from a store are sorted, which takes another copy."""
     total = 0.0
     for setups, seeds in groups:
@@ -198,7 +182,7 @@ def _frame(groups: Sequence[_SimilarSetups], stored: bool) -> MemoryTerm:
     return MemoryTerm(total * (1.7 if stored else 1.0), "the DataFrame", remedy)
 
 
-def _counts(groups: Sequence[_SimilarSetups]) -> MemoryTerm:
+def _counts(groups: Sequence[SimilarSetups]) -> MemoryTerm:
     runs = sum(len(setups) * seeds for setups, seeds in groups)
     size = 50 * max(seeds for _, seeds in groups) + runs / 8
     return MemoryTerm(size, "counts for the tables", "try fewer seeds")
@@ -303,10 +287,9 @@ def duration(plan: Plan, jobs: int) -> TimeEstimate:
     for setups, _, seeds in plan.missing_ranges():
         key, setup = _size_key(setups[0]), setups[0]
         examples.setdefault(key, setup)
-        lanes, run_time = lane_group.layout(setup)[1], expected(setup)
+        lanes, (fixed, update) = lane_group.layout(setup)[1], expected(setup)
         places = -(-seeds // lanes) * lanes  # a lane without a run takes its time as well
-        shorter = (len(setups) - 1) * run_time.fixed
-        seconds[key] += places * (run_time.total(setup) + shorter)
+        seconds[key] += places * (len(setups) * fixed + setup.budget * update)
         blocks += -(-seeds // min_block_seeds(setup))
     compiled = {key: _is_compiled(key) for key in plan.kernel_keys}
     left, formula, measured = MEASURED_SECONDS, 0.0, 0.0
@@ -332,11 +315,17 @@ def _is_compiled(key: KernelKey) -> bool:
     return is_on_disk(trainer, key.dtype) and is_on_disk(measure, key.dtype)
 
 
-def expected(setup: Setup) -> RunTime:
-    """Estimate the time of a run by a formula for one core with AVX-512."""
+def expected(setup: Setup) -> tuple[float, float]:
+    """Estimate the seconds of a run by a formula for one core with AVX-512.
+
+    Returns
+    -------
+    fixed, update : float
+        Seconds for its beginning and end, and for each update.
+    """
     fixed = (1000 + 60 * setup.parameters + setup.rows * (50 + setup.parameters)) * 1e-9
     # Twice as many float32 lanes fit into a register.
-    return RunTime(fixed, seconds_per_run(setup, 1) * (0.5 if setup.dtype == "float32" else 1.0))
+    return fixed, seconds_per_run(setup, 1) * (0.5 if setup.dtype == "float32" else 1.0)
 
 
 def slowness(setup: Setup) -> float | None:
@@ -345,11 +334,11 @@ def slowness(setup: Setup) -> float | None:
     None if that would take too long. The updates take most of the time, since the formula is less
     certain about the beginning and the end of a run.
     """
-    formula, lanes = expected(setup), lane_group.layout(setup)[1]
-    most = int(max(2e-3 / lanes, 4 * formula.fixed) / formula.update)
+    (fixed, update), lanes = expected(setup), lane_group.layout(setup)[1]
+    most = int(max(2e-3 / lanes, 4 * fixed) / update)
     updates = max(1, min(setup.budget, most))
     short = setup.replaced(epochs=None, updates=updates, schedule="constant")
-    seconds, times = lanes * formula.total(short), []
+    seconds, times = lanes * (fixed + short.budget * update), []
     if 2 * seconds > 0.7 * MEASURED_SECONDS:
         return None
     for _ in range(2):  # the better of two: the first may be disturbed

@@ -1,7 +1,5 @@
 """Check whether a store is sound: read everything in it again, and move damaged files aside."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -10,9 +8,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from fastbp.engine.machine import available_cores
 from fastbp.engine.stored_run import setup_of
@@ -24,9 +24,6 @@ from fastbp.store import filename, parquet
 from fastbp.store.digest import RowsHash, digest, keys_of
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store, writing
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _WRITTEN_AGAIN = "the same sweep writes it again, if its file has not changed"
 
@@ -169,7 +166,7 @@ def _wrong_problems(store: Store) -> Iterator[StoreFault]:
             yield StoreFault(path, "its data are not those of its name")
 
 
-Reading = Future[tuple["pa.Table", dict[str, str]]]
+Reading = Future[tuple[pa.Table, dict[str, str]]]
 
 
 def _read_in_order(files: list[RunFile]) -> Iterator[tuple[RunFile, Reading]]:
@@ -216,12 +213,8 @@ def _outcomes_follow(rows: pa.Table) -> bool:
     codes = classify(
         errors, spreads, rows["one_sided"].fill_null(False).to_numpy(), tolerance, collapse
     )
-    words = rows["outcome"].combine_chunks()
-    places = [
-        OUTCOMES.index(word) if word in OUTCOMES else -1 for word in words.dictionary.to_pylist()
-    ]
-    stored = np.array([*places, -1])[words.indices.fill_null(len(places))]
-    return bool(np.array_equal(stored, codes))
+    stored = pc.index_in(rows["outcome"].cast(pa.string()), pa.array(map(str, OUTCOMES)))
+    return np.array_equal(stored.fill_null(-1).to_numpy(), codes)
 
 
 def _check_id(store: Store, file: RunFile, keys: str, version: int) -> Iterator[StoreFault]:

@@ -1,7 +1,5 @@
 """What this machine has for us: cores, memory and disk."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -90,10 +88,9 @@ def _memory_left(folder: Path) -> float:
 
 def _number_after(name: str, file: Path) -> int:
     """The number in the line of a file that begins with a name. Raises ValueError if none does."""
-    for line in file.read_text().splitlines():
-        if line.partition(" ")[0] == name:
-            return int(line.split()[1])
-    raise ValueError(name)
+    lines = file.read_text().splitlines()
+    (number,) = (line.split()[1] for line in lines if line.partition(" ")[0] == name)
+    return int(number)
 
 
 def disk(path: Path) -> Disk | None:

@@ -1,7 +1,5 @@
 """Unite stores, such as those of machines that each train a shard of a sweep."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

@@ -63,15 +63,9 @@ class Block(NamedTuple):
         return self.runs * seconds_per_run(self.files[0].setup)
 
 
-class MissingRange(NamedTuple):
-    """A range of seeds that is missing from all these setups, which are trained together.
-
-    The setups differ only in their budget, the longest first.
-    """
-
-    setups: tuple[Setup, ...]
-    start: int
-    runs: int
+MissingRange = tuple[tuple[Setup, ...], int, int]
+"""Setups, start and count of a range of seeds that is missing from all these setups, which are
+trained together. They differ only in their budget, the longest first."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +125,7 @@ class Plan:
             for (start, i), (stop, _) in pairwise(edges):
                 lacking ^= {i}
                 if lacking and stop > start:
-                    members = tuple(setups[i] for i in sorted(lacking))
-                    yield MissingRange(members, start, stop - start)
+                    yield tuple(setups[i] for i in sorted(lacking)), start, stop - start
 
     @cached_property
     def runs(self) -> int:
@@ -187,7 +180,7 @@ class Plan:
         for setups, start, count in self.missing_ranges():
             size = max(min_block_seeds(setups[0]), block_seeds(setups[0]) // parts)
             for first, runs in cut(start, count, size):
-                yield MissingRange(setups, first, runs)
+                yield setups, first, runs
 
 
 def shard(sweep: Sweep, number: int, of: int) -> Range:

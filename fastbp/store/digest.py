@@ -1,22 +1,17 @@
 """Digests of rows: of the values themselves, not of how a version of a library encodes them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from fastbp.schema import columns
 from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.schema.outcomes import OUTCOMES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    import pyarrow as pa
-    from numpy.typing import NDArray
 
 KEY_COLUMNS = ["setup", *(column.name for column in SETUP_COLUMNS)]
 """The columns that are the same in all rows of a setup."""
@@ -65,8 +60,6 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 def stand_in(name: str, kind: pa.DataType, count: int) -> pa.Array:
     """The values of a column in `count` rows of a file that lacks it: its default, or null."""
-    import pyarrow as pa
-
     default = next((c.default for c in columns.COLUMNS if c.name == name), None)
     if default is None:
         return pa.nulls(count, kind)
@@ -77,8 +70,6 @@ def stand_in(name: str, kind: pa.DataType, count: int) -> pa.Array:
 
 def _contents(values: pa.Array, words: Sequence[str] = ()) -> Iterator[bytes | NDArray[Any]]:
     """What is hashed of a column: its words, unless `words` gives them; validity; values, [row]."""
-    import pyarrow as pa
-
     if values.type == pa.string():
         values = values.dictionary_encode()
     valid = values.null_count == 0
@@ -137,8 +128,6 @@ class RowsHash:
 
     def update(self, rows: pa.Table) -> None:
         """Add the rows that come next, with the columns that their file has."""
-        import pyarrow as pa
-
         self._keys |= keys_of(rows)
         for name in {*rows.column_names} - {*KEY_COLUMNS} - {*self._columns}:
             kind = rows.schema.field(name).type
@@ -146,10 +135,9 @@ class RowsHash:
             self._columns[name] = kind, hashers
             self._hash(name, stand_in(name, kind, self._rows))
         for name, (kind, _) in self._columns.items():
-            if name in rows.column_names:
-                self._hash(name, rows[name].combine_chunks())
-            else:
-                self._hash(name, stand_in(name, kind, rows.num_rows))
+            lacking = name not in rows.column_names
+            values = stand_in(name, kind, rows.num_rows) if lacking else rows[name].combine_chunks()
+            self._hash(name, values)
         self._rows += rows.num_rows
 
     def _hash(self, name: str, values: pa.Array) -> None:

@@ -1,20 +1,15 @@
 """The runs of a store as a DataFrame. Needs neither Numba nor the engine."""
 
-from __future__ import annotations
-
 import os
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
+import pyarrow as pa
 
 from fastbp.schema.columns import SETUP_COLUMNS
-from fastbp.schema.text import printable
+from fastbp.schema.text import plural, printable
 from fastbp.store import parquet
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _SHOWN = ("setup", "seed", "outcome", "updates_done", "converged_at", "loss", "spread", "max_error")
 
@@ -38,8 +33,8 @@ class RunsFrame(pd.DataFrame):
         same = [f"{key} {printable(str(v))}" for key, v in constant.items() if pd.notna(v)]
         table = pd.DataFrame(self[[*varying, *(name for name in _SHOWN if name in self.columns)]])
         more = len(self.columns) - len(table.columns)
-        counts = f"{_plural(len(self), 'run')} of {_plural(len(setups), 'setup')}"
-        line = f"{counts}; {_plural(more, 'more column')}." if more else f"{counts}."
+        counts = f"{plural(len(self), 'run')} of {plural(len(setups), 'setup')}"
+        line = f"{counts}; {plural(more, 'more column')}." if more else f"{counts}."
         return table, f"{line} In all: {', '.join(same)}." if same else line
 
     def __repr__(self) -> str:
@@ -58,10 +53,6 @@ class RunsFrame(pd.DataFrame):
             return self.to_html(max_rows=10)
         table, line = self._parts()
         return f"{table.to_html(max_rows=10)}<p>{escape(line)}</p>"
-
-
-def _plural(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'s'[: n != 1]}"
 
 
 def load(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -90,8 +81,6 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 def frame(rows: pa.Table) -> pd.DataFrame:
     """Rows as a DataFrame: whole numbers stay whole beside nulls."""
-    import pyarrow as pa
-
     runs: pd.DataFrame = rows.to_pandas(
         types_mapper=lambda kind: pd.Int64Dtype() if kind == pa.int64() else None
     )

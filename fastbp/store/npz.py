@@ -1,23 +1,18 @@
 """Arrays in .npz files, those of users and the problems of a store: read without trusting them."""
 
-from __future__ import annotations
-
 import io
 import math
 import warnings
 import zipfile
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 from fastbp.schema.errors import TableError
 from fastbp.schema.text import plain, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
 
 MAX_BYTES = 300_000_000
 """Of one array."""

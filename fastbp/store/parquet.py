@@ -1,29 +1,22 @@
 """Files of runs: encode and seal them, read and check them, write any file whole or not at all."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import io
 import os
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from fastbp.schema import columns
-from fastbp.schema.columns import RESULT_COLUMNS, SETUP_COLUMNS, schema
+from fastbp.schema.columns import RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
 from fastbp.schema.errors import DamagedFileError, FileError, StoreError
 from fastbp.store.digest import digest, in_order, stand_in
 from fastbp.store.filename import RunFile, overlap_message, run_files
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    import pyarrow as pa
-
-    from fastbp.schema.columns import Column
 
 _MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
 _REPEATED = [
@@ -58,8 +51,6 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
     digest : str
         The digest of the rows.
     """
-    import pyarrow.parquet as pq
-
     rows_digest = digest(rows)
     buffer = io.BytesIO()
     pq.write_table(
@@ -92,14 +83,8 @@ def _footer(content: bytes) -> int:
 
 def _is_intact(content: bytes) -> bool:
     """Whether the bytes are those that were sealed."""
-    end = _footer(content)
-    start = end - _SEAL_BYTES
-    if start < 0 or content[start : start + len(_SEAL)] != _SEAL:
-        return False
-    view = memoryview(content)
-    hasher = hashlib.sha256(view[:start])
-    hasher.update(view[end:])
-    return hasher.digest() == content[start + len(_SEAL) : end]
+    start = _footer(content) - _SEAL_BYTES
+    return start >= 0 and sealed(content[:start] + content[start + _SEAL_BYTES :]) == content
 
 
 def contents(file: Path) -> tuple[bytes, dict[str, str]]:
@@ -112,9 +97,6 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
     FileError
         The file cannot be read, so nobody can tell whether it is damaged.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     # a folder, a pipe that would never end, or a link that leads nowhere
     if not file.is_file() and os.path.lexists(file):
         raise DamagedFileError(file, "it is no file")
@@ -210,9 +192,6 @@ def read_as_written(
     FileError
         As `contents`; or a newer fastbp made the file, with a type that this one does not know.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     content, metadata = contents(file)
     try:
         with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as opened:
@@ -308,8 +287,6 @@ def read_all(store: Path) -> pa.Table:
         There are no runs, a file is damaged, two files have seeds in common, or files are of
         several numerics versions.
     """
-    import pyarrow as pa
-
     tables, versions = [], set()
     files = [*run_files(store / "runs")]
     for file in files:

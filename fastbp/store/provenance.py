@@ -1,17 +1,12 @@
 """How the runs of a store were made: its `made.json` and its `sweep.toml`."""
 
-from __future__ import annotations
-
 import json
 import tomllib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from fastbp.schema.text import printable
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from fastbp.store.store import Store
+from fastbp.store.store import Store
 
 
 def read_made(store: Path) -> list[dict[str, Any]]:

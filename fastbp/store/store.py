@@ -4,8 +4,6 @@ A run exists when a complete file with it lies in `runs/`, so there is no journa
 could become stale.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import time
@@ -59,19 +57,15 @@ class Store:
         StoreError
             It is something else, or holds runs of another numerics version.
         """
-        try:
-            str(self.path).encode()
-        except UnicodeEncodeError:  # Arrow opens no such files
-            why = "has a name that is no text"
-        else:
-            why = self._why_unusable()
-        if why:
+        if why := self._why_unusable():
             raise StoreError(f"{self.path} {why}: {self._another}")
-        for file in () if any_version else self.files():
+        file = None if any_version else next(self.files(), None)
+        if file:  # a store holds one version
             self._check_version(parquet.contents(file)[1], self._another)
-            break  # a store holds one version
 
     def _why_unusable(self) -> str:
+        if re.search("[\ud800-\udfff]", str(self.path)):  # Arrow opens no such files
+            return "has a name that is no text"
         if _ADDRESS.match(str(self.path)):
             return "is an address, not a folder"
         if self.path.exists() and not self.path.is_dir():
@@ -279,12 +273,11 @@ class Store:
 
 def footer(problem: str = "") -> dict[str, str]:
     """What the footer of a file says that this fastbp makes; `problem` is a digest."""
-    metadata = {
+    return {
         "fastbp.version": __version__,
         "fastbp.numerics": str(NUMERICS_VERSION),
         "fastbp.schema": str(SCHEMA),
-    }
-    return metadata | ({"fastbp.problem": problem} if problem else {})
+    } | ({"fastbp.problem": problem} if problem else {})
 
 
 def _take(lock: IO[str]) -> None:

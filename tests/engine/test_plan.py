@@ -162,14 +162,14 @@ def test_blocks_make_up_the_files(start, count, updates, data):
 def test_what_differs_in_its_budget_alone_is_trained_once():
     keys = {"problem": "xor", "hidden": [2], "updates": 100}
     sweep = Sweep(seeds=1000, setup=keys, grid={"updates": [100, 70, 400], "lr": [0.1, 0.2]})
-    assert [[s.budget for s in share.setups] for share in Plan(sweep).missing_ranges()] == [
+    assert [[s.budget for s in setups] for setups, *_ in Plan(sweep).missing_ranges()] == [
         [400, 100, 70]
     ] * 2
     present = {
         identity(sweep.setups[0]): [(0, 300)],
         identity(sweep.setups[4]): [(200, 200), (900, 100)],
     }
-    first = [share for share in Plan(sweep, present).missing_ranges() if share.setups[0].lr == 0.1]
+    first = [share for share in Plan(sweep, present).missing_ranges() if share[0][0].lr == 0.1]
     assert [([s.budget for s in setups], at, runs) for setups, at, runs in first] == [
         ([400, 70], 0, 200), ([70], 200, 100), ([100, 70], 300, 100), ([400, 100, 70], 400, 500), ([100, 70], 900, 100),
     ]  # fmt: skip
@@ -259,7 +259,7 @@ def test_the_longest_runs_come_first():
         setup={"problem": "xor"},
         grid=[{k: v if k == "lr" else [v] for k, v in grid.items()} for grid in lr],
     )
-    assert [share.setups[0].updates for share in Plan(sweep).missing_ranges()] == [
+    assert [setups[0].updates for setups, *_ in Plan(sweep).missing_ranges()] == [
         10_000,
         1000,
         100,
@@ -277,7 +277,7 @@ def test_ten_billion_runs_are_planned_at_once_in_little_memory(updates):
     tracemalloc.start()
     try:
         planned = sum(1 for _ in planned_files(Plan(sweep)))
-        assert sum(share.runs for share in Plan(sweep).missing_ranges()) == 10**10
+        assert sum(runs for _, _, runs in Plan(sweep).missing_ranges()) == 10**10
         assert sum(1 for _ in zip(Plan(sweep).blocks(), range(10_000), strict=False)) == 10_000
         peak = tracemalloc.get_traced_memory()[1]
     finally:

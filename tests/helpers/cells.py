@@ -32,7 +32,7 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.parquet import read_all
 from fastbp.store.store import Store
 
-ENGINE = {"prepare": driver.prepare, "train_block": driver.train_block}
+ENGINE = {"warm_up": driver.warm_up, "train_block": driver.train_block}
 SHIPPED = lane_group.suggested_lanes
 
 
