@@ -18,6 +18,7 @@ from fastbp.cli.arguments import Option, folder, integer, number, option, sweep_
 from fastbp.cli.terminal import Phase, print_data, print_note
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS, Key
+from fastbp.schema.text import plural
 
 if TYPE_CHECKING:
     from fastbp.config.sweep import Sweep
@@ -112,8 +113,6 @@ def _print_notes(notes: Sequence[str]) -> None:
 
 def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
     """What the time allowed left out, or why fewer seeds were enough."""
-    from fastbp.schema.text import plural
-
     notes = []
     if diagnosis.beyond:
         notes.append(

@@ -6,13 +6,13 @@ from pathlib import Path
 from fastbp.cli import process
 from fastbp.cli.arguments import option
 from fastbp.cli.terminal import Phase, print_data, print_note
+from fastbp.schema.errors import StoreError
+from fastbp.schema.text import plural
 
 
 def merge(into: Path, sources: list[Path]) -> int:
     """Copy runs into a store and print how many there are."""
     from fastbp.engine import merge as merge_module
-    from fastbp.schema.errors import StoreError
-    from fastbp.schema.text import plural
     from fastbp.store.store import Store
 
     target, stores = Store(into), [Store(source) for source in sources]

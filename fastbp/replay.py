@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from fastbp.cli import process
 from fastbp.cli.arguments import file_ending, option
 from fastbp.cli.terminal import Phase, print_data, print_note
+from fastbp.schema.errors import StoreFullError, SweepError
+from fastbp.schema.text import plural
 
 if TYPE_CHECKING:
     from fastbp.engine.retrain import Trajectory
@@ -20,7 +22,6 @@ def replay(
     """Train a run again; show it, or compare it with its stored row."""
     from fastbp.engine import compile_ahead, lane_group, stored_run
     from fastbp.engine.retrain import retrain
-    from fastbp.schema.errors import SweepError
     from fastbp.store.store import Store
 
     run = stored_run.find(Store(store), setup, seed, held=check)
@@ -57,7 +58,6 @@ def _show(
     """Print a trajectory, and write its evaluations, pictures and weights."""
     from fastbp.engine import stored_run
     from fastbp.reporting import phrases, plots
-    from fastbp.schema.text import plural
 
     evaluations = trajectory.evaluations
     last = evaluations.iloc[-1]
@@ -88,7 +88,6 @@ def _show(
 
 def _write(files: dict[Path, bytes], optional: Path | None) -> None:
     """Write files and name them; a note about the optional one if its store is read-only."""
-    from fastbp.schema.errors import StoreFullError
     from fastbp.store.store import write
 
     written = []

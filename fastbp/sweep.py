@@ -14,16 +14,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fastbp.cli import process
-from fastbp.cli.arguments import folder, integer, option, sweep_file, value
+from fastbp.cli.arguments import folder, integer, lazily, option, value
 from fastbp.cli.terminal import print_data, print_note
 from fastbp.schema.errors import SweepError
+from fastbp.schema.text import plural
 
 if TYPE_CHECKING:
-    from fastbp.adaptive.bisection import SearchAxis
     from fastbp.cli.job import Done, Job, Options
-
-FOUNDING = "founding"
-"""The sweep that runs if none is named, and the first of `--all`."""
 
 SINGLE = {
     "sweep": "FILE or NAME", "settings": "--set", "shard": "--shard",
@@ -33,9 +30,7 @@ SINGLE = {
 
 
 def _executor(text: str) -> str:
-    from fastbp.engine import backends
-
-    backends.named(text)
+    lazily("engine.backends:named", text)
     return text
 
 
@@ -45,29 +40,16 @@ def _shard(text: str) -> tuple[int, int] | None:
     return shard if shard[0] <= shard[1] else None
 
 
-def _width(text: str) -> float:
-    from fastbp.adaptive.until_width import read_width
-
-    return read_width(text)
-
-
-def _axis(text: str) -> SearchAxis:
-    from fastbp.adaptive.bisection import read_key
-
-    return read_key(text)
-
-
 # One sweep
 
 
 def _sweep_one(options: Options, began: float) -> int:
-    from fastbp.cli.dry_run import dry_run
-    from fastbp.cli.job import perform, with_max_seeds
+    from fastbp.cli.job import dry_run, perform, read_job, with_max_seeds
     from fastbp.engine import forecast
 
     mistakes = [*options.mistakes, *_conflicts(options)]
     try:
-        job = _job(options)
+        job = read_job(options)
     except SweepError as error:
         raise SweepError([*error.lines, *mistakes]) from None
     if mistakes:
@@ -90,26 +72,6 @@ def _sweep_one(options: Options, began: float) -> int:
         done = perform(job, options, pool, began)
         _print_result(job, done, options)
     return done.code
-
-
-def _job(options: Options) -> Job:
-    """Read the sweep file. Raises SweepError if it, a setting or the shard is wrong."""
-    from fastbp.cli.job import Job
-    from fastbp.config.sweep import Sweep
-    from fastbp.engine import plan
-    from fastbp.store.store import Store
-
-    file = sweep_file(options.sweep or FOUNDING)
-    sweep = Sweep.from_toml(file, seeds=options.seeds, settings=options.settings)
-    shard = None
-    if options.shard:
-        number, count = options.shard
-        if count > (seeds := sweep.all_seeds.count):
-            allowed = f"I/N, such as 1/3, with N up to {seeds:,}, the number of seeds"
-            raise SweepError([f"--shard: given '{number}/{count}', allowed: {allowed}"])
-        shard = plan.shard(sweep, number, count)
-    store = Store(options.output or Path("results") / file.stem, "-o DIR")
-    return Job("", file, sweep, store, shard)
 
 
 def _conflicts(options: Options) -> Iterator[str]:
@@ -143,11 +105,11 @@ def _print_result(job: Job, done: Done, options: Options) -> None:
 
 
 def _sweep_all(options: Options, source: Path, began: float) -> int:
-    from fastbp.cli.dry_run import dry_run, print_dry_runs
+    from fastbp.cli.job import dry_run, print_dry_runs, read_folder
     from fastbp.engine import forecast
 
     results = options.output or Path("results")
-    jobs, mistakes = _read_folder(source, results, options.seeds)
+    jobs, mistakes = read_folder(source, results, options.seeds)
     if mistakes := [*options.mistakes, *_only_single(options), *mistakes]:
         raise SweepError(mistakes)
     pool = options.pool()
@@ -175,44 +137,6 @@ def _only_single(options: Options) -> Iterator[str]:
             yield f"{spelling}: given beside --all, allowed: with a single sweep"
 
 
-def _read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Job], list[str]]:
-    """The sweeps below a folder, those in it first, and a line for each mistake."""
-    from fastbp.cli.job import Job
-    from fastbp.config.sweep import Sweep
-    from fastbp.reporting import gallery
-    from fastbp.schema.text import named
-    from fastbp.store.store import Store
-
-    files = {
-        path.relative_to(source).with_suffix("").as_posix(): path
-        for path in source.rglob("*.toml")
-        if not any(part.startswith(".") for part in path.relative_to(source).parts)
-    }
-    jobs: list[Job] = []
-    mistakes: list[str] = []
-    for name in sorted(files, key=lambda name: (name != FOUNDING, "/" in name, name)):
-        for parent in map(str, PurePosixPath(name).parents):
-            if parent in files:
-                mistakes.append(
-                    f"{named(files[name])}: its results would lie in those of {parent}.toml, "
-                    "allowed: another name"
-                )
-        try:
-            sweep = Sweep.from_toml(files[name], seeds=seeds)
-            store = Store(results / name, "-o DIR")
-            jobs.append(Job(name, files[name], sweep, store))
-        except SweepError as error:
-            mistakes += error.lines
-    if not files:
-        mistakes.append(f"--all: given {named(source)}, allowed: a folder with sweep files, *.toml")
-    if not gallery.is_generated(results):
-        mistakes.append(
-            f"{named(results / gallery.FILE)}: fastbp did not write this file, allowed: another "
-            "folder with -o, or move that file away"
-        )
-    return jobs, [*dict.fromkeys(mistakes)]  # --seeds is wrong once, not once per file
-
-
 def _perform_all(
     jobs: Sequence[Job], options: Options, source: Path, results: Path, began: float
 ) -> int:
@@ -231,8 +155,7 @@ def _perform_all(
         entry = {"results": str(results), "gallery": str(file), "seconds": round(seconds, 3)}
         print_data(json.dumps(entry | {"sweeps": entries}))
     else:
-        sweeps = f"{len(jobs):,} sweep{'s'[: len(jobs) != 1]}"
-        print_note(f"{file}: {sweeps}; {seconds:.1f} s in all")
+        print_note(f"{file}: {plural(len(jobs), 'sweep')}; {seconds:.1f} s in all")
     return max(codes)
 
 
@@ -283,8 +206,7 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
         for job in jobs
     ]
     whole = command(["--all", relative(source)], place, default)
-    file, text = results / gallery.FILE, gallery.text(results, entries, whole)
-    return write_if_changed(file, text)
+    return write_if_changed(results / gallery.FILE, gallery.text(results, entries, whole))
 
 
 def sweep(**given: Any) -> int:
@@ -365,14 +287,14 @@ main = process.Command(
         option(
             "--until-width",
             metavar="W",
-            type=_width,
+            type=partial(lazily, "adaptive.until_width:read_width"),
             help="train more and more seeds, starting with the sweep's number, until the 95%% "
             "interval of each share is at most this wide",
         ),
         option(
             "--bisect",
             metavar="KEY",
-            type=_axis,
+            type=partial(lazily, "adaptive.bisection:read_key"),
             help="find the value of a numeric key, such as lr, at which half of the seeds "
             "converge: between its values in the grid, or from the baseline's value outwards",
         ),

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from fastbp.cli import process
 from fastbp.cli.arguments import integer, option
 from fastbp.cli.terminal import Phase, print_data, print_note
+from fastbp.schema.errors import StoreError, remedy
+from fastbp.schema.text import plural
 
 if TYPE_CHECKING:
     from fastbp.engine.integrity import IntegrityReport
@@ -22,7 +24,6 @@ MAX_LINES = 100
 
 def verify(store: Path, repair: bool, replay: int) -> int:
     """Check a store, repair it if wanted, and print what is wrong."""
-    from fastbp.schema.errors import StoreError, remedy
     from fastbp.store.store import Store
 
     checked = Store(store)
@@ -98,8 +99,6 @@ def _print_faults(lines: Sequence[str]) -> None:
 
 
 def _sound(store: Path, report: IntegrityReport) -> str:
-    from fastbp.schema.text import plural
-
     setups, files = plural(report.setups, "setup"), plural(report.files, "file")
     return f"{store}: {report.runs:,} runs of {setups} in {files}, all sound"
 

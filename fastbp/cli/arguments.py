@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, NoReturn
 
 from fastbp.cli.terminal import print_data, print_errors, print_note
 from fastbp.schema.errors import SweepError
+from fastbp.schema.text import SHOWN, named, nearest, refusal
 
-SHOWN = 60
-"""Characters of a wrong value that a message shows."""
-
+FOUNDING = "founding"
+"""The sweep that runs if none is named, and the first of a folder."""
 
 Option = tuple[tuple[str, ...], dict[str, Any]]
 """The arguments of `ArgumentParser.add_argument`."""
@@ -73,8 +74,6 @@ class Parser(argparse.ArgumentParser):
         text = text.partition("=")[0]
         if not text.startswith("-"):
             return f"one argument too many: {text[:SHOWN]!r}"
-        from fastbp.schema.text import nearest
-
         return f"{text[:SHOWN]}: unknown option{nearest(text, self._names)}"
 
     def print_help(self, file: Any = None) -> None:
@@ -106,8 +105,7 @@ def value(allowed: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
         with suppress(ValueError):
             result = convert(text)
         if result is None:
-            given = f"given {text[:SHOWN]!r}"
-            raise argparse.ArgumentTypeError(f"{given}, allowed: {allowed}")
+            raise argparse.ArgumentTypeError(refusal(text, allowed))
         return result
 
     return checked
@@ -140,6 +138,11 @@ def file_ending(*suffixes: str) -> Callable[[str], Any]:
     )
 
 
+def lazily(place: str, text: str) -> Any:
+    """The value of an option that `MODULE:FUNCTION` reads, imported only where it is given."""
+    return resolve_name(f"fastbp.{place}")(text)
+
+
 def shipped_sweeps() -> dict[str, Path]:
     """The sweep files that ship with fastbp, by their names below the folder `sweeps`."""
     package = Path(__file__).parent.parent
@@ -168,8 +171,6 @@ def sweep_file(name: str) -> Path:
     for known, file in files.items():
         if name in (known, file.stem):
             return file
-    from fastbp.schema.text import named, nearest
-
     similar = nearest(name, [*files, *(file.stem for file in files.values())])
     raise SweepError(
         [

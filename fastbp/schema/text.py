@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from os import PathLike, fspath
 from typing import Any
-
-import numpy as np
 
 SHOWN = 60
 """Characters of a value that a line shows."""
@@ -36,20 +35,20 @@ def refusal(value: object, allowed: str) -> str:
     return f"given {shown(value)}, allowed: {allowed}"
 
 
-def _spelled(value: object, depth: int) -> str:  # noqa: PLR0911 - one return a type
+def _spelled(value: Any, depth: int) -> str:  # noqa: PLR0911 - one return a type
     """A value, and what it holds down to so many levels."""
     match value:
-        case bool() | np.bool_():
+        case bool():
             return "true" if value else "false"
         case str():
             return repr(value[:SHOWN])
         case int() if abs(value) >= 10**SHOWN:
             return f"an integer of {int(value.bit_length() * math.log10(2)) + 1:,} digits or so"
-        case int() | float() | np.integer() | np.floating():
+        case numbers.Real():
             return str(value)
-        case np.ndarray() if value.ndim == 0:
-            return _spelled(value.item(), depth)
-        case Mapping() | list() | tuple() | np.ndarray() if depth == 0:
+        case _ if hasattr(value, "tolist"):  # from NumPy
+            return _spelled(list(islice(value, 30)) if value.ndim else value.item(), depth)
+        case Mapping() | list() | tuple() if depth == 0:
             return "…"
         case Mapping():
             return (
@@ -57,7 +56,7 @@ def _spelled(value: object, depth: int) -> str:  # noqa: PLR0911 - one return a 
                 + ", ".join(f"{k} = {_spelled(v, depth - 1)}" for k, v in islice(value.items(), 8))
                 + "}"
             )
-        case list() | tuple() | range() | np.ndarray():
+        case list() | tuple() | range():
             return "[" + ", ".join(_spelled(item, depth - 1) for item in islice(value, 30)) + "]"
         case None:
             return "None"
@@ -90,7 +89,7 @@ def percent(share: float) -> str:
 
     It is 0% and 100% only if it is exactly that.
     """
-    if np.isnan(share):
+    if math.isnan(share):
         return "–"
     rounded = round(100 * share, 2)
     if rounded in (0, 100) and share not in (0, 1):
@@ -101,7 +100,7 @@ def percent(share: float) -> str:
 
 def points(difference: float) -> str:
     """A difference of shares in percentage points, with its sign; – if there is none."""
-    if np.isnan(difference):
+    if math.isnan(difference):
         return "–"
     value = 100 * difference
     digits = 2 if 0 < abs(value) < 0.1 else 1
@@ -111,7 +110,7 @@ def points(difference: float) -> str:
 
 def p_value(value: float) -> str:
     """A p value: <0.0001, four digits below 0.1, two above; – if there is none."""
-    if np.isnan(value):
+    if math.isnan(value):
         return "–"
     return "<0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
 
