@@ -100,7 +100,7 @@ def _family(family: Family) -> str:
             if p.annotation is not str
         )
         rows.append((f"`{choice.usage}`", meaning, limits))
-    about = _first_line(inspect.getmodule(family.functions[0]))
+    about = _first_line(inspect.getmodule(next(iter(family.choices.values())).function))
     text = f"### `{family.key}`\n\n{about}\n\n" + _table(("choice", "meaning", "parameters"), rows)
     for p in family.shared:
         limits = choice_syntax.words(p.annotation)

@@ -80,11 +80,6 @@ class Choice(NamedTuple):
         usages = ",".join(f"{name}={name.upper()}" for name in names)
         return f"{self.name}:{usages}" if usages else self.name
 
-    @property
-    def is_positional(self) -> bool:
-        """Whether its only parameter is written without its name, as in `blocked:3`."""
-        return len(self.parameters) == 1 and "=" not in self.usage
-
 
 class Family(NamedTuple):
     """All choices of one key, by name; `shared` are parameters that each of them may take."""
@@ -92,11 +87,6 @@ class Family(NamedTuple):
     key: str
     choices: dict[str, Choice]
     shared: tuple[Parameter, ...] = ()
-
-    @property
-    def functions(self) -> tuple[Function, ...]:
-        """The functions in the order of their codes."""
-        return tuple(choice.function for choice in self.choices.values())
 
 
 def family(key: str, module: ModuleType, takes: int, shared: tuple[Parameter, ...] = ()) -> Family:

@@ -144,7 +144,7 @@ class Call(NamedTuple):
         for parameter, value in zip(parameters, (*self.values, *self.shared), strict=True):
             if parameter.required or value != parameter.default:
                 written = value if isinstance(value, str) else number(value)
-                bare = parameter in self.choice.parameters and self.choice.is_positional
+                bare = self.choice.usage == f"{self.choice.name}:{parameter.name.upper()}"
                 parts.append(written if bare else f"{parameter.name}={written}")
         return f"{self.choice.name}:{','.join(parts)}" if parts else self.choice.name
 

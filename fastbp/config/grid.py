@@ -312,7 +312,7 @@ class SweepTables:
         for key, (place, options, folder) in table.items():
             if key not in KEYS:
                 self.lines.append(f"{place}: {unknown(key, KEYS)}")
-            elif not KEYS[key].is_axis:
+            elif not KEYS[key].in_id:
                 rule = "one value in [setup], since no run changes with it"
                 self.lines.append(f"{place}: given a list, allowed: {rule}")
             else:

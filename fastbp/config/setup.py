@@ -278,13 +278,11 @@ class Setup:
         batch with equal evaluations are one setup; `xor` and `table:0110`, or an epoch and its
         number of updates, are two.
         """
-        if numerics_version not in self._identities:
-            self._identities[numerics_version] = self._hashed(numerics_version)
-        return self._identities[numerics_version]
-
-    @cached_property
-    def _identities(self) -> dict[int, str]:
-        return {}  # a plan of 10⁵ setups needs each several times
+        # Kept, as a plan of 10⁵ setups needs each several times.
+        known: dict[int, str] = self.__dict__.setdefault("_identities", {})
+        if numerics_version not in known:
+            known[numerics_version] = self._hashed(numerics_version)
+        return known[numerics_version]
 
     def _hashed(self, numerics_version: int) -> str:
         columns = self.columns()

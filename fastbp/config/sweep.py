@@ -285,16 +285,14 @@ class Sweep:
 
     def _resolved(self) -> dict[str, Any]:
         """The ids of the setups, for readers that know no choices."""
-        resolved: dict[str, Any] = {}
-        if self.baseline:
-            resolved["baseline"] = self.baseline.identity()
-        resolved["setups"] = [setup.identity() for setup in self.setups]
-        if self.published:
-            ids = [[setup.identity() for setup in setups] for setups in self._matching()]
-            resolved["published"] = ids
-        if self.seed_counts:
-            resolved["seeds"] = [self.seeds_of(setup).count for setup in self.setups]
-        return resolved
+        seeds = [self.seeds_of(setup).count for setup in self.setups] if self.seed_counts else None
+        resolved = {
+            "baseline": self.baseline and self.baseline.identity(),
+            "setups": [setup.identity() for setup in self.setups],
+            "published": [[s.identity() for s in setups] for setups in self._matching()],
+            "seeds": seeds,
+        }
+        return {key: value for key, value in resolved.items() if value}
 
 
 def _toml(values: Mapping[str, Any]) -> list[str]:

@@ -33,6 +33,12 @@ MAX_VALUES = 2**24  # 128 MB of inputs, and as much of targets
 NUMBER = re.compile(
     r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE
 )
+_TYPES = re.compile(
+    r"(dictionary<values=)?((?P<text>string|large_string|string_view)|"
+    r"u?int\d+|halffloat|float|double|decimal\d+\(\d+, -?\d+\)|bool|null)(, indices=.*)?"
+)
+"""Arrow's names for types of text, and of numbers, flags or nothing at all."""
+
 _PANDAS_INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 
 
@@ -128,8 +134,6 @@ def csv_frame(
 
 
 def _csv(raw: bytes) -> DataTable:
-    import pandas as pd
-
     _check_encoding(raw)
     text = io.TextIOWrapper(io.BytesIO(raw), "utf-8-sig", newline="")
     names = first_record(text)
@@ -138,7 +142,7 @@ def _csv(raw: bytes) -> DataTable:
     _check_size(1, len(names))
     try:
         frame = csv_frame(text, names, rows=MAX_ROWS + 1)
-    except pd.errors.ParserError:
+    except ValueError:
         _check_rows(text, names)
         raise
     if frame.iloc[:, -1].isna().any():  # pandas fills up rows that are too short
@@ -227,7 +231,8 @@ def _parquet(raw: bytes) -> DataTable:
         raise TableError(f"at most {MAX_BYTES:,} bytes, unpacked; it has {size:,}")
     index = (schema.pandas_metadata or {}).get("index_columns", [])
     fields = [field for field in schema if field.name not in index]
-    foreign = [field for field in fields if not _is_text(field) and not _is_number(field)]
+    types = {field.name: _TYPES.fullmatch(str(field.type)) for field in fields}
+    foreign = [field for field in fields if not types[field.name]]
     if foreign:  # a small file may hold any amount of lists or bytes, even if they are never used
         more = f" (the first of {len(foreign):,})" if len(foreign) > 1 else ""
         raise TableError(
@@ -241,28 +246,9 @@ def _parquet(raw: bytes) -> DataTable:
         dtype_backend="numpy_nullable",
         page_checksum_verification=True,
         # all copies of a long word together may be a thousand times the file
-        read_dictionary=[field.name for field in fields if _is_text(field)],
+        read_dictionary=[name for name, match in types.items() if match and match["text"]],
     )
     return DataTable(columns_of(frame, names))
-
-
-def _value_type(field: Any) -> Any:
-    """The type of the values of a field, dictionaries apart."""
-    import pyarrow as pa
-
-    return field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-
-
-def _is_text(field: Any) -> bool:
-    return str(_value_type(field)) in ("string", "large_string", "string_view")
-
-
-def _is_number(field: Any) -> bool:
-    """Whether a field has numbers or flags, or nothing at all."""
-    from pyarrow import types
-
-    tests = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_null)
-    return any(test(_value_type(field)) for test in tests)
 
 
 def _npz(raw: bytes) -> DataTable:

@@ -104,25 +104,23 @@ def _npz(path: Path, targets: list[str] | None) -> Changed | None:
         return None
     parts = {name: arrays[name].reshape(rows, -1) for name in ("X", "T")}
     _refuse(path, {name: ~np.isfinite(part).all(axis=1) for name, part in parts.items()})
-    drawn, buffer = _drawn(rows), io.BytesIO()
+    (drawn, note), buffer = _drawn(path, rows), io.BytesIO()
     np.savez(buffer, **(arrays | {name: arrays[name][drawn] for name in parts}))
-    return buffer.getvalue(), [_note(path, rows)]
+    return buffer.getvalue(), [note]
 
 
 def _draw(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Some rows of a table, and a line about it. Raises SweepError if rows lack values."""
     columns = read_table.columns_of(frame, [str(name) for name in frame.columns])
     _refuse(path, {column.name: column.missing for column in columns})
-    return frame.iloc[_drawn(len(frame))], _note(path, len(frame))
+    drawn, note = _drawn(path, len(frame))
+    return frame.iloc[drawn], note
 
 
-def _drawn(rows: int) -> NDArray[np.intp]:
-    """Which of so many rows are drawn: always the same ones."""
-    return np.sort(np.random.default_rng(0).choice(rows, SAMPLED, replace=False))
-
-
-def _note(path: Path, rows: int) -> str:
-    return (
+def _drawn(path: Path, rows: int) -> tuple[NDArray[np.intp], str]:
+    """Which of so many rows are drawn, always the same ones, and a line about them."""
+    drawn = np.sort(np.random.default_rng(0).choice(rows, SAMPLED, replace=False))
+    return drawn, (
         f"{named(path)} has {rows:,} rows, more than {MAX_LEARNT:,}: {SAMPLED:,} of them, drawn at "
         "random and numbered anew, are trained on, and an epoch presents each of these once"
     )

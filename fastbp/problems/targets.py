@@ -9,6 +9,7 @@ mistake is the rest of a line, "given …, allowed: …".
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import compress, islice
@@ -29,7 +30,7 @@ MAX_CLASSES = 1024  # as many outputs as the largest encoder
 LARGEST = 1e30  # finite in float32, and its square in float64
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class FileProblem:
     """Inputs and targets of a file, as they were when it was read.
 
@@ -45,7 +46,7 @@ class FileProblem:
         Digest of `values`.
     """
 
-    values: Problem
+    values: Problem = field(compare=False)
     names: Names
     trained: bool = False
     digest: str = field(init=False)
@@ -57,16 +58,6 @@ class FileProblem:
     def constant(self) -> tuple[str, ...]:
         """Outputs whose target is the same in every row."""
         return tuple(compress(self.names.outputs, np.ptp(self.values.T, axis=0) == 0))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FileProblem) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
-
-    @property
-    def _key(self) -> tuple[object, ...]:
-        return self.digest, self.names, self.trained
 
 
 def arrays(file: FileProblem) -> Problem:
@@ -99,39 +90,44 @@ def stored(path: str | os.PathLike[str]) -> FileProblem:
 
 def from_arrays(X: Any, T: Any, lines: list[str]) -> FileProblem | None:
     """A problem in memory. What is wrong with it is added to `lines`."""
-    arrays: dict[str, NDArray[np.float64]] = {}
-    for name, given, needed in (("X", X, "[row, input]"), ("T", T, "[row, output] or [row]")):
-        try:
-            values = np.asarray(given)
-            arrays[name] = np.asarray(values, np.float64)
-        except (TypeError, ValueError):
-            lines.append(f"{name}: given {shown(given)}, allowed: numbers, {needed}")
-            continue
-        if name == "T" and values.ndim == 1:
-            arrays[name] = arrays[name][:, None]
-        if arrays[name].ndim != 2 or not arrays[name].size:
-            lines.append(f"{name}: given an array of shape {values.shape}, allowed: {needed}")
-            del arrays[name]
-            continue
-        missing = np.array([not np.isfinite(row).all() for row in arrays[name]])
-        if missing.any():
-            lines.append(f"{name}: given no number in {rows_of(missing)}, allowed: finite numbers")
-        elif name == "X" and np.abs(arrays[name]).max() > LARGEST:
-            largest = np.abs(arrays[name]).max()
-            lines.append(f"X: given numbers up to {largest:.3g}, allowed: up to {LARGEST:g}")
-        elif name == "T" and (arrays[name].min() < 0 or arrays[name].max() > 1):
-            ends = f"{arrays[name].min():.4g} to {arrays[name].max():.4g}"
-            lines.append(f"T: given numbers from {ends}, allowed: from 0 to 1, as sigmoids answer")
-    if len(arrays) == 2 and len(arrays["X"]) != len(arrays["T"]):
-        given = f"{len(arrays['X']):,} and {len(arrays['T']):,} rows"
+    pair = [
+        _matrix("X: given", X, "[row, input]", (-LARGEST, LARGEST, ""), lines),
+        _matrix("T: given", T, "[row, output] or [row]", (0, 1, ", as sigmoids answer"), lines),
+    ]
+    sizes = [len(part) for part in pair if part is not None]
+    if len(set(sizes)) == 2:
+        given = f"{sizes[0]:,} and {sizes[1]:,} rows"
         lines.append(f"X and T: given {given}, allowed: as many rows")
-    elif len(arrays) == 2 and len(arrays["X"]) > MAX_ROWS:
-        lines.append(f"X: given {len(arrays['X']):,} rows, allowed: at most {MAX_ROWS:,}")
-    if lines or len(arrays) < 2:
+    elif len(sizes) == 2 and sizes[0] > MAX_ROWS:
+        lines.append(f"X: given {sizes[0]:,} rows, allowed: at most {MAX_ROWS:,}")
+    if lines:
         return None
-    return FileProblem(
-        problem(arrays["X"], arrays["T"]), numbered(arrays["X"].shape[1], arrays["T"].shape[1])
-    )
+    values = problem(*pair)
+    return FileProblem(values, numbered(values.X.shape[1], values.T.shape[1]))
+
+
+def _matrix(
+    start: str, given: Any, needed: str, limits: tuple[float, float, str], lines: list[str]
+) -> Any:
+    """Numbers as an array [row, column], or None; a line that begins with `start` if wrong."""
+    try:
+        values = np.asarray(np.asarray(given), np.float64)
+    except (TypeError, ValueError):
+        lines.append(f"{start} {shown(given)}, allowed: numbers, {needed}")
+        return None
+    if values.ndim == 1 and needed.endswith("[row]"):
+        values = values[:, None]
+    if values.ndim != 2 or not values.size:
+        lines.append(f"{start} an array of shape {np.shape(given)}, allowed: {needed}")
+        return None
+    low, high, why = limits
+    missing = np.array([not np.isfinite(row).all() for row in values])
+    if missing.any():
+        lines.append(f"{start} no number in {rows_of(missing)}, allowed: finite numbers")
+    elif values.min() < low or values.max() > high:
+        ends = f"{values.min():.4g} to {values.max():.4g}"
+        lines.append(f"{start} numbers from {ends}, allowed: from {low:g} to {high:g}{why}")
+    return values
 
 
 # Where files are
@@ -182,25 +178,18 @@ def _stamp(path: str) -> _Stamp:
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        folder = os.path.dirname(path)
-        try:
-            with os.scandir(folder) as entries:
-                others = [
-                    entry.name
-                    for entry in islice(entries, 1000)
-                    if _extension(entry.name) in DECODERS
-                ]
-        except OSError:
-            others = []
+        others: list[str] = []
+        with suppress(OSError), os.scandir(os.path.dirname(path)) as entries:
+            names = (entry.name for entry in islice(entries, 1000))
+            others = [each for each in names if _extension(each) in DECODERS]
         raise _refused(
             path, f"a file that is there; there is no {named(path)}{nearest(name, others)}"
         ) from None
     except OSError as error:
         raise _unreadable(path, error) from None
-    if stat.S_ISDIR(status.st_mode):
-        raise _refused(path, f"a file; {named(path)} is a folder")
     if not stat.S_ISREG(status.st_mode):
-        raise _refused(path, f"a file; {named(path)} is a device or a pipe")
+        kind = "folder" if stat.S_ISDIR(status.st_mode) else "device or a pipe"
+        raise _refused(path, f"a file; {named(path)} is a {kind}")
     if status.st_size > MAX_BYTES:
         raise _refused(path, f"at most {MAX_BYTES:,} bytes; it has {status.st_size:,}")
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size
@@ -270,9 +259,7 @@ def _problem(
         if (more := len(texts) - MAX_LINES + 1) > 1:
             texts[MAX_LINES - 1 :] = [f"no mistakes; there are {more:,} more like these"]
         return tuple(Mistake("problem", line) for line in _refused(path, *texts).lines)
-    X = np.empty((rows, len(inputs)))
-    for i, column in enumerate(inputs):
-        X[:, i] = column.values
+    X = np.column_stack([column.values.astype(np.float64) for column in inputs])
     T = np.column_stack([values for _, values in outputs])
     return FileProblem(
         problem(X, T),

@@ -56,7 +56,8 @@ class Key(NamedTuple):
         The number of the first `fastbp.schema.columns.SCHEMA` with its column. In older files all
         rows have `column_default`.
     in_id
-        Whether setups that differ in it alone have different ids.
+        Whether setups that differ in it alone have different ids. A grid lists values of such keys
+        alone: only what changes a run is worth several.
     """
 
     name: str
@@ -81,11 +82,6 @@ class Key(NamedTuple):
     def column_default(self) -> Any:
         """The default as the table of runs spells it."""
         return self.default if self.stored_default is None else self.stored_default
-
-    @property
-    def is_axis(self) -> bool:
-        """Whether a grid may list values of it: only what changes a run is worth several."""
-        return self.in_id
 
 
 KEYS: dict[str, Key] = {

