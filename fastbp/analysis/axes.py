@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.statistics.proportions import crossings
-from fastbp.analysis.summary import keys_of
+from fastbp.analysis.summary import keys_of, settings_of
 
 MIN_CURVE = 6
 """Values of a key, in one setting of the others, from which on a curve says more than bars."""
@@ -53,13 +53,6 @@ def _numeric_keys(summary: pd.DataFrame) -> list[str]:
     ]
 
 
-def _groups(summary: pd.DataFrame, others: list[str]) -> list[pd.DataFrame]:
-    """The rows of each setting of some keys."""
-    if not others:
-        return [summary]
-    return [rows for _, rows in summary.groupby(others, dropna=False)]
-
-
 def map_axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
     """Pairs of numeric keys with setups enough for a map, the key with more values first."""
     pairs = []
@@ -70,7 +63,7 @@ def map_axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
         twice = summary[[x, y, *others]].duplicated().any()
         if 2 * len(summary[[x, y]].drop_duplicates()) <= wide * high or twice:
             continue
-        if any(_is_plane(rows, x, y) for rows in _groups(summary, others)):
+        if any(_is_plane(rows, x, y) for rows in settings_of(summary, others)):
             pairs.append((x, y) if wide >= high else (y, x))
     return pairs
 
@@ -86,8 +79,7 @@ def curve_keys(summary: pd.DataFrame) -> list[str]:
     keys = []
     for key in _numeric_keys(summary):
         others = [other for other in keys_of(summary) if other != key]
-        groups = summary.groupby(others, dropna=False)[key] if others else summary[key]
-        if np.max(groups.nunique()) >= MIN_CURVE:
+        if any(rows[key].nunique() >= MIN_CURVE for rows in settings_of(summary, others)):
             keys.append(key)
     return keys
 

@@ -278,6 +278,13 @@ def _column(values: list[Value]) -> pd.Series[Any]:
     return pd.Series(values, dtype=dtype)
 
 
+def settings_of(summary: pd.DataFrame, keys: list[str]) -> list[pd.DataFrame]:
+    """The rows of each setting of some keys, all rows without keys."""
+    if not keys:
+        return [summary]
+    return [rows for _, rows in summary.groupby(keys, sort=False, dropna=False)]
+
+
 def keys_of(summary: pd.DataFrame) -> list[str]:
     """The keys that vary: the columns of a summary before `setup`."""
     return list(summary.columns[: summary.columns.get_loc("setup")])

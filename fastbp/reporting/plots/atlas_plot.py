@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.phrases import evenly, plain, setting
-from fastbp.reporting.plots.style import WIDTH, clipped, inches, outcome_handles, styled, wrapped
+from fastbp.reporting.plots.style import (
+    WIDTH,
+    clipped,
+    inches,
+    legend,
+    outcome_handles,
+    styled,
+    wrapped,
+)
 from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.schema.text import and_, plural
 
@@ -41,6 +49,10 @@ _BOLD = 9.8
 """Points of letters as wide as bold ones of 8.5."""
 
 Point = tuple[float, float]
+
+_Layout = tuple[
+    list["FunctionTile"], list[tuple[Point, pd.DataFrame]], list[tuple[float, float, float]], float
+]
 
 
 class FunctionTile(NamedTuple):
@@ -92,14 +104,13 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
             f"an atlas has at most {MAX_TILES} tiles, given {table['bits'].nunique():,} functions"
         )
     keys = keys_of(table)[keys_of(table).index("function") + 1 :]
-    settings: list[tuple[Any, ...]] = [()]
-    if keys:
-        settings = [tuple(row) for row in table[keys].drop_duplicates().itertuples(index=False)]
+    settings = list(dict.fromkeys(zip(*(table[key] for key in keys), strict=True))) or [()]
     settings = [settings[i] for i in evenly(len(settings), MAX_BARS).tolist()]
     bars = _Bars(keys, settings, _places(settings))
     tiles, classes, brackets, height = _laid_out(table)
     ax = ax or Figure(figsize=(WIDTH, height)).add_axes((0, 0, 1, 1))
-    _scale_in_inches(ax, height)
+    ax.set(xlim=(0, WIDTH), ylim=(height, 0), aspect="equal")
+    ax.axis("off")
     _draw_cubes(ax, tiles, 1.0)
     _draw_bars(ax, tiles, bars, 1.0)
     for start, stop, y in brackets:
@@ -112,23 +123,8 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
     return ax
 
 
-def _scale_in_inches(ax: Axes, height: float) -> None:
-    ax.set_xlim(0, WIDTH)
-    ax.set_ylim(height, 0)
-    ax.set_aspect("equal")
-    ax.axis("off")
-
-
-class _Layout(NamedTuple):
-    """Tiles, classes with the place of their names, lines under smaller classes, and the height."""
-
-    tiles: list[FunctionTile]
-    classes: list[tuple[Point, pd.DataFrame]]
-    brackets: list[tuple[float, float, float]]
-    height: float
-
-
 def _laid_out(table: pd.DataFrame) -> _Layout:
+    """Tiles, classes with the place of their names, lines under smaller classes, and the height."""
     tiles: list[FunctionTile] = []
     classes: list[tuple[Point, pd.DataFrame]] = []
     brackets: list[tuple[float, float, float]] = []
@@ -158,7 +154,7 @@ def _laid_out(table: pd.DataFrame) -> _Layout:
                 brackets.append((x - some * _TILE, x - _APART, y + _NAME + _CUBE + _BAR + 0.06))
                 x, done = x + _GAP, done + some
         x = max(x, stop) + 0.1
-    return _Layout(tiles, classes, brackets, y + _NAME + high)
+    return tiles, classes, brackets, y + _NAME + high
 
 
 def _named(rows: pd.DataFrame) -> tuple[str, str]:
@@ -174,29 +170,20 @@ def _by_share(table: pd.DataFrame, key: str) -> list[tuple[str, pd.DataFrame]]:
     return sorted(groups, key=lambda group: -group[1]["converged"].sum() / group[1]["runs"].sum())
 
 
-def _corner(row: int, d: int) -> NDArray[np.float64]:
-    """Where a row of the truth table lies in its cube, from the corner of row 0."""
-    inputs = [row >> place & 1 for place in range(d - 1, -1, -1)]
-    edges = _EDGES[len(_EDGES) - 1 - d : -1] if d < 4 else _EDGES
-    place: NDArray[np.float64] = np.array(inputs, float) @ edges
-    return place
-
-
 def _draw_cubes(ax: Axes, tiles: Sequence[FunctionTile], scale: float) -> None:
     """Draw the truth tables: an edge for each input of each row, a dot where the target is 1."""
     length = len(tiles[0].bits)
     d = length.bit_length() - 1
-    corners = np.array([_corner(row, d) for row in range(length)])
+    inputs = np.arange(length)[:, None] >> np.arange(d)[::-1] & 1
+    corners = inputs @ (_EDGES[len(_EDGES) - 1 - d : -1] if d < 4 else _EDGES)
     middle = (_TILE - _APART - np.ptp(corners[:, 0])) / 2 - corners[:, 0].min()
     places = np.array([middle, _CUBE - 0.035]) + corners
     edges = [(a, b) for a, b in combinations(range(length), 2) if (a ^ b).bit_count() == 1]
     lines = np.concatenate([t.at + scale * places[[*edge]] for t in tiles for edge in edges])
     _shape(ax, lines, 2, facecolor="none", edgecolor="#909090", linewidth=0.6 * scale**0.5)
-    ones = [t.at + scale * places[[bit == "1" for bit in t.bits]] for t in tiles]
-    dots = np.concatenate(ones)
-    style: Any = {"linestyle": "", "marker": "o", "color": "black", "markeredgewidth": 0}
+    dots = np.concatenate([t.at + scale * places[[bit == "1" for bit in t.bits]] for t in tiles])
     if len(dots):
-        ax.plot(*dots.T, **style, markersize=3.1 * scale)
+        ax.plot(*dots.T, "o", color="black", markeredgewidth=0, markersize=3.1 * scale)
 
 
 def _places(settings: Sequence[tuple[Any, ...]]) -> list[tuple[float, float]]:
@@ -215,10 +202,10 @@ def _draw_bars(ax: Axes, tiles: Sequence[FunctionTile], bars: _Bars, scale: floa
     for t in tiles:
         rows = {tuple(row[key] for key in bars.keys): row for row in t.rows.to_dict("records")}
         for setting_, (left, wide) in zip(bars.settings, bars.places, strict=True):
-            row, top = rows.get(setting_), 1.0
-            for outcome in STACKED if row is not None else ():
-                share = row[f"{outcome.column}_share"] if row is not None else 0.0
-                x, y = t.at[0] + scale * left, t.at[1] + scale * _CUBE
+            row, top = rows.get(setting_, {}), 1.0
+            x, y = t.at[0] + scale * left, t.at[1] + scale * _CUBE
+            for outcome in STACKED:
+                share = row.get(f"{outcome.column}_share", 0.0)
                 low, high = y + scale * _BAR * top, y + scale * _BAR * (top - share)
                 end = x + scale * wide
                 boxes[outcome] += [(x, low), (end, low), (end, high), (x, high)] * bool(share)
@@ -261,10 +248,9 @@ def _head(
         ax.text(x, top + 0.12 + 0.19 * i, line, fontsize=8, va="top")
     handles = outcome_handles(each for each in STACKED if table[each.column].any())
     y = 1 - (top + scale * (_CUBE + _BAR) - 0.15) / ax.get_ylim()[0]
-    place: Any = {"loc": "center left", "bbox_to_anchor": (x / WIDTH - 0.008, y)}
     style: Any = {"fontsize": 8.5, "handlelength": 1, "columnspacing": 1.2, "handletextpad": 0.3}
-    style |= {"frameon": False, "borderaxespad": 0}
-    ax.legend(handles=handles, **place, ncols=len(handles), **style)
+    style |= {"ncols": len(handles), "borderaxespad": 0}
+    legend(ax, "center left", (x / WIDTH - 0.008, y), handles=handles, **style)
 
 
 def _evenness(tile: FunctionTile) -> float:
@@ -277,12 +263,8 @@ def _explained(d: int, bars: _Bars) -> Iterator[str]:
     """What the parts of a tile are, in lines."""
     keys, settings, _ = bars
     ways = ("into the picture", "up", "to the right", "down")[3 - d if d < 4 else 0 :][:d]
-    edges = and_(
-        [
-            f"the {name} {way}"
-            for name, way in zip(("first", "second", "third", "fourth"), ways, strict=False)
-        ]
-    )
+    names = zip(("first", "second", "third", "fourth"), ways, strict=False)
+    edges = and_([f"the {name} {way}" for name, way in names])
     yield "A corner is a row of the truth table, black where its target is 1."
     yield f"An edge leads from 0 to 1 of an input: {edges}."
     yield (

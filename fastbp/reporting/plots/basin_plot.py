@@ -22,7 +22,15 @@ from matplotlib.ticker import NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from fastbp.analysis.basins import Basin
-from fastbp.reporting.plots.style import DPI, alone, log_ticks, styled, width_of, wrapped
+from fastbp.reporting.plots.style import (
+    DPI,
+    alone,
+    legend,
+    log_ticks,
+    styled,
+    width_of,
+    wrapped,
+)
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 from fastbp.schema.text import percent, plural
 
@@ -96,10 +104,14 @@ def _show(ax: Axes, map_: Basin, norm: LogNorm, most: int | None) -> None:
         each = max(1, MIN_PIXELS // len(image))
         image = np.repeat(np.repeat(image, each, axis=0), each, axis=1)
     edge = reach * (2 * cells / side - 1)
-    style: Any = {"origin": "lower", "interpolation": "none", "aspect": "auto"}
-    ax.imshow(image, extent=(-reach, edge, -reach, edge), **style)
-    ax.set_xlim(-reach, reach)
-    ax.set_ylim(-reach, reach)
+    ax.imshow(
+        image,
+        extent=(-reach, edge, -reach, edge),
+        origin="lower",
+        interpolation="none",
+        aspect="auto",
+    )
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
 
 
 def _image(map_: Basin, norm: LogNorm) -> NDArray[np.uint8]:
@@ -153,7 +165,7 @@ def _legend(ax: Axes, map_: Basin, norm: LogNorm) -> None:
         if each in shares
     ]
     if handles:
-        place: Any = {"loc": "upper left", "bbox_to_anchor": (1 + step, 0.36), "alignment": "left"}
-        place |= {"frameon": False, "borderpad": 0, "borderaxespad": 0}
-        size: Any = {"fontsize": 9, "title_fontsize": 9, "handlelength": 1.1, "handleheight": 1.1}
-        ax.legend(handles=handles, title="did not converge", **place, **size)
+        style: Any = {"fontsize": 9, "title_fontsize": 9, "handlelength": 1.1, "handleheight": 1.1}
+        style |= {"alignment": "left", "borderpad": 0, "borderaxespad": 0}
+        title = "did not converge"
+        legend(ax, "upper left", (1 + step, 0.36), handles=handles, title=title, **style)

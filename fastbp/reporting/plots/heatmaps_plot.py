@@ -97,13 +97,12 @@ def heatmap(
 
 
 def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> QuadMesh:
-    high, wide = shares.shape
     colour = _COLOUR.get(outcome) or Outcome(outcome).colour
     ramp = LinearSegmentedColormap.from_list(outcome, ["#f7f7f7", colour])
     if np.isnan(shares).any():
         ax.set_facecolor(GAP)
-    style: Any = {"cmap": ramp, "vmin": 0, "vmax": 1, "rasterized": high * wide > 400}
-    return ax.pcolormesh(np.arange(wide + 1) - 0.5, np.arange(high + 1) - 0.5, shares, **style)
+    y, x = (np.arange(size + 1) - 0.5 for size in shares.shape)
+    return ax.pcolormesh(x, y, shares, cmap=ramp, vmin=0, vmax=1, rasterized=shares.size > 400)
 
 
 def _scale(ax: Axes, mesh: QuadMesh) -> None:
@@ -130,9 +129,8 @@ def _name_values(ax: Axes, columns: Sequence[Any], rows: Sequence[Any]) -> None:
     ax.spines[:].set_visible(False)
     for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):
         names = [f"{v:.4g}" if isinstance(v, float) else plain(v) for v in values]
-        room = 12.0
-        if axis is ax.xaxis:
-            room = min(room, width_of(ax) / (max(inches(name, 8) for name in names) + 0.12))
+        wide = max(inches(name, 8) for name in names) + 0.12
+        room = min(12.0, width_of(ax) / wide) if axis is ax.xaxis else 12.0
         every = _every(names, max(1, int(room)))
         axis.set_ticks(np.arange(len(values))[::every], names[::every], fontsize=8)
 
@@ -202,8 +200,7 @@ def heatmap_panels(
     values = max(rows[y].nunique() for _, rows in panels)
     high = min(3.2, max(1.3, 0.34 * values))
     top = 0.8 + 0.2 * wrapped(title, WIDTH - 0.2, 12).count("\n")
-    margins: Any = {"left": 0.95, "top": top, "right": 0.7, "gap": (0.95, 0.75)}
-    figure, axes = sheet(len(drawn), columns, high, **margins)
+    figure, axes = sheet(len(drawn), columns, high, left=0.95, top=top, right=0.7, gap=(0.95, 0.75))
     for i, (ax, (outcome, name, rows)) in enumerate(zip(axes, drawn, strict=True)):
         heatmap(rows, x, y, ax, outcome, "")
         ax.set_title(wrapped(name, width_of(ax), 8.5, 2), loc="left", fontsize=8.5)

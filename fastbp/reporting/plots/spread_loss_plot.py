@@ -19,6 +19,7 @@ from fastbp.reporting.plots.style import (
     alone,
     bare,
     headed,
+    legend,
     log_ticks,
     outcome_handles,
     sheet,
@@ -68,8 +69,7 @@ def spread_loss(
     title : str, optional
         Instead of one with the number of runs.
     """
-    finite = np.isfinite(points[["loss", "spread"]].to_numpy(float)).all(axis=1)
-    points = points.loc[finite]
+    points = points[np.isfinite(points[["loss", "spread"]].to_numpy(float)).all(axis=1)]
     ax = ax or alone(5.2, 4.4)
     ax.set_yscale("log")
     if ("runs" in points and len(points)) or len(points) > MAX_POINTS:
@@ -80,9 +80,8 @@ def spread_loss(
         ax.axhline(constant_loss, **THRESHOLD_LINE, zorder=0)
     if collapse is not None:
         ax.axvline(collapse, **_COLLAPSE_LINE, zorder=0)
-    ax.set_xlim(0, _largest_spread(points))
     low, high = _decades(points["loss"], constant_loss)
-    ax.set_ylim(low, high)
+    ax.set(xlim=(0, _largest_spread(points)), ylim=(low, high))
     log_ticks(ax.yaxis, (1,) if high > 300 * low else (1, 3))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
@@ -161,8 +160,7 @@ def spread_loss_panels(
         spread_loss(some, ax, constants.get(setup), collapses.get(setup), "")
         ax.set_title(wrapped(name, width_of(ax) + 0.1, 8, 2), loc="left", fontsize=8)
         ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
-        ax.set_xlim(0, _largest_spread(density))
-        ax.set_ylim(*limits)
+        ax.set(xlim=(0, _largest_spread(density)), ylim=limits)
         ax.tick_params(labelsize=8, labelleft=left, labelbottom=bottom)
         ax.set_ylabel("loss" if left else "")
         ax.set_xlabel("spread (share of target range)" if bottom else "", fontsize=8)
@@ -170,7 +168,7 @@ def spread_loss_panels(
     constant = Line2D([], [], **THRESHOLD_LINE, label="loss of the best constant answer")
     handles += [constant] * bool(constants)
     handles.append(Line2D([], [], **_COLLAPSE_LINE, label="collapse threshold"))
-    place: Any = {"loc": "upper left", "bbox_to_anchor": (0.06, 1 - 0.5 / figure.get_figheight())}
     style: Any = {"fontsize": 8.5, "handlelength": 1.6, "columnspacing": 1.2, "borderaxespad": 0}
-    figure.legend(handles=handles, **place, ncols=len(handles), frameon=False, **style)
+    corner = (0.06, 1 - 0.5 / figure.get_figheight())
+    legend(figure, "upper left", corner, handles=handles, ncols=len(handles), **style)
     return headed(figure, title)

@@ -112,10 +112,6 @@ def wrapped(text: str, wide: float, size: float, lines: int = 3) -> str:
             if rows[-1] and inches(rows[-1] + letter, size) > wide:
                 rows.append("")
             rows[-1] += letter
-            if len(rows) > lines:
-                break
-        if len(rows) > lines:
-            break
     if len(rows) > lines:
         rows = [*rows[: lines - 1], clipped(rows[lines - 1], wide, size, more=True)]
     return "\n".join(rows)
@@ -187,8 +183,9 @@ def sheet(
 
 def headed(figure: Figure, title: str) -> Figure:
     """A sheet with its title above."""
-    x, y = 0.1 / WIDTH, 1 - 0.1 / figure.get_figheight()
-    figure.text(x, y, wrapped(title, WIDTH - 0.2, 12), fontsize=12, va="top", ha="left")
+    top = 1 - 0.1 / figure.get_figheight()
+    text = wrapped(title, WIDTH - 0.2, 12)
+    figure.text(0.1 / WIDTH, top, text, fontsize=12, va="top", ha="left")
     return figure
 
 
@@ -219,10 +216,17 @@ def name_rows(ax: Axes, names: Sequence[str]) -> None:
     ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
 
 
+def legend(where: Axes | Figure, loc: Any, at: tuple[float, float], **style: Any) -> None:
+    """A legend without a frame, that corner of it at a point of the axes or the figure."""
+    where.legend(loc=loc, bbox_to_anchor=at, frameon=False, **style)
+
+
 def outcome_handles(outcomes: Iterable[Outcome]) -> list[Any]:
     """Legend entries of outcomes: squares in their colours."""
-    style: Any = {"marker": "s", "linestyle": ""}
-    return [Line2D([], [], color=outcome.colour, label=outcome, **style) for outcome in outcomes]
+    return [
+        Line2D([], [], color=outcome.colour, label=outcome, marker="s", linestyle="")
+        for outcome in outcomes
+    ]
 
 
 def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
@@ -236,11 +240,7 @@ def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
     tight : bool
         Cut to what is drawn, which takes twice the time; else as large as the figure says.
     """
-    metadata: dict[str, Any] = {
-        "svg": {"Date": None},
-        "png": {"Software": None},
-        "pdf": {"CreationDate": None},
-    }[kind]
+    dated = {"svg": "Date", "png": "Software", "pdf": "CreationDate"}
     buffer = io.BytesIO()
     # Half the time, a tenth more bytes.
     fast: Any = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
@@ -252,7 +252,7 @@ def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
             buffer,
             format=kind,
             dpi=DPI,
-            metadata=metadata,
+            metadata={dated[kind]: None},
             bbox_inches="tight" if tight else None,
             facecolor="white",
             **fast,

@@ -1,4 +1,4 @@
-"""The trajectory of single runs: what they answer, and their measures, over their updates."""
+"""Single runs: their outputs and measures over their updates, and what they answer at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from fastbp.reporting.phrases import evenly, plain
-from fastbp.reporting.plots.style import bare, clipped, headed, log_ticks, sheet, styled
+from fastbp.reporting.plots.style import bare, clipped, headed, legend, log_ticks, sheet, styled
 from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.schema.text import plural
 
@@ -45,6 +45,12 @@ _PANELS: list[tuple[list[str], str, bool]] = [
     (["grad_norm"], "gradient norm", True),
 ]
 """Measures of each panel, its label, and whether it is logarithmic."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, width and height in points."""
+
+_COLUMNS = 5
+"""Networks in a row of a sheet of answers."""
 
 
 @styled
@@ -79,20 +85,17 @@ def trajectory(
     grid = figure.add_gridspec(5, 2, **ratios, **margins)
     outputs = output_curves(evaluations, T, figure.add_subplot(grid[1:, 0]))
     outcome_strip(evaluations, figure.add_subplot(grid[0, 0], sharex=outputs), converged_at)
-    panels = [
-        measure_curves(
-            evaluations, names, figure.add_subplot(grid[i, 1], sharex=outputs), label, log
-        )
-        for i, (names, label, log) in enumerate(_PANELS, 1)
-    ]
+    panels = [figure.add_subplot(grid[i, 1], sharex=outputs) for i in range(1, 5)]
+    for ax, (names, label, log) in zip(panels, _PANELS, strict=True):
+        measure_curves(evaluations, names, ax, label, log)
     outputs.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     outputs.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    for ax in (outputs, panels[-1]):
-        ax.set_xlabel("updates")
-    for ax in panels[:-1]:
-        ax.tick_params(axis="x", labelbottom=False)
-    if converged_at is not None:
-        for ax in (outputs, *panels):
+    for ax in (outputs, *panels):
+        if ax in (outputs, panels[-1]):
+            ax.set_xlabel("updates")
+        else:
+            ax.tick_params(axis="x", labelbottom=False)
+        if converged_at is not None:
             ax.axvline(converged_at, **_CONVERGED)
     figure.align_ylabels(panels)
     figure.suptitle("\n".join(heading), x=0.015, y=1 - 0.08 / height, ha="left", fontsize=10)
@@ -111,7 +114,7 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
     converged_at : int, optional
         Named in the legend.
     """
-    shown = evaluations.iloc[evenly(len(evaluations), MAX_EVALUATIONS)]
+    shown = _shown(evaluations)
     updates = shown["updates"].to_numpy(np.float64)
     edges = np.concatenate([updates[:1], (updates[1:] + updates[:-1]) / 2, updates[-1:]])
     outcomes = shown["outcome"].to_numpy(str)
@@ -125,9 +128,9 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
         handles.append(
             Line2D([], [], **_CONVERGED, label=f"first converged at {plain(converged_at)}")
         )
-    place: Any = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": len(handles)}
     style: Any = {"fontsize": 9, "borderpad": 0, "handlelength": 1.2, "columnspacing": 1.2}
-    ax.legend(handles=handles, **place, **style, frameon=False, borderaxespad=0.2)
+    columns = len(handles)
+    legend(ax, "lower left", (0, 1), handles=handles, ncols=columns, borderaxespad=0.2, **style)
     ax.set_yticks([])
     ax.tick_params(axis="x", bottom=False, labelbottom=False)
     ax.spines[:].set_visible(False)
@@ -149,7 +152,7 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
     ax : Axes
         Where to draw.
     """
-    shown = evaluations.iloc[evenly(len(evaluations), MAX_EVALUATIONS)]
+    shown = _shown(evaluations)
     nothing = np.full(T.size, np.nan, np.float32)
     outputs = np.stack([nothing if values is None else values for values in shown["outputs"]])
     targets = T.ravel()
@@ -167,11 +170,11 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
         colour = _TARGETS(place(value))
         ax.axhline(value, color=colour, linewidth=1.2, linestyle=(0, (1, 2)), zorder=0)
         ax.plot([], [], color=colour, linewidth=1.6, label=f"target {value:.3g}")
-    ax.set_ylim(-0.03, 1.03)
     some = "" if len(lines) == T.size else f"{plain(len(lines))} of "
-    ax.set_ylabel(f"{some}{plain(T.size)} output{'s'[: T.size != 1]} over {plain(len(T))} rows")
-    legend: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.1), "ncols": 5}
-    ax.legend(**legend, frameon=False, fontsize=8.5, handlelength=1.2, columnspacing=1.2)
+    label = f"{some}{plain(T.size)} output{'s'[: T.size != 1]} over {plain(len(T))} rows"
+    ax.set(ylim=(-0.03, 1.03), ylabel=label)
+    look: Any = {"ncols": 5, "fontsize": 8.5, "handlelength": 1.2, "columnspacing": 1.2}
+    legend(ax, "upper center", (0.5, -0.1), **look)
     return bare(ax)
 
 
@@ -193,7 +196,7 @@ def measure_curves(
     log : bool
         On a logarithmic axis, without zeros, if they span a factor of 10; else they are shares.
     """
-    shown = evaluations.iloc[evenly(len(evaluations), MAX_EVALUATIONS)]
+    shown = _shown(evaluations)
     values = shown[[*names]].to_numpy(np.float64)
     positive = values[values > 0]
     logarithmic = log and positive.size > 0 and bool(positive.max() >= 10 * positive.min())
@@ -209,10 +212,13 @@ def measure_curves(
         ax.set_ylim(-0.04, 1.04 * max([1.0, *positive]))
     ax.set_ylabel(label)
     if len(names) > 1:
-        place: Any = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": len(names)}
-        place |= {"borderaxespad": 0, "borderpad": 0}
-        ax.legend(**place, frameon=False, fontsize=8.5, handlelength=2.4)
+        look: Any = {"borderaxespad": 0, "borderpad": 0, "fontsize": 8.5, "handlelength": 2.4}
+        legend(ax, "lower right", (1, 1), ncols=len(names), **look)
     return bare(ax)
+
+
+def _shown(evaluations: pd.DataFrame) -> pd.DataFrame:
+    return evaluations.iloc[evenly(len(evaluations), MAX_EVALUATIONS)]
 
 
 def _marked(shown: pd.DataFrame) -> dict[str, Any]:
@@ -239,7 +245,7 @@ def learning_curves(
     """
     dashes = cycle(("-", (0, (5, 1.5)), (0, (1.5, 1))))
     for (name, evaluations), dash in zip(traces.items(), dashes, strict=False):
-        shown = evaluations.iloc[evenly(len(evaluations), MAX_EVALUATIONS)]
+        shown = _shown(evaluations)
         outcome = Outcome(str(evaluations["outcome"].iloc[-1]))
         style: Any = {"color": outcome.colour, "linestyle": dash, "linewidth": 1.4}
         label = f"{clipped(name, 6.5, 8)}: {outcome}"
@@ -248,13 +254,11 @@ def learning_curves(
         ax.set_yscale("log")
         log_ticks(ax.yaxis, (1, 3))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    ax.set_xlabel("updates")
     words = measure.replace("_", " ")
-    ax.set_ylabel(words)
+    ax.set(xlabel="updates", ylabel=words)
     what = f"{words} of {plural(len(traces), 'run')} over their updates"
     ax.set_title(what if title is None else title, loc="left", fontsize=10)
-    place: Any = {"loc": "upper left", "bbox_to_anchor": (0, -0.16), "borderaxespad": 0}
-    ax.legend(**place, frameon=False, fontsize=8, handlelength=2.6)
+    legend(ax, "upper left", (0, -0.16), fontsize=8, handlelength=2.6, borderaxespad=0)
     return bare(ax)
 
 
@@ -266,3 +270,95 @@ def learning_sheet(traces: Mapping[str, pd.DataFrame], title: str) -> Figure:
         learning_curves(traces, ax, measure, "")
     axes[1].get_legend().remove()  # type: ignore[union-attr]  # the same as the first's
     return headed(figure, title)
+
+
+@styled
+def answers(
+    outputs: NDArray[np.floating[Any]],
+    T: NDArray[np.float64] | None,
+    ax: Axes,
+    outcome: str,
+    title: str | None = None,
+) -> Axes:
+    """Draw what a network answers: a dot for each output of each row, a line at its target.
+
+    Parameters
+    ----------
+    outputs : float array
+        Row-major.
+    T : float64 array, [row, output], optional
+        Targets, if they are known.
+    ax : Axes
+        Where to draw.
+    outcome : str
+        The dots have its colour.
+    title : str, optional
+        Instead of one with the number of outputs.
+    """
+    x = np.arange(outputs.size)
+    rows, units = T.shape if T is not None else (outputs.size, 1)
+    if T is not None:
+        targets = T.ravel()
+        low, high = np.minimum(outputs, targets), np.maximum(outputs, targets)
+        ax.vlines(x, low, high, color="#999999", linewidth=0.7, zorder=1, clip_on=False)
+        ax.hlines(
+            targets, x - 0.36, x + 0.36, color="black", linewidth=1.2, zorder=2, clip_on=False
+        )
+    size, colour = 26 if outputs.size <= 16 else 9, Outcome(outcome).colour
+    ax.scatter(x, outputs, size, colour, edgecolor="black", linewidth=0.4, zorder=3, clip_on=False)
+    for edge in range(units, outputs.size, units) if units > 1 else ():
+        ax.axvline(edge - 0.5, color="#bbbbbb", linewidth=0.5, zorder=0, clip_on=False)
+    shown = evenly(rows, 4)  # more are hard to read, and each takes its time
+    ax.set_xticks(shown * units + (units - 1) / 2, [str(row) for row in shown], fontsize=7.5)
+    ax.set_yticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7.5)
+    ax.set(xlim=(-0.6, outputs.size - 0.4), ylim=(-0.06, 1.06))
+    ax.set_xlabel("row", fontsize=8, labelpad=1)
+    text = f"{plural(outputs.size, 'output')}: {outcome}" if title is None else title
+    ax.set_title(text, loc="left", fontsize=8.5, pad=3)
+    ax.tick_params(length=2)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+@styled
+def answers_sheet(
+    runs: Sequence[tuple[NDArray[np.floating[Any]], NDArray[np.float64] | None, str]],
+    names: Sequence[str],
+    title: str,
+) -> tuple[Figure, list[Box]]:
+    """Draw what several networks answer: five in a row, each outcome in rows of its own.
+
+    Parameters
+    ----------
+    runs : sequence
+        Outputs, targets and outcome of each, as `answers` takes them.
+    names : sequence of str
+        A name for each.
+    title : str
+        Of the sheet.
+
+    Returns
+    -------
+    figure : Figure
+    boxes : list
+        The box of each of the axes with its labels, without the name.
+    """
+    places: list[int] = []
+    for i, (_, _, outcome) in enumerate(runs):
+        next_place = places[-1] + 1 if places else 0
+        same = not i or outcome == runs[i - 1][2]
+        places.append(next_place if same else -(-next_place // _COLUMNS) * _COLUMNS)
+    panels = -(-(places[-1] + 1) // _COLUMNS) * _COLUMNS
+    figure, axes = sheet(panels, _COLUMNS, 1.1, left=0.4, top=0.85, gap=(0.35, 0.65))
+    for i in sorted(set(range(len(axes))) - set(places), reverse=True):
+        axes.pop(i).remove()
+    width, height = figure.get_figwidth(), figure.get_figheight()
+    boxes = []
+    for ax, (outputs, T, outcome), name in zip(axes, runs, names, strict=True):
+        answers(outputs, T, ax, outcome, "")
+        x, y, x1, y1 = ax.get_position().extents
+        figure.text(x, y1 + 0.09 / height, name, fontsize=7.5, va="bottom", ha="left")
+        left, top = x * width - 0.27, (1 - y1) * height - 0.06
+        right, bottom = x1 * width + 0.06, (1 - y) * height + 0.36
+        boxes.append((72 * left, 72 * top, 72 * (right - left), 72 * (bottom - top)))
+    return headed(figure, title), boxes

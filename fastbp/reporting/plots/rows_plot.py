@@ -1,0 +1,224 @@
+"""Rows of setups or changes: bars of outcomes, and shares with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from fastbp.analysis.statistics.proportions import wilson
+from fastbp.reporting.phrases import labels as names_of
+from fastbp.reporting.phrases import plain
+from fastbp.reporting.plots.style import (
+    INK,
+    WIDTH,
+    alone,
+    bare,
+    clipped,
+    inches,
+    legend,
+    name_rows,
+    styled,
+    titled,
+    width_of,
+)
+from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
+from fastbp.schema.text import plural
+
+_BAR = 6.4
+_ROW = 0.42
+"""Inches of the length of a full bar and of the height of its row."""
+
+_LABEL = 6.6
+"""Inches of a setup's name that are shown in a picture of outcomes."""
+
+_PAIR, _NAME = 4.6, 2.6
+"""Inches of a setup's and of a store's name that are shown in a picture of pairs."""
+
+Counts = Mapping[Outcome, NDArray[Any]]
+"""By outcome, for each setup."""
+
+
+@styled
+def outcome_bars(
+    summary: pd.DataFrame,
+    ax: Axes | None = None,
+    title: str | None = None,
+    baseline: str | None = None,
+) -> Axes:
+    """Draw how the runs of each setup ended: a bar of stacked shares, with the counts.
+
+    Counts stand in their segment, or right of the bar if that is too narrow; counts of 0 are left
+    out.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        From `summary`.
+    ax : Axes, optional
+        Where to draw; by default on a new figure, as large as it needs.
+    title : str, optional
+        Instead of one with the number of runs and setups.
+    baseline : str, optional
+        Id of a setup whose name is bold, and from which others differ if many keys vary.
+
+    Returns
+    -------
+    Axes
+        The figure is `ax.figure`.
+    """
+    total = summary["runs"].to_numpy()
+    names = [clipped(name, _LABEL, 9) for name in names_of(summary, baseline)]
+    names = [f"{name}  (n = {plain(n)})" for name, n in zip(names, total, strict=True)]
+    counts = {each: summary[each.column].to_numpy() for each in STACKED}
+    bar = _BAR if ax is None else width_of(ax)
+    fits = {
+        each: count / total * bar > [inches(plain(n), 8.5) + 0.08 for n in count]
+        for each, count in counts.items()
+    }
+    beside = [_beside(counts, fits, row) for row in range(len(summary))]
+    ax = ax or _axes(names, beside)
+    _bars(ax, counts, total, fits, beside)
+    name_rows(ax, names)
+    for label, setup in zip(ax.get_yticklabels(), summary["setup"], strict=True):
+        label.set_fontweight("bold" if setup == baseline else "normal")
+    ax.set(xlim=(0, 100), xlabel="share of runs (%)")
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    runs, setups = plural(int(total.sum()), "run"), plural(len(summary), "setup")
+    titled(ax, title or f"How {runs} in {setups} ended", 28)
+    if len(summary):
+        legend(ax, "lower left", (0, 1), ncols=len(OUTCOMES), fontsize=9, borderaxespad=0.3)
+    return ax
+
+
+def _beside(counts: Counts, fits: Counts, row: int) -> str:
+    """The counts of a setup that do not fit into its bar."""
+    shown = [each for each in STACKED if counts[each][row] and not fits[each][row]]
+    return " · ".join(f"{plain(counts[each][row])} {each}" for each in shown)
+
+
+def _bars(
+    ax: Axes, counts: Counts, total: NDArray[Any], fits: Counts, beside: Sequence[str]
+) -> None:
+    left = np.zeros(len(total))
+    for outcome, count in counts.items():
+        if not count.any():
+            continue
+        share = 100 * count / total
+        style: Any = {"edgecolor": "white", "linewidth": 0.6, "label": outcome}
+        ax.barh(range(len(share)), share, 0.78, left, color=outcome.colour, **style)
+        text: Any = {"ha": "center", "va": "center_baseline", "fontsize": 8.5, "color": INK}
+        for row in np.flatnonzero(fits[outcome]).tolist():
+            ax.text(left[row] + share[row] / 2, row, plain(count[row]), **text)
+        left += share
+    for row, outside in enumerate(beside):
+        ax.text(101, row, outside, va="center_baseline", fontsize=8)
+
+
+def _axes(names: Sequence[str], beside: Sequence[str]) -> Axes:
+    """Axes with bars of one length in every figure, and room for the texts around them."""
+    widest = max((inches(name, 9) for name in names), default=0.0)
+    left = 1.12 * widest + 0.2  # bold letters are wider
+    right = max((inches(text, 8) for text in beside), default=0.0) + 0.3
+    below, above, high = 0.6, 1.3, _ROW * max(len(names), 1)
+    width, height = left + _BAR + right, below + high + above
+    figure = Figure(figsize=(width, height))
+    return figure.add_axes((left / width, below / height, _BAR / width, high / height))
+
+
+@styled
+def share_pairs(
+    table: pd.DataFrame,
+    labels: Sequence[str],
+    names: tuple[str, str],
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw the share converged in two stores with 95% intervals, a line for each setup.
+
+    A ring is the first store, a dot the second.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `comparison`.
+    labels : sequence of str
+        Names of its rows.
+    names : tuple of str
+        Names of the stores.
+    ax : Axes, optional
+        Where to draw; by default on a new figure.
+    title : str, optional
+        Instead of one with the number of runs.
+    """
+    shown = [clipped(label, _PAIR, 9) for label in labels]
+    left = max((inches(label, 9) for label in shown), default=0.5) + 0.4
+    high = 0.34 * max(len(table), 1) + 1.6
+    ax = ax or alone(max(WIDTH, left + 5), high, left=left, right=0.35, top=1.0, bottom=0.6)
+    _shares(ax, table, "a", names[0])
+    _shares(ax, table, "b", names[1])
+    name_rows(ax, shown)
+    ax.set(xlim=(-2, 102), xlabel="share of runs converged (%)")
+    a, b = (plural(int(table[name].sum()), "run") for name in ("runs_a", "runs_b"))
+    setups = plural(len(table), "setup")
+    titled(ax, title or f"Share converged of {a} and of {b} in {setups}", 26)
+    legend(ax, "lower left", (0, 1), ncols=2, fontsize=9, borderaxespad=0.3)
+    ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
+    return bare(ax)
+
+
+def _shares(ax: Axes, table: pd.DataFrame, side: str, name: str) -> None:
+    """Draw the shares of one store."""
+    paired = table["pairs"].to_numpy() > 0  # the seeds that both ran, if there are any
+    count = np.where(paired, table[f"paired_{side}"], table[f"converged_{side}"])
+    total = np.where(paired, table["pairs"], table[f"runs_{side}"])
+    some = np.flatnonzero(total > 0)
+    low, high = (100 * bound for bound in wilson(count[some], total[some]))
+    y, colour = some + (-0.13 if side == "a" else 0.13), Outcome.CONVERGED.colour
+    ax.hlines(y, low, high, color=colour, linewidth=1.1)
+    style: Any = {"edgecolor": colour, "linewidth": 1.3, "zorder": 3}
+    style["label"] = f"{side.upper()}: {clipped(name, _NAME, 9)}"
+    ax.scatter(100 * count[some] / total[some], y, 26, "none" if side == "a" else colour, **style)
+
+
+@styled
+def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
+    """Draw how each change of a setup moves the convergence rate, with its interval, best first.
+
+    Changes that fix are drawn in the colour of converged runs, all others in grey.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the columns change, cause, difference, difference_low, difference_high, fixes and
+        pairs.
+    ax : Axes, optional
+        Where to draw; by default on a new figure.
+    title : str, optional
+        Instead of one with the number of seeds.
+    """
+    names = list(map(str, table["change"]))
+    left = max((inches(name, 9) for name in names), default=0.5) + 0.4
+    tall = 0.26 * max(len(names), 1) + 1.5
+    ax = ax or alone(max(WIDTH, left + 5), tall, left=left, right=0.35, top=0.8, bottom=0.6)
+    for fixes, colour in ((True, Outcome.CONVERGED.colour), (False, "#777777")):
+        rows = np.flatnonzero(table["fixes"].to_numpy(bool) == fixes)
+        ends = ["difference", "difference_low", "difference_high"]
+        middle, low, high = 100 * table[ends].iloc[rows].to_numpy(float).T
+        ax.hlines(rows, low, high, color=colour, linewidth=1.4)
+        ax.scatter(middle, rows, 28, colour, zorder=3)
+    ax.axvline(0, color="black", linewidth=0.8)
+    name_rows(ax, names)
+    ax.set_xlabel("change of the share of seeds that converge (percentage points)")
+    seeds = plural(int(table["pairs"].max()) if len(table) else 0, "seed")
+    changes = plural(int((table["cause"] != "placebo").sum()), "change")
+    do = "does" if changes == "1 change" else "do"
+    titled(ax, title or f"What {changes} {do} to the same {seeds}", 10)
+    ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
+    return bare(ax)
