@@ -1,7 +1,5 @@
 """Try values of a setup key until it is known where half of the seeds converge."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -294,11 +292,13 @@ class BisectionResult(NamedTuple):
         """Describe the result of each setting, with the `summary` of these runs."""
         key, seeds = self.key, self.sweep.seeds.count
         others = [name for name in keys_of(summary) if name not in (key, ALTERNATIVE.get(key))]
-        lines = []
-        for _, setup, search in self.searches:
-            setting, tried = phrases.setting(setup.columns(), others), search.tried
-            lines.append(phrases.half(key, setting, seeds, tried, search.point(), search.start))
-        return lines
+        searches = [
+            (phrases.setting(s.columns(), others), search) for _, s, search in self.searches
+        ]
+        return [
+            phrases.half(key, setting, seeds, search.tried, search.point(), search.start)
+            for setting, search in searches
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """The result for programs."""

@@ -1,7 +1,5 @@
 """Where blocks are trained: the executors that `--executor` names, each as a pool of workers."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re
@@ -18,7 +16,8 @@ from concurrent.futures import (
     ThreadPoolExecutor,
 )
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from multiprocessing import connection, get_context, parent_process
@@ -79,7 +78,7 @@ def _processes(jobs: int, address: str) -> Pool:
             executor = _ProcessPool(jobs, get_context("spawn"), initializer=_follow_driver)
         # Start all workers now: later ones would import packages while the others train.
         for _ in range(jobs):
-            executor.submit(_import_engine)
+            executor.submit(import_module, "fastbp.engine.driver")
         return executor
 
     def end(executor: Executor) -> None:
@@ -128,12 +127,6 @@ def _follow_driver() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _import_engine() -> None:
-    import pyarrow  # noqa: F401
-
-    import fastbp.engine.block  # noqa: F401
-
-
 def _dask(jobs: int, address: str) -> Pool:
     """A Dask cluster on this machine, or the one whose scheduler has this address."""
     import distributed
@@ -141,23 +134,15 @@ def _dask(jobs: int, address: str) -> Pool:
 
     if address:
         jobs = _dask_workers(address)
-    clients: dict[int, Any] = {}
 
-    def start() -> Executor:
-        client = _dask_client(jobs, address)
-        executor: Executor = client.get_executor(pure=False)
-        clients[id(executor)] = client
-        return executor
-
-    def end(executor: Executor) -> None:
-        client = clients.pop(id(executor))
-        cluster = client.cluster
+    def end(executor: Any) -> None:
+        client, cluster = executor._client, executor._client.cluster
         client.close(timeout=5)
         if cluster:
             cluster.close(timeout=5)
 
     return Pool(
-        start,
+        lambda: _dask_client(jobs, address).get_executor(pure=False),
         jobs,
         2 * jobs,
         end,
@@ -220,25 +205,16 @@ def _mpi(jobs: int, address: str) -> Pool:
     )
 
 
-def _slurm(jobs: int, address: str) -> Pool:
-    """Steps of the Slurm allocation that this process runs in, or jobs of their own outside one."""
+def _batch_system(name: str, jobs: int, address: str) -> Pool:
+    """Steps of the Slurm allocation that this process runs in, or jobs of their own outside one.
+
+    With Flux, jobs of the Flux instance that this process runs in.
+    """
     import executorlib
-
-    inside = "SLURM_JOB_ID" in os.environ
-    kind = executorlib.SlurmJobExecutor if inside else executorlib.SlurmClusterExecutor
-    return _executorlib_pool(kind, jobs)
-
-
-def _flux(jobs: int, address: str) -> Pool:
-    """Jobs of the Flux instance that this process runs in."""
-    import executorlib
-
-    return _executorlib_pool(executorlib.FluxJobExecutor, jobs)
-
-
-def _executorlib_pool(kind: Callable[..., Executor], jobs: int) -> Pool:
     from executorlib.standalone.interactive.communication import ExecutorlibSocketError
 
+    inside = name == "Flux" or "SLURM_JOB_ID" in os.environ
+    kind = getattr(executorlib, f"{name}{'Job' if inside else 'Cluster'}Executor")
     return Pool(
         lambda: kind(max_workers=jobs, block_allocation=True),
         jobs,
@@ -254,8 +230,8 @@ BACKENDS: dict[str, Backend] = {
     "processes": Backend(_processes),
     "dask": Backend(_dask, "distributed", "ADDRESS"),
     "mpi": Backend(_mpi, "mpi4py"),
-    "slurm": Backend(_slurm, "executorlib"),
-    "flux": Backend(_flux, "executorlib"),
+    "slurm": Backend(partial(_batch_system, "Slurm"), "executorlib"),
+    "flux": Backend(partial(_batch_system, "Flux"), "executorlib"),
 }
 """The values of `--executor`."""
 
@@ -283,13 +259,13 @@ def named(text: str) -> tuple[Backend, str]:
     return backend, address
 
 
-def pool(text: str = "threads", jobs: int | None = None) -> Pool:
+def pool(text: str | Executor = "threads", jobs: int | None = None) -> Pool:
     """Make the pool that `--executor` names.
 
     Parameters
     ----------
-    text : str
-        A name of `BACKENDS`, or ``NAME:ADDRESS``.
+    text : str or Executor
+        A name of `BACKENDS`, or ``NAME:ADDRESS``; or an executor that the caller made and will end.
     jobs : int, optional
         Number of workers, by default one for each core that this process may use.
 
@@ -298,6 +274,9 @@ def pool(text: str = "threads", jobs: int | None = None) -> Pool:
     SweepError
         If there is no such backend, its package is missing, or it cannot be reached.
     """
+    if isinstance(text, Executor):
+        is_threads = isinstance(text, ThreadPoolExecutor)
+        return Pool(lambda: text, available_cores(), shares_memory=is_threads)
     backend, address = named(text)
     try:
         made = backend.pool(jobs or available_cores(), address)
@@ -306,12 +285,6 @@ def pool(text: str = "threads", jobs: int | None = None) -> Pool:
         raise SweepError([line]) from error
     made.shares_memory = backend.shares_memory
     return made
-
-
-def pool_of(executor: Executor) -> Pool:
-    """The pool of an executor that the caller made and will end."""
-    is_threads = isinstance(executor, ThreadPoolExecutor)
-    return Pool(lambda: executor, available_cores(), shares_memory=is_threads)
 
 
 def package_versions(packages: tuple[str, ...]) -> dict[str, str]:

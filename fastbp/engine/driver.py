@@ -1,7 +1,5 @@
 """Train what is missing of a sweep on all cores, store it, and report progress."""
 
-from __future__ import annotations
-
 import io
 import os
 import platform
@@ -105,6 +103,49 @@ def in_worker(function: Callable[[Any], Any], versions: dict[str, str], task: An
     return function(task)
 
 
+class _FileWriter:
+    """Joins the rows of blocks to files, and publishes files on threads while others train."""
+
+    def __init__(self, store: Store | None, keep: Callable[[pa.Table], None], threads: int) -> None:
+        self.count = 0
+        self._store, self._keep, self._threads = store, keep, threads
+        self._parts: dict[PlannedFile, dict[int, pa.Table]] = {}
+        self._writing: deque[Future[Any]] = deque()
+        self._executor = ThreadPoolExecutor(threads, "fastbp-store")
+
+    def add(self, trained: Block, tables: list[pa.Table]) -> None:
+        """Add the rows of a block to its files, and publish those that are complete."""
+        for file, table in zip(trained.files, tables, strict=True):
+            parts = self._parts.setdefault(file, {})
+            parts[trained.start] = table
+            if sum(part.num_rows for part in parts.values()) == file.runs:
+                self._publish(file, self._parts.pop(file))
+
+    def _publish(self, file: PlannedFile, parts: dict[int, pa.Table]) -> None:
+        rows = pa.concat_tables([parts[start] for start in sorted(parts)])
+        rows = rows.unify_dictionaries().combine_chunks()
+        if self._store:
+            setup, publish = file.setup, self._store.publish
+            self._writing.append(
+                self._executor.submit(
+                    publish, setup.identity(), file.start, rows, problem=setup.digest
+                )
+            )
+            if len(self._writing) > self._threads:  # more would fill the memory with rows
+                self._writing.popleft().result()
+        self._keep(rows)
+        self.count += 1
+
+    def finish(self) -> None:
+        """Wait for all files. Raises what failed, such as StoreFullError."""
+        while self._writing:
+            self._writing.popleft().result()
+
+    def close(self) -> None:
+        """Wait for the files that are being written, whether they fail or not."""
+        self._executor.shutdown()
+
+
 def drive(
     plan: Plan,
     store: Store | None = None,
@@ -155,6 +196,15 @@ def drive(
     if store and not failed:
         _check_stored(plan, store)
     return Trained(progress.done, progress.updates, files.count, seconds, failed)
+
+
+def _check_stored(plan: Plan, store: Store) -> None:
+    """Raise StoreError if runs that were written are no longer in the store."""
+    if gone := Plan(plan.sweep, store.present(), plan.seeds).runs:
+        raise StoreError(
+            f"{store.runs} lacks {gone:,} runs that were written there: "
+            "the same command trains them again"
+        )
 
 
 def _check_collapse(plan: Plan, store: Store) -> None:
@@ -209,58 +259,6 @@ def _train(
     return failed
 
 
-def _check_stored(plan: Plan, store: Store) -> None:
-    """Raise StoreError if runs that were written are no longer in the store."""
-    if gone := Plan(plan.sweep, store.present(), plan.seeds).runs:
-        raise StoreError(
-            f"{store.runs} lacks {gone:,} runs that were written there: "
-            "the same command trains them again"
-        )
-
-
-class _FileWriter:
-    """Joins the rows of blocks to files, and publishes files on threads while others train."""
-
-    def __init__(self, store: Store | None, keep: Callable[[pa.Table], None], threads: int) -> None:
-        self.count = 0
-        self._store, self._keep, self._threads = store, keep, threads
-        self._parts: dict[PlannedFile, dict[int, pa.Table]] = {}
-        self._writing: deque[Future[Any]] = deque()
-        self._executor = ThreadPoolExecutor(threads, "fastbp-store")
-
-    def add(self, trained: Block, tables: list[pa.Table]) -> None:
-        """Add the rows of a block to its files, and publish those that are complete."""
-        for file, table in zip(trained.files, tables, strict=True):
-            parts = self._parts.setdefault(file, {})
-            parts[trained.start] = table
-            if sum(part.num_rows for part in parts.values()) == file.runs:
-                self._publish(file, self._parts.pop(file))
-
-    def _publish(self, file: PlannedFile, parts: dict[int, pa.Table]) -> None:
-        rows = pa.concat_tables([parts[start] for start in sorted(parts)])
-        rows = rows.unify_dictionaries().combine_chunks()
-        if self._store:
-            setup, publish = file.setup, self._store.publish
-            self._writing.append(
-                self._executor.submit(
-                    publish, setup.identity(), file.start, rows, problem=setup.digest
-                )
-            )
-            if len(self._writing) > self._threads:  # more would fill the memory with rows
-                self._writing.popleft().result()
-        self._keep(rows)
-        self.count += 1
-
-    def finish(self) -> None:
-        """Wait for all files. Raises what failed, such as StoreFullError."""
-        while self._writing:
-            self._writing.popleft().result()
-
-    def close(self) -> None:
-        """Wait for the files that are being written, whether they fail or not."""
-        self._executor.shutdown()
-
-
 def run(
     sweep: Sweep,
     store: str | os.PathLike[str] | None = None,
@@ -300,10 +298,7 @@ def run(
             f"sweep: given {shown(sweep)}, allowed: a Sweep (Sweep.from_toml reads a file, "
             "Sweep.from_dict a dictionary)"
         )
-    if isinstance(executor, Executor):
-        pool = backends.pool_of(executor)
-    else:
-        pool = backends.pool(executor or "threads")
+    pool = backends.pool(executor or "threads")
     if store is None:
         return _run_in_memory(sweep, pool)
     return _run_in_store(sweep, Store(store), pool)

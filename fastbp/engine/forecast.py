@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from heapq import nlargest
+from timeit import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -238,17 +239,14 @@ def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> N
     StoreFullError
         If the missing runs take more bytes or files than the disk has free.
     """
-    _check_memory(memory(plan, pool, store is not None, frame))
-    if store:
-        _check_disk(storage(plan), store)
-
-
-def _check_memory(terms: Sequence[MemoryTerm]) -> None:
+    terms = memory(plan, pool, store is not None, frame)
     free, needed, largest = machine.memory(), sum(term.bytes for term in terms), max(terms)
     if free is not None and needed > free:
         most = f"most of it for {largest.what}, {in_bytes(largest.bytes)}"
         line = f"memory: given a sweep that takes {in_bytes(needed)} ({most}), "
         raise SweepError([f"{line}allowed: {in_bytes(free)}; {largest.remedy}"])
+    if store:
+        _check_disk(storage(plan), store)
 
 
 def _check_disk(need: StorageNeed, store: Store) -> None:
@@ -310,9 +308,8 @@ def duration(plan: Plan, jobs: int) -> TimeEstimate:
 
 
 def _is_compiled(key: KernelKey) -> bool:
-    trainer = lane_group.trainer(key.lanes, key.online)
-    measure = lane_group.measurer(key.lanes)
-    return is_on_disk(trainer, key.dtype) and is_on_disk(measure, key.dtype)
+    kernels = lane_group.trainer(key.lanes, key.online), lane_group.measurer(key.lanes)
+    return all(is_on_disk(kernel, key.dtype) for kernel in kernels)
 
 
 def expected(setup: Setup) -> tuple[float, float]:
@@ -338,11 +335,8 @@ def slowness(setup: Setup) -> float | None:
     most = int(max(2e-3 / lanes, 4 * fixed) / update)
     updates = max(1, min(setup.budget, most))
     short = setup.replaced(epochs=None, updates=updates, schedule="constant")
-    seconds, times = lanes * (fixed + short.budget * update), []
+    seconds = lanes * (fixed + short.budget * update)
     if 2 * seconds > 0.7 * MEASURED_SECONDS:
         return None
-    for _ in range(2):  # the better of two: the first may be disturbed
-        began = time.perf_counter()
-        block.train(short, 0, lanes)
-        times.append(time.perf_counter() - began)
-    return min(times) / seconds
+    # the better of two: the first may be disturbed
+    return min(repeat(lambda: block.train(short, 0, lanes), repeat=2, number=1)) / seconds

@@ -7,6 +7,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,9 +70,9 @@ class _Setups:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._total = hashlib.sha256()
         self._rows_hash = RowsHash()
         self.keys: dict[str, str] = {}
+        self.digests: dict[str, bytes] = {}
         self.sound: dict[RunFile, str] = {}
 
     def add(self, file: RunFile, rows: pa.Table, version: str) -> Iterator[StoreFault]:
@@ -79,24 +80,14 @@ class _Setups:
         keys = json.dumps(keys_of(parquet.fill(rows, SETUP_COLUMNS)), sort_keys=True)
         if file.setup not in self.keys:
             yield from _check_id(self._store, file, keys, int(version))
-            self._end_setup()
-            self.keys[file.setup] = keys
+            self.keys[file.setup], self._rows_hash = keys, RowsHash()
         if keys != self.keys[file.setup]:
             raise DamagedFileError(
                 file.path, "its keys are not those of the other files of its setup"
             )
         self._rows_hash.update(rows)
+        self.digests[file.setup] = self._rows_hash.digest()
         self.sound[file] = version
-
-    def _end_setup(self) -> None:
-        if self.keys:
-            self._total.update(self._rows_hash.digest())
-        self._rows_hash = RowsHash()
-
-    def digest(self) -> str:
-        """The digest of all rows."""
-        self._end_setup()
-        return self._total.hexdigest()
 
 
 def check(
@@ -144,7 +135,7 @@ def check(
         findings=findings,
         keys=setups.keys,
         version=next(iter(setups.sound.values()), ""),
-        digest="" if findings else setups.digest(),
+        digest="" if findings else hashlib.sha256(b"".join(setups.digests.values())).hexdigest(),
     )
 
 
@@ -166,21 +157,18 @@ def _wrong_problems(store: Store) -> Iterator[StoreFault]:
             yield StoreFault(path, "its data are not those of its name")
 
 
-Reading = Future[tuple[pa.Table, dict[str, str]]]
-
-
-def _read_in_order(files: list[RunFile]) -> Iterator[tuple[RunFile, Reading]]:
+def _read_in_order(
+    files: list[RunFile],
+) -> Iterator[tuple[RunFile, Future[tuple[pa.Table, dict[str, str]]]]]:
     """Read files on all cores, a few at a time."""
     cores = available_cores()
-    waiting: deque[tuple[RunFile, Reading]] = deque()
     with ThreadPoolExecutor(cores, "fastbp-verify") as pool:
         try:
-            for file in files:
-                waiting.append((file, pool.submit(_checked_rows, file.path)))
-                if len(waiting) > 2 * cores:
-                    yield waiting.popleft()
+            readings = ((file, pool.submit(_checked_rows, file.path)) for file in files)
+            waiting = deque(islice(readings, 2 * cores))
             while waiting:
                 yield waiting.popleft()
+                waiting.extend(islice(readings, 1))
         finally:
             pool.shutdown(cancel_futures=True)
 

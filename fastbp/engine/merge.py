@@ -97,15 +97,11 @@ def _more(items: Sequence[object], noun: str) -> str:
     return f" and {more:,} more{noun}" if more > 0 else ""
 
 
-class _Part(NamedTuple):
-    """A file of a source, what to write of it, and the file of the store that it replaces."""
-
-    file: RunFile
-    gaps: list[Range]
-    replaces: RunFile | None
+Part = tuple[RunFile, list[Range], RunFile | None]
+"""A file of a source, what to write of it, and the file of the store that it replaces."""
 
 
-def _wanted(into: Store, sources: Sequence[Store]) -> list[_Part]:
+def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
     """The files of the sources, and the seeds of each that are in no store before.
 
     Raises
@@ -116,7 +112,7 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[_Part]:
     fullest, different = _fullest((into, *sources))
     known: dict[str, list[RunFile]] = {}
     replaced: dict[tuple[str, Range], RunFile] = {}
-    parts = []
+    parts: list[Part] = []
     for store in (into, *sources):
         for file in sorted(store.run_files(), key=lambda file: (file.setup, file.start)):
             key = file.setup, file.seeds
@@ -124,7 +120,7 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[_Part]:
                 if store is into:
                     replaced[key] = file
                 else:
-                    parts.append(_Part(file, [], None))
+                    parts.append((file, [], None))
                 continue
             others = known.setdefault(file.setup, [])
             different += [
@@ -137,7 +133,7 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[_Part]:
             ]
             if store is not into:
                 gaps = missing(file.seeds, [other.seeds for other in others])
-                parts.append(_Part(file, gaps, replaced.get(key)))
+                parts.append((file, gaps, replaced.get(key)))
             others.append(file)
     if different:
         raise StoreError(
@@ -160,7 +156,7 @@ def _fullest(stores: Iterable[Store]) -> tuple[dict[tuple[str, Range], RunFile],
     return fullest, different
 
 
-def _write(into: Store, parts: Sequence[_Part], tick: Callable[[str], None]) -> Merged:
+def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> Merged:
     """Write what is missing. Raises FileError and StoreFullError."""
     written = runs = there = 0
     for number, (file, gaps, replaces) in enumerate(parts):

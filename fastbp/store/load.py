@@ -81,7 +81,6 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 def frame(rows: pa.Table) -> pd.DataFrame:
     """Rows as a DataFrame: whole numbers stay whole beside nulls."""
-    runs: pd.DataFrame = rows.to_pandas(
-        types_mapper=lambda kind: pd.Int64Dtype() if kind == pa.int64() else None
+    return pd.DataFrame(
+        rows.to_pandas(types_mapper=lambda kind: pd.Int64Dtype() if kind == pa.int64() else None)
     )
-    return runs

@@ -287,13 +287,10 @@ def read_all(store: Path) -> pa.Table:
         There are no runs, a file is damaged, two files have seeds in common, or files are of
         several numerics versions.
     """
-    tables, versions = [], set()
     files = [*run_files(store / "runs")]
-    for file in files:
-        rows, metadata = read(file.path)
-        tables.append(rows)
-        versions.add(metadata.get("fastbp.numerics", "none"))
-    if not tables:
+    readings = [read(file.path) for file in files]
+    versions = {metadata.get("fastbp.numerics", "none") for _, metadata in readings}
+    if not files:
         raise StoreError(f"{store} holds no runs")
     if len(versions) > 1:
         raise StoreError(
@@ -302,5 +299,6 @@ def read_all(store: Path) -> pa.Table:
         )
     if message := overlap_message(files, store):
         raise StoreError(message)
+    tables = [table for table, _ in readings]
     rows = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
     return rows.select(in_order(rows.column_names))
