@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import fastbp
 from fastbp.cli import process
 from fastbp.cli.arguments import Option, folder, integer, number, option, sweep_file
 from fastbp.cli.terminal import Phase, print_data, print_note
@@ -21,8 +22,6 @@ from fastbp.schema.keys import KEYS, Key
 from fastbp.schema.text import plural
 
 if TYPE_CHECKING:
-    from fastbp.config.sweep import Sweep
-    from fastbp.diagnosis.candidates import Change
     from fastbp.diagnosis.diagnose import Diagnosis
     from fastbp.diagnosis.own_weights import Placement
 
@@ -56,9 +55,8 @@ def diagnose(
 ) -> int:
     """Diagnose a setup and print what is wrong and what fixes it."""
     began = time.perf_counter()
-    from fastbp.diagnosis import own_weights, sentences
-    from fastbp.diagnosis.diagnose import diagnose as run_diagnosis
-    from fastbp.diagnosis.diagnose import write_files
+    import fastbp.diagnosis.diagnose as engine
+    from fastbp.diagnosis import candidates, own_weights, sentences
     from fastbp.reporting.phrases import plain
 
     sweep = _sweep(data, targets, _settings(settings, keys), output)
@@ -76,8 +74,8 @@ def diagnose(
         now = time.perf_counter()
         left = seconds - (PAGE_SECONDS if output else 0) - (now - began)
         share = TRIALS_SHARE if layers else 1.0
-        advice = answered() if data is None else ()
-        diagnosis = run_diagnosis(
+        advice = candidates.answered() if data is None else ()
+        diagnosis = engine.diagnose(
             setup, seeds, max(share * left, 0.1), phase, advice=advice, began=now
         )
         placed = None
@@ -87,7 +85,7 @@ def diagnose(
             placed = own_weights.place(setup, layers, diagnosis.base, deadline=deadline)
         if output:
             phase("drawing")
-            return diagnosis, placed, *write_files(diagnosis, placed, sweep, output)
+            return diagnosis, placed, *engine.write_files(diagnosis, placed, sweep, output)
         setups = "both setups" if diagnosis.recommended else "the setup"
         page = f"-o DIR writes this as a page, a sweep file of {setups}, and how to replay a run"
         return diagnosis, placed, [], [*sentences.commands(diagnosis), page]
@@ -146,19 +144,9 @@ def _make_writable(output: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output))
 
 
-def answered() -> tuple[Change, Change]:
-    """The advice once given for the founding case: more updates at half the rate, another order."""
-    from fastbp.diagnosis.candidates import Change
-
-    more = {"updates": 7992, "epochs": None, "lr": 0.1}
-    return Change("7,992 updates at rate 0.1", "too few updates", more), Change(
-        "order shuffled", "the order", {"order": "shuffled"}
-    )
-
-
 def _sweep(
     data: str | None, targets: list[str] | None, settings: list[str], output: Path | None
-) -> Sweep:
+) -> fastbp.Sweep:
     """The setup to diagnose, as a sweep of one setup.
 
     Raises
@@ -167,7 +155,6 @@ def _sweep(
         For wrong data, targets or settings.
     """
     from fastbp.choices.families import FAMILIES
-    from fastbp.config.sweep import Sweep
     from fastbp.diagnosis.diagnose import usual_epochs
 
     names = {*FAMILIES["problem"].choices} - {"file"}
@@ -176,7 +163,7 @@ def _sweep(
         given = "without DATA" if data is None else f"with {data[:60]}"
         raise SweepError([f"--targets: given {given}, allowed: with a table"])
     if data is None:
-        return _one(Sweep.from_toml(sweep_file("founding")).setup, settings)
+        return _one(fastbp.Sweep.from_toml(sweep_file("founding")).setup, settings)
     base: dict[str, Any] = {"problem": data, "epochs": 1}
     if targets:
         base["targets"] = targets
@@ -210,7 +197,7 @@ def _settings(settings: list[str], keys: dict[str, Any]) -> list[str]:
     return [*(f"{key}={given}" for key, given in values.items()), *settings]
 
 
-def _one(base: dict[str, Any], settings: list[str]) -> Sweep:
+def _one(base: dict[str, Any], settings: list[str]) -> fastbp.Sweep:
     """A sweep of one setup.
 
     Raises
@@ -218,10 +205,10 @@ def _one(base: dict[str, Any], settings: list[str]) -> Sweep:
     SweepError
         If the settings make more than one.
     """
-    from fastbp.config.sweep import Sweep
-
     try:
-        sweep = Sweep.from_dict({"seeds": 1, "setup": base}, settings=settings, folder=os.getcwd())
+        sweep = fastbp.Sweep.from_dict(
+            {"seeds": 1, "setup": base}, settings=settings, folder=os.getcwd()
+        )
     except SweepError as error:
         # The keys of a sweep file are this command's arguments.
         raise SweepError(

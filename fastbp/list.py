@@ -3,6 +3,7 @@
 import sys
 import textwrap
 
+import fastbp
 from fastbp.cli import process
 from fastbp.cli.arguments import shipped_sweeps
 from fastbp.cli.terminal import print_data
@@ -12,10 +13,8 @@ WIDTH = 80
 
 def list_sweeps() -> int:
     """Print each sweep with its size and its question."""
-    from fastbp.config.sweep import Sweep
-
     for name, file in sorted(shipped_sweeps().items()):
-        sweep = Sweep.from_toml(file)
+        sweep = fastbp.Sweep.from_toml(file)
         size = f"{len(sweep.setups):,} × {sweep.seeds.count:,} runs"
         print_data(f"{name:<{WIDTH - 1 - len(size)}} {size}")
         print_data(textwrap.indent(textwrap.fill(sweep.title, WIDTH - 4), "    "))

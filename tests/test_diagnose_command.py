@@ -27,7 +27,8 @@ from commands import (
 from fastbp import __main__
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
-from fastbp.diagnose import answered, main
+from fastbp.diagnose import main
+from fastbp.diagnosis.candidates import answered
 from fastbp.engine.retrain import retrain
 from fastbp.problems import samples
 

@@ -117,12 +117,11 @@ folder = value("a folder", lambda text: Path(text) if text else None)
 
 def integer(low: int, high: int) -> Callable[[str], Any]:
     """`type=` of a whole number in ASCII digits, from `low` to `high`."""
-
-    def convert(text: str) -> int | None:
-        is_number = re.fullmatch("[0-9]{1,20}", text) and low <= int(text) <= high
-        return int(text) if is_number else None
-
-    return value(f"a number from {low} to {high:,}", convert)
+    digits = re.compile("[0-9]{1,20}")
+    return value(
+        f"a number from {low} to {high:,}",
+        lambda text: int(text) if digits.fullmatch(text) and low <= int(text) <= high else None,
+    )
 
 
 def number(allowed: str, is_allowed: Callable[[float], bool]) -> Callable[[str], Any]:

@@ -106,7 +106,6 @@ class Done(NamedTuple):
     def as_json(self, store: Store) -> dict[str, object]:
         """What `--json` prints."""
         trained, summary = self.trained, self.report.summary
-        counted = summary.to_dict("records")
         return {
             "store": str(store.path),
             "runs": int(summary["runs"].sum()),
@@ -117,7 +116,7 @@ class Done(NamedTuple):
             ),
             "outcomes": {
                 row["setup"]: {str(each): int(row[each.replace("-", "_")]) for each in OUTCOMES}
-                for row in counted
+                for row in summary.to_dict("records")
             },
         }
 

@@ -95,8 +95,12 @@ class Command:
 
     def __call__(self, arguments: Sequence[str] | None = None) -> int:
         """Run the command and return its exit code."""
-        texts = {"description": self.description, "epilog": self.epilog}
-        parser = Parser(self.options, prog=f"fastbp {self.name}", **texts)
+        parser = Parser(
+            self.options,
+            prog=f"fastbp {self.name}",
+            description=self.description,
+            epilog=self.epilog,
+        )
         with _signals():
             try:
                 os.getcwd()

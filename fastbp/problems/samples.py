@@ -5,18 +5,17 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from fastbp.problems import read_table
 from fastbp.problems.read_table import NUMBER, rows_of
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import named, shown
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
 
 MAX_LEARNT = 2048
 """Rows up to which all are trained on: a diagnosis trains the table hundreds of thousands of
@@ -87,9 +86,6 @@ def _csv(path: Path, targets: list[str] | None) -> Changed | None:
 
 
 def _parquet(path: Path, targets: list[str] | None) -> Changed | None:
-    import pandas as pd
-    import pyarrow.parquet as pq
-
     if pq.read_metadata(path).num_rows <= MAX_LEARNT:
         return None
     rows, note = _draw(path, pd.read_parquet(path, dtype_backend="numpy_nullable"))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import pyarrow as pa
 
 from fastbp.schema.keys import KEYS, ColumnType
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 
 SCHEMA = 1
 """Number of this set of columns; the footer of a file of runs states it (`fastbp.schema`).
@@ -109,8 +107,6 @@ MAX_OUTPUTS = 64
 @cache
 def schema() -> pa.Schema:
     """The Arrow schema of `runs/*.parquet`."""
-    import pyarrow as pa
-
     types = {
         "word": pa.dictionary(pa.int32(), pa.string()),
         "integer": pa.int64(),

@@ -70,7 +70,7 @@ def told() -> list[str]:
 
 @pytest.fixture(scope="module")
 def founding(told: list[str]) -> Diagnosis:
-    from fastbp.diagnose import answered
+    from fastbp.diagnosis.candidates import answered
 
     return diagnose(FOUNDING, SEEDS, 600, tick=told.append, advice=answered())
 
