@@ -1,10 +1,40 @@
-"""What all tests share: which of them need compiled code, and which run only when asked for.
+"""What all tests share: which of them need compiled code, which are slow, and which run only when
+asked for.
 
 Counting lines triples the time of kernels with the JIT off. Tests that pass the same lines again
-and again, with other numbers, are marked `no_cover` for that: what they pass others pass as well.
+and again, with other numbers, are marked `no_cover` for that: others pass these lines as well.
 """
 
+from pathlib import Path
+
 import pytest
+
+HERE = Path(__file__).parent
+
+SLOW = (
+    "browser",
+    "determinism",
+    "diagnosis",
+    "engine/test_block.py",
+    "engine/test_driver.py",
+    "engine/test_forecast.py",
+    "engine/test_integrity.py",
+    "engine/test_merge.py",
+    "faults",
+    "gradcheck",
+    "kernels/test_invariance.py",
+    "kernels/test_training.py",
+    "analysis/test_atlas.py",
+    "analysis/test_basins.py",
+    "analysis/test_kaplan_meier.py",
+    "analysis/test_symmetry.py",
+    "reporting/test_gallery.py",
+    "reporting/test_plots.py",
+)
+"""Folders and files that the daily round, `pytest -m "not slow"`, leaves out, besides the tests of
+commands and documents at the top of tests/: they start processes, train, compile or simulate."""
+
+QUICK = ("test_house.py", "test_list_command.py", "test_sweep_file_page.py")
 
 
 def pytest_configure(config):
@@ -13,7 +43,19 @@ def pytest_configure(config):
     )
 
 
+def is_slow(path: Path) -> bool:
+    """Whether a file of tests is left out of the daily round."""
+    place = path.relative_to(HERE)
+    if len(place.parts) == 1:
+        return place.name not in QUICK
+    return any(place.is_relative_to(slow) for slow in SLOW)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if is_slow(item.path):
+            item.add_marker(pytest.mark.slow)
     if "soak" not in (config.option.markexpr or ""):
         soak = [item for item in items if item.get_closest_marker("soak")]
         if soak:
