@@ -204,12 +204,10 @@ def missing(requested: Range, present: Iterable[Range]) -> list[Range]:
     """The parts of a range of seeds that no present range covers, ascending."""
     gaps: list[Range] = []
     at, stop = requested[0], sum(requested)
-    for start, count in sorted(present):
+    for start, count in [*sorted(present), (stop, 0)]:
         if min(start, stop) > at:
             gaps.append((at, min(start, stop) - at))
         at = max(at, start + count)
-    if at < stop:
-        gaps.append((at, stop - at))
     return gaps
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,13 +86,9 @@ def run_files(folder: Path) -> Iterator[RunFile]:
     OSError
         The folder cannot be read: as if it were empty, its runs would be trained again.
     """
-    try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for each in sorted(names):
-        if file := RunFile.parse(folder / each):
-            yield file
+    with suppress(FileNotFoundError, NotADirectoryError):
+        files = (RunFile.parse(folder / name) for name in sorted(os.listdir(folder)))
+        yield from filter(None, files)
 
 
 def overlaps(files: Iterable[RunFile]) -> Iterator[tuple[RunFile, RunFile]]:

@@ -81,12 +81,6 @@ def _footer(content: bytes) -> int:
     return len(content) - _TAIL - int.from_bytes(content[-_TAIL : -_TAIL + 4], "little")
 
 
-def _is_intact(content: bytes) -> bool:
-    """Whether the bytes are those that were sealed."""
-    start = _footer(content) - _SEAL_BYTES
-    return start >= 0 and sealed(content[:start] + content[start + _SEAL_BYTES :]) == content
-
-
 def contents(file: Path) -> tuple[bytes, dict[str, str]]:
     """Read the bytes of a file of runs and what its footer says.
 
@@ -105,8 +99,9 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
     except OSError as error:
         kind = DamagedFileError if error.errno == errno.EIO else FileError
         raise kind(file, error.strerror or error) from error
+    seal = _footer(content) - _SEAL_BYTES
     try:
-        if not _is_intact(content):
+        if seal < 0 or content != sealed(content[:seal] + content[seal + _SEAL_BYTES :]):
             raise ValueError(
                 "its bytes are not those that were written" if content else "it is empty"
             )
