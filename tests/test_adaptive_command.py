@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import in_process, names, refused, started, stopped, until
+from commands import in_process, names, refused, started, stopped, succeeded, until
 from numba import config
 from stores import rows_of
 
@@ -56,8 +56,7 @@ def answers(out: str) -> list[str]:
 
 @trains
 def test_seeds_are_trained_until_every_share_is_narrow(file, tmp_path, here):
-    done = here(file, "--until-width", "0.06", "--set", "lr=[0.5,2]")
-    assert done.returncode == 0
+    done = succeeded(here(file, "--until-width", "0.06", "--set", "lr=[0.5,2]"))
     store = tmp_path / "results" / "mine"
     seeds, frame = seeds_of(store), fastbp.load(store)
     assert len(frame) == 2 * seeds > 2 * 300
@@ -90,8 +89,7 @@ def test_seeds_are_trained_until_every_share_is_narrow(file, tmp_path, here):
 def test_again_it_trains_nothing_and_prints_the_same(file, tmp_path, here):
     first = here(file, "--until-width", "0.06", "--no-report")
     kept = (tmp_path / "results" / "mine" / "sweep.toml").read_bytes()
-    again = here(file, "--until-width", "0.06", "--no-report")
-    assert again.returncode == 0
+    again = succeeded(here(file, "--until-width", "0.06", "--no-report"))
     assert again.stdout == first.stdout
     assert "complete already, nothing to train" in again.stderr
     assert (tmp_path / "results" / "mine" / "sweep.toml").read_bytes() == kept
@@ -185,8 +183,7 @@ def test_seeds_end_at_the_last_one(file, tmp_path, here):
 def test_a_dry_run_says_what_the_most_seeds_would_take(file, tmp_path, here, monkeypatch):
     monkeypatch.setattr(forecast, "slowness", lambda setup: None)
     before = sorted(tmp_path.iterdir())
-    done = here(file, "--until-width", "0.01", "--dry-run", "-j", "2")
-    assert done.returncode == 0
+    done = succeeded(here(file, "--until-width", "0.01", "--dry-run", "-j", "2"))
     assert (
         done.stderr
         == "note: at most 95,000 seeds, enough for a width of 0.01 whatever the shares are\n"
@@ -200,8 +197,7 @@ def test_a_dry_run_says_what_the_most_seeds_would_take(file, tmp_path, here, mon
 
 @trains
 def test_the_rate_where_half_converge_is_found(file, tmp_path, here):
-    done = here(file, "--bisect", "lr")
-    assert done.returncode == 0
+    done = succeeded(here(file, "--bisect", "lr"))
     (line,) = answers(done.stdout)
     value, low, high = map(
         float,
@@ -225,8 +221,7 @@ def test_the_rate_where_half_converge_is_found(file, tmp_path, here):
     again = here(file, "--bisect", "lr", "--no-report", "--json")
     told = json.loads(again.stdout)
     assert "complete" not in again.stderr
-    assert told["updates"] == 0
-    assert told["answer"] == [line]
+    assert (told["updates"], told["answer"]) == (0, [line])
     (found,) = told["bisect"]
     assert (found["key"], found["seeds"], found["value"], found["low"], found["high"]) == (
         "lr",
@@ -289,8 +284,9 @@ def test_of_a_file_problem_it_is_found_from_any_folder(tmp_path, here):
 
 @trains
 def test_where_there_is_no_such_value_it_says_so(file, here):
-    done = here(file, "--bisect", "lr", "--set", "lr=[0.01,0.02]", "--no-report", "--seeds", "50")
-    assert done.returncode == 0
+    done = succeeded(
+        here(file, "--bisect", "lr", "--set", "lr=[0.01,0.02]", "--no-report", "--seeds", "50")
+    )
     told = "fewer than half of 50 seeds converge at all 5 values of lr tried, 0.01 to 0.02: at most 0% [0–7.1], at 0.0"
     (line,) = answers(done.stdout)
     assert line.startswith(told)

@@ -57,8 +57,7 @@ def test_a_contender_has_the_weights_of_fastbp_after_the_same_rows(contender, na
     difference = import_module(f"benchmarks.contenders.{contender}").difference
     work = jobs[name, dtype]
     assert difference(work) <= LARGEST_DIFFERENCE[dtype]
-    other = work._replace(lr=2 * work.lr)
-    assert difference(other) > LARGEST_DIFFERENCE[dtype]
+    assert difference(work._replace(lr=2 * work.lr)) > LARGEST_DIFFERENCE[dtype]
 
 
 @pytest.mark.parametrize("contender", ["textbook", "vectorised"])
@@ -120,8 +119,7 @@ def test_a_job_is_the_same_from_its_file(tmp_path, jobs):
     assert again.X.dtype == again.start.w1.dtype == np.float32
     assert np.array_equal(again.rows, work.rows)
     assert all(map(np.array_equal, again.end, work.end))
-    assert again.losses.shape == (3,)
-    assert again.losses_start.w1.shape == (3, 4, 3)
+    assert (again.losses.shape, again.losses_start.w1.shape) == ((3,), (3, 4, 3))
 
 
 def test_rows_are_drawn_as_the_order_says(jobs):

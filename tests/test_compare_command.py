@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sample_frames as frames
-from commands import in_process, refused
+from commands import in_process, refused, succeeded
 from stores import contents_of
 
 from fastbp.analysis.comparison import comparison
@@ -55,8 +55,7 @@ def test_says_what_moved_and_writes_nothing(here, both, tmp_path):
 
 
 def test_a_page_its_table_and_its_picture(here, both, tmp_path):
-    done = here("a", "b", "-o", "deep/out")
-    assert done.returncode == 0
+    done = succeeded(here("a", "b", "-o", "deep/out"))
     names = ["compare.csv", "compare.html", "figures/compare.png", "figures/compare.svg"]
     assert sorted(contents_of(tmp_path / "deep" / "out")) == names
     assert (
@@ -83,8 +82,7 @@ def test_the_same_bytes_twice(here, both, tmp_path):
 
 
 def test_the_same_store_twice(here, both, tmp_path):
-    done = here("a", "a", "-o", "out")
-    assert done.returncode == 0
+    done = succeeded(here("a", "a", "-o", "out"))
     assert done.stdout.count("same rows") == 2
     assert done.stdout.endswith("In all of them every row is the same, bit for bit.\n")
 
@@ -92,8 +90,7 @@ def test_the_same_store_twice(here, both, tmp_path):
 def test_nothing_in_common_is_no_mistake(here, tmp_path):
     store(tmp_path / "a")
     store(tmp_path / "b", problem="parity:3")
-    done = here("a", "b", "-o", "out")
-    assert done.returncode == 0
+    done = succeeded(here("a", "b", "-o", "out"))
     assert (
         done.stdout.splitlines()[-1]
         == "a and b have no setup in common: there is nothing to compare."
@@ -107,8 +104,7 @@ def test_only_the_strongest_are_on_the_page(here, tmp_path):
                 tmp_path / name,
                 frames.table({"lr": 0.1 + i}, [outcome if i == 44 else "partial"] * 9),
             )
-    done = here("a", "b", "-o", "out")
-    assert len(done.stdout.split("\n\n")[0].splitlines()) == 46
+    assert len(here("a", "b", "-o", "out").stdout.split("\n\n")[0].splitlines()) == 46
     html = (tmp_path / "out" / "compare.html").read_text()
     assert "The 40 of 45 setups that moved most." in html
     assert len(pd.read_csv(tmp_path / "out" / "compare.csv")) == 45
@@ -180,8 +176,7 @@ def test_names_are_only_names(here, tmp_path):
         store(tmp_path / name, i % 2, problem)
     frames.write(tmp_path / names[0], frames.table({"problem": "xor"}, ["partial"]))
     for one, other in zip(names, names[1:] + names[:1], strict=True):
-        done = here(one, other, "-o", f"out{names.index(one)}")
-        assert done.returncode == 0, done.stderr
+        done = succeeded(here(one, other, "-o", f"out{names.index(one)}"))
         assert not set("\x1b\u202e") & set(done.stdout + done.stderr)
         html = (tmp_path / f"out{names.index(one)}" / "compare.html").read_text()
         assert "<script" not in html

@@ -20,6 +20,7 @@ from commands import (
     refused,
     started,
     stopped,
+    succeeded,
     until,
     until_it_computes,
 )
@@ -55,30 +56,30 @@ def test_a_small_one_from_end_to_end(here, tmp_path) -> None:
     np.savez(
         tmp_path / "own.npz", W0=np.ones((1, 1)), b0=np.ones(1), W1=np.ones((1, 1)), b1=np.ones(1)
     )
-    done = here(
-        "table:01",
-        "--hidden",
-        1,
-        "--updates",
-        4,
-        "--seeds",
-        2,
-        "-o",
-        "out",
-        "--weights",
-        "own.npz",
-        "--seconds",
-        600,
+    done = succeeded(
+        here(
+            "table:01",
+            "--hidden",
+            1,
+            "--updates",
+            4,
+            "--seeds",
+            2,
+            "-o",
+            "out",
+            "--weights",
+            "own.npz",
+            "--seconds",
+            600,
+        )
     )
-    assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("100% of 2 seeds fail with this setup (")
     assert (tmp_path / "out" / "diagnosis.html").exists()
 
 
 @pytest.mark.jit
 def test_the_founding_case_needs_no_arguments(here) -> None:
-    done = here("--seeds", 336)
-    assert done.returncode == 0
+    done = succeeded(here("--seeds", 336))
     verdict, changes, commands = done.stdout.rstrip("\n").split("\n\n")
     verdict = " ".join(verdict.split())
     assert "What is wrong: too few updates." in verdict
@@ -94,14 +95,12 @@ def test_the_founding_case_needs_no_arguments(here) -> None:
 
 @pytest.mark.jit
 def test_json(here) -> None:
-    done = here("--json", "--seeds", 50)
-    told = json.loads(done.stdout)
+    told = json.loads(here("--json", "--seeds", 50).stdout)
     assert set(told) == {
         "setup", "runs", "outcomes", "verdict", "symptoms", "changes", "pairs", "recommended", "orders", "left_out", "example",
         "complete",
     }  # fmt: skip
-    assert told["runs"] == 50
-    assert told["orders"]["change"] == {"updates": 7992, "lr": 0.1}
+    assert (told["runs"], told["orders"]["change"]) == (50, {"updates": 7992, "lr": 0.1})
     assert (
         told["setup"]
         == Setup(problem="table:11101011", lr=0.2, order="random", updates=999).identity()
@@ -112,8 +111,7 @@ def test_json(here) -> None:
 @pytest.mark.parametrize("data", ["xor", "parity:2", "table:0110"])
 def test_problems_by_their_names(here, data: str, tmp_path) -> None:
     (tmp_path / "xor").write_text("a file of that name is in nobody's way")
-    done = here(data, *QUICK)
-    assert done.returncode == 0
+    done = succeeded(here(data, *QUICK))
     assert but_for_python(done.stdout) == but_for_python(here("table:0110", *QUICK).stdout)
     refused(here(data, "--targets", "t"), 2, f"--targets: given with {data}, allowed: with a table")
 
@@ -267,8 +265,7 @@ def test_a_million_rows_are_sampled(
             comments="",
         )
     more = [] if suffix == "npz" else ["--targets", "t"]
-    done = here(f"own.{suffix}", *more, *QUICK, *o)
-    assert done.returncode == 0, done.stderr
+    done = succeeded(here(f"own.{suffix}", *more, *QUICK, *o))
     note = f"note: own.{suffix} has {n:,} rows, more than 2,048: 16 of them, drawn at random and numbered anew, "
     note += "are trained on, and an epoch presents each of these once"
     assert done.stderr.splitlines()[0] == note
@@ -304,8 +301,7 @@ def test_a_thousand_columns(here, tmp_path) -> None:
         comments="",
     )
     began = time.perf_counter()
-    done = here("own.csv", "--targets", "t", "--seeds", 60, "--seconds", 6)
-    assert done.returncode == 0
+    done = succeeded(here("own.csv", "--targets", "t", "--seeds", 60, "--seconds", 6))
     assert (
         "note: no budget was given, so each run has 149 epochs (change it with --epochs or --updates)"
         in done.stderr
@@ -402,8 +398,7 @@ def test_own_weights(here, tmp_path) -> None:
         for n, values in zip("Wb", pair, strict=True)
     }
     np.savez(tmp_path / "own.npz", **arrays)
-    done = here("--weights", "own.npz", "--seeds", 168)
-    assert done.returncode == 0
+    done = succeeded(here("--weights", "own.npz", "--seeds", 168))
     text = " ".join(done.stdout.split())
     assert re.search(
         r"Your weights, in 200 orders of samples: \S+ converge; of 168 fresh seeds, \S+ do\.", text
@@ -456,8 +451,7 @@ def test_weights_of_wrong_shapes(here, tmp_path) -> None:
 @pytest.mark.jit
 def test_twice_is_the_same_bytes_and_the_sweep_runs(here, table: str, tmp_path) -> None:
     arguments = [table, "--targets", "t", *QUICK, "-o", "out"]
-    first = here(*arguments)
-    assert first.returncode == 0
+    first = succeeded(here(*arguments))
     files = [
         "changes.csv",
         "fixed.toml",
@@ -492,8 +486,7 @@ def test_nothing_is_written_without_o(here, table: str, tmp_path) -> None:
 def test_names_and_paths_that_are_unusual(here, tmp_path) -> None:
     name = "a $x^2$ & <b> 'q'.csv"
     (tmp_path / name).write_text("a <i>,b & c,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n")
-    done = here(name, "--targets", "t", *QUICK, "-o", "to a <place>")
-    assert done.returncode == 0
+    succeeded(here(name, "--targets", "t", *QUICK, "-o", "to a <place>"))
     page = (tmp_path / "to a <place>" / "diagnosis.html").read_text()
     assert "<b>" not in page.replace("<bdi>", "")
     assert len(Sweep.from_toml(tmp_path / "to a <place>" / "fixed.toml").setups) == 2
@@ -532,10 +525,11 @@ def test_a_killed_one_leaves_nothing_half_written(table: str, tmp_path) -> None:
         until((tmp_path / "out" / "changes.csv").exists, process)
         process.kill()
         process.communicate()
-    done = command(
-        table, "--targets", "t", "-o", "out", "--seeds", "200", cwd=tmp_path, program=MODULE
+    succeeded(
+        command(
+            table, "--targets", "t", "-o", "out", "--seeds", "200", cwd=tmp_path, program=MODULE
+        )
     )
-    assert done.returncode == 0
     whole = {
         path.name
         for path in (tmp_path / "out").rglob("*")

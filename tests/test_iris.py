@@ -88,14 +88,12 @@ def test_from_a_table_to_tidy_runs(iris, capsys):
     # What it shows.
     assert set(runs["problem"]) == {"file:iris.csv"}
     assert set(runs["targets"]) == {"species"}
-    summary = fastbp.summary(store).set_index("scale_inputs")
-    assert list(summary["runs"]) == [500, 500]
+    assert list(fastbp.summary(store).set_index("scale_inputs")["runs"]) == [500, 500]
     wrong = runs.groupby("scale_inputs", observed=True)["wrong"].median()
     assert wrong["standard"] < wrong["none"]
     assert (runs["outcome"] != "diverged").all()
     # One of its runs again.
-    some = fastbp.Sweep.from_toml("flowers.toml").setups[1]
-    trajectory = fastbp.retrain(some, seed=7)
+    trajectory = fastbp.retrain(fastbp.Sweep.from_toml("flowers.toml").setups[1], seed=7)
     own = tidy[(tidy["scale_inputs"] == "standard") & (tidy["seed"] == 7)]
     assert trajectory.evaluations["loss"].iloc[-1] == own["loss"].item()
     Path("iris.csv").unlink()  # the store has all that it takes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from commands import any_command, in_process, refused
+from commands import any_command, in_process, refused, succeeded
 from fake_runs import replaced, runs
 from stores import contents_of, rows_of
 
@@ -60,16 +60,16 @@ def test_shards_that_are_merged_are_the_sweep(command, tmp_path, shards):
     seeds = []
     for number in range(1, shards + 1):
         shard = ["sweep", "mine.toml", "-o", f"shard {number}", "--shard", f"{number}/{shards}"]
-        done = command(*shard)
-        assert done.returncode == 0
+        done = succeeded(command(*shard))
         told = rf"shard {number}/{shards}: seeds (\d) to (\d); fastbp merge unites shards\n(\d+) runs trained"
         first, last, trained = map(int, re.match(told, done.stderr).groups())
         assert trained == 2 * (last - first + 1)
         seeds += range(first, last + 1)
         assert "complete already, nothing to train" in command(*shard).stderr
     assert seeds == list(range(10))
-    done = command("merge", "united", *(f"shard {number}" for number in range(1, shards + 1)))
-    assert done.returncode == 0
+    done = succeeded(
+        command("merge", "united", *(f"shard {number}" for number in range(1, shards + 1)))
+    )
     assert done.stdout == f"united: 20 runs written in {2 * shards} files, 0 were there already\n"
     assert re.fullmatch(NEXT.format("united"), done.stderr)
     assert rows_of(tmp_path / "united") == rows_of(tmp_path / "whole")
@@ -130,8 +130,7 @@ def test_a_shard_that_there_is_not_is_reported_with_what_else_is_wrong(command, 
 
 def test_a_dry_run_of_a_shard_counts_its_own_runs(command, tmp_path, monkeypatch):
     (tmp_path / "mine.toml").write_text(SWEEP)
-    done = command("sweep", "mine.toml", "-o", "store", "--shard", "1/2", "--dry-run")
-    assert done.returncode == 0
+    done = succeeded(command("sweep", "mine.toml", "-o", "store", "--shard", "1/2", "--dry-run"))
     assert "runs     10\nupdates  15\n" in done.stdout
     monkeypatch.setattr(forecast, "slowness", lambda setup: None)
     monkeypatch.setattr(machine, "disk", lambda path: machine.Disk(5_000_000, None))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import succeeded
 
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("nbclient")
@@ -30,14 +31,21 @@ def outputs(notebook):
 def test_it_says_again_what_it_says(tmp_path):
     shutil.copy(NOTEBOOK, tmp_path)
     # nbclient's own command, which has its event loop and its warnings in a process of its own.
-    done = subprocess.run(
-        [sys.executable, "-c", "from nbclient.cli import main; main()", "--inplace", NOTEBOOK.name],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
+    succeeded(
+        subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "from nbclient.cli import main; main()",
+                "--inplace",
+                NOTEBOOK.name,
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     )
-    assert done.returncode == 0, done.stderr
     published = nbformat.read(NOTEBOOK, 4)
     assert list(outputs(nbformat.read(tmp_path / NOTEBOOK.name, 4))) == list(outputs(published))
     assert sum(picture for *_, picture in outputs(published)) == 4

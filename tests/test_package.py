@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from commands import succeeded
 
 import fastbp
 
@@ -25,11 +26,12 @@ def python(*arguments: str, path: Path = ROOT) -> subprocess.CompletedProcess[st
 
 def imported_by(code: str) -> set[str]:
     """The heavy packages that some lines of Python bring with them."""
-    done = python(
-        "-c",
-        f"{code}\nimport json, sys\nprint(json.dumps([name for name in {HEAVY} if name in sys.modules]))",
+    done = succeeded(
+        python(
+            "-c",
+            f"{code}\nimport json, sys\nprint(json.dumps([name for name in {HEAVY} if name in sys.modules]))",
+        )
     )
-    assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 

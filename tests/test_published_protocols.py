@@ -9,7 +9,7 @@ import numpy as np
 import oracle
 import pandas as pd
 import pytest
-from commands import any_command, in_process
+from commands import any_command, in_process, succeeded
 from numba import config
 
 import fastbp
@@ -92,8 +92,9 @@ def test_protocols_have_conventions() -> None:
 @trains
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_published_figures_come_out(name: str, here, tmp_path: Path) -> None:
-    done = here("sweep", name, "--seeds", PROTOCOLS[name], "-o", "store", "--no-report", "--quiet")
-    assert done.returncode == 0, done.stderr
+    done = succeeded(
+        here("sweep", name, "--seeds", PROTOCOLS[name], "-o", "store", "--no-report", "--quiet")
+    )
     found = pd.read_csv(tmp_path / "store" / "published.csv")
     assert len(found) == len(fastbp.Sweep.from_toml(sweep_file(name)).published)
     assert found["agrees"].all(), found
@@ -184,8 +185,7 @@ def test_a_sweep_of_ones_own(mine: Path, here, tmp_path: Path) -> None:
     assert '<a href="published.csv">' in html
     assert "Mine &amp; &lt;others&gt;, 1990: 1 of 2 published figures agrees" in html
     assert "<dt>success</dt>" in html
-    again = here("report", store)
-    assert again.stdout.rpartition("\n\n")[2].splitlines() == beside
+    assert here("report", store).stdout.rpartition("\n\n")[2].splitlines() == beside
     assert (store / "report.html").read_text("utf-8") == html
 
     mine.write_text(MINE.partition("[[published]]")[0])

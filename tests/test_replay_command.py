@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import PATIENCE, in_process, refused, started, stopped, until_it_computes
+from commands import PATIENCE, in_process, refused, started, stopped, succeeded, until_it_computes
 from numba import config
 
 import fastbp
@@ -59,8 +59,7 @@ def entries(folder: Path) -> set[str]:
 
 
 def test_it_shows_a_life_and_keeps_it(here, store, tmp_path):
-    done = here("store", name(SHORT)[:6], 2)
-    assert done.returncode == 0
+    done = succeeded(here("store", name(SHORT)[:6], 2))
     row = stored_run.find(store, name(SHORT), "2").row
     head, looks, answers = done.stdout.split("\n\n")
     assert head.splitlines() == [
@@ -97,8 +96,7 @@ def test_it_shows_a_life_and_keeps_it(here, store, tmp_path):
 def test_the_look_that_found_it_converged_is_marked(here, store):
     seed, at = next((seed, row["converged_at"]) for seed, row in enumerate(
         stored_run.find(store, name(SOON), str(seed)).row for seed in range(4)) if row["converged_at"] is not None)  # fmt: skip
-    done = here("store", name(SOON), seed, "--figure", "a.svg")
-    assert done.returncode == 0
+    done = succeeded(here("store", name(SOON), seed, "--figure", "a.svg"))
     (line,) = [line for line in done.stdout.splitlines() if "first converged" in line]
     assert line.split()[0] == str(at)
 
@@ -130,8 +128,7 @@ def test_twice_is_the_same_and_nothing_but_its_own_file_is_opened(here, store, t
             "setup",
             "seed",
         } <= set(weights)
-        assert weights["W0"].shape == (2, 2)
-        assert weights["rows"].dtype == np.int32
+        assert (weights["W0"].shape, weights["rows"].dtype) == ((2, 2), np.int32)
         assert len(weights["rows"]) == 23
 
 
@@ -248,8 +245,7 @@ def test_a_place_that_cannot_be_written_ends_with_4(here, store, tmp_path):
 
 def test_a_store_that_is_only_read_is_no_matter_to_a_picture_elsewhere(here, store, tmp_path):
     (tmp_path / "store" / "replays").write_text("a file where a folder should be")
-    done = here("store", name(SHORT), 1, "--figure", "a.svg")
-    assert done.returncode == 0
+    done = succeeded(here("store", name(SHORT), 1, "--figure", "a.svg"))
     assert re.fullmatch(
         r"note: store/replays/.*\.parquet cannot be written: .*\nwritten: a\.svg\n", done.stderr
     )

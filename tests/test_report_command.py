@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import sample_frames as frames
-from commands import any_command, command, environment, in_process, refused
+from commands import any_command, command, environment, in_process, refused, succeeded
 from stores import contents_of
 
 import fastbp
@@ -198,8 +198,7 @@ class TestMakes:
                 tmp_path / "bare",
                 frames.table({"lr": 0.1 + i}, ["partial"] * 30 + ["converged"] * (30 * i)),
             )
-        done = here("report", "bare")
-        assert done.returncode == 0
+        done = succeeded(here("report", "bare"))
         assert "Runs converge most often with lr 1.1" in done.stdout
         assert "<title>Sweep bare" in page(tmp_path / "bare")
 
@@ -224,17 +223,14 @@ class TestMakes:
                     runs.column_names.index(name), field, pa.nulls(1, field.type)
                 )
         frames.write(tmp_path / "one", runs)
-        done = here("report", "one")
-        assert done.returncode == 0
-        assert f"The one run ended {outcome}: " in done.stdout
+        assert f"The one run ended {outcome}: " in succeeded(here("report", "one")).stdout
         assert "nan" not in page(tmp_path / "one").lower().replace("finance", "")
 
 
 class TestCollapse:
     def test_decides_anew_and_back_again(self, here, store):
         made, before = results(store), here("report", "store").stdout
-        done = here("report", "store", "--collapse", "0.5")
-        assert done.returncode == 0
+        done = succeeded(here("report", "store", "--collapse", "0.5"))
         assert done.stderr.splitlines()[0] == (
             "note: Outcomes were decided anew, with collapse = 0.5, from the measures of each run."
         )
@@ -448,8 +444,7 @@ def test_names_are_only_names(here, tmp_path):
     title = json.dumps("".join(names)).replace("\\ud83d\\ude00", "\\U0001f600")
     (tmp_path / "store" / "sweep.toml").write_text(f"title = {title}\nseeds = 20\n")
     assert "<script>" in latest_sweep(tmp_path / "store").title
-    done = here("report", "store")
-    assert done.returncode == 0, done.stderr
+    done = succeeded(here("report", "store"))
     assert done.stderr.startswith("written: ")
     html = page(tmp_path / "store")
     for text in (done.stdout, html):
@@ -470,5 +465,4 @@ def test_numba_is_never_imported(store, tmp_path):
         "assert len(fastbp.load('store')) == len(fastbp.summary('store')) * 40 == 160\n"
         "assert not [name for name in sys.modules if name.startswith(('fastbp.engine', 'fastbp.kernels', 'fastbp.choices'))]"
     )
-    done = command(cwd=tmp_path, program=[sys.executable, "-W", "error", "-c", code])
-    assert done.returncode == 0, done.stderr
+    succeeded(command(cwd=tmp_path, program=[sys.executable, "-W", "error", "-c", code]))

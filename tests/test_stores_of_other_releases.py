@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import any_command, in_process
+from commands import any_command, in_process, succeeded
 from stores import contents_of
 
 import fastbp
@@ -126,8 +126,7 @@ def test_such_stores_are_reported_and_resumed(here, store, release, tmp_path):
     for table in ("summary.csv", "contrasts.csv"):
         assert (store.path / table).read_bytes() == (tmp_path / "full" / table).read_bytes()
     before = contents_of(store.runs)
-    done = here("sweep", "mine.toml", "-o", "store", "--seeds", "20")
-    assert done.returncode == 0, done.stderr
+    succeeded(here("sweep", "mine.toml", "-o", "store", "--seeds", "20"))
     assert before.items() <= contents_of(store.runs).items()
     assert {s: sorted(r) for s, r in store.present().items()} == dict.fromkeys(
         store.present(), [(0, 12), (12, 8)]
@@ -142,8 +141,7 @@ def test_of_files_that_agree_a_merge_keeps_the_fuller(here, store, release, into
         release, contents_of(store.runs)
     )
     for _ in range(2):
-        done = here("merge", into, *sources)
-        assert done.returncode == 0, done.stderr
+        succeeded(here("merge", into, *sources))
         kept = contents_of(tmp_path / into / "runs")
         assert len(kept) == 2
         if release != "mixed":
@@ -180,8 +178,7 @@ def test_the_hash_of_all_rows_outlives_a_release(store, release):
         setup = filename.RunFile.parse(file).setup
         file.unlink()
         for start in (0, 4):
-            part = rows.slice(start, 4 if start == 0 else 8)
-            store.publish(setup, start, part, metadata)
+            store.publish(setup, start, rows.slice(start, 4 if start == 0 else 8), metadata)
     assert integrity.check(store).digest == report.digest
 
 

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE, command, in_process, names, refused, started, until
+from commands import PATIENCE, command, in_process, names, refused, started, succeeded, until
 from numba import config
 
 from fastbp.cli import terminal
@@ -38,8 +38,7 @@ NAMES = ["founding", "zero", "deep/first"]
 
 
 def test_every_sweep_is_trained_into_its_own_place_and_shown(folder, tmp_path, here):
-    done = here("--all", "sweeps")
-    assert done.returncode == 0, done.stderr
+    done = succeeded(here("--all", "sweeps"))
     results = tmp_path / "results"
     for number, name in enumerate(NAMES, 1):
         assert filename.run_files(results / name / "runs")
@@ -124,9 +123,7 @@ def test_in_json(folder, tmp_path, here):
 
 
 def test_a_dry_run_says_what_all_take_and_writes_nothing(folder, tmp_path, here):
-    done = here("--all", "sweeps", "--dry-run")
-    assert done.returncode == 0
-    blocks = done.stdout.strip().split("\n\n")
+    blocks = succeeded(here("--all", "sweeps", "--dry-run")).stdout.strip().split("\n\n")
     assert [block.split()[0] for block in blocks] == [*NAMES, "all"]
     told = json.loads(here("--all", "sweeps", "--dry-run", "--json").stdout)
     assert [each["missing"] for each in told["sweeps"]] == [8, 8, 8]
@@ -246,8 +243,7 @@ def test_an_interrupted_command_says_how_to_go_on_and_does(folder, tmp_path):
     assert "finished work stays in results. To resume: " in err
     assert "--all sweeps" in err
     (folder / "zero.toml").write_text(sweep("Short?"))
-    done = command("--all", "sweeps", cwd=tmp_path)
-    assert done.returncode == 0
+    done = succeeded(command("--all", "sweeps", cwd=tmp_path))
     assert "founding (1 of 3): complete already" in done.stderr
 
 

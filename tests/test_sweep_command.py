@@ -29,6 +29,7 @@ from commands import (
     refused,
     started,
     stopped,
+    succeeded,
     until,
 )
 from numba import config
@@ -295,8 +296,7 @@ def test_again_it_says_that_it_is_complete_and_prints_the_same(founding, folder,
     used = reaped_seconds()
     again = command("founding", "--seeds", "64", cwd=folder)
     assert reaped_seconds() - used < 10
-    assert again.returncode == 0
-    assert again.stdout == founding.stdout
+    assert (again.returncode, again.stdout) == (0, founding.stdout)
     assert "complete already, nothing to train" in again.stderr
     assert {file: file.stat().st_mtime_ns for file in (store / "runs").iterdir()} == before
     assert {name: (store / name).read_bytes() for name in kept} == kept
@@ -333,14 +333,12 @@ def test_a_picture_is_drawn_again_only_where_it_would_change(tmp_path, here):
 
 @trains
 def test_json_is_one_object_that_agrees_with_the_runs(founding, folder, store, runs):
-    done = command("founding", "--seeds", "64", "--json", cwd=folder)
-    assert done.returncode == 0
+    done = succeeded(command("founding", "--seeds", "64", "--json", cwd=folder))
     assert done.stderr == ""
     assert done.stdout.count("\n") == 1
     told = json.loads(done.stdout)
     assert set(told) == {"store", "runs", "updates", "seconds", "updates_per_second", "outcomes"}
-    assert told["store"] == "results/founding"
-    assert told["runs"] == len(runs)
+    assert (told["store"], told["runs"]) == ("results/founding", len(runs))
     counts = {
         setup: {str(o): int((own["outcome"] == o).sum()) for o in OUTCOMES}
         for setup, own in runs.groupby("setup")
@@ -360,10 +358,8 @@ def file(tmp_path):
 
 @trains
 def test_a_file_goes_into_a_folder_of_its_name(file, tmp_path):
-    done = command(file.name, cwd=tmp_path)
-    assert done.returncode == 0
-    frame = pd.read_parquet(tmp_path / "results" / "mine" / "runs")
-    assert len(frame) == 4 * 500
+    done = succeeded(command(file.name, cwd=tmp_path))
+    assert len(pd.read_parquet(tmp_path / "results" / "mine" / "runs")) == 4 * 500
     assert len(table_of(done.stdout)) == 4
     svg = (tmp_path / "results" / "mine" / "figures" / "outcomes.svg").read_text()
     assert "Is it the rate?" in svg
@@ -384,8 +380,7 @@ def test_options_change_the_sweep(file, tmp_path, here):
         "1",
         "--json",
     ]
-    done = here(file, "-o", tmp_path / "out", *options)
-    assert done.returncode == 0
+    done = succeeded(here(file, "-o", tmp_path / "out", *options))
     frame = fastbp.load(tmp_path / "out")
     assert len(frame) == json.loads(done.stdout)["runs"] == 90
     assert set(frame["hidden"]) == {"3"}
@@ -421,23 +416,20 @@ def test_more_seeds_and_values_extend_a_store(file, tmp_path, here):
 @trains
 @pytest.mark.skipif(not SCRIPT.exists(), reason="fastbp is not installed, only importable")
 def test_the_console_script_is_the_same_command(founding, folder):
-    done = command("sweep", "--seeds", "64", cwd=folder, program=[str(SCRIPT)])
-    assert done.returncode == 0
+    done = succeeded(command("sweep", "--seeds", "64", cwd=folder, program=[str(SCRIPT)]))
     assert done.stdout == founding.stdout
 
 
 @trains
 def test_a_folder_named_like_a_sweep_is_no_sweep(tmp_path, here):
     (tmp_path / "founding").mkdir()
-    done = here("-o", "founding", "--seeds", "2", "--set", "updates=10")
-    assert done.returncode == 0
+    succeeded(here("-o", "founding", "--seeds", "2", "--set", "updates=10"))
     assert len(fastbp.load(tmp_path / "founding")) == 2 * 4
 
 
 def test_one_run_is_a_sweep(tmp_path, here):
     one = ["--seeds", "1", "--set", "updates=2", "--set", "lr=1", "--set", "order=cyclic"]
-    done = here(*one, "--quiet")
-    assert done.returncode == 0
+    done = succeeded(here(*one, "--quiet"))
     assert "nothing to compare" in done.stdout
     assert len(done.stderr.splitlines()) == 1
 
@@ -447,8 +439,7 @@ def test_one_run_is_a_sweep(tmp_path, here):
 )
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help(program, flag, tmp_path):
-    done = command(flag, cwd=tmp_path, program=program)
-    assert done.returncode == 0
+    done = succeeded(command(flag, cwd=tmp_path, program=program))
     assert done.stderr == ""
     for option in (
         "-o",
@@ -529,8 +520,7 @@ def test_bad_input_is_one_line_a_mistake_and_nothing_is_written(tmp_path, argume
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     done = here(*arguments)
-    assert done.returncode == 2
-    assert done.stdout == ""
+    assert (done.returncode, done.stdout) == (2, "")
     lines = done.stderr.splitlines()
     assert len(lines) == len(said), done.stderr
     for line in lines:
@@ -583,8 +573,7 @@ def test_a_wrong_data_file_is_a_line_and_nothing_is_written(tmp_path, content, s
 @pytest.mark.parametrize("arguments", [["--bogus"], ["--seeds"], ["a", "b"]], ids=" ".join)
 def test_bad_usage(tmp_path, arguments, here):
     done = here(*arguments)
-    assert done.returncode == 2
-    assert done.stdout == ""
+    assert (done.returncode, done.stdout) == (2, "")
     assert "usage: fastbp sweep" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -675,8 +664,7 @@ def test_what_there_is_no_room_for_is_refused_before_anything_is_written(
 
 
 def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tmp_path, here):
-    done = here("--dry-run", "-j", "2", "--seeds", "1_000")
-    assert done.returncode == 0
+    done = succeeded(here("--dry-run", "-j", "2", "--seeds", "1_000"))
     assert done.stderr == ""
     assert re.fullmatch(
         "setups   8\n"
@@ -735,8 +723,7 @@ def test_a_dry_run_reads_a_store_that_is_in_use(tmp_path, here):
     here(*one)
     before = sorted(tmp_path.rglob("*"))
     with Store(tmp_path / "store").locked():
-        done = here(*one, "--seeds", "5", "--dry-run")
-        assert done.returncode == 0
+        done = succeeded(here(*one, "--seeds", "5", "--dry-run"))
         assert "runs     5, 4 of them missing in store\nupdates  8\n" in done.stdout
         assert json.loads(here(*one, "--dry-run", "--json").stdout)["missing"] == 0
     assert sorted(tmp_path.rglob("*")) == before
@@ -761,9 +748,7 @@ def test_damage_is_told_with_its_file(file, tmp_path, here):
         path.write_bytes(content)
         refused(here(file, *options), 3, told)
     path.unlink()
-    done = here(file, *options)
-    assert done.returncode == 0
-    assert "10 runs trained" in done.stderr
+    assert "10 runs trained" in succeeded(here(file, *options)).stderr
 
 
 def flipped(path: Path, column: str) -> bytes:
@@ -824,8 +809,7 @@ def test_blocks_that_fail_are_told_and_the_rest_is_there(file, here, monkeypatch
     assert counts.tolist() == [10, 10]
     assert len(table_of(done.stdout)) == 2
     monkeypatch.undo()
-    again = command(file, "--seeds", "10", cwd=file.parent)
-    assert again.returncode == 0
+    again = succeeded(command(file, "--seeds", "10", cwd=file.parent))
     assert "20 runs trained" in again.stderr
 
 
@@ -913,8 +897,9 @@ def test_output_that_cannot_be_written_ends_with_4(founding, folder):
 
 @trains
 def test_a_terminal_without_arrows_gets_ascii(founding, folder):
-    done = command("--seeds", "64", cwd=folder, env=environment(PYTHONIOENCODING="ascii"))
-    assert done.returncode == 0
+    done = succeeded(
+        command("--seeds", "64", cwd=folder, env=environment(PYTHONIOENCODING="ascii"))
+    )
     assert done.stdout == founding.stdout.replace("−", "-").replace("–", "-").replace("→", "->")
 
 
@@ -934,8 +919,7 @@ def test_where_there_is_no_terminal_nothing_moves_a_cursor_or_has_a_colour(found
 
 @trains
 def test_on_a_terminal_progress_is_one_line_that_is_written_over(tmp_path):
-    pty = pytest.importorskip("pty")
-    ours, theirs = pty.openpty()
+    ours, theirs = pytest.importorskip("pty").openpty()
     with started("--seeds", "1000000", "-o", "store", cwd=tmp_path, stderr=theirs) as process:
         os.close(theirs)
         shown = ""
@@ -965,8 +949,7 @@ def test_a_folder_that_cannot_be_written_is_no_matter(tmp_path):
         if not locked.exists():
             pytest.skip("no folder here that root cannot write")
     refused(command("--seeds", "2", cwd=locked), 4, "results/founding cannot be written: .*")
-    done = command("--seeds", "2", "--set", "updates=10", "-o", tmp_path / "out", cwd=locked)
-    assert done.returncode == 0
+    succeeded(command("--seeds", "2", "--set", "updates=10", "-o", tmp_path / "out", cwd=locked))
     assert len(fastbp.load(tmp_path / "out")) == 8
 
 

@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from commands import any_command, in_process, refused, started, stopped, until_it_computes
+from commands import (
+    any_command,
+    in_process,
+    refused,
+    started,
+    stopped,
+    succeeded,
+    until_it_computes,
+)
 from fake_runs import replaced
 from numba import config
 from stores import contents_of
@@ -126,8 +134,7 @@ def test_where_much_is_not_sound_a_hundred_lines_say_so(here, store):
     lines = here("store").stdout.splitlines()
     assert len(lines) == 101
     assert lines[-1] == "and 3 more"
-    done = here("store", "--repair")
-    assert done.returncode == 0
+    done = succeeded(here("store", "--repair"))
     assert done.stdout.splitlines()[100:] == ["and 3 more", SOUND.rstrip()]
 
 
@@ -139,8 +146,7 @@ def test_a_repair_moves_aside_what_is_not_sound(here, store):
     kept = {
         file: content for file, content in contents_of(store.runs).items() if file not in damaged
     }
-    done = here("store", "--repair")
-    assert done.returncode == 0
+    done = succeeded(here("store", "--repair"))
     assert set(done.stdout.splitlines()) == {
         f"moved to store/quarantine/{one.name}: its bytes are not those that were written",
         "moved to store/quarantine/notes.txt: it is no file of runs",
@@ -165,8 +171,7 @@ def test_a_repair_leaves_no_seed_twice(here, store):
     for start, some in ((0, rows.slice(0, 2)), (2, other)):
         store.publish(name(SHORT), start, some, said)
     moved = {file.name for file in store.files() if re.match(rf"{name(SHORT)}-[02]-", file.name)}
-    done = here("store", "--repair")
-    assert done.returncode == 0
+    done = succeeded(here("store", "--repair"))
     assert done.stdout.splitlines()[-1] == "store: 8 runs of 2 setups in 2 files, all sound"
     assert set(contents_of(store.path / "quarantine")) == moved
     assert len(moved) == 3
@@ -175,8 +180,7 @@ def test_a_repair_leaves_no_seed_twice(here, store):
 def test_a_repair_may_leave_nothing(here, store):
     for file in store.files():
         flip(file)
-    done = here("store", "--repair")
-    assert done.returncode == 0
+    done = succeeded(here("store", "--repair"))
     assert [line.split("/")[1] for line in done.stdout.splitlines()] == ["quarantine"] * 3
     assert done.stderr == AGAIN
     refused(here("store"), 3, "store holds no runs")
@@ -221,8 +225,7 @@ def test_a_row_that_was_changed_and_sealed_anew_is_found_by_training_it_again(he
         done.stdout,
     )
     assert re.fullmatch(f"fastbp: store is not sound: {HINT}\n", done.stderr)
-    done = here("store", "--replay", "12", "--repair")
-    assert done.returncode == 0
+    done = succeeded(here("store", "--replay", "12", "--repair"))
     moved, sound, again = done.stdout.splitlines()
     assert again == "8 runs trained again: the same, bit for bit"
     assert moved.startswith(
@@ -322,8 +325,7 @@ def test_what_cannot_be_trained_ends_with_1(here, store, monkeypatch):
 
 
 def test_the_repair_that_is_named_is_one_that_a_shell_takes(command, made, tmp_path):
-    store = Store(shutil.copytree(made.path, tmp_path / "my store's"))
-    flip(file_of(store, SHORT))
+    flip(file_of(Store(shutil.copytree(made.path, tmp_path / "my store's")), SHORT))
     quoted = """`fastbp verify 'my store'"'"'s' --repair`"""
     assert quoted in command("verify", "my store's").stderr
     assert quoted in command("replay", "my store's", name(SHORT), "1").stderr
@@ -363,8 +365,7 @@ def test_whoever_reads_a_damaged_store_names_the_file_and_the_repair(command, tm
         'seeds = 4\n[setup]\nproblem = "xor"\nhidden = [2]\n[grid]\nupdates = [2, 3]\n'
     )
     sweep = ["sweep", "mine.toml", "-o", "store"]
-    whole = command(*sweep)
-    assert whole.returncode == 0
+    whole = succeeded(command(*sweep))
     store = Store("store")
     before = contents_of(store.runs)
     for path in store.files():  # one of which is looked at before anything else
@@ -383,8 +384,7 @@ def test_whoever_reads_a_damaged_store_names_the_file_and_the_repair(command, tm
         assert (refused_merge.returncode, refused_merge.stdout) == (3, "")
         assert f"store is not sound: {path} (" in refused_merge.stderr
         assert command("verify", "store", "--repair").returncode == 0
-        again = command(*sweep)
-        assert again.returncode == 0
+        again = succeeded(command(*sweep))
         assert again.stdout == whole.stdout
         assert "4 runs trained" in again.stderr
         assert contents_of(store.runs) == before

@@ -349,8 +349,7 @@ def test_rounds_grow_until_every_interval_is_narrow(monkeypatch):
     assert rounds[0] == 100
     assert all(before < after <= 4 * before * 1.1 for before, after in pairwise(rounds))
     assert found.sweep.seeds.count == rounds[-1] <= 1.15 * sequence_trials(0.4, 0.02)
-    assert found.share == "converged"
-    assert found.setup == found.sweep.setups[1].identity()
+    assert (found.share, found.setup) == ("converged", found.sweep.setups[1].identity())
     assert 0.018 < found.widest <= 0.02
     assert (found.trained.runs, found.trained.seconds) == (
         sum(rounds),

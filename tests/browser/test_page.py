@@ -195,8 +195,7 @@ def test_says_nothing_and_asks_for_nothing(opened: Opened) -> None:
     for look, width in MODES:
         opened.at(look, width)
     opened.page.mouse.wheel(0, 100_000)
-    assert opened.console == []
-    assert opened.requests == [opened.address]
+    assert (opened.console, opened.requests) == ([], [opened.address])
     assert opened.page.evaluate("performance.getEntriesByType('resource').length") == 0
 
 

@@ -36,10 +36,8 @@ def test_founding_sweep() -> None:
         for updates in (999, 7992)
         for lr in (0.1, 0.2)
     ]
-    assert sweep.baseline == sweep.setups[1]
-    assert sweep.setups[0].sizes == (3, 4, 1)
-    assert sweep.setups[0].eval_interval == 10
-    assert sweep.notes == []
+    assert (sweep.baseline, sweep.setups[0].sizes) == (sweep.setups[1], (3, 4, 1))
+    assert (sweep.setups[0].eval_interval, sweep.notes) == (10, [])
 
 
 def test_ids_are_what_they_were() -> None:
@@ -161,8 +159,7 @@ def test_columns_in_the_order_of_the_schema() -> None:
 def test_budget_in_updates_and_epochs(epochs: int, problem: str, batch: int) -> None:
     written = Setup(problem=problem, epochs=epochs, batch=batch)
     assert written.updates_per_epoch == math.ceil(written.rows / batch)
-    assert written.budget == epochs * written.updates_per_epoch
-    assert written.epochs_budget == epochs
+    assert (written.budget, written.epochs_budget) == (epochs * written.updates_per_epoch, epochs)
     cut_short = Setup(
         problem=problem, updates=written.budget - written.updates_per_epoch + 1, batch=batch
     )
@@ -173,11 +170,9 @@ def test_calls() -> None:
     setup = xor(
         order="blocked:3", schedule="step:factor=0.5,every=7,warmup=2", loss="cross-entropy"
     )
-    assert setup.calls["order"].values == (3,)
-    assert setup.calls["schedule"].values == (7, 0.5)
+    assert (setup.calls["order"].values, setup.calls["schedule"].values) == ((3,), (7, 0.5))
     assert setup.calls["schedule"].choice is FAMILIES["schedule"].choices["step"]
-    assert setup.warmup == 2
-    assert setup.calls["init"].choice.name == "normal"
+    assert (setup.warmup, setup.calls["init"].choice.name) == (2, "normal")
     assert setup.calls["loss"].choice.name == "cross-entropy"
     assert xor(order="blocked:3", batch="full").calls["order"].choice.name == "cyclic"
 

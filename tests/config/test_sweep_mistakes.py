@@ -216,8 +216,7 @@ def test_no_such_file(tmp_path: Path) -> None:
     ],
 )
 def test_one_mistake_is_one_line(text: str, said: str) -> None:
-    budget = "updates = 999\n"
-    line = line_of(HEAD + budget + text)
+    line = line_of(HEAD + "updates = 999\n" + text)
     assert said in line
     assert line.startswith("bad.toml: ")
     assert len(line) < 500

@@ -110,8 +110,7 @@ def test_any_sweep_reads_back_as_it_was_written(data: dict[str, Any]) -> None:
     text = sweep.to_toml()
     again = Sweep.from_text(text)
     assert again == sweep
-    assert again.baseline == sweep.baseline
-    assert again.setups == sweep.setups
+    assert (again.baseline, again.setups) == (sweep.baseline, sweep.setups)
     assert again.to_toml() == text
     ids = [setup.identity(1) for setup in sweep.setups]
     assert len(set(ids)) == len(ids)
@@ -225,5 +224,4 @@ def test_any_bytes_are_a_file_or_a_sweep_error(raw: bytes) -> None:
 def test_toml_values_read_back(value: Any) -> None:
     if isinstance(value, str):
         value = value.encode("utf-8", "ignore").decode()  # TOML has no lone surrogates
-    back = toml_text.read_toml(f"x = {toml_text.toml(value)}")["x"]
-    assert back == value
+    assert toml_text.read_toml(f"x = {toml_text.toml(value)}")["x"] == value

@@ -116,8 +116,7 @@ def test_one_bit_of_one_row_is_another_digest(rows, name):
 
 def test_two_seeds_exchanged_are_another_digest(rows):
     """Their rows, and their results alone."""
-    order = [1, 0, 2]
-    exchanged = rows.take(order)
+    exchanged = rows.take([1, 0, 2])
     assert rows["loss"][0] != rows["loss"][1]
     relabelled = exchanged.set_column(rows.schema.get_field_index("seed"), "seed", rows["seed"])
     assert len({digest_of(each) for each in (rows, exchanged, relabelled)}) == 3

@@ -301,8 +301,7 @@ def hold(cell: Cell, made: dict[str, Any], here: dict[str, Any]) -> None:
         setup for setup, a, b in zip(EVERY, made["digests"], here["digests"], strict=True) if a != b
     ]
     assert not different
-    assert made["of few"] == here["of few"]
-    assert made["store"] == here["store"]
+    assert (made["of few"], made["store"]) == (here["of few"], here["store"])
 
 
 # The pairs

@@ -169,8 +169,7 @@ RESULTS_OF_A_STATE = {
 )
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_rows_have_the_schema_and_are_null_where_it_says(keys, null, dtype):
-    setup = Setup(**keys, dtype=dtype)
-    table = table_of(setup, 2**40, 3)
+    table = table_of(Setup(**keys, dtype=dtype), 2**40, 3)
     table.validate(full=True)
     assert table.schema.equals(schema(), check_metadata=True)
     assert table.num_rows == 3
@@ -195,8 +194,7 @@ def test_rows_hold_the_setup_and_the_seeds():
     for row in rows:
         assert {key: row[key] for key in setup.columns()} == setup.columns()
         assert row["schedule"] == "step:every=2,factor=0.5"
-        assert row["setup"] == setup.identity(NUMERICS_VERSION)
-        assert row["updates_done"] == 9
+        assert (row["setup"], row["updates_done"]) == (setup.identity(NUMERICS_VERSION), 9)
 
 
 def test_rows_hold_the_measures_of_the_oracle():
@@ -220,8 +218,7 @@ def test_rows_hold_the_measures_of_the_oracle():
 
 def test_a_diverged_run_keeps_what_was_before():
     row = table_of(Setup(**every_choice.DIVERGING)).to_pylist()[0]
-    assert row["outcome"] == "diverged"
-    assert row["updates_done"] == 40
+    assert (row["outcome"], row["updates_done"]) == ("diverged", 40)
     start = table_of(Setup(problem="xor", hidden=(2,), updates=1)).to_pylist()[0]
     assert (row["loss_start"], row["spread_start"]) == (start["loss_start"], start["spread_start"])
 
@@ -282,8 +279,7 @@ def test_a_block_stops_soon_after_it_is_asked():
         times.append(time.perf_counter())
         return bool(since)
 
-    timer = threading.Timer(0.7, lambda: since.append(time.perf_counter()))
-    timer.start()
+    threading.Timer(0.7, lambda: since.append(time.perf_counter())).start()
     with pytest.raises(InterruptedBlockError):
         train(ENDLESS, 0, LANES, lanes=LANES, stopped=stopped)
     assert time.perf_counter() - since[0] < 1

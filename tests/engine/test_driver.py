@@ -150,8 +150,7 @@ def test_rows_do_not_depend_on_the_size_of_blocks(in_memory, monkeypatch, most, 
 
 def test_a_file_of_several_blocks_has_the_rows_of_its_blocks(in_memory, store, monkeypatch):
     monkeypatch.setattr(plan, "FILES_PER_SETUP", 1)
-    trained = drive(sweep(), store, pool=backends.pool("threads", 2))
-    assert trained.files == 4
+    assert drive(sweep(), store, pool=backends.pool("threads", 2)).files == 4
     assert {(start, count) for ranges in store.present().values() for start, count in ranges} == {
         (0, 700)
     }
@@ -340,8 +339,7 @@ def broken(monkeypatch):
 
 def test_a_block_that_fails_is_reported_and_the_others_complete(broken, store, monkeypatch):
     trained = drive(sweep(), store, pool=backends.pool("threads", 2))
-    assert trained.failed == [broken]
-    assert trained.runs == 4 * 700 - 256
+    assert (trained.failed, trained.runs) == ([broken], 4 * 700 - 256)
     assert (256, 256) not in store.present()[ids(sweep())[1]]
     monkeypatch.undo()
     monkeypatch.setattr(plan, "MIN_SEEDS", 256)

@@ -214,8 +214,7 @@ def threads(workers: int) -> Pool:
 
 def test_memory_is_that_of_what_is_made():
     wide = sweep(10**5, problem="encoder:64", hidden=[200])
-    work = lane_group.task(wide.setups[0])
-    group = lane_group.LaneGroup(work)
+    group = lane_group.LaneGroup(lane_group.task(wide.setups[0]))
     made = group.state.block.nbytes + group.double.nbytes
     assert 2 * made < part(wide, "in training") < 2.6 * made
     assert part(wide, "in training", workers=1) == part(wide, "in training", workers=2) / 2
@@ -289,8 +288,7 @@ def test_time_grows_with_what_is_missing_and_shrinks_with_cores(monkeypatch):
         2 * (whole.all_but_compiling - start - 2 * store)
     )
     stored = {sweep(1, lr=0.1).setups[0].identity(NUMERICS_VERSION): [(0, 100)]}
-    none = forecast.duration(Plan(sweep(100, {"lr": [0.1]}), stored), 2)
-    assert none == (0, start, 0)
+    assert forecast.duration(Plan(sweep(100, {"lr": [0.1]}), stored), 2) == (0, start, 0)
 
 
 def test_where_nothing_is_compiled_a_formula_must_do(monkeypatch):

@@ -206,8 +206,7 @@ def test_what_is_lost_is_planned_as_it_was(data, seeds, updates):
             present.setdefault(identity(publication.setup), []).append(
                 (publication.start, publication.runs)
             )
-    again = list(planned_files(Plan(sweep, present)))
-    found = seeds_by_setup(again)
+    found = seeds_by_setup(list(planned_files(Plan(sweep, present))))
     for setup, ranges in seeds_by_setup([whole[index] for index in sorted(lost)]).items():
         assert found.pop(setup) == ranges
     assert not found
@@ -373,8 +372,7 @@ def test_each_setup_is_planned_for_its_own_seeds_however_it_is_sharded(start, fe
 def test_only_some_seeds_are_planned_as_if_all_others_were_there(wanted, some, present):
     sweep = sweep_of(Seeds(start=wanted[0], count=wanted[1]), 10, 20)
     one, other = sweep.setups
-    there = {identity(one): present, "0" * 12: [(0, 100)]}
-    part = Plan(sweep, there, some)
+    part = Plan(sweep, {identity(one): present, "0" * 12: [(0, 100)]}, some)
     both = set(seeds_in([wanted])) & set(seeds_in([some]))
     assert set(seeds_in(part.gaps(one))) == both - set(seeds_in(present))
     assert set(seeds_in(part.gaps(other))) == both

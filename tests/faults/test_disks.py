@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import command, in_process, names, refused, started, until
+from commands import command, in_process, names, refused, started, succeeded, until
 from fault_injection import sweep_file
 from stores import rows_of
 
@@ -289,6 +289,5 @@ def test_a_store_of_more_files_than_may_be_open_is_extended(tmp_path, here):
     def few() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 
-    done = command(*AGAIN, cwd=tmp_path, preexec_fn=few)
-    assert done.returncode == 0, done.stderr
+    succeeded(command(*AGAIN, cwd=tmp_path, preexec_fn=few))
     assert rows_of(store.path) == undisturbed(tmp_path)

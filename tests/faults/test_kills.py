@@ -11,7 +11,17 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import command, environment, in_process, names, refused, started, stopped, until
+from commands import (
+    command,
+    environment,
+    in_process,
+    names,
+    refused,
+    started,
+    stopped,
+    succeeded,
+    until,
+)
 from fault_injection import sweep_file
 from stores import rows_of
 
@@ -51,8 +61,7 @@ def undisturbed(tmp_path_factory):
             folder = tmp_path_factory.mktemp("undisturbed")
             sweep_file(folder, seeds)
             began = time.monotonic()
-            done = sweep(folder)
-            made[seeds] = done.stdout, folder / "store", time.monotonic() - began
+            made[seeds] = sweep(folder).stdout, folder / "store", time.monotonic() - began
         return made[seeds]
 
     return of
@@ -62,9 +71,7 @@ OPTIONS = ["mine.toml", "-o", "store", "--quiet", "-j", "2"]
 
 
 def sweep(folder: Path) -> subprocess.CompletedProcess[str]:
-    done = command(*OPTIONS, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return done
+    return succeeded(command(*OPTIONS, cwd=folder))
 
 
 def kill(process: subprocess.Popen[str]) -> None:

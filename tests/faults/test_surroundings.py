@@ -106,8 +106,7 @@ def in_shell(streams: str) -> list[str]:
 
 @trains
 def test_without_a_stdout(undisturbed, tmp_path):
-    done = command("mine.toml", "-o", "store", cwd=tmp_path, program=in_shell(">&-"))
-    complete(done)
+    complete(command("mine.toml", "-o", "store", cwd=tmp_path, program=in_shell(">&-")))
     assert rows_of(tmp_path / "store") == undisturbed
 
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE, cpu_seconds, hears_signals
+from commands import PATIENCE, cpu_seconds, hears_signals, succeeded
 from stores import ROOT, rows_of
 
 from fastbp import Sweep
@@ -175,8 +175,7 @@ def test_steps_of_a_slurm_allocation(folder, undisturbed, tmp_path):
 @pytest.mark.parametrize("launched", [True, False])
 def test_mpi(folder, undisturbed, launched):
     """As the processes that mpiexec has started, and as ones that the driver starts."""
-    mpi = pytest.importorskip("mpi4py.MPI", exc_type=ImportError)
-    assert mpi.Get_version()
+    assert pytest.importorskip("mpi4py.MPI", exc_type=ImportError).Get_version()
     mpiexec = shutil.which("mpiexec")
     if launched and not mpiexec:
         pytest.skip("there is no mpiexec")
@@ -199,16 +198,17 @@ def test_mpi(folder, undisturbed, launched):
         "-j",
         "2",
     ]
-    done = subprocess.run(
-        command,
-        check=False,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=200,
+    succeeded(
+        subprocess.run(
+            command,
+            check=False,
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
     )
-    assert done.returncode == 0, done.stderr
     assert rows_of(folder / store) == undisturbed
 
 

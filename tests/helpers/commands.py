@@ -55,6 +55,12 @@ def any_command(arguments: Sequence[str]) -> int:
     return code
 
 
+def succeeded(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """It ended well; returned for the questions that follow."""
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def refused(done: subprocess.CompletedProcess[str], code: int, *patterns: str) -> None:
     """It ended with this code, and printed lines of these patterns on stderr and nothing else."""
     assert done.returncode == code, done.stderr

@@ -100,8 +100,7 @@ def test_permuted_inputs_are_permuted_weights_to_the_bit_where_a_row_has_one_inp
     """Of an encoder's rows one input is not 0, so that no sum depends on its order: what is left is
     the renaming."""
     rows = np.array([[1.0], [0.0], [1.0]])
-    changes = {"problem": "encoder:3", **kind}
-    first = setup(**changes)
+    first = setup(**{"problem": "encoder:3", **kind})
     X = first.data().X
     T = np.hstack([rows, 1 - rows, rows])
     runs, images = group(first, data=(X, T)), group(first, data=(X[:, new], T))

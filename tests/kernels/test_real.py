@@ -159,8 +159,7 @@ def test_error_within_bound(function, kind, bound, low, high):
 @pytest.mark.parametrize(("kind", "bounds"), [(DOUBLE, (1.1, 2.5)), (SINGLE, (1.6, 2.8))])
 def test_exp_and_sigmoid_where_the_reduction_changes(kind, bounds):
     top = 1022 if kind is DOUBLE else 125
-    steps = np.arange(-2 * top, 2 * top, 1 if JIT else 97)
-    x = neighbours(steps * (math.log(2) / 2), kind)
+    x = neighbours(np.arange(-2 * top, 2 * top, 1 if JIT else 97) * (math.log(2) / 2), kind)
     assert largest_error(real.exp, mpmath.exp, x) <= bounds[0]
     assert largest_error(real.sigmoid, exact_sigmoid, x[x > -top * math.log(2)]) <= bounds[1]
 
@@ -411,8 +410,7 @@ def largest_float32_error(first, step, size):
 @needs_jit
 @pytest.mark.soak
 def test_float32_sigmoid_error_over_all_inputs():
-    smallest = int(SINGLE(87.3).view(np.int32))
-    assert largest_float32_error(MINUS_ZERO, 1, smallest) <= 2.8
+    assert largest_float32_error(MINUS_ZERO, 1, int(SINGLE(87.3).view(np.int32))) <= 2.8
     assert largest_float32_error(0, 1, INFINITY_BITS) <= 2.8
 
 

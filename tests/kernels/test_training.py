@@ -549,8 +549,7 @@ def test_kernels_call_no_libm_and_no_svml():
 @pytest.mark.jit
 def test_float32_is_trained_in_float32():
     """No double in the trainer itself; the evaluations that it calls are meant to be float64."""
-    runs = group(Setup(**{**PLAIN, "dtype": "float32"}))
-    runs.advance(1)
+    group(Setup(**{**PLAIN, "dtype": "float32"})).advance(1)
     advance = trainer(LANES, True)
     (signature,) = (s for s in advance.signatures if "float32" in str(s[0]))
     fresh = njit(**FLAGS)(advance.py_func)  # code from the disk has no text

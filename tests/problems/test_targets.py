@@ -807,8 +807,7 @@ def test_a_setup_from_a_row_and_a_store(here: Path) -> None:
     again = Setup.from_columns(setup.columns() | {"setup": "0", "seed": 3}, file)
     assert again.identity(1) == setup.identity(1)
     assert again.columns() == setup.columns()
-    assert again.names == setup.names
-    assert again.sizes == setup.sizes
+    assert (again.names, again.sizes) == (setup.names, setup.sizes)
     assert all((a == b).all() for a, b in zip(again.data(), setup.data(), strict=True))
     for budget in ({"epochs": 3}, {"updates": 9, "batch": "full"}):
         plain = Setup(problem="xor", **budget)

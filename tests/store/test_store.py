@@ -44,8 +44,7 @@ def test_a_file_is_named_by_what_it_holds(store):
 
 
 def test_a_file_has_the_schema_and_says_how_it_was_made(store):
-    path = store.publish(ONE, 0, rows())
-    table = pq.read_table(path)
+    table = pq.read_table(store.publish(ONE, 0, rows()))
     assert table.schema.remove_metadata().equals(schema())
     assert table.equals(rows())
     metadata = table.schema.metadata
@@ -332,8 +331,7 @@ def test_a_folder_without_permission_is_a_full_store(tmp_path):
 
 def test_another_numerics_version_is_refused(store):
     path = store.publish(ONE, 0, rows())
-    table = pq.read_table(path)
-    path.write_bytes(parquet.encode(table, {"fastbp.numerics": "999"})[0])
+    path.write_bytes(parquet.encode(pq.read_table(path), {"fastbp.numerics": "999"})[0])
     with pytest.raises(
         StoreError,
         match=f"version 999, this fastbp makes version {NUMERICS_VERSION}: choose another",
