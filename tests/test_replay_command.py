@@ -6,23 +6,35 @@ import resource
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import PATIENCE, in_process, refused, started, stopped, succeeded, until_it_computes
+from commands import (
+    PATIENCE,
+    ended,
+    helps,
+    in_process,
+    raising,
+    refused,
+    started,
+    stopped,
+    succeeded,
+    until_it_computes,
+    until_it_imports,
+    without_imports,
+)
+from fake_runs import replaced
 from numba import config
+from stores import contents_of, file_of, flip, opened, trained, unchanged
 
 import fastbp
 from fastbp.config.setup import Setup
 from fastbp.engine import block, stored_run
 from fastbp.engine import rows as rows_module
 from fastbp.replay import main
-from fastbp.schema.keys import NUMERICS_VERSION
-from fastbp.store.store import Store
 
 ROOT = Path(fastbp.__file__).parents[1]
 JIT = not config.DISABLE_JIT
@@ -36,16 +48,10 @@ LONG = Setup(problem="xor", updates=10_000_000)
 @pytest.fixture
 def store(tmp_path):
     """A store with seeds 0 … 3 of two setups."""
-    store = Store(tmp_path / "store")
-    store.open()
+    store = opened(tmp_path / "store")
     for setup in (SHORT, SOON):
-        rows = block.train(setup, 0, 4, lanes=None if JIT else 2)
-        store.publish(name(setup), 0, rows_module.to_arrow(setup, 0, rows))
+        store.publish(setup.identity(), 0, trained(setup, 0, 4))
     return store
-
-
-def name(setup: Setup) -> str:
-    return setup.identity(NUMERICS_VERSION)
 
 
 def damaged(file: Path) -> str:
@@ -55,15 +61,15 @@ def damaged(file: Path) -> str:
 
 def entries(folder: Path) -> set[str]:
     """All files below a folder."""
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return set(contents_of(folder))
 
 
 def test_it_shows_a_life_and_keeps_it(here, store, tmp_path):
-    done = succeeded(here("store", name(SHORT)[:6], 2))
-    row = stored_run.find(store, name(SHORT), "2").row
+    done = succeeded(here("store", SHORT.identity()[:6], 2))
+    row = stored_run.find(store, SHORT.identity(), "2").row
     head, looks, answers = done.stdout.split("\n\n")
     assert head.splitlines() == [
-        f"setup {name(SHORT)}, seed 2: {row['outcome']} after 23 updates",
+        f"setup {SHORT.identity()}, seed 2: {row['outcome']} after 23 updates",
         "problem xor, hidden 2, init normal, order shuffled, lr 2, updates 23",
     ]
     titles, *lines = [line.split() for line in looks.splitlines()]
@@ -80,38 +86,38 @@ def test_it_shows_a_life_and_keeps_it(here, store, tmp_path):
         row["outputs"], abs=6e-4
     )
 
-    stem = f"store/replays/{name(SHORT)}-2"
+    stem = f"store/replays/{SHORT.identity()}-2"
     assert done.stderr == f"written: {stem}.parquet, {stem}.svg, {stem}.png\n"
-    assert {path.name for path in (tmp_path / "store" / "replays").iterdir()} == {
-        f"{name(SHORT)}-2{suffix}" for suffix in (".parquet", ".svg", ".png")
+    assert entries(tmp_path / "store" / "replays") == {
+        f"{SHORT.identity()}-2{suffix}" for suffix in (".parquet", ".svg", ".png")
     }
     trace = pd.read_parquet(tmp_path / f"{stem}.parquet")
     assert trace["updates"].tolist() == [0, 23]
     assert trace["loss"].iloc[-1] == row["loss"]
-    assert f"setup {name(SHORT)}, seed 2" in (tmp_path / f"{stem}.svg").read_text()
+    assert f"setup {SHORT.identity()}, seed 2" in (tmp_path / f"{stem}.svg").read_text()
     assert (tmp_path / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
     store.open()  # which still is one
 
 
 def test_the_look_that_found_it_converged_is_marked(here, store):
     seed, at = next((seed, row["converged_at"]) for seed, row in enumerate(
-        stored_run.find(store, name(SOON), str(seed)).row for seed in range(4)) if row["converged_at"] is not None)  # fmt: skip
-    done = succeeded(here("store", name(SOON), seed, "--figure", "a.svg"))
+        stored_run.find(store, SOON.identity(), str(seed)).row for seed in range(4)) if row["converged_at"] is not None)  # fmt: skip
+    done = succeeded(here("store", SOON.identity(), seed, "--figure", "a.svg"))
     (line,) = [line for line in done.stdout.splitlines() if "first converged" in line]
     assert line.split()[0] == str(at)
 
 
 def test_twice_is_the_same_and_nothing_but_its_own_file_is_opened(here, store, tmp_path):
     for file in store.files():
-        if not file.name.startswith(name(SHORT)):
+        if not file.name.startswith(SHORT.identity()):
             file.write_bytes(b"damaged")
-    first = here("store", name(SHORT), 2, "--figure", "a.svg", "--export", "made/w.npz")
+    first = here("store", SHORT.identity(), 2, "--figure", "a.svg", "--export", "made/w.npz")
     kept = {
         file: (tmp_path / file).read_bytes()
         for file in entries(tmp_path)
         if not file.endswith(".npz")
     }
-    assert here("store", name(SHORT), 2, "--figure", "a.svg").stdout == first.stdout
+    assert here("store", SHORT.identity(), 2, "--figure", "a.svg").stdout == first.stdout
     assert {file: (tmp_path / file).read_bytes() for file in kept} == kept
     with np.load(tmp_path / "made" / "w.npz") as weights:
         assert {
@@ -134,82 +140,77 @@ def test_twice_is_the_same_and_nothing_but_its_own_file_is_opened(here, store, t
 
 @pytest.mark.parametrize(("file", "start"), [("a.SVG", b"<?xml"), ("to/b.pdf", b"%PDF")])
 def test_a_picture_where_it_is_wanted(here, store, tmp_path, file, start):
-    done = here(
-        "store", name(SHORT), 2**63 - 1, "--figure", file
-    )  # a seed that the store does not hold
-    assert done.returncode == 0
+    # a seed that the store does not hold
+    succeeded(here("store", SHORT.identity(), 2**63 - 1, "--figure", file))
     assert (tmp_path / file).read_bytes().startswith(start)
-    assert entries(tmp_path / "store" / "replays") == {f"{name(SHORT)}-{2**63 - 1}.parquet"}
+    assert entries(tmp_path / "store" / "replays") == {f"{SHORT.identity()}-{2**63 - 1}.parquet"}
 
 
 def test_a_check_says_so_in_one_line_and_writes_what_is_asked_for(here, store, tmp_path):
-    before = entries(tmp_path)
-    for setup in (SHORT, SOON):
-        done = here("store", name(setup), 3, "--check")
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == "the same, bit for bit: 40 columns\n"
-    assert entries(tmp_path) == before
-    done = here("store", name(SHORT), 3, "--check", "--export", "w.npz", "--figure", "p.svg")
-    assert done.stdout == "the same, bit for bit: 40 columns\n"
+    before, same = entries(tmp_path), "the same, bit for bit: 40 columns\n"
+    with unchanged(tmp_path):
+        for setup in (SHORT, SOON):
+            succeeded(here("store", setup.identity(), 3, "--check"), stdout=same, stderr="")
+    done = here("store", SHORT.identity(), 3, "--check", "--export", "w.npz", "--figure", "p.svg")
+    assert done.stdout == same
     assert entries(tmp_path) - before == {"w.npz", "p.svg"}
 
 
 def test_a_check_of_a_row_that_was_changed_ends_with_3(here, store):
-    (file,) = [file for file in store.files() if file.name.startswith(name(SHORT))]
+    file = file_of(store, SHORT)
     rows = pq.read_table(file)
     loss = rows["loss"].to_numpy().copy()
     loss[1] = np.nextafter(loss[1], 0)
     file.unlink()
-    store.publish(
-        name(SHORT),
-        0,
-        rows.set_column(rows.column_names.index("loss"), rows.schema.field("loss"), pa.array(loss)),
-    )
-    assert here("store", name(SHORT), 0, "--check").returncode == 0
-    done = here("store", name(SHORT), 1, "--check")
-    assert (done.returncode, done.stderr) == (3, "")
+    store.publish(SHORT.identity(), 0, replaced(rows, "loss", pa.array(loss)))
+    assert here("store", SHORT.identity(), 0, "--check").returncode == 0
+    done = ended(here("store", SHORT.identity(), 1, "--check"), 3, stderr="")
     assert re.fullmatch(rf"loss: stored {loss[1].item()}, trained again 0\.\d+\n", done.stdout)
 
 
 def test_a_check_needs_no_room_for_a_whole_life(here, store, monkeypatch):
     monkeypatch.setattr(stored_run, "MAX_BYTES", 10)
-    assert here("store", name(SHORT), 1, "--check").stdout == "the same, bit for bit: 40 columns\n"
+    assert (
+        here("store", SHORT.identity(), 1, "--check").stdout
+        == "the same, bit for bit: 40 columns\n"
+    )
     refused(
-        here("store", name(SHORT), 1, "--check", "--export", "w.npz"), 2,
-        f"SETUP: given {name(SHORT)}, with 2 evaluations of 4 outputs, allowed: at most 0 evaluations",
+        here("store", SHORT.identity(), 1, "--check", "--export", "w.npz"), 2,
+        f"SETUP: given {SHORT.identity()}, with 2 evaluations of 4 outputs, allowed: at most 0 evaluations",
         "--export: given a run of 24 presentations, allowed: at most 2",
     )  # fmt: skip
 
 
 def test_bad_input_is_a_line_each(here, store, tmp_path):
-    before = entries(tmp_path)
-    known = ", ".join(sorted((name(SHORT), name(SOON))))
+    known = ", ".join(sorted((SHORT.identity(), SOON.identity())))
     apart = f"allowed: enough digits to tell one setup of store from the others: {known}"
-    refused(
-        here("store", "xyz", "-1"),
-        2,
-        f"SETUP: given 'xyz', {apart}",
-        "SEED: given '-1', allowed: an integer from 0 to .*",
-    )
-    refused(
-        here("store", name(SHORT), "1.5"),
-        2,
-        r"SEED: given '1\.5', allowed: an integer from 0 to 2\^63 - 1",
-    )
-    refused(
-        here("store", name(SHORT), 4, "--check"),
-        2,
-        f"SEED: given 4, allowed: seeds of setup {name(SHORT)} that .*: 0 to 3",
-    )
-    refused(
-        here("store", name(SHORT), 1, "--figure", "a.jpg", "--export", "w"), 2,
-        r"--figure: given 'a\.jpg', allowed: a file that ends in \.svg or \.png or \.pdf",
-        r"--export: given 'w', allowed: a file that ends in \.npz",
-    )  # fmt: skip
-    usage = here("store", name(SHORT))
-    assert usage.returncode == 2
-    assert "usage: fastbp replay" in usage.stderr
-    assert entries(tmp_path) == before
+    with unchanged(tmp_path):
+        for arguments, lines in (
+            (
+                ("xyz", "-1"),
+                (
+                    f"SETUP: given 'xyz', {apart}",
+                    "SEED: given '-1', allowed: an integer from 0 to .*",
+                ),
+            ),
+            (
+                (SHORT.identity(), "1.5"),
+                (r"SEED: given '1\.5', allowed: an integer from 0 to 2\^63 - 1",),
+            ),
+            (
+                (SHORT.identity(), 4, "--check"),
+                (f"SEED: given 4, allowed: seeds of setup {SHORT.identity()} that .*: 0 to 3",),
+            ),
+            (
+                (SHORT.identity(), 1, "--figure", "a.jpg", "--export", "w"),
+                (
+                    r"--figure: given 'a\.jpg', allowed: a file that ends in \.svg or \.png or \.pdf",
+                    r"--export: given 'w', allowed: a file that ends in \.npz",
+                ),
+            ),
+        ):
+            refused(here("store", *arguments), 2, *lines)
+        assert "usage: fastbp replay" in ended(here("store", SHORT.identity()), 2).stderr
 
 
 def test_what_is_no_store_or_a_damaged_one_ends_with_3(here, store):
@@ -222,30 +223,21 @@ def test_what_is_no_store_or_a_damaged_one_ends_with_3(here, store):
 
 @pytest.mark.parametrize("column", ["loss", "seed", "outputs.list.element"])
 def test_a_flipped_bit_ends_with_3(here, store, column):
-    (file,) = [file for file in store.files() if file.name.startswith(name(SHORT))]
-    content = bytearray(file.read_bytes())
-    group = pq.read_metadata(file).row_group(0)
-    (chunk,) = [
-        c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column
-    ]
-    content[
-        (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1
-    ] ^= 1
-    file.write_bytes(content)
-    refused(here("store", name(SHORT), 1), 3, damaged(file))
+    file = file_of(store, SHORT)
+    flip(file, column)
+    refused(here("store", SHORT.identity(), 1), 3, damaged(file))
 
 
 def test_a_place_that_cannot_be_written_ends_with_4(here, store, tmp_path):
     (tmp_path / "store" / "replays").write_text("a file where a folder should be")
-    done = here("store", name(SHORT), 1)
-    assert done.returncode == 4
+    done = ended(here("store", SHORT.identity(), 1), 4)
     assert re.fullmatch(r"fastbp: store/replays/.*\.parquet cannot be written: .*\n", done.stderr)
     assert done.stdout.startswith("setup ")
 
 
 def test_a_store_that_is_only_read_is_no_matter_to_a_picture_elsewhere(here, store, tmp_path):
     (tmp_path / "store" / "replays").write_text("a file where a folder should be")
-    done = succeeded(here("store", name(SHORT), 1, "--figure", "a.svg"))
+    done = succeeded(here("store", SHORT.identity(), 1, "--figure", "a.svg"))
     assert re.fullmatch(
         r"note: store/replays/.*\.parquet cannot be written: .*\nwritten: a\.svg\n", done.stderr
     )
@@ -253,19 +245,16 @@ def test_a_store_that_is_only_read_is_no_matter_to_a_picture_elsewhere(here, sto
 
 
 def test_what_cannot_be_trained_ends_with_1(here, store, monkeypatch):
-    def fails(*arguments: Any) -> None:
-        raise ArithmeticError("denormal numbers are flushed to zero")
-
-    monkeypatch.setattr(block, "train", fails)
-    refused(here("store", name(SHORT), 1, "--check"), 1, "denormal numbers are flushed to zero")
+    error = ArithmeticError("denormal numbers are flushed to zero")
+    monkeypatch.setattr(block, "train", raising(error))
+    refused(
+        here("store", SHORT.identity(), 1, "--check"), 1, "denormal numbers are flushed to zero"
+    )
 
 
 def test_help(here):
-    done = here("-h")
-    assert (done.returncode, done.stderr) == (0, "")
-    for word in ("STORE", "SETUP", "SEED", "--check", "--export", "--figure", "initial_W0", "130"):
-        assert word in done.stdout
-    assert done.stdout.isascii()  # a terminal may have nothing else
+    words = ("STORE", "SETUP", "SEED", "--check", "--export", "--figure", "initial_W0", "130")
+    helps(here("-h"), *words)
 
 
 # In a process of its own
@@ -277,21 +266,14 @@ PROGRAM = [sys.executable, "-X", "importtime", "-m", "fastbp.replay"]
 @pytest.mark.skipif(not JIT, reason="trains for minutes without the JIT")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_long_run_ends_at_once(tmp_path, number):
-    store = Store(tmp_path / "store")
-    store.open()
-    row = rows_module.to_arrow(
-        LONG, 0, block.train(SHORT, 0, 1)
-    )  # as it would be, but for the time that it takes
-    store.publish(name(LONG), 0, row)
-    with started("store", name(LONG), "1", cwd=tmp_path, program=PROGRAM) as process:
-        for line in process.stderr:
-            if line.endswith("fastbp.engine.stored_run\n"):  # training is next
-                break
+    # as it would be, but for the time that it takes
+    row = rows_module.to_arrow(LONG, 0, block.train(SHORT, 0, 1))
+    opened(tmp_path / "store").publish(LONG.identity(), 0, row)
+    with started("store", LONG.identity(), "1", cwd=tmp_path, program=PROGRAM) as process:
+        until_it_imports(process, "fastbp.engine.stored_run")  # training is next
         until_it_computes(process)
         err = stopped(process, number)
-    assert [line for line in err.splitlines() if not line.startswith("import time:")] == [
-        "interrupted"
-    ]
+    assert without_imports(err) == ["interrupted"]
     assert not (tmp_path / "store" / "replays").exists()
 
 
@@ -304,11 +286,13 @@ def test_a_full_disk_ends_with_4(store, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, resource.RLIM_INFINITY))
 
     with started(
-        "store", name(SHORT), "1", cwd=tmp_path, program=PROGRAM, preexec_fn=little_room
+        "store", SHORT.identity(), "1", cwd=tmp_path, program=PROGRAM, preexec_fn=little_room
     ) as process:
         out, err = process.communicate(timeout=PATIENCE)
-    (line,) = [line for line in err.splitlines() if not line.startswith("import time:")]
+    (line,) = without_imports(err)
     assert process.returncode == 4
-    assert line == f"fastbp: store/replays/{name(SHORT)}-1.svg cannot be written: File too large"
+    assert (
+        line == f"fastbp: store/replays/{SHORT.identity()}-1.svg cannot be written: File too large"
+    )
     assert out.startswith("setup ")
-    assert entries(tmp_path / "store" / "replays") == {f"{name(SHORT)}-1.parquet"}
+    assert entries(tmp_path / "store" / "replays") == {f"{SHORT.identity()}-1.parquet"}

@@ -13,16 +13,21 @@ import pyarrow as pa
 import pytest
 from commands import (
     any_command,
+    ended,
+    helps,
     in_process,
+    raising,
     refused,
     started,
     stopped,
     succeeded,
     until_it_computes,
+    until_it_imports,
+    without_imports,
 )
 from fake_runs import replaced
 from numba import config
-from stores import contents_of
+from stores import contents_of, file_of, flip, opened, strangers, trained, unchanged
 
 import fastbp
 from fastbp.config.setup import Setup
@@ -46,18 +51,12 @@ HINT = r"`fastbp verify store --repair` moves such files aside, and the same swe
 AGAIN = "to train what is missing: the same sweep, or fastbp sweep store/sweep.toml -o store\n"
 
 
-def name(setup: Setup, numerics: int = NUMERICS_VERSION) -> str:
-    return setup.identity(numerics)
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A store that was trained: seeds 0 … 3 and 4 … 7 of one setup, 0 … 3 of another."""
-    store = Store(tmp_path_factory.mktemp("made") / "store")
-    store.open()
+    store = opened(tmp_path_factory.mktemp("made") / "store")
     for setup, start in ((SHORT, 0), (SHORT, 4), (SOON, 0)):
-        rows = block.train(setup, start, 4, lanes=None if JIT else 2)
-        store.publish(name(setup), start, rows_module.to_arrow(setup, start, rows))
+        store.publish(setup.identity(), start, trained(setup, start, 4))
     return store
 
 
@@ -67,17 +66,6 @@ def store(made, tmp_path):
     return Store(shutil.copytree(made.path, tmp_path / "store"))
 
 
-def file_of(store: Store, setup: Setup, start: int = 0) -> Path:
-    (path,) = store.runs.glob(f"{name(setup)}-{start}-*")
-    return path
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
 def change_a_row(store: Store) -> Path:
     """A row that was never trained, digest, name and seal as they should be: seed 5 of SHORT."""
     path = file_of(store, SHORT, 4)
@@ -85,26 +73,22 @@ def change_a_row(store: Store) -> Path:
     loss = rows["loss"].to_numpy().copy()
     loss[1] = np.nextafter(loss[1], 0)
     path.unlink()
-    return store.publish(name(SHORT), 4, replaced(rows, "loss", pa.array(loss)), said)
+    return store.publish(SHORT.identity(), 4, replaced(rows, "loss", pa.array(loss)), said)
 
 
 SOUND = "store: 12 runs of 2 setups in 3 files, all sound\n"
 
 
 def test_a_sound_store_is_said_to_be_and_nothing_is_written(here, store):
-    before, entries = contents_of(store.path), sorted(store.path.rglob("*"))
-    done = here("store")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{SOUND}sha256 of all rows: {integrity.check(store).digest}\n"
-    assert here("store").stdout == here("store/").stdout == done.stdout
-    assert contents_of(store.path) == before
-    assert sorted(store.path.rglob("*")) == entries
+    text = f"{SOUND}sha256 of all rows: {integrity.check(store).digest}\n"
+    with unchanged(store.path):
+        succeeded(here("store"), stdout=text, stderr="")
+        assert here("store").stdout == here("store/").stdout == text
 
 
 @pytest.mark.parametrize(("replays", "trained"), [("1", 1), ("12", 12), ("1000000", 12)])
 def test_some_runs_are_trained_again(here, store, replays, trained):
-    done = here("store", "--replay", replays)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = succeeded(here("store", "--replay", replays), stderr="")
     sound, again, whole = done.stdout.splitlines(keepends=True)
     assert sound == SOUND
     assert again == f"{trained} runs trained again: the same, bit for bit\n"
@@ -116,16 +100,14 @@ def test_what_is_not_sound_is_listed_and_stays(here, store):
     flip(one)
     other.write_bytes(b"")
     (store.runs / "notes.txt").write_text("mine")
-    before = contents_of(store.path)
-    done = here("store")
-    assert done.returncode == 3
+    with unchanged(store.path):
+        done = ended(here("store"), 3)
     assert set(done.stdout.splitlines()) == {
         f"store/runs/{one.name}: its bytes are not those that were written",
         f"store/runs/{other.name}: it is empty",
         "store/runs/notes.txt: it is no file of runs",
     }
     assert re.fullmatch(f"fastbp: store is not sound: {HINT}\n", done.stderr)
-    assert contents_of(store.path) == before
 
 
 def test_where_much_is_not_sound_a_hundred_lines_say_so(here, store):
@@ -146,13 +128,12 @@ def test_a_repair_moves_aside_what_is_not_sound(here, store):
     kept = {
         file: content for file, content in contents_of(store.runs).items() if file not in damaged
     }
-    done = succeeded(here("store", "--repair"))
+    done = succeeded(here("store", "--repair"), stderr=AGAIN)
     assert set(done.stdout.splitlines()) == {
         f"moved to store/quarantine/{one.name}: its bytes are not those that were written",
         "moved to store/quarantine/notes.txt: it is no file of runs",
         "store: 8 runs of 2 setups in 2 files, all sound",
     }
-    assert done.stderr == AGAIN
     assert contents_of(store.path / "quarantine") == damaged
     assert contents_of(store.runs) == kept
     assert here("store").returncode == 0
@@ -169,8 +150,10 @@ def test_a_repair_leaves_no_seed_twice(here, store):
     rows, said = parquet.read(file_of(store, SHORT))
     other = replaced(rows.slice(2, 1), "updates_done", pa.array([7]))
     for start, some in ((0, rows.slice(0, 2)), (2, other)):
-        store.publish(name(SHORT), start, some, said)
-    moved = {file.name for file in store.files() if re.match(rf"{name(SHORT)}-[02]-", file.name)}
+        store.publish(SHORT.identity(), start, some, said)
+    moved = {
+        file.name for file in store.files() if re.match(rf"{SHORT.identity()}-[02]-", file.name)
+    }
     done = succeeded(here("store", "--repair"))
     assert done.stdout.splitlines()[-1] == "store: 8 runs of 2 setups in 2 files, all sound"
     assert set(contents_of(store.path / "quarantine")) == moved
@@ -180,9 +163,8 @@ def test_a_repair_leaves_no_seed_twice(here, store):
 def test_a_repair_may_leave_nothing(here, store):
     for file in store.files():
         flip(file)
-    done = succeeded(here("store", "--repair"))
+    done = succeeded(here("store", "--repair"), stderr=AGAIN)
     assert [line.split("/")[1] for line in done.stdout.splitlines()] == ["quarantine"] * 3
-    assert done.stderr == AGAIN
     refused(here("store"), 3, "store holds no runs")
 
 
@@ -204,10 +186,8 @@ def test_what_a_repair_cannot_mend_is_told(command, tmp_path):
         f"moved to store/quarantine/{path.name}: its data are not those of its name\n",
         "",
     ):
-        done = command("verify", "store", "--repair")
-        assert done.returncode == 3
+        done = ended(command("verify", "store", "--repair"), 3, stderr=AGAIN)
         assert re.fullmatch(moved + lacks, done.stdout), "it is not called sound"
-        assert done.stderr == AGAIN
     assert command("sweep", "store/sweep.toml", "-o", "store").returncode == 0, (
         "which still has the file"
     )
@@ -218,8 +198,7 @@ def test_a_row_that_was_changed_and_sealed_anew_is_found_by_training_it_again(he
     path = change_a_row(store)
     done = here("store")
     assert (done.returncode, done.stdout.splitlines()[0] + "\n") == (0, SOUND)
-    done = here("store", "--replay", "12")
-    assert done.returncode == 3
+    done = ended(here("store", "--replay", "12"), 3)
     assert re.fullmatch(
         rf"store/runs/{path.name}: seed 5 trained again is not the same: loss: stored 0\.\d+, trained again 0\.\d+\n",
         done.stdout,
@@ -237,9 +216,7 @@ def test_a_row_that_was_changed_and_sealed_anew_is_found_by_training_it_again(he
 def test_of_a_store_that_is_not_sound_nothing_is_trained_again(here, store, monkeypatch):
     flip(file_of(store, SHORT))
     monkeypatch.setattr(block, "train", None)
-    done = here("store", "--replay", "5")
-    assert done.returncode == 3
-    assert "trained again" not in done.stdout
+    assert "trained again" not in ended(here("store", "--replay", "5"), 3).stdout
 
 
 @pytest.mark.parametrize("given", ["x", "-1", "1.5", "", "1000001", "10000000000", "٣", "1e3"])
@@ -252,23 +229,16 @@ def test_a_number_of_runs_is_a_number(here, store, given):
 
 
 def test_what_is_no_store_ends_with_3_and_is_left_alone(here, tmp_path):
-    (tmp_path / "file").write_text("mine")
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "thesis" / "tmp").mkdir(parents=True)
-    for mine in ("thesis/tmp/chapter.tex", "thesis/thesis.tex"):
-        (tmp_path / mine).write_text("mine")
-    before, entries = contents_of(tmp_path), sorted(tmp_path.rglob("*"))
-    for options in ([], ["--repair"], ["--replay", "3"]):
-        refused(here("nowhere", *options), 3, "nowhere: no such store")
-        refused(here("file", *options), 3, "file is a file, not a store: .*")
-        refused(here("empty", *options), 3, "empty holds no runs")
-        refused(
-            here("thesis", *options),
-            3,
-            "thesis is a folder with other things in it, not a store: .*",
-        )
-    assert contents_of(tmp_path) == before
-    assert sorted(tmp_path.rglob("*")) == entries
+    strangers(tmp_path)
+    with unchanged(tmp_path):
+        for options in ([], ["--repair"], ["--replay", "3"]):
+            for place, why in (
+                ("nowhere", "nowhere: no such store"),
+                ("file", "file is a file, not a store: .*"),
+                ("empty", "empty holds no runs"),
+                ("thesis", "thesis is a folder with other things in it, not a store: .*"),
+            ):
+                refused(here(place, *options), 3, why)
 
 
 def test_a_store_without_its_empty_folders_can_be_repaired(here, store):
@@ -280,30 +250,22 @@ def test_a_store_without_its_empty_folders_can_be_repaired(here, store):
 
 def test_a_store_in_use_is_read_but_not_repaired(here, store):
     flip(file_of(store, SHORT))
-    before = contents_of(store.runs)
-    with store.locked():
+    with unchanged(store.runs), store.locked():
         assert "its bytes are not those that were written" in here("store").stdout
         refused(
             here("store", "--repair"),
             3,
             f"store is in use by process {os.getpid()} on {os.uname().nodename}: .*",
         )
-    assert contents_of(store.runs) == before
     assert not (store.path / "quarantine").exists()
 
 
 def test_a_store_of_another_numerics_version_is_sound_but_not_trained_again(here, tmp_path):
-    store = Store(tmp_path / "store")
-    store.open()
-    identity = name(SHORT, 999)
-    rows = rows_module.to_arrow(SHORT, 0, block.train(SHORT, 0, 2, lanes=None if JIT else 2))
+    identity = SHORT.identity(999)
     words = pa.array([identity] * 2).dictionary_encode()
-    store.publish(
-        identity,
-        0,
-        replaced(rows, "setup", words),
-        {"fastbp.version": "9.9", "fastbp.numerics": "999"},
-    )
+    rows = replaced(trained(SHORT, 0, 2), "setup", words)
+    metadata = {"fastbp.version": "9.9", "fastbp.numerics": "999"}
+    opened(tmp_path / "store").publish(identity, 0, rows, metadata)
     assert here("store").returncode == 0
     told = rf"store holds runs of numerics version 999, this fastbp makes version {NUMERICS_VERSION}: fastbp 9\.9 replays them"
     refused(here("store", "--replay", "1"), 3, told)
@@ -317,10 +279,8 @@ def test_where_nothing_can_be_moved_it_ends_with_4(here, store):
 
 
 def test_what_cannot_be_trained_ends_with_1(here, store, monkeypatch):
-    def fails(*arguments: object) -> None:
-        raise ArithmeticError("denormal numbers are flushed to zero")
-
-    monkeypatch.setattr(block, "train", fails)
+    error = ArithmeticError("denormal numbers are flushed to zero")
+    monkeypatch.setattr(block, "train", raising(error))
     refused(here("store", "--replay", "1"), 1, "denormal numbers are flushed to zero")
 
 
@@ -328,18 +288,12 @@ def test_the_repair_that_is_named_is_one_that_a_shell_takes(command, made, tmp_p
     flip(file_of(Store(shutil.copytree(made.path, tmp_path / "my store's")), SHORT))
     quoted = """`fastbp verify 'my store'"'"'s' --repair`"""
     assert quoted in command("verify", "my store's").stderr
-    assert quoted in command("replay", "my store's", name(SHORT), "1").stderr
+    assert quoted in command("replay", "my store's", SHORT.identity(), "1").stderr
 
 
 def test_help(here):
-    done = here("-h")
-    assert (done.returncode, done.stderr) == (0, "")
-    for word in ("STORE", "--repair", "--replay", "quarantine", "sha256", "130"):
-        assert word in done.stdout
-    assert done.stdout.isascii()  # a terminal may have nothing else
-    usage = here()
-    assert usage.returncode == 2
-    assert "usage: fastbp verify" in usage.stderr
+    helps(here("-h"), "STORE", "--repair", "--replay", "quarantine", "sha256", "130")
+    assert "usage: fastbp verify" in ended(here(), 2).stderr
 
 
 # What others say of a store that is not sound
@@ -373,19 +327,17 @@ def test_whoever_reads_a_damaged_store_names_the_file_and_the_repair(command, tm
         told = rf"{path} is damaged \(.*\): {HINT}"
         refused(command(*sweep), 3, told)
         refused(command("replay", "store", path.name[:12], 1), 3, told)
-        with pytest.raises(StoreError) as raised:
-            fastbp.load("store")
-        assert re.fullmatch(told, str(raised.value))
-        for tables in (fastbp.summary, fastbp.contrasts):
-            with pytest.raises(DamagedFileError) as found:
-                tables("store")
-            assert re.fullmatch(told, str(found.value))
-        refused_merge = command("merge", "other", "store")
-        assert (refused_merge.returncode, refused_merge.stdout) == (3, "")
+        for read, error in (
+            (fastbp.load, StoreError),
+            (fastbp.summary, DamagedFileError),
+            (fastbp.contrasts, DamagedFileError),
+        ):
+            with pytest.raises(error, match=rf"\A{told}\Z"):
+                read("store")
+        refused_merge = ended(command("merge", "other", "store"), 3, stdout="")
         assert f"store is not sound: {path} (" in refused_merge.stderr
         assert command("verify", "store", "--repair").returncode == 0
-        again = succeeded(command(*sweep))
-        assert again.stdout == whole.stdout
+        again = succeeded(command(*sweep), stdout=whole.stdout)
         assert "4 runs trained" in again.stderr
         assert contents_of(store.runs) == before
 
@@ -396,21 +348,14 @@ def test_whoever_reads_a_damaged_store_names_the_file_and_the_repair(command, tm
 @pytest.mark.skipif(not JIT, reason="trains for minutes without the JIT")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_while_it_trains_it_ends_at_once(tmp_path, number):
-    store = Store(tmp_path / "store")
-    store.open()
-    row = rows_module.to_arrow(
-        LONG, 0, block.train(SHORT, 0, 1)
-    )  # as it would be, but for the time that it takes
-    store.publish(name(LONG), 0, row)
+    # as it would be, but for the time that it takes
+    row = rows_module.to_arrow(LONG, 0, block.train(SHORT, 0, 1))
+    opened(tmp_path / "store").publish(LONG.identity(), 0, row)
     with started(
         "store", "--replay", "1", cwd=tmp_path,
         program=[sys.executable, "-X", "importtime", "-m", "fastbp.verify"],
     ) as process:  # fmt: skip
-        for line in process.stderr:
-            if line.endswith("fastbp.engine.stored_run\n"):  # training is next
-                break
+        until_it_imports(process, "fastbp.engine.stored_run")  # training is next
         until_it_computes(process)
         err = stopped(process, number)
-    assert [line for line in err.splitlines() if not line.startswith("import time:")] == [
-        "interrupted"
-    ]
+    assert without_imports(err) == ["interrupted"]

@@ -55,10 +55,36 @@ def any_command(arguments: Sequence[str]) -> int:
     return code
 
 
-def succeeded(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
-    """It ended well; returned for the questions that follow."""
-    assert done.returncode == 0, done.stderr
+def ended(
+    done: subprocess.CompletedProcess[str], code: int, **streams: str
+) -> subprocess.CompletedProcess[str]:
+    """It ended with this code and printed this; returned for the questions that follow."""
+    assert done.returncode == code, done.stderr
+    for stream, text in streams.items():
+        assert getattr(done, stream) == text
     return done
+
+
+def succeeded(
+    done: subprocess.CompletedProcess[str], **streams: str
+) -> subprocess.CompletedProcess[str]:
+    return ended(done, 0, **streams)
+
+
+def helps(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """It printed its help, with these words in it."""
+    succeeded(done, stderr="")
+    assert [word for word in words if word not in done.stdout] == []
+    assert done.stdout.isascii()  # a terminal may have nothing else
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    """A function that raises, in the place of one that works."""
+
+    def fails(*arguments: object, **named: object) -> None:
+        raise error
+
+    return fails
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int, *patterns: str) -> None:
@@ -127,6 +153,18 @@ def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> No
         assert process.poll() is None, process.communicate()
         assert time.monotonic() - began < PATIENCE
         time.sleep(0.005)
+
+
+def until_it_imports(process: subprocess.Popen[str], module: str) -> None:
+    """Wait until a process, which lists its imports, has imported a module."""
+    for line in process.stderr or ():
+        if line.endswith(f" {module}\n"):
+            break
+
+
+def without_imports(err: str) -> list[str]:
+    """The lines of a process that lists its imports, without these."""
+    return [line for line in err.splitlines() if not line.startswith("import time:")]
 
 
 def until_it_computes(process: subprocess.Popen[str], seconds: float = 0.5) -> None:

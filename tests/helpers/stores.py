@@ -1,13 +1,23 @@
-"""What tests compare of stores: their rows, however they lie in files."""
+"""Stores of tests: how they are made, and what is compared of them, however rows lie in files."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from fake_runs import runs
+from numba import config
 
 import fastbp
+from fastbp.config.setup import Setup
+from fastbp.engine import block
+from fastbp.engine import rows as rows_module
+from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.digest import digest
 from fastbp.store.parquet import read_all
+from fastbp.store.store import Store
 
 ROOT = Path(fastbp.__file__).parents[1]
 
@@ -31,3 +41,71 @@ def contents_of(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def stamps(folder: Path) -> dict[Path, int]:
+    """When each entry of a folder was written."""
+    return {entry: entry.stat().st_mtime_ns for entry in folder.iterdir()}
+
+
+@contextlib.contextmanager
+def unchanged(*folders: Path) -> Iterator[None]:
+    """No file and no folder below these is made, changed or removed."""
+
+    def state() -> list[object]:
+        return [(contents_of(folder), sorted(folder.rglob("*"))) for folder in folders]
+
+    before = state()
+    yield
+    assert state() == before
+
+
+def opened(path: Path | str) -> Store:
+    """The store of a path, which is made where there is none."""
+    store = Store(path)
+    store.open()
+    return store
+
+
+def publish(
+    store: Store, setup: Setup, start: int, count: int, numerics: int = NUMERICS_VERSION
+) -> Path:
+    """A file of runs that nobody trained."""
+    metadata = {"fastbp.version": fastbp.__version__, "fastbp.numerics": str(numerics)}
+    rows = runs(setup, start, count, numerics)
+    return store.publish(setup.identity(numerics), start, rows, metadata)
+
+
+def trained(setup: Setup, start: int, count: int) -> pa.Table:
+    """Rows of a setup, in few lanes where nothing is compiled: they do not depend on it."""
+    rows = block.train(setup, start, count, lanes=2 if config.DISABLE_JIT else None)
+    return rows_module.to_arrow(setup, start, rows)
+
+
+def file_of(store: Store, setup: Setup, start: int = 0) -> Path:
+    (path,) = store.runs.glob(f"{setup.identity()}-{start}-*")
+    return path
+
+
+def flip(path: Path, column: str = "") -> None:
+    """Change a bit in the middle of a file, or the last one of a column."""
+    content = bytearray(path.read_bytes())
+    at = len(content) // 2
+    if column:
+        group = pq.read_metadata(path).row_group(0)
+        columns = map(group.column, range(group.num_columns))
+        (chunk,) = [each for each in columns if each.path_in_schema == column]
+        start = chunk.dictionary_page_offset or chunk.data_page_offset
+        at = start + chunk.total_compressed_size - 1
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def strangers(folder: Path) -> None:
+    """Places that are no store: a file, an empty folder, and a thesis with a folder like one of a
+    store."""
+    (folder / "file").write_text("mine")
+    (folder / "empty").mkdir()
+    (folder / "thesis" / "tmp").mkdir(parents=True)
+    for mine in ("thesis/tmp/chapter.tex", "thesis/thesis.tex"):
+        (folder / mine).write_text("mine")
