@@ -4,13 +4,12 @@ then one store."""
 import errno
 import os
 import re
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from commands import any_command, in_process, refused, succeeded
+from commands import any_command, ended, helps, in_process, raising, refused, succeeded
 from fake_runs import replaced, runs
-from stores import contents_of, rows_of
+from stores import contents_of, opened, publish, rows_of, strangers, unchanged
 
 from fastbp.config.setup import Setup
 from fastbp.engine import forecast, integrity, machine
@@ -42,12 +41,16 @@ NEXT = (
 
 def store(path: str, *ranges: tuple[int, int], numerics: int = NUMERICS_VERSION) -> Store:
     """A store in the current folder, with a file of each range of seeds."""
-    made = Store(path)
-    made.open()
+    made = opened(path)
     for start, count in ranges:
-        said = {"fastbp.version": "0", "fastbp.numerics": str(numerics)}
-        made.publish(XOR.identity(numerics), start, runs(XOR, start, count, numerics), said)
+        publish(made, XOR, start, count, numerics)
     return made
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path):
+    (tmp_path / "mine.toml").write_text(SWEEP)
+    return tmp_path / "mine.toml"
 
 
 # Shards
@@ -55,7 +58,6 @@ def store(path: str, *ranges: tuple[int, int], numerics: int = NUMERICS_VERSION)
 
 @pytest.mark.parametrize("shards", [2, 3])
 def test_shards_that_are_merged_are_the_sweep(command, tmp_path, shards):
-    (tmp_path / "mine.toml").write_text(SWEEP)
     whole = command("sweep", "mine.toml", "-o", "whole")
     seeds = []
     for number in range(1, shards + 1):
@@ -74,20 +76,17 @@ def test_shards_that_are_merged_are_the_sweep(command, tmp_path, shards):
     assert re.fullmatch(NEXT.format("united"), done.stderr)
     assert rows_of(tmp_path / "united") == rows_of(tmp_path / "whole")
     for sweep in ("mine.toml", "united/sweep.toml"):
-        again = command("sweep", sweep, "-o", "united")
-        assert (again.returncode, again.stdout) == (0, whole.stdout)
+        again = succeeded(command("sweep", sweep, "-o", "united"), stdout=whole.stdout)
         assert "complete already, nothing to train" in again.stderr
     assert command("verify", "united", "--replay", "3").returncode == 0
 
 
 def test_a_shard_that_is_missing_is_trained_by_the_sweep(command, tmp_path):
-    (tmp_path / "mine.toml").write_text(SWEEP)
     whole = command("sweep", "mine.toml", "-o", "whole")
     for number in (1, 3):
         command("sweep", "mine.toml", "-o", str(number), "--shard", f"{number}/3")
     command("merge", "united", "1", "3")
-    done = command("sweep", "mine.toml", "-o", "united")
-    assert (done.returncode, done.stdout) == (0, whole.stdout)
+    done = succeeded(command("sweep", "mine.toml", "-o", "united"), stdout=whole.stdout)
     assert "6 runs trained" in done.stderr
     assert rows_of(tmp_path / "united") == rows_of(tmp_path / "whole")
 
@@ -98,7 +97,6 @@ def test_a_shard_that_is_missing_is_trained_by_the_sweep(command, tmp_path):
 )  # fmt: skip
 @pytest.mark.parametrize("words", [["--shard={}"], ["--shard", "{}"]], ids=["=", "space"])
 def test_a_shard_that_there_is_not_is_a_line(command, tmp_path, given, words):
-    (tmp_path / "mine.toml").write_text(SWEEP)
     allowed = "allowed: I/N, such as 1/3, with I from 1 to N and N at most the number of seeds"
     refused(
         command("sweep", "mine.toml", "-o", "store", *(word.format(given) for word in words)),
@@ -108,28 +106,16 @@ def test_a_shard_that_there_is_not_is_a_line(command, tmp_path, given, words):
     assert not (tmp_path / "store").exists()
 
 
-def test_more_shards_than_seeds_is_a_line(command, tmp_path):
-    (tmp_path / "mine.toml").write_text(SWEEP)
-    refused(
-        command("sweep", "mine.toml", "--shard", "1/11", "-j", "0"),
-        2,
-        "--shard: given '1/11', allowed: I/N, such as 1/3, with N up to 10, the number of seeds",
-        "-j: given '0', .*",
-    )
-
-
-def test_a_shard_that_there_is_not_is_reported_with_what_else_is_wrong(command, tmp_path):
-    (tmp_path / "mine.toml").write_text(SWEEP)
-    refused(
-        command("sweep", "mine.toml", "--shard", "2/1", "-j", "0"),
-        2,
-        "--shard: given '2/1', .*",
-        "-j: given '0', .*",
-    )
+@pytest.mark.parametrize(
+    ("given", "allowed"),
+    [("1/11", "I/N, such as 1/3, with N up to 10, the number of seeds"), ("2/1", ".*")],
+)
+def test_a_shard_that_there_is_not_is_reported_with_what_else_is_wrong(command, given, allowed):
+    lines = f"--shard: given '{given}', allowed: {allowed}", "-j: given '0', .*"
+    refused(command("sweep", "mine.toml", "--shard", given, "-j", "0"), 2, *lines)
 
 
 def test_a_dry_run_of_a_shard_counts_its_own_runs(command, tmp_path, monkeypatch):
-    (tmp_path / "mine.toml").write_text(SWEEP)
     done = succeeded(command("sweep", "mine.toml", "-o", "store", "--shard", "1/2", "--dry-run"))
     assert "runs     10\nupdates  15\n" in done.stdout
     monkeypatch.setattr(forecast, "slowness", lambda setup: None)
@@ -143,20 +129,13 @@ def test_a_dry_run_of_a_shard_counts_its_own_runs(command, tmp_path, monkeypatch
 
 
 def test_again_it_says_that_all_is_there(here, tmp_path):
-    sources = store("a", (0, 10)), store("b", (5, 10))
-    before = [contents_of(source.path) for source in sources]
-    assert (
-        here("into", "a", "b").stdout == "into: 15 runs written in 2 files, 5 were there already\n"
-    )
-    kept = contents_of(tmp_path / "into")
-    done = here("into", "a", "b")
-    assert (done.returncode, done.stdout) == (
-        0,
-        "into: 0 runs written in 0 files, 20 were there already\n",
-    )
-    assert re.fullmatch(NEXT.format("into"), done.stderr)
-    assert contents_of(tmp_path / "into") == kept
-    assert [contents_of(source.path) for source in sources] == before
+    with unchanged(store("a", (0, 10)).path, store("b", (5, 10)).path):
+        first = "into: 15 runs written in 2 files, 5 were there already\n"
+        assert here("into", "a", "b").stdout == first
+        with unchanged(tmp_path / "into"):
+            again = "into: 0 runs written in 0 files, 20 were there already\n"
+            done = succeeded(here("into", "a", "b"), stdout=again)
+        assert re.fullmatch(NEXT.format("into"), done.stderr)
 
 
 def test_one_run_is_one_file(here):
@@ -177,14 +156,12 @@ def test_the_next_command_is_one_that_a_shell_takes(here):
 
 def test_a_store_in_use_gets_no_runs_and_gives_them(here):
     source, into = store("a", (0, 10)), store("into", (20, 5))
-    before = contents_of(into.runs)
-    with into.locked():
+    with unchanged(into.runs), into.locked():
         refused(
             here("into", "a"),
             3,
             f"into is in use by process {os.getpid()} on {os.uname().nodename}: .*",
         )
-    assert contents_of(into.runs) == before
     with source.locked():
         assert here("into", "a").returncode == 0
 
@@ -195,10 +172,9 @@ def test_what_is_not_sound_is_refused_and_nothing_is_written(here, tmp_path, dam
         store(path, (10 * start, 10))
     (file,) = Store(damaged).files()
     file.write_bytes(file.read_bytes()[:-1])
-    before = contents_of(tmp_path / "into" / "runs")
     told = rf"{damaged} is not sound: {file} \(its bytes are not those that were written\); `fastbp verify` says more"
-    refused(here("into", "a", "b"), 3, told)
-    assert contents_of(tmp_path / "into" / "runs") == before
+    with unchanged(tmp_path / "into" / "runs"):
+        refused(here("into", "a", "b"), 3, told)
 
 
 def test_other_rows_for_the_same_seeds_are_refused_with_both_files(here, tmp_path):
@@ -207,18 +183,10 @@ def test_other_rows_for_the_same_seeds_are_refused_with_both_files(here, tmp_pat
     other = store("b").publish(
         XOR.identity(NUMERICS_VERSION), 5, replaced(rows, "updates_done", pa.array([1, 2, 3]))
     )
-    refused(
-        here("into", "a", "b"),
-        3,
-        f"these have other rows for the same seeds: {other} and {one}; nothing was written",
-    )
-    assert list(Store("into").files()) == []
-    refused(
-        here("a", "b"),
-        3,
-        f"these have other rows for the same seeds: {other} and {one}; nothing was written",
-    )
-    assert list(Store("a").files()) == [one]
+    told = f"these have other rows for the same seeds: {other} and {one}; nothing was written"
+    for arguments, files in ((("into", "a", "b"), []), (("a", "b"), [one])):
+        refused(here(*arguments), 3, told)
+        assert list(Store(arguments[0]).files()) == files
 
 
 def test_other_numerics_versions_are_refused(here):
@@ -234,11 +202,7 @@ def test_other_numerics_versions_are_refused(here):
 
 def test_what_is_no_store_ends_with_3_and_is_left_alone(here, tmp_path):
     store("a", (0, 10))
-    (tmp_path / "file").write_text("mine")
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "thesis" / "tmp").mkdir(parents=True)
-    for mine in ("thesis/tmp/chapter.tex", "thesis/thesis.tex"):
-        (tmp_path / mine).write_text("mine")
+    strangers(tmp_path)
     before = contents_of(tmp_path)
     for place, told in (
         ("file", "file is a file, not a store: .*"),
@@ -260,11 +224,9 @@ def test_a_full_disk_ends_with_4(here, monkeypatch):
     store("a", (0, 10))
     into = store("into")
 
-    def full(draft: Path, target: Path) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", full)
+        patch.setattr(os, "replace", raising(full))
         refused(
             here("into", "a"),
             4,
@@ -275,15 +237,9 @@ def test_a_full_disk_ends_with_4(here, monkeypatch):
 
 
 def test_help(here):
-    done = here("-h")
-    assert (done.returncode, done.stderr) == (0, "")
-    for word in ("INTO", "FROM", "bit for bit", "130"):
-        assert word in done.stdout
-    assert done.stdout.isascii()  # a terminal may have nothing else
+    helps(here("-h"), "INTO", "FROM", "bit for bit", "130")
     for arguments in ([], ["into"]):
-        usage = here(*arguments)
-        assert usage.returncode == 2
-        assert "usage: fastbp merge" in usage.stderr
+        assert "usage: fastbp merge" in ended(here(*arguments), 2).stderr
 
 
 def test_a_merge_that_is_refused_leaves_nothing(here, tmp_path):

@@ -15,24 +15,29 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from commands import (
     MODULE,
     PATIENCE,
     command,
+    ended,
     ended_soon,
     environment,
+    helps,
     in_process,
     names,
+    raising,
     reaped_seconds,
     refused,
     started,
     stopped,
     succeeded,
     until,
+    until_it_imports,
+    without_imports,
 )
 from numba import config
+from stores import flip, opened, tree, unchanged
 
 import fastbp
 from fastbp.analysis import summary as summary_module
@@ -76,6 +81,13 @@ def folder(tmp_path_factory):
 def founding(folder):
     """`fastbp sweep founding --seeds 64`, in results/founding."""
     return command("founding", "--seeds", "64", cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def won(runs):
+    """Whether each run converged: a row for each seed, a column for each setup."""
+    converged = runs.assign(won=runs["outcome"] == "converged")
+    return converged.pivot(index="seed", columns=KEYS, values="won").sort_index(axis=1)
 
 
 @pytest.fixture(scope="module")
@@ -162,13 +174,8 @@ def test_the_table_agrees_with_pandas(founding, runs):
 
 
 @trains
-def test_the_sentences_agree_with_pandas(founding, runs):
+def test_the_sentences_agree_with_pandas(founding, won):
     """fixed, broken and the difference of each single change, paired by seed."""
-    won = (
-        runs.assign(won=runs["outcome"] == "converged")
-        .pivot(index="seed", columns=KEYS, values="won")
-        .sort_index(axis=1)
-    )
     start = {"order": "random", "lr": 0.2, "updates": 999}
     lines = founding.stdout.split("\n\n")[1].splitlines()
     assert "from order random, lr 0.2, updates 999" in lines[0]
@@ -183,9 +190,8 @@ def test_the_sentences_agree_with_pandas(founding, runs):
         changed = start | {key: after if key == "order" else number(after)}
         assert before == phrases.plain(start[key])
         one, other = won[tuple(start.values())], won[tuple(changed.values())]
-        assert number(fixed) == (~one & other).sum()
-        assert number(broken) == (one & ~other).sum()
-        assert number(pairs) == len(won)
+        counts = ((~one & other).sum(), (one & ~other).sum(), len(won))
+        assert (number(fixed), number(broken), number(pairs)) == counts
         assert number(difference) == pytest.approx(100 * (other.mean() - one.mean()), abs=0.051)
         assert number(low) <= number(difference) <= number(high)
         seen.add(key)
@@ -236,13 +242,8 @@ def test_summary_csv_agrees_with_pandas(store, runs):
 
 
 @trains
-def test_contrasts_csv_agrees_with_pandas(store, runs):
+def test_contrasts_csv_agrees_with_pandas(store, won):
     contrasts = pd.read_csv(store / "contrasts.csv")
-    won = (
-        runs.assign(won=runs["outcome"] == "converged")
-        .pivot(index="seed", columns=KEYS, values="won")
-        .sort_index(axis=1)
-    )
     assert len(contrasts) == 12
     for _, row in contrasts.iterrows():
         ends = [
@@ -303,21 +304,18 @@ def test_again_it_says_that_it_is_complete_and_prints_the_same(founding, folder,
 
 
 def test_a_picture_is_drawn_again_only_where_it_would_change(tmp_path, here):
-    (tmp_path / "mine.toml").write_text(
-        'title = "Why?"\nseeds = 2\n[setup]\nproblem = "xor"\nupdates = 2\n'
-    )
+    file = tmp_path / "mine.toml"
+    file.write_text('title = "Why?"\nseeds = 2\n[setup]\nproblem = "xor"\nupdates = 2\n')
     picture = tmp_path / "results" / "mine" / "figures" / "outcomes.svg"
 
     def drawn(*options: str) -> bool:
         before = picture.stat().st_mtime_ns if picture.exists() else 0
-        assert here("mine.toml", *options).returncode == 0
+        succeeded(here("mine.toml", *options))
         return picture.stat().st_mtime_ns > before
 
     assert drawn()
     assert not drawn()
-    (tmp_path / "mine.toml").write_text(
-        (tmp_path / "mine.toml").read_text().replace("Why?", "Why not?")
-    )
+    file.write_text(file.read_text().replace("Why?", "Why not?"))
     assert drawn()
     assert "Why not?" in picture.read_text()
     assert drawn("--seeds", "3")
@@ -333,8 +331,7 @@ def test_a_picture_is_drawn_again_only_where_it_would_change(tmp_path, here):
 
 @trains
 def test_json_is_one_object_that_agrees_with_the_runs(founding, folder, store, runs):
-    done = succeeded(command("founding", "--seeds", "64", "--json", cwd=folder))
-    assert done.stderr == ""
+    done = succeeded(command("founding", "--seeds", "64", "--json", cwd=folder), stderr="")
     assert done.stdout.count("\n") == 1
     told = json.loads(done.stdout)
     assert set(told) == {"store", "runs", "updates", "seconds", "updates_per_second", "outcomes"}
@@ -383,29 +380,19 @@ def test_options_change_the_sweep(file, tmp_path, here):
     done = succeeded(here(file, "-o", tmp_path / "out", *options))
     frame = fastbp.load(tmp_path / "out")
     assert len(frame) == json.loads(done.stdout)["runs"] == 90
-    assert set(frame["hidden"]) == {"3"}
-    assert set(frame["order"]) == {"random"}
-    assert set(frame["lr"]) == {1.0, 4.0, 8.0}
+    varied = {"hidden": {"3"}, "order": {"random"}, "lr": {1.0, 4.0, 8.0}}
+    assert {key: set(frame[key]) for key in varied} == varied
     assert json.loads((tmp_path / "out" / "made.json").read_text())[0]["jobs"] == 1
     assert not (tmp_path / "results").exists()
 
 
 @trains
 def test_more_seeds_and_values_extend_a_store(file, tmp_path, here):
-    told = []
-    for options in (
-        ["--seeds", "20"],
-        ["--seeds", "50"],
-        ["--seeds", "50", "--set", "lr=[0.5,1,2]"],
-    ):
-        told.append(here(file, "-o", "out", *options))
-    assert [re.search(r"(\d+) runs trained", done.stderr)[1] for done in told] == [
-        "80",
-        "120",
-        "100",
-    ]
+    wide = ["--seeds", "50", "--set", "lr=[0.5,1,2]"]
+    for options, count in ((["--seeds", "20"], 80), (["--seeds", "50"], 120), (wide, 100)):
+        assert f"{count} runs trained" in here(file, "-o", "out", *options).stderr
     assert len(fastbp.load(tmp_path / "out")) == 300
-    here(file, "-o", "once", "--seeds", "50", "--set", "lr=[0.5,1,2]")
+    here(file, "-o", "once", *wide)
     once, bits = (
         fastbp.load(tmp_path / name).drop(columns="outputs").astype(object)
         for name in ("once", "out")
@@ -416,8 +403,8 @@ def test_more_seeds_and_values_extend_a_store(file, tmp_path, here):
 @trains
 @pytest.mark.skipif(not SCRIPT.exists(), reason="fastbp is not installed, only importable")
 def test_the_console_script_is_the_same_command(founding, folder):
-    done = succeeded(command("sweep", "--seeds", "64", cwd=folder, program=[str(SCRIPT)]))
-    assert done.stdout == founding.stdout
+    done = command("sweep", "--seeds", "64", cwd=folder, program=[str(SCRIPT)])
+    succeeded(done, stdout=founding.stdout)
 
 
 @trains
@@ -439,20 +426,8 @@ def test_one_run_is_a_sweep(tmp_path, here):
 )
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help(program, flag, tmp_path):
-    done = succeeded(command(flag, cwd=tmp_path, program=program))
-    assert done.stderr == ""
-    for option in (
-        "-o",
-        "--seeds",
-        "--set",
-        "-j",
-        "--dry-run",
-        "--quiet",
-        "--json",
-        "founding",
-        "130",
-    ):
-        assert option in done.stdout
+    options = ("-o", "--seeds", "--set", "-j", "--dry-run", "--quiet", "--json")
+    helps(command(flag, cwd=tmp_path, program=program), *options, "founding", "130")
 
 
 def test_the_package_says_what_there_is(tmp_path):
@@ -464,8 +439,7 @@ def test_the_package_says_what_there_is(tmp_path):
         command("--version", cwd=tmp_path, program=package).stdout
         == f"fastbp {fastbp.__version__}\n"
     )
-    wrong = command("swep", cwd=tmp_path, program=package)
-    assert (wrong.returncode, wrong.stdout) == (2, "")
+    wrong = ended(command("swep", cwd=tmp_path, program=package), 2, stdout="")
     assert "'swep'" in wrong.stderr
 
 
@@ -517,10 +491,8 @@ def test_bad_input_is_one_line_a_mistake_and_nothing_is_written(tmp_path, argume
     }
     if arguments == ["wrong.toml"]:
         files["wrong.toml"] = "seeds = 3\n" + files["wrong.toml"]
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    done = here(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
+    tree(tmp_path, files)
+    done = ended(here(*arguments), 2, stdout="")
     lines = done.stderr.splitlines()
     assert len(lines) == len(said), done.stderr
     for line in lines:
@@ -560,27 +532,20 @@ def test_a_wrong_data_file_is_a_line_and_nothing_is_written(tmp_path, content, s
     )
     if content:
         (tmp_path / "mine.csv").write_text(content)
-    before = sorted(tmp_path.iterdir())
-    for options in ([], ["--dry-run"]):
-        refused(
-            here("mine.toml", *options),
-            2,
-            f"mine.toml: setup.(problem|targets): given .*, allowed: {said}",
-        )
-    assert sorted(tmp_path.iterdir()) == before
+    told = f"mine.toml: setup.(problem|targets): given .*, allowed: {said}"
+    with unchanged(tmp_path):
+        for options in ([], ["--dry-run"]):
+            refused(here("mine.toml", *options), 2, told)
 
 
 @pytest.mark.parametrize("arguments", [["--bogus"], ["--seeds"], ["a", "b"]], ids=" ".join)
 def test_bad_usage(tmp_path, arguments, here):
-    done = here(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "usage: fastbp sweep" in done.stderr
+    assert "usage: fastbp sweep" in ended(here(*arguments), 2, stdout="").stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_option_is_named_with_a_similar_one(tmp_path, here):
-    done = here("--sedes", "3")
-    assert (done.returncode, done.stdout) == (2, "")
+    done = ended(here("--sedes", "3"), 2, stdout="")
     line = (
         "fastbp: --sedes: unknown option; did you mean '--seeds'?; for all options: fastbp sweep -h"
     )
@@ -588,45 +553,32 @@ def test_an_unknown_option_is_named_with_a_similar_one(tmp_path, here):
 
 
 def test_mistakes_leave_no_traceback(tmp_path):
-    done = command("--set", "rate=1", "--set", "lr=-1", "--seeds", "0", "-o", "store", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert [line.startswith("fastbp: ") for line in done.stderr.splitlines()] == [True] * 3
+    wrong = ["--set", "rate=1", "--set", "lr=-1", "--seeds", "0", "-o", "store"]
+    refused(command(*wrong, cwd=tmp_path), 2, *[".*"] * 3)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_is_no_store_is_refused(tmp_path, here):
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
-    refused(
-        here("-o", "thesis"),
-        3,
-        "thesis is a folder with other things in it, not a store: choose .*-o DIR",
-    )
-    refused(
-        here("-o", "thesis/chapter.tex"), 3, "thesis/chapter.tex is a file, not a store: .*-o DIR"
-    )
-    refused(
-        here("-o", "thesis/chapter.tex/x"),
-        4,
-        "thesis/chapter.tex/x cannot be written: Not a directory",
-    )
-    assert [entry.name for entry in tmp_path.rglob("*")] == ["thesis", "chapter.tex"]
+@pytest.mark.parametrize(
+    ("place", "code", "told"),
+    [
+        ("thesis", 3, "thesis is a folder with other things in it, not a store: choose .*-o DIR"),
+        ("thesis/chapter.tex", 3, "thesis/chapter.tex is a file, not a store: .*-o DIR"),
+        ("thesis/chapter.tex/x", 4, "thesis/chapter.tex/x cannot be written: Not a directory"),
+    ],
+)
+def test_a_place_that_is_no_store_is_refused(tmp_path, here, place, code, told):
+    with unchanged(tree(tmp_path, {"thesis/chapter.tex": "mine"})):
+        refused(here("-o", place), code, told)
 
 
 def test_a_store_of_another_version_is_refused_and_stays(tmp_path, here):
-    made = Store(tmp_path / "store")
-    made.open()
+    made = opened(tmp_path / "store")
     content, digest = parquet.encode(schema().empty_table(), {"fastbp.numerics": "999"})
     (made.runs / f"{'0' * 12}-0-0-{digest[:16]}.parquet").write_bytes(content)
-    before = {file: file.read_bytes() for file in made.runs.iterdir()}
-    for options in ([], ["--dry-run"]):
-        refused(
-            here("-o", "store", *options),
-            3,
-            r"store holds runs of numerics version 999, this .* version \d+: .* -o DIR",
-        )
-    assert {file: file.read_bytes() for file in made.runs.iterdir()} == before
-    assert sorted(entry.name for entry in made.path.iterdir()) == ["runs", "tmp"]
+    told = r"store holds runs of numerics version 999, this .* version \d+: .* -o DIR"
+    with unchanged(made.path):
+        for options in ([], ["--dry-run"]):
+            refused(here("-o", "store", *options), 3, told)
 
 
 @pytest.mark.parametrize("options", [[], ["--dry-run"]])
@@ -664,8 +616,7 @@ def test_what_there_is_no_room_for_is_refused_before_anything_is_written(
 
 
 def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tmp_path, here):
-    done = succeeded(here("--dry-run", "-j", "2", "--seeds", "1_000"))
-    assert done.stderr == ""
+    done = succeeded(here("--dry-run", "-j", "2", "--seeds", "1_000"), stderr="")
     assert re.fullmatch(
         "setups   8\n"
         "runs     8,000\n"
@@ -721,18 +672,15 @@ def test_a_dry_run_reads_a_store_that_is_in_use(tmp_path, here):
         "store",
     ]
     here(*one)
-    before = sorted(tmp_path.rglob("*"))
-    with Store(tmp_path / "store").locked():
+    with Store(tmp_path / "store").locked(), unchanged(tmp_path):
         done = succeeded(here(*one, "--seeds", "5", "--dry-run"))
         assert "runs     5, 4 of them missing in store\nupdates  8\n" in done.stdout
         assert json.loads(here(*one, "--dry-run", "--json").stdout)["missing"] == 0
-    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("folder", ["thesis", "thesis/chapter.tex"])
 def test_a_dry_run_refuses_what_a_sweep_refuses(tmp_path, here, folder):
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
+    tree(tmp_path, {"thesis/chapter.tex": "mine"})
     refused(here("-o", folder, "--dry-run"), 3, f"{folder} is a .*, not a store: choose .*-o DIR")
 
 
@@ -744,24 +692,12 @@ def test_damage_is_told_with_its_file(file, tmp_path, here):
         (tmp_path / "store" / "runs").iterdir()
     )  # not the first, which is looked at before anything else
     told = rf"store/runs/{path.name} is damaged \(.*\): `fastbp verify store --repair` .*, and the same sweep makes them anew"
-    for content in (flipped(path, "outcome"), path.read_bytes()[:-20]):
-        path.write_bytes(content)
+    flip(path, "outcome")
+    for _ in range(2):
         refused(here(file, *options), 3, told)
+        path.write_bytes(path.read_bytes()[:-20])
     path.unlink()
     assert "10 runs trained" in succeeded(here(file, *options)).stderr
-
-
-def flipped(path: Path, column: str) -> bytes:
-    """The bytes of a file with one bit of a column wrong."""
-    content = bytearray(path.read_bytes())
-    group = pq.read_metadata(path).row_group(0)
-    (chunk,) = [
-        c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column
-    ]
-    content[
-        (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1
-    ] ^= 1
-    return bytes(content)
 
 
 @trains
@@ -797,8 +733,7 @@ def test_blocks_that_fail_are_told_and_the_rest_is_there(file, here, monkeypatch
         return train(setups, start, count, **named)
 
     monkeypatch.setattr(block, "train_at_once", fails)
-    done = here(file, "--seeds", "10")
-    assert done.returncode == 1
+    done = ended(here(file, "--seeds", "10"), 1)
     failed = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
     assert len(failed) == 2
     assert all(
@@ -814,13 +749,9 @@ def test_blocks_that_fail_are_told_and_the_rest_is_there(file, here, monkeypatch
 
 
 def test_where_every_block_fails_there_is_no_table(here, monkeypatch):
-    def fails(*arguments: Any, **named: Any) -> list[rows.Rows]:
-        raise ArithmeticError("no such luck")
-
-    monkeypatch.setattr(block, "train_at_once", fails)
+    monkeypatch.setattr(block, "train_at_once", raising(ArithmeticError("no such luck")))
     monkeypatch.setattr(driver, "warm_up", lambda kind: None)
-    done = here("--set", "lr=[0.1,0.2,0.3,0.4,0.5,0.6,0.7]", "--seeds", "1")
-    assert done.returncode == 1
+    done = ended(here("--set", "lr=[0.1,0.2,0.3,0.4,0.5,0.6,0.7]", "--seeds", "1"), 1)
     assert "failed: and 8 more blocks" in done.stderr
     assert "No runs" in done.stdout
 
@@ -850,12 +781,10 @@ def test_interrupted_while_it_imports(tmp_path, seconds):
         cwd=tmp_path,
         program=[sys.executable, "-X", "importtime", *MODULE[1:]],
     ) as process:
-        for line in process.stderr:
-            if line.endswith("| fastbp.cli.process\n"):  # its main() is next
-                break
+        until_it_imports(process, "fastbp.cli.process")  # its main() is next
         time.sleep(0.05 + seconds)  # any moment will do
         told = stopped(process, signal.SIGINT)
-    (line,) = [line for line in told.splitlines() if not line.startswith("import time:")]
+    (line,) = without_imports(told)
     assert line.startswith("interrupted")
 
 

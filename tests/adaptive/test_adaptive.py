@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import pytest
 from fake_runs import replaced, runs
 from hypothesis import given
 from hypothesis import strategies as st
+from stores import opened, publish
 
 from fastbp.adaptive import bisection as bisection_module
 from fastbp.adaptive import until_width
@@ -202,12 +204,15 @@ def test_of_whole_numbers_it_is_the_first_at_which_half_do():
 def test_budgets_are_not_tried_in_vain():
     """Ten times the budget takes ten times as long: where too many converge only smaller ones are
     tried."""
-    bisection = Bisection(AXES["updates"], 1000, 1000)
-    assert searched(bisection, lambda value: 0.9) is None
-    assert sorted(bisection.converged) == [16, 31, 62, 125, 250, 500, 1000]
-    bisection = Bisection(AXES["updates"], 1000, 1000)
-    assert searched(bisection, lambda value: 0.1) is None
-    assert max(bisection.converged) == 64_000
+    assert sorted(nowhere("updates", 1000, 0.9)) == [16, 31, 62, 125, 250, 500, 1000]
+    assert max(nowhere("updates", 1000, 0.1)) == 64_000
+
+
+def nowhere(key: str, start: float, share: float, **more: Any) -> dict[float, int]:
+    """The values that are tried where the share is the same everywhere."""
+    bisection = Bisection(AXES[key], 1000, start, **more)
+    assert searched(bisection, lambda value: share) is None
+    return bisection.converged
 
 
 def test_keys_that_are_0_start_beside_it():
@@ -227,20 +232,16 @@ def test_momentum_nears_1_and_reaches_0():
     found = searched(bisection, lambda value: logistic(1 - value, 0.02))
     assert found.value == pytest.approx(0.98, abs=0.001)
     assert not found.rising
-    bisection = Bisection(AXES["momentum"], 2000, 0.9)
-    assert searched(bisection, lambda value: 0.1) is None
-    assert min(bisection.converged) == 0
-    assert max(bisection.converged) < 1
+    tried = nowhere("momentum", 0.9, 0.1)
+    assert min(tried) == 0
+    assert max(tried) < 1
 
 
 def test_it_stops_at_what_is_allowed():
-    bisection = Bisection(AXES["lr"], 1000, 0.1, allowed=lambda value: 0.03 < value < 0.5)
-    assert searched(bisection, lambda value: 0.1) is None
-    assert {0.05, 0.1, 0.2, 0.4} <= bisection.converged.keys()
-    assert all(0.05 <= value <= 0.4 for value in bisection.converged)
-    bisection = Bisection(AXES["target_margin"], 1000, 0.0)
-    assert searched(bisection, lambda value: 0.1) is None
-    assert max(bisection.converged) == 0.49
+    tried = nowhere("lr", 0.1, 0.1, allowed=lambda value: 0.03 < value < 0.5)
+    assert {0.05, 0.1, 0.2, 0.4} <= tried.keys()
+    assert all(0.05 <= value <= 0.4 for value in tried)
+    assert max(nowhere("target_margin", 0.0, 0.1)) == 0.49
 
 
 @given(st.floats(1e-12, 1e12), st.floats(1.0001, 10))
@@ -413,12 +414,11 @@ def test_a_width_is_a_share(text):
 
 
 def test_only_the_first_seeds_are_counted(tmp_path):
-    store = Store(tmp_path)
-    store.open()
+    store = opened(tmp_path)
     other = Setup(problem="xor", hidden=[3], updates=100)
     for setup in (XOR, other):
         for start, count in ((0, 100), (100, 50), (150, 250)):
-            store.publish(setup.identity(), start, runs(setup, start, count))
+            publish(store, setup, start, count)
     words = np.array(runs(XOR, 0, 400)["outcome"].to_pylist())
     count = partial(until_width.count_outcomes, store)
     for stop in (120, 150, 151, 399, 400):
@@ -428,7 +428,7 @@ def test_only_the_first_seeds_are_counted(tmp_path):
     assert later[1].tolist() == [(words[120:220] == str(outcome)).sum() for outcome in OUTCOMES]
     with pytest.raises(StoreError, match=r"has 400 of 401 runs of setup"):
         count([XOR.identity()], (0, 401))
-    store.publish(XOR.identity(), 390, runs(XOR, 390, 20))
+    publish(store, XOR, 390, 20)
     with pytest.raises(StoreError, match="have seeds in common"):
         count([XOR.identity()], (0, 405))
 
@@ -449,8 +449,7 @@ def test_found_as_json_has_every_value():
 def invented(tmp_path):
     """A store, and what stands in for training: runs that nobody trained, of which about as many
     converge with any setup."""
-    store = Store(tmp_path / "store")
-    store.open()
+    store = opened(tmp_path / "store")
 
     def train(sweep: Sweep) -> Trained:
         made, present = 0, store.present()

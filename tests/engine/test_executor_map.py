@@ -2,10 +2,11 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import raising
+from stores import tree
 
 from fastbp.engine.executor_map import Pool, completed
 from fastbp.engine.machine import available_cores
@@ -130,11 +131,8 @@ def test_what_a_tick_raises_ends_the_map_and_draws_no_more(error):
     pool = Recorder()
     tasks = iter(range(100))
 
-    def tick() -> None:
-        raise error
-
     with pytest.raises(error):
-        list(completed(Pool(lambda: pool, 1, 2), str, tasks, tick, seconds=0.001))
+        list(completed(Pool(lambda: pool, 1, 2), str, tasks, raising(error()), seconds=0.001))
     assert next(tasks) == 2, "two were in flight"
 
 
@@ -259,9 +257,7 @@ def test_workers_that_always_die_end_the_map():
 
 
 def test_workers_that_cannot_be_started_end_the_map():
-    def start() -> Executor:
-        raise OSError("no such host\nat all")
-
+    start = raising(OSError("no such host\nat all"))
     with pytest.raises(LostError, match=r"^no workers can be started: OSError: no such host$"):
         list(completed(Pool(start, 1), str, [1], nothing))
 
@@ -373,13 +369,6 @@ def test_where_nothing_is_known_of_the_speed_patience_is_long_and_in_a_queue_wit
 @pytest.fixture
 def eight_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-
-
-def tree(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    return root
 
 
 V2 = "proc/self/cgroup"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from numba import config
+from stores import opened, tree
 
 import fastbp
 from fastbp.config.setup import Setup
@@ -18,7 +19,6 @@ from fastbp.engine import machine as machine_module
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan
 from fastbp.schema.errors import StoreFullError, SweepError
-from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.store import Store
 
 trains = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
@@ -29,13 +29,6 @@ GB = 10**9
 def sweep(seeds: int | Seeds = 1000, grid: dict[str, Any] | None = None, **setup: Any) -> Sweep:
     budget = {} if "epochs" in setup else {"updates": 9}
     return Sweep(seeds=seeds, setup={"problem": "xor"} | budget | setup, grid=grid or {})
-
-
-def tree(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    return root
 
 
 # What there is
@@ -163,7 +156,7 @@ def test_runs_updates_and_files_are_those_of_the_plan():
         for present in (
             {},
             {
-                some.setups[3].identity(NUMERICS_VERSION): [(0, 100), (5100, 30)],
+                some.setups[3].identity(): [(0, 100), (5100, 30)],
                 "another": [(0, 9)],
             },
         ):
@@ -189,15 +182,9 @@ def test_runs_updates_and_files_are_those_of_the_plan():
 @pytest.mark.parametrize("seeds", [20, 5120])
 def test_the_disk_takes_what_was_said(tmp_path, setup, seeds):
     some = sweep(seeds, **setup)
-    driver.drive(Plan(some), _opened(tmp_path))
+    driver.drive(Plan(some), opened(tmp_path))
     taken = sum(file.stat().st_size for file in (tmp_path / "runs").iterdir())
     assert taken / 1.7 < forecast.storage(Plan(some)).bytes < 1.7 * taken
-
-
-def _opened(path: Path) -> Store:
-    store = Store(path)
-    store.open()
-    return store
 
 
 def part(
@@ -277,7 +264,7 @@ def test_bytes_in_words(count, said):
 def test_time_grows_with_what_is_missing_and_shrinks_with_cores(monkeypatch):
     monkeypatch.setattr(forecast, "slowness", lambda setup: None)
     some = sweep(100_000, {"lr": [0.1, 0.2]}, updates=999)
-    present = {some.setups[0].identity(NUMERICS_VERSION): [(0, 100_000)]}
+    present = {some.setups[0].identity(): [(0, 100_000)]}
     all_missing, half_missing = Plan(some), Plan(some, present)
     whole, half = (forecast.duration(each, 2) for each in (all_missing, half_missing))
     alone = forecast.duration(all_missing, 1)
@@ -287,7 +274,7 @@ def test_time_grows_with_what_is_missing_and_shrinks_with_cores(monkeypatch):
     assert alone.all_but_compiling - start - 2 * store == pytest.approx(
         2 * (whole.all_but_compiling - start - 2 * store)
     )
-    stored = {sweep(1, lr=0.1).setups[0].identity(NUMERICS_VERSION): [(0, 100)]}
+    stored = {sweep(1, lr=0.1).setups[0].identity(): [(0, 100)]}
     assert forecast.duration(Plan(sweep(100, {"lr": [0.1]}), stored), 2) == (0, start, 0)
 
 
@@ -353,28 +340,26 @@ def test_where_the_system_does_not_say_nothing_is_refused(tmp_path, machine, mon
 
 def test_too_small_a_disk_is_one_line(tmp_path, machine):
     store = Store(tmp_path / "store")
-    machine(disk=5e6)
-    with pytest.raises(StoreFullError) as raised:
-        forecast.check(Plan(sweep(10**5, {"lr": [1, 2]})), store, threads(8))
-    said = f"{store.path}: 200,000 runs take 15 MB, and 5.0 MB are free: take fewer seeds, or another disk with -o"
-    assert str(raised.value) == said
-    machine(files=10)
-    with pytest.raises(StoreFullError) as raised:
-        forecast.check(Plan(sweep(10**5, {"lr": [1, 2]})), store, threads(8))
-    assert re.fullmatch(
-        ".*200,000 runs make 3[0-9] files, and the disk has room for 10: .*", str(raised.value)
-    )
+    for free, told in (
+        (
+            {"disk": 5e6},
+            f"{store.path}: 200,000 runs take 15 MB, and 5.0 MB are free: "
+            "take fewer seeds, or another disk with -o",
+        ),
+        ({"files": 10}, ".*200,000 runs make 3[0-9] files, and the disk has room for 10: .*"),
+    ):
+        machine(**free)
+        with pytest.raises(StoreFullError, match=rf"\A{told}\Z"):
+            forecast.check(Plan(sweep(10**5, {"lr": [1, 2]})), store, threads(8))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_there_already_takes_no_more_disk(tmp_path, machine):
     some = sweep(10**5, {"lr": [1, 2]})
     machine(disk=1e6)
-    store = _opened(tmp_path)
+    store = opened(tmp_path)
     for setup in some.setups:
-        (
-            store.runs / f"{setup.identity(NUMERICS_VERSION)}-0-99000-0123456789abcdef.parquet"
-        ).touch()
+        (store.runs / f"{setup.identity()}-0-99000-0123456789abcdef.parquet").touch()
     forecast.check(Plan(some, store.present()), store, threads(8))
 
 

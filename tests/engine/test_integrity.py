@@ -17,13 +17,21 @@ import pytest
 from fake_runs import coded, replaced, runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import config
-from stores import contents_of, rows_of
+from stores import (
+    contents_of,
+    few_lanes,
+    file_of,
+    opened,
+    publish,
+    rows_of,
+    seeds_of_blocks,
+    stamps,
+    unchanged,
+)
 
-import fastbp
 from fastbp import Sweep
 from fastbp.config.setup import Setup
-from fastbp.engine import driver, integrity, lane_group, plan
+from fastbp.engine import driver, integrity, plan
 from fastbp.engine.integrity import StoreFault
 from fastbp.schema import errors
 from fastbp.schema.errors import StoreError, StoreFullError
@@ -39,23 +47,6 @@ RANGES = [(0, 7), (7, 5), (20, 8)]
 """Seeds of each file."""
 
 SOUND = "its bytes are not those that were written"
-
-
-def name(setup: Setup, numerics: int = NUMERICS_VERSION) -> str:
-    return setup.identity(numerics)
-
-
-def opened(path: Path) -> Store:
-    store = Store(path)
-    store.open()
-    return store
-
-
-def publish(
-    store: Store, setup: Setup, start: int, count: int, numerics: int = NUMERICS_VERSION
-) -> Path:
-    said = {"fastbp.version": fastbp.__version__, "fastbp.numerics": str(numerics)}
-    return store.publish(name(setup, numerics), start, runs(setup, start, count, numerics), said)
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +80,6 @@ def learnt(store):
     return learn(store)
 
 
-def file_of(store: Store, setup: Setup, start: int) -> Path:
-    (path,) = store.runs.glob(f"{name(setup)}-{start}-*")
-    return path
-
-
 def found(store: Store) -> dict[str, str]:
     """What is found, by the name of the file; nothing is called sound beside it."""
     checked = integrity.check(store)
@@ -116,7 +102,7 @@ def test_a_sound_store_is_called_sound(store, learnt):
 
 def test_the_digest_of_a_store_is_that_of_its_setups_in_their_order(store):
     whole = hashlib.sha256()
-    for setup in sorted((XOR, PARITY), key=name):
+    for setup in sorted((XOR, PARITY), key=Setup.identity):
         hashes = RowsHash()
         for start, count in RANGES:
             hashes.update(runs(setup, start, count))
@@ -157,7 +143,7 @@ def test_the_digest_sees_every_row(tmp_path):
     (tmp_path / "4" / "runs" / file_of(store, PARITY, 0).name).unlink()
     wrong = runs(PARITY, 0, 7)["wrong"].to_pylist()
     store.publish(
-        name(PARITY),
+        PARITY.identity(),
         0,
         replaced(runs(PARITY, 0, 7), "wrong", pa.array([*wrong[:-1], (wrong[-1] or 0) + 1])),
     )
@@ -191,13 +177,14 @@ def test_what_is_no_store_or_holds_no_runs_is_refused(tmp_path, place):
     (tmp_path / "thesis").mkdir()
     for mine in ("file", "thesis/chapter.tex"):
         (tmp_path / mine).write_text("mine")
-    before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(
-        StoreError,
-        match=f"{place} (holds no runs|is a f(ile|older with other things in it), not a store)",
+    with (
+        unchanged(tmp_path),
+        pytest.raises(
+            StoreError,
+            match=f"{place} (holds no runs|is a f(ile|older with other things in it), not a store)",
+        ),
     ):
         integrity.check(Store(tmp_path / place))
-    assert sorted(tmp_path.rglob("*")) == before
 
 
 # Damage
@@ -284,7 +271,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "something else": (rewritten(lambda content: b"<html>404 not found</html>"), SOUND),
     "another start": (renamed(start="100"), "its seeds are not those of its name"),
     "another count": (renamed(count="4"), r"it has \d rows"),
-    "another setup": (renamed(setup="0123456789ab"), f"it holds runs of setup {name(XOR)}"),
+    "another setup": (renamed(setup="0123456789ab"), f"it holds runs of setup {XOR.identity()}"),
     "another digest of its name": (renamed(digest="0" * 16), "its rows are not those of its name"),
     "another digest than its rows have": (of_another_digest, "its rows do not have their digest"),
     "no version": (of_version(""), "it does not say its numerics version"),
@@ -306,9 +293,7 @@ def test_damage_is_found_and_named(store, learnt, kind, start):
     ((file, said),) = found(store).items()
     assert file == path.name
     assert re.fullmatch(why, said), said
-    checked = integrity.check(store)
-    intact = 45 - (dict(RANGES)[start])
-    assert checked.runs == intact
+    assert integrity.check(store).runs == 45 - dict(RANGES)[start]
 
 
 def test_two_files_whose_contents_are_swapped_are_found(store):
@@ -323,16 +308,14 @@ def test_two_files_whose_contents_are_swapped_are_found(store):
 
 @pytest.mark.parametrize("start", [7, 20])
 def test_rows_of_another_numerics_version_among_those_of_a_setup_are_found(store, start):
-    path = file_of(store, XOR, start)
-    path = of_version("999")(path)
+    path = of_version("999")(file_of(store, XOR, start))
     assert found(store) == {
         path.name: f"its numerics version is 999, that of most others {NUMERICS_VERSION}"
     }
 
 
 def test_the_first_rows_of_another_numerics_version_have_not_the_id_of_their_setup(store):
-    path = file_of(store, XOR, 0)
-    path = of_version("999")(path)
+    path = of_version("999")(file_of(store, XOR, 0))
     assert found(store) == {path.name: "its keys are those of another setup"}
 
 
@@ -358,20 +341,22 @@ def test_seeds_that_are_there_twice_are_found(store, start, count):
     said = found(store)
     for why in said.values():
         assert re.fullmatch(
-            rf"{name(XOR)}-\d+-\d+-\w+\.parquet has the same rows for some of its seeds", why
+            rf"{XOR.identity()}-\d+-\d+-\w+\.parquet has the same rows for some of its seeds", why
         )
     for file in said:
         (store.runs / file).unlink()
     checked = integrity.check(store)
     assert checked.findings == []
-    assert rows_of(store.path)[name(XOR)][0] == checked.runs - 20
+    assert rows_of(store.path)[XOR.identity()][0] == checked.runs - 20
 
 
 @pytest.mark.parametrize(("start", "count"), [(3, 2), (5, 4), (6, 20)])
 def test_seeds_that_are_there_twice_with_other_rows_are_found_in_both_files(store, start, count):
     """Nobody knows which are right."""
     rows = runs(XOR, start, count)
-    path = store.publish(name(XOR), start, replaced(rows, "updates_done", pa.array([7] * count)))
+    path = store.publish(
+        XOR.identity(), start, replaced(rows, "updates_done", pa.array([7] * count))
+    )
     said = found(store)
     others = {
         file_of(store, XOR, first).name
@@ -383,7 +368,7 @@ def test_seeds_that_are_there_twice_with_other_rows_are_found_in_both_files(stor
     assert set(said) - {path.name} <= others
     for file, why in said.items():
         assert re.fullmatch(
-            rf"{name(XOR)}-\d+-\d+-\w+\.parquet has other rows for some of its seeds", why
+            rf"{XOR.identity()}-\d+-\d+-\w+\.parquet has other rows for some of its seeds", why
         ), file
 
 
@@ -402,8 +387,8 @@ def test_strangers_among_the_runs_are_found(store):
     (store.runs / "notes.txt").write_text("mine")
     (store.runs / "old").mkdir()
     (store.runs / "old" / "x.parquet").write_text("mine")
-    (store.runs / f"{name(XOR)}-300-5-0123456789abcdef.parquet").mkdir()
-    (store.runs / f"{name(XOR)}-0-7-0123456789abcdef.parquet.99.draft").write_text("half")
+    (store.runs / f"{XOR.identity()}-300-5-0123456789abcdef.parquet").mkdir()
+    (store.runs / f"{XOR.identity()}-0-7-0123456789abcdef.parquet.99.draft").write_text("half")
     checked = integrity.check(store)
     assert {finding.file for finding in checked.findings} == {*store.runs.iterdir()} - own
     assert {finding.why for finding in checked.findings} == {"it is no file of runs"}
@@ -427,7 +412,7 @@ def test_a_damaged_problem_is_found(store, learnt, length):
     path.write_bytes(path.read_bytes()[:length])
     assert found(store) == {
         path.name: "its data are not those of its name",
-        "problems": LACKS.format(name(learnt)),
+        "problems": LACKS.format(learnt.identity()),
     }
 
 
@@ -456,7 +441,7 @@ def test_a_problem_by_another_name_is_found_and_still_known(store, learnt):
 
 def test_a_problem_that_is_not_there_is_found(store, learnt):
     problem(store).unlink()
-    assert found(store) == {"problems": LACKS.format(name(learnt))}
+    assert found(store) == {"problems": LACKS.format(learnt.identity())}
 
 
 def test_strangers_among_the_problems_are_found(store, learnt):
@@ -510,7 +495,7 @@ def test_the_folder_of_the_problems_stays_where_it_is(store, learnt):
     moved = integrity.move_aside(store, integrity.check(store).findings)
     assert [(finding.file, target.name) for finding, target in moved] == [(path, path.name)]
     assert (store.path / "problems").is_dir()
-    assert found(store) == {"problems": LACKS.format(name(learnt))}
+    assert found(store) == {"problems": LACKS.format(learnt.identity())}
 
 
 def test_a_disk_that_takes_nothing_is_told(store, monkeypatch):
@@ -524,12 +509,8 @@ def test_a_disk_that_takes_nothing_is_told(store, monkeypatch):
 @pytest.fixture
 def few_seeds(monkeypatch):
     """Blocks and files of two seeds."""
-    monkeypatch.setattr(plan, "MIN_SEEDS", 2)
-    monkeypatch.setattr(plan, "MAX_SEEDS", 2)
-    if config.DISABLE_JIT:
-        monkeypatch.setattr(
-            lane_group, "suggested_lanes", lambda net, dtype: 2
-        )  # rows do not depend on it, the time does
+    seeds_of_blocks(monkeypatch, 2)
+    few_lanes(monkeypatch)
 
 
 @pytest.mark.usefixtures("few_seeds")
@@ -552,11 +533,11 @@ def test_the_next_sweep_makes_exactly_what_was_moved_aside_anew(tmp_path):
     assert rest == {
         file: content for file, content in before.items() if file not in (one.name, two.name)
     }
-    stamps = {file: (store.runs / file).stat().st_mtime_ns for file in rest}
+    before_again = stamps(store.runs)
     trained = driver.drive(plan.Plan(sweep, store.present()), store)
     assert (trained.runs, trained.files, trained.failed) == (4, 2, [])
     assert contents_of(store.runs) == before
-    assert {file: (store.runs / file).stat().st_mtime_ns for file in rest} == stamps
+    assert before_again.items() <= stamps(store.runs).items()
     assert integrity.check(store) == sound
 
 
@@ -567,6 +548,6 @@ def test_what_is_moved_aside_of_seeds_that_are_there_twice_leaves_none_twice(sto
     while (checked := integrity.check(store)).findings:
         assert integrity.move_aside(store, checked.findings)
     assert checked.digest
-    for start, count in plan.missing((0, 28), store.present()[name(XOR)]):
+    for start, count in plan.missing((0, 28), store.present()[XOR.identity()]):
         publish(store, XOR, start, count)
-    assert rows_of(store.path)[name(XOR)] == (28, digest(runs(XOR, 0, 28)))
+    assert rows_of(store.path)[XOR.identity()] == (28, digest(runs(XOR, 0, 28)))

@@ -15,8 +15,9 @@ import pytest
 from fake_runs import replaced, runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import contents_of, rows_of
+from stores import contents_of, flip, opened, publish, rows_of, stamps, unchanged
 
+import fastbp
 from fastbp import Sweep
 from fastbp.config.setup import Setup
 from fastbp.engine import driver, integrity
@@ -34,23 +35,11 @@ XOR = Setup(problem="xor", hidden=(2,), updates=20)
 PARITY = Setup(problem="parity:3", epochs=5, batch="full", dtype="float32")
 
 
-def name(setup: Setup, numerics: int = NUMERICS_VERSION) -> str:
-    return setup.identity(numerics)
-
-
-def publish(
-    store: Store, setup: Setup, start: int, count: int, numerics: int = NUMERICS_VERSION
-) -> Path:
-    said = {"fastbp.version": "0", "fastbp.numerics": str(numerics)}
-    return store.publish(name(setup, numerics), start, runs(setup, start, count, numerics), said)
-
-
 def made(
     path: Path, *ranges: Range, setups: Iterable[Setup] = (XOR,), numerics: int = NUMERICS_VERSION
 ) -> Store:
     """A store with a file of each range for each setup."""
-    store = Store(path)
-    store.open()
+    store = opened(path)
     for setup in setups:
         for start, count in ranges:
             publish(store, setup, start, count, numerics)
@@ -71,14 +60,6 @@ def whole(count: int, setup: Setup = XOR) -> tuple[int, str]:
     return count, digest(runs(setup, 0, count))
 
 
-def untouched(into: Store, *sources: Store) -> dict[str, bytes]:
-    return {
-        f"{store.path}/{file}": content
-        for store in (into, *sources)
-        for file, content in contents_of(store.path).items()
-    }
-
-
 # What is united
 
 
@@ -90,25 +71,23 @@ def test_shards_are_one_store(tmp_path, into, shards):
     sources = [
         made(tmp_path / str(start), (start, count), setups=(XOR, PARITY)) for start, count in ranges
     ]
-    before = untouched(*sources)
-    assert merge(into, sources) == Merged(2 * shards, 120, 0)
-    assert rows_of(into.path) == {name(setup): whole(60, setup) for setup in (XOR, PARITY)}
+    with unchanged(*(source.path for source in sources)):
+        assert merge(into, sources) == Merged(2 * shards, 120, 0)
+    assert rows_of(into.path) == {setup.identity(): whole(60, setup) for setup in (XOR, PARITY)}
     united = {
         file: content for source in sources for file, content in contents_of(source.runs).items()
     }
     assert contents_of(into.runs) == united
-    assert untouched(*sources) == before
     assert integrity.check(into).findings == []
 
 
 def test_again_it_writes_nothing(tmp_path, into):
     sources = [made(tmp_path / "a", (0, 20)), made(tmp_path / "b", (15, 20))]
     assert merge(into, sources) == Merged(2, 35, 5)
-    stamps = {file: file.stat().st_mtime_ns for file in into.files()}
-    before = contents_of(into.path)
-    assert merge(into, sources) == Merged(0, 0, 40)
-    assert contents_of(into.path) == before
-    assert {file: file.stat().st_mtime_ns for file in into.files()} == stamps
+    before = stamps(into.runs)
+    with unchanged(into.path):
+        assert merge(into, sources) == Merged(0, 0, 40)
+    assert stamps(into.runs) == before
 
 
 def test_of_rows_that_are_cut_otherwise_only_missing_seeds_are_written(tmp_path, into):
@@ -118,14 +97,14 @@ def test_of_rows_that_are_cut_otherwise_only_missing_seeds_are_written(tmp_path,
     )
     assert merge(into, [one, other]) == Merged(7, 47, 20)
     cut = {file.name.rpartition("-")[0]: parquet.read(file) for file in into.files()}
-    assert set(cut) == {f"{name(XOR)}-{start}-{count}" for start, count in (
+    assert set(cut) == {f"{XOR.identity()}-{start}-{count}" for start, count in (
         (0, 10), (10, 10), (20, 15), (38, 2), (40, 5), (45, 2), (50, 3))}  # fmt: skip
     for rows, said in cut.values():
         start, count = rows["seed"][0].as_py(), rows.num_rows
         assert rows.equals(runs(XOR, start, count))
         assert said == {
             "fastbp.schema": "1",
-            "fastbp.version": "0",
+            "fastbp.version": fastbp.__version__,
             "fastbp.numerics": str(NUMERICS_VERSION),
             "fastbp.digest": digest(rows),
         }
@@ -141,7 +120,7 @@ def test_the_same_store_twice_is_the_store(tmp_path, into):
 def test_one_of_the_sources_may_be_the_store_that_gets_the_runs(tmp_path):
     one, other = made(tmp_path / "one", (0, 10)), made(tmp_path / "other", (5, 10))
     assert merge(one, [Store(one.path), other]) == Merged(1, 5, 15)
-    assert rows_of(one.path) == {name(XOR): whole(15)}
+    assert rows_of(one.path) == {XOR.identity(): whole(15)}
 
 
 def test_rows_of_another_numerics_version_stay_of_it(tmp_path, into):
@@ -190,7 +169,7 @@ def test_seeds_that_are_split_among_stores_are_united(tmp_path_factory, split, t
         assert seeds_in(into, setup) == wanted
         if wanted:
             table = runs(setup).take(pa.array(sorted(wanted)))
-            assert rows_of(into.path)[name(setup)] == (len(wanted), digest(table))
+            assert rows_of(into.path)[setup.identity()] == (len(wanted), digest(table))
     assert merged.runs == sum(
         len(seeds_in(into, setup)) - len(before[setup]) for setup in (XOR, PARITY)
     )
@@ -211,7 +190,7 @@ def apart(ranges: Iterable[Range]) -> list[Range]:
 def seeds_in(store: Store, setup: Setup) -> set[int]:
     return {
         seed
-        for start, count in store.present().get(name(setup), ())
+        for start, count in store.present().get(setup.identity(), ())
         for seed in range(start, start + count)
     }
 
@@ -247,9 +226,8 @@ def test_problems_the_sweep_and_how_runs_were_made_are_brought_along(tmp_path, i
     assert 'problem = "file:../mine.csv"' in (into.path / "sweep.toml").read_text()
     assert seeds_in(into, again.setups[0]) == set(range(20))
     assert integrity.check(into).findings == []
-    before = contents_of(into.path)
-    merge(into, sources)
-    assert contents_of(into.path) == before
+    with unchanged(into.path):
+        merge(into, sources)
 
 
 def test_a_sweep_whose_file_is_elsewhere_is_brought_along_as_it_is(tmp_path, into):
@@ -285,7 +263,9 @@ def test_what_is_no_list_of_how_runs_were_made_is_left_out(tmp_path, into, text)
 
 def other_rows(store: Store, start: int, count: int) -> Path:
     rows = runs(XOR, start, count)
-    return store.publish(name(XOR), start, replaced(rows, "updates_done", pa.array([7] * count)))
+    return store.publish(
+        XOR.identity(), start, replaced(rows, "updates_done", pa.array([7] * count))
+    )
 
 
 def test_other_rows_for_the_same_seeds_are_refused_with_both_names(tmp_path, into):
@@ -295,26 +275,20 @@ def test_other_rows_for_the_same_seeds_are_refused_with_both_names(tmp_path, int
         made(tmp_path / "c", (30, 5)),
     )
     path = other_rows(other, 9, 5)
-    before = untouched(into, one, other, third)
-    with pytest.raises(StoreError) as raised:
-        merge(into, [third, one, other])
-    pair = f"{path} and {next(one.files())}"
-    assert (
-        str(raised.value)
-        == f"these have other rows for the same seeds: {pair}; nothing was written"
-    )
-    assert untouched(into, one, other, third) == before
-    with pytest.raises(StoreError, match=re.escape(pair)):
-        merge(one, [other])
-    assert untouched(into, one, other, third) == before
+    pair = re.escape(f"{path} and {next(one.files())}")
+    told = rf"\Athese have other rows for the same seeds: {pair}; nothing was written\Z"
+    with unchanged(into.path, one.path, other.path, third.path):
+        with pytest.raises(StoreError, match=told):
+            merge(into, [third, one, other])
+        with pytest.raises(StoreError, match=pair):
+            merge(one, [other])
 
 
 def test_of_many_that_differ_a_few_are_named(tmp_path, into):
     one, other = made(tmp_path / "a", *((start, 1) for start in range(5))), made(tmp_path / "b")
     other_rows(other, 0, 5)
-    with pytest.raises(StoreError, match="and 2 more pairs; nothing was written") as raised:
+    with pytest.raises(StoreError, match=r"\A.*and 2 more pairs; nothing was written\Z"):
         merge(into, [one, other])
-    assert "\n" not in str(raised.value)
     assert names(into) == []
 
 
@@ -325,23 +299,17 @@ def test_a_store_that_is_not_sound_is_refused_with_the_file(tmp_path, place, dam
     store = stores[place]
     (path,) = store.files()
     if damage == "a bit":
-        content = bytearray(path.read_bytes())
-        content[500] ^= 1
-        path.write_bytes(content)
+        flip(path)
     elif damage == "twice":
         path = publish(store, XOR, 10 * place + 3, 2)
     else:
         path = store.runs / "notes.txt"
         path.write_text("mine")
-    before = untouched(*stores)
     into, *sources = stores
-    with pytest.raises(
-        StoreError, match=re.escape(f"{store.path} is not sound: {path} (")
-    ) as raised:
-        merge(into, sources)
-    assert "`fastbp verify` says more" in str(raised.value)
-    assert "\n" not in str(raised.value)
-    assert untouched(*stores) == before
+    told = re.escape(f"{store.path} is not sound: {path} (")
+    with unchanged(*(each.path for each in stores)):
+        with pytest.raises(StoreError, match=rf"\A{told}.*`fastbp verify` says more.*\Z"):
+            merge(into, sources)
 
 
 def test_of_much_that_is_not_sound_a_little_is_told(tmp_path, into):
@@ -360,12 +328,11 @@ def test_other_numerics_versions_are_refused(tmp_path, into):
         (one, [other]),
         (other, [one]),
     ):
-        before = untouched(into, one, other)
-        with pytest.raises(StoreError) as raised:
-            merge(where, sources)
+        with unchanged(into.path, one.path, other.path):
+            with pytest.raises(StoreError) as raised:
+                merge(where, sources)
         for store, version in ((one, NUMERICS_VERSION), (other, 999)):
             assert f"{store.path} holds runs of numerics version {version}" in str(raised.value)
-        assert untouched(into, one, other) == before
 
 
 @pytest.mark.parametrize("place", ["nowhere", "empty", "thesis", "file"])
@@ -464,14 +431,14 @@ def test_a_full_disk_is_told_and_gone_on_from(tmp_path, into, monkeypatch, room)
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(
         StoreFullError,
-        match=rf"{into.runs}/{name(XOR)}-.*\.parquet cannot be written: No space left on device",
+        match=rf"{into.runs}/{XOR.identity()}-.*\.parquet cannot be written: No space left on device",
     ):
         merge(into, sources)
     assert len(names(into)) == room
     assert list((into.path / "tmp").iterdir()) == []
     monkeypatch.undo()
     assert merge(into, sources).files == 3 - room
-    assert rows_of(into.path)[name(XOR)][0] == 20
+    assert rows_of(into.path)[XOR.identity()][0] == 20
 
 
 def test_stores_whose_outcomes_mean_something_else_are_refused(tmp_path, into):
@@ -480,7 +447,7 @@ def test_stores_whose_outcomes_mean_something_else_are_refused(tmp_path, into):
     other = made(tmp_path / "other", (10, 10), setups=[XOR.replaced(collapse=0.3)])
     with pytest.raises(
         StoreError,
-        match=f"{one.path} and {other.path} have setup {name(XOR)} with another collapse",
+        match=f"{one.path} and {other.path} have setup {XOR.identity()} with another collapse",
     ):
         merge(into, [one, other])
     assert names(into) == []

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from numba import config
+from stores import few_lanes, opened, seeds_of_blocks
 
 import fastbp
 from fastbp import Sweep
 from fastbp.analysis.counts import count_runs
-from fastbp.engine import driver, integrity, lane_group, plan
+from fastbp.engine import driver, integrity, plan
 from fastbp.store import parquet
 from fastbp.store.parquet import read_all
 from fastbp.store.store import Store
@@ -24,13 +24,10 @@ BLOCK = 512
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A store with a few files of runs that were trained."""
-    store = Store(tmp_path_factory.mktemp("rot") / "store")
-    store.open()
+    store = opened(tmp_path_factory.mktemp("rot") / "store")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "MIN_SEEDS", 4)
-        patch.setattr(plan, "MAX_SEEDS", 4)
-        if config.DISABLE_JIT:
-            patch.setattr(lane_group, "suggested_lanes", lambda net, dtype: 2)
+        seeds_of_blocks(patch, 4)
+        few_lanes(patch)
         sweep = Sweep(
             seeds=7, setup={"problem": "xor", "hidden": [2], "updates": 9}, grid={"lr": [0.5, 2.0]}
         )

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE, cpu_seconds, hears_signals, succeeded
-from stores import ROOT, rows_of
+from commands import PATIENCE, cpu_seconds, hears_signals, names, succeeded, until
+from stores import ROOT, opened, rows_of, seeds_of_blocks
 
 from fastbp import Sweep
 from fastbp.engine import backends
@@ -65,7 +65,7 @@ def start(folder: Path, executor: str, *options: str, **environment: str) -> sub
         *options,
     ]
     return subprocess.Popen(
-        [*command, *options], cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, start_new_session=True,
+        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_signals(),
     )  # fmt: skip
 
@@ -81,6 +81,16 @@ def children(pid: int) -> list[int]:
     except OSError:
         return []
     return own + [each for child in own for each in children(child)]
+
+
+def assert_they_end(group: list[int]) -> None:
+    end = time.monotonic() + PATIENCE
+    while any(
+        Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()
+        for pid in group
+    ):
+        assert time.monotonic() < end, "workers that outlive their driver"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("executor", ["processes", "dask"])
@@ -112,9 +122,7 @@ def test_an_interrupted_driver_ends_at_once_and_leaves_no_workers(
 ):
     """A terminal sends its signal to all processes of the command."""
     process = start(folder, executor, "-o", f"stopped-{executor}")
-    while not any((folder / f"stopped-{executor}" / "runs").glob("*.parquet")):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.02)
+    until(lambda: names(folder / f"stopped-{executor}"), process)
     group = children(process.pid)
     assert group
     used = cpu_seconds(process.pid)
@@ -126,13 +134,7 @@ def test_an_interrupted_driver_ends_at_once_and_leaves_no_workers(
     assert process.returncode == 128 + number
     assert len(err.splitlines()) == 1, err
     assert "To resume: " in err
-    until = time.monotonic() + PATIENCE
-    while any(
-        Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()
-        for pid in group
-    ):
-        assert time.monotonic() < until, "workers that outlive their driver"
-        time.sleep(0.05)
+    assert_they_end(group)
     assert (
         main([str(folder / "mine.toml"), "-o", str(folder / f"stopped-{executor}"), "--quiet"]) == 0
     )
@@ -214,19 +216,11 @@ def test_mpi(folder, undisturbed, launched):
 
 def test_a_killed_driver_leaves_no_workers(folder):
     process = start(folder, "processes", "-o", "killed")
-    while not any((folder / "killed" / "runs").glob("*.parquet")):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.02)
+    until(lambda: names(folder / "killed"), process)
     group = children(process.pid)
     process.kill()
     process.communicate()
-    until = time.monotonic() + PATIENCE
-    while any(
-        Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()
-        for pid in group
-    ):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    assert_they_end(group)
 
 
 def few(**keys: object) -> Sweep:
@@ -271,15 +265,13 @@ QUICK = [("kills once", "processes"), ("memory", "processes"), ("raises", "dask"
     [pytest.param(*each, marks=[] if each in QUICK else [pytest.mark.soak]) for each in ALL],
 )
 def test_trouble_in_one_block_costs_at_most_that_block(tmp_path, monkeypatch, executor, kind):
-    monkeypatch.setattr("fastbp.engine.plan.MIN_SEEDS", 168)
-    monkeypatch.setattr("fastbp.engine.plan.MAX_SEEDS", 168)
+    seeds_of_blocks(monkeypatch, 168)
     if kind == "hangs":  # a busy machine is slow to start workers
         monkeypatch.setattr("fastbp.engine.executor_map.MIN_PATIENCE", 3.0)
         monkeypatch.setattr("fastbp.engine.executor_map.PATIENCE", 3.0)
-    whole, store, mark = Store(tmp_path / "whole"), Store(tmp_path / "store"), tmp_path / "mark"
+    whole, store = opened(tmp_path / "whole"), opened(tmp_path / "store")
+    mark = tmp_path / "mark"
     mark.mkdir()
-    for each in (whole, store):
-        each.open()
     driver_module.drive(Plan(few()), whole)
     with monkeypatch.context() as patch:  # of this process alone: workers import the original
         patch.setattr(driver_module, "train_block", Trouble(kind, 336, mark))

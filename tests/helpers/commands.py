@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from numba import config
+from stores import few_lanes
 
 import fastbp
-from fastbp.engine import lane_group
 from fastbp.store.store import Store
 
 ROOT = Path(fastbp.__file__).parents[1]
@@ -32,10 +31,7 @@ def in_process(main: Callable[[Sequence[str]], int]) -> Any:
     @pytest.fixture
     def here(tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
-        if config.DISABLE_JIT:
-            monkeypatch.setattr(
-                lane_group, "suggested_lanes", lambda net, dtype: 2
-            )  # rows do not depend on it, the time does
+        few_lanes(monkeypatch)
 
         def call(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
             try:

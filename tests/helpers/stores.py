@@ -1,18 +1,19 @@
 """Stores of tests: how they are made, and what is compared of them, however rows lie in files."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
 from fake_runs import runs
 from numba import config
 
 import fastbp
 from fastbp.config.setup import Setup
-from fastbp.engine import block
+from fastbp.engine import block, lane_group, plan
 from fastbp.engine import rows as rows_module
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.digest import digest
@@ -101,11 +102,28 @@ def flip(path: Path, column: str = "") -> None:
     path.write_bytes(content)
 
 
+def seeds_of_blocks(patch: pytest.MonkeyPatch, seeds: int) -> None:
+    """Blocks and files have so many seeds."""
+    patch.setattr(plan, "MIN_SEEDS", seeds)
+    patch.setattr(plan, "MAX_SEEDS", seeds)
+
+
+def few_lanes(patch: pytest.MonkeyPatch) -> None:
+    """Where nothing is compiled: rows do not depend on it, the time does."""
+    if config.DISABLE_JIT:
+        patch.setattr(lane_group, "suggested_lanes", lambda net, dtype: 2)
+
+
+def tree(root: Path, files: Mapping[str, str]) -> Path:
+    """A folder with these files."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
 def strangers(folder: Path) -> None:
     """Places that are no store: a file, an empty folder, and a thesis with a folder like one of a
     store."""
-    (folder / "file").write_text("mine")
     (folder / "empty").mkdir()
-    (folder / "thesis" / "tmp").mkdir(parents=True)
-    for mine in ("thesis/tmp/chapter.tex", "thesis/thesis.tex"):
-        (folder / mine).write_text("mine")
+    tree(folder, dict.fromkeys(("file", "thesis/tmp/chapter.tex", "thesis/thesis.tex"), "mine"))

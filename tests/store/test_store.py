@@ -2,7 +2,6 @@ import errno
 import fcntl
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -12,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from commands import raising
 from fake_runs import ONE, OTHER, rows
+from stores import flip, opened, tree, unchanged
 
 import fastbp
 from fastbp.schema.columns import COLUMNS, schema
@@ -27,9 +28,7 @@ from fastbp.store.store import Store
 
 @pytest.fixture
 def store(tmp_path):
-    made = Store(tmp_path / "store")
-    made.open()
-    return made
+    return opened(tmp_path / "store")
 
 
 # Files
@@ -105,18 +104,13 @@ def test_other_files_among_the_runs_are_not_runs(store):
 
 def test_a_flipped_bit_is_found_in_every_column(store):
     path = store.publish(ONE, 0, rows())
-    content = bytearray(path.read_bytes())
+    content = path.read_bytes()
     group = pq.read_metadata(path).row_group(0)
     for index in range(group.num_columns):
-        chunk = group.column(index)
-        start = chunk.dictionary_page_offset or chunk.data_page_offset
-        last = start + chunk.total_compressed_size - 1
-        damaged = content.copy()
-        damaged[last] ^= 0x10
-        path.write_bytes(damaged)
-        with pytest.raises(StoreError, match=f"{path.name} is damaged") as raised:
+        path.write_bytes(content)
+        flip(path, group.column(index).path_in_schema)
+        with pytest.raises(StoreError, match=rf"\A.*{path.name} is damaged.*\Z"):
             read_all(store.path)
-        assert "\n" not in str(raised.value)
         with pytest.raises(StoreError, match=path.name):
             store.check_files()
     path.write_bytes(content)
@@ -128,22 +122,18 @@ def test_half_a_file_is_found(store):
     store.publish(OTHER, 0, rows(OTHER))
     path = store.publish(ONE, 0, rows())
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(StoreError, match=f"{path.name} is damaged"):
-        store.check_files()
-    with pytest.raises(StoreError, match=f"{path.name} is damaged"):
-        fastbp.load(store.path)
+    for read in (store.check_files, lambda: fastbp.load(store.path)):
+        with pytest.raises(StoreError, match=f"{path.name} is damaged"):
+            read()
     with pytest.raises(StoreError, match="the same sweep makes them anew"):
         Store(store.path).open()  # the first file of all
 
 
 def test_a_file_that_cannot_be_read_is_not_called_damaged(store, monkeypatch):
     """Nobody should move it away."""
-
-    def locked(path: Path) -> bytes:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-
     path = store.publish(ONE, 0, rows())
-    monkeypatch.setattr(Path, "read_bytes", locked)
+    locked = PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    monkeypatch.setattr(Path, "read_bytes", raising(locked))
     for read in (
         lambda: read_all(store.path),
         store.check_files,
@@ -163,12 +153,9 @@ def test_runs_alone_make_a_store(store):
 
 def test_a_folder_of_runs_that_cannot_be_read_is_not_an_empty_one(store, monkeypatch):
     """What it holds would be trained again, and be there twice."""
-
-    def broken(path: Path) -> list[str]:
-        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
-
     store.publish(ONE, 0, rows())
-    monkeypatch.setattr(os, "listdir", broken)
+    broken = OSError(errno.EIO, os.strerror(errno.EIO), store.runs)
+    monkeypatch.setattr(os, "listdir", raising(broken))
     for read in (store.present, store.check_usable, lambda: read_all(store.path)):
         with pytest.raises(OSError, match="Input/output error"):
             read()
@@ -228,13 +215,10 @@ def test_whoever_reads_meanwhile_finds_whole_files(store):
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_full_disk_leaves_nothing_behind(store, monkeypatch, call):
-    def full(*arguments: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, call, full)
-    with pytest.raises(StoreFullError, match="No space left on device") as raised:
+    monkeypatch.setattr(os, call, raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+    told = rf"{ONE}-0-200-\w+.parquet.*No space left on device"
+    with pytest.raises(StoreFullError, match=told):
         store.publish(ONE, 0, rows())
-    assert re.search(rf"{ONE}-0-200-\w+.parquet", str(raised.value)), "the message names the file"
     assert store.present() == {}
     assert list((store.path / "tmp").iterdir()) == []
 
@@ -248,8 +232,7 @@ def test_the_same_rows_again_are_the_same_file(store):
 
 
 def test_a_new_store_makes_its_folders(tmp_path):
-    store = Store(tmp_path / "deep" / "down" / "store")
-    store.open()
+    store = opened(tmp_path / "deep" / "down" / "store")
     store.open()
     assert store.present() == {}
 
@@ -266,14 +249,9 @@ def test_a_new_store_makes_its_folders(tmp_path):
     ids=" ".join,
 )
 def test_a_folder_of_something_else_is_left_alone(tmp_path, entries):
-    folder = tmp_path / "mine"
-    for name, text in entries.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    before = sorted(folder.rglob("*"))
-    with pytest.raises(StoreError, match="not a store: choose another"):
-        Store(folder).open()
-    assert sorted(folder.rglob("*")) == before
+    folder = tree(tmp_path / "mine", entries)
+    with unchanged(folder), pytest.raises(StoreError, match="not a store: choose another"):
+        opened(folder)
 
 
 @pytest.mark.parametrize(
@@ -301,17 +279,15 @@ def test_a_store_that_has_begun_or_of_which_a_part_was_kept_goes_on(tmp_path, na
 
 def test_a_file_is_no_store(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(StoreError, match="is a file"):
-        Store(tmp_path / "file").open()
-    assert (tmp_path / "file").read_text() == "mine"
+    with unchanged(tmp_path), pytest.raises(StoreError, match="is a file"):
+        opened(tmp_path / "file")
 
 
 def test_what_cannot_be_written_is_a_full_store(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StoreFullError, match="cannot be written: Not a directory"):
         Store(tmp_path / "file" / "store").open()
-    store = Store(tmp_path / "store")
-    store.open()
+    store = opened(tmp_path / "store")
     (store.path / "lock").mkdir()
     with pytest.raises(StoreFullError, match="lock cannot be written"), store.locked():
         pass
@@ -371,11 +347,9 @@ def holder(store):
 
 
 def test_a_second_driver_is_refused_until_the_first_is_dead(store, holder):
-    with pytest.raises(StoreError) as raised, store.locked():
+    told = rf"\A.*process {holder.pid} on {os.uname().nodename}.*\Z"
+    with pytest.raises(StoreError, match=told), store.locked():
         pass
-    message = str(raised.value)
-    assert f"process {holder.pid} on {os.uname().nodename}" in message
-    assert "\n" not in message
     holder.kill()
     holder.wait()
     with store.locked():
@@ -395,13 +369,10 @@ def test_a_lock_holds_in_one_process_too_and_is_given_back_after_an_error(store)
         pass
 
     with store.locked():
-        with pytest.raises(StoreError, match=f"process {os.getpid()} "), Store(store.path).locked():
-            pass
-        with (
-            pytest.raises(StoreError),
-            Store(store.path).locked(),
-        ):  # and the refusal took nothing away
-            pass
+        for _ in range(2):  # and the refusal took nothing away
+            told = f"process {os.getpid()} "
+            with pytest.raises(StoreError, match=told), Store(store.path).locked():
+                pass
     with pytest.raises(OwnError), store.locked():
         raise OwnError
     with store.locked():
@@ -410,11 +381,8 @@ def test_a_lock_holds_in_one_process_too_and_is_given_back_after_an_error(store)
 
 def test_a_lock_that_cannot_be_had_is_not_one_that_another_holds(store, monkeypatch):
     """As on some disks behind a network."""
-
-    def none(*arguments: object) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", none)
+    none = OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+    monkeypatch.setattr(fcntl, "flock", raising(none))
     with pytest.raises(OSError, match="No locks available"), store.locked():
         pass
 
