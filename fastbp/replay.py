@@ -39,8 +39,7 @@ def replay(
 
     trajectory, differences = process.in_thread(work, phase)
     if check:
-        same = f"the same, bit for bit: {len(run.row or ())} columns"
-        print_data("\n".join(differences) or same)
+        print_data("\n".join(differences) or f"the same, bit for bit: {len(run.row or ())} columns")
     if trajectory and needs_trajectory:
         trace = store / "replays" / f"{run.identity}-{run.seed}.parquet"
         _show(trajectory, run.identity, trace, check, export, figure)
@@ -61,8 +60,10 @@ def _show(
 
     evaluations = trajectory.evaluations
     last = evaluations.iloc[-1]
-    after = plural(int(last["updates"]), "update")
-    title = f"setup {identity}, seed {trajectory.seed}: {last['outcome']} after {after}"
+    title = (
+        f"setup {identity}, seed {trajectory.seed}: {last['outcome']} after "
+        f"{plural(int(last['updates']), 'update')}"
+    )
     keys = ", ".join(
         f"{key} {phrases.plain(value)}" for key, value in stored_run.keys(trajectory.setup).items()
     )

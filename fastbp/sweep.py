@@ -123,8 +123,9 @@ def _sweep_all(options: Options, source: Path, began: float) -> int:
     if mistakes:
         raise SweepError(mistakes)
     if options.dry_run:
-        estimates = {job.name: dry_run(job.sweep, job.store, pool) for job in jobs}
-        print_dry_runs(estimates, options.json)
+        print_dry_runs(
+            {job.name: dry_run(job.sweep, job.store, pool) for job in jobs}, options.json
+        )
         return process.COMPLETE
     process.interruption.kept_in = str(results)
     return _perform_all(jobs, options, source, results, began)

@@ -63,8 +63,9 @@ def _check(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
             if lines := stored_run.differences(run, None):
                 why = f"seed {run.seed} trained again is not the same: {lines[0]}"
                 faults.append(integrity.StoreFault(file, why))
-        same = f"{count:,} runs trained again: the same, bit for bit"
-        return report._replace(findings=faults), [same]
+        return report._replace(findings=faults), [
+            f"{count:,} runs trained again: the same, bit for bit"
+        ]
 
     return process.in_thread(work, phase)
 

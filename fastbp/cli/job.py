@@ -132,8 +132,12 @@ def read_job(options: Options) -> Job:
     if options.shard:
         number, count = options.shard
         if count > (most := sweep.all_seeds.count):
-            allowed = f"I/N, such as 1/3, with N up to {most:,}, the number of seeds"
-            raise SweepError([f"--shard: given '{number}/{count}', allowed: {allowed}"])
+            raise SweepError(
+                [
+                    f"--shard: given '{number}/{count}', allowed: I/N, such as 1/3, with N up to "
+                    f"{most:,}, the number of seeds"
+                ]
+            )
         seeds = shard(sweep, number, count)
     store = Store(options.output or Path("results") / file.stem, "-o DIR")
     return Job("", file, sweep, store, seeds)
@@ -157,8 +161,7 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
                 )
         try:
             sweep = Sweep.from_toml(files[name], seeds=seeds)
-            store = Store(results / name, "-o DIR")
-            jobs.append(Job(name, files[name], sweep, store))
+            jobs.append(Job(name, files[name], sweep, Store(results / name, "-o DIR")))
         except SweepError as error:
             mistakes += error.lines
     if not files:
@@ -216,13 +219,13 @@ class DryRun(NamedTuple):
         early = any(setup.stop == "converged" for setup in self.sweep.setups)
         missing = f", {self.storage.runs:,} of them missing in {self.store.path}"
         seconds = f"{duration(self.time.all_but_compiling)} on {plural(self.jobs, 'core')}"
-        files = plural(self.storage.files, "file")
         lines = [
             f"setups   {len(self.sweep.setups):,}",
             f"runs     {self.sweep.runs:,}{'' if self.is_new else missing}",
             f"updates  {'at most ' * early}{self.time.updates:,}",
             f"time     {'at most' if early else 'about'} {seconds}",
-            f"disk     {forecast.in_bytes(self.storage.bytes)} in {files}"
+            f"disk     {forecast.in_bytes(self.storage.bytes)} in "
+            + plural(self.storage.files, "file")
             + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),
             f"memory   {forecast.in_bytes(self.memory)}"
             + (f", {forecast.in_bytes(free)} are free" if free else ""),

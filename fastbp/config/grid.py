@@ -200,8 +200,6 @@ class SweepTables:
         self.here, self.folder, self.lines = here, folder, lines
         self.setup: Placed = {}
         self.grids: list[Placed] = []
-        self.seeds: list[Given | None] = []
-        """The seeds of each grid, where it gives some."""
         self._files: dict[tuple[str, tuple[str, ...] | None], FileProblem] = {}
         self._names: dict[tuple[str, tuple[str, ...] | None], FileProblem] = {}
         self._setups: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
@@ -215,7 +213,8 @@ class SweepTables:
         if grids is None or not all(isinstance(table, Mapping) for table in grids):
             lines.append(f"{here}grid: {refusal(grid, 'a table, [grid], or several, [[grid]]')}")
             grids = []
-        self.seeds = [None] * len(grids)
+        self.seeds: list[Given | None] = [None] * len(grids)
+        """The seeds of each grid, where it gives some."""
         for index, table in enumerate(grids):
             place = f"{here}grid" if len(grids) == 1 else f"{here}grid[{index + 1}]"
             self._read_grid(index, place, table)
@@ -250,8 +249,9 @@ class SweepTables:
         if not equals or not key:
             self.lines.append(f"--set: {refusal(text, 'KEY=VALUE')}")
         elif key == "seeds":
-            rule = "keys of a setup; for seeds there is --seeds"
-            self.lines.append(f"{place}: unknown key, allowed: {rule}")
+            self.lines.append(
+                f"{place}: unknown key, allowed: keys of a setup; for seeds there is --seeds"
+            )
         elif ALTERNATIVE.get(key) in before:
             other = f"given beside --set {ALTERNATIVE[key]}"
             self.lines.append(f"{place}: {other}, allowed: one of updates and epochs")
@@ -295,8 +295,9 @@ class SweepTables:
         few = sum(map(sum, lengths)) <= MAX_SETUPS  # a grid may have many values and few setups
         grids = [self._checked_grid(table) for table in tables] if few else []
         if total > MAX_SETUPS or not few:
-            text = f"given {total:,} setups, allowed: at most {MAX_SETUPS:,}"
-            self.lines.append(f"{self.here}grid: {text}")
+            self.lines.append(
+                f"{self.here}grid: given {total:,} setups, allowed: at most {MAX_SETUPS:,}"
+            )
             raise SweepError(dict.fromkeys(self.lines))
         for index, table in enumerate(tables):
             place = f"{self.here}grid[{index + 1}]." if len(tables) > 1 else f"{self.here}setup."

@@ -73,12 +73,13 @@ def read(value: object, here: str, folder: str, lines: list[str]) -> tuple[Publi
         Lines for mistakes, which this extends.
     """
     tables = [value] if isinstance(value, Mapping) else as_list(value)
-    right = tables is not None and all(isinstance(each, Mapping | Published) for each in tables)
-    if tables is None or not right or len(tables) > MAX_FIGURES:
-        many = tables is not None and len(tables) > MAX_FIGURES
+    many = tables is not None and len(tables) > MAX_FIGURES
+    if tables is None or many or not all(isinstance(each, Mapping | Published) for each in tables):
         given = f"{len(tables):,} tables" if tables and many else shown(value)
-        rule = f"tables, [[published]], at most {MAX_FIGURES:,}"
-        lines.append(f"{here}published: given {given}, allowed: {rule}")
+        lines.append(
+            f"{here}published: given {given}, allowed: tables, [[published]], "
+            f"at most {MAX_FIGURES:,}"
+        )
         return ()
     figures = (
         table
@@ -97,13 +98,13 @@ def _read(table: Mapping[Any, Any], place: str, folder: str, lines: list[str]) -
     for key, value in table.items():
         try:
             if key not in hints:
-                names = ", ".join(hints)
-                raise ValueError(f"unknown key, allowed: {names}{nearest(key, hints)}")
+                raise ValueError(f"unknown key, allowed: {', '.join(hints)}{nearest(key, hints)}")
             if key == "where":
                 if not isinstance(value, Mapping):
                     raise ValueError(refusal(value, "a table of keys of a setup"))
-                where = f"{place}.where."
-                keys = {k: Given(where + plain(str(k)), v, folder) for k, v in value.items()}
+                keys = {
+                    k: Given(f"{place}.where.{plain(str(k))}", v, folder) for k, v in value.items()
+                }
                 values[key] = checked(keys, lines)
             else:
                 values[key] = checked_value(hints[key], value)
@@ -133,5 +134,8 @@ def _conflicts(values: Mapping[str, Any]) -> Iterator[Mistake]:
         bounds = f"from low to high, {number(low)} to {number(high)}"
         yield Mistake("value", refusal(value, bounds))
     elif low is None and not values.keys() & {"runs", "plus_minus"}:
-        rule = "runs, plus_minus, or low and high, which say how certain the figure is"
-        yield Mistake("runs", f"not given, allowed: {rule}")
+        yield Mistake(
+            "runs",
+            "not given, allowed: runs, plus_minus, or low and high, which say how certain the "
+            "figure is",
+        )

@@ -239,8 +239,7 @@ class Setup:
     @property
     def budget(self) -> int:
         """Updates of a run that is not stopped early."""
-        epochs = self.epochs or 0
-        return epochs * self.updates_per_epoch if self.updates is None else self.updates
+        return self.updates or (self.epochs or 0) * self.updates_per_epoch
 
     @property
     def epochs_budget(self) -> int:

@@ -161,12 +161,13 @@ class Sweep:
     def notes(self) -> list[str]:
         """What is allowed but probably not meant, one line each."""
         notes = [note for setup in self.setups for note in setup.notes()]
-        for i, (figure, setups) in enumerate(zip(self.published, self._matching(), strict=True)):
-            if not setups:
-                where = plain(toml_text.toml(figure.where))
-                notes.append(
-                    f"published[{i + 1}]: no setup has {where}, so this figure is left out"
-                )
+        pairs = zip(self.published, self._matching(), strict=True)
+        notes += [
+            f"published[{i}]: no setup has {plain(toml_text.toml(figure.where))}, "
+            "so this figure is left out"
+            for i, (figure, setups) in enumerate(pairs, 1)
+            if not setups
+        ]
         return list(dict.fromkeys(notes))
 
     def _matching(self) -> list[list[Setup]]:
@@ -277,20 +278,19 @@ class Sweep:
                     each = [layers[0] if len(layers) == 1 else layers for layers in each]
                 lines += _toml({key: each})
         for figure in self.published:
-            written = figure.written(_relative(figure.where, folder))
-            lines += ["", "[[published]]", *_toml(written)]
+            where = _relative(figure.where, folder)
+            lines += ["", "[[published]]", *_toml(figure.written(where))]
         if folder is not None:
             lines += ["", "[resolved]", *_toml(self._resolved())]
         return "\n".join(lines) + "\n"
 
     def _resolved(self) -> dict[str, Any]:
         """The ids of the setups, for readers that know no choices."""
-        seeds = [self.seeds_of(setup).count for setup in self.setups] if self.seed_counts else None
         resolved = {
             "baseline": self.baseline and self.baseline.identity(),
             "setups": [setup.identity() for setup in self.setups],
             "published": [[s.identity() for s in setups] for setups in self._matching()],
-            "seeds": seeds,
+            "seeds": self.seed_counts and [self.seeds_of(setup).count for setup in self.setups],
         }
         return {key: value for key, value in resolved.items() if value}
 
@@ -340,8 +340,10 @@ def _read_seeds(value: object, here: str, override: SeedsGiven, lines: list[str]
         if chosen.stop <= LAST_SEED:
             return chosen
     given = "not given" if written is None else f"given {shown(written)}"
-    rule = "an integer from 1, or {start = S, count = N} with S ≥ 0 and S + N ≤ 2^63"
-    lines.append(f"{place}: {given}, allowed: {rule}")
+    lines.append(
+        f"{place}: {given}, allowed: an integer from 1, or {{start = S, count = N}} "
+        "with S ≥ 0 and S + N ≤ 2^63"
+    )
     return None
 
 

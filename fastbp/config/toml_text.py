@@ -41,16 +41,18 @@ def read_file(path: str | PathLike[str]) -> str:
     except (FileNotFoundError, ValueError):  # ValueError: a null byte or a lone surrogate
         raise ValueError("no such file") from None
     except OSError as error:
-        why = plain(error.strerror or type(error).__name__)
-        raise ValueError(f"cannot be read: {why}") from None
+        raise ValueError(
+            f"cannot be read: {plain(error.strerror or type(error).__name__)}"
+        ) from None
     if len(raw) > MAX_BYTES:
         raise ValueError(f"more than {MAX_BYTES:,} bytes, allowed: a sweep file")
     try:
         return raw.decode("utf-8-sig")  # Windows editors put a mark first
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        place = f"byte 0x{raw[error.start]:02x} in line {line}"
-        raise ValueError(f"not UTF-8 text: {place}, allowed: TOML") from None
+        raise ValueError(
+            f"not UTF-8 text: byte 0x{raw[error.start]:02x} in line {line}, allowed: TOML"
+        ) from None
 
 
 def read_toml(text: str) -> dict[str, Any]:

@@ -272,8 +272,11 @@ def _wrong_targets(table: DataTable, targets: Sequence[str] | None, name: str) -
     columns = f"columns of {name}: {plain(', '.join(names), 200)}"
     if table.targets:
         if targets is not None:
-            why = f"only with columns; {name} holds its targets as T"
-            yield Mistake("targets", f"given {shown(targets)}, allowed: {why}")
+            yield Mistake(
+                "targets",
+                f"given {shown(targets)}, allowed: only with columns; "
+                f"{name} holds its targets as T",
+            )
         return
     if targets is None:
         yield Mistake("targets", f"not given, allowed: one or more {columns}")
