@@ -1,13 +1,10 @@
 """A store of truth tables as an atlas: functions with their classes, and whether shares agree."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from fastbp.analysis.counts import Runs, SetupCounts, common_flags, count_runs, sort_key, varying
 from fastbp.analysis.statistics.paired import cochran, effective_trials, holm
@@ -46,15 +43,10 @@ def functions(summary: pd.DataFrame) -> pd.DataFrame:
     """
     tables = [bits_of(problem) for problem in summary["problem"]]
     columns = {"bits": tables, "pn_class": classes(tables, PN), "npn_class": classes(tables, NPN)}
-    named = pd.DataFrame(columns, dtype=object, index=summary.index)
-    named["function"] = pd.Series(_names(columns["npn_class"]), dtype=object, index=summary.index)
+    names = [FUNCTIONS.get(each) for each in columns["npn_class"]]
+    named = pd.DataFrame(columns | {"function": names}, dtype=object, index=summary.index)
     table = pd.concat([named, summary.drop(columns="problem")], axis=1)
     return table.sort_values(["npn_class", "pn_class", "bits"], kind="stable", ignore_index=True)
-
-
-def _names(large: Sequence[str]) -> list[str | None]:
-    """Names of the functions of `npn` classes, if they have one."""
-    return [FUNCTIONS.get(each) for each in large]
 
 
 def equality(runs: Runs) -> pd.DataFrame:
@@ -101,7 +93,7 @@ def equality(runs: Runs) -> pd.DataFrame:
                 first.append(members[name][0])
                 rows.append({"symmetry": symmetry, "class": name} | _class(members[name]))
     table = pd.DataFrame(rows)
-    names = _names(classes(list(table["class"]), NPN))
+    names = [FUNCTIONS.get(each) for each in classes(list(table["class"]), NPN)]
     table.insert(2, "function", pd.Series(names, dtype=object))
     table["updates_median"] = whole_numbers(table["updates_median"])
     table["p_holm"] = holm(table["p"])
@@ -125,7 +117,9 @@ def _class(members: Sequence[SetupCounts]) -> dict[str, Any]:
     totals = np.array([one.runs for one in members])
     shares, runs = counts / totals, int(totals.sum())
     flags = common_flags(members)
-    both, seeds = _together(flags), flags.shape[1]
+    packed, seeds = np.packbits(flags, axis=1), flags.shape[1]
+    # On how many seeds each two of the members converged, [member, member].
+    both = np.array([np.bitwise_count(packed & row).sum(axis=1, dtype=np.int64) for row in packed])
     worth = effective_trials(both, seeds) / (len(members) * seeds) if seeds else 1.0
     share = counts.sum() / runs
     low, high = wilson(share * worth * runs, worth * runs, LEVEL)
@@ -143,9 +137,3 @@ def _class(members: Sequence[SetupCounts]) -> dict[str, Any]:
         "holds": any(len(set(classes(tables, each))) == 1 for each in valid),
         "p": cochran(both, seeds) if seeds else np.nan,
     }
-
-
-def _together(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """On how many seeds each two of the members converged, [member, member]."""
-    packed = np.packbits(flags, axis=1)
-    return np.array([np.bitwise_count(packed & row).sum(axis=1, dtype=np.int64) for row in packed])

@@ -1,7 +1,5 @@
 """How much each of several changes contributes to the convergence rate."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 Setups with `init = "grid:…"` have such a plane.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise

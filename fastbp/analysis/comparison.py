@@ -1,7 +1,5 @@
 """Two stores of the same setups, from other versions, other numerics or other days."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,8 +56,7 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
     columns = key_columns(setups, varying(setups))
     sides = {"_a": [one for one, _ in matches], "_b": [other for _, other in matches]}
     for end, side in sides.items():
-        ids = [one.setup if one else None for one in side]
-        columns[f"setup{end}"] = pd.Series(ids, dtype=object)
+        columns[f"setup{end}"] = pd.Series([one and one.setup for one in side], dtype=object)
     for end, side in sides.items():
         columns |= share_columns(side, end)
     digests = _digests(a), _digests(b)

@@ -1,7 +1,5 @@
 """One row per single change between two setups."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 

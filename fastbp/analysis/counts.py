@@ -228,7 +228,10 @@ def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
         seeds, codes, times = ends(rows)
         if collapse is not None:
             keys = keys | {"collapse": collapse}
-            codes = _classified(rows, keys["tolerance"], collapse)
+            max_error, spread, one_sided = (_reals(rows[name]) for name in _CLASSIFIED)
+            tolerance = keys["tolerance"]
+            assert isinstance(tolerance, float)
+            codes = classify(max_error, spread, one_sided == 1, tolerance, collapse)
         part = _count_part(setup, keys, seeds, codes, times)
         counts.append(part._replace(problem=metadata.get("fastbp.problem", "")))
         pictured = all(name in rows for name in PICTURED)
@@ -273,13 +276,6 @@ def _count_part(
         lengths=np.diff(np.append(first, seeds.size)),
         converged=np.packbits(ended),
     )
-
-
-def _classified(rows: pd.DataFrame, tolerance: Value, collapse: float) -> NDArray[np.int8]:
-    """Outcomes of runs with another threshold, as positions in `OUTCOMES`."""
-    max_error, spread, one_sided = (_reals(rows[name]) for name in _CLASSIFIED)
-    assert isinstance(tolerance, float)
-    return classify(max_error, spread, one_sided == 1, tolerance, collapse)
 
 
 def _keys(row: pd.Series[Any]) -> dict[str, Value]:

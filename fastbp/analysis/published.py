@@ -4,8 +4,6 @@ All times are in epochs. Two figures agree where their 95% intervals overlap: th
 figure, which is that of the few runs behind it, and ours.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from math import ceil, floor, inf, isfinite, nan

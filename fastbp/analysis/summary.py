@@ -184,12 +184,8 @@ def collapsing(runs: Runs) -> pd.DataFrame:
     total = np.repeat([one.runs for one in counted], len(THRESHOLDS))
     columns["runs"] = pd.Series(total, dtype=np.int64)
     columns["threshold"] = pd.Series(np.tile(THRESHOLDS, len(counted)))
-    counts = {
-        "collapsed": [each.collapsing for each in histograms],
-        "constant_at_start": [each.constant_at_start for each in histograms],
-    }
-    for name, parts in counts.items():
-        columns[name] = _joined(parts, np.int64)
+    for name, field in (("collapsed", "collapsing"), ("constant_at_start", "constant_at_start")):
+        columns[name] = _joined([getattr(each, field) for each in histograms], np.int64)
         columns[f"{name}_share"] = columns[name] / total
     return pd.DataFrame(columns)
 
@@ -234,10 +230,12 @@ def density(runs: Runs) -> pd.DataFrame:
     columns = _repeated(counted, [len(each.cells) for each in histograms])
     points = [each.points() for each in histograms]
     outcomes = [str(outcome) for point in points for outcome in point[0]]
-    columns["outcome"] = pd.Series(outcomes, dtype=object)
-    columns["spread"] = _joined([point[1] for point in points], np.float64)
-    columns["loss"] = _joined([point[2] for point in points], np.float64)
-    columns["runs"] = _joined([each.cell_runs for each in histograms], np.int64)
+    columns |= {
+        "outcome": pd.Series(outcomes, dtype=object),
+        "spread": _joined([point[1] for point in points], np.float64),
+        "loss": _joined([point[2] for point in points], np.float64),
+        "runs": _joined([each.cell_runs for each in histograms], np.int64),
+    }
     return pd.DataFrame(columns)
 
 

@@ -1,7 +1,5 @@
 """An atlas of truth tables: a tile for each function, in the classes that symmetry makes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple

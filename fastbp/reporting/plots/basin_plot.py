@@ -6,8 +6,6 @@ J. F. Kolen & J. B. Pollack (1990), Backpropagation is sensitive to initial cond
 Systems 4:269-280.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

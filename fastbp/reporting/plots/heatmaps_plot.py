@@ -1,7 +1,5 @@
 """Shares of setups over two keys."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Rows of setups or changes: bars of outcomes, and shares with their intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

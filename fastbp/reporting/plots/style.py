@@ -1,7 +1,5 @@
 """What all pictures share: fonts, axes, legends, sheets of panels, and the files they become."""
 
-from __future__ import annotations
-
 import io
 import warnings
 from collections.abc import Callable, Iterable, Sequence

@@ -1,7 +1,5 @@
 """Single runs: their outputs and measures over their updates, and what they answer at the end."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import cycle, pairwise
