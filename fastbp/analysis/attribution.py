@@ -79,9 +79,15 @@ def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]
     total = 100 * float(flags[-1].mean() - flags[0].mean())
     rows = []
     for key, part in zip(changed, shapley(flags, LEVEL), strict=True):
-        row: dict[str, Any] = {"from": start.setup, "to": end.setup, "key": key}
-        row |= {"from_value": start.keys[key], "to_value": end.keys[key]}
-        row |= {"pairs": flags.shape[1], "total_points": total}
+        row: dict[str, Any] = {
+            "from": start.setup,
+            "to": end.setup,
+            "key": key,
+            "from_value": start.keys[key],
+            "to_value": end.keys[key],
+            "pairs": flags.shape[1],
+            "total_points": total,
+        }
         for name, interval in part._asdict().items():
             bounds = zip(_ENDS, interval, strict=True)
             row |= {f"{name}_points{bound}": 100 * value for bound, value in bounds}

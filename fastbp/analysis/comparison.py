@@ -84,8 +84,13 @@ def _differences(
     p = np.where(n > 0, mcnemar(fixed, broken), np.nan)
     for i in np.flatnonzero(unpaired):
         p[i] = fisher(int(ended_a[i]), int(runs_a[i]), int(ended_b[i]), int(runs_b[i]))
-    result = {"difference": difference, "difference_low": low, "difference_high": high}
-    return result | {"p": p, "p_holm": holm(p)}
+    return {
+        "difference": difference,
+        "difference_low": low,
+        "difference_high": high,
+        "p": p,
+        "p_holm": holm(p),
+    }
 
 
 def _matched(a: Sequence[SetupCounts], b: Sequence[SetupCounts]) -> list[Match]:

@@ -246,9 +246,18 @@ def _head(
         ax.text(x, top + 0.12 + 0.19 * i, line, fontsize=8, va="top")
     handles = outcome_handles(each for each in STACKED if table[each.column].any())
     y = 1 - (top + scale * (_CUBE + _BAR) - 0.15) / ax.get_ylim()[0]
-    style: Any = {"fontsize": 8.5, "handlelength": 1, "columnspacing": 1.2, "handletextpad": 0.3}
-    style |= {"ncols": len(handles), "borderaxespad": 0}
-    legend(ax, "center left", (x / WIDTH - 0.008, y), handles=handles, **style)
+    legend(
+        ax,
+        "center left",
+        (x / WIDTH - 0.008, y),
+        handles=handles,
+        ncols=len(handles),
+        fontsize=8.5,
+        handlelength=1,
+        columnspacing=1.2,
+        handletextpad=0.3,
+        borderaxespad=0,
+    )
 
 
 def _evenness(tile: FunctionTile) -> float:

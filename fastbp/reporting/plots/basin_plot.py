@@ -7,7 +7,6 @@ Systems 4:269-280.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -163,7 +162,17 @@ def _legend(ax: Axes, map_: Basin, norm: LogNorm) -> None:
         if each in shares
     ]
     if handles:
-        style: Any = {"fontsize": 9, "title_fontsize": 9, "handlelength": 1.1, "handleheight": 1.1}
-        style |= {"alignment": "left", "borderpad": 0, "borderaxespad": 0}
-        title = "did not converge"
-        legend(ax, "upper left", (1 + step, 0.36), handles=handles, title=title, **style)
+        legend(
+            ax,
+            "upper left",
+            (1 + step, 0.36),
+            handles=handles,
+            title="did not converge",
+            alignment="left",
+            fontsize=9,
+            title_fontsize=9,
+            handlelength=1.1,
+            handleheight=1.1,
+            borderpad=0,
+            borderaxespad=0,
+        )

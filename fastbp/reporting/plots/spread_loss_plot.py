@@ -168,7 +168,15 @@ def spread_loss_panels(
     constant = Line2D([], [], **THRESHOLD_LINE, label="loss of the best constant answer")
     handles += [constant] * bool(constants)
     handles.append(Line2D([], [], **_COLLAPSE_LINE, label="collapse threshold"))
-    style: Any = {"fontsize": 8.5, "handlelength": 1.6, "columnspacing": 1.2, "borderaxespad": 0}
-    corner = (0.06, 1 - 0.5 / figure.get_figheight())
-    legend(figure, "upper left", corner, handles=handles, ncols=len(handles), **style)
+    legend(
+        figure,
+        "upper left",
+        (0.06, 1 - 0.5 / figure.get_figheight()),
+        handles=handles,
+        ncols=len(handles),
+        fontsize=8.5,
+        handlelength=1.6,
+        columnspacing=1.2,
+        borderaxespad=0,
+    )
     return headed(figure, title)
