@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import Any, NamedTuple, get_args
 
 from fastbp.choices.families import FAMILIES
@@ -45,16 +47,13 @@ class Change(NamedTuple):
 
 def changed(setup: Setup, *changes: Change) -> Setup:
     """Apply changes to a setup. Raises SweepError where the result is invalid."""
-    columns: dict[str, Any] = {}
-    for change in changes:
-        columns |= change.keys
-    return setup.with_columns(columns)
+    return setup.with_columns({key: v for each in changes for key, v in each.keys.items()})
 
 
 def changes(setup: Setup) -> list[Change]:
     """All single changes to try, without duplicates and invalid ones."""
-    groups = (_of_training, _of_weights, _of_data, _of_batch)
-    return _distinct(setup, [], (row for group in groups for row in group(setup)))
+    groups = _of_training(setup), _of_weights(setup), _of_data(setup), _of_batch(setup)
+    return _distinct(setup, [], chain(*groups))
 
 
 def larger(setup: Setup, tried: Sequence[Change]) -> list[Change]:
@@ -69,25 +68,17 @@ Candidate = tuple[bool, str, str, dict[str, Any]]
 def _distinct(
     setup: Setup, tried: Sequence[Change], candidates: Iterable[Candidate]
 ) -> list[Change]:
-    distinct = []
+    distinct: dict[str, Change] = {}
+    applicable = (Change(name, cause, keys) for ok, name, cause, keys in candidates if ok)
+    for change in applicable:
+        with suppress(SweepError):
+            distinct.setdefault(changed(setup, change).identity(), change)
     known = {setup.identity(), *(changed(setup, change).identity() for change in tried)}
-    for applies, name, cause, keys in candidates:
-        if not applies:
-            continue
-        change = Change(name, cause, keys)
-        try:
-            identity = changed(setup, change).identity()
-        except SweepError:
-            continue
-        if identity not in known:
-            distinct.append(change)
-            known.add(identity)
-    return distinct
+    return [change for identity, change in distinct.items() if identity not in known]
 
 
 def _of_training(setup: Setup) -> list[Candidate]:
-    online = setup.batch_rows < setup.rows
-    momentum = bool(setup.momentum)
+    online, momentum = setup.batch_rows < setup.rows, bool(setup.momentum)
     cause = f"the order of samples, {setup.resolved_order}"
     return [
         *((True, f"{n} × the updates", UPDATES_FEW, _budget(setup, n)) for n in (3, 10)),
@@ -112,9 +103,7 @@ def _of_weights(setup: Setup) -> list[Candidate]:
         for name, choice in FAMILIES["init"].choices.items()
         if not any(parameter.required for parameter in choice.parameters)
     ]
-    doubled = {"hidden": "-".join(str(2 * size) for size in setup.hidden)}
-    single = {"hidden": str(setup.hidden[0])}
-    scale = setup.init_scale
+    scale, single = setup.init_scale, {"hidden": str(setup.hidden[0])}
     return [
         *(
             (
@@ -127,7 +116,7 @@ def _of_weights(setup: Setup) -> list[Candidate]:
         ),
         (True, "initial weights ÷ 3", LARGE, {"init_scale": scale / 3}),
         (True, "3 × the initial weights", SMALL, {"init_scale": scale * 3}),
-        (True, "2 × the hidden units", UNITS_FEW, doubled),
+        (True, "2 × the hidden units", UNITS_FEW, _hidden(setup, 2)),
         (len(setup.hidden) > 1, "one hidden layer", "too many layers", single),
     ]
 
@@ -184,12 +173,11 @@ def _larger(setup: Setup) -> list[Candidate]:
             (lr / n >= MIN_RATE, f"rate ÷ {n:,}", RATE_HIGH, {"lr": lr / n}),
             (lr * n <= MAX_RATE, f"{n:,} × the rate", RATE_LOW, {"lr": lr * n}),
         ]
-    hidden = "-".join(str(4 * size) for size in setup.hidden)
     return [
         *candidates,
         (True, "initial weights ÷ 30", LARGE, {"init_scale": scale / 30}),
         (True, "30 × the initial weights", SMALL, {"init_scale": scale * 30}),
-        (True, "4 × the hidden units", UNITS_FEW, {"hidden": hidden}),
+        (True, "4 × the hidden units", UNITS_FEW, _hidden(setup, 4)),
     ]
 
 
@@ -201,6 +189,11 @@ def _init_cause(setup: Setup, init: str) -> str:
     if max(size, other) < 1.5 * min(size, other):
         return f"the distribution of the initial weights, {setup.init}"
     return LARGE if size > other else SMALL
+
+
+def _hidden(setup: Setup, factor: int) -> dict[str, Any]:
+    """Larger hidden layers."""
+    return {"hidden": "-".join(str(factor * size) for size in setup.hidden)}
 
 
 def _budget(setup: Setup, factor: int) -> dict[str, Any]:

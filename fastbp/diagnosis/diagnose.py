@@ -40,7 +40,7 @@ from fastbp.reporting.phrases import plain
 from fastbp.reporting.sections import diagnosis_section
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
-from fastbp.schema.text import plural, shown
+from fastbp.schema.text import plural, refusal
 from fastbp.store.store import write
 
 USUAL_EPOCHS, FEWEST_EPOCHS, RUN_SECONDS = 1000, 10, 0.0015
@@ -60,8 +60,6 @@ SWEEP_SEEDS = 2000
 
 REDRAWN = "same setup, other orders of samples"
 """The name of the control."""
-
-NO_CHANGE = Change("", "", {})
 
 
 class Diagnosis(NamedTuple):
@@ -252,7 +250,7 @@ def _compiled(
     """
     longest, allowed = 0.0, max(0.0, seconds - LEFT)
     known, ready, late = set(), [], []
-    for change in (NO_CHANGE, *tried):
+    for change in (Change("", "", {}), *tried):
         key, now = kernel_key(changed(setup, change)), time.perf_counter()
         if key not in known:
             # Half of the code is common to all.
@@ -298,9 +296,9 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
     """
     lines = []
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        lines.append(f"seeds: given {shown(seeds)}, allowed: an integer from 1")
+        lines.append(f"seeds: {refusal(seeds, 'an integer from 1')}")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        lines.append(f"seconds: given {shown(seconds)}, allowed: a number above 0")
+        lines.append(f"seconds: {refusal(seconds, 'a number above 0')}")
     if lines:
         raise SweepError(lines)
     notes: tuple[str, ...] = ()

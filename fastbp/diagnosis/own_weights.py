@@ -47,20 +47,19 @@ def fitting(arrays: dict[str, NDArray[Any]], setup: Setup) -> Layers:
     lines: list[str] = []
     layers: Layers = []
     for layer, (n, k) in enumerate(pairwise(setup.sizes)):
-        W = _checked(arrays, f"W{layer}", (k, n), lines)
+        W, b = _checked(arrays, f"W{layer}", (k, n), lines), np.zeros(k)
         if setup.bias:
             b = _checked(arrays, f"b{layer}", (k,), lines)
-        else:
-            b = np.zeros(k)
-            if np.any(arrays.get(f"b{layer}", 0)):
-                needed = "none, or zeros, as this setup has bias = false"
-                lines.append(f"b{layer}: given, needed: {needed}")
+        elif np.any(arrays.get(f"b{layer}", 0)):
+            needed = "needed: none, or zeros, as this setup has bias = false"
+            lines.append(f"b{layer}: given, {needed}")
         layers.append((W, b))
     last = len(setup.hidden)
-    for name in arrays:
-        if (more := re.fullmatch(r"[Wb](\d+)", name)) and int(more[1]) > last:
-            why = f"the network has {last + 1} layers, 0 to {last}"
-            lines.append(f"{name}: given, needed: none, as {why}")
+    lines += [
+        f"{name}: given, needed: none, as the network has {last + 1} layers, 0 to {last}"
+        for name in arrays
+        if re.fullmatch(r"[Wb]\d+", name) and int(name[1:]) > last
+    ]
     if lines:
         sizes = "-".join(map(str, setup.sizes))
         raise SweepError([f"--weights, for a network {sizes}: {line}" for line in lines])
@@ -147,11 +146,13 @@ def place(
     if not parts:
         return None
     custom = joined(parts)
-    percentiles = (
+    return Placement(
+        custom,
+        fresh,
         _percentile(fresh.end[m.LOSS], custom.end[m.LOSS]),
         _percentile(_updates(fresh), _updates(custom)),
+        alike(layers),
     )
-    return Placement(custom, fresh, *percentiles, alike(layers))
 
 
 def sentences(placement: Placement) -> list[str]:
@@ -182,9 +183,7 @@ def sentences(placement: Placement) -> list[str]:
 def _luck(placement: Placement) -> str:
     """Whether the network is at an end of the fresh ones, or does what most of them do not."""
     custom, fresh = placement.custom.converged(), placement.fresh.converged()
-    worst = placement.loss_percentile
-    if fresh.any():
-        worst = max(worst, placement.updates_percentile)
+    worst = max(placement.loss_percentile, placement.updates_percentile * fresh.any())
     often, usual = custom.mean() > 0.5, fresh.mean() > 0.5
     if worst >= 95 or (usual and not often):
         return "your network is unlucky"
@@ -206,12 +205,15 @@ def as_json(placement: Placement) -> dict[str, Any]:
 
 def alike(layers: Layers) -> tuple[tuple[int, int, int], ...]:
     """Hidden layers with units of equal weights, in and out: their gradients stay equal."""
-    layers_alike = []
-    for layer, ((W, b), (V, _)) in enumerate(pairwise(layers)):
-        _, counts = np.unique(np.column_stack([W, b, V.T]), axis=0, return_counts=True)
-        if doubled := int(counts[counts > 1].sum()):
-            layers_alike.append((layer, doubled, len(W)))
-    return tuple(layers_alike)
+    counts = [
+        np.unique(np.column_stack([W, b, V.T]), axis=0, return_counts=True)[1]
+        for (W, b), (V, _) in pairwise(layers)
+    ]
+    return tuple(
+        (layer, int(each[each > 1].sum()), int(each.sum()))
+        for layer, each in enumerate(counts)
+        if each.max() > 1
+    )
 
 
 def _updates(runs: MeasuredRuns) -> NDArray[np.float64]:
@@ -245,7 +247,5 @@ def _train(
         if over.any():
             ends[:, over] = group.measure()[0][:, :count][:, over]
             running &= ~over
-    updates, converged_at = group.state.updates[:count], group.state.converged_at[:count]
-    return measured(
-        setup, Rows(updates.copy(), converged_at.copy(), starts, ends, np.empty((count, 0)))
-    )
+    done = group.state.updates[:count].copy(), group.state.converged_at[:count].copy()
+    return measured(setup, Rows(*done, starts, ends, np.empty((count, 0))))

@@ -180,29 +180,22 @@ def _tried(
             name = and_([change.name for change in group])
             trials[name] = Trial(changed(setup, *group))
             experiment.groups[name] = group
-    ready: list[str] = []
     if trials:
         experiment.tick(f"{len(trials)} groups of changes")
-        names = sorted(trials, key=lambda name: seconds_per_run(trials[name].setup))
-        estimates = [seconds_per_run(trials[name].setup) / available_cores() for name in names]
-        ends = MARGIN * count * np.cumsum(estimates)
-        ready = names[: int(np.searchsorted(ends, experiment.by(0.85) - time.perf_counter()))]
+    names = sorted(trials, key=lambda name: seconds_per_run(trials[name].setup))
+    estimates = [seconds_per_run(trials[name].setup) / available_cores() for name in names]
+    left = experiment.by(0.85) - time.perf_counter()
+    ready = names[: int(np.searchsorted(MARGIN * count * np.cumsum(estimates), left))]
+    some = [Trial(setup), *(trials[name] for name in ready)]
     results: dict[Trial, MeasuredRuns] = {}
     with suppress(TimeIsUpError):
         if ready:
-            some = [Trial(setup), *(trials[name] for name in ready)]
             results = experiment._replace(runs=count).train(some, 1, 0.85)
-    rows = [
-        ChangeEffect(name, _causes(experiment, name), trials[name].setup, results[trials[name]])
-        for name in ready
-        if results
-    ]
-    table = effects(setup, results.get(Trial(setup), NO_RUNS), rows)
-    return table, len(rows) == len(trials)
-
-
-def _causes(experiment: Experiment, name: str) -> str:
-    return and_([change.cause for change in experiment.groups[name]])
+    rows = []
+    for name in ready if results else ():
+        causes = and_([change.cause for change in experiment.groups[name]])
+        rows.append(ChangeEffect(name, causes, trials[name].setup, results[trials[name]]))
+    return effects(setup, results.get(some[0], NO_RUNS), rows), len(rows) == len(trials)
 
 
 def recommended(
@@ -220,8 +213,8 @@ def recommended(
     best = options.iloc[share.argmax()]
     low, _ = wilson(best["converged"], best["pairs"])
     good = options[share >= min(GOOD, float(low), share.max() - ABOUT)]
-    names = good.sort_values("multiply_adds", kind="stable")["change"]
-    changes = min((experiment.groups[name] for name in names), key=len)
+    cheapest = good.sort_values("multiply_adds", kind="stable")["change"]
+    changes = min((experiment.groups[name] for name in cheapest), key=len)
     setup = changed(experiment.setup, *changes)
     experiment.tick("checking on fresh seeds")
     trials = Trial(experiment.setup), Trial(setup)
@@ -252,6 +245,6 @@ def compared_orders(
     except (SweepError, TimeIsUpError):
         return None
     usual, other = (results[trial].converged() for trial in trials)
-    low, high = tango(np.sum(other & ~usual), np.sum(usual & ~other), len(usual))
+    bounds = tango(np.sum(other & ~usual), np.sum(usual & ~other), len(usual))
     counts = len(usual), int(usual.sum()), int(other.sum())
-    return OrderComparison(change, order, *counts, float(low), float(high))
+    return OrderComparison(change, order, *counts, *map(float, bounds))

@@ -6,6 +6,7 @@ import os
 import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 MAX_LINES = 7
 """Changes that the terminal shows."""
-
-MAX_PAIRS = 2
 
 MAX_WIDE = 118
 """Characters per line of the terminal."""
@@ -55,12 +54,10 @@ def screen(
     diagnosis: Diagnosis, placement: own_weights.Placement | None, next_lines: Sequence[str]
 ) -> list[str]:
     """The lines for a terminal: the verdict, the table, and what to do next."""
-    lines = []
-    for sentence in [*verdict(diagnosis), *(own_weights.sentences(placement) if placement else [])]:
-        lines += textwrap.wrap(sentence, MAX_WIDE, break_on_hyphens=False)
-    for part in (table(diagnosis), next_lines):
-        lines += ["", *part] if part else []
-    return lines
+    sentences = verdict(diagnosis) + (own_weights.sentences(placement) if placement else [])
+    wrapped = (textwrap.wrap(each, MAX_WIDE, break_on_hyphens=False) for each in sentences)
+    parts = (["", *part] for part in (table(diagnosis), next_lines) if part)
+    return [*chain(*wrapped, *parts)]
 
 
 # The verdict
@@ -72,9 +69,8 @@ def verdict(diagnosis: Diagnosis) -> list[str]:
         return [f"No setup can learn this: {'; '.join(final)}."]
     lines = [_how_common(diagnosis)]
     if diagnosis.converged < 1:
-        data = [each.text for each in diagnosis.symptoms if each.name in OF_DATA]
         runs = [each.text for each in diagnosis.symptoms if each.name not in OF_DATA]
-        lines += [f"Data: {text}." for text in data]
+        lines += [f"Data: {each.text}." for each in diagnosis.symptoms if each.name in OF_DATA]
         lines.append(
             f"Failing runs: {'; '.join(runs)}." if runs else "Failing runs show nothing unusual."
         )
@@ -101,15 +97,15 @@ def _how_common(diagnosis: Diagnosis) -> str:
         failing = f"All {n:,} seeds converge" if n > 1 else "The one seed that was tried converges"
     constant = diagnosis.outcomes["collapsed"] + diagnosis.outcomes["one-class"]
     same = f"; {percent(constant / n)} give the same output for every row" * (constant > 0)
-    if high - low > VAGUE:
-        blame = "too few seeds to say whether yours is to blame"
-    elif rate >= SOUND:
-        rare = ", or a rare seed" * (converged < n)
-        blame = f"where yours does not, it is your code{rare}"
-    elif rate >= COMMON:
-        blame = "it is your seed"
-    else:
-        blame = "it is not your seed" if rate < 0.1 else "it is your seed as much as your setup"
+    rare = ", or a rare seed" * (converged < n)
+    blames = (
+        (high - low > VAGUE, "too few seeds to say whether yours is to blame"),
+        (rate >= SOUND, f"where yours does not, it is your code{rare}"),
+        (rate >= COMMON, "it is your seed"),
+        (rate < 0.1, "it is not your seed"),
+        (True, "it is your seed as much as your setup"),
+    )
+    blame = next(text for applies, text in blames if applies)
     interval = f"95% CI of the convergence rate: {percent(low)} to {percent(high)}"
     return f"{failing} ({interval}{same}): {blame}."
 
@@ -130,7 +126,8 @@ def _nothing_fixes(diagnosis: Diagnosis) -> str:
     if not best:
         return f"{none}."
     several = "both" if len(best.changes) == 2 else "all"
-    return f"What is wrong: {_causes(best)}, {several} at once. {none}; together, some do."
+    causes = and_([each.cause for each in best.changes])
+    return f"What is wrong: {causes}, {several} at once. {none}; together, some do."
 
 
 def _of_fixes(diagnosis: Diagnosis) -> Iterator[str]:
@@ -140,11 +137,13 @@ def _of_fixes(diagnosis: Diagnosis) -> Iterator[str]:
     if first["converged"] <= first["pairs"] / 2:
         does = "helps most"
         if best and len(best.changes) > 1:
-            cause = _causes(best)  # more than one thing is wrong
+            cause = and_([each.cause for each in best.changes])  # more than one thing is wrong
     name = first["change"][:1].upper() + first["change"][1:]
     yield (
         f"What is wrong: {cause}. {name} {does}: {_share(first['converged'], first['pairs'])} of "
-        f"the same {plural(first['pairs'], 'seed')} then converge ({_difference(first)}), "
+        f"the same {plural(first['pairs'], 'seed')} then converge "
+        f"({points(first['difference'])} points, 95% CI {points(first['difference_low'])} to "
+        f"{points(first['difference_high'])}), "
         f"{_cost(first['multiply_adds'])}."
     )
     good = [row for row in others if row["difference"] > first["difference"] / 2]
@@ -185,7 +184,7 @@ def _recommendation(diagnosis: Diagnosis) -> Iterator[str]:
     best = diagnosis.recommended
     if best is None:
         return
-    what = f"Recommended: {_names(best)}"
+    what = f"Recommended: {and_([each.name for each in best.changes])}"
     if not best.runs:
         yield f"{what}; there was no time to check it on fresh seeds."
         return
@@ -206,21 +205,8 @@ def _few(names: Sequence[str]) -> str:
     return f"{', '.join(names[:NAMED])} and {more:,} more" if more > 1 else and_(names)
 
 
-def _causes(best: Recommendation) -> str:
-    return and_([change.cause for change in best.changes])
-
-
-def _names(best: Recommendation) -> str:
-    return and_([change.name for change in best.changes])
-
-
 def _share(count: int, total: int) -> str:
     return percent(count / total) if total else "–"
-
-
-def _difference(row: dict[Any, Any]) -> str:
-    low, high = points(row["difference_low"]), points(row["difference_high"])
-    return f"{points(row['difference'])} points, 95% CI {low} to {high}"
 
 
 def _cost(times: float) -> str:
@@ -236,8 +222,7 @@ def _effect(row: dict[Any, Any]) -> str:
 
 
 def _fixing(diagnosis: Diagnosis) -> list[dict[Any, Any]]:
-    rows: list[dict[Any, Any]] = diagnosis.table[diagnosis.table["fixes"]].to_dict("records")
-    return rows
+    return diagnosis.table[diagnosis.table["fixes"]].to_dict("records")
 
 
 # The table
@@ -259,13 +244,14 @@ def table(diagnosis: Diagnosis) -> list[str]:
     lines = aligned([TITLES, *rows], left=(0, len(TITLES) - 1))
     if more := len(diagnosis.table) - len(shown):
         lines.append(f"and {plural(more, 'change')} that did no more than the last of these")
-    best = _names(diagnosis.recommended) if diagnosis.recommended else ""
-    pairs = diagnosis.pairs.to_dict("records")
-    for row in sorted(pairs, key=lambda row: row["change"] != best)[:MAX_PAIRS]:
-        share = f"{_share(row['converged'], row['pairs'])} of {plural(row['pairs'], 'fresh seed')}"
-        cost = _cost(row["multiply_adds"])
-        lines.append(f"together, {row['change']}: {share} converge, {cost}")
-    return lines
+    recommended = diagnosis.recommended.changes if diagnosis.recommended else ()
+    best = and_([each.name for each in recommended])
+    pairs = sorted(diagnosis.pairs.to_dict("records"), key=lambda row: row["change"] != best)
+    return lines + [
+        f"together, {row['change']}: {_share(row['converged'], row['pairs'])} of "
+        f"{plural(row['pairs'], 'fresh seed')} converge, {_cost(row['multiply_adds'])}"
+        for row in pairs[:2]
+    ]
 
 
 def cells(row: dict[Any, Any]) -> list[str]:
@@ -337,14 +323,13 @@ def _custom_code(best: Recommendation) -> str:
         "sum": "sum the gradients of its rows",
         "mean": "average the gradients of its rows",
     }
-    values: dict[str, str] = {"scale_inputs": best.setup.scale_inputs}
-    if best.setup.batch_rows > 1:
-        values["batch"] = best.setup.reduction
-    parts = []
-    for key, value in settings(best.changes).items():
-        note = notes.get(values.get(key, ""), "")
-        parts.append(f"{key} = {toml(value)}" + f" ({note})" * bool(note))
-    return ", ".join(parts)
+    scaled, reduction = best.setup.scale_inputs, best.setup.reduction
+    explained = {"scale_inputs": notes.get(scaled, "")}
+    explained["batch"] = notes[reduction] * (best.setup.batch_rows > 1)
+    return ", ".join(
+        f"{key} = {toml(value)}" + (f" ({explained[key]})" if explained.get(key) else "")
+        for key, value in settings(best.changes).items()
+    )
 
 
 def as_json(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -110,11 +110,6 @@ def _contradiction(X: Real, T: Real, tolerance: float) -> list[Symptom]:
     return [Symptom("contradictory labels", text, final)]
 
 
-def best_constant_loss(setup: Setup) -> float:
-    """The loss of the best constant answer, each output's mean target."""
-    return constant_loss(setup.data().T, setup.loss)
-
-
 # Trajectories of failing runs
 
 
@@ -137,16 +132,13 @@ def inspect(
     if not seeds.size:
         return None
     group = LaneGroup(task(setup), seeds[: task(setup).lanes])
-    runs = min(len(seeds), group.task.lanes)
-    losses = []
-    half = setup.epochs_budget // 2
+    runs, half, losses = min(len(seeds), group.task.lanes), setup.epochs_budget // 2, []
     for epochs in (half, setup.epochs_budget):
         if not advance(group, epochs, deadline):
             return None
         losses.append(group.measure(with_gradient=False)[0][m.LOSS, :runs])
     falling = (losses[1] < (1 - FALLS) * losses[0]) & (half > 0)
-    X, _ = setup.data()
-    distinct = [_distinct(X, *group.layers(lane)[0]) for lane in range(runs)]
+    distinct = [_distinct(setup.data().X, *group.layers(lane)[0]) for lane in range(runs)]
     return InspectedRuns(falling, np.array(distinct), setup.hidden[0])
 
 
@@ -154,8 +146,7 @@ def advance(group: LaneGroup, epochs: int, deadline: float) -> bool:
     """Train up to an epoch, in short slices; return whether there was time."""
     size = 1
     while group.epochs < epochs:
-        began = time.perf_counter()
-        if began > deadline:
+        if (began := time.perf_counter()) > deadline:
             return False
         group.advance(min(size, epochs - group.epochs))
         seconds = max(time.perf_counter() - began, 1e-6)
@@ -204,15 +195,15 @@ def of_runs(
     symptoms = [*_of_loss(setup, end, lower), *_of_partial(runs, failing)]
     saturated = int((end[m.SATURATION] > SATURATED).sum())
     if saturated > MANY * n:
-        most = f"more than {SATURATED:.0%} of the hidden outputs below 0.05 or above 0.95"
-        text = f"{of(saturated, n)} had {most}, where units learn little"
+        text = f"{of(saturated, n)} had more than {SATURATED:.0%} of the hidden outputs below 0.05 "
+        text += "or above 0.95, where units learn little"
         symptoms.append(Symptom("saturated", text))
     near = int((end[m.MAX_ERROR] <= USUAL).sum())
     if setup.tolerance < USUAL and near > MANY * n:
         within = f"{of(near, n)} were within {USUAL:g} of every target, the usual tolerance"
         text = f"{within}, and fail only because the tolerance is {setup.tolerance:g}"
         symptoms.append(Symptom("lenient", text))
-    shapes = _of_trajectories(inspected) if inspected else []
+    shapes = [*_of_trajectories(inspected)] if inspected else []
     gradient = _of_gradient(setup, end, any(each.name == "stuck" for each in shapes))
     if any(each.name == "tiny steps" for each in gradient):
         shapes = [each for each in shapes if each.name != "stuck"]
@@ -226,57 +217,53 @@ def of(count: int, n: int) -> str:
     return f"{count:,} of {n:,}" + f" ({percent(count / n)})" * (n > 20)
 
 
-def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> list[Symptom]:
+def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> Iterator[Symptom]:
     """Compare losses with the best constant answer's, and with those at lower rates.
 
     The rate is too high where the loss is stuck above the best constant answer's, and most of the
     same seeds end lower at a third and at a tenth of the rate.
     """
-    n, loss, symptoms = end.shape[1], end[m.LOSS], []
+    n, loss = end.shape[1], end[m.LOSS]
     if diverged := int(np.isnan(end[m.MAX_ERROR]).sum()):
         text = f"{of(diverged, n)} diverged: a weight is no longer a finite number"
-        symptoms.append(Symptom("diverged", text))
-    constant = best_constant_loss(setup)
+        yield Symptom("diverged", text)
+    constant = constant_loss(setup.data().T, setup.loss)
     answer = f"the best constant answer (loss {constant:.3g})"
     same = (end[m.ONE_SIDED] == 1) | (end[m.SPREAD] < setup.collapse)
     near = int((same & (np.abs(loss - constant) <= SAME * constant)).sum())
     if near > MANY * n:
-        symptoms.append(Symptom("constant", f"{of(near, n)} learned {answer} and no more"))
+        yield Symptom("constant", f"{of(near, n)} learned {answer} and no more")
         answer = "that"
     above = (loss > (1 + SAME) * constant) | np.isnan(loss)
     worse = int(above.sum())
     if worse > MANY * n:
-        text = f"{of(worse, n)} did worse than {answer}"
+        name, text = "worse than constant", f"{of(worse, n)} did worse than {answer}"
         better = {
             name: int((other < loss)[above].sum() + (np.isnan(loss) & ~np.isnan(other)).sum())
             for name, other in slower.items()
         }
         if better and min(better.values()) > 0.5 * worse:
             counts = " and ".join(f"{count:,} at {name}" for name, count in better.items())
-            text += f", and of these seeds, {counts} did better"
-            symptoms.append(Symptom("rate too high", text))
-        else:
-            symptoms.append(Symptom("worse than constant", text))
-    return symptoms
+            name, text = "rate too high", f"{text}, and of these seeds, {counts} did better"
+        yield Symptom(name, text)
 
 
-def _of_partial(runs: MeasuredRuns, failing: NDArray[np.bool_]) -> list[Symptom]:
+def _of_partial(runs: MeasuredRuns, failing: NDArray[np.bool_]) -> Iterator[Symptom]:
     """How many rows are on the wrong side, where networks separate some."""
     partial = runs.codes[failing] == OUTCOMES.index(Outcome.PARTIAL)
-    n = int(failing.sum())
-    if partial.sum() <= MANY * n:
-        return []
-    wrong = np.median(runs.end[m.WRONG, failing][partial])
-    rows = f"{wrong:g} {'row' if wrong == 1 else 'rows'}"
-    text = f"separated some rows but not all: the median run has {rows} wrong"
-    if not wrong:
-        text = "had every row on its right side, but not near enough to its target"
-    return [Symptom("partial", f"{of(int(partial.sum()), n)} {text}")]
+    count, n = int(partial.sum()), int(failing.sum())
+    if count > MANY * n:
+        wrong = np.median(runs.end[m.WRONG, failing][partial])
+        rows = f"{wrong:g} {'row' if wrong == 1 else 'rows'}"
+        text = f"separated some rows but not all: the median run has {rows} wrong"
+        if not wrong:
+            text = "had every row on its right side, but not near enough to its target"
+        yield Symptom("partial", f"{of(count, n)} {text}")
 
 
-def _of_trajectories(inspected: InspectedRuns) -> list[Symptom]:
+def _of_trajectories(inspected: InspectedRuns) -> Iterator[Symptom]:
     """Whether hidden units duplicate each other, and whether the loss still falls."""
-    n, symptoms = len(inspected.falling), []
+    n = len(inspected.falling)
     doubled = inspected.distinct < inspected.units
     if inspected.units > 1 and doubled.sum() > 0.5 * n:
         distinct = f"{np.median(inspected.distinct[doubled]):g} of {inspected.units}"
@@ -284,15 +271,14 @@ def _of_trajectories(inspected: InspectedRuns) -> list[Symptom]:
             f"in {of(int(doubled.sum()), n)} inspected, hidden units duplicated each other or gave "
             f"the same output for every row (median: {distinct} distinct)"
         )
-        symptoms.append(Symptom("doubled", text))
+        yield Symptom("doubled", text)
     falling = int(inspected.falling.sum())
     if falling > 0.5 * n:
         when = "the loss was still falling when the budget ended: slow, not stuck"
-        symptoms.append(Symptom("slow", f"in {of(falling, n)} inspected, {when}"))
+        yield Symptom("slow", f"in {of(falling, n)} inspected, {when}")
     elif falling <= 0.25 * n:
         text = f"in {of(n - falling, n)} inspected, the loss no longer fell: stuck, not slow"
-        symptoms.append(Symptom("stuck", text))
-    return symptoms
+        yield Symptom("stuck", text)
 
 
 def _of_gradient(setup: Setup, end: Real, stuck: bool) -> list[Symptom]:
@@ -313,13 +299,14 @@ def _of_gradient(setup: Setup, end: Real, stuck: bool) -> list[Symptom]:
     # A tiny rate does not make a gradient vanish.
     at_usual_rate = fall * max(1.0, SENSIBLE / rate)
     again = f"another budget would lower the loss by {percent(fall)}"
-    if fall <= VANISHED < at_usual_rate:
-        text = f"the gradient is sizeable {size}, but the steps are so small that {again}"
-        return [Symptom("tiny steps", f"{text}: slow, not stuck")]
-    if fall <= VANISHED:
-        return [Symptom("vanished", f"the gradient has vanished {size}: {again}")]
-    if not stuck:
-        return [Symptom("sizeable", f"the gradient is still sizeable {size}")]
     why = "steps jump about" if setup.schedule == "constant" else "the rate has fallen"
     why = "weight decay holds against it" if setup.weight_decay else why
-    return [Symptom("jumping", f"the gradient has not vanished {size}: {why}")]
+    small = f"is sizeable {size}, but the steps are so small that {again}: slow, not stuck"
+    kinds = (
+        (fall <= VANISHED < at_usual_rate, "tiny steps", small),
+        (fall <= VANISHED, "vanished", f"has vanished {size}: {again}"),
+        (not stuck, "sizeable", f"is still sizeable {size}"),
+        (True, "jumping", f"has not vanished {size}: {why}"),
+    )
+    name, text = next((name, text) for applies, name, text in kinds if applies)
+    return [Symptom(name, f"the gradient {text}")]

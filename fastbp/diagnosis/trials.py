@@ -44,8 +44,6 @@ NARROW = 0.02
 AT_ONCE = 6
 """Changes that are tried together in the first round, the cheapest first."""
 
-Tick = Callable[[str], None]
-
 
 class Trial(NamedTuple):
     """A setup, and how far away the seeds of its orders of samples are."""
@@ -70,8 +68,7 @@ class MeasuredRuns(NamedTuple):
 
     def converged(self) -> NDArray[np.bool_]:
         """Which runs converged."""
-        converged: NDArray[np.bool_] = self.codes == OUTCOMES.index(Outcome.CONVERGED)
-        return converged
+        return np.isin(self.codes, OUTCOMES.index(Outcome.CONVERGED))
 
 
 NO_RUNS = MeasuredRuns(np.empty(0, np.int8), np.empty((m.MEASURES, 0)), np.empty(0, np.int64))
@@ -88,10 +85,7 @@ def measured(setup: Setup, rows: Rows) -> MeasuredRuns:
 
 def joined(parts: Iterable[MeasuredRuns]) -> MeasuredRuns:
     """Concatenate runs."""
-    codes, ends, converged_at = zip(*parts, strict=True)
-    return MeasuredRuns(
-        np.concatenate(codes), np.concatenate(ends, axis=1), np.concatenate(converged_at)
-    )
+    return MeasuredRuns(*(np.concatenate(each, axis=-1) for each in zip(*parts, strict=True)))
 
 
 class TimeIsUpError(Exception):
@@ -160,8 +154,8 @@ def _tasks(trials: Sequence[Trial], start: int, count: int) -> list[tuple[list[T
     for group in groups.values():
         side_by_side = min_block_seeds(group[0].setup)
         size = side_by_side * max(1, round(count / side_by_side / (2 * available_cores())))
-        for first in range(start, start + count, size):
-            tasks.append((group, first, min(size, start + count - first)))
+        firsts = range(start, start + count, size)
+        tasks += [(group, first, min(size, start + count - first)) for first in firsts]
     return sorted(tasks, key=lambda task: -task[2] * seconds_per_run(task[0][0].setup))
 
 
@@ -179,7 +173,7 @@ class Experiment(NamedTuple):
     setup: Setup
     start: int
     seeds: int
-    tick: Tick
+    tick: Callable[[str], None]
     began: float
     seconds: float
     groups: dict[str, tuple[Change, ...]]
@@ -231,8 +225,10 @@ def train_rounds(
             raise TimeIsUpError
         results = train(required, start, size, deadline)
     except TimeIsUpError:
-        few = f"a few runs of this setup, which take some {max(1.0, 2 * _guess(setup)):,.0f} s"
-        text = f"there is no time for even {few}: allow more seconds, or a smaller budget"
+        text = (
+            "there is no time for even a few runs of this setup, which take some "
+            f"{max(1.0, 2 * _guess(setup)):,.0f} s: allow more seconds, or a smaller budget"
+        )
         raise SweepError([text]) from None
     slower = (time.perf_counter() - began) / sum(_guess(trial.setup) for trial in required)
     rest = sorted(list(trials.values())[2:], key=lambda trial: _guess(trial.setup))
@@ -249,8 +245,7 @@ def train_rounds(
         except TimeIsUpError:
             break
     kept = {name: trial for name, trial in trials.items() if trial in results}
-    ordered = {trial: results[trial] for trial in kept.values()}
-    results, complete = _more(experiment, ordered)
+    results, complete = _more(experiment, {trial: results[trial] for trial in kept.values()})
     left_out = [name for name in trials if name not in kept]
     return {name: results[trial] for name, trial in kept.items()}, left_out, complete
 
@@ -315,26 +310,27 @@ def effects(setup: Setup, base: MeasuredRuns, rows: Sequence[ChangeEffect]) -> p
     p = mcnemar(fixed, broken)
     constant = [OUTCOMES.index(outcome) for outcome in CONSTANT]
     costs = np.array([_costs(row.setup) for row in rows]).reshape(-1, 2) / _costs(setup)
-    table = pd.DataFrame(
-        {
-            "change": np.array([row.name for row in rows], object),
-            "cause": np.array([row.cause for row in rows], object),
-            "pairs": len(before),
-            "fixed": fixed,
-            "broken": broken,
-            "converged": after.sum(axis=1),
-            "constant": [int(np.isin(row.runs.codes, constant).sum()) for row in rows],
-            "loss": [_loss(row.runs) for row in rows],
-            "difference": (fixed - broken) / max(len(before), 1),
-            "difference_low": low,
-            "difference_high": high,
-            "p": p,
-            "p_holm": holm(p),
-            "presentations": costs[:, 0],
-            "multiply_adds": costs[:, 1],
-        }
+    return _ranked(
+        pd.DataFrame(
+            {
+                "change": np.array([row.name for row in rows], object),
+                "cause": np.array([row.cause for row in rows], object),
+                "pairs": len(before),
+                "fixed": fixed,
+                "broken": broken,
+                "converged": after.sum(axis=1),
+                "constant": [int(np.isin(row.runs.codes, constant).sum()) for row in rows],
+                "loss": [_loss(row.runs) for row in rows],
+                "difference": (fixed - broken) / max(len(before), 1),
+                "difference_low": low,
+                "difference_high": high,
+                "p": p,
+                "p_holm": holm(p),
+                "presentations": costs[:, 0],
+                "multiply_adds": costs[:, 1],
+            }
+        )
     )
-    return _ranked(table)
 
 
 def _loss(runs: MeasuredRuns) -> float:

@@ -58,10 +58,9 @@ def train(
     ArithmeticError
         Where this thread flushes denormals to zero.
     """
-    (rows,) = train_at_once(
+    return train_at_once(
         [setup], start, count, lanes=lanes, stopped=stopped, slice_seconds=slice_seconds
-    )
-    return rows
+    )[0]
 
 
 def train_at_once(
@@ -158,9 +157,7 @@ class _Pace:
     """The number of epochs of one call into compiled code, so that it takes about a slice."""
 
     def __init__(self, stopped: Callable[[], bool], seconds: float) -> None:
-        self._stopped = stopped
-        self._seconds = seconds
-        self._epochs = 1
+        self._stopped, self._seconds, self._epochs = stopped, seconds, 1
 
     def __call__(self, advance: Callable[[int], None], most: int = MAX_EPOCHS) -> None:
         """Call `advance` with a number of epochs; raise InterruptedBlockError when stopped."""
@@ -236,8 +233,7 @@ def check_denormals() -> None:
     ArithmeticError
         Where a library has switched them off: results would differ in their last bits.
     """
-    smallest_normal = np.array([np.finfo(np.float64).tiny])
-    if smallest_normal[0] * 0.5 == 0.0:
+    if np.finfo(np.float64).tiny * 0.5 == 0.0:
         raise ArithmeticError(
             "denormal numbers are flushed to zero on this thread, so results would not be the same "
             "bits as elsewhere; some library switched them off, usually one compiled with "

@@ -53,6 +53,15 @@ SAMPLES = 16
 of its gradient."""
 
 
+def by_name(layers: Layers, bias: bool) -> dict[str, NDArray[np.float64]]:
+    """Name the arrays of a network W0, b0, W1, b1, …, with or without its biases."""
+    return {
+        f"{kind}{layer}": values
+        for layer, pair in enumerate(layers)
+        for kind, values in zip("Wb"[: 1 + bias], pair, strict=False)
+    }
+
+
 # Kernels: each is made of all choices, and compiled when it is first called with a dtype.
 
 
@@ -339,8 +348,7 @@ class LaneGroup:
         )
         m.judge(outputs, work.targets, measures)
         for values in (measures, outputs):
-            if (missing := np.isnan(values)).any():
-                values[missing] = np.nan  # NaN has many bit patterns: store one of them
+            values[np.isnan(values)] = np.nan  # NaN has many bit patterns: store one of them
         return measures, outputs
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
@@ -16,9 +17,6 @@ from fastbp.kernels import measures as m
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import shown
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class Trajectory(NamedTuple):
@@ -91,10 +89,8 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
 def _presented(group: LaneGroup, updates: int) -> NDArray[np.int32]:
     """Rows that the first lane visited in its last epoch, which had so many updates."""
     n, config = group.task.table.rows, group.task.config
-    if config.cyclic:
-        order = np.arange(n, dtype=np.int32)
-    else:
-        order = group.state.rows.reshape(-1, group.task.lanes)[:n, 0].copy()
+    order = group.state.rows.reshape(-1, group.task.lanes)[:n, 0]
+    order = np.arange(n, dtype=np.int32) if config.cyclic else order.copy()
     return order[: updates * config.batch]
 
 
@@ -108,8 +104,6 @@ def _state(group: LaneGroup) -> tuple[int, int, NDArray[np.float64], NDArray[np.
 
 def _table(setup: Setup, states: list[Any]) -> pd.DataFrame:
     """Make the table of evaluations."""
-    import pandas as pd
-
     updates, epochs, measures, outputs = zip(*states, strict=True)
     columns = measured_columns(setup, np.stack(measures, axis=1))
     columns["outcome"] = [str(OUTCOMES[code]) for code in columns["outcome"]]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
 from fastbp.kernels import measures as m
 from fastbp.schema.columns import MAX_OUTPUTS, schema
 from fastbp.schema.outcomes import OUTCOMES, classify
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def kept_outputs(setup: Setup) -> int:
@@ -85,8 +83,6 @@ def measured_columns(setup: Setup, measures: NDArray[np.float64]) -> dict[str, A
 
 def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
     """Make the table that is stored: the columns of `fastbp.schema.columns`, one row per seed."""
-    import pyarrow as pa
-
     count = len(rows.updates_done)
     columns = setup.columns() | {
         "setup": setup.identity(),
@@ -106,8 +102,6 @@ def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
 
 def _array(value: Any, kind: pa.DataType, count: int) -> pa.Array:
     """Make the Arrow array of a column from an array, or from the value of all its rows."""
-    import pyarrow as pa
-
     if isinstance(value, pa.Array):
         return value
     if isinstance(value, np.ndarray):
@@ -120,8 +114,6 @@ def _array(value: Any, kind: pa.DataType, count: int) -> pa.Array:
 
 def _lists(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> pa.Array:
     """Make list<float32> of rows [run, output]: null where not valid or where there are none."""
-    import pyarrow as pa
-
     width = values.shape[1]
     valid = valid & (width > 0)
     offsets = np.concatenate([[0], np.cumsum(np.where(valid, width, 0))]).astype(np.int32)

@@ -6,9 +6,13 @@ import io
 import json
 import random
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from fastbp import __version__
 from fastbp.config.setup import Setup
@@ -21,15 +25,8 @@ from fastbp.schema.columns import schema
 from fastbp.schema.errors import StoreError, SweepError
 from fastbp.schema.keys import COLUMN_DEFAULTS, NUMERICS_VERSION
 from fastbp.schema.text import shown
+from fastbp.store.filename import Range
 from fastbp.store.store import Store
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    import pyarrow as pa
-
-    from fastbp.store.filename import Range
 
 MAX_BYTES = 400_000_000
 """Memory that the evaluations of a trajectory may take, and its order of rows."""
@@ -232,8 +229,6 @@ def keys(setup: Setup) -> dict[str, Any]:
 
 def trace(trajectory: Trajectory) -> pa.Table:
     """The evaluations of a trajectory as a table, with setup and seed, typed as in the store."""
-    import pyarrow as pa
-
     types = {field.name: field.type for field in schema()} | {"epoch": pa.int64()}
     setup, seed = trajectory.setup.identity(), trajectory.seed
     names = ("setup", "seed", *trajectory.evaluations.columns)
@@ -246,8 +241,6 @@ def trace(trajectory: Trajectory) -> pa.Table:
 
 def trace_file(trajectory: Trajectory) -> bytes:
     """`trace` as a Parquet file."""
-    import pyarrow.parquet as pq
-
     metadata = {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)}
     table = trace(trajectory).replace_schema_metadata(metadata)
     buffer = io.BytesIO()
@@ -274,12 +267,11 @@ def weights_file(trajectory: Trajectory) -> bytes:
     """
     assert trajectory.rows is not None
     setup = trajectory.setup
-    arrays: dict[str, Any] = {}
-    for stem, layers in (("", trajectory.final), ("initial_", trajectory.initial)):
-        for layer, (W, b) in enumerate(layers):
-            arrays[f"{stem}W{layer}"] = W
-            if setup.bias:
-                arrays[f"{stem}b{layer}"] = b
+    arrays: dict[str, Any] = {
+        f"{stem}{name}": values
+        for stem, layers in (("", trajectory.final), ("initial_", trajectory.initial))
+        for name, values in lane_group.by_name(layers, setup.bias).items()
+    }
     X, T = setup.data()
     rates = lane_group.task(setup).config.rates
     epochs = np.arange(int(trajectory.evaluations["epoch"].iloc[-1]))

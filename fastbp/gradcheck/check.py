@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.engine.block import check_denormals
+from fastbp.engine.lane_group import by_name
 from fastbp.gradcheck.conventions import (
     ENDS,
     JOINED,
@@ -28,7 +29,6 @@ from fastbp.gradcheck.reference import (
     CheckTask,
     Loss,
     Reading,
-    by_name,
     equal,
     errors_of,
     gradient,
@@ -47,19 +47,13 @@ DRAWS = 3
 MAX_UNITS, MAX_HIDDEN, MAX_ROWS = 64, 8, 256
 """Units per layer, hidden layers, and samples per call: networks of textbook size."""
 
-MAX_RATE = 2**100
-"""Steps of smaller rates do not overflow."""
-
 LOST = 0.05
 """Rounding of a step, as a share of the largest gradient, above which a step cannot be judged."""
 
-_LOST_STEPS = (
-    "its steps are lost in the rounding of its weights; needed: a larger rate, or float64 weights"
-)
-
-_UNSTEADY = (
-    "called again with the same arguments it returns something else: it keeps values between "
-    "calls, or draws random numbers"
+_LOST_STEPS = CallFailure(
+    0,
+    OWN_ERROR,
+    "its steps are lost in the rounding of its weights; needed: a larger rate, or float64 weights",
 )
 
 
@@ -90,22 +84,23 @@ class GradientCheck(NamedTuple):
             return f"Your function cannot be checked: {self.mistake}."
         verdict = "Your gradients are right."
         if not self.ok:
-            likely = (
-                f"Likely: {self.mistake}."
-                if self.mistake
-                else "No usual mistake gives these values."
-            )
+            likely = "No usual mistake gives these values."
+            likely = f"Likely: {self.mistake}." if self.mistake else likely
             verdict = f"Your gradients are wrong, first in {self.first_wrong}. {likely}"
         rows = [
             f"  {name:<4}{_share(error):>8}{'' if error <= self.tolerance else '  ← wrong'}"
             for name, error in self.errors.items()
         ]
-        heading = (
-            "difference from fastbp's gradient, as a share of the largest value of each array:"
+        return "\n".join(
+            [
+                verdict,
+                "difference from fastbp's gradient, as a share of the largest value of each array:",
+                *rows,
+                "fastbp's gradient differs from finite differences by "
+                + _share(self.finite_differences),
+                self.convention,
+            ]
         )
-        numeric = _share(self.finite_differences)
-        numeric = f"fastbp's gradient differs from finite differences by {numeric}"
-        return "\n".join([verdict, heading, *rows, numeric, self.convention])
 
 
 def _share(difference: float) -> str:
@@ -159,8 +154,8 @@ def check_gradients(
     if lines := _argument_errors(function, sizes, loss, rows, lr, bias, seed):
         raise SweepError(lines)
     check_denormals()
-    rate = None if lr is None else float(lr)
-    checked = partial(_checked, function, loss=loss, rate=rate, seed=seed)
+    lr = None if lr is None else float(lr)
+    checked = partial(_checked, function, loss=loss, rate=lr, seed=seed)
     return _with_hint(function, checked, tuple(int(n) for n in sizes), int(rows), bool(bias))
 
 
@@ -196,8 +191,8 @@ def _with_hint(
         return result
     verdict = "its gradients are right"
     if not other.ok:
-        mistake = other.mistake
-        likely = f"likely: {mistake}" if mistake else "no usual mistake gives these values"
+        likely = "no usual mistake gives these values"
+        likely = f"likely: {other.mistake}" if other.mistake else likely
         verdict = f"its gradients are wrong, first in {other.first_wrong}, {likely}"
     return result._replace(mistake=f"{result.mistake}; {hint}, and then {verdict}")
 
@@ -228,7 +223,8 @@ def _argument_errors(
         ),
         "loss": (loss, loss in ("squared", "cross-entropy"), "squared, cross-entropy"),
         "rows": (rows, integer(rows, 1, MAX_ROWS), f"an integer from 1 to {MAX_ROWS}"),
-        "lr": (lr, lr is None or (real and 0 < lr < MAX_RATE), "a number > 0"),
+        # Steps of smaller rates do not overflow.
+        "lr": (lr, lr is None or (real and 0 < lr < 2**100), "a number > 0"),
         "bias": (bias, isinstance(bias, bool | np.bool_), "true or false"),
         "seed": (seed, integer(seed, 0, np.inf), "an integer from 0"),
     }
@@ -289,7 +285,9 @@ def _judged(task: CheckTask) -> GradientCheck | CallFailure:
                 text = "it changes its arguments in some calls and returns something in others"
                 failures.append(CallFailure(0, UNFIT, text))
             elif not _is_steady(task, convention):
-                return _wrong(read, [], task, _UNSTEADY)
+                again = "called again with the same arguments it returns something else: it keeps "
+                again += "values between calls, or draws random numbers"
+                return _wrong(read, [], task, again)
             else:
                 new += [r for r in read if not any(equal(r, other) for other in known + new)]
         if likely := explained(new, task):
@@ -338,10 +336,10 @@ def _right(
         if max(errors.values()) > TOLERANCE:
             continue
         if failure:
-            call_number = f"in call {calls + 1} of {len(task.examples)}"
-            return failure._replace(text=f"{call_number} {failure.text}")
+            text = f"in call {calls + 1} of {len(task.examples)} {failure.text}"
+            return failure._replace(text=text)
         if noise > LOST:
-            return CallFailure(0, OWN_ERROR, _LOST_STEPS)
+            return _LOST_STEPS
         if i and read[0].steps and not reading.steps and explained([read[0]], task):
             del read[1:]  # the gradients that it returns are right, the step that it makes is not
             return None
@@ -370,7 +368,7 @@ def _wrong(
         factor = 0.0
     errors, noise, rate = errors_of(reading, task, factor)
     if noise > LOST:
-        return CallFailure(0, OWN_ERROR, _LOST_STEPS)
+        return _LOST_STEPS
     if not any(values.any() for arrays in reading.arrays for values in arrays.values()):
         none = "W and b are returned unchanged" if reading.steps else "all gradients are 0"
         mistake = mistake or none
@@ -393,8 +391,7 @@ def _report(
     convention = f"called with {reading.convention}; it {reading.does}"
     if reading.steps:
         convention += f": a step of rate {rate:.4g}"
-        if task.rate is None:
-            convention += "\nthe rate is inferred: a factor on all gradients would look the same "
-            convention += "(lr = … checks it)"
+        inferred = "\nthe rate is inferred: a factor on all gradients would look the same "
+        convention += (inferred + "(lr = … checks it)") * (task.rate is None)
     step_rate = rate if reading.steps else None
     return GradientCheck(not wrong, first, mistake, errors, 0.0, convention, step_rate, tolerance)

@@ -6,6 +6,7 @@ import re
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from inspect import signature
 from itertools import islice, product
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp.engine.lane_group import by_name
 from fastbp.gradcheck.reference import (
     Arrays,
     CheckTask,
@@ -20,14 +22,10 @@ from fastbp.gradcheck.reference import (
     NoGradientError,
     Reading,
     Real,
-    by_name,
     fitted,
     is_changed,
 )
 from fastbp.schema.text import plain, shown
-
-MAX_LINE = 200
-"""Characters of an error's text that a line shows."""
 
 _VECTORS = {"flat": (-1,), "column": (-1, 1), "row": (1, -1)}
 
@@ -53,8 +51,8 @@ class Convention(NamedTuple):
         if self.joined:
             order = order.replace("in", "in + 1")
             line = "column" if self.out_in else "row"
-            biases = f"the biases in the {self.joined} {line} of each W"
             ones = ", with a 1 among them" * self.ones
+            biases = f"the biases in the {self.joined} {line} of each W"
             return f"{order}, {biases}, samples {_FORMS[self.samples]}{ones}"
         if self.biases == self.samples:
             return f"{order}, vectors {_FORMS[self.biases]}"
@@ -160,12 +158,11 @@ def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFai
         x = convention.sample(example.X, convention.ones)
         t = convention.sample(example.T)
         arguments = [W, x, t] if three else [W, b, x, t]
-        before = by_name(list(zip(W, b or W, strict=True)), separate)
-        before = {name: values.copy() for name, values in before.items()}
+        before = deepcopy(by_name(list(zip(W, b or W, strict=True)), separate))
         shapes = ", ".join(filter(None, [_shapes(W, "W"), _shapes(b, "b")]))
         joined = ", biases in W," if convention.joined else ""
-        called_as = f"function(W{'' if three else ', b'}, x, t){joined} with {shapes}"
-        called_as = f"(called as {called_as}, x {x.shape}, t {t.shape})"
+        called_as = f"(called as function(W{'' if three else ', b'}, x, t){joined} with {shapes}, "
+        called_as += f"x {x.shape}, t {t.shape})"
         try:
             # In a convention that is not its own a function may warn of anything.
             with warnings.catch_warnings():
@@ -194,7 +191,7 @@ def _shapes(arrays: Sequence[Real], letter: str) -> str:
 
 def _raised(error: BaseException, called_as: str, example: int) -> CallFailure:
     try:
-        text = plain((str(error).splitlines() or [""])[0].strip(), MAX_LINE)
+        text = plain((str(error).splitlines() or [""])[0].strip(), 200)
     except Exception:  # an error may fail to say what it is
         text = ""
     text = f"it raises {type(error).__name__}{': ' * bool(text)}{text} {called_as}"
@@ -216,15 +213,15 @@ def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention)
     }
     changed = read.pop(IN_PLACE, None)
     noise = dict.fromkeys(task.ours[0], 0.0)
-    does = {
-        way: "returns gradients" + ", the output layer's first" * ("reversed" in way)
-        for way in read
-    }
-    gradients = [Reading(each, noise, does[way], str(convention)) for way, each in read.items()]
+    does = {"": "returns gradients", "reversed": "returns gradients, the output layer's first"}
+    gradients = [
+        Reading(each, noise, does[way.partition(" ")[0]], str(convention))
+        for way, each in read.items()
+    ]
     if changed:
-        also = "{}, and changes its arguments"
         step = _step("changes its arguments", changed, task, convention)
-        return [step, *(each._replace(does=also.format(each.does)) for each in gradients)]
+        also = (each._replace(does=f"{each.does}, and changes its arguments") for each in gradients)
+        return [step, *also]
     steps = [
         _step("returns changed weights", each, task, convention)
         for way, each in read.items()
@@ -272,8 +269,7 @@ def _answer(
     elif returned is None:
         lengths = f"{len(W)} weights and {len(b)} biases"
         raise NoGradientError(f"the lists that it was given have {lengths} afterwards")
-    in_place = "W and b" if bias else "W"
-    needed = f"needed: the gradients of {', '.join(before)}, or {in_place} changed in place"
+    needed = f"needed: the gradients of {', '.join(before)}, or W{' and b' * bias} changed in place"
     if returned is None:
         raise NoGradientError(f"it returns None and changes neither W nor b in place; {needed}")
     return _read(returned, before, convention, needed)
@@ -352,8 +348,8 @@ def _laid_out(
     """Find the layouts that fit these parts. Raises NoGradientError."""
     names, reasons = list(before), []
     if getattr(returned, "shape", None) == (sum(values.size for values in before.values()),):
-        ends = np.cumsum([values.size for values in before.values()])
-        flat = np.split(np.asarray(returned), ends[:-1])
+        sizes = [values.size for values in before.values()]
+        flat = np.split(np.asarray(returned), np.cumsum(sizes)[:-1])
         parts = [v.reshape(w.shape) for v, w in zip(flat, before.values(), strict=True)]
     last = int(names[-1][1:])
     mirrored = {name: f"{name[0]}{last - int(name[1:])}" for name in names}

@@ -135,29 +135,33 @@ def sources(layer: int, last: int, loss: Loss) -> list[Variant]:
         error = "what is carried back to {layers} is the error o − t, not the output's delta"
         wrong = layer == last - 1 and loss == "squared"
         return [right, *[Variant(error, lambda at: at.error)] * wrong]
-    squared = (
-        "the output's delta has the loss ½(o − t)² in it, not its derivative o − t",
-        lambda at: at.error**2 / 2,
-    )
-    crossed = (
-        "only −t·log(o) of the cross-entropy is differentiated, without −(1 − t)·log(1 − o)",
-        lambda at: -at.example.T * (1 - at.activations[-1]),
-    )
-    wrong_ways: list[tuple[str, Callable[[LayerState], Any]]] = [
-        ("the factor o − t is missing in the output's delta", lambda at: np.ones_like(at.error)),
-        ("the sign of o − t is lost in the output's delta", lambda at: np.abs(at.error)),
-        ("the output's delta has only the sign of o − t", lambda at: np.sign(at.error)),
-        (
+    of_loss = {
+        "squared": Variant(
+            "the output's delta has the loss ½(o − t)² in it, not its derivative o − t",
+            lambda at: at.error**2 / 2,
+        ),
+        "cross-entropy": Variant(
+            "only −t·log(o) of the cross-entropy is differentiated, without −(1 − t)·log(1 − o)",
+            lambda at: -at.example.T * (1 - at.activations[-1]),
+        ),
+    }
+    return [
+        right,
+        Variant(
+            "the factor o − t is missing in the output's delta", lambda at: np.ones_like(at.error)
+        ),
+        Variant("the sign of o − t is lost in the output's delta", lambda at: np.abs(at.error)),
+        Variant("the output's delta has only the sign of o − t", lambda at: np.sign(at.error)),
+        Variant(
             "the target is missing in the output's delta: it has o, not o − t",
             lambda at: at.activations[-1],
         ),
-        (
+        Variant(
             "o − t is summed over all outputs: each output's delta has its own",
             lambda at: at.error.sum(axis=1, keepdims=True),
         ),
-        squared if loss == "squared" else crossed,
+        of_loss[loss],
     ]
-    return [right, *(Variant(*wrong) for wrong in wrong_ways)]
 
 
 CHANGED = (
@@ -170,21 +174,24 @@ def ways_back(layer: int, last: int, steps: bool) -> list[Variant]:
     """How deltas are carried back to a layer through the weights above it."""
     if layer == last:
         return [Variant("", lambda at: at.above)]
-
     carried = "deltas are carried back to {layers}"
     missing = "the factor W is missing where deltas are carried back to {layers}"
-    turned = f"{carried} through weights not transposed: of W[out, in] it is Wᵀδ"
     reshaped = f"{carried} through weights that are reshaped, not transposed"
-    other_layer = f"{carried} through the weights W%d, which are not those above"
     return [
         Variant("", lambda at: at.above @ at.weights),
-        Variant(turned, lambda at: at.above @ at.weights.T),
+        Variant(
+            f"{carried} through weights not transposed: of W[out, in] it is Wᵀδ",
+            lambda at: at.above @ at.weights.T,
+        ),
         Variant(missing, lambda at: at.above.sum(axis=1, keepdims=True)),
         Variant(missing, lambda at: at.above),
         Variant(reshaped, lambda at: at.above @ at.weights.T.reshape(at.weights.shape), 2),
         Variant(reshaped, lambda at: at.above @ at.weights.reshape(at.weights.T.shape).T, 2),
         *(
-            Variant(other_layer % k, partial(lambda at, k: at.above @ at.example.layers[k][0], k=k))
+            Variant(
+                f"{carried} through the weights W{k}, which are not those above",
+                partial(lambda at, k: at.above @ at.example.layers[k][0], k=k),
+            )
             for k in range(last)
             if k != layer
         ),
@@ -209,16 +216,18 @@ def slopes(layer: int, last: int, loss: Loss) -> list[Variant]:
     needless = (
         "σ′ at {layers} is one factor too many (with cross-entropy it cancels: the delta is o − t)"
     )
-    missing = "σ′ is missing at {layers}"
-    if layer == last:
-        missing += " (which is right for cross-entropy, not for squared error:"
-        missing += ' loss="cross-entropy" checks that)'
-    squared = "σ′ at {layers} is squared: it is one factor too many"
+    hint = " (which is right for cross-entropy, not for squared error: "
+    hint += 'loss="cross-entropy" checks that)'
     one_mean = "σ′ at {layers} is taken as one mean for all units: each unit has its own"
     right = [
         Variant("", lambda at: at.slopes[layer]),
-        Variant(missing, lambda at: np.ones_like(at.slopes[layer])),
-        Variant(squared, lambda at: at.slopes[layer] ** 2),
+        Variant(
+            "σ′ is missing at {layers}" + hint * (layer == last),
+            lambda at: np.ones_like(at.slopes[layer]),
+        ),
+        Variant(
+            "σ′ at {layers} is squared: it is one factor too many", lambda at: at.slopes[layer] ** 2
+        ),
     ]
     if layer == last and loss == "cross-entropy":
         right = [Variant("", lambda at: np.ones_like(at.error)), Variant(needless, right[0].make)]
@@ -249,13 +258,12 @@ def _slopes_of(other: int, layer: int, last: int) -> list[Variant]:
     for rare, name in enumerate(dict.fromkeys([relative, absolute])):
         wrong = f"σ′ of the wrong layer: at {{layers}} the slope of {name} is taken"
         squashed = f"{wrong}, of values already squashed" if other else f"{wrong}, as of z"
-        one_mean = f"{wrong}, as one mean for all units"
         variants += [
             Variant(wrong, lambda at: prime(at.activations[other]), rare),
             Variant(squashed, lambda at: prime(sigmoid(at.activations[other])), rare),
             *(
                 Variant(
-                    one_mean,
+                    f"{wrong}, as one mean for all units",
                     partial(lambda at, mean: mean(prime(at.activations[other])), mean=mean),
                     2 + rare,
                 )
@@ -269,18 +277,20 @@ def inputs(layer: int, last: int) -> list[Variant]:
     """The gradient of a layer's weights: its deltas, times the layer's inputs."""
     below = layer - 1
     names = {0: "the inputs x", layer: "the outputs of its own layer"}
-    instead = "{{W_are}} taken with {}, not with the outputs of the layer below"
-    missing = "the factor a, the layer's inputs, is missing in {W}"
     sums = Variant(
         "{W_are} taken with the sums z, not with σ(z)", lambda at: at.delta.T @ at.sums[below]
     )
     return [
         Variant("", lambda at: at.delta.T @ at.activations[below]),
-        Variant(missing, lambda at: at.delta.T @ np.ones_like(at.activations[below])),
+        Variant(
+            "the factor a, the layer's inputs, is missing in {W}",
+            lambda at: at.delta.T @ np.ones_like(at.activations[below]),
+        ),
         *[sums] * (below > 0),
         *(
             Variant(
-                instead.format(names.get(k, f"a of layer {k}")),
+                f"{{W_are}} taken with {names.get(k, f'a of layer {k}')}, "
+                "not with the outputs of the layer below",
                 partial(lambda at, k: at.delta.T @ at.activations[k], k=k),
             )
             for k in range(last + 1)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
-from fastbp.engine.lane_group import LaneGroup, Layers, task
+from fastbp.engine.lane_group import LaneGroup, Layers, by_name, task
 from fastbp.schema.text import shown
 
 Real = NDArray[np.float64]
@@ -21,15 +21,9 @@ Arrays = dict[str, Real]
 Loss = Literal["squared", "cross-entropy"]
 
 
-PLACES = 20
-"""Weights of each array that finite differences check, in each draw."""
-
 TOLERANCE = 1e-4
 """Largest difference of an array, as a share of its largest gradient, that counts as none: float32
 keeps seven digits."""
-
-MOVED = 1e-12
-"""The largest change of a weight, as a share of the largest, that is rounding of w + ε − ε."""
 
 KERNEL_RATE = 2.0**19
 """The rate of the one step that gives the kernels' gradient: so large that subtracting the weights
@@ -91,15 +85,6 @@ class NoGradientError(Exception):
         super().__init__(text)
 
 
-def by_name(layers: Layers, bias: bool) -> Arrays:
-    """Name the arrays of a network, with or without its biases."""
-    return {
-        f"{kind}{layer}": values
-        for layer, pair in enumerate(layers)
-        for kind, values in zip("Wb"[: 1 + bias], pair, strict=False)
-    }
-
-
 def random_example(
     sizes: Sequence[int], rows: int, bias: bool, rng: np.random.Generator
 ) -> Example:
@@ -113,7 +98,7 @@ def random_example(
     ]
     X, T = rng.normal(size=(rows, sizes[0])), rng.uniform(0.1, 0.9, (rows, sizes[-1]))
     # Of a difference near 0 float32 keeps few digits, too.
-    near = np.abs(outputs(layers, X) - T) < 0.1
+    near = np.abs(activations(layers, X)[-1] - T) < 0.1
     return Example(layers, X, np.where(near, (T + 0.4) % 0.8 + 0.1, T))
 
 
@@ -127,16 +112,17 @@ def prime(a: Real) -> Real:
     return a * (1 - a)
 
 
-def outputs(layers: Layers, X: Real) -> Real:
-    """The outputs of a network, [row, output]."""
+def activations(layers: Layers, X: Real) -> list[Real]:
+    """The inputs, and the outputs of each layer, [row, unit]."""
+    values = [X]
     for W, b in layers:
-        X = sigmoid(X @ W.T + b)
-    return X
+        values.append(sigmoid(values[-1] @ W.T + b))
+    return values
 
 
 def loss_of(example: Example, loss: Loss) -> float:
     """½Σ(o − t)² or the cross-entropy, summed over rows and outputs."""
-    a = outputs(example.layers, example.X)
+    a = activations(example.layers, example.X)[-1]
     if loss == "squared":
         return 0.5 * float(((a - example.T) ** 2).sum())
     return -float((example.T * np.log(a) + (1 - example.T) * np.log1p(-a)).sum())
@@ -152,12 +138,10 @@ def gradient(example: Example, loss: Loss, through: Sequence[Real]) -> Layers:
     through : float64 [out, in] of each layer
         The weights that carry deltas back; the network's own give the true gradient.
     """
-    activations = [example.X]
-    for W, b in example.layers:
-        activations.append(sigmoid(activations[-1] @ W.T + b))
-    delta = (activations[-1] - example.T) * (prime(activations[-1]) if loss == "squared" else 1.0)
+    *below, o = activations(example.layers, example.X)
+    delta = (o - example.T) * (prime(o) if loss == "squared" else 1.0)
     gradients: Layers = []
-    for W, a in zip(reversed(through), reversed(activations[:-1]), strict=True):
+    for W, a in zip(reversed(through), reversed(below), strict=True):
         gradients.insert(0, (delta.T @ a, delta.sum(axis=0)))
         delta = (delta @ W) * prime(a)
     return gradients
@@ -165,9 +149,16 @@ def gradient(example: Example, loss: Loss, through: Sequence[Real]) -> Layers:
 
 def kernel_gradient(example: Example, loss: Loss, bias: bool) -> Arrays:
     """The gradient of the kernels, summed over rows: what one step takes from the weights."""
-    keys = {"loss": loss, "order": "cyclic", "batch": "full", "lr": KERNEL_RATE, "updates": 1}
-    hidden = [len(b) for _, b in example.layers[:-1]]
-    setup = Setup.from_arrays(example.X, example.T, hidden=hidden, **keys)
+    setup = Setup.from_arrays(
+        example.X,
+        example.T,
+        hidden=[len(b) for _, b in example.layers[:-1]],
+        loss=loss,
+        order="cyclic",
+        batch="full",
+        lr=KERNEL_RATE,
+        updates=1,
+    )
     group = LaneGroup(task(setup), np.array([0], np.uint64))
     group.set_layers(example.layers)
     group.advance(1)
@@ -183,9 +174,8 @@ def numeric_difference(
 ) -> float:
     """The largest difference of our gradient from central differences of fourth order."""
     worst = 0.0
-    arrays = by_name(example.layers, "b0" in ours)
-    for name, values in arrays.items():
-        for place in rng.permutation(values.size)[:PLACES]:
+    for name, values in by_name(example.layers, "b0" in ours).items():
+        for place in rng.permutation(values.size)[:20]:  # weights of each array, in each draw
             at = np.unravel_index(place, values.shape)
             kept, slope = float(values[at]), 0.0
             for offset, weight in ((1, 8), (-1, -8), (2, -1), (-2, 1)):
@@ -234,19 +224,19 @@ def errors_of(
         fit = sum(float((a[last] * o[last]).sum()) for a, o in pairs)
         size = sum(float((o[last] ** 2).sum()) for _, o in pairs)
         rate = abs(factor or fit / size) or 1.0
-    errors, noises = {}, [0.0]
+    errors, largest = {}, 0.0
     for name, noise in reading.noise.items():
         # Not the scale of each draw: in one the gradients may happen to cancel.
         scale = max(scale_of(ours[name]) for ours in task.ours)
-        noises.append(noise / rate / scale)
         worst = max(
             float(np.abs(a[name] / rate - o[name]).max()) / scale
             if a[name].shape == o[name].shape
             else np.inf
             for a, o in pairs
         )
-        errors[name] = max(worst - noises[-1], 0.0)
-    return errors, max(noises), reading.rate or rate
+        errors[name] = max(worst - noise / rate / scale, 0.0)
+        largest = max(largest, noise / rate / scale)
+    return errors, largest, reading.rate or rate
 
 
 def is_changed(after: Any, before: Real) -> bool:
@@ -255,7 +245,7 @@ def is_changed(after: Any, before: Real) -> bool:
         values = np.asarray(after, float)
     except (TypeError, ValueError):
         return True
-    limit = MOVED * np.abs(before).max()
+    limit = 1e-12 * np.abs(before).max()  # what w + ε − ε leaves is rounding
     return values.shape != before.shape or not bool(np.all(np.abs(values - before) <= limit))
 
 
@@ -288,11 +278,9 @@ def _fit(values: Any, before: Real, name: str, out_in: bool, of: str) -> Real:
             f"{of}{name} is not an array of real numbers but {shown(values)}", name
         )
     size = before.size
+    shapes = [before.shape, *[before.shape[::-1]] * bool(of), *[(size,)] * (1 in before.shape)]
     if name[0] == "b":
         shapes = [(size,), (size, 1), (1, size)]
-    else:
-        shapes = [before.shape] + [before.shape[::-1]] * bool(of)
-        shapes += [(size,)] * (1 in before.shape)
     after = "" if of else " after the call"
     if array.shape not in shapes + [()] * (size == 1):
         had = f"{name} has" if of else "it had"

@@ -27,9 +27,6 @@ SAME = 1e-3
 MAX_MISTAKES = 3
 """Mistakes at once that the search looks for."""
 
-MAX_REPORTED = 3
-"""Explanations of the same gradients that are reported."""
-
 
 class LikelyMistakes(NamedTuple):
     """Mistakes that give the gradients of a reading.
@@ -76,7 +73,7 @@ class _Path(NamedTuple):
 
 
 def explained(readings: Sequence[Reading], task: CheckTask) -> list[LikelyMistakes]:
-    """Find the explanations with the fewest mistakes; several where they give equal numbers.
+    """Find the explanations with the fewest mistakes; up to three where they give equal numbers.
 
     The search goes from the output down, as backpropagation does: it keeps what explains the
     arrays of a layer, and goes on with the layer below.
@@ -89,7 +86,7 @@ def explained(readings: Sequence[Reading], task: CheckTask) -> list[LikelyMistak
                 break  # more mistakes would rank behind
     best = min((each.rank for each in likely), default=None)
     first = {each.text: each for each in reversed(likely) if each.rank == best}
-    return list(first.values())[::-1][:MAX_REPORTED]
+    return list(first.values())[::-1][:3]
 
 
 def _explanations(reading: Reading, task: CheckTask, most: int) -> Iterator[LikelyMistakes]:
@@ -269,7 +266,8 @@ def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMi
             text = _factor_text(abs(common), task, reading.steps, common=True)
             texts.append(text + rates * reading.steps)
         if common < 0:
-            texts.append(f"the sign is wrong{': it climbs' if reading.steps else _SIGN}")
+            hint = " (the error is o − t, not t − o; a gradient is not the change −lr·g)"
+            texts.append(f"the sign is wrong{': it climbs' if reading.steps else hint}")
         for how in sorted({match.turned for match in path.matches.values()} - {""}):
             turned = [name for name in names if path.matches[name].turned == how]
             texts.append(f"{_gradients(turned)} {how}")
@@ -280,9 +278,6 @@ def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMi
         ]
         rank = (len(texts), *path.rank[1:])
         yield LikelyMistakes(reading, rank, ", and ".join(texts), common)
-
-
-_SIGN = " (the error is o − t, not t − o; a gradient is not the change −lr·g)"
 
 
 def _mistake_texts(mistakes: frozenset[tuple[str, int]], last: int) -> list[str]:
@@ -321,13 +316,12 @@ def _group_text(factor: float, names: list[str], task: CheckTask, steps: bool) -
     """How some arrays differ from the rest."""
     listed = and_(names)
     if factor == 0:
-        all_biases = names == [name for name in task.ours[0] if name[0] == "b"]
-        if not steps:
+        if names == [name for name in task.ours[0] if name[0] == "b"]:
             return (
-                f"{'the gradients of the biases are' if all_biases else _gradients(names)} missing"
+                "the biases are not updated" if steps else "the gradients of the biases are missing"
             )
-        listed = "the biases" if all_biases else listed
-        return f"{listed} {'are' if len(names) > 1 or all_biases else 'is'} not updated"
+        updated = f"{listed} {'are' if len(names) > 1 else 'is'} not updated"
+        return updated if steps else f"{_gradients(names)} missing"
     if _same(factor, -1.0):
         return f"the sign of {listed} is wrong"
     sign = "the sign is wrong, and " if factor < 0 else ""
@@ -348,6 +342,6 @@ def _factor_text(size: float, task: CheckTask, steps: bool, common: bool = False
         texts |= {f"{text}, and {half}": 2 * mean for text, mean in means.items()}
     if known := [text for text, value in texts.items() if _same(size, value)]:
         return " or ".join(known)
-    rate = " (gradients have no rate in them: it belongs to the step)"
-    hint = rate * (common and not steps and size < 1)
-    return f"{'the steps' if steps else 'they'} are {size:.4g} times what they should be{hint}"
+    text = f"{'the steps' if steps else 'they'} are {size:.4g} times what they should be"
+    hint = " (gradients have no rate in them: it belongs to the step)"
+    return text + hint * (common and not steps and size < 1)
