@@ -12,7 +12,6 @@ from pathlib import Path
 
 from fastbp import __version__
 from fastbp.analysis.counts import SetupCounts, count_runs
-from fastbp.reporting import phrases
 from fastbp.reporting.figures import Write
 from fastbp.reporting.html import render, render_part
 from fastbp.reporting.report_data import ReportData, Section
@@ -72,13 +71,13 @@ class Report(ReportData):
         """The shares people look for first, for a terminal; those of classes in an atlas."""
         if self.is_atlas:
             return atlas_section.terminal_table(self.classes)
-        return phrases.result_table(self.summary, self.baseline)
+        return outcomes_section.result_table(self.summary, self.baseline)
 
     def changes(self) -> list[str]:
         """What each change did, for a terminal; in an atlas the answer."""
         if self.is_atlas:
             return self.verdict
-        return phrases.effect_lines(self.contrasts, self.summary, self.baseline)
+        return changes_section.effect_lines(self.contrasts, self.summary, self.baseline)
 
     def beside(self) -> list[str]:
         """Published figures beside ours, for a terminal."""

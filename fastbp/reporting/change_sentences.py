@@ -11,6 +11,7 @@ import pandas as pd
 from fastbp.reporting.phrases import (
     Record,
     apart,
+    by_change,
     change_of,
     count_of,
     half_time,
@@ -249,14 +250,11 @@ def strongest_changes(rows: Sequence[Record]) -> str:
             "No two setups differ in exactly one key and share seeds, so the effect of a single "
             "change is unknown."
         )
-    groups: dict[str, list[Record]] = {}
-    for row in rows:
-        groups.setdefault(change_of(row), []).append(row)
 
     def strength(group: Sequence[Record]) -> tuple[bool, float]:
         return not any(map(has_effect, group)), -max(abs(row["difference"]) for row in group)
 
-    strongest = sorted(groups.values(), key=strength)[:MAX_CHANGES]
+    strongest = sorted(by_change(rows), key=strength)[:MAX_CHANGES]
     return f"On its own, {'; '.join(map(_effect, strongest))}."
 
 

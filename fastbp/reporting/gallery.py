@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -62,28 +63,30 @@ def text(results: Path, entries: Sequence[Entry], command: str) -> str:
         If a store cannot be read.
     """
     pages = {entry: page_of(results / entry.name) for entry in entries}
-    missing = [f"`{entry.name}`" for entry, page in pages.items() if page is None]
-    sections: list[str] = []
-    runs, efforts = 0, []
-    for entry, page in pages.items():
-        if page is not None:
-            counts, effort = run_counts(results / entry.name), effort_of(results / entry.name)
-            runs += counts.runs
-            efforts.append(effort)
-            sections += ["", *_section(results, entry, page, counts, effort)]
-    lines = [MARK, "", "# Results", "", _opening(efforts, runs, command), *sections]
-    if missing:
+    there = {entry: page for entry, page in pages.items() if page is not None}
+    stores = [results / entry.name for entry in there]
+    counts = [run_counts(store) for store in stores]
+    lines = [
+        MARK,
+        "",
+        "# Results",
+        "",
+        _opening(stores, sum(each.runs for each in counts), command),
+    ]
+    for (entry, page), count in zip(there.items(), counts, strict=True):
+        lines += ["", *_section(results, entry, page, count)]
+    if missing := [f"`{entry.name}`" for entry, page in pages.items() if page is None]:
         lines += ["", f"Not there yet: {and_(missing)}."]
     return "\n".join(lines) + "\n"
 
 
-def _opening(efforts: Sequence[Effort], runs: int, command: str) -> str:
-    total = sum_of(efforts)
+def _opening(stores: Sequence[Path], runs: int, command: str) -> str:
+    total = effort_of(*stores)
     least = "at least " * (total.runs < runs)  # an interrupted command left runs, and no time
     where = f" on {and_([_escaped(cpu) for cpu in total.cpus])}" if total.cpus else ""
-    each = "each of " * (len(efforts) != 1)
+    each = "each of " * (len(stores) != 1)
     return (
-        f"The question of {each}{plural(len(efforts), 'sweep')}, its answer in a sentence, and a "
+        f"The question of {each}{plural(len(stores), 'sweep')}, its answer in a sentence, and a "
         f"figure that leads to the page: {plural(runs, 'run')} and {least}"
         f"{_updates(total.updates)}, which took {least}{_seconds(total.seconds)}{where}. Every "
         "sentence, number and figure is made of the runs. All of it is made by\n\n"
@@ -94,10 +97,8 @@ def _opening(efforts: Sequence[Effort], runs: int, command: str) -> str:
     )
 
 
-def _section(
-    results: Path, entry: Entry, page: PageText, counts: RunCounts, effort: Effort
-) -> list[str]:
-    folder = quote(entry.name)
+def _section(results: Path, entry: Entry, page: PageText, counts: RunCounts) -> list[str]:
+    folder, effort = quote(entry.name), effort_of(results / entry.name)
     lines = [f"## {_escaped(page.title)}", "", _escaped(page.answer), ""]
     figure = best_figure([*page.figures], counts)
     if figure:
@@ -116,6 +117,13 @@ def _section(
 
 
 # What a store says about itself
+
+_FIGURE = re.compile(
+    r'<figure>(?:(?!<figure>).)*?aria-label="([^"]*)"'
+    r'(?:(?!<figure>).)*?href="figures/([\w.-]+)\.svg"',
+    re.DOTALL,
+)
+"""A figure of a page that has files of its own: its label, and their name."""
 
 
 class PageText(NamedTuple):
@@ -136,12 +144,7 @@ def page_of(store: Path) -> PageText | None:
     answer = re.search(r'<section class="verdict"[^>]*>\s*<p>(.*?)</p>', text, re.DOTALL)
     if not title or not answer:
         return None
-    figures = {}
-    for part in text.split("<figure>")[1:]:
-        label = re.search(r'aria-label="([^"]*)"', part)
-        file = re.search(r'href="figures/([\w.-]+)\.svg"', part)
-        if label and file:
-            figures[file[1]] = html.unescape(label[1])
+    figures = {file: html.unescape(label) for label, file in _FIGURE.findall(text)}
     return PageText(html.unescape(title[1]), html.unescape(answer[1]), figures)
 
 
@@ -175,27 +178,22 @@ class Effort(NamedTuple):
     runs: int = 0
 
 
-def sum_of(efforts: Sequence[Effort]) -> Effort:
-    """All of them together."""
-    return Effort(
-        sum(each.seconds for each in efforts),
-        sum(each.updates for each in efforts),
-        max((each.jobs for each in efforts), default=0),
-        tuple(dict.fromkeys(cpu for each in efforts for cpu in each.cpus)),
-        sum(each.runs for each in efforts),
-    )
-
-
-def effort_of(store: Path) -> Effort:
-    """Sum up the commands in `made.json`, leaving out what fastbp did not write."""
-    efforts = []
-    for entry in read_made(store):
+def effort_of(*stores: Path) -> Effort:
+    """Sum up the commands in `made.json` of some stores, leaving out what fastbp did not write."""
+    efforts = [Effort()]
+    for entry in chain.from_iterable(map(read_made, stores)):
         with suppress(TypeError, KeyError, ValueError, OverflowError):
             spent, cpu = entry["seconds"], str(entry["cpu"])
             seconds = float(spent["total"]) - float(spent.get("compile", 0))
             updates, jobs, runs = (int(entry[name]) for name in ("updates", "jobs", "runs"))
             efforts.append(Effort(seconds, updates, jobs, (cpu,), runs))
-    return sum_of(efforts)
+    return Effort(
+        sum(each.seconds for each in efforts),
+        sum(each.updates for each in efforts),
+        max(each.jobs for each in efforts),
+        tuple(dict.fromkeys(cpu for each in efforts for cpu in each.cpus)),
+        sum(each.runs for each in efforts),
+    )
 
 
 def best_figure(figures: Sequence[str], counts: RunCounts) -> str | None:
@@ -208,16 +206,15 @@ def best_figure(figures: Sequence[str], counts: RunCounts) -> str | None:
     many |= {"width", "depth"} if "hidden" in many else set()
     maps = {f"map-{x}-{y}" for x in many for y in many}
     last = ["survival", "outcomes"] if counts.setups < MANY else ["outcomes", "survival"]
-    basins = [name for name in figures if name.startswith("basin")]
-    candidates = [
-        *(name for name in figures if name == "atlas"),
-        *basins[-1:],
+    wanted = [
+        "atlas",
+        *(name for name in reversed(figures) if name.startswith("basin")),
         *(name for name in figures if name in maps),
         *(name for name in figures if name.startswith("response-")),
-        *(name for name in last if name in figures),
+        *last,
         *figures,
     ]
-    return next(iter(candidates), None)
+    return next((name for name in wanted if name in figures), None)
 
 
 def _smaller(store: Path, figure: str) -> str:

@@ -67,7 +67,7 @@ def html_table(
     return HtmlTable(title, caption + " All columns:" * bool(file), columns, cells, file)
 
 
-def text_table(columns: Sequence[TableColumn], rows: Iterable[Record]) -> list[str]:
+def text_table(columns: Sequence[TableColumn], rows: Iterable[Any]) -> list[str]:
     """Make the table of a terminal, one line for each row."""
     titles = [each.title for each in columns]
     cells = [[each.cell(row) for each in columns] for row in rows]

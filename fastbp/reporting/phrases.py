@@ -67,6 +67,15 @@ def extreme(summary: pd.DataFrame, name: str, least: bool = False) -> dict[Any, 
     return row
 
 
+def fastest_and_slowest(summary: pd.DataFrame) -> tuple[dict[Any, Any] | None, ...]:
+    """The rows where half of the runs converged first and last; None unless they differ."""
+    timed = summary[summary["updates_median"].notna()]
+    medians = timed["updates_median"].astype(int)
+    if medians.nunique() < 2:
+        return None, None
+    return tuple(timed.iloc[int(at)].to_dict() for at in (medians.argmin(), medians.argmax()))
+
+
 def setting(row: Record | pd.Series[Any], keys: Sequence[Any]) -> str:
     """The values of these keys in a row: `order random, lr 0.1`."""
     return ", ".join(f"{key} {named(row[key])}" for key in keys)
@@ -95,42 +104,6 @@ def labels(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
         return names
     setups = zip(names, summary["setup"], strict=True)
     return [f"{name}, setup {setup}".removeprefix(", ") for name, setup in setups]
-
-
-def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
-    """The results of each setup as lines for a terminal.
-
-    Parameters
-    ----------
-    summary : DataFrame
-        From `summary`.
-    baseline : str, optional
-        Id of the setup to mark.
-
-    Returns
-    -------
-    list of str
-        The keys that vary (and the setup's id, if they do not distinguish the rows), the runs if
-        their number varies, the share converged with its 95% interval, the share constant, the
-        share diverged if a run is, and marks for the baseline and the best setup.
-    """
-    if summary.empty:
-        return ["No runs."]
-    keys = keys_of(summary)
-    named_by = keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"]
-    runs = ["runs"] * (len(summary) == 1 or summary["runs"].nunique() > 1)
-    ends = ["constant", *(["diverged"] if summary["diverged"].any() else [])]
-    best = extreme(summary, "converged")
-    is_best = summary["converged_share"].nunique() > 1
-    rows = [[*named_by, *runs, "converged", "95% CI", *ends, ""]]
-    for row in summary.to_dict("records"):
-        marks = {"baseline": row["setup"] == baseline, "best": row["setup"] == best["setup"]}
-        marks["best"] &= is_best
-        cells = [*(named(row[key]) for key in (*named_by, *runs)), percent(row["converged_share"])]
-        cells += [interval(row, "converged"), *(percent(row[f"{name}_share"]) for name in ends)]
-        rows.append([*cells, ", ".join(mark for mark, holds in marks.items() if holds)])
-    words = [i for i, key in enumerate(named_by) if isinstance(summary[key].iloc[0], str)]
-    return aligned(rows, left=[*words, len(rows[0]) - 1])
 
 
 def interval(row: Record, name: str) -> str:
@@ -189,68 +162,12 @@ def unchanged_keys(row: Record, keys: Iterable[str]) -> list[str]:
     return [key for key in keys if key in row and key not in changed]
 
 
-def effect_lines(
-    contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | None = None
-) -> list[str]:
-    """What each change alone did, as lines for a terminal.
-
-    Parameters
-    ----------
-    contrasts, summary : DataFrame
-        From `contrasts` and `summary`, of the same runs.
-    baseline : str, optional
-        Id of the setup from which changes are listed, then the same changes elsewhere. Without it,
-        each change has its range over all settings.
-    """
-    if len(summary) < 2:
-        return [f"{'One setup' if len(summary) else 'No runs'}: there is nothing to compare."]
-    if contrasts.empty:
-        return [
-            "No two setups differ in exactly one key and share seeds: there is nothing to compare."
-        ]
-    rows = contrasts.to_dict("records")
-    start = row_of(summary, baseline)
-    direct = [row for row in rows if start is not None and is_end(row, "from", start)]
-    title = ["Each change alone:", "(points of the convergence rate, paired by seed)"]
-    if start is not None and direct:
-        changes = {change_of(row) for row in direct}
-        others = [
-            row for row in rows if change_of(row) in changes and not is_end(row, "from", start)
-        ]
-        title[0] = f"Each change alone, from {setting(start, keys_of(summary))}:"
-        lines = [*title, *_effect_table(direct)]
-        return (
-            [*lines, "The same changes from other settings:", *_ranges(others)] if others else lines
-        )
-    once = len({change_of(row) for row in rows}) == len(rows)
-    return [*title, *(_effect_table(rows) if once else _ranges(rows))]
-
-
-def _effect_table(rows: Sequence[Record]) -> list[str]:
-    """A line for each comparison."""
-    cells = [["change", "fixed", "broken", "seeds", "points", "95% CI", "effect"]]
-    for row in rows:
-        counts = [plain(row[name]) for name in ("fixed", "broken", "pairs")]
-        bounds = f"{points(row['difference_low'])} to {points(row['difference_high'])}"
-        effect = "fixes" if row["difference"] > 0 else "breaks"
-        effect = effect if has_effect(row) else "not shown"
-        cells.append([change_of(row), *counts, points(row["difference"]), bounds, effect])
-    return aligned(cells, left=(0, 6))
-
-
-def _ranges(rows: Sequence[Record]) -> list[str]:
-    """A line for each change: in how many settings it was made, and the range of its effects."""
+def by_change(rows: Iterable[Record]) -> list[list[Record]]:
+    """The comparisons of each change, in whatever settings it was made."""
     groups: dict[str, list[Record]] = {}
     for row in rows:
         groups.setdefault(change_of(row), []).append(row)
-    cells = [["change", "settings", "points", "effect"]]
-    for change, group in groups.items():
-        shown = sum(map(has_effect, group))
-        effect = (
-            "not shown" if not shown else f"shown in {shown}" if shown < len(group) else "shown"
-        )
-        cells.append([change, plain(len(group)), span_of(group), effect])
-    return aligned(cells, left=(0, 2, 3))
+    return list(groups.values())
 
 
 def span_of(rows: Sequence[Record]) -> str:
@@ -314,14 +231,12 @@ def half(
     before = f"{setting}: " if setting else ""
     if crossing:
         value, low, high, rising, crossings = crossing
-        several = (
-            f"; of {crossings} such values it is the nearest to {key} {plain(start)}"
-            if crossings > 1
-            else ""
+        nearest = f"; of {crossings} such values it is the nearest to {key} {plain(start)}"
+        return (
+            f"{before}{key} = {plain(value)} [{plain(low)}, {plain(high)}]: half of "
+            f"{plural(seeds, 'seed')} converge{', fewer above it' * (not rising)}"
+            f"{nearest * (crossings > 1)}"
         )
-        above = "" if rising else ", fewer above it"
-        at = f"{key} = {plain(value)} [{plain(low)}, {plain(high)}]"
-        return f"{before}{at}: half of {plural(seeds, 'seed')} converge{above}{several}"
     values = list(tried)
     all_tried = f"{len(values)} values of {key} tried, {plain(values[0])} to {plain(values[-1])}"
     lowest, highest = min(tried, key=tried.__getitem__), max(values[::-1], key=tried.__getitem__)
@@ -358,10 +273,11 @@ def trajectory(evaluations: pd.DataFrame, converged_at: int | None = None) -> st
     """
     measures = ["loss", "spread", "max_error", "saturation", "grad_norm", "weight_max"]
     first = (evaluations["updates"] == (-1 if converged_at is None else converged_at)).to_numpy()
-    shown = {*evenly(len(evaluations), MAX_EVALUATIONS - int(first.any())).tolist()}
-    shown |= {*np.flatnonzero(first).tolist()}
+    shown = np.union1d(
+        evenly(len(evaluations), MAX_EVALUATIONS - int(first.any())), np.flatnonzero(first)
+    )
     cells = [["updates", *measures, "wrong", "outcome"]]
-    for i in sorted(shown):
+    for i in shown:
         row = evaluations.iloc[i]
         values = ["–" if pd.isna(row[name]) else f"{row[name]:#.4g}" for name in measures]
         outcome = f"{row['outcome']}{'  ← first converged' * bool(first[i])}"

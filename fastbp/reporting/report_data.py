@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.analysis import atlas, attribution, contrasts, summary
-from fastbp.analysis.basins import Basin, boundary_dimension, plane_of, unlike_neighbours
+from fastbp.analysis.basins import Basin, plane_of, unlike_neighbours
 from fastbp.analysis.counts import SetupCounts
 from fastbp.analysis.published import published, published_figures
 from fastbp.analysis.summary import ALPHA, keys_of
@@ -49,11 +49,6 @@ class StartPlane(NamedTuple):
     name: str
     basin: Basin
     unlike: list[float]
-
-    @property
-    def dimension(self) -> float:
-        """The dimension of the boundary between runs that converge and the others."""
-        return boundary_dimension(STEPS, self.unlike)
 
 
 @dataclass
@@ -144,14 +139,13 @@ class ReportData:
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of the CSV files, by their names."""
-        tables = {
+        return {
             "summary": self.summary,
             "contrasts": self.contrasts,
             "attribution": self.attribution,
+            **({"atlas": self.functions, "classes": self.classes} if self.is_atlas else {}),
+            **({"published": self.published} if len(self.published) else {}),
         }
-        if self.is_atlas:
-            tables |= {"atlas": self.functions, "classes": self.classes}
-        return tables | ({"published": self.published} if len(self.published) else {})
 
     # What a page shows
 

@@ -22,6 +22,7 @@ from fastbp.reporting.phrases import (
     Record,
     count_of,
     extreme,
+    fastest_and_slowest,
     half_time,
     is_end,
     name_of,
@@ -34,13 +35,14 @@ from fastbp.reporting.sections.maps_section import landscape
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 from fastbp.schema.text import percent, plural
 
-_SAME = "the same answer to every input"
-
 _MANY = 4
 """Values of a key beyond which only neighbours are compared, so that a single change may be too
 small to be seen."""
 
-_VERBS = {"converged": ("converges", "converge"), "constant": (f"gives {_SAME}", f"give {_SAME}")}
+_VERBS = {
+    "converged": ("converges", "converge"),
+    "constant": ("gives the same answer to every input", "give the same answer to every input"),
+}
 """What one run does, and several."""
 
 
@@ -113,11 +115,9 @@ def _one_setup(row: Record) -> str:
 def _all_alike(summary: pd.DataFrame, outcome: Outcome) -> str:
     runs, setups = plain(summary["runs"].sum()), plain(len(summary))
     text = f"All {runs} runs in {setups} setups {outcome.verb}, whatever is varied here."
-    timed = summary[summary["updates_median"].notna()]
-    medians = timed["updates_median"].astype(int)
-    if outcome is not Outcome.CONVERGED or medians.nunique() < 2:
+    fast, slow = fastest_and_slowest(summary)
+    if outcome is not Outcome.CONVERGED or fast is None or slow is None:
         return text
-    fast, slow = (timed.iloc[int(at)].to_dict() for at in (medians.argmin(), medians.argmax()))
     updates, keys = plural(int(fast["updates_median"]), "update"), keys_of(summary)
     return (
         f"{text} Only their speed differs: half had converged after {updates} with "

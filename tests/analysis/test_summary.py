@@ -13,7 +13,9 @@ from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import summary
-from fastbp.reporting.phrases import effect_lines, plain, result_table
+from fastbp.reporting.phrases import plain
+from fastbp.reporting.sections.changes_section import effect_lines
+from fastbp.reporting.sections.outcomes_section import result_table
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import percent, points
 

@@ -74,8 +74,8 @@ def test_a_map_is_described_by_its_lines() -> None:
     whole = a_map()
     constant_at_start = pd.Series(np.where(whole["init_scale"] < 1, 1.0, 0.25))
     first, second = landscape(whole, constant_at_start)
-    assert "with init_scale 0.03, from lr 0.359 [0.1, 1] to 27.8 [10, 100]" in first
-    assert "with init_scale 10, at no lr." in first
+    assert "with init_scale 0.03, from lr 0.359 [0.1, 1] up to lr 27.8 [10, 100]" in first
+    assert "with init_scale 10, at no lr (0%)." in first
     assert "That is so in 10 of 42 setups, and soonest with" in first
     assert second.startswith(
         "In 6 of 42 setups half of the runs or more give the same answer to every input, in 6 of these"

@@ -15,7 +15,15 @@ from fastbp.reporting.html_tables import (
     setting_columns,
     text_table,
 )
-from fastbp.reporting.phrases import Record, evenly, extreme, interval, plain, setting
+from fastbp.reporting.phrases import (
+    Record,
+    evenly,
+    extreme,
+    fastest_and_slowest,
+    interval,
+    plain,
+    setting,
+)
 from fastbp.reporting.report_data import Content, ReportData, Section, settings_of
 from fastbp.schema.text import p_value, percent, plural
 
@@ -73,16 +81,17 @@ def _classes_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
         column("function", is_text=True),
         column("members"),
     ]
-    for i in evenly(len(settings), MAX_SETTINGS).tolist():
+    for i in evenly(len(settings), MAX_SETTINGS):
         name, rows = settings[i]
         by_class = rows[rows["symmetry"] == NPN].set_index("class").to_dict("index")
         columns += _setting_columns(name, by_class)
     title = "collapsed" + ", all settings" * (len(settings) > 1)
     collapsed = sums["collapsed"] / sums["runs"]
     columns.append(TableColumn(title, lambda row: percent(collapsed[row["class"]])))
-    order = large.groupby("class")["converged_share"].mean()
-    names = order.sort_values(ascending=False, kind="stable").index
-    first = large.drop_duplicates("class").set_index("class", drop=False).loc[names]
+    easy = large.groupby("class")["converged_share"].mean()
+    first = large.drop_duplicates("class").sort_values(
+        "class", key=lambda names: -names.map(easy), kind="stable"
+    )
     caption = (
         "Classes under permuted and negated inputs and a negated output, the easiest first: the "
         "share of their runs converged, in brackets the least and the largest share of a member, "
@@ -95,16 +104,13 @@ def _classes_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
 
 def _setting_columns(name: str, by_class: dict[Any, Record]) -> list[TableColumn]:
     """Two columns for a setting: the share of each class, and its median updates."""
-
-    def share(row: Record) -> str:
-        return _shares(by_class[row["class"]]) if row["class"] in by_class else "–"
-
-    def median(row: Record) -> str:
-        return plain(by_class.get(row["class"], {"updates_median": None})["updates_median"])
-
+    cells = {each: (_shares(row), plain(row["updates_median"])) for each, row in by_class.items()}
     return [
-        TableColumn(name or "converged", share),
-        TableColumn("its median updates" if name else "median updates", median),
+        TableColumn(name or "converged", lambda row: cells.get(row["class"], "––")[0]),
+        TableColumn(
+            "its median updates" if name else "median updates",
+            lambda row: cells.get(row["class"], "––")[1],
+        ),
     ]
 
 
@@ -191,31 +197,29 @@ def _learnt(table: pd.DataFrame) -> str:
     order = table.sort_values("converged_share", ascending=False, kind="stable")
     best = order.drop_duplicates("bits")
     learnt = int((best["converged"] > 0).sum())
-    always = plain(int((best["converged"] == best["runs"]).sum()))
+    always = plain((best["converged"] == best["runs"]).sum())
     inputs = len(table["bits"].iloc[0]).bit_length() - 1
     functions = f"{plural(len(best), 'function')} of {plural(inputs, 'input')}"
     who = f"All {functions}" if learnt == len(best) else f"{plain(learnt)} of {functions}"
-    some = ""
-    if keys:
-        some = f" in at least one of {plural(len(table[keys].drop_duplicates()), 'setting')}"
+    settings = plural(len(table[keys].drop_duplicates()), "setting")
+    some = f" in at least one of {settings}" * bool(keys)
     text = f"{who} are learnt from some seed{some}, {always} of them from every seed."
     hardest = extreme(best, "converged", least=True)
     if hardest["converged"] < hardest["runs"]:
-        share = f"{'at most ' * bool(keys)}{percent(hardest['converged_share'])}"
-        runs = f"{share} of {plain(hardest['runs'])} runs converge"
-        text += f" The hardest is {_called(hardest)}: {runs}{_with(hardest, keys)}."
+        text += (
+            f" The hardest is {_called(hardest)}: {'at most ' * bool(keys)}"
+            f"{percent(hardest['converged_share'])} of {plain(hardest['runs'])} runs converge"
+            f"{_with(hardest, keys)}."
+        )
     return text + _speed(table, keys)
 
 
 def _speed(table: pd.DataFrame, keys: list[str]) -> str:
     """The fastest and the slowest function, in the setting where most runs converge."""
-    groups = [rows for _, rows in settings_of(table, keys)]
-    table = max(groups, key=lambda rows: int(rows["converged"].sum()))
-    known = table[table["updates_median"].notna()]
-    medians = known["updates_median"].astype(int)
-    if medians.nunique() < 2:
+    _, rows = max(settings_of(table, keys), key=lambda setting: int(setting[1]["converged"].sum()))
+    fast, slow = fastest_and_slowest(rows)
+    if fast is None or slow is None:
         return ""
-    fast, slow = (known.iloc[int(at)].to_dict() for at in (medians.argmin(), medians.argmax()))
     where = f"With {setting(fast, keys)}, where most converge, half" if keys else "Half"
     first = f"after {plural(int(fast['updates_median']), 'update')} for {_called(fast)}"
     last = f"after {plain(slow['updates_median'])} for {_called(slow)}"
@@ -237,9 +241,8 @@ def _collapsed(table: pd.DataFrame) -> str:
     if most["setup"] != constant["setup"]:
         where = f"{_called(most)}: {share}{_with(most, keys)}"
         return f"{text}; they collapse to a constant most often for {where}."
-    if most["collapsed"] == constant["constant"]:
-        return f"{text}, and each of these runs has collapsed to a constant."
-    return f"{text}, and {share} of its runs have collapsed to a constant."
+    each = "each of these runs has" if most["collapsed"] == constant["constant"] else ""
+    return f"{text}, and {each or f'{share} of its runs have'} collapsed to a constant."
 
 
 def _equal(classes: pd.DataFrame) -> str:

@@ -1,54 +1,138 @@
 """What each change does by itself, and how much each of several changes contributes."""
 
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.html import HtmlTable, TableColumn
-from fastbp.reporting.html_tables import MAX_ROWS, column, difference, html_table
-from fastbp.reporting.phrases import Record, change_of, is_end, named, plain, setting
+from fastbp.reporting.html_tables import MAX_ROWS, column, difference, html_table, text_table
+from fastbp.reporting.phrases import (
+    Record,
+    by_change,
+    change_of,
+    has_effect,
+    is_end,
+    named,
+    plain,
+    row_of,
+    setting,
+    span_of,
+)
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import p_value, points
+
+NOTHING = "No two setups differ in exactly one key and share seeds: there is nothing to compare."
+
+
+def _effect(row: Record) -> str:
+    return ("fixes" if row["difference"] > 0 else "breaks") if has_effect(row) else "not shown"
+
+
+_CHANGE, _EFFECT = TableColumn("change", change_of, True), TableColumn("effect", _effect, True)
+_COUNTS = [column("fixed"), column("broken")]
+
+
+# The tables of a terminal
+
+
+def effect_lines(
+    contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | None = None
+) -> list[str]:
+    """What each change alone did, as lines for a terminal.
+
+    Parameters
+    ----------
+    contrasts, summary : DataFrame
+        From `contrasts` and `summary`, of the same runs.
+    baseline : str, optional
+        Id of the setup from which changes are listed, then the same changes elsewhere. Without it,
+        each change has its range over all settings.
+    """
+    if len(summary) < 2:
+        return [f"{'One setup' if len(summary) else 'No runs'}: there is nothing to compare."]
+    if contrasts.empty:
+        return [NOTHING]
+    rows, unit = contrasts.to_dict("records"), "(points of the convergence rate, paired by seed)"
+    start = row_of(summary, baseline)
+    direct = [row for row in rows if start is not None and is_end(row, "from", start)]
+    if start is None or not direct:
+        return ["Each change alone:", unit, *_effects(rows)]
+    title = f"Each change alone, from {setting(start, keys_of(summary))}:"
+    changes = {change_of(row) for row in direct}
+    others = [row for row in rows if change_of(row) in changes and not is_end(row, "from", start)]
+    more = ["The same changes from other settings:", *_ranges(by_change(others))]
+    return [title, unit, *_effects(direct), *more * bool(others)]
+
+
+def _effects(rows: Sequence[Record]) -> list[str]:
+    """A line for each comparison, or for each change if some were made in several settings."""
+    groups = by_change(rows)
+    if len(groups) < len(rows):
+        return _ranges(groups)
+    columns = [
+        _CHANGE,
+        *_COUNTS,
+        column("pairs", "seeds"),
+        TableColumn("points", lambda row: points(row["difference"])),
+        TableColumn(
+            "95% CI",
+            lambda row: f"{points(row['difference_low'])} to {points(row['difference_high'])}",
+        ),
+        _EFFECT,
+    ]
+    return text_table(columns, rows)
+
+
+def _ranges(groups: Iterable[Sequence[Record]]) -> list[str]:
+    """A line for each change: in how many settings it was made, and the range of its effects."""
+    columns = [
+        TableColumn("change", lambda group: change_of(group[0]), True),
+        TableColumn("settings", lambda group: plain(len(group))),
+        TableColumn("points", span_of, True),
+        TableColumn("effect", _shown, True),
+    ]
+    return text_table(columns, groups)
+
+
+def _shown(group: Sequence[Record]) -> str:
+    shown = sum(map(has_effect, group))
+    return f"shown in {shown}" if 0 < shown < len(group) else "shown" if shown else "not shown"
+
+
+# The tables of the page
 
 
 def contrasts_table(data: ReportData) -> HtmlTable | None:
     """The strongest single changes, those of the baseline first; None where there are none."""
-    contrasts, summary = data.contrasts, data.summary
-    if contrasts.empty:
+    if data.contrasts.empty:
         return None
-    baselines = summary[summary["setup"] == data.baseline].to_dict("records")
-    keys = [key for key in keys_of(summary) if key in contrasts.columns]
+    start = row_of(data.summary, data.baseline)
+    keys = [key for key in keys_of(data.summary) if key in data.contrasts.columns]
 
     def is_of_baseline(row: Record) -> bool:
-        return any(
-            is_end(row, "from", {key: start[key] for key in {*keys, row["key"]}})
-            for start in baselines
-        )
+        return start is not None and is_end(row, "from", start)
 
-    rows = contrasts.to_dict("records")
+    rows = data.contrasts.to_dict("records")
     if len(rows) > MAX_ROWS:
         rows.sort(key=lambda row: (not is_of_baseline(row), -abs(row["difference"])))
-    rows = rows[:MAX_ROWS]
+    shown = rows[:MAX_ROWS]
     columns = [
-        TableColumn("change", change_of, True),
+        _CHANGE,
         TableColumn(
             "where", lambda row: setting(row, [k for k in keys if k != row["key"]]) or "–", True
         ),
         column("pairs", "seeds"),
-        column("fixed"),
-        column("broken"),
+        *_COUNTS,
         TableColumn("difference in points [95%]", difference),
         TableColumn("p (Holm)", lambda row: p_value(row["p_holm"])),
-        TableColumn("effect", _effect, True),
+        _EFFECT,
     ]
-    bold = " Changes of the baseline are in bold." * any(map(is_of_baseline, rows))
+    bold = " Changes of the baseline are in bold." * any(map(is_of_baseline, shown))
     first = "Those first, then the strongest" if bold else "The strongest"
-    some = f" {first} of {plain(len(contrasts))}." * (len(rows) < len(contrasts))
+    some = f" {first} of {plain(len(rows))}." * (len(shown) < len(rows))
     caption = f"Changes of one key, paired by seed.{bold}{some}"
-    return html_table("Single changes", caption, columns, rows, "contrasts.csv", is_of_baseline)
-
-
-def _effect(row: Record) -> str:
-    if row["p_holm"] >= ALPHA:
-        return "not shown"
-    return "fixes" if row["difference"] > 0 else "breaks"
+    return html_table("Single changes", caption, columns, shown, "contrasts.csv", is_of_baseline)
 
 
 def attribution_table(data: ReportData) -> HtmlTable | None:
@@ -90,9 +174,7 @@ def _part(row: Record, name: str) -> str:
 
 
 def _content(data: ReportData) -> Content:
-    nothing = (
-        "No two setups differ in exactly one key and share seeds: there is nothing to compare."
-    )
+    nothing = NOTHING
     if len(data.summary) == 1:
         nothing = "One setup has runs: there is nothing to compare it with."
     if data.is_atlas:

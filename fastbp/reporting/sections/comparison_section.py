@@ -68,9 +68,8 @@ def _answer(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> str:
     a, b = (
         f"{percent(share)} in {name}" for share, name in zip(compared(most), names, strict=True)
     )
-    common = ""  # said where some seeds are in one store alone
-    if 0 < most["pairs"] < max(most["runs_a"], most["runs_b"]):
-        common = f" on the {plural(most['pairs'], 'seed')} that both ran"
+    in_part = 0 < most["pairs"] < max(most["runs_a"], most["runs_b"])
+    common = f" on the {plural(most['pairs'], 'seed')} that both ran" * in_part
     by = f"{', most' * (len(shown) > 1)} by {points(most['difference'])} points{common}"
     where = one or f"{len(shown):,} of {len(both):,} setups"
     return (
@@ -118,14 +117,6 @@ def compared(row: Record) -> tuple[float, float]:
     return row["converged_share_a"], row["converged_share_b"]
 
 
-def _runs(row: Record) -> str:
-    return " → ".join(dict.fromkeys(plain(row[f"runs_{side}"]) for side in "ab"))
-
-
-def _constant(row: Record) -> str:
-    return " → ".join(percent(row[f"constant_share_{side}"]) for side in "ab")
-
-
 def _effect(row: Record) -> str:
     if isnan(row["p_holm"]):
         return ""
@@ -142,9 +133,15 @@ def columns(table: pd.DataFrame) -> list[TableColumn]:
     ]
     return [
         *(setups or [column("setup_a", "setup", is_text=True)]),
-        TableColumn("runs", _runs),
+        TableColumn(
+            "runs",
+            lambda row: " → ".join(dict.fromkeys(plain(row[f"runs_{side}"]) for side in "ab")),
+        ),
         TableColumn("converged", lambda row: " → ".join(map(percent, compared(row)))),
-        TableColumn("constant", _constant),
+        TableColumn(
+            "constant",
+            lambda row: " → ".join(percent(row[f"constant_share_{side}"]) for side in "ab"),
+        ),
         column("pairs"),
         column("fixed"),
         column("broken"),
@@ -219,11 +216,14 @@ def compare(
         "alpha": ALPHA,
     }
     html = render("compare.html", f"{names.a} and {names.b}", content)
-    parquet.write(folder / "compare.csv", table.to_csv(index=False).encode())
-    figures = drawing.write(parquet.write)
-    parquet.write(folder / "compare.html", html)
-    written = [folder / "compare.csv", *figures, folder / "compare.html"]
-    return StoreComparison(table, verdict, written)
+    written = {
+        folder / "compare.csv": table.to_csv(index=False).encode(),
+        **drawing.drawn,
+        folder / "compare.html": html,
+    }
+    for path, file in written.items():
+        parquet.write(path, file)
+    return StoreComparison(table, verdict, list(written))
 
 
 def _figure(
@@ -246,9 +246,8 @@ def _figure(
 
 
 def _table(shown: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> HtmlTable:
-    some = ""
-    if len(shown) < len(table):
-        some = f" The {MAX_ROWS} of {plain(len(table))} setups that moved most."
+    few = len(shown) < len(table)
+    some = f" The {MAX_ROWS} of {plain(len(table))} setups that moved most." * few
     return html_table(
         "Setups of both",
         f"From {names.a} to {names.b}. Shaded: setups that moved.{some}",

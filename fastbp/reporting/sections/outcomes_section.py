@@ -1,9 +1,12 @@
 """How the runs ended: bars of outcomes and a table."""
 
+import pandas as pd
+
+from fastbp.analysis.summary import keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure, TableColumn
-from fastbp.reporting.html_tables import column, listed, setup_table
-from fastbp.reporting.phrases import Record, interval, plain
+from fastbp.reporting.html_tables import column, listed, setting_columns, setup_table, text_table
+from fastbp.reporting.phrases import Record, extreme, interval, plain
 from fastbp.reporting.report_data import Content, ReportData, Section, runs_in
 from fastbp.schema.outcomes import STACKED
 from fastbp.schema.text import percent
@@ -16,6 +19,53 @@ SHARES = {
     "diverged": "diverged",
 }
 """The columns of shares beside `converged`, and their titles."""
+
+
+def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
+    """The results of each setup as lines for a terminal.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        From `summary`.
+    baseline : str, optional
+        Id of the setup to mark.
+
+    Returns
+    -------
+    list of str
+        The keys that vary (and the setup's id, if they do not distinguish the rows), the runs if
+        their number varies, the share converged with its 95% interval, the share constant, the
+        share diverged if a run is, and marks for the baseline and the best setup.
+    """
+    if summary.empty:
+        return ["No runs."]
+    keys = keys_of(summary)
+    named_by = keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"]
+    one_count = len(summary) > 1 and summary["runs"].nunique() == 1
+    is_tie = summary["converged_share"].nunique() == 1
+    marks = {
+        "baseline": baseline,
+        "best": None if is_tie else extreme(summary, "converged")["setup"],
+    }
+    ends = ["constant", "diverged"] if summary["diverged"].any() else ["constant"]
+    columns = [
+        *setting_columns(named_by, summary),
+        *([] if one_count else [column("runs")]),
+        _share_column("converged"),
+        TableColumn("95% CI", lambda row: interval(row, "converged")),
+        *map(_share_column, ends),
+        TableColumn(
+            "",
+            lambda row: ", ".join(each for each, of in marks.items() if row["setup"] == of),
+            True,
+        ),
+    ]
+    return text_table(columns, summary.to_dict("records"))
+
+
+def _share_column(name: str) -> TableColumn:
+    return TableColumn(name, lambda row: percent(row[f"{name}_share"]))
 
 
 def _bars(data: ReportData) -> HtmlFigure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp.analysis.basins import parameter
+from fastbp.analysis.basins import boundary_dimension, parameter
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
 from fastbp.reporting.report_data import STEPS, Content, ReportData, Section, StartPlane
@@ -18,11 +18,12 @@ have all."""
 
 def sentences(data: ReportData) -> list[str]:
     """How often neighbours end alike, where some do not, and how many starts converge."""
-    known = [plane for plane in data.planes if np.isfinite(plane.dimension)]
+    dimensions = [(boundary_dimension(STEPS, each.unlike), each) for each in data.planes]
+    known = [(value, each) for value, each in dimensions if np.isfinite(value)]
     if not known:
         return []
-    near = _range([(plane.unlike[0], percent(plane.unlike[0]), plane.name) for plane in known])
-    dimension = _range([(each.dimension, f"{each.dimension:.2f}", each.name) for each in known])
+    near = _range([(each.unlike[0], percent(each.unlike[0]), each.name) for _, each in known])
+    dimension = _range([(value, f"{value:.2f}", each.name) for value, each in known])
     lines = [
         f"Of starts next to each other in the plane of two weights, {near} end differently, one "
         "converging and the other not: the boundary between the two has a dimension of "
@@ -80,11 +81,9 @@ def _figure(
 
 
 def _content(data: ReportData) -> Content | None:
-    drawn = data.planes
-    ends = [end for plane in drawn for end in plane.basin.limits or ()]
+    ends = [end for plane in data.planes for end in plane.basin.limits or ()]
     limits = (min(ends), max(ends)) if ends else None
-    single = len(drawn) == 1
-    figures = [_figure(data, plane, limits, single) for plane in drawn]
+    figures = [_figure(data, plane, limits, len(data.planes) == 1) for plane in data.planes]
     return {"planes": figures} if figures else None
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import ceil, inf, isfinite, log10
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -18,25 +19,10 @@ from fastbp.schema.text import aligned, and_, plural, shortened
 MAX_NAMED = 4
 """Settings that a sentence names."""
 
-_TEXT_COLUMNS = 0, 7
-"""The columns of a table that hold text."""
+_TITLES = ["figure", "published", "[95%]", "runs", "ours", "[95%]", "runs", "they"]
 
 
-class SourceTable(NamedTuple):
-    """The figures of one source: titles, rows of texts, and which of them are the baseline's."""
-
-    source: str
-    titles: list[str]
-    rows: list[list[str]]
-    is_marked: list[bool]
-
-    @property
-    def is_by_setup(self) -> bool:
-        """Whether it has a row for each setup, not for each figure."""
-        return self.titles[0] == "ours"
-
-
-def tables(published: pd.DataFrame, baseline: str | None = None) -> list[SourceTable]:
+def tables(published: pd.DataFrame, baseline: str | None = None) -> list[HtmlTable]:
     """Make a table of each source.
 
     Where its figures belong to one setup, it has a row for each figure with both intervals. Else it
@@ -44,42 +30,38 @@ def tables(published: pd.DataFrame, baseline: str | None = None) -> list[SourceT
     does not agree.
     """
     names = _names(published, baseline)
-    return [
-        _by_figure(str(source), rows)
-        if rows["setup"].nunique() == 1
-        else _by_setup(str(source), rows, names, baseline)
-        for source, rows in published.groupby("source", sort=False)
-    ]
-
-
-def _by_figure(source: str, rows: pd.DataFrame) -> SourceTable:
-    titles = ["figure", "published", "[95%]", "runs", "ours", "[95%]", "runs", "they"]
-    lines = [_cells(row) for row in rows.to_dict("records")]
-    return SourceTable(source, titles, lines, [False] * len(lines))
+    tables = []
+    for source, rows in published.groupby("source", sort=False):
+        differ = ""
+        titles, cells = _TITLES, [(_cells(row), False) for row in rows.to_dict("records")]
+        if rows["setup"].nunique() > 1:
+            differ = " A ≠ is where the intervals do not overlap."
+            titles, cells = _by_setup(rows, names, baseline)
+        first = f" The first {MAX_ROWS} of {len(cells)} rows." * (len(cells) > MAX_ROWS)
+        caption = f"{source}. Times in epochs.{differ}{first} All columns:"
+        columns = [TableColumn(title, str, title in (titles[0], "they")) for title in titles]
+        title = f"Published by {shortened(str(source), 60)}"
+        tables.append(HtmlTable(title, caption, columns, cells, "published.csv"))
+    return tables
 
 
 def _cells(row: Record) -> list[str]:
+    """Both figures with their intervals and runs, and whether they agree."""
     unit = _unit(row)
     theirs, ours = (
         f"[{_number(row[f'{name}_low'], unit / 10)}–{_number(row[f'{name}_high'], unit / 10)}]"
         for name in ("published", "ours")
     )
+    published, own = _number(row["published"], unit), _number(row["ours"], unit / 10)
+    runs = plain(row["published_runs"]), plain(row["runs"])
     agrees = {True: "agree", False: "differ"}.get(row["agrees"], "–")
-    return [
-        _figure(row),
-        _number(row["published"], unit),
-        theirs,
-        plain(row["published_runs"]),
-        _number(row["ours"], unit / 10),
-        ours,
-        plain(row["runs"]),
-        agrees,
-    ]
+    return [_figure(row), published, theirs, runs[0], own, ours, runs[1], agrees]
 
 
 def _by_setup(
-    source: str, rows: pd.DataFrame, names: Mapping[str, str], baseline: str | None
-) -> SourceTable:
+    rows: pd.DataFrame, names: Mapping[str, str], baseline: str | None
+) -> tuple[list[str], list[tuple[list[str], bool]]]:
+    """The titles, and the cells of each row with whether it is the baseline's."""
     printed: dict[str, str] = {}
     ours: dict[str, dict[str, str]] = {}
     for row in rows.to_dict("records"):
@@ -87,13 +69,11 @@ def _by_setup(
         printed.setdefault(figure, _number(row["published"], unit))
         differs = "≠ " * (not pd.isna(row["agrees"]) and not row["agrees"])
         ours.setdefault(row["setup"], {})[figure] = differs + _number(row["ours"], unit / 10)
-    order = sorted(ours, key=lambda setup: setup != baseline)
-    lines = [["published", *printed.values()]]
-    lines += [
-        [names[setup], *(ours[setup].get(figure, "") for figure in printed)] for setup in order
+    cells = [
+        ([names[setup], *(ours[setup].get(figure, "") for figure in printed)], setup == baseline)
+        for setup in sorted(ours, key=lambda setup: setup != baseline)
     ]
-    is_marked = [False, *(setup == baseline for setup in order)]
-    return SourceTable(source, ["ours", *printed], lines, is_marked)
+    return ["ours", *printed], [(["published", *printed.values()], False), *cells]
 
 
 def _names(table: pd.DataFrame, baseline: str | None) -> dict[str, str]:
@@ -182,33 +162,19 @@ def _elsewhere(all_agree: pd.Series[Any], names: Mapping[str, str], noun: str) -
 
 def terminal_lines(published: pd.DataFrame, baseline: str | None = None) -> list[str]:
     """Published figures beside ours, for a terminal."""
-    before = ""
-    if published["evaluated_before"].any():
-        before = "; (before) if evaluated before the updates of an epoch, an epoch later"
+    before = "; (before) if evaluated before the updates of an epoch, an epoch later"
     lines = [
         "Published beside ours (times in epochs; ≠ where the 95% intervals of the two do not "
-        f"overlap{before}):"
+        f"overlap{before * bool(published['evaluated_before'].any())}):"
     ]
     each = zip(tables(published, baseline), sentences(published, baseline), strict=True)
     for table, sentence in each:
-        rows = [table.titles, *table.rows[:MAX_ROWS]]
-        lines += [sentence, *aligned(rows, left=_TEXT_COLUMNS)]
+        titles = [column.title for column in table.columns]
+        rows = [titles, *(cells for cells, _ in table.rows[:MAX_ROWS])]
+        lines += [sentence, *aligned(rows, [i for i, c in enumerate(table.columns) if c.is_text])]
         if len(table.rows) > MAX_ROWS:
             lines.append(f"and {len(table.rows) - MAX_ROWS:,} more in published.csv")
     return lines
-
-
-def _html_table(table: SourceTable) -> HtmlTable:
-    differ = " A ≠ is where the intervals do not overlap." * table.is_by_setup
-    first = f" The first {MAX_ROWS} of {len(table.rows)} rows." * (len(table.rows) > MAX_ROWS)
-    rows = zip(table.rows[:MAX_ROWS], table.is_marked, strict=False)
-    return HtmlTable(
-        f"Published by {shortened(table.source, 60)}",
-        f"{table.source}. Times in epochs.{differ}{first} All columns:",
-        [TableColumn(title, str, i in _TEXT_COLUMNS) for i, title in enumerate(table.titles)],
-        list(rows),
-        "published.csv",
-    )
 
 
 def _content(data: ReportData) -> Content | None:
@@ -216,7 +182,10 @@ def _content(data: ReportData) -> Content | None:
         return None
     return {
         "agreement": sentences(data.published, data.marked),
-        "sources": [_html_table(table) for table in tables(data.published, data.marked)],
+        "sources": [
+            replace(table, rows=table.rows[:MAX_ROWS])
+            for table in tables(data.published, data.marked)
+        ],
     }
 
 
