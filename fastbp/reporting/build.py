@@ -1,7 +1,5 @@
 """From a store to its tables, figures and page, all made from the Parquet files alone."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -109,8 +107,8 @@ def is_current(store: Path, key: str) -> bool:
     except (OSError, ValueError):
         return False
     links = re.findall(r'href="((?:figures/)?[\w.-]+)"', text)
-    files = [store / link for link in links]
-    return f'name="fastbp-made-of" content="{key}"' in text and all(map(Path.is_file, files))
+    is_same = f'name="fastbp-made-of" content="{key}"' in text
+    return is_same and all((store / link).is_file() for link in links)
 
 
 def write_tables(report: Report, write: Write) -> None:
@@ -141,8 +139,10 @@ def _write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
     content = answer_section.content(report, report.verdict) | {"sections": sections}
     page = render("report.html", report.title, content, key)
     write_tables(report, write)
-    report.written += [*report.drawing.write(write), report.store / "report.html"]
-    write(report.store / "report.html", page)
+    files = report.drawing.drawn | {report.store / "report.html": page}
+    for path, file in files.items():
+        write(path, file)
+    report.written += files
 
 
 def make(

@@ -1,7 +1,5 @@
 """What single changes of the baseline do, and several together, in sentences."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -58,12 +56,9 @@ def best_change(changes: Changes) -> str:
     """The answer: the single change of the baseline that helps most."""
     helpful = changes.shown(1)
     if not helpful:
-        many = len(changes.direct) > 2 * MAX_CHANGES
-        tried = (
-            f"{len(changes.direct)} changes"
-            if many
-            else and_([change_of(row) for row in changes.direct])
-        )
+        tried = and_(list(map(change_of, changes.direct)))
+        if len(changes.direct) > 2 * MAX_CHANGES:
+            tried = f"{len(changes.direct)} changes"
         fewer = "" if any(map(has_effect, changes.direct)) else ", or fewer"
         return (
             f"No single change of the baseline makes measurably more runs converge{fewer}: {tried}."
@@ -75,12 +70,11 @@ def best_change(changes: Changes) -> str:
     was, becomes = (percent(row["constant_share"]) for row in (changes.start, end))
     verb = "falls" if end["constant_share"] < changes.start["constant_share"] else "rises"
     constant = f"stays at {was}" if was == becomes else f"{verb} from {was} to {becomes}"
-    difference = _difference(best, changes.start, end)
-    values = f"{named(best['from'])} to {named(best['to'])}"
     return (
-        f"{_headline(best, end, len(helpful) > 1)}: going from {values} raises the convergence "
-        f"rate from {before} to {after} ({difference}); the share of runs that give the same "
-        f"answer to every input {constant}."
+        f"{_headline(best, end, len(helpful) > 1)}: going from {named(best['from'])} to "
+        f"{named(best['to'])} raises the convergence rate from {before} to {after} "
+        f"({_difference(best, changes.start, end)}); the share of runs that give the same answer "
+        f"to every input {constant}."
     )
 
 
@@ -168,23 +162,22 @@ def _by_key(rows: Sequence[Record]) -> str:
 def effects_elsewhere(changes: Changes) -> list[str]:
     """Where a change has an effect, though at the baseline it has none, or the opposite one."""
     signs = {change_of(row): _sign(row) for row in changes.direct}
-    largest: dict[str, dict[Any, Any]] = {}
-    for row in sorted(changes.rows, key=lambda row: -abs(row["difference"])):
-        change = change_of(row)
-        if change in signs and _sign(row) not in (0, signs[change]):
-            largest.setdefault(change, row)
-    different = list(largest.values())
-    texts = []
-    for row in different[:MAX_CHANGES]:
-        verb = "raises" if row["difference"] > 0 else "lowers"
-        where = apart(row, unchanged_keys(row, changes.keys), changes.start)
-        texts.append(f"{_moves(row, verb)} with {where}")
-    more = len(different) - len(texts)
-    if more:
-        verb = "moves" if more == 1 else "move"
-        texts.append(f"{plural(more, 'more change')} {verb} it by no more")
+    different = [
+        row
+        for row in sorted(changes.rows, key=lambda row: -abs(row["difference"]))
+        if _sign(row) not in (0, signs.get(change_of(row), 0)) and change_of(row) in signs
+    ]
+    largest = [rows[0] for rows in by_change(different)]
+    texts = [
+        f"{_moves(row, 'raises' if row['difference'] > 0 else 'lowers')} with "
+        f"{apart(row, unchanged_keys(row, changes.keys), changes.start)}"
+        for row in largest[:MAX_CHANGES]
+    ]
     if not texts:
         return []
+    more = len(largest) - len(texts)
+    if more:
+        texts.append(f"{plural(more, 'more change')} {'move' + 's' * (more == 1)} it by no more")
     several = f"{'; '.join(texts[:-1])}; and {texts[-1]}" if len(texts) > 1 else texts[0]
     return [f"In other settings it is different: {several}."]
 
@@ -200,8 +193,8 @@ def all_changes(attribution: pd.DataFrame, changes: Changes) -> list[str]:
         return []
     rows = attribution.to_dict("records")
     by_id = {row["setup"]: row for row in changes.setups}
-    start, end = (by_id.get(rows[0][name]) for name in ("from", "to"))
-    if start is None or end is None:
+    end = by_id.get(rows[0]["to"])
+    if end is None or rows[0]["from"] not in by_id:
         return []
     where = setting(end, [key for key in changes.keys if key in {row["key"] for row in rows}])
     parts = sorted(rows, key=lambda row: -abs(row["average_points"]))
@@ -236,10 +229,9 @@ def best_of_all(changes: Changes) -> list[str]:
             f"In {plain(len(ties))} of all {setups} setups all runs converge, soonest with "
             f"{name_of(first, changes.keys)}: half after {updates}."
         ]
-    share = f"{count_of(best, 'converged')}{share_interval(best)}"
     return [
         f"Of all {setups} setups, runs converge most often with {name_of(best, changes.keys)}: "
-        f"{share}.{half_time(best)}"
+        f"{count_of(best, 'converged')}{share_interval(best)}.{half_time(best)}"
     ]
 
 

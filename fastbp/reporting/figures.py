@@ -1,18 +1,15 @@
 """Figures of a page: each becomes two files under `figures/` and an element of the page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
 from fastbp.reporting.svg import inline
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Write = Callable[[Path, bytes], object]
 """Writes a file completely or not at all."""
@@ -55,12 +52,6 @@ class Drawing:
                 cast("Figure", figure.get_figure(root=True)), kind, tight
             )
         return self.drawn[self.folder / "figures" / f"{name}.svg"]
-
-    def write(self, write: Write) -> list[Path]:
-        """Write all figures and return their files."""
-        for path, content in self.drawn.items():
-            write(path, content)
-        return list(self.drawn)
 
     def __call__(
         self,

@@ -220,8 +220,8 @@ def best_figure(figures: Sequence[str], counts: RunCounts) -> str | None:
 def _smaller(store: Path, figure: str) -> str:
     """The file of a figure: SVG, or PNG where that is smaller, as it is with millions of points."""
     names = [f"figures/{figure}.{kind}" for kind in ("svg", "png")]
-    there = [name for name in names if (store / name).is_file()] or names[:1]
-    return min(there, key=lambda name: (store / name).stat().st_size) if there[1:] else there[0]
+    sizes = {name: (store / name).stat().st_size for name in names if (store / name).is_file()}
+    return min(sizes, key=sizes.__getitem__, default=names[0])
 
 
 # Markdown

@@ -1,7 +1,5 @@
 """Tables of a page and of a terminal, made from the rows of a DataFrame."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,13 +111,10 @@ def difference(row: Record) -> str:
 
 def listed(rows: pd.DataFrame, text: Callable[[Record], str]) -> str:
     """A text about each row of a summary, for readers who do not see the figure."""
-    texts = [
-        f"{name}: {text(row)}"
-        for name, row in zip(labels(rows), rows.to_dict("records"), strict=True)
-    ]
-    more = len(texts) - MAX_LISTED
-    rest = f"; and {more} more in the table" if more > 0 else ""
-    return "; ".join(texts[:MAX_LISTED]) + rest + "."
+    each = zip(labels(rows), rows.head(MAX_LISTED).to_dict("records"), strict=False)
+    more = f"and {len(rows) - MAX_LISTED} more in the table"
+    texts = [*(f"{name}: {text(row)}" for name, row in each), *[more] * (len(rows) > MAX_LISTED)]
+    return "; ".join(texts) + "."
 
 
 # How the runs were made
@@ -142,8 +137,7 @@ def provenance(store: Path) -> dict[str, Any]:
 
     A file `made.json` that fastbp did not write has neither.
     """
-    entries = read_made(store)
-    rows = [_flat(entry) for entry in entries]
+    rows = [_flat(entry) for entry in read_made(store)]
     columns = [
         TableColumn(title, lambda row, name=name: _cell(row.get(name)), name in ("when", "cpu"))  # type: ignore[misc]
         for name, title in _COMMANDS.items()
@@ -151,8 +145,8 @@ def provenance(store: Path) -> dict[str, Any]:
     last = f"last {MAX_COMMANDS} " if len(rows) > MAX_COMMANDS else ""
     caption = f"The {last}commands that trained these runs."
     table = html_table("Commands", caption, columns, rows[-MAX_COMMANDS:]) if rows else None
-    versions = dict.fromkeys(_versions(entry) for entry in entries)
-    return {"commands": table, "versions": list(filter(None, versions))[-MAX_VERSIONS:]}
+    versions = list(filter(None, dict.fromkeys(map(_versions, rows))))
+    return {"commands": table, "versions": versions[-MAX_VERSIONS:]}
 
 
 def _flat(entry: Record) -> Record:

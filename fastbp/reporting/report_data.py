@@ -236,10 +236,9 @@ class ReportData:
         rows = self.summary.to_dict("records")
         places = {tuple(plain(row[key]) for key in keys): i for i, row in enumerate(rows)}
         strong = self.contrasts[self.contrasts["p_holm"] < ALPHA]
-        order = strong["difference"].abs().sort_values(ascending=False, kind="stable").index
         ends = [
             tuple(plain(row[end] if key == row["key"] else row.get(key)) for key in keys)
-            for row in strong.loc[order].to_dict("records")
+            for row in by_strength(strong).to_dict("records")
             for end in ("from", "to")
         ]
         return [places[end] for end in ends if end in places]
@@ -260,6 +259,11 @@ def _problem(store: Path, one: SetupCounts) -> Arrays | None:
 def runs_in(rows: pd.DataFrame) -> str:
     """How many runs and setups the rows of a summary stand for: `80 runs in 2 setups`."""
     return f"{plural(int(rows['runs'].sum()), 'run')} in {plural(len(rows), 'setup')}"
+
+
+def by_strength(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table of differences, the largest first, unknown ones last."""
+    return table.sort_values("difference", key=abs, ascending=False, kind="stable")
 
 
 def settings_of(table: pd.DataFrame, keys: list[str]) -> list[tuple[str, pd.DataFrame]]:

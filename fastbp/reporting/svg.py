@@ -1,7 +1,5 @@
 """SVG files of matplotlib as elements of a page, without styles and scripts, in its colours."""
 
-from __future__ import annotations
-
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
@@ -15,8 +13,20 @@ ET.register_namespace("xlink", XLINK)
 _COLOURS = {"#000000": "currentColor", "#ffffff": "var(--page)", "#bbbbbb": "var(--line)"}
 """The colours that follow the page: black, white and the grey of thin lines."""
 
-_TAGS = "g path text tspan use defs clipPath rect image polygon circle"
-_DRAWN = {f"{{{SVG}}}{tag}" for tag in _TAGS.split()}
+_TAGS = (
+    "g",
+    "path",
+    "text",
+    "tspan",
+    "use",
+    "defs",
+    "clipPath",
+    "rect",
+    "image",
+    "polygon",
+    "circle",
+)
+_DRAWN = {f"{{{SVG}}}{tag}" for tag in _TAGS}
 
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _REFERENCE = re.compile(r"#([\w.-]+)")
@@ -61,9 +71,12 @@ def panels(svg: bytes, boxes: Sequence[Box], name: str, alternatives: Sequence[s
     for i, (box, alternative) in enumerate(zip(boxes, alternatives, strict=True), 1):
         axes = deepcopy(by_id[f"axes_{i}"])
         inside = {element.get("id") for element in axes.iter()}
-        references = [each for each in dict.fromkeys(_references(axes)) if each not in inside]
         definitions = ET.Element(f"{{{SVG}}}defs")
-        definitions.extend(deepcopy(by_id[each]) for each in references if each in by_id)
+        definitions.extend(
+            deepcopy(by_id[each])
+            for each in dict.fromkeys(_references(axes))
+            if each in by_id and each not in inside
+        )
         panel = ET.Element(f"{{{SVG}}}svg")
         panel.extend([definitions, axes])
         elements.append(_element(panel, box, f"{name}-{i}", alternative))
@@ -72,8 +85,7 @@ def panels(svg: bytes, boxes: Sequence[Box], name: str, alternatives: Sequence[s
 
 def _references(root: ET.Element) -> Iterator[str]:
     for element in root.iter():
-        for value in element.attrib.values():
-            yield from _REFERENCE.findall(value)
+        yield from _REFERENCE.findall(" ".join(element.attrib.values()))
 
 
 def _element(root: ET.Element, box: Box, name: str, alternative: str) -> str:
@@ -83,9 +95,8 @@ def _element(root: ET.Element, box: Box, name: str, alternative: str) -> str:
     used = set(_references(root))
     for element in root.iter():
         style, identity = (element.attrib.pop(key, "") for key in ("style", "id"))
-        element.attrib |= dict(_attributes(style))
-        for key, value in element.attrib.items():
-            element.attrib[key] = _NUMBER.sub(_rounded, value)
+        for key, value in [*element.attrib.items(), *_attributes(style)]:
+            element.set(key, _NUMBER.sub(_rounded, value))
         if identity in used:
             element.set("id", f"{name}-{identity}")
         for key in ("clip-path", f"{{{XLINK}}}href"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -167,16 +168,15 @@ def _margins(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:
     Only of keys with so many values that single changes are small, and each in as many setups, and
     in several: else other keys would speak for it, or none is left.
     """
-    best: tuple[float, str, pd.Series[Any]] = (0.0, "", pd.Series(dtype=float))
+    ranges: list[tuple[float, str, pd.Series[Any]]] = []
     for key in keys:
-        groups = summary.groupby(key, sort=False, dropna=False)
+        groups = summary.groupby(key, sort=False, dropna=False)[["converged", "runs"]]
         setups = groups.size()
-        if len(setups) <= _MANY or setups.nunique() > 1 or setups.iloc[0] == 1:
-            continue
-        totals = groups[["converged", "runs"]].sum()
-        shares = totals["converged"] / totals["runs"]
-        best = max(best, (float(shares.max() - shares.min()), key, shares), key=lambda e: e[0])
-    reach, key, shares = best
+        if len(setups) > _MANY and setups.nunique() == 1 and setups.iloc[0] > 1:
+            totals = groups.sum()
+            shares = totals["converged"] / totals["runs"]
+            ranges.append((float(shares.max() - shares.min()), key, shares))
+    reach, key, shares = max(ranges, key=itemgetter(0), default=(0.0, "", pd.Series(dtype=float)))
     if not reach:
         return []
     ends = int(shares.argmin()), int(shares.argmax())

@@ -221,9 +221,10 @@ def _speed(table: pd.DataFrame, keys: list[str]) -> str:
     if fast is None or slow is None:
         return ""
     where = f"With {setting(fast, keys)}, where most converge, half" if keys else "Half"
-    first = f"after {plural(int(fast['updates_median']), 'update')} for {_called(fast)}"
-    last = f"after {plain(slow['updates_median'])} for {_called(slow)}"
-    return f" {where} of the runs had converged {first}, {last}."
+    return (
+        f" {where} of the runs had converged after {plural(int(fast['updates_median']), 'update')} "
+        f"for {_called(fast)}, after {plain(slow['updates_median'])} for {_called(slow)}."
+    )
 
 
 def _collapsed(table: pd.DataFrame) -> str:
@@ -253,7 +254,7 @@ def _equal(classes: pd.DataFrame) -> str:
             "Where symmetry says that shares are equal, too few runs succeed or fail to test "
             "whether they are."
         )
-    wrong = int((tested["p_holm"] < ALPHA).sum())
+    wrong = (tested["p_holm"] < ALPHA).sum()
     result = f"but {plain(wrong)} classes are" if wrong else "and no class is"
     least, adjusted = (p_value(tested[p].min()) for p in ("p", "p_holm"))
     return (
@@ -275,9 +276,11 @@ def _unequal(classes: pd.DataFrame) -> list[str]:
     most = shown.iloc[int((shown["most_share"] - shown["least_share"]).argmax())].to_dict()
     some, every = shown["class"].nunique(), free["class"].nunique()
     where = f"{plain(some)} of {plain(every)} classes" if every > 1 else "their one class"
-    ends = f"{percent(most['least_share'])} to {percent(most['most_share'])}"
-    differ = f"those of {_class_name(most)} differ most, from {ends}"
-    return [f"{start}and in {where} they are not: {differ}{_with(most, _class_keys(classes))}."]
+    return [
+        f"{start}and in {where} they are not: those of {_class_name(most)} differ most, from "
+        f"{percent(most['least_share'])} to {percent(most['most_share'])}"
+        f"{_with(most, _class_keys(classes))}."
+    ]
 
 
 def _content(data: ReportData) -> Content | None:

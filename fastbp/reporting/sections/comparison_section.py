@@ -1,7 +1,5 @@
 """The page of two stores side by side: which setups' shares moved."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from math import isnan
 from pathlib import Path
@@ -24,6 +22,7 @@ from fastbp.reporting.html_tables import (
     text_table,
 )
 from fastbp.reporting.phrases import Record, named, plain, setting
+from fastbp.reporting.report_data import by_strength
 from fastbp.schema.errors import RunsError
 from fastbp.schema.text import percent, plural, points
 from fastbp.store import filename, parquet
@@ -63,8 +62,7 @@ def _answer(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> str:
     if shown.empty:
         where = one or f"any of {len(both):,} setups"
         return f"No change of the share converged is shown in {where} that both have."
-    order = shown["difference"].abs().sort_values(ascending=False, kind="stable").index
-    most = shown.loc[order[0]].to_dict()
+    most = by_strength(shown).iloc[0].to_dict()
     a, b = (
         f"{percent(share)} in {name}" for share, name in zip(compared(most), names, strict=True)
     )
@@ -81,11 +79,10 @@ def _answer(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> str:
 def _further(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> Iterator[str]:
     """What is the same, what is not paired, and what only one store has."""
     same = int(both["identical"].fillna(False).sum())
-    if same and len(both) == 1:
-        yield "Every row is the same, bit for bit."
-    elif same:
+    if same:
         many = "all" if same == len(both) else plain(same)
-        yield f"In {many} of them every row is the same, bit for bit."
+        every = "Every" if len(both) == 1 else f"In {many} of them every"
+        yield f"{every} row is the same, bit for bit."
     unpaired = int((both["pairs"] == 0).sum())
     if unpaired:
         share = f"{plural(unpaired, 'setup')} share{'s'[: unpaired == 1]}"
@@ -204,9 +201,7 @@ def compare(
         return StoreComparison(table, verdict, [])
     tick("drawing")
     drawing = Drawing(folder)
-    distances = table["difference"].abs()
-    order = distances.sort_values(ascending=False, kind="stable", na_position="last").index
-    shown = table.loc[sorted(order[:MAX_ROWS])].reset_index(drop=True)
+    shown = by_strength(table)[:MAX_ROWS].sort_index().reset_index(drop=True)
     sides = zip(names, (a, b), strict=True)
     content = names._asdict() | {
         "verdict": verdict,

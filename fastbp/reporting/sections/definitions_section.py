@@ -20,15 +20,17 @@ WORDS = {
 
 def _content(data: ReportData) -> Content:
     keys, figures = keys_of(data.summary), set(data.published["figure"])
-    words = WORDS | {each.name: each.meaning for each in SETUP_COLUMNS if each.name in keys}
-    words |= {
-        figure: paper_figures.MEANINGS[figure]
-        for figure in paper_figures.FIGURES
-        if figure in figures
-    }
     return {
         "outcomes": [(str(each), each.meaning, each.colour) for each in OUTCOMES],
-        "words": words,
+        "words": {
+            **WORDS,
+            **{each.name: each.meaning for each in SETUP_COLUMNS if each.name in keys},
+            **{
+                name: paper_figures.MEANINGS[name]
+                for name in paper_figures.FIGURES
+                if name in figures
+            },
+        },
     }
 
 

@@ -1,7 +1,5 @@
 """The page of a diagnosis: its sentences, the picture of the effects, and the tables of changes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -35,7 +33,6 @@ def files(
         The effects of single changes, best first, and the columns of the page's tables.
     cells : (cells of single changes, cells of several changes)
     """
-    content: dict[Path, bytes] = {}
     drawing = Drawing(folder)
     rows = table[table["cause"] != "control"].head(12)
     effects = zip(rows["change"], rows["difference"], strict=True)
@@ -63,6 +60,4 @@ def files(
         if several
         else None,
     }
-    drawing.write(content.__setitem__)
-    content[folder / "diagnosis.html"] = html.render("diagnosis.html", title, page)
-    return content
+    return drawing.drawn | {folder / "diagnosis.html": html.render("diagnosis.html", title, page)}

@@ -1,8 +1,6 @@
 """Single runs: what some networks of each outcome answer."""
 
-from __future__ import annotations
-
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,15 +46,14 @@ def _numbers(values: NDArray[np.float64]) -> str:
 def _wanted(data: ReportData) -> list[tuple[Outcome, str, int]]:
     """Five runs of each outcome: the first seeds of as many setups, the baseline first."""
     order = sorted(data.counted, key=lambda t: t.setup != data.baseline)
-    histograms = [(t.setup, t.histograms) for t in order if t.histograms]
     wanted: list[tuple[Outcome, str, int]] = []
     for outcome in STACKED:
         lists = [
-            [(outcome, setup, seed) for seed in each.examples.get(outcome, [])]
-            for setup, each in histograms
+            [(outcome, t.setup, seed) for seed in t.histograms.examples.get(outcome, [])]
+            for t in order
+            if t.histograms
         ]
-        runs = (run for turn in zip_longest(*lists) for run in turn if run)
-        wanted += islice(runs, MAX_EXAMPLES)
+        wanted += islice(filter(None, chain.from_iterable(zip_longest(*lists))), MAX_EXAMPLES)
     return wanted
 
 
@@ -66,21 +63,22 @@ def examples(data: ReportData) -> list[ExampleRun]:
     runs: dict[tuple[str, int], ExampleRun] = {}
     for file in filename.run_files(data.store / "runs"):
         inside = [
-            (outcome, setup, seed)
+            (outcome, seed)
             for outcome, setup, seed in wanted
             if setup == file.setup and file.start <= seed < file.stop
         ]
         if not inside:
             continue
         rows, _ = parquet.read(file.path, ["loss", "spread", "outputs"])
-        for outcome, setup, seed in inside:
+        for outcome, seed in inside:
             row = rows.slice(seed - file.start, 1).to_pylist()[0]
-            if row["outputs"] is None:
-                continue
-            outputs, problem = np.array(row["outputs"], float), data.problems[setup]
-            targets = problem[1] if problem and problem[1].size == outputs.size else None
-            loss, spread = row["loss"] or np.nan, row["spread"] or np.nan
-            runs[setup, seed] = ExampleRun(outcome, setup, seed, loss, spread, outputs, targets)
+            if row["outputs"] is not None:
+                outputs, problem = np.array(row["outputs"], float), data.problems[file.setup]
+                targets = problem[1] if problem and problem[1].size == outputs.size else None
+                loss, spread = row["loss"] or np.nan, row["spread"] or np.nan
+                runs[file.setup, seed] = ExampleRun(
+                    outcome, file.setup, seed, loss, spread, outputs, targets
+                )
     return [runs[setup, seed] for _, setup, seed in wanted if (setup, seed) in runs]
 
 

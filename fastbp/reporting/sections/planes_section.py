@@ -1,7 +1,5 @@
 """Planes of initial weights: where runs start and how they end."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from fastbp.analysis.basins import boundary_dimension, parameter

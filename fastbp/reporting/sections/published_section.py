@@ -12,7 +12,7 @@ import pandas as pd
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.html import HtmlTable, TableColumn
 from fastbp.reporting.html_tables import MAX_ROWS
-from fastbp.reporting.phrases import Record, plain, setting
+from fastbp.reporting.phrases import BASELINE, Record, apart, plain, setting
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import aligned, and_, plural, shortened
 
@@ -83,9 +83,8 @@ def _names(table: pd.DataFrame, baseline: str | None) -> dict[str, str]:
     start = setups.get(baseline or "")
     names = {}
     for setup, row in setups.items():
-        different = [key for key in keys if start is None or plain(row[key]) != plain(start[key])]
-        unnamed = "baseline" if setup == baseline else f"setup {setup}"
-        names[setup] = setting(row, different) or unnamed
+        name = setting(row, keys) if start is None else apart(row, keys, start)
+        names[setup] = f"setup {setup}" if setup != baseline and name in ("", BASELINE) else name
     return names
 
 
@@ -146,8 +145,7 @@ def _agreement(rows: pd.DataFrame, setup: str) -> str:
 
 def _named(rows: pd.DataFrame) -> str:
     """Which figures these are, each once."""
-    names = list(dict.fromkeys(map(_figure, rows.to_dict("records"))))
-    return and_(names) if names else ""
+    return and_(list(dict.fromkeys(map(_figure, rows.to_dict("records")))) or [""])
 
 
 def _elsewhere(all_agree: pd.Series[Any], names: Mapping[str, str], noun: str) -> str:

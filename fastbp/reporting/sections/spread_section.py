@@ -17,12 +17,9 @@ def thresholds(data: ReportData) -> dict[str, float]:
 
 def _constant_losses(data: ReportData) -> dict[str, float]:
     """The loss of the best constant answer to the problem of each setup with a panel."""
-    losses = {}
-    for t in data.panel_counts:
-        problem = data.problems[t.setup]
-        if problem and (loss := constant_loss(problem[1], str(t.keys.get("loss_function")))):
-            losses[t.setup] = loss
-    return losses
+    known = [(t, problem[1]) for t in data.panel_counts if (problem := data.problems[t.setup])]
+    losses = {t.setup: constant_loss(T, str(t.keys.get("loss_function"))) for t, T in known}
+    return {setup: loss for setup, loss in losses.items() if loss}
 
 
 def _shares(row: Record) -> str:

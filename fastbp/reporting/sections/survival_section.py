@@ -1,6 +1,5 @@
 """Slow or stuck: how many updates runs take to converge."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,14 +20,12 @@ def _updates(value: Any) -> str:
     return "∞" if np.isinf(value) else f"{round(value):,}"
 
 
-def _with_bounds(name: str) -> Callable[[Record], str]:
+def _with_bounds(name: str, title: str) -> TableColumn:
     def cell(row: Record) -> str:
-        value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-        if pd.isna(value):
-            return "–"
-        return f"{_updates(value)} [{_updates(low)}–{_updates(high)}]"
+        value, low, high = (_updates(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+        return value if value == "–" else f"{value} [{low}–{high}]"
 
-    return cell
+    return TableColumn(f"{title} [95%]", cell)
 
 
 def _unconverged(row: Record) -> str:
@@ -50,9 +47,9 @@ def _content(data: ReportData) -> Content | None:
     columns = [
         column("ever_converged", "ever converged"),
         column("relapsed", "of these relapsed"),
-        TableColumn("median updates [95%]", _with_bounds("updates_median")),
-        TableColumn("restart at [95%]", _with_bounds("restart_at")),
-        TableColumn("restart cost [95%]", _with_bounds("restart_cost")),
+        _with_bounds("updates_median", "median updates"),
+        _with_bounds("restart_at", "restart at"),
+        _with_bounds("restart_cost", "restart cost"),
     ]
     caption = (
         "Runs that converged at some evaluation, and those among them that did not end converged; "
