@@ -98,11 +98,13 @@ def _number(value: Any) -> float | None:
 
 
 def _difference(row: Record, start: Record, end: Record) -> str:
-    low, high = points(row["difference_low"]), points(row["difference_high"])
     seeds = plural(int(row["pairs"]), "paired seed")
     if {start["runs"], end["runs"]} != {row["pairs"]}:
         seeds = f"over the {plural(int(row['pairs']), 'seed')} that both ran"
-    return f"{points(row['difference'])} points, 95% interval {low} to {high}, {seeds}"
+    return (
+        f"{points(row['difference'])} points, 95% interval {points(row['difference_low'])} to "
+        f"{points(row['difference_high'])}, {seeds}"
+    )
 
 
 def other_changes(changes: Changes) -> list[str]:
@@ -129,7 +131,7 @@ def _moved(rows: Sequence[Record], verb: str) -> str:
 
 
 def _moves(row: Record, verb: str) -> str:
-    size = points(row["difference"]).lstrip("+−")
+    size = points(abs(row["difference"])).lstrip("+")
     return f"{change_of(row)} {verb} the convergence rate by {size} points"
 
 
@@ -146,9 +148,8 @@ def _with_constant(changes: Changes, rows: Sequence[Record]) -> list[str]:
 
 def _by_key(rows: Sequence[Record]) -> str:
     """Many changes: `hidden → 2 or 8, order → shuffled and 7 other values of lr`."""
-    values: dict[str, list[str]] = {}
-    for row in rows:
-        values.setdefault(row["key"], []).append(named(row["to"]))
+    keys = dict.fromkeys(row["key"] for row in rows)
+    values = {key: [named(row["to"]) for row in rows if row["key"] == key] for key in keys}
     return and_(
         [
             f"{key} → {' or '.join(to)}"
@@ -255,6 +256,6 @@ def _effect(rows: Sequence[Record]) -> str:
     change, shown = change_of(rows[0]), sum(map(has_effect, rows))
     if not shown:
         return f"{change} shows no effect"
-    where = f" in {plain(len(rows))} settings" if len(rows) > 1 else ""
-    some = f", an effect in {plain(shown)} of them" if shown < len(rows) else ""
+    where = f" in {plain(len(rows))} settings" * (len(rows) > 1)
+    some = f", an effect in {plain(shown)} of them" * (shown < len(rows))
     return f"{change} changes the convergence rate by {span_of(rows)} points{where}{some}"

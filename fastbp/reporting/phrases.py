@@ -93,13 +93,13 @@ def labels(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
     keys it has only those that differ from the setup `baseline`, if that is among the rows; the
     baseline's own name has all.
     """
-    keys = keys_of(summary)
-    start = row_of(summary, baseline) if len(keys) > MANY_KEYS else None
-    rows = summary.to_dict("records")
-    names = [setting(row, keys) if start is None else apart(row, keys, start) for row in rows]
-    if start is not None:
+    keys, rows = keys_of(summary), summary.to_dict("records")
+    names = [setting(row, keys) for row in rows]
+    start = row_of(summary, baseline)
+    if start is not None and len(keys) > MANY_KEYS:
         full = f"{BASELINE}: {setting(start, keys)}"
-        names = [full if name == BASELINE else name for name in names]
+        apart_names = [apart(row, keys, start) for row in rows]
+        names = [full if name == BASELINE else name for name in apart_names]
     if keys and len(set(names)) == len(names):
         return names
     setups = zip(names, summary["setup"], strict=True)
@@ -196,12 +196,12 @@ def narrowed(
         The largest width of Wilson's intervals, which the table has.
     """
     every = "every" if widest <= width else "not every"
-    where = f"{share} with {setup}" if setup else share
+    where = f" with {setup}" * bool(setup)
     return (
         f"After {plural(seeds, 'seed')} {every} share has a 95% interval at most {width:g} wide; "
-        f"the widest is {widest:.3g}, for {where}. These intervals are a confidence sequence, "
-        "which is valid wherever it stops; Wilson's in the table, for a number of seeds fixed "
-        f"beforehand, are at most {widest_shown:.3g} wide."
+        f"the widest is {widest:.3g}, for {share}{where}. These intervals are a confidence "
+        "sequence, which is valid wherever it stops; Wilson's in the table, for a number of seeds "
+        f"fixed beforehand, are at most {widest_shown:.3g} wide."
     )
 
 
@@ -295,10 +295,12 @@ def answers(
     """
     if outputs is None or len(T) > MAX_ROWS or T.shape[1] > MAX_UNITS:
         return ""
-    columns = {"row": [plain(row) for row in range(len(T))]}
-    if X.shape[1] <= MAX_UNITS:
-        columns["inputs"] = _numbers(X, "g")
-    columns |= {"targets": _numbers(T, "g"), "outputs": _numbers(outputs.reshape(T.shape), ".3f")}
+    columns = {
+        "row": [plain(row) for row in range(len(T))],
+        **({"inputs": _numbers(X, "g")} if X.shape[1] <= MAX_UNITS else {}),
+        "targets": _numbers(T, "g"),
+        "outputs": _numbers(outputs.reshape(T.shape), ".3f"),
+    }
     return "\n".join(aligned([[*columns], *zip(*columns.values(), strict=True)], left=()))
 
 

@@ -151,15 +151,15 @@ def _most_and_least(summary: pd.DataFrame, name: str) -> str:
     keys, (one, several), number = keys_of(summary), _VERBS[name], plain(len(summary))
     best, worst = extreme(summary, name), extreme(summary, name, least=True)
     share = best[f"{name}_share"]
-    none = "" if name == "converged" else f"No run converges in any of {number} setups"
+    none = f"No run converges in any of {number} setups" * (name == "constant")
     if none and share == worst[f"{name}_share"] and share in (0, 1):
         return f"{none}, and {f'all {several}' if share else f'none {one}'}."
-    before = f"{none}. " if none else ""
+    before = f"{none}. " * bool(none)
     if share == worst[f"{name}_share"]:
         return f"{before}In each of {number} setups {percent(share)} of the runs {several}."
     most, least = (f"with {name_of(row, keys)}: {count_of(row, name)}" for row in (best, worst))
-    most += share_interval(best, name)
-    return f"{before}Runs {several} most often {most}; least often {least}."
+    interval = share_interval(best, name)
+    return f"{before}Runs {several} most often {most}{interval}; least often {least}."
 
 
 def _margins(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from fastbp.analysis.axes import critical, has_gaps, map_axes, the_map, with_width_and_depth
@@ -70,7 +69,7 @@ def _soonest(summary: pd.DataFrame, keys: tuple[str, str]) -> str:
     timed = summary[summary["updates_median"].notna()]
     if timed.empty:
         return ""
-    row = timed.iloc[int(np.argmin(timed["updates_median"].astype(int)))]
+    row = timed.iloc[int(timed["updates_median"].astype(int).argmin())]
     half = plural(int(row["updates_median"]), "update")
     return f", and soonest with {setting(row, keys)}: half had converged after {half}"
 
