@@ -147,10 +147,8 @@ def _csv(raw: bytes) -> DataTable:
         raise
     if frame.iloc[:, -1].isna().any():  # pandas fills up rows that are too short
         _check_rows(text, names)
-    rows = len(frame)
-    if rows > MAX_ROWS:
-        rows = max(rows, raw.count(b"\n") - 1)
-    _check_size(rows, len(names))
+    more = raw.count(b"\n") - 1 if len(frame) > MAX_ROWS else 0
+    _check_size(max(len(frame), more), len(names))
     columns = columns_of(frame, names)
     for column in columns:
         if column.values.dtype == object:
