@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import in_process, names, refused, started, stopped, succeeded, until
+from commands import ended, in_process, names, refused, started, stopped, succeeded, until
 from numba import config
 from stores import rows_of
 
@@ -89,8 +89,7 @@ def test_seeds_are_trained_until_every_share_is_narrow(file, tmp_path, here):
 def test_again_it_trains_nothing_and_prints_the_same(file, tmp_path, here):
     first = here(file, "--until-width", "0.06", "--no-report")
     kept = (tmp_path / "results" / "mine" / "sweep.toml").read_bytes()
-    again = succeeded(here(file, "--until-width", "0.06", "--no-report"))
-    assert again.stdout == first.stdout
+    again = succeeded(here(file, "--until-width", "0.06", "--no-report"), stdout=first.stdout)
     assert "complete already, nothing to train" in again.stderr
     assert (tmp_path / "results" / "mine" / "sweep.toml").read_bytes() == kept
     told = json.loads(here(file, "--until-width", "0.06", "--no-report", "--json").stdout)
@@ -156,8 +155,7 @@ def test_the_most_seeds_are_told_and_where_they_end_it_ends(file, tmp_path, here
         in done.stderr
     )
     monkeypatch.setattr(machine, "disk", lambda path: machine.Disk(130_000, None))
-    done = here(file, "-o", "small", "--until-width", "0.02", "--no-report", "--json")
-    assert done.returncode == 1
+    done = ended(here(file, "-o", "small", "--until-width", "0.02", "--no-report", "--json"), 1)
     note = r"note: at most ([\d,]+) seeds, which may be too few for a width of 0.02: small: .* are free: take fewer seeds, or .*\n"
     most = int(re.fullmatch(note, done.stderr)[1].replace(",", ""))
     told = json.loads(done.stdout)
@@ -171,8 +169,7 @@ def test_the_most_seeds_are_told_and_where_they_end_it_ends(file, tmp_path, here
 @trains
 def test_seeds_end_at_the_last_one(file, tmp_path, here):
     file.write_text(SWEEP.replace("300", f"{{start = {LAST_SEED - 400}, count = 200}}"))
-    done = here(file, "--until-width", "0.01", "--no-report")
-    assert done.returncode == 1
+    done = ended(here(file, "--until-width", "0.01", "--no-report"), 1)
     assert (
         "note: at most 400 seeds, which may be too few for a width of 0.01: the last seed is 2^63 − 1\n"
         in done.stderr
@@ -183,10 +180,9 @@ def test_seeds_end_at_the_last_one(file, tmp_path, here):
 def test_a_dry_run_says_what_the_most_seeds_would_take(file, tmp_path, here, monkeypatch):
     monkeypatch.setattr(forecast, "slowness", lambda setup: None)
     before = sorted(tmp_path.iterdir())
-    done = succeeded(here(file, "--until-width", "0.01", "--dry-run", "-j", "2"))
-    assert (
-        done.stderr
-        == "note: at most 95,000 seeds, enough for a width of 0.01 whatever the shares are\n"
+    done = succeeded(
+        here(file, "--until-width", "0.01", "--dry-run", "-j", "2"),
+        stderr="note: at most 95,000 seeds, enough for a width of 0.01 whatever the shares are\n",
     )
     assert "runs     95,000\n" in done.stdout
     assert sorted(tmp_path.iterdir()) == before
@@ -347,8 +343,7 @@ def test_blocks_that_fail_end_it_with_what_there_is(file, here, monkeypatch):
 
     monkeypatch.setattr(block, "train_at_once", fails)
     for options in (["--until-width", "0.05"], ["--bisect", "lr"]):
-        done = here(file, "-o", options[0][2:], "--no-report", *options)
-        assert done.returncode == 1
+        done = ended(here(file, "-o", options[0][2:], "--no-report", *options), 1)
         assert "failed: setup " in done.stderr
         assert answers(done.stdout)[0].startswith(("One setup", "What", "  lr"))
 

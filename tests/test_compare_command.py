@@ -41,8 +41,7 @@ def both(tmp_path):
 
 def test_says_what_moved_and_writes_nothing(here, both, tmp_path):
     before = contents_of(tmp_path)
-    done = here("a", "b")
-    assert (done.returncode, done.stderr) == (0, "")
+    done = succeeded(here("a", "b"), stderr="")
     lines = done.stdout.splitlines()
     assert lines[0].split()[:3] == ["lr", "runs", "converged"]
     assert lines[1].endswith("moved")

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from commands import (
     command,
+    ended,
     environment,
     in_process,
     refused,
@@ -123,8 +124,7 @@ CLASSES = XOR.replace("0\n", "no\n").replace("1\n", "yes\n")
 @pytest.mark.parametrize("text", [XOR, CLASSES, XOR.replace("\n", "\r\n"), "\ufeff" + XOR])
 def test_tables(here, text: str, tmp_path) -> None:
     (tmp_path / "own.csv").write_text(text, newline="")
-    done = here("own.csv", "--targets", "t", *QUICK)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = succeeded(here("own.csv", "--targets", "t", *QUICK), stderr="")
     assert but_for_python(done.stdout) == but_for_python(here("xor", *QUICK).stdout)
 
 
@@ -142,11 +142,9 @@ def test_arrays_and_parquet(here, tmp_path) -> None:
 def test_a_table_without_names(here, tmp_path) -> None:
     (tmp_path / "own.csv").write_text(XOR.partition("\n")[2])
     note = "note: own.csv has numbers in its first line, not names: its columns are called c1 … c3"
-    done = here("own.csv", "--targets", "c3", *QUICK)
-    assert (done.returncode, done.stderr) == (0, note + "\n")
+    done = succeeded(here("own.csv", "--targets", "c3", *QUICK), stderr=note + "\n")
     assert but_for_python(done.stdout) == but_for_python(here("xor", *QUICK).stdout)
-    done = here("own.csv", *QUICK)
-    assert done.returncode == 2
+    done = ended(here("own.csv", *QUICK), 2)
     assert done.stderr.splitlines() == [
         note, "fastbp: --targets: not given, allowed: one or more columns of own.csv: c1, c2, c3"
     ]  # fmt: skip
@@ -166,8 +164,7 @@ def test_a_table_without_names(here, tmp_path) -> None:
     (tmp_path / "years.csv").write_text(
         "2019,2020,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n"
     )  # numbers that are names
-    done = here("years.csv", "--targets", "t", *QUICK)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = succeeded(here("years.csv", "--targets", "t", *QUICK), stderr="")
 
 
 LINES = {
@@ -347,8 +344,7 @@ def test_options_are_keys(here, table: str) -> None:
 
 def test_help_on_a_terminal_without_greek_letters(tmp_path) -> None:
     ascii_only = environment(PYTHONIOENCODING="ascii")
-    done = command("-h", cwd=tmp_path, program=MODULE, env=ascii_only)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = succeeded(command("-h", cwd=tmp_path, program=MODULE, env=ascii_only), stderr="")
     assert done.stdout.isascii()
     assert "--weight-decay" in done.stdout
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from commands import in_process
+from commands import in_process, succeeded
 
 from fastbp import __main__
 from fastbp.cli.arguments import shipped_sweeps, sweep_file
@@ -16,8 +16,7 @@ SWEEPS = Path(__file__).parents[1] / "sweeps"
 
 
 def test_every_sweep_that_ships_is_listed_with_its_size_and_question(here):
-    done = here()
-    assert (done.returncode, done.stderr) == (0, "")
+    done = succeeded(here(), stderr="")
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     heads = [re.fullmatch(r"(\S+) +([\d,]+) × ([\d,]+) runs", line) for line in lines]

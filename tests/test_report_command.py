@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import sample_frames as frames
-from commands import any_command, command, environment, in_process, refused, succeeded
+from commands import any_command, command, ended, environment, in_process, refused, succeeded
 from stores import contents_of
 
 import fastbp
@@ -415,12 +415,14 @@ class TestRefused:
             "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
             "from fastbp.report import main\nsys.exit(main(['store']))"
         )
-        done = command(
-            cwd=tmp_path,
-            program=[sys.executable, "-c", code],
-            env=environment(MPLCONFIGDIR=str(tmp_path)),
+        done = ended(
+            command(
+                cwd=tmp_path,
+                program=[sys.executable, "-c", code],
+                env=environment(MPLCONFIGDIR=str(tmp_path)),
+            ),
+            4,
         )
-        assert done.returncode == 4
         assert re.fullmatch(r"fastbp: store/\S+: File too large\n", done.stderr)
         assert page(tmp_path / "store") == page(swept)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import any_command, in_process, succeeded
+from commands import any_command, ended, in_process, succeeded
 from stores import contents_of
 
 import fastbp
@@ -184,8 +184,7 @@ def test_the_hash_of_all_rows_outlives_a_release(store, release):
 
 def test_a_file_that_lacks_a_column_of_its_schema_is_damaged(here, store):
     file = rewrite(next(store.files()), lambda rows: rows.drop_columns([*ADDED]), 2)
-    done = here("verify", "store")
-    assert done.returncode == 3
+    done = ended(here("verify", "store"), 3)
     assert f"{file.name}: its columns are not those of runs" in done.stdout
 
 
@@ -199,7 +198,6 @@ def test_a_type_that_only_a_newer_release_knows_is_not_called_damaged(here, stor
     encoded = {key.encode(): value.encode() for key, value in metadata.items()}
     pq.write_table(add(rows).replace_schema_metadata(encoded), buffer)
     path.write_bytes(parquet.sealed(buffer.getvalue().to_pybytes()))
-    done = here("verify", "store", "--repair")
-    assert done.returncode == 3
+    done = ended(here("verify", "store", "--repair"), 3)
     assert "which only a newer fastbp knows" in done.stderr
     assert path.exists()

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE, command, in_process, names, refused, started, succeeded, until
+from commands import PATIENCE, command, ended, in_process, names, refused, started, succeeded, until
 from numba import config
 
 from fastbp.cli import terminal
@@ -221,8 +221,7 @@ def test_the_exit_code_is_the_worst_and_the_others_are_made(folder, tmp_path, he
 def test_what_cannot_be_written_ends_it(folder, tmp_path, here):
     (tmp_path / "results" / "zero").mkdir(parents=True)
     (tmp_path / "results" / "zero" / "runs").write_text("no folder")
-    done = here("--all", "sweeps")
-    assert done.returncode == 4, done.stderr
+    done = ended(here("--all", "sweeps"), 4)
     assert "fastbp: results/zero/runs cannot be written" in done.stderr
     assert (
         (tmp_path / "results" / "README.md")

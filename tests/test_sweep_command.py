@@ -826,10 +826,10 @@ def test_output_that_cannot_be_written_ends_with_4(founding, folder):
 
 @trains
 def test_a_terminal_without_arrows_gets_ascii(founding, folder):
-    done = succeeded(
-        command("--seeds", "64", cwd=folder, env=environment(PYTHONIOENCODING="ascii"))
+    succeeded(
+        command("--seeds", "64", cwd=folder, env=environment(PYTHONIOENCODING="ascii")),
+        stdout=founding.stdout.replace("−", "-").replace("–", "-").replace("→", "->"),
     )
-    assert done.stdout == founding.stdout.replace("−", "-").replace("–", "-").replace("→", "->")
 
 
 @trains
