@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 import sample_frames as frames
 from commands import any_command, command, ended, environment, in_process, refused, succeeded
-from stores import contents_of
+from stores import contents_of, flip, opened, unchanged
 
 import fastbp
 from fastbp.analysis.attribution import attribution
@@ -30,7 +30,6 @@ from fastbp.schema.columns import schema
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import filename
 from fastbp.store.provenance import LatestSweep, latest_sweep
-from fastbp.store.store import Store
 
 here = in_process(any_command)
 
@@ -111,8 +110,7 @@ def swept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("swept")
     sweep = fastbp.Sweep(title="Does shuffling help?", seeds=40, setup=KEYS, grid=GRID)
     (folder / "mine.toml").write_text(sweep.to_toml())
-    store = Store(folder / "store")
-    store.open()
+    store = opened(folder / "store")
     for setup in sweep.setups:
         store.publish(setup.identity(NUMERICS_VERSION), 0, rows_of(setup))
     with pytest.MonkeyPatch.context() as patch:
@@ -255,12 +253,9 @@ class TestCollapse:
 
     @pytest.mark.parametrize("given", ["0", "1", "-0.1", "nan", "inf", "", "ten", "10%", "1e999"])
     def test_allowed(self, here, store, given):
-        before = contents_of(store)
-        refused(
-            here("report", "store", f"--collapse={given}"), 2,
-            re.escape(f"--collapse: given {given!r}, allowed: a number above 0 and below 1, such as 0.1"),
-        )  # fmt: skip
-        assert contents_of(store) == before
+        told = f"--collapse: given {given!r}, allowed: a number above 0 and below 1, such as 0.1"
+        with unchanged(store):
+            refused(here("report", "store", f"--collapse={given}"), 2, re.escape(told))
 
 
 class TestLatestSweep:
@@ -374,17 +369,11 @@ class TestRefused:
 
     def test_a_damaged_file(self, here, store):
         file = next(filename.run_files(store / "runs")).path
-        content = bytearray(file.read_bytes())
-        content[len(content) // 2] ^= 1
-        file.write_bytes(content)
-        before = contents_of(store)
+        flip(file)
         why = rf"store/runs/{file.name} is damaged .its bytes are not those that were written.: `fastbp verify store --repair` "
-        refused(
-            here("report", "store"),
-            3,
-            why + "moves such files aside, and the same sweep makes them anew",
-        )
-        assert contents_of(store) == before
+        why += "moves such files aside, and the same sweep makes them anew"
+        with unchanged(store):
+            refused(here("report", "store"), 3, why)
 
     def test_a_file_under_anothers_name(self, here, store):
         file = next(filename.run_files(store / "runs")).path

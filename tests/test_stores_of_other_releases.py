@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import any_command, ended, in_process, succeeded
-from stores import contents_of
+from stores import contents_of, unchanged
 
 import fastbp
 from fastbp.engine import integrity
@@ -110,12 +110,11 @@ def test_such_stores_are_loaded(store, release):
 
 
 def test_such_stores_are_sound_and_stay_as_they_are(here, store, release):
-    before = contents_of(store.runs)
     verify = ("verify", "store", "--replay", "5")
-    plain, repair = here(*verify), here(*verify, "--repair")
+    with unchanged(store.runs):
+        plain, repair = here(*verify), here(*verify, "--repair")
     assert plain.returncode == repair.returncode == 0, plain.stderr
     assert "all sound" in plain.stdout
-    assert contents_of(store.runs) == before
     assert not (store.path / "quarantine").exists()
     setup = next(iter(store.present()))
     assert here("replay", "store", setup, "3", "--check").returncode == 0

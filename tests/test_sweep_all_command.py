@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from commands import PATIENCE, command, ended, in_process, names, refused, started, succeeded, until
 from numba import config
+from stores import opened
 
 from fastbp.cli import terminal
 from fastbp.store import filename
-from fastbp.store.store import Store
 from fastbp.sweep import main
 
 here = in_process(main)
@@ -207,8 +207,7 @@ def test_memory_that_is_short_is_told_before_anything_is_trained(folder, tmp_pat
 
 
 def test_the_exit_code_is_the_worst_and_the_others_are_made(folder, tmp_path, here):
-    store = Store(tmp_path / "results" / "zero")
-    store.open()
+    store = opened(tmp_path / "results" / "zero")
     with store.locked():
         done = here("--all", "sweeps")
     assert done.returncode == 3, done.stderr

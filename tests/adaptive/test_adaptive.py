@@ -470,8 +470,7 @@ def test_until_narrow_through_a_store(invented):
     sweep = Sweep(seeds=20, setup={"problem": "xor", "updates": 9}, grid={"lr": [0.1, 0.2]})
     found = until_width.until_width(sweep, store, 0.2, train, 900)
     seeds = found.sweep.seeds.count
-    assert found.complete
-    assert found.trained.runs == 2 * seeds
+    assert (found.complete, found.trained.runs) == (True, 2 * seeds)
     table = summary(store.path)
     row = table[table["setup"] == found.setup].iloc[0]
     count = row[found.share.replace("-", "_")]

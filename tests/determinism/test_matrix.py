@@ -33,6 +33,7 @@ from every_choice import (
 )
 from lanes import LANES, OTHER_LANES
 from pairs import pairs_of, pairwise
+from stores import opened
 
 import fastbp
 from fastbp.engine import compile_ahead
@@ -382,8 +383,7 @@ def test_shards_of_three_processors_are_one_sweep(pairs, here, tmp_path):
     made = {cell.processor: cell for cell in pairs.requested if cell.shards == 3}
     if len(made) < 3:
         pytest.skip("this machine cannot stand in for so many, or was not requested to do so")
-    merged_store = Store(tmp_path / "merged")
-    merged_store.open()
+    merged_store = opened(tmp_path / "merged")
     parts = []
     for number, cell in enumerate(list(made.values())[:3], 1):
         assert pairs.of(cell)

@@ -26,6 +26,7 @@ from stores import (
     rows_of,
     seeds_of_blocks,
     stamps,
+    strangers,
     unchanged,
 )
 
@@ -173,10 +174,7 @@ def test_progress_is_told_file_by_file(store):
 
 @pytest.mark.parametrize("place", ["nowhere", "empty", "thesis", "file"])
 def test_what_is_no_store_or_holds_no_runs_is_refused(tmp_path, place):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "thesis").mkdir()
-    for mine in ("file", "thesis/chapter.tex"):
-        (tmp_path / mine).write_text("mine")
+    strangers(tmp_path)
     with (
         unchanged(tmp_path),
         pytest.raises(

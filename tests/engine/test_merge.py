@@ -15,7 +15,7 @@ import pytest
 from fake_runs import replaced, runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import contents_of, flip, opened, publish, rows_of, stamps, unchanged
+from stores import contents_of, flip, opened, publish, rows_of, stamps, strangers, unchanged
 
 import fastbp
 from fastbp import Sweep
@@ -337,10 +337,7 @@ def test_other_numerics_versions_are_refused(tmp_path, into):
 
 @pytest.mark.parametrize("place", ["nowhere", "empty", "thesis", "file"])
 def test_what_is_no_store_or_holds_no_runs_is_refused(tmp_path, into, place):
-    for folder in ("empty", "thesis"):
-        (tmp_path / folder).mkdir()
-    for mine in ("file", "thesis/chapter.tex"):
-        (tmp_path / mine).write_text("mine")
+    strangers(tmp_path)
     source = made(tmp_path / "a", (0, 10))
     with pytest.raises(
         StoreError,

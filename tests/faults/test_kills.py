@@ -23,7 +23,7 @@ from commands import (
     until,
 )
 from fault_injection import sweep_file
-from stores import rows_of
+from stores import opened, rows_of
 
 import fastbp
 from fastbp.schema.errors import StoreError
@@ -189,8 +189,7 @@ def test_a_second_driver_is_refused_at_once_and_disturbs_nobody(tmp_path):
 def test_a_lock_that_nobody_holds_is_in_nobodys_way(tmp_path, here):
     """Not even where a process of that number lives."""
     sweep_file(tmp_path, 4, SMALL)
-    store = Store(tmp_path / "store")
-    store.open()
+    store = opened(tmp_path / "store")
     (store.path / "lock").write_text(f"process {os.getppid()} on {os.uname().nodename}\n")
     assert here("mine.toml", "-o", "store").returncode == 0
     assert len(fastbp.load(store.path)) == 4
@@ -212,8 +211,7 @@ with Store(sys.argv[1]).locked():
 def test_a_worker_that_outlives_its_killed_driver_holds_no_lock(tmp_path):
     """A pool may fork its workers while the store is locked, and they do not always hear that they
     are alone."""
-    store = Store(tmp_path)
-    store.open()
+    store = opened(tmp_path)
     with started(tmp_path, cwd=tmp_path, program=[sys.executable, "-c", DRIVER]) as driver:
         worker = int(driver.stdout.readline())
         try:

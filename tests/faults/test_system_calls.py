@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 from commands import ROOT, names
-from stores import rows_of
+from stores import opened, rows_of
 
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store
@@ -92,8 +92,7 @@ def stores(publish, tmp_path_factory) -> dict[str, Path]:
         pytest.skip("there is no strace here")
     folder = tmp_path_factory.mktemp("stores")
     assert publish(folder / "whole")[::2] == (0, "")
-    begun = Store(folder / "begun")
-    begun.open()
+    begun = opened(folder / "begun")
     first = min((folder / "whole" / "runs").iterdir())
     shutil.copy(first, begun.runs)
     (begun.path / "tmp" / f"{first.name}.1.draft").write_bytes(b"half")

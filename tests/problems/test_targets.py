@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from commands import raising
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -557,18 +558,14 @@ def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
             shown = Path(path).name.replace("\0", "\\x00").replace("\udce9", "\\udce9")
             assert line == f"problem: given 'file:{shown}', allowed: {allowed}"
 
-    def refuse(*_: Any) -> Any:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(targets_module, "open", refuse, raising=False)
-    (line,) = lines_of(lambda: Setup(problem="file:iris.csv", targets="y", updates=9))
-    assert (
-        line
-        == f"problem: given 'file:iris.csv', allowed: a file that can be read; {here}/iris.csv: Permission denied"
-    )
-    monkeypatch.setattr(targets_module, "MAX_BYTES", 7)
-    (line,) = lines_of(lambda: Setup(problem="file:iris.csv", targets="y", updates=9))
-    assert line == "problem: given 'file:iris.csv', allowed: at most 7 bytes; it has 8"
+    refuse = raising(PermissionError(13, "Permission denied"))
+    for name, value, allowed in (
+        ("open", refuse, f"a file that can be read; {here}/iris.csv: Permission denied"),
+        ("MAX_BYTES", 7, "at most 7 bytes; it has 8"),
+    ):
+        monkeypatch.setattr(targets_module, name, value, raising=False)
+        (line,) = lines_of(lambda: Setup(problem="file:iris.csv", targets="y", updates=9))
+        assert line == f"problem: given 'file:iris.csv', allowed: {allowed}"
 
 
 def test_everything_wrong_in_a_file_is_said_at_once(here: Path) -> None:

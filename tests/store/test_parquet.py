@@ -426,20 +426,14 @@ def test_other_columns_than_those_of_runs_are_refused(tmp_path, changed):
 
 
 def test_what_is_sealed_and_no_table_is_refused(tmp_path):
-    path = tmp_path / "no.parquet"
-    path.write_bytes(parquet.sealed(b"PAR1" + bytes(100) + (20).to_bytes(4, "little") + b"PAR1"))
-    damaged(path, ".+")
-    path.write_bytes(parquet.sealed(bytes(100)))
-    damaged(path, ".+")
-    path.unlink()
-    path.mkdir()
-    damaged(path, "it is no file")
-    path.rmdir()
-    os.mkfifo(path)
-    damaged(path, "it is no file")
-    path.unlink()
-    path.symlink_to("nowhere")
-    damaged(path, "it is no file")
+    for content in (b"PAR1" + bytes(100) + (20).to_bytes(4, "little") + b"PAR1", bytes(100)):
+        (tmp_path / "no.parquet").write_bytes(parquet.sealed(content))
+        damaged(tmp_path / "no.parquet", ".+")
+    (tmp_path / "folder.parquet").mkdir()
+    os.mkfifo(tmp_path / "pipe.parquet")
+    (tmp_path / "link.parquet").symlink_to("nowhere")
+    for name in ("folder", "pipe", "link"):
+        damaged(tmp_path / f"{name}.parquet", "it is no file")
 
 
 def test_anybody_reads_what_is_sealed(tmp_path):
