@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import numpy as np
@@ -125,13 +125,15 @@ def train(
         return [measured(setup, each) for setup, each in zip(setups, rows, strict=True)]
 
     with ThreadPoolExecutor(available_cores(), "fastbp-trials") as pool:
-        futures = {pool.submit(work, *each): each for each in tasks}
+        waiting = {pool.submit(work, *each): each for each in tasks}
         try:
-            for future in as_completed(futures):
-                group, first, many = futures[future]
-                for trial, each in zip(group, future.result(), strict=True):
-                    results[trial][first] = each
-                done += many * seconds_per_run(group[0].setup)
+            while waiting:
+                # At most 0.2 s: the caller's tick is also where Ctrl-C and progress get a turn.
+                for future in wait(waiting, 0.2, FIRST_COMPLETED).done:
+                    group, first, many = waiting.pop(future)
+                    for trial, each in zip(group, future.result(), strict=True):
+                        results[trial][first] = each
+                    done += many * seconds_per_run(group[0].setup)
                 tick(done / total)
         except block.InterruptedBlockError:
             raise TimeIsUpError from None
