@@ -44,7 +44,8 @@ def _shard(text: str) -> tuple[int, int] | None:
 
 
 def _sweep_one(options: Options, began: float) -> int:
-    from fastbp.cli.job import dry_run, perform, read_job, with_max_seeds
+    from fastbp.cli.dry_run import dry_run
+    from fastbp.cli.job import perform, read_job, with_max_seeds
     from fastbp.engine import forecast
 
     mistakes = [*options.mistakes, *_conflicts(options)]
@@ -105,7 +106,8 @@ def _print_result(job: Job, done: Done, options: Options) -> None:
 
 
 def _sweep_all(options: Options, source: Path, began: float) -> int:
-    from fastbp.cli.job import dry_run, print_dry_runs, read_folder
+    from fastbp.cli.dry_run import dry_run, print_dry_runs
+    from fastbp.cli.job import read_folder
     from fastbp.engine import forecast
 
     results = options.output or Path("results")

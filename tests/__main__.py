@@ -15,10 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 UNCOMPILED = [
@@ -57,7 +58,7 @@ class Mode(NamedTuple):
 
     name: str
     arguments: list[str]
-    environment: dict[str, str] = {}
+    environment: Mapping[str, str] = MappingProxyType({})
     one_processor: bool = False
     compiled: bool = True
 
@@ -105,7 +106,7 @@ def run(mode: Mode, compiler: subprocess.Popen[bytes], arguments: list[str]) -> 
         with one_processor() if mode.one_processor else nullcontext():
             done = subprocess.run(
                 [sys.executable, "-m", "pytest", *mode.arguments, *arguments],
-                env=os.environ | mode.environment,
+                env={**os.environ, **mode.environment},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 check=False,

@@ -21,7 +21,10 @@ here = in_process(main)
 
 trains = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
 
-KEYS = "lr, init_scale, momentum, weight_decay, prime_offset, target_margin, tolerance, updates, epochs"
+KEYS = (
+    "lr, init_scale, momentum, weight_decay, prime_offset, target_margin, tolerance, updates, "
+    "epochs"
+)
 
 SWEEP = """
 title = "Is it the rate?"
@@ -70,7 +73,10 @@ def test_seeds_are_trained_until_every_share_is_narrow(file, tmp_path, here):
             widths[setup, share] = float(high - low)
     assert max(widths.values()) <= 0.06
     (line,) = answers(done.stdout)
-    pattern = r"After (\S+) seeds every share has a 95% interval at most 0.06 wide: the widest is (\S+), of ([\w-]+) with lr (\S+)\. .*"
+    pattern = (
+        r"After (\S+) seeds every share has a 95% interval at most 0.06 wide: the widest is (\S+), "
+        r"of ([\w-]+) with lr (\S+)\. .*"
+    )
     told, widest, share, lr = re.fullmatch(pattern, line).groups()
     assert told == f"{seeds:,}"
     assert float(widest) == pytest.approx(max(widths.values()), rel=5e-3)
@@ -156,13 +162,17 @@ def test_the_most_seeds_are_told_and_where_they_end_it_ends(file, tmp_path, here
     )
     monkeypatch.setattr(machine, "disk", lambda path: machine.Disk(130_000, None))
     done = ended(here(file, "-o", "small", "--until-width", "0.02", "--no-report", "--json"), 1)
-    note = r"note: at most ([\d,]+) seeds, which may be too few for a width of 0.02: small: .* are free: take fewer seeds, or .*\n"
+    note = (
+        r"note: at most ([\d,]+) seeds, which may be too few for a width of 0.02: small: .* are "
+        r"free: take fewer seeds, or .*\n"
+    )
     most = int(re.fullmatch(note, done.stderr)[1].replace(",", ""))
     told = json.loads(done.stdout)
     assert told["runs"] == most == seeds_of(tmp_path / "small")
     assert told["until_width"]["reached"] is False
     assert told["answer"][0].startswith(
-        f"After {most:,} seeds not every share has a 95% interval at most 0.02 wide: the widest is 0.0"
+        f"After {most:,} seeds not every share has a 95% interval at most 0.02 wide: the widest is "
+        "0.0"
     )
 
 
@@ -171,8 +181,8 @@ def test_seeds_end_at_the_last_one(file, tmp_path, here):
     file.write_text(SWEEP.replace("300", f"{{start = {LAST_SEED - 400}, count = 200}}"))
     done = ended(here(file, "--until-width", "0.01", "--no-report"), 1)
     assert (
-        "note: at most 400 seeds, which may be too few for a width of 0.01: the last seed is 2^63 − 1\n"
-        in done.stderr
+        "note: at most 400 seeds, which may be too few for a width of 0.01: the last seed is 2^63 "
+        "− 1\n" in done.stderr
     )
     assert len(fastbp.load(tmp_path / "results" / "mine")) == 400
 
@@ -269,7 +279,10 @@ def test_the_budget_where_half_converge_is_found(file, tmp_path, here):
 def test_of_a_file_problem_it_is_found_from_any_folder(tmp_path, here):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "xor.csv").write_text("a,b,y\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n")
-    setup = 'problem = "file:xor.csv"\ntargets = "y"\nhidden = [2, 2]\nbatch = "full"\nlr = 2.0\nepochs = 500\nstop = "converged"\n'
+    setup = (
+        'problem = "file:xor.csv"\ntargets = "y"\nhidden = [2, 2]\nbatch = "full"\nlr = '
+        '2.0\nepochs = 500\nstop = "converged"\n'
+    )
     (tmp_path / "data" / "mine.toml").write_text(f"seeds = 200\n[setup]\n{setup}")
     done = here("data/mine.toml", "--bisect", "lr", "--no-report")
     assert answers(done.stdout)[0].startswith("lr = ")
@@ -283,7 +296,10 @@ def test_where_there_is_no_such_value_it_says_so(file, here):
     done = succeeded(
         here(file, "--bisect", "lr", "--set", "lr=[0.01,0.02]", "--no-report", "--seeds", "50")
     )
-    told = "fewer than half of 50 seeds converge at all 5 values of lr tried, 0.01 to 0.02: at most 0% [0–7.1], at 0.0"
+    told = (
+        "fewer than half of 50 seeds converge at all 5 values of lr tried, 0.01 to 0.02: at most "
+        "0% [0–7.1], at 0.0"
+    )
     (line,) = answers(done.stdout)
     assert line.startswith(told)
 

@@ -98,9 +98,19 @@ def test_the_founding_case_needs_no_arguments(here) -> None:
 def test_json(here) -> None:
     told = json.loads(here("--json", "--seeds", 50).stdout)
     assert set(told) == {
-        "setup", "runs", "outcomes", "verdict", "symptoms", "changes", "pairs", "recommended", "orders", "left_out", "example",
+        "setup",
+        "runs",
+        "outcomes",
+        "verdict",
+        "symptoms",
+        "changes",
+        "pairs",
+        "recommended",
+        "orders",
+        "left_out",
+        "example",
         "complete",
-    }  # fmt: skip
+    }
     assert (told["runs"], told["orders"]["change"]) == (50, {"updates": 7992, "lr": 0.1})
     assert (
         told["setup"]
@@ -146,8 +156,9 @@ def test_a_table_without_names(here, tmp_path) -> None:
     assert but_for_python(done.stdout) == but_for_python(here("xor", *QUICK).stdout)
     done = ended(here("own.csv", *QUICK), 2)
     assert done.stderr.splitlines() == [
-        note, "fastbp: --targets: not given, allowed: one or more columns of own.csv: c1, c2, c3"
-    ]  # fmt: skip
+        note,
+        "fastbp: --targets: not given, allowed: one or more columns of own.csv: c1, c2, c3",
+    ]
     done = here(
         "own.csv", "--targets", "c3", *QUICK, "-o", "."
     )  # beside what is there, which stays as it is
@@ -168,19 +179,45 @@ def test_a_table_without_names(here, tmp_path) -> None:
 
 
 LINES = {
-    "missing": ("a,b,t\n0,,0\n0,1,1\n1,0,\n1,1,0\n", [
-        "DATA: given 'file:own.csv', allowed: a value in every row; 'b' has none in row 1",
-        "DATA: given 'file:own.csv', allowed: a value in every row; 't' has none in row 3",
-    ]),
+    "missing": (
+        "a,b,t\n0,,0\n0,1,1\n1,0,\n1,1,0\n",
+        [
+            "DATA: given 'file:own.csv', allowed: a value in every row; 'b' has none in row 1",
+            "DATA: given 'file:own.csv', allowed: a value in every row; 't' has none in row 3",
+        ],
+    ),
     "empty": ("", ["DATA: given 'file:own.csv', allowed: one or more rows; it is empty"]),
-    "names alone": ("a,b,t\n", ["DATA: given 'file:own.csv', allowed: one or more rows; it has none"]),
-    "text in an input": ("a,t\nx,0\n1,1\n", [
-        r"DATA: given 'file:own.csv', allowed: numbers, true and false in all columns but targets; 'a' has text in row 1: 'x'"
-    ]),
-    "ragged": ("a,t\n0,0\n1,1,1\n", [r"DATA: given 'file:own.csv', allowed: 2 values in every row, .*"]),
-    "no such target": ("a,u\n0,0\n1,1\n", [r"--targets: given 't', allowed: columns of own\.csv: a, u"]),
-    "numbers past the sigmoid": ("a,t\n0,0.5\n1,1.5\n", [r"DATA: given 'file:own.csv', allowed: targets from 0 to 1; 't' .*"]),
-}  # fmt: skip
+    "names alone": (
+        "a,b,t\n",
+        ["DATA: given 'file:own.csv', allowed: one or more rows; it has none"],
+    ),
+    "text in an input": (
+        "a,t\nx,0\n1,1\n",
+        [
+            r"DATA: given 'file:own.csv', allowed: numbers, true and false in all columns but "
+            r"targets; "
+            r"'a' has text in row 1: 'x'"
+        ],
+    ),
+    "ragged": (
+        "a,t\n0,0\n1,1,1\n",
+        [
+            r"DATA: given 'file:own.csv', allowed: 2 values in every row, "
+            r".*"
+        ],
+    ),
+    "no such target": (
+        "a,u\n0,0\n1,1\n",
+        [r"--targets: given 't', allowed: columns of own\.csv: a, u"],
+    ),
+    "numbers past the sigmoid": (
+        "a,t\n0,0.5\n1,1.5\n",
+        [
+            r"DATA: given 'file:own.csv', allowed: targets from 0 to "
+            r"1; 't' .*"
+        ],
+    ),
+}
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -223,7 +260,8 @@ def test_bytes_that_are_no_table(here, tmp_path) -> None:
         ),
         (
             XOR + "0,0,1\n",
-            "2 rows contradict each other: equal inputs have different targets, such as rows 1 and 5",
+            "2 rows contradict each other: equal inputs have different targets, such as rows 1 and "
+            "5",
         ),
     ],
 )
@@ -263,7 +301,10 @@ def test_a_million_rows_are_sampled(
         )
     more = [] if suffix == "npz" else ["--targets", "t"]
     done = succeeded(here(f"own.{suffix}", *more, *QUICK, *o))
-    note = f"note: own.{suffix} has {n:,} rows, more than 2,048: 16 of them, drawn at random and numbered anew, "
+    note = (
+        f"note: own.{suffix} has {n:,} rows, more than 2,048: 16 of them, drawn at random and "
+        "numbered anew, "
+    )
     note += "are trained on, and an epoch presents each of these once"
     assert done.stderr.splitlines()[0] == note
     assert here(f"own.{suffix}", *more, *QUICK, *o).stdout == done.stdout  # the same ones
@@ -300,8 +341,8 @@ def test_a_thousand_columns(here, tmp_path) -> None:
     began = time.perf_counter()
     done = succeeded(here("own.csv", "--targets", "t", "--seeds", 60, "--seconds", 6))
     assert (
-        "note: no budget was given, so each run has 149 epochs (change it with --epochs or --updates)"
-        in done.stderr
+        "note: no budget was given, so each run has 149 epochs (change it with --epochs or "
+        "--updates)" in done.stderr
     )
     assert time.perf_counter() - began < 60  # the first time something is compiled
 
@@ -311,7 +352,7 @@ def test_options_are_keys(here, table: str) -> None:
     done = here(table, "--targets", "t", *QUICK, "--hidden", 3, 2, "--json")
     (setup,) = Sweep.from_dict(
         {"seeds": 1, "setup": {"problem": "xor", "hidden": [3, 2], "lr": 2, "epochs": 60}}
-    ).setups  # fmt: skip
+    ).setups
     told = here(
         "xor",
         "--set",
@@ -351,11 +392,12 @@ def test_help_on_a_terminal_without_greek_letters(tmp_path) -> None:
 
 def test_arguments_that_are_none(here) -> None:
     refused(
-        here("--seeds", 0, "--seconds", "soon", "-o", ""), 2,
+        here("--seeds", 0, "--seconds", "soon", "-o", ""),
+        2,
         "--seeds: given '0', allowed: a number from 1 to 9,999,999",
         "--seconds: given 'soon', allowed: a number from 1 to 86,400",
         "-o: given '', allowed: a folder",
-    )  # fmt: skip
+    )
     refused(here("--seconds", "nan"), 2, "--seconds: .*")
     refused(here("--targets", "t"), 2, "--targets: given without DATA, allowed: with a table")
     assert here("--nothing").returncode == 2
@@ -376,9 +418,11 @@ def test_seconds_hold_for_the_whole_command(here) -> None:
             done.stderr,
         )
     refused(
-        here("parity:16", "--hidden", 200, "--epochs", 100, "--seconds", 1), 2,
-        r"there is no time for even a few runs of this setup, which take some [\d,]+ s: allow more seconds, or a smaller budget",
-    )  # fmt: skip
+        here("parity:16", "--hidden", 200, "--epochs", 100, "--seconds", 1),
+        2,
+        r"there is no time for even a few runs of this setup, which take some [\d,]+ s: allow more "
+        r"seconds, or a smaller budget",
+    )
 
 
 # Own weights
@@ -415,11 +459,13 @@ def test_own_weights(here, tmp_path) -> None:
 def test_weights_of_wrong_shapes(here, tmp_path) -> None:
     np.savez(tmp_path / "own.npz", W0=np.zeros((3, 4)), b0=np.zeros(4), W1=np.zeros((2, 4)))
     refused(
-        here("--weights", "own.npz"), 2,
-        r"--weights, for a network 3-4-1: W0: given shape \(3, 4\), which is the other way round: W\[out, in\], needed: \(4, 3\)",
+        here("--weights", "own.npz"),
+        2,
+        r"--weights, for a network 3-4-1: W0: given shape \(3, 4\), which is the other way round: "
+        r"W\[out, in\], needed: \(4, 3\)",
         r"--weights, for a network 3-4-1: W1: given shape \(2, 4\), needed: \(1, 4\)",
         r"--weights, for a network 3-4-1: b1: given nothing, needed: an array of shape \(1,\) .*",
-    )  # fmt: skip
+    )
     (tmp_path / "bad.npz").write_bytes(b"nothing")
     refused(
         here("--weights", "bad.npz"),
@@ -464,8 +510,12 @@ def test_twice_is_the_same_bytes_and_the_sweep_runs(here, table: str, tmp_path) 
     lines = re.findall(r"fastbp (sweep|replay) (.*)", first.stdout)
     assert [name for name, _ in lines] == ["sweep", "replay"]
     for name, rest in lines:
-        done = command(*rest.split(), *(["--seeds", "20"] if name == "sweep" else []), cwd=tmp_path,
-                       program=[sys.executable, "-m", f"fastbp.{name}"])  # fmt: skip
+        done = command(
+            *rest.split(),
+            *(["--seeds", "20"] if name == "sweep" else []),
+            cwd=tmp_path,
+            program=[sys.executable, "-m", f"fastbp.{name}"],
+        )
         assert done.returncode == 0, done.stderr
     page = kept["diagnosis.html"].decode()
     assert "<script" not in page

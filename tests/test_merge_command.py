@@ -34,8 +34,8 @@ updates = [2, 3]
 """
 
 NEXT = (
-    r"to make its tables and train what is missing: the same sweep, or fastbp sweep {0}/sweep\.toml -o {0}"
-    + "\n"
+    r"to make its tables and train what is missing: the same sweep, or fastbp sweep "
+    r"{0}/sweep\.toml -o {0}" + "\n"
 )
 
 
@@ -63,7 +63,10 @@ def test_shards_that_are_merged_are_the_sweep(command, tmp_path, shards):
     for number in range(1, shards + 1):
         shard = ["sweep", "mine.toml", "-o", f"shard {number}", "--shard", f"{number}/{shards}"]
         done = succeeded(command(*shard))
-        told = rf"shard {number}/{shards}: seeds (\d) to (\d); fastbp merge unites shards\n(\d+) runs trained"
+        told = (
+            rf"shard {number}/{shards}: seeds (\d) to (\d); fastbp merge unites shards\n(\d+) runs "
+            r"trained"
+        )
         first, last, trained = map(int, re.match(told, done.stderr).groups())
         assert trained == 2 * (last - first + 1)
         seeds += range(first, last + 1)
@@ -93,8 +96,25 @@ def test_a_shard_that_is_missing_is_trained_by_the_sweep(command, tmp_path):
 
 @pytest.mark.parametrize(
     "given",
-    ["", "1", "1/", "/2", "0/2", "3/2", "1/0", "-1/2", "a/b", "1/2/3", "1/2/", "01/2", "1/2 ", "1,2", "1/1000000", "١/2"],
-)  # fmt: skip
+    [
+        "",
+        "1",
+        "1/",
+        "/2",
+        "0/2",
+        "3/2",
+        "1/0",
+        "-1/2",
+        "a/b",
+        "1/2/3",
+        "1/2/",
+        "01/2",
+        "1/2 ",
+        "1,2",
+        "1/1000000",
+        "١/2",
+    ],
+)
 @pytest.mark.parametrize("words", [["--shard={}"], ["--shard", "{}"]], ids=["=", "space"])
 def test_a_shard_that_there_is_not_is_a_line(command, tmp_path, given, words):
     allowed = "allowed: I/N, such as 1/3, with I from 1 to N and N at most the number of seeds"
@@ -172,7 +192,10 @@ def test_what_is_not_sound_is_refused_and_nothing_is_written(here, tmp_path, dam
         store(path, (10 * start, 10))
     (file,) = Store(damaged).files()
     file.write_bytes(file.read_bytes()[:-1])
-    told = rf"{damaged} is not sound: {file} \(its bytes are not those that were written\); `fastbp verify` says more"
+    told = (
+        rf"{damaged} is not sound: {file} \(its bytes are not those that were written\); `fastbp "
+        r"verify` says more"
+    )
     with unchanged(tmp_path / "into" / "runs"):
         refused(here("into", "a", "b"), 3, told)
 

@@ -20,8 +20,13 @@ HEAVY = ["numba", "llvmlite", "pandas", "pyarrow", "numpy", "scipy", "matplotlib
 def python(*arguments: str, path: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
-        cwd=path, env=os.environ | {"PYTHONPATH": str(path)}, capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip
+        cwd=path,
+        env=os.environ | {"PYTHONPATH": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
 
 
 def imported_by(code: str) -> set[str]:
@@ -29,7 +34,8 @@ def imported_by(code: str) -> set[str]:
     done = succeeded(
         python(
             "-c",
-            f"{code}\nimport json, sys\nprint(json.dumps([name for name in {HEAVY} if name in sys.modules]))",
+            f"{code}\nimport json, sys\nprint(json.dumps([name for name in {HEAVY} if name in "
+            "sys.modules]))",
         )
     )
     return set(json.loads(done.stdout.splitlines()[-1]))
@@ -56,7 +62,10 @@ except SystemExit:
 
 
 def test_looking_at_results_needs_no_compiler():
-    code = "import fastbp.analysis.summary, fastbp.reporting.plots, fastbp.schema.columns; fastbp.summary; fastbp.contrasts"
+    code = (
+        "import fastbp.analysis.summary, fastbp.reporting.plots, fastbp.schema.columns; "
+        "fastbp.summary; fastbp.contrasts"
+    )
     assert imported_by(code).isdisjoint({"numba", "llvmlite", "pydantic"})
     assert "pandas" in imported_by(code)
 

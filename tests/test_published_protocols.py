@@ -98,7 +98,10 @@ def test_published_figures_come_out(name: str, here, tmp_path: Path) -> None:
     found = pd.read_csv(tmp_path / "store" / "published.csv")
     assert len(found) == len(fastbp.Sweep.from_toml(sweep_file(name)).published)
     assert found["agrees"].all(), found
-    count = f"{len(found)} of {len(found)} published figure{'s'[: len(found) != 1]} agree{'s'[: len(found) == 1]} with the setup."
+    count = (
+        f"{len(found)} of {len(found)} published figure{'s'[: len(found) != 1]} "
+        f"agree{'s'[: len(found) == 1]} with the setup."
+    )
     assert count in done.stdout
 
 
@@ -132,9 +135,15 @@ def test_the_textbook_network_converges_at_the_same_epochs(name: str, most: int)
     sweep = fastbp.Sweep.from_toml(sweep_file(name), seeds=8, settings=[f"epochs={most}"])
     (setup,) = sweep.setups
     recipe = oracle.Recipe(
-        setup.problem, hidden=setup.hidden, init=setup.init, init_scale=setup.init_scale, batch="full", lr=setup.lr,
-        momentum=setup.momentum, epochs=most,
-    )  # fmt: skip
+        setup.problem,
+        hidden=setup.hidden,
+        init=setup.init,
+        init_scale=setup.init_scale,
+        batch="full",
+        lr=setup.lr,
+        momentum=setup.momentum,
+        epochs=most,
+    )
     expected = []
     for seed in range(8):
         errors = (
@@ -199,7 +208,10 @@ def test_a_sweep_of_ones_own(mine: Path, here, tmp_path: Path) -> None:
 def test_budgets_in_updates_are_counted_in_epochs_too(here, tmp_path: Path) -> None:
     """Online, an epoch of xor has four updates; of batches of three, two."""
     figure = 'source = "x"\nfigure = "mean"\nvalue = 50\nruns = 9\n'
-    text = 'seeds = 60\n[setup]\nproblem = "xor"\nlr = 3\nupdates = 4_000\neval_every = 1\n[grid]\nbatch = [1, 3]\n[[published]]\n'
+    text = (
+        'seeds = 60\n[setup]\nproblem = "xor"\nlr = 3\nupdates = 4_000\neval_every = '
+        "1\n[grid]\nbatch = [1, 3]\n[[published]]\n"
+    )
     (tmp_path / "mine.toml").write_text(text + figure)
     assert here("sweep", "mine.toml", "--no-report").returncode == 0
     table = pd.read_csv(tmp_path / "results" / "mine" / "published.csv")

@@ -37,9 +37,10 @@ def test_its_script_prints_what_it_says(tmp_path):
     python = tmp_path / "python"
     python.symlink_to(sys.executable)
     environment = os.environ | {
-        "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), *sys.path])),
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), *sys.path])),
         "TMPDIR": str(tmp_path),
-    }  # fmt: skip
+    }
     done = succeeded(
         subprocess.run(
             ["bash", ROOT / "docs" / "reliability.sh"],

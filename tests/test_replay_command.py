@@ -74,14 +74,23 @@ def test_it_shows_a_life_and_keeps_it(here, store, tmp_path):
     ]
     titles, *lines = [line.split() for line in looks.splitlines()]
     assert titles == [
-        "updates", "loss", "spread", "max_error", "saturation", "grad_norm", "weight_max", "wrong", "outcome"
-    ]  # fmt: skip
+        "updates",
+        "loss",
+        "spread",
+        "max_error",
+        "saturation",
+        "grad_norm",
+        "weight_max",
+        "wrong",
+        "outcome",
+    ]
     assert [line[0] for line in lines] == ["0", "23"]
     assert float(lines[-1][1]) == pytest.approx(row["loss"], rel=1e-3)
     assert lines[-1][-1] == row["outcome"]
     assert [line.split()[:4] for line in answers.splitlines()[1:]] == [
-        [str(i), *inputs, target] for i, (inputs, target) in enumerate([("00", "0"), ("01", "1"), ("10", "1"), ("11", "0")])
-    ]  # fmt: skip
+        [str(i), *inputs, target]
+        for i, (inputs, target) in enumerate([("00", "0"), ("01", "1"), ("10", "1"), ("11", "0")])
+    ]
     assert [float(line.split()[-1]) for line in answers.splitlines()[1:]] == pytest.approx(
         row["outputs"], abs=6e-4
     )
@@ -100,8 +109,13 @@ def test_it_shows_a_life_and_keeps_it(here, store, tmp_path):
 
 
 def test_the_look_that_found_it_converged_is_marked(here, store):
-    seed, at = next((seed, row["converged_at"]) for seed, row in enumerate(
-        stored_run.find(store, SOON.identity(), str(seed)).row for seed in range(4)) if row["converged_at"] is not None)  # fmt: skip
+    seed, at = next(
+        (seed, row["converged_at"])
+        for seed, row in enumerate(
+            stored_run.find(store, SOON.identity(), str(seed)).row for seed in range(4)
+        )
+        if row["converged_at"] is not None
+    )
     done = succeeded(here("store", SOON.identity(), seed, "--figure", "a.svg"))
     (line,) = [line for line in done.stdout.splitlines() if "first converged" in line]
     assert line.split()[0] == str(at)
@@ -175,10 +189,12 @@ def test_a_check_needs_no_room_for_a_whole_life(here, store, monkeypatch):
         == "the same, bit for bit: 40 columns\n"
     )
     refused(
-        here("store", SHORT.identity(), 1, "--check", "--export", "w.npz"), 2,
-        f"SETUP: given {SHORT.identity()}, with 2 evaluations of 4 outputs, allowed: at most 0 evaluations",
+        here("store", SHORT.identity(), 1, "--check", "--export", "w.npz"),
+        2,
+        f"SETUP: given {SHORT.identity()}, with 2 evaluations of 4 outputs, allowed: at most 0 "
+        "evaluations",
         "--export: given a run of 24 presentations, allowed: at most 2",
-    )  # fmt: skip
+    )
 
 
 def test_bad_input_is_a_line_each(here, store, tmp_path):
@@ -204,7 +220,8 @@ def test_bad_input_is_a_line_each(here, store, tmp_path):
             (
                 (SHORT.identity(), 1, "--figure", "a.jpg", "--export", "w"),
                 (
-                    r"--figure: given 'a\.jpg', allowed: a file that ends in \.svg or \.png or \.pdf",
+                    r"--figure: given 'a\.jpg', allowed: a file that ends in \.svg or \.png or "
+                    r"\.pdf",
                     r"--export: given 'w', allowed: a file that ends in \.npz",
                 ),
             ),

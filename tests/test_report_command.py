@@ -185,8 +185,10 @@ class TestMakes:
         here("report", "store")
         base = latest_sweep(store).baseline
         for name, made in (
-            ("summary", summary(store)), ("contrasts", contrasts(store, base)), ("attribution", attribution(store, base)),
-        ):  # fmt: skip
+            ("summary", summary(store)),
+            ("contrasts", contrasts(store, base)),
+            ("attribution", attribution(store, base)),
+        ):
             assert (store / f"{name}.csv").read_text() == made.to_csv(index=False)
 
     def test_a_store_without_its_sweep_file(self, here, tmp_path):
@@ -300,12 +302,29 @@ class TestLatestSweep:
     @pytest.mark.parametrize(
         "text",
         [
-            "[resolved]\nsetups = []\nseeds = [1]", "[resolved]\nseeds = [-1]", "[resolved]\nseeds = 1",
-            "", "title", "seeds = inf", "seeds = nan", "seeds = -1", f"seeds = {10**400}", 'seeds = "many"', "seeds = []",
-            "seeds = {count = []}", "resolved = 3", "[resolved]\nsetups = 3", '[resolved]\nsetups = "abc"', "\x00", "\ufeff[]",
-            "[resolved]\nbaseline = []", "[resolved]\nbaseline = {a = 1}", "title = [1]\nseeds = true", "a = " + "[" * 5000,
+            "[resolved]\nsetups = []\nseeds = [1]",
+            "[resolved]\nseeds = [-1]",
+            "[resolved]\nseeds = 1",
+            "",
+            "title",
+            "seeds = inf",
+            "seeds = nan",
+            "seeds = -1",
+            f"seeds = {10**400}",
+            'seeds = "many"',
+            "seeds = []",
+            "seeds = {count = []}",
+            "resolved = 3",
+            "[resolved]\nsetups = 3",
+            '[resolved]\nsetups = "abc"',
+            "\x00",
+            "\ufeff[]",
+            "[resolved]\nbaseline = []",
+            "[resolved]\nbaseline = {a = 1}",
+            "title = [1]\nseeds = true",
+            "a = " + "[" * 5000,
         ],
-    )  # fmt: skip
+    )
     def test_anybodys_sweep_file_says_nothing(self, tmp_path, text):
         (tmp_path / "sweep.toml").write_text(text)
         said = latest_sweep(tmp_path)
@@ -328,7 +347,8 @@ class TestLatestSweep:
 class TestRunning:
     def test_says_so_and_reports_what_is_there(self, here, store):
         holder = (
-            "import fcntl, sys\nlock = open(sys.argv[1], 'a')\nfcntl.flock(lock, fcntl.LOCK_EX)\nprint('held', flush=True)\n"
+            "import fcntl, sys\nlock = open(sys.argv[1], 'a')\nfcntl.flock(lock, "
+            "fcntl.LOCK_EX)\nprint('held', flush=True)\n"
             "sys.stdin.read()"
         )
         made = results(store)
@@ -361,16 +381,23 @@ class TestRefused:
         (tmp_path / "folder").mkdir()
         (tmp_path / "file").touch()
         for name, why in {
-            "gone": "gone is not there", "folder": "folder is no store: it has no folder runs", "empty": "empty holds no runs",
-            "file": "file is no store: it has no folder runs", "file/x": "file/x is not there", "x" * 999: "x{999} is not there",
-        }.items():  # fmt: skip
+            "gone": "gone is not there",
+            "folder": "folder is no store: it has no folder runs",
+            "empty": "empty holds no runs",
+            "file": "file is no store: it has no folder runs",
+            "file/x": "file/x is not there",
+            "x" * 999: "x{999} is not there",
+        }.items():
             refused(here("report", name), 3, why)
         assert contents_of(tmp_path) == {"file": b""}
 
     def test_a_damaged_file(self, here, store):
         file = next(filename.run_files(store / "runs")).path
         flip(file)
-        why = rf"store/runs/{file.name} is damaged .its bytes are not those that were written.: `fastbp verify store --repair` "
+        why = (
+            rf"store/runs/{file.name} is damaged .its bytes are not those that were written.: "
+            r"`fastbp verify store --repair` "
+        )
         why += "moves such files aside, and the same sweep makes them anew"
         with unchanged(store):
             refused(here("report", "store"), 3, why)
@@ -423,9 +450,16 @@ class TestRefused:
 def test_names_are_only_names(here, tmp_path):
     """Of problems, of their targets and of sweeps."""
     names = [
-        "<script>alert(1)</script>", "$x$ & $\\frac{", "\"'` onload=\"x\"", "a\nb\r\x1b[31m\x00", "\u202eevil \u05d0\u05d1",
-        "\u4e2d\u6587 \U0001f600", "&lt;b&gt; ]]> --> <!--", "\ufffe\u2028\x85", "x" * 10_000,
-    ]  # fmt: skip
+        "<script>alert(1)</script>",
+        "$x$ & $\\frac{",
+        '"\'` onload="x"',
+        "a\nb\r\x1b[31m\x00",
+        "\u202eevil \u05d0\u05d1",
+        "\u4e2d\u6587 \U0001f600",
+        "&lt;b&gt; ]]> --> <!--",
+        "\ufffe\u2028\x85",
+        "x" * 10_000,
+    ]
     outcomes = ["converged", "partial", "collapsed", "one-class", "diverged"] * 4
     for i, name in enumerate(names):
         frames.write(
@@ -454,6 +488,7 @@ def test_numba_is_never_imported(store, tmp_path):
         "import fastbp\nfrom fastbp import report, compare\n"
         "assert report.main(['store']) == compare.main(['store', 'store', '-o', 'out']) == 0\n"
         "assert len(fastbp.load('store')) == len(fastbp.summary('store')) * 40 == 160\n"
-        "assert not [name for name in sys.modules if name.startswith(('fastbp.engine', 'fastbp.kernels', 'fastbp.choices'))]"
+        "assert not [name for name in sys.modules if name.startswith(('fastbp.engine', "
+        "'fastbp.kernels', 'fastbp.choices'))]"
     )
     succeeded(command(cwd=tmp_path, program=[sys.executable, "-W", "error", "-c", code]))

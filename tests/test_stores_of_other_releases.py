@@ -127,9 +127,10 @@ def test_such_stores_are_reported_and_resumed(here, store, release, tmp_path):
     before = contents_of(store.runs)
     succeeded(here("sweep", "mine.toml", "-o", "store", "--seeds", "20"))
     assert before.items() <= contents_of(store.runs).items()
-    assert {s: sorted(r) for s, r in store.present().items()} == dict.fromkeys(
-        store.present(), [(0, 12), (12, 8)]
-    )
+    present = store.present()
+    assert {setup: sorted(ranges) for setup, ranges in present.items()} == {
+        setup: [(0, 12), (12, 8)] for setup in present
+    }
     assert here("verify", "store").returncode == 0
 
 

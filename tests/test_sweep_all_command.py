@@ -17,7 +17,10 @@ from fastbp.sweep import main
 
 here = in_process(main)
 
-ONE = 'seeds = {seeds}\ntitle = "{title}"\n[setup]\nproblem = "xor"\nhidden = [2]\nlr = {lr}\nupdates = {updates}\n'
+ONE = (
+    'seeds = {seeds}\ntitle = "{title}"\n[setup]\nproblem = "xor"\nhidden = [2]\nlr = '
+    "{lr}\nupdates = {updates}\n"
+)
 
 
 def sweep(title: str, seeds: int = 8, lr: float = 1, updates: int = 4) -> str:
@@ -139,7 +142,8 @@ def test_mistakes_in_all_files_are_told_before_anything_is_trained(folder, tmp_p
         done, 2,
         r"--seeds: given 'x', .*",
         r"sweeps/zero.toml: setup.lr: given -1, .*",
-        r"sweeps/founding/deep.toml: its results would lie in those of founding.toml, allowed: another name",
+        r"sweeps/founding/deep.toml: its results would lie in those of founding.toml, allowed: "
+        r"another name",
         r"sweeps/founding/deep.toml: setup.problem: .*",
         r"sweeps/founding/deep.toml: setup.updates: .*",
     )  # fmt: skip

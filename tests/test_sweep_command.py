@@ -486,7 +486,8 @@ def test_the_package_says_what_there_is(tmp_path):
 def test_bad_input_is_one_line_a_mistake_and_nothing_is_written(tmp_path, arguments, said, here):
     files = {
         "broken.toml": "seeds = = 3",
-        "wrong.toml": '[setup]\nproblem = "xor"\nupdates = 1\nhiden = 3\nlr = -1\n[grid]\norder = ["cyclic"]\n',
+        "wrong.toml": '[setup]\nproblem = "xor"\nupdates = 1\nhiden = 3\nlr = -1\n[grid]\norder = '
+        '["cyclic"]\n',
         "mine.csv": "a,b\n1,2\n",
     }
     if arguments == ["wrong.toml"]:
@@ -599,7 +600,10 @@ def test_what_there_is_no_room_for_is_refused_before_anything_is_written(
         assert list(tmp_path.iterdir()) == []
         return done.returncode, done.stderr
 
-    full = "fastbp: store: 80,000 runs take 7.1 MB, and 5.0 MB are free: take fewer seeds, or another disk with -o\n"
+    full = (
+        "fastbp: store: 80,000 runs take 7.1 MB, and 5.0 MB are free: take fewer seeds, or another "
+        "disk with -o\n"
+    )
     assert said() == (4, full)
     assert said("--seeds", "1000000000000")[0] == 2  # before the disk
     machine["disk"] = 1e30
@@ -607,7 +611,8 @@ def test_what_there_is_no_room_for_is_refused_before_anything_is_written(
     code, line = said(*wide)
     assert code == 2
     assert re.fullmatch(
-        r"fastbp: memory: given a sweep that takes .* [GT]B \(most of it for networks in training, .*\n",
+        r"fastbp: memory: given a sweep that takes .* [GT]B \(most of it for networks in training, "
+        r".*\n",
         line,
     )
 
@@ -691,7 +696,10 @@ def test_damage_is_told_with_its_file(file, tmp_path, here):
     path = max(
         (tmp_path / "store" / "runs").iterdir()
     )  # not the first, which is looked at before anything else
-    told = rf"store/runs/{path.name} is damaged \(.*\): `fastbp verify store --repair` .*, and the same sweep makes them anew"
+    told = (
+        rf"store/runs/{path.name} is damaged \(.*\): `fastbp verify store --repair` .*, and the "
+        r"same sweep makes them anew"
+    )
     flip(path, "outcome")
     for _ in range(2):
         refused(here(file, *options), 3, told)
@@ -706,7 +714,10 @@ def test_seeds_that_are_there_twice_are_told(file, tmp_path, here):
     store = Store(tmp_path / "store")
     path = next(store.files())
     twice = store.publish(path.name[:12], 3, parquet.read(path)[0].slice(3, 2))
-    told = f"store/runs/{path.name} and {twice.name} have seeds in common: `fastbp verify store --repair` .*"
+    told = (
+        f"store/runs/{path.name} and {twice.name} have seeds in common: `fastbp verify store "
+        "--repair` .*"
+    )
     refused(here(file, "-o", "store", "--seeds", "10"), 3, told)
 
 

@@ -178,7 +178,10 @@ def test_what_a_repair_cannot_mend_is_told(command, tmp_path):
     assert command("sweep", "mine.toml", "-o", "store").returncode == 0
     (path,) = (tmp_path / "store" / "problems").iterdir()
     path.write_bytes(b"")
-    lacks = r"store/problems: it lacks file:mine.csv, on which setup \w{12} was trained: the same sweep .*\n"
+    lacks = (
+        r"store/problems: it lacks file:mine.csv, on which setup \w{12} was trained: the same "
+        r"sweep .*\n"
+    )
     assert re.fullmatch(
         f"store/problems/{path.name}: .*\n{lacks}", command("verify", "store").stdout
     )
@@ -200,7 +203,8 @@ def test_a_row_that_was_changed_and_sealed_anew_is_found_by_training_it_again(he
     assert (done.returncode, done.stdout.splitlines()[0] + "\n") == (0, SOUND)
     done = ended(here("store", "--replay", "12"), 3)
     assert re.fullmatch(
-        rf"store/runs/{path.name}: seed 5 trained again is not the same: loss: stored 0\.\d+, trained again 0\.\d+\n",
+        rf"store/runs/{path.name}: seed 5 trained again is not the same: loss: stored 0\.\d+, "
+        r"trained again 0\.\d+\n",
         done.stdout,
     )
     assert re.fullmatch(f"fastbp: store is not sound: {HINT}\n", done.stderr)
@@ -267,7 +271,10 @@ def test_a_store_of_another_numerics_version_is_sound_but_not_trained_again(here
     metadata = {"fastbp.version": "9.9", "fastbp.numerics": "999"}
     opened(tmp_path / "store").publish(identity, 0, rows, metadata)
     assert here("store").returncode == 0
-    told = rf"store holds runs of numerics version 999, this fastbp makes version {NUMERICS_VERSION}: fastbp 9\.9 replays them"
+    told = (
+        rf"store holds runs of numerics version 999, this fastbp makes version {NUMERICS_VERSION}: "
+        r"fastbp 9\.9 replays them"
+    )
     refused(here("store", "--replay", "1"), 3, told)
 
 

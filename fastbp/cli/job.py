@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from fastbp.adaptive import bisection, until_width
 from fastbp.cli import process
 from fastbp.cli.arguments import FOUNDING, sweep_file
-from fastbp.cli.terminal import Phase, ProgressLine, duration, print_data, print_note, speed
+from fastbp.cli.terminal import Phase, ProgressLine, print_note, speed
 from fastbp.config.sweep import Sweep
-from fastbp.engine import backends, driver, forecast, machine
+from fastbp.engine import backends, driver, forecast
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan, shard
 from fastbp.kernels.code_cache import why_not_kept
@@ -24,13 +22,14 @@ from fastbp.kernels.jit import has_fma
 from fastbp.reporting import gallery
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
-from fastbp.schema.text import named, plural
+from fastbp.schema.text import named
 from fastbp.store import provenance
 from fastbp.store.filename import Range
 from fastbp.store.store import Store, write_if_changed
 
 if TYPE_CHECKING:
     from fastbp.reporting.build import Report
+
 
 MAX_FAILED = 20
 """Lines about failed blocks: many blocks usually fail for the same reason."""
@@ -172,95 +171,6 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
             "folder with -o, or move that file away"
         )
     return jobs, [*dict.fromkeys(mistakes)]  # --seeds is wrong once, not once per file
-
-
-# What it would take
-
-
-class DryRun(NamedTuple):
-    """The estimates for a sweep in a store.
-
-    `is_new`: none of its runs are in the store. `memory`: bytes.
-    """
-
-    sweep: Sweep
-    store: Store
-    jobs: int
-    storage: forecast.StorageNeed
-    time: forecast.TimeEstimate
-    memory: float
-    is_new: bool
-
-    def as_json(self) -> dict[str, object]:
-        """The estimates as `--json` prints them."""
-        disk = machine.disk(self.store.path)
-        return {
-            "store": str(self.store.path),
-            "setups": len(self.sweep.setups),
-            "runs": self.sweep.runs,
-            "missing": self.storage.runs,
-            "updates": self.time.updates,
-            "seconds": {
-                "compile": round(self.time.compiling),
-                "rest": float(f"{self.time.all_but_compiling:.2g}"),
-            },
-            "jobs": self.jobs,
-            "disk": {
-                "bytes": self.storage.bytes,
-                "files": self.storage.files,
-                "free": disk and disk.bytes,
-            },
-            "memory": {"bytes": round(self.memory), "free": machine.memory()},
-        }
-
-    def text(self) -> str:
-        """The estimates as lines for a terminal."""
-        disk, free = machine.disk(self.store.path), machine.memory()
-        early = any(setup.stop == "converged" for setup in self.sweep.setups)
-        missing = f", {self.storage.runs:,} of them missing in {self.store.path}"
-        seconds = f"{duration(self.time.all_but_compiling)} on {plural(self.jobs, 'core')}"
-        lines = [
-            f"setups   {len(self.sweep.setups):,}",
-            f"runs     {self.sweep.runs:,}{'' if self.is_new else missing}",
-            f"updates  {'at most ' * early}{self.time.updates:,}",
-            f"time     {'at most' if early else 'about'} {seconds}",
-            f"disk     {forecast.in_bytes(self.storage.bytes)} in "
-            + plural(self.storage.files, "file")
-            + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),
-            f"memory   {forecast.in_bytes(self.memory)}"
-            + (f", {forecast.in_bytes(free)} are free" if free else ""),
-        ]
-        if self.time.compiling:
-            first = duration(self.time.compiling)
-            lines.insert(4, f"         and {first} first to compile, once for this machine")
-        return "\n".join(lines)
-
-
-def dry_run(sweep: Sweep, store: Store, pool: Pool) -> DryRun:
-    """Estimate what a sweep would take. The store is only read, and need not be locked."""
-    plan = Plan(sweep, store.present())
-    memory = forecast.memory(plan, pool, stored=True, frame=False)
-    return DryRun(
-        sweep,
-        store,
-        pool.workers,
-        forecast.storage(plan),
-        forecast.duration(plan, pool.workers),
-        sum(term.bytes for term in memory),
-        not plan.present,
-    )
-
-
-def print_dry_runs(estimates: Mapping[str, DryRun], as_json: bool) -> None:
-    """Print the estimates for several sweeps by name, and their sum."""
-    if as_json:
-        print_data(json.dumps({"sweeps": [each.as_json() for each in estimates.values()]}))
-        return
-    for name, each in estimates.items():
-        print_data(f"{name}\n{each.text()}\n")
-    seconds = duration(sum(each.time.all_but_compiling for each in estimates.values()))
-    space = forecast.in_bytes(sum(each.storage.bytes for each in estimates.values()))
-    print_data(f"all {len(estimates):,}: about {seconds}, {space}")
 
 
 # Training

@@ -437,9 +437,14 @@ def test_found_as_json_has_every_value():
     bisection = Bisection(AXES["lr"], 10, 0.1)
     bisection.converged = {0.1: 3}
     assert SettingSearch({"hidden": (2,)}, XOR, bisection).as_json() == {
-        "setting": {"hidden": (2,)}, "value": None, "low": None, "high": None, "rising": None, "crossings": None,
+        "setting": {"hidden": (2,)},
+        "value": None,
+        "low": None,
+        "high": None,
+        "rising": None,
+        "crossings": None,
         "tried": [{"value": 0.1, "converged": 3}],
-    }  # fmt: skip
+    }
 
 
 # Through a store

@@ -156,7 +156,8 @@ def test_sentences_say_what_the_tables_do() -> None:
     table, equal = functions(summary(frame)), equality(frame)
     first, second, third = sentences(table, equal)
     assert first.startswith(
-        "All 16 functions of 2 inputs are learnt from some seed in at least one of 2 settings, 2 of them from"
+        "All 16 functions of 2 inputs are learnt from some seed in at least one of 2 settings, 2 "
+        "of them from"
     )
     best = table.groupby("bits")["converged_share"].max()
     assert f"The hardest is {best.idxmin()} (" in first

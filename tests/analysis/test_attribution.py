@@ -51,10 +51,13 @@ def measured(keys: Keys, n: int, seed: int, seeds: Sequence[int] | None = None) 
     runs = frames.table(keys, words, seeds)
     looked = (codes == 1) | (rng.random(n) < 0.2)
     columns = {
-        "spread": pa.array(spread, mask=gone), "loss": pa.array(loss, mask=gone), "max_error": pa.array(error, mask=gone),
-        "one_sided": pa.array(sided, mask=gone), "spread_start": pa.array(start, mask=rng.random(n) < 0.1),
+        "spread": pa.array(spread, mask=gone),
+        "loss": pa.array(loss, mask=gone),
+        "max_error": pa.array(error, mask=gone),
+        "one_sided": pa.array(sided, mask=gone),
+        "spread_start": pa.array(start, mask=rng.random(n) < 0.1),
         "converged_at": pa.array(rng.integers(1, 12, n) * 80, mask=~looked),
-    }  # fmt: skip
+    }
     for name, values_ in columns.items():
         runs = runs.set_column(runs.column_names.index(name), schema().field(name), values_)
     return runs
@@ -130,8 +133,11 @@ class TestAttribution:
     @pytest.mark.parametrize("changes", [2, 3, 4])
     def test_is_the_average_over_all_orders(self, changes: int) -> None:
         names: dict[str, Sequence[object]] = {
-            "order": ["random", "shuffled"], "lr": [0.2, 0.1], "momentum": [0.0, 0.9], "updates": [999, 7992],
-        }  # fmt: skip
+            "order": ["random", "shuffled"],
+            "lr": [0.2, 0.1],
+            "momentum": [0.0, 0.9],
+            "updates": [999, 7992],
+        }
         axes = dict(list(names.items())[:changes])
         rng = np.random.default_rng(changes)
         runs = frames.frame(
@@ -397,8 +403,16 @@ class TestSketches:
     def test_thresholds_count_exactly(self, frame: pd.DataFrame) -> None:
         table = collapsing(frame)
         assert table.columns.tolist() == [
-            "lr", "momentum", "setup", "runs", "threshold", "collapsed", "collapsed_share", "constant_at_start", "constant_at_start_share",
-        ]  # fmt: skip
+            "lr",
+            "momentum",
+            "setup",
+            "runs",
+            "threshold",
+            "collapsed",
+            "collapsed_share",
+            "constant_at_start",
+            "constant_at_start_share",
+        ]
         for setup, curve in table.groupby("setup"):
             runs = frame[frame["setup"] == setup]
             stuck = runs[~runs["outcome"].isin(["converged", "diverged"])]["spread"]
@@ -430,10 +444,14 @@ class TestSketches:
         with np.errstate(divide="ignore"):
             height = np.clip(np.floor(20 * (np.log10(seen["loss"]) + 6)), 0, 159)
         across = np.minimum(np.floor(seen["spread"] * 60), 74)
-        cells = pd.DataFrame({
-            "setup": seen["setup"].astype(str), "outcome": seen["outcome"].astype(str),
-            "spread": ((across + 0.5) / 60).round(9), "loss": (20 * (height + 0.5) / 20).round(6),
-        })  # fmt: skip
+        cells = pd.DataFrame(
+            {
+                "setup": seen["setup"].astype(str),
+                "outcome": seen["outcome"].astype(str),
+                "spread": ((across + 0.5) / 60).round(9),
+                "loss": (20 * (height + 0.5) / 20).round(6),
+            }
+        )
         expected = cells.value_counts().sort_index()
         found = table.assign(
             spread=table["spread"].round(9), loss=(20 * (np.log10(table["loss"]) + 6)).round(6)

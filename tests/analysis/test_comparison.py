@@ -59,10 +59,29 @@ class TestPaired:
         )
         table = comparison(a, b)
         assert table.columns.tolist() == [
-            "lr", "setup_a", "setup_b", "runs_a", "converged_a", "converged_share_a", "constant_share_a", "runs_b", "converged_b",
-            "converged_share_b", "constant_share_b", "identical", "pairs", "paired_a", "paired_b", "fixed", "broken",
-            "difference", "difference_low", "difference_high", "p", "p_holm",
-        ]  # fmt: skip
+            "lr",
+            "setup_a",
+            "setup_b",
+            "runs_a",
+            "converged_a",
+            "converged_share_a",
+            "constant_share_a",
+            "runs_b",
+            "converged_b",
+            "converged_share_b",
+            "constant_share_b",
+            "identical",
+            "pairs",
+            "paired_a",
+            "paired_b",
+            "fixed",
+            "broken",
+            "difference",
+            "difference_low",
+            "difference_high",
+            "p",
+            "p_holm",
+        ]
         assert (
             table["setup_a"].tolist()
             == table["setup_b"].tolist()
@@ -134,7 +153,8 @@ class TestIndependent:
         assert table["difference"].tolist() == [1, 1]
         assert table["p_holm"].tolist() == holm(table["p"]).tolist()
         assert said(a, b) == [
-            "The share converged moved in 2 of 2 setups that both have, most by +100.0 points: from 0% in old to 100% in new, "
+            "The share converged moved in 2 of 2 setups that both have, most by +100.0 points: "
+            "from 0% in old to 100% in new, "
             "with lr 0.1.",
             "1 setup shares no seeds: there the comparison is of independent runs.",
         ]
@@ -196,8 +216,9 @@ class TestMatching:
         assert table["p_holm"].iloc[0] == 1, "Holm's table has what is compared"
         assert sentences(table, OLD) == [
             "No change of the share converged is shown in the one setup that both have.",
-            "1 setup is not in old.", "2 setups are not in new.",
-        ]  # fmt: skip
+            "1 setup is not in old.",
+            "2 setups are not in new.",
+        ]
         runs = [row[1] for row in cells(table)]
         assert runs == ["60", "60 → 0", "60 → 0", "0 → 60"]
 
@@ -296,12 +317,14 @@ class TestSentences:
         )
         table = comparison(a, b)
         assert sentences(table, OLD) == [
-            "The share converged moved in 2 of 3 setups that both have, most by +90.0 points: from 0% in old to 90.0% in new, "
+            "The share converged moved in 2 of 3 setups that both have, most by +90.0 points: from "
+            "0% in old to 90.0% in new, "
             "with lr 0.2."
         ]
         assert [row[-1] for row in cells(table)] == ["moved", "moved", "not shown"]
         assert said(b, a)[0].startswith(
-            "The share converged moved in 2 of 3 setups that both have, most by −90.0 points: from 90.0%"
+            "The share converged moved in 2 of 3 setups that both have, most by −90.0 points: from "
+            "90.0%"
         )
 
     def test_shares_of_other_seeds_are_told_apart(self) -> None:
@@ -312,8 +335,10 @@ class TestSentences:
         )
         (row,) = comparison(a, b).to_dict("records")
         assert said(a, b) == [
-            f"The share converged moved in the one setup that both have by {points(row['difference'])} points on the 30 seeds "
-            f"that both ran: from 0% in old to {percent(24 / 30)} in new, with setup {frames.identity({})}."
+            "The share converged moved in the one setup that both have by "
+            f"{points(row['difference'])} points on the 30 seeds "
+            f"that both ran: from 0% in old to {percent(24 / 30)} in new, with setup "
+            f"{frames.identity({})}."
         ]
         (cell,) = cells(comparison(a, b))
         assert cell[1:3] == ["30 → 100", "0% → 80.0%"]
@@ -321,8 +346,9 @@ class TestSentences:
     def test_one_setup_that_is_the_same(self, tmp_path: Path) -> None:
         frames.write(tmp_path, drawn(1))
         assert said(tmp_path, tmp_path) == [
-            "No change of the share converged is shown in the one setup that both have.", "Every row is the same, bit for bit.",
-        ]  # fmt: skip
+            "No change of the share converged is shown in the one setup that both have.",
+            "Every row is the same, bit for bit.",
+        ]
 
     def test_no_seeds_in_common(self) -> None:
         a = frames.frame(drawn(1, lr=0.1), drawn(1, lr=0.2))
@@ -337,7 +363,8 @@ class TestSentences:
         )
         lines = terminal_table(table)
         assert " ".join(lines[0].split()) == (
-            "lr runs converged constant pairs fixed broken difference in points [95%] p (Holm) effect"
+            "lr runs converged constant pairs fixed broken difference in points [95%] p (Holm) "
+            "effect"
         )
         assert len(lines) == 3
         assert lines[2].split()[:5] == ["0.2", "0", "→", "60", "–"]
@@ -347,11 +374,15 @@ class TestNames:
     @pytest.mark.parametrize(
         ("a", "b", "names"),
         [
-            ("x/one", "x/two", ("one", "two")), ("one/run", "two/run", ("one/run", "two/run")),
-            ("p/q/one/r/s", "p/q/two/r/s", ("one/r/s", "two/r/s")), ("same", "same", ("same", "same")),
-            ("a", "a/a", ("a", "a")), ("a\nb", "c\x1b[2J", ("a?b", "c?[2J")), ("\u202ea", "\udcff", ("?a", "?")),
+            ("x/one", "x/two", ("one", "two")),
+            ("one/run", "two/run", ("one/run", "two/run")),
+            ("p/q/one/r/s", "p/q/two/r/s", ("one/r/s", "two/r/s")),
+            ("same", "same", ("same", "same")),
+            ("a", "a/a", ("a", "a")),
+            ("a\nb", "c\x1b[2J", ("a?b", "c?[2J")),
+            ("\u202ea", "\udcff", ("?a", "?")),
         ],
-    )  # fmt: skip
+    )
     def test_shortest_ends_that_differ(
         self, tmp_path: Path, a: str, b: str, names: tuple[str, str]
     ) -> None:

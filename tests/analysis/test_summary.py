@@ -70,8 +70,12 @@ class TestTally:
         assert one.flags().tolist() == [False, True, False, True, True]
         assert (one.runs, one.ever_converged, one.relapsed) == (5, 4, 1)
         assert dict(zip(OUTCOMES, one.counts.tolist(), strict=True)) == {
-            "diverged": 1, "converged": 3, "collapsed": 0, "one-class": 0, "partial": 1,
-        }  # fmt: skip
+            "diverged": 1,
+            "converged": 3,
+            "collapsed": 0,
+            "one-class": 0,
+            "partial": 1,
+        }
 
     def test_keys_are_plain_values(self) -> None:
         (one,) = count_runs(frames.frame(frames.table({"epochs": 3, "updates": 24}, ["partial"])))
@@ -214,9 +218,21 @@ class TestContrasts:
     def test_columns(self, store: Path) -> None:
         table = contrasts(store, BASE)
         assert table.columns.tolist() == [
-            "key", "from", "to", "order", "lr", "updates", "pairs", "fixed", "broken",
-            "difference", "difference_low", "difference_high", "p", "p_holm",
-        ]  # fmt: skip
+            "key",
+            "from",
+            "to",
+            "order",
+            "lr",
+            "updates",
+            "pairs",
+            "fixed",
+            "broken",
+            "difference",
+            "difference_low",
+            "difference_high",
+            "p",
+            "p_holm",
+        ]
         for key in ("order", "lr", "updates"):
             assert table.loc[table["key"] == key, key].isna().all()
             assert table.loc[table["key"] != key, key].notna().all()
@@ -337,17 +353,36 @@ class TestConsole:
     @pytest.mark.parametrize(
         ("count", "total", "text"),
         [
-            (0, 10, "0%"), (10, 10, "100%"), (1, 3, "33.3%"), (1, 10_000, "0.01%"), (1, 10**6, "<0.01%"),
-            (9_999, 10_000, "99.99%"), (10**6 - 1, 10**6, ">99.99%"), (999, 1000, "99.9%"), (9995, 10_000, "99.95%"),
+            (0, 10, "0%"),
+            (10, 10, "100%"),
+            (1, 3, "33.3%"),
+            (1, 10_000, "0.01%"),
+            (1, 10**6, "<0.01%"),
+            (9_999, 10_000, "99.99%"),
+            (10**6 - 1, 10**6, ">99.99%"),
+            (999, 1000, "99.9%"),
+            (9995, 10_000, "99.95%"),
         ],
-    )  # fmt: skip
+    )
     def test_only_nothing_is_0_and_only_all_is_100(self, count: int, total: int, text: str) -> None:
         assert percent(count / total) == text
 
     def test_numbers_as_people_read_them(self) -> None:
-        assert [plain(v) for v in (7992, 1.0, 0.1, True, np.True_, None, np.nan, pd.NA, np.int64(10**6), "a\nb")] == [
-            "7,992", "1", "0.1", "true", "true", "–", "–", "–", "1,000,000", "a?b",
-        ]  # fmt: skip
+        assert [
+            plain(v)
+            for v in (7992, 1.0, 0.1, True, np.True_, None, np.nan, pd.NA, np.int64(10**6), "a\nb")
+        ] == [
+            "7,992",
+            "1",
+            "0.1",
+            "true",
+            "true",
+            "–",
+            "–",
+            "–",
+            "1,000,000",
+            "a?b",
+        ]
         assert [points(v) for v in (0.7012, -0.004, 0.0003, 0.0, -1e-9)] == [
             "+70.1",
             "−0.4",

@@ -43,7 +43,8 @@ PICTURES = """() => [...document.querySelectorAll('svg:not(.swatch)')].map(svg =
   const flat = r => [r.left + scrollX, r.top + scrollY, r.right + scrollX, r.bottom + scrollY];
   const around = svg.closest('.scroll')?.getBoundingClientRect() ?? svg.getBoundingClientRect();
   return {
-    box: flat(svg.getBoundingClientRect()), seen: flat(around), view: svg.getAttribute('viewBox').split(' ').map(Number),
+    box: flat(svg.getBoundingClientRect()), seen: flat(around),
+    view: svg.getAttribute('viewBox').split(' ').map(Number),
     texts: [...svg.querySelectorAll('text')].filter(text => text.textContent.trim())
       .map(text => [text.textContent.trim(), flat(text.getBoundingClientRect())]),
   };
@@ -51,8 +52,10 @@ PICTURES = """() => [...document.querySelectorAll('svg:not(.swatch)')].map(svg =
 
 # What sticks out of the window and lies in nothing that scrolls, and how wide the page is.
 OVERFLOW = """() => [document.documentElement.scrollWidth, [...document.body.querySelectorAll('*')]
-  .filter(one => (one.getBoundingClientRect().right > innerWidth + 0.5 || one.getBoundingClientRect().left < -0.5)
-    && !(matchMedia('screen').matches && one.parentElement.closest('.scroll')) && !one.parentElement.closest('svg'))
+  .filter(one => (one.getBoundingClientRect().right > innerWidth + 0.5
+      || one.getBoundingClientRect().left < -0.5)
+    && !(matchMedia('screen').matches && one.parentElement.closest('.scroll'))
+    && !one.parentElement.closest('svg'))
   .map(one => one.outerHTML.slice(0, 100))]"""
 
 
@@ -224,7 +227,8 @@ def test_is_open_to_everybody(opened: Opened, browser: Any) -> None:
 @names
 def test_reads_from_the_answer_to_how_it_was_run(opened: Opened) -> None:
     heads = opened.page.evaluate(
-        "[...document.querySelectorAll('h1, h2, .verdict')].map(e => e.id || e.className || e.tagName)"
+        "[...document.querySelectorAll('h1, h2, .verdict')].map(e => e.id || e.className || "
+        "e.tagName)"
     )
     known = [
         "H1",
@@ -268,7 +272,10 @@ def test_the_founding_page_says_what_mended_the_network(opened: Opened) -> None:
     marked = page.locator("tr.baseline")
     assert all("random" in row for row in marked.all_inner_texts())
     assert marked.first.evaluate("row => getComputedStyle(row.cells[0]).fontWeight") == "600"
-    bold = "all => all.filter(text => getComputedStyle(text).fontWeight === '700').map(text => text.textContent.trim())"
+    bold = (
+        "all => all.filter(text => getComputedStyle(text).fontWeight === '700').map(text => "
+        "text.textContent.trim())"
+    )
     assert page.locator("svg text").evaluate_all(bold) == [
         "order random, lr 0.2, updates 999  (n = 400)"
     ]
@@ -307,7 +314,8 @@ def test_the_policy_keeps_out_what_is_brought_in(
 ) -> None:
     bad = """
 <script>document.title = "script"</script>
-<p id="bad" style="color: #ff0000" onclick="document.title = 'onclick'">bad</p><style>#bad { color: #ff0000 }</style>
+<p id="bad" style="color: #ff0000" onclick="document.title = 'onclick'">bad</p>
+<style>#bad { color: #ff0000 }</style>
 <img src="https://example.org/bad.png"><iframe src="https://example.org/"></iframe>
 <link rel="stylesheet" href="https://example.org/bad.css"></main>"""
     (tmp_path / "bad.html").write_text(

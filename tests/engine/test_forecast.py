@@ -228,9 +228,11 @@ from fastbp.engine import backends, forecast
 from fastbp.engine.plan import Plan
 some = fastbp.Sweep(seeds=int(sys.argv[1]), setup=eval(sys.argv[2]))
 fastbp.run(some)
-print(sum(part.bytes for part in forecast.memory(Plan(some), backends.pool("threads", 2), False, True)))
+terms = forecast.memory(Plan(some), backends.pool("threads", 2), False, True)
+print(sum(term.bytes for term in terms))
 status = Path("/proc/self/status")
-peaks = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:")] if status.exists() else []
+lines = status.read_text().splitlines() if status.exists() else []
+peaks = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
 print(1024 * int(peaks[0]) if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 """Where there is a /proc, for Linux counts the process that started this one in `ru_maxrss`."""
@@ -251,8 +253,15 @@ def test_memory_is_about_what_was_said():
 
 @pytest.mark.parametrize(
     ("count", "said"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (12_345, "12 kB"), (999_600, "1.0 MB"), (7.25e9, "7.2 GB")],
-)  # fmt: skip
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (12_345, "12 kB"),
+        (999_600, "1.0 MB"),
+        (7.25e9, "7.2 GB"),
+    ],
+)
 def test_bytes_in_words(count, said):
     assert forecast.in_bytes(count) == said
 
@@ -306,15 +315,18 @@ def machine(monkeypatch):
     [
         (
             sweep(),
-            r"[\d.]+ [MG]B \(most of it for Python and its packages, [\d.]+ [MG]B\), allowed: 100 MB; no sweep takes less",
+            r"[\d.]+ [MG]B \(most of it for Python and its packages, [\d.]+ [MG]B\), allowed: 100 "
+            r"MB; no sweep takes less",
         ),
         (
             sweep(10**6, problem="encoder:512", hidden=[900]),
-            r".* \(most of it for networks in training, on 8 cores, .* GB\), allowed: 100 MB; try smaller hidden layers .*",
+            r".* \(most of it for networks in training, on 8 cores, .* GB\), allowed: 100 MB; try "
+            r"smaller hidden layers .*",
         ),
         (
             sweep(epochs=4e9, schedule="linear"),
-            r".* \(most of it for learning rates of every epoch, .* GB\), .*; try fewer epochs, or a constant schedule",
+            r".* \(most of it for learning rates of every epoch, .* GB\), .*; try fewer epochs, or "
+            r"a constant schedule",
         ),
         (
             sweep(10**9),

@@ -260,11 +260,20 @@ def another_name(path: Path) -> Path:
 OTHER_KEYS = "its keys are (those of another setup|not those of the other files of its setup)"
 
 DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "a bit": (rewritten(lambda content: content[:99] + bytes([content[99] ^ 4]) + content[100:]), SOUND),
-    "a bit of the footer": (rewritten(lambda content: content[:-99] + bytes([content[-99] ^ 4]) + content[-98:]), SOUND),
+    "a bit": (
+        rewritten(lambda content: content[:99] + bytes([content[99] ^ 4]) + content[100:]),
+        SOUND,
+    ),
+    "a bit of the footer": (
+        rewritten(lambda content: content[:-99] + bytes([content[-99] ^ 4]) + content[-98:]),
+        SOUND,
+    ),
     "half of it": (rewritten(lambda content: content[: len(content) // 2]), SOUND),
     "more than it": (rewritten(lambda content: content + b"\n"), SOUND),
-    "a block of zeros": (rewritten(lambda content: content[:512] + bytes(512) + content[1024:]), SOUND),
+    "a block of zeros": (
+        rewritten(lambda content: content[:512] + bytes(512) + content[1024:]),
+        SOUND,
+    ),
     "nothing": (rewritten(lambda content: b""), "it is empty"),
     "something else": (rewritten(lambda content: b"<html>404 not found</html>"), SOUND),
     "another start": (renamed(start="100"), "its seeds are not those of its name"),
@@ -279,7 +288,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "another problem": (changed("problem", "parity:2"), OTHER_KEYS),
     "no problem": (changed("problem", "what?"), OTHER_KEYS),
     "another name": (another_name, "it is no file of runs"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("start", [start for start, _ in RANGES])
@@ -401,7 +410,10 @@ def problem(store: Store) -> Path:
     return path
 
 
-LACKS = "it lacks file:mine.csv, on which setup {} was trained: the same sweep writes it again, if its file has not changed"
+LACKS = (
+    "it lacks file:mine.csv, on which setup {} was trained: the same sweep writes it again, if its "
+    "file has not changed"
+)
 
 
 @pytest.mark.parametrize("length", [0, 100, -1])

@@ -428,7 +428,8 @@ def test_a_full_disk_is_told_and_gone_on_from(tmp_path, into, monkeypatch, room)
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(
         StoreFullError,
-        match=rf"{into.runs}/{XOR.identity()}-.*\.parquet cannot be written: No space left on device",
+        match=rf"{into.runs}/{XOR.identity()}-.*\.parquet cannot be written: No space left on "
+        r"device",
     ):
         merge(into, sources)
     assert len(names(into)) == room

@@ -171,8 +171,12 @@ def test_what_differs_in_its_budget_alone_is_trained_once():
     }
     first = [share for share in Plan(sweep, present).missing_ranges() if share[0][0].lr == 0.1]
     assert [([s.budget for s in setups], at, runs) for setups, at, runs in first] == [
-        ([400, 70], 0, 200), ([70], 200, 100), ([100, 70], 300, 100), ([400, 100, 70], 400, 500), ([100, 70], 900, 100),
-    ]  # fmt: skip
+        ([400, 70], 0, 200),
+        ([70], 200, 100),
+        ([100, 70], 300, 100),
+        ([400, 100, 70], 400, 500),
+        ([100, 70], 900, 100),
+    ]
 
 
 @pytest.mark.parametrize(

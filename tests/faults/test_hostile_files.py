@@ -31,8 +31,13 @@ def failures(kind: str, first: int, count: int) -> dict[int, list[str]]:
             }
             done = subprocess.run(
                 [sys.executable, fuzz_inputs.__file__, kind, str(first), str(stop - first)],
-                env=os.environ | own, pass_fds=[at.fileno()], capture_output=True, text=True, timeout=60 + count, check=False,
-            )  # fmt: skip
+                env=os.environ | own,
+                pass_fds=[at.fileno()],
+                capture_output=True,
+                text=True,
+                timeout=60 + count,
+                check=False,
+            )
             found |= dict(map(json.loads, done.stdout.splitlines()))
             last = int(os.pread(at.fileno(), 20, 0))
         if done.returncode or done.stderr:
@@ -63,7 +68,10 @@ def test_many_hostile_files(kind: str) -> None:
 
 def test_a_number_says_all(tmp_path: Path) -> None:
     """Two processes make the same file of it."""
-    code = "import hashlib, fuzz_inputs; print([hashlib.sha256(fuzz_inputs.mutant(k, 10_007)).hexdigest() for k in fuzz_inputs.KINDS])"
+    code = (
+        "import hashlib, fuzz_inputs; print([hashlib.sha256(fuzz_inputs.mutant(k, "
+        "10_007)).hexdigest() for k in fuzz_inputs.KINDS])"
+    )
     here = os.environ | {
         "PYTHONPATH": os.pathsep.join(
             [str(fuzz_inputs.ROOT), str(Path(fuzz_inputs.__file__).parent)]

@@ -180,7 +180,8 @@ def test_a_second_driver_is_refused_at_once_and_disturbs_nobody(tmp_path):
         refused(
             second,
             3,
-            f"store is in use by process {first.pid} on {os.uname().nodename}: wait for it, or choose another folder with -o DIR",
+            f"store is in use by process {first.pid} on {os.uname().nodename}: wait for it, or "
+            "choose another folder with -o DIR",
         )
         published = names(store)
         until(lambda: names(store) > published, first)

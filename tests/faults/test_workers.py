@@ -65,9 +65,15 @@ def start(folder: Path, executor: str, *options: str, **environment: str) -> sub
         *options,
     ]
     return subprocess.Popen(
-        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_signals(),
-    )  # fmt: skip
+        command,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hears_signals(),
+    )
 
 
 def children(pid: int) -> list[int]:
@@ -149,9 +155,14 @@ def test_a_script_needs_no_guard(tmp_path):
         "print(fastbp.run(sweep, executor='processes').equals(fastbp.run(sweep)))\n"
     )
     done = subprocess.run(
-        [sys.executable, "mine.py"], check=False, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
+        [sys.executable, "mine.py"],
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
     assert (done.stdout, done.stderr) == ("once\nTrue\n", "")
 
 
@@ -314,7 +325,8 @@ def test_workers_with_other_versions_are_refused_at_the_start(tmp_path, monkeypa
     [
         (
             "thread",
-            "given 'thread', allowed: threads, processes, dask, dask:ADDRESS, mpi, slurm, flux; did you mean 'threads'?",
+            "given 'thread', allowed: threads, processes, dask, dask:ADDRESS, mpi, slurm, flux; "
+            "did you mean 'threads'?",
         ),
         ("processes:3", "given 'processes:3', allowed: threads, "),
         ("dask:", "given 'dask:', allowed: threads, "),

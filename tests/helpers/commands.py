@@ -119,8 +119,14 @@ def command(
     more["preexec_fn"] = hears_signals(more.get("preexec_fn", lambda: None))
     done = subprocess.run(
         [*(program or MODULE), *map(str, arguments)],
-        cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False, **more,
-    )  # fmt: skip
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        **more,
+    )
     assert "Traceback" not in done.stderr
     return done
 

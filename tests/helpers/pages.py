@@ -57,10 +57,13 @@ def runs(keys: dict[str, object], outcomes: Sequence[str], T: np.ndarray = BITS)
     budget = int(str(keys.get("updates", 999)))
     losses = 0.5 * ((given - T) ** 2).sum(axis=2).mean(axis=1)
     measured = {
-        "loss": losses, "spread": np.ptp(given, axis=1).max(axis=1), "max_error": np.abs(given - T).max(axis=(1, 2)),
-        "loss_start": rng.uniform(0.1, 0.3, n), "updates_done": np.full(n, budget),
+        "loss": losses,
+        "spread": np.ptp(given, axis=1).max(axis=1),
+        "max_error": np.abs(given - T).max(axis=(1, 2)),
+        "loss_start": rng.uniform(0.1, 0.3, n),
+        "updates_done": np.full(n, budget),
         "spread_start": np.random.default_rng(1).lognormal(-2, 0.8, n),
-    }  # fmt: skip
+    }
     gone = how == "diverged"
     for name, values in measured.items():
         table = replaced(
@@ -229,7 +232,8 @@ def published(folder: Path) -> Path:
         {"source": source, "figure": figure, "value": value, "runs": 50, "evaluated": looks}
         for source in (
             MARKUP,
-            "Somebody 1990, Journal of Results 3:14-15, table 9, second row from below, as corrected in 4:1",
+            "Somebody 1990, Journal of Results 3:14-15, table 9, second row from below, as "
+            "corrected in 4:1",
         )
         for figure, value, looks in (
             ("success", 0.3, "after"),
@@ -264,10 +268,19 @@ def hostile(folder: Path) -> Path:
 
 
 STORES: dict[str, Callable[[Path], Path]] = {
-    "founding": founding, "one run": one_run, "all converged": one_outcome("converged", f"{HEBREW} {ARABIC}"),
-    "all diverged": one_outcome("diverged", "All diverged"), "no baseline": no_baseline, "500 setups": large, "encoder": encoder,
-    "three axes": three_axes, "atlas": atlas, "published": published, "planes": planes, "hostile": hostile,
-}  # fmt: skip
+    "founding": founding,
+    "one run": one_run,
+    "all converged": one_outcome("converged", f"{HEBREW} {ARABIC}"),
+    "all diverged": one_outcome("diverged", "All diverged"),
+    "no baseline": no_baseline,
+    "500 setups": large,
+    "encoder": encoder,
+    "three axes": three_axes,
+    "atlas": atlas,
+    "published": published,
+    "planes": planes,
+    "hostile": hostile,
+}
 
 
 PAGES = [*STORES, "two stores"]

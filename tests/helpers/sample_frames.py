@@ -16,11 +16,30 @@ from fastbp.schema.outcomes import OUTCOMES
 from fastbp.store import filename, parquet
 
 DEFAULTS: dict[str, object] = {
-    "problem": "table:11101011", "targets": None, "scale_inputs": "none", "target_margin": 0.0, "hidden": "4", "init": "normal",
-    "init_scale": 1.0, "bias": True, "prime_offset": 0.0, "order": "random", "batch": 1, "reduction": "sum",
-    "lr": 0.2, "schedule": "constant", "momentum": 0.0, "weight_decay": 0.0, "epochs": None, "updates": 999, "tolerance": 0.4,
-    "collapse": 0.1, "eval_every": 10, "stop": "budget", "dtype": "float64",
-}  # fmt: skip
+    "problem": "table:11101011",
+    "targets": None,
+    "scale_inputs": "none",
+    "target_margin": 0.0,
+    "hidden": "4",
+    "init": "normal",
+    "init_scale": 1.0,
+    "bias": True,
+    "prime_offset": 0.0,
+    "order": "random",
+    "batch": 1,
+    "reduction": "sum",
+    "lr": 0.2,
+    "schedule": "constant",
+    "momentum": 0.0,
+    "weight_decay": 0.0,
+    "epochs": None,
+    "updates": 999,
+    "tolerance": 0.4,
+    "collapse": 0.1,
+    "eval_every": 10,
+    "stop": "budget",
+    "dtype": "float64",
+}
 
 
 def identity(keys: Mapping[str, object]) -> str:
@@ -39,10 +58,15 @@ def table(
     n = len(outcomes)
     looked = np.array([o == "converged" for o in outcomes]) if ever is None else np.asarray(ever)
     results: dict[str, object] = {
-        "setup": [identity(keys)] * n, "seed": np.arange(n) if seeds is None else np.asarray(seeds), "outcome": list(outcomes),
-        "updates_done": np.full(n, 999), "converged_at": pa.array(np.full(n, 80), mask=~looked), "one_sided": [False] * n,
-        "wrong": np.zeros(n, int), "outputs": [[0.5] * 8] * n,
-    }  # fmt: skip
+        "setup": [identity(keys)] * n,
+        "seed": np.arange(n) if seeds is None else np.asarray(seeds),
+        "outcome": list(outcomes),
+        "updates_done": np.full(n, 999),
+        "converged_at": pa.array(np.full(n, 80), mask=~looked),
+        "one_sided": [False] * n,
+        "wrong": np.zeros(n, int),
+        "outputs": [[0.5] * 8] * n,
+    }
     columns = {name: [value] * n for name, value in (DEFAULTS | dict(keys)).items()} | results
     arrays = {}
     for field in schema():

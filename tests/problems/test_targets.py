@@ -348,7 +348,8 @@ INDEX = "a name for every column; column 1"
         ),
         (
             "x,y\n1,1.0\n2,2.0\n",
-            "targets from 0 to 1; 'y' is outside in row 2: 2.0 (classes are integers, without a decimal point, or text)",
+            "targets from 0 to 1; 'y' is outside in row 2: 2.0 (classes are integers, without a "
+            "decimal point, or text)",
         ),
         (
             "x,y\n1,99999999999999999999\n2,3\n",
@@ -357,7 +358,8 @@ INDEX = "a name for every column; column 1"
         ("x,y\n" + rows(70_000), "at most 65,536 rows; it has 70,000"),
         (
             "x,y\n" + rows(1025, "1,{}\n"),
-            "at most 1,024 classes; 'y' has 1,025 (a quantity has a decimal point, and lies from 0 to 1)",
+            "at most 1,024 classes; 'y' has 1,025 (a quantity has a decimal point, and lies from 0 "
+            "to 1)",
         ),
         ("x,y\ninf,0\n", "numbers from -1e+30 to 1e+30; 'x' is past that in row 1: inf"),
         (
@@ -506,14 +508,16 @@ def test_what_is_no_parquet_file(here: Path, content: bytes, said: str) -> None:
         (
             '["species", "length"]',
             [
-                "given ['species', 'length'], allowed: not all columns of d.csv: length, species; the others are the inputs"
+                "given ['species', 'length'], allowed: not all columns of d.csv: length, species; "
+                "the others are the inputs"
             ],
         ),
         (
             '["width", "Length"]',
             [
                 "given 'width', allowed: columns of d.csv: length, species",
-                "given 'Length', allowed: columns of d.csv: length, species; did you mean 'length'?",
+                "given 'Length', allowed: columns of d.csv: length, species; did you mean "
+                "'length'?",
             ],
         ),
     ],
@@ -540,7 +544,8 @@ def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     here = here.resolve()
     for path, allowed in {
         "zebra.npz": f"a file that is there; there is no {here}/zebra.npz",
-        "iriss.csv": f"a file that is there; there is no {here}/iriss.csv; did you mean 'iris.csv'?",
+        "iriss.csv": f"a file that is there; there is no {here}/iriss.csv; did you mean "
+        "'iris.csv'?",
         "no/such/iris.csv": f"a file that is there; there is no {here}/no/such/iris.csv",
         "folder.csv": f"a file; {here}/folder.csv is a folder",
         "pipe.csv": f"a file; {here}/pipe.csv is a device or a pipe",
@@ -591,7 +596,8 @@ def test_everything_wrong_in_a_file_is_said_at_once(here: Path) -> None:
     ] * 10
     assert (
         lines[-1]
-        == "bad.toml: setup.problem: given 'file:d.csv', allowed: no mistakes; there are 31 more like these"
+        == "bad.toml: setup.problem: given 'file:d.csv', allowed: no mistakes; there are 31 more "
+        "like these"
     )
 
 
@@ -604,7 +610,8 @@ def test_a_mistake_that_a_grid_repeats_is_said_once(here: Path) -> None:
         )
     )
     assert lines[:2] == [
-        f"grid[{i}].problem: given 'file:e.csv', allowed: a file that is there; there is no {here.resolve()}/e.csv; "
+        f"grid[{i}].problem: given 'file:e.csv', allowed: a file that is there; there is no "
+        f"{here.resolve()}/e.csv; "
         "did you mean 'd.csv'?"
         for i in (1, 2)
     ]
@@ -706,7 +713,10 @@ def test_the_resolved_sweep_leads_to_the_data(here: Path) -> None:
     (place / "data").mkdir(parents=True)
     (place / "data" / "d.csv").write_text("x,y\n1,0\n2,1\n")
     (place / "data" / "e.csv").write_text("x,y\n1,0\n3,1\n")
-    text = "seeds = 1\n[setup]\ntargets = ['y']\nupdates = 9\n[grid]\nproblem = ['file:data/d.csv', 'file:data/e.csv']"
+    text = (
+        "seeds = 1\n[setup]\ntargets = ['y']\nupdates = 9\n[grid]\nproblem = ['file:data/d.csv', "
+        "'file:data/e.csv']"
+    )
     sweep = Sweep.from_text(text, folder=place)
     assert Sweep.from_text(sweep.to_toml()) == sweep  # by absolute path, from anywhere
     store = place / "results" / "s"
@@ -747,7 +757,8 @@ def test_files_of_one_name(here: Path) -> None:
     assert len(sweep("a", "c").setups) == 1  # the same data under the same name is the same setup
     (line,) = lines_of(lambda: sweep("a", "b", "c"))
     assert line.startswith(
-        "grid.problem: given 'file:d.csv', allowed: different names for different files, as tables show the name"
+        "grid.problem: given 'file:d.csv', allowed: different names for different files, as tables "
+        "show the name"
     )
     (line,) = lines_of(lambda: sweep("b", "a"))
 

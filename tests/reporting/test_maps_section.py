@@ -78,11 +78,13 @@ def test_a_map_is_described_by_its_lines() -> None:
     assert "with init_scale 10, at no lr (0%)." in first
     assert "That is so in 10 of 42 setups, and soonest with" in first
     assert second.startswith(
-        "In 6 of 42 setups half of the runs or more give the same answer to every input, in 6 of these"
+        "In 6 of 42 setups half of the runs or more give the same answer to every input, in 6 of "
+        "these"
     )
     assert "with init_scale 10, up to lr " in second
     assert second.endswith(
-        "as constant: 100% with init_scale 0.03, 100% with init_scale 0.3 and 25.0% with init_scale 10."
+        "as constant: 100% with init_scale 0.03, 100% with init_scale 0.3 and 25.0% with "
+        "init_scale 10."
     )
     assert landscape(whole)[0] == first
     told = verdict(whole, pd.DataFrame(), pd.DataFrame(), None, constant_at_start)

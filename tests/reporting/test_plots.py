@@ -187,10 +187,13 @@ def a_life(outcomes: list[str], rows: int, outputs: int = 1) -> tuple[pd.DataFra
     measures = {
         name: np.where(fine, values, np.nan)
         for name, values in {
-            "loss": np.geomspace(0.3, 0.0001, n), "spread": rng.random(n), "max_error": rng.random(n), "saturation": np.zeros(n),
+            "loss": np.geomspace(0.3, 0.0001, n),
+            "spread": rng.random(n),
+            "max_error": rng.random(n),
+            "saturation": np.zeros(n),
             "grad_norm": rng.random(n) * 1e-3,
         }.items()
-    }  # fmt: skip
+    }
     answers = [rng.random(rows * outputs).astype(np.float32) if good else None for good in fine]
     looks = pd.DataFrame(
         {"updates": 80 * np.arange(n), "outcome": outcomes, **measures, "outputs": answers}

@@ -54,15 +54,26 @@ def test_exact_bounds_of_a_share_are_scipys(count: int) -> None:
 
 
 BY_HAND = {
-    "success": 3 / 4, "mean": 10 / 3, "sd": sqrt(4 / 3), "median": 4, "harmonic": 4, "efficiency": 3000 / 14, "limit": 4,
-}  # fmt: skip
+    "success": 3 / 4,
+    "mean": 10 / 3,
+    "sd": sqrt(4 / 3),
+    "median": 4,
+    "harmonic": 4,
+    "efficiency": 3000 / 14,
+    "limit": 4,
+}
 """Of four runs that take 2, 4 and 4 epochs and for ever: a success costs 2 + 4 + 4 + 4 epochs for
 three if given up after 4, and 8 for one if given up after 2."""
 
 A_LOOK_LATER = {
-    "success": 3 / 4, "mean": 13 / 3, "sd": sqrt(4 / 3), "median": 5, "harmonic": 4 / (1 / 3 + 2 / 5), "efficiency": 3000 / 18,
+    "success": 3 / 4,
+    "mean": 13 / 3,
+    "sd": sqrt(4 / 3),
+    "median": 5,
+    "harmonic": 4 / (1 / 3 + 2 / 5),
+    "efficiency": 3000 / 18,
     "limit": 5,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("looks", "expected"), [("after", BY_HAND), ("before", A_LOOK_LATER)])
@@ -120,7 +131,10 @@ def test_what_cannot_be_told_of_a_setting_does_not_count() -> None:
     found = published(
         both, [figure("mean", 40), figure("mean", 90), figure("mean", 95)], EACH | {"t": 4}
     )
-    said = "Somebody 1990: 1 of 3 published figures agrees with the baseline (not mean); too few figures are known to compare 1 setting."
+    said = (
+        "Somebody 1990: 1 of 3 published figures agrees with the baseline (not mean); too few "
+        "figures are known to compare 1 setting."
+    )
     assert sentences(found, "s") == [said]
 
 
@@ -239,8 +253,10 @@ def test_which_setups_and_in_which_order() -> None:
     figures = [figure("mean", 3), figure("success", 0.2)._replace(setups=("t", "gone"))]
     found = published(both, figures, EACH | {"t": 1})
     assert found[["figure", "lr", "setup"]].to_numpy().tolist() == [
-        ["mean", 0.5, "s"], ["mean", 0.25, "t"], ["success", 0.25, "t"],
-    ]  # fmt: skip
+        ["mean", 0.5, "s"],
+        ["mean", 0.25, "t"],
+        ["success", 0.25, "t"],
+    ]
     assert found["ours"].tolist() == pytest.approx([3, 24, 2 / 9])
     assert published(both, figures, EACH)["setup"].tolist() == ["s"], (
         "of the other nobody knows how long an epoch is"
@@ -257,12 +273,14 @@ def test_what_is_said() -> None:
     ]
     found = published(both, figures, EACH | {"t": 4})
     assert terminal_lines(found, "s")[1:] == [
-        "Somebody 1990: 2 of 2 published figures agree with the baseline; in the one other setting not all agree.",
+        "Somebody 1990: 2 of 2 published figures agree with the baseline; in the one other setting "
+        "not all agree.",
         "ours       success    mean",
         "published     0.75      40",
         "baseline     0.750    40.0",
         "lr 0.25      0.750  ≠ 80.0",
-        "Another: 1 of 1 published figure agrees with the baseline; in the one other setting not all agree.",
+        "Another: 1 of 1 published figure agrees with the baseline; in the one other setting not "
+        "all agree.",
         "ours        limit",
         "published      40",
         "baseline     40.0",

@@ -28,7 +28,8 @@ C, P, K, S, D = "converged", "partial", "collapsed", "one-class", "diverged"
 Setups = Sequence[tuple[dict[str, object], list[str]]]
 
 HEADLINE = (
-    r"(?:More|Fewer|A larger|A smaller|Changing) (\S+) (?:fix(?:es)? it(?: best)?|helps?(?: most)?): "
+    r"(?:More|Fewer|A larger|A smaller|Changing) (\S+) (?:fix(?:es)? it(?: best)?|helps?(?: "
+    r"most)?): "
     r"going from (.+?) to (.+?) raises the convergence rate from "
 )
 """The key and the values of the change that the answer names."""
@@ -59,7 +60,10 @@ class Answer:
             if c.endswith(("_share", "_low", "_high")) and "updates" not in c
         ]
         known = {percent(v) for c in shares if "restart" not in c for v in self.summary[c]}
-        averaged = r"Averaged over .*? ranges from (\S+) with (\S+) (.+?) to (\S+) with (\S+) (.+?)\.(?: |$)"
+        averaged = (
+            r"Averaged over .*? ranges from (\S+) with (\S+) (.+?) to (\S+) with (\S+) (.+?)\.(?: "
+            r"|$)"
+        )
         rest = " ".join(each for each in self.lines if not each.startswith("Averaged"))
         for low, key, least, high, again, most in (
             re.fullmatch(averaged, each).groups() for each in self.lines if each not in rest
@@ -100,9 +104,14 @@ class Answer:
             iter(self.summary[self.summary["setup"] == self.baseline].to_dict("records")), {}
         )
         alike = [
-            row for row in own
-            if all(plain(start[key]) == plain(row[key]) for key in start if key in row and key not in (row["key"], "updates"))
-        ]  # fmt: skip
+            row
+            for row in own
+            if all(
+                plain(start[key]) == plain(row[key])
+                for key in start
+                if key in row and key not in (row["key"], "updates")
+            )
+        ]
         return [row for row in alike if (row["key"], plain(row["from"]), plain(row["to"])) in found]
 
 
@@ -160,11 +169,15 @@ class TestFounding:
             strongest, [key for key in ("order", "updates") if strongest[key] != before[key]]
         )
         assert it.lines[1] == (
-            f"At the baseline (order random, lr 0.2, updates 999), {percent(before['converged_share'])} of 2,000 runs converge, and "
-            f"{percent(before['constant_share'])} give the same answer to every input ({percent(before['collapsed_share'])} "
-            f"collapsed, {percent(before['one_class_share'])} one-class). These changes alone make no measurable difference: order random → "
+            "At the baseline (order random, lr 0.2, updates 999), "
+            f"{percent(before['converged_share'])} of 2,000 runs converge, and "
+            f"{percent(before['constant_share'])} give the same answer to every input "
+            f"({percent(before['collapsed_share'])} "
+            f"collapsed, {percent(before['one_class_share'])} one-class). These changes alone make "
+            "no measurable difference: order random → "
             f"shuffled ({percent(shuffled['constant_share'])} then give the same answer to every "
-            f"input) and lr 0.2 → 0.1 ({percent(slower['constant_share'])} do). In other settings it "
+            f"input) and lr 0.2 → 0.1 ({percent(slower['constant_share'])} do). In other settings "
+            "it "
             "is different: lr 0.2 → 0.1 lowers the convergence rate by "
             f"{points(-lr['difference'].min()).lstrip('+')} points with {elsewhere}."
         )
@@ -176,15 +189,20 @@ class TestFounding:
         part = it.attribution.set_index("key")["average_points"] / 100
         assert it.lines[2] == (
             "All three changes together (order shuffled, lr 0.1, updates 7,992) make "
-            f"{percent(cure['converged_share'])} of 2,000 runs converge, {points(it.attribution['total_points'].iloc[0] / 100)} "
-            "points on 2,000 seeds. Averaged over all orders of making the changes, they contribute "
-            f"updates {points(part['updates'])}, lr {points(part['lr'])} and order {points(part['order'])}."
+            f"{percent(cure['converged_share'])} of 2,000 runs converge, "
+            f"{points(it.attribution['total_points'].iloc[0] / 100)} "
+            "points on 2,000 seeds. Averaged over all orders of making the changes, they "
+            "contribute "
+            f"updates {points(part['updates'])}, lr {points(part['lr'])} and order "
+            f"{points(part['order'])}."
         )
         best = it.row(order="shuffled", lr=0.2, updates=7992)
         assert it.lines[3] == (
             "Of all 8 setups, runs converge most often with order shuffled, lr 0.2, updates 7,992: "
-            f"{percent(best['converged_share'])} of 2,000 (95% interval {percent(best['converged_low'])} to "
-            f"{percent(best['converged_high'])}). Half had converged after {plain(best['updates_median'])} updates."
+            f"{percent(best['converged_share'])} of 2,000 (95% interval "
+            f"{percent(best['converged_low'])} to "
+            f"{percent(best['converged_high'])}). Half had converged after "
+            f"{plain(best['updates_median'])} updates."
         )
         assert len(it.lines) == 4
 
@@ -196,12 +214,14 @@ class TestFounding:
         )
         keys = keys_of(it.summary)
         assert it.lines[0].startswith(
-            f"Runs converge most often with {setting(best, keys)}: {percent(best['converged_share'])} of "
+            f"Runs converge most often with {setting(best, keys)}: "
+            f"{percent(best['converged_share'])} of "
         )
         assert it.lines[0].endswith(f"least often with {setting(worst, keys)}: none of 2,000.")
         by = it.contrasts[it.contrasts["key"] == "updates"]["difference"]
         assert it.lines[1].startswith(
-            f"On its own, updates 999 → 7,992 changes the convergence rate by {points(by.min())} to {points(by.max())} points in 4 "
+            f"On its own, updates 999 → 7,992 changes the convergence rate by {points(by.min())} "
+            f"to {points(by.max())} points in 4 "
             "settings; lr 0.1 → 0.2 changes the convergence rate by "
         )
         assert it.lines[1].endswith("; order random → shuffled shows no effect.")
@@ -211,17 +231,21 @@ class TestOneAxis:
     def test_a_change_that_fixes(self) -> None:
         it = answer(({}, [K] * 20 + [P] * 10), ({"lr": 0.4}, [C] * 30))
         assert it.lines == [
-            "A larger lr fixes it: going from 0.2 to 0.4 raises the convergence rate from 0% to 100% "
-            "(+100.0 points, 95% interval +77.3 to +100.0, 30 paired seeds); the share of runs that "
+            "A larger lr fixes it: going from 0.2 to 0.4 raises the convergence rate from 0% to "
+            "100% "
+            "(+100.0 points, 95% interval +77.3 to +100.0, 30 paired seeds); the share of runs "
+            "that "
             "give the same answer to every input falls from 66.7% to 0%.",
-            "At the baseline (lr 0.2), none of 30 runs converges, and 66.7% give the same answer to every input (66.7% collapsed, "
+            "At the baseline (lr 0.2), none of 30 runs converges, and 66.7% give the same answer "
+            "to every input (66.7% collapsed, "
             "0% one-class).",
         ]
 
     def test_a_change_that_breaks(self) -> None:
         assert answer(({}, [C] * 30), ({"lr": 0.4}, [P] * 30)).lines == [
             "No single change of the baseline makes measurably more runs converge: lr 0.2 → 0.4.",
-            "At the baseline (lr 0.2), all 30 runs converge, and none gives the same answer to every input. On its own, lr 0.2 → 0.4 "
+            "At the baseline (lr 0.2), all 30 runs converge, and none gives the same answer to "
+            "every input. On its own, lr 0.2 → 0.4 "
             "lowers the convergence rate by 100.0 points.",
         ]
 
@@ -229,11 +253,13 @@ class TestOneAxis:
         it = answer(({}, [P] * 30), ({"lr": 0.4}, [C] * 4 + [P] * 26))
         assert (
             it.lines[0]
-            == "No single change of the baseline makes measurably more runs converge, or fewer: lr 0.2 → 0.4."
+            == "No single change of the baseline makes measurably more runs converge, or fewer: lr "
+            "0.2 → 0.4."
         )
         assert (
             it.lines[1]
-            == "At the baseline (lr 0.2), none of 30 runs converges, and none gives the same answer to every input."
+            == "At the baseline (lr 0.2), none of 30 runs converges, and none gives the same "
+            "answer to every input."
         )
 
     def test_several_values(self) -> None:
@@ -241,8 +267,10 @@ class TestOneAxis:
         it = answer(*(({"lr": lr}, [C] * n + [P] * (40 - n)) for lr, n in shares.items()))
         assert it.lines[0].startswith("A larger lr fixes it best: going from 0.2 to 0.8 ")
         assert it.lines[1].endswith(
-            " On its own, lr 0.2 → 1.6 raises the convergence rate by 75.0 points and lr 0.2 → 0.4 raises the convergence rate by "
-            "50.0 points. These changes alone make no measurable difference: lr 0.2 → 0.1 (0% then give the same answer to every input) and lr 0.2 "
+            " On its own, lr 0.2 → 1.6 raises the convergence rate by 75.0 points and lr 0.2 → 0.4 "
+            "raises the convergence rate by "
+            "50.0 points. These changes alone make no measurable difference: lr 0.2 → 0.1 (0% then "
+            "give the same answer to every input) and lr 0.2 "
             "→ 3.2 (0% do)."
         )
         assert len(it.lines) == 2
@@ -260,8 +288,10 @@ class TestSeveral:
         it = answer(*[({"lr": round(float(str(keys["lr"])), 1)}, how) for keys, how in every])
         assert it.lines[0].startswith("A larger lr fixes it best: going from 0.2 to 0.3 ")
         assert it.lines[1].endswith(
-            " On its own, lr 0.2 → 0.4 raises the convergence rate by 100.0 points, lr 0.2 → 0.5 raises the convergence rate by "
-            "100.0 points, lr 0.2 → 0.6 raises the convergence rate by 100.0 points and 2 more changes raise it by no more."
+            " On its own, lr 0.2 → 0.4 raises the convergence rate by 100.0 points, lr 0.2 → 0.5 "
+            "raises the convergence rate by "
+            "100.0 points, lr 0.2 → 0.6 raises the convergence rate by 100.0 points and 2 more "
+            "changes raise it by no more."
         )
 
     def test_every_change_breaks(self) -> None:
@@ -278,7 +308,8 @@ class TestSeveral:
         )
         assert (
             it.lines[0]
-            == "No single change of the baseline makes measurably more runs converge, or fewer: 8 changes."
+            == "No single change of the baseline makes measurably more runs converge, or fewer: 8 "
+            "changes."
         )
 
     def test_what_is_shown_comes_before_what_is_larger(self) -> None:
@@ -303,10 +334,12 @@ class TestSeveral:
             )
         )
         assert far.lines[-1].startswith(
-            "Of all 4 setups, runs converge most often with lr 0.4, momentum 0.9: all 30 (95% interval "
+            "Of all 4 setups, runs converge most often with lr 0.4, momentum 0.9: all 30 (95% "
+            "interval "
         )
         assert far.lines[-2].startswith(
-            "Both changes together (lr 0.4, momentum 0.9) make all 30 runs converge, +100.0 points on 30 seeds. "
+            "Both changes together (lr 0.4, momentum 0.9) make all 30 runs converge, +100.0 points "
+            "on 30 seeds. "
         )
 
     def test_of_several_best_the_one_that_is_soonest(self) -> None:
@@ -325,7 +358,8 @@ class TestSeveral:
         )
         assert (
             it.lines[-1]
-            == "In 2 of all 6 setups all runs converge, soonest with lr 0.4, momentum 0.9: half after 160 updates."
+            == "In 2 of all 6 setups all runs converge, soonest with lr 0.4, momentum 0.9: half "
+            "after 160 updates."
         )
 
     def test_of_many_keys_only_what_differs_from_the_baseline(self) -> None:
@@ -344,8 +378,8 @@ class TestSeveral:
         }
         it = grid(lambda order, lr, momentum: 0 if momentum else counts[order, lr], 80, **axes)
         assert (
-            "momentum 0 → 0.9 lowers the convergence rate by 100.0 points with order shuffled, lr 0.4"
-            in it.lines[1]
+            "momentum 0 → 0.9 lowers the convergence rate by 100.0 points with order shuffled, lr "
+            "0.4" in it.lines[1]
         )
         counts["random", 0.4] = 80
         counts["shuffled", 0.4] = 60
@@ -400,7 +434,8 @@ class TestUnshown:
         first, second = it.row(lr=0.1), it.row(lr=0.8)
         assert (first["constant"], second["constant"]) == (25, 3)
         assert it.lines[1].endswith(
-            f"These changes alone make no measurable difference: lr 0.2 → 0.1 ({percent(25 / 40)} then give the same answer to every input) and lr "
+            f"These changes alone make no measurable difference: lr 0.2 → 0.1 ({percent(25 / 40)} "
+            "then give the same answer to every input) and lr "
             f"0.2 → 0.8 ({percent(3 / 40)} do)."
         )
 
@@ -417,7 +452,8 @@ class TestUnshown:
             ({"order": "shuffled"}, [P] * 40),
         )
         assert it.lines[1].endswith(
-            " These changes alone make no measurable difference: order → cyclic or shuffled, lr → 0.1 and 4 other values of momentum."
+            " These changes alone make no measurable difference: order → cyclic or shuffled, lr → "
+            "0.1 and 4 other values of momentum."
         )
 
     def test_many_of_a_key_are_counted(self) -> None:
@@ -459,8 +495,10 @@ class TestOtherwise:
         }
         counts |= {("cyclic", 0.0): 25, ("cyclic", 0.9): 8}
         it = grid(
-            lambda order, momentum: counts[order, momentum], order=["random", "shuffled", "cyclic"], momentum=[0.0, 0.9]
-        )  # fmt: skip
+            lambda order, momentum: counts[order, momentum],
+            order=["random", "shuffled", "cyclic"],
+            momentum=[0.0, 0.9],
+        )
         told = it.lines[1].split(self.SAYS)[1]
         assert (
             "momentum 0 → 0.9 lowers the convergence rate by 42.5 points with order cyclic" in told
@@ -560,17 +598,22 @@ class TestMargins:
             it = Answer(frames.frame(*(frames.table(*each) for each in it_setups(own))), None)
         pooled = it.summary.groupby("lr")["converged_share"].mean()
         assert (pooled.idxmin(), pooled.idxmax()) == (0.1, 0.8)
-        assert it.lines.count(
-            f"{self.SAYS}, the convergence rate ranges from {percent(2 / 40)} with lr 0.1 to {percent(38 / 40)} with "
-            "lr 0.8."
-        ) == 1  # fmt: skip
+        assert (
+            it.lines.count(
+                f"{self.SAYS}, the convergence rate ranges from {percent(2 / 40)} with lr 0.1 to "
+                f"{percent(38 / 40)} with "
+                "lr 0.8."
+            )
+            == 1
+        )
 
     def test_of_runs_that_are_not_as_many(self) -> None:
         """A run counts as much as any other."""
         tables = [
             frames.table({"lr": lr, "momentum": m}, [C if lr > 0.3 and m else P, P] * (n // 2))
-            for lr in (0.2, 0.1, 0.4, 0.8, 1.6) for m, n in ((0.0, 60), (0.9, 20))
-        ]  # fmt: skip
+            for lr in (0.2, 0.1, 0.4, 0.8, 1.6)
+            for m, n in ((0.0, 60), (0.9, 20))
+        ]
         assert f"{percent(10 / 80)} with lr 0.4." in Answer(frames.frame(*tables)).text
 
     def test_not_of_few_values(self) -> None:
@@ -605,8 +648,10 @@ class TestMargins:
 
     def test_the_key_that_goes_farthest(self) -> None:
         it = grid(
-            lambda lr, momentum: int(4 * lr + 30 * momentum), lr=[0.2, 0.1, 0.4, 0.8, 1.6], momentum=[0.0, 0.1, 0.3, 0.5, 0.9]
-        )  # fmt: skip
+            lambda lr, momentum: int(4 * lr + 30 * momentum),
+            lr=[0.2, 0.1, 0.4, 0.8, 1.6],
+            momentum=[0.0, 0.1, 0.3, 0.5, 0.9],
+        )
         (said,) = (each for each in it.lines if each.startswith(self.SAYS))
         assert re.findall(r"with (\S+ [\d.]*\d)", said) == ["momentum 0", "momentum 0.9"]
 
@@ -614,20 +659,24 @@ class TestMargins:
 def it_setups(own: dict[float, int]) -> Setups:
     return [
         ({"lr": lr, "momentum": m}, [C] * (n + 2 * (m > 0)) + [P] * (40 - n - 2 * (m > 0)))
-        for lr, n in own.items() for m in (0.0, 0.9)
-    ]  # fmt: skip
+        for lr, n in own.items()
+        for m in (0.0, 0.9)
+    ]
 
 
 class TestNothingConverges:
     def test_but_the_share_that_is_constant_differs(self) -> None:
         setups: Setups = [({}, [P] * 30), ({"lr": 0.1}, [K] * 15 + [S] * 9 + [P] * 6)]
         first = (
-            "No run converges in any of 2 setups. Runs give the same answer to every input most often with lr 0.1: 80.0% of 30 "
+            "No run converges in any of 2 setups. Runs give the same answer to every input most "
+            "often with lr 0.1: 80.0% of 30 "
             "(95% interval 62.7% to 90.5%); least often with lr 0.2: none of 30."
         )
         assert answer(*setups).lines == [
-            first, "At the baseline (lr 0.2), none of 30 runs converges, and none gives the same answer to every input.",
-        ]  # fmt: skip
+            first,
+            "At the baseline (lr 0.2), none of 30 runs converges, and none gives the same "
+            "answer to every input.",
+        ]
         assert answer(*setups, baseline=None).lines == [first]
 
     def test_and_all_are_constant_each_in_its_way(self) -> None:
@@ -645,7 +694,8 @@ class TestNothingConverges:
     def test_and_shares_are_alike(self) -> None:
         it = answer(({}, [P, K]), ({"lr": 0.1}, [K, P]), baseline=None)
         assert it.lines == [
-            "No run converges in any of 2 setups. In each of 2 setups 50.0% of the runs give the same answer to every input."
+            "No run converges in any of 2 setups. In each of 2 setups 50.0% of the runs give the "
+            "same answer to every input."
         ]
 
 
@@ -653,10 +703,13 @@ class TestAllAlike:
     @pytest.mark.parametrize(
         ("outcome", "says"),
         [
-            (C, "converge"), (D, "diverge"), (K, "collapse to a constant"), (S, "give every input the same decision"),
+            (C, "converge"),
+            (D, "diverge"),
+            (K, "collapse to a constant"),
+            (S, "give every input the same decision"),
             (P, "end partial, telling some rows apart but not all as they should"),
         ],
-    )  # fmt: skip
+    )
     @pytest.mark.parametrize("baseline", [None, BASE])
     def test_every_run(self, outcome: str, says: str, baseline: str | None) -> None:
         it = answer(*(({"lr": lr}, [outcome] * 600) for lr in (0.1, 0.2)), baseline=baseline)
@@ -674,7 +727,8 @@ class TestAllAlike:
             Answer(frame)
             .lines[0]
             .endswith(
-                " Only their speed differs: half had converged after 80 updates with lr 0.2, and after 720 with lr 0.1."
+                " Only their speed differs: half had converged after 80 updates with lr 0.2, and "
+                "after 720 with lr 0.1."
             )
         )
 
@@ -691,8 +745,10 @@ class TestFew:
 
     def test_one_setup(self) -> None:
         assert answer(({}, [C, P] * 9 + [K] * 2)).lines == [
-            "45.0% of 20 runs converge (95% interval 25.8% to 65.8%), and 10.0% give the same answer to every input "
-            "(10.0% collapsed, 0% one-class). There is only one setup, so there is nothing to compare it with."
+            "45.0% of 20 runs converge (95% interval 25.8% to 65.8%), and 10.0% give the same "
+            "answer to every input "
+            "(10.0% collapsed, 0% one-class). There is only one setup, so there is nothing to "
+            "compare it with."
         ]
         assert (
             answer(({}, [P] * 9))
@@ -714,15 +770,19 @@ class TestFew:
             ({"lr": 0.1, "momentum": 0.9}, [C]),
         )
         assert it.lines == [
-            "No single change of the baseline makes measurably more runs converge, or fewer: lr 0.2 → 0.1 and "
+            "No single change of the baseline makes measurably more runs converge, or fewer: lr "
+            "0.2 → 0.1 and "
             "momentum 0 → 0.9.",
-            "At the baseline (lr 0.2, momentum 0), its one run does not converge, and it gives the same answer to every input.",
-            "Both changes together (lr 0.1, momentum 0.9) make its one run converge, +100.0 points on "
+            "At the baseline (lr 0.2, momentum 0), its one run does not converge, and it gives the "
+            "same answer to every input.",
+            "Both changes together (lr 0.1, momentum 0.9) make its one run converge, +100.0 points "
+            "on "
             "1 seed. Averaged over all orders of making the changes, they contribute lr +100.0 and "
             "momentum 0.0.",
         ]
         assert answer(({}, [K]), ({"lr": 0.1}, [C]), baseline=None).lines[0] == (
-            "Runs converge most often with lr 0.1: 1 of 1 (95% interval 20.7% to 100%); least often with lr 0.2: 0 of 1."
+            "Runs converge most often with lr 0.1: 1 of 1 (95% interval 20.7% to 100%); least "
+            "often with lr 0.2: 0 of 1."
         )
 
     def test_no_seeds_in_common(self) -> None:
@@ -730,7 +790,8 @@ class TestFew:
             frames.table({}, [P] * 9), frames.table({"lr": 0.1}, [C] * 9, range(100, 109))
         )
         assert Answer(runs).lines[1] == (
-            "No two setups differ in exactly one key and share seeds, so the effect of a single change is unknown."
+            "No two setups differ in exactly one key and share seeds, so the effect of a single "
+            "change is unknown."
         )
 
     def test_some_seeds_in_common(self) -> None:
@@ -742,8 +803,10 @@ class TestFew:
             Answer(runs)
             .lines[0]
             .startswith(
-                "A smaller lr fixes it: going from 0.2 to 0.1 raises the convergence rate from 0% to "
-                "50.0% (+100.0 points, 95% interval +67.8 to +100.0, over the 20 seeds that both ran"
+                "A smaller lr fixes it: going from 0.2 to 0.1 raises the convergence rate from 0% "
+                "to "
+                "50.0% (+100.0 points, 95% interval +67.8 to +100.0, over the 20 seeds that both "
+                "ran"
             )
         )
 

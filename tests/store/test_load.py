@@ -40,11 +40,20 @@ def test_is_what_pandas_reads(runs: pd.DataFrame, store: Path) -> None:
 def test_shows_what_its_runs_differ_in(runs: pd.DataFrame) -> None:
     lines = repr(runs).splitlines()
     assert lines[0].split() == [
-        "lr", "setup", "seed", "outcome", "updates_done", "converged_at", "loss", "spread", "max_error",
-    ]  # fmt: skip
+        "lr",
+        "setup",
+        "seed",
+        "outcome",
+        "updates_done",
+        "converged_at",
+        "loss",
+        "spread",
+        "max_error",
+    ]
     assert lines[-2] == ""
     assert lines[-1].startswith(
-        f"40 runs of 2 setups; {len(runs.columns) - 9} more columns. In all: problem table:11101011, "
+        f"40 runs of 2 setups; {len(runs.columns) - 9} more columns. In all: problem "
+        "table:11101011, "
     )
     assert ", order random, " in lines[-1]
     assert "targets" not in lines[-1], "null says nothing"
@@ -62,10 +71,22 @@ def test_one_run(tmp_path: Path) -> None:
 def test_what_is_made_of_it_is_a_plain_frame(runs: pd.DataFrame) -> None:
     assert type(runs) is RunsFrame
     made = (
-        runs.head(), runs[runs["lr"] == 0.1], runs[["seed", "loss"]], runs.copy(), runs.assign(x=1), runs.drop(columns="lr"),
-        runs.sort_values("loss"), runs.reset_index(), pd.concat([runs, runs]), runs.merge(runs, on=["setup", "seed"]),
-        runs.groupby("lr").head(2), runs.iloc[:3], runs.loc[:3], runs.query("lr == 0.1"), runs.astype({"loss": "float32"}),
-    )  # fmt: skip
+        runs.head(),
+        runs[runs["lr"] == 0.1],
+        runs[["seed", "loss"]],
+        runs.copy(),
+        runs.assign(x=1),
+        runs.drop(columns="lr"),
+        runs.sort_values("loss"),
+        runs.reset_index(),
+        pd.concat([runs, runs]),
+        runs.merge(runs, on=["setup", "seed"]),
+        runs.groupby("lr").head(2),
+        runs.iloc[:3],
+        runs.loc[:3],
+        runs.query("lr == 0.1"),
+        runs.astype({"loss": "float32"}),
+    )
     assert {type(each) for each in made} == {pd.DataFrame}
     assert type(runs["seed"]) is pd.Series
     assert repr(runs.head()) == repr(pd.DataFrame(runs).head())

@@ -49,7 +49,10 @@ def damaged(path: Path, why: str, columns: list[str] | None = None) -> None:
         parquet.read(path, columns)
     assert raised.value.file == path
     assert re.fullmatch(why, raised.value.why), raised.value.why
-    repair = f"`fastbp verify {path.parent.parent} --repair` moves such files aside, and the same sweep makes them anew"
+    repair = (
+        f"`fastbp verify {path.parent.parent} --repair` moves such files aside, and the same sweep "
+        "makes them anew"
+    )
     assert str(raised.value) == f"{path} is damaged ({raised.value.why}): {repair}"
 
 
@@ -271,12 +274,17 @@ def test_a_name_says_what_a_file_holds():
 @pytest.mark.parametrize(
     "name",
     [
-        f"{ONE}-0-200.parquet", f"{ONE}-0-200-0123456789abcde.parquet", f"{ONE}-0-200-0123456789abcdef.parquet.draft",
-        f"{ONE}-0-200-0123456789abcdef (1).parquet", f"{ONE}-0-200-0123456789ABCDEF.parquet",
-        f"{ONE[1:]}-0-200-0123456789abcdef.parquet", f"{ONE}--200-0123456789abcdef.parquet",
-        f"{ONE}-0-{'1' * 20}-0123456789abcdef.parquet", f".{ONE}-0-200-0123456789abcdef.parquet",
+        f"{ONE}-0-200.parquet",
+        f"{ONE}-0-200-0123456789abcde.parquet",
+        f"{ONE}-0-200-0123456789abcdef.parquet.draft",
+        f"{ONE}-0-200-0123456789abcdef (1).parquet",
+        f"{ONE}-0-200-0123456789ABCDEF.parquet",
+        f"{ONE[1:]}-0-200-0123456789abcdef.parquet",
+        f"{ONE}--200-0123456789abcdef.parquet",
+        f"{ONE}-0-{'1' * 20}-0123456789abcdef.parquet",
+        f".{ONE}-0-200-0123456789abcdef.parquet",
     ],
-)  # fmt: skip
+)
 def test_other_names_are_no_names_of_runs(name):
     assert RunFile.parse(Path(name)) is None
 

@@ -1,4 +1,4 @@
-"""Rows of setups or changes: bars of outcomes, and shares with their intervals."""
+"""How runs ended: stacked bars of outcomes, one for each setup."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,14 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fastbp.analysis.statistics.proportions import wilson
 from fastbp.reporting.phrases import labels as names_of
 from fastbp.reporting.phrases import plain
 from fastbp.reporting.plots.style import (
     INK,
-    WIDTH,
-    alone,
-    bare,
     clipped,
     inches,
     legend,
@@ -34,9 +30,6 @@ _ROW = 0.42
 
 _LABEL = 6.6
 """Inches of a setup's name that are shown in a picture of outcomes."""
-
-_PAIR, _NAME = 4.6, 2.6
-"""Inches of a setup's and of a store's name that are shown in a picture of pairs."""
 
 Counts = Mapping[Outcome, NDArray[Any]]
 """By outcome, for each setup."""
@@ -128,95 +121,3 @@ def _axes(names: Sequence[str], beside: Sequence[str]) -> Axes:
     width, height = left + _BAR + right, below + high + above
     figure = Figure(figsize=(width, height))
     return figure.add_axes((left / width, below / height, _BAR / width, high / height))
-
-
-@styled
-def share_pairs(
-    table: pd.DataFrame,
-    labels: Sequence[str],
-    names: tuple[str, str],
-    ax: Axes | None = None,
-    title: str | None = None,
-) -> Axes:
-    """Draw the share converged in two stores with 95% intervals, a line for each setup.
-
-    A ring is the first store, a dot the second.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `comparison`.
-    labels : sequence of str
-        Names of its rows.
-    names : tuple of str
-        Names of the stores.
-    ax : Axes, optional
-        Where to draw; by default on a new figure.
-    title : str, optional
-        Instead of one with the number of runs.
-    """
-    shown = [clipped(label, _PAIR, 9) for label in labels]
-    left = max((inches(label, 9) for label in shown), default=0.5) + 0.4
-    high = 0.34 * max(len(table), 1) + 1.6
-    ax = ax or alone(max(WIDTH, left + 5), high, left=left, right=0.35, top=1.0, bottom=0.6)
-    _shares(ax, table, "a", names[0])
-    _shares(ax, table, "b", names[1])
-    name_rows(ax, shown)
-    ax.set(xlim=(-2, 102), xlabel="share of runs converged (%)")
-    a, b = (plural(int(table[name].sum()), "run") for name in ("runs_a", "runs_b"))
-    setups = plural(len(table), "setup")
-    titled(ax, title or f"Share converged of {a} and of {b} in {setups}", 26)
-    legend(ax, "lower left", (0, 1), ncols=2, fontsize=9, borderaxespad=0.3)
-    ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
-    return bare(ax)
-
-
-def _shares(ax: Axes, table: pd.DataFrame, side: str, name: str) -> None:
-    """Draw the shares of one store."""
-    paired = table["pairs"].to_numpy() > 0  # the seeds that both ran, if there are any
-    count = np.where(paired, table[f"paired_{side}"], table[f"converged_{side}"])
-    total = np.where(paired, table["pairs"], table[f"runs_{side}"])
-    some = np.flatnonzero(total > 0)
-    low, high = (100 * bound for bound in wilson(count[some], total[some]))
-    y, colour = some + (-0.13 if side == "a" else 0.13), Outcome.CONVERGED.colour
-    ax.hlines(y, low, high, color=colour, linewidth=1.1)
-    style: Any = {"edgecolor": colour, "linewidth": 1.3, "zorder": 3}
-    style["label"] = f"{side.upper()}: {clipped(name, _NAME, 9)}"
-    ax.scatter(100 * count[some] / total[some], y, 26, "none" if side == "a" else colour, **style)
-
-
-@styled
-def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
-    """Draw how each change of a setup moves the convergence rate, with its interval, best first.
-
-    Changes that fix are drawn in the colour of converged runs, all others in grey.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With the columns change, cause, difference, difference_low, difference_high, fixes and
-        pairs.
-    ax : Axes, optional
-        Where to draw; by default on a new figure.
-    title : str, optional
-        Instead of one with the number of seeds.
-    """
-    names = list(map(str, table["change"]))
-    left = max((inches(name, 9) for name in names), default=0.5) + 0.4
-    tall = 0.26 * max(len(names), 1) + 1.5
-    ax = ax or alone(max(WIDTH, left + 5), tall, left=left, right=0.35, top=0.8, bottom=0.6)
-    for fixes, colour in ((True, Outcome.CONVERGED.colour), (False, "#777777")):
-        rows = np.flatnonzero(table["fixes"].to_numpy(bool) == fixes)
-        ends = ["difference", "difference_low", "difference_high"]
-        middle, low, high = 100 * table[ends].iloc[rows].to_numpy(float).T
-        ax.hlines(rows, low, high, color=colour, linewidth=1.4)
-        ax.scatter(middle, rows, 28, colour, zorder=3)
-    ax.axvline(0, color="black", linewidth=0.8)
-    name_rows(ax, names)
-    ax.set_xlabel("change of the share of seeds that converge (percentage points)")
-    seeds = plural(int(table["pairs"].max()) if len(table) else 0, "seed")
-    changes = plural(int((table["cause"] != "placebo").sum()), "change")
-    do = "does" if changes == "1 change" else "do"
-    titled(ax, title or f"What {changes} {do} to the same {seeds}", 10)
-    ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
-    return bare(ax)

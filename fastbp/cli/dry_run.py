@@ -1,0 +1,107 @@
+"""What a sweep would take: `--dry-run`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastbp.cli.terminal import duration, print_data
+from fastbp.config.sweep import Sweep
+from fastbp.engine import forecast, machine
+from fastbp.engine.executor_map import Pool
+from fastbp.engine.plan import Plan
+from fastbp.schema.text import plural
+from fastbp.store.store import Store
+
+if TYPE_CHECKING:
+    pass
+
+
+# What it would take
+
+
+class DryRun(NamedTuple):
+    """The estimates for a sweep in a store.
+
+    `is_new`: none of its runs are in the store. `memory`: bytes.
+    """
+
+    sweep: Sweep
+    store: Store
+    jobs: int
+    storage: forecast.StorageNeed
+    time: forecast.TimeEstimate
+    memory: float
+    is_new: bool
+
+    def as_json(self) -> dict[str, object]:
+        """The estimates as `--json` prints them."""
+        disk = machine.disk(self.store.path)
+        return {
+            "store": str(self.store.path),
+            "setups": len(self.sweep.setups),
+            "runs": self.sweep.runs,
+            "missing": self.storage.runs,
+            "updates": self.time.updates,
+            "seconds": {
+                "compile": round(self.time.compiling),
+                "rest": float(f"{self.time.all_but_compiling:.2g}"),
+            },
+            "jobs": self.jobs,
+            "disk": {
+                "bytes": self.storage.bytes,
+                "files": self.storage.files,
+                "free": disk and disk.bytes,
+            },
+            "memory": {"bytes": round(self.memory), "free": machine.memory()},
+        }
+
+    def text(self) -> str:
+        """The estimates as lines for a terminal."""
+        disk, free = machine.disk(self.store.path), machine.memory()
+        early = any(setup.stop == "converged" for setup in self.sweep.setups)
+        missing = f", {self.storage.runs:,} of them missing in {self.store.path}"
+        seconds = f"{duration(self.time.all_but_compiling)} on {plural(self.jobs, 'core')}"
+        lines = [
+            f"setups   {len(self.sweep.setups):,}",
+            f"runs     {self.sweep.runs:,}{'' if self.is_new else missing}",
+            f"updates  {'at most ' * early}{self.time.updates:,}",
+            f"time     {'at most' if early else 'about'} {seconds}",
+            f"disk     {forecast.in_bytes(self.storage.bytes)} in "
+            + plural(self.storage.files, "file")
+            + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),
+            f"memory   {forecast.in_bytes(self.memory)}"
+            + (f", {forecast.in_bytes(free)} are free" if free else ""),
+        ]
+        if self.time.compiling:
+            first = duration(self.time.compiling)
+            lines.insert(4, f"         and {first} first to compile, once for this machine")
+        return "\n".join(lines)
+
+
+def dry_run(sweep: Sweep, store: Store, pool: Pool) -> DryRun:
+    """Estimate what a sweep would take. The store is only read, and need not be locked."""
+    plan = Plan(sweep, store.present())
+    memory = forecast.memory(plan, pool, stored=True, frame=False)
+    return DryRun(
+        sweep,
+        store,
+        pool.workers,
+        forecast.storage(plan),
+        forecast.duration(plan, pool.workers),
+        sum(term.bytes for term in memory),
+        not plan.present,
+    )
+
+
+def print_dry_runs(estimates: Mapping[str, DryRun], as_json: bool) -> None:
+    """Print the estimates for several sweeps by name, and their sum."""
+    if as_json:
+        print_data(json.dumps({"sweeps": [each.as_json() for each in estimates.values()]}))
+        return
+    for name, each in estimates.items():
+        print_data(f"{name}\n{each.text()}\n")
+    seconds = duration(sum(each.time.all_but_compiling for each in estimates.values()))
+    space = forecast.in_bytes(sum(each.storage.bytes for each in estimates.values()))
+    print_data(f"all {len(estimates):,}: about {seconds}, {space}")

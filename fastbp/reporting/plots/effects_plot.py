@@ -1,0 +1,54 @@
+"""The effect of changes on the same seeds."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from fastbp.reporting.plots.style import (
+    WIDTH,
+    alone,
+    bare,
+    inches,
+    name_rows,
+    styled,
+    titled,
+)
+from fastbp.schema.outcomes import Outcome
+from fastbp.schema.text import plural
+
+
+@styled
+def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
+    """Draw how each change of a setup moves the convergence rate, with its interval, best first.
+
+    Changes that fix are drawn in the colour of converged runs, all others in grey.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the columns change, cause, difference, difference_low, difference_high, fixes and
+        pairs.
+    ax : Axes, optional
+        Where to draw; by default on a new figure.
+    title : str, optional
+        Instead of one with the number of seeds.
+    """
+    names = list(map(str, table["change"]))
+    left = max((inches(name, 9) for name in names), default=0.5) + 0.4
+    tall = 0.26 * max(len(names), 1) + 1.5
+    ax = ax or alone(max(WIDTH, left + 5), tall, left=left, right=0.35, top=0.8, bottom=0.6)
+    for fixes, colour in ((True, Outcome.CONVERGED.colour), (False, "#777777")):
+        rows = np.flatnonzero(table["fixes"].to_numpy(bool) == fixes)
+        ends = ["difference", "difference_low", "difference_high"]
+        middle, low, high = 100 * table[ends].iloc[rows].to_numpy(float).T
+        ax.hlines(rows, low, high, color=colour, linewidth=1.4)
+        ax.scatter(middle, rows, 28, colour, zorder=3)
+    ax.axvline(0, color="black", linewidth=0.8)
+    name_rows(ax, names)
+    ax.set_xlabel("change of the share of seeds that converge (percentage points)")
+    seeds = plural(int(table["pairs"].max()) if len(table) else 0, "seed")
+    changes = plural(int((table["cause"] != "placebo").sum()), "change")
+    do = "does" if changes == "1 change" else "do"
+    titled(ax, title or f"What {changes} {do} to the same {seeds}", 10)
+    ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
+    return bare(ax)
