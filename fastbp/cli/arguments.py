@@ -1,7 +1,5 @@
 """Options of commands: a parser that reports all mistakes at once, and `type=` functions."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

@@ -1,7 +1,5 @@
 """From arguments to an exit code: signals, errors, and work in a thread."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil

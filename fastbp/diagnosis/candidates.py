@@ -1,7 +1,5 @@
 """The changes that a diagnosis tries: each sets one thing, as a person would."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain

@@ -1,7 +1,5 @@
 """Find out why networks of a setup fail, and which change fixes it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path

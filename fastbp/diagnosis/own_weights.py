@@ -1,7 +1,5 @@
 """Is my network unlucky? A user's initial weights in many orders of samples, among fresh seeds."""
 
-from __future__ import annotations
-
 import os
 import re
 from contextlib import suppress

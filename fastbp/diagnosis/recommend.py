@@ -1,7 +1,5 @@
 """Recommend changes: combine the best ones, and check the result on fresh seeds."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """What failing networks do instead of learning, read from the data and from their runs."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Compiling kernels before the first block needs them."""
 
-from __future__ import annotations
-
 import gc
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A group of runs side by side in SIMD lanes, and the kernels that train and measure it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache, lru_cache
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """One run trained again, bit for bit, and measured at every evaluation."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The rows of a block: the measures of its runs, and the Arrow table that is stored."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

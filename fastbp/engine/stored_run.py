@@ -1,7 +1,5 @@
 """One run of a store: find it, compare it with a run trained again, and export that run."""
 
-from __future__ import annotations
-
 import io
 import json
 import random

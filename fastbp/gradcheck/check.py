@@ -1,7 +1,5 @@
 """Compare a user's own backpropagation with the kernels' gradient and with finite differences."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial

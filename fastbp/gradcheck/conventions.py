@@ -1,7 +1,5 @@
 """How user functions are called and what they return: conventions for arguments and results."""
 
-from __future__ import annotations
-
 import re
 import traceback
 import warnings

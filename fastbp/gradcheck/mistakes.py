@@ -1,7 +1,5 @@
 """The catalogue of mistakes in backpropagation: at each step of it, what people write instead."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product

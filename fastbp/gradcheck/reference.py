@@ -1,7 +1,5 @@
 """Random networks, and their gradients: of the kernels, of a textbook, of finite differences."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple

@@ -1,7 +1,5 @@
 """Tables that need a change before a diagnosis: no names in the first line, or too many rows."""
 
-from __future__ import annotations
-
 import io
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The columns of a run, those of `runs/*.parquet`: type, meaning, and since when they exist."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Values, names and numbers as messages show them."""
 
-from __future__ import annotations
-
 import difflib
 import math
 import numbers

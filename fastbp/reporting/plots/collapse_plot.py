@@ -1,7 +1,5 @@
 """Collapsed runs over the threshold of collapse."""
 
-from __future__ import annotations
-
 from itertools import cycle
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How long runs take to converge: survival curves with bands and runs at risk."""
 
-from __future__ import annotations
-
 from itertools import cycle
 from typing import Any
 
