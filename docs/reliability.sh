@@ -20,7 +20,7 @@ tell "Nothing happens to it"
 sweep -o quiet
 python -m fastbp.verify quiet
 
-tell "Killed as it trains, gone on with by two processes, interrupted, gone on with by Dask, on half of the seeds"
+tell "Killed as it trains, resumed by two processes, interrupted, resumed by Dask, on half of the seeds"
 sweep_until_a_file_appears_then -KILL half --shard 1/2
 sweep_until_a_file_appears_then -TERM half --shard 1/2 --executor processes
 sweep -o half --shard 1/2 --executor dask

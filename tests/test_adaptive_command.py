@@ -74,8 +74,8 @@ def test_seeds_are_trained_until_every_share_is_narrow(file, tmp_path, here):
     assert max(widths.values()) <= 0.06
     (line,) = answers(done.stdout)
     pattern = (
-        r"After (\S+) seeds every share has a 95% interval at most 0.06 wide: the widest is (\S+), "
-        r"of ([\w-]+) with lr (\S+)\. .*"
+        r"After (\S+) seeds every share has a 95% interval at most 0.06 wide; the widest is (\S+), "
+        r"for ([\w-]+) with lr (\S+)\. .*"
     )
     told, widest, share, lr = re.fullmatch(pattern, line).groups()
     assert told == f"{seeds:,}"
@@ -171,7 +171,7 @@ def test_the_most_seeds_are_told_and_where_they_end_it_ends(file, tmp_path, here
     assert told["runs"] == most == seeds_of(tmp_path / "small")
     assert told["until_width"]["reached"] is False
     assert told["answer"][0].startswith(
-        f"After {most:,} seeds not every share has a 95% interval at most 0.02 wide: the widest is "
+        f"After {most:,} seeds not every share has a 95% interval at most 0.02 wide; the widest is "
         "0.0"
     )
 
@@ -361,7 +361,7 @@ def test_blocks_that_fail_end_it_with_what_there_is(file, here, monkeypatch):
     for options in (["--until-width", "0.05"], ["--bisect", "lr"]):
         done = ended(here(file, "-o", options[0][2:], "--no-report", *options), 1)
         assert "failed: setup " in done.stderr
-        assert answers(done.stdout)[0].startswith(("One setup", "What", "  lr"))
+        assert answers(done.stdout)[0].startswith(("One setup", "Each change", "No two"))
 
 
 @trains
