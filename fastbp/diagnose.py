@@ -55,7 +55,7 @@ def diagnose(
 ) -> int:
     """Diagnose a setup and print what is wrong and what fixes it."""
     began = time.perf_counter()
-    import fastbp.diagnosis.diagnose as engine
+    import fastbp.diagnosis.diagnose as diagnosing
     from fastbp.diagnosis import candidates, own_weights, sentences
     from fastbp.reporting.phrases import plain
 
@@ -75,7 +75,7 @@ def diagnose(
         left = seconds - (PAGE_SECONDS if output else 0) - (now - began)
         share = TRIALS_SHARE if layers else 1.0
         advice = candidates.answered() if data is None else ()
-        diagnosis = engine.diagnose(
+        diagnosis = diagnosing.diagnose(
             setup, seeds, max(share * left, 0.1), phase, advice=advice, began=now
         )
         placed = None
@@ -85,7 +85,7 @@ def diagnose(
             placed = own_weights.place(setup, layers, diagnosis.base, deadline=deadline)
         if output:
             phase("drawing")
-            return diagnosis, placed, *engine.write_files(diagnosis, placed, sweep, output)
+            return diagnosis, placed, *diagnosing.write_files(diagnosis, placed, sweep, output)
         setups = "both setups" if diagnosis.recommended else "the setup"
         page = f"-o DIR writes this as a page, a sweep file of {setups}, and how to replay a run"
         return diagnosis, placed, [], [*sentences.commands(diagnosis), page]

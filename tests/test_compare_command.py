@@ -18,7 +18,9 @@ from fastbp.store import filename
 
 here = in_process(main)
 
-REMEDY = r"`fastbp verify a --repair` moves such files aside, and the same sweep makes them anew"
+REMEDY = (
+    r"`fastbp verify a --repair` moves damaged files aside; the same sweep then trains them again"
+)
 
 
 def store(folder: Path, seed: int = 0, problem: str = "xor") -> Path:

@@ -398,7 +398,7 @@ class TestRefused:
             rf"store/runs/{file.name} is damaged .its bytes are not those that were written.: "
             r"`fastbp verify store --repair` "
         )
-        why += "moves such files aside, and the same sweep makes them anew"
+        why += "moves damaged files aside; the same sweep then trains them again"
         with unchanged(store):
             refused(here("report", "store"), 3, why)
 

@@ -185,7 +185,7 @@ def test_the_hash_of_all_rows_outlives_a_release(store, release):
 def test_a_file_that_lacks_a_column_of_its_schema_is_damaged(here, store):
     file = rewrite(next(store.files()), lambda rows: rows.drop_columns([*ADDED]), 2)
     done = ended(here("verify", "store"), 3)
-    assert f"{file.name}: its columns are not those of runs" in done.stdout
+    assert f"{file.name}: its columns are not columns of runs" in done.stdout
 
 
 def test_a_type_that_only_a_newer_release_knows_is_not_called_damaged(here, store):

@@ -697,8 +697,8 @@ def test_damage_is_told_with_its_file(file, tmp_path, here):
         (tmp_path / "store" / "runs").iterdir()
     )  # not the first, which is looked at before anything else
     told = (
-        rf"store/runs/{path.name} is damaged \(.*\): `fastbp verify store --repair` .*, and the "
-        r"same sweep makes them anew"
+        rf"store/runs/{path.name} is damaged \(.*\): `fastbp verify store --repair` .*; the "
+        r"same sweep then trains them again"
     )
     flip(path, "outcome")
     for _ in range(2):

@@ -47,7 +47,10 @@ SHORT = Setup(problem="xor", hidden=(2,), lr=2, updates=23)
 SOON = Setup(problem="table:01", hidden=(1,), lr=8, eval_every=1, stop="converged", updates=41)
 LONG = Setup(problem="xor", updates=10_000_000)
 
-HINT = r"`fastbp verify store --repair` moves such files aside, and the same sweep makes them anew"
+HINT = (
+    r"`fastbp verify store --repair` moves damaged files aside; the same sweep then trains them "
+    r"again"
+)
 AGAIN = "to train what is missing: the same sweep, or fastbp sweep store/sweep.toml -o store\n"
 
 
@@ -186,7 +189,7 @@ def test_what_a_repair_cannot_mend_is_told(command, tmp_path):
         f"store/problems/{path.name}: .*\n{lacks}", command("verify", "store").stdout
     )
     for moved in (
-        f"moved to store/quarantine/{path.name}: its data are not those of its name\n",
+        f"moved to store/quarantine/{path.name}: its data do not match the digest in its name\n",
         "",
     ):
         done = ended(command("verify", "store", "--repair"), 3, stderr=AGAIN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from fastbp.cli.terminal import duration, print_data
 from fastbp.config.sweep import Sweep
@@ -13,12 +13,6 @@ from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan
 from fastbp.schema.text import plural
 from fastbp.store.store import Store
-
-if TYPE_CHECKING:
-    pass
-
-
-# What it would take
 
 
 class DryRun(NamedTuple):

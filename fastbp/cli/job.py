@@ -85,7 +85,7 @@ class Job(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What a job came to. `adapted`: what `--until-width` or `--bisect` determined."""
+    """The result of a job. `adapted`: what `--until-width` or `--bisect` determined."""
 
     code: int
     trained: driver.Trained

@@ -83,7 +83,7 @@ class _Setups:
             self.keys[file.setup], self._rows_hash = keys, RowsHash()
         if keys != self.keys[file.setup]:
             raise DamagedFileError(
-                file.path, "its keys are not those of the other files of its setup"
+                file.path, "its keys differ from those in the setup's other files"
             )
         self._rows_hash.update(rows)
         self.digests[file.setup] = self._rows_hash.digest()
@@ -154,7 +154,7 @@ def _wrong_problems(store: Store) -> Iterator[StoreFault]:
         except (ValueError, TypeError, AttributeError):
             right = False
         if not right:
-            yield StoreFault(path, "its data are not those of its name")
+            yield StoreFault(path, "its data do not match the digest in its name")
 
 
 def _read_in_order(
@@ -190,7 +190,7 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
         if column.name in rows.column_names and len(rows[column.name].unique()) > 1:
             raise DamagedFileError(path, f"its rows differ in {column.name}")
     if not _outcomes_follow(parquet.fill(rows, SETUP_COLUMNS)):
-        raise DamagedFileError(path, "its outcomes are not those of its measures")
+        raise DamagedFileError(path, "its outcomes do not follow from its measures")
     return rows, metadata
 
 
@@ -218,7 +218,7 @@ def _check_id(store: Store, file: RunFile, keys: str, version: int) -> Iterator[
         setup_of(store, file.setup, row, version)
     except StoreError as error:
         if not str(row["problem"]).startswith("file:"):
-            raise DamagedFileError(file.path, "its keys are those of another setup") from error
+            raise DamagedFileError(file.path, "its keys belong to another setup") from error
         yield StoreFault(
             store.path / "problems",
             f"it lacks {row['problem']}, on which setup {file.setup} was trained: {_WRITTEN_AGAIN}",

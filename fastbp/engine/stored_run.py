@@ -311,5 +311,5 @@ def setup_of(
         except (ValueError, TypeError, AttributeError):  # another problem's file may be damaged
             continue
     lacks = f"{folder} lacks the problem it was trained on"
-    why = lacks if from_file else "its columns are those of another setup"
+    why = lacks if from_file else "its columns belong to another setup"
     raise StoreError(f"setup {identity} of {store.path} cannot be trained again: {why}")

@@ -30,7 +30,7 @@ class StoreFullError(Exception):
 
 
 class OtherWorkerError(Exception):
-    """A worker that is not as its driver, in one line."""
+    """A worker whose versions differ from the driver's, in one line."""
 
 
 class StoreError(Exception):
@@ -64,4 +64,4 @@ class DamagedFileError(FileError):
 def remedy(store: Path) -> str:
     """What to type where files of a store are damaged."""
     command = f"fastbp verify {shlex.quote(str(store))} --repair"
-    return f"`{command}` moves such files aside, and the same sweep makes them anew"
+    return f"`{command}` moves damaged files aside; the same sweep then trains them again"

@@ -109,7 +109,7 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
         metadata = {"fastbp.schema": "1"} | {k.decode(): v.decode() for k, v in footer.items()}
         run_file = RunFile.parse(file)
         if run_file and not metadata.get("fastbp.digest", "").startswith(run_file.digest):
-            raise ValueError("its rows are not those of its name")
+            raise ValueError("its rows do not match the digest in its name")
         if not metadata["fastbp.schema"].isdecimal():
             raise ValueError("the number of its schema is not a number")
     except (OSError, pa.ArrowException, ValueError) as error:  # UnicodeDecodeError is a ValueError
@@ -214,7 +214,7 @@ def _check_columns(found: pa.Schema, number: int, names: Sequence[str] | None) -
     if names is None:
         same = same and ordered == in_order(ordered) and len({*found.names}) == len(found)
     if not same or not required <= {*ordered}:
-        raise ValueError("its columns are not those of runs")
+        raise ValueError("its columns are not columns of runs")
 
 
 def _check_rows(file: RunFile, rows: pa.Table) -> None:
@@ -228,7 +228,7 @@ def _check_rows(file: RunFile, rows: pa.Table) -> None:
     if "seed" in rows.column_names and not np.array_equal(
         rows["seed"].to_numpy(), np.arange(file.start, file.stop)
     ):
-        raise ValueError("its seeds are not those of its name")
+        raise ValueError("its seeds do not match its name")
 
 
 def fill(rows: pa.Table, wanted: Sequence[Column]) -> pa.Table:

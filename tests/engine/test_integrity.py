@@ -257,7 +257,7 @@ def another_name(path: Path) -> Path:
     return path.rename(path.with_name(f"{path.stem} (1).parquet"))
 
 
-OTHER_KEYS = "its keys are (those of another setup|not those of the other files of its setup)"
+OTHER_KEYS = "its keys (belong to another setup|differ from those in the setup's other files)"
 
 DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a bit": (
@@ -276,10 +276,13 @@ DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "nothing": (rewritten(lambda content: b""), "it is empty"),
     "something else": (rewritten(lambda content: b"<html>404 not found</html>"), SOUND),
-    "another start": (renamed(start="100"), "its seeds are not those of its name"),
+    "another start": (renamed(start="100"), "its seeds do not match its name"),
     "another count": (renamed(count="4"), r"it has \d rows"),
     "another setup": (renamed(setup="0123456789ab"), f"it holds runs of setup {XOR.identity()}"),
-    "another digest of its name": (renamed(digest="0" * 16), "its rows are not those of its name"),
+    "another digest of its name": (
+        renamed(digest="0" * 16),
+        "its rows do not match the digest in its name",
+    ),
     "another digest than its rows have": (of_another_digest, "its rows do not have their digest"),
     "no version": (of_version(""), "it does not say its numerics version"),
     "words for a version": (of_version("two"), "it does not say its numerics version"),
@@ -309,7 +312,7 @@ def test_two_files_whose_contents_are_swapped_are_found(store):
     one.write_bytes(b)
     other.write_bytes(a)
     assert found(store) == dict.fromkeys(
-        (one.name, other.name), "its rows are not those of its name"
+        (one.name, other.name), "its rows do not match the digest in its name"
     )
 
 
@@ -323,7 +326,7 @@ def test_rows_of_another_numerics_version_among_those_of_a_setup_are_found(store
 
 def test_the_first_rows_of_another_numerics_version_have_not_the_id_of_their_setup(store):
     path = of_version("999")(file_of(store, XOR, 0))
-    assert found(store) == {path.name: "its keys are those of another setup"}
+    assert found(store) == {path.name: "its keys belong to another setup"}
 
 
 def test_a_setup_of_another_numerics_version_among_others_is_found(store):
@@ -421,7 +424,7 @@ def test_a_damaged_problem_is_found(store, learnt, length):
     path = problem(store)
     path.write_bytes(path.read_bytes()[:length])
     assert found(store) == {
-        path.name: "its data are not those of its name",
+        path.name: "its data do not match the digest in its name",
         "problems": LACKS.format(learnt.identity()),
     }
 
@@ -446,7 +449,7 @@ def test_a_flipped_bit_of_a_problem_is_found_or_changes_nothing(tmp_path):
 def test_a_problem_by_another_name_is_found_and_still_known(store, learnt):
     path = problem(store)
     path = path.rename(path.with_name(f"{'0' * 64}.npz"))
-    assert found(store) == {path.name: "its data are not those of its name"}
+    assert found(store) == {path.name: "its data do not match the digest in its name"}
 
 
 def test_a_problem_that_is_not_there_is_found(store, learnt):
@@ -457,7 +460,9 @@ def test_a_problem_that_is_not_there_is_found(store, learnt):
 def test_strangers_among_the_problems_are_found(store, learnt):
     (store.path / "problems" / "notes.txt").write_text("mine")
     (store.path / "problems" / "old").mkdir()
-    assert found(store) == dict.fromkeys(("notes.txt", "old"), "its data are not those of its name")
+    assert found(store) == dict.fromkeys(
+        ("notes.txt", "old"), "its data do not match the digest in its name"
+    )
 
 
 # Moving aside

@@ -248,7 +248,7 @@ def test_a_file_of_another_version_or_twice(other):
     (file,) = other.files()
     renamed = file.with_name(file.name.replace("-5-2-", "-8-2-"))
     renamed.write_bytes(file.read_bytes())
-    with pytest.raises(StoreError, match="its seeds are not those of its name"):
+    with pytest.raises(StoreError, match="its seeds do not match its name"):
         stored_run.find(other, identity, "9")
     renamed.unlink()
     rows = parquet.read(file)[0]
@@ -272,13 +272,13 @@ def test_rows_of_another_setup_than_their_file_says(other):
     with pytest.raises(
         StoreError,
         match=f"setup {identity} of .* cannot be trained again: "
-        "its columns are those of another setup",
+        "its columns belong to another setup",
     ):
         stored_run.find(other, identity, "5")
     for file in other.files():
         file.unlink()
     publish(other, XOR, 5, 1, hidden="four")
-    with pytest.raises(StoreError, match="its columns are those of another setup"):
+    with pytest.raises(StoreError, match="its columns belong to another setup"):
         stored_run.find(other, identity, "5")
 
 

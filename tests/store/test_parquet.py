@@ -50,8 +50,8 @@ def damaged(path: Path, why: str, columns: list[str] | None = None) -> None:
     assert raised.value.file == path
     assert re.fullmatch(why, raised.value.why), raised.value.why
     repair = (
-        f"`fastbp verify {path.parent.parent} --repair` moves such files aside, and the same sweep "
-        "makes them anew"
+        f"`fastbp verify {path.parent.parent} --repair` moves damaged files aside; the same sweep "
+        "then trains them again"
     )
     assert str(raised.value) == f"{path} is damaged ({raised.value.why}): {repair}"
 
@@ -380,9 +380,13 @@ def test_rows_of_another_name_are_found_as_far_as_the_columns_that_are_read_tell
     setup, start, count, whole = path.stem.split("-")
     for name, why, columns in (
         (f"{OTHER}-{start}-{count}-{whole}", f"it holds runs of setup {setup}", ["setup"]),
-        (f"{setup}-8-{count}-{whole}", "its seeds are not those of its name", ["seed"]),
+        (f"{setup}-8-{count}-{whole}", "its seeds do not match its name", ["seed"]),
         (f"{setup}-{start}-31-{whole}", "it has 30 rows", ["loss"]),
-        (f"{setup}-{start}-{count}-{whole[::-1]}", "its rows are not those of its name", ["loss"]),
+        (
+            f"{setup}-{start}-{count}-{whole[::-1]}",
+            "its rows do not match the digest in its name",
+            ["loss"],
+        ),
     ):
         path = path.rename(path.with_name(f"{name}.parquet"))
         damaged(path, why, columns)
@@ -430,7 +434,7 @@ def test_other_columns_than_those_of_runs_are_refused(tmp_path, changed):
         changed(runs(XOR, 7, 30)).replace_schema_metadata(pq.read_schema(path).metadata), buffer
     )
     path.write_bytes(parquet.sealed(buffer.getvalue()))
-    damaged(path, "its columns are not those of runs")
+    damaged(path, "its columns are not columns of runs")
 
 
 def test_what_is_sealed_and_no_table_is_refused(tmp_path):

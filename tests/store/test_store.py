@@ -125,7 +125,7 @@ def test_half_a_file_is_found(store):
     for read in (store.check_files, lambda: fastbp.load(store.path)):
         with pytest.raises(StoreError, match=f"{path.name} is damaged"):
             read()
-    with pytest.raises(StoreError, match="the same sweep makes them anew"):
+    with pytest.raises(StoreError, match="the same sweep then trains them again"):
         Store(store.path).open()  # the first file of all
 
 
