@@ -168,7 +168,7 @@ def _dask_client(jobs: int, address: str) -> Any:
             n_workers=jobs,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: two sweeps may run at once
             silence_logs=logging.CRITICAL,
         )
         return distributed.Client(cluster, set_as_default=False)

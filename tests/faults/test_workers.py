@@ -348,3 +348,14 @@ def test_a_package_that_is_not_there_is_named(monkeypatch, capfd):
     assert (
         "which needs the package executorlib: pip install 'fastbp[flux]'" in capfd.readouterr().err
     )
+
+
+def test_two_dask_clusters_run_side_by_side():
+    """Neither needs a port that the other has."""
+    pytest.importorskip("distributed")
+    pools = [backends.pool("dask", 1) for _ in range(2)]
+    try:
+        assert [pool.executor.submit(sum, [1, 2]).result(60) for pool in pools] == [3, 3]
+    finally:
+        for pool in pools:
+            pool.close()
