@@ -12,6 +12,9 @@ import pytest
 HERE = Path(__file__).parent
 
 SLOW = (
+    "adaptive",
+    "analysis/test_attribution.py",
+    "analysis/test_statistics.py",
     "browser",
     "determinism",
     "diagnosis",
@@ -20,6 +23,7 @@ SLOW = (
     "engine/test_forecast.py",
     "engine/test_integrity.py",
     "engine/test_merge.py",
+    "engine/test_stored_run.py",
     "faults",
     "gradcheck",
     "kernels/test_invariance.py",
@@ -30,6 +34,9 @@ SLOW = (
     "analysis/test_symmetry.py",
     "reporting/test_gallery.py",
     "reporting/test_plots.py",
+    "reporting/test_published_section.py",
+    "reporting/test_verdict.py",
+    "choices",
 )
 """Folders and files that the daily round, `pytest -m "not slow"`, leaves out, besides the tests of
 commands and documents at the top of tests/: they start processes, train, compile or simulate."""
