@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastbp.cli import process
-from fastbp.cli.arguments import file_ending, option
+from fastbp.cli.arguments import STORE, file_ending, option
 from fastbp.cli.terminal import Phase, print_data, print_note
 from fastbp.schema.errors import StoreFullError, SweepError
 from fastbp.schema.text import plural
@@ -113,12 +113,7 @@ main = process.Command(
     "version, or --check finds a bit that differs, 4 disk full or not writable, 130 or 143 "
     "interrupted.",
     [
-        option(
-            "store",
-            metavar="STORE",
-            type=Path,
-            help="a folder made by `fastbp sweep`, such as results/founding",
-        ),
+        STORE,
         option(
             "setup",
             metavar="SETUP",

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from fastbp.cli import process
-from fastbp.cli.arguments import number, option
+from fastbp.cli.arguments import STORE, number, option
 from fastbp.cli.terminal import Phase, print_data, print_note
 
 
@@ -37,12 +37,7 @@ main = process.Command(
     "Exit: 0 complete, 2 bad usage, 3 no store, no runs in it or a damaged file, 4 disk full "
     "or not writable, 130 or 143 interrupted.",
     [
-        option(
-            "store",
-            metavar="STORE",
-            type=Path,
-            help="a folder made by `fastbp sweep`, such as results/founding",
-        ),
+        STORE,
         option(
             "--collapse",
             metavar="C",

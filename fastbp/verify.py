@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastbp.cli import process
-from fastbp.cli.arguments import integer, option
+from fastbp.cli.arguments import STORE, integer, option
 from fastbp.cli.terminal import Phase, print_data, print_note
 from fastbp.schema.errors import StoreError, remedy
 from fastbp.schema.text import plural
@@ -114,12 +114,7 @@ main = process.Command(
     "Exit: 0 sound, or repaired, 2 bad usage, 3 something is not sound, or the store is "
     "locked, 4 disk full or not writable, 130 or 143 interrupted.",
     [
-        option(
-            "store",
-            metavar="STORE",
-            type=Path,
-            help="a folder made by `fastbp sweep`, such as results/founding",
-        ),
+        STORE,
         option(
             "--repair",
             action="store_true",

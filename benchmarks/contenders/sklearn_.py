@@ -19,7 +19,7 @@ from benchmarks.workloads import KS_EPOCHS, KS_LEAST_P, LOG_LOSS_RATE
 
 warnings.simplefilter(
     "ignore", ConvergenceWarning
-)  # it stops after its epochs because it is told to
+)  # max_iter ends it before it has converged, on purpose
 
 
 class Classifiers:

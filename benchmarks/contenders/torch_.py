@@ -2,7 +2,7 @@
 ready table.
 
 `torch.compile` makes loops of an update where there is a C++ compiler for it; without one the same
-update runs as it stands.
+update runs uncompiled.
 """
 
 import shutil

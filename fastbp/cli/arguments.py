@@ -27,6 +27,15 @@ def option(*names: str, **settings: Any) -> Option:
     return names, settings
 
 
+STORE = option(
+    "store",
+    metavar="STORE",
+    type=Path,
+    help="a folder made by `fastbp sweep`, such as results/founding",
+)
+"""The argument of commands that work on one store."""
+
+
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` that collects wrong values as lines in `mistakes`."""
 
