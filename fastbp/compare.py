@@ -1,28 +1,32 @@
 """`python -m fastbp.compare A B`: which setups' convergence rates differ between two stores."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastbp.cli import process
 from fastbp.cli.arguments import folder, option
-from fastbp.cli.terminal import Phase, print_data, print_note
+from fastbp.cli.terminal import Phase, print_answer, print_note
+
+if TYPE_CHECKING:
+    from fastbp.reporting.sections.comparison_section import StoreComparison
 
 
 def compare(a: Path, b: Path, output: Path | None) -> int:
     """Compare two stores and print what differs."""
     phase = Phase("reading")
 
-    def work() -> tuple[str, list[Path]]:
+    def work() -> StoreComparison:
         from fastbp.reporting.sections import comparison_section
 
-        compared = comparison_section.compare(a, b, output, phase)
-        table = comparison_section.terminal_table(compared.table)
-        return "\n".join([*table, "", *compared.verdict]), compared.written
+        return comparison_section.compare(a, b, output, phase)
 
-    text, written = process.in_thread(work, phase)
-    print_data(text)
-    if written:
-        print_note(f"written: {', '.join(map(str, written))}")
+    compared = process.in_thread(work, phase)
+    print_answer(compared.verdict, compared.lines())
+    if compared.written:
+        print_note(f"written: {', '.join(map(str, compared.written))}")
     return process.COMPLETE
 
 

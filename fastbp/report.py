@@ -1,30 +1,36 @@
 """`python -m fastbp.report STORE`: make the tables, pictures and page of a store again."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastbp.cli import process
 from fastbp.cli.arguments import STORE, number, option
-from fastbp.cli.terminal import Phase, print_data, print_note
+from fastbp.cli.terminal import Phase, print_answer, print_note
+
+if TYPE_CHECKING:
+    from fastbp.reporting.build import Report
 
 
 def report(store: Path, collapse: float | None, all_runs: bool) -> int:
     """Write the report of a store and print what it says."""
     phase = Phase("reading")
 
-    def work() -> tuple[str, list[str], int]:
+    def work() -> Report:
         from fastbp.reporting import build
 
         with process.gc_paused():
-            made = build.make(store, collapse=collapse, all_runs=all_runs, tick=phase)
-        text = "\n".join([*made.table(), "", *made.verdict, *made.beside()])
-        return text, made.notes, len(made.written)
+            return build.make(store, collapse=collapse, all_runs=all_runs, tick=phase)
 
-    text, notes, files = process.in_thread(work, phase)
-    for note in notes:
+    made = process.in_thread(work, phase)
+    for note in made.notes:
         print_note(f"note: {note}")
-    print_data(text)
-    print_note(f"written: {store / 'report.html'}, and {files - 1} more files beside it")
+    print_answer(made.verdict, made.table(), made.published_lines())
+    print_note(
+        f"written: {store / 'report.html'}, and {len(made.written) - 1} more files beside it"
+    )
     return process.COMPLETE
 
 

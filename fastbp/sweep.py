@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastbp.cli import process
 from fastbp.cli.arguments import folder, integer, lazily, option, value
-from fastbp.cli.terminal import print_data, print_note
+from fastbp.cli.terminal import print_answer, print_data, print_note
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import plural
 
@@ -96,10 +96,11 @@ def _print_result(job: Job, done: Done, options: Options) -> None:
         more = adapted.as_json() | {"answer": answer} if adapted else {}
         print_data(json.dumps(done.as_json(job.store) | more))
         return
-    lines = [*report.table(), "", *report.changes(), *report.beside()]
-    print_data("\n".join([*lines, *([""] if answer else []), *answer]))
-    files = [f"{name}.csv" for name in report.tables] + ["report.html"] * (not options.no_report)
-    print_note(f"{done.summary()}; {job.store.path}/runs, {', '.join(files)}")
+    parts = report.table(), report.changes(), report.published_lines()
+    print_answer(answer or report.answer(), *parts)
+    page = f" Report: {job.store.path}/report.html." * (not options.no_report)
+    tables = ", ".join(f"{name}.csv" for name in report.tables)
+    print_note(f"{done.summary()}.{page} In {job.store.path}: runs, {tables}.")
 
 
 # All sweeps of a folder

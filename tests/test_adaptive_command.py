@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import ended, in_process, names, refused, started, stopped, succeeded, until
+from commands import (
+    answer_of,
+    ended,
+    in_process,
+    names,
+    refused,
+    started,
+    stopped,
+    succeeded,
+    until,
+)
 from numba import config
 from stores import rows_of
 
@@ -49,11 +59,6 @@ def seeds_of(store: Path) -> int:
     return Sweep.from_toml(store / "sweep.toml").seeds.count
 
 
-def answers(out: str) -> list[str]:
-    """What stands after the tables."""
-    return out.rstrip("\n").rpartition("\n\n")[2].splitlines()
-
-
 # --until-width
 
 
@@ -72,7 +77,7 @@ def test_seeds_are_trained_until_every_share_is_narrow(file, tmp_path, here):
             low, high = confidence_sequence(count, seeds, sequence_prior(0.06))
             widths[setup, share] = float(high - low)
     assert max(widths.values()) <= 0.06
-    (line,) = answers(done.stdout)
+    (line,) = answer_of(done.stdout)
     pattern = (
         r"After (\S+) seeds every share has a 95% interval at most 0.06 wide; the widest is (\S+), "
         r"for ([\w-]+) with lr (\S+)\. .*"
@@ -101,7 +106,7 @@ def test_again_it_trains_nothing_and_prints_the_same(file, tmp_path, here):
     told = json.loads(here(file, "--until-width", "0.06", "--no-report", "--json").stdout)
     assert told["until_width"]["reached"] is True
     assert told["until_width"]["seeds"] == told["runs"] == seeds_of(tmp_path / "results" / "mine")
-    assert told["answer"] == answers(first.stdout)
+    assert told["answer"] == answer_of(first.stdout)
     narrower = here(
         file, "--until-width", "0.05", "--no-report", "--quiet", "-j", "1", "--executor", "threads"
     )
@@ -120,7 +125,7 @@ def test_what_is_there_already_changes_nothing_of_where_it_stops(file, tmp_path,
     assert rows_of(tmp_path / "part") == rows_of(tmp_path / "whole")
     here(file, "-o", "more", "--seeds", "5000", "--no-report")
     more = here(file, "-o", "more", "--until-width", "0.05", "--no-report")
-    assert answers(more.stdout)[0].split(". ")[0] == answers(done.stdout)[0].split(". ")[0]
+    assert answer_of(more.stdout)[0].split(". ")[0] == answer_of(done.stdout)[0].split(". ")[0]
     assert "holds more seeds than" in more.stderr
 
 
@@ -204,7 +209,7 @@ def test_a_dry_run_says_what_the_most_seeds_would_take(file, tmp_path, here, mon
 @trains
 def test_the_rate_where_half_converge_is_found(file, tmp_path, here):
     done = succeeded(here(file, "--bisect", "lr"))
-    (line,) = answers(done.stdout)
+    (line,) = answer_of(done.stdout)
     value, low, high = map(
         float,
         re.fullmatch(r"lr = (\S+) \[(\S+), (\S+)\]: half of 300 seeds converge", line).groups(),
@@ -253,7 +258,7 @@ def test_each_setting_has_its_line(file, tmp_path, here):
         "order=[shuffled,cyclic]",
         "--no-report",
     ]
-    lines = answers(here(file, "--bisect", "lr", "-o", "out", *options).stdout)
+    lines = answer_of(here(file, "--bisect", "lr", "-o", "out", *options).stdout)
     settings = [line.partition(": ")[0] for line in lines]
     assert settings == [
         "hidden 2, order shuffled",
@@ -267,7 +272,7 @@ def test_each_setting_has_its_line(file, tmp_path, here):
 @trains
 def test_the_budget_where_half_converge_is_found(file, tmp_path, here):
     lines = [
-        answers(here(file, "--bisect", key, "-o", key, "--no-report").stdout)[0]
+        answer_of(here(file, "--bisect", key, "-o", key, "--no-report").stdout)[0]
         for key in ("updates", "epochs")
     ]
     updates, epochs = (int(re.match(r"\w+ = (\S+) \[", line)[1].replace(",", "")) for line in lines)
@@ -285,7 +290,7 @@ def test_of_a_file_problem_it_is_found_from_any_folder(tmp_path, here):
     )
     (tmp_path / "data" / "mine.toml").write_text(f"seeds = 200\n[setup]\n{setup}")
     done = here("data/mine.toml", "--bisect", "lr", "--no-report")
-    assert answers(done.stdout)[0].startswith("lr = ")
+    assert answer_of(done.stdout)[0].startswith("lr = ")
     first = rows_of(tmp_path / "results" / "mine")
     assert here("data/mine.toml", "--bisect", "lr", "--no-report").stdout == done.stdout
     assert rows_of(tmp_path / "results" / "mine") == first
@@ -300,7 +305,7 @@ def test_where_there_is_no_such_value_it_says_so(file, here):
         "fewer than half of 50 seeds converge at all 5 values of lr tried, 0.01 to 0.02: at most "
         "0% [0–7.1], at 0.0"
     )
-    (line,) = answers(done.stdout)
+    (line,) = answer_of(done.stdout)
     assert line.startswith(told)
 
 
@@ -361,7 +366,7 @@ def test_blocks_that_fail_end_it_with_what_there_is(file, here, monkeypatch):
     for options in (["--until-width", "0.05"], ["--bisect", "lr"]):
         done = ended(here(file, "-o", options[0][2:], "--no-report", *options), 1)
         assert "failed: setup " in done.stderr
-        assert answers(done.stdout)[0].startswith(("One setup", "Each change", "No two"))
+        assert answer_of(done.stdout)[0].startswith(("One setup", "Each change", "No two"))
 
 
 @trains

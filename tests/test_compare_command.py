@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sample_frames as frames
-from commands import in_process, refused, succeeded
+from commands import answer_of, in_process, refused, succeeded, tables_of
 from stores import contents_of
 
 from fastbp.analysis.comparison import comparison
@@ -44,13 +44,13 @@ def both(tmp_path):
 def test_says_what_moved_and_writes_nothing(here, both, tmp_path):
     before = contents_of(tmp_path)
     done = succeeded(here("a", "b"), stderr="")
-    lines = done.stdout.splitlines()
-    assert lines[0].split()[:3] == ["lr", "runs", "converged"]
-    assert lines[1].endswith("moved")
-    assert lines[4].startswith(
+    answer, (table,) = answer_of(done.stdout), tables_of(done.stdout)
+    assert table[0].split()[:3] == ["lr", "runs", "converged"]
+    assert table[1].endswith("moved")
+    assert answer[0].startswith(
         "The share converged moved in 2 of 2 setups that both have, most by +"
     )
-    assert lines[4].endswith(", with lr 0.1.")
+    assert answer[0].endswith(", with lr 0.1.")
     assert here("a/", "./b").stdout == done.stdout
     assert contents_of(tmp_path) == before
 
@@ -70,8 +70,7 @@ def test_a_page_its_table_and_its_picture(here, both, tmp_path):
     )
     pd.testing.assert_frame_equal(table, comparison(*both), check_dtype=False)
     html = Path("deep/out/compare.html").read_text()
-    verdict = done.stdout.split("\n\n")[1].strip().splitlines()
-    assert all(f"<p>{line}</p>" in html for line in verdict)
+    assert all(f"<p>{paragraph}</p>" in html for paragraph in answer_of(done.stdout))
     assert "<script" not in html
     assert {*re.findall(r'href="([^"#]+)"', html)} == {*names[:1], *names[2:], "data:,"}
 
@@ -85,7 +84,7 @@ def test_the_same_bytes_twice(here, both, tmp_path):
 def test_the_same_store_twice(here, both, tmp_path):
     done = succeeded(here("a", "a", "-o", "out"))
     assert done.stdout.count("same rows") == 2
-    assert done.stdout.endswith("In all of them every row is the same, bit for bit.\n")
+    assert answer_of(done.stdout)[-1].endswith("In all of them every row is the same, bit for bit.")
 
 
 def test_nothing_in_common_is_no_mistake(here, tmp_path):
@@ -93,7 +92,7 @@ def test_nothing_in_common_is_no_mistake(here, tmp_path):
     store(tmp_path / "b", problem="parity:3")
     done = succeeded(here("a", "b", "-o", "out"))
     assert (
-        done.stdout.splitlines()[-1]
+        answer_of(done.stdout)[-1]
         == "a and b have no setup in common: there is nothing to compare."
     )
 
@@ -105,7 +104,7 @@ def test_only_the_strongest_are_on_the_page(here, tmp_path):
                 tmp_path / name,
                 frames.table({"lr": 0.1 + i}, [outcome if i == 44 else "partial"] * 9),
             )
-    assert len(here("a", "b", "-o", "out").stdout.split("\n\n")[0].splitlines()) == 46
+    assert len(tables_of(here("a", "b", "-o", "out").stdout)[0]) == 46
     html = (tmp_path / "out" / "compare.html").read_text()
     assert "The 40 of 45 setups that moved most." in html
     assert len(pd.read_csv(tmp_path / "out" / "compare.csv")) == 45
@@ -190,6 +189,5 @@ def test_names_are_only_names(here, tmp_path):
 
 def test_a_copy_elsewhere_is_the_same(here, both, tmp_path):
     shutil.copytree(both[0], tmp_path / "elsewhere" / "a")
-    assert here("a", "elsewhere/a").stdout.endswith(
-        "In all of them every row is the same, bit for bit.\n"
-    )
+    answer = answer_of(here("a", "elsewhere/a").stdout)
+    assert answer[-1].endswith("In all of them every row is the same, bit for bit.")

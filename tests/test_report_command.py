@@ -15,7 +15,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import sample_frames as frames
-from commands import any_command, command, ended, environment, in_process, refused, succeeded
+from commands import (
+    answer_of,
+    any_command,
+    command,
+    ended,
+    environment,
+    in_process,
+    refused,
+    succeeded,
+    tables_of,
+)
 from stores import contents_of, flip, opened, unchanged
 
 import fastbp
@@ -169,13 +179,13 @@ class TestMakes:
 
     def test_what_it_says(self, here, store):
         done = here("report", "store")
-        table, *verdict = done.stdout.split("\n\n")
-        assert table.splitlines()[0].split()[:3] == ["order", "lr", "converged"]
-        assert len(table.splitlines()) == 5
+        verdict, (table,) = answer_of(done.stdout), tables_of(done.stdout)
+        assert table[0].split()[:3] == ["order", "lr", "converged"]
+        assert len(table) == 5
         assert verdict[0].startswith(
             ("More updates fix it", "More updates help", "Changing order", "No single change")
         )
-        assert all(f"<p>{line}</p>" in page(store) for line in verdict[0].strip().splitlines())
+        assert all(f"<p>{paragraph}</p>" in page(store) for paragraph in verdict)
         assert re.fullmatch(
             r"written: store/report.html, and \d+ more files beside it\n", done.stderr
         )
@@ -266,7 +276,7 @@ class TestLatestSweep:
         frames.write(store, frames.table({"lr": 7.0}, ["partial"] * 9))
         assert here("report", "store").stdout == plain
         done = here("report", "store", "--all-runs")
-        assert len(done.stdout.split("\n\n")[0].splitlines()) == 6
+        assert len(tables_of(done.stdout)[0]) == 6
         assert "5 setups" in page(store)
         assert here("report", "store").stdout == plain
 

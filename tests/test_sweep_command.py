@@ -32,6 +32,7 @@ from commands import (
     started,
     stopped,
     succeeded,
+    tables_of,
     until,
     until_it_imports,
     without_imports,
@@ -107,9 +108,7 @@ KEYS = ["order", "lr", "updates"]
 
 def table_of(out: str) -> list[dict[str, str]]:
     """The printed table, cells as text."""
-    head, *lines = [
-        re.split(r"\s{2,}", line.strip()) for line in out.partition("\n\n")[0].splitlines()
-    ]
+    head, *lines = [re.split(r"\s{2,}", line.strip()) for line in tables_of(out)[0]]
     return [dict(zip([*head, "mark"], line, strict=False)) for line in lines]
 
 
@@ -135,7 +134,7 @@ def test_the_founding_sweep_trains_and_says_so(founding, store, runs):
     assert founding.returncode == 0
     assert len(runs) == 8 * 64
     assert "512 runs trained" in founding.stderr
-    assert "results/founding/runs" in founding.stderr
+    assert "Report: results/founding/report.html. In results/founding: runs, " in founding.stderr
     files = {
         "sweep.toml",
         "runs",
@@ -177,7 +176,7 @@ def test_the_table_agrees_with_pandas(founding, runs):
 def test_the_sentences_agree_with_pandas(founding, won):
     """fixed, broken and the difference of each single change, paired by seed."""
     start = {"order": "random", "lr": 0.2, "updates": 999}
-    lines = founding.stdout.split("\n\n")[1].splitlines()
+    lines = tables_of(founding.stdout)[1]
     assert "from order random, lr 0.2, updates 999" in lines[0]
     end = lines.index("The same changes from other settings:")
     own, elsewhere = lines[3:end], lines[end + 2 :]

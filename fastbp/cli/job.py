@@ -98,9 +98,8 @@ class Done(NamedTuple):
         text = "complete already, nothing to train"
         if trained.runs:
             text = f"{trained.runs:,} runs trained"
-        if trained.updates:
-            text += f" at {speed(trained.updates / trained.seconds['train'])}"
-        return f"{text}; {trained.seconds['total']:.1f} s in all"
+        each = f", {speed(trained.updates / trained.seconds['train'])}" if trained.updates else ""
+        return f"{text} ({trained.seconds['total']:.1f} s{each})"
 
     def as_json(self, store: Store) -> dict[str, object]:
         """What `--json` prints."""

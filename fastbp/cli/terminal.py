@@ -8,9 +8,9 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from fastbp.engine.driver import Progress
@@ -23,6 +23,12 @@ TERMINAL_SECONDS, PLAIN_SECONDS = 0.2, 30.0
 
 INDENT = " " * 8
 """Before the second and later lines of an error on a terminal."""
+
+WIDTH = 80
+"""Characters per line of an answer."""
+
+_WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+"""Lines end between words: paths and intervals stay in one piece."""
 
 
 def print_data(text: str) -> None:
@@ -43,6 +49,12 @@ def print_data(text: str) -> None:
     _write(text + "\n", sys.stdout)
 
 
+def print_answer(answer: Iterable[str], *parts: Sequence[str]) -> None:
+    """Print the paragraphs of an answer, then other lines, with empty lines between the parts."""
+    paragraphs = (textwrap.wrap(text, WIDTH, **_WHOLE_WORDS) for text in answer)
+    print_data("\n\n".join("\n".join(lines) for lines in (*paragraphs, *parts) if lines))
+
+
 def print_note(line: str) -> None:
     """Print one line on stderr, with unprintable characters escaped."""
     _write("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) + "\n", sys.stderr)
@@ -54,13 +66,7 @@ def print_errors(lines: Iterable[str]) -> None:
         parts = [f"fastbp: {line}"]
         if _is_terminal():
             width = shutil.get_terminal_size().columns
-            parts = textwrap.wrap(
-                parts[0],
-                width,
-                subsequent_indent=INDENT,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+            parts = textwrap.wrap(parts[0], width, subsequent_indent=INDENT, **_WHOLE_WORDS)
         for part in parts:
             print_note(part)
 

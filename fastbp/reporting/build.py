@@ -71,17 +71,21 @@ class Report(ReportData):
             return atlas_section.terminal_table(self.classes)
         return outcomes_section.result_table(self.summary, self.baseline)
 
+    def answer(self) -> list[str]:
+        """The answer in short, for a terminal: one paragraph, in an atlas all."""
+        return self.verdict if self.is_atlas else self.verdict[:1]
+
     def changes(self) -> list[str]:
-        """What each change did, for a terminal; in an atlas the answer."""
+        """What each change did, for a terminal; nothing in an atlas."""
         if self.is_atlas:
-            return self.verdict
+            return []
         return changes_section.effect_lines(self.contrasts, self.summary, self.baseline)
 
-    def beside(self) -> list[str]:
+    def published_lines(self) -> list[str]:
         """Published figures beside ours, for a terminal."""
         if self.published.empty:
             return []
-        return ["", *published_section.terminal_lines(self.published, self.baseline)]
+        return published_section.terminal_lines(self.published, self.baseline)
 
 
 def page_key(store: Path, setups: Sequence[str] = (), collapse: float | None = None) -> str:

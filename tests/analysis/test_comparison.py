@@ -14,12 +14,12 @@ from fastbp.analysis.comparison import comparison
 from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.reporting.sections.comparison_section import (
+    StoreComparison,
     StoreNames,
     columns,
     compared,
     names_of,
     sentences,
-    terminal_table,
 )
 from fastbp.schema.columns import schema
 from fastbp.schema.text import percent, points
@@ -361,7 +361,7 @@ class TestSentences:
         table = comparison(
             frames.frame(drawn(1, lr=0.1)), frames.frame(drawn(2, lr=0.1), drawn(2, lr=0.2))
         )
-        lines = terminal_table(table)
+        lines = StoreComparison(table, [], []).lines()
         assert " ".join(lines[0].split()) == (
             "lr runs converged constant pairs fixed broken difference in points [95%] p (Holm) "
             "effect"

@@ -212,3 +212,19 @@ def reaped_seconds() -> float:
 def names(store: Path) -> set[str]:
     """Of the files of runs, which hold their digests."""
     return {file.name for file in Store(store).files()}
+
+
+def answer_of(out: str) -> list[str]:
+    """The paragraphs before the table, with their wrapped lines joined again."""
+    return _parts(out)[0]
+
+
+def tables_of(out: str) -> list[list[str]]:
+    """The lines of the first table, and of each part behind it."""
+    return _parts(out)[1]
+
+
+def _parts(out: str) -> tuple[list[str], list[list[str]]]:
+    parts = [part.splitlines() for part in out.rstrip("\n").split("\n\n")]
+    first = next((i for i, lines in enumerate(parts) if "  " in lines[0]), len(parts))
+    return [" ".join(lines) for lines in parts[:first]], parts[first:]

@@ -153,11 +153,6 @@ def columns(table: pd.DataFrame) -> list[TableColumn]:
     ]
 
 
-def terminal_table(table: pd.DataFrame) -> list[str]:
-    """A comparison for a terminal, one line for each setup."""
-    return text_table(columns(table), table.to_dict("records"))
-
-
 # The page
 
 
@@ -167,6 +162,10 @@ class StoreComparison(NamedTuple):
     table: pd.DataFrame
     verdict: list[str]
     written: list[Path]
+
+    def lines(self) -> list[str]:
+        """The table for a terminal, one line for each setup."""
+        return text_table(columns(self.table), self.table.to_dict("records"))
 
 
 def compare(
