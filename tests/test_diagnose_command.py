@@ -302,10 +302,9 @@ def test_a_million_rows_are_sampled(
     more = [] if suffix == "npz" else ["--targets", "t"]
     done = succeeded(here(f"own.{suffix}", *more, *QUICK, *o))
     note = (
-        f"note: own.{suffix} has {n:,} rows, more than 2,048: 16 of them, drawn at random and "
-        "numbered anew, "
+        f"note: own.{suffix} has {n:,} rows, more than 2,048: networks are trained on 16 of them, "
+        "drawn at random and numbered anew; an epoch presents each once"
     )
-    note += "are trained on, and an epoch presents each of these once"
     assert done.stderr.splitlines()[0] == note
     assert here(f"own.{suffix}", *more, *QUICK, *o).stdout == done.stdout  # the same ones
     if o:  # the sweep file learns what was learnt
@@ -420,7 +419,7 @@ def test_seconds_hold_for_the_whole_command(here) -> None:
     refused(
         here("parity:16", "--hidden", 200, "--epochs", 100, "--seconds", 1),
         2,
-        r"there is no time for even a few runs of this setup, which take some [\d,]+ s: allow more "
+        r"there is no time for even a few runs of this setup, which take about [\d,]+ s: allow more "
         r"seconds, or a smaller budget",
     )
 
@@ -461,7 +460,7 @@ def test_weights_of_wrong_shapes(here, tmp_path) -> None:
     refused(
         here("--weights", "own.npz"),
         2,
-        r"--weights, for a network 3-4-1: W0: given shape \(3, 4\), which is the other way round: "
+        r"--weights, for a network 3-4-1: W0: given shape \(3, 4\), which is transposed: "
         r"W\[out, in\], needed: \(4, 3\)",
         r"--weights, for a network 3-4-1: W1: given shape \(2, 4\), needed: \(1, 4\)",
         r"--weights, for a network 3-4-1: b1: given nothing, needed: an array of shape \(1,\) .*",

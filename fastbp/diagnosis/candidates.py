@@ -11,10 +11,10 @@ from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS, MAX_EPOCHS, MAX_UPDATES
 
 MAX_LARGER = 300_000
-"""Updates up to which a hundred or a thousand times as many are tried."""
+"""A hundred or a thousand times the updates are tried only up to this number."""
 
 MIN_RATE, MAX_RATE = 1e-3, 100.0
-"""Rates that are tried where ten times or a tenth of the setup's rate does not fix it."""
+"""Rates down to and up to these are tried if no smaller change fixes the setup."""
 
 FALLING = "a rate that falls too fast"
 CUSTOM = (
@@ -24,11 +24,11 @@ CUSTOM = (
     "no biases",
     FALLING,
 )
-"""Causes that are settings which few people choose."""
+"""Settings that few people choose, as causes of failure."""
 
 UNDOING = (*CUSTOM, "momentum too high")
-"""Causes that somebody chose: they are undone together with others, even if that alone fixes
-nothing."""
+"""Causes that are deliberate choices: undoing them is tried together with other changes, even if
+that alone fixes nothing."""
 
 LARGE, SMALL = "initial weights too large", "initial weights too small"
 RATE_HIGH, RATE_LOW = "rate too high", "rate too low"
@@ -36,7 +36,7 @@ UPDATES_FEW, UNITS_FEW = "too few updates", "too few hidden units"
 
 
 class Change(NamedTuple):
-    """A change of a setup: its name, what was wrong if it helps, and the new column values."""
+    """A change of a setup. `cause`: what was wrong if it helps. `keys`: the new column values."""
 
     name: str
     cause: str
@@ -60,7 +60,7 @@ def larger(setup: Setup, tried: Sequence[Change]) -> list[Change]:
 
 
 Candidate = tuple[bool, str, str, dict[str, Any]]
-"""Whether a change applies to the setup, its name, its cause, and its keys."""
+"""Whether a change makes sense for the setup, and the fields of a `Change`."""
 
 
 def _distinct(
@@ -95,7 +95,7 @@ def _of_training(setup: Setup) -> list[Candidate]:
 
 def _of_weights(setup: Setup) -> list[Candidate]:
     rescaled = "" if setup.init_scale == 1 else ", scale 1"
-    # The grid of weights, which needs parameters, is for maps and not a remedy.
+    # The grid of weights, which needs parameters, draws maps; it fixes nothing.
     inits = [
         name
         for name, choice in FAMILIES["init"].choices.items()
@@ -146,7 +146,7 @@ def _of_data(setup: Setup) -> list[Candidate]:
 
 
 def _of_batch(setup: Setup) -> list[Candidate]:
-    """Another batch size, with as many updates and with as many presentations."""
+    """Another batch size, once with as many updates and once with as many presentations."""
     batch, name = (setup.rows, "full batch") if setup.batch_rows == 1 else (1, "batch 1")
     presentations = setup.budget * setup.batch_rows
     keys: dict[str, Any] = {"batch": batch, "epochs": None}
@@ -180,7 +180,7 @@ def _larger(setup: Setup) -> list[Candidate]:
 
 
 def _init_cause(setup: Setup, init: str) -> str:
-    """What is wrong with the initial weights if another distribution helps."""
+    """Say what is wrong with the initial weights if another distribution helps."""
     glorot = (2 / sum(setup.sizes[:2])) ** 0.5
     sizes = {"uniform": 3**-0.5, "glorot-normal": glorot, "glorot-uniform": glorot}
     size, other = setup.init_scale * sizes.get(setup.init, 1.0), sizes.get(init, 1.0)
@@ -195,15 +195,15 @@ def _hidden(setup: Setup, factor: int) -> dict[str, Any]:
 
 
 def _budget(setup: Setup, factor: int) -> dict[str, Any]:
-    """A larger budget, in the key of the setup's own."""
+    """A larger budget, in the key that the setup uses."""
     if setup.epochs is not None:
         return {"epochs": min(MAX_EPOCHS, round(setup.epochs * factor))}
     return {"updates": min(MAX_UPDATES, round(setup.budget * factor)), "epochs": None}
 
 
 def answered() -> tuple[Change, Change]:
-    """The advice once given for the founding case: more updates at half the rate, another order."""
+    """The advice that the founding question got: more updates at half the rate, another order."""
     more = {"updates": 7992, "epochs": None, "lr": 0.1}
-    return Change("7,992 updates at rate 0.1", "too few updates", more), Change(
+    return Change("7,992 updates at rate 0.1", UPDATES_FEW, more), Change(
         "order shuffled", "the order", {"order": "shuffled"}
     )

@@ -42,16 +42,16 @@ from fastbp.schema.text import plural, refusal
 from fastbp.store.store import write
 
 USUAL_EPOCHS, FEWEST_EPOCHS, RUN_SECONDS = 1000, 10, 0.0015
-"""The default budget: its epochs, at least so many, and how long a run may take."""
+"""The default budget: its epochs, or as many as a run makes in this time, but not fewer."""
 
 LEFT = 10.0
-"""Seconds that are left for training, however long compiling takes."""
+"""Seconds that are kept for training, even if compiling takes long."""
 
-MOST = 0.9
-"""Where no change reaches this convergence rate, larger changes are tried."""
+ENOUGH = 0.9
+"""Larger changes are tried if no change reaches this convergence rate."""
 
 LOADING = 3.0
-"""Loading compiled code never takes longer."""
+"""Loading compiled code takes less than these seconds; compiling takes more."""
 
 SWEEP_SEEDS = 2000
 """Seeds of the sweep file that a diagnosis writes."""
@@ -63,13 +63,31 @@ REDRAWN = "same setup, other orders of samples"
 class Diagnosis(NamedTuple):
     """A diagnosis of a setup; print it for the report.
 
-    `base`, `outcomes`: the runs of the setup, and how they ended. `symptoms`: what failing networks
-    do. `table`: one row per change, best first. `pairs`: the same for several changes together.
-    `recommended`: None where nothing fixes it. `orders`: two orders of samples compared; `advised`:
-    because somebody advised it. `example`: a seed that fails. `left_out`: changes that there was no
-    time for. `complete`: whether there was time for everything, `short`: whether too little for all
-    seeds. `beyond`: seconds by which compiling exceeded its limit. `notes`: the defaults that were
-    chosen.
+    Attributes
+    ----------
+    setup : Setup
+    base, outcomes : MeasuredRuns, dict
+        The runs of the setup, and how many of them ended in each way.
+    symptoms : list of Symptom
+        What failing networks do.
+    table, pairs : DataFrame
+        One row for each change, best first; and for each group of changes that were made together.
+    recommended : Recommendation or None
+        None if nothing fixes the setup.
+    orders : OrderComparison or None
+        Two orders of samples, compared.
+    advised : bool
+        Whether the orders are compared because somebody advised another order.
+    example : int or None
+        A seed that fails.
+    left_out : list of str
+        Changes for which there was no time.
+    complete, short : bool
+        Whether there was time for everything; whether there was too little for all seeds.
+    beyond : float
+        Seconds by which compiling exceeded its limit.
+    notes : tuple of str
+        Defaults that were chosen.
     """
 
     setup: Setup
@@ -101,7 +119,7 @@ class Diagnosis(NamedTuple):
 
     @property
     def runs(self) -> int:
-        """Seeds of each change."""
+        """The number of seeds of each change."""
         return self.base.runs
 
     @property
@@ -125,11 +143,11 @@ def diagnose(
     ----------
     setup : Setup
     seeds : int
-        Seeds of each change; fewer where intervals are narrow earlier.
+        Seeds of each change; fewer if intervals are narrow before.
     seconds : float
         The time limit; compiling may exceed it.
     tick : callable
-        Called with what is being done.
+        Called with the current step.
     start : int
         The first seed.
     advice : (Change, Change), optional
@@ -140,7 +158,7 @@ def diagnose(
     Raises
     ------
     SweepError
-        Where there is no time even for a few runs.
+        If there is not enough time for even a few runs.
     """
     began = time.perf_counter() if began is None else began
     symptoms = of_problem(setup)
@@ -162,12 +180,12 @@ def diagnose(
 def _tried(
     experiment: Experiment, symptoms: list[Symptom], uncompiled: list[str], advice: Sequence[Change]
 ) -> Diagnosis:
-    """The diagnosis after trying all changes of an experiment. Raises SweepError."""
+    """Try all changes of an experiment and make the diagnosis. Raises SweepError."""
     setup, start, tick = experiment.setup, experiment.start, experiment.tick
     base, rows, left_out, short = _single(experiment)
     experiment = experiment._replace(runs=base.runs)
     rates = [base.converged().mean(), *(row.runs.converged().mean() for row in rows[1:])]
-    if experiment.groups and max(rates) < MOST:
+    if experiment.groups and max(rates) < ENOUGH:
         tick("larger changes")
         tried = [change for (change,) in experiment.groups.values()]
         more = sorted(larger(setup, tried), key=lambda c: seconds_per_run(changed(setup, c)))
@@ -203,7 +221,7 @@ def _tried(
 
 
 def usual_epochs(setup: Setup) -> int:
-    """The default budget: 1,000 epochs, or fewer where a run would take long."""
+    """The default budget: 1,000 epochs, or fewer if a run would take long."""
     epoch = seconds_per_run(setup) / setup.epochs_budget
     return max(FEWEST_EPOCHS, min(USUAL_EPOCHS, int(RUN_SECONDS / epoch)))
 
@@ -213,8 +231,8 @@ def _single(
 ) -> tuple[MeasuredRuns, list[ChangeEffect], list[str], bool]:
     """Try single changes.
 
-    Returns the setup's runs, the effects with the control's first, the names of changes that there
-    was no time for, and whether there was too little time for all seeds.
+    Returns the setup's runs; the effects, the control's first; the names of changes for which there
+    was no time; and whether there was too little time for all seeds.
     """
     setup = experiment.setup
     tried = [change for (change,) in experiment.groups.values()]
@@ -230,7 +248,7 @@ def _single(
 
 
 def _two_orders(table: pd.DataFrame, experiment: Experiment) -> tuple[Change, ...]:
-    """The change that fixes best, and another order of samples to compare with it."""
+    """The best change that fixes the setup, and another order of samples to compare with it."""
     best = [experiment.groups[name][0] for name in table.loc[table["fixes"], "change"][:1]]
     singles = (group[0] for group in experiment.groups.values())
     others = [change for change in singles if change.keys.keys() == {"order"}]
@@ -242,16 +260,16 @@ def _compiled(
 ) -> tuple[list[Change], list[str], float]:
     """Load or compile the code that a setup and its changes need.
 
-    Compiling happens once per machine and counts, but LEFT of the seconds stay for training.
-    Returns the changes that can be trained, the names of the others, and the seconds by which
-    compiling exceeded its limit.
+    Compiling happens once on each machine. It takes some of the time allowed, but LEFT seconds are
+    kept for training. Returns the changes that can be trained, the names of the others, and the
+    seconds by which compiling exceeded its limit.
     """
     longest, allowed = 0.0, max(0.0, seconds - LEFT)
     known, ready, late = set(), [], []
     for change in (Change("", "", {}), *tried):
         key, now = kernel_key(changed(setup, change)), time.perf_counter()
         if key not in known:
-            # Half of the code is common to all.
+            # Half of the code is the same for all.
             if longest > LOADING and now - began + longest / 2 > allowed:
                 late.append(change.name)
                 continue
@@ -280,7 +298,7 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
         The time limit; compiling, once per machine, may exceed it.
     **setup
         Keys as in a sweep file, such as hidden=[4], lr=0.2, order="random", updates=999. Without
-        updates and epochs a run has 1,000 epochs, or fewer where that would take long.
+        updates and epochs a run has 1,000 epochs, or fewer if that would take long.
 
     Returns
     -------
@@ -312,7 +330,7 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
 def write_files(
     diagnosis: Diagnosis, placement: own_weights.Placement | None, sweep: Sweep, folder: Path
 ) -> tuple[list[Path], list[str]]:
-    """Write a page, a table, a picture, and a sweep file of the setup and the recommended one.
+    """Write a page, a table, a picture, and a sweep file with the setup and the recommended one.
 
     Returns
     -------
@@ -323,7 +341,7 @@ def write_files(
     Raises
     ------
     StoreFullError
-        Where a file cannot be written.
+        If a file cannot be written.
     """
     file = folder / ("fixed.toml" if diagnosis.recommended else "setup.toml")
     commands = sentences.commands(diagnosis, str(file), str(file.with_suffix("")))
@@ -350,7 +368,7 @@ def write_files(
 
 
 def _sweep(diagnosis: Diagnosis, sweep: Sweep) -> Sweep:
-    """A sweep of the setup and of the recommended one."""
+    """A sweep of the setup and the recommended one."""
     setup, best = diagnosis.setup, diagnosis.recommended
     title, keys = plain(setup.problem_name)[:200], dict(sweep.setup)
     if best is None:

@@ -1,23 +1,24 @@
-"""Is my network unlucky? A user's initial weights in many orders of samples, among fresh seeds."""
+"""Is my network unlucky? Compare initial weights of the user with those of fresh seeds."""
 
 import os
 import re
+import time
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
-from fastbp.diagnosis.symptoms import advance
-from fastbp.diagnosis.trials import MeasuredRuns, TimeIsUpError, joined, measured
-from fastbp.engine.block import check_denormals
-from fastbp.engine.lane_group import LaneGroup, Layers, task
-from fastbp.engine.rows import Rows
+from fastbp.diagnosis.trials import MeasuredRuns, joined, measured
+from fastbp.engine import block
+from fastbp.engine.lane_group import Layers, task
 from fastbp.kernels import measures as m
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import named, percent, plain, plural
+from fastbp.store.npz import read_arrays
 
 
 def read(path: str | os.PathLike[str], setup: Setup) -> Layers:
@@ -30,8 +31,7 @@ def read(path: str | os.PathLike[str], setup: Setup) -> Layers:
     """
     refusal = f"--weights: given {named(path)}, allowed:"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(Path(path).read_bytes(), optional=None)
     except FileNotFoundError:
         raise SweepError([f"{refusal} an existing .npz file"]) from None
     except Exception as error:  # over damaged bytes NumPy and zipfile raise a dozen kinds
@@ -49,12 +49,13 @@ def fitting(arrays: dict[str, NDArray[Any]], setup: Setup) -> Layers:
         if setup.bias:
             b = _checked(arrays, f"b{layer}", (k,), lines)
         elif np.any(arrays.get(f"b{layer}", 0)):
-            needed = "needed: none, or zeros, as this setup has bias = false"
-            lines.append(f"b{layer}: given, {needed}")
+            lines.append(
+                f"b{layer}: given, but this setup has bias = false; needed: none, or zeros"
+            )
         layers.append((W, b))
     last = len(setup.hidden)
     lines += [
-        f"{name}: given, needed: none, as the network has {last + 1} layers, 0 to {last}"
+        f"{name}: given, but the network has {last + 1} layers, 0 to {last}; needed: none"
         for name in arrays
         if re.fullmatch(r"[Wb]\d+", name) and int(name[1:]) > last
     ]
@@ -67,7 +68,7 @@ def fitting(arrays: dict[str, NDArray[Any]], setup: Setup) -> Layers:
 def _checked(
     arrays: dict[str, NDArray[Any]], name: str, shape: tuple[int, ...], lines: list[str]
 ) -> NDArray[np.float64]:
-    """An array in its shape; what is wrong with it is added to `lines`."""
+    """An array in this shape. If it is wrong, add a line and return zeros."""
     values = None
     with suppress(KeyError, TypeError, ValueError):
         values = np.asarray(arrays[name], np.float64)
@@ -75,7 +76,7 @@ def _checked(
         given = "no numbers" if name in arrays else "nothing"
         problem = f"given {given}, needed: an array of shape {shape} ([out, in] for weights)"
     elif values.shape != shape and (name[0] == "W" or values.size != shape[0]):
-        swapped = ", which is the other way round: W[out, in]" * (values.shape == shape[::-1])
+        swapped = ", which is transposed: W[out, in]" * (values.shape == shape[::-1])
         problem = f"given shape {values.shape}{swapped}, needed: {shape}"
     elif not np.isfinite(values).all():
         count = np.count_nonzero(~np.isfinite(values))
@@ -87,13 +88,14 @@ def _checked(
 
 
 class Placement(NamedTuple):
-    """The runs of a user's weights, in many orders of samples, among runs of fresh seeds.
+    """Runs from the user's weights, in many orders of samples, compared with fresh seeds.
 
-    `loss_percentile`: percent of fresh networks with a smaller final loss than the median of the
-    user's runs. `updates_percentile`: percent that converge in fewer updates; runs that never
-    converge count last, and half of the equal ones count. `alike`: for each hidden layer in which
-    units start with the same weights, in and out: its position, how many such units, and how many
-    units in all.
+    `custom`: the runs from the user's weights. `fresh`: the runs of fresh seeds.
+    `loss_percentile`: percent of fresh runs with a smaller final loss than the median of the user's
+    runs. `updates_percentile`: percent that converge in fewer updates than the median; a run that
+    never converges comes last. In both, runs equal to the median count half. `alike`: for each
+    hidden layer in which units start with the same incoming and outgoing weights: its position, the
+    number of such units, and the number of all units.
     """
 
     custom: MeasuredRuns
@@ -116,7 +118,7 @@ def place(
     start: int = 0,
     deadline: float = np.inf,
 ) -> Placement | None:
-    """Train a user's weights in many orders of samples, and compare them with fresh seeds.
+    """Train the user's weights in many orders of samples, and compare them with fresh seeds.
 
     Parameters
     ----------
@@ -126,21 +128,28 @@ def place(
     fresh : MeasuredRuns
         Runs of fresh seeds.
     orders, start : int
-        How many orders of samples, and the seed of the first.
+        The number of orders of samples, and the seed of the first.
     deadline : float
         On the clock of ``time.perf_counter``.
 
     Returns
     -------
     Placement or None
-        Of fewer orders where time is short; None where there is no time for any.
+        It has fewer orders if time is short; None if there is no time for any.
     """
     side_by_side = task(setup).lanes
     parts: list[MeasuredRuns] = []
-    with suppress(TimeIsUpError):
+
+    def stopped() -> bool:
+        return time.perf_counter() > deadline
+
+    with suppress(block.InterruptedBlockError):
         for first in range(0, orders, side_by_side):
             count = min(side_by_side, orders - first)
-            parts.append(_train(setup, layers, start + first, count, deadline))
+            (rows,) = block.train_at_once(
+                [setup], start + first, count, stopped=stopped, layers=layers
+            )
+            parts.append(measured(setup, rows))
     if not parts:
         return None
     custom = joined(parts)
@@ -154,7 +163,7 @@ def place(
 
 
 def sentences(placement: Placement) -> list[str]:
-    """Say how a user's own weights compare with fresh seeds."""
+    """Say how the user's weights compare with fresh seeds."""
     custom, fresh = placement.custom, placement.fresh
     rates = percent(custom.converged().mean()), percent(fresh.converged().mean())
     first = (
@@ -172,14 +181,14 @@ def sentences(placement: Placement) -> list[str]:
     same = f"{'all ' * (units == total)}{units} units of hidden layer {layer + 1}"
     return [
         first,
-        f"{ends}. That is not bad luck: {same} start with the same weights, in and out. They "
-        "always get the same updates and stay one unit, in every order. Draw initial weights at "
+        f"{ends}. That is not bad luck: {same} start with the same incoming and outgoing weights. "
+        "They always get the same updates and stay equal, in every order. Draw initial weights at "
         "random.",
     ]
 
 
 def _luck(placement: Placement) -> str:
-    """Whether the network is at an end of the fresh ones, or does what most of them do not."""
+    """Say whether the network is one of the best or worst, or differs from most fresh ones."""
     custom, fresh = placement.custom.converged(), placement.fresh.converged()
     worst = max(placement.loss_percentile, placement.updates_percentile * fresh.any())
     often, usual = custom.mean() > 0.5, fresh.mean() > 0.5
@@ -202,7 +211,7 @@ def as_json(placement: Placement) -> dict[str, Any]:
 
 
 def alike(layers: Layers) -> tuple[tuple[int, int, int], ...]:
-    """Hidden layers with units of equal weights, in and out: their gradients stay equal."""
+    """Hidden layers with units of equal weights, as `Placement.alike` lists them."""
     counts = [
         np.unique(np.column_stack([W, b, V.T]), axis=0, return_counts=True)[1]
         for (W, b), (V, _) in pairwise(layers)
@@ -219,31 +228,7 @@ def _updates(runs: MeasuredRuns) -> NDArray[np.float64]:
 
 
 def _percentile(fresh: NDArray[np.float64], custom: NDArray[np.float64]) -> float:
-    """Percent of fresh values below the median of custom ones; equal ones count half, NaN as ∞."""
+    """Percent of fresh values below the median of `custom`; equal ones count half, NaN as ∞."""
     fresh, custom = (np.where(np.isnan(values), np.inf, values) for values in (fresh, custom))
     median = np.median(custom)
     return 100 * float((fresh < median).mean() + 0.5 * (fresh == median).mean())
-
-
-def _train(
-    setup: Setup, layers: Layers, first: int, count: int, deadline: float = np.inf
-) -> MeasuredRuns:
-    """Train the same weights in the orders of `count` seeds from `first`. Raises TimeIsUpError."""
-    check_denormals()
-    group = LaneGroup(task(setup), np.arange(first, first + count, dtype=np.uint64))
-    group.set_layers(layers)
-    starts = group.measure(with_gradient=False)[0][:, :count]
-    ends = np.empty_like(starts)
-    running = np.ones(count, bool)
-    refill, last = group.task.config.refill, setup.epochs_budget
-    step = setup.eval_interval if refill else last
-    while running.any() and not group.done:
-        if not advance(group, min(group.epochs + step, last), deadline):
-            raise TimeIsUpError
-        # A run that ends once it has converged is measured there, though its lane goes on.
-        over = running & (group.done | ((group.state.converged_at[:count] >= 0) & refill))
-        if over.any():
-            ends[:, over] = group.measure()[0][:, :count][:, over]
-            running &= ~over
-    done = group.state.updates[:count].copy(), group.state.converged_at[:count].copy()
-    return measured(setup, Rows(*done, starts, ends, np.empty((count, 0))))

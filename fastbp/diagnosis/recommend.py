@@ -32,28 +32,28 @@ BEST = 4
 """The number of best changes that are tried in pairs."""
 
 GOOD = 0.95
-"""The convergence rate from which on no further changes are tried."""
+"""At this convergence rate no further changes are tried."""
 
 MAX_TOGETHER = 3
-"""Changes that are made at once."""
+"""The most changes that are made at once."""
 
 FEW, FEWEST = 504, 168
-"""Seeds of each group of changes where there are many groups, and where all pairs are tried."""
+"""Seeds of each group of changes if there are many groups, and if all pairs are tried."""
 
 ABOUT = 0.02
 """Convergence rates that differ by less count as about equal."""
 
 CHEAP = 5
-"""How much longer runs may take in the pairs that are tried first."""
+"""Pairs are tried first if their runs take at most this many times as long as the setup's."""
 
 MARGIN = 2
-"""How much longer training may take than estimated."""
+"""Training may take this many times as long as estimated."""
 
 
 class Recommendation(NamedTuple):
     """Recommended changes, and the result on fresh seeds that were not used to choose them.
 
-    `converged` of `runs` seeds converge with the changes, `before` of the same without.
+    Of `runs` seeds, `converged` converge with the changes and `before` without them.
     """
 
     changes: tuple[Change, ...]
@@ -66,8 +66,8 @@ class Recommendation(NamedTuple):
 class OrderComparison(NamedTuple):
     """Two orders of samples, compared with `change` in both.
 
-    Of `runs` fresh seeds, `converged` converge in the setup's own order and `other` in `order`;
-    `low` and `high` bound the difference of the two rates.
+    Of `runs` fresh seeds, `converged` converge in the setup's order and `other` in `order`; `low`
+    and `high` bound the difference of the two rates.
     """
 
     change: Change
@@ -80,11 +80,11 @@ class OrderComparison(NamedTuple):
 
 
 def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
-    """Try several changes of different causes at once, on fresh seeds.
+    """Try several changes with different causes at once, on fresh seeds.
 
-    First pairs of the best changes, and of these with what undoes an unusual setting; where no
-    change helps alone, all pairs. While fewer than GOOD converge, every other change is added to
-    the best group so far, as long as that gets better.
+    First come pairs of the best changes, and pairs of a best change with one that undoes an unusual
+    setting. If no change helps alone, all pairs are tried. While fewer than GOOD converge, each
+    other change is added to the best group so far, as long as that improves it.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame,
     pairs : DataFrame
         The effects of groups, in the columns of `table`.
     complete : bool
-        Whether there was time for all of them.
+        Whether there was time for all groups.
     """
     single = [group[0] for group in experiment.groups.values()]
     best: list[Change] = []
@@ -134,7 +134,7 @@ def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame,
 def _all_pairs(
     experiment: Experiment, single: Sequence[Change], count: int
 ) -> tuple[pd.DataFrame, bool]:
-    """Try all pairs of different causes: the cheap ones, then all where these are not enough."""
+    """Try all pairs with different causes: first the cheap ones, then all if no pair is GOOD."""
     pairs = [pair for pair in combinations(single, 2) if pair[0].cause != pair[1].cause]
     limit = CHEAP * seconds_per_run(experiment.setup)
 
@@ -156,7 +156,7 @@ def _share(*tables: pd.DataFrame) -> float:
 
 
 def _first(*tables: pd.DataFrame) -> str:
-    """The cheapest of the changes with about the largest convergence rate."""
+    """The cheapest of the changes whose convergence rate is about the largest."""
     rows = pd.concat([each for each in tables if len(each)])
     share = rows["converged"] / rows["pairs"]
     rows = rows.assign(share=-share)[share >= min(GOOD, share.max() - ABOUT)]
@@ -168,7 +168,7 @@ def _tried(
     groups: Iterable[tuple[Change, ...]],
     count: int,
 ) -> tuple[pd.DataFrame, bool]:
-    """Try groups of changes on the same seeds, the cheapest first, as long as there is time."""
+    """Try groups of changes on the same seeds, the cheapest first, while there is time."""
     setup = experiment.setup
     trials: dict[str, Trial] = {}
     for group in groups:
@@ -199,9 +199,9 @@ def _tried(
 def recommended(
     experiment: Experiment, table: pd.DataFrame, pairs: pd.DataFrame
 ) -> Recommendation | None:
-    """The fewest and cheapest changes that are GOOD or about as good as the best.
+    """Recommend the fewest and cheapest changes that are GOOD or about as good as the best.
 
-    They are checked on fresh seeds; None where nothing fixes.
+    They are checked on fresh seeds. None if nothing fixes the setup.
     """
     options = pd.concat([each for each in (table, pairs) if len(each)], ignore_index=True)
     options = options[options["fixes"].astype(bool)]
@@ -229,7 +229,7 @@ def compared_orders(
 ) -> OrderComparison | None:
     """Compare two orders of samples with a change in both.
 
-    None where the orders make no difference to the setup, or where there is no time.
+    None if the setup's runs do not depend on the order, or if there is no time.
     """
     setup = experiment.setup
     if setup.batch_rows == setup.rows or change.keys.keys() & {"order", "batch"}:

@@ -1,4 +1,4 @@
-"""The texts of a diagnosis: the verdict, the table, what to do next, and the same as JSON."""
+"""The texts of a diagnosis: the verdict, the table, what to do next; and the diagnosis as JSON."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from fastbp.diagnosis.diagnose import Diagnosis
 
 MAX_LINES = 7
-"""Changes that the terminal shows."""
+"""The number of changes that the terminal shows."""
 
 MAX_WIDE = 118
 """Characters per line of the terminal."""
 
 NONE = 0.02
-"""The largest difference of convergence rates that counts as none."""
+"""Convergence rates that differ by no more than this count as equal."""
 
 COMMON = 0.9
 """At this convergence rate a setup counts as sound."""
@@ -41,13 +41,13 @@ SOUND = 0.99
 """At this convergence rate the setup does not explain a network that fails."""
 
 VAGUE = 0.5
-"""An interval of a rate that is wider says nothing about a single seed."""
+"""If the interval of a rate is wider, it says nothing about a single seed."""
 
 OF_DATA = ("unscaled inputs", "contradictory labels")
-"""Symptoms of the data, whatever is trained."""
+"""Symptoms that the data have before any training."""
 
 NAMED = 6
-"""Changes that a sentence names."""
+"""The most changes that a sentence names."""
 
 
 def screen(
@@ -88,7 +88,7 @@ def verdict(diagnosis: Diagnosis) -> list[str]:
 
 
 def _how_common(diagnosis: Diagnosis) -> str:
-    """How often the setup fails, and whether the seed, the setup or the code is to blame."""
+    """Say how often the setup fails, and whether to blame the seed, the setup or the code."""
     n, converged = diagnosis.runs, diagnosis.outcomes["converged"]
     rate, (low, high) = converged / n, map(float, wilson(converged, n))
     fail = "fails" if n == 1 else "fail"
@@ -131,7 +131,7 @@ def _nothing_fixes(diagnosis: Diagnosis) -> str:
 
 
 def _of_fixes(diagnosis: Diagnosis) -> Iterator[str]:
-    """What fixes the setup, and what makes no difference."""
+    """Say what fixes the setup, and what makes no difference."""
     first, *others = _fixing(diagnosis)
     best, cause, does = diagnosis.recommended, first["cause"], "fixes it"
     if first["converged"] <= first["pairs"] / 2:
@@ -162,7 +162,7 @@ def _of_fixes(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def _orders(diagnosis: Diagnosis) -> Iterator[str]:
-    """What an order of samples is worth where everything else is changed alike."""
+    """Say how much an order of samples changes if everything else is the same."""
     compared = diagnosis.orders
     if compared is None or not (diagnosis.advised or compared.low > 0):
         return
@@ -235,7 +235,7 @@ TITLES = [
 
 
 def table(diagnosis: Diagnosis) -> list[str]:
-    """The changes that were tried, best first, one line each, and the best pairs."""
+    """List the changes that were tried, best first, then the best pairs, one line each."""
     control = diagnosis.table["cause"] == CONTROL
     if control.all():
         return []
@@ -255,7 +255,7 @@ def table(diagnosis: Diagnosis) -> list[str]:
 
 
 def cells(row: dict[Any, Any]) -> list[str]:
-    """A row of a table as texts."""
+    """The cells of a row, as texts."""
     control = CONTROL if row["cause"] == CONTROL else ""
     return [
         row["change"],
@@ -275,7 +275,7 @@ def cells(row: dict[Any, Any]) -> list[str]:
 
 
 def settings(changes: Sequence[Change]) -> dict[str, Any]:
-    """The keys that changes set, as a sweep file spells them."""
+    """The keys that changes set, as a sweep file writes them."""
     names = {key.column: key.name for key in KEYS.values()}
     keys = {names[column]: v for change in changes for column, v in change.keys.items()}
     if "hidden" in keys:
@@ -286,9 +286,9 @@ def settings(changes: Sequence[Change]) -> dict[str, Any]:
 def commands(
     diagnosis: Diagnosis, sweep_file: str = "", store: str = "", name: str = ""
 ) -> list[str]:
-    """What to do next: the keys to change, and commands where there is a sweep file.
+    """Say what to do next: which keys to change, and commands if there is a sweep file.
 
-    `name` is the setup's name in Python, where there is one.
+    `name` is the setup's name in Python, if it has one.
     """
     best, example = diagnosis.recommended, diagnosis.example
     lines = [f"in your own code: {_custom_code(best)}"] if best else []
@@ -298,14 +298,14 @@ def commands(
         lines.append(f"{what} from many seeds: {sweep}")
         if example is not None:
             run = f"{shlex.quote(store)} {diagnosis.setup.identity()} {example}"
-            lines.append(f"then a run that fails, and its picture: fastbp replay {run}")
+            lines.append(f"then a run that fails, with its picture: fastbp replay {run}")
     elif example is not None and (setup := name or _python(diagnosis.setup)):
         lines.append(f"a run that fails, from Python: fastbp.retrain({setup}, {example})")
     return lines
 
 
 def _python(setup: Setup) -> str:
-    """A setup as Python code; "" where its file is missing, such as a sample of a table."""
+    """A setup as Python code; empty if its file is gone, such as a sample of a table."""
     keys = setup.settings()
     if setup.problem.startswith("file:"):
         path = setup.problem.removeprefix("file:")
@@ -316,7 +316,7 @@ def _python(setup: Setup) -> str:
 
 
 def _custom_code(best: Recommendation) -> str:
-    """The keys that change, with what a program must do for them."""
+    """The keys that change, and what a program must do for them."""
     notes = {
         "standard": "subtract each input column's mean and divide by its σ",
         "minmax": "scale each input column to 0..1",
@@ -354,6 +354,6 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
-    """Rows as JSON knows them: a loss that is not finite is null."""
+    """Rows for JSON: a loss that is not finite becomes null."""
     finite = frame.astype(object).where(frame.notna() & (frame != float("inf")), None)
     return finite.to_dict("records")

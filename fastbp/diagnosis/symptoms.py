@@ -1,4 +1,4 @@
-"""What failing networks do instead of learning, read from the data and from their runs."""
+"""Find what failing networks do instead of learning, from the data and from their runs."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -21,14 +21,14 @@ MANY = 0.2
 """A symptom is reported where more than this share of the failing runs has it."""
 
 VANISHED = 0.01
-"""The gradient has vanished where following it through another budget lowers the loss by no more
-than this share."""
+"""The gradient has vanished if following it through another budget lowers the loss by no more than
+this share."""
 
 SAME = 0.05
 """A loss within this share of the best constant answer's counts as that answer's."""
 
 SENSIBLE = 0.1
-"""A rate at which following a gradient that has not vanished lowers a loss."""
+"""At this rate, following a gradient that has not vanished lowers a loss."""
 
 USUAL = 0.4
 """The tolerance of Fahlman's 40-20-40 rule."""
@@ -37,26 +37,27 @@ SATURATED = 0.9
 """A network with more than this share of its hidden outputs near 0 or 1 is saturated."""
 
 UNSCALED = 10.0
-"""Inputs of this size, or that many standard deviations from 0, saturate units whatever the weights
-learn."""
+"""Inputs of this size, or this many standard deviations from 0, saturate units, and no weights that
+are learned prevent that."""
 
 MAX_INSPECTED = 20
-"""Failing runs that are trained again, side by side."""
+"""The most failing runs that are trained again, side by side."""
 
 FALLS = 0.02
-"""The share of the loss by which it falls in the second half of a run that still learns."""
+"""A run still learns if its loss falls by this share in the second half of the run."""
 
 ALIKE = 0.999
-"""The correlation of hidden units that duplicate each other, up to a factor and a constant."""
+"""Hidden units with a stronger correlation duplicate each other, up to a factor and a constant."""
 
 FLAT = 0.01
 """A unit with a smaller standard deviation over the rows gives the same output for every row."""
 
 SLICE_SECONDS = 0.1
+"""About how long one call into compiled code may take."""
 
 
 class Symptom(NamedTuple):
-    """A symptom: its name and a sentence. `final`: no setup can fix it."""
+    """A symptom: its name and a sentence. `final`: whether no setup can fix it."""
 
     name: str
     text: str
@@ -79,13 +80,13 @@ def of_problem(setup: Setup) -> list[Symptom]:
         names = ", ".join(np.array(setup.names.inputs)[far][:5])
         names += " and others" * bool(far.sum() > 5)
         reach = f"{'reaches' if far.sum() == 1 else 'reach'} {size[far].max():.3g}"
-        text = f"inputs are not scaled: {names} {reach}, and sigmoids saturate beyond some ±5"
+        text = f"inputs are not scaled: {names} {reach}, and sigmoids saturate beyond about ±5"
         symptoms.append(Symptom("unscaled inputs", text))
     return symptoms
 
 
 def _contradiction(X: Real, T: Real, tolerance: float) -> list[Symptom]:
-    """Equal inputs with different targets: no network comes nearer to all than half their range."""
+    """Find equal inputs with different targets: outputs miss one by half the range or more."""
     _, group = np.unique(X, axis=0, return_inverse=True)
     group = group.ravel()
     order = np.argsort(group, kind="stable")
@@ -114,8 +115,8 @@ def _contradiction(X: Real, T: Real, tolerance: float) -> list[Symptom]:
 class InspectedRuns(NamedTuple):
     """What the trajectories of some runs show, [run].
 
-    `falling`: whether the loss still falls when the budget ends. `distinct`: units of the first
-    hidden layer that neither duplicate others nor give the same output for every row, of `units`.
+    `falling`: whether the loss still falls when the budget ends. `distinct`: how many of the
+    `units` in the first hidden layer neither duplicate others nor give one output for every row.
     """
 
     falling: NDArray[np.bool_]
@@ -126,7 +127,7 @@ class InspectedRuns(NamedTuple):
 def inspect(
     setup: Setup, seeds: NDArray[np.uint64], deadline: float = np.inf
 ) -> InspectedRuns | None:
-    """Train seeds again and inspect their trajectories; None without seeds or time."""
+    """Train seeds again and inspect their trajectories; None if there are no seeds or no time."""
     if not seeds.size:
         return None
     group = LaneGroup(task(setup), seeds[: task(setup).lanes])
@@ -153,7 +154,7 @@ def advance(group: LaneGroup, epochs: int, deadline: float) -> bool:
 
 
 def _distinct(X: Real, W: Real, b: Real) -> int:
-    """How many units vary over the rows; those that vary together count as one."""
+    """Count the units whose outputs vary over the rows; units that vary together count as one."""
     with np.errstate(over="ignore", invalid="ignore"):
         a = 1 / (1 + np.exp(-(X @ W.T + b)))
     varying = a[:, a.std(axis=0) > FLAT]
@@ -209,17 +210,17 @@ def of_runs(
 
 
 def of(count: int, n: int) -> str:
-    """So many of the failing runs."""
+    """A number of the failing runs in words: `all 20`, `12 of 40 (30.0%)`."""
     if count == n > 1:
         return f"all {n:,}"
     return f"{count:,} of {n:,}" + f" ({percent(count / n)})" * (n > 20)
 
 
 def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> Iterator[Symptom]:
-    """Compare losses with the best constant answer's, and with those at lower rates.
+    """Compare losses with the loss of the best constant answer, and with those at lower rates.
 
-    The rate is too high where the loss is stuck above the best constant answer's, and most of the
-    same seeds end lower at a third and at a tenth of the rate.
+    The rate is too high if the loss is stuck above that of the best constant answer, and if most of
+    the same seeds end lower both at a third and at a tenth of the rate.
     """
     n, loss = end.shape[1], end[m.LOSS]
     if diverged := int(np.isnan(end[m.MAX_ERROR]).sum()):
@@ -247,7 +248,7 @@ def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> Iterator[Sy
 
 
 def _of_partial(runs: MeasuredRuns, failing: NDArray[np.bool_]) -> Iterator[Symptom]:
-    """How many rows are on the wrong side, where networks separate some."""
+    """Count the rows on the wrong side if networks separate only some rows."""
     partial = runs.codes[failing] == OUTCOMES.index(Outcome.PARTIAL)
     count, n = int(partial.sum()), int(failing.sum())
     if count > MANY * n:
@@ -255,12 +256,12 @@ def _of_partial(runs: MeasuredRuns, failing: NDArray[np.bool_]) -> Iterator[Symp
         rows = f"{wrong:g} {'row' if wrong == 1 else 'rows'}"
         text = f"separated some rows but not all: the median run has {rows} wrong"
         if not wrong:
-            text = "had every row on its right side, but not near enough to its target"
+            text = "had every row on the right side, but not close enough to its target"
         yield Symptom("partial", f"{of(count, n)} {text}")
 
 
 def _of_trajectories(inspected: InspectedRuns) -> Iterator[Symptom]:
-    """Whether hidden units duplicate each other, and whether the loss still falls."""
+    """Find out whether hidden units duplicate each other, and whether the loss still falls."""
     n = len(inspected.falling)
     doubled = inspected.distinct < inspected.units
     if inspected.units > 1 and doubled.sum() > 0.5 * n:
@@ -280,7 +281,7 @@ def _of_trajectories(inspected: InspectedRuns) -> Iterator[Symptom]:
 
 
 def _of_gradient(setup: Setup, end: Real, stuck: bool) -> list[Symptom]:
-    """Whether following the gradient through another budget would lower the loss.
+    """Find out whether following the gradient through another budget would lower the loss.
 
     An update moves the weights by rate · batch · gradient, and with momentum by that over
     1 − momentum; each such step lowers the loss by its product with the gradient.

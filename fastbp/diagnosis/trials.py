@@ -1,11 +1,10 @@
-"""Setups trained on the same seeds, and the table of what each change does to them."""
+"""Train changed setups on the same seeds, and tabulate what each change does."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,8 @@ from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.analysis.summary import ALPHA
 from fastbp.config.setup import Setup
 from fastbp.diagnosis.candidates import CUSTOM, Change, changed
-from fastbp.engine import block
+from fastbp.engine import backends, block
+from fastbp.engine.executor_map import completed
 from fastbp.engine.lane_group import layout
 from fastbp.engine.machine import available_cores
 from fastbp.engine.plan import budget_groups, min_block_seeds, seconds_per_run
@@ -29,24 +29,24 @@ OTHER_ORDERS = 2**62
 """The distance of the seeds from which the control draws its orders of samples."""
 
 NEARLY = 0.75
-"""The share of the best change's effect that puts the removal of an unusual setting first."""
+"""Removing an unusual setting is listed first if it has this share of the best change's effect."""
 
 CONTROL = "control"
 """The cause of the change that only redraws the order of samples."""
 
 
 FIRST_SEEDS = 168
-"""Seeds whose training time predicts the rest: as many as go side by side."""
+"""The number of seeds whose training time predicts the rest: those trained side by side."""
 
 NARROW = 0.02
-"""Half the width of a difference's interval that is narrow enough."""
+"""The interval of a difference is narrow enough if it is within ± this."""
 
 AT_ONCE = 6
 """Changes that are tried together in the first round, the cheapest first."""
 
 
 class Trial(NamedTuple):
-    """A setup, and how far away the seeds of its orders of samples are."""
+    """A setup to train; run s gets the order of samples of seed s + `orders`."""
 
     setup: Setup
     orders: int = 0
@@ -75,7 +75,7 @@ NO_RUNS = MeasuredRuns(np.empty(0, np.int8), np.empty((m.MEASURES, 0)), np.empty
 
 
 def measured(setup: Setup, rows: Rows) -> MeasuredRuns:
-    """Rows with their outcomes."""
+    """Decide the outcomes of rows."""
     end = np.where(rows.end[m.FINITE] == 1.0, rows.end, np.nan)
     codes = classify(
         end[m.MAX_ERROR], end[m.SPREAD], end[m.ONE_SIDED] == 1.0, setup.tolerance, setup.collapse
@@ -106,47 +106,60 @@ def train(
     trials : sequence of Trial
         Setups that differ in their budget only are trained once.
     deadline : float
-        On the clock of ``time.perf_counter``; raises TimeIsUpError there.
+        On the clock of ``time.perf_counter``.
     tick : callable
-        Called now and then with the share that is done.
+        Called ten times a second with the share that is done.
+
+    Raises
+    ------
+    TimeIsUpError
+        At the deadline.
     """
     tasks = _tasks(trials, start, count)
-    total = sum(many * seconds_per_run(group[0].setup) for group, _, many in tasks)
+    total, done = sum(map(_seconds, tasks)), 0.0
     results: dict[Trial, dict[int, MeasuredRuns]] = {trial: {} for trial in trials}
-    done = 0.0
     given_up = threading.Event()
 
     def stopped() -> bool:
         return given_up.is_set() or time.perf_counter() > deadline
 
-    def work(group: list[Trial], first: int, many: int) -> list[MeasuredRuns]:
+    def work(task: _Task) -> list[MeasuredRuns]:
+        group, first, many = task
         setups = [trial.setup for trial in group]
         rows = block.train_at_once(setups, first, many, stopped=stopped, orders=group[0].orders)
         return [measured(setup, each) for setup, each in zip(setups, rows, strict=True)]
 
-    with ThreadPoolExecutor(available_cores(), "fastbp-trials") as pool:
-        waiting = {pool.submit(work, *each): each for each in tasks}
-        try:
-            while waiting:
-                # At most 0.2 s: the caller's tick is also where Ctrl-C and progress get a turn.
-                for future in wait(waiting, 0.2, FIRST_COMPLETED).done:
-                    group, first, many = waiting.pop(future)
-                    for trial, each in zip(group, future.result(), strict=True):
-                        results[trial][first] = each
-                    done += many * seconds_per_run(group[0].setup)
-                tick(done / total)
-        except block.InterruptedBlockError:
-            raise TimeIsUpError from None
-        finally:  # whatever ends this, such as Ctrl-C in a notebook
-            given_up.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+    def show() -> None:
+        tick(done / total)
+
+    pool = backends.pool()
+    try:
+        for task, future in completed(pool, work, tasks, show):
+            for trial, each in zip(task[0], future.result(), strict=True):
+                results[trial][task[1]] = each
+            done += _seconds(task)
+        show()
+    except block.InterruptedBlockError:
+        raise TimeIsUpError from None
+    finally:  # whatever ends this, such as Ctrl-C in a notebook
+        given_up.set()
+        pool.close()
     return {
         trial: joined(parts[first] for first in sorted(parts)) for trial, parts in results.items()
     }
 
 
-def _tasks(trials: Sequence[Trial], start: int, count: int) -> list[tuple[list[Trial], int, int]]:
-    """Groups of trials with parts of the seeds, the longest first."""
+_Task = tuple[list[Trial], int, int]
+"""Trials that are trained together, and the first and the number of their seeds."""
+
+
+def _seconds(task: _Task) -> float:
+    """Estimated seconds of a task on one core."""
+    return task[2] * seconds_per_run(task[0][0].setup)
+
+
+def _tasks(trials: Sequence[Trial], start: int, count: int) -> list[_Task]:
+    """Cut the trials and their seeds into tasks, the longest first."""
     groups: dict[Hashable, list[Trial]] = {}
     for orders in dict.fromkeys(trial.orders for trial in trials):
         setups = [trial.setup for trial in trials if trial.orders == orders]
@@ -158,7 +171,7 @@ def _tasks(trials: Sequence[Trial], start: int, count: int) -> list[tuple[list[T
         size = side_by_side * max(1, round(count / side_by_side / (2 * available_cores())))
         firsts = range(start, start + count, size)
         tasks += [(group, first, min(size, start + count - first)) for first in firsts]
-    return sorted(tasks, key=lambda task: -task[2] * seconds_per_run(task[0][0].setup))
+    return sorted(tasks, key=_seconds, reverse=True)
 
 
 # More and more seeds
@@ -167,9 +180,10 @@ def _tasks(trials: Sequence[Trial], start: int, count: int) -> list[tuple[list[T
 class Experiment(NamedTuple):
     """What all trials of a diagnosis share.
 
-    `start`, `seeds`: the first seed, and how many to train. `tick`: called with what is being done.
-    `began`, `seconds`: the time for training, on the clock of ``time.perf_counter``. `runs`: seeds
-    that single changes were trained on. `groups`: changes by name, and combinations of them.
+    `start`, `seeds`: the first seed and the number of seeds. `tick`: called with the current step.
+    `began`, `seconds`: the time for training, on the clock of ``time.perf_counter``. `runs`: the
+    number of seeds that single changes were trained on. `groups`: changes and combinations of
+    changes, by name.
     """
 
     setup: Setup
@@ -182,16 +196,16 @@ class Experiment(NamedTuple):
     runs: int = 0
 
     def by(self, share: float) -> float:
-        """When a share of the time is over."""
+        """The moment when this share of the time is over."""
         return self.began + share * self.seconds
 
     def train(self, trials: Sequence[Trial], part: int, share: float) -> dict[Trial, MeasuredRuns]:
-        """Train fresh seeds, those of part 1, 2, …, within a share of the time."""
+        """Train fresh seeds within a share of the time. Each `part` 1, 2, … has its own seeds."""
         return train(trials, self.start + part * self.seeds, self.runs, self.by(share))
 
 
 def train_some(experiment: Experiment, more: Sequence[Change]) -> list[ChangeEffect]:
-    """The effects of the first of these changes, as many as there is time for."""
+    """Try as many of these changes as there is time for, the first ones first."""
     rows: list[ChangeEffect] = []
     for change in more:
         trial = Trial(changed(experiment.setup, change))
@@ -209,11 +223,11 @@ def train_some(experiment: Experiment, more: Sequence[Change]) -> list[ChangeEff
 def train_rounds(
     experiment: Experiment, trials: dict[str, Trial]
 ) -> tuple[dict[str, MeasuredRuns], list[str], bool]:
-    """Train some seeds, then more, until intervals are narrow, seeds are done, or time is up.
+    """Train more and more seeds until intervals are narrow, all seeds are done, or time is up.
 
-    The first two trials, the setup and its control, are required; others are left out where there
-    is no time. Returns the runs by name, the names left out, and whether all seeds were trained or
-    not needed.
+    The first two trials, the setup and its control, are required; others are left out if there is
+    no time. Returns the runs by name, the names left out, and whether all necessary seeds were
+    trained.
     """
     required = list(trials.values())[:2]
     setup, start, deadline = experiment.setup, experiment.start, experiment.by(0.5)
@@ -228,7 +242,7 @@ def train_rounds(
         results = train(required, start, size, deadline)
     except TimeIsUpError:
         text = (
-            "there is no time for even a few runs of this setup, which take some "
+            "there is no time for even a few runs of this setup, which take about "
             f"{max(1.0, 2 * _guess(setup)):,.0f} s: allow more seconds, or a smaller budget"
         )
         raise SweepError([text]) from None
@@ -255,7 +269,7 @@ def train_rounds(
 def _more(
     experiment: Experiment, results: dict[Trial, MeasuredRuns]
 ) -> tuple[dict[Trial, MeasuredRuns], bool]:
-    """Train more seeds of all trials, while they are needed and there is time."""
+    """Train more seeds of all trials as long as they are needed and there is time."""
     trials, seeds, deadline = list(results), experiment.seeds, experiment.by(0.5)
     done, pace = results[trials[0]].runs, 0.0
     while done < seeds and not (done >= FIRST_SEEDS and _is_narrow(list(results.values()))):
@@ -295,7 +309,7 @@ def _is_narrow(runs: Sequence[MeasuredRuns]) -> bool:
 
 
 class ChangeEffect(NamedTuple):
-    """A change that was tried: its name, what is wrong if it helps, its setup, and its runs."""
+    """A change that was tried. `cause`: what is wrong if it helps."""
 
     name: str
     cause: str
@@ -304,7 +318,7 @@ class ChangeEffect(NamedTuple):
 
 
 def effects(setup: Setup, base: MeasuredRuns, rows: Sequence[ChangeEffect]) -> pd.DataFrame:
-    """What each change does to the seeds of `base`, and its cost relative to `setup`, ranked."""
+    """Tabulate what each change does to the seeds of `base`, and its cost relative to `setup`."""
     before = base.converged()
     after = np.array([row.runs.converged() for row in rows], bool).reshape(len(rows), len(before))
     fixed, broken = (after & ~before).sum(axis=1), (before & ~after).sum(axis=1)
@@ -342,17 +356,17 @@ def _loss(runs: MeasuredRuns) -> float:
 
 
 def _costs(setup: Setup) -> tuple[float, float]:
-    """Presentations of a run, and a number proportional to its multiply-adds."""
+    """The presentations of a run, and a number proportional to its multiply-adds."""
     presentations = float(setup.budget) * setup.batch_rows
     return presentations, presentations * setup.parameters
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort by effect, then cost, and say which changes fix.
+    """Sort changes by effect, then cost, and add the column `fixes`.
 
-    A change fixes where `p_holm` shows an effect beyond the control's interval. First is the
-    cheapest of the changes within the interval of the best; or, where it does NEARLY as well, the
-    removal of a setting that few people choose: that is what they want to hear first.
+    A change fixes the setup if `p_holm` shows an effect beyond the control's interval. The first
+    row is the cheapest change within the interval of the best. If removing a setting that few
+    people choose does NEARLY as well, it comes first, since people want to hear of it first.
     """
     control = table["cause"] == CONTROL
     least = max(0.0, table.loc[control, "difference_high"].max()) if control.any() else 0.0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
-from fastbp.engine.lane_group import LaneGroup, Task, after_last_epoch, task
+from fastbp.engine.lane_group import LaneGroup, Layers, Task, after_last_epoch, task
 from fastbp.engine.rows import Rows, empty_rows, kept_outputs
 from fastbp.kernels.training import Lanes, Runs, runs_of
 from fastbp.schema.keys import MAX_EPOCHS
@@ -72,10 +72,11 @@ def train_at_once(
     stopped: Callable[[], bool] = lambda: False,
     slice_seconds: float = SLICE_SECONDS,
     orders: int = 0,
+    layers: Layers | None = None,
 ) -> list[Rows]:
-    """Train the same seeds of setups that differ in their budget only, as `plan` finds them.
+    """Train the same seeds of setups that differ only in their budget.
 
-    The runs of a shorter setup are beginnings of those of the longest, so only the longest is
+    A run of a shorter setup is the beginning of a run of the longest, so only the longest is
     trained from start to end. The last epoch of a shorter setup is trained on a copy: it may be
     incomplete, and a run is evaluated at its end.
 
@@ -85,8 +86,8 @@ def train_at_once(
         The longest first; several only with `stop = "budget"`.
     start, count, lanes, stopped, slice_seconds
         As in `train`.
-    orders : int
-        Offset: the initial weights of seed s go with the order of samples of seed s + orders.
+    orders, layers
+        As in `LaneGroup`.
 
     Returns
     -------
@@ -103,7 +104,7 @@ def train_at_once(
     *shorter, work = (task(setup, lanes) for _, setup in sorted(budgets.items()))
     rows = {budget: empty_rows(count, kept_outputs(setups[0])) for budget in budgets}
     pace = _Pace(stopped, slice_seconds)
-    group = LaneGroup(work, orders=orders)
+    group = LaneGroup(work, orders=orders, layers=layers)
     # In less than one epoch there is only one evaluation.
     if work.config.refill and work.setup.budget >= work.setup.updates_per_epoch:
         _RefilledBlock(group, start, rows[work.setup.budget], pace).train()

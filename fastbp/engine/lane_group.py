@@ -218,13 +218,20 @@ class LaneGroup:
     seeds : uint64 array [at most lanes], optional
         Seeds whose initial weights are drawn at once; otherwise call `start`.
     orders : int
-        Offset: the initial weights of seed s go with the order of samples of seed s + orders.
+        A distance between seeds: a run with the initial weights of seed s gets the order of samples
+        of seed s + orders.
+    layers : Layers, optional
+        Initial weights for all runs, in place of those that seeds draw.
     """
 
     def __init__(
-        self, work: Task, seeds: NDArray[np.uint64] | None = None, orders: int = 0
+        self,
+        work: Task,
+        seeds: NDArray[np.uint64] | None = None,
+        orders: int = 0,
+        layers: Layers | None = None,
     ) -> None:
-        self.task = work
+        self.task, self._layers = work, layers
         self.orders = np.uint64(orders)
         self._train = trainer(work.lanes, is_online(work.setup))
         self._measure = measurer(work.lanes)
@@ -259,6 +266,8 @@ class LaneGroup:
             float(work.setup.init_scale),
             work.setup.bias,
         )
+        if self._layers:
+            self.set_layers(self._layers, block=runs.block)
         runs.seeds[:] += self.orders
 
     def advance(self, epochs: int, waiting: Runs | None = None, ended: Runs | None = None) -> None:
@@ -308,10 +317,12 @@ class LaneGroup:
             result.append((W.copy(), biases[: layer[UNITS]].copy()))
         return result
 
-    def set_layers(self, layers: Layers, lane: int | slice = slice(None)) -> None:
-        """Write weights and biases into a lane, or into all lanes."""
+    def set_layers(
+        self, layers: Layers, lane: int | slice = slice(None), block: NDArray[Any] | None = None
+    ) -> None:
+        """Write weights and biases into a lane or all lanes, of this group or of another block."""
         values = np.concatenate([part.ravel() for layer in layers for part in layer])
-        rows = self.state.block.reshape(-1, self.task.lanes)
+        rows = (self.state.block if block is None else block).reshape(-1, self.task.lanes)
         rows[: len(values), lane].T[...] = values
 
     def measure(

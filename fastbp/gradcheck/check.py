@@ -1,8 +1,8 @@
 """Compare a user's own backpropagation with the kernels' gradient and with finite differences."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from statistics import mode
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,25 +46,44 @@ MAX_UNITS, MAX_HIDDEN, MAX_ROWS = 64, 8, 256
 """Units per layer, hidden layers, and samples per call: networks of textbook size."""
 
 LOST = 0.05
-"""Rounding of a step, as a share of the largest gradient, above which a step cannot be judged."""
+"""A step is not judged if rounding changes it by more than this share of the largest gradient."""
 
 _LOST_STEPS = CallFailure(
     0,
     OWN_ERROR,
-    "its steps are lost in the rounding of its weights; needed: a larger rate, or float64 weights",
+    "its steps are so small that rounding its weights loses them; "
+    "needed: a larger rate, or float64 weights",
+)
+
+
+_UNSTEADY = (
+    "called again with the same arguments it returns something else: it keeps values between "
+    "calls, or draws random numbers"
 )
 
 
 class GradientCheck(NamedTuple):
-    """The result of a gradient check.
+    """The result of a gradient check; print it for the report.
 
-    `ok`: whether all gradients are right. `first_wrong`: the first wrong array in the order of
-    backpropagation, which starts at the output layer. `mistake`: the likely mistake, or why the
-    function cannot be checked. `errors`: the largest difference of each array from fastbp's
-    gradient, as a share of its largest value, beyond rounding (∞ for a transposed array).
-    `finite_differences`: the largest difference of fastbp's gradient from finite differences.
-    `convention`: how the function was called. `rate`: the learning rate of its steps, None where
-    it returns gradients. `tolerance`: the largest error that counts as none.
+    Attributes
+    ----------
+    ok : bool
+        Whether all gradients are right.
+    first_wrong : str
+        The first wrong array in the order of backpropagation, which starts at the output layer.
+    mistake : str
+        The likely mistake, or why the function cannot be checked.
+    errors : dict of float
+        The largest difference of each array from fastbp's gradient, as a share of its largest
+        value, without what rounding explains. It is ∞ for a transposed array.
+    finite_differences : float
+        The largest difference of fastbp's gradient from finite differences.
+    convention : str
+        How the function was called.
+    rate : float or None
+        The learning rate of its steps; None where it returns gradients.
+    tolerance : float
+        Arrays with a smaller error count as right.
     """
 
     ok: bool
@@ -80,11 +99,8 @@ class GradientCheck(NamedTuple):
         """The report, the verdict first."""
         if not self.ok and not self.errors:
             return f"Your function cannot be checked: {self.mistake}."
-        verdict = "Your gradients are right."
-        if not self.ok:
-            likely = "No usual mistake gives these values."
-            likely = f"Likely: {self.mistake}." if self.mistake else likely
-            verdict = f"Your gradients are wrong, first in {self.first_wrong}. {likely}"
+        wrong = f"wrong, first in {self.first_wrong}. {self.likely[:1].upper()}{self.likely[1:]}"
+        verdict = f"Your gradients are {'right' if self.ok else wrong}."
         rows = [
             f"  {name:<4}{_share(error):>8}{'' if error <= self.tolerance else '  ← wrong'}"
             for name, error in self.errors.items()
@@ -100,9 +116,14 @@ class GradientCheck(NamedTuple):
             ]
         )
 
+    @property
+    def likely(self) -> str:
+        """What the mistake is, in words."""
+        return f"likely: {self.mistake}" if self.mistake else "no usual mistake gives these values"
+
 
 def _share(difference: float) -> str:
-    # What is less is rounding, and other digits on every machine.
+    # Smaller differences are rounding, with other digits on every machine.
     return f"{difference:.2g}" if difference >= 1e-9 else "< 1e-9"
 
 
@@ -116,24 +137,25 @@ def check_gradients(
     bias: bool = True,
     seed: int = 0,
 ) -> GradientCheck:
-    """Check a user's own backpropagation, and name the likely mistake.
+    """Check your own backpropagation, and name the likely mistake.
 
     Parameters
     ----------
     function : callable
         ``function(W, b, x, t)`` gets a list of weight matrices, a list of biases, inputs and
-        targets. It returns the gradients of ½Σ(o − t)² (or of the cross-entropy) of a network of
-        sigmoids, or makes one step of gradient descent: it changes W and b in place, or returns
-        them changed. All usual shapes and layouts are tried; docs/check-gradients.md lists them.
+        targets of a network of sigmoids. Either it returns the gradients of ½Σ(o − t)² or of the
+        cross-entropy; or it makes one step of gradient descent, which changes W and b in place or
+        returns them changed. All usual shapes and layouts are tried; docs/check-gradients.md lists
+        them.
     sizes : sequence of int
         Units of each layer, inputs and outputs included, such as (3, 4, 1).
     loss : "squared" or "cross-entropy"
     rows : int
-        Samples per call. With several, x and t are tables [row, unit] or [unit, row], and gradients
-        are sums over rows.
+        Samples per call. Several are tables x and t, [row, unit] or [unit, row], and gradients are
+        sums over rows.
     lr : float, optional
-        The rate of the function's steps. Without it the rate is inferred, and a factor on all
-        gradients looks like another rate.
+        The rate of the function's steps. Without it the rate is inferred; then a factor on all
+        gradients looks like another rate and is not found.
     bias : bool
         False for a network without biases: it is called as ``function(W, x, t)``.
     seed : int
@@ -142,12 +164,12 @@ def check_gradients(
     Returns
     -------
     GradientCheck
-        Print it for a report. Whatever is wrong with the function stands there.
+        Print it for a report. It also says why a function cannot be checked.
 
     Raises
     ------
     SweepError
-        Where another argument is invalid.
+        If another argument is invalid.
     """
     if lines := _argument_errors(function, sizes, loss, rows, lr, bias, seed):
         raise SweepError(lines)
@@ -164,35 +186,34 @@ def _with_hint(
     rows: int,
     bias: bool,
 ) -> GradientCheck:
-    """The result, with what other networks show that this one cannot."""
-    result, equal_units = checked(units, rows, bias), (max(units),) * len(units)
+    """Check a function; where that gives no clear result, add what other networks show."""
+    result = checked(units, rows, bias)
     if result.errors:
-        if not result.ok and not result.mistake and rows > 1 and checked(units, 1, bias).ok:
+        unclear = not result.ok and not result.mistake and rows > 1
+        if unclear and checked(units, 1, bias).ok:
             mistake = "for one row it is right, for several it does not return their sum"
             return result._replace(mistake=mistake)
         return result
-    if result.mistake.startswith("it raises SystemExit"):
-        return result
-    if (
-        takes(function, 3)
-        and (other := checked(units, rows, not bias)).errors
-        and (bias or "of each W" in other.convention)
-    ):
-        hint = f"it has {'no biases' if bias else 'biases in W'}: check it with bias={not bias}"
-    elif (
-        units != equal_units
-        and " raises " in result.mistake
-        and (other := checked(equal_units, rows, bias)).errors
-    ):
-        hint = f"with sizes {equal_units} it runs"
-    else:
-        return result
-    verdict = "its gradients are right"
-    if not other.ok:
-        likely = "no usual mistake gives these values"
-        likely = f"likely: {other.mistake}" if other.mistake else likely
-        verdict = f"its gradients are wrong, first in {other.first_wrong}, {likely}"
-    return result._replace(mistake=f"{result.mistake}; {hint}, and then {verdict}")
+    may_run = not result.mistake.startswith("it raises SystemExit")
+    equal = (max(units),) * len(units)
+    has = "no biases" if bias else "biases in W"
+    others = [
+        (f"it has {has}: check it with bias={not bias}", units, not bias, takes(function, 3)),
+        (
+            f"with sizes {equal} it runs",
+            equal,
+            bias,
+            equal != units and " raises " in result.mistake,
+        ),
+    ]
+    for hint, *network, applies in others:
+        other = checked(network[0], rows, network[1]) if may_run and applies else result
+        # Without biases only a function with biases in W is meant.
+        if other.errors and (network[1] == bias or bias or "of each W" in other.convention):
+            wrong = f"wrong, first in {other.first_wrong}, {other.likely}"
+            verdict = f"its gradients are {'right' if other.ok else wrong}"
+            return result._replace(mistake=f"{result.mistake}; {hint}, and then {verdict}")
+    return result
 
 
 def _argument_errors(
@@ -283,9 +304,7 @@ def _judged(task: CheckTask) -> GradientCheck | CallFailure:
                 text = "it changes its arguments in some calls and returns something in others"
                 failures.append(CallFailure(0, UNFIT, text))
             elif not _is_steady(task, convention):
-                again = "called again with the same arguments it returns something else: it keeps "
-                again += "values between calls, or draws random numbers"
-                return _wrong(read, [], task, again)
+                return _wrong(read, [], task, _UNSTEADY)
             else:
                 new += [r for r in read if not any(equal(r, other) for other in known + new)]
         if likely := explained(new, task):
@@ -299,7 +318,7 @@ def _judged(task: CheckTask) -> GradientCheck | CallFailure:
 
 
 def _most_telling(failures: Sequence[CallFailure], fits: Sequence[int]) -> CallFailure:
-    """The failure in the convention that came nearest to the function's own."""
+    """The failure in the convention that is most like the function's own."""
     ranks = [
         (-failure.rank, fit, len(failure.fitting), failure.reached)
         for failure, fit in zip(failures, fits, strict=True)
@@ -309,11 +328,11 @@ def _most_telling(failures: Sequence[CallFailure], fits: Sequence[int]) -> CallF
         return best[0]
     # An error in every convention is the function's own.
     texts = [failure.text.partition(" (called as ")[0] for failure in best]
-    return best[texts.index(Counter(texts).most_common(1)[0][0])]
+    return best[texts.index(mode(texts))]
 
 
 def _is_steady(task: CheckTask, convention: Convention) -> bool:
-    """Whether the function returns the same again for the same arguments."""
+    """Whether the function returns the same values when it is called again."""
     first, again = (
         [
             (way, [values.tolist() for values in arrays.values()])
@@ -334,8 +353,8 @@ def _right(
         if max(errors.values()) > TOLERANCE:
             continue
         if failure:
-            text = f"in call {calls + 1} of {len(task.examples)} {failure.text}"
-            return failure._replace(text=text)
+            where = f"in call {calls + 1} of {len(task.examples)}"
+            return failure._replace(text=f"{where} {failure.text}")
         if noise > LOST:
             return _LOST_STEPS
         if i and read[0].steps and not reading.steps and explained([read[0]], task):
@@ -357,7 +376,7 @@ def _right(
 def _wrong(
     known: Sequence[Reading], likely: Sequence[LikelyMistakes], task: CheckTask, mistake: str = ""
 ) -> GradientCheck | CallFailure:
-    """The verdict on the reading that likely mistakes explain, or on the nearest one."""
+    """The verdict on the reading that the likely mistakes explain; without any, on the nearest."""
     if likely:
         reading, factor = likely[0].reading, likely[0].factor
         mistake = "; or ".join(dict.fromkeys(each.text for each in likely))
@@ -386,10 +405,9 @@ def _report(
     wrong = wrong or bool(mistake)
     names = [name for name, error in errors.items() if error > tolerance] or list(errors)
     first = max(names, key=lambda name: (int(name[1:]), name[0] == "W")) if wrong else ""
-    convention = f"called with {reading.convention}; it {reading.does}"
-    if reading.steps:
-        convention += f": a step of rate {rate:.4g}"
-        inferred = "\nthe rate is inferred: a factor on all gradients would look the same "
-        convention += (inferred + "(lr = … checks it)") * (task.rate is None)
+    inferred = "\nthe rate is inferred: a factor on all gradients would look the same "
+    inferred = (inferred + "(lr = … checks it)") * (task.rate is None)
+    step = f": a step of rate {rate:.4g}{inferred}" * reading.steps
+    convention = f"called with {reading.convention}; it {reading.does}{step}"
     step_rate = rate if reading.steps else None
     return GradientCheck(not wrong, first, mistake, errors, 0.0, convention, step_rate, tolerance)

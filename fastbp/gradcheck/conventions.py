@@ -4,6 +4,7 @@ import re
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from inspect import signature
 from itertools import islice, product
@@ -25,17 +26,16 @@ from fastbp.gradcheck.reference import (
 )
 from fastbp.schema.text import plain, shown
 
-_VECTORS = {"flat": (-1,), "column": (-1, 1), "row": (1, -1)}
-
 _FORMS = {"flat": "flat", "column": "as columns", "row": "as rows"}
+"""The forms of a vector, in words."""
 
 
 class Convention(NamedTuple):
     """The shapes of the arguments of a function.
 
-    `out_in`: W[out, in] or W[in, out]. `biases`, `samples`: flat, column or row. `joined`: whether
-    each W holds its biases as the "first" or "last" weights, those of an input that is always 1.
-    `ones`: whether the samples contain that input.
+    `out_in`: W[out, in], else W[in, out]. `biases`, `samples`: "flat", "column" or "row". `joined`:
+    "first" or "last" where the first or last weights in each W are its biases, the weights of an
+    input that is always 1. `ones`: whether the samples contain that input.
     """
 
     out_in: bool
@@ -86,38 +86,39 @@ class Convention(NamedTuple):
 
 
 def _vector(values: Real, form: str) -> Real:
-    return values.reshape(_VECTORS[form]).copy()
+    shapes = {"flat": (-1,), "column": (-1, 1), "row": (1, -1)}
+    return values.reshape(shapes[form]).copy()
 
-
-_ORDERS = True, False
 
 SEPARATE = [
-    [Convention(out_in, form, form) for form, out_in in product(_FORMS, _ORDERS)],
+    [Convention(out_in, form, form) for form, out_in in product(_FORMS, (True, False))],
     [
         Convention(out_in, biases, samples)
-        for biases, samples, out_in in product(_FORMS, _FORMS, _ORDERS)
+        for biases, samples, out_in in product(_FORMS, _FORMS, (True, False))
         if biases != samples
     ],
 ]
-"""Conventions with biases of their own: first those with all vectors alike."""
+"""Conventions in which biases are separate arrays: first those with all vectors alike."""
 
 JOINED = [
     Convention(out_in, samples, samples, joined, ones)
-    for ones, samples, joined, out_in in product((False, True), _FORMS, ("last", "first"), _ORDERS)
+    for ones, samples, joined, out_in in product(
+        (False, True), _FORMS, ("last", "first"), (True, False)
+    )
 ]
 """Conventions in which the matrices hold the biases."""
 
 
 ENDS, OWN_ERROR, UNFIT, SHAPES = range(-1, 3)
-"""Ranks of failures, the most telling first: the program would end, the function's own error,
-results that are no gradient, and shapes that may belong to another convention."""
+"""Kinds of failures, the one that says most first: the program would end; an error of the function
+itself; results that are no gradient; shapes that may belong to another convention."""
 
 
 class CallFailure(NamedTuple):
     """Why a call in some convention failed.
 
-    `example`: its number. `rank`: the smaller, the more telling. `name`, `fitting`: as of a
-    NoGradientError. `reached`: the lines that raised, from the function inwards.
+    `example`: the number of the call. `rank`: the kind of failure; the smallest says most. `name`,
+    `fitting`: see `NoGradientError`. `reached`: the lines that raised, from the function inwards.
     """
 
     example: int
@@ -129,13 +130,14 @@ class CallFailure(NamedTuple):
 
 
 Answer = dict[str, Arrays]
-"""The results of one call, copied, by each layout that fits; IN_PLACE: the changed arguments."""
+"""Copies of the results of one call, in each layout that fits; at IN_PLACE, the arguments where the
+function changed them."""
 
 IN_PLACE = "in place"
 
 
 def takes(function: Callable[..., Any], arguments: int) -> bool:
-    """Whether a function can be called with so many arguments, as far as its signature says."""
+    """Whether the signature of a function, if it has one, allows this number of arguments."""
     try:
         signature(function).bind(*[None] * arguments)
     except TypeError:
@@ -146,7 +148,7 @@ def takes(function: Callable[..., Any], arguments: int) -> bool:
 
 
 def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFailure | None]:
-    """Call the function for each example, until one call fails."""
+    """Call the function for each example; stop at the first call that fails."""
     answers: list[Answer] = []
     separate = task.bias and not convention.joined
     three = not separate and (not task.bias or takes(task.function, 3))
@@ -163,8 +165,7 @@ def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFai
         called_as += f"x {x.shape}, t {t.shape})"
         try:
             # In a convention that is not its own a function may warn of anything.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with warnings.catch_warnings(action="ignore"):
                 returned = task.function(*arguments)
         except (Exception, SystemExit) as error:
             return answers, _raised(error, called_as, number)
@@ -188,22 +189,20 @@ def _shapes(arrays: Sequence[Real], letter: str) -> str:
 
 
 def _raised(error: BaseException, called_as: str, example: int) -> CallFailure:
-    try:
-        text = plain((str(error).splitlines() or [""])[0].strip(), 200)
-    except Exception:  # an error may fail to say what it is
-        text = ""
-    text = f"it raises {type(error).__name__}{': ' * bool(text)}{text} {called_as}"
-    rank = OWN_ERROR
-    if isinstance(error, ValueError | TypeError | IndexError | AssertionError):
-        rank = SHAPES
-    elif isinstance(error, SystemExit) and not isinstance(error.code, str):
+    why = ""
+    with suppress(Exception):  # an error may fail to say what it is
+        why = plain((str(error).splitlines() or [""])[0].strip(), 200)
+    text = f"it raises {type(error).__name__}{': ' * bool(why)}{why} {called_as}"
+    about_shapes = isinstance(error, ValueError | TypeError | IndexError | AssertionError)
+    rank = SHAPES if about_shapes else OWN_ERROR
+    if isinstance(error, SystemExit) and not isinstance(error.code, str):
         rank = ENDS  # with a text, it may refuse the shapes
     lines = [line for _, line in traceback.walk_tb(error.__traceback__)][1:]
     return CallFailure(example, rank, text, reached=lines)
 
 
 def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention) -> list[Reading]:
-    """Each way to read the results of a function, the likeliest first."""
+    """Read the results of a function in each way that is possible, the likeliest first."""
     read = {
         way: [answer[way] for answer in answers]
         for way in (answers[0] if answers else ())
@@ -299,7 +298,7 @@ def _read(returned: Any, before: Arrays, convention: Convention, needed: str) ->
 
 
 def _of_mapping(returned: Mapping[Any, Any], names: Sequence[str], needed: str) -> list[Any]:
-    """The parts of a dictionary of arrays (W0 or dW1, …), of lists (W and b), or of layers."""
+    """The parts of a dictionary: arrays (W0 or dW1, …), lists (W and b), or layers."""
     keys = {re.sub(r"[^a-z0-9]", "", str(key).lower()): value for key, value in returned.items()}
     pattern = r"^(delta|grad|d)?(weights?|w|bias(es)?|b)(?=\d*$)"
     keys = {re.sub(pattern, lambda m: m[2][0], key): value for key, value in keys.items()}
@@ -320,7 +319,7 @@ def _of_mapping(returned: Mapping[Any, Any], names: Sequence[str], needed: str) 
 
 
 def _items(values: Any) -> list[Any]:
-    """The parts of a container or array, none of anything else."""
+    """The parts of a container or array; any other value has none."""
     if isinstance(values, Mapping):
         return list(values.values())
     has_parts = isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim)
@@ -328,7 +327,7 @@ def _items(values: Any) -> list[Any]:
 
 
 def _layouts(names: Sequence[str], complete: bool) -> list[Any]:
-    """Nested lists of names, as people return them: of all arrays, or of some alone."""
+    """Nested lists of names as people return arrays: with `complete` all arrays, else only some."""
     weights = [name for name in names if name[0] == "W"]
     biases = [name for name in names if name[0] == "b"]
     pairs = [list(pair) for pair in zip(weights, biases, strict=False)]
@@ -360,7 +359,7 @@ def _laid_out(
                 continue
             if order:
                 values = {mirrored[name]: value for name, value in values.items()}
-            # For whoever updates with it, an absent array is the same as 0.
+            # An update with an absent array is the same as one with 0.
             arrays = {name: values.get(name, np.zeros(w.shape)) for name, w in before.items()}
             try:
                 way = f"{order} {number}{'' if complete else ' alone'}"
@@ -376,7 +375,7 @@ def _laid_out(
 
 
 def _matched(layout: Any, value: Any) -> dict[str, Any]:
-    """The parts of a value by name, none where its nesting is another one."""
+    """The parts of a value by name; nothing if it is not nested like the layout."""
     if isinstance(layout, str):
         return {layout: value}
     parts = _items(value)

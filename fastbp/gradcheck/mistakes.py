@@ -1,4 +1,4 @@
-"""The catalogue of mistakes in backpropagation: at each step of it, what people write instead."""
+"""The catalogue of mistakes: what people write instead at each step of backpropagation."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,7 +11,7 @@ from fastbp.gradcheck.reference import Example, Loss, Real, prime, sigmoid
 
 
 class LayerState(NamedTuple):
-    """A layer in a backward pass, with all that the forward pass and the layers above left.
+    """A layer in a backward pass, with what was computed before: forward, and in layers above.
 
     Lists have an entry for each layer, and first one for the inputs.
     """
@@ -29,7 +29,7 @@ class LayerState(NamedTuple):
     above: Real
     """The deltas of the layer above; for the output layer the error."""
     carried: Real
-    """The same, carried back through the weights."""
+    """The deltas of the layer above, carried back through the weights."""
     slope: Real
     delta: Real
 
@@ -42,9 +42,9 @@ class LayerState(NamedTuple):
 class Variant(NamedTuple):
     """One way to write a step of backpropagation.
 
-    `text`: the mistake, "" for the right way; {layers}, {W}, {b} stand for the layers and gradients
-    it is about, {W_are} and {b_are} for the gradients with a verb. `rare`: of several mistakes that
-    give the same numbers, the one with the smallest value is reported.
+    `text`: the mistake; empty for the right way. In it {layers}, {W} and {b} stand for the wrong
+    layers and gradients, {W_are} and {b_are} for the gradients with a verb. `rare`: where several
+    mistakes give the same numbers, the one with the smallest value is reported.
     """
 
     text: str
@@ -74,10 +74,10 @@ _UNUSED = (
 
 
 class ForwardVariant(NamedTuple):
-    """One way to write the forward pass; empty where it is right.
+    """One way to write the forward pass; fields are empty where it is right.
 
-    `hidden`, `output`: the kind of units. `unused`: which biases it leaves out. `row`: the only
-    row it uses.
+    `hidden`, `output`: the kind of units. `unused`: the biases that it leaves out. `row`: the only
+    row that it uses.
     """
 
     hidden: str = ""
@@ -127,7 +127,7 @@ def passed(example: Example, forward: ForwardVariant, changed: Sequence[Real]) -
 
 
 def sources(layer: int, last: int, loss: Loss) -> list[Variant]:
-    """What a layer's delta starts from: at the output the error, elsewhere the deltas above."""
+    """What a delta starts from: the error in the output layer, else the deltas above."""
     right = Variant("", lambda at: at.above)
     if layer < last:
         error = "what is carried back to {layers} is the error o − t, not the output's delta"
@@ -201,7 +201,7 @@ _MEANS: tuple[Callable[[Real], Any], ...] = (
     lambda a: a.mean(axis=1, keepdims=True),
     lambda a: a.mean(),
 )
-"""Means that people take for all units: of each row, or of all rows."""
+"""Means that people take in place of each unit's value: over a row, or over all rows."""
 
 
 def slopes(layer: int, last: int, loss: Loss) -> list[Variant]:
@@ -249,7 +249,7 @@ def slopes(layer: int, last: int, loss: Loss) -> list[Variant]:
 
 
 def _slopes_of(other: int, layer: int, last: int) -> list[Variant]:
-    """The slopes of another layer, under each name that this layer may have."""
+    """The slopes of another layer. Two variants differ in how they name that layer."""
     absolute = {0: "the inputs", last: "the output"}.get(other, f"hidden layer {other}")
     relative = {1: "the layer above", -1: "the layer below"}.get(other - layer, absolute)
     variants = []
@@ -272,7 +272,7 @@ def _slopes_of(other: int, layer: int, last: int) -> list[Variant]:
 
 
 def inputs(layer: int, last: int) -> list[Variant]:
-    """The gradient of a layer's weights: its deltas, times the layer's inputs."""
+    """The gradient of a layer's weights: its deltas times its inputs."""
     below = layer - 1
     names = {0: "the inputs x", layer: "the outputs of its own layer"}
     sums = Variant(

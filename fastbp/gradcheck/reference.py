@@ -1,4 +1,4 @@
-"""Random networks, and their gradients: of the kernels, of a textbook, of finite differences."""
+"""Random networks, and their gradients by the kernels, by a textbook and by finite differences."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -20,12 +20,12 @@ Loss = Literal["squared", "cross-entropy"]
 
 
 TOLERANCE = 1e-4
-"""Largest difference of an array, as a share of its largest gradient, that counts as none: float32
-keeps seven digits."""
+"""An array is right if it differs by less than this share of its largest gradient: float32 keeps
+seven digits."""
 
 KERNEL_RATE = 2.0**19
-"""The rate of the one step that gives the kernels' gradient: so large that subtracting the weights
-costs no digit of it."""
+"""The rate of the step from which the kernels' gradient is computed: so large that subtracting the
+weights costs no digit of the gradient."""
 
 
 class Example(NamedTuple):
@@ -37,9 +37,9 @@ class Example(NamedTuple):
 
 
 class CheckTask(NamedTuple):
-    """What is checked: a function, on these examples, against these gradients of ours.
+    """A function to be checked, the examples, and our gradients for them.
 
-    `rate` is the learning rate that the user named, None where the user named none.
+    `rate` is the learning rate that the user gave, if any.
     """
 
     function: Callable[..., Any]
@@ -59,8 +59,8 @@ class Reading(NamedTuple):
     """One way to read the results of a function, for every example.
 
     Weights are [out, in]; a gradient with the shape of the transpose keeps it. `does`: what the
-    function does. `noise`: what rounding alone may have done to each array. `rate`: of steps; where
-    it is None, `arrays` are steps, not gradients. `changed`: the weights after each step.
+    function does. `noise`: how much rounding may have changed each array. `rate`: the rate of
+    steps; if it is None, `arrays` are steps, not gradients. `changed`: the weights after each step.
     """
 
     arrays: list[Arrays]
@@ -75,7 +75,7 @@ class Reading(NamedTuple):
 class NoGradientError(Exception):
     """What a function returned is not a gradient.
 
-    `name`: the array that is wrong, if it is one. `fitting`: the arrays that fit.
+    `name`: the wrong array, if only one is wrong. `fitting`: the arrays that fit.
     """
 
     def __init__(self, text: str, name: str = "", fitting: Arrays | None = None) -> None:
@@ -95,7 +95,7 @@ def random_example(
         for n, m in pairwise(sizes)
     ]
     X, T = rng.normal(size=(rows, sizes[0])), rng.uniform(0.1, 0.9, (rows, sizes[-1]))
-    # Of a difference near 0 float32 keeps few digits, too.
+    # float32 also keeps few digits of a difference near 0.
     near = np.abs(activations(layers, X)[-1] - T) < 0.1
     return Example(layers, X, np.where(near, (T + 0.4) % 0.8 + 0.1, T))
 
@@ -127,14 +127,14 @@ def loss_of(example: Example, loss: Loss) -> float:
 
 
 def gradient(example: Example, loss: Loss, through: Sequence[Real]) -> Layers:
-    """The gradient, summed over rows, with deltas carried back through other weights.
+    """The gradient, summed over rows, if deltas are carried back through these weights.
 
     Parameters
     ----------
     example : Example
     loss : "squared" or "cross-entropy"
     through : float64 [out, in] of each layer
-        The weights that carry deltas back; the network's own give the true gradient.
+        The weights that carry deltas back; those of the network give the true gradient.
     """
     *below, o = activations(example.layers, example.X)
     delta = (o - example.T) * (prime(o) if loss == "squared" else 1.0)
@@ -146,7 +146,7 @@ def gradient(example: Example, loss: Loss, through: Sequence[Real]) -> Layers:
 
 
 def kernel_gradient(example: Example, loss: Loss, bias: bool) -> Arrays:
-    """The gradient of the kernels, summed over rows: what one step takes from the weights."""
+    """The gradient by the kernels, summed over rows: what one step subtracts from the weights."""
     setup = Setup.from_arrays(
         example.X,
         example.T,
@@ -210,10 +210,10 @@ def equal(a: Reading, b: Reading) -> bool:
 def errors_of(
     reading: Reading, task: CheckTask, factor: float = 0.0
 ) -> tuple[dict[str, float], float, float]:
-    """The error of each array beyond rounding, the largest rounding, and the rate.
+    """The error of each array without what rounding explains, the largest rounding, and the rate.
 
-    Errors and rounding are shares of our largest gradient. A rate that the user did not name is
-    `factor`, or the one that fits the output's weights best.
+    Errors and rounding are shares of our largest gradient. A rate that the user did not give is
+    `factor`, or the rate that fits the output layer's weights best.
     """
     pairs = list(zip(reading.arrays, task.ours, strict=False))
     rate = 1.0

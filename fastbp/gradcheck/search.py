@@ -1,4 +1,4 @@
-"""Which usual mistakes give exactly the gradients that a function returned."""
+"""Find the usual mistakes that give exactly the gradients that a function returned."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from fastbp.gradcheck.reference import TOLERANCE, CheckTask, Reading, Real
 from fastbp.schema.text import and_
 
 SAME = 1e-3
-"""Two factors that differ by less, relatively, are equal."""
+"""Factors that differ by less than this share count as equal."""
 
 MAX_MISTAKES = 3
-"""Mistakes at once that the search looks for."""
+"""The most mistakes in one function that the search looks for."""
 
 
 class LikelyMistakes(NamedTuple):
     """Mistakes that give the gradients of a reading.
 
-    `rank`: the smaller the likelier; first comes the number of mistakes. `factor`: by which most
-    arrays differ from ours times these mistakes.
+    `rank`: the smallest is the likeliest; it begins with the number of mistakes. `factor`: what
+    most arrays are multiplied by, besides these mistakes.
     """
 
     reading: Reading
@@ -42,16 +42,16 @@ class LikelyMistakes(NamedTuple):
 
 
 class _Match(NamedTuple):
-    """How an array matches: up to a factor, perhaps "transposed" or "reshaped"."""
+    """How an array matches: by a factor, and perhaps "transposed" or "reshaped"."""
 
     factor: float
     turned: str = ""
 
 
 class _Path(NamedTuple):
-    """An explanation of the layers from the output down to above `states[0].layer`.
+    """An explanation of the layers from the output down to the one above `states[0].layer`.
 
-    `mistakes`: each with its layer, 0 for the forward pass.
+    `mistakes`: texts, each with its layer, or 0 for the forward pass.
     """
 
     states: list[LayerState]
@@ -61,7 +61,7 @@ class _Path(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """The fewest mistakes first, then the likeliest, then those in the fewest layers."""
+        """A rank by how few the mistakes are, then how likely, then how few their layers."""
         return len({text for text, _ in self.mistakes}), self.rare, len(self.mistakes)
 
     def plus(self, variants: Sequence[Variant]) -> _Path:
@@ -73,7 +73,7 @@ class _Path(NamedTuple):
 
 
 def explained(readings: Sequence[Reading], task: CheckTask) -> list[LikelyMistakes]:
-    """Find the explanations with the fewest mistakes; up to three where they give equal numbers.
+    """Find the explanations with the fewest mistakes: up to three if they give equal numbers.
 
     The search goes from the output down, as backpropagation does: it keeps what explains the
     arrays of a layer, and goes on with the layer below.
@@ -90,7 +90,7 @@ def explained(readings: Sequence[Reading], task: CheckTask) -> list[LikelyMistak
 
 
 def _explanations(reading: Reading, task: CheckTask, most: int) -> Iterator[LikelyMistakes]:
-    """All explanations of a reading with up to so many mistakes."""
+    """All explanations of a reading with up to `most` mistakes."""
     if all(
         np.abs(values).max() <= reading.noise[name]
         for arrays in reading.arrays
@@ -120,7 +120,7 @@ def _completed(
 
 
 def _lower(path: _Path, reading: Reading, task: CheckTask, most: int) -> Iterator[_Path]:
-    """The paths that explain the arrays of one layer more."""
+    """The paths that also explain the arrays of the next layer."""
     layer, last = path.states[0].layer, len(task.examples[0].layers)
     W, b = f"W{layer - 1}", f"b{layer - 1}"
     for variants, states in _deltas(path, reading, task, most):
@@ -145,7 +145,7 @@ def _lower(path: _Path, reading: Reading, task: CheckTask, most: int) -> Iterato
 def _matching(
     variants: Sequence[Variant], reading: Reading, name: str, states: Sequence[LayerState]
 ) -> Iterator[tuple[Variant, _Match]]:
-    """The variants that make an array of a reading."""
+    """The variants that give an array of a reading."""
     for variant in variants:
         # The first example alone refutes most.
         if _match(reading, name, states[:1], variant):
@@ -157,7 +157,7 @@ def _matching(
 def _deltas(
     path: _Path, reading: Reading, task: CheckTask, most: int
 ) -> Iterator[tuple[tuple[Variant, ...], list[LayerState]]]:
-    """Every way to compute the deltas of the next layer, with the states that come of it."""
+    """Every way to compute the deltas of the next layer, each with the resulting states."""
     states = path.states
     layer, last = states[0].layer, len(task.examples[0].layers)
     shapes = [at.activations[layer].shape for at in states]
@@ -183,10 +183,10 @@ def _made(
     shapes: Sequence[tuple[int, ...]],
     path: _Path,
 ) -> list[tuple[Variant, list[Real]]]:
-    """What variants make in each example; of equal results the likeliest variant's.
+    """The result of each variant in each example; equal results count as the likeliest variant's.
 
-    Results of another shape, which nobody can have meant, are left out; a single number or one
-    unit's stands for all units.
+    Results of another shape are left out, since nobody can have meant them; a single number, or one
+    unit's, stands for all units.
     """
     distinct: list[tuple[Variant, list[Real]]] = []
     known = {"", *(text for text, _ in path.mistakes)}
@@ -211,13 +211,13 @@ _TURNS: list[tuple[str, Callable[[Real], Real]]] = [
     ("reshaped, not transposed", lambda w: w.T.reshape(w.shape)),
     ("reshaped, not transposed", lambda w: w.reshape(w.T.shape).T),
 ]
-"""What people do with an array that does not fit."""
+"""What people do to an array that does not fit."""
 
 
 def _match(
     reading: Reading, name: str, states: Sequence[LayerState], variant: Variant
 ) -> _Match | None:
-    """How the arrays of a reading match what a variant makes, None where they do not."""
+    """How the arrays of a reading match those of a variant; None if they do not."""
     noise = reading.noise[name]
     arrays = [each[name] for each, _ in zip(reading.arrays, states, strict=False)]
     if all(np.abs(values).max() <= noise for values in arrays):
@@ -237,7 +237,7 @@ def _match(
 
 
 def _factor(arrays: Sequence[Real], made: Sequence[Real], noise: float) -> float:
-    """The factor between all arrays and all made, 0 where there is none."""
+    """The factor that makes the arrays of `made` equal to the others; 0 if there is none."""
     size = sum(float(np.vdot(w, w)) for w in made)
     if arrays[0].shape != made[0].shape or not size:
         return 0.0
@@ -251,7 +251,7 @@ def _factor(arrays: Sequence[Real], made: Sequence[Real], noise: float) -> float
 
 
 def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMistakes]:
-    """An explanation in words, for each factor that may be the common one."""
+    """Put an explanation into words, once for each factor that most arrays may have."""
     names = list(task.ours[0])
     output = f"W{len(task.examples[0].layers) - 1}"
     groups: dict[float, list[str]] = {}
@@ -281,7 +281,7 @@ def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMi
 
 
 def _mistake_texts(mistakes: frozenset[tuple[str, int]], last: int) -> list[str]:
-    """Each mistake once, with all its layers: the forward pass first, then from the output down."""
+    """Say each mistake once, with its layers: the forward pass first, then from the output down."""
     places: dict[str, list[int]] = {}
     for text, layer in sorted(mistakes, key=lambda each: (each[1] > 0, -each[1], each[0])):
         places.setdefault(text, []).append(layer)
@@ -313,7 +313,7 @@ def _gradients(names: Sequence[str]) -> str:
 
 
 def _group_text(factor: float, names: list[str], task: CheckTask, steps: bool) -> str:
-    """How some arrays differ from the rest."""
+    """Say how some arrays differ from the rest."""
     listed = and_(names)
     if factor == 0:
         if names == [name for name in task.ours[0] if name[0] == "b"]:
@@ -329,7 +329,7 @@ def _group_text(factor: float, names: list[str], task: CheckTask, steps: bool) -
 
 
 def _factor_text(size: float, task: CheckTask, steps: bool, common: bool = False) -> str:
-    """All that a factor may come from."""
+    """Say where a factor may come from."""
     rows, outputs = task.rows, task.examples[0].T.shape[1]
     counts = {"rows": rows, "outputs": outputs}
     if min(rows, outputs) > 1:

@@ -1,4 +1,4 @@
-"""Tables that need a change before a diagnosis: no names in the first line, or too many rows."""
+"""Change tables before a diagnosis: name columns without names, draw from too many rows."""
 
 import io
 import os
@@ -14,16 +14,17 @@ from fastbp.problems import read_table
 from fastbp.problems.read_table import NUMBER, rows_of
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import named, shown
+from fastbp.store.npz import read_arrays
 
 MAX_LEARNT = 2048
-"""Rows up to which all are trained on: a diagnosis trains the table hundreds of thousands of
+"""Tables with more rows are not trained whole: a diagnosis trains them hundreds of thousands of
 times."""
 
 SAMPLED = 1024
 """Rows that are drawn from a table with more."""
 
 MAX_BYTES = 4_000_000_000
-"""Of a table that rows are drawn from: all of it is read."""
+"""Bytes of a table from which rows are drawn: all of it is read."""
 
 Changed = tuple[bytes, list[str]]
 """A file, and a line about each change."""
@@ -42,13 +43,13 @@ def fixed(path: Path, targets: list[str] | None) -> Changed | None:
     Returns
     -------
     (bytes, list of str) or None
-        The bytes of another file and what was changed. None if nothing needs to be changed, or
-        nothing can be: `read_table` says then what is wrong.
+        The bytes of the changed file and a line about each change. None if nothing needs to be
+        changed, or if that is impossible: then `read_table` says what is wrong.
 
     Raises
     ------
     SweepError
-        Rows lack values; among the rows that are drawn they would have other numbers.
+        If rows lack values. The message must name them now: drawn rows have new numbers.
     """
     change = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}.get(path.suffix.lower())
     try:
@@ -91,8 +92,7 @@ def _parquet(path: Path, targets: list[str] | None) -> Changed | None:
 
 
 def _npz(path: Path, targets: list[str] | None) -> Changed | None:
-    with np.load(path, allow_pickle=False) as file:
-        arrays: dict[str, Any] = {name: file[name] for name in file.files}
+    arrays: dict[str, Any] = read_arrays(path.read_bytes(), optional=None, most=MAX_BYTES)
     rows = len(arrays["X"])
     if rows <= MAX_LEARNT or len(arrays["T"]) != rows:
         return None
@@ -104,7 +104,7 @@ def _npz(path: Path, targets: list[str] | None) -> Changed | None:
 
 
 def _draw(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Some rows of a table, and a line about it. Raises SweepError if rows lack values."""
+    """Draw rows of a table, and say so. Raises SweepError if rows lack values."""
     columns = read_table.columns_of(frame, [str(name) for name in frame.columns])
     _refuse(path, {column.name: column.missing for column in columns})
     drawn, note = _drawn(path, len(frame))
@@ -112,11 +112,11 @@ def _draw(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def _drawn(path: Path, rows: int) -> tuple[NDArray[np.intp], str]:
-    """Which of so many rows are drawn, always the same ones, and a line about them."""
+    """Draw the numbers of some rows, always the same ones, and say so."""
     drawn = np.sort(np.random.default_rng(0).choice(rows, SAMPLED, replace=False))
     return drawn, (
-        f"{named(path)} has {rows:,} rows, more than {MAX_LEARNT:,}: {SAMPLED:,} of them, drawn at "
-        "random and numbered anew, are trained on, and an epoch presents each of these once"
+        f"{named(path)} has {rows:,} rows, more than {MAX_LEARNT:,}: networks are trained on "
+        f"{SAMPLED:,} of them, drawn at random and numbered anew; an epoch presents each once"
     )
 
 

@@ -1,10 +1,10 @@
-"""Arrays in .npz files, those of users and the problems of a store: read without trusting them."""
+"""Read arrays from .npz files that may be damaged or hostile."""
 
 import io
 import math
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,17 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from fastbp.schema.errors import TableError
-from fastbp.schema.text import plain, shown
+from fastbp.schema.text import and_, plain, shown
 
 MAX_BYTES = 300_000_000
-"""Of one array."""
+"""Bytes of one array."""
 
 
 def read_arrays(
-    content: bytes, required: Iterable[str], optional: Iterable[str] = ()
+    content: bytes,
+    required: Sequence[str] = (),
+    optional: Iterable[str] | None = (),
+    most: int = MAX_BYTES,
 ) -> dict[str, NDArray[Any]]:
     """Read arrays from the bytes of an .npz file.
 
@@ -28,33 +31,36 @@ def read_arrays(
     content : bytes
         The file.
     required, optional : list of str
-        Names of arrays; others in the file are not read.
+        Names of arrays; others in the file are not read, but with None for `optional` all are.
+    most : int
+        Bytes that one array may have.
 
     Raises
     ------
     TableError
-        It is no .npz file, an array is missing, or one is larger than `MAX_BYTES`.
+        It is no .npz file, an array is missing, or one is too large.
     Exception
-        Whatever NumPy and zipfile raise over damaged bytes.
+        NumPy and zipfile raise errors of many kinds over damaged bytes.
     """
     if not content.startswith(b"PK") or not zipfile.is_zipfile(io.BytesIO(content)):
         raise TableError("what numpy.savez writes; it is no .npz file")
     with (
         np.load(io.BytesIO(content), allow_pickle=False) as file,
-        warnings.catch_warnings(),
+        warnings.catch_warnings(action="ignore"),  # headers of Python 2 are read like all others
     ):
-        warnings.simplefilter("ignore")  # headers of Python 2 are read like all others
         if lacking := [name for name in required if name not in file.files]:
             others = f"; it has {plain(', '.join(file.files))}" if file.files else ""
-            raise TableError(f"arrays X and T; there is no {' and no '.join(lacking)}{others}")
-        names = [*required, *(name for name in optional if name in file.files)]
+            needed, none = and_(required), " and no ".join(lacking)
+            raise TableError(f"arrays {needed}; there is no {none}{others}")
+        allowed = file.files if optional is None else [*required, *optional]
+        names = [name for name in allowed if name in file.files]
         for name in names:
-            _check_size(file.zip, name)
+            _check_size(file.zip, name, most)
         return {name: file[name] for name in names}
 
 
-def _check_size(archive: zipfile.ZipFile, name: str) -> None:
-    """Check the size that the header of an array states: it may be far more than the file."""
+def _check_size(archive: zipfile.ZipFile, name: str, most: int) -> None:
+    """Check the size that an array's header states: it may be much larger than the file."""
     member = name if name in archive.namelist() else f"{name}.npy"
     with archive.open(member) as file:
         try:
@@ -65,5 +71,5 @@ def _check_size(archive: zipfile.ZipFile, name: str) -> None:
             raise
         except Exception:  # a header that is no Python makes its parser raise anything
             raise TableError(f"a sound .npz file; {shown(name)} is no array") from None
-    if not 0 <= size <= MAX_BYTES:
-        raise TableError(f"arrays of at most {MAX_BYTES:,} bytes; {shown(name)} has {shown(size)}")
+    if not 0 <= size <= most:
+        raise TableError(f"arrays of at most {most:,} bytes; {shown(name)} has {shown(size)}")

@@ -311,9 +311,8 @@ def test_orders_of_a_placebo_are_those_of_far_seeds() -> None:
     setup = Setup(problem="xor", updates=50, lr=2, order="random")
     initial = retrain(setup, 3).initial
     placebo = train([Trial(setup, OTHER_ORDERS)], 3, 1)[Trial(setup, OTHER_ORDERS)]
-    np.testing.assert_array_equal(
-        own_weights._train(setup, initial, 3 + OTHER_ORDERS, 1).end, placebo.end
-    )
+    (rows,) = block.train_at_once([setup], 3 + OTHER_ORDERS, 1, layers=initial)
+    np.testing.assert_array_equal(rows.end, placebo.end)
 
 
 @pytest.fixture

@@ -433,9 +433,8 @@ def test_weights_that_do_not_fit_are_told() -> None:
         )
         return "\n".join(caught.value.lines)
 
-    assert (
-        "W0: given shape (2, 3), which is the other way round: W[out, in], needed: (3, 2)"
-        in refused(W0=np.ones((2, 3)))
+    assert "W0: given shape (2, 3), which is transposed: W[out, in], needed: (3, 2)" in refused(
+        W0=np.ones((2, 3))
     )
     assert "b1: given shape (2,), needed: (1,)" in refused(b1=np.ones(2))
     assert "b1: given nothing, needed: an array of shape (1,)" in refused(b1=None)

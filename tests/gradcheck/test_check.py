@@ -1097,7 +1097,7 @@ def test_steps_that_rounding_swallows_are_not_judged() -> None:
     tiny = Student(dtype=np.float32, returns="new weights", lr=1e-8)
     for lr in (None, 1e-8):
         assert check(tiny, (3, 4, 1), lr=lr).mistake.startswith(
-            "its steps are lost in the rounding of its weights; needed: "
+            "its steps are so small that rounding its weights loses them; needed: "
         )
 
 
