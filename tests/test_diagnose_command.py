@@ -419,8 +419,8 @@ def test_seconds_hold_for_the_whole_command(here) -> None:
     refused(
         here("parity:16", "--hidden", 200, "--epochs", 100, "--seconds", 1),
         2,
-        r"there is no time for even a few runs of this setup, which take about [\d,]+ s: allow more "
-        r"seconds, or a smaller budget",
+        r"there is no time for even a few runs of this setup, which take about [\d,]+ s: allow "
+        r"more seconds, or a smaller budget",
     )
 
 

@@ -77,15 +77,14 @@ def train_at_once(
     """Train the same seeds of setups that differ only in their budget.
 
     A run of a shorter setup is the beginning of a run of the longest, so only the longest is
-    trained from start to end. The last epoch of a shorter setup is trained on a copy: it may be
-    incomplete, and a run is evaluated at its end.
+    trained. Its last epoch, which may be incomplete, is trained on a copy and evaluated there.
 
     Parameters
     ----------
     setups : sequence of Setup
         The longest first; several only with `stop = "budget"`.
     start, count, lanes, stopped, slice_seconds
-        As in `train`.
+        As in `train`, which also has the errors.
     orders, layers
         As in `LaneGroup`.
 
@@ -93,11 +92,6 @@ def train_at_once(
     -------
     list of Rows
         The measures of the runs of each setup.
-
-    Raises
-    ------
-    InterruptedBlockError, ArithmeticError
-        As in `train`.
     """
     check_denormals()
     budgets = {setup.budget: setup for setup in setups}

@@ -65,25 +65,13 @@ _UNSTEADY = (
 class GradientCheck(NamedTuple):
     """The result of a gradient check; print it for the report.
 
-    Attributes
-    ----------
-    ok : bool
-        Whether all gradients are right.
-    first_wrong : str
-        The first wrong array in the order of backpropagation, which starts at the output layer.
-    mistake : str
-        The likely mistake, or why the function cannot be checked.
-    errors : dict of float
-        The largest difference of each array from fastbp's gradient, as a share of its largest
-        value, without what rounding explains. It is ∞ for a transposed array.
-    finite_differences : float
-        The largest difference of fastbp's gradient from finite differences.
-    convention : str
-        How the function was called.
-    rate : float or None
-        The learning rate of its steps; None where it returns gradients.
-    tolerance : float
-        Arrays with a smaller error count as right.
+    `ok`: whether all gradients are right. `first_wrong`: the first wrong array in the order of
+    backpropagation, which starts at the output layer. `mistake`: the likely mistake, or why the
+    function cannot be checked. `errors`: the largest difference of each array from fastbp's
+    gradient, as a share of its largest value, without what rounding explains (∞ for a transposed
+    array). `finite_differences`: the largest difference of fastbp's gradient from finite
+    differences. `convention`: how the function was called. `rate`: the learning rate of its steps;
+    None if it returns gradients. `tolerance`: an array with a smaller error counts as right.
     """
 
     ok: bool
@@ -276,9 +264,6 @@ def _checked(
     if isinstance(result, CallFailure):
         return GradientCheck(False, result.name, result.text, {}, numeric, "")
     return result._replace(finite_differences=numeric)
-
-
-# The verdict
 
 
 def _judged(task: CheckTask) -> GradientCheck | CallFailure:

@@ -442,12 +442,12 @@ def test_weights_that_do_not_fit_are_told() -> None:
     assert "W0: given 1 values that are not finite, needed: none" in refused(
         W0=np.array([[np.nan, 0], [0, 0], [0, 0]])
     )
-    assert "W2: given, needed: none, as the network has 2 layers, 0 to 1" in refused(
+    assert "W2: given, but the network has 2 layers, 0 to 1; needed: none" in refused(
         W2=np.ones((1, 1))
     )
     assert len(refused(W0=np.ones((9, 9)), b0=np.ones(9)).splitlines()) == 2
     with pytest.raises(
-        SweepError, match="b0: given, needed: none, or zeros, as this setup has bias = false"
+        SweepError, match="b0: given, but this setup has bias = false; needed: none, or zeros"
     ):
         own_weights.fitting(good, Setup(problem="xor", updates=9, hidden=(3,), bias=False))
 
