@@ -78,12 +78,14 @@ def _sweep_one(options: Options, began: float) -> int:
 def _conflicts(options: Options) -> Iterator[str]:
     """A line for each option that does not go with --until-width or --bisect."""
     if options.until_width and options.bisect:
-        yield "--bisect: given beside --until-width, allowed: one of the two"
+        yield "--bisect: given together with --until-width, allowed: only one of the two"
     adaptive = "--until-width" if options.until_width else "--bisect" if options.bisect else ""
     if adaptive and options.shard:
-        yield f"--shard: given beside {adaptive}, allowed: without it, which needs all seeds"
+        needs = f"{adaptive}, which needs all seeds"
+        yield f"--shard: given together with {needs}, allowed: only one of the two"
     if options.bisect and options.dry_run:
-        yield "--dry-run: given beside --bisect, allowed: without it, which goes by results"
+        depends = "--bisect, whose runs depend on results"
+        yield f"--dry-run: given together with {depends}, allowed: only one of the two"
 
 
 # What it prints
@@ -138,7 +140,7 @@ def _only_single(options: Options) -> Iterator[str]:
     """A line for each option that only a single sweep takes."""
     for name, spelling in SINGLE.items():
         if getattr(options, name) not in (None, False, []):
-            yield f"{spelling}: given beside --all, allowed: with a single sweep"
+            yield f"{spelling}: given together with --all, allowed: only with a single sweep"
 
 
 def _perform_all(

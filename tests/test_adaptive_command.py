@@ -326,19 +326,19 @@ def test_where_there_is_no_such_value_it_says_so(file, here):
         (["--bisect", "epoch"], [r"--bisect: given 'epoch', .*; did you mean 'epochs'\?"]),
         (
             ["--bisect", "lr", "--until-width", "0.1"],
-            [r"--bisect: given beside --until-width, allowed: one of the two"],
+            [r"--bisect: given together with --until-width, allowed: only one of the two"],
         ),
         (
             ["--until-width", "0.1", "--shard", "1/2"],
-            [r"--shard: given beside --until-width, allowed: without it, .*"],
+            [r"--shard: given together with --until-width, which needs all seeds, .*"],
         ),
         (
             ["--bisect", "lr", "--shard", "1/2"],
-            [r"--shard: given beside --bisect, allowed: without it, .*"],
+            [r"--shard: given together with --bisect, which needs all seeds, .*"],
         ),
         (
             ["--bisect", "lr", "--dry-run"],
-            [r"--dry-run: given beside --bisect, allowed: without it, .*"],
+            [r"--dry-run: given together with --bisect, whose runs depend on results, .*"],
         ),
         (
             ["--bisect", "x", "--set", "lr=-1", "-j", "0"],

@@ -372,7 +372,11 @@ def test_options_are_keys(here, table: str) -> None:
         2,
         "given 2 setups, allowed: one; fastbp sweep compares several",
     )
-    refused(here("xor", "--epochs", "9", "--updates", "9"), 2, ".* one of updates and epochs")
+    refused(
+        here("xor", "--epochs", "9", "--updates", "9"),
+        2,
+        ".*epochs: given together with updates, allowed: only one of the two",
+    )
     refused(here("xor", "--hidden", "4", "x"), 2, r"--set hidden: .*")
     refused(
         here("xor", "--lr", 2, "--set", "lr=3"),

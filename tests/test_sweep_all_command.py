@@ -167,7 +167,7 @@ def test_hidden_files_are_no_sweeps(folder, here):
         ),
         (
             ["--all", "sweeps", "founding"],
-            ["FILE or NAME: given beside --all, allowed: with a single sweep"],
+            ["FILE or NAME: given together with --all, allowed: only with a single sweep"],
         ),
         (
             [
@@ -184,7 +184,7 @@ def test_hidden_files_are_no_sweeps(folder, here):
                 "--no-report",
             ],
             [
-                f"--{option}: given beside --all, .*"
+                f"--{option}: given together with --all, .*"
                 for option in ("set", "shard", "until-width", "bisect", "no-report")
             ],
         ),
@@ -206,7 +206,7 @@ def test_bad_usage_is_a_line_each_and_nothing_is_written(folder, tmp_path, here,
 
 def test_memory_that_is_short_is_told_before_anything_is_trained(folder, tmp_path, here):
     (folder / "zero.toml").write_text(sweep("Too many?", seeds=10**15))
-    refused(here("--all", "sweeps"), 2, "sweeps/zero.toml: memory: .*")
+    refused(here("--all", "sweeps"), 2, "sweeps/zero.toml: the sweep needs .*")
     assert not (tmp_path / "results").exists()
 
 

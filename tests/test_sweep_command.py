@@ -610,7 +610,7 @@ def test_what_there_is_no_room_for_is_refused_before_anything_is_written(
     code, line = said(*wide)
     assert code == 2
     assert re.fullmatch(
-        r"fastbp: memory: given a sweep that takes .* [GT]B \(most of it for networks in training, "
+        r"fastbp: the sweep needs .* [GT]B of memory \(most of it for networks in training, "
         r".*\n",
         line,
     )

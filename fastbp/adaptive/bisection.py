@@ -1,4 +1,4 @@
-"""Try values of a setup key until it is known where half of the seeds converge."""
+"""Find the value of a setup key at which half of the seeds converge, by trying values."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,23 +22,25 @@ from fastbp.schema.text import nearest, shown
 from fastbp.store.store import Store
 
 DOUBLINGS, BUDGET_DOUBLINGS = 10, 6
-"""How often a value is doubled and halved. Each doubling of a budget doubles the time."""
+"""How often a value is doubled and halved: a budget less often, since runs then take twice as
+long."""
 
 FINE = 0.1
-"""A bound is known well enough if the values beside it are within this share of the interval."""
+"""A bound is precise enough if values this close to it were tried, as a share of the interval."""
 
 FINEST = 1e-4
-"""Values whose ratio is closer to 1 than this count as equal."""
+"""Values count as equal if their ratio differs from 1 by less than this."""
 
 HALVINGS, PEAK_ROUNDS = 2, 3
-"""How often a given range is halved, and how often values beside the extreme share are tried."""
+"""How often a given range is halved, and how often values next to the extreme share are tried."""
 
 
 class SearchAxis(NamedTuple):
-    """A numeric setup key along which values from `low` to `high` are tried.
+    """A numeric setup key whose values from `low` to `high` are tried.
 
-    `first` is tried first above a value of 0. Of an `integer` key, more make more runs converge. On
-    a `mirrored` axis steps change 1 − value rather than the value.
+    `first`: the value that is tried first if the search starts at 0. `integer`: the key is a
+    budget; a larger one makes more runs converge. `mirrored`: steps change 1 − value, not the
+    value.
     """
 
     key: str
@@ -53,25 +55,25 @@ class SearchAxis(NamedTuple):
         return int(value) if self.integer else float(value)
 
     def stepped(self, value: float, steps: int) -> float:
-        """Double a value so many times, within the bounds."""
+        """Double a value `steps` times, or halve it if negative; stay within the bounds."""
         far = 1 - (1 - value) * 2.0**-steps if self.mirrored else value * 2.0**steps
         far = round(far) if self.integer else float(f"{far:.4g}")
         return min(max(far, self.low), self.high)
 
     def distance(self, a: float, b: float) -> float:
-        """The logarithm of the ratio of two values, a ≤ b. From 0 it is 1, or 0 to a tiny value."""
-        if self.mirrored:
-            return math.log((1 - a) / (1 - b))
-        return math.log(b / a) if a > 0 else float(b > self.first * 4.0**-DOUBLINGS)
+        """The logarithm of the ratio of two values, a ≤ b. If a is 0: 1, or 0 if b is tiny."""
+        if a == 0 and not self.mirrored:
+            return float(b > self.first * 4.0**-DOUBLINGS)
+        return math.log((1 - a) / (1 - b) if self.mirrored else b / a)
 
     def between(self, a: float, b: float, part: float) -> float:
-        """The value at some part of the way from a to b."""
+        """The value at this part of the way from a to b."""
         if self.mirrored:
             return float(1 - (1 - a) ** (1 - part) * (1 - b) ** part)
         return float(a ** (1 - part) * b**part if a > 0 else b * part)
 
     def middle(self, a: float, b: float) -> float | None:
-        """A value of few digits near the middle of two. None if there is none between them."""
+        """A value with few digits near the middle of two; None if no value lies between them."""
         if self.integer:
             middle: float = min(max(round(self.between(a, b, 0.5)), int(a) + 1), int(b) - 1)
         else:
@@ -93,12 +95,12 @@ AXES: dict[str, SearchAxis] = {
         SearchAxis("epochs", 1, MAX_EPOCHS, integer=True),
     )
 }
-"""The numeric keys. `hidden` and `batch` also have values that are no numbers, and `eval_every` and
-`collapse` change the end of no run."""
+"""The numeric keys, except `hidden` and `batch`, which also have values that are no numbers, and
+`eval_every` and `collapse`, which do not change how a run ends."""
 
 
 def shortest(low: float, middle: float, high: float) -> float:
-    """The number of fewest digits near the middle, within the bounds."""
+    """The number with the fewest digits near the middle, within the bounds."""
     numbers = (float(f"{middle:.{digits}e}") for digits in range(17))
     return next((number for number in numbers if low <= number <= high), middle)
 
@@ -114,7 +116,8 @@ def read_key(text: str) -> SearchAxis:
 class HalfwayPoint(NamedTuple):
     """The value at which half of the seeds converge, with its 95% confidence interval.
 
-    `rising`: more converge above it. `crossings`: how many there are; this is nearest to the start.
+    `rising`: whether more converge above it. `crossings`: how many such values there are; this one
+    is nearest to the start.
     """
 
     value: float
@@ -125,10 +128,10 @@ class HalfwayPoint(NamedTuple):
 
 
 class Bisection:
-    """Finds where a share that depends on a value passes one half.
+    """Finds the value at which a share crosses one half.
 
-    Train the values that are `wanted`, put how many seeds converge into `converged`, and repeat
-    until nothing is wanted.
+    Train the values that are `wanted`, write into `converged` how many seeds converge, and repeat
+    until no value is wanted.
 
     Parameters
     ----------
@@ -137,8 +140,8 @@ class Bisection:
     start : float
         The baseline's value.
     given : sequence of float
-        Values between which to search. If there are fewer than two, values are doubled and halved
-        from the start until one half lies between two of them.
+        Values between which to search. If there are fewer than two, the start is doubled and halved
+        until one half lies between two values.
     allowed : callable
         Whether a value may be tried.
 
@@ -147,7 +150,7 @@ class Bisection:
     The interval inverts the test that the share at a value is one half (E. L. Lehmann and J. P.
     Romano (2005), Testing Statistical Hypotheses, section 3.5): it has the values whose Wilson 95%
     interval contains one half, and extends to the next values tried. So its confidence is that of
-    Wilson's interval, whatever the curve. It covers all points that are too close to be separated.
+    Wilson's interval for any curve. It covers all crossings that are too close to be separated.
     """
 
     def __init__(
@@ -165,12 +168,12 @@ class Bisection:
         self._exploration = self._explore()
 
     def side(self, value: float) -> int:
-        """1 if more than half converge at a value, −1 if fewer, and 0 if that is uncertain."""
+        """Return 1 if more than half converge at a value, −1 if fewer, 0 if that is uncertain."""
         low, high = wilson(self.converged[value], self.seeds)
         return int(low > 0.5) - int(high < 0.5)
 
     def wanted(self) -> list[float]:
-        """The values to try next; none at the end."""
+        """The values to try next; none if the search is finished."""
         if not self.converged:
             first = [self.start, self.axis.first] if self.start == 0 else [self.start]
             return self.given or first
@@ -183,7 +186,7 @@ class Bisection:
         return sorted(self._middles(coarse))
 
     def point(self) -> HalfwayPoint | None:
-        """The result; None if no two values surely lie on different sides of one half."""
+        """The result; None if it is not certain that two values lie on different sides."""
         if not (spans := self._spans()):
             return None
         low, *_, high = spans[0]
@@ -197,11 +200,11 @@ class Bisection:
 
     @property
     def tried(self) -> dict[float, int]:
-        """How many seeds converge at each value, ascending."""
+        """The number of seeds that converge at each value, in ascending order of values."""
         return dict(sorted(self.converged.items()))
 
     def _spans(self) -> list[tuple[float, ...]]:
-        """The ranges that cross one half: two certain values and the uncertain ones between."""
+        """The ranges that cross one half: two certain values, and the uncertain ones between."""
         values = sorted(self.converged)
         sides = {i: side for i, value in enumerate(values) if (side := self.side(value))}
         spans = [tuple(values[i : j + 1]) for i, j in pairwise(sides) if sides[i] != sides[j]]
@@ -212,13 +215,13 @@ class Bisection:
         return self.axis.distance(*sorted((self.start, nearest_value)))
 
     def _halves(self, span: tuple[float, ...]) -> tuple[float, float]:
-        """The first neighbours in a span that have half of the seeds between them."""
+        """The first two neighbours in a span between which the share crosses one half."""
         more = [2 * self.converged[value] >= self.seeds for value in span]
         i = more.index(more[-1], 1)
         return span[i - 1], span[i]
 
     def _explore(self) -> Iterator[list[float]]:
-        """Values to try while no two lie on different sides of one half."""
+        """Values to try as long as all lie on the same side of one half."""
         if self.given:
             for _ in range(HALVINGS):
                 yield self._middles(pairwise(sorted(self.converged)))
@@ -234,11 +237,10 @@ class Bisection:
             yield self._middles(pairwise(values[max(0, i - 1) : i + 2]))
 
     def _outwards(self) -> Iterator[list[float]]:
-        """Values ever further away from the start, up to the bounds."""
-        origin = self.start or self.axis.first
-        directions = [1, -1]
-        if self.axis.integer and (side := self.side(self.start)):
-            directions = [-side]  # more updates make more runs converge, but take longer
+        """Values further and further away from the start, up to the bounds."""
+        origin, side = self.start or self.axis.first, self.side(self.start)
+        # More updates make more runs converge, but take longer.
+        directions = [-side] if self.axis.integer and side else [1, -1]
         for step in range(1, 1 + (BUDGET_DOUBLINGS if self.axis.integer else DOUBLINGS)):
             values = {way: self.axis.stepped(origin, way * step) for way in directions}
             directions = [
@@ -258,7 +260,7 @@ class Bisection:
 
 
 class SettingSearch(NamedTuple):
-    """The search in one setting of the other keys, with a setup in it."""
+    """The search in one setting of the other keys. `setup`: a setup in this setting."""
 
     setting: dict[str, Any]
     setup: Setup
@@ -275,7 +277,7 @@ class SettingSearch(NamedTuple):
 class BisectionResult(NamedTuple):
     """Where half of the seeds converge, in each setting.
 
-    `sweep` has all values that were tried. There are no `searches` if blocks failed.
+    `sweep` has all values that were tried. `searches` is empty if blocks failed.
     """
 
     sweep: Sweep
@@ -285,7 +287,7 @@ class BisectionResult(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Whether every search came to its end."""
+        """Whether all searches are finished."""
         return bool(self.searches)
 
     def lines(self, summary: pd.DataFrame) -> list[str]:
@@ -309,8 +311,8 @@ class BisectionResult(NamedTuple):
 def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> BisectionResult:
     """Find the value of a key at which half of a sweep's seeds converge.
 
-    It is searched in each setting of the grid's other keys: between the grid's values of the key if
-    there are several, else outwards from the baseline. The same command again trains nothing.
+    There is a search in each setting of the grid's other keys: between the grid's values of the key
+    if there are several, else outwards from the baseline. Repeating the command trains nothing.
 
     Parameters
     ----------
@@ -341,7 +343,7 @@ def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> Bisect
 
 
 def _searches(sweep: Sweep, axis: SearchAxis) -> Iterator[SettingSearch]:
-    """A search in each setting of the other keys, once."""
+    """Make one search for each setting of the other keys."""
     done = set()
     own_keys = {axis.key, ALTERNATIVE.get(axis.key)}
     for table in sweep.grid or ({},):
@@ -362,14 +364,13 @@ def _searches(sweep: Sweep, axis: SearchAxis) -> Iterator[SettingSearch]:
 
 
 def _start(sweep: Sweep, axis: SearchAxis, setup: Setup, given: Sequence[float]) -> float:
-    """The baseline's value of the key, that of the setup, or the middle of several given ones."""
+    """Where to start: the baseline's value, else the middle of given ones, else the setup's."""
     if len(given) > 1:
         baseline = sweep.setup.get(axis.key)
         middle = axis.between(min(given), max(given), 0.5)
         return middle if baseline is None else axis.number(baseline)
-    if axis.integer:
-        return setup.budget if axis.key == "updates" else setup.epochs_budget
-    return axis.number(getattr(setup, axis.key))
+    derived = {"updates": setup.budget, "epochs": setup.epochs_budget}
+    return derived[axis.key] if axis.integer else axis.number(getattr(setup, axis.key))
 
 
 def _changed(setup: Setup, key: str, value: float) -> Setup:
@@ -388,7 +389,7 @@ def _allows(setup: Setup, key: str, value: float) -> bool:
 def _tried(
     sweep: Sweep, key: str, searches: Sequence[SettingSearch], wanted: Sequence[Sequence[float]]
 ) -> Sweep:
-    """The sweep of all values that were tried in each setting, and of those that are wanted."""
+    """The sweep of the values that were tried in each setting and of those that are wanted."""
     tables = [
         {name: [value] for name, value in search.setting.items()}
         | {key: sorted({*search.bisection.converged, *values})}

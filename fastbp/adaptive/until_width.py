@@ -31,10 +31,10 @@ from fastbp.store.filename import Range
 from fastbp.store.store import Store
 
 Train = Callable[[Sweep], Trained]
-"""Trains what is missing of a sweep into the store in use."""
+"""Trains the missing runs of a sweep and stores them."""
 
 MIN_WIDTH = 1e-4
-"""The narrowest interval that can be requested: a share of one half takes 10⁹ seeds for it."""
+"""The narrowest interval that can be requested: it takes 10⁹ seeds if the share is one half."""
 
 
 def count_outcomes(store: Store, setups: Sequence[str], seeds: Range) -> NDArray[np.int64]:
@@ -68,8 +68,8 @@ def count_outcomes(store: Store, setups: Sequence[str], seeds: Range) -> NDArray
         if counts.sum() != seeds[1]:
             store.check_files()  # names the files that have runs twice
             raise StoreError(
-                f"{store.runs} has {counts.sum():,} of {seeds[1]:,} runs of setup "
-                f"{setup} that were made"
+                f"{store.runs} has {counts.sum():,} of the {seeds[1]:,} runs of setup {setup} that "
+                "were written there: the same command trains the others again"
             )
     return np.stack([totals[setup] for setup in setups])
 
@@ -89,7 +89,7 @@ class UntilWidthResult(NamedTuple):
     Parameters
     ----------
     sweep : Sweep
-        With the seeds that were reached.
+        The sweep with its final number of seeds.
     trained : Trained
         What all rounds trained.
     width : float
@@ -97,7 +97,7 @@ class UntilWidthResult(NamedTuple):
     widest : float
         The width of the widest interval; NaN if blocks failed.
     share, setup : str
-        The outcome and the id of the setup that have it.
+        The outcome and the setup (its id) with the widest interval.
     """
 
     sweep: Sweep
@@ -148,14 +148,14 @@ def read_width(text: str) -> float:
 
 
 def max_seeds(sweep: Sweep, store: Store, width: float, pool: Pool) -> tuple[int, str]:
-    """Find how many seeds are enough whatever the shares are, or how many there is room for.
+    """Find how many seeds are enough for any shares, or how many fit into memory and disk.
 
-    A share of one half needs the most seeds. The seeds of the sweep itself always have room.
+    A share of one half needs the most seeds. The seeds of the sweep itself count as fitting.
 
     Returns
     -------
     seeds : int
-        How many seeds the sweep may take.
+        The most seeds that the sweep may have.
     short : str
         Why that may be too few; empty if it is enough.
     """
@@ -190,9 +190,9 @@ def until_width(
 ) -> UntilWidthResult:
     """Train a sweep's seeds, then more in rounds, until all 95% intervals are narrow enough.
 
-    All setups get the same seeds, since changes are compared over seeds that both setups have. How
-    many seeds it takes depends on the runs alone: the same command again, also after it was killed,
-    trains the same seeds.
+    All setups get the same seeds, since changes are compared over seeds that both setups have. The
+    number of seeds depends on the runs alone: the same command trains the same seeds, also after it
+    was killed.
 
     Parameters
     ----------
@@ -204,12 +204,12 @@ def until_width(
     train : callable
         Trains what is missing of a sweep.
     limit : int
-        Do not train more seeds than this.
+        The most seeds that are trained.
 
     Notes
     -----
-    The intervals are confidence sequences, which hold however often they are checked. So stopping
-    when they are narrow does not weaken them.
+    The intervals are confidence sequences, which hold at all checks together. So stopping when they
+    are narrow does not weaken them.
     """
     prior = sequence_prior(width)
     ids = [setup.identity() for setup in sweep.setups]
@@ -235,9 +235,9 @@ def until_width(
 
 
 def _next_seeds(counts: NDArray[np.int64], seeds: int, width: float) -> int:
-    """How many seeds to try next: those that the present shares need.
+    """The number of seeds to try next: as many as the present shares need.
 
-    At least a tenth more, and at most four times as many, since few seeds give a rough estimate.
+    It is at least a tenth more, and at most four times as many: a few seeds give a rough estimate.
     """
     shares = counts / seeds
     closest = float(shares.flat[np.argmin(np.abs(shares - 0.5))])
@@ -246,6 +246,6 @@ def _next_seeds(counts: NDArray[np.int64], seeds: int, width: float) -> int:
 
 
 def _rounded_up(number: int) -> int:
-    """Round up to a number of two digits and zeros."""
+    """Round up to two digits and zeros."""
     unit: int = 10 ** max(0, len(str(number)) - 2)
     return -(-number // unit) * unit

@@ -1,7 +1,7 @@
 """How values are written and checked: numbers, lists, and choices such as `blocked:3`.
 
-Mistakes become the rest of a line, "given …, allowed: …". The caller puts the file and the key
-before it.
+The message about a mistake is "given …, allowed: …". The caller puts the file and the key before
+it.
 """
 
 import os
@@ -21,10 +21,10 @@ from fastbp.schema.keys import KEYS
 from fastbp.schema.text import nearest, number, plain, refusal
 
 MAX_WRONG = 8
-"""Mistakes in one choice that a line names."""
+"""The most mistakes in one choice that a message names."""
 
 MAX_ITEMS = 1025
-"""Items of a list that are checked: one more than the longest list that a key takes."""
+"""The most items of a list that are checked: one more than the longest list that a key takes."""
 
 SWEEP_KEYS = ("title", "seeds", "setup", "grid", "published")
 """The keys of a sweep file that stand before `[setup]`."""
@@ -34,24 +34,25 @@ SWEEP_KEYS = ("title", "seeds", "setup", "grid", "published")
 
 
 def as_number(value: object) -> object:
-    """NumPy scalars as Python's, and floats without a fraction as integers. True stays True.
+    """Convert NumPy scalars to Python's, and floats without a fraction to integers.
 
-    So 1 and 1.0 are one value, 1e6 is a number of updates, and −0.0 is 0.
+    So 1 and 1.0 are one value, 1e6 is a number of updates, and −0.0 is 0. True stays True.
     """
     value = value.item() if isinstance(value, np.generic) else value
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(as_number)]
+Integer = Annotated[int, BeforeValidator(as_number)]
+"""An integer, which may be written as 1e6 or 1.0."""
 
 
 def types_of(annotation: Any) -> set[Any]:
-    """The types that an annotation is made of."""
+    """All types within an annotation, such as those of the items of a list."""
     return {annotation}.union(*map(types_of, get_args(annotation)))
 
 
 def checked_value(annotation: Any, value: object) -> Any:
-    """A value in its canonical form. Raises ValueError with the rest of a line."""
+    """A value in its canonical form. Raises ValueError "given …, allowed: …"."""
     try:
         return _adapter(annotation).validate_python(_prepared(annotation, value))
     except (ValidationError, RecursionError):
@@ -60,7 +61,7 @@ def checked_value(annotation: Any, value: object) -> Any:
 
 
 def _prepared(annotation: Any, value: object) -> object:
-    """Numbers as Python's, lists as tuples. One item may stand without its list."""
+    """Convert numbers to Python's and lists to tuples; a single value becomes a list of one."""
     types = types_of(annotation)
     if any(get_origin(each) is tuple for each in types):
         items = as_list(value)
@@ -74,19 +75,19 @@ def _adapter(annotation: Any, strict: bool = True) -> TypeAdapter[Any]:
 
 
 def options(annotation: Any) -> list[str]:
-    """The words that an annotated type allows, if it allows some."""
+    """The words that an annotated type allows; none if it does not list any."""
     if get_origin(annotation) is Literal:
         return [str(option) for option in get_args(annotation)]
     return [option for part in get_args(annotation) for option in options(part)]
 
 
 def words(annotation: Any) -> str:
-    """What an annotated type allows, in words: `an integer from 1 to 4,096`, `a number > 0`."""
+    """Say what an annotated type allows: `an integer from 1 to 4,096`, `a number > 0`."""
     return _in_words(_adapter(annotation).json_schema())
 
 
 def _in_words(schema: Mapping[str, Any]) -> str:
-    """What a JSON schema allows, in words."""
+    """Say what a JSON schema allows."""
     if "anyOf" in schema:
         parts = [part for part in schema["anyOf"] if part != {"type": "null"}]
         return " or ".join(map(_in_words, parts))
@@ -122,9 +123,9 @@ class Call(NamedTuple):
     Parameters
     ----------
     values
-        The values of its parameters, in the order of its signature.
+        The values of its own parameters, in the order of its signature.
     shared
-        The values of the parameters that all choices of the family take.
+        The values of the parameters that every choice of the family takes.
     """
 
     family: Family
@@ -136,8 +137,8 @@ class Call(NamedTuple):
     def spelling(self) -> str:
         """The canonical spelling.
 
-        Parameters stand in the order of the signature, without those at their defaults, and
-        numbers in their shortest form.
+        Parameters are in the order of the signature, those at their defaults are left out, and
+        numbers are in their shortest form.
         """
         parameters = (*self.choice.parameters, *self.family.shared)
         parts = []
@@ -150,7 +151,7 @@ class Call(NamedTuple):
 
 
 def usages(family: Family) -> str:
-    """All choices of a family as they are written, and the parameters that each may take."""
+    """List all choices of a family as users write them, and the parameters that each may take."""
     text = ", ".join(choice.usage for choice in family.choices.values())
     shared = ", ".join(f"{p.name}={p.name.upper()}" for p in family.shared)
     return f"{text} (each may take {shared})" if shared else text
@@ -162,7 +163,7 @@ def read_call(family: Family, text: object) -> Call:
     Raises
     ------
     ValueError
-        With the rest of a line, which names every parameter that is wrong.
+        If it is wrong. The message "given …, allowed: …" names every wrong parameter.
     """
     name, colon, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
     choice = family.choices.get(name.strip())
@@ -184,8 +185,8 @@ def read_call(family: Family, text: object) -> Call:
 def _written(
     choice: Choice, parameters: Mapping[str, Parameter], rest: str, wrong: list[str]
 ) -> dict[str, str]:
-    """The texts of the parameters after the colon, by name."""
-    # A lone text, such as a path, may have commas and = in it.
+    """Split what follows the colon into the texts of parameters, by name."""
+    # A text that is the only parameter, such as a path, may contain commas and =.
     is_text = [p.annotation for p in parameters.values()] == [str]
     written: dict[str, str] = {}
     for position, part in enumerate([rest] if is_text else rest.split(",")):
@@ -210,7 +211,7 @@ def _values(
     written: Mapping[str, str],
     wrong: list[str],
 ) -> list[Any]:
-    """The values of the parameters, in order; as many as are right."""
+    """Convert the texts of parameters to values, in order; wrong ones are left out."""
     values = []
     for name, parameter in parameters.items():
         if name in written:
@@ -235,7 +236,7 @@ class Given(NamedTuple):
     Parameters
     ----------
     place
-        What a line names: `founding.toml: setup.lr`, `--set lr`.
+        Where it stands, as messages say it: `founding.toml: setup.lr`, `--set lr`.
     folder
         The folder that paths in the value are relative to.
     """
@@ -246,16 +247,16 @@ class Given(NamedTuple):
 
 
 Placed = dict[Any, Given]
-"""Values by key."""
+"""Written values by key."""
 
 
 def allowed(key: str) -> str:
-    """What a key of a setup may be, in words."""
+    """Say which values a key of a setup may have."""
     return usages(FAMILIES[key]) if key in FAMILIES else words(KEYS[key].annotation)
 
 
 def checked(given: Placed, lines: list[str]) -> dict[str, Any]:
-    """The values that are right by themselves, in canonical form; a line for each that is not."""
+    """Return the valid values in canonical form; add a line for each invalid one."""
     values: dict[str, Any] = {}
     for key, (place, value, folder) in given.items():
         if key not in KEYS:
@@ -269,7 +270,7 @@ def checked(given: Placed, lines: list[str]) -> dict[str, Any]:
 
 
 def _checked_key(key: str, value: object, folder: str) -> Any:
-    """The value of one key in its canonical form. Raises ValueError with the rest of each line."""
+    """The value of one key in its canonical form. Raises ValueError "given …, allowed: …"."""
     if key not in FAMILIES:
         return checked_value(KEYS[key].annotation, value)
     call = read_call(FAMILIES[key], value)
@@ -280,39 +281,36 @@ def _checked_key(key: str, value: object, folder: str) -> Any:
     if key == "problem":
         try:
             problem.shape(call.choice.function, call.values)
-        except ValueError as error:  # what annotations cannot say, such as a power of two
+        except ValueError as error:  # annotations cannot say everything, such as a power of two
             rule = f"{call.choice.usage}; {plain(str(error), 120)}"
             raise ValueError(refusal(value, rule)) from None
     return call.spelling
 
 
 def file_path(problem: str) -> str | None:
-    """The path of a checked problem that is a file; None for any other problem."""
+    """The path of the file, if a checked problem is a file; else None."""
     return problem.removeprefix("file:") if problem.startswith("file:") else None
 
 
 def problem_name(problem: str) -> str:
-    """A checked problem as tables and messages show it: a file without its folder."""
+    """A checked problem as tables and messages show it: without the folder of a file."""
     path = file_path(problem)
     return problem if path is None else f"file:{os.path.basename(path)}"
 
 
 def unknown(key: object, known: Iterable[str]) -> str:
-    """The rest of a line about an unknown key."""
+    """The message about an unknown key."""
     names = list(known)
-    hint = nearest(key, names)
-    if not hint and key in KEYS:
-        hint = f"; did you mean 'setup.{key}'?"
-    if not hint and key in SWEEP_KEYS:
-        hint = f"; did you mean '{key}' before [setup]?"
-    return f"unknown key, allowed: {', '.join(names)}{hint}"
+    elsewhere = f"; did you mean 'setup.{key}'?" * (key in KEYS)
+    before = f"; did you mean '{key}' before [setup]?" * (key in SWEEP_KEYS)
+    return f"unknown key, allowed: {', '.join(names)}{nearest(key, names) or elsewhere or before}"
 
 
 def incomplete(given: Placed, place: str) -> Iterator[str]:
-    """A line if the problem or the budget is missing, or if the budget is given twice."""
+    """Yield a line if the problem or the budget is missing, or if the budget is given twice."""
     if "problem" not in given:
         yield f"{place}problem: not given, allowed: {allowed('problem')}"
     if not given.keys() & {"updates", "epochs"}:
         yield f"{place}updates: not given, allowed: one of updates and epochs"
     if given.keys() >= {"updates", "epochs"}:
-        yield f"{given['epochs'].place}: given beside updates, allowed: one of updates and epochs"
+        yield f"{given['epochs'].place}: given together with updates, allowed: only one of the two"

@@ -33,10 +33,10 @@ from fastbp.schema.text import plain, refusal, shown
 
 MAX_SETUPS = 100_000  # a store holds at most about 10⁵ files
 MAX_VALUES = 1_000
-"""Values of one series."""
+"""The most values of one series."""
 
-LARGEST = 1e300
-"""The largest end of a series: the distance of larger ones might not be finite."""
+MAX_END = 1e300
+"""The largest number at the end of a series: the distance of larger ones might not be finite."""
 
 SERIES = {"from": None, "to": None, "count": None, "spaced": "linear"}
 """The keys of a series and their defaults."""
@@ -64,26 +64,26 @@ GridValues = dict[str, tuple[Any, ...]]
 # Short forms of lists
 
 
-def numbers(value: Mapping[Any, Any], whole: bool) -> list[float]:
+def numbers(value: Mapping[Any, Any], integers: bool) -> list[float]:
     """The values of `{from = A, to = B, count = N, spaced = "log"}`, ascending.
 
     Parameters
     ----------
     value
         The table as it was written.
-    whole
+    integers
         Whether the key takes integers: then the values are rounded, and repeats are dropped.
 
     Returns
     -------
     list of float
-        The ends as they were written, and between them values of three digits: on a log scale
-        three digits of each value, on a linear one three digits of the step.
+        The ends as they were written, and rounded values between them: to three digits on a log
+        scale, to three digits of the step on a linear one.
 
     Raises
     ------
     ValueError
-        With the rest of a line.
+        "given …, allowed: …".
     """
     low, high, count, spaced = (value.get(key, default) for key, default in SERIES.items())
     if (
@@ -91,7 +91,7 @@ def numbers(value: Mapping[Any, Any], whole: bool) -> list[float]:
         or spaced not in ("linear", "log")
         or not all(isinstance(each, int | float) for each in (low, high, count))
         or any(isinstance(each, bool) for each in (low, high, count))
-        or not -LARGEST <= low < high <= LARGEST
+        or not -MAX_END <= low < high <= MAX_END
         or (low <= 0 and spaced == "log")
         or not 2 <= count <= MAX_VALUES
         or count != int(count)
@@ -103,14 +103,14 @@ def numbers(value: Mapping[Any, Any], whole: bool) -> list[float]:
     else:
         digits = 2 - math.floor(math.log10((high - low) / (count - 1)))
         inner = [round(each, digits) for each in np.linspace(low, high, int(count))[1:-1].tolist()]
-    return list(dict.fromkeys(round(each) if whole else each for each in (low, *inner, high)))
+    return list(dict.fromkeys(round(each) if integers else each for each in (low, *inner, high)))
 
 
 def networks(value: Mapping[Any, Any]) -> list[list[Any]]:
     """The layers of every network of `{width = [4, 8], depth = [1, 2]}`.
 
-    All layers of a network have one width, and widths change fastest. Raises ValueError with the
-    rest of a line.
+    All layers of a network have the same width, and widths change fastest. Raises ValueError "given
+    …, allowed: …".
     """
     try:
         if value.keys() != _SIZES.keys():
@@ -123,20 +123,20 @@ def networks(value: Mapping[Any, Any]) -> list[list[Any]]:
 
 
 def _listed(key: object, value: object) -> object:
-    """The list that a short form stands for; any other value as it is. Raises ValueError."""
+    """Replace a short form by its list; other values stay the same. Raises ValueError."""
     if not isinstance(value, Mapping) or key not in KEYS:
         return value
     if key == "hidden":
         return networks(value)
     types = types_of(KEYS[str(key)].annotation)
-    return numbers(value, whole=int in types) if types & {int, float} else value
+    return numbers(value, integers=int in types) if types & {int, float} else value
 
 
 def _tables(options: Sequence[Any]) -> Sequence[Any]:
-    """The problems of a grid, with every table that one with `?` stands for, 0 before 1.
+    """Replace each table with `?` among the problems of a grid by all its tables, 0 before 1.
 
-    Wrong problems stay as they are, and so do tables that would be more than a sweep has setups:
-    the check of each says what is allowed.
+    Wrong problems stay the same, and so does a `?` that makes more tables than a sweep has setups:
+    later checks say what is allowed.
     """
     results: list[Any] = []
     for option in options:
@@ -151,7 +151,7 @@ def _tables(options: Sequence[Any]) -> Sequence[Any]:
 
 
 def _unknown_bits(problem: object) -> str:
-    """The bits of a table, with or without `?`; empty if it is no table, or a wrong one."""
+    """The bits of a table, with or without `?`; empty if it is not a valid table."""
     with suppress(ValueError):
         call = read_call(FAMILIES["problem"], problem)
         if call.choice.function is problems.table:
@@ -182,7 +182,7 @@ class Expansion(NamedTuple):
 
 
 class SweepTables:
-    """`[setup]` and each `[grid]` as they were written. Mistakes go to `lines`.
+    """`[setup]` and each `[grid]` as they were written.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ class SweepTables:
     folder
         The folder that paths in the file are relative to.
     lines
-        One line for each mistake, extended by all methods.
+        All methods add a line here for each mistake.
     """
 
     def __init__(self, data: Mapping[str, Any], here: str, folder: str, lines: list[str]) -> None:
@@ -214,13 +214,13 @@ class SweepTables:
             lines.append(f"{here}grid: {refusal(grid, 'a table, [grid], or several, [[grid]]')}")
             grids = []
         self.seeds: list[Given | None] = [None] * len(grids)
-        """The seeds of each grid, where it gives some."""
+        """The seeds that each grid gives; None if it gives none."""
         for index, table in enumerate(grids):
             place = f"{here}grid" if len(grids) == 1 else f"{here}grid[{index + 1}]"
             self._read_grid(index, place, table)
 
     def _read_grid(self, index: int, place: str, table: Mapping[Any, Any]) -> None:
-        """Add a grid, with its short forms as lists."""
+        """Add a grid, and replace its short forms by lists."""
         placed: Placed = {}
         for key, value in table.items():
             where = f"{place}.{plain(str(key))}"
@@ -239,10 +239,10 @@ class SweepTables:
         self.grids.append(placed)
 
     def override(self, text: str, before: set[str]) -> None:
-        """Put one `KEY=VALUE` of `--set` over the file.
+        """Replace a value of the file by `KEY=VALUE` of `--set`.
 
-        Paths in it are relative to the current folder, wherever the sweep file lies. `before`: the
-        keys that other `--set` gave, to which this one is added.
+        A path in it is relative to the current folder, not to the folder of the sweep file.
+        `before`: the keys of earlier `--set`, to which this one is added.
         """
         key, equals, written = (piece.strip() for piece in text.partition("="))
         place = f"--set {plain(key)}"
@@ -253,8 +253,8 @@ class SweepTables:
                 f"{place}: unknown key, allowed: keys of a setup; for seeds there is --seeds"
             )
         elif ALTERNATIVE.get(key) in before:
-            other = f"given beside --set {ALTERNATIVE[key]}"
-            self.lines.append(f"{place}: {other}, allowed: one of updates and epochs")
+            other = f"given together with --set {ALTERNATIVE[key]}"
+            self.lines.append(f"{place}: {other}, allowed: only one of the two")
         else:
             before.add(key)
             try:
@@ -263,7 +263,7 @@ class SweepTables:
                 self.lines.append(f"{place}: {error}")
 
     def _replace(self, key: str, place: str, value: object) -> None:
-        """Put a value in the place of a key of `[setup]`, or a list of several in every grid."""
+        """Set a key of `[setup]`, or, if it is a list of several values, of every grid."""
         if key == "problem":
             options = _tables(value if isinstance(value, list) else [value])
             value = list(options) if len(options) > 1 else value
@@ -282,12 +282,12 @@ class SweepTables:
             self.setup[key] = Given(place, value[0] if isinstance(value, list) else value)
 
     def expand(self, values: dict[str, Any]) -> Expansion:
-        """All setups, of the checked keys of `[setup]`.
+        """Make all setups. `values`: the checked keys of `[setup]`.
 
         Raises
         ------
         SweepError
-            With all lines so far, if there are too many setups to go on.
+            If there are too many setups, with all lines so far.
         """
         tables = self.grids or [{}]
         lengths = [[len(given.value) for given in table.values()] for table in tables]
@@ -308,13 +308,13 @@ class SweepTables:
         return Expansion(grids, _baseline(values), list(self._setups.values()))
 
     def _checked_grid(self, table: Placed) -> GridValues:
-        """The values of a grid that are right, keys in the order of the file."""
+        """The valid values of a grid, with keys in the order of the file."""
         values: GridValues = {}
         for key, (place, options, folder) in table.items():
             if key not in KEYS:
                 self.lines.append(f"{place}: {unknown(key, KEYS)}")
             elif not KEYS[key].in_id:
-                rule = "one value in [setup], since no run changes with it"
+                rule = "one value in [setup], since it changes no run"
                 self.lines.append(f"{place}: given a list, allowed: {rule}")
             else:
                 each = (
@@ -326,9 +326,9 @@ class SweepTables:
     def _cross(
         self, index: int, table: Placed, values: Mapping[str, Any], grid: GridValues
     ) -> None:
-        """Add the setups of a grid that are right, and lines for mistakes between keys.
+        """Add the valid setups of a grid, and lines for mistakes between keys.
 
-        Only keys that are right by themselves are compared.
+        Only keys that are valid by themselves are compared.
         """
         fixed = _outside(values, grid)
         wrong = {key for key, options in grid.items() if not options}
@@ -341,7 +341,7 @@ class SweepTables:
         for path, targets in itertools.product(paths, grid.get("targets", (fixed.get("targets"),))):
             self._load(path, targets, table)
         if wrong & {"problem", "batch", "updates", "epochs"} or not _complete({**fixed, **grid}):
-            return  # a line says so already, and defaults in their place could make more mistakes
+            return  # a line says so already; defaults in their place could cause other mistakes
         crossed = {key: options for key, options in grid.items() if options}
         for combination in itertools.product(*crossed.values()):
             keys = fixed | dict(zip(crossed, combination, strict=True))
@@ -349,7 +349,7 @@ class SweepTables:
             if file_path(keys["problem"]) and file is None:
                 continue
             setup = Setup.unchecked(keys, file)
-            # With the right layers, the axes of a grid of weights may be right.
+            # Other layers may allow the axes of a grid of weights.
             mistakes = [m for m in setup.conflicts() if m.key != "init" or "hidden" not in wrong]
             self.lines += [f"{self._place(key, table)}: {text}" for key, text in mistakes]
             if not mistakes:
@@ -357,7 +357,7 @@ class SweepTables:
                 places.append(index)
 
     def _load(self, path: str, targets: tuple[str, ...] | None, table: Placed) -> None:
-        """Read the file of a problem, with these targets."""
+        """Read the file of a problem with these targets."""
         result = load(path, targets)
         if isinstance(result, tuple):
             self.lines += [f"{self._place(key, table)}: {text}" for key, text in result]
@@ -365,29 +365,29 @@ class SweepTables:
             self._files[path, targets] = result
             name = problem_name(path)
             if self._names.setdefault((name, targets), result) != result:
-                rule = "different names for different files, as tables show the name alone"
+                rule = "different names for different files, since tables show only the name"
                 text = f"given {shown(name)}, allowed: {rule}; {shown(path)} is the second"
                 self.lines.append(f"{self._place('problem', table)}: {text}")
 
     def _place(self, key: str, table: Placed) -> str:
-        """The place of a key, where it was written or would have to be."""
+        """Where a key was written, or should have been written."""
         given = table.get(key) or self.setup.get(key)
         return given.place if given else f"{self.here}setup.{key}"
 
 
 def _outside(setup: Mapping[Any, Any], table: Iterable[str]) -> dict[Any, Any]:
-    """The keys of `[setup]` that a grid leaves. A budget takes the other budget's place."""
+    """The keys of `[setup]` that a grid does not set. Updates and epochs replace each other."""
     taken = {*table, *(ALTERNATIVE[key] for key in table if key in ALTERNATIVE)}
     return {key: value for key, value in setup.items() if key not in taken}
 
 
 def _complete(keys: Mapping[str, Any]) -> bool:
-    """Whether there are a problem and one budget."""
+    """Whether these keys have a problem and one budget."""
     return "problem" in keys and len(ALTERNATIVE.keys() & keys.keys()) == 1
 
 
 def _baseline(values: Mapping[str, Any]) -> Setup | None:
-    """The setup of these keys alone; None if it needs a grid to be complete and right."""
+    """The setup of these keys alone; None if it is incomplete or invalid without a grid."""
     if not _complete(values):
         return None
     file = load(values["problem"], values.get("targets"))

@@ -1,6 +1,6 @@
-"""Figures that a paper printed of many runs, which a sweep file holds to compare with ours.
+"""Published figures in a sweep file: numbers that a paper printed, to compare with ours.
 
-They change no setup and no id. Each says how certain it is: by the runs behind it, or its bounds.
+They change no setup and no id. Each says how certain it is: by its number of runs or by bounds.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,14 +16,14 @@ from fastbp.schema.paper_figures import MAX_RUNS, EvaluatedWhen, Figure
 from fastbp.schema.text import nearest, number, plain, refusal, shown
 
 MAX_FIGURES = 1000
-"""Figures in a file."""
+"""The most figures in a file."""
 
 Uncertain = Annotated[float, Ge(0), Le(10.0**12)]
 """A printed number or its uncertainty."""
 
 
 class Published(BaseModel):
-    """A figure that somebody printed of runs like ours."""
+    """A figure that a paper printed about runs like ours."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -52,14 +52,14 @@ class Published(BaseModel):
     )
 
     def written(self, where: Mapping[str, Any]) -> dict[str, Any]:
-        """The table of the file, with `where` in this spelling."""
+        """The keys of its table in a sweep file, with this `where`."""
         keys = {**dict(self), "where": where}
         defaults = {"evaluated": "after", "where": {}}
         return {key: value for key, value in keys.items() if value != defaults.get(key)}
 
 
 def read(value: object, here: str, folder: str, lines: list[str]) -> tuple[Published, ...]:
-    """The figures of a file; a line for each mistake.
+    """Read the figures of a file, and add a line for each mistake.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def read(value: object, here: str, folder: str, lines: list[str]) -> tuple[Publi
     folder
         The folder that paths in the file are relative to.
     lines
-        Lines for mistakes, which this extends.
+        Gets a line for each mistake.
     """
     tables = [value] if isinstance(value, Mapping) else as_list(value)
     many = tables is not None and len(tables) > MAX_FIGURES
@@ -91,7 +91,7 @@ def read(value: object, here: str, folder: str, lines: list[str]) -> tuple[Publi
 
 
 def _read(table: Mapping[Any, Any], place: str, folder: str, lines: list[str]) -> Published | None:
-    """One figure; None if lines were added."""
+    """Read one figure; None if it has mistakes."""
     hints = get_type_hints(Published, include_extras=True)
     before = len(lines)
     values: dict[str, Any] = {}
@@ -119,7 +119,7 @@ def _read(table: Mapping[Any, Any], place: str, folder: str, lines: list[str]) -
 
 
 def _conflicts(values: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Mistakes between keys."""
+    """Find mistakes between keys."""
     value, low, high = as_number(values["value"]), values.get("low"), values.get("high")
     if not values["source"].isprintable():
         yield Mistake("source", refusal(values["source"], "printable characters"))
@@ -127,9 +127,9 @@ def _conflicts(values: Mapping[str, Any]) -> Iterator[Mistake]:
         yield Mistake("value", refusal(value, "a share from 0 to 1"))
     if (low is None) != (high is None):
         given, missing = ("low", "high") if high is None else ("high", "low")
-        yield Mistake(given, f"given alone, allowed: beside {missing}")
+        yield Mistake(given, f"given without {missing}, allowed: both or neither")
     elif low is not None and "plus_minus" in values:
-        yield Mistake("plus_minus", "given beside low and high, allowed: one of the two")
+        yield Mistake("plus_minus", "given together with low and high, allowed: one of the two")
     elif low is not None and high is not None and not low <= values["value"] <= high:
         bounds = f"from low to high, {number(low)} to {number(high)}"
         yield Mistake("value", refusal(value, bounds))

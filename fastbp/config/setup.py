@@ -1,4 +1,4 @@
-"""A setup: one full choice of hyperparameters, what follows from it, and its id."""
+"""A setup: all hyperparameters of a network and its training, and the id of the setup."""
 
 import hashlib
 import itertools
@@ -37,10 +37,10 @@ from fastbp.schema.text import plain, refusal, shown
 
 @dataclass(frozen=True, init=False)
 class Setup:
-    """One full choice of hyperparameters: `Setup(problem="xor", updates=999)`.
+    """All hyperparameters of a network and its training: `Setup(problem="xor", updates=999)`.
 
-    `fastbp.schema.keys` describes each key and has the defaults. `file` is what the problem's file
-    held when it was read; None where the problem is not a file.
+    `fastbp.schema.keys` describes each key and has the defaults. `file`: the content of the
+    problem's file when it was read; None if the problem is not a file.
 
     Raises
     ------
@@ -79,22 +79,22 @@ class Setup:
 
     @classmethod
     def unchecked(cls, values: Mapping[str, Any], file: FileProblem | None = None) -> Self:
-        """The setup of values that are checked already, or whose mistakes are looked for next."""
+        """Make a setup from values without checking them."""
         setup = cls.__new__(cls)
         setup.__dict__.update(_DEFAULTS | {"file": file} | dict(values))
         return setup
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Any], file: FileProblem | None = None) -> Self:
-        """The setup of a row of the table of runs.
+        """Make the setup of a row of the table of runs.
 
         Parameters
         ----------
         columns
             The values of its columns; None where a column is null.
         file
-            What the setup was trained on, if its problem is a file (`targets.stored`). Of the
-            problems in a store it is the one with which the setup's id is that of the row.
+            The data that the setup was trained on, if its problem is a file (`targets.stored`). A
+            store may have several: the right one gives the setup the id of the row.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class Setup:
 
     @classmethod
     def from_arrays(cls, X: Any, T: Any, **keys: Any) -> Self:
-        """A setup whose problem is in memory.
+        """Make a setup from data in memory.
 
         Parameters
         ----------
@@ -134,17 +134,17 @@ class Setup:
         file = targets_module.from_arrays(X, T, lines)
         for key in ("problem", "targets"):
             if keys.get(key) is not None:
-                lines.append(f"{key}: given beside X and T, which are the problem")
+                lines.append(f"{key}: given together with X and T, which are the problem already")
         known = {"problem": "file:arrays.npz", "targets": None, "file": file}
         return cls.unchecked(vars(_built(keys, known, lines)))
 
     def replaced(self, **values: Any) -> Self:
-        """The setup with other values, which are not checked."""
+        """The setup with some other values, which are not checked."""
         present = {each.name: getattr(self, each.name) for each in fields(self)}
         return self.unchecked(present | values)
 
     def with_columns(self, changes: Mapping[str, Any]) -> Self:
-        """The setup with other values in these of its columns. Raises SweepError."""
+        """The setup with other values in these columns. Raises SweepError."""
         return self.from_columns({**self.columns(), **changes}, self.file)
 
     def settings(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class Setup:
 
     @property
     def resolved_order(self) -> str:
-        """The order in which rows are presented: as listed if every batch is all of them."""
+        """The order in which rows are presented: cyclic if every batch has all rows."""
         return "cyclic" if self.batch == "full" else self.order
 
     @property
@@ -206,7 +206,7 @@ class Setup:
 
     @property
     def _preparation(self) -> tuple[str, float]:
-        """The scaling and the margin that are still to be applied."""
+        """The scaling and the target margin, unless the data have them already."""
         done = self.file is not None and self.file.trained
         return ("none", 0.0) if done else (self.scale_inputs, self.target_margin)
 
@@ -223,7 +223,7 @@ class Setup:
 
     @property
     def parameters(self) -> int:
-        """Weights and biases of one network. Biases count even if unused: they are drawn anyway."""
+        """The number of weights and biases of a network; unused biases count, as they are drawn."""
         return sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(self.sizes))
 
     @property
@@ -233,22 +233,22 @@ class Setup:
 
     @property
     def updates_per_epoch(self) -> int:
-        """Updates in an epoch; its last batch may be smaller."""
+        """Updates in an epoch; the last batch of an epoch may be smaller."""
         return -(-self.rows // self.batch_rows)
 
     @property
     def budget(self) -> int:
-        """Updates of a run that is not stopped early."""
+        """The number of updates of a run that is not stopped early."""
         return self.updates or (self.epochs or 0) * self.updates_per_epoch
 
     @property
     def epochs_budget(self) -> int:
-        """Epochs of a run that is not stopped early; the last one may be cut short."""
+        """The number of epochs of a run that is not stopped early; the last may be incomplete."""
         return -(-self.budget // self.updates_per_epoch)
 
     @property
     def eval_interval(self) -> int:
-        """Epochs between evaluations."""
+        """The number of epochs between evaluations."""
         return self.eval_every or (1 if self.batch == "full" else 10)
 
     def columns(self) -> dict[str, Any]:
@@ -273,11 +273,11 @@ class Setup:
         The hash covers the columns as the table of runs has them, except `collapse` and, if the
         budget was written in epochs, the `updates` derived from them. Columns at their defaults
         are left out, so a key that is added later changes no old id. Two setups have one id exactly
-        where these columns and the data are equal: `batch = "full"` and all rows in one cyclic
+        if these columns and the data are equal: `batch = "full"` and all rows in one cyclic
         batch with equal evaluations are one setup; `xor` and `table:0110`, or an epoch and its
         number of updates, are two.
         """
-        # Kept, as a plan of 10⁵ setups needs each several times.
+        # Kept, because a plan of 10⁵ setups needs each several times.
         known: dict[int, str] = self.__dict__.setdefault("_identities", {})
         if numerics_version not in known:
             known[numerics_version] = self._hashed(numerics_version)
@@ -301,18 +301,17 @@ class Setup:
     # Mistakes between keys
 
     def notes(self) -> list[str]:
-        """What is allowed but probably not meant, one line each."""
-        notes = []
-        if self.collapse > 1 - 2 * self.tolerance:
-            both = f"tolerance = {self.tolerance} and collapse = {self.collapse}"
-            notes.append(f"{both} overlap: a run that is within both counts as converged")
-        for name in self.file.constant if self.file else ():
-            text = f"{shown(name)} is the same in every row: there is nothing to learn"
-            notes.append(f"{plain(self.problem_name)}: {text}")
-        return notes
+        """What is allowed but probably a mistake, one line each."""
+        both = f"tolerance = {self.tolerance} and collapse = {self.collapse}"
+        overlap = f"{both} overlap: a run that is within both counts as converged"
+        return [overlap] * (self.collapse > 1 - 2 * self.tolerance) + [
+            f"{plain(self.problem_name)}: {shown(name)} is the same in every row: there is nothing "
+            "to learn"
+            for name in (self.file.constant if self.file else ())
+        ]
 
     def conflicts(self) -> Iterator[Mistake]:
-        """Mistakes between keys. The problem's file must be loaded."""
+        """Find mistakes between keys. The problem's file must be loaded."""
         if self.targets is not None and not self.file:
             yield Mistake("targets", refusal(self.targets, "only with problem = 'file:PATH'"))
         if self.batch != "full" and self.batch > self.rows:
@@ -328,7 +327,7 @@ class Setup:
         yield from self._budget_conflicts()
 
     def _budget_conflicts(self) -> Iterator[Mistake]:
-        """Mistakes between the budget and other keys."""
+        """Find mistakes between the budget and other keys."""
         each = self.updates_per_epoch
         if self.budget > MAX_UPDATES:
             rule = f"at most {MAX_UPDATES:,} updates, {MAX_UPDATES // each:,} epochs"
@@ -341,7 +340,7 @@ class Setup:
             yield Mistake("schedule", refusal(self.schedule, rule))
 
     def _allowed_axes(self) -> str:
-        """What the two parameters of a grid of initial weights may be; empty if they are right."""
+        """Say what the axes of a grid of initial weights may be; empty if they are valid."""
         call = read_call(FAMILIES["init"], self.init)
         if call.choice.function is not inits.grid:
             return ""
@@ -352,21 +351,20 @@ class Setup:
         biases = [(end - units, end) for end, units in zip(ends, self.sizes[1:], strict=True)]
         if not self.bias and any(low <= each < high for low, high in biases for each in (x, y)):
             return "x and y of weights where bias = false"
-        if max(x, y) < self.parameters:
-            return ""
-        return f"x and y below the {self.parameters:,} parameters of {_dashed(self.sizes)}"
+        below = f"x and y below the {self.parameters:,} parameters of {_dashed(self.sizes)}"
+        return below if max(x, y) >= self.parameters else ""
 
 
 _DEFAULTS = {key.name: key.default for key in KEYS.values()}
 
 
 def _dashed(sizes: tuple[int, ...]) -> str:
-    """Sizes of layers as the table of runs has them: `8-8`."""
+    """Sizes of layers as in the table of runs: `8-8`."""
     return "-".join(map(str, sizes))
 
 
 def load(problem: str, targets: tuple[str, ...] | None) -> FileProblem | tuple[Mistake, ...] | None:
-    """Read a problem's file: what it holds, or its mistakes; None if the problem is no file."""
+    """Read a problem's file. Returns its content or its mistakes; None if it is not a file."""
     path = file_path(problem)
     return None if path is None else targets_module.read(path, targets)
 

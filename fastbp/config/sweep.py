@@ -16,7 +16,7 @@ from fastbp.config import protocols, toml_text
 from fastbp.config.choice_syntax import (
     SWEEP_KEYS,
     Given,
-    Whole,
+    Integer,
     as_number,
     checked,
     file_path,
@@ -32,7 +32,7 @@ from fastbp.schema.text import named, plain, refusal, shown
 LAST_SEED = 2**63  # seeds are int64 columns
 
 MAX_TITLE = 1_000
-"""Characters of a title."""
+"""The most characters of a title."""
 
 
 class Seeds(BaseModel):
@@ -40,8 +40,8 @@ class Seeds(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    start: Annotated[Whole, Ge(0), Lt(LAST_SEED)] = Field(default=0, description="the first seed")
-    count: Annotated[Whole, Ge(1), Le(LAST_SEED)] = Field(description="how many")
+    start: Annotated[Integer, Ge(0), Lt(LAST_SEED)] = Field(default=0, description="the first seed")
+    count: Annotated[Integer, Ge(1), Le(LAST_SEED)] = Field(description="how many")
 
     @property
     def stop(self) -> int:
@@ -50,7 +50,7 @@ class Seeds(BaseModel):
 
 
 SeedsGiven = int | str | Seeds | None
-"""Seeds that take the place of a file's: their number, as `--seeds` writes it, or all of them."""
+"""Seeds that replace those of a file: a number, as in `--seeds`, or all `Seeds`."""
 
 
 @dataclass(frozen=True, init=False)
@@ -63,11 +63,11 @@ class Sweep:
     Attributes
     ----------
     baseline
-        The setup that `[setup]` alone describes; None if it needs the grid to be complete.
+        The setup of `[setup]` alone; None if it is incomplete without the grid.
     setups
         All setups without repeats, in the order of the file; the last key changes fastest.
     grid_seeds
-        The number of seeds that each grid gives; None if it gives none.
+        For each grid the number of seeds that it gives; None if it gives none.
     seed_counts
         The number of seeds of each setup by its id; empty if it is the same for all.
 
@@ -98,7 +98,7 @@ class Sweep:
         settings: Iterable[str] = (),
         folder: str = "",
     ) -> None:
-        """Check and expand what a file holds. Raises SweepError with every mistake in it."""
+        """Check and expand the content of a file. Raises SweepError with every mistake in it."""
         lines: list[str] = []
         here = f"{name}: " if name else ""
         _check_top(data, here, lines)
@@ -126,32 +126,32 @@ class Sweep:
         )
 
     def seeds_of(self, setup: Setup) -> Seeds:
-        """The seeds of one of the setups: the most that one of its grids gives, or the sweep's."""
+        """The seeds of a setup: as many as its grids give, at most, or those of the sweep."""
         if not self.seed_counts:  # then no id is needed
             return self.seeds
         return self.seeds.model_copy(update={"count": self.seed_counts[setup.identity()]})
 
     @property
     def all_seeds(self) -> Seeds:
-        """The seeds that at least one setup has."""
+        """All seeds that any setup has."""
         count = max(self.seed_counts.values(), default=self.seeds.count)
         return self.seeds.model_copy(update={"count": count})
 
     @property
     def runs(self) -> int:
         """The number of runs of all setups."""
-        one_for_all = len(self.setups) * self.seeds.count
-        return sum(self.seed_counts.values()) if self.seed_counts else one_for_all
+        equal = len(self.setups) * self.seeds.count
+        return sum(self.seed_counts.values()) if self.seed_counts else equal
 
     def with_seeds(self, start: int, count: int) -> Self:
-        """The sweep with these seeds in every setup."""
+        """The same sweep with these seeds in every setup."""
         sweep = copy(self)
         seeds = Seeds(start=start, count=count)
         sweep.__dict__.update(seeds=seeds, grid_seeds=(), seed_counts={})
         return sweep
 
     def within(self, start: int, count: int) -> Self:
-        """The sweep without seeds outside this range. A setup may be left without any."""
+        """The same sweep without the seeds outside this range. A setup may have none left."""
         sweep = self.with_seeds(start, count)
         for name, each in self.seed_counts.items():
             sweep.seed_counts[name] = max(0, min(self.seeds.start + each - start, count))
@@ -191,11 +191,11 @@ class Sweep:
         path
             The file.
         seeds
-            A number of seeds in place of the file's, whose start stays; or all `Seeds`.
+            Replaces the seeds of the file: a number, which keeps the first seed, or all `Seeds`.
         settings
-            Strings `KEY=VALUE` that go over the file. A value replaces the key in `[setup]` and
-            takes it out of every grid. A list of several replaces it in every grid, and makes one
-            if there is none. A list of one is its value.
+            Strings `KEY=VALUE` that replace values of the file. A value replaces the key in
+            `[setup]` and removes it from every grid. A list of several values replaces the key in
+            every grid; if there is no grid, it makes one. A list of one value counts as the value.
 
         Raises
         ------
@@ -224,7 +224,7 @@ class Sweep:
         text
             The text.
         name
-            The file's name, which each line about a mistake begins with.
+            The name of the file; each message begins with it.
         seeds, settings
             As in `from_toml`.
         folder
@@ -250,20 +250,20 @@ class Sweep:
         settings: Iterable[str] = (),
         folder: str | PathLike[str] = "",
     ) -> Self:
-        """A sweep from what a file holds: title, seeds, setup, grid and published."""
+        """Make a sweep from a dictionary with the keys of a file: title, seeds, setup and so on."""
         sweep = cls.__new__(cls)
         sweep._fill(data, name, seeds, settings, fspath(folder))
         return sweep
 
     def to_toml(self, folder: str | PathLike[str] | None = None) -> str:
-        """The sweep as the text of a file that reads back to an equal one.
+        """The sweep as the text of a sweep file; reading it gives an equal sweep.
 
         Parameters
         ----------
         folder
-            The folder where the file will lie. Paths are written relative to it, so that both can
-            move together, and the ids of all setups are added as `[resolved]`: reports need them
-            and know no choices; reading skips them. Without a folder paths are absolute.
+            The folder of the file. Paths are written relative to it, so that both can move
+            together. The ids of all setups are added as `[resolved]`, which reports need and
+            reading ignores. Without a folder paths are absolute.
         """
         seeds = self.seeds.count if self.seeds.start == 0 else self.seeds.model_dump()
         lines = _toml({"title": self.title} if self.title else {}) + _toml({"seeds": seeds})
@@ -274,7 +274,7 @@ class Sweep:
             lines += _toml({"seeds": count} if count else {})
             for key, values in table.items():
                 each = [_relative({key: value}, folder)[key] for value in values]
-                if key == "hidden":  # one layer stands without its list
+                if key == "hidden":  # a single layer is written without its list
                     each = [layers[0] if len(layers) == 1 else layers for layers in each]
                 lines += _toml({key: each})
         for figure in self.published:
@@ -285,7 +285,7 @@ class Sweep:
         return "\n".join(lines) + "\n"
 
     def _resolved(self) -> dict[str, Any]:
-        """The ids of the setups, for readers that know no choices."""
+        """The ids of the setups, for readers that cannot compute them."""
         resolved = {
             "baseline": self.baseline and self.baseline.identity(),
             "setups": [setup.identity() for setup in self.setups],
@@ -301,7 +301,7 @@ def _toml(values: Mapping[str, Any]) -> list[str]:
 
 
 def _relative(values: Mapping[str, Any], folder: str | PathLike[str] | None) -> dict[str, Any]:
-    """Keys of a setup, with the path of a problem's file as a file in this folder writes it."""
+    """Keys of a setup, with the path of its problem's file relative to a folder."""
     path = file_path(values.get("problem", ""))
     if path is None or folder is None:
         return dict(values)
@@ -312,7 +312,7 @@ def _relative(values: Mapping[str, Any], folder: str | PathLike[str] | None) -> 
 
 
 def _check_top(data: Mapping[str, Any], here: str, lines: list[str]) -> None:
-    """Lines for unknown keys and a wrong title."""
+    """Add lines about unknown keys and a wrong title."""
     for key in data:
         if key not in (*SWEEP_KEYS, "resolved"):  # `to_toml` adds [resolved] for other readers
             lines.append(f"{here}{plain(str(key))}: {unknown(key, SWEEP_KEYS)}")
@@ -323,7 +323,7 @@ def _check_top(data: Mapping[str, Any], here: str, lines: list[str]) -> None:
 
 
 def _read_seeds(value: object, here: str, override: SeedsGiven, lines: list[str]) -> Seeds | None:
-    """The seeds of a file, or those that replace them; None and a line if they are wrong."""
+    """The seeds of a file, or those that replace them. If they are wrong, a line and None."""
     place, written = f"{here}seeds", value
     if isinstance(override, Seeds):
         return override
@@ -350,7 +350,7 @@ def _read_seeds(value: object, here: str, override: SeedsGiven, lines: list[str]
 def _grid_seeds(
     given: Sequence[Given | None], chosen: Seeds | None, lines: list[str]
 ) -> Iterator[int | None]:
-    """The number of seeds that each grid gives; a line for each that is wrong."""
+    """Yield the number of seeds that each grid gives, and add a line for each wrong one."""
     most = LAST_SEED - (chosen.start if chosen else 0)
     for each in given:
         count = as_number(each.value) if each else None
@@ -362,7 +362,7 @@ def _grid_seeds(
 
 
 def _seed_counts(expansion: Expansion, given: Sequence[int | None], seeds: Seeds) -> dict[str, int]:
-    """The number of seeds of each setup by its id; empty if it is the sweep's for all."""
+    """The number of seeds of each setup by its id; empty if all have those of the sweep."""
     grids = dict(enumerate(given))
     counts = [
         max(grids.get(place) or seeds.count for place in places) for _, places in expansion.setups

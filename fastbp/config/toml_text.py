@@ -1,8 +1,7 @@
-"""TOML and `KEY=VALUE`, read and written.
+"""Read and write TOML and `KEY=VALUE`.
 
-All functions raise `ValueError` with the rest of a line. The caller puts the file and the key
-before it. A line is always one line: `shown` shortens what was given and escapes control
-characters.
+If something is wrong, functions raise `ValueError` with a message of one line. The caller puts the
+file and the key before it.
 """
 
 import re
@@ -19,7 +18,7 @@ MAX_BYTES = 10_000_000
 """A sweep file of 100,000 values is about 1 MB; a larger file is not a sweep file."""
 
 MAX_DIGITS = 4300
-"""Python reads no longer integer, and does not say where it stands."""
+"""Python refuses longer integers, and does not say where they are."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -56,13 +55,13 @@ def read_file(path: str | PathLike[str]) -> str:
 
 
 def read_toml(text: str) -> dict[str, Any]:
-    """TOML as a dictionary. Raises ValueError that says where it is not TOML."""
+    """Read TOML into a dictionary. Raises ValueError that says where the text is not TOML."""
     if _DEEP_KEY.search(text):
         raise ValueError(_NESTED)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        hint = "; words stand in quotes" if "Invalid value" in str(error) else ""
+        hint = "; put texts in quotes" if "Invalid value" in str(error) else ""
         raise ValueError(f"not TOML: {plain(str(error), 120)}{hint}") from None
     except RecursionError:
         raise ValueError(_NESTED) from None
@@ -71,7 +70,7 @@ def read_toml(text: str) -> dict[str, Any]:
 
 
 def _long_integer(text: str) -> str:
-    """Where an integer has more digits than Python reads, and its key."""
+    """Say which integer has more digits than Python reads."""
     runs = re.finditer(r"[0-9_]+", text)
     start = next((run.start() for run in runs if len(run[0]) > MAX_DIGITS), len(text))
     key = re.search(r"([\w.-]+)\s*=[^=\n]*$", text[:start][-200:])
@@ -81,9 +80,9 @@ def _long_integer(text: str) -> str:
 
 
 def read_value(text: str) -> Any:
-    """The VALUE of `--set KEY=VALUE`: TOML, or a bare word as a string.
+    """Read the VALUE of `--set KEY=VALUE`: TOML, or a word without quotes.
 
-    A list that is not TOML is a list of such values.
+    In a list each item may be a word without quotes.
     """
     try:
         data = tomllib.loads(f"value = {text}")
@@ -100,7 +99,7 @@ def read_value(text: str) -> Any:
 
 
 def toml(value: Any) -> str:
-    """A value as TOML: true, numbers, strings and lists of them, `{…}` for dictionaries."""
+    """Write a value as TOML; a dictionary becomes `{…}`."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -123,12 +122,11 @@ def _escaped(character: str) -> str:
 
 
 def toml_key(key: str) -> str:
-    """A key as TOML writes it: bare where that is allowed, else in quotes."""
+    """Write a key as TOML: in quotes if it needs them."""
     return key if _BARE_KEY.fullmatch(key) else toml(key)
 
 
 def as_list(value: object) -> Sequence[Any] | None:
-    """A list, tuple, range or array (from Python) as a sequence; None for anything else."""
-    if isinstance(value, np.ndarray):
-        return value.tolist() if value.ndim else None
+    """A list, tuple, range or array as a sequence; None for any other value."""
+    value = value.tolist() if isinstance(value, np.ndarray) else value
     return value if isinstance(value, list | tuple | range) else None

@@ -38,11 +38,11 @@ class Backend(NamedTuple):
     Parameters
     ----------
     pool : callable
-        Makes a pool of so many workers, at an address.
+        Takes a number of workers and an address, and makes a pool.
     package : str
         The package that it needs. The extra of fastbp that installs it has the backend's name.
     address : str
-        What its address is called. Empty if it has none.
+        The word for its address in messages. Empty if it has none.
     shares_memory : bool
         Whether workers share the memory of this process.
     """
@@ -94,8 +94,8 @@ def _processes(jobs: int, address: str) -> Pool:
 def _isolated_start() -> Iterator[None]:
     """Start processes that ignore Ctrl-C and do not run the user's script.
 
-    They ignore Ctrl-C even while they import packages. Without `__main__` they do not run the
-    user's script, which they do not need. Their resource tracker cleans up after a killed driver
+    They ignore Ctrl-C from the start, also while they import packages. They find no `__main__`, so
+    they do not run the user's script. Their resource tracker cleans up after a killed driver
     without a warning.
     """
     name, main = "PYTHONWARNINGS", sys.modules["__main__"]
@@ -115,7 +115,7 @@ def _isolated_start() -> Iterator[None]:
 
 
 def _follow_driver() -> None:
-    """In a worker: leave Ctrl-C to the driver, and end when the driver ends for any reason."""
+    """Let a worker ignore Ctrl-C, and end as soon as the driver has ended for any reason."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent
@@ -128,7 +128,7 @@ def _follow_driver() -> None:
 
 
 def _dask(jobs: int, address: str) -> Pool:
-    """A Dask cluster on this machine, or the one whose scheduler has this address."""
+    """A Dask cluster: a new one on this machine, or the one whose scheduler has this address."""
     import distributed
     from distributed.comm import CommClosedError
 
@@ -189,10 +189,7 @@ def _dask_workers(address: str) -> int:
 
 
 def _mpi(jobs: int, address: str) -> Pool:
-    """Processes that MPI started, or new ones.
-
-    `mpiexec … python -m mpi4py.futures -m fastbp.sweep` starts some.
-    """
+    """MPI processes: those that `mpiexec … python -m mpi4py.futures` started, else new ones."""
     from mpi4py.futures import MPIPoolExecutor
 
     launched = getattr(sys.modules.get("mpi4py.futures"), "_shared_pool", None)
@@ -206,9 +203,10 @@ def _mpi(jobs: int, address: str) -> Pool:
 
 
 def _batch_system(name: str, jobs: int, address: str) -> Pool:
-    """Steps of the Slurm allocation that this process runs in, or jobs of their own outside one.
+    """Jobs of Slurm or Flux.
 
-    With Flux, jobs of the Flux instance that this process runs in.
+    Inside a Slurm allocation they are steps of it; Flux jobs belong to the Flux instance in which
+    this process runs.
     """
     import executorlib
     from executorlib.standalone.interactive.communication import ExecutorlibSocketError

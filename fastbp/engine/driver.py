@@ -1,4 +1,4 @@
-"""Train what is missing of a sweep on all cores, store it, and report progress."""
+"""Train the missing runs of a sweep on all cores, store them, and report progress."""
 
 import io
 import os
@@ -34,11 +34,12 @@ from fastbp.store.store import Store
 
 @dataclass
 class Progress:
-    """How far a sweep is.
+    """The progress of a sweep.
 
-    `runs` are to be trained and take at most `total_budget` updates. The runs `done` so far took
-    `updates`, and at most `budget`: more if runs stop once they have converged. `phase` is what is
-    being done, and `started` when it began, on the clock of `time.perf_counter`.
+    `runs`, `total_budget`: the number of runs to train, and of updates that they may take. `done`,
+    `budget`: the same for runs that are finished. `updates`: the updates that these took, fewer
+    than `budget` if runs stop once they have converged. `phase`: the current step. `started`: when
+    it began, on the clock of ``time.perf_counter``.
     """
 
     runs: int = 0
@@ -64,10 +65,10 @@ class Progress:
 class Trained(NamedTuple):
     """What a driver did.
 
-    `updates` were made; the rows may count more, where setups that differ only in their budget were
-    trained together. `seconds` are those of each phase, one after the other: `compile` (or load),
-    `train` (most files are written meanwhile) and `write` (the files that are left). `failed` has a
-    line for each setup of a block that failed.
+    `updates`: the updates that were computed. The rows may count more: setups that differ only in
+    their budget are trained together. `seconds`: the time of each phase, one after the other:
+    `compile` (or load), `train` (most files are written meanwhile) and `write` (the other files).
+    `failed`: a line for each setup of a block that failed.
     """
 
     runs: int
@@ -78,7 +79,7 @@ class Trained(NamedTuple):
 
 
 def add_up(parts: Sequence[Trained]) -> Trained:
-    """What several drivers did, one after the other."""
+    """Add up what several drivers did, one after the other."""
     phases = dict.fromkeys(phase for part in parts for phase in part.seconds)
     seconds = {phase: sum(part.seconds.get(phase, 0.0) for part in parts) for phase in phases}
     runs, updates, files = (sum(each) for each in zip(*(part[:3] for part in parts), strict=True))
@@ -95,16 +96,16 @@ def train_block(part: Block, stopped: Callable[[], bool] = lambda: False) -> lis
 
 
 def in_worker(function: Callable[[Any], Any], versions: dict[str, str], task: Any) -> Any:
-    """Call a function in another process than the driver's, which has these versions.
+    """Call a function in a worker process.
 
-    Raises OtherWorkerError if this process has others.
+    Raises OtherWorkerError if this process has other versions than the driver's `versions`.
     """
     backends.check_versions(versions)
     return function(task)
 
 
 class _FileWriter:
-    """Joins the rows of blocks to files, and publishes files on threads while others train."""
+    """Joins the rows of blocks to files, and writes the files on threads while others train."""
 
     def __init__(self, store: Store | None, keep: Callable[[pa.Table], None], threads: int) -> None:
         self.count = 0
@@ -137,12 +138,12 @@ class _FileWriter:
         self.count += 1
 
     def finish(self) -> None:
-        """Wait for all files. Raises what failed, such as StoreFullError."""
+        """Wait for all files. Raises the error of a file that failed, such as StoreFullError."""
         while self._writing:
             self._writing.popleft().result()
 
     def close(self) -> None:
-        """Wait for the files that are being written, whether they fail or not."""
+        """Wait for the files that are being written, and ignore their errors."""
         self._executor.shutdown()
 
 
@@ -154,25 +155,25 @@ def drive(
     pool: Pool | None = None,
     tick: Callable[[Progress], None] = lambda progress: None,
 ) -> Trained:
-    """Train what is missing of a sweep.
+    """Train the missing runs of a sweep.
 
     Parameters
     ----------
     plan : Plan
-        What is missing.
+        Says which runs are missing.
     store : Store, optional
-        Gets the rows. The driver must hold its lock.
+        Gets the rows. The caller must hold its lock.
     keep : callable
-        Gets the rows of each file as well.
+        Also gets the rows of each file.
     pool : Pool, optional
-        The workers, which are ended; by default threads on all cores of this process.
+        The workers, which are ended afterwards; by default threads on all cores.
     tick : callable
         Called ten times a second. An exception that it raises ends the sweep; published files stay.
 
     Raises
     ------
     StoreError, StoreFullError, OtherWorkerError, LostError
-        If the store or the workers cannot be used (any more).
+        If the store or the workers cannot be used, or no longer.
     """
     if not plan.runs:
         return Trained(0, 0, 0, {"train": 0.0}, [])
@@ -202,7 +203,7 @@ def _check_stored(plan: Plan, store: Store) -> None:
     """Raise StoreError if runs that were written are no longer in the store."""
     if gone := Plan(plan.sweep, store.present(), plan.seeds).runs:
         raise StoreError(
-            f"{store.runs} lacks {gone:,} runs that were written there: "
+            f"{gone:,} runs that were written to {store.runs} are gone: "
             "the same command trains them again"
         )
 
@@ -221,7 +222,7 @@ def _check_collapse(plan: Plan, store: Store) -> None:
 
 
 def _compile(plan: Plan, pool: Pool, tick: Callable[[], None]) -> None:
-    """Compile the kernels once, then load them in every worker of another process."""
+    """Compile the kernels once, then load them in every worker process."""
     work, rounds = warm_up, [plan.kernel_keys]
     if not pool.shares_memory:
         work = partial(in_worker, warm_up, backends.versions())
@@ -279,7 +280,7 @@ def run(
     Returns
     -------
     pd.DataFrame
-        One row for each run, in the order of the sweep's setups and seeds. The columns are those of
+        One row for each run, in the order of the sweep's setups and seeds, with the columns of
         `fastbp.schema.columns`.
 
     Raises

@@ -1,6 +1,6 @@
 """Run tasks on any `concurrent.futures.Executor`, and replace workers that are lost.
 
-Only as many tasks are in flight as the workers need, and results come back as they are ready.
+Tasks are submitted only as fast as the workers need them, and results come back as they are ready.
 """
 
 import time
@@ -23,18 +23,18 @@ from fastbp.schema.errors import LostError
 T = TypeVar("T")
 
 TRIES = 3
-"""How often a task may lose its worker beside other tasks. After that it is tried once, alone."""
+"""How often a task may lose its worker while other tasks run. Then it is tried once more, alone."""
 
 BREAKS = 10
-"""How often in a row all workers may be lost without any result before the map is given up."""
+"""The map gives up when all workers are lost more often than this in a row without any result."""
 
 PATIENCE = 20.0
-"""A task counts as lost when it takes this many times as long as the slowest so far, for its
-size."""
+"""A task counts as lost when it takes this many times as long as the slowest task so far, relative
+to its size."""
 
 MIN_PATIENCE, FIRST_PATIENCE = 60.0, 900.0
-"""Seconds that a task may take at least, and while no task has come back yet, so that the speed is
-unknown."""
+"""No task counts as lost before these seconds. The second number is for tasks that run before any
+task has come back, when the speed is still unknown."""
 
 DYING_SECONDS = 1.0
 """Seconds to wait for the futures of a broken pool to fail."""
@@ -49,22 +49,22 @@ class Pool:
     start : callable
         Starts an executor.
     workers : int
-        How many workers it has.
+        The number of its workers.
     at_once : int
-        Tasks in flight, by default one more than workers.
+        The number of tasks in flight, by default one more than workers.
     end : callable, optional
-        Ends all workers, whatever they are doing. None if the workers belong to somebody else: then
-        no task is tried again.
+        Ends all workers, even busy ones. None if the workers belong to the caller: then no task is
+        tried again.
     lost : exception types
-        Errors of a task whose worker was lost while the others go on.
+        Errors of a task that mean that its worker was lost, but the others go on.
     broken : exception types
-        Errors of a task whose executor is broken.
+        Errors of a task that mean that its executor is broken.
     in_queue : bool
-        Whether workers may wait for hours until they start, as in the queue of a cluster.
+        Whether workers may wait for hours before they start, as in the queue of a cluster.
     shares_memory : bool
         Whether workers are threads of this process, which can be asked to stop.
     processes : int
-        How many processes of this machine the workers are.
+        The number of workers that are processes on this machine.
     """
 
     start: Callable[[], Executor]
@@ -100,7 +100,7 @@ class Pool:
 
 @dataclass
 class _Attempt(Generic[T]):
-    """A task, and how its attempts went."""
+    """A task, and what happened when it was tried."""
 
     task: T
     number: int = 0
@@ -119,12 +119,12 @@ def completed(
     seconds: float = 0.1,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[tuple[T, Future[Any]]]:
-    """Run `function` on all `tasks` and yield each task with its finished future, as they finish.
+    """Run `function` on all `tasks`, and yield each task with its future as soon as it is finished.
 
-    An error that a task raises is its result. If a worker is lost, or a task takes far longer than
-    others of its size, the workers are replaced and the tasks in flight are tried again. A task
-    that was lost `TRIES` times is tried once more at the end, alone, and then fails with a
-    LostError. A task that runs out of memory is tried once more at the end as well.
+    If a task raises an error, the error is its result. If a worker is lost, or a task takes far
+    longer than others of its size, the workers are replaced and the tasks in flight are tried
+    again. A task that was lost `TRIES` times is tried once more at the end, alone, and then fails
+    with a LostError. A task that runs out of memory is also tried once more at the end.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def completed(
     function : callable
         Called with one task in a worker.
     tasks : iterable
-        Read only as workers become free, so that a plan of any length costs no memory.
+        Read only as workers become free, so that a long plan takes no memory.
     tick : callable
         Called at least every `seconds`. An exception that it raises ends the map and leaves the
         tasks in flight to the executor.
@@ -146,7 +146,7 @@ def completed(
     Raises
     ------
     LostError
-        If workers are lost again and again, whatever they do.
+        If workers are lost again and again, also with other tasks.
     """
     running = _TaskMap(pool, function, iter(tasks), size, clock)
     while running.fill():
@@ -156,7 +156,7 @@ def completed(
 
 
 class _TaskMap(Generic[T]):
-    """The tasks of a map that are in flight, and those to be tried again."""
+    """The tasks in flight, and the tasks to be tried again."""
 
     def __init__(
         self,
@@ -173,9 +173,9 @@ class _TaskMap(Generic[T]):
         self.suspects: deque[_Attempt[T]] = deque()  # to be tried alone, at the end
         self.submitted = self.breaks = 0
         self.slowest = 0.0  # seconds for a task of size 1
-        # How many tasks had been submitted when the first came back. Their times may include the
-        # time in a queue.
-        self.first_wave: int | None = None
+        # The number of tasks that had been submitted when the first came back. Their times may
+        # include the time in a queue.
+        self.first_wave = 0
 
     def fill(self) -> bool:
         """Submit tasks while there is room. Returns whether any is in flight."""
@@ -208,11 +208,12 @@ class _TaskMap(Generic[T]):
         return None
 
     def collect(self, done: Iterable[Future[Any]]) -> Iterator[tuple[T, Future[Any]]]:
-        """Yield the tasks that have come back, and those that are given up."""
+        """Yield the tasks that came back, and those that are given up."""
         errors = [_error(future) for future in done] if self.pool.end else []
         broken = next((error for error in errors if isinstance(error, self.pool.broken)), None)
         if broken:
-            # Nobody knows which task broke the workers, so all that do not come back are suspects.
+            # Nobody knows which task broke the workers, so every task that does not come back is
+            # a suspect.
             wait(self.flying, timeout=DYING_SECONDS)
             done = list(self.flying)
         for future in done:
@@ -238,9 +239,7 @@ class _TaskMap(Generic[T]):
         if isinstance(error, MemoryError) and not attempt.alone:
             self.suspects.append(attempt)
             return
-        self.breaks = 0
-        if self.first_wave is None:
-            self.first_wave = self.submitted
+        self.breaks, self.first_wave = 0, self.first_wave or self.submitted
         if not error and not (self.pool.in_queue and attempt.number <= self.first_wave):
             took = (now - attempt.earliest_start) / max(self.size(attempt.task), 1e-9)
             self.slowest = max(self.slowest, took)
@@ -263,7 +262,7 @@ class _TaskMap(Generic[T]):
         if attempt.alone:
             self.breaks = 0  # this task broke the workers, so others will not
             failed: Future[Any] = Future()
-            times = f"its worker was lost {attempt.losses} times, the last time with no other task"
+            times = f"its worker was lost {attempt.losses} times, the last time without other tasks"
             failed.set_exception(LostError(f"{times}: {why}"))
             yield attempt.task, failed
         elif attempt.losses >= TRIES:
@@ -272,7 +271,7 @@ class _TaskMap(Generic[T]):
             self.retries.append(attempt)
 
     def _replace_workers(self, error: BaseException) -> None:
-        """End the workers, so that new ones start. Raises LostError if that did not help before."""
+        """End the workers, so that new ones start. Raises LostError if that does not help."""
         self.pool.close()
         self.breaks += 1
         if self.breaks > BREAKS:

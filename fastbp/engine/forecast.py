@@ -1,7 +1,7 @@
 """Estimate the memory, disk and time of a sweep before anything is written or trained.
 
-Memory is computed from the arrays that the engine makes; the other constants were measured. All
-estimates should be right within a factor of two.
+Memory is computed from the arrays that the engine makes; the other constants were measured. Each
+estimate should be right within a factor of two.
 """
 
 import time
@@ -16,7 +16,6 @@ import numpy as np
 from fastbp.config.setup import Setup
 from fastbp.engine import block, compile_ahead, lane_group, machine
 from fastbp.engine.executor_map import Pool
-from fastbp.engine.lane_group import KernelKey
 from fastbp.engine.plan import Plan, block_seeds, min_block_seeds, seconds_per_run
 from fastbp.engine.rows import kept_outputs
 from fastbp.kernels.code_cache import is_on_disk
@@ -26,25 +25,25 @@ from fastbp.schema.errors import StoreFullError, SweepError
 from fastbp.store.store import Store
 
 LIBRARIES = 330e6
-"""Bytes of Python and its packages, all imported, with compiled code."""
+"""Bytes of Python with all packages imported and with compiled code."""
 
 CACHED = 8
-"""Setups and problems that are kept in memory."""
+"""The number of setups and of problems that are kept in memory."""
 
 FILE_BYTES, ROW_BYTES, OUTPUT_BYTES = 12_500, 56, 3.6
-"""Bytes of a Parquet file: by itself, for each run, and for each output stored with a run."""
+"""Bytes of a Parquet file: when it is empty, for each run, and for each output of a run."""
 
 START_SECONDS = 2.0
 """Seconds to import packages, load compiled code, and make tables and a picture."""
 
 STORE_SECONDS = 4e-6
-"""Seconds to bring one run into its file and into the tables."""
+"""Seconds to write one run into its file and to count it in the tables."""
 
 COMPILE_SECONDS = 18.0
-"""Seconds to compile the kernels for a dtype and a number of lanes, once for a machine."""
+"""Seconds to compile the kernels for a dtype and a number of lanes, once on each machine."""
 
 MEASURED_SECONDS = 1.0
-"""Seconds that may be spent on measuring how fast training is."""
+"""Seconds that may be spent to measure how fast training is."""
 
 SIZE_KEYS = (
     "problem", "targets", "hidden", "batch", "dtype", "schedule", "stop", "epochs", "updates",
@@ -55,7 +54,7 @@ UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 class StorageNeed(NamedTuple):
-    """What is still to be stored of a sweep."""
+    """What a store still lacks of a sweep."""
 
     runs: int
     files: int
@@ -63,7 +62,7 @@ class StorageNeed(NamedTuple):
 
 
 class MemoryTerm(NamedTuple):
-    """One part of the memory: its size, what it holds, and how to make it smaller."""
+    """A part of the memory: its size, what it is for, and how to make it smaller."""
 
     bytes: float
     what: str
@@ -71,10 +70,10 @@ class MemoryTerm(NamedTuple):
 
 
 class TimeEstimate(NamedTuple):
-    """What the missing runs of a sweep take.
+    """The work of the missing runs of a sweep.
 
-    `updates` and the seconds `all_but_compiling` are upper bounds where runs may stop early.
-    `compiling` are seconds before training, once for a machine.
+    `updates` and the seconds `all_but_compiling` are upper bounds if runs may stop early.
+    `compiling`: seconds before training, once on each machine.
     """
 
     updates: int
@@ -86,7 +85,7 @@ class TimeEstimate(NamedTuple):
 
 
 SimilarSetups = tuple[list[Setup], int]
-"""Setups that need the same memory and the same files, and how many seeds each has."""
+"""Setups that need the same memory and the same files, and the number of seeds of each."""
 
 
 def _similar_setups(plan: Plan) -> list[SimilarSetups]:
@@ -126,11 +125,11 @@ def memory(plan: Plan, pool: Pool, stored: bool, frame: bool) -> list[MemoryTerm
     ----------
     plan : Plan
     pool : Pool
-        The workers. Those on other machines take no memory here.
+        The workers. Workers on other machines take no memory here.
     stored : bool
         Whether rows go into a store.
     frame : bool
-        Whether all rows come back as one DataFrame, as from `fastbp.run`.
+        Whether all rows are returned as one DataFrame, as by `fastbp.run`.
     """
     groups = _similar_setups(plan)
     examples = [(setups[0], seeds) for setups, seeds in groups]
@@ -149,8 +148,13 @@ def memory(plan: Plan, pool: Pool, stored: bool, frame: bool) -> list[MemoryTerm
         + 3 * min(seeds, plan.seeds_per_file(setup)) * (250 + 4 * kept_outputs(setup))
         for setup, seeds in examples
     )
+    more = f", in {pool.processes + 1} processes" * bool(pool.processes)
     return [
-        _libraries(pool.processes),
+        MemoryTerm(
+            max(LIBRARIES, machine.resident()) + pool.processes * LIBRARIES,
+            f"Python and its packages{more}",
+            "try --executor threads" if pool.processes else "no sweep takes less",
+        ),
         MemoryTerm(
             at_once * training,
             f"networks in training, on {at_once:,} core{'s' * (at_once > 1)}",
@@ -167,14 +171,8 @@ def memory(plan: Plan, pool: Pool, stored: bool, frame: bool) -> list[MemoryTerm
     ]
 
 
-def _libraries(processes: int) -> MemoryTerm:
-    what = "Python and its packages" + f", in {processes + 1} processes" * bool(processes)
-    remedy = "try --executor threads" if processes else "no sweep takes less"
-    return MemoryTerm(max(LIBRARIES, machine.resident()) + processes * LIBRARIES, what, remedy)
-
-
 def _frame(groups: Sequence[SimilarSetups], stored: bool) -> MemoryTerm:
-    """The runs as Arrow and as pandas. Runs from a store are sorted, which takes another copy."""
+    """The memory of all runs in Arrow and in pandas. Runs from a store are sorted in a copy."""
     total = 0.0
     for setups, seeds in groups:
         outputs = kept_outputs(setups[0])
@@ -192,7 +190,7 @@ def _counts(groups: Sequence[SimilarSetups]) -> MemoryTerm:
 def _training_bytes(setup: Setup, several_budgets: bool) -> float:
     """Bytes to train one block: the lane group, waiting and ended runs, outputs and measures.
 
-    With several budgets, runs that end on the way are in a group of their own.
+    With several budgets, the last epochs of shorter runs are trained in a second group.
     """
     net, lanes = lane_group.layout(setup)
     rows, _, units = setup.shape
@@ -243,26 +241,23 @@ def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> N
     free, needed, largest = machine.memory(), sum(term.bytes for term in terms), max(terms)
     if free is not None and needed > free:
         most = f"most of it for {largest.what}, {in_bytes(largest.bytes)}"
-        line = f"memory: given a sweep that takes {in_bytes(needed)} ({most}), "
-        raise SweepError([f"{line}allowed: {in_bytes(free)}; {largest.remedy}"])
-    if store:
-        _check_disk(storage(plan), store)
-
-
-def _check_disk(need: StorageNeed, store: Store) -> None:
-    disk = machine.disk(store.path)
-    if disk and need.bytes > disk.bytes:
-        short = f"take {in_bytes(need.bytes)}, and {in_bytes(disk.bytes)} are free"
-    elif disk and disk.files is not None and need.files > disk.files:
-        short = f"make {need.files:,} files, and the disk has room for {disk.files:,}"
-    else:
+        line = f"the sweep needs {in_bytes(needed)} of memory ({most}), "
+        raise SweepError([f"{line}and {in_bytes(free)} are free: {largest.remedy}"])
+    disk = machine.disk(store.path) if store else None
+    if not store or not disk:
         return
-    remedy = "take fewer seeds, or another disk with -o"
-    raise StoreFullError(f"{store.path}: {need.runs:,} runs {short}: {remedy}")
+    need, short = storage(plan), ""
+    if need.bytes > disk.bytes:
+        short = f"take {in_bytes(need.bytes)}, and {in_bytes(disk.bytes)} are free"
+    elif disk.files is not None and need.files > disk.files:
+        short = f"make {need.files:,} files, and the disk has room for {disk.files:,}"
+    if short:
+        remedy = "take fewer seeds, or another disk with -o"
+        raise StoreFullError(f"{store.path}: {need.runs:,} runs {short}: {remedy}")
 
 
 def in_bytes(count: float) -> str:
-    """A number of bytes with its unit, in two digits, since it is an estimate."""
+    """A number of bytes with its unit, to two digits, since it is an estimate."""
     power = 0
     while count >= 999.5 and power < len(UNITS) - 1:
         count, power = count / 1000, power + 1
@@ -274,10 +269,10 @@ def in_bytes(count: float) -> str:
 
 
 def duration(plan: Plan, jobs: int) -> TimeEstimate:
-    """Estimate how long the missing runs of a plan take with so many blocks at once.
+    """Estimate how long the missing runs of a plan take if `jobs` blocks run at once.
 
-    The setups that take longest are trained for a moment, if their compiled code is on disk. For
-    the others there is a formula, scaled by what was measured.
+    Setups that take longest are trained for a moment if their compiled code is on disk. The times
+    of the others come from a formula, scaled by these measurements.
     """
     blocks = 0
     seconds: defaultdict[Hashable, float] = defaultdict(float)  # by the formula, on one core
@@ -289,7 +284,11 @@ def duration(plan: Plan, jobs: int) -> TimeEstimate:
         places = -(-seeds // lanes) * lanes  # a lane without a run takes its time as well
         seconds[key] += places * (len(setups) * fixed + setup.budget * update)
         blocks += -(-seeds // min_block_seeds(setup))
-    compiled = {key: _is_compiled(key) for key in plan.kernel_keys}
+    compiled = {
+        key: is_on_disk(lane_group.trainer(key.lanes, key.online), key.dtype)
+        and is_on_disk(lane_group.measurer(key.lanes), key.dtype)
+        for key in plan.kernel_keys
+    }
     left, formula, measured = MEASURED_SECONDS, 0.0, 0.0
     for key in sorted(examples, key=seconds.__getitem__, reverse=True):
         kernel = lane_group.kernel_key(examples[key])
@@ -307,18 +306,13 @@ def duration(plan: Plan, jobs: int) -> TimeEstimate:
     return TimeEstimate(plan.updates, other + training, compiling)
 
 
-def _is_compiled(key: KernelKey) -> bool:
-    kernels = lane_group.trainer(key.lanes, key.online), lane_group.measurer(key.lanes)
-    return all(is_on_disk(kernel, key.dtype) for kernel in kernels)
-
-
 def expected(setup: Setup) -> tuple[float, float]:
     """Estimate the seconds of a run by a formula for one core with AVX-512.
 
     Returns
     -------
     fixed, update : float
-        Seconds for its beginning and end, and for each update.
+        Seconds for the beginning and end of the run, and for each update.
     """
     fixed = (1000 + 60 * setup.parameters + setup.rows * (50 + setup.parameters)) * 1e-9
     # Twice as many float32 lanes fit into a register.
@@ -326,9 +320,9 @@ def expected(setup: Setup) -> tuple[float, float]:
 
 
 def slowness(setup: Setup) -> float | None:
-    """Train a setup for some milliseconds: how many times as long as expected it takes.
+    """Train a setup for some milliseconds, and divide the time by the expected time.
 
-    None if that would take too long. The updates take most of the time, since the formula is less
+    None if that would take too long. Most of the time goes into updates, since the formula is less
     certain about the beginning and the end of a run.
     """
     (fixed, update), lanes = expected(setup), lane_group.layout(setup)[1]

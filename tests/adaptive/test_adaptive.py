@@ -398,7 +398,7 @@ def test_so_many_seeds_are_enough_and_room_for_fewer_is_told(monkeypatch, tmp_pa
     forecast.check(Plan(sweep.with_seeds(0, seeds)), store, one)
     monkeypatch.setattr(machine, "disk", lambda path: None)
     monkeypatch.setattr(machine, "memory", lambda: int(forecast.LIBRARIES * 20))
-    assert most(0.0001)[1].startswith("memory: ")
+    assert most(0.0001)[1].startswith("the sweep needs ")
     monkeypatch.setattr(machine, "memory", lambda: None)
     late = sweep.with_seeds(LAST_SEED - 1000, 10)
     assert until_width.max_seeds(late, store, 0.01, one) == (1000, "the last seed is 2^63 − 1")
@@ -426,7 +426,7 @@ def test_only_the_first_seeds_are_counted(tmp_path):
         assert counts.tolist() == [(words[:stop] == str(outcome)).sum() for outcome in OUTCOMES]
     later = count([other.identity(), XOR.identity()], (120, 100))
     assert later[1].tolist() == [(words[120:220] == str(outcome)).sum() for outcome in OUTCOMES]
-    with pytest.raises(StoreError, match=r"has 400 of 401 runs of setup"):
+    with pytest.raises(StoreError, match=r"has 400 of the 401 runs of setup"):
         count([XOR.identity()], (0, 401))
     publish(store, XOR, 390, 20)
     with pytest.raises(StoreError, match="have seeds in common"):

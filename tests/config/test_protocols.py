@@ -78,12 +78,12 @@ def test_a_figure_of_no_setup_is_worth_a_note() -> None:
             {"evaluated": "befor"},
             "evaluated: given 'befor', allowed: one of after, before; did you mean 'before'?",
         ),
-        ({"low": 3}, "low: given alone, allowed: beside high"),
-        ({"high": 3}, "high: given alone, allowed: beside low"),
+        ({"low": 3}, "low: given without high, allowed: both or neither"),
+        ({"high": 3}, "high: given without low, allowed: both or neither"),
         ({"low": 60, "high": 70}, "value: given 50, allowed: from low to high, 60 to 70"),
         (
             {"low": 40, "high": 70, "plus_minus": 3},
-            "plus_minus: given beside low and high, allowed: one of the two",
+            "plus_minus: given together with low and high, allowed: one of the two",
         ),
         (
             {"runs": None},

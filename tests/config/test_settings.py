@@ -84,4 +84,4 @@ def test_wrong_settings(setting: str, said: str) -> None:
 
 def test_both_budgets_set_are_a_mistake():
     line = line_of(HEAD + "updates = 9", settings=["updates=5", "epochs=5"])
-    assert line == "--set epochs: given beside --set updates, allowed: one of updates and epochs"
+    assert line == "--set epochs: given together with --set updates, allowed: only one of the two"

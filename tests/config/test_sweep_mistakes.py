@@ -77,7 +77,7 @@ def problem(text: str) -> str:
         ),
         (
             XOR + "epochs = 9",
-            "setup.epochs: given beside updates, allowed: one of updates and epochs",
+            "setup.epochs: given together with updates, allowed: only one of the two",
         ),
         (
             XOR.replace("updates", "# "),
@@ -207,7 +207,10 @@ def test_no_such_file(tmp_path: Path) -> None:
             "[grid]\ncollapse = [0.1, 0.2]",
             "bad.toml: grid.collapse: given a list, allowed: one value in [setup]",
         ),
-        ("[grid]\nupdates = [9]\nepochs = [9]", "bad.toml: grid.epochs: given beside updates"),
+        (
+            "[grid]\nupdates = [9]\nepochs = [9]",
+            "bad.toml: grid.epochs: given together with updates",
+        ),
         ("[[grid]]\nlr = [1]\n[[grid]]\nlr = [0]", "bad.toml: grid[2].lr: given 0, "),
         ("[grid.deeper]\nlr = [1]", "bad.toml: grid.deeper: unknown key, "),
         ("[grid.lr]\nlr = [1]", "bad.toml: grid.lr: given {lr = [1]}, allowed: a list"),
@@ -319,7 +322,7 @@ def test_wrong_values_hide_no_conflicts_and_make_none() -> None:
         ),
         (
             "order = random",
-            "bad.toml: not TOML: Invalid value (at line 1, column 9); words stand in quotes",
+            "bad.toml: not TOML: Invalid value (at line 1, column 9); put texts in quotes",
         ),
         ("a = 1\na = 2", "bad.toml: not TOML: Cannot overwrite a value"),
         ("a = '\0'", "bad.toml: not TOML: "),

@@ -231,7 +231,7 @@ def test_what_kills_its_worker_is_tried_four_times_and_the_rest_completes():
     assert sorted(task for task, _ in found) == list(range(30)), "each once"
     (poison,) = [(task, error) for task, error in found if isinstance(error, LostError)]
     assert poison[0] == 4
-    assert "lost 4 times, the last time with no other task: BrokenExecutor: a worker died" in str(
+    assert "lost 4 times, the last time without other tasks: BrokenExecutor: a worker died" in str(
         poison[1]
     )
     assert dict(found)[5] == "5"

@@ -315,22 +315,23 @@ def machine(monkeypatch):
     [
         (
             sweep(),
-            r"[\d.]+ [MG]B \(most of it for Python and its packages, [\d.]+ [MG]B\), allowed: 100 "
-            r"MB; no sweep takes less",
+            r"[\d.]+ [MG]B of memory \(most of it for Python and its packages, [\d.]+ [MG]B\), and "
+            r"100 MB are free: no sweep takes less",
         ),
         (
             sweep(10**6, problem="encoder:512", hidden=[900]),
-            r".* \(most of it for networks in training, on 8 cores, .* GB\), allowed: 100 MB; try "
-            r"smaller hidden layers .*",
+            r".* \(most of it for networks in training, on 8 cores, .* GB\), and 100 MB are "
+            r"free: try smaller hidden layers .*",
         ),
         (
             sweep(epochs=4e9, schedule="linear"),
-            r".* \(most of it for learning rates of every epoch, .* GB\), .*; try fewer epochs, or "
+            r".* \(most of it for learning rates of every epoch, .* GB\), .*: try fewer epochs, or "
             r"a constant schedule",
         ),
         (
             sweep(10**9),
-            r".* \(most of it for counts for the tables, 50 GB\), allowed: 100 MB; try fewer seeds",
+            r".* \(most of it for counts for the tables, 50 GB\), and 100 MB are free: try "
+            r"fewer seeds",
         ),
     ],
     ids=["nothing", "networks", "rates", "seeds"],
@@ -340,7 +341,7 @@ def test_too_much_memory_is_one_line_that_names_most_of_it(tmp_path, machine, so
     with pytest.raises(SweepError) as raised:
         forecast.check(Plan(some), Store(tmp_path / "store"), threads(8))
     (line,) = raised.value.lines
-    assert re.fullmatch(f"memory: given a sweep that takes {said}", line), line
+    assert re.fullmatch(f"the sweep needs {said}", line), line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -381,7 +382,7 @@ def test_from_python_the_same_lines(tmp_path, machine, stored):
     machine(memory=1e9)
     with pytest.raises(
         SweepError,
-        match=r"^memory: .* \(most of it for the DataFrame, .*; try fewer seeds, or a store",
+        match=r"^the sweep needs .* \(most of it for the DataFrame, .*: try fewer seeds, or a",
     ):
         fastbp.run(sweep(10**8), place)
     machine(disk=1e6)
