@@ -127,7 +127,7 @@ def test_what_is_there_already_changes_nothing_of_where_it_stops(file, tmp_path,
     here(file, "-o", "more", "--seeds", "5000", "--no-report")
     more = here(file, "-o", "more", "--until-width", "0.05", "--no-report")
     assert answer_of(more.stdout)[0].split(". ")[0] == answer_of(done.stdout)[0].split(". ")[0]
-    assert "holds more seeds than" in more.stderr
+    assert "has more seeds than" in more.stderr
 
 
 @trains
@@ -163,7 +163,7 @@ def test_an_interrupted_one_says_how_to_go_on(file, tmp_path):
 def test_the_most_seeds_are_told_and_where_they_end_it_ends(file, tmp_path, here, monkeypatch):
     done = here(file, "--until-width", "0.05", "--no-report")
     assert (
-        "note: at most 3,800 seeds, enough for a width of 0.05 whatever the shares are\n"
+        "note: at most 3,800 seeds, which is enough for a width of 0.05 for any shares\n"
         in done.stderr
     )
     monkeypatch.setattr(machine, "disk", lambda path: machine.Disk(130_000, None))
@@ -198,7 +198,7 @@ def test_a_dry_run_says_what_the_most_seeds_would_take(file, tmp_path, here, mon
     before = sorted(tmp_path.iterdir())
     done = succeeded(
         here(file, "--until-width", "0.01", "--dry-run", "-j", "2"),
-        stderr="note: at most 95,000 seeds, enough for a width of 0.01 whatever the shares are\n",
+        stderr="note: at most 95,000 seeds, which is enough for a width of 0.01 for any shares\n",
     )
     assert "runs     95,000\n" in done.stdout
     assert sorted(tmp_path.iterdir()) == before

@@ -238,7 +238,7 @@ def test_bytes_that_are_no_table(here, tmp_path) -> None:
     refused(
         here("none.csv", "--targets", "t"),
         2,
-        r"DATA: given 'file:none\.csv', allowed: a file that is there; .*",
+        r"DATA: given 'file:none\.csv', allowed: an existing file; .*",
     )
     refused(
         here("zor"),

@@ -142,8 +142,8 @@ def test_mistakes_in_all_files_are_told_before_anything_is_trained(folder, tmp_p
         done, 2,
         r"--seeds: given 'x', .*",
         r"sweeps/zero.toml: setup.lr: given -1, .*",
-        r"sweeps/founding/deep.toml: its results would lie in those of founding.toml, allowed: "
-        r"another name",
+        r"sweeps/founding/deep.toml: its results would be in the same folder as those of "
+        r"founding.toml: give it another name",
         r"sweeps/founding/deep.toml: setup.problem: .*",
         r"sweeps/founding/deep.toml: setup.updates: .*",
     )  # fmt: skip
@@ -191,7 +191,10 @@ def test_hidden_files_are_no_sweeps(folder, here):
         (["--all", "sweeps", "-j", "0", "-o", ""], ["-j: given '0', .*", "-o: given '', .*"]),
         (
             ["--all", "sweeps", "-o", "own"],
-            ["own/README.md: fastbp did not write this file, allowed: another folder with -o, .*"],
+            [
+                "own/README.md: fastbp did not write this file and will not replace it: choose "
+                "another folder with -o, .*"
+            ],
         ),
     ],
     ids=lambda value: " ".join(value)[:40],

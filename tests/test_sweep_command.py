@@ -513,7 +513,7 @@ def test_bad_input_is_one_line_a_mistake_and_nothing_is_written(tmp_path, argume
         ("x,y\n1,0.5\n2,1.5\n", "targets from 0 to 1; 'y' is outside in row 2: 1.5"),
         ("x,y\n" + "1,0\n" * 70_000, "at most 65,536 rows; it has 70,000"),
         ("x,z\n1,0\n", "columns of mine.csv: x, z"),
-        (None, "a file that is there; there is no .*/mine.csv"),
+        (None, "an existing file; there is no .*/mine.csv"),
     ],
     ids=[
         "no rows",

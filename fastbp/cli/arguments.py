@@ -16,7 +16,7 @@ from fastbp.schema.errors import SweepError
 from fastbp.schema.text import SHOWN, named, nearest, refusal
 
 FOUNDING = "founding"
-"""The sweep that runs if none is named, and the first of a folder."""
+"""The sweep that runs if the user names none. In a folder it runs first."""
 
 Option = tuple[tuple[str, ...], dict[str, Any]]
 """The arguments of `ArgumentParser.add_argument`."""
@@ -37,7 +37,7 @@ STORE = option(
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that collects wrong values as lines in `mistakes`."""
+    """An `ArgumentParser` that adds a line to `mistakes` for each wrong value."""
 
     def __init__(self, options: Sequence[Option], **settings: Any) -> None:
         super().__init__(**settings)
@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
         return None
 
     def options(self, arguments: Sequence[str] | None) -> dict[str, Any]:
-        """The options, converted, by name. What cannot be parsed at all ends with exit code 2."""
+        """Parse options: their values by name. Unknown options end with exit code 2."""
         given = self._joined(sys.argv[1:] if arguments is None else arguments)
         namespace, unknown = self.parse_known_args(given)
         if unknown:
@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
         return vars(namespace)
 
     def _joined(self, arguments: Sequence[str]) -> list[str]:
-        """Join `--shard -1/3` to `--shard=-1/3`, as argparse takes `-1/3` as an option."""
+        """Join `--shard -1/3` to `--shard=-1/3`: argparse would take `-1/3` for an option."""
         joined: list[str] = []
         for text in arguments:
             if joined and joined[-1].startswith("--") and re.match("-[0-9]", text):
@@ -77,11 +77,10 @@ class Parser(argparse.ArgumentParser):
         return joined
 
     def _unknown(self, text: str) -> str:
-        """What to say about an argument that the command does not have."""
+        """The message about an argument that the command does not have."""
         text = text.partition("=")[0]
-        if not text.startswith("-"):
-            return f"one argument too many: {text[:SHOWN]!r}"
-        return f"{text[:SHOWN]}: unknown option{nearest(text, self._names)}"
+        unknown = f"{text[:SHOWN]}: unknown option{nearest(text, self._names)}"
+        return unknown if text.startswith("-") else f"one argument too many: {text[:SHOWN]!r}"
 
     def print_help(self, file: Any = None) -> None:
         """Print the help, also on terminals that lack some of its characters."""
@@ -97,14 +96,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def value(allowed: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`type=` of an option.
+    """Make the `type=` function of an option.
 
     Parameters
     ----------
     allowed : str
-        Says which values are allowed.
+        The allowed values in words.
     convert : function of str
-        Returns the value; None or a ValueError means that it is not allowed.
+        Returns the value. None or a ValueError means that the text is not allowed.
     """
 
     def checked(text: str) -> Any:
@@ -119,11 +118,11 @@ def value(allowed: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 folder = value("a folder", lambda text: Path(text) if text else None)
-"""`type=` of a folder."""
+"""The `type=` function of a folder."""
 
 
 def integer(low: int, high: int) -> Callable[[str], Any]:
-    """`type=` of a whole number in ASCII digits, from `low` to `high`."""
+    """Make the `type=` function of an integer in ASCII digits, from `low` to `high`."""
     digits = re.compile("[0-9]{1,20}")
     return value(
         f"a number from {low} to {high:,}",
@@ -132,12 +131,12 @@ def integer(low: int, high: int) -> Callable[[str], Any]:
 
 
 def number(allowed: str, is_allowed: Callable[[float], bool]) -> Callable[[str], Any]:
-    """`type=` of a number; `allowed` says in words what `is_allowed` checks."""
+    """Make the `type=` function of a number; `allowed` says in words what `is_allowed` checks."""
     return value(allowed, lambda text: float(text) if is_allowed(float(text)) else None)
 
 
 def file_ending(*suffixes: str) -> Callable[[str], Any]:
-    """`type=` of a file whose name ends in one of these suffixes."""
+    """Make the `type=` function of a file whose name ends in one of these suffixes."""
     allowed = f"a file that ends in {' or '.join(suffixes)}"
     return value(
         allowed, lambda text: Path(text) if Path(text).suffix.lower() in suffixes else None
@@ -145,12 +144,12 @@ def file_ending(*suffixes: str) -> Callable[[str], Any]:
 
 
 def lazily(place: str, text: str) -> Any:
-    """The value of an option that `MODULE:FUNCTION` reads, imported only where it is given."""
+    """Convert an option by `MODULE:FUNCTION`, which is imported only if the option is given."""
     return resolve_name(f"fastbp.{place}")(text)
 
 
 def shipped_sweeps() -> dict[str, Path]:
-    """The sweep files that ship with fastbp, by their names below the folder `sweeps`."""
+    """The sweep files that ship with fastbp, by their paths below the folder `sweeps`."""
     package = Path(__file__).parent.parent
     for sweeps in (package / "sweeps", package.parent / "sweeps"):  # installed, or a checkout
         files = {
@@ -163,12 +162,12 @@ def shipped_sweeps() -> dict[str, Path]:
 
 
 def sweep_file(name: str) -> Path:
-    """The sweep file of this path, or the one of this name that ships with fastbp.
+    """Find the sweep file with this path, or the one with this name that ships with fastbp.
 
     Raises
     ------
     SweepError
-        If there is neither.
+        If there is no such file.
     """
     # Not a folder: `-o founding` makes one of that name.
     if Path(name).suffix or (os.path.exists(name) and not os.path.isdir(name)):
@@ -181,6 +180,6 @@ def sweep_file(name: str) -> Path:
     raise SweepError(
         [
             f"{named(name)}: no such file, and no sweep of this name ships with fastbp{similar}; "
-            "`fastbp list` shows those that do"
+            "`fastbp list` shows all that do"
         ]
     )

@@ -1,4 +1,4 @@
-"""What a sweep would take: `--dry-run`."""
+"""Estimate the time, disk and memory of a sweep: `--dry-run`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fastbp.store.store import Store
 class DryRun(NamedTuple):
     """The estimates for a sweep in a store.
 
-    `is_new`: none of its runs are in the store. `memory`: bytes.
+    `is_new`: whether the store has none of its runs. `memory`: bytes.
     """
 
     sweep: Sweep
@@ -75,7 +75,7 @@ class DryRun(NamedTuple):
 
 
 def dry_run(sweep: Sweep, store: Store, pool: Pool) -> DryRun:
-    """Estimate what a sweep would take. The store is only read, and need not be locked."""
+    """Estimate what a sweep would take. The store is only read and need not be locked."""
     plan = Plan(sweep, store.present())
     memory = forecast.memory(plan, pool, stored=True, frame=False)
     return DryRun(
@@ -90,7 +90,7 @@ def dry_run(sweep: Sweep, store: Store, pool: Pool) -> DryRun:
 
 
 def print_dry_runs(estimates: Mapping[str, DryRun], as_json: bool) -> None:
-    """Print the estimates for several sweeps by name, and their sum."""
+    """Print the estimates for several sweeps, by name, and their sum."""
     if as_json:
         print_data(json.dumps({"sweeps": [each.as_json() for each in estimates.values()]}))
         return

@@ -1,4 +1,4 @@
-"""A sweep and its store: reading it, what it would take, rounds of training, tables and page."""
+"""A sweep and its store: read the sweep, train it, and write its tables and its page."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 
 MAX_FAILED = 20
-"""Lines about failed blocks: many blocks usually fail for the same reason."""
+"""The most lines about failed blocks: many blocks usually fail for the same reason."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the command, and the mistakes in them."""
+    """The options of the command. `mistakes`: lines about wrong ones."""
 
     mistakes: list[str]
     sweep: str | None
@@ -66,7 +66,7 @@ class Options:
 
 
 class Job(NamedTuple):
-    """A sweep to train: its name below `--all FOLDER`, its file, its store, its shard of seeds."""
+    """A sweep to train. `name`: its path below `--all FOLDER`. `shard`: the seeds to train."""
 
     name: str
     file: Path
@@ -75,11 +75,11 @@ class Job(NamedTuple):
     shard: Range | None = None
 
     def plan(self) -> Plan:
-        """What the store lacks."""
+        """The plan for the missing runs of the sweep."""
         return Plan(self.sweep, self.store.present(), self.shard)
 
     def write_sweep_file(self) -> None:
-        """Write the store's sweep.toml unless it says the same."""
+        """Write the store's sweep.toml, unless it has the same content."""
         file, text = self.store.path / "sweep.toml", self.sweep.to_toml(self.store.path)
         write_if_changed(file, text, self.store.path / "tmp")
 
@@ -93,16 +93,14 @@ class Done(NamedTuple):
     adapted: until_width.UntilWidthResult | bisection.BisectionResult | None
 
     def summary(self) -> str:
-        """How many runs were trained, how fast, and how long everything took."""
-        trained = self.trained
-        text = "complete already, nothing to train"
-        if trained.runs:
-            text = f"{trained.runs:,} runs trained"
+        """Say how many runs were trained, how fast, and how long everything took."""
+        trained, nothing = self.trained, "complete already, nothing to train"
+        text = f"{trained.runs:,} runs trained" if trained.runs else nothing
         each = f", {speed(trained.updates / trained.seconds['train'])}" if trained.updates else ""
         return f"{text} ({trained.seconds['total']:.1f} s{each})"
 
     def as_json(self, store: Store) -> dict[str, object]:
-        """What `--json` prints."""
+        """The result as `--json` prints it."""
         trained, summary = self.trained, self.report.summary
         return {
             "store": str(store.path),
@@ -123,7 +121,7 @@ class Done(NamedTuple):
 
 
 def read_job(options: Options) -> Job:
-    """Read the sweep file. Raises SweepError if it, a setting or the shard is wrong."""
+    """Read the sweep file. Raises SweepError if the file, a setting or the shard is wrong."""
     file = sweep_file(options.sweep or FOUNDING)
     sweep = Sweep.from_toml(file, seeds=options.seeds, settings=options.settings)
     seeds = None
@@ -142,7 +140,7 @@ def read_job(options: Options) -> Job:
 
 
 def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Job], list[str]]:
-    """The sweeps below a folder, those in it first, and a line for each mistake."""
+    """Read all sweeps below a folder, those in the folder first; and a line for each mistake."""
     files = {
         path.relative_to(source).with_suffix("").as_posix(): path
         for path in source.rglob("*.toml")
@@ -154,8 +152,8 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
         for parent in map(str, PurePosixPath(name).parents):
             if parent in files:
                 mistakes.append(
-                    f"{named(files[name])}: its results would lie in those of {parent}.toml, "
-                    "allowed: another name"
+                    f"{named(files[name])}: its results would be in the same folder as those of "
+                    f"{parent}.toml: give it another name"
                 )
         try:
             sweep = Sweep.from_toml(files[name], seeds=seeds)
@@ -166,17 +164,17 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
         mistakes.append(f"--all: given {named(source)}, allowed: a folder with sweep files, *.toml")
     if not gallery.is_generated(results):
         mistakes.append(
-            f"{named(results / gallery.FILE)}: fastbp did not write this file, allowed: another "
-            "folder with -o, or move that file away"
+            f"{named(results / gallery.FILE)}: fastbp did not write this file and will not replace "
+            "it: choose another folder with -o, or move that file away"
         )
-    return jobs, [*dict.fromkeys(mistakes)]  # --seeds is wrong once, not once per file
+    return jobs, [*dict.fromkeys(mistakes)]  # say once that --seeds is wrong, not for each file
 
 
 # Training
 
 
 def with_max_seeds(job: Job, pool: Pool, options: Options) -> Sweep:
-    """The sweep with the seeds that `--until-width` may train, and a note about them."""
+    """The sweep with the most seeds that `--until-width` may train; print a note about them."""
     width, sweep = options.until_width, job.sweep
     if width is None:
         return sweep
@@ -185,12 +183,12 @@ def with_max_seeds(job: Job, pool: Pool, options: Options) -> Sweep:
     if short:
         print_note(f"{seeds}, which may be too few for a width of {width:g}: {short}")
     elif options.dry_run or not options.silent:
-        print_note(f"{seeds}, enough for a width of {width:g} whatever the shares are")
+        print_note(f"{seeds}, which is enough for a width of {width:g} for any shares")
     return sweep.with_seeds(sweep.seeds.start, most)
 
 
 def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "") -> Done:
-    """Train what a store lacks of a sweep, and write its tables and its page."""
+    """Train the missing runs of a sweep, and write its tables and its page."""
     if reason := why_not_kept():
         print_note(f"note: {reason}")
     if not has_fma():
@@ -228,11 +226,11 @@ def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "
 
 
 def _trainer(job: Job, pool: Pool, show: ProgressLine, adapts: bool) -> until_width.Train:
-    """The function that trains what is missing of a sweep into the job's store."""
+    """Make the function that trains the missing runs of a sweep and stores them."""
     imports = threading.Thread(target=_import_reporting, daemon=True)
 
     def tick(progress: driver.Progress) -> None:
-        # Not while it compiles, which holds the interpreter's lock too.
+        # Not while it compiles: both hold the interpreter's lock.
         if progress.phase == "training" and imports.ident is None:
             imports.start()
         show(progress)
@@ -240,7 +238,7 @@ def _trainer(job: Job, pool: Pool, show: ProgressLine, adapts: bool) -> until_wi
     def train(sweep: Sweep) -> driver.Trained:
         round_job = job._replace(sweep=sweep)
         plan = round_job.plan()
-        # A round that is complete may be followed by one that an interrupted command began.
+        # After a complete round there may be one that an interrupted command began.
         if plan.runs or not adapts:
             if adapts:
                 forecast.check(plan, job.store, pool)
@@ -261,7 +259,7 @@ def _import_reporting() -> None:
 def _report(
     job: Job, page: bool, jobs: int, trained: driver.Trained, show: ProgressLine, began: float
 ) -> Report:
-    """Write the tables, made.json, and the page unless it is up to date."""
+    """Write the tables, made.json, and the page if it is not up to date."""
     started = drawn = time.perf_counter()
     from fastbp.reporting import build
 
@@ -289,9 +287,8 @@ def _report(
         seconds["page"] = time.perf_counter() - drawn
     requested = {setup.identity(): sweep.seeds_of(setup).count for setup in sweep.setups}
     if (report.summary["runs"] > report.summary["setup"].map(requested)).any():
-        number = f"than the {sweep.seeds.count:,} requested"
-        if len(set(requested.values())) > 1:
-            number = "of some setups than requested"
-        print_note(f"note: {store.path} holds more seeds {number}; the tables count all of them")
+        equal = len(set(requested.values())) == 1
+        number = f"the {sweep.seeds.count:,} requested" if equal else "requested for some setups"
+        print_note(f"note: {store.path} has more seeds than {number}; the tables count all of them")
     seconds["total"] = time.perf_counter() - began
     return report

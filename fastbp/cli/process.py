@@ -1,4 +1,4 @@
-"""From arguments to an exit code: signals, errors, and work in a thread."""
+"""Run a command: parse its arguments, handle signals and errors, and return an exit code."""
 
 import os
 import shlex
@@ -34,24 +34,23 @@ EXIT_CODES: list[tuple[type[Exception], int, str]] = [
     (LostError, FAILED, "--executor: "),
     (ArithmeticError, FAILED, ""),
 ]
-"""Errors that users can cause, each with its exit code and what stands before its lines."""
+"""Errors that users can cause, each with its exit code and the text before its lines."""
 
 
 class Interruption:
     """Ends the process at once on Ctrl-C or SIGTERM.
 
-    What is published stays, and a thread that still computes has nothing to lose. An exception
-    instead might be swallowed by an import or a destructor.
+    Finished files stay, and a thread that is still training has nothing to lose. An exception might
+    get lost in an import or a destructor.
     """
 
     kept_in = ""
-    """The folder that keeps finished work: the message names it and the command that resumes."""
+    """The folder with finished work. The message names it and the command that resumes."""
 
     def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
-        """Say what stays and how to resume, and end."""
-        stays = ""
-        if self.kept_in:
-            stays = f"; finished work stays in {self.kept_in}. To resume: {resume_command()}"
+        """Say what stays and how to resume, then end the process."""
+        stays = f"; finished work stays in {self.kept_in}. To resume: {resume_command()}"
+        stays = stays if self.kept_in else ""
         with suppress(OSError):
             # Not sys.stderr, which may be in the middle of a line.
             os.write(2, f"{chr(10) * os.isatty(2)}interrupted{stays}\n".encode(errors="replace"))
@@ -78,9 +77,9 @@ class Command:
     options : sequence of `option(...)`
         Its arguments.
     place : str
-        The option with the folder that it works on, if any.
+        The name of the option with the folder that it works on, if any.
     takes_mistakes : bool
-        The body has a parameter `mistakes` and reports them together with those in its files.
+        Whether the body has a parameter `mistakes`, which it reports together with those in files.
     """
 
     name: str
@@ -104,7 +103,7 @@ class Command:
                 os.getcwd()
             except OSError:  # some packages cannot even be imported there
                 if not {"-h", "--help"} & {*(sys.argv[1:] if arguments is None else arguments)}:
-                    print_errors(["the current folder is no longer there: change to one that is"])
+                    print_errors(["the current folder no longer exists: change to another one"])
                     return BAD_USAGE
             options = parser.options(arguments)
             if self.takes_mistakes:
@@ -116,14 +115,14 @@ class Command:
 
 
 def exit_code(work: Callable[[], int], place: Path) -> int:
-    """Call `work` and return its exit code; print the lines of an error that a user can cause.
+    """Call `work` and return its exit code; print the lines of errors that a user can cause.
 
     Parameters
     ----------
     work : function without arguments
         Returns an exit code.
     place : Path
-        Named where the system says what failed, and not for which file.
+        The folder that messages name if the system does not name a file.
     """
     import logging
 
@@ -145,7 +144,7 @@ def exit_code(work: Callable[[], int], place: Path) -> int:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the process, unless they are ignored as under nohup."""
+    """Let Ctrl-C and SIGTERM end the process, unless they are ignored, as under nohup."""
     # The caller may have closed a standard stream: a file of ours would get its number.
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
@@ -163,23 +162,22 @@ def _signals() -> Iterator[None]:
 
 
 def resume_command() -> str:
-    """The command that was typed, quoted for a shell."""
-    if sys.argv[0].endswith(".py"):
+    """The command that the user typed, quoted for a shell."""
+    program, *arguments = sys.argv
+    if program.endswith(".py"):
         return shlex.join(sys.orig_argv)  # python -m
-    program = Path(sys.argv[0]).name
-    if shutil.which(program) != sys.argv[0]:
-        program = sys.argv[0]
-    return shlex.join([program, *sys.argv[1:]])
+    name = Path(program).name
+    return shlex.join([name if shutil.which(name) == program else program, *arguments])
 
 
 def resweep(store: Path) -> str:
-    """The commands that train what a store lacks, quoted for a shell."""
+    """The commands that train the missing runs of a store, quoted for a shell."""
     path = shlex.quote(str(store))
     return f"the same sweep, or fastbp sweep {path}/sweep.toml -o {path}"
 
 
 def in_thread(work: Callable[[], T], phase: Phase) -> T:
-    """Call `work` in a thread and show its phase: only the main thread hears signals."""
+    """Call `work` in a thread and show its phase: the main thread must be free for signals."""
     from concurrent.futures import ThreadPoolExecutor, wait
 
     show = ProgressLine()
@@ -193,7 +191,7 @@ def in_thread(work: Callable[[], T], phase: Phase) -> T:
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Collect no garbage: pictures are thousands of objects that stay."""
+    """Pause the garbage collector: pictures are thousands of objects that stay alive."""
     import gc
 
     before = gc.isenabled()

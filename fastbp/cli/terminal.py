@@ -1,4 +1,4 @@
-"""What a command writes on stdout and stderr: data, notes, errors and progress."""
+"""Write the output of a command: data on stdout; notes, errors and progress on stderr."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "→": "->", "←": "<
 """For terminals without dashes and arrows."""
 
 TERMINAL_SECONDS, PLAIN_SECONDS = 0.2, 30.0
-"""Seconds between two progress lines, on a terminal and elsewhere."""
+"""Seconds between two progress lines: on a terminal, and in a file or pipe."""
 
 INDENT = " " * 8
-"""Before the second and later lines of an error on a terminal."""
+"""Starts the second and later lines of an error on a terminal."""
 
 WIDTH = 80
 """Characters per line of an answer."""
@@ -32,13 +32,13 @@ _WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": F
 
 
 def print_data(text: str) -> None:
-    """Print what the command was asked for on stdout.
+    """Print the result of a command on stdout.
 
     Raises
     ------
     OSError
-        If stdout cannot take it, for example because the disk is full. A reader that has left,
-        like `head`, is no error.
+        If it cannot be written, for example because the disk is full. It is no error if the reader
+        has left, such as `head`.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
@@ -56,12 +56,12 @@ def print_answer(answer: Iterable[str], *parts: Sequence[str]) -> None:
 
 
 def print_note(line: str) -> None:
-    """Print one line on stderr, with unprintable characters escaped."""
+    """Print one line on stderr, and escape characters that are not printable."""
     _write("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) + "\n", sys.stderr)
 
 
 def print_errors(lines: Iterable[str]) -> None:
-    """Print each error on stderr, wrapped to the width of the screen if that is a terminal."""
+    """Print each error on stderr; on a terminal wrap it to the width of the screen."""
     for line in lines:
         parts = [f"fastbp: {line}"]
         if _is_terminal():
@@ -76,7 +76,7 @@ def _is_terminal() -> bool:
 
 
 def _write(text: str, stream: TextIO | None) -> None:
-    """Write at once. Whatever goes wrong on stderr is ignored."""
+    """Write at once. Errors on stderr are ignored."""
     if stream is None:  # the caller closed it before it started this process
         return
     try:
@@ -91,17 +91,17 @@ def _write(text: str, stream: TextIO | None) -> None:
 
 @dataclass
 class Phase:
-    """The current step of work that has nothing to count. Calling it sets the next step."""
+    """The current step of work whose progress is not counted. Call it with the next step."""
 
     phase: str
 
     def __call__(self, phase: str) -> None:
-        """Set the next step."""
+        """Go on to the next step."""
         self.phase = phase
 
 
 class ProgressLine:
-    """Shows progress on stderr: on a terminal one line that is overwritten, else a line at times.
+    """Shows progress on stderr: one line that is overwritten on a terminal, else a line at times.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ class ProgressLine:
 
 
 def describe(progress: Progress | Phase) -> str:
-    """One line of progress: share and number of runs, updates per second, time left."""
+    """Describe progress in one line: share and number of runs, updates per second, time left."""
     if isinstance(progress, Phase) or progress.phase != "training":
         once = " (once for this machine)" if progress.phase == "compiling" else ""
         return f"{progress.phase}…{once}"
@@ -165,7 +165,6 @@ def speed(updates: float) -> str:
 def duration(seconds: float) -> str:
     """A time as `5 s`, `5 min 00 s` or `33 h 20 min`."""
     minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+    hours, minutes_left = divmod(minutes, 60)
+    short = f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+    return f"{hours} h {minutes_left:02d} min" if hours else short

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.schema.text import number, plain
+from fastbp.schema.text import bad_byte, number, plain
 
 MAX_BYTES = 10_000_000
 """A sweep file of 100,000 values is about 1 MB; a larger file is not a sweep file."""
@@ -48,10 +48,7 @@ def read_file(path: str | PathLike[str]) -> str:
     try:
         return raw.decode("utf-8-sig")  # Windows editors put a mark first
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"not UTF-8 text: byte 0x{raw[error.start]:02x} in line {line}, allowed: TOML"
-        ) from None
+        raise ValueError(f"not UTF-8 text: {bad_byte(error)}, allowed: TOML") from None
 
 
 def read_toml(text: str) -> dict[str, Any]:

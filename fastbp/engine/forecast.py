@@ -126,10 +126,8 @@ def memory(plan: Plan, pool: Pool, stored: bool, frame: bool) -> list[MemoryTerm
     plan : Plan
     pool : Pool
         The workers. Workers on other machines take no memory here.
-    stored : bool
-        Whether rows go into a store.
-    frame : bool
-        Whether all rows are returned as one DataFrame, as by `fastbp.run`.
+    stored, frame : bool
+        Whether rows go into a store; whether `fastbp.run` returns them all as one DataFrame.
     """
     groups = _similar_setups(plan)
     examples = [(setups[0], seeds) for setups, seeds in groups]
@@ -222,13 +220,10 @@ def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> N
 
     Parameters
     ----------
-    plan : Plan
+    plan, pool, frame
+        As in `memory`.
     store : Store or None
         Where rows go, if anywhere.
-    pool : Pool
-        The workers.
-    frame : bool
-        Whether all rows come back as one DataFrame.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""What a setup is trained on: inputs and targets of a problem, scaled, with the target margin.
+"""The data of a setup: inputs and targets of its problem, scaled, with the target margin.
 
 A problem comes from a function of `fastbp.choices.problems` or from a file
-(`fastbp.problems.targets`): either way it is a `Source`, a function and its arguments, so that the
-same few caches serve both.
+(`fastbp.problems.targets`). Both are a `Source`, a function and its arguments, so that the same
+caches serve both.
 """
 
 import hashlib
@@ -46,12 +46,12 @@ class Names(NamedTuple):
 
 
 def numbered(inputs: int, outputs: int) -> Names:
-    """Names for a problem without: x0, x1 and so on, t0, t1 and so on."""
+    """Names for the columns of a problem that has no names: x0, x1, …, and t0, t1, …."""
     return Names(tuple(f"x{i}" for i in range(inputs)), tuple(f"t{k}" for k in range(outputs)))
 
 
 def problem(X: NDArray[Any], T: NDArray[Any]) -> Problem:
-    """X and T as float64, contiguous, read-only, without −0.0."""
+    """Make a problem of X and T: float64, contiguous, read-only, without −0.0."""
     made = Problem(
         np.ascontiguousarray(X, np.float64) + 0.0, np.ascontiguousarray(T, np.float64) + 0.0
     )
@@ -71,7 +71,7 @@ def shape(function: Callable[..., Any], values: tuple[Any, ...]) -> tuple[int, i
 def prepared(
     function: Callable[..., Any], values: tuple[Any, ...], scale_inputs: str, target_margin: float
 ) -> Problem:
-    """A source as it is trained on. Only the last few are cached: a large one takes 16 MB."""
+    """The data of a source, scaled, with its margin. Few are cached: a large one takes 16 MB."""
     X, T = function(*values)
     if scale_inputs != "none":
         X = np.column_stack([_scaled(column, scale_inputs) for column in X.T])
@@ -87,9 +87,9 @@ def digest(
 
 
 def _scaled(column: NDArray[np.float64], how: str) -> NDArray[np.float64]:
-    """One input column with mean 0 and σ 1, or from 0 to 1; a constant one becomes 0.
+    """Scale an input column to mean 0 and σ 1, or to 0…1; a constant column becomes 0.
 
-    Sums are rounded exactly, so that they do not depend on the order of rows.
+    Sums are correctly rounded, so that they do not depend on the order of rows.
     """
     low, high = column.min(), column.max()
     if how == "minmax":

@@ -1,7 +1,7 @@
-"""Read a table from a .csv, .parquet or .npz file, and say what is wrong with one that is none.
+"""Read a table from a .csv, .parquet or .npz file, and say what is wrong with it.
 
-What is wrong is raised as `TableError`: what is allowed and what the file has. Over damaged bytes
-pandas, Arrow, NumPy and zipfile raise errors of their own.
+Mistakes are raised as `TableError`, which says what is allowed and what the file has. Damaged bytes
+make pandas, Arrow, NumPy and zipfile raise errors of many other kinds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fastbp.choices.problems import MAX_ROWS
 from fastbp.problems.problem import Names, numbered
 from fastbp.schema.errors import TableError
-from fastbp.schema.text import plain, shown
+from fastbp.schema.text import bad_byte, plain, shown
 from fastbp.store.npz import MAX_BYTES, read_arrays
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _TYPES = re.compile(
     r"(dictionary<values=)?((?P<text>string|large_string|string_view)|"
     r"u?int\d+|halffloat|float|double|decimal\d+\(\d+, -?\d+\)|bool|null)(, indices=.*)?"
 )
-"""Arrow's names for types of text, and of numbers, flags or nothing at all."""
+"""Arrow's names for text, numbers, flags and columns without values."""
 
 _PANDAS_INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 
@@ -50,11 +50,11 @@ class DataColumn(NamedTuple):
     name : str
         Its name.
     values : array [row]
-        Integers, floats, flags, or text as objects; without meaning where missing.
+        Integers, floats, flags, or text as objects; any value where missing.
     missing : bool array [row]
-        Where there is no value.
+        Whether the row has no value.
     foreign : str
-        Its type, if that is none of these.
+        The type of a column of any other kind; else empty.
     """
 
     name: str
@@ -64,7 +64,7 @@ class DataColumn(NamedTuple):
 
 
 class DataTable(NamedTuple):
-    """The columns of a file, and its targets if the file itself says which they are."""
+    """The columns of a file; and its targets, if the file says which they are."""
 
     columns: tuple[DataColumn, ...]
     targets: tuple[DataColumn, ...] = ()
@@ -97,7 +97,7 @@ def _check_size(rows: int, columns: int) -> None:
 
 
 def first_record(lines: Iterable[str]) -> list[str]:
-    """The values in the first line of a .csv that is not empty."""
+    """The values in the first line of a .csv, empty lines not counted."""
     return [name.strip() for name in next((record for record in csv.reader(lines) if record), [])]
 
 
@@ -108,7 +108,7 @@ def csv_frame(
     header: bool = True,
     rows: int | None = None,
 ) -> pd.DataFrame:
-    """A .csv as pandas reads it, with these names for its columns: only empty cells are missing."""
+    """Read a .csv with these column names. Only empty cells are missing."""
     import pandas as pd
 
     source.seek(0)
@@ -117,9 +117,8 @@ def csv_frame(
     if len(row) > len(names):  # pandas would take the first columns for an index
         raise pd.errors.ParserError("the first row has more values than the first line")
     source.seek(0)
-    with warnings.catch_warnings():
-        # pandas 3.1 deprecates float_precision, as this precision is its default
-        warnings.simplefilter("ignore")
+    # pandas 3.1 deprecates float_precision, since this precision is now its default
+    with warnings.catch_warnings(action="ignore"):
         return pd.read_csv(
             source,
             header=0 if header else None,
@@ -159,20 +158,17 @@ def _csv(raw: bytes) -> DataTable:
 
 
 def _check_encoding(raw: bytes) -> None:
-    """Raise TableError if the bytes of a .csv are no UTF-8."""
+    """Raise TableError if the bytes of a .csv are not UTF-8."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise TableError("UTF-8 text; it is UTF-16")
     try:
         raw.decode()
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise TableError(
-            f"UTF-8 text; byte 0x{raw[error.start]:02x} in line {line} is none"
-        ) from None
+        raise TableError(f"UTF-8 text; it has {bad_byte(error)}") from None
 
 
 def _check_header(names: list[str]) -> None:
-    """Raise TableError if the first line of a .csv has no names of columns."""
+    """Raise TableError if the first line of a .csv does not have the names of columns."""
     if not names:
         raise TableError("one or more rows; it is empty")
     mark = next((mark for mark in ";\t|" if mark in names[0]), "")
@@ -188,7 +184,7 @@ def _check_header(names: list[str]) -> None:
 
 
 def _check_rows(text: TextIO, names: list[str]) -> None:
-    """Raise TableError if rows of a .csv have not as many values as its first line."""
+    """Raise TableError if rows of a .csv have more or fewer values than the first line."""
     text.seek(0)
     records = (record for record in csv.reader(text) if record)
     next(records)
@@ -223,7 +219,7 @@ def _parquet(raw: bytes) -> DataTable:
     file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
     metadata, schema = file.metadata, file.schema_arrow
     _check_size(metadata.num_rows, metadata.num_columns)
-    # Not by column: over damaged bytes Arrow may crash at one of them and take Python down.
+    # Not by column: damaged bytes may make Arrow crash there and take Python down.
     groups = range(metadata.num_row_groups)
     if (size := sum(metadata.row_group(i).total_byte_size for i in groups)) > MAX_BYTES:
         raise TableError(f"at most {MAX_BYTES:,} bytes, unpacked; it has {size:,}")
@@ -260,7 +256,9 @@ def _npz(raw: bytes) -> DataTable:
             f"{name} {'×'.join(map(str, a.shape)) or 'a single value'}"
             for name, a in (("X", X), ("T", T))
         )
-        raise TableError(f"X [row, input] and T [row, output] with as many rows; it has {sizes}")
+        raise TableError(
+            f"X [row, input] and T [row, output] with the same number of rows; it has {sizes}"
+        )
     _check_size(len(X), X.shape[1] + T.shape[1])
     parts = []
     usual = numbered(X.shape[1], T.shape[1])
@@ -279,12 +277,12 @@ def _npz(raw: bytes) -> DataTable:
 
 
 def columns_of(frame: pd.DataFrame, names: Sequence[str]) -> tuple[DataColumn, ...]:
-    """The columns of a data frame, by these names."""
+    """The columns of a data frame, with these names."""
     return tuple(_column(name, frame.iloc[:, i]) for i, name in enumerate(names))
 
 
 def _column(name: str, values: pd.Series[Any]) -> DataColumn:
-    """A column of integers, floats or flags, or else of text without spaces around it."""
+    """A column as integers, floats or flags, else as text without spaces around it."""
     import pandas as pd
 
     missing = values.isna().to_numpy(bool)
@@ -309,7 +307,7 @@ def _column(name: str, values: pd.Series[Any]) -> DataColumn:
 
 
 def _numbers_of_text(column: DataColumn) -> DataColumn:
-    """Numbers that pandas leaves as text, such as integers of 20 digits, as floats."""
+    """Convert numbers that pandas leaves as text, such as integers of 20 digits, to floats."""
     values, there = column.values, ~column.missing
     if values.dtype != object or not all(map(NUMBER.fullmatch, values[there])):
         return column
@@ -319,7 +317,7 @@ def _numbers_of_text(column: DataColumn) -> DataColumn:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """Raise TableError if columns have no names of their own."""
+    """Raise TableError if columns have no names, or the same name."""
     wrong = []
     for position, name in enumerate(names, 1):
         if _PANDAS_INDEX.fullmatch(name):

@@ -1,9 +1,9 @@
-"""Problems in files: find a table of the user's, and make inputs and targets of its columns.
+"""Problems in files: find the table of a user, and make inputs and targets from its columns.
 
-`check` reads a file and reports what is wrong with it whatever the targets are: it does not exist,
-is no table, is too large. `read` knows the target columns and reports what is wrong in the columns.
-Tables are cached by path, times of change and size, so each file is read once a process. Each
-mistake is the rest of a line, "given …, allowed: …".
+`check` reads a file and reports mistakes that do not depend on the targets: it does not exist, is
+not a table, is too large. `read` knows the target columns and reports mistakes in the columns.
+Tables are cached by path, times of change and size, so a process reads each file once. Messages
+have the form "given …, allowed: …".
 """
 
 import os
@@ -27,21 +27,21 @@ from fastbp.store.npz import MAX_BYTES
 
 MAX_LINES = 10  # about one file
 MAX_CLASSES = 1024  # as many outputs as the largest encoder
-LARGEST = 1e30  # finite in float32, and its square in float64
+MAX_NUMBER = 1e30  # finite in float32, and its square in float64
 
 
 @dataclass(frozen=True)
 class FileProblem:
-    """Inputs and targets of a file, as they were when it was read.
+    """Inputs and targets of a file at the time when it was read.
 
     Attributes
     ----------
     values : Problem
-        X and T before scaling and margin; after them if `trained`.
+        X and T; if `trained`, scaling and margin are already applied.
     names : Names
         Names of their columns.
     trained : bool
-        Whether it comes from the problems of a store.
+        Whether the data come from the problems of a store.
     digest : str
         Digest of `values`.
     """
@@ -61,19 +61,19 @@ class FileProblem:
 
 
 def arrays(file: FileProblem) -> Problem:
-    """X and T of a file, as the functions of `fastbp.choices.problems` return them."""
+    """X and T of a file, in the form in which `fastbp.choices.problems` returns them."""
     return file.values
 
 
 class Mistake(NamedTuple):
-    """One mistake: the key that is wrong, and the rest of the line."""
+    """One mistake: the key that is wrong, and the message."""
 
     key: str
     text: str
 
 
 def read(path: str, targets: tuple[str, ...] | None) -> FileProblem | tuple[Mistake, ...]:
-    """The problem in a file, with these target columns, or all mistakes in it."""
+    """Read the problem in a file with these target columns, or return all mistakes in it."""
     try:
         return _problem(path, _stamp(path), targets)
     except SweepError as error:
@@ -81,7 +81,7 @@ def read(path: str, targets: tuple[str, ...] | None) -> FileProblem | tuple[Mist
 
 
 def stored(path: str | os.PathLike[str]) -> FileProblem:
-    """A problem as it was trained, from `problems/DIGEST.npz` of a store. Raises SweepError."""
+    """Read a problem as it was trained: `problems/DIGEST.npz` of a store. Raises SweepError."""
     result = read(os.path.abspath(path), None)
     if isinstance(result, FileProblem):
         return FileProblem(result.values, result.names, trained=True)
@@ -89,15 +89,15 @@ def stored(path: str | os.PathLike[str]) -> FileProblem:
 
 
 def from_arrays(X: Any, T: Any, lines: list[str]) -> FileProblem | None:
-    """A problem in memory. What is wrong with it is added to `lines`."""
+    """Make a problem from arrays; add a line for each mistake in them."""
     pair = [
-        _matrix("X: given", X, "[row, input]", (-LARGEST, LARGEST, ""), lines),
+        _matrix("X: given", X, "[row, input]", (-MAX_NUMBER, MAX_NUMBER, ""), lines),
         _matrix("T: given", T, "[row, output] or [row]", (0, 1, ", as sigmoids answer"), lines),
     ]
     sizes = [len(part) for part in pair if part is not None]
     if len(set(sizes)) == 2:
         given = f"{sizes[0]:,} and {sizes[1]:,} rows"
-        lines.append(f"X and T: given {given}, allowed: as many rows")
+        lines.append(f"X and T: given {given}, allowed: the same number of rows")
     elif len(sizes) == 2 and sizes[0] > MAX_ROWS:
         lines.append(f"X: given {sizes[0]:,} rows, allowed: at most {MAX_ROWS:,}")
     if lines:
@@ -109,7 +109,7 @@ def from_arrays(X: Any, T: Any, lines: list[str]) -> FileProblem | None:
 def _matrix(
     start: str, given: Any, needed: str, limits: tuple[float, float, str], lines: list[str]
 ) -> Any:
-    """Numbers as an array [row, column], or None; a line that begins with `start` if wrong."""
+    """Numbers as an array [row, column]; add a line that begins with `start` if wrong."""
     try:
         values = np.asarray(np.asarray(given), np.float64)
     except (TypeError, ValueError):
@@ -139,12 +139,12 @@ _Stamp = tuple[int, int, int]
 def located(written: str, folder: str) -> str:
     """The absolute path of a file that is written relative to a folder.
 
-    Links are followed, but for one that is the file itself.
+    Links to folders are followed; if the file itself is a link, it is not.
 
     Raises
     ------
     ValueError
-        It cannot be a path.
+        If it cannot be a path.
     """
     try:
         if not written or "\0" in written:
@@ -153,12 +153,12 @@ def located(written: str, folder: str) -> str:
         located = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         located.encode()
         return located
-    except (ValueError, OSError):  # no text, or seen from a current folder that is gone
+    except (ValueError, OSError):  # not text, or the current folder is gone
         raise ValueError(f"given {shown('file:' + written)}, allowed: file:PATH") from None
 
 
 def relative(path: str, folder: str | os.PathLike[str]) -> str:
-    """A path as it is written in a file in `folder`: `located` finds it again."""
+    """A path relative to a folder, for a file in that folder; `located` finds it again."""
     try:
         return os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/")
     except ValueError:  # another drive
@@ -166,12 +166,12 @@ def relative(path: str, folder: str | os.PathLike[str]) -> str:
 
 
 def check(path: str) -> None:
-    """Read a file, if that was not done. Raises SweepError if it is wrong for any targets."""
+    """Read a file unless it is cached. Raises SweepError if it is wrong for any targets."""
     _table(path, _stamp(path))
 
 
 def _stamp(path: str) -> _Stamp:
-    """The state of a file. Raises SweepError if there is none that can be read."""
+    """The state of a file. Raises SweepError if it cannot be read."""
     name = os.path.basename(path)
     if _extension(path) not in DECODERS:
         raise _refused(path, f"files that end in {', '.join(DECODERS)}")
@@ -183,7 +183,7 @@ def _stamp(path: str) -> _Stamp:
             names = (entry.name for entry in islice(entries, 1000))
             others = [each for each in names if _extension(each) in DECODERS]
         raise _refused(
-            path, f"a file that is there; there is no {named(path)}{nearest(name, others)}"
+            path, f"an existing file; there is no {named(path)}{nearest(name, others)}"
         ) from None
     except OSError as error:
         raise _unreadable(path, error) from None
@@ -311,15 +311,15 @@ def _wrong_inputs(column: DataColumn) -> Iterator[str]:
             f"numbers, true and false in all columns but targets; {shown(column.name)} has text "
             f"in {_first(values, words)}"
         )
-    elif values.dtype.kind == "f" and (large := there & ~(np.abs(values) <= LARGEST)).any():
+    elif values.dtype.kind == "f" and (large := there & ~(np.abs(values) <= MAX_NUMBER)).any():
         yield (
-            f"numbers from {-LARGEST:g} to {LARGEST:g}; {shown(column.name)} is past that "
+            f"numbers from {-MAX_NUMBER:g} to {MAX_NUMBER:g}; {shown(column.name)} is outside "
             f"in {_first(values, large)}"
         )
 
 
 def _outputs(column: DataColumn) -> list[tuple[str, NDArray[np.float64]]]:
-    """The output units that a target column makes, each with its name. Raises TableError."""
+    """The output units for a target column, each with its name. Raises TableError."""
     name, values, there = column.name, column.values, ~column.missing
     if values.dtype.kind == "f":
         outside = there & ~((values >= 0) & (values <= 1))
@@ -348,6 +348,6 @@ def _outputs(column: DataColumn) -> list[tuple[str, NDArray[np.float64]]]:
 
 
 def _first(values: NDArray[Any], mask: NDArray[np.bool_]) -> str:
-    """Where values are, and the first of them: `rows 3 and 7, such as 'abc'`."""
+    """Say in which rows values are, with the first value: `rows 3 and 7, such as 'abc'`."""
     such = ", such as" if mask.sum() > 1 else ":"
     return f"{rows_of(mask)}{such} {shown(values[np.argmax(mask)])}"

@@ -9,17 +9,17 @@ from os import PathLike, fspath
 from typing import Any
 
 SHOWN = 60
-"""Characters of a value that a line shows."""
+"""The most characters of a value that a message shows."""
 
 
 def plain(text: str, most: int = SHOWN) -> str:
-    """Text as one line: cut to `most` characters, what is not printable escaped."""
+    """Text as one line of at most `most` characters, with unprintable characters escaped."""
     text = text if len(text) <= most else text[: most - 1] + "…"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def printable(text: str) -> str:
-    """Text with `?` for all that is not printable, such as what moves a terminal's cursor."""
+    """Text with `?` for each unprintable character, such as those that move a cursor."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
@@ -29,12 +29,12 @@ def shown(value: object) -> str:
 
 
 def refusal(value: object, allowed: str) -> str:
-    """The rest of a line about a wrong value."""
+    """The message about a wrong value: `given 'x', allowed: …`."""
     return f"given {shown(value)}, allowed: {allowed}"
 
 
 def _spelled(value: Any, depth: int) -> str:  # noqa: PLR0911 - one return a type
-    """A value, and what it holds down to so many levels."""
+    """A value as text. Tables and lists inside it are shown down to `depth` levels."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -63,7 +63,7 @@ def _spelled(value: Any, depth: int) -> str:  # noqa: PLR0911 - one return a typ
 
 
 def nearest(word: object, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` if one of the known words is close, else nothing."""
+    """The hint `; did you mean 'x'?` if a known word is similar, else nothing."""
     if not isinstance(word, str):
         return ""
     close = difflib.get_close_matches(word[:100].lower(), list(known), 1, 0.6)
@@ -71,7 +71,7 @@ def nearest(word: object, known: Iterable[str]) -> str:
 
 
 def number(value: Any, style: str = "") -> str:
-    """A number in its shortest exact spelling, integers without `.0`; style `,` groups digits."""
+    """A number in its shortest exact form, integers without `.0`; style `,` groups digits."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     return f"{value:{style}}" if isinstance(value, int) else repr(float(value))
@@ -82,10 +82,16 @@ def named(path: str | PathLike[str]) -> str:
     return plain(str(fspath(path)), 200)
 
 
-def percent(share: float) -> str:
-    """A share as a percentage with one decimal, or two within 0.1 of the ends.
+def bad_byte(error: UnicodeDecodeError) -> str:
+    """Say which byte is not UTF-8, and in which line."""
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return f"byte 0x{error.object[error.start]:02x} in line {line}"
 
-    It is 0% and 100% only if it is exactly that.
+
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal, or with two if it is close to 0% or 100%.
+
+    Only shares of exactly 0 and 1 become 0% and 100%.
     """
     if math.isnan(share):
         return "–"
@@ -97,7 +103,7 @@ def percent(share: float) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of shares in percentage points, with its sign; – if there is none."""
+    """A difference of shares in percentage points, with its sign; – for NaN."""
     if math.isnan(difference):
         return "–"
     value = 100 * difference
@@ -107,7 +113,7 @@ def points(difference: float) -> str:
 
 
 def p_value(value: float) -> str:
-    """A p value: <0.0001, four digits below 0.1, two above; – if there is none."""
+    """A p value: <0.0001, four digits below 0.1, two above; – for NaN."""
     if math.isnan(value):
         return "–"
     return "<0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
@@ -124,12 +130,12 @@ def plural(n: int, noun: str) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """A text of at most so many characters."""
+    """Text cut to `width` characters."""
     return text if len(text) <= width else text[: width - 2].rstrip() + " …"
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
-    """Rows of cells as lines, with columns to the right except those in `left`."""
+    """Align the cells of rows into lines: columns in `left` to the left, others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = [str.ljust if i in left else str.rjust for i in range(len(widths))]
     return [

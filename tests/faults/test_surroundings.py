@@ -314,7 +314,7 @@ def test_a_current_folder_that_is_gone(tmp_path, arguments):
     if arguments == ["--help"]:
         assert done.returncode == 0
     else:
-        refused(done, 2, "the current folder is no longer there: change to one that is")
+        refused(done, 2, "the current folder no longer exists: change to another one")
 
 
 @pytest.mark.parametrize(

@@ -361,14 +361,14 @@ INDEX = "a name for every column; column 1"
             "at most 1,024 classes; 'y' has 1,025 (a quantity has a decimal point, and lies from 0 "
             "to 1)",
         ),
-        ("x,y\ninf,0\n", "numbers from -1e+30 to 1e+30; 'x' is past that in row 1: inf"),
+        ("x,y\ninf,0\n", "numbers from -1e+30 to 1e+30; 'x' is outside in row 1: inf"),
         (
             "x,y\n0,0\n1e400,0\n-2e30,1\n",
-            "numbers from -1e+30 to 1e+30; 'x' is past that in rows 2 and 3, such as inf",
+            "numbers from -1e+30 to 1e+30; 'x' is outside in rows 2 and 3, such as inf",
         ),
         (
             "x,y\n" + "1" * 5000 + ",0\n",
-            "numbers from -1e+30 to 1e+30; 'x' is past that in row 1: inf",
+            "numbers from -1e+30 to 1e+30; 'x' is outside in row 1: inf",
         ),
         (
             "x,y\n" + "1" * 100_000 + "x,0\n",
@@ -389,7 +389,7 @@ INDEX = "a name for every column; column 1"
         ),
         ("x,y,\n0,1,0\n", "a name for every column; column 3 has none"),
         ("x,y\n1,0\n".encode("utf-16"), "UTF-8 text; it is UTF-16"),
-        (b"x,y\n1,0\n2,\xe9\n", "UTF-8 text; byte 0xe9 in line 3 is none"),
+        (b"x,y\n1,0\n2,\xe9\n", "UTF-8 text; it has byte 0xe9 in line 3"),
     ],
 )
 def test_a_wrong_csv(here: Path, content: str | bytes, allowed: str) -> None:
@@ -433,7 +433,7 @@ def test_a_wrong_parquet_file(here: Path, frame: pd.DataFrame, allowed: str) -> 
 
 
 ONES = np.ones((2, 2))
-SHAPES = "X [row, input] and T [row, output] with as many rows; it has"
+SHAPES = "X [row, input] and T [row, output] with the same number of rows; it has"
 
 
 @pytest.mark.parametrize(
@@ -459,7 +459,7 @@ SHAPES = "X [row, input] and T [row, output] with as many rows; it has"
         (npz(X=ONES[:1] * np.nan, T=ONES[:1]), "a value in every row; 'x0' has none in row 1"),
         (
             npz(X=ONES[:1] * np.inf, T=ONES[:1]),
-            "numbers from -1e+30 to 1e+30; 'x0' is past that in row 1: inf",
+            "numbers from -1e+30 to 1e+30; 'x0' is outside in row 1: inf",
         ),
         (npz(X=ONES[:1] * 1j, T=ONES[:1]), "numbers, true and false, and text; 'x0' is complex128"),
         (npz(X=np.array([["1"]]), T=ONES[:1, 0]), f"{NUMBERS}; 'x0' has text in row 1: '1'"),
@@ -543,10 +543,9 @@ def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     Path("loop.csv").symlink_to("loop.csv")
     here = here.resolve()
     for path, allowed in {
-        "zebra.npz": f"a file that is there; there is no {here}/zebra.npz",
-        "iriss.csv": f"a file that is there; there is no {here}/iriss.csv; did you mean "
-        "'iris.csv'?",
-        "no/such/iris.csv": f"a file that is there; there is no {here}/no/such/iris.csv",
+        "zebra.npz": f"an existing file; there is no {here}/zebra.npz",
+        "iriss.csv": f"an existing file; there is no {here}/iriss.csv; did you mean 'iris.csv'?",
+        "no/such/iris.csv": f"an existing file; there is no {here}/no/such/iris.csv",
         "folder.csv": f"a file; {here}/folder.csv is a folder",
         "pipe.csv": f"a file; {here}/pipe.csv is a device or a pipe",
         "loop.csv": f"a file that can be read; {here}/loop.csv: Too many levels of symbolic links",
@@ -581,7 +580,7 @@ def test_everything_wrong_in_a_file_is_said_at_once(here: Path) -> None:
             "a value in every row; 'when' has none in row 1",
             "a value in every row; 'y' has none in row 3",
             f"{NUMBERS}; 'name' has text in rows 1, 2 and 3, such as 'u'",
-            "numbers from -1e+30 to 1e+30; 'x' is past that in row 2: inf",
+            "numbers from -1e+30 to 1e+30; 'x' is outside in row 2: inf",
             "targets from 0 to 1; 'y' is outside in row 2: 1.5",
         )
     ]
@@ -610,7 +609,7 @@ def test_a_mistake_that_a_grid_repeats_is_said_once(here: Path) -> None:
         )
     )
     assert lines[:2] == [
-        f"grid[{i}].problem: given 'file:e.csv', allowed: a file that is there; there is no "
+        f"grid[{i}].problem: given 'file:e.csv', allowed: an existing file; there is no "
         f"{here.resolve()}/e.csv; "
         "did you mean 'd.csv'?"
         for i in (1, 2)
@@ -757,8 +756,8 @@ def test_files_of_one_name(here: Path) -> None:
     assert len(sweep("a", "c").setups) == 1  # the same data under the same name is the same setup
     (line,) = lines_of(lambda: sweep("a", "b", "c"))
     assert line.startswith(
-        "grid.problem: given 'file:d.csv', allowed: different names for different files, as tables "
-        "show the name"
+        "grid.problem: given 'file:d.csv', allowed: different names for different files, since "
+        "tables show only the name"
     )
     (line,) = lines_of(lambda: sweep("b", "a"))
 
