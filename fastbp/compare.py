@@ -1,4 +1,4 @@
-"""`python -m fastbp.compare A B`: which setups' convergence rates differ between two stores."""
+"""`python -m fastbp.compare A B`: find the setups whose convergence rates differ in two stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m fastbp.diagnose [DATA]`: why networks of a setup fail, and which change fixes it."""
+"""`python -m fastbp.diagnose [DATA]`: say why networks of a setup fail, and what fixes it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from fastbp.diagnosis.own_weights import Placement
 
 NOT_OPTIONS = ("problem", "targets", "collapse")
-"""Keys that are given as DATA and --targets, or change no run."""
+"""Keys without an option: DATA and --targets give two, and `collapse` changes no run."""
 
 PAGE_SECONDS = 3.0
-"""Seconds of the time allowed that are kept for drawing a page."""
+"""Seconds of --seconds that are kept for drawing the page."""
 
 TRIALS_SHARE = 0.75
-"""Share of the time allowed for trying changes, if own weights are trained too."""
+"""The share of the time for trying changes, if weights of the user are trained too."""
 
 
 def _key_option(key: Key) -> Option:
@@ -110,7 +110,7 @@ def _print_notes(notes: Sequence[str]) -> None:
 
 
 def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
-    """What the time allowed left out, or why fewer seeds were enough."""
+    """Say what there was no time for, or why fewer seeds were enough."""
     notes = []
     if diagnosis.beyond:
         notes.append(
@@ -132,7 +132,7 @@ def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
 
 
 def _make_writable(output: Path) -> None:
-    """Make the folder now: without permission, fail before training and not after it.
+    """Make the folder. This fails before training if it cannot be made or written.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def _sweep(
     Raises
     ------
     SweepError
-        For wrong data, targets or settings.
+        If data, targets or settings are wrong.
     """
     from fastbp.choices.families import FAMILIES
     from fastbp.diagnosis.diagnose import usual_epochs
@@ -161,7 +161,7 @@ def _sweep(
     is_table = data is not None and data.partition(":")[0] not in names
     if targets and not is_table:
         given = "without DATA" if data is None else f"with {data[:60]}"
-        raise SweepError([f"--targets: given {given}, allowed: with a table"])
+        raise SweepError([f"--targets: given {given}, allowed: only with a table"])
     if data is None:
         return _one(fastbp.Sweep.from_toml(sweep_file("founding")).setup, settings)
     base: dict[str, Any] = {"problem": data, "epochs": 1}
@@ -184,14 +184,14 @@ def _sweep(
 
 
 def _settings(settings: list[str], keys: dict[str, Any]) -> list[str]:
-    """All keys as KEY=VALUE: those of options of their own, then those of `--set`."""
+    """All keys as KEY=VALUE: first those with an option of their own, then those of `--set`."""
     values = {key: given for key, given in keys.items() if given is not None}
     if "hidden" in values:
         layers = re.findall("[^][, -]+", " ".join(values["hidden"]))
         values["hidden"] = f"[[{', '.join(layers)}]]"
     if twice := values.keys() & {setting.partition("=")[0].strip() for setting in settings}:
         raise SweepError(
-            f"--{key.replace('_', '-')}: given, and --set {key} too, allowed: one of the two"
+            f"--{key.replace('_', '-')}: given together with --set {key}, allowed: one of the two"
             for key in sorted(twice)
         )
     return [*(f"{key}={given}" for key, given in values.items()), *settings]
@@ -217,15 +217,15 @@ def _one(base: dict[str, Any], settings: list[str]) -> fastbp.Sweep:
         ) from None
     if len(sweep.setups) != 1:
         raise SweepError(
-            [f"given {len(sweep.setups):,} setups, allowed: one; fastbp sweep compares several"]
+            [f"given {len(sweep.setups):,} setups, allowed: one; `fastbp sweep` compares several"]
         )
     return sweep
 
 
 def _table(path: Path, targets: list[str] | None, output: Path | None, drafts: Path) -> Path:
-    """A table that can be learnt: the file itself, or a copy with column names and fewer rows.
+    """The table to learn: the file itself, or a copy with column names and fewer rows.
 
-    The copy lies in the output folder if there is one, else in `drafts`.
+    The copy is in the output folder if there is one, else in `drafts`.
     """
     from fastbp.problems import samples
     from fastbp.store.store import write

@@ -6,9 +6,7 @@ import textwrap
 import fastbp
 from fastbp.cli import process
 from fastbp.cli.arguments import shipped_sweeps
-from fastbp.cli.terminal import print_data
-
-WIDTH = 80
+from fastbp.cli.terminal import WIDTH, print_data
 
 
 def list_sweeps() -> int:

@@ -1,4 +1,4 @@
-"""`python -m fastbp.merge INTO FROM…`: unite stores, for example the shards of a sweep."""
+"""`python -m fastbp.merge INTO FROM…`: merge stores, for example the shards of a sweep."""
 
 import sys
 from pathlib import Path

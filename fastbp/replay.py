@@ -88,7 +88,7 @@ def _show(
 
 
 def _write(files: dict[Path, bytes], optional: Path | None) -> None:
-    """Write files and name them; a note about the optional one if its store is read-only."""
+    """Write files and list them. If the optional one cannot be written, print a note."""
     from fastbp.store.store import write
 
     written = []

@@ -1,4 +1,4 @@
-"""`python -m fastbp.sweep [FILE or NAME]`: train what a sweep lacks and show what it says."""
+"""`python -m fastbp.sweep [FILE or NAME]`: train the missing runs of a sweep, show the answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SINGLE = {
     "sweep": "FILE or NAME", "settings": "--set", "shard": "--shard",
     "until_width": "--until-width", "bisect": "--bisect", "no_report": "--no-report",
 }  # fmt: skip
-"""Options of a single sweep, as messages spell them: they mean nothing with `--all`."""
+"""Options that only a single sweep has, with their names in messages. `--all` refuses them."""
 
 
 def _executor(text: str) -> str:
@@ -76,7 +76,7 @@ def _sweep_one(options: Options, began: float) -> int:
 
 
 def _conflicts(options: Options) -> Iterator[str]:
-    """A line for each option that does not go with --until-width or --bisect."""
+    """Yield a line for each option that is not allowed with --until-width or --bisect."""
     if options.until_width and options.bisect:
         yield "--bisect: given together with --until-width, allowed: only one of the two"
     adaptive = "--until-width" if options.until_width else "--bisect" if options.bisect else ""
@@ -137,7 +137,7 @@ def _sweep_all(options: Options, source: Path, began: float) -> int:
 
 
 def _only_single(options: Options) -> Iterator[str]:
-    """A line for each option that only a single sweep takes."""
+    """Yield a line for each option that only a single sweep has."""
     for name, spelling in SINGLE.items():
         if getattr(options, name) not in (None, False, []):
             yield f"{spelling}: given together with --all, allowed: only with a single sweep"
@@ -146,7 +146,7 @@ def _only_single(options: Options) -> Iterator[str]:
 def _perform_all(
     jobs: Sequence[Job], options: Options, source: Path, results: Path, began: float
 ) -> int:
-    """Train one sweep after the other and write the gallery; returns the worst exit code."""
+    """Train one sweep after the other and write the gallery. Returns the worst exit code."""
     entries: list[dict[str, object]] = []
     codes = [process.COMPLETE]
     for number, job in enumerate(jobs, 1):
@@ -166,7 +166,7 @@ def _perform_all(
 
 
 def _perform(job: Job, options: Options, label: str, entries: list[dict[str, object]]) -> int:
-    """Train a sweep of a folder; add what `--json` prints, or print the question and the answer."""
+    """Train a sweep of a folder. Print its question and answer, or add what `--json` prints."""
     from fastbp.cli.job import perform
     from fastbp.reporting import gallery
 
@@ -178,7 +178,7 @@ def _perform(job: Job, options: Options, label: str, entries: list[dict[str, obj
     if options.json:
         entries.append(done.as_json(job.store))
         return done.code
-    # From the page, which knows more than the tables and is not drawn again if nothing was trained.
+    # From the page: it knows more than the tables, and is not drawn again if nothing was trained.
     page = gallery.page_of(job.store.path)
     answer = page.answer if page else done.report.verdict[0]
     title = f"{job.name}: {job.sweep.title}".rstrip(": ")
@@ -201,7 +201,7 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
         return shlex.join(["python", "-m", "fastbp.sweep", *words, *choice, *seeds])
 
     def relative(path: Path) -> str:
-        # To the folder with the results: the same wherever this command is typed.
+        # Relative to the folder with the results, so that the current folder does not matter.
         return Path(os.path.relpath(path.resolve(), results.resolve().parent)).as_posix()
 
     default = PurePosixPath("results")

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from fastbp.store.store import Store
 
 MAX_LINES = 100
-"""Lines about faults: on a failing disk there may be thousands."""
+"""The most lines about faults: on a failing disk there may be thousands."""
 
 
 def verify(store: Path, repair: bool, replay: int) -> int:
-    """Check a store, repair it if wanted, and print what is wrong."""
+    """Check a store, repair it if requested, and print what is wrong."""
     from fastbp.store.store import Store
 
     checked = Store(store)
@@ -46,7 +46,7 @@ def verify(store: Path, repair: bool, replay: int) -> int:
 
 
 def _check(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
-    """Check all files, train some runs again, and return the faults and a line about the runs."""
+    """Check all files and train some runs again. Returns the report and a line about the runs."""
     from fastbp.engine import integrity, stored_run
 
     phase = Phase("reading")

@@ -118,12 +118,11 @@ class TestRefused:
         (tmp_path / "folder").mkdir()
         (tmp_path / "file").touch()
         for name, why in {
-            "gone": "gone is not "
-                    "there", "folder": "folder is no store: it has no folder "
+            "gone": "gone does not exist", "folder": "folder is not a store: it has no folder "
                                        "runs", "empty": "empty holds no runs",
-            "file": "file is no store: it has no folder runs", "file/x": "file/x is not there",
-            "x" * 5000: "x{5000} is not "
-                        "there", "a/runs": "a/runs is no store: it has no folder runs",
+            "file": "file is not a store: it has no folder runs", "file/x": "file/x does not exist",
+            "x" * 5000: "x{5000} does not "
+                    "exist", "a/runs": "a/runs is not a store: it has no folder runs",
         }.items():  # fmt: skip
             refused(here(name, "a"), 3, why)
             refused(here("a", name, "-o", "out"), 3, why)

@@ -124,7 +124,9 @@ def test_problems_by_their_names(here, data: str, tmp_path) -> None:
     (tmp_path / "xor").write_text("a file of that name is in nobody's way")
     done = succeeded(here(data, *QUICK))
     assert but_for_python(done.stdout) == but_for_python(here("table:0110", *QUICK).stdout)
-    refused(here(data, "--targets", "t"), 2, f"--targets: given with {data}, allowed: with a table")
+    refused(
+        here(data, "--targets", "t"), 2, f"--targets: given with {data}, allowed: only with a table"
+    )
 
 
 CLASSES = XOR.replace("0\n", "no\n").replace("1\n", "yes\n")
@@ -370,7 +372,7 @@ def test_options_are_keys(here, table: str) -> None:
     refused(
         here("xor", "--lr", "[0.1,0.2]"),
         2,
-        "given 2 setups, allowed: one; fastbp sweep compares several",
+        "given 2 setups, allowed: one; `fastbp sweep` compares several",
     )
     refused(
         here("xor", "--epochs", "9", "--updates", "9"),
@@ -381,7 +383,7 @@ def test_options_are_keys(here, table: str) -> None:
     refused(
         here("xor", "--lr", 2, "--set", "lr=3"),
         2,
-        "--lr: given, and --set lr too, allowed: one of the two",
+        "--lr: given together with --set lr, allowed: one of the two",
     )
     refused(here("xor", "--set", "wrong=1"), 2, r".*unknown key, .*")
 
@@ -402,7 +404,7 @@ def test_arguments_that_are_none(here) -> None:
         "-o: given '', allowed: a folder",
     )
     refused(here("--seconds", "nan"), 2, "--seconds: .*")
-    refused(here("--targets", "t"), 2, "--targets: given without DATA, allowed: with a table")
+    refused(here("--targets", "t"), 2, "--targets: given without DATA, allowed: only with a table")
     assert here("--nothing").returncode == 2
     assert here("-h").returncode == 0
     assert "diagnose" in __main__.COMMANDS

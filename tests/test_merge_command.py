@@ -206,7 +206,7 @@ def test_other_rows_for_the_same_seeds_are_refused_with_both_files(here, tmp_pat
     other = store("b").publish(
         XOR.identity(NUMERICS_VERSION), 5, replaced(rows, "updates_done", pa.array([1, 2, 3]))
     )
-    told = f"these have other rows for the same seeds: {other} and {one}; nothing was written"
+    told = f"these have different rows for the same seeds: {other} and {one}; nothing was written"
     for arguments, files in ((("into", "a", "b"), []), (("a", "b"), [one])):
         refused(here(*arguments), 3, told)
         assert list(Store(arguments[0]).files()) == files

@@ -231,8 +231,8 @@ def test_bad_input_is_a_line_each(here, store, tmp_path):
 
 
 def test_what_is_no_store_or_a_damaged_one_ends_with_3(here, store):
-    refused(here("nosuch", "a", 1), 3, "nosuch is no store with runs: .*")
-    refused(here("store/runs", "a", 1), 3, "store/runs is no store with runs: .*")
+    refused(here("nosuch", "a", 1), 3, "nosuch is not a store with runs: .*")
+    refused(here("store/runs", "a", 1), 3, "store/runs is not a store with runs: .*")
     for file in store.files():
         file.write_bytes(file.read_bytes()[:-20])
         refused(here("store", file.name[:12], 1), 3, damaged(file))

@@ -391,12 +391,12 @@ class TestRefused:
         (tmp_path / "folder").mkdir()
         (tmp_path / "file").touch()
         for name, why in {
-            "gone": "gone is not there",
-            "folder": "folder is no store: it has no folder runs",
+            "gone": "gone does not exist",
+            "folder": "folder is not a store: it has no folder runs",
             "empty": "empty holds no runs",
-            "file": "file is no store: it has no folder runs",
-            "file/x": "file/x is not there",
-            "x" * 999: "x{999} is not there",
+            "file": "file is not a store: it has no folder runs",
+            "file/x": "file/x does not exist",
+            "x" * 999: "x{999} does not exist",
         }.items():
             refused(here("report", name), 3, why)
         assert contents_of(tmp_path) == {"file": b""}

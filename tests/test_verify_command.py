@@ -108,7 +108,7 @@ def test_what_is_not_sound_is_listed_and_stays(here, store):
     assert set(done.stdout.splitlines()) == {
         f"store/runs/{one.name}: its bytes are not those that were written",
         f"store/runs/{other.name}: it is empty",
-        "store/runs/notes.txt: it is no file of runs",
+        "store/runs/notes.txt: it is not a file of runs",
     }
     assert re.fullmatch(f"fastbp: store is not sound: {HINT}\n", done.stderr)
 
@@ -134,7 +134,7 @@ def test_a_repair_moves_aside_what_is_not_sound(here, store):
     done = succeeded(here("store", "--repair"), stderr=AGAIN)
     assert set(done.stdout.splitlines()) == {
         f"moved to store/quarantine/{one.name}: its bytes are not those that were written",
-        "moved to store/quarantine/notes.txt: it is no file of runs",
+        "moved to store/quarantine/notes.txt: it is not a file of runs",
         "store: 8 runs of 2 setups in 2 files, all sound",
     }
     assert contents_of(store.path / "quarantine") == damaged

@@ -1,4 +1,4 @@
-"""Training one block of runs, a setup and its seeds: the one caller of the kernels in a sweep."""
+"""Train one block: some seeds of one or several setups. Only here does a sweep call kernels."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def train(
     start, count : int
         The first seed, and the number of seeds.
     lanes : int, optional
-        Runs side by side; the rows are the same for any number.
+        The number of runs side by side. It does not change the rows.
     stopped : callable
-        Asked between two calls into compiled code whether to stop.
+        Says whether to stop. It is called between two calls into compiled code.
     slice_seconds : float
-        About how long such a call may take.
+        About how long a call into compiled code may take.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def train(
     InterruptedBlockError
         Soon after `stopped()` becomes true.
     ArithmeticError
-        Where this thread flushes denormals to zero.
+        If this thread flushes denormal numbers to zero.
     """
     return train_at_once(
         [setup], start, count, lanes=lanes, stopped=stopped, slice_seconds=slice_seconds
@@ -117,7 +117,7 @@ def _train_group(
     rows: dict[int, Rows],
     pace: _Pace,
 ) -> None:
-    """Train the runs in the lanes of a group, through the ends of shorter tasks to its own."""
+    """Train the runs of a group to its end, and record the ends of shorter tasks on the way."""
     lanes = np.arange(len(runs))
     at_start = group.measure(with_gradient=False)[0][:, lanes]
     for each in rows.values():
@@ -139,7 +139,7 @@ def _record(
     state: Lanes | Runs,
     columns: NDArray[np.intp],
 ) -> None:
-    """Measure columns of `state`, where runs have ended, and write them into the rows of `runs`."""
+    """Measure runs that have ended, in columns of `state`, and write them into their rows."""
     measures, outputs = group.measure(block=state.block)
     rows.end[:, runs] = measures[:, columns]
     rows.updates_done[runs] = state.updates[columns]
@@ -168,10 +168,10 @@ class _Pace:
 
 
 class _RefilledBlock:
-    """A block in which runs end once they have converged; their lanes take the next seeds.
+    """A block whose runs end once they have converged; their lanes take the next seeds.
 
-    Runs whose last epoch is incomplete leave their lanes before it; they are trained through that
-    epoch in a group of their own.
+    If the last epoch is incomplete, runs leave their lanes before it, and a second group trains
+    that epoch.
     """
 
     def __init__(self, group: LaneGroup, start: int, rows: Rows, pace: _Pace) -> None:
@@ -206,7 +206,7 @@ class _RefilledBlock:
             self._drawn += len(runs)
 
     def _collect(self) -> None:
-        """Record the runs that have ended, and train the last epoch of those that lack it."""
+        """Record the runs that have ended, after training the last epoch where it is missing."""
         ended, work = self._ended, self._group.task
         columns = np.arange(ended.filled[1])
         first = np.uint64(self._start) + self._group.orders
@@ -226,11 +226,11 @@ def check_denormals() -> None:
     Raises
     ------
     ArithmeticError
-        Where a library has switched them off: results would differ in their last bits.
+        If a library has switched them off: results would differ in their last bits.
     """
     if np.finfo(np.float64).tiny * 0.5 == 0.0:
         raise ArithmeticError(
-            "denormal numbers are flushed to zero on this thread, so results would not be the same "
-            "bits as elsewhere; some library switched them off, usually one compiled with "
-            "-ffast-math: train in a process that does not load it"
+            "this thread flushes denormal numbers to zero, so results would differ in their last "
+            "bits from those elsewhere; a library set this, usually one compiled with -ffast-math: "
+            "train in a process that does not load it"
         )

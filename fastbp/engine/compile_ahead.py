@@ -1,4 +1,4 @@
-"""Compiling kernels before the first block needs them."""
+"""Compile kernels before the first block needs them."""
 
 import gc
 import subprocess
@@ -14,13 +14,13 @@ from fastbp.engine.machine import available_cores
 from fastbp.kernels.code_cache import cache_folder, is_on_disk
 
 compilers: list[subprocess.Popen[bytes]] = []
-"""Processes that compile for this one, to be ended with it."""
+"""Processes that compile for this one; they must end with it."""
 
 
 def warm_up(key: KernelKey) -> None:
-    """Compile kernels, or load them from disk, so that no block has to.
+    """Compile kernels or load them from disk, so that no block has to.
 
-    Where they are not on disk and there is a second core, a second process compiles the measures at
+    If they are not on disk and there is a second core, a second process compiles the measures at
     the same time.
     """
     other = None
@@ -52,7 +52,7 @@ def _start_compiler(key: KernelKey) -> subprocess.Popen[bytes]:
 
 
 def warm_up_measures(key: KernelKey) -> None:
-    """Compile or load the kernels that are called once per run: initial weights and measures."""
+    """Compile or load the kernels that each run calls once: initial weights and measures."""
     with _without_garbage_collection():
         LaneGroup(_smallest_task(key), np.zeros(1, np.uint64)).measure()
 

@@ -1,4 +1,4 @@
-"""Check whether a store is sound: read everything in it again, and move damaged files aside."""
+"""Check whether a store is sound: read all its files, and move damaged ones aside."""
 
 import hashlib
 import json
@@ -42,9 +42,9 @@ class IntegrityReport(NamedTuple):
     Attributes
     ----------
     files : int
-        All files of runs.
+        The number of all files of runs.
     runs, setups : int
-        Those in sound files.
+        The number of runs and setups in sound files.
     findings : list of StoreFault
         What is wrong.
     keys : dict
@@ -52,8 +52,8 @@ class IntegrityReport(NamedTuple):
     version : str
         The numerics version of its runs.
     digest : str
-        sha256, 64 hex digits, over all rows, setup by setup and seed by seed: the same however
-        files divide them. Empty if there are findings.
+        sha256, 64 hex digits, over all rows, setup by setup and seed by seed. It does not depend on
+        how rows are divided into files. Empty if there are findings.
     """
 
     files: int
@@ -76,7 +76,7 @@ class _Setups:
         self.sound: dict[RunFile, str] = {}
 
     def add(self, file: RunFile, rows: pa.Table, version: str) -> Iterator[StoreFault]:
-        """Add the rows of a file. Raises DamagedFileError if they are not those of its setup."""
+        """Add the rows of a file. Raises DamagedFileError if they belong to another setup."""
         keys = json.dumps(keys_of(parquet.fill(rows, SETUP_COLUMNS)), sort_keys=True)
         if file.setup not in self.keys:
             yield from _check_id(self._store, file, keys, int(version))
@@ -140,11 +140,11 @@ def check(
 
 
 def _foreign_files(store: Store) -> Iterator[StoreFault]:
-    """Whatever lies among the files of runs, but for hidden files such as those of a Mac."""
+    """Find files that are not files of runs; hidden files, as a Mac makes them, are allowed."""
     for path in sorted(store.runs.iterdir()):
         is_run_file = RunFile.parse(path) and path.is_file()
         if not path.name.startswith(".") and not is_run_file:
-            yield StoreFault(path, "it is no file of runs")
+            yield StoreFault(path, "it is not a file of runs")
 
 
 def _wrong_problems(store: Store) -> Iterator[StoreFault]:
@@ -174,12 +174,12 @@ def _read_in_order(
 
 
 def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
-    """The rows of a file with the columns that it has, and what its footer says.
+    """Read and check one file: its rows, with the columns that it has, and its footer.
 
     Raises
     ------
     DamagedFileError
-        Something is wrong with the file alone, without regard to others.
+        If something is wrong with this file by itself.
     """
     rows, metadata = parquet.read_as_written(path)
     if digest(rows) != metadata.get("fastbp.digest"):
@@ -195,7 +195,7 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
 
 
 def _outcomes_follow(rows: pa.Table) -> bool:
-    """Whether outcomes are those of the measures."""
+    """Whether the outcomes are those that the measures give."""
     tolerance, collapse = (rows[name][0].as_py() for name in ("tolerance", "collapse"))
     errors, spreads = (rows[name].to_numpy() for name in ("max_error", "spread"))
     codes = classify(
@@ -206,12 +206,12 @@ def _outcomes_follow(rows: pa.Table) -> bool:
 
 
 def _check_id(store: Store, file: RunFile, keys: str, version: int) -> Iterator[StoreFault]:
-    """Whether a setup has the id of its keys.
+    """Check that the id of a setup is that of its keys.
 
     Raises
     ------
     DamagedFileError
-        These rows are those of no setup with this id.
+        If the rows belong to a setup with another id.
     """
     row = json.loads(keys)
     try:
@@ -226,7 +226,7 @@ def _check_id(store: Store, file: RunFile, keys: str, version: int) -> Iterator[
 
 
 def _other_versions(sound: dict[RunFile, str]) -> Iterator[StoreFault]:
-    """Files of another numerics version than most."""
+    """Find files that have another numerics version than most files."""
     for usual, _ in Counter(sound.values()).most_common(1):
         for file, version in sound.items():
             if version != usual:
@@ -235,7 +235,7 @@ def _other_versions(sound: dict[RunFile, str]) -> Iterator[StoreFault]:
 
 
 def _seeds_twice(sound: Iterable[RunFile]) -> Iterator[StoreFault]:
-    """Files with seeds that another has: both if rows differ, else the one with fewer columns."""
+    """Find files that share seeds: both if their rows differ, else the one with fewer columns."""
     for one, other in filename.overlaps(sound):
         try:
             better = parquet.fuller(one, other)
@@ -250,7 +250,7 @@ def _seeds_twice(sound: Iterable[RunFile]) -> Iterator[StoreFault]:
 
 
 def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFault, Path]]:
-    """Move files into `quarantine/` of a store, so that the next sweep makes their runs anew.
+    """Move files into `quarantine/` of a store, so that the next sweep trains their runs again.
 
     Returns
     -------

@@ -47,8 +47,8 @@ MANY_BYTES = 400_000
 cache."""
 
 SAMPLES = 16
-"""Samples of a batch that are processed at once: they share the loading of a weight and the storing
-of its gradient."""
+"""The most samples of a batch that are processed at once. Together they load a weight and store its
+gradient once."""
 
 
 def by_name(layers: Layers, bias: bool) -> dict[str, NDArray[np.float64]]:
@@ -77,13 +77,13 @@ def rate_maker() -> Any:
 
 @cache
 def measurer(lanes: int) -> Any:
-    """Return the kernel that measures so many lanes."""
+    """Return the kernel that measures this number of lanes."""
     return make_measure(one_of([value_pass(loss) for loss in _losses()]), lanes)
 
 
 @cache
 def trainer(lanes: int, online: bool) -> Any:
-    """Return the kernel that trains so many lanes, online or in batches."""
+    """Return the kernel that trains this number of lanes, online or in batches."""
     losses = one_of([output_pass(loss) for loss in _losses()])
     return make_advance(compiled_choices("order"), losses, lanes, online)
 
@@ -94,7 +94,7 @@ def _losses() -> list[Callable[..., Any]]:
 
 
 class Task(NamedTuple):
-    """Everything that kernels need to know of a setup, made once for all its blocks."""
+    """All that kernels need to know about a setup, prepared once for all its blocks."""
 
     setup: Setup
     lanes: int
@@ -108,7 +108,7 @@ class Task(NamedTuple):
 
 @lru_cache(maxsize=8)
 def task(setup: Setup, lanes: int | None = None) -> Task:
-    """Prepare a setup for the kernels, with as many lanes as its memory suggests by default."""
+    """Prepare a setup for the kernels. By default its memory decides the number of lanes."""
     dtype = np.dtype(setup.dtype)
     X, T = setup.data()
     order = setup.calls["order"]
@@ -142,12 +142,12 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
 
 
 def is_online(setup: Setup) -> bool:
-    """Whether each sample changes the weights, so that no gradient and no velocity is kept."""
+    """Whether each sample changes the weights at once, so that no gradient is kept."""
     return setup.batch_rows == 1 and setup.momentum == 0 and setup.weight_decay == 0
 
 
 def samples_at_once(setup: Setup) -> int:
-    """Samples of a batch that the kernel processes at once, 0 for online learning."""
+    """The number of samples that the kernel processes at once; 0 for online learning."""
     return 0 if is_online(setup) else _equal_parts(setup.batch_rows)
 
 
@@ -157,7 +157,7 @@ def measured_network(setup: Setup) -> Network:
 
 
 def _equal_parts(rows: int) -> int:
-    """Rows that are processed at once: parts as equal as possible, of at most `SAMPLES`."""
+    """The number of rows in a part, if rows are cut into equal parts of at most `SAMPLES`."""
     return -(-rows // -(-rows // SAMPLES))
 
 
@@ -171,7 +171,7 @@ def layout(setup: Setup) -> tuple[Network, int]:
 
 
 class KernelKey(NamedTuple):
-    """What the kernels of a setup are compiled for; everything else is an argument."""
+    """What the kernels of a setup are compiled for. Everything else is an argument."""
 
     dtype: str
     lanes: int
@@ -184,18 +184,18 @@ def kernel_key(setup: Setup) -> KernelKey:
 
 
 def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
-    """Number of lanes: many, but few for networks of several hundred weights.
+    """The number of lanes: many, but few for networks of several hundred weights.
 
-    There are two numbers only, since kernels are compiled for each; the smallest block is a
-    multiple of both. A row takes an odd number of cache lines, so that rows do not all fall into
-    the same few sets of the cache.
+    There are only two numbers, since kernels are compiled for each; the smallest block is a
+    multiple of both. A row has an odd number of cache lines, so that rows do not compete for the
+    same few sets of the cache.
     """
     many, few = (168, 56) if dtype.itemsize == 8 else (336, 112)
     return many if net.rows * many * dtype.itemsize <= MANY_BYTES else few
 
 
 def rates(setup: Setup) -> NDArray[np.float64]:
-    """Learning rates, float64 [epoch]; the last one holds for all later epochs."""
+    """Learning rates, float64 [epoch]; later epochs have the last one."""
     schedule = setup.calls["schedule"]
     constant = schedule.choice.name == "constant"
     if constant and not setup.warmup:
@@ -216,7 +216,7 @@ class LaneGroup:
     work : Task
         The setup, prepared for the kernels.
     seeds : uint64 array [at most lanes], optional
-        Seeds whose initial weights are drawn at once; otherwise call `start`.
+        Draw the initial weights of these seeds now; otherwise call `start`.
     orders : int
         A distance between seeds: a run with the initial weights of seed s gets the order of samples
         of seed s + orders.
@@ -271,10 +271,10 @@ class LaneGroup:
         runs.seeds[:] += self.orders
 
     def advance(self, epochs: int, waiting: Runs | None = None, ended: Runs | None = None) -> None:
-        """Train for so many epochs, or to the end of the budget.
+        """Train for a number of epochs, but not beyond the budget.
 
-        With `waiting` and `ended`, lanes whose run has ended hand it on and take a waiting one; the
-        call also returns when there is none left, or no room for another that has ended.
+        With `waiting` and `ended`, a lane whose run has ended puts it into `ended` and takes one
+        from `waiting`. Then the call also returns when `waiting` is empty or `ended` is full.
         """
         work, refill = self.task, waiting is not None
         self._train(
@@ -307,7 +307,7 @@ class LaneGroup:
         lane : int
             The lane.
         offset : int
-            Rows behind the parameters; `network.velocity` or `network.gradient` reads those.
+            Where to read: 0 for the parameters, `network.velocity` or `network.gradient` for those.
         """
         rows = self.state.block.reshape(-1, self.task.lanes)[offset:, lane].astype(np.float64)
         result = []
@@ -362,7 +362,7 @@ class LaneGroup:
 
 
 def after_last_epoch(work: Task, runs: Lanes | Runs) -> LaneGroup:
-    """Train the last epoch of runs that have done all others, in a group of their own."""
+    """Train the last epoch of runs that have finished all others, in a new group."""
     group, done = LaneGroup(work), work.setup.epochs_budget - 1
     for name in ("block", "seeds", "converged_at"):
         getattr(group.state, name)[:] = getattr(runs, name)

@@ -1,4 +1,4 @@
-"""What this machine has for us: cores, memory and disk."""
+"""What this process may use: cores, memory and disk."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ ROOT = Path("/")
 
 
 class Disk(NamedTuple):
-    """Room on a disk: free bytes, and how many more files the file system allows, if it counts."""
+    """Free space on a disk: bytes, and files if their number is limited."""
 
     bytes: int
     files: int | None
@@ -52,10 +52,10 @@ def _cpu_quota(folder: Path) -> float:
 
 
 def memory(root: Path = ROOT) -> int | None:
-    """Bytes that this process may have, those that it has included.
+    """Bytes that this process may use, including those that it uses already.
 
-    The bounds are what the machine has available and the limits of its control groups (Linux,
-    versions 2 and 1). None if the system does not report it.
+    The bounds are the memory that the machine has available and the limits of its control groups
+    (Linux, versions 2 and 1). None if the system does not report them.
     """
     with suppress(OSError, ValueError):
         free = _number_after("MemAvailable:", root / "proc/meminfo") * 1024
@@ -72,7 +72,7 @@ def resident(root: Path = ROOT) -> int:
 
 
 def _memory_left(folder: Path) -> float:
-    """Bytes that a control group leaves; infinite if it has no limit.
+    """Bytes that a control group has left; infinite if it has no limit.
 
     File caches do not count as used: the system drops them when memory is short.
     """
@@ -87,14 +87,14 @@ def _memory_left(folder: Path) -> float:
 
 
 def _number_after(name: str, file: Path) -> int:
-    """The number in the line of a file that begins with a name. Raises ValueError if none does."""
+    """The number after a name at the start of a line in a file. Raises ValueError if missing."""
     lines = file.read_text().splitlines()
     (number,) = (line.split()[1] for line in lines if line.partition(" ")[0] == name)
     return int(number)
 
 
 def disk(path: Path) -> Disk | None:
-    """Room for files below a path, which need not exist yet. None if it is unknown."""
+    """Free space for files below a path, which need not exist yet. None if it is unknown."""
     with suppress(OSError, AttributeError):
         folders = (path.absolute(), *path.absolute().parents)
         room = os.statvfs(next(folder for folder in folders if folder.is_dir()))
@@ -104,7 +104,7 @@ def disk(path: Path) -> Disk | None:
 
 
 def cpu_name() -> str:
-    """The processor, as the system and as the compiler name it."""
+    """The name of the processor, by the system and by the compiler."""
     from llvmlite import binding
 
     name = platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""Unite stores, such as those of machines that each train a shard of a sweep."""
+"""Merge stores, such as those of machines that each trained a shard of a sweep."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +19,7 @@ MAX_NAMED = 3
 
 
 class Merged(NamedTuple):
-    """What a merge did: files and runs that were written, and runs that the store had already."""
+    """What a merge did. `files`, `runs`: what was written. `there`: runs that existed already."""
 
     files: int
     runs: int
@@ -29,39 +29,39 @@ class Merged(NamedTuple):
 def merge(
     into: Store, sources: Sequence[Store], tick: Callable[[str], None] = lambda what: None
 ) -> Merged:
-    """Bring all runs of some stores into one.
+    """Copy all runs of some stores into one.
 
-    Nothing is written before everything has been read and checked. Of seeds that are in two
-    stores, only one copy is kept: of two files with the same seeds, the one with more columns. A
-    merge that was killed continues if it is run again.
+    Nothing is written before everything has been read and checked. If two stores have the same
+    seeds, one copy is kept: of two files with equal seeds, the one with more columns. To continue
+    after a merge was killed, run it again.
 
     Parameters
     ----------
     into : Store
-        Where to; it is locked.
+        The store that gets the runs; the caller holds its lock.
     sources : list of Store
-        Where from.
+        The stores with the runs.
     tick : callable
-        Called with what is being done.
+        Called with the current step.
 
     Raises
     ------
     StoreError
-        A store is not sound, stores are of different numerics versions, or two have different rows
-        for the same seeds; the message names the files.
+        If a store is not sound, stores have different numerics versions, or two have different rows
+        for the same seeds. The message names the files.
     StoreFullError
-        A file cannot be written.
+        If a file cannot be written.
     """
     stores = [into, *sources] if any(into.files()) else [*sources]
     _check(stores, tick)
     wanted = _wanted(into, sources)
-    # before the runs, which would not be sound without their problems if this were killed
+    # before the runs: if this is killed, runs without their problems would not be sound
     _copy_other_files(into, sources)
     return _write(into, wanted, tick)
 
 
 def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
-    """Raise StoreError if a store is not sound, or if they do not mix."""
+    """Raise StoreError if a store is not sound, or if two stores cannot be merged."""
     versions: dict[str, Path] = {}
     keys: dict[str, tuple[str, Path]] = {}
     for store in stores:
@@ -84,8 +84,8 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
                 different = json.loads(known).items() ^ json.loads(its_keys).items()
                 names = ", ".join(sorted({name for name, _ in different}))
                 raise StoreError(
-                    f"{first} and {path} have setup {setup} with another {names}: "
-                    "their outcomes do not mix"
+                    f"{first} and {path} have setup {setup} with different {names}, so their "
+                    "outcomes do not mean the same"
                 )
     if len(versions) > 1:
         each = (f"{path} holds runs of numerics version {v}" for v, path in versions.items())
@@ -98,16 +98,16 @@ def _more(items: Sequence[object], noun: str) -> str:
 
 
 Part = tuple[RunFile, list[Range], RunFile | None]
-"""A file of a source, what to write of it, and the file of the store that it replaces."""
+"""A file of a source, the seeds of it to write, and the file of the store that it replaces."""
 
 
 def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
-    """The files of the sources, and the seeds of each that are in no store before.
+    """List the files of the sources, each with the seeds that no store before it has.
 
     Raises
     ------
     StoreError
-        Two files have different rows for the same seeds.
+        If two files have different rows for the same seeds.
     """
     fullest, different = _fullest((into, *sources))
     known: dict[str, list[RunFile]] = {}
@@ -137,14 +137,14 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
             others.append(file)
     if different:
         raise StoreError(
-            f"these have other rows for the same seeds: {', '.join(different[:MAX_NAMED])}"
+            f"these have different rows for the same seeds: {', '.join(different[:MAX_NAMED])}"
             f"{_more(different, ' pairs')}; nothing was written"
         )
     return parts
 
 
 def _fullest(stores: Iterable[Store]) -> tuple[dict[tuple[str, Range], RunFile], list[str]]:
-    """Of the files with the same seeds of a setup, the one with most columns; and which differ."""
+    """Find the file with most columns among those with equal seeds; and list which differ."""
     fullest: dict[tuple[str, Range], RunFile] = {}
     different = []
     for file in (file for store in stores for file in store.run_files()):
@@ -157,7 +157,7 @@ def _fullest(stores: Iterable[Store]) -> tuple[dict[tuple[str, Range], RunFile],
 
 
 def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> Merged:
-    """Write what is missing. Raises FileError and StoreFullError."""
+    """Write the missing seeds. Raises FileError and StoreFullError."""
     written = runs = there = 0
     for number, (file, gaps, replaces) in enumerate(parts):
         tick(f"writing: {number:,} of {len(parts):,} files")
@@ -179,7 +179,7 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
 
 
 def _sweep_for(folder: Path, sweep: Path) -> bytes:
-    """A sweep file for another folder: the path from there to the file of a problem is another."""
+    """A sweep file for another folder, with the paths to problem files as seen from there."""
     try:
         return Sweep.from_toml(sweep).to_toml(folder).encode()
     except SweepError:  # the file of its problem is not here
@@ -187,7 +187,7 @@ def _sweep_for(folder: Path, sweep: Path) -> bytes:
 
 
 def _copy_other_files(into: Store, sources: Sequence[Store]) -> None:
-    """Copy what else stores hold: problems, the sweep, and how runs were made."""
+    """Copy the other files of stores: problems, the sweep, and how runs were made."""
     for store in sources:
         for path in sorted((store.path / "problems").glob("*.npz")):
             if not (into.path / "problems" / path.name).exists():

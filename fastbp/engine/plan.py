@@ -12,22 +12,22 @@ from fastbp.engine import lane_group
 from fastbp.store.filename import Range
 
 BLOCK_SECONDS = 0.2
-"""Target time of a block on one core: short, so that all cores finish at about the same time, and
-long enough that handing out blocks costs nothing."""
+"""Target time of a block on one core: short, so that all cores finish at about the same time, but
+long enough that submitting blocks takes no noticeable time."""
 
 MAX_BLOCK_SECONDS = 2.0
-"""Target time of a block of runs that stop once they have converged, if none does. Such blocks are
-larger because lanes are refilled only while the block has seeds left."""
+"""Target time of a block whose runs stop once they have converged, if none converges. Such blocks
+are larger because lanes are refilled only while the block has seeds left."""
 
 MIN_SEEDS, MAX_SEEDS = 336, 5376
-"""Bounds of the seeds in a block: complete lane groups, and few enough that 10,000 seeds keep every
-core busy."""
+"""The fewest and most seeds in a block: complete lane groups, and few enough that 10,000 seeds keep
+every core busy."""
 
 BLOCKS_PER_CORE = 3
-"""Blocks that each core should have, if there are enough lane groups."""
+"""The number of blocks for each core, if there are enough lane groups."""
 
 FILES_PER_SETUP, FILES_PER_STORE = 100, 100_000
-"""About how many files a setup and a store may have at most."""
+"""About the most files that a setup and a store may have."""
 
 Present = Mapping[str, Sequence[Range]]
 """The stored seed ranges of each setup, by setup id."""
@@ -44,8 +44,8 @@ class PlannedFile(NamedTuple):
 class Block(NamedTuple):
     """A range of seeds that one worker trains at once, and the files that get the rows.
 
-    The setups of the files differ only in their budget. The longest comes first, and the shorter
-    runs are its beginnings.
+    The setups of the files differ only in their budget. The longest comes first; the runs of the
+    others are beginnings of its runs.
     """
 
     files: tuple[PlannedFile, ...]
@@ -64,23 +64,23 @@ class Block(NamedTuple):
 
 
 MissingRange = tuple[tuple[Setup, ...], int, int]
-"""Setups, start and count of a range of seeds that is missing from all these setups, which are
-trained together. They differ only in their budget, the longest first."""
+"""Setups, start and count: a range of seeds that is missing from all these setups. They differ only
+in their budget, are trained together, and the longest comes first."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is still to be trained of a sweep.
+    """The missing runs of a sweep.
 
-    A plan holds no lists of runs: ranges, files and blocks are made while they are read, so that
-    10¹⁰ runs need no more memory than ten.
+    A plan holds no lists of runs: ranges, files and blocks are generated, so that 10¹⁰ runs need no
+    more memory than ten.
 
     Parameters
     ----------
     sweep : Sweep
         The sweep to train.
     present : mapping of setup id to seed ranges
-        Runs that are stored already.
+        The stored runs.
     seeds : (start, count), optional
         Plan only these seeds, such as those of a shard.
     """
@@ -98,13 +98,13 @@ class Plan:
         return start, max(0, stop - start)
 
     def gaps(self, setup: Setup) -> list[Range]:
-        """The ranges of seeds of a setup that are still to be trained."""
+        """The missing ranges of seeds of a setup."""
         # Ids of 10⁵ setups take seconds, and an empty store needs none.
         present = self.present.get(setup.identity(), ()) if self.present else ()
         return missing(self.requested(setup), present)
 
     def seeds_per_file(self, setup: Setup) -> int:
-        """How many seeds a file of a setup has. It does not depend on shards."""
+        """The number of seeds in a file of a setup. It does not depend on shards."""
         return file_seeds(setup, self.sweep.seeds_of(setup).count, len(self.sweep.setups))
 
     @cached_property
@@ -112,7 +112,7 @@ class Plan:
         return budget_groups(self.sweep.setups)
 
     def missing_ranges(self) -> Iterator[MissingRange]:
-        """Everything to be trained, the longest runs first: short ones use up cores at the end."""
+        """Generate all missing ranges, the longest runs first: short ones fill cores at the end."""
         for setups in self._groups:
             # Each end of a gap changes whether this setup is missing from there on.
             edges = sorted(
@@ -129,12 +129,12 @@ class Plan:
 
     @cached_property
     def runs(self) -> int:
-        """How many runs are missing."""
+        """The number of missing runs."""
         return sum(len(setups) * runs for setups, _, runs in self.missing_ranges())
 
     @cached_property
     def updates(self) -> int:
-        """How many updates the missing runs take at most. Shorter runs are part of longer ones."""
+        """The most updates that the missing runs take. Shorter runs are part of longer ones."""
         return sum(setups[0].budget * runs for setups, _, runs in self.missing_ranges())
 
     @cached_property
@@ -143,21 +143,21 @@ class Plan:
         return sorted({lane_group.kernel_key(setups[0]) for setups, *_ in self.missing_ranges()})
 
     def files(self, setup: Setup) -> Iterator[PlannedFile]:
-        """Every file of a setup that is still to be written."""
+        """Generate the missing files of a setup."""
         size = self.seeds_per_file(setup)
         for gap in self.gaps(setup):
             for start, runs in cut(*gap, size):
                 yield PlannedFile(setup, start, runs)
 
     def blocks(self, workers: int = 0) -> Iterator[Block]:
-        """Everything to be trained, in blocks. Each block lies within one file of each setup.
+        """Generate the blocks of all missing runs. A block lies within one file of each setup.
 
-        Blocks are made one by one: 10¹⁰ runs make 10⁴ files, but tens of millions of blocks.
+        Blocks are generated one by one: 10¹⁰ runs have 10⁴ files, but tens of millions of blocks.
 
         Parameters
         ----------
         workers : int
-            Make blocks smaller where so many workers would have too few.
+            Blocks are smaller if there would be too few for this number of workers.
         """
         files: dict[Setup, Iterator[PlannedFile]] = {}
         current: dict[Setup, PlannedFile] = {}
@@ -169,14 +169,14 @@ class Plan:
             yield Block(tuple(current[setup] for setup in setups), start, runs)
 
     def _parts(self, workers: int) -> int:
-        """Into how many parts usual blocks are cut to give every worker enough of them."""
+        """The number of parts into which blocks are cut so that every worker gets enough."""
         parts, enough = 1, BLOCKS_PER_CORE * workers
         while parts < 32 and sum(1 for _ in islice(self._pieces(parts), enough)) < enough:
             parts *= 2
         return parts
 
     def _pieces(self, parts: int) -> Iterator[MissingRange]:
-        """All missing ranges, cut at the bounds of blocks of a size divided by `parts`."""
+        """Cut all missing ranges into blocks whose usual size is divided by `parts`."""
         for setups, start, count in self.missing_ranges():
             size = max(min_block_seeds(setups[0]), block_seeds(setups[0]) // parts)
             for first, runs in cut(start, count, size):
@@ -187,7 +187,7 @@ def shard(sweep: Sweep, number: int, of: int) -> Range:
     """The seeds of shard `number` (1 … `of`) of a sweep.
 
     Shards have about the same size, and the same seeds in all setups, so that each shard is a fair
-    sample of the sweep. Where there are many seeds, shards begin where files do.
+    sample of the sweep. If there are many seeds, a shard begins where a file begins.
     """
     seeds, step = sweep.all_seeds, 1
     for size in (MIN_SEEDS << power for power in range(32)):
@@ -201,7 +201,7 @@ def shard(sweep: Sweep, number: int, of: int) -> Range:
 
 
 def missing(requested: Range, present: Iterable[Range]) -> list[Range]:
-    """The parts of a range of seeds that no present range covers, ascending."""
+    """The parts of a range of seeds that no present range covers, in ascending order."""
     gaps: list[Range] = []
     at, stop = requested[0], sum(requested)
     for start, count in [*sorted(present), (stop, 0)]:
@@ -262,9 +262,9 @@ def seconds_per_run(setup: Setup, updates: int | None = None) -> float:
 
 
 def block_seeds(setup: Setup) -> int:
-    """How many seeds a block has: 336, doubled until it takes its target time.
+    """The number of seeds of a block: 336, doubled until the block takes its target time.
 
-    The setup alone decides, so that files are the same on any machine.
+    It depends on the setup alone, so that files are the same on any machine.
     """
     seeds, seconds = MIN_SEEDS, BLOCK_SECONDS if setup.stop == "budget" else MAX_BLOCK_SECONDS
     while seeds < MAX_SEEDS and 2 * seeds * seconds_per_run(setup) <= seconds:
@@ -278,16 +278,16 @@ def min_block_seeds(setup: Setup) -> int:
 
 
 def file_seeds(setup: Setup, count: int, setups: int = 1) -> int:
-    """How many seeds a file has: some number of blocks.
+    """The number of seeds of a file: those of one or more blocks.
 
     Parameters
     ----------
     setup : Setup
     count : int
-        Seeds of the setup. They make at most about 100 files.
+        The number of seeds of the setup. They make at most about 100 files.
     setups : int
-        Setups of the sweep. Where they are many, each has fewer files, so that a store has at most
-        about 100,000.
+        The number of setups of the sweep. If there are many, each has fewer files, so that a store
+        has at most about 100,000.
     """
     seeds, files = block_seeds(setup), min(FILES_PER_SETUP, max(1, FILES_PER_STORE // setups))
     while seeds * files < count:

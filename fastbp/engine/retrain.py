@@ -1,4 +1,4 @@
-"""One run trained again, bit for bit, and measured at every evaluation."""
+"""Train one run again, bit for bit, and measure it at every evaluation."""
 
 from typing import Any, NamedTuple
 
@@ -23,13 +23,13 @@ class Trajectory(NamedTuple):
     setup: Setup
     seed: int
     evaluations: pd.DataFrame
-    """One row per evaluation, the first before any update: updates, epoch, outcome (as if the run
-    ended there), the measures, and the outputs as [row × output], row-major. Measures and outputs
-    are null where a weight is not finite, as in the table of runs."""
+    """One row per evaluation, the first before any update. Columns: updates, epoch, outcome (as if
+    the run ended there), the measures, and the outputs [row × output], row by row. Measures and
+    outputs are null if a weight is not finite, as in the table of runs."""
     initial: Layers
     final: Layers
     rows: NDArray[np.int32] | None
-    """The row of each presentation, [presentation]; None unless requested."""
+    """The row of each presentation, [presentation]; None if they were not requested."""
     converged_at: int | None
 
 
@@ -53,9 +53,9 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
     Raises
     ------
     SweepError
-        For a seed out of these bounds.
+        If the seed is out of these bounds.
     ArithmeticError
-        Where this thread flushes denormals to zero.
+        If this thread flushes denormal numbers to zero.
     """
     is_integer = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
     if not is_integer or not 0 <= seed < LAST_SEED:
@@ -85,7 +85,7 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
 
 
 def _presented(group: LaneGroup, updates: int) -> NDArray[np.int32]:
-    """Rows that the first lane visited in its last epoch, which had so many updates."""
+    """The rows that the first lane visited in the `updates` of its last epoch."""
     n, config = group.task.table.rows, group.task.config
     order = group.state.rows.reshape(-1, group.task.lanes)[:n, 0]
     order = np.arange(n, dtype=np.int32) if config.cyclic else order.copy()

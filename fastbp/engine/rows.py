@@ -1,4 +1,4 @@
-"""The rows of a block: the measures of its runs, and the Arrow table that is stored."""
+"""The rows of a block: the measures of its runs, and their Arrow table for the store."""
 
 from typing import Any, NamedTuple
 
@@ -13,13 +13,13 @@ from fastbp.schema.outcomes import OUTCOMES, classify
 
 
 def kept_outputs(setup: Setup) -> int:
-    """Outputs that are stored with each run."""
+    """The number of outputs that are stored with each run."""
     rows, _, units = setup.shape
     return rows * units if rows * units <= MAX_OUTPUTS else 0
 
 
 class Rows(NamedTuple):
-    """What is measured of the runs of a block, in the order of their seeds."""
+    """The measures of the runs of a block, in the order of their seeds."""
 
     updates_done: NDArray[np.int64]
     """[run]."""
@@ -30,11 +30,11 @@ class Rows(NamedTuple):
     end: NDArray[np.float64]
     """Measures after the last update, [measure, run]."""
     outputs: NDArray[np.float64]
-    """[run, row × output]; empty where there are too many to store."""
+    """[run, row × output]; empty if there are too many to store."""
 
 
 def empty_rows(count: int, outputs: int) -> Rows:
-    """Allocate the rows of so many runs."""
+    """Allocate the rows of a number of runs."""
     return Rows(
         np.empty(count, np.int64),
         np.empty(count, np.int64),
@@ -57,8 +57,8 @@ def measured_columns(setup: Setup, measures: NDArray[np.float64]) -> dict[str, A
     Returns
     -------
     dict
-        For each column an array [run]: `outcome` as positions in `OUTCOMES`; reals are NaN, and the
-        other columns masked, where a weight is not finite.
+        For each column an array [run]. `outcome` has positions in `OUTCOMES`. If a weight is not
+        finite, reals are NaN and the other columns are masked.
     """
     finite = measures[m.FINITE] == 1.0
     values = np.where(finite, measures, np.nan)
@@ -80,7 +80,7 @@ def measured_columns(setup: Setup, measures: NDArray[np.float64]) -> dict[str, A
 
 
 def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
-    """Make the table that is stored: the columns of `fastbp.schema.columns`, one row per seed."""
+    """Make the table for the store: the columns of `fastbp.schema.columns`, one row per seed."""
     count = len(rows.updates_done)
     columns = setup.columns() | {
         "setup": setup.identity(),
@@ -99,7 +99,7 @@ def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
 
 
 def _array(value: Any, kind: pa.DataType, count: int) -> pa.Array:
-    """Make the Arrow array of a column from an array, or from the value of all its rows."""
+    """Make the Arrow array of a column from an array, or from a value that all rows have."""
     if isinstance(value, pa.Array):
         return value
     if isinstance(value, np.ndarray):
@@ -111,7 +111,7 @@ def _array(value: Any, kind: pa.DataType, count: int) -> pa.Array:
 
 
 def _lists(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> pa.Array:
-    """Make list<float32> of rows [run, output]: null where not valid or where there are none."""
+    """Make a list<float32> for each run; null if it is not valid or if there are no outputs."""
     width = values.shape[1]
     valid = valid & (width > 0)
     offsets = np.concatenate([[0], np.cumsum(np.where(valid, width, 0))]).astype(np.int32)

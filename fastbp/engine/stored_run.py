@@ -1,4 +1,4 @@
-"""One run of a store: find it, compare it with a run trained again, and export that run."""
+"""One run of a store: find it, train it again, compare the two, and export it."""
 
 import io
 import json
@@ -27,36 +27,36 @@ from fastbp.store.filename import Range
 from fastbp.store.store import Store
 
 MAX_BYTES = 400_000_000
-"""Memory that the evaluations of a trajectory may take, and its order of rows."""
+"""The most memory for the evaluations of a trajectory, and for its order of rows."""
 
 MAX_NAMES = 8
-"""Setups, or ranges of seeds, that a message names."""
+"""The most setups or ranges of seeds that a message names."""
 
 _EVALUATION_BYTES = 1_000
-"""An evaluation without its outputs, as retraining collects it."""
+"""Bytes of an evaluation without its outputs while a run is trained again."""
 
 _ALWAYS_SHOWN = ("problem", "hidden", "init", "order", "lr")
 
 
 class StoredRun(NamedTuple):
-    """A run, by the names that a store has for it."""
+    """A run of a store."""
 
     setup: Setup
     identity: str
     seed: int
     row: dict[str, Any] | None
-    """The row in the store; None where the store has other seeds of the setup only."""
+    """The row in the store; None if the store has only other seeds of the setup."""
 
 
 def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRun:
-    """Find a run by what a user typed.
+    """Find the run that a user asks for.
 
     Parameters
     ----------
     store : Store
         Where to look.
     setup : str
-        The first hex digits of the setup's id, enough to tell it from the others.
+        The setup's id, or its first hex digits if no other id begins with them.
     seed : str
         The seed, a decimal number.
     held : bool
@@ -65,20 +65,20 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
     Raises
     ------
     SweepError
-        Where the setup or the seed is not valid.
+        If the setup or the seed is not valid.
     StoreError
-        Where the store cannot be read.
+        If the store cannot be read.
     """
     present = store.present()
     if not present:
         raise StoreError(
-            f"{store.path} is no store with runs: "
+            f"{store.path} is not a store with runs: "
             f"there is no {store.runs}/SETUP-START-COUNT-DIGEST.parquet"
         )
     lines = []
     matching = [identity for identity in sorted(present) if identity.startswith(setup.lower())]
     if not setup or len(matching) != 1:
-        several = f", the start of {len(matching):,} setups" if setup and matching else ""
+        several = f", with which {len(matching):,} setups begin" if setup and matching else ""
         names = _few(matching if setup and matching else sorted(present))
         lines.append(
             f"SETUP: given {shown(setup)}{several}, allowed: "
@@ -100,7 +100,7 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
 
 
 def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
-    """Draw different runs of a store at random, with their files; raises StoreError."""
+    """Draw different runs of a store at random, with their files. Raises StoreError."""
     files = [*store.run_files()]
     bounds = np.cumsum([0, *(file.count for file in files)])
     total = int(bounds[-1])
@@ -111,7 +111,7 @@ def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
 
 
 def _joined(ranges: Sequence[Range]) -> list[tuple[int, int]]:
-    """Sorted ranges as (start, end), with adjacent ones joined."""
+    """Join adjacent ones of sorted ranges. Returns (start, end) for each."""
     joined: list[tuple[int, int]] = []
     for start, count in ranges:
         first = joined.pop()[0] if joined and joined[-1][1] == start else start
@@ -125,12 +125,12 @@ def _few(names: Sequence[str]) -> str:
 
 
 def too_large(run: StoredRun, *, rows: bool) -> list[str]:
-    """Say whether the evaluations of a run, or with `rows` its order of rows, take too much memory.
+    """Check whether the evaluations of a run, and with `rows` its order of rows, fit into memory.
 
     Returns
     -------
     list of str
-        A line for each that does.
+        A line for each that does not fit.
     """
     setup = run.setup
     if run.row:
@@ -158,7 +158,7 @@ def too_large(run: StoredRun, *, rows: bool) -> list[str]:
 
 
 def differences(run: StoredRun, trajectory: Trajectory | None) -> list[str]:
-    """Compare a stored row with the run trained again, and that with the evaluations.
+    """Compare a stored row with the run trained again, and that run with its evaluations.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def differences(run: StoredRun, trajectory: Trajectory | None) -> list[str]:
 
 
 def _different(one: str, a: dict[str, Any], other: str, b: dict[str, Any]) -> list[str]:
-    """A line for each value of `a` whose bits differ in `b`, and for each such item of a list."""
+    """List the values of `a`, and the items of its lists, whose bits differ in `b`."""
     lines = []
     for name, value in a.items():
         pairs = {name: (value, b[name])}
@@ -212,7 +212,7 @@ def _different(one: str, a: dict[str, Any], other: str, b: dict[str, Any]) -> li
 
 
 def keys(setup: Setup) -> dict[str, Any]:
-    """The main keys of a setup, and those that differ from their defaults."""
+    """The main keys of a setup, and all keys that differ from their defaults."""
     shown_keys = {
         name.removesuffix("_function"): value
         for name, value in setup.columns().items()
@@ -226,7 +226,7 @@ def keys(setup: Setup) -> dict[str, Any]:
 
 
 def trace(trajectory: Trajectory) -> pa.Table:
-    """The evaluations of a trajectory as a table, with setup and seed, typed as in the store."""
+    """The evaluations of a trajectory as a table, with setup and seed, and the store's types."""
     types = {field.name: field.type for field in schema()} | {"epoch": pa.int64()}
     setup, seed = trajectory.setup.identity(), trajectory.seed
     names = ("setup", "seed", *trajectory.evaluations.columns)
@@ -247,7 +247,7 @@ def trace_file(trajectory: Trajectory) -> bytes:
 
 
 def weights_file(trajectory: Trajectory) -> bytes:
-    """Everything that is needed to train a run again elsewhere, as a .npz file.
+    """Make an .npz file with everything that another program needs to train a run again.
 
     Parameters
     ----------
@@ -293,12 +293,12 @@ def setup_of(
 ) -> Setup:
     """Make the setup of a stored row.
 
-    Where its problem is a file, it is the stored problem with which the setup has this id.
+    If its problem is a file, try the stored problems until the setup has this id.
 
     Raises
     ------
     StoreError
-        Where there is none.
+        If no setup has this id.
     """
     from_file = str(row["problem"]).startswith("file:")
     folder = store.path / "problems"
@@ -311,5 +311,5 @@ def setup_of(
         except (ValueError, TypeError, AttributeError):  # another problem's file may be damaged
             continue
     lacks = f"{folder} lacks the problem it was trained on"
-    why = lacks if from_file else "its columns belong to another setup"
+    why = lacks if from_file else "its columns are those of another setup"
     raise StoreError(f"setup {identity} of {store.path} cannot be trained again: {why}")

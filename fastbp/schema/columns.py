@@ -1,4 +1,4 @@
-"""The columns of a run, those of `runs/*.parquet`: type, meaning, and since when they exist."""
+"""The columns of `runs/*.parquet`: their types and meanings, and since when they exist."""
 
 from functools import cache
 from typing import NamedTuple
@@ -25,13 +25,13 @@ class Column(NamedTuple):
     kind : ColumnType
         Its type.
     meaning : str
-        What it says, in a few words.
+        Its meaning, in a few words.
     nullable : str
-        Where it is null, in words; empty where it never is.
+        When it is null, in words; empty if it never is.
     since : int
         The first `SCHEMA` with this column.
     default : str, int, float, bool or None
-        Its value in all rows of files that are older. None, null, needs `nullable`.
+        Its value in all rows of older files. None means null, which needs `nullable`.
     """
 
     name: str
@@ -99,7 +99,7 @@ RESULT_COLUMNS: tuple[Column, ...] = (
 COLUMNS: tuple[Column, ...] = SETUP_COLUMNS + RESULT_COLUMNS
 
 MAX_OUTPUTS = 64
-"""Rows × outputs up to which a run's outputs are stored."""
+"""A run's outputs are stored if rows × outputs is at most this."""
 
 
 @cache

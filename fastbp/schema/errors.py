@@ -1,4 +1,4 @@
-"""Errors that a user can cause, each with the lines that say what happened."""
+"""Errors that a user can cause. Their messages say what happened."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 class LostError(Exception):
-    """Workers that were lost again and again, in one line."""
+    """Workers were lost again and again; the message is one line."""
 
 
 class SweepError(ValueError):
-    """Every mistake found in a sweep, one line each in `lines`; as a string, the lines."""
+    """A sweep has mistakes. `lines` has one line for each; the message has them all."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.lines: list[str] = list(lines)
@@ -23,30 +23,27 @@ class SweepError(ValueError):
 
 
 class StoreFullError(Exception):
-    """Nothing more can be written, in one line. Exit code 4."""
-
-
-# What workers must share with their driver
+    """Nothing more can be written; the message is one line. Exit code 4."""
 
 
 class OtherWorkerError(Exception):
-    """A worker whose versions differ from the driver's, in one line."""
+    """The versions of a worker differ from those of the driver; the message is one line."""
 
 
 class StoreError(Exception):
-    """A store that cannot be used, in one line: locked, damaged or no store. Exit code 3."""
+    """A store is locked, damaged or not a store; the message is one line. Exit code 3."""
 
 
 class RunsError(StoreError, ValueError):
-    """Stored runs that cannot be reported, in one line."""
+    """Stored runs cannot be reported; the message is one line."""
 
 
 class TableError(ValueError):
-    """A table that cannot be trained on; each argument says what is allowed and what it has."""
+    """A table cannot be used for training; each argument says what is allowed and what it has."""
 
 
 class FileError(StoreError, ValueError):
-    """A file of runs that cannot be read, in one line."""
+    """A file of runs cannot be read; the message is one line."""
 
     def __init__(self, file: Path, why: object) -> None:
         self.file, self.why = file, str(why).partition("\n")[0]
@@ -54,7 +51,7 @@ class FileError(StoreError, ValueError):
 
 
 class DamagedFileError(FileError):
-    """A file of runs that is not as it was written, in one line with the remedy."""
+    """A file of runs has changed since it was written; the message has the remedy."""
 
     def __init__(self, file: Path, why: object) -> None:
         super().__init__(file, why)
@@ -62,6 +59,6 @@ class DamagedFileError(FileError):
 
 
 def remedy(store: Path) -> str:
-    """What to type where files of a store are damaged."""
+    """Say what to type if files of a store are damaged."""
     command = f"fastbp verify {shlex.quote(str(store))} --repair"
     return f"`{command}` moves damaged files aside; the same sweep then trains them again"

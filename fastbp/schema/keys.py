@@ -1,10 +1,9 @@
 """The keys of a setup, in one table.
 
-A row of `KEYS` is all that there is to say about a key. The checks of sweep files
-(`config/choice_syntax.py`), `Setup` and its ids (`config/setup.py`), the columns of the table of
-runs (`schema/columns.py`), the options of `fastbp diagnose` and `docs/sweep-file.md` are made from
-it. A new key is a new row here, a typed attribute of `Setup`, and the code that acts on it; a test
-compares the two.
+A row of `KEYS` says everything about a key. The checks of sweep files (`config/choice_syntax.py`),
+`Setup` and its ids (`config/setup.py`), the columns of the table of runs (`schema/columns.py`), the
+options of `fastbp diagnose` and `docs/sweep-file.md` are made from it. A new key needs a row here,
+a typed attribute of `Setup` (a test compares the two), and code that acts on it.
 """
 
 from typing import Annotated, Any, Literal, NamedTuple
@@ -12,8 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
 NUMERICS_VERSION = 2
-"""Which numbers these kernels make (docs/numerics.md). Raised when any bit of a result changes;
-stores never mix versions."""
+"""It is raised when any bit of a result changes (docs/numerics.md). Stores never mix versions."""
 
 MAX_PARAMETERS = 1_000_000  # 8 MB a lane: beyond any network that is trained from many seeds
 MAX_UPDATES = 10**12  # an hour and a half a run, at about 5 ns each

@@ -1,4 +1,4 @@
-"""How a run can end. An outcome is one row: name, colour, meaning and verb."""
+"""How a run can end: each outcome is a row with its name, colour, meaning and verb."""
 
 from enum import StrEnum
 
@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 
 class Outcome(StrEnum):
-    """The state of a network at the end of its run, in the order in which cases are decided.
+    """The state of a network at the end of its run. The first outcome that applies counts.
 
     The colours are from the palette of M. Okabe and K. Ito (2008), which people with any kind of
-    colour vision tell apart. Black text on each has a contrast of at least 5.
+    colour vision can distinguish. Black text on each has a contrast of at least 5.
     """
 
     colour: str
@@ -20,7 +20,7 @@ class Outcome(StrEnum):
     meaning: str
     """What it means, in one sentence without its subject or full stop."""
     verb: str
-    """What runs with this outcome do: "90% of runs …"."""
+    """What runs with this outcome do, as in "90% of runs …"."""
 
     DIVERGED = "diverged", "#CC79A7", 4, "a weight is no longer a finite number", "diverge"
     CONVERGED = (
@@ -65,7 +65,7 @@ class Outcome(StrEnum):
 
     @property
     def column(self) -> str:
-        """The name of its column in summary tables, which hold how many runs ended so."""
+        """The name of its column in summary tables, with the number of these runs."""
         return self.value.replace("-", "_")
 
 
@@ -76,7 +76,7 @@ STACKED: tuple[Outcome, ...] = tuple(sorted(Outcome, key=lambda outcome: outcome
 """All outcomes as bars stack them: good on the left, the two constant outcomes side by side."""
 
 CONSTANT: tuple[Outcome, Outcome] = (Outcome.COLLAPSED, Outcome.ONE_CLASS)
-"""The outcomes that people mean by "the same answer to everything"."""
+"""The outcomes in which a network gives the same answer to every input."""
 
 
 def classify(

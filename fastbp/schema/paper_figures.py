@@ -1,4 +1,4 @@
-"""The figures that papers print of many runs. Times are in epochs."""
+"""The kinds of figures that papers print about many runs. Times are in epochs."""
 
 from typing import Literal, get_args
 
@@ -19,7 +19,7 @@ MEANINGS: dict[Figure, str] = {
 
 EvaluatedWhen = Literal["after", "before"]
 """Whether a paper evaluates outputs after the updates of an epoch, or in the forward pass before
-them, which shows a success one epoch later."""
+them. The latter shows a success one epoch later."""
 
 MAX_RUNS = 10**9
 """The most runs behind a figure."""

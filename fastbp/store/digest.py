@@ -1,4 +1,4 @@
-"""Digests of rows: of the values themselves, not of how a version of a library encodes them."""
+"""Digests of rows: they depend on the values, not on how a library encodes them."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ def digest(rows: pa.Table) -> str:
     Parameters
     ----------
     rows : pa.Table
-        Any columns of runs; columns that this fastbp does not know may be among them.
+        Any columns of runs, also columns that this fastbp does not know.
 
     Returns
     -------
@@ -32,12 +32,12 @@ def digest(rows: pa.Table) -> str:
 
     Notes
     -----
-    Hashed is first the number of rows, then column by column (in the order of
-    `fastbp.schema.columns`, then unknown ones by name): its name; of words, their sorted set; one
-    byte a row for null or not; its values, nulls as zero, as little-endian int64, float64 or bytes
-    0 and 1, words as the int32 place of each in their set, lists as the int32 length of each and
-    then all float32 in a row. Where one of these has the same bits in every row, it counts as one
-    row. Names and words end with a zero byte.
+    The hash covers the number of rows, then each column in the order of `fastbp.schema.columns`,
+    then unknown columns by name. Of a column it covers: its name; for words, their sorted set; one
+    byte for each row, null or not; the values, with zero for null, as little-endian int64, float64
+    or bytes 0 and 1; words as int32 positions in their set; lists as the int32 length of each, then
+    all float32. If a part has the same bits in every row, it counts as one row. Names and words end
+    with a zero byte.
     """
     hasher = hashlib.sha256(str(rows.num_rows).encode())
     for name in in_order(rows.column_names):
@@ -53,13 +53,13 @@ def digest(rows: pa.Table) -> str:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names of columns in the order of the schema, then unknown ones by name."""
+    """Sort names of columns: those of the schema in its order, then unknown ones by name."""
     places = {column.name: place for place, column in enumerate(columns.COLUMNS)}
     return sorted(names, key=lambda name: (places.get(name, len(places)), name))
 
 
 def stand_in(name: str, kind: pa.DataType, count: int) -> pa.Array:
-    """The values of a column in `count` rows of a file that lacks it: its default, or null."""
+    """Make `count` values for a column that a file lacks: its default, or null."""
     default = next((c.default for c in columns.COLUMNS if c.name == name), None)
     if default is None:
         return pa.nulls(count, kind)
@@ -69,7 +69,7 @@ def stand_in(name: str, kind: pa.DataType, count: int) -> pa.Array:
 
 
 def _contents(values: pa.Array, words: Sequence[str] = ()) -> Iterator[bytes | NDArray[Any]]:
-    """What is hashed of a column: its words, unless `words` gives them; validity; values, [row]."""
+    """Yield the parts of a column that are hashed: its words, unless given; validity; values."""
     if values.type == pa.string():
         values = values.dictionary_encode()
     valid = values.null_count == 0
@@ -104,21 +104,21 @@ def _plain(values: pa.Array, dtype: str) -> NDArray[Any]:
 
 
 def keys_of(rows: pa.Table) -> dict[str, Any]:
-    """Id and keys of the setup of some rows, as far as they have these columns."""
+    """The id and keys of the setup of some rows, if they have these columns."""
     names = [name for name in KEY_COLUMNS if name in rows.column_names]
     return next(iter(rows.slice(0, 1).select(names).to_pylist()), {})
 
 
 class RowsHash:
-    """sha256 over all rows of a setup in the order of their seeds, however files divide them.
+    """sha256 over all rows of a setup by seed. It does not depend on how files divide them.
 
     Notes
     -----
-    Hashed is the sha256 of the setup's id and keys as JSON, then for each column of results the
-    sha256 of one byte a row for null or not, for lists that of their lengths, and that of the
-    values as in `digest`, outcomes by their place in `OUTCOMES`, other words as text. Only columns
-    that a file of the setup has count; in files that lack one of these, its default or null
-    stands in for it.
+    The hash covers the sha256 of the setup's id and keys as JSON. Then it covers, for each column
+    of results, the sha256 of one byte for each row, null or not; for lists the sha256 of their
+    lengths; and the sha256 of the values as in `digest`, but outcomes by their position in
+    `OUTCOMES`, and other words as text. Only columns that some file of the setup has count; files
+    that lack one of these have its default or null.
     """
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class RowsHash:
         self._rows = 0
 
     def update(self, rows: pa.Table) -> None:
-        """Add the rows that come next, with the columns that their file has."""
+        """Add the next rows, with the columns that their file has."""
         self._keys |= keys_of(rows)
         for name in {*rows.column_names} - {*KEY_COLUMNS} - {*self._columns}:
             kind = rows.schema.field(name).type
@@ -149,7 +149,7 @@ class RowsHash:
             hasher.update(content)
 
     def digest(self) -> bytes:
-        """The sha256, 32 bytes, of what was added so far."""
+        """The sha256, 32 bytes, over all rows so far."""
         keys = json.dumps(self._keys, sort_keys=True)
         total = hashlib.sha256(hashlib.sha256(keys.encode()).digest())
         for name in in_order(self._columns):

@@ -1,4 +1,4 @@
-"""Names of files of runs, SETUP-START-COUNT-DIGEST.parquet: built and parsed only here."""
+"""Build and parse the names of files of runs, SETUP-START-COUNT-DIGEST.parquet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAME = re.compile(r"([0-9a-f]{12})-(\d{1,19})-(\d{1,19})-([0-9a-f]{16})\.parque
 
 @dataclass(frozen=True)
 class RunFile:
-    """A file of runs, by its name: the runs of one setup for consecutive seeds.
+    """What the name of a file of runs says: it has runs of one setup for consecutive seeds.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class RunFile:
 
     @classmethod
     def parse(cls, path: Path) -> RunFile | None:
-        """What the name of a path says; None where it is not the name of a file of runs."""
+        """Parse the name of a file; None if it is not the name of a file of runs."""
         match = _NAME.fullmatch(path.name)
         if not match:
             return None
@@ -60,31 +60,31 @@ class RunFile:
 
 
 def name(setup: str, start: int, count: int, digest: str) -> str:
-    """The name of a file of runs; of `digest` the first 16 hex digits count."""
+    """Build the name of a file of runs, with the first 16 hex digits of `digest`."""
     return f"{setup}-{start}-{count}-{digest[:16]}.parquet"
 
 
 def runs_folder(store: Path) -> Path:
-    """The folder of a store that holds its files of runs.
+    """The folder of a store with its files of runs.
 
     Raises
     ------
     FileNotFoundError
-        There is no store at this path.
+        If there is no store at this path.
     """
     if not os.path.isdir(store / "runs"):
-        why = "is no store: it has no folder runs" if os.path.exists(store) else "is not there"
+        why = "is not a store: it has no folder runs" if os.path.exists(store) else "does not exist"
         raise FileNotFoundError(f"{store} {why}")
     return store / "runs"
 
 
 def run_files(folder: Path) -> Iterator[RunFile]:
-    """The files of runs in a folder, sorted by name; none where the folder does not exist.
+    """The files of runs in a folder, sorted by name; none if the folder does not exist.
 
     Raises
     ------
     OSError
-        The folder cannot be read: as if it were empty, its runs would be trained again.
+        If the folder cannot be read. It must not look empty, or its runs would be trained again.
     """
     with suppress(FileNotFoundError, NotADirectoryError):
         files = (RunFile.parse(folder / name) for name in sorted(os.listdir(folder)))
@@ -92,9 +92,9 @@ def run_files(folder: Path) -> Iterator[RunFile]:
 
 
 def overlaps(files: Iterable[RunFile]) -> Iterator[tuple[RunFile, RunFile]]:
-    """Pairs of files that share seeds of a setup. Without the second of every pair none would.
+    """Find pairs of files that share seeds of a setup; without the second of each, none do.
 
-    Of two files with the same seeds, the one that comes first in `files` is first in the pair.
+    Of two files with equal seeds, the first in `files` is the first of the pair.
     """
     last: RunFile | None = None
     for file in sorted(files, key=lambda each: (each.setup, each.start, -each.count)):
@@ -105,7 +105,7 @@ def overlaps(files: Iterable[RunFile]) -> Iterator[tuple[RunFile, RunFile]]:
 
 
 def overlap_message(files: Iterable[RunFile], store: Path) -> str:
-    """What to say of the first two files that share seeds, with the remedy; empty if none do."""
+    """The message about the first two files that share seeds; empty if none do."""
     for one, other in overlaps(files):
         return f"{one.path} and {other.path.name} have seeds in common: {remedy(store)}"
     return ""

@@ -1,4 +1,4 @@
-"""The runs of a store as a DataFrame. Needs neither Numba nor the engine."""
+"""Load the runs of a store as a DataFrame. Needs neither Numba nor the engine."""
 
 import os
 from html import escape
@@ -15,9 +15,9 @@ _SHOWN = ("setup", "seed", "outcome", "updates_done", "converged_at", "loss", "s
 
 
 class RunsFrame(pd.DataFrame):
-    """Runs as they were read: a DataFrame that prints first what distinguishes its runs.
+    """A DataFrame of runs that prints the columns in which they differ first.
 
-    Whatever is made of it is a plain DataFrame.
+    Selections and other results of its methods are plain DataFrames.
     """
 
     @property
@@ -38,7 +38,7 @@ class RunsFrame(pd.DataFrame):
         return table, f"{line} In all: {', '.join(same)}." if same else line
 
     def __repr__(self) -> str:
-        """The columns that matter, and a line about the others."""
+        """The columns in which runs differ, their results, and a line about other columns."""
         if "setup" not in self.columns:
             return repr(pd.DataFrame(self))
         table, line = self._parts()
@@ -66,21 +66,21 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        One row a run, sorted by setup and seed: the same as
-        `pandas.read_parquet(path + "/runs")`, with nulls as pandas's own nulls. Columns that files
-        of an older fastbp lack have their default or null; those of a newer one come last.
+        One row for each run, sorted by setup and seed: the same as
+        `pandas.read_parquet(path + "/runs")`, but integers with nulls are pandas integers. Columns
+        that older files lack have their default or null; columns of a newer fastbp come last.
 
     Raises
     ------
     StoreError
-        There are no runs, or a file is damaged.
+        If there are no runs, or a file is damaged.
     """
     runs = frame(parquet.read_all(Path(path)))
     return RunsFrame(runs.sort_values(["setup", "seed"], ignore_index=True))
 
 
 def frame(rows: pa.Table) -> pd.DataFrame:
-    """Rows as a DataFrame: whole numbers stay whole beside nulls."""
+    """Rows as a DataFrame; integers stay integers, also in columns with nulls."""
     return pd.DataFrame(
         rows.to_pandas(types_mapper=lambda kind: pd.Int64Dtype() if kind == pa.int64() else None)
     )

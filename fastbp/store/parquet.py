@@ -1,4 +1,4 @@
-"""Files of runs: encode and seal them, read and check them, write any file whole or not at all."""
+"""Files of runs: encode and seal, read and check them. Also: write any file atomically."""
 
 import errno
 import hashlib
@@ -40,14 +40,13 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
     rows : pa.Table
         Runs of one setup for consecutive seeds; unknown columns are kept.
     metadata : dict
-        What the footer says besides the digest. Without `fastbp.schema` the file counts as one of
-        schema 1.
+        What the footer says besides the digest. A file without `fastbp.schema` has schema 1.
 
     Returns
     -------
     content : bytes
-        The file, about 23 bytes a row: measures are split by byte, words and values that repeat
-        are dictionaries, pages carry checksums.
+        The file, about 23 bytes for each row: measures are split by byte, words and values that
+        repeat are dictionaries, pages have checksums.
     digest : str
         The digest of the rows.
     """
@@ -68,10 +67,10 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
 
 
 def sealed(content: bytes) -> bytes:
-    """A Parquet file with a sha256 of all other bytes before its footer, where readers skip it.
+    """Insert a sha256 of all bytes into a Parquet file, before its footer, where readers skip it.
 
-    Checksums of pages cover neither their headers nor the footer, and there one flipped bit can
-    give a column the values of another.
+    Checksums of pages do not cover their headers and the footer, where one flipped bit can give a
+    column the values of another.
     """
     at = _footer(content)
     return content[:at] + _SEAL + hashlib.sha256(content).digest() + content[at:]
@@ -87,13 +86,13 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
     Raises
     ------
     DamagedFileError
-        The bytes are not those that were sealed, or the digest is not that of the name.
+        If the bytes are not those that were sealed, or the digest is not that of the name.
     FileError
-        The file cannot be read, so nobody can tell whether it is damaged.
+        If the file cannot be read, so that nobody knows whether it is damaged.
     """
     # a folder, a pipe that would never end, or a link that leads nowhere
     if not file.is_file() and os.path.lexists(file):
-        raise DamagedFileError(file, "it is no file")
+        raise DamagedFileError(file, "it is not a file")
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -118,7 +117,7 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
 
 
 def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
-    """Write a file whole or not at all, by way of a draft.
+    """Write a file atomically: write a draft, then rename it.
 
     Parameters
     ----------
@@ -137,7 +136,7 @@ def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
     Raises
     ------
     OSError
-        The file, which the error names, cannot be written.
+        If the file cannot be written. The error names the file, not its draft.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = (drafts or target.parent) / f"{target.name}.{os.getpid()}.draft"
@@ -171,7 +170,7 @@ def read_as_written(
     file : Path
         A file of runs.
     names : list of str, optional
-        Columns to read; by default all, also those that this fastbp does not know.
+        Columns to read; by default all, also columns that this fastbp does not know.
 
     Returns
     -------
@@ -183,9 +182,9 @@ def read_as_written(
     Raises
     ------
     DamagedFileError
-        As `contents`; or the rows or columns are not those of its name and of its schema.
+        As `contents`; or if rows or columns do not match its name and its schema.
     FileError
-        As `contents`; or a newer fastbp made the file, with a type that this one does not know.
+        As `contents`; or if a newer fastbp made the file, with a type that this one does not know.
     """
     content, metadata = contents(file)
     try:
@@ -204,7 +203,7 @@ def read_as_written(
 
 
 def _check_columns(found: pa.Schema, number: int, names: Sequence[str] | None) -> None:
-    """Raise ValueError if columns of this schema number are missing or have another type."""
+    """Raise ValueError if columns of this schema are missing or have another type."""
     known = {field.name: field for field in schema()}
     required = {c.name for c in columns.COLUMNS if c.since <= number}
     if names is not None:
@@ -218,7 +217,7 @@ def _check_columns(found: pa.Schema, number: int, names: Sequence[str] | None) -
 
 
 def _check_rows(file: RunFile, rows: pa.Table) -> None:
-    """Raise ValueError if the columns show that rows are not those of the name of their file."""
+    """Raise ValueError if setup, seeds or number of rows do not match the name of the file."""
     if rows.num_rows != file.count or not file.count:
         raise ValueError(f"it has {rows.num_rows} rows")
     if "setup" in rows.column_names and (setups := rows["setup"].unique().to_pylist()) != [
@@ -232,7 +231,7 @@ def _check_rows(file: RunFile, rows: pa.Table) -> None:
 
 
 def fill(rows: pa.Table, wanted: Sequence[Column]) -> pa.Table:
-    """Rows with these columns too: those that an older file lacks have their default or null."""
+    """Add those of the columns `wanted` that an older file lacks: their default, or null."""
     for column in wanted:
         if column.name not in rows.column_names:
             field = schema().field(column.name)
@@ -241,10 +240,7 @@ def fill(rows: pa.Table, wanted: Sequence[Column]) -> pa.Table:
 
 
 def read(file: Path, names: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
-    """Read the rows of a file, with all columns that this fastbp knows.
-
-    The same as `read_as_written`, but columns that an older file lacks are filled.
-    """
+    """Read the rows of a file as `read_as_written` does, but add columns that an old file lacks."""
     rows, metadata = read_as_written(file, names)
     wanted = [c for c in columns.COLUMNS if names is None or c.name in names]
     filled = fill(rows, wanted)
@@ -252,14 +248,14 @@ def read(file: Path, names: Sequence[str] | None = None) -> tuple[pa.Table, dict
 
 
 def fuller(one: RunFile, other: RunFile) -> RunFile | None:
-    """Of two files of a setup that share seeds, the one with more columns, else the first.
+    """Find which of two files that share seeds of a setup has more columns; if equal, the first.
 
-    None if their rows differ in the seeds and in the columns that both have.
+    None if the rows of shared seeds differ in the columns that both have.
 
     Raises
     ------
     DamagedFileError
-        One of them is damaged.
+        If one of them is damaged.
     """
     a, b = (read_as_written(file.path)[0] for file in (one, other))
     shared = [name for name in a.column_names if name in b.column_names]
@@ -279,8 +275,8 @@ def read_all(store: Path) -> pa.Table:
     Raises
     ------
     StoreError
-        There are no runs, a file is damaged, two files have seeds in common, or files are of
-        several numerics versions.
+        If there are no runs, a file is damaged, two files share seeds, or files have several
+        numerics versions.
     """
     files = [*run_files(store / "runs")]
     readings = [read(file.path) for file in files]

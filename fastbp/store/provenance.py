@@ -1,4 +1,4 @@
-"""How the runs of a store were made: its `made.json` and its `sweep.toml`."""
+"""Read and write how the runs of a store were made: its `made.json` and `sweep.toml`."""
 
 import json
 import tomllib
@@ -12,7 +12,7 @@ from fastbp.store.store import Store
 def read_made(store: Path) -> list[dict[str, Any]]:
     """The entries of `made.json`, one for each command that trained runs of a store.
 
-    A file that is missing or damaged has none, and what is no entry is left out.
+    If the file is missing or damaged, there are none. Anything that is not an entry is left out.
     """
     try:
         entries = json.loads((store / "made.json").read_text("utf-8"))
@@ -22,12 +22,12 @@ def read_made(store: Path) -> list[dict[str, Any]]:
 
 
 def add_made(store: Store, *entries: dict[str, Any]) -> None:
-    """Append entries to `made.json`, save those that it has.
+    """Append entries to `made.json`, unless it has them already.
 
     Raises
     ------
     StoreFullError
-        The file cannot be written.
+        If the file cannot be written.
     """
     made = read_made(store.path)
     new = [entry for entry in entries if entry not in made]
@@ -43,13 +43,13 @@ class LatestSweep(NamedTuple):
     title : str
         Its title, on one line.
     seeds : int
-        Seeds of each setup.
+        The number of seeds of each setup.
     baseline : str or None
         Id of the baseline.
     setups : tuple of str
         Ids of the setups.
     counts : tuple of int
-        Seeds of each setup, if that is not the same for all.
+        The number of seeds of each setup, if they differ; else empty.
     published : tuple of (dict, tuple of str)
         Tables of figures that papers printed, each with the ids of its setups.
     """
@@ -63,12 +63,12 @@ class LatestSweep(NamedTuple):
 
     @property
     def seeds_by_setup(self) -> dict[str, int]:
-        """How many seeds of each setup the sweep has."""
+        """The number of seeds that the sweep has for each setup."""
         return dict(zip(self.setups, self.counts or [self.seeds] * len(self.setups), strict=True))
 
 
 def latest_sweep(store: Path) -> LatestSweep:
-    """Read the `sweep.toml` of a store; one that is missing, damaged or somebody's own is empty."""
+    """Read the `sweep.toml` of a store. A file that is missing or invalid counts as empty."""
     try:
         data = tomllib.loads((store / "sweep.toml").read_text("utf-8"))
         seeds, resolved = data.get("seeds", 0), data.get("resolved", {})

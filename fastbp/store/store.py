@@ -1,7 +1,7 @@
 """A store: a folder of results.
 
-A run exists when a complete file with it lies in `runs/`, so there is no journal, and no mark that
-could become stale.
+A run exists if a complete file in `runs/` has it. There is no journal and no marker that could
+become outdated.
 """
 
 import os
@@ -25,7 +25,7 @@ from fastbp.store import filename, parquet
 from fastbp.store.filename import Range, RunFile, run_files
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-"""Such as s3://bucket/place, in which `Path` has dropped a slash."""
+"""An address such as s3://bucket/place, from which `Path` has removed a slash."""
 
 
 class Store:
@@ -36,7 +36,7 @@ class Store:
     path : path
         The folder; it need not exist.
     option : str
-        How a command lets its user choose the folder, such as "-o DIR": messages name it.
+        The option that chooses the folder, such as "-o DIR", for messages.
     """
 
     def __init__(self, path: str | os.PathLike[str], option: str = "") -> None:
@@ -50,12 +50,12 @@ class Store:
         Parameters
         ----------
         any_version : bool
-            Whether its runs may be of another numerics version.
+            Whether its runs may have another numerics version.
 
         Raises
         ------
         StoreError
-            It is something else, or holds runs of another numerics version.
+            If it is something else, or if its runs have another numerics version.
         """
         if why := self._why_unusable():
             raise StoreError(f"{self.path} {why}: {self._another}")
@@ -65,7 +65,7 @@ class Store:
 
     def _why_unusable(self) -> str:
         if re.search("[\ud800-\udfff]", str(self.path)):  # Arrow opens no such files
-            return "has a name that is no text"
+            return "has a name that is not valid text"
         if _ADDRESS.match(str(self.path)):
             return "is an address, not a folder"
         if self.path.exists() and not self.path.is_dir():
@@ -75,9 +75,9 @@ class Store:
         return ""
 
     def other_collapse(self, setup: str, stored: object, requested: float) -> StoreError:
-        """The error for stored runs whose outcomes follow from another `collapse`."""
+        """The error about stored runs whose outcomes were decided by another `collapse`."""
         return StoreError(
-            f"{self.path} has runs of setup {setup} whose outcomes are those of collapse = "
+            f"{self.path} has runs of setup {setup} whose outcomes were decided with collapse = "
             f"{stored}, not {requested}: {self._another}"
         )
 
@@ -89,7 +89,7 @@ class Store:
         StoreError
             As `check_usable`.
         StoreFullError
-            A folder cannot be made.
+            If a folder cannot be made.
         """
         self.check_usable(any_version=any_version)
         for folder in (self.path, self.runs, self.path / "tmp"):
@@ -97,7 +97,7 @@ class Store:
                 folder.mkdir(parents=True, exist_ok=True)
 
     def remove_if_empty(self) -> None:
-        """Remove what `open` has made, if nothing was written."""
+        """Remove the folders that `open` made, if nothing was written."""
         with suppress(OSError):
             for folder in (self.runs, self.path / "tmp"):
                 folder.rmdir()
@@ -105,9 +105,9 @@ class Store:
             self.path.rmdir()
 
     def _is_generated(self) -> bool:
-        """Whether a folder is a store, perhaps one just begun or with only its tables kept.
+        """Whether fastbp made this folder: a store, a new one, or one with only its tables left.
 
-        In a folder of somebody's own, files with our names would be overwritten.
+        In a folder of the user, files with our names would be overwritten.
         """
         names = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
         begun = {"runs", "tmp", "lock", "problems", "replays", "quarantine"}
@@ -119,14 +119,14 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock of the store. The lock of a process that died never blocks.
+        """Hold the lock of the store. A process that died holds no lock.
 
         Raises
         ------
         StoreError
-            Another process holds it, or this system has no such locks.
+            If another process holds it, or this system has no such locks.
         StoreFullError
-            The lock's file cannot be written.
+            If the file of the lock cannot be written.
         """
         if not find_spec("fcntl"):
             raise StoreError(
@@ -164,14 +164,14 @@ class Store:
         return (file.path for file in self.run_files())
 
     def present(self) -> dict[str, list[Range]]:
-        """The seeds of each setup that exist, by the names of the files."""
+        """The stored seeds of each setup, as the names of the files say."""
         ranges: dict[str, list[Range]] = defaultdict(list)
         for file in self.run_files():
             ranges[file.setup].append(file.seeds)
         return ranges
 
     def run(self, setup: str, seed: int) -> pa.Table:
-        """Read one run; only files whose names say that they hold it are opened.
+        """Read one run. Only files whose names say that they have it are opened.
 
         Returns
         -------
@@ -181,7 +181,7 @@ class Store:
         Raises
         ------
         StoreError
-            The file is damaged or of another numerics version, or several files hold the run.
+            If the file is damaged or has another numerics version, or several files have the run.
         """
         rows = []
         for file in self.run_files():
@@ -202,7 +202,7 @@ class Store:
         return pa.concat_tables(rows, promote_options="default")
 
     def collapses(self, setups: Container[str]) -> Iterator[tuple[str, float]]:
-        """The `collapse` by which stored runs of these setups have their outcomes."""
+        """The `collapse` that decided the outcomes of the stored runs of these setups."""
         done = set()
         for file in self.run_files():
             if file.setup in setups and file.setup not in done:
@@ -223,7 +223,7 @@ class Store:
         Raises
         ------
         StoreError
-            A file is damaged, or two hold the same seeds of a setup.
+            If a file is damaged, or two have the same seeds of a setup.
         """
         for file in self.files():
             parquet.read(file)
@@ -238,7 +238,7 @@ class Store:
         metadata: dict[str, str] | None = None,
         problem: str = "",
     ) -> Path:
-        """Write a file of runs, whole or not at all.
+        """Write a file of runs atomically.
 
         Parameters
         ----------
@@ -247,32 +247,32 @@ class Store:
         rows : pa.Table
             The runs.
         metadata : dict, optional
-            What the footer says: by default that this fastbp made it, on the `problem`.
+            What the footer says; by default, that this fastbp made it from the `problem`.
         problem : str
             Digest of the problem.
 
         Raises
         ------
         StoreFullError
-            The file cannot be written.
+            If the file cannot be written.
         """
         content, digest = parquet.encode(rows, metadata or footer(problem))
         name = filename.name(setup, start, rows.num_rows, digest)
         return self.write(self.runs / name, content)
 
     def write(self, target: Path, content: bytes) -> Path:
-        """Write any file of the store by way of `tmp/`, so that nobody ever reads half of it.
+        """Write any file of the store atomically, with its draft in `tmp/`.
 
         Raises
         ------
         StoreFullError
-            The file cannot be written.
+            If the file cannot be written.
         """
         return write(target, content, self.path / "tmp")
 
 
 def footer(problem: str = "") -> dict[str, str]:
-    """What the footer of a file says that this fastbp makes; `problem` is a digest."""
+    """The metadata of a file that this fastbp makes. `problem`: a digest."""
     return {
         "fastbp.version": __version__,
         "fastbp.numerics": str(NUMERICS_VERSION),
@@ -281,7 +281,7 @@ def footer(problem: str = "") -> dict[str, str]:
 
 
 def _take(lock: IO[str]) -> None:
-    """Take a lock, or raise BlockingIOError: a report that tries it has it for an instant."""
+    """Take a lock or raise BlockingIOError. Tries again: a report may hold it for an instant."""
     import fcntl
 
     for left in (2, 1, 0):
@@ -294,11 +294,11 @@ def _take(lock: IO[str]) -> None:
 
 
 _locks: set[IO[str]] = set()
-"""Those that are open in this process."""
+"""The locks that this process holds."""
 
 
 def _forget_locks() -> None:
-    """Close them in a forked process: a worker that outlives its driver would hold them."""
+    """Close all locks in a forked process: a worker that outlives its driver would keep them."""
     while _locks:
         _locks.pop().close()
 
@@ -317,7 +317,7 @@ def writing(target: Path) -> Iterator[None]:
 
 
 def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
-    """Write a file as `parquet.write` does, but raise StoreFullError if that fails."""
+    """Write a file as `parquet.write` does, but raise StoreFullError on failure."""
     with writing(target):
         return parquet.write(target, content, drafts)
 

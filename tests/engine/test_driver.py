@@ -240,7 +240,8 @@ def test_outcomes_of_another_collapse_do_not_mix(store):
     few = sweep(10)
     drive(few, store)
     with pytest.raises(
-        StoreError, match=r"outcomes are those of collapse = 0\.1, not 0\.3: choose another folder"
+        StoreError,
+        match=r"outcomes were decided with collapse = 0\.1, not 0\.3: choose another folder",
     ):
         drive(sweep(20, setup={"collapse": 0.3}), store)
     assert drive(few, store).runs == 0

@@ -290,7 +290,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "another rate": (changed("lr", 0.7), OTHER_KEYS),
     "another problem": (changed("problem", "parity:2"), OTHER_KEYS),
     "no problem": (changed("problem", "what?"), OTHER_KEYS),
-    "another name": (another_name, "it is no file of runs"),
+    "another name": (another_name, "it is not a file of runs"),
 }
 
 
@@ -401,7 +401,7 @@ def test_strangers_among_the_runs_are_found(store):
     (store.runs / f"{XOR.identity()}-0-7-0123456789abcdef.parquet.99.draft").write_text("half")
     checked = integrity.check(store)
     assert {finding.file for finding in checked.findings} == {*store.runs.iterdir()} - own
-    assert {finding.why for finding in checked.findings} == {"it is no file of runs"}
+    assert {finding.why for finding in checked.findings} == {"it is not a file of runs"}
     assert checked.runs == 40
 
 

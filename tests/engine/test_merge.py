@@ -276,7 +276,7 @@ def test_other_rows_for_the_same_seeds_are_refused_with_both_names(tmp_path, int
     )
     path = other_rows(other, 9, 5)
     pair = re.escape(f"{path} and {next(one.files())}")
-    told = rf"\Athese have other rows for the same seeds: {pair}; nothing was written\Z"
+    told = rf"\Athese have different rows for the same seeds: {pair}; nothing was written\Z"
     with unchanged(into.path, one.path, other.path, third.path):
         with pytest.raises(StoreError, match=told):
             merge(into, [third, one, other])
@@ -445,7 +445,7 @@ def test_stores_whose_outcomes_mean_something_else_are_refused(tmp_path, into):
     other = made(tmp_path / "other", (10, 10), setups=[XOR.replaced(collapse=0.3)])
     with pytest.raises(
         StoreError,
-        match=f"{one.path} and {other.path} have setup {XOR.identity()} with another collapse",
+        match=f"{one.path} and {other.path} have setup {XOR.identity()} with different collapse",
     ):
         merge(into, [one, other])
     assert names(into) == []

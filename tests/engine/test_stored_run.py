@@ -185,7 +185,7 @@ def test_a_setup_has_a_name_as_short_as_tells_it_apart(store):
         )
         assert stored_run.find(store, identity[: shared + 1].upper(), "7").identity == identity
         if shared:
-            with pytest.raises(SweepError, match=f"the start of .* setups.*{identity}"):
+            with pytest.raises(SweepError, match=f"with which .* setups begin.*{identity}"):
                 stored_run.find(store, identity[:shared], "7")
 
 
@@ -239,7 +239,7 @@ def test_a_seed_that_is_not_there_has_a_setup_all_the_same(other):
 
 def test_a_folder_without_runs(tmp_path):
     for path in (tmp_path, tmp_path / "nosuch"):
-        with pytest.raises(StoreError, match="is no store with runs"):
+        with pytest.raises(StoreError, match="is not a store with runs"):
             stored_run.find(Store(path), "a", "1")
 
 
@@ -272,13 +272,13 @@ def test_rows_of_another_setup_than_their_file_says(other):
     with pytest.raises(
         StoreError,
         match=f"setup {identity} of .* cannot be trained again: "
-        "its columns belong to another setup",
+        "its columns are those of another setup",
     ):
         stored_run.find(other, identity, "5")
     for file in other.files():
         file.unlink()
     publish(other, XOR, 5, 1, hidden="four")
-    with pytest.raises(StoreError, match="its columns belong to another setup"):
+    with pytest.raises(StoreError, match="its columns are those of another setup"):
         stored_run.find(other, identity, "5")
 
 

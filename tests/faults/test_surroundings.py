@@ -353,10 +353,10 @@ def test_names_that_are_no_text(undisturbed, tmp_path, here):
         refused(
             here("mine.toml", "-o", f"{odd}/store", *options),
             3,
-            r"\\udcff/store has a name that is no text: choose .* -o DIR",
+            r"\\udcff/store has a name that is not valid text: choose .* -o DIR",
         )
     (tmp_path / "mine.toml").rename(tmp_path / odd / f"{odd}.toml")
-    refused(here(f"{odd}/{odd}.toml"), 3, r"results/\\udcff has a name that is no text: .*")
+    refused(here(f"{odd}/{odd}.toml"), 3, r"results/\\udcff has a name that is not valid text: .*")
     complete(here(f"{odd}/{odd}.toml", "-o", "store"))
     assert rows_of(tmp_path / "store") == undisturbed
     (tmp_path / odd / "d.csv").write_text("x,y\n1,0\n2,1\n")

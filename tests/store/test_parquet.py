@@ -445,7 +445,7 @@ def test_what_is_sealed_and_no_table_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.parquet")
     (tmp_path / "link.parquet").symlink_to("nowhere")
     for name in ("folder", "pipe", "link"):
-        damaged(tmp_path / f"{name}.parquet", "it is no file")
+        damaged(tmp_path / f"{name}.parquet", "it is not a file")
 
 
 def test_anybody_reads_what_is_sealed(tmp_path):
