@@ -1,25 +1,31 @@
 """A store of truth tables as an atlas: functions with their classes, and whether shares agree."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fastbp.analysis.counts import Runs, SetupCounts, common_flags, count_runs, sort_key, varying
+from fastbp.analysis.counts import (
+    Runs,
+    SetupCounts,
+    common_flags,
+    count_runs,
+    grouped,
+    sort_key,
+    varying,
+)
 from fastbp.analysis.statistics.paired import cochran, effective_trials, holm
 from fastbp.analysis.statistics.proportions import wilson
-from fastbp.analysis.summary import LEVEL, key_columns, keys_of, pooled_median, whole_numbers
+from fastbp.analysis.summary import LEVEL, key_columns, keys_of, pooled_median
 from fastbp.analysis.symmetry import FUNCTIONS, NPN, PN, SYMMETRIES, bits_of, classes, holds
 
 MIN_FUNCTIONS = 16
-"""Functions that make an atlas: all of two bits."""
-
-_Name = TypeVar("_Name")
+"""The fewest functions that make an atlas: as many as there are of two bits."""
 
 
 def is_atlas(summary: pd.DataFrame) -> bool:
-    """Whether a summary has only truth tables of one number of inputs, and enough of them."""
+    """Whether all setups are truth tables of the same number of inputs, and there are enough."""
     if "problem" not in keys_of(summary):
         return False
     tables = {bits_of(problem) for problem in summary["problem"]}
@@ -32,14 +38,15 @@ def functions(summary: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     summary : DataFrame
-        From `summary`, an atlas as `is_atlas` says.
+        From `summary`, for which `is_atlas` is true.
 
     Returns
     -------
     DataFrame
-        Its rows by class, with the columns: `bits` instead of `problem`; `pn_class` and
-        `npn_class`, each the first truth table of the class; `function`, what the larger class
-        computes, if `symmetry.FUNCTIONS` has a name for it; and all others of the summary.
+        The rows of the summary, sorted by class, with these columns first: `bits` instead of
+        `problem`; `pn_class` and `npn_class`, each named by the first truth table of the class;
+        `function`, what the functions of the `npn` class compute, if `symmetry.FUNCTIONS` has a
+        name for it. All other columns of the summary follow.
     """
     tables = [bits_of(problem) for problem in summary["problem"]]
     columns = {"bits": tables, "pn_class": classes(tables, PN), "npn_class": classes(tables, NPN)}
@@ -50,17 +57,17 @@ def functions(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def equality(runs: Runs) -> pd.DataFrame:
-    """Whether the functions of each class converge equally often.
+    """Compare how often the functions of each class converge.
 
     The members of a class are trained on the same seeds: the same initial weights and the same
-    sequence of rows. Such runs are not the same, as the networks have other targets, but they are
-    not independent either: shares are compared by Cochran's Q, which is robust to correlation
-    within a seed, and the interval of their mean is Wilson's with the effective number of trials.
+    sequence of rows. The runs of a seed differ in their targets only, so they are not independent.
+    Shares are therefore compared by Cochran's Q, which allows for correlation within a seed, and
+    the interval of their mean is Wilson's with the effective number of trials.
 
     Parameters
     ----------
     runs : DataFrame, path or list of SetupCounts
-        As `count_runs` takes them, of an atlas.
+        Runs of an atlas, as `count_runs` takes them.
 
     Returns
     -------
@@ -69,8 +76,9 @@ def equality(runs: Runs) -> pd.DataFrame:
 
         - the other keys that vary; `symmetry`, `pn` or `npn`; `class`, its first truth table;
           `function` as in `functions`; `members`, functions that have runs; `runs`; `converged`;
-        - `converged_share` with 95% bounds `converged_low` and `converged_high`; `least_share` and
-          `most_share` of a member; `trials`, the effective number of independent ones;
+        - `converged_share` with 95% bounds `converged_low` and `converged_high`; `min_share` and
+          `max_share`, the lowest and the highest share of a member; `trials`, the effective number
+          of independent trials;
         - `updates_median` over the runs of all members (null where fewer than half converge);
           `holds`, whether some symmetry says that shares are equal; `p`, Cochran's, over the seeds
           that all members ran (null for one member, and where there are too few successes or
@@ -83,34 +91,25 @@ def equality(runs: Runs) -> pd.DataFrame:
     """
     counted = count_runs(runs)
     others = [key for key in varying(counted) if key != "problem"]
-    settings = _grouped(counted, [tuple(one.keys[key] for key in others) for one in counted])
+    settings = grouped(counted, [tuple(one.keys[key] for key in others) for one in counted])
     first, rows = [], []
     for key in sorted(settings, key=sort_key):
         tables = [bits_of(one.keys["problem"]) for one in settings[key]]
         for symmetry in SYMMETRIES:
-            members = _grouped(settings[key], classes(tables, symmetry))
+            members = grouped(settings[key], classes(tables, symmetry))
             for name in sorted(members):
                 first.append(members[name][0])
                 rows.append({"symmetry": symmetry, "class": name} | _class(members[name]))
     table = pd.DataFrame(rows)
     names = [FUNCTIONS.get(each) for each in classes(list(table["class"]), NPN)]
     table.insert(2, "function", pd.Series(names, dtype=object))
-    table["updates_median"] = whole_numbers(table["updates_median"])
+    table["updates_median"] = table["updates_median"].astype("Int64")
     table["p_holm"] = holm(table["p"])
     return pd.concat([pd.DataFrame(key_columns(first, others)), table], axis=1)
 
 
-def _grouped(
-    counted: Sequence[SetupCounts], names: Sequence[_Name]
-) -> dict[_Name, list[SetupCounts]]:
-    groups: dict[_Name, list[SetupCounts]] = {}
-    for one, name in zip(counted, names, strict=True):
-        groups.setdefault(name, []).append(one)
-    return groups
-
-
 def _class(members: Sequence[SetupCounts]) -> dict[str, Any]:
-    """The columns of a row that follow from its members."""
+    """The columns of a row that are computed from its members."""
     tables, keys = [bits_of(one.keys["problem"]) for one in members], members[0].keys
     valid = [each for each in SYMMETRIES if holds(each, keys, len(tables[0]))]
     counts = np.array([one.ended_converged for one in members])
@@ -130,8 +129,8 @@ def _class(members: Sequence[SetupCounts]) -> dict[str, Any]:
         "converged_share": share,
         "converged_low": float(low),
         "converged_high": float(high),
-        "least_share": shares.min(),
-        "most_share": shares.max(),
+        "min_share": shares.min(),
+        "max_share": shares.max(),
         "trials": worth * runs,
         "updates_median": pooled_median(members),
         "holds": any(len(set(classes(tables, each))) == 1 for each in valid),

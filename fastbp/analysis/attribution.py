@@ -12,32 +12,34 @@ from fastbp.analysis.statistics.paired import shapley
 from fastbp.analysis.summary import LEVEL
 
 MAX_BOXES = 400
-"""Setups whose changes are attributed: of more, those whose convergence rate differs most."""
+"""At most this many setups have their changes attributed: those that differ most in how often they
+converge."""
 
 MAX_CHANGES = 6
-"""Changes that are attributed: each more needs twice as many setups."""
+"""At most this many changes are attributed: each further one needs twice as many setups."""
+
+_ENDS = ("", "_low", "_high")
 
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(("from", "to", "key", "from_value", "to_value"), object),
     "pairs": np.int64,
     "total_points": np.float64,
-}
-
-_ENDS = ("", "_low", "_high")
+} | {
+    f"{name}_points{end}": np.float64 for name in ("alone", "last", "average") for end in _ENDS
+}  # fmt: skip
 
 Box = tuple[list[str], list[SetupCounts]]
-"""Keys that change, and the setups with every subset of the changes: bit i says that key i is
-changed."""
+"""The keys that change, and a setup for every subset of the changes: bit i of a setup's position
+says whether key i is changed."""
 
 
 def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
-    """How much each of several changes contributes to the convergence rate.
+    """Compute how much each of several changes contributes to the convergence rate.
 
-    From the baseline to every setup that differs from it in at least two keys as written, never in
-    `stop`, and in as many keys as any such setup does, provided that setups with every subset of
-    these changes have runs; over the seeds that all of them ran. If a sweep put more seeds into
-    some setups than into others, only setups that have no fewer than the baseline count, provided
-    that there is such a setup.
+    The changes lead from the baseline to the setups that differ from it in the most keys: in two or
+    more, as written, and never in `stop`. Setups with every subset of these changes must have runs,
+    and the seeds that all of them ran are compared. If some setups have more seeds than others,
+    only setups with at least as many seeds as the baseline are used, unless there are none.
 
     Parameters
     ----------
@@ -50,10 +52,10 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     -------
     DataFrame
         One row per such setup and key, with the columns: `from` and `to`, the two setups; `key`,
-        `from_value` and `to_value`; `pairs`, the seeds; `total_points`, the rise of the convergence
-        rate in percentage points; and the part of this change if it is made first, `alone_points`;
-        if it is made last, `last_points`; and on average over all orders of making the changes
-        (Shapley), `average_points`; each with Student's 95% bounds `…_low` and `…_high`.
+        `from_value` and `to_value`; `pairs`, the number of seeds; `total_points`, by how many
+        percentage points the convergence rate rises. The part of this change is `alone_points` if
+        it is made first, `last_points` if it is made last, and `average_points` on average over all
+        orders of making the changes (Shapley), each with Student's 95% bounds `…_low` and `…_high`.
 
     Raises
     ------
@@ -63,23 +65,18 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     counted = count_runs(runs)
     keys = [key for key in independent_keys(counted) if key != "stop"]
     rows = [row for box in _boxes(counted, keys, baseline) for row in _rows(*box)]
-    parts = [f"{name}_points{end}" for name in ("alone", "last", "average") for end in _ENDS]
-    types = _TYPES | dict.fromkeys(parts, np.float64)
-    return pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=type_) for name, type_ in types.items()}
-    )
+    return pd.DataFrame(rows, columns=[*_TYPES], dtype=object).astype(_TYPES)
 
 
 def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]]:
-    """A row for each change, none without common seeds."""
+    """Make a row for each change; there are none without common seeds."""
     flags = common_flags(corners)
     if not flags.shape[1]:
         return []
     start, end = corners[0], corners[-1]
     total = 100 * float(flags[-1].mean() - flags[0].mean())
-    rows = []
-    for key, part in zip(changed, shapley(flags, LEVEL), strict=True):
-        row: dict[str, Any] = {
+    return [
+        {
             "from": start.setup,
             "to": end.setup,
             "key": key,
@@ -88,15 +85,17 @@ def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]
             "pairs": flags.shape[1],
             "total_points": total,
         }
-        for name, interval in part._asdict().items():
-            bounds = zip(_ENDS, interval, strict=True)
-            row |= {f"{name}_points{bound}": 100 * value for bound, value in bounds}
-        rows.append(row)
-    return rows
+        | {
+            f"{name}_points{bound}": 100 * value
+            for name, interval in part._asdict().items()
+            for bound, value in zip(_ENDS, interval, strict=True)
+        }
+        for key, part in zip(changed, shapley(flags, LEVEL), strict=True)
+    ]
 
 
 def _boxes(counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | None) -> list[Box]:
-    """Boxes from the baseline to the setups that differ from it in the most keys."""
+    """Find the boxes from the baseline to the setups that differ from it in the most keys."""
     if not counted:
         return []
     start = next((one for one in counted if one.setup == baseline), counted[0])
@@ -114,10 +113,10 @@ def _boxes(counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | 
 def _complete_boxes(
     start: SetupCounts, setups: Sequence[SetupCounts], keys: Sequence[str]
 ) -> list[Box]:
-    """Boxes to each of these setups that is two changes or more from the start."""
+    """Find the boxes to each of these setups that is at least two changes from the start."""
     by_values = {tuple(one.written[key] for key in keys): one for one in setups}
     if len(by_values) < len(setups):
-        return []  # setups that differ in something else than keys as written
+        return []  # some setups do not differ in the keys as written
     here = start.written
     boxes: list[Box] = []
     for values in by_values:
@@ -125,11 +124,13 @@ def _complete_boxes(
         changed = [key for key in keys if there[key] != here[key]]
         if not 2 <= len(changed) <= MAX_CHANGES:
             continue
-        corners = []
-        for bits in range(1 << len(changed)):
-            subset = {key for i, key in enumerate(changed) if bits >> i & 1}
-            corner = tuple(there[key] if key in subset else here[key] for key in keys)
-            corners.append(by_values.get(corner))
-        if None not in corners:
-            boxes.append((changed, [corner for corner in corners if corner]))
+        subsets = [
+            {key for i, key in enumerate(changed) if bits >> i & 1}
+            for bits in range(1 << len(changed))
+        ]
+        wanted = [
+            tuple(there[key] if key in subset else here[key] for key in keys) for subset in subsets
+        ]
+        if all(corner in by_values for corner in wanted):
+            boxes.append((changed, [by_values[corner] for corner in wanted]))
     return boxes

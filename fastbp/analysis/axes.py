@@ -1,4 +1,4 @@
-"""The numeric axes of a sweep: which make curves and maps, and where half the runs converge."""
+"""The numeric keys of a sweep: which make curves and maps, and where half of the runs converge."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from fastbp.analysis.statistics.proportions import crossings
 from fastbp.analysis.summary import keys_of, settings_of
 
 MIN_CURVE = 6
-"""Values of a key, in one setting of the others, from which on a curve says more than bars."""
+"""The fewest values of a key, with the other keys fixed, for which a curve is drawn."""
 
 MIN_MAP = 6
-"""Values of both keys from which on a map has lines that are worth a sentence."""
+"""The fewest values of both keys for which sentences say where half of the runs converge."""
 
 
 def is_numeric(values: pd.Series[Any]) -> bool:
-    """Whether a key is a number in every setup; one hidden layer is, flags are not."""
+    """Whether a key is a number in every setup: one hidden layer counts, true and false do not."""
     return values.dtype != bool and all(
         not isinstance(value, str) or value.isdigit() for value in values
     )
 
 
 def with_width_and_depth(summary: pd.DataFrame) -> pd.DataFrame:
-    """Replace `hidden` by `width` and `depth` where all layers of each network are alike.
+    """Replace `hidden` by `width` and `depth` if the layers of each network have equal sizes.
 
-    Where no network has several layers, the summary stays as it is.
+    The summary is unchanged if no network has several layers.
     """
     if "hidden" not in keys_of(summary):
         return summary
@@ -46,6 +46,7 @@ def with_width_and_depth(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numeric_keys(summary: pd.DataFrame) -> list[str]:
+    """The keys that are a number in every setup."""
     return [
         key
         for key in keys_of(summary)
@@ -54,12 +55,12 @@ def _numeric_keys(summary: pd.DataFrame) -> list[str]:
 
 
 def map_axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
-    """Pairs of numeric keys with setups enough for a map, the key with more values first."""
+    """Pairs of numeric keys with enough setups for a map, the key with more values first."""
     pairs = []
     for x, y in combinations(_numeric_keys(summary), 2):
         wide, high = summary[x].nunique(), summary[y].nunique()
         others = [key for key in keys_of(summary) if key not in (x, y)]
-        # Setups may differ in what is no key as written, and then share a cell.
+        # Setups that differ in none of the keys as written would share a cell.
         twice = summary[[x, y, *others]].duplicated().any()
         if 2 * len(summary[[x, y]].drop_duplicates()) <= wide * high or twice:
             continue
@@ -69,23 +70,23 @@ def map_axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _is_plane(rows: pd.DataFrame, x: str, y: str) -> bool:
-    """Whether two values of one key meet the same two of the other: else there are only lines."""
+    """Whether four setups are the corners of a rectangle, so that there is more than a line."""
     there = (pd.crosstab(rows[x], rows[y]).to_numpy() > 0).astype(int)
     return bool((np.triu(there @ there.T, 1) >= 2).any())
 
 
 def curve_keys(summary: pd.DataFrame) -> list[str]:
-    """Numeric keys with many values where the other keys are alike."""
-    keys = []
-    for key in _numeric_keys(summary):
+    """Numeric keys that have many values while the other keys are fixed."""
+
+    def has_curve(key: str) -> bool:
         others = [other for other in keys_of(summary) if other != key]
-        if any(rows[key].nunique() >= MIN_CURVE for rows in settings_of(summary, others)):
-            keys.append(key)
-    return keys
+        return any(rows[key].nunique() >= MIN_CURVE for rows in settings_of(summary, others))
+
+    return list(filter(has_curve, _numeric_keys(summary)))
 
 
 def the_map(summary: pd.DataFrame) -> tuple[str, str] | None:
-    """The two keys of a summary that is one map, and large enough to have lines in it."""
+    """The two keys of a summary that is a single map with enough values of both; else None."""
     if len(keys_of(summary)) != 2 or not (pairs := map_axes(summary)):
         return None
     x, y = pairs[0]
@@ -93,7 +94,7 @@ def the_map(summary: pd.DataFrame) -> tuple[str, str] | None:
 
 
 def critical(summary: pd.DataFrame, x: str, y: str, name: str = "converged") -> pd.DataFrame:
-    """Where half of the runs have an outcome, along one key, for each value of another.
+    """Find where half of the runs have an outcome, along one key, for each value of another.
 
     Parameters
     ----------
@@ -107,11 +108,12 @@ def critical(summary: pd.DataFrame, x: str, y: str, name: str = "converged") -> 
     Returns
     -------
     DataFrame
-        One row for each value of `y` and place where the share surely passes one half: `y`; `x`, by
-        straight lines between shares, over the logarithm of a key whose values are positive and
-        span a factor of ten; `x_low` and `x_high`, the nearest values beside it at which one half
-        is outside the share's 95% interval; `rising`, whether the share is more than one half above
-        it. For whole numbers `x` is the first or last of them with at least one half.
+        One row for each value of `y` and place where the share surely passes one half: `y`; `x`,
+        interpolated linearly between shares, on a log scale if the values are positive and span a
+        factor of ten; `x_low` and `x_high`, the nearest values on both sides at which one half is
+        outside the share's 95% interval; `rising`, whether the share is above one half to the right
+        of `x`. If the values are integers, `x` is the first or the last with a share of at least
+        one half.
     """
     places = []
     for value, rows in summary.groupby(y):
@@ -129,5 +131,5 @@ def critical(summary: pd.DataFrame, x: str, y: str, name: str = "converged") -> 
 
 
 def has_gaps(rows: pd.DataFrame, keys: Sequence[str]) -> bool:
-    """Whether some pair of values has no setup."""
+    """Whether some combination of values has no setup."""
     return len(rows) < int(np.prod([rows[key].nunique() for key in keys]))

@@ -1,4 +1,4 @@
-"""Maps of initial weights: where in a plane of two weights networks start, and how each ends.
+"""Planes of initial weights: where in a plane of two weights each network starts, and how it ends.
 
 Setups with `init = "grid:…"` have such a plane.
 """
@@ -21,16 +21,16 @@ _GRID = re.compile(r"grid:side=(\d{1,5}),x=(\d{1,6}),y=(\d{1,6})(?:,|$)")
 
 
 class Plane(NamedTuple):
-    """Two initial weights on a grid.
+    """A grid of two initial weights.
 
     Attributes
     ----------
     side : int
-        Points of a side.
+        Number of points along each side.
     x, y : int
         Numbers of the parameters across and up.
     reach : float
-        Their largest absolute value.
+        The largest absolute value of the two parameters.
     """
 
     side: int
@@ -40,7 +40,7 @@ class Plane(NamedTuple):
 
 
 def plane_of(keys: Mapping[Any, Any]) -> Plane | None:
-    """Plane in which a setup's runs start, from its `init` and `init_scale`; None without one."""
+    """Read the plane of a setup from its `init` and `init_scale`; None if it has none."""
     match = _GRID.match(str(keys.get("init", "")))
     if not match:
         return None
@@ -49,7 +49,7 @@ def plane_of(keys: Mapping[Any, Any]) -> Plane | None:
 
 
 def parameter(sizes: Sequence[int], number: int) -> str:
-    """Name of a parameter of a network: `W0[unit, input]` or `b0[unit]`, layers from 0.
+    """Name a parameter of a network: `W0[unit, input]` or `b0[unit]`; layers count from 0.
 
     Parameters
     ----------
@@ -77,14 +77,14 @@ def parameter(sizes: Sequence[int], number: int) -> str:
 class Basin(NamedTuple):
     """How the runs of a plane ended.
 
-    If several seeds start in one cell, which differ in their order of samples, the first counts.
+    If several seeds start in one cell, with other orders of samples, the first one counts.
 
     Attributes
     ----------
     plane : Plane
         Where they start.
     codes : int8 array, [row, column]
-        Positions in `OUTCOMES`, −1 where there is no run; rows upwards.
+        Positions in `OUTCOMES`, −1 where there is no run. The first row is the lowest.
     times : float32 array, [row, column]
         `converged_at`, NaN where there is none.
     """
@@ -95,7 +95,7 @@ class Basin(NamedTuple):
 
     @classmethod
     def of(cls, runs: pd.DataFrame) -> Self:
-        """Basin of runs of one setup. Raises ValueError if they are not that."""
+        """Make the basin of a setup's runs. Raises ValueError if they are not of one plane."""
         names = [name for name in ("setup", "init", "init_scale") if name in runs]
         setups = runs[names].drop_duplicates().to_dict("records")
         plane = plane_of(setups[0]) if len(setups) == 1 else None
@@ -105,7 +105,7 @@ class Basin(NamedTuple):
 
     @classmethod
     def read(cls, store: Path, one: SetupCounts) -> Self:
-        """Basin of the runs of a setup in a store.
+        """Read the basin of a setup from a store.
 
         Raises
         ------
@@ -131,40 +131,39 @@ class Basin(NamedTuple):
 
     @property
     def converged(self) -> NDArray[np.bool_]:
-        """Which runs ended converged, [row, column]."""
+        """Whether each run ended converged, [row, column]."""
         return np.equal(self.codes, OUTCOMES.index(Outcome.CONVERGED))
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """Updates of the first convergence and of the last, if a run converged."""
+        """Updates of the first and of the last convergence; None if no run converged."""
         times = self.times[self.converged]
         return (float(times.min()), float(times.max())) if len(times) else None
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """Where there are runs, [row, column]."""
+        """Whether each cell has a run, [row, column]."""
         return np.greater_equal(self.codes, 0)
 
     @property
     def shares(self) -> dict[Outcome, float]:
         """Share of the runs with each outcome that occurs, in the order of `OUTCOMES`."""
-        codes = self.codes[self.present]
-        counts = np.bincount(codes, minlength=len(OUTCOMES)).tolist()
-        ends_ = zip(OUTCOMES, counts, strict=True)
-        return {outcome: count / codes.size for outcome, count in ends_ if count}
+        codes, counts = np.unique(self.codes[self.present], return_counts=True)
+        shares = (counts / counts.sum()).tolist()
+        return {OUTCOMES[code]: share for code, share in zip(codes, shares, strict=True)}
 
 
 def unlike_neighbours(flags: ArrayLike, present: ArrayLike, distances: ArrayLike) -> Real:
-    """Share of the pairs of points on a grid, some cells apart across or up, with unlike flags.
+    """Share of the pairs of points with different flags, for some distances across or up a grid.
 
     Parameters
     ----------
     flags : array_like of bool, [row, column]
         A flag of each point.
     present : array_like of bool, [row, column]
-        Whether a point has a flag at all.
+        Whether a point has a flag.
     distances : array_like of int, [distance]
-        In cells, from 1.
+        Distances between the points of a pair, in cells, from 1.
 
     Returns
     -------
@@ -184,7 +183,7 @@ def unlike_neighbours(flags: ArrayLike, present: ArrayLike, distances: ArrayLike
 
 
 def boundary_dimension(distances: ArrayLike, shares: ArrayLike) -> float:
-    """Dimension of the boundary between two kinds of points of a plane.
+    """Dimension of the boundary between two kinds of points in a plane.
 
     It is 1 for a smooth line, and 2 for a boundary that is everywhere.
 
@@ -200,7 +199,7 @@ def boundary_dimension(distances: ArrayLike, shares: ArrayLike) -> float:
 
     Notes
     -----
-    The share of points that a step of ε takes to the other kind grows as ε^α; the dimension is
+    The share of pairs of different kinds grows with their distance ε as ε^α; the dimension is
     2 − α, with α the slope of a line of least squares through the logarithms. S. W. McDonald, C.
     Grebogi, E. Ott & J. A. Yorke (1985), Fractal basin boundaries, Physica D 17:125-153,
     doi:10.1016/0167-2789(85)90001-6.

@@ -1,4 +1,4 @@
-"""Two stores of the same setups, from other versions, other numerics or other days."""
+"""Compare two stores of the same setups, such as those of two versions or two machines."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fastbp.analysis.contrasts import pair
-from fastbp.analysis.counts import Runs, SetupCounts, count_runs, files_of, varying
-from fastbp.analysis.statistics.paired import holm, mcnemar, tango
+from fastbp.analysis.contrasts import pair, paired_effects
+from fastbp.analysis.counts import Runs, SetupCounts, count_runs, files_of, grouped, varying
+from fastbp.analysis.statistics.paired import holm
 from fastbp.analysis.statistics.proportions import fisher, newcombe
 from fastbp.analysis.summary import LEVEL, Columns, key_columns, share_columns
 from fastbp.schema.columns import SETUP_COLUMNS
@@ -21,10 +21,10 @@ Match = tuple[SetupCounts | None, SetupCounts | None]
 
 
 def comparison(a: Runs, b: Runs) -> pd.DataFrame:
-    """Compare what the runs of two stores say about the same setups.
+    """Compare the runs of two stores, setup by setup.
 
-    A setup is the same if all its keys as written are, and its problem; its id may differ, as with
-    other numerics.
+    Two setups are the same if all their keys as written and their problems are. Their ids may
+    differ, for example under other numerics.
 
     Parameters
     ----------
@@ -38,13 +38,13 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
 
         - the keys that vary; `setup_a` and `setup_b`, null where it has no runs;
         - `runs_a`, `converged_a`, `converged_share_a`, `constant_share_a` and the same of b;
-        - `identical`, whether the files of runs hold the same rows bit for bit, null where their
-          names do not tell;
-        - `pairs`, seeds that both ran, and `paired_a` and `paired_b`, how many of them converge in
-          each; `fixed` (not converged in a, converged in b) and `broken`;
-        - `difference` of the share converged, b − a: over the pairs with Tango's 95% bounds and
-          McNemar's exact `p`, and without common seeds over all runs, with Newcombe's bounds and
-          Fisher's exact `p`; `p_holm`, adjusted over the table.
+        - `identical`, whether the files of runs hold the same rows bit for bit; null where their
+          names do not show it;
+        - `pairs`, the number of seeds that both stores ran; `paired_a` and `paired_b`, how many of
+          these converge in each; `fixed` (not converged in a, converged in b) and `broken`;
+        - `difference`, the convergence rate of b minus that of a: over the pairs, with Tango's 95%
+          bounds and McNemar's exact `p`, or over all runs if there are no common seeds, with
+          Newcombe's bounds and Fisher's exact `p`; `p_holm`, adjusted over the table.
 
     Raises
     ------
@@ -55,8 +55,10 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
     setups = [either for one, other in matches if (either := one or other)]
     columns = key_columns(setups, varying(setups))
     sides = {"_a": [one for one, _ in matches], "_b": [other for _, other in matches]}
-    for end, side in sides.items():
-        columns[f"setup{end}"] = pd.Series([one and one.setup for one in side], dtype=object)
+    columns |= {
+        f"setup{end}": pd.Series([one and one.setup for one in side], dtype=object)
+        for end, side in sides.items()
+    }
     for end, side in sides.items():
         columns |= share_columns(side, end)
     digests = _digests(a), _digests(b)
@@ -72,37 +74,27 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
 def _differences(
     n: NDArray[np.int64], fixed: NDArray[np.int64], broken: NDArray[np.int64], columns: Columns
 ) -> dict[str, NDArray[Any]]:
-    """Differences with bounds and p, paired where there are pairs, else of all runs."""
+    """Differences with bounds and p: over the pairs, or over all runs where there are no pairs."""
+    results = paired_effects(n, fixed, broken)
+    difference, low, high, p = results.values()
     names = ("converged_a", "runs_a", "converged_b", "runs_b")
-    ended_a, runs_a, ended_b, runs_b = (columns[name].to_numpy() for name in names)
-    unpaired = (n == 0) & (runs_a > 0) & (runs_b > 0)
-    with np.errstate(invalid="ignore"):
-        difference = np.where(unpaired, ended_b / runs_b - ended_a / runs_a, (fixed - broken) / n)
-    independent = newcombe(ended_a, runs_a, ended_b, runs_b, LEVEL)
-    paired = tango(fixed, broken, n, LEVEL)
-    low, high = (np.where(unpaired, *each) for each in zip(independent, paired, strict=True))
-    p = np.where(n > 0, mcnemar(fixed, broken), np.nan)
-    for i in np.flatnonzero(unpaired):
-        p[i] = fisher(int(ended_a[i]), int(runs_a[i]), int(ended_b[i]), int(runs_b[i]))
-    return {
-        "difference": difference,
-        "difference_low": low,
-        "difference_high": high,
-        "p": p,
-        "p_holm": holm(p),
-    }
+    counts = zip(*(columns[name].tolist() for name in names), strict=True)
+    for i, (ended_a, runs_a, ended_b, runs_b) in enumerate(counts):
+        if not n[i] and runs_a and runs_b:
+            difference[i] = ended_b / runs_b - ended_a / runs_a
+            low[i], high[i] = newcombe(ended_a, runs_a, ended_b, runs_b, LEVEL)
+            p[i] = fisher(ended_a, runs_a, ended_b, runs_b)
+    return results | {"p_holm": holm(p)}
 
 
 def _matched(a: Sequence[SetupCounts], b: Sequence[SetupCounts]) -> list[Match]:
-    """The same setups of both, then those of b alone.
+    """Match the setups of a with those of b; those of b alone come last.
 
-    Setups with one id are matched first, so that none takes another's.
+    Setups with equal ids are matched first, so that no other setup takes their match.
     """
     left = {one.setup: one for one in b}
     matches = {one.setup: left.pop(one.setup) for one in a if one.setup in left}
-    alike: dict[tuple[Any, ...], list[SetupCounts]] = {}
-    for one in left.values():
-        alike.setdefault(_identity(one), []).append(one)
+    alike = grouped(left.values(), map(_identity, left.values()))
     for one in a:
         if one.setup not in matches:
             others = [other for other in alike.get(_identity(one), []) if other.setup in left]
@@ -113,6 +105,7 @@ def _matched(a: Sequence[SetupCounts], b: Sequence[SetupCounts]) -> list[Match]:
 
 
 def _identity(one: SetupCounts) -> tuple[Any, ...]:
+    """The keys that two setups must share to be the same."""
     keys = one.written
     return tuple(keys.get(column.name) for column in SETUP_COLUMNS if column.name != "collapse")
 
@@ -120,7 +113,7 @@ def _identity(one: SetupCounts) -> tuple[Any, ...]:
 def _learns_the_same(one: SetupCounts, other: SetupCounts) -> bool:
     """Whether two setups with the same keys have the same problem.
 
-    Files of one name may hold anything: they are the same only if their digests are known.
+    Two files of one name may differ: they count as the same only if their digests are equal.
     """
     if one.problem and other.problem:
         return one.problem == other.problem
@@ -129,7 +122,7 @@ def _learns_the_same(one: SetupCounts, other: SetupCounts) -> bool:
 
 
 def _digests(runs: Runs) -> dict[str, dict[Range, str]]:
-    """The digest of the rows of each file, by its setup and its seeds; nothing without files."""
+    """Digests of the rows of each file, by its setup and its seeds; empty for other runs."""
     digests: dict[str, dict[Range, str]] = {}
     for file in files_of(Path(runs)) if isinstance(runs, str | Path) else ():
         digests.setdefault(file.setup, {})[file.seeds] = file.digest
@@ -142,9 +135,9 @@ def _is_identical(
     a: dict[str, dict[Range, str]],
     b: dict[str, dict[Range, str]],
 ) -> bool | None:
-    """Whether rows are the same, if the names of their files tell.
+    """Whether two setups have the same rows, judged by the names of their files.
 
-    They do not if files are cut elsewhere or the rows name other ids.
+    The result is None if the files cover other ranges of seeds, or the setups have other ids.
     """
     if not (one and other and a and b) or one.setup != other.setup:
         return None

@@ -1,17 +1,19 @@
-"""One row per single change between two setups."""
+"""The effect of every single change of a setup."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fastbp.analysis.counts import (
     Runs,
     SetupCounts,
-    Value,
     common_flags,
     count_runs,
+    grouped,
     sort_key,
     varying,
 )
@@ -19,38 +21,40 @@ from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.analysis.summary import LEVEL, key_columns
 
 _FOLLOWS = {"eval_every": "batch", "batch": "problem"}
-"""Keys that may take their value from another: batch = "full" is stored as the problem's rows, and
-sets eval_every's default."""
+"""Keys that may take their value from another one: `batch = "full"` is stored as the number of rows
+of the problem, and sets the default of `eval_every`."""
 
 _LEARNT = ("problem", "targets", "scale_inputs", "target_margin")
-"""Keys that change what is learnt."""
+"""Keys that change the task."""
 
 _ALL_PAIRS = 4
-"""Values of a key up to which every two are compared."""
+"""Up to this many values of a key, every two are compared."""
 
 
 def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
-    """What each single change did, over the seeds that both setups ran.
+    """Measure what each single change does, over the seeds that both setups ran.
 
-    Setups are compared if they differ in exactly one key as written, never in `stop`: all pairs if
-    the key has up to four values among setups that are otherwise alike, neighbours if a numeric key
-    has more, and everything against the baseline. A change leads away from the baseline's value,
-    else upwards, words in the order of `count_runs`.
+    Setups are compared if they differ in exactly one key as written, except `stop`. If the key has
+    up to four values among setups that are otherwise alike, every two are compared. If it has more,
+    each is compared with the baseline, and neighbouring numbers with each other. A change leads
+    away from the baseline's value, or else upwards, with words in the order of `count_runs`.
 
     Parameters
     ----------
     runs : DataFrame, path or list of SetupCounts
         As `count_runs` takes them.
     baseline : str, optional
+        Id of the baseline.
 
     Returns
     -------
     DataFrame
         One row per comparison that has common seeds, by key, value and the other keys, with the
         columns: `key`, `from`, `to`; the varying keys (null for the row's own key; left out if only
-        one varies); `pairs`, the seeds; `fixed` (failed → converged), `broken` (converged →
-        failed); `difference`, (fixed − broken) / pairs, with Tango's 95% bounds `difference_low`
-        and `difference_high`; `p`, McNemar's exact, and `p_holm`, adjusted over the table.
+        one varies); `pairs`, the number of common seeds; `fixed` (failed → converged), `broken`
+        (converged → failed); `difference`, (fixed − broken) / pairs, with Tango's 95% bounds
+        `difference_low` and `difference_high`; `p` of McNemar's exact test, and `p_holm`, adjusted
+        over the table.
 
     Raises
     ------
@@ -59,32 +63,40 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     """
     counted = count_runs(runs)
     keys = independent_keys(counted)
-    changes, counts = [], []
-    for key, before, after in _changes(counted, keys, baseline):
-        pairs, fixed, broken, _ = pair(before, after)
-        if pairs:
-            changes.append((key, before, after))
-            counts.append((pairs, fixed, broken))
-    ends = [(key, before.keys[key], after.keys[key]) for key, before, after in changes]
+    compared = [
+        (key, before, after, counts)
+        for key, before, after in _changes(counted, keys, baseline)
+        if (counts := pair(before, after))[0]
+    ]
+    ends = [(key, before.keys[key], after.keys[key]) for key, before, after, _ in compared]
     columns = {
         name: pd.Series([end[i] for end in ends], dtype=object)
         for i, name in enumerate(("key", "from", "to"))
     }
     if len(keys) > 1:
-        befores = [before._replace(keys=before.keys | {key: None}) for key, before, _ in changes]
-        columns |= key_columns(befores, keys)
-    n, b, c = np.array(counts, np.int64).reshape(-1, 3).T
-    low, high = tango(b, c, n, LEVEL)
-    p = mcnemar(b, c)
-    results = {"pairs": n, "fixed": b, "broken": c, "difference": (b - c) / n}
-    results |= {"difference_low": low, "difference_high": high, "p": p, "p_holm": holm(p)}
+        starts = [start._replace(keys=start.keys | {key: None}) for key, start, *_ in compared]
+        columns |= key_columns(starts, keys)
+    n, fixed, broken, _ = np.array([row[3] for row in compared], np.int64).reshape(-1, 4).T
+    results = {"pairs": n, "fixed": fixed, "broken": broken} | paired_effects(n, fixed, broken)
+    results["p_holm"] = holm(results["p"])
     return pd.DataFrame(columns | {name: pd.Series(each) for name, each in results.items()})
 
 
-def independent_keys(counted: Sequence[SetupCounts]) -> list[str]:
-    """Keys that vary, without those that vary only because another key does.
+def paired_effects(
+    pairs: NDArray[np.int64], fixed: NDArray[np.int64], broken: NDArray[np.int64]
+) -> dict[str, NDArray[Any]]:
+    """Differences of paired shares with Tango's 95% bounds and McNemar's p; NaN without pairs."""
+    low, high = tango(fixed, broken, pairs, LEVEL)
+    with np.errstate(invalid="ignore"):
+        difference = (fixed - broken) / pairs
+    p = np.where(pairs > 0, mcnemar(fixed, broken), np.nan)
+    return {"difference": difference, "difference_low": low, "difference_high": high, "p": p}
 
-    Such a key has one value for each value of the other.
+
+def independent_keys(counted: Sequence[SetupCounts]) -> list[str]:
+    """The keys that vary, without those that follow another key.
+
+    A key follows another if it has one value for each value of the other.
     """
     keys = varying(counted)
     result = []
@@ -100,7 +112,7 @@ def independent_keys(counted: Sequence[SetupCounts]) -> list[str]:
 def _changes(
     counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | None
 ) -> Iterator[tuple[str, SetupCounts, SetupCounts]]:
-    """Every (key, from, to) that `contrasts` compares, in the order of its rows."""
+    """Yield every (key, from, to) that `contrasts` compares, in the order of its rows."""
     start = next((one.written for one in counted if one.setup == baseline), {})
     for key in keys:
         if key == "stop":
@@ -116,7 +128,7 @@ def _changes(
                 if step and (near or baseline in (one.setup, other.setup)):
                     back = key in start and b == start[key]
                     pairs.append((other, one) if back else (one, other))
-        # The sort is stable: where the values are the same, the other keys' order stays.
+        # The sort is stable: rows with the same values stay in the order of the other keys.
         for before, after in sorted(pairs, key=lambda ends: sort_key(e.keys[key] for e in ends)):
             yield key, before, after
 
@@ -124,13 +136,14 @@ def _changes(
 def _alike(
     counted: Sequence[SetupCounts], keys: Sequence[str], key: str
 ) -> list[list[SetupCounts]]:
-    """Groups of setups that differ in at most this one of the keys."""
-    groups: dict[tuple[Value, ...], list[SetupCounts]] = {}
-    for one in counted:
-        learnt = "" if key in _LEARNT else one.problem  # two files may have one name
-        others = (one.written[other] for other in keys if other != key)
-        groups.setdefault((learnt, *others), []).append(one)
-    return list(groups.values())
+    """Group the setups that differ in at most this one of the keys."""
+    others = [other for other in keys if other != key]
+    names = [
+        # two files may have the same name
+        ("" if key in _LEARNT else one.problem, *(one.written[other] for other in others))
+        for one in counted
+    ]
+    return list(grouped(counted, names).values())
 
 
 def pair(before: SetupCounts, after: SetupCounts) -> tuple[int, int, int, int]:
@@ -139,7 +152,8 @@ def pair(before: SetupCounts, after: SetupCounts) -> tuple[int, int, int, int]:
     Returns
     -------
     pairs, fixed, broken, converged : int
-        Common seeds, those that the change fixed and broke, and those that converged before it.
+        Numbers of common seeds, of those that the change fixes and breaks, and of those that
+        converge before it.
     """
     p, q = common_flags([before, after])
     fixed, broken, converged = (np.count_nonzero(x) for x in (~p & q, p & ~q, p))

@@ -1,11 +1,11 @@
-"""From runs to counts: one pass over the runs of each setup, one file at a time."""
+"""Count runs: one pass over the runs of each setup, one file at a time."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ _NEEDED = ("setup", "seed", "outcome", "converged_at")
 _CLASSIFIED = ("max_error", "spread", "one_sided")
 _CONVERGED = OUTCOMES.index(Outcome.CONVERGED)
 _KEYS = tuple(column.name for column in SETUP_COLUMNS)
+_TYPES: dict[str, type] = {"word": str, "integer": int, "real": float, "flag": bool}
 
 
 class SetupCounts(NamedTuple):
@@ -44,11 +45,11 @@ class SetupCounts(NamedTuple):
     relapsed : int
         Runs that converged at some evaluation but did not end so.
     starts, lengths : int64 arrays, [range]
-        Seeds, as ranges that begin at `starts` and have `lengths` seeds, ascending.
+        The seeds as ranges, ascending: the first seed of each range, and how many seeds it has.
     converged : uint8 array
-        A bit for each seed, packed: whether its run ended converged.
+        One packed bit for each seed: whether its run ended converged.
     histograms : Histograms or None
-        What pictures need, if it was counted.
+        What pictures need, if the runs were counted for pictures.
     problem : str
         Digest of the problem's rows, if the files name it.
     """
@@ -82,7 +83,7 @@ class SetupCounts(NamedTuple):
 
     @property
     def written(self) -> dict[str, Value]:
-        """The keys as written: `updates` is null where the budget was written in epochs."""
+        """The keys as the sweep file gives them: no `updates` where it gives epochs."""
         return self.keys | {"updates": None} if self.keys.get("epochs") is not None else self.keys
 
     def seeds(self) -> Integers:
@@ -95,8 +96,11 @@ class SetupCounts(NamedTuple):
         return np.unpackbits(self.converged, count=self.runs).view(np.bool_)
 
 
+_Key = TypeVar("_Key")
+_Thing = TypeVar("_Thing")
+
 Runs = pd.DataFrame | str | Path | Sequence[SetupCounts]
-"""Runs as a table, as the path of a store or of its `runs` folder, or counted already."""
+"""Runs: a table, the path of a store or of its `runs` folder, or counts from `count_runs`."""
 
 
 def count_runs(
@@ -111,8 +115,9 @@ def count_runs(
     Parameters
     ----------
     runs : DataFrame, path or list of SetupCounts
-        A table with at least the columns setup, seed, outcome and converged_at, or a path. Of a
-        path, only one file and a byte for each seed of a setup are in memory at once.
+        A table with at least the columns setup, seed, outcome and converged_at, or a path. The
+        files of a path are read one after the other: memory holds one of them, and a byte for each
+        seed of a setup.
     setups : collection of str, optional
         Ids: count only these.
     pictures : bool
@@ -123,8 +128,7 @@ def count_runs(
     Returns
     -------
     list of SetupCounts
-        By the keys that vary: null first, then numbers by size, then words by their letters and the
-        numbers within them.
+        Sorted by the keys that vary, as `sort_key` says.
 
     Raises
     ------
@@ -151,16 +155,25 @@ def count_runs(
     return sorted(counted, key=lambda one: (sort_key(one.keys[name] for name in names), one.setup))
 
 
+def grouped(things: Iterable[_Thing], names: Iterable[_Key]) -> dict[_Key, list[_Thing]]:
+    """Sort things into groups by their names, in the order in which the names first occur."""
+    groups: dict[_Key, list[_Thing]] = {}
+    for thing, name in zip(things, names, strict=True):
+        groups.setdefault(name, []).append(thing)
+    return groups
+
+
 def varying(counted: Sequence[SetupCounts]) -> list[str]:
-    """Keys that have several values as written, in the order of the columns."""
+    """The keys that take several values as written, in the order of the columns."""
     names = [name for name in _KEYS if all(name in one.keys for one in counted)]
     return [name for name in names if len({one.written[name] for one in counted}) > 1]
 
 
 def sort_key(values: Iterable[Value]) -> list[list[tuple[int, float, str]]]:
-    """Key that sorts rows of values of keys: null, then numbers by size, then words by their parts.
+    """Make a key that sorts rows by the values of setup keys.
 
-    By their parts, `parity:3` comes before `parity:10`.
+    Null comes first, then numbers by size, then words. Numbers within words count as numbers:
+    `parity:3` comes before `parity:10`.
     """
     return [_natural(value) for value in values]
 
@@ -170,18 +183,22 @@ def _natural(value: Value) -> list[tuple[int, float, str]]:
         return []
     if not isinstance(value, str):
         return [(0, float(value), "")]
-    parts = re.split(r"(\d+)", value)
-    return [(1, 0.0, part) if i % 2 == 0 else (0, float(part), "") for i, part in enumerate(parts)]
+    parts = enumerate(re.split(r"(\d+)", value))
+    return [(1, 0.0, part) if i % 2 == 0 else (0, float(part), "") for i, part in parts]
 
 
 def common_flags(counted: Sequence[SetupCounts]) -> Flags:
-    """Which runs ended converged, bool [setup, seed], of the seeds that all setups ran."""
-    if all(one.starts.size == 1 for one in counted):  # as sweeps make them: no seeds to search
+    """Which runs ended converged, over the seeds that all setups ran: bool [setup, seed]."""
+    if all(one.starts.size == 1 for one in counted):  # the usual case needs no search for seeds
         firsts = [int(one.starts[0]) for one in counted]
         start = max(firsts)
         stop = max(start, min(int(one.starts[0]) + one.runs for one in counted))
-        rows = zip(firsts, counted, strict=True)
-        return np.stack([one.flags()[start - first : stop - first] for first, one in rows])
+        return np.stack(
+            [
+                one.flags()[start - first : stop - first]
+                for first, one in zip(firsts, counted, strict=True)
+            ]
+        )
     seeds = counted[0].seeds()
     for other in counted[1:]:
         seeds = np.intersect1d(seeds, other.seeds(), assume_unique=True)
@@ -206,8 +223,11 @@ def ends(rows: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.flo
         first = min(map(repr, unknown), default="null")
         raise ValueError(f"outcome {first} is none of {', '.join(OUTCOMES)}")
     place: NDArray[np.int8] = np.array([OUTCOMES.index(word) for word in words], np.int8)
-    times = rows["converged_at"].to_numpy(np.float64, na_value=np.nan)
-    return rows["seed"].to_numpy(np.int64), place.take(codes), times
+    return (
+        rows["seed"].to_numpy(np.int64),
+        place.take(codes),
+        rows["converged_at"].to_numpy(np.float64, na_value=np.nan),
+    )
 
 
 def _reals(values: pd.Series[Any]) -> NDArray[np.float64]:
@@ -216,11 +236,11 @@ def _reals(values: pd.Series[Any]) -> NDArray[np.float64]:
 
 
 _Parts = Iterable[tuple[pd.DataFrame, Mapping[str, str]]]
-"""Runs of one setup, some at a time, with the metadata of their file."""
+"""The runs of one setup: rows and metadata of one file after the other."""
 
 
 def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
-    """Count the runs of one setup, seeds ascending from part to part."""
+    """Count the runs of one setup; the seeds ascend from part to part."""
     counts: list[SetupCounts] = []
     builder = HistogramBuilder()
     for rows, metadata in parts:
@@ -280,9 +300,8 @@ def _count_part(
 
 def _keys(row: pd.Series[Any]) -> dict[str, Value]:
     """Setup columns of a row as plain Python values, null as None."""
-    types: dict[str, type] = {"word": str, "integer": int, "real": float, "flag": bool}
     return {
-        column.name: None if pd.isna(row[column.name]) else types[column.kind](row[column.name])
+        column.name: None if pd.isna(row[column.name]) else _TYPES[column.kind](row[column.name])
         for column in SETUP_COLUMNS
         if column.name in row
     }
@@ -302,10 +321,8 @@ def _parts_of_folder(
 ) -> Iterator[tuple[str, _Parts]]:
     import pyarrow as pa
 
-    files: dict[str, list[filename.RunFile]] = {}
-    for file in files_of(path):
-        if setups is None or file.setup in setups:
-            files.setdefault(file.setup, []).append(file)
+    wanted = [file for file in files_of(path) if setups is None or file.setup in setups]
+    files = grouped(wanted, [file.setup for file in wanted])
     for group in files.values():
         if message := filename.overlap_message(group, group[0].path.parent.parent):
             raise RunsError(message)
@@ -316,20 +333,23 @@ def _parts_of_folder(
 
 
 def _read(paths: Sequence[Path], columns: Sequence[str]) -> _Parts:
-    """Files of one setup, the first with its keys."""
+    """Read the files of one setup; only the first has the setup's keys."""
     for i, path in enumerate(paths):
         rows, metadata = parquet.read(path, [*(() if i else _KEYS), *columns])
         yield frame_of(rows), metadata
 
 
 def read_runs(store: Path, setup: str) -> Iterator[pd.DataFrame]:
-    """Read seeds and outcomes of a setup's runs, one file at a time, seeds in any order."""
-    files = [file for file in files_of(store) if file.setup == setup]
-    return (frame_of(parquet.read(file.path, _NEEDED)[0]) for file in files)
+    """Read seeds and outcomes of a setup's runs, one file at a time, in no particular order."""
+    return (
+        frame_of(parquet.read(file.path, _NEEDED)[0])
+        for file in files_of(store)
+        if file.setup == setup
+    )
 
 
 def files_of(path: Path) -> Iterator[filename.RunFile]:
-    """Files of runs of a store or of a `runs` folder.
+    """List the files of runs in a store, or in its `runs` folder.
 
     Raises
     ------

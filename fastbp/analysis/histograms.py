@@ -1,4 +1,4 @@
-"""Counts that pictures of a setup's runs are drawn from, however many runs there are."""
+"""Histograms of a setup's runs, from which pictures are drawn: their size is fixed."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -18,11 +18,11 @@ THRESHOLDS: NDArray[np.float64] = np.round(np.logspace(-3, 0, 121), 6)
 
 _SHAPE = (len(OUTCOMES), 75, 160)
 PER_SPREAD, PER_DECADE, _MIN_LOSS = 60, 20, -6
-"""Cells of a picture of outcome, spread and loss: 60 for the target range, up to 1.25 of it; 20 for
-each factor of ten from 10⁻⁶ on."""
+"""Cells of the picture of spread and loss: 60 per target range, up to 1.25 of it, and 20 per factor
+of ten, from 10⁻⁶ on."""
 
 EXAMPLES = 5
-"""First seeds of each outcome that are kept as examples."""
+"""How many seeds of each outcome are kept as examples: the first ones."""
 
 
 class Histograms(NamedTuple):
@@ -34,7 +34,7 @@ class Histograms(NamedTuple):
         Runs that would be collapsed at each of `THRESHOLDS`, and runs whose outputs were as
         constant before the first update.
     cells, cell_runs : int64 arrays, [cell]
-        Where runs lie in the plane of spread and loss, by outcome, and how many.
+        The cells of outcome, spread and loss that have runs, and how many runs each has.
     examples : dict
         The first seeds of each outcome.
     """
@@ -45,15 +45,15 @@ class Histograms(NamedTuple):
     cell_runs: Integers
     examples: dict[Outcome, list[int]]
 
-    def points(self) -> tuple[list[Outcome], NDArray[np.float64], NDArray[np.float64]]:
+    def points(self) -> tuple[NDArray[np.str_], NDArray[np.float64], NDArray[np.float64]]:
         """Outcome, spread and loss in the middle of each cell that has runs."""
         code, across, height = np.unravel_index(self.cells, _SHAPE)
         loss = 10.0 ** ((height + 0.5) / PER_DECADE + _MIN_LOSS)
-        return [OUTCOMES[i] for i in code], (across + 0.5) / PER_SPREAD, loss
+        return np.array(OUTCOMES, str)[code], (across + 0.5) / PER_SPREAD, loss
 
 
 class HistogramBuilder:
-    """Counts runs into histograms, some at a time, seeds ascending."""
+    """Counts runs into histograms, part by part; seeds ascend."""
 
     def __init__(self) -> None:
         self._below = np.zeros((2, len(THRESHOLDS)), np.int64)
@@ -66,15 +66,15 @@ class HistogramBuilder:
         codes: NDArray[np.integer],
         measured: Mapping[str, NDArray[np.float64]],
     ) -> None:
-        """Add runs: seeds, positions in `OUTCOMES` and the measures of `PICTURED`, all [run]."""
+        """Add runs: their seeds, positions in `OUTCOMES`, and measures `PICTURED`, each [run]."""
         spread, loss = measured["spread"], measured["loss"]
         decided = [OUTCOMES.index(each) for each in (Outcome.CONVERGED, Outcome.DIVERGED)]
         undecided = spread[~np.isin(codes, decided)]
         self._below += [_below(undecided), _below(measured["spread_start"])]
         finite = np.isfinite(spread) & np.isfinite(loss)
         with np.errstate(divide="ignore"):
-            height = (np.log10(loss[finite]) - _MIN_LOSS) * PER_DECADE
-        up = np.clip(height, 0, _SHAPE[2] - 1).astype(np.int64)
+            up = (np.log10(loss[finite]) - _MIN_LOSS) * PER_DECADE
+        up = np.clip(up, 0, _SHAPE[2] - 1).astype(np.int64)
         across = np.minimum(spread[finite] * PER_SPREAD, _SHAPE[1] - 1).astype(np.int64)
         cells = np.ravel_multi_index((codes[finite], across, up), _SHAPE)
         self._cells += np.bincount(cells, minlength=self._cells.size)
@@ -83,14 +83,14 @@ class HistogramBuilder:
             examples += seeds[codes == code][: EXAMPLES - len(examples)].tolist()
 
     def histograms(self) -> Histograms:
-        """Histograms of all that was added."""
+        """Return the histograms of all runs that were added."""
         cells = np.flatnonzero(self._cells)
         collapsing, at_start = self._below
         return Histograms(collapsing, at_start, cells, self._cells[cells], self._examples)
 
 
 def _below(spread: NDArray[np.float64]) -> Integers:
-    """How many runs are below each threshold; NaN, which sorts last, is below none."""
+    """Count the runs below each threshold; NaN sorts last and is below none."""
     first = np.searchsorted(THRESHOLDS, spread, "right")
     counts: Integers = np.cumsum(np.bincount(first, minlength=len(THRESHOLDS) + 1))[:-1]
     return counts
@@ -104,7 +104,7 @@ def pooled(tables: Iterable[tuple[Integers, Integers]]) -> tuple[Integers, Integ
 
 
 def constant_loss(T: ArrayLike, loss: str) -> float:
-    """Loss of the best answer that is the same for every row: the mean target of each output.
+    """Loss of the best constant answer, which is the mean target of each output.
 
     Parameters
     ----------

@@ -1,11 +1,12 @@
-"""Figures that papers printed, beside the same figures of our runs.
+"""Compare figures that papers printed with the same figures of our runs.
 
-All times are in epochs. Two figures agree where their 95% intervals overlap: that of the published
-figure, which is that of the few runs behind it, and ours.
+All times are in epochs. Two figures agree where their 95% intervals overlap. The interval of a
+published figure follows from the number of runs behind it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from math import ceil, floor, inf, isfinite, nan
 from typing import Any, NamedTuple
 
@@ -24,8 +25,8 @@ from fastbp.store.provenance import LatestSweep
 class PublishedFigure(NamedTuple):
     """A figure as a paper printed it, and the ids of the setups it belongs to.
 
-    `unit`: the unit it was rounded to, 0 where it is exact; `runs` behind it, where that is known;
-    `low` and `high`: its bounds where they were printed, else NaN; `shift`: epochs by which the
+    `unit`: the unit it was rounded to, 0 if it is exact; `runs`: the runs behind it, if known;
+    `low` and `high`: its printed bounds, else NaN; `shift`: the number of epochs by which the
     paper's count is ahead of ours.
     """
 
@@ -41,7 +42,7 @@ class PublishedFigure(NamedTuple):
 
 
 def published_figures(sweep: LatestSweep) -> tuple[PublishedFigure, ...]:
-    """The figures of a store's sweep file; none where fastbp did not write them."""
+    """Read the published figures of a store's sweep file; none if fastbp did not write the file."""
     try:
         return tuple(_figure(entry, setups) for entry, setups in sweep.published)
     except (ValueError, TypeError, KeyError, OverflowError):
@@ -69,9 +70,9 @@ def _figure(entry: Mapping[str, Any], setups: tuple[str, ...]) -> PublishedFigur
 
 
 def _unit(figure: str, value: float, rounded: float | None) -> float:
-    """The unit a figure was rounded to: as its entry says, else that of its last digit.
+    """The unit a figure was rounded to: the given one, else that of its last digit.
 
-    A share of 0 or 1 is exact.
+    A share of 0 or 1 is exact: its unit is 0.
     """
     if rounded is not None:
         if not 0 < float(rounded) < inf:
@@ -87,9 +88,9 @@ def _unit(figure: str, value: float, rounded: float | None) -> float:
 
 
 class EpochCounts(NamedTuple):
-    """How many of so many runs took each number of epochs to converge.
+    """How many runs took each number of epochs to converge, in each of several draws.
 
-    `epochs`: ascending, [time]; `counts`: [draw, time].
+    `epochs`: ascending, [time]; `counts`: [draw, time]; `runs`: all runs of a draw.
     """
 
     epochs: Real
@@ -98,14 +99,12 @@ class EpochCounts(NamedTuple):
 
 
 def _mean(t: EpochCounts) -> Real:
-    mean: Real = t.counts @ t.epochs / t.counts.sum(axis=1)
-    return mean
+    return np.asarray(t.counts @ t.epochs / t.counts.sum(axis=1))
 
 
 def _sd(t: EpochCounts) -> Real:
     squares = (t.epochs - _mean(t)[:, None]) ** 2
-    sd: Real = np.sqrt((t.counts * squares).sum(axis=1) / (t.counts.sum(axis=1) - 1))
-    return sd
+    return np.asarray(np.sqrt((t.counts * squares).sum(axis=1) / (t.counts.sum(axis=1) - 1)))
 
 
 def _median(t: EpochCounts) -> Real:
@@ -132,22 +131,22 @@ _MEASURES: dict[str, Callable[[EpochCounts], Real]] = {
     "efficiency": lambda t: 1000 / _costs(t).min(axis=1),
     "limit": _limit,
 }
-"""Each of `FIGURES`, of every draw: [draw]. Where no run converged it is NaN, or what follows from
-an infinite time."""
+"""How each of `FIGURES` is computed for every draw: [draw]. Without a converged run it is NaN, or
+what follows from an infinite time."""
 
 _CELLS = 2_000_000
-"""Draws × times that are held at once."""
+"""Draws × times that memory holds at once, at most."""
 
 
 class _OurFigures:
-    """The figures of one setup, counted as a paper that is `shift` epochs ahead of us counts."""
+    """The figures of one setup, counted like a paper that is `shift` epochs ahead of us."""
 
     def __init__(self, one: SetupCounts, updates_per_epoch: int, shift: int) -> None:
         self.runs = one.runs
         # The last evaluation of a budget may lie within an epoch.
         epochs = np.ceil(one.times / updates_per_epoch) + shift
         times, place = np.unique(epochs, return_inverse=True)
-        # Without any success there is still a time, at which no run succeeded.
+        # Without any success, one time remains, with no events.
         self._times: Real = times if times.size else np.ones(1)
         self._events: Real = np.bincount(place, one.events, self._times.size).astype(float)
         self.successes = int(self._events.sum())
@@ -162,10 +161,10 @@ class _OurFigures:
         return float(self._of(figure, self._events[None], self.runs)[0])
 
     def interval(self, figure: str) -> tuple[float, float]:
-        """The figure's bounds.
+        """The figure's 95% bounds.
 
-        Exact binomial for a share, those of the summary for a best time to restart, else
-        percentiles of the bootstrap.
+        A share has exact binomial bounds, restarts have those of the summary, and all other figures
+        have percentiles of the bootstrap.
         """
         if figure == "success":
             low, high = clopper_pearson(self._events.sum(), self.runs, LEVEL)
@@ -178,7 +177,7 @@ class _OurFigures:
         return 1000 / best.cost_high, 1000 / best.cost_low
 
     def spread(self, figure: str, runs: int) -> tuple[float, float]:
-        """The bounds of the figure in 95% of experiments of so many runs."""
+        """The bounds of the figure in 95% of experiments with this number of runs."""
         drawn = self._draws(runs)[figure]
         if np.isnan(drawn).any():
             return nan, nan
@@ -186,7 +185,7 @@ class _OurFigures:
         return float(low), float(high)
 
     def _draws(self, runs: int) -> dict[str, Real]:
-        """Every figure of many experiments of so many runs, drawn from ours with replacement."""
+        """Every figure of many experiments with this number of runs, drawn with replacement."""
         if runs not in self._drawn:
             rng = np.random.default_rng(0)
             shares = [*self._events / self.runs, max(0.0, 1 - self._events.sum() / self.runs)]
@@ -201,10 +200,11 @@ class _OurFigures:
 
 
 def _printed_interval(one: PublishedFigure, ours: _OurFigures) -> tuple[float, float]:
-    """The bounds of the true figure by what was printed: its source's, else what its runs allow.
+    """The 95% bounds of the true figure: the printed ones, else those that the paper's runs allow.
 
-    A share: exact binomial of every count that rounds to it. Else as far as an experiment of so
-    many of our runs strays from all of them (the basic bootstrap), and half the rounding unit.
+    A share has exact binomial bounds, over all counts that round to it. For other figures,
+    experiments with the paper's number of runs are drawn from ours: the bounds are as far apart as
+    those figures spread (the basic bootstrap), plus half the rounding unit on each side.
     """
     if isfinite(one.low) and isfinite(one.high):
         return one.low, one.high
@@ -212,15 +212,15 @@ def _printed_interval(one: PublishedFigure, ours: _OurFigures) -> tuple[float, f
         return nan, nan
     if one.figure == "success":
         half = one.unit / 2 * one.runs
-        slack = 1e-9 * one.runs  # 0.755 × 1,000 may come out just below 755
+        slack = 1e-9 * one.runs  # in float64, 0.755 × 1,000 may be just below 755
         fewest = max(0, ceil(one.value * one.runs - half - slack))
         most = min(one.runs, floor(one.value * one.runs + half + slack))
-        # With so few runs that no count rounds to it, the two nearest.
+        # If no count rounds to it, because there are few runs, these are the two nearest counts.
         lows, highs = clopper_pearson([min(fewest, most), max(fewest, most)], one.runs, LEVEL)
         return float(lows[0]), float(highs[1])
     centre = ours.value(one.figure)
     if not (ours.successes and isfinite(centre)):
-        return nan, nan  # runs that never succeed do not tell how far a figure strays
+        return nan, nan  # runs that never succeed do not show how far a figure spreads
     low, high = ours.spread(one.figure, one.runs)
     half = one.unit / 2
     return max(0.0, one.value - (high - centre) - half), one.value + (centre - low) + half
@@ -232,7 +232,7 @@ _TYPES = {
     "ours_low": "float64", "ours_high": "float64", "runs": "int64", "evaluated_before": "bool",
     "agrees": "boolean",
 }  # fmt: skip
-"""The columns of `published` and their types; those of the setup come after the second."""
+"""The columns of `published` and their types; the columns of the setup come after `figure`."""
 
 
 def published(
@@ -240,7 +240,7 @@ def published(
     figures: Sequence[PublishedFigure],
     updates_per_epoch: Mapping[str, int],
 ) -> pd.DataFrame:
-    """Published figures beside ours.
+    """Compare published figures with ours.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def published(
     figures : sequence of PublishedFigure
         As `published_figures` returns them.
     updates_per_epoch : mapping
-        Of each setup, by its id; a setup without an entry is left out.
+        Updates in an epoch of each setup, by its id. A setup without an entry is left out.
 
     Returns
     -------
@@ -258,33 +258,35 @@ def published(
         the keys that vary; `setup`; `published`, with its 95% bounds `published_low` and
         `published_high` and the runs behind it, `published_runs`; `rounded`, the rounding unit;
         `ours`, `ours_low`, `ours_high` and `runs`; `evaluated_before`, whether the paper evaluates
-        before the updates of an epoch, which adds one to ours; `agrees`, whether the two intervals
-        overlap, null where there is none.
+        before the updates of an epoch, which adds one epoch to ours; `agrees`, whether the two
+        intervals overlap, null if one is missing.
     """
-    ours: dict[tuple[str, int], _OurFigures] = {}
-    rows: list[tuple[Any, ...]] = []
-    place: list[SetupCounts] = []
-    for one in figures:
-        for t in counted:
-            if t.setup not in one.setups or t.setup not in updates_per_epoch:
-                continue
-            key = (t.setup, one.shift)
-            if key not in ours:
-                ours[key] = _OurFigures(t, updates_per_epoch[t.setup], one.shift)
-            place.append(t)
-            rows.append(_row(one, ours[key]))
+    by_id = {t.setup: t for t in counted}
+
+    @cache
+    def ours(setup: str, shift: int) -> _OurFigures:
+        return _OurFigures(by_id[setup], updates_per_epoch[setup], shift)
+
+    compared = [
+        (one, t)
+        for one in figures
+        for t in counted
+        if t.setup in one.setups and t.setup in updates_per_epoch
+    ]
+    rows = [_row(one, ours(t.setup, one.shift)) for one, t in compared]
     columns = {
         name: pd.Series([row[i] for row in rows], dtype=kind)
         for i, (name, kind) in enumerate(_TYPES.items())
     }
+    setups = [t for _, t in compared]
     first = {name: columns.pop(name) for name in ("source", "figure")}
-    keys = key_columns(place, varying(counted))
-    setups = pd.Series([t.setup for t in place], dtype=object)
-    return pd.DataFrame(first | keys | {"setup": setups} | columns)
+    keys = key_columns(setups, varying(counted))
+    keys["setup"] = pd.Series([t.setup for t in setups], dtype=object)
+    return pd.DataFrame(first | keys | columns)
 
 
 def _row(one: PublishedFigure, ours: _OurFigures) -> tuple[Any, ...]:
-    """The cells of a row of `published`, but for those of its setup."""
+    """The cells of a row of `published`, without those of its setup."""
     theirs, mine = _printed_interval(one, ours), ours.interval(one.figure)
     agrees = None
     if not np.isnan([*theirs, *mine]).any():

@@ -4,17 +4,18 @@ Two groups act on functions of d bits:
 
 - `pn`: inputs are permuted, the output may be negated. The 256 functions of three bits form 40
   classes.
-- `npn`: inputs may be negated too. They form 14 classes.
+- `npn`: inputs may be negated too. The 256 functions form 14 classes.
 
-A network meets the function with permuted inputs like the function itself, with the columns of its
-first weights permuted and the rows renamed; it meets the one with a negated output with the signs
-of its last weights and bias changed (σ(−z) = 1 − σ(z), and both losses are the same for o and t as
-for 1 − o and 1 − t). If initial weights are independent, identically distributed within a layer and
-symmetric about 0, and the order of rows does not depend on how they are listed, such a network is
-as likely as its image: so shares are equal within `pn` classes. An input x that is negated becomes
-−x if inputs are −1 and 1, which is one more change of signs, and shares are equal within `npn`
-classes. If inputs are 0 and 1 it becomes 1 − x, which moves a weight into the bias: (b, w) becomes
-(b + w, −w), which is not as likely, and only `pn` is left.
+Permuting the inputs of a function is the same as permuting the columns of the first weights and
+renaming the rows. Negating the output is the same as changing the signs of the last weights and
+bias, because σ(−z) = 1 − σ(z), and both losses are the same for o and t as for 1 − o and 1 − t.
+Suppose that initial weights are independent, identically distributed within a layer and symmetric
+about 0, and that the order of rows does not depend on how they are listed. Then the changed network
+is as likely as the original one, so shares are equal within `pn` classes.
+
+A negated input x becomes −x if inputs are −1 and 1. That is one more change of signs, so shares are
+equal within `npn` classes. If inputs are 0 and 1, it becomes 1 − x, which moves a weight into the
+bias: (b, w) becomes (b + w, −w). This network is not as likely, so only `pn` holds.
 
 Notes
 -----
@@ -40,8 +41,8 @@ SYMMETRIES = {
 """The groups, by name, from the smaller to the larger."""
 
 MAX_BITS = 4
-"""Inputs of a function: with four there are 65,536 functions and 768 elements of the group, with
-five far too many of both."""
+"""The most inputs of a function. Four inputs have 65,536 functions and 768 symmetries; five have
+far too many of both."""
 
 FUNCTIONS = {
     "0000": "constant",
@@ -74,8 +75,7 @@ _TABLE = re.compile("table:([01]+)")
 def bits_of(problem: object) -> str:
     """Truth table of a problem `table:BITS` with up to four inputs; empty for any other problem."""
     match = _TABLE.fullmatch(str(problem))
-    bits = match[1] if match else ""
-    return bits if len(bits) in [2**d for d in range(1, MAX_BITS + 1)] else ""
+    return match[1] if match and len(match[1]) in (2**d for d in range(1, MAX_BITS + 1)) else ""
 
 
 def classes(tables: Sequence[str], symmetry: str) -> list[str]:
@@ -116,9 +116,9 @@ def classes(tables: Sequence[str], symmetry: str) -> list[str]:
 
 
 def _images(d: int, negated: bool) -> list[NDArray[np.int64]]:
-    """Which row each row becomes, for every permutation of the inputs.
+    """Which row each row becomes, for every symmetry: permuted inputs, and negated ones if allowed.
 
-    And for every choice of negated inputs, if they may be.
+    The result has an array [row] for each symmetry.
     """
     places = np.arange(d)[::-1]
     inputs = (np.arange(2**d)[:, None] >> places) & 1
@@ -127,7 +127,7 @@ def _images(d: int, negated: bool) -> list[NDArray[np.int64]]:
 
 
 def holds(symmetry: str, keys: Mapping[str, Any], rows: int) -> bool:
-    """Whether shares must be equal within the classes of a symmetry.
+    """Whether shares must be equal within the classes of a symmetry, for all that is known.
 
     Parameters
     ----------
@@ -141,8 +141,7 @@ def holds(symmetry: str, keys: Mapping[str, Any], rows: int) -> bool:
     Returns
     -------
     bool
-        False also if it is not known, for an order, initial weights or a loss that it was not shown
-        for.
+        Also False for an order, initial weights or a loss for which equality has not been shown.
     """
     mixed = keys.get("order") in _ORDERS or keys.get("batch") == rows
     alike = mixed and keys.get("init") in _INITS and keys.get("loss_function") in _LOSSES

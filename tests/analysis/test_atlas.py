@@ -94,7 +94,7 @@ def test_equality_is_counted_from_the_runs() -> None:
         assert row["members"] == ended.shape[1]
         assert row["runs"] == ended.size
         assert row["converged"] == ended.sum()
-        assert (row["least_share"], row["most_share"]) == (
+        assert (row["min_share"], row["max_share"]) == (
             ended.mean(axis=0).min(),
             ended.mean(axis=0).max(),
         )

@@ -382,7 +382,7 @@ class TestMcNemar:
             assert stats.binom.pmf(x[p < 0.05], n, 0.5).sum() <= 0.05
 
     def test_refuses_negative_counts(self) -> None:
-        with pytest.raises(ValueError, match="not negative"):
+        with pytest.raises(ValueError, match="not be negative"):
             mcnemar(-1, 2)
 
 

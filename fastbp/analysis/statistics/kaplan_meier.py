@@ -1,6 +1,6 @@
 """Times to an event, and when to give up: pure functions over arrays, each with its source.
 
-Times are given as a table: each time once, ascending, and how many events there were at it.
+Times are given as a table: each time once, ascending, with the number of events at it.
 """
 
 from statistics import NormalDist
@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp.analysis.statistics.proportions import Real, normal_quantile
 
 _ROUNDING = 1e-9
-"""Relative error of a share that counts as rounding: far above that of a product of a million
-quotients."""
+"""Relative error of a share that counts as rounding. The product of a million quotients has a far
+smaller one."""
 
 
 class Survival(NamedTuple):
@@ -43,23 +43,23 @@ class Survival(NamedTuple):
         Returns
         -------
         median, low, high : float
-            The bounds are the first times at which those of the curve are at most ½. Each is NaN if
-            that never happens. Where the share falls from more than ½ to 0 at once, the lower bound
-            is that time too.
+            The first times at which the share and its bounds are at most ½; each is NaN if that
+            never happens. If the share falls from above ½ to 0 at one time, that time is the lower
+            bound too.
 
         Notes
         -----
         R. Brookmeyer and J. Crowley (1982), Biometrics 38:29-41, doi:10.2307/2530286.
         """
-        # The curve's bounds are undefined at a share of 0. The lower bound is not above the share,
-        # and an earlier one above ½ shows that the median is not before the fall.
+        # The curve's bounds are undefined at a share of 0. There the lower bound is 0 as well,
+        # and earlier lower bounds above ½ show that the median is not before the fall.
         low: Real = np.where((self.share == 0) & np.isfinite(self.low).any(), 0.0, self.low)
-        # A share of ½ may come out as its neighbour in float64: n of 2n runs, each at another time,
-        # as a product of n quotients.
+        # In float64, a share of ½ may be slightly more: the product of n quotients for n of 2n
+        # runs, each with an event at another time.
         half = 0.5 * (1 + _ROUNDING)
-        first = [np.flatnonzero(curve <= half) for curve in (self.share, low, self.high)]
         median, earliest, latest = (
-            float(self.times[where[0]]) if where.size else np.nan for where in first
+            next(iter(self.times[curve <= half].tolist()), np.nan)
+            for curve in (self.share, low, self.high)
         )
         return median, earliest, latest
 
@@ -74,20 +74,21 @@ def kaplan_meier(
     times : array_like, [time]
         Ascending, each once.
     events, censored : array_like of whole numbers, [time]
-        Runs with the event at each time, and runs that ended without it there. A run that is
-        censored at a time was at risk at it.
+        Runs with the event at each time, and runs that end without it at each time. A run that is
+        censored at a time counts as at risk at that time.
     level : float
         Two-sided confidence level of the pointwise bounds.
 
     Returns
     -------
     Survival
-        The share stays where no run is at risk any more.
+        The share no longer changes once no run is at risk.
 
     Raises
     ------
     ValueError
-        For other times or counts.
+        If times do not ascend, if a time or count is negative or infinite, or unless
+        0 < level < 1.
 
     Notes
     -----
@@ -99,32 +100,31 @@ def kaplan_meier(
     t, d, c = _table(times, events, censored)
     ended = np.cumsum(d + c)
     r = (ended[-1] if ended.size else 0) - ended + d + c
-    z = normal_quantile(level)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.cumprod(np.where(d > 0, (r - d) / r, 1.0), dtype=np.float64)
         inner = (share > 0) & (share < 1)
         spread = np.sqrt(np.cumsum(np.where(d > 0, d / (r * (r - d)), 0.0)))
-        reach = np.exp(z * spread / -np.log(share))
+        reach = np.exp(normal_quantile(level) * spread / -np.log(share))
         low = np.where(inner, share**reach, np.nan)
         high = np.where(inner, share ** (1 / reach), np.nan)
     return Survival(t, r.astype(np.int64), share, low, high)
 
 
 def _table(times: ArrayLike, *counts: ArrayLike) -> list[Real]:
-    """Times and counts at each as float64, after checks."""
+    """Check times and their counts, and return them as float64 arrays."""
     rows = [np.asarray(values, float) for values in (times, *counts)]
     if any(values.ndim != 1 or values.shape != rows[0].shape for values in rows):
-        raise ValueError("times and counts form rows of the same length")
+        raise ValueError("times and counts must be rows of the same length")
     finite = all(np.all((values >= 0) & (values < np.inf)) for values in rows)
     if not finite or not np.all(np.diff(rows[0]) > 0):
         raise ValueError(
-            "times ascend, each once, and neither they nor counts are negative or infinite"
+            "times must ascend, each once, and times and counts must not be negative or infinite"
         )
     return rows
 
 
 def restart_costs(times: ArrayLike, events: ArrayLike, total: int) -> Real:
-    """Expected cost of a success if each run is given up at a time and a new seed is drawn.
+    """Expected cost of a success if runs are given up at some time and a new seed is drawn.
 
     Parameters
     ----------
@@ -133,47 +133,47 @@ def restart_costs(times: ArrayLike, events: ArrayLike, total: int) -> Real:
     events : array_like of whole numbers, [time]
         Runs with a success at each time.
     total : int
-        All runs; those without a success went on beyond the last time.
+        Number of all runs. Runs without a success continue beyond the last time.
 
     Returns
     -------
     float64 array, [time]
-        Costs in the unit of the times, ∞ before the first success.
+        The cost of giving up at each time, in the unit of the times; ∞ before the first success.
 
     Raises
     ------
     ValueError
-        If there are more events than runs, or for other times or counts.
+        If there are more events than runs, if times do not ascend, or if a time or count is
+        negative or infinite.
 
     Notes
     -----
-    At T: Σ min(T, t) / #{t <= T} over the runs, t a run's time to its success, ∞ without one.
-    L. G. C. Hamey (1992), Benchmarking feed-forward neural networks: models and measures, NIPS
-    4:1167-1174, whose restart efficiency is 1,000 epochs over this cost.
+    The cost of giving up at T is Σ min(T, t) / #{t <= T} over the runs, where t is a run's time to
+    its success, or ∞. L. G. C. Hamey (1992), Benchmarking feed-forward neural networks: models and
+    measures, NIPS 4:1167-1174; his restart efficiency is 1,000 epochs divided by this cost.
     """
     t, d = _table(times, events)
     if d.sum() > total:
-        raise ValueError("there are not more events than runs")
-    costs: Real = costs_of_draws(t, d[None], t * d[None], total)[0]
-    return costs
+        raise ValueError("there must be not more events than runs")
+    return np.asarray(costs_of_draws(t, d[None], t * d[None], total)[0])
 
 
 def costs_of_draws(times: Real, events: Real, spent: Real, total: int) -> Real:
-    """Restart costs of several draws of runs at once.
+    """Compute the restart costs of several draws of runs at once.
 
     Parameters
     ----------
     times : float64 array, [time]
         Ascending, each once.
     events, spent : float64 arrays, [draw, time]
-        Successes, and the time that they took, since the time before.
+        Successes at each time, and the time that these took together.
     total : int
-        Runs of each draw.
+        Number of runs of each draw.
 
     Returns
     -------
     float64 array, [draw, time]
-        As `restart_costs`.
+        As `restart_costs` returns them.
     """
     done = np.cumsum(events, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -182,9 +182,9 @@ def costs_of_draws(times: Real, events: Real, spent: Real, total: int) -> Real:
 
 
 class Restart(NamedTuple):
-    """The best time to give up and draw a new seed, and what a success then costs.
+    """The best time to give up and draw a new seed, and the cost of a success then.
 
-    All are NaN without a success. A bound of the cost is ∞ where that many draws have no success.
+    All are NaN without a success. A bound of the cost is ∞ if too many draws have no success.
     """
 
     at: float
@@ -196,16 +196,17 @@ class Restart(NamedTuple):
 
 
 DRAWS = 1000
-"""Bootstrap draws."""
+"""Number of bootstrap draws."""
 
 _GROUPS = 512
-"""Times that a draw distinguishes: more times are pooled into groups of about as many events."""
+"""The most times of a draw: more times are pooled into groups with about equal numbers of
+events."""
 
 
 def restart(
     times: ArrayLike, events: ArrayLike, total: int, level: float = 0.95, seed: int = 0
 ) -> Restart:
-    """Time of giving up that minimises the expected cost of a success, with bootstrap bounds.
+    """Find the time of giving up that minimises the expected cost of a success.
 
     Parameters
     ----------
@@ -219,7 +220,7 @@ def restart(
     Returns
     -------
     Restart
-        In the unit of the times.
+        The best time and its cost with bootstrap bounds, in the unit of the times.
 
     Raises
     ------
@@ -228,15 +229,15 @@ def restart(
 
     Notes
     -----
-    The optimum lies at a time of an event: between two events only the cost grows. Each draw takes
-    as many runs with replacement and has its own optimum. For the bounds alone, more than 512 times
-    are pooled into about as many groups.
+    The optimum lies at the time of an event, because the cost grows between two events. Each draw
+    takes `total` runs with replacement and has its own optimum. For the bounds alone, more than 512
+    times are pooled into about 512 groups.
 
-    Bounds of the time are percentiles of the draws. The least of several noisy costs is too low on
-    average, and that of a draw once more: bounds of the cost are bias-corrected percentiles, at
-    Φ(2z₀ ± z) with Φ(z₀) the share of draws below the estimate, equal ones counted half. Where
-    giving up at any time costs nearly the same, they cover less often than their level (95% bounds:
-    some 80%).
+    The bounds of the time are percentiles of the draws. The lowest of several noisy costs is too
+    low on average, and the lowest cost of a draw is too low a second time. So the bounds of the
+    cost are bias-corrected percentiles, at Φ(2z₀ ± z), where Φ(z₀) is the share of draws below the
+    estimate, with equal ones counted half. If giving up costs nearly the same at all times, the
+    bounds cover the cost less often than their level says (95% bounds in about 80% of cases).
 
     L. G. C. Hamey (1992), as for `restart_costs`; bootstrap: B. Efron (1979), Annals of Statistics
     7:1-26, doi:10.1214/aos/1176344552; correction: B. Efron (1987), Journal of the American
@@ -257,7 +258,7 @@ def restart(
 def _bootstrap_bounds(
     t: Real, d: Real, best: int, total: int, z: float, seed: int
 ) -> tuple[list[float], list[float]]:
-    """Bounds of the best time to give up and of its cost."""
+    """Compute bounds of the best time to give up and of its cost."""
     ends, counts, means = _pooled(t, d, best)
     rng = np.random.default_rng(seed)
     probabilities = [*counts / total, max(0.0, 1 - d.sum() / total)]
@@ -268,7 +269,7 @@ def _bootstrap_bounds(
     normal = NormalDist()
     at = ends[where][np.isfinite(cost)]
     at_bounds = np.quantile(at, [normal.cdf(-z), normal.cdf(z)], method="inverted_cdf")
-    # Computed like the draws are: a draw of the very same runs equals it, to the bit.
+    # Computed in the same way as the draws, so that a draw of the same runs equals it to the bit.
     estimate = costs_of_draws(ends, counts[None], (counts * means)[None], total).min()
     below = np.mean(cost < estimate) + np.mean(cost == estimate) / 2
     z0 = normal.inv_cdf(min(max(float(below), 0.5 / DRAWS), 1 - 0.5 / DRAWS))
@@ -277,10 +278,10 @@ def _bootstrap_bounds(
 
 
 def _pooled(t: Real, d: Real, best: int) -> tuple[Real, Real, Real]:
-    """Groups of times: the last time of each, its events, and the mean time of those."""
+    """Pool times into groups: the last time of each, its events, and their mean time."""
     group = (np.cumsum(d) - d) * _GROUPS // d.sum() if t.size > _GROUPS else np.arange(t.size)
-    # The optimum ends a group too: draws can give up at the end of a group only, and it may lie
-    # just before a long gap.
+    # The optimum must end a group too: draws give up only at the end of a group, and a long gap
+    # may follow the optimum.
     last = np.flatnonzero(np.append(np.diff(group + (np.arange(t.size) > best)), 1))
     counts, spent = (np.diff(np.cumsum(values)[last], prepend=0) for values in (d, t * d))
     return t[last], counts, spent / counts

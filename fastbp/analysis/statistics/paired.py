@@ -1,4 +1,4 @@
-"""Comparisons over the same seeds: intervals and tests, pure functions with their sources."""
+"""Intervals and tests for comparisons over the same seeds: pure functions, each with its source."""
 
 from math import comb
 from typing import NamedTuple
@@ -45,11 +45,11 @@ def tango(
     b, c, n = np.broadcast_arrays(*(np.asarray(a, float) for a in (fixed, broken, pairs)))
     if np.any((b < 0) | (c < 0) | (b + c > n)):
         raise ValueError(
-            "fixed and broken are not negative, and together at most the number of pairs"
+            "fixed and broken must not be negative, and together at most the number of pairs"
         )
     z = normal_quantile(level)
     some = np.where(n > 0, n, 1.0)
-    # Exchanging fixed and broken mirrors the interval: one bound's code serves both, to the bit.
+    # Exchanging fixed and broken mirrors the interval, so one function computes both bounds.
     low, high = _tango_low(b, c, some, z), -_tango_low(c, b, some, z)
     return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
@@ -59,7 +59,7 @@ def _tango_low(b: Real, c: Real, n: Real, z: float) -> Real:
     low, high = np.full(n.shape, -1.0), (b - c) / n
     for _ in range(HALVINGS):
         delta = (low + high) / 2
-        # q, the larger root of 2n q² + B q + C = 0, by the formula that does not cancel.
+        # q is the larger root of 2n q² + B q + C = 0, by the formula without cancellation.
         B = (2 * n - b + c) * delta - b - c
         C = -c * delta * (1 - delta)
         root = np.sqrt(np.maximum(B * B - 8 * n * C, 0.0))
@@ -72,7 +72,7 @@ def _tango_low(b: Real, c: Real, n: Real, z: float) -> Real:
 
 
 def mcnemar(fixed: ArrayLike, broken: ArrayLike) -> Real:
-    """Exact two-sided p of McNemar's test that fixing and breaking are equally likely.
+    """Exact two-sided p of McNemar's test that a change fixes as often as it breaks.
 
     Parameters
     ----------
@@ -97,15 +97,15 @@ def mcnemar(fixed: ArrayLike, broken: ArrayLike) -> Real:
     """
     b, c = np.broadcast_arrays(np.asarray(fixed, float), np.asarray(broken, float))
     if np.any((b < 0) | (c < 0)):
-        raise ValueError("fixed and broken are not negative")
+        raise ValueError("fixed and broken must not be negative")
     fewer, more = np.minimum(b, c), np.maximum(b, c)
-    # P(X <= k of n) is the incomplete beta function at (n − k, k + 1): n − k is the larger count.
+    # P(X <= k of n) is the incomplete beta function at (n − k, k + 1), and n − k is `more`.
     tail: Real = np.where(more > 0, betainc(np.maximum(more, 1.0), fewer + 1, 0.5), 1.0)
     return np.where(tail < 0.5, 2 * tail, 1.0)
 
 
 def holm(p: ArrayLike) -> Real:
-    """Adjust p values by Holm's method: together they raise a false alarm at most at one level.
+    """Adjust p values by Holm's method, so that all tests together hold one level.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def holm(p: ArrayLike) -> Real:
     Raises
     ------
     ValueError
-        For anything else.
+        If `p` is not one-dimensional, or a value is not from 0 to 1.
 
     Notes
     -----
@@ -129,7 +129,7 @@ def holm(p: ArrayLike) -> Real:
     """
     values = np.asarray(p, float)
     if values.ndim != 1 or np.any((values < 0) | (values > 1)):
-        raise ValueError("p values form one row, each from 0 to 1")
+        raise ValueError("p values must form one row, each from 0 to 1")
     order = np.argsort(values, kind="stable")[: np.count_nonzero(~np.isnan(values))]  # NaN is last
     factors = np.arange(order.size, 0, -1)
     adjusted = np.full(values.shape, np.nan)
@@ -138,8 +138,8 @@ def holm(p: ArrayLike) -> Real:
 
 
 MIN_EXPECTED = 5
-"""Successes, and failures, that each proportion must have on average for a χ² approximation
-(Cochran 1954, Biometrics 10:417-451)."""
+"""The χ² approximation needs this many successes, and failures, per proportion on average (Cochran
+1954, Biometrics 10:417-451)."""
 
 
 def cochran(together: ArrayLike, total: int) -> float:
@@ -148,9 +148,10 @@ def cochran(together: ArrayLike, total: int) -> float:
     Parameters
     ----------
     together : array_like of whole numbers, [share, share]
-        On how many seeds both succeeded; the diagonal has the successes of each.
+        On how many seeds each two proportions both have a success. The diagonal has the successes
+        of each proportion.
     total : int
-        Seeds.
+        Number of seeds.
 
     Returns
     -------
@@ -167,8 +168,9 @@ def cochran(together: ArrayLike, total: int) -> float:
     -----
     Q = (k − 1)(k ΣG² − (ΣG)²)/(k ΣL − ΣL²), with G the successes of each of k proportions and L
     those of each seed. If all covariances within a seed are equal, Q is about χ² with k − 1 degrees
-    of freedom. If not, its mean is the same but not its spread; after Box, εQ is about χ² with
-    ε(k − 1), ε = (tr C)²/((k − 1) tr C²), C the covariances, centred both ways.
+    of freedom. If they are not, Q has the same mean but another variance. By Box, εQ is then about
+    χ² with ε(k − 1) degrees of freedom, ε = (tr C)²/((k − 1) tr C²), where C are the covariances,
+    centred by row and by column.
 
     W. G. Cochran (1950), Biometrika 37:256-266, doi:10.2307/2332378; G. E. P. Box (1954), Annals of
     Mathematical Statistics 25:484-498, doi:10.1214/aoms/1177728717; both: J. L. Myers, J. V.
@@ -177,22 +179,21 @@ def cochran(together: ArrayLike, total: int) -> float:
     """
     both = np.asarray(together, float)
     if both.ndim != 2 or both.shape[0] != both.shape[1]:
-        raise ValueError("together has a row and a column for each share")
+        raise ValueError("together must have a row and a column for each share")
     k, successes = len(both), np.diag(both)
     few = min(successes.sum(), k * total - successes.sum()) < MIN_EXPECTED * k
     within = k * successes.sum() - both.sum()
-    # `within` is 0 if every seed succeeds in all or in none, so that no two proportions can differ.
+    # `within` is 0 if every seed succeeds in all or in none: then no two proportions can differ.
     if k < 2 or few or within <= 0:
         return float("nan")
     q = (k - 1) * (k * (successes**2).sum() - successes.sum() ** 2) / within
-    # Centring removes the equal means too.
     centred = both - both.mean(axis=0) - both.mean(axis=1, keepdims=True) + both.mean()
     epsilon = np.trace(centred) ** 2 / ((k - 1) * (centred**2).sum())
     return float(chdtrc(epsilon * (k - 1), epsilon * q))
 
 
 def effective_trials(together: ArrayLike, total: int) -> float:
-    """Independent trials that tell as much about the mean of several proportions as these do.
+    """Number of independent trials that know the mean of several proportions as precisely.
 
     Parameters
     ----------
@@ -202,13 +203,13 @@ def effective_trials(together: ArrayLike, total: int) -> float:
     Returns
     -------
     float
-        From `total`, where each seed succeeds in all or in none, to k × `total`.
+        From `total`, if each seed succeeds in all or in none, to k × `total`.
 
     Notes
     -----
-    p(1 − p)/V, with V the variance over seeds of the mean p. Where p is 0 or 1 nothing shows how
-    correlated the trials of a seed are, and they count as one. E. L. Korn and B. I. Graubard
-    (1998), Survey Methodology 24:193-201.
+    The number is p(1 − p)/V, with V the variance over seeds of the mean p. If p is 0 or 1, nothing
+    shows how correlated the trials of a seed are, so they count as one. E. L. Korn and B. I.
+    Graubard (1998), Survey Methodology 24:193-201.
     """
     both = np.asarray(together, float)
     k = len(both)
@@ -246,7 +247,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> MeanInterval:
     Raises
     ------
     ValueError
-        If the values form no row, or unless 0 < level < 1.
+        If the values are not one-dimensional or there are none, or unless 0 < level < 1.
 
     Notes
     -----
@@ -255,7 +256,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> MeanInterval:
     normal_quantile(level)
     x = np.asarray(values, float)
     if x.ndim != 1 or not x.size:
-        raise ValueError("values form a row")
+        raise ValueError("values must form a row of at least one")
     mean = float(x.mean())
     if x.size == 1:
         return MeanInterval(mean, np.nan, np.nan)
@@ -264,10 +265,10 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> MeanInterval:
 
 
 class Contribution(NamedTuple):
-    """What one of several changes does to a mean.
+    """How much one of several changes moves a mean.
 
-    Made first (`alone`), made last (`last`), and averaged over all orders of making the changes
-    (`average`).
+    `alone`: if it is made first; `last`: if it is made last; `average`: averaged over all orders of
+    making the changes.
     """
 
     alone: MeanInterval
@@ -276,13 +277,13 @@ class Contribution(NamedTuple):
 
 
 def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
-    """Split the effect of several changes, from runs with every subset of them.
+    """Split the effect of several changes, from runs with every subset of the changes.
 
     Parameters
     ----------
     corners : array_like, [2^k, run]
-        What each run showed with a subset of the k changes; bit i of the row's number says that
-        change i is made.
+        The result of each run with a subset of the k changes. Change i is made if bit i of the
+        row's number is set.
     level : float
         Two-sided confidence level.
 
@@ -294,7 +295,7 @@ def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
     Raises
     ------
     ValueError
-        For another number of rows, and without runs.
+        If the number of rows is not a power of 2, or there are no runs.
 
     Notes
     -----
@@ -307,7 +308,8 @@ def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
     changes = len(v).bit_length() - 1 if v.ndim == 2 else 0
     if changes < 1 or len(v) != 1 << changes or not v.shape[1]:
         raise ValueError(
-            "there is a row for every subset of one or more changes, and a column for every run"
+            "corners must have a row for every subset of one or more changes, and a column for "
+            "every run"
         )
     v = v.astype(float)
     result = []
@@ -315,8 +317,8 @@ def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
         without = [subset for subset in range(len(v)) if not subset & bit]
         average = np.zeros(v.shape[1])
         for subset in without:
-            step = v[subset | bit] - v[subset]
-            average += step / (changes * comb(changes - 1, subset.bit_count()))
+            orders = changes * comb(changes - 1, subset.bit_count())
+            average += (v[subset | bit] - v[subset]) / orders
         parts = (v[bit] - v[0], v[-1] - v[without[-1]], average)
         result.append(Contribution(*(mean_interval(values, level) for values in parts)))
     return result

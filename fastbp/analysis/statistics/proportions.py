@@ -1,7 +1,7 @@
 """Intervals and tests for proportions: pure functions over arrays, each with its source.
 
-Counts broadcast against each other, and results have their common shape. `level` is the two-sided
-confidence level.
+Counts are broadcast against each other, and results have their common shape. `level` is the
+two-sided confidence level.
 """
 
 from statistics import NormalDist
@@ -14,8 +14,8 @@ from scipy.special import betaincinv, gammaln, xlog1py, xlogy
 Real = NDArray[np.float64]
 
 HALVINGS = 64
-"""Bisections of an interval of width 2 after which float64 has no finer step near any bound that
-matters."""
+"""After this many bisections of an interval of width 2, float64 has no finer step near any relevant
+bound."""
 
 
 def normal_quantile(level: float) -> float:
@@ -32,10 +32,10 @@ def normal_quantile(level: float) -> float:
 
 
 def _checked(count: ArrayLike, total: ArrayLike) -> tuple[Real, Real]:
-    """Counts and totals as float64 of their common shape."""
+    """Check counts and totals, and return them as float64 arrays of their common shape."""
     x, n = np.broadcast_arrays(np.asarray(count, float), np.asarray(total, float))
     if np.any((x < 0) | (x > n)):
-        raise ValueError("a count lies between 0 and its total")
+        raise ValueError("a count must lie between 0 and its total")
     return x, n
 
 
@@ -76,15 +76,15 @@ def wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Rea
 
 
 def clopper_pearson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Real, Real]:
-    """Exact binomial interval for a proportion: it covers at least as often as its level says.
+    """Exact binomial interval for a proportion: it covers it at least as often as its level says.
 
     Parameters, results and errors are those of `wilson`.
 
     Notes
     -----
-    The bounds are the proportions at which `count` or more, and `count` or fewer, have probability
-    (1 − level)/2: quantiles of Beta(x, n − x + 1) and Beta(x + 1, n − x). C. J. Clopper and E. S.
-    Pearson (1934), Biometrika 26:404-413, doi:10.1093/biomet/26.4.404.
+    At the lower bound, `count` or more successes have probability (1 − level)/2; at the upper
+    bound, `count` or fewer have. They are quantiles of Beta(x, n − x + 1) and Beta(x + 1, n − x).
+    C. J. Clopper and E. S. Pearson (1934), Biometrika 26:404-413, doi:10.1093/biomet/26.4.404.
     """
     x, n = _checked(count, total)
     normal_quantile(level)
@@ -97,18 +97,18 @@ def clopper_pearson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> 
 def confidence_sequence(
     count: ArrayLike, total: ArrayLike, prior: float, level: float = 0.95
 ) -> tuple[Real, Real]:
-    """Interval for a proportion that stays valid when it is computed after every trial.
+    """Interval for a proportion that stays valid if it is computed after every trial.
 
     With independent trials, the intervals after 1, 2, 3, … trials all contain the proportion with
-    probability `level` or more, so they may decide when to stop.
+    probability `level` or more. So an interval may decide when to stop.
 
     Parameters
     ----------
     count, total : array_like of whole numbers
         Successes and trials, of any common shape.
     prior : float
-        k > 0, fixed before anything is counted: how many trials the mixture weighs.
-        `sequence_prior` has a good one for a width.
+        The weight k > 0 of the mixture, in trials, fixed before anything is counted.
+        `sequence_prior` computes a good one for a width.
     level : float
         Two-sided confidence level.
 
@@ -136,7 +136,9 @@ def confidence_sequence(
     """
     x, n = _checked(count, total)
     if not (0 < prior < np.inf and 0 < level < 1):
-        raise ValueError(f"prior = {prior} is above 0, and level = {level} between 0 and 1")
+        raise ValueError(
+            f"prior = {prior} must be above 0 and finite, and level = {level} between 0 and 1"
+        )
     estimate = np.divide(x, n, out=np.full(n.shape, 0.5), where=n > 0)
     # Exchanging successes and failures mirrors the interval.
     low = _sequence_low(x, n, estimate, prior, level)
@@ -144,7 +146,7 @@ def confidence_sequence(
 
 
 def _sequence_low(x: Real, n: Real, estimate: Real, k: float, level: float) -> Real:
-    """Lower bound of `confidence_sequence` by bisection of [0, estimate]."""
+    """Find the lower bound of `confidence_sequence` by bisection of [0, estimate]."""
     low, high = np.zeros(n.shape), estimate.copy()
     shift = gammaln(k) - gammaln(k + n) + np.log1p(-level)
     for _ in range(HALVINGS):
@@ -168,17 +170,17 @@ def sequence_prior(width: float) -> float:
 
     Notes
     -----
-    A proportion of one half takes some n = (1 + k/n)(2 ln(1/(1 − level)) + ln(1 + n/k)) / width²
-    trials, the fewest where n = 8k and hardly more from 4k to 30k. At k = 1/(2 width²) one half has
-    n = 19k, and proportions that take fewer trials have n nearer to 8k.
+    A proportion of one half needs about n = (1 + k/n)(2 ln(1/(1 − level)) + ln(1 + n/k)) / width²
+    trials. That is fewest where n = 8k, and hardly more from 4k to 30k. At k = 1/(2 width²) one
+    half has n = 19k, and proportions that need fewer trials have n nearer to 8k.
     """
     return 1 / (2 * width * width)
 
 
 def sequence_trials(share: float, width: float, level: float = 0.95) -> int:
-    """Trials that `confidence_sequence` needs for a width, about, if it counts this share of them.
+    """Number of trials that `confidence_sequence` needs for a width, if this share succeeds.
 
-    The number is largest for a share of one half.
+    The number is approximate, and largest for a share of one half.
     """
 
     def is_narrow(n: int) -> bool:
@@ -265,11 +267,11 @@ def crossings(
     """Find where a row of proportions passes a level with certainty.
 
     A proportion is surely above the level if its lower bound is, and surely below if its upper
-    bound is. Between two neighbours among the sure ones on different sides, the row passes the
-    level an odd number of times: `at` is the middle one, by straight lines between proportions;
-    `low` and `high` are those two neighbours. So the interval inverts the test that a proportion
-    equals the level and reaches to the next positions where the test rejects, whatever happens
-    between positions.
+    bound is. Take two sure proportions on different sides of the level with no other sure one
+    between them: the row passes the level an odd number of times between them. `at` is the middle
+    crossing, interpolated linearly; `low` and `high` are the positions of the two proportions. So
+    the interval inverts the test that a proportion equals the level: it reaches to the next
+    positions at which the test rejects.
 
     Parameters
     ----------
@@ -294,7 +296,7 @@ def crossings(
     """
     rows = [np.asarray(each, float) - level for each in (share, low, high)]
     if any(each.ndim != 1 or each.shape != rows[0].shape for each in rows):
-        raise ValueError("shares and their bounds form rows of the same length")
+        raise ValueError("shares and their bounds must be rows of the same length")
     sure = np.where(rows[1] > 0, 1, np.where(rows[2] < 0, -1, 0))
     positions = np.flatnonzero(sure)
     result = []

@@ -115,7 +115,7 @@ def _setting_columns(name: str, by_class: dict[Any, Record]) -> list[TableColumn
 
 
 def _shares(row: Record) -> str:
-    share, least, most = (percent(row[f"{name}_share"]) for name in ("converged", "least", "most"))
+    share, least, most = (percent(row[f"{name}_share"]) for name in ("converged", "min", "max"))
     return share if least == most else f"{share} ({least}–{most})".replace("%–", "–")
 
 
@@ -159,8 +159,8 @@ def terminal_table(classes: pd.DataFrame) -> list[str]:
         column("runs"),
         TableColumn("converged", lambda row: percent(row["converged_share"])),
         TableColumn("[95%]", lambda row: f"[{interval(row, 'converged')}]"),
-        TableColumn("least", lambda row: percent(row["least_share"])),
-        TableColumn("most", lambda row: percent(row["most_share"])),
+        TableColumn("lowest", lambda row: percent(row["min_share"])),
+        TableColumn("highest", lambda row: percent(row["max_share"])),
         TableColumn("p (Holm)", lambda row: p_value(row["p_holm"])),
         TableColumn("must be equal", lambda row: "yes" if row["holds"] else "no", True),
     ]
@@ -273,12 +273,12 @@ def _unequal(classes: pd.DataFrame) -> list[str]:
     start = "Functions that only negated inputs make of each other need not be equal, "
     if shown.empty:
         return [f"{start}but are not shown to differ."]
-    most = shown.iloc[int((shown["most_share"] - shown["least_share"]).argmax())].to_dict()
+    most = shown.iloc[int((shown["max_share"] - shown["min_share"]).argmax())].to_dict()
     some, every = shown["class"].nunique(), free["class"].nunique()
     where = f"{plain(some)} of {plain(every)} classes" if every > 1 else "their one class"
     return [
         f"{start}and in {where} they are not: those of {_class_name(most)} differ most, from "
-        f"{percent(most['least_share'])} to {percent(most['most_share'])}"
+        f"{percent(most['min_share'])} to {percent(most['max_share'])}"
         f"{_with(most, _class_keys(classes))}."
     ]
 
