@@ -106,6 +106,11 @@ def labels(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
     return [f"{name}, setup {setup}".removeprefix(", ") for name, setup in setups]
 
 
+def runs_in(summary: pd.DataFrame) -> str:
+    """How many runs and setups the rows of a summary have: `80 runs in 2 setups`."""
+    return f"{plural(int(summary['runs'].sum()), 'run')} in {plural(len(summary), 'setup')}"
+
+
 def interval(row: Record, name: str) -> str:
     """The 95% interval of a share, in percent: `83.8–85.2`."""
     return f"{percent(row[f'{name}_low'])}–{percent(row[f'{name}_high'])}".replace("%", "")

@@ -21,7 +21,7 @@ from fastbp.analysis.published import published, published_figures
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.figures import Drawing
 from fastbp.reporting.phrases import evenly, labels, plain, setting
-from fastbp.schema.text import plural, shortened
+from fastbp.schema.text import shortened
 from fastbp.store.npz import read_arrays
 from fastbp.store.provenance import LatestSweep
 
@@ -254,11 +254,6 @@ def _problem(store: Path, one: SetupCounts) -> Arrays | None:
         if T.ndim == 2 and X.ndim == 2 and len(X) == len(T) and T.size:
             return X, T
     return None
-
-
-def runs_in(rows: pd.DataFrame) -> str:
-    """How many runs and setups the rows of a summary stand for: `80 runs in 2 setups`."""
-    return f"{plural(int(rows['runs'].sum()), 'run')} in {plural(len(rows), 'setup')}"
 
 
 def by_strength(table: pd.DataFrame) -> pd.DataFrame:

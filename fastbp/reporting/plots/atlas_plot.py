@@ -1,4 +1,4 @@
-"""An atlas of truth tables: a tile for each function, in the classes that symmetry makes."""
+"""An atlas of truth tables: a tile for each function, grouped into classes by symmetry."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -12,6 +12,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
+from fastbp.analysis.counts import grouped
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.phrases import evenly, plain, setting
 from fastbp.reporting.plots.style import (
@@ -27,24 +28,25 @@ from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.schema.text import and_, plural
 
 MAX_TILES, MAX_BARS = 256, 8
-"""Functions and settings that are drawn: of more settings, so many evenly apart."""
+"""The most functions and settings that are drawn: of more settings, some are chosen at even
+distances."""
 
 _EDGES: NDArray[np.float64] = np.array([(0.085, -0.065), (0.0, -0.15), (0.15, 0.0), (0.04, 0.05)])
-"""Where an input that is 1 instead of 0 leads, in inches: into the picture, up, to the right, and
-one more."""
+"""In which direction a corner moves if an input is 1 instead of 0, in inches: into the picture, up,
+to the right, and a fourth one."""
 
 _TILE, _CUBE, _BAR, _GAP, _NAME = 0.355, 0.25, 0.24, 0.14, 0.21
-"""Inches: a tile's width, the heights of its cube and its bars, what is free beside a class, the
-height of its name."""
+"""In inches: the width of a tile, the heights of its cube and its bars, the gap after a class, and
+the height of its name."""
 
 _MARGIN, _HEAD, _LARGE = 0.12, 2.1, 2.6
-"""Inches of the margin and the head, and how many times larger its tile is."""
+"""Height of the margin and of the head in inches, and the enlargement of the tile in the head."""
 
 _APART = 0.06
 """Inches between tiles."""
 
 _BOLD = 9.8
-"""Points of letters as wide as bold ones of 8.5."""
+"""Font size whose letters are as wide as bold ones of size 8.5."""
 
 Point = tuple[float, float]
 
@@ -54,7 +56,7 @@ _Layout = tuple[
 
 
 class FunctionTile(NamedTuple):
-    """The upper left corner of a function's tile, and its rows of the table."""
+    """A tile: its upper left corner, and the truth table and rows of its function."""
 
     at: Point
     bits: str
@@ -62,7 +64,7 @@ class FunctionTile(NamedTuple):
 
 
 class _Bars(NamedTuple):
-    """The bars of each tile: the keys, their settings, and left edge and width of each bar."""
+    """The bars of each tile: the keys, their settings, and the left edge and width of each bar."""
 
     keys: list[str]
     settings: list[tuple[Any, ...]]
@@ -73,10 +75,10 @@ class _Bars(NamedTuple):
 def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw every function of an atlas as a tile: its truth table, and bars of its outcomes.
 
-    The truth table is drawn as the corners of a cube, with a bar of outcomes for each setting below
-    it. Classes under permuted and negated inputs and a negated output (`npn_class`) stand below
-    each other, those with the highest convergence rate first; a line joins the functions that are
-    alike under permuted inputs and a negated output alone (`pn_class`).
+    The truth table is drawn as the corners of a cube, and below it a bar of outcomes for each
+    setting. Classes under permuted and negated inputs and a negated output (`npn_class`) come one
+    after the other, the highest convergence rate first. A line joins the functions that are alike
+    under permuted inputs and a negated output alone (`pn_class`).
 
     Parameters
     ----------
@@ -105,7 +107,7 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
     settings = list(dict.fromkeys(zip(*(table[key] for key in keys), strict=True))) or [()]
     settings = [settings[i] for i in evenly(len(settings), MAX_BARS).tolist()]
     bars = _Bars(keys, settings, _places(settings))
-    tiles, classes, brackets, height = _laid_out(table)
+    tiles, classes, brackets, height = _layout(table)
     ax = ax or Figure(figsize=(WIDTH, height)).add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, WIDTH), ylim=(height, 0), aspect="equal")
     ax.axis("off")
@@ -121,16 +123,14 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
     return ax
 
 
-def _laid_out(table: pd.DataFrame) -> _Layout:
+def _layout(table: pd.DataFrame) -> _Layout:
     """Tiles, classes with the place of their names, lines under smaller classes, and the height."""
     tiles: list[FunctionTile] = []
     classes: list[tuple[Point, pd.DataFrame]] = []
     brackets: list[tuple[float, float, float]] = []
     x, y, high = _MARGIN, _HEAD, _CUBE + _BAR + 0.17
-    for _, rows in _by_share(table, "npn_class"):
-        parts = [
-            (list(dict.fromkeys(part["bits"])), part) for _, part in _by_share(rows, "pn_class")
-        ]
+    for rows in _by_share(table, "npn_class"):
+        parts = [(list(part["bits"].unique()), part) for part in _by_share(rows, "pn_class")]
         name, note = _named(rows)
         tiled = sum(len(names) * _TILE + _GAP for names, _ in parts)
         wide = max(tiled, inches(name, _BOLD) + inches(note, 7) + 0.25)
@@ -143,7 +143,7 @@ def _laid_out(table: pd.DataFrame) -> _Layout:
             while done < len(names):
                 some = min(len(names) - done, max(1, int((WIDTH - _MARGIN - x) / _TILE + 0.1)))
                 if x > _MARGIN and done + some < len(names):
-                    # A smaller class starts a new line rather than go over two.
+                    # A smaller class starts a new line, so that it does not go over two lines.
                     x, y = _MARGIN, y + high
                     continue
                 for bits in names[done : done + some]:
@@ -156,20 +156,20 @@ def _laid_out(table: pd.DataFrame) -> _Layout:
 
 
 def _named(rows: pd.DataFrame) -> tuple[str, str]:
-    """The name of a class, and the note beside it."""
+    """The name of a class, and the note that follows it."""
     first = rows.iloc[0]
     name = first["function"] if isinstance(first["function"], str) else first["npn_class"]
     return name, f"{first['npn_class']} · {plural(rows['bits'].nunique(), 'function')}"
 
 
-def _by_share(table: pd.DataFrame, key: str) -> list[tuple[str, pd.DataFrame]]:
-    """The classes of a table, those with the highest convergence rate first."""
-    groups = [(str(name), rows) for name, rows in table.groupby(key, sort=True)]
-    return sorted(groups, key=lambda group: -group[1]["converged"].sum() / group[1]["runs"].sum())
+def _by_share(table: pd.DataFrame, key: str) -> list[pd.DataFrame]:
+    """The rows of each class, those with the highest convergence rate first."""
+    classes = [rows for _, rows in table.groupby(key, sort=True)]
+    return sorted(classes, key=lambda rows: -rows["converged"].sum() / rows["runs"].sum())
 
 
 def _draw_cubes(ax: Axes, tiles: Sequence[FunctionTile], scale: float) -> None:
-    """Draw the truth tables: an edge for each input of each row, a dot where the target is 1."""
+    """Draw the truth tables as cubes, with a dot at each corner with a target of 1."""
     length = len(tiles[0].bits)
     d = length.bit_length() - 1
     inputs = np.arange(length)[:, None] >> np.arange(d)[::-1] & 1
@@ -185,7 +185,7 @@ def _draw_cubes(ax: Axes, tiles: Sequence[FunctionTile], scale: float) -> None:
 
 
 def _places(settings: Sequence[tuple[Any, ...]]) -> list[tuple[float, float]]:
-    """Left edge and width of the bar of each setting in a tile, with gaps between first keys."""
+    """Left edge and width of each setting's bar; a gap separates the values of the first key."""
     groups = np.cumsum(
         [i > 0 and len(one) > 1 and one[0] != settings[i - 1][0] for i, one in enumerate(settings)]
     )
@@ -195,7 +195,7 @@ def _places(settings: Sequence[tuple[Any, ...]]) -> list[tuple[float, float]]:
 
 
 def _draw_bars(ax: Axes, tiles: Sequence[FunctionTile], bars: _Bars, scale: float) -> None:
-    """Draw the outcomes: stacked bars, the converged at the bottom."""
+    """Draw the outcomes as stacked bars, with converged runs at the bottom."""
     boxes: dict[Outcome, list[Point]] = {outcome: [] for outcome in STACKED}
     for t in tiles:
         rows = {tuple(row[key] for key in bars.keys): row for row in t.rows.to_dict("records")}
@@ -214,7 +214,7 @@ def _draw_bars(ax: Axes, tiles: Sequence[FunctionTile], bars: _Bars, scale: floa
 
 
 def _shape(ax: Axes, points: NDArray[np.float64], each: int, **style: Any) -> None:
-    """Draw lines or boxes of so many points each as one element: thousands are slow to show."""
+    """Draw lines or boxes of `each` points as one element: thousands of elements are slow."""
     codes = np.full(len(points), Path.LINETO, np.uint8)
     codes[::each] = Path.MOVETO
     ax.add_patch(PathPatch(Path(points, codes), **style))
@@ -230,8 +230,8 @@ def _head(
     """Draw the title, and a large tile that explains the small ones."""
     d = len(tiles[0].bits).bit_length() - 1
     runs = plural(int(table["runs"].sum()), "run")
-    what = f"{plural(len(tiles), 'function')} of {d} inputs: how {runs} ended"
-    ax.text(0.1, 0.1, wrapped(title or what, WIDTH - 0.2, 12, 2), fontsize=12, va="top")
+    title = title or f"{plural(len(tiles), 'function')} of {d} inputs: how {runs} ended"
+    ax.text(0.1, 0.1, wrapped(title, WIDTH - 0.2, 12, 2), fontsize=12, va="top")
     large = min(tiles, key=_evenness)._replace(at=(_MARGIN + 1.35, 0.55))
     (left, top), scale = large.at, _LARGE
     _draw_cubes(ax, [large], scale)
@@ -241,9 +241,9 @@ def _head(
     ax.text(_MARGIN, top + 0.3, rows, fontsize=7.5, va="top")
     ax.text(_MARGIN, top + scale * _CUBE + 0.1, "how its runs ended", fontsize=7.5, va="top")
     x = left + scale * _TILE + 0.15
-    for i, text in enumerate(_explained(d, bars)):
-        line = clipped(text, WIDTH - _MARGIN - x, 8)
-        ax.text(x, top + 0.12 + 0.19 * i, line, fontsize=8, va="top")
+    for i, line in enumerate(_explained(d, bars)):
+        text = clipped(line, WIDTH - _MARGIN - x, 8)
+        ax.text(x, top + 0.12 + 0.19 * i, text, fontsize=8, va="top")
     handles = outcome_handles(each for each in STACKED if table[each.column].any())
     y = 1 - (top + scale * (_CUBE + _BAR) - 0.15) / ax.get_ylim()[0]
     legend(
@@ -261,13 +261,13 @@ def _head(
 
 
 def _evenness(tile: FunctionTile) -> float:
-    """Smaller for tiles with more kinds of outcomes."""
+    """A measure of how equal the shares of the outcomes are: smaller is more equal."""
     counts = tile.rows[[outcome.column for outcome in STACKED]].sum()
     return float(((counts / tile.rows["runs"].sum()) ** 2).sum())
 
 
 def _explained(d: int, bars: _Bars) -> Iterator[str]:
-    """What the parts of a tile are, in lines."""
+    """Explain the parts of a tile, line by line."""
     keys, settings, _ = bars
     ways = ("into the picture", "up", "to the right", "down")[3 - d if d < 4 else 0 :][:d]
     names = zip(("first", "second", "third", "fourth"), ways, strict=False)
@@ -275,18 +275,21 @@ def _explained(d: int, bars: _Bars) -> Iterator[str]:
     yield "A corner is a row of the truth table, black where its target is 1."
     yield f"An edge leads from 0 to 1 of an input: {edges}."
     yield (
-        "A line joins what permuted inputs and a negated output make alike, a name what negated "
-        "inputs too make alike."
+        "A line joins functions that are equal up to permuted inputs and a negated output; a name, "
+        "up to negated inputs too."
     )
-    if not keys:
-        return
     if len(keys) == 1:
         yield f"Bars from left to right: {keys[0]} {', '.join(plain(one[0]) for one in settings)}."
-        return
-    groups: dict[Any, list[str]] = {}
-    for one in settings:
-        rest = setting(dict(zip(keys[1:], one[1:], strict=True)), keys[1:])
-        groups.setdefault(one[0], []).append(rest if len(keys) > 2 else plain(one[1]))
-    second = f"{keys[1]} " * (len(keys) == 2)
-    texts = [f"{keys[0]} {plain(v)}: {second}{', '.join(group)}" for v, group in groups.items()]
-    yield f"Bars from left to right: {'; '.join(texts)}."
+    if len(keys) > 1:
+        rests = [
+            plain(one[1])
+            if len(keys) == 2
+            else setting(dict(zip(keys, one, strict=True)), keys[1:])
+            for one in settings
+        ]
+        second = f"{keys[1]} " * (len(keys) == 2)
+        texts = [
+            f"{keys[0]} {plain(value)}: {second}{', '.join(group)}"
+            for value, group in grouped(rests, [one[0] for one in settings]).items()
+        ]
+        yield f"Bars from left to right: {'; '.join(texts)}."

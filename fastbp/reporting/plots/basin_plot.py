@@ -1,4 +1,4 @@
-"""Runs on a grid of two initial weights: how soon each converges, or how it fails.
+"""A plane of two initial weights: how soon each run converges, or how it fails.
 
 Notes
 -----
@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm, to_rgb
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator, StrMethodFormatter
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from fastbp.analysis.basins import Basin
@@ -32,13 +32,13 @@ from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 from fastbp.schema.text import percent, plural
 
 MIN_PIXELS = 800
-"""Pixels of a side of the picture, at least: smaller grids get several for each run."""
+"""The fewest pixels of a side of the picture: smaller grids get several pixels for each run."""
 
-_NIGHT = 0.36
-"""Light of an outcome's colour that is left here: light belongs to the runs that converge."""
+_DARKENED = 0.36
+"""Brightness of the outcomes' colours here: bright colours are left to the runs that converge."""
 
 _MAGMA = ListedColormap(mpl.colormaps["magma"](np.linspace(0.06, 1, 256)))
-"""Without its darkest colours."""
+"""Matplotlib's colour map magma without its darkest colours."""
 
 
 @styled
@@ -52,14 +52,14 @@ def basin(
 ) -> Axes:
     """Draw a plane of two initial weights: the updates to convergence of each run, or its outcome.
 
-    The colours of updates are magma's, whose lightness rises evenly, on a log scale; those of
-    outcomes are theirs, darkened. Without `most` and `ax`, each run is a whole number of pixels of
-    a PNG file.
+    Updates have the colours of magma on a log scale, the brighter the later. The other outcomes
+    have their own colours, darkened. Without `most` and `ax`, each run is a whole number of pixels
+    of a PNG file.
 
     Parameters
     ----------
     runs : DataFrame or Basin
-        Runs of one setup whose `init` is a grid.
+        Runs of one setup with a grid as its `init`.
     ax : Axes, optional
         Where to draw; by default on a new figure.
     names : sequence of str
@@ -67,11 +67,11 @@ def basin(
     title : str, optional
         Instead of one with the number of runs.
     most : int, optional
-        Pixels of a side that the picture may hold: if the grid has more, each is the mean colour of
+        The most pixels of a side. If the grid has more points, each pixel is the mean colour of
         several runs.
     limits : tuple of float, optional
-        Updates of the first colour and of the last, which compared planes share; by default the
-        plane's own.
+        Updates of the first and the last colour, so that several planes can share a scale; by
+        default those of this plane.
     """
     map_ = runs if isinstance(runs, Basin) else Basin.of(runs)
     low, high = limits or map_.limits or (1.0, 1.0)
@@ -86,9 +86,10 @@ def basin(
     ax.tick_params(labelsize=9)
     ax.spines[:].set_visible(False)
     _legend(ax, map_, norm)
-    count = plural(int(np.count_nonzero(map_.present)), "run")
-    text = f"How {count} end, by where they start" if title is None else title
-    ax.set_title(wrapped(text, width_of(ax) + 1.8, 12), loc="left", fontsize=12)
+    if title is None:
+        count = plural(int(np.count_nonzero(map_.present)), "run")
+        title = f"How {count} end, by where they start"
+    ax.set_title(wrapped(title, width_of(ax) + 1.8, 12), loc="left", fontsize=12)
     return ax
 
 
@@ -97,7 +98,7 @@ def _show(ax: Axes, map_: Basin, norm: LogNorm, most: int | None) -> None:
     side, reach = map_.plane.side, map_.plane.reach
     image, cells = _reduced(_image(map_, norm), side if most is None else most)
     if most is not None:
-        # Viewers of SVG files blur one of few large pixels into the next.
+        # Programs that show SVG files blur large pixels into each other.
         each = max(1, MIN_PIXELS // len(image))
         image = np.repeat(np.repeat(image, each, axis=0), each, axis=1)
     edge = reach * (2 * cells / side - 1)
@@ -112,10 +113,11 @@ def _show(ax: Axes, map_: Basin, norm: LogNorm, most: int | None) -> None:
 
 
 def _image(map_: Basin, norm: LogNorm) -> NDArray[np.uint8]:
-    """RGBA, [row, column, 4]; transparent where there is no run."""
-    times = np.ma.masked_array(map_.times, ~map_.converged)
+    """Colours of all runs: RGBA, [row, column, 4]; transparent where there is no run."""
     with np.errstate(invalid="ignore"):
-        image: NDArray[np.uint8] = _MAGMA(norm(times), bytes=True)
+        image: NDArray[np.uint8] = _MAGMA(
+            norm(np.ma.masked_array(map_.times, ~map_.converged)), bytes=True
+        )
     for code, outcome in enumerate(OUTCOMES):
         if outcome != Outcome.CONVERGED:
             image[map_.codes == code] = (*_dark(outcome), 255)
@@ -124,13 +126,13 @@ def _image(map_: Basin, norm: LogNorm) -> NDArray[np.uint8]:
 
 
 def _dark(outcome: Outcome) -> tuple[int, ...]:
-    return tuple(round(255 * _NIGHT * part) for part in to_rgb(outcome.colour))
+    return tuple(round(255 * _DARKENED * part) for part in to_rgb(outcome.colour))
 
 
 def _reduced(image: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8], int]:
-    """An image of at most so many pixels a side, and how many pixels of the original it covers.
+    """Reduce an image to at most `most` pixels a side; each pixel is the mean of a square.
 
-    Each pixel is the mean of a square.
+    The second result is the number of original pixels that a side covers.
     """
     side = len(image)
     each = -(-side // most)
@@ -143,17 +145,17 @@ def _reduced(image: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8], in
 
 
 def _legend(ax: Axes, map_: Basin, norm: LogNorm) -> None:
-    """Beside the picture: the scale of updates and, below it, the outcomes of the other runs."""
+    """Draw, right of the picture, the scale of updates and the colours of the other outcomes."""
     shares, step = map_.shares, 0.2 / width_of(ax)
     if share := shares.pop(Outcome.CONVERGED, 0):
-        text = f"converged {percent(share)}\nafter so many updates"
+        text = f"converged {percent(share)}\nupdates until then:"
         ax.text(1 + step, 0.99, text, transform=ax.transAxes, fontsize=9, va="top")
-        beside = ax.inset_axes((1 + step, 0.42, step, 0.5))
-        scale = ax.figure.colorbar(ScalarMappable(norm, _MAGMA), cax=beside)
+        right = ax.inset_axes((1 + step, 0.42, step, 0.5))
+        scale = ax.figure.colorbar(ScalarMappable(norm, _MAGMA), cax=right)
         wide = float(norm.vmax) > 300 * float(norm.vmin)  # type: ignore[arg-type]
         log_ticks(scale.ax.yaxis, (1,) if wide else (1, 2, 5))
         scale.ax.yaxis.set_minor_locator(NullLocator())
-        scale.ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        scale.ax.yaxis.set_major_formatter("{x:,.0f}")
         scale.ax.tick_params(labelsize=8.5, length=2)
         scale.outline.set_visible(False)
     handles = [

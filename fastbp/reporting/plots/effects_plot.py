@@ -4,24 +4,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fastbp.reporting.plots.style import (
-    WIDTH,
-    alone,
-    bare,
-    inches,
-    name_rows,
-    styled,
-    titled,
-)
+from fastbp.reporting.plots.style import interval_axes, styled, titled
 from fastbp.schema.outcomes import Outcome
 from fastbp.schema.text import plural
 
 
 @styled
 def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
-    """Draw how each change of a setup moves the convergence rate, with its interval, best first.
+    """Draw how each change of a setup moves the convergence rate, with its interval.
 
-    Changes that fix are drawn in the colour of converged runs, all others in grey.
+    The rows of the table are drawn from the top down. Changes that fix the setup have the colour of
+    converged runs, all others are grey.
 
     Parameters
     ----------
@@ -33,10 +26,7 @@ def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = Non
     title : str, optional
         Instead of one with the number of seeds.
     """
-    names = list(map(str, table["change"]))
-    left = max((inches(name, 9) for name in names), default=0.5) + 0.4
-    tall = 0.26 * max(len(names), 1) + 1.5
-    ax = ax or alone(max(WIDTH, left + 5), tall, left=left, right=0.35, top=0.8, bottom=0.6)
+    ax = interval_axes(ax, list(map(str, table["change"])), 0.26 * max(len(table), 1) + 1.5, 0.8)
     for fixes, colour in ((True, Outcome.CONVERGED.colour), (False, "#777777")):
         rows = np.flatnonzero(table["fixes"].to_numpy(bool) == fixes)
         ends = ["difference", "difference_low", "difference_high"]
@@ -44,11 +34,8 @@ def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = Non
         ax.hlines(rows, low, high, color=colour, linewidth=1.4)
         ax.scatter(middle, rows, 28, colour, zorder=3)
     ax.axvline(0, color="black", linewidth=0.8)
-    name_rows(ax, names)
     ax.set_xlabel("change of the share of seeds that converge (percentage points)")
     seeds = plural(int(table["pairs"].max()) if len(table) else 0, "seed")
     changes = plural(int((table["cause"] != "placebo").sum()), "change")
     do = "does" if changes == "1 change" else "do"
-    titled(ax, title or f"What {changes} {do} to the same {seeds}", 10)
-    ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
-    return bare(ax)
+    return titled(ax, title or f"What {changes} {do} to the same {seeds}", 10)

@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fastbp.reporting.phrases import plain
+from fastbp.reporting.phrases import plain, runs_in
 from fastbp.reporting.plots.style import (
     INK,
     WIDTH,
@@ -25,10 +25,10 @@ from fastbp.reporting.plots.style import (
     wrapped,
 )
 from fastbp.schema.outcomes import Outcome
-from fastbp.schema.text import percent, plural
+from fastbp.schema.text import percent
 
 FEW_VALUES = 3
-"""Values of a key up to which no contour is drawn on a map: it would strike out the numbers in the
+"""With up to this many values of a key, a map has no contour: it would cross the numbers in the
 cells, which say more."""
 
 LINE = "; black line: 50%"
@@ -38,7 +38,7 @@ GAP = "#c4c4c8"
 """Colour of a cell without a setup."""
 
 _COLOUR = {"constant": Outcome.ONE_CLASS.colour, "constant_at_start": "#5B6C8C"}
-"""Colours of shares that are no outcome's."""
+"""Colours of shares that are not those of an outcome."""
 
 
 @styled
@@ -50,15 +50,16 @@ def heatmap(
     outcome: str = "converged",
     title: str | None = None,
 ) -> Axes:
-    """Draw the share of runs with an outcome over two keys, a cell for each setup.
+    """Draw the share of runs with an outcome over two keys, with a cell for each setup.
 
-    A contour is where it is one half. Values are in order and evenly spaced.
+    A contour marks a share of one half. The values of the keys are sorted and evenly spaced.
 
     Parameters
     ----------
     summary : DataFrame
         One row for each pair of values of `x` and `y`, the keys across and up.
     x, y : str
+        The keys.
     ax : Axes, optional
         Where to draw; by default on a new figure.
     outcome : str
@@ -89,9 +90,9 @@ def heatmap(
     _name_values(ax, columns, rows)
     ax.set_xlabel(x, fontsize=9)
     ax.set_ylabel(y, fontsize=9)
-    runs, setups = plural(int(summary["runs"].sum()), "run"), plural(len(summary), "setup")
-    text = f"Share {outcome} of {runs} in {setups}{LINE * line}" if title is None else title
-    return titled(ax, text, size=10)
+    if title is None:
+        title = f"Share {outcome} of {runs_in(summary)}{LINE * line}"
+    return titled(ax, title, size=10)
 
 
 def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> QuadMesh:
@@ -104,25 +105,25 @@ def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> QuadMesh:
 
 
 def _scale(ax: Axes, mesh: QuadMesh) -> None:
-    """Draw the scale of colours beside many cells."""
-    beside = ax.inset_axes((1.03, 0, 0.035, 1))
-    scale = ax.figure.colorbar(mesh, cax=beside, ticks=[0, 0.5, 1])
+    """Draw the scale of colours right of the cells."""
+    right = ax.inset_axes((1.03, 0, 0.035, 1))
+    scale = ax.figure.colorbar(mesh, cax=right, ticks=[0, 0.5, 1])
     scale.ax.set_yticklabels(["0%", "50%", "100%"], fontsize=7.5)
     scale.outline.set_visible(False)
 
 
 def _numbers(ax: Axes, shares: NDArray[np.float64], mesh: QuadMesh) -> None:
-    """Write the share into each of few cells."""
+    """Write the share into each cell."""
     text: Any = {"ha": "center", "va": "center", "fontsize": 7.5, "color": INK}
     for (row, column), share in np.ndenumerate(shares):
         if np.isfinite(share):
-            # The box keeps the contour from striking the number out.
+            # The box keeps the contour from crossing the number.
             box = {"facecolor": mesh.cmap(share), "edgecolor": "none", "pad": 0.8}
             ax.text(column, row, percent(share), bbox=box, **text)
 
 
 def _name_values(ax: Axes, columns: Sequence[Any], rows: Sequence[Any]) -> None:
-    """Name the values of both keys, as many as there is room for."""
+    """Name as many values of both keys as fit."""
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):
@@ -140,9 +141,9 @@ def _has_line(rows: pd.DataFrame, x: str, y: str, column: str) -> bool:
 
 
 def _every(names: Sequence[str], most: int) -> int:
-    """Every how many-th tick has its name, so that there are at most so many.
+    """Find the step between named ticks, so that at most `most` are named.
 
-    Of up to three times as few, the ones with the shortest names.
+    Among steps up to three times as large, the one with the shortest names is taken.
     """
     least = -(-len(names) // most)
     if least < 2:
@@ -164,11 +165,11 @@ def _size(value: object) -> tuple[float, str]:
 def heatmap_panels(
     x: str, y: str, panels: Sequence[tuple[str, pd.DataFrame]], title: str
 ) -> Figure:
-    """Draw heatmaps over two keys: the share converged and, below, the share constant.
+    """Draw heatmaps over two keys: the share converged and, below it, the share constant.
 
-    A column for each setting of the other keys. Of a single setting there is a panel too for the
-    share collapsed, and for the runs that were constant before the first update, if the rows have
-    `constant_at_start_share`.
+    Each setting of the other keys has a column. A single setting has more panels: the share
+    collapsed and, if the rows have `constant_at_start_share`, the share that was constant before
+    the first update.
 
     Parameters
     ----------
@@ -177,7 +178,7 @@ def heatmap_panels(
     panels : sequence of (str, DataFrame)
         The name of each setting and its rows of a summary.
     title : str
-        Of the sheet.
+        Title of the sheet.
     """
     drawn = [
         (outcome, f"{outcome}: {name}", rows)

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fastbp.reporting.phrases import labels as names_of
-from fastbp.reporting.phrases import plain
+from fastbp.reporting.phrases import labels, plain, runs_in
 from fastbp.reporting.plots.style import (
     INK,
     clipped,
@@ -22,17 +21,16 @@ from fastbp.reporting.plots.style import (
     width_of,
 )
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
-from fastbp.schema.text import plural
 
 _BAR = 6.4
 _ROW = 0.42
-"""Inches of the length of a full bar and of the height of its row."""
+"""Length of a full bar and height of its row, in inches."""
 
 _LABEL = 6.6
-"""Inches of a setup's name that are shown in a picture of outcomes."""
+"""Longest name of a setup in this picture, in inches."""
 
 Counts = Mapping[Outcome, NDArray[Any]]
-"""By outcome, for each setup."""
+"""For each outcome a value of each setup."""
 
 
 @styled
@@ -44,8 +42,8 @@ def outcome_bars(
 ) -> Axes:
     """Draw how the runs of each setup ended: a bar of stacked shares, with the counts.
 
-    Counts stand in their segment, or right of the bar if that is too narrow; counts of 0 are left
-    out.
+    Counts are written in their segments, or right of the bar if the segment is too narrow. Counts
+    of 0 are not written.
 
     Parameters
     ----------
@@ -56,7 +54,8 @@ def outcome_bars(
     title : str, optional
         Instead of one with the number of runs and setups.
     baseline : str, optional
-        Id of a setup whose name is bold, and from which others differ if many keys vary.
+        Id of a setup. Its name is bold, and if many keys vary, the other names show only what
+        differs from it.
 
     Returns
     -------
@@ -64,39 +63,41 @@ def outcome_bars(
         The figure is `ax.figure`.
     """
     total = summary["runs"].to_numpy()
-    names = [clipped(name, _LABEL, 9) for name in names_of(summary, baseline)]
-    names = [f"{name}  (n = {plain(n)})" for name, n in zip(names, total, strict=True)]
+    names = [
+        f"{clipped(name, _LABEL, 9)}  (n = {plain(n)})"
+        for name, n in zip(labels(summary, baseline), total, strict=True)
+    ]
     counts = {each: summary[each.column].to_numpy() for each in STACKED}
     bar = _BAR if ax is None else width_of(ax)
     fits = {
         each: count / total * bar > [inches(plain(n), 8.5) + 0.08 for n in count]
         for each, count in counts.items()
     }
-    beside = [_beside(counts, fits, row) for row in range(len(summary))]
-    ax = ax or _axes(names, beside)
-    _bars(ax, counts, total, fits, beside)
+    outside = [_outside(counts, fits, row) for row in range(len(summary))]
+    ax = ax or _axes(names, outside)
+    _bars(ax, counts, total, fits, outside)
     name_rows(ax, names)
     for label, setup in zip(ax.get_yticklabels(), summary["setup"], strict=True):
         label.set_fontweight("bold" if setup == baseline else "normal")
     ax.set(xlim=(0, 100), xlabel="share of runs (%)")
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
-    runs, setups = plural(int(total.sum()), "run"), plural(len(summary), "setup")
-    titled(ax, title or f"How {runs} in {setups} ended", 28)
+    titled(ax, title or f"How {runs_in(summary)} ended", 28)
     if len(summary):
         legend(ax, "lower left", (0, 1), ncols=len(OUTCOMES), fontsize=9, borderaxespad=0.3)
     return ax
 
 
-def _beside(counts: Counts, fits: Counts, row: int) -> str:
+def _outside(counts: Counts, fits: Counts, row: int) -> str:
     """The counts of a setup that do not fit into its bar."""
     shown = [each for each in STACKED if counts[each][row] and not fits[each][row]]
     return " · ".join(f"{plain(counts[each][row])} {each}" for each in shown)
 
 
 def _bars(
-    ax: Axes, counts: Counts, total: NDArray[Any], fits: Counts, beside: Sequence[str]
+    ax: Axes, counts: Counts, total: NDArray[Any], fits: Counts, outside: Sequence[str]
 ) -> None:
+    """Draw the bars and write the counts."""
     left = np.zeros(len(total))
     for outcome, count in counts.items():
         if not count.any():
@@ -108,16 +109,17 @@ def _bars(
         for row in np.flatnonzero(fits[outcome]).tolist():
             ax.text(left[row] + share[row] / 2, row, plain(count[row]), **text)
         left += share
-    for row, outside in enumerate(beside):
-        ax.text(101, row, outside, va="center_baseline", fontsize=8)
+    for row, counted in enumerate(outside):
+        ax.text(101, row, counted, va="center_baseline", fontsize=8)
 
 
-def _axes(names: Sequence[str], beside: Sequence[str]) -> Axes:
-    """Axes with bars of one length in every figure, and room for the texts around them."""
+def _axes(names: Sequence[str], outside: Sequence[str]) -> Axes:
+    """Make axes with bars of the same length in every figure, and room for the texts around."""
     widest = max((inches(name, 9) for name in names), default=0.0)
     left = 1.12 * widest + 0.2  # bold letters are wider
-    right = max((inches(text, 8) for text in beside), default=0.0) + 0.3
+    right = max((inches(text, 8) for text in outside), default=0.0) + 0.3
     below, above, high = 0.6, 1.3, _ROW * max(len(names), 1)
     width, height = left + _BAR + right, below + high + above
-    figure = Figure(figsize=(width, height))
-    return figure.add_axes((left / width, below / height, _BAR / width, high / height))
+    return Figure(figsize=(width, height)).add_axes(
+        (left / width, below / height, _BAR / width, high / height)
+    )

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from fastbp.analysis.summary import keys_of, settings_of
 from fastbp.reporting.phrases import evenly, setting
@@ -17,23 +16,25 @@ from fastbp.reporting.plots.style import (
     alone,
     bare,
     legend,
+    log_ticks,
     styled,
     titled,
 )
 from fastbp.schema.text import plural, shortened
 
 MAX_CURVES = 8
-"""Settings of the other keys whose response is drawn: of more, so many evenly spaced."""
+"""The most curves, one for each setting of the other keys: if there are more, some are chosen at
+even distances."""
 
 
 @styled
 def response_curves(
     summary: pd.DataFrame, key: str, ax: Axes | None = None, title: str | None = None
 ) -> Axes:
-    """Draw the share of runs converged over a numeric key, with Wilson's bounds as a band.
+    """Draw the convergence rate over a numeric key, with Wilson's bounds as a band.
 
-    A line for each setting of the other keys. The axis is logarithmic if the key's values are
-    positive and span a factor of ten. A thin line is at one half.
+    Each setting of the other keys has a line. The axis is logarithmic if the values are positive
+    and span a factor of ten. A thin line marks one half.
 
     Parameters
     ----------
@@ -56,17 +57,16 @@ def response_curves(
         label = shortened(setting(group.iloc[0], others), 60) if others else None
         rows = group.sort_values(key, key=_floats, kind="stable")
         x = _floats(rows[key])
-        look: Any = {"linewidth": 1.4, "marker": "o", "markersize": 3, "label": label}
-        ax.plot(x, 100 * rows["converged_share"], **style, **look)
+        dots: Any = {"marker": "o", "markersize": 3}
+        ax.plot(x, 100 * rows["converged_share"], **style, **dots, linewidth=1.4, label=label)
         low, top = (100 * rows[f"converged_{end}"] for end in ("low", "high"))
         ax.fill_between(x, low, top, color=style["color"], alpha=0.15, linewidth=0)
     least, most = _floats(summary[key]).agg(["min", "max"])
     if least > 0 and most >= 10 * least:
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1,) if most > 1000 * least else (1, 3)))
-        ax.xaxis.set_minor_formatter(NullFormatter())
-    if least == 0 or most < 1e6:
-        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        log_ticks(ax.xaxis, (1,) if most > 1000 * least else (1, 3))
+    elif least == 0 or most < 1e6:
+        ax.xaxis.set_major_formatter("{x:g}")
     ax.set(ylim=(-1, 101), xlabel=key, ylabel="converged (%)")
     if others:
         legend(ax, "upper left", (0, -0.14), fontsize=8.5, borderaxespad=0)

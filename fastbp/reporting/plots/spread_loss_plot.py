@@ -32,7 +32,7 @@ from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 from fastbp.schema.text import plural
 
 MAX_POINTS = 2_000
-"""Runs up to which each is a dot."""
+"""Up to this many runs, each is a dot."""
 
 _MARKERS = {
     Outcome.CONVERGED: "o",
@@ -55,8 +55,9 @@ def spread_loss(
 ) -> Axes:
     """Draw the loss of a setup's runs over the spread of their outputs, coloured by outcome.
 
-    Up to 2,000 runs are dots. Of more, each cell has the colour of its most frequent outcome, the
-    stronger the more runs are in it, on a log scale. Runs without a finite loss are left out.
+    Up to 2,000 runs are dots. More runs are counted in cells: a cell has the colour of its most
+    frequent outcome, the stronger the more runs it has, on a log scale. Runs without a finite loss
+    are left out.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def spread_loss(
     ax : Axes, optional
         Where to draw; by default on a new figure.
     constant_loss, collapse : float, optional
-        Loss of the best constant answer, and the threshold, each of which is marked.
+        Loss of the best constant answer, and the threshold of collapse; both are marked by lines.
     title : str, optional
         Instead of one with the number of runs.
     """
@@ -86,9 +87,10 @@ def spread_loss(
     ax.yaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
     ax.set_ylabel("loss", fontsize=9)
-    total = int(points["runs"].sum()) if "runs" in points else len(points)
-    text = f"Spread and loss of {plural(total, 'run')}" if title is None else title
-    return bare(titled(ax, text, size=10))
+    if title is None:
+        total = int(points["runs"].sum()) if "runs" in points else len(points)
+        title = f"Spread and loss of {plural(total, 'run')}"
+    return bare(titled(ax, title, size=10))
 
 
 def _largest_spread(points: pd.DataFrame) -> float:
@@ -96,7 +98,7 @@ def _largest_spread(points: pd.DataFrame) -> float:
 
 
 def _decades(losses: pd.Series[Any], constant_loss: float | None) -> tuple[float, float]:
-    """Limits of an axis of losses."""
+    """Limits of an axis for these losses."""
     positive = losses[losses > 0].astype(float)
     if not len(positive):
         return 1e-3, 1.0
@@ -112,12 +114,12 @@ def _dots(points: pd.DataFrame, ax: Axes) -> None:
 
 
 def _cells(points: pd.DataFrame, ax: Axes) -> None:
-    """A density: RGBA cells, transparent where there is no run."""
+    """Draw a density: RGBA cells, transparent where there is no run."""
     across = np.floor(points["spread"].to_numpy(float) * PER_SPREAD).astype(int)
     logs = np.log10(np.maximum(points["loss"].to_numpy(float), 1e-300))
     up = np.floor(logs * PER_DECADE).astype(int)
-    code = points["outcome"].map({outcome: i for i, outcome in enumerate(OUTCOMES)}).to_numpy(int)
-    weight = points["runs"].to_numpy() if "runs" in points else np.ones(len(points))
+    code = points["outcome"].map(OUTCOMES.index).to_numpy(int)
+    weight = points["runs"].to_numpy() if "runs" in points else 1
     base, wide, high = up.min(), across.max() + 1, up.max() - up.min() + 1
     counts = np.zeros((len(OUTCOMES), high, wide))
     np.add.at(counts, (code, up - base, across), weight)
@@ -137,7 +139,7 @@ def spread_loss_panels(
     collapses: Mapping[str, float],
     title: str,
 ) -> Figure:
-    """Draw a panel of spread and loss for each setup, all on the same axes.
+    """Draw a panel of spread and loss for each setup, all with the same limits.
 
     Parameters
     ----------
@@ -146,9 +148,9 @@ def spread_loss_panels(
     names : mapping
         Names of the setups, by id.
     constants, collapses : mapping
-        Losses of the best constant answer, and thresholds, by id, as far as they are known.
+        Losses of the best constant answer, and thresholds of collapse, by id, if they are known.
     title : str
-        Of the sheet.
+        Title of the sheet.
     """
     columns = 4 if len(names) > 6 else min(3, len(names))
     high = 1.75 if columns == 4 else 2.3
@@ -156,8 +158,8 @@ def spread_loss_panels(
     limits = _decades(density["loss"], max(constants.values(), default=0.0))
     for i, (ax, (setup, name)) in enumerate(zip(axes, names.items(), strict=True)):
         left, bottom = i % columns == 0, i + columns >= len(names)
-        some = density[density["setup"] == setup]
-        spread_loss(some, ax, constants.get(setup), collapses.get(setup), "")
+        points = density[density["setup"] == setup]
+        spread_loss(points, ax, constants.get(setup), collapses.get(setup), "")
         ax.set_title(wrapped(name, width_of(ax) + 0.1, 8, 2), loc="left", fontsize=8)
         ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         ax.set(xlim=(0, _largest_spread(density)), ylim=limits)

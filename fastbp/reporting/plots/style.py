@@ -4,11 +4,13 @@ import io
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, wraps
+from itertools import cycle
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -16,12 +18,13 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font, LoadFlags
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
+from fastbp.reporting.phrases import labels
 from fastbp.schema.outcomes import Outcome
 from fastbp.store import parquet
 
-# Text stays text in SVG files, and dollar signs in names stay dollar signs; ids come from the
+# Text stays text in SVG files, dollar signs in names stay dollar signs, and ids depend on the
 # content alone.
 STYLE: Any = {
     "text.parse_math": False,
@@ -31,30 +34,30 @@ STYLE: Any = {
 }
 
 INK = "#111111"
-"""Text on a colour; all other text is black, which a page may turn."""
+"""Colour of text on a colour. All other text is black, which a page changes in dark mode."""
 
 WIDTH = 9.6
-"""Inches of a sheet."""
+"""Width of a sheet in inches."""
 
 DPI = 150
-"""Pixels of an inch of a PNG file."""
+"""Pixels per inch of a PNG file."""
 
 LINES: list[Any] = [
     {"color": colour, "linestyle": style}
     for style in ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
     for colour in ("#0072B2", "black", "#9A6FB0", "#8A7A00")
 ]
-"""Line styles of setups: none has the colour of an outcome."""
+"""Line styles of setups; their colours are no outcome's."""
 
 THRESHOLD_LINE: Any = {"color": "black", "linewidth": 0.9, "linestyle": (0, (4, 2))}
-"""Line of the loss of the best constant answer."""
+"""Style of the line at the loss of the best constant answer."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 def styled(draw: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Draw in the style of all pictures, with all texts taken literally: `$` is no formula."""
+    """Make a function draw in the style of all pictures, with literal text: `$` is no formula."""
 
     @wraps(draw)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -70,13 +73,13 @@ def styled(draw: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 def inches(text: str, size: float) -> float:
-    """The width of a text of so many points in DejaVu Sans, about, and in similar fonts."""
+    """Width of a text in inches, roughly, at a font size in points: that of DejaVu Sans."""
     return 1.06 * sum(map(_advance, text)) * size / 72
 
 
 @cache
 def _advance(letter: str) -> float:
-    """The width of a letter as a share of the size; 1 if DejaVu Sans lacks it."""
+    """The width of a letter as a share of the font size; 1 if DejaVu Sans lacks the letter."""
     font = _font()
     if not font.get_char_index(ord(letter)):
         return 1.0
@@ -89,7 +92,7 @@ def _font() -> FT2Font:
 
 
 def clipped(text: str, wide: float, size: float, more: bool = False) -> str:
-    """The beginning of a text that fits into so many inches; `more`, if there is more of it."""
+    """Cut a text to a width in inches and end it with …; `more`, if more text would follow."""
     if inches(text, size) <= wide and not more:
         return text
     ends = np.cumsum([inches(letter, size) for letter in text])
@@ -97,15 +100,14 @@ def clipped(text: str, wide: float, size: float, more: bool = False) -> str:
 
 
 def wrapped(text: str, wide: float, size: float, lines: int = 3) -> str:
-    """A text in some lines of so many inches, broken at spaces if it has any, else anywhere."""
-    rows = [""]
+    """Break a text into lines of a width in inches: at spaces, or within words that are wider."""
+    rows: list[str] = []
     for word in text.split():
-        longer = f"{rows[-1]} {word}" if rows[-1] else word
+        longer = f"{rows[-1]} {word}" if rows else word
         if inches(longer, size) <= wide:
-            rows[-1] = longer
+            rows[-1:] = [longer]
             continue
-        if rows[-1]:
-            rows.append("")
+        rows.append("")
         for letter in word:
             if rows[-1] and inches(rows[-1] + letter, size) > wide:
                 rows.append("")
@@ -116,7 +118,7 @@ def wrapped(text: str, wide: float, size: float, lines: int = 3) -> str:
 
 
 def width_of(ax: Axes) -> float:
-    """The inches that axes are wide."""
+    """Width of axes in inches."""
     return float(ax.get_window_extent().width / ax.get_figure(root=True).dpi)  # type: ignore[union-attr]
 
 
@@ -128,9 +130,8 @@ def alone(
     top: float = 0.6,
     bottom: float = 0.6,
 ) -> Axes:
-    """Axes of a new figure, with these margins in inches."""
-    figure = Figure(figsize=(width, height))
-    return figure.add_axes(
+    """Make a new figure with one axes; the margins are in inches."""
+    return Figure(figsize=(width, height)).add_axes(
         (
             left / width,
             bottom / height,
@@ -151,7 +152,7 @@ def sheet(
     bottom: float = 0.6,
     gap: tuple[float, float],
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of equal panels, as wide as a page.
+    """Make a figure of equal panels, as wide as a page.
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ def sheet(
     gap : tuple of float
         Inches between panels, across and down.
     """
-    # Not by matplotlib's own layouts: their last bits differ from one time to the next.
+    # matplotlib's own layouts are not used: their last bits differ from one time to the next.
     rows = -(-panels // columns)
     height = top + bottom + rows * high + (rows - 1) * gap[1]
     wide = (WIDTH - left - right - (columns - 1) * gap[0]) / columns
@@ -180,7 +181,7 @@ def sheet(
 
 
 def headed(figure: Figure, title: str) -> Figure:
-    """A sheet with its title above."""
+    """Write the title of a sheet at its top."""
     top = 1 - 0.1 / figure.get_figheight()
     text = wrapped(title, WIDTH - 0.2, 12)
     figure.text(0.1 / WIDTH, top, text, fontsize=12, va="top", ha="left")
@@ -188,13 +189,13 @@ def headed(figure: Figure, title: str) -> Figure:
 
 
 def titled(ax: Axes, title: str, pad: float | None = None, size: float = 12) -> Axes:
-    """Axes with a title on the left, in lines that fit."""
+    """Write the title of axes above their left edge, in lines that fit."""
     ax.set_title(wrapped(title, width_of(ax), size), loc="left", fontsize=size, pad=pad)
     return ax
 
 
 def bare(ax: Axes) -> Axes:
-    """Axes without the spines that say nothing."""
+    """Remove the spines above and on the right of axes, and set the size of tick labels."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=9)
     ax.margins(x=0.01)
@@ -202,25 +203,47 @@ def bare(ax: Axes) -> Axes:
 
 
 def log_ticks(axis: Axis, subs: Sequence[int]) -> None:
-    """Ticks of a logarithmic axis in plain numbers: matplotlib's own are formulas."""
+    """Label a logarithmic axis with plain numbers, where matplotlib writes powers of ten."""
     axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 
 
 def name_rows(ax: Axes, names: Sequence[str]) -> None:
-    """Name the rows of axes from the top down."""
+    """Name the rows of axes, from the top down."""
     ax.set_yticks(range(len(names)), names, fontsize=9, va="center_baseline")
     ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
 
 
+def interval_axes(ax: Axes | None, names: Sequence[str], height: float, top: float) -> Axes:
+    """Prepare axes with a named row for each interval, on a new figure of this height if needed."""
+    if ax is None:
+        left = max((inches(name, 9) for name in names), default=0.5) + 0.4
+        ax = alone(max(WIDTH, left + 5), height, left=left, right=0.35, top=top, bottom=0.6)
+    name_rows(ax, names)
+    ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
+    return bare(ax)
+
+
+def curves(
+    table: pd.DataFrame, baseline: str | None, wide: float
+) -> list[tuple[str, pd.DataFrame, Any]]:
+    """Name, rows and line style of each setup in a table; names are cut to a width in inches."""
+    setups = [rows for _, rows in table.groupby("setup", sort=False)]
+    names = labels(table.drop_duplicates("setup"), baseline) if setups else []
+    return [
+        (clipped(name, wide, 8.5), rows, style)
+        for name, rows, style in zip(names, setups, cycle(LINES))
+    ]
+
+
 def legend(where: Axes | Figure, loc: Any, at: tuple[float, float], **style: Any) -> None:
-    """A legend without a frame, that corner of it at a point of the axes or the figure."""
+    """Draw a legend without a frame; `loc` is the corner of it that lies at the point `at`."""
     where.legend(loc=loc, bbox_to_anchor=at, frameon=False, **style)
 
 
 def outcome_handles(outcomes: Iterable[Outcome]) -> list[Any]:
-    """Legend entries of outcomes: squares in their colours."""
+    """Make legend entries of outcomes: squares in their colours."""
     return [
         Line2D([], [], color=outcome.colour, label=outcome, marker="s", linestyle="")
         for outcome in outcomes
@@ -228,23 +251,24 @@ def outcome_handles(outcomes: Iterable[Outcome]) -> list[Any]:
 
 
 def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
-    """A figure as a file in memory: the same bytes for the same figure and library versions.
+    """Encode a figure as a file: the same bytes for the same figure and library versions.
 
     Parameters
     ----------
     figure : Figure
+        The figure.
     kind : str
         `svg`, `png` or `pdf`.
     tight : bool
-        Cut to what is drawn, which takes twice the time; else as large as the figure says.
+        Whether to cut away empty margins, which takes twice the time.
     """
     dated = {"svg": "Date", "png": "Software", "pdf": "CreationDate"}
     buffer = io.BytesIO()
-    # Half the time, a tenth more bytes.
+    # Level 3 takes half the time of the usual one, for a tenth more bytes.
     fast: Any = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
     with mpl.rc_context(STYLE), warnings.catch_warnings():
-        # A file may be named in any script; browsers have letters for it, and nobody can do
-        # anything about those of a PNG file.
+        # Names may be in any script. Browsers have letters for it; a PNG file without them cannot
+        # be helped.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(
             buffer,
@@ -259,16 +283,17 @@ def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
 
 
 def save(figure: Figure, stem: str | Path) -> tuple[Path, Path]:
-    """Write a figure as `STEM.svg` and `STEM.png`; a folder that is missing is made.
+    """Write a figure as `STEM.svg` and `STEM.png`, and make the folder if it is missing.
 
     Returns
     -------
     svg, png : Path
+        The two files.
 
     Raises
     ------
     OSError
-        If they cannot be written; a file is written completely or not at all.
+        If a file cannot be written. A file is written completely or not at all.
     """
     written = [Path(f"{stem}.{kind}") for kind in ("svg", "png")]
     for path in written:

@@ -1,8 +1,8 @@
-"""Single runs: their outputs and measures over their updates, and what they answer at the end."""
+"""Single runs: their outputs and measures over their updates, and their outputs at the end."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import cycle, pairwise
+from itertools import cycle, groupby, pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from fastbp.reporting.phrases import evenly, plain
@@ -22,15 +22,15 @@ from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.schema.text import plural
 
 MAX_EVALUATIONS, MAX_LINES = 400, 200
-"""Points of a curve, and outputs of a run, that a picture shows."""
+"""The most points of a curve, and the most outputs of a run, that a picture shows."""
 
 FEW_ROWS = 16
-"""Rows of a problem up to which the line of each can be followed."""
+"""Up to this many rows of a problem, lines are thick: each can be followed."""
 
 _TARGETS = LinearSegmentedColormap.from_list(
     "targets", mpl.colormaps["cividis"](np.linspace(0, 0.8, 64))
 )
-"""From the lowest target to the highest; the rest of the map is hard to see on white."""
+"""Colours from the lowest to the highest target: those of cividis that are easy to see on white."""
 
 _CURVES: list[Any] = [{"color": "#0072B2"}, {"color": "black", "linestyle": (0, (4, 1.5))}]
 
@@ -42,7 +42,7 @@ _PANELS: list[tuple[list[str], str, bool]] = [
     (["saturation"], "saturation", False),
     (["grad_norm"], "gradient norm", True),
 ]
-"""Measures of each panel, its label, and whether it is logarithmic."""
+"""The measures of each panel, its label, and whether its axis is logarithmic."""
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height in points."""
@@ -68,7 +68,7 @@ def trajectory(
     T : float64 array, [row, output]
         Targets.
     title, note : str
-        What stands above, the note below the title.
+        The title, and a note below it.
     converged_at : int, optional
         Updates at the evaluation at which the run first converged.
     """
@@ -76,18 +76,26 @@ def trajectory(
     above, below = 0.45 + 0.18 * len(heading), 0.8
     height = above + 5.0 + below
     figure = Figure(figsize=(11, height))
-    # Not matplotlib's constrained layout: its last bits differ from one time to the next.
-    margins: Any = {"left": 0.06, "right": 0.99, "wspace": 0.2, "hspace": 0.3}
-    margins |= {"bottom": below / height, "top": 1 - above / height}
-    ratios: Any = {"height_ratios": (0.15, 1, 1, 1, 1), "width_ratios": (1.15, 1)}
-    grid = figure.add_gridspec(5, 2, **ratios, **margins)
+    # matplotlib's constrained layout is not used: its last bits differ from one time to the next.
+    grid = figure.add_gridspec(
+        5,
+        2,
+        height_ratios=(0.15, 1, 1, 1, 1),
+        width_ratios=(1.15, 1),
+        left=0.06,
+        right=0.99,
+        wspace=0.2,
+        hspace=0.3,
+        bottom=below / height,
+        top=1 - above / height,
+    )
     outputs = output_curves(evaluations, T, figure.add_subplot(grid[1:, 0]))
     outcome_strip(evaluations, figure.add_subplot(grid[0, 0], sharex=outputs), converged_at)
     panels = [figure.add_subplot(grid[i, 1], sharex=outputs) for i in range(1, 5)]
     for ax, (names, label, log) in zip(panels, _PANELS, strict=True):
         measure_curves(evaluations, names, ax, label, log)
     outputs.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    outputs.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    outputs.xaxis.set_major_formatter("{x:,.0f}")
     for ax in (outputs, *panels):
         if ax in (outputs, panels[-1]):
             ax.set_xlabel("updates")
@@ -110,7 +118,7 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
     ax : Axes
         Where to draw.
     converged_at : int, optional
-        Named in the legend.
+        Updates of the first convergence, which the legend names.
     """
     shown = _shown(evaluations)
     updates = shown["updates"].to_numpy(np.float64)
@@ -127,8 +135,8 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
             Line2D([], [], **_CONVERGED, label=f"first converged at {plain(converged_at)}")
         )
     style: Any = {"fontsize": 9, "borderpad": 0, "handlelength": 1.2, "columnspacing": 1.2}
-    columns = len(handles)
-    legend(ax, "lower left", (0, 1), handles=handles, ncols=columns, borderaxespad=0.2, **style)
+    style |= {"handles": handles, "ncols": len(handles)}
+    legend(ax, "lower left", (0, 1), borderaxespad=0.2, **style)
     ax.set_yticks([])
     ax.tick_params(axis="x", bottom=False, labelbottom=False)
     ax.spines[:].set_visible(False)
@@ -136,10 +144,10 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
 
 
 def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -> Axes:
-    """Draw the outputs of a run over its updates, a line for each row and output unit.
+    """Draw the outputs of a run over its updates, with a line for each row and output unit.
 
-    Lines are coloured by their target. Of very many lines some are drawn, and the label says how
-    many.
+    The colour of a line shows its target. If there are very many lines, some are drawn, and the
+    label says how many.
 
     Parameters
     ----------
@@ -164,15 +172,15 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
         colour = _TARGETS(place(targets[line]))
         ax.plot(shown["updates"], outputs[:, line], color=colour, **style)
     values = np.unique(T)
-    for value in values[np.unique(evenly(len(values), 5))].tolist():
+    for value in values[evenly(len(values), 5)].tolist():
         colour = _TARGETS(place(value))
         ax.axhline(value, color=colour, linewidth=1.2, linestyle=(0, (1, 2)), zorder=0)
         ax.plot([], [], color=colour, linewidth=1.6, label=f"target {value:.3g}")
     some = "" if len(lines) == T.size else f"{plain(len(lines))} of "
     label = f"{some}{plain(T.size)} output{'s'[: T.size != 1]} over {plain(len(T))} rows"
     ax.set(ylim=(-0.03, 1.03), ylabel=label)
-    look: Any = {"ncols": 5, "fontsize": 8.5, "handlelength": 1.2, "columnspacing": 1.2}
-    legend(ax, "upper center", (0.5, -0.1), **look)
+    style = {"ncols": 5, "fontsize": 8.5, "handlelength": 1.2, "columnspacing": 1.2}
+    legend(ax, "upper center", (0.5, -0.1), **style)
     return bare(ax)
 
 
@@ -190,9 +198,10 @@ def measure_curves(
     ax : Axes
         Where to draw.
     label : str
-        Of the axis.
+        Label of the axis.
     log : bool
-        On a logarithmic axis, without zeros, if they span a factor of 10; else they are shares.
+        Whether the axis is logarithmic, without zeros, if the values span a factor of 10. If not,
+        the measures are shares.
     """
     shown = _shown(evaluations)
     values = shown[[*names]].to_numpy(np.float64)
@@ -210,17 +219,18 @@ def measure_curves(
         ax.set_ylim(-0.04, 1.04 * max([1.0, *positive]))
     ax.set_ylabel(label)
     if len(names) > 1:
-        look: Any = {"borderaxespad": 0, "borderpad": 0, "fontsize": 8.5, "handlelength": 2.4}
-        legend(ax, "lower right", (1, 1), ncols=len(names), **look)
+        style = {"borderaxespad": 0, "borderpad": 0, "fontsize": 8.5, "handlelength": 2.4}
+        legend(ax, "lower right", (1, 1), ncols=len(names), **style)
     return bare(ax)
 
 
 def _shown(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """The evaluations that a curve shows."""
     return evaluations.iloc[evenly(len(evaluations), MAX_EVALUATIONS)]
 
 
 def _marked(shown: pd.DataFrame) -> dict[str, Any]:
-    """Few evaluations are dots: the lines between them are drawn, not measured."""
+    """Mark the evaluations by dots if there are few: between them nothing was measured."""
     return {"marker": "o", "markersize": 3} if len(shown) <= 30 else {}
 
 
@@ -228,7 +238,7 @@ def _marked(shown: pd.DataFrame) -> dict[str, Any]:
 def learning_curves(
     traces: Mapping[str, pd.DataFrame], ax: Axes, measure: str = "loss", title: str | None = None
 ) -> Axes:
-    """Draw a measure of several runs over their updates, each in the colour of its outcome.
+    """Draw a measure of several runs over their updates, each run in the colour of its outcome.
 
     Parameters
     ----------
@@ -246,16 +256,17 @@ def learning_curves(
         shown = _shown(evaluations)
         outcome = Outcome(str(evaluations["outcome"].iloc[-1]))
         style: Any = {"color": outcome.colour, "linestyle": dash, "linewidth": 1.4}
-        label = f"{clipped(name, 6.5, 8)}: {outcome}"
-        ax.plot(shown["updates"], shown[measure], **style, label=label)
+        style["label"] = f"{clipped(name, 6.5, 8)}: {outcome}"
+        ax.plot(shown["updates"], shown[measure], **style)
     if measure in ("loss", "grad_norm"):
         ax.set_yscale("log")
         log_ticks(ax.yaxis, (1, 3))
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     words = measure.replace("_", " ")
     ax.set(xlabel="updates", ylabel=words)
-    what = f"{words} of {plural(len(traces), 'run')} over their updates"
-    ax.set_title(what if title is None else title, loc="left", fontsize=10)
+    if title is None:
+        title = f"{words} of {plural(len(traces), 'run')} over their updates"
+    ax.set_title(title, loc="left", fontsize=10)
     legend(ax, "upper left", (0, -0.16), fontsize=8, handlelength=2.6, borderaxespad=0)
     return bare(ax)
 
@@ -266,7 +277,7 @@ def learning_sheet(traces: Mapping[str, pd.DataFrame], title: str) -> Figure:
     figure, axes = sheet(2, 2, 2.8, top=0.9, bottom=0.75 + 0.18 * len(traces), gap=(0.8, 0))
     for ax, measure in zip(axes, ("loss", "spread"), strict=True):
         learning_curves(traces, ax, measure, "")
-    axes[1].get_legend().remove()  # type: ignore[union-attr]  # the same as the first's
+    axes[1].get_legend().remove()  # type: ignore[union-attr]  # it repeats the first one
     return headed(figure, title)
 
 
@@ -278,18 +289,18 @@ def answers(
     outcome: str,
     title: str | None = None,
 ) -> Axes:
-    """Draw what a network answers: a dot for each output of each row, a line at its target.
+    """Draw the outputs of a network: a dot for each output of each row, and a line at its target.
 
     Parameters
     ----------
     outputs : float array
-        Row-major.
+        The outputs, row-major.
     T : float64 array, [row, output], optional
         Targets, if they are known.
     ax : Axes
         Where to draw.
     outcome : str
-        The dots have its colour.
+        The outcome that gives the dots their colour.
     title : str, optional
         Instead of one with the number of outputs.
     """
@@ -311,8 +322,9 @@ def answers(
     ax.set_yticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7.5)
     ax.set(xlim=(-0.6, outputs.size - 0.4), ylim=(-0.06, 1.06))
     ax.set_xlabel("row", fontsize=8, labelpad=1)
-    text = f"{plural(outputs.size, 'output')}: {outcome}" if title is None else title
-    ax.set_title(text, loc="left", fontsize=8.5, pad=3)
+    if title is None:
+        title = f"{plural(outputs.size, 'output')}: {outcome}"
+    ax.set_title(title, loc="left", fontsize=8.5, pad=3)
     ax.tick_params(length=2)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
@@ -324,7 +336,7 @@ def answers_sheet(
     names: Sequence[str],
     title: str,
 ) -> tuple[Figure, list[Box]]:
-    """Draw what several networks answer: five in a row, each outcome in rows of its own.
+    """Draw the outputs of several networks: five in a row; each outcome starts a new row.
 
     Parameters
     ----------
@@ -333,19 +345,19 @@ def answers_sheet(
     names : sequence of str
         A name for each.
     title : str
-        Of the sheet.
+        Title of the sheet.
 
     Returns
     -------
     figure : Figure
+        The sheet.
     boxes : list
-        The box of each of the axes with its labels, without the name.
+        For each network the box of its axes and labels, without the name.
     """
     places: list[int] = []
-    for i, (_, _, outcome) in enumerate(runs):
-        next_place = places[-1] + 1 if places else 0
-        same = not i or outcome == runs[i - 1][2]
-        places.append(next_place if same else -(-next_place // _COLUMNS) * _COLUMNS)
+    for _, same in groupby(outcome for _, _, outcome in runs):
+        start = -(-(places[-1] + 1) // _COLUMNS) * _COLUMNS if places else 0
+        places += range(start, start + len(list(same)))
     panels = -(-(places[-1] + 1) // _COLUMNS) * _COLUMNS
     figure, axes = sheet(panels, _COLUMNS, 1.1, left=0.4, top=0.85, gap=(0.35, 0.65))
     for i in sorted(set(range(len(axes))) - set(places), reverse=True):

@@ -11,8 +11,8 @@ from fastbp.analysis.axes import critical, has_gaps, map_axes, the_map, with_wid
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
-from fastbp.reporting.phrases import apart, evenly, extreme, named, plain, row_of, setting
-from fastbp.reporting.report_data import Content, ReportData, Section, runs_in, settings_of
+from fastbp.reporting.phrases import apart, evenly, extreme, named, plain, row_of, runs_in, setting
+from fastbp.reporting.report_data import Content, ReportData, Section, settings_of
 from fastbp.reporting.sections.response_section import extremes
 from fastbp.schema.text import and_, percent, plural
 

@@ -6,8 +6,8 @@ from fastbp.analysis.summary import keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure, TableColumn
 from fastbp.reporting.html_tables import column, listed, setting_columns, setup_table, text_table
-from fastbp.reporting.phrases import Record, extreme, interval, plain
-from fastbp.reporting.report_data import Content, ReportData, Section, runs_in
+from fastbp.reporting.phrases import Record, extreme, interval, plain, runs_in
+from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.outcomes import STACKED
 from fastbp.schema.text import percent
 

@@ -6,8 +6,8 @@ from fastbp.analysis.axes import curve_keys, with_width_and_depth
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
-from fastbp.reporting.phrases import extreme, setting
-from fastbp.reporting.report_data import Content, ReportData, Section, runs_in
+from fastbp.reporting.phrases import extreme, runs_in, setting
+from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import percent
 
 

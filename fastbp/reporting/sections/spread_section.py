@@ -4,8 +4,8 @@ from fastbp.analysis import summary
 from fastbp.analysis.histograms import constant_loss
 from fastbp.reporting import plots
 from fastbp.reporting.html_tables import listed
-from fastbp.reporting.phrases import Record
-from fastbp.reporting.report_data import Content, ReportData, Section, runs_in
+from fastbp.reporting.phrases import Record, runs_in
+from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import percent
 
 
