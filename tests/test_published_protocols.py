@@ -184,13 +184,13 @@ def test_a_sweep_of_ones_own(mine: Path, here, tmp_path: Path) -> None:
     own = runs[runs["lr"] == 7]["converged_at"]
     assert table["ours"].tolist()[1:] == pytest.approx([own.notna().mean(), own.mean()])
     beside = done.stdout.rpartition("\n\n")[2].splitlines()
-    assert beside[0].startswith("Published beside ours")
+    assert beside[0].startswith("Published figures and ours")
     assert beside[1].startswith(
         "Mine & <others>, 1990: 1 of 2 published figures agrees with the baseline (not mean);"
     )
 
     html = (store / "report.html").read_text("utf-8")
-    assert '<h2 id="published">Published beside ours</h2>' in html
+    assert '<h2 id="published">Published figures and ours</h2>' in html
     assert '<a href="published.csv">' in html
     assert "Mine &amp; &lt;others&gt;, 1990: 1 of 2 published figures agrees" in html
     assert "<dt>success</dt>" in html
@@ -200,7 +200,7 @@ def test_a_sweep_of_ones_own(mine: Path, here, tmp_path: Path) -> None:
     mine.write_text(MINE.partition("[[published]]")[0])
     done = here("sweep", mine, "--no-report")
     assert "nothing to train" in done.stderr, "no run changes with what others printed"
-    assert "Published beside ours" not in done.stdout
+    assert "Published figures and ours" not in done.stdout
     assert not (store / "published.csv").exists()
 
 

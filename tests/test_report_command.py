@@ -293,7 +293,7 @@ class TestLatestSweep:
         text = (store / "sweep.toml").read_text()
         for seeds, said in (
             (80, "Not complete: 160 of the 320 requested runs"),
-            (9, "There are more seeds than the 9 that the sweep asks for"),
+            (9, "There are more seeds than the 9 that the sweep requests"),
         ):
             (store / "sweep.toml").write_text(text.replace("seeds = 40", f"seeds = {seeds}"))
             assert here("report", "store").returncode == 0
@@ -303,7 +303,7 @@ class TestLatestSweep:
         text = (store / "sweep.toml").read_text()
         for seeds, said in (
             ([40, 40, 41, 40], "Not complete: 160 of the 161 requested runs"),
-            ([40, 39, 40, 40], "There are more seeds of some setups than the sweep asks for"),
+            ([40, 39, 40, 40], "There are more seeds of some setups than the sweep requests"),
         ):
             (store / "sweep.toml").write_text(f"{text}seeds = {seeds}\n")
             assert here("report", "store").returncode == 0

@@ -222,10 +222,9 @@ def ends(rows: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.flo
     if unknown or np.any(codes < 0):
         first = min(map(repr, unknown), default="null")
         raise ValueError(f"outcome {first} is none of {', '.join(OUTCOMES)}")
-    place: NDArray[np.int8] = np.array([OUTCOMES.index(word) for word in words], np.int8)
     return (
         rows["seed"].to_numpy(np.int64),
-        place.take(codes),
+        np.array([OUTCOMES.index(word) for word in words], np.int8).take(codes),
         rows["converged_at"].to_numpy(np.float64, na_value=np.nan),
     )
 

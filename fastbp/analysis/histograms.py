@@ -69,8 +69,7 @@ class HistogramBuilder:
         """Add runs: their seeds, positions in `OUTCOMES`, and measures `PICTURED`, each [run]."""
         spread, loss = measured["spread"], measured["loss"]
         decided = [OUTCOMES.index(each) for each in (Outcome.CONVERGED, Outcome.DIVERGED)]
-        undecided = spread[~np.isin(codes, decided)]
-        self._below += [_below(undecided), _below(measured["spread_start"])]
+        self._below += [_below(spread[~np.isin(codes, decided)]), _below(measured["spread_start"])]
         finite = np.isfinite(spread) & np.isfinite(loss)
         with np.errstate(divide="ignore"):
             up = (np.log10(loss[finite]) - _MIN_LOSS) * PER_DECADE

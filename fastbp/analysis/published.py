@@ -291,8 +291,7 @@ def _row(one: PublishedFigure, ours: _OurFigures) -> tuple[Any, ...]:
     agrees = None
     if not np.isnan([*theirs, *mine]).any():
         agrees = bool(theirs[0] <= mine[1] and mine[0] <= theirs[1])
-    value = ours.value(one.figure)
     return (
         one.source, one.figure, one.value, *theirs, one.runs, one.unit,
-        value, *mine, ours.runs, bool(one.shift), agrees,
+        ours.value(one.figure), *mine, ours.runs, bool(one.shift), agrees,
     )  # fmt: skip

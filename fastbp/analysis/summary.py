@@ -46,8 +46,8 @@ def summary(runs: Runs) -> pd.DataFrame:
           or one-class): the count `X`, the share `X_share` (0…1) and its Wilson 95% bounds `X_low`
           and `X_high`;
         - `updates_median`, the updates after which half of the runs had converged (Kaplan-Meier,
-          `converged_at` censored at the budget; null if fewer than half converge), with bounds
-          `updates_median_low` and `updates_median_high`;
+          `converged_at` censored at the budget; null if fewer than half do), with bounds `…_low`
+          and `…_high`;
         - `restart_at`, the updates after which giving up and drawing a new seed makes a success
           cheapest, and `restart_cost`, the expected updates that a success then takes, with
           bootstrap 95% bounds `…_low` and `…_high` (null without a success; ∞ for a cost without
@@ -66,23 +66,15 @@ def summary(runs: Runs) -> pd.DataFrame:
     columns["runs"] = pd.Series(total)
     for name, count in _counts(counted).items():
         low, high = wilson(count, total, LEVEL)
-        columns |= {
-            name: pd.Series(count),
-            f"{name}_share": pd.Series(count / total),
-            f"{name}_low": pd.Series(low),
-            f"{name}_high": pd.Series(high),
-        }
+        shares = zip(("_share", "_low", "_high"), (count / total, low, high), strict=True)
+        columns |= {name: pd.Series(count)} | {name + end: pd.Series(x) for end, x in shares}
     restarts = [restart(one.times, one.events, one.runs, LEVEL) for one in counted]
     columns |= _bounded("updates_median", [_survival(one).median() for one in counted], "Int64")
     columns |= _bounded("restart_at", [each[:3] for each in restarts], "Int64")
     columns |= _bounded("restart_cost", [each[3:] for each in restarts], "float64")
-    return pd.DataFrame(
-        columns
-        | {
-            name: pd.Series([getattr(one, name) for one in counted], dtype=np.int64)
-            for name in ("ever_converged", "relapsed")
-        }
-    )
+    for name in ("ever_converged", "relapsed"):
+        columns[name] = pd.Series([getattr(one, name) for one in counted], dtype=np.int64)
+    return pd.DataFrame(columns)
 
 
 def _counts(counted: Sequence[SetupCounts | None]) -> dict[str, NDArray[np.int64]]:

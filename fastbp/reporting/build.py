@@ -1,4 +1,4 @@
-"""From a store to its tables, figures and page, all made from the Parquet files alone."""
+"""Make the tables, figures and page of a store, from its Parquet files alone."""
 
 import hashlib
 import re
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from fastbp import __version__
 from fastbp.analysis.counts import SetupCounts, count_runs
-from fastbp.reporting.figures import Write
 from fastbp.reporting.html import render, render_part
 from fastbp.reporting.report_data import ReportData, Section
 from fastbp.reporting.sections import (
@@ -51,14 +50,17 @@ SECTIONS: tuple[Section, ...] = (
     definitions_section.SECTION,
     provenance_section.SECTION,
 )
-"""The sections of the page, in its order; the answer stands above them."""
+"""The sections of the page, in order. The answer is above them."""
+
+Write = Callable[[Path, bytes], object]
+"""Writes a file completely or not at all."""
 
 Tick = Callable[[str], None]
 """Called with the name of each phase."""
 
 
 class Report(ReportData):
-    """A store's tables, and what they say."""
+    """A store's tables, with the sentences and terminal tables made from them."""
 
     @cached_property
     def verdict(self) -> list[str]:
@@ -66,7 +68,7 @@ class Report(ReportData):
         return answer_section.answer(self)
 
     def table(self) -> list[str]:
-        """The shares people look for first, for a terminal; those of classes in an atlas."""
+        """The table of results for a terminal: a row for each setup, or for each class."""
         if self.is_atlas:
             return atlas_section.terminal_table(self.classes)
         return outcomes_section.result_table(self.summary, self.baseline)
@@ -82,14 +84,14 @@ class Report(ReportData):
         return changes_section.effect_lines(self.contrasts, self.summary, self.baseline)
 
     def published_lines(self) -> list[str]:
-        """Published figures beside ours, for a terminal."""
+        """Published figures compared with ours, for a terminal."""
         if self.published.empty:
             return []
         return published_section.terminal_lines(self.published, self.baseline)
 
 
 def page_key(store: Path, setups: Sequence[str] = (), collapse: float | None = None) -> str:
-    """What a page is made of, in 16 hex digits: the same where it would be the same page."""
+    """Digest of all that a page is made from, in 16 hex digits: equal digests mean equal pages."""
     packages = ("numpy", "pandas", "matplotlib", "jinja2", "scipy")
     runs = (file.path.name for file in filename.run_files(store / "runs"))
     replays = sorted(file.name for file in (store / "replays").glob("*.parquet"))
@@ -102,9 +104,9 @@ def page_key(store: Path, setups: Sequence[str] = (), collapse: float | None = N
 
 
 def is_current(store: Path, key: str) -> bool:
-    """Whether the page there, with all it links to, is the one that would be made.
+    """Whether the store has the page with this key, and all files that the page links to.
 
-    The page is written last, so what it links to is there unless somebody removed it.
+    The page is written last, so its files are there unless somebody removed them.
     """
     try:
         text = (store / "report.html").read_text("utf-8")
@@ -116,20 +118,21 @@ def is_current(store: Path, key: str) -> bool:
 
 
 def write_tables(report: Report, write: Write) -> None:
-    """Write the CSV files of a report whose content has changed."""
+    """Write those CSV files of a report that have changed."""
     for name, table in report.tables.items():
         file, content = report.store / f"{name}.csv", table.to_csv(index=False).encode()
         if not file.is_file() or file.read_bytes() != content:
             write(file, content)
             report.written.append(file)
-    if report.published.empty:  # an earlier sweep, of other setups, may have had figures
+    if report.published.empty:  # an earlier sweep of other setups may have left the file
         (report.store / "published.csv").unlink(missing_ok=True)
 
 
 def _write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
     """Draw the figures and write tables, figures and page.
 
-    All are written at the end: a command that is interrupted while it draws changes nothing.
+    All files are written at the end, so a command that is interrupted while it draws changes
+    nothing.
     """
     report.notes += answer_section.notes(report)
     sections = []
@@ -163,7 +166,7 @@ def make(
     store : Path
         The folder of the store.
     collapse : float, optional
-        A threshold of collapse by which outcomes are decided anew.
+        A threshold of collapse: outcomes are decided anew with it.
     all_runs : bool
         Report all setups, not only those of the latest sweep.
     tick : callable
@@ -174,7 +177,7 @@ def make(
     FileNotFoundError
         If there is no store.
     DamagedFileError, ValueError
-        As `count_runs` raises them; ValueError also if there are no runs.
+        As `count_runs` does; ValueError also if there are no runs.
     OSError
         If files cannot be written.
     """
@@ -234,9 +237,10 @@ def finish_sweep(
     page : bool
         Whether a page is wanted.
     renew : bool
-        Whether to make the page even where the page there is current: runs were trained.
+        Whether to make the page even if the old one is current, because runs were trained.
     record : callable
-        Called between tables and page, to write what the page says about this command.
+        Called after the tables and before the page, to write what the page says about this
+        command.
     tick : callable
         Called with the name of each phase of the page.
 
@@ -263,7 +267,7 @@ def _counted(store: Store, collapses: Mapping[str, float], pictures: bool) -> li
     try:
         counted = count_runs(store.path, setups=[*collapses], pictures=pictures)
     except (OSError, ValueError) as error:
-        store.check_files()  # which says what file it is
+        store.check_files()  # its error names the file
         raise StoreError(f"{store.runs} cannot be read: {error}") from error
     for t in counted:
         if t.keys["collapse"] != collapses[t.setup]:

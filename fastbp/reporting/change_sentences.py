@@ -1,4 +1,4 @@
-"""What single changes of the baseline do, and several together, in sentences."""
+"""Sentences about what changes of the baseline do, alone and together."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from fastbp.analysis.counts import grouped
 from fastbp.reporting.phrases import (
     Record,
     apart,
@@ -26,14 +27,14 @@ from fastbp.reporting.phrases import (
 from fastbp.schema.text import and_, percent, plural, points
 
 MAX_CHANGES = 3
-"""Changes of a kind that are listed one by one."""
+"""Up to this many changes of a kind are listed one by one."""
 
 
 class Changes(NamedTuple):
     """The single changes of the baseline.
 
-    `start` is its row of the summary, `direct` are comparisons that start there, `rows` all
-    comparisons, `setups` the rows of the summary, `keys` those that vary.
+    `start`: the row of the baseline in the summary; `direct`: the comparisons that start there;
+    `rows`: all comparisons; `setups`: the rows of the summary; `keys`: the keys that vary.
     """
 
     start: Record
@@ -43,17 +44,17 @@ class Changes(NamedTuple):
     keys: list[str]
 
     def end_of(self, row: Record) -> Record | None:
-        """The setup that a change leads to."""
+        """Find the setup that a change leads to."""
         return next((other for other in self.setups if is_end(row, "to", other)), None)
 
     def shown(self, sign: int) -> list[dict[Any, Any]]:
-        """Changes with an effect in this direction, the largest first."""
+        """The changes with an effect in this direction, the largest first."""
         rows = [row for row in self.direct if has_effect(row) and sign * row["difference"] > 0]
         return sorted(rows, key=lambda row: -abs(row["difference"]))
 
 
 def best_change(changes: Changes) -> str:
-    """The answer: the single change of the baseline that helps most."""
+    """Say which single change of the baseline helps most: the answer."""
     helpful = changes.shown(1)
     if not helpful:
         tried = and_(list(map(change_of, changes.direct)))
@@ -79,7 +80,7 @@ def best_change(changes: Changes) -> str:
 
 
 def _headline(row: Record, end: Record, several: bool) -> str:
-    """What helps, and how much: `More updates fix it`."""
+    """Say what helps, and how much: `More updates fix it`."""
     key, before, after = row["key"], _number(row["from"]), _number(row["to"])
     subject, plural_ = f"Changing {key}", key in ("updates", "epochs")
     if before is not None and after is not None:
@@ -91,13 +92,14 @@ def _headline(row: Record, end: Record, several: bool) -> str:
 
 
 def _number(value: Any) -> float | None:
-    """A value of a key as a number, also one hidden layer; None for others."""
+    """A value of a key as a number, one hidden layer included; None for other values."""
     if isinstance(value, str):
         return float(value) if value.isdigit() else None
     return None if value is None or isinstance(value, bool) else float(value)
 
 
 def _difference(row: Record, start: Record, end: Record) -> str:
+    """The difference that a change makes, with its interval and number of seeds."""
     seeds = plural(int(row["pairs"]), "paired seed")
     if {start["runs"], end["runs"]} != {row["pairs"]}:
         seeds = f"over the {plural(int(row['pairs']), 'seed')} that both ran"
@@ -108,7 +110,7 @@ def _difference(row: Record, start: Record, end: Record) -> str:
 
 
 def other_changes(changes: Changes) -> list[str]:
-    """What other single changes of the baseline do."""
+    """Say what the other single changes of the baseline do."""
     lines = [
         f"On its own, {_moved(rows, verb)}."
         for rows, verb in ((changes.shown(1)[1:], "raises"), (changes.shown(-1), "lowers"))
@@ -123,7 +125,7 @@ def other_changes(changes: Changes) -> list[str]:
 
 
 def _moved(rows: Sequence[Record], verb: str) -> str:
-    """How far changes move the convergence rate, the largest one by one."""
+    """Say how far changes move the convergence rate: the largest one by one."""
     texts = [_moves(row, verb) for row in rows[:MAX_CHANGES]]
     more = len(rows) - len(texts)
     rest = f"{plural(more, 'more change')} {verb if more == 1 else verb[:-1]} it by no more"
@@ -131,25 +133,25 @@ def _moved(rows: Sequence[Record], verb: str) -> str:
 
 
 def _moves(row: Record, verb: str) -> str:
+    """Say how far one change moves the convergence rate."""
     size = points(abs(row["difference"])).lstrip("+")
     return f"{change_of(row)} {verb} the convergence rate by {size} points"
 
 
 def _with_constant(changes: Changes, rows: Sequence[Record]) -> list[str]:
-    """Changes without effect, each with the share of constant runs that it leads to."""
+    """Name changes without effect, each with the share of constant runs that it leads to."""
     texts: list[str] = []
     for row in rows:
-        end = changes.end_of(row)
         does = "do" if texts else "then give the same answer to every input"
+        end = changes.end_of(row)
         constant = f" ({percent(end['constant_share'])} {does})" if end else ""
         texts.append(change_of(row) + constant)
     return texts
 
 
 def _by_key(rows: Sequence[Record]) -> str:
-    """Many changes: `hidden → 2 or 8, order → shuffled and 7 other values of lr`."""
-    keys = dict.fromkeys(row["key"] for row in rows)
-    values = {key: [named(row["to"]) for row in rows if row["key"] == key] for key in keys}
+    """Name many changes: `hidden → 2 or 8, order → shuffled and 7 other values of lr`."""
+    values = grouped([named(row["to"]) for row in rows], [row["key"] for row in rows])
     return and_(
         [
             f"{key} → {' or '.join(to)}"
@@ -161,7 +163,7 @@ def _by_key(rows: Sequence[Record]) -> str:
 
 
 def effects_elsewhere(changes: Changes) -> list[str]:
-    """Where a change has an effect, though at the baseline it has none, or the opposite one."""
+    """Say in which settings a change has an effect that it does not have at the baseline."""
     signs = {change_of(row): _sign(row) for row in changes.direct}
     different = [
         row
@@ -184,12 +186,12 @@ def effects_elsewhere(changes: Changes) -> list[str]:
 
 
 def _sign(row: Record) -> int:
-    """The direction of an effect, 0 without one."""
+    """The direction of an effect: −1 or 1, or 0 if there is none."""
     return int(np.sign(row["difference"])) if has_effect(row) else 0
 
 
 def all_changes(attribution: pd.DataFrame, changes: Changes) -> list[str]:
-    """All changes at once, if they lead to one setup."""
+    """Say what all changes do together, if they lead to one setup."""
     if attribution["to"].nunique() != 1:
         return []
     rows = attribution.to_dict("records")
@@ -212,7 +214,7 @@ def all_changes(attribution: pd.DataFrame, changes: Changes) -> list[str]:
 
 
 def best_of_all(changes: Changes) -> list[str]:
-    """The best of all setups, if it is more than one change away."""
+    """Say which setup is the best of all, if it is more than one change from the baseline."""
     best = max(changes.setups, key=lambda row: row["converged_share"])
     ties = [row for row in changes.setups if row["converged_share"] == best["converged_share"]]
     near = {
@@ -237,7 +239,7 @@ def best_of_all(changes: Changes) -> list[str]:
 
 
 def strongest_changes(rows: Sequence[Record]) -> str:
-    """What single changes do wherever they are made."""
+    """Say what the strongest single changes do, over all settings."""
     if not rows:
         return (
             "No two setups differ in exactly one key and share seeds, so the effect of a single "
@@ -252,7 +254,7 @@ def strongest_changes(rows: Sequence[Record]) -> str:
 
 
 def _effect(rows: Sequence[Record]) -> str:
-    """The effect of one change in several settings."""
+    """Say what one change does in several settings."""
     change, shown = change_of(rows[0]), sum(map(has_effect, rows))
     if not shown:
         return f"{change} shows no effect"

@@ -1,4 +1,4 @@
-"""The gallery: the question, answer and best figure of each of many stores, as Markdown."""
+"""The gallery: the questions, answers and best figures of many stores, as Markdown."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ MARK = "<!-- Made by fastbp sweep --all: edit the sweep files, not this. -->"
 """The first line, which tells a generated gallery from a file that somebody wrote."""
 
 MANY = 4
-"""Values of two keys from which on a map of them says most, and setups from which on bars say more
-than curves."""
+"""With this many values of two keys, a map is shown; with this many setups, bars and not curves."""
 
 
 class Entry(NamedTuple):
-    """A store of the gallery: its folder, below that of the gallery, and its command."""
+    """A store of the gallery: its folder in that of the gallery, and the command that made it."""
 
     name: str
     command: str
@@ -53,9 +52,9 @@ def text(results: Path, entries: Sequence[Entry], command: str) -> str:
     results : Path
         The folder of the gallery.
     entries : sequence of Entry
-        Its stores. Those without a page are named at the end.
+        The stores of the gallery. Those without a page are named at the end.
     command : str
-        The command that makes all of it.
+        The command that makes the whole gallery.
 
     Raises
     ------
@@ -82,18 +81,19 @@ def text(results: Path, entries: Sequence[Entry], command: str) -> str:
 
 def _opening(stores: Sequence[Path], runs: int, command: str) -> str:
     total = effort_of(*stores)
-    least = "at least " * (total.runs < runs)  # an interrupted command left runs, and no time
+    least = "at least " * (total.runs < runs)  # an interrupted command left runs without a time
     where = f" on {and_([_escaped(cpu) for cpu in total.cpus])}" if total.cpus else ""
     each = "each of " * (len(stores) != 1)
     return (
         f"The question of {each}{plural(len(stores), 'sweep')}, its answer in a sentence, and a "
         f"figure that leads to the page: {plural(runs, 'run')} and {least}"
         f"{_updates(total.updates)}, which took {least}{_seconds(total.seconds)}{where}. Every "
-        "sentence, number and figure is made of the runs. All of it is made by\n\n"
+        "sentence, number and figure is computed from the runs. This command makes the gallery, "
+        "and continues where it was stopped:\n\n"
         f"```sh\n{command}\n```\n\n"
-        "which goes on where it was stopped. A time is that of all commands that trained the runs, "
-        "from their start to the tables. Compiling, which is done once on each machine, and "
-        "drawing the page are not in it."
+        "The times are those of all commands that trained the runs, from their start to the "
+        "tables. They do not include compiling, which is done once on each machine, and drawing "
+        "the page."
     )
 
 
@@ -103,13 +103,13 @@ def _section(results: Path, entry: Entry, page: PageText, counts: RunCounts) -> 
     figure = best_figure([*page.figures], counts)
     if figure:
         file = _smaller(results / entry.name, figure)
-        # Read aloud, where an escape would be heard.
+        # Screen readers read this text aloud, so characters are removed and not escaped.
         label = re.sub(r"[][\\`<>]", "", plain(" ".join(page.figures[figure].split())))
         lines += [f"[![{label}]({folder}/{quote(file)})]({folder}/report.html)", ""]
     seconds = _seconds(effort.seconds)
     on = f" on {plural(effort.jobs, 'core')}" if effort.jobs else ""
     took = f", {_updates(effort.updates)}, {seconds}{on}" if effort.seconds else ""
-    if took and effort.runs < counts.runs:  # an interrupted command left runs, and no time
+    if took and effort.runs < counts.runs:  # an interrupted command left runs without a time
         took = f"; {plain(effort.runs)} of them took {seconds}{on}"
     what = f"{plural(counts.runs, 'run')} in {plural(counts.setups, 'setup')}{took}"
     links = f"[The page]({folder}/report.html), [the table]({folder}/summary.csv)."
@@ -123,11 +123,11 @@ _FIGURE = re.compile(
     r'(?:(?!<figure>).)*?href="figures/([\w.-]+)\.svg"',
     re.DOTALL,
 )
-"""A figure of a page that has files of its own: its label, and their name."""
+"""A figure of a page with its own files: its label, and the name of the files."""
 
 
 class PageText(NamedTuple):
-    """A page's title, its answer, and the label of each figure by the name of its file."""
+    """The title and the answer of a page, and the label of each figure by the name of its file."""
 
     title: str
     answer: str
@@ -165,10 +165,10 @@ def run_counts(store: Path) -> RunCounts:
 
 
 class Effort(NamedTuple):
-    """What the commands that trained a store took together.
+    """The time and work of all commands that trained a store.
 
-    `seconds`: without compiling, which is done once on each machine; `jobs`: the most that ran at
-    once; `runs`: fewer than there are where a command was interrupted.
+    `seconds`: without compiling, which is done once on each machine; `jobs`: the most jobs of a
+    command; `runs`: fewer than the store has if a command was interrupted.
     """
 
     seconds: float = 0.0
@@ -179,7 +179,7 @@ class Effort(NamedTuple):
 
 
 def effort_of(*stores: Path) -> Effort:
-    """Sum up the commands in `made.json` of some stores, leaving out what fastbp did not write."""
+    """Sum up the commands in `made.json` of some stores; entries of other programs do not count."""
     efforts = [Effort()]
     for entry in chain.from_iterable(map(read_made, stores)):
         with suppress(TypeError, KeyError, ValueError, OverflowError):
@@ -197,10 +197,10 @@ def effort_of(*stores: Path) -> Effort:
 
 
 def best_figure(figures: Sequence[str], counts: RunCounts) -> str | None:
-    """The name of the figure that says most.
+    """Choose the figure that says most, by its name.
 
-    An atlas, a basin, a map over many values, or a curve over one key. Else when runs converge, for
-    few setups, and how they end, for more.
+    That is an atlas, a basin, a map over many values, or a curve over one key, in this order. If
+    there is none of them, it is the survival curves for few setups, and the bars for many.
     """
     many = {key for key, values in counts.values.items() if values >= MANY}
     many |= {"width", "depth"} if "hidden" in many else set()
@@ -218,7 +218,7 @@ def best_figure(figures: Sequence[str], counts: RunCounts) -> str | None:
 
 
 def _smaller(store: Path, figure: str) -> str:
-    """The file of a figure: SVG, or PNG where that is smaller, as it is with millions of points."""
+    """The file of a figure: SVG, or PNG if that is smaller, as for figures of very many points."""
     names = [f"figures/{figure}.{kind}" for kind in ("svg", "png")]
     sizes = {name: (store / name).stat().st_size for name in names if (store / name).is_file()}
     return min(sizes, key=sizes.__getitem__, default=names[0])

@@ -1,4 +1,4 @@
-"""From tables and figures to one HTML file: no script, nothing loaded, every text in it escaped."""
+"""One HTML file from tables and figures: without scripts, loads nothing, and escapes every text."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files as resources
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from fastbp import __version__
+from fastbp.reporting import plots
+from fastbp.reporting.svg import inline
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -18,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HtmlFigure:
-    """A figure of a page: its SVG element, title and caption, and the files it also lies in."""
+    """A figure of a page: its SVG element, title, caption, and the files that also have it."""
 
     svg: str
     title: str
@@ -27,7 +33,7 @@ class HtmlFigure:
 
 
 class TableColumn(NamedTuple):
-    """A column: its title, the text of its cell in a row, and whether it is aligned left."""
+    """A column: its title, the function from a row to its text, and whether it is aligned left."""
 
     title: str
     cell: Callable[[Any], str]
@@ -38,8 +44,8 @@ class TableColumn(NamedTuple):
 class HtmlTable:
     """A table of a page.
 
-    `rows`: the cells of each row, and whether it is marked, as the baseline is; `file`: holds all
-    of the table, where the page shows a part.
+    `rows`: the cells of each row, and whether the row is marked, as the baseline is; `file`: the
+    file with the whole table, if the page shows a part of it.
     """
 
     title: str
@@ -47,6 +53,72 @@ class HtmlTable:
     columns: Sequence[TableColumn]
     rows: Sequence[tuple[Sequence[str], bool]]
     file: str = ""
+
+
+class Drawing:
+    """Draws the figures of a page.
+
+    The files are kept in memory and written together with the page, so that a folder never has the
+    page of one report and the figures of another.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.drawn: dict[Path, bytes] = {}
+
+    def encode(
+        self,
+        drawn: Figure | Axes,
+        name: str,
+        tight: bool = False,
+        larger: Figure | Axes | None = None,
+    ) -> bytes:
+        """Encode a figure as SVG and PNG, and return the SVG.
+
+        Parameters
+        ----------
+        drawn : Figure or Axes
+            The figure.
+        name : str
+            The stem of its files, different from those of all other figures of the page.
+        tight : bool
+            Whether to cut away empty margins, as `plots.encoded` does.
+        larger : Figure or Axes, optional
+            The figure for the PNG file, if it has more details than a page can hold.
+        """
+        for kind, figure in (("svg", drawn), ("png", larger or drawn)):
+            path = self.folder / "figures" / f"{name}.{kind}"
+            self.drawn[path] = plots.encoded(
+                cast("Figure", figure.get_figure(root=True)), kind, tight
+            )
+        return self.drawn[self.folder / "figures" / f"{name}.svg"]
+
+    def __call__(
+        self,
+        drawn: Figure | Axes,
+        name: str,
+        title: str,
+        alternative: str,
+        caption: str,
+        tight: bool = False,
+        larger: Figure | Axes | None = None,
+    ) -> HtmlFigure:
+        """Make a figure of the page.
+
+        Parameters
+        ----------
+        title : str
+            The name of the figure for screen readers.
+        alternative : str
+            The text that screen readers read instead of the figure.
+        caption : str
+            The text below the figure; links to its files follow.
+        drawn, name, tight, larger
+            As in `encode`.
+        """
+        svg = inline(self.encode(drawn, name, tight, larger), name, alternative)
+        files = [f"figures/{name}.{kind}" for kind in ("svg", "png")]
+        return HtmlFigure(svg, title, f"{caption} Also as", files)
 
 
 @cache
@@ -61,8 +133,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         auto_reload=False,
     )
-    # The only texts that are markup: SVG elements, whose parts are escaped, sections that were
-    # rendered with escapes, and our own style.
+    # Only these texts are markup: SVG elements with escaped parts, rendered sections, and our own
+    # style.
     environment.filters["markup"] = Markup
     return environment
 
@@ -89,17 +161,16 @@ def render(template: str, title: str, content: Mapping[str, Any], key: str = "")
     content : mapping
         The variables of the template.
     key : str
-        What the page was made of. It stands in the page's head, so that a page that is still
-        current need not be made again.
+        A digest of what the page is made from. It is written into the head of the page, so that a
+        page that is still current need not be made again.
     """
     style = _template("page.css")
-    style_hash = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     text = _environment().get_template(template).render(
         content,
         title=title,
         version=__version__,
         key=key,
         style=style,
-        style_hash=style_hash,
+        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     )  # fmt: skip
     return text.encode("utf-8", "replace")

@@ -14,17 +14,17 @@ from fastbp.schema.text import aligned, points, shortened
 from fastbp.store.provenance import read_made
 
 MAX_ROWS = 40
-"""Rows of a table."""
+"""The most rows of a table."""
 
 MAX_LISTED = 12
-"""Rows that the text of a figure lists for screen readers."""
+"""The most rows in the text of a figure for screen readers."""
 
 MAX_COMMANDS, MAX_VERSIONS = 20, 5
-"""Commands, and sets of versions, that a page shows."""
+"""The most commands, and sets of versions, on a page."""
 
 
 def column(name: str, title: str = "", is_text: bool = False) -> TableColumn:
-    """A column that shows a value as it is."""
+    """A column that shows the values of one column of the table."""
     return TableColumn(title or name, lambda row: plain(row[name]), is_text)
 
 
@@ -53,20 +53,20 @@ def html_table(
     caption : str
         The text above it.
     columns : sequence of TableColumn
-        What it shows of each row.
+        The columns.
     rows : iterable of mapping
         The rows of a DataFrame, as records.
     file : str
-        The CSV file that has all columns, which the caption leads to.
+        The CSV file that has all columns; the caption links to it.
     is_marked : callable
-        Whether a row is marked, as the baseline is.
+        Takes a row and returns whether it is marked, as the baseline is.
     """
     cells = [([each.cell(row) for each in columns], bool(is_marked(row))) for row in rows]
     return HtmlTable(title, caption + " All columns:" * bool(file), columns, cells, file)
 
 
 def text_table(columns: Sequence[TableColumn], rows: Iterable[Any]) -> list[str]:
-    """Make the table of a terminal, one line for each row."""
+    """Make the lines of a table for a terminal: the titles, and a line for each row."""
     titles = [each.title for each in columns]
     cells = [[each.cell(row) for each in columns] for row in rows]
     return aligned([titles, *cells], left=[i for i, each in enumerate(columns) if each.is_text])
@@ -80,14 +80,14 @@ def setup_table(
     summary: pd.DataFrame,
     baseline: str | None,
 ) -> HtmlTable:
-    """Make a table with a row for each setup of some rows of a summary, the baseline in bold.
+    """Make a table with a row for each setup, the baseline in bold.
 
     Parameters
     ----------
     title, caption, columns
-        As in `html_table`; the columns of the keys and of the setup come first.
+        As in `html_table`; columns for the keys and the setup are added in front.
     rows, summary : DataFrame
-        The rows that are shown, and the whole summary, whose keys name the columns.
+        The rows of a summary to show, and the whole summary, which says what keys vary.
     baseline : str or None
         The id of the baseline.
     """
@@ -104,17 +104,16 @@ def setup_table(
 
 
 def difference(row: Record) -> str:
-    """A difference in points with its 95% interval: `+2.0 [+1.1, +3.0]`."""
+    """Write a difference in points with its 95% interval: `+2.0 [+1.1, +3.0]`."""
     value, low, high = (points(row[f"difference{end}"]) for end in ("", "_low", "_high"))
     return f"{value} [{low}, {high}]"
 
 
 def listed(rows: pd.DataFrame, text: Callable[[Record], str]) -> str:
-    """A text about each row of a summary, for readers who do not see the figure."""
+    """Write a text about each row of a summary, for readers who do not see the figure."""
     each = zip(labels(rows), rows.head(MAX_LISTED).to_dict("records"), strict=False)
-    more = f"and {len(rows) - MAX_LISTED} more in the table"
-    texts = [*(f"{name}: {text(row)}" for name, row in each), *[more] * (len(rows) > MAX_LISTED)]
-    return "; ".join(texts) + "."
+    more = f"; and {len(rows) - MAX_LISTED} more in the table" * (len(rows) > MAX_LISTED)
+    return "; ".join(f"{name}: {text(row)}" for name, row in each) + more + "."
 
 
 # How the runs were made
@@ -129,13 +128,13 @@ _COMMANDS = {
     "jobs": "jobs",
     "cpu": "processor",
 }
-"""What `made.json` says about a command, and the titles of its columns."""
+"""What a page shows of a command in `made.json`, and the titles of the columns."""
 
 
 def provenance(store: Path) -> dict[str, Any]:
-    """The commands that trained a store's runs, as a table or None, and their versions, as lines.
+    """The commands that trained a store's runs, and the versions of packages, for a template.
 
-    A file `made.json` that fastbp did not write has neither.
+    `commands` is a table, or None if `made.json` has none; `versions` are lines.
     """
     rows = [_flat(entry) for entry in read_made(store)]
     columns = [
@@ -150,6 +149,7 @@ def provenance(store: Path) -> dict[str, Any]:
 
 
 def _flat(entry: Record) -> Record:
+    """An entry of `made.json` with its seconds as entries of their own."""
     seconds = entry.get("seconds")
     return {**entry, **(seconds if isinstance(seconds, dict) else {"train": None, "total": None})}
 

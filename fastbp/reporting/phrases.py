@@ -1,4 +1,4 @@
-"""From tables to plain text: numbers as people read them, tables for a terminal, single changes."""
+"""Phrases that sentences and tables share: numbers, names of setups, shares, single changes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fastbp.analysis.counts import grouped
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.schema.text import aligned, percent, plural, points, shortened
@@ -17,25 +18,26 @@ Record = Mapping[Any, Any]
 """A row of a table."""
 
 MAX_LETTERS = 80
-"""Letters of a key's value that sentences and tables on a page show; the CSV files have all."""
+"""The most letters of a key's value in sentences and tables; the CSV files have all."""
 
 MAX_EVALUATIONS = 20
-"""Evaluations of a run that a terminal shows."""
+"""The most evaluations of a run that a terminal shows."""
 
 MAX_ROWS, MAX_UNITS = 16, 16
-"""Rows and outputs of a problem up to which a terminal shows all answers."""
+"""The most rows and outputs of a problem whose answers a terminal shows."""
 
 MANY_KEYS = 4
-"""Keys up to which the name of a setup has all that vary: with more, those unlike the baseline."""
+"""Up to this many keys, the name of a setup has all keys that vary; with more, only those that
+differ from the baseline."""
 
 BASELINE = "baseline"
-"""Name of a setup that is like the baseline in all keys."""
+"""Name of the setup that does not differ from the baseline."""
 
 
 def plain(value: Any) -> str:
-    """A value of a key: 7992 as 7,992, 1.0 as 1, True as true, null as –.
+    """Write a value of a key: 7992 as 7,992, 1.0 as 1, True as true, null as –.
 
-    Characters that could move a terminal's cursor become `?`.
+    Characters that are not printable become `?`.
     """
     if pd.isna(value):
         return "–"
@@ -48,7 +50,7 @@ def plain(value: Any) -> str:
 
 
 def named(value: Any) -> str:
-    """A value of a key within a sentence or a cell, at most `MAX_LETTERS` long."""
+    """Write a value of a key in at most `MAX_LETTERS` characters."""
     return shortened(plain(value), MAX_LETTERS)
 
 
@@ -56,19 +58,19 @@ def named(value: Any) -> str:
 
 
 def row_of(summary: pd.DataFrame, setup: str | None) -> dict[Any, Any] | None:
-    """The row of a summary with this id; None if there is none."""
+    """Find the row of a setup in a summary; None if there is none."""
     return next(iter(summary[summary["setup"] == setup].to_dict("records")), None)
 
 
 def extreme(summary: pd.DataFrame, name: str, least: bool = False) -> dict[Any, Any]:
-    """The first row of a summary with the largest share of an outcome, or the least."""
+    """Find the first row of a summary with the largest share of an outcome, or with the least."""
     shares = summary[f"{name}_share"].to_numpy()
     row: dict[Any, Any] = summary.iloc[int(shares.argmin() if least else shares.argmax())].to_dict()
     return row
 
 
 def fastest_and_slowest(summary: pd.DataFrame) -> tuple[dict[Any, Any] | None, ...]:
-    """The rows where half of the runs converged first and last; None unless they differ."""
+    """Find the rows where half of the runs converged first and last; None if there is one speed."""
     timed = summary[summary["updates_median"].notna()]
     medians = timed["updates_median"].astype(int)
     if medians.nunique() < 2:
@@ -77,29 +79,29 @@ def fastest_and_slowest(summary: pd.DataFrame) -> tuple[dict[Any, Any] | None, .
 
 
 def setting(row: Record | pd.Series[Any], keys: Sequence[Any]) -> str:
-    """The values of these keys in a row: `order random, lr 0.1`."""
+    """Write the values of these keys: `order random, lr 0.1`."""
     return ", ".join(f"{key} {named(row[key])}" for key in keys)
 
 
 def apart(row: Record | pd.Series[Any], keys: Sequence[Any], start: Record) -> str:
-    """The values of those of these keys that differ from `start`."""
+    """Write the values of those of these keys that differ from `start`."""
     return setting(row, [key for key in keys if plain(row[key]) != plain(start[key])]) or BASELINE
 
 
 def labels(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
-    """A name for each row of a summary.
+    """Name each row of a summary.
 
-    It has the keys that vary, and the setup's id if they do not distinguish the rows. With many
-    keys it has only those that differ from the setup `baseline`, if that is among the rows; the
-    baseline's own name has all.
+    A name has the values of the keys that vary, and the setup's id if these do not distinguish the
+    rows. If many keys vary and the setup `baseline` is among the rows, a name has only what differs
+    from it; the name of the baseline has all keys.
     """
     keys, rows = keys_of(summary), summary.to_dict("records")
     names = [setting(row, keys) for row in rows]
     start = row_of(summary, baseline)
     if start is not None and len(keys) > MANY_KEYS:
         full = f"{BASELINE}: {setting(start, keys)}"
-        apart_names = [apart(row, keys, start) for row in rows]
-        names = [full if name == BASELINE else name for name in apart_names]
+        names = [apart(row, keys, start) for row in rows]
+        names = [full if name == BASELINE else name for name in names]
     if keys and len(set(names)) == len(names):
         return names
     setups = zip(names, summary["setup"], strict=True)
@@ -117,7 +119,7 @@ def interval(row: Record, name: str) -> str:
 
 
 def count_of(row: Record, name: str) -> str:
-    """How many of a setup's runs have an outcome: `none of 80`, `all 80`, `2.5% of 80`."""
+    """Say how many of a setup's runs have an outcome: `none of 80`, `all 80`, `2.5% of 80`."""
     count, runs = int(row[name]), int(row["runs"])
     if runs == 1:
         return f"{count} of 1"
@@ -126,18 +128,18 @@ def count_of(row: Record, name: str) -> str:
 
 
 def share_interval(row: Record, name: str = "converged") -> str:
-    """The 95% interval of a share, within a sentence."""
+    """The 95% interval of a share in brackets, for a sentence."""
     return f" (95% interval {percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])})"
 
 
 def half_time(row: Record) -> str:
-    """After how many updates half of a setup's runs had converged, as a sentence, if they had."""
+    """The sentence that says when half of a setup's runs had converged; empty if fewer did."""
     median = row["updates_median"]
     return "" if pd.isna(median) else f" Half had converged after {plural(int(median), 'update')}."
 
 
 def name_of(row: Record, keys: Sequence[str]) -> str:
-    """The name of a setup within a sentence."""
+    """Name a setup in a sentence."""
     return setting(row, keys) or f"setup {row['setup']}"
 
 
@@ -145,7 +147,7 @@ def name_of(row: Record, keys: Sequence[str]) -> str:
 
 
 def change_of(row: Record) -> str:
-    """The change of a row of `contrasts`: `updates 999 → 7,992`."""
+    """Write the change of a row of `contrasts`: `updates 999 → 7,992`."""
     return f"{row['key']} {named(row['from'])} → {named(row['to'])}"
 
 
@@ -155,28 +157,26 @@ def has_effect(row: Record) -> bool:
 
 
 def is_end(row: Record, end: str, setup: Record) -> bool:
-    """Whether a comparison starts (`from`) or ends (`to`) at the setup with these keys."""
+    """Whether a comparison starts (`from`) or ends (`to`) at a setup."""
     alike = all(plain(row[key]) == plain(setup[key]) for key in unchanged_keys(row, setup))
     return alike and plain(row[end]) == plain(setup[row["key"]])
 
 
 def unchanged_keys(row: Record, keys: Iterable[str]) -> list[str]:
-    """Those of these keys that a comparison has, without the one that it changes."""
-    # A budget written in epochs sets `updates` too, and a row has those of its start.
+    """The keys that a comparison does not change."""
+    # Changing `epochs` changes `updates` too; a row has the updates of its start.
     changed = (row["key"], "updates") if row["key"] == "epochs" else (row["key"],)
     return [key for key in keys if key in row and key not in changed]
 
 
 def by_change(rows: Iterable[Record]) -> list[list[Record]]:
-    """The comparisons of each change, in whatever settings it was made."""
-    groups: dict[str, list[Record]] = {}
-    for row in rows:
-        groups.setdefault(change_of(row), []).append(row)
-    return list(groups.values())
+    """Group comparisons by their change, over all settings in which it was made."""
+    rows = list(rows)
+    return list(grouped(rows, map(change_of, rows)).values())
 
 
 def span_of(rows: Sequence[Record]) -> str:
-    """From the least difference of some comparisons to the largest: `+0.6 to +22.1`."""
+    """The range of the differences of some comparisons: `+0.6 to +22.1`."""
     differences = sorted(row["difference"] for row in rows)
     return " to ".join(dict.fromkeys((points(differences[0]), points(differences[-1]))))
 
@@ -187,7 +187,7 @@ def span_of(rows: Sequence[Record]) -> str:
 def narrowed(
     width: float, widest: float, seeds: int, share: str, setup: str, widest_shown: float
 ) -> str:
-    """A line on the intervals of a sweep that went on until they were narrow.
+    """Say how narrow the intervals of an `--until-width` sweep are.
 
     Parameters
     ----------
@@ -196,9 +196,9 @@ def narrowed(
     seeds : int
         Seeds of each setup.
     share, setup : str
-        Which share has the widest interval, and the name of its setup, which may be empty.
+        The share with the widest interval, and the name of its setup, which may be empty.
     widest_shown : float
-        The largest width of Wilson's intervals, which the table has.
+        The largest width of Wilson's intervals, which the table shows.
     """
     every = "every" if widest <= width else "not every"
     where = f" with {setup}" * bool(setup)
@@ -218,7 +218,7 @@ def half(
     crossing: tuple[float, float, float, bool, int] | None,
     start: float,
 ) -> str:
-    """A line on where half of the seeds converge.
+    """Say where half of the seeds converge, after a `--bisect` sweep.
 
     Parameters
     ----------
@@ -266,13 +266,13 @@ def _share_at(count: int, seeds: int, value: float) -> str:
 
 
 def trajectory(evaluations: pd.DataFrame, converged_at: int | None = None) -> str:
-    """The trajectory of a run for a terminal, one line an evaluation.
+    """The trajectory of a run for a terminal, one line for each evaluation.
 
     Parameters
     ----------
     evaluations : DataFrame
-        As `retrain` or a trace has them. Of many, 20 are shown, evenly spaced, always with the
-        first, the last and the one at which the run first converged.
+        As `retrain` or a trace has them. If there are many, 20 at even distances are shown, with
+        the first, the last and the one at which the run first converged.
     converged_at : int, optional
         Updates at the evaluation at which the run first converged.
     """
@@ -293,10 +293,10 @@ def trajectory(evaluations: pd.DataFrame, converged_at: int | None = None) -> st
 def answers(
     X: NDArray[np.float64], T: NDArray[np.float64], outputs: NDArray[np.float32] | None
 ) -> str:
-    """What a network answers to each row, beside inputs and targets, for a terminal.
+    """Inputs, targets and outputs of each row, for a terminal.
 
-    Inputs X are [row, input], targets T [row, output], outputs row-major. The text is empty without
-    outputs, or if there are too many to read.
+    Inputs X are [row, input], targets T [row, output], and outputs row-major. The text is empty
+    without outputs, or if there are too many to read.
     """
     if outputs is None or len(T) > MAX_ROWS or T.shape[1] > MAX_UNITS:
         return ""
@@ -310,10 +310,10 @@ def answers(
 
 
 def _numbers(values: NDArray[Any], form: str) -> list[str]:
-    """The numbers of each row."""
+    """Write the numbers of each row."""
     return [" ".join(format(value, form) for value in row) for row in values]
 
 
 def evenly(n: int, most: int) -> NDArray[np.intp]:
-    """Positions of at most so many of n things, evenly spaced, with the first and the last."""
+    """Choose at most `most` of n positions at even distances, with the first and the last."""
     return np.linspace(0, n - 1, min(n, most)).round().astype(np.intp)

@@ -1,4 +1,4 @@
-"""What a report is made of: a store's runs, counted once, and all tables made from them."""
+"""What a report is made of: the counted runs of a store, and the tables made from them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from fastbp.analysis.basins import Basin, plane_of, unlike_neighbours
 from fastbp.analysis.counts import SetupCounts
 from fastbp.analysis.published import published, published_figures
 from fastbp.analysis.summary import ALPHA, keys_of
-from fastbp.reporting.figures import Drawing
+from fastbp.reporting.html import Drawing
 from fastbp.reporting.phrases import evenly, labels, plain, setting
 from fastbp.schema.text import shortened
 from fastbp.store.npz import read_arrays
 from fastbp.store.provenance import LatestSweep
 
 MAX_BARS, MAX_PANELS, MAX_PLANES = 24, 12, 4
-"""Setups with a bar, setups with a panel or a curve, and planes of weights."""
+"""The most setups with a bar, setups with a panel or a curve, and planes of weights."""
 
 STEPS = (1, 2, 4, 8, 16)
 """Distances, in cells of a plane, at which the ends of two starts are compared."""
@@ -41,8 +41,8 @@ Arrays = tuple[NDArray[np.float64], NDArray[np.float64]]
 class StartPlane(NamedTuple):
     """The runs that start in a plane of initial weights, and how often neighbours end differently.
 
-    `name`: of the setup, empty where it is the only one; `unlike`: the share of pairs of starts
-    that end differently, for each of `STEPS`.
+    `name`: the name of the setup, empty if there is only one; `unlike`: the share of pairs of
+    starts that end differently, for each distance in `STEPS`.
     """
 
     one: SetupCounts
@@ -53,7 +53,7 @@ class StartPlane(NamedTuple):
 
 @dataclass
 class ReportData:
-    """A store's runs and what was made from them; each table is made when first used.
+    """A store's runs, and the tables made from them.
 
     Parameters
     ----------
@@ -76,53 +76,38 @@ class ReportData:
     written: list[Path] = field(default_factory=list)
     """The files that were written."""
 
-    @cached_property
-    def summary(self) -> pd.DataFrame:
-        """How the runs of each setup ended."""
-        return summary.summary(self.counted)
-
-    @cached_property
-    def contrasts(self) -> pd.DataFrame:
-        """What each single change does."""
-        return contrasts.contrasts(self.counted, self.baseline)
-
-    @cached_property
-    def is_atlas(self) -> bool:
-        """Whether the setups are truth tables."""
-        return atlas.is_atlas(self.summary)
-
-    @cached_property
-    def attribution(self) -> pd.DataFrame:
-        """How much each of several changes contributes."""
-        # The first function of an atlas without a baseline is no start for changes.
-        no_start = self.is_atlas and self.baseline is None
-        return attribution.attribution(() if no_start else self.counted, self.baseline)
-
-    @cached_property
-    def functions(self) -> pd.DataFrame:
-        """The runs of each truth table, where the setups are truth tables."""
-        return atlas.functions(self.summary)
-
-    @cached_property
-    def classes(self) -> pd.DataFrame:
-        """The classes of truth tables that symmetry makes equal."""
-        return atlas.equality(self.counted)
-
-    @cached_property
-    def constant_at_start(self) -> pd.Series[Any] | None:
-        """The share of runs of each setup that were constant before the first update."""
-        return summary.constant_at_start(self.counted)
-
-    @cached_property
-    def published(self) -> pd.DataFrame:
-        """The published figures of the sweep file beside ours."""
+    def __post_init__(self) -> None:
+        """Make the tables."""
+        self.summary = summary.summary(self.counted)
+        self.contrasts = contrasts.contrasts(self.counted, self.baseline)
+        self.is_atlas = atlas.is_atlas(self.summary)
+        # Without a baseline, changes would start at the first function of an atlas: that says
+        # nothing.
+        has_start = self.baseline is not None or not self.is_atlas
+        self.attribution = attribution.attribution(self.counted if has_start else (), self.baseline)
+        self.constant_at_start = summary.constant_at_start(self.counted)
         figures = published_figures(self.sweep)
         wanted = {setup for one in figures for setup in one.setups}
         epochs = {t.setup: self._updates_per_epoch(t) for t in self.counted if t.setup in wanted}
         known = {setup: updates for setup, updates in epochs.items() if updates}
-        return published(self.counted, figures, known)
+        self.published = published(self.counted, figures, known)
+        self.tables = {
+            "summary": self.summary,
+            "contrasts": self.contrasts,
+            "attribution": self.attribution,
+        }
+        """The tables of the CSV files, by their names."""
+        if self.is_atlas:
+            self.functions, self.classes = (
+                atlas.functions(self.summary),
+                atlas.equality(self.counted),
+            )
+            self.tables |= {"atlas": self.functions, "classes": self.classes}
+        if len(self.published):
+            self.tables["published"] = self.published
 
     def _updates_per_epoch(self, t: SetupCounts) -> int | None:
+        """Updates in an epoch of a setup; None if they are not known."""
         updates, epochs, batch = (t.keys[key] for key in ("updates", "epochs", "batch"))
         if not (isinstance(updates, int) and isinstance(batch, int)):
             return None
@@ -135,17 +120,6 @@ class ReportData:
     def problems(self) -> dict[str, Arrays | None]:
         """X and T of each setup, where the store has them."""
         return {t.setup: _problem(self.store, t) for t in self.counted}
-
-    @property
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """The tables of the CSV files, by their names."""
-        return {
-            "summary": self.summary,
-            "contrasts": self.contrasts,
-            "attribution": self.attribution,
-            **({"atlas": self.functions, "classes": self.classes} if self.is_atlas else {}),
-            **({"published": self.published} if len(self.published) else {}),
-        }
 
     # What a page shows
 
@@ -162,12 +136,12 @@ class ReportData:
 
     @property
     def figure_title(self) -> str:
-        """The title of the sweep in a figure, empty where it has none."""
+        """The title of the sweep for a figure; empty if the sweep has none."""
         return shortened(self.title, 120) if self.sweep.title else ""
 
     @property
     def marked(self) -> str | None:
-        """The setup that tables and figures mark: the baseline, unless it is the only setup."""
+        """The id of the setup to mark: the baseline, unless it is the only setup."""
         return self.baseline if len(self.summary) > 1 else None
 
     @cached_property
@@ -177,7 +151,7 @@ class ReportData:
 
     @cached_property
     def shown(self) -> pd.DataFrame:
-        """The rows of the summary that have a bar and a row on the page."""
+        """The rows of the summary that have a bar and a row in the tables of the page."""
         return self.chosen(MAX_BARS)
 
     @cached_property
@@ -193,12 +167,12 @@ class ReportData:
 
     @property
     def plane_counts(self) -> list[SetupCounts]:
-        """The counts of the setups with a panel whose runs start in a plane of weights."""
+        """The counts of setups with a panel that start in a plane of initial weights."""
         return [t for t in self.panel_counts if plane_of(t.keys)]
 
     @cached_property
     def planes(self) -> list[StartPlane]:
-        """The runs of the first planes of initial weights, read from the store."""
+        """The planes of initial weights that the page shows, read from the store."""
         planes = []
         for one in self.plane_counts[:MAX_PLANES]:
             basin = Basin.read(self.store, one)
@@ -208,10 +182,10 @@ class ReportData:
         return planes
 
     def chosen(self, most: int) -> pd.DataFrame:
-        """Choose at most so many rows of the summary, in its order.
+        """Choose at most `most` rows of the summary, and keep their order.
 
-        The baseline, the setups with most seeds, those at the ends of the strongest changes, the
-        worst and the best, and some between them.
+        Chosen are the baseline, the setups with most seeds, those at the ends of the strongest
+        changes, the worst and the best, and some between these two.
         """
         rows = self.summary
         if len(rows) <= most:
@@ -224,14 +198,14 @@ class ReportData:
             if len(wanted) < most // 2:
                 wanted[place] = None
         order = rows["converged_share"].sort_values(kind="stable").index.to_numpy()
-        for many in range(1, len(order) + 1):  # the worst, the best, and evenly between them
+        for many in range(1, len(order) + 1):  # the worst, the best, and more between them
             wanted |= dict.fromkeys(order[evenly(len(order), many)].tolist())
             if len(wanted) >= most:
                 break
         return rows.iloc[sorted([*wanted][:most])].reset_index(drop=True)
 
     def _ends_of_changes(self) -> list[int]:
-        """Rows of the summary at the ends of changes with an effect, the strongest first."""
+        """Positions of the setups before and after changes with an effect, the strongest first."""
         keys = keys_of(self.summary)
         rows = self.summary.to_dict("records")
         places = {tuple(plain(row[key]) for key in keys): i for i, row in enumerate(rows)}
@@ -245,10 +219,11 @@ class ReportData:
 
 
 def _problem(store: Path, one: SetupCounts) -> Arrays | None:
+    """Read X and T of a setup's problem; None if the store does not have them."""
     file = store / "problems" / f"{one.problem}.npz"
     if not re.fullmatch("[0-9a-f]{64}", one.problem) or not file.is_file():
         return None
-    with suppress(Exception):  # whatever is wrong with the file, `fastbp verify` reports it
+    with suppress(Exception):  # a damaged file is reported by `fastbp verify`
         arrays = read_arrays(file.read_bytes(), ("X", "T"))
         X, T = np.asarray(arrays["X"], float), np.asarray(arrays["T"], float)
         if T.ndim == 2 and X.ndim == 2 and len(X) == len(T) and T.size:
@@ -257,24 +232,21 @@ def _problem(store: Path, one: SetupCounts) -> Arrays | None:
 
 
 def by_strength(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table of differences, the largest first, unknown ones last."""
+    """Sort a table of differences: the largest first, unknown ones last."""
     return table.sort_values("difference", key=abs, ascending=False, kind="stable")
 
 
 def settings_of(table: pd.DataFrame, keys: list[str]) -> list[tuple[str, pd.DataFrame]]:
-    """The rows of each setting of some keys, by its name."""
-    if not keys:
-        return [("", table)]
-    groups = table.groupby(keys, sort=False, dropna=False)
-    return [(setting(rows.iloc[0], keys), rows) for _, rows in groups]
+    """The name and the rows of each setting of some keys."""
+    return [(setting(rows.iloc[0], keys), rows) for rows in summary.settings_of(table, keys)]
 
 
 class Section(NamedTuple):
     """A section of the page.
 
-    `anchor`: the id of its heading; `title`: the heading; `content`: what its template shows, or
-    None where the section does not apply; `template`: its HTML, in which `figure` and `table` are
-    the macros of `parts.html`.
+    `anchor`: the id of its heading; `title`: the heading; `content`: makes the variables of the
+    template, or None if the section does not apply; `template`: its HTML, which may use the macros
+    `figure` and `table` of `parts.html`.
     """
 
     anchor: str

@@ -1,4 +1,4 @@
-"""SVG files of matplotlib as elements of a page, without styles and scripts, in its colours."""
+"""Turn matplotlib's SVG files into elements of a page, without styles and in the page's colours."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -11,7 +11,7 @@ ET.register_namespace("", SVG)
 ET.register_namespace("xlink", XLINK)
 
 _COLOURS = {"#000000": "currentColor", "#ffffff": "var(--page)", "#bbbbbb": "var(--line)"}
-"""The colours that follow the page: black, white and the grey of thin lines."""
+"""Colours that change with the colours of the page: black, white and the grey of thin lines."""
 
 _TAGS = (
     "g",
@@ -41,12 +41,12 @@ def inline(svg: bytes, name: str, alternative: str) -> str:
     Parameters
     ----------
     svg : bytes
-        The file. A strict Content-Security-Policy forbids its `style` attributes: each becomes the
-        attributes of the same meaning. Ids that nothing refers to are removed.
+        The file. The page's Content-Security-Policy forbids `style` attributes, so each becomes
+        attributes with the same meaning. Ids that nothing refers to are removed.
     name : str
-        The start of all other ids; no other figure of the page has it.
+        The prefix of all other ids, different from those of all other figures of the page.
     alternative : str
-        What screen readers read instead of the figure.
+        The text that screen readers read instead of the figure.
     """
     root = ET.fromstring(svg)
     _, _, width, height = map(float, root.get("viewBox", "0 0 1 1").split())
@@ -54,7 +54,7 @@ def inline(svg: bytes, name: str, alternative: str) -> str:
 
 
 def panels(svg: bytes, boxes: Sequence[Box], name: str, alternatives: Sequence[str]) -> list[str]:
-    """Make an element of each axes of a figure.
+    """Make an element of a page from each axes of a figure.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def _rounded(number: re.Match[str]) -> str:
 
 
 def _attributes(style: str) -> Iterator[tuple[str, str]]:
-    """The attributes of a `style`, but for the font, which the page sets."""
+    """The attributes that mean the same as a `style`, without the font, which the page sets."""
     for part in filter(None, (part.strip() for part in style.split(";"))):
         key, _, value = (each.strip() for each in part.partition(":"))
         if key in ("fill", "stroke"):

@@ -1,11 +1,11 @@
-"""The sentences that answer a sweep's question, from its tables: with one axis, several or none."""
+"""The sentences that answer the question of a sweep, made from its tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fastbp.analysis.axes import with_width_and_depth
@@ -32,19 +32,19 @@ from fastbp.reporting.phrases import (
     row_of,
     share_interval,
 )
-from fastbp.reporting.sections.maps_section import landscape
+from fastbp.reporting.sections.maps_section import map_paragraphs
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 from fastbp.schema.text import percent, plural
 
 _MANY = 4
-"""Values of a key beyond which only neighbours are compared, so that a single change may be too
-small to be seen."""
+"""With more values of a key than this, only neighbours are compared. A single change may then be
+too small to have a visible effect."""
 
 _VERBS = {
     "converged": ("converges", "converge"),
     "constant": ("gives the same answer to every input", "give the same answer to every input"),
 }
-"""What one run does, and several."""
+"""What one run does, and what several runs do."""
 
 
 def verdict(
@@ -54,7 +54,7 @@ def verdict(
     baseline: str | None = None,
     constant_at_start: pd.Series[Any] | None = None,
 ) -> list[str]:
-    """What the runs say, in sentences: the answer first.
+    """Answer the question of a sweep in sentences, the answer first.
 
     Parameters
     ----------
@@ -77,21 +77,21 @@ def verdict(
     if not summary["converged"].any():
         return [_most_and_least(summary, "constant"), *of_baseline]
     most_and_least = _most_and_least(summary, "converged")
-    # On so fine a grid as that of a map each single change says little.
-    if lines := landscape(with_width_and_depth(summary), constant_at_start):
+    # On the fine grid of a map, each single change has little effect.
+    if lines := map_paragraphs(with_width_and_depth(summary), constant_at_start):
         return [lines[0], most_and_least, *lines[1:], *of_baseline]
     rows = contrasts.to_dict("records")
     direct = [row for row in rows if start is not None and is_end(row, "from", start)]
     if start is None or not direct:
-        return [most_and_least, *_margins(summary, keys), strongest_changes(rows)]
+        return [most_and_least, *_widest_average(summary, keys), strongest_changes(rows)]
     changes = Changes(start, direct, rows, summary.to_dict("records"), keys)
     second = " ".join([*of_baseline, *other_changes(changes), *effects_elsewhere(changes)])
     several = [*all_changes(attribution, changes), *best_of_all(changes)]
-    return [best_change(changes), second, *_margins(summary, keys), *several]
+    return [best_change(changes), second, *_widest_average(summary, keys), *several]
 
 
 def _without_comparison(summary: pd.DataFrame) -> str:
-    """What to say of one setup, or of runs that all end alike; empty for others."""
+    """The answer for a single setup, or for runs that all end alike; empty for others."""
     if summary.empty:
         return "There are no runs yet."
     if len(summary) == 1:
@@ -102,6 +102,7 @@ def _without_comparison(summary: pd.DataFrame) -> str:
 
 
 def _one_setup(row: Record) -> str:
+    """The answer for a single setup."""
     if row["runs"] == 1:
         outcome = next(outcome for outcome in OUTCOMES if row[outcome.column])
         return (
@@ -114,8 +115,9 @@ def _one_setup(row: Record) -> str:
 
 
 def _all_alike(summary: pd.DataFrame, outcome: Outcome) -> str:
+    """The answer if all runs end alike."""
     runs, setups = plain(summary["runs"].sum()), plain(len(summary))
-    text = f"All {runs} runs in {setups} setups {outcome.verb}, whatever is varied here."
+    text = f"All {runs} runs {outcome.verb}, in each of {setups} setups."
     fast, slow = fastest_and_slowest(summary)
     if outcome is not Outcome.CONVERGED or fast is None or slow is None:
         return text
@@ -128,7 +130,7 @@ def _all_alike(summary: pd.DataFrame, outcome: Outcome) -> str:
 
 
 def _share(row: Record, name: str, again: bool = False) -> str:
-    """How many runs of a setup do something; `again`, if the sentence before named them."""
+    """Say how many runs of a setup do something; `again`: the sentence has named the runs."""
     count, runs = row[name], row["runs"]
     one, several = _VERBS[name]
     if runs == 1:
@@ -142,12 +144,13 @@ def _share(row: Record, name: str, again: bool = False) -> str:
 
 
 def _baseline(start: Record, keys: Sequence[str]) -> str:
+    """Say what the runs of the baseline do."""
     shares = f"{_share(start, 'converged')}, and {_share(start, 'constant', True)}"
     return f"At the baseline ({name_of(start, keys)}), {shares}."
 
 
 def _most_and_least(summary: pd.DataFrame, name: str) -> str:
-    """Where runs converge, or else give the same answer, most and least often."""
+    """Say where runs converge, or give the same answer to every input, most and least often."""
     keys, (one, several), number = keys_of(summary), _VERBS[name], plain(len(summary))
     best, worst = extreme(summary, name), extreme(summary, name, least=True)
     share = best[f"{name}_share"]
@@ -162,23 +165,25 @@ def _most_and_least(summary: pd.DataFrame, name: str) -> str:
     return f"{before}Runs {several} most often {most}{interval}; least often {least}."
 
 
-def _margins(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:
-    """The key whose values move the convergence rate farthest, averaged over everything else.
+def _widest_average(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+    """Say how far the values of one key move the convergence rate, averaged over all other keys.
 
-    Only of keys with so many values that single changes are small, and each in as many setups, and
-    in several: else other keys would speak for it, or none is left.
+    The key is the one that moves it most, among keys with many values. Each of its values must
+    occur in the same number of setups, in more than one: otherwise the average would show the
+    effect of other keys, or there would be nothing to average.
     """
-    ranges: list[tuple[float, str, pd.Series[Any]]] = []
+    averages: list[pd.Series[Any]] = [pd.Series([0.0])]
     for key in keys:
         groups = summary.groupby(key, sort=False, dropna=False)[["converged", "runs"]]
         setups = groups.size()
         if len(setups) > _MANY and setups.nunique() == 1 and setups.iloc[0] > 1:
             totals = groups.sum()
-            shares = totals["converged"] / totals["runs"]
-            ranges.append((float(shares.max() - shares.min()), key, shares))
-    reach, key, shares = max(ranges, key=itemgetter(0), default=(0.0, "", pd.Series(dtype=float)))
-    if not reach:
+            averages.append(totals["converged"] / totals["runs"])
+    widest = max(averages, key=np.ptp)
+    if not np.ptp(widest):
         return []
-    ends = int(shares.argmin()), int(shares.argmax())
-    low, high = (f"{percent(shares.iloc[at])} with {key} {named(shares.index[at])}" for at in ends)
-    return [f"Averaged over everything else, the convergence rate ranges from {low} to {high}."]
+    low, high = (
+        f"{percent(widest.iloc[at])} with {widest.index.name} {named(widest.index[at])}"
+        for at in (int(widest.argmin()), int(widest.argmax()))
+    )
+    return [f"Averaged over all other keys, the convergence rate ranges from {low} to {high}."]

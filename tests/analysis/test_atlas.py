@@ -163,7 +163,7 @@ def test_sentences_say_what_the_tables_do() -> None:
     assert f"The hardest is {best.idxmin()} (" in first
     assert second.startswith("Runs give the same answer to every input most often for ")
     assert "no class is shown to differ" in third
-    assert "they are not: those of " in third
+    assert "they do not: those of " in third
     wrong = equal.assign(
         p=np.where(equal["holds"], 1e-9, equal["p"]),
         p_holm=np.where(equal["holds"], 1e-7, equal["p_holm"]),

@@ -245,7 +245,7 @@ def test_a_page_shows_the_plane_and_says_how_alike_neighbours_end(tmp_path: Path
     page = page_of(tmp_path, 1)
     # Of 2·60·59 pairs the 2·30 across the edge of the corner; it is a line.
     assert "Of starts next to each other in the plane of two weights, 0.8% end differently" in page
-    assert re.search(r"has a dimension of (1\.0\d|0\.9\d), where a smooth line has 1", page)
+    assert re.search(r"has a dimension of (1\.0\d|0\.9\d); a smooth line has 1", page)
     assert "initial values of its W0[0, 0] and W1[0, 0]" in page
     assert "not draws: intervals and p-values" in page
     for kind in ("svg", "png"):

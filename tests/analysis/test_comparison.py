@@ -15,7 +15,6 @@ from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.reporting.sections.comparison_section import (
     StoreComparison,
-    StoreNames,
     columns,
     compared,
     names_of,
@@ -26,7 +25,7 @@ from fastbp.schema.text import percent, points
 from fastbp.store import filename, parquet
 
 C, P = "converged", "partial"
-OLD = StoreNames("old", "new")
+OLD = ("old", "new")
 
 
 def cells(table: pd.DataFrame) -> list[list[str]]:
@@ -388,7 +387,7 @@ class TestNames:
     ) -> None:
         found = names_of(tmp_path / a, tmp_path / b)
         if a in b and a != b:
-            assert found.a != found.b
-            assert (found.a.rsplit("/", 1)[-1], found.b.rsplit("/", 1)[-1]) == names
+            assert found[0] != found[1]
+            assert tuple(each.rsplit("/", 1)[-1] for each in found) == names
         else:
             assert found == names

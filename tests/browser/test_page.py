@@ -240,13 +240,13 @@ def test_reads_from_the_answer_to_how_it_was_run(opened: Opened) -> None:
         "planes",
         "changes",
         "spread",
-        "waiting",
+        "survival",
         "threshold",
         "curves",
         "maps",
         "runs",
         "trajectories",
-        "outcomes",
+        "words",
     ]
     assert heads == [head for head in [*known, "how"] if head in heads]
     assert {"H1", "verdict", "how"} <= set(heads)

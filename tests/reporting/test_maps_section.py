@@ -12,7 +12,7 @@ from fastbp.analysis.axes import critical, map_axes, the_map, with_width_and_dep
 from fastbp.analysis.statistics.proportions import crossings, wilson
 from fastbp.analysis.summary import summary
 from fastbp.reporting.plots import heatmap, heatmap_panels
-from fastbp.reporting.sections.maps_section import landscape
+from fastbp.reporting.sections.maps_section import map_paragraphs
 from fastbp.reporting.verdict import verdict
 
 RATES, SCALES = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0], [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
@@ -73,27 +73,28 @@ def test_a_critical_line_has_a_row_for_each_crossing() -> None:
 def test_a_map_is_described_by_its_lines() -> None:
     whole = a_map()
     constant_at_start = pd.Series(np.where(whole["init_scale"] < 1, 1.0, 0.25))
-    first, second = landscape(whole, constant_at_start)
+    first, second = map_paragraphs(whole, constant_at_start)
     assert "with init_scale 0.03, from lr 0.359 [0.1, 1] up to lr 27.8 [10, 100]" in first
     assert "with init_scale 10, at no lr (0%)." in first
-    assert "That is so in 10 of 42 setups, and soonest with" in first
+    assert first.startswith("At least half of the runs converge in 10 of 42 setups: with ")
+    assert ". They do so soonest with " in first
     assert second.startswith(
-        "In 6 of 42 setups half of the runs or more give the same answer to every input, in 6 of "
-        "these"
+        "At least half of the runs give the same answer to every input in 6 of 42 setups: with "
     )
     assert "with init_scale 10, up to lr " in second
+    assert "In 6 of these, at least half of the runs have collapsed to a constant." in second
     assert second.endswith(
         "as constant: 100% with init_scale 0.03, 100% with init_scale 0.3 and 25.0% with "
         "init_scale 10."
     )
-    assert landscape(whole)[0] == first
+    assert map_paragraphs(whole)[0] == first
     told = verdict(whole, pd.DataFrame(), pd.DataFrame(), None, constant_at_start)
     assert [told[0], *told[2:]] == [first, second]
     assert told[1].startswith("Runs converge most often with ")
 
 
 def test_what_is_no_map_has_no_description() -> None:
-    assert landscape(summary(frames.frame(*frames.founding(50)))) == []
+    assert map_paragraphs(summary(frames.frame(*frames.founding(50)))) == []
     line = summary(frames.frame(*(frames.table({"lr": lr}, outcomes(1, 1)) for lr in RATES)))
     assert the_map(line) is None
 

@@ -292,7 +292,7 @@ def test_what_is_said() -> None:
     )
     assert sentences(found)[1] == "Another: all agree in 1 of 2 settings (lr 0.5)."
     title, said, *lines = terminal_lines(published(both[:1], figures[:2], EACH))
-    assert title.startswith("Published beside ours")
+    assert title.startswith("Published figures and ours")
     assert said == "Somebody 1990: 2 of 2 published figures agree with the setup."
     assert [line.split() for line in lines] == [
         ["figure", "published", "[95%]", "runs", "ours", "[95%]", "runs", "they"],

@@ -587,7 +587,7 @@ class TestOtherwise:
 
 
 class TestMargins:
-    SAYS = "Averaged over everything else"
+    SAYS = "Averaged over all other keys"
 
     @pytest.mark.parametrize("start", [True, False])
     def test_the_extremes_of_a_key_with_many_values(self, start: bool) -> None:
@@ -713,7 +713,7 @@ class TestAllAlike:
     @pytest.mark.parametrize("baseline", [None, BASE])
     def test_every_run(self, outcome: str, says: str, baseline: str | None) -> None:
         it = answer(*(({"lr": lr}, [outcome] * 600) for lr in (0.1, 0.2)), baseline=baseline)
-        assert it.lines == [f"All 1,200 runs in 2 setups {says}, whatever is varied here."]
+        assert it.lines == [f"All 1,200 runs {says}, in each of 2 setups."]
 
     @pytest.mark.parametrize("ever", [True, False])
     def test_then_what_differs_is_how_long_it_takes(self, ever: bool) -> None:

@@ -86,10 +86,9 @@ def basin(
     ax.tick_params(labelsize=9)
     ax.spines[:].set_visible(False)
     _legend(ax, map_, norm)
-    if title is None:
-        count = plural(int(np.count_nonzero(map_.present)), "run")
-        title = f"How {count} end, by where they start"
-    ax.set_title(wrapped(title, width_of(ax) + 1.8, 12), loc="left", fontsize=12)
+    count = plural(int(np.count_nonzero(map_.present)), "run")
+    text = f"How {count} end, by where they start" if title is None else title
+    ax.set_title(wrapped(text, width_of(ax) + 1.8, 12), loc="left", fontsize=12)
     return ax
 
 

@@ -57,9 +57,9 @@ def heatmap(
     Parameters
     ----------
     summary : DataFrame
-        One row for each pair of values of `x` and `y`, the keys across and up.
+        One row for each pair of values of the keys.
     x, y : str
-        The keys.
+        The keys across and up.
     ax : Axes, optional
         Where to draw; by default on a new figure.
     outcome : str
@@ -90,9 +90,8 @@ def heatmap(
     _name_values(ax, columns, rows)
     ax.set_xlabel(x, fontsize=9)
     ax.set_ylabel(y, fontsize=9)
-    if title is None:
-        title = f"Share {outcome} of {runs_in(summary)}{LINE * line}"
-    return titled(ax, title, size=10)
+    text = f"Share {outcome} of {runs_in(summary)}{LINE * line}" if title is None else title
+    return titled(ax, text, size=10)
 
 
 def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> QuadMesh:
@@ -106,8 +105,7 @@ def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> QuadMesh:
 
 def _scale(ax: Axes, mesh: QuadMesh) -> None:
     """Draw the scale of colours right of the cells."""
-    right = ax.inset_axes((1.03, 0, 0.035, 1))
-    scale = ax.figure.colorbar(mesh, cax=right, ticks=[0, 0.5, 1])
+    scale = ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0, 0.035, 1)), ticks=[0, 0.5, 1])
     scale.ax.set_yticklabels(["0%", "50%", "100%"], fontsize=7.5)
     scale.outline.set_visible(False)
 
@@ -196,8 +194,7 @@ def heatmap_panels(
         drawn = [(o, name, rows) for o, name in names.items() if f"{o}_share" in rows]
     columns = max(len(panels), 2)
     title += LINE * any(_has_line(rows, x, y, f"{outcome}_share") for outcome, _, rows in drawn)
-    values = max(rows[y].nunique() for _, rows in panels)
-    high = min(3.2, max(1.3, 0.34 * values))
+    high = min(3.2, max(1.3, 0.34 * max(rows[y].nunique() for _, rows in panels)))
     top = 0.8 + 0.2 * wrapped(title, WIDTH - 0.2, 12).count("\n")
     figure, axes = sheet(len(drawn), columns, high, left=0.95, top=top, right=0.7, gap=(0.95, 0.75))
     for i, (ax, (outcome, name, rows)) in enumerate(zip(axes, drawn, strict=True)):

@@ -56,11 +56,6 @@ def outcome_bars(
     baseline : str, optional
         Id of a setup. Its name is bold, and if many keys vary, the other names show only what
         differs from it.
-
-    Returns
-    -------
-    Axes
-        The figure is `ax.figure`.
     """
     total = summary["runs"].to_numpy()
     names = [

@@ -87,10 +87,9 @@ def spread_loss(
     ax.yaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
     ax.set_ylabel("loss", fontsize=9)
-    if title is None:
-        total = int(points["runs"].sum()) if "runs" in points else len(points)
-        title = f"Spread and loss of {plural(total, 'run')}"
-    return bare(titled(ax, title, size=10))
+    total = int(points["runs"].sum()) if "runs" in points else len(points)
+    text = f"Spread and loss of {plural(total, 'run')}" if title is None else title
+    return bare(titled(ax, text, size=10))
 
 
 def _largest_spread(points: pd.DataFrame) -> float:

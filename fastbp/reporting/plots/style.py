@@ -183,8 +183,7 @@ def sheet(
 def headed(figure: Figure, title: str) -> Figure:
     """Write the title of a sheet at its top."""
     top = 1 - 0.1 / figure.get_figheight()
-    text = wrapped(title, WIDTH - 0.2, 12)
-    figure.text(0.1 / WIDTH, top, text, fontsize=12, va="top", ha="left")
+    figure.text(0.1 / WIDTH, top, wrapped(title, WIDTH - 0.2, 12), fontsize=12, va="top", ha="left")
     return figure
 
 

@@ -60,19 +60,12 @@ def survival_curves(
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     line = -0.2 / (ax.get_window_extent().height / ax.figure.dpi)
-    text: Any = {"transform": ax.get_xaxis_transform(), "va": "center"}
     if setups:
-        ax.text(0, 3.2 * line, "runs at risk", style="italic", fontsize=8.5, **text)
+        text: Any = {"transform": ax.get_xaxis_transform(), "fontsize": 8.5, "va": "center"}
+        ax.text(0, 3.2 * line, "runs at risk", style="italic", **text)
     for i, (name, rows, style) in enumerate(setups):
         _survival(ax, rows, style)
-        y = line * 3.2 + line * (i + 1)
-        outside: Any = {"transform": ax.transAxes, "clip_on": False}
-        ax.plot([-0.048, -0.084], [y, y], **style, linewidth=1.4, **outside)
-        ax.text(-0.092, y, name, transform=ax.transAxes, fontsize=8.5, ha="right", va="center")
-        for tick in ax.get_xticks():
-            left_at_tick = rows.loc[rows["after"] >= tick, "at_risk"]
-            if tick >= 0 and len(left_at_tick):
-                ax.text(tick, y, plain(left_at_tick.iloc[0]), ha="center", fontsize=8, **text)
+        _at_risk(ax, rows, line * 3.2 + line * (i + 1), name, style)
     ax.set(ylim=(0, 101), xlabel="updates", ylabel="not converged yet (%)")
     runs = plural(sum(int(rows["at_risk"].iloc[0]) for _, rows, _ in setups), "run")
     what = f"How long it takes to converge: {runs} in {plural(len(setups), 'setup')}, 95% bands"
@@ -91,3 +84,15 @@ def _survival(ax: Axes, rows: pd.DataFrame, style: Any) -> None:
     ax.plot(after[-1], share[-1], color=style["color"], **mark)
     low, high = (100 * np.append(np.nan, shown[bound]) for bound in ("low", "high"))
     ax.fill_between(after, low, high, step="post", color=style["color"], alpha=0.15, linewidth=0)
+
+
+def _at_risk(ax: Axes, rows: pd.DataFrame, y: float, name: str, style: Any) -> None:
+    """Name a curve below the axis, and write its runs at risk at each tick."""
+    key: Any = {"linewidth": 1.4, "transform": ax.transAxes, "clip_on": False}
+    ax.plot([-0.048, -0.084], [y, y], **style, **key)
+    ax.text(-0.092, y, name, transform=ax.transAxes, fontsize=8.5, ha="right", va="center")
+    text: Any = {"transform": ax.get_xaxis_transform(), "fontsize": 8, "ha": "center"}
+    for tick in ax.get_xticks():
+        left = rows.loc[rows["after"] >= tick, "at_risk"]
+        if tick >= 0 and len(left):
+            ax.text(tick, y, plain(left.iloc[0]), va="center", **text)

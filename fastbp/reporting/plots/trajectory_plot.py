@@ -77,18 +77,10 @@ def trajectory(
     height = above + 5.0 + below
     figure = Figure(figsize=(11, height))
     # matplotlib's constrained layout is not used: its last bits differ from one time to the next.
-    grid = figure.add_gridspec(
-        5,
-        2,
-        height_ratios=(0.15, 1, 1, 1, 1),
-        width_ratios=(1.15, 1),
-        left=0.06,
-        right=0.99,
-        wspace=0.2,
-        hspace=0.3,
-        bottom=below / height,
-        top=1 - above / height,
-    )
+    margins: Any = {"left": 0.06, "right": 0.99, "wspace": 0.2, "hspace": 0.3}
+    margins |= {"bottom": below / height, "top": 1 - above / height}
+    ratios: Any = {"height_ratios": (0.15, 1, 1, 1, 1), "width_ratios": (1.15, 1)}
+    grid = figure.add_gridspec(5, 2, **ratios, **margins)
     outputs = output_curves(evaluations, T, figure.add_subplot(grid[1:, 0]))
     outcome_strip(evaluations, figure.add_subplot(grid[0, 0], sharex=outputs), converged_at)
     panels = [figure.add_subplot(grid[i, 1], sharex=outputs) for i in range(1, 5)]
@@ -264,9 +256,8 @@ def learning_curves(
     ax.xaxis.set_major_formatter("{x:,.0f}")
     words = measure.replace("_", " ")
     ax.set(xlabel="updates", ylabel=words)
-    if title is None:
-        title = f"{words} of {plural(len(traces), 'run')} over their updates"
-    ax.set_title(title, loc="left", fontsize=10)
+    text = f"{words} of {plural(len(traces), 'run')} over their updates"
+    ax.set_title(text if title is None else title, loc="left", fontsize=10)
     legend(ax, "upper left", (0, -0.16), fontsize=8, handlelength=2.6, borderaxespad=0)
     return bare(ax)
 
@@ -322,9 +313,8 @@ def answers(
     ax.set_yticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7.5)
     ax.set(xlim=(-0.6, outputs.size - 0.4), ylim=(-0.06, 1.06))
     ax.set_xlabel("row", fontsize=8, labelpad=1)
-    if title is None:
-        title = f"{plural(outputs.size, 'output')}: {outcome}"
-    ax.set_title(title, loc="left", fontsize=8.5, pad=3)
+    text = f"{plural(outputs.size, 'output')}: {outcome}" if title is None else title
+    ax.set_title(text, loc="left", fontsize=8.5, pad=3)
     ax.tick_params(length=2)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

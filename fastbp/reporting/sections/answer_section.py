@@ -1,4 +1,4 @@
-"""The top of the page: the answer, and what a reader must know about the runs."""
+"""The top of the page: the answer, and notes about the runs."""
 
 from collections.abc import Iterator
 
@@ -10,26 +10,26 @@ from fastbp.schema.text import plural
 
 
 def answer(data: ReportData) -> list[str]:
-    """What the runs say, in paragraphs, the answer first."""
+    """Answer the question of the sweep in paragraphs, the answer first."""
     lines = answer_of_tables(
         data.summary, data.contrasts, data.attribution, data.baseline, data.constant_at_start
     )
     published = published_section.sentences(data.published, data.baseline)
     if data.is_atlas:
-        # Without a baseline the other lines begin with the extremes, which an atlas says itself.
+        # Without a baseline, the first line is about the extremes, and so is that of an atlas.
         more = [*published, *lines[data.baseline is None :]]
         more = more if atlas_section.others_of(data.functions) else []
         lines = [*atlas_section.sentences(data.functions, data.classes), *more]
     else:
         lines = [*published, *lines]
     planes = planes_section.sentences(data)
-    # For planes alone: what the other lines say about draws does not hold for cells.
+    # The other lines are about random seeds; if all setups are planes, they do not apply.
     only_planes = planes and len(data.plane_counts) == len(data.summary)
     return planes if only_planes else [*lines, *planes]
 
 
 def notes(data: ReportData) -> Iterator[str]:
-    """What a reader must know about how many runs there are."""
+    """Notes about the number of runs."""
     sweep = data.sweep
     present = {t.setup: t.runs for t in data.counted}
     requested = sum(sweep.seeds_by_setup.values())
@@ -39,27 +39,27 @@ def notes(data: ReportData) -> Iterator[str]:
     more = [runs > sweep.seeds_by_setup.get(setup, sweep.seeds) for setup, runs in present.items()]
     if sweep.setups and any(more):
         where = "of some setups than" if sweep.counts else f"than the {sweep.seeds:,} that"
-        yield f"There are more seeds {where} the sweep asks for, and all are counted."
+        yield f"There are more seeds {where} the sweep requests; all are counted."
 
 
 def _page_notes(data: ReportData) -> Iterator[str]:
-    """What a reader must know about what the page leaves out."""
+    """Notes about what the page does not show."""
     if len(data.shown) < len(data.summary):
         first = "the baseline, " * (data.baseline is not None)
         first += "those with most seeds, " * (data.summary["runs"].nunique() > 1)
         yield (
-            f"Of {plain(len(data.summary))} setups the page shows {first}those at the ends of the "
-            "strongest changes, the best and the worst; the CSV files have all."
+            f"Of {plain(len(data.summary))} setups the page shows {first}those before and after "
+            "the strongest changes, the best and the worst; the CSV files have all."
         )
     if data.plane_counts:
         yield (
-            "The runs of a grid of initial weights are the cells of one plane, not draws: "
-            "intervals and p-values, which are about draws, do not apply to them."
+            "The runs of a grid of initial weights are the cells of one plane, not random draws: "
+            "intervals and p-values do not apply to them."
         )
 
 
 def content(data: ReportData, verdict: list[str]) -> Content:
-    """What `report.html` shows besides its sections."""
+    """The variables of `report.html`, without the sections."""
     runs = data.summary["runs"]
     low, high = int(runs.min()), int(runs.max())
     seeds = plain(low) if low == high else f"{plain(low)} to {plain(high)}"

@@ -1,4 +1,4 @@
-"""The atlas: every function as a picture, its classes, and whether symmetry holds."""
+"""The atlas: a picture of every function, the classes of functions, and tests of symmetry."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,17 +28,17 @@ from fastbp.reporting.report_data import Content, ReportData, Section, settings_
 from fastbp.schema.text import p_value, percent, plural
 
 MAX_SETTINGS = 8
-"""Settings with columns in the table of classes."""
+"""The most settings with columns in the table of classes."""
 
 
 def others_of(functions: pd.DataFrame) -> list[str]:
-    """The keys that vary besides the problem, of what `atlas.functions` returned."""
+    """The keys that vary, without the problem, in a table from `atlas.functions`."""
     keys = keys_of(functions)
     return keys[keys.index("function") + 1 :]
 
 
 def _class_keys(classes: pd.DataFrame) -> list[str]:
-    """The keys that vary besides the problem, of what `atlas.equality` returned."""
+    """The keys that vary, without the problem, in a table from `atlas.equality`."""
     return keys_of(classes.rename(columns={"symmetry": "setup"}))
 
 
@@ -66,13 +66,13 @@ def _figure(data: ReportData) -> HtmlFigure | None:
         "Every function",
         f"A tile for each of {count} functions, by class: a cube that shows its truth table, and "
         f"bars of outcomes. Converged over all settings: {shares}.",
-        f"{plural(int(table['runs'].sum()), 'run')} of {count:,} functions. Those below a name are "
-        "one class under permuted and negated inputs and a negated output.",
+        f"{plural(int(table['runs'].sum()), 'run')} of {count:,} functions. The functions below a "
+        "name are one class under permuted and negated inputs and a negated output.",
     )
 
 
 def _classes_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
-    """The classes under permuted and negated inputs and a negated output."""
+    """Make the table of classes under permuted and negated inputs and a negated output."""
     settings = settings_of(classes, others_of(functions))
     large = classes[classes["symmetry"] == NPN]
     sums = functions.groupby("npn_class")[["collapsed", "runs"]].sum()
@@ -94,16 +94,16 @@ def _classes_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
     )
     caption = (
         "Classes under permuted and negated inputs and a negated output, the easiest first: the "
-        "share of their runs converged, in brackets the least and the largest share of a member, "
+        "share of their runs converged, in brackets the lowest and the highest share of a member, "
         "the updates after which half of the runs had converged (– where fewer than half do), and "
         "the share of runs collapsed. The file also has the smaller classes."
     )
-    rows_of_table = first.to_dict("records")
-    return html_table("Classes of functions", caption, columns, rows_of_table, "classes.csv")
+    records = first.to_dict("records")
+    return html_table("Classes of functions", caption, columns, records, "classes.csv")
 
 
 def _setting_columns(name: str, by_class: dict[Any, Record]) -> list[TableColumn]:
-    """Two columns for a setting: the share of each class, and its median updates."""
+    """Make two columns for a setting: the share of each class, and its median updates."""
     cells = {each: (_shares(row), plain(row["updates_median"])) for each, row in by_class.items()}
     return [
         TableColumn(name or "converged", lambda row: cells.get(row["class"], "––")[0]),
@@ -120,7 +120,7 @@ def _shares(row: Record) -> str:
 
 
 def _tests_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
-    """In how many classes members differ, in each setting."""
+    """Make the table that says in how many classes the members differ, for each setting."""
     rows = []
     for name, of_setting in settings_of(classes, others_of(functions)):
         for symmetry, meaning in SYMMETRIES.items():
@@ -133,15 +133,15 @@ def _tests_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
                 "classes": len(here),
                 "tested": len(tested),
                 "shown to differ": int((tested["p_holm"] < ALPHA).sum()),
-                "least p": p_value(tested["p"].min()),
-                "least p (Holm)": p_value(tested["p_holm"].min()),
+                "lowest p": p_value(tested["p"].min()),
+                "lowest p (Holm)": p_value(tested["p_holm"].min()),
             })  # fmt: skip
     texts = ("setting", "alike under", "must be equal")
     columns = [column(name, is_text=name in texts) for name in rows[0]]
     caption = (
-        "Do the functions of a class converge equally often? Cochran's Q over the seeds that all "
-        "of them ran, which allows for runs of one seed being alike; tested where there are five "
-        "successes and five failures for each member."
+        "Do the functions of a class converge equally often? The test is Cochran's Q over the "
+        "seeds that all of them ran. It allows for correlation between runs of one seed, and needs "
+        "five successes and five failures per member."
     )
     return html_table("Equal shares within classes", caption, columns, rows, "classes.csv")
 
@@ -171,16 +171,16 @@ def terminal_table(classes: pd.DataFrame) -> list[str]:
 
 
 def sentences(functions: pd.DataFrame, classes: pd.DataFrame) -> list[str]:
-    """What an atlas says, in paragraphs, the answer first.
+    """Say what an atlas shows, in paragraphs, the answer first.
 
-    Parameters: what `atlas.functions` and `atlas.equality` returned for the same runs.
+    The parameters come from `atlas.functions` and `atlas.equality`, for the same runs.
     """
     symmetry = " ".join([_equal(classes), *_unequal(classes)])
     return [_learnt(functions), _collapsed(functions), symmetry]
 
 
 def _called(row: Record) -> str:
-    """A function and what its class computes: `01101001 (x ⊕ y ⊕ z)`."""
+    """Name a function and what its class computes: `01101001 (x ⊕ y ⊕ z)`."""
     if not isinstance(row["function"], str):
         return str(row["bits"])
     up_to = ", up to symmetry" * (row["bits"] != row["npn_class"])
@@ -192,7 +192,7 @@ def _with(row: Record, keys: Sequence[str]) -> str:
 
 
 def _learnt(table: pd.DataFrame) -> str:
-    """How many functions are learnt, which is the hardest, and how fast."""
+    """Say how many functions are learnt, which one is the hardest, and how fast they are."""
     keys = others_of(table)
     order = table.sort_values("converged_share", ascending=False, kind="stable")
     best = order.drop_duplicates("bits")
@@ -215,7 +215,7 @@ def _learnt(table: pd.DataFrame) -> str:
 
 
 def _speed(table: pd.DataFrame, keys: list[str]) -> str:
-    """The fastest and the slowest function, in the setting where most runs converge."""
+    """Say which functions are the fastest and the slowest, where most runs converge."""
     _, rows = max(settings_of(table, keys), key=lambda setting: int(setting[1]["converged"].sum()))
     fast, slow = fastest_and_slowest(rows)
     if fast is None or slow is None:
@@ -228,7 +228,7 @@ def _speed(table: pd.DataFrame, keys: list[str]) -> str:
 
 
 def _collapsed(table: pd.DataFrame) -> str:
-    """Where networks give the same answer to everything most often."""
+    """Say where networks give the same answer to every input most often."""
     keys, most, constant = others_of(table), extreme(table, "collapsed"), extreme(table, "constant")
     if not constant["constant"]:
         return "No run gives the same answer to every input."
@@ -247,7 +247,7 @@ def _collapsed(table: pd.DataFrame) -> str:
 
 
 def _equal(classes: pd.DataFrame) -> str:
-    """Whether shares are equal where they must be."""
+    """Say whether shares are equal where they must be."""
     tested = classes[classes["holds"] & classes["p"].notna()]
     if tested.empty:
         return (
@@ -259,25 +259,25 @@ def _equal(classes: pd.DataFrame) -> str:
     least, adjusted = (p_value(tested[p].min()) for p in ("p", "p_holm"))
     return (
         f"Symmetry says that functions of a class converge equally often, {result} shown to "
-        f"differ: the least of {len(tested):,} p values is {least}, {adjusted} by Holm's "
+        f"differ: the lowest of {len(tested):,} p values is {least}, and {adjusted} after Holm's "
         "adjustment."
     )
 
 
 def _unequal(classes: pd.DataFrame) -> list[str]:
-    """Where negated inputs make a difference, as they may."""
+    """Say where negated inputs make a difference, which symmetry does not exclude."""
     free = classes[~classes["holds"] & (classes["symmetry"] == NPN)]
     shown = free[free["p_holm"] < ALPHA]
     if free.empty:
         return []
-    start = "Functions that only negated inputs make of each other need not be equal, "
+    start = "Functions that differ in negated inputs need not converge equally often, "
     if shown.empty:
         return [f"{start}but are not shown to differ."]
     most = shown.iloc[int((shown["max_share"] - shown["min_share"]).argmax())].to_dict()
     some, every = shown["class"].nunique(), free["class"].nunique()
     where = f"{plain(some)} of {plain(every)} classes" if every > 1 else "their one class"
     return [
-        f"{start}and in {where} they are not: those of {_class_name(most)} differ most, from "
+        f"{start}and in {where} they do not: those of {_class_name(most)} differ most, from "
         f"{percent(most['min_share'])} to {percent(most['max_share'])}"
         f"{_with(most, _class_keys(classes))}."
     ]
@@ -298,9 +298,9 @@ SECTION = Section(
     "Every function",
     _content,
     """\
-<p>Permuted inputs and a negated output exchange weights or their signs, which symmetric initial
-weights do not notice: such functions must converge equally often. Negated inputs do so only where
-inputs are −1 and 1; where they are 0 and 1, such functions are another task for the same
+<p>Permuting the inputs or negating the output only exchanges weights or changes their signs. If
+initial weights are symmetric, such functions must converge equally often. Negating an input does
+the same if inputs are −1 and 1. If they are 0 and 1, the negated function is another task for the
 network.</p>
 {% if atlas %}{{ figure(atlas) }}{% endif %}
 {{ table(classes) }}{{ table(tests) }}""",

@@ -1,4 +1,4 @@
-"""What each change does by itself, and how much each of several changes contributes."""
+"""The effect of each change on its own, and the contributions of several changes."""
 
 from collections.abc import Iterable, Sequence
 
@@ -26,6 +26,7 @@ NOTHING = "No two setups differ in exactly one key and share seeds: there is not
 
 
 def _effect(row: Record) -> str:
+    """The effect of a change in a word."""
     return ("fixes" if row["difference"] > 0 else "breaks") if has_effect(row) else "not shown"
 
 
@@ -39,15 +40,15 @@ _COUNTS = [column("fixed"), column("broken")]
 def effect_lines(
     contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | None = None
 ) -> list[str]:
-    """What each change alone did, as lines for a terminal.
+    """Make the table of single changes for a terminal.
 
     Parameters
     ----------
     contrasts, summary : DataFrame
         From `contrasts` and `summary`, of the same runs.
     baseline : str, optional
-        Id of the setup from which changes are listed, then the same changes elsewhere. Without it,
-        each change has its range over all settings.
+        Id of a setup. Its changes are listed first, then the same changes from other setups.
+        Without it, each change has its range over all settings.
     """
     if len(summary) < 2:
         return [f"{'One setup' if len(summary) else 'No runs'}: there is nothing to compare."]
@@ -66,7 +67,7 @@ def effect_lines(
 
 
 def _effects(rows: Sequence[Record]) -> list[str]:
-    """A line for each comparison, or for each change if some were made in several settings."""
+    """Make a line for each comparison, or for each change if some have several settings."""
     groups = by_change(rows)
     if len(groups) < len(rows):
         return _ranges(groups)
@@ -85,7 +86,7 @@ def _effects(rows: Sequence[Record]) -> list[str]:
 
 
 def _ranges(groups: Iterable[Sequence[Record]]) -> list[str]:
-    """A line for each change: in how many settings it was made, and the range of its effects."""
+    """Make a line for each change: the number of its settings, and the range of its effects."""
     columns = [
         TableColumn("change", lambda group: change_of(group[0]), True),
         TableColumn("settings", lambda group: plain(len(group))),
@@ -104,7 +105,10 @@ def _shown(group: Sequence[Record]) -> str:
 
 
 def contrasts_table(data: ReportData) -> HtmlTable | None:
-    """The strongest single changes, those of the baseline first; None where there are none."""
+    """Make the table of the strongest single changes, those of the baseline first.
+
+    None if there are no changes.
+    """
     if data.contrasts.empty:
         return None
     start = row_of(data.summary, data.baseline)
@@ -136,7 +140,7 @@ def contrasts_table(data: ReportData) -> HtmlTable | None:
 
 
 def attribution_table(data: ReportData) -> HtmlTable | None:
-    """The contributions to the largest changes; None where there are none."""
+    """Make the table of contributions to the largest changes; None if there are none."""
     parts = data.attribution
     if parts.empty:
         return None
@@ -168,7 +172,7 @@ def _change(row: Record) -> str:
 
 
 def _part(row: Record, name: str) -> str:
-    """Points with their interval, which is left out where all seeds agree."""
+    """Write points with their interval, which is left out if all seeds agree."""
     value, low, high = (row[f"{name}_points{end}"] / 100 for end in ("", "_low", "_high"))
     return f"{points(value)}" + f" [{points(low)}, {points(high)}]" * bool(low < high)
 
@@ -189,18 +193,18 @@ def _content(data: ReportData) -> Content:
 
 SECTION = Section(
     "changes",
-    "What each change does by itself",
+    "What each change does on its own",
     _content,
     """\
-{% if contrasts %}<p>Two setups that differ in one key alone, on the same seeds: how many runs the
-change fixes (they failed before and converge with it) and how many it breaks. An effect has
-p &lt; {{ alpha }} after Holm's adjustment over the whole table; intervals are pointwise 95%
-(Tango's score interval for paired shares).</p>
+{% if contrasts %}<p>Each row compares two setups that differ in one key, on the same seeds. The
+change fixes runs that fail without it and converge with it; it breaks runs that converge without it
+and fail with it. An effect has p &lt; {{ alpha }} after Holm's adjustment over the whole table;
+intervals are pointwise 95% (Tango's score interval for paired shares).</p>
 {{ table(contrasts) }}{% else %}<p>{{ no_contrasts }}</p>{% endif %}
 {% if attribution %}<h3>Several changes at once</h3>
-<p>How much each change contributes to the convergence rate, in percentage points: made first,
-alone; made last, after all others; and on average over all orders of making them (Shapley's value).
-Intervals are 95% (Student's, over seeds).</p>
+<p>How much each change contributes to the convergence rate, in percentage points: if it is made
+first (alone), if it is made last, and on average over all orders of making the changes (Shapley's
+value). Intervals are 95% (Student's, over seeds).</p>
 {{ table(attribution) }}{% endif %}
 """,
 )

@@ -1,4 +1,4 @@
-"""Where the line is drawn: the share of collapsed runs for every threshold."""
+"""The share of collapsed runs for every threshold."""
 
 from fastbp.analysis.summary import collapsing
 from fastbp.reporting import plots
@@ -20,18 +20,18 @@ def _content(data: ReportData) -> Content | None:
         "Collapsed runs by threshold",
         "Curves of the share of collapsed runs over the threshold. With the threshold in use: "
         + listed(data.panels, lambda row: f"{percent(row['collapsed_share'])} collapsed"),
-        "Lines: at the end of the runs; dots: before the first update.",
+        "Solid and dashed lines: at the end of the runs. Grey dots: before the first update.",
     )
     return {"curves": curves}
 
 
 SECTION = Section(
     "threshold",
-    "Where the line is drawn",
+    "How the threshold decides what is collapsed",
     _content,
     """\
-<p>A run counts as collapsed when its outputs span less of the target range than a threshold. This
-is the share of collapsed runs for every threshold, and how many networks were as constant before
-their first update.</p>
+<p>A run counts as collapsed if its outputs span less of the target range than a threshold. The
+curves show the share of collapsed runs for every threshold, and the share of networks that were as
+constant before their first update.</p>
 {{ figure(curves) }}""",
 )

@@ -1,4 +1,4 @@
-"""The page of two stores side by side: which setups' shares moved."""
+"""The page that compares two stores: the setups with another convergence rate."""
 
 from collections.abc import Callable, Iterator
 from math import isnan
@@ -10,8 +10,7 @@ import pandas as pd
 from fastbp.analysis import comparison
 from fastbp.analysis.summary import ALPHA
 from fastbp.reporting import plots
-from fastbp.reporting.figures import Drawing
-from fastbp.reporting.html import HtmlFigure, HtmlTable, TableColumn, render
+from fastbp.reporting.html import Drawing, HtmlFigure, HtmlTable, TableColumn, render
 from fastbp.reporting.html_tables import (
     MAX_LISTED,
     MAX_ROWS,
@@ -27,36 +26,32 @@ from fastbp.schema.errors import RunsError
 from fastbp.schema.text import percent, plural, points
 from fastbp.store import filename, parquet
 
-
-class StoreNames(NamedTuple):
-    """What the two stores are called."""
-
-    a: str
-    b: str
+StoreNames = tuple[str, str]
+"""The names of the two stores."""
 
 
 def names_of(a: Path, b: Path) -> StoreNames:
-    """The shortest ends of two paths that tell them apart, fit for a terminal."""
+    """Name two stores by the shortest ends of their paths that differ."""
     one, other = (path.resolve().parts for path in (a, b))
     longest = max(len(one), len(other))
     lengths = (n for n in range(1, longest) if one[-n:] != other[-n:])
     length = next(lengths, longest if one != other else 1)
-    return StoreNames(*(plain("/".join(parts[-length:])) for parts in (one, other)))
+    return plain("/".join(one[-length:])), plain("/".join(other[-length:]))
 
 
 # The sentences
 
 
 def sentences(table: pd.DataFrame, names: StoreNames) -> list[str]:
-    """What a comparison says, the answer first."""
+    """Say what a comparison shows, the answer first."""
     both = table[(table["runs_a"] > 0) & (table["runs_b"] > 0)]
     if both.empty:
-        return [f"{names.a} and {names.b} have no setup in common: there is nothing to compare."]
+        return [f"{names[0]} and {names[1]} have no setup in common: there is nothing to compare."]
     return [_answer(both, table, names), *_further(both, table, names)]
 
 
 def _answer(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> str:
-    """In how many setups the share moved, and where most."""
+    """Say in how many setups the convergence rate moved, and where it moved most."""
     shown = both[both["p_holm"] < ALPHA]
     one = "the one setup" if len(both) == 1 else ""
     if shown.empty:
@@ -77,7 +72,7 @@ def _answer(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> str:
 
 
 def _further(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> Iterator[str]:
-    """What is the same, what is not paired, and what only one store has."""
+    """Say what is the same, what is not paired, and what only one store has."""
     same = int(both["identical"].fillna(False).sum())
     if same:
         many = "all" if same == len(both) else plain(same)
@@ -87,7 +82,7 @@ def _further(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> Iter
     if unpaired:
         share = f"{plural(unpaired, 'setup')} share{'s'[: unpaired == 1]}"
         yield f"{share} no seeds: there the comparison is of independent runs."
-    for side, name in (("a", names.a), ("b", names.b)):
+    for side, name in zip("ab", names, strict=True):
         only = int((table[f"runs_{side}"] == 0).sum())
         if only:
             yield f"{plural(only, 'setup')} {'is' if only == 1 else 'are'} not in {name}."
@@ -102,19 +97,20 @@ def _keys(table: pd.DataFrame) -> list[str]:
 
 
 def label(row: Record, table: pd.DataFrame) -> str:
-    """A name for a row of a comparison: its varying keys, or its id."""
+    """Name a row of a comparison by its keys that vary, or by its id."""
     identity = row["setup_a"] if isinstance(row["setup_a"], str) else row["setup_b"]
     return setting(row, _keys(table)) or f"setup {identity}"
 
 
 def compared(row: Record) -> tuple[float, float]:
-    """The two shares converged: over the seeds that both ran, or over all runs without any."""
+    """The two convergence rates: over the common seeds, or over all runs if there are none."""
     if row["pairs"]:
         return row["paired_a"] / row["pairs"], row["paired_b"] / row["pairs"]
     return row["converged_share_a"], row["converged_share_b"]
 
 
 def _effect(row: Record) -> str:
+    """The difference of two setups in a word."""
     if isnan(row["p_holm"]):
         return ""
     if row["identical"] is True:
@@ -123,7 +119,7 @@ def _effect(row: Record) -> str:
 
 
 def columns(table: pd.DataFrame) -> list[TableColumn]:
-    """The columns of a comparison for people."""
+    """The columns of a comparison, on a page and on a terminal."""
     setups = [
         TableColumn(key, lambda row, key=key: named(row[key]), True)  # type: ignore[misc]
         for key in _keys(table)
@@ -157,7 +153,7 @@ def columns(table: pd.DataFrame) -> list[TableColumn]:
 
 
 class StoreComparison(NamedTuple):
-    """What a comparison came to: its table, what it says, and the files."""
+    """The result of a comparison: its table, its sentences, and the files written."""
 
     table: pd.DataFrame
     verdict: list[str]
@@ -178,16 +174,16 @@ def compare(
     a, b : Path
         The stores.
     folder : Path, optional
-        Where the files go; without it none are written.
+        The folder of the files; without it, none are written.
     tick : callable
         Called with the name of each phase.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If one is no store, or has no runs.
+        If a path is no store, or the store has no runs.
     DamagedFileError, OSError
-        If runs cannot be read, or files not written.
+        If runs cannot be read, or files cannot be written.
     """
     for store in (a, b):
         if not any(filename.run_files(filename.runs_folder(store))):
@@ -202,18 +198,17 @@ def compare(
     drawing = Drawing(folder)
     shown = by_strength(table)[:MAX_ROWS].sort_index().reset_index(drop=True)
     sides = zip(names, (a, b), strict=True)
-    content = names._asdict() | {
+    content = dict(zip("ab", names, strict=True)) | {
         "verdict": verdict,
         "shares": _figure(drawing, shown, table, names),
         "rows": _table(shown, table, names),
         "sides": [{"name": name, **provenance(store)} for name, store in sides],
         "alpha": ALPHA,
     }
-    html = render("compare.html", f"{names.a} and {names.b}", content)
     written = {
         folder / "compare.csv": table.to_csv(index=False).encode(),
         **drawing.drawn,
-        folder / "compare.html": html,
+        folder / "compare.html": render("compare.html", f"{names[0]} and {names[1]}", content),
     }
     for path, file in written.items():
         parquet.write(path, file)
@@ -233,8 +228,8 @@ def _figure(
         plots.share_pairs(shown, labels, names),
         "compare",
         "Share converged in both",
-        f"Share converged in {names.a} and in {names.b}. {'; '.join(shares[:MAX_LISTED])}.",
-        f"Rings: {names.a}; dots: {names.b}; lines are Wilson's 95% intervals.",
+        f"Share converged in {names[0]} and in {names[1]}. {'; '.join(shares[:MAX_LISTED])}.",
+        f"Rings: {names[0]}; dots: {names[1]}; lines are Wilson's 95% intervals.",
         tight=True,
     )
 
@@ -244,7 +239,7 @@ def _table(shown: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> HtmlT
     some = f" The {MAX_ROWS} of {plain(len(table))} setups that moved most." * few
     return html_table(
         "Setups of both",
-        f"From {names.a} to {names.b}. Shaded: setups that moved.{some}",
+        f"From {names[0]} to {names[1]}. Shaded: setups that moved.{some}",
         columns(table),
         shown.to_dict("records"),
         "compare.csv",

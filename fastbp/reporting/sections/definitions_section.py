@@ -1,4 +1,4 @@
-"""What the words on a page mean."""
+"""The meanings of the words on a page."""
 
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.report_data import Content, ReportData, Section
@@ -8,12 +8,13 @@ from fastbp.schema.outcomes import OUTCOMES
 
 WORDS = {
     "constant": "collapsed or one-class: the same answer, or the same decision, for every input",
-    "setup": "one full choice of hyperparameters, named by 12 hex digits",
-    "seed": "one initial network and its own sample order; the same in every setup",
+    "setup": "one value for every hyperparameter, named by 12 hex digits",
+    "seed": "the number from which the initial weights and the order of samples of a run are "
+    "drawn; it means the same in every setup",
     "update": "one change of the weights",
-    "spread": "largest output minus smallest, over the rows, as a share of the target range; "
-    "the largest over outputs",
-    "loss": "mean over rows of the sum over outputs, ½ included for squared loss",
+    "spread": "the largest output minus the smallest over all rows, as a share of the target "
+    "range; of several outputs, the one with the largest spread counts",
+    "loss": "the mean over rows of the sum over outputs; squared loss has the factor ½",
 }
 """Words of every page and their meanings."""
 
@@ -35,12 +36,12 @@ def _content(data: ReportData) -> Content:
 
 
 SECTION = Section(
-    "outcomes",
+    "words",
     "What the words mean",
     _content,
     """\
-<p>A run ends in the first of these states that holds. The <em>target range</em> is what the targets
-of an output span over the rows.</p>
+<p>The outcome of a run is the first of these that applies. The <em>target range</em> of an output
+is its largest target minus its smallest, over the rows.</p>
 <dl>
 {% for name, meaning, colour in outcomes %}<dt><svg class="swatch" viewBox="0 0 1 1"
 aria-hidden="true"><rect width="1" height="1" fill="{{ colour }}"/></svg>{{ name }}</dt>

@@ -1,4 +1,4 @@
-"""The page of a diagnosis: its sentences, the picture of the effects, and the tables of changes."""
+"""The page of a diagnosis: sentences, the picture of effects, and the tables of changes."""
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
@@ -7,12 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from fastbp.reporting import html, plots
-from fastbp.reporting.figures import Drawing
-from fastbp.reporting.html import HtmlTable, TableColumn
+from fastbp.reporting import plots
+from fastbp.reporting.html import Drawing, HtmlTable, TableColumn, render
 
 Cells = Sequence[tuple[list[str], bool]]
-"""The rows of a table as texts, and whether each is emphasised."""
+"""The rows of a table: the cells of each row, and whether the row is bold."""
 
 
 def files(
@@ -23,15 +22,18 @@ def files(
     titles: Sequence[str],
     cells: Sequence[Cells],
 ) -> dict[Path, bytes]:
-    """Draw the picture and render the page; return the files.
+    """Draw the picture and render the page, and return the content of each file.
 
     Parameters
     ----------
+    folder, title : Path, str
+        The folder of the files, and the title of the page.
     texts : mapping
         `verdict`, `placed`, `commands`: lists of lines; `setup`: one line.
-    table, titles : DataFrame, sequence of str
-        The effects of single changes, best first, and the columns of the page's tables.
-    cells : (cells of single changes, cells of several changes)
+    table : DataFrame
+        The effects of single changes, best first.
+    titles, cells : sequences
+        The titles of the columns, and the rows of single changes and of several changes.
     """
     drawing = Drawing(folder)
     rows = table[table["cause"] != "control"].head(12)
@@ -60,4 +62,4 @@ def files(
         if several
         else None,
     }
-    return drawing.drawn | {folder / "diagnosis.html": html.render("diagnosis.html", title, page)}
+    return drawing.drawn | {folder / "diagnosis.html": render("diagnosis.html", title, page)}

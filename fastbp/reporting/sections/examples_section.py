@@ -1,4 +1,4 @@
-"""Single runs: what some networks of each outcome answer."""
+"""Single runs: the outputs of some networks of each outcome."""
 
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -14,14 +14,14 @@ from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.store import filename, parquet
 
 MAX_EXAMPLES = 5
-"""Runs of each outcome."""
+"""The most runs of each outcome."""
 
 MAX_NUMBERS = 16
-"""Outputs and targets that the text of a figure lists."""
+"""The most outputs and targets in the text of a figure."""
 
 
 class ExampleRun(NamedTuple):
-    """A single run; `outputs`: row-major, and `targets` alike, or None where not known."""
+    """A single run; `outputs` are row-major, and so are `targets`, which are None if not known."""
 
     outcome: str
     setup: str
@@ -33,7 +33,7 @@ class ExampleRun(NamedTuple):
 
     @property
     def alternative(self) -> str:
-        """What screen readers read instead of its figure."""
+        """The text that screen readers read instead of the figure of the run."""
         aim = "" if self.targets is None else f", for targets {_numbers(self.targets.ravel())}"
         return f"Outputs of seed {self.seed}: {_numbers(self.outputs)}{aim}."
 
@@ -44,7 +44,7 @@ def _numbers(values: NDArray[np.float64]) -> str:
 
 
 def _wanted(data: ReportData) -> list[tuple[Outcome, str, int]]:
-    """Five runs of each outcome: the first seeds of as many setups, the baseline first."""
+    """Choose five runs of each outcome: the first seeds of different setups, baseline first."""
     order = sorted(data.counted, key=lambda t: t.setup != data.baseline)
     wanted: list[tuple[Outcome, str, int]] = []
     for outcome in STACKED:
@@ -58,7 +58,7 @@ def _wanted(data: ReportData) -> list[tuple[Outcome, str, int]]:
 
 
 def examples(data: ReportData) -> list[ExampleRun]:
-    """Single runs with their outputs, by outcome."""
+    """Read single runs with their outputs, sorted by outcome."""
     wanted = _wanted(data)
     runs: dict[tuple[str, int], ExampleRun] = {}
     for file in filename.run_files(data.store / "runs"):
@@ -83,7 +83,7 @@ def examples(data: ReportData) -> list[ExampleRun]:
 
 
 def shown_path(store: Path) -> str:
-    """The store as commands name it, wherever this command was typed."""
+    """The path of a store in a command, whatever the current folder is."""
     path = store.resolve()
     return f"results/{path.name}" if path.parent.name == "results" else path.name
 
@@ -114,7 +114,7 @@ SECTION = Section(
     "Single runs",
     _content,
     """\
-<p>The answers of single networks: a dot for each output of each row, from 0 to 1, and a line at its
+<p>The outputs of single networks: a dot for each output of each row, from 0 to 1, and a line at its
 target. The command below a figure trains that run again, bit for bit, and shows its
 trajectory.</p>
 {% for outcome, runs in groups.items() %}<h3>{{ outcome }}</h3>

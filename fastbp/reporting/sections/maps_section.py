@@ -17,21 +17,23 @@ from fastbp.reporting.sections.response_section import extremes
 from fastbp.schema.text import and_, percent, plural
 
 MAX_MAPS, MAX_SETTINGS = 6, 4
-"""Pairs of keys with a map, and settings of the other keys in it."""
+"""The most pairs of keys with a map, and the most settings of the other keys in a map."""
 
 Settings = list[tuple[str, pd.DataFrame]]
-"""The rows of each setting of the other keys, by its name."""
+"""The name and the rows of each setting of the other keys."""
 
 
-def landscape(summary: pd.DataFrame, constant_at_start: pd.Series[Any] | None = None) -> list[str]:
-    """What a map shows, in paragraphs; none where the setups are no map.
+def map_paragraphs(
+    summary: pd.DataFrame, constant_at_start: pd.Series[Any] | None = None
+) -> list[str]:
+    """Say what a map shows, in paragraphs; there are none if the setups are no map.
 
     Parameters
     ----------
     summary : DataFrame
         As `summary` or `with_width_and_depth` returned it.
     constant_at_start : Series, optional
-        For each of its rows the share of runs that were constant before their first update.
+        For each row of the summary, the share of runs that were constant before the first update.
     """
     keys = the_map(summary)
     if not keys:
@@ -45,16 +47,15 @@ def landscape(summary: pd.DataFrame, constant_at_start: pd.Series[Any] | None = 
     )
     setups = plural(len(summary), "setup")
     first = (
-        f"Half of the runs or more converge: {_where(summary, keys, shown, 'converged')}. That is "
-        f"so in {plain(good.sum())} of {setups}{_soonest(summary[good], keys)}."
+        f"At least half of the runs converge in {plain(good.sum())} of {setups}: "
+        f"{_where(summary, keys, shown, 'converged')}.{_soonest(summary[good], keys)}"
     )
+    where = f": {_where(summary, keys, shown, 'constant')}" if many.any() else ""
     second = (
-        f"In {plain(many.sum())} of {setups} half of the runs or more give the same answer to "
-        f"every input, in {plain(collapsed.sum())} of these their outputs are collapsed to a "
-        "constant."
+        "At least half of the runs give the same answer to every input in "
+        f"{plain(many.sum())} of {setups}{where}. In {plain(collapsed.sum())} of these, at least "
+        "half of the runs have collapsed to a constant."
     )
-    if many.any():
-        second += f" They do so: {_where(summary, keys, shown, 'constant')}."
     if constant_at_start is not None:
         means = constant_at_start.groupby(summary[y]).mean()
         shares = [f"{percent(means[value])} with {y} {named(value)}" for value in shown]
@@ -65,17 +66,17 @@ def landscape(summary: pd.DataFrame, constant_at_start: pd.Series[Any] | None = 
 
 
 def _soonest(summary: pd.DataFrame, keys: tuple[str, str]) -> str:
-    """Where runs converge soonest; empty where half of the runs converge in no setup."""
+    """Say where runs converge soonest; empty if half of the runs converge in no setup."""
     timed = summary[summary["updates_median"].notna()]
     if timed.empty:
         return ""
     row = timed.iloc[int(timed["updates_median"].astype(int).argmin())]
     half = plural(int(row["updates_median"]), "update")
-    return f", and soonest with {setting(row, keys)}: half had converged after {half}"
+    return f" They do so soonest with {setting(row, keys)}: half had converged after {half}."
 
 
 def _where(summary: pd.DataFrame, keys: tuple[str, str], values: Sequence[Any], name: str) -> str:
-    """For some values of one key, where along the other half of the runs have an outcome."""
+    """Say for some values of one key where along the other half of the runs have an outcome."""
     x, y = keys
     lines = critical(summary, x, y, name)
     texts = []
@@ -91,7 +92,7 @@ def _where(summary: pd.DataFrame, keys: tuple[str, str], values: Sequence[Any], 
 
 
 def _side(shares: pd.Series[Any], x: str) -> str:
-    """The same for one value of the first key, where no share surely passes one half."""
+    """Say it for a value without a place at which the share surely passes one half."""
     where = "every" if shares.min() >= 0.5 else "some" if shares.max() >= 0.5 else "no"
     ends = dict.fromkeys(percent(share) for share in (shares.min(), shares.max()))
     return f"at {where} {x} ({' to '.join(ends)})"
@@ -101,7 +102,7 @@ def _side(shares: pd.Series[Any], x: str) -> str:
 
 
 def _shown(settings: Settings, others: list[str], baseline: dict[Any, Any] | None) -> Settings:
-    """The settings that fit: the baseline's and those one key from it, else some of all."""
+    """The settings that fit: that of the baseline and those one key from it, or some of all."""
     if baseline and len(settings) > MAX_SETTINGS:
         same: Settings = []
         near: Settings = []
@@ -116,15 +117,16 @@ def _shown(settings: Settings, others: list[str], baseline: dict[Any, Any] | Non
 
 
 def _caption(x: str, y: str, shown: Settings, has_starts: bool) -> str:
-    caption = "Above the share converged, below the share constant"
+    """The caption of a map."""
+    caption = "Above, the share converged; below, the share constant"
     if len(shown) == 1:
-        start = ", and how many were as constant before the first update" * has_starts
+        start = ", and the share as constant before the first update" * has_starts
         caption = "The share converged, the share constant (collapsed or one-class), the share "
         caption += f"collapsed{start}"
     tables = [rows for _, rows in shown]
     line = any(rows[[x, y]].nunique().min() > plots.FEW_VALUES for rows in tables)
     gaps = "; grey cells have no setup" * any(has_gaps(rows, (x, y)) for rows in tables)
-    return f"{caption}{'; a black line is where it is one half' * line}{gaps}."
+    return f"{caption}{'; the black line is at one half' * line}{gaps}."
 
 
 def _figure(data: ReportData, summary: pd.DataFrame, x: str, y: str) -> HtmlFigure:

@@ -1,4 +1,4 @@
-"""How the runs ended: bars of outcomes and a table."""
+"""How the runs ended: bars of outcomes, and a table."""
 
 import pandas as pd
 
@@ -18,25 +18,26 @@ SHARES = {
     "partial": "partial",
     "diverged": "diverged",
 }
-"""The columns of shares beside `converged`, and their titles."""
+"""The columns of shares after `converged`, and their titles."""
 
 
 def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
-    """The results of each setup as lines for a terminal.
+    """Make the table of results for a terminal, a line for each setup.
 
     Parameters
     ----------
     summary : DataFrame
         From `summary`.
     baseline : str, optional
-        Id of the setup to mark.
+        Id of the setup to mark as the baseline.
 
     Returns
     -------
     list of str
-        The keys that vary (and the setup's id, if they do not distinguish the rows), the runs if
-        their number varies, the share converged with its 95% interval, the share constant, the
-        share diverged if a run is, and marks for the baseline and the best setup.
+        The titles and the rows. The columns are the keys that vary (and the setup's id, if they do
+        not distinguish the rows), the runs if their number varies, the share converged with its 95%
+        interval, the share constant, the share diverged if a run is, and marks for the baseline and
+        the best setup.
     """
     if summary.empty:
         return ["No runs."]
@@ -87,7 +88,7 @@ def _outcomes(row: Record) -> str:
 
 
 def share(row: Record, name: str) -> str:
-    """A share and its count: `84.5% (845)`."""
+    """Write a share and its count: `84.5% (845)`."""
     return f"{percent(row[f'{name}_share'])} ({plain(row[name])})"
 
 

@@ -1,4 +1,4 @@
-"""Planes of initial weights: where runs start and how they end."""
+"""Planes of initial weights: where each run starts, and how it ends."""
 
 import numpy as np
 
@@ -10,12 +10,12 @@ from fastbp.schema.outcomes import Outcome
 from fastbp.schema.text import and_, percent, plural
 
 PIXELS = 500, 200
-"""Pixels of a side of a plane on the page where there is one, and where there are more; PNG files
-have all."""
+"""Pixels of a side of a plane on the page, for a single plane and for one of several; PNG files
+have all runs."""
 
 
 def sentences(data: ReportData) -> list[str]:
-    """How often neighbours end alike, where some do not, and how many starts converge."""
+    """Say how often neighbours end differently, if some do, and how many starts converge."""
     dimensions = [(boundary_dimension(STEPS, each.unlike), each) for each in data.planes]
     known = [(value, each) for value, each in dimensions if np.isfinite(value)]
     if not known:
@@ -23,9 +23,9 @@ def sentences(data: ReportData) -> list[str]:
     near = _range([(each.unlike[0], percent(each.unlike[0]), each.name) for _, each in known])
     dimension = _range([(value, f"{value:.2f}", each.name) for value, each in known])
     lines = [
-        f"Of starts next to each other in the plane of two weights, {near} end differently, one "
-        "converging and the other not: the boundary between the two has a dimension of "
-        f"{dimension}, where a smooth line has 1."
+        f"Of starts next to each other in the plane of two weights, {near} end differently: one "
+        "converges and the other does not. The boundary between the two has a dimension of "
+        f"{dimension}; a smooth line has 1."
     ]
     if len(data.plane_counts) == len(data.summary):
         several = len(data.summary) > 1
@@ -39,13 +39,13 @@ def sentences(data: ReportData) -> list[str]:
 
 
 def _range(values: list[tuple[float, str, str]]) -> str:
-    """From the least to the largest of numbers, each with its text and the setup's name."""
+    """The range of some numbers, each given with its text and the name of its setup."""
     (_, least, lowest), (_, most, highest) = min(values), max(values)
     return most if len(values) == 1 else f"{least} ({lowest}) to {most} ({highest})"
 
 
 def _weights(data: ReportData, plane: StartPlane) -> list[str]:
-    """The names of the two weights; their numbers where the shape of the network is not known."""
+    """The names of the two weights, or their numbers if the shape of the network is not known."""
     problem, numbers = data.problems[plane.one.setup], (plane.basin.plane.x, plane.basin.plane.y)
     if problem is None:
         return [f"parameter {number}" for number in numbers]
@@ -90,8 +90,8 @@ SECTION = Section(
     "Where runs start and how they end",
     _content,
     """\
-<p>Two initial weights on a grid, all others the same in every run. Runs that converged are black,
-violet, red and yellow, the brighter the later. Runs that did not converge have dull colours, such
-as petrol and brown, as the legend says.</p>
+<p>Two initial weights vary on a grid; all others are the same in every run. Runs that converged are
+black, violet, red or yellow, the brighter the later. Runs that did not converge have the dull
+colours of the legend, such as petrol and brown.</p>
 {% for each in planes %}{{ figure(each) }}{% endfor %}""",
 )

@@ -1,4 +1,4 @@
-"""How the runs were made: what all setups have in common, commands and versions."""
+"""How the runs were made: the common keys of all setups, the commands and the versions."""
 
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.html_tables import provenance

@@ -1,4 +1,4 @@
-"""Published figures beside ours, in tables and sentences. All times are in epochs."""
+"""Published figures compared with ours, in tables and sentences. All times are in epochs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import aligned, and_, plural, shortened
 
 MAX_NAMED = 4
-"""Settings that a sentence names."""
+"""The most settings that a sentence names."""
 
 _TITLES = ["figure", "published", "[95%]", "runs", "ours", "[95%]", "runs", "they"]
 
 
 def tables(published: pd.DataFrame, baseline: str | None = None) -> list[HtmlTable]:
-    """Make a table of each source.
+    """Make a table for each source.
 
-    Where its figures belong to one setup, it has a row for each figure with both intervals. Else it
-    has a row for each setup, named by what differs from the baseline, and `≠` before a figure that
-    does not agree.
+    If the figures of a source belong to one setup, the table has a row for each figure, with both
+    intervals. Otherwise it has a row for each setup, named by what differs from the baseline, with
+    a `≠` before each figure that does not agree.
     """
     names = _names(published, baseline)
     tables = []
@@ -46,7 +46,7 @@ def tables(published: pd.DataFrame, baseline: str | None = None) -> list[HtmlTab
 
 
 def _cells(row: Record) -> list[str]:
-    """Both figures with their intervals and runs, and whether they agree."""
+    """The cells of a row: both figures with their intervals and runs, and whether they agree."""
     unit = _unit(row)
     theirs, ours = (
         f"[{_number(row[f'{name}_low'], unit / 10)}–{_number(row[f'{name}_high'], unit / 10)}]"
@@ -61,7 +61,7 @@ def _cells(row: Record) -> list[str]:
 def _by_setup(
     rows: pd.DataFrame, names: Mapping[str, str], baseline: str | None
 ) -> tuple[list[str], list[tuple[list[str], bool]]]:
-    """The titles, and the cells of each row with whether it is the baseline's."""
+    """The titles, and the cells of each row with whether the row is the baseline's."""
     printed: dict[str, str] = {}
     ours: dict[str, dict[str, str]] = {}
     for row in rows.to_dict("records"):
@@ -77,7 +77,7 @@ def _by_setup(
 
 
 def _names(table: pd.DataFrame, baseline: str | None) -> dict[str, str]:
-    """What differs from the baseline in each setup; without a baseline, all keys that vary."""
+    """Name each setup by what differs from the baseline, or else by all keys that vary."""
     keys = keys_of(table)[2:]
     setups = {str(row["setup"]): row for row in table.to_dict("records")}
     start = setups.get(baseline or "")
@@ -97,14 +97,14 @@ def _unit(row: Record) -> float:
 
 
 def _number(value: float, unit: float) -> str:
-    """A number to a decimal unit."""
+    """Write a number, rounded to a decimal unit."""
     if not isfinite(value):
         return "∞" if value == inf else "–"
     return f"{value:,.{max(0, ceil(-log10(unit) - 1e-9))}f}"
 
 
 def sentences(published: pd.DataFrame, baseline: str | None = None) -> list[str]:
-    """For each source how many figures agree with the baseline, and with which settings all do."""
+    """Say for each source how many figures agree with the baseline, and where all agree."""
     names = _names(published, baseline)
     return [
         f"{source}: {'; '.join(_parts(rows, names, baseline))}."
@@ -129,7 +129,7 @@ def _parts(rows: pd.DataFrame, names: Mapping[str, str], baseline: str | None) -
 
 
 def _agreement(rows: pd.DataFrame, setup: str) -> str:
-    """How many known figures agree with a setup, and which others do not."""
+    """Say how many figures agree with a setup, and which do not."""
     unknown = _named(rows[rows["agrees"].isna()])
     known = rows[rows["agrees"].notna()]
     if known.empty:
@@ -144,12 +144,12 @@ def _agreement(rows: pd.DataFrame, setup: str) -> str:
 
 
 def _named(rows: pd.DataFrame) -> str:
-    """Which figures these are, each once."""
+    """Name the figures of some rows, each once."""
     return and_(list(dict.fromkeys(map(_figure, rows.to_dict("records")))) or [""])
 
 
 def _elsewhere(all_agree: pd.Series[Any], names: Mapping[str, str], noun: str) -> str:
-    """In how many settings all figures agree, and which these are; `all_agree`: by setup."""
+    """Say in how many settings all figures agree, and in which; `all_agree` has each setup."""
     ids = list(all_agree[all_agree].index)
     more = f" and {len(ids) - MAX_NAMED} more" * (len(ids) > MAX_NAMED)
     which = f" ({'; '.join(names[setup] for setup in ids[:MAX_NAMED])}{more})" * bool(ids)
@@ -159,10 +159,10 @@ def _elsewhere(all_agree: pd.Series[Any], names: Mapping[str, str], noun: str) -
 
 
 def terminal_lines(published: pd.DataFrame, baseline: str | None = None) -> list[str]:
-    """Published figures beside ours, for a terminal."""
+    """Compare published figures with ours, in lines for a terminal."""
     before = "; (before) if evaluated before the updates of an epoch, an epoch later"
     lines = [
-        "Published beside ours (times in epochs; ≠ where the 95% intervals of the two do not "
+        "Published figures and ours (times in epochs; ≠ where the two 95% intervals do not "
         f"overlap{before * bool(published['evaluated_before'].any())}):"
     ]
     each = zip(tables(published, baseline), sentences(published, baseline), strict=True)
@@ -189,13 +189,13 @@ def _content(data: ReportData) -> Content | None:
 
 SECTION = Section(
     "published",
-    "Published beside ours",
+    "Published figures and ours",
     _content,
     """\
-<p>Figures that papers printed about such runs, beside the same figures of our runs. Each published
-figure has the 95% interval that the few runs behind it allow: the printed one, if there is one;
-else exact binomial for a share, and for other figures how far so many of our runs stray from all of
-them. Two figures agree where their intervals overlap.</p>
+<p>Figures that papers printed about such runs, and the same figures of our runs. Each published
+figure has a 95% interval: the printed one, if there is one. If not, it follows from the number of
+runs behind the figure: exact binomial bounds for a share, and for other figures the spread of
+samples of our runs with this number of runs. Two figures agree if their intervals overlap.</p>
 {% for text in agreement %}<p>{{ text }}</p>
 {% endfor %}{% for each in sources %}{{ table(each) }}{% endfor %}""",
 )

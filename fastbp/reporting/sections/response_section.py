@@ -12,7 +12,7 @@ from fastbp.schema.text import percent
 
 
 def extremes(summary: pd.DataFrame) -> str:
-    """The lowest and the highest convergence rate, and where they are."""
+    """Write the lowest and the highest convergence rate, and where they are."""
     rows = [extreme(summary, "converged", least) for least in (True, False)]
     return " to ".join(
         f"{percent(row['converged_share'])} with {setting(row, keys_of(summary))}" for row in rows
@@ -27,7 +27,7 @@ def _figure(data: ReportData, summary: pd.DataFrame, key: str) -> HtmlFigure:
         f"Share converged over {key}",
         f"Curves of the share of runs converged over {key}, with 95% bands. It goes from "
         f"{extremes(summary)}.",
-        "A dot is a setup, a line a setting of the other keys; the grey line is at one half.",
+        "Each dot is a setup, each line a setting of the other keys. The grey line is at one half.",
     )
 
 

@@ -38,8 +38,7 @@ def _content(data: ReportData) -> Content | None:
         "Spread of outputs against loss",
         "Panels, one for each setup: loss over spread of outputs, coloured by outcome. "
         + listed(data.panels, _shares),
-        "Each cell has the colour of its most frequent outcome, the stronger the more runs are in "
-        "it.",
+        "Each cell has the colour of its most frequent outcome, the stronger the more runs it has.",
     )
     return {"scatter": scatter}
 
@@ -49,8 +48,8 @@ SECTION = Section(
     "What failing networks do",
     _content,
     """\
-<p>Each run where its outputs' spread (largest minus smallest over the rows, as a share of the
-target range) and its loss ended. A network that has learnt the best constant answer lies on the
-left, at the dashed line; one that has learnt the targets lies at the lower right.</p>
+<p>The spread of each run's outputs (the largest minus the smallest over the rows, as a share of the
+target range) and its loss at the end. A network that has learnt the best constant answer lies on
+the left, at the dashed line; one that has learnt the targets lies at the lower right.</p>
 {{ figure(scatter) }}""",
 )

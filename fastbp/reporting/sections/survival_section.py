@@ -1,4 +1,4 @@
-"""Slow or stuck: how many updates runs take to converge."""
+"""How many updates runs take to converge."""
 
 from typing import Any
 
@@ -41,8 +41,8 @@ def _content(data: ReportData) -> Content | None:
         "Updates to convergence",
         "Curves of the share of runs that had not converged yet, over updates. At the end of the "
         f"budget: {listed(data.panels, _unconverged)}",
-        "The share of runs that had not converged at any evaluation so far, and below it how many "
-        "runs were still in training.",
+        "The share of runs that had not converged at any evaluation so far. The numbers below are "
+        "the runs still in training that had not converged.",
     )
     columns = [
         column("ever_converged", "ever converged"),
@@ -53,9 +53,9 @@ def _content(data: ReportData) -> Content | None:
     ]
     caption = (
         "Runs that converged at some evaluation, and those among them that did not end converged; "
-        "updates after which half had converged (Kaplan-Meier); and the updates after which giving "
-        "up and drawing a new seed makes a success cheapest (the budget: no earlier restart pays), "
-        "with the updates that a success then takes."
+        "the updates after which half had converged (Kaplan-Meier); the updates after which a new "
+        "seed should be drawn so that a success costs least (at the budget: no earlier restart "
+        "pays), and the updates that a success then costs."
     )
     name = "Updates to convergence of each setup"
     times = setup_table(name, caption, columns, data.shown, data.summary, data.marked)
@@ -63,12 +63,12 @@ def _content(data: ReportData) -> Content | None:
 
 
 SECTION = Section(
-    "waiting",
+    "survival",
     "Slow or stuck?",
     _content,
     """\
-<p>A share says how many runs had converged when the budget ended. These curves say when: runs whose
-curve still falls at its end are slow, runs whose curve has become flat are stuck. Kaplan-Meier,
-runs censored at their budget; bands are pointwise 95% (log-log Greenwood).</p>
+<p>A share says how many runs had converged at the end of the budget. These curves show when. If a
+curve still falls at its end, the runs are slow; if it is flat, they are stuck. The curves are
+Kaplan-Meier with runs censored at their budget; bands are pointwise 95% (log-log Greenwood).</p>
 {{ figure(curves) }}{{ table(times) }}""",
 )

@@ -10,7 +10,7 @@ from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import plural
 
 MAX_TRAJECTORIES = 6
-"""Trajectories on a page."""
+"""The most trajectories on a page."""
 
 
 def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
@@ -21,7 +21,7 @@ def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
         setup, _, seed = path.stem.partition("-")
         if setup not in data.names or len(traces) == MAX_TRAJECTORIES:
             continue
-        with suppress(Exception):  # a foreign or damaged file is no part of the results
+        with suppress(Exception):  # a damaged file, or one of another program, is not shown
             trace = pd.read_parquet(path, columns=columns)
             if len(trace) and set(trace["outcome"]) <= set(OUTCOMES):
                 traces[f"{data.names[setup]}, seed {seed}".removeprefix(", ")] = trace
