@@ -247,7 +247,7 @@ def test_a_page_shows_the_plane_and_says_how_alike_neighbours_end(tmp_path: Path
     assert "Of starts next to each other in the plane of two weights, 0.8% end differently" in page
     assert re.search(r"has a dimension of (1\.0\d|0\.9\d); a smooth line has 1", page)
     assert "initial values of its W0[0, 0] and W1[0, 0]" in page
-    assert "not draws: intervals and p-values" in page
+    assert "not random draws: intervals and p-values" in page
     for kind in ("svg", "png"):
         assert f'href="figures/basin.{kind}"' in page
         assert (tmp_path / "figures" / f"basin.{kind}").is_file()
