@@ -1,29 +1,20 @@
 """`python -m fastbp.compare A B`: find the setups whose convergence rates differ in two stores."""
 
-from __future__ import annotations
-
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fastbp.cli import process
-from fastbp.cli.arguments import folder, option
+from fastbp.cli.arguments import folder, lazily, option
 from fastbp.cli.terminal import Phase, print_answer, print_note
-
-if TYPE_CHECKING:
-    from fastbp.reporting.sections.comparison_section import StoreComparison
 
 
 def compare(a: Path, b: Path, output: Path | None) -> int:
     """Compare two stores and print what differs."""
     phase = Phase("reading")
 
-    def work() -> StoreComparison:
-        from fastbp.reporting.sections import comparison_section
-
-        return comparison_section.compare(a, b, output, phase)
-
-    compared = process.in_thread(work, phase)
+    compare_stores = partial(lazily, "reporting.sections.comparison_section:compare")
+    compared = process.in_thread(partial(compare_stores, a, b, output, phase), phase)
     print_answer(compared.verdict, compared.lines())
     if compared.written:
         print_note(f"written: {', '.join(map(str, compared.written))}")

@@ -9,14 +9,13 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fastbp
 from fastbp.cli import process
 from fastbp.cli.arguments import Option, folder, integer, number, option, sweep_file
-from fastbp.cli.terminal import Phase, print_data, print_note
+from fastbp.cli.terminal import Phase, print_data, print_note, print_notes
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS, Key
 from fastbp.schema.text import plural
@@ -61,7 +60,7 @@ def diagnose(
 
     sweep = _sweep(data, targets, _settings(settings, keys), output)
     (setup,) = sweep.setups
-    _print_notes(sweep.notes)
+    print_notes(sweep.notes)
     if setup.targets and setup.sizes[-1] > len(setup.targets):
         classes = ", ".join(map(plain, setup.names.outputs[:10]))
         print_note(f"note: targets are classes, one output each: {classes}")
@@ -91,9 +90,9 @@ def diagnose(
         return diagnosis, placed, [], [*sentences.commands(diagnosis), page]
 
     diagnosis, placed, written, commands = process.in_thread(work, phase)
-    _print_notes(_limits(diagnosis, seeds, seconds))
+    print_notes(_limits(diagnosis, seeds, seconds))
     if layers and not placed:
-        _print_notes(["there was no time for your weights: allow more --seconds or fewer updates"])
+        print_notes(["there was no time for your weights: allow more --seconds or fewer updates"])
     if as_json:
         own = {"weights": own_weights.as_json(placed)} if placed else {}
         print_data(json.dumps(sentences.as_json(diagnosis) | own))
@@ -102,11 +101,6 @@ def diagnose(
     if written:
         print_note(f"written: {', '.join(map(str, written))}")
     return process.COMPLETE
-
-
-def _print_notes(notes: Sequence[str]) -> None:
-    for note in notes:
-        print_note(f"note: {note}")
 
 
 def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
@@ -118,9 +112,8 @@ def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
             f"{seconds:g} s allowed"
         )
     if not diagnosis.complete:
-        goal = "every change"
-        if diagnosis.short:
-            goal = f"{plural(seeds, 'seed')} of each change: {diagnosis.runs:,} were trained"
+        fewer = f"{plural(seeds, 'seed')} of each change: {diagnosis.runs:,} were trained"
+        goal = fewer if diagnosis.short else "every change"
         notes.append(f"{seconds:g} s were too little for {goal}")
     elif (
         diagnosis.runs < seeds and diagnosis.table["pairs"].gt(0).any() and len(diagnosis.table) > 1
@@ -174,7 +167,7 @@ def _sweep(
         if not any(re.match(r"\s*(updates|epochs)\s*=", setting) for setting in settings):
             base["epochs"] = usual_epochs(sweep.setups[0])
             sweep = _one(base, settings)
-            _print_notes(
+            print_notes(
                 [
                     f"no budget was given, so each run has {base['epochs']:,} epochs (change it "
                     "with --epochs or --updates)"
@@ -234,12 +227,10 @@ def _table(path: Path, targets: list[str] | None, output: Path | None, drafts: P
     if copied is None:
         return path
     content, notes = copied
-    _print_notes(notes)
+    print_notes(notes)
     if output:
         _make_writable(output)
-        drafts = output
-        if output.resolve() == path.parent.resolve():
-            drafts = output / "learnt"
+        drafts = output / "learnt" if output.resolve() == path.parent.resolve() else output
     copy = drafts / path.name
     write(copy, content)
     return copy.resolve()

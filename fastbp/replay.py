@@ -41,8 +41,14 @@ def replay(
     if check:
         print_data("\n".join(differences) or f"the same, bit for bit: {len(run.row or ())} columns")
     if trajectory and needs_trajectory:
-        trace = store / "replays" / f"{run.identity}-{run.seed}.parquet"
-        _show(trajectory, run.identity, trace, check, export, figure)
+        _show(
+            trajectory,
+            run.identity,
+            store / "replays" / f"{run.identity}-{run.seed}.parquet",
+            check,
+            export,
+            figure,
+        )
     return process.BAD_STORE if differences else process.COMPLETE
 
 

@@ -1,32 +1,22 @@
 """`python -m fastbp.report STORE`: make the tables, pictures and page of a store again."""
 
-from __future__ import annotations
-
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fastbp.cli import process
-from fastbp.cli.arguments import STORE, number, option
-from fastbp.cli.terminal import Phase, print_answer, print_note
-
-if TYPE_CHECKING:
-    from fastbp.reporting.build import Report
+from fastbp.cli.arguments import STORE, lazily, number, option
+from fastbp.cli.terminal import Phase, print_answer, print_note, print_notes
 
 
 def report(store: Path, collapse: float | None, all_runs: bool) -> int:
     """Write the report of a store and print what it says."""
     phase = Phase("reading")
 
-    def work() -> Report:
-        from fastbp.reporting import build
-
-        with process.gc_paused():
-            return build.make(store, collapse=collapse, all_runs=all_runs, tick=phase)
-
-    made = process.in_thread(work, phase)
-    for note in made.notes:
-        print_note(f"note: {note}")
+    make = partial(lazily, "reporting.build:make", store, collapse=collapse, all_runs=all_runs)
+    with process.gc_paused():
+        made = process.in_thread(partial(make, tick=phase), phase)
+    print_notes(made.notes)
     print_answer(made.verdict, made.table(), made.published_lines())
     print_note(
         f"written: {store / 'report.html'}, and {len(made.written) - 1} more files beside it"

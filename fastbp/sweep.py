@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastbp.cli import process
 from fastbp.cli.arguments import folder, integer, lazily, option, value
-from fastbp.cli.terminal import print_answer, print_data, print_note
+from fastbp.cli.terminal import print_answer, print_data, print_note, print_notes
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import plural
 
@@ -55,8 +55,7 @@ def _sweep_one(options: Options, began: float) -> int:
         raise SweepError([*error.lines, *mistakes]) from None
     if mistakes:
         raise SweepError(mistakes)
-    for note in job.sweep.notes:
-        print_note(f"note: {note}")
+    print_notes(job.sweep.notes)
     job.store.check_usable()
     pool = options.pool()
     if options.dry_run:
@@ -98,8 +97,9 @@ def _print_result(job: Job, done: Done, options: Options) -> None:
         more = adapted.as_json() | {"answer": answer} if adapted else {}
         print_data(json.dumps(done.as_json(job.store) | more))
         return
-    parts = report.table(), report.changes(), report.published_lines()
-    print_answer(answer or report.answer(), *parts)
+    print_answer(
+        answer or report.answer(), report.table(), report.changes(), report.published_lines()
+    )
     page = f" Report: {job.store.path}/report.html." * (not options.no_report)
     tables = ", ".join(f"{name}.csv" for name in report.tables)
     print_note(f"{done.summary()}.{page} In {job.store.path}: runs, {tables}.")
@@ -119,8 +119,7 @@ def _sweep_all(options: Options, source: Path, began: float) -> int:
         raise SweepError(mistakes)
     pool = options.pool()
     for job in jobs:
-        for note in job.sweep.notes:
-            print_note(f"note: {job.name}: {note}")
+        print_notes(f"{job.name}: {note}" for note in job.sweep.notes)
         try:
             forecast.check(job.plan(), job.store, pool)
         except SweepError as error:
@@ -150,8 +149,9 @@ def _perform_all(
     entries: list[dict[str, object]] = []
     codes = [process.COMPLETE]
     for number, job in enumerate(jobs, 1):
-        label = f"{job.name} ({number:,} of {len(jobs):,})"
-        train = partial(_perform, job, options, label, entries)
+        train = partial(
+            _perform, job, options, f"{job.name} ({number:,} of {len(jobs):,})", entries
+        )
         codes.append(process.exit_code(train, job.store.path))
         if codes[-1] == process.NOT_WRITABLE:
             break  # the next could not be written either

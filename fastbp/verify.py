@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from fastbp.cli import process
 from fastbp.cli.arguments import STORE, integer, option
 from fastbp.cli.terminal import Phase, print_data, print_note
 from fastbp.schema.errors import StoreError, remedy
-from fastbp.schema.text import plural
+from fastbp.schema.text import first_of, plural
 
 if TYPE_CHECKING:
     from fastbp.engine.integrity import IntegrityReport
@@ -36,8 +36,8 @@ def verify(store: Path, repair: bool, replay: int) -> int:
         report, lines = _check(checked, replay)
         if report.findings and repair:
             return _repair(checked, report, replay)
-    _print_faults([f"{fault.file}: {fault.why}" for fault in report.findings])
     if report.findings:
+        _print_faults(f"{fault.file}: {fault.why}" for fault in report.findings)
         movable = any(fault.file != store / "problems" for fault in report.findings)
         print_note(f"fastbp: {store} is not sound" + f": {remedy(store)}" * movable)
         return process.BAD_STORE
@@ -61,8 +61,11 @@ def _check(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
         for count, (file, run) in enumerate(stored_run.sample(store, replays), 1):
             phase(f"training again: {count:,} of {replays:,} runs")
             if lines := stored_run.differences(run, None):
-                why = f"seed {run.seed} trained again is not the same: {lines[0]}"
-                faults.append(integrity.StoreFault(file, why))
+                faults.append(
+                    integrity.StoreFault(
+                        file, f"seed {run.seed} trained again is not the same: {lines[0]}"
+                    )
+                )
         return report._replace(findings=faults), [
             f"{count:,} runs trained again: the same, bit for bit"
         ]
@@ -78,25 +81,23 @@ def _repair(store: Store, report: IntegrityReport, replays: int) -> int:
     lines: list[str] = []
     while report.findings:
         moved = integrity.move_aside(store, report.findings)
-        _print_faults([f"moved to {target}: {fault.why}" for fault, target in moved])
+        _print_faults(f"moved to {target}: {fault.why}" for fault, target in moved)
         files = {fault.file for fault, _ in moved}
         left = [f"{each.file}: {each.why}" for each in report.findings if each.file not in files]
         if not moved or not any(store.files()):
             break
         report, lines = _check(store, replays)
-    for line in left:
-        print_data(line)
-    if any(store.files()) and not left:
+    if left:
+        print_data("\n".join(left))
+    elif any(store.files()):
         print_data("\n".join([_sound(store.path, report), *lines]))
     print_note(f"to train what is missing: {process.resweep(store.path)}")
     return process.BAD_STORE if left else process.COMPLETE
 
 
-def _print_faults(lines: Sequence[str]) -> None:
-    for line in lines[:MAX_LINES]:
+def _print_faults(lines: Iterable[str]) -> None:
+    for line in first_of([*lines], MAX_LINES):
         print_data(line)
-    if len(lines) > MAX_LINES:
-        print_data(f"and {len(lines) - MAX_LINES:,} more")
 
 
 def _sound(store: Path, report: IntegrityReport) -> str:

@@ -762,7 +762,7 @@ def test_where_every_block_fails_there_is_no_table(here, monkeypatch):
     monkeypatch.setattr(block, "train_at_once", raising(ArithmeticError("no such luck")))
     monkeypatch.setattr(driver, "warm_up", lambda kind: None)
     done = ended(here("--set", "lr=[0.1,0.2,0.3,0.4,0.5,0.6,0.7]", "--seeds", "1"), 1)
-    assert "failed: and 8 more blocks" in done.stderr
+    assert "failed: 8 more" in done.stderr
     assert "No runs" in done.stdout
 
 

@@ -118,7 +118,7 @@ def test_where_much_is_not_sound_a_hundred_lines_say_so(here, store):
         (store.runs / f"{index:03}").touch()
     lines = here("store").stdout.splitlines()
     assert len(lines) == 101
-    assert lines[-1] == "and 3 more"
+    assert lines[-1] == "3 more"
     done = succeeded(here("store", "--repair"))
     assert done.stdout.splitlines()[100:] == ["and 3 more", SOUND.rstrip()]
 

@@ -255,8 +255,7 @@ class Bisection:
             yield [0.0]
 
     def _middles(self, pairs: Iterable[tuple[float, ...]]) -> list[float]:
-        middles = (self.axis.middle(a, b) for a, b in pairs)
-        return [value for value in middles if value is not None]
+        return [value for value in (self.axis.middle(a, b) for a, b in pairs) if value is not None]
 
 
 class SettingSearch(NamedTuple):

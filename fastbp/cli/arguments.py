@@ -60,8 +60,9 @@ class Parser(argparse.ArgumentParser):
 
     def options(self, arguments: Sequence[str] | None) -> dict[str, Any]:
         """Parse options: their values by name. Unknown options end with exit code 2."""
-        given = self._joined(sys.argv[1:] if arguments is None else arguments)
-        namespace, unknown = self.parse_known_args(given)
+        namespace, unknown = self.parse_known_args(
+            self._joined(sys.argv[1:] if arguments is None else arguments)
+        )
         if unknown:
             self.error(self._unknown(unknown[0]))
         return vars(namespace)
@@ -143,9 +144,9 @@ def file_ending(*suffixes: str) -> Callable[[str], Any]:
     )
 
 
-def lazily(place: str, text: str) -> Any:
-    """Convert an option by `MODULE:FUNCTION`, which is imported only if the option is given."""
-    return resolve_name(f"fastbp.{place}")(text)
+def lazily(place: str, *arguments: Any, **keywords: Any) -> Any:
+    """Call `MODULE:FUNCTION` of fastbp, which is imported only now."""
+    return resolve_name(f"fastbp.{place}")(*arguments, **keywords)
 
 
 def shipped_sweeps() -> dict[str, Path]:

@@ -22,7 +22,7 @@ from fastbp.kernels.jit import has_fma
 from fastbp.reporting import gallery
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
-from fastbp.schema.text import named
+from fastbp.schema.text import first_of, named
 from fastbp.store import provenance
 from fastbp.store.filename import Range
 from fastbp.store.store import Store, write_if_changed
@@ -216,10 +216,8 @@ def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "
         job.write_sweep_file()
     trained = adapted.trained if adapted else train(job.sweep)
     trained = trained._replace(seconds=seconds | trained.seconds)
-    for line in trained.failed[:MAX_FAILED]:
+    for line in first_of(trained.failed, MAX_FAILED):
         print_note(f"failed: {line}")
-    if len(trained.failed) > MAX_FAILED:
-        print_note(f"failed: and {len(trained.failed) - MAX_FAILED:,} more blocks")
     report = _report(job, not options.no_report, pool.workers, trained, show, began)
     complete = not trained.failed and (not adapted or adapted.complete)
     return Done(process.COMPLETE if complete else process.FAILED, trained, report, adapted)

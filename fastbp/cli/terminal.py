@@ -60,6 +60,12 @@ def print_note(line: str) -> None:
     _write("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) + "\n", sys.stderr)
 
 
+def print_notes(notes: Iterable[str]) -> None:
+    """Print each note on stderr, as a line that begins with `note:`."""
+    for note in notes:
+        print_note(f"note: {note}")
+
+
 def print_errors(lines: Iterable[str]) -> None:
     """Print each error on stderr; on a terminal wrap it to the width of the screen."""
     for line in lines:

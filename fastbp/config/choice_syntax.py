@@ -56,8 +56,9 @@ def checked_value(annotation: Any, value: object) -> Any:
     try:
         return _adapter(annotation).validate_python(_prepared(annotation, value))
     except (ValidationError, RecursionError):
-        rule = words(annotation) + nearest(value, options(annotation))
-        raise ValueError(refusal(value, rule)) from None
+        raise ValueError(
+            refusal(value, words(annotation) + nearest(value, options(annotation)))
+        ) from None
 
 
 def _prepared(annotation: Any, value: object) -> object:
@@ -96,8 +97,10 @@ def _in_words(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return f"one of {', '.join(map(str, schema['enum']))}"
     if "items" in schema:
-        size = f"{schema['minItems']:,} to {schema['maxItems']:,}"
-        return f"a list of {size}, each {_in_words(schema['items'])}"
+        return (
+            f"a list of {schema['minItems']:,} to {schema['maxItems']:,}, "
+            f"each {_in_words(schema['items'])}"
+        )
     noun = "a text that is not empty" if "minLength" in schema else _NOUNS[schema["type"]]
     if schema.keys() >= {"minimum", "maximum"}:
         return f"{noun} from {number(schema['minimum'], ',')} to {number(schema['maximum'], ',')}"
@@ -282,8 +285,9 @@ def _checked_key(key: str, value: object, folder: str) -> Any:
         try:
             problem.shape(call.choice.function, call.values)
         except ValueError as error:  # annotations cannot say everything, such as a power of two
-            rule = f"{call.choice.usage}; {plain(str(error), 120)}"
-            raise ValueError(refusal(value, rule)) from None
+            raise ValueError(
+                refusal(value, f"{call.choice.usage}; {plain(str(error), 120)}")
+            ) from None
     return call.spelling
 
 

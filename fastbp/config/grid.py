@@ -216,8 +216,8 @@ class SweepTables:
         self.seeds: list[Given | None] = [None] * len(grids)
         """The seeds that each grid gives; None if it gives none."""
         for index, table in enumerate(grids):
-            place = f"{here}grid" if len(grids) == 1 else f"{here}grid[{index + 1}]"
-            self._read_grid(index, place, table)
+            number = f"[{index + 1}]" * (len(grids) > 1)
+            self._read_grid(index, f"{here}grid{number}", table)
 
     def _read_grid(self, index: int, place: str, table: Mapping[Any, Any]) -> None:
         """Add a grid, and replace its short forms by lists."""
@@ -253,8 +253,10 @@ class SweepTables:
                 f"{place}: unknown key, allowed: keys of a setup; for seeds there is --seeds"
             )
         elif ALTERNATIVE.get(key) in before:
-            other = f"given together with --set {ALTERNATIVE[key]}"
-            self.lines.append(f"{place}: {other}, allowed: only one of the two")
+            self.lines.append(
+                f"{place}: given together with --set {ALTERNATIVE[key]}, "
+                "allowed: only one of the two"
+            )
         else:
             before.add(key)
             try:
@@ -314,8 +316,9 @@ class SweepTables:
             if key not in KEYS:
                 self.lines.append(f"{place}: {unknown(key, KEYS)}")
             elif not KEYS[key].in_id:
-                rule = "one value in [setup], since it changes no run"
-                self.lines.append(f"{place}: given a list, allowed: {rule}")
+                self.lines.append(
+                    f"{place}: given a list, allowed: one value in [setup], since it changes no run"
+                )
             else:
                 each = (
                     checked({key: Given(place, option, folder)}, self.lines) for option in options

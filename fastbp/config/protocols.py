@@ -131,8 +131,7 @@ def _conflicts(values: Mapping[str, Any]) -> Iterator[Mistake]:
     elif low is not None and "plus_minus" in values:
         yield Mistake("plus_minus", "given together with low and high, allowed: one of the two")
     elif low is not None and high is not None and not low <= values["value"] <= high:
-        bounds = f"from low to high, {number(low)} to {number(high)}"
-        yield Mistake("value", refusal(value, bounds))
+        yield Mistake("value", refusal(value, f"from low to high, {number(low)} to {number(high)}"))
     elif low is None and not values.keys() & {"runs", "plus_minus"}:
         yield Mistake(
             "runs",

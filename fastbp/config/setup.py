@@ -109,8 +109,9 @@ class Setup:
             return cls(**keys)
         # The column joins the targets with commas; the file knows what they are.
         targets = None if keys["targets"] is None else (keys["targets"],)
-        known = {"problem": keys["problem"], "targets": targets, "file": file}
-        return cls.unchecked(vars(_built(keys, known, [])))
+        return cls.unchecked(
+            vars(_built(keys, {"problem": keys["problem"], "targets": targets, "file": file}, []))
+        )
 
     @classmethod
     def from_arrays(cls, X: Any, T: Any, **keys: Any) -> Self:
@@ -135,8 +136,9 @@ class Setup:
         for key in ("problem", "targets"):
             if keys.get(key) is not None:
                 lines.append(f"{key}: given together with X and T, which are the problem already")
-        known = {"problem": "file:arrays.npz", "targets": None, "file": file}
-        return cls.unchecked(vars(_built(keys, known, lines)))
+        return cls.unchecked(
+            vars(_built(keys, {"problem": "file:arrays.npz", "targets": None, "file": file}, lines))
+        )
 
     def replaced(self, **values: Any) -> Self:
         """The setup with some other values, which are not checked."""
@@ -302,8 +304,10 @@ class Setup:
 
     def notes(self) -> list[str]:
         """What is allowed but probably a mistake, one line each."""
-        both = f"tolerance = {self.tolerance} and collapse = {self.collapse}"
-        overlap = f"{both} overlap: a run that is within both counts as converged"
+        overlap = (
+            f"tolerance = {self.tolerance} and collapse = {self.collapse} overlap: a run that is "
+            "within both counts as converged"
+        )
         return [overlap] * (self.collapse > 1 - 2 * self.tolerance) + [
             f"{plain(self.problem_name)}: {shown(name)} is the same in every row: there is nothing "
             "to learn"
@@ -319,8 +323,10 @@ class Setup:
             yield Mistake("batch", refusal(self.batch, f"at most the {rows}, or 'full'"))
             return
         if self.parameters > MAX_PARAMETERS:
-            count = f"{_dashed(self.sizes)} has {self.parameters:,}"
-            rule = f"at most {MAX_PARAMETERS:,} parameters; {count}"
+            rule = (
+                f"at most {MAX_PARAMETERS:,} parameters; "
+                f"{_dashed(self.sizes)} has {self.parameters:,}"
+            )
             yield Mistake("hidden", refusal(self.hidden, rule))
         if axes := self._allowed_axes():
             yield Mistake("init", refusal(self.init, axes))

@@ -146,8 +146,7 @@ class Sweep:
     def with_seeds(self, start: int, count: int) -> Self:
         """The same sweep with these seeds in every setup."""
         sweep = copy(self)
-        seeds = Seeds(start=start, count=count)
-        sweep.__dict__.update(seeds=seeds, grid_seeds=(), seed_counts={})
+        sweep.__dict__.update(seeds=Seeds(start=start, count=count), grid_seeds=(), seed_counts={})
         return sweep
 
     def within(self, start: int, count: int) -> Self:
@@ -303,9 +302,9 @@ def _toml(values: Mapping[str, Any]) -> list[str]:
 def _relative(values: Mapping[str, Any], folder: str | PathLike[str] | None) -> dict[str, Any]:
     """Keys of a setup, with the path of its problem's file relative to a folder."""
     path = file_path(values.get("problem", ""))
-    if path is None or folder is None:
-        return dict(values)
-    return {**values, "problem": f"file:{targets.relative(path, folder)}"}
+    if path is not None and folder is not None:
+        return {**values, "problem": f"file:{targets.relative(path, folder)}"}
+    return dict(values)
 
 
 # Reading
@@ -318,8 +317,10 @@ def _check_top(data: Mapping[str, Any], here: str, lines: list[str]) -> None:
             lines.append(f"{here}{plain(str(key))}: {unknown(key, SWEEP_KEYS)}")
     title = data.get("title", "")
     if not isinstance(title, str) or len(title) > MAX_TITLE or not title.isprintable():
-        rule = f"a string of at most {MAX_TITLE:,} printable characters"
-        lines.append(f"{here}title: {refusal(title, rule)}")
+        lines.append(
+            f"{here}title: "
+            + refusal(title, f"a string of at most {MAX_TITLE:,} printable characters")
+        )
 
 
 def _read_seeds(value: object, here: str, override: SeedsGiven, lines: list[str]) -> Seeds | None:

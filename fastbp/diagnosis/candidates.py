@@ -184,9 +184,9 @@ def _init_cause(setup: Setup, init: str) -> str:
     glorot = (2 / sum(setup.sizes[:2])) ** 0.5
     sizes = {"uniform": 3**-0.5, "glorot-normal": glorot, "glorot-uniform": glorot}
     size, other = setup.init_scale * sizes.get(setup.init, 1.0), sizes.get(init, 1.0)
-    if max(size, other) < 1.5 * min(size, other):
-        return f"the distribution of the initial weights, {setup.init}"
-    return LARGE if size > other else SMALL
+    unlike = LARGE if size > other else SMALL
+    alike = max(size, other) < 1.5 * min(size, other)
+    return f"the distribution of the initial weights, {setup.init}" if alike else unlike
 
 
 def _hidden(setup: Setup, factor: int) -> dict[str, Any]:
@@ -196,9 +196,8 @@ def _hidden(setup: Setup, factor: int) -> dict[str, Any]:
 
 def _budget(setup: Setup, factor: int) -> dict[str, Any]:
     """A larger budget, in the key that the setup uses."""
-    if setup.epochs is not None:
-        return {"epochs": min(MAX_EPOCHS, round(setup.epochs * factor))}
-    return {"updates": min(MAX_UPDATES, round(setup.budget * factor)), "epochs": None}
+    epochs = setup.epochs and {"epochs": min(MAX_EPOCHS, round(setup.epochs * factor))}
+    return epochs or {"updates": min(MAX_UPDATES, round(setup.budget * factor)), "epochs": None}
 
 
 def answered() -> tuple[Change, Change]:

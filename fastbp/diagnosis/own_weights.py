@@ -17,7 +17,7 @@ from fastbp.engine import block
 from fastbp.engine.lane_group import Layers, task
 from fastbp.kernels import measures as m
 from fastbp.schema.errors import SweepError
-from fastbp.schema.text import named, percent, plain, plural
+from fastbp.schema.text import first_line, named, percent, plural
 from fastbp.store.npz import read_arrays
 
 
@@ -35,8 +35,7 @@ def read(path: str | os.PathLike[str], setup: Setup) -> Layers:
     except FileNotFoundError:
         raise SweepError([f"{refusal} an existing .npz file"]) from None
     except Exception as error:  # over damaged bytes NumPy and zipfile raise a dozen kinds
-        why = plain((str(error).splitlines() or [type(error).__name__])[0], 120)
-        raise SweepError([f"{refusal} a sound .npz file; {why}"]) from None
+        raise SweepError([f"{refusal} a sound .npz file; {first_line(error)}"]) from None
     return fitting(arrays, setup)
 
 
@@ -170,11 +169,10 @@ def sentences(placement: Placement) -> list[str]:
         f"Your weights, in {plural(custom.runs, 'order')} of samples: {rates[0]} converge; of "
         f"{plural(fresh.runs, 'fresh seed')}, {rates[1]} do."
     )
-    if placement.converges:
-        ends = f"{placement.updates_percentile:.0f}% converge in fewer updates"
-    else:
-        ends = "in most orders yours never converge" if fresh.converged().any() else "none converge"
-    ends = f"{placement.loss_percentile:.0f}% of fresh networks end with a smaller loss, and {ends}"
+    fewer = f"{placement.updates_percentile:.0f}% converge in fewer updates"
+    never = "in most orders yours never converge" if fresh.converged().any() else "none converge"
+    ends = f"{placement.loss_percentile:.0f}% of fresh networks end with a smaller loss, and "
+    ends += fewer if placement.converges else never
     if not placement.alike:
         return [first, f"{ends}: {_luck(placement)}."]
     layer, units, total = placement.alike[0]

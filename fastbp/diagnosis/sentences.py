@@ -20,7 +20,7 @@ from fastbp.diagnosis.recommend import Recommendation
 from fastbp.diagnosis.trials import CONTROL
 from fastbp.reporting.phrases import plain
 from fastbp.schema.keys import KEYS
-from fastbp.schema.text import aligned, and_, percent, plural, points
+from fastbp.schema.text import aligned, and_, first_of, percent, plural, points
 
 if TYPE_CHECKING:
     from fastbp.diagnosis.diagnose import Diagnosis
@@ -75,7 +75,7 @@ def verdict(diagnosis: Diagnosis) -> list[str]:
             f"Failing runs: {'; '.join(runs)}." if runs else "Failing runs show nothing unusual."
         )
     if diagnosis.left_out:
-        lines.append(f"There was no time to try {_few(diagnosis.left_out)}.")
+        lines.append(f"There was no time to try {and_(first_of(diagnosis.left_out, NAMED))}.")
     if diagnosis.converged == 1:
         return [*lines, "Nothing needs fixing: the setup is sound."]
     if diagnosis.converged >= COMMON:
@@ -92,9 +92,9 @@ def _how_common(diagnosis: Diagnosis) -> str:
     n, converged = diagnosis.runs, diagnosis.outcomes["converged"]
     rate, (low, high) = converged / n, map(float, wilson(converged, n))
     fail = "fails" if n == 1 else "fail"
-    failing = f"{percent(1 - rate)} of {plural(n, 'seed')} {fail} with this setup"
-    if converged == n:
-        failing = f"All {n:,} seeds converge" if n > 1 else "The one seed that was tried converges"
+    sound = f"All {n:,} seeds converge" if n > 1 else "The one seed that was tried converges"
+    some = f"{percent(1 - rate)} of {plural(n, 'seed')} {fail} with this setup"
+    failing = sound if converged == n else some
     constant = diagnosis.outcomes["collapsed"] + diagnosis.outcomes["one-class"]
     same = f"; {percent(constant / n)} give the same output for every row" * (constant > 0)
     rare = ", or a rare seed" * (converged < n)
@@ -111,8 +111,11 @@ def _how_common(diagnosis: Diagnosis) -> str:
 
 
 def _of_sound(diagnosis: Diagnosis) -> Iterator[str]:
-    seed = "Another seed fixes it: the setup is sound."
-    yield seed if diagnosis.converged < SOUND else "The setup is sound."
+    yield (
+        "Another seed fixes it: the setup is sound."
+        if diagnosis.converged < SOUND
+        else "The setup is sound."
+    )
     if best := _fixing(diagnosis):
         yield f"Fewer seeds fail with {' or with '.join(_effect(row) for row in best[:2])}."
 
@@ -158,7 +161,7 @@ def _of_fixes(diagnosis: Diagnosis) -> Iterator[str]:
         yield f"The order of samples alone makes no measurable difference ({and_(orders)})."
     yield from _orders(diagnosis)
     if rest := [name for name in small if name not in orders]:
-        yield f"These changes made no measurable difference: {_few(rest)}."
+        yield f"These changes made no measurable difference: {and_(first_of(rest, NAMED))}."
 
 
 def _orders(diagnosis: Diagnosis) -> Iterator[str]:
@@ -167,9 +170,8 @@ def _orders(diagnosis: Diagnosis) -> Iterator[str]:
     if compared is None or not (diagnosis.advised or compared.low > 0):
         return
     n, other = compared.runs, compared.order.name
-    worth = "no measurable difference"
-    if not compared.low <= 0 <= compared.high:
-        worth = f"{other} is {'better' if compared.low > 0 else 'worse'} by that much and no more"
+    moved = f"{other} is {'better' if compared.low > 0 else 'worse'} by that much and no more"
+    worth = "no measurable difference" if compared.low <= 0 <= compared.high else moved
     intro = "The answerer's advice, compared fairly: with" if diagnosis.advised else "With"
     difference = points((compared.other - compared.converged) / n)
     yield (
@@ -198,11 +200,6 @@ def _recommendation(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 # Parts of sentences
-
-
-def _few(names: Sequence[str]) -> str:
-    more = len(names) - NAMED
-    return f"{', '.join(names[:NAMED])} and {more:,} more" if more > 1 else and_(names)
 
 
 def _share(count: int, total: int) -> str:
@@ -294,8 +291,10 @@ def commands(
     lines = [f"in your own code: {_custom_code(best)}"] if best else []
     if sweep_file:
         what = "both setups" if best else "the setup"
-        sweep = f"fastbp sweep {shlex.quote(sweep_file)} -o {shlex.quote(store)}"
-        lines.append(f"{what} from many seeds: {sweep}")
+        lines.append(
+            f"{what} from many seeds: "
+            f"fastbp sweep {shlex.quote(sweep_file)} -o {shlex.quote(store)}"
+        )
         if example is not None:
             run = f"{shlex.quote(store)} {diagnosis.setup.identity()} {example}"
             lines.append(f"then a run that fails, with its picture: fastbp replay {run}")

@@ -211,9 +211,8 @@ def of_runs(
 
 def of(count: int, n: int) -> str:
     """A number of the failing runs in words: `all 20`, `12 of 40 (30.0%)`."""
-    if count == n > 1:
-        return f"all {n:,}"
-    return f"{count:,} of {n:,}" + f" ({percent(count / n)})" * (n > 20)
+    share = f" ({percent(count / n)})" * (n > 20)
+    return f"all {n:,}" if count == n > 1 else f"{count:,} of {n:,}{share}"
 
 
 def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> Iterator[Symptom]:
@@ -254,10 +253,9 @@ def _of_partial(runs: MeasuredRuns, failing: NDArray[np.bool_]) -> Iterator[Symp
     if count > MANY * n:
         wrong = np.median(runs.end[m.WRONG, failing][partial])
         rows = f"{wrong:g} {'row' if wrong == 1 else 'rows'}"
-        text = f"separated some rows but not all: the median run has {rows} wrong"
-        if not wrong:
-            text = "had every row on the right side, but not close enough to its target"
-        yield Symptom("partial", f"{of(count, n)} {text}")
+        some = f"separated some rows but not all: the median run has {rows} wrong"
+        near = "had every row on the right side, but not close enough to its target"
+        yield Symptom("partial", f"{of(count, n)} {some if wrong else near}")
 
 
 def _of_trajectories(inspected: InspectedRuns) -> Iterator[Symptom]:

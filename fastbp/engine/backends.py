@@ -273,8 +273,9 @@ def pool(text: str | Executor = "threads", jobs: int | None = None) -> Pool:
         If there is no such backend, its package is missing, or it cannot be reached.
     """
     if isinstance(text, Executor):
-        is_threads = isinstance(text, ThreadPoolExecutor)
-        return Pool(lambda: text, available_cores(), shares_memory=is_threads)
+        return Pool(
+            lambda: text, available_cores(), shares_memory=isinstance(text, ThreadPoolExecutor)
+        )
     backend, address = named(text)
     try:
         made = backend.pool(jobs or available_cores(), address)
@@ -311,5 +312,6 @@ def check_versions(driver: dict[str, str]) -> None:
         if here.get(name) != value
     ]
     if different:
-        worker = f"{os.uname().nodename} (process {os.getpid()})"
-        raise OtherWorkerError(f"the worker {worker} has {'; '.join(different)}")
+        raise OtherWorkerError(
+            f"the worker {os.uname().nodename} (process {os.getpid()}) has {'; '.join(different)}"
+        )

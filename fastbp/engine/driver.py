@@ -83,8 +83,7 @@ def add_up(parts: Sequence[Trained]) -> Trained:
     phases = dict.fromkeys(phase for part in parts for phase in part.seconds)
     seconds = {phase: sum(part.seconds.get(phase, 0.0) for part in parts) for phase in phases}
     runs, updates, files = (sum(each) for each in zip(*(part[:3] for part in parts), strict=True))
-    failed = [line for part in parts for line in part.failed]
-    return Trained(runs, updates, files, seconds, failed)
+    return Trained(runs, updates, files, seconds, [line for part in parts for line in part.failed])
 
 
 def train_block(part: Block, stopped: Callable[[], bool] = lambda: False) -> list[pa.Table]:
@@ -241,10 +240,10 @@ def _train(
     stop: threading.Event,
 ) -> list[str]:
     """Train all blocks. Returns a line for each setup of a block that failed."""
-    # Threads can be asked to stop, and are of this version. Other workers can only be ended.
-    work = partial(train_block, stopped=stop.is_set)
-    if not pool.shares_memory:
-        work = partial(in_worker, train_block, backends.versions())
+    # Threads can be asked to stop, and have this version. Other workers can only be ended.
+    here = partial(train_block, stopped=stop.is_set)
+    elsewhere = partial(in_worker, train_block, backends.versions())
+    work = here if pool.shares_memory else elsewhere
     failed: list[str] = []
     blocks = plan.blocks(pool.workers)
     for part, future in completed(pool, work, blocks, tick, size=lambda each: each.seconds):

@@ -251,9 +251,9 @@ class _TaskMap(Generic[T]):
     def _is_late(self, attempt: _Attempt[T]) -> bool:
         if not self.pool.end or self.pool.shares_memory:  # threads cannot be ended
             return False
-        patience = max(MIN_PATIENCE, PATIENCE * self.slowest * self.size(attempt.task))
-        if not self.slowest:
-            patience = inf if self.pool.in_queue else FIRST_PATIENCE
+        first = inf if self.pool.in_queue else FIRST_PATIENCE
+        later = max(MIN_PATIENCE, PATIENCE * self.slowest * self.size(attempt.task))
+        patience = later if self.slowest else first
         return self.clock() - attempt.earliest_start > patience
 
     def _lose(self, attempt: _Attempt[T], why: str) -> Iterator[tuple[T, Future[Any]]]:

@@ -180,8 +180,10 @@ def _frame(groups: Sequence[SimilarSetups], stored: bool) -> MemoryTerm:
 
 
 def _counts(groups: Sequence[SimilarSetups]) -> MemoryTerm:
-    runs = sum(len(setups) * seeds for setups, seeds in groups)
-    size = 50 * max(seeds for _, seeds in groups) + runs / 8
+    size = (
+        50 * max(seeds for _, seeds in groups)
+        + sum(len(setups) * seeds for setups, seeds in groups) / 8
+    )
     return MemoryTerm(size, "counts for the tables", "try fewer seeds")
 
 
@@ -208,8 +210,9 @@ def _training_bytes(setup: Setup, several_budgets: bool) -> float:
 def _rates_bytes(setup: Setup) -> float:
     if setup.schedule == "constant":
         return 8.0
-    constant = setup.schedule.startswith("constant:")
-    return 8.0 * (setup.warmup + 1 if constant else setup.epochs_budget)
+    return 8.0 * (
+        setup.warmup + 1 if setup.schedule.startswith("constant:") else setup.epochs_budget
+    )
 
 
 # Too much
@@ -235,9 +238,12 @@ def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> N
     terms = memory(plan, pool, store is not None, frame)
     free, needed, largest = machine.memory(), sum(term.bytes for term in terms), max(terms)
     if free is not None and needed > free:
-        most = f"most of it for {largest.what}, {in_bytes(largest.bytes)}"
-        line = f"the sweep needs {in_bytes(needed)} of memory ({most}), "
-        raise SweepError([f"{line}and {in_bytes(free)} are free: {largest.remedy}"])
+        raise SweepError(
+            [
+                f"the sweep needs {in_bytes(needed)} of memory (most of it for {largest.what}, "
+                f"{in_bytes(largest.bytes)}), and {in_bytes(free)} are free: {largest.remedy}"
+            ]
+        )
     disk = machine.disk(store.path) if store else None
     if not store or not disk:
         return
@@ -297,8 +303,9 @@ def duration(plan: Plan, jobs: int) -> TimeEstimate:
     training = sum(seconds.values()) / max(1, min(jobs, blocks))
     training *= measured / formula if formula else 1.0
     compiling = COMPILE_SECONDS * sum(not ready for ready in compiled.values())
-    other = START_SECONDS + plan.runs * STORE_SECONDS
-    return TimeEstimate(plan.updates, other + training, compiling)
+    return TimeEstimate(
+        plan.updates, START_SECONDS + plan.runs * STORE_SECONDS + training, compiling
+    )
 
 
 def expected(setup: Setup) -> tuple[float, float]:

@@ -230,8 +230,9 @@ def _other_versions(sound: dict[RunFile, str]) -> Iterator[StoreFault]:
     for usual, _ in Counter(sound.values()).most_common(1):
         for file, version in sound.items():
             if version != usual:
-                why = f"its numerics version is {version}, that of most others {usual}"
-                yield StoreFault(file.path, why)
+                yield StoreFault(
+                    file.path, f"its numerics version is {version}, that of most others {usual}"
+                )
 
 
 def _seeds_twice(sound: Iterable[RunFile]) -> Iterator[StoreFault]:

@@ -84,8 +84,9 @@ def measurer(lanes: int) -> Any:
 @cache
 def trainer(lanes: int, online: bool) -> Any:
     """Return the kernel that trains this number of lanes, online or in batches."""
-    losses = one_of([output_pass(loss) for loss in _losses()])
-    return make_advance(compiled_choices("order"), losses, lanes, online)
+    return make_advance(
+        compiled_choices("order"), one_of([output_pass(loss) for loss in _losses()]), lanes, online
+    )
 
 
 @cache

@@ -9,6 +9,7 @@ from fastbp.config.sweep import Sweep
 from fastbp.engine import integrity
 from fastbp.engine.plan import missing
 from fastbp.schema.errors import StoreError, SweepError
+from fastbp.schema.text import first_of
 from fastbp.store import parquet
 from fastbp.store.filename import Range, RunFile
 from fastbp.store.provenance import add_made, read_made
@@ -52,8 +53,7 @@ def merge(
     StoreFullError
         If a file cannot be written.
     """
-    stores = [into, *sources] if any(into.files()) else [*sources]
-    _check(stores, tick)
+    _check([into, *sources] if any(into.files()) else sources, tick)
     wanted = _wanted(into, sources)
     # before the runs: if this is killed, runs without their problems would not be sound
     _copy_other_files(into, sources)
@@ -72,11 +72,8 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
 
         report = integrity.check(store, show)
         if report.findings:
-            faults = "; ".join(f"{file} ({why})" for file, why in report.findings[:MAX_NAMED])
-            raise StoreError(
-                f"{path} is not sound: {faults}{_more(report.findings, '')}; "
-                "`fastbp verify` says more"
-            )
+            faults = first_of([f"{file} ({why})" for file, why in report.findings], MAX_NAMED)
+            raise StoreError(f"{path} is not sound: {'; '.join(faults)}; `fastbp verify` says more")
         versions.setdefault(report.version, path)
         for setup, its_keys in report.keys.items():
             known, first = keys.setdefault(setup, (its_keys, path))
@@ -90,11 +87,6 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
     if len(versions) > 1:
         each = (f"{path} holds runs of numerics version {v}" for v, path in versions.items())
         raise StoreError("; ".join(each))
-
-
-def _more(items: Sequence[object], noun: str) -> str:
-    more = len(items) - MAX_NAMED
-    return f" and {more:,} more{noun}" if more > 0 else ""
 
 
 Part = tuple[RunFile, list[Range], RunFile | None]
@@ -137,8 +129,8 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
             others.append(file)
     if different:
         raise StoreError(
-            f"these have different rows for the same seeds: {', '.join(different[:MAX_NAMED])}"
-            f"{_more(different, ' pairs')}; nothing was written"
+            "these have different rows for the same seeds: "
+            f"{', '.join(first_of(different, MAX_NAMED))}; nothing was written"
         )
     return parts
 
@@ -170,8 +162,7 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
         elif gaps:
             rows, metadata = parquet.read_as_written(file.path)
             for start, count in gaps:
-                part = rows.slice(start - file.start, count)
-                into.publish(file.setup, start, part, metadata)
+                into.publish(file.setup, start, rows.slice(start - file.start, count), metadata)
         written += len(gaps)
         new = sum(count for _, count in gaps)
         runs, there = runs + new, there + file.count - new

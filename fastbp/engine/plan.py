@@ -100,8 +100,9 @@ class Plan:
     def gaps(self, setup: Setup) -> list[Range]:
         """The missing ranges of seeds of a setup."""
         # Ids of 10⁵ setups take seconds, and an empty store needs none.
-        present = self.present.get(setup.identity(), ()) if self.present else ()
-        return missing(self.requested(setup), present)
+        return missing(
+            self.requested(setup), (self.present.get(setup.identity(), ()) if self.present else ())
+        )
 
     def seeds_per_file(self, setup: Setup) -> int:
         """The number of seeds in a file of a setup. It does not depend on shards."""

@@ -95,8 +95,7 @@ def _presented(group: LaneGroup, updates: int) -> NDArray[np.int32]:
 def _state(group: LaneGroup) -> tuple[int, int, NDArray[np.float64], NDArray[np.float32] | None]:
     """Updates, epoch, measures and outputs of the first lane."""
     measures, outputs = group.measure()
-    finite = measures[m.FINITE, 0] == 1.0
-    kept = outputs[..., 0].astype(np.float32).ravel() if finite else None
+    kept = outputs[..., 0].astype(np.float32).ravel() if measures[m.FINITE, 0] == 1.0 else None
     return int(group.state.updates[0]), group.epochs, measures[:, 0], kept
 
 

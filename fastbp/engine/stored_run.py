@@ -22,7 +22,7 @@ from fastbp.problems import targets
 from fastbp.schema.columns import schema
 from fastbp.schema.errors import StoreError, SweepError
 from fastbp.schema.keys import COLUMN_DEFAULTS, NUMERICS_VERSION
-from fastbp.schema.text import shown
+from fastbp.schema.text import and_, first_of, shown
 from fastbp.store.filename import Range
 from fastbp.store.store import Store
 
@@ -58,7 +58,6 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
     setup : str
         The setup's id, or its first hex digits if no other id begins with them.
     seed : str
-        The seed, a decimal number.
     held : bool
         Accept only a run that is in the store.
 
@@ -79,10 +78,10 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
     matching = [identity for identity in sorted(present) if identity.startswith(setup.lower())]
     if not setup or len(matching) != 1:
         several = f", with which {len(matching):,} setups begin" if setup and matching else ""
-        names = _few(matching if setup and matching else sorted(present))
+        names = first_of(matching if setup and matching else sorted(present), MAX_NAMES)
         lines.append(
             f"SETUP: given {shown(setup)}{several}, allowed: "
-            f"enough digits to tell one setup of {store.path} from the others: {names}"
+            f"enough digits to tell one setup of {store.path} from the others: {and_(names)}"
         )
     if not re.fullmatch("[0-9]{1,19}", seed) or int(seed) >= LAST_SEED:
         lines.append(f"SEED: given {shown(seed)}, allowed: an integer from 0 to 2^63 - 1")
@@ -92,9 +91,9 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
     ranges = sorted(present[identity])
     is_held = any(start <= number < start + count for start, count in ranges)
     if held and not is_held:
-        seeds = _few([f"{start} to {end - 1}" for start, end in _joined(ranges)])
-        allowed = f"seeds of setup {identity} that {store.path} holds: {seeds}"
-        raise SweepError([f"SEED: given {seed}, allowed: {allowed}"])
+        seeds = and_(first_of([f"{a} to {b - 1}" for a, b in _joined(ranges)], MAX_NAMES))
+        those = f"seeds of setup {identity} that {store.path} has: {seeds}"
+        raise SweepError([f"SEED: given {seed}, allowed: {those}"])
     row: dict[str, Any] = store.run(identity, number if is_held else ranges[0][0]).to_pylist()[0]
     return StoredRun(setup_of(store, identity, row), identity, number, row if is_held else None)
 
@@ -117,11 +116,6 @@ def _joined(ranges: Sequence[Range]) -> list[tuple[int, int]]:
         first = joined.pop()[0] if joined and joined[-1][1] == start else start
         joined.append((first, start + count))
     return joined
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + more
 
 
 def too_large(run: StoredRun, *, rows: bool) -> list[str]:
@@ -189,8 +183,9 @@ def differences(run: StoredRun, trajectory: Trajectory | None) -> list[str]:
         }
         if again["outputs"] is None:
             del ends["outputs"]
-        compared = {name: again[name] for name in ends}
-        lines += _different("trained again", compared, "at its evaluations", ends)
+        lines += _different(
+            "trained again", {name: again[name] for name in ends}, "at its evaluations", ends
+        )
     return lines
 
 
@@ -200,8 +195,9 @@ def _different(one: str, a: dict[str, Any], other: str, b: dict[str, Any]) -> li
     for name, value in a.items():
         pairs = {name: (value, b[name])}
         if isinstance(value, list) and isinstance(b[name], list) and len(value) == len(b[name]):
-            items = enumerate(zip(value, b[name], strict=True))
-            pairs = {f"{name}[{i}]": pair for i, pair in items}
+            pairs = {
+                f"{name}[{i}]": pair for i, pair in enumerate(zip(value, b[name], strict=True))
+            }
         # repr shows a number's bits, −0.0 and types included; all NaN are equal.
         lines += [
             f"{key}: {one} {x!r}, {other} {y!r}"
@@ -310,6 +306,9 @@ def setup_of(
                 return setup
         except (ValueError, TypeError, AttributeError):  # another problem's file may be damaged
             continue
-    lacks = f"{folder} lacks the problem it was trained on"
-    why = lacks if from_file else "its columns are those of another setup"
+    why = (
+        f"{folder} lacks the problem it was trained on"
+        if from_file
+        else "its columns are those of another setup"
+    )
     raise StoreError(f"setup {identity} of {store.path} cannot be trained again: {why}")

@@ -297,9 +297,8 @@ def _judged(task: CheckTask) -> GradientCheck | CallFailure:
         known += new
     fits = [right_arrays(each.fitting, task.ours[each.example]) for each in failures]
     nearest = max((right_arrays(each.arrays[0], task.ours[0]) for each in known), default=0)
-    if known and nearest >= max(fits, default=0):
-        return _wrong(known, [], task)
-    return _most_telling(failures, fits)
+    returns_gradients = known and nearest >= max(fits, default=0)
+    return _wrong(known, [], task) if returns_gradients else _most_telling(failures, fits)
 
 
 def _most_telling(failures: Sequence[CallFailure], fits: Sequence[int]) -> CallFailure:
@@ -338,8 +337,9 @@ def _right(
         if max(errors.values()) > TOLERANCE:
             continue
         if failure:
-            where = f"in call {calls + 1} of {len(task.examples)}"
-            return failure._replace(text=f"{where} {failure.text}")
+            return failure._replace(
+                text=f"in call {calls + 1} of {len(task.examples)} {failure.text}"
+            )
         if noise > LOST:
             return _LOST_STEPS
         if i and read[0].steps and not reading.steps and explained([read[0]], task):

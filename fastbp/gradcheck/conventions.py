@@ -50,11 +50,11 @@ class Convention(NamedTuple):
             order = order.replace("in", "in + 1")
             line = "column" if self.out_in else "row"
             ones = ", with a 1 among them" * self.ones
-            biases = f"the biases in the {self.joined} {line} of each W"
-            return f"{order}, {biases}, samples {_FORMS[self.samples]}{ones}"
-        if self.biases == self.samples:
-            return f"{order}, vectors {_FORMS[self.biases]}"
-        return f"{order}, biases {_FORMS[self.biases]}, samples {_FORMS[self.samples]}"
+            where = f"the biases in the {self.joined} {line} of each W"
+            return f"{order}, {where}, samples {_FORMS[self.samples]}{ones}"
+        samples = _FORMS[self.samples]
+        both = f"biases {_FORMS[self.biases]}, samples {samples}"
+        return f"{order}, {f'vectors {samples}' if self.biases == self.samples else both}"
 
     def matrix(self, W: Real, b: Real) -> Real:
         """A copy of the weights as the function wants them."""
@@ -194,11 +194,15 @@ def _raised(error: BaseException, called_as: str, example: int) -> CallFailure:
         why = plain((str(error).splitlines() or [""])[0].strip(), 200)
     text = f"it raises {type(error).__name__}{': ' * bool(why)}{why} {called_as}"
     about_shapes = isinstance(error, ValueError | TypeError | IndexError | AssertionError)
-    rank = SHAPES if about_shapes else OWN_ERROR
-    if isinstance(error, SystemExit) and not isinstance(error.code, str):
-        rank = ENDS  # with a text, it may refuse the shapes
-    lines = [line for _, line in traceback.walk_tb(error.__traceback__)][1:]
-    return CallFailure(example, rank, text, reached=lines)
+    # With a text, SystemExit may refuse the shapes.
+    ends = isinstance(error, SystemExit) and not isinstance(error.code, str)
+    rank = ENDS if ends else SHAPES if about_shapes else OWN_ERROR
+    return CallFailure(
+        example,
+        rank,
+        text,
+        reached=[line for _, line in traceback.walk_tb(error.__traceback__)][1:],
+    )
 
 
 def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention) -> list[Reading]:
@@ -345,8 +349,9 @@ def _laid_out(
     """Find the layouts that fit these parts. Raises NoGradientError."""
     names, reasons = list(before), []
     if getattr(returned, "shape", None) == (sum(values.size for values in before.values()),):
-        sizes = [values.size for values in before.values()]
-        flat = np.split(np.asarray(returned), np.cumsum(sizes)[:-1])
+        flat = np.split(
+            np.asarray(returned), np.cumsum([values.size for values in before.values()])[:-1]
+        )
         parts = [v.reshape(w.shape) for v, w in zip(flat, before.values(), strict=True)]
     last = int(names[-1][1:])
     mirrored = {name: f"{name[0]}{last - int(name[1:])}" for name in names}

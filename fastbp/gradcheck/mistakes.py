@@ -88,9 +88,8 @@ class ForwardVariant(NamedTuple):
     @property
     def texts(self) -> list[str]:
         """The mistakes, one text each."""
-        kinds = {"hidden units": self.hidden, "output units": self.output}
-        if self.hidden == self.output:
-            kinds = {"units": self.hidden}
+        two = {"hidden units": self.hidden, "output units": self.output}
+        kinds = {"units": self.hidden} if self.hidden == self.output else two
         texts = [f"the {units} are {kind}" for units, kind in kinds.items() if kind]
         texts += [f"{self.unused} missing in the forward pass"] * bool(self.unused)
         return texts + [f"only the {self.row} row is used"] * bool(self.row)

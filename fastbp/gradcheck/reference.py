@@ -276,9 +276,8 @@ def _fit(values: Any, before: Real, name: str, out_in: bool, of: str) -> Real:
             f"{of}{name} is not an array of real numbers but {shown(values)}", name
         )
     size = before.size
-    shapes = [before.shape, *[before.shape[::-1]] * bool(of), *[(size,)] * (1 in before.shape)]
-    if name[0] == "b":
-        shapes = [(size,), (size, 1), (1, size)]
+    of_weights = [before.shape, *[before.shape[::-1]] * bool(of), *[(size,)] * (1 in before.shape)]
+    shapes = of_weights if name[0] == "W" else [(size,), (size, 1), (1, size)]
     after = "" if of else " after the call"
     if array.shape not in shapes + [()] * (size == 1):
         had = f"{name} has" if of else "it had"

@@ -320,8 +320,11 @@ def _group_text(factor: float, names: list[str], task: CheckTask, steps: bool) -
             return (
                 "the biases are not updated" if steps else "the gradients of the biases are missing"
             )
-        updated = f"{listed} {'are' if len(names) > 1 else 'is'} not updated"
-        return updated if steps else f"{_gradients(names)} missing"
+        return (
+            f"{listed} {'are' if len(names) > 1 else 'is'} not updated"
+            if steps
+            else f"{_gradients(names)} missing"
+        )
     if _same(factor, -1.0):
         return f"the sign of {listed} is wrong"
     sign = "the sign is wrong, and " if factor < 0 else ""

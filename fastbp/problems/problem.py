@@ -97,6 +97,5 @@ def _scaled(column: NDArray[np.float64], how: str) -> NDArray[np.float64]:
     else:
         shift = math.fsum(column.tolist()) / len(column)
         unit = math.sqrt(math.fsum(((column - shift) ** 2).tolist()) / len(column))
-    if low == high or unit == 0.0:
-        return np.zeros_like(column)
-    return (column - shift) / unit
+    constant = low == high or unit == 0.0
+    return np.zeros_like(column) if constant else (column - shift) / unit

@@ -22,7 +22,7 @@ from fastbp.choices.problems import MAX_ROWS
 from fastbp.problems.problem import Names, Problem, numbered, problem
 from fastbp.problems.read_table import DECODERS, MAX_VALUES, NUMBER, DataColumn, DataTable, rows_of
 from fastbp.schema.errors import SweepError, TableError
-from fastbp.schema.text import named, nearest, plain, shown
+from fastbp.schema.text import first_line, named, nearest, plain, shown
 from fastbp.store.npz import MAX_BYTES
 
 MAX_LINES = 10  # about one file
@@ -96,8 +96,9 @@ def from_arrays(X: Any, T: Any, lines: list[str]) -> FileProblem | None:
     ]
     sizes = [len(part) for part in pair if part is not None]
     if len(set(sizes)) == 2:
-        given = f"{sizes[0]:,} and {sizes[1]:,} rows"
-        lines.append(f"X and T: given {given}, allowed: the same number of rows")
+        lines.append(
+            f"X and T: given {sizes[0]:,} and {sizes[1]:,} rows, allowed: the same number of rows"
+        )
     elif len(sizes) == 2 and sizes[0] > MAX_ROWS:
         lines.append(f"X: given {sizes[0]:,} rows, allowed: at most {MAX_ROWS:,}")
     if lines:
@@ -200,8 +201,9 @@ def _extension(path: str) -> str:
 
 
 def _refused(path: str, *allowed: str) -> SweepError:
-    given = f"given {shown('file:' + os.path.basename(path))}, allowed: "
-    return SweepError(given + each for each in allowed)
+    return SweepError(
+        f"given {shown('file:' + os.path.basename(path))}, allowed: " + each for each in allowed
+    )
 
 
 def _unreadable(path: str, error: OSError) -> SweepError:
@@ -224,8 +226,7 @@ def _table(path: str, stamp: _Stamp) -> DataTable:
     except TableError as error:
         raise _refused(path, *error.args) from None
     except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
-        line = plain((str(error).splitlines() or [type(error).__name__])[0], 120)
-        raise _refused(path, f"a sound {_extension(path)} file; {line}") from None
+        raise _refused(path, f"a sound {_extension(path)} file; {first_line(error)}") from None
 
 
 # From columns to inputs and targets

@@ -82,6 +82,11 @@ def named(path: str | PathLike[str]) -> str:
     return plain(str(fspath(path)), 200)
 
 
+def first_line(error: BaseException, most: int = 120) -> str:
+    """The first line of an error's message, or its type if it has none."""
+    return plain((str(error).strip().splitlines() or [type(error).__name__])[0], most)
+
+
 def bad_byte(error: UnicodeDecodeError) -> str:
     """Say which byte is not UTF-8, and in which line."""
     line = error.object.count(b"\n", 0, error.start) + 1
@@ -122,6 +127,12 @@ def p_value(value: float) -> str:
 def and_(texts: Sequence[str]) -> str:
     """Join texts: `a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def first_of(items: Sequence[str], most: int) -> list[str]:
+    """The first items, followed by `3 more` if there are others; a single other one is listed."""
+    more = len(items) - most
+    return [*items[:most], f"{more:,} more"] if more > 1 else [*items]
 
 
 def plural(n: int, noun: str) -> str:

@@ -75,8 +75,9 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
     StoreError
         If there are no runs, or a file is damaged.
     """
-    runs = frame(parquet.read_all(Path(path)))
-    return RunsFrame(runs.sort_values(["setup", "seed"], ignore_index=True))
+    return RunsFrame(
+        frame(parquet.read_all(Path(path))).sort_values(["setup", "seed"], ignore_index=True)
+    )
 
 
 def frame(rows: pa.Table) -> pd.DataFrame:

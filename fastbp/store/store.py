@@ -257,8 +257,7 @@ class Store:
             If the file cannot be written.
         """
         content, digest = parquet.encode(rows, metadata or footer(problem))
-        name = filename.name(setup, start, rows.num_rows, digest)
-        return self.write(self.runs / name, content)
+        return self.write(self.runs / filename.name(setup, start, rows.num_rows, digest), content)
 
     def write(self, target: Path, content: bytes) -> Path:
         """Write any file of the store atomically, with its draft in `tmp/`.

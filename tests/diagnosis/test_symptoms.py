@@ -23,6 +23,7 @@ from fastbp.diagnosis.trials import (
 from fastbp.engine.plan import seconds_per_run
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS
+from fastbp.schema.text import first_of
 
 FOUNDING = Setup(problem="table:11101011", lr=0.2, order="random", updates=999)
 
@@ -400,9 +401,9 @@ def test_lists_in_words() -> None:
     assert sentences.and_(["a"]) == "a"
     assert sentences.and_(["a", "b"]) == "a and b"
     assert sentences.and_(["a", "b", "c"]) == "a, b and c"
-    assert sentences._few(list("abcdef")) == "a, b, c, d, e and f"
-    assert sentences._few(list("abcdefg")) == "a, b, c, d, e, f and g"
-    assert sentences._few(list("abcdefghi")) == "a, b, c, d, e, f and 3 more"
+    assert first_of(list("abcdef"), 6) == list("abcdef")
+    assert first_of(list("abcdefg"), 6) == list("abcdefg")
+    assert sentences.and_(first_of(list("abcdefghi"), 6)) == "a, b, c, d, e, f and 3 more"
     assert [sentences._cost(times) for times in (1, 1.004, 10, 0.5)] == [
         "at no cost",
         "at no cost",

@@ -229,7 +229,7 @@ def test_a_seed_that_is_not_there_has_a_setup_all_the_same(other):
     assert retrain(found.setup, found.seed).evaluations["updates"].iloc[-1] == 21
     with pytest.raises(
         SweepError,
-        match=f"SEED: given 8, allowed: seeds of setup {identity} that .* holds: 5 to 7, 20 to 20",
+        match=f"SEED: given 8, allowed: seeds of setup {identity} that .* has: 5 to 7 and 20 to 20",
     ):
         stored_run.find(other, identity, "8", held=True)
 
