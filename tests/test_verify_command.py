@@ -120,7 +120,7 @@ def test_where_much_is_not_sound_a_hundred_lines_say_so(here, store):
     assert len(lines) == 101
     assert lines[-1] == "3 more"
     done = succeeded(here("store", "--repair"))
-    assert done.stdout.splitlines()[100:] == ["and 3 more", SOUND.rstrip()]
+    assert done.stdout.splitlines()[100:] == ["3 more", SOUND.rstrip()]
 
 
 def test_a_repair_moves_aside_what_is_not_sound(here, store):
