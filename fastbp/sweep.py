@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fastbp.cli import process
-from fastbp.cli.arguments import folder, integer, lazily, option, value
+from fastbp.cli.arguments import folder, integer, lazily, number, option, value
 from fastbp.cli.terminal import print_answer, print_data, print_note, print_notes
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import plural
@@ -148,10 +148,8 @@ def _perform_all(
     """Train one sweep after the other and write the gallery. Returns the worst exit code."""
     entries: list[dict[str, object]] = []
     codes = [process.COMPLETE]
-    for number, job in enumerate(jobs, 1):
-        train = partial(
-            _perform, job, options, f"{job.name} ({number:,} of {len(jobs):,})", entries
-        )
+    for place, job in enumerate(jobs, 1):
+        train = partial(_perform, job, options, f"{job.name} ({place:,} of {len(jobs):,})", entries)
         codes.append(process.exit_code(train, job.store.path))
         if codes[-1] == process.NOT_WRITABLE:
             break  # the next could not be written either
@@ -293,7 +291,8 @@ main = process.Command(
         option(
             "--until-width",
             metavar="W",
-            type=partial(lazily, "adaptive.until_width:read_width"),
+            # 10⁹ seeds are enough for the narrowest one.
+            type=number("a number from 0.0001 and below 1, such as 0.01", lambda w: 1e-4 <= w < 1),
             help="train more and more seeds, starting with the sweep's number, until the 95%% "
             "interval of each share is at most this wide",
         ),

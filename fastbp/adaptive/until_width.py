@@ -25,16 +25,12 @@ from fastbp.engine.plan import Plan
 from fastbp.reporting import phrases
 from fastbp.schema.errors import StoreError, StoreFullError, SweepError
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
-from fastbp.schema.text import shown
 from fastbp.store import parquet
 from fastbp.store.filename import Range
 from fastbp.store.store import Store
 
 Train = Callable[[Sweep], Trained]
 """Trains the missing runs of a sweep and stores them."""
-
-MIN_WIDTH = 1e-4
-"""The narrowest interval that can be requested: it takes 10⁹ seeds if the share is one half."""
 
 
 def count_outcomes(store: Store, setups: Sequence[str], seeds: Range) -> NDArray[np.int64]:
@@ -133,18 +129,6 @@ class UntilWidthResult(NamedTuple):
                 "interval": "confidence sequence, 95%",
             }
         }
-
-
-def read_width(text: str) -> float:
-    """Read the width of an interval. Raises SweepError."""
-    try:
-        width = float(text)
-    except ValueError:
-        width = math.nan
-    if not MIN_WIDTH <= width < 1:
-        allowed = f"a number from {MIN_WIDTH} and below 1, such as 0.01"
-        raise SweepError([f"--until-width: given {shown(text)}, allowed: {allowed}"])
-    return width
 
 
 def max_seeds(sweep: Sweep, store: Store, width: float, pool: Pool) -> tuple[int, str]:

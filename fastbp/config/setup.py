@@ -317,33 +317,29 @@ class Setup:
     def conflicts(self) -> Iterator[Mistake]:
         """Find mistakes between keys. The problem's file must be loaded."""
         if self.targets is not None and not self.file:
-            yield Mistake("targets", refusal(self.targets, "only with problem = 'file:PATH'"))
+            yield self._refused("targets", "only with problem = 'file:PATH'")
         if self.batch != "full" and self.batch > self.rows:
             rows = f"{self.rows:,} rows of {plain(self.problem_name)}"
-            yield Mistake("batch", refusal(self.batch, f"at most the {rows}, or 'full'"))
+            yield self._refused("batch", f"at most the {rows}, or 'full'")
             return
         if self.parameters > MAX_PARAMETERS:
-            rule = (
-                f"at most {MAX_PARAMETERS:,} parameters; "
-                f"{_dashed(self.sizes)} has {self.parameters:,}"
-            )
-            yield Mistake("hidden", refusal(self.hidden, rule))
+            count = f"{_dashed(self.sizes)} has {self.parameters:,}"
+            yield self._refused("hidden", f"at most {MAX_PARAMETERS:,} parameters; {count}")
         if axes := self._allowed_axes():
-            yield Mistake("init", refusal(self.init, axes))
-        yield from self._budget_conflicts()
-
-    def _budget_conflicts(self) -> Iterator[Mistake]:
-        """Find mistakes between the budget and other keys."""
+            yield self._refused("init", axes)
         each = self.updates_per_epoch
         if self.budget > MAX_UPDATES:
-            rule = f"at most {MAX_UPDATES:,} updates, {MAX_UPDATES // each:,} epochs"
-            yield Mistake("epochs", refusal(self.epochs, rule))
+            most = f"{MAX_UPDATES:,} updates, {MAX_UPDATES // each:,} epochs"
+            yield self._refused("epochs", f"at most {most}")
         elif self.epochs_budget > MAX_EPOCHS:
-            rule = f"at most {MAX_EPOCHS:,} epochs, {MAX_EPOCHS * each:,} updates"
-            yield Mistake("updates", refusal(self.budget, rule))
+            most = f"{MAX_EPOCHS:,} epochs, {MAX_EPOCHS * each:,} updates"
+            yield self._refused("updates", f"at most {most}")
         if self.warmup >= self.epochs_budget:
-            rule = f"warmup less than the budget of {self.epochs_budget:,} epochs"
-            yield Mistake("schedule", refusal(self.schedule, rule))
+            budget = f"{self.epochs_budget:,} epochs"
+            yield self._refused("schedule", f"warmup less than the budget of {budget}")
+
+    def _refused(self, key: str, rule: str) -> Mistake:
+        return Mistake(key, refusal(getattr(self, key), rule))
 
     def _allowed_axes(self) -> str:
         """Say what the axes of a grid of initial weights may be; empty if they are valid."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fastbp.analysis.histograms import constant_loss
 from fastbp.config.setup import Setup
 from fastbp.diagnosis.trials import MeasuredRuns
+from fastbp.engine.block import InterruptedBlockError, Pace
 from fastbp.engine.lane_group import LaneGroup, rates, task
 from fastbp.kernels import measures as m
 from fastbp.schema.outcomes import OUTCOMES, Outcome
@@ -51,9 +52,6 @@ ALIKE = 0.999
 
 FLAT = 0.01
 """A unit with a smaller standard deviation over the rows gives the same output for every row."""
-
-SLICE_SECONDS = 0.1
-"""About how long one call into compiled code may take."""
 
 
 class Symptom(NamedTuple):
@@ -132,25 +130,17 @@ def inspect(
         return None
     group = LaneGroup(task(setup), seeds[: task(setup).lanes])
     runs, half, losses = min(len(seeds), group.task.lanes), setup.epochs_budget // 2, []
-    for epochs in (half, setup.epochs_budget):
-        if not advance(group, epochs, deadline):
-            return None
-        losses.append(group.measure(with_gradient=False)[0][m.LOSS, :runs])
+    pace = Pace(lambda: time.perf_counter() > deadline)
+    try:
+        for epochs in (half, setup.epochs_budget):
+            while group.epochs < epochs:
+                pace(group.advance, epochs - group.epochs)
+            losses.append(group.measure(with_gradient=False)[0][m.LOSS, :runs])
+    except InterruptedBlockError:
+        return None
     falling = (losses[1] < (1 - FALLS) * losses[0]) & (half > 0)
     distinct = [_distinct(setup.data().X, *group.layers(lane)[0]) for lane in range(runs)]
     return InspectedRuns(falling, np.array(distinct), setup.hidden[0])
-
-
-def advance(group: LaneGroup, epochs: int, deadline: float) -> bool:
-    """Train up to an epoch, in short slices; return whether there was time."""
-    size = 1
-    while group.epochs < epochs:
-        if (began := time.perf_counter()) > deadline:
-            return False
-        group.advance(min(size, epochs - group.epochs))
-        seconds = max(time.perf_counter() - began, 1e-6)
-        size = max(1, min(2 * size, int(size * SLICE_SECONDS / seconds), 10**6))
-    return True
 
 
 def _distinct(X: Real, W: Real, b: Real) -> int:

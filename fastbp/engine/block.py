@@ -97,7 +97,7 @@ def train_at_once(
     budgets = {setup.budget: setup for setup in setups}
     *shorter, work = (task(setup, lanes) for _, setup in sorted(budgets.items()))
     rows = {budget: empty_rows(count, kept_outputs(setups[0])) for budget in budgets}
-    pace = _Pace(stopped, slice_seconds)
+    pace = Pace(stopped, slice_seconds)
     group = LaneGroup(work, orders=orders, layers=layers)
     # In less than one epoch there is only one evaluation.
     if work.config.refill and work.setup.budget >= work.setup.updates_per_epoch:
@@ -115,7 +115,7 @@ def _train_group(
     shorter: Sequence[Task],
     runs: NDArray[np.intp],
     rows: dict[int, Rows],
-    pace: _Pace,
+    pace: Pace,
 ) -> None:
     """Train the runs of a group to its end, and record the ends of shorter tasks on the way."""
     lanes = np.arange(len(runs))
@@ -148,10 +148,10 @@ def _record(
         rows.outputs[runs] = outputs[..., columns].reshape(rows.outputs.shape[1], -1).T
 
 
-class _Pace:
-    """The number of epochs of one call into compiled code, so that it takes about a slice."""
+class Pace:
+    """Chooses the number of epochs for each call into compiled code, so that it takes a slice."""
 
-    def __init__(self, stopped: Callable[[], bool], seconds: float) -> None:
+    def __init__(self, stopped: Callable[[], bool], seconds: float = SLICE_SECONDS) -> None:
         self._stopped, self._seconds, self._epochs = stopped, seconds, 1
 
     def __call__(self, advance: Callable[[int], None], most: int = MAX_EPOCHS) -> None:
@@ -174,7 +174,7 @@ class _RefilledBlock:
     that epoch.
     """
 
-    def __init__(self, group: LaneGroup, start: int, rows: Rows, pace: _Pace) -> None:
+    def __init__(self, group: LaneGroup, start: int, rows: Rows, pace: Pace) -> None:
         work = group.task
         self._group, self._start, self._rows, self._pace = group, start, rows, pace
         self._drawn, self._count = 0, len(rows.updates_done)

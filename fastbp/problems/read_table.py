@@ -81,16 +81,15 @@ def rows_of(mask: NDArray[np.bool_]) -> str:
 
 
 def _check_size(rows: int, columns: int) -> None:
-    if columns > MAX_COLUMNS:
-        raise TableError(f"at most {MAX_COLUMNS:,} columns; it has {columns:,}")
-    if rows < 1:
-        raise TableError("one or more rows; it has none")
-    if rows > MAX_ROWS:
-        raise TableError(f"at most {MAX_ROWS:,} rows; it has {rows:,}")
-    if rows * columns > MAX_VALUES:
-        raise TableError(
-            f"at most {MAX_VALUES:,} values; it has {rows:,} rows × {columns:,} columns"
-        )
+    size = f"{rows:,} rows × {columns:,} columns"
+    for too_many, allowed in (
+        (columns > MAX_COLUMNS, f"at most {MAX_COLUMNS:,} columns; it has {columns:,}"),
+        (rows < 1, "one or more rows; it has none"),
+        (rows > MAX_ROWS, f"at most {MAX_ROWS:,} rows; it has {rows:,}"),
+        (rows * columns > MAX_VALUES, f"at most {MAX_VALUES:,} values; it has {size}"),
+    ):
+        if too_many:
+            raise TableError(allowed)
 
 
 # From bytes to columns

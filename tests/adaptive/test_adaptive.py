@@ -42,6 +42,7 @@ from fastbp.engine.plan import Plan, missing
 from fastbp.schema.errors import StoreError, SweepError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.store.store import Store
+from fastbp.sweep import main
 
 XOR = Setup(problem="xor", hidden=[2], updates=100)
 NOTHING = Trained(0, 0, 0, {"train": 0.0}, [])
@@ -405,12 +406,11 @@ def test_so_many_seeds_are_enough_and_room_for_fewer_is_told(monkeypatch, tmp_pa
 
 
 @pytest.mark.parametrize("text", ["0", "1", "-0.1", "nan", "inf", "", "narrow", "1e-9"])
-def test_a_width_is_a_share(text):
-    with pytest.raises(
-        SweepError,
-        match=r"--until-width: given '.*', allowed: a number from 0.0001 and below 1, such as 0.01",
-    ):
-        until_width.read_width(text)
+def test_a_width_is_a_share(text, capsys):
+    assert main([f"--until-width={text}"]) == 2
+    allowed = "a number from 0.0001 and below 1, such as 0.01"
+    line = f"fastbp: --until-width: given {text!r}, allowed: {allowed}\n"
+    assert capsys.readouterr().err == line
 
 
 def test_only_the_first_seeds_are_counted(tmp_path):
