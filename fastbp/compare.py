@@ -24,9 +24,9 @@ def compare(a: Path, b: Path, output: Path | None) -> int:
 main = process.Command(
     "compare",
     compare,
-    "Compare two stores, for example of two versions, two numerics or two days: which setups' "
-    "convergence rates differ, paired by seed where both stores have it. Two setups are the "
-    "same if all their keys are, whatever their ids.",
+    "Compare two stores, for example of two versions, two numerics or two days, and find the "
+    "setups whose convergence rates differ, paired by the seeds that both stores have. Setups "
+    "with equal keys count as the same, even if their ids differ.",
     "Exit: 0 complete (whether or not something differs), 2 bad usage, 3 no store, no runs in "
     "it or a damaged file, 4 disk full or not writable, 130 or 143 interrupted.",
     [

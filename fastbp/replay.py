@@ -86,8 +86,7 @@ def _show(
     pictures = [figure] if figure else [trace.with_suffix(".svg"), trace.with_suffix(".png")]
     if figure or not check:
         picture = plots.trajectory(evaluations, T, title, keys, trajectory.converged_at)
-        for path in pictures:
-            files[path] = plots.encoded(picture, path.suffix.lower()[1:])
+        files |= {path: plots.encoded(picture, path.suffix.lower()[1:]) for path in pictures}
     if export:
         files[export] = stored_run.weights_file(trajectory)
     _write(files, trace if figure else None)
@@ -113,8 +112,8 @@ main = process.Command(
     replay,
     "Train one run of a store again, bit for bit, and show its trajectory: loss, outputs, "
     "spread, gradient and saturation at every evaluation. The evaluations go into "
-    "STORE/replays/SETUP-SEED.parquet, one row each, and the picture beside them as .svg and "
-    ".png.",
+    "STORE/replays/SETUP-SEED.parquet, one row each, and the picture into the same folder "
+    "as .svg and .png.",
     "Exit: 0 done, 1 it could not be trained, 2 bad usage, 3 store damaged or of another "
     "version, or --check finds a bit that differs, 4 disk full or not writable, 130 or 143 "
     "interrupted.",
@@ -123,14 +122,14 @@ main = process.Command(
         option(
             "setup",
             metavar="SETUP",
-            help="the setup's 12 hex digits (column `setup`), or as many of the first as are "
-            "unique",
+            help="the setup's 12 hex digits (column `setup`), or its first digits if no other "
+            "setup has them",
         ),
         option(
             "seed",
             metavar="SEED",
-            help="0 to 2^63 - 1; a seed that is not in the store works too if the store has others "
-            "of the setup",
+            help="0 to 2^63 - 1; it need not be in the store if the store has other seeds of the "
+            "setup",
         ),
         option(
             "--check",

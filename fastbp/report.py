@@ -18,9 +18,8 @@ def report(store: Path, collapse: float | None, all_runs: bool) -> int:
         made = process.in_thread(partial(make, tick=phase), phase)
     print_notes(made.notes)
     print_answer(made.verdict, made.table(), made.published_lines())
-    print_note(
-        f"written: {store / 'report.html'}, and {len(made.written) - 1} more files beside it"
-    )
+    more = f"{len(made.written) - 1} more files in the same folder"
+    print_note(f"written: {store / 'report.html'}, and {more}")
     return process.COMPLETE
 
 

@@ -135,11 +135,13 @@ def _sweep_all(options: Options, source: Path, began: float) -> int:
     return _perform_all(jobs, options, source, results, began)
 
 
-def _only_single(options: Options) -> Iterator[str]:
-    """Yield a line for each option that only a single sweep has."""
-    for name, spelling in SINGLE.items():
-        if getattr(options, name) not in (None, False, []):
-            yield f"{spelling}: given together with --all, allowed: only with a single sweep"
+def _only_single(options: Options) -> list[str]:
+    """Return a line for each option that only a single sweep has."""
+    return [
+        f"{spelling}: given together with --all, allowed: only with a single sweep"
+        for name, spelling in SINGLE.items()
+        if getattr(options, name) not in (None, False, [])
+    ]
 
 
 def _perform_all(
@@ -252,7 +254,7 @@ main = process.Command(
         option(
             "--seeds",
             metavar="N",
-            help="how many seeds, instead of the file's number; more seeds extend a store",
+            help="the number of seeds, in place of the file's; more seeds extend a store",
         ),
         option(
             "--set",
@@ -285,8 +287,8 @@ main = process.Command(
             type=value(
                 "I/N, such as 1/3, with I from 1 to N and N at most the number of seeds", _shard
             ),
-            help="train only the I-th of N parts of the seeds, for machines that share nothing "
-            "(see fastbp merge)",
+            help="train only the I-th of N parts of the seeds, so that machines without a common "
+            "disk can share the work (see fastbp merge)",
         ),
         option(
             "--until-width",

@@ -187,7 +187,7 @@ class TestMakes:
         )
         assert all(f"<p>{paragraph}</p>" in page(store) for paragraph in verdict)
         assert re.fullmatch(
-            r"written: store/report.html, and \d+ more files beside it\n", done.stderr
+            r"written: store/report.html, and \d+ more files in the same folder\n", done.stderr
         )
         assert "<title>Does shuffling help?" in page(store)
 

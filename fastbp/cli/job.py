@@ -149,12 +149,12 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
     jobs: list[Job] = []
     mistakes: list[str] = []
     for name in sorted(files, key=lambda name: (name != FOUNDING, "/" in name, name)):
-        for parent in map(str, PurePosixPath(name).parents):
-            if parent in files:
-                mistakes.append(
-                    f"{named(files[name])}: its results would be in the same folder as those of "
-                    f"{parent}.toml: give it another name"
-                )
+        mistakes += [
+            f"{named(files[name])}: its results would be in the same folder as those of "
+            f"{parent}.toml: give it another name"
+            for parent in map(str, PurePosixPath(name).parents)
+            if parent in files
+        ]
         try:
             sweep = Sweep.from_toml(files[name], seeds=seeds)
             jobs.append(Job(name, files[name], sweep, Store(results / name, "-o DIR")))

@@ -110,9 +110,11 @@ def _read(table: Mapping[Any, Any], place: str, folder: str, lines: list[str]) -
                 values[key] = checked_value(hints[key], value)
         except ValueError as error:
             lines.append(f"{place}.{plain(str(key))}: {error}")
-    for key in ("source", "figure", "value"):
-        if key not in table:
-            lines.append(f"{place}.{key}: not given, allowed: {words(hints[key])}")
+    lines += [
+        f"{place}.{key}: not given, allowed: {words(hints[key])}"
+        for key in ("source", "figure", "value")
+        if key not in table
+    ]
     if len(lines) == before:
         lines += [f"{place}.{key}: {text}" for key, text in _conflicts(values)]
     return Published(**values) if len(lines) == before else None

@@ -133,9 +133,11 @@ class Setup:
         """
         lines: list[str] = []
         file = targets_module.from_arrays(X, T, lines)
-        for key in ("problem", "targets"):
-            if keys.get(key) is not None:
-                lines.append(f"{key}: given together with X and T, which are the problem already")
+        lines += [
+            f"{key}: given together with X and T, which are the problem already"
+            for key in ("problem", "targets")
+            if keys.get(key) is not None
+        ]
         return cls.unchecked(
             vars(_built(keys, {"problem": "file:arrays.npz", "targets": None, "file": file}, lines))
         )

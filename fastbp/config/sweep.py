@@ -312,9 +312,11 @@ def _relative(values: Mapping[str, Any], folder: str | PathLike[str] | None) -> 
 
 def _check_top(data: Mapping[str, Any], here: str, lines: list[str]) -> None:
     """Add lines about unknown keys and a wrong title."""
-    for key in data:
-        if key not in (*SWEEP_KEYS, "resolved"):  # `to_toml` adds [resolved] for other readers
-            lines.append(f"{here}{plain(str(key))}: {unknown(key, SWEEP_KEYS)}")
+    lines += [
+        f"{here}{plain(str(key))}: {unknown(key, SWEEP_KEYS)}"
+        for key in data
+        if key not in (*SWEEP_KEYS, "resolved")  # `to_toml` adds [resolved] for other readers
+    ]
     title = data.get("title", "")
     if not isinstance(title, str) or len(title) > MAX_TITLE or not title.isprintable():
         lines.append(

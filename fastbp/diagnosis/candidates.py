@@ -67,8 +67,7 @@ def _distinct(
     setup: Setup, tried: Sequence[Change], candidates: Iterable[Candidate]
 ) -> list[Change]:
     distinct: dict[str, Change] = {}
-    applicable = (Change(name, cause, keys) for ok, name, cause, keys in candidates if ok)
-    for change in applicable:
+    for change in (Change(name, cause, keys) for ok, name, cause, keys in candidates if ok):
         with suppress(SweepError):
             distinct.setdefault(changed(setup, change).identity(), change)
     known = {setup.identity(), *(changed(setup, change).identity() for change in tried)}

@@ -189,10 +189,11 @@ def _tried(
     with suppress(TimeIsUpError):
         if ready:
             results = experiment._replace(runs=count).train(some, 1, 0.85)
-    rows = []
-    for name in ready if results else ():
-        causes = and_([change.cause for change in experiment.groups[name]])
-        rows.append(ChangeEffect(name, causes, trials[name].setup, results[trials[name]]))
+    causes = {name: and_([c.cause for c in group]) for name, group in experiment.groups.items()}
+    rows = [
+        ChangeEffect(name, causes[name], trials[name].setup, results[trials[name]])
+        for name in (ready if results else ())
+    ]
     return effects(setup, results.get(some[0], NO_RUNS), rows), len(rows) == len(trials)
 
 

@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from statistics import mode
 from typing import NamedTuple
 
 import numpy as np
@@ -110,7 +111,7 @@ def check(
     Raises
     ------
     StoreError
-        The path is no store, holds no runs, or has a file that cannot be read.
+        If the path is not a store, has no runs, or has a file that cannot be read.
     """
     store.check_usable(any_version=True)
     paths = (file for file in store.run_files() if file.path.is_file())
@@ -139,12 +140,13 @@ def check(
     )
 
 
-def _foreign_files(store: Store) -> Iterator[StoreFault]:
+def _foreign_files(store: Store) -> list[StoreFault]:
     """Find files that are not files of runs; hidden files, as a Mac makes them, are allowed."""
-    for path in sorted(store.runs.iterdir()):
-        is_run_file = RunFile.parse(path) and path.is_file()
-        if not path.name.startswith(".") and not is_run_file:
-            yield StoreFault(path, "it is not a file of runs")
+    return [
+        StoreFault(path, "it is not a file of runs")
+        for path in sorted(store.runs.iterdir())
+        if not path.name.startswith(".") and not (RunFile.parse(path) and path.is_file())
+    ]
 
 
 def _wrong_problems(store: Store) -> Iterator[StoreFault]:
@@ -225,14 +227,14 @@ def _check_id(store: Store, file: RunFile, keys: str, version: int) -> Iterator[
         )
 
 
-def _other_versions(sound: dict[RunFile, str]) -> Iterator[StoreFault]:
+def _other_versions(sound: dict[RunFile, str]) -> list[StoreFault]:
     """Find files that have another numerics version than most files."""
-    for usual, _ in Counter(sound.values()).most_common(1):
-        for file, version in sound.items():
-            if version != usual:
-                yield StoreFault(
-                    file.path, f"its numerics version is {version}, that of most others {usual}"
-                )
+    usual = mode(sound.values()) if sound else ""
+    return [
+        StoreFault(file.path, f"its numerics version is {version}, that of most others {usual}")
+        for file, version in sound.items()
+        if version != usual
+    ]
 
 
 def _seeds_twice(sound: Iterable[RunFile]) -> Iterator[StoreFault]:

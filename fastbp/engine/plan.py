@@ -146,9 +146,8 @@ class Plan:
     def files(self, setup: Setup) -> Iterator[PlannedFile]:
         """Generate the missing files of a setup."""
         size = self.seeds_per_file(setup)
-        for gap in self.gaps(setup):
-            for start, runs in cut(*gap, size):
-                yield PlannedFile(setup, start, runs)
+        parts = chain.from_iterable(cut(*gap, size) for gap in self.gaps(setup))
+        return (PlannedFile(setup, *part) for part in parts)
 
     def blocks(self, workers: int = 0) -> Iterator[Block]:
         """Generate the blocks of all missing runs. A block lies within one file of each setup.

@@ -111,7 +111,7 @@ JOINED = [
 
 ENDS, OWN_ERROR, UNFIT, SHAPES = range(-1, 3)
 """Kinds of failures, the one that says most first: the program would end; an error of the function
-itself; results that are no gradient; shapes that may belong to another convention."""
+itself; results that are not gradients; shapes that may belong to another convention."""
 
 
 class CallFailure(NamedTuple):

@@ -324,9 +324,11 @@ def _check_names(names: Sequence[str]) -> None:
             first = name or position == 1
             hint = " (an index? pandas leaves it out with index=False)" if first else ""
             wrong.append(f"a name for every column; column {position:,} {called}{hint}")
-    for name, count in Counter(names).items():
-        if count > 1 and not _PANDAS_INDEX.fullmatch(name):
-            wrong.append(f"columns with different names; {shown(name)} is there {count:,} times")
+    wrong += [
+        f"columns with different names; {shown(name)} is there {count:,} times"
+        for name, count in Counter(names).items()
+        if count > 1 and not _PANDAS_INDEX.fullmatch(name)
+    ]
     if wrong:
         raise TableError(*wrong)
 

@@ -121,7 +121,7 @@ def _drawn(path: Path, rows: int) -> tuple[NDArray[np.intp], str]:
 
 
 def _refuse(path: Path, missing: dict[str, NDArray[np.bool_]]) -> None:
-    """Raise SweepError if values are missing, with the rows of the whole table."""
+    """Raise SweepError if values are missing. The message has row numbers of the whole table."""
     given = shown("file:" + path.name)
     lines = [
         f"DATA: given {given}, allowed: a value in every row; {shown(name)} has none in "

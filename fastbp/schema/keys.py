@@ -34,7 +34,7 @@ class Key(NamedTuple):
         What a value may be: a type with limits. Keys that are families of `fastbp/choices` are
         strings; their functions say what is allowed.
     default
-        The value where none is given; None where there is no default.
+        The value if none is given; None if there is no default.
     kind
         The type of its column in the table of runs.
     description
@@ -209,7 +209,7 @@ KEYS: dict[str, Key] = {
             0.1,
             "real",
             "outputs that spread by less than this share of the target range count as constant",
-            details="it changes no run, so it is no part of a setup's id and cannot be in a grid",
+            details="it changes no run, so it is not part of a setup's id and cannot be in a grid",
             in_id=False,
         ),
         Key(
@@ -238,4 +238,4 @@ ALTERNATIVE = {"updates": "epochs", "epochs": "updates"}
 """The two ways to write the budget: one takes the other's place."""
 
 COLUMN_DEFAULTS: dict[str, Any] = {key.column: key.column_default for key in KEYS.values()}
-"""The columns of a setup that gives nothing, by name; None where there is no default."""
+"""The defaults of the columns of a setup, by name; None if there is no default."""

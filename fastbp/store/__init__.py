@@ -1,1 +1,1 @@
-"""What lies on disk: files of runs, their names and digests, and their folder. Without Numba."""
+"""Stores on disk: files of runs, their names, digests and folders. Needs no Numba."""
