@@ -198,7 +198,7 @@ def test_a_check_needs_no_room_for_a_whole_life(here, store, monkeypatch):
 
 
 def test_bad_input_is_a_line_each(here, store, tmp_path):
-    known = ", ".join(sorted((SHORT.identity(), SOON.identity())))
+    known = " and ".join(sorted((SHORT.identity(), SOON.identity())))
     apart = f"allowed: enough digits to tell one setup of store from the others: {known}"
     with unchanged(tmp_path):
         for arguments, lines in (
