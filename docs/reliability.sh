@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(mktemp -d)"
 
-command=(python -m fastbp.sweep founding --seeds 3000 --quiet)
+command=(python -m fastbp.sweep founding --seeds 3000 --quiet --no-report)
 sweep() { "${command[@]}" "$@" >>log 2>&1; }
 files_of() { find "$1/runs" -name "*.parquet" 2>/dev/null | wc -l || true; }
 sweep_until_a_file_appears_then() {

@@ -2,7 +2,7 @@
 
 Every test runs at least once. What needs no compiled code runs with the JIT off, where a kernel is
 the plain Python that its source says; kernels, choices and blocks run so as well, and again
-compiled. The last mode keeps the engine and the command on one processor.
+compiled. The last mode keeps on one processor what goes by their number.
 
 Two modes run side by side, since most tests keep one core busy. A process beside them compiles the
 kernels that the compiled modes need (`tests/helpers/compile_cache.py`). The output of a mode is
@@ -52,6 +52,26 @@ ENGINE = [
     for name in ("block", "driver", "executor_map", "forecast", "refill")
 ]
 
+BY_PROCESSORS = [
+    *(f"tests/engine/test_{name}.py" for name in ("driver", "executor_map", "forecast")),
+    *(
+        f"tests/test_sweep_command.py::test_{name}"
+        for name in (
+            "the_founding_sweep_trains_and_says_so",
+            "how_it_was_made_is_written_down",
+            "options_change_the_sweep",
+            "a_dry_run_says_what_it_would_take_and_writes_nothing",
+            "a_dry_run_in_json",
+            "blocks_that_fail_are_told_and_the_rest_is_there",
+            "a_long_sweep_ends_at_once_and_says_how_to_go_on",
+            "interrupted_while_it_compiles",
+            "on_a_terminal_progress_is_one_line_that_is_written_over",
+        )
+    ),
+]
+"""Threads, workers, estimates and progress go by the number of processors; a block trains in one
+thread, and tables and pages are made in one."""
+
 
 class Mode(NamedTuple):
     """A run of pytest: its name, its environment, its arguments."""
@@ -74,7 +94,7 @@ def modes(coverage: bool) -> list[Mode]:
         off,
         Mode("compiled", [f"--ignore={path}" for path in (*UNCOMPILED, *NUMBERS)]),
         Mode("compiled, numbers", NUMBERS),
-        Mode("one processor", [*ENGINE, "tests/test_sweep_command.py"], one_processor=True),
+        Mode("one processor", BY_PROCESSORS, one_processor=True),
     ]
 
 

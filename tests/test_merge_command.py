@@ -33,6 +33,8 @@ hidden = [2]
 updates = [2, 3]
 """
 
+SWEEP_INTO = ["sweep", "mine.toml", "--no-report", "-o"]
+
 NEXT = (
     r"to make its tables and train what is missing: the same sweep, or fastbp sweep "
     r"{0}/sweep\.toml -o {0}" + "\n"
@@ -58,10 +60,10 @@ def file(tmp_path):
 
 @pytest.mark.parametrize("shards", [2, 3])
 def test_shards_that_are_merged_are_the_sweep(command, tmp_path, shards):
-    whole = command("sweep", "mine.toml", "-o", "whole")
+    whole = command(*SWEEP_INTO, "whole")
     seeds = []
     for number in range(1, shards + 1):
-        shard = ["sweep", "mine.toml", "-o", f"shard {number}", "--shard", f"{number}/{shards}"]
+        shard = [*SWEEP_INTO, f"shard {number}", "--shard", f"{number}/{shards}"]
         done = succeeded(command(*shard))
         told = (
             rf"shard {number}/{shards}: seeds (\d) to (\d); fastbp merge unites shards\n(\d+) runs "
@@ -85,11 +87,11 @@ def test_shards_that_are_merged_are_the_sweep(command, tmp_path, shards):
 
 
 def test_a_shard_that_is_missing_is_trained_by_the_sweep(command, tmp_path):
-    whole = command("sweep", "mine.toml", "-o", "whole")
+    whole = command(*SWEEP_INTO, "whole")
     for number in (1, 3):
-        command("sweep", "mine.toml", "-o", str(number), "--shard", f"{number}/3")
+        command(*SWEEP_INTO, str(number), "--shard", f"{number}/3")
     command("merge", "united", "1", "3")
-    done = succeeded(command("sweep", "mine.toml", "-o", "united"), stdout=whole.stdout)
+    done = succeeded(command(*SWEEP_INTO, "united"), stdout=whole.stdout)
     assert "6 runs trained" in done.stderr
     assert rows_of(tmp_path / "united") == rows_of(tmp_path / "whole")
 

@@ -38,7 +38,7 @@ from fastbp.replay import main
 
 ROOT = Path(fastbp.__file__).parents[1]
 JIT = not config.DISABLE_JIT
-here = in_process(main)
+here = in_process(main, png=True)
 
 SHORT = Setup(problem="xor", hidden=(2,), lr=2, updates=23)
 SOON = Setup(problem="table:01", hidden=(1,), lr=8, eval_every=1, stop="converged", updates=41)

@@ -41,7 +41,7 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import filename
 from fastbp.store.provenance import LatestSweep, latest_sweep
 
-here = in_process(any_command)
+here = in_process(any_command, png=True)
 
 KEYS = {"problem": "table:11101011", "lr": 0.2, "order": "random", "updates": 999}
 GRID = {"lr": [0.1, 0.2], "order": ["random", "shuffled"]}

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import any_command, ended, in_process, succeeded
-from stores import contents_of, unchanged
+from stores import contents_of, few_lanes, unchanged
 
 import fastbp
 from fastbp.engine import integrity
@@ -34,22 +34,35 @@ ADDED = {"weight_max": None, "reduction": "sum"}
 """Columns that older files lack, and their defaults."""
 
 
-@pytest.fixture(autouse=True)
-def two_schemas(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def two_schemas():
     """A release whose second schema has added a column of results and a key."""
     changed = tuple(
         c._replace(since=2, default=ADDED[c.name]) if c.name in ADDED else c
         for c in columns.COLUMNS
     )
-    monkeypatch.setattr(columns, "COLUMNS", changed)
-    monkeypatch.setattr(store_module, "SCHEMA", 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "COLUMNS", changed)
+        patch.setattr(store_module, "SCHEMA", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(two_schemas, tmp_path_factory):
+    """A folder with a trained store and its page."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "mine.toml").write_text(SWEEP)
+    with pytest.MonkeyPatch.context() as patch:
+        few_lanes(patch)
+        patch.chdir(folder)
+        assert any_command(["sweep", "mine.toml", "-o", "store"]) == 0
+    return folder
 
 
 @pytest.fixture
-def store(here, tmp_path):
-    """A trained store, with its page, `store`, and a copy, `full`."""
-    (tmp_path / "mine.toml").write_text(SWEEP)
-    assert here("sweep", "mine.toml", "-o", "store").returncode == 0
+def store(made, tmp_path):
+    """A copy of the store, and another, `full`."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     shutil.copytree(tmp_path / "store", tmp_path / "full")
     return Store(tmp_path / "store")
 

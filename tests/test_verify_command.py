@@ -328,7 +328,7 @@ def test_whoever_reads_a_damaged_store_names_the_file_and_the_repair(command, tm
     (tmp_path / "mine.toml").write_text(
         'seeds = 4\n[setup]\nproblem = "xor"\nhidden = [2]\n[grid]\nupdates = [2, 3]\n'
     )
-    sweep = ["sweep", "mine.toml", "-o", "store"]
+    sweep = ["sweep", "mine.toml", "-o", "store", "--no-report"]
     whole = succeeded(command(*sweep))
     store = Store("store")
     before = contents_of(store.runs)

@@ -6,7 +6,7 @@ published figure follows from the number of runs behind it.
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from functools import cache
+from functools import cache, cached_property
 from math import ceil, floor, inf, isfinite, nan
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.counts import SetupCounts, varying
-from fastbp.analysis.statistics.kaplan_meier import DRAWS, costs_of_draws, restart
+from fastbp.analysis.statistics.kaplan_meier import DRAWS, Restart, costs_of_draws, restart
 from fastbp.analysis.statistics.proportions import Real, clopper_pearson
 from fastbp.analysis.summary import LEVEL, key_columns
 from fastbp.schema.paper_figures import FIGURES, MAX_RUNS
@@ -171,10 +171,14 @@ class _OurFigures:
             return float(low), float(high)
         if figure not in ("efficiency", "limit"):
             return self.spread(figure, self.runs)
-        best = restart(self._times, self._events, self.runs, LEVEL)
         if figure == "limit":
-            return best.at_low, best.at_high
-        return 1000 / best.cost_high, 1000 / best.cost_low
+            return self._best.at_low, self._best.at_high
+        return 1000 / self._best.cost_high, 1000 / self._best.cost_low
+
+    @cached_property
+    def _best(self) -> Restart:
+        """The best time to restart, made once for all figures."""
+        return restart(self._times, self._events, self.runs, LEVEL)
 
     def spread(self, figure: str, runs: int) -> tuple[float, float]:
         """The bounds of the figure in 95% of experiments with this number of runs."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 import pytest
 
 from fastbp.config.sweep import Sweep
@@ -16,7 +17,6 @@ from fastbp.diagnosis.own_weights import Placement
 from fastbp.diagnosis.symptoms import InspectedRuns
 from fastbp.diagnosis.trials import MeasuredRuns, Trial
 from fastbp.kernels import measures as m
-from fastbp.reporting import plots
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
@@ -86,12 +86,7 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 InspectedRuns(np.ones(9, bool), np.ones(9, int), 4) if seeds.size else None
             ),
         )
-        drawn = plots.encoded  # no page shows a PNG file
-        patched.setattr(
-            plots,
-            "encoded",
-            lambda figure, kind, tight: drawn(figure, kind, tight) if kind == "svg" else b"",
-        )
+        pages.without_png(patched)
         found = diagnose.diagnose(sweep.setups[0], 500)
         own = Placement(found.base, found.base, 50.0, 50.0)
         diagnose.write_files(found, own, sweep, folder)

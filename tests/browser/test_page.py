@@ -16,8 +16,6 @@ import pages
 import pytest
 from PIL import Image
 
-from fastbp.reporting import plots
-
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
 axe = pytest.importorskip(
     "axe_playwright_python.sync_playwright", reason="no axe-playwright-python"
@@ -27,15 +25,18 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
 
-WIDTHS = (360, 1440)
 PAPER = 718
 """Pixels across A4 between the margins that browsers leave."""
 
-MODES = [(look, width) for look in ("light", "dark", "print") for width in WIDTHS] + [
-    ("print", PAPER)
-]
+MODES = [("light", 360), ("light", 1440), ("dark", 1440), ("print", PAPER)]
+OTHERS = [("dark", 360), ("print", 360), ("print", 1440)]
+"""Dark pages differ from light ones in colours alone, and paper is as wide as it is."""
+
 names = pytest.mark.parametrize("opened", pages.PAGES, indirect=True)
-modes = pytest.mark.parametrize(("look", "width"), MODES)
+modes = pytest.mark.parametrize(
+    ("look", "width"),
+    [*MODES, *(pytest.param(*mode, marks=pytest.mark.soak) for mode in OTHERS)],
+)
 
 # What the browser says of every picture, in pixels of the page: its box, what can be seen of it,
 # and each text in it.
@@ -112,13 +113,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def opened(request: pytest.FixtureRequest, browser: Any, folder: Path) -> Iterator[Opened]:
     with pytest.MonkeyPatch.context() as patched:
-        # No page shows a PNG file, and drawing them takes as long as all the rest.
-        drawn = plots.encoded
-        patched.setattr(
-            plots,
-            "encoded",
-            lambda figure, kind, tight: drawn(figure, kind, tight) if kind == "svg" else b"",
-        )
+        pages.without_png(patched)
         file = pages.page(request.param, folder / request.param)
     with browser.new_page() as page:
         found = Opened(page, file)
@@ -127,14 +122,6 @@ def opened(request: pytest.FixtureRequest, browser: Any, folder: Path) -> Iterat
         page.on("request", lambda asked: found.requests.append(asked.url))
         page.goto(found.address)
         yield found
-
-
-@names
-@modes
-def test_nothing_overflows(opened: Opened, look: str, width: int) -> None:
-    wide, outside = opened.at(look, width).evaluate(OVERFLOW)
-    assert outside == []
-    assert wide <= width
 
 
 def faults(picture: dict[str, Any], pixels: np.ndarray, above: int, paper: np.ndarray) -> list[str]:
@@ -187,7 +174,10 @@ def all_faults(opened: Opened, look: str, width: int) -> list[list[str]]:
 
 @names
 @modes
-def test_pictures_are_whole(opened: Opened, look: str, width: int) -> None:
+def test_nothing_overflows_and_pictures_are_whole(opened: Opened, look: str, width: int) -> None:
+    wide, outside = opened.at(look, width).evaluate(OVERFLOW)
+    assert outside == []
+    assert wide <= width
     found = all_faults(opened, look, width)
     assert found
     assert [each for each in found if each] == []

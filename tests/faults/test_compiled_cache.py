@@ -35,6 +35,8 @@ updates = 60
 lr = [0.5, 2]
 """
 
+OPTIONS = ["--quiet", "--no-report"]
+
 SMALL, LARGE = "make_initialise", "make_advance"
 """Kernels that compile in one second and in ten."""
 
@@ -43,7 +45,7 @@ def start(
     folder: Path, cache: Path, store: str = "store", program: Sequence[str] = ()
 ) -> subprocess.Popen[str]:
     (folder / "mine.toml").write_text(SWEEP)
-    command = [*program, sys.executable, "-m", "fastbp.sweep", "mine.toml", "-o", store, "--quiet"]
+    command = [*program, sys.executable, "-m", "fastbp.sweep", "mine.toml", "-o", store, *OPTIONS]
     own = os.environ | {"PYTHONPATH": str(ROOT), "FASTBP_CACHE_DIR": str(cache)}
     return subprocess.Popen(
         command, cwd=folder, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -231,11 +233,11 @@ def test_where_there_can_be_no_folder_that_is_told(whole, tmp_path, monkeypatch,
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to("nowhere/at/all")
     (tmp_path / "mine.toml").write_text(SWEEP)
-    assert here("mine.toml", "-o", "before").returncode == 0
+    assert here("mine.toml", "-o", "before", *OPTIONS).returncode == 0
     monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / place))
     code_cache.cache_folder.cache_clear()
     try:
-        done = here("mine.toml", "-o", "store")
+        done = here("mine.toml", "-o", "store", *OPTIONS)
     finally:
         monkeypatch.undo()
         code_cache.cache_folder.cache_clear()

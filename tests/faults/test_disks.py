@@ -23,7 +23,7 @@ from fastbp.sweep import main
 
 pytestmark = pytest.mark.jit
 
-here = in_process(main)
+here = in_process(main, png=True)
 
 SWEEP = """
 [setup]

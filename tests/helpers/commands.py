@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import without_png
 from stores import few_lanes
 
 import fastbp
@@ -25,13 +26,18 @@ PATIENCE = 200
 """Seconds for anything that may compile first."""
 
 
-def in_process(main: Callable[[Sequence[str]], int]) -> Any:
-    """A fixture: run the command in this process, with `tmp_path` as the current folder."""
+def in_process(main: Callable[[Sequence[str]], int], png: bool = False) -> Any:
+    """A fixture: run the command in this process, with `tmp_path` as the current folder.
+
+    `png`: whether it draws PNG files, or leaves them empty.
+    """
 
     @pytest.fixture
     def here(tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
         few_lanes(monkeypatch)
+        if not png:
+            without_png(monkeypatch)
 
         def call(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
             try:

@@ -7,13 +7,15 @@ import json
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 import sample_frames as frames
 from fake_runs import replaced
 
-from fastbp.reporting import build
+from fastbp.reporting import build, plots
 from fastbp.reporting.sections.comparison_section import compare
 from fastbp.schema.columns import MAX_OUTPUTS
 
@@ -284,6 +286,16 @@ STORES: dict[str, Callable[[Path], Path]] = {
 
 
 PAGES = [*STORES, "two stores"]
+
+
+def without_png(patch: pytest.MonkeyPatch) -> None:
+    """PNG files are empty: no page shows one, and drawing them takes as long as the page itself."""
+    drawn = plots.encoded
+
+    def svg_alone(figure: Any, kind: str, tight: bool = True) -> bytes:
+        return b"" if kind == "png" else drawn(figure, kind, tight)
+
+    patch.setattr(plots, "encoded", svg_alone)
 
 
 def page(name: str, folder: Path) -> Path:
