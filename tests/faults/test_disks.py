@@ -23,7 +23,8 @@ from fastbp.sweep import main
 
 pytestmark = pytest.mark.jit
 
-here = in_process(main, png=True)
+here = in_process(main)
+drawn = in_process(main, png=True)
 
 SWEEP = """
 [setup]
@@ -44,6 +45,7 @@ updates = [10, 20]
 """
 
 AGAIN = ["mine.toml", "-o", "store", "--quiet", "-j", "1"]
+NO_PAGE = [*AGAIN, "--no-report"]
 
 
 def undisturbed(folder: Path) -> dict[str, str]:
@@ -167,17 +169,17 @@ def test_a_disk_that_takes_no_more_ends_a_sweep_with_4(
     assert rows_of(store) == whole
 
 
-def test_a_disk_that_is_full_when_only_the_picture_is_left_ends_with_4(tmp_path, here, disk):
+def test_a_disk_that_is_full_when_only_the_picture_is_left_ends_with_4(tmp_path, drawn, disk):
     sweep_file(tmp_path, 10, SHORT)
     store = disk.path / "store"
-    assert (done := here("mine.toml", "-o", store)).returncode == 0
+    assert (done := drawn("mine.toml", "-o", store)).returncode == 0
     shutil.rmtree(store / "figures")
     fill(disk, leave=16_384)
     refused(
-        here("mine.toml", "-o", store), 4, rf"{store}\S* cannot be written: No space left on device"
+        drawn("mine.toml", "-o", store), 4, rf"{store}\S* cannot be written: No space left on device"
     )
     clear(disk)
-    assert here("mine.toml", "-o", store).stdout == done.stdout
+    assert drawn("mine.toml", "-o", store).stdout == done.stdout
     assert all((store / "figures" / f"outcomes.{kind}").stat().st_size for kind in ("svg", "png"))
 
 
@@ -232,9 +234,9 @@ def test_a_store_that_is_changed_under_a_sweep_ends_it_without_a_table(
     refused(done, done.returncode, ".*")
     Store(store).check_files()
     if (store / name).is_file():
-        refused(here(*AGAIN), 4, f"store/{name} cannot be written: File exists")
+        refused(here(*NO_PAGE), 4, f"store/{name} cannot be written: File exists")
         (store / name).unlink()
-    assert here(*AGAIN).returncode == 0
+    assert here(*NO_PAGE).returncode == 0
     assert rows_of(store) == whole
 
 
@@ -264,11 +266,11 @@ def test_what_is_gone_once_all_is_published_is_missed(tmp_path, here, monkeypatc
         return path
 
     monkeypatch.setattr(Store, "publish", publish_and_lose)
-    done = here(*AGAIN)
+    done = here(*NO_PAGE)
     assert done.returncode in (3, 4), done
     refused(done, done.returncode, ".*")
     monkeypatch.setattr(Store, "publish", publish)
-    assert here(*AGAIN).returncode == 0
+    assert here(*NO_PAGE).returncode == 0
     assert rows_of(store) == whole
 
 

@@ -36,10 +36,10 @@ pytestmark = pytest.mark.jit
 
 here = in_process(main)
 
-KILLS = [(6, 2_560), pytest.param(50, 20_000, marks=pytest.mark.soak)]
+KILLS = [(4, 1_680), pytest.param(50, 20_000, marks=pytest.mark.soak)]
 """How many, and seeds enough that something is left to do until the last of them."""
 
-STOPS = [(2, 2_560), pytest.param(20, 20_000, marks=pytest.mark.soak)]
+STOPS = [(2, 1_680), pytest.param(20, 20_000, marks=pytest.mark.soak)]
 """The same for each of the two signals."""
 
 SMALL = """

@@ -97,20 +97,23 @@ def complete(done: subprocess.CompletedProcess[str], *said: str) -> None:
 # Streams
 
 
+NO_PAGE = ["mine.toml", "-o", "store", "--no-report"]
+
+
 def in_shell(streams: str) -> list[str]:
     return ["sh", "-c", f'exec "$0" "$@" {streams}', *MODULE]
 
 
 @trains
 def test_without_a_stdout(undisturbed, tmp_path):
-    complete(command("mine.toml", "-o", "store", cwd=tmp_path, program=in_shell(">&-")))
+    complete(command(*NO_PAGE, cwd=tmp_path, program=in_shell(">&-")))
     assert rows_of(tmp_path / "store") == undisturbed
 
 
 @trains
 def test_without_any_stream_or_terminal(undisturbed, tmp_path):
     closed = {"program": in_shell("<&- >&- 2>&-"), "start_new_session": True}
-    assert command("mine.toml", "-o", "store", cwd=tmp_path, **closed).returncode == 0
+    assert command(*NO_PAGE, cwd=tmp_path, **closed).returncode == 0
     assert rows_of(tmp_path / "store") == undisturbed
     assert command("none.toml", cwd=tmp_path, **closed).returncode == 2
     assert command("--bogus", cwd=tmp_path, **closed).returncode == 2

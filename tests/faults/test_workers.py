@@ -23,8 +23,10 @@ from fastbp.sweep import main
 
 pytestmark = pytest.mark.jit
 
+NO_PAGE = ["--quiet", "--no-report"]
+
 SWEEP = """
-seeds = 6_000
+seeds = 3_600
 
 [setup]
 problem = "table:11101011"
@@ -45,25 +47,29 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(folder):
     """The rows of each setup, as threads make them."""
-    assert main([str(folder / "mine.toml"), "-o", str(folder / "threads"), "--quiet"]) == 0
+    assert main([str(folder / "mine.toml"), "-o", str(folder / "threads"), *NO_PAGE]) == 0
     return rows_of(folder / "threads")
 
 
+IMPATIENT = """
+import sys
+from fastbp.engine import executor_map
+executor_map.MIN_PATIENCE, executor_map.PATIENCE = 10.0, 5.0
+from fastbp import sweep
+if __name__ == "__main__":
+    sys.exit(sweep.main(sys.argv[1:]))
+"""
+"""The command, which sooner takes a worker for lost: a test need not wait for a minute."""
+
+
+def sweep_with(executor: str, store: str = "") -> list[str]:
+    """What the command is given."""
+    options = ["--executor", executor, *NO_PAGE, "-j", "2"]
+    return ["mine.toml", "-o", store or executor, *options]
+
+
 def start(folder: Path, executor: str, *options: str, **environment: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "fastbp.sweep",
-        "mine.toml",
-        "-o",
-        executor,
-        "--executor",
-        executor,
-        "--quiet",
-        "-j",
-        "2",
-        *options,
-    ]
+    command = [sys.executable, "-c", IMPATIENT, *sweep_with(executor), *options]
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -142,7 +148,7 @@ def test_an_interrupted_driver_ends_at_once_and_leaves_no_workers(
     assert "To resume: " in err
     assert_they_end(group)
     assert (
-        main([str(folder / "mine.toml"), "-o", str(folder / f"stopped-{executor}"), "--quiet"]) == 0
+        main([str(folder / "mine.toml"), "-o", str(folder / f"stopped-{executor}"), *NO_PAGE]) == 0
     )
     assert rows_of(folder / f"stopped-{executor}") == undisturbed
 
@@ -198,19 +204,7 @@ def test_mpi(folder, undisturbed, launched):
         if launched
         else [sys.executable]
     )
-    command = [
-        *prefix,
-        "-m",
-        "fastbp.sweep",
-        "mine.toml",
-        "-o",
-        store,
-        "--executor",
-        "mpi",
-        "--quiet",
-        "-j",
-        "2",
-    ]
+    command = [*prefix, "-m", "fastbp.sweep", *sweep_with("mpi", store)]
     succeeded(
         subprocess.run(
             command,
