@@ -305,15 +305,19 @@ def bomb(head: bytes, megabytes: int) -> bytes:
     return bytes(whole)
 
 
-@cache
-def parquet_files() -> tuple[bytes, ...]:
+def written(columns: Any, **options: Any) -> bytes:
+    """A table, or columns, as Parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    def written(table: pa.Table, **options: Any) -> bytes:
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, **options)
-        return buffer.getvalue()
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, **options)
+    return buffer.getvalue()
+
+
+@cache
+def parquet_files() -> tuple[bytes, ...]:
+    import pyarrow as pa
 
     plain = pa.table(
         {"x": [1.5, 2, 3], "n": pa.array([1, None, 3], pa.int8()), "y": ["u", "v", "u"]}
@@ -378,81 +382,76 @@ def by_hand(kind: str) -> tuple[bytes, ...]:
         case "toml":
             return tuple(text.encode() for text in _hostile_sweeps())
         case "csv":
-            return tuple(_hostile_csv())
+            return _hostile_csv()
         case "npz":
-            return tuple(_hostile_npz())
+            return _hostile_npz()
     return tuple(_hostile_parquet())
 
 
-def _hostile_sweeps() -> Iterator[str]:
+def _hostile_sweeps() -> tuple[str, ...]:
     setup = '[setup]\nproblem = "xor"\nupdates = 9\n'
     head = f"seeds = 3\n{setup}"
-    yield from (
+    return (
         "a." * 20_000 + "a = 1",
         "[" + "a." * 20_000 + "a]",
         head + "lr." * 20_000 + "lr = 1",
-    )
-    yield from (
         "x = " + "[" * 500_000,
         "x = " + "{a=" * 300_000,
         "[[" * 100_000,
         "x = " + "[" * 400 + "]" * 400,
-    )
-    yield from (
         f"{head}lr = {'9' * 1_000_000}",
         f"{head}lr = 0x{'f' * 1_000_000}",
         f"{head}lr = 1e{'9' * 100_000}",
-    )
-    yield head + "hidden = " + str([1] * 200_000)
-    yield head + "[grid]\nlr = " + str([-i for i in range(1_000)])
-    yield head + "[grid]\nlr = " + str([{"a": i} for i in range(1_000)]).replace("'a':", "a =")
-    yield head + "".join(f"k{i} = 1\n" for i in range(1_000))
-    yield "".join(f"k{i} = 1\n" for i in range(1_000)) + head
-    yield head + "".join(f"[[grid]]\nlr = [{i}]\n" for i in range(1, 1_000))
-    yield head + "".join(f"[[grid]]\nk{i} = [{i}]\n" for i in range(1, 1_000))
-    yield head + "[grid]\nproblem = " + str([f"file:none{i}.csv" for i in range(1_000)])
-    yield head + "[grid]\nproblem = " + str([f"encoder:{i}" for i in range(2, 200)])
-    yield head + "[grid]\nproblem = " + str([f"parity:{i}" for i in range(1, 17)])
-    yield head + 'order = "' + "blocked:" * 50_000 + '"'
-    yield head + 'schedule = "step:' + "every=1," * 50_000 + '"'
-    yield head + 'schedule = "' + "step:every=1,factor=1,warmup=" + "9" * 5000 + '"'
-    yield head.replace("xor", "table:" + "01" * 400_000)
-    yield head.replace("xor", "file:" + "../" * 5_000 + "d.csv")
-    yield head.replace("xor", "file:" + "x" * 5000 + ".csv")
-    yield f'title = "{"t" * 1_000_000}"\n{head}'
-    yield head + '"a\\nb\\u2028\\u0085" = 1\n"\\u001b[31m" = 2\n'
-    yield head + "#" * 1_000_000
-    yield "\n" * 1_000_000 + head
-    yield (
-        head + "lr = 0001-01-01T00:00:00-23:59\nmomentum = 23:59:59.999999999\nbatch = 9999-12-31\n"
+        head + "hidden = " + str([1] * 200_000),
+        head + "[grid]\nlr = " + str([-i for i in range(1_000)]),
+        head + "[grid]\nlr = " + str([{"a": i} for i in range(1_000)]).replace("'a':", "a ="),
+        head + "".join(f"k{i} = 1\n" for i in range(1_000)),
+        "".join(f"k{i} = 1\n" for i in range(1_000)) + head,
+        head + "".join(f"[[grid]]\nlr = [{i}]\n" for i in range(1, 1_000)),
+        head + "".join(f"[[grid]]\nk{i} = [{i}]\n" for i in range(1, 1_000)),
+        head + "[grid]\nproblem = " + str([f"file:none{i}.csv" for i in range(1_000)]),
+        head + "[grid]\nproblem = " + str([f"encoder:{i}" for i in range(2, 200)]),
+        head + "[grid]\nproblem = " + str([f"parity:{i}" for i in range(1, 17)]),
+        head + 'order = "' + "blocked:" * 50_000 + '"',
+        head + 'schedule = "step:' + "every=1," * 50_000 + '"',
+        head + 'schedule = "' + "step:every=1,factor=1,warmup=" + "9" * 5000 + '"',
+        head.replace("xor", "table:" + "01" * 400_000),
+        head.replace("xor", "file:" + "../" * 5_000 + "d.csv"),
+        head.replace("xor", "file:" + "x" * 5000 + ".csv"),
+        f'title = "{"t" * 1_000_000}"\n{head}',
+        head + '"a\\nb\\u2028\\u0085" = 1\n"\\u001b[31m" = 2\n',
+        head + "#" * 1_000_000,
+        "\n" * 1_000_000 + head,
+        head
+        + "lr = 0001-01-01T00:00:00-23:59\nmomentum = 23:59:59.999999999\nbatch = 9999-12-31\n",
     )
 
 
-def _hostile_csv() -> Iterator[bytes]:
-    yield from (
+def _hostile_csv() -> tuple[bytes, ...]:
+    return (
         b"x,y\n" + b'"' * 100_000,
         b'"' * 99_999,
         b"x,y\n" + b"," * 1_000_000,
         b"," * 200_000,
         b"x" * 200_000 + b",y\n1,0\n",
+        b"x,y\n" + b"1" * 1_000_000 + b",0\n",
+        b"1" * 100_000 + b"x,y\n2,0\n",
+        b"x,y\n" + b"1" * 100_000 + b"x,0\n",
+        b"x,y\n" + b"0." + b"0" * 1_000_000 + b"1,0\n",
+        b"x,y\n" + b"1e" + b"9" * 100_000 + b",0\n",
+        b"x,y\n1," + b"v" * 1_000_000 + b"\n2,u\n",
+        b"x,y\n" + b"".join(b"1,%d\n" % i for i in range(60_000)),
+        b"x,y\n" + b"1,u\n" * 65_536,
+        b",".join(b"x%d" % i for i in range(1_999)) + b",y\n" + b",".join([b"1"] * 2_000) + b"\n",
+        b",".join(b"x%d" % i for i in range(1_999)) + b",y\n" + b",".join([b"u"] * 2_000) + b"\n",
+        b"x,y\n" + b"\n" * 1_000_000,
+        b"x,y\n" + b"\0" * 100_000,
+        b"\0,\0\n\0,\0\n",
+        b'x,"y\n1",0\n"1\n\n",1\n',
     )
-    yield b"x,y\n" + b"1" * 1_000_000 + b",0\n"
-    yield b"1" * 100_000 + b"x,y\n2,0\n"
-    yield b"x,y\n" + b"1" * 100_000 + b"x,0\n"
-    yield b"x,y\n" + b"0." + b"0" * 1_000_000 + b"1,0\n"
-    yield b"x,y\n" + b"1e" + b"9" * 100_000 + b",0\n"
-    yield b"x,y\n1," + b"v" * 1_000_000 + b"\n2,u\n"
-    yield b"x,y\n" + b"".join(b"1,%d\n" % i for i in range(60_000))
-    yield b"x,y\n" + b"1,u\n" * 65_536
-    yield b",".join(b"x%d" % i for i in range(1_999)) + b",y\n" + b",".join([b"1"] * 2_000) + b"\n"
-    yield b",".join(b"x%d" % i for i in range(1_999)) + b",y\n" + b",".join([b"u"] * 2_000) + b"\n"
-    yield b"x,y\n" + b"\n" * 1_000_000
-    yield b"x,y\n" + b"\0" * 100_000
-    yield b"\0,\0\n\0,\0\n"
-    yield b'x,"y\n1",0\n"1\n\n",1\n'
 
 
-def _hostile_npz() -> Iterator[bytes]:
+def _hostile_npz() -> tuple[bytes, ...]:
     T = npy(np.zeros(2))
     many = [
         ("'<f8'", "(1000000000000, 1)"),
@@ -490,45 +489,40 @@ def _hostile_npz() -> Iterator[bytes]:
         ("'<f8'", "(" + "9" * 5_000 + ",)"),
         ("0x" + "f" * 9_000, "(2, 1)"),
     ]
-    for descr, shape in many:
-        yield npz({"X": header(descr, shape, bytes(64)), "T": T})
-    yield npz(
-        {
-            "X": header("'<f8'", "(2, 1)", bytes(16), version=2),
-            "T": header("'<f8'", "(2,)", bytes(16), version=3),
-        }
+    return (
+        *(npz({"X": header(descr, shape, bytes(64)), "T": T}) for descr, shape in many),
+        npz(
+            {
+                "X": header("'<f8'", "(2, 1)", bytes(16), version=2),
+                "T": header("'<f8'", "(2,)", bytes(16), version=3),
+            }
+        ),
+        npz({"X": header("'<f8'", "(2L, 1L)", bytes(16)), "T": T}),  # as Python 2 wrote it
+        npz({"X": header("'<U1'", "(2, 1)", b"\xff" * 8), "T": T}),
+        npz({"X": npy(np.eye(2)), "T": header("'<U1'", "(2,)", struct.pack("<2I", 0xD800, 10))}),
+        npz(
+            {
+                "X": npy(np.eye(2)),
+                "T": T,
+                "inputs": header("'<U2'", "(2,)", struct.pack("<4I", 0xD800, 10, 0x2028, 0x85)),
+            }
+        ),
+        npz({"X": npy(np.eye(2)), "T": T, "inputs": header("'<U100000000'", "(2,)")}),
+        npz({"X": npy(np.array([{}, os.getcwd], object)), "T": T}),
+        npz({"X": b"", "T": b"no array"}),
+        npz({"../../../X": npy(np.eye(2)), "/T": T, "X": npy(np.eye(2)), "T": T}),
+        npz({str(i): b"" for i in range(20_000)}),
+        bomb(header("'<f8'", "(65536, 1250)"), 625),
+        bomb(header("'<f8'", "(2, 40960000)"), 625),
+        bomb(header("'<U80000000'", "(2, 1)"), 625),
+        bomb(b"", 625),
+        npy(np.eye(2)) + npz(npy_members()[0]),
+        header("'<f8'", "(99999999, 9)") + npz(npy_members()[0]),
     )
-    yield npz({"X": header("'<f8'", "(2L, 1L)", bytes(16)), "T": T})  # as Python 2 wrote it
-    yield npz({"X": header("'<U1'", "(2, 1)", b"\xff" * 8), "T": T})
-    yield npz({"X": npy(np.eye(2)), "T": header("'<U1'", "(2,)", struct.pack("<2I", 0xD800, 10))})
-    yield npz(
-        {
-            "X": npy(np.eye(2)),
-            "T": T,
-            "inputs": header("'<U2'", "(2,)", struct.pack("<4I", 0xD800, 10, 0x2028, 0x85)),
-        }
-    )
-    yield npz({"X": npy(np.eye(2)), "T": T, "inputs": header("'<U100000000'", "(2,)")})
-    yield npz({"X": npy(np.array([{}, os.getcwd], object)), "T": T})
-    yield npz({"X": b"", "T": b"no array"})
-    yield npz({"../../../X": npy(np.eye(2)), "/T": T, "X": npy(np.eye(2)), "T": T})
-    yield npz({str(i): b"" for i in range(20_000)})
-    yield bomb(header("'<f8'", "(65536, 1250)"), 625)
-    yield bomb(header("'<f8'", "(2, 40960000)"), 625)
-    yield bomb(header("'<U80000000'", "(2, 1)"), 625)
-    yield bomb(b"", 625)
-    yield npy(np.eye(2)) + npz(npy_members()[0])
-    yield header("'<f8'", "(99999999, 9)") + npz(npy_members()[0])
 
 
 def _hostile_parquet() -> Iterator[bytes]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    def written(columns: dict[str, Any], **options: Any) -> bytes:
-        buffer = io.BytesIO()
-        pq.write_table(pa.table(columns), buffer, **options)
-        return buffer.getvalue()
 
     def nested(depth: int) -> Any:
         deep: Any = pa.array([1, 2])
@@ -537,13 +531,15 @@ def _hostile_parquet() -> Iterator[bytes]:
         return deep
 
     y = pa.array([0, 1])
-    for depth in (1, 100, 500):
-        yield written({"x": nested(depth), "y": y})
-    yield written({"x": pa.array([1, 2], pa.timestamp("us", "a\nb\u2028")), "y": y})
-    yield written({"x\n\x1b[31m": [1, 2], "y": y})
-    yield written({"x": [1, 2], "y": ["\n\u2028", "\x1b[31m"]})
-    yield written({"x": [1, 2], "y": pa.array([b"\xff\xfe", b"\xed\xa0\x80"]).view(pa.string())})
-    yield written({f"x{i}": [i, i] for i in range(2_000)} | {"y": y})
+    for columns in (
+        *({"x": nested(depth)} for depth in (1, 100, 500)),
+        {"x": pa.array([1, 2], pa.timestamp("us", "a\nb\u2028"))},
+        {"x\n\x1b[31m": [1, 2]},
+        {"x": [1, 2], "y": ["\n\u2028", "\x1b[31m"]},
+        {"x": [1, 2], "y": pa.array([b"\xff\xfe", b"\xed\xa0\x80"]).view(pa.string())},
+        {f"x{i}": [i, i] for i in range(2_000)},
+    ):
+        yield written(columns | {"y": columns.get("y", y)})
     zeros = pa.array(np.zeros(65_536, np.int8))
     for word, store in (("v" * 10_000, True), ("v" * 10_000, False), (b"v" * 10_000, False)):
         repeated = pa.DictionaryArray.from_arrays(zeros, pa.array([word]))
@@ -568,9 +564,7 @@ def _hostile_parquet() -> Iterator[bytes]:
         b"\xff",
     ):
         table = pa.table({"x": [1, 2], "y": y}).replace_schema_metadata({"pandas": told})
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer)
-        yield buffer.getvalue()
+        yield written(table)
 
 
 # Mutants
