@@ -162,10 +162,12 @@ def _deltas(
     layer, last = states[0].layer, len(task.examples[0].layers)
     shapes = [at.activations[layer].shape for at in states]
     above_shapes = [at.activations[min(layer + 1, last)].shape for at in states]
-    every_slope = _made(slopes(layer, last, task.loss), states, shapes, path)
-    for source, above in _made(sources(layer, last, task.loss), states, above_shapes, path):
+    every_slope = _made(slopes(layer, last, task.loss), states, shapes, path, most)
+    above_layer = sources(layer, last, task.loss)
+    for source, above in _made(above_layer, states, above_shapes, path, most):
         fed = [at._replace(above=a) for at, a in zip(states, above, strict=True)]
-        for way, carried in _made(ways_back(layer, last, reading.steps), fed, shapes, path):
+        ways = ways_back(layer, last, reading.steps)
+        for way, carried in _made(ways, fed, shapes, path, most, source):
             for slope, factors in every_slope:
                 if path.plus([source, way, slope]).rank[0] <= most:
                     yield (
@@ -182,9 +184,12 @@ def _made(
     states: Sequence[LayerState],
     shapes: Sequence[tuple[int, ...]],
     path: _Path,
+    most: int,
+    *before: Variant,
 ) -> list[tuple[Variant, list[Real]]]:
     """The result of each variant in each example; equal results count as the likeliest variant's.
 
+    A variant that makes more than `most` mistakes, with the path and those before it, is left out.
     Results of another shape are left out, since nobody can have meant them; a single number, or one
     unit's, stands for all units.
     """
@@ -192,6 +197,8 @@ def _made(
     known = {"", *(text for text, _ in path.mistakes)}
     order = sorted(variants, key=lambda v: (v.text not in known, v.rare if v.text else -1))
     for variant in order:
+        if path.plus([*before, variant]).rank[0] > most:
+            continue
         try:
             made = [
                 np.broadcast_to(variant.make(at), shape)

@@ -157,7 +157,7 @@ def no_baseline(folder: Path) -> Path:
 
 def large(folder: Path) -> Path:
     grid = product(
-        range(1, 26), (0.05, 0.1, 0.2, 0.4, 0.8), ("random", "shuffled", "cyclic", "blocked:4")
+        range(1, 16), (0.05, 0.1, 0.2, 0.4, 0.8), ("random", "shuffled", "cyclic", "blocked:4")
     )
     setups = [
         mixed(
@@ -167,7 +167,7 @@ def large(folder: Path) -> Path:
         )
         for hidden, lr, order in grid
     ]
-    return store(folder, setups, "Five hundred setups", 43)
+    return store(folder, setups, "Three hundred setups", 43)
 
 
 def encoder(folder: Path) -> Path:
@@ -275,7 +275,7 @@ STORES: dict[str, Callable[[Path], Path]] = {
     "all converged": one_outcome("converged", f"{HEBREW} {ARABIC}"),
     "all diverged": one_outcome("diverged", "All diverged"),
     "no baseline": no_baseline,
-    "500 setups": large,
+    "300 setups": large,
     "encoder": encoder,
     "three axes": three_axes,
     "atlas": atlas,
