@@ -190,7 +190,7 @@ def test_arrays_serve_as_grids() -> None:
 
 
 def test_too_large_a_grid_is_refused_at_once() -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     tens = [i / 10 for i in range(1, 11)]
     text = f"updates = 9\n[grid]\nupdates = {list(range(1, 1001))}\n"
     for key in ("lr", "init_scale", "prime_offset", "weight_decay"):
@@ -204,7 +204,7 @@ def test_too_large_a_grid_is_refused_at_once() -> None:
     ]
     with pytest.raises(SweepError, match="given 1,000,000,000,000 setups"):
         Sweep(seeds=1, setup={"problem": "xor"}, grid={"updates": range(10**12)})
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 def problems_of(sweep: Sweep) -> list[str]:

@@ -116,11 +116,11 @@ def test_bad_input(text: str, line: str, tmp_path: Path, monkeypatch: Any, capsy
     assert line_of(text) == f"bad.toml: {line}"
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.toml").write_text(text)
-    begun = time.perf_counter()
+    begun = time.process_time()
     for options in ([], ["--dry-run"]):
         assert main(["bad.toml", *options]) == 2
         assert capsys.readouterr() == ("", f"fastbp: bad.toml: {line}\n")
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
     assert [file.name for file in tmp_path.iterdir()] == ["bad.toml"]
 
 
