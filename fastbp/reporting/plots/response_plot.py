@@ -69,7 +69,7 @@ def response_curves(
         ax.xaxis.set_major_formatter("{x:g}")
     ax.set(ylim=(-1, 101), xlabel=key, ylabel="converged (%)")
     if others:
-        legend(ax, "upper left", (0, -0.14), fontsize=8.5, borderaxespad=0)
+        legend(ax, "upper left", (0, -0.14), fontsize=8.5, handlelength=4, borderaxespad=0)
     runs = plural(int(sum(rows["runs"].sum() for rows in groups)), "run")
     return bare(titled(ax, title or f"Share converged over {key}: {runs}, 95% bands", 10))
 

@@ -162,6 +162,7 @@ def spread_loss_panels(
         ax.set_title(wrapped(name, width_of(ax) + 0.1, 8, 2), loc="left", fontsize=8)
         ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         ax.set(xlim=(0, _largest_spread(density)), ylim=limits)
+        log_ticks(ax.yaxis, (1,) if limits[1] > 300 * limits[0] else (1, 3))
         ax.tick_params(labelsize=8, labelleft=left, labelbottom=bottom)
         ax.set_ylabel("loss" if left else "")
         ax.set_xlabel("spread (share of target range)" if bottom else "", fontsize=8)

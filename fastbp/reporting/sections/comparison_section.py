@@ -23,7 +23,7 @@ from fastbp.reporting.html_tables import (
 from fastbp.reporting.phrases import Record, named, plain, setting
 from fastbp.reporting.report_data import by_strength
 from fastbp.schema.errors import RunsError
-from fastbp.schema.text import percent, plural, points
+from fastbp.schema.text import p_value, percent, plural, points
 from fastbp.store import filename, parquet
 
 StoreNames = tuple[str, str]
@@ -142,9 +142,7 @@ def columns(table: pd.DataFrame) -> list[TableColumn]:
             "difference in points [95%]",
             lambda row: "–" if isnan(row["p_holm"]) else difference(row),
         ),
-        TableColumn(
-            "p (Holm)", lambda row: "–" if isnan(row["p_holm"]) else f"{row['p_holm']:.2g}"
-        ),
+        TableColumn("p (Holm)", lambda row: p_value(row["p_holm"])),
         TableColumn("effect", _effect, True),
     ]
 

@@ -72,7 +72,8 @@ def _share_column(name: str) -> TableColumn:
 def _bars(data: ReportData) -> HtmlFigure:
     rows, baseline = data.shown, data.marked
     bold = " The baseline is in bold." if baseline in set(rows["setup"]) else ""
-    title = f"{data.figure_title} How {runs_in(rows)} ended".strip()
+    stop = "." * data.figure_title[-1:].isalnum()
+    title = f"{data.figure_title}{stop} How {runs_in(rows)} ended".strip()
     return data.drawing(
         plots.outcome_bars(rows, title=title, baseline=baseline),
         "outcomes",
