@@ -180,7 +180,7 @@ def _perform(job: Job, options: Options, label: str, entries: list[dict[str, obj
         return done.code
     # From the page: it knows more than the tables, and is not drawn again if nothing was trained.
     page = gallery.page_of(job.store.path)
-    answer = page.answer if page else done.report.verdict[0]
+    answer = page[1] if page else done.report.verdict[0]
     title = f"{job.name}: {job.sweep.title}".rstrip(": ")
     print_data(f"{title}\n{answer}\n{job.store.path / 'report.html'}\n")
     if not options.quiet:

@@ -56,6 +56,11 @@ def functions(summary: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["npn_class", "pn_class", "bits"], kind="stable", ignore_index=True)
 
 
+def others_of(table: pd.DataFrame) -> list[str]:
+    """The keys that vary, without the problem, in a table from `functions`."""
+    return keys_of(table.loc[:, "function":])[1:]
+
+
 def equality(runs: Runs) -> pd.DataFrame:
     """Compare how often the functions of each class converge.
 

@@ -1,7 +1,5 @@
 """The numeric keys of a sweep: which make curves and maps, and where half of the runs converge."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -19,7 +17,7 @@ MIN_MAP = 6
 """The fewest values of both keys for which sentences say where half of the runs converge."""
 
 
-def is_numeric(values: pd.Series[Any]) -> bool:
+def is_numeric(values: "pd.Series[Any]") -> bool:
     """Whether a key is a number in every setup: one hidden layer counts, true and false do not."""
     return values.dtype != bool and all(
         not isinstance(value, str) or value.isdigit() for value in values

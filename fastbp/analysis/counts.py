@@ -1,7 +1,5 @@
 """Count runs: one pass over the runs of each setup, one file at a time."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -229,7 +227,7 @@ def ends(rows: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.flo
     )
 
 
-def _reals(values: pd.Series[Any]) -> NDArray[np.float64]:
+def _reals(values: "pd.Series[Any]") -> NDArray[np.float64]:
     """Numbers and flags as float64, null as NaN."""
     return np.asarray(values.astype("float64"), np.float64)
 
@@ -297,7 +295,7 @@ def _count_part(
     )
 
 
-def _keys(row: pd.Series[Any]) -> dict[str, Value]:
+def _keys(row: "pd.Series[Any]") -> dict[str, Value]:
     """Setup columns of a row as plain Python values, null as None."""
     return {
         column.name: None if pd.isna(row[column.name]) else _TYPES[column.kind](row[column.name])

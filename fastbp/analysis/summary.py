@@ -1,7 +1,5 @@
 """Tables of counted runs: one row per setup, and curves and densities of each setup."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -181,7 +179,7 @@ def collapsing(runs: Runs) -> pd.DataFrame:
     return _below_each_other(counted, tables, types)
 
 
-def constant_at_start(counted: Sequence[SetupCounts]) -> pd.Series[Any] | None:
+def constant_at_start(counted: Sequence[SetupCounts]) -> "pd.Series[Any] | None":
     """Share of each setup's runs that were as constant before the first update as collapsed ones.
 
     The counted threshold nearest to the setup's own is used. The result is None if some runs were
@@ -260,7 +258,7 @@ def key_columns(counted: Sequence[SetupCounts], keys: Sequence[str]) -> Columns:
 _NULLABLE = {bool: "boolean", int: "Int64", float: "float64", str: "object"}
 
 
-def _column(values: list[Value]) -> pd.Series[Any]:
+def _column(values: list[Value]) -> "pd.Series[Any]":
     types = {type(value) for value in values if value is not None}
     dtype = "object" if str in types or not types else None
     if None in values and types:
@@ -275,6 +273,6 @@ def settings_of(summary: pd.DataFrame, keys: list[str]) -> list[pd.DataFrame]:
     return [rows for _, rows in summary.groupby(keys, sort=False, dropna=False)]
 
 
-def keys_of(summary: pd.DataFrame) -> list[str]:
-    """The keys that vary: the columns of a summary before `setup`."""
-    return list(summary.columns[: summary.columns.get_loc("setup")])
+def keys_of(summary: pd.DataFrame, end: str = "setup") -> list[str]:
+    """The keys that vary: the columns of a summary before `setup`, or another column."""
+    return list(summary.columns[: summary.columns.get_loc(end)])

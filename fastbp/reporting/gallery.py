@@ -1,7 +1,5 @@
 """The gallery: the questions, answers and best figures of many stores, as Markdown."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Sequence
@@ -13,6 +11,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from fastbp.analysis.summary import keys_of
 from fastbp.reporting.phrases import plain
 from fastbp.schema.text import and_, plural
 from fastbp.store.provenance import read_made
@@ -31,6 +30,18 @@ class Entry(NamedTuple):
 
     name: str
     command: str
+
+
+Page = tuple[str, str, dict[str, str]]
+"""The title and the answer of a page, and the label of each figure by the name of its file."""
+
+
+class RunCounts(NamedTuple):
+    """How many runs and setups a store has, and how many values of each key that varies."""
+
+    runs: int
+    setups: int
+    values: dict[str, int]
 
 
 def is_generated(results: Path) -> bool:
@@ -97,14 +108,15 @@ def _opening(stores: Sequence[Path], runs: int, command: str) -> str:
     )
 
 
-def _section(results: Path, entry: Entry, page: PageText, counts: RunCounts) -> list[str]:
+def _section(results: Path, entry: Entry, page: Page, counts: RunCounts) -> list[str]:
     folder, effort = quote(entry.name), effort_of(results / entry.name)
-    lines = [f"## {_escaped(page.title)}", "", _escaped(page.answer), ""]
-    figure = best_figure([*page.figures], counts)
+    title, answer, figures = page
+    lines = [f"## {_escaped(title)}", "", _escaped(answer), ""]
+    figure = best_figure([*figures], counts)
     if figure:
         file = _smaller(results / entry.name, figure)
         # Screen readers read this text aloud, so characters are removed and not escaped.
-        label = re.sub(r"[][\\`<>]", "", plain(" ".join(page.figures[figure].split())))
+        label = re.sub(r"[][\\`<>]", "", plain(" ".join(figures[figure].split())))
         lines += [f"[![{label}]({folder}/{quote(file)})]({folder}/report.html)", ""]
     seconds = _seconds(effort.seconds)
     on = f" on {plural(effort.jobs, 'core')}" if effort.jobs else ""
@@ -126,15 +138,7 @@ _FIGURE = re.compile(
 """A figure of a page with its own files: its label, and the name of the files."""
 
 
-class PageText(NamedTuple):
-    """The title and the answer of a page, and the label of each figure by the name of its file."""
-
-    title: str
-    answer: str
-    figures: dict[str, str]
-
-
-def page_of(store: Path) -> PageText | None:
+def page_of(store: Path) -> Page | None:
     """Read the page of a store; None where there is none."""
     try:
         text = (store / "report.html").read_text("utf-8")
@@ -145,23 +149,14 @@ def page_of(store: Path) -> PageText | None:
     if not title or not answer:
         return None
     figures = {file: html.unescape(label) for label, file in _FIGURE.findall(text)}
-    return PageText(html.unescape(title[1]), html.unescape(answer[1]), figures)
-
-
-class RunCounts(NamedTuple):
-    """How many runs and setups a store has, and how many values of each key that varies."""
-
-    runs: int
-    setups: int
-    values: dict[str, int]
+    return html.unescape(title[1]), html.unescape(answer[1]), figures
 
 
 def run_counts(store: Path) -> RunCounts:
     """Count what the summary of a store has. Raises OSError."""
     summary = pd.read_csv(store / "summary.csv", dtype=str, keep_default_na=False)
-    keys = summary.columns[: list(summary.columns).index("setup")]
-    runs = int(summary["runs"].astype(int).sum())
-    return RunCounts(runs, len(summary), {key: summary[key].nunique() for key in keys})
+    values = {key: summary[key].nunique() for key in keys_of(summary)}
+    return RunCounts(int(summary["runs"].astype(int).sum()), len(summary), values)
 
 
 class Effort(NamedTuple):

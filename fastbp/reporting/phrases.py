@@ -1,7 +1,5 @@
 """Phrases that sentences and tables share: numbers, names of setups, shares, single changes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -78,12 +76,12 @@ def fastest_and_slowest(summary: pd.DataFrame) -> tuple[dict[Any, Any] | None, .
     return tuple(timed.iloc[int(at)].to_dict() for at in (medians.argmin(), medians.argmax()))
 
 
-def setting(row: Record | pd.Series[Any], keys: Sequence[Any]) -> str:
+def setting(row: "Record | pd.Series[Any]", keys: Sequence[Any]) -> str:
     """Write the values of these keys: `order random, lr 0.1`."""
     return ", ".join(f"{key} {named(row[key])}" for key in keys)
 
 
-def apart(row: Record | pd.Series[Any], keys: Sequence[Any], start: Record) -> str:
+def apart(row: "Record | pd.Series[Any]", keys: Sequence[Any], start: Record) -> str:
     """Write the values of those of these keys that differ from `start`."""
     return setting(row, [key for key in keys if plain(row[key]) != plain(start[key])]) or BASELINE
 

@@ -1,7 +1,5 @@
 """What a report is made of: the counted runs of a store, and the tables made from them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress

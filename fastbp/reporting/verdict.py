@@ -1,7 +1,5 @@
 """The sentences that answer the question of a sweep, made from its tables."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,7 +50,7 @@ def verdict(
     contrasts: pd.DataFrame,
     attribution: pd.DataFrame,
     baseline: str | None = None,
-    constant_at_start: pd.Series[Any] | None = None,
+    constant_at_start: "pd.Series[Any] | None" = None,
 ) -> list[str]:
     """Answer the question of a sweep in sentences, the answer first.
 

@@ -60,10 +60,10 @@ def test_each_store_has_its_question_its_answer_its_picture_and_its_command(text
     for entry, section in zip(ENTRIES, sections(text), strict=True):
         page = gallery.page_of(results / entry.name)
         title, answer, picture, last = filter(None, section.splitlines()[:8])
-        assert re.sub(r"\\(.)", r"\1", title) == page.title
+        assert re.sub(r"\\(.)", r"\1", title) == page[0]
         assert (
             re.sub(r"\\(.)", r"\1", answer)
-            == page.answer
+            == page[1]
             == build.make(results / entry.name).verdict[0]
         )
         assert f"]({entry.name}/figures/" in picture

@@ -12,8 +12,8 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
+from fastbp.analysis.atlas import others_of
 from fastbp.analysis.counts import grouped
-from fastbp.analysis.summary import keys_of
 from fastbp.reporting.phrases import evenly, plain, setting
 from fastbp.reporting.plots.style import (
     WIDTH,
@@ -103,7 +103,7 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
         raise ValueError(
             f"an atlas has at most {MAX_TILES} tiles, given {table['bits'].nunique():,} functions"
         )
-    keys = keys_of(table)[keys_of(table).index("function") + 1 :]
+    keys = others_of(table)
     settings = list(dict.fromkeys(zip(*(table[key] for key in keys), strict=True))) or [()]
     settings = [settings[i] for i in evenly(len(settings), MAX_BARS).tolist()]
     bars = _Bars(keys, settings, _places(settings))

@@ -1,7 +1,5 @@
 """The convergence rate over the values of one key."""
 
-from __future__ import annotations
-
 from itertools import cycle
 from typing import Any
 
@@ -74,5 +72,5 @@ def response_curves(
     return bare(titled(ax, title or f"Share converged over {key}: {runs}, 95% bands", 10))
 
 
-def _floats(values: pd.Series[Any]) -> pd.Series[Any]:
+def _floats(values: "pd.Series[Any]") -> "pd.Series[Any]":
     return values.astype(float)

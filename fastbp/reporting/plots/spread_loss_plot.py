@@ -1,7 +1,5 @@
 """Where runs lie in the plane of the spread of their outputs and their loss."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,7 +94,7 @@ def _largest_spread(points: pd.DataFrame) -> float:
     return max(1.02, float(points["spread"].max()) if len(points) else 0)
 
 
-def _decades(losses: pd.Series[Any], constant_loss: float | None) -> tuple[float, float]:
+def _decades(losses: "pd.Series[Any]", constant_loss: float | None) -> tuple[float, float]:
     """Limits of an axis for these losses."""
     positive = losses[losses > 0].astype(float)
     if not len(positive):
@@ -168,17 +166,9 @@ def spread_loss_panels(
         ax.set_xlabel("spread (share of target range)" if bottom else "", fontsize=8)
     handles = outcome_handles(each for each in STACKED if (density["outcome"] == each).any())
     constant = Line2D([], [], **THRESHOLD_LINE, label="loss of the best constant answer")
-    handles += [constant] * bool(constants)
-    handles.append(Line2D([], [], **_COLLAPSE_LINE, label="collapse threshold"))
-    legend(
-        figure,
-        "upper left",
-        (0.06, 1 - 0.5 / figure.get_figheight()),
-        handles=handles,
-        ncols=len(handles),
-        fontsize=8.5,
-        handlelength=1.6,
-        columnspacing=1.2,
-        borderaxespad=0,
-    )
+    collapse = Line2D([], [], **_COLLAPSE_LINE, label="collapse threshold")
+    handles += [constant, collapse] if constants else [collapse]
+    style: Any = {"fontsize": 8.5, "handlelength": 1.6, "columnspacing": 1.2, "borderaxespad": 0}
+    style |= {"handles": handles, "ncols": len(handles)}
+    legend(figure, "upper left", (0.06, 1 - 0.5 / figure.get_figheight()), **style)
     return headed(figure, title)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from fastbp.analysis.atlas import others_of
 from fastbp.reporting.phrases import plain
 from fastbp.reporting.report_data import Content, ReportData
 from fastbp.reporting.sections import atlas_section, planes_section, published_section
@@ -18,7 +19,7 @@ def answer(data: ReportData) -> list[str]:
     if data.is_atlas:
         # Without a baseline, the first line is about the extremes, and so is that of an atlas.
         more = [*published, *lines[data.baseline is None :]]
-        more = more if atlas_section.others_of(data.functions) else []
+        more = more if others_of(data.functions) else []
         lines = [*atlas_section.sentences(data.functions, data.classes), *more]
     else:
         lines = [*published, *lines]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from fastbp.analysis.atlas import others_of
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.analysis.symmetry import NPN, SYMMETRIES
 from fastbp.reporting import plots
@@ -29,17 +30,6 @@ from fastbp.schema.text import p_value, percent, plural
 
 MAX_SETTINGS = 8
 """The most settings with columns in the table of classes."""
-
-
-def others_of(functions: pd.DataFrame) -> list[str]:
-    """The keys that vary, without the problem, in a table from `atlas.functions`."""
-    keys = keys_of(functions)
-    return keys[keys.index("function") + 1 :]
-
-
-def _class_keys(classes: pd.DataFrame) -> list[str]:
-    """The keys that vary, without the problem, in a table from `atlas.equality`."""
-    return keys_of(classes.rename(columns={"symmetry": "setup"}))
 
 
 # The figure and the tables
@@ -152,7 +142,7 @@ def terminal_table(classes: pd.DataFrame) -> list[str]:
     `classes`: what `atlas.equality` returned.
     """
     columns = [
-        *setting_columns(_class_keys(classes), classes),
+        *setting_columns(keys_of(classes, "symmetry"), classes),
         column("class", is_text=True),
         column("function", is_text=True),
         column("members"),
@@ -279,7 +269,7 @@ def _unequal(classes: pd.DataFrame) -> list[str]:
     return [
         f"{start}and in {where} they do not: those of {_class_name(most)} differ most, from "
         f"{percent(most['min_share'])} to {percent(most['max_share'])}"
-        f"{_with(most, _class_keys(classes))}."
+        f"{_with(most, keys_of(classes, 'symmetry'))}."
     ]
 
 

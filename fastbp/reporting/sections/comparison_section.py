@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from fastbp.analysis import comparison
-from fastbp.analysis.summary import ALPHA
+from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.html import Drawing, HtmlFigure, HtmlTable, TableColumn, render
 from fastbp.reporting.html_tables import (
@@ -91,15 +91,10 @@ def _further(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> Iter
 # The table
 
 
-def _keys(table: pd.DataFrame) -> list[str]:
-    """The keys that vary."""
-    return list(table.columns[: list(table.columns).index("setup_a")])
-
-
 def label(row: Record, table: pd.DataFrame) -> str:
     """Name a row of a comparison by its keys that vary, or by its id."""
     identity = row["setup_a"] if isinstance(row["setup_a"], str) else row["setup_b"]
-    return setting(row, _keys(table)) or f"setup {identity}"
+    return setting(row, keys_of(table, "setup_a")) or f"setup {identity}"
 
 
 def compared(row: Record) -> tuple[float, float]:
@@ -122,7 +117,7 @@ def columns(table: pd.DataFrame) -> list[TableColumn]:
     """The columns of a comparison, on a page and on a terminal."""
     setups = [
         TableColumn(key, lambda row, key=key: named(row[key]), True)  # type: ignore[misc]
-        for key in _keys(table)
+        for key in keys_of(table, "setup_a")
     ]
     return [
         *(setups or [column("setup_a", "setup", is_text=True)]),

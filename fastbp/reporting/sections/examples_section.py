@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.analysis.counts import grouped
 from fastbp.reporting import plots
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.reporting.svg import panels
@@ -31,11 +32,11 @@ class ExampleRun(NamedTuple):
     outputs: NDArray[np.float64]
     targets: NDArray[np.float64] | None
 
-    @property
-    def alternative(self) -> str:
-        """The text that screen readers read instead of the figure of the run."""
-        aim = "" if self.targets is None else f", for targets {_numbers(self.targets.ravel())}"
-        return f"Outputs of seed {self.seed}: {_numbers(self.outputs)}{aim}."
+
+def _alternative(run: ExampleRun) -> str:
+    """The text that screen readers read instead of the figure of a run."""
+    aim = "" if run.targets is None else f", for targets {_numbers(run.targets.ravel())}"
+    return f"Outputs of seed {run.seed}: {_numbers(run.outputs)}{aim}."
 
 
 def _numbers(values: NDArray[np.float64]) -> str:
@@ -97,16 +98,18 @@ def _content(data: ReportData) -> Content | None:
         [f"{run.setup}, seed {run.seed}" for run in runs],
         f"What {len(runs)} networks answer to each row, from 0 to 1: dots; lines are their targets",
     )
-    elements = panels(
-        data.drawing.encode(sheet, "answers"), boxes, "answer", [run.alternative for run in runs]
-    )
-    groups: dict[str, list[dict[str, str]]] = {}
-    for run, svg in zip(runs, elements, strict=True):
-        parts = [data.names[run.setup], f"loss {run.loss:.4g}", f"spread {run.spread:.3g}"]
-        command = f"fastbp replay {shown_path(data.store)} {run.setup} {run.seed}"
-        shown = {"svg": svg, "command": command, "name": ", ".join(filter(None, parts))}
-        groups.setdefault(str(run.outcome), []).append(shown)
-    return {"groups": groups}
+    svg = data.drawing.encode(sheet, "answers")
+    shown = [
+        {
+            "svg": element,
+            "command": f"fastbp replay {shown_path(data.store)} {run.setup} {run.seed}",
+            "name": f"{data.names[run.setup]}, loss {run.loss:.4g}, spread {run.spread:.3g}",
+        }
+        for run, element in zip(
+            runs, panels(svg, boxes, "answer", list(map(_alternative, runs))), strict=True
+        )
+    ]
+    return {"groups": grouped(shown, [str(run.outcome) for run in runs])}
 
 
 SECTION = Section(

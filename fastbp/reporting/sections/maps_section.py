@@ -1,7 +1,5 @@
 """Maps of outcomes over two numeric keys: their figures, and what a single map shows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +22,7 @@ Settings = list[tuple[str, pd.DataFrame]]
 
 
 def map_paragraphs(
-    summary: pd.DataFrame, constant_at_start: pd.Series[Any] | None = None
+    summary: pd.DataFrame, constant_at_start: "pd.Series[Any] | None" = None
 ) -> list[str]:
     """Say what a map shows, in paragraphs; there are none if the setups are no map.
 
@@ -91,7 +89,7 @@ def _where(summary: pd.DataFrame, keys: tuple[str, str], values: Sequence[Any], 
     return "; ".join(texts)
 
 
-def _side(shares: pd.Series[Any], x: str) -> str:
+def _side(shares: "pd.Series[Any]", x: str) -> str:
     """Say it for a value without a place at which the share surely passes one half."""
     where = "every" if shares.min() >= 0.5 else "some" if shares.max() >= 0.5 else "no"
     ends = dict.fromkeys(percent(share) for share in (shares.min(), shares.max()))

@@ -1,7 +1,5 @@
 """Published figures compared with ours, in tables and sentences. All times are in epochs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import ceil, inf, isfinite, log10
@@ -63,15 +61,15 @@ def _by_setup(
 ) -> tuple[list[str], list[tuple[list[str], bool]]]:
     """The titles, and the cells of each row with whether the row is the baseline's."""
     printed: dict[str, str] = {}
-    ours: dict[str, dict[str, str]] = {}
+    ours: dict[tuple[str, str], str] = {}
     for row in rows.to_dict("records"):
         unit, figure = _unit(row), _figure(row)
         printed.setdefault(figure, _number(row["published"], unit))
-        differs = "≠ " * (not pd.isna(row["agrees"]) and not row["agrees"])
-        ours.setdefault(row["setup"], {})[figure] = differs + _number(row["ours"], unit / 10)
+        differs = "≠ " * (row["agrees"] is False)
+        ours[row["setup"], figure] = differs + _number(row["ours"], unit / 10)
     cells = [
-        ([names[setup], *(ours[setup].get(figure, "") for figure in printed)], setup == baseline)
-        for setup in sorted(ours, key=lambda setup: setup != baseline)
+        ([names[setup], *(ours.get((setup, figure), "") for figure in printed)], setup == baseline)
+        for setup in sorted(rows["setup"].unique(), key=lambda setup: setup != baseline)
     ]
     return ["ours", *printed], [(["published", *printed.values()], False), *cells]
 
@@ -148,7 +146,7 @@ def _named(rows: pd.DataFrame) -> str:
     return and_(list(dict.fromkeys(map(_figure, rows.to_dict("records")))) or [""])
 
 
-def _elsewhere(all_agree: pd.Series[Any], names: Mapping[str, str], noun: str) -> str:
+def _elsewhere(all_agree: "pd.Series[Any]", names: Mapping[str, str], noun: str) -> str:
     """Say in how many settings all figures agree, and in which; `all_agree` has each setup."""
     ids = list(all_agree[all_agree].index)
     more = f" and {len(ids) - MAX_NAMED} more" * (len(ids) > MAX_NAMED)
