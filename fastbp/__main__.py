@@ -4,13 +4,13 @@ import importlib
 import sys
 
 COMMANDS = {
-    "sweep": "train every setup of a sweep from many seeds, and show what it says",
-    "list": "the sweeps that ship with fastbp",
-    "diagnose": "why networks of a setup fail, and which change fixes it",
+    "sweep": "train every setup of a sweep from many seeds, and show the answer",
+    "list": "list the sweeps that ship with fastbp",
+    "diagnose": "say why networks of a setup fail, and which change fixes it",
     "report": "make the tables, pictures and page of a store again",
     "replay": "train one run again, bit for bit, and show its trajectory",
-    "compare": "which setups' convergence rates differ between two stores",
-    "merge": "unite stores, for example the shards of a sweep",
+    "compare": "find the setups whose convergence rates differ in two stores",
+    "merge": "merge stores, for example the shards of a sweep",
     "verify": "check every file of a store, and move damaged files aside",
 }
 

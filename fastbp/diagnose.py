@@ -34,11 +34,14 @@ TRIALS_SHARE = 0.75
 """The share of the time for trying changes, if weights of the user are trained too."""
 
 
+def _option_name(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
 def _key_option(key: Key) -> Option:
     """The option of a key of the setup."""
-    name = f"--{key.name.replace('_', '-')}"
     shape = {"nargs": "+", "metavar": "N"} if key.name == "hidden" else {"metavar": "VALUE"}
-    return option(name, dest=key.name, help=key.description, **shape)
+    return option(_option_name(key.name), dest=key.name, help=key.description, **shape)
 
 
 def diagnose(
@@ -58,7 +61,11 @@ def diagnose(
     from fastbp.diagnosis import candidates, own_weights, sentences
     from fastbp.reporting.phrases import plain
 
-    sweep = _sweep(data, targets, _settings(settings, keys), output)
+    settings = _settings(settings, keys)
+    try:
+        sweep = _sweep(data, targets, settings, output)
+    except SweepError as error:
+        raise SweepError(_as_typed(line, keys) for line in error.lines) from None
     (setup,) = sweep.setups
     print_notes(sweep.notes)
     if setup.targets and setup.sizes[-1] > len(setup.targets):
@@ -184,10 +191,17 @@ def _settings(settings: list[str], keys: dict[str, Any]) -> list[str]:
         values["hidden"] = f"[[{', '.join(layers)}]]"
     if twice := values.keys() & {setting.partition("=")[0].strip() for setting in settings}:
         raise SweepError(
-            f"--{key.replace('_', '-')}: given together with --set {key}, allowed: one of the two"
+            f"{_option_name(key)}: given together with --set {key}, allowed: one of the two"
             for key in sorted(twice)
         )
     return [*(f"{key}={given}" for key, given in values.items()), *settings]
+
+
+def _as_typed(line: str, keys: dict[str, Any]) -> str:
+    """A message about a key of a sweep file, with the name of the argument that gave it."""
+    line = line.replace("setup.problem:", "DATA:", 1).replace("setup.targets:", "--targets:", 1)
+    given = {f"--set {key}": _option_name(key) for key, value in keys.items() if value is not None}
+    return re.sub(r"--set \w+", lambda name: given.get(name[0], name[0]), line)
 
 
 def _one(base: dict[str, Any], settings: list[str]) -> fastbp.Sweep:
@@ -198,16 +212,8 @@ def _one(base: dict[str, Any], settings: list[str]) -> fastbp.Sweep:
     SweepError
         If the settings make more than one.
     """
-    try:
-        sweep = fastbp.Sweep.from_dict(
-            {"seeds": 1, "setup": base}, settings=settings, folder=os.getcwd()
-        )
-    except SweepError as error:
-        # The keys of a sweep file are this command's arguments.
-        raise SweepError(
-            line.replace("setup.problem:", "DATA:", 1).replace("setup.targets:", "--targets:", 1)
-            for line in error.lines
-        ) from None
+    table = {"seeds": 1, "setup": base}
+    sweep = fastbp.Sweep.from_dict(table, settings=settings, folder=os.getcwd())
     if len(sweep.setups) != 1:
         raise SweepError(
             [f"given {len(sweep.setups):,} setups, allowed: one; `fastbp sweep` compares several"]

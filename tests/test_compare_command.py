@@ -143,7 +143,7 @@ class TestRefused:
         refused(
             here("a", "b"),
             3,
-            rf"a/runs/\S+\.parquet and \S+\.parquet have seeds in common: {REMEDY}",
+            rf"a/runs/\S+\.parquet and \S+\.parquet have runs of the same seeds: {REMEDY}",
         )
 
     def test_not_writable(self, here, both, tmp_path):

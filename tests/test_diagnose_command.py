@@ -379,9 +379,9 @@ def test_options_are_keys(here, table: str) -> None:
     refused(
         here("xor", "--epochs", "9", "--updates", "9"),
         2,
-        ".*epochs: given together with updates, allowed: only one of the two",
+        "--updates: given together with --epochs, allowed: only one of the two",
     )
-    refused(here("xor", "--hidden", "4", "x"), 2, r"--set hidden: .*")
+    refused(here("xor", "--hidden", "4", "x"), 2, r"--hidden: .*")
     refused(
         here("xor", "--lr", 2, "--set", "lr=3"),
         2,

@@ -714,8 +714,8 @@ def test_seeds_that_are_there_twice_are_told(file, tmp_path, here):
     path = next(store.files())
     twice = store.publish(path.name[:12], 3, parquet.read(path)[0].slice(3, 2))
     told = (
-        f"store/runs/{path.name} and {twice.name} have seeds in common: `fastbp verify store "
-        "--repair` .*"
+        f"store/runs/{path.name} and {twice.name} have runs of the same seeds: `fastbp verify "
+        "store --repair` .*"
     )
     refused(here(file, "-o", "store", "--seeds", "10"), 3, told)
 

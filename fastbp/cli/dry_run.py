@@ -1,7 +1,5 @@
 """Estimate the time, disk and memory of a sweep: `--dry-run`."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import NamedTuple

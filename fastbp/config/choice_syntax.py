@@ -18,7 +18,7 @@ from fastbp.choices.family import Choice, Family, Parameter
 from fastbp.config.toml_text import as_list
 from fastbp.problems import problem, targets
 from fastbp.schema.keys import KEYS
-from fastbp.schema.text import nearest, number, plain, refusal
+from fastbp.schema.text import first_of, nearest, number, plain, refusal
 
 MAX_WRONG = 8
 """The most mistakes in one choice that a message names."""
@@ -98,7 +98,7 @@ def _in_words(schema: Mapping[str, Any]) -> str:
         return f"one of {', '.join(map(str, schema['enum']))}"
     if "items" in schema:
         return (
-            f"a list of {schema['minItems']:,} to {schema['maxItems']:,}, "
+            f"a list of {schema['minItems']:,} to {schema['maxItems']:,} items, "
             f"each {_in_words(schema['items'])}"
         )
     noun = "a text that is not empty" if "minLength" in schema else _NOUNS[schema["type"]]
@@ -177,9 +177,7 @@ def read_call(family: Family, text: object) -> Call:
     written = _written(choice, parameters, rest, wrong) if colon else {}
     values = _values(choice, parameters, written, wrong)
     if wrong:
-        rules = list(dict.fromkeys(wrong))
-        if len(rules) > MAX_WRONG:
-            rules[MAX_WRONG:] = [f"and {len(rules) - MAX_WRONG:,} more"]
+        rules = first_of(list(dict.fromkeys(wrong)), MAX_WRONG)
         raise ValueError(refusal(text, ", ".join(rules)))
     count = len(choice.parameters)
     return Call(family, choice, tuple(values[:count]), tuple(values[count:]))

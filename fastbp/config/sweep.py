@@ -359,7 +359,7 @@ def _grid_seeds(
         count = as_number(each.value) if each else None
         right = isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= most
         if each and not right:
-            rule = "an integer from 1; they start where the sweep's do"
+            rule = "an integer from 1; the first seed is the sweep's"
             lines.append(f"{each.place}: {refusal(each.value, rule)}")
         yield count if isinstance(count, int) else None
 

@@ -1,7 +1,5 @@
 """Train changed setups on the same seeds, and tabulate what each change does."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -204,6 +202,15 @@ class Experiment(NamedTuple):
         return train(trials, self.start + part * self.seeds, self.runs, self.by(share))
 
 
+class ChangeEffect(NamedTuple):
+    """A change that was tried. `cause`: what is wrong if it helps."""
+
+    name: str
+    cause: str
+    setup: Setup
+    runs: MeasuredRuns
+
+
 def train_some(experiment: Experiment, more: Sequence[Change]) -> list[ChangeEffect]:
     """Try as many of these changes as there is time for, the first ones first."""
     rows: list[ChangeEffect] = []
@@ -306,15 +313,6 @@ def _is_narrow(runs: Sequence[MeasuredRuns]) -> bool:
 
 
 # The table of changes
-
-
-class ChangeEffect(NamedTuple):
-    """A change that was tried. `cause`: what is wrong if it helps."""
-
-    name: str
-    cause: str
-    setup: Setup
-    runs: MeasuredRuns
 
 
 def effects(setup: Setup, base: MeasuredRuns, rows: Sequence[ChangeEffect]) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """Train one block: some seeds of one or several setups. Only here does a sweep call kernels."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 
@@ -20,6 +18,25 @@ SLICE_SECONDS = 0.1
 
 class InterruptedBlockError(Exception):
     """A block was stopped before its end."""
+
+
+class Pace:
+    """Chooses the number of epochs for each call into compiled code, so that it takes a slice."""
+
+    def __init__(self, stopped: Callable[[], bool], seconds: float = SLICE_SECONDS) -> None:
+        self._stopped, self._seconds, self._epochs = stopped, seconds, 1
+
+    def __call__(self, advance: Callable[[int], None], most: int = MAX_EPOCHS) -> None:
+        """Call `advance` with a number of epochs; raise InterruptedBlockError when stopped."""
+        if self._stopped():
+            raise InterruptedBlockError
+        epochs = min(self._epochs, most)
+        began = time.perf_counter()
+        advance(epochs)
+        seconds = time.perf_counter() - began
+        # At most doubled: the first call may have been slow because nothing was in the cache.
+        growth = min(2.0, self._seconds / max(seconds, 1e-9))
+        self._epochs = max(1, min(MAX_EPOCHS, int(epochs * growth)))
 
 
 def train(
@@ -146,25 +163,6 @@ def _record(
     rows.converged_at[runs] = state.converged_at[columns]
     if rows.outputs.shape[1]:
         rows.outputs[runs] = outputs[..., columns].reshape(rows.outputs.shape[1], -1).T
-
-
-class Pace:
-    """Chooses the number of epochs for each call into compiled code, so that it takes a slice."""
-
-    def __init__(self, stopped: Callable[[], bool], seconds: float = SLICE_SECONDS) -> None:
-        self._stopped, self._seconds, self._epochs = stopped, seconds, 1
-
-    def __call__(self, advance: Callable[[int], None], most: int = MAX_EPOCHS) -> None:
-        """Call `advance` with a number of epochs; raise InterruptedBlockError when stopped."""
-        if self._stopped():
-            raise InterruptedBlockError
-        epochs = min(self._epochs, most)
-        began = time.perf_counter()
-        advance(epochs)
-        seconds = time.perf_counter() - began
-        # At most doubled: the first call may have been slow because nothing was in the cache.
-        growth = min(2.0, self._seconds / max(seconds, 1e-9))
-        self._epochs = max(1, min(MAX_EPOCHS, int(epochs * growth)))
 
 
 class _RefilledBlock:

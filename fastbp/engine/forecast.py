@@ -151,7 +151,7 @@ def memory(plan: Plan, pool: Pool, stored: bool, frame: bool) -> list[MemoryTerm
         MemoryTerm(
             max(LIBRARIES, machine.resident()) + pool.processes * LIBRARIES,
             f"Python and its packages{more}",
-            "try --executor threads" if pool.processes else "no sweep takes less",
+            "try --executor threads" if pool.processes else "every sweep needs this much",
         ),
         MemoryTerm(
             at_once * training,

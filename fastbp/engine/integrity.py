@@ -185,7 +185,7 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
     """
     rows, metadata = parquet.read_as_written(path)
     if digest(rows) != metadata.get("fastbp.digest"):
-        raise DamagedFileError(path, "its rows do not have their digest")
+        raise DamagedFileError(path, "its rows do not match its digest")
     if not re.fullmatch("[0-9]{1,9}", metadata.get("fastbp.numerics", "")):
         raise DamagedFileError(path, "it does not say its numerics version")
     for column in SETUP_COLUMNS:

@@ -23,7 +23,6 @@ from fastbp.kernels.layout import (
     table,
     targets_of,
 )
-from fastbp.kernels.measures import make_measure, value_pass
 from fastbp.kernels.memory import empty_block
 from fastbp.kernels.tiles import work_size
 from fastbp.kernels.training import (
@@ -78,7 +77,7 @@ def rate_maker() -> Any:
 @cache
 def measurer(lanes: int) -> Any:
     """Return the kernel that measures this number of lanes."""
-    return make_measure(one_of([value_pass(loss) for loss in _losses()]), lanes)
+    return m.make_measure(one_of([m.value_pass(loss) for loss in _losses()]), lanes)
 
 
 @cache

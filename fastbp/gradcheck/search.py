@@ -1,9 +1,7 @@
 """Find the usual mistakes that give exactly the gradients that a function returned."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -64,7 +62,7 @@ class _Path(NamedTuple):
         """A rank by how few the mistakes are, then how likely, then how few their layers."""
         return len({text for text, _ in self.mistakes}), self.rare, len(self.mistakes)
 
-    def plus(self, variants: Sequence[Variant]) -> _Path:
+    def plus(self, variants: Sequence[Variant]) -> Self:
         """With these variants at the next layer."""
         wrong = [variant for variant in variants if variant.text]
         mistakes = self.mistakes.union((each.text, self.states[0].layer) for each in wrong)

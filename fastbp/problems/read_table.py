@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fastbp.choices.problems import MAX_ROWS
 from fastbp.problems.problem import Names, numbered
 from fastbp.schema.errors import TableError
-from fastbp.schema.text import bad_byte, plain, shown
+from fastbp.schema.text import and_, bad_byte, plain, shown
 from fastbp.store.npz import MAX_BYTES, read_arrays
 
 if TYPE_CHECKING:
@@ -72,12 +72,9 @@ class DataTable(NamedTuple):
 
 def rows_of(mask: NDArray[np.bool_]) -> str:
     """`row 3`, `rows 3 and 7`, `rows 3, 7, 9 and 12 more`."""
-    numbers = [f"{row + 1}" for row in np.flatnonzero(mask)[:3]]
-    more = int(mask.sum()) - len(numbers)
-    if len(numbers) == 1:
-        return f"row {numbers[0]}"
-    last = f"{more:,} more" if more else numbers.pop()
-    return f"rows {', '.join(numbers)} and {last}"
+    rows = np.flatnonzero(mask)
+    names = [*(f"{row + 1}" for row in rows[:3]), f"{len(rows) - 3:,} more"]
+    return f"row{'s' * (len(rows) > 1)} {and_(names if len(rows) > 3 else names[:-1])}"
 
 
 def _check_size(rows: int, columns: int) -> None:
@@ -325,7 +322,7 @@ def _check_names(names: Sequence[str]) -> None:
             hint = " (an index? pandas leaves it out with index=False)" if first else ""
             wrong.append(f"a name for every column; column {position:,} {called}{hint}")
     wrong += [
-        f"columns with different names; {shown(name)} is there {count:,} times"
+        f"columns with different names; {shown(name)} occurs {count:,} times"
         for name, count in Counter(names).items()
         if count > 1 and not _PANDAS_INDEX.fullmatch(name)
     ]

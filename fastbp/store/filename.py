@@ -1,13 +1,12 @@
 """Build and parse the names of files of runs, SETUP-START-COUNT-DIGEST.parquet."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from fastbp.schema.errors import remedy
 
@@ -40,7 +39,7 @@ class RunFile:
     digest: str
 
     @classmethod
-    def parse(cls, path: Path) -> RunFile | None:
+    def parse(cls, path: Path) -> Self | None:
         """Parse the name of a file; None if it is not the name of a file of runs."""
         match = _NAME.fullmatch(path.name)
         if not match:
@@ -107,5 +106,5 @@ def overlaps(files: Iterable[RunFile]) -> Iterator[tuple[RunFile, RunFile]]:
 def overlap_message(files: Iterable[RunFile], store: Path) -> str:
     """The message about the first two files that share seeds; empty if none do."""
     for one, other in overlaps(files):
-        return f"{one.path} and {other.path.name} have seeds in common: {remedy(store)}"
+        return f"{one.path} and {other.path.name} have runs of the same seeds: {remedy(store)}"
     return ""

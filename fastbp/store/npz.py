@@ -43,7 +43,7 @@ def read_arrays(
         NumPy and zipfile raise errors of many kinds over damaged bytes.
     """
     if not content.startswith(b"PK") or not zipfile.is_zipfile(io.BytesIO(content)):
-        raise TableError("what numpy.savez writes; it is no .npz file")
+        raise TableError("a file that numpy.savez wrote; it is not an .npz file")
     with (
         np.load(io.BytesIO(content), allow_pickle=False) as file,
         warnings.catch_warnings(action="ignore"),  # headers of Python 2 are read like all others
@@ -70,6 +70,6 @@ def _check_size(archive: zipfile.ZipFile, name: str, most: int) -> None:
         except zipfile.BadZipFile:
             raise
         except Exception:  # a header that is no Python makes its parser raise anything
-            raise TableError(f"a sound .npz file; {shown(name)} is no array") from None
+            raise TableError(f"a sound .npz file; {shown(name)} is not an array") from None
     if not 0 <= size <= most:
         raise TableError(f"arrays of at most {most:,} bytes; {shown(name)} has {shown(size)}")

@@ -429,7 +429,7 @@ def test_only_the_first_seeds_are_counted(tmp_path):
     with pytest.raises(StoreError, match=r"has 400 of the 401 runs of setup"):
         count([XOR.identity()], (0, 401))
     publish(store, XOR, 390, 20)
-    with pytest.raises(StoreError, match="have seeds in common"):
+    with pytest.raises(StoreError, match="have runs of the same seeds"):
         count([XOR.identity()], (0, 405))
 
 

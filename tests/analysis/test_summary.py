@@ -123,7 +123,8 @@ class TestTally:
             twice = frames.write(tmp_path / "twice", frames.table({}, outcomes))
         with pytest.raises(
             ValueError,
-            match=r"runs/\S+ and \S+\.parquet have seeds in common: `fastbp verify \S+ --repair`",
+            match=r"runs/\S+ and \S+\.parquet have runs of the same seeds: `fastbp verify "
+            r"\S+ --repair`",
         ):
             count_runs(twice)
         assert count_runs(twice, setups=["0" * 12]) == []

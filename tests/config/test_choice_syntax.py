@@ -18,7 +18,7 @@ def test_every_key_is_described() -> None:
         for key, field in model.model_fields.items():
             assert field.description, key
     assert allowed("lr") == "a number > 0 and ≤ 1,000,000"
-    assert allowed("hidden") == "a list of 1 to 16, each an integer from 1 to 4,096"
+    assert allowed("hidden") == "a list of 1 to 16 items, each an integer from 1 to 4,096"
     assert allowed("batch") == "an integer from 1 to 65,536 or full"
     assert allowed("stop") == "one of budget, converged"
     assert allowed("order").startswith("random, shuffled, cyclic, blocked:K")
@@ -77,7 +77,7 @@ def test_spellings_of_a_choice(key: str, written: str, stored: str) -> None:
             'schedule = "step:' + "a,b,c,d,e,f,g,h,i,j" + '"',
             "FACTOR, not 'a', not 'b', not 'c', not 'd', ",
         ),
-        ('schedule = "step:' + "a,b,c,d,e,f,g,h,i,j" + '"', "not 'h', and 2 more"),
+        ('schedule = "step:' + "a,b,c,d,e,f,g,h,i,j" + '"', "not 'h', 2 more"),
         ('schedule = "exponential:nan"', "factor a number > 0 and ≤ 1"),
         ('schedule = "inverse:tau=inf"', "tau a number > 0"),
         ('schedule = "inverse:tau=1e400"', "tau a number > 0"),

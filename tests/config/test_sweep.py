@@ -102,8 +102,8 @@ def test_other_seeds_for_all():
 def test_wrong_seeds_of_a_grid(value: str):
     line = line_of(HEAD + f"updates = 9\n[grid]\nlr = [0.1, 0.2]\nseeds = {value}")
     assert re.fullmatch(
-        r"bad.toml: grid.seeds: given .*, allowed: an integer from 1; they start where the "
-        r"sweep's do",
+        r"bad.toml: grid.seeds: given .*, allowed: an integer from 1; the first seed is "
+        r"the sweep's",
         line,
     )
     several = HEAD + f"updates = 9\n[[grid]]\nlr = [0.1, 0.2]\n[[grid]]\nseeds = {value}"

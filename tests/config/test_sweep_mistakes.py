@@ -22,7 +22,7 @@ SEEDS_ARE = "allowed: an integer from 1, or {start = S, count = N} with S ≥ 0 
 RATES = "allowed: a number > 0 and ≤ 1,000,000"
 
 
-LAYERS = "allowed: a list of 1 to 16, each an integer from 1 to 4,096"
+LAYERS = "allowed: a list of 1 to 16 items, each an integer from 1 to 4,096"
 
 
 TENS = [i / 1000 for i in range(1, 1001)]

@@ -316,7 +316,7 @@ def machine(monkeypatch):
         (
             sweep(),
             r"[\d.]+ [MG]B of memory \(most of it for Python and its packages, [\d.]+ [MG]B\), and "
-            r"100 MB are free: no sweep takes less",
+            r"100 MB are free: every sweep needs this much",
         ),
         (
             sweep(10**6, problem="encoder:512", hidden=[900]),

@@ -283,7 +283,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
         renamed(digest="0" * 16),
         "its rows do not match the digest in its name",
     ),
-    "another digest than its rows have": (of_another_digest, "its rows do not have their digest"),
+    "another digest than its rows have": (of_another_digest, "its rows do not match its digest"),
     "no version": (of_version(""), "it does not say its numerics version"),
     "words for a version": (of_version("two"), "it does not say its numerics version"),
     "rows of different keys": (of_rows_that_differ, "its rows differ in lr"),

@@ -381,7 +381,7 @@ INDEX = "a name for every column; column 1"
             ",".join(f"x{i}" for i in range(10_000)) + ",y\n",
             "at most 10,000 columns; it has 10,001",
         ),
-        ("x,x,y\n1,2,0\n", "columns with different names; 'x' is there 2 times"),
+        ("x,x,y\n1,2,0\n", "columns with different names; 'x' occurs 2 times"),
         (",x,y\n0,1,0\n", f"{INDEX} has none (an index? pandas leaves it out with index=False)"),
         (
             "Unnamed: 0,x,y\n0,1,0\n",
@@ -439,9 +439,9 @@ SHAPES = "X [row, input] and T [row, output] with the same number of rows; it ha
 @pytest.mark.parametrize(
     ("content", "allowed"),
     [
-        (b"", "what numpy.savez writes; it is no .npz file"),
-        (b"PK\x03\x04 no more than that", "what numpy.savez writes; it is no .npz file"),
-        (pickle.dumps({"X": 1}), "what numpy.savez writes; it is no .npz file"),
+        (b"", "a file that numpy.savez wrote; it is not an .npz file"),
+        (b"PK\x03\x04 no more than that", "a file that numpy.savez wrote; it is not an .npz file"),
+        (pickle.dumps({"X": 1}), "a file that numpy.savez wrote; it is not an .npz file"),
         (
             npz(X=ONES, T=np.array([{}, {}])),
             "a sound .npz file; Object arrays cannot be loaded when allow_pickle=False",
@@ -467,7 +467,7 @@ SHAPES = "X [row, input] and T [row, output] with the same number of rows; it ha
             claiming((99_999_999_999, 2)),
             "arrays of at most 300,000,000 bytes; 'X' has 1599999999984",
         ),
-        (claiming("2"), "a sound .npz file; 'X' is no array"),
+        (claiming("2"), "a sound .npz file; 'X' is not an array"),
         (
             npz(X=ONES, T=2.5 * ONES),
             "targets from 0 to 1; 't0' is outside in rows 1 and 2, such as 2.5",
@@ -502,8 +502,8 @@ def test_what_is_no_parquet_file(here: Path, content: bytes, said: str) -> None:
             ["given 'specie', allowed: columns of d.csv: length, species; did you mean 'species'?"],
         ),
         ("", ["not given, allowed: one or more columns of d.csv: length, species"]),
-        ("[]", ["given [], allowed: a list of 1 to 1,024, each a string"]),
-        ("3", ["given 3, allowed: a list of 1 to 1,024, each a string"]),
+        ("[]", ["given [], allowed: a list of 1 to 1,024 items, each a string"]),
+        ("3", ["given 3, allowed: a list of 1 to 1,024 items, each a string"]),
         ('["species", "species"]', ["given ['species', 'species'], allowed: each column once"]),
         (
             '["species", "length"]',
