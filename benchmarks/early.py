@@ -30,7 +30,7 @@ from fastbp.engine import block, lane_group, plan
 from fastbp.engine.machine import available_cores
 
 FEWER = 16
-"""The ways that take long get so many times fewer seeds."""
+"""The slow ways get fewer seeds, by this factor."""
 
 EVALUATIONS_AT_ONCE = 8
 """Evaluations between which a waiting group does not return to Python: a call takes a seventh of

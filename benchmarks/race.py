@@ -44,8 +44,8 @@ class Crew:
         return float(self._servers[0].ask("check"))
 
     def prepare(self, seconds: float) -> float:
-        """Get ready for rounds of about so many seconds; returns how many a first call took more
-        than a later one."""
+        """Get ready for rounds of about this many seconds; returns how many seconds a first call
+        took more than a later one."""
         told = self._ask("prepare")
         self.networks, self._updates = sum(one["networks"] for one in told), told[0]["updates"]
         later = max(one["later"] for one in told)

@@ -24,7 +24,7 @@ from fastbp.engine.machine import available_cores
 
 
 def trained(setup: Setup, seeds: int, lanes: int) -> None:
-    """Train blocks on all cores with so many lanes; nothing is written."""
+    """Train blocks on all cores with a number of lanes; nothing is written."""
     size = plan.block_seeds(setup)
     with ThreadPoolExecutor(available_cores()) as pool:
         list(

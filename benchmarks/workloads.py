@@ -57,11 +57,12 @@ LARGEST_DIFFERENCE = {"float64": 1e-6, "float32": 1e-3}
 LOG_LOSS_RATE = 0.2
 """Of scikit-learn, which knows no squared error for classes, and averages gradients over the
 batch."""
-KS_SEEDS, KS_EPOCHS, KS_LEAST_P = 2_000, 10, 0.001
-"""Where the order of rows cannot be given: seeds, epochs, and the least p-value of a test that
+KS_SEEDS, KS_EPOCHS, KS_MIN_P = 2_000, 10, 0.001
+"""Where the order of rows cannot be given: seeds, epochs, and the lowest p-value of a test that
 final losses are alike."""
 
 
 def wide(hidden: int, presentations: int) -> Workload:
-    """The parity network with so many hidden units, trained on about so many presentations."""
+    """The parity network with a number of hidden units, trained on about a number of
+    presentations."""
     return Workload(f"8-{hidden}-1 batch 16", _parity(hidden, max(1, presentations // 256) * 16))

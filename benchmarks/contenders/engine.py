@@ -14,7 +14,7 @@ from fastbp.store.store import Store
 
 
 def sweep_of(setup: dict[str, object], seeds: int) -> Sweep:
-    """One setup, so many seeds."""
+    """One setup and a number of seeds."""
     return Sweep(seeds=seeds, setup=setup)
 
 

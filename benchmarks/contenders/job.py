@@ -94,7 +94,7 @@ class Contender(NamedTuple):
     updates: int
     """Updates of each network: all of the workload's, or fewer where those would take too long."""
     train: Callable[[int], object]
-    """Train so many times so many networks."""
+    """Train a number of networks, a number of times."""
 
 
 def repeated(networks: int, updates: int, train: Callable[[], object]) -> Contender:

@@ -162,7 +162,7 @@ def use_all_cores() -> int:
 
 
 def many(job: Job, cores: int) -> int:
-    """Networks that keep so many cores busy for a moment, evenly."""
+    """The number of networks that keeps all of these cores busy for a moment, evenly."""
     return cores * max(8, 20_000 // (job.hidden * sum(job.sizes)))
 
 

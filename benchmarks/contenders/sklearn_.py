@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from benchmarks.contenders.job import Contender, Job, Weights, largest_difference, repeated
-from benchmarks.workloads import KS_EPOCHS, KS_LEAST_P, LOG_LOSS_RATE
+from benchmarks.workloads import KS_EPOCHS, KS_MIN_P, LOG_LOSS_RATE
 
 warnings.simplefilter(
     "ignore", ConvergenceWarning
@@ -85,7 +85,7 @@ def alike(job: Job, classifiers: Classifiers) -> bool:
         classifiers.loss(classifiers.train(classifiers.start(True, seed, weights), KS_EPOCHS))
         for seed, weights in starts
     ]
-    return not losses or float(ks_2samp(losses, job.losses).pvalue) > KS_LEAST_P
+    return not losses or float(ks_2samp(losses, job.losses).pvalue) > KS_MIN_P
 
 
 def prepare(job: Job) -> Contender:

@@ -99,14 +99,13 @@ def independent_keys(counted: Sequence[SetupCounts]) -> list[str]:
     A key follows another if it has one value for each value of the other.
     """
     keys = varying(counted)
-    result = []
-    for key in keys:
-        leader = _FOLLOWS.get(key)
-        leaders = [one.keys[leader] for one in counted] if leader in keys else []
-        pairs = {(value, one.keys[key]) for value, one in zip(leaders, counted, strict=False)}
-        if not leaders or len(pairs) != len(set(leaders)):
-            result.append(key)
-    return result
+
+    def follows(key: str) -> bool:
+        leader = _FOLLOWS.get(key, "")
+        pairs = {(one.keys[leader], one.keys[key]) for one in counted if leader in keys}
+        return 0 < len(pairs) == len({value for value, _ in pairs})
+
+    return [key for key in keys if not follows(key)]
 
 
 def _changes(

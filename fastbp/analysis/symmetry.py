@@ -105,8 +105,7 @@ def classes(tables: Sequence[str], symmetry: str) -> list[str]:
             f"tables have up to {MAX_BITS} inputs, all the same number, and symmetry is one of "
             f"{', '.join(SYMMETRIES)}"
         )
-    values = np.array([[int(bit) for bit in bits] for bits in tables], np.int64)
-    values = values.reshape(-1, length)
+    values = np.array([list(map(int, bits)) for bits in tables], np.int64).reshape(-1, length)
     weights = 1 << np.arange(length)[::-1]
     first = np.full(len(values), 1 << length)
     for rows in _images(length.bit_length() - 1, symmetry == NPN):

@@ -136,9 +136,9 @@ def provenance(store: Path) -> dict[str, Any]:
 
     `commands` is a table, or None if `made.json` has none; `versions` are lines.
     """
-    rows = [_flat(entry) for entry in read_made(store)]
+    rows = read_made(store)
     columns = [
-        TableColumn(title, lambda row, name=name: _cell(row.get(name)), name in ("when", "cpu"))  # type: ignore[misc]
+        TableColumn(title, lambda row, name=name: _cell(row, name), name in ("when", "cpu"))  # type: ignore[misc]
         for name, title in _COMMANDS.items()
     ]
     last = f"last {MAX_COMMANDS} " if len(rows) > MAX_COMMANDS else ""
@@ -148,13 +148,10 @@ def provenance(store: Path) -> dict[str, Any]:
     return {"commands": table, "versions": versions[-MAX_VERSIONS:]}
 
 
-def _flat(entry: Record) -> Record:
-    """An entry of `made.json` with its seconds as entries of their own."""
+def _cell(entry: Record, name: str) -> str:
+    """The text of an entry of `made.json`, or of one of its seconds."""
     seconds = entry.get("seconds")
-    return {**entry, **(seconds if isinstance(seconds, dict) else {"train": None, "total": None})}
-
-
-def _cell(value: Any) -> str:
+    value = (seconds if isinstance(seconds, dict) and name in seconds else entry).get(name)
     return shortened(plain(value), 80) if isinstance(value, str | int | float) else "–"
 
 

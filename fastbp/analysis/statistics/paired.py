@@ -193,7 +193,7 @@ def cochran(together: ArrayLike, total: int) -> float:
 
 
 def effective_trials(together: ArrayLike, total: int) -> float:
-    """Number of independent trials that know the mean of several proportions as precisely.
+    """Number of independent trials that estimate the mean of several proportions as precisely.
 
     Parameters
     ----------

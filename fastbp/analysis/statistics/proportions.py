@@ -76,7 +76,7 @@ def wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Rea
 
 
 def clopper_pearson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Real, Real]:
-    """Exact binomial interval for a proportion: it covers it at least as often as its level says.
+    """Exact binomial interval for a proportion, with a coverage of at least its level.
 
     Parameters, results and errors are those of `wilson`.
 

@@ -56,7 +56,7 @@ def survival_curves(
     at_left = 0.0 if ax else -(left - 0.1) / (WIDTH - left - 0.3)
     ax = ax or alone(WIDTH, 3.9 + below, left=max(left, 0.9), right=0.3, top=0.6, bottom=below)
     last = float(table["after"].max()) if len(table) else 1.0
-    ax.set_xlim(0, last)
+    bare(ax).set_xlim(0, last)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     line = -0.2 / (ax.get_window_extent().height / ax.figure.dpi)
@@ -71,7 +71,6 @@ def survival_curves(
     what = f"How long it takes to converge: {runs} in {plural(len(setups), 'setup')}, 95% bands"
     lines = wrapped(title or what, width_of(ax) * (1 - at_left), 12)
     ax.set_title(lines, loc="left", fontsize=12, x=at_left, pad=14)
-    bare(ax).set_xlim(0, last)
     return ax
 
 

@@ -102,15 +102,13 @@ def _side(shares: "pd.Series[Any]", x: str) -> str:
 def _shown(settings: Settings, others: list[str], baseline: dict[Any, Any] | None) -> Settings:
     """The settings that fit: that of the baseline and those one key from it, or some of all."""
     if baseline and len(settings) > MAX_SETTINGS:
-        same: Settings = []
-        near: Settings = []
-        for _, rows in settings:
-            row = rows.iloc[0]
-            different = sum(plain(row[key]) != plain(baseline[key]) for key in others)
-            if different <= 1:
-                (near if different else same).append((apart(row, others, baseline), rows))
-        if len(same + near) > 1:
-            settings = same + near
+        changes = [
+            (sum(plain(rows.iloc[0][key]) != plain(baseline[key]) for key in others), rows)
+            for _, rows in settings
+        ]
+        near = [rows for many in (0, 1) for number, rows in changes if number == many]
+        if len(near) > 1:
+            settings = [(apart(rows.iloc[0], others, baseline), rows) for rows in near]
     return [settings[i] for i in evenly(len(settings), MAX_SETTINGS)]
 
 
