@@ -257,9 +257,8 @@ def train_rounds(
     rest = sorted(list(trials.values())[2:], key=lambda trial: _guess(trial.setup))
     for first in range(0, len(rest), AT_ONCE):
         some = rest[first : first + AT_ONCE]
-        left = deadline - time.perf_counter()
-        while some and slower * sum(_guess(trial.setup) for trial in some) > left:
-            some.pop()
+        needed = slower * np.cumsum([_guess(trial.setup) for trial in some])
+        some = some[: int(np.searchsorted(needed, deadline - time.perf_counter(), "right"))]
         if not some:
             break
         experiment.tick(f"{len(results) + len(some)} of {len(trials)} setups, {size:,} seeds each")

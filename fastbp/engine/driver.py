@@ -1,6 +1,5 @@
 """Train the missing runs of a sweep on all cores, store them, and report progress."""
 
-import io
 import os
 import platform
 import threading
@@ -29,6 +28,7 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import shown
 from fastbp.store import parquet
 from fastbp.store.load import frame
+from fastbp.store.npz import npz
 from fastbp.store.store import Store
 
 
@@ -350,9 +350,7 @@ def write_problems(sweep: Sweep, store: Store) -> None:
         if not target.exists():
             X, T = setup.data()
             inputs, outputs = np.array(setup.names.inputs), np.array(setup.names.outputs)
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, X=X, T=T, inputs=inputs, outputs=outputs)
-            store.write(target, buffer.getvalue())
+            store.write(target, npz(X=X, T=T, inputs=inputs, outputs=outputs))
 
 
 def made_entry(trained: Trained, jobs: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from fastbp.schema.errors import StoreError, SweepError
 from fastbp.schema.keys import COLUMN_DEFAULTS, NUMERICS_VERSION
 from fastbp.schema.text import and_, first_of, shown
 from fastbp.store.filename import Range
+from fastbp.store.npz import npz
 from fastbp.store.store import Store
 
 MAX_BYTES = 400_000_000
@@ -269,9 +270,7 @@ def weights_file(trajectory: Trajectory) -> bytes:
     X, T = setup.data()
     rates = lane_group.task(setup).config.rates
     epochs = np.arange(int(trajectory.evaluations["epoch"].iloc[-1]))
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
+    return npz(
         rows=trajectory.rows,
         X=X,
         T=T,
@@ -281,7 +280,6 @@ def weights_file(trajectory: Trajectory) -> bytes:
         keys=json.dumps(setup.columns()),
         **arrays,
     )
-    return buffer.getvalue()
 
 
 def setup_of(

@@ -1,6 +1,5 @@
 """Change tables before a diagnosis: name columns without names, draw from too many rows."""
 
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from fastbp.problems import read_table
 from fastbp.problems.read_table import NUMBER, rows_of
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import named, shown
-from fastbp.store.npz import read_arrays
+from fastbp.store.npz import npz, read_arrays
 
 MAX_LEARNT = 2048
 """Tables with more rows are not trained whole: a diagnosis trains them hundreds of thousands of
@@ -98,9 +97,8 @@ def _npz(path: Path, targets: list[str] | None) -> Changed | None:
         return None
     parts = {name: arrays[name].reshape(rows, -1) for name in ("X", "T")}
     _refuse(path, {name: ~np.isfinite(part).all(axis=1) for name, part in parts.items()})
-    (drawn, note), buffer = _drawn(path, rows), io.BytesIO()
-    np.savez(buffer, **(arrays | {name: arrays[name][drawn] for name in parts}))
-    return buffer.getvalue(), [note]
+    drawn, note = _drawn(path, rows)
+    return npz(**(arrays | {name: arrays[name][drawn] for name in parts})), [note]
 
 
 def _draw(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -1,4 +1,4 @@
-"""Read arrays from .npz files that may be damaged or hostile."""
+"""Write .npz files, and read those that may be damaged or hostile."""
 
 import io
 import math
@@ -16,6 +16,13 @@ from fastbp.schema.text import and_, plain, shown
 
 MAX_BYTES = 300_000_000
 """Bytes of one array."""
+
+
+def npz(**arrays: Any) -> bytes:
+    """An .npz file with these arrays."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
 
 
 def read_arrays(
