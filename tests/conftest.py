@@ -50,6 +50,14 @@ def pytest_configure(config):
     )
 
 
+@pytest.fixture
+def no_png(monkeypatch):
+    """Pages have empty PNG files."""
+    from pages import without_png
+
+    without_png(monkeypatch)
+
+
 def is_slow(path: Path) -> bool:
     """Whether a file of tests is left out of the daily round."""
     place = path.relative_to(HERE)

@@ -255,6 +255,7 @@ def test_a_page_shows_the_plane_and_says_how_alike_neighbours_end(tmp_path: Path
     assert min(height, width) > 60 * 14
 
 
+@pytest.mark.usefixtures("no_png")
 def test_a_page_shows_four_planes_and_compares_them(tmp_path: Path) -> None:
     page = page_of(tmp_path, 6)
     assert page.count("A plane of initial weights: lr") == 4
@@ -264,6 +265,7 @@ def test_a_page_shows_four_planes_and_compares_them(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("no_png")
 def test_the_answer_is_the_same_whether_or_not_a_page_is_drawn(tmp_path: Path) -> None:
     page_of(tmp_path, 2)
     answer = build.make(tmp_path).verdict
@@ -271,6 +273,7 @@ def test_the_answer_is_the_same_whether_or_not_a_page_is_drawn(tmp_path: Path) -
     assert answer[0].startswith("Of starts next to each other")
 
 
+@pytest.mark.usefixtures("no_png")
 def test_a_page_without_a_plane_says_nothing_of_it(tmp_path: Path) -> None:
     frames.write(tmp_path, frames.table({}, ["converged", "partial"] * 20))
     build.make(tmp_path)

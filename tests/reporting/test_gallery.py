@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import sample_frames as frames
+from pages import without_png
 
 from fastbp.reporting import build, gallery
 from fastbp.reporting.gallery import Entry, RunCounts, best_figure
@@ -41,8 +42,10 @@ def results(tmp_path_factory):
     (folder / "deeper" / "maps" / "made.json").write_text(
         json.dumps([*made, {"seconds": 3}, "damaged"])
     )
-    for entry in ENTRIES:
-        build.make(folder / entry.name)
+    with pytest.MonkeyPatch.context() as patch:
+        without_png(patch)
+        for entry in ENTRIES:
+            build.make(folder / entry.name)
     return folder
 
 
@@ -55,6 +58,7 @@ def sections(text: str) -> list[str]:
     return text.split("\n## ")[1:]
 
 
+@pytest.mark.usefixtures("no_png")
 def test_each_store_has_its_question_its_answer_its_picture_and_its_command(text, results):
     assert len(sections(text)) == len(ENTRIES)
     for entry, section in zip(ENTRIES, sections(text), strict=True):
