@@ -33,6 +33,7 @@ from fastbp.config.sweep import Sweep
 from fastbp.diagnose import main
 from fastbp.diagnosis.candidates import answered
 from fastbp.engine import machine
+from fastbp.engine.lane_group import by_name
 from fastbp.engine.retrain import retrain
 from fastbp.problems import samples
 
@@ -239,18 +240,13 @@ def test_bytes_that_are_no_table(here, tmp_path) -> None:
             2,
             rf"DATA: given 'file:own\.{suffix}', allowed: .*",
         )
-    refused(
-        here("none.csv", "--targets", "t"),
-        2,
-        r"DATA: given 'file:none\.csv', allowed: an existing file; .*",
-    )
-    refused(
-        here("zor"),
-        2,
-        r"DATA: given 'file:zor', allowed: files that end in \.csv, \.parquet, \.npz",
-    )
-    refused(here("."), 2, r"DATA: given 'file:\.', allowed: .*")
-    refused(here("table:011"), 2, r"DATA: given 'table:011', allowed: .*")
+    for arguments, told in (
+        (["none.csv", "--targets", "t"], r"file:none\.csv', allowed: an existing file; .*"),
+        (["zor"], r"file:zor', allowed: files that end in \.csv, \.parquet, \.npz"),
+        (["."], r"file:\.', allowed: .*"),
+        (["table:011"], r"table:011', allowed: .*"),
+    ):
+        refused(here(*arguments), 2, rf"DATA: given '{told}")
 
 
 @pytest.mark.jit
@@ -370,24 +366,21 @@ def test_options_are_keys(here, table: str) -> None:
     ).stdout
     assert json.loads(told)["setup"] == setup.identity()
     assert json.loads(done.stdout)["outcomes"] == json.loads(told)["outcomes"]
-    refused(here("xor", "--set", "lr=0"), 2, r"--set lr: given 0, allowed: .*")
-    refused(
-        here("xor", "--lr", "[0.1,0.2]"),
-        2,
-        "given 2 setups, allowed: one; `fastbp sweep` compares several",
-    )
-    refused(
-        here("xor", "--epochs", "9", "--updates", "9"),
-        2,
-        "--updates: given together with --epochs, allowed: only one of the two",
-    )
-    refused(here("xor", "--hidden", "4", "x"), 2, r"--hidden: .*")
-    refused(
-        here("xor", "--lr", 2, "--set", "lr=3"),
-        2,
-        "--lr: given together with --set lr, allowed: one of the two",
-    )
-    refused(here("xor", "--set", "wrong=1"), 2, r".*unknown key, .*")
+    for given, told in (
+        (["--set", "lr=0"], r"--set lr: given 0, allowed: .*"),
+        (["--lr", "[0.1,0.2]"], "given 2 setups, allowed: one; `fastbp sweep` compares several"),
+        (
+            ["--epochs", 9, "--updates", 9],
+            "--updates: given together with --epochs, allowed: only one of the two",
+        ),
+        (["--hidden", 4, "x"], r"--hidden: .*"),
+        (
+            ["--lr", 2, "--set", "lr=3"],
+            "--lr: given together with --set lr, allowed: one of the two",
+        ),
+        (["--set", "wrong=1"], r".*unknown key, .*"),
+    ):
+        refused(here("xor", *given), 2, told)
 
 
 def test_help_on_a_terminal_without_greek_letters(tmp_path) -> None:
@@ -438,13 +431,7 @@ def test_seconds_hold_for_the_whole_command(here) -> None:
 @pytest.mark.jit
 def test_own_weights(here, tmp_path) -> None:
     setup = Setup(problem="table:11101011", lr=0.2, order="random", updates=999)
-    trajectory = retrain(setup, 7)
-    arrays = {
-        f"{n}{i}": values
-        for i, pair in enumerate(trajectory.initial)
-        for n, values in zip("Wb", pair, strict=True)
-    }
-    np.savez(tmp_path / "own.npz", **arrays)
+    np.savez(tmp_path / "own.npz", **by_name(retrain(setup, 7).initial, True))
     done = succeeded(here("--weights", "own.npz", "--seeds", 168))
     text = " ".join(done.stdout.split())
     assert re.search(
@@ -474,24 +461,16 @@ def test_weights_of_wrong_shapes(here, tmp_path) -> None:
         r"--weights, for a network 3-4-1: b1: given nothing, needed: an array of shape \(1,\) .*",
     )
     (tmp_path / "bad.npz").write_bytes(b"nothing")
-    refused(
-        here("--weights", "bad.npz"),
-        2,
-        r"--weights: given .*bad\.npz.*, allowed: a sound \.npz file; .*",
-    )
-    refused(
-        here("--weights", "none.npz"),
-        2,
-        r"--weights: given .*none\.npz.*, allowed: an existing \.npz file",
-    )
-    refused(here("--weights", "."), 2, r"--weights: given .*, allowed: a sound \.npz file; .*")
     with open(tmp_path / "one.npz", "wb") as file:
         np.save(file, np.zeros(3))
-    refused(
-        here("--weights", "one.npz"),
-        2,
-        r"--weights: given .*one\.npz.*, allowed: a sound \.npz file; .*",
-    )
+    for given, allowed in (
+        ("bad.npz", "a sound .npz file; .*"),
+        ("one.npz", "a sound .npz file; .*"),
+        (".", "a sound .npz file; .*"),
+        ("none.npz", "an existing .npz file"),
+    ):
+        told = rf"--weights: given .*{re.escape(given)}.*, allowed: {allowed}"
+        refused(here("--weights", given), 2, told)
 
 
 # What is written
@@ -619,13 +598,10 @@ def test_the_documents_say_what_the_command_says(here, table: str, tmp_path) -> 
         table, "--targets", "t", "--hidden", 2, "--lr", 60, "--epochs", 1000, "--seconds", 600
     )
     assert done.stdout.startswith(mine + "\n")
-    trajectory = retrain(Setup(problem="xor", hidden=(2,), lr=2, epochs=1000), 1)
-    arrays = {
-        f"{n}{i}": values
-        for i, pair in enumerate(trajectory.initial)
-        for n, values in zip("Wb", pair, strict=True)
-    }
-    np.savez(tmp_path / "own.npz", **arrays)
+    np.savez(
+        tmp_path / "own.npz",
+        **by_name(retrain(Setup(problem="xor", hidden=(2,), lr=2, epochs=1000), 1).initial, True),
+    )
     done = here(
         "xor", "--hidden", 2, "--lr", 2, "--epochs", 1000, "--weights", "own.npz", "--seconds", 600
     )

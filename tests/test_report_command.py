@@ -289,25 +289,24 @@ class TestLatestSweep:
         refused(here("report", "store"), 3, why)
         assert here("report", "store", "--all-runs").returncode == 0
 
-    def test_not_complete_and_more_than_asked_for(self, here, store):
-        text = (store / "sweep.toml").read_text()
-        for seeds, said in (
-            (80, "Not complete: 160 of the 320 requested runs"),
-            (9, "There are more seeds than the 9 that the sweep requests"),
-        ):
-            (store / "sweep.toml").write_text(text.replace("seeds = 40", f"seeds = {seeds}"))
-            assert here("report", "store").returncode == 0
-            assert said in page(store)
-
-    def test_more_seeds_of_some_setups_are_asked_for(self, here, store):
-        text = (store / "sweep.toml").read_text()
-        for seeds, said in (
-            ([40, 40, 41, 40], "Not complete: 160 of the 161 requested runs"),
-            ([40, 39, 40, 40], "There are more seeds of some setups than the sweep requests"),
-        ):
-            (store / "sweep.toml").write_text(f"{text}seeds = {seeds}\n")
-            assert here("report", "store").returncode == 0
-            assert said in page(store)
+    @pytest.mark.parametrize(
+        ("seeds", "of_each", "said"),
+        [
+            (80, "", "Not complete: 160 of the 320 requested runs"),
+            (9, "", "There are more seeds than the 9 that the sweep requests"),
+            (40, [40, 40, 41, 40], "Not complete: 160 of the 161 requested runs"),
+            (
+                40,
+                [40, 39, 40, 40],
+                "There are more seeds of some setups than the sweep requests",
+            ),
+        ],
+    )
+    def test_not_complete_and_more_than_asked_for(self, here, store, seeds, of_each, said):
+        text = (store / "sweep.toml").read_text().replace("seeds = 40", f"seeds = {seeds}")
+        (store / "sweep.toml").write_text(f"{text}seeds = {of_each}\n" if of_each else text)
+        assert here("report", "store").returncode == 0
+        assert said in page(store)
 
     @pytest.mark.parametrize(
         "text",

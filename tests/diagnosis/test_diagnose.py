@@ -733,12 +733,7 @@ def test_own_weights_are_trained_as_a_seed_of_the_same_weights_and_order(
     setup: Setup, tmp_path
 ) -> None:
     trajectory = retrain(setup, 5)
-    arrays = {
-        f"{name}{layer}": values
-        for layer, pair in enumerate(trajectory.initial)
-        for name, values in zip("Wb", pair, strict=True)
-    }
-    np.savez(tmp_path / "own.npz", **arrays)
+    np.savez(tmp_path / "own.npz", **lane_group.by_name(trajectory.initial, True))
     placed = own_weights.place(
         setup, own_weights.read(tmp_path / "own.npz", setup), fresh(setup, 400)
     )

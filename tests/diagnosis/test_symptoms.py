@@ -246,23 +246,20 @@ def test_changes_are_ranked_by_mended_less_broken() -> None:
     assert (found["p_holm"] >= found["p"]).all()
 
 
-def test_first_is_the_cheapest_of_what_is_as_good_as_the_best() -> None:
-    assert table((400, 0, 10, "dear"), (399, 0, 1, "cheap"))["change"].tolist()[:2] == [
-        "cheap",
-        "dear",
-    ]
-    assert table((400, 0, 10, "dear"), (200, 0, 1, "cheap"))["change"].tolist()[:2] == [
-        "dear",
-        "cheap",
-    ]
-    assert table((400, 0, 1, "a"), (400, 0, 1, "b"))["change"].tolist()[:2] == [
-        "a",
-        "b",
-    ]  # as they were tried
-    assert table((390, 0, 1, "a"), (400, 0, 1, "b"))["change"].tolist()[:2] == [
-        "b",
-        "a",
-    ]  # at equal cost the better
+@pytest.mark.parametrize(
+    ("rows", "first"),
+    [
+        ([(400, 0, 10, "dear"), (399, 0, 1, "cheap")], ["cheap", "dear"]),
+        ([(400, 0, 10, "dear"), (200, 0, 1, "cheap")], ["dear", "cheap"]),
+        ([(400, 0, 1, "a"), (400, 0, 1, "b")], ["a", "b"]),  # as they were tried
+        ([(390, 0, 1, "a"), (400, 0, 1, "b")], ["b", "a"]),  # at equal cost the better
+    ],
+)
+def test_first_is_the_cheapest_of_what_is_as_good_as_the_best(rows, first) -> None:
+    assert table(*rows)["change"].tolist()[:2] == first
+
+
+def test_the_others_follow_by_what_they_fix() -> None:
     rest = table(
         (400, 0, 1, "first"), (100, 0, 10, "dear"), (100, 0, 1, "cheap"), (120, 0, 10, "more")
     )
@@ -434,15 +431,14 @@ def test_weights_that_do_not_fit_are_told() -> None:
         )
         return "\n".join(caught.value.lines)
 
-    assert "W0: given shape (2, 3), which is transposed: W[out, in], needed: (3, 2)" in refused(
-        W0=np.ones((2, 3))
-    )
-    assert "b1: given shape (2,), needed: (1,)" in refused(b1=np.ones(2))
-    assert "b1: given nothing, needed: an array of shape (1,)" in refused(b1=None)
-    assert "W1: given no numbers" in refused(W1=np.array([["a", "b", "c"]]))
-    assert "W0: given 1 values that are not finite, needed: none" in refused(
-        W0=np.array([[np.nan, 0], [0, 0], [0, 0]])
-    )
+    for name, values, told in (
+        ("W0", np.ones((2, 3)), "shape (2, 3), which is transposed: W[out, in], needed: (3, 2)"),
+        ("b1", np.ones(2), "shape (2,), needed: (1,)"),
+        ("b1", None, "nothing, needed: an array of shape (1,)"),
+        ("W1", np.array([["a", "b", "c"]]), "no numbers"),
+        ("W0", np.array([[np.nan, 0], [0, 0], [0, 0]]), "1 values that are not finite, needed: no"),
+    ):
+        assert f"{name}: given {told}" in refused(**{name: values})
     assert "W2: given, but the network has 2 layers, 0 to 1; needed: none" in refused(
         W2=np.ones((1, 1))
     )

@@ -129,18 +129,22 @@ def test_half_a_file_is_found(store):
         Store(store.path).open()  # the first file of all
 
 
-def test_a_file_that_cannot_be_read_is_not_called_damaged(store, monkeypatch):
-    """Nobody should move it away."""
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_cannot_be_read_is_neither_damaged_nor_empty(store, monkeypatch, folder):
+    """Nobody should move a file away; what a folder holds would be trained again."""
     path = store.publish(ONE, 0, rows())
-    locked = PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-    monkeypatch.setattr(Path, "read_bytes", raising(locked))
-    for read in (
-        lambda: read_all(store.path),
-        store.check_files,
-        store.check_usable,
-        lambda: store.run(ONE, 0),
-    ):
-        with pytest.raises(StoreError, match=f"{path.name} cannot be read: Permission denied"):
+    reads = [store.check_usable, lambda: read_all(store.path)]
+    if folder:
+        error = OSError(errno.EIO, os.strerror(errno.EIO), store.runs)
+        monkeypatch.setattr(os, "listdir", raising(error))
+        reads, told = [*reads, store.present], "Input/output error"
+    else:
+        error = PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        monkeypatch.setattr(Path, "read_bytes", raising(error))
+        reads += [store.check_files, lambda: store.run(ONE, 0)]
+        told = f"{path.name} cannot be read: Permission denied"
+    for read in reads:
+        with pytest.raises(OSError if folder else StoreError, match=told):
             read()
 
 
@@ -149,16 +153,6 @@ def test_runs_alone_make_a_store(store):
     store.publish(ONE, 0, rows())
     (store.path / "figures").mkdir()
     store.check_usable()
-
-
-def test_a_folder_of_runs_that_cannot_be_read_is_not_an_empty_one(store, monkeypatch):
-    """What it holds would be trained again, and be there twice."""
-    store.publish(ONE, 0, rows())
-    broken = OSError(errno.EIO, os.strerror(errno.EIO), store.runs)
-    monkeypatch.setattr(os, "listdir", raising(broken))
-    for read in (store.present, store.check_usable, lambda: read_all(store.path)):
-        with pytest.raises(OSError, match="Input/output error"):
-            read()
 
 
 def test_a_store_without_runs_says_so(store, tmp_path):
