@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from commands import names, raising
 from numba import config
-from stores import opened, seeds_of_blocks, stamps
+from stores import digests, opened, rows_of, seeds_of_blocks, stamps
 
 import fastbp
 from fastbp import Sweep
@@ -24,7 +24,6 @@ from fastbp.engine import rows as rows_module
 from fastbp.schema.columns import COLUMNS, schema
 from fastbp.schema.errors import StoreError, StoreFullError
 from fastbp.store.digest import digest
-from fastbp.store.parquet import read_all
 from fastbp.store.store import Store
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
@@ -62,17 +61,6 @@ def drive(of: Sweep, store: Store | None = None, **options: Any) -> driver.Train
 
 def ids(of: Sweep) -> list[str]:
     return [setup.identity() for setup in of.setups]
-
-
-def digests(rows: pa.Table) -> dict[str, str]:
-    """Of all rows of each setup, however they were cut into files."""
-    texts = rows["setup"].combine_chunks().cast(pa.string())
-    seeds = rows["seed"].to_numpy()
-    found = {}
-    for setup in sorted(set(texts.to_pylist())):
-        own = np.flatnonzero(texts.to_numpy(zero_copy_only=False) == setup)
-        found[setup] = digest(rows.take(own[np.argsort(seeds[own])]))
-    return found
 
 
 def listed(frame: pd.DataFrame) -> list[list[Any]]:
@@ -142,9 +130,7 @@ def test_a_file_of_several_blocks_has_the_rows_of_its_blocks(in_memory, store, m
     assert {(start, count) for ranges in store.present().values() for start, count in ranges} == {
         (0, 700)
     }
-    assert digests(read_all(store.path)) == digests(
-        pa.Table.from_pandas(in_memory, schema=schema())
-    )
+    assert rows_of(store.path) == digests(pa.Table.from_pandas(in_memory, schema=schema()))
 
 
 def test_rows_do_not_depend_on_where_seeds_start(in_memory):
@@ -190,7 +176,7 @@ def test_a_store_extends_by_seeds_and_by_values(tmp_path):
         drive(sweep(900, grid=wide), bits).runs,
     ]
     assert made_here == [100, 600 + 3 * 700, 4 * 200 + 2 * 400, 2 * 500]
-    assert digests(read_all(bits.path)) == digests(read_all(once.path))
+    assert rows_of(bits.path) == rows_of(once.path)
 
 
 @pytest.mark.parametrize("sequence", [(3, 2, 1, 0), (1, 3, 0, 2), (2, 0, 3, 1)])
@@ -208,7 +194,7 @@ def test_extended_in_any_sequence_a_store_is_as_if_made_at_once(tmp_path, sequen
     )
     assert trained == 6 * 900
     drive(sweep(900, grid=wide), once)
-    assert digests(read_all(bits.path)) == digests(read_all(once.path))
+    assert rows_of(bits.path) == rows_of(once.path)
 
 
 def test_a_run_returns_its_own_rows_of_a_larger_store(in_memory, tmp_path):

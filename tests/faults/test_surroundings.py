@@ -7,26 +7,31 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import hears_signals, in_process, refused, succeeded
+from commands import (
+    MODULE,
+    PATIENCE,
+    command,
+    environment,
+    hears_signals,
+    in_process,
+    refused,
+    succeeded,
+)
 from numba import config
 from stores import ROOT, few_lanes, rows_of, unchanged
 
 import fastbp
-from fastbp.kernels import code_cache
 from fastbp.store.store import Store
 from fastbp.sweep import main
 
-MODULE = [sys.executable, "-m", "fastbp.sweep"]
 pytestmark = pytest.mark.jit  # what surrounds the command is the same without
 
 here = in_process(main)
-PATIENCE = 200
 
 trains = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
 
@@ -56,35 +61,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int
 def file(tmp_path: Path) -> Path:
     (tmp_path / "mine.toml").write_text(SWEEP)
     return tmp_path / "mine.toml"
-
-
-def environment(**more: str) -> dict[str, str]:
-    """With compiled code where it is, though there be no home."""
-    folder = code_cache.cache_folder()
-    return (
-        os.environ
-        | {"PYTHONPATH": str(ROOT)}
-        | ({"FASTBP_CACHE_DIR": str(folder.parent)} if folder else {})
-        | more
-    )
-
-
-def command(
-    *arguments: str | Path, cwd: Path, program: list[str] | None = None, **more: object
-) -> subprocess.CompletedProcess[str]:
-    """Run it to its end, which leaves no traceback."""
-    more = {"env": environment(), "stdin": subprocess.DEVNULL} | more
-    done = subprocess.run(
-        [*(program or MODULE), *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        **more,
-    )
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def complete(done: subprocess.CompletedProcess[str], *said: str) -> None:

@@ -18,6 +18,7 @@ from pages import without_png
 from stores import few_lanes
 
 import fastbp
+from fastbp.kernels import code_cache
 from fastbp.store.store import Store
 
 ROOT = Path(fastbp.__file__).parents[1]
@@ -100,7 +101,10 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *patterns: str) -
 
 
 def environment(**more: str) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT)} | more
+    """With compiled code where it is, even if there is no home."""
+    folder = code_cache.cache_folder()
+    cache = {"FASTBP_CACHE_DIR": str(folder.parent)} if folder else {}
+    return os.environ | {"PYTHONPATH": str(ROOT)} | cache | more
 
 
 def hears_signals(then: Callable[[], None] = lambda: None) -> Callable[[], None]:

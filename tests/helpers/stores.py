@@ -24,9 +24,13 @@ ROOT = Path(fastbp.__file__).parents[1]
 
 
 def rows_of(path: Path) -> dict[str, tuple[int, str]]:
+    """As `digests`, of a store."""
+    return digests(read_all(path))
+
+
+def digests(rows: pa.Table) -> dict[str, tuple[int, str]]:
     """How many rows each setup has, and their digest in the order of seeds. Every seed is there
     once."""
-    rows = read_all(path)
     found = {}
     for setup in rows["setup"].unique().to_pylist():
         own = rows.filter(pc.equal(rows["setup"].cast(pa.string()), setup)).sort_by("seed")
