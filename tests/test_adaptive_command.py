@@ -18,7 +18,6 @@ from commands import (
     tables_of,
     until,
 )
-from numba import config
 from stores import rows_of
 
 import fastbp
@@ -30,7 +29,6 @@ from fastbp.sweep import main
 
 here = in_process(main)
 
-trains = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
 
 KEYS = (
     "lr, init_scale, momentum, weight_decay, prime_offset, target_margin, tolerance, updates, "
@@ -63,7 +61,7 @@ def seeds_of(store: Path) -> int:
 # --until-width
 
 
-@trains
+@pytest.mark.jit
 def test_seeds_are_trained_until_every_share_is_narrow(file, tmp_path, here):
     done = succeeded(here(file, "--until-width", "0.06", "--set", "lr=[0.5,2]"))
     store = tmp_path / "results" / "mine"
@@ -97,7 +95,7 @@ def test_seeds_are_trained_until_every_share_is_narrow(file, tmp_path, here):
     assert "Not complete" not in (store / "report.html").read_text()
 
 
-@trains
+@pytest.mark.jit
 def test_again_it_trains_nothing_and_prints_the_same(file, tmp_path, here):
     first = here(file, "--until-width", "0.06", "--no-report")
     kept = (tmp_path / "results" / "mine" / "sweep.toml").read_bytes()
@@ -115,7 +113,7 @@ def test_again_it_trains_nothing_and_prints_the_same(file, tmp_path, here):
     assert seeds_of(tmp_path / "results" / "mine") > told["runs"]
 
 
-@trains
+@pytest.mark.jit
 def test_what_is_there_already_changes_nothing_of_where_it_stops(file, tmp_path, here):
     """As after a kill in the middle of any round."""
     here(file, "-o", "whole", "--until-width", "0.05", "--no-report")
@@ -130,7 +128,7 @@ def test_what_is_there_already_changes_nothing_of_where_it_stops(file, tmp_path,
     assert "has more seeds than" in more.stderr
 
 
-@trains
+@pytest.mark.jit
 @pytest.mark.parametrize(
     "options",
     [["--until-width", "0.03"], ["--bisect", "lr", "--seeds", "1000"]],
@@ -152,14 +150,14 @@ def test_a_killed_one_goes_on_and_prints_the_same(file, tmp_path, here, options)
     ).read_bytes()
 
 
-@trains
+@pytest.mark.jit
 def test_an_interrupted_one_says_how_to_go_on(file, tmp_path):
     with started(file.name, "--until-width", "0.0002", "-o", "store", cwd=tmp_path) as process:
         until(lambda: len(names(tmp_path / "store")) > 2, process)
         assert "--until-width 0.0002 -o store" in stopped(process, 15)
 
 
-@trains
+@pytest.mark.jit
 def test_the_most_seeds_are_told_and_where_they_end_it_ends(file, tmp_path, here, monkeypatch):
     done = here(file, "--until-width", "0.05", "--no-report")
     assert (
@@ -182,7 +180,7 @@ def test_the_most_seeds_are_told_and_where_they_end_it_ends(file, tmp_path, here
     )
 
 
-@trains
+@pytest.mark.jit
 def test_seeds_end_at_the_last_one(file, tmp_path, here):
     file.write_text(SWEEP.replace("300", f"{{start = {LAST_SEED - 400}, count = 200}}"))
     done = ended(here(file, "--until-width", "0.01", "--no-report"), 1)
@@ -207,7 +205,7 @@ def test_a_dry_run_says_what_the_most_seeds_would_take(file, tmp_path, here, mon
 # --bisect
 
 
-@trains
+@pytest.mark.jit
 def test_the_rate_where_half_converge_is_found(file, tmp_path, here):
     done = succeeded(here(file, "--bisect", "lr"))
     (line,) = answer_of(done.stdout)
@@ -248,7 +246,7 @@ def test_the_rate_where_half_converge_is_found(file, tmp_path, here):
     assert "complete already, nothing to train" in same.stderr
 
 
-@trains
+@pytest.mark.jit
 def test_each_setting_has_its_line(file, tmp_path, here):
     options = [
         "--set",
@@ -270,7 +268,7 @@ def test_each_setting_has_its_line(file, tmp_path, here):
     assert fastbp.load(tmp_path / "out")["lr"].between(1, 4).all()
 
 
-@trains
+@pytest.mark.jit
 def test_the_budget_where_half_converge_is_found(file, tmp_path, here):
     lines = [
         answer_of(here(file, "--bisect", key, "-o", key, "--no-report").stdout)[0]
@@ -281,7 +279,7 @@ def test_the_budget_where_half_converge_is_found(file, tmp_path, here):
     assert fastbp.load(tmp_path / "updates")["epochs"].isna().all()
 
 
-@trains
+@pytest.mark.jit
 def test_of_a_file_problem_it_is_found_from_any_folder(tmp_path, here):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "xor.csv").write_text("a,b,y\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n")
@@ -297,7 +295,7 @@ def test_of_a_file_problem_it_is_found_from_any_folder(tmp_path, here):
     assert rows_of(tmp_path / "results" / "mine") == first
 
 
-@trains
+@pytest.mark.jit
 def test_where_there_is_no_such_value_it_says_so(file, here):
     done = succeeded(
         here(file, "--bisect", "lr", "--set", "lr=[0.01,0.02]", "--no-report", "--seeds", "50")
@@ -354,7 +352,7 @@ def test_bad_usage_is_one_line_a_mistake_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == [file]
 
 
-@trains
+@pytest.mark.jit
 def test_blocks_that_fail_end_it_with_what_there_is(file, here, monkeypatch):
     train = block.train_at_once
 
@@ -372,7 +370,7 @@ def test_blocks_that_fail_end_it_with_what_there_is(file, here, monkeypatch):
         assert last.startswith(("One setup", "Each change", "No two"))
 
 
-@trains
+@pytest.mark.jit
 def test_damage_is_told_with_its_file(file, tmp_path, here):
     here(file, "-o", "store", "--until-width", "0.05", "--no-report")
     path = max((tmp_path / "store" / "runs").iterdir())

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from numba import config
 
 import fastbp
 from fastbp import replay
 from fastbp.schema.columns import COLUMNS
 from fastbp.sweep import main
 
-pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
+pytestmark = pytest.mark.jit  # trains for minutes without
 
 SWEEP = """
 title = "Does scaling the inputs matter on iris?"

@@ -9,9 +9,8 @@ import pyarrow as pa
 import pytest
 from commands import any_command, ended, helps, in_process, raising, refused, succeeded
 from fake_runs import replaced, runs
-from stores import contents_of, opened, publish, rows_of, strangers, unchanged
+from stores import XOR, contents_of, opened, publish, rows_of, strangers, unchanged
 
-from fastbp.config.setup import Setup
 from fastbp.engine import forecast, integrity, machine
 from fastbp.merge import main
 from fastbp.schema.keys import NUMERICS_VERSION
@@ -20,7 +19,6 @@ from fastbp.store.store import Store
 here = in_process(main)
 command = in_process(any_command)
 
-XOR = Setup(problem="xor", hidden=(2,), updates=20)
 
 SWEEP = """
 seeds = 10

@@ -10,7 +10,6 @@ import oracle
 import pandas as pd
 import pytest
 from commands import any_command, in_process, succeeded
-from numba import config
 
 import fastbp
 from fastbp.analysis.counts import count_runs
@@ -20,7 +19,6 @@ from fastbp.store.provenance import latest_sweep
 
 here = in_process(any_command)
 
-trains = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "sweeps" / "published").glob("*.toml"))
@@ -89,7 +87,7 @@ def test_protocols_have_conventions() -> None:
         assert all(one in others.published for one in sweep.published if one.figure != "limit")
 
 
-@trains
+@pytest.mark.jit
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_published_figures_come_out(name: str, here, tmp_path: Path) -> None:
     done = succeeded(
@@ -105,7 +103,7 @@ def test_published_figures_come_out(name: str, here, tmp_path: Path) -> None:
     assert count in done.stdout
 
 
-@trains
+@pytest.mark.jit
 def test_what_the_page_tells_comes_out_of_fewer_seeds(here, tmp_path: Path) -> None:
     """Each of our figures in docs/published.md lies where a smaller run says."""
     text = (ROOT / "docs" / "published.md").read_text("utf-8")
@@ -127,7 +125,7 @@ def test_what_the_page_tells_comes_out_of_fewer_seeds(here, tmp_path: Path) -> N
             assert row["ours_low"] - wide <= ours <= row["ours_high"] + wide, (name, figure)
 
 
-@trains
+@pytest.mark.jit
 @pytest.mark.parametrize(("name", "most"), [("hamey-1992-xor", 120), ("hamey-1992-encoder", 140)])
 def test_the_textbook_network_converges_at_the_same_epochs(name: str, most: int) -> None:
     """Plain NumPy, one network at a time, looked at after each update: what is counted is what the
@@ -165,7 +163,7 @@ def mine(tmp_path: Path) -> Path:
     return path
 
 
-@trains
+@pytest.mark.jit
 def test_a_sweep_of_ones_own(mine: Path, here, tmp_path: Path) -> None:
     done = here("sweep", mine)
     store = tmp_path / "results" / "mine"
@@ -204,7 +202,7 @@ def test_a_sweep_of_ones_own(mine: Path, here, tmp_path: Path) -> None:
     assert not (store / "published.csv").exists()
 
 
-@trains
+@pytest.mark.jit
 def test_budgets_in_updates_are_counted_in_epochs_too(here, tmp_path: Path) -> None:
     """Online, an epoch of xor has four updates; of batches of three, two."""
     figure = 'source = "x"\nfigure = "mean"\nvalue = 50\nruns = 9\n'

@@ -27,21 +27,15 @@ from commands import (
     without_imports,
 )
 from fake_runs import replaced
-from numba import config
-from stores import contents_of, file_of, flip, opened, trained, unchanged
+from stores import SHORT, SOON, contents_of, file_of, flip, opened, trained, unchanged
 
-import fastbp
 from fastbp.config.setup import Setup
 from fastbp.engine import block, stored_run
 from fastbp.engine import rows as rows_module
 from fastbp.replay import main
 
-ROOT = Path(fastbp.__file__).parents[1]
-JIT = not config.DISABLE_JIT
 here = in_process(main, png=True)
 
-SHORT = Setup(problem="xor", hidden=(2,), lr=2, updates=23)
-SOON = Setup(problem="table:01", hidden=(1,), lr=8, eval_every=1, stop="converged", updates=41)
 LONG = Setup(problem="xor", updates=10_000_000)
 
 
@@ -277,16 +271,20 @@ def test_help(here):
 # In a process of its own
 
 
-PROGRAM = [sys.executable, "-X", "importtime", "-m", "fastbp.replay"]
+def program(name: str) -> list[str]:
+    return [sys.executable, "-X", "importtime", "-m", f"fastbp.{name}"]
 
 
-@pytest.mark.skipif(not JIT, reason="trains for minutes without the JIT")
+@pytest.mark.jit
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_long_run_ends_at_once(tmp_path, number):
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("replay", [LONG.identity(), "1"]), ("verify", ["--replay", "1"])]
+)
+def test_a_long_run_ends_at_once(tmp_path, name, arguments, number):
     # as it would be, but for the time that it takes
     row = rows_module.to_arrow(LONG, 0, block.train(SHORT, 0, 1))
     opened(tmp_path / "store").publish(LONG.identity(), 0, row)
-    with started("store", LONG.identity(), "1", cwd=tmp_path, program=PROGRAM) as process:
+    with started("store", *arguments, cwd=tmp_path, program=program(name)) as process:
         until_it_imports(process, "fastbp.engine.stored_run")  # training is next
         until_it_computes(process)
         err = stopped(process, number)
@@ -294,16 +292,20 @@ def test_a_long_run_ends_at_once(tmp_path, number):
     assert not (tmp_path / "store" / "replays").exists()
 
 
+@pytest.mark.jit  # without, another process would train in more lanes
 def test_a_full_disk_ends_with_4(store, tmp_path):
     """A limit on the size of files stands in for the disk."""
-    if not JIT:
-        pytest.skip("another process would train in more lanes")
 
-    def little_room() -> None:
+    def no_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, resource.RLIM_INFINITY))
 
     with started(
-        "store", SHORT.identity(), "1", cwd=tmp_path, program=PROGRAM, preexec_fn=little_room
+        "store",
+        SHORT.identity(),
+        "1",
+        cwd=tmp_path,
+        program=program("replay"),
+        preexec_fn=no_room,
     ) as process:
         out, err = process.communicate(timeout=PATIENCE)
     (line,) = without_imports(err)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from commands import PATIENCE, ended, in_process, names, refused, started, succeeded, until
-from numba import config
 from stores import opened
 
 from fastbp.cli import terminal
@@ -91,7 +90,7 @@ stop = "converged"
 """
 
 
-@pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
+@pytest.mark.jit
 def test_the_second_run_prints_the_same_answer(folder, tmp_path, here):
     """The answer about a plane of weights is there, though its page is not made again."""
     (folder / "zero.toml").write_text(PLANE)
@@ -236,7 +235,7 @@ def test_what_cannot_be_written_ends_it(folder, tmp_path, here):
     )
 
 
-@pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
+@pytest.mark.jit
 def test_an_interrupted_command_says_how_to_go_on_and_does(folder, tmp_path, here):
     (folder / "zero.toml").write_text(sweep("Long?", seeds=200_000, updates=200_000))
     with started("--all", "sweeps", cwd=tmp_path) as process:

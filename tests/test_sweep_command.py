@@ -37,7 +37,6 @@ from commands import (
     until_it_imports,
     without_imports,
 )
-from numba import config
 from stores import flip, opened, tree, unchanged
 
 import fastbp
@@ -55,7 +54,6 @@ from fastbp.sweep import main
 SCRIPT = Path(sysconfig.get_path("scripts")) / "fastbp"
 here = in_process(main)
 
-trains = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
 
 SWEEP = """
 title = "Is it the rate?"
@@ -129,7 +127,7 @@ def assert_shown(text: str, share: float) -> None:
         )
 
 
-@trains
+@pytest.mark.jit
 def test_the_founding_sweep_trains_and_says_so(founding, store, runs):
     assert founding.returncode == 0
     assert len(runs) == 8 * 64
@@ -149,7 +147,7 @@ def test_the_founding_sweep_trains_and_says_so(founding, store, runs):
     assert files <= {entry.name for entry in store.iterdir()}
 
 
-@trains
+@pytest.mark.jit
 def test_the_table_agrees_with_pandas(founding, runs):
     table = table_of(founding.stdout)
     assert len(table) == 8
@@ -172,7 +170,7 @@ def test_the_table_agrees_with_pandas(founding, runs):
         assert number(low) <= 100 * shares["converged"] <= number(high)
 
 
-@trains
+@pytest.mark.jit
 def test_the_sentences_agree_with_pandas(founding, won):
     """fixed, broken and the difference of each single change, paired by seed."""
     start = {"order": "random", "lr": 0.2, "updates": 999}
@@ -214,7 +212,7 @@ def test_the_sentences_agree_with_pandas(founding, won):
         assert [min(shown), max(shown)] == pytest.approx([min(rest), max(rest)], abs=0.051)
 
 
-@trains
+@pytest.mark.jit
 def test_summary_csv_agrees_with_pandas(store, runs):
     summary = pd.read_csv(store / "summary.csv", dtype={"setup": str})
     assert list(summary.columns[:5]) == [*KEYS, "setup", "runs"]
@@ -240,7 +238,7 @@ def test_summary_csv_agrees_with_pandas(store, runs):
         )
 
 
-@trains
+@pytest.mark.jit
 def test_contrasts_csv_agrees_with_pandas(store, won):
     contrasts = pd.read_csv(store / "contrasts.csv")
     assert len(contrasts) == 12
@@ -259,7 +257,7 @@ def test_contrasts_csv_agrees_with_pandas(store, won):
         assert row["p"] <= row["p_holm"] <= 1
 
 
-@trains
+@pytest.mark.jit
 def test_the_picture_names_each_setup_and_counts_its_runs(store):
     assert (store / "figures" / "outcomes.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     root = ElementTree.parse(store / "figures" / "outcomes.svg").getroot()
@@ -274,7 +272,7 @@ def test_the_picture_names_each_setup_and_counts_its_runs(store):
         assert (outcome in texts) == bool(summary[outcome.replace("-", "_")].any())
 
 
-@trains
+@pytest.mark.jit
 def test_how_it_was_made_is_written_down(store):
     (made,) = json.loads((store / "made.json").read_text())
     assert made["runs"] == 512
@@ -286,7 +284,7 @@ def test_how_it_was_made_is_written_down(store):
     assert made["versions"]["fastbp"] == fastbp.__version__
 
 
-@trains
+@pytest.mark.jit
 def test_again_it_says_that_it_is_complete_and_prints_the_same(founding, folder, store):
     before = {file: file.stat().st_mtime_ns for file in (store / "runs").iterdir()}
     kept = {
@@ -328,7 +326,7 @@ def test_a_picture_is_drawn_again_only_where_it_would_change(tmp_path, here):
     assert drawn("--seeds", "4")
 
 
-@trains
+@pytest.mark.jit
 def test_json_is_one_object_that_agrees_with_the_runs(founding, folder, store, runs):
     done = succeeded(command("founding", "--seeds", "64", "--json", cwd=folder), stderr="")
     assert done.stdout.count("\n") == 1
@@ -352,7 +350,7 @@ def file(tmp_path):
     return path
 
 
-@trains
+@pytest.mark.jit
 def test_a_file_goes_into_a_folder_of_its_name(file, tmp_path):
     done = succeeded(command(file.name, cwd=tmp_path))
     assert len(pd.read_parquet(tmp_path / "results" / "mine" / "runs")) == 4 * 500
@@ -361,7 +359,7 @@ def test_a_file_goes_into_a_folder_of_its_name(file, tmp_path):
     assert "Is it the rate?" in svg
 
 
-@trains
+@pytest.mark.jit
 def test_options_change_the_sweep(file, tmp_path, here):
     options = [
         "--set",
@@ -385,7 +383,7 @@ def test_options_change_the_sweep(file, tmp_path, here):
     assert not (tmp_path / "results").exists()
 
 
-@trains
+@pytest.mark.jit
 def test_more_seeds_and_values_extend_a_store(file, tmp_path, here):
     wide = ["--seeds", "50", "--set", "lr=[0.5,1,2]", "--no-report"]
     more = ["--seeds", "50", "--no-report"]
@@ -400,14 +398,14 @@ def test_more_seeds_and_values_extend_a_store(file, tmp_path, here):
     pd.testing.assert_frame_equal(once, bits)
 
 
-@trains
+@pytest.mark.jit
 @pytest.mark.skipif(not SCRIPT.exists(), reason="fastbp is not installed, only importable")
 def test_the_console_script_is_the_same_command(founding, folder):
     done = command("sweep", "--seeds", "64", cwd=folder, program=[str(SCRIPT)])
     succeeded(done, stdout=founding.stdout)
 
 
-@trains
+@pytest.mark.jit
 def test_a_folder_named_like_a_sweep_is_no_sweep(tmp_path, here):
     (tmp_path / "founding").mkdir()
     succeeded(here("-o", "founding", "--seeds", "2", "--set", "updates=10"))
@@ -690,7 +688,7 @@ def test_a_dry_run_refuses_what_a_sweep_refuses(tmp_path, here, folder):
     refused(here("-o", folder, "--dry-run"), 3, f"{folder} is a .*, not a store: choose .*-o DIR")
 
 
-@trains
+@pytest.mark.jit
 def test_damage_is_told_with_its_file(file, tmp_path, here):
     options = ["-o", "store", "--seeds", "10", "--no-report"]
     here(file, *options)
@@ -709,7 +707,7 @@ def test_damage_is_told_with_its_file(file, tmp_path, here):
     assert "10 runs trained" in succeeded(here(file, *options)).stderr
 
 
-@trains
+@pytest.mark.jit
 def test_seeds_that_are_there_twice_are_told(file, tmp_path, here):
     options = ["-o", "store", "--seeds", "10", "--no-report"]
     here(file, *options)
@@ -723,7 +721,7 @@ def test_seeds_that_are_there_twice_are_told(file, tmp_path, here):
     refused(here(file, *options), 3, told)
 
 
-@trains
+@pytest.mark.jit
 def test_a_full_disk_ends_with_4_and_can_be_gone_on_from(file, tmp_path, here):
     """A limit on the size of files stands in for the disk."""
 
@@ -736,7 +734,7 @@ def test_a_full_disk_ends_with_4_and_can_be_gone_on_from(file, tmp_path, here):
     assert here(file, "-o", "store", "--seeds", "2000").returncode == 0
 
 
-@trains
+@pytest.mark.jit
 def test_blocks_that_fail_are_told_and_the_rest_is_there(file, here, monkeypatch):
     train = block.train_at_once
 
@@ -771,7 +769,7 @@ def test_where_every_block_fails_there_is_no_table(here, monkeypatch):
 # Interruptions
 
 
-@trains
+@pytest.mark.jit
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_long_sweep_ends_at_once_and_says_how_to_go_on(tmp_path, number):
     store = tmp_path / "a store"
@@ -800,7 +798,7 @@ def test_interrupted_while_it_imports(tmp_path, seconds):
     assert line.startswith("interrupted")
 
 
-@trains
+@pytest.mark.jit
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_while_it_compiles(tmp_path, number):
     cold = environment(FASTBP_CACHE_DIR=str(tmp_path / "cache"))
@@ -814,7 +812,7 @@ def test_interrupted_while_it_compiles(tmp_path, number):
 # Where it is run
 
 
-@trains
+@pytest.mark.jit
 def test_whoever_reads_may_leave_early(founding, folder):
     with started("--seeds", "64", cwd=folder) as process:
         process.stdout.close()
@@ -824,7 +822,7 @@ def test_whoever_reads_may_leave_early(founding, folder):
     assert "Error" not in err
 
 
-@trains
+@pytest.mark.jit
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_output_that_cannot_be_written_ends_with_4(founding, folder):
     with (
@@ -836,7 +834,7 @@ def test_output_that_cannot_be_written_ends_with_4(founding, folder):
     assert err == "fastbp: standard output: No space left on device\n"
 
 
-@trains
+@pytest.mark.jit
 def test_a_terminal_without_arrows_gets_ascii(founding, folder):
     succeeded(
         command("--seeds", "64", cwd=folder, env=environment(PYTHONIOENCODING="ascii")),
@@ -844,7 +842,7 @@ def test_a_terminal_without_arrows_gets_ascii(founding, folder):
     )
 
 
-@trains
+@pytest.mark.jit
 def test_where_there_is_no_terminal_nothing_moves_a_cursor_or_has_a_colour(founding, folder):
     done = command(
         "--seeds",
@@ -858,7 +856,7 @@ def test_where_there_is_no_terminal_nothing_moves_a_cursor_or_has_a_colour(found
         assert not re.search(r"[\x00-\x09\x0b-\x1f]", text)
 
 
-@trains
+@pytest.mark.jit
 def test_on_a_terminal_progress_is_one_line_that_is_written_over(tmp_path):
     ours, theirs = pytest.importorskip("pty").openpty()
     with started("--seeds", "1000000", "-o", "store", cwd=tmp_path, stderr=theirs) as process:
@@ -881,7 +879,7 @@ def test_on_a_terminal_progress_is_one_line_that_is_written_over(tmp_path):
     assert said.endswith("-o store\r\n")
 
 
-@trains
+@pytest.mark.jit
 def test_a_folder_that_cannot_be_written_is_no_matter(tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)

@@ -4,8 +4,6 @@ sound."""
 import os
 import re
 import shutil
-import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,34 +16,31 @@ from commands import (
     in_process,
     raising,
     refused,
-    started,
-    stopped,
     succeeded,
-    until_it_computes,
-    until_it_imports,
-    without_imports,
 )
 from fake_runs import replaced
-from numba import config
-from stores import contents_of, file_of, flip, opened, strangers, trained, unchanged
+from stores import (
+    SHORT,
+    SOON,
+    contents_of,
+    file_of,
+    flip,
+    opened,
+    strangers,
+    trained,
+    unchanged,
+)
 
 import fastbp
-from fastbp.config.setup import Setup
 from fastbp.engine import block, integrity
-from fastbp.engine import rows as rows_module
 from fastbp.schema.errors import DamagedFileError, StoreError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import parquet
 from fastbp.store.store import Store
 from fastbp.verify import main
 
-JIT = not config.DISABLE_JIT
 here = in_process(main)
 command = in_process(any_command)
-
-SHORT = Setup(problem="xor", hidden=(2,), lr=2, updates=23)
-SOON = Setup(problem="table:01", hidden=(1,), lr=8, eval_every=1, stop="converged", updates=41)
-LONG = Setup(problem="xor", updates=10_000_000)
 
 HINT = (
     r"`fastbp verify store --repair` moves damaged files aside; the same sweep then trains them "
@@ -350,22 +345,3 @@ def test_whoever_reads_a_damaged_store_names_the_file_and_the_repair(command, tm
         again = succeeded(command(*sweep), stdout=whole.stdout)
         assert "4 runs trained" in again.stderr
         assert contents_of(store.runs) == before
-
-
-# In a process of its own
-
-
-@pytest.mark.skipif(not JIT, reason="trains for minutes without the JIT")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_while_it_trains_it_ends_at_once(tmp_path, number):
-    # as it would be, but for the time that it takes
-    row = rows_module.to_arrow(LONG, 0, block.train(SHORT, 0, 1))
-    opened(tmp_path / "store").publish(LONG.identity(), 0, row)
-    with started(
-        "store", "--replay", "1", cwd=tmp_path,
-        program=[sys.executable, "-X", "importtime", "-m", "fastbp.verify"],
-    ) as process:  # fmt: skip
-        until_it_imports(process, "fastbp.engine.stored_run")  # training is next
-        until_it_computes(process)
-        err = stopped(process, number)
-    assert without_imports(err) == ["interrupted"]

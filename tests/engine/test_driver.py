@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from commands import names, raising
-from numba import config
 from stores import digests, opened, rows_of, seeds_of_blocks, stamps
 
 import fastbp
@@ -26,7 +25,7 @@ from fastbp.schema.errors import StoreError, StoreFullError
 from fastbp.store.digest import digest
 from fastbp.store.store import Store
 
-pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
+pytestmark = pytest.mark.jit  # trains for minutes without
 
 GRID = {"order": ["random", "shuffled"], "lr": [0.5, 2]}
 

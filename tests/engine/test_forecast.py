@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from numba import config
 from stores import opened, tree
 
 import fastbp
@@ -20,8 +19,6 @@ from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan
 from fastbp.schema.errors import StoreFullError, SweepError
 from fastbp.store.store import Store
-
-trains = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
 
 GB = 10**9
 
@@ -169,7 +166,7 @@ def test_runs_updates_and_files_are_those_of_the_plan():
             assert found.files == len(planned)
 
 
-@trains
+@pytest.mark.jit
 @pytest.mark.parametrize(
     "setup",
     [
@@ -238,7 +235,7 @@ print(1024 * int(peaks[0]) if peaks else resource.getrusage(resource.RUSAGE_SELF
 """Where there is a /proc, for Linux counts the process that started this one in `ru_maxrss`."""
 
 
-@trains
+@pytest.mark.jit
 def test_memory_is_about_what_was_said():
     setup = {"problem": "table:11101011", "updates": 8}
     environment = os.environ | {"PYTHONPATH": str(Path(fastbp.__file__).parents[1])}
@@ -269,7 +266,7 @@ def test_bytes_in_words(count, said):
 # How long it takes
 
 
-@trains
+@pytest.mark.jit
 def test_time_grows_with_what_is_missing_and_shrinks_with_cores(monkeypatch):
     monkeypatch.setattr(forecast, "slowness", lambda setup: None)
     some = sweep(100_000, {"lr": [0.1, 0.2]}, updates=999)

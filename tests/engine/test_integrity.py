@@ -18,6 +18,8 @@ from fake_runs import coded, replaced, runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores import (
+    PARITY,
+    XOR,
     contents_of,
     few_lanes,
     file_of,
@@ -42,8 +44,6 @@ from fastbp.store.digest import RowsHash, digest
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store
 
-XOR = Setup(problem="xor", hidden=(2,), updates=20)
-PARITY = Setup(problem="parity:3", epochs=5, batch="full", dtype="float32")
 RANGES = [(0, 7), (7, 5), (20, 8)]
 """Seeds of each file."""
 

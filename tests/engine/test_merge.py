@@ -15,7 +15,18 @@ import pytest
 from fake_runs import replaced, runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import contents_of, flip, opened, publish, rows_of, stamps, strangers, unchanged
+from stores import (
+    PARITY,
+    XOR,
+    contents_of,
+    flip,
+    opened,
+    publish,
+    rows_of,
+    stamps,
+    strangers,
+    unchanged,
+)
 
 import fastbp
 from fastbp import Sweep
@@ -30,9 +41,6 @@ from fastbp.store import parquet, provenance
 from fastbp.store.digest import digest
 from fastbp.store.filename import Range
 from fastbp.store.store import Store
-
-XOR = Setup(problem="xor", hidden=(2,), updates=20)
-PARITY = Setup(problem="parity:3", epochs=5, batch="full", dtype="float32")
 
 
 def made(

@@ -22,7 +22,6 @@ from commands import (
     refused,
     succeeded,
 )
-from numba import config
 from stores import ROOT, few_lanes, rows_of, unchanged
 
 import fastbp
@@ -33,7 +32,6 @@ pytestmark = pytest.mark.jit  # what surrounds the command is the same without
 
 here = in_process(main)
 
-trains = pytest.mark.skipif(config.DISABLE_JIT, reason="trains for minutes without the JIT")
 
 SWEEP = """
 title = "Öffnet es sich?"
@@ -80,13 +78,11 @@ def in_shell(streams: str) -> list[str]:
     return ["sh", "-c", f'exec "$0" "$@" {streams}', *MODULE]
 
 
-@trains
 def test_without_a_stdout(undisturbed, tmp_path):
     complete(command(*NO_PAGE, cwd=tmp_path, program=in_shell(">&-")))
     assert rows_of(tmp_path / "store") == undisturbed
 
 
-@trains
 def test_without_any_stream_or_terminal(undisturbed, tmp_path):
     closed = {"program": in_shell("<&- >&- 2>&-"), "start_new_session": True}
     assert command(*NO_PAGE, cwd=tmp_path, **closed).returncode == 0
@@ -95,7 +91,6 @@ def test_without_any_stream_or_terminal(undisturbed, tmp_path):
     assert command("--bogus", cwd=tmp_path, **closed).returncode == 2
 
 
-@trains
 def test_interrupted_without_a_stderr_it_says_so_in_no_other_file(tmp_path):
     """The first file that is opened would have the number of stderr."""
     program = [*in_shell("2>&-"), "--seeds", "1000000", "-o", "store"]
@@ -119,7 +114,6 @@ def test_interrupted_without_a_stderr_it_says_so_in_no_other_file(tmp_path):
     Store(tmp_path / "store").check_files()
 
 
-@trains
 def test_in_the_locale_of_last_resort(undisturbed, tmp_path):
     """Without what Python does by itself to fix it, so that all text is ASCII, names of files
     too."""
@@ -140,13 +134,11 @@ def test_in_the_locale_of_last_resort(undisturbed, tmp_path):
 # Homes and users
 
 
-@trains
 def test_a_home_that_is_none(undisturbed, tmp_path):
     complete(command("mine.toml", "-o", "store", cwd=tmp_path, env=environment(HOME="/dev/null/x")))
     assert rows_of(tmp_path / "store") == undisturbed
 
 
-@trains
 def test_a_user_whom_nobody_knows(undisturbed, tmp_path):
     """Without a name, a home or HOME."""
     unknown = ["unshare", "--user", "--map-user=54321", "--map-group=54321", "env", "--unset=HOME"]
@@ -172,7 +164,6 @@ def powerless() -> list[str]:
     return drop
 
 
-@trains
 def test_an_installation_that_can_only_be_read(undisturbed, tmp_path):
     program = [*powerless(), *MODULE]
     site = tmp_path / "site"
@@ -215,7 +206,6 @@ def test_a_folder_of_results_that_can_only_be_read(tmp_path, folder):
 # Limits
 
 
-@trains
 def test_few_open_files(undisturbed, tmp_path):
     """Fewer than there are setups, files of runs or pictures."""
     rates = [0.5, 2, *range(3, 41)]

@@ -15,16 +15,13 @@ from commands import raising
 from founding_question import answerer, answerer_step, asker, asker_step
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from numba import config
 from student_code import RETURNS, STEPS, Student, backprop, prime, sigma
 
 import fastbp
 from fastbp.gradcheck import check as check_module
 from fastbp.gradcheck.reference import kernel_gradient, random_example
 
-pytestmark = pytest.mark.skipif(
-    bool(config.DISABLE_JIT), reason="the kernels' own gradient, in every lane, as plain Python"
-)
+pytestmark = pytest.mark.jit  # the kernels' own gradient, in every lane
 
 check = fastbp.check_gradients
 LIES = ("flat", "column", "row")

@@ -22,6 +22,11 @@ from fastbp.store.store import Store
 
 ROOT = Path(fastbp.__file__).parents[1]
 
+XOR = Setup(problem="xor", hidden=(2,), updates=20)
+PARITY = Setup(problem="parity:3", epochs=5, batch="full", dtype="float32")
+SHORT = Setup(problem="xor", hidden=(2,), lr=2, updates=23)
+SOON = Setup(problem="table:01", hidden=(1,), lr=8, eval_every=1, stop="converged", updates=41)
+
 
 def rows_of(path: Path) -> dict[str, tuple[int, str]]:
     """As `digests`, of a store."""

@@ -19,8 +19,8 @@ import pytest
 from fake_runs import ONE, OTHER, coded, replaced, rows, runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores import XOR
 
-from fastbp.config.setup import Setup
 from fastbp.schema.columns import COLUMNS, RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
 from fastbp.schema.errors import DamagedFileError, FileError
 from fastbp.schema.outcomes import OUTCOMES
@@ -28,7 +28,6 @@ from fastbp.store import filename, parquet
 from fastbp.store.digest import RowsHash, digest
 from fastbp.store.filename import RunFile
 
-XOR = Setup(problem="xor", hidden=(2,), updates=20)
 SAID = {"fastbp.version": "0", "fastbp.numerics": "7"}
 SEAL = 40
 """Bytes of a seal: eight that name it, and a sha256."""
