@@ -91,8 +91,7 @@ class HistogramBuilder:
 def _below(spread: NDArray[np.float64]) -> Integers:
     """Count the runs below each threshold; NaN sorts last and is below none."""
     first = np.searchsorted(THRESHOLDS, spread, "right")
-    counts: Integers = np.cumsum(np.bincount(first, minlength=len(THRESHOLDS) + 1))[:-1]
-    return counts
+    return np.asarray(np.cumsum(np.bincount(first, minlength=len(THRESHOLDS) + 1))[:-1])
 
 
 def pooled(tables: Iterable[tuple[Integers, Integers]]) -> tuple[Integers, Integers]:

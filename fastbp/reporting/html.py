@@ -1,7 +1,5 @@
 """One HTML file from tables and figures: without scripts, loads nothing, and escapes every text."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -9,17 +7,16 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files as resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fastbp import __version__
 from fastbp.reporting import plots
 from fastbp.reporting.svg import inline
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 
 @dataclass(frozen=True)
@@ -123,9 +120,6 @@ class Drawing:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-    from markupsafe import Markup
-
     environment = Environment(
         loader=FunctionLoader(_template),
         autoescape=True,

@@ -13,20 +13,22 @@ ET.register_namespace("xlink", XLINK)
 _COLOURS = {"#000000": "currentColor", "#ffffff": "var(--page)", "#bbbbbb": "var(--line)"}
 """Colours that change with the colours of the page: black, white and the grey of thin lines."""
 
-_TAGS = (
-    "g",
-    "path",
-    "text",
-    "tspan",
-    "use",
-    "defs",
-    "clipPath",
-    "rect",
-    "image",
-    "polygon",
-    "circle",
-)
-_DRAWN = {f"{{{SVG}}}{tag}" for tag in _TAGS}
+_DRAWN = {
+    f"{{{SVG}}}{tag}"
+    for tag in (
+        "g",
+        "path",
+        "text",
+        "tspan",
+        "use",
+        "defs",
+        "clipPath",
+        "rect",
+        "image",
+        "polygon",
+        "circle",
+    )
+}
 
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _REFERENCE = re.compile(r"#([\w.-]+)")

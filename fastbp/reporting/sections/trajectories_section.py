@@ -16,13 +16,12 @@ MAX_TRAJECTORIES = 6
 def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
     """The evaluations of each replayed run, by its name."""
     traces: dict[str, pd.DataFrame] = {}
-    columns = ["updates", "loss", "spread", "outcome"]
     for path in sorted((data.store / "replays").glob("*.parquet")):
         setup, _, seed = path.stem.partition("-")
         if setup not in data.names or len(traces) == MAX_TRAJECTORIES:
             continue
         with suppress(Exception):  # a damaged file, or one of another program, is not shown
-            trace = pd.read_parquet(path, columns=columns)
+            trace = pd.read_parquet(path, columns=["updates", "loss", "spread", "outcome"])
             if len(trace) and set(trace["outcome"]) <= set(OUTCOMES):
                 traces[f"{data.names[setup]}, seed {seed}".removeprefix(", ")] = trace
     return traces
