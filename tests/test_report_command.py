@@ -180,6 +180,8 @@ class TestMakes:
     def test_what_it_says(self, here, store):
         done = here("report", "store")
         verdict, (table,) = answer_of(done.stdout), tables_of(done.stdout)
+        assert done.stdout.startswith(verdict[0].split()[0]), "the answer comes first"
+        assert all(len(line) <= 80 for line in done.stdout.partition("\norder")[0].splitlines())
         assert table[0].split()[:3] == ["order", "lr", "converged"]
         assert len(table) == 5
         assert verdict[0].startswith(

@@ -19,6 +19,7 @@ import pytest
 from commands import (
     MODULE,
     PATIENCE,
+    answer_of,
     command,
     ended,
     ended_soon,
@@ -131,6 +132,7 @@ def assert_shown(text: str, share: float) -> None:
 def test_the_founding_sweep_trains_and_says_so(founding, store, runs):
     assert founding.returncode == 0
     assert len(runs) == 8 * 64
+    assert answer_of(founding.stdout)[0].startswith("More updates "), "the answer comes first"
     assert "512 runs trained" in founding.stderr
     assert "Report: results/founding/report.html. In results/founding: runs, " in founding.stderr
     files = {
