@@ -128,28 +128,22 @@ def too_large(run: StoredRun, *, rows: bool) -> list[str]:
         A line for each that does not fit.
     """
     setup = run.setup
-    if run.row:
-        updates = run.row["updates_done"]
-    elif setup.stop == "budget":
-        updates = setup.budget
-    else:
+    updates = run.row["updates_done"] if run.row else setup.budget
+    if not run.row and setup.stop != "budget":
         updates = int(block.train(setup, run.seed, 1).updates_done[0])
     n, _, k = setup.shape
     epochs = -(-updates // setup.updates_per_epoch)
     evaluations, presentations = epochs // setup.eval_interval + 2, epochs * n
     most = MAX_BYTES // (_EVALUATION_BYTES + 4 * n * k)
-    lines = []
-    if evaluations > most:
-        lines.append(
-            f"SETUP: given {run.identity}, with {evaluations:,} evaluations of {n * k:,} outputs, "
-            f"allowed: at most {most:,} evaluations"
-        )
-    if rows and 4 * presentations > MAX_BYTES:
-        lines.append(
-            f"--export: given a run of {presentations:,} presentations, "
-            f"allowed: at most {MAX_BYTES // 4:,}"
-        )
-    return lines
+    kept = (
+        f"SETUP: given {run.identity}, with {evaluations:,} evaluations of {n * k:,} outputs, "
+        f"allowed: at most {most:,} evaluations"
+    )
+    exported = (
+        f"--export: given a run of {presentations:,} presentations, "
+        f"allowed: at most {MAX_BYTES // 4:,}"
+    )
+    return [kept] * (evaluations > most) + [exported] * (rows and 4 * presentations > MAX_BYTES)
 
 
 def differences(run: StoredRun, trajectory: Trajectory | None) -> list[str]:

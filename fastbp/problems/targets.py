@@ -237,8 +237,7 @@ def _problem(
     path: str, stamp: _Stamp, targets: tuple[str, ...] | None
 ) -> FileProblem | tuple[Mistake, ...]:
     table = _table(path, stamp)
-    wrong = list(_wrong_targets(table, targets, plain(os.path.basename(path))))
-    if wrong:
+    if wrong := _wrong_targets(table, targets, plain(os.path.basename(path))):
         return tuple(wrong)
     columns = {column.name: column for column in table.columns}
     chosen = table.targets or tuple(columns.pop(name) for name in targets or ())
@@ -268,32 +267,26 @@ def _problem(
     )
 
 
-def _wrong_targets(table: DataTable, targets: Sequence[str] | None, name: str) -> Iterator[Mistake]:
+def _wrong_targets(table: DataTable, targets: Sequence[str] | None, name: str) -> list[Mistake]:
+    """What is wrong with the names of target columns."""
     names = [column.name for column in table.columns]
     columns = f"columns of {name}: {plain(', '.join(names), 200)}"
+    given = f"given {shown(targets)}, allowed: "
     if table.targets:
-        if targets is not None:
-            yield Mistake(
-                "targets",
-                f"given {shown(targets)}, allowed: only with columns; "
-                f"{name} holds its targets as T",
-            )
-        return
-    if targets is None:
-        yield Mistake("targets", f"not given, allowed: one or more {columns}")
-        return
-    for target in dict.fromkeys(targets):
-        if target not in names:
-            yield Mistake(
-                "targets", f"given {shown(target)}, allowed: {columns}{nearest(target, names)}"
-            )
-    if len(set(targets)) < len(targets):
-        yield Mistake("targets", f"given {shown(targets)}, allowed: each column once")
-    if set(names) <= set(targets):
-        yield Mistake(
-            "targets",
-            f"given {shown(targets)}, allowed: not all {columns}; the others are the inputs",
-        )
+        held = f"{given}only with columns; {name} holds its targets as T"
+        texts = [held] * (targets is not None)
+    elif targets is None:
+        texts = [f"not given, allowed: one or more {columns}"]
+    else:
+        texts = [
+            f"given {shown(target)}, allowed: {columns}{nearest(target, names)}"
+            for target in dict.fromkeys(targets)
+            if target not in names
+        ]
+        texts += [f"{given}each column once"] * (len(set(targets)) < len(targets))
+        rest = f"{given}not all {columns}; the others are the inputs"
+        texts += [rest] * (set(names) <= set(targets))
+    return [Mistake("targets", text) for text in texts]
 
 
 def _wrong_values(column: DataColumn) -> Iterator[str]:

@@ -64,15 +64,16 @@ class Store:
             self._check_version(parquet.contents(file)[1], self._another)
 
     def _why_unusable(self) -> str:
-        if re.search("[\ud800-\udfff]", str(self.path)):  # Arrow opens no such files
-            return "has a name that is not valid text"
-        if _ADDRESS.match(str(self.path)):
-            return "is an address, not a folder"
-        if self.path.exists() and not self.path.is_dir():
-            return "is a file, not a store"
-        if self.path.is_dir() and not self._is_generated():
-            return "is a folder with other things in it, not a store"
-        return ""
+        name, is_folder = str(self.path), self.path.is_dir()
+        reasons = {
+            # Arrow opens no such files
+            "has a name that is not valid text": re.search("[\ud800-\udfff]", name),
+            "is an address, not a folder": _ADDRESS.match(name),
+            "is a file, not a store": self.path.exists() and not is_folder,
+            "is a folder with other things in it, not a store": is_folder
+            and not self._is_generated(),
+        }
+        return next((why for why, applies in reasons.items() if applies), "")
 
     def other_collapse(self, setup: str, stored: object, requested: float) -> StoreError:
         """The error about stored runs whose outcomes were decided by another `collapse`."""
