@@ -112,23 +112,15 @@ def diagnose(
 
 def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
     """Say what there was no time for, or why fewer seeds were enough."""
-    notes = []
-    if diagnosis.beyond:
-        notes.append(
-            f"compiling, once for this machine, took {diagnosis.beyond:.0f} s more than the "
-            f"{seconds:g} s allowed"
-        )
-    if not diagnosis.complete:
-        fewer = f"{plural(seeds, 'seed')} of each change: {diagnosis.runs:,} were trained"
-        goal = fewer if diagnosis.short else "every change"
-        notes.append(f"{seconds:g} s were too little for {goal}")
-    elif (
-        diagnosis.runs < seeds and diagnosis.table["pairs"].gt(0).any() and len(diagnosis.table) > 1
-    ):
-        notes.append(
-            f"{diagnosis.runs:,} seeds of each change were enough: all intervals are narrow"
-        )
-    return notes
+    runs, table = diagnosis.runs, diagnosis.table
+    compiling = f"compiling, once for this machine, took {diagnosis.beyond:.0f} s more than the"
+    notes = [f"{compiling} {seconds:g} s allowed"] * (diagnosis.beyond > 0)
+    fewer = f"{plural(seeds, 'seed')} of each change: {runs:,} were trained"
+    goal = fewer if diagnosis.short else "every change"
+    notes += [f"{seconds:g} s were too little for {goal}"] * (not diagnosis.complete)
+    narrow = diagnosis.complete and runs < seeds and table["pairs"].gt(0).any() and len(table) > 1
+    enough = f"{runs:,} seeds of each change were enough: all intervals are narrow"
+    return notes + [enough] * bool(narrow)
 
 
 def _make_writable(output: Path) -> None:

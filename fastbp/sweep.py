@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -74,17 +74,20 @@ def _sweep_one(options: Options, began: float) -> int:
     return done.code
 
 
-def _conflicts(options: Options) -> Iterator[str]:
-    """Yield a line for each option that is not allowed with --until-width or --bisect."""
-    if options.until_width and options.bisect:
-        yield "--bisect: given together with --until-width, allowed: only one of the two"
-    adaptive = "--until-width" if options.until_width else "--bisect" if options.bisect else ""
-    if adaptive and options.shard:
-        needs = f"{adaptive}, which needs all seeds"
-        yield f"--shard: given together with {needs}, allowed: only one of the two"
-    if options.bisect and options.dry_run:
-        depends = "--bisect, whose runs depend on results"
-        yield f"--dry-run: given together with {depends}, allowed: only one of the two"
+def _conflicts(options: Options) -> list[str]:
+    """Return a line for each option that is not allowed with --until-width or --bisect."""
+    adapts = options.until_width or options.bisect
+    adaptive = "--until-width" if options.until_width else "--bisect"
+    conflicts = (
+        (options.until_width and options.bisect, "--bisect", "--until-width"),
+        (adapts and options.shard, "--shard", f"{adaptive}, which needs all seeds"),
+        (options.bisect and options.dry_run, "--dry-run", "--bisect, whose runs depend on results"),
+    )
+    return [
+        f"{option}: given together with {other}, allowed: only one of the two"
+        for wrong, option, other in conflicts
+        if wrong
+    ]
 
 
 # What it prints

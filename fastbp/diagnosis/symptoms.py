@@ -183,15 +183,13 @@ def of_runs(
     lower = {name: each.end[m.LOSS, failing] for name, each in slower.items()} if stuck else {}
     symptoms = [*_of_loss(setup, end, lower), *_of_partial(runs, failing)]
     saturated = int((end[m.SATURATION] > SATURATED).sum())
-    if saturated > MANY * n:
-        text = f"{of(saturated, n)} had more than {SATURATED:.0%} of the hidden outputs below 0.05 "
-        text += "or above 0.95, where units learn little"
-        symptoms.append(Symptom("saturated", text))
+    text = f"{of(saturated, n)} had more than {SATURATED:.0%} of the hidden outputs below 0.05 or "
+    little = Symptom("saturated", f"{text}above 0.95, where units learn little")
+    symptoms += [little] * (saturated > MANY * n)
     near = int((end[m.MAX_ERROR] <= USUAL).sum())
-    if setup.tolerance < USUAL and near > MANY * n:
-        within = f"{of(near, n)} were within {USUAL:g} of every target, the usual tolerance"
-        text = f"{within}, and fail only because the tolerance is {setup.tolerance:g}"
-        symptoms.append(Symptom("lenient", text))
+    text = f"{of(near, n)} were within {USUAL:g} of every target, the usual tolerance, and fail "
+    lenient = Symptom("lenient", f"{text}only because the tolerance is {setup.tolerance:g}")
+    symptoms += [lenient] * (setup.tolerance < USUAL and near > MANY * n)
     shapes = [*_of_trajectories(inspected)] if inspected else []
     gradient = _of_gradient(setup, end, any(each.name == "stuck" for each in shapes))
     if any(each.name == "tiny steps" for each in gradient):
