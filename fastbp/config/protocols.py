@@ -3,7 +3,7 @@
 They change no setup and no id. Each says how certain it is: by its number of runs or by bounds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, get_type_hints
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
@@ -120,23 +120,41 @@ def _read(table: Mapping[Any, Any], place: str, folder: str, lines: list[str]) -
     return Published(**values) if len(lines) == before else None
 
 
-def _conflicts(values: Mapping[str, Any]) -> Iterator[Mistake]:
+def _conflicts(values: Mapping[str, Any]) -> list[Mistake]:
     """Find mistakes between keys."""
     value, low, high = as_number(values["value"]), values.get("low"), values.get("high")
-    if not values["source"].isprintable():
-        yield Mistake("source", refusal(values["source"], "printable characters"))
-    if values["figure"] == "success" and values["value"] > 1:
-        yield Mistake("value", refusal(value, "a share from 0 to 1"))
-    if (low is None) != (high is None):
-        given, missing = ("low", "high") if high is None else ("high", "low")
-        yield Mistake(given, f"given without {missing}, allowed: both or neither")
-    elif low is not None and "plus_minus" in values:
-        yield Mistake("plus_minus", "given together with low and high, allowed: one of the two")
-    elif low is not None and high is not None and not low <= values["value"] <= high:
-        yield Mistake("value", refusal(value, f"from low to high, {number(low)} to {number(high)}"))
-    elif low is None and not values.keys() & {"runs", "plus_minus"}:
-        yield Mistake(
-            "runs",
-            "not given, allowed: runs, plus_minus, or low and high, which say how certain the "
-            "figure is",
-        )
+    bounded = low is not None and high is not None
+    bound, other = ("low", "high") if high is None else ("high", "low")
+    bounds = f"from low to high, {number(low)} to {number(high)}" if bounded else ""
+    certain = {"runs", "plus_minus", "low", "high"} & values.keys()
+    mistakes = [
+        (
+            not values["source"].isprintable(),
+            Mistake("source", refusal(values["source"], "printable characters")),
+        ),
+        (
+            values["figure"] == "success" and values["value"] > 1,
+            Mistake("value", refusal(value, "a share from 0 to 1")),
+        ),
+        (
+            (low is None) != (high is None),
+            Mistake(bound, f"given without {other}, allowed: both or neither"),
+        ),
+        (
+            bounded and "plus_minus" in values,
+            Mistake("plus_minus", "given together with low and high, allowed: one of the two"),
+        ),
+        (
+            bounded and "plus_minus" not in values and not low <= values["value"] <= high,
+            Mistake("value", refusal(value, bounds)),
+        ),
+        (
+            not certain,
+            Mistake(
+                "runs",
+                "not given, allowed: runs, plus_minus, or low and high, which say how certain the "
+                "figure is",
+            ),
+        ),
+    ]
+    return [mistake for applies, mistake in mistakes if applies]
