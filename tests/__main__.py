@@ -44,13 +44,12 @@ UNCOMPILED = [
 ]
 """Nothing in these is compiled, or hardly anything: the mode without the JIT is enough."""
 
-NUMBERS = ["tests/choices", "tests/determinism", "tests/kernels", "tests/test_benchmarks.py"]
+NUMBERS = ["tests/choices", "tests/determinism", "tests/kernels"]
 """These mostly compile and compute: they keep the other side busy."""
 
-ENGINE = [
-    f"tests/engine/test_{name}.py"
-    for name in ("block", "driver", "executor_map", "forecast", "refill")
-]
+BENCHMARKS = "tests/test_benchmarks.py"
+
+BLOCKS = [f"tests/engine/test_{name}.py" for name in ("block", "refill")]
 
 BY_PROCESSORS = [
     *(f"tests/engine/test_{name}.py" for name in ("driver", "executor_map", "forecast")),
@@ -85,15 +84,15 @@ class Mode(NamedTuple):
 
 def modes(coverage: bool) -> list[Mode]:
     """All modes, in the order in which they start."""
-    both = [*NUMBERS, *ENGINE, "tests/gradcheck"]
-    off = Mode("JIT off", [*UNCOMPILED, *both], {"NUMBA_DISABLE_JIT": "1"}, compiled=False)
+    tests = [*UNCOMPILED, *NUMBERS, *BLOCKS]
+    off = Mode("JIT off", tests, {"NUMBA_DISABLE_JIT": "1"}, compiled=False)
     if coverage:
         measured = ["--cov=fastbp", "--cov-report=term:skip-covered"]
         off = off._replace(name="JIT off, with coverage", arguments=measured)
     return [
         off,
-        Mode("compiled", [f"--ignore={path}" for path in (*UNCOMPILED, *NUMBERS)]),
-        Mode("compiled, numbers", NUMBERS),
+        Mode("compiled", [f"--ignore={path}" for path in (*UNCOMPILED, *NUMBERS, BENCHMARKS)]),
+        Mode("compiled, numbers", [*NUMBERS, BENCHMARKS]),
         Mode("one processor", BY_PROCESSORS, one_processor=True),
     ]
 
