@@ -126,17 +126,21 @@ def mixed(keys: dict[str, object], n: int, share: str = "usual", T: np.ndarray =
     return runs(keys, frames.mixed(n, rng, *SHARES[share]), T)
 
 
-def founding(folder: Path) -> Path:
-    grid = product(("random", "shuffled"), (999, 7992), (0.2, 0.1))
-    setups = [
-        mixed(
-            {"order": order, "updates": updates, "lr": lr},
-            400,
-            "constant" if updates == 999 else "fixed",
-        )
-        for order, updates, lr in grid
-    ]
-    return store(folder, setups, "Order, updates or rate: what fixes a constant network?")
+def of_grid(
+    title: str,
+    runs: int,
+    share: Callable[[dict[str, Any]], str],
+    baseline: int | None = 0,
+    **axes: Sequence[object],
+) -> Callable[[Path], Path]:
+    """A store of all combinations of some values, whose runs end as `share` says."""
+
+    def make(folder: Path) -> Path:
+        grid = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+        setups = [mixed(keys, runs, share(keys)) for keys in grid]
+        return store(folder, setups, title, baseline)
+
+    return make
 
 
 def one_run(folder: Path) -> Path:
@@ -150,26 +154,6 @@ def one_outcome(outcome: str, title: str) -> Callable[[Path], Path]:
     return make
 
 
-def no_baseline(folder: Path) -> Path:
-    grid = product(("parity:3", "xor"), (0.1, 0.5))
-    return store(folder, [mixed({"problem": p, "lr": lr}, 60) for p, lr in grid], baseline=None)
-
-
-def large(folder: Path) -> Path:
-    grid = product(
-        range(1, 16), (0.05, 0.1, 0.2, 0.4, 0.8), ("random", "shuffled", "cyclic", "blocked:4")
-    )
-    setups = [
-        mixed(
-            {"hidden": str(hidden), "lr": lr, "order": order},
-            12,
-            ("constant", "usual", "fixed")[min(hidden // 4, 2)],
-        )
-        for hidden, lr, order in grid
-    ]
-    return store(folder, setups, "Three hundred setups", 43)
-
-
 def encoder(folder: Path) -> Path:
     grid = ({"problem": "encoder:8", "hidden": "3", "lr": lr} for lr in (0.5, 2.0))
     return store(
@@ -178,19 +162,6 @@ def encoder(folder: Path) -> Path:
         "An encoder of 64 outputs",
         T=np.eye(8),
     )
-
-
-def three_axes(folder: Path) -> Path:
-    grid = product((0.1, 0.2), (0.0, 0.9), (999, 79920))
-    setups = [
-        mixed(
-            {"lr": lr, "momentum": momentum, "updates": updates},
-            40,
-            "fixed" if lr * updates > 10_000 else "constant",
-        )
-        for lr, momentum, updates in grid
-    ]
-    return store(folder, setups, "Three numeric axes")
 
 
 def planes(folder: Path) -> Path:
@@ -270,14 +241,38 @@ def hostile(folder: Path) -> Path:
 
 
 STORES: dict[str, Callable[[Path], Path]] = {
-    "founding": founding,
+    "founding": of_grid(
+        "Order, updates or rate: what fixes a constant network?",
+        400,
+        lambda keys: "constant" if keys["updates"] == 999 else "fixed",
+        order=("random", "shuffled"),
+        updates=(999, 7992),
+        lr=(0.2, 0.1),
+    ),
     "one run": one_run,
     "all converged": one_outcome("converged", f"{HEBREW} {ARABIC}"),
     "all diverged": one_outcome("diverged", "All diverged"),
-    "no baseline": no_baseline,
-    "300 setups": large,
+    "no baseline": of_grid(
+        "", 60, lambda keys: "usual", None, problem=("parity:3", "xor"), lr=(0.1, 0.5)
+    ),
+    "300 setups": of_grid(
+        "Three hundred setups",
+        12,
+        lambda keys: ("constant", "usual", "fixed")[min(int(keys["hidden"]) // 4, 2)],
+        43,
+        hidden=[str(hidden) for hidden in range(1, 16)],
+        lr=(0.05, 0.1, 0.2, 0.4, 0.8),
+        order=("random", "shuffled", "cyclic", "blocked:4"),
+    ),
     "encoder": encoder,
-    "three axes": three_axes,
+    "three axes": of_grid(
+        "Three numeric axes",
+        40,
+        lambda keys: "fixed" if keys["lr"] * keys["updates"] > 10_000 else "constant",
+        lr=(0.1, 0.2),
+        momentum=(0.0, 0.9),
+        updates=(999, 79920),
+    ),
     "atlas": atlas,
     "published": published,
     "planes": planes,
