@@ -111,12 +111,13 @@ class TestTally:
 
     def test_mistakes(self, tmp_path: Path) -> None:
         runs = frames.frame(frames.table({}, ["partial", "converged"]))
-        with pytest.raises(ValueError, match="no column outcome, converged_at"):
-            count_runs(runs.drop(columns=["outcome", "converged_at"]))
-        with pytest.raises(ValueError, match=f"setup {BASE} has seed 0 twice"):
-            count_runs(pd.concat([runs, runs]))
-        with pytest.raises(ValueError, match="outcome 'fine' is none of diverged, converged"):
-            count_runs(runs.assign(outcome="fine"))
+        for wrong, line in (
+            (runs.drop(columns=["outcome", "converged_at"]), "no column outcome, converged_at"),
+            (pd.concat([runs, runs]), f"setup {BASE} has seed 0 twice"),
+            (runs.assign(outcome="fine"), "outcome 'fine' is none of diverged, converged"),
+        ):
+            with pytest.raises(ValueError, match=line):
+                count_runs(wrong)
         with pytest.raises(FileNotFoundError, match="no such store"):
             count_runs(tmp_path / "nowhere")
         for outcomes in (["partial"], ["partial", "converged"]):

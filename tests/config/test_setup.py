@@ -230,14 +230,16 @@ def test_python_gets_the_same_lines_without_a_file() -> None:
     with pytest.raises(SweepError) as caught:
         Setup(problem="xr", lr=True, updates=3, hiden=3)
     assert [line.split(":")[0] for line in caught.value.lines] == ["problem", "lr", "hiden"]
-    with pytest.raises(SweepError, match=r"^problem: not given.*\nupdates: not given"):
-        Setup()
-    with pytest.raises(SweepError, match=r"^batch: given 5, allowed: at most the 4 rows of xor"):
-        xor(batch=5)
-    with pytest.raises(SweepError, match=r"^setup.lr: given 0, "):
-        Sweep(seeds=3, setup={"problem": "xor", "updates": 3, "lr": 0})
-    with pytest.raises(SweepError, match=r"^grid.lr: given object, "):
-        Sweep(seeds=3, setup={"problem": "xor", "updates": 3}, grid={"lr": [object()]})
+    wrong = {"problem": "xor", "updates": 3, "lr": 0}
+    grid = {"lr": [object()]}
+    for make, lines in (
+        (Setup, r"^problem: not given.*\nupdates: not given"),
+        (lambda: xor(batch=5), r"^batch: given 5, allowed: at most the 4 rows of xor"),
+        (lambda: Sweep(seeds=3, setup=wrong), r"^setup.lr: given 0, "),
+        (lambda: Sweep(seeds=3, setup=wrong | {"lr": 1}, grid=grid), r"^grid.lr: given object, "),
+    ):
+        with pytest.raises(SweepError, match=lines):
+            make()
 
 
 def test_huge_numbers_from_python() -> None:
