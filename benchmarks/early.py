@@ -26,7 +26,7 @@ from benchmarks.contenders.obvious import NO_ROWS, online, use_all_cores
 from benchmarks.reference import weights_of
 from benchmarks.workloads import EARLY
 from fastbp import Setup, Sweep
-from fastbp.engine import block, lane_group, plan
+from fastbp.engine import block, lane_group, plan, tasks
 from fastbp.engine.machine import available_cores
 
 FEWER = 16
@@ -40,7 +40,7 @@ the time from one evaluation to the next."""
 def wait(setup: Setup, seeds: int) -> Any:
     """When each run converged, −1 for never: groups, each trained until all of its runs have
     converged or used up the budget."""
-    work = lane_group.task(setup)
+    work = tasks.task(setup)
 
     def one(first: int) -> Any:
         used = min(work.lanes, seeds - first)
@@ -88,7 +88,7 @@ class Ways:
         train = online(
             len(X), *setup.sizes[:2], look_every=setup.eval_interval * setup.updates_per_epoch
         )
-        work = lane_group.task(setup)
+        work = tasks.task(setup)
         groups = [
             lane_group.LaneGroup(work, np.arange(at, at + work.lanes, dtype=np.uint64))
             for at in range(0, fewer, work.lanes)

@@ -17,14 +17,14 @@ from benchmarks.contenders import job
 from benchmarks.contenders.job import Job, Weights
 from benchmarks.workloads import CHECKED_UPDATES, KS_EPOCHS, LOG_LOSS_RATE, WORKLOADS
 from fastbp import Setup
-from fastbp.engine import lane_group
+from fastbp.engine import lane_group, tasks
 
 CHECKED_NETWORKS = 32
 
 
 def weights_of(group: lane_group.LaneGroup, setup: Setup, networks: int) -> Weights:
     """The weights in the first lanes of a group: layer, unit, input; then that layer's biases."""
-    lanes = group.state.block.reshape(-1, group.task.lanes)[: setup.parameters, :networks].T
+    lanes = group.by_lane(group.state.block)[: setup.parameters, :networks].T
     inputs, hidden, outputs = setup.sizes
     parts = np.split(lanes, np.cumsum([hidden * inputs, hidden, outputs * hidden]), axis=1)
     shapes = (hidden, inputs), (hidden,), (outputs, hidden), (outputs,)
@@ -35,7 +35,7 @@ def weights_of(group: lane_group.LaneGroup, setup: Setup, networks: int) -> Weig
 
 def trained(setup: Setup, networks: int, lanes: int | None) -> tuple[Weights, Any, Weights]:
     """Weights before, rows [network, update, position], weights after."""
-    work = lane_group.task(setup, lanes)
+    work = tasks.task(setup, lanes)
     group = lane_group.LaneGroup(work, np.arange(work.lanes, dtype=np.uint64))
     start, rows, n = weights_of(group, setup, networks), [], len(setup.data()[0])
     listed = np.broadcast_to(np.arange(n), (networks, n))
@@ -44,7 +44,7 @@ def trained(setup: Setup, networks: int, lanes: int | None) -> tuple[Weights, An
         seen = (
             listed
             if setup.resolved_order == "cyclic"
-            else group.state.rows.reshape(-1, work.lanes)[:n, :networks].T
+            else group.by_lane(group.state.rows)[:n, :networks].T
         )
         rows.append(seen.astype(np.int32))
     shown = np.hstack(rows)[:, : setup.budget * setup.batch_rows]
@@ -95,7 +95,7 @@ def job_of(
 
 def final_losses(setup: Setup, seeds: int, lanes: int | None) -> tuple[Any, Weights]:
     """Mean loss a row after training, [seed], and the initial weights."""
-    work = lane_group.task(setup, lanes)
+    work = tasks.task(setup, lanes)
     starts, losses = [weights_of(lane_group.LaneGroup(work), setup, 0)], [np.empty(0)]
     for first in range(0, seeds, work.lanes):
         used = min(work.lanes, seeds - first)

@@ -20,7 +20,7 @@ def replay(
     store: Path, setup: str, seed: str, check: bool, export: Path | None, figure: Path | None
 ) -> int:
     """Train a run again; show it, or compare it with its stored row."""
-    from fastbp.engine import compile_ahead, lane_group, stored_run
+    from fastbp.engine import compile_ahead, stored_run, tasks
     from fastbp.engine.retrain import retrain
     from fastbp.store.store import Store
 
@@ -29,7 +29,7 @@ def replay(
     phase = Phase("compiling")
 
     def work() -> tuple[Trajectory | None, list[str]]:
-        compile_ahead.warm_up(lane_group.kernel_key(run.setup))
+        compile_ahead.warm_up(tasks.kernel_key(run.setup))
         phase("training this run again")
         too_large = stored_run.too_large(run, rows=bool(export))
         if too_large and needs_trajectory:

@@ -15,13 +15,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 MAX_LINES, MAX_PARAMETERS, MAX_COMPILED_PARAMETERS, MAX_MODULE_LINES = 50, 8, 16, 400
 
-WAITING = {
-    "kernels/measures.py": {"evaluate", "measure"},
-    "kernels/online.py": {"fused_step", "tile"},
-}
-"""Compiled functions that may be longer: they are to be rewritten as tiles, and cutting them up
-before would risk their speed for nothing."""
-
 COMMANDS = {"sweep", "report", "compare", "replay", "diagnose", "verify", "merge", "list"}
 """A command and what it runs may share a name."""
 
@@ -52,10 +45,7 @@ def is_compiled(module: Path) -> bool:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_functions_and_modules_are_short(module: Path) -> None:
-    waiting = WAITING.get(str(module.relative_to(PACKAGE)), set())
     long = [f.name for f in functions(module) if own_lines(f) > MAX_LINES]
-    assert waiting <= set(long), "no longer too long: take it from WAITING"
-    long = [name for name in long if name not in waiting]
     assert not long, f"more than {MAX_LINES} lines: {', '.join(long)}"
     most = MAX_COMPILED_PARAMETERS if is_compiled(module) else MAX_PARAMETERS
     wide = []

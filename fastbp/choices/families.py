@@ -1,7 +1,6 @@
 """All families, by the key of the sweep file that chooses from them."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Annotated, Any, get_args
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastbp.choices import inits, losses, orders, problems, schedules
 from fastbp.choices.family import Choice, Family, Parameter, family
-from fastbp.kernels.jit import inlined, one_of
+from fastbp.kernels.jit import inlined
 
 WARMUP = Parameter("warmup", Annotated[int, Ge(0), Le(10**12)], 0)
 
@@ -19,7 +18,7 @@ FAMILIES: dict[str, Family] = {
     "init": family("init", inits, takes=7),
     "order": family("order", orders, takes=5),
     "schedule": family("schedule", schedules, takes=3, shared=(WARMUP,)),
-    "loss": family("loss", losses, takes=4),
+    "loss": family("loss", losses, takes=3),
 }
 
 ParameterArrays = tuple[NDArray[np.int64], NDArray[np.float64]]
@@ -27,7 +26,7 @@ ParameterArrays = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
 def parameter_arrays(choice: Choice, values: Sequence[float]) -> ParameterArrays:
-    """The values of a choice's parameters for `compiled_choices`.
+    """The values of a choice's parameters for `compiled_choice`.
 
     The arrays are never empty, so that every choice has the same types.
     """
@@ -38,23 +37,18 @@ def parameter_arrays(choice: Choice, values: Sequence[float]) -> ParameterArrays
     return np.array(integers or [0], np.int64), np.array(reals or [0.0], np.float64)
 
 
-@cache
-def compiled_choices(key: str) -> Callable[[Any, Any], Any]:
-    """All functions of a family as one, for compiled code.
-
-    It is called as `chosen(code, (parameters, arguments))`: the number of the choice, its
-    `ParameterArrays`, and the arguments that every function of the family takes.
-    """
-    return one_of([_with_parameters(choice) for choice in FAMILIES[key].choices.values()])
-
-
 def _is_integer(parameter: Parameter) -> bool:
     annotation = parameter.annotation
     return (get_args(annotation) or (annotation,))[0] is int
 
 
-def _with_parameters(choice: Choice) -> Callable[..., Any]:
-    """A choice as a function of its parameter arrays and its arguments."""
+def compiled_choice(key: str, name: str) -> Callable[[Any, Any], Any]:
+    """A choice of a family for compiled code.
+
+    It is called with its `ParameterArrays` and a tuple of the arguments that every function of the
+    family takes.
+    """
+    choice = FAMILIES[key].choices[name]
     function = inlined(choice.function)
 
     def call(_parameters: Any, arguments: Any) -> Any:

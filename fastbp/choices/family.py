@@ -25,6 +25,16 @@ def needs_horizon(schedule: F) -> F:
     return schedule
 
 
+def with_delta(delta: Function) -> Callable[[F], F]:
+    """Give a loss its δ, a function of an output, its target and σ′."""
+
+    def mark(loss: F) -> F:
+        vars(loss)["delta"] = delta
+        return loss
+
+    return mark
+
+
 class Parameter(NamedTuple):
     """A parameter of a choice.
 
@@ -55,21 +65,21 @@ class Choice(NamedTuple):
     ----------
     name
         How a user writes it.
-    code
-        Its position in the family.
     function
         The function that does it.
     parameters
         Those that a user may write after the name.
     needs_horizon
         Whether it is a schedule that depends on the budget.
+    delta
+        The δ of a loss.
     """
 
     name: str
-    code: int
     function: Function
     parameters: tuple[Parameter, ...]
     needs_horizon: bool = False
+    delta: Function | None = None
 
     @property
     def usage(self) -> str:
@@ -120,5 +130,6 @@ def family(key: str, module: ModuleType, takes: int, shared: tuple[Parameter, ..
         arguments = list(inspect.signature(function).parameters.values())[takes:]
         parameters = tuple(Parameter(p.name, hints[p.name], p.default) for p in arguments)
         marked = getattr(function, "needs_horizon", False)
-        choices[name] = Choice(name, len(choices), function, parameters, marked)
+        delta = getattr(function, "delta", None)
+        choices[name] = Choice(name, function, parameters, marked, delta)
     return Family(key, choices, shared)

@@ -1,24 +1,36 @@
 """Losses of one output unit.
 
-Arguments of every function: `z`, the input of the unit; `o` = σ(z); `t`, its target; `slope`, σ′ as
-backpropagation takes it (with prime_offset). Returns (value, δ = ∂value/∂z).
+Arguments of every function: `z`, the input of the unit; `o` = σ(z); `t`, its target. Returns the
+value. Its δ = ∂value/∂z is a function of o, t and `slope`, σ′ as backpropagation takes it (with
+prime_offset); it has no branches.
 """
 
 from typing import Any
 
 import numpy as np
 
+from fastbp.choices.family import with_delta
 from fastbp.kernels.real import exp, log1p
 from fastbp.kernels.vector_ir import like
 
 
-def squared(z: Any, o: Any, t: Any, slope: Any) -> Any:
+def _squared_delta(o: Any, t: Any, slope: Any) -> Any:
+    return (o - t) * slope
+
+
+@with_delta(_squared_delta)
+def squared(z: Any, o: Any, t: Any) -> Any:
     """½(o − t)², δ = (o − t)·σ′ (Rumelhart, Hinton & Williams 1986, equations 2 and 13)."""
     error = o - t
-    return like(o, 0.5) * error * error, error * slope
+    return like(o, 0.5) * error * error
 
 
-def cross_entropy(z: Any, o: Any, t: Any, slope: Any) -> Any:
+def _cross_entropy_delta(o: Any, t: Any, slope: Any) -> Any:
+    return o - t
+
+
+@with_delta(_cross_entropy_delta)
+def cross_entropy(z: Any, o: Any, t: Any) -> Any:
     """−t·ln o − (1 − t)·ln(1 − o) in nats, δ = o − t (Hinton 1989).
 
     Computed from z as max(z, 0) − z·t + ln(1 + e^−|z|).
@@ -26,4 +38,4 @@ def cross_entropy(z: Any, o: Any, t: Any, slope: Any) -> Any:
     zero = like(z, 0.0)
     positive = z if z > zero else zero
     magnitude = z if z > zero else -z
-    return positive - z * t + log1p(np.float64(exp(-magnitude))), o - t
+    return positive - z * t + log1p(np.float64(exp(-magnitude)))

@@ -32,8 +32,8 @@ from fastbp.diagnosis.trials import (
     train_some,
 )
 from fastbp.engine.compile_ahead import warm_up
-from fastbp.engine.lane_group import kernel_key
 from fastbp.engine.plan import seconds_per_run
+from fastbp.engine.tasks import kernel_key
 from fastbp.reporting.phrases import plain
 from fastbp.reporting.sections import diagnosis_section
 from fastbp.schema.errors import SweepError

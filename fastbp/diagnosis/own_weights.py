@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from fastbp.config.setup import Setup
 from fastbp.diagnosis.trials import MeasuredRuns, joined, measured
 from fastbp.engine import block
-from fastbp.engine.lane_group import Layers, task
+from fastbp.engine.lane_group import Layers
+from fastbp.engine.tasks import task
 from fastbp.kernels import measures as m
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import first_line, named, percent, plural

@@ -11,7 +11,8 @@ from fastbp.analysis.histograms import constant_loss
 from fastbp.config.setup import Setup
 from fastbp.diagnosis.trials import MeasuredRuns
 from fastbp.engine.block import InterruptedBlockError, Pace
-from fastbp.engine.lane_group import LaneGroup, rates, task
+from fastbp.engine.lane_group import LaneGroup
+from fastbp.engine.tasks import rates, task
 from fastbp.kernels import measures as m
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 from fastbp.schema.text import percent

@@ -15,10 +15,10 @@ from fastbp.config.setup import Setup
 from fastbp.diagnosis.candidates import CUSTOM, Change, changed
 from fastbp.engine import backends, block
 from fastbp.engine.executor_map import completed
-from fastbp.engine.lane_group import layout
 from fastbp.engine.machine import available_cores
 from fastbp.engine.plan import budget_groups, min_block_seeds, seconds_per_run
 from fastbp.engine.rows import Rows
+from fastbp.engine.tasks import layout
 from fastbp.kernels import measures as m
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES, Outcome, classify

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
-from fastbp.engine.lane_group import LaneGroup, Layers, Task, after_last_epoch, task
+from fastbp.engine.lane_group import LaneGroup, Layers, after_last_epoch
 from fastbp.engine.rows import Rows, empty_rows, kept_outputs
+from fastbp.engine.tasks import Task, task
 from fastbp.kernels.training import Lanes, Runs, runs_of
 from fastbp.schema.keys import MAX_EPOCHS
 

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 import numpy as np
 
 from fastbp.config.setup import Setup
-from fastbp.engine.lane_group import KernelKey, LaneGroup, Task, measurer, task
+from fastbp.engine.lane_group import LaneGroup
 from fastbp.engine.machine import available_cores
+from fastbp.engine.tasks import KernelKey, kernels, task
 from fastbp.kernels.code_cache import cache_folder, is_on_disk
+from fastbp.kernels.training import runs_of
 
 compilers: list[subprocess.Popen[bytes]] = []
 """Processes that compile for this one; they must end with it."""
@@ -24,12 +26,12 @@ def warm_up(key: KernelKey) -> None:
     the same time.
     """
     other = None
-    compiled = is_on_disk(measurer(key.lanes), key.dtype)
+    compiled = is_on_disk(kernels(key).measure, key.dtype)
     if cache_folder() and not compiled and available_cores() > 1:
         other = _start_compiler(key)
     try:
         with _without_garbage_collection():
-            LaneGroup(_smallest_task(key)).advance(0)
+            _smallest_group(key).advance(0)
         if other:
             other.wait()
     finally:
@@ -42,7 +44,7 @@ def _start_compiler(key: KernelKey) -> subprocess.Popen[bytes]:
     """Start a process that compiles the measures and leaves them on disk."""
     code = (
         f"import sys; sys.path[:] = {sys.path!r}\n"
-        "from fastbp.engine.lane_group import KernelKey\n"
+        "from fastbp.engine.tasks import KernelKey\n"
         "from fastbp.engine.compile_ahead import warm_up_measures\n"
         f"warm_up_measures({key!r})"
     )
@@ -54,7 +56,9 @@ def _start_compiler(key: KernelKey) -> subprocess.Popen[bytes]:
 def warm_up_measures(key: KernelKey) -> None:
     """Compile or load the kernels that each run calls once: initial weights and measures."""
     with _without_garbage_collection():
-        LaneGroup(_smallest_task(key), np.zeros(1, np.uint64)).measure()
+        group = _smallest_group(key)
+        group.draw(runs_of(group.task.network, 0, key.dtype), np.zeros(0, np.uint64))
+        group.measure()
 
 
 @contextmanager
@@ -73,7 +77,7 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _smallest_task(key: KernelKey) -> Task:
-    """The smallest task that needs these kernels."""
-    batch = 1 if key.online else 2
-    return task(Setup(problem="xor", updates=1, dtype=key.dtype, batch=batch), key.lanes)
+def _smallest_group(key: KernelKey) -> LaneGroup:
+    """A group of one strip that these kernels train."""
+    work = task(Setup(problem="xor", updates=1, dtype=key.dtype))
+    return LaneGroup(work._replace(key=key, lanes=key.strip))

@@ -14,13 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.config.setup import Setup
-from fastbp.engine import block, compile_ahead, lane_group, machine
+from fastbp.engine import block, compile_ahead, machine, tasks
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan, block_seeds, min_block_seeds, seconds_per_run
 from fastbp.engine.rows import kept_outputs
 from fastbp.kernels.code_cache import is_on_disk
 from fastbp.kernels.measures import MEASURES
-from fastbp.kernels.tiles import work_size
 from fastbp.schema.errors import StoreFullError, SweepError
 from fastbp.store.store import Store
 
@@ -192,13 +191,13 @@ def _training_bytes(setup: Setup, several_budgets: bool) -> float:
 
     With several budgets, the last epochs of shorter runs are trained in a second group.
     """
-    net, lanes = lane_group.layout(setup)
+    net, lanes = tasks.layout(setup)
     rows, _, units = setup.shape
     item = np.dtype(setup.dtype).itemsize
-    measured = lane_group.measured_network(setup)
-    samples = work_size(net.samples.rows, lanes, item) * item
-    samples += work_size(measured.samples.rows, lanes, item) * (item + 8)
-    group = lanes * (net.rows * item + 4 * rows + 8 * measured.rows) + samples
+    measured = tasks.measured_network(setup)
+    strip = tasks.kernel_key(setup).strip
+    work = strip * (net.work_rows * item + measured.work_rows * (item + 8) + 8 * measured.rows)
+    group = lanes * (net.rows * item + 4 * rows) + work
     if setup.stop == "converged":
         cut_short = setup.budget % setup.updates_per_epoch != 0  # which takes a second group
         group = (1 + cut_short) * group + 3 * lanes * net.rows * item
@@ -281,18 +280,17 @@ def duration(plan: Plan, jobs: int) -> TimeEstimate:
     for setups, _, seeds in plan.missing_ranges():
         key, setup = _size_key(setups[0]), setups[0]
         examples.setdefault(key, setup)
-        lanes, (fixed, update) = lane_group.layout(setup)[1], expected(setup)
+        lanes, (fixed, update) = tasks.layout(setup)[1], expected(setup)
         places = -(-seeds // lanes) * lanes  # a lane without a run takes its time as well
         seconds[key] += places * (len(setups) * fixed + setup.budget * update)
         blocks += -(-seeds // min_block_seeds(setup))
     compiled = {
-        key: is_on_disk(lane_group.trainer(key.lanes, key.online), key.dtype)
-        and is_on_disk(lane_group.measurer(key.lanes), key.dtype)
+        key: all(is_on_disk(kernel, key.dtype) for kernel in tasks.kernels(key)[1:])
         for key in plan.kernel_keys
     }
     left, formula, measured = MEASURED_SECONDS, 0.0, 0.0
     for key in sorted(examples, key=seconds.__getitem__, reverse=True):
-        kernel = lane_group.kernel_key(examples[key])
+        kernel = tasks.kernel_key(examples[key])
         if left > 0 and compiled[kernel]:
             compile_ahead.warm_up(kernel)
             began = time.perf_counter()
@@ -327,7 +325,7 @@ def slowness(setup: Setup) -> float | None:
     None if that would take too long. Most of the time goes into updates, since the formula is less
     certain about the beginning and the end of a run.
     """
-    (fixed, update), lanes = expected(setup), lane_group.layout(setup)[1]
+    (fixed, update), lanes = expected(setup), tasks.layout(setup)[1]
     most = int(max(2e-3 / lanes, 4 * fixed) / update)
     updates = max(1, min(setup.budget, most))
     short = setup.replaced(epochs=None, updates=updates, schedule="constant")

@@ -1,53 +1,25 @@
-"""A group of runs side by side in SIMD lanes, and the kernels that train and measure it."""
+"""A group of runs side by side in SIMD lanes: trained, measured, read and written."""
 
-from collections.abc import Callable
-from functools import cache, lru_cache
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.choices.families import FAMILIES, compiled_choices, parameter_arrays
-from fastbp.config.setup import Setup
+from fastbp.choices.families import parameter_arrays
+from fastbp.engine.tasks import Task, drawer, kernels, losses, output_deltas
 from fastbp.kernels import measures as m
-from fastbp.kernels.jit import inlined, one_of
-from fastbp.kernels.layout import (
-    BIASES,
-    UNITS,
-    WEIGHTS,
-    Network,
-    Table,
-    Targets,
-    network,
-    table,
-    targets_of,
-)
-from fastbp.kernels.memory import empty_block
-from fastbp.kernels.tiles import work_size
+from fastbp.kernels.layout import Layer
+from fastbp.kernels.measures import scratch_of
 from fastbp.kernels.training import (
     Lanes,
     Runs,
-    TrainingConfig,
+    Setting,
     lanes_of,
-    make_advance,
-    make_initialise,
-    make_rates,
-    output_pass,
     runs_of,
 )
-from fastbp.kernels.vector_ir import to_bits
 
 Layers = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
 """Weights W [out, in] and biases b [out] of each layer."""
-
-MANY_BYTES = 400_000
-"""Largest work block of a group with many lanes: a larger one does not fit into the second-level
-cache."""
-
-SAMPLES = 16
-"""The most samples of a batch that are processed at once. Together they load a weight and store its
-gradient once."""
 
 
 def by_name(layers: Layers, bias: bool) -> dict[str, NDArray[np.float64]]:
@@ -57,155 +29,6 @@ def by_name(layers: Layers, bias: bool) -> dict[str, NDArray[np.float64]]:
         for layer, pair in enumerate(layers)
         for kind, values in zip("Wb"[: 1 + bias], pair, strict=False)
     }
-
-
-# Kernels: each is made of all choices, and compiled when it is first called with a dtype.
-
-
-@cache
-def initialiser() -> Any:
-    """Return the kernel that draws initial weights."""
-    return make_initialise(compiled_choices("init"))
-
-
-@cache
-def rate_maker() -> Any:
-    """Return the kernel that computes learning rates."""
-    return make_rates(compiled_choices("schedule"))
-
-
-@cache
-def measurer(lanes: int) -> Any:
-    """Return the kernel that measures this number of lanes."""
-    return m.make_measure(one_of([m.value_pass(loss) for loss in _losses()]), lanes)
-
-
-@cache
-def trainer(lanes: int, online: bool) -> Any:
-    """Return the kernel that trains this number of lanes, online or in batches."""
-    return make_advance(
-        compiled_choices("order"), one_of([output_pass(loss) for loss in _losses()]), lanes, online
-    )
-
-
-@cache
-def _losses() -> list[Callable[..., Any]]:
-    return [inlined(choice.function) for choice in FAMILIES["loss"].choices.values()]
-
-
-class Task(NamedTuple):
-    """All that kernels need to know about a setup, prepared once for all its blocks."""
-
-    setup: Setup
-    lanes: int
-    network: Network
-    double_network: Network
-    """The work block in which it is measured."""
-    table: Table
-    targets: Targets
-    config: TrainingConfig
-
-
-@lru_cache(maxsize=8)
-def task(setup: Setup, lanes: int | None = None) -> Task:
-    """Prepare a setup for the kernels. By default its memory decides the number of lanes."""
-    dtype = np.dtype(setup.dtype)
-    X, T = setup.data()
-    order = setup.calls["order"]
-    net, suggested = layout(setup)
-    config = TrainingConfig(
-        batch=setup.batch_rows,
-        mean=setup.reduction == "mean",
-        cyclic=setup.resolved_order == "cyclic",
-        bias=setup.bias,
-        bias_mask=to_bits(dtype.type(0)) - setup.bias,
-        rates=rates(setup).astype(dtype),
-        momentum=dtype.type(setup.momentum),
-        weight_decay=dtype.type(setup.weight_decay),
-        prime_offset=dtype.type(setup.prime_offset),
-        loss=setup.calls["loss"].choice.code,
-        order=order.choice.code,
-        order_arguments=parameter_arrays(order.choice, order.values),
-        eval_every=setup.eval_interval,
-        tolerance=setup.tolerance,
-        refill=setup.stop == "converged",
-    )
-    return Task(
-        setup,
-        lanes=lanes or suggested,
-        network=net,
-        double_network=measured_network(setup),
-        table=table(X, T, dtype),
-        targets=targets_of(T),
-        config=config,
-    )
-
-
-def is_online(setup: Setup) -> bool:
-    """Whether each sample changes the weights at once, so that no gradient is kept."""
-    return setup.batch_rows == 1 and setup.momentum == 0 and setup.weight_decay == 0
-
-
-def samples_at_once(setup: Setup) -> int:
-    """The number of samples that the kernel processes at once; 0 for online learning."""
-    return 0 if is_online(setup) else _equal_parts(setup.batch_rows)
-
-
-def measured_network(setup: Setup) -> Network:
-    """The work block in which a setup is measured."""
-    return network(setup.sizes, _equal_parts(setup.rows), presented=False)
-
-
-def _equal_parts(rows: int) -> int:
-    """The number of rows in a part, if rows are cut into equal parts of at most `SAMPLES`."""
-    return -(-rows // -(-rows // SAMPLES))
-
-
-def layout(setup: Setup) -> tuple[Network, int]:
-    """The work block of a setup, and its number of lanes."""
-    at_once = samples_at_once(setup)
-    plain = not setup.momentum and not setup.weight_decay and setup.reduction == "sum"
-    gradient = not plain or setup.batch_rows > at_once
-    net = network(setup.sizes, at_once, gradient, setup.resolved_order != "cyclic")
-    return net, suggested_lanes(net, np.dtype(setup.dtype))
-
-
-class KernelKey(NamedTuple):
-    """What the kernels of a setup are compiled for. Everything else is an argument."""
-
-    dtype: str
-    lanes: int
-    online: bool
-
-
-def kernel_key(setup: Setup) -> KernelKey:
-    """The key of the kernels that a setup needs."""
-    return KernelKey(setup.dtype, layout(setup)[1], is_online(setup))
-
-
-def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
-    """The number of lanes: many, but few for networks of several hundred weights.
-
-    There are only two numbers, since kernels are compiled for each; the smallest block is a
-    multiple of both. A row has an odd number of cache lines, so that rows do not compete for the
-    same few sets of the cache.
-    """
-    many, few = (168, 56) if dtype.itemsize == 8 else (336, 112)
-    return many if net.rows * many * dtype.itemsize <= MANY_BYTES else few
-
-
-def rates(setup: Setup) -> NDArray[np.float64]:
-    """Learning rates, float64 [epoch]; later epochs have the last one."""
-    schedule = setup.calls["schedule"]
-    constant = schedule.choice.name == "constant"
-    if constant and not setup.warmup:
-        return np.array([float(setup.lr)])  # needs no compiling
-    out = np.empty(setup.warmup + 1 if constant else setup.epochs_budget)
-    arguments = parameter_arrays(schedule.choice, schedule.values)
-    rate_maker()(
-        float(setup.lr), schedule.choice.code, arguments, setup.warmup, setup.epochs_budget, out
-    )
-    return out
 
 
 class LaneGroup:
@@ -233,14 +56,21 @@ class LaneGroup:
     ) -> None:
         self.task, self._layers = work, layers
         self.orders = np.uint64(orders)
-        self._train = trainer(work.lanes, is_online(work.setup))
-        self._measure = measurer(work.lanes)
-        dtype, samples = work.table.values.dtype, work.double_network.samples
-        self.state: Lanes = lanes_of(work.network, work.lanes, work.targets.row_order, dtype)
+        key, dtype = work.key, work.table.values.dtype
+        self._kernels = kernels(key)
+        self._setting = Setting(
+            work.network,
+            work.table,
+            work.targets,
+            work.config,
+            drawer(key.strip, key.order),
+            output_deltas(key.dtype, key.loss),
+        )
+        self._losses = losses(key.loss), output_deltas("float64", key.loss)
+        rows = work.targets.row_order
+        self.state, *self._strips = lanes_of(work.network, work.lanes, key.strip, rows, dtype)
         self._none = runs_of(work.network, 0, dtype)
-        size = work_size(samples.rows, work.lanes, dtype.itemsize)
-        self._work, self._double_work = empty_block(size, dtype), empty_block(size, np.float64)
-        self.double = empty_block(work.double_network.rows * work.lanes, np.float64)
+        self._scratch = scratch_of(work.measured, key.strip, dtype)
         if seeds is not None:
             self.start(seeds)
 
@@ -256,16 +86,11 @@ class LaneGroup:
         """Draw the initial weights of these seeds into the block of `runs`, with their orders."""
         work, init = self.task, self.task.setup.calls["init"]
         runs.seeds[: len(seeds)] = seeds
-        runs.seeds[len(seeds) :] = seeds[-1]
-        initialiser()(
-            runs.block,
-            runs.seeds,
-            work.network,
-            init.choice.code,
-            parameter_arrays(init.choice, init.values),
-            float(work.setup.init_scale),
-            work.setup.bias,
-        )
+        runs.seeds[len(seeds) :] = seeds[-1:]
+        arguments = parameter_arrays(init.choice, init.values)
+        scale, bias = float(work.setup.init_scale), work.setup.bias
+        for block, strip in zip(*map(self._split, (runs.block, runs.seeds)), strict=True):
+            self._kernels.initialise(block, strip, work.network, arguments, scale, bias)
         if self._layers:
             self.set_layers(self._layers, block=runs.block)
         runs.seeds[:] += self.orders
@@ -277,17 +102,11 @@ class LaneGroup:
         from `waiting`. Then the call also returns when `waiting` is empty or `ended` is full.
         """
         work, refill = self.task, waiting is not None
-        self._train(
-            self.state,
-            work.network,
-            work.table,
-            work.targets,
-            work.config._replace(refill=refill),
-            epochs if refill else min(epochs, work.setup.epochs_budget - self.epochs),
-            work.setup.budget,
-            waiting or self._none,
-            ended or self._none,
-        )
+        setting = self._setting._replace(config=work.config._replace(refill=refill))
+        left = epochs if refill else min(epochs, work.setup.epochs_budget - self.epochs)
+        runs = waiting or self._none, ended or self._none
+        for strip in self._strips:
+            self._kernels.advance(strip, setting, left, work.setup.budget, *runs)
 
     @property
     def epochs(self) -> int:
@@ -309,21 +128,41 @@ class LaneGroup:
         offset : int
             Where to read: 0 for the parameters, `network.velocity` or `network.gradient` for those.
         """
-        rows = self.state.block.reshape(-1, self.task.lanes)[offset:, lane].astype(np.float64)
+        strip = self.task.key.strip
+        rows = self._in_strips(self.state.block)[lane // strip, offset:, lane % strip]
         result = []
-        for below, layer in pairwise(self.task.network.layers):
-            weights, biases = rows[layer[WEIGHTS] : layer[BIASES]], rows[layer[BIASES] :]
-            W = weights.reshape(layer[UNITS], below[UNITS])
-            result.append((W.copy(), biases[: layer[UNITS]].copy()))
+        for row in self.task.network.layers:
+            layer = Layer(*row)
+            weights = rows[layer.weights : layer.biases].reshape(layer.units, layer.inputs)
+            biases = rows[layer.biases : layer.biases + layer.units]
+            result.append((weights.astype(np.float64), biases.astype(np.float64)))
         return result
 
     def set_layers(
-        self, layers: Layers, lane: int | slice = slice(None), block: NDArray[Any] | None = None
+        self, layers: Layers, lane: int | None = None, block: NDArray[Any] | None = None
     ) -> None:
         """Write weights and biases into a lane or all lanes, of this group or of another block."""
         values = np.concatenate([part.ravel() for layer in layers for part in layer])
-        rows = (self.state.block if block is None else block).reshape(-1, self.task.lanes)
-        rows[: len(values), lane].T[...] = values
+        strip = self.task.key.strip
+        strips = self._in_strips(self.state.block if block is None else block)[:, : len(values)]
+        if lane is None:
+            strips[...] = values[:, None]
+        else:
+            strips[lane // strip, :, lane % strip] = values
+
+    def by_lane(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Copy an array of `Lanes` or `Runs`, flat [strip, row, lane], as [row, lane]."""
+        rows: NDArray[Any] = np.concatenate(list(self._in_strips(values)), axis=1)
+        return rows
+
+    def _in_strips(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The same memory as [strip, row, lane of the strip]."""
+        strip = self.task.key.strip
+        return values.reshape(self.task.lanes // strip, -1, strip)
+
+    def _split(self, values: NDArray[Any]) -> list[NDArray[Any]]:
+        """The parts of an array that belong to each strip."""
+        return np.split(values, self.task.lanes // self.task.key.strip)
 
     def measure(
         self, with_gradient: bool = True, block: NDArray[Any] | None = None
@@ -338,24 +177,28 @@ class LaneGroup:
             Outputs of the networks.
         """
         work = self.task
-        measures = np.zeros((m.MEASURES, work.lanes))
-        outputs = np.empty((*work.targets.values.shape, work.lanes))
-        self._measure(
-            self.state.block if block is None else block,
-            self._work,
-            work.network,
-            work.table,
-            work.targets,
-            work.config.loss,
-            work.config.bias,
-            self.double,
-            self._double_work,
-            work.double_network,
-            with_gradient,
-            measures.ravel(),
-            outputs.ravel(),
-        )
-        m.judge(outputs, work.targets, measures)
+        block = self.state.block if block is None else block
+        parts: list[tuple[NDArray[np.float64], ...]] = []
+        for strip in self._split(block):
+            measures = np.zeros((m.MEASURES, work.key.strip))
+            outputs = np.empty((work.targets.values.size, work.key.strip))
+            self._kernels.measure(
+                strip,
+                self._scratch,
+                work.measured,
+                work.table,
+                work.targets,
+                *self._losses,
+                work.setup.bias,
+                with_gradient,
+                measures,
+                outputs,
+            )
+            parts.append((measures, outputs))
+        measures, outputs = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+        outputs = outputs.reshape(*work.targets.values.shape, -1)
+        weights = self.by_lane(block)[: work.network.parameters].astype(np.float64)
+        m.judge(outputs, weights, work.targets, sum(work.setup.hidden), measures)
         for values in (measures, outputs):
             values[np.isnan(values)] = np.nan  # NaN has many bit patterns: store one of them
         return measures, outputs

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
-from fastbp.engine import lane_group
+from fastbp.engine import tasks
 from fastbp.store.filename import Range
 
 BLOCK_SECONDS = 0.2
@@ -139,9 +139,9 @@ class Plan:
         return sum(setups[0].budget * runs for setups, _, runs in self.missing_ranges())
 
     @cached_property
-    def kernel_keys(self) -> list[lane_group.KernelKey]:
+    def kernel_keys(self) -> list[tasks.KernelKey]:
         """The kernels that the missing runs need."""
-        return sorted({lane_group.kernel_key(setups[0]) for setups, *_ in self.missing_ranges()})
+        return sorted({tasks.kernel_key(setups[0]) for setups, *_ in self.missing_ranges()})
 
     def files(self, setup: Setup) -> Iterator[PlannedFile]:
         """Generate the missing files of a setup."""

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import LAST_SEED
 from fastbp.engine.block import check_denormals
-from fastbp.engine.lane_group import LaneGroup, Layers, task
+from fastbp.engine.lane_group import LaneGroup, Layers
 from fastbp.engine.rows import measured_columns
+from fastbp.engine.tasks import task
 from fastbp.kernels import measures as m
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
@@ -87,7 +88,7 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
 def _presented(group: LaneGroup, updates: int) -> NDArray[np.int32]:
     """The rows that the first lane visited in the `updates` of its last epoch."""
     n, config = group.task.table.rows, group.task.config
-    order = group.state.rows.reshape(-1, group.task.lanes)[:n, 0]
+    order = group.by_lane(group.state.rows)[:n, 0]
     order = np.arange(n, dtype=np.int32) if config.cyclic else order.copy()
     return order[: updates * config.batch]
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from fastbp import __version__
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import LAST_SEED
-from fastbp.engine import block, lane_group
+from fastbp.engine import block, lane_group, tasks
 from fastbp.engine.retrain import Trajectory
 from fastbp.engine.rows import to_arrow
 from fastbp.problems import targets
@@ -262,7 +262,7 @@ def weights_file(trajectory: Trajectory) -> bytes:
         for name, values in lane_group.by_name(layers, setup.bias).items()
     }
     X, T = setup.data()
-    rates = lane_group.task(setup).config.rates
+    rates = tasks.task(setup).config.rates
     epochs = np.arange(int(trajectory.evaluations["epoch"].iloc[-1]))
     return npz(
         rows=trajectory.rows,

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
-from fastbp.engine.lane_group import LaneGroup, Layers, by_name, task
+from fastbp.engine.lane_group import LaneGroup, Layers, by_name
+from fastbp.engine.tasks import task
 from fastbp.schema.text import shown
 
 Real = NDArray[np.float64]

@@ -228,7 +228,8 @@ def _digest(name: str, content: bytes) -> bytes:
 class CodeCache(FunctionCache):  # type: ignore[misc]
     """Numba's function cache, in another folder, that survives damage to its files."""
 
-    def __init__(self, function: Callable[..., Any], folder: Path) -> None:
+    def __init__(self, function: Callable[..., Any], folder: Path, key: tuple[Any, ...]) -> None:
+        self._key = key
         place = SimpleNamespace(  # where the code of this function lies, as Numba asks for it
             get_cache_path=lambda: str(folder),
             get_source_stamp=lambda: folder.name,
@@ -257,8 +258,5 @@ class CodeCache(FunctionCache):  # type: ignore[misc]
             super().save_overload(sig, data)
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        # The folder stands for all sources, so only numbers of a kernel's closure, such as its
-        # lanes, can differ.
-        cells = self._py_func.__closure__ or ()
-        numbers = tuple(cell.cell_contents for cell in cells if isinstance(cell.cell_contents, int))
-        return sig, codegen.magic_tuple(), numbers
+        # The folder stands for all sources, so only what a kernel is made of can differ.
+        return sig, codegen.magic_tuple(), self._key

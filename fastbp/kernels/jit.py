@@ -4,8 +4,11 @@ import platform
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from numba import config, njit
-from numba.extending import overload
+from llvmlite import ir
+from numba import config, njit, types
+from numba.core import cgutils
+from numba.core.ccallback import CFunc
+from numba.extending import intrinsic, overload
 
 from fastbp.kernels.code_cache import (
     CodeCache,
@@ -16,9 +19,6 @@ from fastbp.kernels.code_cache import (
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
-Chosen = Callable[[Any, Any], Any]
-"""A choice made by `one_of`: takes the number of a function and its arguments as a tuple."""
-
 # No fastmath of any kind: bits must not depend on how the compiler groups operations. The NumPy
 # error model, because a division that may raise cannot be vectorised. No GIL, so that Python
 # threads scale with the cores. No wrappers for callers in C: each contains a second copy of all
@@ -59,9 +59,7 @@ def shared(function: F) -> F:
     For helpers that are called in several places, and for loops that need all registers.
     """
     if not config.DISABLE_JIT:
-        overload(function, jit_options=_CALLED, strict=False, prefer_literal=True)(
-            lambda *_: function
-        )
+        overload(function, jit_options=_CALLED, strict=False)(lambda *_: function)
     return function
 
 
@@ -76,44 +74,81 @@ def compiled_form(function: Callable[..., Any]) -> Callable[[F], F]:
     return register
 
 
-def kernel(function: F) -> F:
-    """Compile a function, and keep its machine code on disk where that is possible."""
-    compiled = njit(**FLAGS)(function)
-    if (folder := cache_folder()) is not None:
-        compiled._cache = CodeCache(function, folder)
-    result: F = compiled
-    return result
+def kernel(*key: int | str) -> Callable[[F], F]:
+    """Compile a function, and keep its machine code on disk where that is possible.
 
-
-def one_of(functions: Sequence[Callable[..., Any]]) -> Callable[[Any, Any], Any]:
-    """Make a choice of functions: `chosen(code, arguments)` calls the function of that number.
-
-    Function pointers would keep the compiler from inlining, and Numba's disk cache never finds
-    kernels that take functions as arguments; a chain of comparisons has neither problem.
+    `key` tells kernels apart that are made of the same source: it names everything that they are
+    compiled for, except the types of their arguments.
     """
-    first, *rest = functions
-    second, third, fourth = (rest + [first] * 3)[:3]
-    others = one_of(rest[3:]) if len(rest) > 3 else None
 
-    @inlined
-    def chosen(code: Any, arguments: Any) -> Any:
-        if code == 0:
-            return first(*arguments)
-        elif code == 1:
-            return second(*arguments)
-        elif code == 2:
-            return third(*arguments)
-        else:
-            return fourth(*arguments)
+    def compile_kernel(function: F) -> F:
+        compiled = njit(**FLAGS)(function)
+        if (folder := cache_folder()) is not None:
+            compiled._cache = CodeCache(function, folder, key)
+        result: F = compiled
+        return result
 
-    if others is None:
-        return chosen
+    return compile_kernel
 
-    @inlined
-    def chosen_of_more(code: Any, arguments: Any) -> Any:
-        return chosen(code, arguments) if code < 4 else others(code - 4, arguments)
 
-    return chosen_of_more
+def by_address(function: F, arguments: Sequence[Any], *key: int | str) -> Any:
+    """Compile a function that kernels call with `call`, and keep its machine code as theirs.
+
+    So kernels need not be compiled anew for each such function.
+
+    Parameters
+    ----------
+    function : callable
+        Returns nothing.
+    arguments : sequence of numba.types.Type
+        Types of its arguments; arrays are pointers.
+    key : int or str
+        As in `kernel`.
+
+    Returns
+    -------
+    int or callable
+        What `call` takes: the address, or with the JIT off the function.
+    """
+    if config.DISABLE_JIT:
+        return function
+    options = {name: value for name, value in FLAGS.items() if name != "no_cfunc_wrapper"}
+    compiled: Any = CFunc(function, (tuple(arguments), types.void), {}, options)
+    if (folder := cache_folder()) is not None:
+        compiled._cache = CodeCache(function, folder, key)
+    compiled.compile()
+    _kept.append(compiled)
+    return compiled.address
+
+
+_kept: list[Any] = []
+"""Functions whose addresses are in use."""
+
+
+def call(function: Any, arguments: Any) -> None:
+    """Call what `by_address` returned with a tuple of arguments, arrays or numbers."""
+    function(*arguments)
+
+
+@compiled_form(call)
+def _call(function: Any, arguments: Any) -> Any:
+    return lambda function, arguments: _call_address(function, arguments)  # noqa: PLW0108
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _call_address(typing: Any, address: Any, arguments: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = [
+            context.make_array(kind)(context, builder, value).data
+            if isinstance(kind, types.Array)
+            else value
+            for kind, value in zip(arguments, cgutils.unpack_tuple(builder, args[1]), strict=True)
+        ]
+        pointer = ir.FunctionType(ir.VoidType(), [value.type for value in values]).as_pointer()
+        builder.call(builder.inttoptr(args[0], pointer), values)
+        return context.get_dummy_value()
+
+    return types.void(address, arguments), code
 
 
 def has_fma() -> bool:

@@ -1,388 +1,377 @@
-"""Training in batches: several samples go through the network before the weights change.
+"""Feedforward, backpropagation and the step of a batch, in tiles.
 
-Sums of products over lanes, c_mn = Σ_k a_mk b_kn with a network in each lane, take most of the time
-of a batch; `fastbp.kernels.tiles` generates their code. A strip is a part of the lanes of a group.
+The equations are those of Rumelhart, Hinton & Williams, "Learning internal representations by error
+propagation", Parallel Distributed Processing 1 (1986), chapter 8, with weights w_ki from unit i to
+unit k, biases b_k, activations a and δ = −∂E/∂net of theirs with the opposite sign. Every sum is
+taken in the order of its index, so no bit depends on tiles, lanes or processors.
+
+Arguments of every pass:
+
+P
+    The block of a strip, [row, lane]: parameters, and what is kept with them.
+A
+    Activations, [unit, sample, lane], with inputs and targets in front.
+D
+    δ of the units past the inputs, [unit, sample, lane].
+step
+    A `Step`: what a pass needs besides.
+layer
+    A `Layer`: where everything lies.
+samples
+    Samples that there is room for in A and D.
+part
+    What the pass computes: from row r0 to r1 and from column c0 to c1.
 """
 
-from functools import cache
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
+from numba import from_dtype, int64, types
 
-from fastbp.kernels.jit import Chosen, inlined, shared
-from fastbp.kernels.layout import (
-    ACTIVATIONS,
-    BIASES,
-    DELTAS,
-    UNITS,
-    WEIGHTS,
-    columns_of,
-    present,
-    present_to_all,
-)
-from fastbp.kernels.memory import (
-    load_activation,
-    load_lane,
-    load_parameter,
-    store_parameter,
-    store_result,
-)
+from fastbp.kernels.jit import by_address, call, inlined, shared
+from fastbp.kernels.layout import layer_of, present_to_all, presenter
 from fastbp.kernels.real import sigmoid, slope
 from fastbp.kernels.tiles import (
-    BIAS,
-    LEARN,
-    ONTO,
-    Matrix,
-    Tile,
-    at,
-    in_tiles,
-    part,
-    transposed,
+    TILE,
+    Size,
+    elementwise,
+    fill,
+    fma,
+    lanes_in_vector,
+    load,
+    repeat,
+    store,
+    zeros,
 )
-from fastbp.kernels.vector_ir import Vector, fma, instruction, like
+
+SIGMA, PRIME = elementwise(sigmoid), elementwise(slope)
+"""The activation f(z), and its slope f′ as a function of a = f(z)."""
 
 
-def in_samples(lanes: int) -> tuple[Any, Any]:
-    """Make the forward and the backward pass of several samples for groups of so many lanes.
+class Step(NamedTuple):
+    """What a batch does to the weights."""
 
-    Both process `taken` samples for the strip of lanes that begins at `lane`; `inputs` is a matrix
-    with a row for each input of the network and a column for each sample.
-    """
-    feedforward, backpropagate, add_gradient = products(lanes)
-
-    @inlined
-    def forward(
-        block: Any,
-        work: Any,
-        network: Any,
-        samples: Any,
-        strip: Any,
-        lane: Any,
-        taken: Any,
-        inputs: Any,
-        raw: Any,
-    ) -> None:
-        """Compute all activations; with `raw`, also store the output layer's sums in its δ."""
-        layers, step, x = network.layers, samples.capacity * strip, inputs
-        for layer in range(1, len(layers)):
-            fan_in, units = layers[layer - 1, UNITS], layers[layer, UNITS]
-            a = Matrix(work, samples.layers[layer, ACTIVATIONS] * strip, step, strip)
-            w = Matrix(block, layers[layer, WEIGHTS] * lanes + lane, fan_in * lanes, lanes)
-            b = Matrix(block, layers[layer, BIASES] * lanes + lane, lanes, 0)
-            feedforward(units, taken, fan_in, strip, a, w, x, b, 0, 0)
-            if raw and layer == len(layers) - 1:
-                z = Matrix(work, samples.layers[layer, DELTAS] * strip, step, strip)
-                feedforward(units, taken, fan_in, strip, z, w, x, b, 0, RAW)
-            x = a
-
-    @inlined
-    def back(
-        block: Any,
-        work: Any,
-        network: Any,
-        samples: Any,
-        strip: Any,
-        lane: Any,
-        taken: Any,
-        inputs: Any,
-        offset: Any,
-        rate: Any,
-        then: Any,
-    ) -> None:
-        """Compute hidden δ from those of the outputs, then the gradient or a step (`then`)."""
-        layers, step = network.layers, samples.capacity * strip
-        rates = Matrix(rate, lane, 0, 0)
-        for layer in range(len(layers) - 1, 0, -1):
-            fan_in, units = layers[layer - 1, UNITS], layers[layer, UNITS]
-            d, x = Matrix(work, samples.layers[layer, DELTAS] * strip, step, strip), inputs
-            if layer > 1:
-                x = Matrix(work, samples.layers[layer - 1, ACTIVATIONS] * strip, step, strip)
-                below = Matrix(work, samples.layers[layer - 1, DELTAS] * strip, step, strip)
-                w = Matrix(block, layers[layer, WEIGHTS] * lanes + lane, lanes, fan_in * lanes)
-                backpropagate(fan_in, taken, units, strip, below, w, d, x, offset, 0)
-            weights = (network.gradient + layers[layer, WEIGHTS]) * lanes + lane
-            g = Matrix(block, weights, fan_in * lanes, lanes)
-            b = Matrix(block, (network.gradient + layers[layer, BIASES]) * lanes + lane, lanes, 0)
-            add_gradient(units, fan_in, taken, strip, g, d, transposed(x), b, rates, then)
-
-    return forward, back
+    offset: Any
+    """Added to every σ′."""
+    rate: Any
+    """Learning rate, [lane]."""
+    momentum: Any
+    weight_decay: Any
+    rows: Any
+    """Rows of the batch, as a number of the dtype of the lanes."""
+    samples: Any
+    """Samples in A and D."""
+    continues: Any
+    """Whether sums go on from the gradient of the samples before."""
+    ends: Any
+    """Whether these are the last samples of the batch; otherwise their gradient is kept."""
+    velocity: Any
+    """Row of the velocities in P, relative to the parameters."""
+    gradient: Any
+    """Row of the gradient in P, relative to the parameters."""
+    bias: Any
+    """Whether there are biases."""
+    mean: Any
+    """Whether to divide the gradient by the rows of the batch."""
 
 
-RAW = 1
-"""Store the sum that a unit receives instead of its activation."""
-
-
-@shared
-def copy(rows: Any, columns: Any, strip: Any, target: Any, source: Any) -> None:
-    """Copy a matrix."""
-    for m in range(rows):
-        for n in range(columns):
-            i, j = at(target, m, n), at(source, m, n)
-            for lane in range(strip):
-                store_result(target.memory, i + lane, load_activation(source.memory, j + lane))
-
-
-@cache
-def products(lanes: int) -> tuple[Any, ...]:
-    """Make the sums of products for a strip of lanes that begins where the matrices begin.
-
-    Arguments of each: rows, columns and terms of the sum, lanes in the strip (whole vectors), the
-    matrices, and what the tile needs besides. Rates and biases are matrices of one column, with a
-    distance of 0 to the next.
-
-    Returns
-    -------
-    feedforward
-        a_ks = σ(b_k + Σ_i w_ki x_is), i ascending, or the RAW sum: units, samples, inputs, strip,
-        a, w, x, b, 0, then.
-    backpropagate
-        d_js = (σ′_js + offset)·Σ_k w_jk d_ks, k ascending, σ′ from a = σ(z): units, samples, units
-        above, strip, d, w, d above, a, offset, 0.
-    add_gradient
-        g_ki = Σ_s d_ks a_si, s ascending, with the bits of `then`: units, inputs, samples, strip,
-        g, d, a, bias, rate, then. `g`, `bias`: the gradient, or with LEARN the parameters, which
-        change by −rate·gradient.
-    """
-    return tuple(in_tiles(_tile(lanes, kind)) for kind in (_Sum, _Delta, _Gradient))
-
-
-class _Sum(Tile):
-    """c ← σ(bias + sum), or bias + sum if `then` is RAW, with the biases as `other`."""
-
-    def start(self, m: int, n: int) -> list[list[Vector]]:
-        return [[self.load(self.at(self.other, i, 0))] * n for i in range(m)]
-
-    def finish(self, sums: list[list[Vector]]) -> None:
-        with self.builder.if_else(self.is_set(RAW)) as (raw, activation):
-            with raw:
-                self._store(sums)
-            with activation:
-                self._store([[sigmoid(z) for z in row] for row in sums])
-
-    def _store(self, values: list[list[Vector]]) -> None:
-        for i, row in enumerate(values):
-            for j, value in enumerate(row):
-                self.store(value, self.at(self.c, i, j))
-
-    @staticmethod
-    def plain(terms: Any, matrices: Any, extra: Any, then: Any, place: Any) -> None:
-        (c, a, b, other), (i, j, lane) = matrices, place
-        start = other.memory[at(other, i, 0) + lane]
-        z = _plain_sum(start, terms, a, b, place)
-        c.memory[at(c, i, j) + lane] = z if then & RAW else sigmoid(z)
-
-
-class _Delta(Tile):
-    """c ← (o(1 − o) + offset)·sum, with the activations o as `other` and the offset as `extra`."""
-
-    def start(self, m: int, n: int) -> list[list[Vector]]:
-        return [[self.nothing()] * n for _ in range(m)]
-
-    def finish(self, sums: list[list[Vector]]) -> None:
-        offset = self.all_lanes(self.extra[0])
-        for i, row in enumerate(sums):
-            for j, value in enumerate(row):
-                o = self.load(self.at(self.other, i, j))
-                self.store(value * (slope(o) + offset), self.at(self.c, i, j))
-
-    @staticmethod
-    def plain(terms: Any, matrices: Any, extra: Any, then: Any, place: Any) -> None:
-        (c, a, b, other), (i, j, lane) = matrices, place
-        value = _plain_sum(like(c.memory[0], 0.0), terms, a, b, place)
-        c.memory[at(c, i, j) + lane] = value * (slope(other.memory[at(other, i, j) + lane]) + extra)
-
-
-class _Gradient(Tile):
-    """c ← sum, or by `then` c + sum or c − rate·sum, and the same for the biases.
-
-    The biases are `other`, of one column, with sums of the rows of a. The rates are `extra`, a
-    matrix of one element.
-    """
-
-    def start(self, m: int, n: int) -> list[list[Vector]]:
-        builder = self.builder
-        before, onto, ready = (
-            builder.block,
-            builder.append_basic_block("onto"),
-            builder.append_basic_block("ready"),
-        )
-        builder.cbranch(self.is_set(ONTO), onto, ready)
-        builder.position_at_end(onto)
-        there = [[self.load(place) for place in row] for row in self.places(m, n)]
-        builder.branch(ready)
-        builder.position_at_end(ready)
-        starts = [[Vector(builder, builder.phi(self.vector)) for _ in row] for row in there]
-        for starting, values in zip(starts, there, strict=True):
-            for start, value in zip(starting, values, strict=True):
-                start.value.add_incoming(self.nothing().value, before)
-                start.value.add_incoming(value.value, onto)
-        return starts
-
-    def places(self, m: int, n: int) -> list[list[Any]]:
-        """Addresses of the elements of each row, with its bias as the last one."""
-        return [
-            [*(self.at(self.c, i, j) for j in range(n)), self.at(self.other, i, 0)]
-            for i in range(m)
-        ]
-
-    def finish(self, sums: list[list[Vector]]) -> None:
-        places = self.places(len(sums), len(sums[0]) - 1)
-        elements = [
-            list(zip(values, where, strict=True))
-            for values, where in zip(sums, places, strict=True)
-        ]
-        self._put([element for row in elements for element in row[:-1]])
-        with self.builder.if_then(self.is_set(BIAS)):
-            self._put([row[-1] for row in elements])
-
-    def _put(self, elements: list[tuple[Vector, Any]]) -> None:
-        builder = self.builder
-        with builder.if_else(self.is_set(LEARN)) as (step, keep):
-            with step:
-                rate = self.load(builder.gep(self.extra[0], [self.lane]))
-                for value, place in elements:
-                    self.store(self.load(place) + -(rate * value), place)
-            with keep:
-                for value, place in elements:
-                    self.store(value, place)
-
-    @staticmethod
-    def plain(terms: Any, matrices: Any, extra: Any, then: Any, place: Any) -> None:
-        (c, a, b, other), (i, j, lane) = matrices, place
-        rate = extra.memory[extra.first + lane]
-        e, nothing = at(c, i, j) + lane, like(c.memory[0], 0.0)
-        value = _plain_sum(c.memory[e] if then & ONTO else nothing, terms, a, b, place)
-        c.memory[e] = c.memory[e] + -(rate * value) if then & LEARN else value
-        if j == 0 and then & BIAS:
-            e = at(other, i, 0) + lane
-            value = other.memory[e] if then & ONTO else nothing
-            for k in range(terms):
-                value = value + a.memory[at(a, i, k) + lane]
-            other.memory[e] = other.memory[e] + -(rate * value) if then & LEARN else value
-
-
-def _plain_sum(start: Any, terms: Any, a: Any, b: Any, place: Any) -> Any:
-    i, j, lane = place
-    value = start
-    for k in range(terms):
-        value = fma(a.memory[at(a, i, k) + lane], b.memory[at(b, k, j) + lane], value)
-    return value
-
-
-def _tile(lanes: int, kind: type[Tile]) -> Any:
-    """Make the function that computes tiles of this kind: generated, or plain with the JIT off."""
-
-    def tile(
-        m: Any,
-        n: Any,
-        tiles: Any,
-        terms: Any,
-        strip: Any,
-        c: Any,
-        a: Any,
-        b: Any,
-        other: Any,
-        extra: Any,
-        then: Any,
-    ) -> None:
-        for i, j in np.ndindex(m, n * tiles):
-            for lane in range(strip):
-                kind.plain(terms, (c, a, b, other), extra, then, (i, j, lane))
-
-    @instruction(tile)
-    def generated(
-        typing: Any,
-        m: Any,
-        n: Any,
-        tiles: Any,
-        terms: Any,
-        strip: Any,
-        c: Any,
-        a: Any,
-        b: Any,
-        other: Any,
-        extra: Any,
-        then: Any,
-    ) -> Any:
-        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            kind(context, builder, signature, arguments, lanes).code()
-            return context.get_dummy_value()
-
-        return types.void(m, n, tiles, terms, strip, c, a, b, other, extra, then), code
-
-    return tile
-
-
-def batch_epoch(losses: Chosen, lanes: int) -> Any:
-    """Make an epoch in which the weights change after each batch, by its gradient."""
-    forward, back = in_samples(lanes)
+def covering(make: Callable[[int, int], Any], tile: Size) -> Any:
+    """Make a pass over everything: in tiles of one size, with smaller ones at the edges."""
+    rows, columns = tile
+    several = columns > 1
+    whole, below = shared(make(rows, columns)), shared(make(1, columns))
+    right: Any = shared(make(rows, 1)) if several else None
+    corner: Any = shared(make(1, 1)) if several else None
 
     @inlined
-    def epoch(
-        state: Any, network: Any, table: Any, config: Any, updates: Any, in_place: Any
-    ) -> Any:
-        """Train for one epoch; `in_place`: whether all rows are in the samples, returned again."""
-        block, work, n, columns = state.block, state.work, table.rows, columns_of(network)
-        samples, offset, rate = network.samples, config.prime_offset, state.rate
-        inputs, outputs = network.layers[0, UNITS], network.layers[-1, UNITS]
-        strip, capacity = len(work) // samples.rows, samples.capacity
-        step = capacity * strip  # from unit to unit
-        for start in range(0, min(updates * config.batch, n), config.batch):
-            end = min(start + config.batch, n)
-            for position in range(start, end, capacity):
-                taken = min(capacity, end - position)
-                if not config.cyclic:
-                    for sample in range(taken):
-                        first = (network.presented + sample) * lanes
-                        row, width = position + sample, capacity * lanes
-                        present(block, lanes, width, first, columns, table, state.rows, row)
-                elif in_place == 0:
-                    for sample in range(taken):
-                        row = position + sample
-                        present_to_all(work, strip, step, sample * strip, columns, table, row)
-                then = (LEARN if network.gradient == 0 else ONTO if position > start else 0) | (
-                    BIAS if config.bias else 0
-                )
-                for lane in range(0, lanes, strip):
-                    x = Matrix(work, 0, step, strip)
-                    if not config.cyclic:
-                        x = Matrix(block, network.presented * lanes + lane, capacity * lanes, lanes)
-                        targets = Matrix(work, samples.targets * strip, step, strip)
-                        copy(outputs, taken, strip, targets, part(x, inputs, 0))
-                    forward(block, work, network, samples, strip, lane, taken, x, False)
-                    losses(config.loss, (work, strip, step, samples, 0, offset))
-                    back(block, work, network, samples, strip, lane, taken, x, offset, rate, then)
-            if network.gradient > 0:
-                _apply_gradient(block, lanes, network, config, rate, end - start)
-        return 1 if config.cyclic and n <= capacity else 0
+    def everywhere(
+        P: Any, A: Any, D: Any, step: Any, layer: Any, samples: Any, height: Any, width: Any
+    ) -> None:
+        r, c = height // rows * rows, width // columns * columns
+        if r > 0 and c > 0:
+            whole(P, A, D, step, layer, samples, (0, r, 0, c))
+        if r < height and c > 0:
+            below(P, A, D, step, layer, samples, (r, height, 0, c))
+        if several:
+            if r > 0 and c < width:
+                right(P, A, D, step, layer, samples, (0, r, c, width))
+            if r < height and c < width:
+                corner(P, A, D, step, layer, samples, (r, height, c, width))
 
-    return epoch
+    return everywhere
 
 
 @inlined
-def _apply_gradient(
-    block: Any, lanes: Any, network: Any, config: Any, rate: Any, count: Any
-) -> None:
-    """Update the weights: v ← αv − lr·(g + λw), w ← w + v, biases without λ.
+def lanes_of(P: Any, lanes: Any) -> Any:
+    """The number of lanes, hidden from the compiler.
 
-    Rumelhart, Hinton & Williams 1986, equation 9.
+    If it knew the number, it would unroll every loop over the vectors of a strip, which makes
+    nothing faster and takes seconds.
     """
-    layers = network.layers
-    rows = block.dtype.type(count)
-    for layer in range(1, len(layers)):
-        bias = layers[layer, BIASES]
-        end = bias + layers[layer, UNITS] if config.bias else bias
-        for row in range(layers[layer, WEIGHTS], end):
-            w, g = row * lanes, (network.gradient + row) * lanes
-            v = (network.velocity + row) * lanes
-            for lane in range(lanes):
-                weight, gradient = load_parameter(block, w + lane), load_parameter(block, g + lane)
-                if config.mean:
-                    gradient = gradient / rows
-                if row < bias:
-                    gradient = fma(config.weight_decay, weight, gradient)
-                step = -(load_lane(rate, lane) * gradient)
-                velocity = fma(config.momentum, load_parameter(block, v + lane), step)
-                store_parameter(block, v + lane, velocity)
-                store_parameter(block, w + lane, weight + velocity)
+    return min(lanes, len(P))
+
+
+def weighted_sums(lanes: int, rows: int, columns: int) -> Any:
+    """Make net_ks = b_k + Σ_i w_ki a_is, i ascending (equation 7 with a bias), as one tile."""
+
+    @inlined
+    def net(P: Any, A: Any, layer: Any, samples: Any, k: Any, s: Any, lane: Any) -> Any:
+        w = (layer.weights + k * layer.inputs) * lanes + lane
+        x = (layer.below * samples + s) * lanes + lane
+        z = repeat(load(P, (layer.biases + k) * lanes + lane, rows, lanes, 1, 0), columns)
+        for i in range(layer.inputs):
+            w_i = load(P, w + i * lanes, rows, layer.inputs * lanes, 1, 0)
+            x_i = load(A, x + i * samples * lanes, 1, 0, columns, lanes)
+            z = fma(w_i, x_i, z)
+        return z
+
+    return net
+
+
+def feedforward(lanes: int, vector: int, activate: bool = True, tile: Size = TILE) -> Any:
+    """Make a_ks = σ(net_ks) for all units and samples (equations 8 and 15).
+
+    Without `activate`, net_ks takes the place of δ_ks instead.
+    """
+
+    def make(rows: int, columns: int) -> Any:
+        net = weighted_sums(lanes, rows, columns)
+
+        def tiles(P: Any, A: Any, D: Any, step: Any, layer: Any, samples: Any, part: Any) -> None:
+            r0, r1, c0, c1 = part
+            for k in range(r0, r1, rows):
+                for s in range(c0, c1, columns):
+                    for lane in range(0, lanes_of(P, lanes), vector):
+                        z = net(P, A, layer, samples, k, s, lane)
+                        if activate:
+                            a = ((layer.activations + k) * samples + s) * lanes + lane
+                            store(A, a, samples * lanes, lanes, SIGMA(z))
+                        else:
+                            d = ((layer.deltas + k) * samples + s) * lanes + lane
+                            store(D, d, samples * lanes, lanes, z)
+
+        return tiles
+
+    return covering(make, tile)
+
+
+def make_output_deltas(dtype: str, delta: Any, loss: str) -> Any:
+    """Make δ_ks = ∂E/∂net_ks of the output units (equation 13), which kernels `call`.
+
+    `delta`: of one output from the output, its target and σ′, for a loss of this name.
+    """
+    vector, delta = lanes_in_vector(dtype), elementwise(delta)
+
+    def deltas(A: Any, D: Any, offset: Any, a: Any, d: Any, t: Any, count: Any) -> None:
+        """Compute so many δ in D from d on; outputs and targets lie in A from a and t on."""
+        for i in range(0, count, vector):
+            o, target = load(A, a + i, 1, 0, 1, 0), load(A, t + i, 1, 0, 1, 0)
+            store(D, d + i, 0, 0, delta(o, target, PRIME(o) + fill(A, offset)))
+
+    number = from_dtype(np.dtype(dtype))
+    numbers = types.CPointer(number)
+    return by_address(deltas, (numbers, numbers, number, *[int64] * 4), "deltas", dtype, loss)
+
+
+@inlined
+def output_deltas(
+    deltas: Any, A: Any, D: Any, offset: Any, network: Any, samples: Any, lanes: Any
+) -> None:
+    """Compute δ of the output units of all samples, by what `make_output_deltas` made."""
+    layer, size = layer_of(network, len(network.layers) - 1), samples * lanes
+    a, d, t = layer.activations * size, layer.deltas * size, network.targets * size
+    call(deltas, (A, D, offset, a, d, t, layer.units * size))
+
+
+def hidden_deltas(lanes: int, vector: int, tile: Size = TILE) -> Any:
+    """Make δ_js = (σ′_js + offset)·Σ_k w_kj δ_ks, k ascending (equation 14), of the layer below."""
+
+    def make(rows: int, columns: int) -> Any:
+        def tiles(P: Any, A: Any, D: Any, step: Any, layer: Any, samples: Any, part: Any) -> None:
+            r0, r1, c0, c1 = part
+            for j in range(r0, r1, rows):
+                for s in range(c0, c1, columns):
+                    for lane in range(0, lanes_of(P, lanes), vector):
+                        w = (layer.weights + j) * lanes + lane
+                        d = (layer.deltas * samples + s) * lanes + lane
+                        total = zeros(P, rows, columns)
+                        for k in range(layer.units):
+                            w_k = load(P, w + k * layer.inputs * lanes, rows, lanes, 1, 0)
+                            d_k = load(D, d + k * samples * lanes, 1, 0, columns, lanes)
+                            total = fma(w_k, d_k, total)
+                        place = (j * samples + s) * lanes + lane
+                        a = layer.below * samples * lanes + place
+                        prime = PRIME(load(A, a, rows, samples * lanes, columns, lanes))
+                        below = layer.deltas_below * samples * lanes + place
+                        value = total * (prime + fill(P, step.offset))
+                        store(D, below, samples * lanes, lanes, value)
+
+        return tiles
+
+    return covering(make, tile)
+
+
+def descend(lanes: int, vector: int, optimizer: str, tile: Size = TILE) -> Any:
+    """Make w_ki ← w_ki − rate·Σ_s δ_ks a_is, s ascending (equation 11), and the same for biases.
+
+    Parameters
+    ----------
+    lanes, vector : int
+        Lanes of a strip and of a vector.
+    optimizer : {"plain", "momentum", "none"}
+        "momentum" adds the last change times the momentum (equation 16), and to the gradient of a
+        weight the weight times the weight decay; with `step.mean` the gradient is that of the mean
+        over the rows of the batch. "none" keeps the gradient and changes nothing.
+    """
+
+    def make(rows: int, columns: int) -> Any:
+        change = changer(lanes, rows, columns, optimizer)
+        change_bias = changer(lanes, rows, 1, optimizer, decays=False)
+
+        def tiles(P: Any, A: Any, D: Any, step: Any, layer: Any, samples: Any, part: Any) -> None:
+            r0, r1, c0, c1 = part
+            for k in range(r0, r1, rows):
+                d = (layer.deltas + k) * samples * lanes
+                for i in range(c0, c1, columns):
+                    for lane in range(0, lanes_of(P, lanes), vector):
+                        x = (layer.below + i) * samples * lanes + lane
+                        w = (layer.weights + k * layer.inputs + i) * lanes + lane
+                        g = zeros(P, rows, columns)
+                        if step.continues:
+                            kept = w + step.gradient * lanes
+                            g = load(P, kept, rows, layer.inputs * lanes, columns, lanes)
+                        for s in range(step.samples):
+                            d_s = load(D, d + lane + s * lanes, rows, samples * lanes, 1, 0)
+                            x_s = load(A, x + s * lanes, 1, 0, columns, samples * lanes)
+                            g = fma(d_s, x_s, g)
+                        change(P, step, w, layer.inputs * lanes, lanes, g, lane)
+                if step.bias and c0 == 0:
+                    for lane in range(0, lanes_of(P, lanes), vector):
+                        b = (layer.biases + k) * lanes + lane
+                        g = zeros(P, rows, 1)
+                        if step.continues:
+                            g = load(P, b + step.gradient * lanes, rows, lanes, 1, 0)
+                        for s in range(step.samples):
+                            g = g + load(D, d + lane + s * lanes, rows, samples * lanes, 1, 0)
+                        change_bias(P, step, b, lanes, 0, g, lane)
+
+        return tiles
+
+    return covering(make, tile)
+
+
+def changer(lanes: int, rows: int, columns: int, optimizer: str, decays: bool = True) -> Any:
+    """Make the change of a tile of parameters by its gradient g, as `descend` describes it."""
+    decays = decays and optimizer != "plain"
+
+    @inlined
+    def keep(P: Any, step: Any, place: Any, down: Any, across: Any, g: Any, lane: Any) -> None:
+        store(P, place + step.gradient * lanes, down, across, g)
+
+    @inlined
+    def change(P: Any, step: Any, place: Any, down: Any, across: Any, g: Any, lane: Any) -> None:
+        if not step.ends:
+            keep(P, step, place, down, across, g, lane)
+            return
+        w = load(P, place, rows, down, columns, across)
+        if optimizer != "plain" and step.mean:
+            g = g / fill(P, step.rows)
+        if decays:
+            g = fma(fill(P, step.weight_decay), w, g)
+        move = -(load(step.rate, lane, 1, 0, 1, 0) * g)
+        if optimizer != "plain":
+            v = place + step.velocity * lanes
+            move = fma(fill(P, step.momentum), load(P, v, rows, down, columns, across), move)
+            store(P, v, down, across, move)
+        store(P, place, down, across, w + move)
+
+    return keep if optimizer == "none" else change
+
+
+def batch_epoch(lanes: int, dtype: str, optimizer: str, tile: Size) -> tuple[Any, Any, Any]:
+    """Make an epoch in batches.
+
+    Parameters
+    ----------
+    lanes : int
+        Lanes of a strip.
+    dtype : str
+        Of the networks.
+    optimizer : str
+        As in `descend`.
+    tile : (int, int)
+        Rows and columns of a tile.
+
+    Returns
+    -------
+    epoch : callable
+        Trains a strip for so many updates. `full`: the samples in A are all rows; `forwarded`:
+        their activations are there already.
+    forward_all : callable
+        Computes the activations of all rows, where they are the samples in A.
+    flush : callable
+        Takes a step that is pending, and leaves none pending; batches have none.
+    """
+    vector, present = lanes_in_vector(dtype), presenter(lanes, dtype)
+    activate = feedforward(lanes, vector, tile=tile)
+    hidden = hidden_deltas(lanes, vector, tile)
+    learn = descend(lanes, vector, optimizer, tile)
+
+    @shared
+    def forward(P: Any, A: Any, network: Any, taken: Any) -> None:
+        for at in range(len(network.layers)):
+            layer = layer_of(network, at)
+            activate(P, A, A, 0, layer, network.samples, layer.units, taken)
+
+    @shared
+    def backward(P: Any, A: Any, D: Any, step: Any, network: Any, deltas: Any) -> None:
+        samples = network.samples
+        output_deltas(deltas, A, D, step.offset, network, samples, lanes)
+        for at in range(len(network.layers) - 1, -1, -1):
+            layer = layer_of(network, at)
+            if at > 0:
+                hidden(P, A, D, step, layer, samples, layer.inputs, step.samples)
+            learn(P, A, D, step, layer, samples, layer.units, layer.inputs)
+
+    @inlined
+    def epoch(strip: Any, setting: Any, updates: Any, full: Any, forwarded: Any) -> None:
+        network, table, config = setting.network, setting.table, setting.config
+        n, samples = table.rows, network.samples
+        for start in range(0, min(updates * config.batch, n), config.batch):
+            end = min(start + config.batch, n)
+            for position in range(start, end, samples):
+                taken = min(samples, end - position)
+                for sample in range(taken):
+                    row = position + sample
+                    if not config.cyclic:
+                        present(strip.A, samples, sample, table, strip.rows, row, strip.words)
+                    elif not full:
+                        present_to_all(strip.A, lanes, samples, sample, table, row)
+                if not forwarded:
+                    forward(strip.block, strip.A, network, taken)
+                step = Step(
+                    config.prime_offset,
+                    strip.rate,
+                    config.momentum,
+                    config.weight_decay,
+                    end - start,
+                    taken,
+                    position > start,
+                    position + taken == end,
+                    network.velocity,
+                    network.gradient,
+                    config.bias,
+                    config.mean,
+                )
+                backward(strip.block, strip.A, strip.D, step, network, setting.deltas)
+
+    @inlined
+    def forward_all(strip: Any, network: Any, rows: Any) -> None:
+        forward(strip.block, strip.A, network, rows)
+
+    @inlined
+    def flush(strip: Any, network: Any, bias: Any, pending: Any) -> None:
+        pass
+
+    return epoch, forward_all, flush

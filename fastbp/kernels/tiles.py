@@ -1,365 +1,328 @@
-"""Tiles of sums of products over lanes, c_mn = Σ_k a_mk b_kn, as generated vector instructions.
+"""A tile: M × N vectors of lanes as one value, held in registers.
 
-A tile of c stays in registers, one vector of lanes per element, while k ascends: each a serves all
-columns of the tile and each b all its rows (Goto & van de Geijn, "Anatomy of high-performance
-matrix multiplication", 2008). Compilers find no such tile by themselves, so tiles are written as
-instructions on vectors. Every element is a chain of fused multiply-adds of its own, so bits depend
-neither on tiles nor on the width of a vector. With the JIT off plain loops do the same.
+A vector holds one number of several networks, a network in each lane. Operations on tiles broadcast
+as NumPy's do: a column (M × 1) times a row (1 × N) is a tile of M × N products. Each load of a
+column serves all columns of the tile, and each load of a row serves all its rows (Goto & van de
+Geijn, "Anatomy of high-performance matrix multiplication", 2008). Compilers find no such tile in
+loops over lanes, so here every operation is written as instructions on vectors. Every lane of every
+element computes by itself: bits depend neither on the size of a tile nor on the width of a vector.
+
+With the JIT off a tile is a NumPy array [M, N, lane].
 """
 
-import math
-from typing import Any, NamedTuple
+import operator
+from collections.abc import Callable, Sequence
+from inspect import signature as signature_of
+from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
+from numba import config, types
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+from numpy.typing import DTypeLike
 
-from fastbp.kernels.jit import inlined, shared, vector_bytes
-from fastbp.kernels.memory import set_wide
-from fastbp.kernels.vector_ir import Vector, fma
+from fastbp.kernels import vector_ir
+from fastbp.kernels.jit import vector_bytes
+from fastbp.kernels.vector_ir import Vector, address
 
-ROWS, COLUMNS = (5, 4) if vector_bytes() == 64 else (4, 2)
-"""The largest tile: AVX-512 has 32 registers, others 16."""
+Size = tuple[int, int]
 
-STRIP_BYTES = 100_000
-"""Memory that the samples of a strip of lanes may take."""
+TILE: Size = (4, 4) if vector_bytes() == 64 else (4, 2)
+"""Rows and columns of a tile that does not run out of registers: AVX-512 has 32, others have 16."""
 
-ONTO, LEARN, BIAS = 1, 2, 4
-"""What to do with a sum of a gradient, as bits: add it to the present value; let the weights take
-their step at once; do the same for the biases."""
-
-
-class Matrix(NamedTuple):
-    """Vectors of lanes in flat memory; element (m, n) begins at first + m·row + n·column."""
-
-    memory: Any
-    first: Any
-    row: Any
-    column: Any
+COLUMN: Size = (TILE[0], 1)
 
 
-def lanes_in_vector(lanes: int, item: int) -> int:
-    """Lanes in one vector, for numbers of `item` bytes; a divisor of `lanes`."""
-    return math.gcd(lanes, vector_bytes() // item)
+def tile_for(rows: Sequence[int], columns: int) -> Size:
+    """The size of a tile for matrices with these rows and so many columns."""
+    fives = vector_bytes() == 64 and not any(size % 5 for size in (*rows, columns))
+    return (5, 5) if fives else TILE
 
 
-def strip_lanes(rows: int, lanes: int, item: int) -> int:
-    """Lanes of a strip, which every tile processes one vector after another.
-
-    Parameters
-    ----------
-    rows : int
-        Rows of work for each lane.
-    lanes : int
-        Lanes of the group; all strips have the same number of whole vectors.
-    item : int
-        Bytes of a number.
-
-    Returns
-    -------
-    int
-        As many as the cache holds: longer strips mean fewer calls.
-    """
-    vector = lanes_in_vector(lanes, item)
-    vectors = lanes // vector
-    fits = [
-        n
-        for n in range(1, vectors + 1)
-        if vectors % n == 0 and (n == 1 or rows * n * vector * item <= STRIP_BYTES)
-    ]
-    return max(fits) * vector
+def lanes_in_vector(dtype: DTypeLike) -> int:
+    """Lanes in one vector."""
+    return vector_bytes() // np.dtype(dtype).itemsize
 
 
-def work_size(rows: int, lanes: int, item: int) -> int:
-    """Numbers in the work block of a strip."""
-    return rows * strip_lanes(rows, lanes, item)
+class Tile(types.Type):  # type: ignore[misc]
+    """Numba's type of a tile."""
+
+    def __init__(self, number: Any, rows: int, columns: int) -> None:
+        self.number, self.rows, self.columns = number, rows, columns
+        super().__init__(f"Tile({number}, {rows}, {columns})")
+
+    @property
+    def vector(self) -> Any:
+        """LLVM's type of an element."""
+        bits = self.number.bitwidth
+        number = {types.float64: ir.DoubleType(), types.float32: ir.FloatType()}.get(self.number)
+        return ir.VectorType(number or ir.IntType(bits), vector_bytes() * 8 // bits)
+
+    @property
+    def tile(self) -> Any:
+        """LLVM's type of the tile."""
+        return ir.ArrayType(self.vector, self.rows * self.columns)
 
 
-@inlined
-def part(matrix: Any, row: Any, column: Any) -> Any:
-    """The part of a matrix from this row and column on."""
-    return Matrix(
-        matrix.memory,
-        matrix.first + row * matrix.row + column * matrix.column,
-        matrix.row,
-        matrix.column,
+@register_model(Tile)
+class _TileModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Tile) -> None:
+        super().__init__(manager, kind, kind.tile)
+
+
+def _element(builder: Any, kind: Tile, tile: Any, m: int, n: int) -> Vector:
+    """Element (m, n) of a tile, which may have one row or one column only."""
+    place = min(m, kind.rows - 1) * kind.columns + min(n, kind.columns - 1)
+    return Vector(builder, builder.extract_value(tile, place))
+
+
+def _assemble(builder: Any, kind: Tile, element: Callable[[int, int], Any]) -> Any:
+    """Make a tile of its elements."""
+    tile = ir.Constant(kind.tile, ir.Undefined)
+    for m in range(kind.rows):
+        for n in range(kind.columns):
+            tile = builder.insert_value(tile, element(m, n), m * kind.columns + n)
+    return tile
+
+
+def _all_lanes(builder: Any, vector: Any, number: Any) -> Any:
+    """A vector with the same number in every lane."""
+    undefined, zero = ir.Constant(vector, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+    one = builder.insert_element(undefined, number, zero)
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    return builder.shuffle_vector(one, undefined, mask)
+
+
+# --- Arithmetic
+
+
+def _result(tiles: Any) -> Any:
+    """Signature of an operation on tiles; None for arguments that are none."""
+    if not all(isinstance(tile, Tile) for tile in tiles):
+        return None
+    rows, columns = max(tile.rows for tile in tiles), max(tile.columns for tile in tiles)
+    return signature(Tile(tiles[0].number, rows, columns), *tiles)
+
+
+def _in_every_element(function: Callable[..., Any]) -> Any:
+    """Generator of the code that applies a function of `Vector`s to every element."""
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        def element(m: int, n: int) -> Any:
+            pairs = zip(sig.args, args, strict=True)
+            return function(*(_element(builder, kind, tile, m, n) for kind, tile in pairs)).value
+
+        return _assemble(builder, sig.return_type, element)
+
+    return code
+
+
+def elementwise(function: Callable[..., Any]) -> Any:
+    """Make an operation on tiles from a function of numbers that has no branches."""
+    if config.DISABLE_JIT:
+        return np.errstate(all="ignore")(function)
+
+    def typed(*tiles: Any) -> Any:
+        sig = _result(tiles)
+        return sig and (sig, _in_every_element(function))
+
+    by_count: dict[int, Any] = {
+        1: lambda typing, a: typed(a),
+        2: lambda typing, a, b: typed(a, b),
+        3: lambda typing, a, b, c: typed(a, b, c),
+        4: lambda typing, a, b, c, d: typed(a, b, c, d),
+    }
+    return intrinsic(by_count[len(signature_of(function).parameters)])
+
+
+fma = elementwise(vector_ir.fma)
+
+
+def _register(symbol: Any, count: int) -> None:
+    class Typing(AbstractTemplate):  # type: ignore[misc]
+        key = symbol
+
+        def generic(self, args: Any, kws: Any) -> Any:
+            return _result(args)
+
+    infer_global(symbol)(Typing)
+    lower_builtin(symbol, *[Tile] * count)(_in_every_element(symbol))
+
+
+for _symbol in (operator.add, operator.sub, operator.mul, operator.truediv):
+    _register(_symbol, 2)
+_register(operator.neg, 1)
+
+
+# --- Loads and stores: `first` is the place of element (0, 0) in flat memory, `down` the distance
+# from row to row, `across` the distance from column to column.
+
+
+def _form(generator: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Let compiled code use the instructions of a generator instead of the decorated function."""
+    return lambda plain: plain if config.DISABLE_JIT else intrinsic(prefer_literal=True)(generator)
+
+
+def _places(memory: Any, first: Any, rows: Any, down: Any, columns: Any, across: Any) -> Any:
+    """Indices [row, column, lane] of a tile in memory."""
+    corner = first + np.arange(rows)[:, None] * down + np.arange(columns) * across
+    return corner[..., None] + np.arange(lanes_in_vector(memory.dtype))
+
+
+def _pointer(context: Any, builder: Any, kinds: Any, values: Any, vector: Any) -> Any:
+    """A function of (m, n): the address of an element; from memory, first, down and across."""
+    memory = address(context, builder, kinds[0], values[0])
+    index = context.get_value_type(types.intp)
+    first, *strides = (
+        context.cast(builder, value, kind, types.intp)
+        for value, kind in zip(values[1:], kinds[1:], strict=True)
     )
 
+    def pointer(*place: int) -> Any:
+        at = first
+        for k, stride in zip(place, strides, strict=True):
+            at = builder.add(at, builder.mul(ir.Constant(index, k), stride)) if k else at
+        return builder.bitcast(builder.gep(memory, [at]), vector.as_pointer())
 
-@inlined
-def transposed(matrix: Any) -> Any:
-    """The transposed matrix."""
-    return Matrix(matrix.memory, matrix.first, matrix.column, matrix.row)
-
-
-@inlined
-def at(matrix: Any, row: Any, column: Any) -> Any:
-    """Index at which an element begins."""
-    return matrix.first + row * matrix.row + column * matrix.column
+    return pointer
 
 
-def in_tiles(tile: Any) -> Any:
-    """Compute all of c, tile by tile."""
+def _load(
+    typing: Any, memory: Any, first: Any, rows: Any, down: Any, columns: Any, across: Any
+) -> Any:
+    kind = Tile(memory.dtype, rows.literal_value, columns.literal_value)
 
-    @shared
-    def sums(
-        rows: Any,
-        columns: Any,
-        terms: Any,
-        strip: Any,
-        c: Any,
-        a: Any,
-        b: Any,
-        other: Any,
-        extra: Any,
-        then: Any,
-    ) -> None:
-        for i in range(0, rows, ROWS):
-            m = min(ROWS, rows - i)
-            j = 0
-            while j < columns:
-                n = min(COLUMNS, columns - j)
-                tiles = (columns - j) // n
-                what = then if j == 0 else then & ~BIAS
-                cij, ai, bj, oij = part(c, i, j), part(a, i, 0), part(b, 0, j), part(other, i, j)
-                tile(m, n, tiles, terms, strip, cij, ai, bj, oij, extra, what)
-                j += n * tiles
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kinds, values = ([every[i] for i in (0, 1, 3, 5)] for every in (sig.args, args))
+        pointer = _pointer(context, builder, kinds, values, kind.vector)
 
-    return sums
+        def element(m: int, n: int) -> Any:
+            value = builder.load(pointer(m, n))
+            value.align = vector_bytes()
+            return value
+
+        return _assemble(builder, kind, element)
+
+    return kind(memory, first, rows, down, columns, across), code
 
 
-class Tile:
-    """Generator of the code of a tile, c_mn = Σ_k a_mk b_kn.
+@_form(_load)
+def load(memory: Any, first: Any, rows: Any, down: Any, columns: Any, across: Any) -> Any:
+    """Load a tile."""
+    return memory[_places(memory, first, rows, down, columns, across)]
 
-    Each size of a tile gets a function of its own: otherwise the compiler mixes them up and runs
-    out of registers. Subclasses define where sums start and what becomes of them, and the same in
-    plain Python for one element. Arguments of every tile: its rows m and columns n, the number of
-    tiles side by side, terms, lanes in the strip; the matrices c, a, b and `other`; `extra` and
-    `then` have the meaning that the subclass gives them.
+
+def _store(typing: Any, memory: Any, first: Any, down: Any, across: Any, tile: Any) -> Any:
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = _pointer(context, builder, sig.args[:4], args[:4], tile.vector)
+        for m in range(tile.rows):
+            for n in range(tile.columns):
+                value = _element(builder, tile, args[4], m, n).value
+                builder.store(value, pointer(m, n)).align = vector_bytes()
+        return context.get_dummy_value()
+
+    # A tile of another type is refused: a float64 in a float32 kernel is a mistake.
+    fits = memory.dtype == tile.number
+    return (types.void(memory, first, down, across, tile), code) if fits else None
+
+
+@_form(_store)
+def store(memory: Any, first: Any, down: Any, across: Any, tile: Any) -> None:
+    """Store a tile."""
+    rows, columns, _ = tile.shape
+    memory[_places(memory, first, rows, down, columns, across)] = tile
+
+
+def _zeros(typing: Any, memory: Any, rows: Any, columns: Any) -> Any:
+    kind = Tile(memory.dtype, rows.literal_value, columns.literal_value)
+    return kind(memory, rows, columns), lambda *_: ir.Constant(kind.tile, None)
+
+
+@_form(_zeros)
+def zeros(memory: Any, rows: Any, columns: Any) -> Any:
+    """A tile of zeros, of the type of the numbers in memory."""
+    return np.zeros((rows, columns, lanes_in_vector(memory.dtype)), memory.dtype)
+
+
+def _repeat(typing: Any, tile: Any, columns: Any) -> Any:
+    kind = Tile(tile.number, tile.rows, columns.literal_value)
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _assemble(builder, kind, lambda m, n: _element(builder, tile, args[0], m, n).value)
+
+    return kind(tile, columns), code
+
+
+@_form(_repeat)
+def repeat(tile: Any, columns: Any) -> Any:
+    """A tile whose columns are all the given one."""
+    return np.repeat(tile, columns, axis=1)
+
+
+def _fill(typing: Any, memory: Any, number: Any) -> Any:
+    kind = Tile(memory.dtype, 1, 1)
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        value = context.cast(builder, args[1], number, memory.dtype)
+        return _assemble(builder, kind, lambda m, n: _all_lanes(builder, kind.vector, value))
+
+    return kind(memory, number), code
+
+
+@_form(_fill)
+def fill(memory: Any, number: Any) -> Any:
+    """A tile of 1 × 1 with the same number in every lane, of the type of those in memory."""
+    return np.full((1, 1, lanes_in_vector(memory.dtype)), number, memory.dtype)
+
+
+# --- Bits
+
+
+def _pick(typing: Any, words: Any, masks: Any, high: Any, low: Any, first: Any, rows: Any) -> Any:
+    kind = Tile(high.dtype, rows.literal_value, 1)
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        index = context.get_value_type(types.intp)
+        word = builder.extract_value(args[0], 0)
+
+        def entry(k: int, m: int, vector: Any) -> Any:
+            memory = address(context, builder, sig.args[k], args[k])
+            at = context.cast(builder, args[4], sig.args[4], types.intp)
+            number = builder.load(builder.gep(memory, [builder.add(at, ir.Constant(index, m))]))
+            return _all_lanes(builder, vector, number)
+
+        def element(m: int, n: int) -> Any:
+            has = builder.and_(word, entry(1, m, word.type))
+            is_set = builder.icmp_unsigned("!=", has, ir.Constant(word.type, None))
+            return builder.select(is_set, entry(2, m, kind.vector), entry(3, m, kind.vector))
+
+        return _assemble(builder, kind, element)
+
+    return kind(words, masks, high, low, first, rows), code
+
+
+@_form(_pick)
+def pick(words: Any, masks: Any, high: Any, low: Any, first: Any, rows: Any) -> Any:
+    """A column whose entries are high[i] where the lane's word has a bit of masks[i], else low[i].
+
+    `words`: a tile of 1 × 1; i = first … first + rows − 1.
     """
+    i = slice(first, first + rows), None, None
+    return np.where(words & masks[i], high[i], low[i])
 
-    builder: Any
-    """Where code is generated: in the caller, then in the function of one size."""
 
-    def __init__(
-        self, context: Any, builder: Any, signature: Any, arguments: Any, lanes: int
-    ) -> None:
-        self.builder = builder
-        real = signature.args[5][0].dtype
-        count = lanes_in_vector(lanes, real.bitwidth // 8)
-        self.bytes = count * real.bitwidth // 8
-        self.vector = ir.VectorType(context.get_value_type(real), count)
-        self.index = context.get_value_type(types.intp)
-        self.name = f"fastbp.{type(self).__name__}.{count}.{real.bitwidth}"
+def _any_lane(typing: Any, tile: Any) -> Any:
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = builder.extract_value(args[0], 0)
+        is_set = builder.fcmp_unordered("!=", vector, ir.Constant(vector.type, None))
+        bits = ir.IntType(vector.type.count)
+        return builder.icmp_unsigned("!=", builder.bitcast(is_set, bits), ir.Constant(bits, 0))
 
-        def given(k: int) -> list[Any]:
-            kind = signature.args[k]
-            if isinstance(kind, types.Integer):
-                return [context.cast(builder, arguments[k], kind, types.intp)]
-            if not isinstance(kind, types.BaseTuple):
-                return [arguments[k]]
-            array, *integers = cgutils.unpack_tuple(builder, arguments[k])
-            memory = context.make_array(kind[0])(context, builder, array).data
-            first, *strides = (
-                context.cast(builder, v, t, types.intp)
-                for v, t in zip(integers, list(kind)[1:], strict=True)
-            )
-            return [builder.gep(memory, [first]), *strides]
+    return (types.boolean(tile), code) if tile.rows == tile.columns == 1 else None
 
-        self.m, self.n = given(0)[0], given(1)[0]
-        self.given = [given(k) for k in range(2, 11)]
 
-    def code(self) -> None:
-        """Call the function for the size of this tile."""
-        builder = self.builder
-        end, impossible = (
-            builder.append_basic_block("end"),
-            builder.append_basic_block("impossible"),
-        )
-        size = builder.add(builder.mul(self.m, ir.Constant(self.index, COLUMNS)), self.n)
-        which = builder.switch(size, impossible)
-        values = [value for values in self.given for value in values]
-        for m in range(1, ROWS + 1):
-            for n in range(1, COLUMNS + 1):
-                block = builder.append_basic_block(f"size {m} {n}")
-                which.add_case(ir.Constant(self.index, m * COLUMNS + n), block)
-                builder.position_at_end(block)
-                builder.call(self._function(m, n, [value.type for value in values]), values)
-                builder.branch(end)
-        builder.position_at_end(impossible)
-        builder.unreachable()
-        builder.position_at_end(end)
-        self.builder = builder
-
-    def _function(self, m: int, n: int, kinds: list[Any]) -> Any:
-        name, module = f"{self.name}.{m}.{n}", self.builder.module
-        if name in module.globals:
-            return module.globals[name]
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
-        function.linkage = "internal"
-        function.attributes.add("noinline")
-        function.attributes.add("nounwind")
-        set_wide(function)
-        caller, self.builder = self.builder, ir.IRBuilder(function.append_basic_block("entry"))
-        arguments = iter(function.args)
-        (tiles,), (self.terms,), (self.strip,), c, a, b, other, self.extra, (then,) = (
-            [next(arguments) for _ in values] for values in self.given
-        )
-        self._tiles(m, n, tiles, then, c, a, b, other)
-        self.builder.ret_void()
-        self.builder = caller
-        return function
-
-    def _tiles(
-        self, m: int, n: int, tiles: Any, then: Any, c: Any, a: Any, b: Any, other: Any
-    ) -> None:
-        """One tile after another, to the right."""
-        builder, before, tile = (
-            self.builder,
-            self.builder.block,
-            self.builder.append_basic_block("tile"),
-        )
-        end = builder.append_basic_block("end")
-        builder.branch(tile)
-        builder.position_at_end(tile)
-        count, self.then = builder.phi(self.index), builder.phi(self.index)
-        at = [builder.phi(matrix[0].type) for matrix in (c, b, other)]
-        self._strip(
-            m,
-            n,
-            *(
-                [start, *matrix[1:]]
-                for start, matrix in zip((at[0], a[0], *at[1:]), (c, a, b, other), strict=True)
-            ),
-        )
-        one, without_bias = ir.Constant(self.index, 1), ir.Constant(self.index, ~BIAS)
-        following = [
-            builder.add(count, one),
-            builder.and_(self.then, without_bias),
-            *(
-                builder.gep(start, [self.times(n, matrix[2])])
-                for start, matrix in zip(at, (c, b, other), strict=True)
-            ),
-        ]
-        firsts = [ir.Constant(self.index, 0), then, c[0], b[0], other[0]]
-        for phi, first, next_ in zip([count, self.then, *at], firsts, following, strict=True):
-            phi.add_incoming(first, before)
-            phi.add_incoming(next_, builder.block)
-        builder.cbranch(builder.icmp_signed("<", following[0], tiles), tile, end)
-        builder.position_at_end(end)
-
-    def _strip(self, m: int, n: int, *matrices: Any) -> None:
-        """One vector after another."""
-        builder, before, vector = (
-            self.builder,
-            self.builder.block,
-            self.builder.append_basic_block("vector"),
-        )
-        end = builder.append_basic_block("end")
-        builder.branch(vector)
-        builder.position_at_end(vector)
-        lane = builder.phi(self.index)
-        self.c, self.a, self.b, self.other = (
-            Matrix(builder.gep(first, [lane]), 0, *strides) for first, *strides in matrices
-        )
-        self.lane = lane
-        self._vector(m, n)
-        following = builder.add(lane, ir.Constant(self.index, self.vector.count))
-        lane.add_incoming(ir.Constant(self.index, 0), before)
-        lane.add_incoming(following, builder.block)
-        builder.cbranch(builder.icmp_signed("<", following, self.strip), vector, end)
-        builder.position_at_end(end)
-
-    def _vector(self, m: int, n: int) -> None:
-        """Sums from their start to their end."""
-        builder = self.builder
-        starts = self.start(m, n)
-        before, loop, after = (
-            builder.block,
-            builder.append_basic_block("terms"),
-            builder.append_basic_block("sums"),
-        )
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        k, a, b = (
-            builder.phi(kind) for kind in (self.index, self.a.memory.type, self.b.memory.type)
-        )
-        sums = [[Vector(builder, builder.phi(self.vector)) for _ in row] for row in starts]
-        column = [self.load(builder.gep(a, [self.times(i, self.a.row)])) for i in range(m)]
-        row = [self.load(builder.gep(b, [self.times(j, self.b.column)])) for j in range(n)]
-        ends = [
-            [fma(x, row[j], s) if j < n else s + x for j, s in enumerate(sums[i])]
-            for i, x in enumerate(column)
-        ]
-        flat = [
-            [vector.value for line in lines for vector in line] for lines in (sums, starts, ends)
-        ]
-        for phi, first, following in zip(
-            [k, a, b, *flat[0]],
-            [ir.Constant(self.index, 0), self.a.memory, self.b.memory, *flat[1]],
-            [
-                builder.add(k, ir.Constant(self.index, 1)),
-                builder.gep(a, [self.a.column]),
-                builder.gep(b, [self.b.row]),
-                *flat[2],
-            ],
-            strict=True,
-        ):
-            phi.add_incoming(first, before)
-            phi.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", k.incomings[1][0], self.terms), loop, after)
-        builder.position_at_end(after)
-        self.finish(ends)
-
-    def start(self, m: int, n: int) -> list[list[Vector]]:
-        """Values at which the sums of each row start; one more than columns sums the row of a."""
-        raise NotImplementedError
-
-    def finish(self, sums: list[list[Vector]]) -> None:
-        """Store the sums, or what follows from them."""
-        raise NotImplementedError
-
-    @staticmethod
-    def plain(terms: Any, matrices: Any, extra: Any, then: Any, place: Any) -> None:
-        """Compute one element in Python; `matrices`: (c, a, b, other), `place`: (m, n, lane)."""
-        raise NotImplementedError
-
-    def is_set(self, bit: int) -> Any:
-        """Whether a bit of `then` is set."""
-        bits = self.builder.and_(self.then, ir.Constant(self.index, bit))
-        return self.builder.icmp_signed("!=", bits, ir.Constant(self.index, 0))
-
-    def times(self, k: int, stride: Any) -> Any:
-        """Multiply a stride by a constant."""
-        return self.builder.mul(ir.Constant(self.index, k), stride)
-
-    def at(self, matrix: Matrix, m: int, n: int) -> Any:
-        """Address of an element."""
-        return self.builder.gep(
-            matrix.memory,
-            [self.builder.add(self.times(m, matrix.row), self.times(n, matrix.column))],
-        )
-
-    def load(self, place: Any) -> Vector:
-        """Load the vector at an address."""
-        value = self.builder.load(self._vector_at(place))
-        value.align = self.bytes
-        return Vector(self.builder, value)
-
-    def store(self, vector: Vector, place: Any) -> None:
-        """Store a vector at an address."""
-        self.builder.store(vector.value, self._vector_at(place)).align = self.bytes
-
-    def _vector_at(self, place: Any) -> Any:
-        return self.builder.bitcast(place, self.vector.as_pointer())
-
-    def nothing(self) -> Vector:
-        """A vector of zeros."""
-        return Vector(self.builder, ir.Constant(self.vector, None))
-
-    def all_lanes(self, number: Any) -> Vector:
-        """A vector with the same number in every lane."""
-        undefined, zero = ir.Constant(self.vector, ir.Undefined), ir.Constant(ir.IntType(32), 0)
-        one = self.builder.insert_element(undefined, number, zero)
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
-        return Vector(self.builder, self.builder.shuffle_vector(one, undefined, mask))
+@_form(_any_lane)
+def any_lane(tile: Any) -> Any:
+    """Whether a tile of 1 × 1 is not 0 in some lane."""
+    return bool(tile.any())

@@ -1,49 +1,45 @@
 """Training of a group of runs: choose rows, propagate, update the weights, evaluate.
 
-The state of a lane is its parameters, its velocity, its seed and the number of epochs done: a call
-may stop after any epoch, and the next one continues with the same bits.
+A group consists of strips, which are trained one after another. The state of a lane is its
+parameters, its velocity, its seed and the number of epochs done: a call may stop after any epoch,
+and the next one continues with the same bits.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import float64, int32, int64, types, uint64
 from numpy.typing import DTypeLike, NDArray
 
-from fastbp.kernels.jit import Chosen, inlined, kernel, shared
-from fastbp.kernels.layout import (
-    ACTIVATIONS,
-    BIASES,
-    DELTAS,
-    UNITS,
-    WEIGHTS,
-    Network,
-)
-from fastbp.kernels.measures import evaluate
+from fastbp.kernels.evaluation import Targets, evaluator
+from fastbp.kernels.jit import by_address, call, inlined, kernel, shared
+from fastbp.kernels.layout import Network, Table, layer_of, present_to_all
 from fastbp.kernels.memory import (
     SPARE_ROWS,
     empty_block,
-    load_activation,
     load_lane,
     load_table,
-    store_delta,
     store_lane,
-    wide,
 )
 from fastbp.kernels.minibatch import batch_epoch
-from fastbp.kernels.online import clear_pending, flush_pending, online_epoch
+from fastbp.kernels.online import online_epoch
 from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM
 from fastbp.kernels.random import uniform
-from fastbp.kernels.real import slope
-from fastbp.kernels.tiles import work_size
+from fastbp.kernels.tiles import TILE, Size, lanes_in_vector
 
 
 class Lanes(NamedTuple):
-    """The state of a group of runs, one in each lane, and their scratch memory."""
+    """The state of runs, one in each lane, and scratch memory: of a group, or of a strip of it."""
 
     block: NDArray[Any]
-    """The work block, flat [row, lane], laid out by `network`."""
-    work: NDArray[Any]
-    """Several samples of a batch, flat [row, lane of a vector], laid out by `network.samples`."""
+    """Flat [strip, row, lane of the strip], rows laid out by `network`."""
+    A: NDArray[Any]
+    """Work memory, which all strips of a group share: activations, flat [row, sample, lane]."""
+    B: NDArray[Any]
+    """Activations of the last sample, in online learning."""
+    D: NDArray[Any]
+    """δ, flat [row, sample, lane]."""
     seeds: NDArray[np.uint64]
     epochs: NDArray[np.int64]
     """Epochs begun. At the end of the budget the last one may be incomplete."""
@@ -56,20 +52,33 @@ class Lanes(NamedTuple):
     last_rate: NDArray[Any]
     """Learning rate of the epoch before."""
     rows: NDArray[np.int32]
-    """Rows of the present epoch, flat [position, lane], with spare room behind them."""
+    """Rows of the present epoch, flat [strip, position, lane], with spare room behind each."""
     running: NDArray[np.bool_]
     """Whether the lane has a run; the results of a lane without one are not used."""
-    within: NDArray[np.int64]
-    """Scratch memory of an evaluation: whether all errors so far are within the tolerance."""
-    row_order: NDArray[np.int64]
-    """Rows in the order in which the next evaluation tries them."""
+    words: NDArray[Any]
+    """Scratch memory: the bits of the row that each lane visits."""
+    pending: NDArray[Any]
+    """Scratch memory of an evaluation: 0 in lanes that cannot have converged."""
+    telling: NDArray[np.int64]
+    """At the first lane of each vector: the row that last showed that no lane has converged."""
 
 
-def lanes_of(network: Network, lanes: int, row_order: NDArray[np.int64], dtype: DTypeLike) -> Lanes:
-    """Allocate the state of a group of so many runs on a problem with these rows."""
-    return Lanes(
+def lanes_of(
+    network: Network, lanes: int, strip: int, row_order: NDArray[np.int64], dtype: DTypeLike
+) -> list[Lanes]:
+    """Allocate the state of a group of lanes, for a problem with these rows.
+
+    Returns
+    -------
+    list of Lanes
+        The state of the whole group, then its parts: that of every strip of so many lanes.
+    """
+    size, b = strip * network.samples, strip * network.alternates
+    # In one block, so that places in the cache do not depend on luck.
+    work = empty_block(network.work_rows * strip, dtype)
+    memory = np.split(work, np.cumsum((network.activations * size, network.activations * b)))
+    parts = [
         empty_block(network.rows * lanes, dtype),
-        empty_block(work_size(network.samples.rows, lanes, np.dtype(dtype).itemsize), dtype),
         np.zeros(lanes, np.uint64),
         np.zeros(lanes, np.int64),
         np.zeros(lanes, np.int64),
@@ -78,9 +87,12 @@ def lanes_of(network: Network, lanes: int, row_order: NDArray[np.int64], dtype: 
         empty_block(lanes, dtype),
         empty_block(room_for(len(row_order)) * lanes, np.int32),
         np.zeros(lanes, np.bool_),
-        np.zeros(lanes, np.int64),
-        row_order.copy(),
-    )
+        empty_block(lanes, f"u{np.dtype(dtype).itemsize}"),
+        empty_block(lanes, dtype),
+        np.full(lanes, row_order[0]),
+    ]
+    strips = zip(*(np.split(part, lanes // strip) for part in parts), strict=True)
+    return [Lanes(block, *memory, *others) for block, *others in (parts, *strips)]
 
 
 def room_for(rows: int) -> int:
@@ -95,7 +107,7 @@ class Runs(NamedTuple):
     """
 
     block: NDArray[Any]
-    """Laid out like a work block."""
+    """As in `Lanes`."""
     seeds: NDArray[np.uint64]
     updates: NDArray[np.int64]
     converged_at: NDArray[np.int64]
@@ -115,214 +127,226 @@ def runs_of(network: Network, lanes: int, dtype: DTypeLike) -> Runs:
 
 
 class TrainingConfig(NamedTuple):
-    """How to learn and when to evaluate; numbers in the dtype of the work block."""
+    """How to learn and when to evaluate; numbers in the dtype of the lanes."""
 
     batch: int
     mean: bool
     """Divide the gradient of a batch by its rows."""
+    bias: bool
     cyclic: bool
     """All lanes visit the rows in the order of the problem."""
-    bias: bool
-    bias_mask: Any
-    """−1 with biases, else 0: an integer as wide as the dtype of the work block."""
     rates: NDArray[Any]
     """Learning rate by epoch; the last one holds for all later epochs."""
     momentum: Any
     weight_decay: Any
     prime_offset: Any
-    loss: int
-    order: int
     order_arguments: Any
     eval_every: int
     """Epochs between evaluations."""
-    tolerance: float
     refill: bool
     """A run ends at the evaluation at which it has converged; its lane takes the next run."""
 
 
-def make_advance(orders: Chosen, losses: Chosen, lanes: int, online: bool) -> Any:
-    """Make the kernel that trains all lanes, for these orders and losses (`output_pass` of each).
+class Setting(NamedTuple):
+    """Everything about a setup that training needs."""
 
-    `online`: one row per update, no momentum and no decay, so that parameters change at once and no
-    gradient is kept; else batches.
+    network: Network
+    table: Table
+    targets: Targets
+    config: TrainingConfig
+    draw: Any
+    """From `make_draw`."""
+    deltas: Any
+    """From `make_output_deltas`."""
+
+
+def make_advance(
+    lanes: int,
+    dtype: str,
+    optimizer: str,
+    tile: Size = TILE,
+) -> Any:
+    """Make the kernel that trains.
+
+    Parameters
+    ----------
+    lanes : int
+        Lanes of a strip.
+    dtype : str
+        Of the networks.
+    optimizer : {"online", "plain", "momentum"}
+        "online": each row changes the weights at once; the others as in `minibatch.descend`.
+    tile : (int, int)
+        Rows and columns of a tile, in batches.
     """
-    epoch = online_epoch(losses, lanes) if online else batch_epoch(losses, lanes)
+    evaluate = evaluator(lanes, lanes_in_vector(dtype))
+    if optimizer == "online":
+        epoch, forward_all, flush = online_epoch(lanes, dtype)
+    else:
+        epoch, forward_all, flush = batch_epoch(lanes, dtype, optimizer, tile)
 
-    @kernel
+    @kernel("advance", lanes, dtype, optimizer, *tile)
     def advance(
-        state: Any,
-        network: Any,
-        table: Any,
-        targets: Any,
-        config: Any,
-        epochs: Any,
-        budget: Any,
-        waiting: Any,
-        ended: Any,
+        strip: Any, setting: Any, epochs: Any, budget: Any, waiting: Any, ended: Any
     ) -> None:
         """Train every lane for so many epochs, at most to `budget` updates, and evaluate when due.
 
         With `config.refill`, lanes hand runs that have ended, or have less than an epoch left, to
         `ended` and take others from `waiting`; the call also returns when `ended` is full or
-        `waiting` is empty. Arithmetic is in the dtype of the work block, except in evaluations.
+        `waiting` is empty. Arithmetic is in the dtype of the lanes.
         """
-        wide()
-        block, n = state.block, table.rows
+        network, table, config = setting.network, setting.table, setting.config
+        n = table.rows
         per_epoch = (n + config.batch - 1) // config.batch
-        last = 0
-        if online:
-            clear_pending(block, lanes, network, last)
+        # Where the samples of a batch are all rows, evaluations take the outputs of the forward
+        # pass that the next update needs anyway.
+        full = config.cyclic and config.batch >= n and network.samples >= n
+        forwarded = False
+        if full:
+            for row in range(n):
+                present_to_all(strip.A, lanes, network.samples, row, table, row)
+        flush(strip, network, config.bias, False)
         for done in range(epochs):
-            if config.refill and not exchange(
-                state, lanes, network, config.eval_every, budget - per_epoch, waiting, ended
-            ):
-                return
-            _set_rates(state, lanes, config)
+            if config.refill:
+                moved = ended.filled[1] + waiting.filled[0]
+                last = budget - per_epoch
+                if not exchange(strip, network, config.eval_every, last, waiting, ended):
+                    return
+                forwarded = forwarded and ended.filled[1] + waiting.filled[0] == moved
+            set_rates(strip, config)
             if not config.cyclic:
-                arguments = (state.rows, n, lanes, state.seeds, state.epochs)
-                orders(config.order, (config.order_arguments, arguments))
-            updates = per_epoch if config.refill else min(per_epoch, budget - state.updates[0])
-            last = epoch(state, network, table, config, updates, last)
-            for lane in range(lanes):
-                store_lane(state.epochs, lane, load_lane(state.epochs, lane) + 1)
-                store_lane(state.updates, lane, load_lane(state.updates, lane) + updates)
-            due = state.epochs[0] % config.eval_every == 0
-            furthest = max_of(state.updates, lanes)
-            evaluated = due or furthest >= budget
-            if online and (
-                evaluated or done + 1 == epochs or (config.refill and furthest > budget - per_epoch)
-            ):
-                flush_pending(block, lanes, network, last, state.rate, config.bias_mask)
-            if evaluated:
-                evaluate(
-                    block, lanes, network, table, targets, config.tolerance, state, due, budget
-                )
+                arguments = (strip.rows, n, strip.seeds, strip.epochs)
+                call(setting.draw, (*arguments, *config.order_arguments))
+            updates = per_epoch if config.refill else min(per_epoch, budget - strip.updates[0])
+            epoch(strip, setting, updates, full, forwarded)
+            furthest = strip.updates[0]
+            for lane in range(len(strip.epochs)):
+                strip.epochs[lane] += 1
+                strip.updates[lane] += updates
+                furthest = max(furthest, strip.updates[lane])
+            due = strip.epochs[0] % config.eval_every == 0
+            evaluates = due or furthest >= budget
+            if evaluates or done + 1 == epochs or (config.refill and furthest > budget - per_epoch):
+                flush(strip, network, config.bias, True)
+            forwarded = evaluates and full
+            if forwarded:
+                forward_all(strip, network, n)
+            if evaluates:
+                evaluate(strip, setting, due, budget, forwarded)
 
     return advance
 
 
 @inlined
-def _set_rates(state: Any, lanes: Any, config: Any) -> None:
-    last = len(config.rates) - 1
+def set_rates(strip: Any, config: Any) -> None:
+    """Look up the learning rate of the present epoch of every lane."""
+    lanes, last = len(strip.rate), len(config.rates) - 1
     for lane in range(lanes):
-        store_lane(state.last_rate, lane, load_lane(state.rate, lane))
+        store_lane(strip.last_rate, lane, load_lane(strip.rate, lane))
     if last == 0 or not config.refill:
         # One rate for all lanes: looking it up for each of them takes 1% of the time.
-        current = load_table(config.rates, min(state.epochs[0], last))
+        current = load_table(config.rates, min(strip.epochs[0], last))
         for lane in range(lanes):
-            store_lane(state.rate, lane, current)
+            store_lane(strip.rate, lane, current)
     else:
         for lane in range(lanes):
-            epoch = min(load_lane(state.epochs, lane), last)
-            store_lane(state.rate, lane, load_table(config.rates, epoch))
-
-
-@inlined
-def max_of(values: Any, lanes: Any) -> Any:
-    """The largest value of all lanes."""
-    largest = values[0]
-    for lane in range(lanes):
-        largest = max(largest, values[lane])
-    return largest
+            epoch = min(load_lane(strip.epochs, lane), last)
+            store_lane(strip.rate, lane, load_table(config.rates, epoch))
 
 
 @shared
-def exchange(
-    state: Any, lanes: Any, network: Any, eval_every: Any, last: Any, waiting: Any, ended: Any
-) -> Any:
+def exchange(strip: Any, network: Any, eval_every: Any, last: Any, waiting: Any, ended: Any) -> Any:
     """Take ended runs out of their lanes and put waiting ones in, between two epochs.
 
     A run has ended when it has converged or done more than `last` updates, so that it has no
     complete epoch left. Lanes take a run only where an evaluation is due, so that all lanes are
     evaluated at the same epochs. Returns whether to go on.
     """
-    kept = network.layers[0, ACTIVATIONS]  # parameters, gradient and velocity
+    lanes, columns = len(strip.seeds), len(ended.seeds)
+    size = network.rows * lanes
     for lane in range(lanes):
-        if state.running[lane] and (state.converged_at[lane] >= 0 or state.updates[lane] > last):
+        over = strip.converged_at[lane] >= 0 or strip.updates[lane] > last
+        if strip.running[lane] and over:
             column = ended.filled[1]
-            if column == lanes:
+            if column == columns:
                 return False
-            for row in range(kept):
-                ended.block[row * lanes + column] = state.block[row * lanes + lane]
-            ended.seeds[column] = state.seeds[lane]
-            ended.updates[column] = state.updates[lane]
-            ended.converged_at[column] = state.converged_at[lane]
+            place = column // lanes * size + column % lanes
+            for row in range(0, size, lanes):
+                ended.block[place + row] = strip.block[row + lane]
+            ended.seeds[column] = strip.seeds[lane]
+            ended.updates[column] = strip.updates[lane]
+            ended.converged_at[column] = strip.converged_at[lane]
             ended.filled[1] = column + 1
-            state.running[lane] = False
-            state.converged_at[lane] = 0
+            strip.running[lane] = False
+            strip.converged_at[lane] = 0
     running = False
     for lane in range(lanes):
-        running = running or state.running[lane]
+        running = running or strip.running[lane]
     if not running:
-        state.epochs[0] = 0  # no run is left whose evaluations others must keep in step with
-    due = state.epochs[0] % eval_every == 0
+        strip.epochs[0] = 0  # no run is left whose evaluations others must keep in step with
+    due = strip.epochs[0] % eval_every == 0
     for lane in range(lanes):
-        if due and not state.running[lane] and waiting.filled[0] < waiting.filled[1]:
+        if due and not strip.running[lane] and waiting.filled[0] < waiting.filled[1]:
             column = waiting.filled[0]
-            for row in range(kept):
-                state.block[row * lanes + lane] = waiting.block[row * lanes + column]
-            state.seeds[lane] = waiting.seeds[column]
-            state.updates[lane] = 0
-            state.epochs[lane] = 0
-            state.converged_at[lane] = -1
-            state.running[lane] = True
+            place = column // lanes * size + column % lanes
+            for row in range(0, size, lanes):
+                strip.block[row + lane] = waiting.block[place + row]
+            strip.seeds[lane] = waiting.seeds[column]
+            strip.updates[lane] = 0
+            strip.epochs[lane] = 0
+            strip.converged_at[lane] = -1
+            strip.running[lane] = True
             waiting.filled[0] = column + 1
-        running = running or state.running[lane]
-    return running and not (
-        due and waiting.filled[0] == waiting.filled[1] and waiting.filled[1] == lanes
-    )
+        running = running or strip.running[lane]
+    more = waiting.filled[1] == columns and waiting.filled[0] == columns
+    return running and not (due and more)
 
 
-def output_pass(loss: Any) -> Any:
-    """Make the pass that computes δ of the output layer for one loss; z is not used."""
+def make_draw(lanes: int, order: Callable[..., Any], name: str) -> Any:
+    """Make what `advance` calls to draw the rows of an epoch, for an order of this name."""
+    order = inlined(order)
 
-    @inlined
-    def deltas(
-        block: Any, lanes: Any, width: Any, network: Any, other: Any, prime_offset: Any
-    ) -> None:
-        last = network.layers[-1]
-        a, t = (last[ACTIVATIONS] + other) * lanes, (network.targets + other) * lanes
-        d = last[DELTAS] * lanes
-        for i in range(last[UNITS] * width):
-            o = load_activation(block, a + i)
-            _, delta = loss(o, o, load_activation(block, t + i), slope(o) + prime_offset)
-            store_delta(block, d + i, delta)
+    def draw(rows: Any, n: Any, seeds: Any, epochs: Any, integers: Any, reals: Any) -> None:
+        order((integers, reals), (rows, n, lanes, seeds, epochs))
 
-    return deltas
+    rows, seeds, numbers, reals = map(types.CPointer, (int32, uint64, int64, float64))
+    return by_address(draw, (rows, int64, seeds, numbers, numbers, reals), "draw", lanes, name)
 
 
-def make_initialise(inits: Chosen) -> Any:
-    """Make the kernel that draws initial weights, for these inits."""
+def make_initialise(init: Callable[..., Any], name: str) -> Any:
+    """Make the kernel that draws initial weights by an init; `name` tells it from others."""
+    draw = inlined(init)
 
-    @kernel
+    @kernel("initialise", name)
     def initialise(
-        block: Any, seeds: Any, network: Any, init: Any, arguments: Any, scale: Any, bias: Any
+        block: Any, seeds: Any, network: Any, arguments: Any, scale: Any, bias: Any
     ) -> None:
-        """Draw the parameters of every lane.
+        """Draw the parameters of every lane of a strip.
 
         They are drawn in float64, in the order layer, unit, input, then the biases of the layer.
         Without `bias` the biases are +0, and their draws are skipped. float32 blocks get the
         float64 values rounded once.
         """
-        lanes, layers, kind = len(seeds), network.layers, block.dtype.type
-        for layer in range(1, len(layers)):
-            fan_in, fan_out = layers[layer - 1, UNITS], layers[layer, UNITS]
-            biases = layers[layer, BIASES]
-            for row in range(layers[layer, WEIGHTS], biases + fan_out):
+        lanes, kind = len(seeds), block.dtype.type
+        for at in range(len(network.layers)):
+            layer = layer_of(network, at)
+            for row in range(layer.weights, layer.biases + layer.units):
                 for lane in range(lanes):
                     u = uniform(seeds[lane], WEIGHT_STREAM, np.uint64(0), row)
-                    place = (u, scale, fan_in, fan_out, row >= biases, seeds[lane], row)
-                    value = inits(init, (arguments, place))
-                    block[row * lanes + lane] = kind(value) if bias or row < biases else kind(0.0)
+                    is_bias = row >= layer.biases
+                    place = (u, scale, layer.inputs, layer.units, is_bias, seeds[lane], row)
+                    value = draw(arguments, place) if bias or not is_bias else 0.0
+                    block[row * lanes + lane] = kind(value)
 
     return initialise
 
 
-def make_rates(schedules: Chosen) -> Any:
-    """Make the kernel that computes learning rates, for these schedules."""
+def make_rates(schedule: Callable[..., Any], name: str) -> Any:
+    """Make the kernel that computes learning rates by a schedule; `name` tells it from others."""
+    factor_of = inlined(schedule)
 
-    @kernel
-    def rates(lr: Any, schedule: Any, arguments: Any, warmup: Any, epochs: Any, out: Any) -> None:
+    @kernel("rates", name)
+    def rates(lr: Any, arguments: Any, warmup: Any, epochs: Any, out: Any) -> None:
         """Fill `out`, float64 [epoch], with the learning rates of a run of `epochs` epochs.
 
         They rise in the first `warmup` epochs.
@@ -332,7 +356,7 @@ def make_rates(schedules: Chosen) -> Any:
             if epoch < warmup:
                 out[epoch] = lr * (epoch + 1) / (warmup + 1)
             else:
-                factor = schedules(schedule, (arguments, (factor, epoch - warmup, epochs - warmup)))
+                factor = factor_of(arguments, (factor, epoch - warmup, epochs - warmup))
                 out[epoch] = lr * factor
 
     return rates

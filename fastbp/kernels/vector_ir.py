@@ -1,8 +1,8 @@
 """Basic operations on real numbers as LLVM instructions, for scalars and for vectors.
 
-Each has three forms with the same bits: plain Python on NumPy scalars with the JIT off, an LLVM
-instruction in compiled code, and, called with a `Vector`, an instruction in code that is being
-generated.
+Each has three forms with the same bits: plain Python on NumPy scalars and arrays with the JIT off,
+an LLVM instruction in compiled code, and, called with a `Vector`, an instruction in code that is
+being generated.
 """
 
 import math
@@ -18,9 +18,10 @@ from numba.extending import intrinsic
 from fastbp.kernels.jit import compiled_form
 
 F = TypeVar("F", bound=Callable[..., Any])
-# A float64 or a float32, as NumPy scalar: mypy takes the product of two float64 for a Python float.
+# A float64 or a float32, as NumPy scalar or array: mypy takes the product of two float64 for a
+# Python float.
 Real: TypeAlias = Any
-Bits: TypeAlias = Any  # an int64 or an int32
+Bits: TypeAlias = Any  # an int64 or an int32, or an array of them
 
 
 def instruction(function: Callable[..., Any]) -> Callable[[F], F]:
@@ -39,6 +40,13 @@ def instruction(function: Callable[..., Any]) -> Callable[[F], F]:
         return generator
 
     return register
+
+
+def address(context: Any, builder: Any, kind: Any, memory: Any) -> Any:
+    """Where an array begins, or where a pointer points."""
+    if isinstance(kind, types.CPointer):
+        return memory
+    return context.make_array(kind)(context, builder, memory).data
 
 
 def _operator(instruction: str) -> Any:
@@ -124,7 +132,7 @@ def precision(x: Real) -> type[np.float64] | type[np.float32]:
     """The NumPy type of x; a Python float counts as a float64, as in Numba."""
     if isinstance(x, Vector):
         return x.kind
-    return np.float32 if isinstance(x, np.float32) else np.float64
+    return np.float32 if getattr(x, "dtype", None) == np.float32 else np.float64
 
 
 def like(x: Real, c: float) -> Real:
@@ -156,14 +164,14 @@ def to_bits(x: Real) -> Bits:
     """The bits of a float64 as an int64, of a float32 as an int32."""
     if isinstance(x, Vector):
         return x.reinterpreted()
-    return x.view(np.int32) if isinstance(x, np.float32) else np.float64(x).view(np.int64)
+    return x.view(np.int32) if precision(x) is np.float32 else np.asarray(x).view(np.int64)[()]
 
 
 def from_bits(i: Bits) -> Real:
     """The float64 that has the bits of an int64, the float32 that has those of an int32."""
     if isinstance(i, Vector):
         return i.reinterpreted()
-    return i.view(np.float32 if isinstance(i, np.int32) else np.float64)
+    return i.view(np.float32 if i.dtype == np.int32 else np.float64)
 
 
 BIT_VIEWS: dict[Any, tuple[Any, Any]] = {
@@ -183,7 +191,7 @@ def _reinterpret(typing: Any, bits: Any) -> Any:
 
 def shift_left(i: Bits, n: int) -> Bits:
     """i·2ⁿ modulo the width of i, in the type of i (Numba's own << makes every int32 an int64)."""
-    return i.shifted_left(n) if isinstance(i, Vector) else i << type(i)(n)
+    return i.shifted_left(n) if isinstance(i, Vector) else i << i.dtype.type(n)
 
 
 @instruction(shift_left)
@@ -195,7 +203,9 @@ def _shift_left(typing: Any, i: Any, n: Any) -> Any:
 
 def choose(condition: Any, a: Real, b: Real) -> Real:
     """A where the condition holds, else b."""
-    return condition.chosen(a, b) if isinstance(condition, Vector) else a if condition else b
+    if isinstance(condition, Vector):
+        return condition.chosen(a, b)
+    return np.where(condition, a, b) if isinstance(condition, np.ndarray) else a if condition else b
 
 
 @instruction(choose)
@@ -205,22 +215,6 @@ def _choose(typing: Any, condition: Any, a: Any, b: Any) -> Any:
         if a == b
         else None
     )
-
-
-def masked(x: Real, mask: Bits) -> Real:
-    """X where `mask` is −1, +0 where it is 0; the mask is as wide as x."""
-    return from_bits(to_bits(x) & mask)
-
-
-@instruction(masked)
-def _masked(typing: Any, x: Any, mask: Any) -> Any:
-    view, llvm_type = BIT_VIEWS[x]
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kept = builder.and_(builder.bitcast(args[0], llvm_type), args[1])
-        return builder.bitcast(kept, context.get_value_type(x))
-
-    return (x(x, mask), code) if mask == view else None
 
 
 # --- Fused multiply-add
@@ -233,6 +227,8 @@ def fma(a: Real, b: Real, c: Real) -> Real:
     """
     if isinstance(a, Vector):
         return a.fma(b, c)
+    if any(isinstance(x, np.ndarray) for x in (a, b, c)):
+        return _fma_of_arrays(*np.broadcast_arrays(a, b, c))
     kind = precision(a)
     if not kind is precision(b) is precision(c):
         names = ", ".join(type(value).__name__ for value in (a, b, c))
@@ -261,6 +257,55 @@ def _nearest(numerator: int, denominator: int, kind: type[np.float64] | type[np.
         kept += rest > half or (rest == half and kept & 1)
     with np.errstate(all="ignore"):  # kept·2^unit is a number of that type, or is ∞
         return kind(np.ldexp(math.copysign(kept, -1 if numerator < 0 else 1), unit))
+
+
+SAFE = 2.0**500, 2.0**-900
+"""Between these sizes neither factors nor products overflow or lose bits when they are split."""
+
+
+@np.errstate(all="ignore")
+def _fma_of_arrays(a: Real, b: Real, c: Real) -> Real:
+    """`fma` of arrays of one shape, by sums that are exact (Boldo & Melquiond 2008, algorithm 5).
+
+    Elements of extreme size are computed one by one.
+    """
+    if a.dtype == np.float32:
+        return _sum_to_odd(a.astype(np.float64) * b, c.astype(np.float64)).astype(np.float32)
+    product = a * b
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    rest = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+    high, low = _two_sum(c, rest)
+    total, error = _two_sum(product, high)
+    result = total + _sum_to_odd(error, low)
+    zero = (a == 0) | (b == 0)
+    result = np.where(zero, product + c, result)
+    sizes = np.abs((a, b, c))
+    safe = (sizes < SAFE[0]).all(axis=0) & (zero | (np.abs(product) > SAFE[1]))
+    for place in np.argwhere(~safe):
+        i = tuple(place)
+        result[i] = fma(a[i], b[i], c[i])
+    return result
+
+
+def _halves(x: Real) -> tuple[Real, Real]:
+    """Two numbers of half as many bits whose sum is x (Veltkamp 1968)."""
+    scaled = x * 134217729.0  # 2²⁷ + 1
+    high = scaled - (scaled - x)
+    return high, x - high
+
+
+def _two_sum(x: Real, y: Real) -> tuple[Real, Real]:
+    """The sum of x and y, and its rounding error (Knuth 1969)."""
+    total = x + y
+    part = total - x
+    return total, (x - (total - part)) + (y - part)
+
+
+def _sum_to_odd(x: Real, y: Real) -> Real:
+    """Add x and y; a sum that is not exact is rounded to the neighbour whose last bit is 1."""
+    total, error = _two_sum(x, y)
+    even = (error != 0) & np.isfinite(total) & ((total.view(np.int64) & 1) == 0)
+    return np.where(even, np.nextafter(total, np.copysign(np.inf, error)), total)
 
 
 @instruction(fma)

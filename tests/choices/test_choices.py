@@ -19,11 +19,11 @@ from scipy import stats
 from scipy.special import ndtri
 
 from fastbp.choices import inits, losses, orders, problems, schedules
-from fastbp.choices.families import FAMILIES, compiled_choices, parameter_arrays
+from fastbp.choices.families import FAMILIES, compiled_choice, parameter_arrays
 from fastbp.choices.family import family
 from fastbp.config.setup import Setup
-from fastbp.engine.lane_group import rates
-from fastbp.kernels.jit import FLAGS, inlined, one_of
+from fastbp.engine.tasks import rates
+from fastbp.kernels.jit import FLAGS, inlined
 from fastbp.kernels.training import room_for
 
 EXAMPLES = settings(deadline=None, max_examples=100)
@@ -140,16 +140,16 @@ def test_a_grid_lies_evenly_around_zero():
 @EXAMPLES
 def test_losses(name, z, t):
     """Value and its derivative by z, against mpmath: where σ is 0 or 1 in float64 as well."""
-    function = FAMILIES["loss"].choices[name].function
+    loss = FAMILIES["loss"].choices[name]
     with mpmath.workprec(2500):
         o = 1 / (1 + mpmath.exp(-mpmath.mpf(z)))
         if name == "squared":
             value, delta = (o - t) ** 2 / 2, (o - t) * o * (1 - o)
         else:
             value, delta = -(t * mpmath.log(o) + (1 - t) * mpmath.log(1 - o)), o - t
-        got_value, got_delta = function(
-            np.float64(z), np.float64(float(o)), np.float64(t), np.float64(float(o * (1 - o)))
-        )
+        output, slope = np.float64(float(o)), np.float64(float(o * (1 - o)))
+        got_value = loss.function(np.float64(z), output, np.float64(t))
+        got_delta = loss.delta(output, np.float64(t), slope)
         scale = 1 if name == "squared" else max(1, abs(z))
         assert abs(got_value - value) <= 4 * ULP * scale
         assert abs(got_delta - delta) <= 4 * ULP
@@ -162,21 +162,19 @@ def test_cross_entropy_does_not_overflow():
         (-1e300, 1.0, 1e300),
         (-1e300, 0.0, 0.0),
     ):
-        assert (
-            losses.cross_entropy(np.float64(z), np.float64(z > 0), np.float64(t), np.float64(0))[0]
-            == wanted
-        )
+        value = losses.cross_entropy(np.float64(z), np.float64(z > 0), np.float64(t))
+        assert value == wanted
 
 
 @pytest.mark.parametrize("name", FAMILIES["loss"].choices)
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 def test_losses_have_delta_in_the_type_of_the_outputs(name, kind):
-    function = FAMILIES["loss"].choices[name].function
-    for call in (function, compiled(function)):
-        value, delta = call(kind(0.3), kind(0.6), kind(1), kind(0.24))
-        assert value > 0
-        assert delta == pytest.approx(-0.4 * (0.24 if name == "squared" else 1), rel=1e-6)
-    assert isinstance(function(kind(0.3), kind(0.6), kind(1), kind(0.24))[1], kind)
+    loss = FAMILIES["loss"].choices[name]
+    for value, delta in ((loss.function, loss.delta), map(compiled, (loss.function, loss.delta))):
+        assert value(kind(0.3), kind(0.6), kind(1)) > 0
+        wanted = -0.4 * (0.24 if name == "squared" else 1)
+        assert delta(kind(0.6), kind(1), kind(0.24)) == pytest.approx(wanted, rel=1e-6)
+    assert isinstance(loss.delta(kind(0.6), kind(1), kind(0.24)), kind)
 
 
 # Orders
@@ -435,7 +433,6 @@ def test_a_function_added_to_a_module_is_a_choice():
     )
     found = family("order", module, takes=5)
     assert list(found.choices) == ["cyclic", "upside-down"]
-    assert [choice.code for choice in found.choices.values()] == [0, 1]
     functions = [choice.function for choice in found.choices.values()]
     assert functions == [module.cyclic, module.upside_down_]
     (skip,) = found.choices["upside-down"].parameters
@@ -451,11 +448,6 @@ def test_two_choices_of_one_name_are_refused():
     module = module_of("def one_class(): ...\ndef one_class_(): ...")
     with pytest.raises(ValueError, match="trial defines the choice 'one-class' twice"):
         family("order", module, takes=0)
-
-
-def test_codes_are_positions():
-    for found in FAMILIES.values():
-        assert [choice.code for choice in found.choices.values()] == list(range(len(found.choices)))
 
 
 @pytest.mark.parametrize(
@@ -485,46 +477,19 @@ def test_every_choice_and_family_says_what_it_does():
 # How choices are called
 
 
-def numbered(number):
-    def function(x, y):
-        return 100 * x + 10 * y + number
-
-    return inlined(function)
-
-
-@pytest.mark.parametrize("count", range(1, 10))
-def test_one_of_calls_the_function_of_that_number(count):
-    chosen = one_of([numbered(number) for number in range(count)])
-
-    @njit(**FLAGS)
-    def call(code, x, y):
-        return chosen(code, (x, y))
-
-    for code in range(count):
-        assert chosen(code, (2, 3)) == call(code, 2, 3) == 230 + code
-
-
 def test_own_parameters_reach_their_function():
     """Integers and reals lie in two arrays; each choice finds its own."""
-    chosen = compiled_choices("schedule")
-
-    @njit(**FLAGS)
-    def call(code, own, previous, s, span):
-        return chosen(code, (own, (previous, s, span)))
-
     values = {"every": 3, "factor": 0.25, "tau": 2.5}
     for choice in FAMILIES["schedule"].choices.values():
+        chosen = compiled_choice("schedule", choice.name)
+        call = compiled(chosen)
         given_values = [values[p.name] for p in choice.parameters]
         own = parameter_arrays(choice, given_values)
         assert [part.dtype for part in own] == [np.int64, np.float64]
         assert all(part.size for part in own)
         for s in (0, 1, 2, 3, 4):
             wanted = choice.function(0.5, s, 8, *given_values)
-            assert (
-                call(choice.code, own, 0.5, s, 8)
-                == chosen(choice.code, (own, (0.5, s, 8)))
-                == wanted
-            )
+            assert call(own, (0.5, s, 8)) == chosen(own, (0.5, s, 8)) == wanted
 
 
 def test_own_values_keep_the_order_of_each_kind():

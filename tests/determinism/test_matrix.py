@@ -29,7 +29,6 @@ from every_choice import (
     MANY,
     START,
     combined,
-    prefers_512_bits,
 )
 from lanes import LANES, OTHER_LANES
 from pairs import pairs_of, pairwise
@@ -99,8 +98,7 @@ def expected(processor: str) -> dict[str, bool]:
         return uses or {}
     if X86 and "fma" not in HOST:
         return NONE | {"libm fuses": False}
-    # LLVM's tuning of many Intel processors prefers 256-bit vectors though they have 512.
-    return {"zmm": prefers_512_bits(), "vfmadd": "fma" in HOST, "calls fma": False}
+    return {"zmm": "avx512f" in HOST, "vfmadd": "fma" in HOST, "calls fma": False}
 
 
 EXECUTORS = ("threads", "processes", "dask")
@@ -112,10 +110,9 @@ BLOCKS = {"all": None, "3": (3, 3), "1 of 4": (4, 1), "1": (1, 1)}
 USED: dict[str, dict[str, int]] = {
     str(LANES): dict.fromkeys(DTYPES, LANES),
     "shipped": {},
-    "7": dict.fromkeys(DTYPES, LANES) | {"float64": 7},
-    "2": dict.fromkeys(DTYPES, 2),
+    "24": dict.fromkeys(DTYPES, LANES) | {"float64": 24},
 }
-"""Runs side by side, of which the suite compiles all but the last."""
+"""Runs side by side; the suite compiles for all of them."""
 
 SHIPPED = dict(OTHER_LANES[:2])
 
@@ -135,11 +132,9 @@ class Cell(NamedTuple):
 def can_be(cell: Cell) -> bool:
     """Without the JIT every lane costs its time, and there is nothing in a worker elsewhere that a
     process does not have."""
-    return (
-        (cell.lanes == "2" and cell.executor in ("threads", "processes"))
-        if cell.processor == "jit off"
-        else cell.lanes != "2"
-    )
+    if cell.processor != "jit off":
+        return True
+    return cell.lanes == str(LANES) and cell.executor in ("threads", "processes")
 
 
 def is_cheap(cell: Cell) -> bool:

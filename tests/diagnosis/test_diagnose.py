@@ -29,7 +29,7 @@ from fastbp.diagnosis.trials import (
     Trial,
     train,
 )
-from fastbp.engine import block, compile_ahead, lane_group, machine
+from fastbp.engine import block, compile_ahead, machine, tasks
 from fastbp.engine import rows as rows_module
 from fastbp.engine.plan import seconds_per_run
 from fastbp.engine.retrain import retrain
@@ -388,7 +388,7 @@ def test_the_time_is_never_exceeded(seconds: float) -> None:
         SLOW,
         *(changed(SLOW, change) for change in changes(SLOW)),
     ):  # compiling does not count, and is not timed here
-        compile_ahead.warm_up(lane_group.kernel_key(setup))
+        compile_ahead.warm_up(tasks.kernel_key(setup))
     began = time.process_time()
     with suppress(SweepError):  # where other processes leave no time for even the setup as it is
         one = diagnose(SLOW, 5000, seconds)

@@ -18,17 +18,8 @@ from numba.extending import intrinsic
 
 from fastbp.config.setup import Setup
 from fastbp.engine.block import InterruptedBlockError, check_denormals, train, train_at_once
-from fastbp.engine.lane_group import (
-    SAMPLES,
-    initialiser,
-    kernel_key,
-    measurer,
-    samples_at_once,
-    suggested_lanes,
-    task,
-    trainer,
-)
 from fastbp.engine.rows import to_arrow
+from fastbp.engine.tasks import SAMPLES, kernel_key, kernels, layout, suggested_lanes, task
 from fastbp.schema.columns import COLUMNS, schema
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.outcomes import OUTCOMES
@@ -361,12 +352,11 @@ def test_thirty_shapes_are_one_compilation(dtype):
         for i, (problem, (_, hidden)) in enumerate(zip(problems, shapes, strict=True))
     ]
     assert len({setup.sizes for setup in setups}) == 30
-    (kind,) = {kernel_key(setup) for setup in setups}
+    (used,) = {kernels(kernel_key(setup)) for setup in setups}
     for setup in setups:
         train(setup, 0, 3)
-    for kernel in (trainer(kind.lanes, kind.online), initialiser()):
-        assert sum(dtype in str(block) for block, *_ in kernel.signatures) == 1
-    assert len(measurer(kind.lanes).signatures) <= 2, "one for each dtype"
+    assert sum(dtype in str(block) for block, *_ in used.initialise.signatures) == 1
+    assert len(used.advance.signatures) == len(used.measure.signatures) == 1
 
 
 def test_batches_of_all_sizes_are_one_compilation():
@@ -374,8 +364,9 @@ def test_batches_of_all_sizes_are_one_compilation():
     setups = {batch: Setup(problem="parity:8", updates=1, batch=batch) for batch in range(2, 257)}
     assert {kernel_key(setup) for setup in setups.values()} == {kernel_key(setups[2])}
     for batch, setup in setups.items():
-        at_once = samples_at_once(setup)
+        at_once = layout(setup)[0].samples
         assert 1 <= at_once <= SAMPLES
         assert -(-batch // at_once) == -(-batch // SAMPLES)
-    assert kernel_key(Setup(problem="parity:8", updates=1)).online
-    assert not kernel_key(Setup(problem="parity:8", updates=1, momentum=0.5)).online
+    assert kernel_key(Setup(problem="parity:8", updates=1)).optimizer == "online"
+    momentum = Setup(problem="parity:8", updates=1, momentum=0.5)
+    assert kernel_key(momentum).optimizer == "momentum"

@@ -13,7 +13,7 @@ from stores import opened, tree
 import fastbp
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Seeds, Sweep
-from fastbp.engine import backends, block, driver, forecast, lane_group
+from fastbp.engine import backends, block, driver, forecast, lane_group, tasks
 from fastbp.engine import machine as machine_module
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan
@@ -198,8 +198,10 @@ def threads(workers: int) -> Pool:
 
 def test_memory_is_that_of_what_is_made():
     wide = sweep(10**5, problem="encoder:64", hidden=[200])
-    group = lane_group.LaneGroup(lane_group.task(wide.setups[0]))
-    made = group.state.block.nbytes + group.double.nbytes
+    group = lane_group.LaneGroup(tasks.task(wide.setups[0]))
+    made = group.state.block.nbytes + sum(
+        part.nbytes for part in (*group.state[1:4], *group._scratch)
+    )
     assert 2 * made < part(wide, "in training") < 2.6 * made
     assert part(wide, "in training", workers=1) == part(wide, "in training", workers=2) / 2
     assert part(wide, "in training", workers=0) == 0
@@ -393,7 +395,7 @@ def test_from_python_the_same_lines(tmp_path, machine, stored):
 
 def test_a_check_makes_no_tables_and_no_ids(tmp_path, monkeypatch):
     """Which would take seconds where setups are many."""
-    monkeypatch.setattr(lane_group, "task", None)
+    monkeypatch.setattr(tasks, "task", None)
     monkeypatch.setattr(Setup, "identity", None)
     monkeypatch.setattr(Setup, "data", None)
     many = sweep(10, {"lr": [1, 2], "updates": list(range(1, 1001))})

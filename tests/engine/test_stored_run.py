@@ -21,7 +21,7 @@ from stores import opened, trained
 
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
-from fastbp.engine import block, driver, lane_group, stored_run
+from fastbp.engine import block, driver, stored_run, tasks
 from fastbp.engine.retrain import retrain
 from fastbp.schema.columns import COLUMNS
 from fastbp.schema.errors import StoreError, SweepError
@@ -70,7 +70,7 @@ REFILLED: list[dict[str, Any]] = [
 def few_lanes(monkeypatch):
     if not JIT:
         monkeypatch.setattr(
-            lane_group, "suggested_lanes", lambda net, dtype: 2
+            tasks, "suggested_lanes", lambda net, dtype: 16
         )  # rows do not depend on it, the time does
 
 

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from every_choice import EVERY, FEW, SETUPS, SWEEP, digest_of, instructions, libm_fuses
 
-from fastbp.engine import backends, compile_ahead, driver, integrity, lane_group, plan
+from fastbp.engine import backends, compile_ahead, driver, integrity, plan, tasks
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.merge import merge
 from fastbp.schema.keys import NUMERICS_VERSION
@@ -33,7 +33,7 @@ from fastbp.store.parquet import read_all
 from fastbp.store.store import Store
 
 ENGINE = {"warm_up": driver.warm_up, "train_block": driver.train_block}
-SHIPPED = lane_group.suggested_lanes
+SHIPPED = tasks.suggested_lanes
 
 
 class WorkerCall(NamedTuple):
@@ -48,11 +48,11 @@ class WorkerCall(NamedTuple):
         use(self.lanes)
         done = ENGINE[self.what](task, **named)
         if isinstance(task, plan.Block):
-            kind = lane_group.kernel_key(task.setups[0])
+            kind = tasks.kernel_key(task.setups[0])
             note = {
                 "process": os.getpid(),
                 "thread": threading.get_ident(),
-                "lanes": [kind.dtype, kind.lanes],
+                "lanes": [kind.dtype, tasks.layout(task.setups[0])[1]],
             }
             name = f"{task.setups[0].identity(NUMERICS_VERSION)}-{task.start}-{task.runs}"
             Path(self.notes, name).write_text(json.dumps(note | {"uses": uses(kind)}))
@@ -64,8 +64,8 @@ def use(lanes: dict[str, int]) -> None:
     cells have the other cores."""
     if _used != [lanes]:
         compile_ahead.available_cores = lambda: 1
-        lane_group.suggested_lanes = (lambda net, dtype: lanes[dtype.name]) if lanes else SHIPPED
-        lane_group.task.cache_clear()
+        tasks.suggested_lanes = (lambda net, dtype: lanes[dtype.name]) if lanes else SHIPPED
+        tasks.task.cache_clear()
         _used[:] = [lanes]
 
 
@@ -73,9 +73,9 @@ _used: list[dict[str, int]] = []
 
 
 @cache
-def uses(kind: lane_group.KernelKey) -> dict[str, bool] | None:
+def uses(kind: tasks.KernelKey) -> dict[str, bool] | None:
     """What the code is made of that this process has just trained with."""
-    made = instructions(kind.lanes, kind.online)
+    made = instructions(tasks.kernels(kind).advance)
     if made and made["calls fma"]:
         made["libm fuses"] = libm_fuses()
     return made

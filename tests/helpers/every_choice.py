@@ -9,7 +9,6 @@ import hashlib
 import json
 import re
 from ctypes.util import find_library
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,10 @@ from numba import config, njit
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
 from fastbp.engine.block import train
-from fastbp.engine.lane_group import trainer
 from fastbp.engine.rows import to_arrow
 from fastbp.kernels.jit import FLAGS
-from fastbp.kernels.memory import wide
-from fastbp.kernels.vector_ir import fma
+from fastbp.kernels.memory import empty_block
+from fastbp.kernels.tiles import fma, load, store
 
 BOTH = [
     {"problem": "table:11101011", "lr": 0.2, "order": "random", "updates": 42},
@@ -207,25 +205,10 @@ def combined(digests):
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-@cache
-def prefers_512_bits():
-    """Whether LLVM uses 512-bit vectors for this processor in a loop that asks for no width."""
-
-    @njit
-    def plain(x):
-        for i in range(x.size):
-            x[i] += x[i]
-
-    plain(np.zeros(64))
-    (assembly,) = plain.inspect_asm().values()
-    return "zmm" in assembly
-
-
 @njit(**FLAGS)
-def _loop(x):
-    wide()
-    for i in range(x.size):
-        x[i] = fma(x[i], x[i], x[i])
+def _one_tile(x):
+    tile = load(x, 0, 1, 0, 1, 0)
+    store(x, 0, 0, 0, fma(tile, tile, tile))
 
 
 def object_code(kernel):
@@ -250,16 +233,14 @@ def calls(code, function):
     return re.search(rb"(?<![a-z0-9])%sf?\0" % function.encode(), code) is not None
 
 
-def instructions(lanes, online=False):
+def instructions(advance):
     """What this process makes, None with the JIT off: 512-bit vectors, fused multiply-adds, a
-    trainer that calls libm's fma.
-
-    That trainer must have been called."""
+    trainer, which must have been called, that calls libm's fma."""
     if config.DISABLE_JIT:
         return None
-    _loop(np.zeros(64))
-    (assembly,) = _loop.inspect_asm().values()
-    code = object_code(trainer(lanes, online))
+    _one_tile(empty_block(64, np.float64))
+    (assembly,) = _one_tile.inspect_asm().values()
+    code = object_code(advance)
     return {
         "zmm": "zmm" in assembly,
         "vfmadd": "vfmadd" in assembly,

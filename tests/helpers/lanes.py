@@ -6,16 +6,19 @@ from numba import config
 from oracle import Recipe
 
 from fastbp.config.setup import Setup
-from fastbp.engine.lane_group import LaneGroup, task
-from fastbp.kernels.layout import table, targets_of
+from fastbp.engine.lane_group import LaneGroup
+from fastbp.engine.tasks import task
+from fastbp.kernels.evaluation import targets_of
+from fastbp.kernels.layout import table
 
 JIT = not config.DISABLE_JIT
 
-LANES = 8 if JIT else 2
-"""Lanes of most tests: one number, so that few kernels are compiled."""
+LANES = 16
+"""Lanes of most tests: one number, so that few kernels are compiled. It is the smallest that fills
+vectors of both dtypes; in float64 batches it makes two strips."""
 
-OTHER_LANES = [("float64", 168), ("float32", 336), ("float64", 7)] if JIT else [("float64", 1)]
-"""Lanes that give the same bits: those that most sweeps take, and what fills no vector."""
+OTHER_LANES = [("float64", 168), ("float32", 336), ("float64", 24)] if JIT else [("float64", 8)]
+"""Lanes that give the same bits: those that most sweeps take, and another number."""
 
 FOUNDING = {
     "problem": "table:11101011",
@@ -37,7 +40,9 @@ def group(setup, seeds=None, lanes=LANES, data=None):
     work = task(setup, lanes)
     if data is not None:
         X, T = (np.ascontiguousarray(part, np.float64) for part in data)
-        work = work._replace(table=table(X, T, setup.dtype), targets=targets_of(T))
+        work = work._replace(
+            table=table(X, T, setup.dtype), targets=targets_of(T, setup.dtype, setup.tolerance)
+        )
     return LaneGroup(work, np.array(range(lanes) if seeds is None else seeds, np.uint64))
 
 

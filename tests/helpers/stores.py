@@ -13,7 +13,7 @@ from numba import config
 
 import fastbp
 from fastbp.config.setup import Setup
-from fastbp.engine import block, lane_group, plan
+from fastbp.engine import block, plan, tasks
 from fastbp.engine import rows as rows_module
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.digest import digest
@@ -120,7 +120,7 @@ def seeds_of_blocks(patch: pytest.MonkeyPatch, seeds: int) -> None:
 def few_lanes(patch: pytest.MonkeyPatch) -> None:
     """Where nothing is compiled: rows do not depend on it, the time does."""
     if config.DISABLE_JIT:
-        patch.setattr(lane_group, "suggested_lanes", lambda net, dtype: 2)
+        patch.setattr(tasks, "suggested_lanes", lambda net, dtype: 16)
 
 
 def tree(root: Path, files: Mapping[str, str]) -> Path:

@@ -52,7 +52,7 @@ def made(n):
     def part(x):
         return x + n
 
-    @kernel
+    @kernel(n)
     def whole(x):
         return n * part(x)
 
@@ -142,7 +142,7 @@ def twice(x):
 def part(x):
     return twice(x) + 1
 
-@jit.kernel
+@jit.kernel()
 def whole(x):
     return part(x) * 3
 

@@ -105,13 +105,9 @@ def test_measures_change_no_state():
     for dtype in ("float64", "float32"):
         runs = group(Setup(problem="encoder:3", batch=2, momentum=0.5, epochs=4, dtype=dtype))
         runs.advance(2)
-        kept = runs.task.network.layers[0, 3] * LANES
-        before = runs.state.block[:kept].tobytes(), *(part.tobytes() for part in runs.state[1:])
+        before = [part.tobytes() for part in runs.state]
         one, other = runs.measure(), runs.measure()
-        assert before == (
-            runs.state.block[:kept].tobytes(),
-            *(part.tobytes() for part in runs.state[1:]),
-        )
+        assert before == [part.tobytes() for part in runs.state]
         assert all(a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True))
 
 
@@ -132,9 +128,8 @@ def test_float32_is_measured_in_float64_on_its_outputs(keys):
     np.testing.assert_allclose(
         measured[m.LOSS], ((outputs - T) ** 2).sum(axis=(0, 1)) / 2 / len(T), rtol=1e-15
     )
-    weights = abs(
-        runs.state.block[: runs.task.network.parameters * LANES].reshape(-1, LANES).astype(float)
-    )
+    block = runs.by_lane(runs.state.block)
+    weights = abs(block[: runs.task.network.parameters].astype(float))
     assert (measured[m.WEIGHT_MAX] == weights.max(axis=0)).all()
     assert_measured(runs, recipe, relative=2e-6)
 
@@ -283,7 +278,7 @@ def test_one_weight_that_is_not_finite_is_enough_and_concerns_its_lane_alone(val
     setup = Setup(problem="xor", hidden=(2,), dtype=dtype, updates=1)
     runs = group(setup)
     clean, clean_outputs = runs.measure()
-    rows = runs.state.block.reshape(-1, LANES)
+    rows = runs.state.block.reshape(-1, runs.task.key.strip)  # of the first strip
     for parameter in range(runs.task.network.parameters):
         kept = rows[parameter, 1]
         rows[parameter, 1] = value

@@ -18,10 +18,10 @@ from numba import njit
 from fastbp.choices.families import FAMILIES
 from fastbp.config.setup import Setup
 from fastbp.engine.block import train
-from fastbp.engine.lane_group import initialiser, measurer, rate_maker, trainer
+from fastbp.engine.tasks import rate_maker
 from fastbp.kernels.jit import FLAGS
-from fastbp.kernels.layout import ACTIVATIONS, BIASES, UNITS, WEIGHTS
-from fastbp.kernels.tiles import COLUMNS, ROWS
+from fastbp.kernels.layout import Layer
+from fastbp.kernels.tiles import TILE
 
 CHECKED = (0, LANES - 1)
 """Lanes whose networks the oracle follows."""
@@ -73,13 +73,13 @@ PLAIN = {"problem": "table:11101011", "hidden": (3,), "lr": 0.5, "epochs": 4}
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("samples", range(1, 2 * COLUMNS + 2))
-@pytest.mark.parametrize("units", range(1, ROWS + 3))
+@pytest.mark.parametrize("samples", range(1, 2 * TILE[1] + 3))
+@pytest.mark.parametrize("units", range(1, TILE[0] + 3))
 def test_in_step_with_every_size_of_a_tile(units, samples):
     """Of the way forward, the way back and the gradient: rows and columns of whole tiles, and what
     is left of each."""
     assert_in_step(
-        {"problem": "encoder:9", "hidden": (units,), "batch": samples, "lr": 0.5, "updates": 3},
+        {"problem": "encoder:10", "hidden": (units,), "batch": samples, "lr": 0.5, "updates": 3},
         epochs=1,
     )
 
@@ -274,11 +274,10 @@ def test_float32_starts_are_the_float64_ones_rounded_once():
         double, single = (
             group(Setup(**PLAIN, init=init, dtype=dtype)) for dtype in ("float64", "float32")
         )
-        parameters = double.task.network.parameters * LANES
-        assert single.state.block.dtype == np.float32
-        assert (
-            single.state.block[:parameters] == double.state.block[:parameters].astype(np.float32)
-        ).all()
+        singles, doubles = (each.by_lane(each.state.block) for each in (single, double))
+        assert singles.dtype == np.float32
+        count = double.task.network.parameters
+        assert (singles[:count] == doubles[:count].astype(np.float32)).all()
 
 
 # --- Gradients
@@ -316,13 +315,14 @@ def differences(keys, network, X, T, step=1e-30):
 @pytest.mark.parametrize("loss", FAMILIES["loss"].choices)
 @pytest.mark.parametrize("hidden", [(1,), (4,), (5,), (3, 2), (2, 6, 3)])
 def test_gradient_is_that_of_finite_differences(loss, hidden):
-    """What a full batch gathers, and the norm that is measured."""
+    """The first change by a full batch is the gradient times the rate; the norm is measured."""
+    rate = 1e-290
     keys = {
         "problem": "encoder:3",
         "hidden": hidden,
         "loss": loss,
         "batch": "full",
-        "lr": 1e-300,
+        "lr": rate,
         "epochs": 1,
         "momentum": 0.5,
     }
@@ -334,7 +334,7 @@ def test_gradient_is_that_of_finite_differences(loss, hidden):
     for lane, network in zip(CHECKED, networks, strict=True):
         wanted = differences(keys, network, recipe.inputs, recipe.targets)
         np.testing.assert_allclose(
-            oracle.flat(read(runs, lane, runs.task.network.gradient)),
+            oracle.flat(velocity(runs, lane)) / -rate,
             wanted,
             rtol=0,
             atol=1e-13 * abs(wanted).max(),
@@ -347,7 +347,15 @@ def test_gradient_is_that_of_finite_differences(loss, hidden):
 
 def parameters(keys):
     runs = group(Setup(**{**PLAIN, **keys}), range(LANES))
-    return runs.state.block[: runs.task.network.parameters * LANES].reshape(-1, LANES)
+    return runs.by_lane(runs.state.block)[: runs.task.network.parameters]
+
+
+def places():
+    """Each layer, and the rows of its weights and of its biases."""
+    for row in group(Setup(**PLAIN)).task.network.layers:
+        layer = Layer(*row)
+        ends = layer.weights, layer.biases, layer.biases + layer.units
+        yield layer, slice(*ends[:2]), slice(*ends[1:])
 
 
 def test_setups_that_differ_in_anything_but_the_start_begin_alike():
@@ -372,23 +380,18 @@ def test_inits_use_the_same_deviates():
     (order,) = {tuple(np.argsort(part, axis=None)) for part in (normal, uniform)}
     assert len(order) == normal.size
     for name, draws, gain in (("glorot-normal", normal, 2), ("glorot-uniform", uniform, 6)):
-        glorot, layers = parameters({"init": name}), group(Setup(**PLAIN)).task.network.layers
-        for below, layer in itertools.pairwise(layers):
-            weights = slice(layer[WEIGHTS], layer[BIASES])
-            scale = math.sqrt(gain / (below[UNITS] + layer[UNITS]))
+        glorot = parameters({"init": name})
+        for layer, weights, biases in places():
+            scale = math.sqrt(gain / (layer.inputs + layer.units))
             np.testing.assert_allclose(glorot[weights], scale * draws[weights], rtol=1e-15)
-            assert (glorot[layer[BIASES] : layer[BIASES] + layer[UNITS]] == 0).all()
+            assert (glorot[biases] == 0).all()
 
 
 def test_no_bias_passes_over_its_draws():
     with_bias, without = parameters({}), parameters({"bias": False})
-    for layer in group(Setup(**PLAIN)).task.network.layers[1:]:
-        weights, biases = (
-            slice(layer[WEIGHTS], layer[BIASES]),
-            slice(layer[BIASES], layer[BIASES] + layer[UNITS]),
-        )
+    for layer, weights, biases in places():
         assert with_bias[weights].tobytes() == without[weights].tobytes()
-        assert without[biases].tobytes() == bytes(8 * LANES * layer[UNITS])  # +0
+        assert without[biases].tobytes() == bytes(8 * LANES * layer.units)  # +0
 
 
 # --- The same bits, however it is run
@@ -472,7 +475,8 @@ def test_runs_of_a_block_do_not_depend_on_those_before_them():
         wild = group(diverging)
         wild.advance(10**6)
     used.state.block[:] = np.resize(wild.state.block, used.state.block.size)
-    used.double[:] = np.nan
+    for scratch in (*used.state[1:4], *used._scratch):
+        scratch[:] = np.nan
     used.start(np.arange(LANES, dtype=np.uint64))
     fresh = group(setup)
     for runs in (used, fresh):
@@ -501,10 +505,7 @@ def test_a_longer_budget_passes_through_the_shorter_ones(schedule):
     long.advance(4)
     assert short.done
     assert not long.done
-    kept = (
-        short.task.network.layers[0, ACTIVATIONS] * LANES
-    )  # past it lies scratch, which evaluations use as well
-    assert short.state.block[:kept].tobytes() == long.state.block[:kept].tobytes()
+    assert short.state.block.tobytes() == long.state.block.tobytes()
     assert (short.state.updates == long.state.updates).all()
 
 
@@ -537,7 +538,9 @@ def test_kernels_call_no_libm_and_no_svml():
         runs = group(Setup(**{**PLAIN, "dtype": dtype}))
         runs.advance(1)
         runs.measure()
-    made = {"initialise": initialiser(), "rates": rate_maker(), "measure": measurer(LANES)}
+    made = {**runs._kernels._asdict(), "rates": rate_maker("cosine")}
+    group(Setup(**{**PLAIN, "schedule": "cosine"}))
+    del made["advance"]  # its test is the next
     for name, kernel in made.items():
         code = every_choice.object_code(kernel)
         assert re.search(rb"_ZN\w*%s" % name.encode(), code)  # names are readable
@@ -548,40 +551,20 @@ def test_kernels_call_no_libm_and_no_svml():
 
 @pytest.mark.jit
 def test_float32_is_trained_in_float32():
-    """No double in the trainer itself; the evaluations that it calls are meant to be float64."""
-    group(Setup(**{**PLAIN, "dtype": "float32"})).advance(1)
-    advance = trainer(LANES, True)
-    (signature,) = (s for s in advance.signatures if "float32" in str(s[0]))
+    """No double in the trainer, evaluations included."""
+    runs = group(Setup(**{**PLAIN, "dtype": "float32"}))
+    runs.advance(1)
+    advance = runs._kernels.advance
     fresh = njit(**FLAGS)(advance.py_func)  # code from the disk has no text
+    (signature,) = advance.signatures
     fresh.compile(signature)
     code, assembly = fresh.inspect_llvm(signature), fresh.inspect_asm(signature)
-    bodies = dict(
-        re.findall(
-            r"^define [^@\n]*@\"?([\w.$]+)[^\n]*\{\n(.*?)^\}", code, re.MULTILINE | re.DOTALL
-        )
-    )
-    body_of_advance = "".join(
-        body for name, body in bodies.items() if re.match(r"_ZN6fastbp\w*7advance", name)
-    )
-    evaluations = [
-        line for line in body_of_advance.splitlines() if re.search(r"@\w*measures8evaluate", line)
-    ]
-    assert len(evaluations) == 1
-    assert body_of_advance.count("float") > 1000
-    assert [
-        line
-        for line in body_of_advance.splitlines()
-        if re.search(r"\bdouble\b|f64\b", line) and line not in evaluations
-    ] == []
-    others = [
-        name
-        for name in bodies
-        if re.match(r"_ZN6fastbp", name) and not re.search("7advance|8evaluate", name)
-    ]
-    for name in others:
-        assert not re.search(r"\bdouble\b|f64\b", bodies[name]), name
+    assert code.count("float") > 1000
+    functions = r"^define [^@\n]*@\"?(_ZN6fastbp[\w.$]+)[^\n]*\{\n(.*?)^\}"
+    for name, body in re.findall(functions, code, re.MULTILINE | re.DOTALL):
+        assert not re.search(r"\bdouble\b|f64\b", body), name
     assert "__svml" not in code + assembly
-    if every_choice.instructions(LANES)["vfmadd"]:
+    if every_choice.instructions(advance)["vfmadd"]:
         assert re.search(r"vfmadd\w+ps", assembly)
 
 

@@ -1,0 +1,234 @@
+"""A setup prepared for the kernels, and the kernels that it needs."""
+
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.choices.families import FAMILIES, compiled_choice, parameter_arrays
+from fastbp.config.setup import Setup
+from fastbp.kernels.evaluation import Targets, targets_of
+from fastbp.kernels.layout import Network, Table, network, table
+from fastbp.kernels.measures import make_measure, make_values
+from fastbp.kernels.minibatch import make_output_deltas
+from fastbp.kernels.tiles import TILE, lanes_in_vector, tile_for
+from fastbp.kernels.training import (
+    TrainingConfig,
+    make_advance,
+    make_draw,
+    make_initialise,
+    make_rates,
+)
+
+MANY_BYTES = 400_000
+"""Largest block of a group with many lanes: a larger one does not fit into the second-level
+cache."""
+
+STRIP_BYTES = 300_000
+"""Largest memory of a strip of three vectors, in batches."""
+
+SAMPLES = 16
+"""The most samples of a batch that are processed at once. Together they load a weight and store its
+gradient once."""
+
+
+class KernelKey(NamedTuple):
+    """What the kernels of a setup are compiled for. Everything else is an argument."""
+
+    dtype: str
+    strip: int
+    """Lanes that are trained side by side."""
+    optimizer: str
+    """As in `make_advance`."""
+    tile: tuple[int, int]
+    """Rows and columns of a tile, in batches."""
+    init: str
+    order: str
+    loss: str
+
+
+@cache
+def initialiser(init: str) -> Any:
+    """Return the kernel that draws initial weights."""
+    return make_initialise(compiled_choice("init", init), init)
+
+
+@cache
+def rate_maker(schedule: str) -> Any:
+    """Return the kernel that computes learning rates."""
+    return make_rates(compiled_choice("schedule", schedule), schedule)
+
+
+measurer, trainer = cache(make_measure), cache(make_advance)
+
+
+@cache
+def drawer(strip: int, order: str) -> Any:
+    """Return what draws the rows of an epoch."""
+    return make_draw(strip, compiled_choice("order", order), order)
+
+
+@cache
+def losses(loss: str) -> Any:
+    """Return what computes losses."""
+    return make_values(FAMILIES["loss"].choices[loss].function, loss)
+
+
+@cache
+def output_deltas(dtype: str, loss: str) -> Any:
+    """Return what computes δ of outputs."""
+    return make_output_deltas(dtype, FAMILIES["loss"].choices[loss].delta, loss)
+
+
+class Kernels(NamedTuple):
+    """The kernels of a setup, compiled when they are first called."""
+
+    initialise: Any
+    measure: Any
+    advance: Any
+
+
+def kernels(key: KernelKey) -> Kernels:
+    """Return the kernels for a key."""
+    return Kernels(
+        initialiser(key.init),
+        measurer(key.strip, key.dtype),
+        trainer(key.strip, key.dtype, key.optimizer, key.tile),
+    )
+
+
+class Task(NamedTuple):
+    """All that kernels need to know about a setup, prepared once for all its blocks."""
+
+    setup: Setup
+    key: KernelKey
+    lanes: int
+    network: Network
+    measured: Network
+    """The memory in which it is measured."""
+    table: Table
+    targets: Targets
+    config: TrainingConfig
+
+
+@lru_cache(maxsize=8)
+def task(setup: Setup, lanes: int | None = None) -> Task:
+    """Prepare a setup for the kernels. By default its memory decides the number of lanes."""
+    dtype = np.dtype(setup.dtype)
+    X, T = setup.data()
+    order = setup.calls["order"]
+    net, suggested = layout(setup)
+    lanes = _whole_vectors(lanes, dtype) if lanes else suggested
+    config = TrainingConfig(
+        batch=setup.batch_rows,
+        mean=setup.reduction == "mean",
+        bias=setup.bias,
+        cyclic=is_cyclic(setup),
+        rates=rates(setup).astype(dtype),
+        momentum=dtype.type(setup.momentum),
+        weight_decay=dtype.type(setup.weight_decay),
+        prime_offset=dtype.type(setup.prime_offset),
+        order_arguments=parameter_arrays(order.choice, order.values),
+        eval_every=setup.eval_interval,
+        refill=setup.stop == "converged",
+    )
+    return Task(
+        setup,
+        kernel_key(setup, lanes),
+        lanes,
+        network=net,
+        measured=measured_network(setup),
+        table=table(X, T, dtype),
+        targets=targets_of(T, dtype, setup.tolerance),
+        config=config,
+    )
+
+
+def _whole_vectors(lanes: int, dtype: np.dtype[Any]) -> int:
+    """Round a number of lanes up to whole vectors."""
+    vector = lanes_in_vector(dtype)
+    return -(-lanes // vector) * vector
+
+
+def is_cyclic(setup: Setup) -> bool:
+    """Whether all lanes visit the rows in the order of the problem."""
+    order = setup.calls["order"]
+    return setup.resolved_order == "cyclic" or (
+        order.choice.name == "blocked" and order.values[0] == 1
+    )
+
+
+def optimizer(setup: Setup) -> str:
+    """How a setup changes its weights, as `make_advance` names it."""
+    if setup.momentum or setup.weight_decay:
+        return "momentum"
+    if setup.batch_rows == 1:
+        return "online"
+    return "plain" if setup.reduction == "sum" else "momentum"
+
+
+def measured_network(setup: Setup) -> Network:
+    """The memory in which a setup is measured."""
+    return network(setup.sizes, _equal_parts(setup.rows), gradient=True)
+
+
+def _equal_parts(rows: int) -> int:
+    """The number of rows in a part, if rows are cut into equal parts of at most `SAMPLES`."""
+    return -(-rows // -(-rows // SAMPLES))
+
+
+def layout(setup: Setup) -> tuple[Network, int]:
+    """The memory of a setup, and its number of lanes."""
+    samples, chosen = _equal_parts(setup.batch_rows), optimizer(setup)
+    online = chosen == "online"
+    net = network(
+        setup.sizes,
+        samples,
+        velocity=not online and chosen != "plain",
+        gradient=setup.batch_rows > samples,
+        alternates=online,
+    )
+    return net, suggested_lanes(net, np.dtype(setup.dtype))
+
+
+def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
+    """The number of lanes: many, but few for networks of several hundred weights.
+
+    The smallest block of runs is a multiple of both numbers. A row has an odd number of cache
+    lines, so that rows do not compete for the same few sets of the cache.
+    """
+    many, few = (168, 56) if dtype.itemsize == 8 else (336, 112)
+    return many if net.rows * many * dtype.itemsize <= MANY_BYTES else few
+
+
+def kernel_key(setup: Setup, lanes: int | None = None) -> KernelKey:
+    """The key of the kernels that a setup needs, for this number of lanes."""
+    net, suggested = layout(setup)
+    lanes, chosen = lanes or suggested, optimizer(setup)
+    strip = lanes if chosen == "online" else _strip(net, lanes, np.dtype(setup.dtype))
+    init, order, loss = (setup.calls[key].choice.name for key in ("init", "order", "loss"))
+    order = "cyclic" if is_cyclic(setup) else order
+    tile = TILE if chosen == "online" else tile_for(setup.sizes[1:], net.samples)
+    return KernelKey(setup.dtype, strip, chosen, tile, init, order, loss)
+
+
+def _strip(net: Network, lanes: int, dtype: np.dtype[Any]) -> int:
+    """Lanes of a strip in batches: a divisor of `lanes`, so that a strip fits into the cache."""
+    line = 64 // dtype.itemsize
+    fits = 3 * line * dtype.itemsize * (net.rows + net.work_rows) <= STRIP_BYTES
+    sizes = (3 * line, line, lanes_in_vector(dtype))
+    return next(size for size in sizes[not fits :] if lanes % size == 0)
+
+
+def rates(setup: Setup) -> NDArray[np.float64]:
+    """Learning rates, float64 [epoch]; later epochs have the last one."""
+    schedule = setup.calls["schedule"]
+    constant = schedule.choice.name == "constant"
+    if constant and not setup.warmup:
+        return np.array([float(setup.lr)])  # needs no compiling
+    out = np.empty(setup.warmup + 1 if constant else setup.epochs_budget)
+    arguments = parameter_arrays(schedule.choice, schedule.values)
+    make = rate_maker(schedule.choice.name)
+    make(float(setup.lr), arguments, setup.warmup, setup.epochs_budget, out)
+    return out
