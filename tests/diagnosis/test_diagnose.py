@@ -29,7 +29,7 @@ from fastbp.diagnosis.trials import (
     Trial,
     train,
 )
-from fastbp.engine import block, compile_ahead, machine, tasks
+from fastbp.engine import block, compile_ahead, lane_group, machine, tasks
 from fastbp.engine import rows as rows_module
 from fastbp.engine.plan import seconds_per_run
 from fastbp.engine.retrain import retrain
