@@ -20,7 +20,9 @@ from benchmarks import parts, race
 from benchmarks.children import HERE, EndedError, Server, clean
 from benchmarks.figures import (
     COMPILING,
+    CPU,
     FAILS,
+    PRESENTATION,
     Row,
     all_rows,
     contenders,
@@ -112,7 +114,8 @@ def page(rows: list[Row], machine: dict[str, str]) -> str:
     """All tables."""
     raced = any(row.part == race.PART for row in rows)
     others = any(row.part != race.PART for row in rows)
-    tables = [contenders(rows), contenders(rows, COMPILING)] * raced + [all_rows(rows)] * others
+    units = (PRESENTATION, CPU, COMPILING)
+    tables = [contenders(rows, unit) for unit in units if raced] + [all_rows(rows)] * others
     return "\n\n".join([machine_line(machine), *tables])
 
 

@@ -84,6 +84,8 @@ class Server(AbstractContextManager["Server"]):
         with suppress(BrokenPipeError):  # it has ended by itself
             self._process.stdin.close()
         self._process.wait()
+        assert self._process.stdout
+        self._process.stdout.close()
 
 
 def say(answer: object) -> None:

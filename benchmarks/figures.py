@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
 ENTRIES_BY_LABEL = {entry.label: entry for entry in ENTRIES.values()}
 
-PRESENTATION, COMPILING = "ns/presentation", "s more, first call"
+PRESENTATION, CPU, COMPILING = "ns/presentation", "CPU ns/presentation", "s more, first call"
 FAILS = "fails the check"
 
 
@@ -92,7 +92,7 @@ def all_rows(rows: Iterable[Row]) -> str:
                 r.note or str(r.rounds),
             )
             for r in rows
-            if r.unit not in (PRESENTATION, COMPILING)
+            if r.unit not in (PRESENTATION, CPU, COMPILING)
         ),
     )
 
@@ -113,7 +113,7 @@ def headline(rows: Sequence[Row]) -> str:
         name = "" if first == limit else f" ({ENTRIES_BY_LABEL[first].short})"
         return f"{number(best[measurement, first] / best[measurement, ours])} ×{name}"
 
-    others = [label for label in ENTRIES_BY_LABEL if label not in (ours, limit)]
+    others = [label for label, entry in ENTRIES_BY_LABEL.items() if entry.rival]
     lines = [
         (
             workload,
@@ -131,8 +131,8 @@ def contenders(rows: Sequence[Row], unit: str = PRESENTATION) -> str:
     """Workloads down, contenders across: the best of each, and how many times fastbp's that is;
     below it, who is missing and why.
 
-    With the unit `COMPILING`: what the first call took more, of those that compile, and nothing
-    below.
+    With the unit `CPU`: CPU time of all threads and processes in place of time by the clock on the
+    wall. With `COMPILING`: what the first call took more, of those that compile. Nothing is below.
     """
     cells = {(r.measurement, r.case): r for r in rows if r.unit == unit}
     measurements = dict.fromkeys(measurement for measurement, _ in cells)
@@ -149,7 +149,7 @@ def contenders(rows: Sequence[Row], unit: str = PRESENTATION) -> str:
             return "fails" if here and here.note.startswith(FAILS) else "–"
         if label == ours:
             return f"**{number(here.best)}**"
-        times = f" ({number(here.best / fastbp.best)} ×)" if fastbp and unit == PRESENTATION else ""
+        times = f" ({number(here.best / fastbp.best)} ×)" if fastbp and unit != COMPILING else ""
         return number(here.best) + times
 
     lines = [

@@ -95,10 +95,10 @@ def _title(times: Mapping[tuple[str, str], Row], work: Sequence[str]) -> str:
                 for (measurement, case), r in times.items()
                 if measurement == f"{title}, {dtype}"
             }
-            ours = here.pop(ENTRIES["engine"].label, None)
-            here.pop(ENTRIES["c"].label, None)
-            if ours and here:
-                nearest.append(min(here.values()) / ours)
+            ours = here.get(ENTRIES["engine"].label)
+            rivals = [here[e.label] for e in ENTRIES.values() if e.rival and e.label in here]
+            if ours and rivals:
+                nearest.append(min(rivals) / ours)
     if not nearest:
         return "Time of one presentation of one network"
     low, high = number(min(nearest)), number(max(nearest))
@@ -120,7 +120,7 @@ def _panel(
             for dtype in DTYPES
             if (f"{title}, {dtype}", label) in times
         }
-        colour = OURS if at == 0 else OTHERS
+        colour = OURS if label.startswith("fastbp") else OTHERS
         if len(here) == len(DTYPES):
             ax.plot([r.best for r in here.values()], [at, at], color=colour, linewidth=1, zorder=1)
         for dtype, r in here.items():

@@ -19,11 +19,15 @@ class Entry(NamedTuple):
     """What has to be installed."""
     alone: bool = False
     """It spreads over all cores by itself. Others get a process of one thread for each core."""
+    rival: bool = True
+    """It is something that one could use in place of fastbp."""
 
 
 ENTRIES = {
-    "engine": Entry("fastbp", "fastbp", alone=True),
-    "c": Entry("C with vector instructions", "C"),
+    "engine": Entry("fastbp, as users run it", "fastbp", alone=True, rival=False),
+    "kernel": Entry("fastbp, kernel alone", "kernel alone", rival=False),
+    "c": Entry("C with vector instructions", "C", rival=False),
+    "expert": Entry("Numba by an expert", "Numba, expert"),
     "obvious": Entry("the obvious `@njit(parallel=True)`", "obvious `@njit`", alone=True),
     "reordered": Entry("`@njit`, loops reordered for vectors", "`@njit`, reordered", alone=True),
     "jax_": Entry("JAX `vmap` + `scan`", "JAX", ("jax",)),
