@@ -14,8 +14,7 @@ if TYPE_CHECKING:  # type checkers do not see what is looked up when first used
     from fastbp.analysis.attribution import attribution as attribution
     from fastbp.analysis.comparison import comparison as comparison
     from fastbp.analysis.contrasts import contrasts as contrasts
-    from fastbp.analysis.summary import summary as summary
-    from fastbp.analysis.summary import survival as survival
+    from fastbp.analysis.summary import summary as summary, survival as survival
     from fastbp.config.setup import Setup as Setup
     from fastbp.config.sweep import Sweep as Sweep
     from fastbp.diagnosis.diagnose import explain as explain

@@ -8,6 +8,9 @@ and again, with other numbers, are marked `no_cover` for that: others pass these
 from pathlib import Path
 
 import pytest
+from commands import any_command, in_process
+
+from fastbp.sweep import main
 
 HERE = Path(__file__).parent
 
@@ -42,6 +45,10 @@ SLOW = (
 commands and documents at the top of tests/: they start processes, train, compile or simulate."""
 
 QUICK = ("test_house.py", "test_list_command.py", "test_sweep_file_page.py")
+
+
+here, command = in_process(main), in_process(any_command)
+"""The sweep command, and all commands; tests of another command have `here` for that one."""
 
 
 def pytest_configure(config):

@@ -9,7 +9,6 @@ import pytest
 from commands import (
     answer_of,
     ended,
-    in_process,
     names,
     refused,
     started,
@@ -25,10 +24,6 @@ from fastbp.analysis.statistics.proportions import confidence_sequence, sequence
 from fastbp.config.sweep import LAST_SEED, Sweep
 from fastbp.engine import block, forecast, machine
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
-from fastbp.sweep import main
-
-here = in_process(main)
-
 
 KEYS = (
     "lr, init_scale, momentum, weight_decay, prime_offset, target_margin, tolerance, updates, "
@@ -49,9 +44,8 @@ epochs = 500
 
 @pytest.fixture
 def file(tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text(SWEEP)
-    return path
+    (tmp_path / "mine.toml").write_text(SWEEP)
+    return tmp_path / "mine.toml"
 
 
 def seeds_of(store: Path) -> int:

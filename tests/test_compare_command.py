@@ -111,62 +111,65 @@ def test_only_the_strongest_are_on_the_page(here, tmp_path):
     assert "44.1" in html
 
 
-class TestRefused:
-    def test_no_store(self, here, both, tmp_path):
-        (tmp_path / "empty" / "runs").mkdir(parents=True)
-        (tmp_path / "empty" / "runs" / "notes.parquet").write_text("mine")
-        (tmp_path / "folder").mkdir()
-        (tmp_path / "file").touch()
-        for name, why in {
-            "gone": "gone does not exist", "folder": "folder is not a store: it has no folder "
+def test_no_store(here, both, tmp_path):
+    (tmp_path / "empty" / "runs").mkdir(parents=True)
+    (tmp_path / "empty" / "runs" / "notes.parquet").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for name, why in {
+        "gone": "gone does not exist", "folder": "folder is not a store: it has no folder "
                                        "runs", "empty": "empty holds no runs",
-            "file": "file is not a store: it has no folder runs", "file/x": "file/x does not exist",
-            "x" * 5000: "x{5000} does not "
+        "file": "file is not a store: it has no folder runs", "file/x": "file/x does not exist",
+        "x" * 5000: "x{5000} does not "
                     "exist", "a/runs": "a/runs is not a store: it has no folder runs",
-        }.items():  # fmt: skip
-            refused(here(name, "a"), 3, why)
-            refused(here("a", name, "-o", "out"), 3, why)
-        assert not (tmp_path / "out").exists()
+    }.items():  # fmt: skip
+        refused(here(name, "a"), 3, why)
+        refused(here("a", name, "-o", "out"), 3, why)
+    assert not (tmp_path / "out").exists()
 
-    def test_a_damaged_file(self, here, both, tmp_path):
-        file = next(filename.run_files(both[0] / "runs")).path
-        content = bytearray(file.read_bytes())
-        content[len(content) // 2] ^= 1
-        file.write_bytes(content)
-        why = f"a/runs/{file.name} is damaged .its bytes are not those that were written.: {REMEDY}"
-        refused(here("a", "b"), 3, why)
-        refused(here("b", "a", "-o", "out"), 3, why)
-        assert not (tmp_path / "out").exists()
 
-    def test_two_files_with_the_same_seeds(self, here, both, tmp_path):
-        store(tmp_path / "a", 2)
+def test_a_damaged_file(here, both, tmp_path):
+    file = next(filename.run_files(both[0] / "runs")).path
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    why = f"a/runs/{file.name} is damaged .its bytes are not those that were written.: {REMEDY}"
+    refused(here("a", "b"), 3, why)
+    refused(here("b", "a", "-o", "out"), 3, why)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_files_with_the_same_seeds(here, both, tmp_path):
+    store(tmp_path / "a", 2)
+    refused(
+        here("a", "b"),
+        3,
+        rf"a/runs/\S+\.parquet and \S+\.parquet have runs of the same seeds: {REMEDY}",
+    )
+
+
+def test_not_writable(here, both, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "taken" / "compare.csv").mkdir(parents=True)
+    (tmp_path / "full" / "figures").mkdir(parents=True)
+    (tmp_path / "full" / "figures" / "compare.svg").mkdir()
+    refused(here("a", "b", "-o", "file"), 4, "file: File exists")
+    refused(here("a", "b", "-o", "file/below"), 4, "file/below: Not a directory")
+    refused(here("a", "b", "-o", "taken"), 4, "taken/compare.csv: Is a directory")
+    refused(here("a", "b", "-o", "full"), 4, "full/figures/compare.svg: Is a directory")
+    assert sorted(os.listdir(tmp_path / "taken")) == ["compare.csv"], "no draft is left"
+    if os.path.isdir(
+        "/proc/self"
+    ):  # where no folder can be made, and the system says that there is none
         refused(
-            here("a", "b"),
-            3,
-            rf"a/runs/\S+\.parquet and \S+\.parquet have runs of the same seeds: {REMEDY}",
+            here("a", "b", "-o", "/proc/nowhere"), 4, "/proc/nowhere: No such file or directory"
         )
 
-    def test_not_writable(self, here, both, tmp_path):
-        (tmp_path / "file").touch()
-        (tmp_path / "taken" / "compare.csv").mkdir(parents=True)
-        (tmp_path / "full" / "figures").mkdir(parents=True)
-        (tmp_path / "full" / "figures" / "compare.svg").mkdir()
-        refused(here("a", "b", "-o", "file"), 4, "file: File exists")
-        refused(here("a", "b", "-o", "file/below"), 4, "file/below: Not a directory")
-        refused(here("a", "b", "-o", "taken"), 4, "taken/compare.csv: Is a directory")
-        refused(here("a", "b", "-o", "full"), 4, "full/figures/compare.svg: Is a directory")
-        assert sorted(os.listdir(tmp_path / "taken")) == ["compare.csv"], "no draft is left"
-        if os.path.isdir(
-            "/proc/self"
-        ):  # where no folder can be made, and the system says that there is none
-            refused(
-                here("a", "b", "-o", "/proc/nowhere"), 4, "/proc/nowhere: No such file or directory"
-            )
 
-    def test_bad_usage(self, here, both):
-        refused(here("a", "b", "-o", ""), 2, "-o: given '', allowed: a folder")
-        assert here("a").returncode == 2
-        assert here("a", "b", "c").returncode == 2
+def test_bad_usage(here, both):
+    refused(here("a", "b", "-o", ""), 2, "-o: given '', allowed: a folder")
+    assert here("a").returncode == 2
+    assert here("a", "b", "c").returncode == 2
 
 
 def test_names_are_only_names(here, tmp_path):

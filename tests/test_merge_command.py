@@ -7,7 +7,7 @@ import re
 
 import pyarrow as pa
 import pytest
-from commands import any_command, ended, helps, in_process, raising, refused, succeeded
+from commands import ended, helps, in_process, raising, refused, succeeded
 from fake_runs import replaced, runs
 from stores import XOR, contents_of, opened, publish, rows_of, strangers, unchanged
 
@@ -17,7 +17,6 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.store import Store
 
 here = in_process(main)
-command = in_process(any_command)
 
 
 SWEEP = """

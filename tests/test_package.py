@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from commands import succeeded
+from stores import ROOT
 
 import fastbp
 
-ROOT = Path(fastbp.__file__).parents[1]
 CHECKOUT = Path(__file__).parents[1]
 HEAVY = ["numba", "llvmlite", "pandas", "pyarrow", "numpy", "scipy", "matplotlib", "pydantic"]
 

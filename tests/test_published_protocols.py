@@ -10,6 +10,7 @@ import oracle
 import pandas as pd
 import pytest
 from commands import any_command, in_process, succeeded
+from stores import ROOT
 
 import fastbp
 from fastbp.analysis.counts import count_runs
@@ -20,7 +21,6 @@ from fastbp.store.provenance import latest_sweep
 here = in_process(any_command)
 
 
-ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "sweeps" / "published").glob("*.toml"))
 PROTOCOLS = {"hamey-1992-xor": 3_000, "hamey-1992-encoder": 300, "fahlman-1988-encoder": 300}
 """Published protocols, and seeds that are enough to see whether they come out."""

@@ -5,14 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from commands import succeeded
+from stores import ROOT
 
 from fastbp.__main__ import COMMANDS
 
-ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
 
 

@@ -30,8 +30,7 @@ from fake_runs import replaced
 from stores import SHORT, SOON, contents_of, file_of, flip, opened, trained, unchanged
 
 from fastbp.config.setup import Setup
-from fastbp.engine import block, stored_run
-from fastbp.engine import rows as rows_module
+from fastbp.engine import block, rows as rows_module, stored_run
 from fastbp.replay import main
 
 here = in_process(main, png=True)

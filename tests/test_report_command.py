@@ -156,306 +156,315 @@ def page(store: Path) -> str:
     return (store / "report.html").read_text()
 
 
-class TestMakes:
-    def test_the_page_that_the_sweep_made(self, here, swept, tmp_path):
-        store = shutil.copytree(swept, tmp_path / "store")
-        (store / "report.html").unlink()
-        assert here("sweep", "store/sweep.toml", "-o", "store").returncode == 0
-        made = results(store)
-        kinds = ("outcomes", "spread-loss", "survival", "collapse", "answers")
-        assert {"report.html", *(f"figures/{kind}.svg" for kind in kinds)} <= {*made}
-        for name in made:
-            if not name.startswith(("runs", "sweep.toml", "problems", "made.json")):
-                (store / name).unlink()
-        assert here("report", "store").returncode == 0
-        assert results(store) == made
-        assert here("sweep", "store/sweep.toml", "-o", "store").returncode == 0
-        assert results(store) == made
-
-    def test_the_same_bytes_twice(self, here, store):
-        made = results(store)
-        assert here("report", "store").stdout == here("report", "store/").stdout
-        assert results(store) == made
-
-    def test_what_it_says(self, here, store):
-        done = here("report", "store")
-        verdict, (table,) = answer_of(done.stdout), tables_of(done.stdout)
-        assert done.stdout.startswith(verdict[0].split()[0]), "the answer comes first"
-        assert all(len(line) <= 80 for line in done.stdout.partition("\norder")[0].splitlines())
-        assert table[0].split()[:3] == ["order", "lr", "converged"]
-        assert len(table) == 5
-        assert verdict[0].startswith(
-            ("More updates fix it", "More updates help", "Changing order", "No single change")
-        )
-        assert all(f"<p>{paragraph}</p>" in page(store) for paragraph in verdict)
-        assert re.fullmatch(
-            r"written: store/report.html, and \d+ more files in the same folder\n", done.stderr
-        )
-        assert "<title>Does shuffling help?" in page(store)
-
-    def test_tables_are_those_of_the_runs(self, here, store):
-        here("report", "store")
-        base = latest_sweep(store).baseline
-        for name, made in (
-            ("summary", summary(store)),
-            ("contrasts", contrasts(store, base)),
-            ("attribution", attribution(store, base)),
-        ):
-            assert (store / f"{name}.csv").read_text() == made.to_csv(index=False)
-
-    def test_a_store_without_its_sweep_file(self, here, tmp_path):
-        """Such as one that `merge` or a copy of `runs` made."""
-        for i in range(2):
-            frames.write(
-                tmp_path / "bare",
-                frames.table({"lr": 0.1 + i}, ["partial"] * 30 + ["converged"] * (30 * i)),
-            )
-        done = succeeded(here("report", "bare"))
-        assert "Runs converge most often with lr 1.1" in done.stdout
-        assert "<title>Sweep bare" in page(tmp_path / "bare")
-
-    @pytest.mark.parametrize("outcome", ["diverged", "collapsed"])
-    def test_one_row_of_one_outcome(self, here, tmp_path, outcome):
-        """Of a diverged run there is no measure."""
-        runs = frames.table({}, [outcome])
-        if outcome == "diverged":
-            for name in (
-                "loss",
-                "spread",
-                "max_error",
-                "saturation",
-                "grad_norm",
-                "weight_max",
-                "wrong",
-                "one_sided",
-                "outputs",
-            ):
-                field = schema().field(name)
-                runs = runs.set_column(
-                    runs.column_names.index(name), field, pa.nulls(1, field.type)
-                )
-        frames.write(tmp_path / "one", runs)
-        assert f"The one run ended {outcome}: " in succeeded(here("report", "one")).stdout
-        assert "nan" not in page(tmp_path / "one").lower().replace("finance", "")
-
-
-class TestCollapse:
-    def test_decides_anew_and_back_again(self, here, store):
-        made, before = results(store), here("report", "store").stdout
-        done = succeeded(here("report", "store", "--collapse", "0.5"))
-        assert done.stderr.splitlines()[0] == (
-            "note: Outcomes were decided anew, with collapse = 0.5, from the measures of each run."
-        )
-        assert done.stdout != before
-        anew, old = (
-            pd.read_csv(source) for source in (store / "summary.csv", BytesIO(made["summary.csv"]))
-        )
-        runs = pd.read_parquet(store / "runs")
-        stuck = runs[(runs["max_error"] > 0.4) & (runs["spread"] < 0.5)]
-        assert anew["collapsed"].sum() == len(stuck) > old["collapsed"].sum()
-        assert anew["converged"].tolist() == old["converged"].tolist()
-        assert "Outcomes were decided anew, with collapse = 0.5" in page(store)
-        assert results(store) != made
-        assert here("report", "store").stdout == before
-        assert results(store) == made
-
-    def test_the_next_sweep_has_its_own_page_again(self, here, store):
-        made = results(store)
-        here("report", "store", "--collapse", "0.5")
-        assert here("sweep", "store/sweep.toml", "-o", "store").returncode == 0
-        assert results(store) == made
-
-    @pytest.mark.parametrize("given", ["0", "1", "-0.1", "nan", "inf", "", "ten", "10%", "1e999"])
-    def test_allowed(self, here, store, given):
-        told = f"--collapse: given {given!r}, allowed: a number above 0 and below 1, such as 0.1"
-        with unchanged(store):
-            refused(here("report", "store", f"--collapse={given}"), 2, re.escape(told))
-
-
-class TestLatestSweep:
-    def test_others_only_where_all_are_asked_for(self, here, store):
-        plain = here("report", "store").stdout
-        frames.write(store, frames.table({"lr": 7.0}, ["partial"] * 9))
-        assert here("report", "store").stdout == plain
-        done = here("report", "store", "--all-runs")
-        assert len(tables_of(done.stdout)[0]) == 6
-        assert "5 setups" in page(store)
-        assert here("report", "store").stdout == plain
-
-    def test_only_others(self, here, tmp_path):
-        frames.write(tmp_path / "store", frames.table({}, ["partial"] * 9))
-        (tmp_path / "store" / "sweep.toml").write_text(
-            'seeds = 9\n[resolved]\nsetups = ["0123456789ab"]\n'
-        )
-        why = "store holds no runs of its latest sweep, only of others: --all-runs reports them"
-        refused(here("report", "store"), 3, why)
-        assert here("report", "store", "--all-runs").returncode == 0
-
-    @pytest.mark.parametrize(
-        ("seeds", "of_each", "said"),
-        [
-            (80, "", "Not complete: 160 of the 320 requested runs"),
-            (9, "", "There are more seeds than the 9 that the sweep requests"),
-            (40, [40, 40, 41, 40], "Not complete: 160 of the 161 requested runs"),
-            (
-                40,
-                [40, 39, 40, 40],
-                "There are more seeds of some setups than the sweep requests",
-            ),
-        ],
-    )
-    def test_not_complete_and_more_than_asked_for(self, here, store, seeds, of_each, said):
-        text = (store / "sweep.toml").read_text().replace("seeds = 40", f"seeds = {seeds}")
-        (store / "sweep.toml").write_text(f"{text}seeds = {of_each}\n" if of_each else text)
-        assert here("report", "store").returncode == 0
-        assert said in page(store)
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "[resolved]\nsetups = []\nseeds = [1]",
-            "[resolved]\nseeds = [-1]",
-            "[resolved]\nseeds = 1",
-            "",
-            "title",
-            "seeds = inf",
-            "seeds = nan",
-            "seeds = -1",
-            f"seeds = {10**400}",
-            'seeds = "many"',
-            "seeds = []",
-            "seeds = {count = []}",
-            "resolved = 3",
-            "[resolved]\nsetups = 3",
-            '[resolved]\nsetups = "abc"',
-            "\x00",
-            "\ufeff[]",
-            "[resolved]\nbaseline = []",
-            "[resolved]\nbaseline = {a = 1}",
-            "title = [1]\nseeds = true",
-            "a = " + "[" * 5000,
-        ],
-    )
-    def test_anybodys_sweep_file_says_nothing(self, tmp_path, text):
-        (tmp_path / "sweep.toml").write_text(text)
-        said = latest_sweep(tmp_path)
-        assert said.setups == ()
-        assert said.baseline is None
-        assert 0 <= said.seeds <= 1
-
-    def test_no_text_at_all(self, tmp_path):
-        assert latest_sweep(tmp_path) == LatestSweep()
-        (tmp_path / "sweep.toml").write_bytes(b"title = '\xff'")
-        assert latest_sweep(tmp_path) == LatestSweep()
-
-    def test_titles_are_one_line(self, tmp_path):
-        (tmp_path / "sweep.toml").write_text(
-            'title = """\n two\n  lines\\u202e\\u0000 """', "utf-8"
-        )
-        assert latest_sweep(tmp_path).title == "two lines??"
-
-
-class TestRunning:
-    def test_says_so_and_reports_what_is_there(self, here, store):
-        holder = (
-            "import fcntl, sys\nlock = open(sys.argv[1], 'a')\nfcntl.flock(lock, "
-            "fcntl.LOCK_EX)\nprint('held', flush=True)\n"
-            "sys.stdin.read()"
-        )
-        made = results(store)
-        said = "This sweep is still running: the page shows what is there so far."
-        process = subprocess.Popen(
-            [sys.executable, "-c", holder, store / "lock"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "held\n"
-            done = here("report", "store")
-            process.communicate("")
-        assert done.returncode == 0
-        assert f"note: {said}\n" in done.stderr
-        assert said in page(store)
-        assert here("report", "store").returncode == 0
-        assert results(store) == made
-
-    def test_a_lock_that_nobody_holds(self, here, store):
-        (store / "lock").write_text("process 1 on elsewhere\n")
-        assert "running" not in here("report", "store").stderr
-
-
-class TestRefused:
-    def test_no_store(self, here, tmp_path):
-        (tmp_path / "empty" / "runs").mkdir(parents=True)
-        (tmp_path / "folder").mkdir()
-        (tmp_path / "file").touch()
-        for name, why in {
-            "gone": "gone does not exist",
-            "folder": "folder is not a store: it has no folder runs",
-            "empty": "empty holds no runs",
-            "file": "file is not a store: it has no folder runs",
-            "file/x": "file/x does not exist",
-            "x" * 999: "x{999} does not exist",
-        }.items():
-            refused(here("report", name), 3, why)
-        assert contents_of(tmp_path) == {"file": b""}
-
-    def test_a_damaged_file(self, here, store):
-        file = next(filename.run_files(store / "runs")).path
-        flip(file)
-        why = (
-            rf"store/runs/{file.name} is damaged .its bytes are not those that were written.: "
-            r"`fastbp verify store --repair` "
-        )
-        why += "moves damaged files aside; the same sweep then trains them again"
-        with unchanged(store):
-            refused(here("report", "store"), 3, why)
-
-    def test_a_file_under_anothers_name(self, here, store):
-        file = next(filename.run_files(store / "runs")).path
-        file.rename(file.with_name("0" * 12 + file.name[12:]))
-        refused(
-            here("report", "store", "--all-runs"),
-            3,
-            r"store/runs/0{12}\S+ is damaged .it holds runs of setup .*",
-        )
-
-    def test_not_writable(self, here, store):
-        for name in ("report.html", "figures/outcomes.png", "summary.csv"):
+def test_the_page_that_the_sweep_made(here, swept, tmp_path):
+    store = shutil.copytree(swept, tmp_path / "store")
+    (store / "report.html").unlink()
+    assert here("sweep", "store/sweep.toml", "-o", "store").returncode == 0
+    made = results(store)
+    kinds = ("outcomes", "spread-loss", "survival", "collapse", "answers")
+    assert {"report.html", *(f"figures/{kind}.svg" for kind in kinds)} <= {*made}
+    for name in made:
+        if not name.startswith(("runs", "sweep.toml", "problems", "made.json")):
             (store / name).unlink()
-            (store / name).mkdir()
-            refused(here("report", "store"), 4, f"store/{name}: Is a directory")
-            (store / name).rmdir()
-        shutil.rmtree(store / "figures")
-        (store / "figures").touch()
-        refused(here("report", "store"), 4, "store/figures: File exists")
-        assert not list(store.glob("*.draft")), "no draft is left"
+    assert here("report", "store").returncode == 0
+    assert results(store) == made
+    assert here("sweep", "store/sweep.toml", "-o", "store").returncode == 0
+    assert results(store) == made
 
-    @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs limits on the size of files")
-    def test_no_room(self, swept, tmp_path):
-        """A disk that is full, as far as the command can tell: no file may be larger than 20 kB."""
-        shutil.copytree(swept, tmp_path / "store")
-        code = (
-            "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-            "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-            "from fastbp.report import main\nsys.exit(main(['store']))"
-        )
-        done = ended(
-            command(
-                cwd=tmp_path,
-                program=[sys.executable, "-c", code],
-                env=environment(MPLCONFIGDIR=str(tmp_path)),
-            ),
-            4,
-        )
-        assert re.fullmatch(r"fastbp: store/\S+: File too large\n", done.stderr)
-        assert page(tmp_path / "store") == page(swept)
 
-    def test_bad_usage(self, here):
-        for arguments in ([], ["a", "b"], ["a", "--collapse"], ["a", "--nothing"]):
-            assert here("report", *arguments).returncode == 2
+def test_the_same_bytes_twice(here, store):
+    made = results(store)
+    assert here("report", "store").stdout == here("report", "store/").stdout
+    assert results(store) == made
+
+
+def test_what_it_says(here, store):
+    done = here("report", "store")
+    verdict, (table,) = answer_of(done.stdout), tables_of(done.stdout)
+    assert done.stdout.startswith(verdict[0].split()[0]), "the answer comes first"
+    assert all(len(line) <= 80 for line in done.stdout.partition("\norder")[0].splitlines())
+    assert table[0].split()[:3] == ["order", "lr", "converged"]
+    assert len(table) == 5
+    assert verdict[0].startswith(
+        ("More updates fix it", "More updates help", "Changing order", "No single change")
+    )
+    assert all(f"<p>{paragraph}</p>" in page(store) for paragraph in verdict)
+    assert re.fullmatch(
+        r"written: store/report.html, and \d+ more files in the same folder\n", done.stderr
+    )
+    assert "<title>Does shuffling help?" in page(store)
+
+
+def test_tables_are_those_of_the_runs(here, store):
+    here("report", "store")
+    base = latest_sweep(store).baseline
+    for name, made in (
+        ("summary", summary(store)),
+        ("contrasts", contrasts(store, base)),
+        ("attribution", attribution(store, base)),
+    ):
+        assert (store / f"{name}.csv").read_text() == made.to_csv(index=False)
+
+
+def test_a_store_without_its_sweep_file(here, tmp_path):
+    """Such as one that `merge` or a copy of `runs` made."""
+    for i in range(2):
+        frames.write(
+            tmp_path / "bare",
+            frames.table({"lr": 0.1 + i}, ["partial"] * 30 + ["converged"] * (30 * i)),
+        )
+    done = succeeded(here("report", "bare"))
+    assert "Runs converge most often with lr 1.1" in done.stdout
+    assert "<title>Sweep bare" in page(tmp_path / "bare")
+
+
+@pytest.mark.parametrize("outcome", ["diverged", "collapsed"])
+def test_one_row_of_one_outcome(here, tmp_path, outcome):
+    """Of a diverged run there is no measure."""
+    runs = frames.table({}, [outcome])
+    if outcome == "diverged":
+        for name in (
+            "loss",
+            "spread",
+            "max_error",
+            "saturation",
+            "grad_norm",
+            "weight_max",
+            "wrong",
+            "one_sided",
+            "outputs",
+        ):
+            field = schema().field(name)
+            runs = runs.set_column(runs.column_names.index(name), field, pa.nulls(1, field.type))
+    frames.write(tmp_path / "one", runs)
+    assert f"The one run ended {outcome}: " in succeeded(here("report", "one")).stdout
+    assert "nan" not in page(tmp_path / "one").lower().replace("finance", "")
+
+
+def test_decides_anew_and_back_again(here, store):
+    made, before = results(store), here("report", "store").stdout
+    done = succeeded(here("report", "store", "--collapse", "0.5"))
+    assert done.stderr.splitlines()[0] == (
+        "note: Outcomes were decided anew, with collapse = 0.5, from the measures of each run."
+    )
+    assert done.stdout != before
+    anew, old = (
+        pd.read_csv(source) for source in (store / "summary.csv", BytesIO(made["summary.csv"]))
+    )
+    runs = pd.read_parquet(store / "runs")
+    stuck = runs[(runs["max_error"] > 0.4) & (runs["spread"] < 0.5)]
+    assert anew["collapsed"].sum() == len(stuck) > old["collapsed"].sum()
+    assert anew["converged"].tolist() == old["converged"].tolist()
+    assert "Outcomes were decided anew, with collapse = 0.5" in page(store)
+    assert results(store) != made
+    assert here("report", "store").stdout == before
+    assert results(store) == made
+
+
+def test_the_next_sweep_has_its_own_page_again(here, store):
+    made = results(store)
+    here("report", "store", "--collapse", "0.5")
+    assert here("sweep", "store/sweep.toml", "-o", "store").returncode == 0
+    assert results(store) == made
+
+
+@pytest.mark.parametrize("given", ["0", "1", "-0.1", "nan", "inf", "", "ten", "10%", "1e999"])
+def test_allowed(here, store, given):
+    told = f"--collapse: given {given!r}, allowed: a number above 0 and below 1, such as 0.1"
+    with unchanged(store):
+        refused(here("report", "store", f"--collapse={given}"), 2, re.escape(told))
+
+
+def test_others_only_where_all_are_asked_for(here, store):
+    plain = here("report", "store").stdout
+    frames.write(store, frames.table({"lr": 7.0}, ["partial"] * 9))
+    assert here("report", "store").stdout == plain
+    done = here("report", "store", "--all-runs")
+    assert len(tables_of(done.stdout)[0]) == 6
+    assert "5 setups" in page(store)
+    assert here("report", "store").stdout == plain
+
+
+def test_only_others(here, tmp_path):
+    frames.write(tmp_path / "store", frames.table({}, ["partial"] * 9))
+    (tmp_path / "store" / "sweep.toml").write_text(
+        'seeds = 9\n[resolved]\nsetups = ["0123456789ab"]\n'
+    )
+    why = "store holds no runs of its latest sweep, only of others: --all-runs reports them"
+    refused(here("report", "store"), 3, why)
+    assert here("report", "store", "--all-runs").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("seeds", "of_each", "said"),
+    [
+        (80, "", "Not complete: 160 of the 320 requested runs"),
+        (9, "", "There are more seeds than the 9 that the sweep requests"),
+        (40, [40, 40, 41, 40], "Not complete: 160 of the 161 requested runs"),
+        (
+            40,
+            [40, 39, 40, 40],
+            "There are more seeds of some setups than the sweep requests",
+        ),
+    ],
+)
+def test_not_complete_and_more_than_asked_for(here, store, seeds, of_each, said):
+    text = (store / "sweep.toml").read_text().replace("seeds = 40", f"seeds = {seeds}")
+    (store / "sweep.toml").write_text(f"{text}seeds = {of_each}\n" if of_each else text)
+    assert here("report", "store").returncode == 0
+    assert said in page(store)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[resolved]\nsetups = []\nseeds = [1]",
+        "[resolved]\nseeds = [-1]",
+        "[resolved]\nseeds = 1",
+        "",
+        "title",
+        "seeds = inf",
+        "seeds = nan",
+        "seeds = -1",
+        f"seeds = {10**400}",
+        'seeds = "many"',
+        "seeds = []",
+        "seeds = {count = []}",
+        "resolved = 3",
+        "[resolved]\nsetups = 3",
+        '[resolved]\nsetups = "abc"',
+        "\x00",
+        "\ufeff[]",
+        "[resolved]\nbaseline = []",
+        "[resolved]\nbaseline = {a = 1}",
+        "title = [1]\nseeds = true",
+        "a = " + "[" * 5000,
+    ],
+)
+def test_anybodys_sweep_file_says_nothing(tmp_path, text):
+    (tmp_path / "sweep.toml").write_text(text)
+    said = latest_sweep(tmp_path)
+    assert said.setups == ()
+    assert said.baseline is None
+    assert 0 <= said.seeds <= 1
+
+
+def test_no_text_at_all(tmp_path):
+    assert latest_sweep(tmp_path) == LatestSweep()
+    (tmp_path / "sweep.toml").write_bytes(b"title = '\xff'")
+    assert latest_sweep(tmp_path) == LatestSweep()
+
+
+def test_titles_are_one_line(tmp_path):
+    (tmp_path / "sweep.toml").write_text('title = """\n two\n  lines\\u202e\\u0000 """', "utf-8")
+    assert latest_sweep(tmp_path).title == "two lines??"
+
+
+def test_says_so_and_reports_what_is_there(here, store):
+    holder = (
+        "import fcntl, sys\nlock = open(sys.argv[1], 'a')\nfcntl.flock(lock, "
+        "fcntl.LOCK_EX)\nprint('held', flush=True)\n"
+        "sys.stdin.read()"
+    )
+    made = results(store)
+    said = "This sweep is still running: the page shows what is there so far."
+    process = subprocess.Popen(
+        [sys.executable, "-c", holder, store / "lock"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        done = here("report", "store")
+        process.communicate("")
+    assert done.returncode == 0
+    assert f"note: {said}\n" in done.stderr
+    assert said in page(store)
+    assert here("report", "store").returncode == 0
+    assert results(store) == made
+
+
+def test_a_lock_that_nobody_holds(here, store):
+    (store / "lock").write_text("process 1 on elsewhere\n")
+    assert "running" not in here("report", "store").stderr
+
+
+def test_no_store(here, tmp_path):
+    (tmp_path / "empty" / "runs").mkdir(parents=True)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for name, why in {
+        "gone": "gone does not exist",
+        "folder": "folder is not a store: it has no folder runs",
+        "empty": "empty holds no runs",
+        "file": "file is not a store: it has no folder runs",
+        "file/x": "file/x does not exist",
+        "x" * 999: "x{999} does not exist",
+    }.items():
+        refused(here("report", name), 3, why)
+    assert contents_of(tmp_path) == {"file": b""}
+
+
+def test_a_damaged_file(here, store):
+    file = next(filename.run_files(store / "runs")).path
+    flip(file)
+    why = (
+        rf"store/runs/{file.name} is damaged .its bytes are not those that were written.: "
+        r"`fastbp verify store --repair` "
+    )
+    why += "moves damaged files aside; the same sweep then trains them again"
+    with unchanged(store):
+        refused(here("report", "store"), 3, why)
+
+
+def test_a_file_under_anothers_name(here, store):
+    file = next(filename.run_files(store / "runs")).path
+    file.rename(file.with_name("0" * 12 + file.name[12:]))
+    refused(
+        here("report", "store", "--all-runs"),
+        3,
+        r"store/runs/0{12}\S+ is damaged .it holds runs of setup .*",
+    )
+
+
+def test_not_writable(here, store):
+    for name in ("report.html", "figures/outcomes.png", "summary.csv"):
+        (store / name).unlink()
+        (store / name).mkdir()
+        refused(here("report", "store"), 4, f"store/{name}: Is a directory")
+        (store / name).rmdir()
+    shutil.rmtree(store / "figures")
+    (store / "figures").touch()
+    refused(here("report", "store"), 4, "store/figures: File exists")
+    assert not list(store.glob("*.draft")), "no draft is left"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs limits on the size of files")
+def test_no_room(swept, tmp_path):
+    """A disk that is full, as far as the command can tell: no file may be larger than 20 kB."""
+    shutil.copytree(swept, tmp_path / "store")
+    code = (
+        "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "from fastbp.report import main\nsys.exit(main(['store']))"
+    )
+    done = ended(
+        command(
+            cwd=tmp_path,
+            program=[sys.executable, "-c", code],
+            env=environment(MPLCONFIGDIR=str(tmp_path)),
+        ),
+        4,
+    )
+    assert re.fullmatch(r"fastbp: store/\S+: File too large\n", done.stderr)
+    assert page(tmp_path / "store") == page(swept)
+
+
+def test_bad_usage(here):
+    for arguments in ([], ["a", "b"], ["a", "--collapse"], ["a", "--nothing"]):
+        assert here("report", *arguments).returncode == 2
 
 
 def test_names_are_only_names(here, tmp_path):

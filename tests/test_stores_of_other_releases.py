@@ -14,8 +14,7 @@ from stores import contents_of, few_lanes, unchanged
 import fastbp
 from fastbp.engine import integrity
 from fastbp.schema import columns
-from fastbp.store import filename, parquet
-from fastbp.store import store as store_module
+from fastbp.store import filename, parquet, store as store_module
 from fastbp.store.digest import digest
 from fastbp.store.store import Store
 

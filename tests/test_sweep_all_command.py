@@ -7,14 +7,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE, ended, in_process, names, refused, started, succeeded, until
+from commands import PATIENCE, ended, names, refused, started, succeeded, until
 from stores import opened
 
 from fastbp.cli import terminal
 from fastbp.store import filename
-from fastbp.sweep import main
-
-here = in_process(main)
 
 ONE = (
     'seeds = {seeds}\ntitle = "{title}"\n[setup]\nproblem = "xor"\nhidden = [2]\nlr = '

@@ -25,7 +25,6 @@ from commands import (
     ended_soon,
     environment,
     helps,
-    in_process,
     names,
     raising,
     reaped_seconds,
@@ -43,17 +42,14 @@ from stores import flip, opened, tree, unchanged
 import fastbp
 from fastbp.analysis import summary as summary_module
 from fastbp.cli import terminal
-from fastbp.engine import block, driver, forecast, rows
-from fastbp.engine import machine as machine_module
+from fastbp.engine import block, driver, forecast, machine as machine_module, rows
 from fastbp.reporting import phrases
 from fastbp.schema.columns import schema
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
 from fastbp.store import parquet
 from fastbp.store.store import Store
-from fastbp.sweep import main
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "fastbp"
-here = in_process(main)
 
 
 SWEEP = """
@@ -347,9 +343,8 @@ def test_json_is_one_object_that_agrees_with_the_runs(founding, folder, store, r
 
 @pytest.fixture
 def file(tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text(SWEEP)
-    return path
+    (tmp_path / "mine.toml").write_text(SWEEP)
+    return tmp_path / "mine.toml"
 
 
 @pytest.mark.jit

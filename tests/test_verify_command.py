@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from commands import (
-    any_command,
     ended,
     helps,
     in_process,
@@ -40,7 +39,6 @@ from fastbp.store.store import Store
 from fastbp.verify import main
 
 here = in_process(main)
-command = in_process(any_command)
 
 HINT = (
     r"`fastbp verify store --repair` moves damaged files aside; the same sweep then trains them "

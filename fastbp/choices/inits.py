@@ -12,8 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge, Le
 
-from fastbp.kernels.random import WEIGHTS
-from fastbp.kernels.random import uniform as deviate
+from fastbp.kernels.random import WEIGHTS, uniform as deviate
 from fastbp.kernels.real import normal_quantile
 
 _Number = Annotated[int, Ge(0), Le(999_999)]  # of at most MAX_PARAMETERS

@@ -19,8 +19,7 @@ from fastbp.config.choice_syntax import (
     problem_name,
     read_call,
 )
-from fastbp.problems import problem as problem_module
-from fastbp.problems import targets as targets_module
+from fastbp.problems import problem as problem_module, targets as targets_module
 from fastbp.problems.problem import Names, Problem, Source, numbered, prepared
 from fastbp.problems.targets import FileProblem, Mistake
 from fastbp.schema.errors import SweepError

@@ -18,8 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-from numba import __version__ as numba_version
-from numba import config
+from numba import __version__ as numba_version, config
 from numba.core.registry import cpu_target
 
 MIN_NUMBA, END_NUMBA = (0, 61), (0, 69)

@@ -24,8 +24,7 @@ from fastbp.kernels.memory import (
 )
 from fastbp.kernels.minibatch import batch_epoch
 from fastbp.kernels.online import online_epoch
-from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM
-from fastbp.kernels.random import uniform
+from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM, uniform
 from fastbp.kernels.tiles import TILE, Size, lanes_in_vector
 
 

@@ -13,12 +13,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from fake_runs import replaced, runs
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from stores import opened, publish
 
-from fastbp.adaptive import bisection as bisection_module
-from fastbp.adaptive import until_width
+from fastbp.adaptive import bisection as bisection_module, until_width
 from fastbp.adaptive.bisection import (
     AXES,
     Bisection,

@@ -50,344 +50,340 @@ def said(a: pd.DataFrame | Path, b: pd.DataFrame | Path) -> list[str]:
     return sentences(comparison(a, b), OLD)
 
 
-class TestPaired:
-    def test_is_what_pandas_merges(self) -> None:
-        a = frames.frame(*(drawn(i, lr=lr) for i, lr in enumerate((0.1, 0.2, 0.4))))
-        b = frames.frame(
-            *(drawn(10 + i, n=80, start=20 * i, lr=lr) for i, lr in enumerate((0.1, 0.2, 0.4)))
-        )
-        table = comparison(a, b)
-        assert table.columns.tolist() == [
-            "lr",
-            "setup_a",
-            "setup_b",
-            "runs_a",
-            "converged_a",
-            "converged_share_a",
-            "constant_share_a",
-            "runs_b",
-            "converged_b",
-            "converged_share_b",
-            "constant_share_b",
-            "identical",
-            "pairs",
-            "paired_a",
-            "paired_b",
-            "fixed",
-            "broken",
-            "difference",
-            "difference_low",
-            "difference_high",
-            "p",
-            "p_holm",
-        ]
-        assert (
-            table["setup_a"].tolist()
-            == table["setup_b"].tolist()
-            == [frames.identity({"lr": lr}) for lr in (0.1, 0.2, 0.4)]
-        )
-        for row in table.to_dict("records"):
-            one, other = (
-                f[f["lr"] == row["lr"]].set_index("seed")["outcome"].astype(str) for f in (a, b)
-            )
-            for side, own in (("a", one), ("b", other)):
-                assert (row[f"runs_{side}"], row[f"converged_{side}"]) == (
-                    len(own),
-                    (own == C).sum(),
-                )
-                assert row[f"converged_share_{side}"] == (own == C).mean()
-                assert row[f"constant_share_{side}"] == own.isin(["collapsed", "one-class"]).mean()
-            both = pd.concat([one == C, other == C], axis=1, join="inner", keys=["a", "b"])
-            fixed, broken = int((~both.a & both.b).sum()), int((both.a & ~both.b).sum())
-            assert (row["pairs"], row["fixed"], row["broken"]) == (len(both), fixed, broken)
-            assert (row["paired_a"], row["paired_b"]) == (both.a.sum(), both.b.sum())
-            assert compared(row) == (both.a.mean(), both.b.mean())
-            assert row["difference"] == pytest.approx(both.b.mean() - both.a.mean())
-            assert (row["difference_low"], row["difference_high"]) == tango(
-                fixed, broken, len(both)
-            )
-            assert row["p"] == mcnemar(fixed, broken)
-            assert row["p"] == pytest.approx(
-                stats.binomtest(fixed, fixed + broken).pvalue if fixed + broken else 1
-            )
-        assert table["p_holm"].tolist() == holm(table["p"]).tolist()
-        moved = [row[-1] == "moved" for row in cells(table)]
-        assert moved == (table["p_holm"] < 0.05).tolist()
-
-    def test_turned_round(self) -> None:
-        a, b = (frames.frame(drawn(i), drawn(i + 5, lr=0.1)) for i in (1, 2))
-        there, back = comparison(a, b), comparison(b, a)
-        assert there["difference"].tolist() == (-back["difference"]).tolist()
-        assert there["difference_low"].tolist() == (-back["difference_high"]).tolist()
-        assert there["paired_a"].tolist() == back["paired_b"].tolist()
-        assert there["p_holm"].tolist() == back["p_holm"].tolist()
-
-
-class TestIndependent:
-    def test_is_what_scipy_says(self) -> None:
-        a, b = drawn(1, n=70), drawn(2, n=50, start=1000)
-        (row,) = comparison(frames.frame(a), frames.frame(b)).to_dict("records")
-        x, y = row["converged_a"], row["converged_b"]
-        assert (row["pairs"], row["fixed"], row["broken"]) == (0, 0, 0)
-        assert (row["paired_a"], row["paired_b"]) == (0, 0)
-        assert compared(row) == (x / 70, y / 50), "of all runs"
-        assert row["difference"] == pytest.approx(y / 50 - x / 70)
-        table = [[x, 70 - x], [y, 50 - y]]
-        assert row["p"] == row["p_holm"] == stats.fisher_exact(table).pvalue
-        wilson = [
-            stats.binomtest(k, n).proportion_ci(method="wilson") for k, n in ((x, 70), (y, 50))
-        ]
-        (low1, high1), (low2, high2) = ((ci.low, ci.high) for ci in wilson)
-        p, q = x / 70, y / 50
-        assert row["difference_low"] == pytest.approx(q - p - np.hypot(q - low2, high1 - p))
-        assert row["difference_high"] == pytest.approx(q - p + np.hypot(high2 - q, p - low1))
-
-    def test_beside_pairs_in_one_table(self) -> None:
-        a = frames.frame(frames.table({}, [P] * 30), frames.table({"lr": 0.1}, [P] * 30))
-        b = frames.frame(
-            frames.table({}, [C] * 30, range(30, 60)), frames.table({"lr": 0.1}, [C] * 30)
-        )
-        table = comparison(a, b)
-        assert table["pairs"].tolist() == [30, 0]
-        assert table["difference"].tolist() == [1, 1]
-        assert table["p_holm"].tolist() == holm(table["p"]).tolist()
-        assert said(a, b) == [
-            "The share converged moved in 2 of 2 setups that both have, most by +100.0 points: "
-            "from 0% in old to 100% in new, "
-            "with lr 0.1.",
-            "1 setup shares no seeds: there the comparison is of independent runs.",
-        ]
-
-
-class TestMatching:
-    def test_other_ids_of_the_same_keys(self) -> None:
-        runs = [drawn(i, lr=lr) for i, lr in enumerate((0.1, 0.2))]
-        other = frames.frame(*(renamed(each, f"{i:012x}") for i, each in enumerate(runs)))
-        table = comparison(frames.frame(*runs), other)
-        assert table["setup_b"].tolist() == ["0" * 12, f"{1:012x}"]
-        assert table["difference"].tolist() == [0, 0]
-        assert table["identical"].isna().all()
-
-    def test_the_threshold_is_no_part_of_a_setup(self) -> None:
-        assert (
-            len(
-                comparison(
-                    frames.frame(drawn(1)), frames.frame(renamed(drawn(1, collapse=0.2), "0" * 12))
-                )
-            )
-            == 1
-        )
-
-    def test_budgets_as_written(self) -> None:
-        """80 updates and 10 epochs of 8 are two setups."""
-        a, b = (
-            frames.frame(frames.table(keys, [P]))
-            for keys in ({"updates": 80}, {"updates": 80, "epochs": 10})
-        )
-        assert len(comparison(a, b)) == 2
-
-    def test_runs_that_do_not_say_their_keys_match_by_id(self) -> None:
-        a, b = (
-            frames.frame(drawn(1, lr=0.1), drawn(2, lr=lr))[
-                ["setup", "seed", "outcome", "converged_at"]
-            ]
-            for lr in (0.2, 0.4)
-        )
-        assert comparison(a, b)["setup_b"].notna().tolist() in (
-            [True, False, True],
-            [False, True, True],
-        )
-
-    def test_setups_of_one_alone(self) -> None:
-        a = frames.frame(drawn(1, lr=0.1), drawn(2, lr=0.2), drawn(3, lr=0.4))
-        b = frames.frame(drawn(1, lr=0.1), drawn(3, lr=0.8))
-        table = comparison(a, b)
-        assert table["lr"].tolist() == [0.1, 0.2, 0.4, 0.8]
-        assert table["setup_a"].isna().tolist() == [False, False, False, True]
-        assert table["setup_b"].isna().tolist() == [False, True, True, False]
-        alone = table.iloc[1:]
-        assert (
-            alone[["difference", "difference_low", "difference_high", "p", "p_holm", "identical"]]
-            .isna()
-            .all(axis=None)
-        )
-        assert alone[["pairs", "paired_a", "paired_b", "fixed", "broken"]].eq(0).all(axis=None)
-        assert table["p_holm"].iloc[0] == 1, "Holm's table has what is compared"
-        assert sentences(table, OLD) == [
-            "No change of the share converged is shown in the one setup that both have.",
-            "1 setup is not in old.",
-            "2 setups are not in new.",
-        ]
-        runs = [row[1] for row in cells(table)]
-        assert runs == ["60", "60 → 0", "60 → 0", "0 → 60"]
-
-    def test_nothing_in_common(self) -> None:
-        assert said(frames.frame(drawn(1, lr=0.1)), frames.frame(drawn(1, lr=0.2))) == [
-            "old and new have no setup in common: there is nothing to compare."
-        ]
-
-    def test_no_runs(self) -> None:
-        nothing = frames.frame(drawn(1)).iloc[:0]
-        table = comparison(nothing, nothing)
-        assert table.empty
-        assert sentences(table, OLD) == [
-            "old and new have no setup in common: there is nothing to compare."
-        ]
-        assert len(comparison(nothing, frames.frame(drawn(1)))) == 1
-
-    def test_one_id_comes_before_the_same_keys(self) -> None:
-        """Two files of one name: each finds itself, whichever comes first."""
-        a = [renamed(drawn(i, problem="file:d.csv"), setup * 12) for i, setup in enumerate("ab")]
-        for b in (a, a[::-1], [a[1]], [a[0]]):
-            table = comparison(frames.frame(*a), frames.frame(*b))
-            found = {
-                (row["setup_a"], row["setup_b"])
-                for row in table.to_dict("records")
-                if row["setup_b"]
-            }
-            assert found == {(each["setup"][0].as_py(),) * 2 for each in b}
-
-    @pytest.mark.parametrize(
-        ("first", "second", "same"),
-        [("a", "a", True), ("a", "b", False), ("a", "", False), ("", "", False)],
+def test_is_what_pandas_merges() -> None:
+    a = frames.frame(*(drawn(i, lr=lr) for i, lr in enumerate((0.1, 0.2, 0.4))))
+    b = frames.frame(
+        *(drawn(10 + i, n=80, start=20 * i, lr=lr) for i, lr in enumerate((0.1, 0.2, 0.4)))
     )
-    def test_files_of_one_name_are_the_same_where_their_data_is(
-        self, tmp_path: Path, first: str, second: str, same: bool
-    ) -> None:
-        stores = []
-        for name, digest in (("one", first), ("two", second)):
-            runs = renamed(
-                drawn(1, problem="file:d.csv"), ("1" if name == "one" else "2") * 12
-            ).cast(schema())
-            told = {"fastbp.problem": digest * 64} if digest else {}
-            stores.append(frames.write(tmp_path / name, runs, said=told))
-        assert len(comparison(*stores)) == (1 if same else 2)
-
-
-class TestIdentical:
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> Path:
-        for i, lr in enumerate((0.1, 0.2)):
-            frames.write(tmp_path / "a", drawn(i, lr=lr), parts=2)
-        return tmp_path / "a"
-
-    def test_the_same_store_twice(self, store: Path) -> None:
-        table = comparison(store, store)
-        assert table["identical"].tolist() == [True, True]
-        assert table["p"].tolist() == [1, 1]
-        assert sentences(table, OLD) == [
-            "No change of the share converged is shown in any of 2 setups that both have.",
-            "In all of them every row is the same, bit for bit.",
-        ]
-        assert [row[-1] for row in cells(table)] == ["same rows"] * 2
-        assert comparison(str(store), store / "runs")["identical"].all()
-
-    def test_one_bit(self, store: Path, tmp_path: Path) -> None:
-        other = shutil.copytree(store, tmp_path / "b")
-        file = next(filename.run_files(other / "runs")).path
-        rows, _ = parquet.read(file)
-        loss = rows["loss"].to_numpy().copy()
-        loss[0] = np.nextafter(loss[0], 1)
-        file.unlink()
-        frames.write(
-            other,
-            rows.set_column(
-                rows.column_names.index("loss"), schema().field("loss"), pa.array(loss)
-            ),
-        )
-        table = comparison(store, other)
-        assert sorted(table["identical"].tolist()) == [False, True]
-        assert sentences(table, OLD)[1] == "In 1 of them every row is the same, bit for bit."
-
-    def test_files_that_are_cut_elsewhere_do_not_tell(self, store: Path, tmp_path: Path) -> None:
-        frames.write(tmp_path / "b", drawn(0, lr=0.1))
-        table = comparison(store, tmp_path / "b")
-        assert table["identical"].isna().all()
-        assert comparison(pd.read_parquet(store / "runs"), store)["identical"].isna().all()
-        assert comparison(count_runs(store), count_runs(store))["identical"].isna().all()
-
-
-class TestSentences:
-    def test_the_strongest_is_told(self) -> None:
-        a = frames.frame(*(frames.table({"lr": lr}, [P] * 40) for lr in (0.1, 0.2, 0.4)))
-        ends = {0.1: 12, 0.2: 36, 0.4: 1}
-        b = frames.frame(
-            *(frames.table({"lr": lr}, [C] * n + [P] * (40 - n)) for lr, n in ends.items())
-        )
-        table = comparison(a, b)
-        assert sentences(table, OLD) == [
-            "The share converged moved in 2 of 3 setups that both have, most by +90.0 points: from "
-            "0% in old to 90.0% in new, "
-            "with lr 0.2."
-        ]
-        assert [row[-1] for row in cells(table)] == ["moved", "moved", "not shown"]
-        assert said(b, a)[0].startswith(
-            "The share converged moved in 2 of 3 setups that both have, most by −90.0 points: from "
-            "90.0%"
-        )
-
-    def test_shares_of_other_seeds_are_told_apart(self) -> None:
-        """Of b's runs 25% converge, of those of a's seeds 80%."""
-        a, b = (
-            frames.frame(frames.table({}, [P] * 30)),
-            frames.frame(frames.table({}, [C] * 24 + [P] * 75 + [C])),
-        )
-        (row,) = comparison(a, b).to_dict("records")
-        assert said(a, b) == [
-            "The share converged moved in the one setup that both have by "
-            f"{points(row['difference'])} points on the 30 seeds "
-            f"that both ran: from 0% in old to {percent(24 / 30)} in new, with setup "
-            f"{frames.identity({})}."
-        ]
-        (cell,) = cells(comparison(a, b))
-        assert cell[1:3] == ["30 → 100", "0% → 80.0%"]
-
-    def test_one_setup_that_is_the_same(self, tmp_path: Path) -> None:
-        frames.write(tmp_path, drawn(1))
-        assert said(tmp_path, tmp_path) == [
-            "No change of the share converged is shown in the one setup that both have.",
-            "Every row is the same, bit for bit.",
-        ]
-
-    def test_no_seeds_in_common(self) -> None:
-        a = frames.frame(drawn(1, lr=0.1), drawn(1, lr=0.2))
-        b = frames.frame(drawn(1, start=100, lr=0.1), drawn(1, start=100, lr=0.2))
-        assert (
-            said(a, b)[1] == "2 setups share no seeds: there the comparison is of independent runs."
-        )
-
-    def test_the_terminal_has_a_line_for_each(self) -> None:
-        table = comparison(
-            frames.frame(drawn(1, lr=0.1)), frames.frame(drawn(2, lr=0.1), drawn(2, lr=0.2))
-        )
-        lines = StoreComparison(table, [], []).lines()
-        assert " ".join(lines[0].split()) == (
-            "lr runs converged constant pairs fixed broken difference in points [95%] p (Holm) "
-            "effect"
-        )
-        assert len(lines) == 3
-        assert lines[2].split()[:5] == ["0.2", "0", "→", "60", "–"]
-
-
-class TestNames:
-    @pytest.mark.parametrize(
-        ("a", "b", "names"),
-        [
-            ("x/one", "x/two", ("one", "two")),
-            ("one/run", "two/run", ("one/run", "two/run")),
-            ("p/q/one/r/s", "p/q/two/r/s", ("one/r/s", "two/r/s")),
-            ("same", "same", ("same", "same")),
-            ("a", "a/a", ("a", "a")),
-            ("a\nb", "c\x1b[2J", ("a?b", "c?[2J")),
-            ("\u202ea", "\udcff", ("?a", "?")),
-        ],
+    table = comparison(a, b)
+    assert table.columns.tolist() == [
+        "lr",
+        "setup_a",
+        "setup_b",
+        "runs_a",
+        "converged_a",
+        "converged_share_a",
+        "constant_share_a",
+        "runs_b",
+        "converged_b",
+        "converged_share_b",
+        "constant_share_b",
+        "identical",
+        "pairs",
+        "paired_a",
+        "paired_b",
+        "fixed",
+        "broken",
+        "difference",
+        "difference_low",
+        "difference_high",
+        "p",
+        "p_holm",
+    ]
+    assert (
+        table["setup_a"].tolist()
+        == table["setup_b"].tolist()
+        == [frames.identity({"lr": lr}) for lr in (0.1, 0.2, 0.4)]
     )
-    def test_shortest_ends_that_differ(
-        self, tmp_path: Path, a: str, b: str, names: tuple[str, str]
-    ) -> None:
-        found = names_of(tmp_path / a, tmp_path / b)
-        if a in b and a != b:
-            assert found[0] != found[1]
-            assert tuple(each.rsplit("/", 1)[-1] for each in found) == names
-        else:
-            assert found == names
+    for row in table.to_dict("records"):
+        one, other = (
+            f[f["lr"] == row["lr"]].set_index("seed")["outcome"].astype(str) for f in (a, b)
+        )
+        for side, own in (("a", one), ("b", other)):
+            assert (row[f"runs_{side}"], row[f"converged_{side}"]) == (
+                len(own),
+                (own == C).sum(),
+            )
+            assert row[f"converged_share_{side}"] == (own == C).mean()
+            assert row[f"constant_share_{side}"] == own.isin(["collapsed", "one-class"]).mean()
+        both = pd.concat([one == C, other == C], axis=1, join="inner", keys=["a", "b"])
+        fixed, broken = int((~both.a & both.b).sum()), int((both.a & ~both.b).sum())
+        assert (row["pairs"], row["fixed"], row["broken"]) == (len(both), fixed, broken)
+        assert (row["paired_a"], row["paired_b"]) == (both.a.sum(), both.b.sum())
+        assert compared(row) == (both.a.mean(), both.b.mean())
+        assert row["difference"] == pytest.approx(both.b.mean() - both.a.mean())
+        assert (row["difference_low"], row["difference_high"]) == tango(fixed, broken, len(both))
+        assert row["p"] == mcnemar(fixed, broken)
+        assert row["p"] == pytest.approx(
+            stats.binomtest(fixed, fixed + broken).pvalue if fixed + broken else 1
+        )
+    assert table["p_holm"].tolist() == holm(table["p"]).tolist()
+    moved = [row[-1] == "moved" for row in cells(table)]
+    assert moved == (table["p_holm"] < 0.05).tolist()
+
+
+def test_turned_round() -> None:
+    a, b = (frames.frame(drawn(i), drawn(i + 5, lr=0.1)) for i in (1, 2))
+    there, back = comparison(a, b), comparison(b, a)
+    assert there["difference"].tolist() == (-back["difference"]).tolist()
+    assert there["difference_low"].tolist() == (-back["difference_high"]).tolist()
+    assert there["paired_a"].tolist() == back["paired_b"].tolist()
+    assert there["p_holm"].tolist() == back["p_holm"].tolist()
+
+
+def test_is_what_scipy_says() -> None:
+    a, b = drawn(1, n=70), drawn(2, n=50, start=1000)
+    (row,) = comparison(frames.frame(a), frames.frame(b)).to_dict("records")
+    x, y = row["converged_a"], row["converged_b"]
+    assert (row["pairs"], row["fixed"], row["broken"]) == (0, 0, 0)
+    assert (row["paired_a"], row["paired_b"]) == (0, 0)
+    assert compared(row) == (x / 70, y / 50), "of all runs"
+    assert row["difference"] == pytest.approx(y / 50 - x / 70)
+    table = [[x, 70 - x], [y, 50 - y]]
+    assert row["p"] == row["p_holm"] == stats.fisher_exact(table).pvalue
+    wilson = [stats.binomtest(k, n).proportion_ci(method="wilson") for k, n in ((x, 70), (y, 50))]
+    (low1, high1), (low2, high2) = ((ci.low, ci.high) for ci in wilson)
+    p, q = x / 70, y / 50
+    assert row["difference_low"] == pytest.approx(q - p - np.hypot(q - low2, high1 - p))
+    assert row["difference_high"] == pytest.approx(q - p + np.hypot(high2 - q, p - low1))
+
+
+def test_beside_pairs_in_one_table() -> None:
+    a = frames.frame(frames.table({}, [P] * 30), frames.table({"lr": 0.1}, [P] * 30))
+    b = frames.frame(frames.table({}, [C] * 30, range(30, 60)), frames.table({"lr": 0.1}, [C] * 30))
+    table = comparison(a, b)
+    assert table["pairs"].tolist() == [30, 0]
+    assert table["difference"].tolist() == [1, 1]
+    assert table["p_holm"].tolist() == holm(table["p"]).tolist()
+    assert said(a, b) == [
+        "The share converged moved in 2 of 2 setups that both have, most by +100.0 points: "
+        "from 0% in old to 100% in new, "
+        "with lr 0.1.",
+        "1 setup shares no seeds: there the comparison is of independent runs.",
+    ]
+
+
+def test_other_ids_of_the_same_keys() -> None:
+    runs = [drawn(i, lr=lr) for i, lr in enumerate((0.1, 0.2))]
+    other = frames.frame(*(renamed(each, f"{i:012x}") for i, each in enumerate(runs)))
+    table = comparison(frames.frame(*runs), other)
+    assert table["setup_b"].tolist() == ["0" * 12, f"{1:012x}"]
+    assert table["difference"].tolist() == [0, 0]
+    assert table["identical"].isna().all()
+
+
+def test_the_threshold_is_no_part_of_a_setup() -> None:
+    assert (
+        len(
+            comparison(
+                frames.frame(drawn(1)), frames.frame(renamed(drawn(1, collapse=0.2), "0" * 12))
+            )
+        )
+        == 1
+    )
+
+
+def test_budgets_as_written() -> None:
+    """80 updates and 10 epochs of 8 are two setups."""
+    a, b = (
+        frames.frame(frames.table(keys, [P]))
+        for keys in ({"updates": 80}, {"updates": 80, "epochs": 10})
+    )
+    assert len(comparison(a, b)) == 2
+
+
+def test_runs_that_do_not_say_their_keys_match_by_id() -> None:
+    a, b = (
+        frames.frame(drawn(1, lr=0.1), drawn(2, lr=lr))[
+            ["setup", "seed", "outcome", "converged_at"]
+        ]
+        for lr in (0.2, 0.4)
+    )
+    assert comparison(a, b)["setup_b"].notna().tolist() in (
+        [True, False, True],
+        [False, True, True],
+    )
+
+
+def test_setups_of_one_alone() -> None:
+    a = frames.frame(drawn(1, lr=0.1), drawn(2, lr=0.2), drawn(3, lr=0.4))
+    b = frames.frame(drawn(1, lr=0.1), drawn(3, lr=0.8))
+    table = comparison(a, b)
+    assert table["lr"].tolist() == [0.1, 0.2, 0.4, 0.8]
+    assert table["setup_a"].isna().tolist() == [False, False, False, True]
+    assert table["setup_b"].isna().tolist() == [False, True, True, False]
+    alone = table.iloc[1:]
+    assert (
+        alone[["difference", "difference_low", "difference_high", "p", "p_holm", "identical"]]
+        .isna()
+        .all(axis=None)
+    )
+    assert alone[["pairs", "paired_a", "paired_b", "fixed", "broken"]].eq(0).all(axis=None)
+    assert table["p_holm"].iloc[0] == 1, "Holm's table has what is compared"
+    assert sentences(table, OLD) == [
+        "No change of the share converged is shown in the one setup that both have.",
+        "1 setup is not in old.",
+        "2 setups are not in new.",
+    ]
+    runs = [row[1] for row in cells(table)]
+    assert runs == ["60", "60 → 0", "60 → 0", "0 → 60"]
+
+
+def test_nothing_in_common() -> None:
+    assert said(frames.frame(drawn(1, lr=0.1)), frames.frame(drawn(1, lr=0.2))) == [
+        "old and new have no setup in common: there is nothing to compare."
+    ]
+
+
+def test_no_runs() -> None:
+    nothing = frames.frame(drawn(1)).iloc[:0]
+    table = comparison(nothing, nothing)
+    assert table.empty
+    assert sentences(table, OLD) == [
+        "old and new have no setup in common: there is nothing to compare."
+    ]
+    assert len(comparison(nothing, frames.frame(drawn(1)))) == 1
+
+
+def test_one_id_comes_before_the_same_keys() -> None:
+    """Two files of one name: each finds itself, whichever comes first."""
+    a = [renamed(drawn(i, problem="file:d.csv"), setup * 12) for i, setup in enumerate("ab")]
+    for b in (a, a[::-1], [a[1]], [a[0]]):
+        table = comparison(frames.frame(*a), frames.frame(*b))
+        found = {
+            (row["setup_a"], row["setup_b"]) for row in table.to_dict("records") if row["setup_b"]
+        }
+        assert found == {(each["setup"][0].as_py(),) * 2 for each in b}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [("a", "a", True), ("a", "b", False), ("a", "", False), ("", "", False)],
+)
+def test_files_of_one_name_are_the_same_where_their_data_is(
+    tmp_path: Path, first: str, second: str, same: bool
+) -> None:
+    stores = []
+    for name, digest in (("one", first), ("two", second)):
+        runs = renamed(drawn(1, problem="file:d.csv"), ("1" if name == "one" else "2") * 12).cast(
+            schema()
+        )
+        told = {"fastbp.problem": digest * 64} if digest else {}
+        stores.append(frames.write(tmp_path / name, runs, said=told))
+    assert len(comparison(*stores)) == (1 if same else 2)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    for i, lr in enumerate((0.1, 0.2)):
+        frames.write(tmp_path / "a", drawn(i, lr=lr), parts=2)
+    return tmp_path / "a"
+
+
+def test_the_same_store_twice(store: Path) -> None:
+    table = comparison(store, store)
+    assert table["identical"].tolist() == [True, True]
+    assert table["p"].tolist() == [1, 1]
+    assert sentences(table, OLD) == [
+        "No change of the share converged is shown in any of 2 setups that both have.",
+        "In all of them every row is the same, bit for bit.",
+    ]
+    assert [row[-1] for row in cells(table)] == ["same rows"] * 2
+    assert comparison(str(store), store / "runs")["identical"].all()
+
+
+def test_one_bit(store: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(store, tmp_path / "b")
+    file = next(filename.run_files(other / "runs")).path
+    rows, _ = parquet.read(file)
+    loss = rows["loss"].to_numpy().copy()
+    loss[0] = np.nextafter(loss[0], 1)
+    file.unlink()
+    frames.write(
+        other,
+        rows.set_column(rows.column_names.index("loss"), schema().field("loss"), pa.array(loss)),
+    )
+    table = comparison(store, other)
+    assert sorted(table["identical"].tolist()) == [False, True]
+    assert sentences(table, OLD)[1] == "In 1 of them every row is the same, bit for bit."
+
+
+def test_files_that_are_cut_elsewhere_do_not_tell(store: Path, tmp_path: Path) -> None:
+    frames.write(tmp_path / "b", drawn(0, lr=0.1))
+    table = comparison(store, tmp_path / "b")
+    assert table["identical"].isna().all()
+    assert comparison(pd.read_parquet(store / "runs"), store)["identical"].isna().all()
+    assert comparison(count_runs(store), count_runs(store))["identical"].isna().all()
+
+
+def test_the_strongest_is_told() -> None:
+    a = frames.frame(*(frames.table({"lr": lr}, [P] * 40) for lr in (0.1, 0.2, 0.4)))
+    ends = {0.1: 12, 0.2: 36, 0.4: 1}
+    b = frames.frame(
+        *(frames.table({"lr": lr}, [C] * n + [P] * (40 - n)) for lr, n in ends.items())
+    )
+    table = comparison(a, b)
+    assert sentences(table, OLD) == [
+        "The share converged moved in 2 of 3 setups that both have, most by +90.0 points: from "
+        "0% in old to 90.0% in new, "
+        "with lr 0.2."
+    ]
+    assert [row[-1] for row in cells(table)] == ["moved", "moved", "not shown"]
+    assert said(b, a)[0].startswith(
+        "The share converged moved in 2 of 3 setups that both have, most by −90.0 points: from "
+        "90.0%"
+    )
+
+
+def test_shares_of_other_seeds_are_told_apart() -> None:
+    """Of b's runs 25% converge, of those of a's seeds 80%."""
+    a, b = (
+        frames.frame(frames.table({}, [P] * 30)),
+        frames.frame(frames.table({}, [C] * 24 + [P] * 75 + [C])),
+    )
+    (row,) = comparison(a, b).to_dict("records")
+    assert said(a, b) == [
+        "The share converged moved in the one setup that both have by "
+        f"{points(row['difference'])} points on the 30 seeds "
+        f"that both ran: from 0% in old to {percent(24 / 30)} in new, with setup "
+        f"{frames.identity({})}."
+    ]
+    (cell,) = cells(comparison(a, b))
+    assert cell[1:3] == ["30 → 100", "0% → 80.0%"]
+
+
+def test_one_setup_that_is_the_same(tmp_path: Path) -> None:
+    frames.write(tmp_path, drawn(1))
+    assert said(tmp_path, tmp_path) == [
+        "No change of the share converged is shown in the one setup that both have.",
+        "Every row is the same, bit for bit.",
+    ]
+
+
+def test_no_seeds_in_common() -> None:
+    a = frames.frame(drawn(1, lr=0.1), drawn(1, lr=0.2))
+    b = frames.frame(drawn(1, start=100, lr=0.1), drawn(1, start=100, lr=0.2))
+    assert said(a, b)[1] == "2 setups share no seeds: there the comparison is of independent runs."
+
+
+def test_the_terminal_has_a_line_for_each() -> None:
+    table = comparison(
+        frames.frame(drawn(1, lr=0.1)), frames.frame(drawn(2, lr=0.1), drawn(2, lr=0.2))
+    )
+    lines = StoreComparison(table, [], []).lines()
+    assert " ".join(lines[0].split()) == (
+        "lr runs converged constant pairs fixed broken difference in points [95%] p (Holm) effect"
+    )
+    assert len(lines) == 3
+    assert lines[2].split()[:5] == ["0.2", "0", "→", "60", "–"]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "names"),
+    [
+        ("x/one", "x/two", ("one", "two")),
+        ("one/run", "two/run", ("one/run", "two/run")),
+        ("p/q/one/r/s", "p/q/two/r/s", ("one/r/s", "two/r/s")),
+        ("same", "same", ("same", "same")),
+        ("a", "a/a", ("a", "a")),
+        ("a\nb", "c\x1b[2J", ("a?b", "c?[2J")),
+        ("\u202ea", "\udcff", ("?a", "?")),
+    ],
+)
+def test_shortest_ends_that_differ(tmp_path: Path, a: str, b: str, names: tuple[str, str]) -> None:
+    found = names_of(tmp_path / a, tmp_path / b)
+    if a in b and a != b:
+        assert found[0] != found[1]
+        assert tuple(each.rsplit("/", 1)[-1] for each in found) == names
+    else:
+        assert found == names

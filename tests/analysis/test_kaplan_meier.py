@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -78,205 +77,213 @@ RUNS = st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=1, max_si
 """Any times with and without the event, many of them alike."""
 
 
-class TestKaplanMeier:
-    def test_remissions_as_published(self) -> None:
-        """By survfit with log-log bounds: Venables & Ripley (2002), Modern Applied Statistics with
-        S, section 13.1."""
-        times, events, censored = counted(*TREATED)
-        curve = kaplan_meier(times, events, censored)
-        assert times[events > 0].tolist() == [6, 7, 10, 13, 16, 22, 23]
-        assert curve.at_risk[events > 0].tolist() == [21, 17, 15, 12, 11, 7, 6]
-        for values, expected in (
-            (curve.share, [0.857, 0.807, 0.753, 0.690, 0.627, 0.538, 0.448]),
-            (curve.low, [0.620, 0.563, 0.503, 0.432, 0.368, 0.268, 0.188]),
-            (curve.high, [0.952, 0.923, 0.889, 0.849, 0.805, 0.747, 0.680]),
-        ):
-            np.testing.assert_allclose(values[events > 0], expected, atol=5.001e-4)
-        assert curve.median()[0] == 23
-        assert kaplan_meier(*counted(CONTROLS, [])).median()[0] == 8
-
-    @given(RUNS, st.sampled_from([0.8, 0.95, 0.99]))
-    def test_is_scipys(self, runs: tuple[list[int], list[int]], level: float) -> None:
-        ended, went_on = runs
-        curve = kaplan_meier(*counted(ended, went_on), level)
-        expected = stats.ecdf(
-            stats.CensoredData.right_censored(
-                [*ended, *went_on], [False] * len(ended) + [True] * len(went_on)
-            )
-        ).sf
-        assert curve.times.tolist() == expected.quantiles.tolist()
-        np.testing.assert_allclose(curve.share, expected.probabilities, atol=1e-14)
-        with warnings.catch_warnings():  # where the share is 1 or 0
-            warnings.filterwarnings(
-                "ignore", "The confidence interval is undefined", RuntimeWarning
-            )
-            bounds = expected.confidence_interval(level, method="log-log")
-        np.testing.assert_allclose(curve.low, bounds.low.probabilities, rtol=1e-9)
-        np.testing.assert_allclose(curve.high, bounds.high.probabilities, rtol=1e-9)
-
-    @given(RUNS)
-    def test_falls_from_1_within_its_bounds(self, runs: tuple[list[int], list[int]]) -> None:
-        times, events, censored = counted(*runs)
-        curve = kaplan_meier(times, events, censored)
-        steps = np.diff(curve.share, prepend=1)
-        assert np.all(steps[events == 0] == 0)
-        assert np.all(steps[events > 0] < 0)
-        assert np.all(curve.share >= 0)
-        inner = (curve.share > 0) & (curve.share < 1)
-        assert np.all((curve.low[inner] > 0) & (curve.low[inner] < curve.share[inner]))
-        assert np.all((curve.share[inner] < curve.high[inner]) & (curve.high[inner] < 1))
-        assert np.isnan([curve.low[~inner], curve.high[~inner]]).all()
-        assert curve.at_risk.tolist() == [
-            sum(end >= t for found in runs for end in found) for t in times
-        ]
-
-    @given(RUNS)
-    def test_does_not_depend_on_how_time_is_split(self, runs: tuple[list[int], list[int]]) -> None:
-        """Times at which nothing happens change nothing at others, not even after the last run."""
-        times, events, censored = counted(*runs)
-        fine = np.arange(0, 31) / 2
-        place = np.searchsorted(fine, times)
-        d, c = (np.bincount(place, found, fine.size) for found in (events, censored))
-        curve, split = kaplan_meier(times, events, censored), kaplan_meier(fine, d, c)
-        for one, other in zip(curve[1:], split[1:], strict=True):
-            np.testing.assert_array_equal(one, other[place])
-        last = np.searchsorted(times, fine, side="right")
-        for values, start, found in (
-            (curve.share, 1.0, split.share),
-            (curve.low, np.nan, split.low),
-            (curve.high, np.nan, split.high),
-        ):
-            np.testing.assert_array_equal(found, np.append(start, values)[last])
-        assert str(split.median()) == str(curve.median())
-
-    @given(st.lists(st.integers(0, 50), min_size=1, max_size=200))
-    def test_is_the_empirical_distribution_without_censoring(self, ended: list[int]) -> None:
-        """Then its variance is the binomial one, and its median the lower one of the times."""
-        curve = kaplan_meier(*counted(ended, []))
-        share = np.array([np.mean(np.array(ended) > t) for t in curve.times])
-        np.testing.assert_allclose(curve.share, share, atol=1e-13)
-        inner = (share > 0) & (share < 1)
-        s = share[inner]
-        reach = np.exp(stats.norm.ppf(0.975) * np.sqrt((1 - s) / (s * len(ended))) / -np.log(s))
-        np.testing.assert_allclose(curve.low[inner], s**reach, rtol=1e-9)
-        np.testing.assert_allclose(curve.high[inner], s ** (1 / reach), rtol=1e-9)
-        assert curve.median()[0] == sorted(ended)[(len(ended) - 1) // 2]
-
-    def test_edges(self) -> None:
-        nothing = kaplan_meier([], [], [])
-        assert nothing.share.size == 0
-        assert np.isnan(nothing.median()).all()
-        never = kaplan_meier([7], [0], [9])
-        assert never.share.tolist() == [1]
-        assert np.isnan(never.median()).all()
-        for times, events, message in [
-            ([2, 1], [1, 1], "ascend"),
-            ([1, 1], [1, 1], "each once"),
-            ([-1, 1], [1, 1], "negative"),
-            ([1, 2], [1, -1], "negative"),
-            ([1, inf], [1, 0], "infinite"),
-            ([inf, inf], [1, 0], "infinite"),
-            ([np.nan], [1], "negative"),
-            ([1], [np.nan], "negative"),
-            ([1, 2], [1], "same length"),
-            ([[1]], [[1]], "rows"),
-        ]:
-            with pytest.raises(ValueError, match=message):
-                kaplan_meier(times, events, np.zeros_like(events))
-        with pytest.raises(ValueError, match="level = 0"):
-            kaplan_meier([1], [1], [0], 0)
+def test_remissions_as_published() -> None:
+    """By survfit with log-log bounds: Venables & Ripley (2002), Modern Applied Statistics with
+    S, section 13.1."""
+    times, events, censored = counted(*TREATED)
+    curve = kaplan_meier(times, events, censored)
+    assert times[events > 0].tolist() == [6, 7, 10, 13, 16, 22, 23]
+    assert curve.at_risk[events > 0].tolist() == [21, 17, 15, 12, 11, 7, 6]
+    for values, expected in (
+        (curve.share, [0.857, 0.807, 0.753, 0.690, 0.627, 0.538, 0.448]),
+        (curve.low, [0.620, 0.563, 0.503, 0.432, 0.368, 0.268, 0.188]),
+        (curve.high, [0.952, 0.923, 0.889, 0.849, 0.805, 0.747, 0.680]),
+    ):
+        np.testing.assert_allclose(values[events > 0], expected, atol=5.001e-4)
+    assert curve.median()[0] == 23
+    assert kaplan_meier(*counted(CONTROLS, [])).median()[0] == 8
 
 
-class TestMedian:
-    @pytest.mark.parametrize(
-        ("group", "expected"),
-        [(0, (216, 190, 234)), (1, (233, 232, 280)), (slice(None), (232, 213, 239))],
-    )
-    def test_published_bounds(self, group: int | slice, expected: tuple[int, int, int]) -> None:
-        """Stata Survival Analysis Reference Manual, stci, example of page2: it inverts log-log
-        bounds as well."""
-        groups = np.arange(2)[group]
-        ended, went_on = ([t for g in np.atleast_1d(groups) for t in RATS[g][i]] for i in (0, 1))
-        assert kaplan_meier(*counted(ended, went_on)).median() == expected
-
-    def test_bounds_of_survfit(self) -> None:
-        """Eighteen times whose 90% log-log bounds by R's survfit are printed in scipy's tests of
-        ecdf: here, 7 and 8 of them."""
-        ended, went_on = [3, 5, 8, 5, 8, 12, 2, 11, 12, 5, 8, 11], [10, 5, 15, 14, 10, 9]
-        curve = kaplan_meier(*counted(ended, went_on), 0.9)
-        low = [0.74366748406861172, 0.68582332289196246, 0.50596835651480121, 0.32913131413336727]
-        high = [0.7130167643978450, 0.5678602982997164, 0.3887616766886558]
-        np.testing.assert_allclose(curve.low[:4], low, rtol=1e-12)
-        np.testing.assert_allclose(curve.high[5:8], high, rtol=1e-12)
-        assert curve.times[[3, 7]].tolist() == [8, 12]
-        assert curve.median() == (11, 8, 12)
-
-    def test_a_share_of_exactly_one_half_counts_though_rounded(self) -> None:
-        """As a product of quotients, half of the runs are left only nearly: for 24 runs,
-        0.5000000000000001 of them."""
-        for n in range(2, 400, 2):
-            assert kaplan_meier(np.arange(n), np.ones(n), np.zeros(n)).median()[0] == n / 2 - 1
-        assert kaplan_meier(*counted([1, 2, 2, 4, 6, 8], [])).median()[0] == 2
-
-    @pytest.mark.parametrize(
-        ("runs", "expected"),
-        [
-            (counted(*TREATED), (23, 13, nan)),
-            (([1, 2], [1, 7], [0, 20]), (nan, nan, nan)),
-            # A hundred runs, of which five have ended before all others do at once: it is not
-            # before that, nor known to be then.
-            (([10, 20], [5, 95], [0, 0]), (20, 20, nan)),
-            (([10], [3], [0]), (10, nan, nan)),
-        ],
-    )
-    def test_is_open_where_the_curve_does_not_fall_so_far(self, runs: Any, expected: Any) -> None:
-        np.testing.assert_array_equal(kaplan_meier(*runs).median(), expected)
-
-    @pytest.mark.parametrize("step", [0.001, 0.05, 0.25])
-    @pytest.mark.parametrize("n", [30, 200])
-    def test_coverage_is_what_it_should_be(self, n: int, step: float) -> None:
-        """Runs with exponential times, looked at every `step`, against what binomial probabilities
-        say.
-
-        Without censoring before the median m, the curve's bounds at a time depend on the count
-        until it alone. The interval misses m from above where the lower bound at m is still above
-        ½, and from below where the upper one was not at the look before m. P(t ≤ m) ≥ ½ > P(t < m):
-        the farther looks are apart, the rarer is either, and the interval is conservative.
-        """
-        looks = np.arange(step, 1.6, step)
-        until = 1 - np.exp(-looks)
-        m = int(np.flatnonzero(until >= 0.5)[0])
-        k = np.arange(1, n)
-        bounds = [kaplan_meier([1, 2], [x, 0], [0, n - x]) for x in k]
-        above = np.array([curve.low[0] > 0.5 for curve in bounds])
-        below = np.array([curve.high[0] <= 0.5 for curve in bounds])
-        # With no event at all the lower bound is above; with nothing but events the upper one is
-        # below, but undefined.
-        missed = stats.binom.pmf(k, n, until[m])[above].sum() + stats.binom.pmf(0, n, until[m])
-        missed += stats.binom.pmf(k, n, until[m - 1])[below].sum()
-        assert 1 - missed > 0.94
-        assert (step < 0.05) == (1 - missed < 0.96)
-
-        rng, covered = np.random.default_rng(30), []
-        for counts in rng.multinomial(n, np.diff([0, *until, 1]), 800):
-            censored = np.append(np.zeros(looks.size - 1), counts[-1])
-            _, low, high = kaplan_meier(looks, counts[:-1], censored).median()
-            covered.append(not low > looks[m] and not high < looks[m])
-        assert np.mean(covered) == pytest.approx(
-            1 - missed, abs=3 * np.sqrt(missed * (1 - missed) / len(covered))
+@given(RUNS, st.sampled_from([0.8, 0.95, 0.99]))
+def test_kaplan_meier_is_scipys(runs: tuple[list[int], list[int]], level: float) -> None:
+    ended, went_on = runs
+    curve = kaplan_meier(*counted(ended, went_on), level)
+    expected = stats.ecdf(
+        stats.CensoredData.right_censored(
+            [*ended, *went_on], [False] * len(ended) + [True] * len(went_on)
         )
+    ).sf
+    assert curve.times.tolist() == expected.quantiles.tolist()
+    np.testing.assert_allclose(curve.share, expected.probabilities, atol=1e-14)
+    with warnings.catch_warnings():  # where the share is 1 or 0
+        warnings.filterwarnings("ignore", "The confidence interval is undefined", RuntimeWarning)
+        bounds = expected.confidence_interval(level, method="log-log")
+    np.testing.assert_allclose(curve.low, bounds.low.probabilities, rtol=1e-9)
+    np.testing.assert_allclose(curve.high, bounds.high.probabilities, rtol=1e-9)
 
-    def test_coverage_under_censoring(self) -> None:
-        """No closed form: a third of the runs is lost at random times. Continuous times: close to
-        the nominal level."""
-        rng, covered = np.random.default_rng(31), []
-        for _ in range(1000):
-            event, lost = rng.exponential(1, 150), rng.exponential(2, 150)
-            order = np.argsort(np.minimum(event, lost))
-            seen = (event <= lost)[order]
-            _, low, high = kaplan_meier(np.minimum(event, lost)[order], seen, ~seen).median()
-            covered.append(not low > np.log(2) and not high < np.log(2))
-        assert np.mean(covered) == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / len(covered)))
+
+@given(RUNS)
+def test_falls_from_1_within_its_bounds(runs: tuple[list[int], list[int]]) -> None:
+    times, events, censored = counted(*runs)
+    curve = kaplan_meier(times, events, censored)
+    steps = np.diff(curve.share, prepend=1)
+    assert np.all(steps[events == 0] == 0)
+    assert np.all(steps[events > 0] < 0)
+    assert np.all(curve.share >= 0)
+    inner = (curve.share > 0) & (curve.share < 1)
+    assert np.all((curve.low[inner] > 0) & (curve.low[inner] < curve.share[inner]))
+    assert np.all((curve.share[inner] < curve.high[inner]) & (curve.high[inner] < 1))
+    assert np.isnan([curve.low[~inner], curve.high[~inner]]).all()
+    assert curve.at_risk.tolist() == [
+        sum(end >= t for found in runs for end in found) for t in times
+    ]
+
+
+@given(RUNS)
+def test_kaplan_meier_does_not_depend_on_how_time_is_split(
+    runs: tuple[list[int], list[int]],
+) -> None:
+    """Times at which nothing happens change nothing at others, not even after the last run."""
+    times, events, censored = counted(*runs)
+    fine = np.arange(0, 31) / 2
+    place = np.searchsorted(fine, times)
+    d, c = (np.bincount(place, found, fine.size) for found in (events, censored))
+    curve, split = kaplan_meier(times, events, censored), kaplan_meier(fine, d, c)
+    for one, other in zip(curve[1:], split[1:], strict=True):
+        np.testing.assert_array_equal(one, other[place])
+    last = np.searchsorted(times, fine, side="right")
+    for values, start, found in (
+        (curve.share, 1.0, split.share),
+        (curve.low, np.nan, split.low),
+        (curve.high, np.nan, split.high),
+    ):
+        np.testing.assert_array_equal(found, np.append(start, values)[last])
+    assert str(split.median()) == str(curve.median())
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=200))
+def test_is_the_empirical_distribution_without_censoring(ended: list[int]) -> None:
+    """Then its variance is the binomial one, and its median the lower one of the times."""
+    curve = kaplan_meier(*counted(ended, []))
+    share = np.array([np.mean(np.array(ended) > t) for t in curve.times])
+    np.testing.assert_allclose(curve.share, share, atol=1e-13)
+    inner = (share > 0) & (share < 1)
+    s = share[inner]
+    reach = np.exp(stats.norm.ppf(0.975) * np.sqrt((1 - s) / (s * len(ended))) / -np.log(s))
+    np.testing.assert_allclose(curve.low[inner], s**reach, rtol=1e-9)
+    np.testing.assert_allclose(curve.high[inner], s ** (1 / reach), rtol=1e-9)
+    assert curve.median()[0] == sorted(ended)[(len(ended) - 1) // 2]
+
+
+def test_kaplan_meier_edges() -> None:
+    nothing = kaplan_meier([], [], [])
+    assert nothing.share.size == 0
+    assert np.isnan(nothing.median()).all()
+    never = kaplan_meier([7], [0], [9])
+    assert never.share.tolist() == [1]
+    assert np.isnan(never.median()).all()
+    for times, events, message in [
+        ([2, 1], [1, 1], "ascend"),
+        ([1, 1], [1, 1], "each once"),
+        ([-1, 1], [1, 1], "negative"),
+        ([1, 2], [1, -1], "negative"),
+        ([1, inf], [1, 0], "infinite"),
+        ([inf, inf], [1, 0], "infinite"),
+        ([np.nan], [1], "negative"),
+        ([1], [np.nan], "negative"),
+        ([1, 2], [1], "same length"),
+        ([[1]], [[1]], "rows"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            kaplan_meier(times, events, np.zeros_like(events))
+    with pytest.raises(ValueError, match="level = 0"):
+        kaplan_meier([1], [1], [0], 0)
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [(0, (216, 190, 234)), (1, (233, 232, 280)), (slice(None), (232, 213, 239))],
+)
+def test_published_bounds(group: int | slice, expected: tuple[int, int, int]) -> None:
+    """Stata Survival Analysis Reference Manual, stci, example of page2: it inverts log-log
+    bounds as well."""
+    groups = np.arange(2)[group]
+    ended, went_on = ([t for g in np.atleast_1d(groups) for t in RATS[g][i]] for i in (0, 1))
+    assert kaplan_meier(*counted(ended, went_on)).median() == expected
+
+
+def test_bounds_of_survfit() -> None:
+    """Eighteen times whose 90% log-log bounds by R's survfit are printed in scipy's tests of
+    ecdf: here, 7 and 8 of them."""
+    ended, went_on = [3, 5, 8, 5, 8, 12, 2, 11, 12, 5, 8, 11], [10, 5, 15, 14, 10, 9]
+    curve = kaplan_meier(*counted(ended, went_on), 0.9)
+    low = [0.74366748406861172, 0.68582332289196246, 0.50596835651480121, 0.32913131413336727]
+    high = [0.7130167643978450, 0.5678602982997164, 0.3887616766886558]
+    np.testing.assert_allclose(curve.low[:4], low, rtol=1e-12)
+    np.testing.assert_allclose(curve.high[5:8], high, rtol=1e-12)
+    assert curve.times[[3, 7]].tolist() == [8, 12]
+    assert curve.median() == (11, 8, 12)
+
+
+def test_a_share_of_exactly_one_half_counts_though_rounded() -> None:
+    """As a product of quotients, half of the runs are left only nearly: for 24 runs,
+    0.5000000000000001 of them."""
+    for n in range(2, 400, 2):
+        assert kaplan_meier(np.arange(n), np.ones(n), np.zeros(n)).median()[0] == n / 2 - 1
+    assert kaplan_meier(*counted([1, 2, 2, 4, 6, 8], [])).median()[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        (counted(*TREATED), (23, 13, nan)),
+        (([1, 2], [1, 7], [0, 20]), (nan, nan, nan)),
+        # A hundred runs, of which five have ended before all others do at once: it is not
+        # before that, nor known to be then.
+        (([10, 20], [5, 95], [0, 0]), (20, 20, nan)),
+        (([10], [3], [0]), (10, nan, nan)),
+    ],
+)
+def test_is_open_where_the_curve_does_not_fall_so_far(runs: Any, expected: Any) -> None:
+    np.testing.assert_array_equal(kaplan_meier(*runs).median(), expected)
+
+
+@pytest.mark.parametrize("step", [0.001, 0.05, 0.25])
+@pytest.mark.parametrize("n", [30, 200])
+def test_coverage_is_what_it_should_be(n: int, step: float) -> None:
+    """Runs with exponential times, looked at every `step`, against what binomial probabilities
+    say.
+
+    Without censoring before the median m, the curve's bounds at a time depend on the count
+    until it alone. The interval misses m from above where the lower bound at m is still above
+    ½, and from below where the upper one was not at the look before m. P(t ≤ m) ≥ ½ > P(t < m):
+    the farther looks are apart, the rarer is either, and the interval is conservative.
+    """
+    looks = np.arange(step, 1.6, step)
+    until = 1 - np.exp(-looks)
+    m = int(np.flatnonzero(until >= 0.5)[0])
+    k = np.arange(1, n)
+    bounds = [kaplan_meier([1, 2], [x, 0], [0, n - x]) for x in k]
+    above = np.array([curve.low[0] > 0.5 for curve in bounds])
+    below = np.array([curve.high[0] <= 0.5 for curve in bounds])
+    # With no event at all the lower bound is above; with nothing but events the upper one is
+    # below, but undefined.
+    missed = stats.binom.pmf(k, n, until[m])[above].sum() + stats.binom.pmf(0, n, until[m])
+    missed += stats.binom.pmf(k, n, until[m - 1])[below].sum()
+    assert 1 - missed > 0.94
+    assert (step < 0.05) == (1 - missed < 0.96)
+
+    rng, covered = np.random.default_rng(30), []
+    for counts in rng.multinomial(n, np.diff([0, *until, 1]), 800):
+        censored = np.append(np.zeros(looks.size - 1), counts[-1])
+        _, low, high = kaplan_meier(looks, counts[:-1], censored).median()
+        covered.append(not low > looks[m] and not high < looks[m])
+    assert np.mean(covered) == pytest.approx(
+        1 - missed, abs=3 * np.sqrt(missed * (1 - missed) / len(covered))
+    )
+
+
+def test_coverage_under_censoring() -> None:
+    """No closed form: a third of the runs is lost at random times. Continuous times: close to
+    the nominal level."""
+    rng, covered = np.random.default_rng(31), []
+    for _ in range(1000):
+        event, lost = rng.exponential(1, 150), rng.exponential(2, 150)
+        order = np.argsort(np.minimum(event, lost))
+        seen = (event <= lost)[order]
+        _, low, high = kaplan_meier(np.minimum(event, lost)[order], seen, ~seen).median()
+        covered.append(not low > np.log(2) and not high < np.log(2))
+    assert np.mean(covered) == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / len(covered)))
 
 
 def cost(runs: list[float], limit: float) -> Fraction | float:
@@ -299,43 +306,46 @@ def events(runs: list[float]) -> tuple[Counts, Counts, int]:
     return times, counts, len(runs)
 
 
-class TestRestartCosts:
-    @given(ENDS)
-    def test_is_the_definition_at_every_time(self, runs: list[float]) -> None:
-        times, counts, total = events(runs)
-        costs = restart_costs(times, counts, total)
-        np.testing.assert_allclose(costs, [float(cost(runs, t)) for t in times], rtol=1e-14)
-        looks = np.arange(20)
-        at_looks = restart_costs(looks, [runs.count(t) for t in looks], total)
-        np.testing.assert_allclose(at_looks, [float(cost(runs, int(t))) for t in looks], rtol=1e-14)
-        assert not np.isnan(at_looks).any()
+@given(ENDS)
+def test_is_the_definition_at_every_time(runs: list[float]) -> None:
+    times, counts, total = events(runs)
+    costs = restart_costs(times, counts, total)
+    np.testing.assert_allclose(costs, [float(cost(runs, t)) for t in times], rtol=1e-14)
+    looks = np.arange(20)
+    at_looks = restart_costs(looks, [runs.count(t) for t in looks], total)
+    np.testing.assert_allclose(at_looks, [float(cost(runs, int(t))) for t in looks], rtol=1e-14)
+    assert not np.isnan(at_looks).any()
 
-    def test_by_hand(self) -> None:
-        """Two of four runs end at 10, one at 50: (4 × 10)/2 and (10 + 10 + 50 + 50)/3."""
-        costs = restart_costs([5, 10, 50], [0, 2, 1], 4)
-        assert costs.tolist() == [inf, 20, 40]
 
-    def test_efficiency_is_hameys(self) -> None:
-        """1,000 · #{t ≤ T} / Σ min(T, t), from single runs."""
-        t = np.random.default_rng(40).geometric(0.01, 300)
-        times, counts, total = events([*map(float, t), inf, inf])
-        expected = [
-            1000 * np.sum(t <= limit) / (np.minimum(t, limit).sum() + 2 * limit) for limit in times
-        ]
-        np.testing.assert_allclose(1000 / restart_costs(times, counts, total), expected, rtol=1e-13)
+def test_by_hand() -> None:
+    """Two of four runs end at 10, one at 50: (4 × 10)/2 and (10 + 10 + 50 + 50)/3."""
+    costs = restart_costs([5, 10, 50], [0, 2, 1], 4)
+    assert costs.tolist() == [inf, 20, 40]
 
-    def test_nothing_spent_and_nothing_gained(self) -> None:
-        """Runs that need no time at all, and time 0 before any event, where nothing is spent
-        either."""
-        assert restart_costs([0, 10], [0, 3], 5).tolist() == [inf, 50 / 3]
-        assert restart_costs([0, 10], [1, 3], 5).tolist() == [0, 10]
-        assert restart_costs([4], [0], 0).tolist() == [inf]
 
-    def test_refuses_nonsense(self) -> None:
-        with pytest.raises(ValueError, match="not more events than runs"):
-            restart_costs([1, 2], [2, 2], 3)
-        with pytest.raises(ValueError, match="infinite"):
-            restart_costs([1, inf], [1, 0], 3)
+def test_efficiency_is_hameys() -> None:
+    """1,000 · #{t ≤ T} / Σ min(T, t), from single runs."""
+    t = np.random.default_rng(40).geometric(0.01, 300)
+    times, counts, total = events([*map(float, t), inf, inf])
+    expected = [
+        1000 * np.sum(t <= limit) / (np.minimum(t, limit).sum() + 2 * limit) for limit in times
+    ]
+    np.testing.assert_allclose(1000 / restart_costs(times, counts, total), expected, rtol=1e-13)
+
+
+def test_nothing_spent_and_nothing_gained() -> None:
+    """Runs that need no time at all, and time 0 before any event, where nothing is spent
+    either."""
+    assert restart_costs([0, 10], [0, 3], 5).tolist() == [inf, 50 / 3]
+    assert restart_costs([0, 10], [1, 3], 5).tolist() == [0, 10]
+    assert restart_costs([4], [0], 0).tolist() == [inf]
+
+
+def test_restart_costs_refuses_nonsense() -> None:
+    with pytest.raises(ValueError, match="not more events than runs"):
+        restart_costs([1, 2], [2, 2], 3)
+    with pytest.raises(ValueError, match="infinite"):
+        restart_costs([1, inf], [1, 0], 3)
 
 
 def brute_force(runs: list[float], draws: int, seed: int) -> tuple[Real, Real]:
@@ -352,244 +362,250 @@ def brute_force(runs: list[float], draws: int, seed: int) -> tuple[Real, Real]:
     return drawn[np.arange(draws), best], costs[np.arange(draws), best]
 
 
-class TestRestart:
-    @given(ENDS)
-    def test_minimises_over_every_time(self, runs: list[float]) -> None:
-        found = restart(*events(runs))
-        costs = {t: cost(runs, t) for t in range(20)}
-        if min(runs) == inf:
-            assert np.isnan(found).all()
-        else:
-            assert found.cost == pytest.approx(float(min(costs.values())), rel=1e-14)
-            assert costs[int(found.at)] == min(costs.values())
-            assert found.at_low <= found.at_high
-            assert found.cost_low <= found.cost_high
-
-    def test_quick_successes_are_worth_waiting_for_alone(self) -> None:
-        """Six in ten runs end at 10, two at 1,000: (10 × 10)/6 against (60 + 2,000 + 2,000)/8."""
-        found = restart([10, 1000], [600, 200], 1000)
-        assert (found.at, found.at_low, found.at_high, found.cost) == (
-            10,
-            10,
-            10,
-            pytest.approx(50 / 3),
-        )
-        assert 15 < found.cost_low < 50 / 3 < found.cost_high < 18
-
-    def test_all_end(self) -> None:
-        """At one time: certain of it. At about the same: nothing is ever given up."""
-        assert restart([7], [50], 50) == (7, 7, 7, 7, 7, 7)
-        assert restart([9], [1], 1) == (9, 9, 9, 9, 9, 9)
-        assert restart([100, 101, 102], [10, 10, 10], 30)[3] == 101
-
-    def test_no_success_and_few(self) -> None:
-        assert np.isnan(restart([], [], 9)).all()
-        assert np.isnan(restart([5, 6], [0, 0], 9)).all()
-        rare = restart([100], [1], 1000)
-        assert (rare.at, rare.at_low, rare.at_high, rare.cost, rare.cost_high) == (
-            100,
-            100,
-            100,
-            100_000,
-            inf,
-        )
-        assert 0 < rare.cost_low < 100_000
-
-    def test_draws_without_success_choose_no_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Of many runs one ends at 10, three at 11: 10 is better for draws with it and none of the
-        others, 3.2% of those that have any. Draws without success are another 1.8% of all, and
-        would make it the lower 4% bound."""
-        monkeypatch.setattr(kaplan_meier_module, "DRAWS", 50_000)
-        assert restart([10, 11], [1, 3], 10**6, 0.92).at_low == 11
-        assert restart([10, 11], [1, 3], 10**6, 0.95).at_low == 10
-
-    def test_events_at_the_start(self) -> None:
-        """One of fifty runs needs no time: drawing until such a one costs nothing, but a draw may
-        well have none."""
-        found = restart([0, 10], [1, 3], 50)
-        assert (found.at, found.at_low, found.at_high, found.cost, found.cost_low) == (
-            0,
-            0,
-            10,
-            0,
-            0,
-        )
-        assert found.cost_high > 100
-
-    def test_does_not_depend_on_how_time_is_split(self) -> None:
-        rng = np.random.default_rng(41)
-        counts = rng.poisson(3, 40) * (rng.random(40) < 0.5)
-        times = np.arange(40)
-        assert restart(times, counts, 100) == restart(times[counts > 0], counts[counts > 0], 100)
-
-    @pytest.mark.parametrize("distinct", [30, 2000])
-    def test_units_do_not_matter(self, distinct: int) -> None:
-        rng = np.random.default_rng(42)
-        times, counts = np.cumsum(rng.integers(1, 9, distinct)), rng.integers(1, 4, distinct)
-        found = restart(times, counts, 3 * distinct)
-        assert restart(times * 8, counts, 3 * distinct) == tuple(8 * value for value in found)
-        np.testing.assert_allclose(
-            restart(times * 0.37, counts, 3 * distinct), 0.37 * np.array(found), rtol=1e-12
-        )
-
-    def test_seeds(self) -> None:
-        """The same one draws the same; others draw others, of about the same bounds; the estimate
-        draws nothing."""
-        args = [10, 20, 40, 400], [40, 120, 80, 120], 400
-        found = restart(*args)
-        assert restart(*args) == found
-        other = restart(*args, seed=1)
-        assert (other.at, other.cost) == (found.at, found.cost)
-        assert other != found
-        np.testing.assert_allclose(other, found, rtol=0.02)
-
-    def test_wider_levels_hold_narrower_ones(self) -> None:
-        args = [10, 20, 40, 400], [10, 15, 12, 30], 100
-        found = [restart(*args, level) for level in (0.5, 0.8, 0.95, 0.99)]
-        for narrow, wide in pairwise(found):
-            assert wide.at_low <= narrow.at_low <= narrow.at_high <= wide.at_high
-            assert wide.cost_low < narrow.cost_low < narrow.cost_high < wide.cost_high
-        with pytest.raises(ValueError, match="level = 95"):
-            restart(*args, 95)
-
-    @pytest.mark.parametrize("step", [1, 40])
-    def test_draws_are_those_of_single_runs(
-        self, step: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Bounds lie where the draws of single runs have the share that they should, within three
-        Monte Carlo errors.
-
-        Times are nearly all different, or few. Equal draws may make a bound's share leap over that:
-        it is not above it before the bound and not below it with it.
-        """
-        draws = 10_000
-        monkeypatch.setattr(kaplan_meier_module, "DRAWS", draws)
-        rng = np.random.default_rng(43)
-        runs = [*map(float, step * np.ceil(rng.lognormal(5, 0.7, 60) / step)), *[inf] * 30]
-        at, costs = brute_force(runs, draws, 44)
-        at, costs = np.sort(at), np.sort(costs)
-        estimate = restart(*events(runs)).cost
-        same = np.isclose(costs, estimate, rtol=1e-12).mean()
-        z0 = stats.norm.ppf(np.mean(costs < estimate * (1 - 1e-12)) + same / 2)
-        assert z0 > 0  # a draw's least cost is too low
-        for level in (0.5, 0.8, 0.95):
-            found = restart(*events(runs), level)
-            for tail, z in (
-                (0, stats.norm.ppf((1 - level) / 2)),
-                (1, stats.norm.ppf((1 + level) / 2)),
-            ):
-                # Both samples err, and for the cost also the shares below the estimate, which count
-                # twice.
-                error = np.sqrt(2 * stats.norm.cdf(z) * stats.norm.sf(z) / draws)
-                bound = found[1 + tail]
-                assert (
-                    np.mean(at < bound) - 3 * error
-                    <= stats.norm.cdf(z)
-                    <= np.mean(at <= bound) + 3 * error
-                )
-                shift = (
-                    2 * np.sqrt(2 * 0.25 / draws) / stats.norm.pdf(z0) * stats.norm.pdf(2 * z0 + z)
-                )
-                error = np.hypot(
-                    np.sqrt(2 * stats.norm.cdf(2 * z0 + z) * stats.norm.sf(2 * z0 + z) / draws),
-                    shift,
-                )
-                bound, goal = found[4 + tail], stats.norm.cdf(2 * z0 + z)
-                assert (
-                    np.mean(costs < bound * (1 - 1e-12)) - 3 * error
-                    <= goal
-                    <= np.mean(costs <= bound * (1 + 1e-12)) + 3 * error
-                )
-
-    def test_pooling_hardly_changes_the_bounds(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """2,000 times, of 3,000 runs: in 512 groups against each by itself. The estimate is not
-        pooled at all."""
-        rng = np.random.default_rng(45)
-        args = events([*map(float, np.ceil(rng.lognormal(9, 0.6, 2200))), *[inf] * 800])
-        assert args[0].size > 1500
-        monkeypatch.setattr(kaplan_meier_module, "DRAWS", 2000)
-        pooled = restart(*args)
-        monkeypatch.setattr(kaplan_meier_module, "_GROUPS", 10**9)
-        single = restart(*args)
-        assert (pooled.at, pooled.cost) == (single.at, single.cost)
-        width = single.cost_high - single.cost_low
-        # Monte Carlo error of a 2.5% bound of 2,000 draws is some 2% of the width; of either, and
-        # of what shifts them.
-        np.testing.assert_allclose(pooled[4:], single[4:], atol=0.1 * width)
-        np.testing.assert_allclose(pooled[1:3], single[1:3], rtol=0.1)
-        # Runs of a group have spent their own mean, not all of it: even few groups keep the cost of
-        # giving up at the optimum.
-        monkeypatch.setattr(kaplan_meier_module, "_GROUPS", 6)
-        np.testing.assert_allclose(restart(*args)[4:], single[4:], atol=0.15 * width)
-
-    def test_pooled_draws_can_choose_the_optimum(self) -> None:
-        """It lies just before a long gap, in the midst of events: no group may reach over that."""
-        times = np.append(1000 + np.arange(301), 10**6 + np.arange(700))
-        found = restart(times, np.ones(1001), 1100)
-        assert found.at == 1300
-        assert found.at_low <= 1300 <= found.at_high < 10**6
-        assert found.cost_low < found.cost < found.cost_high < 1.2 * found.cost
-
-    @pytest.mark.parametrize(("n", "nominal"), [(1000, 0.95), (60, 0.93)])
-    @pytest.mark.parametrize("shares", [[0.1, 0.3, 0.2, 0.3], [0.1, 0.1, 0.2, 0.3]])
-    def test_coverage(self, n: int, nominal: float, shares: list[float]) -> None:
-        """Times of which the optimum is known: of a thousand runs, the cost is covered as often as
-        claimed.
-
-        Costs at the four: 100, 47.5, 51.7, 194; or 100, 95, 87.5, 359, two of them near each other.
-        Of few runs, as with any bootstrap, up to 2 in 100 less often. The time is one of four: its
-        bounds hold it more often than claimed.
-        """
-        times, p = np.array([10.0, 20, 40, 400]), np.array(shares)
-        costs = (np.cumsum(times * p) + times * (1 - np.cumsum(p))) / np.cumsum(p)
-        best = int(np.argmin(costs))
-        drawn = np.random.default_rng(46).multinomial(n, [*p, 1 - p.sum()], 1000)[:, :-1]
-        found = np.array([restart(times, counts, n, seed=i) for i, counts in enumerate(drawn)])
-        error = np.sqrt(0.05 * 0.95 / len(found))
-        covered = np.mean((found[:, 4] <= costs[best]) & (costs[best] <= found[:, 5]))
-        assert nominal - 3 * error <= covered <= 0.95 + 3 * error
-        assert (
-            np.mean((found[:, 1] <= times[best]) & (times[best] <= found[:, 2])) >= 0.95 - 3 * error
-        )
-
-    @pytest.mark.soak
-    def test_coverage_where_the_time_does_not_matter(self) -> None:
-        """The worst case, a constant hazard: every time costs 1,000/3. The cost's bounds cover it
-        in some 80% of cases."""
-        p = 0.03 * 0.97 ** np.arange(40)
-        drawn = np.random.default_rng(47).multinomial(400, [*p, 1 - p.sum()], 1000)[:, :-1]
-        found = np.array(
-            [restart(10 * np.arange(1, 41), counts, 400, seed=i) for i, counts in enumerate(drawn)]
-        )
-        covered = np.mean((found[:, 4] <= 1000 / 3) & (found[:, 5] >= 1000 / 3))
-        assert covered == pytest.approx(0.8, abs=0.05)
+@given(ENDS)
+def test_minimises_over_every_time(runs: list[float]) -> None:
+    found = restart(*events(runs))
+    costs = {t: cost(runs, t) for t in range(20)}
+    if min(runs) == inf:
+        assert np.isnan(found).all()
+    else:
+        assert found.cost == pytest.approx(float(min(costs.values())), rel=1e-14)
+        assert costs[int(found.at)] == min(costs.values())
+        assert found.at_low <= found.at_high
+        assert found.cost_low <= found.cost_high
 
 
-class TestMeanInterval:
-    @given(
-        st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30), st.sampled_from([0.8, 0.95, 0.99])
+def test_quick_successes_are_worth_waiting_for_alone() -> None:
+    """Six in ten runs end at 10, two at 1,000: (10 × 10)/6 against (60 + 2,000 + 2,000)/8."""
+    found = restart([10, 1000], [600, 200], 1000)
+    assert (found.at, found.at_low, found.at_high, found.cost) == (
+        10,
+        10,
+        10,
+        pytest.approx(50 / 3),
     )
-    def test_is_scipys(self, values: list[float], level: float) -> None:
-        with warnings.catch_warnings():  # of values that are nearly the same
-            warnings.simplefilter("ignore", RuntimeWarning)
-            expected = stats.ttest_1samp(values, 0).confidence_interval(level)
-        found = mean_interval(values, level)
-        assert found.value == pytest.approx(np.mean(values))
-        np.testing.assert_allclose(found[1:], expected, rtol=1e-9, atol=1e-6)
+    assert 15 < found.cost_low < 50 / 3 < found.cost_high < 18
 
-    def test_edges(self) -> None:
-        assert mean_interval([2, 2, 2]) == (2, 2, 2)
-        np.testing.assert_array_equal(mean_interval([5]), (5, nan, nan))
-        for values in ([], 3, [[1, 2]]):
-            with pytest.raises(ValueError, match="form a row"):
-                mean_interval(values)
-        with pytest.raises(ValueError, match="level = 1"):
-            mean_interval([1, 2], 1)
 
-    def test_coverage(self) -> None:
-        values = np.random.default_rng(50).normal(3, 2, (3000, 8))
-        covered = np.mean([low <= 3 <= high for _, low, high in map(mean_interval, values)])
-        assert covered == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / len(values)))
+def test_all_end() -> None:
+    """At one time: certain of it. At about the same: nothing is ever given up."""
+    assert restart([7], [50], 50) == (7, 7, 7, 7, 7, 7)
+    assert restart([9], [1], 1) == (9, 9, 9, 9, 9, 9)
+    assert restart([100, 101, 102], [10, 10, 10], 30)[3] == 101
+
+
+def test_no_success_and_few() -> None:
+    assert np.isnan(restart([], [], 9)).all()
+    assert np.isnan(restart([5, 6], [0, 0], 9)).all()
+    rare = restart([100], [1], 1000)
+    assert (rare.at, rare.at_low, rare.at_high, rare.cost, rare.cost_high) == (
+        100,
+        100,
+        100,
+        100_000,
+        inf,
+    )
+    assert 0 < rare.cost_low < 100_000
+
+
+def test_draws_without_success_choose_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many runs one ends at 10, three at 11: 10 is better for draws with it and none of the
+    others, 3.2% of those that have any. Draws without success are another 1.8% of all, and
+    would make it the lower 4% bound."""
+    monkeypatch.setattr(kaplan_meier_module, "DRAWS", 50_000)
+    assert restart([10, 11], [1, 3], 10**6, 0.92).at_low == 11
+    assert restart([10, 11], [1, 3], 10**6, 0.95).at_low == 10
+
+
+def test_events_at_the_start() -> None:
+    """One of fifty runs needs no time: drawing until such a one costs nothing, but a draw may
+    well have none."""
+    found = restart([0, 10], [1, 3], 50)
+    assert (found.at, found.at_low, found.at_high, found.cost, found.cost_low) == (
+        0,
+        0,
+        10,
+        0,
+        0,
+    )
+    assert found.cost_high > 100
+
+
+def test_restart_does_not_depend_on_how_time_is_split() -> None:
+    rng = np.random.default_rng(41)
+    counts = rng.poisson(3, 40) * (rng.random(40) < 0.5)
+    times = np.arange(40)
+    assert restart(times, counts, 100) == restart(times[counts > 0], counts[counts > 0], 100)
+
+
+@pytest.mark.parametrize("distinct", [30, 2000])
+def test_units_do_not_matter(distinct: int) -> None:
+    rng = np.random.default_rng(42)
+    times, counts = np.cumsum(rng.integers(1, 9, distinct)), rng.integers(1, 4, distinct)
+    found = restart(times, counts, 3 * distinct)
+    assert restart(times * 8, counts, 3 * distinct) == tuple(8 * value for value in found)
+    np.testing.assert_allclose(
+        restart(times * 0.37, counts, 3 * distinct), 0.37 * np.array(found), rtol=1e-12
+    )
+
+
+def test_seeds() -> None:
+    """The same one draws the same; others draw others, of about the same bounds; the estimate
+    draws nothing."""
+    args = [10, 20, 40, 400], [40, 120, 80, 120], 400
+    found = restart(*args)
+    assert restart(*args) == found
+    other = restart(*args, seed=1)
+    assert (other.at, other.cost) == (found.at, found.cost)
+    assert other != found
+    np.testing.assert_allclose(other, found, rtol=0.02)
+
+
+def test_wider_levels_hold_narrower_ones() -> None:
+    args = [10, 20, 40, 400], [10, 15, 12, 30], 100
+    found = [restart(*args, level) for level in (0.5, 0.8, 0.95, 0.99)]
+    for narrow, wide in pairwise(found):
+        assert wide.at_low <= narrow.at_low <= narrow.at_high <= wide.at_high
+        assert wide.cost_low < narrow.cost_low < narrow.cost_high < wide.cost_high
+    with pytest.raises(ValueError, match="level = 95"):
+        restart(*args, 95)
+
+
+@pytest.mark.parametrize("step", [1, 40])
+def test_draws_are_those_of_single_runs(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds lie where the draws of single runs have the share that they should, within three
+    Monte Carlo errors.
+
+    Times are nearly all different, or few. Equal draws may make a bound's share leap over that:
+    it is not above it before the bound and not below it with it.
+    """
+    draws = 10_000
+    monkeypatch.setattr(kaplan_meier_module, "DRAWS", draws)
+    rng = np.random.default_rng(43)
+    runs = [*map(float, step * np.ceil(rng.lognormal(5, 0.7, 60) / step)), *[inf] * 30]
+    at, costs = brute_force(runs, draws, 44)
+    at, costs = np.sort(at), np.sort(costs)
+    estimate = restart(*events(runs)).cost
+    same = np.isclose(costs, estimate, rtol=1e-12).mean()
+    z0 = stats.norm.ppf(np.mean(costs < estimate * (1 - 1e-12)) + same / 2)
+    assert z0 > 0  # a draw's least cost is too low
+    for level in (0.5, 0.8, 0.95):
+        found = restart(*events(runs), level)
+        for tail, z in (
+            (0, stats.norm.ppf((1 - level) / 2)),
+            (1, stats.norm.ppf((1 + level) / 2)),
+        ):
+            # Both samples err, and for the cost also the shares below the estimate, which count
+            # twice.
+            error = np.sqrt(2 * stats.norm.cdf(z) * stats.norm.sf(z) / draws)
+            bound = found[1 + tail]
+            assert (
+                np.mean(at < bound) - 3 * error
+                <= stats.norm.cdf(z)
+                <= np.mean(at <= bound) + 3 * error
+            )
+            shift = 2 * np.sqrt(2 * 0.25 / draws) / stats.norm.pdf(z0) * stats.norm.pdf(2 * z0 + z)
+            error = np.hypot(
+                np.sqrt(2 * stats.norm.cdf(2 * z0 + z) * stats.norm.sf(2 * z0 + z) / draws),
+                shift,
+            )
+            bound, goal = found[4 + tail], stats.norm.cdf(2 * z0 + z)
+            assert (
+                np.mean(costs < bound * (1 - 1e-12)) - 3 * error
+                <= goal
+                <= np.mean(costs <= bound * (1 + 1e-12)) + 3 * error
+            )
+
+
+def test_pooling_hardly_changes_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2,000 times, of 3,000 runs: in 512 groups against each by itself. The estimate is not
+    pooled at all."""
+    rng = np.random.default_rng(45)
+    args = events([*map(float, np.ceil(rng.lognormal(9, 0.6, 2200))), *[inf] * 800])
+    assert args[0].size > 1500
+    monkeypatch.setattr(kaplan_meier_module, "DRAWS", 2000)
+    pooled = restart(*args)
+    monkeypatch.setattr(kaplan_meier_module, "_GROUPS", 10**9)
+    single = restart(*args)
+    assert (pooled.at, pooled.cost) == (single.at, single.cost)
+    width = single.cost_high - single.cost_low
+    # Monte Carlo error of a 2.5% bound of 2,000 draws is some 2% of the width; of either, and
+    # of what shifts them.
+    np.testing.assert_allclose(pooled[4:], single[4:], atol=0.1 * width)
+    np.testing.assert_allclose(pooled[1:3], single[1:3], rtol=0.1)
+    # Runs of a group have spent their own mean, not all of it: even few groups keep the cost of
+    # giving up at the optimum.
+    monkeypatch.setattr(kaplan_meier_module, "_GROUPS", 6)
+    np.testing.assert_allclose(restart(*args)[4:], single[4:], atol=0.15 * width)
+
+
+def test_pooled_draws_can_choose_the_optimum() -> None:
+    """It lies just before a long gap, in the midst of events: no group may reach over that."""
+    times = np.append(1000 + np.arange(301), 10**6 + np.arange(700))
+    found = restart(times, np.ones(1001), 1100)
+    assert found.at == 1300
+    assert found.at_low <= 1300 <= found.at_high < 10**6
+    assert found.cost_low < found.cost < found.cost_high < 1.2 * found.cost
+
+
+@pytest.mark.parametrize(("n", "nominal"), [(1000, 0.95), (60, 0.93)])
+@pytest.mark.parametrize("shares", [[0.1, 0.3, 0.2, 0.3], [0.1, 0.1, 0.2, 0.3]])
+def test_restart_coverage(n: int, nominal: float, shares: list[float]) -> None:
+    """Times of which the optimum is known: of a thousand runs, the cost is covered as often as
+    claimed.
+
+    Costs at the four: 100, 47.5, 51.7, 194; or 100, 95, 87.5, 359, two of them near each other.
+    Of few runs, as with any bootstrap, up to 2 in 100 less often. The time is one of four: its
+    bounds hold it more often than claimed.
+    """
+    times, p = np.array([10.0, 20, 40, 400]), np.array(shares)
+    costs = (np.cumsum(times * p) + times * (1 - np.cumsum(p))) / np.cumsum(p)
+    best = int(np.argmin(costs))
+    drawn = np.random.default_rng(46).multinomial(n, [*p, 1 - p.sum()], 1000)[:, :-1]
+    found = np.array([restart(times, counts, n, seed=i) for i, counts in enumerate(drawn)])
+    error = np.sqrt(0.05 * 0.95 / len(found))
+    covered = np.mean((found[:, 4] <= costs[best]) & (costs[best] <= found[:, 5]))
+    assert nominal - 3 * error <= covered <= 0.95 + 3 * error
+    assert np.mean((found[:, 1] <= times[best]) & (times[best] <= found[:, 2])) >= 0.95 - 3 * error
+
+
+@pytest.mark.soak
+def test_coverage_where_the_time_does_not_matter() -> None:
+    """The worst case, a constant hazard: every time costs 1,000/3. The cost's bounds cover it
+    in some 80% of cases."""
+    p = 0.03 * 0.97 ** np.arange(40)
+    drawn = np.random.default_rng(47).multinomial(400, [*p, 1 - p.sum()], 1000)[:, :-1]
+    found = np.array(
+        [restart(10 * np.arange(1, 41), counts, 400, seed=i) for i, counts in enumerate(drawn)]
+    )
+    covered = np.mean((found[:, 4] <= 1000 / 3) & (found[:, 5] >= 1000 / 3))
+    assert covered == pytest.approx(0.8, abs=0.05)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30), st.sampled_from([0.8, 0.95, 0.99]))
+def test_mean_interval_is_scipys(values: list[float], level: float) -> None:
+    with warnings.catch_warnings():  # of values that are nearly the same
+        warnings.simplefilter("ignore", RuntimeWarning)
+        expected = stats.ttest_1samp(values, 0).confidence_interval(level)
+    found = mean_interval(values, level)
+    assert found.value == pytest.approx(np.mean(values))
+    np.testing.assert_allclose(found[1:], expected, rtol=1e-9, atol=1e-6)
+
+
+def test_mean_interval_edges() -> None:
+    assert mean_interval([2, 2, 2]) == (2, 2, 2)
+    np.testing.assert_array_equal(mean_interval([5]), (5, nan, nan))
+    for values in ([], 3, [[1, 2]]):
+        with pytest.raises(ValueError, match="form a row"):
+            mean_interval(values)
+    with pytest.raises(ValueError, match="level = 1"):
+        mean_interval([1, 2], 1)
+
+
+def test_mean_interval_coverage() -> None:
+    values = np.random.default_rng(50).normal(3, 2, (3000, 8))
+    covered = np.mean([low <= 3 <= high for _, low, high in map(mean_interval, values)])
+    assert covered == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / len(values)))
 
 
 @st.composite
@@ -603,107 +619,110 @@ def corners(draw: st.DrawFn) -> Real:
     )
 
 
-class TestAttribution:
-    @given(corners())
-    def test_average_over_all_orders_done_literally(self, v: Real) -> None:
-        changes = len(v).bit_length() - 1
-        steps: list[list[Real]] = [[] for _ in range(changes)]
-        for order in permutations(range(changes)):
-            made = 0
-            for change in order:
-                steps[change].append(v[made | 1 << change] - v[made])
-                made |= 1 << change
-        for change, part in enumerate(shapley(v)):
-            expected = np.mean(steps[change], axis=0)
-            assert part.average.value == pytest.approx(expected.mean())
-            assert part.alone.value == pytest.approx((v[1 << change] - v[0]).mean())
-            assert part.last.value == pytest.approx((v[-1] - v[len(v) - 1 - (1 << change)]).mean())
-            if len(expected) > 1:
-                interval = (
-                    stats.ttest_1samp(np.round(expected, 9), 0) if np.ptp(expected) > 1e-9 else None
-                )
-                bounds = (
-                    interval.confidence_interval(0.95)
-                    if interval
-                    else (expected.mean(), expected.mean())
-                )
-                np.testing.assert_allclose(part.average[1:], bounds, atol=1e-6)
+@given(corners())
+def test_average_over_all_orders_done_literally(v: Real) -> None:
+    changes = len(v).bit_length() - 1
+    steps: list[list[Real]] = [[] for _ in range(changes)]
+    for order in permutations(range(changes)):
+        made = 0
+        for change in order:
+            steps[change].append(v[made | 1 << change] - v[made])
+            made |= 1 << change
+    for change, part in enumerate(shapley(v)):
+        expected = np.mean(steps[change], axis=0)
+        assert part.average.value == pytest.approx(expected.mean())
+        assert part.alone.value == pytest.approx((v[1 << change] - v[0]).mean())
+        assert part.last.value == pytest.approx((v[-1] - v[len(v) - 1 - (1 << change)]).mean())
+        if len(expected) > 1:
+            interval = (
+                stats.ttest_1samp(np.round(expected, 9), 0) if np.ptp(expected) > 1e-9 else None
+            )
+            bounds = (
+                interval.confidence_interval(0.95)
+                if interval
+                else (expected.mean(), expected.mean())
+            )
+            np.testing.assert_allclose(part.average[1:], bounds, atol=1e-6)
 
-    @given(corners())
-    def test_averages_sum_to_the_whole_change(self, v: Real) -> None:
-        assert sum(part.average.value for part in shapley(v)) == pytest.approx(
-            (v[-1] - v[0]).mean()
-        )
 
-    @given(corners(), st.data())
-    def test_null_player_and_additive_one(self, v: Real, data: st.DataObject) -> None:
-        """A change that never matters has no part at all; one that always adds the same has that
-        part, made first or last."""
-        change = data.draw(st.integers(0, len(v).bit_length() - 2))
-        subsets = np.arange(len(v))
-        v = v[subsets & ~(1 << change)]
-        zero = shapley(v)[change]
-        assert zero.alone.value == zero.last.value == zero.average.value == 0
-        adding = shapley(v + 3 * (subsets >> change & 1)[:, None])[change]
-        for part in adding:
-            assert part.value == pytest.approx(3)
-            if v.shape[1] > 1:
-                np.testing.assert_allclose(part[1:], 3, atol=1e-9)
+@given(corners())
+def test_averages_sum_to_the_whole_change(v: Real) -> None:
+    assert sum(part.average.value for part in shapley(v)) == pytest.approx((v[-1] - v[0]).mean())
 
-    @given(corners(), st.data())
-    def test_symmetry(self, v: Real, data: st.DataObject) -> None:
-        """Exchanging two changes exchanges their parts."""
-        changes = len(v).bit_length() - 1
-        i, j = data.draw(st.integers(0, changes - 1)), data.draw(st.integers(0, changes - 1))
-        subsets = np.arange(len(v))
-        other = (subsets >> i ^ subsets >> j) & 1
-        parts, exchanged = (
-            shapley(v),
-            shapley(v[subsets ^ (other << i | other << j if i != j else 0)]),
-        )
-        places = list(range(changes))
-        places[i], places[j] = j, i
-        for place, part in zip(places, exchanged, strict=True):
-            np.testing.assert_allclose(np.array(part), np.array(parts[place]), atol=1e-9)
 
-    def test_gloves(self) -> None:
-        """The textbook's game: one has a left glove, two have a right one, a pair is worth 1. Parts
-        are 2/3, 1/6 and 1/6."""
-        v = [[float(subset & 1 and subset & 6 > 0)] * 2 for subset in range(8)]
-        np.testing.assert_allclose(
-            [part.average.value for part in shapley(v)], [2 / 3, 1 / 6, 1 / 6]
-        )
-        assert [part.last.value for part in shapley(v)] == [1, 0, 0]
-        assert [part.alone.value for part in shapley(v)] == [0, 0, 0]
+@given(corners(), st.data())
+def test_null_player_and_additive_one(v: Real, data: st.DataObject) -> None:
+    """A change that never matters has no part at all; one that always adds the same has that
+    part, made first or last."""
+    change = data.draw(st.integers(0, len(v).bit_length() - 2))
+    subsets = np.arange(len(v))
+    v = v[subsets & ~(1 << change)]
+    zero = shapley(v)[change]
+    assert zero.alone.value == zero.last.value == zero.average.value == 0
+    adding = shapley(v + 3 * (subsets >> change & 1)[:, None])[change]
+    for part in adding:
+        assert part.value == pytest.approx(3)
+        if v.shape[1] > 1:
+            np.testing.assert_allclose(part[1:], 3, atol=1e-9)
 
-    @pytest.mark.parametrize("kind", [bool, np.uint8, np.int8, np.float32])
-    def test_indicators_of_any_kind(self, kind: type) -> None:
-        v = np.array([[1, 1, 0, 1], [0, 1, 0, 0]])
-        assert shapley(v.astype(kind)) == shapley(v)
-        assert shapley(v)[0].alone.value == -0.5
 
-    def test_one_run_has_no_bounds(self) -> None:
-        (part,) = shapley([[0], [1]])
-        assert part.average.value == 1
-        assert np.isnan(part.average[1:]).all()
+@given(corners(), st.data())
+def test_symmetry(v: Real, data: st.DataObject) -> None:
+    """Exchanging two changes exchanges their parts."""
+    changes = len(v).bit_length() - 1
+    i, j = data.draw(st.integers(0, changes - 1)), data.draw(st.integers(0, changes - 1))
+    subsets = np.arange(len(v))
+    other = (subsets >> i ^ subsets >> j) & 1
+    parts, exchanged = (
+        shapley(v),
+        shapley(v[subsets ^ (other << i | other << j if i != j else 0)]),
+    )
+    places = list(range(changes))
+    places[i], places[j] = j, i
+    for place, part in zip(places, exchanged, strict=True):
+        np.testing.assert_allclose(np.array(part), np.array(parts[place]), atol=1e-9)
 
-    def test_refuses_nonsense(self) -> None:
-        for shape in [(), (4,), (1, 5), (3, 5), (0, 5), (4, 0), (2, 2, 2)]:
-            with pytest.raises(ValueError, match="a row for every subset"):
-                shapley(np.zeros(shape))
 
-    def test_coverage(self) -> None:
-        """Runs that converge by their seed's luck, which all subsets of two changes share: each
-        part is known."""
-        rng = np.random.default_rng(51)
-        shares = np.array([0.3, 0.5, 0.4, 0.8])
-        first = np.array([0.2, 0.4, 0.3]), np.array([0.1, 0.3, 0.2])
-        luck = rng.random((1000, 1, 150))
-        v = (luck + rng.random((1000, 4, 150)) / 2) % 1 < shares[:, None]
-        parts = np.array(
-            [shapley(one) for one in v]
-        )  # [table, change, alone to average, value to high]
-        covered = (parts[..., 1] <= first) & (np.array(first) <= parts[..., 2])
-        error = np.sqrt(0.05 * 0.95 / len(v))
-        np.testing.assert_allclose(covered.mean(axis=0), 0.95, atol=3 * error)
-        np.testing.assert_allclose(parts[..., 0].mean(axis=0), first, atol=0.005)
+def test_gloves() -> None:
+    """The textbook's game: one has a left glove, two have a right one, a pair is worth 1. Parts
+    are 2/3, 1/6 and 1/6."""
+    v = [[float(subset & 1 and subset & 6 > 0)] * 2 for subset in range(8)]
+    np.testing.assert_allclose([part.average.value for part in shapley(v)], [2 / 3, 1 / 6, 1 / 6])
+    assert [part.last.value for part in shapley(v)] == [1, 0, 0]
+    assert [part.alone.value for part in shapley(v)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.int8, np.float32])
+def test_indicators_of_any_kind(kind: type) -> None:
+    v = np.array([[1, 1, 0, 1], [0, 1, 0, 0]])
+    assert shapley(v.astype(kind)) == shapley(v)
+    assert shapley(v)[0].alone.value == -0.5
+
+
+def test_one_run_has_no_bounds() -> None:
+    (part,) = shapley([[0], [1]])
+    assert part.average.value == 1
+    assert np.isnan(part.average[1:]).all()
+
+
+def test_attribution_refuses_nonsense() -> None:
+    for shape in [(), (4,), (1, 5), (3, 5), (0, 5), (4, 0), (2, 2, 2)]:
+        with pytest.raises(ValueError, match="a row for every subset"):
+            shapley(np.zeros(shape))
+
+
+def test_attribution_coverage() -> None:
+    """Runs that converge by their seed's luck, which all subsets of two changes share: each
+    part is known."""
+    rng = np.random.default_rng(51)
+    shares = np.array([0.3, 0.5, 0.4, 0.8])
+    first = np.array([0.2, 0.4, 0.3]), np.array([0.1, 0.3, 0.2])
+    luck = rng.random((1000, 1, 150))
+    v = (luck + rng.random((1000, 4, 150)) / 2) % 1 < shares[:, None]
+    parts = np.array(
+        [shapley(one) for one in v]
+    )  # [table, change, alone to average, value to high]
+    covered = (parts[..., 1] <= first) & (np.array(first) <= parts[..., 2])
+    error = np.sqrt(0.05 * 0.95 / len(v))
+    np.testing.assert_allclose(covered.mean(axis=0), 0.95, atol=3 * error)
+    np.testing.assert_allclose(parts[..., 0].mean(axis=0), first, atol=0.005)

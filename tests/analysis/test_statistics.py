@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import sample_frames as frames
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import optimize, special, stats
 
 from fastbp.analysis.contrasts import contrasts
@@ -30,387 +29,400 @@ def tables(draw: st.DrawFn) -> tuple[int, int, int]:
     return b, draw(st.integers(0, n - b)), n
 
 
-class TestWilson:
-    @given(COUNTS, st.sampled_from([0.8, 0.95, 0.99]))
-    def test_is_scipys(self, counts: tuple[int, int], level: float) -> None:
-        expected = stats.binomtest(*counts).proportion_ci(level, "wilson")
-        np.testing.assert_allclose(
-            wilson(*counts, level), (expected.low, expected.high), rtol=1e-9, atol=1e-12
-        )
+@given(COUNTS, st.sampled_from([0.8, 0.95, 0.99]))
+def test_is_scipys(counts: tuple[int, int], level: float) -> None:
+    expected = stats.binomtest(*counts).proportion_ci(level, "wilson")
+    np.testing.assert_allclose(
+        wilson(*counts, level), (expected.low, expected.high), rtol=1e-9, atol=1e-12
+    )
 
-    @pytest.mark.parametrize(
-        ("count", "total", "low", "high"),
-        # Newcombe (1998), Statistics in Medicine 17:857-872, table I, method 3.
+
+@pytest.mark.parametrize(
+    ("count", "total", "low", "high"),
+    # Newcombe (1998), Statistics in Medicine 17:857-872, table I, method 3.
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_published_examples(count: int, total: int, low: float, high: float) -> None:
+    np.testing.assert_allclose(wilson(count, total), (low, high), atol=5e-5)
+
+
+@pytest.mark.parametrize(("level", "lowest"), [(0.9, 0.800), (0.95, 0.838), (0.99, 0.889)])
+def test_wilson_exact_coverage(level: float, lowest: float) -> None:
+    """By summation. Agresti & Coull (1998), American Statistician 52:119-126: right on average,
+    lowest near p = 0.18/n."""
+    x = np.arange(51)
+    low, high = wilson(x, 50, level)
+    p = np.linspace(0.0005, 0.9995, 1000)
+    covered = (low <= p[:, None]) & (p[:, None] <= high)
+    assert (covered * stats.binom.pmf(x, 50, p[:, None])).sum(axis=1).mean() == pytest.approx(
+        level, abs=0.006
+    )
+
+    n = 10_000
+    x = np.arange(n + 1)
+    low, high = wilson(x, n, level)
+    worst = np.nextafter(low[1], 0)
+    assert stats.binom.pmf(x, n, worst)[(low <= worst) & (worst <= high)].sum() == pytest.approx(
+        lowest, abs=0.0006
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "mean"), [(5, 0.955), (15, 0.953), (30, 0.952), (50, 0.952), (100, 0.951)]
+)
+def test_mean_coverage_is_the_published_one(n: int, mean: float) -> None:
+    """Over p uniform from 0 to 1, exact: each count's binomial probability is integrated over
+    its own interval.
+
+    Agresti & Coull (1998), American Statistician 52:119-126, the score interval's column.
+    """
+    x = np.arange(n + 1)
+    low, high = wilson(x, n)
+    covered = special.betainc(x + 1, n - x + 1, high) - special.betainc(x + 1, n - x + 1, low)
+    assert covered.mean() == pytest.approx(mean, abs=0.0005)
+
+
+def test_ends_are_exact_and_nothing_gives_nothing() -> None:
+    low, high = wilson([0, 7, 0], [9, 7, 0])
+    assert low[0] == 0
+    assert high[1] == 1
+    assert np.isnan([low[2], high[2]]).all()
+
+
+def test_refuses_nonsense() -> None:
+    with pytest.raises(ValueError, match="between 0 and its total"):
+        wilson(3, 2)
+    with pytest.raises(ValueError, match="level = 95"):
+        wilson(1, 2, 95)
+
+
+@pytest.mark.parametrize(
+    ("larger", "smaller", "low", "high"),
+    # Newcombe (1998), Statistics in Medicine 17:873-890, table II, method 10, (a) to (h). His
+    # difference is that of the first from the second here.
+    [
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((6, 7), (2, 7), 0.0582, 0.8062),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+        ((0, 10), (0, 20), -0.1611, 0.2775),
+        ((0, 10), (0, 10), -0.2775, 0.2775),
+        ((10, 10), (0, 20), 0.6791, 1.0),
+        ((10, 10), (0, 10), 0.6075, 1.0),
+    ],
+)
+def test_newcombe_published_examples(
+    larger: tuple[int, int], smaller: tuple[int, int], low: float, high: float
+) -> None:
+    np.testing.assert_allclose(newcombe(*smaller, *larger), (low, high), atol=5.001e-5)
+
+
+@given(COUNTS, COUNTS, st.sampled_from([0.8, 0.95, 0.99]))
+def test_is_made_of_scipys_wilson_intervals(
+    one: tuple[int, int], other: tuple[int, int], level: float
+) -> None:
+    (p1, l1, u1), (p2, l2, u2) = (
+        (test.statistic, *test.proportion_ci(level, "wilson"))
+        for test in (stats.binomtest(*one), stats.binomtest(*other))
+    )
+    d = p2 - p1
+    expected = (
+        d - ((p2 - l2) ** 2 + (u1 - p1) ** 2) ** 0.5,
+        d + ((u2 - p2) ** 2 + (p1 - l1) ** 2) ** 0.5,
+    )
+    np.testing.assert_allclose(newcombe(*one, *other, level), expected, rtol=1e-9, atol=1e-9)
+
+
+@given(COUNTS, COUNTS)
+def test_newcombe_mirrors_and_holds_the_estimate(
+    one: tuple[int, int], other: tuple[int, int]
+) -> None:
+    low, high = newcombe(*one, *other)
+    mirrored = newcombe(*other, *one)
+    assert (low, high) == (-mirrored[1], -mirrored[0])
+    slack = 1e-15  # a root of squares may be off by a rounding
+    assert -1 - slack <= low <= other[0] / other[1] - one[0] / one[1] <= high <= 1 + slack
+
+
+@pytest.mark.parametrize(("n1", "n2"), [(20, 20), (50, 30)])
+def test_newcombe_exact_coverage(n1: int, n2: int) -> None:
+    """By summation. Above the nominal level on average; lowest where one share is near 0 and
+    the other near 1."""
+    x, y = np.meshgrid(np.arange(n1 + 1), np.arange(n2 + 1), indexing="ij")
+    low, high = newcombe(x, n1, y, n2)
+    p = np.linspace(0.02, 0.98, 25)
+    one, other = (
+        stats.binom.pmf(np.arange(n1 + 1), n1, p[:, None]),
+        stats.binom.pmf(np.arange(n2 + 1), n2, p[:, None]),
+    )
+    covered = np.array(
         [
-            (81, 263, 0.2553, 0.3662),
-            (15, 148, 0.0624, 0.1605),
-            (0, 20, 0.0, 0.1611),
-            (1, 29, 0.0061, 0.1718),
-        ],
-    )
-    def test_published_examples(self, count: int, total: int, low: float, high: float) -> None:
-        np.testing.assert_allclose(wilson(count, total), (low, high), atol=5e-5)
-
-    @pytest.mark.parametrize(("level", "lowest"), [(0.9, 0.800), (0.95, 0.838), (0.99, 0.889)])
-    def test_exact_coverage(self, level: float, lowest: float) -> None:
-        """By summation. Agresti & Coull (1998), American Statistician 52:119-126: right on average,
-        lowest near p = 0.18/n."""
-        x = np.arange(51)
-        low, high = wilson(x, 50, level)
-        p = np.linspace(0.0005, 0.9995, 1000)
-        covered = (low <= p[:, None]) & (p[:, None] <= high)
-        assert (covered * stats.binom.pmf(x, 50, p[:, None])).sum(axis=1).mean() == pytest.approx(
-            level, abs=0.006
-        )
-
-        n = 10_000
-        x = np.arange(n + 1)
-        low, high = wilson(x, n, level)
-        worst = np.nextafter(low[1], 0)
-        assert stats.binom.pmf(x, n, worst)[
-            (low <= worst) & (worst <= high)
-        ].sum() == pytest.approx(lowest, abs=0.0006)
-
-    @pytest.mark.parametrize(
-        ("n", "mean"), [(5, 0.955), (15, 0.953), (30, 0.952), (50, 0.952), (100, 0.951)]
-    )
-    def test_mean_coverage_is_the_published_one(self, n: int, mean: float) -> None:
-        """Over p uniform from 0 to 1, exact: each count's binomial probability is integrated over
-        its own interval.
-
-        Agresti & Coull (1998), American Statistician 52:119-126, the score interval's column.
-        """
-        x = np.arange(n + 1)
-        low, high = wilson(x, n)
-        covered = special.betainc(x + 1, n - x + 1, high) - special.betainc(x + 1, n - x + 1, low)
-        assert covered.mean() == pytest.approx(mean, abs=0.0005)
-
-    def test_ends_are_exact_and_nothing_gives_nothing(self) -> None:
-        low, high = wilson([0, 7, 0], [9, 7, 0])
-        assert low[0] == 0
-        assert high[1] == 1
-        assert np.isnan([low[2], high[2]]).all()
-
-    def test_refuses_nonsense(self) -> None:
-        with pytest.raises(ValueError, match="between 0 and its total"):
-            wilson(3, 2)
-        with pytest.raises(ValueError, match="level = 95"):
-            wilson(1, 2, 95)
-
-
-class TestNewcombe:
-    @pytest.mark.parametrize(
-        ("larger", "smaller", "low", "high"),
-        # Newcombe (1998), Statistics in Medicine 17:873-890, table II, method 10, (a) to (h). His
-        # difference is that of the first from the second here.
-        [
-            ((56, 70), (48, 80), 0.0524, 0.3339),
-            ((9, 10), (3, 10), 0.1705, 0.8090),
-            ((6, 7), (2, 7), 0.0582, 0.8062),
-            ((5, 56), (0, 29), -0.0381, 0.1926),
-            ((0, 10), (0, 20), -0.1611, 0.2775),
-            ((0, 10), (0, 10), -0.2775, 0.2775),
-            ((10, 10), (0, 20), 0.6791, 1.0),
-            ((10, 10), (0, 10), 0.6075, 1.0),
-        ],
-    )
-    def test_published_examples(
-        self, larger: tuple[int, int], smaller: tuple[int, int], low: float, high: float
-    ) -> None:
-        np.testing.assert_allclose(newcombe(*smaller, *larger), (low, high), atol=5.001e-5)
-
-    @given(COUNTS, COUNTS, st.sampled_from([0.8, 0.95, 0.99]))
-    def test_is_made_of_scipys_wilson_intervals(
-        self, one: tuple[int, int], other: tuple[int, int], level: float
-    ) -> None:
-        (p1, l1, u1), (p2, l2, u2) = (
-            (test.statistic, *test.proportion_ci(level, "wilson"))
-            for test in (stats.binomtest(*one), stats.binomtest(*other))
-        )
-        d = p2 - p1
-        expected = (
-            d - ((p2 - l2) ** 2 + (u1 - p1) ** 2) ** 0.5,
-            d + ((u2 - p2) ** 2 + (p1 - l1) ** 2) ** 0.5,
-        )
-        np.testing.assert_allclose(newcombe(*one, *other, level), expected, rtol=1e-9, atol=1e-9)
-
-    @given(COUNTS, COUNTS)
-    def test_mirrors_and_holds_the_estimate(
-        self, one: tuple[int, int], other: tuple[int, int]
-    ) -> None:
-        low, high = newcombe(*one, *other)
-        mirrored = newcombe(*other, *one)
-        assert (low, high) == (-mirrored[1], -mirrored[0])
-        slack = 1e-15  # a root of squares may be off by a rounding
-        assert -1 - slack <= low <= other[0] / other[1] - one[0] / one[1] <= high <= 1 + slack
-
-    @pytest.mark.parametrize(("n1", "n2"), [(20, 20), (50, 30)])
-    def test_exact_coverage(self, n1: int, n2: int) -> None:
-        """By summation. Above the nominal level on average; lowest where one share is near 0 and
-        the other near 1."""
-        x, y = np.meshgrid(np.arange(n1 + 1), np.arange(n2 + 1), indexing="ij")
-        low, high = newcombe(x, n1, y, n2)
-        p = np.linspace(0.02, 0.98, 25)
-        one, other = (
-            stats.binom.pmf(np.arange(n1 + 1), n1, p[:, None]),
-            stats.binom.pmf(np.arange(n2 + 1), n2, p[:, None]),
-        )
-        covered = np.array(
-            [
-                [a @ ((low <= d) & (d <= high)) @ b for b, d in zip(other, p - q, strict=True)]
-                for a, q in zip(one, p, strict=True)
-            ]
-        )
-        assert covered.min() == min(covered[0, -1], covered[-1, 0]) > 0.87
-        assert np.median(covered) > 0.945
-        assert 0.95 < covered.mean() < 0.965
-
-    def test_edges(self) -> None:
-        low, high = newcombe([0, 3, 0], [0, 3, 4], [1, 0, 4], [2, 0, 4])
-        assert np.isnan([low[:2], high[:2]]).all()
-        assert high[2] == 1
-        assert newcombe([[1], [2]], 9, [0, 1, 2], [3, 4, 5])[0].shape == (2, 3)
-        with pytest.raises(ValueError, match="between 0 and its total"):
-            newcombe(1, 2, 3, 2)
-        with pytest.raises(ValueError, match="level = 1"):
-            newcombe(1, 2, 1, 2, 1)
-
-
-class TestConfidenceSequence:
-    @pytest.mark.parametrize(("prior", "level"), [(50.0, 0.95), (2.0, 0.95), (50.0, 0.8)])
-    def test_it_is_left_by_the_share_less_often_than_it_says_at_any_time(
-        self, prior: float, level: float
-    ) -> None:
-        """Exact: the probability of each count while no interval has left the share out, trial by
-        trial."""
-        most = 400
-        n, x = np.tril_indices(most + 1)
-        low, high = confidence_sequence(x, n, prior, level)
-        for p in (0.5, 0.13, 0.004):
-            alive, lost = np.ones(1), 0.0
-            for trials in range(1, most + 1):
-                alive = np.append(alive * (1 - p), 0) + np.append(0, alive * p)
-                own = slice(trials * (trials + 1) // 2, (trials + 1) * (trials + 2) // 2)
-                out = (p < low[own]) | (p > high[own])
-                lost += alive[out].sum()
-                alive[out] = 0
-            assert lost + alive.sum() == pytest.approx(1)
-            assert lost <= 1 - level
-            if p > 0.1:
-                assert lost > 0.3 * (1 - level)  # and is not much wider than need be
-
-    @given(COUNTS, st.floats(0.5, 1e6), st.sampled_from([0.8, 0.95]))
-    def test_bounds_are_where_the_ratio_is_what_it_says(
-        self, counts: tuple[int, int], prior: float, level: float
-    ) -> None:
-        x, n = counts
-        low, high = confidence_sequence(x, n, prior, level)
-        assert 0 <= low <= x / n <= high <= 1
-        assert x > 0 or low == 0
-        assert x < n or high == 1
-
-        def log_ratio(p: float) -> float:
-            a, b = prior * p, prior * (1 - p)
-            return float(
-                special.betaln(a + x, b + n - x)
-                - special.betaln(a, b)
-                - special.xlogy(x, p)
-                - special.xlog1py(n - x, -p)
-            )
-
-        for bound in (low, high):
-            if 1e-6 < bound < 1 - 1e-6:
-                assert log_ratio(float(bound)) == pytest.approx(
-                    -np.log1p(-level), abs=1e-4 + 1e-8 * n
-                )
-        mirrored = confidence_sequence(n - x, n, prior, level)
-        np.testing.assert_allclose(mirrored, (1 - high, 1 - low), atol=1e-9)
-
-    def test_it_is_wider_than_what_holds_for_one_number_of_trials(self) -> None:
-        for width in (0.1, 0.01):
-            n = sequence_trials(0.5, width)
-            low, high = wilson(n / 2, n)
-            assert 0.6 < (high - low) / width < 0.66
-            assert 2.3 < n / (4 * 0.98**2 / width**2) < 2.6
-
-    def test_so_many_trials_are_as_many_as_it_takes(self) -> None:
-        for share, width in ((0.5, 0.02), (0.1, 0.02), (0.0, 0.01)):
-            n = sequence_trials(share, width)
-            widths = [
-                np.diff(confidence_sequence(share * m, m, sequence_prior(width)), axis=0)
-                for m in (n, n - 1)
-            ]
-            assert widths[0] <= width < widths[1]
-        assert sequence_trials(0.5, 0.01) > sequence_trials(0.7, 0.01) > sequence_trials(0.01, 0.01)
-
-    def test_nothing_counted_says_nothing(self) -> None:
-        np.testing.assert_array_equal(confidence_sequence(0, 0, 1.0), (0.0, 1.0))
-
-    @pytest.mark.parametrize(
-        "arguments", [(-1, 2, 1.0), (3, 2, 1.0), (1, 2, 0.0), (1, 2, 1.0, 1.0)]
-    )
-    def test_refuses_what_is_no_count(self, arguments: tuple[float, ...]) -> None:
-        with pytest.raises(ValueError, match=r"count|prior"):
-            confidence_sequence(*arguments)
-
-
-class TestTango:
-    @pytest.mark.parametrize(
-        ("fixed", "broken", "pairs", "level", "low", "high", "digits"),
-        [
-            # Tango (1998), Statistics in Medicine 17:891-908: matched pairs of 32, and a crossover
-            # trial of 44 at 90%.
-            (9, 3, 32, 0.95, -0.027, 0.390, 3),
-            (0, 1, 44, 0.90, -0.096, 0.037, 3),
-            # Agresti & Min (2005), Statistics in Medicine 24:729-740.
-            (16, 8, 86, 0.95, -0.020, 0.207, 3),
-            # Fagerland, Lydersen & Laake (2014), Statistics in Medicine 33:2850-2875: airway
-            # hyper-responsiveness before and after stem cell transplantation (Bentur et al. 2009),
-            # and complete response (Cavo et al. 2012), the latter with the four digits that the
-            # authors' R package contingencytables prints.
-            (1, 7, 21, 0.95, -0.517, -0.026, 3),
-            (6, 16, 161, 0.95, -0.1240, -0.0054, 4),
-        ],
-    )
-    def test_published_examples(
-        self,
-        fixed: int,
-        broken: int,
-        pairs: int,
-        level: float,
-        low: float,
-        high: float,
-        digits: int,
-    ) -> None:
-        np.testing.assert_allclose(
-            tango(fixed, broken, pairs, level), (low, high), atol=0.5001 * 10.0**-digits
-        )
-
-    @pytest.mark.parametrize(("b", "n"), [(0, 10), (0, 1000), (5, 5), (1, 1)])
-    def test_closed_forms(self, b: int, n: int) -> None:
-        """With no discordant pair z²/(n + z²) either way; with all fixed the lower bound is (n −
-        z²)/(n + z²)."""
-        z2 = stats.norm.ppf(0.975) ** 2
-        expected = (-z2 / (n + z2), z2 / (n + z2)) if b == 0 else ((n - z2) / (n + z2), 1)
-        np.testing.assert_allclose(tango(b, 0, n), expected, rtol=1e-9)
-
-    @given(tables(), st.sampled_from([0.8, 0.95, 0.99]))
-    def test_solves_the_score_equation(self, counts: tuple[int, int, int], level: float) -> None:
-        """An independent solution: the likelihood is maximised numerically under each difference,
-        and the root is Brent's."""
-        b, c, n = counts
-        z = stats.norm.ppf((1 + level) / 2)
-
-        def score(delta: float) -> float:
-            roots = np.roots(
-                [2 * n, -b - c + (2 * n - b + c) * delta, -c * delta * (1 - delta)]
-            ).real
-            q = max(roots.max(), 0.0, -delta)
-            variance = n * (2 * q + delta * (1 - delta))
-            return (
-                (b - c - n * delta) / np.sqrt(variance)
-                if variance > 1e-15
-                else np.inf * np.sign(b - c - n * delta)
-            )
-
-        low, high = (float(bound) for bound in tango(b, c, n, level))
-        step = 1e-6
-        if low > -1 + step:
-            assert score(low - step) > z > score(low + step)
-        if high < 1 - step:
-            assert score(high - step) > -z > score(high + step)
-        if 0 < b < n and 0 < c < n and low > -0.99:
-            root = optimize.brentq(lambda d: score(d) - z, -1 + 1e-9, (b - c) / n + 1e-12)
-            assert low == pytest.approx(root, abs=1e-8)
-
-    @given(tables())
-    def test_mirrors_and_holds_the_estimate(self, counts: tuple[int, int, int]) -> None:
-        b, c, n = counts
-        low, high = tango(b, c, n)
-        mirrored = tango(c, b, n)
-        assert (low, high) == (-mirrored[1], -mirrored[0])
-        assert -1 <= low <= (b - c) / n <= high <= 1
-        wider = tango(b, c, n, 0.99)
-        assert wider[0] <= low
-        assert high <= wider[1]
-
-    @settings(deadline=None)  # bisections of many bounds, on a machine that may be busy
-    @given(tables())
-    def test_more_mended_never_lowers_it(self, counts: tuple[int, int, int]) -> None:
-        b, c, n = counts
-        if b + c < n:
-            assert np.all(np.array(tango(b + 1, c, n)) >= np.array(tango(b, c, n)) - 1e-12)
-
-    @pytest.mark.parametrize(("p12", "p21"), [(0.1, 0.1), (0.3, 0.1), (0.2, 0.05)])
-    def test_exact_coverage(self, p12: float, p21: float) -> None:
-        """Tango (1998) and Newcombe (1998, 17:2635-2650): close to the nominal level even for few
-        pairs."""
-        n = 40
-        b, c = (a.ravel() for a in np.meshgrid(np.arange(n + 1), np.arange(n + 1)))
-        b, c = b[b + c <= n], c[b + c <= n]
-        low, high = tango(b, c, n)
-        weight = stats.multinomial.pmf(
-            np.stack([b, c, n - b - c], axis=1), n, [p12, p21, 1 - p12 - p21]
-        )
-        assert 0.94 < weight[(low <= p12 - p21) & (p12 - p21 <= high)].sum() < 0.965
-
-    def test_edges(self) -> None:
-        assert np.isnan(tango(0, 0, 0)).all()
-        assert tango(0, 3, 3)[0] == -1
-        low, high = tango([[1], [2]], [0, 1, 2], 10**6)
-        assert low.shape == high.shape == (2, 3)
-        with pytest.raises(ValueError, match="together at most"):
-            tango(2, 2, 3)
-
-
-class TestMcNemar:
-    @given(st.integers(0, 3000), st.integers(0, 3000))
-    def test_is_the_binomial_test_on_discordant_pairs(self, b: int, c: int) -> None:
-        expected = stats.binomtest(b, b + c).pvalue if b + c else 1.0
-        assert mcnemar(b, c) == pytest.approx(expected, rel=1e-9, abs=1e-300)
-
-    def test_published_example(self) -> None:
-        """Exact conditional tests of the two tables above: Fagerland, Lydersen & Laake (2013), BMC
-        Med Res Methodol 13:91."""
-        assert np.round(mcnemar([1, 6], [7, 16]), 4).tolist() == [0.0703, 0.0525]
-
-    def test_false_alarms_stay_below_their_level(self) -> None:
-        """Exact, for every number of discordant pairs."""
-        for n in range(1, 200):
-            x = np.arange(n + 1)
-            p = mcnemar(x, n - x)
-            assert stats.binom.pmf(x[p < 0.05], n, 0.5).sum() <= 0.05
-
-    def test_refuses_negative_counts(self) -> None:
-        with pytest.raises(ValueError, match="not be negative"):
-            mcnemar(-1, 2)
-
-
-class TestHolm:
-    @given(st.lists(st.floats(0, 1), max_size=30))
-    def test_is_the_definition(self, p: list[float]) -> None:
-        ranked = sorted(p)
-        expected = [
-            max(
-                min(1.0, (len(p) - j) * ranked[j])
-                for j in range(ranked.index(value) + ranked.count(value))
-            )
-            for value in p
+            [a @ ((low <= d) & (d <= high)) @ b for b, d in zip(other, p - q, strict=True)]
+            for a, q in zip(one, p, strict=True)
         ]
-        np.testing.assert_allclose(holm(p), expected)
+    )
+    assert covered.min() == min(covered[0, -1], covered[-1, 0]) > 0.87
+    assert np.median(covered) > 0.945
+    assert 0.95 < covered.mean() < 0.965
 
-    def test_by_hand(self) -> None:
-        """4 × 0.005, 3 × 0.01, 2 × 0.03, and 1 × 0.04 raised to the one before."""
-        np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
 
-    def test_refuses_what_is_no_p(self) -> None:
-        with pytest.raises(ValueError, match="from 0 to 1"):
-            holm([0.5, 1.5])
-        with pytest.raises(ValueError, match="one row"):
-            holm([[0.5]])
+def test_newcombe_edges() -> None:
+    low, high = newcombe([0, 3, 0], [0, 3, 4], [1, 0, 4], [2, 0, 4])
+    assert np.isnan([low[:2], high[:2]]).all()
+    assert high[2] == 1
+    assert newcombe([[1], [2]], 9, [0, 1, 2], [3, 4, 5])[0].shape == (2, 3)
+    with pytest.raises(ValueError, match="between 0 and its total"):
+        newcombe(1, 2, 3, 2)
+    with pytest.raises(ValueError, match="level = 1"):
+        newcombe(1, 2, 1, 2, 1)
 
-    def test_what_was_not_tested_does_not_count(self) -> None:
-        np.testing.assert_array_equal(holm([0.03, np.nan, 0.01]), [0.03, np.nan, 0.02])
+
+@pytest.mark.parametrize(("prior", "level"), [(50.0, 0.95), (2.0, 0.95), (50.0, 0.8)])
+def test_it_is_left_by_the_share_less_often_than_it_says_at_any_time(
+    prior: float, level: float
+) -> None:
+    """Exact: the probability of each count while no interval has left the share out, trial by
+    trial."""
+    most = 400
+    n, x = np.tril_indices(most + 1)
+    low, high = confidence_sequence(x, n, prior, level)
+    for p in (0.5, 0.13, 0.004):
+        alive, lost = np.ones(1), 0.0
+        for trials in range(1, most + 1):
+            alive = np.append(alive * (1 - p), 0) + np.append(0, alive * p)
+            own = slice(trials * (trials + 1) // 2, (trials + 1) * (trials + 2) // 2)
+            out = (p < low[own]) | (p > high[own])
+            lost += alive[out].sum()
+            alive[out] = 0
+        assert lost + alive.sum() == pytest.approx(1)
+        assert lost <= 1 - level
+        if p > 0.1:
+            assert lost > 0.3 * (1 - level)  # and is not much wider than need be
+
+
+@given(COUNTS, st.floats(0.5, 1e6), st.sampled_from([0.8, 0.95]))
+def test_bounds_are_where_the_ratio_is_what_it_says(
+    counts: tuple[int, int], prior: float, level: float
+) -> None:
+    x, n = counts
+    low, high = confidence_sequence(x, n, prior, level)
+    assert 0 <= low <= x / n <= high <= 1
+    assert x > 0 or low == 0
+    assert x < n or high == 1
+
+    def log_ratio(p: float) -> float:
+        a, b = prior * p, prior * (1 - p)
+        return float(
+            special.betaln(a + x, b + n - x)
+            - special.betaln(a, b)
+            - special.xlogy(x, p)
+            - special.xlog1py(n - x, -p)
+        )
+
+    for bound in (low, high):
+        if 1e-6 < bound < 1 - 1e-6:
+            assert log_ratio(float(bound)) == pytest.approx(-np.log1p(-level), abs=1e-4 + 1e-8 * n)
+    mirrored = confidence_sequence(n - x, n, prior, level)
+    np.testing.assert_allclose(mirrored, (1 - high, 1 - low), atol=1e-9)
+
+
+def test_it_is_wider_than_what_holds_for_one_number_of_trials() -> None:
+    for width in (0.1, 0.01):
+        n = sequence_trials(0.5, width)
+        low, high = wilson(n / 2, n)
+        assert 0.6 < (high - low) / width < 0.66
+        assert 2.3 < n / (4 * 0.98**2 / width**2) < 2.6
+
+
+def test_so_many_trials_are_as_many_as_it_takes() -> None:
+    for share, width in ((0.5, 0.02), (0.1, 0.02), (0.0, 0.01)):
+        n = sequence_trials(share, width)
+        widths = [
+            np.diff(confidence_sequence(share * m, m, sequence_prior(width)), axis=0)
+            for m in (n, n - 1)
+        ]
+        assert widths[0] <= width < widths[1]
+    assert sequence_trials(0.5, 0.01) > sequence_trials(0.7, 0.01) > sequence_trials(0.01, 0.01)
+
+
+def test_nothing_counted_says_nothing() -> None:
+    np.testing.assert_array_equal(confidence_sequence(0, 0, 1.0), (0.0, 1.0))
+
+
+@pytest.mark.parametrize("arguments", [(-1, 2, 1.0), (3, 2, 1.0), (1, 2, 0.0), (1, 2, 1.0, 1.0)])
+def test_refuses_what_is_no_count(arguments: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"count|prior"):
+        confidence_sequence(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "broken", "pairs", "level", "low", "high", "digits"),
+    [
+        # Tango (1998), Statistics in Medicine 17:891-908: matched pairs of 32, and a crossover
+        # trial of 44 at 90%.
+        (9, 3, 32, 0.95, -0.027, 0.390, 3),
+        (0, 1, 44, 0.90, -0.096, 0.037, 3),
+        # Agresti & Min (2005), Statistics in Medicine 24:729-740.
+        (16, 8, 86, 0.95, -0.020, 0.207, 3),
+        # Fagerland, Lydersen & Laake (2014), Statistics in Medicine 33:2850-2875: airway
+        # hyper-responsiveness before and after stem cell transplantation (Bentur et al. 2009),
+        # and complete response (Cavo et al. 2012), the latter with the four digits that the
+        # authors' R package contingencytables prints.
+        (1, 7, 21, 0.95, -0.517, -0.026, 3),
+        (6, 16, 161, 0.95, -0.1240, -0.0054, 4),
+    ],
+)
+def test_tango_published_examples(
+    fixed: int,
+    broken: int,
+    pairs: int,
+    level: float,
+    low: float,
+    high: float,
+    digits: int,
+) -> None:
+    np.testing.assert_allclose(
+        tango(fixed, broken, pairs, level), (low, high), atol=0.5001 * 10.0**-digits
+    )
+
+
+@pytest.mark.parametrize(("b", "n"), [(0, 10), (0, 1000), (5, 5), (1, 1)])
+def test_closed_forms(b: int, n: int) -> None:
+    """With no discordant pair z²/(n + z²) either way; with all fixed the lower bound is (n −
+    z²)/(n + z²)."""
+    z2 = stats.norm.ppf(0.975) ** 2
+    expected = (-z2 / (n + z2), z2 / (n + z2)) if b == 0 else ((n - z2) / (n + z2), 1)
+    np.testing.assert_allclose(tango(b, 0, n), expected, rtol=1e-9)
+
+
+@given(tables(), st.sampled_from([0.8, 0.95, 0.99]))
+def test_solves_the_score_equation(counts: tuple[int, int, int], level: float) -> None:
+    """An independent solution: the likelihood is maximised numerically under each difference,
+    and the root is Brent's."""
+    b, c, n = counts
+    z = stats.norm.ppf((1 + level) / 2)
+
+    def score(delta: float) -> float:
+        roots = np.roots([2 * n, -b - c + (2 * n - b + c) * delta, -c * delta * (1 - delta)]).real
+        q = max(roots.max(), 0.0, -delta)
+        variance = n * (2 * q + delta * (1 - delta))
+        return (
+            (b - c - n * delta) / np.sqrt(variance)
+            if variance > 1e-15
+            else np.inf * np.sign(b - c - n * delta)
+        )
+
+    low, high = (float(bound) for bound in tango(b, c, n, level))
+    step = 1e-6
+    if low > -1 + step:
+        assert score(low - step) > z > score(low + step)
+    if high < 1 - step:
+        assert score(high - step) > -z > score(high + step)
+    if 0 < b < n and 0 < c < n and low > -0.99:
+        root = optimize.brentq(lambda d: score(d) - z, -1 + 1e-9, (b - c) / n + 1e-12)
+        assert low == pytest.approx(root, abs=1e-8)
+
+
+@given(tables())
+def test_tango_mirrors_and_holds_the_estimate(counts: tuple[int, int, int]) -> None:
+    b, c, n = counts
+    low, high = tango(b, c, n)
+    mirrored = tango(c, b, n)
+    assert (low, high) == (-mirrored[1], -mirrored[0])
+    assert -1 <= low <= (b - c) / n <= high <= 1
+    wider = tango(b, c, n, 0.99)
+    assert wider[0] <= low
+    assert high <= wider[1]
+
+
+@settings(deadline=None)  # bisections of many bounds, on a machine that may be busy
+@given(tables())
+def test_more_mended_never_lowers_it(counts: tuple[int, int, int]) -> None:
+    b, c, n = counts
+    if b + c < n:
+        assert np.all(np.array(tango(b + 1, c, n)) >= np.array(tango(b, c, n)) - 1e-12)
+
+
+@pytest.mark.parametrize(("p12", "p21"), [(0.1, 0.1), (0.3, 0.1), (0.2, 0.05)])
+def test_tango_exact_coverage(p12: float, p21: float) -> None:
+    """Tango (1998) and Newcombe (1998, 17:2635-2650): close to the nominal level even for few
+    pairs."""
+    n = 40
+    b, c = (a.ravel() for a in np.meshgrid(np.arange(n + 1), np.arange(n + 1)))
+    b, c = b[b + c <= n], c[b + c <= n]
+    low, high = tango(b, c, n)
+    weight = stats.multinomial.pmf(
+        np.stack([b, c, n - b - c], axis=1), n, [p12, p21, 1 - p12 - p21]
+    )
+    assert 0.94 < weight[(low <= p12 - p21) & (p12 - p21 <= high)].sum() < 0.965
+
+
+def test_tango_edges() -> None:
+    assert np.isnan(tango(0, 0, 0)).all()
+    assert tango(0, 3, 3)[0] == -1
+    low, high = tango([[1], [2]], [0, 1, 2], 10**6)
+    assert low.shape == high.shape == (2, 3)
+    with pytest.raises(ValueError, match="together at most"):
+        tango(2, 2, 3)
+
+
+@given(st.integers(0, 3000), st.integers(0, 3000))
+def test_is_the_binomial_test_on_discordant_pairs(b: int, c: int) -> None:
+    expected = stats.binomtest(b, b + c).pvalue if b + c else 1.0
+    assert mcnemar(b, c) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+
+
+def test_published_example() -> None:
+    """Exact conditional tests of the two tables above: Fagerland, Lydersen & Laake (2013), BMC
+    Med Res Methodol 13:91."""
+    assert np.round(mcnemar([1, 6], [7, 16]), 4).tolist() == [0.0703, 0.0525]
+
+
+def test_false_alarms_stay_below_their_level() -> None:
+    """Exact, for every number of discordant pairs."""
+    for n in range(1, 200):
+        x = np.arange(n + 1)
+        p = mcnemar(x, n - x)
+        assert stats.binom.pmf(x[p < 0.05], n, 0.5).sum() <= 0.05
+
+
+def test_refuses_negative_counts() -> None:
+    with pytest.raises(ValueError, match="not be negative"):
+        mcnemar(-1, 2)
+
+
+@given(st.lists(st.floats(0, 1), max_size=30))
+def test_is_the_definition(p: list[float]) -> None:
+    ranked = sorted(p)
+    expected = [
+        max(
+            min(1.0, (len(p) - j) * ranked[j])
+            for j in range(ranked.index(value) + ranked.count(value))
+        )
+        for value in p
+    ]
+    np.testing.assert_allclose(holm(p), expected)
+
+
+def test_by_hand() -> None:
+    """4 × 0.005, 3 × 0.01, 2 × 0.03, and 1 × 0.04 raised to the one before."""
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+
+
+def test_refuses_what_is_no_p() -> None:
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        holm([0.5, 1.5])
+    with pytest.raises(ValueError, match="one row"):
+        holm([[0.5]])
+
+
+def test_what_was_not_tested_does_not_count() -> None:
+    np.testing.assert_array_equal(holm([0.03, np.nan, 0.01]), [0.03, np.nan, 0.02])
 
 
 def test_at_most_one_table_in_twenty_raises_a_false_alarm() -> None:

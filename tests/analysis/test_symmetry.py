@@ -5,8 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fastbp.analysis.symmetry import FUNCTIONS, MAX_BITS, SYMMETRIES, bits_of, classes, holds
 from fastbp.choices.families import FAMILIES

@@ -11,8 +11,7 @@ import numpy as np
 import oracle
 import pytest
 from annotated_types import Ge
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from lanes import JIT
 from numba import njit
 from scipy import stats

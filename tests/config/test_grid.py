@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sweep_texts import HEAD, line_of, lines_of
 
 from fastbp.config.setup import Setup

@@ -5,16 +5,14 @@ import tempfile
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sweep_texts import HEAD, over
 
 from fastbp.choices.families import FAMILIES
 from fastbp.config import toml_text
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
-from fastbp.schema import paper_figures
-from fastbp.schema import text as text_module
+from fastbp.schema import paper_figures, text as text_module
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS
 

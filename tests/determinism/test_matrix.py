@@ -32,9 +32,8 @@ from every_choice import (
 )
 from lanes import LANES, OTHER_LANES
 from pairs import pairs_of, pairwise
-from stores import opened
+from stores import ROOT, opened
 
-import fastbp
 from fastbp.engine import compile_ahead
 from fastbp.engine.merge import merge
 from fastbp.schema.keys import NUMERICS_VERSION
@@ -42,7 +41,6 @@ from fastbp.store.store import Store
 
 pytestmark = pytest.mark.jit
 
-ROOT = Path(fastbp.__file__).parents[1]
 HELPERS = Path(__file__).parents[1] / "helpers"
 
 OWN = "{}.{}".format(*sys.version_info)

@@ -17,8 +17,7 @@ from planted_faults import ASKED, FAULTS, XOR, Fault, rings, write
 import fastbp
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
-from fastbp.diagnosis import own_weights, symptoms, trials
-from fastbp.diagnosis import sentences as sentences_module
+from fastbp.diagnosis import own_weights, sentences as sentences_module, symptoms, trials
 from fastbp.diagnosis.candidates import Change, changed, changes, larger
 from fastbp.diagnosis.diagnose import Diagnosis, diagnose, write_files
 from fastbp.diagnosis.trials import (
@@ -29,8 +28,7 @@ from fastbp.diagnosis.trials import (
     Trial,
     train,
 )
-from fastbp.engine import block, compile_ahead, lane_group, machine, tasks
-from fastbp.engine import rows as rows_module
+from fastbp.engine import block, compile_ahead, lane_group, machine, rows as rows_module, tasks
 from fastbp.engine.plan import seconds_per_run
 from fastbp.engine.retrain import retrain
 from fastbp.kernels import measures as m

@@ -18,8 +18,7 @@ from stores import digests, opened, rows_of, seeds_of_blocks, stamps
 import fastbp
 from fastbp import Sweep
 from fastbp.config.sweep import Seeds
-from fastbp.engine import backends, block, driver, plan
-from fastbp.engine import rows as rows_module
+from fastbp.engine import backends, block, driver, plan, rows as rows_module
 from fastbp.schema.columns import COLUMNS, schema
 from fastbp.schema.errors import StoreError, StoreFullError
 from fastbp.store.digest import digest

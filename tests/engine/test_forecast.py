@@ -13,8 +13,15 @@ from stores import opened, tree
 import fastbp
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Seeds, Sweep
-from fastbp.engine import backends, block, driver, forecast, lane_group, tasks
-from fastbp.engine import machine as machine_module
+from fastbp.engine import (
+    backends,
+    block,
+    driver,
+    forecast,
+    lane_group,
+    machine as machine_module,
+    tasks,
+)
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan
 from fastbp.schema.errors import StoreFullError, SweepError

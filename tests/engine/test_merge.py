@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fake_runs import replaced, runs
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from stores import (
     PARITY,
     XOR,

@@ -5,8 +5,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from fastbp import Setup, Sweep
 from fastbp.config.sweep import LAST_SEED, Seeds

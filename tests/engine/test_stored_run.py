@@ -16,20 +16,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fake_runs import coded, replaced
-from numba import config
-from stores import opened, trained
+from lanes import JIT
+from stores import few_lanes, opened, trained
 
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
-from fastbp.engine import block, driver, stored_run, tasks
+from fastbp.engine import block, driver, stored_run
 from fastbp.engine.retrain import retrain
 from fastbp.schema.columns import COLUMNS
 from fastbp.schema.errors import StoreError, SweepError
 from fastbp.store import parquet
 from fastbp.store.parquet import read_all
 from fastbp.store.store import Store
-
-JIT = not config.DISABLE_JIT
 
 SEEDS = (2**32 - 2, 4 if JIT else 1)
 
@@ -67,11 +65,8 @@ REFILLED: list[dict[str, Any]] = [
 
 
 @pytest.fixture(autouse=True)
-def few_lanes(monkeypatch):
-    if not JIT:
-        monkeypatch.setattr(
-            tasks, "suggested_lanes", lambda net, dtype: 16
-        )  # rows do not depend on it, the time does
+def quick(monkeypatch):
+    few_lanes(monkeypatch)
 
 
 def publish(store: Store, setup: Setup, start: int, count: int, **changed: Any) -> str:

@@ -14,16 +14,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from commands import in_process
 from stores import ROOT, rows_of
 
 from fastbp.kernels import code_cache
 from fastbp.kernels.code_cache import _Files
-from fastbp.sweep import main
 
 pytestmark = pytest.mark.jit
 
-here = in_process(main)
 PATIENCE = 300
 
 SWEEP = """

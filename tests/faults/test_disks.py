@@ -23,7 +23,6 @@ from fastbp.sweep import main
 
 pytestmark = pytest.mark.jit
 
-here = in_process(main)
 drawn = in_process(main, png=True)
 
 SWEEP = """

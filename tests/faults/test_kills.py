@@ -14,7 +14,6 @@ import pytest
 from commands import (
     command,
     environment,
-    in_process,
     names,
     refused,
     started,
@@ -30,11 +29,9 @@ from fastbp.schema.errors import StoreError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store
-from fastbp.sweep import main
 
 pytestmark = pytest.mark.jit
 
-here = in_process(main)
 
 KILLS = [(4, 1_680), pytest.param(50, 20_000, marks=pytest.mark.soak)]
 """How many, and seeds enough that something is left to do until the last of them."""

@@ -18,7 +18,6 @@ from commands import (
     command,
     environment,
     hears_signals,
-    in_process,
     refused,
     succeeded,
 )
@@ -26,11 +25,8 @@ from stores import ROOT, few_lanes, rows_of, unchanged
 
 import fastbp
 from fastbp.store.store import Store
-from fastbp.sweep import main
 
 pytestmark = pytest.mark.jit  # what surrounds the command is the same without
-
-here = in_process(main)
 
 
 SWEEP = """

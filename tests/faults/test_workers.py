@@ -15,8 +15,7 @@ from commands import PATIENCE, cpu_seconds, hears_signals, names, succeeded, unt
 from stores import ROOT, opened, rows_of, seeds_of_blocks
 
 from fastbp import Sweep
-from fastbp.engine import backends
-from fastbp.engine import driver as driver_module
+from fastbp.engine import backends, driver as driver_module
 from fastbp.engine.plan import Plan
 from fastbp.store.store import Store
 from fastbp.sweep import main

@@ -13,8 +13,7 @@ import oracle
 import pytest
 from commands import raising
 from founding_question import answerer, answerer_step, asker, asker_step
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, settings, strategies as st
 from student_code import RETURNS, STEPS, Student, backprop, prime, sigma
 
 import fastbp

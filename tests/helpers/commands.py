@@ -15,13 +15,11 @@ from typing import Any
 
 import pytest
 from pages import without_png
-from stores import few_lanes
+from stores import ROOT, few_lanes
 
-import fastbp
 from fastbp.kernels import code_cache
 from fastbp.store.store import Store
 
-ROOT = Path(fastbp.__file__).parents[1]
 MODULE = [sys.executable, "-m", "fastbp.sweep"]
 PATIENCE = 200
 """Seconds for anything that may compile first."""

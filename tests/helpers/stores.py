@@ -13,8 +13,7 @@ from numba import config
 
 import fastbp
 from fastbp.config.setup import Setup
-from fastbp.engine import block, plan, tasks
-from fastbp.engine import rows as rows_module
+from fastbp.engine import block, plan, rows as rows_module, tasks
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.digest import digest
 from fastbp.store.parquet import read_all

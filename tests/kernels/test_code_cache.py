@@ -7,14 +7,11 @@ import sys
 import tomllib
 from functools import reduce
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
+from stores import ROOT
 
-import fastbp
 from fastbp.kernels.code_cache import END_NUMBA, MIN_NUMBA, _Files, is_tested_numba
-
-ROOT = Path(fastbp.__file__).parents[1]
 
 
 def test_two_processes_that_save_at_once_never_take_each_others_code(tmp_path, monkeypatch):

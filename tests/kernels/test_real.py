@@ -7,16 +7,14 @@ from functools import cache
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numba import config, njit
+from hypothesis import given, settings, strategies as st
+from lanes import JIT
+from numba import njit
 from numba.core.errors import TypingError
 
 from fastbp.kernels import real, vector_ir
 from fastbp.kernels.jit import FLAGS
 
-JIT = not config.DISABLE_JIT
-needs_jit = pytest.mark.skipif(not JIT, reason="the JIT is off: nothing is compiled")
 POINTS = 1500 if JIT else 400
 EXAMPLES = settings(deadline=None, max_examples=200)
 SINGLE, DOUBLE = np.float32, np.float64
@@ -379,7 +377,7 @@ def falls_between(first, step, size):
 MINUS_ZERO, INFINITY_BITS = -(2**31), 0x7F800000
 
 
-@needs_jit
+@pytest.mark.jit
 def test_float32_sigmoid_never_falls_where_its_steps_are_finest():
     for x in (0.1, 0.34657, 0.6, 1.0397, 20.0):
         middle = int(SINGLE(x).view(np.int32))
@@ -387,7 +385,7 @@ def test_float32_sigmoid_never_falls_where_its_steps_are_finest():
         assert falls_between(MINUS_ZERO + middle + 2**17, -1, 2**18) == 0
 
 
-@needs_jit
+@pytest.mark.jit
 @pytest.mark.soak
 def test_float32_sigmoid_never_falls():
     assert falls_between(MINUS_ZERO + INFINITY_BITS, -1, INFINITY_BITS + 1) == 0
@@ -407,7 +405,7 @@ def largest_float32_error(first, step, size):
     return worst
 
 
-@needs_jit
+@pytest.mark.jit
 @pytest.mark.soak
 def test_float32_sigmoid_error_over_all_inputs():
     assert largest_float32_error(MINUS_ZERO, 1, int(SINGLE(87.3).view(np.int32))) <= 2.8
@@ -417,7 +415,7 @@ def test_float32_sigmoid_error_over_all_inputs():
 # --- One definition, two forms
 
 
-@needs_jit
+@pytest.mark.jit
 @names
 @given(data=st.data())
 @EXAMPLES
@@ -588,21 +586,21 @@ def machine_code(function, kind):
     return over.inspect_llvm(signature), over.inspect_asm(signature)
 
 
-@needs_jit
+@pytest.mark.jit
 @names
 def test_no_call_of_libm(function, kind):
     for code in machine_code(function, kind):
         assert LIBM.findall(code) == []
 
 
-@needs_jit
+@pytest.mark.jit
 @pytest.mark.parametrize("function", [real.exp, real.sigmoid, vector_ir.sqrt])
 def test_no_double_in_float32_code(function):
     assert "double" not in machine_code(function, SINGLE)[0]
     assert "double" in machine_code(function, DOUBLE)[0]
 
 
-@needs_jit
+@pytest.mark.jit
 @names
 @pytest.mark.skipif(
     platform.machine().lower() not in ("x86_64", "amd64"), reason="looks for x86 instructions"

@@ -17,13 +17,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import raising
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from fastbp.config.setup import Names, Setup
 from fastbp.config.sweep import Sweep
-from fastbp.problems import read_table
-from fastbp.problems import targets as targets_module
+from fastbp.problems import read_table, targets as targets_module
 from fastbp.schema.errors import SweepError
 
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -6,8 +6,7 @@ import pytest
 import sample_frames as frames
 from matplotlib.contour import ContourSet
 
-from fastbp.analysis import counts
-from fastbp.analysis import summary as summary_module
+from fastbp.analysis import counts, summary as summary_module
 from fastbp.analysis.axes import critical, map_axes, the_map, with_width_and_depth
 from fastbp.analysis.statistics.proportions import crossings, wilson
 from fastbp.analysis.summary import summary

@@ -10,8 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import sample_frames as frames
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from fastbp.analysis.attribution import attribution
 from fastbp.analysis.contrasts import contrasts
@@ -143,273 +142,275 @@ def founding() -> pd.DataFrame:
     return frames.frame(*frames.founding(2000))
 
 
-class TestFounding:
-    def test_the_answer_comes_first(self, founding: pd.DataFrame) -> None:
-        it = Answer(founding)
-        before, after = (
-            it.row(order="random", lr=0.2, updates=999),
-            it.row(order="random", lr=0.2, updates=7992),
-        )
-        change = it.contrasts.query("key == 'updates' and order == 'random' and lr == 0.2").iloc[0]
-        assert it.lines[0] == (
-            "More updates fix it: going from 999 to 7,992 raises the convergence rate from "
-            f"{percent(before['converged_share'])} to {percent(after['converged_share'])} "
-            f"({points(change.difference)} points, 95% interval {points(change.difference_low)} to "
-            f"{points(change.difference_high)}, 2,000 paired seeds); the share of runs that give "
-            f"the same answer to every input falls from {percent(before['constant_share'])} to "
-            f"{percent(after['constant_share'])}."
-        )
-        shuffled, slower = (
-            it.row(order="shuffled", lr=0.2, updates=999),
-            it.row(order="random", lr=0.1, updates=999),
-        )
-        lr = it.contrasts.query("key == 'lr' and updates == 7992")
-        strongest = lr.loc[lr["difference"].idxmin()]
-        elsewhere = setting(
-            strongest, [key for key in ("order", "updates") if strongest[key] != before[key]]
-        )
-        assert it.lines[1] == (
-            "At the baseline (order random, lr 0.2, updates 999), "
-            f"{percent(before['converged_share'])} of 2,000 runs converge, and "
-            f"{percent(before['constant_share'])} give the same answer to every input "
-            f"({percent(before['collapsed_share'])} "
-            f"collapsed, {percent(before['one_class_share'])} one-class). These changes alone make "
-            "no measurable difference: order random → "
-            f"shuffled ({percent(shuffled['constant_share'])} then give the same answer to every "
-            f"input) and lr 0.2 → 0.1 ({percent(slower['constant_share'])} do). In other settings "
-            "it "
-            "is different: lr 0.2 → 0.1 lowers the convergence rate by "
-            f"{points(-lr['difference'].min()).lstrip('+')} points with {elsewhere}."
-        )
-        assert lr["p_holm"].max() < ALPHA, "where it is shown"
-        assert it.contrasts[(it.contrasts["key"] == "order")]["p_holm"].min() > ALPHA, (
-            "and order nowhere"
-        )
-        cure = it.row(order="shuffled", lr=0.1, updates=7992)
-        part = it.attribution.set_index("key")["average_points"] / 100
-        assert it.lines[2] == (
-            "All three changes together (order shuffled, lr 0.1, updates 7,992) make "
-            f"{percent(cure['converged_share'])} of 2,000 runs converge, "
-            f"{points(it.attribution['total_points'].iloc[0] / 100)} "
-            "points on 2,000 seeds. Averaged over all orders of making the changes, they "
-            "contribute "
-            f"updates {points(part['updates'])}, lr {points(part['lr'])} and order "
-            f"{points(part['order'])}."
-        )
-        best = it.row(order="shuffled", lr=0.2, updates=7992)
-        assert it.lines[3] == (
-            "Of all 8 setups, runs converge most often with order shuffled, lr 0.2, updates 7,992: "
-            f"{percent(best['converged_share'])} of 2,000 (95% interval "
-            f"{percent(best['converged_low'])} to "
-            f"{percent(best['converged_high'])}). Half had converged after "
-            f"{plain(best['updates_median'])} updates."
-        )
-        assert len(it.lines) == 4
-
-    @pytest.mark.parametrize("baseline", [None, "0" * 12])
-    def test_without_a_baseline(self, founding: pd.DataFrame, baseline: str | None) -> None:
-        it = Answer(founding, baseline)
-        best, worst = (
-            it.summary.iloc[int(f(it.summary["converged_share"]))] for f in (np.argmax, np.argmin)
-        )
-        keys = keys_of(it.summary)
-        assert it.lines[0].startswith(
-            f"Runs converge most often with {setting(best, keys)}: "
-            f"{percent(best['converged_share'])} of "
-        )
-        assert it.lines[0].endswith(f"least often with {setting(worst, keys)}: none of 2,000.")
-        by = it.contrasts[it.contrasts["key"] == "updates"]["difference"]
-        assert it.lines[1].startswith(
-            f"On its own, updates 999 → 7,992 changes the convergence rate by {points(by.min())} "
-            f"to {points(by.max())} points in 4 "
-            "settings; lr 0.1 → 0.2 changes the convergence rate by "
-        )
-        assert it.lines[1].endswith("; order random → shuffled shows no effect.")
+def test_the_answer_comes_first(founding: pd.DataFrame) -> None:
+    it = Answer(founding)
+    before, after = (
+        it.row(order="random", lr=0.2, updates=999),
+        it.row(order="random", lr=0.2, updates=7992),
+    )
+    change = it.contrasts.query("key == 'updates' and order == 'random' and lr == 0.2").iloc[0]
+    assert it.lines[0] == (
+        "More updates fix it: going from 999 to 7,992 raises the convergence rate from "
+        f"{percent(before['converged_share'])} to {percent(after['converged_share'])} "
+        f"({points(change.difference)} points, 95% interval {points(change.difference_low)} to "
+        f"{points(change.difference_high)}, 2,000 paired seeds); the share of runs that give "
+        f"the same answer to every input falls from {percent(before['constant_share'])} to "
+        f"{percent(after['constant_share'])}."
+    )
+    shuffled, slower = (
+        it.row(order="shuffled", lr=0.2, updates=999),
+        it.row(order="random", lr=0.1, updates=999),
+    )
+    lr = it.contrasts.query("key == 'lr' and updates == 7992")
+    strongest = lr.loc[lr["difference"].idxmin()]
+    elsewhere = setting(
+        strongest, [key for key in ("order", "updates") if strongest[key] != before[key]]
+    )
+    assert it.lines[1] == (
+        "At the baseline (order random, lr 0.2, updates 999), "
+        f"{percent(before['converged_share'])} of 2,000 runs converge, and "
+        f"{percent(before['constant_share'])} give the same answer to every input "
+        f"({percent(before['collapsed_share'])} "
+        f"collapsed, {percent(before['one_class_share'])} one-class). These changes alone make "
+        "no measurable difference: order random → "
+        f"shuffled ({percent(shuffled['constant_share'])} then give the same answer to every "
+        f"input) and lr 0.2 → 0.1 ({percent(slower['constant_share'])} do). In other settings "
+        "it "
+        "is different: lr 0.2 → 0.1 lowers the convergence rate by "
+        f"{points(-lr['difference'].min()).lstrip('+')} points with {elsewhere}."
+    )
+    assert lr["p_holm"].max() < ALPHA, "where it is shown"
+    assert it.contrasts[(it.contrasts["key"] == "order")]["p_holm"].min() > ALPHA, (
+        "and order nowhere"
+    )
+    cure = it.row(order="shuffled", lr=0.1, updates=7992)
+    part = it.attribution.set_index("key")["average_points"] / 100
+    assert it.lines[2] == (
+        "All three changes together (order shuffled, lr 0.1, updates 7,992) make "
+        f"{percent(cure['converged_share'])} of 2,000 runs converge, "
+        f"{points(it.attribution['total_points'].iloc[0] / 100)} "
+        "points on 2,000 seeds. Averaged over all orders of making the changes, they "
+        "contribute "
+        f"updates {points(part['updates'])}, lr {points(part['lr'])} and order "
+        f"{points(part['order'])}."
+    )
+    best = it.row(order="shuffled", lr=0.2, updates=7992)
+    assert it.lines[3] == (
+        "Of all 8 setups, runs converge most often with order shuffled, lr 0.2, updates 7,992: "
+        f"{percent(best['converged_share'])} of 2,000 (95% interval "
+        f"{percent(best['converged_low'])} to "
+        f"{percent(best['converged_high'])}). Half had converged after "
+        f"{plain(best['updates_median'])} updates."
+    )
+    assert len(it.lines) == 4
 
 
-class TestOneAxis:
-    def test_a_change_that_fixes(self) -> None:
-        it = answer(({}, [K] * 20 + [P] * 10), ({"lr": 0.4}, [C] * 30))
-        assert it.lines == [
-            "A larger lr fixes it: going from 0.2 to 0.4 raises the convergence rate from 0% to "
-            "100% "
-            "(+100.0 points, 95% interval +77.3 to +100.0, 30 paired seeds); the share of runs "
-            "that "
-            "give the same answer to every input falls from 66.7% to 0%.",
-            "At the baseline (lr 0.2), none of 30 runs converges, and 66.7% give the same answer "
-            "to every input (66.7% collapsed, "
-            "0% one-class).",
-        ]
-
-    def test_a_change_that_breaks(self) -> None:
-        assert answer(({}, [C] * 30), ({"lr": 0.4}, [P] * 30)).lines == [
-            "No single change of the baseline makes measurably more runs converge: lr 0.2 → 0.4.",
-            "At the baseline (lr 0.2), all 30 runs converge, and none gives the same answer to "
-            "every input. On its own, lr 0.2 → 0.4 "
-            "lowers the convergence rate by 100.0 points.",
-        ]
-
-    def test_a_difference_that_is_not_shown_is_no_effect(self) -> None:
-        it = answer(({}, [P] * 30), ({"lr": 0.4}, [C] * 4 + [P] * 26))
-        assert (
-            it.lines[0]
-            == "No single change of the baseline makes measurably more runs converge, or fewer: lr "
-            "0.2 → 0.4."
-        )
-        assert (
-            it.lines[1]
-            == "At the baseline (lr 0.2), none of 30 runs converges, and none gives the same "
-            "answer to every input."
-        )
-
-    def test_several_values(self) -> None:
-        shares = {0.2: 0, 0.1: 0, 0.4: 20, 0.8: 40, 1.6: 30, 3.2: 0}
-        it = answer(*(({"lr": lr}, [C] * n + [P] * (40 - n)) for lr, n in shares.items()))
-        assert it.lines[0].startswith("A larger lr fixes it best: going from 0.2 to 0.8 ")
-        assert it.lines[1].endswith(
-            " On its own, lr 0.2 → 1.6 raises the convergence rate by 75.0 points and lr 0.2 → 0.4 "
-            "raises the convergence rate by "
-            "50.0 points. These changes alone make no measurable difference: lr 0.2 → 0.1 (0% then "
-            "give the same answer to every input) and lr 0.2 "
-            "→ 3.2 (0% do)."
-        )
-        assert len(it.lines) == 2
-
-    def test_words(self) -> None:
-        it = answer(
-            ({"hidden": "4"}, [P] * 20), ({"hidden": "8-8"}, [C] * 20), ({"hidden": "16"}, [C] * 20)
-        )
-        assert it.lines[0].startswith("Changing hidden fixes it best: going from 4 to ")
+@pytest.mark.parametrize("baseline", [None, "0" * 12])
+def test_without_a_baseline(founding: pd.DataFrame, baseline: str | None) -> None:
+    it = Answer(founding, baseline)
+    best, worst = (
+        it.summary.iloc[int(f(it.summary["converged_share"]))] for f in (np.argmax, np.argmin)
+    )
+    keys = keys_of(it.summary)
+    assert it.lines[0].startswith(
+        f"Runs converge most often with {setting(best, keys)}: "
+        f"{percent(best['converged_share'])} of "
+    )
+    assert it.lines[0].endswith(f"least often with {setting(worst, keys)}: none of 2,000.")
+    by = it.contrasts[it.contrasts["key"] == "updates"]["difference"]
+    assert it.lines[1].startswith(
+        f"On its own, updates 999 → 7,992 changes the convergence rate by {points(by.min())} "
+        f"to {points(by.max())} points in 4 "
+        "settings; lr 0.1 → 0.2 changes the convergence rate by "
+    )
+    assert it.lines[1].endswith("; order random → shuffled shows no effect.")
 
 
-class TestSeveral:
-    def test_every_change_fixes(self) -> None:
-        every: Setups = [({"lr": 0.1 * n}, ([P] if n == 2 else [C]) * 20) for n in range(2, 9)]
-        it = answer(*[({"lr": round(float(str(keys["lr"])), 1)}, how) for keys, how in every])
-        assert it.lines[0].startswith("A larger lr fixes it best: going from 0.2 to 0.3 ")
-        assert it.lines[1].endswith(
-            " On its own, lr 0.2 → 0.4 raises the convergence rate by 100.0 points, lr 0.2 → 0.5 "
-            "raises the convergence rate by "
-            "100.0 points, lr 0.2 → 0.6 raises the convergence rate by 100.0 points and 2 more "
-            "changes raise it by no more."
-        )
+def test_a_change_that_fixes() -> None:
+    it = answer(({}, [K] * 20 + [P] * 10), ({"lr": 0.4}, [C] * 30))
+    assert it.lines == [
+        "A larger lr fixes it: going from 0.2 to 0.4 raises the convergence rate from 0% to "
+        "100% "
+        "(+100.0 points, 95% interval +77.3 to +100.0, 30 paired seeds); the share of runs "
+        "that "
+        "give the same answer to every input falls from 66.7% to 0%.",
+        "At the baseline (lr 0.2), none of 30 runs converges, and 66.7% give the same answer "
+        "to every input (66.7% collapsed, "
+        "0% one-class).",
+    ]
 
-    def test_every_change_breaks(self) -> None:
-        it = answer(({}, [C] * 20), *(({"lr": lr}, [K] * 20) for lr in (0.4, 0.5, 0.6, 0.7)))
-        assert it.lines[0].startswith(
-            "No single change of the baseline makes measurably more runs converge: lr 0.2 → 0.4, "
-        )
-        assert it.lines[1].endswith("and 1 more change lowers it by no more.")
 
-    def test_no_effect_of_many(self) -> None:
-        rng = np.random.default_rng(0)
-        it = answer(
-            *(({"lr": 0.2 + i}, [C if u < 0.5 else P for u in rng.random(9)]) for i in range(9))
-        )
-        assert (
-            it.lines[0]
-            == "No single change of the baseline makes measurably more runs converge, or fewer: 8 "
-            "changes."
-        )
+def test_a_change_that_breaks() -> None:
+    assert answer(({}, [C] * 30), ({"lr": 0.4}, [P] * 30)).lines == [
+        "No single change of the baseline makes measurably more runs converge: lr 0.2 → 0.4.",
+        "At the baseline (lr 0.2), all 30 runs converge, and none gives the same answer to "
+        "every input. On its own, lr 0.2 → 0.4 "
+        "lowers the convergence rate by 100.0 points.",
+    ]
 
-    def test_what_is_shown_comes_before_what_is_larger(self) -> None:
-        """A few seeds may differ by much."""
-        tables = [frames.table({"lr": lr}, [P if lr < 0.3 else C] * 60) for lr in (0.2, 0.4)]
-        tables += [frames.table({"lr": 0.2 + i}, [C] * 2) for i in range(1, 5)]
-        it = Answer(frames.frame(*tables), None)
-        assert it.lines[1].startswith(
-            "On its own, lr 0.2 → 0.4 changes the convergence rate by +100.0 points"
-        )
 
-    def test_the_best_of_all_is_named_only_if_it_is_far(self) -> None:
-        every = list(product([0.2, 0.4], [0.0, 0.9]))
-        near = answer(
-            *(({"lr": lr, "momentum": m}, [P if lr == 0.2 else C] * 30) for lr, m in every)
-        )
-        assert not any("most often" in each for each in near.lines)
-        far = answer(
-            *(
-                ({"lr": lr, "momentum": m}, [C if lr + m > 1 and m and lr > 0.3 else P] * 30)
-                for lr, m in every
-            )
-        )
-        assert far.lines[-1].startswith(
-            "Of all 4 setups, runs converge most often with lr 0.4, momentum 0.9: all 30 (95% "
-            "interval "
-        )
-        assert far.lines[-2].startswith(
-            "Both changes together (lr 0.4, momentum 0.9) make all 30 runs converge, +100.0 points "
-            "on 30 seeds. "
-        )
+def test_a_difference_that_is_not_shown_is_no_effect() -> None:
+    it = answer(({}, [P] * 30), ({"lr": 0.4}, [C] * 4 + [P] * 26))
+    assert (
+        it.lines[0]
+        == "No single change of the baseline makes measurably more runs converge, or fewer: lr "
+        "0.2 → 0.4."
+    )
+    assert (
+        it.lines[1]
+        == "At the baseline (lr 0.2), none of 30 runs converges, and none gives the same "
+        "answer to every input."
+    )
 
-    def test_of_several_best_the_one_that_is_soonest(self) -> None:
-        def table(lr: float, momentum: float) -> pa.Table:
-            runs = frames.table(
-                {"lr": lr, "momentum": momentum}, [C if momentum and lr > 0.3 else P] * 30
-            )
-            at = pa.array([int(400 * lr)] * 30) if momentum and lr > 0.3 else runs["converged_at"]
-            return runs.set_column(runs.column_names.index("converged_at"), "converged_at", at)
 
-        it = Answer(
-            frames.frame(
-                *(table(lr, momentum) for lr in (0.2, 0.8, 0.4) for momentum in (0.0, 0.9))
-            ),
-            frames.identity({}),
-        )
-        assert (
-            it.lines[-1]
-            == "In 2 of all 6 setups all runs converge, soonest with lr 0.4, momentum 0.9: half "
-            "after 160 updates."
-        )
+def test_several_values() -> None:
+    shares = {0.2: 0, 0.1: 0, 0.4: 20, 0.8: 40, 1.6: 30, 3.2: 0}
+    it = answer(*(({"lr": lr}, [C] * n + [P] * (40 - n)) for lr, n in shares.items()))
+    assert it.lines[0].startswith("A larger lr fixes it best: going from 0.2 to 0.8 ")
+    assert it.lines[1].endswith(
+        " On its own, lr 0.2 → 1.6 raises the convergence rate by 75.0 points and lr 0.2 → 0.4 "
+        "raises the convergence rate by "
+        "50.0 points. These changes alone make no measurable difference: lr 0.2 → 0.1 (0% then "
+        "give the same answer to every input) and lr 0.2 "
+        "→ 3.2 (0% do)."
+    )
+    assert len(it.lines) == 2
 
-    def test_of_many_keys_only_what_differs_from_the_baseline(self) -> None:
-        """Momentum does harm where the rate is high, whatever the order, and most where it is
-        shuffled."""
-        counts = {
-            ("random", 0.2): 0,
-            ("random", 0.4): 60,
-            ("shuffled", 0.2): 0,
-            ("shuffled", 0.4): 80,
-        }
-        axes: dict[str, Sequence[object]] = {
-            "order": ["random", "shuffled"],
-            "lr": [0.2, 0.4],
-            "momentum": [0.0, 0.9],
-        }
-        it = grid(lambda order, lr, momentum: 0 if momentum else counts[order, lr], 80, **axes)
-        assert (
-            "momentum 0 → 0.9 lowers the convergence rate by 100.0 points with order shuffled, lr "
-            "0.4" in it.lines[1]
-        )
-        counts["random", 0.4] = 80
-        counts["shuffled", 0.4] = 60
-        it = grid(lambda order, lr, momentum: 0 if momentum else counts[order, lr], 80, **axes)
-        assert (
-            "momentum 0 → 0.9 lowers the convergence rate by 100.0 points with lr 0.4"
-            in it.lines[1]
-        )
 
-    def test_budgets_in_epochs_beside_others_in_updates(self) -> None:
-        base: dict[str, object] = {"epochs": 10, "updates": 80}
-        others: Setups = [({"epochs": 20, "updates": 160}, [C] * 30), ({"updates": 7}, [P] * 30)]
-        it = answer((base, [P] * 30), *others, baseline=frames.identity(base))
-        assert it.lines[0].startswith(
-            "More epochs fix it: going from 10 to 20 raises the convergence rate from 0% to"
-        )
+def test_words() -> None:
+    it = answer(
+        ({"hidden": "4"}, [P] * 20), ({"hidden": "8-8"}, [C] * 20), ({"hidden": "16"}, [C] * 20)
+    )
+    assert it.lines[0].startswith("Changing hidden fixes it best: going from 4 to ")
 
-    def test_five_hundred_setups(self) -> None:
-        rng = np.random.default_rng(1)
-        axes = list(product(range(25), range(10), ("random", "shuffled")))
-        setups = [
-            (
-                {"lr": 0.2 + a, "momentum": b / 20, "order": order},
-                [C if u < a / 25 else P for u in rng.random(6)],
-            )
-            for a, b, order in axes
-        ]
-        it = answer(*setups)
-        assert "In 60 of all 500 setups all runs converge, soonest with " in it.text
-        assert len(it.text) < 3000
+
+def test_every_change_fixes() -> None:
+    every: Setups = [({"lr": 0.1 * n}, ([P] if n == 2 else [C]) * 20) for n in range(2, 9)]
+    it = answer(*[({"lr": round(float(str(keys["lr"])), 1)}, how) for keys, how in every])
+    assert it.lines[0].startswith("A larger lr fixes it best: going from 0.2 to 0.3 ")
+    assert it.lines[1].endswith(
+        " On its own, lr 0.2 → 0.4 raises the convergence rate by 100.0 points, lr 0.2 → 0.5 "
+        "raises the convergence rate by "
+        "100.0 points, lr 0.2 → 0.6 raises the convergence rate by 100.0 points and 2 more "
+        "changes raise it by no more."
+    )
+
+
+def test_every_change_breaks() -> None:
+    it = answer(({}, [C] * 20), *(({"lr": lr}, [K] * 20) for lr in (0.4, 0.5, 0.6, 0.7)))
+    assert it.lines[0].startswith(
+        "No single change of the baseline makes measurably more runs converge: lr 0.2 → 0.4, "
+    )
+    assert it.lines[1].endswith("and 1 more change lowers it by no more.")
+
+
+def test_no_effect_of_many() -> None:
+    rng = np.random.default_rng(0)
+    it = answer(
+        *(({"lr": 0.2 + i}, [C if u < 0.5 else P for u in rng.random(9)]) for i in range(9))
+    )
+    assert (
+        it.lines[0]
+        == "No single change of the baseline makes measurably more runs converge, or fewer: 8 "
+        "changes."
+    )
+
+
+def test_what_is_shown_comes_before_what_is_larger() -> None:
+    """A few seeds may differ by much."""
+    tables = [frames.table({"lr": lr}, [P if lr < 0.3 else C] * 60) for lr in (0.2, 0.4)]
+    tables += [frames.table({"lr": 0.2 + i}, [C] * 2) for i in range(1, 5)]
+    it = Answer(frames.frame(*tables), None)
+    assert it.lines[1].startswith(
+        "On its own, lr 0.2 → 0.4 changes the convergence rate by +100.0 points"
+    )
+
+
+def test_the_best_of_all_is_named_only_if_it_is_far() -> None:
+    every = list(product([0.2, 0.4], [0.0, 0.9]))
+    near = answer(*(({"lr": lr, "momentum": m}, [P if lr == 0.2 else C] * 30) for lr, m in every))
+    assert not any("most often" in each for each in near.lines)
+    far = answer(
+        *(
+            ({"lr": lr, "momentum": m}, [C if lr + m > 1 and m and lr > 0.3 else P] * 30)
+            for lr, m in every
+        )
+    )
+    assert far.lines[-1].startswith(
+        "Of all 4 setups, runs converge most often with lr 0.4, momentum 0.9: all 30 (95% interval "
+    )
+    assert far.lines[-2].startswith(
+        "Both changes together (lr 0.4, momentum 0.9) make all 30 runs converge, +100.0 points "
+        "on 30 seeds. "
+    )
+
+
+def test_of_several_best_the_one_that_is_soonest() -> None:
+    def table(lr: float, momentum: float) -> pa.Table:
+        runs = frames.table(
+            {"lr": lr, "momentum": momentum}, [C if momentum and lr > 0.3 else P] * 30
+        )
+        at = pa.array([int(400 * lr)] * 30) if momentum and lr > 0.3 else runs["converged_at"]
+        return runs.set_column(runs.column_names.index("converged_at"), "converged_at", at)
+
+    it = Answer(
+        frames.frame(*(table(lr, momentum) for lr in (0.2, 0.8, 0.4) for momentum in (0.0, 0.9))),
+        frames.identity({}),
+    )
+    assert (
+        it.lines[-1]
+        == "In 2 of all 6 setups all runs converge, soonest with lr 0.4, momentum 0.9: half "
+        "after 160 updates."
+    )
+
+
+def test_of_many_keys_only_what_differs_from_the_baseline() -> None:
+    """Momentum does harm where the rate is high, whatever the order, and most where it is
+    shuffled."""
+    counts = {
+        ("random", 0.2): 0,
+        ("random", 0.4): 60,
+        ("shuffled", 0.2): 0,
+        ("shuffled", 0.4): 80,
+    }
+    axes: dict[str, Sequence[object]] = {
+        "order": ["random", "shuffled"],
+        "lr": [0.2, 0.4],
+        "momentum": [0.0, 0.9],
+    }
+    it = grid(lambda order, lr, momentum: 0 if momentum else counts[order, lr], 80, **axes)
+    assert (
+        "momentum 0 → 0.9 lowers the convergence rate by 100.0 points with order shuffled, lr "
+        "0.4" in it.lines[1]
+    )
+    counts["random", 0.4] = 80
+    counts["shuffled", 0.4] = 60
+    it = grid(lambda order, lr, momentum: 0 if momentum else counts[order, lr], 80, **axes)
+    assert "momentum 0 → 0.9 lowers the convergence rate by 100.0 points with lr 0.4" in it.lines[1]
+
+
+def test_budgets_in_epochs_beside_others_in_updates() -> None:
+    base: dict[str, object] = {"epochs": 10, "updates": 80}
+    others: Setups = [({"epochs": 20, "updates": 160}, [C] * 30), ({"updates": 7}, [P] * 30)]
+    it = answer((base, [P] * 30), *others, baseline=frames.identity(base))
+    assert it.lines[0].startswith(
+        "More epochs fix it: going from 10 to 20 raises the convergence rate from 0% to"
+    )
+
+
+def test_five_hundred_setups() -> None:
+    rng = np.random.default_rng(1)
+    axes = list(product(range(25), range(10), ("random", "shuffled")))
+    setups = [
+        (
+            {"lr": 0.2 + a, "momentum": b / 20, "order": order},
+            [C if u < a / 25 else P for u in rng.random(6)],
+        )
+        for a, b, order in axes
+    ]
+    it = answer(*setups)
+    assert "In 60 of all 500 setups all runs converge, soonest with " in it.text
+    assert len(it.text) < 3000
 
 
 def grid(count: Callable[..., int], n: int = 40, **axes: Sequence[object]) -> Answer:
@@ -423,237 +424,244 @@ def grid(count: Callable[..., int], n: int = 40, **axes: Sequence[object]) -> An
     )
 
 
-class TestUnshown:
-    def test_the_share_that_is_constant_then(self) -> None:
-        it = answer(
-            ({}, [P] * 40),
-            ({"lr": 0.4}, [C] * 40),
-            ({"lr": 0.1}, [K] * 25 + [P] * 15),
-            ({"lr": 0.8}, [S] * 3 + [P] * 37),
-        )
-        first, second = it.row(lr=0.1), it.row(lr=0.8)
-        assert (first["constant"], second["constant"]) == (25, 3)
-        assert it.lines[1].endswith(
-            f"These changes alone make no measurable difference: lr 0.2 → 0.1 ({percent(25 / 40)} "
-            "then give the same answer to every input) and lr "
-            f"0.2 → 0.8 ({percent(3 / 40)} do)."
-        )
-
-    def test_many_are_listed_by_key(self) -> None:
-        others: Setups = [
-            ({"lr": 0.1}, [P] * 40),
-            *(({"momentum": m}, [P] * 40) for m in (0.1, 0.2, 0.3, 0.4)),
-        ]
-        it = answer(
-            ({}, [P] * 40),
-            ({"lr": 0.4}, [C] * 40),
-            *others,
-            ({"order": "cyclic"}, [P] * 40),
-            ({"order": "shuffled"}, [P] * 40),
-        )
-        assert it.lines[1].endswith(
-            " These changes alone make no measurable difference: order → cyclic or shuffled, lr → "
-            "0.1 and 4 other values of momentum."
-        )
-
-    def test_many_of_a_key_are_counted(self) -> None:
-        it = answer(
-            ({}, [P] * 40),
-            ({"lr": 0.4}, [C] * 40),
-            *(({"lr": 0.1 + lr}, [P] * 40) for lr in range(1, 5)),
-        )
-        assert it.lines[1].endswith(
-            " These changes alone make no measurable difference: 4 other values of lr."
-        )
+def test_the_share_that_is_constant_then() -> None:
+    it = answer(
+        ({}, [P] * 40),
+        ({"lr": 0.4}, [C] * 40),
+        ({"lr": 0.1}, [K] * 25 + [P] * 15),
+        ({"lr": 0.8}, [S] * 3 + [P] * 37),
+    )
+    first, second = it.row(lr=0.1), it.row(lr=0.8)
+    assert (first["constant"], second["constant"]) == (25, 3)
+    assert it.lines[1].endswith(
+        f"These changes alone make no measurable difference: lr 0.2 → 0.1 ({percent(25 / 40)} "
+        "then give the same answer to every input) and lr "
+        f"0.2 → 0.8 ({percent(3 / 40)} do)."
+    )
 
 
-class TestOtherwise:
-    SAYS = "In other settings it is different: "
+def test_many_are_listed_by_key() -> None:
+    others: Setups = [
+        ({"lr": 0.1}, [P] * 40),
+        *(({"momentum": m}, [P] * 40) for m in (0.1, 0.2, 0.3, 0.4)),
+    ]
+    it = answer(
+        ({}, [P] * 40),
+        ({"lr": 0.4}, [C] * 40),
+        *others,
+        ({"order": "cyclic"}, [P] * 40),
+        ({"order": "shuffled"}, [P] * 40),
+    )
+    assert it.lines[1].endswith(
+        " These changes alone make no measurable difference: order → cyclic or shuffled, lr → "
+        "0.1 and 4 other values of momentum."
+    )
 
-    @pytest.mark.parametrize("turned", [False, True])
-    def test_where_by_itself_it_does_nothing(self, turned: bool) -> None:
-        """Momentum is of use, or does harm, where lr is 0.4 only."""
 
-        def count(lr: float, momentum: float) -> int:
-            return 0 if lr == 0.2 else 36 if (momentum == 0.9) is not turned else 11
+def test_many_of_a_key_are_counted() -> None:
+    it = answer(
+        ({}, [P] * 40),
+        ({"lr": 0.4}, [C] * 40),
+        *(({"lr": 0.1 + lr}, [P] * 40) for lr in range(1, 5)),
+    )
+    assert it.lines[1].endswith(
+        " These changes alone make no measurable difference: 4 other values of lr."
+    )
 
-        it = grid(count, lr=[0.2, 0.4], momentum=[0.0, 0.9])
-        (row,) = it.contrasts.query("key == 'momentum' and lr == 0.4").to_dict("records")
-        assert row["difference"] == pytest.approx((-1 if turned else 1) * 25 / 40)
-        assert row["p_holm"] < ALPHA
-        verb = "lowers" if turned else "raises"
-        assert it.lines[1].endswith(
-            f"{self.SAYS}momentum 0 → 0.9 {verb} the convergence rate by 62.5 points with lr 0.4."
-        )
 
-    def test_where_it_does_the_opposite_though_more_of_the_same_elsewhere(self) -> None:
-        counts = {
-            ("random", 0.0): 10,
-            ("random", 0.9): 30,
-            ("shuffled", 0.0): 0,
-            ("shuffled", 0.9): 40,
-        }
-        counts |= {("cyclic", 0.0): 25, ("cyclic", 0.9): 8}
-        it = grid(
-            lambda order, momentum: counts[order, momentum],
-            order=["random", "shuffled", "cyclic"],
-            momentum=[0.0, 0.9],
-        )
-        told = it.lines[1].split(self.SAYS)[1]
-        assert (
-            "momentum 0 → 0.9 lowers the convergence rate by 42.5 points with order cyclic" in told
-        )
-        assert told.count("momentum 0 → 0.9") == 1
+ELSEWHERE = "In other settings it is different: "
 
-    def test_nothing_where_effects_are_alike(self) -> None:
-        alike = grid(
-            lambda lr, momentum: 10 + 15 * (lr > 0.3) + 14 * (momentum > 0),
-            lr=[0.2, 0.4],
-            momentum=[0.0, 0.9],
-        )
-        assert (alike.contrasts["p_holm"] < ALPHA).all()
-        assert self.SAYS not in alike.text
 
-    def test_nothing_of_what_is_not_shown_there(self) -> None:
-        it = grid(
-            lambda lr, momentum: 20 * (lr > 0.3) + 3 * (lr > 0.3 and momentum > 0),
-            lr=[0.2, 0.4],
-            momentum=[0.0, 0.9],
-        )
-        assert self.SAYS not in it.text
+@pytest.mark.parametrize("turned", [False, True])
+def test_where_by_itself_it_does_nothing(turned: bool) -> None:
+    """Momentum is of use, or does harm, where lr is 0.4 only."""
 
-    def test_one_axis_has_no_other_settings(self) -> None:
-        assert self.SAYS not in grid(lambda lr: int(40 * lr), lr=[0.2, 0.4, 0.8]).text
+    def count(lr: float, momentum: float) -> int:
+        return 0 if lr == 0.2 else 36 if (momentum == 0.9) is not turned else 11
 
-    def test_the_largest_of_many(self) -> None:
-        """Momentum is needed before anything else is of use."""
-        axes: dict[str, Sequence[object]] = {
-            "momentum": [0.0, 0.9],
-            "lr": [0.2, 0.4],
-            "order": ["random", "shuffled"],
-        }
-        axes |= {"bias": [True, False], "batch": [1, 2]}
-        size = {"lr": 60, "order": 50, "bias": 40, "batch": 30}
-        for n, more in (
-            (2, ""),
-            (3, "1 more change moves it by no more"),
-            (4, "2 more changes move it by no more"),
-        ):
-            some = dict(list(axes.items())[: n + 1])
+    it = grid(count, lr=[0.2, 0.4], momentum=[0.0, 0.9])
+    (row,) = it.contrasts.query("key == 'momentum' and lr == 0.4").to_dict("records")
+    assert row["difference"] == pytest.approx((-1 if turned else 1) * 25 / 40)
+    assert row["p_holm"] < ALPHA
+    verb = "lowers" if turned else "raises"
+    assert it.lines[1].endswith(
+        f"{ELSEWHERE}momentum 0 → 0.9 {verb} the convergence rate by 62.5 points with lr 0.4."
+    )
 
-            def count(
-                momentum: float, axes: dict[str, Sequence[object]] = some, **others: object
-            ) -> int:
-                return (
-                    sum(size[key] for key, value in others.items() if value == axes[key][1])
-                    if momentum
-                    else 0
-                )
 
-            total = sum(list(size.values())[:n])
-            says = grid(count, 200, **some).lines[1].split(self.SAYS)[1]
-            raised = re.findall(
-                r"(\w+) \S+ → \S+ raises the convergence rate by ([\d.]+) points with ", says
+def test_where_it_does_the_opposite_though_more_of_the_same_elsewhere() -> None:
+    counts = {
+        ("random", 0.0): 10,
+        ("random", 0.9): 30,
+        ("shuffled", 0.0): 0,
+        ("shuffled", 0.9): 40,
+    }
+    counts |= {("cyclic", 0.0): 25, ("cyclic", 0.9): 8}
+    it = grid(
+        lambda order, momentum: counts[order, momentum],
+        order=["random", "shuffled", "cyclic"],
+        momentum=[0.0, 0.9],
+    )
+    told = it.lines[1].split(ELSEWHERE)[1]
+    assert "momentum 0 → 0.9 lowers the convergence rate by 42.5 points with order cyclic" in told
+    assert told.count("momentum 0 → 0.9") == 1
+
+
+def test_nothing_where_effects_are_alike() -> None:
+    alike = grid(
+        lambda lr, momentum: 10 + 15 * (lr > 0.3) + 14 * (momentum > 0),
+        lr=[0.2, 0.4],
+        momentum=[0.0, 0.9],
+    )
+    assert (alike.contrasts["p_holm"] < ALPHA).all()
+    assert ELSEWHERE not in alike.text
+
+
+def test_nothing_of_what_is_not_shown_there() -> None:
+    it = grid(
+        lambda lr, momentum: 20 * (lr > 0.3) + 3 * (lr > 0.3 and momentum > 0),
+        lr=[0.2, 0.4],
+        momentum=[0.0, 0.9],
+    )
+    assert ELSEWHERE not in it.text
+
+
+def test_one_axis_has_no_other_settings() -> None:
+    assert ELSEWHERE not in grid(lambda lr: int(40 * lr), lr=[0.2, 0.4, 0.8]).text
+
+
+def test_the_largest_of_many() -> None:
+    """Momentum is needed before anything else is of use."""
+    axes: dict[str, Sequence[object]] = {
+        "momentum": [0.0, 0.9],
+        "lr": [0.2, 0.4],
+        "order": ["random", "shuffled"],
+    }
+    axes |= {"bias": [True, False], "batch": [1, 2]}
+    size = {"lr": 60, "order": 50, "bias": 40, "batch": 30}
+    for n, more in (
+        (2, ""),
+        (3, "1 more change moves it by no more"),
+        (4, "2 more changes move it by no more"),
+    ):
+        some = dict(list(axes.items())[: n + 1])
+
+        def count(
+            momentum: float, axes: dict[str, Sequence[object]] = some, **others: object
+        ) -> int:
+            return (
+                sum(size[key] for key, value in others.items() if value == axes[key][1])
+                if momentum
+                else 0
             )
-            assert raised == [("momentum", f"{total / 2:.1f}"), ("lr", "30.0"), ("order", "25.0")]
-            wheres = re.split(r" points with ", says)[1:]
-            assert all(
-                f"{key} {plain(values[1])}" in wheres[0]
-                for key, values in some.items()
-                if key != "momentum"
+
+        total = sum(list(size.values())[:n])
+        says = grid(count, 200, **some).lines[1].split(ELSEWHERE)[1]
+        raised = re.findall(
+            r"(\w+) \S+ → \S+ raises the convergence rate by ([\d.]+) points with ", says
+        )
+        assert raised == [("momentum", f"{total / 2:.1f}"), ("lr", "30.0"), ("order", "25.0")]
+        wheres = re.split(r" points with ", says)[1:]
+        assert all(
+            f"{key} {plain(values[1])}" in wheres[0]
+            for key, values in some.items()
+            if key != "momentum"
+        )
+        assert all("momentum 0.9" in where for where in wheres[1:])
+        assert says.endswith(f" and {more}." if more else ".")
+        assert ("more change" in says) == bool(more)
+
+
+def test_a_budget_in_epochs_is_not_named_by_the_updates_of_its_start() -> None:
+    tables = []
+    for epochs, lr in product((10, 20), (0.2, 0.4)):
+        tables.append(
+            frames.table(
+                {"epochs": epochs, "updates": 8 * epochs, "lr": lr},
+                [C if lr + epochs > 20.3 else P] * 40,
             )
-            assert all("momentum 0.9" in where for where in wheres[1:])
-            assert says.endswith(f" and {more}." if more else ".")
-            assert ("more change" in says) == bool(more)
-
-    def test_a_budget_in_epochs_is_not_named_by_the_updates_of_its_start(self) -> None:
-        tables = []
-        for epochs, lr in product((10, 20), (0.2, 0.4)):
-            tables.append(
-                frames.table(
-                    {"epochs": epochs, "updates": 8 * epochs, "lr": lr},
-                    [C if lr + epochs > 20.3 else P] * 40,
-                )
-            )
-        tables.append(frames.table({"updates": 7}, [P] * 40))
-        it = Answer(
-            frames.frame(*tables), frames.identity({"epochs": 10, "updates": 80, "lr": 0.2})
         )
-        assert "epochs 10 → 20 raises the convergence rate by 100.0 points with lr 0.4" in it.text
-        assert (
-            "lr 0.2 → 0.4 raises the convergence rate by 100.0 points with epochs 20, updates 160"
-            in it.text
+    tables.append(frames.table({"updates": 7}, [P] * 40))
+    it = Answer(frames.frame(*tables), frames.identity({"epochs": 10, "updates": 80, "lr": 0.2}))
+    assert "epochs 10 → 20 raises the convergence rate by 100.0 points with lr 0.4" in it.text
+    assert (
+        "lr 0.2 → 0.4 raises the convergence rate by 100.0 points with epochs 20, updates 160"
+        in it.text
+    )
+
+
+AVERAGED = "Averaged over all other keys"
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_the_extremes_of_a_key_with_many_values(start: bool) -> None:
+    lrs = [0.2, 0.1, 0.4, 0.8, 1.6]
+    own = {0.1: 1, 0.2: 3, 0.4: 12, 0.8: 37, 1.6: 22}
+    it = grid(lambda lr, momentum: own[lr] + 2 * (momentum > 0), lr=lrs, momentum=[0.0, 0.9])
+    if not start:
+        it = Answer(frames.frame(*(frames.table(*each) for each in it_setups(own))), None)
+    pooled = it.summary.groupby("lr")["converged_share"].mean()
+    assert (pooled.idxmin(), pooled.idxmax()) == (0.1, 0.8)
+    assert (
+        it.lines.count(
+            f"{AVERAGED}, the convergence rate ranges from {percent(2 / 40)} with lr 0.1 to "
+            f"{percent(38 / 40)} with "
+            "lr 0.8."
         )
+        == 1
+    )
 
 
-class TestMargins:
-    SAYS = "Averaged over all other keys"
+def test_of_runs_that_are_not_as_many() -> None:
+    """A run counts as much as any other."""
+    tables = [
+        frames.table({"lr": lr, "momentum": m}, [C if lr > 0.3 and m else P, P] * (n // 2))
+        for lr in (0.2, 0.1, 0.4, 0.8, 1.6)
+        for m, n in ((0.0, 60), (0.9, 20))
+    ]
+    assert f"{percent(10 / 80)} with lr 0.4." in Answer(frames.frame(*tables)).text
 
-    @pytest.mark.parametrize("start", [True, False])
-    def test_the_extremes_of_a_key_with_many_values(self, start: bool) -> None:
-        lrs = [0.2, 0.1, 0.4, 0.8, 1.6]
-        own = {0.1: 1, 0.2: 3, 0.4: 12, 0.8: 37, 1.6: 22}
-        it = grid(lambda lr, momentum: own[lr] + 2 * (momentum > 0), lr=lrs, momentum=[0.0, 0.9])
-        if not start:
-            it = Answer(frames.frame(*(frames.table(*each) for each in it_setups(own))), None)
-        pooled = it.summary.groupby("lr")["converged_share"].mean()
-        assert (pooled.idxmin(), pooled.idxmax()) == (0.1, 0.8)
-        assert (
-            it.lines.count(
-                f"{self.SAYS}, the convergence rate ranges from {percent(2 / 40)} with lr 0.1 to "
-                f"{percent(38 / 40)} with "
-                "lr 0.8."
-            )
-            == 1
-        )
 
-    def test_of_runs_that_are_not_as_many(self) -> None:
-        """A run counts as much as any other."""
-        tables = [
-            frames.table({"lr": lr, "momentum": m}, [C if lr > 0.3 and m else P, P] * (n // 2))
-            for lr in (0.2, 0.1, 0.4, 0.8, 1.6)
-            for m, n in ((0.0, 60), (0.9, 20))
-        ]
-        assert f"{percent(10 / 80)} with lr 0.4." in Answer(frames.frame(*tables)).text
+def test_not_of_few_values() -> None:
+    it = grid(
+        lambda lr, momentum: int(10 * lr + 20 * momentum),
+        lr=[0.2, 0.1, 0.4, 0.8],
+        momentum=[0.0, 0.9],
+    )
+    assert AVERAGED not in it.text
 
-    def test_not_of_few_values(self) -> None:
-        it = grid(
-            lambda lr, momentum: int(10 * lr + 20 * momentum),
-            lr=[0.2, 0.1, 0.4, 0.8],
-            momentum=[0.0, 0.9],
-        )
-        assert self.SAYS not in it.text
 
-    def test_not_of_one_axis(self) -> None:
-        """There is nothing else."""
-        assert self.SAYS not in grid(lambda lr: int(20 * lr), lr=[0.2, 0.1, 0.4, 0.8, 1.6]).text
+def test_not_of_one_axis() -> None:
+    """There is nothing else."""
+    assert AVERAGED not in grid(lambda lr: int(20 * lr), lr=[0.2, 0.1, 0.4, 0.8, 1.6]).text
 
-    def test_not_where_all_are_alike(self) -> None:
-        it = grid(
-            lambda lr, momentum: 30 * (momentum > 0),
-            lr=[0.2, 0.1, 0.4, 0.8, 1.6],
-            momentum=[0.0, 0.9],
-        )
-        assert self.SAYS not in it.text
 
-    def test_not_where_other_keys_speak_for_it(self) -> None:
-        """Only lr 0.2 was tried with momentum, which does all."""
-        setups: Setups = [({"lr": lr}, [C] * 2 + [P] * 38) for lr in (0.2, 0.1, 0.4, 0.8, 1.6)]
-        assert (
-            self.SAYS
-            not in answer(
-                *setups, ({"momentum": 0.9}, [C] * 40), ({"momentum": 0.5}, [C] * 40)
-            ).text
-        )
+def test_not_where_all_are_alike() -> None:
+    it = grid(
+        lambda lr, momentum: 30 * (momentum > 0),
+        lr=[0.2, 0.1, 0.4, 0.8, 1.6],
+        momentum=[0.0, 0.9],
+    )
+    assert AVERAGED not in it.text
 
-    def test_the_key_that_goes_farthest(self) -> None:
-        it = grid(
-            lambda lr, momentum: int(4 * lr + 30 * momentum),
-            lr=[0.2, 0.1, 0.4, 0.8, 1.6],
-            momentum=[0.0, 0.1, 0.3, 0.5, 0.9],
-        )
-        (said,) = (each for each in it.lines if each.startswith(self.SAYS))
-        assert re.findall(r"with (\S+ [\d.]*\d)", said) == ["momentum 0", "momentum 0.9"]
+
+def test_not_where_other_keys_speak_for_it() -> None:
+    """Only lr 0.2 was tried with momentum, which does all."""
+    setups: Setups = [({"lr": lr}, [C] * 2 + [P] * 38) for lr in (0.2, 0.1, 0.4, 0.8, 1.6)]
+    assert (
+        AVERAGED
+        not in answer(*setups, ({"momentum": 0.9}, [C] * 40), ({"momentum": 0.5}, [C] * 40)).text
+    )
+
+
+def test_the_key_that_goes_farthest() -> None:
+    it = grid(
+        lambda lr, momentum: int(4 * lr + 30 * momentum),
+        lr=[0.2, 0.1, 0.4, 0.8, 1.6],
+        momentum=[0.0, 0.1, 0.3, 0.5, 0.9],
+    )
+    (said,) = (each for each in it.lines if each.startswith(AVERAGED))
+    assert re.findall(r"with (\S+ [\d.]*\d)", said) == ["momentum 0", "momentum 0.9"]
 
 
 def it_setups(own: dict[float, int]) -> Setups:
@@ -664,151 +672,157 @@ def it_setups(own: dict[float, int]) -> Setups:
     ]
 
 
-class TestNothingConverges:
-    def test_but_the_share_that_is_constant_differs(self) -> None:
-        setups: Setups = [({}, [P] * 30), ({"lr": 0.1}, [K] * 15 + [S] * 9 + [P] * 6)]
-        first = (
-            "No run converges in any of 2 setups. Runs give the same answer to every input most "
-            "often with lr 0.1: 80.0% of 30 "
-            "(95% interval 62.7% to 90.5%); least often with lr 0.2: none of 30."
-        )
-        assert answer(*setups).lines == [
-            first,
-            "At the baseline (lr 0.2), none of 30 runs converges, and none gives the same "
-            "answer to every input.",
-        ]
-        assert answer(*setups, baseline=None).lines == [first]
-
-    def test_and_all_are_constant_each_in_its_way(self) -> None:
-        it = answer(({}, [K] * 9), ({"lr": 0.1}, [S] * 9), baseline=None)
-        assert it.lines == [
-            "No run converges in any of 2 setups, and all give the same answer to every input."
-        ]
-
-    def test_and_none_is_constant(self) -> None:
-        it = answer(({}, [P] * 9), ({"lr": 0.1}, [D] * 9), baseline=None)
-        assert it.lines == [
-            "No run converges in any of 2 setups, and none gives the same answer to every input."
-        ]
-
-    def test_and_shares_are_alike(self) -> None:
-        it = answer(({}, [P, K]), ({"lr": 0.1}, [K, P]), baseline=None)
-        assert it.lines == [
-            "No run converges in any of 2 setups. In each of 2 setups 50.0% of the runs give the "
-            "same answer to every input."
-        ]
-
-
-class TestAllAlike:
-    @pytest.mark.parametrize(
-        ("outcome", "says"),
-        [
-            (C, "converge"),
-            (D, "diverge"),
-            (K, "collapse to a constant"),
-            (S, "give every input the same decision"),
-            (P, "end partial, telling some rows apart but not all as they should"),
-        ],
+def test_but_the_share_that_is_constant_differs() -> None:
+    setups: Setups = [({}, [P] * 30), ({"lr": 0.1}, [K] * 15 + [S] * 9 + [P] * 6)]
+    first = (
+        "No run converges in any of 2 setups. Runs give the same answer to every input most "
+        "often with lr 0.1: 80.0% of 30 "
+        "(95% interval 62.7% to 90.5%); least often with lr 0.2: none of 30."
     )
-    @pytest.mark.parametrize("baseline", [None, BASE])
-    def test_every_run(self, outcome: str, says: str, baseline: str | None) -> None:
-        it = answer(*(({"lr": lr}, [outcome] * 600) for lr in (0.1, 0.2)), baseline=baseline)
-        assert it.lines == [f"All 1,200 runs {says}, in each of 2 setups."]
-
-    @pytest.mark.parametrize("ever", [True, False])
-    def test_then_what_differs_is_how_long_it_takes(self, ever: bool) -> None:
-        """Runs that no look found converged have no median."""
-        runs = [
-            frames.table({"lr": lr}, [C] * 9, ever=[ever or lr < 0.3] * 9) for lr in (0.1, 0.2, 0.4)
-        ]
-        frame = frames.frame(*runs)
-        frame.loc[frame["lr"] == 0.1, "converged_at"] = 720
-        assert (
-            Answer(frame)
-            .lines[0]
-            .endswith(
-                " Only their speed differs: half had converged after 80 updates with lr 0.2, and "
-                "after 720 with lr 0.1."
-            )
-        )
+    assert answer(*setups).lines == [
+        first,
+        "At the baseline (lr 0.2), none of 30 runs converges, and none gives the same "
+        "answer to every input.",
+    ]
+    assert answer(*setups, baseline=None).lines == [first]
 
 
-class TestFew:
-    def test_no_runs(self) -> None:
-        nothing = frames.frame(frames.table({}, [P])).iloc[:0]
-        assert Answer(nothing).lines == ["There are no runs yet."]
+def test_and_all_are_constant_each_in_its_way() -> None:
+    it = answer(({}, [K] * 9), ({"lr": 0.1}, [S] * 9), baseline=None)
+    assert it.lines == [
+        "No run converges in any of 2 setups, and all give the same answer to every input."
+    ]
 
-    @pytest.mark.parametrize("outcome", OUTCOMES)
-    def test_one_run(self, outcome: str) -> None:
-        (said,) = answer(({}, [outcome])).lines
-        assert said.startswith(f"The one run ended {outcome}: ")
 
-    def test_one_setup(self) -> None:
-        assert answer(({}, [C, P] * 9 + [K] * 2)).lines == [
-            "45.0% of 20 runs converge (95% interval 25.8% to 65.8%), and 10.0% give the same "
-            "answer to every input "
-            "(10.0% collapsed, 0% one-class). There is only one setup, so there is nothing to "
-            "compare it with."
-        ]
-        assert (
-            answer(({}, [P] * 9))
-            .lines[0]
-            .startswith("None of 9 runs converges (95% interval 0% to 29.9%), and none gives the ")
-        )
-        assert (
-            answer(({}, [C] * 9))
-            .lines[0]
-            .startswith("All 9 runs converge (95% interval 70.1% to 100%), and none gives the ")
-        )
-        assert "Half had converged after 80 updates." in answer(({}, [C] * 9)).lines[0]
+def test_and_none_is_constant() -> None:
+    it = answer(({}, [P] * 9), ({"lr": 0.1}, [D] * 9), baseline=None)
+    assert it.lines == [
+        "No run converges in any of 2 setups, and none gives the same answer to every input."
+    ]
 
-    def test_one_seed(self) -> None:
-        it = answer(
-            ({}, [K]),
-            ({"lr": 0.1}, [C]),
-            ({"momentum": 0.9}, [P]),
-            ({"lr": 0.1, "momentum": 0.9}, [C]),
-        )
-        assert it.lines == [
-            "No single change of the baseline makes measurably more runs converge, or fewer: lr "
-            "0.2 → 0.1 and "
-            "momentum 0 → 0.9.",
-            "At the baseline (lr 0.2, momentum 0), its one run does not converge, and it gives the "
-            "same answer to every input.",
-            "Both changes together (lr 0.1, momentum 0.9) make its one run converge, +100.0 points "
-            "on "
-            "1 seed. Averaged over all orders of making the changes, they contribute lr +100.0 and "
-            "momentum 0.0.",
-        ]
-        assert answer(({}, [K]), ({"lr": 0.1}, [C]), baseline=None).lines[0] == (
-            "Runs converge most often with lr 0.1: 1 of 1 (95% interval 20.7% to 100%); least "
-            "often with lr 0.2: 0 of 1."
-        )
 
-    def test_no_seeds_in_common(self) -> None:
-        runs = frames.frame(
-            frames.table({}, [P] * 9), frames.table({"lr": 0.1}, [C] * 9, range(100, 109))
-        )
-        assert Answer(runs).lines[1] == (
-            "No two setups differ in exactly one key and share seeds, so the effect of a single "
-            "change is unknown."
-        )
+def test_and_shares_are_alike() -> None:
+    it = answer(({}, [P, K]), ({"lr": 0.1}, [K, P]), baseline=None)
+    assert it.lines == [
+        "No run converges in any of 2 setups. In each of 2 setups 50.0% of the runs give the "
+        "same answer to every input."
+    ]
 
-    def test_some_seeds_in_common(self) -> None:
-        runs = frames.frame(
-            frames.table({}, [P] * 30),
-            frames.table({"lr": 0.1}, [C] * 50 + [P] * 50, range(10, 110)),
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        (C, "converge"),
+        (D, "diverge"),
+        (K, "collapse to a constant"),
+        (S, "give every input the same decision"),
+        (P, "end partial, telling some rows apart but not all as they should"),
+    ],
+)
+@pytest.mark.parametrize("baseline", [None, BASE])
+def test_every_run(outcome: str, says: str, baseline: str | None) -> None:
+    it = answer(*(({"lr": lr}, [outcome] * 600) for lr in (0.1, 0.2)), baseline=baseline)
+    assert it.lines == [f"All 1,200 runs {says}, in each of 2 setups."]
+
+
+@pytest.mark.parametrize("ever", [True, False])
+def test_then_what_differs_is_how_long_it_takes(ever: bool) -> None:
+    """Runs that no look found converged have no median."""
+    runs = [
+        frames.table({"lr": lr}, [C] * 9, ever=[ever or lr < 0.3] * 9) for lr in (0.1, 0.2, 0.4)
+    ]
+    frame = frames.frame(*runs)
+    frame.loc[frame["lr"] == 0.1, "converged_at"] = 720
+    assert (
+        Answer(frame)
+        .lines[0]
+        .endswith(
+            " Only their speed differs: half had converged after 80 updates with lr 0.2, and "
+            "after 720 with lr 0.1."
         )
-        assert (
-            Answer(runs)
-            .lines[0]
-            .startswith(
-                "A smaller lr fixes it: going from 0.2 to 0.1 raises the convergence rate from 0% "
-                "to "
-                "50.0% (+100.0 points, 95% interval +67.8 to +100.0, over the 20 seeds that both "
-                "ran"
-            )
+    )
+
+
+def test_no_runs() -> None:
+    nothing = frames.frame(frames.table({}, [P])).iloc[:0]
+    assert Answer(nothing).lines == ["There are no runs yet."]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_one_run(outcome: str) -> None:
+    (said,) = answer(({}, [outcome])).lines
+    assert said.startswith(f"The one run ended {outcome}: ")
+
+
+def test_one_setup() -> None:
+    assert answer(({}, [C, P] * 9 + [K] * 2)).lines == [
+        "45.0% of 20 runs converge (95% interval 25.8% to 65.8%), and 10.0% give the same "
+        "answer to every input "
+        "(10.0% collapsed, 0% one-class). There is only one setup, so there is nothing to "
+        "compare it with."
+    ]
+    assert (
+        answer(({}, [P] * 9))
+        .lines[0]
+        .startswith("None of 9 runs converges (95% interval 0% to 29.9%), and none gives the ")
+    )
+    assert (
+        answer(({}, [C] * 9))
+        .lines[0]
+        .startswith("All 9 runs converge (95% interval 70.1% to 100%), and none gives the ")
+    )
+    assert "Half had converged after 80 updates." in answer(({}, [C] * 9)).lines[0]
+
+
+def test_one_seed() -> None:
+    it = answer(
+        ({}, [K]),
+        ({"lr": 0.1}, [C]),
+        ({"momentum": 0.9}, [P]),
+        ({"lr": 0.1, "momentum": 0.9}, [C]),
+    )
+    assert it.lines == [
+        "No single change of the baseline makes measurably more runs converge, or fewer: lr "
+        "0.2 → 0.1 and "
+        "momentum 0 → 0.9.",
+        "At the baseline (lr 0.2, momentum 0), its one run does not converge, and it gives the "
+        "same answer to every input.",
+        "Both changes together (lr 0.1, momentum 0.9) make its one run converge, +100.0 points "
+        "on "
+        "1 seed. Averaged over all orders of making the changes, they contribute lr +100.0 and "
+        "momentum 0.0.",
+    ]
+    assert answer(({}, [K]), ({"lr": 0.1}, [C]), baseline=None).lines[0] == (
+        "Runs converge most often with lr 0.1: 1 of 1 (95% interval 20.7% to 100%); least "
+        "often with lr 0.2: 0 of 1."
+    )
+
+
+def test_no_seeds_in_common() -> None:
+    runs = frames.frame(
+        frames.table({}, [P] * 9), frames.table({"lr": 0.1}, [C] * 9, range(100, 109))
+    )
+    assert Answer(runs).lines[1] == (
+        "No two setups differ in exactly one key and share seeds, so the effect of a single "
+        "change is unknown."
+    )
+
+
+def test_some_seeds_in_common() -> None:
+    runs = frames.frame(
+        frames.table({}, [P] * 30),
+        frames.table({"lr": 0.1}, [C] * 50 + [P] * 50, range(10, 110)),
+    )
+    assert (
+        Answer(runs)
+        .lines[0]
+        .startswith(
+            "A smaller lr fixes it: going from 0.2 to 0.1 raises the convergence rate from 0% "
+            "to "
+            "50.0% (+100.0 points, 95% interval +67.8 to +100.0, over the 20 seeds that both "
+            "ran"
         )
+    )
 
 
 SHARES = st.lists(st.integers(0, 8), min_size=5, max_size=5).filter(any)

@@ -138,31 +138,32 @@ def test_columns_that_are_added(runs: pd.DataFrame) -> None:
     assert f"{len(runs.columns) - 9} more columns" in repr(runs)
 
 
-class TestNames:
-    @pytest.fixture
-    def hostile(self, tmp_path: Path) -> pd.DataFrame:
-        frames.write(tmp_path, frames.table({"problem": HOSTILE}, ["partial"] * 3))
-        return fastbp.load(tmp_path)
+@pytest.fixture
+def hostile(tmp_path: Path) -> pd.DataFrame:
+    frames.write(tmp_path, frames.table({"problem": HOSTILE}, ["partial"] * 3))
+    return fastbp.load(tmp_path)
 
-    def test_are_one_line_of_a_terminal(self, hostile: pd.DataFrame) -> None:
-        last = repr(hostile).splitlines()[-1]
-        assert last.startswith("3 runs of 1 setup; ")
-        assert "problem file:<script>alert(1)</script>&\"'$?[2J??.csv, scale_inputs none" in last
 
-    def test_are_only_text_in_a_notebook(self, hostile: pd.DataFrame, tmp_path: Path) -> None:
-        frames.write(tmp_path, frames.table({"problem": "xor"}, ["partial"]))
-        for runs in (hostile, fastbp.load(tmp_path)):  # once as what all have, once in cells
-            html = runs._repr_html_()
-            assert "<script" not in html
-            assert "&lt;script&gt;" in html
-            tags: set[str] = set()
+def test_are_one_line_of_a_terminal(hostile: pd.DataFrame) -> None:
+    last = repr(hostile).splitlines()[-1]
+    assert last.startswith("3 runs of 1 setup; ")
+    assert "problem file:<script>alert(1)</script>&\"'$?[2J??.csv, scale_inputs none" in last
 
-            class Reader(HTMLParser):
-                def handle_starttag(self, tag: str, attrs: object) -> None:
-                    tags.add(tag)  # noqa: B023
 
-            Reader().feed(html)
-            assert tags <= {"table", "thead", "tbody", "tr", "th", "td", "p", "div"}
+def test_are_only_text_in_a_notebook(hostile: pd.DataFrame, tmp_path: Path) -> None:
+    frames.write(tmp_path, frames.table({"problem": "xor"}, ["partial"]))
+    for runs in (hostile, fastbp.load(tmp_path)):  # once as what all have, once in cells
+        html = runs._repr_html_()
+        assert "<script" not in html
+        assert "&lt;script&gt;" in html
+        tags: set[str] = set()
+
+        class Reader(HTMLParser):
+            def handle_starttag(self, tag: str, attrs: object) -> None:
+                tags.add(tag)  # noqa: B023
+
+        Reader().feed(html)
+        assert tags <= {"table", "thead", "tbody", "tr", "th", "td", "p", "div"}
 
 
 def test_notebooks_show_few_rows(runs: pd.DataFrame) -> None:

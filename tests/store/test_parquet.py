@@ -17,8 +17,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 from fake_runs import ONE, OTHER, coded, replaced, rows, runs
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from stores import XOR
 
 from fastbp.schema.columns import COLUMNS, RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
