@@ -23,32 +23,38 @@ _PI = 3.141592653589793
 
 
 def constant(previous: Any, s: Any, span: Any) -> Any:
-    """1."""
+    """The same rate in every epoch: factor 1."""
     return 1.0
 
 
 def step(previous: Any, s: Any, span: Any, every: Epochs, factor: Factor) -> Any:
-    """factor^⌊s/every⌋."""
+    """Multiply by `factor` after every `every` epochs: factor^⌊s/every⌋."""
     return previous * factor if s > 0 and s % every == 0 else previous
 
 
 def exponential(previous: Any, s: Any, span: Any, factor: Factor) -> Any:
-    """factor^s."""
+    """Multiply by `factor` after every epoch: factor^s."""
     return previous * factor if s > 0 else previous
 
 
 @needs_horizon
 def cosine(previous: Any, s: Any, span: Any) -> Any:
-    """½(1 + cos(πs/span)) (Loshchilov & Hutter 2017, equation 5, without restarts)."""
+    """Fall to 0 along half a cosine: ½(1 + cos(πs/span)).
+
+    Loshchilov & Hutter 2017, equation 5, without restarts.
+    """
     return 0.5 * (1.0 + cos(_PI * s / span))
 
 
 @needs_horizon
 def linear(previous: Any, s: Any, span: Any) -> Any:
-    """1 − s/span."""
+    """Fall to 0 along a line: 1 − s/span."""
     return 1.0 - s / span
 
 
 def inverse(previous: Any, s: Any, span: Any, tau: Annotated[float, Gt(0)]) -> Any:
-    """1/(1 + s/tau) (Robbins & Monro 1951; Darken & Moody 1990's search-then-converge)."""
+    """Fall like 1/s after about `tau` epochs: 1/(1 + s/tau).
+
+    Robbins & Monro 1951; Darken & Moody 1990 call it search-then-converge.
+    """
     return 1.0 / (1.0 + s / tau)

@@ -99,7 +99,8 @@ class LaneGroup:
         """Train for a number of epochs, but not beyond the budget.
 
         With `waiting` and `ended`, a lane whose run has ended puts it into `ended` and takes one
-        from `waiting`. Then the call also returns when `waiting` is empty or `ended` is full.
+        from `waiting`. Then the call also returns when `ended` is full, or when `waiting` was full
+        and is now empty.
         """
         work, refill = self.task, waiting is not None
         setting = self._setting._replace(config=work.config._replace(refill=refill))

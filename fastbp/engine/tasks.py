@@ -26,7 +26,7 @@ MANY_BYTES = 400_000
 cache."""
 
 STRIP_BYTES = 300_000
-"""Largest memory of a strip of three vectors, in batches."""
+"""Largest memory of a strip of three cache lines of lanes, in batches; a larger one has one line."""
 
 SAMPLES = 16
 """The most samples of a batch that are processed at once. Together they load a weight and store its
@@ -82,7 +82,10 @@ def output_deltas(dtype: str, loss: str) -> Any:
 
 
 class Kernels(NamedTuple):
-    """The kernels of a setup, compiled when they are first called."""
+    """The large kernels of a setup, compiled when they are first called.
+
+    The smaller functions that they call are compiled when they are made.
+    """
 
     initialise: Any
     measure: Any

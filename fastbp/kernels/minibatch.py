@@ -2,7 +2,7 @@
 
 The equations are those of Rumelhart, Hinton & Williams, "Learning internal representations by error
 propagation", Parallel Distributed Processing 1 (1986), chapter 8, with weights w_ki from unit i to
-unit k, biases b_k, activations a and δ = −∂E/∂net of theirs with the opposite sign. Every sum is
+unit k, biases b_k and activations a. Here δ = ∂E/∂net; theirs has the opposite sign. Every sum is
 taken in the order of its index, so no bit depends on tiles, lanes or processors.
 
 Arguments of every pass:
@@ -20,7 +20,8 @@ layer
 samples
     Samples that there is room for in A and D.
 part
-    What the pass computes: from row r0 to r1 and from column c0 to c1.
+    What the pass computes, (r0, r1, c0, c1): from row r0 to r1 and from column c0 to c1 of the
+    matrix that its first line names by two indices, such as a_ks (units × samples).
 """
 
 from collections.abc import Callable
@@ -59,9 +60,9 @@ class Step(NamedTuple):
     momentum: Any
     weight_decay: Any
     rows: Any
-    """Rows of the batch, as a number of the dtype of the lanes."""
+    """Rows of the batch."""
     samples: Any
-    """Samples in A and D."""
+    """Samples that are filled in A and D."""
     continues: Any
     """Whether sums go on from the gradient of the samples before."""
     ends: Any
@@ -77,7 +78,11 @@ class Step(NamedTuple):
 
 
 def covering(make: Callable[[int, int], Any], tile: Size) -> Any:
-    """Make a pass over everything: in tiles of one size, with smaller ones at the edges."""
+    """Make a pass over a matrix of `height` rows and `width` columns.
+
+    It consists of tiles of one size, with smaller ones at the edges. `make` makes the pass over a
+    part of the matrix for a size of its tiles.
+    """
     rows, columns = tile
     several = columns > 1
     whole, below = shared(make(rows, columns)), shared(make(1, columns))
@@ -178,7 +183,11 @@ def make_output_deltas(dtype: str, delta: Any, loss: str) -> Any:
 def output_deltas(
     deltas: Any, A: Any, D: Any, offset: Any, network: Any, samples: Any, lanes: Any
 ) -> None:
-    """Compute δ of the output units of all samples, by what `make_output_deltas` made."""
+    """Compute δ of the output units, by what `make_output_deltas` made.
+
+    It does so for all samples that there is room for: those not filled are computed in vain, which
+    costs less than to leave them out.
+    """
     layer, size = layer_of(network, len(network.layers) - 1), samples * lanes
     a, d, t = layer.activations * size, layer.deltas * size, network.targets * size
     call(deltas, (A, D, offset, a, d, t, layer.units * size))
@@ -262,7 +271,10 @@ def descend(lanes: int, vector: int, optimizer: str, tile: Size = TILE) -> Any:
 
 
 def changer(lanes: int, rows: int, columns: int, optimizer: str, decays: bool = True) -> Any:
-    """Make the change of a tile of parameters by its gradient g, as `descend` describes it."""
+    """Make the change of a tile of parameters by its gradient g, as `descend` describes it.
+
+    The tile begins at `place` in P; `down` and `across` are the distances of its rows and columns.
+    """
     decays = decays and optimizer != "plain"
 
     @inlined

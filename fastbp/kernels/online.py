@@ -12,7 +12,7 @@ from typing import Any
 from fastbp.kernels.jit import inlined, shared
 from fastbp.kernels.layout import layer_of, present_to_all, presenter
 from fastbp.kernels.memory import load_number, store_number
-from fastbp.kernels.minibatch import SIGMA, Step, hidden_deltas, output_deltas
+from fastbp.kernels.minibatch import SIGMA, Step, hidden_deltas, lanes_of, output_deltas
 from fastbp.kernels.tiles import COLUMN, fma, lanes_in_vector, load, store
 from fastbp.kernels.vector_ir import like
 
@@ -22,6 +22,7 @@ def fused_step(lanes: int, vector: int, activate: bool = True) -> Any:
 
     w_ki ← w_ki − (rate·δ_k)·y_i (equation 11) with y and δ of the last sample, then
     a_k = σ(b_k + Σ_i w_ki x_i), i ascending, with these weights. Without `activate` only the step.
+    A, B: activations [unit, lane] of the next and of the last sample; D: δ [unit, lane] of the last.
     """
 
     def make(rows: int) -> Any:
@@ -38,7 +39,7 @@ def fused_step(lanes: int, vector: int, activate: bool = True) -> Any:
             end: Any,
         ) -> None:
             for k in range(first, end, rows):
-                for lane in range(0, lanes, vector):
+                for lane in range(0, lanes_of(P, lanes), vector):
                     b, w = (layer.biases + k) * lanes, (layer.weights + k * layer.inputs) * lanes
                     x, d = layer.below * lanes + lane, (layer.deltas + k) * lanes + lane
                     move = -(load(rate, lane, 1, 0, 1, 0) * load(D, d, rows, lanes, 1, 0))
@@ -96,7 +97,7 @@ def online_epoch(lanes: int, dtype: str) -> tuple[Any, Any, Any]:
     def update(
         P: Any, A: Any, B: Any, D: Any, step: Any, rate: Any, network: Any, deltas: Any
     ) -> None:
-        """Take the step of the sample in B, and compute all activations and δ of that in A."""
+        """Take the step of the sample in B; compute activations and δ of the sample in A."""
         last = len(network.layers) - 1
         for at in range(last + 1):
             fused(P, A, B, D, rate, layer_of(network, at), step.bias)
@@ -121,7 +122,7 @@ def online_epoch(lanes: int, dtype: str) -> tuple[Any, Any, Any]:
             rate = strip.rate
             A, B = B, A
         if updates % 2 == 1:
-            # The pending sample lies in A: move it to where the next epoch looks for it.
+            # The pending sample lies in strip.A: move it to where the next epoch looks for it.
             for i in range(len(A)):
                 store_number(strip.B, i, load_number(strip.A, i))
 

@@ -2,8 +2,9 @@
 
 Built from IEEE + − × ÷ √, fused multiply-add and bit operations alone: no libm, no fastmath, no
 conversion from float to integer. Each function is called from compiled code, or with the JIT off as
-plain Python on NumPy scalars, and gives the same bits either way. All but `normal_quantile` are
-free of branches, so that a loop over them vectorises.
+plain Python on NumPy scalars, and gives the same bits either way. `sigmoid` and `slope` are written
+without branches, so that they also take vectors and arrays; of the others all but `normal_quantile`
+choose between two values only, so that a loop over them vectorises.
 
 Errors are in ulp, units in the last place of the exact result, as measured against mpmath
 (tests/kernels/test_real.py).

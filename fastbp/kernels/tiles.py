@@ -29,13 +29,16 @@ from fastbp.kernels.vector_ir import Vector, address
 Size = tuple[int, int]
 
 TILE: Size = (4, 4) if vector_bytes() == 64 else (4, 2)
-"""Rows and columns of a tile that does not run out of registers: AVX-512 has 32, others have 16."""
+"""Rows and columns of a tile that does not run out of registers: 32 with AVX-512, 16 with AVX2."""
 
 COLUMN: Size = (TILE[0], 1)
 
 
 def tile_for(rows: Sequence[int], columns: int) -> Size:
-    """The size of a tile for matrices with these rows and so many columns."""
+    """The size of a tile for matrices with these rows and so many columns.
+
+    Tiles of 5 × 5 take 31 of the 32 registers of AVX-512; they pay where nothing is left over.
+    """
     fives = vector_bytes() == 64 and not any(size % 5 for size in (*rows, columns))
     return (5, 5) if fives else TILE
 
@@ -99,9 +102,11 @@ def _all_lanes(builder: Any, vector: Any, number: Any) -> Any:
 
 def _result(tiles: Any) -> Any:
     """Signature of an operation on tiles; None for arguments that are none."""
-    if not all(isinstance(tile, Tile) for tile in tiles):
+    if not all(isinstance(tile, Tile) and tile.number == tiles[0].number for tile in tiles):
         return None
     rows, columns = max(tile.rows for tile in tiles), max(tile.columns for tile in tiles)
+    if any(tile.rows not in (1, rows) or tile.columns not in (1, columns) for tile in tiles):
+        return None
     return signature(Tile(tiles[0].number, rows, columns), *tiles)
 
 
@@ -156,7 +161,8 @@ _register(operator.neg, 1)
 
 
 # --- Loads and stores: `first` is the place of element (0, 0) in flat memory, `down` the distance
-# from row to row, `across` the distance from column to column.
+# from row to row, `across` the distance from column to column, in numbers. Every element must begin
+# at a multiple of the width of a vector.
 
 
 def _form(generator: Callable[..., Any]) -> Callable[[Any], Any]:

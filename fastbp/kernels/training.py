@@ -59,7 +59,7 @@ class Lanes(NamedTuple):
     pending: NDArray[Any]
     """Scratch memory of an evaluation: 0 in lanes that cannot have converged."""
     telling: NDArray[np.int64]
-    """At the first lane of each vector: the row that last showed that no lane has converged."""
+    """At the first lane of each vector: the row that last showed that no lane of it had converged."""
 
 
 def lanes_of(
@@ -178,8 +178,8 @@ def make_advance(
     tile : (int, int)
         Rows and columns of a tile, in batches.
     """
-    evaluate = evaluator(lanes, lanes_in_vector(dtype))
-    if optimizer == "online":
+    evaluate, in_batches = evaluator(lanes, lanes_in_vector(dtype)), optimizer != "online"
+    if not in_batches:
         epoch, forward_all, flush = online_epoch(lanes, dtype)
     else:
         epoch, forward_all, flush = batch_epoch(lanes, dtype, optimizer, tile)
@@ -191,15 +191,15 @@ def make_advance(
         """Train every lane for so many epochs, at most to `budget` updates, and evaluate when due.
 
         With `config.refill`, lanes hand runs that have ended, or have less than an epoch left, to
-        `ended` and take others from `waiting`; the call also returns when `ended` is full or
-        `waiting` is empty. Arithmetic is in the dtype of the lanes.
+        `ended` and take others from `waiting`; the call also returns when `ended` is full, or when
+        `waiting` was full and is now empty. Arithmetic is in the dtype of the lanes.
         """
         network, table, config = setting.network, setting.table, setting.config
         n = table.rows
         per_epoch = (n + config.batch - 1) // config.batch
         # Where the samples of a batch are all rows, evaluations take the outputs of the forward
         # pass that the next update needs anyway.
-        full = config.cyclic and config.batch >= n and network.samples >= n
+        full = in_batches and config.cyclic and config.batch >= n and network.samples >= n
         forwarded = False
         if full:
             for row in range(n):
@@ -218,11 +218,12 @@ def make_advance(
                 call(setting.draw, (*arguments, *config.order_arguments))
             updates = per_epoch if config.refill else min(per_epoch, budget - strip.updates[0])
             epoch(strip, setting, updates, full, forwarded)
-            furthest = strip.updates[0]
+            furthest = 0
             for lane in range(len(strip.epochs)):
                 strip.epochs[lane] += 1
                 strip.updates[lane] += updates
-                furthest = max(furthest, strip.updates[lane])
+                if strip.running[lane] or not config.refill:
+                    furthest = max(furthest, strip.updates[lane])
             due = strip.epochs[0] % config.eval_every == 0
             evaluates = due or furthest >= budget
             if evaluates or done + 1 == epochs or (config.refill and furthest > budget - per_epoch):
@@ -277,7 +278,7 @@ def exchange(strip: Any, network: Any, eval_every: Any, last: Any, waiting: Any,
             ended.converged_at[column] = strip.converged_at[lane]
             ended.filled[1] = column + 1
             strip.running[lane] = False
-            strip.converged_at[lane] = 0
+            strip.converged_at[lane] = 0  # so that no evaluation takes this lane
     running = False
     for lane in range(lanes):
         running = running or strip.running[lane]

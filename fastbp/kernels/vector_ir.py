@@ -115,6 +115,9 @@ class Vector:
     __add__, __sub__ = _operator("fadd"), _operator("fsub")
     __mul__, __truediv__ = _operator("fmul"), _operator("fdiv")
 
+    def __bool__(self) -> bool:
+        raise TypeError("a vector is neither true nor false: use choose() in place of a branch")
+
     def __neg__(self) -> "Vector":
         return Vector(self.builder, self.builder.fneg(self.value))
 
