@@ -153,7 +153,7 @@ def _sweep(
     is_table = data is not None and data.partition(":")[0] not in names
     if targets and not is_table:
         given = "without DATA" if data is None else f"with {data[:60]}"
-        raise SweepError([f"--targets: given {given}, allowed: only with a table"])
+        raise SweepError([f"--targets: given {given}, allowed: only with a table such as mine.csv"])
     if data is None:
         return _one(fastbp.Sweep.from_toml(sweep_file("founding")).setup, settings)
     base: dict[str, Any] = {"problem": data, "epochs": 1}

@@ -105,7 +105,7 @@ def _print_result(job: Job, done: Done, options: Options) -> None:
     )
     page = f" Report: {job.store.path}/report.html." * (not options.no_report)
     tables = ", ".join(f"{name}.csv" for name in report.tables)
-    print_note(f"{done.summary()}.{page} In {job.store.path}: runs, {tables}.")
+    print_note(f"{done.summary()}.{page} Stored in {job.store.path}: runs/, {tables}.")
 
 
 # All sweeps of a folder

@@ -161,8 +161,8 @@ def test_the_most_seeds_are_told_and_where_they_end_it_ends(file, tmp_path, here
     monkeypatch.setattr(machine, "disk", lambda path: machine.Disk(130_000, None))
     done = ended(here(file, "-o", "small", "--until-width", "0.02", "--no-report", "--json"), 1)
     note = (
-        r"note: at most ([\d,]+) seeds, which may be too few for a width of 0.02: small: .* are "
-        r"free: take fewer seeds, or .*\n"
+        r"note: at most ([\d,]+) seeds, which may be too few for intervals 0.02 wide: small: .* "
+        r"are free: take fewer seeds, or .*\n"
     )
     most = int(re.fullmatch(note, done.stderr)[1].replace(",", ""))
     told = json.loads(done.stdout)
@@ -179,8 +179,8 @@ def test_seeds_end_at_the_last_one(file, tmp_path, here):
     file.write_text(SWEEP.replace("300", f"{{start = {LAST_SEED - 400}, count = 200}}"))
     done = ended(here(file, "--until-width", "0.01", "--no-report"), 1)
     assert (
-        "note: at most 400 seeds, which may be too few for a width of 0.01: the last seed is 2^63 "
-        "− 1\n" in done.stderr
+        "note: at most 400 seeds, which may be too few for intervals 0.01 wide: the last seed is "
+        "2^63 − 1\n" in done.stderr
     )
     assert len(fastbp.load(tmp_path / "results" / "mine")) == 400
 

@@ -464,9 +464,9 @@ def test_weights_of_wrong_shapes(here, tmp_path) -> None:
     with open(tmp_path / "one.npz", "wb") as file:
         np.save(file, np.zeros(3))
     for given, allowed in (
-        ("bad.npz", "a sound .npz file; .*"),
-        ("one.npz", "a sound .npz file; .*"),
-        (".", "a sound .npz file; .*"),
+        ("bad.npz", "a readable .npz file; .*"),
+        ("one.npz", "a readable .npz file; .*"),
+        (".", "a readable .npz file; .*"),
         ("none.npz", "an existing .npz file"),
     ):
         told = rf"--weights: given .*{re.escape(given)}.*, allowed: {allowed}"

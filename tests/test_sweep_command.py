@@ -130,7 +130,10 @@ def test_the_founding_sweep_trains_and_says_so(founding, store, runs):
     assert len(runs) == 8 * 64
     assert answer_of(founding.stdout)[0].startswith("More updates "), "the answer comes first"
     assert "512 runs trained" in founding.stderr
-    assert "Report: results/founding/report.html. In results/founding: runs, " in founding.stderr
+    assert (
+        "Report: results/founding/report.html. Stored in results/founding: runs/, "
+        in founding.stderr
+    )
     files = {
         "sweep.toml",
         "runs",

@@ -88,9 +88,9 @@ def _unit(figure: str, value: float, rounded: float | None) -> float:
 
 
 class EpochCounts(NamedTuple):
-    """How many runs took each number of epochs to converge, in each of several draws.
+    """How many runs took each number of epochs to converge, in each of several samples of runs.
 
-    `epochs`: ascending, [time]; `counts`: [draw, time]; `runs`: all runs of a draw.
+    `epochs` [i], ascending; `counts` [sample, i]; `runs`: all runs of a sample.
     """
 
     epochs: Real

@@ -181,7 +181,7 @@ def with_max_seeds(job: Job, pool: Pool, options: Options) -> Sweep:
     most, short = until_width.max_seeds(sweep, job.store, width, pool)
     seeds = f"note: at most {most:,} seeds"
     if short:
-        print_note(f"{seeds}, which may be too few for a width of {width:g}: {short}")
+        print_note(f"{seeds}, which may be too few for intervals {width:g} wide: {short}")
     elif options.dry_run or not options.silent:
         print_note(f"{seeds}, which is enough for a width of {width:g} for any shares")
     return sweep.with_seeds(sweep.seeds.start, most)

@@ -36,7 +36,7 @@ def read(path: str | os.PathLike[str], setup: Setup) -> Layers:
     except FileNotFoundError:
         raise SweepError([f"{refusal} an existing .npz file"]) from None
     except Exception as error:  # over damaged bytes NumPy and zipfile raise a dozen kinds
-        raise SweepError([f"{refusal} a sound .npz file; {first_line(error)}"]) from None
+        raise SweepError([f"{refusal} a readable .npz file; {first_line(error)}"]) from None
     return fitting(arrays, setup)
 
 
@@ -210,7 +210,13 @@ def as_json(placement: Placement) -> dict[str, Any]:
 
 
 def alike(layers: Layers) -> tuple[tuple[int, int, int], ...]:
-    """Hidden layers with units of equal weights, as `Placement.alike` lists them."""
+    """Find hidden layers with units of equal incoming and outgoing weights.
+
+    Returns
+    -------
+    tuple of (int, int, int)
+        For each such layer its position, the number of such units, and the number of all units.
+    """
     counts = [
         np.unique(np.column_stack([W, b, V.T]), axis=0, return_counts=True)[1]
         for (W, b), (V, _) in pairwise(layers)

@@ -26,7 +26,7 @@ MANY_BYTES = 400_000
 cache."""
 
 STRIP_BYTES = 300_000
-"""Largest memory of a strip of three cache lines of lanes, in batches; a larger one has one line."""
+"""Most memory of a strip of three cache lines of lanes, in batches. Otherwise it has one line."""
 
 SAMPLES = 16
 """The most samples of a batch that are processed at once. Together they load a weight and store its

@@ -57,13 +57,13 @@ class Convention(NamedTuple):
         return f"{order}, {f'vectors {samples}' if self.biases == self.samples else both}"
 
     def matrix(self, W: Real, b: Real) -> Real:
-        """A copy of the weights as the function wants them."""
+        """A copy of W [out, in] in the layout of the user's function, which may join b to it."""
         if self.joined:
             W = np.insert(W, self._place(W), b, axis=1)
         return (W if self.out_in else W.T).copy()
 
     def sample(self, values: Real, with_ones: bool = False) -> Real:
-        """A copy of inputs or targets, [row, unit], as the function wants them."""
+        """A copy of inputs or targets [row, unit] in the layout of the user's function."""
         if with_ones:
             values = np.insert(values, self._place(values), 1.0, axis=1)
         if len(values) == 1:

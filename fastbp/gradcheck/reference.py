@@ -171,7 +171,11 @@ def kernel_gradient(example: Example, loss: Loss, bias: bool) -> Arrays:
 def numeric_difference(
     example: Example, ours: Arrays, loss: Loss, rng: np.random.Generator, step: float = 1e-3
 ) -> float:
-    """The largest difference of our gradient from central differences of fourth order."""
+    """Compare a gradient with central differences of fourth order.
+
+    Returns the largest difference at up to 20 random entries of each array, relative to the largest
+    entry of that array.
+    """
     worst = 0.0
     for name, values in by_name(example.layers, "b0" in ours).items():
         for place in rng.permutation(values.size)[:20]:  # weights of each array, in each draw

@@ -85,7 +85,7 @@ def _bound(
 
 
 def _ordered(values: NDArray[Any]) -> NDArray[Any]:
-    """Integers in the order of real numbers, from the bits of those; this map is its own inverse."""
+    """Integers in the order of real numbers, made from their bits. The map is its own inverse."""
     bits = values.view(f"i{values.itemsize}")
     ordered: NDArray[Any] = bits ^ ((bits >> (8 * bits.itemsize - 1)) & np.iinfo(bits.dtype).max)
     return ordered

@@ -22,7 +22,8 @@ def fused_step(lanes: int, vector: int, activate: bool = True) -> Any:
 
     w_ki ← w_ki − (rate·δ_k)·y_i (equation 11) with y and δ of the last sample, then
     a_k = σ(b_k + Σ_i w_ki x_i), i ascending, with these weights. Without `activate` only the step.
-    A, B: activations [unit, lane] of the next and of the last sample; D: δ [unit, lane] of the last.
+    A, B: activations [unit, lane] of the next and of the last sample; D: δ [unit, lane] of the
+    last.
     """
 
     def make(rows: int) -> Any:

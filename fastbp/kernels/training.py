@@ -59,7 +59,7 @@ class Lanes(NamedTuple):
     pending: NDArray[Any]
     """Scratch memory of an evaluation: 0 in lanes that cannot have converged."""
     telling: NDArray[np.int64]
-    """At the first lane of each vector: the row that last showed that no lane of it had converged."""
+    """At the first lane of each vector: the row that last ruled out all of its lanes."""
 
 
 def lanes_of(

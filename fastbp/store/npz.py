@@ -77,6 +77,6 @@ def _check_size(archive: zipfile.ZipFile, name: str, most: int) -> None:
         except zipfile.BadZipFile:
             raise
         except Exception:  # a header that is no Python makes its parser raise anything
-            raise TableError(f"a sound .npz file; {shown(name)} is not an array") from None
+            raise TableError(f"a readable .npz file; {shown(name)} is not an array") from None
     if not 0 <= size <= most:
         raise TableError(f"arrays of at most {most:,} bytes; {shown(name)} has {shown(size)}")

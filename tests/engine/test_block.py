@@ -11,7 +11,7 @@ import numpy as np
 import oracle
 import pyarrow as pa
 import pytest
-from lanes import FOUNDING, JIT, LANES, group, pair, read
+from lanes import FOUNDING, JIT, LANES, group, pair
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
@@ -192,10 +192,10 @@ def test_rows_hold_the_measures_of_the_oracle():
     """And outputs row after row, each with its units side by side."""
     setup, recipe = pair(problem="encoder:3", hidden=(2,), lr=0.5, epochs=3)
     rows, runs = table_of(setup).to_pylist(), group(setup)
-    starts = [oracle.measures(recipe, read(runs, lane)) for lane in range(LANES)]
+    starts = [oracle.measures(recipe, runs.layers(lane)) for lane in range(LANES)]
     runs.advance(3)
     for lane, (row, start) in enumerate(zip(rows, starts, strict=True)):
-        network = read(runs, lane)
+        network = runs.layers(lane)
         wanted = oracle.measures(recipe, network)
         for name, value in wanted.items():
             assert row[name] == value or row[name] == pytest.approx(value, rel=1e-12), name

@@ -9,8 +9,8 @@ from fastbp import Setup
 
 if __name__ == "__main__":
     gc.disable()
-    kinds = [("float64", LANES), ("float32", LANES), *OTHER_LANES]
-    for dtype, lanes, keys in [(*kind, keys) for keys in ({}, {"batch": 2}) for kind in kinds]:
-        runs = group(Setup(problem="parity:3", updates=1, dtype=dtype, **keys), lanes=lanes)
-        runs.advance(0)
-        runs.measure()
+    for keys in ({}, {"batch": 2}, {"batch": 2, "momentum": 0.5}):
+        for dtype, lanes in (("float64", LANES), ("float32", LANES), *OTHER_LANES):
+            runs = group(Setup(problem="parity:3", updates=1, dtype=dtype, **keys), lanes=lanes)
+            runs.advance(0)
+            runs.measure()

@@ -46,17 +46,7 @@ def group(setup, seeds=None, lanes=LANES, data=None):
     return LaneGroup(work, np.array(range(lanes) if seeds is None else seeds, np.uint64))
 
 
-def read(runs, lane, offset=0):
-    """The network in a lane, float64; with the offset of a velocity or gradient, that."""
-    return runs.layers(lane, offset)
-
-
 def velocity(runs, lane):
     """The velocity in a lane; None where updates keep none."""
     velocity = runs.task.network.velocity
-    return read(runs, lane, velocity) if velocity else None
-
-
-def write(runs, lane, network):
-    """Put a network into a lane."""
-    runs.set_layers(network, lane)
+    return runs.layers(lane, velocity) if velocity else None

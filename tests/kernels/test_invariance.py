@@ -10,7 +10,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from lanes import JIT, LANES, group, read, write
+from lanes import JIT, LANES, group
 
 from fastbp import Sweep, run
 from fastbp.analysis.atlas import equality
@@ -44,12 +44,12 @@ def both(one, image, data=None, **changes):
     X, T = first.data()
     runs, images = group(first), group(first, data=(X, T) if data is None else data(X, T))
     for lane in range(LANES):
-        write(images, lane, image(read(runs, lane)))
+        images.set_layers(lane=lane, layers=image(runs.layers(lane)))
     for each in (runs, images):
         each.advance(EPOCHS)
     return (
-        [read(runs, lane) for lane in range(LANES)],
-        [read(images, lane) for lane in range(LANES)],
+        [runs.layers(lane) for lane in range(LANES)],
+        [images.layers(lane) for lane in range(LANES)],
         runs,
         images,
     )
@@ -105,11 +105,11 @@ def test_permuted_inputs_are_permuted_weights_to_the_bit_where_a_row_has_one_inp
     T = np.hstack([rows, 1 - rows, rows])
     runs, images = group(first, data=(X, T)), group(first, data=(X[:, new], T))
     for lane in range(LANES):
-        write(images, lane, with_columns(read(runs, lane), lambda W: W[:, new]))
+        images.set_layers(lane=lane, layers=with_columns(runs.layers(lane), lambda W: W[:, new]))
     for each in (runs, images):
         each.advance(EPOCHS)
     for lane in range(LANES):
-        assert_same(with_columns(read(runs, lane), lambda W: W[:, new]), read(images, lane))
+        assert_same(with_columns(runs.layers(lane), lambda W: W[:, new]), images.layers(lane))
 
 
 @pytest.mark.parametrize("order", ["random", "shuffled", "cyclic"])

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import oracle
 import pytest
-from lanes import LANES, group, pair, read, write
+from lanes import LANES, group, pair
 
 from fastbp.config.setup import Setup
 from fastbp.engine.rows import Rows, to_arrow
@@ -42,7 +42,7 @@ def assert_measured(runs, recipe, lanes=(0, LANES - 1), relative=1e-12):
     with np.errstate(over="ignore"):
         measured, outputs = runs.measure()
     for lane in lanes:
-        network = read(runs, lane)
+        network = runs.layers(lane)
         wanted = oracle.measures(recipe, network)
         np.testing.assert_allclose(
             outputs[:, :, lane], oracle.outputs(recipe, network), rtol=0, atol=relative
@@ -141,10 +141,9 @@ def test_float32_cross_entropy_is_measured_from_z_in_float64():
     )
     runs = group(setup)
     for lane in range(LANES):
-        write(
-            runs,
-            lane,
-            [(np.zeros((1, 1)), np.zeros(1)), (np.zeros((1, 1)), np.array([30.0 + lane]))],
+        runs.set_layers(
+            lane=lane,
+            layers=[(np.zeros((1, 1)), np.zeros(1)), (np.zeros((1, 1)), np.array([30.0 + lane]))],
         )
     measured, outputs = runs.measure()
     assert (outputs == 1).all()
@@ -185,12 +184,12 @@ def test_states_made_by_hand(wanted, dtype):
     runs = group(setup)
     for network in STATES[wanted]:
         with np.errstate(all="ignore"):
-            write(runs, 0, network)  # 10³⁰⁰ becomes ∞ in float32
+            runs.set_layers(lane=0, layers=network)  # 10³⁰⁰ becomes ∞ in float32
             found = words(setup, runs)[0]
         huge = dtype == "float32" and max(abs(oracle.flat(network))) > 1e39
         assert found == ("diverged" if huge else wanted)
         with np.errstate(all="ignore"):
-            assert found == oracle.outcome(recipe, oracle.measures(recipe, read(runs, 0)))
+            assert found == oracle.outcome(recipe, oracle.measures(recipe, runs.layers(0)))
 
 
 def test_every_outcome_is_made_by_hand():
@@ -201,14 +200,14 @@ def test_outputs_at_the_middle_are_above_it():
     """All outputs ½ exactly: one side, and the rows with the low target are wrong."""
     setup, recipe = pair(problem="table:0111", hidden=(2,), updates=1, tolerance=0.5)
     runs = group(setup)
-    write(runs, 0, by_hand(0, 0, 0))
+    runs.set_layers(lane=0, layers=by_hand(0, 0, 0))
     measured, outputs = runs.measure()
     assert (outputs[:, :, 0] == 0.5).all()
     assert (measured[m.ONE_SIDED, 0], measured[m.WRONG, 0]) == (1, 1)
     assert (measured[m.SPREAD, 0], measured[m.MAX_ERROR, 0]) == (0, 0.5)
     assert words(setup, runs)[0] == "converged"  # within the tolerance means up to it
     assert_measured(runs, recipe, lanes=[0])
-    write(runs, 0, by_hand(0, 0, -1e-15))
+    runs.set_layers(lane=0, layers=by_hand(0, 0, -1e-15))
     assert runs.measure()[0][m.WRONG, 0] == 3
 
 
@@ -220,7 +219,7 @@ def test_the_middle_of_unequal_targets_is_that_of_their_ends():
     recipe = oracle.Recipe("xor", hidden=(2,), updates=1, data=(X, T))
     runs = group(setup, data=(X, T))
     for lane in range(LANES):
-        write(runs, lane, by_hand(0, 0.4 * lane, 0.1))
+        runs.set_layers(lane=lane, layers=by_hand(0, 0.4 * lane, 0.1))
     measured, _ = runs.measure()
     assert_measured(runs, recipe)
     assert measured[m.WRONG, 0] == 3
@@ -234,12 +233,12 @@ def test_columns_of_constant_targets_count_in_neither_spread_nor_sides_nor_wrong
     recipe = oracle.Recipe("encoder:3", hidden=(2,), updates=1, init_scale=3, data=(np.eye(3), T))
     runs = group(setup, data=(np.eye(3), T))
     assert_measured(runs, recipe)
-    network = read(runs, 0)
+    network = runs.layers(0)
     network[1][0][1], network[1][1][1] = (
         0,
         3,
     )  # the one output that counts says the same of every row
-    write(runs, 0, network)
+    runs.set_layers(lane=0, layers=network)
     measured, outputs = runs.measure()
     assert (outputs[:, [0, 2], 0].std(axis=0) > 0.001).all()
     assert (measured[m.SPREAD, 0], measured[m.ONE_SIDED, 0]) == (0, 1)
@@ -254,7 +253,7 @@ def test_columns_of_constant_targets_count_in_neither_spread_nor_sides_nor_wrong
 def test_where_all_targets_are_constant_nothing_is_collapsed_or_one_class(bias):
     setup, recipe = pair(problem="table:1111", hidden=(2,), updates=1)
     runs = group(setup)
-    write(runs, 0, by_hand(0, 0, bias))
+    runs.set_layers(lane=0, layers=by_hand(0, 0, bias))
     measured, _ = runs.measure()
     assert measured[m.SPREAD, 0].tobytes() == NAN_BITS
     assert (measured[m.ONE_SIDED, 0], measured[m.WRONG, 0]) == (0, 0)
@@ -267,7 +266,7 @@ def test_saturation_counts_units_past_its_ends():
     setup, recipe = pair(problem="xor", hidden=(2,), updates=1)
     runs = group(setup)
     for lane, b in enumerate((4.0, -4.0, 2.9, -2.9, 3.0, 0.0, -3.0, 1e9)[:LANES]):
-        write(runs, lane, by_hand(0, 0, 0, hidden=((0, 0, b), (0, 0, 0))))
+        runs.set_layers(lane=lane, layers=by_hand(0, 0, 0, hidden=((0, 0, b), (0, 0, 0))))
         assert runs.measure()[0][m.SATURATION, lane] == (0.5 if abs(b) > math.log(19) else 0)
     assert_measured(runs, recipe)
 
@@ -304,7 +303,7 @@ def test_a_look_finds_what_the_measures_say(dtype):
             for network in networks:
                 runs = group(setup)
                 with np.errstate(all="ignore"):
-                    write(runs, 0, network)
+                    runs.set_layers(lane=0, layers=network)
                     runs.advance(1)
                     converged = words(setup, runs)[0] == "converged"
                 assert (runs.state.converged_at[0] == 1) == converged
@@ -317,7 +316,7 @@ def test_right_answers_from_infinite_weights_are_not_converged():
     solved = by_hand(20, -20, -10)
     for lane, bias in enumerate((math.inf, 100.0)):
         hidden = (np.vstack([solved[0][0], [[0, 0]]]), np.append(solved[0][1], bias))
-        write(runs, lane, [hidden, (np.array([[20, -20, -10.0]]), np.zeros(1))])
+        runs.set_layers(lane=lane, layers=[hidden, (np.array([[20, -20, -10.0]]), np.zeros(1))])
     with np.errstate(all="ignore"):
         runs.advance(1)
         measured, outputs = runs.measure()

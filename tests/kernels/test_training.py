@@ -12,13 +12,14 @@ import every_choice
 import numpy as np
 import oracle
 import pytest
-from lanes import FOUNDING, JIT, LANES, OTHER_LANES, group, pair, read, velocity, write
+from lanes import FOUNDING, JIT, LANES, OTHER_LANES, group, pair, velocity
 from numba import njit
 
 from fastbp.choices.families import FAMILIES
 from fastbp.config.setup import Setup
 from fastbp.engine.block import train
 from fastbp.engine.tasks import rate_maker
+from fastbp.kernels import measures as m
 from fastbp.kernels.jit import FLAGS
 from fastbp.kernels.layout import Layer
 from fastbp.kernels.tiles import TILE
@@ -52,15 +53,15 @@ def assert_in_step(keys, epochs=4, seeds=range(40, 40 + LANES), relative=1e-12, 
         recipe = oracle.Recipe(**keys, data=data)
     runs = group(setup, seeds, data=data)
     for lane in CHECKED:
-        assert_near(read(runs, lane), oracle.initial(recipe, seeds[lane]), relative)
+        assert_near(runs.layers(lane), oracle.initial(recipe, seeds[lane]), relative)
     for epoch in range(min(epochs if JIT else 2, recipe.budget_in_epochs)):
-        before = [(read(runs, lane), velocity(runs, lane)) for lane in CHECKED]
+        before = [(runs.layers(lane), velocity(runs, lane)) for lane in CHECKED]
         runs.advance(1)
         for lane, (network, speed) in zip(CHECKED, before, strict=True):
             wanted, wanted_speed = oracle.train_epoch(
                 recipe, network, speed or oracle.still(network), seeds[lane], epoch
             )
-            assert_near(read(runs, lane), wanted, relative)
+            assert_near(runs.layers(lane), wanted, relative)
             if velocity(runs, lane) is not None:
                 assert_near(velocity(runs, lane), wanted_speed, relative)
         assert set(runs.state.updates) == {
@@ -228,10 +229,7 @@ def test_in_step_from_large_weights():
         assert_in_step({**PLAIN, "init_scale": 1000, "loss": loss})
 
 
-ORDERS = OPTIONS["order"]
-
-
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", OPTIONS["order"])
 @pytest.mark.parametrize("lr", [0.1, 0.5])
 def test_whole_run(order, lr):
     """999 updates from the same start, never restarted.
@@ -244,13 +242,13 @@ def test_whole_run(order, lr):
     updates = 999 if JIT else 20
     setup, recipe = pair(**{**FOUNDING, "order": order, "lr": lr, "updates": updates})
     runs = group(setup)
-    start = [read(runs, lane) for lane in CHECKED]
+    start = [runs.layers(lane) for lane in CHECKED]
     runs.advance(10**6)
     assert runs.done
     for lane, network in zip(CHECKED, start, strict=True):
         *_, (done, wanted) = oracle.run(recipe, lane, network)
         assert done == updates
-        assert_near(read(runs, lane), wanted, 1e-12)
+        assert_near(runs.layers(lane), wanted, 1e-12)
 
 
 # --- float32
@@ -328,7 +326,7 @@ def test_gradient_is_that_of_finite_differences(loss, hidden):
     }
     setup, recipe = pair(**keys)
     runs = group(setup)
-    networks = [read(runs, lane) for lane in CHECKED]
+    networks = [runs.layers(lane) for lane in CHECKED]
     runs.advance(1)
     measured, _ = runs.measure()
     for lane, network in zip(CHECKED, networks, strict=True):
@@ -370,7 +368,7 @@ def test_setups_that_differ_in_anything_but_the_start_begin_alike():
 def test_setups_that_differ_only_in_order_have_the_same_first_loss():
     starts = [
         train(Setup(**{**FOUNDING, "order": order, "updates": 8}), 0, 5, lanes=LANES).start
-        for order in ORDERS
+        for order in OPTIONS["order"]
     ]
     assert all(start.tobytes() == starts[0].tobytes() for start in starts)
 
@@ -602,7 +600,7 @@ def test_converged_at_is_the_first_look_that_finds_it_converged(keys, eval_every
         runs.advance(1)
         done = min(epoch * recipe.updates_per_epoch, recipe.budget)
         for lane in range(LANES):
-            if oracle.measures(recipe, read(runs, lane))["max_error"] <= tolerance:
+            if oracle.measures(recipe, runs.layers(lane))["max_error"] <= tolerance:
                 within[lane].add(done)
                 if wanted[lane] < 0 and (epoch % eval_every == 0 or done == recipe.budget):
                     wanted[lane] = done
@@ -612,6 +610,28 @@ def test_converged_at_is_the_first_look_that_finds_it_converged(keys, eval_every
         assert any(first > 0 for first in wanted)
 
 
+@pytest.mark.parametrize("batch", [1, "full"])
+@pytest.mark.parametrize("order", ["cyclic", "shuffled"])
+def test_a_problem_of_one_row_is_evaluated_after_its_update(batch, order):
+    runs = group(
+        Setup.from_arrays(
+            [[1.0, 0.0]],
+            [[0.9]],
+            hidden=[2],
+            batch=batch,
+            order=order,
+            eval_every=1,
+            lr=0.5,
+            updates=500,
+            tolerance=0.1,
+        )
+    )
+    for _ in range(500 if JIT else 9):
+        runs.advance(1)
+        within = runs.measure()[0][m.MAX_ERROR] <= 0.1
+        assert (within == (runs.state.converged_at >= 0)).all()
+
+
 def test_no_look_before_the_first_update():
     """A network that is converged at birth is found so after the first epoch, or at the end of a
     budget within it."""
@@ -619,12 +639,7 @@ def test_no_look_before_the_first_update():
         runs = group(
             Setup(problem="table:01", hidden=(1,), lr=1e-300, updates=updates, eval_every=1)
         )
-        for lane in range(LANES):
-            write(
-                runs,
-                lane,
-                [(np.array([[20.0]]), np.array([-10.0])), (np.array([[20.0]]), np.array([-10.0]))],
-            )
+        runs.set_layers([(np.array([[20.0]]), np.array([-10.0]))] * 2)
         runs.advance(0)
         assert (runs.state.converged_at == -1).all()
         runs.advance(10**6)

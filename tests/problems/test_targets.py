@@ -442,7 +442,7 @@ SHAPES = "X [row, input] and T [row, output] with the same number of rows; it ha
         (pickle.dumps({"X": 1}), "a file that numpy.savez wrote; it is not an .npz file"),
         (
             npz(X=ONES, T=np.array([{}, {}])),
-            "a sound .npz file; Object arrays cannot be loaded when allow_pickle=False",
+            "a readable .npz file; Object arrays cannot be loaded when allow_pickle=False",
         ),
         (npz(X=ONES), "arrays X and T; there is no T; it has X"),
         (npz(x=ONES, t=ONES), "arrays X and T; there is no X and no T; it has x, t"),
@@ -465,7 +465,7 @@ SHAPES = "X [row, input] and T [row, output] with the same number of rows; it ha
             claiming((99_999_999_999, 2)),
             "arrays of at most 300,000,000 bytes; 'X' has 1599999999984",
         ),
-        (claiming("2"), "a sound .npz file; 'X' is not an array"),
+        (claiming("2"), "a readable .npz file; 'X' is not an array"),
         (
             npz(X=ONES, T=2.5 * ONES),
             "targets from 0 to 1; 't0' is outside in rows 1 and 2, such as 2.5",
