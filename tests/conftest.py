@@ -44,6 +44,15 @@ SLOW = (
 """Folders and files that the daily round, `pytest -m "not slow"`, leaves out, besides the tests of
 commands and documents at the top of tests/: they start processes, train, compile or simulate."""
 
+COMPILED = (
+    "determinism/test_matrix.py",
+    "faults/test_compiled_cache.py",
+    "faults/test_disks.py",
+    "faults/test_kills.py",
+    "faults/test_workers.py",
+)
+"""Files that need compiled code in every test; single tests are marked `jit`."""
+
 QUICK = ("test_house.py", "test_list_command.py", "test_sweep_file_page.py")
 
 
@@ -55,6 +64,13 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "jit: of compiled code; skipped where NUMBA_DISABLE_JIT is set"
     )
+
+
+@pytest.fixture
+def file(request, tmp_path):
+    """`mine.toml` with the `SWEEP` of the module."""
+    (tmp_path / "mine.toml").write_text(request.module.SWEEP)
+    return tmp_path / "mine.toml"
 
 
 @pytest.fixture
@@ -78,6 +94,8 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if is_slow(item.path):
             item.add_marker(pytest.mark.slow)
+        if item.path.is_relative_to(HERE) and str(item.path.relative_to(HERE)) in COMPILED:
+            item.add_marker(pytest.mark.jit)
     if "soak" not in (config.option.markexpr or ""):
         soak = [item for item in items if item.get_closest_marker("soak")]
         if soak:

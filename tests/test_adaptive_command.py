@@ -42,12 +42,6 @@ epochs = 500
 """
 
 
-@pytest.fixture
-def file(tmp_path):
-    (tmp_path / "mine.toml").write_text(SWEEP)
-    return tmp_path / "mine.toml"
-
-
 def seeds_of(store: Path) -> int:
     return Sweep.from_toml(store / "sweep.toml").seeds.count
 

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
+from stores import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[1]
 PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")])
 
 spec = importlib.util.spec_from_file_location("make_outputs", CHECKOUT / "docs" / "make_outputs.py")

@@ -19,6 +19,8 @@ from fastbp.store.store import Store
 here = in_process(main)
 
 
+pytestmark = pytest.mark.usefixtures("file")
+
 SWEEP = """
 seeds = 10
 
@@ -44,12 +46,6 @@ def store(path: str, *ranges: tuple[int, int], numerics: int = NUMERICS_VERSION)
     for start, count in ranges:
         publish(made, XOR, start, count, numerics)
     return made
-
-
-@pytest.fixture(autouse=True)
-def file(tmp_path):
-    (tmp_path / "mine.toml").write_text(SWEEP)
-    return tmp_path / "mine.toml"
 
 
 # Shards

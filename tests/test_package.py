@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 from commands import succeeded
-from stores import ROOT
+from stores import CHECKOUT, ROOT
 
 import fastbp
 
-CHECKOUT = Path(__file__).parents[1]
 HEAVY = ["numba", "llvmlite", "pandas", "pyarrow", "numpy", "scipy", "matplotlib", "pydantic"]
 
 

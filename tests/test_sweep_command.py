@@ -344,12 +344,6 @@ def test_json_is_one_object_that_agrees_with_the_runs(founding, folder, store, r
 # How it is called
 
 
-@pytest.fixture
-def file(tmp_path):
-    (tmp_path / "mine.toml").write_text(SWEEP)
-    return tmp_path / "mine.toml"
-
-
 @pytest.mark.jit
 def test_a_file_goes_into_a_folder_of_its_name(file, tmp_path):
     done = succeeded(command(file.name, cwd=tmp_path))

@@ -64,10 +64,15 @@ class Opened:
         return self.file.as_uri()
 
     def at(self, look: str, width: int) -> Any:
-        """The page, in light, in the dark or in print."""
-        dark = "dark" if look == "dark" else "light"
-        self.page.emulate_media(media="print" if look == "print" else "screen", color_scheme=dark)
+        """The page, in light, in the dark or in print, once it is painted."""
+        self.page.emulate_media(
+            media="print" if look == "print" else "screen",
+            color_scheme="dark" if look == "dark" else "light",
+        )
         self.page.set_viewport_size({"width": width, "height": 800})
+        self.page.evaluate(
+            "new Promise(end => requestAnimationFrame(() => requestAnimationFrame(end)))"
+        )
         return self.page
 
     def pixels(self, top: float, bottom: float) -> np.ndarray:

@@ -32,16 +32,12 @@ from every_choice import (
 )
 from lanes import LANES, OTHER_LANES
 from pairs import pairs_of, pairwise
-from stores import ROOT, opened
+from stores import HELPERS, ROOT, opened
 
 from fastbp.engine import compile_ahead
 from fastbp.engine.merge import merge
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.store import Store
-
-pytestmark = pytest.mark.jit
-
-HELPERS = Path(__file__).parents[1] / "helpers"
 
 OWN = "{}.{}".format(*sys.version_info)
 

@@ -19,8 +19,6 @@ from stores import ROOT, rows_of
 from fastbp.kernels import code_cache
 from fastbp.kernels.code_cache import _Files
 
-pytestmark = pytest.mark.jit
-
 PATIENCE = 300
 
 SWEEP = """

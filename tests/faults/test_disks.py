@@ -21,8 +21,6 @@ import fastbp
 from fastbp.store.store import Store
 from fastbp.sweep import main
 
-pytestmark = pytest.mark.jit
-
 drawn = in_process(main, png=True)
 
 SWEEP = """

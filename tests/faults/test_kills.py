@@ -30,9 +30,6 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store
 
-pytestmark = pytest.mark.jit
-
-
 KILLS = [(4, 1_680), pytest.param(50, 20_000, marks=pytest.mark.soak)]
 """How many, and seeds enough that something is left to do until the last of them."""
 

@@ -29,6 +29,8 @@ from fastbp.store.store import Store
 pytestmark = pytest.mark.jit  # what surrounds the command is the same without
 
 
+pytestmark = pytest.mark.usefixtures("file")
+
 SWEEP = """
 title = "Öffnet es sich?"
 seeds = 20
@@ -49,12 +51,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int
         few_lanes(patch)
         fastbp.run(fastbp.Sweep.from_text(SWEEP), store=folder / "store")
     return rows_of(folder / "store")
-
-
-@pytest.fixture(autouse=True)
-def file(tmp_path: Path) -> Path:
-    (tmp_path / "mine.toml").write_text(SWEEP)
-    return tmp_path / "mine.toml"
 
 
 def complete(done: subprocess.CompletedProcess[str], *said: str) -> None:

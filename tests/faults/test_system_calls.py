@@ -15,12 +15,10 @@ from typing import NamedTuple
 
 import pytest
 from commands import ROOT, names
-from stores import opened, rows_of
+from stores import HELPERS, opened, rows_of
 
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store
-
-HELPERS = Path(__file__).parents[1] / "helpers"
 
 pytestmark = pytest.mark.jit  # nothing here is compiled: once is enough
 

@@ -20,8 +20,6 @@ from fastbp.engine.plan import Plan
 from fastbp.store.store import Store
 from fastbp.sweep import main
 
-pytestmark = pytest.mark.jit
-
 NO_PAGE = ["--quiet", "--no-report"]
 
 SWEEP = """

@@ -7,10 +7,9 @@ from lanes import LANES, OTHER_LANES, group
 
 from fastbp import Setup
 
-if __name__ == "__main__":
-    gc.disable()
-    for keys in ({}, {"batch": 2}, {"batch": 2, "momentum": 0.5}):
-        for dtype, lanes in (("float64", LANES), ("float32", LANES), *OTHER_LANES):
-            runs = group(Setup(problem="parity:3", updates=1, dtype=dtype, **keys), lanes=lanes)
-            runs.advance(0)
-            runs.measure()
+gc.disable()
+for keys in ({}, {"batch": 2}, {"batch": 2, "momentum": 0.5}):
+    for dtype, lanes in (("float64", LANES), ("float32", LANES), *OTHER_LANES):
+        runs = group(Setup(problem="parity:3", updates=1, dtype=dtype, **keys), lanes=lanes)
+        runs.advance(0)
+        runs.measure()

@@ -20,6 +20,8 @@ from fastbp.store.parquet import read_all
 from fastbp.store.store import Store
 
 ROOT = Path(fastbp.__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
+HELPERS = Path(__file__).parent
 
 XOR = Setup(problem="xor", hidden=(2,), updates=20)
 PARITY = Setup(problem="parity:3", epochs=5, batch="full", dtype="float32")
