@@ -43,7 +43,7 @@ _HOMES = {
     "summary": "analysis.summary",
     "survival": "analysis.summary",
 }
-"""The module of each public name."""
+"""The module of each public name, relative to `fastbp`."""
 
 __all__ = sorted(["__version__", *_HOMES])  # noqa: PLE0605
 

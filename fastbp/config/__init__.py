@@ -1,1 +1,1 @@
-"""The sweep file: from TOML to setups that are checked, expanded and identified."""
+"""Read sweep files: parse TOML, check keys and values, make the setups and their ids."""

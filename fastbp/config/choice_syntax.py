@@ -1,7 +1,8 @@
-"""How values are written and checked: numbers, lists, and choices such as `blocked:3`.
+"""Parse and check the values of a setup: numbers, lists, and choices such as `blocked:3`.
 
-The message about a mistake is "given …, allowed: …". The caller puts the file and the key before
-it.
+A choice is the name of a function of `fastbp/choices`, with its parameters after a colon. A family
+is all choices for one key, such as `order`. Invalid values raise ValueError with the message
+"given …, allowed: …"; the caller puts the file and the key before it.
 """
 
 import os
@@ -24,19 +25,20 @@ MAX_WRONG = 8
 """The most mistakes in one choice that a message names."""
 
 MAX_ITEMS = 1025
-"""The most items of a list that are checked: one more than the longest list that a key takes."""
+"""The number of items of a list that are checked: one more than any key takes, 1,024."""
 
 SWEEP_KEYS = ("title", "seeds", "setup", "grid", "published")
-"""The keys of a sweep file that stand before `[setup]`."""
+"""The keys at the top level of a sweep file."""
 
 
 # Values of one type
 
 
 def as_number(value: object) -> object:
-    """Convert NumPy scalars to Python's, and floats without a fraction to integers.
+    """Convert NumPy scalars to Python scalars, and floats without a fraction to integers.
 
-    So 1 and 1.0 are one value, 1e6 is a number of updates, and −0.0 is 0. True stays True.
+    So 1 and 1.0 are one value, 1e6 can be a number of updates, and −0.0 is 0. Other values, also
+    True, are returned unchanged.
     """
     value = value.item() if isinstance(value, np.generic) else value
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -47,12 +49,21 @@ Integer = Annotated[int, BeforeValidator(as_number)]
 
 
 def types_of(annotation: Any) -> set[Any]:
-    """All types within an annotation, such as those of the items of a list."""
+    """Collect an annotation and all annotations nested in it, such as that of a list's items."""
     return {annotation}.union(*map(types_of, get_args(annotation)))
 
 
 def checked_value(annotation: Any, value: object) -> Any:
-    """A value in its canonical form. Raises ValueError "given …, allowed: …"."""
+    """Check a value against an annotated type, and return it in canonical form.
+
+    Canonical are numbers as `as_number` returns them, and tuples in place of lists. Where a list is
+    allowed, a single value becomes a tuple of one.
+
+    Raises
+    ------
+    ValueError
+        If the type does not allow the value: "given …, allowed: …".
+    """
     try:
         return _adapter(annotation).validate_python(_prepared(annotation, value))
     except (ValidationError, RecursionError):
@@ -62,7 +73,7 @@ def checked_value(annotation: Any, value: object) -> Any:
 
 
 def _prepared(annotation: Any, value: object) -> object:
-    """Convert numbers to Python's and lists to tuples; a single value becomes a list of one."""
+    """Convert a value to the canonical form of an annotation, before it is validated."""
     types = types_of(annotation)
     if any(get_origin(each) is tuple for each in types):
         items = as_list(value)
@@ -76,7 +87,7 @@ def _adapter(annotation: Any, strict: bool = True) -> TypeAdapter[Any]:
 
 
 def options(annotation: Any) -> list[str]:
-    """The words that an annotated type allows; none if it does not list any."""
+    """List the values of all `Literal` types in an annotation, as strings."""
     if get_origin(annotation) is Literal:
         return [str(option) for option in get_args(annotation)]
     return [option for part in get_args(annotation) for option in options(part)]
@@ -121,14 +132,18 @@ _SIGNS = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("e
 
 
 class Call(NamedTuple):
-    """A choice with its parameters.
+    """A choice and the values of its parameters, parsed from a text such as `blocked:3`.
 
     Parameters
     ----------
+    family
+        All choices for the same key.
+    choice
+        The chosen one.
     values
         The values of its own parameters, in the order of its signature.
     shared
-        The values of the parameters that every choice of the family takes.
+        The values of the parameters that every choice of the family takes, such as `warmup`.
     """
 
     family: Family
@@ -138,7 +153,7 @@ class Call(NamedTuple):
 
     @property
     def spelling(self) -> str:
-        """The canonical spelling.
+        """The call as text in canonical form, which `read_call` accepts.
 
         Parameters are in the order of the signature, those at their defaults are left out, and
         numbers are in their shortest form.
@@ -161,12 +176,12 @@ def usages(family: Family) -> str:
 
 
 def read_call(family: Family, text: object) -> Call:
-    """Read `name`, `name:value` or `name:key=value,key=value`.
+    """Parse a choice written as `name`, `name:value` or `name:key=value,key=value`.
 
     Raises
     ------
     ValueError
-        If it is wrong. The message "given …, allowed: …" names every wrong parameter.
+        If the text is invalid. The message "given …, allowed: …" names up to `MAX_WRONG` mistakes.
     """
     name, colon, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
     choice = family.choices.get(name.strip())
@@ -186,7 +201,10 @@ def read_call(family: Family, text: object) -> Call:
 def _written(
     choice: Choice, parameters: Mapping[str, Parameter], rest: str, wrong: list[str]
 ) -> dict[str, str]:
-    """Split what follows the colon into the texts of parameters, by name."""
+    """Split the text after the colon of a choice into one text for each parameter.
+
+    Returns the texts by the parameter's name. Mistakes are added to `wrong`.
+    """
     # A text that is the only parameter, such as a path, may contain commas and =.
     is_text = [p.annotation for p in parameters.values()] == [str]
     written: dict[str, str] = {}
@@ -212,7 +230,10 @@ def _values(
     written: Mapping[str, str],
     wrong: list[str],
 ) -> list[Any]:
-    """Convert the texts of parameters to values, in order; wrong ones are left out."""
+    """Convert the texts in `written` to values, in the order of `parameters`.
+
+    Invalid and missing parameters are left out; mistakes are added to `wrong`.
+    """
     values = []
     for name, parameter in parameters.items():
         if name in written:
@@ -232,12 +253,14 @@ def _values(
 
 
 class Given(NamedTuple):
-    """A value as it was written.
+    """A value as the user wrote it, before it is checked.
 
     Parameters
     ----------
     place
-        Where it stands, as messages say it: `founding.toml: setup.lr`, `--set lr`.
+        Where the user wrote it, for messages: `founding.toml: setup.lr`, `--set lr`.
+    value
+        The value.
     folder
         The folder that paths in the value are relative to.
     """
@@ -248,7 +271,7 @@ class Given(NamedTuple):
 
 
 Placed = dict[Any, Given]
-"""Written values by key."""
+"""Values as the user wrote them, by key."""
 
 
 def allowed(key: str) -> str:
@@ -257,7 +280,20 @@ def allowed(key: str) -> str:
 
 
 def checked(given: Placed, lines: list[str]) -> dict[str, Any]:
-    """Return the valid values in canonical form; add a line for each invalid one."""
+    """Check keys of a setup and their values.
+
+    Parameters
+    ----------
+    given
+        The values as written, by key.
+    lines
+        Gets a message for each unknown key and each invalid value.
+
+    Returns
+    -------
+    dict
+        The valid values in canonical form, by key.
+    """
     values: dict[str, Any] = {}
     for key, (place, value, folder) in given.items():
         if key not in KEYS:
@@ -271,7 +307,11 @@ def checked(given: Placed, lines: list[str]) -> dict[str, Any]:
 
 
 def _checked_key(key: str, value: object, folder: str) -> Any:
-    """The value of one key in its canonical form. Raises ValueError "given …, allowed: …"."""
+    """Check the value of one key, and return it in canonical form.
+
+    `folder`: the folder that a path in the value is relative to. Raises ValueError "given …,
+    allowed: …", with one line for each mistake.
+    """
     if key not in FAMILIES:
         return checked_value(KEYS[key].annotation, value)
     call = read_call(FAMILIES[key], value)
@@ -290,18 +330,18 @@ def _checked_key(key: str, value: object, folder: str) -> Any:
 
 
 def file_path(problem: str) -> str | None:
-    """The path of the file, if a checked problem is a file; else None."""
+    """The PATH of a problem `file:PATH`; None for any other problem."""
     return problem.removeprefix("file:") if problem.startswith("file:") else None
 
 
 def problem_name(problem: str) -> str:
-    """A checked problem as tables and messages show it: without the folder of a file."""
+    """The problem as tables and messages show it: `file:NAME`, without the file's folder."""
     path = file_path(problem)
     return problem if path is None else f"file:{os.path.basename(path)}"
 
 
 def unknown(key: object, known: Iterable[str]) -> str:
-    """The message about an unknown key."""
+    """The message about an unknown key: the known ones, and a hint at a similar one."""
     names = list(known)
     elsewhere = f"; did you mean 'setup.{key}'?" * (key in KEYS)
     before = f"; did you mean '{key}' before [setup]?" * (key in SWEEP_KEYS)
@@ -309,7 +349,10 @@ def unknown(key: object, known: Iterable[str]) -> str:
 
 
 def incomplete(given: Placed, place: str) -> Iterator[str]:
-    """Yield a line if the problem or the budget is missing, or if the budget is given twice."""
+    """Yield a message if the problem or the budget is missing, or if the budget is given twice.
+
+    `place`: the beginning of messages about a missing key, such as `founding.toml: setup.`.
+    """
     if "problem" not in given:
         yield f"{place}problem: not given, allowed: {allowed('problem')}"
     if not given.keys() & {"updates", "epochs"}:

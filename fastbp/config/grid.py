@@ -1,4 +1,4 @@
-"""From `[setup]`, `[grid]` and `--set` to all setups of a sweep."""
+"""Expand `[setup]`, `[grid]` and `--set` into all setups of a sweep."""
 
 import itertools
 import math
@@ -33,10 +33,10 @@ from fastbp.schema.text import plain, refusal, shown
 
 MAX_SETUPS = 100_000  # a store holds at most about 10⁵ files
 MAX_VALUES = 1_000
-"""The most values of one series."""
+"""The most values of a series `{from = A, to = B, count = N}`."""
 
 MAX_END = 1e300
-"""The largest number at the end of a series: the distance of larger ones might not be finite."""
+"""The largest absolute value of either end of a series: their difference must be finite."""
 
 SERIES = {"from": None, "to": None, "count": None, "spaced": "linear"}
 """The keys of a series and their defaults."""
@@ -58,27 +58,27 @@ _SIZES = {
 }
 
 GridValues = dict[str, tuple[Any, ...]]
-"""The checked values of one grid, by key."""
+"""The checked values that one `[grid]` lists, by key."""
 
 
 # Short forms of lists
 
 
 def numbers(value: Mapping[Any, Any], integers: bool) -> list[float]:
-    """The values of `{from = A, to = B, count = N, spaced = "log"}`, ascending.
+    """Expand a series `{from = A, to = B, count = N, spaced = "log"}` into ascending numbers.
 
     Parameters
     ----------
     value
-        The table as it was written.
+        The series as the user wrote it.
     integers
-        Whether the key takes integers: then the values are rounded, and repeats are dropped.
+        Whether to round all values to integers, and drop repeats.
 
     Returns
     -------
     list of float
-        The ends as they were written, and rounded values between them: to three digits on a log
-        scale, to three digits of the step on a linear one.
+        A, B and the values between, rounded: on a log scale to three significant digits, on a
+        linear one to three significant digits of the step.
 
     Raises
     ------
@@ -107,9 +107,9 @@ def numbers(value: Mapping[Any, Any], integers: bool) -> list[float]:
 
 
 def networks(value: Mapping[Any, Any]) -> list[list[Any]]:
-    """The layers of every network of `{width = [4, 8], depth = [1, 2]}`.
+    """Expand `{width = [4, 8], depth = [1, 2]}` into hidden layers: [4], [8], [4, 4], [8, 8].
 
-    All layers of a network have the same width, and widths change fastest. Raises ValueError "given
+    The hidden layers of a network have one width; widths change fastest. Raises ValueError "given
     …, allowed: …".
     """
     try:
@@ -123,7 +123,7 @@ def networks(value: Mapping[Any, Any]) -> list[list[Any]]:
 
 
 def _listed(key: object, value: object) -> object:
-    """Replace a short form by its list; other values stay the same. Raises ValueError."""
+    """Expand a series, or widths and depths, into a list; keep other values. Raises ValueError."""
     if not isinstance(value, Mapping) or key not in KEYS:
         return value
     if key == "hidden":
@@ -133,10 +133,10 @@ def _listed(key: object, value: object) -> object:
 
 
 def _tables(options: Sequence[Any]) -> Sequence[Any]:
-    """Replace each table with `?` among the problems of a grid by all its tables, 0 before 1.
+    """Replace each problem like `table:01?0` in a list by all tables with 0 and 1 for each `?`.
 
-    Wrong problems stay the same, and so does a `?` that makes more tables than a sweep has setups:
-    later checks say what is allowed.
+    Invalid problems are kept, and so is a problem that would make the list longer than
+    `MAX_SETUPS`: later checks refuse them.
     """
     results: list[Any] = []
     for option in options:
@@ -151,7 +151,7 @@ def _tables(options: Sequence[Any]) -> Sequence[Any]:
 
 
 def _unknown_bits(problem: object) -> str:
-    """The bits of a table, with or without `?`; empty if it is not a valid table."""
+    """The bits of a problem `table:BITS`, with any `?`; empty if it is not a valid table."""
     with suppress(ValueError):
         call = read_call(FAMILIES["problem"], problem)
         if call.choice.function is problems.table:
@@ -171,9 +171,9 @@ class Expansion(NamedTuple):
     grids
         The checked values of each grid.
     baseline
-        The setup of `[setup]` alone; None if it needs a grid to be complete and right.
+        The setup of `[setup]` alone; None if that is incomplete or invalid without a grid.
     setups
-        All setups without repeats, each with the positions of the grids that it is in.
+        All setups without repeats, each with the indices of the grids that contain it.
     """
 
     grids: list[GridValues]
@@ -182,18 +182,18 @@ class Expansion(NamedTuple):
 
 
 class SweepTables:
-    """`[setup]` and each `[grid]` as they were written.
+    """The tables `[setup]` and `[grid]` of a sweep file, and their expansion into setups.
 
     Parameters
     ----------
     data
-        What the sweep file holds.
+        The content of the sweep file: its top-level keys and their values.
     here
-        What a line begins with: the file's name and a colon, or nothing.
+        The beginning of each message: the file's name and a colon, or nothing.
     folder
         The folder that paths in the file are relative to.
     lines
-        All methods add a line here for each mistake.
+        The list to which all methods add a message for each mistake.
     """
 
     def __init__(self, data: Mapping[str, Any], here: str, folder: str, lines: list[str]) -> None:
@@ -214,13 +214,13 @@ class SweepTables:
             lines.append(f"{here}grid: {refusal(grid, 'a table, [grid], or several, [[grid]]')}")
             grids = []
         self.seeds: list[Given | None] = [None] * len(grids)
-        """The seeds that each grid gives; None if it gives none."""
+        """The key `seeds` of each grid; None for a grid without this key."""
         for index, table in enumerate(grids):
             number = f"[{index + 1}]" * (len(grids) > 1)
             self._read_grid(index, f"{here}grid{number}", table)
 
     def _read_grid(self, index: int, place: str, table: Mapping[Any, Any]) -> None:
-        """Add a grid, and replace its short forms by lists."""
+        """Read a grid, and expand its series and other short forms into lists."""
         placed: Placed = {}
         for key, value in table.items():
             where = f"{place}.{plain(str(key))}"
@@ -239,10 +239,10 @@ class SweepTables:
         self.grids.append(placed)
 
     def override(self, text: str, before: set[str]) -> None:
-        """Replace a value of the file by `KEY=VALUE` of `--set`.
+        """Replace a value of the file by the `KEY=VALUE` of an option `--set`.
 
-        A path in it is relative to the current folder, not to the folder of the sweep file.
-        `before`: the keys of earlier `--set`, to which this one is added.
+        A path in VALUE is relative to the current folder, not to the folder of the sweep file.
+        `before`: the keys of earlier options `--set`; this KEY is added to them.
         """
         key, equals, written = (piece.strip() for piece in text.partition("="))
         place = f"--set {plain(key)}"
@@ -265,7 +265,7 @@ class SweepTables:
                 self.lines.append(f"{place}: {error}")
 
     def _replace(self, key: str, place: str, value: object) -> None:
-        """Set a key of `[setup]`, or, if it is a list of several values, of every grid."""
+        """Set a key in `[setup]`, or in every grid if the value is a list of several items."""
         if key == "problem":
             options = _tables(value if isinstance(value, list) else [value])
             value = list(options) if len(options) > 1 else value
@@ -284,12 +284,12 @@ class SweepTables:
             self.setup[key] = Given(place, value[0] if isinstance(value, list) else value)
 
     def expand(self, values: dict[str, Any]) -> Expansion:
-        """Make all setups. `values`: the checked keys of `[setup]`.
+        """Make all setups of the sweep. `values`: the checked keys of `[setup]`.
 
         Raises
         ------
         SweepError
-            If there are too many setups, with all lines so far.
+            If there are more than `MAX_SETUPS`; it has all messages so far.
         """
         tables = self.grids or [{}]
         lengths = [[len(given.value) for given in table.values()] for table in tables]
@@ -310,7 +310,7 @@ class SweepTables:
         return Expansion(grids, _baseline(values), list(self._setups.values()))
 
     def _checked_grid(self, table: Placed) -> GridValues:
-        """The valid values of a grid, with keys in the order of the file."""
+        """Check a grid, and return its valid values by key, in the order of the file."""
         values: GridValues = {}
         for key, (place, options, folder) in table.items():
             if key not in KEYS:
@@ -329,9 +329,9 @@ class SweepTables:
     def _cross(
         self, index: int, table: Placed, values: Mapping[str, Any], grid: GridValues
     ) -> None:
-        """Add the valid setups of a grid, and lines for mistakes between keys.
+        """Add the valid setups of a grid, and messages about values that do not go together.
 
-        Only keys that are valid by themselves are compared.
+        Only values that are valid by themselves are combined.
         """
         fixed = _outside(values, grid)
         wrong = {key for key, options in grid.items() if not options}
@@ -360,7 +360,7 @@ class SweepTables:
                 places.append(index)
 
     def _load(self, path: str, targets: tuple[str, ...] | None, table: Placed) -> None:
-        """Read the file of a problem with these targets."""
+        """Read the file of a problem with these target columns, or add messages about it."""
         result = load(path, targets)
         if isinstance(result, tuple):
             self.lines += [f"{self._place(key, table)}: {text}" for key, text in result]
@@ -379,18 +379,18 @@ class SweepTables:
 
 
 def _outside(setup: Mapping[Any, Any], table: Iterable[str]) -> dict[Any, Any]:
-    """The keys of `[setup]` that a grid does not set. Updates and epochs replace each other."""
+    """Drop the keys that a grid sets from `setup`; `updates` and `epochs` count as one key."""
     taken = {*table, *(ALTERNATIVE[key] for key in table if key in ALTERNATIVE)}
     return {key: value for key, value in setup.items() if key not in taken}
 
 
 def _complete(keys: Mapping[str, Any]) -> bool:
-    """Whether these keys have a problem and one budget."""
+    """Whether these keys have a problem, and either `updates` or `epochs`."""
     return "problem" in keys and len(ALTERNATIVE.keys() & keys.keys()) == 1
 
 
 def _baseline(values: Mapping[str, Any]) -> Setup | None:
-    """The setup of these keys alone; None if it is incomplete or invalid without a grid."""
+    """Make the setup of `[setup]` alone; None if it is incomplete or invalid without a grid."""
     if not _complete(values):
         return None
     file = load(values["problem"], values.get("targets"))

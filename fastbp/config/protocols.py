@@ -1,6 +1,6 @@
-"""Published figures in a sweep file: numbers that a paper printed, to compare with ours.
+"""Published figures in a sweep file: numbers from papers that reports compare with our runs.
 
-They change no setup and no id. Each says how certain it is: by its number of runs or by bounds.
+They change no setup and no id. Each figure states its number of runs, its uncertainty, or bounds.
 """
 
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from fastbp.schema.paper_figures import MAX_RUNS, EvaluatedWhen, Figure
 from fastbp.schema.text import nearest, number, plain, refusal, shown
 
 MAX_FIGURES = 1000
-"""The most figures in a file."""
+"""The most tables `[[published]]` in a sweep file."""
 
 Uncertain = Annotated[float, Ge(0), Le(10.0**12)]
-"""A printed number or its uncertainty."""
+"""The type of a printed number, its uncertainty and its bounds: from 0 to 10¹²."""
 
 
 class Published(BaseModel):
-    """A figure that a paper printed about runs like ours."""
+    """A table `[[published]]`: one figure that a paper printed about many runs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -52,25 +52,34 @@ class Published(BaseModel):
     )
 
     def written(self, where: Mapping[str, Any]) -> dict[str, Any]:
-        """The keys of its table in a sweep file, with this `where`."""
+        """The keys of the figure's table in a sweep file, without those at their defaults.
+
+        `where` takes the place of the attribute: its paths may be relative to another folder.
+        """
         keys = {**dict(self), "where": where}
         defaults = {"evaluated": "after", "where": {}}
         return {key: value for key, value in keys.items() if value != defaults.get(key)}
 
 
 def read(value: object, here: str, folder: str, lines: list[str]) -> tuple[Published, ...]:
-    """Read the figures of a file, and add a line for each mistake.
+    """Read the published figures of a sweep file.
 
     Parameters
     ----------
     value
-        What the file has as `published`: tables, or from Python figures that were read before.
+        The key `published` of the file: a table or a list of tables. From Python the list may
+        also have `Published`.
     here
-        What a line begins with: the file's name and a colon, or nothing.
+        The beginning of each message: the file's name and a colon, or nothing.
     folder
         The folder that paths in the file are relative to.
     lines
-        Gets a line for each mistake.
+        Gets a message for each mistake.
+
+    Returns
+    -------
+    tuple of Published
+        The figures without mistakes.
     """
     tables = [value] if isinstance(value, Mapping) else as_list(value)
     many = tables is not None and len(tables) > MAX_FIGURES
@@ -91,7 +100,7 @@ def read(value: object, here: str, folder: str, lines: list[str]) -> tuple[Publi
 
 
 def _read(table: Mapping[Any, Any], place: str, folder: str, lines: list[str]) -> Published | None:
-    """Read one figure; None if it has mistakes."""
+    """Read one figure; return None, and add messages to `lines`, if it has mistakes."""
     hints = get_type_hints(Published, include_extras=True)
     before = len(lines)
     values: dict[str, Any] = {}
@@ -121,7 +130,7 @@ def _read(table: Mapping[Any, Any], place: str, folder: str, lines: list[str]) -
 
 
 def _conflicts(values: Mapping[str, Any]) -> list[Mistake]:
-    """Find mistakes between keys."""
+    """Find values of a figure that are valid by themselves, but not together."""
     value, low, high = as_number(values["value"]), values.get("low"), values.get("high")
     bounded = low is not None and high is not None
     bound, other = ("low", "high") if high is None else ("high", "low")

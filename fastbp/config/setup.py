@@ -38,13 +38,13 @@ from fastbp.schema.text import plain, refusal, shown
 class Setup:
     """All hyperparameters of a network and its training: `Setup(problem="xor", updates=999)`.
 
-    `fastbp.schema.keys` describes each key and has the defaults. `file`: the content of the
-    problem's file when it was read; None if the problem is not a file.
+    The arguments are the keys of `[setup]` in a sweep file: `fastbp.schema.keys.KEYS` describes
+    them and has the defaults. The attribute `file` has the data of a `file:` problem, else None.
 
     Raises
     ------
     SweepError
-        With every mistake.
+        If a key is missing or invalid. It lists every mistake.
     """
 
     problem: str
@@ -78,7 +78,7 @@ class Setup:
 
     @classmethod
     def unchecked(cls, values: Mapping[str, Any], file: FileProblem | None = None) -> Self:
-        """Make a setup from values without checking them."""
+        """Make a setup of canonical values without checking them; other keys get defaults."""
         setup = cls.__new__(cls)
         setup.__dict__.update(_DEFAULTS | {"file": file} | dict(values))
         return setup
@@ -90,10 +90,10 @@ class Setup:
         Parameters
         ----------
         columns
-            The values of its columns; None where a column is null.
+            The values of the row by column name; None where a column is null.
         file
-            The data that the setup was trained on, if its problem is a file (`targets.stored`). A
-            store may have several: the right one gives the setup the id of the row.
+            The data of a `file:` problem (`fastbp.problems.targets.stored`). They are the right
+            ones if the setup gets the id that the row has.
 
         Raises
         ------
@@ -123,12 +123,12 @@ class Setup:
         T : array [row, output] or [row]
             Targets, from 0 to 1.
         **keys
-            All other keys of a setup.
+            The keys of the setup, without `problem` and `targets`.
 
         Raises
         ------
         SweepError
-            With every mistake.
+            If an array or a key is invalid. It lists every mistake.
         """
         lines: list[str] = []
         file = targets_module.from_arrays(X, T, lines)
@@ -142,16 +142,16 @@ class Setup:
         )
 
     def replaced(self, **values: Any) -> Self:
-        """The setup with some other values, which are not checked."""
+        """Copy the setup with other values for some keys, which are not checked."""
         present = {each.name: getattr(self, each.name) for each in fields(self)}
         return self.unchecked(present | values)
 
     def with_columns(self, changes: Mapping[str, Any]) -> Self:
-        """The setup with other values in these columns. Raises SweepError."""
+        """Copy the setup with other values in columns of the table of runs. Raises SweepError."""
         return self.from_columns({**self.columns(), **changes}, self.file)
 
     def settings(self) -> dict[str, Any]:
-        """The keys that are not at their defaults."""
+        """The keys whose values are not the defaults, with their values."""
         values = {name: getattr(self, name) for name in KEYS}
         return {name: value for name, value in values.items() if value != KEYS[name].default}
 
@@ -159,13 +159,13 @@ class Setup:
 
     @cached_property
     def calls(self) -> dict[str, Call]:
-        """The choices of problem, init, order (resolved), schedule and loss, with parameters."""
+        """The parsed choices for problem, init, order (resolved), schedule and loss, by key."""
         texts = {key: getattr(self, key) for key in FAMILIES} | {"order": self.resolved_order}
         return {key: read_call(family, texts[key]) for key, family in FAMILIES.items()}
 
     @property
     def resolved_order(self) -> str:
-        """The order in which rows are presented: cyclic if every batch has all rows."""
+        """The order in which rows are presented: `cyclic` with `batch = "full"`, else `order`."""
         return "cyclic" if self.batch == "full" else self.order
 
     @property
@@ -182,7 +182,7 @@ class Setup:
 
     @property
     def digest(self) -> str:
-        """The digest of `data()`."""
+        """sha256 of the inputs and targets that `data()` returns, 64 hex digits."""
         return problem_module.digest(*self._source, *self._preparation)
 
     @property
@@ -197,7 +197,7 @@ class Setup:
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
-        """Rows, inputs and outputs of the problem."""
+        """The numbers of rows, inputs and outputs of the problem."""
         return problem_module.shape(*self._source)
 
     @property
@@ -209,18 +209,18 @@ class Setup:
 
     @property
     def _preparation(self) -> tuple[str, float]:
-        """The scaling and the target margin, unless the data have them already."""
+        """The scaling and the target margin to apply: none if the data have them already."""
         done = self.file is not None and self.file.trained
         return ("none", 0.0) if done else (self.scale_inputs, self.target_margin)
 
     @property
     def rows(self) -> int:
-        """Rows of the problem."""
+        """The number of rows of the problem."""
         return self.shape[0]
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Units of each layer, inputs and outputs included."""
+        """The number of units in each layer, inputs and outputs included."""
         _, inputs, outputs = self.shape
         return (inputs, *self.hidden, outputs)
 
@@ -231,12 +231,12 @@ class Setup:
 
     @property
     def batch_rows(self) -> int:
-        """Rows per update."""
+        """The number of rows per update."""
         return self.rows if self.batch == "full" else self.batch
 
     @property
     def updates_per_epoch(self) -> int:
-        """Updates in an epoch; the last batch of an epoch may be smaller."""
+        """The number of updates in an epoch; the last batch of an epoch may be smaller."""
         return -(-self.rows // self.batch_rows)
 
     @property
@@ -255,7 +255,7 @@ class Setup:
         return self.eval_every or (1 if self.batch == "full" else 10)
 
     def columns(self) -> dict[str, Any]:
-        """The values of `fastbp.schema.columns.SETUP_COLUMNS`, in their order."""
+        """The setup as in the table of runs: values by column, in the order of `SETUP_COLUMNS`."""
         values = {
             **self.__dict__,
             "problem": self.problem_name,
@@ -304,7 +304,7 @@ class Setup:
     # Mistakes between keys
 
     def notes(self) -> list[str]:
-        """What is allowed but probably a mistake, one line each."""
+        """Warnings about values that are allowed but probably a mistake, one line each."""
         overlap = (
             f"tolerance = {self.tolerance} and collapse = {self.collapse} overlap: a run that is "
             "within both counts as converged"
@@ -316,7 +316,7 @@ class Setup:
         ]
 
     def conflicts(self) -> Iterator[Mistake]:
-        """Find mistakes between keys. The problem's file must be loaded."""
+        """Find values that are valid by themselves, but not together. A file must be read."""
         if self.targets is not None and not self.file:
             yield self._refused("targets", "only with problem = 'file:PATH'")
         if self.batch != "full" and self.batch > self.rows:
@@ -343,7 +343,7 @@ class Setup:
         return Mistake(key, refusal(getattr(self, key), rule))
 
     def _allowed_axes(self) -> str:
-        """Say what the axes of a grid of initial weights may be; empty if they are valid."""
+        """Say what x and y of `init = 'grid:…'` may be; empty if there is nothing wrong."""
         call = read_call(FAMILIES["init"], self.init)
         if call.choice.function is not inits.grid:
             return ""
@@ -367,15 +367,15 @@ def _dashed(sizes: tuple[int, ...]) -> str:
 
 
 def load(problem: str, targets: tuple[str, ...] | None) -> FileProblem | tuple[Mistake, ...] | None:
-    """Read a problem's file. Returns its content or its mistakes; None if it is not a file."""
+    """Read a `file:` problem. Returns its data or its mistakes; None for any other problem."""
     path = file_path(problem)
     return None if path is None else targets_module.read(path, targets)
 
 
 def _built(keys: Mapping[str, Any], known: Mapping[str, Any], lines: list[str]) -> Setup:
-    """Check keys, load the problem's file, and check what goes together.
+    """Check keys, read the problem's file, and check that the values go together.
 
-    `known`: fields that are right already and take the place of keys; `lines`: mistakes so far.
+    `known`: checked fields, which take the place of `keys`; `lines`: messages so far.
     Raises SweepError with every mistake.
     """
     given = {

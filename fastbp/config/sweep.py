@@ -36,7 +36,7 @@ MAX_TITLE = 1_000
 
 
 class Seeds(BaseModel):
-    """The seeds start, start + 1, … of every setup."""
+    """Consecutive seeds: start, start + 1, …, start + count − 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -45,12 +45,12 @@ class Seeds(BaseModel):
 
     @property
     def stop(self) -> int:
-        """One past the last seed."""
+        """The seed after the last one."""
         return self.start + self.count
 
 
 SeedsGiven = int | str | Seeds | None
-"""Seeds that replace those of a file: a number, as in `--seeds`, or all `Seeds`."""
+"""Seeds in place of a file's: their number, the text of `--seeds`, or `Seeds`. None: the file's."""
 
 
 @dataclass(frozen=True, init=False)
@@ -63,18 +63,18 @@ class Sweep:
     Attributes
     ----------
     baseline
-        The setup of `[setup]` alone; None if it is incomplete without the grid.
+        The setup of `[setup]` alone; None if that is incomplete or invalid without a grid.
     setups
         All setups without repeats, in the order of the file; the last key changes fastest.
     grid_seeds
-        For each grid the number of seeds that it gives; None if it gives none.
+        The key `seeds` of each grid, None for a grid without it; empty if `seeds` replaces all.
     seed_counts
-        The number of seeds of each setup by its id; empty if it is the same for all.
+        The number of seeds of each setup by setup id; empty if all setups have `seeds`.
 
     Raises
     ------
     SweepError
-        With every mistake.
+        If a key is missing or invalid. It lists every mistake.
     """
 
     title: str
@@ -126,14 +126,17 @@ class Sweep:
         )
 
     def seeds_of(self, setup: Setup) -> Seeds:
-        """The seeds of a setup: as many as its grids give, at most, or those of the sweep."""
+        """The seeds of a setup: the largest number that any grid with this setup gives.
+
+        A grid without `seeds` gives the number of the sweep.
+        """
         if not self.seed_counts:  # then no id is needed
             return self.seeds
         return self.seeds.model_copy(update={"count": self.seed_counts[setup.identity()]})
 
     @property
     def all_seeds(self) -> Seeds:
-        """All seeds that any setup has."""
+        """The seeds of the setup that has the most."""
         count = max(self.seed_counts.values(), default=self.seeds.count)
         return self.seeds.model_copy(update={"count": count})
 
@@ -144,13 +147,16 @@ class Sweep:
         return sum(self.seed_counts.values()) if self.seed_counts else equal
 
     def with_seeds(self, start: int, count: int) -> Self:
-        """The same sweep with these seeds in every setup."""
+        """Copy the sweep with the seeds start … start + count − 1 in every setup."""
         sweep = copy(self)
         sweep.__dict__.update(seeds=Seeds(start=start, count=count), grid_seeds=(), seed_counts={})
         return sweep
 
     def within(self, start: int, count: int) -> Self:
-        """The same sweep without the seeds outside this range. A setup may have none left."""
+        """Copy the sweep with only those of its seeds that lie in start … start + count − 1.
+
+        The range must lie within `all_seeds`. A setup may have no seeds left.
+        """
         sweep = self.with_seeds(start, count)
         for name, each in self.seed_counts.items():
             sweep.seed_counts[name] = max(0, min(self.seeds.start + each - start, count))
@@ -158,7 +164,7 @@ class Sweep:
 
     @property
     def notes(self) -> list[str]:
-        """What is allowed but probably not meant, one line each."""
+        """Warnings about what is allowed but probably a mistake, one line each."""
         notes = [note for setup in self.setups for note in setup.notes()]
         pairs = zip(self.published, self._matching(), strict=True)
         notes += [
@@ -170,7 +176,7 @@ class Sweep:
         return list(dict.fromkeys(notes))
 
     def _matching(self) -> list[list[Setup]]:
-        """The setups that each published figure belongs to."""
+        """List for each published figure the setups that its `where` selects."""
         return [
             [s for s in self.setups if all(getattr(s, k) == v for k, v in figure.where.items())]
             for figure in self.published
@@ -190,7 +196,8 @@ class Sweep:
         path
             The file.
         seeds
-            Replaces the seeds of the file: a number, which keeps the first seed, or all `Seeds`.
+            Seeds in place of the file's: a number, which keeps the first seed, the text of
+            `--seeds`, or `Seeds`.
         settings
             Strings `KEY=VALUE` that replace values of the file. A value replaces the key in
             `[setup]` and removes it from every grid. A list of several values replaces the key in
@@ -199,7 +206,7 @@ class Sweep:
         Raises
         ------
         SweepError
-            With every mistake.
+            If the file cannot be read or is invalid. It lists every mistake.
         """
         try:
             text = toml_text.read_file(path)
@@ -221,7 +228,7 @@ class Sweep:
         Parameters
         ----------
         text
-            The text.
+            The content of the file, in TOML.
         name
             The name of the file; each message begins with it.
         seeds, settings
@@ -232,7 +239,7 @@ class Sweep:
         Raises
         ------
         SweepError
-            With every mistake.
+            If the text is invalid. It lists every mistake.
         """
         try:
             data = toml_text.read_toml(text)
@@ -249,7 +256,10 @@ class Sweep:
         settings: Iterable[str] = (),
         folder: str | PathLike[str] = "",
     ) -> Self:
-        """Make a sweep from a dictionary with the keys of a file: title, seeds, setup and so on."""
+        """Make a sweep from a dictionary with the keys of a file: title, seeds, setup and so on.
+
+        The other parameters and the errors are those of `from_text`.
+        """
         sweep = cls.__new__(cls)
         sweep._fill(data, name, seeds, settings, fspath(folder))
         return sweep
@@ -260,9 +270,9 @@ class Sweep:
         Parameters
         ----------
         folder
-            The folder of the file. Paths are written relative to it, so that both can move
-            together. The ids of all setups are added as `[resolved]`, which reports need and
-            reading ignores. Without a folder paths are absolute.
+            The folder where the file will be. Paths are written relative to it, so that both can
+            move together. The ids of all setups are added as `[resolved]`, which reports need and
+            `from_toml` ignores. Without a folder paths are absolute, and `[resolved]` is left out.
         """
         seeds = self.seeds.count if self.seeds.start == 0 else self.seeds.model_dump()
         lines = _toml({"title": self.title} if self.title else {}) + _toml({"seeds": seeds})
@@ -284,7 +294,7 @@ class Sweep:
         return "\n".join(lines) + "\n"
 
     def _resolved(self) -> dict[str, Any]:
-        """The ids of the setups, for readers that cannot compute them."""
+        """The table `[resolved]`: ids of setups, for programs that do not compute them."""
         resolved = {
             "baseline": self.baseline and self.baseline.identity(),
             "setups": [setup.identity() for setup in self.setups],
@@ -295,12 +305,12 @@ class Sweep:
 
 
 def _toml(values: Mapping[str, Any]) -> list[str]:
-    """Keys and values, one line each."""
+    """Write keys and values as TOML, one line each."""
     return [f"{key} = {toml_text.toml(value)}" for key, value in values.items()]
 
 
 def _relative(values: Mapping[str, Any], folder: str | PathLike[str] | None) -> dict[str, Any]:
-    """Keys of a setup, with the path of its problem's file relative to a folder."""
+    """Copy keys of a setup; make the path of a `file:` problem relative to a folder, if given."""
     path = file_path(values.get("problem", ""))
     if path is not None and folder is not None:
         return {**values, "problem": f"file:{targets.relative(path, folder)}"}
@@ -311,7 +321,7 @@ def _relative(values: Mapping[str, Any], folder: str | PathLike[str] | None) -> 
 
 
 def _check_top(data: Mapping[str, Any], here: str, lines: list[str]) -> None:
-    """Add lines about unknown keys and a wrong title."""
+    """Check the title and the names of top-level keys; add a message for each mistake."""
     lines += [
         f"{here}{plain(str(key))}: {unknown(key, SWEEP_KEYS)}"
         for key in data
@@ -326,7 +336,7 @@ def _check_top(data: Mapping[str, Any], here: str, lines: list[str]) -> None:
 
 
 def _read_seeds(value: object, here: str, override: SeedsGiven, lines: list[str]) -> Seeds | None:
-    """The seeds of a file, or those that replace them. If they are wrong, a line and None."""
+    """Read the seeds of a file, or `override`; return None, and add a message, if invalid."""
     place, written = f"{here}seeds", value
     if isinstance(override, Seeds):
         return override
@@ -353,7 +363,7 @@ def _read_seeds(value: object, here: str, override: SeedsGiven, lines: list[str]
 def _grid_seeds(
     given: Sequence[Given | None], chosen: Seeds | None, lines: list[str]
 ) -> Iterator[int | None]:
-    """Yield the number of seeds that each grid gives, and add a line for each wrong one."""
+    """Yield the key `seeds` of each grid, None without it; add a message for each invalid one."""
     most = LAST_SEED - (chosen.start if chosen else 0)
     for each in given:
         count = as_number(each.value) if each else None
@@ -365,7 +375,7 @@ def _grid_seeds(
 
 
 def _seed_counts(expansion: Expansion, given: Sequence[int | None], seeds: Seeds) -> dict[str, int]:
-    """The number of seeds of each setup by its id; empty if all have those of the sweep."""
+    """The number of seeds of each setup by setup id; empty if all have those of the sweep."""
     grids = dict(enumerate(given))
     counts = [
         max(grids.get(place) or seeds.count for place in places) for _, places in expansion.setups

@@ -15,10 +15,10 @@ import numpy as np
 from fastbp.schema.text import bad_byte, number, plain
 
 MAX_BYTES = 10_000_000
-"""A sweep file of 100,000 values is about 1 MB; a larger file is not a sweep file."""
+"""The most bytes of a sweep file. One of 100,000 values has about 1 MB."""
 
 MAX_DIGITS = 4300
-"""Python refuses longer integers, and does not say where they are."""
+"""The most digits of an integer: Python refuses more, and does not say where they are."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -26,8 +26,8 @@ _DEEP_KEY = re.compile(
     r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){20}""",
     re.MULTILINE,
 )
-"""A key of more than twenty parts, a.a.a and so on: the parser's time and memory grow with the
-square of their number."""
+"""Matches a key of more than twenty parts, a.a.a and so on: the parser's time and memory grow with
+the square of their number."""
 
 _NESTED = "nested too deeply, allowed: the tables setup and grid"
 
@@ -67,7 +67,7 @@ def read_toml(text: str) -> dict[str, Any]:
 
 
 def _long_integer(text: str) -> str:
-    """Say which integer has more digits than Python reads."""
+    """Say which integer in a text has more than `MAX_DIGITS`, and in which line."""
     runs = re.finditer(r"[0-9_]+", text)
     start = next((run.start() for run in runs if len(run[0]) > MAX_DIGITS), len(text))
     key = re.search(r"([\w.-]+)\s*=[^=\n]*$", text[:start][-200:])

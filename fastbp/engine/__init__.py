@@ -1,1 +1,1 @@
-"""From a sweep file to rows on disk: spec → plan → block → executors → store, driven by run."""
+"""Train the runs of a sweep: plan files and blocks, train blocks on workers, store the rows."""

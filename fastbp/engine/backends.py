@@ -1,4 +1,4 @@
-"""Where blocks are trained: the executors that `--executor` names, each as a pool of workers."""
+"""The executors that `--executor` names, each as a pool of workers that train blocks of runs."""
 
 import logging
 import os
@@ -33,16 +33,17 @@ from fastbp.schema.text import nearest, shown
 
 
 class Backend(NamedTuple):
-    """One kind of workers.
+    """One value of `--executor`: a kind of workers, and what it needs.
 
     Parameters
     ----------
     pool : callable
         Takes a number of workers and an address, and makes a pool.
     package : str
-        The package that it needs. The extra of fastbp that installs it has the backend's name.
+        The package that it needs, or empty. The extra of fastbp that installs it has the name of
+        the backend.
     address : str
-        The word for its address in messages. Empty if it has none.
+        The word for its address in messages, as in dask:ADDRESS. Empty if it takes no address.
     shares_memory : bool
         Whether workers share the memory of this process.
     """
@@ -92,7 +93,7 @@ def _processes(jobs: int, address: str) -> Pool:
 
 @contextmanager
 def _isolated_start() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C and do not run the user's script.
+    """Make processes that start in this context ignore Ctrl-C and the user's script.
 
     They ignore Ctrl-C from the start, also while they import packages. They find no `__main__`, so
     they do not run the user's script. Their resource tracker cleans up after a killed driver
@@ -231,7 +232,7 @@ BACKENDS: dict[str, Backend] = {
     "slurm": Backend(partial(_batch_system, "Slurm"), "executorlib"),
     "flux": Backend(partial(_batch_system, "Flux"), "executorlib"),
 }
-"""The values of `--executor`."""
+"""The backends by name: the values of `--executor`."""
 
 
 def named(text: str) -> tuple[Backend, str]:
@@ -287,13 +288,13 @@ def pool(text: str | Executor = "threads", jobs: int | None = None) -> Pool:
 
 
 def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
-    """The versions of fastbp and of installed packages."""
+    """The versions of fastbp and of these packages, by name."""
     return {"fastbp": __version__} | {package: version(package) for package in packages}
 
 
 @cache
 def versions() -> dict[str, str]:
-    """The versions that decide which numbers this process computes."""
+    """The versions that decide which numbers this process computes, by name."""
     from fastbp.kernels.code_cache import sources
 
     return {

@@ -1,4 +1,4 @@
-"""Train one block: some seeds of one or several setups. Only here does a sweep call kernels."""
+"""Train one block: consecutive seeds of one setup, or of several that differ in their budget."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from fastbp.kernels.training import Lanes, Runs, runs_of
 from fastbp.schema.keys import MAX_EPOCHS
 
 SLICE_SECONDS = 0.1
-"""About how long one call into compiled code may take: between calls a block can be stopped."""
+"""Target seconds of one call into compiled code. Between two calls a block can be stopped."""
 
 
 class InterruptedBlockError(Exception):
@@ -22,13 +22,21 @@ class InterruptedBlockError(Exception):
 
 
 class Pace:
-    """Chooses the number of epochs for each call into compiled code, so that it takes a slice."""
+    """Chooses how many epochs each call into compiled code trains.
+
+    Parameters
+    ----------
+    stopped : callable
+        Says whether to stop. It is called before each call.
+    seconds : float
+        Target time of a call.
+    """
 
     def __init__(self, stopped: Callable[[], bool], seconds: float = SLICE_SECONDS) -> None:
         self._stopped, self._seconds, self._epochs = stopped, seconds, 1
 
     def __call__(self, advance: Callable[[int], None], most: int = MAX_EPOCHS) -> None:
-        """Call `advance` with a number of epochs; raise InterruptedBlockError when stopped."""
+        """Call `advance` with up to `most` epochs. Raises InterruptedBlockError when stopped."""
         if self._stopped():
             raise InterruptedBlockError
         epochs = min(self._epochs, most)
@@ -58,11 +66,12 @@ def train(
     start, count : int
         The first seed, and the number of seeds.
     lanes : int, optional
-        The number of runs side by side. It does not change the rows.
+        The number of runs that are trained side by side in SIMD lanes, by default one that suits
+        the cache. It does not change the rows.
     stopped : callable
         Says whether to stop. It is called between two calls into compiled code.
     slice_seconds : float
-        About how long a call into compiled code may take.
+        Target time of one call into compiled code.
 
     Returns
     -------
@@ -95,7 +104,8 @@ def train_at_once(
     """Train the same seeds of setups that differ only in their budget.
 
     A run of a shorter setup is the beginning of a run of the longest, so only the longest is
-    trained. Its last epoch, which may be incomplete, is trained on a copy and evaluated there.
+    trained. The last epoch of a shorter run may be incomplete: it is trained and evaluated on a
+    copy.
 
     Parameters
     ----------
@@ -135,7 +145,7 @@ def _train_group(
     rows: dict[int, Rows],
     pace: Pace,
 ) -> None:
-    """Train the runs of a group to its end, and record the ends of shorter tasks on the way."""
+    """Train the runs of a lane group to the end, and record where those of `shorter` end."""
     lanes = np.arange(len(runs))
     at_start = group.measure(with_gradient=False)[0][:, lanes]
     for each in rows.values():
@@ -157,7 +167,7 @@ def _record(
     state: Lanes | Runs,
     columns: NDArray[np.intp],
 ) -> None:
-    """Measure runs that have ended, in columns of `state`, and write them into their rows."""
+    """Measure the ended runs in `columns` of `state`, and write them to `runs` of `rows`."""
     measures, outputs = group.measure(block=state.block)
     rows.end[:, runs] = measures[:, columns]
     rows.updates_done[runs] = state.updates[columns]
@@ -167,7 +177,7 @@ def _record(
 
 
 class _RefilledBlock:
-    """A block whose runs end once they have converged; their lanes take the next seeds.
+    """A block whose runs end once they have converged; each lane then takes the next seed.
 
     If the last epoch is incomplete, runs leave their lanes before it, and a second group trains
     that epoch.

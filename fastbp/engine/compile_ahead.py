@@ -16,7 +16,7 @@ from fastbp.kernels.code_cache import cache_folder, is_on_disk
 from fastbp.kernels.training import runs_of
 
 compilers: list[subprocess.Popen[bytes]] = []
-"""Processes that compile for this one; they must end with it."""
+"""Processes that compile kernels for this process, which must end them when it ends."""
 
 
 def warm_up(key: KernelKey) -> None:
@@ -78,6 +78,6 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def _smallest_group(key: KernelKey) -> LaneGroup:
-    """A group of one strip that these kernels train."""
+    """Make the smallest lane group that these kernels can train: one strip of lanes."""
     work = task(Setup(problem="xor", updates=1, dtype=key.dtype))
     return LaneGroup(work._replace(key=key, lanes=key.strip))

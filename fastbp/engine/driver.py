@@ -34,12 +34,20 @@ from fastbp.store.store import Store
 
 @dataclass
 class Progress:
-    """The progress of a sweep.
+    """The progress of a sweep, for `drive(tick=…)`.
 
-    `runs`, `total_budget`: the number of runs to train, and of updates that they may take. `done`,
-    `budget`: the same for runs that are finished. `updates`: the updates that these took, fewer
-    than `budget` if runs stop once they have converged. `phase`: the current step. `started`: when
-    it began, on the clock of ``time.perf_counter``.
+    Attributes
+    ----------
+    runs, done : int
+        The numbers of runs to train, and of finished runs.
+    updates : int
+        The updates that finished runs took: fewer than `budget` if runs stop when they converge.
+    budget, total_budget : int
+        The most updates that finished runs, and all runs, can take.
+    started : float
+        When the phase began, on the clock of `time.perf_counter`.
+    phase : str
+        The current step: planning, compiling or training.
     """
 
     runs: int = 0
@@ -63,12 +71,20 @@ class Progress:
 
 
 class Trained(NamedTuple):
-    """What a driver did.
+    """The result of `drive`.
 
-    `updates`: the updates that were computed. The rows may count more: setups that differ only in
-    their budget are trained together. `seconds`: the time of each phase, one after the other:
-    `compile` (or load), `train` (most files are written meanwhile) and `write` (the other files).
-    `failed`: a line for each setup of a block that failed.
+    Attributes
+    ----------
+    runs, files : int
+        The numbers of trained runs and of files with their rows.
+    updates : int
+        The updates that were computed. The rows may count more, since setups that differ only in
+        their budget are trained together.
+    seconds : dict
+        The time of each phase: `compile` (or load), `train` (most files are written meanwhile) and
+        `write` (the other files).
+    failed : list of str
+        A line for each setup of a block that failed.
     """
 
     runs: int
@@ -79,7 +95,7 @@ class Trained(NamedTuple):
 
 
 def add_up(parts: Sequence[Trained]) -> Trained:
-    """Add up what several drivers did, one after the other."""
+    """Add up the results of several calls of `drive`, made one after the other."""
     phases = dict.fromkeys(phase for part in parts for phase in part.seconds)
     seconds = {phase: sum(part.seconds.get(phase, 0.0) for part in parts) for phase in phases}
     runs, updates, files = (sum(each) for each in zip(*(part[:3] for part in parts), strict=True))
@@ -87,7 +103,7 @@ def add_up(parts: Sequence[Trained]) -> Trained:
 
 
 def train_block(part: Block, stopped: Callable[[], bool] = lambda: False) -> list[pa.Table]:
-    """Train a block in a worker. Returns the rows for each of its files."""
+    """Train a block in a worker. Returns a table of rows for each of its files, in their order."""
     trained = block.train_at_once(part.setups, part.start, part.runs, stopped=stopped)
     return [
         to_arrow(setup, part.start, rows) for setup, rows in zip(part.setups, trained, strict=True)
@@ -95,7 +111,7 @@ def train_block(part: Block, stopped: Callable[[], bool] = lambda: False) -> lis
 
 
 def in_worker(function: Callable[[Any], Any], versions: dict[str, str], task: Any) -> Any:
-    """Call a function in a worker process.
+    """Call `function(task)` in a worker process.
 
     Raises OtherWorkerError if this process has other versions than the driver's `versions`.
     """
@@ -163,7 +179,7 @@ def drive(
     store : Store, optional
         Gets the rows. The caller must hold its lock.
     keep : callable
-        Also gets the rows of each file.
+        Called with the rows of each complete file.
     pool : Pool, optional
         The workers, which are ended afterwards; by default threads on all cores.
     tick : callable
@@ -269,6 +285,7 @@ def run(
     Parameters
     ----------
     sweep : Sweep
+        The setups and seeds to train.
     store : path, optional
         A folder that keeps the runs. Runs that it has already are not trained again. By default
         runs are kept in memory only.
@@ -331,7 +348,7 @@ def _raise_failed(trained: Trained) -> None:
 
 
 def _rows_of_sweep(stored: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
-    """The rows of a sweep, in its order, from those of a store that may hold more."""
+    """Select the rows of a sweep from those of a store, in the order of its setups and seeds."""
     ids = pd.Index([setup.identity() for setup in sweep.setups])
     setups, seeds = ids.get_indexer(pd.Index(stored["setup"])), stored["seed"].to_numpy()
     stops = np.array([sweep.seeds_of(setup).stop for setup in sweep.setups])
@@ -343,7 +360,7 @@ def _rows_of_sweep(stored: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
 def write_problems(sweep: Sweep, store: Store) -> None:
     """Write each problem of a sweep to `problems/`: X, T and names as they are trained.
 
-    With them nobody needs the user's file again.
+    Runs can then be trained again without the user's file.
     """
     for digest, setup in {setup.digest: setup for setup in sweep.setups}.items():
         target = store.path / "problems" / f"{digest}.npz"

@@ -26,7 +26,7 @@ TRIES = 3
 """How often a task may lose its worker while other tasks run. Then it is tried once more, alone."""
 
 BREAKS = 10
-"""The map gives up when all workers are lost more often than this in a row without any result."""
+"""How often in a row workers may be replaced without any result. Then `completed` gives up."""
 
 PATIENCE = 20.0
 """A task counts as lost when it takes this many times as long as the slowest task so far, relative
@@ -51,7 +51,7 @@ class Pool:
     workers : int
         The number of its workers.
     at_once : int
-        The number of tasks in flight, by default one more than workers.
+        The most tasks that are submitted at once, by default one more than workers.
     end : callable, optional
         Ends all workers, even busy ones. None if the workers belong to the caller: then no task is
         tried again.
@@ -156,7 +156,7 @@ def completed(
 
 
 class _TaskMap(Generic[T]):
-    """The tasks in flight, and the tasks to be tried again."""
+    """The tasks that `completed` has submitted, and those that it will try again."""
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ from fastbp.schema.errors import StoreFullError, SweepError
 from fastbp.store.store import Store
 
 LIBRARIES = 330e6
-"""Bytes of Python with all packages imported and with compiled code."""
+"""Bytes of a Python process with all packages imported and compiled code loaded."""
 
 CACHED = 8
 """The number of setups and of problems that are kept in memory."""
@@ -53,7 +53,7 @@ UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 class StorageNeed(NamedTuple):
-    """What a store still lacks of a sweep."""
+    """The numbers of runs, files and bytes that a store still lacks of a sweep."""
 
     runs: int
     files: int
@@ -61,7 +61,7 @@ class StorageNeed(NamedTuple):
 
 
 class MemoryTerm(NamedTuple):
-    """A part of the memory: its size, what it is for, and how to make it smaller."""
+    """A part of the memory of a sweep: its size, its purpose, and advice how to need less."""
 
     bytes: float
     what: str
@@ -71,8 +71,14 @@ class MemoryTerm(NamedTuple):
 class TimeEstimate(NamedTuple):
     """The work of the missing runs of a sweep.
 
-    `updates` and the seconds `all_but_compiling` are upper bounds if runs may stop early.
-    `compiling`: seconds before training, once on each machine.
+    Attributes
+    ----------
+    updates : int
+        The number of updates; an upper bound if runs may stop early.
+    all_but_compiling : float
+        Seconds to start, train and store; an upper bound if runs may stop early.
+    compiling : float
+        Seconds to compile kernels that are not on disk, once on each machine.
     """
 
     updates: int
@@ -118,7 +124,7 @@ def storage(plan: Plan) -> StorageNeed:
 
 
 def memory(plan: Plan, pool: Pool, stored: bool, frame: bool) -> list[MemoryTerm]:
-    """Estimate the parts of the memory at its peak.
+    """Estimate the parts of the peak memory of all processes on this machine.
 
     Parameters
     ----------
@@ -218,14 +224,14 @@ def _rates_bytes(setup: Setup) -> float:
 
 
 def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> None:
-    """Refuse a sweep that needs more memory or disk than there is.
+    """Refuse a sweep that needs more memory or disk space than there is.
 
     Parameters
     ----------
     plan, pool, frame
         As in `memory`.
     store : Store or None
-        Where rows go, if anywhere.
+        Where rows go; None if they stay in memory.
 
     Raises
     ------
@@ -257,7 +263,7 @@ def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> N
 
 
 def in_bytes(count: float) -> str:
-    """A number of bytes with its unit, to two digits, since it is an estimate."""
+    """Write a number of bytes with its unit (1 kB = 1,000 bytes), to about two digits."""
     power = 0
     while count >= 999.5 and power < len(UNITS) - 1:
         count, power = count / 1000, power + 1
@@ -269,10 +275,10 @@ def in_bytes(count: float) -> str:
 
 
 def duration(plan: Plan, jobs: int) -> TimeEstimate:
-    """Estimate how long the missing runs of a plan take if `jobs` blocks run at once.
+    """Estimate how long the missing runs of a plan take with `jobs` workers.
 
-    Setups that take longest are trained for a moment if their compiled code is on disk. The times
-    of the others come from a formula, scaled by these measurements.
+    For about `MEASURED_SECONDS`, the setups that take longest are trained for a moment each, if
+    their compiled code is on disk. Their times, divided by those of a formula, correct the formula.
     """
     blocks = 0
     seconds: defaultdict[Hashable, float] = defaultdict(float)  # by the formula, on one core
@@ -320,7 +326,7 @@ def expected(setup: Setup) -> tuple[float, float]:
 
 
 def slowness(setup: Setup) -> float | None:
-    """Train a setup for some milliseconds, and divide the time by the expected time.
+    """Train a setup for some milliseconds. Returns its time divided by that of `expected`.
 
     None if that would take too long. Most of the time goes into updates, since the formula is less
     certain about the beginning and the end of a run.

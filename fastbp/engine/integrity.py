@@ -47,11 +47,11 @@ class IntegrityReport(NamedTuple):
     runs, setups : int
         The number of runs and setups in sound files.
     findings : list of StoreFault
-        What is wrong.
+        Files that are damaged or should not be there.
     keys : dict
         The keys of each setup as JSON, by its id.
     version : str
-        The numerics version of its runs.
+        The numerics version of the runs; empty if no file is sound.
     digest : str
         sha256, 64 hex digits, over all rows, setup by setup and seed by seed. It does not depend on
         how rows are divided into files. Empty if there are findings.
@@ -67,7 +67,7 @@ class IntegrityReport(NamedTuple):
 
 
 class _Setups:
-    """Checks files one after the other, sorted by setup and seed, and hashes their rows."""
+    """Checks files that are added in the order of setups and seeds, and hashes their rows."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -98,8 +98,8 @@ def check(
 
     Checked are the seal over all bytes, the checksums of pages, the digest of the rows, schema,
     number of rows and seeds; whether setups have the ids of their keys, outcomes follow from
-    measures, every seed is there once, and problems are those of their names. A file of an older
-    fastbp is checked by the columns that it has.
+    measures, every seed is there once, and problems have the digests in their names. A file of an
+    older fastbp is checked by the columns that it has.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def _other_versions(sound: dict[RunFile, str]) -> list[StoreFault]:
 
 
 def _seeds_twice(sound: Iterable[RunFile]) -> Iterator[StoreFault]:
-    """Find files that share seeds: both if their rows differ, else the one with fewer columns."""
+    """Find files that share seeds: both if rows differ, else the one with fewer columns."""
     for one, other in filename.overlaps(sound):
         try:
             better = parquet.fuller(one, other)
@@ -258,12 +258,12 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
     Returns
     -------
     list of (StoreFault, Path)
-        What was moved, and where it is now.
+        The faults whose files were moved, and the new paths of these files.
 
     Raises
     ------
     StoreFullError
-        A file cannot be moved.
+        If a file cannot be moved.
     """
     quarantine, moved = store.path / "quarantine", []
     by_file = {fault.file: fault for fault in faults if fault.file != store.path / "problems"}

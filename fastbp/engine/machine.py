@@ -65,7 +65,7 @@ def memory(root: Path = ROOT) -> int | None:
 
 
 def resident(root: Path = ROOT) -> int:
-    """Bytes that this process has in memory; 0 if the system does not report it."""
+    """Bytes of memory that this process uses now; 0 if the system does not report them."""
     with suppress(OSError, ValueError):
         return int((root / "proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0

@@ -16,11 +16,19 @@ from fastbp.store.provenance import add_made, read_made
 from fastbp.store.store import Store, writing
 
 MAX_NAMED = 3
-"""Faults or files that a message names."""
+"""The most faults or files that a message names."""
 
 
 class Merged(NamedTuple):
-    """What a merge did. `files`, `runs`: what was written. `there`: runs that existed already."""
+    """The result of a merge.
+
+    Attributes
+    ----------
+    files, runs : int
+        The numbers of written files and runs.
+    there : int
+        The number of runs in the sources that the store, or an earlier source, had already.
+    """
 
     files: int
     runs: int
@@ -90,7 +98,8 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
 
 
 Part = tuple[RunFile, list[Range], RunFile | None]
-"""A file of a source, the seeds of it to write, and the file of the store that it replaces."""
+"""A file of a source, the ranges of its seeds to write, and the file of the store that it replaces,
+or None."""
 
 
 def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
@@ -136,7 +145,15 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
 
 
 def _fullest(stores: Iterable[Store]) -> tuple[dict[tuple[str, Range], RunFile], list[str]]:
-    """Find the file with most columns among those with equal seeds; and list which differ."""
+    """Find the file with the most columns among those with the same setup and range of seeds.
+
+    Returns
+    -------
+    fullest : dict
+        The file for each (setup id, range of seeds).
+    different : list of str
+        The names of each two such files whose rows differ.
+    """
     fullest: dict[tuple[str, Range], RunFile] = {}
     different = []
     for file in (file for store in stores for file in store.run_files()):
@@ -149,7 +166,7 @@ def _fullest(stores: Iterable[Store]) -> tuple[dict[tuple[str, Range], RunFile],
 
 
 def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> Merged:
-    """Write the missing seeds. Raises FileError and StoreFullError."""
+    """Write the seeds in `parts` to the store. Raises FileError and StoreFullError."""
     written = runs = there = 0
     for number, (file, gaps, replaces) in enumerate(parts):
         tick(f"writing: {number:,} of {len(parts):,} files")

@@ -98,7 +98,7 @@ class Plan:
         return start, max(0, stop - start)
 
     def gaps(self, setup: Setup) -> list[Range]:
-        """The missing ranges of seeds of a setup."""
+        """The ranges of seeds of a setup that are not stored, in ascending order."""
         # Ids of 10⁵ setups take seconds, and an empty store needs none.
         return missing(
             self.requested(setup), (self.present.get(setup.identity(), ()) if self.present else ())
@@ -113,7 +113,7 @@ class Plan:
         return budget_groups(self.sweep.setups)
 
     def missing_ranges(self) -> Iterator[MissingRange]:
-        """Generate all missing ranges, the longest runs first: short ones fill cores at the end."""
+        """Generate all missing ranges, slow runs first: quick ones fill all cores at the end."""
         for setups in self._groups:
             # Each end of a gap changes whether this setup is missing from there on.
             edges = sorted(
@@ -135,12 +135,15 @@ class Plan:
 
     @cached_property
     def updates(self) -> int:
-        """The most updates that the missing runs take. Shorter runs are part of longer ones."""
+        """The most updates to compute for the missing runs.
+
+        Of runs that are trained together, only the longest counts.
+        """
         return sum(setups[0].budget * runs for setups, _, runs in self.missing_ranges())
 
     @cached_property
     def kernel_keys(self) -> list[tasks.KernelKey]:
-        """The kernels that the missing runs need."""
+        """The keys of the kernels that the missing runs need, sorted."""
         return sorted({tasks.kernel_key(setups[0]) for setups, *_ in self.missing_ranges()})
 
     def files(self, setup: Setup) -> Iterator[PlannedFile]:
@@ -184,7 +187,7 @@ class Plan:
 
 
 def shard(sweep: Sweep, number: int, of: int) -> Range:
-    """The seeds of shard `number` (1 … `of`) of a sweep.
+    """The range of seeds that shard `number` (1 … `of`) of a sweep trains.
 
     Shards have about the same size, and the same seeds in all setups, so that each shard is a fair
     sample of the sweep. If there are many seeds, a shard begins where a file begins.
@@ -254,15 +257,16 @@ def seconds_per_run(setup: Setup, updates: int | None = None) -> float:
     Parameters
     ----------
     setup : Setup
+        The setup of the run.
     updates : int, optional
-        Updates of the run, by default its budget.
+        The number of updates, by default the budget of the setup.
     """
     samples = (setup.budget if updates is None else updates) * setup.batch_rows
     return samples * (1.5 + 0.25 * setup.parameters) * 1e-9
 
 
 def block_seeds(setup: Setup) -> int:
-    """The number of seeds of a block: 336, doubled until the block takes its target time.
+    """The number of seeds of a block: 336, doubled while it takes less than its target time.
 
     It depends on the setup alone, so that files are the same on any machine.
     """
@@ -273,16 +277,17 @@ def block_seeds(setup: Setup) -> int:
 
 
 def min_block_seeds(setup: Setup) -> int:
-    """The fewest seeds of a block: as many as are trained side by side."""
+    """The fewest seeds of a block: as many runs as are trained side by side in SIMD lanes."""
     return MIN_SEEDS if setup.dtype == "float32" else MIN_SEEDS // 2
 
 
 def file_seeds(setup: Setup, count: int, setups: int = 1) -> int:
-    """The number of seeds of a file: those of one or more blocks.
+    """The number of seeds of a file: that of a block, doubled until there are few enough files.
 
     Parameters
     ----------
     setup : Setup
+        The setup of the file.
     count : int
         The number of seeds of the setup. They make at most about 100 files.
     setups : int

@@ -19,7 +19,7 @@ from fastbp.schema.text import shown
 
 
 class Trajectory(NamedTuple):
-    """A run and its state at every evaluation."""
+    """A run that was trained again, and its measures at every evaluation."""
 
     setup: Setup
     seed: int
@@ -28,10 +28,13 @@ class Trajectory(NamedTuple):
     the run ended there), the measures, and the outputs [row × output], row by row. Measures and
     outputs are null if a weight is not finite, as in the table of runs."""
     initial: Layers
+    """Weights and biases before the first update."""
     final: Layers
+    """Weights and biases after the last update."""
     rows: NDArray[np.int32] | None
-    """The row of each presentation, [presentation]; None if they were not requested."""
+    """The row of the problem that was presented, int32 [presentation]; None if not requested."""
     converged_at: int | None
+    """Updates at the first evaluation at which the run had converged; None if it never had."""
 
 
 def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
@@ -44,17 +47,17 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
     seed : int
         The seed of the run, 0 … 2⁶³ − 1.
     rows : bool
-        Whether to return the row of each presentation.
+        Whether to record which row of the problem was presented when.
 
     Returns
     -------
     Trajectory
-        The run and its state at every evaluation.
+        The run and its measures at every evaluation.
 
     Raises
     ------
     SweepError
-        If the seed is out of these bounds.
+        If the seed is not an integer within these bounds.
     ArithmeticError
         If this thread flushes denormal numbers to zero.
     """
@@ -86,7 +89,7 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
 
 
 def _presented(group: LaneGroup, updates: int) -> NDArray[np.int32]:
-    """The rows that the first lane visited in the `updates` of its last epoch."""
+    """The rows that the first lane was presented in the last `updates`, one epoch or less."""
     n, config = group.task.table.rows, group.task.config
     order = group.by_lane(group.state.rows)[:n, 0]
     order = np.arange(n, dtype=np.int32) if config.cyclic else order.copy()

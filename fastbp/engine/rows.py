@@ -13,7 +13,7 @@ from fastbp.schema.outcomes import OUTCOMES, classify
 
 
 def kept_outputs(setup: Setup) -> int:
-    """The number of outputs that are stored with each run."""
+    """The number of outputs stored with each run: rows × output units, 0 above `MAX_OUTPUTS`."""
     rows, _, units = setup.shape
     return rows * units if rows * units <= MAX_OUTPUTS else 0
 
@@ -22,19 +22,19 @@ class Rows(NamedTuple):
     """The measures of the runs of a block, in the order of their seeds."""
 
     updates_done: NDArray[np.int64]
-    """[run]."""
+    """The number of updates made, [run]."""
     converged_at: NDArray[np.int64]
-    """[run]; −1 for runs that have not converged."""
+    """Updates at the first evaluation at which the run had converged, or −1 if none, [run]."""
     start: NDArray[np.float64]
     """Measures before the first update, [measure, run]."""
     end: NDArray[np.float64]
     """Measures after the last update, [measure, run]."""
     outputs: NDArray[np.float64]
-    """[run, row × output]; empty if there are too many to store."""
+    """Outputs after the last update, [run, row × output], or [run, 0] if too many to store."""
 
 
 def empty_rows(count: int, outputs: int) -> Rows:
-    """Allocate the rows of a number of runs."""
+    """Allocate the rows of `count` runs, each with `outputs` outputs."""
     return Rows(
         np.empty(count, np.int64),
         np.empty(count, np.int64),
@@ -50,7 +50,7 @@ def measured_columns(setup: Setup, measures: NDArray[np.float64]) -> dict[str, A
     Parameters
     ----------
     setup : Setup
-        Their setup, with the tolerances that decide the outcome.
+        Their setup, whose `tolerance` and `collapse` decide the outcome.
     measures : float64 array [measure, run]
         Rows as `fastbp.kernels.measures` names them.
 

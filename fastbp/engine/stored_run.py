@@ -28,7 +28,7 @@ from fastbp.store.npz import npz
 from fastbp.store.store import Store
 
 MAX_BYTES = 400_000_000
-"""The most memory for the evaluations of a trajectory, and for its order of rows."""
+"""The most bytes of the evaluations of a trajectory, and the most bytes of its `rows`."""
 
 MAX_NAMES = 8
 """The most setups or ranges of seeds that a message names."""
@@ -59,6 +59,7 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
     setup : str
         The setup's id, or its first hex digits if no other id begins with them.
     seed : str
+        The seed, in digits.
     held : bool
         Accept only a run that is in the store.
 
@@ -100,7 +101,7 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
 
 
 def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
-    """Draw different runs of a store at random, with their files. Raises StoreError."""
+    """Draw `count` different runs of a store at random, with their files. Raises StoreError."""
     files = [*store.run_files()]
     bounds = np.cumsum([0, *(file.count for file in files)])
     total = int(bounds[-1])
@@ -120,12 +121,12 @@ def _joined(ranges: Sequence[Range]) -> list[tuple[int, int]]:
 
 
 def too_large(run: StoredRun, *, rows: bool) -> list[str]:
-    """Check whether the evaluations of a run, and with `rows` its order of rows, fit into memory.
+    """Check that the evaluations of a run, and with `rows` its presented rows, fit into memory.
 
     Returns
     -------
     list of str
-        A line for each that does not fit.
+        A message about each of the two that does not fit.
     """
     setup = run.setup
     updates = run.row["updates_done"] if run.row else setup.budget
@@ -147,14 +148,14 @@ def too_large(run: StoredRun, *, rows: bool) -> list[str]:
 
 
 def differences(run: StoredRun, trajectory: Trajectory | None) -> list[str]:
-    """Compare a stored row with the run trained again, and that run with its evaluations.
+    """Train a stored run again, and compare the result with its row and with its trajectory.
 
     Parameters
     ----------
     run : StoredRun
-        A run with its row.
+        The run; `row` must be there.
     trajectory : Trajectory, optional
-        The same run with its evaluations.
+        The same run from `retrain`, measured at every evaluation.
 
     Returns
     -------
@@ -203,7 +204,7 @@ def _different(one: str, a: dict[str, Any], other: str, b: dict[str, Any]) -> li
 
 
 def keys(setup: Setup) -> dict[str, Any]:
-    """The main keys of a setup, and all keys that differ from their defaults."""
+    """The main keys of a setup, and all keys that differ from their defaults, with their values."""
     shown_keys = {
         name.removesuffix("_function"): value
         for name, value in setup.columns().items()
@@ -217,7 +218,7 @@ def keys(setup: Setup) -> dict[str, Any]:
 
 
 def trace(trajectory: Trajectory) -> pa.Table:
-    """The evaluations of a trajectory as a table, with setup and seed, and the store's types."""
+    """Make an Arrow table of a trajectory's evaluations, with setup, seed and the store's types."""
     types = {field.name: field.type for field in schema()} | {"epoch": pa.int64()}
     setup, seed = trajectory.setup.identity(), trajectory.seed
     names = ("setup", "seed", *trajectory.evaluations.columns)
@@ -229,7 +230,7 @@ def trace(trajectory: Trajectory) -> pa.Table:
 
 
 def trace_file(trajectory: Trajectory) -> bytes:
-    """`trace` as a Parquet file."""
+    """Make a Parquet file of the table that `trace` makes."""
     metadata = {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)}
     table = trace(trajectory).replace_schema_metadata(metadata)
     buffer = io.BytesIO()
@@ -248,11 +249,11 @@ def weights_file(trajectory: Trajectory) -> bytes:
     Returns
     -------
     bytes
-        `W0`, `b0`, `W1`, `b1` … are the final weights [out, in] and biases [out] of each layer,
-        `initial_W0` … the initial ones, without `b…` where the setup has no biases; `rows`, int32
-        [presentation], is the row of `X` and `T`, [row, input] and [row, output] as trained, of
-        each presentation; `lr` is the learning rate of each epoch; `keys`, as JSON, are the columns
-        of the setup (batch, momentum and so on).
+        `W0`, `b0`, `W1`, … are the final weights [out, in] and biases [out] of each layer, and
+        `initial_W0`, … the initial ones, without `b…` if the setup has no biases. `X` [row, input]
+        and `T` [row, output] are the data as trained. `rows`, int32 [presentation], are the rows of
+        X and T in the order in which they were presented. `lr` [epoch] are the learning rates.
+        `setup` and `seed` identify the run. `keys` are the columns of the setup, as JSON.
     """
     assert trajectory.rows is not None
     setup = trajectory.setup
@@ -281,7 +282,7 @@ def setup_of(
 ) -> Setup:
     """Make the setup of a stored row.
 
-    If its problem is a file, try the stored problems until the setup has this id.
+    If its problem is a file, the stored problems are tried until the setup has the id `identity`.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""From a table to inputs X and targets T."""
+"""Read tables, and make inputs X and targets T from their columns."""

@@ -62,7 +62,7 @@ def problem(X: NDArray[Any], T: NDArray[Any]) -> Problem:
 
 @lru_cache(maxsize=100_000)
 def shape(function: Callable[..., Any], values: tuple[Any, ...]) -> tuple[int, int, int]:
-    """Rows, inputs and outputs of a source."""
+    """The numbers of rows, inputs and outputs of the problem that `function(*values)` makes."""
     X, T = function(*values)
     return len(X), X.shape[1], T.shape[1]
 
@@ -71,7 +71,11 @@ def shape(function: Callable[..., Any], values: tuple[Any, ...]) -> tuple[int, i
 def prepared(
     function: Callable[..., Any], values: tuple[Any, ...], scale_inputs: str, target_margin: float
 ) -> Problem:
-    """The data of a source, scaled, with its margin. Few are cached: a large one takes 16 MB."""
+    """Make the problem of `function(*values)`, scale its inputs, and apply the target margin.
+
+    A target t becomes (1 − t)·m + t·(1 − m) with the margin m. Only a few problems are cached, as
+    they may be large.
+    """
     X, T = function(*values)
     if scale_inputs != "none":
         X = np.column_stack([_scaled(column, scale_inputs) for column in X.T])
@@ -82,7 +86,7 @@ def prepared(
 def digest(
     function: Callable[..., Any], values: tuple[Any, ...], scale_inputs: str, target_margin: float
 ) -> str:
-    """The digest of `prepared`."""
+    """The digest of the problem that `prepared` makes of the same arguments."""
     return prepared(function, values, scale_inputs, target_margin).digest
 
 

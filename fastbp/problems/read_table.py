@@ -37,9 +37,10 @@ _TYPES = re.compile(
     r"(dictionary<values=)?((?P<text>string|large_string|string_view)|"
     r"u?int\d+|halffloat|float|double|decimal\d+\(\d+, -?\d+\)|bool|null)(, indices=.*)?"
 )
-"""Arrow's names for text, numbers, flags and columns without values."""
+"""Matches the Arrow types that columns may have: text, numbers, flags, and only nulls."""
 
 _PANDAS_INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
+"""Matches the names that pandas gives to the column of an index; one is empty."""
 
 
 class DataColumn(NamedTuple):
@@ -54,7 +55,7 @@ class DataColumn(NamedTuple):
     missing : bool array [row]
         Whether the row has no value.
     foreign : str
-        The type of a column of any other kind; else empty.
+        The name of the column's type if it is none of these, and cannot be trained; else empty.
     """
 
     name: str
@@ -71,7 +72,7 @@ class DataTable(NamedTuple):
 
 
 def rows_of(mask: NDArray[np.bool_]) -> str:
-    """`row 3`, `rows 3 and 7`, `rows 3, 7, 9 and 12 more`."""
+    """Name the rows in a mask, from 1 on: `row 3`, `rows 3 and 7`, `rows 3, 7, 9 and 12 more`."""
     rows = np.flatnonzero(mask)
     names = [*(f"{row + 1}" for row in rows[:3]), f"{len(rows) - 3:,} more"]
     return f"row{'s' * (len(rows) > 1)} {and_(names if len(rows) > 3 else names[:-1])}"
@@ -93,7 +94,7 @@ def _check_size(rows: int, columns: int) -> None:
 
 
 def first_record(lines: Iterable[str]) -> list[str]:
-    """The values in the first line of a .csv, empty lines not counted."""
+    """The values in the first line of a .csv that is not empty, without spaces around them."""
     return [name.strip() for name in next((record for record in csv.reader(lines) if record), [])]
 
 
@@ -104,7 +105,19 @@ def csv_frame(
     header: bool = True,
     rows: int | None = None,
 ) -> pd.DataFrame:
-    """Read a .csv with these column names. Only empty cells are missing."""
+    """Read a .csv into a data frame, in which only empty cells are missing.
+
+    Parameters
+    ----------
+    source
+        The file; it is read from its start.
+    names
+        The names of its columns.
+    header
+        Whether its first line has names, and is skipped.
+    rows
+        The most rows to read; by default all.
+    """
     import pandas as pd
 
     source.seek(0)
@@ -273,12 +286,12 @@ def _npz(raw: bytes) -> DataTable:
 
 
 def columns_of(frame: pd.DataFrame, names: Sequence[str]) -> tuple[DataColumn, ...]:
-    """The columns of a data frame, with these names."""
+    """Convert the columns of a data frame, and give them these names."""
     return tuple(_column(name, frame.iloc[:, i]) for i, name in enumerate(names))
 
 
 def _column(name: str, values: pd.Series[Any]) -> DataColumn:
-    """A column as integers, floats or flags, else as text without spaces around it."""
+    """Convert a column to integers, floats or flags, or to text without spaces around it."""
     import pandas as pd
 
     missing = values.isna().to_numpy(bool)
@@ -335,3 +348,4 @@ DECODERS: dict[str, Callable[[bytes], DataTable]] = {
     ".parquet": _parquet,
     ".npz": _npz,
 }
+"""Functions that make a table from the bytes of a file, by the extension of its name."""

@@ -1,4 +1,4 @@
-"""Change tables before a diagnosis: name columns without names, draw from too many rows."""
+"""Prepare tables for a diagnosis: name columns without names, draw a sample of many rows."""
 
 import os
 from pathlib import Path
@@ -16,28 +16,28 @@ from fastbp.schema.text import named, shown
 from fastbp.store.npz import npz, read_arrays
 
 MAX_LEARNT = 2048
-"""Tables with more rows are not trained whole: a diagnosis trains them hundreds of thousands of
-times."""
+"""The most rows of a table that a diagnosis trains as a whole: it trains each hundreds of thousands
+of times."""
 
 SAMPLED = 1024
-"""Rows that are drawn from a table with more."""
+"""The number of rows that are drawn from a table with more than `MAX_LEARNT`."""
 
 MAX_BYTES = 4_000_000_000
-"""Bytes of a table from which rows are drawn: all of it is read."""
+"""The most bytes of a file from which rows are drawn: all of it is read."""
 
 Changed = tuple[bytes, list[str]]
-"""A file, and a line about each change."""
+"""The bytes of a changed file, and a line about each change for the user."""
 
 
 def fixed(path: Path, targets: list[str] | None) -> Changed | None:
-    """A table with names in its first line and not too many rows.
+    """Change a table that lacks names of columns or has more than `MAX_LEARNT` rows.
 
     Parameters
     ----------
     path : Path
         A .csv, .parquet or .npz file.
     targets : list of str, optional
-        Its target columns.
+        The names of its target columns. A first line with one of them is a line of names.
 
     Returns
     -------
@@ -48,7 +48,8 @@ def fixed(path: Path, targets: list[str] | None) -> Changed | None:
     Raises
     ------
     SweepError
-        If rows lack values. The message must name them now: drawn rows have new numbers.
+        If rows are to be drawn from a table with missing values. The message has the numbers of
+        rows in the whole table, since drawn rows are numbered anew.
     """
     change = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}.get(path.suffix.lower())
     try:
@@ -102,7 +103,10 @@ def _npz(path: Path, targets: list[str] | None) -> Changed | None:
 
 
 def _draw(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Draw rows of a table, and say so. Raises SweepError if rows lack values."""
+    """Draw `SAMPLED` rows of a table, and describe that in a line for the user.
+
+    Raises SweepError if values of the table are missing.
+    """
     columns = read_table.columns_of(frame, [str(name) for name in frame.columns])
     _refuse(path, {column.name: column.missing for column in columns})
     drawn, note = _drawn(path, len(frame))
@@ -110,7 +114,7 @@ def _draw(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def _drawn(path: Path, rows: int) -> tuple[NDArray[np.intp], str]:
-    """Draw the numbers of some rows, always the same ones, and say so."""
+    """Draw `SAMPLED` row indices below `rows`, always the same; add a line for the user."""
     drawn = np.sort(np.random.default_rng(0).choice(rows, SAMPLED, replace=False))
     return drawn, (
         f"{named(path)} has {rows:,} rows, more than {MAX_LEARNT:,}: networks are trained on "

@@ -41,9 +41,9 @@ class FileProblem:
     names : Names
         Names of their columns.
     trained : bool
-        Whether the data come from the problems of a store.
+        Whether the file is from the folder `problems/` of a store.
     digest : str
-        Digest of `values`.
+        sha256 of `values`, 64 hex digits.
     """
 
     values: Problem = field(compare=False)
@@ -56,24 +56,27 @@ class FileProblem:
 
     @cached_property
     def constant(self) -> tuple[str, ...]:
-        """Outputs whose target is the same in every row."""
+        """The names of the outputs whose target is the same in every row."""
         return tuple(compress(self.names.outputs, np.ptp(self.values.T, axis=0) == 0))
 
 
 def arrays(file: FileProblem) -> Problem:
-    """X and T of a file, in the form in which `fastbp.choices.problems` returns them."""
+    """Return X and T of a file, as functions of `fastbp.choices.problems` do for theirs."""
     return file.values
 
 
 class Mistake(NamedTuple):
-    """One mistake: the key that is wrong, and the message."""
+    """One mistake: the key whose value is wrong, and the message about it."""
 
     key: str
     text: str
 
 
 def read(path: str, targets: tuple[str, ...] | None) -> FileProblem | tuple[Mistake, ...]:
-    """Read the problem in a file with these target columns, or return all mistakes in it."""
+    """Read the problem in a file, or return all mistakes in it.
+
+    `targets`: the names of the target columns; None for an .npz file, which has them as T.
+    """
     try:
         return _problem(path, _stamp(path), targets)
     except SweepError as error:
@@ -81,7 +84,10 @@ def read(path: str, targets: tuple[str, ...] | None) -> FileProblem | tuple[Mist
 
 
 def stored(path: str | os.PathLike[str]) -> FileProblem:
-    """Read a problem as it was trained: `problems/DIGEST.npz` of a store. Raises SweepError."""
+    """Read the file `problems/DIGEST.npz` of a store.
+
+    Its scaling and target margin are already applied. Raises SweepError if it cannot be read.
+    """
     result = read(os.path.abspath(path), None)
     if isinstance(result, FileProblem):
         return FileProblem(result.values, result.names, trained=True)
@@ -89,7 +95,10 @@ def stored(path: str | os.PathLike[str]) -> FileProblem:
 
 
 def from_arrays(X: Any, T: Any, lines: list[str]) -> FileProblem | None:
-    """Make a problem from arrays; add a line for each mistake in them."""
+    """Make a problem from X [row, input] and T [row, output] or [row].
+
+    Returns None, and adds a message to `lines` for each mistake, if they are invalid.
+    """
     pair = [
         _matrix("X: given", X, "[row, input]", (-MAX_NUMBER, MAX_NUMBER, ""), lines),
         _matrix("T: given", T, "[row, output] or [row]", (0, 1, ", as sigmoids answer"), lines),
@@ -110,7 +119,11 @@ def from_arrays(X: Any, T: Any, lines: list[str]) -> FileProblem | None:
 def _matrix(
     start: str, given: Any, needed: str, limits: tuple[float, float, str], lines: list[str]
 ) -> Any:
-    """Numbers as an array [row, column]; add a line that begins with `start` if wrong."""
+    """Convert numbers to a float64 array [row, column], and check them.
+
+    `needed`: the shape in words; `limits`: the smallest and the largest number, and the reason. For
+    a mistake a message that begins with `start` is added to `lines`.
+    """
     try:
         values = np.asarray(np.asarray(given), np.float64)
     except (TypeError, ValueError):
@@ -134,11 +147,11 @@ def _matrix(
 # Where files are
 
 _Stamp = tuple[int, int, int]
-"""Times of change of content and metadata, in ns, and size in bytes."""
+"""The times when a file's content and metadata changed, in ns, and its size in bytes."""
 
 
 def located(written: str, folder: str) -> str:
-    """The absolute path of a file that is written relative to a folder.
+    """The absolute path of a problem's file; `written` is relative to `folder`.
 
     Links to folders are followed; if the file itself is a link, it is not.
 
@@ -159,7 +172,7 @@ def located(written: str, folder: str) -> str:
 
 
 def relative(path: str, folder: str | os.PathLike[str]) -> str:
-    """A path relative to a folder, for a file in that folder; `located` finds it again."""
+    """The path relative to a folder, with `/` between its parts; `located` makes it absolute."""
     try:
         return os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/")
     except ValueError:  # another drive
@@ -167,12 +180,12 @@ def relative(path: str, folder: str | os.PathLike[str]) -> str:
 
 
 def check(path: str) -> None:
-    """Read a file unless it is cached. Raises SweepError if it is wrong for any targets."""
+    """Read a file, unless it is cached. Raises SweepError if it is missing or not a table."""
     _table(path, _stamp(path))
 
 
 def _stamp(path: str) -> _Stamp:
-    """The state of a file. Raises SweepError if it cannot be read."""
+    """The times of change and the size of a file. Raises SweepError if it cannot be read."""
     name = os.path.basename(path)
     if _extension(path) not in DECODERS:
         raise _refused(path, f"files that end in {', '.join(DECODERS)}")
@@ -215,7 +228,7 @@ def _unreadable(path: str, error: OSError) -> SweepError:
 
 @lru_cache(maxsize=1024)
 def _table(path: str, stamp: _Stamp) -> DataTable:
-    """The columns of a file in this state. Raises SweepError."""
+    """Read the columns of a file; `stamp` is there for the cache. Raises SweepError."""
     try:
         with open(path, "rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -236,6 +249,7 @@ def _table(path: str, stamp: _Stamp) -> DataTable:
 def _problem(
     path: str, stamp: _Stamp, targets: tuple[str, ...] | None
 ) -> FileProblem | tuple[Mistake, ...]:
+    """Make the problem of a file, or list mistakes in its columns. Raises SweepError."""
     table = _table(path, stamp)
     if wrong := _wrong_targets(table, targets, plain(os.path.basename(path))):
         return tuple(wrong)
@@ -268,7 +282,7 @@ def _problem(
 
 
 def _wrong_targets(table: DataTable, targets: Sequence[str] | None, name: str) -> list[Mistake]:
-    """What is wrong with the names of target columns."""
+    """List mistakes in the names of target columns. `name`: the file's, for messages."""
     names = [column.name for column in table.columns]
     columns = f"columns of {name}: {plain(', '.join(names), 200)}"
     given = f"given {shown(targets)}, allowed: "
@@ -313,7 +327,11 @@ def _wrong_inputs(column: DataColumn) -> Iterator[str]:
 
 
 def _outputs(column: DataColumn) -> list[tuple[str, NDArray[np.float64]]]:
-    """The output units for a target column, each with its name. Raises TableError."""
+    """Make the output units of a target column: the name and targets [row] of each.
+
+    A column of floats, of flags, or of integers 0 and 1 makes one unit. Two other classes make one
+    unit, which is 1 for the second; more classes make one unit each. Raises TableError.
+    """
     name, values, there = column.name, column.values, ~column.missing
     if values.dtype.kind == "f":
         outside = there & ~((values >= 0) & (values <= 1))

@@ -1,1 +1,1 @@
-"""The vocabulary: outcomes, keys, columns, errors and text. Needs neither Numba nor pandas."""
+"""Shared definitions: outcomes, keys, columns, errors, text. Needs neither Numba nor pandas."""

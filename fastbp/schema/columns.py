@@ -8,10 +8,10 @@ import pyarrow as pa
 from fastbp.schema.keys import KEYS, ColumnType
 
 SCHEMA = 1
-"""Number of this set of columns; the footer of a file of runs states it (`fastbp.schema`).
+"""The version of this set of columns; the footer of a file of runs has it as `fastbp.schema`.
 
 To add a column, raise the number by one and give the column this number as `since`. Files with a
-smaller number lack it: where they are read, its `default` stands in for it.
+smaller number lack the column; when they are read, its `default` fills it.
 """
 
 
@@ -97,6 +97,7 @@ RESULT_COLUMNS: tuple[Column, ...] = (
 )
 
 COLUMNS: tuple[Column, ...] = SETUP_COLUMNS + RESULT_COLUMNS
+"""All columns of the table of runs, in the order of files."""
 
 MAX_OUTPUTS = 64
 """A run's outputs are stored if rows × outputs is at most this."""

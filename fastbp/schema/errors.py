@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class LostError(Exception):
-    """Workers were lost again and again; the message is one line."""
+    """Workers died or hung too often, so training ended; the message is one line."""
 
 
 class SweepError(ValueError):
@@ -27,7 +27,7 @@ class StoreFullError(Exception):
 
 
 class OtherWorkerError(Exception):
-    """The versions of a worker differ from those of the driver; the message is one line."""
+    """A worker has other versions of packages than its driver; the message is one line."""
 
 
 class StoreError(Exception):

@@ -11,7 +11,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
 NUMERICS_VERSION = 2
-"""It is raised when any bit of a result changes (docs/numerics.md). Stores never mix versions."""
+"""The version of all results: it is raised when any bit of a result changes (docs/numerics.md).
+
+All runs of a store have one version.
+"""
 
 MAX_PARAMETERS = 1_000_000  # 8 MB a lane: beyond any network that is trained from many seeds
 MAX_UPDATES = 10**12  # an hour and a half a run, at about 5 ns each
@@ -31,8 +34,8 @@ class Key(NamedTuple):
     name
         How sweep files, `Setup` and `--set` spell it.
     annotation
-        What a value may be: a type with limits. Keys that are families of `fastbp/choices` are
-        strings; their functions say what is allowed.
+        What a value may be: a type with limits. It is `str` for keys whose values are choices,
+        such as `blocked:3`; `fastbp.choices.families.FAMILIES` says what these may be.
     default
         The value if none is given; None if there is no default.
     kind
@@ -46,16 +49,16 @@ class Key(NamedTuple):
     renamed
         The name of its column, where that is not the key's.
     stored_default
-        The default as the table of runs spells it, where that is not `default`. Ids leave out
-        what equals it.
+        The default in the table of runs, where that is not `default`. A value that equals the
+        default is left out of the setup's id.
     nullable
         Where its column is null, in words; empty where it never is.
     since
-        The number of the first `fastbp.schema.columns.SCHEMA` with its column. In older files all
-        rows have `column_default`.
+        The first `fastbp.schema.columns.SCHEMA` with its column. Rows of files with a smaller
+        number count as having `column_default`.
     in_id
-        Whether setups that differ in it alone have different ids. A grid lists values of such keys
-        alone: only what changes a run is worth several.
+        Whether the id of a setup depends on it. It does if the key changes runs, and only then a
+        grid may list values of it.
     """
 
     name: str
@@ -78,7 +81,7 @@ class Key(NamedTuple):
 
     @property
     def column_default(self) -> Any:
-        """The default as the table of runs spells it."""
+        """The default of its column in the table of runs."""
         return self.default if self.stored_default is None else self.stored_default
 
 
@@ -235,7 +238,7 @@ KEYS: dict[str, Key] = {
 """All keys by name, in the order of the table of runs. Row digests depend on this order."""
 
 ALTERNATIVE = {"updates": "epochs", "epochs": "updates"}
-"""The two ways to write the budget: one takes the other's place."""
+"""For each key of the budget the other one: a setup has only one of the two."""
 
 COLUMN_DEFAULTS: dict[str, Any] = {key.column: key.column_default for key in KEYS.values()}
-"""The defaults of the columns of a setup, by name; None if there is no default."""
+"""The default of each column of a setup, by the column's name; None if there is none."""

@@ -65,7 +65,7 @@ class Outcome(StrEnum):
 
     @property
     def column(self) -> str:
-        """The name of its column in summary tables, with the number of these runs."""
+        """The column of summary tables that has the number of runs with this outcome."""
         return self.value.replace("-", "_")
 
 
@@ -73,7 +73,7 @@ OUTCOMES: tuple[Outcome, ...] = tuple(Outcome)
 """All outcomes. Row digests depend on this order."""
 
 STACKED: tuple[Outcome, ...] = tuple(sorted(Outcome, key=lambda outcome: outcome.place))
-"""All outcomes as bars stack them: good on the left, the two constant outcomes side by side."""
+"""All outcomes in the order of stacked bars, from the left: the constant ones are neighbours."""
 
 CONSTANT: tuple[Outcome, Outcome] = (Outcome.COLLAPSED, Outcome.ONE_CLASS)
 """The outcomes in which a network gives the same answer to every input."""
@@ -91,11 +91,12 @@ def classify(
     Parameters
     ----------
     max_error, spread : float64 array [run]
-        Shares of the target range; NaN where a weight is not finite.
+        The largest |output − target|, and the largest difference between two rows in one output:
+        both as shares of the target range, NaN where a weight is not finite.
     one_sided : bool array [run]
-        Whether in every output unit all rows fall on one side of the middle.
+        Whether in every output unit all rows lie on one side of the middle of the target range.
     tolerance, collapse : float
-        Shares of the target range: the keys of a setup.
+        The keys of the setup, as shares of the target range.
 
     Returns
     -------

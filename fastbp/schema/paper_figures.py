@@ -5,6 +5,7 @@ from typing import Literal, get_args
 Figure = Literal["success", "mean", "sd", "median", "harmonic", "efficiency", "limit"]
 
 FIGURES: tuple[Figure, ...] = get_args(Figure)
+"""All kinds of figures."""
 
 MEANINGS: dict[Figure, str] = {
     "success": "share of runs that converged within the budget, 0 to 1",
@@ -22,4 +23,4 @@ EvaluatedWhen = Literal["after", "before"]
 them. The latter shows a success one epoch later."""
 
 MAX_RUNS = 10**9
-"""The most runs behind a figure."""
+"""The most runs that a figure may be about."""

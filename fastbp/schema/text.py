@@ -24,7 +24,7 @@ def printable(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value about as TOML writes it, in at most `SHOWN` characters."""
+    """Write a value for a message: about as in TOML, in at most `SHOWN` characters."""
     return plain(_spelled(value, 3))
 
 
@@ -130,7 +130,7 @@ def and_(texts: Sequence[str]) -> str:
 
 
 def first_of(items: Sequence[str], most: int) -> list[str]:
-    """The first items, followed by `3 more` if there are others; a single other one is listed."""
+    """The first `most` items, then a text such as `3 more`; if only one is left, all items."""
     more = len(items) - most
     return [*items[:most], f"{more:,} more"] if more > 1 else [*items]
 
@@ -141,7 +141,7 @@ def plural(n: int, noun: str) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Text cut to `width` characters."""
+    """Cut a text to at most `width` characters, with … at its end if it was longer."""
     return text if len(text) <= width else text[: width - 2].rstrip() + " …"
 
 

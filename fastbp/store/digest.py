@@ -14,11 +14,11 @@ from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.schema.outcomes import OUTCOMES
 
 KEY_COLUMNS = ["setup", *(column.name for column in SETUP_COLUMNS)]
-"""The columns that are the same in all rows of a setup."""
+"""The columns of the setup's id and keys, which are the same in all rows of a setup."""
 
 
 def digest(rows: pa.Table) -> str:
-    """Digest of the rows of a file.
+    """Compute the digest of rows of the table of runs, such as those of a file.
 
     Parameters
     ----------
@@ -69,7 +69,11 @@ def stand_in(name: str, kind: pa.DataType, count: int) -> pa.Array:
 
 
 def _contents(values: pa.Array, words: Sequence[str] = ()) -> Iterator[bytes | NDArray[Any]]:
-    """Yield the parts of a column that are hashed: its words, unless given; validity; values."""
+    """Yield the parts of a column that are hashed: words, one byte for each row, values.
+
+    `words`: all words that the column may have, in order. If it is empty, the words in the column
+    take its place, and are the first part.
+    """
     if values.type == pa.string():
         values = values.dictionary_encode()
     valid = values.null_count == 0
@@ -104,13 +108,15 @@ def _plain(values: pa.Array, dtype: str) -> NDArray[Any]:
 
 
 def keys_of(rows: pa.Table) -> dict[str, Any]:
-    """The id and keys of the setup of some rows, if they have these columns."""
+    """The columns `KEY_COLUMNS` of the first row, as far as they exist, by name."""
     names = [name for name in KEY_COLUMNS if name in rows.column_names]
     return next(iter(rows.slice(0, 1).select(names).to_pylist()), {})
 
 
 class RowsHash:
-    """sha256 over all rows of a setup by seed. It does not depend on how files divide them.
+    """Computes the sha256 of all rows of a setup, which are added in the order of seeds.
+
+    It does not depend on how the rows are divided into files.
 
     Notes
     -----

@@ -91,9 +91,10 @@ def run_files(folder: Path) -> Iterator[RunFile]:
 
 
 def overlaps(files: Iterable[RunFile]) -> Iterator[tuple[RunFile, RunFile]]:
-    """Find pairs of files that share seeds of a setup; without the second of each, none do.
+    """Yield pairs of files that share seeds of a setup.
 
-    Of two files with equal seeds, the first in `files` is the first of the pair.
+    Without the second file of each pair, no two files share seeds. Of two files with equal seeds,
+    the first in `files` is the first of the pair.
     """
     last: RunFile | None = None
     for file in sorted(files, key=lambda each: (each.setup, each.start, -each.count)):

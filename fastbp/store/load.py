@@ -15,7 +15,7 @@ _SHOWN = ("setup", "seed", "outcome", "updates_done", "converged_at", "loss", "s
 
 
 class RunsFrame(pd.DataFrame):
-    """A DataFrame of runs that prints the columns in which they differ first.
+    """A DataFrame of runs that prints first the keys in which the runs differ.
 
     Selections and other results of its methods are plain DataFrames.
     """
@@ -48,7 +48,7 @@ class RunsFrame(pd.DataFrame):
             return f"{table!r}\n\n{line}"
 
     def _repr_html_(self) -> str:
-        """The same for notebooks."""
+        """HTML with the content of `__repr__`, for notebooks."""
         if "setup" not in self.columns:
             return self.to_html(max_rows=10)
         table, line = self._parts()
@@ -73,7 +73,7 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     StoreError
-        If there are no runs, or a file is damaged.
+        If there are no runs, a file is damaged, or files do not go together.
     """
     return RunsFrame(
         frame(parquet.read_all(Path(path))).sort_values(["setup", "seed"], ignore_index=True)
@@ -81,7 +81,7 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def frame(rows: pa.Table) -> pd.DataFrame:
-    """Rows as a DataFrame; integers stay integers, also in columns with nulls."""
+    """Convert Arrow rows to a DataFrame; integers become Int64, which may have nulls."""
     return pd.DataFrame(
         rows.to_pandas(types_mapper=lambda kind: pd.Int64Dtype() if kind == pa.int64() else None)
     )

@@ -15,11 +15,11 @@ from fastbp.schema.errors import TableError
 from fastbp.schema.text import and_, plain, shown
 
 MAX_BYTES = 300_000_000
-"""Bytes of one array."""
+"""The most bytes of one array, and of one file with a problem."""
 
 
 def npz(**arrays: Any) -> bytes:
-    """An .npz file with these arrays."""
+    """Make the bytes of a compressed .npz file with these arrays."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
@@ -38,14 +38,20 @@ def read_arrays(
     content : bytes
         The file.
     required, optional : list of str
-        Names of arrays; others in the file are not read, but with None for `optional` all are.
+        Names of arrays that must be, and that may be, in the file. No others are read; but if
+        `optional` is None, all are.
     most : int
-        Bytes that one array may have.
+        The most bytes of one array, unpacked.
+
+    Returns
+    -------
+    dict
+        The arrays by name.
 
     Raises
     ------
     TableError
-        It is no .npz file, an array is missing, or one is too large.
+        If it is no .npz file, an array is missing, or one is too large.
     Exception
         NumPy and zipfile raise errors of many kinds over damaged bytes.
     """

@@ -77,6 +77,7 @@ def sealed(content: bytes) -> bytes:
 
 
 def _footer(content: bytes) -> int:
+    """The index of the first byte of the footer of a Parquet file."""
     return len(content) - _TAIL - int.from_bytes(content[-_TAIL : -_TAIL + 4], "little")
 
 
@@ -231,7 +232,7 @@ def _check_rows(file: RunFile, rows: pa.Table) -> None:
 
 
 def fill(rows: pa.Table, wanted: Sequence[Column]) -> pa.Table:
-    """Add those of the columns `wanted` that an older file lacks: their default, or null."""
+    """Add the columns `wanted` that rows of an older file lack, with their default or null."""
     for column in wanted:
         if column.name not in rows.column_names:
             field = schema().field(column.name)
@@ -240,7 +241,7 @@ def fill(rows: pa.Table, wanted: Sequence[Column]) -> pa.Table:
 
 
 def read(file: Path, names: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
-    """Read the rows of a file as `read_as_written` does, but add columns that an old file lacks."""
+    """Read the rows of a file like `read_as_written`, and add columns that an older file lacks."""
     rows, metadata = read_as_written(file, names)
     wanted = [c for c in columns.COLUMNS if names is None or c.name in names]
     filled = fill(rows, wanted)
@@ -248,9 +249,9 @@ def read(file: Path, names: Sequence[str] | None = None) -> tuple[pa.Table, dict
 
 
 def fuller(one: RunFile, other: RunFile) -> RunFile | None:
-    """Find which of two files that share seeds of a setup has more columns; if equal, the first.
+    """Choose the file with more columns from two files that share seeds of a setup.
 
-    None if the rows of shared seeds differ in the columns that both have.
+    If both have as many, the first. None if the values of shared seeds and columns differ.
 
     Raises
     ------
@@ -269,7 +270,7 @@ def fuller(one: RunFile, other: RunFile) -> RunFile | None:
 
 
 def read_all(store: Path) -> pa.Table:
-    """Read all runs of a store.
+    """Read all runs of a store, in the order of the files' names.
 
     Raises
     ------

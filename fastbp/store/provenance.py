@@ -43,13 +43,13 @@ class LatestSweep(NamedTuple):
     title : str
         Its title, on one line.
     seeds : int
-        The number of seeds of each setup.
+        The number of seeds of each setup, unless `counts` has others.
     baseline : str or None
-        Id of the baseline.
+        Id of the setup that `[setup]` alone makes; None if it makes none.
     setups : tuple of str
         Ids of the setups.
     counts : tuple of int
-        The number of seeds of each setup, if they differ; else empty.
+        The number of seeds of each of `setups`, if these numbers differ; else empty.
     published : tuple of (dict, tuple of str)
         Tables of figures that papers printed, each with the ids of its setups.
     """
@@ -63,7 +63,7 @@ class LatestSweep(NamedTuple):
 
     @property
     def seeds_by_setup(self) -> dict[str, int]:
-        """The number of seeds that the sweep has for each setup."""
+        """The number of seeds of each setup, by setup id."""
         return dict(zip(self.setups, self.counts or [self.seeds] * len(self.setups), strict=True))
 
 

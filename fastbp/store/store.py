@@ -50,7 +50,7 @@ class Store:
         Parameters
         ----------
         any_version : bool
-            Whether its runs may have another numerics version.
+            Accept runs of another numerics version.
 
         Raises
         ------
@@ -76,14 +76,14 @@ class Store:
         return next((why for why, applies in reasons.items() if applies), "")
 
     def other_collapse(self, setup: str, stored: object, requested: float) -> StoreError:
-        """The error about stored runs whose outcomes were decided by another `collapse`."""
+        """Make the error about stored runs whose outcomes were decided with another `collapse`."""
         return StoreError(
             f"{self.path} has runs of setup {setup} whose outcomes were decided with collapse = "
             f"{stored}, not {requested}: {self._another}"
         )
 
     def open(self, *, any_version: bool = False) -> None:
-        """Make the folders that are missing.
+        """Make the folders of the store that are missing. `any_version`: as in `check_usable`.
 
         Raises
         ------
@@ -120,7 +120,9 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock of the store. A process that died holds no lock.
+        """Hold the lock of the store, so that no other process writes to it.
+
+        The lock of a process that dies is released.
 
         Raises
         ------
@@ -165,14 +167,16 @@ class Store:
         return (file.path for file in self.run_files())
 
     def present(self) -> dict[str, list[Range]]:
-        """The stored seeds of each setup, as the names of the files say."""
+        """The stored ranges of seeds of each setup by setup id, taken from the names of files."""
         ranges: dict[str, list[Range]] = defaultdict(list)
         for file in self.run_files():
             ranges[file.setup].append(file.seeds)
         return ranges
 
     def run(self, setup: str, seed: int) -> pa.Table:
-        """Read one run. Only files whose names say that they have it are opened.
+        """Read the row of one run. `setup`: the setup's id.
+
+        Only files whose names say that they have the run are opened.
 
         Returns
         -------
@@ -203,7 +207,7 @@ class Store:
         return pa.concat_tables(rows, promote_options="default")
 
     def collapses(self, setups: Container[str]) -> Iterator[tuple[str, float]]:
-        """The `collapse` that decided the outcomes of the stored runs of these setups."""
+        """Yield (setup id, `collapse` of its stored runs) for each of these setup ids."""
         done = set()
         for file in self.run_files():
             if file.setup in setups and file.setup not in done:
@@ -248,9 +252,9 @@ class Store:
         rows : pa.Table
             The runs.
         metadata : dict, optional
-            What the footer says; by default, that this fastbp made it from the `problem`.
+            What the footer says; by default `footer(problem)`.
         problem : str
-            Digest of the problem.
+            Digest of the problem on which the runs were trained.
 
         Raises
         ------
@@ -272,7 +276,7 @@ class Store:
 
 
 def footer(problem: str = "") -> dict[str, str]:
-    """The metadata of a file that this fastbp makes. `problem`: a digest."""
+    """The metadata of a file of runs that this fastbp makes. `problem`: the problem's digest."""
     return {
         "fastbp.version": __version__,
         "fastbp.numerics": str(NUMERICS_VERSION),
