@@ -25,7 +25,7 @@ MAX_WRONG = 8
 """The most mistakes in one choice that a message names."""
 
 MAX_ITEMS = 1025
-"""The number of items of a list that are checked: one more than any key takes, 1,024."""
+"""The most items of a list that are checked: one more than the 1,024 that a key may have."""
 
 SWEEP_KEYS = ("title", "seeds", "setup", "grid", "published")
 """The keys at the top level of a sweep file."""

@@ -119,7 +119,7 @@ class Setup:
         Parameters
         ----------
         X : array [row, input]
-            Inputs.
+            Inputs, from −10³⁰ to 10³⁰.
         T : array [row, output] or [row]
             Targets, from 0 to 1.
         **keys
@@ -316,7 +316,7 @@ class Setup:
         ]
 
     def conflicts(self) -> Iterator[Mistake]:
-        """Find values that are valid by themselves, but not together. A file must be read."""
+        """Find values that are valid alone but not together. A `file:` problem must be loaded."""
         if self.targets is not None and not self.file:
             yield self._refused("targets", "only with problem = 'file:PATH'")
         if self.batch != "full" and self.batch > self.rows:

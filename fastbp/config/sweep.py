@@ -67,7 +67,8 @@ class Sweep:
     setups
         All setups without repeats, in the order of the file; the last key changes fastest.
     grid_seeds
-        The key `seeds` of each grid, None for a grid without it; empty if `seeds` replaces all.
+        The key `seeds` of each grid, None for a grid without it. Empty if the seeds of the file
+        were replaced.
     seed_counts
         The number of seeds of each setup by setup id; empty if all setups have `seeds`.
 
@@ -126,9 +127,9 @@ class Sweep:
         )
 
     def seeds_of(self, setup: Setup) -> Seeds:
-        """The seeds of a setup: the largest number that any grid with this setup gives.
+        """The seeds of a setup. Of the grids that contain it, the one with the most seeds decides.
 
-        A grid without `seeds` gives the number of the sweep.
+        A grid without the key `seeds` has the number of seeds of the sweep.
         """
         if not self.seed_counts:  # then no id is needed
             return self.seeds

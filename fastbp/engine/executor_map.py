@@ -100,7 +100,7 @@ class Pool:
 
 @dataclass
 class _Attempt(Generic[T]):
-    """A task, and what happened when it was tried."""
+    """A task, and what happened so far when it was tried."""
 
     task: T
     number: int = 0
@@ -129,6 +129,7 @@ def completed(
     Parameters
     ----------
     pool : Pool
+        The workers.
     function : callable
         Called with one task in a worker.
     tasks : iterable

@@ -90,7 +90,7 @@ class TimeEstimate(NamedTuple):
 
 
 SimilarSetups = tuple[list[Setup], int]
-"""Setups that need the same memory and the same files, and the number of seeds of each."""
+"""Setups that need the same memory and files, and the number of seeds that each has."""
 
 
 def _similar_setups(plan: Plan) -> list[SimilarSetups]:
@@ -129,6 +129,7 @@ def memory(plan: Plan, pool: Pool, stored: bool, frame: bool) -> list[MemoryTerm
     Parameters
     ----------
     plan : Plan
+        The sweep and its stored runs.
     pool : Pool
         The workers. Workers on other machines take no memory here.
     stored, frame : bool

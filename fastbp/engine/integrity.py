@@ -38,7 +38,7 @@ class StoreFault(NamedTuple):
 
 
 class IntegrityReport(NamedTuple):
-    """The result of a check.
+    """The result of `check`.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ def check(
     store : Store
         What to check.
     tick : callable
-        Called with the number of files that are done and of all files.
+        Called with two numbers: of files that are done, and of all files.
 
     Raises
     ------

@@ -187,7 +187,7 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
 
 
 def _sweep_for(folder: Path, sweep: Path) -> bytes:
-    """A sweep file for another folder, with the paths to problem files as seen from there."""
+    """Rewrite a sweep file for another folder: paths to problem files are relative to it."""
     try:
         return Sweep.from_toml(sweep).to_toml(folder).encode()
     except SweepError:  # the file of its problem is not here

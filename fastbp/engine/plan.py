@@ -34,7 +34,7 @@ Present = Mapping[str, Sequence[Range]]
 
 
 class PlannedFile(NamedTuple):
-    """A file to be written: a range of seeds of one setup."""
+    """A file to be written, with the `runs` seeds of one setup from `start` on."""
 
     setup: Setup
     start: int
@@ -42,7 +42,7 @@ class PlannedFile(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A range of seeds that one worker trains at once, and the files that get the rows.
+    """The `runs` seeds from `start` on, which one worker trains, and the files that get the rows.
 
     The setups of the files differ only in their budget. The longest comes first; the runs of the
     others are beginnings of its runs.
@@ -64,8 +64,8 @@ class Block(NamedTuple):
 
 
 MissingRange = tuple[tuple[Setup, ...], int, int]
-"""Setups, start and count: a range of seeds that is missing from all these setups. They differ only
-in their budget, are trained together, and the longest comes first."""
+"""(setups, start, count): a range of seeds that is missing from all these setups. The setups differ
+only in their budget and are trained together; the longest comes first."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def shard(sweep: Sweep, number: int, of: int) -> Range:
 
 
 def missing(requested: Range, present: Iterable[Range]) -> list[Range]:
-    """The parts of a range of seeds that no present range covers, in ascending order."""
+    """List the parts of the range `requested` that no range in `present` covers, ascending."""
     gaps: list[Range] = []
     at, stop = requested[0], sum(requested)
     for start, count in [*sorted(present), (stop, 0)]:
@@ -215,7 +215,7 @@ def missing(requested: Range, present: Iterable[Range]) -> list[Range]:
 
 
 def cut(start: int, count: int, size: int) -> Iterator[Range]:
-    """Cut a range at the multiples of `size`."""
+    """Cut the range start … start + count − 1 at the multiples of `size`."""
     stop = start + count
     for a, b in pairwise(chain([start], range(start // size * size + size, stop, size), [stop])):
         yield a, b - a

@@ -25,8 +25,8 @@ class Trajectory(NamedTuple):
     seed: int
     evaluations: pd.DataFrame
     """One row per evaluation, the first before any update. Columns: updates, epoch, outcome (as if
-    the run ended there), the measures, and the outputs [row × output], row by row. Measures and
-    outputs are null if a weight is not finite, as in the table of runs."""
+    the run ended there), the measures, and the outputs, float32 [row × output], row by row.
+    Measures and outputs are null if a weight is not finite, as in the table of runs."""
     initial: Layers
     """Weights and biases before the first update."""
     final: Layers
@@ -47,7 +47,7 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
     seed : int
         The seed of the run, 0 … 2⁶³ − 1.
     rows : bool
-        Whether to record which row of the problem was presented when.
+        Whether to return the row of the problem that was presented each time.
 
     Returns
     -------
@@ -97,7 +97,10 @@ def _presented(group: LaneGroup, updates: int) -> NDArray[np.int32]:
 
 
 def _state(group: LaneGroup) -> tuple[int, int, NDArray[np.float64], NDArray[np.float32] | None]:
-    """Updates, epoch, measures and outputs of the first lane."""
+    """The updates, epoch, measures and outputs of the first lane.
+
+    The outputs are None if a weight is not finite.
+    """
     measures, outputs = group.measure()
     kept = outputs[..., 0].astype(np.float32).ravel() if measures[m.FINITE, 0] == 1.0 else None
     return int(group.state.updates[0]), group.epochs, measures[:, 0], kept

@@ -19,7 +19,10 @@ def kept_outputs(setup: Setup) -> int:
 
 
 class Rows(NamedTuple):
-    """The measures of the runs of a block, in the order of their seeds."""
+    """The measures of the runs of a block, in the order of their seeds.
+
+    The index [measure] is one of the constants `LOSS`, `SPREAD` … of `fastbp.kernels.measures`.
+    """
 
     updates_done: NDArray[np.int64]
     """The number of updates made, [run]."""
@@ -52,7 +55,7 @@ def measured_columns(setup: Setup, measures: NDArray[np.float64]) -> dict[str, A
     setup : Setup
         Their setup, whose `tolerance` and `collapse` decide the outcome.
     measures : float64 array [measure, run]
-        Rows as `fastbp.kernels.measures` names them.
+        The constants `LOSS`, `SPREAD` … of `fastbp.kernels.measures` are its row indices.
 
     Returns
     -------

@@ -61,7 +61,7 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
     seed : str
         The seed, in digits.
     held : bool
-        Accept only a run that is in the store.
+        Refuse a seed that the setup does not have in the store.
 
     Raises
     ------

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Source = tuple[Callable[..., tuple[NDArray[np.float64], NDArray[np.float64]]], tuple[Any, ...]]
-"""The function that makes a problem, and its arguments."""
+"""The function that returns X and T of a problem, and its arguments."""
 
 
 class Problem(NamedTuple):

@@ -65,14 +65,17 @@ class DataColumn(NamedTuple):
 
 
 class DataTable(NamedTuple):
-    """The columns of a file; and its targets, if the file says which they are."""
+    """The columns of a file. Of an .npz file: the columns of X, and as `targets` those of T."""
 
     columns: tuple[DataColumn, ...]
     targets: tuple[DataColumn, ...] = ()
 
 
 def rows_of(mask: NDArray[np.bool_]) -> str:
-    """Name the rows in a mask, from 1 on: `row 3`, `rows 3 and 7`, `rows 3, 7, 9 and 12 more`."""
+    """Name the rows where a mask is true, counted from 1.
+
+    Such as `row 3`, `rows 3 and 7`, `rows 3, 7, 9 and 12 more`.
+    """
     rows = np.flatnonzero(mask)
     names = [*(f"{row + 1}" for row in rows[:3]), f"{len(rows) - 3:,} more"]
     return f"row{'s' * (len(rows) > 1)} {and_(names if len(rows) > 3 else names[:-1])}"

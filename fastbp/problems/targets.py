@@ -1,4 +1,4 @@
-"""Problems in files: find the table of a user, and make inputs and targets from its columns.
+"""Problems in files: read the table of a user, and make inputs and targets of its columns.
 
 `check` reads a file and reports mistakes that do not depend on the targets: it does not exist, is
 not a table, is too large. `read` knows the target columns and reports mistakes in the columns.

@@ -1,4 +1,4 @@
-"""How a run can end: each outcome is a row with its name, colour, meaning and verb."""
+"""How a run can end: each outcome with its name, colour, place in bars, meaning and verb."""
 
 from enum import StrEnum
 
@@ -16,7 +16,7 @@ class Outcome(StrEnum):
     colour: str
     """Its colour in every picture and page, as `#RRGGBB`."""
     place: int
-    """Its place in stacked bars, from the left."""
+    """Its place in stacked bars, counted from 0 on the left."""
     meaning: str
     """What it means, in one sentence without its subject or full stop."""
     verb: str

@@ -1,4 +1,4 @@
-"""Values, names and numbers as messages show them."""
+"""Write values, names and numbers for messages."""
 
 import difflib
 import math
@@ -78,7 +78,7 @@ def number(value: Any, style: str = "") -> str:
 
 
 def named(path: str | PathLike[str]) -> str:
-    """A path as messages show it."""
+    """A path for messages: one line of at most 200 characters."""
     return plain(str(fspath(path)), 200)
 
 

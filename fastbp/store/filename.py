@@ -18,7 +18,7 @@ _NAME = re.compile(r"([0-9a-f]{12})-(\d{1,19})-(\d{1,19})-([0-9a-f]{16})\.parque
 
 @dataclass(frozen=True)
 class RunFile:
-    """What the name of a file of runs says: it has runs of one setup for consecutive seeds.
+    """The name of a file of runs, which has runs of one setup for consecutive seeds.
 
     Attributes
     ----------

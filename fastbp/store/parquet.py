@@ -1,4 +1,4 @@
-"""Files of runs: encode and seal, read and check them. Also: write any file atomically."""
+"""Encode, seal, read and check files of runs; and write any file atomically."""
 
 import errno
 import hashlib
@@ -176,7 +176,7 @@ def read_as_written(
     Returns
     -------
     rows : pa.Table
-        Columns in the order of the schema, then unknown ones by name.
+        The rows, with columns in the order of the schema, then unknown ones by name.
     metadata : dict
         What the footer says.
 

@@ -1,4 +1,4 @@
-"""A store: a folder of results.
+"""A store: a folder with the runs of sweeps, one row each in the files of `runs/`.
 
 A run exists if a complete file in `runs/` has it. There is no journal and no marker that could
 become outdated.
@@ -285,7 +285,7 @@ def footer(problem: str = "") -> dict[str, str]:
 
 
 def _take(lock: IO[str]) -> None:
-    """Take a lock or raise BlockingIOError. Tries again: a report may hold it for an instant."""
+    """Take a lock or raise BlockingIOError, after three tries: a report holds it for an instant."""
     import fcntl
 
     for left in (2, 1, 0):
