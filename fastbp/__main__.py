@@ -13,10 +13,11 @@ COMMANDS = {
     "merge": "merge stores, for example the shards of a sweep",
     "verify": "check every file of a store, and move damaged files aside",
 }
+"""The commands, with the lines about them in `fastbp --help`."""
 
 
 def main() -> int:
-    """Run the command that the first argument names."""
+    """Run the command that the first argument names; return its exit code."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
         code: int = importlib.import_module(f"fastbp.{name}").main(sys.argv[2:])

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from fastbp.diagnosis.own_weights import Placement
 
 NOT_OPTIONS = ("problem", "targets", "collapse")
-"""Keys without an option: DATA and --targets give two, and `collapse` changes no run."""
+"""Setup keys without an option of their own: DATA and --targets give two, and `collapse` changes no
+run."""
 
 PAGE_SECONDS = 3.0
-"""Seconds of --seconds that are kept for drawing the page."""
+"""Seconds of the time limit that are kept for drawing the page."""
 
 TRIALS_SHARE = 0.75
-"""The share of the time for trying changes, if weights of the user are trained too."""
+"""The share of the time for trying changes, if the user's own weights are trained, too."""
 
 
 def _option_name(key: str) -> str:
@@ -39,7 +40,7 @@ def _option_name(key: str) -> str:
 
 
 def _key_option(key: Key) -> Option:
-    """The option of a key of the setup."""
+    """Make the option for a key of the setup."""
     shape = {"nargs": "+", "metavar": "N"} if key.name == "hidden" else {"metavar": "VALUE"}
     return option(_option_name(key.name), dest=key.name, help=key.description, **shape)
 
@@ -124,7 +125,7 @@ def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
 
 
 def _make_writable(output: Path) -> None:
-    """Make the folder. This fails before training if it cannot be made or written.
+    """Make the output folder, and check that files can be written into it, before training.
 
     Raises
     ------
@@ -176,7 +177,7 @@ def _sweep(
 
 
 def _settings(settings: list[str], keys: dict[str, Any]) -> list[str]:
-    """All keys as KEY=VALUE: first those with an option of their own, then those of `--set`."""
+    """List all settings as KEY=VALUE: keys with their own options first, then those of `--set`."""
     values = {key: given for key, given in keys.items() if given is not None}
     if "hidden" in values:
         layers = re.findall("[^][, -]+", " ".join(values["hidden"]))
@@ -197,12 +198,12 @@ def _as_typed(line: str, keys: dict[str, Any]) -> str:
 
 
 def _one(base: dict[str, Any], settings: list[str]) -> fastbp.Sweep:
-    """A sweep of one setup.
+    """Make a sweep of one setup from its keys and further settings KEY=VALUE.
 
     Raises
     ------
     SweepError
-        If the settings make more than one.
+        If the settings make more than one setup.
     """
     table = {"seeds": 1, "setup": base}
     sweep = fastbp.Sweep.from_dict(table, settings=settings, folder=os.getcwd())

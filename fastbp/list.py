@@ -10,7 +10,7 @@ from fastbp.cli.terminal import WIDTH, print_data
 
 
 def list_sweeps() -> int:
-    """Print each sweep with its size and its question."""
+    """Print the name, size and question of each sweep that ships with fastbp."""
     for name, file in sorted(shipped_sweeps().items()):
         sweep = fastbp.Sweep.from_toml(file)
         size = f"{len(sweep.setups):,} × {sweep.seeds.count:,} runs"

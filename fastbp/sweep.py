@@ -26,7 +26,7 @@ SINGLE = {
     "sweep": "FILE or NAME", "settings": "--set", "shard": "--shard",
     "until_width": "--until-width", "bisect": "--bisect", "no_report": "--no-report",
 }  # fmt: skip
-"""Options that only a single sweep has, with their names in messages. `--all` refuses them."""
+"""Options that `--all` refuses: the fields of `Options`, with their names in messages."""
 
 
 def _executor(text: str) -> str:
@@ -219,7 +219,7 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
 
 
 def sweep(**given: Any) -> int:
-    """Train one sweep, or all of a folder."""
+    """Run `fastbp sweep`: train one sweep, or all of a folder. `given`: the fields of `Options`."""
     began = time.perf_counter()
     from fastbp.cli.job import Options
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastbp.store.store import Store
 
 MAX_LINES = 100
-"""The most lines about faults: on a failing disk there may be thousands."""
+"""The most lines about faults that are printed: on a failing disk there may be thousands."""
 
 
 def verify(store: Path, repair: bool, replay: int) -> int:
@@ -74,7 +74,7 @@ def _check(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
 
 
 def _repair(store: Store, report: IntegrityReport, replays: int) -> int:
-    """Move damaged files aside until there are no more."""
+    """Move damaged files aside and check again, until none is damaged; return the exit code."""
     from fastbp.engine import integrity
 
     left: list[str] = []

@@ -22,25 +22,24 @@ from fastbp.schema.text import nearest, shown
 from fastbp.store.store import Store
 
 DOUBLINGS, BUDGET_DOUBLINGS = 10, 6
-"""How often a value is doubled and halved: a budget less often, since runs then take twice as
-long."""
+"""Doublings and halvings of the start: of most keys, and of a budget, which slows the runs."""
 
 FINE = 0.1
-"""A bound is precise enough if values this close to it were tried, as a share of the interval."""
+"""A bound is precise enough if the next value tried is this near, as a share of the interval."""
 
 FINEST = 1e-4
 """Values count as equal if their ratio differs from 1 by less than this."""
 
 HALVINGS, PEAK_ROUNDS = 2, 3
-"""How often a given range is halved, and how often values next to the extreme share are tried."""
+"""Rounds that halve a given range, and rounds that try values next to the most extreme share."""
 
 
 class SearchAxis(NamedTuple):
-    """A numeric setup key whose values from `low` to `high` are tried.
+    """A numeric setup key, and the range from `low` to `high` in which its values are tried.
 
     `first`: the value that is tried first if the search starts at 0. `integer`: the key is a
-    budget; a larger one makes more runs converge. `mirrored`: steps change 1 − value, not the
-    value.
+    budget; a larger one makes more runs converge. `mirrored`: 1 − value, not the value, is doubled
+    and halved.
     """
 
     key: str
@@ -51,11 +50,11 @@ class SearchAxis(NamedTuple):
     mirrored: bool = False
 
     def number(self, value: float) -> float:
-        """A value in the type of the key."""
+        """Convert a value to the type of the key."""
         return int(value) if self.integer else float(value)
 
     def stepped(self, value: float, steps: int) -> float:
-        """Double a value `steps` times, or halve it if negative; stay within the bounds."""
+        """Double a value `steps` times (if negative: halve it), but stay in the range."""
         far = 1 - (1 - value) * 2.0**-steps if self.mirrored else value * 2.0**steps
         far = round(far) if self.integer else float(f"{far:.4g}")
         return min(max(far, self.low), self.high)
@@ -67,7 +66,7 @@ class SearchAxis(NamedTuple):
         return math.log((1 - a) / (1 - b) if self.mirrored else b / a)
 
     def between(self, a: float, b: float, part: float) -> float:
-        """The value at this part of the way from a to b."""
+        """The value at this part of the way from a to b: geometric, but linear if a is 0."""
         if self.mirrored:
             return float(1 - (1 - a) ** (1 - part) * (1 - b) ** part)
         return float(a ** (1 - part) * b**part if a > 0 else b * part)
@@ -95,18 +94,18 @@ AXES: dict[str, SearchAxis] = {
         SearchAxis("epochs", 1, MAX_EPOCHS, integer=True),
     )
 }
-"""The numeric keys, except `hidden` and `batch`, which also have values that are no numbers, and
-`eval_every` and `collapse`, which do not change how a run ends."""
+"""The keys that can be bisected: all numeric ones except `hidden` and `batch`, which also have
+values that are no numbers, and `eval_every` and `collapse`, which do not change how a run ends."""
 
 
 def shortest(low: float, middle: float, high: float) -> float:
-    """The number with the fewest digits near the middle, within the bounds."""
+    """Round `middle` to the fewest digits with which it stays between `low` and `high`."""
     numbers = (float(f"{middle:.{digits}e}") for digits in range(17))
     return next((number for number in numbers if low <= number <= high), middle)
 
 
 def read_key(text: str) -> SearchAxis:
-    """Read a key that can be bisected. Raises SweepError."""
+    """Look up a key that can be bisected, by its name. Raises SweepError if there is none."""
     if text not in AXES:
         allowed = f"{', '.join(AXES)}{nearest(text, AXES)}"
         raise SweepError([f"--bisect: given {shown(text)}, allowed: {allowed}"])
@@ -116,7 +115,7 @@ def read_key(text: str) -> SearchAxis:
 class HalfwayPoint(NamedTuple):
     """The value at which half of the seeds converge, with its 95% confidence interval.
 
-    `rising`: whether more converge above it. `crossings`: how many such values there are; this one
+    `rising`: whether more converge above it. `crossings`: how many such values were found; this one
     is nearest to the start.
     """
 
@@ -128,7 +127,7 @@ class HalfwayPoint(NamedTuple):
 
 
 class Bisection:
-    """Finds the value at which a share crosses one half.
+    """Searches for the value of a key at which half of the seeds converge.
 
     Train the values that are `wanted`, write into `converged` how many seeds converge, and repeat
     until no value is wanted.
@@ -137,8 +136,9 @@ class Bisection:
     ----------
     axis : SearchAxis
     seeds : int
+        The number of seeds that are trained at each value.
     start : float
-        The baseline's value.
+        The value with which the search starts.
     given : sequence of float
         Values between which to search. If there are fewer than two, the start is doubled and halved
         until one half lies between two values.
@@ -186,7 +186,7 @@ class Bisection:
         return sorted(self._middles(coarse))
 
     def point(self) -> HalfwayPoint | None:
-        """The result; None if it is not certain that two values lie on different sides."""
+        """The halfway point; None if no two values certainly lie on different sides of one half."""
         if not (spans := self._spans()):
             return None
         low, *_, high = spans[0]
@@ -204,7 +204,7 @@ class Bisection:
         return dict(sorted(self.converged.items()))
 
     def _spans(self) -> list[tuple[float, ...]]:
-        """The ranges that cross one half: two certain values, and the uncertain ones between."""
+        """List the ranges that certainly cross one half, the nearest to the start first."""
         values = sorted(self.converged)
         sides = {i: side for i, value in enumerate(values) if (side := self.side(value))}
         spans = [tuple(values[i : j + 1]) for i, j in pairwise(sides) if sides[i] != sides[j]]
@@ -259,14 +259,14 @@ class Bisection:
 
 
 class SettingSearch(NamedTuple):
-    """The search in one setting of the other keys. `setup`: a setup in this setting."""
+    """The search in one setting of the grid's other keys. `setup`: a setup in this setting."""
 
     setting: dict[str, Any]
     setup: Setup
     bisection: Bisection
 
     def as_json(self) -> dict[str, Any]:
-        """The result for programs."""
+        """The result as a dictionary for JSON."""
         search, point = self.bisection, self.bisection.point()
         values = point._asdict() if point else dict.fromkeys(HalfwayPoint._fields)
         tried = [{"value": value, "converged": count} for value, count in search.tried.items()]
@@ -274,7 +274,7 @@ class SettingSearch(NamedTuple):
 
 
 class BisectionResult(NamedTuple):
-    """Where half of the seeds converge, in each setting.
+    """The value of `key` at which half of the seeds converge, in each setting of the other keys.
 
     `sweep` has all values that were tried. `searches` is empty if blocks failed.
     """
@@ -290,7 +290,7 @@ class BisectionResult(NamedTuple):
         return bool(self.searches)
 
     def lines(self, summary: pd.DataFrame) -> list[str]:
-        """Describe the result of each setting, with the `summary` of these runs."""
+        """Describe the result of each setting in a sentence; `summary`: the table of these runs."""
         key, seeds = self.key, self.sweep.seeds.count
         others = [name for name in keys_of(summary) if name not in (key, ALTERNATIVE.get(key))]
         searches = [
@@ -302,7 +302,7 @@ class BisectionResult(NamedTuple):
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """The result for programs."""
+        """The result as a dictionary for JSON."""
         common = {"key": self.key, "seeds": self.sweep.seeds.count}
         return {"bisect": [common | search.as_json() for search in self.searches]}
 
@@ -319,7 +319,9 @@ def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> Bisect
     store : Store
         Where `train` puts the runs of a sweep.
     axis : SearchAxis
+        The key.
     train : callable
+        Trains the missing runs of a sweep.
 
     Raises
     ------
@@ -363,7 +365,7 @@ def _searches(sweep: Sweep, axis: SearchAxis) -> Iterator[SettingSearch]:
 
 
 def _start(sweep: Sweep, axis: SearchAxis, setup: Setup, given: Sequence[float]) -> float:
-    """Where to start: the baseline's value, else the middle of given ones, else the setup's."""
+    """The value to start from: the baseline's, else the middle of given ones, else the setup's."""
     if len(given) > 1:
         baseline = sweep.setup.get(axis.key)
         middle = axis.between(min(given), max(given), 0.5)
@@ -388,7 +390,7 @@ def _allows(setup: Setup, key: str, value: float) -> bool:
 def _tried(
     sweep: Sweep, key: str, searches: Sequence[SettingSearch], wanted: Sequence[Sequence[float]]
 ) -> Sweep:
-    """The sweep of the values that were tried in each setting and of those that are wanted."""
+    """The sweep of all values, in each setting, that were tried or are to be tried next."""
     tables = [
         {name: [value] for name, value in search.setting.items()}
         | {key: sorted({*search.bisection.converged, *values})}

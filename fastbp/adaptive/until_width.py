@@ -30,7 +30,7 @@ from fastbp.store.filename import Range
 from fastbp.store.store import Store
 
 Train = Callable[[Sweep], Trained]
-"""Trains the missing runs of a sweep and stores them."""
+"""A function that trains the missing runs of a sweep, stores them, and says what it did."""
 
 
 def count_outcomes(store: Store, setups: Sequence[str], seeds: Range) -> NDArray[np.int64]:
@@ -44,10 +44,12 @@ def count_outcomes(store: Store, setups: Sequence[str], seeds: Range) -> NDArray
     setups : sequence of str
         Ids of setups.
     seeds : (start, count)
+        The first seed, and the number of seeds.
 
     Returns
     -------
     int64 array [setup, outcome]
+        Numbers of runs; outcomes in the order of `OUTCOMES`.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def count_outcomes(store: Store, setups: Sequence[str], seeds: Range) -> NDArray
 
 @cache  # files never change, so each is read once
 def _count_outcomes(file: Path, offset: int, length: int) -> NDArray[np.int64]:
-    """Count the outcomes in some rows of a file, int64 [outcome]."""
+    """Count the outcomes in `length` rows of a file, from row `offset` on: int64 [outcome]."""
     rows, _ = parquet.read(file, ["seed", "outcome"])
     entries = pc.value_counts(rows["outcome"].slice(offset, length)).to_pylist()
     counts = {entry["values"]: entry["counts"] for entry in entries}
@@ -80,9 +82,9 @@ def _count_outcomes(file: Path, offset: int, length: int) -> NDArray[np.int64]:
 
 
 class UntilWidthResult(NamedTuple):
-    """How narrow the intervals of a sweep's shares became.
+    """How narrow the confidence intervals of a sweep's shares became.
 
-    Parameters
+    Attributes
     ----------
     sweep : Sweep
         The sweep with its final number of seeds.
@@ -93,7 +95,8 @@ class UntilWidthResult(NamedTuple):
     widest : float
         The width of the widest interval; NaN if blocks failed.
     share, setup : str
-        The outcome and the setup (its id) with the widest interval.
+        The outcome (or "constant": collapsed or one-class) and the id of the setup with the widest
+        interval.
     """
 
     sweep: Sweep
@@ -109,7 +112,7 @@ class UntilWidthResult(NamedTuple):
         return self.widest <= self.width
 
     def lines(self, summary: pd.DataFrame) -> list[str]:
-        """Describe the result, with the `summary` of these runs."""
+        """Describe the result in a sentence; `summary`: the table of these runs."""
         row = summary[summary["setup"] == self.setup].iloc[0]
         wilson = max((summary[f"{s}_high"] - summary[f"{s}_low"]).max() for s in SHARES)
         setting, seeds = phrases.setting(row, keys_of(summary)), self.sweep.seeds.count
@@ -118,7 +121,7 @@ class UntilWidthResult(NamedTuple):
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """The result for programs."""
+        """The result as a dictionary for JSON."""
         widest = {"setup": self.setup, "share": self.share, "width": self.widest}
         return {
             "until_width": {
@@ -132,9 +135,10 @@ class UntilWidthResult(NamedTuple):
 
 
 def max_seeds(sweep: Sweep, store: Store, width: float, pool: Pool) -> tuple[int, str]:
-    """Find how many seeds are enough for any shares, or how many fit into memory and disk.
+    """Find the most seeds that `until_width` may train.
 
-    A share of one half needs the most seeds. The seeds of the sweep itself count as fitting.
+    That is as many as are enough for any shares (a share of one half needs the most) or, if that is
+    fewer, as many as fit into memory and disk. The seeds of the sweep itself count as fitting.
 
     Returns
     -------
@@ -186,7 +190,7 @@ def until_width(
     width : float
         The requested width of the interval of each outcome's share in each setup.
     train : callable
-        Trains what is missing of a sweep.
+        Trains the missing runs of a sweep.
     limit : int
         The most seeds that are trained.
 
@@ -230,6 +234,6 @@ def _next_seeds(counts: NDArray[np.int64], seeds: int, width: float) -> int:
 
 
 def _rounded_up(number: int) -> int:
-    """Round up to two digits and zeros."""
+    """Round up to a number of two digits and zeros, such as 1,234 to 1,300."""
     unit: int = 10 ** max(0, len(str(number)) - 2)
     return -(-number // unit) * unit

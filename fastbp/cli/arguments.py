@@ -16,14 +16,14 @@ from fastbp.schema.errors import SweepError
 from fastbp.schema.text import SHOWN, named, nearest, refusal
 
 FOUNDING = "founding"
-"""The sweep that runs if the user names none. In a folder it runs first."""
+"""Name of the sweep that runs if the user names none. With `--all` it runs first."""
 
 Option = tuple[tuple[str, ...], dict[str, Any]]
-"""The arguments of `ArgumentParser.add_argument`."""
+"""The names and the keyword arguments for `ArgumentParser.add_argument`."""
 
 
 def option(*names: str, **settings: Any) -> Option:
-    """An option of a command, with the arguments of `ArgumentParser.add_argument`."""
+    """Make an option of a command, from the arguments of `ArgumentParser.add_argument`."""
     return names, settings
 
 
@@ -33,11 +33,11 @@ STORE = option(
     type=Path,
     help="a folder made by `fastbp sweep`, such as results/founding",
 )
-"""The argument of commands that work on one store."""
+"""The argument STORE of commands that work on one store."""
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that adds a line to `mistakes` for each wrong value."""
+    """An `ArgumentParser` that collects wrong values in `mistakes`, a line for each."""
 
     def __init__(self, options: Sequence[Option], **settings: Any) -> None:
         super().__init__(**settings)
@@ -59,7 +59,10 @@ class Parser(argparse.ArgumentParser):
         return None
 
     def options(self, arguments: Sequence[str] | None) -> dict[str, Any]:
-        """Parse options: their values by name. Unknown options end with exit code 2."""
+        """Parse arguments, by default those of the command line, into values by option name.
+
+        An unknown option ends the process with exit code 2.
+        """
         namespace, unknown = self.parse_known_args(
             self._joined(sys.argv[1:] if arguments is None else arguments)
         )
@@ -102,7 +105,7 @@ def value(allowed: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
     Parameters
     ----------
     allowed : str
-        The allowed values in words.
+        The allowed values in words, for the message about others.
     convert : function of str
         Returns the value. None or a ValueError means that the text is not allowed.
     """
@@ -119,7 +122,7 @@ def value(allowed: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 folder = value("a folder", lambda text: Path(text) if text else None)
-"""The `type=` function of a folder."""
+"""The `type=` function of an option that names a folder."""
 
 
 def integer(low: int, high: int) -> Callable[[str], Any]:
@@ -145,7 +148,7 @@ def file_ending(*suffixes: str) -> Callable[[str], Any]:
 
 
 def lazily(place: str, *arguments: Any, **keywords: Any) -> Any:
-    """Call `MODULE:FUNCTION` of fastbp, which is imported only now."""
+    """Import `MODULE:FUNCTION` of fastbp, the `place`, and call it with the other arguments."""
     return resolve_name(f"fastbp.{place}")(*arguments, **keywords)
 
 
@@ -163,7 +166,7 @@ def shipped_sweeps() -> dict[str, Path]:
 
 
 def sweep_file(name: str) -> Path:
-    """Find the sweep file with this path, or the one with this name that ships with fastbp.
+    """Find a sweep file by its path, or by the name of a sweep that ships with fastbp.
 
     Raises
     ------

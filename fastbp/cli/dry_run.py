@@ -16,7 +16,8 @@ from fastbp.store.store import Store
 class DryRun(NamedTuple):
     """The estimates for a sweep in a store.
 
-    `is_new`: whether the store has none of its runs. `memory`: bytes.
+    `jobs`: the number of workers. `storage`, `time`: disk and time that the missing runs need.
+    `memory`: bytes that training needs. `is_new`: whether the store has none of the sweep's runs.
     """
 
     sweep: Sweep
@@ -28,7 +29,7 @@ class DryRun(NamedTuple):
     is_new: bool
 
     def as_json(self) -> dict[str, object]:
-        """The estimates as `--json` prints them."""
+        """The estimates as a dictionary, as `--json` prints them."""
         disk = machine.disk(self.store.path)
         return {
             "store": str(self.store.path),
@@ -73,7 +74,10 @@ class DryRun(NamedTuple):
 
 
 def dry_run(sweep: Sweep, store: Store, pool: Pool) -> DryRun:
-    """Estimate what a sweep would take. The store is only read and need not be locked."""
+    """Estimate the time, disk and memory that a sweep's missing runs need.
+
+    The store is only read and need not be locked.
+    """
     plan = Plan(sweep, store.present())
     memory = forecast.memory(plan, pool, stored=True, frame=False)
     return DryRun(
@@ -88,7 +92,7 @@ def dry_run(sweep: Sweep, store: Store, pool: Pool) -> DryRun:
 
 
 def print_dry_runs(estimates: Mapping[str, DryRun], as_json: bool) -> None:
-    """Print the estimates for several sweeps, by name, and their sum."""
+    """Print the estimates for several sweeps, by name, and the sums of time and disk."""
     if as_json:
         print_data(json.dumps({"sweeps": [each.as_json() for each in estimates.values()]}))
         return

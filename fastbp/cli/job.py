@@ -32,12 +32,16 @@ if TYPE_CHECKING:
 
 
 MAX_FAILED = 20
-"""The most lines about failed blocks: many blocks usually fail for the same reason."""
+"""The most lines about failed blocks of runs: many blocks usually fail for the same reason."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the command. `mistakes`: lines about wrong ones."""
+    """The options of `fastbp sweep`.
+
+    `mistakes`: a line for each value that is not allowed. `all`: the folder of `--all`. `shard`:
+    (I, N) of `--shard I/N`.
+    """
 
     mistakes: list[str]
     sweep: str | None
@@ -57,16 +61,20 @@ class Options:
 
     @property
     def silent(self) -> bool:
-        """Whether to show no progress."""
+        """Whether no progress is shown."""
         return self.quiet or self.json
 
     def pool(self) -> Pool:
-        """The workers; a dry run starts none."""
+        """Make the pool of workers; for a dry run it starts none."""
         return backends.pool("threads" if self.dry_run else self.executor, self.jobs)
 
 
 class Job(NamedTuple):
-    """A sweep to train. `name`: its path below `--all FOLDER`. `shard`: the seeds to train."""
+    """A sweep to train, and the store for its runs.
+
+    `name`: its path below the folder of `--all`, else "". `shard`: the first seed and the number of
+    seeds to train; None for all.
+    """
 
     name: str
     file: Path
@@ -75,17 +83,21 @@ class Job(NamedTuple):
     shard: Range | None = None
 
     def plan(self) -> Plan:
-        """The plan for the missing runs of the sweep."""
+        """Plan the training of the sweep's missing runs."""
         return Plan(self.sweep, self.store.present(), self.shard)
 
     def write_sweep_file(self) -> None:
-        """Write the store's sweep.toml, unless it has the same content."""
+        """Write sweep.toml into the store, unless it is there with the same content."""
         file, text = self.store.path / "sweep.toml", self.sweep.to_toml(self.store.path)
         write_if_changed(file, text, self.store.path / "tmp")
 
 
 class Done(NamedTuple):
-    """The result of a job. `adapted`: what `--until-width` or `--bisect` determined."""
+    """The result of a job.
+
+    `code`: the exit code. `trained`: what was trained. `report`: the tables and the page.
+    `adapted`: what `--until-width` or `--bisect` found; None without these options.
+    """
 
     code: int
     trained: driver.Trained
@@ -100,7 +112,7 @@ class Done(NamedTuple):
         return f"{text} ({trained.seconds['total']:.1f} s{each})"
 
     def as_json(self, store: Store) -> dict[str, object]:
-        """The result as `--json` prints it."""
+        """The result as a dictionary, as `--json` prints it."""
         trained, summary = self.trained, self.report.summary
         return {
             "store": str(store.path),
@@ -121,7 +133,10 @@ class Done(NamedTuple):
 
 
 def read_job(options: Options) -> Job:
-    """Read the sweep file. Raises SweepError if the file, a setting or the shard is wrong."""
+    """Make the job of a single sweep from the options: read its file, and choose its store.
+
+    Raises SweepError if the file, a setting or the shard is wrong.
+    """
     file = sweep_file(options.sweep or FOUNDING)
     sweep = Sweep.from_toml(file, seeds=options.seeds, settings=options.settings)
     seeds = None
@@ -140,7 +155,15 @@ def read_job(options: Options) -> Job:
 
 
 def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Job], list[str]]:
-    """Read all sweeps below a folder, those in the folder first; and a line for each mistake."""
+    """Make the jobs of all sweep files below a folder.
+
+    Returns
+    -------
+    jobs : list of Job
+        The founding sweep first, then the others directly in the folder, then those in subfolders.
+    mistakes : list of str
+        A line for each mistake in the files or the arguments.
+    """
     files = {
         path.relative_to(source).with_suffix("").as_posix(): path
         for path in source.rglob("*.toml")
@@ -188,7 +211,11 @@ def with_max_seeds(job: Job, pool: Pool, options: Options) -> Sweep:
 
 
 def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "") -> Done:
-    """Train the missing runs of a sweep, and write its tables and its page."""
+    """Train the missing runs of a sweep, and write its tables and its page.
+
+    `began`: when the command began, on the clock of ``time.perf_counter``. `label`: printed before
+    each line about progress.
+    """
     if reason := why_not_kept():
         print_note(f"note: {reason}")
     if not has_fma():

@@ -25,6 +25,7 @@ from fastbp.schema.errors import (
 T = TypeVar("T")
 
 COMPLETE, FAILED, BAD_USAGE, BAD_STORE, NOT_WRITABLE = range(5)
+"""Exit codes of all commands."""
 
 EXIT_CODES: list[tuple[type[Exception], int, str]] = [
     (SweepError, BAD_USAGE, ""),
@@ -34,21 +35,21 @@ EXIT_CODES: list[tuple[type[Exception], int, str]] = [
     (LostError, FAILED, "--executor: "),
     (ArithmeticError, FAILED, ""),
 ]
-"""Errors that users can cause, each with its exit code and the text before its lines."""
+"""Errors that users can cause: the class, the exit code, and a text to print before each line."""
 
 
 class Interruption:
-    """Ends the process at once on Ctrl-C or SIGTERM.
+    """A signal handler that ends the process at once on Ctrl-C or SIGTERM.
 
-    Finished files stay, and a thread that is still training has nothing to lose. An exception might
-    get lost in an import or a destructor.
+    Finished files stay, and a thread that is still training has nothing to lose. An exception, the
+    usual way to interrupt Python, might get lost in an import or a destructor.
     """
 
     kept_in = ""
-    """The folder with finished work. The message names it and the command that resumes."""
+    """The folder with finished work, if any. The message names it and the command that resumes."""
 
     def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
-        """Say what stays and how to resume, then end the process."""
+        """Print what stays and how to resume, then end the process."""
         stays = f"; finished work stays in {self.kept_in}. To resume: {resume_command()}"
         stays = stays if self.kept_in else ""
         with suppress(OSError):
@@ -61,25 +62,28 @@ class Interruption:
 
 
 interruption = Interruption()
-"""The handler of this process, as signals belong to a process."""
+"""The signal handler of this process."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command: call it with arguments, by default those of the command line, for its exit code.
+    """A command of fastbp. Calling it runs it and returns its exit code.
 
     Parameters
     ----------
     name, description, epilog : str
-        What its help says.
+        The name of the command, and the texts before and after the options in its help.
     body : function
         Takes the options by their names and returns the exit code.
     options : sequence of `option(...)`
-        Its arguments.
+        The options of the command.
     place : str
-        The name of the option with the folder that it works on, if any.
+        The name of the option with the folder that the command works on, if any: error messages
+        name that folder.
     takes_mistakes : bool
-        Whether the body has a parameter `mistakes`, which it reports together with those in files.
+        Whether the body has a parameter `mistakes`, a line for each wrong option, which it reports
+        together with mistakes in files. Otherwise such lines are printed, and the body is not
+        called.
     """
 
     name: str
@@ -91,7 +95,7 @@ class Command:
     takes_mistakes: bool = False
 
     def __call__(self, arguments: Sequence[str] | None = None) -> int:
-        """Run the command and return its exit code."""
+        """Run the command (by default as in the command line) and return its exit code."""
         parser = Parser(
             self.options,
             prog=f"fastbp {self.name}",
@@ -120,9 +124,9 @@ def exit_code(work: Callable[[], int], place: Path) -> int:
     Parameters
     ----------
     work : function without arguments
-        Returns an exit code.
+        Does the work of a command and returns an exit code.
     place : Path
-        The folder that messages name if the system does not name a file.
+        The folder that a message names if the system's error names no file.
     """
     import logging
 
@@ -162,7 +166,7 @@ def _signals() -> Iterator[None]:
 
 
 def resume_command() -> str:
-    """The command that the user typed, quoted for a shell."""
+    """The command line of this process, quoted for a shell."""
     program, *arguments = sys.argv
     if program.endswith(".py"):
         return shlex.join(sys.orig_argv)  # python -m
@@ -177,7 +181,10 @@ def resweep(store: Path) -> str:
 
 
 def in_thread(work: Callable[[], T], phase: Phase) -> T:
-    """Call `work` in a thread and show its phase: the main thread must be free for signals."""
+    """Call `work` in a thread and return its result, showing its phase meanwhile.
+
+    So the main thread is free for signals.
+    """
     from concurrent.futures import ThreadPoolExecutor, wait
 
     show = ProgressLine()
@@ -191,7 +198,7 @@ def in_thread(work: Callable[[], T], phase: Phase) -> T:
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Pause the garbage collector: pictures are thousands of objects that stay alive."""
+    """Pause the garbage collector: drawn pictures are thousands of objects that stay alive."""
     import gc
 
     before = gc.isenabled()

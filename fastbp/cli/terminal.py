@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from fastbp.engine.driver import Progress
 
 ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "→": "->", "←": "<-"})
-"""For terminals without dashes and arrows."""
+"""Replacements of dashes, arrows and × for terminals that cannot show them."""
 
 TERMINAL_SECONDS, PLAIN_SECONDS = 0.2, 30.0
 """Seconds between two progress lines: on a terminal, and in a file or pipe."""
 
 INDENT = " " * 8
-"""Starts the second and later lines of an error on a terminal."""
+"""The start of the second and later lines of an error on a terminal."""
 
 WIDTH = 80
-"""Characters per line of an answer."""
+"""Characters per line of printed paragraphs."""
 
 _WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 """Lines end between words: paths and intervals stay in one piece."""
@@ -50,13 +50,13 @@ def print_data(text: str) -> None:
 
 
 def print_answer(answer: Iterable[str], *parts: Sequence[str]) -> None:
-    """Print the paragraphs of an answer, then other lines, with empty lines between the parts."""
+    """Print wrapped paragraphs, then other groups of lines, with empty lines between them."""
     paragraphs = (textwrap.wrap(text, WIDTH, **_WHOLE_WORDS) for text in answer)
     print_data("\n\n".join("\n".join(lines) for lines in (*paragraphs, *parts) if lines))
 
 
 def print_note(line: str) -> None:
-    """Print one line on stderr, and escape characters that are not printable."""
+    """Print one line on stderr; characters that are not printable are escaped."""
     _write("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) + "\n", sys.stderr)
 
 
@@ -82,7 +82,7 @@ def _is_terminal() -> bool:
 
 
 def _write(text: str, stream: TextIO | None) -> None:
-    """Write at once. Errors on stderr are ignored."""
+    """Write a text without buffering it. Errors on stderr are ignored."""
     if stream is None:  # the caller closed it before it started this process
         return
     try:
@@ -97,17 +97,20 @@ def _write(text: str, stream: TextIO | None) -> None:
 
 @dataclass
 class Phase:
-    """The current step of work whose progress is not counted. Call it with the next step."""
+    """The name of the current step of work that does not count its progress.
+
+    Call it with the name of the next step.
+    """
 
     phase: str
 
     def __call__(self, phase: str) -> None:
-        """Go on to the next step."""
+        """Go on to the step of this name."""
         self.phase = phase
 
 
 class ProgressLine:
-    """Shows progress on stderr: one line that is overwritten on a terminal, else a line at times.
+    """Shows progress on stderr: on a terminal in one line, else as a new line every 30 s.
 
     Parameters
     ----------
@@ -130,7 +133,7 @@ class ProgressLine:
         self._width = 0
 
     def __call__(self, progress: Progress | Phase) -> None:
-        """Show the progress if the last line is old enough."""
+        """Show the progress, unless the line before is too recent."""
         interval = TERMINAL_SECONDS if self._terminal else PLAIN_SECONDS
         if self._quiet or self._clock() - self._last < interval:
             return
@@ -143,7 +146,7 @@ class ProgressLine:
             print_note(line)
 
     def end(self) -> None:
-        """Clear the line."""
+        """Clear the line on a terminal."""
         if self._width:
             _write("\r" + " " * self._width + "\r", sys.stderr)
             self._width = 0
@@ -163,7 +166,7 @@ def describe(progress: Progress | Phase) -> str:
 
 
 def speed(updates: float) -> str:
-    """Updates per second in words."""
+    """A number of updates per second in words, such as `12 million updates/s`."""
     million = updates >= 1e7
     return f"{updates / 1e6 if million else updates:,.0f}{' million' * million} updates/s"
 

@@ -1,1 +1,1 @@
-"""Find the change that fixes a failing setup: try on the same seeds, check on fresh ones."""
+"""Find the change that fixes a failing setup: tried on the same seeds, checked on fresh ones."""

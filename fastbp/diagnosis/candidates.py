@@ -1,4 +1,4 @@
-"""The changes that a diagnosis tries: each sets one thing, as a person would."""
+"""The changes of a setup that a diagnosis tries, each of one thing, such as 10 × the updates."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,10 +11,10 @@ from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS, MAX_EPOCHS, MAX_UPDATES
 
 MAX_LARGER = 300_000
-"""A hundred or a thousand times the updates are tried only up to this number."""
+"""The changes to 100 and 1,000 times the updates are tried only if that is at most this number."""
 
 MIN_RATE, MAX_RATE = 1e-3, 100.0
-"""Rates down to and up to these are tried if no smaller change fixes the setup."""
+"""Smallest and largest learning rate that are tried if no smaller change fixes the setup."""
 
 FALLING = "a rate that falls too fast"
 CUSTOM = (
@@ -24,11 +24,11 @@ CUSTOM = (
     "no biases",
     FALLING,
 )
-"""Settings that few people choose, as causes of failure."""
+"""Causes of failure that come from settings which few people choose."""
 
 UNDOING = (*CUSTOM, "momentum too high")
-"""Causes that are deliberate choices: undoing them is tried together with other changes, even if
-that alone fixes nothing."""
+"""Causes of failure that are deliberate choices. Undoing such a choice is also tried together with
+other changes, even if that alone fixes nothing."""
 
 LARGE, SMALL = "initial weights too large", "initial weights too small"
 RATE_HIGH, RATE_LOW = "rate too high", "rate too low"
@@ -36,7 +36,12 @@ UPDATES_FEW, UNITS_FEW = "too few updates", "too few hidden units"
 
 
 class Change(NamedTuple):
-    """A change of a setup. `cause`: what was wrong if it helps. `keys`: the new column values."""
+    """A change of a setup.
+
+    `name`: what it does, such as "rate ÷ 3". `cause`: what was wrong with the setup if the change
+    helps, such as "rate too high". `keys`: the columns of the setup that change, with their new
+    values.
+    """
 
     name: str
     cause: str
@@ -44,23 +49,23 @@ class Change(NamedTuple):
 
 
 def changed(setup: Setup, *changes: Change) -> Setup:
-    """Apply changes to a setup. Raises SweepError where the result is invalid."""
+    """The setup with these changes. Raises SweepError if the result is not allowed."""
     return setup.with_columns({key: v for each in changes for key, v in each.keys.items()})
 
 
 def changes(setup: Setup) -> list[Change]:
-    """All single changes to try, without duplicates and invalid ones."""
+    """List the single changes to try, without duplicates and those that are not allowed."""
     groups = _of_training(setup), _of_weights(setup), _of_data(setup), _of_batch(setup)
     return _distinct(setup, [], chain(*groups))
 
 
 def larger(setup: Setup, tried: Sequence[Change]) -> list[Change]:
-    """Much larger changes, for a setup that none of the changes in `tried` fixes."""
+    """List much larger changes, for a setup that none of the changes in `tried` fixes."""
     return _distinct(setup, tried, _larger(setup))
 
 
 Candidate = tuple[bool, str, str, dict[str, Any]]
-"""Whether a change makes sense for the setup, and the fields of a `Change`."""
+"""A change that may not apply: whether it makes sense for the setup, and the fields of `Change`."""
 
 
 def _distinct(
@@ -145,7 +150,7 @@ def _of_data(setup: Setup) -> list[Candidate]:
 
 
 def _of_batch(setup: Setup) -> list[Candidate]:
-    """Another batch size, once with as many updates and once with as many presentations."""
+    """List changes to another batch size, with as many updates and with as many presentations."""
     batch, name = (setup.rows, "full batch") if setup.batch_rows == 1 else (1, "batch 1")
     presentations = setup.budget * setup.batch_rows
     keys: dict[str, Any] = {"batch": batch, "epochs": None}
@@ -189,18 +194,21 @@ def _init_cause(setup: Setup, init: str) -> str:
 
 
 def _hidden(setup: Setup, factor: int) -> dict[str, Any]:
-    """Larger hidden layers."""
+    """The key for hidden layers with `factor` times as many units."""
     return {"hidden": "-".join(str(factor * size) for size in setup.hidden)}
 
 
 def _budget(setup: Setup, factor: int) -> dict[str, Any]:
-    """A larger budget, in the key that the setup uses."""
+    """The keys for `factor` times the budget, in epochs if the setup has them, else in updates."""
     epochs = setup.epochs and {"epochs": min(MAX_EPOCHS, round(setup.epochs * factor))}
     return epochs or {"updates": min(MAX_UPDATES, round(setup.budget * factor)), "epochs": None}
 
 
 def answered() -> tuple[Change, Change]:
-    """The advice that the founding question got: more updates at half the rate, another order."""
+    """The two changes that the accepted answer to the question of the founding sweep advised.
+
+    They are more updates at half the rate, and another order of samples.
+    """
     more = {"updates": 7992, "epochs": None, "lr": 0.1}
     return Change("7,992 updates at rate 0.1", UPDATES_FEW, more), Change(
         "order shuffled", "the order", {"order": "shuffled"}

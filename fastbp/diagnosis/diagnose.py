@@ -42,36 +42,39 @@ from fastbp.schema.text import plural, refusal
 from fastbp.store.store import write
 
 USUAL_EPOCHS, FEWEST_EPOCHS, RUN_SECONDS = 1000, 10, 0.0015
-"""The default budget: its epochs, or as many as a run makes in this time, but not fewer."""
+"""The default budget of a run: `USUAL_EPOCHS` epochs, or as many as take `RUN_SECONDS` if that is
+fewer, but at least `FEWEST_EPOCHS`."""
 
 LEFT = 10.0
-"""Seconds that are kept for training, even if compiling takes long."""
+"""Seconds of the time limit that are kept for training, even if compiling takes long."""
 
 ENOUGH = 0.9
 """Larger changes are tried if no change reaches this convergence rate."""
 
 LOADING = 3.0
-"""Loading compiled code takes less than these seconds; compiling takes more."""
+"""Loading compiled code takes less than this many seconds; compiling takes more."""
 
 SWEEP_SEEDS = 2000
-"""Seeds of the sweep file that a diagnosis writes."""
+"""Number of seeds in the sweep file that a diagnosis writes."""
 
 REDRAWN = "same setup, other orders of samples"
-"""The name of the control."""
+"""Name of the control: the same setup and initial weights, with other random orders of samples."""
 
 
 class Diagnosis(NamedTuple):
-    """A diagnosis of a setup; print it for the report.
+    """A diagnosis of a setup; printed, it is the report.
 
     Attributes
     ----------
     setup : Setup
+        The setup that was diagnosed.
     base, outcomes : MeasuredRuns, dict
-        The runs of the setup, and how many of them ended in each way.
+        The runs of the setup, and the number of them with each outcome.
     symptoms : list of Symptom
         What failing networks do.
     table, pairs : DataFrame
-        One row for each change, best first; and for each group of changes that were made together.
+        The effects of single changes, and of several changes at once, one row each, best first; the
+        columns are those of `fastbp.diagnosis.trials.effects`.
     recommended : Recommendation or None
         None if nothing fixes the setup.
     orders : OrderComparison or None
@@ -79,15 +82,15 @@ class Diagnosis(NamedTuple):
     advised : bool
         Whether the orders are compared because somebody advised another order.
     example : int or None
-        A seed that fails.
+        A seed whose run does not converge; None if all converge.
     left_out : list of str
-        Changes for which there was no time.
+        Names of the changes for which there was no time.
     complete, short : bool
         Whether there was time for everything; whether there was too little for all seeds.
     beyond : float
-        Seconds by which compiling exceeded its limit.
+        Seconds by which compiling exceeded the time allowed for it.
     notes : tuple of str
-        Defaults that were chosen.
+        Notes about defaults that were chosen, such as the number of epochs.
     """
 
     setup: Setup
@@ -107,7 +110,7 @@ class Diagnosis(NamedTuple):
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """The verdict, the table, and what to do next."""
+        """The report: notes, the verdict, the table of changes, and what to do next."""
         commands = sentences.commands(self, name="why.setup")
         notes = [f"note: {note}" for note in self.notes]
         return "\n".join(notes + sentences.screen(self, None, commands))
@@ -119,12 +122,12 @@ class Diagnosis(NamedTuple):
 
     @property
     def runs(self) -> int:
-        """The number of seeds of each change."""
+        """The number of seeds that the setup and each single change were tried on."""
         return self.base.runs
 
     @property
     def converged(self) -> float:
-        """The convergence rate of the setup."""
+        """The share of the setup's runs that converge; NaN if there are no runs."""
         return self.outcomes["converged"] / self.runs if self.runs else np.nan
 
 
@@ -143,15 +146,17 @@ def diagnose(
     ----------
     setup : Setup
     seeds : int
-        Seeds of each change; fewer if intervals are narrow before.
+        The most seeds of each change. Fewer are trained if all confidence intervals are narrow
+        before.
     seconds : float
         The time limit; compiling may exceed it.
     tick : callable
-        Called with the current step.
+        Called with the name of the current step.
     start : int
         The first seed.
     advice : (Change, Change), optional
-        A change and an order of samples that somebody advised together.
+        A change and another order of samples that somebody advised together: the orders are
+        compared.
     began : float, optional
         When the seconds began, on the clock of ``time.perf_counter``; by default now.
 
@@ -221,7 +226,7 @@ def _tried(
 
 
 def usual_epochs(setup: Setup) -> int:
-    """The default budget: 1,000 epochs, or fewer if a run would take long."""
+    """The default budget of a setup in epochs: 1,000, or fewer if a run would take long."""
     epoch = seconds_per_run(setup) / setup.epochs_budget
     return max(FEWEST_EPOCHS, min(USUAL_EPOCHS, int(RUN_SECONDS / epoch)))
 
@@ -229,7 +234,7 @@ def usual_epochs(setup: Setup) -> int:
 def _single(
     experiment: Experiment,
 ) -> tuple[MeasuredRuns, list[ChangeEffect], list[str], bool]:
-    """Try single changes.
+    """Train the setup, its control and the single changes.
 
     Returns the setup's runs; the effects, the control's first; the names of changes for which there
     was no time; and whether there was too little time for all seeds.
@@ -248,7 +253,7 @@ def _single(
 
 
 def _two_orders(table: pd.DataFrame, experiment: Experiment) -> tuple[Change, ...]:
-    """The best change that fixes the setup, and another order of samples to compare with it."""
+    """The best change that fixes the setup, and another order of samples; () if there are none."""
     best = [experiment.groups[name][0] for name in table.loc[table["fixes"], "change"][:1]]
     singles = (group[0] for group in experiment.groups.values())
     others = [change for change in singles if change.keys.keys() == {"order"}]
@@ -290,10 +295,11 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
     Parameters
     ----------
     X : array_like [row, input]
+        Inputs.
     T : array_like [row, output] or [row]
         Targets from 0 to 1.
     seeds : int
-        Seeds of each change.
+        The most seeds of each change.
     seconds : float
         The time limit; compiling, once per machine, may exceed it.
     **setup
@@ -308,7 +314,8 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
     Raises
     ------
     SweepError
-        With every mistake in the arguments.
+        If arguments are wrong; it lists every mistake. Or if there is not enough time for a few
+        runs.
     """
     lines = []
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
@@ -330,7 +337,16 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
 def write_files(
     diagnosis: Diagnosis, placement: own_weights.Placement | None, sweep: Sweep, folder: Path
 ) -> tuple[list[Path], list[str]]:
-    """Write a page, a table, a picture, and a sweep file with the setup and the recommended one.
+    """Write a diagnosis into a folder: a page, a table, a picture and a sweep file.
+
+    Parameters
+    ----------
+    diagnosis : Diagnosis
+    placement : Placement or None
+        How the user's own weights compare with fresh seeds.
+    sweep : Sweep
+        The setup as a sweep; the written one also has the recommended setup.
+    folder : Path
 
     Returns
     -------
@@ -368,7 +384,7 @@ def write_files(
 
 
 def _sweep(diagnosis: Diagnosis, sweep: Sweep) -> Sweep:
-    """A sweep of the setup and the recommended one."""
+    """Make the sweep file's sweep, of the setup and, if there is one, the recommended setup."""
     setup, best = diagnosis.setup, diagnosis.recommended
     title, keys = plain(setup.problem_name)[:200], dict(sweep.setup)
     if best is None:

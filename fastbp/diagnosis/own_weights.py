@@ -1,4 +1,4 @@
-"""Is my network unlucky? Compare initial weights of the user with those of fresh seeds."""
+"""Compare runs from a user's own initial weights with runs from fresh seeds."""
 
 import os
 import re
@@ -23,12 +23,12 @@ from fastbp.store.npz import read_arrays
 
 
 def read(path: str | os.PathLike[str], setup: Setup) -> Layers:
-    """Read weights from a .npz file: W0, b0, W1, b1, …, W[out, in].
+    """Read initial weights, W0 [out, in], b0 [out], W1, b1, …, from a .npz file.
 
     Raises
     ------
     SweepError
-        With every mistake in the file.
+        If the file cannot be read, or if its arrays do not fit the setup; it lists every mistake.
     """
     refusal = f"--weights: given {named(path)}, allowed:"
     try:
@@ -41,7 +41,10 @@ def read(path: str | os.PathLike[str], setup: Setup) -> Layers:
 
 
 def fitting(arrays: dict[str, NDArray[Any]], setup: Setup) -> Layers:
-    """Check that weights fit the networks of a setup. Raises SweepError with every mistake."""
+    """List named arrays by layer, if they fit the networks of a setup.
+
+    Without biases in the setup, all biases are zeros. Raises SweepError with every mistake.
+    """
     lines: list[str] = []
     layers: Layers = []
     for layer, (n, k) in enumerate(pairwise(setup.sizes)):
@@ -68,7 +71,7 @@ def fitting(arrays: dict[str, NDArray[Any]], setup: Setup) -> Layers:
 def _checked(
     arrays: dict[str, NDArray[Any]], name: str, shape: tuple[int, ...], lines: list[str]
 ) -> NDArray[np.float64]:
-    """An array in this shape. If it is wrong, add a line and return zeros."""
+    """The array `name` in this shape. If it is wrong, add a line to `lines` and return zeros."""
     values = None
     with suppress(KeyError, TypeError, ValueError):
         values = np.asarray(arrays[name], np.float64)
@@ -88,14 +91,15 @@ def _checked(
 
 
 class Placement(NamedTuple):
-    """Runs from the user's weights, in many orders of samples, compared with fresh seeds.
+    """Runs from the user's weights, in many orders of samples, compared with runs of fresh seeds.
 
-    `custom`: the runs from the user's weights. `fresh`: the runs of fresh seeds.
-    `loss_percentile`: percent of fresh runs with a smaller final loss than the median of the user's
-    runs. `updates_percentile`: percent that converge in fewer updates than the median; a run that
-    never converges comes last. In both, runs equal to the median count half. `alike`: for each
-    hidden layer in which units start with the same incoming and outgoing weights: its position, the
-    number of such units, and the number of all units.
+    `custom`: the runs from the user's weights. `fresh`: the runs of fresh seeds. `loss_percentile`:
+    percent of fresh runs with a smaller final loss than the median of the user's runs.
+    `updates_percentile`: percent of fresh runs that converge in fewer updates than the median of
+    the user's runs; a run that never converges comes last. In both, fresh runs equal to the median
+    count half. `alike`: for each hidden layer in which units start with the same incoming and
+    outgoing weights: its position, counted from 0, the number of such units, and the number of all
+    units.
     """
 
     custom: MeasuredRuns
@@ -124,13 +128,13 @@ def place(
     ----------
     setup : Setup
     layers : list of (W [out, in], b [out])
-        The initial weights.
+        The user's initial weights.
     fresh : MeasuredRuns
-        Runs of fresh seeds.
+        Runs of the same setup from fresh seeds.
     orders, start : int
         The number of orders of samples, and the seed of the first.
     deadline : float
-        On the clock of ``time.perf_counter``.
+        When to stop, on the clock of ``time.perf_counter``.
 
     Returns
     -------
@@ -187,7 +191,7 @@ def sentences(placement: Placement) -> list[str]:
 
 
 def _luck(placement: Placement) -> str:
-    """Say whether the network is one of the best or worst, or differs from most fresh ones."""
+    """Say whether the user's network is one of the best or worst, or unlike most fresh ones."""
     custom, fresh = placement.custom.converged(), placement.fresh.converged()
     worst = max(placement.loss_percentile, placement.updates_percentile * fresh.any())
     often, usual = custom.mean() > 0.5, fresh.mean() > 0.5
@@ -198,7 +202,7 @@ def _luck(placement: Placement) -> str:
 
 
 def as_json(placement: Placement) -> dict[str, Any]:
-    """The comparison for programs."""
+    """The comparison as a dictionary for JSON."""
     return {
         "orders": placement.custom.runs,
         "converged": int(placement.custom.converged().sum()),
@@ -215,7 +219,8 @@ def alike(layers: Layers) -> tuple[tuple[int, int, int], ...]:
     Returns
     -------
     tuple of (int, int, int)
-        For each such layer its position, the number of such units, and the number of all units.
+        For each such layer its position, counted from 0, the number of such units, and the number
+        of all units.
     """
     counts = [
         np.unique(np.column_stack([W, b, V.T]), axis=0, return_counts=True)[1]
@@ -229,6 +234,7 @@ def alike(layers: Layers) -> tuple[tuple[int, int, int], ...]:
 
 
 def _updates(runs: MeasuredRuns) -> NDArray[np.float64]:
+    """The number of updates after which each run converged; ∞ if it did not."""
     return np.where(runs.converged_at >= 0, runs.converged_at, np.inf)
 
 

@@ -29,31 +29,34 @@ from fastbp.schema.errors import SweepError
 from fastbp.schema.text import and_
 
 BEST = 4
-"""The number of best changes that are tried in pairs."""
+"""Number of best changes, of different causes, that are combined in pairs."""
 
 GOOD = 0.95
-"""At this convergence rate no further changes are tried."""
+"""No further changes are tried if this share of the seeds converge."""
 
 MAX_TOGETHER = 3
-"""The most changes that are made at once."""
+"""The most changes that are combined."""
 
 FEW, FEWEST = 504, 168
-"""Seeds of each group of changes if there are many groups, and if all pairs are tried."""
+"""Seeds of each combination after the pairs of best changes: if some change alone fixes the setup,
+and if none does, so that all pairs are tried."""
 
 ABOUT = 0.02
-"""Convergence rates that differ by less count as about equal."""
+"""Convergence rates that differ by less than this count as about equal."""
 
 CHEAP = 5
-"""Pairs are tried first if their runs take at most this many times as long as the setup's."""
+"""If all pairs are tried, those come first whose runs take at most this many times as long as the
+setup's."""
 
 MARGIN = 2
-"""Training may take this many times as long as estimated."""
+"""Combinations are tried only if there is time for this many times their estimated seconds."""
 
 
 class Recommendation(NamedTuple):
     """Recommended changes, and the result on fresh seeds that were not used to choose them.
 
-    Of `runs` seeds, `converged` converge with the changes and `before` without them.
+    `setup`: the setup with the changes. Of `runs` fresh seeds, `converged` converge with the
+    changes and `before` without them; `runs` is 0 if there was no time for this check.
     """
 
     changes: tuple[Change, ...]
@@ -64,10 +67,11 @@ class Recommendation(NamedTuple):
 
 
 class OrderComparison(NamedTuple):
-    """Two orders of samples, compared with `change` in both.
+    """Two orders of samples, compared on the same fresh seeds with `change` in both.
 
-    Of `runs` fresh seeds, `converged` converge in the setup's order and `other` in `order`; `low`
-    and `high` bound the difference of the two rates.
+    Of `runs` seeds, `converged` converge in the setup's order and `other` in the order that the
+    change `order` sets. `low`, `high`: the 95% confidence interval of the rate in that order minus
+    the rate in the setup's.
     """
 
     change: Change
@@ -80,23 +84,19 @@ class OrderComparison(NamedTuple):
 
 
 def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
-    """Try several changes with different causes at once, on fresh seeds.
+    """Combine changes of different causes, and try each combination on fresh seeds.
 
     First come pairs of the best changes, and pairs of a best change with one that undoes an unusual
-    setting. If no change helps alone, all pairs are tried. While fewer than GOOD converge, each
-    other change is added to the best group so far, as long as that improves it.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The effects of single changes, best first.
+    setting. If no change helps alone, all pairs are tried. While the best result so far is below a
+    convergence rate of `GOOD`, each other change is added to the best changes in turn, as long as
+    that improves the result. `table`: the effects of single changes, best first.
 
     Returns
     -------
-    pairs : DataFrame
-        The effects of groups, in the columns of `table`.
+    combined : DataFrame
+        The effects of combinations, in the columns of `table`.
     complete : bool
-        Whether there was time for all groups.
+        Whether there was time for all combinations.
     """
     single = [group[0] for group in experiment.groups.values()]
     best: list[Change] = []
@@ -150,13 +150,13 @@ def _all_pairs(
 
 
 def _share(*tables: pd.DataFrame) -> float:
-    """The largest convergence rate."""
+    """The largest convergence rate in the tables; 0 if they are empty."""
     shares = [(rows["converged"] / rows["pairs"]).max() for rows in tables if len(rows)]
     return float(max(shares, default=0.0))
 
 
 def _first(*tables: pd.DataFrame) -> str:
-    """The cheapest of the changes whose convergence rate is about the largest."""
+    """The name of the cheapest change whose convergence rate is about the largest."""
     rows = pd.concat([each for each in tables if len(each)])
     share = rows["converged"] / rows["pairs"]
     rows = rows.assign(share=-share)[share >= min(GOOD, share.max() - ABOUT)]
@@ -168,7 +168,10 @@ def _tried(
     groups: Iterable[tuple[Change, ...]],
     count: int,
 ) -> tuple[pd.DataFrame, bool]:
-    """Try groups of changes on the same seeds, the cheapest first, while there is time."""
+    """Try combinations of changes on the same seeds, the cheapest first, while there is time.
+
+    Returns their effects, and whether there was time for all.
+    """
     setup = experiment.setup
     trials: dict[str, Trial] = {}
     for group in groups:
@@ -200,7 +203,7 @@ def _tried(
 def recommended(
     experiment: Experiment, table: pd.DataFrame, pairs: pd.DataFrame
 ) -> Recommendation | None:
-    """Recommend the fewest and cheapest changes that are GOOD or about as good as the best.
+    """Choose the fewest, then cheapest, changes whose rate is `GOOD` or about the best.
 
     They are checked on fresh seeds. None if nothing fixes the setup.
     """
@@ -228,7 +231,7 @@ def recommended(
 def compared_orders(
     experiment: Experiment, change: Change, order: Change
 ) -> OrderComparison | None:
-    """Compare two orders of samples with a change in both.
+    """Compare the setup's order of samples with another, on fresh seeds, with a change in both.
 
     None if the setup's runs do not depend on the order, or if there is no time.
     """

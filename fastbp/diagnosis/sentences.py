@@ -26,28 +26,29 @@ if TYPE_CHECKING:
     from fastbp.diagnosis.diagnose import Diagnosis
 
 MAX_LINES = 7
-"""The number of changes that the terminal shows."""
+"""The most changes in the table on the terminal."""
 
 MAX_WIDE = 118
 """Characters per line of the terminal."""
 
 NONE = 0.02
-"""Convergence rates that differ by no more than this count as equal."""
+"""A difference of convergence rates up to this counts as none."""
 
 COMMON = 0.9
-"""At this convergence rate a setup counts as sound."""
+"""A setup of at least this convergence rate counts as sound."""
 
 SOUND = 0.99
-"""At this convergence rate the setup does not explain a network that fails."""
+"""From this convergence rate on, a network that fails is not explained by its setup."""
 
 VAGUE = 0.5
-"""If the interval of a rate is wider, it says nothing about a single seed."""
+"""If the 95% interval of the convergence rate is wider than this, the rate says nothing about a
+single seed."""
 
 OF_DATA = ("unscaled inputs", "contradictory labels")
-"""Symptoms that the data have before any training."""
+"""Names of the symptoms that are found in the data, before any training."""
 
 NAMED = 6
-"""The most changes that a sentence names."""
+"""The most changes that a sentence lists."""
 
 
 def screen(
@@ -228,7 +229,7 @@ TITLES = [
     *("change", "fixed", "broken", "difference", "[95%]", "converge", "presented", "mult-adds"),
     *("p (Holm)", ""),
 ]
-"""The columns of a table of changes."""
+"""The titles of the columns of a table of changes; the last column has none."""
 
 
 def table(diagnosis: Diagnosis) -> list[str]:
@@ -252,7 +253,7 @@ def table(diagnosis: Diagnosis) -> list[str]:
 
 
 def cells(row: dict[Any, Any]) -> list[str]:
-    """The cells of a row, as texts."""
+    """The texts in one row of a table of changes, one for each of `TITLES`."""
     control = CONTROL if row["cause"] == CONTROL else ""
     return [
         row["change"],
@@ -272,7 +273,7 @@ def cells(row: dict[Any, Any]) -> list[str]:
 
 
 def settings(changes: Sequence[Change]) -> dict[str, Any]:
-    """The keys that changes set, as a sweep file writes them."""
+    """The keys that changes set, with their values, as in a sweep file."""
     names = {key.column: key.name for key in KEYS.values()}
     keys = {names[column]: v for change in changes for column, v in change.keys.items()}
     if "hidden" in keys:
@@ -285,7 +286,8 @@ def commands(
 ) -> list[str]:
     """Say what to do next: which keys to change, and commands if there is a sweep file.
 
-    `name` is the setup's name in Python, if it has one.
+    `sweep_file`, `store`: the paths of that file and of the folder for its runs. `name`: the
+    setup's name in Python, if it has one.
     """
     best, example = diagnosis.recommended, diagnosis.example
     lines = [f"in your own code: {_custom_code(best)}"] if best else []
@@ -304,7 +306,7 @@ def commands(
 
 
 def _python(setup: Setup) -> str:
-    """A setup as Python code; empty if its file is gone, such as a sample of a table."""
+    """The setup as Python code; empty if its data file, such as a sample of a table, is gone."""
     keys = setup.settings()
     if setup.problem.startswith("file:"):
         path = setup.problem.removeprefix("file:")
@@ -315,7 +317,7 @@ def _python(setup: Setup) -> str:
 
 
 def _custom_code(best: Recommendation) -> str:
-    """The keys that change, and what a program must do for them."""
+    """List the keys to change, with what the user's own program must do for them."""
     notes = {
         "standard": "subtract each input column's mean and divide by its σ",
         "minmax": "scale each input column to 0..1",
@@ -332,7 +334,7 @@ def _custom_code(best: Recommendation) -> str:
 
 
 def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
-    """The diagnosis for programs."""
+    """The diagnosis as a dictionary for JSON."""
     best, orders = diagnosis.recommended, diagnosis.orders
     return {
         "setup": diagnosis.setup.identity(),
@@ -353,6 +355,6 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
-    """Rows for JSON: a loss that is not finite becomes null."""
+    """List the rows of a table for JSON: NaN and ∞ become None."""
     finite = frame.astype(object).where(frame.notna() & (frame != float("inf")), None)
     return finite.to_dict("records")

@@ -20,43 +20,52 @@ from fastbp.schema.text import percent
 Real = NDArray[np.float64]
 
 MANY = 0.2
-"""A symptom is reported where more than this share of the failing runs has it."""
+"""A symptom of single runs is reported if more than this share of the failing runs have it."""
 
 VANISHED = 0.01
-"""The gradient has vanished if following it through another budget lowers the loss by no more than
-this share."""
+"""The gradient has vanished if following it through as many updates again lowers the loss by no
+more than this share."""
 
 SAME = 0.05
-"""A loss within this share of the best constant answer's counts as that answer's."""
+"""A loss within this share of the best constant answer's loss counts as equal to it."""
 
 SENSIBLE = 0.1
-"""At this rate, following a gradient that has not vanished lowers a loss."""
+"""A sensible learning rate. With a smaller rate, the gradient counts as vanished only if updates at
+this rate would not lower the loss either."""
 
 USUAL = 0.4
-"""The tolerance of Fahlman's 40-20-40 rule."""
+"""The usual tolerance of outputs, that of the 40-20-40 rule: below 0.4 is 0, above 0.6 is 1 (S. E.
+Fahlman (1988), An Empirical Study of Learning Speed in Back-Propagation Networks)."""
 
 SATURATED = 0.9
-"""A network with more than this share of its hidden outputs near 0 or 1 is saturated."""
+"""A network is saturated if more than this share of its hidden outputs are near 0 or 1."""
 
 UNSCALED = 10.0
-"""Inputs of this size, or this many standard deviations from 0, saturate units, and no weights that
+"""An input counts as unscaled if its largest absolute value is above this, or if its mean is more
+than this many of its standard deviations from 0. Such inputs saturate units, and no weights that
 are learned prevent that."""
 
 MAX_INSPECTED = 20
 """The most failing runs that are trained again, side by side."""
 
 FALLS = 0.02
-"""A run still learns if its loss falls by this share in the second half of the run."""
+"""A run still learns if its loss falls by more than this share in the second half of the run."""
 
 ALIKE = 0.999
-"""Hidden units with a stronger correlation duplicate each other, up to a factor and a constant."""
+"""Hidden units are duplicates if the correlation of their outputs over the rows is stronger than
+this: then they are equal up to a factor and a constant."""
 
 FLAT = 0.01
-"""A unit with a smaller standard deviation over the rows gives the same output for every row."""
+"""A unit whose output has a smaller standard deviation over the rows gives the same output for
+every row."""
 
 
 class Symptom(NamedTuple):
-    """A symptom: its name and a sentence. `final`: whether no setup can fix it."""
+    """A symptom of a setup.
+
+    `name`: a short name. `text`: what was seen, as a part of a sentence. `final`: whether it means
+    that no setup can learn the data.
+    """
 
     name: str
     text: str
@@ -67,7 +76,7 @@ class Symptom(NamedTuple):
 
 
 def of_problem(setup: Setup) -> list[Symptom]:
-    """The symptoms of the data, before any training."""
+    """Find the symptoms of the data, before any training."""
     X, T = setup.data()
     if not np.ptp(T, axis=0).any():
         text = "there is nothing to learn, as every row has the same target"
@@ -85,7 +94,7 @@ def of_problem(setup: Setup) -> list[Symptom]:
 
 
 def _contradiction(X: Real, T: Real, tolerance: float) -> list[Symptom]:
-    """Find equal inputs with different targets: outputs miss one by half the range or more."""
+    """Find rows with equal inputs and different targets, which no network can all reach."""
     _, group = np.unique(X, axis=0, return_inverse=True)
     group = group.ravel()
     order = np.argsort(group, kind="stable")
@@ -112,10 +121,11 @@ def _contradiction(X: Real, T: Real, tolerance: float) -> list[Symptom]:
 
 
 class InspectedRuns(NamedTuple):
-    """What the trajectories of some runs show, [run].
+    """What the trajectories of some failing runs show.
 
-    `falling`: whether the loss still falls when the budget ends. `distinct`: how many of the
-    `units` in the first hidden layer neither duplicate others nor give one output for every row.
+    `falling` [run]: whether the loss still falls when the budget ends. `distinct` [run]: how many
+    of the `units` in the first hidden layer neither duplicate others nor give one output for every
+    row.
     """
 
     falling: NDArray[np.bool_]
@@ -126,7 +136,11 @@ class InspectedRuns(NamedTuple):
 def inspect(
     setup: Setup, seeds: NDArray[np.uint64], deadline: float = np.inf
 ) -> InspectedRuns | None:
-    """Train seeds again and inspect their trajectories; None if there are no seeds or no time."""
+    """Train failing runs again and inspect their trajectories.
+
+    Only as many seeds are trained as one group of lanes holds. None if there are no seeds or no
+    time.
+    """
     if not seeds.size:
         return None
     group = LaneGroup(task(setup), seeds[: task(setup).lanes])
@@ -164,16 +178,17 @@ def of_runs(
     inspected: InspectedRuns | None,
     slower: Mapping[str, MeasuredRuns],
 ) -> list[Symptom]:
-    """The symptoms of runs that did not converge.
+    """Find the symptoms of the runs that did not converge.
 
     Parameters
     ----------
-    setup, runs
-        All runs of a setup.
+    setup : Setup
+    runs : MeasuredRuns
+        All runs of the setup.
     inspected : InspectedRuns, optional
         The trajectories of some of the failing runs.
     slower : mapping from name to MeasuredRuns
-        Runs of the same seeds at lower rates.
+        Runs of the same seeds at lower learning rates.
     """
     failing = ~runs.converged()
     if not failing.any():
@@ -199,13 +214,13 @@ def of_runs(
 
 
 def of(count: int, n: int) -> str:
-    """A number of the failing runs in words: `all 20`, `12 of 40 (30.0%)`."""
+    """A number of the n failing runs in words: `all 20`, `12 of 40 (30.0%)`."""
     share = f" ({percent(count / n)})" * (n > 20)
     return f"all {n:,}" if count == n > 1 else f"{count:,} of {n:,}{share}"
 
 
 def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> Iterator[Symptom]:
-    """Compare losses with the loss of the best constant answer, and with those at lower rates.
+    """Compare final losses with that of the best constant answer, and with those at lower rates.
 
     The rate is too high if the loss is stuck above that of the best constant answer, and if most of
     the same seeds end lower both at a third and at a tenth of the rate.
@@ -268,10 +283,10 @@ def _of_trajectories(inspected: InspectedRuns) -> Iterator[Symptom]:
 
 
 def _of_gradient(setup: Setup, end: Real, stuck: bool) -> list[Symptom]:
-    """Find out whether following the gradient through another budget would lower the loss.
+    """Find out whether following the gradient for as many updates again would lower the loss.
 
-    An update moves the weights by rate · batch · gradient, and with momentum by that over
-    1 − momentum; each such step lowers the loss by its product with the gradient.
+    An update moves the weights by rate · batch · gradient, and with momentum by that over 1 −
+    momentum; each such step lowers the loss by its product with the gradient.
     """
     norm, loss = end[m.GRAD_NORM], end[m.LOSS]
     known = np.isfinite(norm) & np.isfinite(loss) & (loss > 0)

@@ -24,48 +24,50 @@ from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES, Outcome, classify
 
 OTHER_ORDERS = 2**62
-"""The distance of the seeds from which the control draws its orders of samples."""
+"""In the control the run of seed s has the order of samples of seed s plus this number."""
 
 NEARLY = 0.75
 """Removing an unusual setting is listed first if it has this share of the best change's effect."""
 
 CONTROL = "control"
-"""The cause of the change that only redraws the order of samples."""
-
+"""The `cause` of the control, which is the setup itself with other random orders of samples."""
 
 FIRST_SEEDS = 168
-"""The number of seeds whose training time predicts the rest: those trained side by side."""
+"""Number of runs whose time `_guess` estimates. Training ends early, with narrow intervals, only
+after this many seeds."""
 
 NARROW = 0.02
-"""The interval of a difference is narrow enough if it is within ± this."""
+"""The confidence interval of a difference is narrow enough if it is ± this or less."""
 
 AT_ONCE = 6
-"""Changes that are tried together in the first round, the cheapest first."""
+"""The most changes that are trained together in the first round, the cheapest first."""
 
 
 class Trial(NamedTuple):
-    """A setup to train; run s gets the order of samples of seed s + `orders`."""
+    """A setup to train. Run s has the initial weights of seed s, the order of seed s + `orders`."""
 
     setup: Setup
     orders: int = 0
 
 
 class MeasuredRuns(NamedTuple):
-    """The results of a trial, [run], in the order of seeds."""
+    """The results of the runs of a trial, in the order of seeds."""
 
     codes: NDArray[np.int8]
-    """Positions in `OUTCOMES`."""
+    """The outcome of each run, as its position in `OUTCOMES`."""
     end: NDArray[np.float64]
-    """[measure, run], as `fastbp.kernels.measures` names them."""
+    """Final measures [measure, run], rows as in `fastbp.kernels.measures`; NaN for runs that
+    diverged."""
     converged_at: NDArray[np.int64]
+    """Updates at the first evaluation at which the run had converged; −1 if there is none."""
 
     @property
     def runs(self) -> int:
-        """How many runs there are."""
+        """The number of runs."""
         return len(self.codes)
 
     def converged(self) -> NDArray[np.bool_]:
-        """Which runs converged."""
+        """Whether each run converged, bool [run]."""
         return np.isin(self.codes, OUTCOMES.index(Outcome.CONVERGED))
 
 
@@ -73,7 +75,7 @@ NO_RUNS = MeasuredRuns(np.empty(0, np.int8), np.empty((m.MEASURES, 0)), np.empty
 
 
 def measured(setup: Setup, rows: Rows) -> MeasuredRuns:
-    """Decide the outcomes of rows."""
+    """Decide the outcomes of trained runs from their final measures."""
     end = np.where(rows.end[m.FINITE] == 1.0, rows.end, np.nan)
     codes = classify(
         end[m.MAX_ERROR], end[m.SPREAD], end[m.ONE_SIDED] == 1.0, setup.tolerance, setup.collapse
@@ -82,7 +84,7 @@ def measured(setup: Setup, rows: Rows) -> MeasuredRuns:
 
 
 def joined(parts: Iterable[MeasuredRuns]) -> MeasuredRuns:
-    """Concatenate runs."""
+    """Concatenate the runs of several parts, in their order."""
     return MeasuredRuns(*(np.concatenate(each, axis=-1) for each in zip(*parts, strict=True)))
 
 
@@ -103,8 +105,10 @@ def train(
     ----------
     trials : sequence of Trial
         Setups that differ in their budget only are trained once.
+    start, count : int
+        The first seed, and the number of seeds.
     deadline : float
-        On the clock of ``time.perf_counter``.
+        When to give up, on the clock of ``time.perf_counter``.
     tick : callable
         Called ten times a second with the share that is done.
 
@@ -178,10 +182,10 @@ def _tasks(trials: Sequence[Trial], start: int, count: int) -> list[_Task]:
 class Experiment(NamedTuple):
     """What all trials of a diagnosis share.
 
-    `start`, `seeds`: the first seed and the number of seeds. `tick`: called with the current step.
-    `began`, `seconds`: the time for training, on the clock of ``time.perf_counter``. `runs`: the
-    number of seeds that single changes were trained on. `groups`: changes and combinations of
-    changes, by name.
+    `start`, `seeds`: the first seed and the most seeds of a change. `tick`: called with the name of
+    the current step. `began`, `seconds`: when training began, on the clock of
+    ``time.perf_counter``, and how long it may take. `groups`: the changes in each trial, one or
+    several, by its name. `runs`: the number of seeds that single changes were trained on.
     """
 
     setup: Setup
@@ -194,16 +198,20 @@ class Experiment(NamedTuple):
     runs: int = 0
 
     def by(self, share: float) -> float:
-        """The moment when this share of the time is over."""
+        """The end of this share of the seconds, on the clock of ``time.perf_counter``."""
         return self.began + share * self.seconds
 
     def train(self, trials: Sequence[Trial], part: int, share: float) -> dict[Trial, MeasuredRuns]:
-        """Train fresh seeds within a share of the time. Each `part` 1, 2, … has its own seeds."""
+        """Train `runs` seeds of each trial within a share of the time. Raises TimeIsUpError.
+
+        `part`: 0 for the seeds of the single changes; 1, 2 and 3 for fresh ones, others in each
+        part.
+        """
         return train(trials, self.start + part * self.seeds, self.runs, self.by(share))
 
 
 class ChangeEffect(NamedTuple):
-    """A change that was tried. `cause`: what is wrong if it helps."""
+    """A tried change, with what was wrong if it helps (`cause`), the changed setup and its runs."""
 
     name: str
     cause: str
@@ -212,7 +220,7 @@ class ChangeEffect(NamedTuple):
 
 
 def train_some(experiment: Experiment, more: Sequence[Change]) -> list[ChangeEffect]:
-    """Try as many of these changes as there is time for, the first ones first."""
+    """Try these changes one after the other, as many as there is time for."""
     rows: list[ChangeEffect] = []
     for change in more:
         trial = Trial(changed(experiment.setup, change))
@@ -315,7 +323,15 @@ def _is_narrow(runs: Sequence[MeasuredRuns]) -> bool:
 
 
 def effects(setup: Setup, base: MeasuredRuns, rows: Sequence[ChangeEffect]) -> pd.DataFrame:
-    """Tabulate what each change does to the seeds of `base`, and its cost relative to `setup`."""
+    """Tabulate what each change does to the seeds of `base`, the runs of `setup`.
+
+    `pairs`: the number of seeds. `fixed`, `broken`: seeds that converge only with the change, or
+    only without. `converged`, `constant`: runs with the change that converge, or give every row the
+    same answer. `loss`: their median final loss. `difference`: of the convergence rates, with
+    Tango's 95% interval from `difference_low` to `difference_high`. `p`, `p_holm`: of McNemar's
+    test, and corrected by Holm for several changes. `presentations`, `multiply_adds`: the cost of a
+    run relative to the setup's. `fixes`, and the order of the rows: as in `_ranked`.
+    """
     before = base.converged()
     after = np.array([row.runs.converged() for row in rows], bool).reshape(len(rows), len(before))
     fixed, broken = (after & ~before).sum(axis=1), (before & ~after).sum(axis=1)
@@ -347,7 +363,7 @@ def effects(setup: Setup, base: MeasuredRuns, rows: Sequence[ChangeEffect]) -> p
 
 
 def _loss(runs: MeasuredRuns) -> float:
-    """The median final loss; ∞ for runs that diverge."""
+    """The median final loss; runs that diverged count as ∞."""
     loss = runs.end[m.LOSS]
     return float(np.median(np.where(np.isfinite(loss), loss, np.inf)))
 

@@ -1,4 +1,4 @@
-"""A group of runs side by side in SIMD lanes: trained, measured, read and written."""
+"""Groups of runs, one in each lane of SIMD vectors: train, measure, read and write them."""
 
 from typing import Any
 
@@ -32,14 +32,14 @@ def by_name(layers: Layers, bias: bool) -> dict[str, NDArray[np.float64]]:
 
 
 class LaneGroup:
-    """A group of runs side by side, one in each lane.
+    """A group of runs that are trained side by side, one in each lane of SIMD vectors.
 
     Parameters
     ----------
     work : Task
         The setup, prepared for the kernels.
     seeds : uint64 array [at most lanes], optional
-        Draw the initial weights of these seeds now; otherwise call `start`.
+        Start the runs of these seeds now; otherwise call `start`.
     orders : int
         A distance between seeds: a run with the initial weights of seed s gets the order of samples
         of seed s + orders.
@@ -75,7 +75,7 @@ class LaneGroup:
             self.start(seeds)
 
     def start(self, seeds: NDArray[np.uint64]) -> None:
-        """Draw the initial weights of these seeds; lanes left over repeat the last seed."""
+        """Start new runs from the initial weights of these seeds; spare lanes repeat the last."""
         state = self.state
         state.block[:] = 0
         state.epochs[:] = state.updates[:] = 0
@@ -83,7 +83,7 @@ class LaneGroup:
         self.draw(state, seeds)
 
     def draw(self, runs: Lanes | Runs, seeds: NDArray[np.uint64]) -> None:
-        """Draw the initial weights of these seeds into the block of `runs`, with their orders."""
+        """Draw the initial weights of these seeds into `runs`; set the seeds of sample orders."""
         work, init = self.task, self.task.setup.calls["init"]
         runs.seeds[: len(seeds)] = seeds
         runs.seeds[len(seeds) :] = seeds[-1:]
@@ -98,9 +98,9 @@ class LaneGroup:
     def advance(self, epochs: int, waiting: Runs | None = None, ended: Runs | None = None) -> None:
         """Train for a number of epochs, but not beyond the budget.
 
-        With `waiting` and `ended`, a lane whose run has ended puts it into `ended` and takes one
-        from `waiting`. Then the call also returns when `ended` is full, or when `waiting` was full
-        and is now empty.
+        With `waiting` and `ended`, a lane whose run has ended puts it into `ended` and takes the
+        next from `waiting`. Then the call also returns when `ended` is full, or when `waiting` was
+        full and is now empty.
         """
         work, refill = self.task, waiting is not None
         setting = self._setting._replace(config=work.config._replace(refill=refill))
@@ -111,7 +111,7 @@ class LaneGroup:
 
     @property
     def epochs(self) -> int:
-        """Epochs done, where no lane is refilled."""
+        """The number of epochs done, if no lane took a second run."""
         return int(self.state.epochs[0])
 
     @property
@@ -127,7 +127,8 @@ class LaneGroup:
         lane : int
             The lane.
         offset : int
-            Where to read: 0 for the parameters, `network.velocity` or `network.gradient` for those.
+            The row of the block to read from: 0 for the weights and biases; `network.velocity` or
+            `network.gradient` for the velocity or gradient of each.
         """
         strip = self.task.key.strip
         rows = self._in_strips(self.state.block)[lane // strip, offset:, lane % strip]
@@ -142,7 +143,10 @@ class LaneGroup:
     def set_layers(
         self, layers: Layers, lane: int | None = None, block: NDArray[Any] | None = None
     ) -> None:
-        """Write weights and biases into a lane or all lanes, of this group or of another block."""
+        """Write weights and biases into a lane, or into all lanes if it is None.
+
+        `block`: the memory to write into, by default that of this group.
+        """
         values = np.concatenate([part.ravel() for layer in layers for part in layer])
         strip = self.task.key.strip
         strips = self._in_strips(self.state.block if block is None else block)[:, : len(values)]
@@ -152,17 +156,17 @@ class LaneGroup:
             strips[lane // strip, :, lane % strip] = values
 
     def by_lane(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Copy an array of `Lanes` or `Runs`, flat [strip, row, lane], as [row, lane]."""
+        """Copy a flat array [strip, row, lane], of `Lanes` or `Runs`, as an array [row, lane]."""
         rows: NDArray[Any] = np.concatenate(list(self._in_strips(values)), axis=1)
         return rows
 
     def _in_strips(self, values: NDArray[Any]) -> NDArray[Any]:
-        """The same memory as [strip, row, lane of the strip]."""
+        """View a flat array as [strip, row, lane of the strip], without a copy."""
         strip = self.task.key.strip
         return values.reshape(self.task.lanes // strip, -1, strip)
 
     def _split(self, values: NDArray[Any]) -> list[NDArray[Any]]:
-        """The parts of an array that belong to each strip."""
+        """Split a flat array into the parts that belong to each strip."""
         return np.split(values, self.task.lanes // self.task.key.strip)
 
     def measure(
@@ -173,7 +177,8 @@ class LaneGroup:
         Returns
         -------
         measures : float64 array [measure, lane]
-            Rows as `fastbp.kernels.measures` names them; without `with_gradient`, no gradient norm.
+            Rows as `fastbp.kernels.measures` names them; the gradient norm only with
+            `with_gradient`.
         outputs : float64 array [row, output, lane]
             Outputs of the networks.
         """

@@ -1,4 +1,4 @@
-"""A setup prepared for the kernels, and the kernels that it needs."""
+"""Prepare setups for the kernels, which are compiled functions, and find the kernels needed."""
 
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -22,11 +22,12 @@ from fastbp.kernels.training import (
 )
 
 MANY_BYTES = 400_000
-"""Largest block of a group with many lanes: a larger one does not fit into the second-level
-cache."""
+"""The largest block of a group with many lanes, in bytes (weights and biases, with velocities and
+gradients if they are kept): a larger one does not fit into the second-level cache."""
 
 STRIP_BYTES = 300_000
-"""Most memory of a strip of three cache lines of lanes, in batches. Otherwise it has one line."""
+"""With batches, the most memory, in bytes, of a strip (the lanes that one call of a kernel trains)
+that is three cache lines wide. A strip that would need more is one cache line wide."""
 
 SAMPLES = 16
 """The most samples of a batch that are processed at once. Together they load a weight and store its
@@ -34,15 +35,15 @@ gradient once."""
 
 
 class KernelKey(NamedTuple):
-    """What the kernels of a setup are compiled for. Everything else is an argument."""
+    """The properties of a setup that its kernels are compiled for. All others are arguments."""
 
     dtype: str
     strip: int
-    """Lanes that are trained side by side."""
+    """Number of lanes, each with a run, that one call of a kernel trains side by side."""
     optimizer: str
-    """As in `make_advance`."""
+    """The update rule, "online", "plain" or "momentum", as in `make_advance`."""
     tile: tuple[int, int]
-    """Rows and columns of a tile, in batches."""
+    """Rows and columns of the tiles into which matrix products are cut, in batches."""
     init: str
     order: str
     loss: str
@@ -50,41 +51,43 @@ class KernelKey(NamedTuple):
 
 @cache
 def initialiser(init: str) -> Any:
-    """Return the kernel that draws initial weights."""
+    """Return the kernel that draws initial weights by the init of this name."""
     return make_initialise(compiled_choice("init", init), init)
 
 
 @cache
 def rate_maker(schedule: str) -> Any:
-    """Return the kernel that computes learning rates."""
+    """Return the kernel that computes learning rates by the schedule of this name."""
     return make_rates(compiled_choice("schedule", schedule), schedule)
 
 
 measurer, trainer = cache(make_measure), cache(make_advance)
+"""`make_measure` and `make_advance`, which make the kernels that measure and that train, cached."""
 
 
 @cache
 def drawer(strip: int, order: str) -> Any:
-    """Return what draws the rows of an epoch."""
+    """Return the compiled function that draws the order of the rows in an epoch."""
     return make_draw(strip, compiled_choice("order", order), order)
 
 
 @cache
 def losses(loss: str) -> Any:
-    """Return what computes losses."""
+    """Return the compiled function that computes the losses of output units."""
     return make_values(FAMILIES["loss"].choices[loss].function, loss)
 
 
 @cache
 def output_deltas(dtype: str, loss: str) -> Any:
-    """Return what computes δ of outputs."""
+    """Return the compiled function that computes δ, the error signals, of output units."""
     return make_output_deltas(dtype, FAMILIES["loss"].choices[loss].delta, loss)
 
 
 class Kernels(NamedTuple):
     """The large kernels of a setup, compiled when they are first called.
 
-    The smaller functions that they call are compiled when they are made.
+    `initialise` draws initial weights, `measure` measures networks, and `advance` trains them. The
+    smaller functions that they call are compiled when they are made.
     """
 
     initialise: Any
@@ -102,22 +105,29 @@ def kernels(key: KernelKey) -> Kernels:
 
 
 class Task(NamedTuple):
-    """All that kernels need to know about a setup, prepared once for all its blocks."""
+    """What kernels need to know about a setup, prepared once for all its runs."""
 
     setup: Setup
     key: KernelKey
     lanes: int
+    """Number of runs in a group, one in each lane."""
     network: Network
+    """The layout of the memory in which runs are trained."""
     measured: Network
-    """The memory in which it is measured."""
+    """The layout of the memory in which networks are measured."""
     table: Table
+    """Inputs and targets in the dtype of the setup."""
     targets: Targets
     config: TrainingConfig
 
 
 @lru_cache(maxsize=8)
 def task(setup: Setup, lanes: int | None = None) -> Task:
-    """Prepare a setup for the kernels. By default its memory decides the number of lanes."""
+    """Prepare a setup for the kernels.
+
+    By default the memory that a run needs decides the number of lanes; a given number is rounded up
+    to whole vectors.
+    """
     dtype = np.dtype(setup.dtype)
     X, T = setup.data()
     order = setup.calls["order"]
@@ -155,7 +165,7 @@ def _whole_vectors(lanes: int, dtype: np.dtype[Any]) -> int:
 
 
 def is_cyclic(setup: Setup) -> bool:
-    """Whether all lanes visit the rows in the order of the problem."""
+    """Whether all runs of a setup visit the rows in the order of the problem in every epoch."""
     order = setup.calls["order"]
     return setup.resolved_order == "cyclic" or (
         order.choice.name == "blocked" and order.values[0] == 1
@@ -163,7 +173,7 @@ def is_cyclic(setup: Setup) -> bool:
 
 
 def optimizer(setup: Setup) -> str:
-    """How a setup changes its weights, as `make_advance` names it."""
+    """The update rule of a setup, "online", "plain" or "momentum", as in `make_advance`."""
     if setup.momentum or setup.weight_decay:
         return "momentum"
     if setup.batch_rows == 1:
@@ -172,7 +182,7 @@ def optimizer(setup: Setup) -> str:
 
 
 def measured_network(setup: Setup) -> Network:
-    """The memory in which a setup is measured."""
+    """The layout of the memory in which the networks of a setup are measured."""
     return network(setup.sizes, _equal_parts(setup.rows), gradient=True)
 
 
@@ -182,7 +192,7 @@ def _equal_parts(rows: int) -> int:
 
 
 def layout(setup: Setup) -> tuple[Network, int]:
-    """The memory of a setup, and its number of lanes."""
+    """The layout of the memory in which a setup is trained, and its suggested number of lanes."""
     samples, chosen = _equal_parts(setup.batch_rows), optimizer(setup)
     online = chosen == "online"
     net = network(
@@ -196,17 +206,17 @@ def layout(setup: Setup) -> tuple[Network, int]:
 
 
 def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
-    """The number of lanes: many, but few for networks of several hundred weights.
+    """Suggest a number of lanes: many, but few for networks of several hundred weights.
 
-    The smallest block of runs is a multiple of both numbers. A row has an odd number of cache
-    lines, so that rows do not compete for the same few sets of the cache.
+    The smallest block of runs is a multiple of both numbers. The lanes fill an odd number of cache
+    lines, so that the rows of a block do not compete for the same few sets of the cache.
     """
     many, few = (168, 56) if dtype.itemsize == 8 else (336, 112)
     return many if net.rows * many * dtype.itemsize <= MANY_BYTES else few
 
 
 def kernel_key(setup: Setup, lanes: int | None = None) -> KernelKey:
-    """The key of the kernels that a setup needs, for this number of lanes."""
+    """The key of the kernels that a setup needs, for this number of lanes or the suggested one."""
     net, suggested = layout(setup)
     lanes, chosen = lanes or suggested, optimizer(setup)
     strip = lanes if chosen == "online" else _strip(net, lanes, np.dtype(setup.dtype))
@@ -217,7 +227,7 @@ def kernel_key(setup: Setup, lanes: int | None = None) -> KernelKey:
 
 
 def _strip(net: Network, lanes: int, dtype: np.dtype[Any]) -> int:
-    """Lanes of a strip in batches: a divisor of `lanes`, so that a strip fits into the cache."""
+    """Choose the lanes of a strip, for batches: a divisor of `lanes` so that it fits the cache."""
     line = 64 // dtype.itemsize
     fits = 3 * line * dtype.itemsize * (net.rows + net.work_rows) <= STRIP_BYTES
     sizes = (3 * line, line, lanes_in_vector(dtype))
@@ -225,7 +235,7 @@ def _strip(net: Network, lanes: int, dtype: np.dtype[Any]) -> int:
 
 
 def rates(setup: Setup) -> NDArray[np.float64]:
-    """Learning rates, float64 [epoch]; later epochs have the last one."""
+    """The learning rates of a setup, float64 [epoch]; epochs after the last entry have its rate."""
     schedule = setup.calls["schedule"]
     constant = schedule.choice.name == "constant"
     if constant and not setup.warmup:

@@ -1,1 +1,1 @@
-"""Is my backpropagation right? A user's own function against the kernels and finite differences."""
+"""Compare a user's own backpropagation with fastbp's and name its mistakes."""

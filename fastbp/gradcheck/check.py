@@ -1,4 +1,4 @@
-"""Compare a user's own backpropagation with the kernels' gradient and with finite differences."""
+"""Compare a user's own backpropagation with fastbp's gradient and with finite differences."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -40,13 +40,14 @@ from fastbp.schema.errors import SweepError
 from fastbp.schema.text import shown
 
 DRAWS = 3
-"""Random networks and samples that a function is called with."""
+"""Number of random networks, each with random samples, that the function is called with."""
 
 MAX_UNITS, MAX_HIDDEN, MAX_ROWS = 64, 8, 256
-"""Units per layer, hidden layers, and samples per call: networks of textbook size."""
+"""Largest numbers of units per layer, of hidden layers, and of samples per call."""
 
 LOST = 0.05
-"""A step is not judged if rounding changes it by more than this share of the largest gradient."""
+"""Steps are not judged if rounding may change an array by more than this share of its largest
+gradient."""
 
 _LOST_STEPS = CallFailure(
     0,
@@ -63,15 +64,16 @@ _UNSTEADY = (
 
 
 class GradientCheck(NamedTuple):
-    """The result of a gradient check; print it for the report.
+    """The result of a gradient check; printed, it is the report.
 
-    `ok`: whether all gradients are right. `first_wrong`: the first wrong array in the order of
-    backpropagation, which starts at the output layer. `mistake`: the likely mistake, or why the
-    function cannot be checked. `errors`: the largest difference of each array from fastbp's
-    gradient, as a share of its largest value, without what rounding explains (∞ for a transposed
-    array). `finite_differences`: the largest difference of fastbp's gradient from finite
-    differences. `convention`: how the function was called. `rate`: the learning rate of its steps;
-    None if it returns gradients. `tolerance`: an array with a smaller error counts as right.
+    `ok`: whether all gradients are right. `first_wrong`: the first wrong array, such as "W1", in
+    the order of backpropagation, which starts at the output layer. `mistake`: the likely mistake,
+    or why the function cannot be checked. `errors`: for each array the largest absolute difference
+    from fastbp's gradient, without what rounding explains, divided by the largest entry of fastbp's
+    gradient (∞ for a transposed array). `finite_differences`: the largest difference of fastbp's
+    gradient from finite differences, divided likewise. `convention`: how the function was called.
+    `rate`: the learning rate of its steps; None if it returns gradients. `tolerance`: an array is
+    right up to this error.
     """
 
     ok: bool
@@ -84,7 +86,7 @@ class GradientCheck(NamedTuple):
     tolerance: float = TOLERANCE
 
     def __str__(self) -> str:
-        """The report, the verdict first."""
+        """The report: the verdict, the error of each array, and how the function was called."""
         if not self.ok and not self.errors:
             return f"Your function cannot be checked: {self.mistake}."
         wrong = f"wrong, first in {self.first_wrong}. {self.likely[:1].upper()}{self.likely[1:]}"
@@ -106,7 +108,7 @@ class GradientCheck(NamedTuple):
 
     @property
     def likely(self) -> str:
-        """What the mistake is, in words."""
+        """The likely mistake as a phrase, or that no usual mistake gives these values."""
         return f"likely: {self.mistake}" if self.mistake else "no usual mistake gives these values"
 
 
@@ -130,20 +132,20 @@ def check_gradients(
     Parameters
     ----------
     function : callable
-        ``function(W, b, x, t)`` gets a list of weight matrices, a list of biases, inputs and
-        targets of a network of sigmoids. Either it returns the gradients of ½Σ(o − t)² or of the
-        cross-entropy; or it makes one step of gradient descent, which changes W and b in place or
-        returns them changed. All usual shapes and layouts are tried; docs/check-gradients.md lists
-        them.
+        ``function(W, b, x, t)`` gets a list of weight matrices, a list of biases, and the inputs
+        and targets of a network of sigmoids. It returns the gradients of the loss with respect to W
+        and b; or it makes one step of gradient descent, which changes W and b in place or returns
+        them changed. All usual shapes and layouts are tried; docs/check-gradients.md lists them.
     sizes : sequence of int
         Units of each layer, inputs and outputs included, such as (3, 4, 1).
     loss : "squared" or "cross-entropy"
+        ½Σ(o − t)² or −Σ(t·log(o) + (1 − t)·log(1 − o)), with outputs o and targets t.
     rows : int
         Samples per call. Several are tables x and t, [row, unit] or [unit, row], and gradients are
         sums over rows.
     lr : float, optional
-        The rate of the function's steps. Without it the rate is inferred; then a factor on all
-        gradients looks like another rate and is not found.
+        The learning rate of a function that makes steps. Without it the rate is inferred; then a
+        factor on all gradients looks like another rate and is not found.
     bias : bool
         False for a network without biases: it is called as ``function(W, x, t)``.
     seed : int
@@ -157,7 +159,7 @@ def check_gradients(
     Raises
     ------
     SweepError
-        If another argument is invalid.
+        If an argument is not allowed. Errors that the function raises are in the result.
     """
     if lines := _argument_errors(function, sizes, loss, rows, lr, bias, seed):
         raise SweepError(lines)
@@ -174,7 +176,7 @@ def _with_hint(
     rows: int,
     bias: bool,
 ) -> GradientCheck:
-    """Check a function; where that gives no clear result, add what other networks show."""
+    """Check a function; if the result is unclear, add how it does on other networks."""
     result = checked(units, rows, bias)
     if result.errors:
         unclear = not result.ok and not result.mistake and rows > 1
@@ -302,7 +304,7 @@ def _judged(task: CheckTask) -> GradientCheck | CallFailure:
 
 
 def _most_telling(failures: Sequence[CallFailure], fits: Sequence[int]) -> CallFailure:
-    """The failure in the convention that is most like the function's own."""
+    """The failure to report: that of the call whose layout fits the function best."""
     ranks = [
         (-failure.rank, fit, len(failure.fitting), failure.reached)
         for failure, fit in zip(failures, fits, strict=True)
@@ -331,7 +333,7 @@ def _is_steady(task: CheckTask, convention: Convention) -> bool:
 def _right(
     read: list[Reading], calls: int, failure: CallFailure | None, task: CheckTask
 ) -> GradientCheck | CallFailure | None:
-    """The verdict on the first reading that is right, or nearly; None where none is."""
+    """The result for the first reading whose gradients are right; None if there is none."""
     for i, reading in enumerate(read):
         errors, noise, rate = errors_of(reading, task)
         if max(errors.values()) > TOLERANCE:
@@ -361,7 +363,7 @@ def _right(
 def _wrong(
     known: Sequence[Reading], likely: Sequence[LikelyMistakes], task: CheckTask, mistake: str = ""
 ) -> GradientCheck | CallFailure:
-    """The verdict on the reading that the likely mistakes explain; without any, on the nearest."""
+    """The result for the reading that the likely mistakes explain; without any, for the nearest."""
     if likely:
         reading, factor = likely[0].reading, likely[0].factor
         mistake = "; or ".join(dict.fromkeys(each.text for each in likely))

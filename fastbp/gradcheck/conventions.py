@@ -1,4 +1,4 @@
-"""How user functions are called and what they return: conventions for arguments and results."""
+"""Call a user's function with arguments in every usual layout, and read what it returns."""
 
 import re
 import traceback
@@ -27,15 +27,16 @@ from fastbp.gradcheck.reference import (
 from fastbp.schema.text import plain, shown
 
 _FORMS = {"flat": "flat", "column": "as columns", "row": "as rows"}
-"""The forms of a vector, in words."""
+"""Layouts of a vector, [n], [n, 1] and [1, n], with their names in the report."""
 
 
 class Convention(NamedTuple):
-    """The shapes of the arguments of a function.
+    """A layout of the arguments of the user's function.
 
-    `out_in`: W[out, in], else W[in, out]. `biases`, `samples`: "flat", "column" or "row". `joined`:
-    "first" or "last" where the first or last weights in each W are its biases, the weights of an
-    input that is always 1. `ones`: whether the samples contain that input.
+    `out_in`: W[out, in], else W[in, out]. `biases`, `samples`: "flat" [n], "column" [n, 1] or "row"
+    [1, n]. `joined`: "first" or "last" if the first or last weights in each W are its biases, the
+    weights of an input that is always 1; "" if biases are separate arrays. `ones`: whether x
+    contains that input.
     """
 
     out_in: bool
@@ -71,7 +72,7 @@ class Convention(NamedTuple):
         return (values.T if self.samples == "column" else values).copy()
 
     def separated(self, matrices: Arrays, example: Example) -> Arrays:
-        """Weights and biases out of matrices that hold both, transposed or not."""
+        """Split matrices of weights and biases, transposed or not, into W0, b0, W1, b1, …."""
         arrays = {}
         for layer, (values, (W, b)) in enumerate(
             zip(matrices.values(), example.layers, strict=True)
@@ -98,7 +99,8 @@ SEPARATE = [
         if biases != samples
     ],
 ]
-"""Conventions in which biases are separate arrays: first those with all vectors alike."""
+"""Conventions in which biases are separate arrays: first those in which biases and samples have the
+same layout, then the others."""
 
 JOINED = [
     Convention(out_in, samples, samples, joined, ones)
@@ -106,19 +108,22 @@ JOINED = [
         (False, True), _FORMS, ("last", "first"), (True, False)
     )
 ]
-"""Conventions in which the matrices hold the biases."""
+"""Conventions in which each W holds the biases of its layer."""
 
 
 ENDS, OWN_ERROR, UNFIT, SHAPES = range(-1, 3)
-"""Kinds of failures, the one that says most first: the program would end; an error of the function
-itself; results that are not gradients; shapes that may belong to another convention."""
+"""Kinds of failed calls, the one that says most first: the function ends the program; it raises an
+error that has nothing to do with shapes; its results are not gradients; it raises an error that
+a call with other shapes may avoid."""
 
 
 class CallFailure(NamedTuple):
-    """Why a call in some convention failed.
+    """Why a call of the user's function failed.
 
-    `example`: the number of the call. `rank`: the kind of failure; the smallest says most. `name`,
-    `fitting`: see `NoGradientError`. `reached`: the lines that raised, from the function inwards.
+    `example`: the index of the example that it was called with. `rank`: the kind of failure, from
+    `ENDS` to `SHAPES`; the smallest says most. `text`: the reason, in words. `name`: the first
+    array that does not fit, if known. `fitting`: the arrays of the result that fit. `reached`: the
+    numbers of the lines in the traceback, from the function inwards.
     """
 
     example: int
@@ -130,8 +135,8 @@ class CallFailure(NamedTuple):
 
 
 Answer = dict[str, Arrays]
-"""Copies of the results of one call, in each layout that fits; at IN_PLACE, the arguments where the
-function changed them."""
+"""What one call gave: copies of its results, as arrays by name, for each nesting that fits. The key
+`IN_PLACE` has the arguments after the call, if the function changed them."""
 
 IN_PLACE = "in place"
 
@@ -148,7 +153,7 @@ def takes(function: Callable[..., Any], arguments: int) -> bool:
 
 
 def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFailure | None]:
-    """Call the function for each example; stop at the first call that fails."""
+    """Call the function for each example; return its answers, and the first failure, if any."""
     answers: list[Answer] = []
     separate = task.bias and not convention.joined
     three = not separate and (not task.bias or takes(task.function, 3))
@@ -206,7 +211,7 @@ def _raised(error: BaseException, called_as: str, example: int) -> CallFailure:
 
 
 def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention) -> list[Reading]:
-    """Read the results of a function in each way that is possible, the likeliest first."""
+    """Read answers as gradients and as steps, in each way that fits all calls, likeliest first."""
     read = {
         way: [answer[way] for answer in answers]
         for way in (answers[0] if answers else ())
@@ -233,7 +238,7 @@ def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention)
 
 
 def _step(does: str, after: Sequence[Arrays], task: CheckTask, convention: Convention) -> Reading:
-    """Read changed weights as a step of gradient descent."""
+    """Turn the weights after each call into the gradients of a step, (before − after) / rate."""
     before = [by_name(example.layers, task.bias) for example in task.examples]
     rate = task.rate or 1.0
     arrays = [
@@ -256,7 +261,7 @@ def _step(does: str, after: Sequence[Arrays], task: CheckTask, convention: Conve
 def _answer(
     returned: Any, before: Arrays, W: list[Any], b: list[Any], convention: Convention
 ) -> Answer:
-    """Read one call's results. Raises NoGradientError."""
+    """Read what one call changed in place or returned. Raises NoGradientError."""
     bias = "b0" in before
     layers = len(before) // (1 + bias)
     if (len(W), len(b)) == (layers, layers * bias):
@@ -277,7 +282,7 @@ def _answer(
 
 
 def _read(returned: Any, before: Arrays, convention: Convention, needed: str) -> Answer:
-    """Read what was returned, in each layout that fits the shapes. Raises NoGradientError."""
+    """Read what was returned, in each nesting that fits the shapes. Raises NoGradientError."""
     if isinstance(returned, Iterator):
         returned = list(islice(returned, len(before) + 1)) or returned
     if isinstance(returned, Mapping):
@@ -302,7 +307,7 @@ def _read(returned: Any, before: Arrays, convention: Convention, needed: str) ->
 
 
 def _of_mapping(returned: Mapping[Any, Any], names: Sequence[str], needed: str) -> list[Any]:
-    """The parts of a dictionary: arrays (W0 or dW1, …), lists (W and b), or layers."""
+    """List the parts of a dictionary: arrays (W0 or dW1, …), its lists W and b, or its layers."""
     keys = {re.sub(r"[^a-z0-9]", "", str(key).lower()): value for key, value in returned.items()}
     pattern = r"^(delta|grad|d)?(weights?|w|bias(es)?|b)(?=\d*$)"
     keys = {re.sub(pattern, lambda m: m[2][0], key): value for key, value in keys.items()}
@@ -323,7 +328,7 @@ def _of_mapping(returned: Mapping[Any, Any], names: Sequence[str], needed: str) 
 
 
 def _items(values: Any) -> list[Any]:
-    """The parts of a container or array; any other value has none."""
+    """List the parts of a container or array; none for any other value."""
     if isinstance(values, Mapping):
         return list(values.values())
     has_parts = isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim)
@@ -331,7 +336,10 @@ def _items(values: Any) -> list[Any]:
 
 
 def _layouts(names: Sequence[str], complete: bool) -> list[Any]:
-    """Nested lists of names as people return arrays: with `complete` all arrays, else only some."""
+    """List the nestings in which people return gradients, as nested lists of names.
+
+    With `complete` each has the names of all arrays, else only of some.
+    """
     weights = [name for name in names if name[0] == "W"]
     biases = [name for name in names if name[0] == "b"]
     pairs = [list(pair) for pair in zip(weights, biases, strict=False)]
@@ -346,7 +354,7 @@ def _layouts(names: Sequence[str], complete: bool) -> list[Any]:
 def _laid_out(
     parts: list[Any], returned: Any, before: Arrays, convention: Convention, needed: str
 ) -> Answer:
-    """Find the layouts that fit these parts. Raises NoGradientError."""
+    """Read the returned parts in each nesting that fits. Raises NoGradientError if none does."""
     names, reasons = list(before), []
     if getattr(returned, "shape", None) == (sum(values.size for values in before.values()),):
         flat = np.split(
@@ -380,7 +388,7 @@ def _laid_out(
 
 
 def _matched(layout: Any, value: Any) -> dict[str, Any]:
-    """The parts of a value by name; nothing if it is not nested like the layout."""
+    """Name the parts of a value that is nested like the layout, a list of names; else nothing."""
     if isinstance(layout, str):
         return {layout: value}
     parts = _items(value)

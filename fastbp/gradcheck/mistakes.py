@@ -1,4 +1,4 @@
-"""The catalogue of mistakes: what people write instead at each step of backpropagation."""
+"""A catalogue of mistakes: what people write wrongly at each step of backpropagation."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,9 +11,9 @@ from fastbp.gradcheck.reference import Example, Loss, Real, prime, sigmoid
 
 
 class LayerState(NamedTuple):
-    """A layer in a backward pass, with what was computed before: forward, and in layers above.
+    """The state of a backward pass at one layer, with all results of the forward pass.
 
-    Lists have an entry for each layer, and first one for the inputs.
+    Arrays are [row, unit]. Lists have an entry for each layer, and first one for the inputs.
     """
 
     example: Example
@@ -23,28 +23,31 @@ class LayerState(NamedTuple):
     changed: Sequence[Real]
     """The weights after the step that the function made, if it made one."""
     layer: int
-    """Which layer, counted from 1."""
+    """The number of this layer, counted from 1."""
     error: Real
-    """o − t."""
+    """o − t of the outputs."""
     above: Real
-    """The deltas of the layer above; for the output layer the error."""
+    """The deltas of the layer above; at the output layer the error."""
     carried: Real
-    """The deltas of the layer above, carried back through the weights."""
+    """The deltas of the layer above, carried back to this layer through the weights."""
     slope: Real
+    """The factor σ′ of this layer's deltas."""
     delta: Real
+    """The deltas of this layer: carried · slope."""
 
     @property
     def weights(self) -> Real:
-        """The weights above this layer."""
+        """The weights [out, in] from this layer to the layer above."""
         return self.example.layers[self.layer][0]
 
 
 class Variant(NamedTuple):
     """One way to write a step of backpropagation.
 
-    `text`: the mistake; empty for the right way. In it {layers}, {W} and {b} stand for the wrong
-    layers and gradients, {W_are} and {b_are} for the gradients with a verb. `rare`: where several
-    mistakes give the same numbers, the one with the smallest value is reported.
+    `text`: the mistake; empty for the right way. In it {layers}, {W} and {b} stand for the names of
+    the wrong layers and gradients, {W_are} and {b_are} for the gradients with a verb. `make`:
+    computes the step. `rare`: where several mistakes give the same numbers, the one with the
+    smallest value is reported.
     """
 
     text: str
@@ -62,7 +65,8 @@ _UNITS: dict[str, tuple[Callable[[Real], Any], Callable[[Real], Any]]] = {
     # With the loss of a softmax its derivative cancels.
     "a softmax, not σ": (lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True), np.ones_like),
 }
-"""Kinds of units: activation and its derivative, both of z."""
+"""The activation and its derivative, both functions of z, of each kind of units. The keys say what
+is wrong with the units; "" is right."""
 
 _LINEAR, _TANH, _RELU, _SOFTMAX = list(_UNITS)[1:]
 
@@ -76,8 +80,8 @@ _UNUSED = (
 class ForwardVariant(NamedTuple):
     """One way to write the forward pass; fields are empty where it is right.
 
-    `hidden`, `output`: the kind of units. `unused`: the biases that it leaves out. `row`: the only
-    row that it uses.
+    `hidden`, `output`: the kind of units, as in `_UNITS`. `unused`: the biases that it leaves out.
+    `row`: the only row that it uses, "first" or "last".
     """
 
     hidden: str = ""
@@ -87,7 +91,7 @@ class ForwardVariant(NamedTuple):
 
     @property
     def texts(self) -> list[str]:
-        """The mistakes, one text each."""
+        """The mistakes in words, one text each."""
         two = {"hidden units": self.hidden, "output units": self.output}
         kinds = {"units": self.hidden} if self.hidden == self.output else two
         texts = [f"the {units} are {kind}" for units, kind in kinds.items() if kind]
@@ -96,7 +100,7 @@ class ForwardVariant(NamedTuple):
 
 
 def forward_variants(loss: Loss, bias: bool, rows: int) -> list[ForwardVariant]:
-    """Every forward pass that the search tries, the right one first."""
+    """List the forward passes that the search tries, the right one first."""
     outputs = ("", _LINEAR, _TANH, _SOFTMAX) if loss == "squared" else ("", _LINEAR, _SOFTMAX)
     return [
         *(ForwardVariant(*kinds) for kinds in product(("", _TANH, _RELU), outputs)),
@@ -106,7 +110,10 @@ def forward_variants(loss: Loss, bias: bool, rows: int) -> list[ForwardVariant]:
 
 
 def passed(example: Example, forward: ForwardVariant, changed: Sequence[Real]) -> LayerState:
-    """The state at the output layer after a forward pass."""
+    """Run the forward pass of a variant; return the state at the output layer.
+
+    `changed`: the weights after the step that the function made, if it made one.
+    """
     if forward.row:
         only = slice(0, 1) if forward.row == "first" else slice(-1, None)
         example = Example(example.layers, example.X[only], example.T[only])
@@ -126,7 +133,7 @@ def passed(example: Example, forward: ForwardVariant, changed: Sequence[Real]) -
 
 
 def sources(layer: int, last: int, loss: Loss) -> list[Variant]:
-    """What a delta starts from: the error in the output layer, else the deltas above."""
+    """List the ways to begin a layer's deltas. Right: o − t at the output, else those above."""
     right = Variant("", lambda at: at.above)
     if layer < last:
         error = "what is carried back to {layers} is the error o − t, not the output's delta"
@@ -165,10 +172,11 @@ CHANGED = (
     "outgoing weights are changed before the hidden deltas are computed: "
     "compute all deltas first, then update"
 )
+"""The mistake of updating weights in the middle of the backward pass."""
 
 
 def ways_back(layer: int, last: int, steps: bool) -> list[Variant]:
-    """How deltas are carried back to a layer through the weights above it."""
+    """List the ways to carry deltas back to a layer through the weights above it."""
     if layer == last:
         return [Variant("", lambda at: at.above)]
     carried = "deltas are carried back to {layers}"
@@ -204,7 +212,7 @@ _MEANS: tuple[Callable[[Real], Any], ...] = (
 
 
 def slopes(layer: int, last: int, loss: Loss) -> list[Variant]:
-    """The factor σ′ of a layer's delta."""
+    """List the ways to write the factor σ′ of a layer's deltas."""
 
     def taken(how: str, make: Callable[[Real, Real], Any], rare: int = 0, hint: bool = True) -> Any:
         text = f"σ′ at {{layers}} is taken {how}{': of a = σ(z) it is a·(1 − a)' * hint}"
@@ -248,7 +256,11 @@ def slopes(layer: int, last: int, loss: Loss) -> list[Variant]:
 
 
 def _slopes_of(other: int, layer: int, last: int) -> list[Variant]:
-    """The slopes of another layer. Two variants differ in how they name that layer."""
+    """List the ways to take σ′ of another layer by mistake.
+
+    Where that layer has two names, such as "the layer below" and "the inputs", there is a variant
+    for each name.
+    """
     absolute = {0: "the inputs", last: "the output"}.get(other, f"hidden layer {other}")
     relative = {1: "the layer above", -1: "the layer below"}.get(other - layer, absolute)
     variants = []
@@ -271,7 +283,7 @@ def _slopes_of(other: int, layer: int, last: int) -> list[Variant]:
 
 
 def inputs(layer: int, last: int) -> list[Variant]:
-    """The gradient of a layer's weights: its deltas times its inputs."""
+    """List the ways to write the gradient of a layer's weights. Right: deltas times inputs."""
     below = layer - 1
     names = {0: "the inputs x", layer: "the outputs of its own layer"}
     sums = Variant(
@@ -297,7 +309,7 @@ def inputs(layer: int, last: int) -> list[Variant]:
 
 
 def biases(layer: int) -> list[Variant]:
-    """The gradient of a layer's biases."""
+    """List the ways to write the gradient of a layer's biases. Right: deltas, summed over rows."""
     below = layer - 1
     hint = ": it is δ alone, summed over rows"
     ways: dict[str, Callable[[LayerState], Any]] = {

@@ -1,4 +1,4 @@
-"""Random networks, and their gradients by the kernels, by a textbook and by finite differences."""
+"""Random networks, and their gradients by fastbp, by the textbook and by finite differences."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -15,18 +15,18 @@ from fastbp.schema.text import shown
 Real = NDArray[np.float64]
 
 Arrays = dict[str, Real]
-"""Weights and biases, or their gradients: W0, b0, W1, b1, …; W[out, in], b[out]."""
+"""Weights and biases, or their gradients, by name: W0, b0, W1, b1, …; W [out, in], b [out]."""
 
 Loss = Literal["squared", "cross-entropy"]
 
 
 TOLERANCE = 1e-4
-"""An array is right if it differs by less than this share of its largest gradient: float32 keeps
-seven digits."""
+"""A gradient is right if no entry differs from fastbp's by more than this share of the largest
+entry of its array: float32 keeps seven digits."""
 
 KERNEL_RATE = 2.0**19
-"""The rate of the step from which the kernels' gradient is computed: so large that subtracting the
-weights costs no digit of the gradient."""
+"""Learning rate of the one update that gives fastbp's gradient, as (before − after) / rate. It is
+so large that this subtraction costs no digit of the gradient."""
 
 
 class Example(NamedTuple):
@@ -38,9 +38,10 @@ class Example(NamedTuple):
 
 
 class CheckTask(NamedTuple):
-    """A function to be checked, the examples, and our gradients for them.
+    """A function to be checked, the examples it is called with, and fastbp's gradients for them.
 
-    `rate` is the learning rate that the user gave, if any.
+    `ours`: the gradient of each example. `bias`: whether the networks have biases. `rate`: the
+    learning rate that the user gave, if any.
     """
 
     function: Callable[..., Any]
@@ -52,16 +53,19 @@ class CheckTask(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Samples per call."""
+        """The number of samples per call."""
         return len(self.examples[0].X)
 
 
 class Reading(NamedTuple):
     """One way to read the results of a function, for every example.
 
-    Weights are [out, in]; a gradient with the shape of the transpose keeps it. `does`: what the
-    function does. `noise`: how much rounding may have changed each array. `rate`: the rate of
-    steps; if it is None, `arrays` are steps, not gradients. `changed`: the weights after each step.
+    `arrays`: the gradients of each example, weights as [out, in]; a gradient with the shape of the
+    transpose keeps it. `noise`: how much rounding may have changed the entries of each array,
+    absolute. `does`, `convention`: in words, what the function does and how it was called. `steps`:
+    whether the gradients are computed from steps that the function made. `rate`: the learning rate
+    of the steps, 1 for gradients; if it is None, `arrays` are the steps themselves. `changed`: the
+    weights of each example after the step, [out, in] for each layer.
     """
 
     arrays: list[Arrays]
@@ -74,9 +78,9 @@ class Reading(NamedTuple):
 
 
 class NoGradientError(Exception):
-    """What a function returned is not a gradient.
+    """The result of a function cannot be read as gradients.
 
-    `name`: the wrong array, if only one is wrong. `fitting`: the arrays that fit.
+    `name`: the first array that does not fit, if known. `fitting`: the arrays that fit.
     """
 
     def __init__(self, text: str, name: str = "", fitting: Arrays | None = None) -> None:
@@ -87,9 +91,11 @@ class NoGradientError(Exception):
 def random_example(
     sizes: Sequence[int], rows: int, bias: bool, rng: np.random.Generator
 ) -> Example:
-    """Draw a network and samples without special values.
+    """Draw a random network and random samples for it.
 
-    Wide layers get smaller weights: near 1 a sigmoid leaves float32 too few digits of its slope.
+    Weights, biases and inputs are normal, targets uniform from 0.1 to 0.9. Wide layers get smaller
+    weights, because near 1 a sigmoid leaves float32 too few digits of its slope. Targets are 0.1 or
+    more away from the outputs.
     """
     layers = [
         (rng.normal(size=(m, n)) / max(1.0, n / 3) ** 0.5, rng.normal(size=m) * bias)
@@ -102,17 +108,17 @@ def random_example(
 
 
 def sigmoid(z: Real) -> Real:
-    """σ(z)."""
+    """The logistic function σ(z) = 1 / (1 + exp(−z)) of each entry."""
     return 1 / (1 + np.exp(-z))
 
 
 def prime(a: Real) -> Real:
-    """σ′(z) where a = σ(z)."""
+    """The derivative σ′(z) = a·(1 − a), computed from a = σ(z)."""
     return a * (1 - a)
 
 
 def activations(layers: Layers, X: Real) -> list[Real]:
-    """The inputs, and the outputs of each layer, [row, unit]."""
+    """List the inputs X and the outputs of each layer, all [row, unit]."""
     values = [X]
     for W, b in layers:
         values.append(sigmoid(values[-1] @ W.T + b))
@@ -120,7 +126,7 @@ def activations(layers: Layers, X: Real) -> list[Real]:
 
 
 def loss_of(example: Example, loss: Loss) -> float:
-    """½Σ(o − t)² or the cross-entropy, summed over rows and outputs."""
+    """The loss of an example, ½Σ(o − t)² or the cross-entropy, summed over rows and outputs."""
     a = activations(example.layers, example.X)[-1]
     if loss == "squared":
         return 0.5 * float(((a - example.T) ** 2).sum())
@@ -128,14 +134,20 @@ def loss_of(example: Example, loss: Loss) -> float:
 
 
 def gradient(example: Example, loss: Loss, through: Sequence[Real]) -> Layers:
-    """The gradient, summed over rows, if deltas are carried back through these weights.
+    """Compute the gradient of the loss by textbook backpropagation, summed over rows.
 
     Parameters
     ----------
     example : Example
     loss : "squared" or "cross-entropy"
-    through : float64 [out, in] of each layer
-        The weights that carry deltas back; those of the network give the true gradient.
+    through : float64 [out, in] for each layer
+        The weights that carry deltas back. The network's own give the true gradient; weights after
+        an update give that of a function which updates too early.
+
+    Returns
+    -------
+    list of (float64 [out, in], float64 [out])
+        The gradients of the weights and biases of each layer.
     """
     *below, o = activations(example.layers, example.X)
     delta = (o - example.T) * (prime(o) if loss == "squared" else 1.0)
@@ -147,7 +159,7 @@ def gradient(example: Example, loss: Loss, through: Sequence[Real]) -> Layers:
 
 
 def kernel_gradient(example: Example, loss: Loss, bias: bool) -> Arrays:
-    """The gradient by the kernels, summed over rows: what one step subtracts from the weights."""
+    """Compute fastbp's gradient, summed over rows, from one update by the training kernels."""
     setup = Setup.from_arrays(
         example.X,
         example.T,
@@ -190,12 +202,12 @@ def numeric_difference(
 
 
 def scale_of(values: Real) -> float:
-    """The largest absolute value, above 0."""
+    """The largest absolute value of an array, but at least 1e-300, so that one can divide by it."""
     return max(float(np.abs(values).max()), 1e-300)
 
 
 def right_arrays(arrays: Mapping[str, Real], ours: Arrays) -> int:
-    """How many of these arrays are right."""
+    """Count the arrays that equal `ours`, fastbp's gradients, up to `TOLERANCE`."""
     return sum(
         values.shape == ours[name].shape
         and float(np.abs(values - ours[name]).max()) <= TOLERANCE * scale_of(ours[name])
@@ -204,7 +216,7 @@ def right_arrays(arrays: Mapping[str, Real], ours: Arrays) -> int:
 
 
 def equal(a: Reading, b: Reading) -> bool:
-    """Whether two readings hold the same numbers."""
+    """Whether two readings hold the same numbers, up to rounding."""
     return a.steps == b.steps and all(
         x[name].shape == y[name].shape and np.allclose(x[name], y[name], rtol=1e-12, atol=0)
         for x, y in zip(a.arrays, b.arrays, strict=True)
@@ -215,10 +227,27 @@ def equal(a: Reading, b: Reading) -> bool:
 def errors_of(
     reading: Reading, task: CheckTask, factor: float = 0.0
 ) -> tuple[dict[str, float], float, float]:
-    """The error of each array without what rounding explains, the largest rounding, and the rate.
+    """Compare the gradients of a reading with fastbp's.
 
-    Errors and rounding are shares of our largest gradient. A rate that the user did not give is
-    `factor`, or the rate that fits the output layer's weights best.
+    Errors and rounding are divided by the largest entry of fastbp's gradient of that array in all
+    examples.
+
+    Parameters
+    ----------
+    reading : Reading
+    task : CheckTask
+    factor : float
+        The rate to assume if the reading has none; 0 for the rate that fits the output layer's
+        weights best.
+
+    Returns
+    -------
+    errors : dict
+        The largest difference of each array, without what rounding explains; ∞ if shapes differ.
+    rounding : float
+        The largest difference that rounding explains.
+    rate : float
+        The learning rate, given or inferred; 1 for gradients.
     """
     pairs = list(zip(reading.arrays, task.ours, strict=False))
     rate = 1.0
@@ -243,7 +272,7 @@ def errors_of(
 
 
 def is_changed(after: Any, before: Real) -> bool:
-    """Whether an array changed, by more than rounding."""
+    """Whether an array differs from its former values by more than rounding."""
     try:
         values = np.asarray(after, float)
     except (TypeError, ValueError):
@@ -253,7 +282,23 @@ def is_changed(after: Any, before: Real) -> bool:
 
 
 def fitted(arrays: Mapping[str, Any], before: Arrays, out_in: bool, of: str) -> Arrays:
-    """Copy all arrays; raise NoGradientError for the first misfit, from the output down."""
+    """Copy arrays that a function returned or changed as W [out, in] and b [out].
+
+    Parameters
+    ----------
+    arrays : mapping from name to array
+    before : Arrays
+        The arguments of the call, in the layout of the function.
+    out_in : bool
+        Whether that layout is W[out, in].
+    of : str
+        "the gradient of " for gradients, which may be transposed; "" for changed arguments.
+
+    Raises
+    ------
+    NoGradientError
+        If an array does not fit. It tells the first, from the output layer down.
+    """
     fitted, reasons = {}, []
     for name in sorted(before, key=lambda name: (-int(name[1:]), name)):
         try:
@@ -266,7 +311,7 @@ def fitted(arrays: Mapping[str, Any], before: Arrays, out_in: bool, of: str) -> 
 
 
 def _fit(values: Any, before: Real, name: str, out_in: bool, of: str) -> Real:
-    """Copy an array as W[out, in] or b[out]; a transposed gradient keeps its shape."""
+    """Copy one array as `fitted` does; a transposed gradient keeps its shape."""
     try:
         array = np.asarray(values)
         numeric = array.dtype.kind in "biufO"

@@ -23,14 +23,15 @@ SAME = 1e-3
 """Factors that differ by less than this share count as equal."""
 
 MAX_MISTAKES = 3
-"""The most mistakes in one function that the search looks for."""
+"""Largest number of mistakes in one function that the search combines."""
 
 
 class LikelyMistakes(NamedTuple):
     """Mistakes that give the gradients of a reading.
 
-    `rank`: the smallest is the likeliest; it begins with the number of mistakes. `factor`: what
-    most arrays are multiplied by, besides these mistakes.
+    `rank`: the number of mistakes, how rare they are, and the number of places; the smallest rank
+    is the likeliest. `text`: the mistakes in words. `factor`: what most arrays are multiplied by,
+    besides these mistakes.
     """
 
     reading: Reading
@@ -40,7 +41,10 @@ class LikelyMistakes(NamedTuple):
 
 
 class _Match(NamedTuple):
-    """How an array matches: by a factor, and perhaps "transposed" or "reshaped"."""
+    """How the array of a reading follows from that of a variant.
+
+    `factor`: what it is multiplied by. `turned`: "", or the name of one of `_TURNS`.
+    """
 
     factor: float
     turned: str = ""
@@ -49,7 +53,9 @@ class _Match(NamedTuple):
 class _Path(NamedTuple):
     """An explanation of the layers from the output down to the one above `states[0].layer`.
 
-    `mistakes`: texts, each with its layer, or 0 for the forward pass.
+    `states`: for each example, what is known where the next layer begins. `mistakes`: texts, each
+    with its layer, or 0 for the forward pass. `rare`: the sum of `Variant.rare`. `matches`: how
+    each array explained so far matches.
     """
 
     states: list[LayerState]
@@ -59,11 +65,11 @@ class _Path(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """A rank by how few the mistakes are, then how likely, then how few their layers."""
+        """How many mistakes there are, how rare, and in how many places: the smallest is best."""
         return len({text for text, _ in self.mistakes}), self.rare, len(self.mistakes)
 
     def plus(self, variants: Sequence[Variant]) -> Self:
-        """With these variants at the next layer."""
+        """A copy of the path to which these variants at the layer `states[0].layer` are added."""
         wrong = [variant for variant in variants if variant.text]
         mistakes = self.mistakes.union((each.text, self.states[0].layer) for each in wrong)
         rare = self.rare + sum(variant.rare for variant in wrong)
@@ -71,10 +77,15 @@ class _Path(NamedTuple):
 
 
 def explained(readings: Sequence[Reading], task: CheckTask) -> list[LikelyMistakes]:
-    """Find the explanations with the fewest mistakes: up to three if they give equal numbers.
+    """Find the smallest sets of mistakes that give exactly the gradients of a reading.
 
-    The search goes from the output down, as backpropagation does: it keeps what explains the
-    arrays of a layer, and goes on with the layer below.
+    The search goes from the output down, as backpropagation does: it keeps what explains the arrays
+    of a layer, and goes on with the layer below.
+
+    Returns
+    -------
+    list of LikelyMistakes
+        Up to three sets of the same rank, which give equal numbers; empty if nothing fits.
     """
     likely: list[LikelyMistakes] = []
     with np.errstate(all="ignore"):
@@ -88,7 +99,7 @@ def explained(readings: Sequence[Reading], task: CheckTask) -> list[LikelyMistak
 
 
 def _explanations(reading: Reading, task: CheckTask, most: int) -> Iterator[LikelyMistakes]:
-    """All explanations of a reading with up to `most` mistakes."""
+    """Generate explanations of a reading with up to `most` mistakes, factors not counted."""
     if all(
         np.abs(values).max() <= reading.noise[name]
         for arrays in reading.arrays
@@ -109,7 +120,7 @@ def _explanations(reading: Reading, task: CheckTask, most: int) -> Iterator[Like
 def _completed(
     path: _Path, reading: Reading, task: CheckTask, most: int
 ) -> Iterator[LikelyMistakes]:
-    """All explanations that begin with a path."""
+    """Generate all explanations that continue a path down to the first layer."""
     if path.states[0].layer == 0:
         yield min(_worded(path, reading, task), key=lambda each: each.rank[0])
         return
@@ -118,7 +129,7 @@ def _completed(
 
 
 def _lower(path: _Path, reading: Reading, task: CheckTask, most: int) -> Iterator[_Path]:
-    """The paths that also explain the arrays of the next layer."""
+    """Generate the continuations of a path that also explain W and b of the next layer."""
     layer, last = path.states[0].layer, len(task.examples[0].layers)
     W, b = f"W{layer - 1}", f"b{layer - 1}"
     for variants, states in _deltas(path, reading, task, most):
@@ -143,7 +154,7 @@ def _lower(path: _Path, reading: Reading, task: CheckTask, most: int) -> Iterato
 def _matching(
     variants: Sequence[Variant], reading: Reading, name: str, states: Sequence[LayerState]
 ) -> Iterator[tuple[Variant, _Match]]:
-    """The variants that give an array of a reading."""
+    """Generate the variants that give the array `name` of a reading, and how they match."""
     for variant in variants:
         # The first example alone refutes most.
         if _match(reading, name, states[:1], variant):
@@ -155,7 +166,7 @@ def _matching(
 def _deltas(
     path: _Path, reading: Reading, task: CheckTask, most: int
 ) -> Iterator[tuple[tuple[Variant, ...], list[LayerState]]]:
-    """Every way to compute the deltas of the next layer, each with the resulting states."""
+    """Generate every way to compute the next layer's deltas: variants, and the states after."""
     states = path.states
     layer, last = states[0].layer, len(task.examples[0].layers)
     shapes = [at.activations[layer].shape for at in states]
@@ -185,11 +196,11 @@ def _made(
     most: int,
     *before: Variant,
 ) -> list[tuple[Variant, list[Real]]]:
-    """The result of each variant in each example; equal results count as the likeliest variant's.
+    """Compute each variant in each example, and keep one of the variants that give the same.
 
-    A variant that makes more than `most` mistakes, with the path and those before it, is left out.
-    Results of another shape are left out, since nobody can have meant them; a single number, or one
-    unit's, stands for all units.
+    The kept one is the likeliest. A variant is left out if the path, with it and the variants
+    `before`, makes more than `most` mistakes, or if its result has another shape, since nobody can
+    have meant that; a single number, or one unit's, stands for all units.
     """
     distinct: list[tuple[Variant, list[Real]]] = []
     known = {"", *(text for text, _ in path.mistakes)}
@@ -216,13 +227,13 @@ _TURNS: list[tuple[str, Callable[[Real], Real]]] = [
     ("reshaped, not transposed", lambda w: w.T.reshape(w.shape)),
     ("reshaped, not transposed", lambda w: w.reshape(w.T.shape).T),
 ]
-"""What people do to an array that does not fit."""
+"""What people do to a matrix that does not fit, in words and as a function."""
 
 
 def _match(
     reading: Reading, name: str, states: Sequence[LayerState], variant: Variant
 ) -> _Match | None:
-    """How the arrays of a reading match those of a variant; None if they do not."""
+    """How the arrays of a reading follow from a variant's; None if they do not."""
     noise = reading.noise[name]
     arrays = [each[name] for each, _ in zip(reading.arrays, states, strict=False)]
     if all(np.abs(values).max() <= noise for values in arrays):
@@ -242,7 +253,7 @@ def _match(
 
 
 def _factor(arrays: Sequence[Real], made: Sequence[Real], noise: float) -> float:
-    """The factor that makes the arrays of `made` equal to the others; 0 if there is none."""
+    """Find the factor for which arrays = factor · made in all examples; 0 if there is none."""
     size = sum(float(np.vdot(w, w)) for w in made)
     if arrays[0].shape != made[0].shape or not size:
         return 0.0
@@ -256,7 +267,7 @@ def _factor(arrays: Sequence[Real], made: Sequence[Real], noise: float) -> float
 
 
 def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMistakes]:
-    """Put an explanation into words, once for each factor that most arrays may have."""
+    """Put a complete path into words, once for each factor that most arrays may have."""
     names = list(task.ours[0])
     output = f"W{len(task.examples[0].layers) - 1}"
     groups: dict[float, list[str]] = {}
@@ -318,7 +329,7 @@ def _gradients(names: Sequence[str]) -> str:
 
 
 def _group_text(factor: float, names: list[str], task: CheckTask, steps: bool) -> str:
-    """Say how some arrays differ from the rest."""
+    """Say what is wrong with arrays that have another factor than the rest."""
     listed = and_(names)
     if factor == 0:
         if names == [name for name in task.ours[0] if name[0] == "b"]:
@@ -337,7 +348,7 @@ def _group_text(factor: float, names: list[str], task: CheckTask, steps: bool) -
 
 
 def _factor_text(size: float, task: CheckTask, steps: bool, common: bool = False) -> str:
-    """Say where a factor may come from."""
+    """Say what a factor on the gradients may come from, such as a mean in place of a sum."""
     rows, outputs = task.rows, task.examples[0].T.shape[1]
     counts = {"rows": rows, "outputs": outputs}
     if min(rows, outputs) > 1:
