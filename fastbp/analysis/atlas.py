@@ -1,4 +1,8 @@
-"""A store of truth tables as an atlas: functions with their classes, and whether shares agree."""
+"""Tables of an atlas: a sweep whose setups learn Boolean functions, given as truth tables.
+
+Functions that symmetry makes equivalent form a class (see `symmetry`). The tables list each
+function with its classes, and test whether the functions of a class converge equally often.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,11 +25,11 @@ from fastbp.analysis.summary import LEVEL, key_columns, keys_of, pooled_median
 from fastbp.analysis.symmetry import FUNCTIONS, NPN, PN, SYMMETRIES, bits_of, classes, holds
 
 MIN_FUNCTIONS = 16
-"""The fewest functions that make an atlas: as many as there are of two bits."""
+"""Smallest number of functions in an atlas: there are 2⁴ = 16 functions of two bits."""
 
 
 def is_atlas(summary: pd.DataFrame) -> bool:
-    """Whether all setups are truth tables of the same number of inputs, and there are enough."""
+    """Whether the setups learn 16 or more truth tables, all of the same number of inputs."""
     if "problem" not in keys_of(summary):
         return False
     tables = {bits_of(problem) for problem in summary["problem"]}
@@ -33,20 +37,25 @@ def is_atlas(summary: pd.DataFrame) -> bool:
 
 
 def functions(summary: pd.DataFrame) -> pd.DataFrame:
-    """Add the classes of truth tables to a summary.
+    """Add to each row of a summary the symmetry classes of the function that it learns.
 
     Parameters
     ----------
     summary : DataFrame
-        From `summary`, for which `is_atlas` is true.
+        A result of `summary` for which `is_atlas` is true.
 
     Returns
     -------
     DataFrame
-        The rows of the summary, sorted by class, with these columns first: `bits` instead of
-        `problem`; `pn_class` and `npn_class`, each named by the first truth table of the class;
-        `function`, what the functions of the `npn` class compute, if `symmetry.FUNCTIONS` has a
-        name for it. All other columns of the summary follow.
+        The rows of the summary, sorted by class, with these columns first:
+
+        - `bits`, the truth table, instead of `problem`;
+        - `pn_class`, the class of functions that are equal up to permuted inputs and a negated
+          output, and `npn_class`, up to negated inputs too; each class is named by its truth table
+          that is the smallest as a binary number;
+        - `function`, the formula of the `npn_class` in `symmetry.FUNCTIONS`, or null.
+
+        All other columns of the summary follow.
     """
     tables = [bits_of(problem) for problem in summary["problem"]]
     columns = {"bits": tables, "pn_class": classes(tables, PN), "npn_class": classes(tables, NPN)}
@@ -57,37 +66,37 @@ def functions(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def others_of(table: pd.DataFrame) -> list[str]:
-    """The keys that vary, without the problem, in a table from `functions`."""
+    """Names of the keys that vary, apart from `problem`, in a table that `functions` made."""
     return keys_of(table.loc[:, "function":])[1:]
 
 
 def equality(runs: Runs) -> pd.DataFrame:
-    """Compare how often the functions of each class converge.
+    """Test whether the functions of each symmetry class converge equally often.
 
-    The members of a class are trained on the same seeds: the same initial weights and the same
-    sequence of rows. The runs of a seed differ in their targets only, so they are not independent.
-    Shares are therefore compared by Cochran's Q, which allows for correlation within a seed, and
-    the interval of their mean is Wilson's with the effective number of trials.
+    All functions are trained on the same seeds: the same initial weights and the same sequence of
+    rows. The runs of a seed differ only in their targets, so they are correlated. Cochran's Q
+    compares convergence rates under such correlation; the mean rate of a class has Wilson's
+    interval with the effective number of independent trials.
 
     Parameters
     ----------
     runs : DataFrame, path or list of SetupCounts
-        Runs of an atlas, as `count_runs` takes them.
+        Runs of an atlas: a table, the path of a store, or the result of `count_runs`.
 
     Returns
     -------
     DataFrame
-        A row for each setting of the other keys, symmetry and class, with the columns:
+        A row per class, for each symmetry and each combination of values of the other keys:
 
-        - the other keys that vary; `symmetry`, `pn` or `npn`; `class`, its first truth table;
-          `function` as in `functions`; `members`, functions that have runs; `runs`; `converged`;
+        - the keys that vary except `problem`; `symmetry` (`pn`: permuted inputs, negated output;
+          `npn`: negated inputs too); `class`, its smallest truth table; `function` as in
+          `functions`; `members`, the number of its functions that have runs; `runs`; `converged`;
         - `converged_share` with 95% bounds `converged_low` and `converged_high`; `min_share` and
-          `max_share`, the lowest and the highest share of a member; `trials`, the effective number
-          of independent trials;
-        - `updates_median` over the runs of all members (null where fewer than half converge);
-          `holds`, whether some symmetry says that shares are equal; `p`, Cochran's, over the seeds
-          that all members ran (null for one member, and where there are too few successes or
-          failures); `p_holm`, adjusted over the table.
+          `max_share` over the members; `trials`, the effective number of independent trials;
+        - `updates_median` over the runs of all members (null if fewer than half converge); `holds`,
+          whether symmetry implies equal rates; `p` of Cochran's test over the seeds that all
+          members ran (null for one member, and with too few successes or failures); `p_holm`, `p`
+          adjusted by Holm's method over all rows.
 
     Raises
     ------
@@ -114,7 +123,7 @@ def equality(runs: Runs) -> pd.DataFrame:
 
 
 def _class(members: Sequence[SetupCounts]) -> dict[str, Any]:
-    """The columns of a row that are computed from its members."""
+    """Compute the cells of a row of `equality` from the counts of the functions of a class."""
     tables, keys = [bits_of(one.keys["problem"]) for one in members], members[0].keys
     valid = [each for each in SYMMETRIES if holds(each, keys, len(tables[0]))]
     counts = np.array([one.ended_converged for one in members])

@@ -1,4 +1,7 @@
-"""How much each of several changes contributes to the convergence rate."""
+"""How much each of several changes of a setup contributes to its convergence rate.
+
+The convergence rate is the share of runs that end converged.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +15,12 @@ from fastbp.analysis.statistics.paired import shapley
 from fastbp.analysis.summary import LEVEL
 
 MAX_BOXES = 400
-"""At most this many setups have their changes attributed: those that differ most in how often they
-converge."""
+"""Largest number of setups whose difference from the baseline is split. If there are more, those
+whose convergence rate differs most from the baseline's are taken."""
 
 MAX_CHANGES = 6
-"""At most this many changes are attributed: each further one needs twice as many setups."""
+"""Largest number of keys in which such a setup may differ from the baseline: k changes need the
+runs of 2^k setups."""
 
 _ENDS = ("", "_low", "_high")
 
@@ -29,33 +33,35 @@ _TYPES: dict[str, Any] = {
 }  # fmt: skip
 
 Box = tuple[list[str], list[SetupCounts]]
-"""The keys that change, and a setup for every subset of the changes: bit i of a setup's position
-says whether key i is changed."""
+"""(keys, setups): the k keys that change, and the 2^k setups with every subset of the changes. Key
+i is changed in `setups[n]` if bit i of n is set."""
 
 
 def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
-    """Compute how much each of several changes contributes to the convergence rate.
+    """Split the difference of convergence rates between the baseline and other setups by key.
 
-    The changes lead from the baseline to the setups that differ from it in the most keys: in two or
-    more, as written, and never in `stop`. Setups with every subset of these changes must have runs,
-    and the seeds that all of them ran are compared. If some setups have more seeds than others,
-    only setups with at least as many seeds as the baseline are used, unless there are none.
+    The other setups differ from the baseline in two to six keys, but not in `stop`. Budgets are
+    compared in the unit of the sweep file, epochs or updates. The setups with every subset of the
+    changes must have runs; the seeds that all of them ran are compared. Of the setups that qualify,
+    those with the most changed keys are used. Setups with fewer seeds than the baseline are used
+    only if no others qualify.
 
     Parameters
     ----------
     runs : DataFrame, path or list of SetupCounts
-        As `count_runs` takes them.
+        A table of runs, the path of a store, or the result of `count_runs`.
     baseline : str, optional
-        Id of a setup; without one, the first in the order of `count_runs`.
+        Id of the setup to start from; by default the first in the order of `count_runs`.
 
     Returns
     -------
     DataFrame
-        One row per such setup and key, with the columns: `from` and `to`, the two setups; `key`,
-        `from_value` and `to_value`; `pairs`, the number of seeds; `total_points`, by how many
-        percentage points the convergence rate rises. The part of this change is `alone_points` if
-        it is made first, `last_points` if it is made last, and `average_points` on average over all
-        orders of making the changes (Shapley), each with Student's 95% bounds `…_low` and `…_high`.
+        One row per other setup and changed key, with the columns: `from` and `to`, the ids of the
+        baseline and of the other setup; `key`, `from_value` and `to_value`; `pairs`, the number of
+        common seeds; `total_points`, the convergence rate of `to` minus that of `from`, in
+        percentage points. The part of this key is `alone_points` if it is changed first,
+        `last_points` if it is changed last, and `average_points` on average over all orders of
+        making the changes (Shapley), each with Student's 95% bounds `…_low` and `…_high`.
 
     Raises
     ------
@@ -69,7 +75,7 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
 
 
 def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]]:
-    """Make a row for each change; there are none without common seeds."""
+    """Make the rows of one box, one for each changed key; none without common seeds."""
     flags = common_flags(corners)
     if not flags.shape[1]:
         return []
@@ -95,7 +101,7 @@ def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]
 
 
 def _boxes(counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | None) -> list[Box]:
-    """Find the boxes from the baseline to the setups that differ from it in the most keys."""
+    """Find the boxes from the baseline to the setups with the most changed keys."""
     if not counted:
         return []
     start = next((one for one in counted if one.setup == baseline), counted[0])
@@ -113,7 +119,7 @@ def _boxes(counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | 
 def _complete_boxes(
     start: SetupCounts, setups: Sequence[SetupCounts], keys: Sequence[str]
 ) -> list[Box]:
-    """Find the boxes to each of these setups that is at least two changes from the start."""
+    """Find the boxes from `start` to the setups that differ from it in two to six of the keys."""
     by_values = {tuple(one.written[key] for key in keys): one for one in setups}
     if len(by_values) < len(setups):
         return []  # some setups do not differ in the keys as written

@@ -1,4 +1,4 @@
-"""The numeric keys of a sweep: which make curves and maps, and where half of the runs converge."""
+"""Which numeric keys of a sweep make curves and maps, and where half of the runs converge."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -11,23 +11,27 @@ from fastbp.analysis.statistics.proportions import crossings
 from fastbp.analysis.summary import keys_of, settings_of
 
 MIN_CURVE = 6
-"""The fewest values of a key, with the other keys fixed, for which a curve is drawn."""
+"""A curve needs at least this many values of its key while the other keys are fixed."""
 
 MIN_MAP = 6
-"""The fewest values of both keys for which sentences say where half of the runs converge."""
+"""Sentences about a map need at least this many values of both keys."""
 
 
 def is_numeric(values: "pd.Series[Any]") -> bool:
-    """Whether a key is a number in every setup: one hidden layer counts, true and false do not."""
+    """Whether all values of a key are numbers, null, or strings of digits; booleans do not count.
+
+    A string of digits is the size of a single hidden layer: `hidden = "8"`.
+    """
     return values.dtype != bool and all(
         not isinstance(value, str) or value.isdigit() for value in values
     )
 
 
 def with_width_and_depth(summary: pd.DataFrame) -> pd.DataFrame:
-    """Replace `hidden` by `width` and `depth` if the layers of each network have equal sizes.
+    """Replace the column `hidden`, such as `8-8`, by the columns `width` (8) and `depth` (2).
 
-    The summary is unchanged if no network has several layers.
+    The summary is returned unchanged if a network has layers of different sizes, or if none has
+    several layers. A width or depth that is the same in all setups gets no column.
     """
     if "hidden" not in keys_of(summary):
         return summary
@@ -44,7 +48,7 @@ def with_width_and_depth(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numeric_keys(summary: pd.DataFrame) -> list[str]:
-    """The keys that are a number in every setup."""
+    """The keys that vary and are a number in every setup."""
     return [
         key
         for key in keys_of(summary)
@@ -53,7 +57,12 @@ def _numeric_keys(summary: pd.DataFrame) -> list[str]:
 
 
 def map_axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
-    """Pairs of numeric keys with enough setups for a map, the key with more values first."""
+    """Find the pairs of numeric keys over which the setups form a map.
+
+    More than half of the pairs of values must have a setup. With the other keys fixed, some four
+    setups must be the corners of a rectangle, and no two may have the same pair of values. The key
+    with more values comes first.
+    """
     pairs = []
     for x, y in combinations(_numeric_keys(summary), 2):
         wide, high = summary[x].nunique(), summary[y].nunique()
@@ -68,13 +77,13 @@ def map_axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _is_plane(rows: pd.DataFrame, x: str, y: str) -> bool:
-    """Whether four setups are the corners of a rectangle, so that there is more than a line."""
+    """Whether some four setups are the corners of a rectangle over the keys x and y."""
     there = (pd.crosstab(rows[x], rows[y]).to_numpy() > 0).astype(int)
     return bool((np.triu(there @ there.T, 1) >= 2).any())
 
 
 def curve_keys(summary: pd.DataFrame) -> list[str]:
-    """Numeric keys that have many values while the other keys are fixed."""
+    """Numeric keys that take at least `MIN_CURVE` values while all other keys are fixed."""
 
     def has_curve(key: str) -> bool:
         others = [other for other in keys_of(summary) if other != key]
@@ -84,7 +93,10 @@ def curve_keys(summary: pd.DataFrame) -> list[str]:
 
 
 def the_map(summary: pd.DataFrame) -> tuple[str, str] | None:
-    """The two keys of a summary that is a single map with enough values of both; else None."""
+    """The keys across and up, if exactly two keys vary and form a map; None otherwise.
+
+    Both keys must have at least `MIN_MAP` values.
+    """
     if len(keys_of(summary)) != 2 or not (pairs := map_axes(summary)):
         return None
     x, y = pairs[0]
@@ -92,26 +104,26 @@ def the_map(summary: pd.DataFrame) -> tuple[str, str] | None:
 
 
 def critical(summary: pd.DataFrame, x: str, y: str, name: str = "converged") -> pd.DataFrame:
-    """Find where half of the runs have an outcome, along one key, for each value of another.
+    """For each value of `y`, find where along `x` the share of an outcome passes one half.
 
     Parameters
     ----------
     summary : DataFrame
         One row for each pair of values of the two keys.
     x, y : str
-        The keys.
+        Names of the two keys.
     name : str
-        The outcome, as in the summary's columns.
+        The outcome, as in the summary's columns `{name}_share`, `{name}_low` and `{name}_high`.
 
     Returns
     -------
     DataFrame
-        One row for each value of `y` and place where the share surely passes one half: `y`; `x`,
-        interpolated linearly between shares, on a log scale if the values are positive and span a
-        factor of ten; `x_low` and `x_high`, the nearest values on both sides at which one half is
-        outside the share's 95% interval; `rising`, whether the share is above one half to the right
-        of `x`. If the values are integers, `x` is the first or the last with a share of at least
-        one half.
+        One row per crossing, which is a place where the share passes one half between two values of
+        `x` whose 95% intervals lie on opposite sides of one half. The columns `{x}_low` and
+        `{x}_high` have these two values. `{y}` has the value of y, and `{x}` the crossing,
+        interpolated linearly (on a log scale if the values of x are positive and span a factor of
+        ten). If they are integers, it is rounded to the integer on the side of larger shares.
+        `rising`: whether the share is above one half to the right of the crossing.
     """
     places = []
     for value, rows in summary.groupby(y):
@@ -129,5 +141,5 @@ def critical(summary: pd.DataFrame, x: str, y: str, name: str = "converged") -> 
 
 
 def has_gaps(rows: pd.DataFrame, keys: Sequence[str]) -> bool:
-    """Whether some combination of values has no setup."""
+    """Whether some combination of the values of these keys has no row."""
     return len(rows) < int(np.prod([rows[key].nunique() for key in keys]))

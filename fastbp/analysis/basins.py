@@ -1,6 +1,6 @@
-"""Planes of initial weights: where in a plane of two weights each network starts, and how it ends.
+"""Planes of initial weights: grids over two weights, and how the run from each point ends.
 
-Setups with `init = "grid:…"` have such a plane.
+Setups with `init = "grid:…"` have such a plane: the seed of a run chooses its point of the grid.
 """
 
 import re
@@ -21,16 +21,16 @@ _GRID = re.compile(r"grid:side=(\d{1,5}),x=(\d{1,6}),y=(\d{1,6})(?:,|$)")
 
 
 class Plane(NamedTuple):
-    """A grid of two initial weights.
+    """A square grid over the initial values of two parameters of a network.
 
     Attributes
     ----------
     side : int
         Number of points along each side.
     x, y : int
-        Numbers of the parameters across and up.
+        Numbers of the parameters that vary across and up, as `parameter` counts them.
     reach : float
-        The largest absolute value of the two parameters.
+        The grid covers the values from −reach to reach of both parameters.
     """
 
     side: int
@@ -56,7 +56,7 @@ def parameter(sizes: Sequence[int], number: int) -> str:
     sizes : sequence of int
         Layer sizes, inputs first.
     number : int
-        Position of the parameter, from 0.
+        Position of the parameter in the order W0 (row by row), b0, W1, b1, …, from 0.
 
     Raises
     ------
@@ -75,18 +75,20 @@ def parameter(sizes: Sequence[int], number: int) -> str:
 
 
 class Basin(NamedTuple):
-    """How the runs of a plane ended.
+    """How the run that starts at each point of a plane ended.
 
-    If several seeds start in one cell, with other orders of samples, the first one counts.
+    Several seeds may start at the same point and draw different orders of samples. Then the first
+    of them counts.
 
     Attributes
     ----------
     plane : Plane
-        Where they start.
+        The grid of starting points.
     codes : int8 array, [row, column]
-        Positions in `OUTCOMES`, −1 where there is no run. The first row is the lowest.
+        Position of the outcome in `OUTCOMES`, −1 where there is no run. The first row has the
+        lowest value of `plane.y`.
     times : float32 array, [row, column]
-        `converged_at`, NaN where there is none.
+        Updates at the evaluation at which the run first converged; NaN if it never did.
     """
 
     plane: Plane
@@ -95,7 +97,7 @@ class Basin(NamedTuple):
 
     @classmethod
     def of(cls, runs: pd.DataFrame) -> Self:
-        """Make the basin of a setup's runs. Raises ValueError if they are not of one plane."""
+        """Make the basin from a table of runs. Raises ValueError unless they are of one plane."""
         names = [name for name in ("setup", "init", "init_scale") if name in runs]
         setups = runs[names].drop_duplicates().to_dict("records")
         plane = plane_of(setups[0]) if len(setups) == 1 else None
@@ -136,7 +138,7 @@ class Basin(NamedTuple):
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """Updates of the first and of the last convergence; None if no run converged."""
+        """Smallest and largest of `times` among the runs that ended converged; None without any."""
         times = self.times[self.converged]
         return (float(times.min()), float(times.max())) if len(times) else None
 
@@ -154,16 +156,18 @@ class Basin(NamedTuple):
 
 
 def unlike_neighbours(flags: ArrayLike, present: ArrayLike, distances: ArrayLike) -> Real:
-    """Share of the pairs of points with different flags, for some distances across or up a grid.
+    """Share of the pairs of grid points at a given distance whose flags differ.
+
+    The points of a pair lie in the same row or in the same column.
 
     Parameters
     ----------
     flags : array_like of bool, [row, column]
-        A flag of each point.
+        The flag of each point, such as whether its run converged.
     present : array_like of bool, [row, column]
-        Whether a point has a flag.
+        Whether the point has a run; pairs with a point without one are left out.
     distances : array_like of int, [distance]
-        Distances between the points of a pair, in cells, from 1.
+        Distances between the two points of a pair, in steps of the grid, 1 or more.
 
     Returns
     -------
@@ -183,14 +187,16 @@ def unlike_neighbours(flags: ArrayLike, present: ArrayLike, distances: ArrayLike
 
 
 def boundary_dimension(distances: ArrayLike, shares: ArrayLike) -> float:
-    """Dimension of the boundary between two kinds of points in a plane.
+    """Fractal dimension of the boundary between two kinds of points in a plane.
 
-    It is 1 for a smooth line, and 2 for a boundary that is everywhere.
+    It is 1 for a smooth line, and 2 for a boundary that fills the plane.
 
     Parameters
     ----------
-    distances, shares : array_like, [distance]
-        Arguments and result of `unlike_neighbours`.
+    distances : array_like of int, [distance]
+        Distances between two points, in steps of the grid.
+    shares : array_like, [distance]
+        Share of the pairs at each distance that are of different kinds, from `unlike_neighbours`.
 
     Returns
     -------

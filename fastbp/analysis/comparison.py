@@ -17,34 +17,34 @@ from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.store.filename import Range
 
 Match = tuple[SetupCounts | None, SetupCounts | None]
-"""The same setup in two stores."""
+"""One setup in stores a and b; None where a store does not have it."""
 
 
 def comparison(a: Runs, b: Runs) -> pd.DataFrame:
-    """Compare the runs of two stores, setup by setup.
+    """Compare the convergence rate of each setup in two stores.
 
-    Two setups are the same if all their keys as written and their problems are. Their ids may
-    differ, for example under other numerics.
+    Two setups are the same if their problems and all keys except `collapse` are equal. Their ids
+    may differ, for example between versions of the numerics.
 
     Parameters
     ----------
     a, b : DataFrame, path or list of SetupCounts
-        As `count_runs` takes them.
+        A table of runs, the path of a store, or the result of `count_runs`.
 
     Returns
     -------
     DataFrame
         One row per setup, in the order of `count_runs`, with the columns:
 
-        - the keys that vary; `setup_a` and `setup_b`, null where it has no runs;
-        - `runs_a`, `converged_a`, `converged_share_a`, `constant_share_a` and the same of b;
-        - `identical`, whether the files of runs hold the same rows bit for bit; null where their
-          names do not show it;
+        - the keys that vary; `setup_a` and `setup_b`, its id in each store, null without runs;
+        - `runs_a`, `converged_a`, `converged_share_a`, `constant_share_a` and the same for b;
+        - `identical`, whether both stores hold the same rows bit for bit, judged by the digests in
+          their file names; null where these do not tell;
         - `pairs`, the number of seeds that both stores ran; `paired_a` and `paired_b`, how many of
-          these converge in each; `fixed` (not converged in a, converged in b) and `broken`;
+          them converge in each store; `fixed` (converged in b only) and `broken` (in a only);
         - `difference`, the convergence rate of b minus that of a: over the pairs, with Tango's 95%
           bounds and McNemar's exact `p`, or over all runs if there are no common seeds, with
-          Newcombe's bounds and Fisher's exact `p`; `p_holm`, adjusted over the table.
+          Newcombe's bounds and Fisher's exact `p`; `p_holm`, adjusted by Holm over all rows.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
 def _differences(
     n: NDArray[np.int64], fixed: NDArray[np.int64], broken: NDArray[np.int64], columns: Columns
 ) -> dict[str, NDArray[Any]]:
-    """Differences with bounds and p: over the pairs, or over all runs where there are no pairs."""
+    """Make the columns of the difference: over the pairs, or over all runs where there are none."""
     results = paired_effects(n, fixed, broken)
     difference, low, high, p = results.values()
     names = ("converged_a", "runs_a", "converged_b", "runs_b")
@@ -88,7 +88,7 @@ def _differences(
 
 
 def _matched(a: Sequence[SetupCounts], b: Sequence[SetupCounts]) -> list[Match]:
-    """Match the setups of a with those of b; those of b alone come last.
+    """Match the setups of store a with those of store b; setups that only b has come last.
 
     Setups with equal ids are matched first, so that no other setup takes their match.
     """
@@ -105,7 +105,7 @@ def _matched(a: Sequence[SetupCounts], b: Sequence[SetupCounts]) -> list[Match]:
 
 
 def _identity(one: SetupCounts) -> tuple[Any, ...]:
-    """The keys that two setups must share to be the same."""
+    """The values of all keys except `collapse`: they are equal if two setups are the same."""
     keys = one.written
     return tuple(keys.get(column.name) for column in SETUP_COLUMNS if column.name != "collapse")
 
@@ -122,7 +122,7 @@ def _learns_the_same(one: SetupCounts, other: SetupCounts) -> bool:
 
 
 def _digests(runs: Runs) -> dict[str, dict[Range, str]]:
-    """Digests of the rows of each file, by its setup and its seeds; empty for other runs."""
+    """Digest of each file's rows, by setup id and range of seeds; empty if `runs` is not a path."""
     digests: dict[str, dict[Range, str]] = {}
     for file in files_of(Path(runs)) if isinstance(runs, str | Path) else ():
         digests.setdefault(file.setup, {})[file.seeds] = file.digest
@@ -135,9 +135,9 @@ def _is_identical(
     a: dict[str, dict[Range, str]],
     b: dict[str, dict[Range, str]],
 ) -> bool | None:
-    """Whether two setups have the same rows, judged by the names of their files.
+    """Whether two setups have the same rows, judged by the digests `a` and `b` of their files.
 
-    The result is None if the files cover other ranges of seeds, or the setups have other ids.
+    The result is None if the files cover different ranges of seeds or the ids differ.
     """
     if not (one and other and a and b) or one.setup != other.setup:
         return None

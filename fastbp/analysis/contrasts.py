@@ -1,4 +1,4 @@
-"""The effect of every single change of a setup."""
+"""Comparisons of setups that differ in a single key, over the same seeds."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -25,36 +25,37 @@ _FOLLOWS = {"eval_every": "batch", "batch": "problem"}
 of the problem, and sets the default of `eval_every`."""
 
 _LEARNT = ("problem", "targets", "scale_inputs", "target_margin")
-"""Keys that change the task."""
+"""Keys that change what a network must learn."""
 
 _ALL_PAIRS = 4
-"""Up to this many values of a key, every two are compared."""
+"""If a key has up to this many values, every two of them are compared."""
 
 
 def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
-    """Measure what each single change does, over the seeds that both setups ran.
+    """Compare setups that differ in exactly one key, over the seeds that both ran.
 
-    Setups are compared if they differ in exactly one key as written, except `stop`. If the key has
-    up to four values among setups that are otherwise alike, every two are compared. If it has more,
-    each is compared with the baseline, and neighbouring numbers with each other. A change leads
-    away from the baseline's value, or else upwards, with words in the order of `count_runs`.
+    The key is any except `stop`; budgets are compared as the sweep file gives them, in epochs or
+    updates. If it has up to four values among setups that are otherwise alike, every two are
+    compared. If it has more, each is compared with the baseline, and neighbouring numbers with each
+    other. A change goes from the baseline's value to another, or else from the smaller value to
+    the larger; words are sorted as in `count_runs`.
 
     Parameters
     ----------
     runs : DataFrame, path or list of SetupCounts
-        As `count_runs` takes them.
+        A table of runs, the path of a store, or the result of `count_runs`.
     baseline : str, optional
         Id of the baseline.
 
     Returns
     -------
     DataFrame
-        One row per comparison that has common seeds, by key, value and the other keys, with the
-        columns: `key`, `from`, `to`; the varying keys (null for the row's own key; left out if only
-        one varies); `pairs`, the number of common seeds; `fixed` (failed → converged), `broken`
-        (converged → failed); `difference`, (fixed − broken) / pairs, with Tango's 95% bounds
-        `difference_low` and `difference_high`; `p` of McNemar's exact test, and `p_holm`, adjusted
-        over the table.
+        One row per comparison that has common seeds, sorted by key and its values, with the
+        columns: `key`, the changed key, `from` and `to`, its values; the keys that vary (null for
+        the changed key; left out if only one varies); `pairs`, the number of common seeds; `fixed`
+        and `broken`, seeds that converge only after and only before the change; `difference`,
+        (fixed − broken) / pairs, with Tango's 95% bounds `difference_low` and `difference_high`;
+        `p` of McNemar's exact test, and `p_holm`, `p` adjusted by Holm's method over all rows.
 
     Raises
     ------
@@ -85,7 +86,18 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
 def paired_effects(
     pairs: NDArray[np.int64], fixed: NDArray[np.int64], broken: NDArray[np.int64]
 ) -> dict[str, NDArray[Any]]:
-    """Differences of paired shares with Tango's 95% bounds and McNemar's p; NaN without pairs."""
+    """Compute differences of paired shares with Tango's 95% bounds and McNemar's exact p.
+
+    Parameters
+    ----------
+    pairs, fixed, broken : int64 arrays, [comparison]
+        Seeds that both setups ran, and seeds that converge only after and only before the change.
+
+    Returns
+    -------
+    dict of float64 arrays, [comparison]
+        `difference`, `difference_low`, `difference_high` and `p`; NaN without pairs.
+    """
     low, high = tango(fixed, broken, pairs, LEVEL)
     with np.errstate(invalid="ignore"):
         difference = (fixed - broken) / pairs
@@ -94,9 +106,10 @@ def paired_effects(
 
 
 def independent_keys(counted: Sequence[SetupCounts]) -> list[str]:
-    """The keys that vary, without those that follow another key.
+    """Names of the keys that vary on their own.
 
-    A key follows another if it has one value for each value of the other.
+    Left out is `eval_every` if each `batch` has a single value of it, and `batch` if each `problem`
+    has a single value of it: their values follow from the other key.
     """
     keys = varying(counted)
 
@@ -111,7 +124,7 @@ def independent_keys(counted: Sequence[SetupCounts]) -> list[str]:
 def _changes(
     counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | None
 ) -> Iterator[tuple[str, SetupCounts, SetupCounts]]:
-    """Yield every (key, from, to) that `contrasts` compares, in the order of its rows."""
+    """Yield (key, setup before, setup after) of every comparison, in the order of the rows."""
     start = next((one.written for one in counted if one.setup == baseline), {})
     for key in keys:
         if key == "stop":
@@ -135,7 +148,7 @@ def _changes(
 def _alike(
     counted: Sequence[SetupCounts], keys: Sequence[str], key: str
 ) -> list[list[SetupCounts]]:
-    """Group the setups that differ in at most this one of the keys."""
+    """Group the setups that are equal in all `keys` except `key`."""
     others = [other for other in keys if other != key]
     names = [
         # two files may have the same name
@@ -146,13 +159,16 @@ def _alike(
 
 
 def pair(before: SetupCounts, after: SetupCounts) -> tuple[int, int, int, int]:
-    """Compare two setups over the seeds that both ran.
+    """Count the seeds that two setups both ran, and those that converge in only one of them.
 
     Returns
     -------
-    pairs, fixed, broken, converged : int
-        Numbers of common seeds, of those that the change fixes and breaks, and of those that
-        converge before it.
+    pairs : int
+        Number of seeds that both setups ran.
+    fixed, broken : int
+        Numbers of these seeds that converge only in `after`, and only in `before`.
+    converged : int
+        Number of these seeds that converge in `before`.
     """
     p, q = common_flags([before, after])
     fixed, broken, converged = (np.count_nonzero(x) for x in (~p & q, p & ~q, p))

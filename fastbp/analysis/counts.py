@@ -1,4 +1,8 @@
-"""Count runs: one pass over the runs of each setup, one file at a time."""
+"""Count how the runs of each setup ended, reading one file of runs at a time.
+
+A setup is one value for every hyperparameter; a run is one network of a setup, trained from one
+seed.
+"""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -28,28 +32,30 @@ _TYPES: dict[str, type] = {"word": str, "integer": int, "real": float, "flag": b
 
 
 class SetupCounts(NamedTuple):
-    """The runs of one setup, counted.
+    """Counts of how the runs of one setup ended.
 
     Attributes
     ----------
     setup : str
-        Its id.
+        Id of the setup.
     keys : dict
-        Its setup columns as Python values.
+        Value of each hyperparameter (setup column), as a plain Python value.
     counts : int64 array, [outcome]
-        Runs with each of `OUTCOMES`.
+        Number of runs with each outcome, in the order of `OUTCOMES`.
     times, events : int64 arrays, [time]
-        Each `converged_at`, ascending, and how many runs have it.
+        Numbers of updates after which runs first converged (`converged_at`), ascending, and the
+        number of runs that did so after each.
     relapsed : int
-        Runs that converged at some evaluation but did not end so.
+        Number of runs that converged at some evaluation but did not end converged.
     starts, lengths : int64 arrays, [range]
-        The seeds as ranges, ascending: the first seed of each range, and how many seeds it has.
+        The seeds as ranges of consecutive seeds, ascending: the first seed of each range, and its
+        number of seeds.
     converged : uint8 array
-        One packed bit for each seed: whether its run ended converged.
+        One bit per seed, ascending, packed by `numpy.packbits`: whether its run ended converged.
     histograms : Histograms or None
-        What pictures need, if the runs were counted for pictures.
+        Histograms of loss and spread, if `count_runs` was asked for pictures.
     problem : str
-        Digest of the problem's rows, if the files name it.
+        Digest of the problem's rows, or empty if the files do not have it.
     """
 
     setup: str
@@ -81,7 +87,7 @@ class SetupCounts(NamedTuple):
 
     @property
     def written(self) -> dict[str, Value]:
-        """The keys as the sweep file gives them: no `updates` where it gives epochs."""
+        """The keys as in the sweep file: `updates` is None if the budget is given in epochs."""
         return self.keys | {"updates": None} if self.keys.get("epochs") is not None else self.keys
 
     def seeds(self) -> Integers:
@@ -98,7 +104,8 @@ _Key = TypeVar("_Key")
 _Thing = TypeVar("_Thing")
 
 Runs = pd.DataFrame | str | Path | Sequence[SetupCounts]
-"""Runs: a table, the path of a store or of its `runs` folder, or counts from `count_runs`."""
+"""What functions accept as runs: a table with one row per run, the path of a store or of its `runs`
+folder, or the result of `count_runs`."""
 
 
 def count_runs(
@@ -108,25 +115,25 @@ def count_runs(
     pictures: bool = False,
     collapse: float | None = None,
 ) -> list[SetupCounts]:
-    """Count the runs of each setup.
+    """Count how the runs of each setup ended.
 
     Parameters
     ----------
     runs : DataFrame, path or list of SetupCounts
-        A table with at least the columns setup, seed, outcome and converged_at, or a path. The
-        files of a path are read one after the other: memory holds one of them, and a byte for each
-        seed of a setup.
+        A table with at least the columns setup, seed, outcome and converged_at; the path of a
+        store; or counts, which are selected and sorted. The files of a store are read one after the
+        other: memory holds one of them, and a byte for each seed of a setup.
     setups : collection of str, optional
-        Ids: count only these.
+        Ids of the setups to count; by default all.
     pictures : bool
-        Also count what pictures need, from the columns loss, spread and spread_start.
+        Whether to make histograms too, from the columns loss, spread and spread_start.
     collapse : float, optional
-        Decide outcomes anew with this threshold, from max_error, spread, one_sided and tolerance.
+        Threshold with which to decide outcomes anew, from max_error, spread, one_sided, tolerance.
 
     Returns
     -------
     list of SetupCounts
-        Sorted by the keys that vary, as `sort_key` says.
+        One per setup, sorted by the keys that vary: null first, then numbers by size, then words.
 
     Raises
     ------
@@ -154,7 +161,18 @@ def count_runs(
 
 
 def grouped(things: Iterable[_Thing], names: Iterable[_Key]) -> dict[_Key, list[_Thing]]:
-    """Sort things into groups by their names, in the order in which the names first occur."""
+    """Group things by name.
+
+    Parameters
+    ----------
+    things, names : iterables of the same length
+        Each thing, and the name of its group.
+
+    Returns
+    -------
+    dict of lists
+        The things of each name. Names are in the order in which they first occur.
+    """
     groups: dict[_Key, list[_Thing]] = {}
     for thing, name in zip(things, names, strict=True):
         groups.setdefault(name, []).append(thing)
@@ -162,7 +180,10 @@ def grouped(things: Iterable[_Thing], names: Iterable[_Key]) -> dict[_Key, list[
 
 
 def varying(counted: Sequence[SetupCounts]) -> list[str]:
-    """The keys that take several values as written, in the order of the columns."""
+    """Names of the keys that differ between setups, in the order of `SETUP_COLUMNS`.
+
+    Budgets are compared in the unit of the sweep file, epochs or updates.
+    """
     names = [name for name in _KEYS if all(name in one.keys for one in counted)]
     return [name for name in names if len({one.written[name] for one in counted}) > 1]
 
@@ -186,7 +207,7 @@ def _natural(value: Value) -> list[tuple[int, float, str]]:
 
 
 def common_flags(counted: Sequence[SetupCounts]) -> Flags:
-    """Which runs ended converged, over the seeds that all setups ran: bool [setup, seed]."""
+    """Whether each run ended converged, bool [setup, seed], over the seeds that all setups ran."""
     if all(one.starts.size == 1 for one in counted):  # the usual case needs no search for seeds
         firsts = [int(one.starts[0]) for one in counted]
         start = max(firsts)
@@ -204,11 +225,21 @@ def common_flags(counted: Sequence[SetupCounts]) -> Flags:
 
 
 def ends(rows: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.float64]]:
-    """Seeds of runs, positions of their outcomes in `OUTCOMES`, and `converged_at` or NaN.
+    """Read the seeds, outcomes and times of convergence from a table of runs.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per run, with the columns seed, outcome and converged_at.
 
     Returns
     -------
-    seeds, codes, times : int64, int8 and float64 arrays, [run]
+    seeds : int64 array, [run]
+        The seeds, in the order of the rows.
+    codes : int8 array, [run]
+        Position of each outcome in `OUTCOMES`.
+    times : float64 array, [run]
+        Updates after which the run first converged, NaN if it never did.
 
     Raises
     ------
@@ -330,14 +361,14 @@ def _parts_of_folder(
 
 
 def _read(paths: Sequence[Path], columns: Sequence[str]) -> _Parts:
-    """Read the files of one setup; only the first has the setup's keys."""
+    """Yield rows and metadata of each file of a setup; only the first has the setup's keys."""
     for i, path in enumerate(paths):
         rows, metadata = parquet.read(path, [*(() if i else _KEYS), *columns])
         yield frame_of(rows), metadata
 
 
 def read_runs(store: Path, setup: str) -> Iterator[pd.DataFrame]:
-    """Read seeds and outcomes of a setup's runs, one file at a time, in no particular order."""
+    """Yield the runs in each file of a setup: setup, seed, outcome and converged_at, unordered."""
     return (
         frame_of(parquet.read(file.path, _NEEDED)[0])
         for file in files_of(store)
@@ -346,7 +377,7 @@ def read_runs(store: Path, setup: str) -> Iterator[pd.DataFrame]:
 
 
 def files_of(path: Path) -> Iterator[filename.RunFile]:
-    """List the files of runs in a store, or in its `runs` folder.
+    """Yield the Parquet files of runs in a store, or in its `runs` folder.
 
     Raises
     ------

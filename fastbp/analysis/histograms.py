@@ -1,4 +1,8 @@
-"""Histograms of a setup's runs, from which pictures are drawn: their size is fixed."""
+"""Histograms of the loss and the spread of a setup's runs, from which pictures are drawn.
+
+The spread of a run is its largest output minus its smallest over all rows, as a share of the target
+range. The size of a histogram does not depend on the number of runs.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -11,18 +15,18 @@ from fastbp.schema.outcomes import OUTCOMES, Outcome
 Integers = NDArray[np.int64]
 
 PICTURED = ("loss", "spread", "spread_start")
-"""Columns that histograms are made of, besides seeds and outcomes."""
+"""Columns of runs that histograms need, besides seed and outcome."""
 
 THRESHOLDS: NDArray[np.float64] = np.round(np.logspace(-3, 0, 121), 6)
-"""Values of `collapse` at which collapsed runs are counted."""
+"""Thresholds of collapse, from 0.001 to 1 of the target range, at which runs are counted."""
 
 _SHAPE = (len(OUTCOMES), 75, 160)
 PER_SPREAD, PER_DECADE, _MIN_LOSS = 60, 20, -6
-"""Cells of the picture of spread and loss: 60 per target range, up to 1.25 of it, and 20 per factor
-of ten, from 10⁻⁶ on."""
+"""Cells of the histogram over spread and loss: 60 per unit of spread, from 0 to 1.25, and 20 per
+factor of ten of the loss, from 10⁻⁶ to 100. Finite values outside count in the nearest cell."""
 
 EXAMPLES = 5
-"""How many seeds of each outcome are kept as examples: the first ones."""
+"""Number of seeds kept as examples of each outcome: the smallest ones."""
 
 
 class Histograms(NamedTuple):
@@ -30,13 +34,16 @@ class Histograms(NamedTuple):
 
     Attributes
     ----------
-    collapsing, constant_at_start : int64 arrays, [threshold]
-        Runs that would be collapsed at each of `THRESHOLDS`, and runs whose outputs were as
-        constant before the first update.
+    collapsing : int64 array, [threshold]
+        Runs that would be collapsed with each of `THRESHOLDS`: neither converged nor diverged, and
+        with a smaller spread at their end.
+    constant_at_start : int64 array, [threshold]
+        Runs with a spread below each of `THRESHOLDS` before their first update.
     cells, cell_runs : int64 arrays, [cell]
-        The cells of outcome, spread and loss that have runs, and how many runs each has.
-    examples : dict
-        The first seeds of each outcome.
+        Flat indices, into [outcome, spread, loss], of the cells that have runs, and the number of
+        runs in each.
+    examples : dict of lists
+        The smallest seeds of each outcome, at most `EXAMPLES`.
     """
 
     collapsing: Integers
@@ -46,14 +53,14 @@ class Histograms(NamedTuple):
     examples: dict[Outcome, list[int]]
 
     def points(self) -> tuple[NDArray[np.str_], NDArray[np.float64], NDArray[np.float64]]:
-        """Outcome, spread and loss in the middle of each cell that has runs."""
+        """Outcome, spread and loss at the centre of each of `cells`, as three arrays [cell]."""
         code, across, height = np.unravel_index(self.cells, _SHAPE)
         loss = 10.0 ** ((height + 0.5) / PER_DECADE + _MIN_LOSS)
         return np.array(OUTCOMES, str)[code], (across + 0.5) / PER_SPREAD, loss
 
 
 class HistogramBuilder:
-    """Counts runs into histograms, part by part; seeds ascend."""
+    """Makes the histograms of a setup from parts of its runs, added with ascending seeds."""
 
     def __init__(self) -> None:
         self._below = np.zeros((2, len(THRESHOLDS)), np.int64)
@@ -66,7 +73,15 @@ class HistogramBuilder:
         codes: NDArray[np.integer],
         measured: Mapping[str, NDArray[np.float64]],
     ) -> None:
-        """Add runs: their seeds, positions in `OUTCOMES`, and measures `PICTURED`, each [run]."""
+        """Add runs to the histograms.
+
+        Parameters
+        ----------
+        seeds, codes : integer arrays, [run]
+            Seed of each run, and the position of its outcome in `OUTCOMES`.
+        measured : mapping of float64 arrays, [run]
+            The columns `PICTURED`.
+        """
         spread, loss = measured["spread"], measured["loss"]
         decided = [OUTCOMES.index(each) for each in (Outcome.CONVERGED, Outcome.DIVERGED)]
         self._below += [_below(spread[~np.isin(codes, decided)]), _below(measured["spread_start"])]
@@ -95,14 +110,25 @@ def _below(spread: NDArray[np.float64]) -> Integers:
 
 
 def pooled(tables: Iterable[tuple[Integers, Integers]]) -> tuple[Integers, Integers]:
-    """Add up tables of values and how often each occurs, values ascending."""
+    """Merge frequency tables: add the counts of equal values.
+
+    Parameters
+    ----------
+    tables : iterable of (int64 array, int64 array)
+        Values and how often each occurs.
+
+    Returns
+    -------
+    values, counts : int64 arrays, [value]
+        All values, ascending, each once, and how often each occurs in all tables.
+    """
     values, counts = (np.concatenate(column) for column in zip(*tables, strict=True))
     values, place = np.unique(values, return_inverse=True)
     return values, np.bincount(place, counts, len(values)).astype(np.int64)
 
 
 def constant_loss(T: ArrayLike, loss: str) -> float:
-    """Loss of the best constant answer, which is the mean target of each output.
+    """Loss of a network that gives the best constant answer: the mean target of each output.
 
     Parameters
     ----------
@@ -110,6 +136,11 @@ def constant_loss(T: ArrayLike, loss: str) -> float:
         Targets.
     loss : str
         `squared` or `cross-entropy`.
+
+    Returns
+    -------
+    float
+        The mean over rows of the sum over outputs; the squared loss has the factor ½.
     """
     targets = np.asarray(T, float)
     mean = targets.mean(axis=0)

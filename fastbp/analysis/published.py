@@ -1,7 +1,9 @@
-"""Compare figures that papers printed with the same figures of our runs.
+"""Compare figures that papers printed with the same figures computed from our runs.
 
-All times are in epochs. Two figures agree where their 95% intervals overlap. The interval of a
-published figure follows from the number of runs behind it.
+A figure is a number about many runs, such as the share that converged or the mean epochs until then
+(`paper_figures` has all kinds). All times are in epochs. Two figures agree if their 95% intervals
+overlap. The interval of a published figure is the printed one, or else follows from the number of
+runs behind it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,11 +25,27 @@ from fastbp.store.provenance import LatestSweep
 
 
 class PublishedFigure(NamedTuple):
-    """A figure as a paper printed it, and the ids of the setups it belongs to.
+    """A figure as a paper printed it.
 
-    `unit`: the unit it was rounded to, 0 if it is exact; `runs`: the runs behind it, if known;
-    `low` and `high`: its printed bounds, else NaN; `shift`: the number of epochs by which the
-    paper's count is ahead of ours.
+    Attributes
+    ----------
+    source : str
+        The paper.
+    figure : str
+        The kind of figure, one of `FIGURES`.
+    value : float
+        The printed number.
+    unit : float
+        The unit that it was rounded to, such as 0.01; 0 if it is exact.
+    runs : int or None
+        Number of runs behind it, if known.
+    low, high : float
+        Printed bounds, or NaN.
+    shift : int
+        Epochs to add to our times, so that they are counted as in the paper: 1 if the paper
+        evaluates before the updates of an epoch, else 0.
+    setups : tuple of str
+        Ids of the setups that it is compared with.
     """
 
     source: str
@@ -42,7 +60,7 @@ class PublishedFigure(NamedTuple):
 
 
 def published_figures(sweep: LatestSweep) -> tuple[PublishedFigure, ...]:
-    """Read the published figures of a store's sweep file; none if fastbp did not write the file."""
+    """Read the published figures of a store's sweep file; none if an entry is malformed."""
     try:
         return tuple(_figure(entry, setups) for entry, setups in sweep.published)
     except (ValueError, TypeError, KeyError, OverflowError):
@@ -70,7 +88,7 @@ def _figure(entry: Mapping[str, Any], setups: tuple[str, ...]) -> PublishedFigur
 
 
 def _unit(figure: str, value: float, rounded: float | None) -> float:
-    """The unit a figure was rounded to: the given one, else that of its last digit.
+    """The unit that a figure was rounded to: `rounded`, or else the unit of its last digit.
 
     A share of 0 or 1 is exact: its unit is 0.
     """
@@ -90,7 +108,14 @@ def _unit(figure: str, value: float, rounded: float | None) -> float:
 class EpochCounts(NamedTuple):
     """How many runs took each number of epochs to converge, in each of several samples of runs.
 
-    `epochs` [i], ascending; `counts` [sample, i]; `runs`: all runs of a sample.
+    Attributes
+    ----------
+    epochs : float64 array, [time]
+        Numbers of epochs, ascending.
+    counts : float64 array, [sample, time]
+        Runs of each sample that converged after this number of epochs.
+    runs : int
+        Number of all runs of a sample, those that never converged included.
     """
 
     epochs: Real
@@ -131,15 +156,15 @@ _MEASURES: dict[str, Callable[[EpochCounts], Real]] = {
     "efficiency": lambda t: 1000 / _costs(t).min(axis=1),
     "limit": _limit,
 }
-"""How each of `FIGURES` is computed for every draw: [draw]. Without a converged run it is NaN, or
-what follows from an infinite time."""
+"""The function that computes each of `FIGURES`: it returns a float64 array [sample]. For a sample
+without a converged run it gives NaN, or the value for infinite times."""
 
 _CELLS = 2_000_000
-"""Draws × times that memory holds at once, at most."""
+"""Largest number of elements of an array [sample, time] that memory holds at once."""
 
 
 class _OurFigures:
-    """The figures of one setup, counted like a paper that is `shift` epochs ahead of us."""
+    """Computes figures from the runs of one setup, with `shift` epochs added to each time."""
 
     def __init__(self, one: SetupCounts, updates_per_epoch: int, shift: int) -> None:
         self.runs = one.runs
@@ -161,10 +186,10 @@ class _OurFigures:
         return float(self._of(figure, self._events[None], self.runs)[0])
 
     def interval(self, figure: str) -> tuple[float, float]:
-        """The figure's 95% bounds.
+        """The 95% bounds of a figure.
 
-        A share has exact binomial bounds, restarts have those of the summary, and all other figures
-        have percentiles of the bootstrap.
+        `success` has exact binomial bounds, `efficiency` and `limit` have the bootstrap bounds of
+        `restart`, and all other figures have bootstrap percentiles.
         """
         if figure == "success":
             low, high = clopper_pearson(self._events.sum(), self.runs, LEVEL)
@@ -181,7 +206,7 @@ class _OurFigures:
         return restart(self._times, self._events, self.runs, LEVEL)
 
     def spread(self, figure: str, runs: int) -> tuple[float, float]:
-        """The bounds of the figure in 95% of experiments with this number of runs."""
+        """Bounds of the figure in 95% of samples of this number of our runs."""
         drawn = self._draws(runs)[figure]
         if np.isnan(drawn).any():
             return nan, nan
@@ -189,7 +214,7 @@ class _OurFigures:
         return float(low), float(high)
 
     def _draws(self, runs: int) -> dict[str, Real]:
-        """Every figure of many experiments with this number of runs, drawn with replacement."""
+        """Each figure of many samples of this number of runs, drawn with replacement: [sample]."""
         if runs not in self._drawn:
             rng = np.random.default_rng(0)
             shares = [*self._events / self.runs, max(0.0, 1 - self._events.sum() / self.runs)]
@@ -204,11 +229,12 @@ class _OurFigures:
 
 
 def _printed_interval(one: PublishedFigure, ours: _OurFigures) -> tuple[float, float]:
-    """The 95% bounds of the true figure: the printed ones, else those that the paper's runs allow.
+    """The 95% bounds of a published figure: the printed ones, or else computed from its runs.
 
-    A share has exact binomial bounds, over all counts that round to it. For other figures,
-    experiments with the paper's number of runs are drawn from ours: the bounds are as far apart as
-    those figures spread (the basic bootstrap), plus half the rounding unit on each side.
+    `success` has exact binomial bounds, over all counts that round to the printed share. For other
+    figures, samples with the paper's number of runs are drawn from our runs. Their spread around
+    our figure, mirrored at the printed value (the basic bootstrap), plus half the rounding unit on
+    each side, gives the bounds. They are NaN if the number of runs is not known.
     """
     if isfinite(one.low) and isfinite(one.high):
         return one.low, one.high
@@ -244,7 +270,7 @@ def published(
     figures: Sequence[PublishedFigure],
     updates_per_epoch: Mapping[str, int],
 ) -> pd.DataFrame:
-    """Compare published figures with ours.
+    """Compare each published figure with the same figure of our runs.
 
     Parameters
     ----------
@@ -253,17 +279,18 @@ def published(
     figures : sequence of PublishedFigure
         As `published_figures` returns them.
     updates_per_epoch : mapping
-        Updates in an epoch of each setup, by its id. A setup without an entry is left out.
+        Number of updates in an epoch, by setup id. Setups without an entry are left out.
 
     Returns
     -------
     DataFrame
-        A row for each figure and each of its setups, in that order. Columns: `source`; `figure`;
-        the keys that vary; `setup`; `published`, with its 95% bounds `published_low` and
-        `published_high` and the runs behind it, `published_runs`; `rounded`, the rounding unit;
-        `ours`, `ours_low`, `ours_high` and `runs`; `evaluated_before`, whether the paper evaluates
-        before the updates of an epoch, which adds one epoch to ours; `agrees`, whether the two
-        intervals overlap, null if one is missing.
+        A row for each figure and each of its setups, sorted by figure. Columns: `source`; `figure`;
+        the keys that vary; `setup`; `published`, the printed number, with its 95% bounds
+        `published_low` and `published_high` and the number of runs behind it, `published_runs`;
+        `rounded`, the rounding unit; `ours`, `ours_low`, `ours_high` and `runs`, the same for our
+        runs; `evaluated_before`, whether the paper evaluates before the updates of an epoch, which
+        adds one epoch to our times; `agrees`, whether the two intervals overlap, null if one is
+        missing.
     """
     by_id = {t.setup: t for t in counted}
 
@@ -290,7 +317,7 @@ def published(
 
 
 def _row(one: PublishedFigure, ours: _OurFigures) -> tuple[Any, ...]:
-    """The cells of a row of `published`, without those of its setup."""
+    """Make the cells of a row of `published`, except the keys and id of its setup."""
     theirs, mine = _printed_interval(one, ours), ours.interval(one.figure)
     agrees = None
     if not np.isnan([*theirs, *mine]).any():

@@ -1,4 +1,4 @@
-"""Tables of counted runs: one row per setup, and curves and densities of each setup."""
+"""Tables made from counted runs: how each setup ended, survival curves, and histograms."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,10 +17,10 @@ LEVEL = 0.95
 """Confidence level of every interval."""
 
 ALPHA = 0.05
-"""A change has an effect if its `p_holm` is below this."""
+"""Significance level: a change has an effect if its Holm-adjusted p value is below this."""
 
 SHARES: tuple[str, ...] = (*(outcome.column for outcome in OUTCOMES), "constant")
-"""What the summary counts, by the names of its columns; `constant` is collapsed or one-class."""
+"""Names of the counts in a summary: all outcomes and `constant` (collapsed or one-class)."""
 
 Columns = dict[str, "pd.Series[Any]"]
 
@@ -31,23 +31,23 @@ def summary(runs: Runs) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame, path or list of SetupCounts
-        As `count_runs` takes them.
+        A table of runs, the path of a store, or the result of `count_runs`.
 
     Returns
     -------
     DataFrame
         One row per setup, in the order of `count_runs`, with the columns:
 
-        - the keys that vary (if some budgets were written in epochs and others in updates, all rows
-          show `updates`); `setup`; `runs`;
+        - the keys that vary (if some sweeps give budgets in epochs and others in updates, all rows
+          show `updates`); `setup`, its id; `runs`, their number;
         - for each X of diverged, converged, collapsed, one_class, partial and constant (collapsed
           or one-class): the count `X`, the share `X_share` (0…1) and its Wilson 95% bounds `X_low`
           and `X_high`;
         - `updates_median`, the updates after which half of the runs had converged (Kaplan-Meier,
           `converged_at` censored at the budget; null if fewer than half do), with bounds `…_low`
           and `…_high`;
-        - `restart_at`, the updates after which giving up and drawing a new seed makes a success
-          cheapest, and `restart_cost`, the expected updates that a success then takes, with
+        - `restart_at`, the updates after which to give up runs for new seeds, so that a success
+          costs the fewest expected updates, and `restart_cost`, these expected updates, with
           bootstrap 95% bounds `…_low` and `…_high` (null without a success; ∞ for a cost without
           upper bound);
         - `ever_converged`, runs that converged at some evaluation, and `relapsed`, those among them
@@ -76,7 +76,7 @@ def summary(runs: Runs) -> pd.DataFrame:
 
 
 def _counts(counted: Sequence[SetupCounts | None]) -> dict[str, NDArray[np.int64]]:
-    """Count the runs of each setup for each of `SHARES`; 0 where there is no setup."""
+    """Count the runs of each setup for each of `SHARES`, int64 [setup]; 0 for None."""
     rows = [one.counts if one else np.zeros(len(OUTCOMES)) for one in counted]
     counts = np.array(rows, np.int64).reshape(-1, len(OUTCOMES))
     constant = counts[:, [OUTCOMES.index(outcome) for outcome in CONSTANT]].sum(axis=1)
@@ -84,9 +84,14 @@ def _counts(counted: Sequence[SetupCounts | None]) -> dict[str, NDArray[np.int64
 
 
 def share_columns(counted: Sequence[SetupCounts | None], end: str) -> Columns:
-    """Columns of runs, converged runs, and the shares of converged and of constant runs.
+    """Make the columns `runs`, `converged`, `converged_share` and `constant_share` of some setups.
 
-    Their names end in `end`. Setups without runs have counts of 0 and shares of NaN.
+    Parameters
+    ----------
+    counted : sequence of SetupCounts or None
+        The setup of each row. A row with None has counts of 0 and shares of NaN.
+    end : str
+        What to append to each column name.
     """
     counts = _counts(counted)
     total = np.array([one.runs if one else 0 for one in counted], np.int64)
@@ -97,13 +102,13 @@ def share_columns(counted: Sequence[SetupCounts | None], end: str) -> Columns:
 
 
 def _bounded(name: str, values: Iterable[Sequence[float]], dtype: Any) -> Columns:
-    """Numbers with their lower and upper bounds as columns of one type."""
+    """Make the columns `{name}`, `{name}_low` and `{name}_high` from triples of numbers."""
     ends = zip(("", "_low", "_high"), np.array(list(values), float).reshape(-1, 3).T, strict=True)
     return {f"{name}{end}": pd.Series(column).astype(dtype) for end, column in ends}
 
 
 def _survival(one: SetupCounts) -> Survival:
-    """The curve of updates to convergence; runs that never converge are censored at the budget."""
+    """Kaplan-Meier curve of updates to convergence; other runs are censored at the budget."""
     budget = one.keys.get("updates")
     last = max(budget if isinstance(budget, int) else 0, int(one.times.max(initial=1)))
     times, events = pooled([(one.times, one.events), (np.array([last]), np.array([0]))])
@@ -112,7 +117,7 @@ def _survival(one: SetupCounts) -> Survival:
 
 
 def pooled_median(counted: Sequence[SetupCounts]) -> float:
-    """Updates after which half of the runs of several setups with one budget had converged.
+    """Updates after which half of the pooled runs of setups with the same budget had converged.
 
     NaN if fewer than half converge.
     """
@@ -127,15 +132,16 @@ def survival(runs: Runs) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame, path or list of SetupCounts
-        As `count_runs` takes them.
+        A table of runs, the path of a store, or the result of `count_runs`.
 
     Returns
     -------
     DataFrame
-        For each setup a row for every number of updates after which runs converged, and one for its
-        budget, with the columns: the keys that vary; `setup`; `after`, the updates; `at_risk`, runs
-        that had not converged before; `share`, the share of runs that had not converged then
-        (0…1), with 95% bounds `low` and `high` (log-log Greenwood, null where it is 0 or 1).
+        For each setup a row for every number of updates after which runs first converged, and one
+        for its budget, with the columns: the keys that vary; `setup`, its id; `after`, the updates;
+        `at_risk`, the number of runs that had not converged before; `share`, the share of runs that
+        have not converged after these updates (0…1), with pointwise 95% bounds `low` and `high`
+        (log-log Greenwood, null where the share is 0 or 1).
 
     Raises
     ------
@@ -148,12 +154,13 @@ def survival(runs: Runs) -> pd.DataFrame:
 
 
 def collapsing(runs: Runs) -> pd.DataFrame:
-    """Count how many runs would be collapsed with other values of `collapse`.
+    """Count the runs that would be collapsed with each of many thresholds of collapse.
 
     Parameters
     ----------
     runs : DataFrame, path or list of SetupCounts
-        As `count_runs` takes them, with the columns loss, spread and spread_start.
+        A table of runs with the columns loss, spread and spread_start, the path of a store, or the
+        result of `count_runs` for pictures.
 
     Returns
     -------
@@ -180,10 +187,10 @@ def collapsing(runs: Runs) -> pd.DataFrame:
 
 
 def constant_at_start(counted: Sequence[SetupCounts]) -> "pd.Series[Any] | None":
-    """Share of each setup's runs that were as constant before the first update as collapsed ones.
+    """Share of each setup's runs whose spread was below `collapse` before the first update.
 
-    The counted threshold nearest to the setup's own is used. The result is None if some runs were
-    counted without what pictures need.
+    The nearest of `THRESHOLDS` stands for the setup's value of `collapse`. The result has a share
+    for each of `counted`, or is None if some were counted without histograms.
     """
     shares = []
     for one in counted:
@@ -196,19 +203,20 @@ def constant_at_start(counted: Sequence[SetupCounts]) -> "pd.Series[Any] | None"
 
 
 def density(runs: Runs) -> pd.DataFrame:
-    """Count the runs in each cell of the plane of spread and loss.
+    """Count the runs of each outcome in each cell of the plane of spread and loss.
 
     Parameters
     ----------
     runs : DataFrame, path or list of SetupCounts
-        As `count_runs` takes them, with the columns loss, spread and spread_start.
+        A table of runs with the columns loss, spread and spread_start, the path of a store, or the
+        result of `count_runs` for pictures.
 
     Returns
     -------
     DataFrame
         A row for each setup, outcome and cell of the plane that has runs, with the columns: the
-        keys that vary; `setup`; `outcome`; `spread` and `loss` in the middle of the cell; `runs` in
-        it.
+        keys that vary; `setup`, its id; `outcome`; `spread` and `loss` at the centre of the cell;
+        `runs`, the number of runs in it.
 
     Raises
     ------
@@ -222,7 +230,7 @@ def density(runs: Runs) -> pd.DataFrame:
 
 
 def _pictured(runs: Runs) -> tuple[list[SetupCounts], list[Histograms]]:
-    """Count runs with what pictures need."""
+    """Count runs with histograms, and return the counts and the histograms of each setup."""
     counted = count_runs(runs, pictures=True)
     return counted, [one.histograms for one in counted if one.histograms]
 
@@ -232,7 +240,7 @@ def _below_each_other(
     tables: Sequence[Sequence[NDArray[Any]]],
     types: Mapping[str, type],
 ) -> pd.DataFrame:
-    """Stack the tables of some setups, with the varying keys and the id of each setup in front.
+    """Stack one table per setup into one DataFrame, with the varying keys and the id in front.
 
     Each table is a sequence of columns, whose names and types `types` gives.
     """
@@ -245,13 +253,13 @@ def _below_each_other(
 
 
 def setup_columns(counted: Sequence[SetupCounts]) -> Columns:
-    """The varying keys and the id of each setup as columns."""
+    """Make the columns of the keys that vary and of the id, with a row for each setup."""
     ids = pd.Series([one.setup for one in counted], dtype=object)
     return key_columns(counted, varying(counted)) | {"setup": ids}
 
 
 def key_columns(counted: Sequence[SetupCounts], keys: Sequence[str]) -> Columns:
-    """The given keys as columns; integers stay integers in a column with nulls."""
+    """Make a column for each of these keys; integers stay integers in a column with nulls."""
     return {key: _column([one.keys[key] for one in counted]) for key in keys}
 
 
@@ -267,12 +275,12 @@ def _column(values: list[Value]) -> "pd.Series[Any]":
 
 
 def settings_of(summary: pd.DataFrame, keys: list[str]) -> list[pd.DataFrame]:
-    """The rows of each setting of some keys; all rows if there are no keys."""
+    """Split a summary by the combinations of values of some keys; without keys, into one table."""
     if not keys:
         return [summary]
     return [rows for _, rows in summary.groupby(keys, sort=False, dropna=False)]
 
 
 def keys_of(summary: pd.DataFrame, end: str = "setup") -> list[str]:
-    """The keys that vary: the columns of a summary before `setup`, or another column."""
+    """Names of the keys that vary: the columns of a summary before the column `end`."""
     return list(summary.columns[: summary.columns.get_loc(end)])

@@ -38,11 +38,11 @@ SYMMETRIES = {
     PN: "inputs permuted, output negated",
     NPN: "inputs permuted or negated, output negated",
 }
-"""The groups, by name, from the smaller to the larger."""
+"""What the symmetries of each group do, by its name. `npn` contains `pn`."""
 
 MAX_BITS = 4
-"""The most inputs of a function. Four inputs have 65,536 functions and 768 symmetries; five have
-far too many of both."""
+"""Largest number of inputs of a function. Four inputs have 65,536 functions and 768 symmetries;
+five have far too many of both."""
 
 FUNCTIONS = {
     "0000": "constant",
@@ -64,7 +64,8 @@ FUNCTIONS = {
     "00111100": "x ⊕ y",
     "01101001": "x ⊕ y ⊕ z",
 }
-"""What the first function of each `npn` class of two and three bits computes."""
+"""Formula of each `npn` class of functions of two and three inputs x, y, z, by the truth table of
+the class that is the smallest as a binary number."""
 
 _ORDERS = ("random", "shuffled")
 _INITS = ("normal", "uniform", "glorot-normal", "glorot-uniform")
@@ -79,24 +80,25 @@ def bits_of(problem: object) -> str:
 
 
 def classes(tables: Sequence[str], symmetry: str) -> list[str]:
-    """Class of each function, named by the first of its truth tables.
+    """Find the symmetry class of each function.
 
     Parameters
     ----------
     tables : sequence of str
-        Truth tables of functions of the same d inputs, 2^d bits each, row 00…0 first.
+        Truth tables of functions of d inputs, the same d for all: 2^d bits each, row 00…0 first.
     symmetry : str
-        `pn` or `npn`.
+        `pn` (permuted inputs, negated output) or `npn` (negated inputs too).
 
     Returns
     -------
     list of str
-        A truth table for each function.
+        For each function the name of its class: of the truth tables in the class, the one that is
+        the smallest as a binary number.
 
     Raises
     ------
     ValueError
-        For other tables or another symmetry.
+        If the tables have different lengths or more than four inputs, or for another symmetry.
     """
     length = len(tables[0]) if tables else 2
     alike = all(len(bits) == length and bits_of(f"table:{bits}") for bits in tables)
@@ -115,9 +117,10 @@ def classes(tables: Sequence[str], symmetry: str) -> list[str]:
 
 
 def _images(d: int, negated: bool) -> list[NDArray[np.int64]]:
-    """Which row each row becomes, for every symmetry: permuted inputs, and negated ones if allowed.
+    """Compute how every symmetry of d inputs maps the rows of a truth table.
 
-    The result has an array [row] for each symmetry.
+    The result has an int64 array [row] for each permutation of the inputs, and for each set of
+    negated inputs if `negated`: the number of the row that each row is mapped to.
     """
     places = np.arange(d)[::-1]
     inputs = (np.arange(2**d)[:, None] >> places) & 1
@@ -126,21 +129,21 @@ def _images(d: int, negated: bool) -> list[NDArray[np.int64]]:
 
 
 def holds(symmetry: str, keys: Mapping[str, Any], rows: int) -> bool:
-    """Whether shares must be equal within the classes of a symmetry, for all that is known.
+    """Whether symmetry implies that the functions of a class converge equally often.
 
     Parameters
     ----------
     symmetry : str
-        `pn` or `npn`.
+        `pn` (permuted inputs, negated output) or `npn` (negated inputs too).
     keys : mapping
-        The columns of a setup.
+        The setup's value of each key.
     rows : int
-        Rows of its problem.
+        Number of rows of its problem.
 
     Returns
     -------
     bool
-        Also False for an order, initial weights or a loss for which equality has not been shown.
+        False too for an order, initial weights or a loss for which this has not been proved.
     """
     mixed = keys.get("order") in _ORDERS or keys.get("batch") == rows
     alike = mixed and keys.get("init") in _INITS and keys.get("loss_function") in _LOSSES

@@ -50,48 +50,63 @@ SECTIONS: tuple[Section, ...] = (
     definitions_section.SECTION,
     provenance_section.SECTION,
 )
-"""The sections of the page, in order. The answer is above them."""
+"""The sections of the page, from the top down; the answer stands above the first."""
 
 Write = Callable[[Path, bytes], object]
-"""Writes a file completely or not at all."""
+"""Function of a path and a content that writes the file completely or not at all."""
 
 Tick = Callable[[str], None]
-"""Called with the name of each phase."""
+"""Function that is called with the name of each phase of the work when it begins."""
 
 
 class Report(ReportData):
-    """A store's tables, with the sentences and terminal tables made from them."""
+    """The tables of a store, and the sentences and terminal tables made from them."""
 
     @cached_property
     def verdict(self) -> list[str]:
-        """The answer, in paragraphs."""
+        """The answer to the question of the sweep, in paragraphs."""
         return answer_section.answer(self)
 
     def table(self) -> list[str]:
-        """The table of results for a terminal: a row for each setup, or for each class."""
+        """The table of results for a terminal: a row for each setup, in an atlas for each class."""
         if self.is_atlas:
             return atlas_section.terminal_table(self.classes)
         return outcomes_section.result_table(self.summary, self.baseline)
 
     def answer(self) -> list[str]:
-        """The answer in short, for a terminal: one paragraph, in an atlas all."""
+        """The paragraphs of the answer for a terminal: the first one, in an atlas all."""
         return self.verdict if self.is_atlas else self.verdict[:1]
 
     def changes(self) -> list[str]:
-        """What each change did, for a terminal; nothing in an atlas."""
+        """The table of single changes for a terminal; empty in an atlas."""
         if self.is_atlas:
             return []
         return changes_section.effect_lines(self.contrasts, self.summary, self.baseline)
 
     def published_lines(self) -> list[str]:
-        """Published figures compared with ours, for a terminal."""
+        """The comparison of published figures with ours for a terminal; empty without any."""
         if self.published.empty:
             return []
         return published_section.terminal_lines(self.published, self.baseline)
 
 
 def page_key(store: Path, setups: Sequence[str] = (), collapse: float | None = None) -> str:
-    """Digest of all that a page is made from, in 16 hex digits: equal digests mean equal pages."""
+    """Digest of all that a page is made from: equal digests mean equal pages.
+
+    Parameters
+    ----------
+    store : Path
+        The folder of the store.
+    setups : sequence of str
+        Ids of the setups on the page; empty for all.
+    collapse : float, optional
+        Threshold of collapse with which outcomes were decided anew.
+
+    Returns
+    -------
+    str
+        16 hex digits.
+    """
     packages = ("numpy", "pandas", "matplotlib", "jinja2", "scipy")
     runs = (file.path.name for file in filename.run_files(store / "runs"))
     replays = sorted(file.name for file in (store / "replays").glob("*.parquet"))
@@ -104,7 +119,7 @@ def page_key(store: Path, setups: Sequence[str] = (), collapse: float | None = N
 
 
 def is_current(store: Path, key: str) -> bool:
-    """Whether the store has the page with this key, and all files that the page links to.
+    """Whether the page in the store was made with this `page_key`, and has all files it links to.
 
     The page is written last, so its files are there unless somebody removed them.
     """
@@ -159,16 +174,18 @@ def make(
     all_runs: bool = False,
     tick: Tick = lambda phase: None,
 ) -> Report:
-    """Make the tables, figures and page of a store, as `fastbp report` does.
+    """Make the tables, figures and page of a store, and write them into its folder.
+
+    `written` of the result has the paths of the files.
 
     Parameters
     ----------
     store : Path
         The folder of the store.
     collapse : float, optional
-        A threshold of collapse: outcomes are decided anew with it.
+        Threshold of collapse, as a share of the target range, with which to decide outcomes anew.
     all_runs : bool
-        Report all setups, not only those of the latest sweep.
+        Whether to report all setups, not only those of the latest sweep.
     tick : callable
         Called with the name of each phase.
 
@@ -226,14 +243,16 @@ def finish_sweep(
 ) -> Report:
     """Write the tables of a sweep's runs, and its page unless the page there is current.
 
+    `written` of the result has the paths of the files.
+
     Parameters
     ----------
     store : Store
         The store, locked by the caller.
     collapses : mapping
-        The threshold of collapse of each setup of the sweep, by its id.
+        Threshold of collapse of each setup of the sweep, by setup id.
     baseline : str or None
-        The id of the baseline.
+        Id of the baseline.
     page : bool
         Whether a page is wanted.
     renew : bool
@@ -263,7 +282,7 @@ def finish_sweep(
 
 
 def _counted(store: Store, collapses: Mapping[str, float], pictures: bool) -> list[SetupCounts]:
-    """Count the runs of a sweep, whose outcomes must be those of its thresholds of collapse."""
+    """Count the runs of a sweep. Raises StoreError if their threshold of collapse is another."""
     try:
         counted = count_runs(store.path, setups=[*collapses], pictures=pictures)
     except (OSError, ValueError) as error:

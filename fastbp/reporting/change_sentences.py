@@ -1,4 +1,7 @@
-"""Sentences about what changes of the baseline do, alone and together."""
+"""Sentences about what changes of the baseline do, alone and together.
+
+A row of a comparison is a row of `contrasts`: two setups that differ in one key.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -27,14 +30,24 @@ from fastbp.reporting.phrases import (
 from fastbp.schema.text import and_, percent, plural, points
 
 MAX_CHANGES = 3
-"""Up to this many changes of a kind are listed one by one."""
+"""Largest number of changes that a sentence lists one by one."""
 
 
 class Changes(NamedTuple):
-    """The single changes of the baseline.
+    """The changes of a single key of the baseline, and the tables that they come from.
 
-    `start`: the row of the baseline in the summary; `direct`: the comparisons that start there;
-    `rows`: all comparisons; `setups`: the rows of the summary; `keys`: the keys that vary.
+    Attributes
+    ----------
+    start : mapping
+        The baseline's row of the summary.
+    direct : list of dict
+        The rows of `contrasts` that compare the baseline with another setup.
+    rows : list of dict
+        All rows of `contrasts`.
+    setups : list of dict
+        All rows of the summary.
+    keys : list of str
+        Names of the keys that vary.
     """
 
     start: Record
@@ -44,17 +57,17 @@ class Changes(NamedTuple):
     keys: list[str]
 
     def end_of(self, row: Record) -> Record | None:
-        """Find the setup that a change leads to."""
+        """Find the summary's row of the setup that a change leads to; None if there is none."""
         return next((other for other in self.setups if is_end(row, "to", other)), None)
 
     def shown(self, sign: int) -> list[dict[Any, Any]]:
-        """The changes with an effect in this direction, the largest first."""
+        """The baseline's changes with a positive (1) or negative (−1) effect, the largest first."""
         rows = [row for row in self.direct if has_effect(row) and sign * row["difference"] > 0]
         return sorted(rows, key=lambda row: -abs(row["difference"]))
 
 
 def best_change(changes: Changes) -> str:
-    """Say which single change of the baseline helps most: the answer."""
+    """Say which single change of the baseline raises the convergence rate most, and by how much."""
     helpful = changes.shown(1)
     if not helpful:
         tried = and_(list(map(change_of, changes.direct)))
@@ -92,7 +105,7 @@ def _headline(row: Record, end: Record, several: bool) -> str:
 
 
 def _number(value: Any) -> float | None:
-    """A value of a key as a number, one hidden layer included; None for other values."""
+    """A value of a key as a number, also the size of a single hidden layer; None for others."""
     if isinstance(value, str):
         return float(value) if value.isdigit() else None
     return None if value is None or isinstance(value, bool) else float(value)
@@ -110,7 +123,7 @@ def _difference(row: Record, start: Record, end: Record) -> str:
 
 
 def other_changes(changes: Changes) -> list[str]:
-    """Say what the other single changes of the baseline do."""
+    """Say what the single changes of the baseline do, apart from the one that helps most."""
     lines = [
         f"On its own, {_moved(rows, verb)}."
         for rows, verb in ((changes.shown(1)[1:], "raises"), (changes.shown(-1), "lowers"))
@@ -125,7 +138,7 @@ def other_changes(changes: Changes) -> list[str]:
 
 
 def _moved(rows: Sequence[Record], verb: str) -> str:
-    """Say how far changes move the convergence rate: the largest one by one."""
+    """Say how far each of the first changes moves the convergence rate; the others are counted."""
     texts = [_moves(row, verb) for row in rows[:MAX_CHANGES]]
     more = len(rows) - len(texts)
     rest = f"{plural(more, 'more change')} {verb if more == 1 else verb[:-1]} it by no more"
@@ -191,7 +204,7 @@ def _sign(row: Record) -> int:
 
 
 def all_changes(attribution: pd.DataFrame, changes: Changes) -> list[str]:
-    """Say what all changes do together, if they lead to one setup."""
+    """Say what all changes of the baseline do together; empty unless they lead to one setup."""
     if attribution["to"].nunique() != 1:
         return []
     rows = attribution.to_dict("records")
@@ -214,7 +227,7 @@ def all_changes(attribution: pd.DataFrame, changes: Changes) -> list[str]:
 
 
 def best_of_all(changes: Changes) -> list[str]:
-    """Say which setup is the best of all, if it is more than one change from the baseline."""
+    """Say which setup converges most often; empty if it is at most one change from the baseline."""
     best = max(changes.setups, key=lambda row: row["converged_share"])
     ties = [row for row in changes.setups if row["converged_share"] == best["converged_share"]]
     near = {

@@ -1,4 +1,4 @@
-"""The gallery: the questions, answers and best figures of many stores, as Markdown."""
+"""The gallery: a Markdown file with the question, answer and best figure of many stores."""
 
 import html
 import re
@@ -22,22 +22,31 @@ MARK = "<!-- Made by fastbp sweep --all: edit the sweep files, not this. -->"
 """The first line, which tells a generated gallery from a file that somebody wrote."""
 
 MANY = 4
-"""With this many values of two keys, a map is shown; with this many setups, bars and not curves."""
+"""A map is shown if both its keys have at least this many values; bars are preferred to survival
+curves for at least this many setups."""
 
 
 class Entry(NamedTuple):
-    """A store of the gallery: its folder in that of the gallery, and the command that made it."""
+    """A store of the gallery.
+
+    Attributes
+    ----------
+    name : str
+        Name of its folder in the gallery's folder.
+    command : str
+        The command that made it.
+    """
 
     name: str
     command: str
 
 
 Page = tuple[str, str, dict[str, str]]
-"""The title and the answer of a page, and the label of each figure by the name of its file."""
+"""(title, answer, labels) of a page; `labels`: the label of each figure by the stem of its file."""
 
 
 class RunCounts(NamedTuple):
-    """How many runs and setups a store has, and how many values of each key that varies."""
+    """The numbers of runs and setups of a store, and of values of each key that varies."""
 
     runs: int
     setups: int
@@ -45,7 +54,7 @@ class RunCounts(NamedTuple):
 
 
 def is_generated(results: Path) -> bool:
-    """Whether a gallery may be written into a folder: there is none, or a generated one."""
+    """Whether the gallery's file in a folder may be written: it is missing or was generated."""
     try:
         with open(results / FILE, encoding="utf-8", errors="replace") as file:
             return file.read(len(MARK)) == MARK
@@ -135,7 +144,7 @@ _FIGURE = re.compile(
     r'(?:(?!<figure>).)*?href="figures/([\w.-]+)\.svg"',
     re.DOTALL,
 )
-"""A figure of a page with its own files: its label, and the name of the files."""
+"""A figure of a page that has files: group 1 is its label, group 2 the stem of the files."""
 
 
 def page_of(store: Path) -> Page | None:
@@ -153,7 +162,7 @@ def page_of(store: Path) -> Page | None:
 
 
 def run_counts(store: Path) -> RunCounts:
-    """Count what the summary of a store has. Raises OSError."""
+    """Count runs, setups and values in a store's `summary.csv`. Raises OSError if it is missing."""
     summary = pd.read_csv(store / "summary.csv", dtype=str, keep_default_na=False)
     values = {key: summary[key].nunique() for key in keys_of(summary)}
     return RunCounts(int(summary["runs"].astype(int).sum()), len(summary), values)
@@ -162,8 +171,18 @@ def run_counts(store: Path) -> RunCounts:
 class Effort(NamedTuple):
     """The time and work of all commands that trained a store.
 
-    `seconds`: without compiling, which is done once on each machine; `jobs`: the most jobs of a
-    command; `runs`: fewer than the store has if a command was interrupted.
+    Attributes
+    ----------
+    seconds : float
+        Sum of their durations, without compiling.
+    updates : int
+        Sum of the updates of all runs.
+    jobs : int
+        Largest number of parallel jobs of a command.
+    cpus : tuple of str
+        Names of the processors, each once.
+    runs : int
+        Number of runs trained; fewer than in the store if a command was interrupted.
     """
 
     seconds: float = 0.0
@@ -174,7 +193,7 @@ class Effort(NamedTuple):
 
 
 def effort_of(*stores: Path) -> Effort:
-    """Sum up the commands in `made.json` of some stores; entries of other programs do not count."""
+    """Sum up the commands in `made.json` of some stores; malformed entries are skipped."""
     efforts = [Effort()]
     for entry in chain.from_iterable(map(read_made, stores)):
         with suppress(TypeError, KeyError, ValueError, OverflowError):
@@ -192,10 +211,10 @@ def effort_of(*stores: Path) -> Effort:
 
 
 def best_figure(figures: Sequence[str], counts: RunCounts) -> str | None:
-    """Choose the figure that says most, by its name.
+    """Choose the figure of a page that stands in the gallery, by the stem of its file.
 
-    That is an atlas, a basin, a map over many values, or a curve over one key, in this order. If
-    there is none of them, it is the survival curves for few setups, and the bars for many.
+    The first of these that the page has is chosen: an atlas, a basin, a map over two keys with many
+    values, a curve over one key; then survival curves for few setups, and bars for many.
     """
     many = {key for key, values in counts.values.items() if values >= MANY}
     many |= {"width", "depth"} if "hidden" in many else set()
@@ -213,7 +232,7 @@ def best_figure(figures: Sequence[str], counts: RunCounts) -> str | None:
 
 
 def _smaller(store: Path, figure: str) -> str:
-    """The file of a figure: SVG, or PNG if that is smaller, as for figures of very many points."""
+    """The smaller of the SVG and the PNG file of a figure, as a path relative to the store."""
     names = [f"figures/{figure}.{kind}" for kind in ("svg", "png")]
     sizes = {name: (store / name).stat().st_size for name in names if (store / name).is_file()}
     return min(sizes, key=sizes.__getitem__, default=names[0])
@@ -223,7 +242,7 @@ def _smaller(store: Path, figure: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A text in which nothing is markup."""
+    """Escape a text so that Markdown shows it literally."""
     return re.sub(r"([\\`*_\[\]<>&#|~])", r"\\\1", plain(" ".join(text.split())))
 
 

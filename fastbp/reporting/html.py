@@ -1,4 +1,4 @@
-"""One HTML file from tables and figures: without scripts, loads nothing, and escapes every text."""
+"""Render tables and figures as one HTML file without scripts that loads no other files."""
 
 import base64
 import hashlib
@@ -21,7 +21,19 @@ from fastbp.reporting.svg import inline
 
 @dataclass(frozen=True)
 class HtmlFigure:
-    """A figure of a page: its SVG element, title, caption, and the files that also have it."""
+    """A figure of a page.
+
+    Attributes
+    ----------
+    svg : str
+        The SVG element.
+    title : str
+        Name of the figure for screen readers.
+    caption : str
+        The text below the figure.
+    files : sequence of str
+        Files with the same figure, relative to the page.
+    """
 
     svg: str
     title: str
@@ -30,7 +42,17 @@ class HtmlFigure:
 
 
 class TableColumn(NamedTuple):
-    """A column: its title, the function from a row to its text, and whether it is aligned left."""
+    """A column of a table.
+
+    Attributes
+    ----------
+    title : str
+        The heading of the column.
+    cell : callable
+        Takes a row and returns the text of its cell.
+    is_text : bool
+        Whether the cells are aligned left, as texts are; numbers are aligned right.
+    """
 
     title: str
     cell: Callable[[Any], str]
@@ -41,8 +63,18 @@ class TableColumn(NamedTuple):
 class HtmlTable:
     """A table of a page.
 
-    `rows`: the cells of each row, and whether the row is marked, as the baseline is; `file`: the
-    file with the whole table, if the page shows a part of it.
+    Attributes
+    ----------
+    title : str
+        Name of the table for screen readers.
+    caption : str
+        The text above the table.
+    columns : sequence of TableColumn
+        The columns.
+    rows : sequence of (sequence of str, bool)
+        The cells of each row, and whether the row is highlighted, as the baseline's is.
+    file : str
+        The CSV file with the whole table, or empty.
     """
 
     title: str
@@ -100,18 +132,24 @@ class Drawing:
         tight: bool = False,
         larger: Figure | Axes | None = None,
     ) -> HtmlFigure:
-        """Make a figure of the page.
+        """Encode a figure and make it a figure of the page.
 
         Parameters
         ----------
+        drawn : Figure or Axes
+            The figure.
+        name : str
+            The stem of its files, different from those of all other figures of the page.
         title : str
             The name of the figure for screen readers.
         alternative : str
             The text that screen readers read instead of the figure.
         caption : str
             The text below the figure; links to its files follow.
-        drawn, name, tight, larger
-            As in `encode`.
+        tight : bool
+            Whether to cut away empty margins.
+        larger : Figure or Axes, optional
+            The figure for the PNG file, if it has more details than a page can hold.
         """
         svg = inline(self.encode(drawn, name, tight, larger), name, alternative)
         files = [f"figures/{name}.{kind}" for kind in ("svg", "png")]
@@ -138,13 +176,13 @@ def _template(name: str) -> str:
 
 
 def render_part(template: str, content: Mapping[str, Any]) -> str:
-    """Render the text of a template that may use the macros of `parts.html`."""
+    """Render the text of a template, which may use the macros `figure` and `table`."""
     macros = '{% from "parts.html" import figure, table %}\n'
     return _environment().from_string(macros + template).render(content)
 
 
 def render(template: str, title: str, content: Mapping[str, Any], key: str = "") -> bytes:
-    """Render a page.
+    """Render a page as HTML, encoded in UTF-8.
 
     Parameters
     ----------

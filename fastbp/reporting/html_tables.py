@@ -14,22 +14,22 @@ from fastbp.schema.text import aligned, points, shortened
 from fastbp.store.provenance import read_made
 
 MAX_ROWS = 40
-"""The most rows of a table."""
+"""Largest number of rows of a table on a page."""
 
 MAX_LISTED = 12
-"""The most rows in the text of a figure for screen readers."""
+"""Largest number of setups in the text of a figure for screen readers."""
 
 MAX_COMMANDS, MAX_VERSIONS = 20, 5
-"""The most commands, and sets of versions, on a page."""
+"""A page shows at most this many commands and sets of package versions: the latest."""
 
 
 def column(name: str, title: str = "", is_text: bool = False) -> TableColumn:
-    """A column that shows the values of one column of the table."""
+    """Make a column that shows the values of the DataFrame's column `name`."""
     return TableColumn(title or name, lambda row: plain(row[name]), is_text)
 
 
 def setting_columns(keys: Iterable[str], table: pd.DataFrame) -> list[TableColumn]:
-    """The columns of the keys that vary."""
+    """Make a column for each of these keys; it is aligned right if all its values are numbers."""
     return [
         TableColumn(key, lambda row, key=key: named(row[key]), not is_numeric(table[key]))  # type: ignore[misc]
         for key in keys
@@ -87,7 +87,7 @@ def setup_table(
     title, caption, columns
         As in `html_table`; columns for the keys and the setup are added in front.
     rows, summary : DataFrame
-        The rows of a summary to show, and the whole summary, which says what keys vary.
+        The rows of the summary to show, and the whole summary, which has the varying keys.
     baseline : str or None
         The id of the baseline.
     """
@@ -110,7 +110,10 @@ def difference(row: Record) -> str:
 
 
 def listed(rows: pd.DataFrame, text: Callable[[Record], str]) -> str:
-    """Write a text about each row of a summary, for readers who do not see the figure."""
+    """List the rows of a summary in one text for screen readers, as `name: text; name: text`.
+
+    At most `MAX_LISTED` rows are listed; the others are counted. `text` makes the text of a row.
+    """
     each = zip(labels(rows), rows.head(MAX_LISTED).to_dict("records"), strict=False)
     more = f"; and {len(rows) - MAX_LISTED} more in the table" * (len(rows) > MAX_LISTED)
     return "; ".join(f"{name}: {text(row)}" for name, row in each) + more + "."
@@ -128,13 +131,17 @@ _COMMANDS = {
     "jobs": "jobs",
     "cpu": "processor",
 }
-"""What a page shows of a command in `made.json`, and the titles of the columns."""
+"""The fields of a command in `made.json` that a page shows, and the titles of their columns."""
 
 
 def provenance(store: Path) -> dict[str, Any]:
-    """The commands that trained a store's runs, and the versions of packages, for a template.
+    """Make the template variables about the commands that trained a store's runs.
 
-    `commands` is a table, or None if `made.json` has none; `versions` are lines.
+    Returns
+    -------
+    dict
+        `commands`: an HtmlTable of the latest commands, or None if `made.json` has none.
+        `versions`: a list of lines about the versions of Python, packages and numerics.
     """
     rows = read_made(store)
     columns = [
@@ -149,7 +156,7 @@ def provenance(store: Path) -> dict[str, Any]:
 
 
 def _cell(entry: Record, name: str) -> str:
-    """The text of an entry of `made.json`, or of one of its seconds."""
+    """The cell of a command: the field `name` of its entry in `made.json`, or of its `seconds`."""
     seconds = entry.get("seconds")
     value = (seconds if isinstance(seconds, dict) and name in seconds else entry).get(name)
     return shortened(plain(value), 80) if isinstance(value, str | int | float) else "–"

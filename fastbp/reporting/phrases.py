@@ -1,4 +1,7 @@
-"""Phrases that sentences and tables share: numbers, names of setups, shares, single changes."""
+"""Phrases that sentences and tables share: numbers, names of setups, shares, single changes.
+
+The convergence rate of a setup is the share of its runs that end converged.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,27 +16,27 @@ from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.schema.text import aligned, percent, plural, points, shortened
 
 Record = Mapping[Any, Any]
-"""A row of a table."""
+"""A row of a DataFrame: a value for each column name."""
 
 MAX_LETTERS = 80
-"""The most letters of a key's value in sentences and tables; the CSV files have all."""
+"""Largest number of characters of a key's value in sentences and tables; CSV files have all."""
 
 MAX_EVALUATIONS = 20
-"""The most evaluations of a run that a terminal shows."""
+"""Largest number of evaluations of a run that a terminal shows."""
 
 MAX_ROWS, MAX_UNITS = 16, 16
-"""The most rows and outputs of a problem whose answers a terminal shows."""
+"""A terminal shows the answers to problems of at most this many rows and outputs."""
 
 MANY_KEYS = 4
-"""Up to this many keys, the name of a setup has all keys that vary; with more, only those that
-differ from the baseline."""
+"""If more keys than this vary, the name of a setup has only the keys in which it differs from the
+baseline."""
 
 BASELINE = "baseline"
 """Name of the setup that does not differ from the baseline."""
 
 
 def plain(value: Any) -> str:
-    """Write a value of a key: 7992 as 7,992, 1.0 as 1, True as true, null as –.
+    """Write a value for a reader: 7992 as 7,992, 1.0 as 1, True as true, null as –.
 
     Characters that are not printable become `?`.
     """
@@ -48,7 +51,7 @@ def plain(value: Any) -> str:
 
 
 def named(value: Any) -> str:
-    """Write a value of a key in at most `MAX_LETTERS` characters."""
+    """Write a value of a key as `plain` does, cut to `MAX_LETTERS` characters."""
     return shortened(plain(value), MAX_LETTERS)
 
 
@@ -61,14 +64,17 @@ def row_of(summary: pd.DataFrame, setup: str | None) -> dict[Any, Any] | None:
 
 
 def extreme(summary: pd.DataFrame, name: str, least: bool = False) -> dict[Any, Any]:
-    """Find the first row of a summary with the largest share of an outcome, or with the least."""
+    """Find the first row with the largest share of the outcome `name`, or with the smallest."""
     shares = summary[f"{name}_share"].to_numpy()
     row: dict[Any, Any] = summary.iloc[int(shares.argmin() if least else shares.argmax())].to_dict()
     return row
 
 
 def fastest_and_slowest(summary: pd.DataFrame) -> tuple[dict[Any, Any] | None, ...]:
-    """Find the rows where half of the runs converged first and last; None if there is one speed."""
+    """Find the rows with the smallest and the largest `updates_median`.
+
+    Both are None if fewer than two different medians are known.
+    """
     timed = summary[summary["updates_median"].notna()]
     medians = timed["updates_median"].astype(int)
     if medians.nunique() < 2:
@@ -82,7 +88,7 @@ def setting(row: "Record | pd.Series[Any]", keys: Sequence[Any]) -> str:
 
 
 def apart(row: "Record | pd.Series[Any]", keys: Sequence[Any], start: Record) -> str:
-    """Write the values of those of these keys that differ from `start`."""
+    """Write the values of the keys in which `row` differs from `start`; `baseline` if in none."""
     return setting(row, [key for key in keys if plain(row[key]) != plain(start[key])]) or BASELINE
 
 
@@ -107,12 +113,12 @@ def labels(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
 
 
 def runs_in(summary: pd.DataFrame) -> str:
-    """How many runs and setups the rows of a summary have: `80 runs in 2 setups`."""
+    """Say how many runs and setups a summary has: `80 runs in 2 setups`."""
     return f"{plural(int(summary['runs'].sum()), 'run')} in {plural(len(summary), 'setup')}"
 
 
 def interval(row: Record, name: str) -> str:
-    """The 95% interval of a share, in percent: `83.8–85.2`."""
+    """Write the 95% interval of the share of the outcome `name` in percent: `83.8–85.2`."""
     return f"{percent(row[f'{name}_low'])}–{percent(row[f'{name}_high'])}".replace("%", "")
 
 
@@ -126,7 +132,7 @@ def count_of(row: Record, name: str) -> str:
 
 
 def share_interval(row: Record, name: str = "converged") -> str:
-    """The 95% interval of a share in brackets, for a sentence."""
+    """Write the 95% interval of the share of an outcome for a sentence, in brackets."""
     return f" (95% interval {percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])})"
 
 
@@ -137,7 +143,7 @@ def half_time(row: Record) -> str:
 
 
 def name_of(row: Record, keys: Sequence[str]) -> str:
-    """Name a setup in a sentence."""
+    """Name a setup in a sentence by the values of these keys, or by its id without keys."""
     return setting(row, keys) or f"setup {row['setup']}"
 
 
@@ -150,31 +156,41 @@ def change_of(row: Record) -> str:
 
 
 def has_effect(row: Record) -> bool:
-    """Whether a row of `contrasts` shows an effect."""
+    """Whether the effect of a row of `contrasts` is significant: `p_holm` is below `ALPHA`."""
     return bool(row["p_holm"] < ALPHA)
 
 
 def is_end(row: Record, end: str, setup: Record) -> bool:
-    """Whether a comparison starts (`from`) or ends (`to`) at a setup."""
+    """Whether a comparison starts or ends at a setup.
+
+    Parameters
+    ----------
+    row : mapping
+        A row of `contrasts`.
+    end : str
+        `from` for the start, `to` for the end.
+    setup : mapping
+        A row of the summary.
+    """
     alike = all(plain(row[key]) == plain(setup[key]) for key in unchanged_keys(row, setup))
     return alike and plain(row[end]) == plain(setup[row["key"]])
 
 
 def unchanged_keys(row: Record, keys: Iterable[str]) -> list[str]:
-    """The keys that a comparison does not change."""
+    """Those of `keys` that are columns of a comparison and are not changed by it."""
     # Changing `epochs` changes `updates` too; a row has the updates of its start.
     changed = (row["key"], "updates") if row["key"] == "epochs" else (row["key"],)
     return [key for key in keys if key in row and key not in changed]
 
 
 def by_change(rows: Iterable[Record]) -> list[list[Record]]:
-    """Group comparisons by their change, over all settings in which it was made."""
+    """Group rows of `contrasts` with the same key, `from` and `to`; other keys may differ."""
     rows = list(rows)
     return list(grouped(rows, map(change_of, rows)).values())
 
 
 def span_of(rows: Sequence[Record]) -> str:
-    """The range of the differences of some comparisons: `+0.6 to +22.1`."""
+    """Write the range of `difference` in rows of `contrasts`, in points: `+0.6 to +22.1`."""
     differences = sorted(row["difference"] for row in rows)
     return " to ".join(dict.fromkeys((points(differences[0]), points(differences[-1]))))
 
@@ -185,18 +201,18 @@ def span_of(rows: Sequence[Record]) -> str:
 def narrowed(
     width: float, widest: float, seeds: int, share: str, setup: str, widest_shown: float
 ) -> str:
-    """Say how narrow the intervals of an `--until-width` sweep are.
+    """Say how wide the 95% intervals are after a sweep with `--until-width`.
 
     Parameters
     ----------
     width, widest : float
-        The width that was requested, and the largest that was reached.
+        The requested width, and the width of the widest interval of the confidence sequence.
     seeds : int
-        Seeds of each setup.
+        Number of seeds of each setup.
     share, setup : str
-        The share with the widest interval, and the name of its setup, which may be empty.
+        The outcome with the widest interval, and the name of its setup, which may be empty.
     widest_shown : float
-        The largest width of Wilson's intervals, which the table shows.
+        Width of the widest of Wilson's intervals, which the table shows.
     """
     every = "every" if widest <= width else "not every"
     where = f" with {setup}" * bool(setup)
@@ -221,15 +237,17 @@ def half(
     Parameters
     ----------
     key, setting : str
-        The key, and the values of the other keys that vary, which may be empty.
+        The key that was searched, and a text with the values of the other keys that vary, which may
+        be empty.
     seeds : int
-        Seeds of each setup.
+        Number of seeds of each setup.
     tried : mapping
-        How many of them converged at each value of `key`, ascending.
+        For each tried value of `key`, ascending, how many of the seeds converged.
     crossing : tuple, optional
-        The value, its bounds, whether more converge above it, and the number of crossings.
+        The value of `key` at which half converge, its lower and upper bound, whether more converge
+        above it, and how many such values there are.
     start : float
-        The baseline's value.
+        The baseline's value of `key`.
     """
     before = f"{setting}: " if setting else ""
     if crossing:
@@ -264,13 +282,13 @@ def _share_at(count: int, seeds: int, value: float) -> str:
 
 
 def trajectory(evaluations: pd.DataFrame, converged_at: int | None = None) -> str:
-    """The trajectory of a run for a terminal, one line for each evaluation.
+    """Write the measures of a run at its evaluations as lines for a terminal.
 
     Parameters
     ----------
     evaluations : DataFrame
-        As `retrain` or a trace has them. If there are many, 20 at even distances are shown, with
-        the first, the last and the one at which the run first converged.
+        One row per evaluation, as `retrain` or a trace has them. At most 20 are shown: the first,
+        the last, the one at which the run first converged, and others at even distances.
     converged_at : int, optional
         Updates at the evaluation at which the run first converged.
     """
@@ -291,10 +309,18 @@ def trajectory(evaluations: pd.DataFrame, converged_at: int | None = None) -> st
 def answers(
     X: NDArray[np.float64], T: NDArray[np.float64], outputs: NDArray[np.float32] | None
 ) -> str:
-    """Inputs, targets and outputs of each row, for a terminal.
+    """Write inputs, targets and outputs of each row of a problem as lines for a terminal.
 
-    Inputs X are [row, input], targets T [row, output], and outputs row-major. The text is empty
-    without outputs, or if there are too many to read.
+    The text is empty without outputs, or if there are too many to read.
+
+    Parameters
+    ----------
+    X : float64 array, [row, input]
+        Inputs.
+    T : float64 array, [row, output]
+        Targets.
+    outputs : float32 array, [row × output], or None
+        Outputs of the network, row by row.
     """
     if outputs is None or len(T) > MAX_ROWS or T.shape[1] > MAX_UNITS:
         return ""
@@ -313,5 +339,5 @@ def _numbers(values: NDArray[Any], form: str) -> list[str]:
 
 
 def evenly(n: int, most: int) -> NDArray[np.intp]:
-    """Choose at most `most` of n positions at even distances, with the first and the last."""
+    """Choose at most `most` of n positions, evenly spaced, the first and the last included."""
     return np.linspace(0, n - 1, min(n, most)).round().astype(np.intp)

@@ -1,4 +1,4 @@
-"""What a report is made of: the counted runs of a store, and the tables made from them."""
+"""The data of a report: the counted runs of a store, and the tables made from them."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -24,23 +24,34 @@ from fastbp.store.npz import read_arrays
 from fastbp.store.provenance import LatestSweep
 
 MAX_BARS, MAX_PANELS, MAX_PLANES = 24, 12, 4
-"""The most setups with a bar, setups with a panel or a curve, and planes of weights."""
+"""A page has at most this many bars, this many panels or curves, and this many planes of initial
+weights."""
 
 STEPS = (1, 2, 4, 8, 16)
-"""Distances, in cells of a plane, at which the ends of two starts are compared."""
+"""Distances between two starting points in a plane, in steps of its grid, at which their outcomes
+are compared."""
 
 Content = dict[str, Any]
-"""The variables of a template."""
+"""The variables of a template, by name."""
 
 Arrays = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""X, [row, input], and T, [row, output], of a problem."""
+"""(X, T): the inputs [row, input] and the targets [row, output] of a problem."""
 
 
 class StartPlane(NamedTuple):
     """The runs that start in a plane of initial weights, and how often neighbours end differently.
 
-    `name`: the name of the setup, empty if there is only one; `unlike`: the share of pairs of
-    starts that end differently, for each distance in `STEPS`.
+    Attributes
+    ----------
+    one : SetupCounts
+        The counts of the setup.
+    name : str
+        Name of the setup, empty if there is only one.
+    basin : Basin
+        How the run from each point of the plane ended.
+    unlike : list of float
+        For each distance in `STEPS` the share of the pairs of starting points of which one run
+        converges and the other does not.
     """
 
     one: SetupCounts
@@ -58,9 +69,9 @@ class ReportData:
     store : Path
         The folder of the store.
     counted : sequence of SetupCounts
-        As `count_runs` returned them; pictures need those with histograms.
+        The result of `count_runs`; a page needs counts with histograms.
     baseline : str or None
-        The id of the setup that others are compared with.
+        Id of the setup that others are compared with.
     sweep : LatestSweep
         The latest sweep of the store.
     """
@@ -105,7 +116,7 @@ class ReportData:
             self.tables["published"] = self.published
 
     def _updates_per_epoch(self, t: SetupCounts) -> int | None:
-        """Updates in an epoch of a setup; None if they are not known."""
+        """Number of updates in an epoch of a setup; None if it is not known."""
         updates, epochs, batch = (t.keys[key] for key in ("updates", "epochs", "batch"))
         if not (isinstance(updates, int) and isinstance(batch, int)):
             return None
@@ -116,14 +127,14 @@ class ReportData:
 
     @cached_property
     def problems(self) -> dict[str, Arrays | None]:
-        """X and T of each setup, where the store has them."""
+        """The problem of each setup by its id; None if the store does not have it."""
         return {t.setup: _problem(self.store, t) for t in self.counted}
 
     # What a page shows
 
     @cached_property
     def drawing(self) -> Drawing:
-        """Draws the figures of the page."""
+        """The Drawing that draws the figures of the page and keeps their files."""
         return Drawing(self.store)
 
     @cached_property
@@ -134,7 +145,7 @@ class ReportData:
 
     @property
     def figure_title(self) -> str:
-        """The title of the sweep for a figure; empty if the sweep has none."""
+        """The title of the sweep, cut to the length for a figure; empty if the sweep has none."""
         return shortened(self.title, 120) if self.sweep.title else ""
 
     @property
@@ -144,17 +155,17 @@ class ReportData:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """A name for each setup."""
+        """The name of each setup, by its id."""
         return dict(zip(self.summary["setup"], labels(self.summary, self.marked), strict=True))
 
     @cached_property
     def shown(self) -> pd.DataFrame:
-        """The rows of the summary that have a bar and a row in the tables of the page."""
+        """The rows of the summary whose setups have a bar, and a row in the tables, on the page."""
         return self.chosen(MAX_BARS)
 
     @cached_property
     def panels(self) -> pd.DataFrame:
-        """The rows of the summary that have a panel or a curve."""
+        """The rows of the summary whose setups have a panel or a curve on the page."""
         return self.chosen(MAX_PANELS)
 
     @cached_property
@@ -182,8 +193,9 @@ class ReportData:
     def chosen(self, most: int) -> pd.DataFrame:
         """Choose at most `most` rows of the summary, and keep their order.
 
-        Chosen are the baseline, the setups with most seeds, those at the ends of the strongest
-        changes, the worst and the best, and some between these two.
+        In this order of preference: the baseline; the setups with the most seeds, if they are few;
+        the setups before and after the strongest changes, up to half of the rows; the setups with
+        the lowest and the highest convergence rate, and some between them.
         """
         rows = self.summary
         if len(rows) <= most:
@@ -203,7 +215,7 @@ class ReportData:
         return rows.iloc[sorted([*wanted][:most])].reset_index(drop=True)
 
     def _ends_of_changes(self) -> list[int]:
-        """Positions of the setups before and after changes with an effect, the strongest first."""
+        """Positions of the setups before and after significant changes, the strongest first."""
         keys = keys_of(self.summary)
         rows = self.summary.to_dict("records")
         places = {tuple(plain(row[key]) for key in keys): i for i, row in enumerate(rows)}
@@ -217,7 +229,7 @@ class ReportData:
 
 
 def _problem(store: Path, one: SetupCounts) -> Arrays | None:
-    """Read X and T of a setup's problem; None if the store does not have them."""
+    """Read inputs and targets of a setup's problem; None if the store does not have them."""
     file = store / "problems" / f"{one.problem}.npz"
     if not re.fullmatch("[0-9a-f]{64}", one.problem) or not file.is_file():
         return None
@@ -230,21 +242,29 @@ def _problem(store: Path, one: SetupCounts) -> Arrays | None:
 
 
 def by_strength(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort a table of differences: the largest first, unknown ones last."""
+    """Sort a table by the absolute value of `difference`, the largest first, NaN last."""
     return table.sort_values("difference", key=abs, ascending=False, kind="stable")
 
 
 def settings_of(table: pd.DataFrame, keys: list[str]) -> list[tuple[str, pd.DataFrame]]:
-    """The name and the rows of each setting of some keys."""
+    """Split a table by the values of some keys: the values as a text, and the rows with them."""
     return [(setting(rows.iloc[0], keys), rows) for rows in summary.settings_of(table, keys)]
 
 
 class Section(NamedTuple):
     """A section of the page.
 
-    `anchor`: the id of its heading; `title`: the heading; `content`: makes the variables of the
-    template, or None if the section does not apply; `template`: its HTML, which may use the macros
-    `figure` and `table` of `parts.html`.
+    Attributes
+    ----------
+    anchor : str
+        Id of its heading, to link to.
+    title : str
+        The heading.
+    content : callable
+        Takes the ReportData and returns the variables of the template, or None if the page does not
+        need the section.
+    template : str
+        Jinja template of its HTML; it may use the macros `figure` and `table` of `parts.html`.
     """
 
     anchor: str

@@ -1,4 +1,4 @@
-"""Turn matplotlib's SVG files into elements of a page, without styles and in the page's colours."""
+"""Turn SVG files of matplotlib into elements of an HTML page, in the colours of the page."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -34,11 +34,11 @@ _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _REFERENCE = re.compile(r"#([\w.-]+)")
 
 Box = tuple[float, float, float, float]
-"""Left, top, width and height, in points."""
+"""(left, top, width, height) in points, from the upper left corner of the figure."""
 
 
 def inline(svg: bytes, name: str, alternative: str) -> str:
-    """Make an element of a page from an SVG file of matplotlib.
+    """Make an SVG element of a page from an SVG file of matplotlib.
 
     Parameters
     ----------
@@ -46,9 +46,14 @@ def inline(svg: bytes, name: str, alternative: str) -> str:
         The file. The page's Content-Security-Policy forbids `style` attributes, so each becomes
         attributes with the same meaning. Ids that nothing refers to are removed.
     name : str
-        The prefix of all other ids, different from those of all other figures of the page.
+        Prefix of the remaining ids; it must differ between the figures of a page.
     alternative : str
         The text that screen readers read instead of the figure.
+
+    Returns
+    -------
+    str
+        The element `<svg>…</svg>`.
     """
     root = ET.fromstring(svg)
     _, _, width, height = map(float, root.get("viewBox", "0 0 1 1").split())
@@ -56,7 +61,7 @@ def inline(svg: bytes, name: str, alternative: str) -> str:
 
 
 def panels(svg: bytes, boxes: Sequence[Box], name: str, alternatives: Sequence[str]) -> list[str]:
-    """Make an element of a page from each axes of a figure.
+    """Make one SVG element of a page from each axes (panel) of a figure.
 
     Parameters
     ----------
@@ -64,8 +69,10 @@ def panels(svg: bytes, boxes: Sequence[Box], name: str, alternatives: Sequence[s
         The figure's file.
     boxes : sequence of Box
         The part of the figure that each element shows.
-    name, alternatives
-        As in `inline`, an alternative for each element.
+    name : str
+        Prefix of ids; it must differ between the figures of a page.
+    alternatives : sequence of str
+        For each element, the text that screen readers read instead of it.
     """
     root = ET.fromstring(svg)
     by_id = {identity: element for element in root.iter() if (identity := element.get("id"))}
@@ -121,7 +128,7 @@ def _rounded(number: re.Match[str]) -> str:
 
 
 def _attributes(style: str) -> Iterator[tuple[str, str]]:
-    """The attributes that mean the same as a `style`, without the font, which the page sets."""
+    """Yield the SVG attributes (key, value) that replace a `style`; the page sets the font."""
     for part in filter(None, (part.strip() for part in style.split(";"))):
         key, _, value = (each.strip() for each in part.partition(":"))
         if key in ("fill", "stroke"):

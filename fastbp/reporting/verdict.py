@@ -35,14 +35,14 @@ from fastbp.schema.outcomes import OUTCOMES, Outcome
 from fastbp.schema.text import percent, plural
 
 _MANY = 4
-"""With more values of a key than this, only neighbours are compared. A single change may then be
-too small to have a visible effect."""
+"""If a key has more values than this, `contrasts` compares only neighbours, whose difference may be
+too small to see: the averages over each value of the key are reported instead."""
 
 _VERBS = {
     "converged": ("converges", "converge"),
     "constant": ("gives the same answer to every input", "give the same answer to every input"),
 }
-"""What one run does, and what several runs do."""
+"""The verb phrases of an outcome: for one run, and for several runs."""
 
 
 def verdict(
@@ -57,16 +57,17 @@ def verdict(
     Parameters
     ----------
     summary, contrasts, attribution : DataFrame
-        From the functions of these names, of the same runs.
+        The results of the functions of these names for the same runs.
     baseline : str, optional
         Id of the setup from which changes start.
     constant_at_start : Series, optional
-        From `constant_at_start`.
+        For each row of the summary, the share of runs with constant outputs before the first
+        update.
 
     Returns
     -------
     list of str
-        Paragraphs.
+        The paragraphs.
     """
     if text := _without_comparison(summary):
         return [text]
@@ -128,7 +129,7 @@ def _all_alike(summary: pd.DataFrame, outcome: Outcome) -> str:
 
 
 def _share(row: Record, name: str, again: bool = False) -> str:
-    """Say how many runs of a setup do something; `again`: the sentence has named the runs."""
+    """Say how many runs of a setup have an outcome; `again`: the sentence has named the runs."""
     count, runs = row[name], row["runs"]
     one, several = _VERBS[name]
     if runs == 1:
@@ -148,7 +149,7 @@ def _baseline(start: Record, keys: Sequence[str]) -> str:
 
 
 def _most_and_least(summary: pd.DataFrame, name: str) -> str:
-    """Say where runs converge, or give the same answer to every input, most and least often."""
+    """Say in which setups runs have the outcome `name` most and least often."""
     keys, (one, several), number = keys_of(summary), _VERBS[name], plain(len(summary))
     best, worst = extreme(summary, name), extreme(summary, name, least=True)
     share = best[f"{name}_share"]

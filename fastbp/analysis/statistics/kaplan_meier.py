@@ -24,7 +24,7 @@ class Survival(NamedTuple):
     times : float64 array, [time]
         Times of events and of censored runs, ascending.
     at_risk : int64 array, [time]
-        Runs without an event just before each time.
+        Runs with neither an event nor censoring before each time.
     share : float64 array, [time]
         Share of runs without an event after each time.
     low, high : float64 arrays, [time]
@@ -38,7 +38,7 @@ class Survival(NamedTuple):
     high: Real
 
     def median(self) -> tuple[float, float, float]:
-        """First time at which the share is at most ½, and its bounds.
+        """Median time to the event: the first time at which the share is at most ½, and its bounds.
 
         Returns
         -------
@@ -124,7 +124,7 @@ def _table(times: ArrayLike, *counts: ArrayLike) -> list[Real]:
 
 
 def restart_costs(times: ArrayLike, events: ArrayLike, total: int) -> Real:
-    """Expected cost of a success if runs are given up at some time and a new seed is drawn.
+    """Expected time spent per success, if each run without one is given up at a fixed time.
 
     Parameters
     ----------
@@ -138,7 +138,8 @@ def restart_costs(times: ArrayLike, events: ArrayLike, total: int) -> Real:
     Returns
     -------
     float64 array, [time]
-        The cost of giving up at each time, in the unit of the times; ∞ before the first success.
+        The expected cost if runs are given up at each of `times`, in the unit of the times; ∞
+        before the first success.
 
     Raises
     ------
@@ -159,20 +160,20 @@ def restart_costs(times: ArrayLike, events: ArrayLike, total: int) -> Real:
 
 
 def costs_of_draws(times: Real, events: Real, spent: Real, total: int) -> Real:
-    """Compute the restart costs of several draws of runs at once.
+    """Compute the restart costs of several bootstrap samples of runs at once.
 
     Parameters
     ----------
     times : float64 array, [time]
         Ascending, each once.
-    events, spent : float64 arrays, [draw, time]
-        Successes at each time, and the time that these took together.
+    events, spent : float64 arrays, [sample, time]
+        Number of successes at each time, and the sum of the times that these took.
     total : int
-        Number of runs of each draw.
+        Number of runs of each sample.
 
     Returns
     -------
-    float64 array, [draw, time]
+    float64 array, [sample, time]
         As `restart_costs` returns them.
     """
     done = np.cumsum(events, axis=1)
@@ -182,9 +183,15 @@ def costs_of_draws(times: Real, events: Real, spent: Real, total: int) -> Real:
 
 
 class Restart(NamedTuple):
-    """The best time to give up and draw a new seed, and the cost of a success then.
+    """The best time to give up a run for a new seed, and the expected time per success then.
 
-    All are NaN without a success. A bound of the cost is ∞ if too many draws have no success.
+    Attributes
+    ----------
+    at, at_low, at_high : float
+        The best time and its bounds; NaN without a success.
+    cost, cost_low, cost_high : float
+        The expected time spent per success and its bounds; NaN without a success. A bound is ∞ if
+        too many bootstrap samples have no success.
     """
 
     at: float
@@ -196,17 +203,17 @@ class Restart(NamedTuple):
 
 
 DRAWS = 1000
-"""Number of bootstrap draws."""
+"""Number of bootstrap samples of runs."""
 
 _GROUPS = 512
-"""The most times of a draw: more times are pooled into groups with about equal numbers of
-events."""
+"""Largest number of times in a bootstrap sample. More times are pooled into about this many groups
+with about equal numbers of events."""
 
 
 def restart(
     times: ArrayLike, events: ArrayLike, total: int, level: float = 0.95, seed: int = 0
 ) -> Restart:
-    """Find the time of giving up that minimises the expected cost of a success.
+    """Find when to give up runs for new seeds, so that the expected time per success is least.
 
     Parameters
     ----------
@@ -215,7 +222,7 @@ def restart(
     level : float
         Two-sided confidence level.
     seed : int
-        Seed of the draws.
+        Seed of the bootstrap's random numbers.
 
     Returns
     -------
@@ -278,7 +285,7 @@ def _bootstrap_bounds(
 
 
 def _pooled(t: Real, d: Real, best: int) -> tuple[Real, Real, Real]:
-    """Pool times into groups: the last time of each, its events, and their mean time."""
+    """Pool times into groups; return the last time, number of events and mean time of each."""
     group = (np.cumsum(d) - d) * _GROUPS // d.sum() if t.size > _GROUPS else np.arange(t.size)
     # The optimum must end a group too: draws give up only at the end of a group, and a long gap
     # may follow the optimum.

@@ -72,17 +72,18 @@ def _tango_low(b: Real, c: Real, n: Real, z: float) -> Real:
 
 
 def mcnemar(fixed: ArrayLike, broken: ArrayLike) -> Real:
-    """Exact two-sided p of McNemar's test that a change fixes as often as it breaks.
+    """Exact two-sided p value of McNemar's test that a change fixes as many pairs as it breaks.
 
     Parameters
     ----------
     fixed, broken : array_like of whole numbers
-        Pairs that changed for the better and for the worse, of any common shape.
+        Pairs that changed from failure to success, and from success to failure, of any common
+        shape.
 
     Returns
     -------
     float64 array, same shape
-        p; 1 where no pair changed.
+        p values; 1 where no pair changed.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def mcnemar(fixed: ArrayLike, broken: ArrayLike) -> Real:
 
 
 def holm(p: ArrayLike) -> Real:
-    """Adjust p values by Holm's method, so that all tests together hold one level.
+    """Adjust p values for the number of tests by Holm's method (family-wise error rate).
 
     Parameters
     ----------
@@ -143,21 +144,23 @@ MIN_EXPECTED = 5
 
 
 def cochran(together: ArrayLike, total: int) -> float:
-    """Cochran's p that several proportions on the same seeds are equal, robust to correlation.
+    """Cochran's Q test that several proportions, counted on the same seeds, are equal.
+
+    The test allows for correlation, also unequal, between the trials of a seed.
 
     Parameters
     ----------
-    together : array_like of whole numbers, [share, share]
-        On how many seeds each two proportions both have a success. The diagonal has the successes
-        of each proportion.
+    together : array_like of whole numbers, [proportion, proportion]
+        Number of seeds on which both proportions have a success. The diagonal has the number of
+        successes of each proportion.
     total : int
         Number of seeds.
 
     Returns
     -------
     float
-        p; NaN for a single proportion, and where a proportion has fewer than five successes or
-        failures on average.
+        The p value. NaN for a single proportion, with fewer than five successes or failures per
+        proportion on average, and if each seed succeeds in all proportions or in none.
 
     Raises
     ------
@@ -193,17 +196,21 @@ def cochran(together: ArrayLike, total: int) -> float:
 
 
 def effective_trials(together: ArrayLike, total: int) -> float:
-    """Number of independent trials that estimate the mean of several proportions as precisely.
+    """Effective number of independent trials behind the mean of several correlated proportions.
+
+    This number of independent trials would estimate the mean with the same variance.
 
     Parameters
     ----------
-    together, total
-        As for `cochran`.
+    together : array_like of whole numbers, [proportion, proportion]
+        Number of seeds on which both proportions have a success.
+    total : int
+        Number of seeds.
 
     Returns
     -------
     float
-        From `total`, if each seed succeeds in all or in none, to k × `total`.
+        From `total`, if each seed succeeds in all k proportions or in none, to k × `total`.
 
     Notes
     -----
@@ -230,7 +237,7 @@ class MeanInterval(NamedTuple):
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95) -> MeanInterval:
-    """Mean of independent values and Student's interval for it.
+    """Estimate the mean of independent values, with Student's t interval.
 
     Parameters
     ----------
@@ -267,8 +274,14 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> MeanInterval:
 class Contribution(NamedTuple):
     """How much one of several changes moves a mean.
 
-    `alone`: if it is made first; `last`: if it is made last; `average`: averaged over all orders of
-    making the changes.
+    Attributes
+    ----------
+    alone : MeanInterval
+        The effect if the change is made first.
+    last : MeanInterval
+        The effect if the change is made last.
+    average : MeanInterval
+        The effect averaged over all orders of making the changes (Shapley's value).
     """
 
     alone: MeanInterval
@@ -277,13 +290,13 @@ class Contribution(NamedTuple):
 
 
 def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
-    """Split the effect of several changes, from runs with every subset of the changes.
+    """Split the effect of k changes made together into the contribution of each.
 
     Parameters
     ----------
     corners : array_like, [2^k, run]
-        The result of each run with a subset of the k changes. Change i is made if bit i of the
-        row's number is set.
+        The result of each run under every subset of the k changes; a column has the same seed in
+        all rows. Row n has the subset with change i if bit i of n is set.
     level : float
         Two-sided confidence level.
 

@@ -19,7 +19,7 @@ bound."""
 
 
 def normal_quantile(level: float) -> float:
-    """Standard normal deviate z whose two-sided interval ±z has this level.
+    """The z for which a standard normal variable lies in ±z with probability `level`.
 
     Raises
     ------
@@ -78,7 +78,22 @@ def wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Rea
 def clopper_pearson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Real, Real]:
     """Exact binomial interval for a proportion, with a coverage of at least its level.
 
-    Parameters, results and errors are those of `wilson`.
+    Parameters
+    ----------
+    count, total : array_like of whole numbers
+        Successes and trials, of any common shape.
+    level : float
+        Two-sided confidence level.
+
+    Returns
+    -------
+    low, high : float64 arrays, same shape
+        Bounds from 0 to 1; NaN where `total` is 0.
+
+    Raises
+    ------
+    ValueError
+        Unless 0 <= count <= total and 0 < level < 1.
 
     Notes
     -----
@@ -97,7 +112,7 @@ def clopper_pearson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> 
 def confidence_sequence(
     count: ArrayLike, total: ArrayLike, prior: float, level: float = 0.95
 ) -> tuple[Real, Real]:
-    """Interval for a proportion that stays valid if it is computed after every trial.
+    """Interval for a proportion that may be computed after every trial (a confidence sequence).
 
     With independent trials, the intervals after 1, 2, 3, … trials all contain the proportion with
     probability `level` or more. So an interval may decide when to stop.
@@ -166,7 +181,17 @@ def _sequence_low(x: Real, n: Real, estimate: Real, k: float, level: float) -> R
 
 
 def sequence_prior(width: float) -> float:
-    """Prior of `confidence_sequence` that needs few trials for an interval of this width.
+    """A `prior` with which `confidence_sequence` needs few trials for an interval of this width.
+
+    Parameters
+    ----------
+    width : float
+        Upper bound minus lower bound of the interval, above 0.
+
+    Returns
+    -------
+    float
+        The weight k = 1/(2 width²), in trials.
 
     Notes
     -----
@@ -178,9 +203,16 @@ def sequence_prior(width: float) -> float:
 
 
 def sequence_trials(share: float, width: float, level: float = 0.95) -> int:
-    """Number of trials that `confidence_sequence` needs for a width, if this share succeeds.
+    """About how many trials `confidence_sequence` needs until its interval is at most `width` wide.
 
-    The number is approximate, and largest for a share of one half.
+    Parameters
+    ----------
+    share : float
+        Share of the trials that succeed, 0 to 1. One half needs the most trials.
+    width : float
+        Width of the interval, above 0.
+    level : float
+        Two-sided confidence level.
     """
 
     def is_narrow(n: int) -> bool:
@@ -233,7 +265,12 @@ def newcombe(
 
 
 def fisher(count: int, total: int, other: int, others: int) -> float:
-    """Fisher's exact two-sided p that the proportions count/total and other/others are equal.
+    """Two-sided p value of Fisher's exact test that two independent proportions are equal.
+
+    Parameters
+    ----------
+    count, total, other, others : int
+        Successes and trials of the first and of the second proportion.
 
     Notes
     -----
@@ -245,7 +282,7 @@ def fisher(count: int, total: int, other: int, others: int) -> float:
 
 
 class LevelCrossing(NamedTuple):
-    """Where a row of proportions passes a level.
+    """A place where a row of proportions passes a level.
 
     Attributes
     ----------
@@ -264,7 +301,7 @@ class LevelCrossing(NamedTuple):
 def crossings(
     share: ArrayLike, low: ArrayLike, high: ArrayLike, level: float = 0.5
 ) -> list[LevelCrossing]:
-    """Find where a row of proportions passes a level with certainty.
+    """Find where a row of proportions surely passes a level, judged by their intervals.
 
     A proportion is surely above the level if its lower bound is, and surely below if its upper
     bound is. Take two sure proportions on different sides of the level with no other sure one

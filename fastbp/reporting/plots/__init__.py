@@ -1,4 +1,4 @@
-"""From tables to pictures: functions that draw on the axes they are given, and figure files."""
+"""Functions that draw pictures of tables with matplotlib, and write them into files."""
 
 from fastbp.reporting.plots.atlas_plot import MAX_TILES, atlas
 from fastbp.reporting.plots.basin_plot import basin

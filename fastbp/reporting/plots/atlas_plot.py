@@ -1,4 +1,4 @@
-"""An atlas of truth tables: a tile for each function, grouped into classes by symmetry."""
+"""The picture of an atlas: a tile for each Boolean function, grouped into classes by symmetry."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -28,25 +28,26 @@ from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.schema.text import and_, plural
 
 MAX_TILES, MAX_BARS = 256, 8
-"""The most functions and settings that are drawn: of more settings, some are chosen at even
-distances."""
+"""Largest numbers of functions (tiles) and of bars in a tile. If there are more settings than bars,
+evenly spaced ones are drawn."""
 
 _EDGES: NDArray[np.float64] = np.array([(0.085, -0.065), (0.0, -0.15), (0.15, 0.0), (0.04, 0.05)])
-"""In which direction a corner moves if an input is 1 instead of 0, in inches: into the picture, up,
-to the right, and a fourth one."""
+"""Edges of a cube as (x, y) in inches, with y downwards. Going from 0 to 1 in an input moves along
+one of them: into the picture, up, to the right, and down for a fourth input."""
 
 _TILE, _CUBE, _BAR, _GAP, _NAME = 0.355, 0.25, 0.24, 0.14, 0.21
 """In inches: the width of a tile, the heights of its cube and its bars, the gap after a class, and
 the height of its name."""
 
 _MARGIN, _HEAD, _LARGE = 0.12, 2.1, 2.6
-"""Height of the margin and of the head in inches, and the enlargement of the tile in the head."""
+"""Width of the margin and height of the head in inches, and the enlargement of the tile in the
+head."""
 
 _APART = 0.06
 """Inches between tiles."""
 
 _BOLD = 9.8
-"""Font size whose letters are as wide as bold ones of size 8.5."""
+"""Font size, in points, whose normal letters are as wide as bold letters of 8.5 points."""
 
 Point = tuple[float, float]
 
@@ -56,7 +57,17 @@ _Layout = tuple[
 
 
 class FunctionTile(NamedTuple):
-    """A tile: its upper left corner, and the truth table and rows of its function."""
+    """The place and content of a tile.
+
+    Attributes
+    ----------
+    at : (float, float)
+        Upper left corner in inches, x to the right and y downwards.
+    bits : str
+        Truth table of the function.
+    rows : DataFrame
+        Its rows in the table of the atlas, one for each setting.
+    """
 
     at: Point
     bits: str
@@ -64,7 +75,17 @@ class FunctionTile(NamedTuple):
 
 
 class _Bars(NamedTuple):
-    """The bars of each tile: the keys, their settings, and the left edge and width of each bar."""
+    """The bars that every tile has, one for each setting.
+
+    Attributes
+    ----------
+    keys : list of str
+        Names of the keys that vary besides the problem.
+    settings : list of tuple
+        Their values, for each bar.
+    places : list of (float, float)
+        Left edge and width of each bar, in inches.
+    """
 
     keys: list[str]
     settings: list[tuple[Any, ...]]
@@ -75,15 +96,16 @@ class _Bars(NamedTuple):
 def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw every function of an atlas as a tile: its truth table, and bars of its outcomes.
 
-    The truth table is drawn as the corners of a cube, and below it a bar of outcomes for each
-    setting. Classes under permuted and negated inputs and a negated output (`npn_class`) come one
-    after the other, the highest convergence rate first. A line joins the functions that are alike
-    under permuted inputs and a negated output alone (`pn_class`).
+    The rows of the truth table are the corners of a cube. Below it stands a bar of outcomes for
+    each setting, which is a combination of values of the keys besides the problem. Functions that
+    are equal up to permuted or negated inputs and a negated output (`npn_class`) stand together
+    below a name; the class with the highest convergence rate comes first. A line below the tiles
+    joins functions that are equal without negated inputs (`pn_class`).
 
     Parameters
     ----------
     table : DataFrame
-        From `functions`.
+        A result of `atlas.functions`.
     ax : Axes, optional
         Where to draw; by default on a new figure, as large as it needs.
     title : str, optional
@@ -124,7 +146,18 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
 
 
 def _layout(table: pd.DataFrame) -> _Layout:
-    """Tiles, classes with the place of their names, lines under smaller classes, and the height."""
+    """Place all tiles.
+
+    Returns
+    -------
+    tiles : list of FunctionTile
+    classes : list of ((float, float), DataFrame)
+        Place of the name of each `npn_class`, and its rows.
+    brackets : list of (float, float, float)
+        Left end, right end and y of the line below the tiles of a `pn_class`.
+    height : float
+        Height of the picture. All lengths are in inches.
+    """
     tiles: list[FunctionTile] = []
     classes: list[tuple[Point, pd.DataFrame]] = []
     brackets: list[tuple[float, float, float]] = []
@@ -163,7 +196,7 @@ def _named(rows: pd.DataFrame) -> tuple[str, str]:
 
 
 def _by_share(table: pd.DataFrame, key: str) -> list[pd.DataFrame]:
-    """The rows of each class, those with the highest convergence rate first."""
+    """Split a table by the classes in the column `key`, the highest convergence rate first."""
     classes = [rows for _, rows in table.groupby(key, sort=True)]
     return sorted(classes, key=lambda rows: -rows["converged"].sum() / rows["runs"].sum())
 
@@ -185,7 +218,7 @@ def _draw_cubes(ax: Axes, tiles: Sequence[FunctionTile], scale: float) -> None:
 
 
 def _places(settings: Sequence[tuple[Any, ...]]) -> list[tuple[float, float]]:
-    """Left edge and width of each setting's bar; a gap separates the values of the first key."""
+    """Left edge and width of each bar in inches, with gaps between the values of the first key."""
     groups = np.cumsum(
         [i > 0 and len(one) > 1 and one[0] != settings[i - 1][0] for i, one in enumerate(settings)]
     )
@@ -214,7 +247,7 @@ def _draw_bars(ax: Axes, tiles: Sequence[FunctionTile], bars: _Bars, scale: floa
 
 
 def _shape(ax: Axes, points: NDArray[np.float64], each: int, **style: Any) -> None:
-    """Draw lines or boxes of `each` points as one element: thousands of elements are slow."""
+    """Draw lines or boxes, each of `each` points, as one element: many elements are slow."""
     codes = np.full(len(points), Path.LINETO, np.uint8)
     codes[::each] = Path.MOVETO
     ax.add_patch(PathPatch(Path(points, codes), **style))
@@ -261,13 +294,13 @@ def _head(
 
 
 def _evenness(tile: FunctionTile) -> float:
-    """A measure of how equal the shares of the outcomes are: smaller is more equal."""
+    """Sum of the squared shares of a tile's outcomes: smaller if the shares are more equal."""
     counts = tile.rows[[outcome.column for outcome in STACKED]].sum()
     return float(((counts / tile.rows["runs"].sum()) ** 2).sum())
 
 
 def _explained(d: int, bars: _Bars) -> Iterator[str]:
-    """Explain the parts of a tile, line by line."""
+    """Yield the lines that explain the parts of a tile."""
     keys, settings, _ = bars
     ways = ("into the picture", "up", "to the right", "down")[3 - d if d < 4 else 0 :][:d]
     names = zip(("first", "second", "third", "fourth"), ways, strict=False)

@@ -1,4 +1,4 @@
-"""A plane of two initial weights: how soon each run converges, or how it fails.
+"""The picture of a plane of two initial weights: when each run converges, or how it fails.
 
 Notes
 -----
@@ -32,10 +32,10 @@ from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 from fastbp.schema.text import percent, plural
 
 MIN_PIXELS = 800
-"""The fewest pixels of a side of the picture: smaller grids get several pixels for each run."""
+"""Smallest number of pixels along a side: in smaller grids each run is several pixels wide."""
 
 _DARKENED = 0.36
-"""Brightness of the outcomes' colours here: bright colours are left to the runs that converge."""
+"""Factor that darkens the colours of outcomes: bright colours are left to converged runs."""
 
 _MAGMA = ListedColormap(mpl.colormaps["magma"](np.linspace(0.06, 1, 256)))
 """Matplotlib's colour map magma without its darkest colours."""
@@ -52,26 +52,27 @@ def basin(
 ) -> Axes:
     """Draw a plane of two initial weights: the updates to convergence of each run, or its outcome.
 
-    Updates have the colours of magma on a log scale, the brighter the later. The other outcomes
-    have their own colours, darkened. Without `most` and `ax`, each run is a whole number of pixels
-    of a PNG file.
+    Each run stands at the initial values of the two weights. A converged run has a colour of the
+    map magma for the updates until it converged, on a log scale, the brighter the later. A run with
+    another outcome has the darkened colour of that outcome. Without `most` and `ax`, each run is a
+    whole number of pixels of a PNG file.
 
     Parameters
     ----------
     runs : DataFrame or Basin
-        Runs of one setup with a grid as its `init`.
+        The runs of one setup whose `init` is a grid.
     ax : Axes, optional
         Where to draw; by default on a new figure.
     names : sequence of str
-        Names of the two weights.
+        Names of the weights across and up.
     title : str, optional
         Instead of one with the number of runs.
     most : int, optional
-        The most pixels of a side. If the grid has more points, each pixel is the mean colour of
-        several runs.
+        Largest number of pixels along a side. If the grid has more points, each pixel has the mean
+        colour of a square of runs.
     limits : tuple of float, optional
-        Updates of the first and the last colour, so that several planes can share a scale; by
-        default those of this plane.
+        Updates of the darkest and the brightest colour, so that several planes can share a scale;
+        by default the smallest and the largest of this plane.
     """
     map_ = runs if isinstance(runs, Basin) else Basin.of(runs)
     low, high = limits or map_.limits or (1.0, 1.0)
@@ -129,9 +130,14 @@ def _dark(outcome: Outcome) -> tuple[int, ...]:
 
 
 def _reduced(image: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8], int]:
-    """Reduce an image to at most `most` pixels a side; each pixel is the mean of a square.
+    """Reduce a square image to at most `most` pixels a side, each the mean of a square.
 
-    The second result is the number of original pixels that a side covers.
+    Returns
+    -------
+    image : uint8 array, [row, column, 4]
+        The reduced image, RGBA.
+    covered : int
+        Number of original pixels that a side covers, including repeated ones at the edge.
     """
     side = len(image)
     each = -(-side // most)

@@ -1,4 +1,4 @@
-"""Collapsed runs over the threshold of collapse."""
+"""Curves of the share of collapsed runs over the threshold of collapse."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from fastbp.schema.text import plural
 _AT_START: Any = {"color": "#777777", "linestyle": (0, (1, 2)), "linewidth": 1.3}
 
 _ENTRY = 3.6
-"""Longest name of a setup in the legend, in inches."""
+"""Largest width of a setup's name in the legend, in inches."""
 
 
 @styled
@@ -33,21 +33,23 @@ def collapse_curves(
     title: str | None = None,
     baseline: str | None = None,
 ) -> Axes:
-    """Draw the share of runs that would be collapsed, over the threshold for constant outputs.
+    """Draw the share of runs that would be collapsed over the threshold of collapse.
 
-    There is a line for each setup. Dotted lines show the share that was as constant before the
-    first update.
+    The threshold is the spread of outputs below which they count as constant. There is a line for
+    each setup. A dotted line shows the share of runs below the threshold before the first update.
 
     Parameters
     ----------
     table : DataFrame
-        From `collapsing`.
+        A result of `collapsing`.
     ax : Axes, optional
         Where to draw; by default on a new figure.
     collapse : float, optional
-        The threshold in use, which is marked.
-    title, baseline : str, optional
-        As for `outcome_bars`.
+        The threshold in use; a line marks it.
+    title : str, optional
+        Instead of one with the number of runs and setups.
+    baseline : str, optional
+        Id of the setup from which names show the differences if many keys vary.
     """
     setups = curves(table, baseline, _ENTRY)
     columns = 2 if len(setups) > 3 else 1

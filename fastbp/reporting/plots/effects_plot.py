@@ -1,4 +1,4 @@
-"""The effect of changes on the same seeds."""
+"""The picture of the effects of single changes of a setup, measured on the same seeds."""
 
 import numpy as np
 import pandas as pd
@@ -11,16 +11,17 @@ from fastbp.schema.text import plural
 
 @styled
 def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
-    """Draw how each change of a setup moves the convergence rate, with its interval.
+    """Draw how far each change of a setup moves its convergence rate, with 95% intervals.
 
-    The rows of the table are drawn from the top down. Changes that fix the setup have the colour of
-    converged runs, all others are grey.
+    The first row of the table is at the top. Changes that fix the setup (`fixes`) have the colour
+    of converged runs; all others are grey.
 
     Parameters
     ----------
     table : DataFrame
-        With the columns change, cause, difference, difference_low, difference_high, fixes and
-        pairs.
+        One row per change, with the columns change (its name), cause (`placebo` if it should do
+        nothing), difference of the convergence rate, difference_low, difference_high, fixes (bool)
+        and pairs (number of seeds).
     ax : Axes, optional
         Where to draw; by default on a new figure.
     title : str, optional

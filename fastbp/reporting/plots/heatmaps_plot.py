@@ -1,4 +1,4 @@
-"""Shares of setups over two keys."""
+"""Heatmaps of the share of runs with an outcome over two keys."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,17 +28,17 @@ from fastbp.schema.outcomes import Outcome
 from fastbp.schema.text import percent
 
 FEW_VALUES = 3
-"""With up to this many values of a key, a map has no contour: it would cross the numbers in the
-cells, which say more."""
+"""If a key has at most this many values, a heatmap has no contour: it would cross the numbers in
+the cells, which say more."""
 
 LINE = "; black line: 50%"
-"""What a title says about the contour."""
+"""The end of the title of a heatmap with a contour."""
 
 GAP = "#c4c4c8"
 """Colour of a cell without a setup."""
 
 _COLOUR = {"constant": Outcome.ONE_CLASS.colour, "constant_at_start": "#5B6C8C"}
-"""Colours of shares that are not those of an outcome."""
+"""Colours for shares that do not belong to a single outcome."""
 
 
 @styled
@@ -63,7 +63,7 @@ def heatmap(
     ax : Axes, optional
         Where to draw; by default on a new figure.
     outcome : str
-        An outcome, `constant` or `constant_at_start`.
+        An outcome, `constant` (at the end) or `constant_at_start` (before the first update).
     title : str, optional
         By default it has the number of runs.
 
@@ -121,7 +121,7 @@ def _numbers(ax: Axes, shares: NDArray[np.float64], mesh: QuadMesh) -> None:
 
 
 def _name_values(ax: Axes, columns: Sequence[Any], rows: Sequence[Any]) -> None:
-    """Name as many values of both keys as fit."""
+    """Label both axes with the values of the keys, as many as fit."""
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):
@@ -139,9 +139,10 @@ def _has_line(rows: pd.DataFrame, x: str, y: str, column: str) -> bool:
 
 
 def _every(names: Sequence[str], most: int) -> int:
-    """Find the step between named ticks, so that at most `most` are named.
+    """Find the step between labelled ticks, so that at most `most` ticks are labelled.
 
-    Among steps up to three times as large, the one with the shortest names is taken.
+    Of the smallest such step and steps up to three times as large, the one with the shortest labels
+    is taken.
     """
     least = -(-len(names) // most)
     if least < 2:
@@ -165,9 +166,9 @@ def heatmap_panels(
 ) -> Figure:
     """Draw heatmaps over two keys: the share converged and, below it, the share constant.
 
-    Each setting of the other keys has a column. A single setting has more panels: the share
-    collapsed and, if the rows have `constant_at_start_share`, the share that was constant before
-    the first update.
+    There is a column for each setting, which is a combination of values of the other keys. A single
+    setting has more panels: the share collapsed and, if the rows have `constant_at_start_share`,
+    the share that was constant before the first update.
 
     Parameters
     ----------

@@ -24,13 +24,13 @@ from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 
 _BAR = 6.4
 _ROW = 0.42
-"""Length of a full bar and height of its row, in inches."""
+"""Length of a bar of 100% and height of its row, in inches."""
 
 _LABEL = 6.6
-"""Longest name of a setup in this picture, in inches."""
+"""Largest width of a setup's name in this picture, in inches."""
 
 Counts = Mapping[Outcome, NDArray[Any]]
-"""For each outcome a value of each setup."""
+"""An array [setup] for each outcome."""
 
 
 @styled
@@ -48,7 +48,7 @@ def outcome_bars(
     Parameters
     ----------
     summary : DataFrame
-        From `summary`.
+        A result of `summary`.
     ax : Axes, optional
         Where to draw; by default on a new figure, as large as it needs.
     title : str, optional

@@ -1,4 +1,4 @@
-"""The convergence rate over the values of one key."""
+"""Curves of the convergence rate over the values of one numeric key."""
 
 from itertools import cycle
 from typing import Any
@@ -21,8 +21,8 @@ from fastbp.reporting.plots.style import (
 from fastbp.schema.text import plural, shortened
 
 MAX_CURVES = 8
-"""The most curves, one for each setting of the other keys: if there are more, some are chosen at
-even distances."""
+"""Largest number of curves. Each belongs to a combination of values of the other keys; if there are
+more combinations, evenly spaced ones are drawn."""
 
 
 @styled
@@ -31,15 +31,16 @@ def response_curves(
 ) -> Axes:
     """Draw the convergence rate over a numeric key, with Wilson's bounds as a band.
 
-    Each setting of the other keys has a line. The axis is logarithmic if the values are positive
-    and span a factor of ten. A thin line marks one half.
+    The convergence rate is the share of runs that end converged. There is a line for each
+    combination of values of the other keys. The axis of the key is logarithmic if its values are
+    positive and span a factor of ten. A thin line marks one half.
 
     Parameters
     ----------
     summary : DataFrame
-        From `summary`.
+        A result of `summary`.
     key : str
-        A key that varies.
+        A numeric key that varies.
     ax : Axes, optional
         Where to draw; by default on a new figure.
     title : str, optional

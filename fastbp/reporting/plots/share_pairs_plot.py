@@ -1,4 +1,4 @@
-"""The convergence rates of two stores side by side."""
+"""The picture of the convergence rates of two stores."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from fastbp.schema.outcomes import Outcome
 from fastbp.schema.text import plural
 
 _PAIR, _NAME = 4.6, 2.6
-"""Longest names of a setup and of a store in this picture, in inches."""
+"""Largest widths of the names of a setup and of a store in this picture, in inches."""
 
 
 @styled
@@ -25,14 +25,15 @@ def share_pairs(
 ) -> Axes:
     """Draw the convergence rates of two stores with 95% intervals, one row for each setup.
 
-    Rings stand for the first store, dots for the second.
+    Rings show the first store, dots the second. Where both stores ran some of the same seeds, the
+    rates are over these seeds alone.
 
     Parameters
     ----------
     table : DataFrame
-        From `comparison`.
+        A result of `comparison`.
     labels : sequence of str
-        Names of its rows.
+        A name for each of its rows.
     names : tuple of str
         Names of the stores.
     ax : Axes, optional
@@ -53,7 +54,7 @@ def share_pairs(
 
 
 def _shares(ax: Axes, table: pd.DataFrame, side: str, name: str) -> None:
-    """Draw the shares of one store: over the seeds that both ran, or over all if there are none."""
+    """Draw the shares of store `a` or `b`: over common seeds, or over all if there are none."""
     paired = table["pairs"].to_numpy() > 0
     count = np.where(paired, table[f"paired_{side}"], table[f"converged_{side}"])
     total = np.where(paired, table["pairs"], table[f"runs_{side}"])

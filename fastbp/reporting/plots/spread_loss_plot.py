@@ -1,4 +1,7 @@
-"""Where runs lie in the plane of the spread of their outputs and their loss."""
+"""The picture of the loss of runs over the spread of their outputs.
+
+The spread is the largest output minus the smallest over all rows, as a share of the target range.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +33,7 @@ from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 from fastbp.schema.text import plural
 
 MAX_POINTS = 2_000
-"""Up to this many runs, each is a dot."""
+"""Up to this many runs are drawn as dots, more as a density."""
 
 _MARKERS = {
     Outcome.CONVERGED: "o",
@@ -51,7 +54,7 @@ def spread_loss(
     collapse: float | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw the loss of a setup's runs over the spread of their outputs, coloured by outcome.
+    """Draw the loss of runs over the spread of their outputs, coloured by outcome.
 
     Up to 2,000 runs are dots. More runs are counted in cells: a cell has the colour of its most
     frequent outcome, the stronger the more runs it has, on a log scale. Runs without a finite loss
@@ -60,7 +63,8 @@ def spread_loss(
     Parameters
     ----------
     points : DataFrame
-        The columns outcome, spread and loss of runs, or from `density`, with `runs` in each cell.
+        One row per run with the columns outcome, spread and loss; or a result of `density`, whose
+        column `runs` has the number of runs in each cell.
     ax : Axes, optional
         Where to draw; by default on a new figure.
     constant_loss, collapse : float, optional
@@ -95,7 +99,7 @@ def _largest_spread(points: pd.DataFrame) -> float:
 
 
 def _decades(losses: "pd.Series[Any]", constant_loss: float | None) -> tuple[float, float]:
-    """Limits of an axis for these losses."""
+    """Limits of a logarithmic axis for these losses and, if given, the constant loss."""
     positive = losses[losses > 0].astype(float)
     if not len(positive):
         return 1e-3, 1.0
@@ -111,7 +115,7 @@ def _dots(points: pd.DataFrame, ax: Axes) -> None:
 
 
 def _cells(points: pd.DataFrame, ax: Axes) -> None:
-    """Draw a density: RGBA cells, transparent where there is no run."""
+    """Draw cells in the colour of their most frequent outcome, transparent without runs."""
     across = np.floor(points["spread"].to_numpy(float) * PER_SPREAD).astype(int)
     logs = np.log10(np.maximum(points["loss"].to_numpy(float), 1e-300))
     up = np.floor(logs * PER_DECADE).astype(int)
@@ -141,11 +145,12 @@ def spread_loss_panels(
     Parameters
     ----------
     density : DataFrame
-        From `density`.
+        A result of `density`.
     names : mapping
-        Names of the setups, by id.
+        Name of each setup, by its id.
     constants, collapses : mapping
-        Losses of the best constant answer, and thresholds of collapse, by id, if they are known.
+        Loss of the best constant answer, and threshold of collapse, of each setup by its id; setups
+        where it is not known are missing.
     title : str
         Title of the sheet.
     """

@@ -34,7 +34,7 @@ STYLE: Any = {
 }
 
 INK = "#111111"
-"""Colour of text on a colour. All other text is black, which a page changes in dark mode."""
+"""Colour of text on a coloured area. All other text is black, which a page changes in dark mode."""
 
 WIDTH = 9.6
 """Width of a sheet in inches."""
@@ -47,7 +47,7 @@ LINES: list[Any] = [
     for style in ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
     for colour in ("#0072B2", "black", "#9A6FB0", "#8A7A00")
 ]
-"""Line styles of setups; their colours are no outcome's."""
+"""Line styles of setups; none of their colours is that of an outcome."""
 
 THRESHOLD_LINE: Any = {"color": "black", "linewidth": 0.9, "linestyle": (0, (4, 2))}
 """Style of the line at the loss of the best constant answer."""
@@ -57,7 +57,7 @@ _T = TypeVar("_T")
 
 
 def styled(draw: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Make a function draw in the style of all pictures, with literal text: `$` is no formula."""
+    """Decorate a drawing function: it draws with `STYLE`, and `$` in texts starts no formula."""
 
     @wraps(draw)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -73,7 +73,7 @@ def styled(draw: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 def inches(text: str, size: float) -> float:
-    """Width of a text in inches, roughly, at a font size in points: that of DejaVu Sans."""
+    """Approximate width in inches of a text in DejaVu Sans of `size` points."""
     return 1.06 * sum(map(_advance, text)) * size / 72
 
 
@@ -92,7 +92,19 @@ def _font() -> FT2Font:
 
 
 def clipped(text: str, wide: float, size: float, more: bool = False) -> str:
-    """Cut a text to a width in inches and end it with …; `more`, if more text would follow."""
+    """Cut a text to a width, with … at its end.
+
+    Parameters
+    ----------
+    text : str
+        The text. It is returned unchanged if it is narrow enough, unless `more`.
+    wide : float
+        Largest width in inches.
+    size : float
+        Font size in points.
+    more : bool
+        Whether more text would follow, so that … is needed in any case.
+    """
     if inches(text, size) <= wide and not more:
         return text
     ends = np.cumsum([inches(letter, size) for letter in text])
@@ -100,7 +112,19 @@ def clipped(text: str, wide: float, size: float, more: bool = False) -> str:
 
 
 def wrapped(text: str, wide: float, size: float, lines: int = 3) -> str:
-    """Break a text into lines of a width in inches: at spaces, or within words that are wider."""
+    """Break a text into lines: at spaces, or within words that are wider than a line.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    wide : float
+        Width of a line in inches.
+    size : float
+        Font size in points.
+    lines : int
+        Largest number of lines; the last one ends with … if there would be more.
+    """
     rows: list[str] = []
     for word in text.split():
         longer = f"{rows[-1]} {word}" if rows else word
@@ -157,13 +181,19 @@ def sheet(
     Parameters
     ----------
     panels, columns : int
-        How many panels, and how many in a row.
+        Number of panels, and number of panels in a row.
     high : float
         Height of a panel in inches.
     left, right, top, bottom : float
         Margins in inches.
     gap : tuple of float
         Inches between panels, across and down.
+
+    Returns
+    -------
+    figure : Figure
+    axes : list of Axes
+        The panels, row by row.
     """
     # matplotlib's own layouts are not used: their last bits differ from one time to the next.
     rows = -(-panels // columns)
@@ -202,20 +232,30 @@ def bare(ax: Axes) -> Axes:
 
 
 def log_ticks(axis: Axis, subs: Sequence[int]) -> None:
-    """Label a logarithmic axis with plain numbers, where matplotlib writes powers of ten."""
+    """Label a logarithmic axis with plain numbers: powers of ten times each of `subs`."""
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 
 
 def name_rows(ax: Axes, names: Sequence[str]) -> None:
-    """Name the rows of axes, from the top down."""
+    """Label the y axis with a name for each row, from the top down."""
     ax.set_yticks(range(len(names)), names, fontsize=9, va="center_baseline")
     ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
 
 
 def interval_axes(ax: Axes | None, names: Sequence[str], height: float, top: float) -> Axes:
-    """Prepare axes with a named row for each interval, on a new figure of this height if needed."""
+    """Prepare axes with a named row for each interval.
+
+    Parameters
+    ----------
+    ax : Axes, optional
+        The axes; by default those of a new figure.
+    names : sequence of str
+        Names of the rows, from the top down.
+    height, top : float
+        Height and top margin of the new figure, in inches.
+    """
     if ax is None:
         left = max((inches(name, 9) for name in names), default=0.5) + 0.4
         ax = alone(max(WIDTH, left + 5), height, left=left, right=0.35, top=top, bottom=0.6)
@@ -227,7 +267,22 @@ def interval_axes(ax: Axes | None, names: Sequence[str], height: float, top: flo
 def curves(
     table: pd.DataFrame, baseline: str | None, wide: float
 ) -> list[tuple[str, pd.DataFrame, Any]]:
-    """Name, rows and line style of each setup in a table; names are cut to a width in inches."""
+    """Split a table into the curves of its setups.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of several setups, with the keys that vary and `setup` as the first columns.
+    baseline : str or None
+        Id of a setup. If many keys vary, the other names show only what differs from it.
+    wide : float
+        Largest width of a name, in inches.
+
+    Returns
+    -------
+    list of (str, DataFrame, dict)
+        Name, rows and line style of each setup.
+    """
     setups = [rows for _, rows in table.groupby("setup", sort=False)]
     names = labels(table.drop_duplicates("setup"), baseline) if setups else []
     return [
@@ -237,7 +292,7 @@ def curves(
 
 
 def legend(where: Axes | Figure, loc: Any, at: tuple[float, float], **style: Any) -> None:
-    """Draw a legend without a frame; `loc` is the corner of it that lies at the point `at`."""
+    """Draw a legend without a frame, its corner `loc` at the point `at` of the axes or figure."""
     where.legend(loc=loc, bbox_to_anchor=at, frameon=False, **style)
 
 

@@ -1,4 +1,4 @@
-"""How long runs take to converge: survival curves with bands, and the runs still in training."""
+"""Survival curves: the share of runs that have not converged yet, over updates."""
 
 from typing import Any
 
@@ -21,10 +21,10 @@ from fastbp.reporting.plots.style import (
 from fastbp.schema.text import plural
 
 MAX_STEPS = 240
-"""The most steps of a survival curve that are drawn."""
+"""Largest number of steps of a survival curve that are drawn."""
 
 _LABEL = 3.3
-"""Longest name of a setup, in inches."""
+"""Largest width of a setup's name, in inches."""
 
 
 @styled
@@ -42,13 +42,13 @@ def survival_curves(
     Parameters
     ----------
     table : DataFrame
-        From `survival`.
+        A result of `survival`.
     ax : Axes, optional
         Where to draw; by default on a new figure.
     title : str, optional
         Instead of one with the number of runs and setups.
     baseline : str, optional
-        Id of the setup from which others differ if many keys vary.
+        Id of a setup. If many keys vary, the other names show only what differs from it.
     """
     setups = curves(table, baseline, _LABEL)
     left = max((inches(name, 8.5) for name, *_ in setups), default=0.5) + 0.85

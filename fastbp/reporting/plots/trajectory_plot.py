@@ -1,4 +1,4 @@
-"""Single runs: their outputs and measures over their updates, and their outputs at the end."""
+"""Pictures of single runs: outputs and measures over updates, and outputs at the end."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -22,15 +22,15 @@ from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.schema.text import plural
 
 MAX_EVALUATIONS, MAX_LINES = 400, 200
-"""The most points of a curve, and the most outputs of a run, that a picture shows."""
+"""Largest numbers of points of a curve, and of output curves of a run, that a picture shows."""
 
 FEW_ROWS = 16
-"""Up to this many rows of a problem, lines are thick: each can be followed."""
+"""If a problem has at most this many rows, its curves are thick: each can be followed."""
 
 _TARGETS = LinearSegmentedColormap.from_list(
     "targets", mpl.colormaps["cividis"](np.linspace(0, 0.8, 64))
 )
-"""Colours from the lowest to the highest target: those of cividis that are easy to see on white."""
+"""Colours from the lowest to the highest target: the part of cividis that is visible on white."""
 
 _CURVES: list[Any] = [{"color": "#0072B2"}, {"color": "black", "linestyle": (0, (4, 1.5))}]
 
@@ -42,13 +42,13 @@ _PANELS: list[tuple[list[str], str, bool]] = [
     (["saturation"], "saturation", False),
     (["grad_norm"], "gradient norm", True),
 ]
-"""The measures of each panel, its label, and whether its axis is logarithmic."""
+"""For each panel its measures, the label of its axis, and whether the axis is logarithmic."""
 
 Box = tuple[float, float, float, float]
-"""Left, top, width and height in points."""
+"""(left, top, width, height) in points, from the upper left corner of the figure."""
 
 _COLUMNS = 5
-"""Networks in a row of a sheet of answers."""
+"""Number of networks in a row of `answers_sheet`."""
 
 
 @styled
@@ -64,7 +64,7 @@ def trajectory(
     Parameters
     ----------
     evaluations : DataFrame
-        One row each, as `retrain` or a trace has them.
+        One row per evaluation, as `retrain` or a trace has them.
     T : float64 array, [row, output]
         Targets.
     title, note : str
@@ -106,11 +106,11 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
     Parameters
     ----------
     evaluations : DataFrame
-        As for `trajectory`.
+        One row per evaluation, as `retrain` or a trace has them.
     ax : Axes
         Where to draw.
     converged_at : int, optional
-        Updates of the first convergence, which the legend names.
+        Updates at the evaluation at which the run first converged; the legend names them.
     """
     shown = _shown(evaluations)
     updates = shown["updates"].to_numpy(np.float64)
@@ -138,13 +138,14 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
 def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -> Axes:
     """Draw the outputs of a run over its updates, with a line for each row and output unit.
 
-    The colour of a line shows its target. If there are very many lines, some are drawn, and the
-    label says how many.
+    The colour of a line shows its target. At most `MAX_LINES` lines are drawn; the label of the
+    axis says how many.
 
     Parameters
     ----------
     evaluations : DataFrame
-        As for `trajectory`, with `outputs` row-major or null.
+        One row per evaluation, as `retrain` or a trace has them. The column `outputs` has all
+        outputs, row by row of the problem, or null.
     T : float64 array, [row, output]
         Targets.
     ax : Axes
@@ -184,16 +185,16 @@ def measure_curves(
     Parameters
     ----------
     evaluations : DataFrame
-        As for `trajectory`.
+        One row per evaluation, as `retrain` or a trace has them.
     names : sequence of str
-        The measures.
+        Columns of the evaluations: the measures to draw.
     ax : Axes
         Where to draw.
     label : str
         Label of the axis.
     log : bool
-        Whether the axis is logarithmic, without zeros, if the values span a factor of 10. If not,
-        the measures are shares.
+        Whether the axis is logarithmic if the positive values span a factor of 10; zeros are then
+        left out. If False, the measures are shares and the axis shows 0 to 1 at least.
     """
     shown = _shown(evaluations)
     values = shown[[*names]].to_numpy(np.float64)
@@ -217,12 +218,12 @@ def measure_curves(
 
 
 def _shown(evaluations: pd.DataFrame) -> pd.DataFrame:
-    """The evaluations that a curve shows."""
+    """Choose up to `MAX_EVALUATIONS` evenly spaced evaluations."""
     return evaluations.iloc[evenly(len(evaluations), MAX_EVALUATIONS)]
 
 
 def _marked(shown: pd.DataFrame) -> dict[str, Any]:
-    """Mark the evaluations by dots if there are few: between them nothing was measured."""
+    """Line style with a dot at each evaluation if there are few; empty otherwise."""
     return {"marker": "o", "markersize": 3} if len(shown) <= 30 else {}
 
 
@@ -235,7 +236,7 @@ def learning_curves(
     Parameters
     ----------
     traces : mapping of DataFrames
-        Evaluations of each run, by its name.
+        For each name of a run its evaluations, one per row.
     ax : Axes
         Where to draw.
     measure : str
@@ -264,7 +265,7 @@ def learning_curves(
 
 @styled
 def learning_sheet(traces: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Draw the loss and the spread of several runs side by side."""
+    """Draw the loss and the spread of several runs over their updates, in two panels."""
     figure, axes = sheet(2, 2, 2.8, top=0.9, bottom=0.75 + 0.18 * len(traces), gap=(0.8, 0))
     for ax, measure in zip(axes, ("loss", "spread"), strict=True):
         learning_curves(traces, ax, measure, "")
@@ -284,8 +285,8 @@ def answers(
 
     Parameters
     ----------
-    outputs : float array
-        The outputs, row-major.
+    outputs : float array, [row × output]
+        All outputs of the network, row by row of the problem.
     T : float64 array, [row, output], optional
         Targets, if they are known.
     ax : Axes
@@ -326,14 +327,14 @@ def answers_sheet(
     names: Sequence[str],
     title: str,
 ) -> tuple[Figure, list[Box]]:
-    """Draw the outputs of several networks: five in a row; each outcome starts a new row.
+    """Draw the outputs of several networks, five in a row; each outcome starts a new row.
 
     Parameters
     ----------
-    runs : sequence
-        Outputs, targets and outcome of each, as `answers` takes them.
+    runs : sequence of (array, array or None, str)
+        Outputs, targets and outcome of each network, as `answers` takes them, sorted by outcome.
     names : sequence of str
-        A name for each.
+        A name for each network.
     title : str
         Title of the sheet.
 
@@ -341,8 +342,8 @@ def answers_sheet(
     -------
     figure : Figure
         The sheet.
-    boxes : list
-        For each network the box of its axes and labels, without the name.
+    boxes : list of Box
+        The part of the sheet with the axes and labels of each network, without its name.
     """
     places: list[int] = []
     for _, same in groupby(outcome for _, _, outcome in runs):

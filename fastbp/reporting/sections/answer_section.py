@@ -11,7 +11,7 @@ from fastbp.schema.text import plural
 
 
 def answer(data: ReportData) -> list[str]:
-    """Answer the question of the sweep in paragraphs, the answer first."""
+    """Write the paragraphs that answer the question of the sweep, the answer itself first."""
     lines = answer_of_tables(
         data.summary, data.contrasts, data.attribution, data.baseline, data.constant_at_start
     )
@@ -30,7 +30,7 @@ def answer(data: ReportData) -> list[str]:
 
 
 def notes(data: ReportData) -> Iterator[str]:
-    """Notes about the number of runs."""
+    """Yield notes if runs are missing, or if there are more seeds than the sweep requests."""
     sweep = data.sweep
     present = {t.setup: t.runs for t in data.counted}
     requested = sum(sweep.seeds_by_setup.values())
@@ -44,7 +44,7 @@ def notes(data: ReportData) -> Iterator[str]:
 
 
 def _page_notes(data: ReportData) -> Iterator[str]:
-    """Notes about what the page does not show."""
+    """Yield notes about setups that the page leaves out, and about planes of initial weights."""
     if len(data.shown) < len(data.summary):
         first = "the baseline, " * (data.baseline is not None)
         first += "those with most seeds, " * (data.summary["runs"].nunique() > 1)
@@ -60,7 +60,7 @@ def _page_notes(data: ReportData) -> Iterator[str]:
 
 
 def content(data: ReportData, verdict: list[str]) -> Content:
-    """The variables of `report.html`, without the sections."""
+    """Make the variables of the template `report.html`, except the sections."""
     runs = data.summary["runs"]
     low, high = int(runs.min()), int(runs.max())
     seeds = plain(low) if low == high else f"{plain(low)} to {plain(high)}"

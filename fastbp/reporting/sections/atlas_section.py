@@ -29,7 +29,8 @@ from fastbp.reporting.report_data import Content, ReportData, Section, settings_
 from fastbp.schema.text import p_value, percent, plural
 
 MAX_SETTINGS = 8
-"""The most settings with columns in the table of classes."""
+"""Largest number of settings with columns in the table of classes. A setting is a combination of
+values of the keys besides the problem."""
 
 
 # The figure and the tables
@@ -93,7 +94,7 @@ def _classes_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
 
 
 def _setting_columns(name: str, by_class: dict[Any, Record]) -> list[TableColumn]:
-    """Make two columns for a setting: the share of each class, and its median updates."""
+    """Make two columns for a setting: the share converged of each class, and its median updates."""
     cells = {each: (_shares(row), plain(row["updates_median"])) for each, row in by_class.items()}
     return [
         TableColumn(name or "converged", lambda row: cells.get(row["class"], "––")[0]),
@@ -137,9 +138,14 @@ def _tests_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
 
 
 def terminal_table(classes: pd.DataFrame) -> list[str]:
-    """The classes under permuted and negated inputs and a negated output, for a terminal.
+    """Make the table of classes for a terminal, one line for each class and setting.
 
-    `classes`: what `atlas.equality` returned.
+    The functions of a class are equal up to permuted or negated inputs and a negated output.
+
+    Parameters
+    ----------
+    classes : DataFrame
+        A result of `atlas.equality`.
     """
     columns = [
         *setting_columns(keys_of(classes, "symmetry"), classes),
@@ -163,7 +169,10 @@ def terminal_table(classes: pd.DataFrame) -> list[str]:
 def sentences(functions: pd.DataFrame, classes: pd.DataFrame) -> list[str]:
     """Say what an atlas shows, in paragraphs, the answer first.
 
-    The parameters come from `atlas.functions` and `atlas.equality`, for the same runs.
+    Parameters
+    ----------
+    functions, classes : DataFrame
+        The results of `atlas.functions` and `atlas.equality` for the same runs.
     """
     symmetry = " ".join([_equal(classes), *_unequal(classes)])
     return [_learnt(functions), _collapsed(functions), symmetry]
@@ -205,7 +214,7 @@ def _learnt(table: pd.DataFrame) -> str:
 
 
 def _speed(table: pd.DataFrame, keys: list[str]) -> str:
-    """Say which functions are the fastest and the slowest, where most runs converge."""
+    """Say which functions are learnt fastest and slowest, where most runs converge."""
     _, rows = max(settings_of(table, keys), key=lambda setting: int(setting[1]["converged"].sum()))
     fast, slow = fastest_and_slowest(rows)
     if fast is None or slow is None:
@@ -218,7 +227,7 @@ def _speed(table: pd.DataFrame, keys: list[str]) -> str:
 
 
 def _collapsed(table: pd.DataFrame) -> str:
-    """Say where networks give the same answer to every input most often."""
+    """Say for which function networks most often give the same answer to every input."""
     keys, most, constant = others_of(table), extreme(table, "collapsed"), extreme(table, "constant")
     if not constant["constant"]:
         return "No run gives the same answer to every input."
@@ -237,7 +246,7 @@ def _collapsed(table: pd.DataFrame) -> str:
 
 
 def _equal(classes: pd.DataFrame) -> str:
-    """Say whether shares are equal where they must be."""
+    """Say whether convergence rates are equal within the classes where symmetry implies it."""
     tested = classes[classes["holds"] & classes["p"].notna()]
     if tested.empty:
         return (
@@ -255,7 +264,7 @@ def _equal(classes: pd.DataFrame) -> str:
 
 
 def _unequal(classes: pd.DataFrame) -> list[str]:
-    """Say where negated inputs make a difference, which symmetry does not exclude."""
+    """Say in which classes rates differ where symmetry does not imply equal ones."""
     free = classes[~classes["holds"] & (classes["symmetry"] == NPN)]
     shown = free[free["p_holm"] < ALPHA]
     if free.empty:

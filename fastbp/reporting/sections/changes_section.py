@@ -1,4 +1,4 @@
-"""The effect of each change on its own, and the contributions of several changes."""
+"""Tables of single changes, and of the contributions of several changes made together."""
 
 from collections.abc import Iterable, Sequence
 
@@ -26,7 +26,7 @@ NOTHING = "No two setups differ in exactly one key and share seeds: there is not
 
 
 def _effect(row: Record) -> str:
-    """The effect of a change in a word."""
+    """The effect of a change in a word: `fixes`, `breaks` or `not shown`."""
     return ("fixes" if row["difference"] > 0 else "breaks") if has_effect(row) else "not shown"
 
 
@@ -45,10 +45,16 @@ def effect_lines(
     Parameters
     ----------
     contrasts, summary : DataFrame
-        From `contrasts` and `summary`, of the same runs.
+        The results of `contrasts` and `summary` for the same runs.
     baseline : str, optional
-        Id of a setup. Its changes are listed first, then the same changes from other setups.
-        Without it, each change has its range over all settings.
+        Id of a setup. The changes that start there are listed first, then the same changes from
+        other setups. Without it, all changes are listed.
+
+    Returns
+    -------
+    list of str
+        The lines. If a change was made in several settings of the other keys, its line has the
+        number of settings and the range of its effects.
     """
     if len(summary) < 2:
         return [f"{'One setup' if len(summary) else 'No runs'}: there is nothing to compare."]
@@ -67,7 +73,7 @@ def effect_lines(
 
 
 def _effects(rows: Sequence[Record]) -> list[str]:
-    """Make a line for each comparison, or for each change if some have several settings."""
+    """Make a line for each comparison, or for each change if some was made in several settings."""
     groups = by_change(rows)
     if len(groups) < len(rows):
         return _ranges(groups)
@@ -105,9 +111,9 @@ def _shown(group: Sequence[Record]) -> str:
 
 
 def contrasts_table(data: ReportData) -> HtmlTable | None:
-    """Make the table of the strongest single changes, those of the baseline first.
+    """Make the page's table of single changes; None if there are none.
 
-    None if there are no changes.
+    If there are too many, it has the changes of the baseline and then the strongest ones.
     """
     if data.contrasts.empty:
         return None
@@ -140,7 +146,10 @@ def contrasts_table(data: ReportData) -> HtmlTable | None:
 
 
 def attribution_table(data: ReportData) -> HtmlTable | None:
-    """Make the table of contributions to the largest changes; None if there are none."""
+    """Make the page's table of `attribution`; None if it is empty.
+
+    If there are too many rows, it has the setups whose convergence rate differs most.
+    """
     parts = data.attribution
     if parts.empty:
         return None

@@ -1,4 +1,4 @@
-"""The share of collapsed runs for every threshold."""
+"""The section with the share of collapsed runs over the threshold of collapse."""
 
 from fastbp.analysis.summary import collapsing
 from fastbp.reporting import plots

@@ -1,4 +1,4 @@
-"""The page that compares two stores: the setups with another convergence rate."""
+"""The page that compares the convergence rates of the setups of two stores."""
 
 from collections.abc import Callable, Iterator
 from math import isnan
@@ -43,7 +43,15 @@ def names_of(a: Path, b: Path) -> StoreNames:
 
 
 def sentences(table: pd.DataFrame, names: StoreNames) -> list[str]:
-    """Say what a comparison shows, the answer first."""
+    """Say what a comparison of two stores shows, the answer first.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A result of `comparison`.
+    names : (str, str)
+        The names of the two stores.
+    """
     both = table[(table["runs_a"] > 0) & (table["runs_b"] > 0)]
     if both.empty:
         return [f"{names[0]} and {names[1]} have no setup in common: there is nothing to compare."]
@@ -72,7 +80,7 @@ def _answer(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> str:
 
 
 def _further(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> Iterator[str]:
-    """Say what is the same, what is not paired, and what only one store has."""
+    """Say how many setups are identical, how many share no seeds, and how many one store lacks."""
     same = int(both["identical"].fillna(False).sum())
     if same:
         many = "all" if same == len(both) else plain(same)
@@ -98,14 +106,14 @@ def label(row: Record, table: pd.DataFrame) -> str:
 
 
 def compared(row: Record) -> tuple[float, float]:
-    """The two convergence rates: over the common seeds, or over all runs if there are none."""
+    """The convergence rates in both stores, over common seeds, or over all runs without any."""
     if row["pairs"]:
         return row["paired_a"] / row["pairs"], row["paired_b"] / row["pairs"]
     return row["converged_share_a"], row["converged_share_b"]
 
 
 def _effect(row: Record) -> str:
-    """The difference of two setups in a word."""
+    """How the rows of a setup compare, in words: `same rows`, `moved` or `not shown`."""
     if isnan(row["p_holm"]):
         return ""
     if row["identical"] is True:
@@ -114,7 +122,7 @@ def _effect(row: Record) -> str:
 
 
 def columns(table: pd.DataFrame) -> list[TableColumn]:
-    """The columns of a comparison, on a page and on a terminal."""
+    """Make the columns of the table of a comparison, for a page and for a terminal."""
     setups = [
         TableColumn(key, lambda row, key=key: named(row[key]), True)  # type: ignore[misc]
         for key in keys_of(table, "setup_a")
@@ -146,7 +154,17 @@ def columns(table: pd.DataFrame) -> list[TableColumn]:
 
 
 class StoreComparison(NamedTuple):
-    """The result of a comparison: its table, its sentences, and the files written."""
+    """The result of a comparison of two stores.
+
+    Attributes
+    ----------
+    table : DataFrame
+        The result of `comparison`.
+    verdict : list of str
+        Sentences, the answer first.
+    written : list of Path
+        The files that were written.
+    """
 
     table: pd.DataFrame
     verdict: list[str]
@@ -167,9 +185,9 @@ def compare(
     a, b : Path
         The stores.
     folder : Path, optional
-        The folder of the files; without it, none are written.
+        Where to write the files; by default none are written.
     tick : callable
-        Called with the name of each phase.
+        Called with the name of each phase of the work.
 
     Raises
     ------

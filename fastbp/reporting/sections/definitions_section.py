@@ -1,4 +1,4 @@
-"""The meanings of the words on a page."""
+"""The section that explains the words of a page."""
 
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.report_data import Content, ReportData, Section
@@ -16,7 +16,7 @@ WORDS = {
     "range; of several outputs, the one with the largest spread counts",
     "loss": "the mean over rows of the sum over outputs; squared loss has the factor ½",
 }
-"""Words of every page and their meanings."""
+"""Meanings of words that every page explains."""
 
 
 def _content(data: ReportData) -> Content:

@@ -1,4 +1,4 @@
-"""The page of a diagnosis: sentences, the picture of effects, and the tables of changes."""
+"""The page of a diagnosis: which changes of a setup make its failing runs converge."""
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
@@ -29,11 +29,11 @@ def files(
     folder, title : Path, str
         The folder of the files, and the title of the page.
     texts : mapping
-        `verdict`, `placed`, `commands`: lists of lines; `setup`: one line.
+        Variables of the template: lists of lines `verdict`, `placed`, `commands`; a line `setup`.
     table : DataFrame
-        The effects of single changes, best first.
-    titles, cells : sequences
-        The titles of the columns, and the rows of single changes and of several changes.
+        The effects of single changes, best first, with the columns that `plots.effects` needs.
+    titles, cells : sequence of str, sequence of two Cells
+        The titles of the columns, and the rows of single changes and of several changes at once.
     """
     drawing = Drawing(folder)
     rows = table[table["cause"] != "control"].head(12)

@@ -1,4 +1,4 @@
-"""Single runs: the outputs of some networks of each outcome."""
+"""The section with the outputs of some single runs of each outcome."""
 
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -15,14 +15,30 @@ from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.store import filename, parquet
 
 MAX_EXAMPLES = 5
-"""The most runs of each outcome."""
+"""Largest number of runs of each outcome."""
 
 MAX_NUMBERS = 16
-"""The most outputs and targets in the text of a figure."""
+"""Largest number of outputs, and of targets, in the text of a figure for screen readers."""
 
 
 class ExampleRun(NamedTuple):
-    """A single run; `outputs` are row-major, and so are `targets`, which are None if not known."""
+    """A run whose outputs the page shows.
+
+    Attributes
+    ----------
+    outcome : str
+        How it ended.
+    setup : str
+        Id of its setup.
+    seed : int
+        Its seed.
+    loss, spread : float
+        Loss and spread of the outputs at its end; NaN if not known.
+    outputs : float64 array, [row × output]
+        Outputs at its end, row by row of the problem.
+    targets : float64 array, [row, output], or None
+        Targets of the problem, if known.
+    """
 
     outcome: str
     setup: str
@@ -59,7 +75,7 @@ def _wanted(data: ReportData) -> list[tuple[Outcome, str, int]]:
 
 
 def examples(data: ReportData) -> list[ExampleRun]:
-    """Read single runs with their outputs, sorted by outcome."""
+    """Read up to `MAX_EXAMPLES` runs of each outcome with their outputs, sorted by outcome."""
     wanted = _wanted(data)
     runs: dict[tuple[str, int], ExampleRun] = {}
     for file in filename.run_files(data.store / "runs"):
@@ -84,7 +100,7 @@ def examples(data: ReportData) -> list[ExampleRun]:
 
 
 def shown_path(store: Path) -> str:
-    """The path of a store in a command, whatever the current folder is."""
+    """The path of a store in a command that a reader may copy: `results/NAME` or its name."""
     path = store.resolve()
     return f"results/{path.name}" if path.parent.name == "results" else path.name
 

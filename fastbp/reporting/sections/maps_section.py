@@ -1,4 +1,4 @@
-"""Maps of outcomes over two numeric keys: their figures, and what a single map shows."""
+"""The section with maps (heatmaps over two numeric keys), and sentences about a single map."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,16 +15,16 @@ from fastbp.reporting.sections.response_section import extremes
 from fastbp.schema.text import and_, percent, plural
 
 MAX_MAPS, MAX_SETTINGS = 6, 4
-"""The most pairs of keys with a map, and the most settings of the other keys in a map."""
+"""Largest numbers of maps (pairs of keys) on a page, and of settings of the other keys in a map."""
 
 Settings = list[tuple[str, pd.DataFrame]]
-"""The name and the rows of each setting of the other keys."""
+"""For each combination of values of the other keys: its text, and its rows of the summary."""
 
 
 def map_paragraphs(
     summary: pd.DataFrame, constant_at_start: "pd.Series[Any] | None" = None
 ) -> list[str]:
-    """Say what a map shows, in paragraphs; there are none if the setups are no map.
+    """Say what a map shows, in paragraphs; the list is empty if the setups form no map.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def map_paragraphs(
 
 
 def _soonest(summary: pd.DataFrame, keys: tuple[str, str]) -> str:
-    """Say where runs converge soonest; empty if half of the runs converge in no setup."""
+    """Say in which setup half of the runs converge soonest; empty if they do so in none."""
     timed = summary[summary["updates_median"].notna()]
     if timed.empty:
         return ""
@@ -74,7 +74,7 @@ def _soonest(summary: pd.DataFrame, keys: tuple[str, str]) -> str:
 
 
 def _where(summary: pd.DataFrame, keys: tuple[str, str], values: Sequence[Any], name: str) -> str:
-    """Say for some values of one key where along the other half of the runs have an outcome."""
+    """Say for some values of the key y at which x half of the runs have the outcome `name`."""
     x, y = keys
     lines = critical(summary, x, y, name)
     texts = []
@@ -90,7 +90,7 @@ def _where(summary: pd.DataFrame, keys: tuple[str, str], values: Sequence[Any], 
 
 
 def _side(shares: "pd.Series[Any]", x: str) -> str:
-    """Say it for a value without a place at which the share surely passes one half."""
+    """Say on which side of one half the shares are, if they surely pass it at no x."""
     where = "every" if shares.min() >= 0.5 else "some" if shares.max() >= 0.5 else "no"
     ends = dict.fromkeys(percent(share) for share in (shares.min(), shares.max()))
     return f"at {where} {x} ({' to '.join(ends)})"
@@ -100,7 +100,11 @@ def _side(shares: "pd.Series[Any]", x: str) -> str:
 
 
 def _shown(settings: Settings, others: list[str], baseline: dict[Any, Any] | None) -> Settings:
-    """The settings that fit: that of the baseline and those one key from it, or some of all."""
+    """Choose at most `MAX_SETTINGS` settings of the other keys.
+
+    If there are more, the baseline's setting and those that differ from it in one key are
+    preferred.
+    """
     if baseline and len(settings) > MAX_SETTINGS:
         changes = [
             (sum(plain(rows.iloc[0][key]) != plain(baseline[key]) for key in others), rows)

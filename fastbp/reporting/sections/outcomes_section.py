@@ -1,4 +1,4 @@
-"""How the runs ended: bars of outcomes, and a table."""
+"""The section on how the runs ended: bars of outcomes, and a table."""
 
 import pandas as pd
 
@@ -18,7 +18,7 @@ SHARES = {
     "partial": "partial",
     "diverged": "diverged",
 }
-"""The columns of shares after `converged`, and their titles."""
+"""Outcomes in the table after `converged`: their names in the summary, and their titles."""
 
 
 def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
@@ -27,17 +27,17 @@ def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str
     Parameters
     ----------
     summary : DataFrame
-        From `summary`.
+        A result of `summary`.
     baseline : str, optional
         Id of the setup to mark as the baseline.
 
     Returns
     -------
     list of str
-        The titles and the rows. The columns are the keys that vary (and the setup's id, if they do
-        not distinguish the rows), the runs if their number varies, the share converged with its 95%
-        interval, the share constant, the share diverged if a run is, and marks for the baseline and
-        the best setup.
+        A line with the titles, and a line for each setup. The columns are the keys that vary (and
+        the setup's id, if they do not distinguish the rows), the number of runs if it varies, the
+        share converged with its 95% interval, the share constant, the share diverged if any run
+        is, and marks for the baseline and the best setup.
     """
     if summary.empty:
         return ["No runs."]
@@ -89,7 +89,7 @@ def _outcomes(row: Record) -> str:
 
 
 def share(row: Record, name: str) -> str:
-    """Write a share and its count: `84.5% (845)`."""
+    """Write the share and the count of the outcome `name`: `84.5% (845)`."""
     return f"{percent(row[f'{name}_share'])} ({plain(row[name])})"
 
 

@@ -1,4 +1,4 @@
-"""Planes of initial weights: where each run starts, and how it ends."""
+"""The section on planes of initial weights: where each run starts, and how it ends."""
 
 import numpy as np
 
@@ -10,12 +10,12 @@ from fastbp.schema.outcomes import Outcome
 from fastbp.schema.text import and_, percent, plural
 
 PIXELS = 500, 200
-"""Pixels of a side of a plane on the page, for a single plane and for one of several; PNG files
-have all runs."""
+"""Largest number of pixels along a side of a plane on the page: for a single plane, and for each of
+several. PNG files show every run."""
 
 
 def sentences(data: ReportData) -> list[str]:
-    """Say how often neighbours end differently, if some do, and how many starts converge."""
+    """Say how often neighbouring starting points end differently; the list is empty if none do."""
     dimensions = [(boundary_dimension(STEPS, each.unlike), each) for each in data.planes]
     known = [(value, each) for value, each in dimensions if np.isfinite(value)]
     if not known:
@@ -39,13 +39,13 @@ def sentences(data: ReportData) -> list[str]:
 
 
 def _range(values: list[tuple[float, str, str]]) -> str:
-    """The range of some numbers, each given with its text and the name of its setup."""
+    """Write the range of some numbers, given as (number, its text, name of its setup)."""
     (_, least, lowest), (_, most, highest) = min(values), max(values)
     return most if len(values) == 1 else f"{least} ({lowest}) to {most} ({highest})"
 
 
 def _weights(data: ReportData, plane: StartPlane) -> list[str]:
-    """The names of the two weights, or their numbers if the shape of the network is not known."""
+    """Name the two weights of a plane, or number them if the shape of the network is not known."""
     problem, numbers = data.problems[plane.one.setup], (plane.basin.plane.x, plane.basin.plane.y)
     if problem is None:
         return [f"parameter {number}" for number in numbers]

@@ -1,4 +1,4 @@
-"""How the runs were made: the common keys of all setups, the commands and the versions."""
+"""The section on how the runs were made: keys that all setups share, commands and versions."""
 
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.html_tables import provenance

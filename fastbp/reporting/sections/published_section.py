@@ -1,4 +1,7 @@
-"""Published figures compared with ours, in tables and sentences. All times are in epochs."""
+"""Tables and sentences that compare figures printed in papers with the same figures of our runs.
+
+A figure is a number about many runs, such as a success rate. All times are in epochs.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,17 +18,24 @@ from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import aligned, and_, plural, shortened
 
 MAX_NAMED = 4
-"""The most settings that a sentence names."""
+"""Largest number of setups that a sentence names."""
 
 _TITLES = ["figure", "published", "[95%]", "runs", "ours", "[95%]", "runs", "they"]
 
 
 def tables(published: pd.DataFrame, baseline: str | None = None) -> list[HtmlTable]:
-    """Make a table for each source.
+    """Make a table for each source (paper).
 
     If the figures of a source belong to one setup, the table has a row for each figure, with both
     intervals. Otherwise it has a row for each setup, named by what differs from the baseline, with
     a `≠` before each figure that does not agree.
+
+    Parameters
+    ----------
+    published : DataFrame
+        A result of `published`.
+    baseline : str, optional
+        Id of the baseline.
     """
     names = _names(published, baseline)
     tables = []
@@ -44,7 +54,7 @@ def tables(published: pd.DataFrame, baseline: str | None = None) -> list[HtmlTab
 
 
 def _cells(row: Record) -> list[str]:
-    """The cells of a row: both figures with their intervals and runs, and whether they agree."""
+    """Write the cells of a figure: both values, intervals and runs, and whether they agree."""
     unit = _unit(row)
     theirs, ours = (
         f"[{_number(row[f'{name}_low'], unit / 10)}–{_number(row[f'{name}_high'], unit / 10)}]"
@@ -59,7 +69,7 @@ def _cells(row: Record) -> list[str]:
 def _by_setup(
     rows: pd.DataFrame, names: Mapping[str, str], baseline: str | None
 ) -> tuple[list[str], list[tuple[list[str], bool]]]:
-    """The titles, and the cells of each row with whether the row is the baseline's."""
+    """Make the titles, and for each setup its cells and whether it is the baseline."""
     printed: dict[str, str] = {}
     ours: dict[tuple[str, str], str] = {}
     for row in rows.to_dict("records"):
@@ -75,7 +85,7 @@ def _by_setup(
 
 
 def _names(table: pd.DataFrame, baseline: str | None) -> dict[str, str]:
-    """Name each setup by what differs from the baseline, or else by all keys that vary."""
+    """Name each setup by what differs from the baseline, or without one by all keys that vary."""
     keys = keys_of(table)[2:]
     setups = {str(row["setup"]): row for row in table.to_dict("records")}
     start = setups.get(baseline or "")
@@ -95,14 +105,17 @@ def _unit(row: Record) -> float:
 
 
 def _number(value: float, unit: float) -> str:
-    """Write a number, rounded to a decimal unit."""
+    """Write a number rounded to a power of ten, such as 0.01."""
     if not isfinite(value):
         return "∞" if value == inf else "–"
     return f"{value:,.{max(0, ceil(-log10(unit) - 1e-9))}f}"
 
 
 def sentences(published: pd.DataFrame, baseline: str | None = None) -> list[str]:
-    """Say for each source how many figures agree with the baseline, and where all agree."""
+    """Say for each source how many figures agree with the baseline, and where all agree.
+
+    The parameters are those of `tables`.
+    """
     names = _names(published, baseline)
     return [
         f"{source}: {'; '.join(_parts(rows, names, baseline))}."
@@ -127,7 +140,7 @@ def _parts(rows: pd.DataFrame, names: Mapping[str, str], baseline: str | None) -
 
 
 def _agreement(rows: pd.DataFrame, setup: str) -> str:
-    """Say how many figures agree with a setup, and which do not."""
+    """Say how many figures agree with the runs of a setup, and which do not."""
     unknown = _named(rows[rows["agrees"].isna()])
     known = rows[rows["agrees"].notna()]
     if known.empty:
@@ -147,7 +160,7 @@ def _named(rows: pd.DataFrame) -> str:
 
 
 def _elsewhere(all_agree: "pd.Series[Any]", names: Mapping[str, str], noun: str) -> str:
-    """Say in how many settings all figures agree, and in which; `all_agree` has each setup."""
+    """Say in how many setups all figures agree, and in which; `all_agree` [setup id] is bool."""
     ids = list(all_agree[all_agree].index)
     more = f" and {len(ids) - MAX_NAMED} more" * (len(ids) > MAX_NAMED)
     which = f" ({'; '.join(names[setup] for setup in ids[:MAX_NAMED])}{more})" * bool(ids)

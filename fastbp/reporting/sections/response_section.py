@@ -1,4 +1,4 @@
-"""The convergence rate over one numeric key."""
+"""The section with curves of the convergence rate over one numeric key."""
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ from fastbp.schema.text import percent
 
 
 def extremes(summary: pd.DataFrame) -> str:
-    """Write the lowest and the highest convergence rate, and where they are."""
+    """Write the lowest and the highest convergence rate, and the setups that have them."""
     rows = [extreme(summary, "converged", least) for least in (True, False)]
     return " to ".join(
         f"{percent(row['converged_share'])} with {setting(row, keys_of(summary))}" for row in rows

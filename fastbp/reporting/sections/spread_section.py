@@ -1,4 +1,4 @@
-"""What failing networks do: the spread of their outputs against their loss."""
+"""The section on what failing networks do: the spread of their outputs against their loss."""
 
 from fastbp.analysis import summary
 from fastbp.analysis.histograms import constant_loss
@@ -10,13 +10,13 @@ from fastbp.schema.text import percent
 
 
 def thresholds(data: ReportData) -> dict[str, float]:
-    """The threshold of collapse of each setup with a panel."""
+    """The threshold of collapse of each setup that has a panel, by its id."""
     values = {t.setup: t.keys.get("collapse") for t in data.panel_counts}
     return {setup: value for setup, value in values.items() if isinstance(value, float)}
 
 
 def _constant_losses(data: ReportData) -> dict[str, float]:
-    """The loss of the best constant answer to the problem of each setup with a panel."""
+    """The loss of the best constant answer, for each setup that has a panel, by its id."""
     known = [(t, problem[1]) for t in data.panel_counts if (problem := data.problems[t.setup])]
     losses = {t.setup: constant_loss(T, str(t.keys.get("loss_function"))) for t, T in known}
     return {setup: loss for setup, loss in losses.items() if loss}

@@ -1,4 +1,4 @@
-"""How many updates runs take to converge."""
+"""The section on how many updates runs take to converge."""
 
 from typing import Any
 

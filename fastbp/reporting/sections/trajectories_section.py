@@ -1,4 +1,4 @@
-"""The learning curves of runs that were replayed."""
+"""The section with the learning curves of runs that `fastbp replay` trained again."""
 
 from contextlib import suppress
 
@@ -10,7 +10,7 @@ from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import plural
 
 MAX_TRAJECTORIES = 6
-"""The most trajectories on a page."""
+"""Largest number of replayed runs on a page."""
 
 
 def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
