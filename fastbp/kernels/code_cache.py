@@ -29,6 +29,7 @@ try:
     from numba import _dynfunc
     from numba.core.bytecode import FunctionIdentity
     from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+    from numba.core.ccallback import CFunc
     from numba.core.codegen import JITCodeLibrary
     from numba.core.compiler import CompilerBase, DefaultPassBuilder
     from numba.core.compiler_machinery import register_pass
@@ -259,3 +260,11 @@ class CodeCache(FunctionCache):  # type: ignore[misc]
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         # The folder stands for all sources, so only what a kernel is made of can differ.
         return sig, codegen.magic_tuple(), self._key
+
+
+def kept_cfunc(function: Callable[..., Any], signature: Any, options: Any, cache: CodeCache) -> Any:
+    """Compile a function for callers in C, as `numba.cfunc` does, and keep its code in a cache."""
+    compiled: Any = CFunc(function, (signature.args, signature.return_type), {}, options)
+    compiled._cache = cache
+    compiled.compile()
+    return compiled

@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from llvmlite import ir
-from numba import config, njit, types
+from numba import cfunc, config, njit, types
 from numba.core import cgutils
-from numba.core.ccallback import CFunc
 from numba.extending import intrinsic, overload
 
 from fastbp.kernels.code_cache import (
@@ -16,6 +15,7 @@ from fastbp.kernels.code_cache import (
     cache_folder,
     cpu_features,
     is_tested_numba,
+    kept_cfunc,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -113,10 +113,11 @@ def by_address(function: F, arguments: Sequence[Any], *key: int | str) -> Any:
     if config.DISABLE_JIT:
         return function
     options = {name: value for name, value in FLAGS.items() if name != "no_cfunc_wrapper"}
-    compiled: Any = CFunc(function, (tuple(arguments), types.void), {}, options)
-    if (folder := cache_folder()) is not None:
-        compiled._cache = CodeCache(function, folder, key)
-    compiled.compile()
+    signature, folder = types.void(*arguments), cache_folder()
+    if folder is None:
+        compiled: Any = cfunc(signature, **options)(function)
+    else:
+        compiled = kept_cfunc(function, signature, options, CodeCache(function, folder, key))
     _kept.append(compiled)
     return compiled.address
 

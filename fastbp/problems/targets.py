@@ -239,7 +239,7 @@ def _table(path: str, stamp: _Stamp) -> DataTable:
     except TableError as error:
         raise _refused(path, *error.args) from None
     except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
-        raise _refused(path, f"a sound {_extension(path)} file; {first_line(error)}") from None
+        raise _refused(path, f"a readable {_extension(path)} file; {first_line(error)}") from None
 
 
 # From columns to inputs and targets

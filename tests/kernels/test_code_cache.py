@@ -94,6 +94,7 @@ PRIVATE = {
     "numba.core.caching:IndexDataCacheFile._load_index": "files are not checked against their seal",
     "numba.core.caching:IndexDataCacheFile._save_data": "files are not sealed",
     "numba.core.caching:IndexDataCacheFile._save_index": "files are not sealed",
+    "numba.core.ccallback:CFunc.enable_caching": "functions called by address cannot be kept",
     "numba.core.codegen:JITCodeLibrary._finalize_dynamic_globals": "parts cannot be finished",
     "numba.core.codegen:JITCodeLibrary._finalize_final_module": "parts become machine code",
     "numba.core.codegen:JITCodeLibrary._optimize_final_module": "parts are optimised twice",

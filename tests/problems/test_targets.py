@@ -488,7 +488,7 @@ def test_a_wrong_npz_file(here: Path, content: bytes, allowed: str) -> None:
 def test_what_is_no_parquet_file(here: Path, content: bytes, said: str) -> None:
     (line,) = lines_about("d.parquet", content)
     assert line.startswith(
-        f"problem: given 'file:d.parquet', allowed: a sound .parquet file; {said}"
+        f"problem: given 'file:d.parquet', allowed: a readable .parquet file; {said}"
     )
 
 
