@@ -56,7 +56,7 @@ class Interruption:
             # Not sys.stderr, which may be in the middle of a line.
             os.write(2, f"{chr(10) * os.isatty(2)}interrupted{stays}\n".encode(errors="replace"))
         if compile_ahead := sys.modules.get("fastbp.engine.compile_ahead"):
-            for compiler in getattr(compile_ahead, "compilers", ()):
+            for compiler in getattr(compile_ahead, "compilers", {}).values():
                 compiler.kill()
         os._exit(128 + number)
 

@@ -3,6 +3,7 @@
 import gc
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,8 +16,10 @@ from fastbp.engine.tasks import KernelKey, kernels, task
 from fastbp.kernels.code_cache import cache_folder, is_on_disk
 from fastbp.kernels.training import runs_of
 
-compilers: list[subprocess.Popen[bytes]] = []
+compilers: dict[KernelKey, subprocess.Popen[bytes]] = {}
 """Processes that compile kernels for this process, which must end them when it ends."""
+
+_starting = threading.Lock()
 
 
 def warm_up(key: KernelKey) -> None:
@@ -28,7 +31,8 @@ def warm_up(key: KernelKey) -> None:
     other = None
     compiled = is_on_disk(kernels(key).measure, key.dtype)
     if cache_folder() and not compiled and available_cores() > 1:
-        other = _start_compiler(key)
+        with _starting:  # keys that differ in their order only have the same measures
+            other = _compiler(key._replace(order="cyclic"))
     try:
         with _without_garbage_collection():
             _smallest_group(key).advance(0)
@@ -40,8 +44,10 @@ def warm_up(key: KernelKey) -> None:
     warm_up_measures(key)
 
 
-def _start_compiler(key: KernelKey) -> subprocess.Popen[bytes]:
-    """Start a process that compiles the measures and leaves them on disk."""
+def _compiler(key: KernelKey) -> subprocess.Popen[bytes]:
+    """The process that compiles the measures and initial weights and leaves them on disk."""
+    if key in compilers:
+        return compilers[key]
     code = (
         f"import sys; sys.path[:] = {sys.path!r}\n"
         "from fastbp.engine.tasks import KernelKey\n"
@@ -49,8 +55,8 @@ def _start_compiler(key: KernelKey) -> subprocess.Popen[bytes]:
         f"warm_up_measures({key!r})"
     )
     quiet, command = subprocess.DEVNULL, [sys.executable, "-c", code]
-    compilers.append(subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet))
-    return compilers[-1]
+    compilers[key] = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
+    return compilers[key]
 
 
 def warm_up_measures(key: KernelKey) -> None:
