@@ -194,13 +194,12 @@ def _equal_parts(rows: int) -> int:
 def layout(setup: Setup) -> tuple[Network, int]:
     """The layout of the memory in which a setup is trained, and its suggested number of lanes."""
     samples, chosen = _equal_parts(setup.batch_rows), optimizer(setup)
-    online = chosen == "online"
     net = network(
         setup.sizes,
         samples,
-        velocity=not online and chosen != "plain",
+        velocity=chosen == "momentum",
         gradient=setup.batch_rows > samples,
-        alternates=online,
+        alternates=chosen == "online",
     )
     return net, suggested_lanes(net, np.dtype(setup.dtype))
 

@@ -19,10 +19,8 @@ from fastbp.kernels.memory import (
 from fastbp.kernels.minibatch import (
     SIGMA,
     Step,
-    descend,
+    backpropagation,
     feedforward,
-    hidden_deltas,
-    output_deltas,
 )
 from fastbp.kernels.tiles import COLUMN, lanes_in_vector, load, store
 from fastbp.kernels.vector_ir import fma
@@ -84,8 +82,7 @@ def make_measure(lanes: int, dtype: str) -> Any:
     """
     vector, double_vector = lanes_in_vector(dtype), lanes_in_vector(np.float64)
     sums = feedforward(lanes, vector, activate=False, tile=COLUMN)
-    hidden = hidden_deltas(lanes, double_vector, tile=COLUMN)
-    learn = descend(lanes, double_vector, "none", tile=COLUMN)
+    backward = backpropagation(lanes, double_vector, "none", tile=COLUMN)
 
     @inlined
     def propagate(P: Any, scratch: Any, net: Any, taken: Any) -> None:
@@ -127,18 +124,6 @@ def make_measure(lanes: int, dtype: str) -> Any:
                     saturated = a < SATURATED_BELOW or a > SATURATED_ABOVE
                     count = 1.0 if saturated else 0.0
                     store_lane(counts, lane, load_lane(counts, lane) + count)
-
-    @inlined
-    def add_gradient(scratch: Any, net: Any, deltas: Any, taken: Any, bias: Any) -> None:
-        P, A, D = scratch.P64, scratch.A64, scratch.D64
-        keep = (True, False, 0, net.gradient, bias, False)
-        step = Step(0.0, P, 0.0, 0.0, 1.0, taken, *keep)
-        output_deltas(deltas, A, D, 0.0, net, net.samples, lanes)
-        for at in range(len(net.layers) - 1, -1, -1):
-            layer = layer_of(net, at)
-            if at > 0:
-                hidden(P, A, D, step, layer, net.samples, layer.inputs, taken)
-            learn(P, A, D, step, layer, net.samples, layer.units, layer.inputs)
 
     @kernel("measure", lanes, dtype)
     def measure(
@@ -183,7 +168,9 @@ def make_measure(lanes: int, dtype: str) -> Any:
             count_saturated(scratch, net, taken, measures[SATURATION])
             add_losses(scratch, net, values, taken, measures[LOSS])
             if with_gradient:
-                add_gradient(scratch, net, deltas, taken, bias)
+                keep = (True, False, 0, net.gradient, bias, False)
+                step = Step(0.0, P, 0.0, 0.0, 1.0, taken, *keep)
+                backward(P, scratch.A64, scratch.D64, step, net, deltas)
         for row in range(net.parameters):
             for lane in range(outputs.shape[1]):
                 g = load_number(P, (net.gradient + row) * lanes + lane) / n

@@ -301,6 +301,27 @@ def changer(lanes: int, rows: int, columns: int, optimizer: str, decays: bool = 
     return keep if optimizer == "none" else change
 
 
+def backpropagation(lanes: int, vector: int, optimizer: str, tile: Size = TILE) -> Any:
+    """Make the backward pass: all δ, from those of the outputs down, and the step of each layer.
+
+    The parameters are those of `descend`. `deltas` comes from `make_output_deltas`.
+    """
+    hidden = hidden_deltas(lanes, vector, tile)
+    learn = descend(lanes, vector, optimizer, tile)
+
+    @shared
+    def backward(P: Any, A: Any, D: Any, step: Any, network: Any, deltas: Any) -> None:
+        samples = network.samples
+        output_deltas(deltas, A, D, step.offset, network, samples, lanes)
+        for at in range(len(network.layers) - 1, -1, -1):
+            layer = layer_of(network, at)
+            if at > 0:
+                hidden(P, A, D, step, layer, samples, layer.inputs, step.samples)
+            learn(P, A, D, step, layer, samples, layer.units, layer.inputs)
+
+    return backward
+
+
 def batch_epoch(lanes: int, dtype: str, optimizer: str, tile: Size) -> tuple[Any, Any, Any]:
     """Make an epoch in batches.
 
@@ -327,24 +348,13 @@ def batch_epoch(lanes: int, dtype: str, optimizer: str, tile: Size) -> tuple[Any
     """
     vector, present = lanes_in_vector(dtype), presenter(lanes, dtype)
     activate = feedforward(lanes, vector, tile=tile)
-    hidden = hidden_deltas(lanes, vector, tile)
-    learn = descend(lanes, vector, optimizer, tile)
+    backward = backpropagation(lanes, vector, optimizer, tile)
 
     @shared
     def forward(P: Any, A: Any, network: Any, taken: Any) -> None:
         for at in range(len(network.layers)):
             layer = layer_of(network, at)
             activate(P, A, A, 0, layer, network.samples, layer.units, taken)
-
-    @shared
-    def backward(P: Any, A: Any, D: Any, step: Any, network: Any, deltas: Any) -> None:
-        samples = network.samples
-        output_deltas(deltas, A, D, step.offset, network, samples, lanes)
-        for at in range(len(network.layers) - 1, -1, -1):
-            layer = layer_of(network, at)
-            if at > 0:
-                hidden(P, A, D, step, layer, samples, layer.inputs, step.samples)
-            learn(P, A, D, step, layer, samples, layer.units, layer.inputs)
 
     @inlined
     def epoch(strip: Any, setting: Any, updates: Any, full: Any, forwarded: Any) -> None:
