@@ -15,8 +15,8 @@ from fastbp.analysis.statistics.paired import shapley
 from fastbp.analysis.summary import LEVEL
 
 MAX_BOXES = 400
-"""Largest number of setups whose difference from the baseline is split. If there are more, those
-whose convergence rate differs most from the baseline's are taken."""
+"""The difference from the baseline is split for at most this number of setups: the ones with the
+largest difference in the convergence rate."""
 
 MAX_CHANGES = 6
 """Largest number of keys in which such a setup may differ from the baseline: k changes need the

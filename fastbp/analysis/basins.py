@@ -156,7 +156,7 @@ class Basin(NamedTuple):
 
 
 def unlike_neighbours(flags: ArrayLike, present: ArrayLike, distances: ArrayLike) -> Real:
-    """Share of the pairs of grid points at a given distance whose flags differ.
+    """Compute in what share of the pairs of grid points at a given distance the flags differ.
 
     The points of a pair lie in the same row or in the same column.
 

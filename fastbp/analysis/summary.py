@@ -187,7 +187,7 @@ def collapsing(runs: Runs) -> pd.DataFrame:
 
 
 def constant_at_start(counted: Sequence[SetupCounts]) -> "pd.Series[Any] | None":
-    """Share of each setup's runs whose spread was below `collapse` before the first update.
+    """For each setup, the share of runs with a spread below `collapse` before the first update.
 
     The nearest of `THRESHOLDS` stands for the setup's value of `collapse`. The result has a share
     for each of `counted`, or is None if some were counted without histograms.
@@ -242,7 +242,7 @@ def _below_each_other(
 ) -> pd.DataFrame:
     """Stack one table per setup into one DataFrame, with the varying keys and the id in front.
 
-    Each table is a sequence of columns, whose names and types `types` gives.
+    Each table is a sequence of columns; `types` has their names and types.
     """
     rows = np.repeat(np.arange(len(counted)), [len(table[0]) for table in tables])
     columns = pd.DataFrame(setup_columns(counted)).iloc[rows].reset_index(drop=True)

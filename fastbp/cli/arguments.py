@@ -140,7 +140,7 @@ def number(allowed: str, is_allowed: Callable[[float], bool]) -> Callable[[str],
 
 
 def file_ending(*suffixes: str) -> Callable[[str], Any]:
-    """Make the `type=` function of a file whose name ends in one of these suffixes."""
+    """Make the `type=` function for files with one of these suffixes."""
     allowed = f"a file that ends in {' or '.join(suffixes)}"
     return value(
         allowed, lambda text: Path(text) if Path(text).suffix.lower() in suffixes else None
