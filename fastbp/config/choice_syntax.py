@@ -18,7 +18,7 @@ from fastbp.choices.families import FAMILIES
 from fastbp.choices.family import Choice, Family, Parameter
 from fastbp.config.toml_text import as_list
 from fastbp.problems import problem, targets
-from fastbp.schema.keys import KEYS
+from fastbp.schema.keys import ALTERNATIVE, KEYS
 from fastbp.schema.text import first_of, nearest, number, plain, refusal
 
 MAX_WRONG = 8
@@ -359,3 +359,8 @@ def incomplete(given: Placed, place: str) -> Iterator[str]:
         yield f"{place}updates: not given, allowed: one of updates and epochs"
     if given.keys() >= {"updates", "epochs"}:
         yield f"{given['epochs'].place}: given together with updates, allowed: only one of the two"
+
+
+def complete(keys: Mapping[str, Any]) -> bool:
+    """Whether these keys have a problem, and either `updates` or `epochs`."""
+    return "problem" in keys and len(ALTERNATIVE.keys() & keys.keys()) == 1

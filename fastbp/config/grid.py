@@ -11,12 +11,13 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 
 from fastbp.choices import problems
 from fastbp.choices.families import FAMILIES
-from fastbp.config import toml_text
+from fastbp.config import conflicts, toml_text
 from fastbp.config.choice_syntax import (
     Given,
     Placed,
     checked,
     checked_value,
+    complete,
     file_path,
     incomplete,
     problem_name,
@@ -343,7 +344,7 @@ class SweepTables:
             return
         for path, targets in itertools.product(paths, grid.get("targets", (fixed.get("targets"),))):
             self._load(path, targets, table)
-        if wrong & {"problem", "batch", "updates", "epochs"} or not _complete({**fixed, **grid}):
+        if wrong & {"problem", "batch", "updates", "epochs"} or not complete({**fixed, **grid}):
             return  # a line says so already; defaults in their place could cause other mistakes
         crossed = {key: options for key, options in grid.items() if options}
         for combination in itertools.product(*crossed.values()):
@@ -353,7 +354,9 @@ class SweepTables:
                 continue
             setup = Setup.unchecked(keys, file)
             # Other layers may allow the axes of a grid of weights.
-            mistakes = [m for m in setup.conflicts() if m.key != "init" or "hidden" not in wrong]
+            mistakes = [
+                m for m in conflicts.find(setup) if m.key != "init" or "hidden" not in wrong
+            ]
             self.lines += [f"{self._place(key, table)}: {text}" for key, text in mistakes]
             if not mistakes:
                 places = self._setups.setdefault(tuple(setup.columns().values()), (setup, []))[1]
@@ -384,17 +387,12 @@ def _outside(setup: Mapping[Any, Any], table: Iterable[str]) -> dict[Any, Any]:
     return {key: value for key, value in setup.items() if key not in taken}
 
 
-def _complete(keys: Mapping[str, Any]) -> bool:
-    """Whether these keys have a problem, and either `updates` or `epochs`."""
-    return "problem" in keys and len(ALTERNATIVE.keys() & keys.keys()) == 1
-
-
 def _baseline(values: Mapping[str, Any]) -> Setup | None:
     """Make the setup of `[setup]` alone; None if it is incomplete or invalid without a grid."""
-    if not _complete(values):
+    if not complete(values):
         return None
     file = load(values["problem"], values.get("targets"))
     if isinstance(file, tuple):
         return None
     setup = Setup.unchecked(values, file)
-    return None if any(setup.conflicts()) else setup
+    return None if any(conflicts.find(setup)) else setup

@@ -3,13 +3,13 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from fastbp.choices import inits
 from fastbp.choices.families import FAMILIES
+from fastbp.config import conflicts
 from fastbp.config.choice_syntax import (
     Call,
     Given,
@@ -26,12 +26,9 @@ from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import (
     COLUMN_DEFAULTS,
     KEYS,
-    MAX_EPOCHS,
-    MAX_PARAMETERS,
-    MAX_UPDATES,
     NUMERICS_VERSION,
 )
-from fastbp.schema.text import plain, refusal, shown
+from fastbp.schema.text import dashed, plain
 
 
 @dataclass(frozen=True, init=False)
@@ -49,13 +46,17 @@ class Setup:
 
     problem: str
     targets: tuple[str, ...] | None
+    target_kind: Literal["auto", "classes", "quantity"]
+    test: float
     scale_inputs: Literal["none", "standard", "minmax"]
+    scale_targets: Literal["none", "minmax"]
     target_margin: float
     hidden: tuple[int, ...]
     init: str
     init_scale: float
     bias: bool
     loss: str
+    class_weight: Literal["none", "balanced"]
     prime_offset: float
     order: str
     batch: int | Literal["full"]
@@ -260,7 +261,7 @@ class Setup:
             **self.__dict__,
             "problem": self.problem_name,
             "targets": None if self.targets is None else ",".join(self.targets),
-            "hidden": _dashed(self.hidden),
+            "hidden": dashed(self.hidden),
             "order": self.resolved_order,
             "batch": self.batch_rows,
             "updates": self.budget,
@@ -301,69 +302,8 @@ class Setup:
         )  # fmt: skip
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    # Mistakes between keys
-
-    def notes(self) -> list[str]:
-        """Warnings about values that are allowed but probably a mistake, one line each."""
-        overlap = (
-            f"tolerance = {self.tolerance} and collapse = {self.collapse} overlap: a run that is "
-            "within both counts as converged"
-        )
-        return [overlap] * (self.collapse > 1 - 2 * self.tolerance) + [
-            f"{plain(self.problem_name)}: {shown(name)} is the same in every row: there is nothing "
-            "to learn"
-            for name in (self.file.constant if self.file else ())
-        ]
-
-    def conflicts(self) -> Iterator[Mistake]:
-        """Find values that are valid alone but not together. A `file:` problem must be loaded."""
-        if self.targets is not None and not self.file:
-            yield self._refused("targets", "only with problem = 'file:PATH'")
-        if self.batch != "full" and self.batch > self.rows:
-            rows = f"{self.rows:,} rows of {plain(self.problem_name)}"
-            yield self._refused("batch", f"at most the {rows}, or 'full'")
-            return
-        if self.parameters > MAX_PARAMETERS:
-            count = f"{_dashed(self.sizes)} has {self.parameters:,}"
-            yield self._refused("hidden", f"at most {MAX_PARAMETERS:,} parameters; {count}")
-        if axes := self._allowed_axes():
-            yield self._refused("init", axes)
-        each = self.updates_per_epoch
-        if self.budget > MAX_UPDATES:
-            most = f"{MAX_UPDATES:,} updates, {MAX_UPDATES // each:,} epochs"
-            yield self._refused("epochs", f"at most {most}")
-        elif self.epochs_budget > MAX_EPOCHS:
-            most = f"{MAX_EPOCHS:,} epochs, {MAX_EPOCHS * each:,} updates"
-            yield self._refused("updates", f"at most {most}")
-        if self.warmup >= self.epochs_budget:
-            budget = f"{self.epochs_budget:,} epochs"
-            yield self._refused("schedule", f"warmup less than the budget of {budget}")
-
-    def _refused(self, key: str, rule: str) -> Mistake:
-        return Mistake(key, refusal(getattr(self, key), rule))
-
-    def _allowed_axes(self) -> str:
-        """Say what x and y of `init = 'grid:…'` may be; empty if there is nothing wrong."""
-        call = read_call(FAMILIES["init"], self.init)
-        if call.choice.function is not inits.grid:
-            return ""
-        _, x, y, _ = call.values
-        if x == y:
-            return "x and y that differ"
-        ends = itertools.accumulate((a + 1) * b for a, b in itertools.pairwise(self.sizes))
-        biases = [(end - units, end) for end, units in zip(ends, self.sizes[1:], strict=True)]
-        if not self.bias and any(low <= each < high for low, high in biases for each in (x, y)):
-            return "x and y of weights where bias = false"
-        below = f"x and y below the {self.parameters:,} parameters of {_dashed(self.sizes)}"
-        return below if max(x, y) >= self.parameters else ""
-
 
 _DEFAULTS = {key.name: key.default for key in KEYS.values()}
-
-
-def _dashed(sizes: tuple[int, ...]) -> str:
-    """Sizes of layers as in the table of runs: `8-8`."""
-    return "-".join(map(str, sizes))
 
 
 def load(problem: str, targets: tuple[str, ...] | None) -> FileProblem | tuple[Mistake, ...] | None:
@@ -390,7 +330,7 @@ def _built(keys: Mapping[str, Any], known: Mapping[str, Any], lines: list[str]) 
     file = known.get("file") or load(values["problem"], values.get("targets"))
     mistakes = file if isinstance(file, tuple) else ()
     setup = Setup.unchecked(values | {"file": None if mistakes else file})
-    lines += [f"{key}: {text}" for key, text in mistakes or setup.conflicts()]
+    lines += [f"{key}: {text}" for key, text in mistakes or conflicts.find(setup)]
     if lines:
         raise SweepError(lines)
     return setup

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from annotated_types import Ge, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fastbp.config import protocols, toml_text
+from fastbp.config import conflicts, protocols, toml_text
 from fastbp.config.choice_syntax import (
     SWEEP_KEYS,
     Given,
@@ -166,7 +166,7 @@ class Sweep:
     @property
     def notes(self) -> list[str]:
         """Warnings about what is allowed but probably a mistake, one line each."""
-        notes = [note for setup in self.setups for note in setup.notes()]
+        notes = [note for setup in self.setups for note in conflicts.notes(setup)]
         pairs = zip(self.published, self._matching(), strict=True)
         notes += [
             f"published[{i}]: no setup has {plain(toml_text.toml(figure.where))}, "

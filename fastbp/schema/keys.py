@@ -99,12 +99,42 @@ KEYS: dict[str, Key] = {
             nullable="where the problem is not a file",
         ),
         Key(
+            "target_kind",
+            Literal["auto", "classes", "quantity"],
+            "auto",
+            "word",
+            "whether the targets of a `file:` problem are classes or quantities",
+            details="with `auto`, text, true and false, and two different integers are classes, "
+            "and so are integers with at most 20 different values that each occur twice or more; "
+            "all other numbers are quantities",
+            since=2,
+        ),
+        Key(
+            "test",
+            Annotated[float, Ge(0), Le(0.9)],
+            0.0,
+            "real",
+            "share of the rows that is held out: networks are not trained on these rows",
+            details="they are drawn once for a problem, with an equal share of each class",
+            since=2,
+        ),
+        Key(
             "scale_inputs",
             Literal["none", "standard", "minmax"],
             "none",
             "word",
             "how each input column is scaled",
             details="`standard` to mean 0 and σ 1, `minmax` to 0…1",
+        ),
+        Key(
+            "scale_targets",
+            Literal["none", "minmax"],
+            "none",
+            "word",
+            "how each target column that is a quantity is scaled",
+            details="`minmax` to 0…1 over the training rows; outputs are shown in the units of the "
+            "table",
+            since=2,
         ),
         Key(
             "target_margin",
@@ -138,6 +168,16 @@ KEYS: dict[str, Key] = {
             "word",
             "the loss that training minimises",
             renamed="loss_function",  # the column `loss` is the measured loss
+        ),
+        Key(
+            "class_weight",
+            Literal["none", "balanced"],
+            "none",
+            "word",
+            "how much each row counts in training",
+            details="`balanced`: rows ÷ (classes × rows of its class), so that all classes count "
+            "the same",
+            since=2,
         ),
         Key(
             "prime_offset",

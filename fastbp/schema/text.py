@@ -135,6 +135,11 @@ def first_of(items: Sequence[str], most: int) -> list[str]:
     return [*items[:most], f"{more:,} more"] if more > 1 else [*items]
 
 
+def dashed(sizes: Sequence[int]) -> str:
+    """Sizes of layers as in the table of runs: `8-8`."""
+    return "-".join(map(str, sizes))
+
+
 def plural(n: int, noun: str) -> str:
     """A count with its noun: `1 run`, `2 runs`, `10,000 runs`."""
     return f"{n:,} {noun}{'s'[: n != 1]}"

@@ -16,6 +16,7 @@ from sweep_texts import add, xor
 
 from fastbp.choices.families import FAMILIES
 from fastbp.config.choice_syntax import allowed
+from fastbp.config.conflicts import notes
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Seeds, Sweep
 from fastbp.schema.columns import SETUP_COLUMNS
@@ -220,8 +221,8 @@ def test_setups_are_frozen_and_travel() -> None:
 
 
 def test_overlapping_outcomes_are_worth_a_note() -> None:
-    assert xor(tolerance=0.4, collapse=0.1).notes() == []
-    (note,) = xor(tolerance=0.5, collapse=0.1).notes()
+    assert notes(xor(tolerance=0.4, collapse=0.1)) == []
+    (note,) = notes(xor(tolerance=0.5, collapse=0.1))
     assert "tolerance = 0.5 and collapse = 0.1" in note
 
 

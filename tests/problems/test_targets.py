@@ -19,6 +19,7 @@ import pytest
 from commands import raising
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from fastbp.config.conflicts import notes
 from fastbp.config.setup import Names, Setup
 from fastbp.config.sweep import Sweep
 from fastbp.problems import read_table, targets as targets_module
@@ -622,8 +623,8 @@ def test_a_mistake_that_a_grid_repeats_is_said_once(here: Path) -> None:
 
 
 def test_nothing_to_learn_is_worth_a_note(here: Path) -> None:
-    assert made("x,y\n1,0\n2,1\n").notes() == []
-    assert made("x,y\n1,u\n2,u\n").notes() == [
+    assert notes(made("x,y\n1,0\n2,1\n")) == []
+    assert notes(made("x,y\n1,u\n2,u\n")) == [
         "file:d.csv: 'y' is the same in every row: there is nothing to learn"
     ]
 

@@ -1,0 +1,75 @@
+"""Find values of a setup that are valid alone but not together."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fastbp.choices import inits
+from fastbp.choices.families import FAMILIES
+from fastbp.config.choice_syntax import read_call
+from fastbp.problems.targets import Mistake
+from fastbp.schema.keys import MAX_EPOCHS, MAX_PARAMETERS, MAX_UPDATES
+from fastbp.schema.text import dashed, plain, refusal, shown
+
+if TYPE_CHECKING:
+    from fastbp.config.setup import Setup
+
+
+def notes(setup: Setup) -> list[str]:
+    """Warnings about values that are allowed but probably a mistake, one line each."""
+    overlap = (
+        f"tolerance = {setup.tolerance} and collapse = {setup.collapse} overlap: a run that is "
+        "within both counts as converged"
+    )
+    return [overlap] * (setup.collapse > 1 - 2 * setup.tolerance) + [
+        f"{plain(setup.problem_name)}: {shown(name)} is the same in every row: there is nothing "
+        "to learn"
+        for name in (setup.file.constant if setup.file else ())
+    ]
+
+
+def find(setup: Setup) -> Iterator[Mistake]:
+    """Find values that are valid alone but not together. A `file:` problem must be loaded."""
+    if setup.targets is not None and not setup.file:
+        yield _refused(setup, "targets", "only with problem = 'file:PATH'")
+    if setup.batch != "full" and setup.batch > setup.rows:
+        rows = f"{setup.rows:,} rows of {plain(setup.problem_name)}"
+        yield _refused(setup, "batch", f"at most the {rows}, or 'full'")
+        return
+    if setup.parameters > MAX_PARAMETERS:
+        count = f"{dashed(setup.sizes)} has {setup.parameters:,}"
+        yield _refused(setup, "hidden", f"at most {MAX_PARAMETERS:,} parameters; {count}")
+    if axes := _allowed_axes(setup):
+        yield _refused(setup, "init", axes)
+    each = setup.updates_per_epoch
+    if setup.budget > MAX_UPDATES:
+        most = f"{MAX_UPDATES:,} updates, {MAX_UPDATES // each:,} epochs"
+        yield _refused(setup, "epochs", f"at most {most}")
+    elif setup.epochs_budget > MAX_EPOCHS:
+        most = f"{MAX_EPOCHS:,} epochs, {MAX_EPOCHS * each:,} updates"
+        yield _refused(setup, "updates", f"at most {most}")
+    if setup.warmup >= setup.epochs_budget:
+        budget = f"{setup.epochs_budget:,} epochs"
+        yield _refused(setup, "schedule", f"warmup less than the budget of {budget}")
+
+
+def _refused(setup: Setup, key: str, rule: str) -> Mistake:
+    return Mistake(key, refusal(getattr(setup, key), rule))
+
+
+def _allowed_axes(setup: Setup) -> str:
+    """Say what x and y of `init = 'grid:…'` may be; empty if there is nothing wrong."""
+    call = read_call(FAMILIES["init"], setup.init)
+    if call.choice.function is not inits.grid:
+        return ""
+    _, x, y, _ = call.values
+    if x == y:
+        return "x and y that differ"
+    ends = itertools.accumulate((a + 1) * b for a, b in itertools.pairwise(setup.sizes))
+    biases = [(end - units, end) for end, units in zip(ends, setup.sizes[1:], strict=True)]
+    if not setup.bias and any(low <= each < high for low, high in biases for each in (x, y)):
+        return "x and y of weights where bias = false"
+    below = f"x and y below the {setup.parameters:,} parameters of {dashed(setup.sizes)}"
+    return below if max(x, y) >= setup.parameters else ""
