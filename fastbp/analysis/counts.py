@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, pooled
 from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.schema.errors import RunsError
-from fastbp.schema.outcomes import OUTCOMES, Outcome, classify
+from fastbp.schema.outcomes import DECISIVE, MEASURED, OUTCOMES, Outcome, classify
 from fastbp.store import filename, parquet
 from fastbp.store.load import frame as frame_of
 
@@ -25,7 +25,6 @@ Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
 _NEEDED = ("setup", "seed", "outcome", "converged_at")
-_CLASSIFIED = ("max_error", "spread", "one_sided")
 _CONVERGED = OUTCOMES.index(Outcome.CONVERGED)
 _KEYS = tuple(column.name for column in SETUP_COLUMNS)
 _TYPES: dict[str, type] = {"word": str, "integer": int, "real": float, "flag": bool}
@@ -128,7 +127,9 @@ def count_runs(
     pictures : bool
         Whether to make histograms too, from the columns loss, spread and spread_start.
     collapse : float, optional
-        Threshold with which to decide outcomes anew, from max_error, spread, one_sided, tolerance.
+        Threshold with which to decide outcomes anew, from those of the columns
+        `fastbp.schema.outcomes.DECISIVE`
+        that the criterion of success needs.
 
     Returns
     -------
@@ -146,12 +147,12 @@ def count_runs(
     """
     if isinstance(runs, pd.DataFrame | str | Path):
         columns = [*_NEEDED, *(PICTURED if pictures else ())]
-        columns += [name for name in _CLASSIFIED if collapse is not None and name not in columns]
         if isinstance(runs, pd.DataFrame):
-            needed = [*columns, *(["tolerance"] if collapse is not None else [])]
-            parts = _parts_of_frame(runs, needed)
+            required = [*columns, *((*MEASURED, "tolerance") if collapse is not None else ())]
+            parts = _parts_of_frame(runs, required)
         else:
-            parts = _parts_of_folder(Path(runs), setups, columns)
+            columns += [*DECISIVE] if collapse is not None else []
+            parts = _parts_of_folder(Path(runs), setups, list(dict.fromkeys(columns)))
         runs = [_counted(*each, collapse) for each in parts if setups is None or each[0] in setups]
     counted = [one for one in runs if setups is None or one.setup in setups]
     if pictures and not all(one.histograms for one in counted):
@@ -275,11 +276,9 @@ def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
         keys = counts[0].keys if counts else _keys(rows.iloc[0])
         seeds, codes, times = ends(rows)
         if collapse is not None:
-            keys = keys | {"collapse": collapse}
-            max_error, spread, one_sided = (_reals(rows[name]) for name in _CLASSIFIED)
-            tolerance = keys["tolerance"]
-            assert isinstance(tolerance, float)
-            codes = classify(max_error, spread, one_sided == 1, tolerance, collapse)
+            keys = {"success": "rows", "success_on": "train"} | keys | {"collapse": collapse}
+            measures = {name: _reals(rows[name]) for name in DECISIVE if name in rows}
+            codes = classify(measures, keys)
         part = _count_part(setup, keys, seeds, codes, times)
         counts.append(part._replace(problem=metadata.get("fastbp.problem", "")))
         pictured = all(name in rows for name in PICTURED)
@@ -339,7 +338,8 @@ def _parts_of_frame(runs: pd.DataFrame, needed: Sequence[str]) -> Iterator[tuple
     missing = [name for name in needed if name not in runs]
     if missing:
         raise ValueError(f"these are not runs: no column {', '.join(missing)}")
-    columns = dict.fromkeys((*(name for name in _KEYS if name in runs), *needed))
+    present = (name for name in (*_KEYS, *DECISIVE) if name in runs)
+    columns = dict.fromkeys((*present, *needed))
     for setup, rows in runs[list(columns)].groupby("setup", sort=False, observed=True):
         yield str(setup), [(rows.sort_values("seed"), {})]
 

@@ -7,7 +7,7 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from fastbp.choices import inits, losses, orders, problems, schedules
+from fastbp.choices import inits, losses, orders, problems, schedules, success
 from fastbp.choices.family import Choice, Family, Parameter, family
 from fastbp.kernels.jit import inlined
 
@@ -19,6 +19,7 @@ FAMILIES: dict[str, Family] = {
     "order": family("order", orders, takes=5),
     "schedule": family("schedule", schedules, takes=3, shared=(WARMUP,)),
     "loss": family("loss", losses, takes=3),
+    "success": family("success", success, takes=1),
 }
 
 ParameterArrays = tuple[NDArray[np.int64], NDArray[np.float64]]

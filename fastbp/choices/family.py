@@ -85,7 +85,9 @@ class Choice(NamedTuple):
     def usage(self) -> str:
         """How a sweep file writes it: `blocked:K`, `step:every=EVERY,factor=FACTOR`."""
         names = [p.name for p in self.parameters]
-        if len(names) == 1 and (len(names[0]) == 1 or names[0] in ("bits", "path")):
+        if len(names) == 1 and (
+            len(names[0]) == 1 or names[0] in ("bits", "path", "share", "level")
+        ):
             return f"{self.name}:{names[0].upper()}"
         usages = ",".join(f"{name}={name.upper()}" for name in names)
         return f"{self.name}:{usages}" if usages else self.name

@@ -43,6 +43,7 @@ def find(setup: Setup) -> Iterator[Mistake]:
         yield _refused(setup, "hidden", f"at most {MAX_PARAMETERS:,} parameters; {count}")
     if axes := _allowed_axes(setup):
         yield _refused(setup, "init", axes)
+    yield from _wrong_success(setup)
     each = setup.updates_per_epoch
     if setup.budget > MAX_UPDATES:
         most = f"{MAX_UPDATES:,} updates, {MAX_UPDATES // each:,} epochs"
@@ -57,6 +58,22 @@ def find(setup: Setup) -> Iterator[Mistake]:
 
 def _refused(setup: Setup, key: str, rule: str) -> Mistake:
     return Mistake(key, refusal(getattr(setup, key), rule))
+
+
+def _wrong_success(setup: Setup) -> Iterator[Mistake]:
+    """Find a criterion of success that these targets, or the held-out rows, cannot have."""
+    name, given = setup.calls["success"].choice.name, setup.resolved_success
+    if name == "accuracy" and not setup.groups:
+        rule = "r2, loss or rows: no target is a label"
+        yield Mistake("success", refusal(given, rule))
+    if name == "r2" and not setup.has_quantities:
+        rule = "accuracy, loss or rows: no target is a quantity"
+        yield Mistake("success", refusal(given, rule))
+    if setup.success_on == "test" and not setup.test_rows:
+        yield _refused(setup, "success_on", "train, or with held-out rows: test > 0")
+    elif setup.success_on == "test" and name == "rows":
+        rule = "accuracy, r2 or loss with success_on = 'test'"
+        yield Mistake("success", refusal(given, rule))
 
 
 def _allowed_axes(setup: Setup) -> str:

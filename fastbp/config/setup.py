@@ -68,6 +68,8 @@ class Setup:
     epochs: int | None
     updates: int | None
     tolerance: float
+    success: str | None
+    success_on: Literal["train", "test"]
     collapse: float
     eval_every: int | None
     stop: Literal["budget", "converged"]
@@ -160,14 +162,28 @@ class Setup:
 
     @cached_property
     def calls(self) -> dict[str, Call]:
-        """The parsed choices for problem, init, order (resolved), schedule and loss, by key."""
-        texts = {key: getattr(self, key) for key in FAMILIES} | {"order": self.resolved_order}
+        """The parsed choices of all families by key; order and success are resolved."""
+        resolved = {"order": self.resolved_order, "success": self.resolved_success}
+        texts = {key: getattr(self, key) for key in FAMILIES} | resolved
         return {key: read_call(family, texts[key]) for key, family in FAMILIES.items()}
 
     @property
     def resolved_order(self) -> str:
         """The order in which rows are presented: `cyclic` with `batch = "full"`, else `order`."""
         return "cyclic" if self.batch == "full" else self.order
+
+    @property
+    def resolved_success(self) -> str:
+        """The criterion of success: `success`, or the default for the problem.
+
+        That is `rows` for a problem of fastbp and for a table whose inputs are all 0 or 1 and whose
+        rows all differ; else `accuracy:0.95` for labels and `r2:0.9` for quantities.
+        """
+        if self.success is not None:
+            return self.success
+        if self.file is None:
+            return "rows"
+        return "accuracy:0.95" if self.groups else "r2:0.9"
 
     @property
     def warmup(self) -> int:
@@ -180,6 +196,33 @@ class Setup:
         The arrays are shared between calls and read-only.
         """
         return prepared(*self._source, *self._preparation)
+
+    def training(self) -> Problem:
+        """The training rows."""
+        return self.data()
+
+    def held_out(self) -> Problem | None:
+        """The held-out rows; None if there are none."""
+        return None
+
+    def row_weights(self) -> Any:
+        """Weights of the training rows, float64 [row]; None if they are equal."""
+        return None
+
+    @property
+    def test_rows(self) -> int:
+        """The number of held-out rows."""
+        return 0
+
+    @property
+    def groups(self) -> tuple[tuple[int, int], ...]:
+        """The labels: first output unit and number of units of each."""
+        return tuple((k, 1) for k in range(self.shape[2]))
+
+    @property
+    def has_quantities(self) -> bool:
+        """Whether a target is a quantity."""
+        return False
 
     @property
     def digest(self) -> str:
@@ -263,6 +306,7 @@ class Setup:
             "targets": None if self.targets is None else ",".join(self.targets),
             "hidden": dashed(self.hidden),
             "order": self.resolved_order,
+            "success": self.resolved_success,
             "batch": self.batch_rows,
             "updates": self.budget,
             "eval_every": self.eval_interval,

@@ -17,11 +17,11 @@ from fastbp.engine import backends, block
 from fastbp.engine.executor_map import completed
 from fastbp.engine.machine import available_cores
 from fastbp.engine.plan import budget_groups, min_block_seeds, seconds_per_run
-from fastbp.engine.rows import Rows
+from fastbp.engine.rows import Rows, measured_columns
 from fastbp.engine.tasks import layout
 from fastbp.kernels import measures as m
 from fastbp.schema.errors import SweepError
-from fastbp.schema.outcomes import CONSTANT, OUTCOMES, Outcome, classify
+from fastbp.schema.outcomes import CONSTANT, OUTCOMES, Outcome
 
 OTHER_ORDERS = 2**62
 """In the control the run of seed s has the order of samples of seed s plus this number."""
@@ -77,9 +77,7 @@ NO_RUNS = MeasuredRuns(np.empty(0, np.int8), np.empty((m.MEASURES, 0)), np.empty
 def measured(setup: Setup, rows: Rows) -> MeasuredRuns:
     """Decide the outcomes of trained runs from their final measures."""
     end = np.where(rows.end[m.FINITE] == 1.0, rows.end, np.nan)
-    codes = classify(
-        end[m.MAX_ERROR], end[m.SPREAD], end[m.ONE_SIDED] == 1.0, setup.tolerance, setup.collapse
-    )
+    codes = measured_columns(setup, rows.end, rows.test)["outcome"]
     return MeasuredRuns(codes, end, rows.converged_at)
 
 

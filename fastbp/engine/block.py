@@ -170,6 +170,9 @@ def _record(
     """Measure the ended runs in `columns` of `state`, and write them to `runs` of `rows`."""
     measures, outputs = group.measure(block=state.block)
     rows.end[:, runs] = measures[:, columns]
+    if group.task.held_out:
+        test, _ = group.measure(with_gradient=False, block=state.block, held_out=True)
+        rows.test[:, runs] = test[:, columns]
     rows.updates_done[runs] = state.updates[columns]
     rows.converged_at[runs] = state.converged_at[columns]
     if rows.outputs.shape[1]:

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 from fastbp.engine.machine import available_cores
 from fastbp.engine.stored_run import setup_of
 from fastbp.problems import targets
-from fastbp.schema.columns import SETUP_COLUMNS
+from fastbp.schema.columns import COLUMNS, SETUP_COLUMNS
 from fastbp.schema.errors import DamagedFileError, StoreError
-from fastbp.schema.outcomes import OUTCOMES, classify
+from fastbp.schema.outcomes import DECISIVE, JUDGING, OUTCOMES, classify
 from fastbp.store import filename, parquet
 from fastbp.store.digest import RowsHash, digest, keys_of
 from fastbp.store.filename import RunFile
@@ -191,18 +191,16 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
     for column in SETUP_COLUMNS:
         if column.name in rows.column_names and len(rows[column.name].unique()) > 1:
             raise DamagedFileError(path, f"its rows differ in {column.name}")
-    if not _outcomes_follow(parquet.fill(rows, SETUP_COLUMNS)):
+    if not _outcomes_follow(parquet.fill(rows, COLUMNS)):
         raise DamagedFileError(path, "its outcomes do not follow from its measures")
     return rows, metadata
 
 
 def _outcomes_follow(rows: pa.Table) -> bool:
     """Whether the outcomes are those that the measures give."""
-    tolerance, collapse = (rows[name][0].as_py() for name in ("tolerance", "collapse"))
-    errors, spreads = (rows[name].to_numpy() for name in ("max_error", "spread"))
-    codes = classify(
-        errors, spreads, rows["one_sided"].fill_null(False).to_numpy(), tolerance, collapse
-    )
+    keys = {name: rows[name][0].as_py() for name in JUDGING}
+    measures = {name: rows[name].cast("float64").to_numpy() for name in DECISIVE}
+    codes = classify(measures, keys)
     stored = pc.index_in(rows["outcome"].cast(pa.string()), pa.array(map(str, OUTCOMES)))
     return np.array_equal(stored.fill_null(-1).to_numpy(), codes)
 

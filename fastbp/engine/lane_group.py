@@ -61,14 +61,16 @@ class LaneGroup:
         self._setting = Setting(
             work.network,
             work.table,
-            work.targets,
+            *work.judged,
             work.config,
             drawer(key.strip, key.order),
-            output_deltas(key.dtype, key.loss),
+            output_deltas(key.dtype, key.loss, work.network.weights > 0),
         )
         self._losses = losses(key.loss), output_deltas("float64", key.loss)
-        rows = work.targets.row_order
-        self.state, *self._strips = lanes_of(work.network, work.lanes, key.strip, rows, dtype)
+        rows = work.judged[1].row_order
+        self.state, *self._strips = lanes_of(
+            work.network, work.lanes, key.strip, (work.table.rows, rows[0]), dtype
+        )
         self._none = runs_of(work.network, 0, dtype)
         self._scratch = scratch_of(work.measured, key.strip, dtype)
         if seeds is not None:
@@ -170,9 +172,14 @@ class LaneGroup:
         return np.split(values, self.task.lanes // self.task.key.strip)
 
     def measure(
-        self, with_gradient: bool = True, block: NDArray[Any] | None = None
+        self,
+        with_gradient: bool = True,
+        block: NDArray[Any] | None = None,
+        held_out: bool = False,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Measure the networks of this group, or of another block.
+
+        `held_out`: over the held-out rows instead of the training rows.
 
         Returns
         -------
@@ -184,16 +191,17 @@ class LaneGroup:
         """
         work = self.task
         block = self.state.block if block is None else block
+        table, targets = (held_out and work.held_out) or (work.table, work.targets)
         parts: list[tuple[NDArray[np.float64], ...]] = []
         for strip in self._split(block):
             measures = np.zeros((m.MEASURES, work.key.strip))
-            outputs = np.empty((work.targets.values.size, work.key.strip))
+            outputs = np.empty((targets.values.size, work.key.strip))
             self._kernels.measure(
                 strip,
                 self._scratch,
                 work.measured,
-                work.table,
-                work.targets,
+                table,
+                targets,
                 *self._losses,
                 work.setup.bias,
                 with_gradient,
@@ -202,9 +210,9 @@ class LaneGroup:
             )
             parts.append((measures, outputs))
         measures, outputs = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
-        outputs = outputs.reshape(*work.targets.values.shape, -1)
+        outputs = outputs.reshape(*targets.values.shape, -1)
         weights = self.by_lane(block)[: work.network.parameters].astype(np.float64)
-        m.judge(outputs, weights, work.targets, sum(work.setup.hidden), measures)
+        m.judge(outputs, weights, targets, sum(work.setup.hidden), measures)
         for values in (measures, outputs):
             values[np.isnan(values)] = np.nan  # NaN has many bit patterns: store one of them
         return measures, outputs

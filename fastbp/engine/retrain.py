@@ -96,20 +96,23 @@ def _presented(group: LaneGroup, updates: int) -> NDArray[np.int32]:
     return order[: updates * config.batch]
 
 
-def _state(group: LaneGroup) -> tuple[int, int, NDArray[np.float64], NDArray[np.float32] | None]:
-    """The updates, epoch, measures and outputs of the first lane.
+def _state(group: LaneGroup) -> tuple[int, int, Any, Any, NDArray[np.float32] | None]:
+    """The updates, epoch, measures, those of held-out rows, and outputs of the first lane.
 
     The outputs are None if a weight is not finite.
     """
     measures, outputs = group.measure()
+    test = np.full_like(measures, np.nan)
+    if group.task.held_out:
+        test, _ = group.measure(with_gradient=False, held_out=True)
     kept = outputs[..., 0].astype(np.float32).ravel() if measures[m.FINITE, 0] == 1.0 else None
-    return int(group.state.updates[0]), group.epochs, measures[:, 0], kept
+    return int(group.state.updates[0]), group.epochs, measures[:, 0], test[:, 0], kept
 
 
 def _table(setup: Setup, states: list[Any]) -> pd.DataFrame:
     """Make the table of evaluations."""
-    updates, epochs, measures, outputs = zip(*states, strict=True)
-    columns = measured_columns(setup, np.stack(measures, axis=1))
+    updates, epochs, measures, test, outputs = zip(*states, strict=True)
+    columns = measured_columns(setup, np.stack(measures, axis=1), np.stack(test, axis=1))
     columns["outcome"] = [str(OUTCOMES[code]) for code in columns["outcome"]]
     columns["wrong"] = pd.array(columns["wrong"].tolist(), "Int64")
     columns["one_sided"] = columns["one_sided"].tolist()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fastbp.config.setup import Setup
 from fastbp.kernels import measures as m
 from fastbp.schema.columns import MAX_OUTPUTS, schema
-from fastbp.schema.outcomes import OUTCOMES, classify
+from fastbp.schema.outcomes import MEASURED, OUTCOMES, classify
 
 
 def kept_outputs(setup: Setup) -> int:
@@ -32,6 +32,8 @@ class Rows(NamedTuple):
     """Measures before the first update, [measure, run]."""
     end: NDArray[np.float64]
     """Measures after the last update, [measure, run]."""
+    test: NDArray[np.float64]
+    """The same over the held-out rows, NaN if there are none."""
     outputs: NDArray[np.float64]
     """Outputs after the last update, [run, row × output], or [run, 0] if too many to store."""
 
@@ -43,19 +45,23 @@ def empty_rows(count: int, outputs: int) -> Rows:
         np.empty(count, np.int64),
         np.empty((m.MEASURES, count)),
         np.empty((m.MEASURES, count)),
+        np.full((m.MEASURES, count), np.nan),
         np.empty((count, outputs)),
     )
 
 
-def measured_columns(setup: Setup, measures: NDArray[np.float64]) -> dict[str, Any]:
+def measured_columns(
+    setup: Setup, measures: NDArray[np.float64], test: NDArray[np.float64]
+) -> dict[str, Any]:
     """Compute the columns that follow from the measures of runs at one time.
 
     Parameters
     ----------
     setup : Setup
-        Their setup, whose `tolerance` and `collapse` decide the outcome.
-    measures : float64 array [measure, run]
-        The constants `LOSS`, `SPREAD` … of `fastbp.kernels.measures` are its row indices.
+        Their setup, whose `success`, `tolerance` and `collapse` decide the outcome.
+    measures, test : float64 array [measure, run]
+        Over the training rows and over the held-out rows, NaN if there are none. The constants
+        `LOSS`, `SPREAD` … of `fastbp.kernels.measures` are the row indices.
 
     Returns
     -------
@@ -65,21 +71,30 @@ def measured_columns(setup: Setup, measures: NDArray[np.float64]) -> dict[str, A
     """
     finite = measures[m.FINITE] == 1.0
     values = np.where(finite, measures, np.nan)
-    one_sided = values[m.ONE_SIDED] == 1.0
     wrong = np.where(finite, measures[m.WRONG], 0).astype(np.int64)
-    return {
-        "outcome": classify(
-            values[m.MAX_ERROR], values[m.SPREAD], one_sided, setup.tolerance, setup.collapse
-        ),
+    columns = {
         "loss": values[m.LOSS],
         "spread": values[m.SPREAD],
         "max_error": values[m.MAX_ERROR],
         "wrong": np.ma.masked_array(wrong, ~finite),
-        "one_sided": np.ma.masked_array(one_sided, ~finite),
+        "one_sided": np.ma.masked_array(values[m.ONE_SIDED] == 1.0, ~finite),
+        "accuracy": accuracy(setup, values, setup.rows),
+        "r2": values[m.R2],
+        "test_accuracy": accuracy(setup, test, setup.test_rows),
+        "test_r2": test[m.R2],
+        "test_loss": test[m.LOSS],
         "saturation": values[m.SATURATION],
         "grad_norm": values[m.GRAD_NORM],
         "weight_max": values[m.WEIGHT_MAX],
     }
+    decisive = {name: np.ma.filled(columns[name], 0) for name in MEASURED}
+    return {"outcome": classify(columns | decisive, setup.columns()), **columns}
+
+
+def accuracy(setup: Setup, measures: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
+    """The share of rows with the right labels, [run]; NaN if no target is a label."""
+    share: NDArray[np.float64] = (rows - measures[m.WRONG]) / max(rows, 1)
+    return share if setup.groups else np.full_like(share, np.nan)
 
 
 def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
@@ -91,9 +106,11 @@ def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
         "updates_done": rows.updates_done,
         "converged_at": np.ma.masked_less(rows.converged_at, 0),
         "loss_start": rows.start[m.LOSS],
+        "accuracy_start": accuracy(setup, rows.start, setup.rows),
+        "r2_start": rows.start[m.R2],
         "spread_start": rows.start[m.SPREAD],
         "outputs": _lists(rows.outputs.astype(np.float32), rows.end[m.FINITE] == 1.0),
-        **measured_columns(setup, rows.end),
+        **measured_columns(setup, rows.end, rows.test),
     }
     outcomes = columns["outcome"].astype(np.int32)
     columns["outcome"] = pa.DictionaryArray.from_arrays(outcomes, [str(o) for o in OUTCOMES])

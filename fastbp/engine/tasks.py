@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fastbp.choices.families import FAMILIES, compiled_choice, parameter_arrays
 from fastbp.config.setup import Setup
-from fastbp.kernels.evaluation import Targets, targets_of
+from fastbp.kernels.goals import Targets, targets_of
 from fastbp.kernels.layout import Network, Table, network, table
 from fastbp.kernels.measures import make_measure, make_values
 from fastbp.kernels.minibatch import make_output_deltas
@@ -47,6 +47,8 @@ class KernelKey(NamedTuple):
     init: str
     order: str
     loss: str
+    success: str
+    """The criterion of success, by the name of a choice."""
 
 
 @cache
@@ -78,9 +80,9 @@ def losses(loss: str) -> Any:
 
 
 @cache
-def output_deltas(dtype: str, loss: str) -> Any:
+def output_deltas(dtype: str, loss: str, weighted: bool = False) -> Any:
     """Return the compiled function that computes δ, the error signals, of output units."""
-    return make_output_deltas(dtype, FAMILIES["loss"].choices[loss].delta, loss)
+    return make_output_deltas(dtype, FAMILIES["loss"].choices[loss].delta, loss, weighted)
 
 
 class Kernels(NamedTuple):
@@ -97,10 +99,13 @@ class Kernels(NamedTuple):
 
 def kernels(key: KernelKey) -> Kernels:
     """Return the kernels for a key."""
+    # Only a criterion that is a loss needs code of the loss.
+    judges = key.success == "loss"
+    loss = (key.loss, FAMILIES["loss"].choices[key.loss].function) if judges else ("", None)
     return Kernels(
         initialiser(key.init),
         measurer(key.strip, key.dtype),
-        trainer(key.strip, key.dtype, key.optimizer, key.tile),
+        trainer(key.strip, key.dtype, key.optimizer, key.tile, key.success, loss),
     )
 
 
@@ -119,6 +124,14 @@ class Task(NamedTuple):
     """Inputs and targets in the dtype of the setup."""
     targets: Targets
     config: TrainingConfig
+    held_out: tuple[Table, Targets] | None
+    """Table and targets of the rows that are held out."""
+
+    @property
+    def judged(self) -> tuple[Table, Targets]:
+        """Table and targets of the rows on which success is judged."""
+        on_test = self.setup.success_on == "test"
+        return self.held_out if on_test and self.held_out else (self.table, self.targets)
 
 
 @lru_cache(maxsize=8)
@@ -129,10 +142,15 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
     to whole vectors.
     """
     dtype = np.dtype(setup.dtype)
-    X, T = setup.data()
-    order = setup.calls["order"]
+    data, order, goal = setup.training(), setup.calls["order"], setup.calls["success"]
+    held_out = setup.held_out()
     net, suggested = layout(setup)
     lanes = _whole_vectors(lanes, dtype) if lanes else suggested
+    aim = goal.choice.function(setup.tolerance, *goal.values)
+    tested = held_out and (
+        table(*held_out, dtype),
+        targets_of(held_out.T, dtype, aim, setup.groups, data.T),
+    )
     config = TrainingConfig(
         batch=setup.batch_rows,
         mean=setup.reduction == "mean",
@@ -144,6 +162,7 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
         prime_offset=dtype.type(setup.prime_offset),
         order_arguments=parameter_arrays(order.choice, order.values),
         eval_every=setup.eval_interval,
+        forwards=setup.success_on == "train" and goal.choice.name != "loss",
         refill=setup.stop == "converged",
     )
     return Task(
@@ -152,9 +171,10 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
         lanes,
         network=net,
         measured=measured_network(setup),
-        table=table(X, T, dtype),
-        targets=targets_of(T, dtype, setup.tolerance),
+        table=table(*data, dtype, setup.row_weights()),
+        targets=targets_of(data.T, dtype, aim, setup.groups),
         config=config,
+        held_out=tested,
     )
 
 
@@ -183,7 +203,8 @@ def optimizer(setup: Setup) -> str:
 
 def measured_network(setup: Setup) -> Network:
     """The layout of the memory in which the networks of a setup are measured."""
-    return network(setup.sizes, _equal_parts(setup.rows), gradient=True)
+    weighted = setup.class_weight != "none"
+    return network(setup.sizes, _equal_parts(setup.rows), gradient=True, weighted=weighted)
 
 
 def _equal_parts(rows: int) -> int:
@@ -200,6 +221,7 @@ def layout(setup: Setup) -> tuple[Network, int]:
         velocity=chosen == "momentum",
         gradient=setup.batch_rows > samples,
         alternates=chosen == "online",
+        weighted=setup.class_weight != "none",
     )
     return net, suggested_lanes(net, np.dtype(setup.dtype))
 
@@ -219,10 +241,11 @@ def kernel_key(setup: Setup, lanes: int | None = None) -> KernelKey:
     net, suggested = layout(setup)
     lanes, chosen = lanes or suggested, optimizer(setup)
     strip = lanes if chosen == "online" else _strip(net, lanes, np.dtype(setup.dtype))
-    init, order, loss = (setup.calls[key].choice.name for key in ("init", "order", "loss"))
+    names = (setup.calls[key].choice.name for key in ("init", "order", "loss", "success"))
+    init, order, loss, success = names
     order = "cyclic" if is_cyclic(setup) else order
     tile = TILE if chosen == "online" else tile_for(setup.sizes[1:], net.samples)
-    return KernelKey(setup.dtype, strip, chosen, tile, init, order, loss)
+    return KernelKey(setup.dtype, strip, chosen, tile, init, order, loss, success)
 
 
 def _strip(net: Network, lanes: int, dtype: np.dtype[Any]) -> int:

@@ -4,8 +4,8 @@ A strip is a number of networks that are trained side by side, one in each lane.
 [row, lane]. The block of a strip holds what a run keeps: all parameters (layer by layer, unit by
 unit its weights, then the biases of the layer), and after them the velocity and the gradient of
 each parameter where they are kept. The work memory of a strip, [row, sample, lane], holds the
-activations of a sample (the inputs first, the targets behind them, then layer by layer) and a δ for
-every unit past the inputs.
+activations of a sample (the inputs first, the targets behind them, the weight of the row if rows
+have weights, then layer by layer) and a δ for every unit past the inputs.
 """
 
 from collections.abc import Sequence
@@ -49,8 +49,10 @@ class Network(NamedTuple):
     rows: int
     """Size of the block."""
     targets: int
+    weights: int
+    """Of the work memory, where rows have weights; 0 where they have none."""
     activations: int
-    """Number of activations and targets."""
+    """Number of activations, targets and weights."""
     deltas: int
     """Number of δ."""
     samples: int
@@ -71,9 +73,11 @@ def network(
     velocity: bool = False,
     gradient: bool = False,
     alternates: bool = False,
+    weighted: bool = False,
 ) -> Network:
     """Lay out the memory of networks with these units per layer, inputs first."""
-    layers, row, below, unit, delta = [], 0, 0, sizes[0] + sizes[-1], 0
+    weights = (sizes[0] + sizes[-1]) * weighted
+    layers, row, below, unit, delta = [], 0, 0, sizes[0] + sizes[-1] + weighted, 0
     for inputs, units in pairwise(sizes):
         biases = row + units * inputs
         layers.append(Layer(units, inputs, row, biases, below, unit, delta - inputs, delta))
@@ -85,6 +89,7 @@ def network(
         gradient=row * (1 + velocity) * gradient,
         rows=row * (1 + velocity + gradient),
         targets=sizes[0],
+        weights=weights,
         activations=unit,
         deltas=delta,
         samples=samples,
@@ -100,7 +105,7 @@ def layer_of(network: Any, at: Any) -> Any:
 
 
 class Table(NamedTuple):
-    """A problem in the dtype of the lanes: input columns first, then targets.
+    """A problem in the dtype of the lanes: input columns first, then targets, then weights.
 
     Columns of two values (every problem of bits) are also stored as bits, which are several times
     cheaper to look up than values. Each row has a word, as wide as the numbers, and each column a
@@ -121,9 +126,15 @@ class Table(NamedTuple):
     high: NDArray[Any]
 
 
-def table(X: NDArray[np.float64], T: NDArray[np.float64], dtype: DTypeLike) -> Table:
-    """The table of a problem with inputs X [row, input] and targets T [row, output]."""
-    columns = np.ascontiguousarray(np.hstack([X, T]).T, dtype)
+def table(
+    X: NDArray[np.float64],
+    T: NDArray[np.float64],
+    dtype: DTypeLike,
+    weights: NDArray[np.float64] | None = None,
+) -> Table:
+    """The table of a problem with inputs X [row, input], targets T [row, output], weights [row]."""
+    parts = [X, T] if weights is None else [X, T, weights[:, None]]
+    columns = np.ascontiguousarray(np.hstack(parts).T, dtype)
     low, high = columns.min(axis=1), columns.max(axis=1)
     is_high = columns == high[:, None]
     count, rows = columns.shape

@@ -6,7 +6,8 @@ import numpy as np
 from numba import types
 from numpy.typing import DTypeLike, NDArray
 
-from fastbp.kernels.evaluation import Targets
+from fastbp.kernels.evaluation import add_squares
+from fastbp.kernels.goals import Targets
 from fastbp.kernels.jit import by_address, call, inlined, kernel
 from fastbp.kernels.layout import Network, layer_of, present_to_all
 from fastbp.kernels.memory import (
@@ -25,10 +26,10 @@ from fastbp.kernels.minibatch import (
 from fastbp.kernels.tiles import COLUMN, lanes_in_vector, load, store
 from fastbp.kernels.vector_ir import fma
 
-LOSS, SPREAD, MAX_ERROR, WRONG, ONE_SIDED, SATURATION, GRAD_NORM, WEIGHT_MAX, FINITE = range(9)
+LOSS, SPREAD, MAX_ERROR, WRONG, ONE_SIDED, SATURATION, GRAD_NORM, WEIGHT_MAX, FINITE, R2 = range(10)
 """Rows of the measures."""
 
-MEASURES = 9
+MEASURES = 10
 
 SATURATED_BELOW, SATURATED_ABOVE = 0.05, 0.95
 
@@ -167,6 +168,10 @@ def make_measure(lanes: int, dtype: str) -> Any:
                         store_number(scratch.A64, t + lane, target)
             count_saturated(scratch, net, taken, measures[SATURATION])
             add_losses(scratch, net, values, taken, measures[LOSS])
+            for sample in range(taken):
+                o, step = (last.activations * net.samples + sample) * lanes, net.samples * lanes
+                sums, row = measures[R2], start + sample
+                add_squares(sums, 0, len(sums), scratch.A64, o, step, targets, row)
             if with_gradient:
                 keep = (True, False, 0, net.gradient, bias, False)
                 step = Step(0.0, P, 0.0, 0.0, 1.0, taken, *keep)
@@ -199,7 +204,7 @@ def judge(
         Number of hidden units.
     measures : float64 array [measure, lane]
     """
-    T, middles, varies = targets.values[..., None], targets.middles[:, None], targets.varies
+    T, varies = targets.values[..., None], targets.varies
     measures[FINITE] = np.isfinite(weights).all(axis=0)
     measures[WEIGHT_MAX] = np.fmax.reduce(np.abs(weights), axis=0)
     with np.errstate(invalid="ignore"):
@@ -209,14 +214,40 @@ def judge(
         errors = np.abs(outputs - T)
         errors /= targets.ranges[:, None]
         measures[MAX_ERROR] = errors.reshape(-1, outputs.shape[-1]).max(axis=0)
-        if not varies.all():
-            outputs, T, middles = outputs[:, varies], T[:, varies], middles[varies]
-        above = outputs >= middles
-        wrong = above != (middles <= T)
-        measures[WRONG] = (wrong[:, 0] if wrong.shape[1] == 1 else wrong.any(axis=1)).sum(axis=0)
+        measures[R2] = 1 - measures[R2] if targets.scales.any() else np.nan
+        _judge_classes(outputs, targets, measures)
         if varies.any():
-            spans = outputs.max(axis=0) - outputs.min(axis=0)
+            spans = np.ptp(outputs[:, varies], axis=0)
             measures[SPREAD] = (spans / targets.ranges[varies, None]).max(axis=0)
-            measures[ONE_SIDED] = (above.all(axis=0) | ~above.any(axis=0)).all(axis=0)
         else:
             measures[SPREAD] = np.nan
+
+
+def _judge_classes(
+    outputs: NDArray[np.float64], targets: Targets, measures: NDArray[np.float64]
+) -> None:
+    """Count the rows with a wrong class, and find networks that give one class to all rows.
+
+    A quantity is on the right side of the middle or not; only labels are decisions. Arguments as in
+    `judge`.
+    """
+    decides = np.zeros(len(targets.ranges), bool)
+    several = targets.groups[:, 1] > 1
+    decides[targets.groups[~several, 0]] = True
+    in_group = np.zeros_like(decides)
+    for first, units in targets.groups[several]:
+        in_group[first : first + units] = True
+    single = targets.varies & ~in_group
+    above = outputs[:, single] >= targets.middles[single, None]
+    T = targets.values[:, single, None]
+    is_wrong = (above != (targets.middles[single, None] <= T)).any(axis=1)
+    same = above[:, decides[single]]
+    one_sided = (same.all(axis=0) | ~same.any(axis=0)).all(axis=0)
+    for first, units in targets.groups[several]:
+        part = slice(first, first + units)
+        chosen = outputs[:, part].argmax(axis=1)
+        is_wrong |= chosen != targets.values[:, part].argmax(axis=1)[:, None]
+        one_sided &= (chosen == chosen[0]).all(axis=0)
+    measures[WRONG] = is_wrong.sum(axis=0)
+    # Where a quantity varies there is more than a decision.
+    measures[ONE_SIDED] = one_sided & bool(len(targets.groups)) & (not (single & ~decides).any())

@@ -161,22 +161,33 @@ def feedforward(lanes: int, vector: int, activate: bool = True, tile: Size = TIL
     return covering(make, tile)
 
 
-def make_output_deltas(dtype: str, delta: Any, loss: str) -> Any:
+def make_output_deltas(dtype: str, delta: Any, loss: str, weighted: bool) -> Any:
     """Make δ_ks = ∂E/∂net_ks of the output units (equation 13), which kernels `call`.
 
-    `delta`: of one output from the output, its target and σ′, for a loss of this name.
+    `delta`: of one output from the output, its target and σ′, for a loss of this name. `weighted`:
+    times the weight of the row.
     """
     vector, delta = lanes_in_vector(dtype), elementwise(delta)
 
-    def deltas(A: Any, D: Any, offset: Any, a: Any, d: Any, t: Any, count: Any) -> None:
-        """Compute so many δ in D from d on; outputs and targets lie in A from a and t on."""
-        for i in range(0, count, vector):
-            o, target = load(A, a + i, 1, 0, 1, 0), load(A, t + i, 1, 0, 1, 0)
-            store(D, d + i, 0, 0, delta(o, target, PRIME(o) + fill(A, offset)))
+    def deltas(
+        A: Any, D: Any, offset: Any, a: Any, d: Any, t: Any, w: Any, count: Any, units: Any
+    ) -> None:
+        """Compute δ of `units` times `count` outputs.
+
+        In D they begin at d; in A outputs begin at a, targets at t, and weights of a unit at w.
+        """
+        for unit in range(0, units * count, count):
+            for i in range(unit, unit + count, vector):
+                o, target = load(A, a + i, 1, 0, 1, 0), load(A, t + i, 1, 0, 1, 0)
+                value = delta(o, target, PRIME(o) + fill(A, offset))
+                if weighted:
+                    value = value * load(A, w + i - unit, 1, 0, 1, 0)
+                store(D, d + i, 0, 0, value)
 
     number = from_dtype(np.dtype(dtype))
     numbers = types.CPointer(number)
-    return by_address(deltas, (numbers, numbers, number, *[int64] * 4), "deltas", dtype, loss)
+    arguments = (numbers, numbers, number, *[int64] * 6)
+    return by_address(deltas, arguments, "deltas", dtype, loss, weighted)
 
 
 @inlined
@@ -190,7 +201,7 @@ def output_deltas(
     """
     layer, size = layer_of(network, len(network.layers) - 1), samples * lanes
     a, d, t = layer.activations * size, layer.deltas * size, network.targets * size
-    call(deltas, (A, D, offset, a, d, t, layer.units * size))
+    call(deltas, (A, D, offset, a, d, t, network.weights * size, size, layer.units))
 
 
 def hidden_deltas(lanes: int, vector: int, tile: Size = TILE) -> Any:

@@ -12,7 +12,8 @@ import numpy as np
 from numba import float64, int32, int64, types, uint64
 from numpy.typing import DTypeLike, NDArray
 
-from fastbp.kernels.evaluation import Targets, evaluator
+from fastbp.kernels.evaluation import evaluator
+from fastbp.kernels.goals import Targets
 from fastbp.kernels.jit import by_address, call, inlined, kernel, shared
 from fastbp.kernels.layout import Network, Table, layer_of, present_to_all
 from fastbp.kernels.memory import (
@@ -60,12 +61,18 @@ class Lanes(NamedTuple):
     """Scratch memory of an evaluation: 0 in lanes that cannot have converged."""
     telling: NDArray[np.int64]
     """At the first lane of each vector: the row that last ruled out all of its lanes."""
+    costs: NDArray[np.float64]
+    """Scratch memory of an evaluation: sums over rows."""
+    nets: NDArray[Any]
+    """Scratch memory of an evaluation: net_k of the output units, [unit, lane]."""
 
 
 def lanes_of(
-    network: Network, lanes: int, strip: int, row_order: NDArray[np.int64], dtype: DTypeLike
+    network: Network, lanes: int, strip: int, rows: tuple[int, int], dtype: DTypeLike
 ) -> list[Lanes]:
-    """Allocate the state of a group of lanes, for a problem with these rows.
+    """Allocate the state of a group of lanes.
+
+    `rows`: the number of training rows, and the row that evaluations look at first.
 
     Returns
     -------
@@ -84,11 +91,13 @@ def lanes_of(
         np.full(lanes, -1, np.int64),
         empty_block(lanes, dtype),
         empty_block(lanes, dtype),
-        empty_block(room_for(len(row_order)) * lanes, np.int32),
+        empty_block(room_for(rows[0]) * lanes, np.int32),
         np.zeros(lanes, np.bool_),
         empty_block(lanes, f"u{np.dtype(dtype).itemsize}"),
         empty_block(lanes, dtype),
-        np.full(lanes, row_order[0]),
+        np.full(lanes, rows[1]),
+        np.zeros(lanes),
+        empty_block(int(network.layers[-1, 0]) * lanes, dtype),
     ]
     strips = zip(*(np.split(part, lanes // strip) for part in parts), strict=True)
     return [Lanes(block, *memory, *others) for block, *others in (parts, *strips)]
@@ -142,6 +151,8 @@ class TrainingConfig(NamedTuple):
     order_arguments: Any
     eval_every: int
     """Epochs between evaluations."""
+    forwards: bool
+    """Success is judged by the outputs of the training rows alone."""
     refill: bool
     """A run ends at the evaluation at which it has converged; its lane takes the next run."""
 
@@ -151,7 +162,9 @@ class Setting(NamedTuple):
 
     network: Network
     table: Table
-    targets: Targets
+    judged_table: Table
+    """The rows on which success is judged: those of `table`, or the held-out rows."""
+    judged_targets: Targets
     config: TrainingConfig
     draw: Any
     """From `make_draw`."""
@@ -164,6 +177,8 @@ def make_advance(
     dtype: str,
     optimizer: str,
     tile: Size = TILE,
+    success: str = "rows",
+    loss: tuple[str, Callable[..., Any] | None] = ("", None),
 ) -> Any:
     """Make the kernel that trains.
 
@@ -177,14 +192,19 @@ def make_advance(
         "online": each row changes the weights at once; the others as in `minibatch.descend`.
     tile : (int, int)
         Rows and columns of a tile, in batches.
+    success : {"rows", "accuracy", "r2", "loss"}
+        The criterion of success.
+    loss : (str, callable)
+        With the criterion "loss", the name of the loss and the loss of one output unit.
     """
-    evaluate, in_batches = evaluator(lanes, lanes_in_vector(dtype)), optimizer != "online"
+    evaluate = evaluator(lanes, lanes_in_vector(dtype), success, loss[1])
+    in_batches = optimizer != "online"
     if not in_batches:
         epoch, forward_all, flush = online_epoch(lanes, dtype)
     else:
         epoch, forward_all, flush = batch_epoch(lanes, dtype, optimizer, tile)
 
-    @kernel("advance", lanes, dtype, optimizer, *tile)
+    @kernel("advance", lanes, dtype, optimizer, *tile, success, loss[0])
     def advance(
         strip: Any, setting: Any, epochs: Any, budget: Any, waiting: Any, ended: Any
     ) -> None:
@@ -200,6 +220,7 @@ def make_advance(
         # Where the samples of a batch are all rows, evaluations take the outputs of the forward
         # pass that the next update needs anyway.
         full = in_batches and config.cyclic and config.batch >= n and network.samples >= n
+        full = full and config.forwards
         forwarded = False
         if full:
             for row in range(n):

@@ -127,6 +127,9 @@ class Vector:
     def __gt__(self, other: "Vector") -> "Vector":
         return other < self
 
+    def __le__(self, other: "Vector") -> "Vector":
+        return Vector(self.builder, self.builder.fcmp_ordered("<=", self.value, other.value))
+
 
 # --- Types and bits
 

@@ -49,6 +49,9 @@ SETUP_COLUMNS: tuple[Column, ...] = tuple(
 """One column for each key of a setup, in the order of `KEYS`."""
 
 _FINITE = "where a weight is not finite"
+_NO_LABEL = "where no target is a label, or the file is older"
+_NO_QUANTITY = "where no target is a quantity that varies, or the file is older"
+_NO_TEST = "where no row is held out, and where the same of the training rows is null"
 
 RESULT_COLUMNS: tuple[Column, ...] = (
     Column("setup", "word", "12 hex digits that identify the setup"),
@@ -83,6 +86,25 @@ RESULT_COLUMNS: tuple[Column, ...] = (
         "whether in every output unit all rows fall on one side of the middle",
         _FINITE,
     ),
+    Column(
+        "accuracy",
+        "real",
+        "share of rows with the right class in every label target",
+        f"{_FINITE}, no target is a label, or the file is older",
+        since=2,
+    ),
+    Column("accuracy_start", "real", "the same before the first update", _NO_LABEL, since=2),
+    Column(
+        "r2",
+        "real",
+        "R², the mean over the targets that are quantities and vary",
+        f"{_FINITE}, no target is such a quantity, or the file is older",
+        since=2,
+    ),
+    Column("r2_start", "real", "the same before the first update", _NO_QUANTITY, since=2),
+    Column("test_accuracy", "real", "accuracy on the held-out rows", _NO_TEST, since=2),
+    Column("test_r2", "real", "R² on the held-out rows", _NO_TEST, since=2),
+    Column("test_loss", "real", "loss on the held-out rows", _NO_TEST, since=2),
     Column("saturation", "real", "share of rows × hidden units outside 0.05…0.95", _FINITE),
     Column(
         "grad_norm",

@@ -243,8 +243,30 @@ KEYS: dict[str, Key] = {
             Annotated[float, Gt(0), Le(0.5)],
             0.4,
             "real",
-            "a run has converged when every output is this close to its target, as a share of the "
-            "target range",
+            'with `success = "rows"`, a run has converged when every output is this close to its '
+            "target, as a share of the target range",
+        ),
+        Key(
+            "success",
+            str,
+            None,
+            "word",
+            "what a network must reach to count as converged",
+            details="`rows`: every output of every row is within `tolerance`; the others look at "
+            "the share of rows with the right answer, at R², or at the loss",
+            default_text="`rows`; for tables `accuracy:0.95` where targets are classes, `r2:0.9` "
+            "where they are quantities",
+            stored_default="rows",
+            since=2,
+        ),
+        Key(
+            "success_on",
+            Literal["train", "test"],
+            "train",
+            "word",
+            "the rows on which success is judged",
+            details="`test` are the rows held out",
+            since=2,
         ),
         Key(
             "collapse",

@@ -1,6 +1,8 @@
 """How a run can end: each outcome with its name, colour, place in bars, meaning and verb."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ class Outcome(StrEnum):
         "converged",
         "#009E73",
         0,
-        "every output of every row is within the tolerance of its target",
+        "the network reaches what the key `success` asks for",
         "converge",
     )
     COLLAPSED = (
@@ -79,30 +81,74 @@ CONSTANT: tuple[Outcome, Outcome] = (Outcome.COLLAPSED, Outcome.ONE_CLASS)
 """The outcomes in which a network gives the same answer to every input."""
 
 
-def classify(
-    max_error: NDArray[np.float64],
-    spread: NDArray[np.float64],
-    one_sided: NDArray[np.bool_],
-    tolerance: float,
-    collapse: float,
-) -> NDArray[np.int8]:
+class Success(NamedTuple):
+    """What the key `success` compares."""
+
+    column: str
+    """The column of the table of runs."""
+    at_most: bool
+    """Whether the column must be at most the level; otherwise it must be at least the level."""
+    meaning: str
+    """What a converged run does, in words, with the level as {}."""
+
+
+SUCCESS: dict[str, Success] = {
+    "rows": Success(
+        "max_error", True, "every output of every row is within the tolerance of its target"
+    ),
+    "accuracy": Success("accuracy", False, "at least {} of the rows get the right answer"),
+    "r2": Success("r2", False, "R² is at least {}"),
+    "loss": Success("loss", True, "the loss is at most {}"),
+}
+"""By the name of a choice of `success`."""
+
+MEASURED = ("max_error", "spread", "one_sided")
+"""Columns on which every outcome depends."""
+
+DECISIVE: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        (
+            *MEASURED,
+            *(each.column for each in SUCCESS.values()),
+            *("test_accuracy", "test_r2", "test_loss"),
+        )
+    )
+)
+"""All columns on which an outcome may depend."""
+
+JUDGING = ("success", "success_on", "tolerance", "collapse")
+"""Keys of a setup on which outcomes depend."""
+
+
+def classify(measures: Mapping[str, NDArray[Any]], keys: Mapping[str, Any]) -> NDArray[np.int8]:
     """Decide the outcome of each run from its measures.
 
     Parameters
     ----------
-    max_error, spread : float64 array [run]
-        The largest |output − target|, and the largest difference between two rows in one output:
-        both as shares of the target range, NaN where a weight is not finite.
-    one_sided : bool array [run]
-        Whether in every output unit all rows lie on one side of the middle of the target range.
-    tolerance, collapse : float
-        The keys of the setup, as shares of the target range.
+    measures : mapping from name to array [run]
+        Of the columns `DECISIVE` the first three and that of the criterion of success: numbers, NaN
+        where a weight is not finite; `one_sided` is bool, or 1 and 0.
+    keys : mapping from name to value
+        The keys `JUDGING` of the setup.
 
     Returns
     -------
     int8 array [run]
-        Positions in `OUTCOMES`. Where every output unit has a constant target, `spread` is NaN and
-        `one_sided` false, so no run is collapsed or one-class.
+        Positions in `OUTCOMES`. A network that gives every row the same answer has converged only
+        under `success = "rows"`. Where every output unit has a constant target, `spread` is NaN
+        and `one_sided` false, so no run is collapsed or one-class.
     """
-    cases = [np.isnan(max_error), max_error <= tolerance, spread < collapse, one_sided]
-    return np.select(cases, [np.int8(i) for i in range(len(cases))], np.int8(len(cases)))
+    name, _, level = keys["success"].partition(":")
+    limit = keys["tolerance"] if name == "rows" else float(level)
+    column = SUCCESS[name].column
+    value = measures[f"test_{column}" if keys["success_on"] == "test" else column]
+    cases = {
+        Outcome.DIVERGED: np.isnan(measures["max_error"]),
+        Outcome.CONVERGED: value <= limit if SUCCESS[name].at_most else value >= limit,
+        Outcome.COLLAPSED: measures["spread"] < keys["collapse"],
+        Outcome.ONE_CLASS: measures["one_sided"] == 1,
+    }
+    if name != "rows":
+        cases[Outcome.CONVERGED] = cases.pop(Outcome.CONVERGED)
+    codes = [np.int8(OUTCOMES.index(outcome)) for outcome in cases]
+    return np.select([*cases.values()], codes, np.int8(OUTCOMES.index(Outcome.PARTIAL)))

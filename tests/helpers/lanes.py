@@ -8,7 +8,7 @@ from oracle import Recipe
 from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup
 from fastbp.engine.tasks import task
-from fastbp.kernels.evaluation import targets_of
+from fastbp.kernels.goals import Goal, targets_of
 from fastbp.kernels.layout import table
 
 JIT = not config.DISABLE_JIT
@@ -40,9 +40,8 @@ def group(setup, seeds=None, lanes=LANES, data=None):
     work = task(setup, lanes)
     if data is not None:
         X, T = (np.ascontiguousarray(part, np.float64) for part in data)
-        work = work._replace(
-            table=table(X, T, setup.dtype), targets=targets_of(T, setup.dtype, setup.tolerance)
-        )
+        targets = targets_of(T, setup.dtype, Goal("rows", setup.tolerance), setup.groups)
+        work = work._replace(table=table(X, T, setup.dtype), targets=targets)
     return LaneGroup(work, np.array(range(lanes) if seeds is None else seeds, np.uint64))
 
 

@@ -1,0 +1,164 @@
+"""What networks must reach, and the targets that their outputs are compared with."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+class Goal(NamedTuple):
+    """What a network must reach to count as converged."""
+
+    success: str
+    """The criterion, by the name of a choice of `success`."""
+    level: float
+    """What it must reach; of "rows" the tolerance, as a share of the target range."""
+
+
+class Targets(NamedTuple):
+    """What outputs are compared with."""
+
+    values: NDArray[np.float64]
+    """[row, output]."""
+    ranges: NDArray[np.float64]
+    """Per output, max − min of its targets; 1 where they are constant."""
+    middles: NDArray[np.float64]
+    """Per output, the mean of the smallest and the largest target."""
+    varies: NDArray[np.bool_]
+    """Per output, whether its targets differ."""
+    groups: NDArray[np.int64]
+    """The labels, each (first output unit, number of units)."""
+    scales: NDArray[np.float64]
+    """Per output that is a quantity, 1 ÷ (Σ(t − mean t)² · number of quantities), else 0."""
+    row_order: NDArray[np.int64]
+    """All rows in the order of the first evaluation: rows with different targets first, the rarest
+    targets before others, because those rows show soonest that a network has not converged."""
+    classes: NDArray[np.int64]
+    """The position of the right unit of each label in its group, [row, label] (flat)."""
+    below: NDArray[Any]
+    """Outputs that are near enough to the target, or on its side of the middle, are larger than
+    this, [row, output] in the dtype of the network (flat)."""
+    above: NDArray[Any]
+    """Such outputs are smaller than this."""
+    most_wrong: Any
+    """More wrong rows than this are too many, in the dtype of the network."""
+    level: float
+    """The level of the goal."""
+
+
+def targets_of(
+    T: NDArray[np.float64],
+    dtype: DTypeLike,
+    goal: Goal,
+    groups: Sequence[tuple[int, int]],
+    trained: NDArray[np.float64] | None = None,
+) -> Targets:
+    """Prepare the targets of rows for evaluations and measures.
+
+    Parameters
+    ----------
+    T : float64 array [row, output]
+        The targets.
+    dtype : dtype
+        Of the networks.
+    goal : Goal
+        What networks must reach.
+    groups : sequence of (int, int)
+        The labels, as in `Targets`; other outputs are quantities.
+    trained : float64 array [row, output], optional
+        The targets of the training rows, which give ranges and middles; by default T.
+    """
+    reference = T if trained is None else trained
+    low, high = reference.min(axis=0), reference.max(axis=0)
+    varies, kind = high > low, np.dtype(dtype)
+    ranges, middles = np.where(varies, high - low, 1.0), 0.5 * (low + high)
+    labels = [(first, n) for first, n in groups if varies[first : first + n].any()]
+    if goal.success == "accuracy":
+        below, above = _sides(T, middles, kind)
+    else:
+        below, above = (_bound(T, ranges, goal.level, sign, kind) for sign in (-1, 1))
+    shares = (len(T) - np.arange(len(T) + 1)) / len(T)
+    return Targets(
+        np.array(T, np.float64, order="C"),
+        ranges,
+        middles,
+        varies,
+        np.array(labels, np.int64).reshape(-1, 2),
+        _scales(T, groups),
+        _row_order(T),
+        np.array([T[:, k : k + n].argmax(axis=1) for k, n in labels], np.int64).T.ravel(),
+        below.ravel(),
+        above.ravel(),
+        kind.type((shares >= goal.level).sum() - 1),
+        goal.level,
+    )
+
+
+def _row_order(T: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Order rows as `Targets.row_order` says."""
+    _, kinds, counts = np.unique(T, axis=0, return_inverse=True, return_counts=True)
+    kinds = kinds.ravel()
+    rank = np.zeros(len(T), np.int64)
+    for kind in range(kinds.max() + 1):
+        alike = np.flatnonzero(kinds == kind)
+        rank[alike] = np.arange(len(alike))
+    return np.lexsort((counts[kinds], rank))
+
+
+def _scales(T: NDArray[np.float64], groups: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+    """Weights of the squared errors of each output in 1 − R²."""
+    squares: NDArray[np.float64] = ((T - T.mean(axis=0)) ** 2).sum(axis=0)
+    for first, units in groups:
+        squares[first : first + units] = 0
+    squares *= np.count_nonzero(squares)
+    return np.divide(1, squares, out=np.zeros_like(squares), where=squares > 0)
+
+
+def _sides(
+    T: NDArray[np.float64], middles: NDArray[np.float64], dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The bounds of outputs that are on the side of their targets: o ≥ middle, or o < middle."""
+    middle = middles.astype(dtype)
+    # The smallest number of the dtype that is not below the middle.
+    middle = np.where(middle < middles, np.nextafter(middle, dtype.type(np.inf)), middle)
+    is_high = middles <= T
+    before = np.nextafter(middle, dtype.type(-np.inf))
+    return np.where(is_high, before, -np.inf).astype(dtype), np.where(
+        is_high, np.inf, middle
+    ).astype(dtype)
+
+
+def _bound(
+    T: NDArray[np.float64],
+    ranges: NDArray[np.float64],
+    tolerance: float,
+    sign: int,
+    dtype: np.dtype[Any],
+) -> NDArray[Any]:
+    """The numbers nearest to the targets, on one side of them, that are out of the tolerance.
+
+    An output o is within the tolerance where |o − t| ÷ range ≤ tolerance, computed in float64. This
+    error never falls as o moves away from t, so a comparison says the same without a division. The
+    bound is found by bisection over the numbers of the dtype in their order.
+    """
+    nearest = T.astype(dtype)
+
+    def is_within(o: NDArray[Any]) -> Any:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.abs(o.astype(np.float64) - T) / ranges <= tolerance
+
+    inside = _ordered(nearest)
+    outside = np.full_like(inside, _ordered(np.array(sign * np.inf, dtype)))
+    for _ in range(8 * dtype.itemsize):
+        middle = (inside >> 1) + (outside >> 1) + (inside & outside & 1)
+        within = is_within(_ordered(middle).view(dtype))
+        inside, outside = np.where(within, middle, inside), np.where(within, outside, middle)
+    return np.where(is_within(nearest), _ordered(outside).view(dtype), nearest)
+
+
+def _ordered(values: NDArray[Any]) -> NDArray[Any]:
+    """Integers in the order of real numbers, made from their bits. The map is its own inverse."""
+    bits = values.view(f"i{values.itemsize}")
+    ordered: NDArray[Any] = bits ^ ((bits >> (8 * bits.itemsize - 1)) & np.iinfo(bits.dtype).max)
+    return ordered
