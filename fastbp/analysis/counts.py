@@ -127,9 +127,7 @@ def count_runs(
     pictures : bool
         Whether to make histograms too, from the columns loss, spread and spread_start.
     collapse : float, optional
-        Threshold with which to decide outcomes anew, from those of the columns
-        `fastbp.schema.outcomes.DECISIVE`
-        that the criterion of success needs.
+        Threshold with which to decide outcomes anew, from tolerance and the columns `DECISIVE`.
 
     Returns
     -------

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels.jit import inlined, shared
-from fastbp.kernels.layout import layer_of
+from fastbp.kernels.layout import lanes_of, layer_of
 from fastbp.kernels.memory import load_lane, load_number, load_table, store_lane
-from fastbp.kernels.minibatch import SIGMA, lanes_of, weighted_sums
+from fastbp.kernels.minibatch import SIGMA, weighted_sums
 from fastbp.kernels.tiles import COLUMN, any_lane, elementwise, fill, load, store
 from fastbp.kernels.vector_ir import choose, like
 

@@ -104,6 +104,16 @@ def layer_of(network: Any, at: Any) -> Any:
     return Layer(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7])
 
 
+@inlined
+def lanes_of(P: Any, lanes: Any) -> Any:
+    """The number of lanes, hidden from the compiler.
+
+    If it knew the number, it would unroll every loop over the vectors of a strip, which makes
+    nothing faster and takes seconds.
+    """
+    return min(lanes, len(P))
+
+
 class Table(NamedTuple):
     """A problem in the dtype of the lanes: input columns first, then targets, then weights.
 

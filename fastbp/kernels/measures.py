@@ -114,6 +114,16 @@ def make_measure(lanes: int, dtype: str) -> Any:
                 store_lane(sums, lane, load_lane(sums, lane) + total)
 
     @inlined
+    def add_all_squares(
+        scratch: Any, net: Any, targets: Any, start: Any, taken: Any, sums: Any
+    ) -> None:
+        """Add the squared errors of all samples, as shares of 1 − R², to `sums`, [lane]."""
+        layer, step = layer_of(net, len(net.layers) - 1), net.samples * lanes
+        for sample in range(taken):
+            a = (layer.activations * net.samples + sample) * lanes
+            add_squares(sums, 0, len(sums), scratch.A64, a, step, targets, start + sample)
+
+    @inlined
     def count_saturated(scratch: Any, net: Any, taken: Any, counts: Any) -> None:
         """Add the number of saturated hidden units to `counts`, [lane]."""
         first, last = layer_of(net, 0), layer_of(net, len(net.layers) - 1)
@@ -168,10 +178,7 @@ def make_measure(lanes: int, dtype: str) -> Any:
                         store_number(scratch.A64, t + lane, target)
             count_saturated(scratch, net, taken, measures[SATURATION])
             add_losses(scratch, net, values, taken, measures[LOSS])
-            for sample in range(taken):
-                o, step = (last.activations * net.samples + sample) * lanes, net.samples * lanes
-                sums, row = measures[R2], start + sample
-                add_squares(sums, 0, len(sums), scratch.A64, o, step, targets, row)
+            add_all_squares(scratch, net, targets, start, taken, measures[R2])
             if with_gradient:
                 keep = (True, False, 0, net.gradient, bias, False)
                 step = Step(0.0, P, 0.0, 0.0, 1.0, taken, *keep)

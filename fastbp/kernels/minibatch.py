@@ -31,7 +31,7 @@ import numpy as np
 from numba import from_dtype, int64, types
 
 from fastbp.kernels.jit import by_address, call, inlined, shared
-from fastbp.kernels.layout import layer_of, present_to_all, presenter
+from fastbp.kernels.layout import lanes_of, layer_of, present_to_all, presenter
 from fastbp.kernels.real import sigmoid, slope
 from fastbp.kernels.tiles import (
     TILE,
@@ -105,16 +105,6 @@ def covering(make: Callable[[int, int], Any], tile: Size) -> Any:
                 corner(P, A, D, step, layer, samples, (r, height, c, width))
 
     return everywhere
-
-
-@inlined
-def lanes_of(P: Any, lanes: Any) -> Any:
-    """The number of lanes, hidden from the compiler.
-
-    If it knew the number, it would unroll every loop over the vectors of a strip, which makes
-    nothing faster and takes seconds.
-    """
-    return min(lanes, len(P))
 
 
 def weighted_sums(lanes: int, rows: int, columns: int) -> Any:

@@ -10,9 +10,9 @@ the speed of small layers, memory that of large ones. The last sample has activa
 from typing import Any
 
 from fastbp.kernels.jit import inlined, shared
-from fastbp.kernels.layout import layer_of, present_to_all, presenter
+from fastbp.kernels.layout import lanes_of, layer_of, present_to_all, presenter
 from fastbp.kernels.memory import load_number, store_number
-from fastbp.kernels.minibatch import SIGMA, Step, hidden_deltas, lanes_of, output_deltas
+from fastbp.kernels.minibatch import SIGMA, Step, hidden_deltas, output_deltas
 from fastbp.kernels.tiles import COLUMN, fma, lanes_in_vector, load, store
 from fastbp.kernels.vector_ir import like
 

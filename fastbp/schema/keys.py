@@ -243,12 +243,13 @@ KEYS: dict[str, Key] = {
             Annotated[float, Gt(0), Le(0.5)],
             0.4,
             "real",
-            'with `success = "rows"`, a run has converged when every output is this close to its '
-            "target, as a share of the target range",
+            "a run has converged when every output is this close to its target, as a share of the "
+            "target range",
+            details='with `success = "rows"`',
         ),
         Key(
             "success",
-            str,
+            str | None,
             None,
             "word",
             "what a network must reach to count as converged",

@@ -19,7 +19,7 @@ from fastbp.analysis.histograms import EXAMPLES, THRESHOLDS
 from fastbp.analysis.statistics.kaplan_meier import kaplan_meier, restart
 from fastbp.analysis.summary import collapsing, density, summary, survival
 from fastbp.schema.columns import SETUP_COLUMNS, schema
-from fastbp.schema.outcomes import OUTCOMES, classify
+from fastbp.schema.outcomes import MEASURED, OUTCOMES, classify
 from fastbp.schema.text import points
 
 Keys = Mapping[str, object]
@@ -39,14 +39,8 @@ def measured(keys: Keys, n: int, seed: int, seeds: Sequence[int] | None = None) 
     gone = rng.random(n) < 0.1
     sided = rng.random(n) < 0.4
     values = frames.DEFAULTS | dict(keys)
-    tolerance, collapse = float(str(values["tolerance"])), float(str(values["collapse"]))
-    codes = classify(
-        np.where(gone, np.nan, error),
-        np.where(gone, np.nan, spread),
-        sided & ~gone,
-        tolerance,
-        collapse,
-    )
+    measures = {"max_error": error, "spread": spread, "one_sided": sided}
+    codes = classify({k: np.where(gone, np.nan, v) for k, v in measures.items()}, values)
     words = [OUTCOMES[code].value for code in codes]
     runs = frames.table(keys, words, seeds)
     looked = (codes == 1) | (rng.random(n) < 0.2)
@@ -543,10 +537,8 @@ def test_is_what_classify_says(
     for runs in (frame, store):
         for one in count_runs(runs, collapse=collapse, pictures=pictures):
             own = frame[frame["setup"] == one.setup].sort_values("seed")
-            sided = own["one_sided"].fillna(False).to_numpy(bool)
-            codes = classify(
-                own["max_error"].to_numpy(), own["spread"].to_numpy(), sided, 0.4, collapse
-            )
+            measures = {name: own[name].to_numpy("float64", na_value=np.nan) for name in MEASURED}
+            codes = classify(measures, frames.DEFAULTS | {"collapse": collapse})
             assert one.counts.tolist() == np.bincount(codes, minlength=5).tolist()
             assert one.flags().tolist() == (codes == 1).tolist()
             assert one.keys["collapse"] == collapse

@@ -9,7 +9,7 @@ import pyarrow as pa
 from fastbp.config.setup import Setup
 from fastbp.schema.columns import COLUMNS, Column, schema
 from fastbp.schema.keys import NUMERICS_VERSION
-from fastbp.schema.outcomes import OUTCOMES, classify
+from fastbp.schema.outcomes import DECISIVE, OUTCOMES, classify
 
 ONE, OTHER = "0123456789ab", "fedcba987654"
 
@@ -63,14 +63,8 @@ def _runs(setup: Setup, numerics: int) -> pa.Table:
         table = replaced(
             table, name, coded(pa.array([value] * MOST, pa.string() if words else kind))
         )
-    errors, spreads = (table[name].to_numpy() for name in ("max_error", "spread"))
-    codes = classify(
-        errors,
-        spreads,
-        table["one_sided"].fill_null(False).to_numpy(),
-        setup.tolerance,
-        setup.collapse,
-    )
+    measures = {name: table[name].cast("float64").to_numpy() for name in DECISIVE}
+    codes = classify(measures, setup.columns())
     return replaced(table, "outcome", coded(pa.array(np.array(OUTCOMES)[codes], pa.string())))
 
 

@@ -32,7 +32,7 @@ def words(setup, runs):
     nothing = np.full(runs.task.lanes, -1)
     kept = outputs.reshape(-1, runs.task.lanes).T
     return (
-        to_arrow(setup, 0, Rows(nothing, nothing, measured, measured, kept))
+        to_arrow(setup, 0, Rows(nothing, nothing, measured, measured, measured, kept))
         .column("outcome")
         .to_pylist()
     )
@@ -341,6 +341,9 @@ def test_classify_at_its_limits():
         (math.inf, 0.5, False, "partial"),
     ]
     errors, spreads, sides, wanted = zip(*cases, strict=True)
-    found = classify(np.array(errors), np.array(spreads), np.array(sides), 0.4, 0.1)
+    measures = {"max_error": errors, "spread": spreads, "one_sided": sides}
+    found = classify(
+        {k: np.array(v) for k, v in measures.items()}, Setup(problem="xor", updates=1).columns()
+    )
     assert found.dtype == np.int8
     assert [OUTCOMES[code] for code in found] == list(wanted)

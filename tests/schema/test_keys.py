@@ -43,6 +43,8 @@ COLUMNS = (
     "epochs",
     "updates",
     "tolerance",
+    "success",
+    "success_on",
     "collapse",
     "eval_every",
     "stop",
@@ -69,6 +71,7 @@ IDS: dict[str, tuple[Any, str]] = {
     "epochs": (25, "95df060b6b6a"),
     "updates": (999, "5fc13928d08d"),
     "tolerance": (0.3, "f62dc9cd943a"),
+    "success": ("accuracy:0.9", "43706acd895a"),
     "collapse": (0.3, "e30e809b0a90"),  # that of all defaults
     "eval_every": (7, "5f4b3d46c9a0"),
     "stop": ("converged", "564f3df6d861"),
@@ -113,7 +116,9 @@ def test_columns_are_in_the_order_that_digests_depend_on() -> None:
 
 
 def test_families_are_keys_without_limits() -> None:
-    assert FAMILIES.keys() == {name for name, key in KEYS.items() if key.annotation is str}
+    assert FAMILIES.keys() == {
+        name for name, key in KEYS.items() if key.annotation in (str, str | None)
+    }
 
 
 def test_docs_describe_every_key() -> None:
@@ -135,7 +140,7 @@ def test_diagnose_has_an_option_for_every_key_that_changes_runs(
 
 
 def test_ids_have_a_known_answer_for_every_key() -> None:
-    others = {"targets", "target_kind", "scale_targets", "test", "class_weight"}
+    others = {"targets", "target_kind", "scale_targets", "test", "class_weight", "success_on"}
     assert IDS.keys() == KEYS.keys() - others, "others: tests/problems"
 
 
