@@ -153,10 +153,17 @@ def _legend(ax: Axes, map_: Basin, norm: LogNorm) -> None:
     """Draw, right of the picture, the scale of updates and the colours of the other outcomes."""
     shares, step = map_.shares, 0.2 / width_of(ax)
     if share := shares.pop(Outcome.CONVERGED, 0):
-        text = f"converged {percent(share)}\nupdates until then:"
-        ax.text(1 + step, 0.99, text, transform=ax.transAxes, fontsize=9, va="top")
-        right = ax.inset_axes((1 + step, 0.42, step, 0.5))
-        scale = ax.figure.colorbar(ScalarMappable(norm, _MAGMA), cax=right)
+        ax.text(
+            1 + step,
+            0.99,
+            f"converged {percent(share)}\nupdates until then:",
+            transform=ax.transAxes,
+            fontsize=9,
+            va="top",
+        )
+        scale = ax.figure.colorbar(
+            ScalarMappable(norm, _MAGMA), cax=ax.inset_axes((1 + step, 0.42, step, 0.5))
+        )
         wide = float(norm.vmax) > 300 * float(norm.vmin)  # type: ignore[arg-type]
         log_ticks(scale.ax.yaxis, (1,) if wide else (1, 2, 5))
         scale.ax.yaxis.set_minor_locator(NullLocator())

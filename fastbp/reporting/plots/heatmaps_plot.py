@@ -112,12 +112,19 @@ def _scale(ax: Axes, mesh: QuadMesh) -> None:
 
 def _numbers(ax: Axes, shares: NDArray[np.float64], mesh: QuadMesh) -> None:
     """Write the share into each cell."""
-    text: Any = {"ha": "center", "va": "center", "fontsize": 7.5, "color": INK}
     for (row, column), share in np.ndenumerate(shares):
         if np.isfinite(share):
-            # The box keeps the contour from crossing the number.
-            box = {"facecolor": mesh.cmap(share), "edgecolor": "none", "pad": 0.8}
-            ax.text(column, row, percent(share), bbox=box, **text)
+            ax.text(
+                column,
+                row,
+                percent(share),
+                # The box keeps the contour from crossing the number.
+                bbox={"facecolor": mesh.cmap(share), "edgecolor": "none", "pad": 0.8},
+                ha="center",
+                va="center",
+                fontsize=7.5,
+                color=INK,
+            )
 
 
 def _name_values(ax: Axes, columns: Sequence[Any], rows: Sequence[Any]) -> None:

@@ -98,11 +98,26 @@ def _bars(
         if not count.any():
             continue
         share = 100 * count / total
-        style: Any = {"edgecolor": "white", "linewidth": 0.6, "label": outcome}
-        ax.barh(range(len(share)), share, 0.78, left, color=outcome.colour, **style)
-        text: Any = {"ha": "center", "va": "center_baseline", "fontsize": 8.5, "color": INK}
+        ax.barh(
+            range(len(share)),
+            share,
+            0.78,
+            left,
+            color=outcome.colour,
+            edgecolor="white",
+            linewidth=0.6,
+            label=outcome,
+        )
         for row in np.flatnonzero(fits[outcome]).tolist():
-            ax.text(left[row] + share[row] / 2, row, plain(count[row]), **text)
+            ax.text(
+                left[row] + share[row] / 2,
+                row,
+                plain(count[row]),
+                ha="center",
+                va="center_baseline",
+                fontsize=8.5,
+                color=INK,
+            )
         left += share
     for row, counted in enumerate(outside):
         ax.text(101, row, counted, va="center_baseline", fontsize=8)

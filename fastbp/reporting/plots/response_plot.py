@@ -56,8 +56,9 @@ def response_curves(
         label = shortened(setting(group.iloc[0], others), 60) if others else None
         rows = group.sort_values(key, key=_floats, kind="stable")
         x = _floats(rows[key])
-        dots: Any = {"marker": "o", "markersize": 3}
-        ax.plot(x, 100 * rows["converged_share"], **style, **dots, linewidth=1.4, label=label)
+        ax.plot(
+            x, 100 * rows["converged_share"], marker="o", ms=3, **style, linewidth=1.4, label=label
+        )
         low, top = (100 * rows[f"converged_{end}"] for end in ("low", "high"))
         ax.fill_between(x, low, top, color=style["color"], alpha=0.15, linewidth=0)
     least, most = _floats(summary[key]).agg(["min", "max"])

@@ -90,8 +90,8 @@ def spread_loss(
     ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
     ax.set_ylabel("loss", fontsize=9)
     total = int(points["runs"].sum()) if "runs" in points else len(points)
-    text = f"Spread and loss of {plural(total, 'run')}" if title is None else title
-    return bare(titled(ax, text, size=10))
+    what = f"Spread and loss of {plural(total, 'run')}"
+    return bare(titled(ax, what if title is None else title, size=10))
 
 
 def _largest_spread(points: pd.DataFrame) -> float:
@@ -109,16 +109,24 @@ def _decades(losses: "pd.Series[Any]", constant_loss: float | None) -> tuple[flo
 def _dots(points: pd.DataFrame, ax: Axes) -> None:
     for outcome in STACKED:
         some = points[points["outcome"] == outcome]
-        style: Any = {"marker": _MARKERS[outcome], "alpha": 0.7, "linewidths": 0}
         if len(some):
-            ax.scatter(some["spread"], some["loss"], 14, outcome.colour, label=outcome, **style)
+            ax.scatter(
+                some["spread"],
+                some["loss"],
+                14,
+                outcome.colour,
+                _MARKERS[outcome],
+                alpha=0.7,
+                linewidths=0,
+                label=outcome,
+            )
 
 
 def _cells(points: pd.DataFrame, ax: Axes) -> None:
     """Draw cells in the colour of their most frequent outcome, transparent without runs."""
     across = np.floor(points["spread"].to_numpy(float) * PER_SPREAD).astype(int)
-    logs = np.log10(np.maximum(points["loss"].to_numpy(float), 1e-300))
-    up = np.floor(logs * PER_DECADE).astype(int)
+    loss = np.maximum(points["loss"].to_numpy(float), 1e-300)
+    up = np.floor(np.log10(loss) * PER_DECADE).astype(int)
     code = points["outcome"].map(OUTCOMES.index).to_numpy(int)
     weight = points["runs"].to_numpy() if "runs" in points else 1
     base, wide, high = up.min(), across.max() + 1, up.max() - up.min() + 1
@@ -174,6 +182,6 @@ def spread_loss_panels(
     collapse = Line2D([], [], **_COLLAPSE_LINE, label="collapse threshold")
     handles += [constant, collapse] if constants else [collapse]
     style: Any = {"fontsize": 8.5, "handlelength": 1.6, "columnspacing": 1.2, "borderaxespad": 0}
-    style |= {"handles": handles, "ncols": len(handles)}
-    legend(figure, "upper left", (0.06, 1 - 0.5 / figure.get_figheight()), **style)
+    at = 0.06, 1 - 0.5 / figure.get_figheight()
+    legend(figure, "upper left", at, handles=handles, ncols=len(handles), **style)
     return headed(figure, title)

@@ -55,14 +55,20 @@ def survival_curves(
     below = 1.0 + 0.2 * len(setups)
     at_left = 0.0 if ax else -(left - 0.1) / (WIDTH - left - 0.3)
     ax = ax or alone(WIDTH, 3.9 + below, left=max(left, 0.9), right=0.3, top=0.6, bottom=below)
-    last = float(table["after"].max()) if len(table) else 1.0
-    bare(ax).set_xlim(0, last)
+    bare(ax).set_xlim(0, float(table["after"].max()) if len(table) else 1.0)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     line = -0.2 / (ax.get_window_extent().height / ax.figure.dpi)
     if setups:
-        text: Any = {"transform": ax.get_xaxis_transform(), "fontsize": 8.5, "va": "center"}
-        ax.text(0, 3.2 * line, "runs at risk", style="italic", **text)
+        ax.text(
+            0,
+            3.2 * line,
+            "runs at risk",
+            transform=ax.get_xaxis_transform(),
+            fontsize=8.5,
+            va="center",
+            style="italic",
+        )
     for i, (name, rows, style) in enumerate(setups):
         _survival(ax, rows, style)
         _at_risk(ax, rows, line * 3.2 + line * (i + 1), name, style)
@@ -79,19 +85,32 @@ def _survival(ax: Axes, rows: pd.DataFrame, style: Any) -> None:
     shown = rows.iloc[evenly(len(rows), MAX_STEPS)]
     after, share = np.append(0, shown["after"]), 100 * np.append(1.0, shown["share"])
     ax.step(after, share, where="post", **style, linewidth=1.4)
-    mark: Any = {"marker": "|", "markersize": 9, "markeredgewidth": 1.6, "clip_on": False}
-    ax.plot(after[-1], share[-1], color=style["color"], **mark)
+    ax.plot(
+        after[-1],
+        share[-1],
+        color=style["color"],
+        marker="|",
+        markersize=9,
+        markeredgewidth=1.6,
+        clip_on=False,
+    )
     low, high = (100 * np.append(np.nan, shown[bound]) for bound in ("low", "high"))
     ax.fill_between(after, low, high, step="post", color=style["color"], alpha=0.15, linewidth=0)
 
 
 def _at_risk(ax: Axes, rows: pd.DataFrame, y: float, name: str, style: Any) -> None:
     """Name a curve below the axis, and write its runs at risk at each tick."""
-    key: Any = {"linewidth": 1.4, "transform": ax.transAxes, "clip_on": False}
-    ax.plot([-0.048, -0.084], [y, y], **style, **key)
+    ax.plot([-0.048, -0.084], [y, y], **style, linewidth=1.4, transform=ax.transAxes, clip_on=False)
     ax.text(-0.092, y, name, transform=ax.transAxes, fontsize=8.5, ha="right", va="center")
-    text: Any = {"transform": ax.get_xaxis_transform(), "fontsize": 8, "ha": "center"}
     for tick in ax.get_xticks():
         left = rows.loc[rows["after"] >= tick, "at_risk"]
         if tick >= 0 and len(left):
-            ax.text(tick, y, plain(left.iloc[0]), va="center", **text)
+            ax.text(
+                tick,
+                y,
+                plain(left.iloc[0]),
+                transform=ax.get_xaxis_transform(),
+                fontsize=8,
+                ha="center",
+                va="center",
+            )

@@ -77,10 +77,8 @@ def trajectory(
     height = above + 5.0 + below
     figure = Figure(figsize=(11, height))
     # matplotlib's constrained layout is not used: its last bits differ from one time to the next.
-    margins: Any = {"left": 0.06, "right": 0.99, "wspace": 0.2, "hspace": 0.3}
-    margins |= {"bottom": below / height, "top": 1 - above / height}
-    ratios: Any = {"height_ratios": (0.15, 1, 1, 1, 1), "width_ratios": (1.15, 1)}
-    grid = figure.add_gridspec(5, 2, **ratios, **margins)
+    figure.subplots_adjust(0.06, below / height, 0.99, 1 - above / height, wspace=0.2, hspace=0.3)
+    grid = figure.add_gridspec(5, 2, height_ratios=(0.15, 1, 1, 1, 1), width_ratios=(1.15, 1))
     outputs = output_curves(evaluations, T, figure.add_subplot(grid[1:, 0]))
     outcome_strip(evaluations, figure.add_subplot(grid[0, 0], sharex=outputs), converged_at)
     panels = [figure.add_subplot(grid[i, 1], sharex=outputs) for i in range(1, 5)]
@@ -126,9 +124,18 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
         handles.append(
             Line2D([], [], **_CONVERGED, label=f"first converged at {plain(converged_at)}")
         )
-    style: Any = {"fontsize": 9, "borderpad": 0, "handlelength": 1.2, "columnspacing": 1.2}
-    style |= {"handles": handles, "ncols": len(handles)}
-    legend(ax, "lower left", (0, 1), borderaxespad=0.2, **style)
+    legend(
+        ax,
+        "lower left",
+        (0, 1),
+        handles=handles,
+        ncols=len(handles),
+        fontsize=9,
+        borderpad=0,
+        borderaxespad=0.2,
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
     ax.set_yticks([])
     ax.tick_params(axis="x", bottom=False, labelbottom=False)
     ax.spines[:].set_visible(False)
@@ -172,8 +179,9 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
     some = "" if len(lines) == T.size else f"{plain(len(lines))} of "
     label = f"{some}{plain(T.size)} output{'s'[: T.size != 1]} over {plain(len(T))} rows"
     ax.set(ylim=(-0.03, 1.03), ylabel=label)
-    style = {"ncols": 5, "fontsize": 8.5, "handlelength": 1.2, "columnspacing": 1.2}
-    legend(ax, "upper center", (0.5, -0.1), **style)
+    legend(
+        ax, "upper center", (0.5, -0.1), ncols=5, fontsize=8.5, handlelength=1.2, columnspacing=1.2
+    )
     return bare(ax)
 
 
@@ -212,8 +220,16 @@ def measure_curves(
         ax.set_ylim(-0.04, 1.04 * max([1.0, *positive]))
     ax.set_ylabel(label)
     if len(names) > 1:
-        style = {"borderaxespad": 0, "borderpad": 0, "fontsize": 8.5, "handlelength": 2.4}
-        legend(ax, "lower right", (1, 1), ncols=len(names), **style)
+        legend(
+            ax,
+            "lower right",
+            (1, 1),
+            ncols=len(names),
+            borderaxespad=0,
+            borderpad=0,
+            fontsize=8.5,
+            handlelength=2.4,
+        )
     return bare(ax)
 
 
@@ -248,17 +264,25 @@ def learning_curves(
     for (name, evaluations), dash in zip(traces.items(), dashes, strict=False):
         shown = _shown(evaluations)
         outcome = Outcome(str(evaluations["outcome"].iloc[-1]))
-        style: Any = {"color": outcome.colour, "linestyle": dash, "linewidth": 1.4}
-        style["label"] = f"{clipped(name, 6.5, 8)}: {outcome}"
-        ax.plot(shown["updates"], shown[measure], **style)
+        ax.plot(
+            shown["updates"],
+            shown[measure],
+            color=outcome.colour,
+            linestyle=dash,
+            linewidth=1.4,
+            label=f"{clipped(name, 6.5, 8)}: {outcome}",
+        )
     if measure in ("loss", "grad_norm"):
         ax.set_yscale("log")
         log_ticks(ax.yaxis, (1, 3))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     words = measure.replace("_", " ")
     ax.set(xlabel="updates", ylabel=words)
-    text = f"{words} of {plural(len(traces), 'run')} over their updates"
-    ax.set_title(text if title is None else title, loc="left", fontsize=10)
+    ax.set_title(
+        f"{words} of {plural(len(traces), 'run')} over their updates" if title is None else title,
+        loc="left",
+        fontsize=10,
+    )
     legend(ax, "upper left", (0, -0.16), fontsize=8, handlelength=2.6, borderaxespad=0)
     return bare(ax)
 
@@ -314,8 +338,12 @@ def answers(
     ax.set_yticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7.5)
     ax.set(xlim=(-0.6, outputs.size - 0.4), ylim=(-0.06, 1.06))
     ax.set_xlabel("row", fontsize=8, labelpad=1)
-    text = f"{plural(outputs.size, 'output')}: {outcome}" if title is None else title
-    ax.set_title(text, loc="left", fontsize=8.5, pad=3)
+    ax.set_title(
+        f"{plural(outputs.size, 'output')}: {outcome}" if title is None else title,
+        loc="left",
+        fontsize=8.5,
+        pad=3,
+    )
     ax.tick_params(length=2)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

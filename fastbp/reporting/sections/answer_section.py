@@ -25,8 +25,7 @@ def answer(data: ReportData) -> list[str]:
         lines = [*published, *lines]
     planes = planes_section.sentences(data)
     # The other lines are about random seeds; if all setups are planes, they do not apply.
-    only_planes = planes and len(data.plane_counts) == len(data.summary)
-    return planes if only_planes else [*lines, *planes]
+    return [*lines * (not planes or len(data.plane_counts) < len(data.summary)), *planes]
 
 
 def notes(data: ReportData) -> Iterator[str]:
@@ -64,11 +63,11 @@ def content(data: ReportData, verdict: list[str]) -> Content:
     runs = data.summary["runs"]
     low, high = int(runs.min()), int(runs.max())
     seeds = plain(low) if low == high else f"{plain(low)} to {plain(high)}"
-    each = "each " * (len(runs) > 1)
     return {
         "verdict": verdict,
         "notes": [*data.notes, *_page_notes(data)],
         "runs": plural(int(runs.sum()), "run"),
-        "setups": f"{plural(len(runs), 'setup')}, {each}from {seeds} seed{'s'[: high != 1]}",
+        "setups": f"{plural(len(runs), 'setup')}, {'each ' * (len(runs) > 1)}from {seeds} "
+        f"seed{'s'[: high != 1]}",
         "files": [f"{name}.csv" for name in data.tables],
     }

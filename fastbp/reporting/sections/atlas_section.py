@@ -76,21 +76,27 @@ def _classes_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
         name, rows = settings[i]
         by_class = rows[rows["symmetry"] == NPN].set_index("class").to_dict("index")
         columns += _setting_columns(name, by_class)
-    title = "collapsed" + ", all settings" * (len(settings) > 1)
     collapsed = sums["collapsed"] / sums["runs"]
-    columns.append(TableColumn(title, lambda row: percent(collapsed[row["class"]])))
+    columns.append(
+        TableColumn(
+            "collapsed" + ", all settings" * (len(settings) > 1),
+            lambda row: percent(collapsed[row["class"]]),
+        )
+    )
     easy = large.groupby("class")["converged_share"].mean()
     first = large.drop_duplicates("class").sort_values(
         "class", key=lambda names: -names.map(easy), kind="stable"
     )
-    caption = (
+    return html_table(
+        "Classes of functions",
         "Classes under permuted and negated inputs and a negated output, the easiest first: the "
         "share of their runs converged, in brackets the lowest and the highest share of a member, "
         "the updates after which half of the runs had converged (– where fewer than half do), and "
-        "the share of runs collapsed. The file also has the smaller classes."
+        "the share of runs collapsed. The file also has the smaller classes.",
+        columns,
+        first.to_dict("records"),
+        "classes.csv",
     )
-    records = first.to_dict("records")
-    return html_table("Classes of functions", caption, columns, records, "classes.csv")
 
 
 def _setting_columns(name: str, by_class: dict[Any, Record]) -> list[TableColumn]:
@@ -128,13 +134,15 @@ def _tests_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
                 "lowest p (Holm)": p_value(tested["p_holm"].min()),
             })  # fmt: skip
     texts = ("setting", "alike under", "must be equal")
-    columns = [column(name, is_text=name in texts) for name in rows[0]]
-    caption = (
+    return html_table(
+        "Equal shares within classes",
         "Do the functions of a class converge equally often? The test is Cochran's Q over the "
         "seeds that all of them ran. It allows for correlation between runs of one seed, and needs "
-        "five successes and five failures per member."
+        "five successes and five failures per member.",
+        [column(name, is_text=name in texts) for name in rows[0]],
+        rows,
+        "classes.csv",
     )
-    return html_table("Equal shares within classes", caption, columns, rows, "classes.csv")
 
 
 def terminal_table(classes: pd.DataFrame) -> list[str]:
@@ -147,20 +155,22 @@ def terminal_table(classes: pd.DataFrame) -> list[str]:
     classes : DataFrame
         A result of `atlas.equality`.
     """
-    columns = [
-        *setting_columns(keys_of(classes, "symmetry"), classes),
-        column("class", is_text=True),
-        column("function", is_text=True),
-        column("members"),
-        column("runs"),
-        TableColumn("converged", lambda row: percent(row["converged_share"])),
-        TableColumn("[95%]", lambda row: f"[{interval(row, 'converged')}]"),
-        TableColumn("lowest", lambda row: percent(row["min_share"])),
-        TableColumn("highest", lambda row: percent(row["max_share"])),
-        TableColumn("p (Holm)", lambda row: p_value(row["p_holm"])),
-        TableColumn("must be equal", lambda row: "yes" if row["holds"] else "no", True),
-    ]
-    return text_table(columns, classes[classes["symmetry"] == NPN].to_dict("records"))
+    return text_table(
+        [
+            *setting_columns(keys_of(classes, "symmetry"), classes),
+            column("class", is_text=True),
+            column("function", is_text=True),
+            column("members"),
+            column("runs"),
+            TableColumn("converged", lambda row: percent(row["converged_share"])),
+            TableColumn("[95%]", lambda row: f"[{interval(row, 'converged')}]"),
+            TableColumn("lowest", lambda row: percent(row["min_share"])),
+            TableColumn("highest", lambda row: percent(row["max_share"])),
+            TableColumn("p (Holm)", lambda row: p_value(row["p_holm"])),
+            TableColumn("must be equal", lambda row: "yes" if row["holds"] else "no", True),
+        ],
+        classes[classes["symmetry"] == NPN].to_dict("records"),
+    )
 
 
 # The sentences
@@ -174,8 +184,11 @@ def sentences(functions: pd.DataFrame, classes: pd.DataFrame) -> list[str]:
     functions, classes : DataFrame
         The results of `atlas.functions` and `atlas.equality` for the same runs.
     """
-    symmetry = " ".join([_equal(classes), *_unequal(classes)])
-    return [_learnt(functions), _collapsed(functions), symmetry]
+    return [
+        _learnt(functions),
+        _collapsed(functions),
+        " ".join([_equal(classes), *_unequal(classes)]),
+    ]
 
 
 def _called(row: Record) -> str:
@@ -239,8 +252,10 @@ def _collapsed(table: pd.DataFrame) -> str:
         return f"{text}."
     share = percent(most["collapsed_share"])
     if most["setup"] != constant["setup"]:
-        where = f"{_called(most)}: {share}{_with(most, keys)}"
-        return f"{text}; they collapse to a constant most often for {where}."
+        return (
+            f"{text}; they collapse to a constant most often for {_called(most)}: {share}"
+            f"{_with(most, keys)}."
+        )
     each = "each of these runs has" if most["collapsed"] == constant["constant"] else ""
     return f"{text}, and {each or f'{share} of its runs have'} collapsed to a constant."
 

@@ -65,10 +65,10 @@ def effect_lines(
     direct = [row for row in rows if start is not None and is_end(row, "from", start)]
     if start is None or not direct:
         return ["Each change alone:", unit, *_effects(rows)]
-    title = f"Each change alone, from {setting(start, keys_of(summary))}:"
     changes = {change_of(row) for row in direct}
     others = [row for row in rows if change_of(row) in changes and not is_end(row, "from", start)]
     more = ["The same changes from other settings:", *_ranges(by_change(others))]
+    title = f"Each change alone, from {setting(start, keys_of(summary))}:"
     return [title, unit, *_effects(direct), *more * bool(others)]
 
 
@@ -77,29 +77,33 @@ def _effects(rows: Sequence[Record]) -> list[str]:
     groups = by_change(rows)
     if len(groups) < len(rows):
         return _ranges(groups)
-    columns = [
-        _CHANGE,
-        *_COUNTS,
-        column("pairs", "seeds"),
-        TableColumn("points", lambda row: points(row["difference"])),
-        TableColumn(
-            "95% CI",
-            lambda row: f"{points(row['difference_low'])} to {points(row['difference_high'])}",
-        ),
-        _EFFECT,
-    ]
-    return text_table(columns, rows)
+    return text_table(
+        [
+            _CHANGE,
+            *_COUNTS,
+            column("pairs", "seeds"),
+            TableColumn("points", lambda row: points(row["difference"])),
+            TableColumn(
+                "95% CI",
+                lambda row: f"{points(row['difference_low'])} to {points(row['difference_high'])}",
+            ),
+            _EFFECT,
+        ],
+        rows,
+    )
 
 
 def _ranges(groups: Iterable[Sequence[Record]]) -> list[str]:
     """Make a line for each change: the number of its settings, and the range of its effects."""
-    columns = [
-        TableColumn("change", lambda group: change_of(group[0]), True),
-        TableColumn("settings", lambda group: plain(len(group))),
-        TableColumn("points", span_of, True),
-        TableColumn("effect", _shown, True),
-    ]
-    return text_table(columns, groups)
+    return text_table(
+        [
+            TableColumn("change", lambda group: change_of(group[0]), True),
+            TableColumn("settings", lambda group: plain(len(group))),
+            TableColumn("points", span_of, True),
+            TableColumn("effect", _shown, True),
+        ],
+        groups,
+    )
 
 
 def _shown(group: Sequence[Record]) -> str:
@@ -141,8 +145,14 @@ def contrasts_table(data: ReportData) -> HtmlTable | None:
     bold = " Changes of the baseline are in bold." * any(map(is_of_baseline, shown))
     first = "Those first, then the strongest" if bold else "The strongest"
     some = f" {first} of {plain(len(rows))}." * (len(shown) < len(rows))
-    caption = f"Changes of one key, paired by seed.{bold}{some}"
-    return html_table("Single changes", caption, columns, shown, "contrasts.csv", is_of_baseline)
+    return html_table(
+        "Single changes",
+        f"Changes of one key, paired by seed.{bold}{some}",
+        columns,
+        shown,
+        "contrasts.csv",
+        is_of_baseline,
+    )
 
 
 def attribution_table(data: ReportData) -> HtmlTable | None:
@@ -155,12 +165,16 @@ def attribution_table(data: ReportData) -> HtmlTable | None:
         return None
     keys = keys_of(data.summary)
     settings = {row["setup"]: setting(row, keys) for row in data.summary.to_dict("records")}
-    totals = parts.groupby("to", sort=False)["total_points"].first().abs()
-    order = totals.sort_values(ascending=False, kind="stable").index
+    totals = parts.groupby("to", sort=False)["total_points"].first()
+    order = totals.sort_values(key=abs, ascending=False, kind="stable").index
     rows_of_each = int(parts["to"].eq(parts["to"].iloc[0]).sum())
     ends = set(order[: max(1, MAX_ROWS // rows_of_each)])
     columns = [
-        TableColumn("change", _change, True),
+        TableColumn(
+            "change",
+            lambda row: f"{row['key']}: {named(row['from_value'])} → {named(row['to_value'])}",
+            True,
+        ),
         TableColumn("on the way to", lambda row: settings[row["to"]], True),
         column("pairs", "seeds"),
         TableColumn("all together", lambda row: points(row["total_points"] / 100)),
@@ -170,14 +184,14 @@ def attribution_table(data: ReportData) -> HtmlTable | None:
         ),
     ]
     some = f" The {len(ends)} largest of {plain(len(order))} changes." * (len(ends) < len(order))
-    start = settings[parts["from"].iloc[0]]
-    caption = f"Contributions to the convergence rate in percentage points, from {start}.{some}"
-    rows = parts[parts["to"].isin(ends)].to_dict("records")
-    return html_table("Parts of several changes", caption, columns, rows, "attribution.csv")
-
-
-def _change(row: Record) -> str:
-    return f"{row['key']}: {named(row['from_value'])} → {named(row['to_value'])}"
+    return html_table(
+        "Parts of several changes",
+        "Contributions to the convergence rate in percentage points, from "
+        f"{settings[parts['from'].iloc[0]]}.{some}",
+        columns,
+        parts[parts["to"].isin(ends)].to_dict("records"),
+        "attribution.csv",
+    )
 
 
 def _part(row: Record, name: str) -> str:

@@ -83,13 +83,14 @@ def _further(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> Iter
     """Say how many setups are identical, how many share no seeds, and how many one store lacks."""
     same = int(both["identical"].fillna(False).sum())
     if same:
-        many = "all" if same == len(both) else plain(same)
-        every = "Every" if len(both) == 1 else f"In {many} of them every"
-        yield f"{every} row is the same, bit for bit."
+        many = f"In {'all' if same == len(both) else plain(same)} of them every"
+        yield f"{'Every' if len(both) == 1 else many} row is the same, bit for bit."
     unpaired = int((both["pairs"] == 0).sum())
     if unpaired:
-        share = f"{plural(unpaired, 'setup')} share{'s'[: unpaired == 1]}"
-        yield f"{share} no seeds: there the comparison is of independent runs."
+        yield (
+            f"{plural(unpaired, 'setup')} share{'s'[: unpaired == 1]} no seeds: there the "
+            "comparison is of independent runs."
+        )
     for side, name in zip("ab", names, strict=True):
         only = int((table[f"runs_{side}"] == 0).sum())
         if only:
@@ -208,12 +209,13 @@ def compare(
     tick("drawing")
     drawing = Drawing(folder)
     shown = by_strength(table)[:MAX_ROWS].sort_index().reset_index(drop=True)
-    sides = zip(names, (a, b), strict=True)
     content = dict(zip("ab", names, strict=True)) | {
         "verdict": verdict,
         "shares": _figure(drawing, shown, table, names),
         "rows": _table(shown, table, names),
-        "sides": [{"name": name, **provenance(store)} for name, store in sides],
+        "sides": [
+            {"name": name, **provenance(store)} for name, store in zip(names, (a, b), strict=True)
+        ],
         "alpha": ALPHA,
     }
     written = {
@@ -246,11 +248,11 @@ def _figure(
 
 
 def _table(shown: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> HtmlTable:
-    few = len(shown) < len(table)
-    some = f" The {MAX_ROWS} of {plain(len(table))} setups that moved most." * few
+    some = f" The {MAX_ROWS} of {plain(len(table))} setups that moved most."
     return html_table(
         "Setups of both",
-        f"From {names[0]} to {names[1]}. Shaded: setups that moved.{some}",
+        f"From {names[0]} to {names[1]}. Shaded: setups that moved."
+        + some * (len(shown) < len(table)),
         columns(table),
         shown.to_dict("records"),
         "compare.csv",

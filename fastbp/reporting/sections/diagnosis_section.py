@@ -10,9 +10,6 @@ import pandas as pd
 from fastbp.reporting import plots
 from fastbp.reporting.html import Drawing, HtmlTable, TableColumn, render
 
-Cells = Sequence[tuple[list[str], bool]]
-"""The rows of a table: the cells of each row, and whether the row is bold."""
-
 
 def files(
     folder: Path,
@@ -20,7 +17,7 @@ def files(
     texts: Mapping[str, Any],
     table: pd.DataFrame,
     titles: Sequence[str],
-    cells: Sequence[Cells],
+    cells: Sequence[Sequence[tuple[list[str], bool]]],
 ) -> dict[Path, bytes]:
     """Draw the picture and render the page, and return the content of each file.
 

@@ -114,16 +114,16 @@ def _content(data: ReportData) -> Content | None:
         [f"{run.setup}, seed {run.seed}" for run in runs],
         f"What {len(runs)} networks answer to each row, from 0 to 1: dots; lines are their targets",
     )
-    svg = data.drawing.encode(sheet, "answers")
+    elements = panels(
+        data.drawing.encode(sheet, "answers"), boxes, "answer", list(map(_alternative, runs))
+    )
     shown = [
         {
             "svg": element,
             "command": f"fastbp replay {shown_path(data.store)} {run.setup} {run.seed}",
             "name": f"{data.names[run.setup]}, loss {run.loss:.4g}, spread {run.spread:.3g}",
         }
-        for run, element in zip(
-            runs, panels(svg, boxes, "answer", list(map(_alternative, runs))), strict=True
-        )
+        for run, element in zip(runs, elements, strict=True)
     ]
     return {"groups": grouped(shown, [str(run.outcome) for run in runs])}
 

@@ -107,11 +107,13 @@ def _content(data: ReportData) -> Content:
             if name != "diverged" or some_diverged
         ),
     ]
-    caption = (
-        "Share and count of runs by outcome, with Wilson's 95% interval of the convergence rate."
-    )
     table = setup_table(
-        "Outcomes of each setup", caption, columns, data.shown, data.summary, data.marked
+        "Outcomes of each setup",
+        "Share and count of runs by outcome, with Wilson's 95% interval of the convergence rate.",
+        columns,
+        data.shown,
+        data.summary,
+        data.marked,
     )
     return {"bars": _bars(data), "summary": table}
 

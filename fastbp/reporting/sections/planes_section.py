@@ -28,10 +28,9 @@ def sentences(data: ReportData) -> list[str]:
         f"{dimension}; a smooth line has 1."
     ]
     if len(data.plane_counts) == len(data.summary):
-        several = len(data.summary) > 1
         rates = [
             f"{percent(row['converged_share'])} of the starts converge"
-            + f" with {data.names[row['setup']]}" * several
+            + f" with {data.names[row['setup']]}" * (len(data.summary) > 1)
             for row in data.summary.to_dict("records")
         ]
         lines.append(f"{and_(rates)}.")

@@ -10,12 +10,11 @@ from fastbp.schema.text import shortened
 
 def _content(data: ReportData) -> Content:
     first, varying = data.counted[0].keys, keys_of(data.summary)
-    common = {
-        each.name: first[each.name]
+    texts = [
+        f"{each.name} {shortened(plain(first[each.name]), 200)}"
         for each in SETUP_COLUMNS
         if each.name not in varying and first.get(each.name) is not None
-    }
-    texts = [f"{key} {shortened(plain(value), 200)}" for key, value in common.items()]
+    ]
     return {"common": ", ".join(texts), **provenance(data.store)}
 
 

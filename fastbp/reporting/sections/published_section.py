@@ -6,16 +6,17 @@ A figure is a number about many runs, such as a success rate. All times are in e
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import ceil, inf, isfinite, log10
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
 
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.html import HtmlTable, TableColumn
-from fastbp.reporting.html_tables import MAX_ROWS
+from fastbp.reporting.html_tables import MAX_ROWS, text_table
 from fastbp.reporting.phrases import BASELINE, Record, apart, plain, setting
 from fastbp.reporting.report_data import Content, ReportData, Section
-from fastbp.schema.text import aligned, and_, plural, shortened
+from fastbp.schema.text import and_, plural, shortened
 
 MAX_NAMED = 4
 """Largest number of setups that a sentence names."""
@@ -46,10 +47,18 @@ def tables(published: pd.DataFrame, baseline: str | None = None) -> list[HtmlTab
             differ = " A ≠ is where the intervals do not overlap."
             titles, cells = _by_setup(rows, names, baseline)
         first = f" The first {MAX_ROWS} of {len(cells)} rows." * (len(cells) > MAX_ROWS)
-        caption = f"{source}. Times in epochs.{differ}{first} All columns:"
-        columns = [TableColumn(title, str, title in (titles[0], "they")) for title in titles]
-        title = f"Published by {shortened(str(source), 60)}"
-        tables.append(HtmlTable(title, caption, columns, cells, "published.csv"))
+        tables.append(
+            HtmlTable(
+                f"Published by {shortened(str(source), 60)}",
+                f"{source}. Times in epochs.{differ}{first} All columns:",
+                [
+                    TableColumn(title, itemgetter(i), title in (titles[0], "they"))
+                    for i, title in enumerate(titles)
+                ],
+                cells,
+                "published.csv",
+            )
+        )
     return tables
 
 
@@ -178,9 +187,8 @@ def terminal_lines(published: pd.DataFrame, baseline: str | None = None) -> list
     ]
     each = zip(tables(published, baseline), sentences(published, baseline), strict=True)
     for table, sentence in each:
-        titles = [column.title for column in table.columns]
-        rows = [titles, *(cells for cells, _ in table.rows[:MAX_ROWS])]
-        lines += [sentence, *aligned(rows, [i for i, c in enumerate(table.columns) if c.is_text])]
+        rows = (cells for cells, _ in table.rows[:MAX_ROWS])
+        lines += [sentence, *text_table(table.columns, rows)]
         if len(table.rows) > MAX_ROWS:
             lines.append(f"and {len(table.rows) - MAX_ROWS:,} more in published.csv")
     return lines

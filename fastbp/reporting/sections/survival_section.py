@@ -44,21 +44,23 @@ def _content(data: ReportData) -> Content | None:
         "The share of runs that had not converged at any evaluation so far. The numbers below are "
         "the runs still in training that had not converged.",
     )
-    columns = [
-        column("ever_converged", "ever converged"),
-        column("relapsed", "of these relapsed"),
-        _with_bounds("updates_median", "median updates"),
-        _with_bounds("restart_at", "restart at"),
-        _with_bounds("restart_cost", "restart cost"),
-    ]
-    caption = (
+    times = setup_table(
+        "Updates to convergence of each setup",
         "Runs that converged at some evaluation, and those among them that did not end converged; "
         "the updates after which half had converged (Kaplan-Meier); the updates after which a new "
         "seed should be drawn so that a success costs least (at the budget: no earlier restart "
-        "pays), and the updates that a success then costs."
+        "pays), and the updates that a success then costs.",
+        [
+            column("ever_converged", "ever converged"),
+            column("relapsed", "of these relapsed"),
+            _with_bounds("updates_median", "median updates"),
+            _with_bounds("restart_at", "restart at"),
+            _with_bounds("restart_cost", "restart cost"),
+        ],
+        data.shown,
+        data.summary,
+        data.marked,
     )
-    name = "Updates to convergence of each setup"
-    times = setup_table(name, caption, columns, data.shown, data.summary, data.marked)
     return {"curves": curves, "times": times}
 
 
