@@ -208,14 +208,12 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
         return Path(os.path.relpath(path.resolve(), results.resolve().parent)).as_posix()
 
     default = PurePosixPath("results")
-    entries = [
-        gallery.Entry(
-            job.name, command([relative(job.file)], place / job.name, default / job.file.stem)
-        )
+    commands = {
+        job.name: command([relative(job.file)], place / job.name, default / job.file.stem)
         for job in jobs
-    ]
+    }
     whole = command(["--all", relative(source)], place, default)
-    return write_if_changed(results / gallery.FILE, gallery.text(results, entries, whole))
+    return write_if_changed(results / gallery.FILE, gallery.text(results, commands, whole))
 
 
 def sweep(**given: Any) -> int:

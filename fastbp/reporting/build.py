@@ -16,7 +16,6 @@ from fastbp.reporting.sections import (
     answer_section,
     atlas_section,
     changes_section,
-    collapse_section,
     definitions_section,
     examples_section,
     maps_section,
@@ -24,7 +23,6 @@ from fastbp.reporting.sections import (
     planes_section,
     provenance_section,
     published_section,
-    response_section,
     spread_section,
     survival_section,
     trajectories_section,
@@ -42,8 +40,8 @@ SECTIONS: tuple[Section, ...] = (
     changes_section.SECTION,
     spread_section.SECTION,
     survival_section.SECTION,
-    collapse_section.SECTION,
-    response_section.SECTION,
+    spread_section.THRESHOLD,
+    maps_section.CURVES,
     maps_section.SECTION,
     examples_section.SECTION,
     trajectories_section.SECTION,
@@ -108,9 +106,14 @@ def page_key(store: Path, setups: Sequence[str] = (), collapse: float | None = N
         16 hex digits.
     """
     packages = ("numpy", "pandas", "matplotlib", "jinja2", "scipy")
-    runs = (file.path.name for file in filename.run_files(store / "runs"))
-    replays = sorted(file.name for file in (store / "replays").glob("*.parquet"))
-    parts = [__version__, *map(version, packages), str(collapse), *setups, *runs, *replays]
+    parts = [
+        __version__,
+        *map(version, packages),
+        str(collapse),
+        *setups,
+        *(file.path.name for file in filename.run_files(store / "runs")),
+        *sorted(file.name for file in (store / "replays").glob("*.parquet")),
+    ]
     hasher = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape"))
     for name in ("sweep.toml", "made.json"):
         with suppress(OSError):
@@ -220,14 +223,13 @@ def make(
 
 def _is_running(store: Path) -> bool:
     """Whether a sweep holds the store's lock."""
-    with suppress(ImportError, OSError):
+    try:
         import fcntl
 
         with open(store / "lock") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (ImportError, OSError) as error:
+        return isinstance(error, BlockingIOError)
     return False
 
 

@@ -70,9 +70,8 @@ def best_change(changes: Changes) -> str:
     """Say which single change of the baseline raises the convergence rate most, and by how much."""
     helpful = changes.shown(1)
     if not helpful:
-        tried = and_(list(map(change_of, changes.direct)))
-        if len(changes.direct) > 2 * MAX_CHANGES:
-            tried = f"{len(changes.direct)} changes"
+        names = list(map(change_of, changes.direct))
+        tried = and_(names) if len(names) <= 2 * MAX_CHANGES else f"{len(names)} changes"
         fewer = "" if any(map(has_effect, changes.direct)) else ", or fewer"
         return (
             f"No single change of the baseline makes measurably more runs converge{fewer}: {tried}."

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -26,31 +26,8 @@ MANY = 4
 curves for at least this many setups."""
 
 
-class Entry(NamedTuple):
-    """A store of the gallery.
-
-    Attributes
-    ----------
-    name : str
-        Name of its folder in the gallery's folder.
-    command : str
-        The command that made it.
-    """
-
-    name: str
-    command: str
-
-
 Page = tuple[str, str, dict[str, str]]
 """(title, answer, labels) of a page; `labels`: the label of each figure by the stem of its file."""
-
-
-class RunCounts(NamedTuple):
-    """The numbers of runs and setups of a store, and of values of each key that varies."""
-
-    runs: int
-    setups: int
-    values: dict[str, int]
 
 
 def is_generated(results: Path) -> bool:
@@ -64,15 +41,16 @@ def is_generated(results: Path) -> bool:
         return not (results / FILE).exists()
 
 
-def text(results: Path, entries: Sequence[Entry], command: str) -> str:
+def text(results: Path, commands: Mapping[str, str], command: str) -> str:
     """Write the text of the gallery from the pages, `summary.csv` and `made.json` of its stores.
 
     Parameters
     ----------
     results : Path
         The folder of the gallery.
-    entries : sequence of Entry
-        The stores of the gallery. Those without a page are named at the end.
+    commands : mapping
+        For each store of the gallery, by the name of its folder, the command that made it. Stores
+        without a page are named at the end.
     command : str
         The command that makes the whole gallery.
 
@@ -81,20 +59,23 @@ def text(results: Path, entries: Sequence[Entry], command: str) -> str:
     OSError
         If a store cannot be read.
     """
-    pages = {entry: page_of(results / entry.name) for entry in entries}
-    there = {entry: page for entry, page in pages.items() if page is not None}
-    stores = [results / entry.name for entry in there]
-    counts = [run_counts(store) for store in stores]
+    pages = {name: page_of(results / name) for name in commands}
+    there = {name: page for name, page in pages.items() if page is not None}
+    summaries = [
+        pd.read_csv(results / name / "summary.csv", dtype=str, keep_default_na=False)
+        for name in there
+    ]
+    runs = [int(summary["runs"].astype(int).sum()) for summary in summaries]
     lines = [
         MARK,
         "",
         "# Results",
         "",
-        _opening(stores, sum(each.runs for each in counts), command),
+        _opening([results / name for name in there], sum(runs), command),
     ]
-    for (entry, page), count in zip(there.items(), counts, strict=True):
-        lines += ["", *_section(results, entry, page, count)]
-    if missing := [f"`{entry.name}`" for entry, page in pages.items() if page is None]:
+    for (name, page), summary, count in zip(there.items(), summaries, runs, strict=True):
+        lines += ["", *_section(results, name, commands[name], page, summary, count)]
+    if missing := [f"`{name}`" for name, page in pages.items() if page is None]:
         lines += ["", f"Not there yet: {and_(missing)}."]
     return "\n".join(lines) + "\n"
 
@@ -103,13 +84,12 @@ def _opening(stores: Sequence[Path], runs: int, command: str) -> str:
     total = effort_of(*stores)
     least = "at least " * (total.runs < runs)  # an interrupted command left runs without a time
     where = f" on {and_([_escaped(cpu) for cpu in total.cpus])}" if total.cpus else ""
-    each = "each of " * (len(stores) != 1)
     return (
-        f"The question of {each}{plural(len(stores), 'sweep')}, its answer in a sentence, and a "
-        f"figure that leads to the page: {plural(runs, 'run')} and {least}"
-        f"{_updates(total.updates)}, which took {least}{_seconds(total.seconds)}{where}. Every "
-        "sentence, number and figure is computed from the runs. This command makes the gallery, "
-        "and continues where it was stopped:\n\n"
+        f"The question of {'each of ' * (len(stores) != 1)}{plural(len(stores), 'sweep')}, its "
+        f"answer in a sentence, and a figure that leads to the page: {plural(runs, 'run')} and "
+        f"{least}{_updates(total.updates)}, which took {least}{_seconds(total.seconds)}{where}. "
+        "Every sentence, number and figure is computed from the runs. This command makes the "
+        "gallery, and continues where it was stopped:\n\n"
         f"```sh\n{command}\n```\n\n"
         "The times are those of all commands that trained the runs, from their start to the "
         "tables. They do not include compiling, which is done once on each machine, and drawing "
@@ -117,24 +97,28 @@ def _opening(stores: Sequence[Path], runs: int, command: str) -> str:
     )
 
 
-def _section(results: Path, entry: Entry, page: Page, counts: RunCounts) -> list[str]:
-    folder, effort = quote(entry.name), effort_of(results / entry.name)
+def _section(
+    results: Path, name: str, command: str, page: Page, summary: pd.DataFrame, runs: int
+) -> list[str]:
+    folder, effort = quote(name), effort_of(results / name)
     title, answer, figures = page
     lines = [f"## {_escaped(title)}", "", _escaped(answer), ""]
-    figure = best_figure([*figures], counts)
-    if figure:
-        file = _smaller(results / entry.name, figure)
+    values = {key: summary[key].nunique() for key in keys_of(summary)}
+    if figure := best_figure([*figures], len(summary), values):
+        file = _smaller(results / name, figure)
         # Screen readers read this text aloud, so characters are removed and not escaped.
         label = re.sub(r"[][\\`<>]", "", plain(" ".join(figures[figure].split())))
         lines += [f"[![{label}]({folder}/{quote(file)})]({folder}/report.html)", ""]
     seconds = _seconds(effort.seconds)
     on = f" on {plural(effort.jobs, 'core')}" if effort.jobs else ""
     took = f", {_updates(effort.updates)}, {seconds}{on}" if effort.seconds else ""
-    if took and effort.runs < counts.runs:  # an interrupted command left runs without a time
+    if took and effort.runs < runs:  # an interrupted command left runs without a time
         took = f"; {plain(effort.runs)} of them took {seconds}{on}"
-    what = f"{plural(counts.runs, 'run')} in {plural(counts.setups, 'setup')}{took}"
-    links = f"[The page]({folder}/report.html), [the table]({folder}/summary.csv)."
-    return [*lines, f"`{entry.command}`: {what}. {links}"]
+    return [
+        *lines,
+        f"`{command}`: {plural(runs, 'run')} in {plural(len(summary), 'setup')}{took}. "
+        f"[The page]({folder}/report.html), [the table]({folder}/summary.csv).",
+    ]
 
 
 # What a store says about itself
@@ -159,13 +143,6 @@ def page_of(store: Path) -> Page | None:
         return None
     figures = {file: html.unescape(label) for label, file in _FIGURE.findall(text)}
     return html.unescape(title[1]), html.unescape(answer[1]), figures
-
-
-def run_counts(store: Path) -> RunCounts:
-    """Count runs, setups and values in a store's `summary.csv`. Raises OSError if it is missing."""
-    summary = pd.read_csv(store / "summary.csv", dtype=str, keep_default_na=False)
-    values = {key: summary[key].nunique() for key in keys_of(summary)}
-    return RunCounts(int(summary["runs"].astype(int).sum()), len(summary), values)
 
 
 class Effort(NamedTuple):
@@ -210,16 +187,16 @@ def effort_of(*stores: Path) -> Effort:
     )
 
 
-def best_figure(figures: Sequence[str], counts: RunCounts) -> str | None:
+def best_figure(figures: Sequence[str], setups: int, values: Mapping[str, int]) -> str | None:
     """Choose the figure of a page that stands in the gallery, by the stem of its file.
 
     The first of these that the page has is chosen: an atlas, a basin, a map over two keys with many
     values, a curve over one key; then survival curves for few setups, and bars for many.
     """
-    many = {key for key, values in counts.values.items() if values >= MANY}
+    many = {key for key, count in values.items() if count >= MANY}
     many |= {"width", "depth"} if "hidden" in many else set()
     maps = {f"map-{x}-{y}" for x in many for y in many}
-    last = ["survival", "outcomes"] if counts.setups < MANY else ["outcomes", "survival"]
+    last = ["survival", "outcomes"] if setups < MANY else ["outcomes", "survival"]
     wanted = [
         "atlas",
         *(name for name in reversed(figures) if name.startswith("basin")),

@@ -9,7 +9,7 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -116,8 +116,7 @@ class Drawing:
             The figure for the PNG file, if it has more details than a page can hold.
         """
         for kind, figure in (("svg", drawn), ("png", larger or drawn)):
-            path = self.folder / "figures" / f"{name}.{kind}"
-            self.drawn[path] = plots.encoded(
+            self.drawn[self.folder / "figures" / f"{name}.{kind}"] = plots.encoded(
                 cast("Figure", figure.get_figure(root=True)), kind, tight
             )
         return self.drawn[self.folder / "figures" / f"{name}.svg"]
@@ -151,15 +150,18 @@ class Drawing:
         larger : Figure or Axes, optional
             The figure for the PNG file, if it has more details than a page can hold.
         """
-        svg = inline(self.encode(drawn, name, tight, larger), name, alternative)
-        files = [f"figures/{name}.{kind}" for kind in ("svg", "png")]
-        return HtmlFigure(svg, title, f"{caption} Also as", files)
+        return HtmlFigure(
+            inline(self.encode(drawn, name, tight, larger), name, alternative),
+            title,
+            f"{caption} Also as",
+            [f"figures/{name}.svg", f"figures/{name}.png"],
+        )
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FunctionLoader(_template),
+        loader=PackageLoader("fastbp.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -169,10 +171,6 @@ def _environment() -> Environment:
     # style.
     environment.filters["markup"] = Markup
     return environment
-
-
-def _template(name: str) -> str:
-    return (resources("fastbp.reporting") / "templates" / name).read_text("utf-8")
 
 
 def render_part(template: str, content: Mapping[str, Any]) -> str:
@@ -196,13 +194,17 @@ def render(template: str, title: str, content: Mapping[str, Any], key: str = "")
         A digest of what the page is made from. It is written into the head of the page, so that a
         page that is still current need not be made again.
     """
-    style = _template("page.css")
-    text = _environment().get_template(template).render(
-        content,
-        title=title,
-        version=__version__,
-        key=key,
-        style=style,
-        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-    )  # fmt: skip
+    style = (resources("fastbp.reporting") / "templates" / "page.css").read_text("utf-8")
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            content,
+            title=title,
+            version=__version__,
+            key=key,
+            style=style,
+            style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        )
+    )
     return text.encode("utf-8", "replace")

@@ -67,9 +67,11 @@ def html_table(
 
 def text_table(columns: Sequence[TableColumn], rows: Iterable[Any]) -> list[str]:
     """Make the lines of a table for a terminal: the titles, and a line for each row."""
-    titles = [each.title for each in columns]
     cells = [[each.cell(row) for each in columns] for row in rows]
-    return aligned([titles, *cells], left=[i for i, each in enumerate(columns) if each.is_text])
+    return aligned(
+        [[each.title for each in columns], *cells],
+        left=[i for i, each in enumerate(columns) if each.is_text],
+    )
 
 
 def setup_table(
@@ -148,7 +150,7 @@ def provenance(store: Path) -> dict[str, Any]:
         TableColumn(title, lambda row, name=name: _cell(row, name), name in ("when", "cpu"))  # type: ignore[misc]
         for name, title in _COMMANDS.items()
     ]
-    last = f"last {MAX_COMMANDS} " if len(rows) > MAX_COMMANDS else ""
+    last = f"last {MAX_COMMANDS} " * (len(rows) > MAX_COMMANDS)
     caption = f"The {last}commands that trained these runs."
     table = html_table("Commands", caption, columns, rows[-MAX_COMMANDS:]) if rows else None
     versions = list(filter(None, dict.fromkeys(map(_versions, rows))))

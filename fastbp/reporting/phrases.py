@@ -103,13 +103,15 @@ def labels(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
     names = [setting(row, keys) for row in rows]
     start = row_of(summary, baseline)
     if start is not None and len(keys) > MANY_KEYS:
-        full = f"{BASELINE}: {setting(start, keys)}"
         names = [apart(row, keys, start) for row in rows]
+        full = f"{BASELINE}: {setting(start, keys)}"
         names = [full if name == BASELINE else name for name in names]
     if keys and len(set(names)) == len(names):
         return names
-    setups = zip(names, summary["setup"], strict=True)
-    return [f"{name}, setup {setup}".removeprefix(", ") for name, setup in setups]
+    return [
+        f"{name}, setup {row['setup']}".removeprefix(", ")
+        for name, row in zip(names, rows, strict=True)
+    ]
 
 
 def runs_in(summary: pd.DataFrame) -> str:
@@ -127,8 +129,8 @@ def count_of(row: Record, name: str) -> str:
     count, runs = int(row[name]), int(row["runs"])
     if runs == 1:
         return f"{count} of 1"
-    ends = {0: f"none of {runs:,}", runs: f"all {runs:,}"}
-    return ends.get(count, f"{percent(row[f'{name}_share'])} of {runs:,}")
+    who = {0: "none of", runs: "all"}.get(count, f"{percent(row[f'{name}_share'])} of")
+    return f"{who} {runs:,}"
 
 
 def share_interval(row: Record, name: str = "converged") -> str:
@@ -179,7 +181,7 @@ def is_end(row: Record, end: str, setup: Record) -> bool:
 def unchanged_keys(row: Record, keys: Iterable[str]) -> list[str]:
     """Those of `keys` that are columns of a comparison and are not changed by it."""
     # Changing `epochs` changes `updates` too; a row has the updates of its start.
-    changed = (row["key"], "updates") if row["key"] == "epochs" else (row["key"],)
+    changed = (row["key"], {"epochs": "updates"}.get(row["key"]))
     return [key for key in keys if key in row and key not in changed]
 
 

@@ -97,8 +97,11 @@ class ReportData:
         self.constant_at_start = summary.constant_at_start(self.counted)
         figures = published_figures(self.sweep)
         wanted = {setup for one in figures for setup in one.setups}
-        epochs = {t.setup: self._updates_per_epoch(t) for t in self.counted if t.setup in wanted}
-        known = {setup: updates for setup, updates in epochs.items() if updates}
+        known = {
+            t.setup: updates
+            for t in self.counted
+            if t.setup in wanted and (updates := self._updates_per_epoch(t))
+        }
         self.published = published(self.counted, figures, known)
         self.tables = {
             "summary": self.summary,
@@ -140,8 +143,8 @@ class ReportData:
     @cached_property
     def title(self) -> str:
         """The title of the page."""
-        name = " ".join(self.store.resolve().name.split())
-        return shortened(plain(self.sweep.title or f"Sweep {name}"), 300)
+        name = self.sweep.title or f"Sweep {' '.join(self.store.resolve().name.split())}"
+        return shortened(plain(name), 300)
 
     @property
     def figure_title(self) -> str:

@@ -84,9 +84,13 @@ def verdict(
     if start is None or not direct:
         return [most_and_least, *_widest_average(summary, keys), strongest_changes(rows)]
     changes = Changes(start, direct, rows, summary.to_dict("records"), keys)
-    second = " ".join([*of_baseline, *other_changes(changes), *effects_elsewhere(changes)])
-    several = [*all_changes(attribution, changes), *best_of_all(changes)]
-    return [best_change(changes), second, *_widest_average(summary, keys), *several]
+    return [
+        best_change(changes),
+        " ".join([*of_baseline, *other_changes(changes), *effects_elsewhere(changes)]),
+        *_widest_average(summary, keys),
+        *all_changes(attribution, changes),
+        *best_of_all(changes),
+    ]
 
 
 def _without_comparison(summary: pd.DataFrame) -> str:
@@ -109,8 +113,10 @@ def _one_setup(row: Record) -> str:
             "its seed or its setup."
         )
     text = f"{_share(row, 'converged')}{share_interval(row)}, and {_share(row, 'constant', True)}."
-    rest = " There is only one setup, so there is nothing to compare it with."
-    return text[0].upper() + text[1:] + half_time(row) + rest
+    return (
+        f"{text[0].upper()}{text[1:]}{half_time(row)} There is only one setup, so there is nothing "
+        "to compare it with."
+    )
 
 
 def _all_alike(summary: pd.DataFrame, outcome: Outcome) -> str:
@@ -144,8 +150,10 @@ def _share(row: Record, name: str, again: bool = False) -> str:
 
 def _baseline(start: Record, keys: Sequence[str]) -> str:
     """Say what the runs of the baseline do."""
-    shares = f"{_share(start, 'converged')}, and {_share(start, 'constant', True)}"
-    return f"At the baseline ({name_of(start, keys)}), {shares}."
+    return (
+        f"At the baseline ({name_of(start, keys)}), {_share(start, 'converged')}, and "
+        f"{_share(start, 'constant', True)}."
+    )
 
 
 def _most_and_least(summary: pd.DataFrame, name: str) -> str:
@@ -160,8 +168,10 @@ def _most_and_least(summary: pd.DataFrame, name: str) -> str:
     if share == worst[f"{name}_share"]:
         return f"{before}In each of {number} setups {percent(share)} of the runs {several}."
     most, least = (f"with {name_of(row, keys)}: {count_of(row, name)}" for row in (best, worst))
-    interval = share_interval(best, name)
-    return f"{before}Runs {several} most often {most}{interval}; least often {least}."
+    return (
+        f"{before}Runs {several} most often {most}{share_interval(best, name)}; least often "
+        f"{least}."
+    )
 
 
 def _widest_average(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:

@@ -9,9 +9,9 @@ import sample_frames as frames
 from pages import without_png
 
 from fastbp.reporting import build, gallery
-from fastbp.reporting.gallery import Entry, RunCounts, best_figure
+from fastbp.reporting.gallery import best_figure
 
-ENTRIES = [Entry("founding", "make founding"), Entry("deeper/maps", "make maps")]
+COMMANDS = {"founding": "make founding", "deeper/maps": "make maps"}
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +44,14 @@ def results(tmp_path_factory):
     )
     with pytest.MonkeyPatch.context() as patch:
         without_png(patch)
-        for entry in ENTRIES:
-            build.make(folder / entry.name)
+        for name in COMMANDS:
+            build.make(folder / name)
     return folder
 
 
 @pytest.fixture(scope="module")
 def text(results):
-    return gallery.text(results, [*ENTRIES, Entry("nowhere", "make nothing")], "make all")
+    return gallery.text(results, COMMANDS | {"nowhere": "make nothing"}, "make all")
 
 
 def sections(text: str) -> list[str]:
@@ -60,32 +60,28 @@ def sections(text: str) -> list[str]:
 
 @pytest.mark.usefixtures("no_png")
 def test_each_store_has_its_question_its_answer_its_picture_and_its_command(text, results):
-    assert len(sections(text)) == len(ENTRIES)
-    for entry, section in zip(ENTRIES, sections(text), strict=True):
-        page = gallery.page_of(results / entry.name)
+    assert len(sections(text)) == len(COMMANDS)
+    for (name, command), section in zip(COMMANDS.items(), sections(text), strict=True):
+        page = gallery.page_of(results / name)
         title, answer, picture, last = filter(None, section.splitlines()[:8])
         assert re.sub(r"\\(.)", r"\1", title) == page[0]
-        assert (
-            re.sub(r"\\(.)", r"\1", answer)
-            == page[1]
-            == build.make(results / entry.name).verdict[0]
-        )
-        assert f"]({entry.name}/figures/" in picture
-        assert last.startswith(f"`{entry.command}`: ")
+        assert re.sub(r"\\(.)", r"\1", answer) == page[1] == build.make(results / name).verdict[0]
+        assert f"]({name}/figures/" in picture
+        assert last.startswith(f"`{command}`: ")
 
 
 def test_what_an_interrupted_command_took_is_not_told(results, tmp_path):
     whole = results / "deeper" / "maps" / "made.json"
     kept = whole.read_text()
     whole.write_text(json.dumps(json.loads(kept)[:1]))
-    text = gallery.text(results, ENTRIES, "make all")
+    text = gallery.text(results, COMMANDS, "make all")
     whole.write_text(kept)
     assert "160 runs in 16 setups; 80 of them took 2.5 s on 2 cores. " in text
 
 
 def test_every_link_leads_to_a_file(text, results):
     links = re.findall(r"\]\(([^)]*)\)", text)
-    assert len(links) == 4 * len(ENTRIES)
+    assert len(links) == 4 * len(COMMANDS)
     assert all((results / link).is_file() for link in links)
 
 
@@ -104,7 +100,7 @@ def test_what_is_not_there_yet_is_named(text):
 
 
 def test_the_same_stores_give_the_same_gallery(text, results):
-    assert gallery.text(results, [*ENTRIES, Entry("nowhere", "make nothing")], "make all") == text
+    assert gallery.text(results, COMMANDS | {"nowhere": "make nothing"}, "make all") == text
 
 
 MAPS = ["outcomes", "survival", "response-lr", "map-lr-updates"]
@@ -127,11 +123,11 @@ MAPS = ["outcomes", "survival", "response-lr", "map-lr-updates"]
     ids=str,
 )
 def test_the_figure_that_says_most(figures, setups, values, wanted):
-    assert best_figure(figures, RunCounts(100, setups, values)) == wanted
+    assert best_figure(figures, setups, values) == wanted
 
 
 def test_a_map_is_found_whichever_key_is_its_first(results):
-    assert "maps/figures/map-lr-momentum." in sections(gallery.text(results, ENTRIES, ""))[1]
+    assert "maps/figures/map-lr-momentum." in sections(gallery.text(results, COMMANDS, ""))[1]
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def _dots(points: pd.DataFrame, ax: Axes) -> None:
                 some["loss"],
                 14,
                 outcome.colour,
-                _MARKERS[outcome],
+                marker=_MARKERS[outcome],
                 alpha=0.7,
                 linewidths=0,
                 label=outcome,

@@ -1,17 +1,26 @@
-"""The section with maps (heatmaps over two numeric keys), and sentences about a single map."""
+"""The sections with curves over one numeric key and with maps (heatmaps) over two.
+
+Also the sentences about a single map.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from fastbp.analysis.axes import critical, has_gaps, map_axes, the_map, with_width_and_depth
+from fastbp.analysis.axes import (
+    critical,
+    curve_keys,
+    has_gaps,
+    map_axes,
+    the_map,
+    with_width_and_depth,
+)
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
 from fastbp.reporting.phrases import apart, evenly, extreme, named, plain, row_of, runs_in, setting
 from fastbp.reporting.report_data import Content, ReportData, Section, settings_of
-from fastbp.reporting.sections.response_section import extremes
 from fastbp.schema.text import and_, percent, plural
 
 MAX_MAPS, MAX_SETTINGS = 6, 4
@@ -69,8 +78,10 @@ def _soonest(summary: pd.DataFrame, keys: tuple[str, str]) -> str:
     if timed.empty:
         return ""
     row = timed.iloc[int(timed["updates_median"].astype(int).argmin())]
-    half = plural(int(row["updates_median"]), "update")
-    return f" They do so soonest with {setting(row, keys)}: half had converged after {half}."
+    return (
+        f" They do so soonest with {setting(row, keys)}: half had converged after "
+        f"{plural(int(row['updates_median']), 'update')}."
+    )
 
 
 def _where(summary: pd.DataFrame, keys: tuple[str, str], values: Sequence[Any], name: str) -> str:
@@ -96,7 +107,44 @@ def _side(shares: "pd.Series[Any]", x: str) -> str:
     return f"at {where} {x} ({' to '.join(ends)})"
 
 
-# Figures
+# Curves over one key
+
+
+def _extremes(summary: pd.DataFrame) -> str:
+    """Write the lowest and the highest convergence rate, and the setups that have them."""
+    rows = [extreme(summary, "converged", least) for least in (True, False)]
+    return " to ".join(
+        f"{percent(row['converged_share'])} with {setting(row, keys_of(summary))}" for row in rows
+    )
+
+
+def _curve(data: ReportData, summary: pd.DataFrame, key: str) -> HtmlFigure:
+    title = f"Share converged over {key}: {runs_in(summary)}, 95% bands"
+    return data.drawing(
+        plots.response_curves(summary, key, title=title),
+        f"response-{key}",
+        f"Share converged over {key}",
+        f"Curves of the share of runs converged over {key}, with 95% bands. It goes from "
+        f"{_extremes(summary)}.",
+        "Each dot is a setup, each line a setting of the other keys. The grey line is at one half.",
+    )
+
+
+def _curves(data: ReportData) -> Content | None:
+    summary = with_width_and_depth(data.summary)
+    figures = [_curve(data, summary, key) for key in curve_keys(summary)]
+    return {"curves": figures} if figures else None
+
+
+CURVES = Section(
+    "curves",
+    "Shares over one key",
+    _curves,
+    "{% for each in curves %}{{ figure(each) }}{% endfor %}",
+)
+
+
+# Maps over two keys
 
 
 def _shown(settings: Settings, others: list[str], baseline: dict[Any, Any] | None) -> Settings:
@@ -120,9 +168,10 @@ def _caption(x: str, y: str, shown: Settings, has_starts: bool) -> str:
     """The caption of a map."""
     caption = "Above, the share converged; below, the share constant"
     if len(shown) == 1:
-        start = ", and the share as constant before the first update" * has_starts
-        caption = "The share converged, the share constant (collapsed or one-class), the share "
-        caption += f"collapsed{start}"
+        caption = (
+            "The share converged, the share constant (collapsed or one-class), the share collapsed"
+            + ", and the share as constant before the first update" * has_starts
+        )
     tables = [rows for _, rows in shown]
     line = any(rows[[x, y]].nunique().min() > plots.FEW_VALUES for rows in tables)
     gaps = "; grey cells have no setup" * any(has_gaps(rows, (x, y)) for rows in tables)
@@ -141,7 +190,7 @@ def _figure(data: ReportData, summary: pd.DataFrame, x: str, y: str) -> HtmlFigu
         f"map-{x}-{y}",
         f"Shares over {x} and {y}",
         f"Heatmaps of the share of runs over {x} and {y}. The share converged goes from "
-        f"{extremes(summary)}.",
+        f"{_extremes(summary)}.",
         _caption(x, y, shown, "constant_at_start_share" in summary),
     )
 
