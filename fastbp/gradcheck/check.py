@@ -19,7 +19,6 @@ from fastbp.gradcheck.conventions import (
     Convention,
     call,
     readings,
-    takes,
 )
 from fastbp.gradcheck.mistakes import CHANGED
 from fastbp.gradcheck.reference import (
@@ -34,6 +33,7 @@ from fastbp.gradcheck.reference import (
     numeric_difference,
     random_example,
     right_arrays,
+    takes,
 )
 from fastbp.gradcheck.search import LikelyMistakes, explained
 from fastbp.schema.errors import SweepError
@@ -90,16 +90,14 @@ class GradientCheck(NamedTuple):
         if not self.ok and not self.errors:
             return f"Your function cannot be checked: {self.mistake}."
         wrong = f"wrong, first in {self.first_wrong}. {self.likely[:1].upper()}{self.likely[1:]}"
-        verdict = f"Your gradients are {'right' if self.ok else wrong}."
-        rows = [
-            f"  {name:<4}{_share(error):>8}{'' if error <= self.tolerance else '  ← wrong'}"
-            for name, error in self.errors.items()
-        ]
         return "\n".join(
             [
-                verdict,
+                f"Your gradients are {'right' if self.ok else wrong}.",
                 "difference from fastbp's gradient, as a share of the largest value of each array:",
-                *rows,
+                *(
+                    f"  {name:<4}{_share(error):>8}{'' if error <= self.tolerance else '  ← wrong'}"
+                    for name, error in self.errors.items()
+                ),
                 "fastbp's gradient differs from finite differences by "
                 + _share(self.finite_differences),
                 self.convention,
@@ -201,8 +199,10 @@ def _with_hint(
         # Without biases only a function with biases in W is meant.
         if other.errors and (network[1] == bias or bias or "of each W" in other.convention):
             wrong = f"wrong, first in {other.first_wrong}, {other.likely}"
-            verdict = f"its gradients are {'right' if other.ok else wrong}"
-            return result._replace(mistake=f"{result.mistake}; {hint}, and then {verdict}")
+            return result._replace(
+                mistake=f"{result.mistake}; {hint}, and then its gradients are "
+                f"{'right' if other.ok else wrong}"
+            )
     return result
 
 
@@ -257,12 +257,11 @@ def _checked(
     rng = np.random.default_rng(seed)
     examples = [random_example(units, rows, bias, rng) for _ in range(DRAWS)]
     ours = [kernel_gradient(example, loss, bias) for example in examples]
-    task = CheckTask(function, examples, ours, loss, bias, rate)
     numeric = max(
         numeric_difference(example, our, loss, rng)
         for example, our in zip(examples, ours, strict=True)
     )
-    result = _judged(task)
+    result = _judged(CheckTask(function, examples, ours, loss, bias, rate))
     if isinstance(result, CallFailure):
         return GradientCheck(False, result.name, result.text, {}, numeric, "")
     return result._replace(finite_differences=numeric)
@@ -392,8 +391,9 @@ def _report(
     wrong = wrong or bool(mistake)
     names = [name for name, error in errors.items() if error > tolerance] or list(errors)
     first = max(names, key=lambda name: (int(name[1:]), name[0] == "W")) if wrong else ""
-    inferred = "\nthe rate is inferred: a factor on all gradients would look the same "
-    inferred = (inferred + "(lr = … checks it)") * (task.rate is None)
+    inferred = (
+        "\nthe rate is inferred: a factor on all gradients would look the same (lr = … checks it)"
+    ) * (task.rate is None)
     step = f": a step of rate {rate:.4g}{inferred}" * reading.steps
     convention = f"called with {reading.convention}; it {reading.does}{step}"
     step_rate = rate if reading.steps else None

@@ -3,10 +3,9 @@
 import re
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
-from inspect import signature
 from itertools import islice, product
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from fastbp.gradcheck.reference import (
     Real,
     fitted,
     is_changed,
+    takes,
 )
 from fastbp.schema.text import plain, shown
 
@@ -47,13 +47,13 @@ class Convention(NamedTuple):
 
     def __str__(self) -> str:
         order = "W[out, in]" if self.out_in else "W[in, out]"
-        if self.joined:
-            order = order.replace("in", "in + 1")
-            line = "column" if self.out_in else "row"
-            ones = ", with a 1 among them" * self.ones
-            where = f"the biases in the {self.joined} {line} of each W"
-            return f"{order}, {where}, samples {_FORMS[self.samples]}{ones}"
         samples = _FORMS[self.samples]
+        if self.joined:
+            line = "column" if self.out_in else "row"
+            return (
+                f"{order.replace('in', 'in + 1')}, the biases in the {self.joined} {line} of each "
+                f"W, samples {samples}{', with a 1 among them' * self.ones}"
+            )
         both = f"biases {_FORMS[self.biases]}, samples {samples}"
         return f"{order}, {f'vectors {samples}' if self.biases == self.samples else both}"
 
@@ -87,8 +87,7 @@ class Convention(NamedTuple):
 
 
 def _vector(values: Real, form: str) -> Real:
-    shapes = {"flat": (-1,), "column": (-1, 1), "row": (1, -1)}
-    return values.reshape(shapes[form]).copy()
+    return values.reshape({"flat": (-1,), "column": (-1, 1), "row": (1, -1)}[form]).copy()
 
 
 SEPARATE = [
@@ -141,17 +140,6 @@ Answer = dict[str, Arrays]
 IN_PLACE = "in place"
 
 
-def takes(function: Callable[..., Any], arguments: int) -> bool:
-    """Whether the signature of a function, if it has one, allows this number of arguments."""
-    try:
-        signature(function).bind(*[None] * arguments)
-    except TypeError:
-        return False
-    except ValueError:
-        pass  # it has no signature
-    return True
-
-
 def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFailure | None]:
     """Call the function for each example; return its answers, and the first failure, if any."""
     answers: list[Answer] = []
@@ -165,9 +153,10 @@ def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFai
         arguments = [W, x, t] if three else [W, b, x, t]
         before = deepcopy(by_name(list(zip(W, b or W, strict=True)), separate))
         shapes = ", ".join(filter(None, [_shapes(W, "W"), _shapes(b, "b")]))
-        joined = ", biases in W," if convention.joined else ""
-        called_as = f"(called as function(W{'' if three else ', b'}, x, t){joined} with {shapes}, "
-        called_as += f"x {x.shape}, t {t.shape})"
+        called_as = (
+            f"(called as function(W{'' if three else ', b'}, x, t)"
+            f"{', biases in W,' * bool(convention.joined)} with {shapes}, x {x.shape}, t {t.shape})"
+        )
         try:
             # In a convention that is not its own a function may warn of anything.
             with warnings.catch_warnings(action="ignore"):
@@ -197,7 +186,6 @@ def _raised(error: BaseException, called_as: str, example: int) -> CallFailure:
     why = ""
     with suppress(Exception):  # an error may fail to say what it is
         why = plain((str(error).splitlines() or [""])[0].strip(), 200)
-    text = f"it raises {type(error).__name__}{': ' * bool(why)}{why} {called_as}"
     about_shapes = isinstance(error, ValueError | TypeError | IndexError | AssertionError)
     # With a text, SystemExit may refuse the shapes.
     ends = isinstance(error, SystemExit) and not isinstance(error.code, str)
@@ -205,7 +193,7 @@ def _raised(error: BaseException, called_as: str, example: int) -> CallFailure:
     return CallFailure(
         example,
         rank,
-        text,
+        f"it raises {type(error).__name__}{': ' * bool(why)}{why} {called_as}",
         reached=[line for _, line in traceback.walk_tb(error.__traceback__)][1:],
     )
 
@@ -218,16 +206,18 @@ def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention)
         if all(way in answer for answer in answers)
     }
     changed = read.pop(IN_PLACE, None)
-    noise = dict.fromkeys(task.ours[0], 0.0)
     does = {"": "returns gradients", "reversed": "returns gradients, the output layer's first"}
     gradients = [
-        Reading(each, noise, does[way.partition(" ")[0]], str(convention))
+        Reading(
+            each, dict.fromkeys(task.ours[0], 0.0), does[way.partition(" ")[0]], str(convention)
+        )
         for way, each in read.items()
     ]
     if changed:
-        step = _step("changes its arguments", changed, task, convention)
-        also = (each._replace(does=f"{each.does}, and changes its arguments") for each in gradients)
-        return [step, *also]
+        return [
+            _step("changes its arguments", changed, task, convention),
+            *(each._replace(does=f"{each.does}, and changes its arguments") for each in gradients),
+        ]
     steps = [
         _step("returns changed weights", each, task, convention)
         for way, each in read.items()
@@ -273,8 +263,9 @@ def _answer(
             except NoGradientError:
                 return answer
     elif returned is None:
-        lengths = f"{len(W)} weights and {len(b)} biases"
-        raise NoGradientError(f"the lists that it was given have {lengths} afterwards")
+        raise NoGradientError(
+            f"the lists that it was given have {len(W)} weights and {len(b)} biases afterwards"
+        )
     needed = f"needed: the gradients of {', '.join(before)}, or W{' and b' * bias} changed in place"
     if returned is None:
         raise NoGradientError(f"it returns None and changes neither W nor b in place; {needed}")
@@ -322,8 +313,10 @@ def _of_mapping(returned: Mapping[Any, Any], names: Sequence[str], needed: str) 
     wanted = {name: f"{name[0].lower()}{int(name[1:]) + first}" for name in names}
     if missing := [name for name in names if wanted[name] not in keys]:
         held = ", ".join(plain(str(key), 20) for key in list(returned)[:8]) or "nothing"
-        text = f"it returns a dictionary of {held}, without {', '.join(missing)}; {needed}"
-        raise NoGradientError(text, missing[-1])
+        raise NoGradientError(
+            f"it returns a dictionary of {held}, without {', '.join(missing)}; {needed}",
+            missing[-1],
+        )
     return [keys[wanted[name]] for name in names]
 
 
@@ -346,8 +339,15 @@ def _layouts(names: Sequence[str], complete: bool) -> list[Any]:
     if complete and not biases:
         return [weights, [weights]]
     if complete:
-        mixed = [[weights, biases], [biases, weights], list(names), weights + biases]
-        return [*mixed, biases + weights, pairs, [pair[::-1] for pair in pairs]]
+        return [
+            [weights, biases],
+            [biases, weights],
+            list(names),
+            weights + biases,
+            biases + weights,
+            pairs,
+            [pair[::-1] for pair in pairs],
+        ]
     return [weights, [weights], biases, *weights, *([name] for name in weights), *pairs]
 
 
@@ -361,8 +361,7 @@ def _laid_out(
             np.asarray(returned), np.cumsum([values.size for values in before.values()])[:-1]
         )
         parts = [v.reshape(w.shape) for v, w in zip(flat, before.values(), strict=True)]
-    last = int(names[-1][1:])
-    mirrored = {name: f"{name[0]}{last - int(name[1:])}" for name in names}
+    mirrored = {name: f"{name[0]}{int(names[-1][1:]) - int(name[1:])}" for name in names}
     for complete in (True, False):
         answer: Answer = {}
         for number, (layout, order) in enumerate(
@@ -375,8 +374,9 @@ def _laid_out(
             # An update with an absent array is the same as one with 0.
             arrays = {name: values.get(name, np.zeros(w.shape)) for name, w in before.items()}
             try:
-                way = f"{order} {number}{'' if complete else ' alone'}"
-                answer[way] = fitted(arrays, before, convention.out_in, "the gradient of ")
+                answer[f"{order} {number}{'' if complete else ' alone'}"] = fitted(
+                    arrays, before, convention.out_in, "the gradient of "
+                )
             except NoGradientError as reason:
                 reasons += [reason] * complete
         if answer:

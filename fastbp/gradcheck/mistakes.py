@@ -101,7 +101,7 @@ class ForwardVariant(NamedTuple):
 
 def forward_variants(loss: Loss, bias: bool, rows: int) -> list[ForwardVariant]:
     """List the forward passes that the search tries, the right one first."""
-    outputs = ("", _LINEAR, _TANH, _SOFTMAX) if loss == "squared" else ("", _LINEAR, _SOFTMAX)
+    outputs = ("", _LINEAR, *[_TANH] * (loss == "squared"), _SOFTMAX)
     return [
         *(ForwardVariant(*kinds) for kinds in product(("", _TANH, _RELU), outputs)),
         *(ForwardVariant(unused=biases) for biases in _UNUSED * bias),
@@ -215,14 +215,19 @@ def slopes(layer: int, last: int, loss: Loss) -> list[Variant]:
     """List the ways to write the factor σ′ of a layer's deltas."""
 
     def taken(how: str, make: Callable[[Real, Real], Any], rare: int = 0, hint: bool = True) -> Any:
-        text = f"σ′ at {{layers}} is taken {how}{': of a = σ(z) it is a·(1 − a)' * hint}"
-        return Variant(text, lambda at: make(at.sums[layer], at.activations[layer]), rare)
+        return Variant(
+            f"σ′ at {{layers}} is taken {how}{': of a = σ(z) it is a·(1 − a)' * hint}",
+            lambda at: make(at.sums[layer], at.activations[layer]),
+            rare,
+        )
 
     needless = (
         "σ′ at {layers} is one factor too many (with cross-entropy it cancels: the delta is o − t)"
     )
-    hint = " (which is right for cross-entropy, not for squared error: "
-    hint += 'loss="cross-entropy" checks that)'
+    hint = (
+        " (which is right for cross-entropy, not for squared error: "
+        'loss="cross-entropy" checks that)'
+    )
     one_mean = "σ′ at {layers} is taken as one mean for all units: each unit has its own"
     right = [
         Variant("", lambda at: at.slopes[layer]),
@@ -286,16 +291,19 @@ def inputs(layer: int, last: int) -> list[Variant]:
     """List the ways to write the gradient of a layer's weights. Right: deltas times inputs."""
     below = layer - 1
     names = {0: "the inputs x", layer: "the outputs of its own layer"}
-    sums = Variant(
-        "{W_are} taken with the sums z, not with σ(z)", lambda at: at.delta.T @ at.sums[below]
-    )
     return [
         Variant("", lambda at: at.delta.T @ at.activations[below]),
         Variant(
             "the factor a, the layer's inputs, is missing in {W}",
             lambda at: at.delta.T @ np.ones_like(at.activations[below]),
         ),
-        *[sums] * (below > 0),
+        *[
+            Variant(
+                "{W_are} taken with the sums z, not with σ(z)",
+                lambda at: at.delta.T @ at.sums[below],
+            )
+        ]
+        * (below > 0),
         *(
             Variant(
                 f"{{W_are}} taken with {names.get(k, f'a of layer {k}')}, "

@@ -1,6 +1,7 @@
 """Random networks, and their gradients by fastbp, by the textbook and by finite differences."""
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -86,6 +87,17 @@ class NoGradientError(Exception):
     def __init__(self, text: str, name: str = "", fitting: Arrays | None = None) -> None:
         self.name, self.fitting = name, fitting or {}
         super().__init__(text)
+
+
+def takes(function: Callable[..., Any], arguments: int) -> bool:
+    """Whether the signature of a function, if it has one, allows this number of arguments."""
+    try:
+        signature(function).bind(*[None] * arguments)
+    except TypeError:
+        return False
+    except ValueError:
+        pass  # it has no signature
+    return True
 
 
 def random_example(
@@ -331,13 +343,15 @@ def _fit(values: Any, before: Real, name: str, out_in: bool, of: str) -> Real:
     after = "" if of else " after the call"
     if array.shape not in shapes + [()] * (size == 1):
         had = f"{name} has" if of else "it had"
-        text = f"{of}{name} has shape {array.shape}{after}, where {had} {before.shape}"
-        raise NoGradientError(text, name)
+        raise NoGradientError(
+            f"{of}{name} has shape {array.shape}{after}, where {had} {before.shape}", name
+        )
     if not np.isfinite(array).all():
         counts = {"NaN": int(np.isnan(array).sum()), "infinite": int(np.isinf(array).sum())}
-        text = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
-        text = f"{of}{name} has {text} of {size} values{after}; needed: finite numbers"
-        raise NoGradientError(text, name)
+        held = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+        raise NoGradientError(
+            f"{of}{name} has {held} of {size} values{after}; needed: finite numbers", name
+        )
     if name[0] == "b":
         return array.reshape(-1)
     if array.shape != before.shape[::-1]:

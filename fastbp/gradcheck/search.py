@@ -71,9 +71,10 @@ class _Path(NamedTuple):
     def plus(self, variants: Sequence[Variant]) -> Self:
         """A copy of the path to which these variants at the layer `states[0].layer` are added."""
         wrong = [variant for variant in variants if variant.text]
-        mistakes = self.mistakes.union((each.text, self.states[0].layer) for each in wrong)
-        rare = self.rare + sum(variant.rare for variant in wrong)
-        return self._replace(mistakes=mistakes, rare=rare)
+        return self._replace(
+            mistakes=self.mistakes.union((each.text, self.states[0].layer) for each in wrong),
+            rare=self.rare + sum(each.rare for each in wrong),
+        )
 
 
 def explained(readings: Sequence[Reading], task: CheckTask) -> list[LikelyMistakes]:
@@ -172,10 +173,9 @@ def _deltas(
     shapes = [at.activations[layer].shape for at in states]
     above_shapes = [at.activations[min(layer + 1, last)].shape for at in states]
     every_slope = _made(slopes(layer, last, task.loss), states, shapes, path, most)
-    above_layer = sources(layer, last, task.loss)
-    for source, above in _made(above_layer, states, above_shapes, path, most):
+    ways = ways_back(layer, last, reading.steps)
+    for source, above in _made(sources(layer, last, task.loss), states, above_shapes, path, most):
         fed = [at._replace(above=a) for at, a in zip(states, above, strict=True)]
-        ways = ways_back(layer, last, reading.steps)
         for way, carried in _made(ways, fed, shapes, path, most, source):
             for slope, factors in every_slope:
                 if path.plus([source, way, slope]).rank[0] <= most:
@@ -268,19 +268,19 @@ def _factor(arrays: Sequence[Real], made: Sequence[Real], noise: float) -> float
 
 def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMistakes]:
     """Put a complete path into words, once for each factor that most arrays may have."""
-    names = list(task.ours[0])
-    output = f"W{len(task.examples[0].layers) - 1}"
+    names, last = list(task.ours[0]), len(task.examples[0].layers)
     groups: dict[float, list[str]] = {}
     for name in names:
         factor = path.matches[name].factor
         known = next((other for other in groups if _same(factor, other)), factor)
         groups.setdefault(known, []).append(name)
-    for common in sorted(filter(None, groups), key=lambda factor: output not in groups[factor]):
-        texts = _mistake_texts(path.mistakes, len(task.examples[0].layers))
+    for common in sorted(filter(None, groups), key=lambda f: f"W{last - 1}" not in groups[f]):
+        texts = _mistake_texts(path.mistakes, last)
         if reading.rate is not None and not _same(abs(common), 1.0):
             rates = f" or the rate is {reading.rate * abs(common):.4g}, not {reading.rate:.4g}"
-            text = _factor_text(abs(common), task, reading.steps, common=True)
-            texts.append(text + rates * reading.steps)
+            texts.append(
+                _factor_text(abs(common), task, reading.steps, common=True) + rates * reading.steps
+            )
         if common < 0:
             hint = " (the error is o − t, not t − o; a gradient is not the change −lr·g)"
             texts.append(f"the sign is wrong{': it climbs' if reading.steps else hint}")
@@ -292,8 +292,7 @@ def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMi
             for factor, group in groups.items()
             if factor != common
         ]
-        rank = (len(texts), *path.rank[1:])
-        yield LikelyMistakes(reading, rank, ", and ".join(texts), common)
+        yield LikelyMistakes(reading, (len(texts), *path.rank[1:]), ", and ".join(texts), common)
 
 
 def _mistake_texts(mistakes: frozenset[tuple[str, int]], last: int) -> list[str]:
@@ -343,7 +342,7 @@ def _group_text(factor: float, names: list[str], task: CheckTask, steps: bool) -
         )
     if _same(factor, -1.0):
         return f"the sign of {listed} is wrong"
-    sign = "the sign is wrong, and " if factor < 0 else ""
+    sign = "the sign is wrong, and " * (factor < 0)
     return f"for {listed}, {sign}{_factor_text(abs(factor), task, steps)}"
 
 
@@ -361,6 +360,8 @@ def _factor_text(size: float, task: CheckTask, steps: bool, common: bool = False
         texts |= {f"{text}, and {half}": 2 * mean for text, mean in means.items()}
     if known := [text for text, value in texts.items() if _same(size, value)]:
         return " or ".join(known)
-    text = f"{'the steps' if steps else 'they'} are {size:.4g} times what they should be"
     hint = " (gradients have no rate in them: it belongs to the step)"
-    return text + hint * (common and not steps and size < 1)
+    return (
+        f"{'the steps' if steps else 'they'} are {size:.4g} times what they should be"
+        f"{hint * (common and not steps and size < 1)}"
+    )
