@@ -175,15 +175,13 @@ class Bisection:
     def wanted(self) -> list[float]:
         """The values to try next; none if the search is finished."""
         if not self.converged:
-            first = [self.start, self.axis.first] if self.start == 0 else [self.start]
-            return self.given or first
+            return self.given or [self.start, *[self.axis.first] * (self.start == 0)]
         if not (spans := self._spans()):
             return next((values for values in self._exploration if values), [])
         span = spans[0]
-        width = self.axis.distance(span[0], span[-1])
+        finest = max(FINEST, FINE * self.axis.distance(span[0], span[-1]))
         edges = {span[:2], span[-2:], self._halves(span)}
-        coarse = [edge for edge in edges if self.axis.distance(*edge) > max(FINEST, FINE * width)]
-        return sorted(self._middles(coarse))
+        return sorted(self._middles(edge for edge in edges if self.axis.distance(*edge) > finest))
 
     def point(self) -> HalfwayPoint | None:
         """The halfway point; None if no two values certainly lie on different sides of one half."""
@@ -268,9 +266,11 @@ class SettingSearch(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """The result as a dictionary for JSON."""
         search, point = self.bisection, self.bisection.point()
-        values = point._asdict() if point else dict.fromkeys(HalfwayPoint._fields)
-        tried = [{"value": value, "converged": count} for value, count in search.tried.items()]
-        return {"setting": self.setting} | values | {"tried": tried}
+        return {
+            "setting": self.setting,
+            **(point._asdict() if point else dict.fromkeys(HalfwayPoint._fields)),
+            "tried": [{"value": value, "converged": n} for value, n in search.tried.items()],
+        }
 
 
 class BisectionResult(NamedTuple):

@@ -25,6 +25,7 @@ from fastbp.engine.plan import Plan
 from fastbp.reporting import phrases
 from fastbp.schema.errors import StoreError, StoreFullError, SweepError
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
+from fastbp.schema.text import plural
 from fastbp.store import parquet
 from fastbp.store.filename import Range
 from fastbp.store.store import Store
@@ -115,9 +116,14 @@ class UntilWidthResult(NamedTuple):
         """Describe the result in a sentence; `summary`: the table of these runs."""
         row = summary[summary["setup"] == self.setup].iloc[0]
         wilson = max((summary[f"{s}_high"] - summary[f"{s}_low"]).max() for s in SHARES)
-        setting, seeds = phrases.setting(row, keys_of(summary)), self.sweep.seeds.count
+        setting = phrases.setting(row, keys_of(summary))
+        every = "every" if self.complete else "not every"
         return [
-            phrases.narrowed(self.width, self.widest, seeds, self.share, setting, float(wilson))
+            f"After {plural(self.sweep.seeds.count, 'seed')} {every} share has a 95% interval at "
+            f"most {self.width:g} wide; the widest is {self.widest:.3g}, for {self.share}"
+            f"{f' with {setting}' * bool(setting)}. These intervals are a confidence sequence, "
+            "which is valid wherever it stops; Wilson's in the table, for a number of seeds fixed "
+            f"beforehand, are at most {wilson:.3g} wide."
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -156,8 +162,7 @@ def max_seeds(sweep: Sweep, store: Store, width: float, pool: Pool) -> tuple[int
 
     def shortage(seeds: int) -> str:
         try:
-            more = sweep.with_seeds(sweep.seeds.start, seeds)
-            forecast.check(Plan(more, present), store, pool)
+            forecast.check(Plan(sweep.with_seeds(sweep.seeds.start, seeds), present), store, pool)
         except (SweepError, StoreFullError) as error:
             return str(error)
         return ""
@@ -229,8 +234,9 @@ def _next_seeds(counts: NDArray[np.int64], seeds: int, width: float) -> int:
     """
     shares = counts / seeds
     closest = float(shares.flat[np.argmin(np.abs(shares - 0.5))])
-    at_least = seeds + -(-seeds // 10)
-    return _rounded_up(min(4 * seeds, max(at_least, sequence_trials(closest, width))))
+    return _rounded_up(
+        min(4 * seeds, max(seeds + -(-seeds // 10), sequence_trials(closest, width)))
+    )
 
 
 def _rounded_up(number: int) -> int:

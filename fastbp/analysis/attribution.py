@@ -80,7 +80,6 @@ def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]
     if not flags.shape[1]:
         return []
     start, end = corners[0], corners[-1]
-    total = 100 * float(flags[-1].mean() - flags[0].mean())
     return [
         {
             "from": start.setup,
@@ -89,7 +88,7 @@ def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]
             "from_value": start.keys[key],
             "to_value": end.keys[key],
             "pairs": flags.shape[1],
-            "total_points": total,
+            "total_points": 100 * float(flags[-1].mean() - flags[0].mean()),
         }
         | {
             f"{name}_points{bound}": 100 * value

@@ -62,8 +62,9 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
     for end, side in sides.items():
         columns |= share_columns(side, end)
     digests = _digests(a), _digests(b)
-    identical = [_is_identical(one, other, *digests) for one, other in matches]
-    columns["identical"] = pd.Series(identical, dtype="boolean")
+    columns["identical"] = pd.Series(
+        [_is_identical(one, other, *digests) for one, other in matches], dtype="boolean"
+    )
     paired = [pair(one, other) if one and other else (0, 0, 0, 0) for one, other in matches]
     n, fixed, broken, before = np.array(paired, np.int64).reshape(-1, 4).T
     results = {"pairs": n, "paired_a": before, "paired_b": before + fixed - broken}

@@ -101,8 +101,12 @@ def paired_effects(
     low, high = tango(fixed, broken, pairs, LEVEL)
     with np.errstate(invalid="ignore"):
         difference = (fixed - broken) / pairs
-    p = np.where(pairs > 0, mcnemar(fixed, broken), np.nan)
-    return {"difference": difference, "difference_low": low, "difference_high": high, "p": p}
+    return {
+        "difference": difference,
+        "difference_low": low,
+        "difference_high": high,
+        "p": np.where(pairs > 0, mcnemar(fixed, broken), np.nan),
+    }
 
 
 def independent_keys(counted: Sequence[SetupCounts]) -> list[str]:

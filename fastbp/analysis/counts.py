@@ -248,8 +248,9 @@ def ends(rows: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.flo
     codes, words = pd.factorize(rows["outcome"])
     unknown = set(words) - set(OUTCOMES)
     if unknown or np.any(codes < 0):
-        first = min(map(repr, unknown), default="null")
-        raise ValueError(f"outcome {first} is none of {', '.join(OUTCOMES)}")
+        raise ValueError(
+            f"outcome {min(map(repr, unknown), default='null')} is none of {', '.join(OUTCOMES)}"
+        )
     return (
         rows["seed"].to_numpy(np.int64),
         np.array([OUTCOMES.index(word) for word in words], np.int8).take(codes),

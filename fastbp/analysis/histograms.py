@@ -55,8 +55,11 @@ class Histograms(NamedTuple):
     def points(self) -> tuple[NDArray[np.str_], NDArray[np.float64], NDArray[np.float64]]:
         """Outcome, spread and loss at the centre of each of `cells`, as three arrays [cell]."""
         code, across, height = np.unravel_index(self.cells, _SHAPE)
-        loss = 10.0 ** ((height + 0.5) / PER_DECADE + _MIN_LOSS)
-        return np.array(OUTCOMES, str)[code], (across + 0.5) / PER_SPREAD, loss
+        return (
+            np.array(OUTCOMES, str)[code],
+            (across + 0.5) / PER_SPREAD,
+            10.0 ** ((height + 0.5) / PER_DECADE + _MIN_LOSS),
+        )
 
 
 class HistogramBuilder:

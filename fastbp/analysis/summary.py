@@ -64,8 +64,8 @@ def summary(runs: Runs) -> pd.DataFrame:
     columns["runs"] = pd.Series(total)
     for name, count in _counts(counted).items():
         low, high = wilson(count, total, LEVEL)
-        shares = zip(("_share", "_low", "_high"), (count / total, low, high), strict=True)
-        columns |= {name: pd.Series(count)} | {name + end: pd.Series(x) for end, x in shares}
+        shares = {"": count, "_share": count / total, "_low": low, "_high": high}
+        columns |= {f"{name}{end}": pd.Series(values) for end, values in shares.items()}
     restarts = [restart(one.times, one.events, one.runs, LEVEL) for one in counted]
     columns |= _bounded("updates_median", [_survival(one).median() for one in counted], "Int64")
     columns |= _bounded("restart_at", [each[:3] for each in restarts], "Int64")
@@ -149,8 +149,11 @@ def survival(runs: Runs) -> pd.DataFrame:
         As `count_runs` does.
     """
     counted = count_runs(runs)
-    types = {"after": int, "at_risk": int, "share": float, "low": float, "high": float}
-    return _below_each_other(counted, list(map(_survival, counted)), types)
+    return _below_each_other(
+        counted,
+        list(map(_survival, counted)),
+        {"after": int, "at_risk": int, "share": float, "low": float, "high": float},
+    )
 
 
 def collapsing(runs: Runs) -> pd.DataFrame:
@@ -181,9 +184,18 @@ def collapsing(runs: Runs) -> pd.DataFrame:
         total = np.full(len(THRESHOLDS), one.runs)
         ends, starts = each.collapsing, each.constant_at_start
         tables.append((total, THRESHOLDS, ends, ends / total, starts, starts / total))
-    types = {"runs": int, "threshold": float, "collapsed": int, "collapsed_share": float}
-    types |= {"constant_at_start": int, "constant_at_start_share": float}
-    return _below_each_other(counted, tables, types)
+    return _below_each_other(
+        counted,
+        tables,
+        {
+            "runs": int,
+            "threshold": float,
+            "collapsed": int,
+            "collapsed_share": float,
+            "constant_at_start": int,
+            "constant_at_start_share": float,
+        },
+    )
 
 
 def constant_at_start(counted: Sequence[SetupCounts]) -> "pd.Series[Any] | None":
@@ -224,9 +236,11 @@ def density(runs: Runs) -> pd.DataFrame:
         As `count_runs` does.
     """
     counted, histograms = _pictured(runs)
-    tables = [(*each.points(), each.cell_runs) for each in histograms]
-    types = {"outcome": object, "spread": float, "loss": float, "runs": int}
-    return _below_each_other(counted, tables, types)
+    return _below_each_other(
+        counted,
+        [(*each.points(), each.cell_runs) for each in histograms],
+        {"outcome": object, "spread": float, "loss": float, "runs": int},
+    )
 
 
 def _pictured(runs: Runs) -> tuple[list[SetupCounts], list[Histograms]]:
@@ -254,8 +268,9 @@ def _below_each_other(
 
 def setup_columns(counted: Sequence[SetupCounts]) -> Columns:
     """Make the columns of the keys that vary and of the id, with a row for each setup."""
-    ids = pd.Series([one.setup for one in counted], dtype=object)
-    return key_columns(counted, varying(counted)) | {"setup": ids}
+    return key_columns(counted, varying(counted)) | {
+        "setup": pd.Series([one.setup for one in counted], dtype=object)
+    }
 
 
 def key_columns(counted: Sequence[SetupCounts], keys: Sequence[str]) -> Columns:

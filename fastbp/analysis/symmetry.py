@@ -145,6 +145,9 @@ def holds(symmetry: str, keys: Mapping[str, Any], rows: int) -> bool:
     bool
         False too for an order, initial weights or a loss for which this has not been proved.
     """
-    mixed = keys.get("order") in _ORDERS or keys.get("batch") == rows
-    alike = mixed and keys.get("init") in _INITS and keys.get("loss_function") in _LOSSES
-    return alike and (symmetry == PN or keys.get("scale_inputs") == "standard")
+    return (
+        (keys.get("order") in _ORDERS or keys.get("batch") == rows)
+        and keys.get("init") in _INITS
+        and keys.get("loss_function") in _LOSSES
+        and (symmetry == PN or keys.get("scale_inputs") == "standard")
+    )

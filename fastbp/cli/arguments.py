@@ -67,7 +67,12 @@ class Parser(argparse.ArgumentParser):
             self._joined(sys.argv[1:] if arguments is None else arguments)
         )
         if unknown:
-            self.error(self._unknown(unknown[0]))
+            text = unknown[0].partition("=")[0]
+            self.error(
+                f"{text[:SHOWN]}: unknown option{nearest(text, self._names)}"
+                if text.startswith("-")
+                else f"one argument too many: {text[:SHOWN]!r}"
+            )
         return vars(namespace)
 
     def _joined(self, arguments: Sequence[str]) -> list[str]:
@@ -80,21 +85,15 @@ class Parser(argparse.ArgumentParser):
                 joined.append(text)
         return joined
 
-    def _unknown(self, text: str) -> str:
-        """The message about an argument that the command does not have."""
-        text = text.partition("=")[0]
-        unknown = f"{text[:SHOWN]}: unknown option{nearest(text, self._names)}"
-        return unknown if text.startswith("-") else f"one argument too many: {text[:SHOWN]!r}"
-
     def print_help(self, file: Any = None) -> None:
         """Print the help, also on terminals that lack some of its characters."""
         print_data(self.format_help().rstrip("\n"))
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and what is wrong, and exit with code 2."""
-        line = re.sub("^argument ([^:]*/)?", "", message)
         for each in self.format_usage().splitlines():
             print_note(each)
+        line = re.sub("^argument ([^:]*/)?", "", message)
         print_errors([f"{line}; for all options: {self.prog} -h"])
         self.exit(2)
 
@@ -141,9 +140,9 @@ def number(allowed: str, is_allowed: Callable[[float], bool]) -> Callable[[str],
 
 def file_ending(*suffixes: str) -> Callable[[str], Any]:
     """Make the `type=` function for files with one of these suffixes."""
-    allowed = f"a file that ends in {' or '.join(suffixes)}"
     return value(
-        allowed, lambda text: Path(text) if Path(text).suffix.lower() in suffixes else None
+        f"a file that ends in {' or '.join(suffixes)}",
+        lambda text: Path(text) if Path(text).suffix.lower() in suffixes else None,
     )
 
 

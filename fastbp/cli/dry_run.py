@@ -79,14 +79,13 @@ def dry_run(sweep: Sweep, store: Store, pool: Pool) -> DryRun:
     The store is only read and need not be locked.
     """
     plan = Plan(sweep, store.present())
-    memory = forecast.memory(plan, pool, stored=True, frame=False)
     return DryRun(
         sweep,
         store,
         pool.workers,
         forecast.storage(plan),
         forecast.duration(plan, pool.workers),
-        sum(term.bytes for term in memory),
+        sum(term.bytes for term in forecast.memory(plan, pool, stored=True, frame=False)),
         not plan.present,
     )
 

@@ -21,11 +21,9 @@ from fastbp.reporting.sections import (
     maps_section,
     outcomes_section,
     planes_section,
-    provenance_section,
     published_section,
     spread_section,
     survival_section,
-    trajectories_section,
 )
 from fastbp.schema.errors import RunsError, StoreError
 from fastbp.store import filename, parquet
@@ -44,9 +42,9 @@ SECTIONS: tuple[Section, ...] = (
     maps_section.CURVES,
     maps_section.SECTION,
     examples_section.SECTION,
-    trajectories_section.SECTION,
+    examples_section.TRAJECTORIES,
     definitions_section.SECTION,
-    provenance_section.SECTION,
+    definitions_section.PROVENANCE,
 )
 """The sections of the page, from the top down; the answer stands above the first."""
 

@@ -200,32 +200,6 @@ def span_of(rows: Sequence[Record]) -> str:
 # Searches
 
 
-def narrowed(
-    width: float, widest: float, seeds: int, share: str, setup: str, widest_shown: float
-) -> str:
-    """Say how wide the 95% intervals are after a sweep with `--until-width`.
-
-    Parameters
-    ----------
-    width, widest : float
-        The requested width, and the width of the widest interval of the confidence sequence.
-    seeds : int
-        Number of seeds of each setup.
-    share, setup : str
-        The outcome with the widest interval, and the name of its setup, which may be empty.
-    widest_shown : float
-        Width of the widest of Wilson's intervals, which the table shows.
-    """
-    every = "every" if widest <= width else "not every"
-    where = f" with {setup}" * bool(setup)
-    return (
-        f"After {plural(seeds, 'seed')} {every} share has a 95% interval at most {width:g} wide; "
-        f"the widest is {widest:.3g}, for {share}{where}. These intervals are a confidence "
-        "sequence, which is valid wherever it stops; Wilson's in the table, for a number of seeds "
-        f"fixed beforehand, are at most {widest_shown:.3g} wide."
-    )
-
-
 def half(
     key: str,
     setting: str,

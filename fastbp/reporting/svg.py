@@ -105,7 +105,12 @@ def _element(root: ET.Element, box: Box, name: str, alternative: str) -> str:
     for element in root.iter():
         style, identity = (element.attrib.pop(key, "") for key in ("style", "id"))
         for key, value in [*element.attrib.items(), *_attributes(style)]:
-            element.set(key, _NUMBER.sub(_rounded, value))
+            element.set(
+                key,
+                _NUMBER.sub(
+                    lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), value
+                ),
+            )
         if identity in used:
             element.set("id", f"{name}-{identity}")
         for key in ("clip-path", f"{{{XLINK}}}href"):
@@ -121,10 +126,6 @@ def _element(root: ET.Element, box: Box, name: str, alternative: str) -> str:
         "fill": "currentColor",
     }
     return ET.tostring(root, "unicode")
-
-
-def _rounded(number: re.Match[str]) -> str:
-    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
 
 
 def _attributes(style: str) -> Iterator[tuple[str, str]]:

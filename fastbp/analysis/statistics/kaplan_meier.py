@@ -105,8 +105,7 @@ def kaplan_meier(
         inner = (share > 0) & (share < 1)
         spread = np.sqrt(np.cumsum(np.where(d > 0, d / (r * (r - d)), 0.0)))
         reach = np.exp(normal_quantile(level) * spread / -np.log(share))
-        low = np.where(inner, share**reach, np.nan)
-        high = np.where(inner, share ** (1 / reach), np.nan)
+        low, high = (np.where(inner, share**power, np.nan) for power in (reach, 1 / reach))
     return Survival(t, r.astype(np.int64), share, low, high)
 
 
@@ -267,9 +266,8 @@ def _bootstrap_bounds(
 ) -> tuple[list[float], list[float]]:
     """Compute bounds of the best time to give up and of its cost."""
     ends, counts, means = _pooled(t, d, best)
-    rng = np.random.default_rng(seed)
     probabilities = [*counts / total, max(0.0, 1 - d.sum() / total)]
-    drawn = rng.multinomial(total, probabilities, DRAWS)[:, :-1]
+    drawn = np.random.default_rng(seed).multinomial(total, probabilities, DRAWS)[:, :-1]
     costs = costs_of_draws(ends, drawn.astype(float), drawn * means, total)
     where = np.argmin(costs, axis=1)
     cost = costs[np.arange(DRAWS), where]

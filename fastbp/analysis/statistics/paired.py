@@ -132,9 +132,10 @@ def holm(p: ArrayLike) -> Real:
     if values.ndim != 1 or np.any((values < 0) | (values > 1)):
         raise ValueError("p values must form one row, each from 0 to 1")
     order = np.argsort(values, kind="stable")[: np.count_nonzero(~np.isnan(values))]  # NaN is last
-    factors = np.arange(order.size, 0, -1)
     adjusted = np.full(values.shape, np.nan)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] * factors))
+    adjusted[order] = np.minimum(
+        1.0, np.maximum.accumulate(values[order] * np.arange(order.size, 0, -1))
+    )
     return adjusted
 
 

@@ -1,10 +1,13 @@
-"""The section that explains the words of a page."""
+"""The last sections: what the words mean, and how the runs were made."""
 
 from fastbp.analysis.summary import keys_of
+from fastbp.reporting.html_tables import provenance
+from fastbp.reporting.phrases import plain
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema import paper_figures
 from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.schema.outcomes import OUTCOMES
+from fastbp.schema.text import shortened
 
 WORDS = {
     "constant": "collapsed or one-class: the same answer, or the same decision, for every input",
@@ -49,4 +52,26 @@ aria-hidden="true"><rect width="1" height="1" fill="{{ colour }}"/></svg>{{ name
 {% endfor %}{% for name, meaning in words.items() %}<dt>{{ name }}</dt><dd>{{ meaning }}</dd>
 {% endfor %}</dl>
 """,
+)
+
+
+def _provenance(data: ReportData) -> Content:
+    first, varying = data.counted[0].keys, keys_of(data.summary)
+    texts = [
+        f"{each.name} {shortened(plain(first[each.name]), 200)}"
+        for each in SETUP_COLUMNS
+        if each.name not in varying and first.get(each.name) is not None
+    ]
+    return {"common": ", ".join(texts), **provenance(data.store)}
+
+
+PROVENANCE = Section(
+    "how",
+    "How it was run",
+    _provenance,
+    """\
+{% if common %}<p>In all setups: <bdi>{{ common }}</bdi>.</p>{% endif %}
+{% if commands %}{{ table(commands) }}{% endif %}
+{% for line in versions %}<p class="soft">{{ line }}</p>
+{% endfor %}""",
 )

@@ -1,17 +1,20 @@
-"""The section with the outputs of some single runs of each outcome."""
+"""The sections on single runs: examples of each outcome, and runs that were trained again."""
 
+from contextlib import suppress
 from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.analysis.counts import grouped
 from fastbp.reporting import plots
+from fastbp.reporting.phrases import Record
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.reporting.svg import panels
-from fastbp.schema.outcomes import STACKED, Outcome
+from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
+from fastbp.schema.text import plural
 from fastbp.store import filename, parquet
 
 MAX_EXAMPLES = 5
@@ -21,38 +24,10 @@ MAX_NUMBERS = 16
 """Largest number of outputs, and of targets, in the text of a figure for screen readers."""
 
 
-class ExampleRun(NamedTuple):
-    """A run whose outputs the page shows.
-
-    Attributes
-    ----------
-    outcome : str
-        How it ended.
-    setup : str
-        Id of its setup.
-    seed : int
-        Its seed.
-    loss, spread : float
-        Loss and spread of the outputs at its end; NaN if not known.
-    outputs : float64 array, [row × output]
-        Outputs at its end, row by row of the problem.
-    targets : float64 array, [row, output], or None
-        Targets of the problem, if known.
-    """
-
-    outcome: str
-    setup: str
-    seed: int
-    loss: float
-    spread: float
-    outputs: NDArray[np.float64]
-    targets: NDArray[np.float64] | None
-
-
-def _alternative(run: ExampleRun) -> str:
+def _alternative(run: Record) -> str:
     """The text that screen readers read instead of the figure of a run."""
-    aim = "" if run.targets is None else f", for targets {_numbers(run.targets.ravel())}"
-    return f"Outputs of seed {run.seed}: {_numbers(run.outputs)}{aim}."
+    aim = "" if run["targets"] is None else f", for targets {_numbers(run['targets'].ravel())}"
+    return f"Outputs of seed {run['seed']}: {_numbers(run['outputs'])}{aim}."
 
 
 def _numbers(values: NDArray[np.float64]) -> str:
@@ -74,10 +49,18 @@ def _wanted(data: ReportData) -> list[tuple[Outcome, str, int]]:
     return wanted
 
 
-def examples(data: ReportData) -> list[ExampleRun]:
-    """Read up to `MAX_EXAMPLES` runs of each outcome with their outputs, sorted by outcome."""
+def examples(data: ReportData) -> list[Record]:
+    """Read up to `MAX_EXAMPLES` runs of each outcome, sorted by outcome.
+
+    Returns
+    -------
+    list of dict
+        `outcome`, `setup` and `seed` of each run, the `loss` and `spread` at its end (NaN if not
+        known), its `outputs` [row × output], and the `targets` [row, output], or None if they are
+        not known.
+    """
     wanted = _wanted(data)
-    runs: dict[tuple[str, int], ExampleRun] = {}
+    runs: dict[tuple[str, int], Record] = {}
     for file in filename.run_files(data.store / "runs"):
         inside = [
             (outcome, seed)
@@ -92,10 +75,15 @@ def examples(data: ReportData) -> list[ExampleRun]:
             if row["outputs"] is not None:
                 outputs, problem = np.array(row["outputs"], float), data.problems[file.setup]
                 targets = problem[1] if problem and problem[1].size == outputs.size else None
-                loss, spread = row["loss"] or np.nan, row["spread"] or np.nan
-                runs[file.setup, seed] = ExampleRun(
-                    outcome, file.setup, seed, loss, spread, outputs, targets
-                )
+                runs[file.setup, seed] = {
+                    "outcome": outcome,
+                    "setup": file.setup,
+                    "seed": seed,
+                    "loss": row["loss"] or np.nan,
+                    "spread": row["spread"] or np.nan,
+                    "outputs": outputs,
+                    "targets": targets,
+                }
     return [runs[setup, seed] for _, setup, seed in wanted if (setup, seed) in runs]
 
 
@@ -110,8 +98,8 @@ def _content(data: ReportData) -> Content | None:
     if not runs:
         return None
     sheet, boxes = plots.answers_sheet(
-        [(run.outputs, run.targets, run.outcome) for run in runs],
-        [f"{run.setup}, seed {run.seed}" for run in runs],
+        [(run["outputs"], run["targets"], run["outcome"]) for run in runs],
+        [f"{run['setup']}, seed {run['seed']}" for run in runs],
         f"What {len(runs)} networks answer to each row, from 0 to 1: dots; lines are their targets",
     )
     elements = panels(
@@ -120,12 +108,13 @@ def _content(data: ReportData) -> Content | None:
     shown = [
         {
             "svg": element,
-            "command": f"fastbp replay {shown_path(data.store)} {run.setup} {run.seed}",
-            "name": f"{data.names[run.setup]}, loss {run.loss:.4g}, spread {run.spread:.3g}",
+            "command": f"fastbp replay {shown_path(data.store)} {run['setup']} {run['seed']}",
+            "name": f"{data.names[run['setup']]}, loss {run['loss']:.4g}, spread "
+            f"{run['spread']:.3g}",
         }
         for run, element in zip(runs, elements, strict=True)
     ]
-    return {"groups": grouped(shown, [str(run.outcome) for run in runs])}
+    return {"groups": grouped(shown, [str(run["outcome"]) for run in runs])}
 
 
 SECTION = Section(
@@ -142,4 +131,46 @@ trajectory.</p>
 <bdi>{{ run.name }}</bdi></figcaption></figure>
 {% endfor %}</div>
 {% endfor %}""",
+)
+
+
+MAX_TRAJECTORIES = 6
+"""Largest number of replayed runs on a page."""
+
+
+def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
+    """The evaluations of each replayed run, by its name."""
+    traces: dict[str, pd.DataFrame] = {}
+    for path in sorted((data.store / "replays").glob("*.parquet")):
+        setup, _, seed = path.stem.partition("-")
+        if setup not in data.names or len(traces) == MAX_TRAJECTORIES:
+            continue
+        with suppress(Exception):  # a damaged file, or one of another program, is not shown
+            trace = pd.read_parquet(path, columns=["updates", "loss", "spread", "outcome"])
+            if len(trace) and set(trace["outcome"]) <= set(OUTCOMES):
+                traces[f"{data.names[setup]}, seed {seed}".removeprefix(", ")] = trace
+    return traces
+
+
+def _curves(data: ReportData) -> Content | None:
+    traces = _traces(data)
+    if not traces:
+        return None
+    title = f"Loss and spread of {plural(len(traces), 'replayed run')} over their updates"
+    ends = {name: trace.iloc[-1] for name, trace in traces.items()}
+    texts = [
+        f"{name} ended {end['outcome']} with loss {end['loss']:.3g}" for name, end in ends.items()
+    ]
+    curves = data.drawing(
+        plots.learning_sheet(traces, title),
+        "trajectories",
+        "Learning curves of replayed runs",
+        f"Curves of loss and of spread over updates: {'; '.join(texts)}",
+        "Each run has the colour of the outcome that it ended with.",
+    )
+    return {"curves": curves}
+
+
+TRAJECTORIES = Section(
+    "trajectories", "Trajectories of replayed runs", _curves, "{{ figure(curves) }}"
 )
