@@ -13,8 +13,9 @@ def compare(a: Path, b: Path, output: Path | None) -> int:
     """Compare two stores and print what differs."""
     phase = Phase("reading")
 
-    compare_stores = partial(lazily, "reporting.sections.comparison_section:compare")
-    compared = process.in_thread(partial(compare_stores, a, b, output, phase), phase)
+    compared = process.in_thread(
+        partial(lazily, "reporting.sections.comparison_section:compare", a, b, output, phase), phase
+    )
     print_answer(compared.verdict, compared.lines())
     if compared.written:
         print_note(f"written: {', '.join(map(str, compared.written))}")

@@ -205,8 +205,9 @@ def _one(base: dict[str, Any], settings: list[str]) -> fastbp.Sweep:
     SweepError
         If the settings make more than one setup.
     """
-    table = {"seeds": 1, "setup": base}
-    sweep = fastbp.Sweep.from_dict(table, settings=settings, folder=os.getcwd())
+    sweep = fastbp.Sweep.from_dict(
+        {"seeds": 1, "setup": base}, settings=settings, folder=os.getcwd()
+    )
     if len(sweep.setups) != 1:
         raise SweepError(
             [f"given {len(sweep.setups):,} setups, allowed: one; `fastbp sweep` compares several"]

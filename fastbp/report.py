@@ -13,13 +13,17 @@ def report(store: Path, collapse: float | None, all_runs: bool) -> int:
     """Write the report of a store and print what it says."""
     phase = Phase("reading")
 
-    make = partial(lazily, "reporting.build:make", store, collapse=collapse, all_runs=all_runs)
+    make = partial(
+        lazily, "reporting.build:make", store, collapse=collapse, all_runs=all_runs, tick=phase
+    )
     with process.gc_paused():
-        made = process.in_thread(partial(make, tick=phase), phase)
+        made = process.in_thread(make, phase)
     print_notes(made.notes)
     print_answer(made.verdict, made.table(), made.published_lines())
-    more = f"{len(made.written) - 1} more files in the same folder"
-    print_note(f"written: {store / 'report.html'}, and {more}")
+    print_note(
+        f"written: {store / 'report.html'}, and {len(made.written) - 1} more files in the same "
+        "folder"
+    )
     return process.COMPLETE
 
 

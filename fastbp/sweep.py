@@ -161,8 +161,16 @@ def _perform_all(
     file = _write_gallery(jobs, options, source, results)
     seconds = time.perf_counter() - began
     if options.json:
-        entry = {"results": str(results), "gallery": str(file), "seconds": round(seconds, 3)}
-        print_data(json.dumps(entry | {"sweeps": entries}))
+        print_data(
+            json.dumps(
+                {
+                    "results": str(results),
+                    "gallery": str(file),
+                    "seconds": round(seconds, 3),
+                    "sweeps": entries,
+                }
+            )
+        )
     else:
         print_note(f"{file}: {plural(len(jobs), 'sweep')}; {seconds:.1f} s in all")
     return max(codes)
@@ -175,9 +183,8 @@ def _perform(job: Job, options: Options, label: str, entries: list[dict[str, obj
 
     began = time.perf_counter()
     job.store.open()
-    pool = options.pool()
     with job.store.locked():
-        done = perform(job, options, pool, began, f"{label}: ")
+        done = perform(job, options, options.pool(), began, f"{label}: ")
     if options.json:
         entries.append(done.as_json(job.store))
         return done.code

@@ -142,8 +142,10 @@ class RowsHash:
             self._hash(name, stand_in(name, kind, self._rows))
         for name, (kind, _) in self._columns.items():
             lacking = name not in rows.column_names
-            values = stand_in(name, kind, rows.num_rows) if lacking else rows[name].combine_chunks()
-            self._hash(name, values)
+            self._hash(
+                name,
+                stand_in(name, kind, rows.num_rows) if lacking else rows[name].combine_chunks(),
+            )
         self._rows += rows.num_rows
 
     def _hash(self, name: str, values: pa.Array) -> None:

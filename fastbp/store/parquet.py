@@ -198,8 +198,10 @@ def read_as_written(
         raise DamagedFileError(file, error) from error
     for field in rows.schema:
         if field.type not in schema().types:
-            why = f"column {field.name} has the type {field.type}, which only a newer fastbp knows"
-            raise FileError(file, why)
+            raise FileError(
+                file,
+                f"column {field.name} has the type {field.type}, which only a newer fastbp knows",
+            )
     return rows.select(in_order(rows.column_names)), metadata
 
 
@@ -243,8 +245,7 @@ def fill(rows: pa.Table, wanted: Sequence[Column]) -> pa.Table:
 def read(file: Path, names: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
     """Read the rows of a file like `read_as_written`, and add columns that an older file lacks."""
     rows, metadata = read_as_written(file, names)
-    wanted = [c for c in columns.COLUMNS if names is None or c.name in names]
-    filled = fill(rows, wanted)
+    filled = fill(rows, [c for c in columns.COLUMNS if names is None or c.name in names])
     return filled.select(names) if names else filled, metadata
 
 

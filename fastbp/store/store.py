@@ -143,9 +143,9 @@ class Store:
                 _take(lock)
             except BlockingIOError:
                 lock.seek(0)
-                holder = lock.read().strip() or "another run"
                 raise StoreError(
-                    f"{self.path} is in use by {holder}: wait for it, or {self._another}"
+                    f"{self.path} is in use by {lock.read().strip() or 'another run'}: wait for "
+                    f"it, or {self._another}"
                 ) from None
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {os.uname().nodename}\n")
