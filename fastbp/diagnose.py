@@ -60,7 +60,6 @@ def diagnose(
     began = time.perf_counter()
     import fastbp.diagnosis.diagnose as diagnosing
     from fastbp.diagnosis import candidates, own_weights, sentences
-    from fastbp.reporting.phrases import plain
 
     settings = _settings(settings, keys)
     try:
@@ -69,9 +68,7 @@ def diagnose(
         raise SweepError(_as_typed(line, keys) for line in error.lines) from None
     (setup,) = sweep.setups
     print_notes(sweep.notes)
-    if setup.targets and setup.sizes[-1] > len(setup.targets):
-        classes = ", ".join(map(plain, setup.names.outputs[:10]))
-        print_note(f"note: targets are classes, one output each: {classes}")
+    print_notes(note.text for note in setup.data_notes() if note.id == "recoded-labels")
     layers = own_weights.read(weights, setup) if weights else None
     if output:
         _make_writable(output)
@@ -205,9 +202,8 @@ def _one(base: dict[str, Any], settings: list[str]) -> fastbp.Sweep:
     SweepError
         If the settings make more than one setup.
     """
-    sweep = fastbp.Sweep.from_dict(
-        {"seeds": 1, "setup": base}, settings=settings, folder=os.getcwd()
-    )
+    table = {"seeds": 1, "setup": base}
+    sweep = fastbp.Sweep.from_dict(table, settings=settings, folder=os.getcwd(), any_range=True)
     if len(sweep.setups) != 1:
         raise SweepError(
             [f"given {len(sweep.setups):,} setups, allowed: one; `fastbp sweep` compares several"]

@@ -17,7 +17,8 @@ from fastbp.choices import problems
 from fastbp.choices.families import FAMILIES
 from fastbp.choices.family import Choice, Family, Parameter
 from fastbp.config.toml_text import as_list
-from fastbp.problems import problem, targets
+from fastbp.problems import table_file
+from fastbp.problems.problem import built_in
 from fastbp.schema.keys import ALTERNATIVE, KEYS
 from fastbp.schema.text import first_of, nearest, number, plain, refusal
 
@@ -316,12 +317,12 @@ def _checked_key(key: str, value: object, folder: str) -> Any:
         return checked_value(KEYS[key].annotation, value)
     call = read_call(FAMILIES[key], value)
     if call.choice.function is problems.file:
-        path = targets.located(call.values[0], folder)
-        targets.check(path)
+        path = table_file.located(call.values[0], folder)
+        table_file.check(path)
         return f"file:{path}"
     if key == "problem":
         try:
-            problem.shape(call.choice.function, call.values)
+            built_in(call.choice.function, call.values)
         except ValueError as error:  # annotations cannot say everything, such as a power of two
             raise ValueError(
                 refusal(value, f"{call.choice.usage}; {plain(str(error), 120)}")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fastbp.choices import inits
 from fastbp.choices.families import FAMILIES
 from fastbp.config.choice_syntax import read_call
-from fastbp.problems.targets import Mistake
-from fastbp.schema.keys import MAX_EPOCHS, MAX_PARAMETERS, MAX_UPDATES
+from fastbp.problems.problem import ProblemData
+from fastbp.problems.targets import FEW_CLASSES, MAX_LINES, Mistake
+from fastbp.schema.keys import KEYS, MAX_EPOCHS, MAX_PARAMETERS, MAX_UPDATES
 from fastbp.schema.text import dashed, plain, refusal, shown
 
 if TYPE_CHECKING:
@@ -30,10 +34,20 @@ def notes(setup: Setup) -> list[str]:
     ]
 
 
-def find(setup: Setup) -> Iterator[Mistake]:
-    """Find values that are valid alone but not together. A `file:` problem must be loaded."""
-    if setup.targets is not None and not setup.file:
-        yield _refused(setup, "targets", "only with problem = 'file:PATH'")
+def find(setup: Setup, any_range: bool = False) -> Iterator[Mistake]:
+    """Find values that are valid alone but not together. A `file:` problem must be loaded.
+
+    `any_range`: whether targets may lie outside the range of outputs.
+    """
+    for key in ("targets", "target_kind", "scale_targets"):
+        if getattr(setup, key) != KEYS[key].default and not setup.file:
+            yield _refused(setup, key, "only with problem = 'file:PATH'")
+    if setup.test and not setup.test_rows:
+        yield _refused(setup, "test", f"0, as {plain(setup.problem_name)} has only one row")
+    if setup.class_weight != "none" and not setup.groups:
+        yield _refused(setup, "class_weight", "none, as no target is classes")
+    if setup.file and setup.scale_targets == "none" and not any_range:
+        yield from _out_of_range(setup, setup.file)
     if setup.batch != "full" and setup.batch > setup.rows:
         rows = f"{setup.rows:,} rows of {plain(setup.problem_name)}"
         yield _refused(setup, "batch", f"at most the {rows}, or 'full'")
@@ -56,6 +70,18 @@ def find(setup: Setup) -> Iterator[Mistake]:
         yield _refused(setup, "schedule", f"warmup less than the budget of {budget}")
 
 
+def _out_of_range(setup: Setup, file: ProblemData) -> Iterator[Mistake]:
+    """Refuse quantities that no output can reach, and say which keys help."""
+    for name, T in islice(file.out_of_range.items(), MAX_LINES):
+        few = len(np.unique(T)) <= FEW_CLASSES and (np.floor(T) == T).all()
+        fix = ' or target_kind = "classes"' * bool(few)
+        rule = (
+            f"minmax, as {shown(name)} of {plain(setup.problem_name)} runs from {T.min():.6g} to "
+            f'{T.max():.6g} and a sigmoid only reaches 0 to 1: add scale_targets = "minmax"{fix}'
+        )
+        yield _refused(setup, "scale_targets", rule)
+
+
 def _refused(setup: Setup, key: str, rule: str) -> Mistake:
     return Mistake(key, refusal(getattr(setup, key), rule))
 
@@ -66,7 +92,7 @@ def _wrong_success(setup: Setup) -> Iterator[Mistake]:
     if name == "accuracy" and not setup.groups:
         rule = "r2, loss or rows: no target is a label"
         yield Mistake("success", refusal(given, rule))
-    if name == "r2" and not setup.has_quantities:
+    if name == "r2" and not setup.quantities:
         rule = "accuracy, loss or rows: no target is a quantity"
         yield Mistake("success", refusal(given, rule))
     if setup.success_on == "test" and not setup.test_rows:

@@ -27,11 +27,12 @@ from fastbp.config.choice_syntax import (
 )
 from fastbp.config.setup import Setup, load
 from fastbp.config.toml_text import as_list
-from fastbp.problems.targets import FileProblem
+from fastbp.problems.problem import ProblemData
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import ALTERNATIVE, KEYS, MAX_LAYERS
 from fastbp.schema.text import plain, refusal, shown
 
+_FILE_KEYS = ("problem", "targets", "target_kind")  # what is read of a file depends on these
 MAX_SETUPS = 100_000  # a store holds at most about 10⁵ files
 MAX_VALUES = 1_000
 """The most values of a series `{from = A, to = B, count = N}`."""
@@ -195,14 +196,18 @@ class SweepTables:
         The folder that paths in the file are relative to.
     lines
         The list to which all methods add a message for each mistake.
+    any_range
+        Whether targets may lie outside the range of outputs.
     """
 
-    def __init__(self, data: Mapping[str, Any], here: str, folder: str, lines: list[str]) -> None:
-        self.here, self.folder, self.lines = here, folder, lines
+    def __init__(
+        self, data: Mapping[str, Any], here: str, folder: str, lines: list[str], any_range: bool
+    ) -> None:
+        self.here, self.folder, self.lines, self.any_range = here, folder, lines, any_range
         self.setup: Placed = {}
         self.grids: list[Placed] = []
-        self._files: dict[tuple[str, tuple[str, ...] | None], FileProblem] = {}
-        self._names: dict[tuple[str, tuple[str, ...] | None], FileProblem] = {}
+        self._files: dict[tuple[Any, ...], ProblemData] = {}
+        self._names: dict[tuple[Any, ...], ProblemData] = {}
         self._setups: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
         setup, grid = data.get("setup", {}), data.get("grid", [])
         if isinstance(setup, Mapping):
@@ -308,7 +313,7 @@ class SweepTables:
         for index, (table, grid) in enumerate(zip(tables, grids, strict=True)):
             self._cross(index, table, values, grid)
         grids = grids if self.grids else []
-        return Expansion(grids, _baseline(values), list(self._setups.values()))
+        return Expansion(grids, self._baseline(values), list(self._setups.values()))
 
     def _checked_grid(self, table: Placed) -> GridValues:
         """Check a grid, and return its valid values by key, in the order of the file."""
@@ -337,43 +342,50 @@ class SweepTables:
         fixed = _outside(values, grid)
         wrong = {key for key, options in grid.items() if not options}
         wrong |= _outside(self.setup, grid).keys() - fixed.keys()
-        paths = [
-            each for each in grid.get("problem", (fixed.get("problem", ""),)) if file_path(each)
-        ]
-        if paths and "targets" in wrong:
+        paths = [p for p in grid.get("problem", (fixed.get("problem", ""),)) if file_path(p)]
+        if paths and wrong & {"targets", "target_kind"}:
             return
-        for path, targets in itertools.product(paths, grid.get("targets", (fixed.get("targets"),))):
-            self._load(path, targets, table)
+        options = (grid.get(key, (fixed.get(key, KEYS[key].default),)) for key in _FILE_KEYS[1:])
+        for each in itertools.product(paths, *options):
+            self._load(each, table)
         if wrong & {"problem", "batch", "updates", "epochs"} or not complete({**fixed, **grid}):
             return  # a line says so already; defaults in their place could cause other mistakes
         crossed = {key: options for key, options in grid.items() if options}
         for combination in itertools.product(*crossed.values()):
             keys = fixed | dict(zip(crossed, combination, strict=True))
-            file = self._files.get((keys["problem"], keys.get("targets")))
+            file = self._files.get(tuple(keys.get(key, KEYS[key].default) for key in _FILE_KEYS))
             if file_path(keys["problem"]) and file is None:
                 continue
             setup = Setup.unchecked(keys, file)
             # Other layers may allow the axes of a grid of weights.
-            mistakes = [
-                m for m in conflicts.find(setup) if m.key != "init" or "hidden" not in wrong
-            ]
+            known = wrong | {"init"} if "hidden" in wrong else wrong
+            mistakes = [m for m in conflicts.find(setup, self.any_range) if m.key not in known]
             self.lines += [f"{self._place(key, table)}: {text}" for key, text in mistakes]
             if not mistakes:
                 places = self._setups.setdefault(tuple(setup.columns().values()), (setup, []))[1]
                 places.append(index)
 
-    def _load(self, path: str, targets: tuple[str, ...] | None, table: Placed) -> None:
-        """Read the file of a problem with these target columns, or add messages about it."""
-        result = load(path, targets)
+    def _load(self, keys: tuple[Any, ...], table: Placed) -> None:
+        """Read the file of a problem, or add messages about it. `keys`: its `_FILE_KEYS`."""
+        result = load(dict(zip(_FILE_KEYS, keys, strict=True)))
         if isinstance(result, tuple):
             self.lines += [f"{self._place(key, table)}: {text}" for key, text in result]
         elif result:
-            self._files[path, targets] = result
+            self._files[keys] = result
+            path, *others = keys
             name = problem_name(path)
-            if self._names.setdefault((name, targets), result) != result:
+            if self._names.setdefault((name, *others), result) != result:
                 rule = "different names for different files, since tables show only the name"
                 text = f"given {shown(name)}, allowed: {rule}; {shown(path)} is the second"
                 self.lines.append(f"{self._place('problem', table)}: {text}")
+
+    def _baseline(self, values: Mapping[str, Any]) -> Setup | None:
+        """Make the setup of `[setup]` alone; None if it is incomplete or invalid without a grid."""
+        file = load(values) if complete(values) else ()
+        if isinstance(file, tuple):
+            return None
+        setup = Setup.unchecked(values, file)
+        return None if any(conflicts.find(setup, self.any_range)) else setup
 
     def _place(self, key: str, table: Placed) -> str:
         """Where a key was written, or should have been written."""
@@ -385,14 +397,3 @@ def _outside(setup: Mapping[Any, Any], table: Iterable[str]) -> dict[Any, Any]:
     """Drop the keys that a grid sets from `setup`; `updates` and `epochs` count as one key."""
     taken = {*table, *(ALTERNATIVE[key] for key in table if key in ALTERNATIVE)}
     return {key: value for key, value in setup.items() if key not in taken}
-
-
-def _baseline(values: Mapping[str, Any]) -> Setup | None:
-    """Make the setup of `[setup]` alone; None if it is incomplete or invalid without a grid."""
-    if not complete(values):
-        return None
-    file = load(values["problem"], values.get("targets"))
-    if isinstance(file, tuple):
-        return None
-    setup = Setup.unchecked(values, file)
-    return None if any(conflicts.find(setup)) else setup

@@ -4,9 +4,9 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from fastbp.choices.families import FAMILIES
 from fastbp.config import conflicts
@@ -16,12 +16,12 @@ from fastbp.config.choice_syntax import (
     checked,
     file_path,
     incomplete,
-    problem_name,
     read_call,
 )
-from fastbp.problems import problem as problem_module, targets as targets_module
-from fastbp.problems.problem import Names, Problem, Source, numbered, prepared
-from fastbp.problems.targets import FileProblem, Mistake
+from fastbp.config.setup_data import SetupData
+from fastbp.problems import targets as targets_module
+from fastbp.problems.problem import ProblemData
+from fastbp.problems.targets import Mistake
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import (
     COLUMN_DEFAULTS,
@@ -32,7 +32,7 @@ from fastbp.schema.text import dashed, plain
 
 
 @dataclass(frozen=True, init=False)
-class Setup:
+class Setup(SetupData):
     """All hyperparameters of a network and its training: `Setup(problem="xor", updates=999)`.
 
     The arguments are the keys of `[setup]` in a sweep file: `fastbp.schema.keys.KEYS` describes
@@ -44,50 +44,18 @@ class Setup:
         If a key is missing or invalid. It lists every mistake.
     """
 
-    problem: str
-    targets: tuple[str, ...] | None
-    target_kind: Literal["auto", "classes", "quantity"]
-    test: float
-    scale_inputs: Literal["none", "standard", "minmax"]
-    scale_targets: Literal["none", "minmax"]
-    target_margin: float
-    hidden: tuple[int, ...]
-    init: str
-    init_scale: float
-    bias: bool
-    loss: str
-    class_weight: Literal["none", "balanced"]
-    prime_offset: float
-    order: str
-    batch: int | Literal["full"]
-    reduction: Literal["sum", "mean"]
-    lr: float
-    schedule: str
-    momentum: float
-    weight_decay: float
-    epochs: int | None
-    updates: int | None
-    tolerance: float
-    success: str | None
-    success_on: Literal["train", "test"]
-    collapse: float
-    eval_every: int | None
-    stop: Literal["budget", "converged"]
-    dtype: Literal["float64", "float32"]
-    file: FileProblem | None = field(repr=False)
-
     def __init__(self, **keys: Any) -> None:
         self.__dict__.update(vars(_built(keys, {}, [])))
 
     @classmethod
-    def unchecked(cls, values: Mapping[str, Any], file: FileProblem | None = None) -> Self:
+    def unchecked(cls, values: Mapping[str, Any], file: ProblemData | None = None) -> Self:
         """Make a setup of canonical values without checking them; other keys get defaults."""
         setup = cls.__new__(cls)
         setup.__dict__.update(_DEFAULTS | {"file": file} | dict(values))
         return setup
 
     @classmethod
-    def from_columns(cls, columns: Mapping[str, Any], file: FileProblem | None = None) -> Self:
+    def from_columns(cls, columns: Mapping[str, Any], file: ProblemData | None = None) -> Self:
         """Make the setup of a row of the table of runs.
 
         Parameters
@@ -111,12 +79,11 @@ class Setup:
             return cls(**keys)
         # The column joins the targets with commas; the file knows what they are.
         targets = None if keys["targets"] is None else (keys["targets"],)
-        return cls.unchecked(
-            vars(_built(keys, {"problem": keys["problem"], "targets": targets, "file": file}, []))
-        )
+        known = {"problem": keys["problem"], "targets": targets, "file": file}
+        return cls.unchecked(vars(_built(keys, known, [], any_range=True)))
 
     @classmethod
-    def from_arrays(cls, X: Any, T: Any, **keys: Any) -> Self:
+    def from_arrays(cls, X: Any, T: Any, *, any_range: bool = False, **keys: Any) -> Self:
         """Make a setup from data in memory.
 
         Parameters
@@ -124,7 +91,10 @@ class Setup:
         X : array [row, input]
             Inputs, from −10³⁰ to 10³⁰.
         T : array [row, output] or [row]
-            Targets, from 0 to 1.
+            Targets. Integers and flags may be classes, as in a column of a table; other numbers are
+            quantities, from 0 to 1.
+        any_range
+            Whether quantities may lie outside 0…1, where no output comes near them.
         **keys
             The keys of the setup, without `problem` and `targets`.
 
@@ -134,15 +104,14 @@ class Setup:
             If an array or a key is invalid. It lists every mistake.
         """
         lines: list[str] = []
-        file = targets_module.from_arrays(X, T, lines)
+        file = targets_module.from_arrays(X, T, lines, keys.get("target_kind") or "auto")
         lines += [
             f"{key}: given together with X and T, which are the problem already"
             for key in ("problem", "targets")
             if keys.get(key) is not None
         ]
-        return cls.unchecked(
-            vars(_built(keys, {"problem": "file:arrays.npz", "targets": None, "file": file}, lines))
-        )
+        known = {"problem": "file:arrays.npz", "targets": None, "file": file}
+        return cls.unchecked(vars(_built(keys, known, lines, any_range)))
 
     def replaced(self, **values: Any) -> Self:
         """Copy the setup with other values for some keys, which are not checked."""
@@ -189,78 +158,6 @@ class Setup:
     def warmup(self) -> int:
         """Epochs over which the learning rate rises before the schedule starts."""
         return int(read_call(FAMILIES["schedule"], self.schedule).shared[0])
-
-    def data(self) -> Problem:
-        """Inputs and targets as trained: scaled, and with the target margin.
-
-        The arrays are shared between calls and read-only.
-        """
-        return prepared(*self._source, *self._preparation)
-
-    def training(self) -> Problem:
-        """The training rows."""
-        return self.data()
-
-    def held_out(self) -> Problem | None:
-        """The held-out rows; None if there are none."""
-        return None
-
-    def row_weights(self) -> Any:
-        """Weights of the training rows, float64 [row]; None if they are equal."""
-        return None
-
-    @property
-    def test_rows(self) -> int:
-        """The number of held-out rows."""
-        return 0
-
-    @property
-    def groups(self) -> tuple[tuple[int, int], ...]:
-        """The labels: first output unit and number of units of each."""
-        return tuple((k, 1) for k in range(self.shape[2]))
-
-    @property
-    def has_quantities(self) -> bool:
-        """Whether a target is a quantity."""
-        return False
-
-    @property
-    def digest(self) -> str:
-        """sha256 of the inputs and targets that `data()` returns, 64 hex digits."""
-        return problem_module.digest(*self._source, *self._preparation)
-
-    @property
-    def names(self) -> Names:
-        """The names of inputs and outputs: columns and classes of the file, or x0, …, t0, …."""
-        return self.file.names if self.file else numbered(*self.shape[1:])
-
-    @property
-    def problem_name(self) -> str:
-        """The problem without a folder, as tables and messages show it."""
-        return problem_name(self.problem)
-
-    @cached_property
-    def shape(self) -> tuple[int, int, int]:
-        """The numbers of rows, inputs and outputs of the problem."""
-        return problem_module.shape(*self._source)
-
-    @property
-    def _source(self) -> Source:
-        if self.file:
-            return targets_module.arrays, (self.file,)
-        call = read_call(FAMILIES["problem"], self.problem)
-        return call.choice.function, call.values
-
-    @property
-    def _preparation(self) -> tuple[str, float]:
-        """The scaling and the target margin to apply: none if the data have them already."""
-        done = self.file is not None and self.file.trained
-        return ("none", 0.0) if done else (self.scale_inputs, self.target_margin)
-
-    @property
-    def rows(self) -> int:
-        """The number of rows of the problem."""
-        return self.shape[0]
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -350,17 +247,24 @@ class Setup:
 _DEFAULTS = {key.name: key.default for key in KEYS.values()}
 
 
-def load(problem: str, targets: tuple[str, ...] | None) -> FileProblem | tuple[Mistake, ...] | None:
-    """Read a `file:` problem. Returns its data or its mistakes; None for any other problem."""
-    path = file_path(problem)
-    return None if path is None else targets_module.read(path, targets)
+def load(keys: Mapping[str, Any]) -> ProblemData | tuple[Mistake, ...] | None:
+    """Read the `file:` problem of checked keys.
+
+    Returns its data or its mistakes; None for any other problem.
+    """
+    path = file_path(keys["problem"])
+    if path is None:
+        return None
+    return targets_module.read(path, keys.get("targets"), keys.get("target_kind", "auto"))
 
 
-def _built(keys: Mapping[str, Any], known: Mapping[str, Any], lines: list[str]) -> Setup:
+def _built(
+    keys: Mapping[str, Any], known: Mapping[str, Any], lines: list[str], any_range: bool = False
+) -> Setup:
     """Check keys, read the problem's file, and check that the values go together.
 
-    `known`: checked fields, which take the place of `keys`; `lines`: messages so far.
-    Raises SweepError with every mistake.
+    `known`: checked fields, which take the place of `keys`; `lines`: messages so far; `any_range`:
+    whether targets may lie outside the range of outputs. Raises SweepError with every mistake.
     """
     given = {
         key: Given(plain(key), value)
@@ -371,10 +275,10 @@ def _built(keys: Mapping[str, Any], known: Mapping[str, Any], lines: list[str]) 
     lines += incomplete({**dict.fromkeys(known, Given("", None)), **given}, "")
     if lines:
         raise SweepError(lines)
-    file = known.get("file") or load(values["problem"], values.get("targets"))
+    file = known.get("file") or load(values)
     mistakes = file if isinstance(file, tuple) else ()
     setup = Setup.unchecked(values | {"file": None if mistakes else file})
-    lines += [f"{key}: {text}" for key, text in mistakes or conflicts.find(setup)]
+    lines += [f"{key}: {text}" for key, text in mistakes or conflicts.find(setup, any_range)]
     if lines:
         raise SweepError(lines)
     return setup

@@ -25,7 +25,7 @@ from fastbp.config.choice_syntax import (
 from fastbp.config.grid import Expansion, GridValues, SweepTables
 from fastbp.config.protocols import Published
 from fastbp.config.setup import Setup
-from fastbp.problems import targets
+from fastbp.problems import table_file
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import named, plain, refusal, shown
 
@@ -98,13 +98,14 @@ class Sweep:
         seeds: SeedsGiven = None,
         settings: Iterable[str] = (),
         folder: str = "",
+        any_range: bool = False,
     ) -> None:
         """Check and expand the content of a file. Raises SweepError with every mistake in it."""
         lines: list[str] = []
         here = f"{name}: " if name else ""
         _check_top(data, here, lines)
         chosen = _read_seeds(data.get("seeds"), here, seeds, lines)
-        tables = SweepTables(data, here, folder, lines)
+        tables = SweepTables(data, here, folder, lines, any_range)
         counts = tuple(_grid_seeds(tables.seeds, chosen, lines)) if seeds is None else ()
         before: set[str] = set()
         for text in settings:
@@ -256,13 +257,15 @@ class Sweep:
         seeds: SeedsGiven = None,
         settings: Iterable[str] = (),
         folder: str | PathLike[str] = "",
+        any_range: bool = False,
     ) -> Self:
         """Make a sweep from a dictionary with the keys of a file: title, seeds, setup and so on.
 
-        The other parameters and the errors are those of `from_text`.
+        `any_range`: whether targets may lie outside 0…1, the range of outputs. The other parameters
+        and the errors are those of `from_text`.
         """
         sweep = cls.__new__(cls)
-        sweep._fill(data, name, seeds, settings, fspath(folder))
+        sweep._fill(data, name, seeds, settings, fspath(folder), any_range)
         return sweep
 
     def to_toml(self, folder: str | PathLike[str] | None = None) -> str:
@@ -314,7 +317,7 @@ def _relative(values: Mapping[str, Any], folder: str | PathLike[str] | None) -> 
     """Copy keys of a setup; make the path of a `file:` problem relative to a folder, if given."""
     path = file_path(values.get("problem", ""))
     if path is not None and folder is not None:
-        return {**values, "problem": f"file:{targets.relative(path, folder)}"}
+        return {**values, "problem": f"file:{table_file.relative(path, folder)}"}
     return dict(values)
 
 

@@ -297,7 +297,8 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
     X : array_like [row, input]
         Inputs.
     T : array_like [row, output] or [row]
-        Targets from 0 to 1.
+        Targets. Integers and flags may be classes, as in a column of a table; other numbers are
+        quantities.
     seeds : int
         The most seeds of each change.
     seconds : float
@@ -326,9 +327,11 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
         raise SweepError(lines)
     notes: tuple[str, ...] = ()
     if setup.get("updates") is None and setup.get("epochs") is None:
-        setup["epochs"] = usual_epochs(Setup.from_arrays(X, T, **setup | {"epochs": 1}))
+        one = Setup.from_arrays(X, T, any_range=True, **setup | {"epochs": 1})
+        setup["epochs"] = usual_epochs(one)
         notes = (f"no budget was given, so each run has {plural(setup['epochs'], 'epoch')}",)
-    return diagnose(Setup.from_arrays(X, T, **setup), seeds, seconds)._replace(notes=notes)
+    diagnosed = diagnose(Setup.from_arrays(X, T, any_range=True, **setup), seeds, seconds)
+    return diagnosed._replace(notes=notes)
 
 
 # Files

@@ -14,6 +14,7 @@ from fastbp.engine.block import InterruptedBlockError, Pace
 from fastbp.engine.lane_group import LaneGroup
 from fastbp.engine.tasks import rates, task
 from fastbp.kernels import measures as m
+from fastbp.problems.data_notes import equal_inputs
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 from fastbp.schema.text import percent
 
@@ -39,11 +40,6 @@ Fahlman (1988), An Empirical Study of Learning Speed in Back-Propagation Network
 
 SATURATED = 0.9
 """A network is saturated if more than this share of its hidden outputs are near 0 or 1."""
-
-UNSCALED = 10.0
-"""An input counts as unscaled if its largest absolute value is above this, or if its mean is more
-than this many of its standard deviations from 0. Such inputs saturate units, and no weights that
-are learned prevent that."""
 
 MAX_INSPECTED = 20
 """The most failing runs that are trained again, side by side."""
@@ -77,44 +73,28 @@ class Symptom(NamedTuple):
 
 def of_problem(setup: Setup) -> list[Symptom]:
     """Find the symptoms of the data, before any training."""
-    X, T = setup.data()
-    if not np.ptp(T, axis=0).any():
+    X, T = setup.training()
+    target_range = np.ptp(T, axis=0)
+    if not target_range.any():
         text = "there is nothing to learn, as every row has the same target"
         return [Symptom("one class", text, True)]
-    symptoms = _contradiction(X, T, setup.tolerance)
-    size, spread = np.abs(X).max(axis=0), X.std(axis=0)
-    far = (size > UNSCALED) | ((spread > 0) & (np.abs(X.mean(axis=0)) > UNSCALED * spread))
-    if far.any():
-        names = ", ".join(np.array(setup.names.inputs)[far][:5])
-        names += " and others" * bool(far.sum() > 5)
-        reach = f"{'reaches' if far.sum() == 1 else 'reach'} {size[far].max():.3g}"
-        text = f"inputs are not scaled: {names} {reach}, and sigmoids saturate beyond about ±5"
-        symptoms.append(Symptom("unscaled inputs", text))
-    return symptoms
-
-
-def _contradiction(X: Real, T: Real, tolerance: float) -> list[Symptom]:
-    """Find rows with equal inputs and different targets, which no network can all reach."""
-    _, group = np.unique(X, axis=0, return_inverse=True)
-    group = group.ravel()
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    ranges = np.maximum.reduceat(T[order], starts) - np.minimum.reduceat(T[order], starts)
-    distance = ranges.max(axis=1)
-    if not distance.any():
-        return []
-    rows = int((distance > 0)[group].sum())
-    first = order[starts[np.argmax(distance)]]
-    same = np.flatnonzero((X[first] == X).all(axis=1))
-    second = same[np.argmax(np.abs(T[same] - T[first]).max(axis=1))]
-    target_range = np.ptp(T, axis=0)
-    final = bool(distance.max() / 2 / target_range[target_range > 0].min() > tolerance)
-    limit = "no network can come within the tolerance of both"
-    text = (
-        f"{rows:,} rows contradict each other: equal inputs have different targets, such as rows "
-        f"{first + 1:,} and {second + 1:,}; {limit if final else 'networks answer between them'}"
-    )
-    return [Symptom("contradictory labels", text, final)]
+    symptoms = []
+    group, distances = equal_inputs(X, T)
+    if distances.any():
+        first = distances.argmax()
+        same = np.flatnonzero(group == group[first])
+        second = same[np.abs(T[same] - T[first]).max(axis=1).argmax()]
+        far = distances[first] / 2 / target_range[target_range > 0].min()
+        final = bool(far > setup.tolerance)
+        limit = "no network can come within the tolerance of both"
+        text = (
+            f"{np.count_nonzero(distances):,} rows contradict each other: equal inputs have "
+            f"different targets, such as rows {first + 1:,} and {second + 1:,}; "
+            f"{limit if final else 'networks answer between them'}"
+        )
+        symptoms.append(Symptom("contradictory labels", text, final))
+    notes = [note for note in setup.data_notes() if note.id == "unscaled-inputs"]
+    return symptoms + [Symptom("unscaled inputs", note.text) for note in notes]
 
 
 # Trajectories of failing runs
@@ -154,7 +134,7 @@ def inspect(
     except InterruptedBlockError:
         return None
     falling = (losses[1] < (1 - FALLS) * losses[0]) & (half > 0)
-    distinct = [_distinct(setup.data().X, *group.layers(lane)[0]) for lane in range(runs)]
+    distinct = [_distinct(setup.training().X, *group.layers(lane)[0]) for lane in range(runs)]
     return InspectedRuns(falling, np.array(distinct), setup.hidden[0])
 
 
@@ -229,7 +209,7 @@ def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> Iterator[Sy
     if diverged := int(np.isnan(end[m.MAX_ERROR]).sum()):
         text = f"{of(diverged, n)} diverged: a weight is no longer a finite number"
         yield Symptom("diverged", text)
-    constant = constant_loss(setup.data().T, setup.loss)
+    constant = constant_loss(setup.training().T, setup.loss)
     answer = f"the best constant answer (loss {constant:.3g})"
     same = (end[m.ONE_SIDED] == 1) | (end[m.SPREAD] < setup.collapse)
     near = int((same & (np.abs(loss - constant) <= SAME * constant)).sum())

@@ -28,7 +28,6 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import shown
 from fastbp.store import parquet
 from fastbp.store.load import frame
-from fastbp.store.npz import npz
 from fastbp.store.store import Store
 
 
@@ -144,7 +143,7 @@ class _FileWriter:
             setup, publish = file.setup, self._store.publish
             self._writing.append(
                 self._executor.submit(
-                    publish, setup.identity(), file.start, rows, problem=setup.digest
+                    publish, setup.identity(), file.start, rows, problem=setup.prepared().digest
                 )
             )
             if len(self._writing) > self._threads:  # more would fill the memory with rows
@@ -362,12 +361,11 @@ def write_problems(sweep: Sweep, store: Store) -> None:
 
     Runs can then be trained again without the user's file.
     """
-    for digest, setup in {setup.digest: setup for setup in sweep.setups}.items():
-        target = store.path / "problems" / f"{digest}.npz"
+    for setup in {setup.data_key: setup for setup in sweep.setups}.values():
+        problem = setup.prepared()
+        target = store.path / "problems" / f"{problem.digest}.npz"
         if not target.exists():
-            X, T = setup.data()
-            inputs, outputs = np.array(setup.names.inputs), np.array(setup.names.outputs)
-            store.write(target, npz(X=X, T=T, inputs=inputs, outputs=outputs))
+            store.write(target, problem.to_npz())
 
 
 def made_entry(trained: Trained, jobs: int) -> dict[str, Any]:

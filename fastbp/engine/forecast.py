@@ -45,7 +45,8 @@ MEASURED_SECONDS = 1.0
 """Seconds that may be spent to measure how fast training is."""
 
 SIZE_KEYS = (
-    "problem", "targets", "hidden", "batch", "dtype", "schedule", "stop", "epochs", "updates",
+    "problem", "targets", "target_kind", "test", "hidden", "batch", "dtype", "schedule",
+    "stop", "epochs", "updates",
 )  # fmt: skip
 """The keys that memory, files and time depend on."""
 

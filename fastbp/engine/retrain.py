@@ -26,7 +26,8 @@ class Trajectory(NamedTuple):
     evaluations: pd.DataFrame
     """One row per evaluation, the first before any update. Columns: updates, epoch, outcome (as if
     the run ended there), the measures, and the outputs, float32 [row × output], row by row.
-    Measures and outputs are null if a weight is not finite, as in the table of runs."""
+    Measures and outputs are null if a weight is not finite, as in the table of runs. Outputs that
+    were trained on scaled targets are in the units of the table."""
     initial: Layers
     """Weights and biases before the first update."""
     final: Layers
@@ -105,7 +106,9 @@ def _state(group: LaneGroup) -> tuple[int, int, Any, Any, NDArray[np.float32] | 
     test = np.full_like(measures, np.nan)
     if group.task.held_out:
         test, _ = group.measure(with_gradient=False, held_out=True)
-    kept = outputs[..., 0].astype(np.float32).ravel() if measures[m.FINITE, 0] == 1.0 else None
+    kept = None
+    if measures[m.FINITE, 0] == 1.0:
+        kept = group.task.setup.in_table_units(outputs[..., 0].astype(np.float32)).ravel()
     return int(group.state.updates[0]), group.epochs, measures[:, 0], test[:, 0], kept
 
 

@@ -179,6 +179,9 @@ def differences(run: StoredRun, trajectory: Trajectory | None) -> list[str]:
         }
         if again["outputs"] is None:
             del ends["outputs"]
+        else:
+            outputs = np.array(again["outputs"], np.float32).reshape(-1, run.setup.sizes[-1])
+            again["outputs"] = run.setup.in_table_units(outputs).ravel().tolist()
         lines += _different(
             "trained again", {name: again[name] for name in ends}, "at its evaluations", ends
         )
@@ -251,8 +254,10 @@ def weights_file(trajectory: Trajectory) -> bytes:
     bytes
         `W0`, `b0`, `W1`, … are the final weights [out, in] and biases [out] of each layer, and
         `initial_W0`, … the initial ones, without `b…` if the setup has no biases. `X` [row, input]
-        and `T` [row, output] are the data as trained. `rows`, int32 [presentation], are the rows of
-        X and T in the order in which they were presented. `lr` [epoch] are the learning rates.
+        and `T` [row, output] are the data as trained; the last `test_rows` rows are held out.
+        `units` [output, 2] has a and b for each output: a + b · output is in the units of the
+        table; it is empty if outputs are. `rows`, int32 [presentation], are the rows of X and T in
+        the order in which they were presented. `lr` [epoch] are the learning rates.
         `setup` and `seed` identify the run. `keys` are the columns of the setup, as JSON.
     """
     assert trajectory.rows is not None
@@ -269,6 +274,8 @@ def weights_file(trajectory: Trajectory) -> bytes:
         rows=trajectory.rows,
         X=X,
         T=T,
+        units=np.array(setup.prepared().meaning.units),
+        test_rows=setup.test_rows,
         lr=rates[np.minimum(epochs, len(rates) - 1)],
         setup=setup.identity(),
         seed=trajectory.seed,

@@ -1,21 +1,26 @@
-"""The data of a setup: inputs and targets of its problem, scaled, with the target margin.
+"""The data of a setup: inputs, targets, what they mean, which rows are held out, and how scaled.
 
 A problem comes from a function of `fastbp.choices.problems` or from a file
-(`fastbp.problems.targets`). Both are a `Source`, a function and its arguments, so that the same
-caches serve both.
+(`fastbp.problems.targets`). `prepared` makes what networks are trained on.
 """
 
 import hashlib
+import json
 import math
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import compress
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-Source = tuple[Callable[..., tuple[NDArray[np.float64], NDArray[np.float64]]], tuple[Any, ...]]
-"""The function that returns X and T of a problem, and its arguments."""
+from fastbp.problems.split import arranged, held_out
+from fastbp.store.npz import npz
+
+MAX_COLUMNS = 10_000
 
 
 class Problem(NamedTuple):
@@ -38,6 +43,16 @@ class Problem(NamedTuple):
         return hasher.hexdigest()
 
 
+def problem(X: NDArray[Any], T: NDArray[Any]) -> Problem:
+    """Make a problem of X and T: float64, contiguous, read-only, without −0.0."""
+    made = Problem(
+        np.ascontiguousarray(X, np.float64) + 0.0, np.ascontiguousarray(T, np.float64) + 0.0
+    )
+    for part in made:
+        part.flags.writeable = False
+    return made
+
+
 class Names(NamedTuple):
     """Names of the columns of X and of T."""
 
@@ -50,56 +65,184 @@ def numbered(inputs: int, outputs: int) -> Names:
     return Names(tuple(f"x{i}" for i in range(inputs)), tuple(f"t{k}" for k in range(outputs)))
 
 
-def problem(X: NDArray[Any], T: NDArray[Any]) -> Problem:
-    """Make a problem of X and T: float64, contiguous, read-only, without −0.0."""
-    made = Problem(
-        np.ascontiguousarray(X, np.float64) + 0.0, np.ascontiguousarray(T, np.float64) + 0.0
-    )
-    for part in made:
-        part.flags.writeable = False
-    return made
+class Group(NamedTuple):
+    """A target whose values are classes, as output units.
+
+    Attributes
+    ----------
+    first, size : int
+        Its first unit, and the number of its units: 1 for two classes, else one for each class.
+    labels : tuple of str
+        The classes. Of a single unit: the class with target 0, and that with target 1.
+    """
+
+    first: Annotated[int, Ge(0)]
+    size: Annotated[int, Ge(1), Le(MAX_COLUMNS)]
+    labels: tuple[str, ...]
+
+    def class_of(self, row: NDArray[np.float64]) -> str:
+        """The class that a row of T has."""
+        units = row[self.first : self.first + self.size]
+        return self.labels[units.argmax() if self.size > 1 else int(units[0] > 0.5)]
 
 
-@lru_cache(maxsize=100_000)
-def shape(function: Callable[..., Any], values: tuple[Any, ...]) -> tuple[int, int, int]:
-    """The numbers of rows, inputs and outputs of the problem that `function(*values)` makes."""
-    X, T = function(*values)
-    return len(X), X.shape[1], T.shape[1]
+class Meaning(NamedTuple):
+    """What the outputs of a problem mean, besides their names.
+
+    Attributes
+    ----------
+    groups : tuple of Group
+        The targets that are classes; all other outputs are quantities.
+    units : tuple of (float, float)
+        For each output, a and b in a + b · output, its value in the units of the table. Empty if
+        outputs have these units.
+    test_rows : int
+        The number of rows, the last ones, that are held out.
+    """
+
+    groups: tuple[Group, ...]
+    units: tuple[tuple[float, float], ...] = ()
+    test_rows: int = 0
+
+
+def guessed(T: NDArray[np.float64]) -> Meaning:
+    """What targets mean if nothing says it: units of two values are two classes.
+
+    The two values are 0 and 1, or the target margin m and 1 − m.
+    """
+    low, high = T.min(axis=0), T.max(axis=0)
+    ends = np.where(low < high, low + high == 1.0, (low == 0.0) | (low == 1.0))
+    two = ends & ((low == T) | (high == T)).all(axis=0)
+    return Meaning(tuple(Group(unit, 1, ("0", "1")) for unit in np.flatnonzero(two).tolist()))
+
+
+@dataclass(frozen=True)
+class ProblemData:
+    """Inputs and targets of a problem, their names, and what the outputs mean.
+
+    Attributes
+    ----------
+    values : Problem
+        X and T; if `trained`, rows are held out, and scaling and margin are already applied.
+    names : Names
+        Names of their columns.
+    meaning : Meaning
+        What the outputs mean.
+    trained : bool
+        Whether this is what networks are trained on, as the folder `problems/` of a store has it.
+    digest : str
+        sha256 of `values`, and of `meaning` if that is not what `guessed` returns, 64 hex digits.
+        It is the name of the file in a store.
+    """
+
+    values: Problem = field(compare=False)
+    names: Names
+    meaning: Meaning
+    trained: bool = False
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = self.values.digest
+        if self.meaning != guessed(self.values.T):
+            digest = hashlib.sha256(f"{digest}{self._meaning_text}".encode()).hexdigest()
+        object.__setattr__(self, "digest", digest)
+
+    @property
+    def _meaning_text(self) -> str:
+        return json.dumps(self.meaning._asdict())
+
+    @cached_property
+    def constant(self) -> tuple[str, ...]:
+        """The names of the outputs whose target is the same in every row."""
+        return tuple(compress(self.names.outputs, np.ptp(self.values.T, axis=0) == 0))
+
+    @cached_property
+    def quantities(self) -> tuple[int, ...]:
+        """The positions of the outputs that are quantities."""
+        labels = {first + i for first, size, _ in self.meaning.groups for i in range(size)}
+        return tuple(unit for unit in range(len(self.names.outputs)) if unit not in labels)
+
+    @cached_property
+    def out_of_range(self) -> dict[str, NDArray[np.float64]]:
+        """The targets, by name, that are not all from 0 to 1, as a sigmoid answers."""
+        columns = {self.names.outputs[unit]: self.values.T[:, unit] for unit in self.quantities}
+        return {name: T for name, T in columns.items() if T.min() < 0 or T.max() > 1}
+
+    def to_npz(self) -> bytes:
+        """The bytes of a file for the folder `problems/` of a store; `stored` reads it."""
+        X, T = self.values
+        inputs, outputs = np.array(self.names.inputs), np.array(self.names.outputs)
+        return npz(X=X, T=T, inputs=inputs, outputs=outputs, meaning=self._meaning_text)
+
+
+@lru_cache(maxsize=1024)
+def built_in(function: Callable[..., Any], values: tuple[Any, ...]) -> ProblemData:
+    """The problem that a function of `fastbp.choices.problems` makes; all targets are classes."""
+    data = problem(*function(*values))
+    names = numbered(data.X.shape[1], data.T.shape[1])
+    groups = tuple(Group(unit, 1, ("0", "1")) for unit in range(data.T.shape[1]))
+    return ProblemData(data, names, Meaning(groups))
+
+
+class Preparation(NamedTuple):
+    """What is done to the inputs and targets of a problem: the keys of a setup by these names."""
+
+    test: float
+    scale_inputs: str
+    scale_targets: str
+    target_margin: float
 
 
 @lru_cache(maxsize=8)
-def prepared(
-    function: Callable[..., Any], values: tuple[Any, ...], scale_inputs: str, target_margin: float
-) -> Problem:
-    """Make the problem of `function(*values)`, scale its inputs, and apply the target margin.
+def prepared(source: ProblemData, how: Preparation) -> ProblemData:
+    """Make what networks are trained on: hold rows out, scale, and apply the target margin.
 
-    A target t becomes (1 − t)·m + t·(1 − m) with the margin m. Only a few problems are cached, as
-    they may be large.
+    The rows that are held out come last. Scales come from the other rows. A target t becomes
+    (1 − t)·m + t·(1 − m) with the margin m. Only a few problems are cached, as they may be large.
     """
-    X, T = function(*values)
-    if scale_inputs != "none":
-        X = np.column_stack([_scaled(column, scale_inputs) for column in X.T])
-    return problem(X, (1.0 - T) * target_margin + T * (1.0 - target_margin))  # exact at both ends
+    if source.trained:
+        return source
+    (X, T), margin, meaning = source.values, how.target_margin, source.meaning
+    test_rows = held_out(len(X), how.test)
+    trained = len(X) - test_rows
+    if test_rows:
+        labels = np.delete(T, source.quantities, axis=1)
+        order = arranged(source.values.digest, labels, test_rows)
+        X, T = X[order], T[order]
+    if how.scale_inputs != "none":
+        X = np.column_stack([_scaled(column, trained, how.scale_inputs) for column in X.T])
+    if how.scale_targets == "minmax":
+        T, units = T.copy(), [(0.0, 1.0)] * T.shape[1]
+        for unit in source.quantities:
+            low, high = T[:trained, unit].min(), T[:trained, unit].max()
+            extent = (high - low) or 1.0
+            T[:, unit] = (T[:, unit] - low) / extent
+            factor = float(extent / (1.0 - 2.0 * margin))
+            units[unit] = float(low) - margin * factor, factor
+        meaning = meaning._replace(units=tuple(units))
+    T = (1.0 - T) * margin + T * (1.0 - margin)  # exact at both ends
+    meaning = meaning._replace(test_rows=test_rows)
+    return ProblemData(problem(X, T), source.names, meaning, trained=True)
 
 
 @lru_cache(maxsize=4096)
-def digest(
-    function: Callable[..., Any], values: tuple[Any, ...], scale_inputs: str, target_margin: float
-) -> str:
-    """The digest of the problem that `prepared` makes of the same arguments."""
-    return prepared(function, values, scale_inputs, target_margin).digest
+def digest(source: ProblemData, how: Preparation) -> str:
+    """The digest of X and T as `prepared` makes them."""
+    return prepared(source, how).values.digest
 
 
-def _scaled(column: NDArray[np.float64], how: str) -> NDArray[np.float64]:
-    """Scale an input column to mean 0 and σ 1, or to 0…1; a constant column becomes 0.
+def _scaled(column: NDArray[np.float64], trained: int, how: str) -> NDArray[np.float64]:
+    """Scale an input column to mean 0 and σ 1, or to 0…1, by its first `trained` rows.
 
-    Sums are correctly rounded, so that they do not depend on the order of rows.
+    If it is constant there, it becomes 0. Sums are correctly rounded, so that they do not depend on
+    the order of rows.
     """
-    low, high = column.min(), column.max()
+    known = column[:trained]
+    low, high = known.min(), known.max()
     if how == "minmax":
         shift, unit = float(low), float(high - low)
     else:
-        shift = math.fsum(column.tolist()) / len(column)
-        unit = math.sqrt(math.fsum(((column - shift) ** 2).tolist()) / len(column))
+        shift = math.fsum(known.tolist()) / trained
+        unit = math.sqrt(math.fsum(((known - shift) ** 2).tolist()) / trained)
     constant = low == high or unit == 0.0
     return np.zeros_like(column) if constant else (column - shift) / unit

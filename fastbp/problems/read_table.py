@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.choices.problems import MAX_ROWS
-from fastbp.problems.problem import Names, numbered
+from fastbp.problems.problem import MAX_COLUMNS, Names, numbered
 from fastbp.schema.errors import TableError
 from fastbp.schema.text import and_, bad_byte, plain, shown
 from fastbp.store.npz import MAX_BYTES, read_arrays
@@ -27,7 +27,6 @@ from fastbp.store.npz import MAX_BYTES, read_arrays
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_COLUMNS = 10_000
 MAX_VALUES = 2**24  # 128 MB of inputs, and as much of targets
 
 NUMBER = re.compile(
@@ -65,10 +64,14 @@ class DataColumn(NamedTuple):
 
 
 class DataTable(NamedTuple):
-    """The columns of a file. Of an .npz file: the columns of X, and as `targets` those of T."""
+    """The columns of a file. Of an .npz file: the columns of X, and as `targets` those of T.
+
+    `meaning` is what an .npz file in a store says of its outputs.
+    """
 
     columns: tuple[DataColumn, ...]
     targets: tuple[DataColumn, ...] = ()
+    meaning: str = ""
 
 
 def rows_of(mask: NDArray[np.bool_]) -> str:
@@ -260,7 +263,7 @@ def _parquet(raw: bytes) -> DataTable:
 def _npz(raw: bytes) -> DataTable:
     import pandas as pd
 
-    arrays = read_arrays(raw, ("X", "T"), Names._fields)
+    arrays = read_arrays(raw, ("X", "T"), (*Names._fields, "meaning"))
     X, T = arrays["X"], arrays["T"]
     T = T[:, None] if T.ndim == 1 else T
     if X.ndim != 2 or T.ndim != 2 or len(X) != len(T) or 0 in (X.shape[1], T.shape[1]):
@@ -285,7 +288,7 @@ def _npz(raw: bytes) -> DataTable:
             none = np.zeros(len(part), bool)
             parts.append(tuple(DataColumn(name, none, none, str(part.dtype)) for name in names))
     _check_names([column.name for part in parts for column in part][: X.shape[1]])
-    return DataTable(*parts)
+    return DataTable(parts[0], parts[1], str(arrays.get("meaning", "")))
 
 
 def columns_of(frame: pd.DataFrame, names: Sequence[str]) -> tuple[DataColumn, ...]:

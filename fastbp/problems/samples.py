@@ -1,4 +1,4 @@
-"""Prepare tables for a diagnosis: name columns without names, draw a sample of many rows."""
+"""Prepare tables for a diagnosis: name columns, leave out rows with gaps, sample many rows."""
 
 import os
 from pathlib import Path
@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fastbp.problems import read_table
-from fastbp.problems.read_table import NUMBER, rows_of
-from fastbp.schema.errors import SweepError
-from fastbp.schema.text import named, shown
+from fastbp.problems.data_notes import missing_values
+from fastbp.problems.read_table import NUMBER
+from fastbp.schema.text import named
 from fastbp.store.npz import npz, read_arrays
 
 MAX_LEARNT = 2048
@@ -30,7 +29,7 @@ Changed = tuple[bytes, list[str]]
 
 
 def fixed(path: Path, targets: list[str] | None) -> Changed | None:
-    """Change a table that lacks names of columns or has more than `MAX_LEARNT` rows.
+    """Change a table that lacks names or values, or has more than `MAX_LEARNT` rows.
 
     Parameters
     ----------
@@ -44,26 +43,18 @@ def fixed(path: Path, targets: list[str] | None) -> Changed | None:
     (bytes, list of str) or None
         The bytes of the changed file and a line about each change. None if nothing needs to be
         changed, or if that is impossible: then `read_table` says what is wrong.
-
-    Raises
-    ------
-    SweepError
-        If rows are to be drawn from a table with missing values. The message has the numbers of
-        rows in the whole table, since drawn rows are numbered anew.
     """
     change = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}.get(path.suffix.lower())
     try:
         if not change or not path.is_file() or os.path.getsize(path) > MAX_BYTES:
             return None
-        return change(path, targets)
-    except SweepError:
-        raise
+        content, notes = change(path, targets)
+        return (content, notes) if notes else None
     except Exception:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
         return None
 
 
-def _csv(path: Path, targets: list[str] | None) -> Changed | None:
-    raw = path.read_bytes()
+def _csv(path: Path, targets: list[str] | None) -> Changed:
     notes = []
     with open(path, encoding="utf-8-sig", newline="") as file:
         names = read_table.first_record(file)
@@ -75,61 +66,49 @@ def _csv(path: Path, targets: list[str] | None) -> Changed | None:
                 f"{named(path)} has numbers in its first line, not names: "
                 f"its columns are called {called}"
             )
-        if raw.count(b"\n") > MAX_LEARNT:
-            frame = read_table.csv_frame(file, names, header=not nameless)
-            if len(frame) > MAX_LEARNT:
-                rows, note = _draw(path, frame)
-                return rows.to_csv(index=False).encode(), [*notes, note]
-    content = ",".join(names).encode() + b"\n" + raw.removeprefix(b"\xef\xbb\xbf")
-    return (content, notes) if nameless else None
+        frame = read_table.csv_frame(file, names, header=not nameless)
+    frame, more = _chosen(path, frame)
+    return frame.to_csv(index=False).encode(), notes + more
 
 
-def _parquet(path: Path, targets: list[str] | None) -> Changed | None:
-    if pq.read_metadata(path).num_rows <= MAX_LEARNT:
-        return None
-    rows, note = _draw(path, pd.read_parquet(path, dtype_backend="numpy_nullable"))
-    return rows.to_parquet(), [note]
+def _parquet(path: Path, targets: list[str] | None) -> Changed:
+    frame, notes = _chosen(path, pd.read_parquet(path, dtype_backend="numpy_nullable"))
+    return frame.to_parquet(), notes
 
 
-def _npz(path: Path, targets: list[str] | None) -> Changed | None:
+def _npz(path: Path, targets: list[str] | None) -> Changed:
     arrays: dict[str, Any] = read_arrays(path.read_bytes(), optional=None, most=MAX_BYTES)
     rows = len(arrays["X"])
-    if rows <= MAX_LEARNT or len(arrays["T"]) != rows:
-        return None
     parts = {name: arrays[name].reshape(rows, -1) for name in ("X", "T")}
-    _refuse(path, {name: ~np.isfinite(part).all(axis=1) for name, part in parts.items()})
-    drawn, note = _drawn(path, rows)
-    return npz(**(arrays | {name: arrays[name][drawn] for name in parts})), [note]
+    gaps = [~np.isfinite(part).all(axis=1) for part in parts.values()]
+    chosen, notes = _rows(path, np.any(gaps, axis=0))
+    return npz(**(arrays | {name: arrays[name][chosen] for name in parts})), notes
 
 
-def _draw(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Draw `SAMPLED` rows of a table, and describe that in a line for the user.
-
-    Raises SweepError if values of the table are missing.
-    """
+def _chosen(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Choose rows of a table, with lines about that for the user."""
     columns = read_table.columns_of(frame, [str(name) for name in frame.columns])
-    _refuse(path, {column.name: column.missing for column in columns})
-    drawn, note = _drawn(path, len(frame))
-    return frame.iloc[drawn], note
+    rows, notes = _rows(path, np.any([column.missing for column in columns], axis=0))
+    return frame.iloc[rows], notes
 
 
-def _drawn(path: Path, rows: int) -> tuple[NDArray[np.intp], str]:
-    """Draw `SAMPLED` row indices below `rows`, always the same; add a line for the user."""
-    drawn = np.sort(np.random.default_rng(0).choice(rows, SAMPLED, replace=False))
-    return drawn, (
-        f"{named(path)} has {rows:,} rows, more than {MAX_LEARNT:,}: networks are trained on "
-        f"{SAMPLED:,} of them, drawn at random and numbered anew; an epoch presents each once"
-    )
+def _rows(path: Path, missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], list[str]]:
+    """Choose the rows without missing values, or always the same `SAMPLED` of them.
 
-
-def _refuse(path: Path, missing: dict[str, NDArray[np.bool_]]) -> None:
-    """Raise SweepError if values are missing. The message has row numbers of the whole table."""
-    given = shown("file:" + path.name)
-    lines = [
-        f"DATA: given {given}, allowed: a value in every row; {shown(name)} has none in "
-        f"{rows_of(mask)}"
-        for name, mask in missing.items()
-        if mask.any()
-    ]
-    if lines:
-        raise SweepError(lines[:10])
+    Returns their indices, and lines for the user. If every row lacks a value, all rows are chosen:
+    `read_table` refuses them.
+    """
+    rows, notes = np.flatnonzero(~missing), []
+    if not len(rows):
+        return np.arange(len(missing)), []
+    if missing.any():
+        notes.append(missing_values(missing).text)
+    if len(rows) > MAX_LEARNT:
+        notes.append(
+            f"{named(path)} has {len(rows):,} rows, more than {MAX_LEARNT:,}: networks are trained "
+            f"on {SAMPLED:,} of them, drawn at random and numbered anew; an epoch presents each "
+            "once"
+        )
+        drawn = np.random.default_rng(0).choice(len(rows), SAMPLED, replace=False)
+        rows = rows[np.sort(drawn)]
+    return rows, notes

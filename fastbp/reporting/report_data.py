@@ -1,5 +1,6 @@
 """The data of a report: the counted runs of a store, and the tables made from them."""
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -232,15 +233,17 @@ class ReportData:
 
 
 def _problem(store: Path, one: SetupCounts) -> Arrays | None:
-    """Read inputs and targets of a setup's problem; None if the store does not have them."""
+    """Read the rows that a setup is trained on; None if the store does not have them."""
     file = store / "problems" / f"{one.problem}.npz"
     if not re.fullmatch("[0-9a-f]{64}", one.problem) or not file.is_file():
         return None
     with suppress(Exception):  # a damaged file is reported by `fastbp verify`
-        arrays = read_arrays(file.read_bytes(), ("X", "T"))
+        arrays = read_arrays(file.read_bytes(), ("X", "T"), ("meaning",))
         X, T = np.asarray(arrays["X"], float), np.asarray(arrays["T"], float)
         if T.ndim == 2 and X.ndim == 2 and len(X) == len(T) and T.size:
-            return X, T
+            meaning = json.loads(str(arrays.get("meaning", '{"test_rows": 0}')))
+            rows = len(X) - int(meaning["test_rows"])
+            return X[:rows], T[:rows]
     return None
 
 

@@ -184,11 +184,8 @@ def test_data() -> None:
 
     X, T = XOR
     assert names(X, T) == {}
-    assert names(11 * X, T)["unscaled inputs"].text.startswith(
-        "inputs are not scaled: x0, x1 reach 11"
-    )
-    assert names(X * [11, 1], T)["unscaled inputs"].text.startswith(
-        "inputs are not scaled: x0 reaches 11"
+    assert names(X * [1, 11], T)["unscaled inputs"].text.startswith(
+        "inputs are not scaled: 'x1' runs from 0 to 11"
     )
     assert names(10 * X, T) == {}
     assert "unscaled inputs" in names(0.1 * X + 5, T)  # far from 0 for how little it varies
@@ -339,6 +336,12 @@ def test_changes_are_of_keys_of_the_table() -> None:
         "targets",
         "reduction",
         "warmup",
+        "target_kind",
+        "test",
+        "scale_targets",
+        "class_weight",
+        "success",
+        "success_on",
         "tolerance",
         "collapse",
         "eval_every",

@@ -735,13 +735,13 @@ FORBIDDEN = (
 def load(kind: str, folder: Path, raw: bytes) -> list[str]:
     """Load a hostile file: what is wrong with what came of it."""
     from fastbp.config.sweep import Sweep
-    from fastbp.problems import problem, targets
+    from fastbp.problems import problem, table_file, targets
     from fastbp.schema.errors import SweepError
 
     for kept in (
-        targets._table,
+        table_file.table_at,
         targets._problem,
-        problem.shape,
+        problem.built_in,
         problem.prepared,
         problem.digest,
     ):

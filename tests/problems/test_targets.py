@@ -20,9 +20,10 @@ from commands import raising
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from fastbp.config.conflicts import notes
-from fastbp.config.setup import Names, Setup
+from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
-from fastbp.problems import read_table, targets as targets_module
+from fastbp.problems import read_table, table_file, targets as targets_module
+from fastbp.problems.problem import Names
 from fastbp.schema.errors import SweepError
 
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -140,6 +141,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "class": st.integers(-2, 2),
 }
 
+SCALES = {"scale_inputs": ["none", "standard", "minmax"], "scale_targets": ["minmax"]}
+
 
 @IN_TMP
 @given(st.data())
@@ -158,14 +161,14 @@ def test_the_same_data_in_each_format(here: Path, data: st.DataObject) -> None:
     frame = pd.DataFrame(
         {f"{kind}{i}": column(kind) for i, kind in enumerate(kinds)} | {"y": column(kind_of_target)}
     )
-    scale = data.draw(st.sampled_from(["none", "standard", "minmax"]))
-    one = made(frame.to_csv(index=False), scale_inputs=scale)
-    other = made(parquet(frame), "d.parquet", scale_inputs=scale)
+    scale = {key: data.draw(st.sampled_from(SCALES[key])) for key in SCALES}
+    one = made(frame.to_csv(index=False), **scale)
+    other = made(parquet(frame), "d.parquet", **scale)
     X, y = (
         np.column_stack([frame[name].to_numpy(float) for name in frame.columns[:-1]]),
         frame.y.tolist(),
     )
-    third = made(npz(X=X, T=np.array(y)), "d.npz", None, scale_inputs=scale)
+    third = made(npz(X=X, T=np.array(y)), "d.npz", None, **scale)
     assert one.digest == other.digest == third.digest
     assert one.names == other.names
     with warnings.catch_warnings():
@@ -173,7 +176,7 @@ def test_the_same_data_in_each_format(here: Path, data: st.DataObject) -> None:
             "ignore"
         )  # from pandas 3.1 on this is the default and no longer asked for
         as_pandas = pd.read_csv("d.csv", float_precision="round_trip")
-    raw = made(frame.to_csv(index=False)).data().X
+    raw = one.source.values.X
     assert (
         raw.tolist()
         == np.column_stack(
@@ -190,7 +193,7 @@ def test_the_same_data_in_each_format(here: Path, data: st.DataObject) -> None:
         ("a B", ["y=a"], [[1], [0]]),  # by code point
         ("10 9 9", ["y=10"], [[1], [0], [0]]),  # by size
         ("-1 1", ["y=1"], [[0], [1]]),
-        ("2 0 1", ["y=0", "y=1", "y=2"], [[0, 0, 1], [1, 0, 0], [0, 1, 0]]),
+        ("2 0 1 2 1 0", ["y=0", "y=1", "y=2"], np.eye(3)[[2, 0, 1, 2, 1, 0]].tolist()),
         ("1 0", ["y"], [[1], [0]]),
         ("1 1", ["y"], [[1], [1]]),
         ("true FALSE True", ["y"], [[1], [0], [1]]),
@@ -294,6 +297,7 @@ def rows(count: int, row: str = "{},1\n") -> str:
 
 NAMES = "a first line with the names of the columns; it has"
 NUMBERS = "numbers, true and false in all columns but targets"
+GAPS = " (drop or fill such rows)"
 INDEX = "a name for every column; column 1"
 
 
@@ -332,34 +336,17 @@ INDEX = "a name for every column; column 1"
         ),
         ("x,y\n0x1F,0\n", f"{NUMBERS}; 'x' has text in row 1: '0x1F'"),
         ("x,y\n2024-01-01,0\n", f"{NUMBERS}; 'x' has text in row 1: '2024-01-01'"),
-        ("x,y\n1,0\n,1\n", "a value in every row; 'x' has none in row 2"),
+        ("x,y\n1,0\n,1\n", f"a value in every row; 'x' has none in row 2{GAPS}"),
         ("x,y\n1,0\nNA,1\n3,1\nnan,0\n", f"{NUMBERS}; 'x' has text in rows 2 and 4, such as 'NA'"),
-        ("x,y\n1,0\n  ,1\n", "a value in every row; 'x' has none in row 2"),
+        ("x,y\n1,0\n  ,1\n", f"a value in every row; 'x' has none in row 2{GAPS}"),
         (
             "x,y\n" + rows(5, ",{}\n"),
-            "a value in every row; 'x' has none in rows 1, 2, 3 and 2 more",
+            f"a value in every row; 'x' has none in rows 1, 2, 3 and 2 more{GAPS}",
         ),
-        ("x,y\n1,u\n2,\n3,v\n", "a value in every row; 'y' has none in row 2"),
-        ("x,y\n1,0.5\n2,1.5\n", "targets from 0 to 1; 'y' is outside in row 2: 1.5"),
-        (
-            "x,y\n1,-0.5\n2,inf\n",
-            "targets from 0 to 1; 'y' is outside in rows 1 and 2, such as -0.5",
-        ),
-        (
-            "x,y\n1,1.0\n2,2.0\n",
-            "targets from 0 to 1; 'y' is outside in row 2: 2.0 (classes are integers, without a "
-            "decimal point, or text)",
-        ),
-        (
-            "x,y\n1,99999999999999999999\n2,3\n",
-            "targets from 0 to 1; 'y' is outside in rows 1 and 2, such as 1e+20",
-        ),
+        ("x,y\n1,u\n2,\n3,v\n", f"a value in every row; 'y' has none in row 2{GAPS}"),
+        ("x,y\n1,-0.5\n2,inf\n", "numbers from -1e+30 to 1e+30; 'y' is outside in row 2: inf"),
         ("x,y\n" + rows(70_000), "at most 65,536 rows; it has 70,000"),
-        (
-            "x,y\n" + rows(1025, "1,{}\n"),
-            "at most 1,024 classes; 'y' has 1,025 (a quantity has a decimal point, and lies from 0 "
-            "to 1)",
-        ),
+        ("x,y\n" + rows(1025, "1,a{}\n"), "at most 1,024 classes; 'y' has 1,025"),
         ("x,y\ninf,0\n", "numbers from -1e+30 to 1e+30; 'x' is outside in row 1: inf"),
         (
             "x,y\n0,0\n1e400,0\n-2e30,1\n",
@@ -401,8 +388,8 @@ GOOD = pd.DataFrame({"x": [1.5, 2.0], "y": ["u", "v"]})
 @pytest.mark.parametrize(
     ("frame", "allowed"),
     [
-        (GOOD.assign(x=[None, 1.0]), "a value in every row; 'x' has none in row 1"),
-        (GOOD.assign(x=[math.nan, math.inf]), "a value in every row; 'x' has none in row 1"),
+        (GOOD.assign(x=[None, 1.0]), f"a value in every row; 'x' has none in row 1{GAPS}"),
+        (GOOD.assign(x=[math.nan, math.inf]), f"a value in every row; 'x' has none in row 1{GAPS}"),
         (GOOD.assign(x=["1", "2"]), f"{NUMBERS}; 'x' has text in rows 1 and 2, such as '1'"),
         (
             GOOD.assign(x=pd.to_datetime(["2024", "2025"]).as_unit("us")),
@@ -412,7 +399,6 @@ GOOD = pd.DataFrame({"x": [1.5, 2.0], "y": ["u", "v"]})
             GOOD.assign(x=[[1], [2, 3]]),
             "numbers, true and false, and text; 'x' is list<element: int64>",
         ),
-        (GOOD.assign(y=[2.0, 0.0]), "targets from 0 to 1; 'y' is outside in row 1: 2.0"),
         (
             GOOD.assign(x=[{"a\n": 1}] * 2, z=[b"", b""]),
             "numbers, true and false, and text; 'x' is struct<a\\n: int64> (the first of 2)",
@@ -455,7 +441,10 @@ SHAPES = "X [row, input] and T [row, output] with the same number of rows; it ha
         (npz(X=np.ones((2, 0)), T=ONES), f"{SHAPES} X 2×0 and T 2×2"),
         (npz(X=np.ones((0, 2)), T=np.ones((0, 2))), "one or more rows; it has none"),
         (npz(X=np.ones((70_000, 1)), T=np.ones(70_000)), "at most 65,536 rows; it has 70,000"),
-        (npz(X=ONES[:1] * np.nan, T=ONES[:1]), "a value in every row; 'x0' has none in row 1"),
+        (
+            npz(X=ONES[:1] * np.nan, T=ONES[:1]),
+            f"a value in every row; 'x0' has none in row 1{GAPS}",
+        ),
         (
             npz(X=ONES[:1] * np.inf, T=ONES[:1]),
             "numbers from -1e+30 to 1e+30; 'x0' is outside in row 1: inf",
@@ -467,10 +456,6 @@ SHAPES = "X [row, input] and T [row, output] with the same number of rows; it ha
             "arrays of at most 300,000,000 bytes; 'X' has 1599999999984",
         ),
         (claiming("2"), "a readable .npz file; 'X' is not an array"),
-        (
-            npz(X=ONES, T=2.5 * ONES),
-            "targets from 0 to 1; 't0' is outside in rows 1 and 2, such as 2.5",
-        ),
     ],
 )
 def test_a_wrong_npz_file(here: Path, content: bytes, allowed: str) -> None:
@@ -566,7 +551,7 @@ def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("open", refuse, f"a file that can be read; {here}/iris.csv: Permission denied"),
         ("MAX_BYTES", 7, "at most 7 bytes; it has 8"),
     ):
-        monkeypatch.setattr(targets_module, name, value, raising=False)
+        monkeypatch.setattr(table_file, name, value, raising=False)
         (line,) = lines_of(lambda: Setup(problem="file:iris.csv", targets="y", updates=9))
         assert line == f"problem: given 'file:iris.csv', allowed: {allowed}"
 
@@ -576,11 +561,10 @@ def test_everything_wrong_in_a_file_is_said_at_once(here: Path) -> None:
     assert lines_about("d.csv", text) == [
         f"problem: given 'file:d.csv', allowed: {allowed}"
         for allowed in (
-            "a value in every row; 'when' has none in row 1",
-            "a value in every row; 'y' has none in row 3",
+            f"a value in every row; 'when' has none in row 1{GAPS}",
+            f"a value in every row; 'y' has none in row 3{GAPS}",
             f"{NUMBERS}; 'name' has text in rows 1, 2 and 3, such as 'u'",
             "numbers from -1e+30 to 1e+30; 'x' is outside in row 2: inf",
-            "targets from 0 to 1; 'y' is outside in row 2: 1.5",
         )
     ]
     Path("d.csv").write_text(",".join(f"x{i}" for i in range(40)) + ",y\n" + "u," * 40 + "1\n")
@@ -615,7 +599,8 @@ def test_a_mistake_that_a_grid_repeats_is_said_once(here: Path) -> None:
     ]
     assert lines[2:] == [
         "setup.targets: not given, allowed: one or more columns of d.csv: x, y",
-        "grid[2].problem: given 'file:d.csv', allowed: a value in every row; 'y' has none in row 1",
+        "grid[2].problem: given 'file:d.csv', allowed: a value in every row; 'y' has none in row 1"
+        + GAPS,
         "grid[2].targets: given 'z', allowed: columns of d.csv: x, y",
         "grid[2].targets: given ['y'], allowed: only with problem = 'file:PATH'",
         "grid[2].targets: given ['z'], allowed: only with problem = 'file:PATH'",
@@ -676,6 +661,7 @@ def test_paths_are_seen_from_the_sweep_file(here: Path) -> None:
     from_file = Sweep.from_toml(write_sweep(here / "a" / "b", "../../data/d.csv"))
     in_the_same_folder = Sweep.from_toml(write_sweep(here / "data", "d.csv"))
     by_hand = Setup(problem="file:data/d.csv", targets=["y"], updates=9)
+    assert by_hand.replaced(success="rows").identity(1) == "d28007a5e203"
     set_by_hand = Sweep.from_text(
         "seeds = 1\n[setup]\nupdates = 9",
         folder="/",
@@ -689,7 +675,7 @@ def test_paths_are_seen_from_the_sweep_file(here: Path) -> None:
         from_text.setups,
     ):
         assert setups == (by_hand,)
-        assert setups[0].identity(1) == by_hand.identity(1) == "d28007a5e203"
+        assert setups[0].identity(1) == by_hand.identity(1)
     assert by_hand.columns()["problem"] == by_hand.problem_name == "file:d.csv"
     assert by_hand.problem == f"file:{here.resolve()}/data/d.csv"
 

@@ -178,7 +178,9 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
         ax.plot([], [], color=colour, linewidth=1.6, label=f"target {value:.3g}")
     some = "" if len(lines) == T.size else f"{plain(len(lines))} of "
     label = f"{some}{plain(T.size)} output{'s'[: T.size != 1]} over {plain(len(T))} rows"
-    ax.set(ylim=(-0.03, 1.03), ylabel=label)
+    low, high = min(low, 0.0), max(high, 1.0)
+    margin = 0.03 * (high - low)
+    ax.set(ylim=(low - margin, high + margin), ylabel=label)
     legend(
         ax, "upper center", (0.5, -0.1), ncols=5, fontsize=8.5, handlelength=1.2, columnspacing=1.2
     )

@@ -1,0 +1,156 @@
+"""The keys of a setup, and its data: the rows to train on, scaled, and those held out."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.choices.families import FAMILIES
+from fastbp.config.choice_syntax import problem_name, read_call
+from fastbp.problems import data_notes, problem as problem_module
+from fastbp.problems.data_notes import DataNote
+from fastbp.problems.problem import Names, Preparation, Problem, ProblemData, built_in, prepared
+from fastbp.problems.split import held_out
+
+
+@dataclass(frozen=True, init=False)
+class SetupData:
+    """The keys of a setup and the data of its problem: the part of `Setup` about data."""
+
+    problem: str
+    targets: tuple[str, ...] | None
+    target_kind: Literal["auto", "classes", "quantity"]
+    test: float
+    scale_inputs: Literal["none", "standard", "minmax"]
+    scale_targets: Literal["none", "minmax"]
+    target_margin: float
+    hidden: tuple[int, ...]
+    init: str
+    init_scale: float
+    bias: bool
+    loss: str
+    class_weight: Literal["none", "balanced"]
+    prime_offset: float
+    order: str
+    batch: int | Literal["full"]
+    reduction: Literal["sum", "mean"]
+    lr: float
+    schedule: str
+    momentum: float
+    weight_decay: float
+    epochs: int | None
+    updates: int | None
+    tolerance: float
+    success: str | None
+    success_on: Literal["train", "test"]
+    collapse: float
+    eval_every: int | None
+    stop: Literal["budget", "converged"]
+    dtype: Literal["float64", "float32"]
+    file: ProblemData | None = field(repr=False)
+
+    @property
+    def source(self) -> ProblemData:
+        """The problem as its file or function has it."""
+        if self.file:
+            return self.file
+        call = read_call(FAMILIES["problem"], self.problem)
+        return built_in(call.choice.function, call.values)
+
+    @property
+    def data_key(self) -> tuple[ProblemData, Preparation]:
+        """What the data depend on: the arguments of `prepared`."""
+        return self.source, Preparation(*(getattr(self, key) for key in Preparation._fields))
+
+    def prepared(self) -> ProblemData:
+        """The problem as it is trained, and as a store keeps it in `problems/DIGEST.npz`."""
+        return prepared(*self.data_key)
+
+    def data(self) -> Problem:
+        """Inputs and targets of all rows: scaled, and with the target margin.
+
+        The first `rows` rows are trained on, the others are held out. The arrays are shared between
+        calls and read-only.
+        """
+        return self.prepared().values
+
+    def training(self) -> Problem:
+        """Inputs and targets of the rows to train on."""
+        X, T = self.data()
+        return Problem(X[: self.rows], T[: self.rows])
+
+    def held_out(self) -> Problem | None:
+        """Inputs and targets of the rows that are held out; None if there are none."""
+        X, T = self.data()
+        return Problem(X[self.rows :], T[self.rows :]) if self.test_rows else None
+
+    def row_weights(self) -> NDArray[np.float64] | None:
+        """How much each row to train on counts, [row]; None if all count the same.
+
+        With `class_weight = "balanced"` it is rows ÷ (classes × rows of its class), as in
+        scikit-learn. With several label targets each combination of their classes is a class.
+        """
+        if self.class_weight == "none":
+            return None
+        labels = np.delete(self.training().T, self.quantities, axis=1)
+        _, classes, sizes = np.unique(labels, axis=0, return_inverse=True, return_counts=True)
+        return self.rows / (len(sizes) * sizes[classes.ravel()])
+
+    def in_table_units(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Convert targets or outputs [row, output] to the units of the table, in their dtype."""
+        units = self.prepared().meaning.units
+        if not units:
+            return outputs
+        a, b = np.array(units).T
+        converted: NDArray[Any] = (a + b * outputs).astype(outputs.dtype)
+        return converted
+
+    def data_notes(self) -> list[DataNote]:
+        """What is remarkable about the data, and what was done to them."""
+        return data_notes.notes(self.source, self.data().X, self.scale_inputs, self.scale_targets)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the inputs and targets that `data()` returns, 64 hex digits."""
+        return problem_module.digest(*self.data_key)
+
+    @property
+    def groups(self) -> tuple[tuple[int, int], ...]:
+        """The first unit and the number of units of each target whose values are classes.
+
+        Two classes have one unit, more classes have one unit each. All other units are quantities.
+        """
+        return tuple((first, size) for first, size, _ in self.source.meaning.groups)
+
+    @property
+    def quantities(self) -> tuple[int, ...]:
+        """The output units that are quantities."""
+        return self.source.quantities
+
+    @property
+    def names(self) -> Names:
+        """The names of inputs and outputs: columns and classes of the file, or x0, …, t0, …."""
+        return self.source.names
+
+    @property
+    def problem_name(self) -> str:
+        """The problem without a folder, as tables and messages show it."""
+        return problem_name(self.problem)
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """The numbers of rows to train on, inputs and outputs."""
+        X, T = self.source.values
+        return len(X) - held_out(len(X), self.test), X.shape[1], T.shape[1]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows to train on."""
+        return self.shape[0]
+
+    @property
+    def test_rows(self) -> int:
+        """The number of rows that are held out."""
+        return len(self.source.values.X) - self.rows

@@ -1,0 +1,186 @@
+"""Say what is remarkable about data before any training, and what was done to them."""
+
+from collections.abc import Iterator, Sequence
+from itertools import compress
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.problems.problem import ProblemData
+from fastbp.problems.read_table import NUMBER, rows_of
+from fastbp.schema.text import and_, first_of, percent, plain, plural, shown
+
+Real = NDArray[np.float64]
+
+IMBALANCED = 0.8
+"""Classes are imbalanced if more than this share of the rows have the same."""
+
+MANY_CLASSES = 20
+"""A target with more classes has many."""
+
+FAR, OFF_CENTRE = 10.0, 5.0
+"""An input is not scaled if its largest absolute value is above `FAR`; or if that is above 1 and
+the mean is more than `OFF_CENTRE` standard deviations from 0. Such inputs saturate units, and no
+weights that are learned prevent that."""
+
+MAX_NAMES = 3
+"""The most columns or classes that a note names."""
+
+
+class DataNote(NamedTuple):
+    """A note about data.
+
+    Attributes
+    ----------
+    id : str
+        The same for all notes of its kind, such as `imbalanced`.
+    text : str
+        The note: one sentence without its full stop.
+    """
+
+    id: str
+    text: str
+
+
+def notes(file: ProblemData, inputs: Real, scale_inputs: str, scale_targets: str) -> list[DataNote]:
+    """List the notes about a problem.
+
+    Parameters
+    ----------
+    file : ProblemData
+        The problem, its rows in the order of the table.
+    inputs : float64 array [row, input]
+        The inputs as trained.
+    scale_inputs, scale_targets : str
+        The keys of the setup.
+    """
+    return [
+        *_labels(file),
+        *_imbalanced(file),
+        *(_unscaled(inputs, file.names.inputs) if scale_inputs == "none" else ()),
+        *_constant_columns(file),
+        *_contradicting_rows(file),
+        *(_out_of_range(file) if scale_targets == "none" else ()),
+        *_duplicated_rows(file),
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Up to `MAX_NAMES` names of columns or classes, and how many more there are."""
+    return and_(first_of([plain(name, 30) for name in names], MAX_NAMES))
+
+
+def _labels(file: ProblemData) -> Iterator[DataNote]:
+    """Note which labels became 0 and 1, and which classes became outputs."""
+    for first, size, labels in file.meaning.groups:
+        unit = file.names.outputs[first]
+        column = unit.removesuffix(f"={labels[0 if size > 1 else -1]}")
+        numbers = all(map(NUMBER.fullmatch, labels))
+        if column == unit:  # 0 and 1 already
+            continue
+        if size > 1:
+            text = f"{size:,} classes of {shown(column)} became an output each: {_listed(labels)}"
+        else:
+            text = f"labels {'/'.join(plain(label, 30) for label in labels)} became 0/1"
+        if size == 1 and numbers:
+            never = max(labels, key=lambda label: abs(float(label) - 0.5))
+            text += f": a sigmoid output never gives {never}; in your code use 0/1"
+        yield DataNote("recoded-labels", text)
+        if size > MANY_CLASSES:
+            rarest = int(file.values.T[:, first : first + size].sum(axis=0).min())
+            text = (
+                f"{shown(column)} has {size:,} classes, and the rarest has {rarest:,} of the rows"
+            )
+            hint = '; if it is a quantity, use target_kind = "quantity"' * numbers
+            yield DataNote("many-classes", text + hint)
+
+
+def _imbalanced(file: ProblemData) -> Iterator[DataNote]:
+    """Note the class, or combination of classes of several targets, that most rows have."""
+    if not file.meaning.groups:
+        return
+    labels = np.delete(file.values.T, file.quantities, axis=1)
+    _, rows, counts = np.unique(labels, axis=0, return_index=True, return_counts=True)
+    share, row = float(counts.max() / len(labels)), file.values.T[rows[counts.argmax()]]
+    if IMBALANCED < share < 1:
+        most = percent(share)
+        answer = _listed([group.class_of(row) for group in file.meaning.groups])
+        text = f"{most} of the rows are class {answer}: always answering {answer} is {most} right"
+        yield DataNote("imbalanced", text)
+
+
+def _unscaled(X: Real, names: Sequence[str]) -> Iterator[DataNote]:
+    sizes, spreads = np.abs(X).max(axis=0), X.std(axis=0)
+    off = (spreads > 0) & (sizes > 1) & (np.abs(X.mean(axis=0)) > OFF_CENTRE * spreads)
+    far = np.where((sizes > FAR) | off, sizes, 0)
+    if far.any():
+        column = int(far.argmax())
+        runs = f"runs from {X[:, column].min():.4g} to {X[:, column].max():.4g}"
+        text = (
+            f'inputs are not scaled: {shown(names[column])} {runs}; add scale_inputs = "standard"'
+        )
+        yield DataNote("unscaled-inputs", text)
+
+
+def _constant_columns(file: ProblemData) -> Iterator[DataNote]:
+    if names := list(compress(file.names.inputs, np.ptp(file.values.X, axis=0) == 0)):
+        text = f"no network learns from {_listed(names)}: the same in every row"
+        yield DataNote("constant-column", text)
+
+
+def equal_inputs(X: Real, T: Real) -> tuple[NDArray[np.intp], Real]:
+    """Group rows with equal inputs.
+
+    Returns the number of each row's group, and the largest difference in one output between targets
+    of the group, both [row].
+    """
+    group = np.unique(X, axis=0, return_inverse=True)[1].ravel()
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    ranges = np.maximum.reduceat(T[order], starts) - np.minimum.reduceat(T[order], starts)
+    distances: Real = ranges.max(axis=1)[group]
+    return group, distances
+
+
+def _contradicting_rows(file: ProblemData) -> Iterator[DataNote]:
+    """Note rows that no network can all get right, and the best that is left: exact arithmetic."""
+    X, T = file.values
+    group, distances = equal_inputs(X, T)
+    rows, limits = np.count_nonzero(distances), []
+    if not rows:
+        return
+    if file.meaning.groups:
+        labels = np.delete(T, file.quantities, axis=1)
+        cases, counts = np.unique(np.column_stack([group, labels]), axis=0, return_counts=True)
+        most = np.zeros(len(X))
+        np.maximum.at(most, cases[:, 0].astype(np.intp), counts)
+        limits.append(f"at most {percent(float(most.sum() / len(X)))} can be right")
+    values = T[:, [unit for unit in file.quantities if np.ptp(T[:, unit])]]
+    if values.size:
+        sizes = np.bincount(group)
+        means = np.column_stack([np.bincount(group, column) / sizes for column in values.T])
+        lost = ((values - means[group]) ** 2).sum(axis=0) / len(X) / values.var(axis=0)
+        limits.append(f"R² is at most {1 - lost.mean():.3g}")
+    text = f"equal inputs with different answers in {rows:,} rows: {and_(limits)}"
+    yield DataNote("contradicting-rows", text)
+
+
+def _out_of_range(file: ProblemData) -> Iterator[DataNote]:
+    for name, T in [*file.out_of_range.items()][:1]:
+        text = f"{shown(name)} runs from {T.min():.4g} to {T.max():.4g}, and a sigmoid only reaches"
+        yield DataNote("out-of-range-target", f'{text} 0 to 1: add scale_targets = "minmax"')
+
+
+def _duplicated_rows(file: ProblemData) -> Iterator[DataNote]:
+    rows = np.column_stack(file.values)
+    if copies := len(rows) - len(np.unique(rows, axis=0)):
+        text = f"{plural(copies, 'row')} repeat{'s' * (copies == 1)} another, inputs and answers"
+        yield DataNote("duplicated-rows", f"{text} alike")
+
+
+def missing_values(missing: NDArray[np.bool_]) -> DataNote:
+    """The note about rows [row] of a table that were left out because values are missing."""
+    empty = f"empty cells in {rows_of(missing)}"
+    text = f"{empty}: {missing.sum():,} of {len(missing):,} rows are left out"
+    return DataNote("missing-values", text)

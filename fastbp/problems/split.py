@@ -1,0 +1,61 @@
+"""Hold rows of a problem out: which rows networks are not trained on."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def held_out(rows: int, test: float) -> int:
+    """The number of rows that are held out.
+
+    Parameters
+    ----------
+    rows : int
+        The number of rows of the problem.
+    test : float
+        The share to hold out.
+
+    Returns
+    -------
+    int
+        rows × test, rounded half up; but at least 1 if `test` is above 0, and fewer than all.
+    """
+    return min(max(int(rows * test + 0.5), 1), rows - 1) if test else 0
+
+
+def arranged(digest: str, labels: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """Draw the rows to hold out, and arrange all rows: those to train on first, both in order.
+
+    The draw is stratified: each class, or combination of classes, has its share of the held-out
+    rows, rounded by the method of largest remainders.
+
+    Parameters
+    ----------
+    digest : str
+        Hex digits of the problem's digest: the same problem always gets the same draw.
+    labels : float64 array [row, label]
+        The targets that are labels; there may be none.
+    count : int
+        The number of rows to hold out.
+
+    Returns
+    -------
+    array [row]
+        Indices of rows; the last `count` are held out.
+
+    Notes
+    -----
+    Each row draws the next 64-bit word of `numpy.random.Philox` (Philox-4×64), whose key is the
+    number that the first 32 digits write. In each class the rows with the smallest words are held
+    out.
+    """
+    rows = len(labels)
+    words = np.random.Philox(key=int(digest[:32], 16)).random_raw(rows)
+    classes = np.unique(np.column_stack([np.zeros(rows), labels]), axis=0, return_inverse=True)[1]
+    sizes = np.bincount(classes.ravel())
+    shares, rests = np.divmod(sizes * count, rows)
+    shares[np.argsort(-rests, kind="stable")[: count - shares.sum()]] += 1
+    by_word = np.lexsort((words, classes.ravel()))
+    rank = np.arange(rows) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    out = np.empty(rows, bool)
+    out[by_word] = rank < np.repeat(shares, sizes)
+    return np.argsort(out, kind="stable")
