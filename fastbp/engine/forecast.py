@@ -293,7 +293,7 @@ def duration(plan: Plan, jobs: int) -> TimeEstimate:
         seconds[key] += places * (len(setups) * fixed + setup.budget * update)
         blocks += -(-seeds // min_block_seeds(setup))
     compiled = {
-        key: all(is_on_disk(kernel, key.dtype) for kernel in tasks.kernels(key)[1:])
+        key: all(is_on_disk(kernel) for kernel in tasks.kernels(key)[1:])
         for key in plan.kernel_keys
     }
     left, formula, measured = MEASURED_SECONDS, 0.0, 0.0

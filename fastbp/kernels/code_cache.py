@@ -14,7 +14,6 @@ from contextlib import suppress
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -27,16 +26,20 @@ bounds."""
 
 try:
     from numba import _dynfunc
-    from numba.core.bytecode import FunctionIdentity
-    from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
-    from numba.core.ccallback import CFunc
-    from numba.core.codegen import JITCodeLibrary
-    from numba.core.compiler import CompilerBase, DefaultPassBuilder
-    from numba.core.compiler_machinery import register_pass
-    from numba.core.typed_passes import NativeLowering
-except ImportError:  # a version out of these bounds: nothing that is made of them is used
-    JITCodeLibrary = CompilerBase = NativeLowering = object
-    CompileResultCacheImpl = FunctionCache = IndexDataCacheFile = object
+    from numba.core import (
+        bytecode,
+        ccallback,
+        codegen,
+        compiler,
+        compiler_machinery,
+        serialize,
+        typed_passes,
+    )
+
+    Library, Compiler = codegen.JITCodeLibrary, compiler.CompilerBase
+    Lowering = typed_passes.NativeLowering
+except (ImportError, AttributeError):  # a version out of these bounds, which uses none of it
+    Library = Compiler = Lowering = object
 
 
 def is_tested_numba(version: str = numba_version) -> bool:
@@ -50,7 +53,7 @@ def cpu_features() -> list[str]:
     return str(cpu_target.target_context.codegen().magic_tuple()[-1]).split(",")
 
 
-class _PartOfKernels(JITCodeLibrary):  # type: ignore[misc]
+class _PartOfKernels(Library):  # type: ignore[misc, valid-type]
     """Code that is only linked into kernels, and optimised there.
 
     Numba by itself also optimises each part alone and generates machine code of it, which nobody
@@ -70,7 +73,7 @@ class _PartOfKernels(JITCodeLibrary):  # type: ignore[misc]
         self._finalized = True
 
 
-class _PartLowering(NativeLowering):  # type: ignore[misc]
+class _PartLowering(Lowering):  # type: ignore[misc, valid-type]
     """Numba's last compilation step, for parts of kernels."""
 
     _name = "fastbp_part_lowering"
@@ -88,14 +91,14 @@ class _PartLowering(NativeLowering):  # type: ignore[misc]
         return True
 
 
-class PartCompiler(CompilerBase):  # type: ignore[misc]
+class PartCompiler(Compiler):  # type: ignore[misc, valid-type]
     """Numba's compiler with `_PartLowering` as its last step."""
 
     def define_pipelines(self) -> list[Any]:
         """Make Numba's usual pipeline, with another last step."""
-        steps = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        steps = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
         steps.passes = [
-            (_PartLowering if step is NativeLowering else step, text) for step, text in steps.passes
+            (_PartLowering if step is Lowering else step, text) for step, text in steps.passes
         ]
         steps.finalize()
         return [steps]
@@ -108,24 +111,14 @@ def _renumber_functions() -> None:
     contain little but that number. So two processes may give one name to two parts, such as those
     for two numbers of lanes, and a process that loads the code of both would link the wrong one.
     """
-    FunctionIdentity._unique_ids = count(uuid4().int >> 66)
+    bytecode.FunctionIdentity._unique_ids = count(uuid4().int >> 66)
 
 
 if is_tested_numba():
-    register_pass(mutates_CFG=True, analysis_only=False)(_PartLowering)
+    compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)(_PartLowering)
     _renumber_functions()
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_renumber_functions)
-
-
-def is_on_disk(compiled: Any, dtype: str) -> bool:
-    """Whether a kernel's code for a dtype is on disk, so that it need not be compiled."""
-    try:
-        index = compiled._cache._cache_file._load_index()
-    except Exception:
-        return False
-    mine = compiled._cache._index_key(None, compiled.targetctx.codegen())[1:]
-    return any(key[1:] == mine and dtype in str(key[0]) for key in index)
 
 
 @lru_cache(maxsize=1)
@@ -136,16 +129,12 @@ def cache_folder() -> Path | None:
     with a Numba version that is not tested, and where nothing can be written. Numba's own cache
     checks the file of the function only, and runs outdated code after an edit in a helper's file.
     """
-    custom = os.environ.get("FASTBP_CACHE_DIR")
     if config.DISABLE_JIT or not is_tested_numba():
         return None
+    usual = "Library/Caches" if sys.platform == "darwin" else ".cache"
+    custom, caches = os.environ.get("FASTBP_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME")
     try:
-        if custom:
-            base = Path(custom)
-        elif sys.platform == "darwin":
-            base = Path.home() / "Library" / "Caches" / "fastbp"
-        else:
-            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastbp"
+        base = Path(custom or Path(caches or Path.home() / usual) / "fastbp")
         folder = base / hashlib.sha256((numba_version + sources()).encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
         return folder if os.access(folder, os.W_OK | os.X_OK) else None
@@ -178,93 +167,81 @@ def why_not_kept() -> str:
     )
 
 
-class _Files(IndexDataCacheFile):  # type: ignore[misc]
-    """Numba's files of a cache, each sealed with a hash of its name and its content.
+class CodeCache:
+    """The machine code of one kernel on disk: a file for each signature, as Numba asks for it.
 
-    Numba runs any machine code that it finds: after one wrong bit, or with the file of another
-    kernel under this name, the process crashes or trains wrong rows. A file that does not fit its
-    seal counts as missing: its kernel is compiled and written again.
+    Parameters
+    ----------
+    function : callable
+        The kernel in Python.
+    folder : Path
+        Where its files lie. It stands for all sources.
+    key : tuple of int or str
+        Tells kernels apart that are made of the same source.
     """
 
-    def _data_name(self, number: int) -> str:
-        # A unique name: two processes that save at once give the same of Numba's numbers, and one
-        # kernel would be loaded as another.
-        return f"{self._index_name.removesuffix('.nbi')}.{uuid4().hex[:16]}.nbc"
-
-    def _load_index(self) -> dict[Any, str]:
-        try:
-            version, stamp, overloads = pickle.loads(self._unsealed(self._index_name))
-        except OSError:
-            return {}
-        return overloads if (version, stamp) == (self._version, self._source_stamp) else {}
-
-    def _save_index(self, overloads: dict[Any, str]) -> None:
-        self._seal(self._index_name, (self._version, self._source_stamp, overloads))
-
-    def _load_data(self, name: str) -> Any:
-        return pickle.loads(self._unsealed(name))
-
-    def _save_data(self, name: str, data: Any) -> None:
-        self._seal(name, data)
-
-    def _seal(self, name: str, data: Any) -> None:
-        content = self._dump(data)
-        with self._open_for_write(self._data_path(name)) as file:
-            file.write(_digest(name, content) + content)
-
-    def _unsealed(self, name: str) -> bytes:
-        """Read a file; raise OSError where its content is not what was written under its name."""
-        with open(self._data_path(name), "rb") as file:
-            seal, content = file.read(32), file.read()
-        if seal != _digest(name, content):
-            raise OSError(f"{name} is damaged")
-        return content
-
-
-def _digest(name: str, content: bytes) -> bytes:
-    return hashlib.sha256(name.encode() + b"\0" + content).digest()
-
-
-class CodeCache(FunctionCache):  # type: ignore[misc]
-    """Numba's function cache, in another folder, that survives damage to its files."""
-
     def __init__(self, function: Callable[..., Any], folder: Path, key: tuple[Any, ...]) -> None:
-        self._key = key
-        place = SimpleNamespace(  # where the code of this function lies, as Numba asks for it
-            get_cache_path=lambda: str(folder),
-            get_source_stamp=lambda: folder.name,
-            get_disambiguator=lambda: str(function.__code__.co_firstlineno),
-            ensure_cache_path=lambda: folder.mkdir(parents=True, exist_ok=True),
-        )
-        locator = SimpleNamespace(from_function=lambda py_func, py_file: place)
-        bases = (CompileResultCacheImpl,)
-        self._impl_class = type("Implementation", bases, {"_locator_classes": [locator]})
-        super().__init__(function)
-        self._cache_file = _Files(str(folder), self._impl.filename_base, folder.name)
+        self.folder, self.name = folder, function.__qualname__.replace(".<locals>", "")
+        line, magic = function.__code__.co_firstlineno, cpu_target.target_context.codegen()
+        made_of = function.__module__, line, key, magic.magic_tuple(), sys.version_info[:2]
+        self.name += "-" + _digest(repr(made_of).encode()).hex()[:16]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Load the code for a signature; None where there is none or its file is damaged."""
+        target_context.refresh()
         try:
-            return super().load_overload(sig, target_context)
+            return compiler.CompileResult._rebuild(
+                target_context, *pickle.loads(unsealed(self.file(sig)))
+            )
         except Exception:
-            # Anything that a damaged file makes pickle or LLVM raise: compile and write it again.
-            with suppress(OSError):
-                self.flush()
+            # Anything that a missing or damaged file makes pickle or LLVM raise: compile again.
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Save the code for a signature where that is possible."""
         with suppress(OSError):  # on a full or read-only disk the next process compiles again
-            super().save_overload(sig, data)
+            seal(self.file(sig), serialize.dumps(data._reduce()))
 
-    def _index_key(self, sig: Any, codegen: Any) -> Any:
-        # The folder stands for all sources, so only what a kernel is made of can differ.
-        return sig, codegen.magic_tuple(), self._key
+    def file(self, sig: Any) -> Path:
+        """Where the code for a signature lies, if it is kept."""
+        return self.folder / f"{self.name}-{_digest(str(sig).encode()).hex()[:16]}.nbc"
+
+
+def is_on_disk(compiled: Any) -> bool:
+    """Whether a kernel's code is on disk, so that it need not be compiled."""
+    cache = getattr(compiled, "_cache", None)
+    return isinstance(cache, CodeCache) and any(cache.folder.glob(f"{cache.name}-*.nbc"))
+
+
+def seal(path: Path, content: bytes) -> None:
+    """Write a file with a hash of its name and its content, at once, or nothing at all.
+
+    Numba runs any machine code that it finds: after one wrong bit, or with the file of another
+    kernel under this name, the process crashes or trains wrong rows.
+    """
+    part = path.with_suffix(f".{uuid4().hex}")
+    try:
+        part.write_bytes(_digest(path.name.encode(), content) + content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def unsealed(path: Path) -> bytes:
+    """Read a file; raise OSError where its content is not what was written under its name."""
+    raw = path.read_bytes()
+    if raw[:32] != _digest(path.name.encode(), raw[32:]):
+        raise OSError(f"{path.name} is damaged")
+    return raw[32:]
+
+
+def _digest(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"\0".join(parts)).digest()
 
 
 def kept_cfunc(function: Callable[..., Any], signature: Any, options: Any, cache: CodeCache) -> Any:
     """Compile a function for callers in C, as `numba.cfunc` does, and keep its code in a cache."""
-    compiled: Any = CFunc(function, (signature.args, signature.return_type), {}, options)
+    compiled: Any = ccallback.CFunc(function, (signature.args, signature.return_type), {}, options)
     compiled._cache = cache
     compiled.compile()
     return compiled

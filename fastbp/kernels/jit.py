@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Sequence
+from inspect import unwrap
 from typing import Any, TypeVar
 
 from llvmlite import ir
@@ -44,12 +45,11 @@ def inlined(function: F) -> F:
 
     LLVM by itself silently stops inlining after a few calls, and loops no longer vectorise.
     Integers that the caller knows when it is compiled, such as the number of lanes, are constants
-    in the helper too. With the JIT off it stays a plain Python function.
+    in the helper too. With the JIT off it stays a plain Python function, with its other decorators.
     """
-    if not config.DISABLE_JIT:
-        overload(function, jit_options=_INLINED, strict=False, prefer_literal=True)(
-            lambda *_: function
-        )
+    overload(function, jit_options=_INLINED, strict=False, prefer_literal=True)(
+        lambda *_: unwrap(function)
+    )
     return function
 
 
@@ -58,8 +58,7 @@ def shared(function: F) -> F:
 
     For helpers that are called in several places, and for loops that need all registers.
     """
-    if not config.DISABLE_JIT:
-        overload(function, jit_options=_CALLED, strict=False)(lambda *_: function)
+    overload(function, jit_options=_CALLED, strict=False)(lambda *_: function)
     return function
 
 
@@ -72,6 +71,11 @@ def compiled_form(function: Callable[..., Any]) -> Callable[[F], F]:
     # their arguments.
     register: Callable[[F], F] = overload(function, jit_options=_INLINED, strict=False)
     return register
+
+
+def generated_by(generator: Callable[..., Any]) -> Callable[[F], F]:
+    """Let compiled code use the instructions of a generator instead of the decorated function."""
+    return lambda plain: plain if config.DISABLE_JIT else intrinsic(generator)
 
 
 def kernel(*key: int | str) -> Callable[[F], F]:
@@ -114,10 +118,11 @@ def by_address(function: F, arguments: Sequence[Any], *key: int | str) -> Any:
         return function
     options = {name: value for name, value in FLAGS.items() if name != "no_cfunc_wrapper"}
     signature, folder = types.void(*arguments), cache_folder()
-    if folder is None:
-        compiled: Any = cfunc(signature, **options)(function)
-    else:
-        compiled = kept_cfunc(function, signature, options, CodeCache(function, folder, key))
+    compiled: Any = (
+        cfunc(signature, **options)(function)
+        if folder is None
+        else kept_cfunc(function, signature, options, CodeCache(function, folder, key))
+    )
     _kept.append(compiled)
     return compiled.address
 
@@ -126,18 +131,7 @@ _kept: list[Any] = []
 """Functions whose addresses are in use."""
 
 
-def call(function: Any, arguments: Any) -> None:
-    """Call what `by_address` returned with a tuple of arguments, arrays or numbers."""
-    function(*arguments)
-
-
-@compiled_form(call)
-def _call(function: Any, arguments: Any) -> Any:
-    return lambda function, arguments: _call_address(function, arguments)  # noqa: PLW0108
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _call_address(typing: Any, address: Any, arguments: Any) -> Any:
+def _call(typing: Any, address: Any, arguments: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         values = [
             context.make_array(kind)(context, builder, value).data
@@ -150,6 +144,12 @@ def _call_address(typing: Any, address: Any, arguments: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(address, arguments), code
+
+
+@generated_by(_call)
+def call(function: Any, arguments: Any) -> None:
+    """Call what `by_address` returned with a tuple of arguments, arrays or numbers."""
+    function(*arguments)
 
 
 def has_fma() -> bool:

@@ -7,14 +7,13 @@ access names its region; alias scopes tell the compiler that different regions n
 would compare addresses before each loop and keep a slow copy of it.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import config, types
-from numba.extending import intrinsic as numba_intrinsic
+from numba import types
 from numpy.typing import DTypeLike, NDArray
 
+from fastbp.kernels.jit import generated_by
 from fastbp.kernels.vector_ir import address
 
 CACHE_LINE = 64
@@ -26,11 +25,6 @@ lane, the rows that lanes are to visit, and the numbers of networks."""
 
 SPARE_ROWS = 64
 """Rows behind those of an epoch that an order may draw numbers into."""
-
-intrinsic: Callable[[Any], Any] = numba_intrinsic
-
-Load = Callable[[NDArray[Any], Any], Any]
-Store = Callable[[NDArray[Any], Any, Any], None]
 
 
 def empty_block(size: int, dtype: DTypeLike) -> NDArray[Any]:
@@ -50,41 +44,36 @@ def _tag(instruction: Any, module: Any, region: str) -> None:
     instruction.set_metadata("noalias", module.add_metadata(apart))
 
 
-def _access(region: str) -> tuple[Load, Store]:
+def _access(region: str) -> tuple[Any, Any]:
     """The pair of functions that read and write one region."""
 
-    def load(block: NDArray[Any], i: Any) -> Any:
-        return block[i]
-
-    def store(block: NDArray[Any], i: Any, value: Any) -> None:
-        block[i] = value
-
-    def pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        begin = address(context, builder, signature.args[0], arguments[0])
-        return builder.gep(begin, [arguments[1]])
-
-    @intrinsic
-    def compiled_load(typing: Any, block: Any, i: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            value = builder.load(pointer(context, builder, signature, arguments))
+    def loading(typing: Any, block: Any, i: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            begin = address(context, builder, block, args[0])
+            value = builder.load(builder.gep(begin, [args[1]]))
             _tag(value, builder.module, region)
             return value
 
         return block.dtype(block, i), code
 
-    @intrinsic
-    def compiled_store(typing: Any, block: Any, i: Any, value: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            written = builder.store(arguments[2], pointer(context, builder, signature, arguments))
-            _tag(written, builder.module, region)
+    @generated_by(loading)
+    def load(block: NDArray[Any], i: Any) -> Any:
+        return block[i]
+
+    def storing(typing: Any, block: Any, i: Any, value: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            begin = address(context, builder, block, args[0])
+            _tag(builder.store(args[2], builder.gep(begin, [args[1]])), builder.module, region)
             return context.get_dummy_value()
 
         # A value of another type is refused, not cast: a float64 in a float32 kernel is a mistake.
         return (types.void(block, i, value), code) if value == block.dtype else None
 
-    # Compiled code calls the intrinsics themselves: one helper fewer to compile for each of its
-    # many accesses.
-    return (load, store) if config.DISABLE_JIT else (compiled_load, compiled_store)
+    @generated_by(storing)
+    def store(block: NDArray[Any], i: Any, value: Any) -> None:
+        block[i] = value
+
+    return load, store
 
 
 load_table, _ = _access("table")

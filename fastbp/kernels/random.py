@@ -13,12 +13,9 @@ from fastbp.kernels.jit import inlined
 WEIGHTS, ORDER = np.uint64(0), np.uint64(1)
 """Streams: word 3 of the counter."""
 
-_MASK = np.uint64(0xFFFFFFFF)
-_32 = np.uint64(32)
-_12 = np.uint64(12)
+_MASK, _32, _12, _ZERO = map(np.uint64, (0xFFFFFFFF, 32, 12, 0))
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
-_ZERO = np.uint64(0)
 
 
 @inlined

@@ -2,47 +2,30 @@
 
 Built from IEEE + − × ÷ √, fused multiply-add and bit operations alone: no libm, no fastmath, no
 conversion from float to integer. Each function is called from compiled code, or with the JIT off as
-plain Python on NumPy scalars, and gives the same bits either way. `sigmoid` and `slope` are written
-without branches, so that they also take vectors and arrays; of the others all but `normal_quantile`
-choose between two values only, so that a loop over them vectorises.
+plain Python on NumPy scalars, and gives the same bits either way. All but `normal_quantile` are
+written without branches, so that they also take vectors and arrays, and a loop over them
+vectorises.
 
 Errors are in ulp, units in the last place of the exact result, as measured against mpmath
 (tests/kernels/test_real.py).
 """
 
-from typing import Any, TypeAlias
+import math
+from typing import Any
 
 import numpy as np
-from numba import types
 
-from fastbp.kernels.jit import compiled_form, inlined
+from fastbp.kernels.jit import inlined
 from fastbp.kernels.vector_ir import (
-    F,
     Real,
-    by_precision,
     choose,
+    elementary,
     fma,
     from_bits,
-    like,
     polynomial,
-    precision,
-    shift_left,
     sqrt,
     to_bits,
 )
-
-Double: TypeAlias = Any  # a float64
-
-
-def elementary(function: F) -> F:
-    """Inline a function in compiled code, and silence NumPy's warnings with the JIT off.
-
-    Overflow to ∞ and arithmetic on NaN are meant to happen here.
-    """
-    silent: F = np.errstate(all="ignore")(function)
-    compiled_form(silent)(lambda *_: function)
-    return silent
-
 
 # --- exp and the sigmoid
 #
@@ -67,14 +50,17 @@ LN2_HIGH, LN2_LOW = (
 
 # 2·2ʳ, minimax in relative error with the first coefficient held at 2. Twice, or the scale of the
 # float32 sigmoid overflowed too soon.
-TWICE_EXP2_DOUBLE = (
-    2.0, 1.3862943611198906, 0.48045301391820217, 0.11100821732964344, 0.019236258215203215,
-    0.0026667116293092722, 0.0003080706089806249, 3.0505467267893185e-05, 2.6430877676964474e-06,
-    2.0356320095500383e-07, 1.4146465222605353e-08, 8.877727400055159e-10,
-)  # fmt: skip
-TWICE_EXP2_SINGLE = (
-    2.0, 1.3862941265106201, 0.48045817017555237, 0.11097236722707748, 0.019347550347447395,
-    0.002496457891538739, 0.000431319436756894,
+TWICE_EXP2 = (
+    (
+        2.0, 1.3862943611198906, 0.48045301391820217, 0.11100821732964344, 0.019236258215203215,
+        0.0026667116293092722, 0.0003080706089806249, 3.0505467267893185e-05,
+        2.6430877676964474e-06, 2.0356320095500383e-07, 1.4146465222605353e-08,
+        8.877727400055159e-10,
+    ),
+    (
+        2.0, 1.3862941265106201, 0.48045817017555237, 0.11097236722707748, 0.019347550347447395,
+        0.002496457891538739, 0.000431319436756894,
+    ),
 )  # fmt: skip
 
 # r·coth(r/2) for |r| ≤ ½ ln 2, in powers of r²; minimax in the relative error that it leaves in e^r
@@ -87,13 +73,13 @@ LOWEST = (-708.3964185322641, -87.33654)
 """Below these σ is less than the smallest normal number."""
 
 
-@inlined
-def _split_exponent(y: Real, log2e: Real, log2e_low: Real, biased: Real) -> tuple[Real, Real]:
-    """With y·log₂e = k + r: `biased` + k, and 2·2ʳ."""
-    nearest = by_precision(y, True, False)
-    shifted = fma(y, log2e, biased) if nearest else fma(y, log2e, like(y, -0.5)) + biased
-    r = fma(y, log2e_low, fma(y, log2e, biased - shifted))
-    return shifted, polynomial(r, by_precision(y, TWICE_EXP2_DOUBLE, TWICE_EXP2_SINGLE))
+def _split_exponent(y: Real, sign: float, biased: float) -> tuple[Real, Real]:
+    """With ±y·log₂e = k + r: `biased` + k, and 2·2ʳ."""
+    single = y.dtype == np.float32
+    log2e = sign * LOG2E[single]
+    shifted = fma(y, log2e, -0.5) + biased if single else fma(y, log2e, biased)
+    r = fma(y, sign * LOG2E_LOW[single], fma(y, log2e, biased - shifted))
+    return shifted, polynomial(r, TWICE_EXP2[single])
 
 
 @elementary
@@ -102,81 +88,49 @@ def exp(x: Real) -> Real:
 
     Within 1.1 ulp (float32 1.6, nondecreasing).
     """
-    biased = like(x, by_precision(x, BIASED_ROUND[0], BIASED_ROUND[1]))
-    width = by_precision(x, FRACTION_BITS[0], FRACTION_BITS[1])
-    log2e = like(x, by_precision(x, LOG2E[0], LOG2E[1]))
-    low, high = (
-        like(x, by_precision(x, -746.0, -104.0)),
-        like(x, by_precision(x, 710.0, 89.0)),
-    )  # e^low → 0, e^high → ∞
-    y = low if x < low else x
-    y = high if y > high else y  # NaN passes both
-    shifted, twice = _split_exponent(
-        y, log2e, like(x, by_precision(x, LOG2E_LOW[0], LOG2E_LOW[1])), biased
-    )
+    single = x.dtype == np.float32
+    biased, width = BIASED_ROUND[single], FRACTION_BITS[single]
+    low, high = ((-746.0, 710.0), (-104.0, 89.0))[single]  # e^low → 0, e^high → ∞
+    y = choose(x < low, low, x)
+    y = choose(y > high, high, y)  # NaN passes both
+    shifted, twice = _split_exponent(y, 1.0, biased)
     k = shifted - biased
     # 2^(k−1) in two factors: it may itself be out of range. Only the last product can round.
-    half = fma(k, like(x, 0.5), biased)
-    other = ((k - (half - biased)) - like(x, 1.0)) + biased
-    return (
-        twice
-        * from_bits(shift_left(to_bits(half), width))
-        * from_bits(shift_left(to_bits(other), width))
-    )
+    half = fma(k, 0.5, biased)
+    other = ((k - (half - biased)) - 1.0) + biased
+    return twice * from_bits(to_bits(half) << width) * from_bits(to_bits(other) << width)
 
 
+@elementary
 def sigmoid(x: Real) -> Real:
     """σ(x) = 1/(1 + e⁻ˣ) for every float64 or float32, in [0, 1].
 
-    Within 2.5 ulp (float32 2.8, nondecreasing).
+    Within 2.5 ulp (float32 2.8, nondecreasing). Exactly 0 where σ is below the smallest normal
+    number (x < −708.396, in float32 −87.336), so no result is subnormal.
 
-    Exactly 0 where σ is below the smallest normal number (x < −708.396, in float32 −87.336), so no
-    result is subnormal.
+    In float64 it is (C − r)/((C − r) + 2ᵏ(C + r)) where −x = k·ln 2 + r and C = r·coth(r/2): e^r =
+    (C + r)/(C − r). C is even in r and needs only half the terms of e^r, and σ needs the division
+    anyway. In float32 it is 4/(4 + 4e⁻ˣ): of what is computed only e⁻ˣ varies, so that σ is
+    nondecreasing with it.
     """
-    return _single_sigmoid(x) if precision(x) is np.float32 else _double_sigmoid(x)
-
-
-@np.errstate(all="ignore")
-def _double_sigmoid(x: Double) -> Double:
-    """(C − r)/((C − r) + 2ᵏ(C + r)) where −x = k·ln 2 + r and C = r·coth(r/2).
-
-    e^r = (C + r)/(C − r). C is even in r and needs only half the terms of e^r, and σ needs the
-    division anyway.
-    """
-    most, biased = like(x, 40.0), like(x, BIASED_ROUND[0])
+    single = x.dtype == np.float32
+    most = 20.0 if single else 40.0
     y = choose(x > most, most, x)  # σ rounds to 1; NaN passes
-    shifted = fma(y, like(x, -LOG2E[0]), biased)
-    minus_k = biased - shifted
-    r = fma(minus_k, like(x, LN2_LOW), fma(minus_k, like(x, LN2_HIGH), -y))
-    c = polynomial(r * r, R_COTH)
-    minus, plus = c - r, c + r
-    scale = from_bits(
-        shift_left(to_bits(shifted), FRACTION_BITS[0])
-    )  # 2ᵏ, or nonsense, where the result is 0
-    quotient = minus / fma(
-        plus, scale, minus
-    )  # multiplied, not added to the exponent bits: a NaN stays one
-    return choose(x < like(x, LOWEST[0]), like(x, 0.0), quotient)
+    if single:
+        shifted, plus = _split_exponent(y, -1.0, BIASED_ROUND[1] + 1.0)  # for 2^(k+1)
+        minus: Any = 4.0
+    else:
+        shifted = fma(y, -LOG2E[0], BIASED_ROUND[0])
+        minus_k = BIASED_ROUND[0] - shifted
+        r = fma(minus_k, LN2_LOW, fma(minus_k, LN2_HIGH, -y))
+        c = polynomial(r * r, R_COTH)
+        minus, plus = c - r, c + r
+    # 2ᵏ, or nonsense where the result is 0. Multiplied, not added to the exponent bits: a NaN stays
+    # one.
+    scale = from_bits(to_bits(shifted) << FRACTION_BITS[single])
+    return choose(x < LOWEST[single], 0.0, minus / fma(plus, scale, minus))
 
 
-@np.errstate(all="ignore")
-def _single_sigmoid(x: Real) -> Real:
-    """4/(4 + 4e⁻ˣ): of what is computed only e⁻ˣ varies, so that σ is nondecreasing with it."""
-    most, four = like(x, 20.0), like(x, 4.0)
-    y = choose(x > most, most, x)  # σ rounds to 1; NaN passes
-    log2e, log2e_low = like(x, -LOG2E[1]), like(x, -LOG2E_LOW[1])
-    shifted, twice = _split_exponent(y, log2e, log2e_low, like(x, BIASED_ROUND[1] + 1.0))
-    scale = from_bits(shift_left(to_bits(shifted), FRACTION_BITS[1]))  # 2^(k+1)
-    quotient = four / fma(twice, scale, four)
-    return choose(x < like(x, LOWEST[1]), like(x, 0.0), quotient)
-
-
-@compiled_form(sigmoid)
-def _sigmoid(x: Any) -> Any:
-    return _single_sigmoid.__wrapped__ if x is types.float32 else _double_sigmoid.__wrapped__  # type: ignore[attr-defined]
-
-
-@inlined
 def slope(a: Real) -> Real:
     """σ′(z) from a = σ(z): a(1 − a), as fma(−a, a, a)."""
     return fma(-a, a, a)
@@ -185,9 +139,8 @@ def slope(a: Real) -> Real:
 # --- Logarithms
 
 ROUND = 6755399441055744.0  # 1.5·2⁵²: added to a float64 below 2⁵¹, it rounds that to an integer
-ROUND_BITS = np.int64(0x4338000000000000)
-INFINITY, NAN = np.float64(np.inf), np.float64(np.nan)
-SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
+ROUND_BITS = 0x4338000000000000
+SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 SMALLEST_NORMAL = 2.2250738585072014e-308
 ATANH = (
     6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
@@ -196,53 +149,48 @@ ATANH = (
 )  # fmt: skip
 
 
-@inlined
-def _log_of_parts(k: Double, f: Double, correction: Double) -> Double:
+def _parts(y: Real) -> tuple[Real, Real]:
+    """The k and f with y = 2ᵏ(1 + f), 1 + f in [√½, √2), of a positive normal number."""
+    bits = to_bits(y)
+    exponent = (bits - SQRT_HALF_BITS) >> 52
+    return from_bits(exponent + ROUND_BITS) - ROUND, from_bits(bits - (exponent << 52)) - 1.0
+
+
+def _log_of_parts(k: Real, f: Real, correction: Real, x: Real, pole: float) -> Real:
     """log(2ᵏ(1 + f)) + correction for 1 + f in [√½, √2), by 2 artanh(s), s = f/(2 + f).
 
-    As in FreeBSD's e_log.c (Ng, 1993).
+    As in FreeBSD's e_log.c (Ng, 1993). Where x is the pole it is −∞, below it NaN.
     """
     half_square = 0.5 * f * f
     s = f / (2.0 + f)
     z = s * s
     rest = z * polynomial(z, ATANH)
-    return fma(
+    value = fma(
         k, LN2_HIGH, f - (half_square - fma(s, half_square + rest, fma(k, LN2_LOW, correction)))
     )
+    value = choose(x < math.inf, value, x)
+    return choose(x > pole, value, choose(x < pole, math.nan, x - math.inf))
 
 
 @elementary
-def log(x: Double) -> Double:
+def log(x: Real) -> Real:
     """The natural logarithm of a float64: 0 gives −∞, a negative number NaN; within 0.9 ulp."""
-    y = x if x > 0.0 else like(x, 1.0)
-    y = y if y < INFINITY else like(x, 1.0)
-    subnormal = y < SMALLEST_NORMAL
-    bits = to_bits(y * (18014398509481984.0 if subnormal else 1.0))  # 2⁵⁴
-    exponent = (bits - SQRT_HALF_BITS) >> np.int64(52)
-    k = from_bits(exponent + ROUND_BITS) - ROUND - (54.0 if subnormal else 0.0)
-    value = _log_of_parts(k, from_bits(bits - shift_left(exponent, 52)) - 1.0, 0.0)
-    value = value if x < INFINITY else x
-    return value if x > 0.0 else (-INFINITY if x == 0.0 else NAN)
+    subnormal = x < SMALLEST_NORMAL
+    k, f = _parts(choose(subnormal, x * 18014398509481984.0, x))  # 2⁵⁴
+    return _log_of_parts(choose(subnormal, k - 54.0, k), f, 0.0, x, 0.0)
 
 
 @elementary
-def log1p(x: Double) -> Double:
+def log1p(x: Real) -> Real:
     """The natural logarithm of 1 + x, a float64: −1 gives −∞, less NaN.
 
     Within 0.9 ulp, near 0 too.
     """
-    y = x if x > -1.0 else like(x, 0.0)
-    y = y if y < INFINITY else like(x, 0.0)
-    u = 1.0 + y
-    lost = (1.0 - (u - y)) if y > 1.0 else (y - (u - 1.0))  # what rounding u lost, exactly
-    bits = to_bits(u)
-    exponent = (bits - SQRT_HALF_BITS) >> np.int64(52)
-    k = from_bits(exponent + ROUND_BITS) - ROUND
-    near = k == 0.0  # then f is y itself
-    f = y if near else from_bits(bits - shift_left(exponent, 52)) - 1.0
-    value = _log_of_parts(k, f, 0.0 if near else lost / u)
-    value = value if x < INFINITY else x
-    return value if x > -1.0 else (-INFINITY if x == -1.0 else NAN)
+    u = 1.0 + x
+    lost = choose(x > 1.0, 1.0 - (u - x), x - (u - 1.0))  # what rounding u lost, exactly
+    k, f = _parts(u)
+    near = k * k < 1.0  # k = 0: then f is x itself
+    return _log_of_parts(k, choose(near, x, f), choose(near, 0.0, lost / u), x, -1.0)
 
 
 # --- Cosine
@@ -263,17 +211,17 @@ COS = (
 
 
 @elementary
-def cos(x: Double) -> Double:
+def cos(x: Real) -> Real:
     """The cosine of a float64, |x| ≤ 1,647,099 (2²⁰·π/2), beyond it NaN.
 
     Within 0.8 ulp, near the zeros too. The remainder r + t of x by π/2, then sine or cosine of it
     as in FreeBSD's k_sin.c and k_cos.c (Sun Microsystems, 1993).
     """
-    y = x if x <= COS_LIMIT else NAN
-    y = y if y >= -COS_LIMIT else NAN
+    y = choose(x <= COS_LIMIT, x, math.nan)
+    y = choose(y >= -COS_LIMIT, y, math.nan)
     shifted = fma(y, TWO_OVER_PI, ROUND)
     n = shifted - ROUND
-    quadrant = to_bits(shifted) & np.int64(3)
+    quadrant = to_bits(shifted) & 3
     first = fma(-n, HALF_PI[0], y)
     second = n * HALF_PI[1]
     r = first - second
@@ -285,14 +233,19 @@ def cos(x: Double) -> Double:
     half_square = 0.5 * z
     leading = 1.0 - half_square
     cosine = leading + (((1.0 - leading) - half_square) + fma(z * z, polynomial(z, COS), -(r * t)))
-    size = cosine if (quadrant & np.int64(1)) == np.int64(0) else sine
-    return size if ((quadrant + np.int64(1)) & np.int64(2)) == np.int64(0) else -size
+    size = choose((quadrant & 1) > 0, sine, cosine)
+    return choose(((quadrant + 1) & 2) > 0, -size, size)
 
 
 # --- Normal quantile
 
-# Numerator and denominator of the rational functions of PPND16, constant term first.
-CENTRE = (
+
+def _ratio(numerator: tuple[float, ...], denominator: tuple[float, ...]) -> Any:
+    """Make c times a rational function of r, from its coefficients, constant term first."""
+    return elementary(lambda c, r: c * polynomial(r, numerator) / polynomial(r, denominator))
+
+
+_centre = _ratio(
     (
         3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3,
         1.3731693765509461125e4, 4.5921953931549871457e4, 6.7265770927008700853e4,
@@ -304,7 +257,7 @@ CENTRE = (
         5.2264952788528545610e3,
     ),
 )  # fmt: skip
-SHOULDER = (
+_shoulder = _ratio(
     (
         1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0,
         3.64784832476320460504e0, 1.27045825245236838258e0, 2.41780725177450611770e-1,
@@ -316,7 +269,7 @@ SHOULDER = (
         1.05075007164441684324e-9,
     ),
 )  # fmt: skip
-TAIL = (
+_tail = _ratio(
     (
         6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0,
         2.96560571828504891230e-1, 2.65321895265761230930e-2, 1.24266094738807843860e-3,
@@ -330,8 +283,9 @@ TAIL = (
 )  # fmt: skip
 
 
-@elementary
-def normal_quantile(p: Double) -> Double:
+@inlined
+@np.errstate(invalid="ignore")
+def normal_quantile(p: Real) -> Real:
     """The z below which a standard normal deviate falls with probability p, 0 < p < 1 (else NaN).
 
     Within 4.6 ulp. Wichura, "Algorithm AS 241", Applied Statistics 37 (1988) 477–484, routine
@@ -341,10 +295,8 @@ def normal_quantile(p: Double) -> Double:
     tail = 1.0 - p if p > 0.5 else p
     q = 0.5 - tail
     if q <= 0.425:
-        r = fma(-q, q, 0.180625)
-        z = q * polynomial(r, CENTRE[0]) / polynomial(r, CENTRE[1])
+        z = _centre(q, fma(-q, q, 0.180625))
     else:
         r = sqrt(-log(tail))
-        shoulder = polynomial(r - 1.6, SHOULDER[0]) / polynomial(r - 1.6, SHOULDER[1])
-        z = shoulder if r <= 5.0 else polynomial(r - 5.0, TAIL[0]) / polynomial(r - 5.0, TAIL[1])
+        z = _shoulder(1.0, r - 1.6) if r <= 5.0 else _tail(1.0, r - 5.0)
     return z if p > 0.5 else -z

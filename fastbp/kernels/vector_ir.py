@@ -1,8 +1,8 @@
 """Basic operations on real numbers as LLVM instructions, for scalars and for vectors.
 
-Each has three forms with the same bits: plain Python on NumPy scalars and arrays with the JIT off,
-an LLVM instruction in compiled code, and, called with a `Vector`, an instruction in code that is
-being generated.
+Each has two forms with the same bits: plain Python on NumPy scalars and arrays, and, called with a
+`Vector`, an instruction in code that is being generated. Functions that are built of them and have
+no branches have both forms too.
 """
 
 import math
@@ -13,33 +13,16 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import lower_builtin
+from numba.np.numpy_support import as_dtype
 
 from fastbp.kernels.jit import compiled_form
 
 F = TypeVar("F", bound=Callable[..., Any])
-# A float64 or a float32, as NumPy scalar or array: mypy takes the product of two float64 for a
-# Python float.
+# A float64 or a float32, as NumPy scalar or array, or as `Vector`: mypy takes the product of two
+# float64 for a Python float.
 Real: TypeAlias = Any
-Bits: TypeAlias = Any  # an int64 or an int32, or an array of them
-
-
-def instruction(function: Callable[..., Any]) -> Callable[[F], F]:
-    """Compile calls of `function` to the LLVM code that the decorated generator builds.
-
-    With the JIT off the body of `function` runs.
-    """
-
-    def register(generator: F) -> F:
-        generated: Any = intrinsic(generator)
-
-        def call(*arguments: Any) -> Any:
-            return generated(*arguments)
-
-        compiled_form(function)(lambda *_: call)
-        return generator
-
-    return register
 
 
 def address(context: Any, builder: Any, kind: Any, memory: Any) -> Any:
@@ -49,71 +32,81 @@ def address(context: Any, builder: Any, kind: Any, memory: Any) -> Any:
     return context.make_array(kind)(context, builder, memory).data
 
 
-def _operator(instruction: str) -> Any:
-    """Make the method of an operator on two vectors from the name of its instruction."""
+LLVM_TYPES: dict[np.dtype[Any], Any] = {
+    np.dtype(np.float64): ir.DoubleType(),
+    np.dtype(np.float32): ir.FloatType(),
+    np.dtype(np.int64): ir.IntType(64),
+    np.dtype(np.int32): ir.IntType(32),
+}
 
-    def operate(self: "Vector", other: "Vector") -> "Vector":
-        return Vector(self.builder, getattr(self.builder, instruction)(self.value, other.value))
+
+def _operator(real: str, whole: str = "", symbol: str = "", swapped: bool = False) -> Any:
+    """Make the method of an operator from the names of its instructions on reals and integers.
+
+    `symbol`: that of a comparison, which is false for NaN.
+    """
+
+    def operate(self: "Vector", other: Any) -> "Vector":
+        instruction = getattr(self.builder, real if self.dtype.kind == "f" else whole)
+        values = (self.value, self.constant(other).value)[:: -1 if swapped else 1]
+        return Vector(self.builder, instruction(*filter(None, [symbol]), *values))
 
     return operate
 
 
 class Vector:
-    """A vector of numbers in code that is being generated.
+    """Numbers in code that is being generated: an LLVM vector, or a scalar as a vector of one.
 
     Functions of this module and of `real` that have no branches, called with vectors, add their
-    instructions to that code and return the vector that it will compute.
+    instructions to that code and return the vector that it will compute. A Python number beside a
+    vector is a constant, rounded once to the type of the vector.
     """
+
+    __array_ufunc__ = None  # so that a NumPy scalar leaves operators with a vector to the vector
 
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
 
     @property
-    def kind(self) -> type[np.float64] | type[np.float32]:
+    def dtype(self) -> np.dtype[Any]:
         """The NumPy type of its numbers."""
-        return (
-            np.float32
-            if self.value.type.element in (ir.FloatType(), ir.IntType(32))
-            else np.float64
-        )
+        kind = self.value.type
+        number = kind.element if isinstance(kind, ir.VectorType) else kind
+        return next(dtype for dtype, each in LLVM_TYPES.items() if each == number)
 
     def constant(self, c: Any) -> "Vector":
-        """The same constant in every place."""
-        element, count = self.value.type.element, self.value.type.count
-        one = c if isinstance(element, ir.IntType) else float(self.kind(c))
-        return Vector(
-            self.builder, ir.Constant(self.value.type, [ir.Constant(element, one)] * count)
-        )
+        """The same constant in every place; a vector remains what it is."""
+        if isinstance(c, Vector):
+            return c
+        kind, number = self.value.type, self.dtype.type(c).item()
+        numbers = [number] * kind.count if isinstance(kind, ir.VectorType) else number
+        return Vector(self.builder, ir.Constant(kind, numbers))
 
-    def fma(self, b: "Vector", c: "Vector") -> "Vector":
-        """Multiply by b and add c, with one rounding."""
-        kind = self.value.type
-        name = f"llvm.fma.v{kind.count}f{64 if self.kind is np.float64 else 32}"
+    def call(self, name: str, *others: Any) -> "Vector":
+        """Call LLVM's function of this name with the vector and others."""
+        kind, bits = self.value.type, 8 * self.dtype.itemsize
+        suffix = f"v{kind.count}f{bits}" if isinstance(kind, ir.VectorType) else f"f{bits}"
+        values = [self.constant(each).value for each in (self, *others)]
+        function_type = ir.FunctionType(kind, [kind] * len(values))
         function = cgutils.get_or_insert_function(
-            self.builder.module, ir.FunctionType(kind, [kind] * 3), name
+            self.builder.module, function_type, f"llvm.{name}.{suffix}"
         )
-        return Vector(self.builder, self.builder.call(function, [self.value, b.value, c.value]))
+        return Vector(self.builder, self.builder.call(function, values))
 
-    def reinterpreted(self) -> "Vector":
-        """Numbers as their bits, or bits as numbers."""
-        size = 32 if self.kind is np.float32 else 64
-        number = ir.FloatType() if size == 32 else ir.DoubleType()
-        other = number if isinstance(self.value.type.element, ir.IntType) else ir.IntType(size)
-        return Vector(
-            self.builder,
-            self.builder.bitcast(self.value, ir.VectorType(other, self.value.type.count)),
-        )
+    def view(self, dtype: Any) -> "Vector":
+        """The same bits as numbers of another type."""
+        kind, number = self.value.type, LLVM_TYPES[np.dtype(dtype)]
+        other = ir.VectorType(number, kind.count) if isinstance(kind, ir.VectorType) else number
+        return Vector(self.builder, self.builder.bitcast(self.value, other))
 
-    def shifted_left(self, n: int) -> "Vector":
-        """Shift bits to the left."""
-        return Vector(self.builder, self.builder.shl(self.value, self.constant(n).value))
-
-    def chosen(self, a: "Vector", b: "Vector") -> "Vector":
-        """Select a where this condition holds, else b."""
-        return Vector(self.builder, self.builder.select(self.value, a.value, b.value))
-
-    __add__, __sub__ = _operator("fadd"), _operator("fsub")
-    __mul__, __truediv__ = _operator("fmul"), _operator("fdiv")
+    __add__ = __radd__ = _operator("fadd", "add")
+    __sub__, __rsub__ = _operator("fsub", "sub"), _operator("fsub", "sub", swapped=True)
+    __mul__ = __rmul__ = _operator("fmul")
+    __truediv__, __rtruediv__ = _operator("fdiv"), _operator("fdiv", swapped=True)
+    __and__, __lshift__, __rshift__ = (_operator("", name) for name in ("and_", "shl", "ashr"))
+    __lt__, __gt__, __le__, __ge__ = (
+        _operator("fcmp_ordered", "icmp_signed", symbol) for symbol in ("<", ">", "<=", ">=")
+    )
 
     def __bool__(self) -> bool:
         raise TypeError("a vector is neither true nor false: use choose() in place of a branch")
@@ -121,24 +114,32 @@ class Vector:
     def __neg__(self) -> "Vector":
         return Vector(self.builder, self.builder.fneg(self.value))
 
-    def __lt__(self, other: "Vector") -> "Vector":
-        return Vector(self.builder, self.builder.fcmp_ordered("<", self.value, other.value))
 
-    def __gt__(self, other: "Vector") -> "Vector":
-        return other < self
+def elementary(function: F) -> F:
+    """Let compiled code call a function of real numbers that has no branches.
 
-    def __le__(self, other: "Vector") -> "Vector":
-        return Vector(self.builder, self.builder.fcmp_ordered("<=", self.value, other.value))
+    Its arguments and its result have one type, float64 or float32. The function itself generates
+    its compiled form, called with vectors. With NumPy's numbers it gives no warnings: overflow to ∞
+    and arithmetic on NaN are meant to happen here.
+    """
+    silent: F = np.errstate(all="ignore")(function)
+
+    class OfReals(AbstractTemplate):  # type: ignore[misc]
+        key = silent
+
+        def generic(self, args: Any, kws: Any) -> Any:
+            alike = isinstance(args[0], types.Float) and len(set(args)) == 1
+            return signature(args[0], *args) if alike else None
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return function(*(Vector(builder, value) for value in args)).value
+
+    infer_global(silent, types.Function(OfReals))
+    lower_builtin(silent, types.VarArg(types.Float))(code)
+    return silent
 
 
 # --- Types and bits
-
-
-def precision(x: Real) -> type[np.float64] | type[np.float32]:
-    """The NumPy type of x; a Python float counts as a float64, as in Numba."""
-    if isinstance(x, Vector):
-        return x.kind
-    return np.float32 if getattr(x, "dtype", None) == np.float32 else np.float64
 
 
 def like(x: Real, c: float) -> Real:
@@ -146,214 +147,98 @@ def like(x: Real, c: float) -> Real:
 
     In Numba a bare 0.5 is a float64, and so would be its product with a float32.
     """
-    return x.constant(c) if isinstance(x, Vector) else precision(x)(c)
+    return x.dtype.type(c)
 
 
-@instruction(like)
-def _like(typing: Any, x: Any, c: Any) -> Any:
-    return x(x, c), lambda context, builder, signature, args: context.cast(builder, args[1], c, x)
+@compiled_form(like)
+def _like(x: Any, c: Any) -> Any:
+    kind = as_dtype(x).type
+    return lambda x, c: kind(c)
 
 
-def by_precision(x: Real, double: Any, single: Any) -> Any:
-    """`double` where x is a float64, `single` where it is a float32, chosen at compile time."""
-    return single if precision(x) is np.float32 else double
-
-
-@compiled_form(by_precision)
-def _by_precision(x: Any, double: Any, single: Any) -> Any:
-    if x is types.float32:
-        return lambda x, double, single: single
-    return lambda x, double, single: double
-
-
-def to_bits(x: Real) -> Bits:
+def to_bits(x: Real) -> Any:
     """The bits of a float64 as an int64, of a float32 as an int32."""
-    if isinstance(x, Vector):
-        return x.reinterpreted()
-    return x.view(np.int32) if precision(x) is np.float32 else np.asarray(x).view(np.int64)[()]
+    return x.view(np.int32 if x.dtype == np.float32 else np.int64)
 
 
-def from_bits(i: Bits) -> Real:
+def from_bits(i: Any) -> Real:
     """The float64 that has the bits of an int64, the float32 that has those of an int32."""
-    if isinstance(i, Vector):
-        return i.reinterpreted()
     return i.view(np.float32 if i.dtype == np.int32 else np.float64)
 
 
-BIT_VIEWS: dict[Any, tuple[Any, Any]] = {
-    types.float64: (types.int64, ir.IntType(64)),
-    types.float32: (types.int32, ir.IntType(32)),
-    types.int64: (types.float64, ir.DoubleType()),
-    types.int32: (types.float32, ir.FloatType()),
-}
-
-
-@instruction(to_bits)
-@instruction(from_bits)
-def _reinterpret(typing: Any, bits: Any) -> Any:
-    view, llvm_type = BIT_VIEWS[bits]
-    return view(bits), lambda context, builder, signature, args: builder.bitcast(args[0], llvm_type)
-
-
-def shift_left(i: Bits, n: int) -> Bits:
-    """i·2ⁿ modulo the width of i, in the type of i (Numba's own << makes every int32 an int64)."""
-    return i.shifted_left(n) if isinstance(i, Vector) else i << i.dtype.type(n)
-
-
-@instruction(shift_left)
-def _shift_left(typing: Any, i: Any, n: Any) -> Any:
-    return i(i, n), lambda context, builder, signature, args: builder.shl(
-        args[0], context.cast(builder, args[1], n, i)
-    )
-
-
 def choose(condition: Any, a: Real, b: Real) -> Real:
-    """A where the condition holds, else b."""
-    if isinstance(condition, Vector):
-        return condition.chosen(a, b)
-    return np.where(condition, a, b) if isinstance(condition, np.ndarray) else a if condition else b
-
-
-@instruction(choose)
-def _choose(typing: Any, condition: Any, a: Any, b: Any) -> Any:
-    return (
-        (a(condition, a, b), lambda context, builder, signature, args: builder.select(*args))
-        if a == b
-        else None
-    )
+    """A where the condition holds, else b; of two choices for a `Vector`, one is a `Vector`."""
+    if not isinstance(condition, Vector):
+        return np.where(condition, a, b)[()]  # type: ignore[call-overload]
+    kind = a if isinstance(a, Vector) else b
+    values = kind.constant(a).value, kind.constant(b).value
+    return Vector(condition.builder, condition.builder.select(condition.value, *values))
 
 
 # --- Fused multiply-add
 
 
+@elementary
 def fma(a: Real, b: Real, c: Real) -> Real:
     """a·b + c with one rounding (IEEE 754 fusedMultiplyAdd), for three float64 or three float32.
 
-    Compiled it is llvm.fma; this body is its definition, in exact integer arithmetic.
+    Compiled it is llvm.fma; this body is its definition, in exact arithmetic. Python numbers are
+    constants, as beside a `Vector`.
     """
     if isinstance(a, Vector):
-        return a.fma(b, c)
-    if any(isinstance(x, np.ndarray) for x in (a, b, c)):
-        return _fma_of_arrays(*np.broadcast_arrays(a, b, c))
-    kind = precision(a)
-    if not kind is precision(b) is precision(c):
+        return a.call("fma", b, c)
+    if len({each.dtype for each in (a, b, c) if hasattr(each, "dtype")}) > 1:
         names = ", ".join(type(value).__name__ for value in (a, b, c))
         raise TypeError(f"fma takes three values of one type, not {names}")
-    if math.isinf(c) and math.isfinite(a) and math.isfinite(b):
-        return c  # the product is finite, even where a * b would overflow
-    finite = math.isfinite(a) and math.isfinite(b) and math.isfinite(c)
-    if not finite or ((a == 0 or b == 0) and c == 0):
-        # Nothing to round, and IEEE gives ∞, NaN and the sign of zero.
-        with np.errstate(all="ignore"):
-            return kind(a * b + c)
-    (p, u), (q, v), (r, w) = (float(x).as_integer_ratio() for x in (a, b, c))
-    return _nearest(p * q * w + r * u * v, u * v * w, kind)
-
-
-def _nearest(numerator: int, denominator: int, kind: type[np.float64] | type[np.float32]) -> Real:
-    """Round a fraction once, ties to even; its denominator is a power of two."""
-    digits, lowest = (24, -149) if kind is np.float32 else (53, -1074)
-    size = abs(numerator)
-    places = denominator.bit_length() - 1
-    unit = max(size.bit_length() - places - digits, lowest)  # the exponent of the last place kept
-    dropped = places + unit
-    kept = size << max(-dropped, 0) >> max(dropped, 0)
-    if dropped > 0:
-        rest, half = size - (kept << dropped), 1 << (dropped - 1)
-        kept += rest > half or (rest == half and kept & 1)
-    with np.errstate(all="ignore"):  # kept·2^unit is a number of that type, or is ∞
-        return kind(np.ldexp(math.copysign(kept, -1 if numerator < 0 else 1), unit))
-
-
-SAFE = 2.0**500, 2.0**-900
-"""Between these sizes neither factors nor products overflow or lose bits when they are split."""
-
-
-@np.errstate(all="ignore")
-def _fma_of_arrays(a: Real, b: Real, c: Real) -> Real:
-    """`fma` of arrays of one shape, by sums that are exact (Boldo & Melquiond 2008, algorithm 5).
-
-    Elements of extreme size are computed one by one.
-    """
     if a.dtype == np.float32:
-        return _sum_to_odd(a.astype(np.float64) * b, c.astype(np.float64)).astype(np.float32)
-    product = a * b
-    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
-    rest = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
-    high, low = _two_sum(c, rest)
-    total, error = _two_sum(product, high)
-    result = total + _sum_to_odd(error, low)
-    zero = (a == 0) | (b == 0)
-    result = np.where(zero, product + c, result)
-    sizes = np.abs((a, b, c))
-    safe = (sizes < SAFE[0]).all(axis=0) & (zero | (np.abs(product) > SAFE[1]))
-    for place in np.argwhere(~safe):
-        i = tuple(place)
-        result[i] = fma(a[i], b[i], c[i])
-    return result
+        # The product of two float32 is exact in float64.
+        single = [np.asarray(each, np.float32).astype(np.float64) for each in (a, b, c)]
+        return _sum_to_odd(single[0] * single[1], single[2]).astype(np.float32)[()]
+    return np.asarray(_fused(a, b, c), np.float64)[()]
 
 
-def _halves(x: Real) -> tuple[Real, Real]:
-    """Two numbers of half as many bits whose sum is x (Veltkamp 1968)."""
-    scaled = x * 134217729.0  # 2²⁷ + 1
-    high = scaled - (scaled - x)
-    return high, x - high
+def _fma_of_doubles(a: float, b: float, c: float) -> float:
+    """`fma` of Python floats: a quotient of integers is rounded once, ties to even."""
+    if a == 0 or b == 0 or not (math.isfinite(a) and math.isfinite(b)):
+        return a * b + c  # nothing to round, and IEEE gives ∞, NaN and the sign of zero
+    if not math.isfinite(c):
+        return c  # the product is finite, even where a * b would overflow
+    (p, u), (q, v), (r, w) = (x.as_integer_ratio() for x in (a, b, c))
+    numerator = p * q * w + r * u * v
+    try:
+        return numerator / (u * v * w)
+    except OverflowError:
+        return math.inf if numerator > 0 else -math.inf
 
 
-def _two_sum(x: Real, y: Real) -> tuple[Real, Real]:
-    """The sum of x and y, and its rounding error (Knuth 1969)."""
-    total = x + y
-    part = total - x
-    return total, (x - (total - part)) + (y - part)
+_fused = np.frompyfunc(_fma_of_doubles, 3, 1)
 
 
 def _sum_to_odd(x: Real, y: Real) -> Real:
-    """Add x and y; a sum that is not exact is rounded to the neighbour whose last bit is 1."""
-    total, error = _two_sum(x, y)
+    """Add float64; a sum that is not exact is rounded to the neighbour whose last bit is 1.
+
+    Rounded again to float32 it is what rounding the exact sum once gives (Boldo & Melquiond 2008).
+    The error of the sum is by Knuth (1969).
+    """
+    total = x + y
+    part = total - x
+    error = (x - (total - part)) + (y - part)
     even = (error != 0) & np.isfinite(total) & ((total.view(np.int64) & 1) == 0)
     return np.where(even, np.nextafter(total, np.copysign(np.inf, error)), total)
 
 
-@instruction(fma)
-def _fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    if not (a == b == c and isinstance(a, types.Float)):
-        return None
-    return a(a, a, a), lambda context, builder, signature, args: builder.fma(*args)
-
-
 def polynomial(x: Real, coefficients: tuple[float, ...]) -> Real:
-    """Σ coefficients[i]·xⁱ by Horner's rule with `fma`, in the type of x."""
-    value = like(x, coefficients[-1])
-    for coefficient in coefficients[-2::-1]:
-        value = fma(value, x, like(x, coefficient))
+    """Σ coefficients[i]·xⁱ by Horner's rule with `fma`, in the type of x; two or more terms."""
+    value = fma(x, coefficients[-1], coefficients[-2])
+    for coefficient in coefficients[-3::-1]:
+        value = fma(value, x, coefficient)
     return value
 
 
-@instruction(polynomial)
-def _polynomial(typing: Any, x: Any, coefficients: Any) -> Any:
-    def horner(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        parts = cgutils.unpack_tuple(builder, args[1])
-        constants = [context.cast(builder, part, types.float64, x) for part in parts]
-        value = constants.pop()
-        while constants:
-            value = builder.fma(value, args[0], constants.pop())
-        return value
-
-    return x(x, coefficients), horner
-
-
-@np.errstate(invalid="ignore")
+@elementary
 def sqrt(x: Real) -> Real:
     """√x as IEEE rounds it, for a float64 or a float32.
 
     Numba's own calls libm, although LLVM knows how to replace that call.
     """
-    return np.sqrt(x)
-
-
-@instruction(sqrt)
-def _sqrt(typing: Any, x: Any) -> Any:
-    def root(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [args[0].type]), args)
-
-    return x(x), root
+    return x.call("sqrt") if isinstance(x, Vector) else np.sqrt(x)

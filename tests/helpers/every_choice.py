@@ -9,7 +9,6 @@ import hashlib
 import json
 import re
 from ctypes.util import find_library
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -214,18 +213,10 @@ def _one_tile(x):
 def object_code(kernel):
     """What the linker gets of a kernel, for all types that it was called with: as compiled here, or
     as it lies on disk."""
-    files, codegen = kernel._cache._cache_file, kernel.targetctx.codegen()
-
-    def on_disk(signature):
-        return Path(
-            files._data_path(files._load_index()[kernel._cache._index_key(signature, codegen)])
-        ).read_bytes()
-
-    found = {
-        signature: compiled.library._compiled_object
+    return b"".join(
+        compiled.library._compiled_object or kernel._cache.file(signature).read_bytes()
         for signature, compiled in kernel.overloads.items()
-    }
-    return b"".join(code or on_disk(signature) for signature, code in found.items())
+    )
 
 
 def calls(code, function):

@@ -1,5 +1,6 @@
 """The cache of compiled code on disk, and the versions of Numba that it knows."""
 
+import errno
 import importlib
 import os
 import subprocess
@@ -7,37 +8,37 @@ import sys
 import tomllib
 from functools import reduce
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from stores import ROOT
 
-from fastbp.kernels.code_cache import END_NUMBA, MIN_NUMBA, _Files, is_tested_numba
+from fastbp.kernels.code_cache import END_NUMBA, MIN_NUMBA, is_tested_numba, seal, unsealed
 
 
-def test_two_processes_that_save_at_once_never_take_each_others_code(tmp_path, monkeypatch):
-    """Both have read the index before either writes it, and one writes its code while the other is
-    about to."""
-    one, other, later = (_Files(str(tmp_path), "advance", "stamp") for _ in range(3))
-    write = one._save_data
+def test_two_processes_that_save_at_once_leave_the_code_of_one_of_them(tmp_path, monkeypatch):
+    """One writes its code while the other is about to."""
+    file, write = tmp_path / "advance.nbc", Path.write_bytes
 
-    def interrupted(name: str, data: object) -> None:
-        other.save("b", "code of b")
-        write(name, data)
+    def interrupted(path: Path, content: bytes) -> int:
+        monkeypatch.setattr(Path, "write_bytes", write)
+        seal(file, b"code of the other")
+        return write(path, content)
 
-    monkeypatch.setattr(one, "_save_data", interrupted)
-    monkeypatch.setattr(other, "_load_index", dict)
-    one.save("a", "code of a")
-    assert later.load("a") in (None, "code of a")
-    assert later.load("b") == "code of b"
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    seal(file, b"code of one")
+    assert unsealed(file) == b"code of one"
+    assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_file_that_is_gone_is_compiled_again(tmp_path):
-    files = _Files(str(tmp_path), "advance", "stamp")
-    files.save("a", "code of a")
-    assert files.load("a") == "code of a"
-    for file in tmp_path.glob("*.nbc"):
-        file.unlink()
-    assert files.load("a") is None
+def test_a_disk_that_is_full_leaves_no_part_of_a_file(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        seal(tmp_path / "advance.nbc", b"code")
+    assert not list(tmp_path.iterdir())
 
 
 PARTS = """
@@ -85,20 +86,14 @@ def test_code_that_several_processes_compiled_never_calls_each_others_parts(tmp_
 PRIVATE = {
     "numba._dynfunc:make_function": "parts of kernels cannot be looked up",
     "numba.core.bytecode:FunctionIdentity._unique_ids": "parts of two processes may share a name",
-    "numba.core.caching:CompileResultCacheImpl": "no compiled code can be kept",
-    "numba.core.caching:FunctionCache._index_key": "kernels cannot be told apart on disk",
-    "numba.core.caching:FunctionCache.load_overload": "damaged files are not noticed",
-    "numba.core.caching:FunctionCache.save_overload": "a full disk stops the compiler",
-    "numba.core.caching:IndexDataCacheFile._data_name": "processes overwrite each other's files",
-    "numba.core.caching:IndexDataCacheFile._load_data": "files are not checked against their seal",
-    "numba.core.caching:IndexDataCacheFile._load_index": "files are not checked against their seal",
-    "numba.core.caching:IndexDataCacheFile._save_data": "files are not sealed",
-    "numba.core.caching:IndexDataCacheFile._save_index": "files are not sealed",
-    "numba.core.ccallback:CFunc.enable_caching": "functions called by address cannot be kept",
+    "numba.core.ccallback:CFunc.compile": "functions called by address cannot be kept",
     "numba.core.codegen:JITCodeLibrary._finalize_dynamic_globals": "parts cannot be finished",
     "numba.core.codegen:JITCodeLibrary._finalize_final_module": "parts become machine code",
     "numba.core.codegen:JITCodeLibrary._optimize_final_module": "parts are optimised twice",
+    "numba.core.compiler:CompileResult._rebuild": "no compiled code can be loaded",
+    "numba.core.compiler:CompileResult._reduce": "no compiled code can be kept",
     "numba.core.compiler:DefaultPassBuilder.define_nopython_pipeline": "no pipeline for parts",
+    "numba.core.serialize:dumps": "no compiled code can be kept",
     "numba.core.typed_passes:NativeLowering.run_pass": "no last step for parts",
 }
 """What `code_cache` uses of Numba's private API, and what breaks in a version without it."""
@@ -127,9 +122,9 @@ def test_the_bounds_of_numba_are_those_of_the_installation():
 
 NEWER = """
 import numba
-import numba.core.caching
+import numba.core.codegen
 numba.__version__ = "99.0.0"
-del numba.core.caching.IndexDataCacheFile  # moved
+del numba.core.codegen.JITCodeLibrary  # moved
 from fastbp.kernels import code_cache, jit
 
 @jit.inlined
