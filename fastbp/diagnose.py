@@ -85,8 +85,9 @@ def diagnose(
         placed = None
         if layers:
             phase("your weights in many orders")
-            deadline = time.perf_counter() + (1 - share) * left
-            placed = own_weights.place(setup, layers, diagnosis.base, deadline=deadline)
+            placed = own_weights.place(
+                setup, layers, diagnosis.base, deadline=time.perf_counter() + (1 - share) * left
+            )
         if output:
             phase("drawing")
             return diagnosis, placed, *diagnosing.write_files(diagnosis, placed, sweep, output)
@@ -99,8 +100,12 @@ def diagnose(
     if layers and not placed:
         print_notes(["there was no time for your weights: allow more --seconds or fewer updates"])
     if as_json:
-        own = {"weights": own_weights.as_json(placed)} if placed else {}
-        print_data(json.dumps(sentences.as_json(diagnosis) | own))
+        print_data(
+            json.dumps(
+                sentences.as_json(diagnosis)
+                | ({"weights": own_weights.as_json(placed)} if placed else {})
+            )
+        )
     else:
         print_data("\n".join(sentences.screen(diagnosis, placed, commands)))
     if written:
@@ -117,8 +122,9 @@ def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
     goal = fewer if diagnosis.short else "every change"
     notes += [f"{seconds:g} s were too little for {goal}"] * (not diagnosis.complete)
     narrow = diagnosis.complete and runs < seeds and table["pairs"].gt(0).any() and len(table) > 1
-    enough = f"{runs:,} seeds of each change were enough: all intervals are narrow"
-    return notes + [enough] * bool(narrow)
+    return notes + [f"{runs:,} seeds of each change were enough: all intervals are narrow"] * bool(
+        narrow
+    )
 
 
 def _make_writable(output: Path) -> None:

@@ -97,8 +97,12 @@ def _print_result(job: Job, done: Done, options: Options) -> None:
     report, adapted = done.report, done.adapted
     answer = adapted.lines(report.summary) if adapted and not done.trained.failed else []
     if options.json:
-        more = adapted.as_json() | {"answer": answer} if adapted else {}
-        print_data(json.dumps(done.as_json(job.store) | more))
+        print_data(
+            json.dumps(
+                done.as_json(job.store)
+                | (adapted.as_json() | {"answer": answer} if adapted else {})
+            )
+        )
         return
     print_answer(
         answer or report.answer(), report.table(), report.changes(), report.published_lines()
@@ -207,8 +211,16 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
     place = PurePosixPath(results.resolve().name)
 
     def command(words: list[str], output: PurePosixPath, default: PurePosixPath) -> str:
-        choice = [] if output == default else ["-o", str(output)]
-        return shlex.join(["python", "-m", "fastbp.sweep", *words, *choice, *seeds])
+        return shlex.join(
+            [
+                "python",
+                "-m",
+                "fastbp.sweep",
+                *words,
+                *([] if output == default else ["-o", str(output)]),
+                *seeds,
+            ]
+        )
 
     def relative(path: Path) -> str:
         # Relative to the folder with the results, so that the current folder does not matter.

@@ -77,8 +77,10 @@ def count_outcomes(store: Store, setups: Sequence[str], seeds: Range) -> NDArray
 def _count_outcomes(file: Path, offset: int, length: int) -> NDArray[np.int64]:
     """Count the outcomes in `length` rows of a file, from row `offset` on: int64 [outcome]."""
     rows, _ = parquet.read(file, ["seed", "outcome"])
-    entries = pc.value_counts(rows["outcome"].slice(offset, length)).to_pylist()
-    counts = {entry["values"]: entry["counts"] for entry in entries}
+    counts = {
+        entry["values"]: entry["counts"]
+        for entry in pc.value_counts(rows["outcome"].slice(offset, length)).to_pylist()
+    }
     return np.array([counts.get(str(outcome), 0) for outcome in OUTCOMES])
 
 

@@ -111,8 +111,10 @@ def _boxes(counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | 
     farthest = [box for box in boxes if len(box[0]) == most]
     share = start.ended_converged / start.runs
     moved = [abs(box[1][-1].ended_converged / box[1][-1].runs - share) for box in farthest]
-    largest = np.argsort(-np.array(moved), kind="stable")[:MAX_BOXES]
-    return [farthest[i] for i in sorted(largest.tolist())]
+    return [
+        farthest[i]
+        for i in sorted(np.argsort(-np.array(moved), kind="stable")[:MAX_BOXES].tolist())
+    ]
 
 
 def _complete_boxes(

@@ -151,8 +151,10 @@ class Basin(NamedTuple):
     def shares(self) -> dict[Outcome, float]:
         """Share of the runs with each outcome that occurs, in the order of `OUTCOMES`."""
         codes, counts = np.unique(self.codes[self.present], return_counts=True)
-        shares = (counts / counts.sum()).tolist()
-        return {OUTCOMES[code]: share for code, share in zip(codes, shares, strict=True)}
+        return {
+            OUTCOMES[code]: share
+            for code, share in zip(codes, (counts / counts.sum()).tolist(), strict=True)
+        }
 
 
 def unlike_neighbours(flags: ArrayLike, present: ArrayLike, distances: ArrayLike) -> Real:

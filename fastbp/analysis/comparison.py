@@ -78,8 +78,10 @@ def _differences(
     """Make the columns of the difference: over the pairs, or over all runs where there are none."""
     results = paired_effects(n, fixed, broken)
     difference, low, high, p = results.values()
-    names = ("converged_a", "runs_a", "converged_b", "runs_b")
-    counts = zip(*(columns[name].tolist() for name in names), strict=True)
+    counts = zip(
+        *(columns[name].tolist() for name in ("converged_a", "runs_a", "converged_b", "runs_b")),
+        strict=True,
+    )
     for i, (ended_a, runs_a, ended_b, runs_b) in enumerate(counts):
         if not n[i] and runs_a and runs_b:
             difference[i] = ended_b / runs_b - ended_a / runs_a

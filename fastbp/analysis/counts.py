@@ -146,8 +146,8 @@ def count_runs(
     if isinstance(runs, pd.DataFrame | str | Path):
         columns = [*_NEEDED, *(PICTURED if pictures else ())]
         if isinstance(runs, pd.DataFrame):
-            required = [*columns, *((*MEASURED, "tolerance") if collapse is not None else ())]
-            parts = _parts_of_frame(runs, required)
+            columns += (*MEASURED, "tolerance") if collapse is not None else ()
+            parts = _parts_of_frame(runs, columns)
         else:
             columns += [*DECISIVE] if collapse is not None else []
             parts = _parts_of_folder(Path(runs), setups, list(dict.fromkeys(columns)))
@@ -201,8 +201,10 @@ def _natural(value: Value) -> list[tuple[int, float, str]]:
         return []
     if not isinstance(value, str):
         return [(0, float(value), "")]
-    parts = enumerate(re.split(r"(\d+)", value))
-    return [(1, 0.0, part) if i % 2 == 0 else (0, float(part), "") for i, part in parts]
+    return [
+        (1, 0.0, part) if i % 2 == 0 else (0, float(part), "")
+        for i, part in enumerate(re.split(r"(\d+)", value))
+    ]
 
 
 def common_flags(counted: Sequence[SetupCounts]) -> Flags:
@@ -276,8 +278,7 @@ def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
         seeds, codes, times = ends(rows)
         if collapse is not None:
             keys = {"success": "rows", "success_on": "train"} | keys | {"collapse": collapse}
-            measures = {name: _reals(rows[name]) for name in DECISIVE if name in rows}
-            codes = classify(measures, keys)
+            codes = classify({name: _reals(rows[name]) for name in DECISIVE if name in rows}, keys)
         part = _count_part(setup, keys, seeds, codes, times)
         counts.append(part._replace(problem=metadata.get("fastbp.problem", "")))
         pictured = all(name in rows for name in PICTURED)

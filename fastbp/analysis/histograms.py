@@ -93,8 +93,9 @@ class HistogramBuilder:
             up = (np.log10(loss[finite]) - _MIN_LOSS) * PER_DECADE
         up = np.clip(up, 0, _SHAPE[2] - 1).astype(np.int64)
         across = np.minimum(spread[finite] * PER_SPREAD, _SHAPE[1] - 1).astype(np.int64)
-        cells = np.ravel_multi_index((codes[finite], across, up), _SHAPE)
-        self._cells += np.bincount(cells, minlength=self._cells.size)
+        self._cells += np.bincount(
+            np.ravel_multi_index((codes[finite], across, up), _SHAPE), minlength=self._cells.size
+        )
         for code in np.unique(codes).tolist():
             examples = self._examples.setdefault(OUTCOMES[code], [])
             examples += seeds[codes == code][: EXAMPLES - len(examples)].tolist()

@@ -98,8 +98,9 @@ def _unit(figure: str, value: float, rounded: float | None) -> float:
         return float(rounded)
     if figure == "success" and value in (0, 1):
         return 0.0
-    exponent = Decimal(repr(int(value) if value.is_integer() else value)).as_tuple().exponent
-    return 10.0 ** int(exponent)
+    return 10.0 ** int(
+        Decimal(repr(int(value) if value.is_integer() else value)).as_tuple().exponent
+    )
 
 
 # The figures of our runs

@@ -112,8 +112,9 @@ def _survival(one: SetupCounts) -> Survival:
     budget = one.keys.get("updates")
     last = max(budget if isinstance(budget, int) else 0, int(one.times.max(initial=1)))
     times, events = pooled([(one.times, one.events), (np.array([last]), np.array([0]))])
-    censored = np.where(times == last, one.runs - one.ever_converged, 0)
-    return kaplan_meier(times, events, censored, LEVEL)
+    return kaplan_meier(
+        times, events, np.where(times == last, one.runs - one.ever_converged, 0), LEVEL
+    )
 
 
 def pooled_median(counted: Sequence[SetupCounts]) -> float:
@@ -209,8 +210,10 @@ def constant_at_start(counted: Sequence[SetupCounts]) -> "pd.Series[Any] | None"
         collapse = one.keys.get("collapse")
         if one.histograms is None or not isinstance(collapse, float):
             return None
-        nearest = int(np.argmin(np.abs(THRESHOLDS - collapse)))
-        shares.append(one.histograms.constant_at_start[nearest] / one.runs)
+        shares.append(
+            one.histograms.constant_at_start[int(np.argmin(np.abs(THRESHOLDS - collapse)))]
+            / one.runs
+        )
     return pd.Series(shares, dtype=np.float64)
 
 

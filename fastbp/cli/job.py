@@ -150,8 +150,9 @@ def read_job(options: Options) -> Job:
                 ]
             )
         seeds = shard(sweep, number, count)
-    store = Store(options.output or Path("results") / file.stem, "-o DIR")
-    return Job("", file, sweep, store, seeds)
+    return Job(
+        "", file, sweep, Store(options.output or Path("results") / file.stem, "-o DIR"), seeds
+    )
 
 
 def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Job], list[str]]:
@@ -179,8 +180,14 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
             if parent in files
         ]
         try:
-            sweep = Sweep.from_toml(files[name], seeds=seeds)
-            jobs.append(Job(name, files[name], sweep, Store(results / name, "-o DIR")))
+            jobs.append(
+                Job(
+                    name,
+                    files[name],
+                    Sweep.from_toml(files[name], seeds=seeds),
+                    Store(results / name, "-o DIR"),
+                )
+            )
         except SweepError as error:
             mistakes += error.lines
     if not files:

@@ -71,8 +71,12 @@ def print_errors(lines: Iterable[str]) -> None:
     for line in lines:
         parts = [f"fastbp: {line}"]
         if _is_terminal():
-            width = shutil.get_terminal_size().columns
-            parts = textwrap.wrap(parts[0], width, subsequent_indent=INDENT, **_WHOLE_WORDS)
+            parts = textwrap.wrap(
+                parts[0],
+                shutil.get_terminal_size().columns,
+                subsequent_indent=INDENT,
+                **_WHOLE_WORDS,
+            )
         for part in parts:
             print_note(part)
 

@@ -137,8 +137,10 @@ def sources(layer: int, last: int, loss: Loss) -> list[Variant]:
     right = Variant("", lambda at: at.above)
     if layer < last:
         error = "what is carried back to {layers} is the error o − t, not the output's delta"
-        wrong = layer == last - 1 and loss == "squared"
-        return [right, *[Variant(error, lambda at: at.error)] * wrong]
+        return [
+            right,
+            *[Variant(error, lambda at: at.error)] * (layer == last - 1 and loss == "squared"),
+        ]
     of_loss = {
         "squared": Variant(
             "the output's delta has the loss ½(o − t)² in it, not its derivative o − t",

@@ -204,8 +204,7 @@ def _made(
     """
     distinct: list[tuple[Variant, list[Real]]] = []
     known = {"", *(text for text, _ in path.mistakes)}
-    order = sorted(variants, key=lambda v: (v.text not in known, v.rare if v.text else -1))
-    for variant in order:
+    for variant in sorted(variants, key=lambda v: (v.text not in known, v.rare if v.text else -1)):
         if path.plus([*before, variant]).rank[0] > most:
             continue
         try:
@@ -246,8 +245,9 @@ def _match(
         return None
     for how, turn in _TURNS:
         turned = [turn(values) for values in made]
-        transposed = [values.T for values in arrays]
-        if factor := _factor(arrays, turned, noise) or _factor(transposed, turned, noise):
+        if factor := _factor(arrays, turned, noise) or _factor(
+            [values.T for values in arrays], turned, noise
+        ):
             return _Match(factor, how)
     return None
 
@@ -285,8 +285,9 @@ def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMi
             hint = " (the error is o − t, not t − o; a gradient is not the change −lr·g)"
             texts.append(f"the sign is wrong{': it climbs' if reading.steps else hint}")
         for how in sorted({match.turned for match in path.matches.values()} - {""}):
-            turned = [name for name in names if path.matches[name].turned == how]
-            texts.append(f"{_gradients(turned)} {how}")
+            texts.append(
+                f"{_gradients([name for name in names if path.matches[name].turned == how])} {how}"
+            )
         texts += [
             _group_text(factor / common, group, task, reading.steps)
             for factor, group in groups.items()

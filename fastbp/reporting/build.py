@@ -156,8 +156,13 @@ def _write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
         tick(f"drawing: {section.title.lower()}")
         content = section.content(report)
         if content is not None:
-            html = render_part(section.template, content)
-            sections.append({"anchor": section.anchor, "title": section.title, "html": html})
+            sections.append(
+                {
+                    "anchor": section.anchor,
+                    "title": section.title,
+                    "html": render_part(section.template, content),
+                }
+            )
     tick("writing the page")
     content = answer_section.content(report, report.verdict) | {"sections": sections}
     page = render("report.html", report.title, content, key)

@@ -130,8 +130,11 @@ def other_changes(changes: Changes) -> list[str]:
     ]
     without = [row for row in changes.direct if not has_effect(row)]
     if without and len(without) < len(changes.direct):  # else that is the answer
-        few = len(without) <= MAX_CHANGES
-        texts = and_(_with_constant(changes, without)) if few else _by_key(without)
+        texts = (
+            and_(_with_constant(changes, without))
+            if (len(without) <= MAX_CHANGES)
+            else _by_key(without)
+        )
         lines.append(f"These changes alone make no measurable difference: {texts}.")
     return lines
 

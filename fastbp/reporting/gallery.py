@@ -103,8 +103,9 @@ def _section(
     folder, effort = quote(name), effort_of(results / name)
     title, answer, figures = page
     lines = [f"## {_escaped(title)}", "", _escaped(answer), ""]
-    values = {key: summary[key].nunique() for key in keys_of(summary)}
-    if figure := best_figure([*figures], len(summary), values):
+    if figure := best_figure(
+        [*figures], len(summary), {key: summary[key].nunique() for key in keys_of(summary)}
+    ):
         file = _smaller(results / name, figure)
         # Screen readers read this text aloud, so characters are removed and not escaped.
         label = re.sub(r"[][\\`<>]", "", plain(" ".join(figures[figure].split())))

@@ -175,8 +175,11 @@ def _environment() -> Environment:
 
 def render_part(template: str, content: Mapping[str, Any]) -> str:
     """Render the text of a template, which may use the macros `figure` and `table`."""
-    macros = '{% from "parts.html" import figure, table %}\n'
-    return _environment().from_string(macros + template).render(content)
+    return (
+        _environment()
+        .from_string('{% from "parts.html" import figure, table %}\n' + template)
+        .render(content)
+    )
 
 
 def render(template: str, title: str, content: Mapping[str, Any], key: str = "") -> bytes:

@@ -153,8 +153,10 @@ def provenance(store: Path) -> dict[str, Any]:
     last = f"last {MAX_COMMANDS} " * (len(rows) > MAX_COMMANDS)
     caption = f"The {last}commands that trained these runs."
     table = html_table("Commands", caption, columns, rows[-MAX_COMMANDS:]) if rows else None
-    versions = list(filter(None, dict.fromkeys(map(_versions, rows))))
-    return {"commands": table, "versions": versions[-MAX_VERSIONS:]}
+    return {
+        "commands": table,
+        "versions": list(filter(None, dict.fromkeys(map(_versions, rows))))[-MAX_VERSIONS:],
+    }
 
 
 def _cell(entry: Record, name: str) -> str:

@@ -221,8 +221,10 @@ class ReportData:
     def _ends_of_changes(self) -> list[int]:
         """Positions of the setups before and after significant changes, the strongest first."""
         keys = keys_of(self.summary)
-        rows = self.summary.to_dict("records")
-        places = {tuple(plain(row[key]) for key in keys): i for i, row in enumerate(rows)}
+        places = {
+            tuple(plain(row[key]) for key in keys): i
+            for i, row in enumerate(self.summary.to_dict("records"))
+        }
         strong = self.contrasts[self.contrasts["p_holm"] < ALPHA]
         ends = [
             tuple(plain(row[end] if key == row["key"] else row.get(key)) for key in keys)

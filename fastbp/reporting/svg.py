@@ -74,8 +74,11 @@ def panels(svg: bytes, boxes: Sequence[Box], name: str, alternatives: Sequence[s
     alternatives : sequence of str
         For each element, the text that screen readers read instead of it.
     """
-    root = ET.fromstring(svg)
-    by_id = {identity: element for element in root.iter() if (identity := element.get("id"))}
+    by_id = {
+        identity: element
+        for element in ET.fromstring(svg).iter()
+        if (identity := element.get("id"))
+    }
     elements = []
     for i, (box, alternative) in enumerate(zip(boxes, alternatives, strict=True), 1):
         axes = deepcopy(by_id[f"axes_{i}"])

@@ -137,8 +137,10 @@ class RowsHash:
         self._keys |= keys_of(rows)
         for name in {*rows.column_names} - {*KEY_COLUMNS} - {*self._columns}:
             kind = rows.schema.field(name).type
-            hashers = [hashlib.sha256() for _ in range(2 + pa.types.is_list(kind))]
-            self._columns[name] = kind, hashers
+            self._columns[name] = (
+                kind,
+                [hashlib.sha256() for _ in range(2 + pa.types.is_list(kind))],
+            )
             self._hash(name, stand_in(name, kind, self._rows))
         for name, (kind, _) in self._columns.items():
             lacking = name not in rows.column_names
@@ -158,8 +160,9 @@ class RowsHash:
 
     def digest(self) -> bytes:
         """The sha256, 32 bytes, over all rows so far."""
-        keys = json.dumps(self._keys, sort_keys=True)
-        total = hashlib.sha256(hashlib.sha256(keys.encode()).digest())
+        total = hashlib.sha256(
+            hashlib.sha256(json.dumps(self._keys, sort_keys=True).encode()).digest()
+        )
         for name in in_order(self._columns):
             for hasher in self._columns[name][1]:
                 total.update(hasher.digest())

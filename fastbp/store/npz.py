@@ -77,8 +77,9 @@ def _check_size(archive: zipfile.ZipFile, name: str, most: int) -> None:
     member = name if name in archive.namelist() else f"{name}.npy"
     with archive.open(member) as file:
         try:
-            read_header = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}
-            shape, _, dtype = read_header[npy.read_magic(file)[0]](file)
+            shape, _, dtype = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}[
+                npy.read_magic(file)[0]
+            ](file)
             size = math.prod(shape) * dtype.itemsize
         except zipfile.BadZipFile:
             raise

@@ -291,6 +291,7 @@ def read_all(store: Path) -> pa.Table:
         )
     if message := overlap_message(files, store):
         raise StoreError(message)
-    tables = [table for table, _ in readings]
-    rows = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
+    rows = pa.concat_tables(
+        [table for table, _ in readings], promote_options="default"
+    ).unify_dictionaries()
     return rows.select(in_order(rows.column_names))

@@ -272,8 +272,9 @@ def _bootstrap_bounds(
     where = np.argmin(costs, axis=1)
     cost = costs[np.arange(DRAWS), where]
     normal = NormalDist()
-    at = ends[where][np.isfinite(cost)]
-    at_bounds = np.quantile(at, [normal.cdf(-z), normal.cdf(z)], method="inverted_cdf")
+    at_bounds = np.quantile(
+        ends[where][np.isfinite(cost)], [normal.cdf(-z), normal.cdf(z)], method="inverted_cdf"
+    )
     # Computed in the same way as the draws, so that a draw of the same runs equals it to the bit.
     estimate = costs_of_draws(ends, counts[None], (counts * means)[None], total).min()
     below = np.mean(cost < estimate) + np.mean(cost == estimate) / 2

@@ -331,8 +331,9 @@ def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
         without = [subset for subset in range(len(v)) if not subset & bit]
         average = np.zeros(v.shape[1])
         for subset in without:
-            orders = changes * comb(changes - 1, subset.bit_count())
-            average += (v[subset | bit] - v[subset]) / orders
+            average += (v[subset | bit] - v[subset]) / (
+                changes * comb(changes - 1, subset.bit_count())
+            )
         parts = (v[bit] - v[0], v[-1] - v[without[-1]], average)
         result.append(Contribution(*(mean_interval(values, level) for values in parts)))
     return result

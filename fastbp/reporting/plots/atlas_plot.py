@@ -275,8 +275,9 @@ def _head(
     ax.text(_MARGIN, top + scale * _CUBE + 0.1, "how its runs ended", fontsize=7.5, va="top")
     x = left + scale * _TILE + 0.15
     for i, line in enumerate(_explained(d, bars)):
-        text = clipped(line, WIDTH - _MARGIN - x, 8)
-        ax.text(x, top + 0.12 + 0.19 * i, text, fontsize=8, va="top")
+        ax.text(
+            x, top + 0.12 + 0.19 * i, clipped(line, WIDTH - _MARGIN - x, 8), fontsize=8, va="top"
+        )
     handles = outcome_handles(each for each in STACKED if table[each.column].any())
     y = 1 - (top + scale * (_CUBE + _BAR) - 0.15) / ax.get_ylim()[0]
     legend(

@@ -95,8 +95,9 @@ def heatmap(
 
 
 def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> QuadMesh:
-    colour = _COLOUR.get(outcome) or Outcome(outcome).colour
-    ramp = LinearSegmentedColormap.from_list(outcome, ["#f7f7f7", colour])
+    ramp = LinearSegmentedColormap.from_list(
+        outcome, ["#f7f7f7", _COLOUR.get(outcome) or Outcome(outcome).colour]
+    )
     if np.isnan(shares).any():
         ax.set_facecolor(GAP)
     y, x = (np.arange(size + 1) - 0.5 for size in shares.shape)

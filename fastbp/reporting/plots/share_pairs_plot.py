@@ -41,8 +41,9 @@ def share_pairs(
     title : str, optional
         Instead of one with the number of runs.
     """
-    shown = [clipped(label, _PAIR, 9) for label in labels]
-    ax = interval_axes(ax, shown, 0.34 * max(len(table), 1) + 1.6, 1.0)
+    ax = interval_axes(
+        ax, [clipped(label, _PAIR, 9) for label in labels], 0.34 * max(len(table), 1) + 1.6, 1.0
+    )
     _shares(ax, table, "a", names[0])
     _shares(ax, table, "b", names[1])
     ax.set(xlim=(-2, 102), xlabel="share of runs converged (%)")
@@ -95,8 +96,13 @@ def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = Non
     ax = interval_axes(ax, list(map(str, table["change"])), 0.26 * max(len(table), 1) + 1.5, 0.8)
     for fixes, colour in ((True, Outcome.CONVERGED.colour), (False, "#777777")):
         rows = np.flatnonzero(table["fixes"].to_numpy(bool) == fixes)
-        ends = ["difference", "difference_low", "difference_high"]
-        middle, low, high = 100 * table[ends].iloc[rows].to_numpy(float).T
+        middle, low, high = (
+            100
+            * table[["difference", "difference_low", "difference_high"]]
+            .iloc[rows]
+            .to_numpy(float)
+            .T
+        )
         ax.hlines(rows, low, high, color=colour, linewidth=1.4)
         ax.scatter(middle, rows, 28, colour, zorder=3)
     ax.axvline(0, color="black", linewidth=0.8)

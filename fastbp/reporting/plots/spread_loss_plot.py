@@ -90,8 +90,11 @@ def spread_loss(
     ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
     ax.set_ylabel("loss", fontsize=9)
     total = int(points["runs"].sum()) if "runs" in points else len(points)
-    what = f"Spread and loss of {plural(total, 'run')}"
-    return bare(titled(ax, what if title is None else title, size=10))
+    return bare(
+        titled(
+            ax, f"Spread and loss of {plural(total, 'run')}" if title is None else title, size=10
+        )
+    )
 
 
 def _largest_spread(points: pd.DataFrame) -> float:
@@ -163,13 +166,15 @@ def spread_loss_panels(
         Title of the sheet.
     """
     columns = 4 if len(names) > 6 else min(3, len(names))
-    high = 1.75 if columns == 4 else 2.3
-    figure, axes = sheet(len(names), columns, high, top=1.25, gap=(0.15, 0.6))
+    figure, axes = sheet(
+        len(names), columns, 1.75 if columns == 4 else 2.3, top=1.25, gap=(0.15, 0.6)
+    )
     limits = _decades(density["loss"], max(constants.values(), default=0.0))
     for i, (ax, (setup, name)) in enumerate(zip(axes, names.items(), strict=True)):
         left, bottom = i % columns == 0, i + columns >= len(names)
-        points = density[density["setup"] == setup]
-        spread_loss(points, ax, constants.get(setup), collapses.get(setup), "")
+        spread_loss(
+            density[density["setup"] == setup], ax, constants.get(setup), collapses.get(setup), ""
+        )
         ax.set_title(wrapped(name, width_of(ax) + 0.1, 8, 2), loc="left", fontsize=8)
         ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         ax.set(xlim=(0, _largest_spread(density)), ylim=limits)

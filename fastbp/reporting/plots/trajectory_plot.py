@@ -262,8 +262,9 @@ def learning_curves(
     title : str, optional
         Instead of one with the number of runs.
     """
-    dashes = cycle(("-", (0, (5, 1.5)), (0, (1.5, 1))))
-    for (name, evaluations), dash in zip(traces.items(), dashes, strict=False):
+    for (name, evaluations), dash in zip(
+        traces.items(), cycle(("-", (0, (5, 1.5)), (0, (1.5, 1)))), strict=False
+    ):
         shown = _shown(evaluations)
         outcome = Outcome(str(evaluations["outcome"].iloc[-1]))
         ax.plot(

@@ -36,8 +36,9 @@ def notes(data: ReportData) -> Iterator[str]:
     done = sum(min(present.get(setup, 0), count) for setup, count in sweep.seeds_by_setup.items())
     if done < requested:
         yield f"Not complete: {plain(done)} of the {plain(requested)} requested runs are there."
-    more = [runs > sweep.seeds_by_setup.get(setup, sweep.seeds) for setup, runs in present.items()]
-    if sweep.setups and any(more):
+    if sweep.setups and any(
+        runs > sweep.seeds_by_setup.get(setup, sweep.seeds) for setup, runs in present.items()
+    ):
         where = "of some setups than" if sweep.counts else f"than the {sweep.seeds:,} that"
         yield f"There are more seeds {where} the sweep requests; all are counted."
 

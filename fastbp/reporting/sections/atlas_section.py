@@ -74,8 +74,9 @@ def _classes_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
     ]
     for i in evenly(len(settings), MAX_SETTINGS):
         name, rows = settings[i]
-        by_class = rows[rows["symmetry"] == NPN].set_index("class").to_dict("index")
-        columns += _setting_columns(name, by_class)
+        columns += _setting_columns(
+            name, rows[rows["symmetry"] == NPN].set_index("class").to_dict("index")
+        )
     collapsed = sums["collapsed"] / sums["runs"]
     columns.append(
         TableColumn(
@@ -206,8 +207,9 @@ def _with(row: Record, keys: Sequence[str]) -> str:
 def _learnt(table: pd.DataFrame) -> str:
     """Say how many functions are learnt, which one is the hardest, and how fast they are."""
     keys = others_of(table)
-    order = table.sort_values("converged_share", ascending=False, kind="stable")
-    best = order.drop_duplicates("bits")
+    best = table.sort_values("converged_share", ascending=False, kind="stable").drop_duplicates(
+        "bits"
+    )
     learnt = int((best["converged"] > 0).sum())
     always = plain((best["converged"] == best["runs"]).sum())
     inputs = len(table["bits"].iloc[0]).bit_length() - 1

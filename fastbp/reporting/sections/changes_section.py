@@ -68,8 +68,12 @@ def effect_lines(
     changes = {change_of(row) for row in direct}
     others = [row for row in rows if change_of(row) in changes and not is_end(row, "from", start)]
     more = ["The same changes from other settings:", *_ranges(by_change(others))]
-    title = f"Each change alone, from {setting(start, keys_of(summary))}:"
-    return [title, unit, *_effects(direct), *more * bool(others)]
+    return [
+        f"Each change alone, from {setting(start, keys_of(summary))}:",
+        unit,
+        *_effects(direct),
+        *more * bool(others),
+    ]
 
 
 def _effects(rows: Sequence[Record]) -> list[str]:
@@ -165,8 +169,12 @@ def attribution_table(data: ReportData) -> HtmlTable | None:
         return None
     keys = keys_of(data.summary)
     settings = {row["setup"]: setting(row, keys) for row in data.summary.to_dict("records")}
-    totals = parts.groupby("to", sort=False)["total_points"].first()
-    order = totals.sort_values(key=abs, ascending=False, kind="stable").index
+    order = (
+        parts.groupby("to", sort=False)["total_points"]
+        .first()
+        .sort_values(key=abs, ascending=False, kind="stable")
+        .index
+    )
     rows_of_each = int(parts["to"].eq(parts["to"].iloc[0]).sum())
     ends = set(order[: max(1, MAX_ROWS // rows_of_each)])
     columns = [

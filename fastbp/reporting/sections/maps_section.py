@@ -47,8 +47,9 @@ def map_paragraphs(
         return []
     y = keys[1]
     values = sorted(summary[y].unique(), key=float)
-    middle = [values[i] for i in evenly(len(values), 3)]
-    shown = sorted({*middle, extreme(summary, "converged")[y]}, key=float)
+    shown = sorted(
+        {*[values[i] for i in evenly(len(values), 3)], extreme(summary, "converged")[y]}, key=float
+    )
     good, many, collapsed = (
         summary[f"{name}_share"] >= 0.5 for name in ("converged", "constant", "collapsed")
     )
@@ -182,8 +183,9 @@ def _figure(data: ReportData, summary: pd.DataFrame, x: str, y: str) -> HtmlFigu
     others = [key for key in keys_of(summary) if key not in (x, y)]
     settings = settings_of(summary, others)
     shown = _shown(settings, others, row_of(summary, data.marked))
-    few = len(shown) < len(settings)
-    some = f", {len(shown)} of {len(settings)} settings of {and_(others)}" * few
+    some = f", {len(shown)} of {len(settings)} settings of {and_(others)}" * (
+        len(shown) < len(settings)
+    )
     title = f"Share of runs by how they end, over {x} and {y}{some}: {runs_in(summary)}"
     return data.drawing(
         plots.heatmap_panels(x, y, shown, title),

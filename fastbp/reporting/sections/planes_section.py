@@ -48,8 +48,11 @@ def _weights(data: ReportData, plane: StartPlane) -> list[str]:
     problem, numbers = data.problems[plane.one.setup], (plane.basin.plane.x, plane.basin.plane.y)
     if problem is None:
         return [f"parameter {number}" for number in numbers]
-    hidden = map(int, str(plane.one.keys["hidden"]).split("-"))
-    sizes = [problem[0].shape[1], *hidden, problem[1].shape[1]]
+    sizes = [
+        problem[0].shape[1],
+        *map(int, str(plane.one.keys["hidden"]).split("-")),
+        problem[1].shape[1],
+    ]
     return [parameter(sizes, number) for number in numbers]
 
 

@@ -185,8 +185,9 @@ def terminal_lines(published: pd.DataFrame, baseline: str | None = None) -> list
         "Published figures and ours (times in epochs; ≠ where the two 95% intervals do not "
         f"overlap{before * bool(published['evaluated_before'].any())}):"
     ]
-    each = zip(tables(published, baseline), sentences(published, baseline), strict=True)
-    for table, sentence in each:
+    for table, sentence in zip(
+        tables(published, baseline), sentences(published, baseline), strict=True
+    ):
         rows = (cells for cells, _ in table.rows[:MAX_ROWS])
         lines += [sentence, *text_table(table.columns, rows)]
         if len(table.rows) > MAX_ROWS:
