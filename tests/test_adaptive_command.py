@@ -70,8 +70,7 @@ def test_seeds_are_trained_until_every_share_is_narrow(file, tmp_path, here):
         r"for ([\w-]+) with lr (\S+)\. .*"
     )
     told, widest, share, lr = re.fullmatch(pattern, line).groups()
-    assert told == f"{seeds:,}"
-    assert float(widest) == pytest.approx(max(widths.values()), rel=5e-3)
+    assert (told, float(widest)) == (f"{seeds:,}", pytest.approx(max(widths.values()), rel=5e-3))
     setup = frame.loc[frame["lr"] == float(lr), "setup"].iloc[0]
     assert widths[setup, share] == pytest.approx(max(widths.values()), abs=1e-9)
     table = pd.read_csv(store / "summary.csv")
@@ -354,8 +353,7 @@ def test_blocks_that_fail_end_it_with_what_there_is(file, here, monkeypatch):
         done = ended(here(file, "-o", options[0][2:], "--no-report", *options), 1)
         assert "failed: setup " in done.stderr
         assert "converge" in answer_of(done.stdout)[0], "the answer of the table"
-        last = tables_of(done.stdout)[-1][0]
-        assert last.startswith(("One setup", "Each change", "No two"))
+        assert tables_of(done.stdout)[-1][0].startswith(("One setup", "Each change", "No two"))
 
 
 @pytest.mark.jit

@@ -92,8 +92,7 @@ def test_a_right_sweep_runs_and_its_store_says_what_it_was(sweep: Sweep) -> None
         return
     with tempfile.TemporaryDirectory() as folder:
         frame = fastbp.run(sweep, folder)
-        assert len(frame) == sweep.runs
-        assert Sweep.from_toml(Path(folder, "sweep.toml")) == sweep
+        assert (len(frame), Sweep.from_toml(Path(folder, "sweep.toml"))) == (sweep.runs, sweep)
         assert Plan(sweep, Store(folder).present()).runs == 0
         again = fastbp.run(sweep)
     pd.testing.assert_frame_equal(

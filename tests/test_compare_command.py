@@ -51,8 +51,7 @@ def test_says_what_moved_and_writes_nothing(here, both, tmp_path):
         "The share converged moved in 2 of 2 setups that both have, most by +"
     )
     assert answer[0].endswith(", with lr 0.1.")
-    assert here("a/", "./b").stdout == done.stdout
-    assert contents_of(tmp_path) == before
+    assert (here("a/", "./b").stdout, contents_of(tmp_path)) == (done.stdout, before)
 
 
 def test_a_page_its_table_and_its_picture(here, both, tmp_path):
@@ -168,8 +167,7 @@ def test_not_writable(here, both, tmp_path):
 
 def test_bad_usage(here, both):
     refused(here("a", "b", "-o", ""), 2, "-o: given '', allowed: a folder")
-    assert here("a").returncode == 2
-    assert here("a", "b", "c").returncode == 2
+    assert (here("a").returncode, here("a", "b", "c").returncode) == (2, 2)
 
 
 def test_names_are_only_names(here, tmp_path):

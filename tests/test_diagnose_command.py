@@ -169,8 +169,7 @@ def test_a_table_without_names(here, tmp_path) -> None:
     done = here(
         "own.csv", "--targets", "c3", *QUICK, "-o", "."
     )  # beside what is there, which stays as it is
-    assert done.returncode == 0
-    assert (tmp_path / "own.csv").read_text() == XOR.partition("\n")[2]
+    assert (done.returncode, (tmp_path / "own.csv").read_text()) == (0, XOR.partition("\n")[2])
     assert (tmp_path / "learnt" / "own.csv").read_text() == XOR.replace("a,b,t", "c1,c2,c3")
     assert len(Sweep.from_toml(tmp_path / "fixed.toml").setups) == 2
     (tmp_path / "words.csv").write_text(
@@ -265,8 +264,7 @@ def test_what_cannot_be_learnt(here, text: str, told: str, tmp_path) -> None:
     done = here(
         "own.csv", "--targets", "t", *QUICK, "-o", "out"
     )  # a page and a sweep file of that, too
-    assert done.returncode == 0
-    assert len(Sweep.from_toml(tmp_path / "out" / "setup.toml").setups) == 1
+    assert (done.returncode, len(Sweep.from_toml(tmp_path / "out" / "setup.toml").setups)) == (0, 1)
     assert told in (tmp_path / "out" / "diagnosis.html").read_text()
     assert " ".join(done.stdout.split()).startswith(f"No setup can learn this: {told}")
 
@@ -395,8 +393,7 @@ def test_arguments_that_are_none(here) -> None:
     refused(
         here("--targets", "t"), 2, "--targets: given without DATA, allowed: only with a table .*"
     )
-    assert here("--nothing").returncode == 2
-    assert here("-h").returncode == 0
+    assert (here("--nothing").returncode, here("-h").returncode) == (2, 0)
     assert "diagnose" in __main__.COMMANDS
 
 
@@ -535,8 +532,7 @@ def test_it_ends_at_once(number: int, tmp_path) -> None:
         )  # it trains
         until_it_computes(process)
         err = stopped(process, number)
-    assert err.splitlines()[-1] == "interrupted"
-    assert list(tmp_path.iterdir()) == []
+    assert (err.splitlines()[-1], list(tmp_path.iterdir())) == ("interrupted", [])
 
 
 @pytest.mark.jit
@@ -606,8 +602,7 @@ def test_the_documents_say_what_the_command_says(here, table: str, tmp_path) -> 
 @pytest.mark.jit
 def test_the_document_names_every_option(here) -> None:
     text = (DOCS / "docs/diagnose.md").read_text("utf-8")
-    told = json.loads(here("--json", "--seeds", 2).stdout)
-    assert all(f"`{name}`" in text for name in told)
+    assert all(f"`{name}`" in text for name in json.loads(here("--json", "--seeds", 2).stdout))
     for option in (
         "--targets",
         "--set",

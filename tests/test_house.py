@@ -21,8 +21,7 @@ COMMANDS = {"sweep", "report", "compare", "replay", "diagnose", "verify", "merge
 
 def functions(module: Path) -> Iterator[Function]:
     """Every function of a module, methods and nested ones included."""
-    tree = ast.parse(module.read_text())
-    return (node for node in ast.walk(tree) if isinstance(node, Function))
+    return (node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, Function))
 
 
 def own_lines(function: Function) -> int:

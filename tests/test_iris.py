@@ -48,8 +48,7 @@ def swept(capsys: pytest.CaptureFixture[str], *options: str) -> int:
     """Run the sweep, and return how many runs it trained."""
     store = Path("results/flowers/made.json")
     before = json.loads(store.read_text()) if store.exists() else []
-    assert main(["flowers.toml", "--json", *options]) == 0
-    assert capsys.readouterr().err == ""
+    assert (main(["flowers.toml", "--json", *options]), capsys.readouterr().err) == (0, "")
     return sum(entry["runs"] for entry in json.loads(store.read_text())[len(before) :])
 
 
@@ -72,8 +71,7 @@ def test_from_a_table_to_tidy_runs(iris, capsys):
 
     # Resume: what is lost is made again, and nothing else.
     max((store / "runs").iterdir()).unlink()
-    assert swept(capsys) == 320
-    assert swept(capsys) == 0
+    assert (swept(capsys), swept(capsys)) == (320, 0)
     pd.testing.assert_frame_equal(fastbp.load(store), first)
 
     # Extend.
@@ -85,8 +83,7 @@ def test_from_a_table_to_tidy_runs(iris, capsys):
     pd.testing.assert_frame_equal(tidy[tidy["seed"] < 320].reset_index(drop=True), first)
 
     # What it shows.
-    assert set(runs["problem"]) == {"file:iris.csv"}
-    assert set(runs["targets"]) == {"species"}
+    assert (set(runs["problem"]), set(runs["targets"])) == ({"file:iris.csv"}, {"species"})
     assert list(fastbp.summary(store).set_index("scale_inputs")["runs"]) == [500, 500]
     wrong = runs.groupby("scale_inputs", observed=True)["wrong"].median()
     assert wrong["standard"] < wrong["none"]

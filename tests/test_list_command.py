@@ -16,8 +16,7 @@ SWEEPS = Path(__file__).parents[1] / "sweeps"
 
 
 def test_every_sweep_that_ships_is_listed_with_its_size_and_question(here):
-    done = succeeded(here(), stderr="")
-    lines = done.stdout.splitlines()
+    lines = succeeded(here(), stderr="").stdout.splitlines()
     assert max(map(len, lines)) <= 80
     heads = [re.fullmatch(r"(\S+) +([\d,]+) × ([\d,]+) runs", line) for line in lines]
     names = [head[1] for head in heads if head]
@@ -33,8 +32,7 @@ def test_it_takes_no_arguments(here):
     lines = here("founding").stderr.splitlines()
     assert lines[0].startswith("usage: fastbp list")
     assert lines[-1].startswith("fastbp: one argument too many: 'founding'; for all")
-    assert here("founding").returncode == 2
-    assert here("-h").returncode == 0
+    assert (here("founding").returncode, here("-h").returncode) == (2, 0)
     assert "list" in __main__.COMMANDS
 
 

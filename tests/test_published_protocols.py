@@ -213,16 +213,14 @@ def test_budgets_in_updates_are_counted_in_epochs_too(here, tmp_path: Path) -> N
     (tmp_path / "mine.toml").write_text(text + figure)
     assert here("sweep", "mine.toml", "--no-report").returncode == 0
     table = pd.read_csv(tmp_path / "results" / "mine" / "published.csv")
-    runs = fastbp.load(tmp_path / "results" / "mine")
-    means = runs.groupby("batch")["converged_at"].mean()
+    means = fastbp.load(tmp_path / "results" / "mine").groupby("batch")["converged_at"].mean()
     assert table["ours"].tolist() == pytest.approx([means[1] / 4, means[3] / 2])
 
 
 def test_a_store_file_of_somebodys_own_tells_no_figures(tmp_path: Path) -> None:
     told = 'title = "t"\n[[published]]\nsource = "x"\nfigure = "mean"\nvalue = 3\nruns = 9\n'
     (tmp_path / "sweep.toml").write_text(told)
-    assert latest_sweep(tmp_path).title == "t"
-    assert published_figures(latest_sweep(tmp_path)) == ()
+    assert (latest_sweep(tmp_path).title, published_figures(latest_sweep(tmp_path))) == ("t", ())
     for wrong in (
         'figure = "best"',
         "value = nan",
@@ -231,8 +229,7 @@ def test_a_store_file_of_somebodys_own_tells_no_figures(tmp_path: Path) -> None:
         "rounded = -1",
         "plus_minus = []",
     ):
-        name = wrong.split()[0]
-        text = re.sub(rf"^{name} = .*\n", "", told, flags=re.MULTILINE) + wrong
+        text = re.sub(rf"^{wrong.split()[0]} = .*\n", "", told, flags=re.MULTILINE) + wrong
         (tmp_path / "sweep.toml").write_text(text + '\n[resolved]\npublished = [["a"]]\n')
         assert published_figures(latest_sweep(tmp_path)) == ()
     (tmp_path / "sweep.toml").write_text(told + '[resolved]\npublished = [["a"]]\n')

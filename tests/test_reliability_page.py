@@ -36,8 +36,7 @@ def test_commands_that_it_names_are_there():
 @pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
 def test_its_script_prints_what_it_says(tmp_path):
     pytest.importorskip("distributed")
-    python = tmp_path / "python"
-    python.symlink_to(sys.executable)
+    (tmp_path / "python").symlink_to(sys.executable)
     environment = os.environ | {
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), *sys.path])),

@@ -94,8 +94,7 @@ def test_it_shows_a_life_and_keeps_it(here, store, tmp_path):
         f"{SHORT.identity()}-2{suffix}" for suffix in (".parquet", ".svg", ".png")
     }
     trace = pd.read_parquet(tmp_path / f"{stem}.parquet")
-    assert trace["updates"].tolist() == [0, 23]
-    assert trace["loss"].iloc[-1] == row["loss"]
+    assert (trace["updates"].tolist(), trace["loss"].iloc[-1]) == ([0, 23], row["loss"])
     assert f"setup {SHORT.identity()}, seed 2" in (tmp_path / f"{stem}.svg").read_text()
     assert (tmp_path / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
     store.open()  # which still is one
@@ -159,8 +158,7 @@ def test_a_check_says_so_in_one_line_and_writes_what_is_asked_for(here, store, t
         for setup in (SHORT, SOON):
             succeeded(here("store", setup.identity(), 3, "--check"), stdout=same, stderr="")
     done = here("store", SHORT.identity(), 3, "--check", "--export", "w.npz", "--figure", "p.svg")
-    assert done.stdout == same
-    assert entries(tmp_path) - before == {"w.npz", "p.svg"}
+    assert (done.stdout, entries(tmp_path) - before) == (same, {"w.npz", "p.svg"})
 
 
 def test_a_check_of_a_row_that_was_changed_ends_with_3(here, store):

@@ -101,16 +101,14 @@ def test_of_many_changes_those_of_the_baseline_come_first(tmp_path):
     table = contrasts_table(data)
     own = [is_marked for _, is_marked in table.rows]
     assert len(data.contrasts) > len(own) == 40
-    assert own == sorted(own, reverse=True)
-    assert sum(own) == 30
+    assert (own, sum(own)) == (sorted(own, reverse=True), 30)
     assert "Those first, then the strongest of " in table.caption
 
 
 def without_most_pictures(patch: pytest.MonkeyPatch) -> None:
     """A page without the sections whose figures take most time."""
     slow = ("spread", "waiting", "threshold", "runs")
-    sections = [each for each in build.SECTIONS if each.anchor not in slow]
-    patch.setattr(build, "SECTIONS", sections)
+    patch.setattr(build, "SECTIONS", [each for each in build.SECTIONS if each.anchor not in slow])
 
 
 @pytest.fixture(scope="module")
@@ -166,8 +164,7 @@ def test_the_page_that_the_sweep_made(here, swept, tmp_path):
     for name in made:
         if not name.startswith(("runs", "sweep.toml", "problems", "made.json")):
             (store / name).unlink()
-    assert here("report", "store").returncode == 0
-    assert results(store) == made
+    assert (here("report", "store").returncode, results(store)) == (0, made)
     assert here("sweep", "store/sweep.toml", "-o", "store").returncode == 0
     assert results(store) == made
 
@@ -183,8 +180,7 @@ def test_what_it_says(here, store):
     verdict, (table,) = answer_of(done.stdout), tables_of(done.stdout)
     assert done.stdout.startswith(verdict[0].split()[0]), "the answer comes first"
     assert all(len(line) <= 80 for line in done.stdout.partition("\norder")[0].splitlines())
-    assert table[0].split()[:3] == ["order", "lr", "converged"]
-    assert len(table) == 5
+    assert (table[0].split()[:3], len(table)) == (["order", "lr", "converged"], 5)
     assert verdict[0].startswith(
         ("More updates fix it", "More updates help", "Changing order", "No single change")
     )
@@ -213,8 +209,7 @@ def test_a_store_without_its_sweep_file(here, tmp_path):
             tmp_path / "bare",
             frames.table({"lr": 0.1 + i}, ["partial"] * 30 + ["converged"] * (30 * i)),
         )
-    done = succeeded(here("report", "bare"))
-    assert "Runs converge most often with lr 1.1" in done.stdout
+    assert "Runs converge most often with lr 1.1" in succeeded(here("report", "bare")).stdout
     assert "<title>Sweep bare" in page(tmp_path / "bare")
 
 
@@ -257,8 +252,7 @@ def test_decides_anew_and_back_again(here, store):
     assert anew["converged"].tolist() == old["converged"].tolist()
     assert "Outcomes were decided anew, with collapse = 0.5" in page(store)
     assert results(store) != made
-    assert here("report", "store").stdout == before
-    assert results(store) == made
+    assert (here("report", "store").stdout, results(store)) == (before, made)
 
 
 def test_the_next_sweep_has_its_own_page_again(here, store):
@@ -279,8 +273,7 @@ def test_others_only_where_all_are_asked_for(here, store):
     plain = here("report", "store").stdout
     frames.write(store, frames.table({"lr": 7.0}, ["partial"] * 9))
     assert here("report", "store").stdout == plain
-    done = here("report", "store", "--all-runs")
-    assert len(tables_of(done.stdout)[0]) == 6
+    assert len(tables_of(here("report", "store", "--all-runs").stdout)[0]) == 6
     assert "5 setups" in page(store)
     assert here("report", "store").stdout == plain
 
@@ -382,8 +375,7 @@ def test_says_so_and_reports_what_is_there(here, store):
     assert done.returncode == 0
     assert f"note: {said}\n" in done.stderr
     assert said in page(store)
-    assert here("report", "store").returncode == 0
-    assert results(store) == made
+    assert (here("report", "store").returncode, results(store)) == (0, made)
 
 
 def test_a_lock_that_nobody_holds(here, store):

@@ -128,8 +128,7 @@ def test_such_stores_are_sound_and_stay_as_they_are(here, store, release):
     assert plain.returncode == repair.returncode == 0, plain.stderr
     assert "all sound" in plain.stdout
     assert not (store.path / "quarantine").exists()
-    setup = next(iter(store.present()))
-    assert here("replay", "store", setup, "3", "--check").returncode == 0
+    assert here("replay", "store", next(iter(store.present())), "3", "--check").returncode == 0
 
 
 def test_such_stores_are_reported_and_resumed(here, store, release, tmp_path):
@@ -168,8 +167,7 @@ def test_of_files_that_agree_a_repair_keeps_the_fuller(here, store, tmp_path):
         older(file)
         file.write_bytes(content)
     assert here("verify", "store").returncode == 3
-    assert here("verify", "store", "--repair").returncode == 0
-    assert contents_of(store.runs) == full
+    assert (here("verify", "store", "--repair").returncode, contents_of(store.runs)) == (0, full)
     assert len([*(store.path / "quarantine").iterdir()]) == 2
 
 
@@ -210,6 +208,5 @@ def test_a_type_that_only_a_newer_release_knows_is_not_called_damaged(here, stor
     encoded = {key.encode(): value.encode() for key, value in metadata.items()}
     pq.write_table(add(rows).replace_schema_metadata(encoded), buffer)
     path.write_bytes(parquet.sealed(buffer.getvalue().to_pybytes()))
-    done = ended(here("verify", "store", "--repair"), 3)
-    assert "which only a newer fastbp knows" in done.stderr
+    assert "which only a newer fastbp knows" in ended(here("verify", "store", "--repair"), 3).stderr
     assert path.exists()

@@ -115,8 +115,7 @@ def test_the_commands_in_the_gallery_make_the_same(folder, tmp_path, here, monke
 def test_in_json(folder, tmp_path, here):
     done = here("--all", "sweeps", "--json")
     told = json.loads(done.stdout)
-    assert done.stderr == ""
-    assert told["gallery"] == "results/README.md"
+    assert (done.stderr, told["gallery"]) == ("", "results/README.md")
     assert [each["store"] for each in told["sweeps"]] == [f"results/{name}" for name in NAMES]
     assert [each["runs"] for each in told["sweeps"]] == [8, 8, 8]
 
@@ -223,8 +222,7 @@ def test_the_exit_code_is_the_worst_and_the_others_are_made(folder, tmp_path, he
 def test_what_cannot_be_written_ends_it(folder, tmp_path, here):
     (tmp_path / "results" / "zero").mkdir(parents=True)
     (tmp_path / "results" / "zero" / "runs").write_text("no folder")
-    done = ended(here("--all", "sweeps"), 4)
-    assert "fastbp: results/zero/runs cannot be written" in done.stderr
+    assert "fastbp: results/zero/runs cannot be written" in ended(here("--all", "sweeps"), 4).stderr
     assert (
         (tmp_path / "results" / "README.md")
         .read_text()
@@ -244,8 +242,7 @@ def test_an_interrupted_command_says_how_to_go_on_and_does(folder, tmp_path, her
     assert "finished work stays in results. To resume: " in err
     assert "--all sweeps" in err
     (folder / "zero.toml").write_text(sweep("Short?"))
-    done = succeeded(here("--all", "sweeps"))
-    assert "founding (1 of 3): complete already" in done.stderr
+    assert "founding (1 of 3): complete already" in succeeded(here("--all", "sweeps")).stderr
 
 
 def test_progress_says_which_of_how_many(capsys):

@@ -126,8 +126,7 @@ def assert_shown(text: str, share: float) -> None:
 
 @pytest.mark.jit
 def test_the_founding_sweep_trains_and_says_so(founding, store, runs):
-    assert founding.returncode == 0
-    assert len(runs) == 8 * 64
+    assert (founding.returncode, len(runs)) == (0, 8 * 64)
     assert answer_of(founding.stdout)[0].startswith("More updates "), "the answer comes first"
     assert "512 runs trained" in founding.stderr
     assert (
@@ -432,8 +431,7 @@ def test_the_package_says_what_there_is(tmp_path):
         command("--version", cwd=tmp_path, program=package).stdout
         == f"fastbp {fastbp.__version__}\n"
     )
-    wrong = ended(command("swep", cwd=tmp_path, program=package), 2, stdout="")
-    assert "'swep'" in wrong.stderr
+    assert "'swep'" in ended(command("swep", cwd=tmp_path, program=package), 2, stdout="").stderr
 
 
 # What is wrong
@@ -589,8 +587,7 @@ def test_what_there_is_no_room_for_is_refused_before_anything_is_written(
 
     def said(*arguments: str) -> tuple[int, str]:
         done = here("-o", "store", *arguments, *options)
-        assert bool(done.stdout) == bool(options)
-        assert list(tmp_path.iterdir()) == []
+        assert (bool(done.stdout), list(tmp_path.iterdir())) == (bool(options), [])
         return done.returncode, done.stderr
 
     full = (
@@ -600,8 +597,7 @@ def test_what_there_is_no_room_for_is_refused_before_anything_is_written(
     assert said() == (4, full)
     assert said("--seeds", "1000000000000")[0] == 2  # before the disk
     machine["disk"] = 1e30
-    wide = ["--set", "problem=encoder:1024", "--set", "hidden=480", "-j", "1024"]
-    code, line = said(*wide)
+    code, line = said(*["--set", "problem=encoder:1024", "--set", "hidden=480", "-j", "1024"])
     assert code == 2
     assert re.fullmatch(
         r"fastbp: the sweep needs .* [GT]B of memory \(most of it for networks in training, "
@@ -629,8 +625,7 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tmp_path, here):
 
 
 def test_a_dry_run_in_json(tmp_path, here):
-    done = here("--dry-run", "--json", "-j", "2", "--set", "stop=converged")
-    told = json.loads(done.stdout)
+    told = json.loads(here("--dry-run", "--json", "-j", "2", "--set", "stop=converged").stdout)
     assert set(told) == {
         "store",
         "setups",
@@ -747,8 +742,7 @@ def test_blocks_that_fail_are_told_and_the_rest_is_there(file, here, monkeypatch
         for line in failed
     )
     counts = pd.read_csv(file.parent / "results" / file.stem / "summary.csv")["runs"]
-    assert counts.tolist() == [10, 10]
-    assert len(table_of(done.stdout)) == 2
+    assert (counts.tolist(), len(table_of(done.stdout))) == ([10, 10], 2)
     assert "20 runs trained" in succeeded(here(file, "--seeds", "10")).stderr
 
 
@@ -824,8 +818,7 @@ def test_output_that_cannot_be_written_ends_with_4(founding, folder):
         started("--seeds", "64", cwd=folder, stdout=full) as process,
     ):
         _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 4
-    assert err == "fastbp: standard output: No space left on device\n"
+    assert (process.returncode, err) == (4, "fastbp: standard output: No space left on device\n")
 
 
 @pytest.mark.jit

@@ -86,8 +86,7 @@ def test_a_sound_store_is_said_to_be_and_nothing_is_written(here, store):
 def test_some_runs_are_trained_again(here, store, replays, trained):
     done = succeeded(here("store", "--replay", replays), stderr="")
     sound, again, whole = done.stdout.splitlines(keepends=True)
-    assert sound == SOUND
-    assert again == f"{trained} runs trained again: the same, bit for bit\n"
+    assert (sound, again) == (SOUND, f"{trained} runs trained again: the same, bit for bit\n")
     assert whole.startswith("sha256 of all rows: ")
 
 
@@ -110,8 +109,7 @@ def test_where_much_is_not_sound_a_hundred_lines_say_so(here, store):
     for index in range(103):
         (store.runs / f"{index:03}").touch()
     lines = here("store").stdout.splitlines()
-    assert len(lines) == 101
-    assert lines[-1] == "3 more"
+    assert (len(lines), lines[-1]) == (101, "3 more")
     done = succeeded(here("store", "--repair"))
     assert done.stdout.splitlines()[100:] == ["3 more", SOUND.rstrip()]
 
@@ -130,8 +128,7 @@ def test_a_repair_moves_aside_what_is_not_sound(here, store):
         "moved to store/quarantine/notes.txt: it is not a file of runs",
         "store: 8 runs of 2 setups in 2 files, all sound",
     }
-    assert contents_of(store.path / "quarantine") == damaged
-    assert contents_of(store.runs) == kept
+    assert (contents_of(store.path / "quarantine"), contents_of(store.runs)) == (damaged, kept)
     assert here("store").returncode == 0
 
 
@@ -152,8 +149,7 @@ def test_a_repair_leaves_no_seed_twice(here, store):
     }
     done = succeeded(here("store", "--repair"))
     assert done.stdout.splitlines()[-1] == "store: 8 runs of 2 setups in 2 files, all sound"
-    assert set(contents_of(store.path / "quarantine")) == moved
-    assert len(moved) == 3
+    assert (set(contents_of(store.path / "quarantine")), len(moved)) == (moved, 3)
 
 
 def test_a_repair_may_leave_nothing(here, store):
@@ -262,8 +258,7 @@ def test_a_store_in_use_is_read_but_not_repaired(here, store):
 
 def test_a_store_of_another_numerics_version_is_sound_but_not_trained_again(here, tmp_path):
     identity = SHORT.identity(999)
-    words = pa.array([identity] * 2).dictionary_encode()
-    rows = replaced(trained(SHORT, 0, 2), "setup", words)
+    rows = replaced(trained(SHORT, 0, 2), "setup", pa.array([identity] * 2).dictionary_encode())
     metadata = {"fastbp.version": "9.9", "fastbp.numerics": "999"}
     opened(tmp_path / "store").publish(identity, 0, rows, metadata)
     assert here("store").returncode == 0
@@ -340,6 +335,5 @@ def test_whoever_reads_a_damaged_store_names_the_file_and_the_repair(command, tm
         refused_merge = ended(command("merge", "other", "store"), 3, stdout="")
         assert f"store is not sound: {path} (" in refused_merge.stderr
         assert command("verify", "store", "--repair").returncode == 0
-        again = succeeded(command(*sweep), stdout=whole.stdout)
-        assert "4 runs trained" in again.stderr
+        assert "4 runs trained" in succeeded(command(*sweep), stdout=whole.stdout).stderr
         assert contents_of(store.runs) == before

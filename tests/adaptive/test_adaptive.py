@@ -71,8 +71,7 @@ def test_the_value_and_its_bounds_are_found_from_wherever_it_starts(start, risin
     found = searched(
         Bisection(AXES["lr"], seeds, start), lambda v: logistic(v) if rising else 1 - logistic(v)
     )
-    assert (found.rising, found.crossings) == (rising, 1)
-    assert found.value == pytest.approx(0.3, rel=0.01)
+    assert (found.rising, found.crossings, found.value) == (rising, 1, pytest.approx(0.3, rel=0.01))
     assert found.low < found.value < found.high
     # What the true curve says: Wilson's interval contains one half up to |share − ½| = z / (2
     # √(seeds + z²)).
@@ -147,8 +146,7 @@ def test_a_peak_between_doublings_is_found(way):
     share = lambda value: 0.5 + way * (0.1 - 0.4 * abs(math.log2(value / 0.55)))  # noqa: E731
     bisection = Bisection(AXES["lr"], 2000, 0.1)
     found = searched(bisection, lambda value: min(max(share(value), 0.0), 1.0))
-    assert found.crossings == 2
-    assert found.value == pytest.approx(0.55 * 2**-0.25, rel=0.02)
+    assert (found.crossings, found.value) == (2, pytest.approx(0.55 * 2**-0.25, rel=0.02))
 
 
 def test_of_several_crossings_the_nearest_to_the_baseline_is_taken():
@@ -249,8 +247,7 @@ def test_a_value_between_two_has_few_digits(low, ratio):
     for axis in (AXES["lr"], AXES["weight_decay"]):
         middle = axis.middle(low, high)
         assert low < middle < high
-        digits = math.ceil(2 - math.log10(math.log(ratio)))
-        assert float(f"{middle:.{digits - 1}e}") == middle
+        assert float(f"{middle:.{math.ceil(2 - math.log10(math.log(ratio))) - 1}e}") == middle
     assert shortest(low, math.sqrt(low * high), high) <= high
 
 
@@ -407,8 +404,7 @@ def test_so_many_seeds_are_enough_and_room_for_fewer_is_told(monkeypatch, tmp_pa
 def test_a_width_is_a_share(text, capsys):
     assert main([f"--until-width={text}"]) == 2
     allowed = "a number from 0.0001 and below 1, such as 0.01"
-    line = f"fastbp: --until-width: given {text!r}, allowed: {allowed}\n"
-    assert capsys.readouterr().err == line
+    assert capsys.readouterr().err == f"fastbp: --until-width: given {text!r}, allowed: {allowed}\n"
 
 
 def test_only_the_first_seeds_are_counted(tmp_path):
@@ -476,8 +472,7 @@ def test_until_narrow_through_a_store(invented):
     assert (found.complete, found.trained.runs) == (True, 2 * seeds)
     table = summary(store.path)
     row = table[table["setup"] == found.setup].iloc[0]
-    count = row[found.share.replace("-", "_")]
-    low, high = confidence_sequence(count, seeds, sequence_prior(0.2))
+    low, high = confidence_sequence(row[found.share.replace("-", "_")], seeds, sequence_prior(0.2))
     assert found.widest == pytest.approx(float(high - low))
     (line,) = found.lines(table)
     assert line.startswith(
@@ -503,8 +498,7 @@ def test_bisected_through_a_store(invented):
     for each in found.searches:
         rows = table[table["hidden"] == each.setup.columns()["hidden"]]
         assert dict(zip(rows["lr"], rows["converged"], strict=True)) == each.bisection.converged
-    lines = found.lines(table)
-    assert [line.partition(": ")[0] for line in lines] == ["hidden 2", "hidden 3"]
+    assert [line.partition(": ")[0] for line in found.lines(table)] == ["hidden 2", "hidden 3"]
     assert len(found.as_json()["bisect"]) == 2
     assert {setup.identity() for setup in found.sweep.setups} == set(table["setup"])
     again = bisection_module.bisect(sweep, store, AXES["lr"], train)

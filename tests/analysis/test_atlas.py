@@ -91,8 +91,7 @@ def test_equality_is_counted_from_the_runs() -> None:
         ended = (
             own.pivot(index="seed", columns="problem", values="outcome").to_numpy() == "converged"
         )
-        assert row["members"] == ended.shape[1]
-        assert row["runs"] == ended.size
+        assert (row["members"], row["runs"]) == (ended.shape[1], ended.size)
         assert row["converged"] == ended.sum()
         assert (row["min_share"], row["max_share"]) == (
             ended.mean(axis=0).min(),
@@ -108,8 +107,7 @@ def test_equality_is_counted_from_the_runs() -> None:
         one = len(set(classes([problem[6:] for problem in own["problem"]], "pn"))) == 1
         assert row["holds"] == (one or row["scale_inputs"] == "standard")
         assert np.isnan(row["p"]) == np.isnan(row["p_holm"])
-    held = table[table["holds"]]
-    assert held["p_holm"].min() > 0.05
+    assert table[table["holds"]]["p_holm"].min() > 0.05
     assert table[~table["holds"]]["p_holm"].min() < 1e-6
     assert set(table[table["function"] == "constant"]["p"].isna()) == {True}
     assert table[(table["function"] == "x ⊕ y") & (table["scale_inputs"] == "none")][
@@ -132,8 +130,7 @@ def test_equality_is_counted_from_the_runs() -> None:
 def test_seeds_that_members_do_not_share_are_counted_but_not_compared() -> None:
     frame = runs()
     one = frame["problem"] == "table:0001"
-    less = frame[~(one & (frame["seed"] < 100))]
-    table = equality(less)
+    table = equality(frame[~(one & (frame["seed"] < 100))])
     row = table[
         (table["class"] == "0001")
         & (table["symmetry"] == "npn")
@@ -169,8 +166,7 @@ def test_sentences_say_what_the_tables_do() -> None:
         p_holm=np.where(equal["holds"], 1e-7, equal["p_holm"]),
     )
     assert f"but {equal['holds'].sum()} classes are shown to differ" in sentences(table, wrong)[2]
-    same = equality(runs(scaled=("standard",)))
-    assert "negated inputs" not in sentences(table, same)[2]
+    assert "negated inputs" not in sentences(table, equality(runs(scaled=("standard",))))[2]
 
 
 def test_the_picture_names_every_class_and_has_a_dot_for_every_one() -> None:
@@ -191,8 +187,7 @@ def test_the_picture_names_every_class_and_has_a_dot_for_every_one() -> None:
 
 
 def test_the_whole_atlas_of_three_bits_is_not_too_large_for_a_page(tmp_path: Path) -> None:
-    tables = [f"{number:08b}" for number in range(256)]
-    frame = functions(summary(runs(tables, n=3)))
+    frame = functions(summary(runs([f"{number:08b}" for number in range(256)], n=3)))
     svg, _ = save(atlas(frame, title="$x$ <b>").figure, tmp_path / "atlas")
     assert "$x$ <b>" in texts(svg)
     assert svg.stat().st_size < 400_000
@@ -239,5 +234,4 @@ def test_a_setup_whose_targets_are_constant_has_an_empty_panel_beside_others() -
     density = pd.DataFrame(
         {"setup": ["a"], "outcome": ["partial"], "spread": [0.5], "loss": [0.1], "runs": [3]}
     )
-    figure = spread_loss_panels(density, {"a": "one", "b": "other"}, {}, {}, "two")
-    assert len(figure.axes) == 2
+    assert len(spread_loss_panels(density, {"a": "one", "b": "other"}, {}, {}, "two").axes) == 2

@@ -41,8 +41,7 @@ def measured(keys: Keys, n: int, seed: int, seeds: Sequence[int] | None = None) 
     values = frames.DEFAULTS | dict(keys)
     measures = {"max_error": error, "spread": spread, "one_sided": sided}
     codes = classify({k: np.where(gone, np.nan, v) for k, v in measures.items()}, values)
-    words = [OUTCOMES[code].value for code in codes]
-    runs = frames.table(keys, words, seeds)
+    runs = frames.table(keys, [OUTCOMES[code].value for code in codes], seeds)
     looked = (codes == 1) | (rng.random(n) < 0.2)
     columns = {
         "spread": pa.array(spread, mask=gone),
@@ -89,8 +88,7 @@ def literal(runs: pd.DataFrame, start: Keys, to: Keys) -> pd.DataFrame:
     won = {}
     for values in product(*({start[key], to[key]} for key in to)):
         here = (runs[list(to)] == pd.Series(dict(zip(to, values, strict=True)))).all(axis=1)
-        own = runs[here].set_index("seed")["outcome"]
-        won[values] = own == "converged"
+        won[values] = runs[here].set_index("seed")["outcome"] == "converged"
     seeds = sorted(set.intersection(*(set(each.index) for each in won.values())))
     steps: dict[str, list[pd.Series]] = {key: [] for key in changed}
     first: dict[str, pd.Series] = {}
@@ -456,8 +454,7 @@ def test_cells_count_exactly(frame: pd.DataFrame) -> None:
         spread=table["spread"].round(9), loss=(20 * (np.log10(table["loss"]) + 6)).round(6)
     )
     counts = found.set_index(["setup", "outcome", "spread", "loss"])["runs"].sort_index()
-    assert counts.index.tolist() == expected.index.tolist()
-    assert counts.tolist() == expected.tolist()
+    assert (counts.index.tolist(), counts.tolist()) == (expected.index.tolist(), expected.tolist())
     assert counts.sum() == len(seen)
 
 
@@ -465,8 +462,7 @@ def test_a_cell_holds_its_runs() -> None:
     runs = frames.table({}, ["partial"] * 2)
     runs = runs.set_column(runs.column_names.index("loss"), "loss", pa.array([0.125, np.inf]))
     (row,) = density(frames.frame(runs)).to_dict("records")
-    assert row["runs"] == 1
-    assert row["spread"] == pytest.approx(0.25, abs=1 / 60)
+    assert (row["runs"], row["spread"]) == (1, pytest.approx(0.25, abs=1 / 60))
     assert row["loss"] == pytest.approx(0.125, rel=0.13)
 
 
@@ -505,8 +501,7 @@ def test_the_same_of_frames_files_and_tallies(table, frame: pd.DataFrame, store:
 def test_nulls_of_every_kind(frame: pd.DataFrame) -> None:
     """As pyarrow reads them, as pandas's own nulls, and as plain NumPy has them."""
     nullable = frame.convert_dtypes()
-    objects = frame.astype(dict.fromkeys(["one_sided", "outcome", "setup"], object))
-    for runs in (nullable, objects):
+    for runs in (nullable, frame.astype(dict.fromkeys(["one_sided", "outcome", "setup"], object))):
         pd.testing.assert_frame_equal(density(runs), density(frame))
         for collapse in (None, 0.3):
             found = [one.counts.tolist() for one in count_runs(runs, collapse=collapse)]
@@ -540,8 +535,7 @@ def test_is_what_classify_says(
             measures = {name: own[name].to_numpy("float64", na_value=np.nan) for name in MEASURED}
             codes = classify(measures, frames.DEFAULTS | {"collapse": collapse})
             assert one.counts.tolist() == np.bincount(codes, minlength=5).tolist()
-            assert one.flags().tolist() == (codes == 1).tolist()
-            assert one.keys["collapse"] == collapse
+            assert (one.flags().tolist(), one.keys["collapse"]) == ((codes == 1).tolist(), collapse)
             if one.histograms:
                 picked = {
                     o: own["seed"][codes == i][:EXAMPLES].tolist() for i, o in enumerate(OUTCOMES)
@@ -557,8 +551,7 @@ def test_each_setup_has_its_own_tolerance() -> None:
     tables = [measured({"tolerance": at}, 300, 9) for at in (0.2, 0.4)]
     found = count_runs(frames.frame(*tables), collapse=0.5)
     for one, table in zip(found, tables, strict=True):
-        errors = table["max_error"].to_pandas()
-        assert one.counts[1] == (errors <= one.keys["tolerance"]).sum()
+        assert one.counts[1] == (table["max_error"].to_pandas() <= one.keys["tolerance"]).sum()
     assert found[0].counts[1] < found[1].counts[1]
 
 

@@ -216,8 +216,7 @@ def test_a_picture_says_what_it_shows() -> None:
 
 @pytest.mark.parametrize("outcome", ["converged", "partial"])
 def test_a_plane_of_one_kind_is_drawn(outcome: str) -> None:
-    frame = frames.frame(frames.table(KEYS, [outcome] * SIDE**2))
-    ax = basin(frame)
+    ax = basin(frames.frame(frames.table(KEYS, [outcome] * SIDE**2)))
     assert (ax.get_legend() is None) == (outcome == "converged")
     assert len(ax.texts) == (outcome == "converged")
 

@@ -108,8 +108,7 @@ def test_is_what_pandas_merges() -> None:
             stats.binomtest(fixed, fixed + broken).pvalue if fixed + broken else 1
         )
     assert table["p_holm"].tolist() == holm(table["p"]).tolist()
-    moved = [row[-1] == "moved" for row in cells(table)]
-    assert moved == (table["p_holm"] < 0.05).tolist()
+    assert [row[-1] == "moved" for row in cells(table)] == (table["p_holm"] < 0.05).tolist()
 
 
 def test_turned_round() -> None:
@@ -129,8 +128,7 @@ def test_is_what_scipy_says() -> None:
     assert (row["paired_a"], row["paired_b"]) == (0, 0)
     assert compared(row) == (x / 70, y / 50), "of all runs"
     assert row["difference"] == pytest.approx(y / 50 - x / 70)
-    table = [[x, 70 - x], [y, 50 - y]]
-    assert row["p"] == row["p_holm"] == stats.fisher_exact(table).pvalue
+    assert row["p"] == row["p_holm"] == stats.fisher_exact([[x, 70 - x], [y, 50 - y]]).pvalue
     wilson = [stats.binomtest(k, n).proportion_ci(method="wilson") for k, n in ((x, 70), (y, 50))]
     (low1, high1), (low2, high2) = ((ci.low, ci.high) for ci in wilson)
     p, q = x / 70, y / 50
@@ -142,8 +140,7 @@ def test_beside_pairs_in_one_table() -> None:
     a = frames.frame(frames.table({}, [P] * 30), frames.table({"lr": 0.1}, [P] * 30))
     b = frames.frame(frames.table({}, [C] * 30, range(30, 60)), frames.table({"lr": 0.1}, [C] * 30))
     table = comparison(a, b)
-    assert table["pairs"].tolist() == [30, 0]
-    assert table["difference"].tolist() == [1, 1]
+    assert (table["pairs"].tolist(), table["difference"].tolist()) == ([30, 0], [1, 1])
     assert table["p_holm"].tolist() == holm(table["p"]).tolist()
     assert said(a, b) == [
         "The share converged moved in 2 of 2 setups that both have, most by +100.0 points: "
@@ -197,8 +194,7 @@ def test_runs_that_do_not_say_their_keys_match_by_id() -> None:
 
 def test_setups_of_one_alone() -> None:
     a = frames.frame(drawn(1, lr=0.1), drawn(2, lr=0.2), drawn(3, lr=0.4))
-    b = frames.frame(drawn(1, lr=0.1), drawn(3, lr=0.8))
-    table = comparison(a, b)
+    table = comparison(a, frames.frame(drawn(1, lr=0.1), drawn(3, lr=0.8)))
     assert table["lr"].tolist() == [0.1, 0.2, 0.4, 0.8]
     assert table["setup_a"].isna().tolist() == [False, False, False, True]
     assert table["setup_b"].isna().tolist() == [False, True, True, False]
@@ -215,8 +211,7 @@ def test_setups_of_one_alone() -> None:
         "1 setup is not in old.",
         "2 setups are not in new.",
     ]
-    runs = [row[1] for row in cells(table)]
-    assert runs == ["60", "60 → 0", "60 → 0", "0 → 60"]
+    assert [row[1] for row in cells(table)] == ["60", "60 → 0", "60 → 0", "0 → 60"]
 
 
 def test_nothing_in_common() -> None:
@@ -272,8 +267,7 @@ def store(tmp_path: Path) -> Path:
 
 def test_the_same_store_twice(store: Path) -> None:
     table = comparison(store, store)
-    assert table["identical"].tolist() == [True, True]
-    assert table["p"].tolist() == [1, 1]
+    assert (table["identical"].tolist(), table["p"].tolist()) == ([True, True], [1, 1])
     assert sentences(table, OLD) == [
         "No change of the share converged is shown in any of 2 setups that both have.",
         "In all of them every row is the same, bit for bit.",
@@ -300,8 +294,7 @@ def test_one_bit(store: Path, tmp_path: Path) -> None:
 
 def test_files_that_are_cut_elsewhere_do_not_tell(store: Path, tmp_path: Path) -> None:
     frames.write(tmp_path / "b", drawn(0, lr=0.1))
-    table = comparison(store, tmp_path / "b")
-    assert table["identical"].isna().all()
+    assert comparison(store, tmp_path / "b")["identical"].isna().all()
     assert comparison(pd.read_parquet(store / "runs"), store)["identical"].isna().all()
     assert comparison(count_runs(store), count_runs(store))["identical"].isna().all()
 
@@ -364,8 +357,7 @@ def test_the_terminal_has_a_line_for_each() -> None:
     assert " ".join(lines[0].split()) == (
         "lr runs converged constant pairs fixed broken difference in points [95%] p (Holm) effect"
     )
-    assert len(lines) == 3
-    assert lines[2].split()[:5] == ["0.2", "0", "→", "60", "–"]
+    assert (len(lines), lines[2].split()[:5]) == (3, ["0.2", "0", "→", "60", "–"])
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,7 @@ def test_remissions_as_published() -> None:
         (curve.high, [0.952, 0.923, 0.889, 0.849, 0.805, 0.747, 0.680]),
     ):
         np.testing.assert_allclose(values[events > 0], expected, atol=5.001e-4)
-    assert curve.median()[0] == 23
-    assert kaplan_meier(*counted(CONTROLS, [])).median()[0] == 8
+    assert (curve.median()[0], kaplan_meier(*counted(CONTROLS, [])).median()[0]) == (23, 8)
 
 
 @given(RUNS, st.sampled_from([0.8, 0.95, 0.99]))
@@ -211,8 +210,7 @@ def test_bounds_of_survfit() -> None:
     high = [0.7130167643978450, 0.5678602982997164, 0.3887616766886558]
     np.testing.assert_allclose(curve.low[:4], low, rtol=1e-12)
     np.testing.assert_allclose(curve.high[5:8], high, rtol=1e-12)
-    assert curve.times[[3, 7]].tolist() == [8, 12]
-    assert curve.median() == (11, 8, 12)
+    assert (curve.times[[3, 7]].tolist(), curve.median()) == ([8, 12], (11, 8, 12))
 
 
 def test_a_share_of_exactly_one_half_counts_though_rounded() -> None:
@@ -319,8 +317,7 @@ def test_is_the_definition_at_every_time(runs: list[float]) -> None:
 
 def test_by_hand() -> None:
     """Two of four runs end at 10, one at 50: (4 × 10)/2 and (10 + 10 + 50 + 50)/3."""
-    costs = restart_costs([5, 10, 50], [0, 2, 1], 4)
-    assert costs.tolist() == [inf, 20, 40]
+    assert restart_costs([5, 10, 50], [0, 2, 1], 4).tolist() == [inf, 20, 40]
 
 
 def test_efficiency_is_hameys() -> None:
@@ -463,8 +460,7 @@ def test_seeds() -> None:
 
 def test_wider_levels_hold_narrower_ones() -> None:
     args = [10, 20, 40, 400], [10, 15, 12, 30], 100
-    found = [restart(*args, level) for level in (0.5, 0.8, 0.95, 0.99)]
-    for narrow, wide in pairwise(found):
+    for narrow, wide in pairwise([restart(*args, level) for level in (0.5, 0.8, 0.95, 0.99)]):
         assert wide.at_low <= narrow.at_low <= narrow.at_high <= wide.at_high
         assert wide.cost_low < narrow.cost_low < narrow.cost_high < wide.cost_high
     with pytest.raises(ValueError, match="level = 95"):
@@ -541,8 +537,7 @@ def test_pooling_hardly_changes_the_bounds(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_pooled_draws_can_choose_the_optimum() -> None:
     """It lies just before a long gap, in the midst of events: no group may reach over that."""
-    times = np.append(1000 + np.arange(301), 10**6 + np.arange(700))
-    found = restart(times, np.ones(1001), 1100)
+    found = restart(np.append(1000 + np.arange(301), 10**6 + np.arange(700)), np.ones(1001), 1100)
     assert found.at == 1300
     assert found.at_low <= 1300 <= found.at_high < 10**6
     assert found.cost_low < found.cost < found.cost_high < 1.2 * found.cost
@@ -659,8 +654,7 @@ def test_null_player_and_additive_one(v: Real, data: st.DataObject) -> None:
     v = v[subsets & ~(1 << change)]
     zero = shapley(v)[change]
     assert zero.alone.value == zero.last.value == zero.average.value == 0
-    adding = shapley(v + 3 * (subsets >> change & 1)[:, None])[change]
-    for part in adding:
+    for part in shapley(v + 3 * (subsets >> change & 1)[:, None])[change]:
         assert part.value == pytest.approx(3)
         if v.shape[1] > 1:
             np.testing.assert_allclose(part[1:], 3, atol=1e-9)
@@ -695,8 +689,7 @@ def test_gloves() -> None:
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int8, np.float32])
 def test_indicators_of_any_kind(kind: type) -> None:
     v = np.array([[1, 1, 0, 1], [0, 1, 0, 0]])
-    assert shapley(v.astype(kind)) == shapley(v)
-    assert shapley(v)[0].alone.value == -0.5
+    assert (shapley(v.astype(kind)), shapley(v)[0].alone.value) == (shapley(v), -0.5)
 
 
 def test_one_run_has_no_bounds() -> None:
@@ -717,12 +710,10 @@ def test_attribution_coverage() -> None:
     rng = np.random.default_rng(51)
     shares = np.array([0.3, 0.5, 0.4, 0.8])
     first = np.array([0.2, 0.4, 0.3]), np.array([0.1, 0.3, 0.2])
-    luck = rng.random((1000, 1, 150))
-    v = (luck + rng.random((1000, 4, 150)) / 2) % 1 < shares[:, None]
+    v = (rng.random((1000, 1, 150)) + rng.random((1000, 4, 150)) / 2) % 1 < shares[:, None]
     parts = np.array(
         [shapley(one) for one in v]
     )  # [table, change, alone to average, value to high]
     covered = (parts[..., 1] <= first) & (np.array(first) <= parts[..., 2])
-    error = np.sqrt(0.05 * 0.95 / len(v))
-    np.testing.assert_allclose(covered.mean(axis=0), 0.95, atol=3 * error)
+    np.testing.assert_allclose(covered.mean(axis=0), 0.95, atol=3 * np.sqrt(0.05 * 0.95 / len(v)))
     np.testing.assert_allclose(parts[..., 0].mean(axis=0), first, atol=0.005)

@@ -176,12 +176,10 @@ def test_one_setup_has_no_keys() -> None:
 def test_budgets_are_shown_as_written() -> None:
     both = [frames.table({"epochs": e, "updates": 8 * e}, ["partial"]) for e in (10, 5)]
     table = summary(frames.frame(*both))
-    assert table.columns[:2].tolist() == ["epochs", "setup"]
-    assert table["epochs"].tolist() == [5, 10]
+    assert (table.columns[:2].tolist(), table["epochs"].tolist()) == (["epochs", "setup"], [5, 10])
     mixed = summary(frames.frame(*both, frames.table({"updates": 7}, ["partial"])))
     assert mixed.columns[:2].tolist() == ["epochs", "updates"]
-    assert mixed["updates"].tolist() == [7, 40, 80]
-    assert mixed["epochs"].dtype == "Int64"
+    assert (mixed["updates"].tolist(), mixed["epochs"].dtype) == ([7, 40, 80], "Int64")
     assert changes(contrasts(frames.frame(*both, frames.table({"updates": 7}, ["partial"])))) == [
         ("epochs", 5, 10)
     ]
@@ -248,8 +246,7 @@ def test_only_common_seeds_count() -> None:
     )
     (row,) = contrasts(frames.frame(one, other)).itertuples()
     assert (row.pairs, row.fixed, row.broken) == (6, 3, 2)
-    apart = frames.table({"lr": 0.2}, ["converged"], seeds=[50])
-    assert contrasts(frames.frame(one, apart)).empty
+    assert contrasts(frames.frame(one, frames.table({"lr": 0.2}, ["converged"], seeds=[50]))).empty
 
 
 def test_directions_of_the_founding_sweep(store: Path) -> None:

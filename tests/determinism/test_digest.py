@@ -144,8 +144,7 @@ def test_one_bit_of_one_weight_is_another_digest(monkeypatch):
     class Disturbed(lane_group.LaneGroup):
         def start(self, seeds):
             super().start(seeds)
-            bits = self.state.block.view(f"u{self.state.block.itemsize}")
-            bits[1] ^= 1
+            self.state.block.view(f"u{self.state.block.itemsize}")[1] ^= 1
 
     monkeypatch.setattr(block, "LaneGroup", Disturbed)
     after = [

@@ -183,8 +183,7 @@ def test_a_folder_of_which_nothing_is_whole(whole, cache, tmp_path, number):
 
 
 def at_once(whole, cache: Path, folder: Path) -> None:
-    processes = [start(folder, cache.parent, store) for store in "abc"]
-    for process in processes:
+    for process in [start(folder, cache.parent, store) for store in "abc"]:
         ended(process)
     for store in "abc":
         assert rows_of(folder / store) == whole[1]
@@ -227,8 +226,7 @@ def test_where_there_can_be_no_folder_that_is_told(whole, tmp_path, monkeypatch,
     finally:
         monkeypatch.undo()
         code_cache.cache_folder.cache_clear()
-    assert done.returncode == 0
-    assert done.stderr.splitlines()[0] == NOTE
+    assert (done.returncode, done.stderr.splitlines()[0]) == (0, NOTE)
     assert rows_of(tmp_path / "store") == whole[1]
 
 

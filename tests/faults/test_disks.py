@@ -162,8 +162,7 @@ def test_a_disk_that_takes_no_more_ends_a_sweep_with_4(
     Store(store).check_files()
     assert list((store / "tmp").iterdir()) == []
     undo(disk)
-    assert here("mine.toml", "-o", store).returncode == 0
-    assert rows_of(store) == whole
+    assert (here("mine.toml", "-o", store).returncode, rows_of(store)) == (0, whole)
 
 
 def test_a_disk_that_is_full_when_only_the_picture_is_left_ends_with_4(tmp_path, drawn, disk):
@@ -232,8 +231,7 @@ def test_a_store_that_is_changed_under_a_sweep_ends_it_without_a_table(
     if (store / name).is_file():
         refused(here(*NO_PAGE), 4, f"store/{name} cannot be written: File exists")
         (store / name).unlink()
-    assert here(*NO_PAGE).returncode == 0
-    assert rows_of(store) == whole
+    assert (here(*NO_PAGE).returncode, rows_of(store)) == (0, whole)
 
 
 @pytest.mark.parametrize("gone", ["the store", "all runs", "its own file", "a file that was there"])
@@ -266,8 +264,7 @@ def test_what_is_gone_once_all_is_published_is_missed(tmp_path, here, monkeypatc
     assert done.returncode in (3, 4), done
     refused(done, done.returncode, ".*")
     monkeypatch.setattr(Store, "publish", publish)
-    assert here(*NO_PAGE).returncode == 0
-    assert rows_of(store) == whole
+    assert (here(*NO_PAGE).returncode, rows_of(store)) == (0, whole)
 
 
 # Open files

@@ -86,8 +86,7 @@ def whole(store: Path, before: set[str]) -> set[str]:
 
 
 def assert_the_same(store: Path, other: Path) -> None:
-    assert list((store / "tmp").iterdir()) == []
-    assert names(store) == names(other)
+    assert (list((store / "tmp").iterdir()), names(store)) == ([], names(other))
     assert rows_of(store) == rows_of(other)
 
 
@@ -186,8 +185,7 @@ def test_a_lock_that_nobody_holds_is_in_nobodys_way(tmp_path, here):
     sweep_file(tmp_path, 4, SMALL)
     store = opened(tmp_path / "store")
     (store.path / "lock").write_text(f"process {os.getppid()} on {os.uname().nodename}\n")
-    assert here("mine.toml", "-o", "store").returncode == 0
-    assert len(fastbp.load(store.path)) == 4
+    assert (here("mine.toml", "-o", "store").returncode, len(fastbp.load(store.path))) == (0, 4)
 
 
 DRIVER = """

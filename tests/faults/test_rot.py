@@ -80,8 +80,7 @@ def test_all_rot_is_found(made, tmp_path, times):
     for _, damage in zip(range(times), damages(contents, random.Random(times)), strict=False):
         for name, content in damage.items():
             (store.runs / name).write_bytes(content)
-        checked = integrity.check(store)
-        assert {finding.file.name for finding in checked.findings} == set(damage)
+        assert {finding.file.name for finding in integrity.check(store).findings} == set(damage)
         for name in damage:
             (store.runs / name).write_bytes(contents[name])
     assert integrity.check(store) == sound

@@ -61,8 +61,7 @@ if __name__ == "__main__":
 
 def sweep_with(executor: str, store: str = "") -> list[str]:
     """What the command is given."""
-    options = ["--executor", executor, *NO_PAGE, "-j", "2"]
-    return ["mine.toml", "-o", store or executor, *options]
+    return ["mine.toml", "-o", store or executor, *["--executor", executor, *NO_PAGE, "-j", "2"]]
 
 
 def start(folder: Path, executor: str, *options: str, **environment: str) -> subprocess.Popen[str]:
@@ -291,8 +290,7 @@ def test_trouble_in_one_block_costs_at_most_that_block(tmp_path, monkeypatch, ex
         assert there < {file.name for file in whole.files()}, "the rest is there"
         assert driver_module.drive(Plan(few(), store.present()), store).failed == []
     else:
-        assert trained.failed == []
-        assert tries == 2
+        assert (trained.failed, tries) == ([], 2)
     assert rows_of(store.path) == rows_of(whole.path)
 
 

@@ -162,8 +162,7 @@ def book(W, b, x, t):
     a = [np.array(x, ndmin=2).T]
     for w, v in zip(W, b, strict=True):
         a.append(sigma(np.dot(w, a[-1]) + v))
-    e = np.array(t, ndmin=2).T - a[-1]
-    delta, steps = e * a[-1] * (1.0 - a[-1]), []
+    delta, steps = (np.array(t, ndmin=2).T - a[-1]) * a[-1] * (1.0 - a[-1]), []
     for k in reversed(range(len(W))):
         steps.append((k, np.dot(delta, a[k].T), delta))
         delta = np.dot(W[k].T, delta) * a[k] * (1.0 - a[k])
@@ -461,8 +460,7 @@ def test_each_mistake_is_named_when_the_rate_is_not_given(wrong: str) -> None:
             )
         else:
             assert any(each in found.mistake for each in text.split("|")), (student, found.mistake)
-            assert found.first_wrong == first
-            assert found.rate == pytest.approx(student.lr)
+            assert (found.first_wrong, found.rate) == (first, pytest.approx(student.lr))
 
 
 @pytest.mark.parametrize("wrong", sorted(set(MISTAKES) - {"turned"} - OF_A_FACTOR))
@@ -479,8 +477,7 @@ def test_each_mistake_is_named_with_several_hidden_layers(wrong: str) -> None:
 
 def test_a_mistake_in_one_of_several_hidden_layers_is_placed() -> None:
     found = check(Student().but("no first slope"), (3, 4, 5, 2))
-    assert found.mistake == "σ′ is missing at hidden layer 1"
-    assert found.first_wrong == "W0"
+    assert (found.mistake, found.first_wrong) == ("σ′ is missing at hidden layer 1", "W0")
 
 
 def test_one_mistake_in_many_layers_is_told_once() -> None:
@@ -714,8 +711,7 @@ def test_weights_changed_too_early_are_told_at_small_rates_too(rate: float) -> N
             assert check(student.but(*wrong), (3, 4, 2), rows=2, lr=lr).ok == (not wrong)
         found = check(student.but("changed"), (3, 4, 2), rows=2, lr=lr)
         assert MISTAKES["changed"][0] in found.mistake
-        assert (found.ok, found.first_wrong) == (False, "W0")
-        assert str(found).count("← wrong") == 2
+        assert (found.ok, found.first_wrong, str(found).count("← wrong")) == (False, "W0", 2)
     assert check(Student(returns="in place", lr=rate, dtype=np.float32), (3, 4, 2)).ok
 
 
@@ -775,8 +771,7 @@ def test_gradients_that_are_all_0_and_weights_that_stay_are_told() -> None:
 
 def test_gradients_of_weights_alone_lack_those_of_the_biases() -> None:
     found = check(lambda W, b, x, t: backprop(W, b, [x], [t])[0], (3, 4, 1))
-    assert found.mistake == "the gradients of the biases are missing"
-    assert found.first_wrong == "b1"
+    assert (found.mistake, found.first_wrong) == ("the gradients of the biases are missing", "b1")
 
 
 def test_a_gradient_of_one_row_is_not_taken_for_its_column() -> None:
@@ -1085,8 +1080,7 @@ def test_a_step_counts_before_the_gradients_that_come_with_it() -> None:
             np.add(values, 0.1 * d, out=values)
         return dW, db
 
-    found = check(both, (3, 4, 1))
-    assert found.mistake == "the sign is wrong: it climbs"
+    assert check(both, (3, 4, 1)).mistake == "the sign is wrong: it climbs"
 
 
 def test_steps_that_rounding_swallows_are_not_judged() -> None:

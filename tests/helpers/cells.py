@@ -102,8 +102,7 @@ def train(cell: dict[str, Any], folder: Path, pool: Pool) -> tuple[Store, int]:
             store.open()
             with store.locked():
                 seeds = plan.shard(SWEEP, number, len(stores)) if len(stores) > 1 else None
-                planned = plan.Plan(SWEEP, store.present(), seeds)
-                trained = driver.drive(planned, store, pool=pool)
+                trained = driver.drive(plan.Plan(SWEEP, store.present(), seeds), store, pool=pool)
             assert not trained.failed, trained.failed
             files += trained.files
     if len(stores) == 1:

@@ -28,8 +28,7 @@ def asker_step(weights, biases, x, y, learning_rate=0.2):
     hidden = sigmoid(np.dot(x, w1) + b1)
     output = sigmoid(np.dot(hidden, w2) + b2)
 
-    error = output - y
-    output_delta = error * sigmoid_derivative(output)
+    output_delta = (output - y) * sigmoid_derivative(output)
     hidden_delta = np.dot(output_delta, w2.T) * sigmoid_derivative(hidden)
 
     w2 = w2 - learning_rate * np.dot(hidden.T, output_delta)

@@ -563,8 +563,7 @@ def _hostile_parquet() -> Iterator[bytes]:
         b"{}",
         b"\xff",
     ):
-        table = pa.table({"x": [1, 2], "y": y}).replace_schema_metadata({"pandas": told})
-        yield written(table)
+        yield written(pa.table({"x": [1, 2], "y": y}).replace_schema_metadata({"pandas": told}))
 
 
 # Mutants
@@ -609,8 +608,7 @@ def _replace(draw: Draw, raw: bytes, kind: str) -> bytes:
 
 def _repeat(draw: Draw, raw: bytes, kind: str) -> bytes:
     start, stop = sorted(draw.choices(range(len(raw) + 1), k=2))
-    times = draw.choice((2, 3, 30, 1000))
-    return raw[:start] + (raw[start:stop] * times)[:100_000] + raw[stop:]
+    return raw[:start] + (raw[start:stop] * draw.choice((2, 3, 30, 1000)))[:100_000] + raw[stop:]
 
 
 def _nest(draw: Draw, raw: bytes, kind: str) -> bytes:

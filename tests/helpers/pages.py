@@ -137,8 +137,7 @@ def of_grid(
 
     def make(folder: Path) -> Path:
         grid = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-        setups = [mixed(keys, runs, share(keys)) for keys in grid]
-        return store(folder, setups, title, baseline)
+        return store(folder, [mixed(keys, runs, share(keys)) for keys in grid], title, baseline)
 
     return make
 

@@ -47,8 +47,7 @@ def test_crossings_are_between_sure_sides() -> None:
     rising, falling = crossings(share, low, high)
     assert (rising.low, rising.high, rising.rising) == (1, 4, True)
     assert rising.low <= rising.at <= rising.high
-    assert (falling.high, falling.rising) == (6, False)
-    assert falling.at == pytest.approx(5 + 0.05 / 0.45)
+    assert (falling.high, falling.rising, falling.at) == (6, False, pytest.approx(5 + 0.05 / 0.45))
     mirrored = crossings(share[::-1], low[::-1], high[::-1])
     assert [6 - each.at for each in reversed(mirrored)][1] == pytest.approx(falling.at)
     assert crossings([0.4, 0.6], [0.3, 0.5], [0.5, 0.7]) == []
@@ -190,6 +189,5 @@ def test_a_map_says_what_its_line_is_which_strikes_no_number_out(high: float, to
     assert bool(lines) is told
     assert len(ax.texts) == 16
     for text in ax.texts:
-        under = text.get_bbox_patch()
-        assert under.get_facecolor()[3] == 1
+        assert text.get_bbox_patch().get_facecolor()[3] == 1
         assert all(text.get_zorder() > line.get_zorder() for line in lines)

@@ -19,8 +19,7 @@ def evaluations(n: int, **changed: object) -> pd.DataFrame:
 @pytest.mark.parametrize("n", [1, 2, 19, 20, 21, 5000])
 def test_evenly_has_both_ends_and_no_more_than_requested(n: int) -> None:
     chosen = evenly(n, 20)
-    assert chosen[0] == 0
-    assert chosen[-1] == n - 1
+    assert (chosen[0], chosen[-1]) == (0, n - 1)
     assert len(set(chosen.tolist())) == len(chosen) == min(n, 20)
     assert np.ptp(np.diff(chosen)) <= 1 if n > 2 else True
 

@@ -115,9 +115,7 @@ def test_png_shows_every_colour(tmp_path: Path) -> None:
     _, png = save(outcome_bars(table).figure, tmp_path / "all")
     pixels = matplotlib.image.imread(png)[..., :3].reshape(-1, 3)
     for outcome in OUTCOMES:
-        colour = outcome.colour
-        share = np.isclose(pixels, to_rgb(colour), atol=0.01).all(axis=1).mean()
-        assert 0.02 < share < 0.2
+        assert 0.02 < np.isclose(pixels, to_rgb(outcome.colour), atol=0.01).all(axis=1).mean() < 0.2
     assert np.isclose(pixels[0], 1).all()
 
 
@@ -163,12 +161,10 @@ def test_names_are_taken_literally(tmp_path: Path) -> None:
 
 
 def test_draws_on_given_axes_and_returns_them() -> None:
-    figure = Figure(figsize=(12, 4))
-    axes = figure.subplots(1, 2)
+    axes = Figure(figsize=(12, 4)).subplots(1, 2)
     table = summary(frames.frame(*frames.founding(50)))
     assert outcome_bars(table, ax=axes[1], title="mine") is axes[1]
-    assert axes[1].get_title(loc="left") == "mine"
-    assert len(axes[0].patches) == 0
+    assert (axes[1].get_title(loc="left"), len(axes[0].patches)) == ("mine", 0)
 
 
 def test_no_runs(tmp_path: Path) -> None:

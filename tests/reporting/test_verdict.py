@@ -67,11 +67,9 @@ class Answer:
         for low, key, least, high, again, most in (
             re.fullmatch(averaged, each).groups() for each in self.lines if each not in rest
         ):  # type: ignore[union-attr]
-            values = self.summary[key].map(plain)
-            sums = self.summary.groupby(values)[["converged", "runs"]].sum()
+            sums = self.summary.groupby(self.summary[key].map(plain))[["converged", "runs"]].sum()
             pooled = sums["converged"] / sums["runs"]
-            assert key == again
-            assert (pooled[least], pooled[most]) == (pooled.min(), pooled.max())
+            assert (key, pooled[least], pooled[most]) == (again, pooled.min(), pooled.max())
             assert (low, high) == (percent(pooled.min()), percent(pooled.max()))
         assert set(re.findall(r"[<>]?[\d.]+%(?! interval)", rest)) <= known
         steps = [
@@ -744,8 +742,7 @@ def test_then_what_differs_is_how_long_it_takes(ever: bool) -> None:
 
 
 def test_no_runs() -> None:
-    nothing = frames.frame(frames.table({}, [P])).iloc[:0]
-    assert Answer(nothing).lines == ["There are no runs yet."]
+    assert Answer(frames.frame(frames.table({}, [P])).iloc[:0]).lines == ["There are no runs yet."]
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)

@@ -93,8 +93,7 @@ def test_digest_does_not_depend_on_chunks_or_dictionaries():
         shuffled = replaced(
             shuffled, name, pa.DictionaryArray.from_arrays(indices, pa.array(list(place)))
         )
-    assert digest(texts) == expected
-    assert digest(shuffled) == expected
+    assert (digest(texts), digest(shuffled)) == (expected, expected)
 
 
 def digest_by_hand(table: pa.Table) -> str:
@@ -230,8 +229,7 @@ def test_the_hash_of_rows_is_what_its_docstring_says(count):
 @given(st.lists(st.integers(0, 300), max_size=6), st.booleans())
 def test_the_hash_of_rows_is_the_same_however_they_are_cut(cuts, whole):
     """Into files, chunks of a table, and tables with words in another order."""
-    bounds = [0, *sorted(cuts), 300]
-    parts = [runs(XOR, a, b - a) for a, b in itertools.pairwise(bounds)]
+    parts = [runs(XOR, a, b - a) for a, b in itertools.pairwise([0, *sorted(cuts), 300])]
     for index, part in enumerate(parts[1::2], 1):
         words = OUTCOMES[index % 5 :] + OUTCOMES[: index % 5]
         places = pa.array([words.index(word) for word in part["outcome"].to_pylist()], pa.int32())
@@ -358,8 +356,7 @@ def test_what_was_written_is_read(tmp_path):
     assert table.equals(runs(XOR, 7, 30))
     assert said == {**SAID, "fastbp.schema": "1", "fastbp.digest": digest(table)}
     content, told = parquet.contents(path)
-    assert content == path.read_bytes()
-    assert told == said
+    assert (content, told) == (path.read_bytes(), said)
 
 
 def test_some_columns_are_read_in_the_order_that_is_asked_for(tmp_path):

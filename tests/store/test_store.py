@@ -37,8 +37,7 @@ def store(tmp_path):
 def test_a_file_is_named_by_what_it_holds(store):
     path = store.publish(ONE, 400, rows(ONE, 400))
     assert RunFile.parse(path) == RunFile(path, ONE, 400, 200, digest(rows(ONE, 400))[:16])
-    assert path.parent == store.runs
-    assert list(store.files()) == [path]
+    assert (path.parent, list(store.files())) == (store.runs, [path])
     assert store.present() == {ONE: [(400, 200)]}
 
 
@@ -178,11 +177,9 @@ def test_nobody_sees_half_a_file(store, monkeypatch):
     monkeypatch.setattr(os, "replace", rename)
     path = store.publish(ONE, 0, rows())
     ((before, draft),) = seen
-    assert before == []
-    assert draft.parent == store.path / "tmp"
+    assert (before, draft.parent) == ([], store.path / "tmp")
     assert draft.suffix != ".parquet"
-    assert list(store.runs.iterdir()) == [path]
-    assert list((store.path / "tmp").iterdir()) == []
+    assert (list(store.runs.iterdir()), list((store.path / "tmp").iterdir())) == ([path], [])
 
 
 def test_whoever_reads_meanwhile_finds_whole_files(store):
@@ -213,13 +210,11 @@ def test_a_full_disk_leaves_nothing_behind(store, monkeypatch, call):
     told = rf"{ONE}-0-200-\w+.parquet.*No space left on device"
     with pytest.raises(StoreFullError, match=told):
         store.publish(ONE, 0, rows())
-    assert store.present() == {}
-    assert list((store.path / "tmp").iterdir()) == []
+    assert (store.present(), list((store.path / "tmp").iterdir())) == ({}, [])
 
 
 def test_the_same_rows_again_are_the_same_file(store):
-    paths = {store.publish(ONE, 0, rows()) for _ in range(3)}
-    assert list(store.runs.iterdir()) == list(paths)
+    assert list(store.runs.iterdir()) == list({store.publish(ONE, 0, rows()) for _ in range(3)})
 
 
 # What may be a store
@@ -375,8 +370,7 @@ def test_a_lock_holds_in_one_process_too_and_is_given_back_after_an_error(store)
 
 def test_a_lock_that_cannot_be_had_is_not_one_that_another_holds(store, monkeypatch):
     """As on some disks behind a network."""
-    none = OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-    monkeypatch.setattr(fcntl, "flock", raising(none))
+    monkeypatch.setattr(fcntl, "flock", raising(OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))))
     with pytest.raises(OSError, match="No locks available"), store.locked():
         pass
 
@@ -392,5 +386,4 @@ def test_any_file_of_a_store_is_written_whole(store):
     target = store.write(store.path / "problems" / "some.json", json.dumps({"a": 1}).encode())
     assert json.loads(target.read_text()) == {"a": 1}
     store.write(target, b"new")
-    assert target.read_bytes() == b"new"
-    assert list((store.path / "tmp").iterdir()) == []
+    assert (target.read_bytes(), list((store.path / "tmp").iterdir())) == (b"new", [])
