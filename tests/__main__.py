@@ -49,7 +49,6 @@ NUMBERS = ["tests/choices", "tests/determinism", "tests/kernels"]
 
 BENCHMARKS = "tests/test_benchmarks.py"
 
-BLOCKS = [f"tests/engine/test_{name}.py" for name in ("block", "refill")]
 
 BY_PROCESSORS = [
     *(f"tests/engine/test_{name}.py" for name in ("driver", "executor_map", "forecast")),
@@ -84,7 +83,11 @@ class Mode(NamedTuple):
 
 def modes(coverage: bool) -> list[Mode]:
     """All modes, in the order in which they start."""
-    tests = [*UNCOMPILED, *NUMBERS, *BLOCKS]
+    tests = [
+        *UNCOMPILED,
+        *NUMBERS,
+        *[f"tests/engine/test_{name}.py" for name in ("block", "refill")],
+    ]
     off = Mode("JIT off", tests, {"NUMBA_DISABLE_JIT": "1"}, compiled=False)
     if coverage:
         measured = ["--cov=fastbp", "--cov-report=term:skip-covered"]

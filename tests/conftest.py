@@ -53,8 +53,6 @@ COMPILED = (
 )
 """Files that need compiled code in every test; single tests are marked `jit`."""
 
-QUICK = ("test_house.py", "test_list_command.py", "test_sweep_file_page.py")
-
 
 here, command = in_process(main), in_process(any_command)
 """The sweep command, and all commands; tests of another command have `here` for that one."""
@@ -85,7 +83,11 @@ def is_slow(path: Path) -> bool:
     """Whether a file of tests is left out of the daily round."""
     place = path.relative_to(HERE)
     if len(place.parts) == 1:
-        return place.name not in QUICK
+        return place.name not in (
+            "test_house.py",
+            "test_list_command.py",
+            "test_sweep_file_page.py",
+        )
     return any(place.is_relative_to(slow) for slow in SLOW)
 
 

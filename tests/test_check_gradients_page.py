@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[1] / "docs" / "check-gradients.md"
-
 
 @pytest.mark.jit
 def test_the_page_prints_what_it_says() -> None:
     blocks = re.findall(
-        r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
+        r"```python\n(.*?)```\n\n```text\n(.*?)```",
+        (Path(__file__).parents[1] / "docs" / "check-gradients.md").read_text(encoding="utf-8"),
+        re.DOTALL,
     )
     assert len(blocks) == 3
     scope: dict[str, object] = {}

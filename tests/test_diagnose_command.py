@@ -134,11 +134,16 @@ def test_problems_by_their_names(here, data: str, tmp_path) -> None:
     )
 
 
-CLASSES = XOR.replace("0\n", "no\n").replace("1\n", "yes\n")
-
-
 @pytest.mark.jit
-@pytest.mark.parametrize("text", [XOR, CLASSES, XOR.replace("\n", "\r\n"), "\ufeff" + XOR])
+@pytest.mark.parametrize(
+    "text",
+    [
+        XOR,
+        XOR.replace("0\n", "no\n").replace("1\n", "yes\n"),
+        XOR.replace("\n", "\r\n"),
+        "\ufeff" + XOR,
+    ],
+)
 def test_tables(here, text: str, tmp_path) -> None:
     (tmp_path / "own.csv").write_text(text, newline="")
     done = succeeded(here("own.csv", "--targets", "t", *QUICK), stderr="")

@@ -15,12 +15,6 @@ assert spec.loader is not None
 make_outputs = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make_outputs)
 
-BLOCKS = [
-    pytest.param(page, block["command"], id=f"{page.relative_to(CHECKOUT)}: {block['command']}")
-    for page in make_outputs.PAGES
-    for block in make_outputs.BLOCK.finditer(page.read_text("utf-8"))
-]
-
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory):
@@ -31,7 +25,14 @@ def output(tmp_path_factory):
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize(("page", "command"), BLOCKS)
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [
+        pytest.param(page, block["command"], id=f"{page.relative_to(CHECKOUT)}: {block['command']}")
+        for page in make_outputs.PAGES
+        for block in make_outputs.BLOCK.finditer(page.read_text("utf-8"))
+    ],
+)
 def test_a_block_is_what_its_command_prints(page: Path, command: str, output) -> None:
     for block in make_outputs.BLOCK.finditer(page.read_text("utf-8")):
         if block["command"] == command:

@@ -37,16 +37,13 @@ def own_lines(function: Function) -> int:
     return count
 
 
-def is_compiled(module: Path) -> bool:
-    """Whether Numba compiles what a module defines."""
-    return module.parent.name in ("kernels", "choices")
-
-
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_functions_and_modules_are_short(module: Path) -> None:
     long = [f.name for f in functions(module) if own_lines(f) > MAX_LINES]
     assert not long, f"more than {MAX_LINES} lines: {', '.join(long)}"
-    most = MAX_COMPILED_PARAMETERS if is_compiled(module) else MAX_PARAMETERS
+    most = (
+        MAX_COMPILED_PARAMETERS if module.parent.name in ("kernels", "choices") else MAX_PARAMETERS
+    )
     wide = []
     for function in functions(module):
         given = function.args

@@ -293,16 +293,15 @@ def test_a_long_run_ends_at_once(tmp_path, name, arguments, number):
 def test_a_full_disk_ends_with_4(store, tmp_path):
     """A limit on the size of files stands in for the disk."""
 
-    def no_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, resource.RLIM_INFINITY))
-
     with started(
         "store",
         SHORT.identity(),
         "1",
         cwd=tmp_path,
         program=program("replay"),
-        preexec_fn=no_room,
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (12_000, resource.RLIM_INFINITY)
+        ),
     ) as process:
         out, err = process.communicate(timeout=PATIENCE)
     (line,) = without_imports(err)

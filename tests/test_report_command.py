@@ -43,9 +43,6 @@ from fastbp.store.provenance import LatestSweep, latest_sweep
 
 here = in_process(any_command, png=True)
 
-KEYS = {"problem": "table:11101011", "lr": 0.2, "order": "random", "updates": 999}
-GRID = {"lr": [0.1, 0.2], "order": ["random", "shuffled"]}
-
 
 def rows_of(setup: fastbp.Setup, count: int = 40) -> pa.Table:
     """Runs with a setup's keys and its id, whose outcomes are those of their measures."""
@@ -116,7 +113,12 @@ def swept(tmp_path_factory):
     """A store whose sweep found all runs there, and made its tables and its page, without most
     pictures."""
     folder = tmp_path_factory.mktemp("swept")
-    sweep = fastbp.Sweep(title="Does shuffling help?", seeds=40, setup=KEYS, grid=GRID)
+    sweep = fastbp.Sweep(
+        title="Does shuffling help?",
+        seeds=40,
+        setup={"problem": "table:11101011", "lr": 0.2, "order": "random", "updates": 999},
+        grid={"lr": [0.1, 0.2], "order": ["random", "shuffled"]},
+    )
     (folder / "mine.toml").write_text(sweep.to_toml())
     store = opened(folder / "store")
     for setup in sweep.setups:

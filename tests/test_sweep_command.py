@@ -714,10 +714,17 @@ def test_seeds_that_are_there_twice_are_told(file, tmp_path, here):
 def test_a_full_disk_ends_with_4_and_can_be_gone_on_from(file, tmp_path, here):
     """A limit on the size of files stands in for the disk."""
 
-    def little_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, resource.RLIM_INFINITY))
-
-    done = command(file, "-o", "store", "--seeds", "2000", cwd=tmp_path, preexec_fn=little_room)
+    done = command(
+        file,
+        "-o",
+        "store",
+        "--seeds",
+        "2000",
+        cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (12_000, resource.RLIM_INFINITY)
+        ),
+    )
     refused(done, 4, r"store/runs/.*\.parquet cannot be written: File too large")
     assert list((tmp_path / "store" / "tmp").iterdir()) == []
     assert here(file, "-o", "store", "--seeds", "2000").returncode == 0

@@ -43,7 +43,6 @@ from fastbp.store.store import Store
 from fastbp.sweep import main
 
 XOR = Setup(problem="xor", hidden=[2], updates=100)
-NOTHING = Trained(0, 0, 0, {"train": 0.0}, [])
 
 
 def searched(bisection: Bisection, share: Callable[[float], float]) -> HalfwayPoint | None:
@@ -172,7 +171,10 @@ def test_of_several_crossings_the_nearest_to_the_baseline_is_taken():
 def told(bisection: Bisection) -> list[str]:
     sweep = Sweep(seeds=bisection.seeds, setup={"problem": "xor", "updates": 1})
     result = BisectionResult(
-        sweep, NOTHING, bisection.axis.key, [SettingSearch({}, XOR, bisection)]
+        sweep,
+        Trained(0, 0, 0, {"train": 0.0}, []),
+        bisection.axis.key,
+        [SettingSearch({}, XOR, bisection)],
     )
     return result.lines(pd.DataFrame({"setup": []}))
 

@@ -165,10 +165,6 @@ def test_is_what_pandas_counts(founding: list[pa.Table]) -> None:
     )
 
 
-def test_is_the_same_from_parquet(founding: list[pa.Table], store: Path) -> None:
-    pd.testing.assert_frame_equal(summary(store), summary(frames.frame(*founding)))
-
-
 def test_one_setup_has_no_keys() -> None:
     assert summary(sweep({})).columns[:2].tolist() == ["setup", "runs"]
 

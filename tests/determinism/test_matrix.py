@@ -96,7 +96,6 @@ def expected(processor: str) -> dict[str, bool]:
 
 
 EXECUTORS = ("threads", "processes", "dask")
-QUEUES = ("mpi", "slurm")
 
 BLOCKS = {"all": None, "3": (3, 3), "1 of 4": (4, 1), "1": (1, 1)}
 """Seeds of a file and of a block; all fit into one as it ships."""
@@ -397,8 +396,7 @@ def hold_all(
     print(f"{len(some)} cells: {some[0]} … {some[-1]}")
 
 
-WHOLE = every((*EXECUTORS, *QUEUES))
-GROUPS = sorted(dict.fromkeys(cell[:3] for cell in WHOLE), key=lambda group: group[1] != "threads")
+WHOLE = every((*EXECUTORS, *("mpi", "slurm")))
 
 
 def srun(folder: Path) -> dict[str, str]:
@@ -414,7 +412,11 @@ def srun(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("group", GROUPS, ids=lambda group: "{} {} {}".format(*group))
+@pytest.mark.parametrize(
+    "group",
+    sorted(dict.fromkeys(cell[:3] for cell in WHOLE), key=lambda group: group[1] != "threads"),
+    ids=lambda group: "{} {} {}".format(*group),
+)
 def test_every_cell(here, tmp_path, group):
     processor, executor, workers = group
     if reason := why_not(processor):

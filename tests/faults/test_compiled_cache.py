@@ -19,8 +19,6 @@ from stores import ROOT, rows_of
 from fastbp.kernels import code_cache
 from fastbp.kernels.code_cache import unsealed
 
-PATIENCE = 300
-
 SWEEP = """
 seeds = 20
 [setup]
@@ -49,7 +47,7 @@ def start(
 
 def ended(process: subprocess.Popen[str], *said: str) -> None:
     """It is complete and says nothing but these lines, and that."""
-    _, err = process.communicate(timeout=PATIENCE)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     *lines, last = err.splitlines()
     assert lines == list(said)

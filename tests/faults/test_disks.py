@@ -139,16 +139,12 @@ def protect(disk: Disk) -> None:
     disk.run("mount", "-o", "remount,bind,ro", disk.place / "store")
 
 
-def unprotect(disk: Disk) -> None:
-    disk.run("umount", disk.place / "store")
-
-
 @pytest.mark.parametrize(
     ("act", "said", "undo"),
     [
         (fill, "No space left on device", clear),
         pytest.param(use_up_files, "No space left on device", clear, marks=pytest.mark.soak),
-        (protect, "Read-only file system", unprotect),
+        (protect, "Read-only file system", lambda disk: disk.run("umount", disk.place / "store")),
     ],
     ids=["full", "no more files", "read-only"],
 )
@@ -204,16 +200,12 @@ def replace(path: Path) -> None:
     path.write_text("mine")
 
 
-def remove_a_file(runs: Path) -> None:
-    min(runs.iterdir()).unlink()
-
-
 @pytest.mark.parametrize(
     ("act", "name"),
     [
         pytest.param(remove, ".", id="store removed"),
         pytest.param(remove, "runs", id="runs removed"),
-        pytest.param(remove_a_file, "runs", id="a file removed"),
+        pytest.param(lambda runs: min(runs.iterdir()).unlink(), "runs", id="a file removed"),
         pytest.param(replace, "runs", id="runs replaced"),
         pytest.param(remove, "tmp", id="tmp removed", marks=pytest.mark.soak),
         pytest.param(replace, "tmp", id="tmp replaced", marks=pytest.mark.soak),

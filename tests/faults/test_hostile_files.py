@@ -13,9 +13,6 @@ from pathlib import Path
 import fuzz_inputs
 import pytest
 
-CI = {"toml": 100, "csv": 70, "npz": 120, "parquet": 90}
-MANY = 25_000
-
 
 def failures(kind: str, first: int, count: int) -> dict[int, list[str]]:
     """What is wrong with what came of the files of these numbers, by number; where a process dies,
@@ -55,14 +52,14 @@ def failures(kind: str, first: int, count: int) -> dict[int, list[str]]:
 def test_hostile_files_are_loaded_or_told(kind: str) -> None:
     """Nothing else is raised, written or run, no line is two, nothing takes 2 s or 500 MB; `python
     tests/faults/fuzz_inputs.py KIND NUMBER 1` repeats one."""
-    assert failures(kind, 0, CI[kind]) == {}
+    assert failures(kind, 0, {"toml": 100, "csv": 70, "npz": 120, "parquet": 90}[kind]) == {}
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", fuzz_inputs.KINDS)
 def test_many_hostile_files(kind: str) -> None:
     with ThreadPoolExecutor(2) as pool:
-        parts = pool.map(lambda first: failures(kind, first, 2_500), range(0, MANY, 2_500))
+        parts = pool.map(lambda first: failures(kind, first, 2_500), range(0, 25_000, 2_500))
         assert {number: wrong for part in parts for number, wrong in part.items()} == {}
 
 

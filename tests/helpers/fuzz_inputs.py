@@ -25,11 +25,8 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parents[2]
 KINDS = ("toml", "csv", "npz", "parquet")
 
-SECONDS = 2.0
-MEGABYTES = 500
 
 Draw = random.Random
 
@@ -225,20 +222,6 @@ WORDS = {
     ],
 }
 """What stands for something in a file of each kind."""
-
-HUGE = (
-    b"0",
-    b"-1",
-    b"255",
-    b"65536",
-    b"2147483648",
-    b"4294967295",
-    b"9223372036854775807",
-    b"18446744073709551616",
-    b"1e308",
-    b"9" * 400,
-    b"1" * 5000,
-)
 
 
 def npy(array: Any) -> bytes:
@@ -635,7 +618,25 @@ def _number(draw: Draw, raw: bytes, kind: str) -> bytes:
     start = stop = draw.choice(digits)
     while stop < len(raw) and 48 <= raw[stop] < 58:
         stop += 1
-    return raw[:start] + draw.choice(HUGE) + raw[stop:]
+    return (
+        raw[:start]
+        + draw.choice(
+            (
+                b"0",
+                b"-1",
+                b"255",
+                b"65536",
+                b"2147483648",
+                b"4294967295",
+                b"9223372036854775807",
+                b"18446744073709551616",
+                b"1e308",
+                b"9" * 400,
+                b"1" * 5000,
+            )
+        )
+        + raw[stop:]
+    )
 
 
 def _integer(draw: Draw, raw: bytes, kind: str) -> bytes:
@@ -671,7 +672,7 @@ def right(draw: Draw, kind: str) -> bytes:
     """A right file."""
     match kind:
         case "toml":
-            founding = (ROOT / "sweeps" / "founding.toml").read_text()
+            founding = (Path(__file__).parents[2] / "sweeps" / "founding.toml").read_text()
             text = draw.choice(
                 (
                     EVERY_KEY,
@@ -715,19 +716,6 @@ def _mutated(draw: Draw, raw: bytes, kind: str) -> bytes:
 
 
 # The process that loads them
-
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-FORBIDDEN = (
-    "os.mkdir",
-    "os.rename",
-    "os.remove",
-    "os.symlink",
-    "os.system",
-    "os.exec",
-    "os.fork",
-    "subprocess.Popen",
-    "socket.connect",
-)
 
 
 def load(kind: str, folder: Path, raw: bytes) -> list[str]:
@@ -786,8 +774,19 @@ watched: list[list[str]] = []
 
 def watch(event: str, arguments: tuple[Any, ...]) -> None:
     if watched and (
-        event in FORBIDDEN
-        or (event == "open" and arguments[2] & WRITING)
+        event
+        in (
+            "os.mkdir",
+            "os.rename",
+            "os.remove",
+            "os.symlink",
+            "os.system",
+            "os.exec",
+            "os.fork",
+            "subprocess.Popen",
+            "socket.connect",
+        )
+        or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
         or event == "pickle.find_class"
     ):
         watched[-1].append(f"{event} {str(arguments)[:200]}")
@@ -816,14 +815,14 @@ def main(kind: str, first: int, count: int) -> None:
         by_hand(kind)
         there = {*os.listdir(folder), f"d.{kind}"}
         sys.addaudithook(watch)
-        resource.setrlimit(resource.RLIMIT_AS, (used() + MEGABYTES * 10**6,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (used() + 500 * 10**6,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process, wherever it hangs
         for number in range(first, first + count):
             if at >= 0:
                 os.pwrite(at, b"%20d" % number, 0)
             raw = mutant(kind, number)
-            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, 2.0)
             done = load(kind, folder, raw)
             signal.setitimer(signal.ITIMER_PROF, 0)
             if {*os.listdir(folder)} != there or os.listdir(base) != ["user"]:

@@ -142,10 +142,6 @@ def of_grid(
     return make
 
 
-def one_run(folder: Path) -> Path:
-    return store(folder, [runs({}, ["collapsed"])], "One run")
-
-
 def one_outcome(outcome: str, title: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         return store(folder, [runs({"lr": lr}, [outcome] * 40) for lr in (0.1, 0.2, 0.4)], title)
@@ -248,7 +244,7 @@ STORES: dict[str, Callable[[Path], Path]] = {
         updates=(999, 7992),
         lr=(0.2, 0.1),
     ),
-    "one run": one_run,
+    "one run": lambda folder: store(folder, [runs({}, ["collapsed"])], "One run"),
     "all converged": one_outcome("converged", f"{HEBREW} {ARABIC}"),
     "all diverged": one_outcome("diverged", "All diverged"),
     "no baseline": of_grid(

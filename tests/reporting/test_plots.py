@@ -292,19 +292,20 @@ def test_a_figure_is_the_same_bytes_twice(kind: str, start: bytes) -> None:
 # Names
 
 
-NAMES = [
-    "m" * 300,
-    "ش" * 300,
-    "網" * 300,
-    "i" * 300,
-    "a few words " * 40,
-    "",
-    "word",
-    "\N{GRINNING FACE}" * 300,
-]
-
-
-@pytest.mark.parametrize("name", NAMES, ids=ascii)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "m" * 300,
+        "ش" * 300,
+        "網" * 300,
+        "i" * 300,
+        "a few words " * 40,
+        "",
+        "word",
+        "\N{GRINNING FACE}" * 300,
+    ],
+    ids=ascii,
+)
 def test_a_name_is_cut_where_there_is_no_room(name: str) -> None:
     short = clipped(name, 2.0, 9)
     assert inches(short, 9) <= 2.0

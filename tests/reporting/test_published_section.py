@@ -137,8 +137,7 @@ def test_what_cannot_be_told_of_a_setting_does_not_count() -> None:
     assert sentences(found, "s") == [said]
 
 
-RNG = np.random.default_rng(5)
-EPOCHS = np.ceil(RNG.lognormal(3.5, 0.6, 60_000))
+EPOCHS = np.ceil(np.random.default_rng(5).lognormal(3.5, 0.6, 60_000))
 OURS = tallied(EPOCHS, 80_000)
 """A quarter never converges, and the others have a long tail."""
 

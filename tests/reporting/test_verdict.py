@@ -822,13 +822,12 @@ def test_some_seeds_in_common() -> None:
     )
 
 
-SHARES = st.lists(st.integers(0, 8), min_size=5, max_size=5).filter(any)
-
-
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     axes=st.sampled_from([(1,), (2,), (5,), (2, 2), (3, 2), (2, 2, 2), (6, 1)]),
-    shares=st.lists(SHARES, min_size=12, max_size=12),
+    shares=st.lists(
+        st.lists(st.integers(0, 8), min_size=5, max_size=5).filter(any), min_size=12, max_size=12
+    ),
     runs=st.lists(st.integers(1, 60), min_size=12, max_size=12),
     starts=st.lists(st.sampled_from([0, 0, 0, 5, 1000]), min_size=12, max_size=12),
     lacking=st.sets(st.integers(0, 11), max_size=3),

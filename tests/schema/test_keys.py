@@ -16,8 +16,6 @@ from fastbp.diagnose import main
 from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.schema.keys import COLUMN_DEFAULTS, KEYS
 
-PAGE = Path(__file__).parents[2] / "docs" / "sweep-file.md"
-
 COLUMNS = (
     "problem",
     "targets",
@@ -122,7 +120,11 @@ def test_families_are_keys_without_limits() -> None:
 
 
 def test_docs_describe_every_key() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|.*\|.*\| (.*) \|$", PAGE.read_text(encoding="utf-8"), re.M)
+    rows = re.findall(
+        r"^\| `(\w+)` \|.*\|.*\| (.*) \|$",
+        (Path(__file__).parents[2] / "docs" / "sweep-file.md").read_text(encoding="utf-8"),
+        re.M,
+    )
     described = dict(rows)
     for name, key in KEYS.items():
         assert key.description.partition("`")[0] in described[name], name

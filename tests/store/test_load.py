@@ -14,8 +14,6 @@ import fastbp
 from fastbp.schema.errors import StoreError
 from fastbp.store.load import RunsFrame
 
-HOSTILE = "file:<script>alert(1)</script>&\"'$\x1b[2J\n\u202e.csv"
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
@@ -140,7 +138,12 @@ def test_columns_that_are_added(runs: pd.DataFrame) -> None:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> pd.DataFrame:
-    frames.write(tmp_path, frames.table({"problem": HOSTILE}, ["partial"] * 3))
+    frames.write(
+        tmp_path,
+        frames.table(
+            {"problem": "file:<script>alert(1)</script>&\"'$\x1b[2J\n\u202e.csv"}, ["partial"] * 3
+        ),
+    )
     return fastbp.load(tmp_path)
 
 
