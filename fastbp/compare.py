@@ -1,7 +1,6 @@
 """`python -m fastbp.compare A B`: find the setups whose convergence rates differ in two stores."""
 
 import sys
-from functools import partial
 from pathlib import Path
 
 from fastbp.cli import process
@@ -14,7 +13,7 @@ def compare(a: Path, b: Path, output: Path | None) -> int:
     phase = Phase("reading")
 
     compared = process.in_thread(
-        partial(lazily, "reporting.sections.comparison_section:compare", a, b, output, phase), phase
+        lambda: lazily("reporting.sections.comparison_section:compare", a, b, output, phase), phase
     )
     print_answer(compared.verdict, compared.lines())
     if compared.written:

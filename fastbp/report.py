@@ -1,7 +1,6 @@
 """`python -m fastbp.report STORE`: make the tables, pictures and page of a store again."""
 
 import sys
-from functools import partial
 from pathlib import Path
 
 from fastbp.cli import process
@@ -13,11 +12,13 @@ def report(store: Path, collapse: float | None, all_runs: bool) -> int:
     """Write the report of a store and print what it says."""
     phase = Phase("reading")
 
-    make = partial(
-        lazily, "reporting.build:make", store, collapse=collapse, all_runs=all_runs, tick=phase
-    )
     with process.gc_paused():
-        made = process.in_thread(make, phase)
+        made = process.in_thread(
+            lambda: lazily(
+                "reporting.build:make", store, collapse=collapse, all_runs=all_runs, tick=phase
+            ),
+            phase,
+        )
     print_notes(made.notes)
     print_answer(made.verdict, made.table(), made.published_lines())
     print_note(

@@ -209,8 +209,7 @@ class Bisection:
         return sorted(spans, key=self._distance_to_start)  # the one nearest to the start counts
 
     def _distance_to_start(self, span: tuple[float, ...]) -> float:
-        nearest_value = min(max(self.start, span[0]), span[-1])
-        return self.axis.distance(*sorted((self.start, nearest_value)))
+        return self.axis.distance(*sorted((self.start, min(max(self.start, span[0]), span[-1]))))
 
     def _halves(self, span: tuple[float, ...]) -> tuple[float, float]:
         """The first two neighbours in a span between which the share crosses one half."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -128,7 +128,7 @@ class UntilWidthResult(NamedTuple):
             f"beforehand, are at most {wilson:.3g} wide."
         ]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The result as a dictionary for JSON."""
         widest = {"setup": self.setup, "share": self.share, "width": self.widest}
         return {

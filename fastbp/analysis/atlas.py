@@ -5,7 +5,6 @@ function with its classes, and test whether the functions of a class converge eq
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -122,7 +121,7 @@ def equality(runs: Runs) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(key_columns(first, others)), table], axis=1)
 
 
-def _class(members: Sequence[SetupCounts]) -> dict[str, Any]:
+def _class(members: Sequence[SetupCounts]) -> dict[str, object]:
     """Compute the cells of a row of `equality` from the counts of the functions of a class."""
     tables, keys = [bits_of(one.keys["problem"]) for one in members], members[0].keys
     valid = [each for each in SYMMETRIES if holds(each, keys, len(tables[0]))]

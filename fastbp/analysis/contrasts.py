@@ -142,8 +142,7 @@ def _changes(
                 step = place[b] - place[a]
                 near = len(place) <= _ALL_PAIRS or (numeric and step == 1)
                 if step and (near or baseline in (one.setup, other.setup)):
-                    back = key in start and b == start[key]
-                    pairs.append((other, one) if back else (one, other))
+                    pairs.append((other, one) if key in start and b == start[key] else (one, other))
         # The sort is stable: rows with the same values stay in the order of the other keys.
         for before, after in sorted(pairs, key=lambda ends: sort_key(e.keys[key] for e in ends)):
             yield key, before, after

@@ -338,8 +338,7 @@ def _parts_of_frame(runs: pd.DataFrame, needed: Sequence[str]) -> Iterator[tuple
     missing = [name for name in needed if name not in runs]
     if missing:
         raise ValueError(f"these are not runs: no column {', '.join(missing)}")
-    present = (name for name in (*_KEYS, *DECISIVE) if name in runs)
-    columns = dict.fromkeys((*present, *needed))
+    columns = dict.fromkeys((*(name for name in (*_KEYS, *DECISIVE) if name in runs), *needed))
     for setup, rows in runs[list(columns)].groupby("setup", sort=False, observed=True):
         yield str(setup), [(rows.sort_values("seed"), {})]
 

@@ -70,8 +70,7 @@ def published_figures(sweep: LatestSweep) -> tuple[PublishedFigure, ...]:
 def _figure(entry: Mapping[str, Any], setups: tuple[str, ...]) -> PublishedFigure:
     figure, value = str(entry["figure"]), float(entry["value"])
     runs = None if entry.get("runs") is None else int(entry["runs"])
-    known = runs is None or 1 <= runs <= MAX_RUNS
-    if figure not in FIGURES or not isfinite(value) or not known:
+    if figure not in FIGURES or not isfinite(value) or not (runs is None or 1 <= runs <= MAX_RUNS):
         raise ValueError(f"no published figure: {entry}")
     reach = float(entry.get("plus_minus", nan))
     return PublishedFigure(
@@ -135,8 +134,7 @@ def _sd(t: EpochCounts) -> Real:
 
 def _median(t: EpochCounts) -> Real:
     done = t.counts.cumsum(axis=1)
-    first = np.argmax(2 * done >= done[:, -1:], axis=1)
-    return np.where(done[:, -1] > 0, t.epochs[first], nan)
+    return np.where(done[:, -1] > 0, t.epochs[np.argmax(2 * done >= done[:, -1:], axis=1)], nan)
 
 
 def _costs(t: EpochCounts) -> Real:

@@ -77,8 +77,9 @@ def summary(runs: Runs) -> pd.DataFrame:
 
 def _counts(counted: Sequence[SetupCounts | None]) -> dict[str, NDArray[np.int64]]:
     """Count the runs of each setup for each of `SHARES`, int64 [setup]; 0 for None."""
-    rows = [one.counts if one else np.zeros(len(OUTCOMES)) for one in counted]
-    counts = np.array(rows, np.int64).reshape(-1, len(OUTCOMES))
+    counts = np.array(
+        [one.counts if one else np.zeros(len(OUTCOMES)) for one in counted], np.int64
+    ).reshape(-1, len(OUTCOMES))
     constant = counts[:, [OUTCOMES.index(outcome) for outcome in CONSTANT]].sum(axis=1)
     return dict(zip(SHARES, (*counts.T, constant), strict=True))
 
@@ -294,9 +295,8 @@ def _column(values: list[Value]) -> "pd.Series[Any]":
 
 def settings_of(summary: pd.DataFrame, keys: list[str]) -> list[pd.DataFrame]:
     """Split a summary by the combinations of values of some keys; without keys, into one table."""
-    if not keys:
-        return [summary]
-    return [rows for _, rows in summary.groupby(keys, sort=False, dropna=False)]
+    groups = summary.groupby(keys, sort=False, dropna=False) if keys else [((), summary)]
+    return [rows for _, rows in groups]
 
 
 def keys_of(summary: pd.DataFrame, end: str = "setup") -> list[str]:

@@ -27,7 +27,6 @@ Computer Programming 4A, section 7.1.1.
 import re
 from collections.abc import Mapping, Sequence
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +127,7 @@ def _images(d: int, negated: bool) -> list[NDArray[np.int64]]:
     return [rows ^ flipped for rows in permuted for flipped in range(2**d if negated else 1)]
 
 
-def holds(symmetry: str, keys: Mapping[str, Any], rows: int) -> bool:
+def holds(symmetry: str, keys: Mapping[str, object], rows: int) -> bool:
     """Whether symmetry implies that the functions of a class converge equally often.
 
     Parameters

@@ -10,7 +10,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from fastbp.engine.driver import Progress
@@ -27,7 +27,6 @@ INDENT = " " * 8
 WIDTH = 80
 """Characters per line of printed paragraphs."""
 
-_WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 """Lines end between words: paths and intervals stay in one piece."""
 
 
@@ -51,7 +50,10 @@ def print_data(text: str) -> None:
 
 def print_answer(answer: Iterable[str], *parts: Sequence[str]) -> None:
     """Print wrapped paragraphs, then other groups of lines, with empty lines between them."""
-    paragraphs = (textwrap.wrap(text, WIDTH, **_WHOLE_WORDS) for text in answer)
+    paragraphs = (
+        textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+        for text in answer
+    )
     print_data("\n\n".join("\n".join(lines) for lines in (*paragraphs, *parts) if lines))
 
 
@@ -75,7 +77,8 @@ def print_errors(lines: Iterable[str]) -> None:
                 parts[0],
                 shutil.get_terminal_size().columns,
                 subsequent_indent=INDENT,
-                **_WHOLE_WORDS,
+                break_long_words=False,
+                break_on_hyphens=False,
             )
         for part in parts:
             print_note(part)

@@ -125,8 +125,9 @@ def passed(example: Example, forward: ForwardVariant, changed: Sequence[Real]) -
         sums.append(activations[-1] @ W.T + b * used)
         activations.append(activate(sums[-1]))
         slopes.append(derivative(sums[-1]))
-    error = activations[-1] - example.T
-    return LayerState(example, sums, activations, slopes, changed, last, *[error] * 5)
+    return LayerState(
+        example, sums, activations, slopes, changed, last, *[activations[-1] - example.T] * 5
+    )
 
 
 # The backward pass

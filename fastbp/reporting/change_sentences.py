@@ -6,7 +6,6 @@ A row of a comparison is a row of `contrasts`: two setups that differ in one key
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from fastbp.analysis.counts import grouped
@@ -98,9 +97,9 @@ def _headline(row: Record, end: Record, several: bool) -> str:
     if before is not None and after is not None:
         words = ("More", "Fewer") if plural_ else ("A larger", "A smaller")
         subject = f"{words[after < before]} {key}"
-    if end["converged_share"] >= 0.5:
-        return f"{subject} {'fix' if plural_ else 'fixes'} it{' best' * several}"
-    return f"{subject} {'help' if plural_ else 'helps'}{' most' * several}"
+    fixes, helps = ("fix", "help") if plural_ else ("fixes", "helps")
+    verb, most = (f"{fixes} it", " best") if end["converged_share"] >= 0.5 else (helps, " most")
+    return f"{subject} {verb}{most * several}"
 
 
 def _number(value: Any) -> float | None:
@@ -159,8 +158,9 @@ def _with_constant(changes: Changes, rows: Sequence[Record]) -> list[str]:
     for row in rows:
         does = "do" if texts else "then give the same answer to every input"
         end = changes.end_of(row)
-        constant = f" ({percent(end['constant_share'])} {does})" if end else ""
-        texts.append(change_of(row) + constant)
+        texts.append(
+            change_of(row) + (f" ({percent(end['constant_share'])} {does})" if end else "")
+        )
     return texts
 
 
@@ -202,7 +202,7 @@ def effects_elsewhere(changes: Changes) -> list[str]:
 
 def _sign(row: Record) -> int:
     """The direction of an effect: −1 or 1, or 0 if there is none."""
-    return int(np.sign(row["difference"])) if has_effect(row) else 0
+    return int(row["difference"] > 0) - int(row["difference"] < 0) if has_effect(row) else 0
 
 
 def all_changes(attribution: pd.DataFrame, changes: Changes) -> list[str]:

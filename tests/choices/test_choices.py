@@ -127,8 +127,7 @@ def test_a_grid_lies_evenly_around_zero():
             inits.grid(np.float64(0.5), 3.0, 2, 2, False, seed, axis, side, 0, 1, 0)
             for seed in seeds
         ]
-        assert values == sorted(values)
-        assert values == [-value for value in reversed(values)]
+        assert values == sorted(values) == [-value for value in reversed(values)]
 
 
 # Losses
@@ -149,8 +148,7 @@ def test_losses(name, z, t):
         output, slope = np.float64(float(o)), np.float64(float(o * (1 - o)))
         got_value = loss.function(np.float64(z), output, np.float64(t))
         got_delta = loss.delta(output, np.float64(t), slope)
-        scale = 1 if name == "squared" else max(1, abs(z))
-        assert abs(got_value - value) <= 4 * ULP * scale
+        assert abs(got_value - value) <= 4 * ULP * (1 if name == "squared" else max(1, abs(z)))
         assert abs(got_delta - delta) <= 4 * ULP
 
 
@@ -161,8 +159,7 @@ def test_cross_entropy_does_not_overflow():
         (-1e300, 1.0, 1e300),
         (-1e300, 0.0, 0.0),
     ):
-        value = losses.cross_entropy(np.float64(z), np.float64(z > 0), np.float64(t))
-        assert value == wanted
+        assert losses.cross_entropy(np.float64(z), np.float64(z > 0), np.float64(t)) == wanted
 
 
 @pytest.mark.parametrize("name", FAMILIES["loss"].choices)
@@ -236,8 +233,7 @@ def test_shuffled_gives_all_permutations_alike(along):
         if along == "seeds"
         else (np.full(count, 3), np.arange(count))
     )
-    found = presented("shuffled", 4, seeds, epochs)
-    _, often = np.unique(found, axis=1, return_counts=True)
+    _, often = np.unique(presented("shuffled", 4, seeds, epochs), axis=1, return_counts=True)
     assert len(often) == 24
     assert stats.chisquare(often).pvalue > 1e-3
 
@@ -337,8 +333,7 @@ def test_schedules_are_marked_where_they_depend_on_the_budget(name):
     factors = {
         span: [choice.function(0.7, s, span, *own) for s in range(1, 10)] for span in (10, 11, 500)
     }
-    depends = len({tuple(each) for each in factors.values()}) > 1
-    assert choice.needs_horizon == depends
+    assert choice.needs_horizon == (len({tuple(each) for each in factors.values()}) > 1)
     assert choice.needs_horizon == (name in ("cosine", "linear"))
 
 
@@ -377,8 +372,7 @@ def test_problems_are_those_of_the_oracle(text):
     X, T = Setup(problem=text, updates=1).data()
     wanted_X, wanted_T = oracle.problem(text)
     assert X.dtype == T.dtype == np.float64
-    assert X.tolist() == wanted_X.tolist()
-    assert T.tolist() == wanted_T.tolist()
+    assert (X.tolist(), T.tolist()) == (wanted_X.tolist(), wanted_T.tolist())
 
 
 def test_xor_is_a_parity_and_a_table():
@@ -394,8 +388,7 @@ def test_table_refuses(bits):
 
 def test_table_of_the_most_rows():
     X, T = problems.table("01" * 32_768)
-    assert X.shape == (65_536, 16)
-    assert T.shape == (65_536, 1)
+    assert (X.shape, T.shape) == ((65_536, 16), (65_536, 1))
     assert X[0b1010_0000_0000_0001].tolist() == [1, 0, 1, *[0] * 12, 1]
 
 

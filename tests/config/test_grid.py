@@ -23,8 +23,7 @@ def values(key: str, value: object) -> list[Any]:
 def test_a_log_series_is_numpys_to_three_digits(low: float, ratio: float, count: int) -> None:
     high = min(low * ratio, 1e6)
     found = values("lr", {"from": low, "to": high, "count": count, "spaced": "log"})
-    assert (found[0], found[-1]) == (low, high)
-    assert found == sorted(set(found))
+    assert (found[0], found[-1], found) == (low, high, sorted(set(found)))
     if len(found) == count:
         np.testing.assert_allclose(found, np.geomspace(low, high, count), rtol=5.1e-3)
     assert all(value == float(f"{value:.3g}") for value in found[1:-1])
@@ -214,8 +213,7 @@ def test_unknown_bits_in_a_grid_are_both() -> None:
     text = "seeds = 1\n[setup]\nupdates = 9\n[grid]\nproblem = "
     every = [f"table:{number:08b}" for number in range(256)]
     whole = Sweep.from_text(text + '["table:????????"]')
-    assert problems_of(whole) == every
-    assert problems_of(Sweep.from_text(whole.to_toml())) == every
+    assert problems_of(whole) == problems_of(Sweep.from_text(whole.to_toml())) == every
     assert [setup.identity() for setup in whole.setups] == [
         Setup(problem=each, updates=9).identity() for each in every
     ]

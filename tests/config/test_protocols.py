@@ -49,8 +49,7 @@ def test_a_figure_is_of_the_setups_that_have_its_keys() -> None:
     found = sweep(*figures, grid={"lr": [3, 7], "hidden": [2, 4]})
     ids = {(s.lr, s.hidden[0]): s.identity() for s in found.setups}
     resolved = tomllib.loads(found.to_toml("store"))["resolved"]["published"]
-    assert resolved == [[*ids.values()], [ids[7, 2]], [ids[3, 2], ids[3, 4]]]
-    assert found.notes == []
+    assert (resolved, found.notes) == ([[*ids.values()], [ids[7, 2]], [ids[3, 2], ids[3, 4]]], [])
 
 
 def test_a_figure_of_no_setup_is_worth_a_note() -> None:

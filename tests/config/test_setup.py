@@ -92,8 +92,7 @@ def test_writing_a_default_changes_no_id() -> None:
     for key in KEYS.values():
         if key.default is not None:
             assert xor(**{key.name: key.default}).identity(1) == bare, key.name
-    assert xor(eval_every=10).identity(1) == bare
-    assert xor(hidden=4).identity(1) == bare
+    assert xor(eval_every=10).identity(1) == xor(hidden=4).identity(1) == bare
 
 
 @pytest.mark.parametrize(
@@ -143,8 +142,7 @@ def test_different_setups_have_different_ids() -> None:
 
 def test_columns_in_the_order_of_the_schema() -> None:
     columns = xor(hidden=[8, 8], batch="full", epochs=5).columns()
-    assert list(columns) == [column.name for column in SETUP_COLUMNS]
-    assert columns["hidden"] == "8-8"
+    assert (list(columns), columns["hidden"]) == ([column.name for column in SETUP_COLUMNS], "8-8")
     assert (columns["batch"], columns["order"], columns["eval_every"]) == (4, "cyclic", 1)
     assert (columns["epochs"], columns["updates"], columns["targets"]) == (5, 5, None)
     assert (xor().columns()["epochs"], xor().columns()["updates"]) == (None, 100)
@@ -211,9 +209,7 @@ def test_setups_are_frozen_and_travel() -> None:
     setup = xor(schedule="cosine:warmup=3", hidden=[3, 2])
     assert setup.calls
     copy = pickle.loads(pickle.dumps(setup))
-    assert copy == setup
-    assert hash(copy) == hash(setup)
-    assert copy.identity(1) == setup.identity(1)
+    assert (copy, hash(copy), copy.identity(1)) == (setup, hash(setup), setup.identity(1))
     with pytest.raises(dataclasses.FrozenInstanceError):
         setup.lr = 3.0
     error = SweepError(["a", "b"])

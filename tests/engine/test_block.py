@@ -368,5 +368,4 @@ def test_batches_of_all_sizes_are_one_compilation():
         assert 1 <= at_once <= SAMPLES
         assert -(-batch // at_once) == -(-batch // SAMPLES)
     assert kernel_key(Setup(problem="parity:8", updates=1)).optimizer == "online"
-    momentum = Setup(problem="parity:8", updates=1, momentum=0.5)
-    assert kernel_key(momentum).optimizer == "momentum"
+    assert kernel_key(Setup(problem="parity:8", updates=1, momentum=0.5)).optimizer == "momentum"

@@ -87,8 +87,7 @@ def test_a_sweep_gives_each_setup_and_seed_once_in_order(in_memory):
 
 def test_rows_in_memory_are_the_rows_of_a_store(in_memory, tmp_path):
     stored = fastbp.run(sweep(), tmp_path / "store")
-    assert listed(stored) == listed(in_memory)
-    assert list(stored.dtypes) == list(in_memory.dtypes)
+    assert (listed(stored), list(stored.dtypes)) == (listed(in_memory), list(in_memory.dtypes))
 
 
 def test_rows_in_memory_are_what_pandas_reads(in_memory, tmp_path):
@@ -157,8 +156,7 @@ def test_what_is_lost_is_made_again_and_nothing_else(store):
     for file in lost:
         file.unlink()
     kept = stamps(store.runs)
-    assert drive(sweep(), store).runs == runs
-    assert names(store.path) == whole
+    assert (drive(sweep(), store).runs, names(store.path)) == (runs, whole)
     assert kept.items() <= stamps(store.runs).items()
 
 
@@ -378,13 +376,11 @@ def test_progress_goes_from_nothing_to_all():
         done.append((progress.done, progress.updates, progress.budget))
         whole.add((progress.runs, progress.total_budget))
 
-    watched = sweep(3000, setup={"epochs": 100})
-    trained = drive(watched, pool=backends.pool("threads", 2), tick=tick)
+    trained = drive(sweep(3000, setup={"epochs": 100}), pool=backends.pool("threads", 2), tick=tick)
     assert (trained.runs, trained.updates) == (12_000, 12_000 * 400)
     assert set(trained.seconds) == {"compile", "train", "write"}
     assert phases <= {"compiling", "training"}
-    assert whole == {(12_000, 12_000 * 400)}
-    assert done == sorted(done)
+    assert (whole, done) == ({(12_000, 12_000 * 400)}, sorted(done))
     assert done[-1] <= (12_000, 12_000 * 400, 12_000 * 400)
     assert all(updates == budget for _, updates, budget in done)
 

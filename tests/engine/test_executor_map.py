@@ -234,8 +234,7 @@ def test_what_kills_its_worker_is_tried_four_times_and_the_rest_completes():
     assert "lost 4 times, the last time without other tasks: BrokenExecutor: a worker died" in str(
         poison[1]
     )
-    assert dict(found)[5] == "5"
-    assert tried.count(4) == 4
+    assert (dict(found)[5], tried.count(4)) == ("5", 4)
     assert [task for task, _ in found[-3:]] == [3, 4, 5], (
         "each by itself, at the end: nobody knows whose doing it was"
     )
@@ -245,8 +244,7 @@ def test_what_kills_its_worker_is_tried_four_times_and_the_rest_completes():
 def test_a_worker_that_dies_once_is_no_matter():
     deaths = iter([False] * 7 + [True] + [False] * 1000)
     found, made = outcomes(lambda task: next(deaths), range(30))
-    assert sorted(found) == [(n, str(n)) for n in range(30)]
-    assert made == 2
+    assert (sorted(found), made) == ([(n, str(n)) for n in range(30)], 2)
 
 
 def test_workers_that_always_die_end_the_map():
@@ -272,9 +270,7 @@ def test_what_finds_no_memory_is_tried_again_with_nothing_beside_it():
         return task
 
     found, made = outcomes(lambda task: False, range(6), function=work)
-    assert made == 1
-    assert {task for task, _ in found[-2:]} == {1, 2}
-    assert dict(found)[1] == 1
+    assert (made, {task for task, _ in found[-2:]}, dict(found)[1]) == (1, {1, 2}, 1)
     assert isinstance(dict(found)[2], MemoryError)
     assert tried.count(2) == 2
 
@@ -350,14 +346,12 @@ def test_a_task_that_hangs_is_given_up_by_the_speed_of_others():
 
 def test_a_slow_task_is_no_hanging_one():
     found, made, _ = answers(lambda task: 5.0 * task, range(1, 30), float)
-    assert sorted(found) == [(n, n) for n in range(1, 30)]
-    assert made == 1
+    assert (sorted(found), made) == ([(n, n) for n in range(1, 30)], 1)
 
 
 def test_where_nothing_is_known_of_the_speed_patience_is_long_and_in_a_queue_without_end():
     found, _, seconds = answers(lambda task: 1e5, [0], lambda task: 1.0, in_queue=True)
-    assert found == [(0, 0)]
-    assert seconds == 1e5 + 1
+    assert (found, seconds) == ([(0, 0)], 1e5 + 1)
     (lost,), _, seconds = answers(lambda task: 1e9, [0], lambda task: 1.0)
     assert isinstance(lost[1], LostError)
     assert 3600 < seconds < 3700

@@ -355,8 +355,7 @@ def test_seeds_that_are_there_twice_are_found(store, start, count):
     for file in said:
         (store.runs / file).unlink()
     checked = integrity.check(store)
-    assert checked.findings == []
-    assert rows_of(store.path)[XOR.identity()][0] == checked.runs - 20
+    assert (checked.findings, rows_of(store.path)[XOR.identity()][0]) == ([], checked.runs - 20)
 
 
 @pytest.mark.parametrize(("start", "count"), [(3, 2), (5, 4), (6, 20)])

@@ -84,8 +84,7 @@ def test_shards_are_one_store(tmp_path, into, shards):
     united = {
         file: content for source in sources for file, content in contents_of(source.runs).items()
     }
-    assert contents_of(into.runs) == united
-    assert integrity.check(into).findings == []
+    assert (contents_of(into.runs), integrity.check(into).findings) == (united, [])
 
 
 def test_again_it_writes_nothing(tmp_path, into):
@@ -231,8 +230,7 @@ def test_problems_the_sweep_and_how_runs_were_made_are_brought_along(tmp_path, i
         "the way to its file is another one from here"
     )
     assert 'problem = "file:../mine.csv"' in (into.path / "sweep.toml").read_text()
-    assert seeds_in(into, again.setups[0]) == set(range(20))
-    assert integrity.check(into).findings == []
+    assert (seeds_in(into, again.setups[0]), integrity.check(into).findings) == (set(range(20)), [])
     with unchanged(into.path):
         merge(into, sources)
 
@@ -281,8 +279,7 @@ def test_other_rows_for_the_same_seeds_are_refused_with_both_names(tmp_path, int
         made(tmp_path / "b"),
         made(tmp_path / "c", (30, 5)),
     )
-    path = other_rows(other, 9, 5)
-    pair = re.escape(f"{path} and {next(one.files())}")
+    pair = re.escape(f"{other_rows(other, 9, 5)} and {next(one.files())}")
     told = rf"\Athese have different rows for the same seeds: {pair}; nothing was written\Z"
     with unchanged(into.path, one.path, other.path, third.path):
         with pytest.raises(StoreError, match=told):
@@ -439,11 +436,9 @@ def test_a_full_disk_is_told_and_gone_on_from(tmp_path, into, monkeypatch, room)
         r"device",
     ):
         merge(into, sources)
-    assert len(names(into)) == room
-    assert list((into.path / "tmp").iterdir()) == []
+    assert (len(names(into)), list((into.path / "tmp").iterdir())) == (room, [])
     monkeypatch.undo()
-    assert merge(into, sources).files == 3 - room
-    assert rows_of(into.path)[XOR.identity()][0] == 20
+    assert (merge(into, sources).files, rows_of(into.path)[XOR.identity()][0]) == (3 - room, 20)
 
 
 def test_stores_whose_outcomes_mean_something_else_are_refused(tmp_path, into):

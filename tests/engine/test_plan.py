@@ -86,8 +86,7 @@ def test_cut_covers_a_range_and_cuts_at_multiples(start, size, pieces):
 def test_a_block_is_doubled_until_it_takes_about_its_time(updates, hidden):
     setup = setup_of(updates, hidden)
     seeds = block_seeds(setup)
-    assert seeds % plan.MIN_SEEDS == 0
-    assert (seeds // plan.MIN_SEEDS).bit_count() == 1
+    assert (seeds % plan.MIN_SEEDS, (seeds // plan.MIN_SEEDS).bit_count()) == (0, 1)
     assert plan.MIN_SEEDS <= seeds <= plan.MAX_SEEDS
     if seeds > plan.MIN_SEEDS:
         assert seeds * plan.seconds_per_run(setup) <= plan.BLOCK_SECONDS

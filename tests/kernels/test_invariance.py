@@ -90,8 +90,7 @@ def test_negated_inputs_are_negated_weights_to_the_bit(signs, order, kind):
     )
     for network, image in zip(networks, images, strict=True):
         assert_same(with_columns(network, lambda W: W * signs), image)
-    measured = [each.measure()[0][:, :LANES] for each in (runs, others)]
-    assert np.array_equal(*measured)
+    assert np.array_equal(*[each.measure()[0][:, :LANES] for each in (runs, others)])
 
 
 @pytest.mark.parametrize("kind", KINDS[:3], ids=["online", "batches", "float32"])
@@ -186,8 +185,7 @@ def test_functions_of_a_class_converge_equally_often_and_others_need_not(changes
     assert len(held) >= 6
     assert held["p_holm"].min() > 0.01
     free = table[~table["holds"]]
-    assert set(free["symmetry"]) == {"npn"}
-    assert set(free["scale_inputs"]) == {"none"}
+    assert (set(free["symmetry"]), set(free["scale_inputs"])) == ({"npn"}, {"none"})
     assert free["p_holm"].min() < 1e-6
 
 
@@ -202,5 +200,4 @@ def test_an_order_that_goes_by_the_list_keeps_no_permutation():
 
 def test_classes_of_the_functions_of_two_bits():
     tables = [f"{number:04b}" for number in range(16)]
-    assert len(set(classes(tables, "pn"))) == 6
-    assert len(set(classes(tables, "npn"))) == 4
+    assert (len(set(classes(tables, "pn"))), len(set(classes(tables, "npn")))) == (6, 4)

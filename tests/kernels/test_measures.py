@@ -128,8 +128,7 @@ def test_float32_is_measured_in_float64_on_its_outputs(keys):
     np.testing.assert_allclose(
         measured[m.LOSS], ((outputs - T) ** 2).sum(axis=(0, 1)) / 2 / len(T), rtol=1e-15
     )
-    block = runs.by_lane(runs.state.block)
-    weights = abs(block[: runs.task.network.parameters].astype(float))
+    weights = abs(runs.by_lane(runs.state.block)[: runs.task.network.parameters].astype(float))
     assert (measured[m.WEIGHT_MAX] == weights.max(axis=0)).all()
     assert_measured(runs, recipe, relative=2e-6)
 
@@ -241,8 +240,7 @@ def test_columns_of_constant_targets_count_in_neither_spread_nor_sides_nor_wrong
     runs.set_layers(lane=0, layers=network)
     measured, outputs = runs.measure()
     assert (outputs[:, [0, 2], 0].std(axis=0) > 0.001).all()
-    assert (measured[m.SPREAD, 0], measured[m.ONE_SIDED, 0]) == (0, 1)
-    assert measured[m.WRONG, 0] == 2
+    assert (measured[m.SPREAD, 0], measured[m.ONE_SIDED, 0], measured[m.WRONG, 0]) == (0, 1, 2)
     assert (
         measured[m.MAX_ERROR, 0] == abs(outputs[:, :, 0] - T).max()
     )  # there all of them count, with a range of 1
@@ -345,5 +343,4 @@ def test_classify_at_its_limits():
     found = classify(
         {k: np.array(v) for k, v in measures.items()}, Setup(problem="xor", updates=1).columns()
     )
-    assert found.dtype == np.int8
-    assert [OUTCOMES[code] for code in found] == list(wanted)
+    assert (found.dtype, [OUTCOMES[code] for code in found]) == (np.int8, list(wanted))

@@ -105,8 +105,7 @@ def test_streams_epochs_and_seeds_share_no_block():
 @EXAMPLES
 def test_uniform_is_the_middle_of_one_of_2_to_the_52_cells(seed, draw):
     high, low = oracle.draws(seed, 0, 0, 2 * draw + 2)[-2:]
-    k = (high * 2**32 + low) // 2**12
-    wanted = Fraction(2 * k + 1, 2**53)
+    wanted = Fraction(2 * ((high * 2**32 + low) // 2**12) + 1, 2**53)
     plain = random.uniform(np.uint64(seed), random.WEIGHTS, np.uint64(0), draw)
     compiled = compiled_uniform(np.array([seed], np.uint64), 0, draw)
     assert Fraction(float(plain)) == Fraction(float(compiled)) == wanted
@@ -125,8 +124,7 @@ def test_below_is_the_high_word_of_the_product(word, n):
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 1000, 65_536])
 def test_below_reaches_first_and_last(n):
-    assert random.below(np.uint64(0), n) == 0
-    assert random.below(np.uint64(2**32 - 1), n) == n - 1
+    assert (random.below(np.uint64(0), n), random.below(np.uint64(2**32 - 1), n)) == (0, n - 1)
 
 
 # Types

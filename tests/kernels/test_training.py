@@ -628,8 +628,7 @@ def test_a_problem_of_one_row_is_evaluated_after_its_update(batch, order):
     )
     for _ in range(500 if JIT else 9):
         runs.advance(1)
-        errors = runs.measure()[0][m.MAX_ERROR]
-        assert ((errors <= 0.1) == (runs.state.converged_at >= 0)).all()
+        assert ((runs.measure()[0][m.MAX_ERROR] <= 0.1) == (runs.state.converged_at >= 0)).all()
 
 
 def test_no_look_before_the_first_update():

@@ -266,8 +266,9 @@ def _bootstrap_bounds(
 ) -> tuple[list[float], list[float]]:
     """Compute bounds of the best time to give up and of its cost."""
     ends, counts, means = _pooled(t, d, best)
-    probabilities = [*counts / total, max(0.0, 1 - d.sum() / total)]
-    drawn = np.random.default_rng(seed).multinomial(total, probabilities, DRAWS)[:, :-1]
+    drawn = np.random.default_rng(seed).multinomial(
+        total, [*counts / total, max(0.0, 1 - d.sum() / total)], DRAWS
+    )[:, :-1]
     costs = costs_of_draws(ends, drawn.astype(float), drawn * means, total)
     where = np.argmin(costs, axis=1)
     cost = costs[np.arange(DRAWS), where]

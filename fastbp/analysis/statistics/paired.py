@@ -65,8 +65,7 @@ def _tango_low(b: Real, c: Real, n: Real, z: float) -> Real:
         root = np.sqrt(np.maximum(B * B - 8 * n * C, 0.0))
         with np.errstate(invalid="ignore", divide="ignore"):
             q = np.where(B > 0, np.where(C == 0, 0.0, -2 * C / (B + root)), (root - B) / (4 * n))
-        variance = n * np.maximum(2 * q + delta * (1 - delta), 0.0)
-        below = b - c - n * delta >= z * np.sqrt(variance)
+        below = b - c - n * delta >= z * np.sqrt(n * np.maximum(2 * q + delta * (1 - delta), 0.0))
         low, high = np.where(below, delta, low), np.where(below, high, delta)
     return low
 

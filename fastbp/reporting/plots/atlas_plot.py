@@ -165,8 +165,10 @@ def _layout(table: pd.DataFrame) -> _Layout:
     for rows in _by_share(table, "npn_class"):
         parts = [(list(part["bits"].unique()), part) for part in _by_share(rows, "pn_class")]
         name, note = _named(rows)
-        tiled = sum(len(names) * _TILE + _GAP for names, _ in parts)
-        wide = max(tiled, inches(name, _BOLD) + inches(note, 7) + 0.25)
+        wide = max(
+            sum(len(names) * _TILE + _GAP for names, _ in parts),
+            inches(name, _BOLD) + inches(note, 7) + 0.25,
+        )
         if x > _MARGIN and x + wide - _GAP > WIDTH - _MARGIN:
             x, y = _MARGIN, y + _NAME + high
         classes.append(((x, y), rows))
@@ -304,8 +306,12 @@ def _explained(d: int, bars: _Bars) -> Iterator[str]:
     """Yield the lines that explain the parts of a tile."""
     keys, settings, _ = bars
     ways = ("into the picture", "up", "to the right", "down")[3 - d if d < 4 else 0 :][:d]
-    names = zip(("first", "second", "third", "fourth"), ways, strict=False)
-    edges = and_([f"the {name} {way}" for name, way in names])
+    edges = and_(
+        [
+            f"the {name} {way}"
+            for name, way in zip(("first", "second", "third", "fourth"), ways, strict=False)
+        ]
+    )
     yield "A corner is a row of the truth table, black where its target is 1."
     yield f"An edge leads from 0 to 1 of an input: {edges}."
     yield (

@@ -1,7 +1,6 @@
 """Heatmaps of the share of runs with an outcome over two keys."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -128,7 +127,7 @@ def _numbers(ax: Axes, shares: NDArray[np.float64], mesh: QuadMesh) -> None:
             )
 
 
-def _name_values(ax: Axes, columns: Sequence[Any], rows: Sequence[Any]) -> None:
+def _name_values(ax: Axes, columns: Sequence[object], rows: Sequence[object]) -> None:
     """Label both axes with the values of the keys, as many as fit."""
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

@@ -1,7 +1,6 @@
 """Curves of the convergence rate over the values of one numeric key."""
 
 from itertools import cycle
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -54,14 +53,14 @@ def response_curves(
     ax.axhline(50, color="#888888", linewidth=0.8)
     for group, style in zip(groups, cycle(LINES)):
         label = shortened(setting(group.iloc[0], others), 60) if others else None
-        rows = group.sort_values(key, key=_floats, kind="stable")
-        x = _floats(rows[key])
+        rows = group.sort_values(key, key=lambda values: values.astype(float), kind="stable")
+        x = rows[key].astype(float)
         ax.plot(
             x, 100 * rows["converged_share"], marker="o", ms=3, **style, linewidth=1.4, label=label
         )
         low, top = (100 * rows[f"converged_{end}"] for end in ("low", "high"))
         ax.fill_between(x, low, top, color=style["color"], alpha=0.15, linewidth=0)
-    least, most = _floats(summary[key]).agg(["min", "max"])
+    least, most = summary[key].astype(float).agg(["min", "max"])
     if least > 0 and most >= 10 * least:
         ax.set_xscale("log")
         log_ticks(ax.xaxis, (1,) if most > 1000 * least else (1, 3))
@@ -72,7 +71,3 @@ def response_curves(
         legend(ax, "upper left", (0, -0.14), fontsize=8.5, handlelength=4, borderaxespad=0)
     runs = plural(int(sum(rows["runs"].sum() for rows in groups)), "run")
     return bare(titled(ax, title or f"Share converged over {key}: {runs}, 95% bands", 10))
-
-
-def _floats(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    return values.astype(float)

@@ -175,8 +175,7 @@ def attribution_table(data: ReportData) -> HtmlTable | None:
         .sort_values(key=abs, ascending=False, kind="stable")
         .index
     )
-    rows_of_each = int(parts["to"].eq(parts["to"].iloc[0]).sum())
-    ends = set(order[: max(1, MAX_ROWS // rows_of_each)])
+    ends = set(order[: max(1, MAX_ROWS // int(parts["to"].eq(parts["to"].iloc[0]).sum()))])
     columns = [
         TableColumn(
             "change",

@@ -34,8 +34,9 @@ def names_of(a: Path, b: Path) -> StoreNames:
     """Name two stores by the shortest ends of their paths that differ."""
     one, other = (path.resolve().parts for path in (a, b))
     longest = max(len(one), len(other))
-    lengths = (n for n in range(1, longest) if one[-n:] != other[-n:])
-    length = next(lengths, longest if one != other else 1)
+    length = next(
+        ((n for n in range(1, longest) if one[-n:] != other[-n:])), longest if one != other else 1
+    )
     return plain("/".join(one[-length:])), plain("/".join(other[-length:]))
 
 
@@ -69,8 +70,9 @@ def _answer(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> str:
     a, b = (
         f"{percent(share)} in {name}" for share, name in zip(compared(most), names, strict=True)
     )
-    in_part = 0 < most["pairs"] < max(most["runs_a"], most["runs_b"])
-    common = f" on the {plural(most['pairs'], 'seed')} that both ran" * in_part
+    common = f" on the {plural(most['pairs'], 'seed')} that both ran" * (
+        0 < most["pairs"] < max(most["runs_a"], most["runs_b"])
+    )
     by = f"{', most' * (len(shown) > 1)} by {points(most['difference'])} points{common}"
     where = one or f"{len(shown):,} of {len(both):,} setups"
     return (

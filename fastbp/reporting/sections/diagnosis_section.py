@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -14,7 +13,7 @@ from fastbp.reporting.html import Drawing, HtmlTable, TableColumn, render
 def files(
     folder: Path,
     title: str,
-    texts: Mapping[str, Any],
+    texts: Mapping[str, object],
     table: pd.DataFrame,
     titles: Sequence[str],
     cells: Sequence[Sequence[tuple[list[str], bool]]],

@@ -1,8 +1,5 @@
 """The section on how many updates runs take to converge."""
 
-from typing import Any
-
-import numpy as np
 import pandas as pd
 
 from fastbp.analysis.summary import survival
@@ -14,10 +11,8 @@ from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import percent
 
 
-def _updates(value: Any) -> str:
-    if pd.isna(value):
-        return "–"
-    return "∞" if np.isinf(value) else f"{round(value):,}"
+def _updates(value: float) -> str:
+    return "–" if pd.isna(value) else "∞" if value == float("inf") else f"{round(value):,}"
 
 
 def _with_bounds(name: str, title: str) -> TableColumn:
