@@ -122,7 +122,12 @@ def _sweep_all(options: Options, source: Path, began: float) -> int:
 
     results = options.output or Path("results")
     jobs, mistakes = read_folder(source, results, options.seeds)
-    if mistakes := [*options.mistakes, *_only_single(options), *mistakes]:
+    only_single = [
+        f"{spelling}: given together with --all, allowed: only with a single sweep"
+        for name, spelling in SINGLE.items()
+        if getattr(options, name) not in (None, False, [])
+    ]
+    if mistakes := [*options.mistakes, *only_single, *mistakes]:
         raise SweepError(mistakes)
     pool = options.pool()
     for job in jobs:
@@ -140,15 +145,6 @@ def _sweep_all(options: Options, source: Path, began: float) -> int:
         return process.COMPLETE
     process.interruption.kept_in = str(results)
     return _perform_all(jobs, options, source, results, began)
-
-
-def _only_single(options: Options) -> list[str]:
-    """Return a line for each option that only a single sweep has."""
-    return [
-        f"{spelling}: given together with --all, allowed: only with a single sweep"
-        for name, spelling in SINGLE.items()
-        if getattr(options, name) not in (None, False, [])
-    ]
 
 
 def _perform_all(

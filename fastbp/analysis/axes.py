@@ -1,6 +1,5 @@
 """Which numeric keys of a sweep make curves and maps, and where half of the runs converge."""
 
-from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -138,8 +137,3 @@ def critical(summary: pd.DataFrame, x: str, y: str, name: str = "converged") -> 
             ends = np.interp([at, each.low, each.high], np.arange(len(values)), scale)
             places.append((value, *(np.exp(ends) if log else ends), each.rising))
     return pd.DataFrame(places, columns=[y, x, f"{x}_low", f"{x}_high", "rising"])
-
-
-def has_gaps(rows: pd.DataFrame, keys: Sequence[str]) -> bool:
-    """Whether some combination of the values of these keys has no row."""
-    return len(rows) < int(np.prod([rows[key].nunique() for key in keys]))

@@ -16,9 +16,6 @@ from fastbp.analysis.summary import LEVEL, Columns, key_columns, share_columns
 from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.store.filename import Range
 
-Match = tuple[SetupCounts | None, SetupCounts | None]
-"""One setup in stores a and b; None where a store does not have it."""
-
 
 def comparison(a: Runs, b: Runs) -> pd.DataFrame:
     """Compare the convergence rate of each setup in two stores.
@@ -90,7 +87,9 @@ def _differences(
     return results | {"p_holm": holm(p)}
 
 
-def _matched(a: Sequence[SetupCounts], b: Sequence[SetupCounts]) -> list[Match]:
+def _matched(
+    a: Sequence[SetupCounts], b: Sequence[SetupCounts]
+) -> list[tuple[SetupCounts | None, SetupCounts | None]]:
     """Match the setups of store a with those of store b; setups that only b has come last.
 
     Setups with equal ids are matched first, so that no other setup takes their match.

@@ -69,10 +69,10 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
         for key, before, after in _changes(counted, keys, baseline)
         if (counts := pair(before, after))[0]
     ]
-    ends = [(key, before.keys[key], after.keys[key]) for key, before, after, _ in compared]
     columns = {
-        name: pd.Series([end[i] for end in ends], dtype=object)
-        for i, name in enumerate(("key", "from", "to"))
+        "key": pd.Series([key for key, *_ in compared], dtype=object),
+        "from": pd.Series([before.keys[key] for key, before, *_ in compared], dtype=object),
+        "to": pd.Series([after.keys[key] for key, _, after, _ in compared], dtype=object),
     }
     if len(keys) > 1:
         starts = [start._replace(keys=start.keys | {key: None}) for key, start, *_ in compared]
@@ -134,7 +134,13 @@ def _changes(
         if key == "stop":
             continue
         pairs: list[tuple[SetupCounts, SetupCounts]] = []
-        for group in _alike(counted, keys, key):
+        others = [other for other in keys if other != key]
+        names = [
+            # two files may have the same name
+            ("" if key in _LEARNT else one.problem, *(one.written[other] for other in others))
+            for one in counted
+        ]
+        for group in grouped(counted, names).values():
             values = [one.written[key] for one in group]
             place = {value: i for i, value in enumerate(dict.fromkeys(values))}  # sorted already
             numeric = all(not isinstance(value, str) or value.isdigit() for value in place)
@@ -146,19 +152,6 @@ def _changes(
         # The sort is stable: rows with the same values stay in the order of the other keys.
         for before, after in sorted(pairs, key=lambda ends: sort_key(e.keys[key] for e in ends)):
             yield key, before, after
-
-
-def _alike(
-    counted: Sequence[SetupCounts], keys: Sequence[str], key: str
-) -> list[list[SetupCounts]]:
-    """Group the setups that are equal in all `keys` except `key`."""
-    others = [other for other in keys if other != key]
-    names = [
-        # two files may have the same name
-        ("" if key in _LEARNT else one.problem, *(one.written[other] for other in others))
-        for one in counted
-    ]
-    return list(grouped(counted, names).values())
 
 
 def pair(before: SetupCounts, after: SetupCounts) -> tuple[int, int, int, int]:

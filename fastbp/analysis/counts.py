@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, pooled
+from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, Integers, pooled
 from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.schema.errors import RunsError
 from fastbp.schema.outcomes import DECISIVE, MEASURED, OUTCOMES, Outcome, classify
@@ -22,7 +22,6 @@ from fastbp.store.load import frame as frame_of
 
 Value = str | int | float | bool | None
 Flags = NDArray[np.bool_]
-Integers = NDArray[np.int64]
 
 _NEEDED = ("setup", "seed", "outcome", "converged_at")
 _CONVERGED = OUTCOMES.index(Outcome.CONVERGED)

@@ -252,9 +252,13 @@ def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "
     trained = trained._replace(seconds=seconds | trained.seconds)
     for line in first_of(trained.failed, MAX_FAILED):
         print_note(f"failed: {line}")
-    report = _report(job, not options.no_report, pool.workers, trained, show, began)
     complete = not trained.failed and (not adapted or adapted.complete)
-    return Done(process.COMPLETE if complete else process.FAILED, trained, report, adapted)
+    return Done(
+        process.COMPLETE if complete else process.FAILED,
+        trained,
+        _report(job, not options.no_report, pool.workers, trained, show, began),
+        adapted,
+    )
 
 
 def _trainer(job: Job, pool: Pool, show: ProgressLine, adapts: bool) -> until_width.Train:

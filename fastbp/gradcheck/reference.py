@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -131,10 +131,7 @@ def prime(a: Real) -> Real:
 
 def activations(layers: Layers, X: Real) -> list[Real]:
     """List the inputs X and the outputs of each layer, all [row, unit]."""
-    values = [X]
-    for W, b in layers:
-        values.append(sigmoid(values[-1] @ W.T + b))
-    return values
+    return list(accumulate(layers, lambda a, layer: sigmoid(a @ layer[0].T + layer[1]), initial=X))
 
 
 def loss_of(example: Example, loss: Loss) -> float:

@@ -57,13 +57,6 @@ class Store:
         StoreError
             If it is something else, or if its runs have another numerics version.
         """
-        if why := self._why_unusable():
-            raise StoreError(f"{self.path} {why}: {self._another}")
-        file = None if any_version else next(self.files(), None)
-        if file:  # a store holds one version
-            self._check_version(parquet.contents(file)[1], self._another)
-
-    def _why_unusable(self) -> str:
         name, is_folder = str(self.path), self.path.is_dir()
         reasons = {
             # Arrow opens no such files
@@ -73,7 +66,11 @@ class Store:
             "is a folder with other things in it, not a store": is_folder
             and not self._is_generated(),
         }
-        return next((why for why, applies in reasons.items() if applies), "")
+        if why := next((why for why, applies in reasons.items() if applies), ""):
+            raise StoreError(f"{self.path} {why}: {self._another}")
+        file = None if any_version else next(self.files(), None)
+        if file:  # a store holds one version
+            self._check_version(parquet.contents(file)[1], self._another)
 
     def other_collapse(self, setup: str, stored: object, requested: float) -> StoreError:
         """Make the error about stored runs whose outcomes were decided with another `collapse`."""

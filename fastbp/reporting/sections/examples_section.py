@@ -156,19 +156,22 @@ def _curves(data: ReportData) -> Content | None:
     traces = _traces(data)
     if not traces:
         return None
-    title = f"Loss and spread of {plural(len(traces), 'replayed run')} over their updates"
     ends = {name: trace.iloc[-1] for name, trace in traces.items()}
     texts = [
         f"{name} ended {end['outcome']} with loss {end['loss']:.3g}" for name, end in ends.items()
     ]
-    curves = data.drawing(
-        plots.learning_sheet(traces, title),
-        "trajectories",
-        "Learning curves of replayed runs",
-        f"Curves of loss and of spread over updates: {'; '.join(texts)}",
-        "Each run has the colour of the outcome that it ended with.",
-    )
-    return {"curves": curves}
+    return {
+        "curves": data.drawing(
+            plots.learning_sheet(
+                traces,
+                f"Loss and spread of {plural(len(traces), 'replayed run')} over their updates",
+            ),
+            "trajectories",
+            "Learning curves of replayed runs",
+            f"Curves of loss and of spread over updates: {'; '.join(texts)}",
+            "Each run has the colour of the outcome that it ended with.",
+        )
+    }
 
 
 TRAJECTORIES = Section(

@@ -11,7 +11,6 @@ import pandas as pd
 from fastbp.analysis.axes import (
     critical,
     curve_keys,
-    has_gaps,
     map_axes,
     the_map,
     with_width_and_depth,
@@ -119,21 +118,22 @@ def _extremes(summary: pd.DataFrame) -> str:
     )
 
 
-def _curve(data: ReportData, summary: pd.DataFrame, key: str) -> HtmlFigure:
-    title = f"Share converged over {key}: {runs_in(summary)}, 95% bands"
-    return data.drawing(
-        plots.response_curves(summary, key, title=title),
-        f"response-{key}",
-        f"Share converged over {key}",
-        f"Curves of the share of runs converged over {key}, with 95% bands. It goes from "
-        f"{_extremes(summary)}.",
-        "Each dot is a setup, each line a setting of the other keys. The grey line is at one half.",
-    )
-
-
 def _curves(data: ReportData) -> Content | None:
     summary = with_width_and_depth(data.summary)
-    figures = [_curve(data, summary, key) for key in curve_keys(summary)]
+    figures = [
+        data.drawing(
+            plots.response_curves(
+                summary, key, title=f"Share converged over {key}: {runs_in(summary)}, 95% bands"
+            ),
+            f"response-{key}",
+            f"Share converged over {key}",
+            f"Curves of the share of runs converged over {key}, with 95% bands. It goes from "
+            f"{_extremes(summary)}.",
+            "Each dot is a setup, each line a setting of the other keys. The grey line is at one "
+            "half.",
+        )
+        for key in curve_keys(summary)
+    ]
     return {"curves": figures} if figures else None
 
 
@@ -175,7 +175,9 @@ def _caption(x: str, y: str, shown: Settings, has_starts: bool) -> str:
         )
     tables = [rows for _, rows in shown]
     line = any(rows[[x, y]].nunique().min() > plots.FEW_VALUES for rows in tables)
-    gaps = "; grey cells have no setup" * any(has_gaps(rows, (x, y)) for rows in tables)
+    gaps = "; grey cells have no setup" * any(
+        len(rows) < rows[x].nunique() * rows[y].nunique() for rows in tables
+    )
     return f"{caption}{'; the black line is at one half' * line}{gaps}."
 
 

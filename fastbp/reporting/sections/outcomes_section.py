@@ -4,7 +4,7 @@ import pandas as pd
 
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting import plots
-from fastbp.reporting.html import HtmlFigure, TableColumn
+from fastbp.reporting.html import TableColumn
 from fastbp.reporting.html_tables import column, listed, setting_columns, setup_table, text_table
 from fastbp.reporting.phrases import Record, extreme, interval, plain, runs_in
 from fastbp.reporting.report_data import Content, ReportData, Section
@@ -69,20 +69,6 @@ def _share_column(name: str) -> TableColumn:
     return TableColumn(name, lambda row: percent(row[f"{name}_share"]))
 
 
-def _bars(data: ReportData) -> HtmlFigure:
-    rows, baseline = data.shown, data.marked
-    bold = " The baseline is in bold." if baseline in set(rows["setup"]) else ""
-    stop = "." * data.figure_title[-1:].isalnum()
-    title = f"{data.figure_title}{stop} How {runs_in(rows)} ended".strip()
-    return data.drawing(
-        plots.outcome_bars(rows, title=title, baseline=baseline),
-        "outcomes",
-        "How the runs ended",
-        f"Stacked bars of outcomes, one for each setup. {listed(rows, _outcomes)}",
-        f"Each bar is a setup, each colour an outcome, each number a count of runs.{bold}",
-    )
-
-
 def _outcomes(row: Record) -> str:
     shares = [(each, row[f"{each.column}_share"]) for each in STACKED]
     return ", ".join(f"{percent(share)} {name}" for name, share in shares if share)
@@ -94,6 +80,17 @@ def share(row: Record, name: str) -> str:
 
 
 def _content(data: ReportData) -> Content:
+    rows, baseline = data.shown, data.marked
+    bold = " The baseline is in bold." if baseline in set(rows["setup"]) else ""
+    stop = "." * data.figure_title[-1:].isalnum()
+    title = f"{data.figure_title}{stop} How {runs_in(rows)} ended".strip()
+    bars = data.drawing(
+        plots.outcome_bars(rows, title=title, baseline=baseline),
+        "outcomes",
+        "How the runs ended",
+        f"Stacked bars of outcomes, one for each setup. {listed(rows, _outcomes)}",
+        f"Each bar is a setup, each colour an outcome, each number a count of runs.{bold}",
+    )
     some_diverged = data.summary["diverged"].any()
     columns = [
         column("runs"),
@@ -111,11 +108,11 @@ def _content(data: ReportData) -> Content:
         "Outcomes of each setup",
         "Share and count of runs by outcome, with Wilson's 95% interval of the convergence rate.",
         columns,
-        data.shown,
+        rows,
         data.summary,
-        data.marked,
+        baseline,
     )
-    return {"bars": _bars(data), "summary": table}
+    return {"bars": bars, "summary": table}
 
 
 SECTION = Section("ended", "How the runs ended", _content, "{{ figure(bars) }}{{ table(summary) }}")

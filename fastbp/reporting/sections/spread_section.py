@@ -15,22 +15,18 @@ def _thresholds(data: ReportData) -> dict[str, float]:
     return {setup: value for setup, value in values.items() if isinstance(value, float)}
 
 
-def _constant_losses(data: ReportData) -> dict[str, float]:
-    """The loss of the best constant answer, for each setup that has a panel, by its id."""
-    known = [(t, problem[1]) for t in data.panel_counts if (problem := data.problems[t.setup])]
-    losses = {t.setup: constant_loss(T, str(t.keys.get("loss_function"))) for t, T in known}
-    return {setup: loss for setup, loss in losses.items() if loss}
-
-
 def _content(data: ReportData) -> Content | None:
     density = summary.density(data.panel_counts)
     if not len(density):
         return None
+    known = [(t, problem[1]) for t in data.panel_counts if (problem := data.problems[t.setup])]
+    # The loss of the best constant answer, for each setup that has a panel, by its id.
+    losses = {t.setup: constant_loss(T, str(t.keys.get("loss_function"))) for t, T in known}
     scatter = data.drawing(
         plots.spread_loss_panels(
             density,
             {setup: data.names[setup] for setup in data.panels["setup"]},
-            _constant_losses(data),
+            {setup: loss for setup, loss in losses.items() if loss},
             _thresholds(data),
             f"Where runs end: spread of outputs and loss of {runs_in(data.panels)}",
         ),
@@ -67,15 +63,16 @@ def _collapse(data: ReportData) -> Content | None:
         return None
     values = set(_thresholds(data).values())
     threshold = values.pop() if len(values) == 1 else None
-    curves = data.drawing(
-        plots.collapse_curves(table, collapse=threshold, baseline=data.marked),
-        "collapse",
-        "Collapsed runs by threshold",
-        "Curves of the share of collapsed runs over the threshold. With the threshold in use: "
-        + listed(data.panels, lambda row: f"{percent(row['collapsed_share'])} collapsed"),
-        "Solid and dashed lines: at the end of the runs. Grey dots: before the first update.",
-    )
-    return {"curves": curves}
+    return {
+        "curves": data.drawing(
+            plots.collapse_curves(table, collapse=threshold, baseline=data.marked),
+            "collapse",
+            "Collapsed runs by threshold",
+            "Curves of the share of collapsed runs over the threshold. With the threshold in use: "
+            + listed(data.panels, lambda row: f"{percent(row['collapsed_share'])} collapsed"),
+            "Solid and dashed lines: at the end of the runs. Grey dots: before the first update.",
+        )
+    }
 
 
 THRESHOLD = Section(

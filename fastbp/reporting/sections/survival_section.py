@@ -23,10 +23,6 @@ def _with_bounds(name: str, title: str) -> TableColumn:
     return TableColumn(f"{title} [95%]", cell)
 
 
-def _unconverged(row: Record) -> str:
-    return f"{percent(1 - row['ever_converged'] / row['runs'])} had not"
-
-
 def _content(data: ReportData) -> Content | None:
     if not data.panels["ever_converged"].any():
         return None
@@ -35,7 +31,10 @@ def _content(data: ReportData) -> Content | None:
         "survival",
         "Updates to convergence",
         "Curves of the share of runs that had not converged yet, over updates. At the end of the "
-        f"budget: {listed(data.panels, _unconverged)}",
+        "budget: "
+        + listed(
+            data.panels, lambda row: f"{percent(1 - row['ever_converged'] / row['runs'])} had not"
+        ),
         "The share of runs that had not converged at any evaluation so far. The numbers below are "
         "the runs still in training that had not converged.",
     )
