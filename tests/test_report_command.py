@@ -171,12 +171,6 @@ def test_the_page_that_the_sweep_made(here, swept, tmp_path):
     assert results(store) == made
 
 
-def test_the_same_bytes_twice(here, store):
-    made = results(store)
-    assert here("report", "store").stdout == here("report", "store/").stdout
-    assert results(store) == made
-
-
 def test_what_it_says(here, store):
     done = here("report", "store")
     verdict, (table,) = answer_of(done.stdout), tables_of(done.stdout)

@@ -241,19 +241,6 @@ def test_coverage_is_what_it_should_be(n: int, step: float) -> None:
     )
 
 
-def test_coverage_under_censoring() -> None:
-    """No closed form: a third of the runs is lost at random times. Continuous times: close to
-    the nominal level."""
-    rng, covered = np.random.default_rng(31), []
-    for _ in range(1000):
-        event, lost = rng.exponential(1, 150), rng.exponential(2, 150)
-        order = np.argsort(np.minimum(event, lost))
-        seen = (event <= lost)[order]
-        _, low, high = kaplan_meier(np.minimum(event, lost)[order], seen, ~seen).median()
-        covered.append(not low > np.log(2) and not high < np.log(2))
-    assert np.mean(covered) == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / len(covered)))
-
-
 def cost(runs: list[float], limit: float) -> Fraction | float:
     """What a success costs where every run is given up at a limit: of single runs, in exact
     arithmetic."""
@@ -589,15 +576,6 @@ def test_average_over_all_orders_done_literally(v: Real) -> None:
             np.testing.assert_allclose(part.average[1:], bounds, atol=1e-6)
 
 
-def test_gloves() -> None:
-    """The textbook's game: one has a left glove, two have a right one, a pair is worth 1. Parts
-    are 2/3, 1/6 and 1/6."""
-    v = [[float(subset & 1 and subset & 6 > 0)] * 2 for subset in range(8)]
-    np.testing.assert_allclose([part.average.value for part in shapley(v)], [2 / 3, 1 / 6, 1 / 6])
-    assert [part.last.value for part in shapley(v)] == [1, 0, 0]
-    assert [part.alone.value for part in shapley(v)] == [0, 0, 0]
-
-
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int8, np.float32])
 def test_indicators_of_any_kind(kind: type) -> None:
     v = np.array([[1, 1, 0, 1], [0, 1, 0, 0]])
@@ -614,18 +592,3 @@ def test_attribution_refuses_nonsense() -> None:
     for shape in [(), (4,), (1, 5), (3, 5), (0, 5), (4, 0), (2, 2, 2)]:
         with pytest.raises(ValueError, match="a row for every subset"):
             shapley(np.zeros(shape))
-
-
-def test_attribution_coverage() -> None:
-    """Runs that converge by their seed's luck, which all subsets of two changes share: each
-    part is known."""
-    rng = np.random.default_rng(51)
-    shares = np.array([0.3, 0.5, 0.4, 0.8])
-    first = np.array([0.2, 0.4, 0.3]), np.array([0.1, 0.3, 0.2])
-    v = (rng.random((1000, 1, 150)) + rng.random((1000, 4, 150)) / 2) % 1 < shares[:, None]
-    parts = np.array(
-        [shapley(one) for one in v]
-    )  # [table, change, alone to average, value to high]
-    covered = (parts[..., 1] <= first) & (np.array(first) <= parts[..., 2])
-    np.testing.assert_allclose(covered.mean(axis=0), 0.95, atol=3 * np.sqrt(0.05 * 0.95 / len(v)))
-    np.testing.assert_allclose(parts[..., 0].mean(axis=0), first, atol=0.005)

@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+ROOT = Path(__file__).parents[2]
+
 KINDS = ("toml", "csv", "npz", "parquet")
 
 
@@ -672,7 +674,7 @@ def right(draw: Draw, kind: str) -> bytes:
     """A right file."""
     match kind:
         case "toml":
-            founding = (Path(__file__).parents[2] / "sweeps" / "founding.toml").read_text()
+            founding = (ROOT / "sweeps" / "founding.toml").read_text()
             text = draw.choice(
                 (
                     EVERY_KEY,
