@@ -148,8 +148,7 @@ def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFai
     for number, example in enumerate(task.examples):
         W = [convention.matrix(*layer) for layer in example.layers]
         b = [_vector(b, convention.biases) for _, b in example.layers] if separate else []
-        x = convention.sample(example.X, convention.ones)
-        t = convention.sample(example.T)
+        x, t = convention.sample(example.X, convention.ones), convention.sample(example.T)
         arguments = [W, x, t] if three else [W, b, x, t]
         before = deepcopy(by_name(list(zip(W, b or W, strict=True)), separate))
         shapes = ", ".join(filter(None, [_shapes(W, "W"), _shapes(b, "b")]))

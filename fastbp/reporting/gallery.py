@@ -106,7 +106,13 @@ def _section(
     if figure := best_figure(
         [*figures], len(summary), {key: summary[key].nunique() for key in keys_of(summary)}
     ):
-        file = _smaller(results / name, figure)
+        files = [f"figures/{figure}.{kind}" for kind in ("svg", "png")]
+        sizes = {
+            each: (results / name / each).stat().st_size
+            for each in files
+            if (results / name / each).is_file()
+        }
+        file = min(sizes, key=sizes.__getitem__, default=files[0])  # the smaller one
         # Screen readers read this text aloud, so characters are removed and not escaped.
         label = re.sub(r"[][\\`<>]", "", plain(" ".join(figures[figure].split())))
         lines += [f"[![{label}]({folder}/{quote(file)})]({folder}/report.html)", ""]
@@ -207,13 +213,6 @@ def best_figure(figures: Sequence[str], setups: int, values: Mapping[str, int]) 
         *figures,
     ]
     return next((name for name in wanted if name in figures), None)
-
-
-def _smaller(store: Path, figure: str) -> str:
-    """The smaller of the SVG and the PNG file of a figure, as a path relative to the store."""
-    names = [f"figures/{figure}.{kind}" for kind in ("svg", "png")]
-    sizes = {name: (store / name).stat().st_size for name in names if (store / name).is_file()}
-    return min(sizes, key=sizes.__getitem__, default=names[0])
 
 
 # Markdown

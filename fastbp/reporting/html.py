@@ -3,7 +3,6 @@
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files as resources
 from pathlib import Path
@@ -19,8 +18,7 @@ from fastbp.reporting import plots
 from fastbp.reporting.svg import inline
 
 
-@dataclass(frozen=True)
-class HtmlFigure:
+class HtmlFigure(NamedTuple):
     """A figure of a page.
 
     Attributes
@@ -59,8 +57,7 @@ class TableColumn(NamedTuple):
     is_text: bool = False
 
 
-@dataclass(frozen=True)
-class HtmlTable:
+class HtmlTable(NamedTuple):
     """A table of a page.
 
     Attributes

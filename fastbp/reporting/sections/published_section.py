@@ -4,7 +4,6 @@ A figure is a number about many runs, such as a success rate. All times are in e
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from math import ceil, inf, isfinite, log10
 from operator import itemgetter
 from typing import Any
@@ -150,8 +149,7 @@ def _parts(rows: pd.DataFrame, names: Mapping[str, str], baseline: str | None) -
 
 def _agreement(rows: pd.DataFrame, setup: str) -> str:
     """Say how many figures agree with the runs of a setup, and which do not."""
-    unknown = _named(rows[rows["agrees"].isna()])
-    known = rows[rows["agrees"].notna()]
+    unknown, known = _named(rows[rows["agrees"].isna()]), rows[rows["agrees"].notna()]
     if known.empty:
         return f"{unknown} cannot be compared with {setup}"
     wrong = known[~known["agrees"].astype(bool)]
@@ -201,7 +199,7 @@ def _content(data: ReportData) -> Content | None:
     return {
         "agreement": sentences(data.published, data.marked),
         "sources": [
-            replace(table, rows=table.rows[:MAX_ROWS])
+            table._replace(rows=table.rows[:MAX_ROWS])
             for table in tables(data.published, data.marked)
         ],
     }
