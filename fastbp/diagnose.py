@@ -59,7 +59,7 @@ def diagnose(
     """Diagnose a setup and print what is wrong and what fixes it."""
     began = time.perf_counter()
     import fastbp.diagnosis.diagnose as diagnosing
-    from fastbp.diagnosis import candidates, own_weights, sentences
+    from fastbp.diagnosis import candidates, own_weights, printout
 
     settings = _settings(settings, keys)
     try:
@@ -74,7 +74,7 @@ def diagnose(
         _make_writable(output)
     phase = Phase("compiling or loading code")
 
-    def work() -> tuple[Diagnosis, Placement | None, list[Path], list[str]]:
+    def work() -> tuple[Diagnosis, Placement | None, list[str], list[Path], list[str]]:
         now = time.perf_counter()
         left = seconds - (PAGE_SECONDS if output else 0) - (now - began)
         share = TRIALS_SHARE if layers else 1.0
@@ -82,32 +82,33 @@ def diagnose(
         diagnosis = diagnosing.diagnose(
             setup, seeds, max(share * left, 0.1), phase, advice=advice, began=now
         )
-        placed = None
+        placed: Placement | None = None
+        about: list[str] = []
         if layers:
             phase("your weights in many orders")
-            placed = own_weights.place(
-                setup, layers, diagnosis.base, deadline=time.perf_counter() + (1 - share) * left
-            )
+            deadline = time.perf_counter() + (1 - share) * left
+            placed = own_weights.place(setup, layers, diagnosis.base, deadline=deadline)
+            fixed, best = None, diagnosis.recommended
+            if placed and best and best.setup.sizes == setup.sizes:
+                fixed = own_weights.place(best.setup, layers, best.after, deadline=deadline)
+            about = own_weights.sentences(placed, fixed and fixed.custom) if placed else []
         if output:
             phase("drawing")
-            return diagnosis, placed, *diagnosing.write_files(diagnosis, placed, sweep, output)
+            written, commands = printout.write_files(diagnosis, about, sweep, output)
+            return diagnosis, placed, about, written, commands
         setups = "both setups" if diagnosis.recommended else "the setup"
-        page = f"-o DIR writes this as a page, a sweep file of {setups}, and how to replay a run"
-        return diagnosis, placed, [], [*sentences.commands(diagnosis), page]
+        page = f"-o DIR writes this as a page, and a sweep file of {setups}"
+        return diagnosis, placed, about, [], [*printout.commands(diagnosis), page]
 
-    diagnosis, placed, written, commands = process.in_thread(work, phase)
+    diagnosis, placed, about, written, commands = process.in_thread(work, phase)
     print_notes(_limits(diagnosis, seeds, seconds))
     if layers and not placed:
         print_notes(["there was no time for your weights: allow more --seconds or fewer updates"])
     if as_json:
-        print_data(
-            json.dumps(
-                sentences.as_json(diagnosis)
-                | ({"weights": own_weights.as_json(placed)} if placed else {})
-            )
-        )
+        own = {"weights": own_weights.as_json(placed)} if placed else {}
+        print_data(json.dumps(printout.as_json(diagnosis) | own))
     else:
-        print_data("\n".join(sentences.screen(diagnosis, placed, commands)))
+        print_data("\n".join(printout.screen(diagnosis, about, commands)))
     if written:
         print_note(f"written: {', '.join(map(str, written))}")
     return process.COMPLETE

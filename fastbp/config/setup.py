@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Self
 
+import numpy as np
+
 from fastbp.choices.families import FAMILIES
 from fastbp.config import conflicts
 from fastbp.config.choice_syntax import (
@@ -141,7 +143,7 @@ class Setup(SetupData):
         """The order in which rows are presented: `cyclic` with `batch = "full"`, else `order`."""
         return "cyclic" if self.batch == "full" else self.order
 
-    @property
+    @cached_property
     def resolved_success(self) -> str:
         """The criterion of success: `success`, or the default for the problem.
 
@@ -150,7 +152,8 @@ class Setup(SetupData):
         """
         if self.success is not None:
             return self.success
-        if self.file is None:
+        X = self.source.values.X
+        if not self.file or (np.isin(X, (0, 1)).all() and len(np.unique(X, axis=0)) == len(X)):
             return "rows"
         return "accuracy:0.95" if self.groups else "r2:0.9"
 

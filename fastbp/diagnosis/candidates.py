@@ -5,6 +5,8 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any, NamedTuple, get_args
 
+import numpy as np
+
 from fastbp.choices.families import FAMILIES
 from fastbp.config.setup import Setup
 from fastbp.schema.errors import SweepError
@@ -12,6 +14,9 @@ from fastbp.schema.keys import KEYS, MAX_EPOCHS, MAX_UPDATES
 
 MAX_LARGER = 300_000
 """The changes to 100 and 1,000 times the updates are tried only if that is at most this number."""
+
+MAX_BATCH = 32
+"""The largest full batch that is tried with as many updates."""
 
 MIN_RATE, MAX_RATE = 1e-3, 100.0
 """Smallest and largest learning rate that are tried if no smaller change fixes the setup."""
@@ -138,6 +143,18 @@ def _of_data(setup: Setup) -> list[Candidate]:
             (scale != "none", f"inputs scaled: {scale}", "unscaled inputs", {"scale_inputs": scale})
             for scale in get_args(KEYS["scale_inputs"].annotation)
         ),
+        (
+            bool(setup.quantities) and setup.scale_targets == "none",
+            "targets scaled: minmax",
+            "targets that the output does not reach",
+            {"scale_targets": "minmax"},
+        ),
+        (
+            bool(setup.groups) and setup.class_weight == "none" and uneven(setup),
+            "balanced class weights",
+            "classes of unequal size",
+            {"class_weight": "balanced"},
+        ),
         (setup.schedule != "constant", "a constant rate", FALLING, {"schedule": "constant"}),
         (setup.target_margin > 0, "no target margin", "the target margin", {"target_margin": 0.0}),
         (margin, "target margin 0.1", ends, {"target_margin": 0.1}),
@@ -147,6 +164,13 @@ def _of_data(setup: Setup) -> list[Candidate]:
         (decay > 0, "weight decay ÷ 10", strong, {"weight_decay": decay / 10}),
         (not setup.bias, "adding biases", "no biases", {"bias": True}),
     ]
+
+
+def uneven(setup: Setup) -> bool:
+    """Whether the classes of a label differ in their numbers of rows."""
+    T = setup.training().T
+    sizes = (T[:, first : first + n].sum(axis=0) / len(T) for first, n in setup.groups)
+    return any(bool(np.abs(size - 1 / max(len(size), 2)).max() > 0.1) for size in sizes)
 
 
 def _of_batch(setup: Setup) -> list[Candidate]:
@@ -160,8 +184,14 @@ def _of_batch(setup: Setup) -> list[Candidate]:
     updates = {"updates": setup.budget}, {"updates": max(1, presentations // batch)}
     applies = batch != setup.batch_rows
     return [
-        (applies, f"{name}, as many updates", f"the batch{few}", keys | updates[0]),
-        (applies, f"{name}, as many presentations", "the batch", keys | updates[1]),
+        # With many rows that is above all more presentations, which other changes try.
+        (
+            applies and batch <= MAX_BATCH,
+            f"{name}, as many updates",
+            f"the batch{few}",
+            keys | updates[0],
+        ),
+        (applies, f"{name}, as many samples", "the batch", keys | updates[1]),
     ]
 
 

@@ -2,16 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from fastbp.config.setup import Setup
-from fastbp.config.sweep import Sweep
-from fastbp.diagnosis import own_weights, sentences
+from fastbp.diagnosis import printout, sentences
 from fastbp.diagnosis.candidates import Change, changed, changes, larger
+from fastbp.diagnosis.effects import effects, headline, score_of
 from fastbp.diagnosis.recommend import (
     OrderComparison,
     Recommendation,
@@ -27,19 +26,17 @@ from fastbp.diagnosis.trials import (
     Experiment,
     MeasuredRuns,
     Trial,
-    effects,
+    costs,
     train_rounds,
     train_some,
 )
 from fastbp.engine.compile_ahead import warm_up
 from fastbp.engine.plan import seconds_per_run
 from fastbp.engine.tasks import kernel_key
-from fastbp.reporting.phrases import plain
-from fastbp.reporting.sections import diagnosis_section
+from fastbp.problems.data_notes import DataNote
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import plural, refusal
-from fastbp.store.store import write
 
 USUAL_EPOCHS, FEWEST_EPOCHS, RUN_SECONDS = 1000, 10, 0.0015
 """The default budget of a run: `USUAL_EPOCHS` epochs, or as many as take `RUN_SECONDS` if that is
@@ -54,10 +51,7 @@ ENOUGH = 0.9
 LOADING = 3.0
 """Loading compiled code takes less than this many seconds; compiling takes more."""
 
-SWEEP_SEEDS = 2000
-"""Number of seeds in the sweep file that a diagnosis writes."""
-
-REDRAWN = "same setup, other orders of samples"
+REDRAWN = "other orders of samples"
 """Name of the control: the same setup and initial weights, with other random orders of samples."""
 
 
@@ -70,13 +64,23 @@ class Diagnosis(NamedTuple):
         The setup that was diagnosed.
     base, outcomes : MeasuredRuns, dict
         The runs of the setup, and the number of them with each outcome.
+    data : list of DataNote
+        What is unusual in the data.
+    majority : float
+        The accuracy of always giving the commonest answer; 0, the R² of always giving the mean.
     symptoms : list of Symptom
         What failing networks do.
     table, pairs : DataFrame
         The effects of single changes, and of several changes at once, one row each, best first; the
         columns are those of `fastbp.diagnosis.trials.effects`.
+    changes : dict
+        The changes of each row of the tables, by its name.
+    measure : str
+        By which changes are judged: "success", "constant", "accuracy" or "r2".
     recommended : Recommendation or None
         None if nothing fixes the setup.
+    withdrawn : Recommendation or None
+        What seemed to fix the setup, but did not do so on fresh seeds.
     orders : OrderComparison or None
         Two orders of samples, compared.
     advised : bool
@@ -96,10 +100,15 @@ class Diagnosis(NamedTuple):
     setup: Setup
     base: MeasuredRuns
     outcomes: dict[str, int]
+    data: list[DataNote]
+    majority: float
     symptoms: list[Symptom]
     table: pd.DataFrame
     pairs: pd.DataFrame
+    changes: dict[str, tuple[Change, ...]]
+    measure: str
     recommended: Recommendation | None
+    withdrawn: Recommendation | None
     orders: OrderComparison | None
     advised: bool
     example: int | None
@@ -111,9 +120,9 @@ class Diagnosis(NamedTuple):
 
     def __repr__(self) -> str:
         """The report: notes, the verdict, the table of changes, and what to do next."""
-        commands = sentences.commands(self, name="why.setup")
+        commands = printout.commands(self, name="why.setup")
         notes = [f"note: {note}" for note in self.notes]
-        return "\n".join(notes + sentences.screen(self, None, commands))
+        return "\n".join(notes + printout.screen(self, (), commands))
 
     @property
     def verdict(self) -> list[str]:
@@ -191,30 +200,35 @@ def _tried(
     experiment = experiment._replace(runs=base.runs)
     rates = [base.converged().mean(), *(row.runs.converged().mean() for row in rows[1:])]
     if experiment.groups and max(rates) < ENOUGH:
-        tick("larger changes")
-        tried = [change for (change,) in experiment.groups.values()]
-        more = sorted(larger(setup, tried), key=lambda c: seconds_per_run(changed(setup, c)))
-        more_rows = train_some(experiment, more)
-        rows += more_rows
-        experiment.groups.update((each.name, (each,)) for each in more[: len(more_rows)])
-        left_out += [change.name for change in more[len(more_rows) :]]
-    table = effects(setup, base, rows)
+        rows += _larger_changes(experiment, left_out)
+    measure = headline(setup, base, rows)
+    table = effects(base, rows, measure)
+    # Networks that no longer give one answer may still be poor.
+    search = score_of(setup) if measure == "constant" else measure
+    ranked = table if search == measure else effects(base, rows, search)
+    experiment = experiment._replace(measure=search)
     failing = start + np.flatnonzero(~base.converged())
     tick("inspecting failing runs")
     inspected = inspect(setup, failing[:MAX_INSPECTED].astype(np.uint64), experiment.by(0.65))
     slower = {row.name: row.runs for row in rows if row.name in ("rate ÷ 3", "rate ÷ 10")}
     two = advice or _two_orders(table, experiment)
-    pairs, complete = together(experiment, table)
-    best = recommended(experiment, table, pairs)
+    pairs, complete = together(experiment, ranked)
+    best = recommended(experiment, ranked, pairs)
+    holds = best is None or best.holds(search)
     left_out += uncompiled + ["several changes at once"] * (not complete)
     return Diagnosis(
         setup=setup,
         base=base,
         outcomes={str(name): int((base.codes == i).sum()) for i, name in enumerate(OUTCOMES)},
+        data=setup.data_notes(),
+        majority=majority(setup),
         symptoms=symptoms + of_runs(setup, base, inspected, slower),
         table=table,
         pairs=pairs,
-        recommended=best,
+        changes=experiment.groups,
+        measure=measure,
+        recommended=best if holds else None,
+        withdrawn=None if holds else best,
         orders=compared_orders(experiment, two[0], two[1]) if two else None,
         advised=bool(advice),
         example=int(failing[0]) if failing.size else None,
@@ -223,6 +237,27 @@ def _tried(
         short=short,
         beyond=0.0,
     )
+
+
+def _larger_changes(experiment: Experiment, left_out: list[str]) -> list[ChangeEffect]:
+    """Try larger changes, as far as there is time; the names of the others go to `left_out`."""
+    setup, tried = experiment.setup, [change for (change,) in experiment.groups.values()]
+    experiment.tick("larger changes")
+    more = sorted(larger(setup, tried), key=lambda c: seconds_per_run(changed(setup, c)))
+    rows = train_some(experiment, more)
+    experiment.groups.update((each.name, (each,)) for each in more[: len(rows)])
+    left_out += [change.name for change in more[len(rows) :]]
+    return rows
+
+
+def majority(setup: Setup) -> float:
+    """The score of a network that gives every row the best constant answer: its accuracy, or R²."""
+    labels = [unit for first, size in setup.groups for unit in range(first, first + size)]
+    if not labels:
+        return 0.0
+    T = setup.training().T
+    _, counts = np.unique(T[:, labels], axis=0, return_counts=True)
+    return float(counts.max() / len(T))
 
 
 def usual_epochs(setup: Setup) -> int:
@@ -245,7 +280,7 @@ def _single(
     trials |= {change.name: Trial(changed(setup, change)) for change in tried}
     runs, left_out, complete = train_rounds(experiment, trials)
     rows = [
-        ChangeEffect(each.name, each.cause, trials[each.name].setup, runs[each.name])
+        ChangeEffect(each.name, each.cause, runs[each.name], costs(setup, trials[each.name].setup))
         for each in (Change(REDRAWN, CONTROL, {}), *tried)
         if each.name in runs
     ]
@@ -332,71 +367,3 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
         notes = (f"no budget was given, so each run has {plural(setup['epochs'], 'epoch')}",)
     diagnosed = diagnose(Setup.from_arrays(X, T, any_range=True, **setup), seeds, seconds)
     return diagnosed._replace(notes=notes)
-
-
-# Files
-
-
-def write_files(
-    diagnosis: Diagnosis, placement: own_weights.Placement | None, sweep: Sweep, folder: Path
-) -> tuple[list[Path], list[str]]:
-    """Write a diagnosis into a folder: a page, a table, a picture and a sweep file.
-
-    Parameters
-    ----------
-    diagnosis : Diagnosis
-    placement : Placement or None
-        How the user's own weights compare with fresh seeds.
-    sweep : Sweep
-        The setup as a sweep; the written one also has the recommended setup.
-    folder : Path
-
-    Returns
-    -------
-    written : list of Path
-    commands : list of str
-        What to do next.
-
-    Raises
-    ------
-    StoreFullError
-        If a file cannot be written.
-    """
-    file = folder / ("fixed.toml" if diagnosis.recommended else "setup.toml")
-    commands = sentences.commands(diagnosis, str(file), str(file.with_suffix("")))
-    keys = {k: value for k, value in diagnosis.setup.columns().items() if value is not None}
-    texts = {
-        "verdict": sentences.verdict(diagnosis),
-        "placed": own_weights.sentences(placement) if placement else [],
-        "commands": commands,
-        "setup": ", ".join(f"{key} {value}" for key, value in keys.items()),
-    }
-    cells = [
-        [(sentences.cells(row), bool(row["fixes"])) for row in table.to_dict("records")]
-        for table in (diagnosis.table, diagnosis.pairs)
-    ]
-    title = f"Why it fails: {diagnosis.setup.problem_name}"
-    files = {
-        folder / "changes.csv": diagnosis.table.to_csv(index=False).encode(),
-        file: _sweep(diagnosis, sweep).to_toml(folder).encode(),
-        **diagnosis_section.files(folder, title, texts, diagnosis.table, sentences.TITLES, cells),
-    }
-    for path, content in files.items():
-        write(path, content)
-    return list(files), commands
-
-
-def _sweep(diagnosis: Diagnosis, sweep: Sweep) -> Sweep:
-    """Make the sweep file's sweep, of the setup and, if there is one, the recommended setup."""
-    setup, best = diagnosis.setup, diagnosis.recommended
-    title, keys = plain(setup.problem_name)[:200], dict(sweep.setup)
-    if best is None:
-        return Sweep(title=f"How often does {title} fail?", seeds=SWEEP_SEEDS, setup=keys)
-    budget: dict[str, Any] = {key: keys.pop(key) for key in ("updates", "epochs") if key in keys}
-    new = sentences.settings(best.changes)
-    if not new.keys() & {"updates", "epochs"}:
-        new |= budget
-    columns = setup.columns() | {"loss": setup.loss, "hidden": list(setup.hidden)}
-    old = {key: columns[key] for key in new if key not in ("updates", "epochs")} | budget
-    grid = [{key: [value] for key, value in each.items()} for each in (old, new)]
-    return Sweep(title=f"Does it fix {title}?", seeds=SWEEP_SEEDS, setup=keys, grid=grid)

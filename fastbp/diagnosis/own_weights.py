@@ -166,12 +166,15 @@ def place(
     )
 
 
-def sentences(placement: Placement) -> list[str]:
-    """Say how the user's weights compare with fresh seeds."""
+def sentences(placement: Placement, fixed: MeasuredRuns | None = None) -> list[str]:
+    """Say how the user's weights compare with fresh seeds.
+
+    `fixed`: runs from the user's weights with the recommended changes.
+    """
     custom, fresh = placement.custom, placement.fresh
     rates = percent(custom.converged().mean()), percent(fresh.converged().mean())
     first = (
-        f"Your weights, in {plural(custom.runs, 'order')} of samples: {rates[0]} converge; of "
+        f"from yours, in {plural(custom.runs, 'order')} of samples, {rates[0]} converge; of "
         f"{plural(fresh.runs, 'fresh seed')}, {rates[1]} do."
     )
     fewer = f"{placement.updates_percentile:.0f}% converge in fewer updates"
@@ -179,14 +182,16 @@ def sentences(placement: Placement) -> list[str]:
     ends = f"{placement.loss_percentile:.0f}% of fresh networks end with a smaller loss, and "
     ends += fewer if placement.converges else never
     if not placement.alike:
-        return [first, f"{ends}: {_luck(placement)}."]
+        now = fixed and f"with the fix below, {percent(fixed.converged().mean())} do from yours."
+        return [first, f"{ends}: {_luck(placement)}.", *([now] if now else [])]
     layer, units, total = placement.alike[0]
     same = f"{'all ' * (units == total)}{units} units of hidden layer {layer + 1}"
     return [
+        f"yours must go: {same} start with the same incoming and outgoing weights. They always "
+        "get the same updates and stay equal, in every order. Draw initial weights at random; the "
+        "fix below starts from such weights.",
         first,
-        f"{ends}. That is not bad luck: {same} start with the same incoming and outgoing weights. "
-        "They always get the same updates and stay equal, in every order. Draw initial weights at "
-        "random.",
+        f"{ends}.",
     ]
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.statistics.paired import tango
-from fastbp.analysis.statistics.proportions import wilson
 from fastbp.config.setup import Setup
 from fastbp.diagnosis.candidates import UNDOING, Change, changed
+from fastbp.diagnosis.effects import effects, score_of
 from fastbp.diagnosis.trials import (
     CONTROL,
     NO_RUNS,
@@ -21,7 +21,7 @@ from fastbp.diagnosis.trials import (
     MeasuredRuns,
     TimeIsUpError,
     Trial,
-    effects,
+    costs,
 )
 from fastbp.engine.machine import available_cores
 from fastbp.engine.plan import seconds_per_run
@@ -48,6 +48,13 @@ CHEAP = 5
 """If all pairs are tried, those come first whose runs take at most this many times as long as the
 setup's."""
 
+SCORES_ALIKE = 0.01
+"""Accuracies, or R², that differ by no more than this count as equal."""
+
+HELD_OUT, MIN_HELD_OUT = 0.25, 40
+"""The share of rows on which recommended changes are tried without training on them, and the fewest
+rows of a table for that."""
+
 MARGIN = 2
 """Combinations are tried only if there is time for this many times their estimated seconds."""
 
@@ -55,15 +62,33 @@ MARGIN = 2
 class Recommendation(NamedTuple):
     """Recommended changes, and the result on fresh seeds that were not used to choose them.
 
-    `setup`: the setup with the changes. Of `runs` fresh seeds, `converged` converge with the
-    changes and `before` without them; `runs` is 0 if there was no time for this check.
+    `setup`: the setup with the changes. `before`, `after`: runs of the same fresh seeds without
+    and with the changes; none if there was no time for this check. `held_out`: runs with the
+    changes that were trained on three quarters of the rows; none if no rows were held out.
     """
 
     changes: tuple[Change, ...]
     setup: Setup
-    runs: int
-    converged: int
-    before: int
+    before: MeasuredRuns = NO_RUNS
+    after: MeasuredRuns = NO_RUNS
+    held_out: MeasuredRuns = NO_RUNS
+
+    @property
+    def runs(self) -> int:
+        """The number of fresh seeds."""
+        return self.after.runs
+
+    @property
+    def converged(self) -> int:
+        """The number of fresh seeds that converge with the changes."""
+        return int(self.after.converged().sum())
+
+    def holds(self, measure: str) -> bool:
+        """Whether fresh seeds are better with the changes; True if they were not tried."""
+        if not self.runs:
+            return True
+        effect = effects(self.before, [ChangeEffect("", "", self.after, (1.0, 1.0))], measure)
+        return bool(effect["difference_low"].iloc[0] > 0)
 
 
 class OrderComparison(NamedTuple):
@@ -109,7 +134,7 @@ def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame,
     pairs = [*combinations(best, 2), *product(best, undoing)]
     tried, complete = _tried(experiment, pairs, experiment.runs)
     rows = table[table["cause"] != CONTROL]
-    if not len(rows) or _share(rows, tried) >= GOOD:
+    if not len(rows) or _level(rows, tried) >= GOOD:
         return tried, complete
     few = min(experiment.runs, FEW if best else FEWEST)
     if not best:
@@ -117,17 +142,17 @@ def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame,
         if not tried["fixes"].any():
             return tried.head(0), complete
     tables = [tried if best else tried[tried["fixes"].astype(bool)]]
-    top, share = _first(rows, tried), _share(rows, tried)
+    top, share = _first(rows, tried), _level(rows, tried)
     while share < GOOD and len(parts := experiment.groups[top]) < MAX_TOGETHER:
         causes = {part.cause for part in parts}
         more = [(*parts, change) for change in single if change.cause not in causes]
         tried, complete = _tried(experiment, more, few)
         tables.append(tried[tried["fixes"].astype(bool)])
-        if _share(tried) <= share:
+        if _level(tried) <= share:
             break
-        top, share = _first(tried), _share(tried)
+        top, share = _first(tried), _level(tried)
     shown = pd.concat([each for each in tables if len(each)] or tables[:1], ignore_index=True)
-    order = np.lexsort([shown["multiply_adds"], -shown["converged"] / shown["pairs"]])
+    order = np.lexsort([shown["multiply_adds"], -shown["level"]])
     return shown.iloc[order].reset_index(drop=True), complete
 
 
@@ -144,23 +169,22 @@ def _all_pairs(
         return False
 
     tried, complete = _tried(experiment, filter(is_cheap, pairs), count)
-    if _share(tried) < GOOD:
+    if _level(tried) < GOOD:
         tried, complete = _tried(experiment, pairs, count)
     return tried, complete
 
 
-def _share(*tables: pd.DataFrame) -> float:
-    """The largest convergence rate in the tables; 0 if they are empty."""
-    shares = [(rows["converged"] / rows["pairs"]).max() for rows in tables if len(rows)]
-    return float(max(shares, default=0.0))
+def _level(*tables: pd.DataFrame) -> float:
+    """The largest level in the tables; 0 if they are empty."""
+    return float(max((rows["level"].max() for rows in tables if len(rows)), default=0.0))
 
 
 def _first(*tables: pd.DataFrame) -> str:
-    """The name of the cheapest change whose convergence rate is about the largest."""
+    """The name of the cheapest change whose level is about the largest."""
     rows = pd.concat([each for each in tables if len(each)])
-    share = rows["converged"] / rows["pairs"]
-    rows = rows.assign(share=-share)[share >= min(GOOD, share.max() - ABOUT)]
-    return str(rows.sort_values(["multiply_adds", "share"], kind="stable")["change"].iloc[0])
+    rows = rows[rows["level"] >= min(GOOD, rows["level"].max() - ABOUT)]
+    order = np.lexsort([-rows["level"], rows["multiply_adds"]])
+    return str(rows["change"].iloc[order[0]])
 
 
 def _tried(
@@ -189,33 +213,38 @@ def _tried(
     ready = names[: int(np.searchsorted(MARGIN * count * np.cumsum(estimates), left))]
     some = [Trial(setup), *(trials[name] for name in ready)]
     results: dict[Trial, MeasuredRuns] = {}
-    with suppress(TimeIsUpError):
+    try:
         if ready:
             results = experiment._replace(runs=count).train(some, 1, 0.85)
+    except TimeIsUpError as error:
+        results = error.results if some[0] in error.results else {}
     causes = {name: and_([c.cause for c in group]) for name, group in experiment.groups.items()}
     rows = [
-        ChangeEffect(name, causes[name], trials[name].setup, results[trials[name]])
-        for name in (ready if results else ())
+        ChangeEffect(name, causes[name], results[trials[name]], costs(setup, trials[name].setup))
+        for name in ready
+        if trials[name] in results
     ]
-    return effects(setup, results.get(some[0], NO_RUNS), rows), len(rows) == len(trials)
+    base = results.get(some[0], NO_RUNS)
+    return effects(base, rows, experiment.measure), len(rows) == len(trials)
 
 
 def recommended(
     experiment: Experiment, table: pd.DataFrame, pairs: pd.DataFrame
 ) -> Recommendation | None:
-    """Choose the fewest, then cheapest, changes whose rate is `GOOD` or about the best.
+    """Choose the fewest, then cheapest, changes whose level is `GOOD` or about the best.
 
+    Where success is not that every row is right, they must also score about as well as the best.
     They are checked on fresh seeds. None if nothing fixes the setup.
     """
     options = pd.concat([each for each in (table, pairs) if len(each)], ignore_index=True)
     options = options[options["fixes"].astype(bool)]
     if options.empty:
         return None
-    share = options["converged"] / options["pairs"]
-    best = options.iloc[share.argmax()]
-    low, _ = wilson(best["converged"], best["pairs"])
-    good = options[share >= min(GOOD, float(low), share.max() - ABOUT)]
-    cheapest = good.sort_values("multiply_adds", kind="stable")["change"]
+    level, score = options["level"], options[score_of(experiment.setup)]
+    good = level >= min(GOOD, level.max() - ABOUT)
+    if experiment.setup.resolved_success != "rows":
+        good &= ~(score < score[good].max() - SCORES_ALIKE)
+    cheapest = options[good].sort_values("multiply_adds", kind="stable")["change"]
     changes = min((experiment.groups[name] for name in cheapest), key=len)
     setup = changed(experiment.setup, *changes)
     experiment.tick("checking on fresh seeds")
@@ -223,9 +252,20 @@ def recommended(
     try:
         results = experiment.train(trials, 2, 0.95)
     except TimeIsUpError:
-        return Recommendation(changes, setup, 0, 0, 0)
-    before, after = (int(results[trial].converged().sum()) for trial in trials)
-    return Recommendation(changes, setup, experiment.runs, after, before)
+        return Recommendation(changes, setup)
+    held_out = _held_out(experiment, setup) if setup.file else NO_RUNS
+    return Recommendation(changes, setup, results[trials[0]], results[trials[1]], held_out)
+
+
+def _held_out(experiment: Experiment, setup: Setup) -> MeasuredRuns:
+    """Train fresh seeds on three quarters of the rows, for a score on the others."""
+    if setup.rows < MIN_HELD_OUT or setup.test:
+        return NO_RUNS
+    fewer = experiment._replace(runs=min(experiment.runs, FEW))
+    with suppress(SweepError, TimeIsUpError):
+        trial = Trial(setup.with_columns({"test": HELD_OUT}))
+        return fewer.train([trial], 2, 0.97)[trial]
+    return NO_RUNS
 
 
 def compared_orders(

@@ -2,63 +2,48 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import textwrap
-from collections.abc import Iterator, Sequence
-from itertools import chain
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from fastbp.analysis.statistics.proportions import wilson
-from fastbp.config.setup import Setup
-from fastbp.config.toml_text import toml
-from fastbp.diagnosis import own_weights
-from fastbp.diagnosis.candidates import Change
+from fastbp.diagnosis.effects import score_of
 from fastbp.diagnosis.recommend import Recommendation
 from fastbp.diagnosis.trials import CONTROL
-from fastbp.reporting.phrases import plain
-from fastbp.schema.keys import KEYS
-from fastbp.schema.text import aligned, and_, first_of, percent, plural, points
+from fastbp.schema.text import and_, first_of, percent, plural, points
 
 if TYPE_CHECKING:
     from fastbp.diagnosis.diagnose import Diagnosis
 
-MAX_LINES = 7
-"""The most changes in the table on the terminal."""
-
-MAX_WIDE = 118
-"""Characters per line of the terminal."""
-
 NONE = 0.02
-"""A difference of convergence rates up to this counts as none."""
+"""A change makes no difference if the interval of its effect lies within this much of 0."""
 
-COMMON = 0.9
-"""A setup of at least this convergence rate counts as sound."""
-
-SOUND = 0.99
-"""From this convergence rate on, a network that fails is not explained by its setup."""
+SOUND, COMMON, MOST, RARE = 0.97, 0.85, 0.5, 0.15
+"""Bounds of the interval of the convergence rate: from these on a failure is no matter of the
+setup, the setup is sound, or most seeds converge; and below the last the seed is not to blame."""
 
 VAGUE = 0.5
 """If the 95% interval of the convergence rate is wider than this, the rate says nothing about a
 single seed."""
 
+APART = 0.05
+"""Scores on the training rows and on held-out rows differ if they are further apart than this."""
+
 OF_DATA = ("unscaled inputs", "contradictory labels")
-"""Names of the symptoms that are found in the data, before any training."""
+"""Names of the symptoms that the notes about the data have already."""
+
+SCORE_NAMES = {"accuracy": "accuracy", "r2": "R²"}
+"""What scores are called, by their columns."""
+
+MAX_ALSO = 4
+"""The most other changes that help which a sentence lists."""
 
 NAMED = 6
 """The most changes that a sentence lists."""
 
 
-def screen(
-    diagnosis: Diagnosis, placement: own_weights.Placement | None, next_lines: Sequence[str]
-) -> list[str]:
-    """The lines for a terminal: the verdict, the table, and what to do next."""
-    sentences = verdict(diagnosis) + (own_weights.sentences(placement) if placement else [])
-    wrapped = (textwrap.wrap(each, MAX_WIDE, break_on_hyphens=False) for each in sentences)
-    parts = (["", *part] for part in (table(diagnosis), next_lines) if part)
-    return [*chain(*wrapped, *parts)]
+Line = tuple[str, str]
+"""A label of at most seven letters, and a sentence."""
 
 
 # The verdict
@@ -66,103 +51,138 @@ def screen(
 
 def verdict(diagnosis: Diagnosis) -> list[str]:
     """What is wrong, what fixes it, and what does not, in sentences."""
+    return [f"{label}: {text}" for label, text in labelled(diagnosis)]
+
+
+def labelled(diagnosis: Diagnosis) -> list[Line]:
+    """The sentences of the verdict with their labels, the answer first."""
+    data = [("Data", f"{_capital(note.text)}.") for note in diagnosis.data]
     if final := [symptom.text for symptom in diagnosis.symptoms if symptom.final]:
-        return [f"No setup can learn this: {'; '.join(final)}."]
-    lines = [_how_common(diagnosis)]
-    if diagnosis.converged < 1:
-        runs = [each.text for each in diagnosis.symptoms if each.name not in OF_DATA]
-        lines += [f"Data: {each.text}." for each in diagnosis.symptoms if each.name in OF_DATA]
-        lines.append(
-            f"Failing runs: {'; '.join(runs)}." if runs else "Failing runs show nothing unusual."
-        )
+        return [("Wrong", f"no setup can learn this: {'; '.join(final)}."), *data]
+    lines = [*_answer(diagnosis), *(("Now", text) for text in _now(diagnosis)), *data]
+    runs = [each.text for each in diagnosis.symptoms if each.name not in OF_DATA]
+    if diagnosis.converged < 1 and runs:
+        lines.append(("Failing", f"{'; '.join(runs)}."))
+    lines += _others(diagnosis)
     if diagnosis.left_out:
-        lines.append(f"There was no time to try {and_(first_of(diagnosis.left_out, NAMED))}.")
+        lines.append(("No time", f"to try {and_(first_of(diagnosis.left_out, NAMED))}."))
+    return lines
+
+
+def _answer(diagnosis: Diagnosis) -> Iterator[Line]:
+    """Say what is wrong and what fixes it."""
     if diagnosis.converged == 1:
-        return [*lines, "Nothing needs fixing: the setup is sound."]
-    if diagnosis.converged >= COMMON:
-        lines += _of_sound(diagnosis)
+        return
+    if _is_sound(diagnosis):
+        yield "Fix", "another seed: this setup seldom fails."
     elif _fixing(diagnosis):
-        lines += _of_fixes(diagnosis)
+        yield "Wrong", _wrong(diagnosis)
     elif len(diagnosis.table) > 1:
-        lines.append(_nothing_fixes(diagnosis))
-    return [*lines, *_recommendation(diagnosis)]
+        yield "Wrong", _nothing_fixes(diagnosis)
+    yield from (("Fix", text) for text in _recommendation(diagnosis))
 
 
-def _how_common(diagnosis: Diagnosis) -> str:
+def _now(diagnosis: Diagnosis) -> Iterator[str]:
     """Say how often the setup fails, and whether to blame the seed, the setup or the code."""
     n, converged = diagnosis.runs, diagnosis.outcomes["converged"]
-    rate, (low, high) = converged / n, map(float, wilson(converged, n))
-    fail = "fails" if n == 1 else "fail"
-    sound = f"All {n:,} seeds converge" if n > 1 else "The one seed that was tried converges"
-    some = f"{percent(1 - rate)} of {plural(n, 'seed')} {fail} with this setup"
-    failing = sound if converged == n else some
-    constant = diagnosis.outcomes["collapsed"] + diagnosis.outcomes["one-class"]
-    same = f"; {percent(constant / n)} give the same output for every row" * (constant > 0)
-    rare = ", or a rare seed" * (converged < n)
+    low, high = map(float, wilson(converged, n))
+    some = f"{percent(1 - converged / n)} of {plural(n, 'seed')} {'fails' if n == 1 else 'fail'}"
+    everything = f"all {n:,} seeds converge" if n > 1 else "the one seed that was tried converges"
+    constant = int(diagnosis.base.constant().sum())
+    same = f"; {percent(constant / n)} give the same answer for every row" * (constant > 0)
+    rare = "" if converged == n else " or a rare seed"
     blames = (
         (high - low > VAGUE, "too few seeds to say whether yours is to blame"),
-        (rate >= SOUND, f"where yours does not, it is your code{rare}"),
-        (rate >= COMMON, "it is your seed"),
-        (rate < 0.1, "it is not your seed"),
+        (low >= SOUND, f"where yours does not converge, it is your code{rare}"),
+        (low >= COMMON, "it is your seed"),
+        (low >= MOST and converged == n, "the setup looks sound, but more seeds must say so"),
+        (high < RARE, "it is not your seed"),
         (True, "it is your seed as much as your setup"),
     )
     blame = next(text for applies, text in blames if applies)
     interval = f"95% CI of the convergence rate: {percent(low)} to {percent(high)}"
-    return f"{failing} ({interval}{same}): {blame}."
+    yield f"{some if converged < n else everything} ({interval}{same}): {blame}."
+    if diagnosis.setup.resolved_success != "rows" or diagnosis.measure in SCORE_NAMES:
+        name = score_of(diagnosis.setup)
+        score = score_text(diagnosis.base.median(name))
+        always = "always the commonest answer" if name == "accuracy" else "always the mean"
+        goal = "; a seed converges if it reaches " + diagnosis.setup.resolved_success
+        goal *= diagnosis.setup.resolved_success != "rows"
+        than = f"{always}: {score_text(diagnosis.majority)}"
+        yield f"Median {SCORE_NAMES[name]} {score}; {than}{goal}."
 
 
-def _of_sound(diagnosis: Diagnosis) -> Iterator[str]:
-    yield (
-        "Another seed fixes it: the setup is sound."
-        if diagnosis.converged < SOUND
-        else "The setup is sound."
+def _wrong(diagnosis: Diagnosis) -> str:
+    first, best = _fixing(diagnosis)[0], diagnosis.recommended
+    cause, does = first["cause"], "fixes it"
+    if first["level"] <= 0.5 or diagnosis.measure != "success":
+        does = "helps most"
+        if best and len(best.changes) > 1:
+            cause = and_([each.cause for each in best.changes])  # more than one thing is wrong
+    return (
+        f"{cause}. {_capital(first['change'])} {does}: {_does(diagnosis, first)} "
+        f"({_moved(diagnosis, first)}, 95% CI {_moved(diagnosis, first, '_low')} to "
+        f"{_moved(diagnosis, first, '_high')}), {cost_text(first['multiply_adds'])}."
     )
-    if best := _fixing(diagnosis):
-        yield f"Fewer seeds fail with {' or with '.join(_effect(row) for row in best[:2])}."
+
+
+def _does(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
+    """Say what a change does to the same seeds, by the measure of the diagnosis."""
+    seeds = f"the same {plural(row['pairs'], 'seed')}"
+    if diagnosis.measure == "success":
+        return f"{share_text(row['converged'], row['pairs'])} of {seeds} then converge"
+    if diagnosis.measure == "constant":
+        share = share_text(row["constant"], row["pairs"])
+        return f"{share} of {seeds} then give the same answer for every row"
+    return f"mean {SCORE_NAMES[diagnosis.measure]} of {seeds} {score_text(row['level'])}"
+
+
+def _moved(diagnosis: Diagnosis, row: dict[Any, Any], end: str = "") -> str:
+    """The effect of a change, or a bound of its interval: fewer constant answers are negative."""
+    name, sign = f"difference{end}", 1
+    if diagnosis.measure == "constant":
+        sign, name = -1, {"": name, "_low": "difference_high", "_high": "difference_low"}[end]
+    if diagnosis.measure in SCORE_NAMES:
+        return f"{row[name]:+.3f}".replace("-", "−")
+    return points(sign * row[name]) + " points" * (not end)
 
 
 def _nothing_fixes(diagnosis: Diagnosis) -> str:
     tried = int((diagnosis.table["cause"] != CONTROL).sum())
     best = diagnosis.recommended
     nor = ", nor do pairs of them" * (diagnosis.complete and not best)
-    none = f"None of {plural(tried, 'single change')} makes more seeds converge{nor}"
+    none = f"none of {plural(tried, 'single change')} makes more seeds converge{nor}"
     none += f", as far as {plural(diagnosis.runs, 'seed')} can show"
     if not best:
         return f"{none}."
     several = "both" if len(best.changes) == 2 else "all"
     causes = and_([each.cause for each in best.changes])
-    return f"What is wrong: {causes}, {several} at once. {none}; together, some do."
+    return f"{causes}, {several} at once. {_capital(none)}; together, some do."
 
 
-def _of_fixes(diagnosis: Diagnosis) -> Iterator[str]:
-    """Say what fixes the setup, and what makes no difference."""
-    first, *others = _fixing(diagnosis)
-    best, cause, does = diagnosis.recommended, first["cause"], "fixes it"
-    if first["converged"] <= first["pairs"] / 2:
-        does = "helps most"
-        if best and len(best.changes) > 1:
-            cause = and_([each.cause for each in best.changes])  # more than one thing is wrong
-    name = first["change"][:1].upper() + first["change"][1:]
-    yield (
-        f"What is wrong: {cause}. {name} {does}: {_share(first['converged'], first['pairs'])} of "
-        f"the same {plural(first['pairs'], 'seed')} then converge "
-        f"({points(first['difference'])} points, 95% CI {points(first['difference_low'])} to "
-        f"{points(first['difference_high'])}), "
-        f"{_cost(first['multiply_adds'])}."
-    )
-    good = [row for row in others if row["difference"] > first["difference"] / 2]
-    if good:
-        yield f"At least half as good: {', '.join(_effect(row) for row in good[:4])}."
+def _others(diagnosis: Diagnosis) -> Iterator[Line]:
+    """Say which other changes help, and which make no difference."""
+    if diagnosis.converged == 1:
+        yield "Also", "nothing needs fixing."
+        return
+    fixing = _fixing(diagnosis)
+    good = [row for row in fixing if row["difference"] > fixing[0]["difference"] / 2]
+    texts = [_effect(diagnosis, row) for row in good[: 1 + MAX_ALSO]]
+    if _is_sound(diagnosis) and fixing:
+        yield "Also", f"fewer seeds fail with {' or with '.join(texts[:2])}."
+    elif texts[1:]:
+        yield "Also", f"at least half as good: {', '.join(texts[1:])}."
     small = [
         row["change"]
         for row in diagnosis.table.to_dict("records")
-        if row["cause"] != CONTROL and abs(row["difference"]) <= NONE and not row["fixes"]
+        if row["cause"] != CONTROL
+        and max(abs(row["difference_low"]), abs(row["difference_high"])) <= NONE
+        and not row["fixes"]
     ]
-    if orders := [name for name in small if name.startswith("order ")]:
-        yield f"The order of samples alone makes no measurable difference ({and_(orders)})."
-    yield from _orders(diagnosis)
-    if rest := [name for name in small if name not in orders]:
-        yield f"These changes made no measurable difference: {and_(first_of(rest, NAMED))}."
+    yield from (("Order", text) for text in _orders(diagnosis))
+    if small:
+        near = f"±{NONE}" if diagnosis.measure in SCORE_NAMES else f"±{100 * NONE:.0f} points"
+        yield "No help", f"{and_(first_of(small, NAMED))} (within {near})."
 
 
 def _orders(diagnosis: Diagnosis) -> Iterator[str]:
@@ -173,188 +193,97 @@ def _orders(diagnosis: Diagnosis) -> Iterator[str]:
     n, other = compared.runs, compared.order.name
     moved = f"{other} is {'better' if compared.low > 0 else 'worse'} by that much and no more"
     worth = "no measurable difference" if compared.low <= 0 <= compared.high else moved
-    intro = "The answerer's advice, compared fairly: with" if diagnosis.advised else "With"
+    intro = "the answerer's advice, compared fairly: with" if diagnosis.advised else "with"
     difference = points((compared.other - compared.converged) / n)
     yield (
-        f"{intro} {compared.change.name} in both, {_share(compared.other, n)} of "
-        f"{plural(n, 'fresh seed')} converge with {other} and {_share(compared.converged, n)} with "
-        f"order {diagnosis.setup.resolved_order} ({difference} points, 95% CI "
+        f"{intro} {compared.change.name} in both, {share_text(compared.other, n)} of "
+        f"{plural(n, 'fresh seed')} converge with {other} and "
+        f"{share_text(compared.converged, n)} with order "
+        f"{diagnosis.setup.resolved_order} ({difference} points, 95% CI "
         f"{points(compared.low)} to {points(compared.high)}): {worth}."
     )
 
 
 def _recommendation(diagnosis: Diagnosis) -> Iterator[str]:
+    if diagnosis.withdrawn:
+        names = and_([each.name for each in diagnosis.withdrawn.changes])
+        yield f"none found: {names} looked better, but did not hold on fresh seeds."
     best = diagnosis.recommended
     if best is None:
         return
-    what = f"Recommended: {and_([each.name for each in best.changes])}"
+    names = and_([each.name for each in best.changes])
     if not best.runs:
-        yield f"{what}; there was no time to check it on fresh seeds."
+        yield f"{names}; there was no time to check it on fresh seeds."
         return
-    it = "it" if len(best.changes) == 1 else "them"
-    fail = " Most still fail: more is wrong than these changes can fix."
+    n, before = best.runs, int(best.before.converged().sum())
     yield (
-        f"{what}. Of {plural(best.runs, 'fresh seed')}, which were not used to choose {it}, "
-        f"{_share(best.converged, best.runs)} converge with {it} and "
-        f"{_share(best.before, best.runs)} without.{fail * (best.converged <= best.runs / 2)}"
+        f"{names}. Of {plural(n, 'fresh seed')}, not used to choose this, "
+        f"{share_text(best.converged, n)} converge ({share_text(before, n)} without)"
+        f"{_constant(best)}{_scores(diagnosis, best)}."
     )
+    if best.converged <= n / 2 and diagnosis.measure == "success":
+        yield "Most still fail: more is wrong than these changes can fix."
+    elif diagnosis.measure != "success":
+        goal = diagnosis.setup.resolved_success
+        yield f"This is the best that was found; few seeds reach {goal}."
+
+
+def _constant(best: Recommendation) -> str:
+    before, after = (int(runs.constant().sum()) for runs in (best.before, best.after))
+    now, then = share_text(after, best.runs), share_text(before, best.runs)
+    same = f"; {now} give the same answer for every row ({then} without)"
+    return same * (before > 0 or after > 0)
+
+
+def _scores(diagnosis: Diagnosis, best: Recommendation) -> str:
+    """Say the score of a recommended setup on its rows and on held-out ones."""
+    name = score_of(diagnosis.setup)
+    if diagnosis.setup.resolved_success == "rows" and diagnosis.measure not in SCORE_NAMES:
+        return ""
+    text = f"; median {SCORE_NAMES[name]} {score_text(best.after.median(name))}"
+    tested = best.held_out if best.held_out.runs else best.after
+    test, train = tested.median(f"test_{name}"), tested.median(name)
+    if not test > -math.inf:
+        return text
+    apart = f", less than the {score_text(train)} on the rows it was trained on"
+    return f"{text}, {score_text(test)} on held-out rows{apart * (train - test > APART)}"
 
 
 # Parts of sentences
 
 
-def _share(count: int, total: int) -> str:
+def share_text(count: int, total: int) -> str:
+    """A share in percent; – of nothing."""
     return percent(count / total) if total else "–"
 
 
-def _cost(times: float) -> str:
-    return "at no cost" if abs(times - 1) < 0.005 else f"at {_times(times)} × the multiply-adds"
+def score_text(value: float) -> str:
+    """An accuracy or R²; – if it is not finite."""
+    return f"{value:.2f}".replace("-", "−") if math.isfinite(value) else "–"
 
 
-def _times(value: float) -> str:
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _is_sound(diagnosis: Diagnosis) -> bool:
+    """Whether few enough seeds fail that another seed is the cure."""
+    return float(wilson(diagnosis.outcomes["converged"], diagnosis.runs)[0]) >= COMMON
+
+
+def cost_text(times: float) -> str:
+    """What a run costs, as a multiple of the multiply-adds of the setup."""
+    return "at no cost" if abs(times - 1) < 0.005 else f"at {times_text(times)} × the multiply-adds"
+
+
+def times_text(value: float) -> str:
+    """A multiple, without digits that say nothing."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _effect(row: dict[Any, Any]) -> str:
-    return f"{row['change']} ({points(row['difference'])} points, {_cost(row['multiply_adds'])})"
+def _effect(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
+    return f"{row['change']} ({_moved(diagnosis, row)}, {cost_text(row['multiply_adds'])})"
 
 
 def _fixing(diagnosis: Diagnosis) -> list[dict[Any, Any]]:
     return diagnosis.table[diagnosis.table["fixes"]].to_dict("records")
-
-
-# The table
-
-TITLES = [
-    *("change", "fixed", "broken", "difference", "[95%]", "converge", "presented", "mult-adds"),
-    *("p (Holm)", ""),
-]
-"""The titles of the columns of a table of changes; the last column has none."""
-
-
-def table(diagnosis: Diagnosis) -> list[str]:
-    """List the changes that were tried, best first, then the best pairs, one line each."""
-    control = diagnosis.table["cause"] == CONTROL
-    if control.all():
-        return []
-    shown = pd.concat([diagnosis.table[~control].head(MAX_LINES), diagnosis.table[control]])
-    rows = [cells(row) for row in shown.to_dict("records")]
-    lines = aligned([TITLES, *rows], left=(0, len(TITLES) - 1))
-    if more := len(diagnosis.table) - len(shown):
-        lines.append(f"and {plural(more, 'change')} that did no more than the last of these")
-    recommended = diagnosis.recommended.changes if diagnosis.recommended else ()
-    best = and_([each.name for each in recommended])
-    pairs = sorted(diagnosis.pairs.to_dict("records"), key=lambda row: row["change"] != best)
-    return lines + [
-        f"together, {row['change']}: {_share(row['converged'], row['pairs'])} of "
-        f"{plural(row['pairs'], 'fresh seed')} converge, {_cost(row['multiply_adds'])}"
-        for row in pairs[:2]
-    ]
-
-
-def cells(row: dict[Any, Any]) -> list[str]:
-    """The texts in one row of a table of changes, one for each of `TITLES`."""
-    control = CONTROL if row["cause"] == CONTROL else ""
-    return [
-        row["change"],
-        plain(row["fixed"]),
-        plain(row["broken"]),
-        points(row["difference"]),
-        f"[{points(row['difference_low'])}, {points(row['difference_high'])}]",
-        _share(row["converged"], row["pairs"]),
-        f"{_times(row['presentations'])} ×",
-        f"{_times(row['multiply_adds'])} ×",
-        "<0.0001" if row["p_holm"] < 1e-4 else f"{row['p_holm']:.2g}",
-        "fixes" if row["fixes"] else control,
-    ]
-
-
-# What to do next
-
-
-def settings(changes: Sequence[Change]) -> dict[str, Any]:
-    """The keys that changes set, with their values, as in a sweep file."""
-    names = {key.column: key.name for key in KEYS.values()}
-    keys = {names[column]: v for change in changes for column, v in change.keys.items()}
-    if "hidden" in keys:
-        keys["hidden"] = [int(size) for size in str(keys["hidden"]).split("-")]
-    return {key: value for key, value in keys.items() if value is not None}
-
-
-def commands(
-    diagnosis: Diagnosis, sweep_file: str = "", store: str = "", name: str = ""
-) -> list[str]:
-    """Say what to do next: which keys to change, and commands if there is a sweep file.
-
-    `sweep_file`, `store`: the paths of that file and of the folder for its runs. `name`: the
-    setup's name in Python, if it has one.
-    """
-    best, example = diagnosis.recommended, diagnosis.example
-    lines = [f"in your own code: {_custom_code(best)}"] if best else []
-    if sweep_file:
-        what = "both setups" if best else "the setup"
-        lines.append(
-            f"{what} from many seeds: "
-            f"fastbp sweep {shlex.quote(sweep_file)} -o {shlex.quote(store)}"
-        )
-        if example is not None:
-            run = f"{shlex.quote(store)} {diagnosis.setup.identity()} {example}"
-            lines.append(f"then a run that fails, with its picture: fastbp replay {run}")
-    elif example is not None and (setup := name or _python(diagnosis.setup)):
-        lines.append(f"a run that fails, from Python: fastbp.retrain({setup}, {example})")
-    return lines
-
-
-def _python(setup: Setup) -> str:
-    """The setup as Python code; empty if its data file, such as a sample of a table, is gone."""
-    keys = setup.settings()
-    if setup.problem.startswith("file:"):
-        path = setup.problem.removeprefix("file:")
-        if not os.path.exists(path):
-            return ""
-        keys["problem"] = f"file:{os.path.relpath(path)}"
-    return f"fastbp.Setup({', '.join(f'{key}={value!r}' for key, value in keys.items())})"
-
-
-def _custom_code(best: Recommendation) -> str:
-    """List the keys to change, with what the user's own program must do for them."""
-    notes = {
-        "standard": "subtract each input column's mean and divide by its σ",
-        "minmax": "scale each input column to 0..1",
-        "sum": "sum the gradients of its rows",
-        "mean": "average the gradients of its rows",
-    }
-    scaled, reduction = best.setup.scale_inputs, best.setup.reduction
-    explained = {"scale_inputs": notes.get(scaled, "")}
-    explained["batch"] = notes[reduction] * (best.setup.batch_rows > 1)
-    return ", ".join(
-        f"{key} = {toml(value)}" + (f" ({explained[key]})" if explained.get(key) else "")
-        for key, value in settings(best.changes).items()
-    )
-
-
-def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
-    """The diagnosis as a dictionary for JSON."""
-    best, orders = diagnosis.recommended, diagnosis.orders
-    return {
-        "setup": diagnosis.setup.identity(),
-        "runs": diagnosis.runs,
-        "outcomes": diagnosis.outcomes,
-        "verdict": verdict(diagnosis),
-        "symptoms": [symptom._asdict() for symptom in diagnosis.symptoms],
-        "changes": _records(diagnosis.table),
-        "pairs": _records(diagnosis.pairs),
-        "recommended": best
-        and best._asdict() | {"changes": settings(best.changes), "setup": best.setup.identity()},
-        "orders": orders
-        and orders._asdict() | {"change": settings([orders.change]), **settings([orders.order])},
-        "left_out": diagnosis.left_out,
-        "example": diagnosis.example,
-        "complete": diagnosis.complete,
-    }
-
-
-def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
-    """List the rows of a table for JSON: NaN and ∞ become None."""
-    finite = frame.astype(object).where(frame.notna() & (frame != float("inf")), None)
-    return finite.to_dict("records")

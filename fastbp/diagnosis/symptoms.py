@@ -85,7 +85,7 @@ def of_problem(setup: Setup) -> list[Symptom]:
         same = np.flatnonzero(group == group[first])
         second = same[np.abs(T[same] - T[first]).max(axis=1).argmax()]
         far = distances[first] / 2 / target_range[target_range > 0].min()
-        final = bool(far > setup.tolerance)
+        final = setup.resolved_success == "rows" and bool(far > setup.tolerance)
         limit = "no network can come within the tolerance of both"
         text = (
             f"{np.count_nonzero(distances):,} rows contradict each other: equal inputs have "
@@ -210,7 +210,7 @@ def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> Iterator[Sy
         text = f"{of(diverged, n)} diverged: a weight is no longer a finite number"
         yield Symptom("diverged", text)
     constant = constant_loss(setup.training().T, setup.loss)
-    answer = f"the best constant answer (loss {constant:.3g})"
+    answer = f"the best constant answer ({_mean(setup)}loss {constant:.3g})"
     same = (end[m.ONE_SIDED] == 1) | (end[m.SPREAD] < setup.collapse)
     near = int((same & (np.abs(loss - constant) <= SAME * constant)).sum())
     if near > MANY * n:
@@ -228,6 +228,12 @@ def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> Iterator[Sy
             counts = " and ".join(f"{count:,} at {name}" for name, count in better.items())
             name, text = "rate too high", f"{text}, and of these seeds, {counts} did better"
         yield Symptom(name, text)
+
+
+def _mean(setup: Setup) -> str:
+    """The best constant answer of a network with one output unit, in words."""
+    T = setup.in_table_units(setup.training().T.mean(axis=0, keepdims=True))
+    return f"{T[0, 0]:.3g} for every row, " if T.size == 1 else ""
 
 
 def _of_partial(runs: MeasuredRuns, failing: NDArray[np.bool_]) -> Iterator[Symptom]:

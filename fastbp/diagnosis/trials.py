@@ -6,13 +6,11 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from fastbp.analysis.statistics.paired import holm, mcnemar, tango
-from fastbp.analysis.summary import ALPHA
+from fastbp.analysis.statistics.paired import tango
 from fastbp.config.setup import Setup
-from fastbp.diagnosis.candidates import CUSTOM, Change, changed
+from fastbp.diagnosis.candidates import Change, changed
 from fastbp.engine import backends, block
 from fastbp.engine.executor_map import completed
 from fastbp.engine.machine import available_cores
@@ -25,9 +23,6 @@ from fastbp.schema.outcomes import CONSTANT, OUTCOMES, Outcome
 
 OTHER_ORDERS = 2**62
 """In the control the run of seed s has the order of samples of seed s plus this number."""
-
-NEARLY = 0.75
-"""Removing an unusual setting is listed first if it has this share of the best change's effect."""
 
 CONTROL = "control"
 """The `cause` of the control, which is the setup itself with other random orders of samples."""
@@ -60,6 +55,8 @@ class MeasuredRuns(NamedTuple):
     diverged."""
     converged_at: NDArray[np.int64]
     """Updates at the first evaluation at which the run had converged; −1 if there is none."""
+    scores: NDArray[np.float64]
+    """The columns `SCORES` [score, run]; NaN where they are null."""
 
     @property
     def runs(self) -> int:
@@ -70,15 +67,47 @@ class MeasuredRuns(NamedTuple):
         """Whether each run converged, bool [run]."""
         return np.isin(self.codes, OUTCOMES.index(Outcome.CONVERGED))
 
+    def constant(self) -> NDArray[np.bool_]:
+        """Whether each run gives every row the same answer, bool [run]."""
+        return np.isin(self.codes, [OUTCOMES.index(outcome) for outcome in CONSTANT])
 
-NO_RUNS = MeasuredRuns(np.empty(0, np.int8), np.empty((m.MEASURES, 0)), np.empty(0, np.int64))
+    def median(self, score: str) -> float:
+        """The median of one of `SCORES`; a run without it is the worst, NaN if none has it."""
+        values = self.scores[SCORES.index(score)]
+        known = values[~np.isnan(values)]
+        return float(np.median(np.nan_to_num(values, nan=-np.inf))) if known.size else np.nan
+
+    def values(self, measure: str) -> NDArray[np.float64]:
+        """How good each run is by a measure of `MEASURES_OF_CHANGES`, larger is better, [run]."""
+        if measure == "success":
+            return self.converged().astype(np.float64)
+        if measure == "constant":
+            return (~self.constant()).astype(np.float64)
+        score = self.scores[SCORES.index(measure)]
+        values: NDArray[np.float64] = np.fmax(score, WORST)
+        return values
+
+
+SCORES = ("accuracy", "r2", "test_accuracy", "test_r2")
+"""Columns of the table of runs that grade a network."""
+
+WORST = -1.0
+"""A smaller R² counts as this, and so does a run that diverged: no single run decides a mean."""
+
+NO_RUNS = MeasuredRuns(
+    np.empty(0, np.int8),
+    np.empty((m.MEASURES, 0)),
+    np.empty(0, np.int64),
+    np.empty((len(SCORES), 0)),
+)
 
 
 def measured(setup: Setup, rows: Rows) -> MeasuredRuns:
     """Decide the outcomes of trained runs from their final measures."""
     end = np.where(rows.end[m.FINITE] == 1.0, rows.end, np.nan)
-    codes = measured_columns(setup, rows.end, rows.test)["outcome"]
-    return MeasuredRuns(codes, end, rows.converged_at)
+    columns = measured_columns(setup, rows.end, rows.test)
+    scores = np.stack([columns[name] for name in SCORES])
+    return MeasuredRuns(columns["outcome"], end, rows.converged_at, scores)
 
 
 def joined(parts: Iterable[MeasuredRuns]) -> MeasuredRuns:
@@ -87,7 +116,11 @@ def joined(parts: Iterable[MeasuredRuns]) -> MeasuredRuns:
 
 
 class TimeIsUpError(Exception):
-    """There was no time to train everything."""
+    """There was no time to train everything; `results` has the trials that are complete."""
+
+    def __init__(self, results: "dict[Trial, MeasuredRuns] | None" = None) -> None:
+        super().__init__()
+        self.results = results or {}
 
 
 def train(
@@ -132,6 +165,14 @@ def train(
     def show() -> None:
         tick(done / total)
 
+    def complete() -> dict[Trial, MeasuredRuns]:
+        whole = {
+            trial: joined(parts[first] for first in sorted(parts))
+            for trial, parts in results.items()
+            if parts
+        }
+        return {trial: runs for trial, runs in whole.items() if runs.runs == count}
+
     pool = backends.pool()
     try:
         for task, future in completed(pool, work, tasks, show):
@@ -140,13 +181,11 @@ def train(
             done += _seconds(task)
         show()
     except block.InterruptedBlockError:
-        raise TimeIsUpError from None
+        raise TimeIsUpError(complete()) from None
     finally:  # whatever ends this, such as Ctrl-C in a notebook
         given_up.set()
         pool.close()
-    return {
-        trial: joined(parts[first] for first in sorted(parts)) for trial, parts in results.items()
-    }
+    return complete()
 
 
 _Task = tuple[list[Trial], int, int]
@@ -184,6 +223,7 @@ class Experiment(NamedTuple):
     the current step. `began`, `seconds`: when training began, on the clock of
     ``time.perf_counter``, and how long it may take. `groups`: the changes in each trial, one or
     several, by its name. `runs`: the number of seeds that single changes were trained on.
+    `measure`: by which changes are judged, as `headline` chooses it.
     """
 
     setup: Setup
@@ -194,6 +234,7 @@ class Experiment(NamedTuple):
     seconds: float
     groups: dict[str, tuple[Change, ...]]
     runs: int = 0
+    measure: str = "success"
 
     def by(self, share: float) -> float:
         """The end of this share of the seconds, on the clock of ``time.perf_counter``."""
@@ -209,12 +250,19 @@ class Experiment(NamedTuple):
 
 
 class ChangeEffect(NamedTuple):
-    """A tried change, with what was wrong if it helps (`cause`), the changed setup and its runs."""
+    """A tried change: what was wrong if it helps (`cause`), its runs, and their relative `cost`."""
 
     name: str
     cause: str
-    setup: Setup
     runs: MeasuredRuns
+    cost: tuple[float, float]
+    """As `costs` gives it."""
+
+
+def costs(setup: Setup, changed: Setup) -> tuple[float, float]:
+    """The presentations and the multiply-adds of a run of a changed setup, relative to a setup."""
+    presentations = changed.budget * changed.batch_rows / (setup.budget * setup.batch_rows)
+    return presentations, presentations * changed.parameters / setup.parameters
 
 
 def train_some(experiment: Experiment, more: Sequence[Change]) -> list[ChangeEffect]:
@@ -229,7 +277,8 @@ def train_some(experiment: Experiment, more: Sequence[Change]) -> list[ChangeEff
             runs = experiment.train([trial], 0, 0.6)[trial]
         except TimeIsUpError:
             break
-        rows.append(ChangeEffect(change.name, change.cause, trial.setup, runs))
+        cost = costs(experiment.setup, trial.setup)
+        rows.append(ChangeEffect(change.name, change.cause, runs, cost))
     return rows
 
 
@@ -318,80 +367,3 @@ def _is_narrow(runs: Sequence[MeasuredRuns]) -> bool:
 
 
 # The table of changes
-
-
-def effects(setup: Setup, base: MeasuredRuns, rows: Sequence[ChangeEffect]) -> pd.DataFrame:
-    """Tabulate what each change does to the seeds of `base`, the runs of `setup`.
-
-    `pairs`: the number of seeds. `fixed`, `broken`: seeds that converge only with the change, or
-    only without. `converged`, `constant`: runs with the change that converge, or give every row the
-    same answer. `loss`: their median final loss. `difference`: of the convergence rates, with
-    Tango's 95% interval from `difference_low` to `difference_high`. `p`, `p_holm`: of McNemar's
-    test, and corrected by Holm for several changes. `presentations`, `multiply_adds`: the cost of a
-    run relative to the setup's. `fixes`, and the order of the rows: as in `_ranked`.
-    """
-    before = base.converged()
-    after = np.array([row.runs.converged() for row in rows], bool).reshape(len(rows), len(before))
-    fixed, broken = (after & ~before).sum(axis=1), (before & ~after).sum(axis=1)
-    low, high = tango(fixed, broken, len(before))
-    p = mcnemar(fixed, broken)
-    constant = [OUTCOMES.index(outcome) for outcome in CONSTANT]
-    costs = np.array([_costs(row.setup) for row in rows]).reshape(-1, 2) / _costs(setup)
-    return _ranked(
-        pd.DataFrame(
-            {
-                "change": np.array([row.name for row in rows], object),
-                "cause": np.array([row.cause for row in rows], object),
-                "pairs": len(before),
-                "fixed": fixed,
-                "broken": broken,
-                "converged": after.sum(axis=1),
-                "constant": [int(np.isin(row.runs.codes, constant).sum()) for row in rows],
-                "loss": [_loss(row.runs) for row in rows],
-                "difference": (fixed - broken) / max(len(before), 1),
-                "difference_low": low,
-                "difference_high": high,
-                "p": p,
-                "p_holm": holm(p),
-                "presentations": costs[:, 0],
-                "multiply_adds": costs[:, 1],
-            }
-        )
-    )
-
-
-def _loss(runs: MeasuredRuns) -> float:
-    """The median final loss; runs that diverged count as ∞."""
-    loss = runs.end[m.LOSS]
-    return float(np.median(np.where(np.isfinite(loss), loss, np.inf)))
-
-
-def _costs(setup: Setup) -> tuple[float, float]:
-    """The presentations of a run, and a number proportional to its multiply-adds."""
-    presentations = float(setup.budget) * setup.batch_rows
-    return presentations, presentations * setup.parameters
-
-
-def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort changes by effect, then cost, and add the column `fixes`.
-
-    A change fixes the setup if `p_holm` shows an effect beyond the control's interval. The first
-    row is the cheapest change within the interval of the best. If removing a setting that few
-    people choose does NEARLY as well, it comes first, since people want to hear of it first.
-    """
-    control = table["cause"] == CONTROL
-    least = max(0.0, table.loc[control, "difference_high"].max()) if control.any() else 0.0
-    fixes = (table["p_holm"] < ALPHA) & (table["difference_low"] > least)
-    table = table.assign(fixes=fixes, later=1, cost=table["multiply_adds"].round(2))
-    if fixes.any():
-        difference = table["difference"]
-        best = table.iloc[difference.argmax()]
-        good = fixes & (difference >= best["difference_low"])
-        custom = fixes & table["cause"].isin(CUSTOM) & (difference >= NEARLY * best["difference"])
-        good = custom if custom.any() else good
-        cheapest = good & (table["cost"] == table.loc[good, "cost"].min())
-        table.loc[difference[cheapest].idxmax(), "later"] = 0
-    ranked = table.sort_values(
-        ["later", "difference", "cost"], ascending=[True, False, True], kind="stable"
-    )
-    return ranked.drop(columns=["later", "cost"]).reset_index(drop=True)

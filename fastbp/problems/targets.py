@@ -299,9 +299,14 @@ def _target(column: DataColumn, kind: str) -> Target:
 
 
 def _is_quantity(values: NDArray[Any]) -> bool:
-    """Whether `target_kind = "auto"` takes a column for a quantity."""
+    """Whether `target_kind = "auto"` takes a column for a quantity.
+
+    Floats that are all 0 or 1 are classes: .npz files and arrays often have them as floats.
+    """
+    if values.dtype.kind == "f":
+        return not np.isin(values, (0, 1)).all()
     if values.dtype.kind not in "iu":
-        return values.dtype.kind == "f"
+        return False
     counts = np.unique(values, return_counts=True)[1]
     return len(counts) > 2 and bool(len(counts) > FEW_CLASSES or counts.min() < 2)
 

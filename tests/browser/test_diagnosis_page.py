@@ -11,8 +11,8 @@ import pages
 import pytest
 
 from fastbp.config.sweep import Sweep
-from fastbp.diagnosis import diagnose, trials
-from fastbp.diagnosis.own_weights import Placement
+from fastbp.diagnosis import diagnose, printout, trials
+from fastbp.diagnosis.own_weights import Placement, sentences
 from fastbp.diagnosis.symptoms import InspectedRuns
 from fastbp.diagnosis.trials import MeasuredRuns, Trial
 from fastbp.kernels import measures as m
@@ -47,7 +47,9 @@ def trained(share: float) -> Callable[..., dict[Trial, MeasuredRuns]]:
             codes = np.where(
                 good, OUTCOMES.index(Outcome.CONVERGED), OUTCOMES.index(Outcome.COLLAPSED)
             ).astype(np.int8)
-            found[trial] = MeasuredRuns(codes, end, np.where(good, 10, -1))
+            found[trial] = MeasuredRuns(
+                codes, end, np.where(good, 10, -1), np.tile(good, (4, 1)).astype(float)
+            )
         return found
 
     return train
@@ -70,7 +72,8 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         )
         pages.without_png(patched)
         found = diagnose.diagnose(sweep.setups[0], 500)
-        diagnose.write_files(found, Placement(found.base, found.base, 50.0, 50.0), sweep, folder)
+        own = sentences(Placement(found.base, found.base, 50.0, 50.0))
+        printout.write_files(found, own, sweep, folder)
     assert (found.recommended is not None) == (request.param == "founding")
     assert (not found.pairs.empty) == (request.param == "founding")
     return folder / "diagnosis.html"

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_measures import ends, made
-from planted_faults import ASKED, FAULTS, XOR, Fault, rings, write
+from planted_faults import ASKED, FAULTS, XOR, Fault, write
 
 import fastbp
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
-from fastbp.diagnosis import own_weights, sentences as sentences_module, symptoms, trials
+from fastbp.diagnosis import own_weights, printout, sentences as sentences_module, symptoms, trials
 from fastbp.diagnosis.candidates import Change, changed, changes, larger
-from fastbp.diagnosis.diagnose import Diagnosis, diagnose, write_files
+from fastbp.diagnosis.diagnose import Diagnosis, diagnose
 from fastbp.diagnosis.trials import (
     OTHER_ORDERS,
     Experiment,
@@ -80,11 +80,11 @@ def test_the_cause_is_named_and_the_first_remedy_mends(
     one = found[fault.name]
     text = " ".join(sentences_module.verdict(one))
     if fault.fixes is None:
-        assert re.match(rf"No setup can learn this: .*{fault.cause}", text)
+        assert re.match(rf"Wrong: no setup can learn this: .*{fault.cause}", text)
         assert one.recommended is None
-        assert sentences_module.table(one) == []
+        assert printout.table(one) == []
         return
-    assert re.search(rf"What is wrong: {fault.cause}\b", text), text
+    assert re.search(rf"Wrong: {fault.cause}\b", text), text
     first = one.table.iloc[0]
     assert re.fullmatch(fault.fixes, first["change"])
     assert first["fixes"]
@@ -176,8 +176,8 @@ def test_runs_that_really_diverge_are_said_to() -> None:
     text = " ".join(
         sentences_module.verdict(one)
     )  # of which either is a cause, and neither fixes it whole
-    assert "What is wrong: weight decay too strong" in text
-    assert re.search(r"Recommended: no weight decay and rate ÷ \d", text)
+    assert "Wrong: weight decay too strong" in text
+    assert re.search(r"Fix: no weight decay and rate ÷ \d", text)
 
 
 def test_the_gradient_says_how_far_the_loss_falls() -> None:
@@ -214,9 +214,9 @@ def test_a_healthy_setup_has_nothing_wrong() -> None:
     assert one.example is None
     assert one.recommended is None
     assert text == [
-        f"All {one.runs} seeds converge (95% CI of the convergence rate: 98.9% to 100%): "
-        "where yours does not, it is your code.",
-        "Nothing needs fixing: the setup is sound.",
+        f"Now: all {one.runs} seeds converge (95% CI of the convergence rate: 98.9% to 100%): "
+        "where yours does not converge, it is your code.",
+        "Also: nothing needs fixing.",
     ]
 
 
@@ -352,7 +352,7 @@ def test_what_is_recommended_is_checked_on_seeds_that_took_no_part(
         .sum()
     )
     assert (
-        recommended.before
+        recommended.before.converged().sum()
         == train([Trial(FOUNDING)], check.start, SEEDS)[Trial(FOUNDING)].converged().sum()
     )
     # Every change was tried on every seed.
@@ -391,9 +391,9 @@ def test_the_time_is_never_exceeded(seconds: float) -> None:
     with suppress(SweepError):  # where other processes leave no time for even the setup as it is
         one = diagnose(SLOW, 5000, seconds)
         assert not one.complete
-        assert "full batch, as many updates" in one.left_out
+        assert one.left_out
         text = " ".join(sentences_module.verdict(one))
-        assert "There was no time to try " in text
+        assert "No time: to try " in text
         assert "None of 0 " not in text
     limit = seconds + 1  # one slice more
     assert time.process_time() - began < limit * machine.available_cores()
@@ -428,8 +428,8 @@ def test_what_there_is_no_time_for_at_the_end_is_said(
     assert one.pairs.empty == (at == "pairs")
     assert ("there was no time to check it on fresh seeds" in text) == (at != "judged")
     assert one.orders is None
-    assert "What is wrong: too few updates" in text
-    json.dumps(sentences_module.as_json(one), allow_nan=False)
+    assert "Wrong: too few updates" in text
+    json.dumps(printout.as_json(one), allow_nan=False)
 
 
 def test_it_stops_where_intervals_are_narrow_enough() -> None:
@@ -449,13 +449,11 @@ def test_the_founding_diagnosis(founding: Diagnosis) -> None:
     one = founding
     text = " ".join(sentences_module.verdict(one))
     assert "it is not your seed" in text
-    assert "What is wrong: too few updates. 10 × the updates fixes it" in text
-    assert (
-        "The order of samples alone makes no measurable difference "
-        "(order shuffled and order cyclic)" in text
-    )
+    assert "Wrong: too few updates. 10 × the updates fixes it" in text
+    assert re.search(r"No help: .*order shuffled", text)
     assert re.search(
-        r"The answerer's advice, compared fairly: with 7,992 updates at rate 0\.1 in both, \d", text
+        r"Order: the answerer's advice, compared fairly: with 7,992 updates at rate 0\.1 in both,",
+        text,
     )
     judged = one.orders
     start = 3 * SEEDS
@@ -467,14 +465,14 @@ def test_the_founding_diagnosis(founding: Diagnosis) -> None:
         in text
     )
     assert f"{100 * judged.converged / SEEDS:.1f}% with order random (" in text
-    assert len(sentences_module.screen(one, None, sentences_module.commands(one))) <= 40
-    assert max(map(len, sentences_module.screen(one, None, sentences_module.commands(one)))) <= 150
+    assert len(printout.screen(one, (), printout.commands(one))) <= 40
+    assert max(map(len, printout.screen(one, (), []))) <= 80
 
 
 def numbers(one: Diagnosis) -> Iterator[str]:
     for row in (*one.table.to_dict("records"), *one.pairs.to_dict("records")):
-        yield from re.findall(r"[\d.]+", " ".join(sentences_module.cells(row)).replace(",", ""))
-        yield from re.findall(r"[\d.]+", sentences_module._effect(row).replace(",", ""))
+        yield from re.findall(r"[\d.]+", " ".join(printout.cells(row)).replace(",", ""))
+        yield from re.findall(r"[\d.]+", sentences_module._effect(one, row).replace(",", ""))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -491,56 +489,51 @@ def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
     # A difference in a sentence is one of the tables, or of the two orders.
     known = set(numbers(one))
     for sentence in sentences:
-        if sentence.startswith(("What is wrong", "At least")):
+        if sentence.startswith(("Wrong", "Also")):
             assert set(re.findall(r"[+−]([\d.]+) points", sentence)) <= known
     fixes = set(one.table.loc[one.table["fixes"], "change"])
-    idle = [
-        sentence
-        for sentence in sentences
-        if "no measurable difference" in sentence and "advice" not in sentence
-    ]
+    idle = [sentence for sentence in sentences if sentence.startswith("No help")]
     for name in fixes:
         assert not any(
             re.search(rf"[:(,] ?{re.escape(name)}( and|,|\.|\))", sentence) for sentence in idle
         )
     for row in one.table.to_dict("records"):
-        assert ("fixes" in sentences_module.cells(row)[-1]) == row["fixes"]
+        assert ("fixes" in printout.cells(row)[-1]) == row["fixes"]
     if one.recommended:
         together = set(one.pairs.loc[one.pairs["fixes"], "change"]) if len(one.pairs) else set()
         assert and_([change.name for change in one.recommended.changes]) in fixes | together
-    assert len(sentences_module.screen(one, None, sentences_module.commands(one))) <= 42
-    told = json.loads(json.dumps(sentences_module.as_json(one), allow_nan=False))
+    assert len(printout.screen(one, (), printout.commands(one))) <= 42
+    told = json.loads(json.dumps(printout.as_json(one), allow_nan=False))
     assert told["verdict"] == sentences
     assert [row["change"] for row in told["changes"]] == one.table["change"].tolist()
     assert told["outcomes"] == one.outcomes
     assert sum(told["outcomes"].values()) == told["runs"] == one.runs
     assert told["complete"]
     assert (told["recommended"] is None) == (fault.fixes is None)
-    assert text.count("Recommended:") == (fault.fixes is not None)
+    assert ("Fix: " in text) == (fault.fixes is not None)
 
 
 def test_where_nothing_mends_nothing_is_said_to() -> None:
-    X, T = rings()
-    one = diagnose(Setup.from_arrays(X, T, hidden=[1], lr=0.001, updates=20), SEEDS)
+    X, T = np.zeros((8, 1)), np.tile([0, 1], 4)  # equal rows: no network tells them apart
+    one = diagnose(Setup.from_arrays(X, T, hidden=[1], lr=0.1, updates=20), SEEDS)
     text = " ".join(sentences_module.verdict(one))
     assert re.search(
-        r"None of \d+ single changes makes more seeds converge, nor do pairs of them, as far as",
+        r"Wrong: none of \d+ single changes makes more seeds converge, nor do pairs of them, as",
         text,
     )
-    assert "Recommended" not in text
-    assert "What is wrong" not in text
-    assert sentences_module.commands(one, name="mine") == [
+    assert "Fix:" not in text
+    assert printout.commands(one, name="mine") == [
         f"a run that fails, from Python: fastbp.retrain(mine, {one.example})"
     ]
 
 
 def test_one_seed_is_told_in_the_singular() -> None:
     text = " ".join(sentences_module.verdict(diagnose(FOUNDING, 1)))
-    assert text.startswith("100% of 1 seed fails with this setup (")
+    assert "Now: 100% of 1 seed fails (" in text
     assert "too few seeds to say whether yours is to blame" in text
     assert "1 seeds" not in text
     assert " ".join(sentences_module.verdict(diagnose(HEALTHY, 1))).startswith(
-        "The one seed that was tried converges (95% CI "
+        "Now: the one seed that was tried converges (95% CI "
     )
 
 
@@ -548,7 +541,7 @@ def test_explain_says_it_in_a_screenful() -> None:
     explained = fastbp.explain(*ASKED, hidden=[4], lr=0.2, order="random", updates=999, seeds=168)
     assert str(explained) == repr(explained)
     assert explained.verdict == sentences_module.verdict(explained)
-    assert str(explained).startswith("100% of 168 seeds fail with this setup")
+    assert str(explained).startswith("Wrong   too few updates. 10 × the updates fixes it")
     assert "in your own code: " in str(explained)
     assert explained.table.iloc[0]["change"] == "10 × the updates"
     assert explained.recommended.setup.problem_name == "file:arrays.npz"
@@ -561,11 +554,11 @@ def test_explain_says_it_in_a_screenful() -> None:
 
 def test_explain_tells_every_mistake() -> None:
     with pytest.raises(SweepError) as caught:
-        fastbp.explain([[0, np.nan], [1, 1]], [0, 2], lr=-1, problem="xor", updates=9)
+        fastbp.explain([[0, np.nan], [1, 1]], [0, np.inf], lr=-1, problem="xor", updates=9)
     lines = "\n".join(caught.value.lines)
     for said_ in (
         "X: given no number in row 1",
-        "T: given numbers from 0 to 2, allowed: from 0 to 1",
+        "T: given no number in row 2",
         "lr: given -1",
         "problem: given",
     ):
@@ -610,7 +603,7 @@ def test_the_setup_in_python_is_the_setup() -> None:
         Setup(problem="xor", epochs=9, hidden=(3, 2), lr=2.5, batch="full", bias=False),
     ):
         assert (
-            eval(sentences_module._python(setup), {"fastbp": fastbp}).identity() == setup.identity()
+            eval(printout._python(setup), {"fastbp": fastbp}).identity() == setup.identity()
         )  # a line of ours
 
 
@@ -657,12 +650,10 @@ def test_faults_that_are_large_or_two_or_of_ones_own_making(
     one = diagnose(Setup.from_arrays(X, XOR[1], **keys), SEEDS)
     text = " ".join(sentences_module.verdict(one))
     assert re.search(
-        f"What is wrong: ({'|'.join(and_(list(each)) for each in permutations(causes))})\\b", text
+        f"Wrong: ({'|'.join(and_(list(each)) for each in permutations(causes))})\\b", text
     ), text
     if first:
         assert re.fullmatch(first, one.table.iloc[0]["change"])
-    elif X is TWO[0]:
-        assert re.search(r"None of \d+ single changes makes more seeds converge", text)
     assert {change.cause for change in one.recommended.changes} >= causes
     assert one.recommended.converged / one.recommended.runs == pytest.approx(
         share(one.recommended.setup), abs=0.1
@@ -695,7 +686,7 @@ def test_the_sweep_file_has_both_setups_and_they_are_those_of_the_diagnosis(tmp_
     ):
         sweep = Sweep(seeds=1, setup=setup)
         one = diagnose(sweep.setups[0], SEEDS)
-        written, commands = write_files(one, None, sweep, tmp_path / str(at))
+        written, commands = printout.write_files(one, (), sweep, tmp_path / str(at))
         assert {path.name for path in written} == {
             "changes.csv",
             "fixed.toml",
@@ -763,10 +754,7 @@ def test_lucky_and_unlucky_weights() -> None:
     assert own_weights._luck(unlucky) == "your network is unlucky"
     assert not unlucky.converges
     text = " ".join(own_weights.sentences(unlucky))
-    assert (
-        "in most orders yours never converge. That is not bad luck: all 4 units of hidden layer 1 "
-        "start with" in text
-    )
+    assert "yours must go: all 4 units of hidden layer 1 start with" in text
     assert "unlucky" not in text
     some = [
         (np.array([[1.0, 2], [3, 4], [1, 2]]), np.zeros(3)),
@@ -815,15 +803,13 @@ def test_it_tells_what_it_is_at(founding: Diagnosis, told: list[str]) -> None:
 
 def test_a_setup_under_which_few_fail_is_sound() -> None:
     one = diagnose(Setup(problem="xor", lr=2, epochs=330), 600)
-    text = sentences_module.verdict(one)
+    text = " ".join(sentences_module.verdict(one))
     assert 0.9 < one.converged < 1
-    assert text[0].endswith("it is your seed.")
-    rare = sentences_module.verdict(diagnose(Setup(problem="xor", lr=4, epochs=1000), 600))
-    assert rare[0].endswith("where yours does not, it is your code, or a rare seed.")
-    assert "The setup is sound." in rare
-    assert text[2] == "Another seed fixes it: the setup is sound."
-    assert re.fullmatch(r"Fewer seeds fail with .* points, at .*\.", text[3])
-    assert text[-1].startswith("Recommended: ")
-    assert not any(
-        "What is wrong" in sentence or "no measurable difference" in sentence for sentence in text
+    assert text.startswith("Fix: another seed: this setup seldom fails. Fix: ")
+    assert re.search(r"Now: .*: it is your seed\.", text)
+    rare = " ".join(
+        sentences_module.verdict(diagnose(Setup(problem="xor", lr=4, epochs=1000), 600))
     )
+    assert "where yours does not converge, it is your code or a rare seed." in rare
+    assert re.search(r"Also: fewer seeds fail with .* points, at ", text)
+    assert "Wrong" not in text + rare

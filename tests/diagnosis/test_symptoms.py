@@ -9,8 +9,9 @@ from planted_faults import FAULTS, XOR, measured
 
 from fastbp.analysis.histograms import constant_loss
 from fastbp.config.setup import Setup
-from fastbp.diagnosis import own_weights, sentences, symptoms, trials
+from fastbp.diagnosis import effects as effects_module, own_weights, printout, symptoms, trials
 from fastbp.diagnosis.candidates import changed, changes
+from fastbp.diagnosis.sentences import cost_text
 from fastbp.diagnosis.symptoms import InspectedRuns
 from fastbp.diagnosis.trials import (
     CONTROL,
@@ -23,7 +24,7 @@ from fastbp.diagnosis.trials import (
 from fastbp.engine.plan import seconds_per_run
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS
-from fastbp.schema.text import first_of
+from fastbp.schema.text import and_, first_of
 
 FOUNDING = Setup(problem="table:11101011", lr=0.2, order="random", updates=999)
 
@@ -68,7 +69,9 @@ def test_losses_beside_the_best_constant_answer(loss: float, name: str | None) -
     )  # some rows are told apart
     assert {"constant", "worse than constant"} & set(told) == ({name} if name else set())
     if name == "constant":
-        assert told[name] == "all 100 learned the best constant answer (loss 0.0938) and no more"
+        assert told[name] == (
+            "all 100 learned the best constant answer (0.75 for every row, loss 0.0938) and no more"
+        )
     few = np.where(np.arange(100) < 20, loss * CONSTANT, 0.02)  # no more than a fifth
     assert not {"constant", "worse than constant"} & set(said(made(ends(LOSS=few, SPREAD=0.05))))
     more = np.where(np.arange(100) < 21, loss * CONSTANT, 0.02)
@@ -193,7 +196,7 @@ def test_data() -> None:
     assert names(*measured(), scale_inputs="standard") == {}
     assert names(X, np.ones(4))["one class"].final
     twice = np.vstack([X, X[:1]])
-    told = names(twice, [0, 1, 1, 0, 1])["contradictory labels"]
+    told = names(twice, [0, 1, 1, 0, 1], success="rows")["contradictory labels"]
     assert told.final
     assert told.text.startswith(
         "2 rows contradict each other: equal inputs have different targets, such as rows 1 and 5; "
@@ -212,7 +215,6 @@ def table(
     *rows: tuple[int, int, float, str], n: int = 1000, placebo: tuple[int, int] = (0, 0)
 ) -> pd.DataFrame:
     """Ranked changes: fixed, broken, cost, name; after a placebo."""
-    setup = Setup(problem="xor", updates=1000)
     base = made(ends(n))
     base.codes[n // 2 :] = 1
 
@@ -222,14 +224,10 @@ def table(
         one.codes[:fixed], one.codes[n - broken :] = 1, 2
         return one
 
-    made_rows = [ChangeEffect("nothing", CONTROL, setup, after(*placebo))]
+    made_rows = [ChangeEffect("nothing", CONTROL, after(*placebo), (1.0, 1.0))]
     for fixed, broken, cost, name in rows:
-        made_rows.append(
-            ChangeEffect(
-                name, name, Setup(problem="xor", updates=int(1000 * cost)), after(fixed, broken)
-            )
-        )
-    return trials.effects(setup, base, made_rows)
+        made_rows.append(ChangeEffect(name, name, after(fixed, broken), (cost, cost)))
+    return effects_module.effects(base, made_rows, "success")
 
 
 def test_changes_are_ranked_by_mended_less_broken() -> None:
@@ -271,7 +269,7 @@ def test_a_remedy_must_beat_the_placebo() -> None:
 
 
 def test_the_table_of_no_change_has_the_same_columns() -> None:
-    none = trials.effects(Setup(problem="xor", updates=9), trials.NO_RUNS, [])
+    none = effects_module.effects(trials.NO_RUNS, [], "success")
     assert list(none.columns) == list(table().columns)
     assert none.empty
 
@@ -314,7 +312,7 @@ def test_changes_are_of_one_thing_each_and_none_twice() -> None:
         "target margin 0.1",
         "0.1 added to σ′",
         "full batch, as many updates",
-        "full batch, as many presentations",
+        "full batch, as many samples",
     } <= names
 
 
@@ -330,18 +328,18 @@ def test_changes_are_of_keys_of_the_table() -> None:
         bias=False,
         schedule="exponential:factor=0.9",
     )
-    keys = {key for change in changes(setup) for key in sentences.settings([change])}
+    keys = {key for change in changes(setup) for key in printout.settings([change])}
     fixed = {
         "problem",
         "targets",
-        "reduction",
-        "warmup",
         "target_kind",
         "test",
-        "scale_targets",
-        "class_weight",
         "success",
         "success_on",
+        "class_weight",  # of tables
+        "scale_targets",
+        "reduction",
+        "warmup",
         "tolerance",
         "collapse",
         "eval_every",
@@ -355,11 +353,11 @@ def test_changes_are_of_keys_of_the_table() -> None:
 def test_batches_at_equal_updates_and_at_equal_presentations() -> None:
     by_name = {change.name: changed(FOUNDING, change) for change in changes(FOUNDING)}
     assert by_name["full batch, as many updates"].budget == 999
-    assert by_name["full batch, as many presentations"].budget == 999 // 8
+    assert by_name["full batch, as many samples"].budget == 999 // 8
     full = Setup(problem="xor", batch="full", epochs=100)
     by_name = {change.name: changed(full, change) for change in changes(full)}
     assert by_name["batch 1, as many updates"].budget == 100
-    assert by_name["batch 1, as many presentations"].budget == 400
+    assert by_name["batch 1, as many samples"].budget == 400
     assert by_name["batch 1, as many updates"].eval_interval == 10
 
 
@@ -398,13 +396,13 @@ def test_a_slow_first_round_leaves_out_the_dearest(monkeypatch: pytest.MonkeyPat
 
 
 def test_lists_in_words() -> None:
-    assert sentences.and_(["a"]) == "a"
-    assert sentences.and_(["a", "b"]) == "a and b"
-    assert sentences.and_(["a", "b", "c"]) == "a, b and c"
+    assert and_(["a"]) == "a"
+    assert and_(["a", "b"]) == "a and b"
+    assert and_(["a", "b", "c"]) == "a, b and c"
     assert first_of(list("abcdef"), 6) == list("abcdef")
     assert first_of(list("abcdefg"), 6) == list("abcdefg")
-    assert sentences.and_(first_of(list("abcdefghi"), 6)) == "a, b, c, d, e, f and 3 more"
-    assert [sentences._cost(times) for times in (1, 1.004, 10, 0.5)] == [
+    assert and_(first_of(list("abcdefghi"), 6)) == "a, b, c, d, e, f and 3 more"
+    assert [cost_text(times) for times in (1, 1.004, 10, 0.5)] == [
         "at no cost",
         "at no cost",
         "at 10 × the multiply-adds",

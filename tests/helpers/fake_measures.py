@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp.diagnosis.trials import MeasuredRuns
+from fastbp.diagnosis.trials import SCORES, MeasuredRuns
 from fastbp.kernels import measures as m
 from fastbp.schema.outcomes import OUTCOMES
 
@@ -29,4 +29,5 @@ def made(end: np.ndarray, outcome: str = "collapsed") -> MeasuredRuns:
         np.full(end.shape[1], [str(o) for o in OUTCOMES].index(outcome), np.int8),
         end,
         np.full(end.shape[1], -1),
+        np.full((len(SCORES), end.shape[1]), np.nan),
     )

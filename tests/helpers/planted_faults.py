@@ -97,7 +97,7 @@ FAULTS = [
         "contradictory labels",
         np.vstack([XOR[0], XOR[0][:1]]),
         np.vstack([XOR[1], 1 - XOR[1][:1]]),
-        {"lr": 0.5, "epochs": 1000},
+        {"lr": 0.5, "epochs": 1000, "success": "rows"},
         "rows contradict",
         None,
     ),

@@ -1,0 +1,125 @@
+"""What each change does: the table of changes, and the measure by which they are judged."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fastbp.analysis.statistics.paired import holm, mcnemar, tango
+from fastbp.analysis.statistics.proportions import wilson
+from fastbp.analysis.summary import ALPHA
+from fastbp.config.setup import Setup
+from fastbp.diagnosis.candidates import CUSTOM
+from fastbp.diagnosis.trials import CONTROL, ChangeEffect, MeasuredRuns
+from fastbp.kernels import measures as m
+
+NEARLY = 0.75
+"""Removing an unusual setting is listed first if it has this share of the best change's effect."""
+
+
+def headline(setup: Setup, base: MeasuredRuns, rows: Sequence[ChangeEffect]) -> str:
+    """Choose the measure by which changes are judged.
+
+    "success", unless constant answers are common and no change makes most seeds converge, or no
+    change makes more seeds converge at all: then "constant" or else "accuracy" or "r2", the first
+    of them that some change improves.
+    """
+    success = effects(base, rows, "success")
+    reached = success.loc[success["fixes"], "level"].max() if success["fixes"].any() else 0.0
+    low, _ = wilson(int(base.constant().sum()), base.runs)
+    common = float(low) > COMMON_CONSTANT
+    if reached >= 0.5 or (reached and not common):
+        return "success"
+    others = (["constant"] * common) + (["success"] if reached else [score_of(setup)])
+    return next((each for each in others if effects(base, rows, each)["fixes"].any()), "success")
+
+
+def score_of(setup: Setup) -> str:
+    """The score that grades networks of a setup below success: "accuracy" or "r2"."""
+    return "accuracy" if setup.groups else "r2"
+
+
+COMMON_CONSTANT = 0.2
+"""Constant answers are common if the interval of their share lies above this."""
+
+
+def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> pd.DataFrame:
+    """Tabulate what each change does to the seeds of `base`, the runs of the setup.
+
+    `pairs`: the number of seeds. `fixed`, `broken`: seeds that are better with the change, or
+    worse, by the measure: "success", "constant", "accuracy" or "r2". `converged`, `constant`: runs
+    with the change that converge, or give every row the same answer. `accuracy`, `r2`, `loss`:
+    their medians. `level`: their mean by the measure, a share or a score. `difference`: of the
+    level to that without the change, with a 95% interval from `difference_low` to
+    `difference_high`: Tango's for shares, the normal one for scores. `p`, `p_holm`: of McNemar's
+    test on fixed and broken, and corrected by Holm for several changes. `presentations`,
+    `multiply_adds`: the cost of a run relative to the setup's. `fixes`, and the order of the rows:
+    as in `_ranked`.
+    """
+    n, before = base.runs, base.values(measure)
+    after = np.array([row.runs.values(measure) for row in rows]).reshape(len(rows), n)
+    fixed, broken = (after > before).sum(axis=1), (after < before).sum(axis=1)
+    moved = after - before
+    difference = moved.sum(axis=1) / max(n, 1)
+    if measure in ("success", "constant"):
+        low, high = tango(fixed, broken, n)
+    else:
+        error = 1.96 * moved.std(axis=1, ddof=min(1, n - 1)) / max(n, 1) ** 0.5 if n else 0.0
+        low, high = difference - error, difference + error
+    p = mcnemar(fixed, broken)
+    costs = np.array([row.cost for row in rows]).reshape(-1, 2)
+    return _ranked(
+        pd.DataFrame(
+            {
+                "change": np.array([row.name for row in rows], object),
+                "cause": np.array([row.cause for row in rows], object),
+                "pairs": n,
+                "fixed": fixed,
+                "broken": broken,
+                "converged": [int(row.runs.converged().sum()) for row in rows],
+                "constant": [int(row.runs.constant().sum()) for row in rows],
+                "accuracy": [row.runs.median("accuracy") for row in rows],
+                "r2": [row.runs.median("r2") for row in rows],
+                "loss": [_loss(row.runs) for row in rows],
+                "level": after.sum(axis=1) / max(n, 1),
+                "difference": difference,
+                "difference_low": low,
+                "difference_high": high,
+                "p": p,
+                "p_holm": holm(p),
+                "presentations": costs[:, 0],
+                "multiply_adds": costs[:, 1],
+            }
+        )
+    )
+
+
+def _loss(runs: MeasuredRuns) -> float:
+    """The median final loss; runs that diverged count as ∞."""
+    loss = runs.end[m.LOSS]
+    return float(np.median(np.where(np.isfinite(loss), loss, np.inf)))
+
+
+def _ranked(table: pd.DataFrame) -> pd.DataFrame:
+    """Sort changes by effect, then cost, and add the column `fixes`.
+
+    A change fixes the setup if `p_holm` shows an effect beyond the control's interval. The first
+    row is the cheapest change within the interval of the best. If removing a setting that few
+    people choose does NEARLY as well, it comes first, since people want to hear of it first.
+    """
+    control = table["cause"] == CONTROL
+    least = max(0.0, table.loc[control, "difference_high"].max()) if control.any() else 0.0
+    fixes = (table["p_holm"] < ALPHA) & (table["difference_low"] > least)
+    table = table.assign(fixes=fixes, later=1, cost=table["multiply_adds"].round(2))
+    if fixes.any():
+        difference = table["difference"]
+        best = table.iloc[difference.argmax()]
+        good = fixes & (difference >= best["difference_low"])
+        custom = fixes & table["cause"].isin(CUSTOM) & (difference >= NEARLY * best["difference"])
+        good = custom if custom.any() else good
+        cheapest = good & (table["cost"] == table.loc[good, "cost"].min())
+        table.loc[difference[cheapest].idxmax(), "later"] = 0
+    ranked = table.sort_values(
+        ["later", "difference", "cost"], ascending=[True, False, True], kind="stable"
+    )
+    return ranked.drop(columns=["later", "cost"]).reset_index(drop=True)

@@ -1,0 +1,311 @@
+"""How a diagnosis is printed and written: its table, what to do next, as JSON, and as files."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import textwrap
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from fastbp.config.setup import Setup
+from fastbp.config.sweep import Sweep
+from fastbp.config.toml_text import toml
+from fastbp.diagnosis.candidates import Change
+from fastbp.diagnosis.effects import score_of
+from fastbp.diagnosis.recommend import Recommendation
+from fastbp.diagnosis.sentences import (
+    SCORE_NAMES,
+    cost_text,
+    labelled,
+    score_text,
+    share_text,
+    times_text,
+    verdict,
+)
+from fastbp.diagnosis.trials import CONTROL, MeasuredRuns
+from fastbp.reporting.phrases import plain
+from fastbp.reporting.sections import diagnosis_section
+from fastbp.schema.keys import KEYS
+from fastbp.schema.text import aligned, and_, plural, points
+from fastbp.store.store import write
+
+if TYPE_CHECKING:
+    from fastbp.diagnosis.diagnose import Diagnosis
+
+MAX_LINES = 7
+"""The most changes in the table on the terminal."""
+
+WIDTH = 80
+"""Characters per line of the terminal."""
+
+
+SWEEP_SEEDS = 2000
+"""Number of seeds in the sweep file that a diagnosis writes."""
+
+
+def screen(diagnosis: Diagnosis, weights: Sequence[str], next_lines: Sequence[str]) -> list[str]:
+    """The lines for a terminal: the verdict, the table, and what to do next.
+
+    `weights`: sentences about the user's own weights.
+    """
+    lines = [*(("Weights", text) for text in weights), *labelled(diagnosis)]
+    wrapped, last = [], ""
+    for label, text in lines:
+        start = f"{label if label != last else '':<8}"
+        wrapped += textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=" " * 8)
+        last = label
+    parts = (["", *part] for part in (table(diagnosis), next_lines) if part)
+    return [*wrapped, *chain(*parts)]
+
+
+# The table
+
+TITLES = [
+    *("change", "fixed", "broken", "difference", "[95%]", "converge", "constant", "score"),
+    *("presented", "mult-adds", "p (Holm)", ""),
+]
+"""The titles of the columns of a table of changes on a page; the last column has none."""
+
+ON_TERMINAL = (0, 5, 6, 7, 4, 9)
+"""The columns that the terminal shows."""
+
+
+def table(diagnosis: Diagnosis) -> list[str]:
+    """List the changes that were tried, best first, then the best pairs, one line each."""
+    control = diagnosis.table["cause"] == CONTROL
+    if control.all():
+        return []
+    shown = pd.concat([diagnosis.table[~control].head(MAX_LINES), diagnosis.table[control]])
+    rows = [cells(row) for row in shown.to_dict("records")]
+    score = SCORE_NAMES[score_of(diagnosis.setup)]
+    titles = ["change", "converge", "constant", score, "95% CI", "cost"]
+    lines = aligned([titles, *([row[i] for i in ON_TERMINAL] for row in rows)], left=(0,))
+    if more := len(diagnosis.table) - len(shown):
+        lines.append(f"and {plural(more, 'change')} that did no more than the last of these")
+    recommended = diagnosis.recommended.changes if diagnosis.recommended else ()
+    best = and_([each.name for each in recommended])
+    pairs = sorted(diagnosis.pairs.to_dict("records"), key=lambda row: row["change"] != best)
+    together = [
+        f"together, {row['change']}: {share_text(row['converged'], row['pairs'])} of "
+        f"{plural(row['pairs'], 'fresh seed')} converge, {cost_text(row['multiply_adds'])}"
+        for row in pairs[:2]
+    ]
+    wrapped = (textwrap.wrap(line, WIDTH, subsequent_indent="  ") for line in together)
+    return [*lines, *chain(*wrapped)]
+
+
+def cells(row: dict[Any, Any]) -> list[str]:
+    """The texts in one row of a table of changes, one for each of `TITLES`."""
+    control = CONTROL if row["cause"] == CONTROL else ""
+    score = row["r2"] if math.isnan(row["accuracy"]) else row["accuracy"]
+    return [
+        row["change"],
+        plain(row["fixed"]),
+        plain(row["broken"]),
+        points(row["difference"]),
+        f"[{points(row['difference_low'])}, {points(row['difference_high'])}]",
+        share_text(row["converged"], row["pairs"]),
+        share_text(row["constant"], row["pairs"]),
+        score_text(score),
+        f"{times_text(row['presentations'])} ×",
+        f"{times_text(row['multiply_adds'])} ×",
+        "<0.0001" if row["p_holm"] < 1e-4 else f"{row['p_holm']:.2g}",
+        "fixes" if row["fixes"] else control,
+    ]
+
+
+# What to do next
+
+
+def settings(changes: Sequence[Change]) -> dict[str, Any]:
+    """The keys that changes set, with their values, as in a sweep file."""
+    names = {key.column: key.name for key in KEYS.values()}
+    keys = {names[column]: v for change in changes for column, v in change.keys.items()}
+    if "hidden" in keys:
+        keys["hidden"] = [int(size) for size in str(keys["hidden"]).split("-")]
+    return {key: value for key, value in keys.items() if value is not None}
+
+
+def commands(
+    diagnosis: Diagnosis, sweep_file: str = "", store: str = "", name: str = ""
+) -> list[str]:
+    """Say what to do next: which keys to change, and commands if there is a sweep file.
+
+    `sweep_file`, `store`: the paths of that file and of the folder for its runs. `name`: the
+    setup's name in Python, if it has one.
+    """
+    best, example = diagnosis.recommended, diagnosis.example
+    lines = [f"in your own code: {_custom_code(best)}"] if best else []
+    if sweep_file:
+        what = "both setups" if best else "the setup"
+        lines.append(
+            f"{what} from many seeds: "
+            f"fastbp sweep {shlex.quote(sweep_file)} -o {shlex.quote(store)}"
+        )
+        if example is not None:
+            run = f"{shlex.quote(store)} {diagnosis.setup.identity()} {example}"
+            lines.append(f"then a run that fails, with its picture: fastbp replay {run}")
+    elif example is not None and (setup := name or _python(diagnosis.setup)):
+        lines.append(f"a run that fails, from Python: fastbp.retrain({setup}, {example})")
+    return lines
+
+
+def _python(setup: Setup) -> str:
+    """The setup as Python code; empty if its data file, such as a sample of a table, is gone."""
+    keys = setup.settings()
+    if setup.problem.startswith("file:"):
+        path = setup.problem.removeprefix("file:")
+        if not os.path.exists(path):
+            return ""
+        keys["problem"] = f"file:{os.path.relpath(path)}"
+    return f"fastbp.Setup({', '.join(f'{key}={value!r}' for key, value in keys.items())})"
+
+
+def _custom_code(best: Recommendation) -> str:
+    """List the keys to change, with what the user's own program must do for them."""
+    notes = {
+        "standard": "subtract each input column's mean and divide by its σ",
+        "minmax": "scale each input column to 0..1",
+        "sum": "sum the gradients of its rows",
+        "mean": "average the gradients of its rows",
+    }
+    scaled, reduction = best.setup.scale_inputs, best.setup.reduction
+    explained = {"scale_inputs": notes.get(scaled, "")}
+    explained["batch"] = notes[reduction] * (best.setup.batch_rows > 1)
+    return ", ".join(
+        f"{key} = {toml(value)}" + (f" ({explained[key]})" if explained.get(key) else "")
+        for key, value in settings(best.changes).items()
+    )
+
+
+def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The diagnosis as a dictionary for JSON."""
+    best, orders = diagnosis.recommended, diagnosis.orders
+    changes = _records(diagnosis.table)
+    for row in changes:
+        row["setting"] = settings(diagnosis.changes.get(row["change"], ()))
+    return {
+        "setup": diagnosis.setup.identity(),
+        "runs": diagnosis.runs,
+        "outcomes": diagnosis.outcomes,
+        "verdict": verdict(diagnosis),
+        "data": [note._asdict() for note in diagnosis.data],
+        "measure": diagnosis.measure,
+        "baseline": _graded(diagnosis.base) | {"majority": _finite(diagnosis.majority)},
+        "symptoms": [symptom._asdict() for symptom in diagnosis.symptoms],
+        "changes": changes,
+        "pairs": _records(diagnosis.pairs),
+        "recommended": best and _as_json(best),
+        "orders": orders
+        and orders._asdict() | {"change": settings([orders.change]), **settings([orders.order])},
+        "left_out": diagnosis.left_out,
+        "example": diagnosis.example,
+        "complete": diagnosis.complete,
+    }
+
+
+def _as_json(best: Recommendation) -> dict[str, Any]:
+    tested = best.held_out if best.held_out.runs else best.after
+    tests = {name: _finite(tested.median(name)) for name in ("test_accuracy", "test_r2")}
+    return {
+        "setting": settings(best.changes),
+        "setup": best.setup.identity(),
+        "before": _graded(best.before),
+        "fresh": _graded(best.after) | tests,
+    }
+
+
+def _graded(runs: MeasuredRuns) -> dict[str, Any]:
+    """Counts of runs, shares of those that converge or answer constants, and median scores."""
+    n = max(runs.runs, 1)
+    return {
+        "runs": runs.runs,
+        "converged": int(runs.converged().sum()) / n,
+        "constant": int(runs.constant().sum()) / n,
+        "accuracy": _finite(runs.median("accuracy")),
+        "r2": _finite(runs.median("r2")),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    """List the rows of a table for JSON: NaN and ∞ become None."""
+    finite = frame.astype(object).where(frame.notna() & (frame != float("inf")), None)
+    return finite.to_dict("records")
+
+
+# Files
+
+
+def write_files(
+    diagnosis: Diagnosis, weights: Sequence[str], sweep: Sweep, folder: Path
+) -> tuple[list[Path], list[str]]:
+    """Write a diagnosis into a folder: a page, a table, a picture and a sweep file.
+
+    Parameters
+    ----------
+    diagnosis : Diagnosis
+    weights : sequence of str
+        Sentences about the user's own weights.
+    sweep : Sweep
+        The setup as a sweep; the written one also has the recommended setup.
+    folder : Path
+
+    Returns
+    -------
+    written : list of Path
+    commands : list of str
+        What to do next.
+
+    Raises
+    ------
+    StoreFullError
+        If a file cannot be written.
+    """
+    file = folder / ("fixed.toml" if diagnosis.recommended else "setup.toml")
+    lines = commands(diagnosis, str(file), str(file.with_suffix("")))
+    keys = {k: value for k, value in diagnosis.setup.columns().items() if value is not None}
+    texts = {
+        "verdict": verdict(diagnosis),
+        "placed": [f"Weights: {text}" for text in weights],
+        "commands": lines,
+        "setup": ", ".join(f"{key} {value}" for key, value in keys.items()),
+    }
+    rows = [
+        [(cells(row), bool(row["fixes"])) for row in table.to_dict("records")]
+        for table in (diagnosis.table, diagnosis.pairs)
+    ]
+    title = f"Why it fails: {diagnosis.setup.problem_name}"
+    files = {
+        folder / "changes.csv": diagnosis.table.to_csv(index=False).encode(),
+        file: _sweep(diagnosis, sweep).to_toml(folder).encode(),
+        **diagnosis_section.files(folder, title, texts, diagnosis.table, TITLES, rows),
+    }
+    for path, content in files.items():
+        write(path, content)
+    return list(files), lines
+
+
+def _sweep(diagnosis: Diagnosis, sweep: Sweep) -> Sweep:
+    """Make the sweep file's sweep, of the setup and, if there is one, the recommended setup."""
+    setup, best = diagnosis.setup, diagnosis.recommended
+    title, keys = plain(setup.problem_name)[:200], dict(sweep.setup)
+    if best is None:
+        return Sweep(title=f"How often does {title} fail?", seeds=SWEEP_SEEDS, setup=keys)
+    budget: dict[str, Any] = {key: keys.pop(key) for key in ("updates", "epochs") if key in keys}
+    new = settings(best.changes)
+    if not new.keys() & {"updates", "epochs"}:
+        new |= budget
+    columns = setup.columns() | {"loss": setup.loss, "hidden": list(setup.hidden)}
+    old = {key: columns[key] for key in new if key not in ("updates", "epochs")} | budget
+    grid = [{key: [value] for key, value in each.items()} for each in (old, new)]
+    return Sweep(title=f"Does it fix {title}?", seeds=SWEEP_SEEDS, setup=keys, grid=grid)

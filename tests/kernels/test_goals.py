@@ -1,0 +1,105 @@
+"""What counts as success: evaluations while training, held against measures, plain NumPy and
+scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, r2_score
+
+from fastbp.config.setup import Setup
+from fastbp.engine import block
+from fastbp.engine.lane_group import LaneGroup
+from fastbp.engine.retrain import retrain
+from fastbp.engine.rows import measured_columns
+from fastbp.engine.tasks import task
+
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(23, 3))
+CLASSES = np.array(["a", "b", "c"])[np.argmax(X + RNG.normal(0, 0.1, X.shape), axis=1)]
+ONE_HOT = (CLASSES[:, None] == np.unique(CLASSES)).astype(int)
+TARGETS = {
+    "classes": (ONE_HOT[:, :1], {}),
+    "quantities": (1 / (1 + np.exp(-X[:, :2])), {"lr": 2.0}),
+}
+HOW = [{}, {"batch": 5, "momentum": 0.5}, {"batch": "full"}, {"batch": 7, "stop": "converged"}]
+
+
+def three_classes(**keys):
+    """A setup whose three outputs are the classes of one label."""
+    setup = Setup.from_arrays(X, np.argmax(ONE_HOT, axis=1), **{"lr": 0.5, "epochs": 60} | keys)
+    assert setup.groups == ((0, 3),)
+    return setup
+
+
+def setups(success, **keys):
+    """The setups of each kind of target that may have this criterion."""
+    if success[:2] != "r2":
+        yield three_classes(success=success, **keys)
+    kind = "quantities" if success[:2] == "r2" else "classes"
+    T, more = TARGETS[kind]
+    yield Setup.from_arrays(X, T, **{"epochs": 60, "success": success} | more | keys)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("success", ["accuracy:0.9", "r2:0.6", "loss:0.05"])
+def test_a_run_converges_at_the_first_evaluation_that_reaches_the_goal(success, dtype):
+    level, column = float(success.partition(":")[2]), success.partition(":")[0]
+    found = []
+    for keys in HOW:
+        for setup in setups(success, dtype=dtype, **keys):
+            for seed, at in enumerate(block.train(setup, 0, 3).converged_at):
+                seen = retrain(setup, seed).evaluations.iloc[1:]
+                value = seen[column].to_numpy(float)
+                good = seen["updates"][value <= level if column == "loss" else value >= level]
+                assert at == (good.iloc[0] if len(good) else -1)
+                found.append(at)
+    assert max(found) > 0
+
+
+@pytest.mark.parametrize("keys", [{}, {"test": 0.25}])
+def test_scores_are_those_of_scikit_learn(keys):
+    for setup in (three_classes(**keys), *setups("r2:0.9", **keys)):
+        rows = block.train(setup, 0, 8)
+        columns = measured_columns(setup, rows.end, rows.test)
+        group = LaneGroup(task(setup), np.arange(8, dtype=np.uint64))
+        group.advance(setup.epochs_budget)
+        parts = [("", setup.training(), False), ("test_", setup.held_out(), True)]
+        for name, data, held_out in parts[: 1 + bool(keys)]:
+            outputs = group.measure(held_out=held_out)[1][..., :8]
+            for run in range(8):
+                answers = outputs[..., run]
+                if setup.groups:
+                    right = accuracy_score(data.T.argmax(axis=1), answers.argmax(axis=1))
+                    assert columns[f"{name}accuracy"][run] == pytest.approx(right, abs=1e-15)
+                    winners = len(set(answers.argmax(axis=1)))
+                    assert held_out or columns["one_sided"][run] == (winners == 1)
+                else:
+                    wanted = r2_score(data.T, answers)
+                    assert columns[f"{name}r2"][run] == pytest.approx(wanted, abs=1e-12)
+                    assert held_out or not columns["one_sided"][run]
+        assert np.isnan(columns["r2" if setup.groups else "accuracy"]).all()
+
+
+def test_a_row_counts_by_its_weight():
+    """One update over all rows, held against the gradient of the weighted loss."""
+    T = (X[:, 0] > 0.8).astype(int)
+    keys = {"hidden": [2], "lr": 0.3, "updates": 1, "class_weight": "balanced"}
+    for batch in ("full", 23):
+        setup = Setup.from_arrays(X, T, batch=batch, order="shuffled", **keys)
+        run = retrain(setup, 0)
+        (W, b), (V, c) = run.initial
+        hidden = 1 / (1 + np.exp(-(X @ W.T + b)))
+        output = 1 / (1 + np.exp(-(hidden @ V.T + c)))[:, 0]
+        weights = len(T) / (2 * np.bincount(T))[T]
+        delta = weights * (output - T) * output * (1 - output)
+        np.testing.assert_allclose(run.final[1][0], V - 0.3 * delta @ hidden, rtol=1e-12)
+        below = delta[:, None] * V * hidden * (1 - hidden)
+        np.testing.assert_allclose(run.final[0][0], W - 0.3 * below.T @ X, rtol=1e-12)
+
+
+def test_one_answer_to_every_row_is_no_success():
+    T = np.append(1, np.zeros(22, int))
+    seen = retrain(Setup.from_arrays(X, T, success="accuracy:0.9", epochs=60), 0).evaluations
+    constant = seen[seen["one_sided"] & (seen["accuracy"] >= 0.9)]
+    assert len(constant)
+    assert set(constant["outcome"]) <= {"one-class", "collapsed"}
+    assert (seen["outcome"] == "converged").any()
