@@ -55,6 +55,7 @@ def page() -> str:
         setups=f"{MAX_SETUPS:,}",
         rows=f"{MAX_ROWS:,}",
         classes=f"{targets.MAX_CLASSES:,}",
+        few=targets.FEW_CLASSES,
         columns=f"{read_table.MAX_COLUMNS:,}",
         values=f"{read_table.MAX_VALUES:,}",
         bytes=f"{npz.MAX_BYTES:,}",
@@ -239,13 +240,26 @@ lr = [0.05, 0.5]
   and in `--set`, to the current folder.
 - The network learns the columns that `targets` names; all others are inputs. Remove numbers that
   mean nothing, such as an index. The index that pandas adds to a .parquet file is not a column.
-- Text, `true`/`false` and integers in a target column are labels, sorted: numbers by size, text
-  by code point. Two make one output, 0 for the first and 1 for the second; more than two make one
-  output each (one-hot). 0, 1, `true` and `false` stay what they are. Quantities have a decimal
-  point and lie from 0 to 1.
+- A target column is classes or a quantity. With `target_kind = "auto"`, text, `true`/`false`, and
+  the numbers 0 and 1 are classes; two different integers are, and so are integers with at most
+  {few} different values that each occur twice or more; all other numbers are quantities.
+  `"classes"` takes integers as classes, however many or few there are and also if they are written
+  with a decimal point; `"quantity"` takes integers and `true`/`false` as numbers.
+- Classes are sorted: numbers by size, text by code point. Two make one output, 0 for the first and
+  1 for the second; more than two make one output each (one-hot). 0, 1, `true` and `false` stay
+  what they are. Several target columns of two classes that are one-hot already, with exactly one 1
+  in every row, are one target.
+- Quantities lie from 0 to 1, as a sigmoid answers, or `scale_targets = "minmax"` makes them. Then
+  `fastbp.retrain` and `fastbp replay` show targets and outputs in the units of the table.
+- `test = 0.25` holds a quarter of the rows out: rows × test, rounded half up, but at least one and
+  not all. The draw is stratified: each class, or combination of classes of several targets, has
+  its share of the held-out rows, by the method of largest remainders. It is the same for all
+  seeds, and for all setups with the same table, `targets`, `target_kind` and `test`: each row draws
+  a word of Philox-4×64, with the first half of the digest of the data before scaling as its key,
+  and the smallest words are held out. Epochs, batches and scales go by the other rows.
 - Inputs are numbers, `true` or `false`. They are not scaled unless `scale_inputs` says so:
-  `standard` is (x − mean)/σ with σ over n, `minmax` is (x − min)/(max − min); a constant column
-  becomes 0.
+  `standard` is (x − mean)/σ with σ over n, `minmax` is (x − min)/(max − min), over the rows to
+  train on; a column that is constant there becomes 0.
 - A .csv is UTF-8 text with commas, and its first line names the columns. Its numbers are read to
   the nearest double, as in Python.
 - A .npz holds `X` [row, input] and `T` [row, output] (or one T a row), by the same rules and
@@ -253,12 +267,13 @@ lr = [0.05, 0.5]
   read.
 - A file has at most {rows} rows, {columns} columns, {values} values in all, {classes} labels in a
   column, and {bytes} bytes, packed or unpacked. Every row has a value in every column: empty cells
-  are missing values, and nothing else is (a class may be called NA or None). Rows are counted from
-  1, below the names.
+  are missing values, and nothing else is (a class may be called NA or None). A sweep refuses a file
+  with missing values and names the rows; `fastbp diagnose` leaves these rows out and says so. Rows
+  are counted from 1, below the names.
 - The id of a setup depends on the file's name, without folders, and on a digest of X and T as
   trained. The digest of the same data is the same in all three formats. If a file changes, its
   setups are new ones beside the old. The sweep file in a store has a path relative to the store,
-  and `problems/` in the store holds X and T.
+  and `problems/` in the store holds X and T with what the outputs mean.
 
 ## What others published
 

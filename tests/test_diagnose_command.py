@@ -317,17 +317,6 @@ def test_a_million_rows_are_sampled(
         assert sweep.setups[0].identity() in done.stdout
 
 
-def test_rows_with_missing_values_are_left_out(tmp_path) -> None:
-    rows = ["a,b,t", *(f"{i % 2},{i // 2 % 2},1" for i in range(70_000))]
-    rows[60_001] = "1,,1"
-    (tmp_path / "own.csv").write_text("\n".join(rows))
-    content, (gap, drawn) = samples.fixed(tmp_path / "own.csv", ["t"])
-    assert gap == "empty cells in row 60001: 1 of 70,000 rows are left out"
-    assert "own.csv has 69,999 rows, more than 2,048" in drawn
-    assert content.count(b"\n") == samples.SAMPLED + 1
-    assert b",," not in content
-
-
 @pytest.mark.jit
 def test_a_thousand_columns(here, tmp_path) -> None:
     X = np.random.default_rng(0).normal(size=(10, 1000))

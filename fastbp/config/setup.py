@@ -93,8 +93,7 @@ class Setup(SetupData):
         X : array [row, input]
             Inputs, from −10³⁰ to 10³⁰.
         T : array [row, output] or [row]
-            Targets. Integers and flags may be classes, as in a column of a table; other numbers are
-            quantities, from 0 to 1.
+            Targets, classes or quantities as `target_kind` says; quantities are from 0 to 1.
         any_range
             Whether quantities may lie outside 0…1, where no output comes near them.
         **keys

@@ -332,8 +332,7 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
     X : array_like [row, input]
         Inputs.
     T : array_like [row, output] or [row]
-        Targets. Integers and flags may be classes, as in a column of a table; other numbers are
-        quantities.
+        Targets, classes or quantities as `target_kind` says.
     seeds : int
         The most seeds of each change.
     seconds : float

@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 
 from fastbp.problems.problem import ProblemData
 from fastbp.problems.read_table import NUMBER, rows_of
+from fastbp.problems.targets import FEW_CLASSES
 from fastbp.schema.text import and_, first_of, percent, plain, plural, shown
 
 Real = NDArray[np.float64]
 
 IMBALANCED = 0.8
 """Classes are imbalanced if more than this share of the rows have the same."""
-
-MANY_CLASSES = 20
-"""A target with more classes has many."""
 
 FAR, OFF_CENTRE = 10.0, 5.0
 """An input is not scaled if its largest absolute value is above `FAR`; or if that is above 1 and
@@ -55,15 +53,22 @@ def notes(file: ProblemData, inputs: Real, scale_inputs: str, scale_targets: str
     scale_inputs, scale_targets : str
         The keys of the setup.
     """
-    return [
-        *_labels(file),
-        *_imbalanced(file),
-        *(_unscaled(inputs, file.names.inputs) if scale_inputs == "none" else ()),
-        *_constant_columns(file),
-        *_contradicting_rows(file),
-        *(_out_of_range(file) if scale_targets == "none" else ()),
-        *_duplicated_rows(file),
-    ]
+    found = [*_labels(file), *_imbalanced(file)]
+    if scale_inputs == "none":
+        found += _unscaled(inputs, file.names.inputs)
+    if names := list(compress(file.names.inputs, np.ptp(file.values.X, axis=0) == 0)):
+        text = f"no network learns from {_listed(names)}: the same in every row"
+        found.append(DataNote("constant-column", text))
+    found += _contradicting_rows(file)
+    if scale_targets == "none" and file.out_of_range:
+        name, T = next(iter(file.out_of_range.items()))
+        runs = f"{shown(name)} runs from {T.min():.4g} to {T.max():.4g}"
+        text = f'{runs}, and a sigmoid only reaches 0 to 1: add scale_targets = "minmax"'
+        found.append(DataNote("out-of-range-target", text))
+    if copies := len(inputs) - len(np.unique(np.column_stack(file.values), axis=0)):
+        text = f"{plural(copies, 'row')} repeat{'s' * (copies == 1)} another, inputs and answers"
+        found.append(DataNote("duplicated-rows", f"{text} alike"))
+    return found
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -87,11 +92,9 @@ def _labels(file: ProblemData) -> Iterator[DataNote]:
             never = max(labels, key=lambda label: abs(float(label) - 0.5))
             text += f": a sigmoid output never gives {never}; in your code use 0/1"
         yield DataNote("recoded-labels", text)
-        if size > MANY_CLASSES:
+        if size > FEW_CLASSES:
             rarest = int(file.values.T[:, first : first + size].sum(axis=0).min())
-            text = (
-                f"{shown(column)} has {size:,} classes, and the rarest has {rarest:,} of the rows"
-            )
+            text = f"{shown(column)} has {size:,} classes, the rarest in {plural(rarest, 'row')}"
             hint = '; if it is a quantity, use target_kind = "quantity"' * numbers
             yield DataNote("many-classes", text + hint)
 
@@ -121,12 +124,6 @@ def _unscaled(X: Real, names: Sequence[str]) -> Iterator[DataNote]:
             f'inputs are not scaled: {shown(names[column])} {runs}; add scale_inputs = "standard"'
         )
         yield DataNote("unscaled-inputs", text)
-
-
-def _constant_columns(file: ProblemData) -> Iterator[DataNote]:
-    if names := list(compress(file.names.inputs, np.ptp(file.values.X, axis=0) == 0)):
-        text = f"no network learns from {_listed(names)}: the same in every row"
-        yield DataNote("constant-column", text)
 
 
 def equal_inputs(X: Real, T: Real) -> tuple[NDArray[np.intp], Real]:
@@ -166,21 +163,7 @@ def _contradicting_rows(file: ProblemData) -> Iterator[DataNote]:
     yield DataNote("contradicting-rows", text)
 
 
-def _out_of_range(file: ProblemData) -> Iterator[DataNote]:
-    for name, T in [*file.out_of_range.items()][:1]:
-        text = f"{shown(name)} runs from {T.min():.4g} to {T.max():.4g}, and a sigmoid only reaches"
-        yield DataNote("out-of-range-target", f'{text} 0 to 1: add scale_targets = "minmax"')
-
-
-def _duplicated_rows(file: ProblemData) -> Iterator[DataNote]:
-    rows = np.column_stack(file.values)
-    if copies := len(rows) - len(np.unique(rows, axis=0)):
-        text = f"{plural(copies, 'row')} repeat{'s' * (copies == 1)} another, inputs and answers"
-        yield DataNote("duplicated-rows", f"{text} alike")
-
-
 def missing_values(missing: NDArray[np.bool_]) -> DataNote:
     """The note about rows [row] of a table that were left out because values are missing."""
-    empty = f"empty cells in {rows_of(missing)}"
-    text = f"{empty}: {missing.sum():,} of {len(missing):,} rows are left out"
-    return DataNote("missing-values", text)
+    left_out = f"{missing.sum():,} of {len(missing):,} rows are left out"
+    return DataNote("missing-values", f"empty cells in {rows_of(missing)}: {left_out}")

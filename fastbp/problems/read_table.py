@@ -11,7 +11,7 @@ import io
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
@@ -261,9 +261,16 @@ def _parquet(raw: bytes) -> DataTable:
 
 
 def _npz(raw: bytes) -> DataTable:
+    return table_of(read_arrays(raw, ("X", "T"), (*Names._fields, "meaning")))
+
+
+def table_of(arrays: Mapping[str, NDArray[Any]]) -> DataTable:
+    """Make a table of arrays X and T, and names of their columns if there are any.
+
+    Raises TableError if their shapes do not fit.
+    """
     import pandas as pd
 
-    arrays = read_arrays(raw, ("X", "T"), (*Names._fields, "meaning"))
     X, T = arrays["X"], arrays["T"]
     T = T[:, None] if T.ndim == 1 else T
     if X.ndim != 2 or T.ndim != 2 or len(X) != len(T) or 0 in (X.shape[1], T.shape[1]):

@@ -80,7 +80,7 @@ def _npz(path: Path, targets: list[str] | None) -> Changed:
     arrays: dict[str, Any] = read_arrays(path.read_bytes(), optional=None, most=MAX_BYTES)
     rows = len(arrays["X"])
     parts = {name: arrays[name].reshape(rows, -1) for name in ("X", "T")}
-    gaps = [~np.isfinite(part).all(axis=1) for part in parts.values()]
+    gaps = [np.isnan(part).any(axis=1) for part in parts.values()]
     chosen, notes = _rows(path, np.any(gaps, axis=0))
     return npz(**(arrays | {name: arrays[name][chosen] for name in parts})), notes
 

@@ -1,32 +1,43 @@
 """Problems in files: make inputs and targets of the columns of a table.
 
-`read` knows the target columns, and reports all mistakes in the columns. Messages have the form
-"given …, allowed: …".
+`check` reads a file and reports mistakes that do not depend on the targets: it does not exist, is
+not a table, is too large. `read` knows the target columns and reports mistakes in the columns.
+Tables are cached by path, times of change and size, so a process reads each file once. Messages
+have the form "given …, allowed: …".
 """
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from fastbp.choices.problems import MAX_ROWS
 from fastbp.problems.problem import (
     Group,
     Meaning,
     Names,
     ProblemData,
     guessed,
-    numbered,
     problem,
 )
-from fastbp.problems.read_table import MAX_VALUES, NUMBER, DataColumn, DataTable, rows_of
-from fastbp.problems.table_file import Stamp, refused, stamp_of, table_at
+from fastbp.problems.read_table import (
+    DECODERS,
+    MAX_VALUES,
+    NUMBER,
+    DataColumn,
+    DataTable,
+    rows_of,
+    table_of,
+)
 from fastbp.schema.errors import SweepError, TableError
-from fastbp.schema.text import nearest, plain, shown
+from fastbp.schema.text import first_line, named, nearest, plain, shown
+from fastbp.store.npz import MAX_BYTES
 
 MAX_LINES = 10  # about one file
 MAX_CLASSES = 1024  # as many outputs as the largest encoder
@@ -61,7 +72,7 @@ def read(
         The key `target_kind` of the setup.
     """
     try:
-        return _problem(path, stamp_of(path), targets, kind)
+        return _problem(path, _stamp(path), targets, kind)
     except SweepError as error:
         return tuple(Mistake("problem", line) for line in error.lines)
 
@@ -78,7 +89,7 @@ def stored(path: str | os.PathLike[str]) -> ProblemData:
     result = read(path, None, "quantity")
     if not isinstance(result, ProblemData):
         raise SweepError([mistake.text for mistake in result])
-    text, (rows, outputs) = table_at(path, stamp_of(path)).meaning, result.values.T.shape
+    text, (rows, outputs) = _table(path, _stamp(path)).meaning, result.values.T.shape
     meaning = _MEANING.validate_json(text) if text else guessed(result.values.T)
     file = ProblemData(result.values, result.names, meaning, trained=True)
     in_groups = sum(group.size for group in meaning.groups)
@@ -87,7 +98,7 @@ def stored(path: str | os.PathLike[str]) -> ProblemData:
         or len(meaning.units) not in (0, outputs)
         or not 0 <= meaning.test_rows < rows
     ):
-        raise SweepError([f"{plain(os.path.basename(path))}: what it says of its outputs is wrong"])
+        raise _refused(path, "meanings of outputs that it has")
     return file
 
 
@@ -97,57 +108,113 @@ def from_arrays(X: Any, T: Any, lines: list[str], kind: str = "auto") -> Problem
     Returns None, and adds a message to `lines` for each mistake, if they are invalid. `kind`: the
     key `target_kind` of the setup.
     """
-    pair = [
-        _matrix("X: given", X, "[row, input]", lines),
-        _matrix("T: given", T, "[row, output] or [row]", lines),
-    ]
-    sizes = [len(part) for part in pair if part is not None]
-    if len(set(sizes)) == 2:
-        lines.append(
-            f"X and T: given {sizes[0]:,} and {sizes[1]:,} rows, allowed: the same number of rows"
-        )
-    elif len(sizes) == 2 and sizes[0] > MAX_ROWS:
-        lines.append(f"X: given {sizes[0]:,} rows, allowed: at most {MAX_ROWS:,}")
-    if lines:
-        return None
-    given = np.asarray(T)
-    given = given.reshape(pair[1].shape) if given.dtype.kind in "biu" else pair[1]
-    names, none = numbered(pair[0].shape[1], given.shape[1]), np.zeros(len(given), bool)
     try:
-        outputs = [
-            _target(DataColumn(name, column, none), kind)
-            for name, column in zip(names.outputs, given.T, strict=True)
-        ]
+        table = table_of({"X": np.asarray(X), "T": np.asarray(T)})
+        return _made(table.columns, table.targets, kind)
     except TableError as error:
-        lines.append(f"T: allowed: {error}")
-        return None
-    return _made(pair[0], names.inputs, outputs)
+        lines += [f"X and T: given arrays, allowed: {text}" for text in error.args]
+    except ValueError:
+        lines.append("X and T: given rows of different lengths, allowed: arrays of numbers")
+    return None
 
 
-def _matrix(start: str, given: Any, needed: str, lines: list[str]) -> Any:
-    """Convert numbers to a float64 array [row, column], and check them.
+# Where files are
 
-    `needed`: the shape in words. For a mistake a message that begins with `start` is added to
-    `lines`.
+_Stamp = tuple[int, int, int]
+"""The times when a file's content and metadata changed, in ns, and its size in bytes."""
+
+
+def located(written: str, folder: str) -> str:
+    """The absolute path of a problem's file; `written` is relative to `folder`.
+
+    Links to folders are followed; if the file itself is a link, it is not.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be a path.
     """
     try:
-        values = np.asarray(np.asarray(given), np.float64)
-    except (TypeError, ValueError):
-        lines.append(f"{start} {shown(given)}, allowed: numbers, {needed}")
-        return None
-    if values.ndim == 1 and needed.endswith("[row]"):
-        values = values[:, None]
-    if values.ndim != 2 or not values.size:
-        lines.append(f"{start} an array of shape {np.shape(given)}, allowed: {needed}")
-        return None
-    missing = np.array([not np.isfinite(row).all() for row in values])
-    if missing.any():
-        lines.append(f"{start} no number in {rows_of(missing)}, allowed: finite numbers")
-    elif np.abs(values).max() > MAX_NUMBER:
-        ends = f"{values.min():.4g} to {values.max():.4g}"
-        limits = f"{-MAX_NUMBER:g} to {MAX_NUMBER:g}"
-        lines.append(f"{start} numbers from {ends}, allowed: from {limits}")
-    return values
+        if not written or "\0" in written:
+            raise ValueError
+        path = os.path.join(folder, os.path.expanduser(written))
+        located = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        located.encode()
+        return located
+    except (ValueError, OSError):  # not text, or the current folder is gone
+        raise ValueError(f"given {shown('file:' + written)}, allowed: file:PATH") from None
+
+
+def relative(path: str, folder: str | os.PathLike[str]) -> str:
+    """The path relative to a folder, with `/` between its parts; `located` makes it absolute."""
+    try:
+        return os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/")
+    except ValueError:  # another drive
+        return path
+
+
+def check(path: str) -> None:
+    """Read a file, unless it is cached. Raises SweepError if it is missing or not a table."""
+    _table(path, _stamp(path))
+
+
+def _stamp(path: str) -> _Stamp:
+    """The times of change and the size of a file. Raises SweepError if it cannot be read."""
+    name = os.path.basename(path)
+    if _extension(path) not in DECODERS:
+        raise _refused(path, f"files that end in {', '.join(DECODERS)}")
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        others: list[str] = []
+        with suppress(OSError), os.scandir(os.path.dirname(path)) as entries:
+            names = (entry.name for entry in islice(entries, 1000))
+            others = [each for each in names if _extension(each) in DECODERS]
+        raise _refused(
+            path, f"an existing file; there is no {named(path)}{nearest(name, others)}"
+        ) from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if not stat.S_ISREG(status.st_mode):
+        kind = "folder" if stat.S_ISDIR(status.st_mode) else "device or a pipe"
+        raise _refused(path, f"a file; {named(path)} is a {kind}")
+    if status.st_size > MAX_BYTES:
+        raise _refused(path, f"at most {MAX_BYTES:,} bytes; it has {status.st_size:,}")
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
+def _extension(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+def _refused(path: str, *allowed: str) -> SweepError:
+    """The error about a file, with a line for each text that says what is allowed."""
+    return SweepError(
+        f"given {shown('file:' + os.path.basename(path))}, allowed: " + each for each in allowed
+    )
+
+
+def _unreadable(path: str, error: OSError) -> SweepError:
+    return _refused(
+        path,
+        f"a file that can be read; {named(path)}: {plain(error.strerror or type(error).__name__)}",
+    )
+
+
+@lru_cache(maxsize=1024)
+def _table(path: str, stamp: _Stamp) -> DataTable:
+    """Read the columns of a file; `stamp` is there for the cache. Raises SweepError."""
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    try:
+        return DECODERS[_extension(path)](raw)
+    except TableError as error:
+        raise _refused(path, *error.args) from None
+    except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
+        raise _refused(path, f"a readable {_extension(path)} file; {first_line(error)}") from None
 
 
 # From columns to inputs and targets
@@ -166,46 +233,45 @@ class Target(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _problem(
-    path: str, stamp: Stamp, targets: tuple[str, ...] | None, kind: str
+    path: str, stamp: _Stamp, targets: tuple[str, ...] | None, kind: str
 ) -> ProblemData | tuple[Mistake, ...]:
-    """Make the problem of a file, or list mistakes in its columns. Raises SweepError."""
-    table = table_at(path, stamp)
+    """Make the problem of a file, or list mistakes in its targets. Raises SweepError."""
+    table = _table(path, stamp)
     if wrong := _wrong_targets(table, targets, plain(os.path.basename(path))):
         return tuple(wrong)
     columns = {column.name: column for column in table.columns}
     chosen = table.targets or tuple(columns.pop(name) for name in targets or ())
-    inputs = list(columns.values())
-    texts = [text for column in (*inputs, *chosen) for text in _wrong_values(column)]
-    texts += [text for column in inputs for text in _wrong_numbers(column, "columns but targets")]
-    outputs: list[Target] = []
-    for column in chosen:
-        try:
-            outputs.append(_target(column, kind))
-        except TableError as error:
-            texts.append(str(error))
-    rows, units = len(inputs[0].values), sum(len(each.names) for each in outputs)
-    if rows * units > MAX_VALUES:
-        texts.append(
-            f"at most {MAX_VALUES:,} target values; it has {rows:,} rows × {units:,} outputs"
-        )
-    if texts:
-        if (more := len(texts) - MAX_LINES + 1) > 1:
-            texts[MAX_LINES - 1 :] = [f"no mistakes; there are {more:,} more like these"]
-        return tuple(Mistake("problem", line) for line in refused(path, *texts).lines)
-    X = np.column_stack([column.values.astype(np.float64) for column in inputs])
-    return _made(X, tuple(column.name for column in inputs), outputs)
+    try:
+        return _made([*columns.values()], chosen, kind)
+    except TableError as error:
+        raise _refused(path, *error.args) from None
 
 
-def _made(
-    X: NDArray[np.float64], inputs: tuple[str, ...], targets: Sequence[Target]
-) -> ProblemData:
-    """Make the problem of inputs, their names, and targets.
+def _made(inputs: Sequence[DataColumn], chosen: Sequence[DataColumn], kind: str) -> ProblemData:
+    """Make the problem of columns. Raises TableError with all mistakes in them.
 
     If every target has two classes, and in every row exactly one of them has the second, then
     together they are one target with a class for each.
     """
+    texts = [text for column in (*inputs, *chosen) for text in _wrong_values(column)]
+    texts += [text for column in inputs for text in _wrong_numbers(column, "columns but targets")]
+    targets: list[Target] = []
+    for column in chosen:
+        try:
+            targets.append(_target(column, kind))
+        except TableError as error:
+            texts.append(str(error))
+    rows, names = len(inputs[0].values), tuple(name for each in targets for name in each.names)
+    if rows * len(names) > MAX_VALUES:
+        texts.append(
+            f"at most {MAX_VALUES:,} target values; it has {rows:,} rows × {len(names):,} outputs"
+        )
+    if (more := len(texts) - MAX_LINES + 1) > 1:
+        texts[MAX_LINES - 1 :] = [f"no mistakes; there are {more:,} more like these"]
+    if texts:
+        raise TableError(*texts)
+    X = np.column_stack([column.values.astype(np.float64) for column in inputs])
     T = np.column_stack([target.values for target in targets])
-    names = tuple(name for target in targets for name in target.names)
     first = np.cumsum([0, *(len(target.names) for target in targets)]).tolist()
     groups = tuple(
         Group(unit, len(target.names), target.labels)
@@ -214,7 +280,8 @@ def _made(
     )
     if 1 < len(groups) == len(names) and (T.sum(axis=1) == 1).all():
         groups = (Group(0, len(names), names),)
-    return ProblemData(problem(X, T), Names(inputs, names), Meaning(groups))
+    names_of = Names(tuple(column.name for column in inputs), names)
+    return ProblemData(problem(X, T), names_of, Meaning(groups))
 
 
 def _wrong_targets(table: DataTable, targets: Sequence[str] | None, name: str) -> list[Mistake]:

@@ -104,9 +104,9 @@ KEYS: dict[str, Key] = {
             "auto",
             "word",
             "whether the targets of a `file:` problem are classes or quantities",
-            details="with `auto`, text, true and false, and two different integers are classes, "
-            "and so are integers with at most 20 different values that each occur twice or more; "
-            "all other numbers are quantities",
+            details="with `auto`, text, true and false, the numbers 0 and 1, and two different "
+            "integers are classes, and so are integers with at most 20 different values that each "
+            "occur twice or more; all other numbers are quantities",
             since=2,
         ),
         Key(

@@ -723,11 +723,11 @@ def _mutated(draw: Draw, raw: bytes, kind: str) -> bytes:
 def load(kind: str, folder: Path, raw: bytes) -> list[str]:
     """Load a hostile file: what is wrong with what came of it."""
     from fastbp.config.sweep import Sweep
-    from fastbp.problems import problem, table_file, targets
+    from fastbp.problems import problem, targets
     from fastbp.schema.errors import SweepError
 
     for kept in (
-        table_file.table_at,
+        targets._table,
         targets._problem,
         problem.built_in,
         problem.prepared,

@@ -7,7 +7,6 @@ import os
 import pickle
 import subprocess
 import sys
-import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,30 +21,21 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from fastbp.config.conflicts import notes
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
-from fastbp.problems import read_table, table_file, targets as targets_module
+from fastbp.problems import read_table, targets as targets_module
 from fastbp.problems.problem import Names
 from fastbp.schema.errors import SweepError
+from fastbp.store.npz import npz
 
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
 def flowers() -> pd.DataFrame:
-    """The iris table where scikit-learn is installed, else one like it: three species, one apart
-    and two that overlap."""
-    try:
-        from sklearn.datasets import load_iris
-    except ImportError:
-        rng = np.random.default_rng(20)
-        species = np.repeat(["setosa", "versicolor", "virginica"], 50)
-        means = np.repeat(
-            [[5.0, 3.4, 1.5, 0.2], [5.9, 2.8, 4.3, 1.3], [6.6, 3.0, 5.6, 2.0]], 50, axis=0
-        )
-        frame = pd.DataFrame(
-            (means + 0.3 * rng.standard_normal((150, 4))).round(1), columns=["sl", "sw", "pl", "pw"]
-        )
-        return frame.assign(species=species)
-    iris = load_iris(as_frame=True)
-    return iris.data.assign(species=iris.target_names[iris.target])
+    """A table like that of Fisher's irises: three species, one apart and two that overlap."""
+    rng = np.random.default_rng(20)
+    species = np.repeat(["setosa", "versicolor", "virginica"], 50)
+    means = [[5.0, 3.4, 1.5, 0.2], [5.9, 2.8, 4.3, 1.3], [6.6, 3.0, 5.6, 2.0]]
+    X = np.repeat(means, 50, axis=0) + 0.3 * rng.standard_normal((150, 4))
+    return pd.DataFrame(X.round(1), columns=["sl", "sw", "pl", "pw"]).assign(species=species)
 
 
 @pytest.fixture
@@ -69,12 +59,6 @@ def lines_of(make: Callable[[], object]) -> list[str]:
     return caught.value.lines
 
 
-def npz(**arrays: Any) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
 def claiming(shape: Any) -> bytes:
     """An archive whose X is said to be of this shape, and holds nothing."""
     head = io.BytesIO()
@@ -86,12 +70,6 @@ def claiming(shape: Any) -> bytes:
         archive.writestr("X.npy", head.getvalue())
         archive.writestr("T.npy", head.getvalue())
     return whole.getvalue()
-
-
-def parquet(frame: pd.DataFrame, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, **options)
-    return buffer.getvalue()
 
 
 # A user's table
@@ -163,26 +141,12 @@ def test_the_same_data_in_each_format(here: Path, data: st.DataObject) -> None:
     )
     scale = {key: data.draw(st.sampled_from(SCALES[key])) for key in SCALES}
     one = made(frame.to_csv(index=False), **scale)
-    other = made(parquet(frame), "d.parquet", **scale)
-    X, y = (
-        np.column_stack([frame[name].to_numpy(float) for name in frame.columns[:-1]]),
-        frame.y.tolist(),
-    )
-    third = made(npz(X=X, T=np.array(y)), "d.npz", None, **scale)
+    other = made(frame.to_parquet(), "d.parquet", **scale)
+    X = frame.iloc[:, :-1].to_numpy(float)
+    third = made(npz(X=X, T=np.array(frame.y.tolist())), "d.npz", None, **scale)
     assert one.digest == other.digest == third.digest
     assert one.names == other.names
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # from pandas 3.1 on this is the default and no longer asked for
-        as_pandas = pd.read_csv("d.csv", float_precision="round_trip")
-    raw = one.source.values.X
-    assert (
-        raw.tolist()
-        == np.column_stack(
-            [as_pandas[name].to_numpy(float) for name in frame.columns[:-1]]
-        ).tolist()
-    )
+    assert one.source.values.X.tolist() == X.tolist()
 
 
 @pytest.mark.parametrize(
@@ -213,13 +177,6 @@ def test_labels_and_shares(
     assert setup.sizes == (1, 4, len(outputs))
 
 
-def test_several_targets(here: Path) -> None:
-    setup = made("a,x,b,z\n0.5,1,u,2\n0.25,3,v,4\n", targets=["b", "a"])
-    assert setup.names == Names(("x", "z"), ("b=v", "a"))
-    assert [part.tolist() for part in setup.data()] == [[[1, 2], [3, 4]], [[0, 0.5], [1, 0.25]]]
-    assert setup.columns()["targets"] == "b,a"
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -236,17 +193,27 @@ def test_ways_to_write_a_csv(here: Path, content: str) -> None:
     assert (X.tolist(), T.tolist()) == ([[1], [2]], [[0], [1]])
 
 
-def test_arrays_in_an_npz(here: Path) -> None:
-    X, T = np.array([[1, 2], [3, 4]], np.uint8), np.array([[0.25, 1], [0, 0]], np.float32)
-    setup = made(npz(X=X, T=T, other=np.zeros(3)), "d.npz", None)
-    assert setup.names == Names(("x0", "x1"), ("t0", "t1"))
-    assert [part.tolist() for part in setup.data()] == [X.tolist(), T.tolist()]
-    named = made(
-        npz(X=X, T=T[:, 0], inputs=np.array(["a", "b"]), outputs=np.array(["c"])), "d.npz", None
-    )
-    assert named.names == Names(("a", "b"), ("c",))
-    words = made(npz(X=X > 1, T=np.array(["u", "v"])), "d.npz", None)
-    assert (words.names.outputs, words.data().X.tolist()) == (("t0=v",), [[0, 1], [1, 1]])
+ROWS, SHARES = np.array([[1, 2], [3, 4]], np.uint8), np.array([[0.25, 1], [0, 0]], np.float32)
+AB = np.array(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("content", "names", "X", "T"),
+    [
+        (npz(X=ROWS, T=SHARES, other=AB), (("x0", "x1"), ("t0", "t1")), ROWS, SHARES),
+        (npz(X=ROWS, T=SHARES[:, 0], inputs=AB), (("a", "b"), ("t0",)), ROWS, SHARES[:, :1]),
+        (npz(X=ROWS > 1, T=AB), (("x0", "x1"), ("t0=b",)), ROWS > 1, [[0], [1]]),
+        ("a,x,b,z\n0.25,1,u,2\n0,3,v,4\n", (("x", "z"), ("b=v", "a")), ROWS, [[0, 0.25], [1, 0]]),
+    ],
+)
+def test_several_targets(here: Path, content: Any, names: Any, X: Any, T: Any) -> None:
+    text = isinstance(content, str)
+    setup = made(content, *(("d.csv", ["b", "a"]) if text else ("d.npz", None)))
+    assert setup.names == Names(*names)
+    assert [part.tolist() for part in setup.data()] == [
+        np.asarray(each).tolist() for each in (X, T)
+    ]
+    assert setup.columns()["targets"] == ("b,a" if text else None)
 
 
 def test_columns_of_a_parquet_file(here: Path) -> None:
@@ -262,7 +229,7 @@ def test_columns_of_a_parquet_file(here: Path) -> None:
         pd.Index([5, 3], name="id"),
         when,
     ):  # what pandas keeps of an index is no input
-        setup = made(parquet(frame if index is None else frame.set_index(index)), "d.parquet")
+        setup = made((frame if index is None else frame.set_index(index)).to_parquet(), "d.parquet")
         assert setup.names == Names(("x", "z"), ("y=v",))
         assert setup.data().X.tolist() == [[0.5, 1], [2, 2]]
     columns = {
@@ -297,6 +264,7 @@ def rows(count: int, row: str = "{},1\n") -> str:
 
 NAMES = "a first line with the names of the columns; it has"
 NUMBERS = "numbers, true and false in all columns but targets"
+NO_PARQUET = "a readable .parquet file; Parquet"
 GAPS = " (drop or fill such rows)"
 INDEX = "a name for every column; column 1"
 
@@ -385,38 +353,6 @@ def test_a_wrong_csv(here: Path, content: str | bytes, allowed: str) -> None:
 GOOD = pd.DataFrame({"x": [1.5, 2.0], "y": ["u", "v"]})
 
 
-@pytest.mark.parametrize(
-    ("frame", "allowed"),
-    [
-        (GOOD.assign(x=[None, 1.0]), f"a value in every row; 'x' has none in row 1{GAPS}"),
-        (GOOD.assign(x=[math.nan, math.inf]), f"a value in every row; 'x' has none in row 1{GAPS}"),
-        (GOOD.assign(x=["1", "2"]), f"{NUMBERS}; 'x' has text in rows 1 and 2, such as '1'"),
-        (
-            GOOD.assign(x=pd.to_datetime(["2024", "2025"]).as_unit("us")),
-            "numbers, true and false, and text; 'x' is timestamp[us]",
-        ),
-        (
-            GOOD.assign(x=[[1], [2, 3]]),
-            "numbers, true and false, and text; 'x' is list<element: int64>",
-        ),
-        (
-            GOOD.assign(x=[{"a\n": 1}] * 2, z=[b"", b""]),
-            "numbers, true and false, and text; 'x' is struct<a\\n: int64> (the first of 2)",
-        ),
-        (GOOD[:0], "one or more rows; it has none"),
-        (pd.DataFrame({"x": np.zeros(70_000), "y": 0}), "at most 65,536 rows; it has 70,000"),
-        (
-            pd.DataFrame(np.zeros((60_000, 400), np.int8)),
-            "at most 16,777,216 values; it has 60,000 rows × 400 columns",
-        ),
-    ],
-)
-def test_a_wrong_parquet_file(here: Path, frame: pd.DataFrame, allowed: str) -> None:
-    frame.columns = frame.columns.astype(str)
-    lines = lines_about("d.parquet", parquet(frame))
-    assert lines[0].startswith(f"problem: given 'file:d.parquet', allowed: {allowed}")
-
-
 ONES = np.ones((2, 2))
 SHAPES = "X [row, input] and T [row, output] with the same number of rows; it has"
 
@@ -464,18 +400,39 @@ def test_a_wrong_npz_file(here: Path, content: bytes, allowed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "allowed"),
     [
-        (b"", "Parquet file size is 0 bytes"),
-        (b"x,y\n1,0\n2,1\n", "Parquet magic bytes not found in footer."),
-        (parquet(GOOD)[:-9], "Parquet magic bytes not found in footer."),
+        (GOOD.assign(x=[None, 1.0]), f"a value in every row; 'x' has none in row 1{GAPS}"),
+        (GOOD.assign(x=[math.nan, math.inf]), f"a value in every row; 'x' has none in row 1{GAPS}"),
+        (GOOD.assign(x=["1", "2"]), f"{NUMBERS}; 'x' has text in rows 1 and 2, such as '1'"),
+        (
+            GOOD.assign(x=pd.to_datetime(["2024", "2025"]).as_unit("us")),
+            "numbers, true and false, and text; 'x' is timestamp[us]",
+        ),
+        (
+            GOOD.assign(x=[[1], [2, 3]]),
+            "numbers, true and false, and text; 'x' is list<element: int64>",
+        ),
+        (
+            GOOD.assign(x=[{"a\n": 1}] * 2, z=[b"", b""]),
+            "numbers, true and false, and text; 'x' is struct<a\\n: int64> (the first of 2)",
+        ),
+        (GOOD[:0], "one or more rows; it has none"),
+        (pd.DataFrame({"x": np.zeros(70_000), "y": 0}), "at most 65,536 rows; it has 70,000"),
+        (
+            pd.DataFrame(np.zeros((60_000, 400), np.int8)),
+            "at most 16,777,216 values; it has 60,000 rows × 400 columns",
+        ),
+        (b"", "a readable .parquet file; Parquet file size is 0 bytes"),
+        (b"x,y\n1,0\n2,1\n", f"{NO_PARQUET} magic bytes not found in footer."),
+        (GOOD.to_parquet()[:-9], f"{NO_PARQUET} magic bytes not found in footer."),
     ],
 )
-def test_what_is_no_parquet_file(here: Path, content: bytes, said: str) -> None:
-    (line,) = lines_about("d.parquet", content)
-    assert line.startswith(
-        f"problem: given 'file:d.parquet', allowed: a readable .parquet file; {said}"
-    )
+def test_a_wrong_parquet_file(here: Path, content: Any, allowed: str) -> None:
+    if isinstance(content, pd.DataFrame):
+        content = content.rename(columns=str).to_parquet()
+    lines = lines_about("d.parquet", content)
+    assert lines[0].startswith(f"problem: given 'file:d.parquet', allowed: {allowed}")
 
 
 @pytest.mark.parametrize(
@@ -515,8 +472,6 @@ def test_wrong_targets(here: Path, targets: str, lines: list[str]) -> None:
 def test_targets_of_what_has_no_columns(here: Path) -> None:
     (line,) = lines_about("d.npz", npz(X=ONES, T=ONES))
     assert line == "targets: given ['y'], allowed: only with columns; d.npz holds its targets as T"
-    (line,) = lines_of(lambda: Setup(problem="xor", targets=["y"], updates=9))
-    assert line == "targets: given ['y'], allowed: only with problem = 'file:PATH'"
 
 
 def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -551,7 +506,7 @@ def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("open", refuse, f"a file that can be read; {here}/iris.csv: Permission denied"),
         ("MAX_BYTES", 7, "at most 7 bytes; it has 8"),
     ):
-        monkeypatch.setattr(table_file, name, value, raising=False)
+        monkeypatch.setattr(targets_module, name, value, raising=False)
         (line,) = lines_of(lambda: Setup(problem="file:iris.csv", targets="y", updates=9))
         assert line == f"problem: given 'file:iris.csv', allowed: {allowed}"
 
@@ -621,27 +576,20 @@ def test_any_bytes_are_a_problem_or_a_sweep_error(
 ) -> None:
     whole = {
         "csv": GOOD.to_csv(index=False).encode(),
-        "parquet": parquet(GOOD),
+        "parquet": GOOD.to_parquet(),
         "npz": npz(X=ONES, T=ONES[0]),
     }[kind]
     raw = bytearray(whole)
     for _ in range(data.draw(st.integers(0, 3))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     start, stop = data.draw(st.integers(0, 3)), data.draw(st.integers(0, len(raw)))
-    for content in (bytes(raw), bytes(raw[start:stop]), data.draw(st.binary(max_size=30))):
+    text = data.draw(st.text(st.sampled_from('xyn1.,"\n\r -'), max_size=60)).encode()
+    some = data.draw(st.binary(max_size=30))
+    for content in (bytes(raw), bytes(raw[start:stop]), some, text, b"x,y" + text):
         try:
             made(content, f"d.{kind}", None if kind == "npz" else "y")
         except SweepError as error:
             assert all(line.isprintable() for line in error.lines)  # noqa: PT017
-
-
-@IN_TMP
-@given(st.text(st.sampled_from('abn1.,"\n\r -'), max_size=60))
-def test_any_text_is_a_table_or_a_sweep_error(here: Path, text: str) -> None:
-    try:
-        made(text, targets="a")
-    except SweepError as error:
-        assert all(line.isprintable() for line in error.lines)  # noqa: PT017
 
 
 # Where files are
@@ -779,28 +727,28 @@ def test_a_file_that_changes_makes_another_setup(here: Path) -> None:
         assert hash(setup) == hash(before)
 
 
-def test_a_setup_from_a_row_and_a_store(here: Path) -> None:
-    setup = made(
-        "x,z,y\n1,5,u\n2,7,v\n4,9,w\n",
-        scale_inputs="standard",
-        target_margin=0.1,
-        hidden=[3, 2],
-        loss="cross-entropy",
-    )
-    kept = npz(
-        X=setup.data().X,
-        T=setup.data().T,
-        inputs=np.array(setup.names.inputs),
-        outputs=np.array(setup.names.outputs),
-    )
-    Path(f"{setup.digest}.npz").write_bytes(kept)
+@pytest.mark.parametrize("test", [0, 0.34])
+def test_a_setup_from_a_row_and_a_store(here: Path, test: float) -> None:
+    keys: dict[str, Any] = {"scale_inputs": "standard", "scale_targets": "minmax"}
+    keys |= {"target_margin": 0.1, "hidden": [3, 2], "loss": "cross-entropy", "test": test}
+    setup = made("x,z,y,p\n1,5,u,9.5\n2,7,v,8\n4,9,w,1\n", targets=["y", "p"], **keys)
+    kept = setup.prepared()
+    name = f"{kept.digest}.npz"
+    Path(name).write_bytes(kept.to_npz())
     Path("d.csv").unlink()
-    file = targets_module.stored(f"{setup.digest}.npz")
+    file = targets_module.stored(name)
     again = Setup.from_columns(setup.columns() | {"setup": "0", "seed": 3}, file)
+    assert again.prepared() == kept
+    assert again.prepared().values.digest == setup.digest
     assert again.identity(1) == setup.identity(1)
     assert again.columns() == setup.columns()
-    assert (again.names, again.sizes) == (setup.names, setup.sizes)
-    assert all((a == b).all() for a, b in zip(again.data(), setup.data(), strict=True))
+    assert (
+        (again.shape, again.test_rows)
+        == (setup.shape, setup.test_rows)
+        == ((3 - (test > 0), 2, 4), test > 0)
+    )
+    assert (again.groups, again.quantities) == (((0, 3),), (3,))
+    assert sorted(again.in_table_units(again.data().T)[:, 3].round(9)) == [1, 8, 9.5]
     for budget in ({"epochs": 3}, {"updates": 9, "batch": "full"}):
         plain = Setup(problem="xor", **budget)
         assert Setup.from_columns(plain.columns()).identity(1) == plain.identity(1)
@@ -808,8 +756,26 @@ def test_a_setup_from_a_row_and_a_store(here: Path) -> None:
         Setup.from_columns(setup.columns())
     with pytest.raises(SweepError, match=r"^lr: given 0, "):
         Setup.from_columns(setup.columns() | {"lr": 0}, file)
-    with pytest.raises(SweepError, match="there is no"):
-        targets_module.stored("gone.npz")
+
+
+@pytest.mark.parametrize(
+    "meaning",
+    [
+        "{",
+        '{"groups": [[0, 9, []]]}',
+        '{"groups": [[0, 1, []], [0, 1, []]]}',
+        '{"groups": [], "test_rows": 2}',
+        '{"groups": [], "units": [[0, 1]]}',
+    ],
+)
+def test_stored_problems_that_are_older_or_damaged(here: Path, meaning: str) -> None:
+    X, T = ONES, np.array([[0, 0.1, 0.5], [1, 0.9, 0]])
+    Path("d.npz").write_bytes(npz(X=X, T=T))
+    assert [group.first for group in targets_module.stored("d.npz").meaning.groups] == [0, 1]
+    Path("e.npz").write_bytes(npz(X=X, T=T, meaning=meaning))
+    for name in ("e.npz", "gone.npz"):
+        with pytest.raises(ValueError, match=r"[Mm]eaning|there is no"):
+            targets_module.stored(name)
 
 
 def test_heavy_packages_are_imported_for_files_alone(here: Path) -> None:
