@@ -206,10 +206,9 @@ class Bisection:
         values = sorted(self.converged)
         sides = {i: side for i, value in enumerate(values) if (side := self.side(value))}
         spans = [tuple(values[i : j + 1]) for i, j in pairwise(sides) if sides[i] != sides[j]]
-        return sorted(spans, key=self._distance_to_start)  # the one nearest to the start counts
-
-    def _distance_to_start(self, span: tuple[float, ...]) -> float:
-        return self.axis.distance(*sorted((self.start, min(max(self.start, span[0]), span[-1]))))
+        start, distance = self.start, self.axis.distance
+        # The one nearest to the start counts.
+        return sorted(spans, key=lambda s: distance(*sorted((start, min(max(start, s[0]), s[-1])))))
 
     def _halves(self, span: tuple[float, ...]) -> tuple[float, float]:
         """The first two neighbours in a span between which the share crosses one half."""
@@ -358,8 +357,9 @@ def _searches(sweep: Sweep, axis: SearchAxis) -> Iterator[SettingSearch]:
             if columns not in done:
                 done.add(columns)
                 start = _start(sweep, axis, setup, given)
-                allowed = partial(_allows, setup, axis.key)
-                bisection = Bisection(axis, sweep.seeds.count, start, given, allowed)
+                bisection = Bisection(
+                    axis, sweep.seeds.count, start, given, partial(_allows, setup, axis.key)
+                )
                 yield SettingSearch(setting, setup, bisection)
 
 
@@ -367,8 +367,9 @@ def _start(sweep: Sweep, axis: SearchAxis, setup: Setup, given: Sequence[float])
     """The value to start from: the baseline's, else the middle of given ones, else the setup's."""
     if len(given) > 1:
         baseline = sweep.setup.get(axis.key)
-        middle = axis.between(min(given), max(given), 0.5)
-        return middle if baseline is None else axis.number(baseline)
+        return (
+            axis.between(min(given), max(given), 0.5) if baseline is None else axis.number(baseline)
+        )
     derived = {"updates": setup.budget, "epochs": setup.epochs_budget}
     return derived[axis.key] if axis.integer else axis.number(getattr(setup, axis.key))
 

@@ -52,25 +52,25 @@ class DryRun(NamedTuple):
 
     def text(self) -> str:
         """The estimates as lines for a terminal."""
-        disk, free = machine.disk(self.store.path), machine.memory()
+        disk, free, first = machine.disk(self.store.path), machine.memory(), self.time.compiling
         early = any(setup.stop == "converged" for setup in self.sweep.setups)
         missing = f", {self.storage.runs:,} of them missing in {self.store.path}"
         seconds = f"{duration(self.time.all_but_compiling)} on {plural(self.jobs, 'core')}"
-        lines = [
-            f"setups   {len(self.sweep.setups):,}",
-            f"runs     {self.sweep.runs:,}{'' if self.is_new else missing}",
-            f"updates  {'at most ' * early}{self.time.updates:,}",
-            f"time     {'at most' if early else 'about'} {seconds}",
-            f"disk     {forecast.in_bytes(self.storage.bytes)} in "
-            + plural(self.storage.files, "file")
-            + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),
-            f"memory   {forecast.in_bytes(self.memory)}"
-            + (f", {forecast.in_bytes(free)} are free" if free else ""),
-        ]
-        if self.time.compiling:
-            first = duration(self.time.compiling)
-            lines.insert(4, f"         and {first} first to compile, once for this machine")
-        return "\n".join(lines)
+        return "\n".join(
+            [
+                f"setups   {len(self.sweep.setups):,}",
+                f"runs     {self.sweep.runs:,}{'' if self.is_new else missing}",
+                f"updates  {'at most ' * early}{self.time.updates:,}",
+                f"time     {'at most' if early else 'about'} {seconds}",
+                *[f"         and {duration(first)} first to compile, once for this machine"]
+                * bool(first),
+                f"disk     {forecast.in_bytes(self.storage.bytes)} in "
+                + plural(self.storage.files, "file")
+                + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),
+                f"memory   {forecast.in_bytes(self.memory)}"
+                + (f", {forecast.in_bytes(free)} are free" if free else ""),
+            ]
+        )
 
 
 def dry_run(sweep: Sweep, store: Store, pool: Pool) -> DryRun:

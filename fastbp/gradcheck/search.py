@@ -282,8 +282,12 @@ def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMi
                 _factor_text(abs(common), task, reading.steps, common=True) + rates * reading.steps
             )
         if common < 0:
-            hint = " (the error is o − t, not t − o; a gradient is not the change −lr·g)"
-            texts.append(f"the sign is wrong{': it climbs' if reading.steps else hint}")
+            texts.append(
+                "the sign is wrong: it climbs"
+                if reading.steps
+                else "the sign is wrong (the error is o − t, not t − o; a gradient is not the "
+                "change −lr·g)"
+            )
         for how in sorted({match.turned for match in path.matches.values()} - {""}):
             texts.append(
                 f"{_gradients([name for name in names if path.matches[name].turned == how])} {how}"

@@ -194,8 +194,7 @@ def effects_elsewhere(changes: Changes) -> list[str]:
     if not texts:
         return []
     more = len(largest) - len(texts)
-    if more:
-        texts.append(f"{plural(more, 'more change')} {'move' + 's' * (more == 1)} it by no more")
+    texts += [f"{plural(more, 'more change')} move{'s' * (more == 1)} it by no more"] * bool(more)
     several = f"{'; '.join(texts[:-1])}; and {texts[-1]}" if len(texts) > 1 else texts[0]
     return [f"In other settings it is different: {several}."]
 

@@ -188,8 +188,9 @@ def terminal_lines(published: pd.DataFrame, baseline: str | None = None) -> list
     ):
         rows = (cells for cells, _ in table.rows[:MAX_ROWS])
         lines += [sentence, *text_table(table.columns, rows)]
-        if len(table.rows) > MAX_ROWS:
-            lines.append(f"and {len(table.rows) - MAX_ROWS:,} more in published.csv")
+        lines += [f"and {len(table.rows) - MAX_ROWS:,} more in published.csv"] * (
+            len(table.rows) > MAX_ROWS
+        )
     return lines
 
 
