@@ -32,6 +32,7 @@ from stores import SHORT, SOON, contents_of, file_of, flip, opened, trained, unc
 from fastbp.config.setup import Setup
 from fastbp.engine import block, rows as rows_module, stored_run
 from fastbp.replay import main
+from fastbp.schema.columns import COLUMNS
 
 here = in_process(main, png=True)
 
@@ -153,7 +154,7 @@ def test_a_picture_where_it_is_wanted(here, store, tmp_path, file, start):
 
 
 def test_a_check_says_so_in_one_line_and_writes_what_is_asked_for(here, store, tmp_path):
-    before, same = entries(tmp_path), "the same, bit for bit: 40 columns\n"
+    before, same = entries(tmp_path), f"the same, bit for bit: {len(COLUMNS)} columns\n"
     with unchanged(tmp_path):
         for setup in (SHORT, SOON):
             succeeded(here("store", setup.identity(), 3, "--check"), stdout=same, stderr="")
@@ -177,7 +178,7 @@ def test_a_check_needs_no_room_for_a_whole_life(here, store, monkeypatch):
     monkeypatch.setattr(stored_run, "MAX_BYTES", 10)
     assert (
         here("store", SHORT.identity(), 1, "--check").stdout
-        == "the same, bit for bit: 40 columns\n"
+        == f"the same, bit for bit: {len(COLUMNS)} columns\n"
     )
     refused(
         here("store", SHORT.identity(), 1, "--check", "--export", "w.npz"),

@@ -456,8 +456,15 @@ def test_bad_input_is_one_line_a_mistake_and_nothing_is_written(tmp_path, argume
             "x,y\n1,0\nabc,1\n",
             "numbers, true and false in all columns but targets; 'x' has text in row 2: 'abc'",
         ),
-        ("x,y\n1,0\n,1\n3,1\n,0\n", "a value in every row; 'x' has none in rows 2 and 4"),
-        ("x,y\n1,0.5\n2,1.5\n", "targets from 0 to 1; 'y' is outside in row 2: 1.5"),
+        (
+            "x,y\n1,0\n,1\n3,1\n,0\n",
+            r"a value in every row; 'x' has none in rows 2 and 4 \(drop or fill such rows\)",
+        ),
+        (
+            "x,y\n1,0.5\n2,1.5\n",
+            "minmax, as 'y' of file:mine.csv runs from 0.5 to 1.5 and a sigmoid only reaches 0 to "
+            '1: add scale_targets = "minmax"',
+        ),
         ("x,y\n" + "1,0\n" * 70_000, "at most 65,536 rows; it has 70,000"),
         ("x,z\n1,0\n", "columns of mine.csv: x, z"),
         (None, "an existing file; there is no .*/mine.csv"),
@@ -479,7 +486,7 @@ def test_a_wrong_data_file_is_a_line_and_nothing_is_written(tmp_path, content, s
     )
     if content:
         (tmp_path / "mine.csv").write_text(content)
-    told = f"mine.toml: setup.(problem|targets): given .*, allowed: {said}"
+    told = f"mine.toml: setup.(problem|targets|scale_targets): given .*, allowed: {said}"
     with unchanged(tmp_path):
         for options in ([], ["--dry-run"]):
             refused(here("mine.toml", *options), 2, told)
