@@ -280,8 +280,9 @@ class Sweep:
         """
         seeds = self.seeds.count if self.seeds.start == 0 else self.seeds.model_dump()
         lines = _toml({"title": self.title} if self.title else {}) + _toml({"seeds": seeds})
-        if self.setup:
-            lines += ["", "[setup]", *_toml(_relative(self.setup, folder))]
+        keys = self.setup | (self._resolved_success() if folder is not None else {})
+        if keys:
+            lines += ["", "[setup]", *_toml(_relative(keys, folder))]
         for table, count in itertools.zip_longest(self.grid, self.grid_seeds[: len(self.grid)]):
             lines += ["", "[grid]" if len(self.grid) == 1 else "[[grid]]"]
             lines += _toml({"seeds": count} if count else {})
@@ -296,6 +297,12 @@ class Sweep:
         if folder is not None:
             lines += ["", "[resolved]", *_toml(self._resolved())]
         return "\n".join(lines) + "\n"
+
+    def _resolved_success(self) -> dict[str, str]:
+        """The key `success` where tables decide its value and no setup says it, else nothing."""
+        defaults = {"" if setup.success else setup.resolved_success for setup in self.setups}
+        (one, *others) = defaults
+        return {} if others or one in ("", "rows") else {"success": one}
 
     def _resolved(self) -> dict[str, Any]:
         """The table `[resolved]`: ids of setups, for programs that do not compute them."""

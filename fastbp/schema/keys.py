@@ -284,7 +284,7 @@ KEYS: dict[str, Key] = {
             None,
             "integer",
             "epochs between evaluations",
-            default_text='10, or 1 with `batch = "full"`',
+            default_text='10, or 1 with `batch = "full"` and `success = "rows"`',
             stored_default=10,
         ),
         Key(
