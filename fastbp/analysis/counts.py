@@ -7,6 +7,7 @@ seed.
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, Integers, pooled
-from fastbp.schema.columns import SETUP_COLUMNS
+from fastbp.schema.columns import SCORES, SETUP_COLUMNS
 from fastbp.schema.errors import RunsError
 from fastbp.schema.outcomes import DECISIVE, MEASURED, OUTCOMES, Outcome, classify
 from fastbp.store import filename, parquet
@@ -54,6 +55,8 @@ class SetupCounts(NamedTuple):
         Histograms of loss and spread, if `count_runs` was asked for pictures.
     problem : str
         Digest of the problem's rows, or empty if the files do not have it.
+    scores : mapping
+        Mean of each of `SCORES` that runs have, where success is not that every row is right.
     """
 
     setup: str
@@ -67,6 +70,7 @@ class SetupCounts(NamedTuple):
     converged: NDArray[np.uint8]
     histograms: Histograms | None = None
     problem: str = ""
+    scores: Mapping[str, float] = MappingProxyType({})
 
     @property
     def runs(self) -> int:
@@ -148,7 +152,7 @@ def count_runs(
             columns += (*MEASURED, "tolerance") if collapse is not None else ()
             parts = _parts_of_frame(runs, columns)
         else:
-            columns += [*DECISIVE] if collapse is not None else []
+            columns += [*SCORES, *(DECISIVE if collapse is not None else ())]
             parts = _parts_of_folder(Path(runs), setups, list(dict.fromkeys(columns)))
         runs = [_counted(*each, collapse) for each in parts if setups is None or each[0] in setups]
     counted = [one for one in runs if setups is None or one.setup in setups]
@@ -271,7 +275,7 @@ _Parts = Iterable[tuple[pd.DataFrame, Mapping[str, str]]]
 def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
     """Count the runs of one setup; the seeds ascend from part to part."""
     counts: list[SetupCounts] = []
-    builder = HistogramBuilder()
+    builder, sums = HistogramBuilder(), dict[str, Any]()
     for rows, metadata in parts:
         keys = counts[0].keys if counts else _keys(rows.iloc[0])
         seeds, codes, times = ends(rows)
@@ -280,6 +284,11 @@ def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
             codes = classify({name: _reals(rows[name]) for name in DECISIVE if name in rows}, keys)
         part = _count_part(setup, keys, seeds, codes, times)
         counts.append(part._replace(problem=metadata.get("fastbp.problem", "")))
+        graded = keys.get("success", "rows") != "rows" or keys.get("test")
+        for name in (name for name in SCORES if graded and name in rows):
+            values = _reals(rows[name])
+            known = np.array([np.nansum(values), np.count_nonzero(~np.isnan(values))])
+            sums[name] = sums.get(name, 0) + known
         pictured = all(name in rows for name in PICTURED)
         if pictured:
             builder.add(seeds, codes, {name: _reals(rows[name]) for name in PICTURED})
@@ -297,6 +306,7 @@ def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
         converged=np.packbits(np.concatenate([part.flags() for part in counts])),
         histograms=builder.histograms() if pictured else None,
         problem=next((part.problem for part in counts if part.problem), ""),
+        scores={name: float(total / known) for name, (total, known) in sums.items() if known},
     )
 
 
@@ -337,7 +347,9 @@ def _parts_of_frame(runs: pd.DataFrame, needed: Sequence[str]) -> Iterator[tuple
     missing = [name for name in needed if name not in runs]
     if missing:
         raise ValueError(f"these are not runs: no column {', '.join(missing)}")
-    columns = dict.fromkeys((*(name for name in (*_KEYS, *DECISIVE) if name in runs), *needed))
+    columns = dict.fromkeys(
+        (*(name for name in (*_KEYS, *DECISIVE, *SCORES) if name in runs), *needed)
+    )
     for setup, rows in runs[list(columns)].groupby("setup", sort=False, observed=True):
         yield str(setup), [(rows.sort_values("seed"), {})]
 

@@ -11,6 +11,7 @@ from fastbp.analysis.counts import Runs, SetupCounts, Value, count_runs, varying
 from fastbp.analysis.histograms import THRESHOLDS, Histograms, pooled
 from fastbp.analysis.statistics.kaplan_meier import Survival, kaplan_meier, restart
 from fastbp.analysis.statistics.proportions import wilson
+from fastbp.schema.columns import SCORES
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
 
 LEVEL = 0.95
@@ -51,7 +52,9 @@ def summary(runs: Runs) -> pd.DataFrame:
           bootstrap 95% bounds `…_low` and `…_high` (null without a success; ∞ for a cost without
           upper bound);
         - `ever_converged`, runs that converged at some evaluation, and `relapsed`, those among them
-          that did not end converged.
+          that did not end converged;
+        - where success is not that every row is right: the means of `accuracy`, `r2`,
+          `test_accuracy` and `test_r2` over all runs that have them.
 
     Raises
     ------
@@ -72,6 +75,8 @@ def summary(runs: Runs) -> pd.DataFrame:
     columns |= _bounded("restart_cost", [each[3:] for each in restarts], "float64")
     for name in ("ever_converged", "relapsed"):
         columns[name] = pd.Series([getattr(one, name) for one in counted], dtype=np.int64)
+    for name in (name for name in SCORES if any(name in one.scores for one in counted)):
+        columns[name] = pd.Series([one.scores.get(name, np.nan) for one in counted])
     return pd.DataFrame(columns)
 
 

@@ -18,6 +18,7 @@ from fastbp.engine.plan import budget_groups, min_block_seeds, seconds_per_run
 from fastbp.engine.rows import Rows, measured_columns
 from fastbp.engine.tasks import layout
 from fastbp.kernels import measures as m
+from fastbp.schema.columns import SCORES
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES, Outcome
 
@@ -87,9 +88,6 @@ class MeasuredRuns(NamedTuple):
         values: NDArray[np.float64] = np.fmax(score, WORST)
         return values
 
-
-SCORES = ("accuracy", "r2", "test_accuracy", "test_r2")
-"""Columns of the table of runs that grade a network."""
 
 WORST = -1.0
 """A smaller R² counts as this, and so does a run that diverged: no single run decides a mean."""

@@ -121,6 +121,9 @@ RESULT_COLUMNS: tuple[Column, ...] = (
 COLUMNS: tuple[Column, ...] = SETUP_COLUMNS + RESULT_COLUMNS
 """All columns of the table of runs, in the order of files."""
 
+SCORES = ("accuracy", "r2", "test_accuracy", "test_r2")
+"""Columns that grade a network, from 1 at best down to 0, or without bound for R²."""
+
 MAX_OUTPUTS = 64
 """A run's outputs are stored if rows × outputs is at most this."""
 

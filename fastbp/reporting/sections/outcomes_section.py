@@ -8,6 +8,7 @@ from fastbp.reporting.html import TableColumn
 from fastbp.reporting.html_tables import column, listed, setting_columns, setup_table, text_table
 from fastbp.reporting.phrases import Record, extreme, interval, plain, runs_in
 from fastbp.reporting.report_data import Content, ReportData, Section
+from fastbp.schema.columns import SCORES
 from fastbp.schema.outcomes import STACKED
 from fastbp.schema.text import percent
 
@@ -56,6 +57,7 @@ def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str
         _share_column("converged"),
         TableColumn("95% CI", lambda row: interval(row, "converged")),
         *map(_share_column, ends),
+        *score_columns(summary),
         TableColumn(
             "",
             lambda row: ", ".join(each for each, of in marks.items() if row["setup"] == of),
@@ -63,6 +65,16 @@ def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str
         ),
     ]
     return text_table(columns, summary.to_dict("records"))
+
+
+def score_columns(summary: pd.DataFrame) -> list[TableColumn]:
+    """Columns of the mean scores that a summary has."""
+    titles = {"r2": "R²", "test_accuracy": "held-out", "test_r2": "held-out"}
+    return [
+        TableColumn(titles.get(name, name), lambda row, name=name: f"{row[name]:.2f}")  # type: ignore[misc]
+        for name in SCORES
+        if name in summary
+    ]
 
 
 def _share_column(name: str) -> TableColumn:
@@ -103,6 +115,7 @@ def _content(data: ReportData) -> Content:
             for name, title in SHARES.items()
             if name != "diverged" or some_diverged
         ),
+        *score_columns(data.summary),
     ]
     table = setup_table(
         "Outcomes of each setup",
