@@ -18,7 +18,6 @@ from fastbp.choices.families import FAMILIES
 from fastbp.choices.family import Choice, Family, Parameter
 from fastbp.config.toml_text import as_list
 from fastbp.problems import targets
-from fastbp.problems.problem import built_in
 from fastbp.schema.keys import ALTERNATIVE, KEYS
 from fastbp.schema.text import first_of, nearest, number, plain, refusal
 
@@ -322,7 +321,7 @@ def _checked_key(key: str, value: object, folder: str) -> Any:
         return f"file:{path}"
     if key == "problem":
         try:
-            built_in(call.choice.function, call.values)
+            call.choice.function(*call.values)
         except ValueError as error:  # annotations cannot say everything, such as a power of two
             raise ValueError(
                 refusal(value, f"{call.choice.usage}; {plain(str(error), 120)}")

@@ -88,7 +88,8 @@ def _refused(setup: Setup, key: str, rule: str) -> Mistake:
 
 def _wrong_success(setup: Setup) -> Iterator[Mistake]:
     """Find a criterion of success that these targets, or the held-out rows, cannot have."""
-    name, given = setup.calls["success"].choice.name, setup.resolved_success
+    given = setup.resolved_success
+    name = given.partition(":")[0]
     if name == "accuracy" and not setup.groups:
         rule = "r2, loss or rows: no target is a label"
         yield Mistake("success", refusal(given, rule))

@@ -8,8 +8,6 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Self
 
-import numpy as np
-
 from fastbp.choices.families import FAMILIES
 from fastbp.config import conflicts
 from fastbp.config.choice_syntax import (
@@ -151,8 +149,7 @@ class Setup(SetupData):
         """
         if self.success is not None:
             return self.success
-        X = self.source.values.X
-        if not self.file or (np.isin(X, (0, 1)).all() and len(np.unique(X, axis=0)) == len(X)):
+        if not self.file or self.file.is_truth_table:
             return "rows"
         return "accuracy:0.95" if self.groups else "r2:0.9"
 

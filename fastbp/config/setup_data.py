@@ -1,7 +1,7 @@
 """The keys of a setup, and its data: the rows to train on, scaled, and those held out."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,19 @@ from fastbp.problems import data_notes, problem as problem_module
 from fastbp.problems.data_notes import DataNote
 from fastbp.problems.problem import Names, Preparation, Problem, ProblemData, built_in, prepared
 from fastbp.problems.split import held_out
+
+
+@lru_cache(maxsize=64)
+def _built_in(problem: str) -> ProblemData:
+    """The problem that a function makes; few are cached, as they may be large."""
+    call = read_call(FAMILIES["problem"], problem)
+    return built_in(call.choice.function, call.values)
+
+
+@lru_cache(maxsize=100_000)
+def _built_in_shape(problem: str) -> tuple[int, int, int]:
+    """The numbers of rows, inputs and outputs of a problem without a file."""
+    return _built_in(problem).shape
 
 
 @dataclass(frozen=True, init=False)
@@ -54,10 +67,7 @@ class SetupData:
     @property
     def source(self) -> ProblemData:
         """The problem as its file or function has it."""
-        if self.file:
-            return self.file
-        call = read_call(FAMILIES["problem"], self.problem)
-        return built_in(call.choice.function, call.values)
+        return self.file or _built_in(self.problem)
 
     @property
     def data_key(self) -> tuple[ProblemData, Preparation]:
@@ -142,8 +152,8 @@ class SetupData:
     @cached_property
     def shape(self) -> tuple[int, int, int]:
         """The numbers of rows to train on, inputs and outputs."""
-        X, T = self.source.values
-        return len(X) - held_out(len(X), self.test), X.shape[1], T.shape[1]
+        rows, inputs, outputs = self.file.shape if self.file else _built_in_shape(self.problem)
+        return rows - held_out(rows, self.test), inputs, outputs
 
     @property
     def rows(self) -> int:

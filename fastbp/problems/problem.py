@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import compress
 from typing import Annotated, Any, NamedTuple
@@ -116,7 +116,7 @@ def guessed(T: NDArray[np.float64]) -> Meaning:
     return Meaning(tuple(Group(unit, 1, ("0", "1")) for unit in np.flatnonzero(two).tolist()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ProblemData:
     """Inputs and targets of a problem, their names, and what the outputs mean.
 
@@ -130,22 +130,47 @@ class ProblemData:
         What the outputs mean.
     trained : bool
         Whether this is what networks are trained on, as the folder `problems/` of a store has it.
-    digest : str
-        sha256 of `values`, and of `meaning` if that is not what `guessed` returns, 64 hex digits.
-        It is the name of the file in a store.
     """
 
-    values: Problem = field(compare=False)
+    values: Problem
     names: Names
     meaning: Meaning
     trained: bool = False
-    digest: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        digest = self.values.digest
-        if self.meaning != guessed(self.values.T):
-            digest = hashlib.sha256(f"{digest}{self._meaning_text}".encode()).hexdigest()
-        object.__setattr__(self, "digest", digest)
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ProblemData):
+            return NotImplemented
+        same = (self.names, self.meaning) == (other.names, other.meaning)
+        return same and self.data_digest == other.data_digest
+
+    def __hash__(self) -> int:
+        return hash(self.data_digest)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The numbers of rows, inputs and outputs."""
+        return *self.values.X.shape, self.values.T.shape[1]
+
+    @cached_property
+    def data_digest(self) -> str:
+        """sha256 of `values`, 64 hex digits."""
+        return self.values.digest
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of `values`, and of `meaning` if it cannot be guessed from them, 64 hex digits.
+
+        It is the name of the file in a store.
+        """
+        if self.meaning == guessed(self.values.T):
+            return self.data_digest
+        return hashlib.sha256(f"{self.data_digest}{self._meaning_text}".encode()).hexdigest()
+
+    @cached_property
+    def is_truth_table(self) -> bool:
+        """Whether all inputs are 0 or 1, and no two rows have the same."""
+        X = self.values.X
+        return bool(np.isin(X, (0, 1)).all()) and len(np.unique(X, axis=0)) == len(X)
 
     @property
     def _meaning_text(self) -> str:
@@ -175,7 +200,6 @@ class ProblemData:
         return npz(X=X, T=T, inputs=inputs, outputs=outputs, meaning=self._meaning_text)
 
 
-@lru_cache(maxsize=1024)
 def built_in(function: Callable[..., Any], values: tuple[Any, ...]) -> ProblemData:
     """The problem that a function of `fastbp.choices.problems` makes; all targets are classes."""
     data = problem(*function(*values))
@@ -187,10 +211,10 @@ def built_in(function: Callable[..., Any], values: tuple[Any, ...]) -> ProblemDa
 class Preparation(NamedTuple):
     """What is done to the inputs and targets of a problem: the keys of a setup by these names."""
 
-    test: float
-    scale_inputs: str
-    scale_targets: str
-    target_margin: float
+    test: float = 0.0
+    scale_inputs: str = "none"
+    scale_targets: str = "none"
+    target_margin: float = 0.0
 
 
 @lru_cache(maxsize=8)
@@ -200,14 +224,14 @@ def prepared(source: ProblemData, how: Preparation) -> ProblemData:
     The rows that are held out come last. Scales come from the other rows. A target t becomes
     (1 − t)·m + t·(1 − m) with the margin m. Only a few problems are cached, as they may be large.
     """
-    if source.trained:
+    if source.trained or how == Preparation():
         return source
     (X, T), margin, meaning = source.values, how.target_margin, source.meaning
     test_rows = held_out(len(X), how.test)
     trained = len(X) - test_rows
     if test_rows:
         labels = np.delete(T, source.quantities, axis=1)
-        order = arranged(source.values.digest, labels, test_rows)
+        order = arranged(source.data_digest, labels, test_rows)
         X, T = X[order], T[order]
     if how.scale_inputs != "none":
         X = np.column_stack([_scaled(column, trained, how.scale_inputs) for column in X.T])
@@ -228,7 +252,7 @@ def prepared(source: ProblemData, how: Preparation) -> ProblemData:
 @lru_cache(maxsize=4096)
 def digest(source: ProblemData, how: Preparation) -> str:
     """The digest of X and T as `prepared` makes them."""
-    return prepared(source, how).values.digest
+    return prepared(source, how).data_digest
 
 
 def _scaled(column: NDArray[np.float64], trained: int, how: str) -> NDArray[np.float64]:

@@ -729,7 +729,6 @@ def load(kind: str, folder: Path, raw: bytes) -> list[str]:
     for kept in (
         targets._table,
         targets._problem,
-        problem.built_in,
         problem.prepared,
         problem.digest,
     ):
