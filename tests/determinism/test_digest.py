@@ -33,6 +33,8 @@ from fastbp.schema.keys import NUMERICS_VERSION
 def test_the_sweep_uses_every_choice():
     """But files: those are tables of numbers by the time that anything trains."""
     for key, family in FAMILIES.items():
+        if key == "success":  # it changes no bit of a network: tests/kernels/test_goals.py
+            continue
         used = {str(getattr(setup, key)).partition(":")[0] for setup in SETUPS}
         assert used == family.choices.keys() - {"file"}, key
 
