@@ -656,11 +656,11 @@ def test_the_resolved_sweep_leads_to_the_data(here: Path) -> None:
     written = sweep.to_toml(store)
     assert 'problem = ["file:../../data/d.csv", "file:../../data/e.csv"]' in written
     (store / "sweep.toml").write_text(written)
-    assert Sweep.from_toml(store / "sweep.toml").setups == sweep.setups
     ids = [setup.identity(1) for setup in sweep.setups]
-    place.rename(here / "moved")
-    moved = Sweep.from_toml(here / "moved" / "results" / "s" / "sweep.toml")
-    assert [setup.identity(1) for setup in moved.setups] == ids
+    for where in ("project", "moved"):
+        place = place.rename(here / where)
+        again = Sweep.from_toml(place / "results" / "s" / "sweep.toml")
+        assert [setup.identity(1) for setup in again.setups] == ids
 
 
 def test_links(here: Path) -> None:
@@ -674,7 +674,8 @@ def test_links(here: Path) -> None:
     assert sweep.setups[0].problem_name == "file:d.csv"
     (here / "link" / "sweep.toml").write_text(sweep.to_toml("link"))
     assert "file:../../d.csv" in (here / "link" / "sweep.toml").read_text()
-    assert Sweep.from_toml(here / "link" / "sweep.toml").setups == sweep.setups
+    (again,) = Sweep.from_toml(here / "link" / "sweep.toml").setups
+    assert again.identity(1) == sweep.setups[0].identity(1)
 
 
 def test_files_of_one_name(here: Path) -> None:
