@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 from fastbp.config.setup import Setup
@@ -19,12 +19,16 @@ MAX_BLOCK_SECONDS = 2.0
 """Target time of a block whose runs stop once they have converged, if none converges. Such blocks
 are larger because lanes are refilled only while the block has seeds left."""
 
-MIN_SEEDS, MAX_SEEDS = 336, 5376
-"""The fewest and most seeds in a block: complete lane groups, and few enough that 10,000 seeds keep
-every core busy."""
+FILE_SECONDS = 2.0
+"""Target time to train the runs of a file on one core. Writing a file takes some 5 ms of a core
+however few rows it has; a sweep that is stopped loses the files that are not complete."""
 
-BLOCKS_PER_CORE = 3
-"""The number of blocks for each core, if there are enough lane groups."""
+MIN_SEEDS, MAX_SEEDS = 336, 5376
+"""The fewest and most seeds in a block and in a file of a small sweep: complete lane groups."""
+
+BLOCKS_PER_CORE = 2
+"""At any time, what is left of a sweep makes at least this many blocks for each core, if there are
+enough lane groups. So blocks become smaller towards the end, and all cores end together."""
 
 FILES_PER_SETUP, FILES_PER_STORE = 100, 100_000
 """About the most files that a setup and a store may have."""
@@ -160,30 +164,31 @@ class Plan:
         Parameters
         ----------
         workers : int
-            Blocks are smaller if there would be too few for this number of workers.
+            Blocks are smaller where there would be too few for this number of workers.
         """
         files: dict[Setup, Iterator[PlannedFile]] = {}
         current: dict[Setup, PlannedFile] = {}
-        for setups, start, runs in self._pieces(self._parts(workers)):
+        for setups, start, runs in self._pieces(workers):
             for setup in setups:
                 following = files.setdefault(setup, self.files(setup))
                 while setup not in current or sum(current[setup][1:]) <= start:
                     current[setup] = next(following)
             yield Block(tuple(current[setup] for setup in setups), start, runs)
 
-    def _parts(self, workers: int) -> int:
-        """The number of parts into which blocks are cut so that every worker gets enough."""
-        parts, enough = 1, BLOCKS_PER_CORE * workers
-        while parts < 32 and sum(1 for _ in islice(self._pieces(parts), enough)) < enough:
-            parts *= 2
-        return parts
-
-    def _pieces(self, parts: int) -> Iterator[MissingRange]:
-        """Cut all missing ranges into blocks whose usual size is divided by `parts`."""
-        for setups, start, count in self.missing_ranges():
-            size = max(min_block_seeds(setups[0]), block_seeds(setups[0]) // parts)
-            for first, runs in cut(start, count, size):
-                yield setups, first, runs
+    def _pieces(self, workers: int) -> Iterator[MissingRange]:
+        """Cut all missing ranges into blocks, smaller ones towards the end."""
+        enough = BLOCKS_PER_CORE * workers
+        left = sum(runs * seconds_per_run(setups[0]) for setups, _, runs in self.missing_ranges())
+        for setups, first, count in self.missing_ranges():
+            least, size = min_block_seeds(setups[0]), block_seeds(setups[0])
+            start, stop, seconds = first, first + count, seconds_per_run(setups[0])
+            while start < stop:
+                while size > least and size * seconds * enough > left:
+                    size = max(least, size // 2)
+                end = min(start // size * size + size, stop)
+                yield setups, start, end - start
+                left -= (end - start) * seconds
+                start = end
 
 
 def shard(sweep: Sweep, number: int, of: int) -> Range:
@@ -270,8 +275,13 @@ def block_seeds(setup: Setup) -> int:
 
     It depends on the setup alone, so that files are the same on any machine.
     """
-    seeds, seconds = MIN_SEEDS, BLOCK_SECONDS if setup.stop == "budget" else MAX_BLOCK_SECONDS
-    while seeds < MAX_SEEDS and 2 * seeds * seconds_per_run(setup) <= seconds:
+    seconds = BLOCK_SECONDS if setup.stop == "budget" else MAX_BLOCK_SECONDS
+    return _doubled(MIN_SEEDS, setup, seconds)
+
+
+def _doubled(seeds: int, setup: Setup, seconds: float) -> int:
+    """Double a number of seeds, up to `MAX_SEEDS`, while they take at most these seconds."""
+    while 2 * seeds <= MAX_SEEDS and 2 * seeds * seconds_per_run(setup) <= seconds:
         seeds *= 2
     return seeds
 
@@ -282,7 +292,10 @@ def min_block_seeds(setup: Setup) -> int:
 
 
 def file_seeds(setup: Setup, count: int, setups: int = 1) -> int:
-    """The number of seeds of a file: that of a block, doubled until there are few enough files.
+    """The number of seeds of a file.
+
+    It is that of a block, doubled while the file takes less than its target time, and then until
+    there are few enough files.
 
     Parameters
     ----------
@@ -294,7 +307,8 @@ def file_seeds(setup: Setup, count: int, setups: int = 1) -> int:
         The number of setups of the sweep. If there are many, each has fewer files, so that a store
         has at most about 100,000.
     """
-    seeds, files = block_seeds(setup), min(FILES_PER_SETUP, max(1, FILES_PER_STORE // setups))
+    seeds = _doubled(block_seeds(setup), setup, FILE_SECONDS)
+    files = min(FILES_PER_SETUP, max(1, FILES_PER_STORE // setups))
     while seeds * files < count:
         seeds *= 2
     return seeds

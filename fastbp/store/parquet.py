@@ -50,16 +50,14 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
     digest : str
         The digest of the rows.
     """
-    rows_digest = digest(rows)
+    rows_digest, names = digest(rows), {*rows.column_names}
     buffer = io.BytesIO()
     pq.write_table(
         rows.replace_schema_metadata({**metadata, "fastbp.digest": rows_digest}),
         buffer,
         compression="zstd",
-        use_dictionary=[name for name in _REPEATED if name in rows.column_names],
-        column_encoding={
-            name: "BYTE_STREAM_SPLIT" for name in _MEASURED if name in rows.column_names
-        },
+        use_dictionary=[name for name in _REPEATED if name in names],
+        column_encoding={name: "BYTE_STREAM_SPLIT" for name in _MEASURED if name in names},
         write_page_checksum=True,
         row_group_size=65_536,
     )

@@ -99,13 +99,17 @@ def test_a_file_is_whole_blocks_a_setup_has_about_a_hundred_and_a_store_no_more_
     updates, count, setups
 ):
     setup = setup_of(updates)
-    size, block = file_seeds(setup, count, setups), block_seeds(setup)
-    assert size % block == 0
+    size, least = file_seeds(setup, count, setups), file_seeds(setup, 1)
+    assert size % least == least % block_seeds(setup) == 0
+    assert least == block_seeds(setup) or least * plan.seconds_per_run(setup) <= plan.FILE_SECONDS
+    assert least <= plan.MAX_SEEDS < 2 * least or (
+        2 * least * plan.seconds_per_run(setup) > plan.FILE_SECONDS
+    )
     files = math.ceil(count / size)
     assert files <= plan.FILES_PER_SETUP
     assert files * setups <= plan.FILES_PER_STORE
     most = min(plan.FILES_PER_SETUP, plan.FILES_PER_STORE // setups)
-    assert size == block or count > most * size // 2, "no larger than that needs"
+    assert size == least or count > most * size // 2, "no larger than that needs"
 
 
 # Whole plans
