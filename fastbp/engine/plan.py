@@ -19,6 +19,9 @@ MAX_BLOCK_SECONDS = 2.0
 """Target time of a block whose runs stop once they have converged, if none converges. Such blocks
 are larger because lanes are refilled only while the block has seeds left."""
 
+MIN_BLOCK_SECONDS = 0.01
+"""A block that takes less than this is not cut: to start a block takes some 2 ms."""
+
 FILE_SECONDS = 2.0
 """Target time to train the runs of a file on one core. Writing a file takes some 5 ms of a core
 however few rows it has; a sweep that is stopped loses the files that are not complete."""
@@ -183,7 +186,9 @@ class Plan:
             least, size = min_block_seeds(setups[0]), block_seeds(setups[0])
             start, stop, seconds = first, first + count, seconds_per_run(setups[0])
             while start < stop:
-                while size > least and size * seconds * enough > left:
+                while size > least and (
+                    size * seconds > MIN_BLOCK_SECONDS and size * seconds * enough > left
+                ):
                     size = max(least, size // 2)
                 end = min(start // size * size + size, stop)
                 yield setups, start, end - start

@@ -94,6 +94,7 @@ def train(cell: dict[str, Any], folder: Path, pool: Pool) -> tuple[Store, int]:
             "min_block_seeds": lambda setup: size,
             "BLOCKS_PER_CORE": 1000,
             "FILE_SECONDS": 0,
+            "MIN_BLOCK_SECONDS": 0,
         }
         blocks = patch.multiple(plan, **sizes)
     stores = [Store(folder / f"shard {number}") for number in range(1, cell["shards"] + 1)]
