@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sample_frames as frames
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import optimize, special, stats
 
 from fastbp.analysis.contrasts import contrasts
@@ -35,6 +35,56 @@ def test_is_scipys(counts: tuple[int, int], level: float) -> None:
     np.testing.assert_allclose(
         wilson(*counts, level), (expected.low, expected.high), rtol=1e-9, atol=1e-12
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "low", "high"),
+    # Newcombe (1998), Statistics in Medicine 17:857-872, table I, method 3.
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_published_examples(count: int, total: int, low: float, high: float) -> None:
+    np.testing.assert_allclose(wilson(count, total), (low, high), atol=5e-5)
+
+
+@pytest.mark.parametrize(("level", "lowest"), [(0.9, 0.800), (0.95, 0.838), (0.99, 0.889)])
+def test_wilson_exact_coverage(level: float, lowest: float) -> None:
+    """By summation. Agresti & Coull (1998), American Statistician 52:119-126: right on average,
+    lowest near p = 0.18/n."""
+    x = np.arange(51)
+    low, high = wilson(x, 50, level)
+    p = np.linspace(0.0005, 0.9995, 1000)
+    covered = (low <= p[:, None]) & (p[:, None] <= high)
+    assert (covered * stats.binom.pmf(x, 50, p[:, None])).sum(axis=1).mean() == pytest.approx(
+        level, abs=0.006
+    )
+
+    n = 10_000
+    x = np.arange(n + 1)
+    low, high = wilson(x, n, level)
+    worst = np.nextafter(low[1], 0)
+    assert stats.binom.pmf(x, n, worst)[(low <= worst) & (worst <= high)].sum() == pytest.approx(
+        lowest, abs=0.0006
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "mean"), [(5, 0.955), (15, 0.953), (30, 0.952), (50, 0.952), (100, 0.951)]
+)
+def test_mean_coverage_is_the_published_one(n: int, mean: float) -> None:
+    """Over p uniform from 0 to 1, exact: each count's binomial probability is integrated over
+    its own interval.
+
+    Agresti & Coull (1998), American Statistician 52:119-126, the score interval's column.
+    """
+    x = np.arange(n + 1)
+    low, high = wilson(x, n)
+    covered = special.betainc(x + 1, n - x + 1, high) - special.betainc(x + 1, n - x + 1, low)
+    assert covered.mean() == pytest.approx(mean, abs=0.0005)
 
 
 def test_ends_are_exact_and_nothing_gives_nothing() -> None:
@@ -85,6 +135,39 @@ def test_is_made_of_scipys_wilson_intervals(
         d + ((u2 - p2) ** 2 + (p1 - l1) ** 2) ** 0.5,
     )
     np.testing.assert_allclose(newcombe(*one, *other, level), expected, rtol=1e-9, atol=1e-9)
+
+
+@given(COUNTS, COUNTS)
+def test_newcombe_mirrors_and_holds_the_estimate(
+    one: tuple[int, int], other: tuple[int, int]
+) -> None:
+    low, high = newcombe(*one, *other)
+    mirrored = newcombe(*other, *one)
+    assert (low, high) == (-mirrored[1], -mirrored[0])
+    slack = 1e-15  # a root of squares may be off by a rounding
+    assert -1 - slack <= low <= other[0] / other[1] - one[0] / one[1] <= high <= 1 + slack
+
+
+@pytest.mark.parametrize(("n1", "n2"), [(20, 20), (50, 30)])
+def test_newcombe_exact_coverage(n1: int, n2: int) -> None:
+    """By summation. Above the nominal level on average; lowest where one share is near 0 and
+    the other near 1."""
+    x, y = np.meshgrid(np.arange(n1 + 1), np.arange(n2 + 1), indexing="ij")
+    low, high = newcombe(x, n1, y, n2)
+    p = np.linspace(0.02, 0.98, 25)
+    one, other = (
+        stats.binom.pmf(np.arange(n1 + 1), n1, p[:, None]),
+        stats.binom.pmf(np.arange(n2 + 1), n2, p[:, None]),
+    )
+    covered = np.array(
+        [
+            [a @ ((low <= d) & (d <= high)) @ b for b, d in zip(other, p - q, strict=True)]
+            for a, q in zip(one, p, strict=True)
+        ]
+    )
+    assert covered.min() == min(covered[0, -1], covered[-1, 0]) > 0.87
+    assert np.median(covered) > 0.945
+    assert 0.95 < covered.mean() < 0.965
 
 
 def test_newcombe_edges() -> None:
@@ -254,6 +337,28 @@ def test_tango_mirrors_and_holds_the_estimate(counts: tuple[int, int, int]) -> N
     assert high <= wider[1]
 
 
+@settings(deadline=None)  # bisections of many bounds, on a machine that may be busy
+@given(tables())
+def test_more_mended_never_lowers_it(counts: tuple[int, int, int]) -> None:
+    b, c, n = counts
+    if b + c < n:
+        assert np.all(np.array(tango(b + 1, c, n)) >= np.array(tango(b, c, n)) - 1e-12)
+
+
+@pytest.mark.parametrize(("p12", "p21"), [(0.1, 0.1), (0.3, 0.1), (0.2, 0.05)])
+def test_tango_exact_coverage(p12: float, p21: float) -> None:
+    """Tango (1998) and Newcombe (1998, 17:2635-2650): close to the nominal level even for few
+    pairs."""
+    n = 40
+    b, c = (a.ravel() for a in np.meshgrid(np.arange(n + 1), np.arange(n + 1)))
+    b, c = b[b + c <= n], c[b + c <= n]
+    low, high = tango(b, c, n)
+    weight = stats.multinomial.pmf(
+        np.stack([b, c, n - b - c], axis=1), n, [p12, p21, 1 - p12 - p21]
+    )
+    assert 0.94 < weight[(low <= p12 - p21) & (p12 - p21 <= high)].sum() < 0.965
+
+
 def test_tango_edges() -> None:
     assert np.isnan(tango(0, 0, 0)).all()
     assert tango(0, 3, 3)[0] == -1
@@ -267,6 +372,19 @@ def test_tango_edges() -> None:
 def test_is_the_binomial_test_on_discordant_pairs(b: int, c: int) -> None:
     expected = stats.binomtest(b, b + c).pvalue if b + c else 1.0
     assert mcnemar(b, c) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+
+
+def test_published_example() -> None:
+    """Exact conditional tests of the two tables above: Fagerland, Lydersen & Laake (2013), BMC
+    Med Res Methodol 13:91."""
+    assert np.round(mcnemar([1, 6], [7, 16]), 4).tolist() == [0.0703, 0.0525]
+
+
+def test_false_alarms_stay_below_their_level() -> None:
+    """Exact, for every number of discordant pairs."""
+    for n in range(1, 200):
+        x = np.arange(n + 1)
+        assert stats.binom.pmf(x[mcnemar(x, n - x) < 0.05], n, 0.5).sum() <= 0.05
 
 
 def test_refuses_negative_counts() -> None:
@@ -287,6 +405,11 @@ def test_is_the_definition(p: list[float]) -> None:
     np.testing.assert_allclose(holm(p), expected)
 
 
+def test_by_hand() -> None:
+    """4 × 0.005, 3 × 0.01, 2 × 0.03, and 1 × 0.04 raised to the one before."""
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+
+
 def test_refuses_what_is_no_p() -> None:
     with pytest.raises(ValueError, match="from 0 to 1"):
         holm([0.5, 1.5])
@@ -296,6 +419,15 @@ def test_refuses_what_is_no_p() -> None:
 
 def test_what_was_not_tested_does_not_count() -> None:
     np.testing.assert_array_equal(holm([0.03, np.nan, 0.01]), [0.03, np.nan, 0.02])
+
+
+def test_at_most_one_table_in_twenty_raises_a_false_alarm() -> None:
+    """Twelve contrasts without any effect, 2,000 times: a change fixes as often as it breaks."""
+    rng = np.random.default_rng(20)
+    discordant = rng.integers(0, 400, (2000, 12))
+    fixed = rng.binomial(discordant, 0.5)
+    alarms = np.array([holm(p).min() < 0.05 for p in mcnemar(fixed, discordant - fixed)])
+    assert alarms.mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / alarms.size)
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.8])
