@@ -18,7 +18,7 @@ from fastbp.diagnosis.recommend import (
     recommended,
     together,
 )
-from fastbp.diagnosis.symptoms import MAX_INSPECTED, Symptom, inspect, of_problem, of_runs
+from fastbp.diagnosis.symptoms import MAX_INSPECTED, Symptom, impossible, inspect, of_runs
 from fastbp.diagnosis.trials import (
     CONTROL,
     OTHER_ORDERS,
@@ -95,6 +95,8 @@ class Diagnosis(NamedTuple):
         Seconds by which compiling exceeded the time allowed for it.
     notes : tuple of str
         Notes about defaults that were chosen, such as the number of epochs.
+    impossible : str
+        Why no setup can learn the data; empty if nothing shows that.
     """
 
     setup: Setup
@@ -117,6 +119,7 @@ class Diagnosis(NamedTuple):
     short: bool
     beyond: float
     notes: tuple[str, ...] = ()
+    impossible: str = ""
 
     def __repr__(self) -> str:
         """The report: notes, the verdict, the table of changes, and what to do next."""
@@ -175,25 +178,23 @@ def diagnose(
         If there is not enough time for even a few runs.
     """
     began = time.perf_counter() if began is None else began
-    symptoms = of_problem(setup)
+    why = impossible(setup)
     tried = changes(setup)
-    if any(symptom.final for symptom in symptoms):
+    if why:
         seconds, tried = min(seconds, 10.0), []
     tried, uncompiled, beyond = _compiled(setup, tried, seconds, began)
     now = time.perf_counter()
     left = seconds + beyond - (now - began)
     experiment = Experiment(setup, start, seeds, tick, now, left, {c.name: (c,) for c in tried})
     try:
-        diagnosis = _tried(experiment, symptoms, uncompiled, advice)
+        diagnosis = _tried(experiment, uncompiled, advice)
     except SweepError as error:
-        notes = [f"note: {symptom.text}" for symptom in symptoms]
+        notes = [f"note: {note.text}" for note in setup.data_notes()]
         raise SweepError([*error.lines, *notes]) from None
-    return diagnosis._replace(beyond=beyond)
+    return diagnosis._replace(beyond=beyond, impossible=why)
 
 
-def _tried(
-    experiment: Experiment, symptoms: list[Symptom], uncompiled: list[str], advice: Sequence[Change]
-) -> Diagnosis:
+def _tried(experiment: Experiment, uncompiled: list[str], advice: Sequence[Change]) -> Diagnosis:
     """Try all changes of an experiment and make the diagnosis. Raises SweepError."""
     setup, start, tick = experiment.setup, experiment.start, experiment.tick
     base, rows, left_out, short = _single(experiment)
@@ -222,7 +223,7 @@ def _tried(
         outcomes={str(name): int((base.codes == i).sum()) for i, name in enumerate(OUTCOMES)},
         data=setup.data_notes(),
         majority=majority(setup),
-        symptoms=symptoms + of_runs(setup, base, inspected, slower),
+        symptoms=of_runs(setup, base, inspected, slower),
         table=table,
         pairs=pairs,
         changes=experiment.groups,

@@ -29,9 +29,6 @@ single seed."""
 APART = 0.05
 """Scores on the training rows and on held-out rows differ if they are further apart than this."""
 
-OF_DATA = ("unscaled inputs", "contradictory labels")
-"""Names of the symptoms that the notes about the data have already."""
-
 SCORE_NAMES = {"accuracy": "accuracy", "r2": "R²"}
 """What scores are called, by their columns."""
 
@@ -57,10 +54,10 @@ def verdict(diagnosis: Diagnosis) -> list[str]:
 def labelled(diagnosis: Diagnosis) -> list[Line]:
     """The sentences of the verdict with their labels, the answer first."""
     data = [("Data", f"{_capital(note.text)}.") for note in diagnosis.data]
-    if final := [symptom.text for symptom in diagnosis.symptoms if symptom.final]:
-        return [("Wrong", f"no setup can learn this: {'; '.join(final)}."), *data]
+    if diagnosis.impossible:
+        return [("Wrong", f"no setup can learn this: {diagnosis.impossible}."), *data]
     lines = [*_answer(diagnosis), *(("Now", text) for text in _now(diagnosis)), *data]
-    runs = [each.text for each in diagnosis.symptoms if each.name not in OF_DATA]
+    runs = [each.text for each in diagnosis.symptoms]
     if diagnosis.converged < 1 and runs:
         lines.append(("Failing", f"{'; '.join(runs)}."))
     lines += _others(diagnosis)

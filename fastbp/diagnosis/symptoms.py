@@ -57,44 +57,33 @@ every row."""
 
 
 class Symptom(NamedTuple):
-    """A symptom of a setup.
-
-    `name`: a short name. `text`: what was seen, as a part of a sentence. `final`: whether it means
-    that no setup can learn the data.
-    """
+    """A symptom of failing runs: a short name, and what was seen, as a part of a sentence."""
 
     name: str
     text: str
-    final: bool = False
 
 
 # The data
 
 
-def of_problem(setup: Setup) -> list[Symptom]:
-    """Find the symptoms of the data, before any training."""
+def impossible(setup: Setup) -> str:
+    """Say why no setup can learn the data; empty if nothing shows that."""
     X, T = setup.training()
-    target_range = np.ptp(T, axis=0)
-    if not target_range.any():
-        text = "there is nothing to learn, as every row has the same target"
-        return [Symptom("one class", text, True)]
-    symptoms = []
+    ranges = np.ptp(T, axis=0)
+    if not ranges.any():
+        return "there is nothing to learn, as every row has the same target"
     group, distances = equal_inputs(X, T)
-    if distances.any():
-        first = distances.argmax()
-        same = np.flatnonzero(group == group[first])
-        second = same[np.abs(T[same] - T[first]).max(axis=1).argmax()]
-        far = distances[first] / 2 / target_range[target_range > 0].min()
-        final = setup.resolved_success == "rows" and bool(far > setup.tolerance)
-        limit = "no network can come within the tolerance of both"
-        text = (
-            f"{np.count_nonzero(distances):,} rows contradict each other: equal inputs have "
-            f"different targets, such as rows {first + 1:,} and {second + 1:,}; "
-            f"{limit if final else 'networks answer between them'}"
-        )
-        symptoms.append(Symptom("contradictory labels", text, final))
-    notes = [note for note in setup.data_notes() if note.id == "unscaled-inputs"]
-    return symptoms + [Symptom("unscaled inputs", note.text) for note in notes]
+    first = distances.argmax()
+    far = distances[first] / 2 / ranges[ranges > 0].min()
+    if setup.resolved_success != "rows" or far <= setup.tolerance:
+        return ""
+    same = np.flatnonzero(group == group[first])
+    second = same[np.abs(T[same] - T[first]).max(axis=1).argmax()]
+    return (
+        f"{np.count_nonzero(distances):,} rows contradict each other: equal inputs have different "
+        f"targets, such as rows {first + 1:,} and {second + 1:,}; no network can come within the "
+        "tolerance of both"
+    )
 
 
 # Trajectories of failing runs

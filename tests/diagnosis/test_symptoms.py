@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_measures import ends, made
-from planted_faults import FAULTS, XOR, measured
+from planted_faults import FAULTS, XOR
 
 from fastbp.analysis.histograms import constant_loss
 from fastbp.config.setup import Setup
@@ -181,31 +181,29 @@ def test_units_that_double_each_other(W: list[list[float]], distinct: int) -> No
 
 
 def test_data() -> None:
-    def names(X: object, T: object, **keys: object) -> dict[str, symptoms.Symptom]:
+    def notes(X: object, T: object, **keys: object) -> dict[str, str]:
         setup = Setup.from_arrays(X, T, **({"updates": 9} | keys))
-        return {finding.name: finding for finding in symptoms.of_problem(setup)}
+        return dict(setup.data_notes()) | {"impossible": symptoms.impossible(setup)}
 
     X, T = XOR
-    assert names(X, T) == {}
-    assert names(X * [1, 11], T)["unscaled inputs"].text.startswith(
+    nothing = {"impossible": ""}
+    assert notes(X, T) == nothing
+    assert notes(X * [1, 11], T)["unscaled-inputs"].startswith(
         "inputs are not scaled: 'x1' runs from 0 to 11"
     )
-    assert names(10 * X, T) == {}
-    assert "unscaled inputs" in names(0.1 * X + 5, T)  # far from 0 for how little it varies
-    assert names(0.1 * X + 0.4, T) == {}
-    assert names(*measured(), scale_inputs="standard") == {}
-    assert names(X, np.ones(4))["one class"].final
+    assert notes(10 * X, T) == nothing
+    assert "unscaled-inputs" in notes(0.1 * X + 5, T)  # far from 0 for how little it varies
+    assert notes(0.1 * X + 0.4, T) == nothing
+    assert notes(X, np.ones(4))["impossible"].startswith("there is nothing to learn")
     twice = np.vstack([X, X[:1]])
-    told = names(twice, [0, 1, 1, 0, 1], success="rows")["contradictory labels"]
-    assert told.final
-    assert told.text.startswith(
-        "2 rows contradict each other: equal inputs have different targets, such as rows 1 and 5; "
-        "no network"
-    )
-    mild = names(twice, [0, 1, 1, 0, 0.5])["contradictory labels"]
-    assert not mild.final
-    assert mild.text.endswith("networks answer between them")
-    assert names(twice, [0, 1, 1, 0, 0]) == {}
+    for success, told in (("rows", True), ("accuracy:0.95", False)):
+        found = notes(twice, [0, 1, 1, 0, 1], success=success)
+        assert "contradicting-rows" in found
+        assert told == found["impossible"].startswith(
+            "2 rows contradict each other: equal inputs have different targets, such as rows 1 and "
+            "5; no network"
+        )
+    assert notes(twice, [0, 1, 1, 0, 0.5], success="rows")["impossible"] == ""
 
 
 # The ranking
