@@ -235,7 +235,7 @@ def small_sum(lanes: int, vector: int, forward: Any, value: Any) -> Any:
             sample = forward(strip, setting, row, lane, forwarded)
             add(strip, setting, row, (layer.activations * network.samples + sample) * lanes, lane)
         for i in range(lane, lane + vector):
-            if not reaches(load_lane(strip.costs, i), rows, targets.level):
+            if not reaches(load_lane(strip.costs, i), rows, targets.level[0]):
                 store_lane(strip.pending, i, like(strip.block[0], 0.0))
 
     return judge_vector

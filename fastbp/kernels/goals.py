@@ -43,8 +43,8 @@ class Targets(NamedTuple):
     """Such outputs are smaller than this."""
     most_wrong: Any
     """More wrong rows than this are too many, in the dtype of the network."""
-    level: float
-    """The level of the goal."""
+    level: NDArray[np.float64]
+    """The level of the goal, alone in an array: a float32 kernel has no float64."""
 
 
 def targets_of(
@@ -91,7 +91,7 @@ def targets_of(
         below.ravel(),
         above.ravel(),
         kind.type((shares >= goal.level).sum() - 1),
-        goal.level,
+        np.array([goal.level]),
     )
 
 

@@ -90,7 +90,7 @@ def test_negated_inputs_are_negated_weights_to_the_bit(signs, order, kind):
     )
     for network, image in zip(networks, images, strict=True):
         assert_same(with_columns(network, lambda W: W * signs), image)
-    assert np.array_equal(*[each.measure()[0][:, :LANES] for each in (runs, others)])
+    np.testing.assert_array_equal(*[each.measure()[0][:, :LANES] for each in (runs, others)])
 
 
 @pytest.mark.parametrize("kind", KINDS[:3], ids=["online", "batches", "float32"])

@@ -403,7 +403,7 @@ def joined(parts):
     """Blocks of neighbouring seeds as one."""
     return [
         np.concatenate(part, axis=axis)
-        for part, axis in zip(zip(*parts, strict=True), (0, 0, 1, 1, 0), strict=True)
+        for part, axis in zip(zip(*parts, strict=True), (0, 0, 1, 1, 1, 0), strict=True)
     ]
 
 
