@@ -2,13 +2,15 @@
 
 A block of text after `<!-- output of COMMAND -->` is what the command prints on stdout; after
 `<!-- the first N lines of the output of COMMAND -->` it is its beginning. Commands run one after
-the other in a temporary folder, so that a later one finds what an earlier one made.
+the other in a temporary folder, so that a later one finds what an earlier one made. The folder has
+a copy of `docs/tables`.
 `--check` writes nothing, and ends with 1 where a block is not what its command prints.
 """
 
 import argparse
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,13 +34,15 @@ def outputs_in(folder: Path) -> Callable[[str], str]:
     Parameters
     ----------
     folder : Path
-        The current folder of all commands.
+        The current folder of all commands. `docs/tables` is copied into it.
 
     Returns
     -------
     callable
         Takes a command that begins with `python`; raises CalledProcessError where it fails.
     """
+
+    shutil.copytree(ROOT / "docs" / "tables", folder / "docs" / "tables")
 
     @cache
     def output(command: str) -> str:

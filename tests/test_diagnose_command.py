@@ -577,17 +577,8 @@ def blocks(name: str) -> list[str]:
 
 
 @pytest.mark.jit
-def test_the_documents_say_what_the_command_says(here, table: str, tmp_path) -> None:
-    founding, mine, own = blocks("docs/diagnose.md")
-    said = here("--seconds", 600).stdout  # time enough, whatever else the machine does
-    assert said.rstrip("\n") == founding
-    assert any(
-        founding.startswith(block) for block in blocks("README.md") if "of the same 2,000" in block
-    )
-    done = here(
-        table, "--targets", "t", "--hidden", 2, "--lr", 60, "--epochs", 1000, "--seconds", 600
-    )
-    assert done.stdout.startswith(mine + "\n")
+def test_the_document_says_what_the_command_says_of_weights(here, tmp_path) -> None:
+    *_, own = blocks("docs/diagnose.md")  # test_documents checks the others
     np.savez(
         tmp_path / "own.npz",
         **by_name(retrain(Setup(problem="xor", hidden=(2,), lr=2, epochs=1000), 1).initial, True),
