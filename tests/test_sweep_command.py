@@ -213,51 +213,6 @@ def test_the_sentences_agree_with_pandas(founding, won):
 
 
 @pytest.mark.jit
-def test_summary_csv_agrees_with_pandas(store, runs):
-    summary = pd.read_csv(store / "summary.csv", dtype={"setup": str})
-    assert list(summary.columns[:5]) == [*KEYS, "setup", "runs"]
-    counts = (
-        runs.groupby("setup")["outcome"]
-        .value_counts()
-        .unstack(fill_value=0)
-        .reindex(columns=list(OUTCOMES), fill_value=0)
-    )
-    assert set(summary["setup"]) == set(counts.index)
-    for _, row in summary.iterrows():
-        for outcome in OUTCOMES:
-            name = outcome.replace("-", "_")
-            assert row[name] == counts.loc[row["setup"], outcome]
-            assert row[f"{name}_share"] == pytest.approx(row[name] / 64)
-            assert 0 <= row[f"{name}_low"] <= row[f"{name}_share"] <= row[f"{name}_high"] <= 1
-        assert row["constant"] == row["collapsed"] + row["one_class"]
-        own = runs[runs["setup"] == row["setup"]]
-        assert {key: own[key].iloc[0] for key in KEYS} == {key: row[key] for key in KEYS}
-        assert row["ever_converged"] == own["converged_at"].notna().sum()
-        assert (
-            row["relapsed"] == (own["converged_at"].notna() & (own["outcome"] != "converged")).sum()
-        )
-
-
-@pytest.mark.jit
-def test_contrasts_csv_agrees_with_pandas(store, won):
-    contrasts = pd.read_csv(store / "contrasts.csv")
-    assert len(contrasts) == 12
-    for _, row in contrasts.iterrows():
-        ends = [
-            {k: row[side] if k == row["key"] else row[k] for k in KEYS} for side in ("from", "to")
-        ]
-        one, other = (won[(e["order"], float(e["lr"]), int(float(e["updates"])))] for e in ends)
-        assert (row["pairs"], row["fixed"], row["broken"]) == (
-            64,
-            (~one & other).sum(),
-            (one & ~other).sum(),
-        )
-        assert row["difference"] == pytest.approx(other.mean() - one.mean())
-        assert row["difference_low"] <= row["difference"] <= row["difference_high"]
-        assert row["p"] <= row["p_holm"] <= 1
-
-
-@pytest.mark.jit
 def test_the_picture_names_each_setup_and_counts_its_runs(store):
     assert (store / "figures" / "outcomes.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     root = ElementTree.parse(store / "figures" / "outcomes.svg").getroot()
