@@ -45,16 +45,14 @@ def summary(runs: Runs) -> pd.DataFrame:
           or one-class): the count `X`, the share `X_share` (0…1) and its Wilson 95% bounds `X_low`
           and `X_high`;
         - `updates_median`, the updates after which half of the runs had converged (Kaplan-Meier,
-          `converged_at` censored at the budget; null if fewer than half do), with bounds `…_low`
-          and `…_high`;
+          censored at the budget; null if fewer than half do), with bounds `…_low` and `…_high`;
         - `restart_at`, the updates after which to give up runs for new seeds, so that a success
           costs the fewest expected updates, and `restart_cost`, these expected updates, with
           bootstrap 95% bounds `…_low` and `…_high` (null without a success; ∞ for a cost without
           upper bound);
         - `ever_converged`, runs that converged at some evaluation, and `relapsed`, those among them
           that did not end converged;
-        - where success is not that every row is right: the means of `accuracy`, `r2`,
-          `test_accuracy` and `test_r2` over all runs that have them.
+        - where success is not that every row is right: the means of `SCORES` that runs have.
 
     Raises
     ------
