@@ -553,7 +553,7 @@ def test_what_there_is_no_room_for_is_refused_before_anything_is_written(
         return done.returncode, done.stderr
 
     full = (
-        "fastbp: store: 80,000 runs take 7.1 MB, and 5.0 MB are free: take fewer seeds, or another "
+        "fastbp: store: 80,000 runs take 7.0 MB, and 5.0 MB are free: take fewer seeds, or another "
         "disk with -o\n"
     )
     assert said() == (4, full)

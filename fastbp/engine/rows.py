@@ -93,7 +93,7 @@ def measured_columns(
 
 def accuracy(setup: Setup, measures: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
     """The share of rows with the right labels, [run]; NaN if no target is a label."""
-    share: NDArray[np.float64] = (rows - measures[m.WRONG]) / max(rows, 1)
+    share: NDArray[np.float64] = (rows - measures[m.WRONG_LABELS]) / max(rows, 1)
     return share if setup.groups else np.full_like(share, np.nan)
 
 

@@ -47,6 +47,7 @@ def evaluator(lanes: int, vector: int, success: str, value: Any = None) -> Any:
         With "loss", the loss of one output unit.
     """
     forward = row_forward(lanes, with_nets=success == "loss")
+    drop_constant = constant_dropper(lanes, vector, forward)
     if success == "rows":
         judge_vector = all_rows_right(lanes, forward)
     elif success == "accuracy":
@@ -68,6 +69,8 @@ def evaluator(lanes: int, vector: int, success: str, value: Any = None) -> Any:
         for lane in range(0, lanes_of(strip.block, lanes), vector):
             if any_lane(load(strip.pending, lane, 1, 0, 1, 0)):
                 judge_vector(strip, setting, lane, forwarded)
+                if success != "rows":
+                    drop_constant(strip, setting, lane, forwarded)
         for lane in range(len(strip.pending)):
             pending = strip.pending[lane] != 0
             if pending and has_finite_weights(strip.block, lanes, setting.network, lane):
@@ -239,6 +242,56 @@ def small_sum(lanes: int, vector: int, forward: Any, value: Any) -> Any:
                 store_lane(strip.pending, i, like(strip.block[0], 0.0))
 
     return judge_vector
+
+
+def constant_dropper(lanes: int, vector: int, forward: Any) -> Any:
+    """Make what takes back the success of networks that give every row the same labels.
+
+    Of a vector it looks at rows in the order of `targets.row_order`, so that two rows usually do.
+    Where a quantity varies there is more to a network than its labels.
+    """
+
+    @inlined
+    def differs(strip: Any, setting: Any, sample: Any, lane: Any, is_first: Any) -> Any:
+        """Whether a lane gives a row another label than the first row, whose labels it keeps."""
+        network, targets = setting.network, setting.judged_targets
+        layer = layer_of(network, len(network.layers) - 1)
+        step, answer = network.samples * lanes, False
+        for label in range(len(targets.groups)):
+            first, units = targets.groups[label, 0], targets.groups[label, 1]
+            place = (layer.activations + first) * step + sample * lanes + lane
+            chosen = 0
+            if units == 1 and np.float64(load_number(strip.A, place)) >= targets.middles[first]:
+                chosen = 1
+            for k in range(1, units):
+                best = load_number(strip.A, place + chosen * step)
+                chosen = k if load_number(strip.A, place + k * step) > best else chosen
+            if is_first:
+                strip.labels[label * lanes + lane] = chosen
+            answer = answer or strip.labels[label * lanes + lane] != chosen
+        return answer
+
+    @shared
+    def drop(strip: Any, setting: Any, lane: Any, forwarded: Any) -> None:
+        targets, end = setting.judged_targets, lane + vector
+        undecided, tried = len(targets.groups) > 0, 0
+        for k in range(len(targets.scales)):
+            undecided = undecided and targets.scales[k] == 0.0
+        for i in range(lane, end):
+            strip.costs[i] = 0.0 if undecided and strip.pending[i] != 0 else 1.0
+        while undecided and tried < len(targets.row_order):
+            undecided = False
+            sample = forward(strip, setting, targets.row_order[tried], lane, forwarded)
+            for i in range(lane, end):
+                if strip.costs[i] == 0.0 and differs(strip, setting, sample, i, tried == 0):
+                    strip.costs[i] = 1.0
+                undecided = undecided or strip.costs[i] == 0.0
+            tried += 1
+        for i in range(lane, end):
+            if strip.costs[i] == 0.0:
+                strip.pending[i] = 0
+
+    return drop
 
 
 @inlined

@@ -26,10 +26,11 @@ from fastbp.kernels.minibatch import (
 from fastbp.kernels.tiles import COLUMN, lanes_in_vector, load, store
 from fastbp.kernels.vector_ir import fma
 
-LOSS, SPREAD, MAX_ERROR, WRONG, ONE_SIDED, SATURATION, GRAD_NORM, WEIGHT_MAX, FINITE, R2 = range(10)
+LOSS, SPREAD, MAX_ERROR, WRONG, ONE_SIDED, SATURATION, GRAD_NORM, WEIGHT_MAX = range(8)
+FINITE, R2, WRONG_LABELS = range(8, 11)
 """Rows of the measures."""
 
-MEASURES = 10
+MEASURES = 11
 
 SATURATED_BELOW, SATURATED_ABOVE = 0.05, 0.95
 
@@ -247,14 +248,16 @@ def _judge_classes(
     single = targets.varies & ~in_group
     above = outputs[:, single] >= targets.middles[single, None]
     T = targets.values[:, single, None]
-    is_wrong = (above != (targets.middles[single, None] <= T)).any(axis=1)
+    off_side = above != (targets.middles[single, None] <= T)
+    is_wrong, wrong_label = off_side.any(axis=1), off_side[:, decides[single]].any(axis=1)
     same = above[:, decides[single]]
     one_sided = (same.all(axis=0) | ~same.any(axis=0)).all(axis=0)
     for first, units in targets.groups[several]:
         part = slice(first, first + units)
         chosen = outputs[:, part].argmax(axis=1)
-        is_wrong |= chosen != targets.values[:, part].argmax(axis=1)[:, None]
+        wrong_label |= chosen != targets.values[:, part].argmax(axis=1)[:, None]
         one_sided &= (chosen == chosen[0]).all(axis=0)
-    measures[WRONG] = is_wrong.sum(axis=0)
+    measures[WRONG] = (is_wrong | wrong_label).sum(axis=0)
+    measures[WRONG_LABELS] = wrong_label.sum(axis=0)
     # Where a quantity varies there is more than a decision.
     measures[ONE_SIDED] = one_sided & bool(len(targets.groups)) & (not (single & ~decides).any())

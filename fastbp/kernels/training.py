@@ -65,6 +65,8 @@ class Lanes(NamedTuple):
     """Scratch memory of an evaluation: sums over rows."""
     nets: NDArray[Any]
     """Scratch memory of an evaluation: net_k of the output units, [unit, lane]."""
+    labels: NDArray[np.int64]
+    """Scratch memory of an evaluation: the label of the first row by each output, [unit, lane]."""
 
 
 def lanes_of(
@@ -98,6 +100,7 @@ def lanes_of(
         np.full(lanes, rows[1]),
         np.zeros(lanes),
         empty_block(int(network.layers[-1, 0]) * lanes, dtype),
+        np.zeros(int(network.layers[-1, 0]) * lanes, np.int64),
     ]
     strips = zip(*(np.split(part, lanes // strip) for part in parts), strict=True)
     return [Lanes(block, *memory, *others) for block, *others in (parts, *strips)]

@@ -79,11 +79,16 @@ RESULT_COLUMNS: tuple[Column, ...] = (
     ),
     Column("spread_start", "real", "the same before the first update", "where no target varies"),
     Column("max_error", "real", "largest |o − t| ÷ target range", _FINITE),
-    Column("wrong", "integer", "rows with an output on the wrong side of the middle", _FINITE),
+    Column(
+        "wrong",
+        "integer",
+        "rows with a wrong label, or a quantity on the wrong side of the middle",
+        _FINITE,
+    ),
     Column(
         "one_sided",
         "flag",
-        "whether in every output unit all rows fall on one side of the middle",
+        "whether all rows get the same labels, and no target is a quantity",
         _FINITE,
     ),
     Column(

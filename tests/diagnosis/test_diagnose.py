@@ -564,7 +564,6 @@ def test_explain_tells_every_mistake() -> None:
     ):
         assert said_ in lines
     for X, T in (
-        ([[0], [1]], ["a", "b"]),
         ([], []),
         ([[0], [1]], [0]),
         ([[[0]]], [0]),

@@ -28,9 +28,9 @@ SWEEP = """
 problem = "table:11101011"
 
 [grid]
-updates = [30_000, 60_000]
+updates = [100_000, 200_000]
 """
-SEEDS = 1_008
+SEEDS = 3_024
 
 SHORT = """
 [setup]
@@ -180,7 +180,7 @@ def test_a_disk_that_is_full_already_is_told_before_anything_is_written(tmp_path
     refused(
         here("mine.toml", "-o", disk.path / "store"),
         4,
-        r"\S+/store: 2,016 runs take .* kB, and 0 bytes are free: .*",
+        r"\S+/store: 6,048 runs take .* kB, and 0 bytes are free: .*",
     )
     assert not (disk.path / "store").exists()
 

@@ -103,3 +103,9 @@ def test_one_answer_to_every_row_is_no_success():
     assert len(constant)
     assert set(constant["outcome"]) <= {"one-class", "collapsed"}
     assert (seen["outcome"] == "converged").any()
+    # Nor does a run end there, or count as converged.
+    setup = Setup.from_arrays(X, T, success="accuracy:0.9", epochs=60, stop="converged")
+    rows = block.train(setup, 0, 40)
+    outcomes = measured_columns(setup, rows.end, rows.test)["outcome"]
+    assert ((rows.converged_at >= 0) == (outcomes == 1)).all()
+    assert 0 < (outcomes == 1).sum()
