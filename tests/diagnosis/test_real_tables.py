@@ -47,10 +47,11 @@ def test_the_fault_is_named_and_mended(command, tmp_path, own: RealTable, seeds:
     ends = [train(X, T, 150, seed, **keys) for seed, keys in enumerate(programs)]
     for theirs, answers in ((told["baseline"], ends[1]), (best["fresh"], ends[3])):
         scores = r2(answers, T) if quantity else right(answers, T).mean(axis=1)
-        varied = np.ptp(answers, axis=1).max(axis=1) >= 0.1 * np.ptp(T)
+        # Giving one class to every row is no success, however common the class.
+        varied = quantity or mean_recall(answers, T) > 0.51
         agree(theirs, scores, varied & (scores >= (0.9 if quantity else 0.95)))
-    score = r2 if quantity else mean_recall
-    faulty, _, good, mended = (np.median(score(answers, T)) for answers in ends)
+    levels = [(r2 if quantity else mean_recall)(answers, T) for answers in ends]
+    faulty, _, good, mended = np.median(levels, axis=1)
     assert mended > good - (0.03 if own.note == "imbalanced" else 0.02)  # one rare row is 0.042
     # What no setting can mend is said to be so, in an exact number.
     same = own.frame().groupby(own.frame().columns[:-1].tolist())["y"]

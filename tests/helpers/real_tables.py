@@ -4,8 +4,6 @@ The tables are from scikit-learn or from fixed generators. `fault` has the keys 
 those that undo the fault and nothing else: what a network reaches with them is measured, not known.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
