@@ -24,6 +24,8 @@ def headline(setup: Setup, base: MeasuredRuns, rows: Sequence[ChangeEffect]) -> 
     change makes more seeds converge at all: then "constant" or else "accuracy" or "r2", the first
     of them that some change improves.
     """
+    if float(wilson(int(base.converged().sum()), base.runs)[0]) >= 0.5:
+        return "success"  # most seeds converge: a better score needs no change
     success = effects(base, rows, "success")
     reached = success.loc[success["fixes"], "level"].max() if success["fixes"].any() else 0.0
     low, _ = wilson(int(base.constant().sum()), base.runs)

@@ -188,8 +188,8 @@ def sentences(placement: Placement, fixed: MeasuredRuns | None = None) -> list[s
     same = f"{'all ' * (units == total)}{units} units of hidden layer {layer + 1}"
     return [
         f"yours must go: {same} start with the same incoming and outgoing weights. They always "
-        "get the same updates and stay equal, in every order. Draw initial weights at random; the "
-        "fix below starts from such weights.",
+        "get the same updates and stay equal, in every order. Draw initial weights at random, as "
+        "all seeds here do.",
         first,
         f"{ends}.",
     ]

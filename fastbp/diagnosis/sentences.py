@@ -151,7 +151,8 @@ def _nothing_fixes(diagnosis: Diagnosis) -> str:
     none = f"none of {plural(tried, 'single change')} makes more seeds converge{nor}"
     none += f", as far as {plural(diagnosis.runs, 'seed')} can show"
     if not best:
-        return f"{none}."
+        proofs = [note.text for note in diagnosis.data if note.id == "contradicting-rows"]
+        return ". ".join([*proofs, _capital(none) if proofs else none]) + "."
     several = "both" if len(best.changes) == 2 else "all"
     causes = and_([each.cause for each in best.changes])
     return f"{causes}, {several} at once. {_capital(none)}; together, some do."
