@@ -12,6 +12,8 @@ from fastbp.engine.retrain import retrain
 from fastbp.engine.rows import measured_columns
 from fastbp.engine.tasks import task
 
+pytestmark = pytest.mark.jit  # hundreds of runs
+
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(23, 3))
 CLASSES = np.array(["a", "b", "c"])[np.argmax(X + RNG.normal(0, 0.1, X.shape), axis=1)]
