@@ -1,7 +1,6 @@
 """Count how the runs of each setup ended, reading one file of runs at a time.
 
-A setup is one value for every hyperparameter; a run is one network of a setup, trained from one
-seed.
+A setup is one value for every hyperparameter. A run is one network of a setup, from one seed.
 """
 
 import re
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, Integers, pooled
 from fastbp.schema.columns import SCORES, SETUP_COLUMNS
 from fastbp.schema.errors import RunsError
+from fastbp.schema.keys import COLUMN_DEFAULTS
 from fastbp.schema.outcomes import DECISIVE, MEASURED, OUTCOMES, Outcome, classify
 from fastbp.store import filename, parquet
 from fastbp.store.load import frame as frame_of
@@ -279,12 +279,13 @@ def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
     for rows, metadata in parts:
         keys = counts[0].keys if counts else _keys(rows.iloc[0])
         seeds, codes, times = ends(rows)
+        keys = keys if collapse is None else keys | {"collapse": collapse}
+        full = COLUMN_DEFAULTS | keys  # a table may lack keys that are newer than it
         if collapse is not None:
-            keys = {"success": "rows", "success_on": "train"} | keys | {"collapse": collapse}
-            codes = classify({name: _reals(rows[name]) for name in DECISIVE if name in rows}, keys)
+            codes = classify({name: _reals(rows[name]) for name in DECISIVE if name in rows}, full)
         part = _count_part(setup, keys, seeds, codes, times)
         counts.append(part._replace(problem=metadata.get("fastbp.problem", "")))
-        graded = keys.get("success", "rows") != "rows" or keys.get("test")
+        graded = full["success"] != "rows" or full["test"]
         for name in (name for name in SCORES if graded and name in rows):
             values = _reals(rows[name])
             known = np.array([np.nansum(values), np.count_nonzero(~np.isnan(values))])
@@ -347,9 +348,8 @@ def _parts_of_frame(runs: pd.DataFrame, needed: Sequence[str]) -> Iterator[tuple
     missing = [name for name in needed if name not in runs]
     if missing:
         raise ValueError(f"these are not runs: no column {', '.join(missing)}")
-    columns = dict.fromkeys(
-        (*(name for name in (*_KEYS, *DECISIVE, *SCORES) if name in runs), *needed)
-    )
+    present = (name for name in (*_KEYS, *DECISIVE, *SCORES) if name in runs)
+    columns = dict.fromkeys((*present, *needed))
     for setup, rows in runs[list(columns)].groupby("setup", sort=False, observed=True):
         yield str(setup), [(rows.sort_values("seed"), {})]
 

@@ -122,7 +122,7 @@ class Setup(SetupData):
         return self.from_columns({**self.columns(), **changes}, self.file)
 
     def settings(self) -> dict[str, Any]:
-        """The keys whose values are not the defaults, with their values."""
+        """The keys that differ from their defaults, with their values."""
         values = {name: getattr(self, name) for name in KEYS}
         return {name: value for name, value in values.items() if value != KEYS[name].default}
 
@@ -144,8 +144,9 @@ class Setup(SetupData):
     def resolved_success(self) -> str:
         """The criterion of success: `success`, or the default for the problem.
 
-        That is `rows` for a problem of fastbp and for a table whose inputs are all 0 or 1 and whose
-        rows all differ; else `accuracy:0.95` for labels and `r2:0.9` for quantities.
+        The default is `rows` for a built-in problem and for a truth table: its inputs are 0 and 1,
+        and no two rows have the same. For other tables the default is `accuracy:0.95` for labels
+        and `r2:0.9` for quantities.
         """
         if self.success is not None:
             return self.success
@@ -192,7 +193,7 @@ class Setup(SetupData):
     @property
     def eval_interval(self) -> int:
         """The number of epochs between evaluations."""
-        # Evaluations of full batches by "rows" cost next to nothing.
+        # With "rows", evaluations of full batches cost almost nothing.
         often = self.batch == "full" and self.resolved_success == "rows"
         return self.eval_every or (1 if often else 10)
 

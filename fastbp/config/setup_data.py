@@ -104,7 +104,7 @@ class SetupData:
         """
         if self.class_weight == "none":
             return None
-        labels = np.delete(self.training().T, self.quantities, axis=1)
+        labels = self.prepared().labels[: self.rows]
         _, classes, sizes = np.unique(labels, axis=0, return_inverse=True, return_counts=True)
         return self.rows / (len(sizes) * sizes[classes.ravel()])
 
@@ -128,9 +128,9 @@ class SetupData:
 
     @property
     def groups(self) -> tuple[tuple[int, int], ...]:
-        """The first unit and the number of units of each target whose values are classes.
+        """For each target that is a label, its first output unit and its number of units.
 
-        Two classes have one unit, more classes have one unit each. All other units are quantities.
+        A label of two classes has one unit; one of more classes has a unit for each class.
         """
         return tuple((first, size) for first, size, _ in self.source.meaning.groups)
 

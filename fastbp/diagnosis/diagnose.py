@@ -86,7 +86,7 @@ class Diagnosis(NamedTuple):
     advised : bool
         Whether the orders are compared because somebody advised another order.
     example : int or None
-        A seed whose run does not converge; None if all converge.
+        A seed that fails; None if none fails.
     left_out : list of str
         Names of the changes for which there was no time.
     complete, short : bool
@@ -253,12 +253,9 @@ def _larger_changes(experiment: Experiment, left_out: list[str]) -> list[ChangeE
 
 def majority(setup: Setup) -> float:
     """The score of a network that gives every row the best constant answer: its accuracy, or R²."""
-    labels = [unit for first, size in setup.groups for unit in range(first, first + size)]
-    if not labels:
-        return 0.0
-    T = setup.training().T
-    _, counts = np.unique(T[:, labels], axis=0, return_counts=True)
-    return float(counts.max() / len(T))
+    labels = setup.prepared().labels[: setup.rows]
+    counts = np.unique(labels, axis=0, return_counts=True)[1]
+    return float(counts.max() / len(labels)) if setup.groups else 0.0
 
 
 def usual_epochs(setup: Setup) -> int:

@@ -211,8 +211,7 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def _as_json(best: Recommendation) -> dict[str, Any]:
-    tested = best.held_out if best.held_out.runs else best.after
-    tests = {name: _finite(tested.median(name)) for name in ("test_accuracy", "test_r2")}
+    tests = {name: _finite(best.tested.median(name)) for name in ("test_accuracy", "test_r2")}
     return {
         "setting": settings(best.changes),
         "setup": best.setup.identity(),

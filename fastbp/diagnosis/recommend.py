@@ -45,8 +45,8 @@ ABOUT = 0.02
 """Convergence rates that differ by less than this count as about equal."""
 
 CHEAP = 5
-"""If all pairs are tried, those come first whose runs take at most this many times as long as the
-setup's."""
+"""If all pairs are tried, the cheap ones come first. A pair is cheap if its runs take at most this
+many times as long as those of the setup."""
 
 SCORES_ALIKE = 0.01
 """Accuracies, or R², that differ by no more than this count as equal."""
@@ -82,6 +82,11 @@ class Recommendation(NamedTuple):
     def converged(self) -> int:
         """The number of fresh seeds that converge with the changes."""
         return int(self.after.converged().sum())
+
+    @property
+    def tested(self) -> MeasuredRuns:
+        """The runs that have scores on held-out rows, if any rows were held out."""
+        return self.held_out if self.held_out.runs else self.after
 
     def holds(self, measure: str) -> bool:
         """Whether fresh seeds are better with the changes; True if they were not tried."""

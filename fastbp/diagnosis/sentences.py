@@ -239,8 +239,7 @@ def _scores(diagnosis: Diagnosis, best: Recommendation) -> str:
     if diagnosis.setup.resolved_success == "rows" and diagnosis.measure not in SCORE_NAMES:
         return ""
     text = f"; median {SCORE_NAMES[name]} {score_text(best.after.median(name))}"
-    tested = best.held_out if best.held_out.runs else best.after
-    test, train = tested.median(f"test_{name}"), tested.median(name)
+    test, train = best.tested.median(f"test_{name}"), best.tested.median(name)
     if not test > -math.inf:
         return text
     apart = f", less than the {score_text(train)} on the rows it was trained on"

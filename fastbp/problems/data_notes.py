@@ -103,9 +103,8 @@ def _imbalanced(file: ProblemData) -> Iterator[DataNote]:
     """Note the class, or combination of classes of several targets, that most rows have."""
     if not file.meaning.groups:
         return
-    labels = np.delete(file.values.T, file.quantities, axis=1)
-    _, rows, counts = np.unique(labels, axis=0, return_index=True, return_counts=True)
-    share, row = float(counts.max() / len(labels)), file.values.T[rows[counts.argmax()]]
+    _, rows, counts = np.unique(file.labels, axis=0, return_index=True, return_counts=True)
+    share, row = float(counts.max() / counts.sum()), file.values.T[rows[counts.argmax()]]
     if IMBALANCED < share < 1:
         most = percent(share)
         answer = _listed([group.class_of(row) for group in file.meaning.groups])
@@ -148,8 +147,7 @@ def _contradicting_rows(file: ProblemData) -> Iterator[DataNote]:
     if not rows:
         return
     if file.meaning.groups:
-        labels = np.delete(T, file.quantities, axis=1)
-        cases, counts = np.unique(np.column_stack([group, labels]), axis=0, return_counts=True)
+        cases, counts = np.unique(np.column_stack([group, file.labels]), axis=0, return_counts=True)
         most = np.zeros(len(X))
         np.maximum.at(most, cases[:, 0].astype(np.intp), counts)
         limits.append(f"at most {percent(float(most.sum() / len(X)))} can be right")

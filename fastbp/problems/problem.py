@@ -187,6 +187,11 @@ class ProblemData:
         labels = {first + i for first, size, _ in self.meaning.groups for i in range(size)}
         return tuple(unit for unit in range(len(self.names.outputs)) if unit not in labels)
 
+    @property
+    def labels(self) -> NDArray[np.float64]:
+        """The targets that are classes, [row, output unit]."""
+        return np.delete(self.values.T, self.quantities, axis=1)
+
     @cached_property
     def out_of_range(self) -> dict[str, NDArray[np.float64]]:
         """The targets, by name, that are not all from 0 to 1, as a sigmoid answers."""
@@ -230,8 +235,7 @@ def prepared(source: ProblemData, how: Preparation) -> ProblemData:
     test_rows = held_out(len(X), how.test)
     trained = len(X) - test_rows
     if test_rows:
-        labels = np.delete(T, source.quantities, axis=1)
-        order = arranged(source.data_digest, labels, test_rows)
+        order = arranged(source.data_digest, source.labels, test_rows)
         X, T = X[order], T[order]
     if how.scale_inputs != "none":
         X = np.column_stack([_scaled(column, trained, how.scale_inputs) for column in X.T])

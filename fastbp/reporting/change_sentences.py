@@ -131,7 +131,7 @@ def other_changes(changes: Changes) -> list[str]:
     if without and len(without) < len(changes.direct):  # else that is the answer
         texts = (
             and_(_with_constant(changes, without))
-            if (len(without) <= MAX_CHANGES)
+            if len(without) <= MAX_CHANGES
             else _by_key(without)
         )
         lines.append(f"These changes alone make no measurable difference: {texts}.")

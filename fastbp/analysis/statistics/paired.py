@@ -60,7 +60,8 @@ def _tango_low(b: Real, c: Real, n: Real, z: float) -> Real:
     for _ in range(HALVINGS):
         delta = (low + high) / 2
         # q is the larger root of 2n q² + B q + C = 0, by the formula without cancellation.
-        B, C = (2 * n - b + c) * delta - b - c, -c * delta * (1 - delta)
+        B = (2 * n - b + c) * delta - b - c
+        C = -c * delta * (1 - delta)
         root = np.sqrt(np.maximum(B * B - 8 * n * C, 0.0))
         with np.errstate(invalid="ignore", divide="ignore"):
             q = np.where(B > 0, np.where(C == 0, 0.0, -2 * C / (B + root)), (root - B) / (4 * n))

@@ -70,7 +70,8 @@ def wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Rea
     with np.errstate(invalid="ignore", divide="ignore"):
         middle = (x + z * z / 2) / (n + z * z)
         reach = z / (n + z * z) * np.sqrt(x * (n - x) / n + z * z / 4)
-    low, high = np.where(x == 0, 0.0, middle - reach), np.where(x == n, 1.0, middle + reach)
+    low = np.where(x == 0, 0.0, middle - reach)
+    high = np.where(x == n, 1.0, middle + reach)
     return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
 

@@ -96,13 +96,8 @@ def effects(table: pd.DataFrame, ax: Axes | None = None, title: str | None = Non
     ax = interval_axes(ax, list(map(str, table["change"])), 0.26 * max(len(table), 1) + 1.5, 0.8)
     for fixes, colour in ((True, Outcome.CONVERGED.colour), (False, "#777777")):
         rows = np.flatnonzero(table["fixes"].to_numpy(bool) == fixes)
-        middle, low, high = (
-            100
-            * table[["difference", "difference_low", "difference_high"]]
-            .iloc[rows]
-            .to_numpy(float)
-            .T
-        )
+        ends = ["difference", "difference_low", "difference_high"]
+        middle, low, high = 100 * table[ends].iloc[rows].to_numpy(float).T
         ax.hlines(rows, low, high, color=colour, linewidth=1.4)
         ax.scatter(middle, rows, 28, colour, zorder=3)
     ax.axvline(0, color="black", linewidth=0.8)
