@@ -7,7 +7,17 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from fastbp.choices import inits, losses, orders, problems, schedules, success
+from fastbp.choices import (
+    activations,
+    inits,
+    losses,
+    optimizers,
+    orders,
+    outputs,
+    problems,
+    schedules,
+    success,
+)
 from fastbp.choices.family import Choice, Family, Parameter, family
 from fastbp.kernels.jit import inlined
 
@@ -16,9 +26,12 @@ WARMUP = Parameter("warmup", Annotated[int, Ge(0), Le(10**12)], 0)
 FAMILIES: dict[str, Family] = {
     "problem": family("problem", problems, takes=0),
     "init": family("init", inits, takes=7),
+    "activation": family("activation", activations, takes=1),
+    "output": family("output", outputs, takes=1),
     "order": family("order", orders, takes=5),
     "schedule": family("schedule", schedules, takes=3, shared=(WARMUP,)),
     "loss": family("loss", losses, takes=3),
+    "optimizer": family("optimizer", optimizers, takes=0),
     "success": family("success", success, takes=1),
 }
 

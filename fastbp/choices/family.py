@@ -15,22 +15,22 @@ Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
 
 
-def needs_horizon(schedule: F) -> F:
-    """Mark a schedule whose rates depend on the budget.
+def marked(**marks: Any) -> Callable[[F], F]:
+    """Give a choice what the engine must know of it besides its function.
 
-    Setups that differ in nothing but their budget are trained once, unless their schedule is
-    marked.
+    Parameters
+    ----------
+    **marks
+        Of a schedule `needs_horizon`, if its rates depend on the budget: setups that differ in
+        nothing but their budget are trained once, unless their schedule is so marked. Of a loss
+        `delta`, a function of an output, its target and f′; of an activation `slope`, f′ as a
+        function of a, and `saturates`, the activations between which a unit is not saturated; of an
+        output unit also `reaches`, the smallest and the largest target that it can come near to.
     """
-    vars(schedule)["needs_horizon"] = True
-    return schedule
 
-
-def with_delta(delta: Function) -> Callable[[F], F]:
-    """Give a loss its δ, a function of an output, its target and σ′."""
-
-    def mark(loss: F) -> F:
-        vars(loss)["delta"] = delta
-        return loss
+    def mark(choice: F) -> F:
+        vars(choice).update(marks)
+        return choice
 
     return mark
 
@@ -69,17 +69,15 @@ class Choice(NamedTuple):
         The function that does it.
     parameters
         Those that a user may write after the name.
-    needs_horizon
-        Whether it is a schedule that depends on the budget.
-    delta
-        The δ of a loss.
     """
 
     name: str
     function: Function
     parameters: tuple[Parameter, ...]
-    needs_horizon: bool = False
-    delta: Function | None = None
+
+    def mark(self, name: str, default: Any = None) -> Any:
+        """What the function is `marked` with."""
+        return getattr(self.function, name, default)
 
     @property
     def usage(self) -> str:
@@ -131,7 +129,5 @@ def family(key: str, module: ModuleType, takes: int, shared: tuple[Parameter, ..
         hints = get_type_hints(function, include_extras=True)
         arguments = list(inspect.signature(function).parameters.values())[takes:]
         parameters = tuple(Parameter(p.name, hints[p.name], p.default) for p in arguments)
-        marked = getattr(function, "needs_horizon", False)
-        delta = getattr(function, "delta", None)
-        choices[name] = Choice(name, function, parameters, marked, delta)
+        choices[name] = Choice(name, function, parameters)
     return Family(key, choices, shared)

@@ -50,6 +50,58 @@ def glorot_uniform(
     return 0.0 if bias else scale * np.sqrt(6.0 / (fan_in + fan_out)) * (2.0 * u - 1.0)
 
 
+def he_normal(
+    u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any
+) -> Any:
+    """N(0, σ²) with σ = scale·√(2/fan_in), biases 0 (He, Zhang, Ren & Sun 2015, equation 10)."""
+    return 0.0 if bias else scale * np.sqrt(2.0 / fan_in) * normal_quantile(u)
+
+
+def he_uniform(
+    u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any
+) -> Any:
+    """U[−r, r] with r = scale·√(6/fan_in), biases 0: the variance of `he-normal`."""
+    return 0.0 if bias else scale * np.sqrt(6.0 / fan_in) * (2.0 * u - 1.0)
+
+
+def lecun_normal(
+    u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any
+) -> Any:
+    """N(0, σ²) with σ = scale·√(1/fan_in), biases 0 (LeCun, Bottou, Orr & Müller 1998)."""
+    return 0.0 if bias else scale * np.sqrt(1.0 / fan_in) * normal_quantile(u)
+
+
+def lecun_uniform(
+    u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any
+) -> Any:
+    """U[−r, r] with r = scale·√(3/fan_in), biases 0: the variance of `lecun-normal`."""
+    return 0.0 if bias else scale * np.sqrt(3.0 / fan_in) * (2.0 * u - 1.0)
+
+
+def torch(u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any) -> Any:
+    """U[−r, r] with r = scale·√(1/fan_in), weights and biases alike: PyTorch's `Linear`."""
+    return scale * np.sqrt(1.0 / fan_in) * (2.0 * u - 1.0)
+
+
+def zeros(u: Any, scale: Any, fan_in: Any, fan_out: Any, bias: Any, seed: Any, number: Any) -> Any:
+    """All weights and biases 0: hidden units stay equal."""
+    return 0.0
+
+
+def constant(
+    u: Any,
+    scale: Any,
+    fan_in: Any,
+    fan_out: Any,
+    bias: Any,
+    seed: Any,
+    number: Any,
+    c: Annotated[float, Ge(-1e6), Le(1e6)],
+) -> Any:
+    """All weights and biases scale·c: hidden units stay equal."""
+    return scale * c
+
+
 def grid(
     u: Any,
     scale: Any,

@@ -3,7 +3,7 @@
 Arguments of every function: `previous`, the factor of the epoch before (1 before the first one);
 `s`, completed epochs since the warmup; `span`, epochs from the warmup to the end of the budget.
 Returns the factor of this epoch, float64: the rate is lr × factor. A schedule whose factors depend
-on `span` is marked with `needs_horizon`.
+on `span` is `marked` with `needs_horizon`.
 
 The engine gives every schedule a warmup, `warmup=W`: the rate is lr·(e + 1)/(W + 1) in the first W
 epochs, and s = e − W after them. Powers are repeated products, through `previous`.
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
 
-from fastbp.choices.family import needs_horizon
+from fastbp.choices.family import marked
 from fastbp.kernels.real import cos
 
 Epochs = Annotated[int, Ge(1), Le(10**12)]
@@ -37,7 +37,7 @@ def exponential(previous: Any, s: Any, span: Any, factor: Factor) -> Any:
     return previous * factor if s > 0 else previous
 
 
-@needs_horizon
+@marked(needs_horizon=True)
 def cosine(previous: Any, s: Any, span: Any) -> Any:
     """Fall to 0 along half a cosine: ½(1 + cos(πs/span)).
 
@@ -46,7 +46,7 @@ def cosine(previous: Any, s: Any, span: Any) -> Any:
     return 0.5 * (1.0 + cos(_PI * s / span))
 
 
-@needs_horizon
+@marked(needs_horizon=True)
 def linear(previous: Any, s: Any, span: Any) -> Any:
     """Fall to 0 along a line: 1 − s/span."""
     return 1.0 - s / span

@@ -6,7 +6,8 @@ is all choices for one key, such as `order`. Invalid values raise ValueError wit
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
@@ -312,6 +313,14 @@ def _checked_key(key: str, value: object, folder: str) -> Any:
     `folder`: the folder that a path in the value is relative to. Raises ValueError "given …,
     allowed: …", with one line for each mistake.
     """
+    if key == "activation":
+        written = value.split(LAYERS) if isinstance(value, str) else value
+        layers = as_list(written) or [value]
+        spellings = [read_call(FAMILIES[key], layer).spelling for layer in layers[:MAX_ITEMS]]
+        return joined(spellings)
+    if key == "bias_init" and isinstance(value, str) and value not in ("init", "zeros"):
+        with suppress(ValueError):
+            value = float(value)  # as the table of runs has it
     if key not in FAMILIES:
         return checked_value(KEYS[key].annotation, value)
     call = read_call(FAMILIES[key], value)
@@ -327,6 +336,15 @@ def _checked_key(key: str, value: object, folder: str) -> Any:
                 refusal(value, f"{call.choice.usage}; {plain(str(error), 120)}")
             ) from None
     return call.spelling
+
+
+LAYERS = " | "
+"""What stands between the activations of hidden layers that differ."""
+
+
+def joined(activations: Sequence[str]) -> str:
+    """The activations of all hidden layers as one text: one of them where all are the same."""
+    return activations[0] if len(set(activations)) == 1 else LAYERS.join(activations)
 
 
 def file_path(problem: str) -> str | None:

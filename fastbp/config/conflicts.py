@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastbp.choices import inits
 from fastbp.choices.families import FAMILIES
 from fastbp.config.choice_syntax import read_call
-from fastbp.problems.problem import ProblemData
 from fastbp.problems.targets import FEW_CLASSES, MAX_LINES, Mistake
 from fastbp.schema.keys import KEYS, MAX_EPOCHS, MAX_PARAMETERS, MAX_UPDATES
 from fastbp.schema.text import dashed, plain, refusal, shown
@@ -27,7 +27,16 @@ def notes(setup: Setup) -> list[str]:
         f"tolerance = {setup.tolerance} and collapse = {setup.collapse} overlap: a run that is "
         "within both counts as converged"
     )
-    return [overlap] * (setup.collapse > 1 - 2 * setup.tolerance) + [
+    equal = f"init = {shown(setup.init)}: all hidden units of a layer start equal and stay equal"
+    signs = (
+        "rprop goes by the sign of the gradient, and in small batches that changes from one to the "
+        'next; it is made for batch = "full"'
+    )
+    return [
+        *[overlap] * (setup.collapse > 1 - 2 * setup.tolerance),
+        *[equal] * (setup.init.partition(":")[0] in ("zeros", "constant")),
+        *[signs] * (setup.optimizer.startswith("rprop") and setup.batch_rows < setup.rows),
+    ] + [
         f"{plain(setup.problem_name)}: {shown(name)} is the same in every row: there is nothing "
         "to learn"
         for name in (setup.file.constant if setup.file else ())
@@ -46,8 +55,10 @@ def find(setup: Setup, any_range: bool = False) -> Iterator[Mistake]:
         yield _refused(setup, "test", f"0, as {plain(setup.problem_name)} has only one row")
     if setup.class_weight != "none" and not setup.groups:
         yield _refused(setup, "class_weight", "none, as no target is classes")
-    if setup.file and setup.scale_targets == "none" and not any_range:
-        yield from _out_of_range(setup, setup.file)
+    if not any_range:
+        yield from _out_of_range(setup)
+    yield from _units(setup)
+    yield from _only_of_sgd(setup)
     if setup.batch != "full" and setup.batch > setup.rows:
         rows = f"{setup.rows:,} rows of {plain(setup.problem_name)}"
         yield _refused(setup, "batch", f"at most the {rows}, or 'full'")
@@ -70,14 +81,65 @@ def find(setup: Setup, any_range: bool = False) -> Iterator[Mistake]:
         yield _refused(setup, "schedule", f"warmup less than the budget of {budget}")
 
 
-def _out_of_range(setup: Setup, file: ProblemData) -> Iterator[Mistake]:
+RATE_KEYS = ("lr", "schedule")
+"""The keys that only an optimiser with a learning rate has."""
+
+
+@cache
+def has_rate(optimizer: str) -> bool:
+    """Whether an optimiser has a learning rate."""
+    call = read_call(FAMILIES["optimizer"], optimizer)
+    return bool(call.choice.function(*call.values).has_rate)
+
+
+def unused_rate(keys: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Refuse a learning rate or a schedule that is written beside an optimiser without a rate."""
+    if not has_rate(keys.get("optimizer", KEYS["optimizer"].default)):
+        for key in RATE_KEYS:
+            if keys.get(key) is not None:
+                rule = f"nothing, as {keys['optimizer']} has no learning rate"
+                yield Mistake(key, refusal(keys[key], rule))
+
+
+def _only_of_sgd(setup: Setup) -> Iterator[Mistake]:
+    """Refuse what belongs to plain gradient descent beside another optimiser."""
+    for key in ("momentum", "nesterov", "weight_decay"):
+        if setup.optimizer != "sgd" and getattr(setup, key):
+            rule = f"{shown(KEYS[key].default)}, as optimizer = {shown(setup.optimizer)}"
+            yield _refused(setup, key, rule)
+    if setup.nesterov and not setup.momentum:
+        yield _refused(setup, "nesterov", "false, or with momentum > 0")
+
+
+def _units(setup: Setup) -> Iterator[Mistake]:
+    """Find activations, outputs and a loss that do not go together."""
+    if len(setup.activations) != len(setup.hidden):
+        layers = f"one, or one for each of the {len(setup.hidden)} hidden layers"
+        yield _refused(setup, "activation", layers)
+    softmax = setup.output == "softmax"
+    if setup.loss == "cross-entropy" and setup.output not in ("sigmoid", "softmax"):
+        rule = f"squared, as output = {shown(setup.output)}; or output = 'sigmoid' or 'softmax'"
+        yield _refused(setup, "loss", rule)
+    if softmax and setup.loss != "cross-entropy":
+        yield _refused(setup, "loss", "cross-entropy, as output = 'softmax'")
+    if softmax and setup.shape[2] == 1:
+        rule = "sigmoid, as there is one output: a softmax over one output is always 1"
+        yield _refused(setup, "output", rule)
+    elif softmax and not np.allclose(setup.data().T.sum(axis=1), 1.0):
+        rule = "sigmoid, as softmax outputs sum to 1 and the targets of a row do not"
+        yield _refused(setup, "output", rule)
+
+
+def _out_of_range(setup: Setup) -> Iterator[Mistake]:
     """Refuse quantities that no output can reach, and say which keys help."""
-    for name, T in islice(file.out_of_range.items(), MAX_LINES):
+    low, high = setup.reaches
+    for name, T in islice(setup.out_of_range.items(), MAX_LINES):
         few = len(np.unique(T)) <= FEW_CLASSES and (np.floor(T) == T).all()
         fix = ' or target_kind = "classes"' * bool(few)
         rule = (
             f"minmax, as {shown(name)} of {plain(setup.problem_name)} runs from {T.min():.6g} to "
-            f'{T.max():.6g} and a sigmoid only reaches 0 to 1: add scale_targets = "minmax"{fix}'
+            f"{T.max():.6g} and {setup.output} outputs only reach {low:g} to {high:g}: add "
+            f'scale_targets = "minmax" or output = "linear"{fix}'
         )
         yield _refused(setup, "scale_targets", rule)
 

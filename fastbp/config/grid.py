@@ -340,6 +340,8 @@ class SweepTables:
         Only values that are valid by themselves are combined.
         """
         fixed = _outside(values, grid)
+        for key, text in conflicts.unused_rate(fixed):
+            self.lines.append(f"{self._place(key, table)}: {text}")
         wrong = {key for key, options in grid.items() if not options}
         wrong |= _outside(self.setup, grid).keys() - fixed.keys()
         paths = [p for p in grid.get("problem", (fixed.get("problem", ""),)) if file_path(p)]

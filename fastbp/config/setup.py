@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any, Self
 from fastbp.choices.families import FAMILIES
 from fastbp.config import conflicts
 from fastbp.config.choice_syntax import (
+    LAYERS,
     Call,
     Given,
     checked,
@@ -28,7 +30,7 @@ from fastbp.schema.keys import (
     KEYS,
     NUMERICS_VERSION,
 )
-from fastbp.schema.text import dashed, plain
+from fastbp.schema.text import dashed, number, plain
 
 
 @dataclass(frozen=True, init=False)
@@ -52,6 +54,8 @@ class Setup(SetupData):
         """Make a setup of canonical values without checking them; other keys get defaults."""
         setup = cls.__new__(cls)
         setup.__dict__.update(_DEFAULTS | {"file": file} | dict(values))
+        if not conflicts.has_rate(setup.optimizer):
+            setup.__dict__.update(dict.fromkeys(conflicts.RATE_KEYS))
         return setup
 
     @classmethod
@@ -124,14 +128,23 @@ class Setup(SetupData):
     def settings(self) -> dict[str, Any]:
         """The keys that differ from their defaults, with their values."""
         values = {name: getattr(self, name) for name in KEYS}
-        return {name: value for name, value in values.items() if value != KEYS[name].default}
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None and value != KEYS[name].default
+        }
 
     # What follows from the keys
 
     @cached_property
     def calls(self) -> dict[str, Call]:
         """The parsed choices of all families by key; order and success are resolved."""
-        resolved = {"order": self.resolved_order, "success": self.resolved_success}
+        resolved = {
+            "order": self.resolved_order,
+            "success": self.resolved_success,
+            "activation": self.activations[0],
+            "schedule": self.schedule or KEYS["schedule"].default,
+        }
         texts = {key: getattr(self, key) for key in FAMILIES} | resolved
         return {key: read_call(family, texts[key]) for key, family in FAMILIES.items()}
 
@@ -155,9 +168,22 @@ class Setup(SetupData):
         return "accuracy:0.95" if self.groups else "r2:0.9"
 
     @property
+    def activations(self) -> tuple[str, ...]:
+        """The activation of each hidden layer."""
+        each = tuple(self.activation.split(LAYERS))
+        return each * len(self.hidden) if len(each) == 1 else each
+
+    @property
+    def fixed_bias(self) -> float:
+        """The initial value of all biases; NaN if `init` draws them, 0 if there are none."""
+        if self.bias and self.bias_init == "init":
+            return math.nan
+        return float(self.bias_init) if self.bias and self.bias_init != "zeros" else 0.0
+
+    @property
     def warmup(self) -> int:
         """Epochs over which the learning rate rises before the schedule starts."""
-        return int(read_call(FAMILIES["schedule"], self.schedule).shared[0])
+        return int(self.calls["schedule"].shared[0])
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -204,6 +230,7 @@ class Setup(SetupData):
             "problem": self.problem_name,
             "targets": None if self.targets is None else ",".join(self.targets),
             "hidden": dashed(self.hidden),
+            "bias_init": _bias_text(self.bias_init),
             "order": self.resolved_order,
             "success": self.resolved_success,
             "batch": self.batch_rows,
@@ -246,6 +273,11 @@ class Setup(SetupData):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def _bias_text(bias_init: str | float) -> str:
+    """The key `bias_init` as the table of runs has it."""
+    return bias_init if isinstance(bias_init, str) else number(bias_init)
+
+
 _DEFAULTS = {key.name: key.default for key in KEYS.values()}
 
 
@@ -274,6 +306,7 @@ def _built(
         if value is not None and key not in known
     }
     values = {**checked(given, lines), **known}
+    lines += [f"{key}: {text}" for key, text in conflicts.unused_rate(values)]
     lines += incomplete({**dict.fromkeys(known, Given("", None)), **given}, "")
     if lines:
         raise SweepError(lines)

@@ -43,15 +43,20 @@ class SetupData:
     init: str
     init_scale: float
     bias: bool
+    bias_init: str | float
+    activation: str
+    output: str
     loss: str
     class_weight: Literal["none", "balanced"]
     prime_offset: float
     order: str
     batch: int | Literal["full"]
     reduction: Literal["sum", "mean"]
-    lr: float
-    schedule: str
+    lr: float | None
+    schedule: str | None
+    optimizer: str
     momentum: float
+    nesterov: bool
     weight_decay: float
     epochs: int | None
     updates: int | None
@@ -68,6 +73,24 @@ class SetupData:
     def source(self) -> ProblemData:
         """The problem as its file or function has it."""
         return self.file or _built_in(self.problem)
+
+    @property
+    def reaches(self) -> tuple[float, float]:
+        """The smallest and the largest target that an output can come near to."""
+        low, high = FAMILIES["output"].choices[self.output].mark("reaches")
+        return low, high
+
+    @property
+    def label_low(self) -> float:
+        """The target of an output unit where its class does not apply: −1 for tanh, else 0."""
+        return max(self.reaches[0], 0.0) if self.reaches[0] != -1 else -1.0
+
+    @property
+    def out_of_range(self) -> dict[str, NDArray[np.float64]]:
+        """The quantities, by name, that outputs cannot come near to."""
+        if self.file is None or self.scale_targets != "none":
+            return {}
+        return self.file.out_of_range(*self.reaches)
 
     @property
     def data_key(self) -> tuple[ProblemData, Preparation]:
@@ -119,7 +142,9 @@ class SetupData:
 
     def data_notes(self) -> list[DataNote]:
         """What is remarkable about the data, and what was done to them."""
-        return data_notes.notes(self.source, self.data().X, self.scale_inputs, self.scale_targets)
+        units = data_notes.Units(self.output, *self.reaches, self.label_low)
+        scaled = self.scale_inputs != "none", self.scale_targets != "none"
+        return data_notes.notes(self.source, self.data().X, scaled, units)
 
     @property
     def digest(self) -> str:

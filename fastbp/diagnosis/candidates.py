@@ -86,11 +86,11 @@ def _distinct(
 
 def _of_training(setup: Setup) -> list[Candidate]:
     online, momentum = setup.batch_rows < setup.rows, bool(setup.momentum)
-    cause = f"the order of samples, {setup.resolved_order}"
+    cause, rate = f"the order of samples, {setup.resolved_order}", setup.lr or 0.0
     return [
         *((True, f"{n} × the updates", UPDATES_FEW, _budget(setup, n)) for n in (3, 10)),
-        *((True, f"rate ÷ {n}", RATE_HIGH, {"lr": setup.lr / n}) for n in (3, 10)),
-        *((True, f"{n} × the rate", RATE_LOW, {"lr": setup.lr * n}) for n in (3, 10)),
+        *((rate > 0, f"rate ÷ {n}", RATE_HIGH, {"lr": rate / n}) for n in (3, 10)),
+        *((rate > 0, f"{n} × the rate", RATE_LOW, {"lr": rate * n}) for n in (3, 10)),
         *(
             (online and order != setup.resolved_order, f"order {order}", cause, {"order": order})
             for order in ("shuffled", "random", "cyclic")

@@ -215,11 +215,8 @@ def _training_bytes(setup: Setup, several_budgets: bool) -> float:
 
 
 def _rates_bytes(setup: Setup) -> float:
-    if setup.schedule == "constant":
-        return 8.0
-    return 8.0 * (
-        setup.warmup + 1 if setup.schedule.startswith("constant:") else setup.epochs_budget
-    )
+    constant = setup.calls["schedule"].choice.name == "constant"
+    return 8.0 * (setup.warmup + 1 if constant else setup.epochs_budget)
 
 
 # Too much

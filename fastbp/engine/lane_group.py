@@ -64,9 +64,9 @@ class LaneGroup:
             *work.judged,
             work.config,
             drawer(key.strip, key.order),
-            output_deltas(key.dtype, key.loss, work.network.weights > 0),
+            output_deltas(key.dtype, key.loss, key.output, work.network.weights > 0),
         )
-        self._losses = losses(key.loss), output_deltas("float64", key.loss)
+        self._losses = losses(key.loss, key.output), output_deltas("float64", key.loss, key.output)
         rows = work.judged[1].row_order
         self.state, *self._strips = lanes_of(
             work.network, work.lanes, key.strip, (work.table.rows, rows[0]), dtype
@@ -90,9 +90,9 @@ class LaneGroup:
         runs.seeds[: len(seeds)] = seeds
         runs.seeds[len(seeds) :] = seeds[-1:]
         arguments = parameter_arrays(init.choice, init.values)
-        scale, bias = float(work.setup.init_scale), work.setup.bias
+        scale, fixed = float(work.setup.init_scale), work.setup.fixed_bias
         for block, strip in zip(*map(self._split, (runs.block, runs.seeds)), strict=True):
-            self._kernels.initialise(block, strip, work.network, arguments, scale, bias)
+            self._kernels.initialise(block, strip, work.network, arguments, scale, fixed)
         if self._layers:
             self.set_layers(self._layers, block=runs.block)
         runs.seeds[:] += self.orders
@@ -129,8 +129,8 @@ class LaneGroup:
         lane : int
             The lane.
         offset : int
-            The row of the block to read from: 0 for the weights and biases; `network.velocity` or
-            `network.gradient` for the velocity or gradient of each.
+            The row of the block to read from: 0 for the weights and biases; `network.states` or
+            `network.gradient` for the first state or the gradient of each.
         """
         strip = self.task.key.strip
         rows = self._in_strips(self.state.block)[lane // strip, offset:, lane % strip]
@@ -203,6 +203,7 @@ class LaneGroup:
                 table,
                 targets,
                 *self._losses,
+                work.limits,
                 work.setup.bias,
                 with_gradient,
                 measures,
@@ -212,7 +213,9 @@ class LaneGroup:
         measures, outputs = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
         outputs = outputs.reshape(*targets.values.shape, -1)
         weights = self.by_lane(block)[: work.network.parameters].astype(np.float64)
-        m.judge(outputs, weights, targets, sum(work.setup.hidden), measures)
+        hidden = work.setup.hidden
+        can_saturate = np.isfinite(work.limits[:, 0]) @ hidden
+        m.judge(outputs, weights, targets, (sum(hidden), int(can_saturate)), measures)
         for values in (measures, outputs):
             values[np.isnan(values)] = np.nan  # NaN has many bit patterns: store one of them
         return measures, outputs

@@ -251,7 +251,7 @@ def budget_groups(setups: Iterable[Setup]) -> list[list[Setup]]:
 
 
 def _key_without_budget(setup: Setup) -> Hashable:
-    if setup.stop == "converged" or setup.calls["schedule"].choice.needs_horizon:
+    if setup.stop == "converged" or setup.calls["schedule"].choice.mark("needs_horizon"):
         return setup.identity()
     columns = setup.columns()
     return setup.digest, *(

@@ -84,6 +84,7 @@ def measured_columns(
         "test_r2": test[m.R2],
         "test_loss": test[m.LOSS],
         "saturation": values[m.SATURATION],
+        "dead_units": values[m.DEAD_UNITS],
         "grad_norm": values[m.GRAD_NORM],
         "weight_max": values[m.WEIGHT_MAX],
     }

@@ -6,12 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.choices import optimizers
 from fastbp.choices.families import FAMILIES, compiled_choice, parameter_arrays
+from fastbp.config.choice_syntax import read_call
 from fastbp.config.setup import Setup
 from fastbp.kernels.goals import Targets, targets_of
 from fastbp.kernels.layout import Network, Table, network, table
 from fastbp.kernels.measures import make_measure, make_values
 from fastbp.kernels.minibatch import make_output_deltas
+from fastbp.kernels.optimizer import Optimizer
 from fastbp.kernels.tiles import TILE, lanes_in_vector, tile_for
 from fastbp.kernels.training import (
     TrainingConfig,
@@ -20,6 +23,7 @@ from fastbp.kernels.training import (
     make_initialise,
     make_rates,
 )
+from fastbp.kernels.units import Pair
 
 MANY_BYTES = 400_000
 """The largest block of a group with many lanes, in bytes (weights and biases, with velocities and
@@ -40,8 +44,12 @@ class KernelKey(NamedTuple):
     dtype: str
     strip: int
     """Number of lanes, each with a run, that one call of a kernel trains side by side."""
+    activations: tuple[str, ...]
+    """The activations of all layers, each once, that of the outputs included."""
+    output: str
     optimizer: str
-    """The update rule, "online", "plain" or "momentum", as in `make_advance`."""
+    """A choice with its parameters; "momentum" or "nesterov" for these forms of `sgd`, or "online"
+    for one that changes the weights with each row."""
     tile: tuple[int, int]
     """Rows and columns of the tiles into which matrix products are cut, in batches."""
     init: str
@@ -63,8 +71,52 @@ def rate_maker(schedule: str) -> Any:
     return make_rates(compiled_choice("schedule", schedule), schedule)
 
 
-measurer, trainer = cache(make_measure), cache(make_advance)
-"""`make_measure` and `make_advance`, which make the kernels that measure and that train, cached."""
+@cache
+def activation(spelling: str) -> Pair:
+    """The activation of this name with its parameters, and its slope."""
+    call = read_call(FAMILIES["activation"], spelling)
+    f, slope, values = call.choice.function, call.choice.mark("slope"), call.values
+    return (lambda z: f(z, *values)), (lambda a: slope(a, *values))
+
+
+@cache
+def optimizer_of(name: str) -> Optimizer | None:
+    """The optimiser of a `KernelKey`; None for "online"."""
+    if name == "online":
+        return None
+    if name in optimizers.OF_SGD:
+        return optimizers.OF_SGD[name]()
+    call = read_call(FAMILIES["optimizer"], name)
+    made: Optimizer = call.choice.function(*call.values)
+    return made
+
+
+@cache
+def measurer(strip: int, dtype: str, activations: tuple[str, ...], output: str) -> Any:
+    """Return the kernel that measures networks with these units."""
+    pairs = tuple(map(activation, activations))
+    name = ",".join((*activations, output))
+    return make_measure(strip, dtype, pairs, output == "softmax", name)
+
+
+@cache
+def trainer(
+    strip: int,
+    dtype: str,
+    activations: tuple[str, ...],
+    output: str,
+    optimizer: str,
+    tile: tuple[int, int],
+    success: str,
+    loss: str,
+) -> Any:
+    """Return the kernel that trains networks with these units by an optimiser."""
+    pairs = tuple(map(activation, activations))
+    # Only a criterion that is a loss needs code of the loss.
+    goal = (success, loss_of(loss, output) if success == "loss" else None)
+    name = ",".join((*activations, output, optimizer, loss if success == "loss" else ""))
+    made = optimizer_of(optimizer)
+    return make_advance(strip, dtype, pairs, output == "softmax", made, tile, goal, name)
 
 
 @cache
@@ -73,16 +125,24 @@ def drawer(strip: int, order: str) -> Any:
     return make_draw(strip, compiled_choice("order", order), order)
 
 
+def loss_of(loss: str, output: str) -> Any:
+    """The function of a loss for these output units."""
+    choice = FAMILIES["loss"].choices[loss]
+    return choice.mark("of_softmax") if output == "softmax" else choice.function
+
+
 @cache
-def losses(loss: str) -> Any:
+def losses(loss: str, output: str) -> Any:
     """Return the compiled function that computes the losses of output units."""
-    return make_values(FAMILIES["loss"].choices[loss].function, loss)
+    return make_values(loss_of(loss, output), f"{loss},{output == 'softmax'}")
 
 
 @cache
-def output_deltas(dtype: str, loss: str, weighted: bool = False) -> Any:
+def output_deltas(dtype: str, loss: str, output: str, weighted: bool = False) -> Any:
     """Return the compiled function that computes δ, the error signals, of output units."""
-    return make_output_deltas(dtype, FAMILIES["loss"].choices[loss].delta, loss, weighted)
+    delta = FAMILIES["loss"].choices[loss].mark("delta")
+    slope = FAMILIES["output"].choices[output].mark("slope")
+    return make_output_deltas(dtype, delta, slope, f"{loss},{output}", weighted)
 
 
 class Kernels(NamedTuple):
@@ -99,13 +159,12 @@ class Kernels(NamedTuple):
 
 def kernels(key: KernelKey) -> Kernels:
     """Return the kernels for a key."""
-    # Only a criterion that is a loss needs code of the loss.
-    judges = key.success == "loss"
-    loss = (key.loss, FAMILIES["loss"].choices[key.loss].function) if judges else ("", None)
+    common = (key.strip, key.dtype, key.activations, key.output)
+    loss = key.loss if key.success == "loss" else ""
     return Kernels(
         initialiser(key.init),
-        measurer(key.strip, key.dtype),
-        trainer(key.strip, key.dtype, key.optimizer, key.tile, key.success, loss),
+        measurer(*common),
+        trainer(*common, key.optimizer, key.tile, key.success, loss),
     )
 
 
@@ -124,6 +183,8 @@ class Task(NamedTuple):
     """Inputs and targets in the dtype of the setup."""
     targets: Targets
     config: TrainingConfig
+    limits: NDArray[np.float64]
+    """The activations of each hidden layer between which a unit is not saturated, [layer, 2]."""
     held_out: tuple[Table, Targets] | None
     """Table and targets of the rows that are held out."""
 
@@ -174,8 +235,15 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
         table=table(*data, dtype, setup.row_weights()),
         targets=targets_of(data.T, dtype, aim, setup.groups),
         config=config,
+        limits=_limits(setup),
         held_out=tested,
     )
+
+
+def _limits(setup: Setup) -> NDArray[np.float64]:
+    """The activations between which hidden units are not saturated, −∞ and ∞ where they cannot."""
+    choices = [FAMILIES["activation"].choices[name.partition(":")[0]] for name in setup.activations]
+    return np.array([each.mark("saturates", (-np.inf, np.inf)) for each in choices])
 
 
 def _whole_vectors(lanes: int, dtype: np.dtype[Any]) -> int:
@@ -193,18 +261,35 @@ def is_cyclic(setup: Setup) -> bool:
 
 
 def optimizer(setup: Setup) -> str:
-    """The update rule of a setup, "online", "plain" or "momentum", as in `make_advance`."""
+    """The optimiser of a setup, as in `KernelKey`."""
+    if setup.optimizer != "sgd":
+        return setup.optimizer
+    if setup.nesterov:
+        return "nesterov"
     if setup.momentum or setup.weight_decay:
         return "momentum"
     if setup.batch_rows == 1:
         return "online"
-    return "plain" if setup.reduction == "sum" else "momentum"
+    return "sgd" if setup.reduction == "sum" else "momentum"
+
+
+def units(setup: Setup) -> tuple[tuple[str, ...], list[int]]:
+    """The activations of a setup, each once, and for each layer the position of its own."""
+    last = "linear" if setup.output == "softmax" else setup.output
+    layers = (*setup.activations, last)
+    each = tuple(dict.fromkeys(layers))
+    return each, [each.index(name) for name in layers]
 
 
 def measured_network(setup: Setup) -> Network:
     """The layout of the memory in which the networks of a setup are measured."""
-    weighted = setup.class_weight != "none"
-    return network(setup.sizes, _equal_parts(setup.rows), gradient=True, weighted=weighted)
+    return network(
+        setup.sizes,
+        _equal_parts(setup.rows),
+        activations=units(setup)[1],
+        gradient=True,
+        weighted=setup.class_weight != "none",
+    )
 
 
 def _equal_parts(rows: int) -> int:
@@ -214,13 +299,15 @@ def _equal_parts(rows: int) -> int:
 
 def layout(setup: Setup) -> tuple[Network, int]:
     """The layout of the memory in which a setup is trained, and its suggested number of lanes."""
-    samples, chosen = _equal_parts(setup.batch_rows), optimizer(setup)
+    samples, chosen = _equal_parts(setup.batch_rows), optimizer_of(optimizer(setup))
     net = network(
         setup.sizes,
         samples,
-        velocity=chosen == "momentum",
+        activations=units(setup)[1],
+        states=chosen.states if chosen else 0,
+        counts=len(chosen.decays) if chosen else 0,
         gradient=setup.batch_rows > samples,
-        alternates=chosen == "online",
+        alternates=chosen is None,
         weighted=setup.class_weight != "none",
     )
     return net, suggested_lanes(net, np.dtype(setup.dtype))
@@ -245,7 +332,8 @@ def kernel_key(setup: Setup, lanes: int | None = None) -> KernelKey:
     init, order, loss, success = names
     order = "cyclic" if is_cyclic(setup) else order
     tile = TILE if chosen == "online" else tile_for(setup.sizes[1:], net.samples)
-    return KernelKey(setup.dtype, strip, chosen, tile, init, order, loss, success)
+    kinds = units(setup)[0], setup.output
+    return KernelKey(setup.dtype, strip, *kinds, chosen, tile, init, order, loss, success)
 
 
 def _strip(net: Network, lanes: int, dtype: np.dtype[Any]) -> int:
@@ -258,12 +346,13 @@ def _strip(net: Network, lanes: int, dtype: np.dtype[Any]) -> int:
 
 def rates(setup: Setup) -> NDArray[np.float64]:
     """The learning rates of a setup, float64 [epoch]; epochs after the last entry have its rate."""
+    rate = 1.0 if setup.lr is None else float(setup.lr)  # an optimiser without one ignores it
     schedule = setup.calls["schedule"]
     constant = schedule.choice.name == "constant"
     if constant and not setup.warmup:
-        return np.array([float(setup.lr)])  # needs no compiling
+        return np.array([rate])  # needs no compiling
     out = np.empty(setup.warmup + 1 if constant else setup.epochs_budget)
     arguments = parameter_arrays(schedule.choice, schedule.values)
     make = rate_maker(schedule.choice.name)
-    make(float(setup.lr), arguments, setup.warmup, setup.epochs_budget, out)
+    make(rate, arguments, setup.warmup, setup.epochs_budget, out)
     return out

@@ -7,8 +7,9 @@ import numpy as np
 from fastbp.kernels.jit import inlined, shared
 from fastbp.kernels.layout import lanes_of, layer_of
 from fastbp.kernels.memory import load_lane, load_number, load_table, store_lane
-from fastbp.kernels.minibatch import SIGMA, weighted_sums
+from fastbp.kernels.minibatch import weighted_sums
 from fastbp.kernels.tiles import COLUMN, any_lane, elementwise, fill, load, store
+from fastbp.kernels.units import Units
 from fastbp.kernels.vector_ir import choose, like
 
 
@@ -31,7 +32,7 @@ def _if_at_most(pending: Any, low: Any, high: Any) -> Any:
     return choose(low <= high, pending, like(low, 0.0))
 
 
-def evaluator(lanes: int, vector: int, success: str, value: Any = None) -> Any:
+def evaluator(lanes: int, vector: int, units: Units, success: str, value: Any = None) -> Any:
     """Make the evaluation of a strip.
 
     It sets `converged_at` of lanes that have just converged: all weights are finite, and the goal
@@ -41,12 +42,14 @@ def evaluator(lanes: int, vector: int, success: str, value: Any = None) -> Any:
     ----------
     lanes, vector : int
         Lanes of a strip and of a vector.
+    units : Units
+        Those of the networks.
     success : {"rows", "accuracy", "r2", "loss"}
         The criterion of the goal.
     value : callable
         With "loss", the loss of one output unit.
     """
-    forward = row_forward(lanes, with_nets=success == "loss")
+    forward = row_forward(lanes, units, with_nets=success == "loss")
     drop_constant = constant_dropper(lanes, vector, forward)
     if success == "rows":
         judge_vector = all_rows_right(lanes, forward)
@@ -79,22 +82,22 @@ def evaluator(lanes: int, vector: int, success: str, value: Any = None) -> Any:
     return evaluate
 
 
-def row_forward(lanes: int, with_nets: bool) -> Any:
+def row_forward(lanes: int, units: Units, with_nets: bool) -> Any:
     """Make the forward pass of a row in one vector of lanes, as the first sample.
 
     It returns the number of the sample: with `forwarded` the row has its activations already, in
     the sample of its number. `with_nets`: also store net_k of the output units, in `strip.nets`.
     """
-    rows = COLUMN[0]
+    rows, f, finish = COLUMN[0], units.f, units.finish
 
-    def layer_pass(units: int) -> Any:
-        net = weighted_sums(lanes, units, 1)
+    def layer_pass(height: int) -> Any:
+        net = weighted_sums(lanes, height, 1)
 
         @inlined
         def activate(strip: Any, samples: Any, layer: Any, k: Any, lane: Any, is_last: Any) -> None:
             z = net(strip.block, strip.A, layer, samples, k, 0, lane)
             a = (layer.activations + k) * samples * lanes + lane
-            store(strip.A, a, samples * lanes, 0, SIGMA(z))
+            store(strip.A, a, samples * lanes, 0, f(layer.activation, z))
             if with_nets and is_last:
                 store(strip.nets, k * lanes + lane, lanes, 0, z)
 
@@ -118,6 +121,7 @@ def row_forward(lanes: int, with_nets: bool) -> Any:
                 several(strip, samples, layer, k, lane, at == last)
             for k in range(end, layer.units):
                 single(strip, samples, layer, k, lane, at == last)
+        finish(strip.A, layer_of(network, last), samples, 0, lane)
         return 0
 
     return forward

@@ -2,10 +2,11 @@
 
 A strip is a number of networks that are trained side by side, one in each lane. Its memory is flat
 [row, lane]. The block of a strip holds what a run keeps: all parameters (layer by layer, unit by
-unit its weights, then the biases of the layer), and after them the velocity and the gradient of
-each parameter where they are kept. The work memory of a strip, [row, sample, lane], holds the
-activations of a sample (the inputs first, the targets behind them, the weight of the row if rows
-have weights, then layer by layer) and a δ for every unit past the inputs.
+unit its weights, then the biases of the layer), and after them what the optimiser keeps with each
+parameter, the gradients where they are kept, and what the optimiser counts. The work memory of a
+strip, [row, sample, lane], holds the activations of a sample (the inputs first, the targets behind
+them, the weight of the row if rows have weights, then layer by layer) and a δ for every unit past
+the inputs.
 """
 
 from collections.abc import Sequence
@@ -34,6 +35,9 @@ class Layer(NamedTuple):
     activations: int
     deltas_below: int
     deltas: int
+    activation: int
+    """The number of its activation in the `Units` of the kernel."""
+    activation_below: int
 
 
 class Network(NamedTuple):
@@ -42,10 +46,13 @@ class Network(NamedTuple):
     layers: NDArray[np.int64]
     """A `Layer` in each row."""
     parameters: int
-    velocity: int
-    """0 where none is kept."""
+    states: int
+    """The first number that an optimiser keeps with each parameter, the second one behind it; 0
+    where none is kept."""
     gradient: int
     """0 where none is kept."""
+    counts: int
+    """What an optimiser counts for the whole network; 0 where it does not."""
     rows: int
     """Size of the block."""
     targets: int
@@ -70,24 +77,32 @@ def network(
     sizes: Sequence[int],
     samples: int = 1,
     *,
-    velocity: bool = False,
+    activations: Sequence[int] = (),
+    states: int = 0,
+    counts: int = 0,
     gradient: bool = False,
     alternates: bool = False,
     weighted: bool = False,
 ) -> Network:
-    """Lay out the memory of networks with these units per layer, inputs first."""
+    """Lay out the memory of networks with these units per layer, inputs first.
+
+    `activations`: the number of the activation of each layer past the inputs, by default 0.
+    """
     weights = (sizes[0] + sizes[-1]) * weighted
+    kinds = (0, *(activations or [0] * (len(sizes) - 1)))
     layers, row, below, unit, delta = [], 0, 0, sizes[0] + sizes[-1] + weighted, 0
-    for inputs, units in pairwise(sizes):
-        biases = row + units * inputs
-        layers.append(Layer(units, inputs, row, biases, below, unit, delta - inputs, delta))
+    for (inputs, units), (kind_below, kind) in zip(pairwise(sizes), pairwise(kinds), strict=True):
+        biases, places = row + units * inputs, (below, unit, delta - inputs, delta)
+        layers.append(Layer(units, inputs, row, biases, *places, kind, kind_below))
         row, below, unit, delta = biases + units, unit, unit + units, delta + units
+    kept = row * (1 + states + gradient)
     return Network(
         np.array(layers, np.int64),
         parameters=row,
-        velocity=row * velocity,
-        gradient=row * (1 + velocity) * gradient,
-        rows=row * (1 + velocity + gradient),
+        states=row * (states > 0),
+        gradient=row * (1 + states) * gradient,
+        counts=kept * (counts > 0),
+        rows=kept + counts,
         targets=sizes[0],
         weights=weights,
         activations=unit,
@@ -101,7 +116,7 @@ def network(
 def layer_of(network: Any, at: Any) -> Any:
     """A layer of a network, in compiled code."""
     row = network.layers[at]
-    return Layer(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7])
+    return Layer(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9])
 
 
 @inlined

@@ -17,22 +17,20 @@ from fastbp.kernels.memory import (
     store_lane,
     store_number,
 )
-from fastbp.kernels.minibatch import (
-    SIGMA,
-    Step,
-    backpropagation,
-    feedforward,
-)
+from fastbp.kernels.minibatch import backpropagation, feedforward
+from fastbp.kernels.optimizer import Step
 from fastbp.kernels.tiles import COLUMN, lanes_in_vector, load, store
+from fastbp.kernels.units import Pair, units_of
 from fastbp.kernels.vector_ir import fma
 
 LOSS, SPREAD, MAX_ERROR, WRONG, ONE_SIDED, SATURATION, GRAD_NORM, WEIGHT_MAX = range(8)
-FINITE, R2, WRONG_LABELS = range(8, 11)
+FINITE, R2, WRONG_LABELS, DEAD_UNITS = range(8, 12)
 """Rows of the measures."""
 
-MEASURES = 11
+MEASURES = 12
 
-SATURATED_BELOW, SATURATED_ABOVE = 0.05, 0.95
+DEAD_WITHIN = 1e-6
+"""A hidden unit is dead if its activations over all rows differ by no more than this."""
 
 
 def make_values(value: Any, loss: str) -> Any:
@@ -62,6 +60,9 @@ class Scratch(NamedTuple):
     """The same in float64: parameters and gradient, activations, δ."""
     A64: NDArray[np.float64]
     D64: NDArray[np.float64]
+    low: NDArray[np.float64]
+    """The smallest and the largest activation of each hidden unit so far, [unit, lane] (flat)."""
+    high: NDArray[np.float64]
 
 
 def scratch_of(net: Network, strip: int, dtype: DTypeLike) -> Scratch:
@@ -74,17 +75,22 @@ def scratch_of(net: Network, strip: int, dtype: DTypeLike) -> Scratch:
         empty_block(net.rows * strip, np.float64),
         empty_block(a, np.float64),
         empty_block(d, np.float64),
+        empty_block(net.deltas * strip, np.float64),
+        empty_block(net.deltas * strip, np.float64),
     )
 
 
-def make_measure(lanes: int, dtype: str) -> Any:
+def make_measure(lanes: int, dtype: str, pairs: tuple[Pair, ...], softmax: bool, name: str) -> Any:
     """Make the kernel that measures networks of a dtype in strips of so many lanes.
 
-    Measures are computed in float64 from outputs in the dtype.
+    Measures are computed in float64 from outputs in the dtype. `pairs` and `softmax`: their units,
+    as in `units_of`; `name` tells them from others.
     """
     vector, double_vector = lanes_in_vector(dtype), lanes_in_vector(np.float64)
-    sums = feedforward(lanes, vector, activate=False, tile=COLUMN)
-    backward = backpropagation(lanes, double_vector, "none", tile=COLUMN)
+    units = units_of(pairs, softmax, lanes)
+    f, finish = units.f, units.finish
+    sums = feedforward(lanes, vector, tile=COLUMN)
+    backward = backpropagation(lanes, double_vector, units, None, tile=COLUMN)
 
     @inlined
     def propagate(P: Any, scratch: Any, net: Any, taken: Any) -> None:
@@ -95,7 +101,11 @@ def make_measure(lanes: int, dtype: str) -> Any:
             sums(P, scratch.A, scratch.D, 0, layer, net.samples, layer.units, taken)
             a, d = layer.activations * size, layer.deltas * size
             for i in range(0, layer.units * size, vector):
-                store(scratch.A, a + i, 0, 0, SIGMA(load(scratch.D, d + i, 1, 0, 1, 0)))
+                z = load(scratch.D, d + i, 1, 0, 1, 0)
+                store(scratch.A, a + i, 0, 0, f(layer.activation, z))
+        for sample in range(taken):
+            for lane in range(0, lanes, vector):
+                finish(scratch.A, layer_of(net, len(net.layers) - 1), net.samples, sample, lane)
         for i in range(len(scratch.A)):
             store_number(scratch.A64, i, np.float64(load_number(scratch.A, i)))
         for i in range(len(scratch.D)):
@@ -125,19 +135,34 @@ def make_measure(lanes: int, dtype: str) -> Any:
             add_squares(sums, 0, len(sums), scratch.A64, a, step, targets, start + sample)
 
     @inlined
-    def count_saturated(scratch: Any, net: Any, taken: Any, counts: Any) -> None:
-        """Add the number of saturated hidden units to `counts`, [lane]."""
-        first, last = layer_of(net, 0), layer_of(net, len(net.layers) - 1)
-        for unit in range(first.activations, last.activations):
-            for sample in range(taken):
-                place = (unit * net.samples + sample) * lanes
-                for lane in range(len(counts)):
-                    a = load_number(scratch.A64, place + lane)
-                    saturated = a < SATURATED_BELOW or a > SATURATED_ABOVE
-                    count = 1.0 if saturated else 0.0
-                    store_lane(counts, lane, load_lane(counts, lane) + count)
+    def watch_hidden(scratch: Any, net: Any, limits: Any, start: Any, taken: Any, c: Any) -> None:
+        """Add the number of saturated hidden units to `c`, [lane]; widen `low` and `high`."""
+        for at in range(len(net.layers) - 1):
+            layer = layer_of(net, at)
+            for unit in range(layer.units):
+                for sample in range(taken):
+                    place = ((layer.activations + unit) * net.samples + sample) * lanes
+                    for lane in range(len(c)):
+                        a = load_number(scratch.A64, place + lane)
+                        saturated = a < limits[at, 0] or a > limits[at, 1]
+                        store_lane(c, lane, load_lane(c, lane) + (1.0 if saturated else 0.0))
+                        i = (layer.deltas + unit) * lanes + lane
+                        is_first = start + sample == 0
+                        low, high = load_number(scratch.low, i), load_number(scratch.high, i)
+                        store_number(scratch.low, i, a if is_first or a < low else low)
+                        store_number(scratch.high, i, a if is_first or a > high else high)
 
-    @kernel("measure", lanes, dtype)
+    @inlined
+    def count_dead(scratch: Any, net: Any, counts: Any) -> None:
+        """Add the number of dead hidden units to `counts`, [lane]."""
+        for unit in range(layer_of(net, len(net.layers) - 1).deltas):
+            for lane in range(len(counts)):
+                i = unit * lanes + lane
+                spread = load_number(scratch.high, i) - load_number(scratch.low, i)
+                dead = 1.0 if spread <= DEAD_WITHIN else 0.0
+                store_lane(counts, lane, load_lane(counts, lane) + dead)
+
+    @kernel("measure", lanes, dtype, name)
     def measure(
         block: Any,
         scratch: Any,
@@ -146,6 +171,7 @@ def make_measure(lanes: int, dtype: str) -> Any:
         targets: Any,
         values: Any,
         deltas: Any,
+        limits: Any,
         bias: Any,
         with_gradient: Any,
         measures: Any,
@@ -154,8 +180,9 @@ def make_measure(lanes: int, dtype: str) -> Any:
         """Compute the outputs of a strip of networks, and measures that are sums.
 
         `net`: the layout of `scratch`. `values`, `deltas`: from `make_values` and, in float64,
-        `make_output_deltas`. Fills `measures`, float64 [measure, lane], zeros before, and
-        `outputs`, float64 [row × output, lane]. `judge` computes the other measures.
+        `make_output_deltas`. `limits`: the smallest and the largest activation that do not count as
+        saturated, float64 [hidden layer, 2]. Fills `measures`, float64 [measure, lane], zeros
+        before, and `outputs`, float64 [row × output, lane]. `judge` computes the other measures.
         """
         n, last = table.rows, layer_of(net, len(net.layers) - 1)
         P = scratch.P64
@@ -177,13 +204,14 @@ def make_measure(lanes: int, dtype: str) -> Any:
                         outputs[row, lane] = load_number(scratch.A64, o + lane)
                         target = targets.values[start + sample, unit]
                         store_number(scratch.A64, t + lane, target)
-            count_saturated(scratch, net, taken, measures[SATURATION])
+            watch_hidden(scratch, net, limits, start, taken, measures[SATURATION])
             add_losses(scratch, net, values, taken, measures[LOSS])
             add_all_squares(scratch, net, targets, start, taken, measures[R2])
             if with_gradient:
-                keep = (True, False, 0, net.gradient, bias, False)
+                keep = (True, False, 0, net.parameters, net.gradient, 0, bias, False)
                 step = Step(0.0, P, 0.0, 0.0, 1.0, taken, *keep)
                 backward(P, scratch.A64, scratch.D64, step, net, deltas)
+        count_dead(scratch, net, measures[DEAD_UNITS])
         for row in range(net.parameters):
             for lane in range(outputs.shape[1]):
                 g = load_number(P, (net.gradient + row) * lanes + lane) / n
@@ -196,7 +224,7 @@ def judge(
     outputs: NDArray[np.float64],
     weights: NDArray[np.float64],
     targets: Targets,
-    hidden: int,
+    hidden: tuple[int, int],
     measures: NDArray[np.float64],
 ) -> None:
     """Finish the sums, and fill in the measures that are comparisons and extremes only.
@@ -208,8 +236,8 @@ def judge(
     outputs : float64 array [row, output, lane]
     weights : float64 array [parameter, lane]
     targets : Targets
-    hidden : int
-        Number of hidden units.
+    hidden : (int, int)
+        The number of hidden units, and of those that can saturate.
     measures : float64 array [measure, lane]
     """
     T, varies = targets.values[..., None], targets.varies
@@ -217,7 +245,8 @@ def judge(
     measures[WEIGHT_MAX] = np.fmax.reduce(np.abs(weights), axis=0)
     with np.errstate(invalid="ignore"):
         measures[LOSS] /= len(outputs)
-        measures[SATURATION] /= len(outputs) * hidden
+        measures[DEAD_UNITS] /= hidden[0]
+        measures[SATURATION] /= len(outputs) * hidden[1] or np.nan
         measures[GRAD_NORM] = np.sqrt(measures[GRAD_NORM])
         errors = np.abs(outputs - T)
         errors /= targets.ranges[:, None]

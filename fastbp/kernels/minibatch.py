@@ -25,14 +25,14 @@ part
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import from_dtype, int64, types
 
 from fastbp.kernels.jit import by_address, call, inlined, shared
 from fastbp.kernels.layout import lanes_of, layer_of, present_to_all, presenter
-from fastbp.kernels.real import sigmoid, slope
+from fastbp.kernels.optimizer import Optimizer, Step, changer, counter, keeper
 from fastbp.kernels.tiles import (
     TILE,
     Size,
@@ -45,36 +45,7 @@ from fastbp.kernels.tiles import (
     store,
     zeros,
 )
-
-SIGMA, PRIME = elementwise(sigmoid), elementwise(slope)
-"""The activation f(z), and its slope f′ as a function of a = f(z)."""
-
-
-class Step(NamedTuple):
-    """What a batch does to the weights."""
-
-    offset: Any
-    """Added to every σ′."""
-    rate: Any
-    """Learning rate, [lane]."""
-    momentum: Any
-    weight_decay: Any
-    rows: Any
-    """Rows of the batch."""
-    samples: Any
-    """Samples that are filled in A and D."""
-    continues: Any
-    """Whether sums go on from the gradient of the samples before."""
-    ends: Any
-    """Whether these are the last samples of the batch; otherwise their gradient is kept."""
-    velocity: Any
-    """Row of the velocities in P, relative to the parameters."""
-    gradient: Any
-    """Row of the gradient in P, relative to the parameters."""
-    bias: Any
-    """Whether there are biases."""
-    mean: Any
-    """Whether to divide the gradient by the rows of the batch."""
+from fastbp.kernels.units import Units
 
 
 def covering(make: Callable[[int, int], Any], tile: Size) -> Any:
@@ -124,11 +95,12 @@ def weighted_sums(lanes: int, rows: int, columns: int) -> Any:
     return net
 
 
-def feedforward(lanes: int, vector: int, activate: bool = True, tile: Size = TILE) -> Any:
-    """Make a_ks = σ(net_ks) for all units and samples (equations 8 and 15).
+def feedforward(lanes: int, vector: int, units: Units | None = None, tile: Size = TILE) -> Any:
+    """Make a_ks = f(net_ks) for all units and samples (equations 8 and 15).
 
-    Without `activate`, net_ks takes the place of δ_ks instead.
+    Without `units`, net_ks takes the place of δ_ks instead.
     """
+    activates, f = units is not None, units and units.f
 
     def make(rows: int, columns: int) -> Any:
         net = weighted_sums(lanes, rows, columns)
@@ -139,9 +111,9 @@ def feedforward(lanes: int, vector: int, activate: bool = True, tile: Size = TIL
                 for s in range(c0, c1, columns):
                     for lane in range(0, lanes_of(P, lanes), vector):
                         z = net(P, A, layer, samples, k, s, lane)
-                        if activate:
+                        if activates:
                             a = ((layer.activations + k) * samples + s) * lanes + lane
-                            store(A, a, samples * lanes, lanes, SIGMA(z))
+                            store(A, a, samples * lanes, lanes, f(layer.activation, z))
                         else:
                             d = ((layer.deltas + k) * samples + s) * lanes + lane
                             store(D, d, samples * lanes, lanes, z)
@@ -151,13 +123,13 @@ def feedforward(lanes: int, vector: int, activate: bool = True, tile: Size = TIL
     return covering(make, tile)
 
 
-def make_output_deltas(dtype: str, delta: Any, loss: str, weighted: bool) -> Any:
+def make_output_deltas(dtype: str, delta: Any, prime: Any, name: str, weighted: bool) -> Any:
     """Make δ_ks = ∂E/∂net_ks of the output units (equation 13), which kernels `call`.
 
-    `delta`: of one output from the output, its target and σ′, for a loss of this name. `weighted`:
-    times the weight of the row.
+    `delta`: of one output from the output, its target and f′, which is `prime` of the output;
+    `name` tells the two from others. `weighted`: times the weight of the row.
     """
-    vector, delta = lanes_in_vector(dtype), elementwise(delta)
+    vector, delta, prime = lanes_in_vector(dtype), elementwise(delta), elementwise(prime)
 
     def deltas(
         A: Any, D: Any, offset: Any, a: Any, d: Any, t: Any, w: Any, count: Any, units: Any
@@ -169,7 +141,7 @@ def make_output_deltas(dtype: str, delta: Any, loss: str, weighted: bool) -> Any
         for unit in range(0, units * count, count):
             for i in range(unit, unit + count, vector):
                 o, target = load(A, a + i, 1, 0, 1, 0), load(A, t + i, 1, 0, 1, 0)
-                value = delta(o, target, PRIME(o) + fill(A, offset))
+                value = delta(o, target, prime(o) + fill(A, offset))
                 if weighted:
                     value = value * load(A, w + i - unit, 1, 0, 1, 0)
                 store(D, d + i, 0, 0, value)
@@ -177,7 +149,7 @@ def make_output_deltas(dtype: str, delta: Any, loss: str, weighted: bool) -> Any
     number = from_dtype(np.dtype(dtype))
     numbers = types.CPointer(number)
     arguments = (numbers, numbers, number, *[int64] * 6)
-    return by_address(deltas, arguments, "deltas", dtype, loss, weighted)
+    return by_address(deltas, arguments, "deltas", dtype, name, weighted)
 
 
 @inlined
@@ -194,8 +166,9 @@ def output_deltas(
     call(deltas, (A, D, offset, a, d, t, network.weights * size, size, layer.units))
 
 
-def hidden_deltas(lanes: int, vector: int, tile: Size = TILE) -> Any:
-    """Make δ_js = (σ′_js + offset)·Σ_k w_kj δ_ks, k ascending (equation 14), of the layer below."""
+def hidden_deltas(lanes: int, vector: int, units: Units, tile: Size = TILE) -> Any:
+    """Make δ_js = (f′_js + offset)·Σ_k w_kj δ_ks, k ascending (equation 14), of the layer below."""
+    f_prime = units.prime
 
     def make(rows: int, columns: int) -> Any:
         def tiles(P: Any, A: Any, D: Any, step: Any, layer: Any, samples: Any, part: Any) -> None:
@@ -212,7 +185,8 @@ def hidden_deltas(lanes: int, vector: int, tile: Size = TILE) -> Any:
                             total = fma(w_k, d_k, total)
                         place = (j * samples + s) * lanes + lane
                         a = layer.below * samples * lanes + place
-                        prime = PRIME(load(A, a, rows, samples * lanes, columns, lanes))
+                        a_js = load(A, a, rows, samples * lanes, columns, lanes)
+                        prime = f_prime(layer.activation_below, a_js)
                         below = layer.deltas_below * samples * lanes + place
                         value = total * (prime + fill(P, step.offset))
                         store(D, below, samples * lanes, lanes, value)
@@ -222,22 +196,25 @@ def hidden_deltas(lanes: int, vector: int, tile: Size = TILE) -> Any:
     return covering(make, tile)
 
 
-def descend(lanes: int, vector: int, optimizer: str, tile: Size = TILE) -> Any:
-    """Make w_ki ← w_ki − rate·Σ_s δ_ks a_is, s ascending (equation 11), and the same for biases.
+def descend(lanes: int, vector: int, optimizer: Optimizer | None, tile: Size = TILE) -> Any:
+    """Make the gradient Σ_s δ_ks a_is of w_ki, s ascending, and the step by it (equation 11).
+
+    The gradient of b_k is Σ_s δ_ks.
 
     Parameters
     ----------
     lanes, vector : int
         Lanes of a strip and of a vector.
-    optimizer : {"plain", "momentum", "none"}
-        "momentum" adds the last change times the momentum (equation 16), and to the gradient of a
-        weight the weight times the weight decay; with `step.mean` the gradient is that of the mean
-        over the rows of the batch. "none" keeps the gradient and changes nothing.
+    optimizer : Optimizer
+        Makes the step. None keeps the gradient and changes nothing.
     """
 
     def make(rows: int, columns: int) -> Any:
-        change = changer(lanes, rows, columns, optimizer)
-        change_bias = changer(lanes, rows, 1, optimizer, decays=False)
+        if optimizer is None:
+            change = change_bias = keeper(lanes)
+        else:
+            change = changer(lanes, rows, columns, optimizer)
+            change_bias = changer(lanes, rows, 1, optimizer, is_bias=True)
 
         def tiles(P: Any, A: Any, D: Any, step: Any, layer: Any, samples: Any, part: Any) -> None:
             r0, r1, c0, c1 = part
@@ -271,49 +248,23 @@ def descend(lanes: int, vector: int, optimizer: str, tile: Size = TILE) -> Any:
     return covering(make, tile)
 
 
-def changer(lanes: int, rows: int, columns: int, optimizer: str, decays: bool = True) -> Any:
-    """Make the change of a tile of parameters by its gradient g, as `descend` describes it.
-
-    The tile begins at `place` in P; `down` and `across` are the distances of its rows and columns.
-    """
-    decays = decays and optimizer != "plain"
-
-    @inlined
-    def keep(P: Any, step: Any, place: Any, down: Any, across: Any, g: Any, lane: Any) -> None:
-        store(P, place + step.gradient * lanes, down, across, g)
-
-    @inlined
-    def change(P: Any, step: Any, place: Any, down: Any, across: Any, g: Any, lane: Any) -> None:
-        if not step.ends:
-            keep(P, step, place, down, across, g, lane)
-            return
-        w = load(P, place, rows, down, columns, across)
-        if optimizer != "plain" and step.mean:
-            g = g / fill(P, step.rows)
-        if decays:
-            g = fma(fill(P, step.weight_decay), w, g)
-        move = -(load(step.rate, lane, 1, 0, 1, 0) * g)
-        if optimizer != "plain":
-            v = place + step.velocity * lanes
-            move = fma(fill(P, step.momentum), load(P, v, rows, down, columns, across), move)
-            store(P, v, down, across, move)
-        store(P, place, down, across, w + move)
-
-    return keep if optimizer == "none" else change
-
-
-def backpropagation(lanes: int, vector: int, optimizer: str, tile: Size = TILE) -> Any:
+def backpropagation(
+    lanes: int, vector: int, units: Units, optimizer: Optimizer | None, tile: Size = TILE
+) -> Any:
     """Make the backward pass: all δ, from those of the outputs down, and the step of each layer.
 
     The parameters are those of `descend`. `deltas` comes from `make_output_deltas`.
     """
-    hidden = hidden_deltas(lanes, vector, tile)
+    hidden = hidden_deltas(lanes, vector, units, tile)
     learn = descend(lanes, vector, optimizer, tile)
+    count = counter(lanes, vector, optimizer or Optimizer(lambda: ()))
 
     @shared
     def backward(P: Any, A: Any, D: Any, step: Any, network: Any, deltas: Any) -> None:
         samples = network.samples
         output_deltas(deltas, A, D, step.offset, network, samples, lanes)
+        if step.ends:
+            count(P, step)
         for at in range(len(network.layers) - 1, -1, -1):
             layer = layer_of(network, at)
             if at > 0:
@@ -323,7 +274,9 @@ def backpropagation(lanes: int, vector: int, optimizer: str, tile: Size = TILE) 
     return backward
 
 
-def batch_epoch(lanes: int, dtype: str, optimizer: str, tile: Size) -> tuple[Any, Any, Any]:
+def batch_epoch(
+    lanes: int, dtype: str, units: Units, optimizer: Optimizer, tile: Size
+) -> tuple[Any, Any, Any]:
     """Make an epoch in batches.
 
     Parameters
@@ -332,7 +285,9 @@ def batch_epoch(lanes: int, dtype: str, optimizer: str, tile: Size) -> tuple[Any
         Lanes of a strip.
     dtype : str
         Of the networks.
-    optimizer : str
+    units : Units
+        Those of the networks.
+    optimizer : Optimizer
         As in `descend`.
     tile : (int, int)
         Rows and columns of a tile.
@@ -348,14 +303,23 @@ def batch_epoch(lanes: int, dtype: str, optimizer: str, tile: Size) -> tuple[Any
         Takes a step that is pending, and leaves none pending; batches have none.
     """
     vector, present = lanes_in_vector(dtype), presenter(lanes, dtype)
-    activate = feedforward(lanes, vector, tile=tile)
-    backward = backpropagation(lanes, vector, optimizer, tile)
+    activate = feedforward(lanes, vector, units, tile)
+    backward = backpropagation(lanes, vector, units, optimizer, tile)
+    finish = units.finish
 
     @shared
     def forward(P: Any, A: Any, network: Any, taken: Any) -> None:
         for at in range(len(network.layers)):
             layer = layer_of(network, at)
             activate(P, A, A, 0, layer, network.samples, layer.units, taken)
+        finish_all(A, network, taken)
+
+    @inlined
+    def finish_all(A: Any, network: Any, taken: Any) -> None:
+        layer = layer_of(network, len(network.layers) - 1)
+        for sample in range(taken):
+            for lane in range(0, lanes, vector):
+                finish(A, layer, network.samples, sample, lane)
 
     @inlined
     def epoch(strip: Any, setting: Any, updates: Any, full: Any, forwarded: Any) -> None:
@@ -382,8 +346,10 @@ def batch_epoch(lanes: int, dtype: str, optimizer: str, tile: Size) -> tuple[Any
                     taken,
                     position > start,
                     position + taken == end,
-                    network.velocity,
+                    network.states,
+                    network.parameters,
                     network.gradient,
+                    network.counts,
                     config.bias,
                     config.mean,
                 )

@@ -12,19 +12,22 @@ from typing import Any
 from fastbp.kernels.jit import inlined, shared
 from fastbp.kernels.layout import lanes_of, layer_of, present_to_all, presenter
 from fastbp.kernels.memory import load_number, store_number
-from fastbp.kernels.minibatch import SIGMA, Step, hidden_deltas, output_deltas
+from fastbp.kernels.minibatch import hidden_deltas, output_deltas
+from fastbp.kernels.optimizer import Step
 from fastbp.kernels.tiles import COLUMN, fma, lanes_in_vector, load, store
+from fastbp.kernels.units import Units
 from fastbp.kernels.vector_ir import like
 
 
-def fused_step(lanes: int, vector: int, activate: bool = True) -> Any:
+def fused_step(lanes: int, vector: int, units: Units | None = None) -> Any:
     """Make the step of the last sample and the forward pass of the next, for one layer.
 
     w_ki ← w_ki − (rate·δ_k)·y_i (equation 11) with y and δ of the last sample, then
-    a_k = σ(b_k + Σ_i w_ki x_i), i ascending, with these weights. Without `activate` only the step.
+    a_k = f(b_k + Σ_i w_ki x_i), i ascending, with these weights. Without `units` only the step.
     A, B: activations [unit, lane] of the next and of the last sample; D: δ [unit, lane] of the
     last.
     """
+    activates, f = units is not None, units and units.f
 
     def make(rows: int) -> Any:
         @shared
@@ -53,11 +56,11 @@ def fused_step(lanes: int, vector: int, activate: bool = True) -> Any:
                         w_i = load(P, place, rows, layer.inputs * lanes, 1, 0)
                         w_i = fma(move, load(B, x + i * lanes, 1, 0, 1, 0), w_i)
                         store(P, place, layer.inputs * lanes, 0, w_i)
-                        if activate:
+                        if activates:
                             z = fma(w_i, load(A, x + i * lanes, 1, 0, 1, 0), z)
-                    if activate:
+                    if activates:
                         a = (layer.activations + k) * lanes + lane
-                        store(A, a, lanes, 0, SIGMA(z))
+                        store(A, a, lanes, 0, f(layer.activation, z))
 
         return tiles
 
@@ -75,7 +78,7 @@ def fused_step(lanes: int, vector: int, activate: bool = True) -> Any:
     return layer_step
 
 
-def online_epoch(lanes: int, dtype: str) -> tuple[Any, Any, Any]:
+def online_epoch(lanes: int, dtype: str, units: Units) -> tuple[Any, Any, Any]:
     """Make an epoch of online learning.
 
     Parameters
@@ -84,6 +87,8 @@ def online_epoch(lanes: int, dtype: str) -> tuple[Any, Any, Any]:
         Lanes of a strip.
     dtype : str
         Of the networks.
+    units : Units
+        Those of the networks.
 
     Returns
     -------
@@ -91,8 +96,8 @@ def online_epoch(lanes: int, dtype: str) -> tuple[Any, Any, Any]:
         As in `minibatch.batch_epoch`.
     """
     vector, present = lanes_in_vector(dtype), presenter(lanes, dtype)
-    fused, hidden = fused_step(lanes, vector), hidden_deltas(lanes, vector, tile=COLUMN)
-    step_only = fused_step(lanes, vector, activate=False)
+    fused, step_only = fused_step(lanes, vector, units), fused_step(lanes, vector)
+    hidden, finish = hidden_deltas(lanes, vector, units, tile=COLUMN), units.finish
 
     @inlined
     def update(
@@ -102,6 +107,8 @@ def online_epoch(lanes: int, dtype: str) -> tuple[Any, Any, Any]:
         last = len(network.layers) - 1
         for at in range(last + 1):
             fused(P, A, B, D, rate, layer_of(network, at), step.bias)
+        for lane in range(0, lanes, vector):
+            finish(A, layer_of(network, last), 1, 0, lane)
         output_deltas(deltas, A, D, step.offset, network, 1, lanes)
         for at in range(last, 0, -1):
             layer = layer_of(network, at)
@@ -111,8 +118,9 @@ def online_epoch(lanes: int, dtype: str) -> tuple[Any, Any, Any]:
     def epoch(strip: Any, setting: Any, updates: Any, full: Any, forwarded: Any) -> None:
         network, table, config = setting.network, setting.table, setting.config
         rate, zero, A, B = strip.last_rate, config.momentum, strip.A, strip.B
+        none = (0, 0, 0, 0)
         step = Step(
-            config.prime_offset, rate, zero, zero, 1, 1, False, True, 0, 0, config.bias, False
+            config.prime_offset, rate, zero, zero, 1, 1, False, True, *none, config.bias, False
         )
         for position in range(updates):
             if config.cyclic:

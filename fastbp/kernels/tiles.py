@@ -12,6 +12,7 @@ With the JIT off a tile is a NumPy array [M, N, lane].
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from inspect import signature as signature_of
 from typing import Any
 
@@ -111,25 +112,40 @@ def _result(tiles: Any) -> Any:
 
 
 def _in_every_element(function: Callable[..., Any]) -> Any:
-    """Generator of the code that applies a function of `Vector`s to every element."""
+    """Generator of the code that applies a function of `Vector`s to every element.
+
+    A function may return several vectors: then the result is a tuple of tiles.
+    """
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        @cache
         def element(m: int, n: int) -> Any:
             pairs = zip(sig.args, args, strict=True)
-            return function(*(_element(builder, kind, tile, m, n) for kind, tile in pairs)).value
+            return function(*(_element(builder, kind, tile, m, n) for kind, tile in pairs))
 
-        return _assemble(builder, sig.return_type, element)
+        if isinstance(sig.return_type, Tile):
+            return _assemble(builder, sig.return_type, lambda m, n: element(m, n).value)
+        tiles = [
+            _assemble(builder, kind, partial(lambda i, m, n: element(m, n)[i].value, i))
+            for i, kind in enumerate(sig.return_type)
+        ]
+        return context.make_tuple(builder, sig.return_type, tiles)
 
     return code
 
 
-def elementwise(function: Callable[..., Any]) -> Any:
-    """Make an operation on tiles from a function of numbers that has no branches."""
+def elementwise(function: Callable[..., Any], results: int = 1) -> Any:
+    """Make an operation on tiles from a function of numbers that has no branches.
+
+    With several `results` the function returns a tuple.
+    """
     if config.DISABLE_JIT:
         return np.errstate(all="ignore")(function)
 
     def typed(*tiles: Any) -> Any:
         sig = _result(tiles)
+        if sig and results > 1:
+            sig = signature(types.UniTuple(sig.return_type, results), *sig.args)
         return sig and (sig, _in_every_element(function))
 
     by_count: dict[int, Any] = {
@@ -137,6 +153,7 @@ def elementwise(function: Callable[..., Any]) -> Any:
         2: lambda typing, a, b: typed(a, b),
         3: lambda typing, a, b, c: typed(a, b, c),
         4: lambda typing, a, b, c, d: typed(a, b, c, d),
+        8: lambda typing, a, b, c, d, e, f, g, h: typed(a, b, c, d, e, f, g, h),
     }
     return intrinsic(by_count[len(signature_of(function).parameters)])
 

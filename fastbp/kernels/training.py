@@ -5,6 +5,7 @@ parameters, its velocity, its seed and the number of epochs done: a call may sto
 and the next one continues with the same bits.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,8 +26,10 @@ from fastbp.kernels.memory import (
 )
 from fastbp.kernels.minibatch import batch_epoch
 from fastbp.kernels.online import online_epoch
+from fastbp.kernels.optimizer import Optimizer
 from fastbp.kernels.random import WEIGHTS as WEIGHT_STREAM, uniform
-from fastbp.kernels.tiles import TILE, Size, lanes_in_vector
+from fastbp.kernels.tiles import Size, lanes_in_vector
+from fastbp.kernels.units import Pair, units_of
 
 
 class Lanes(NamedTuple):
@@ -178,10 +181,12 @@ class Setting(NamedTuple):
 def make_advance(
     lanes: int,
     dtype: str,
-    optimizer: str,
-    tile: Size = TILE,
-    success: str = "rows",
-    loss: tuple[str, Callable[..., Any] | None] = ("", None),
+    pairs: tuple[Pair, ...],
+    softmax: bool,
+    optimizer: Optimizer | None,
+    tile: Size,
+    goal: tuple[str, Callable[..., Any] | None],
+    name: str,
 ) -> Any:
     """Make the kernel that trains.
 
@@ -191,23 +196,27 @@ def make_advance(
         Lanes of a strip.
     dtype : str
         Of the networks.
-    optimizer : {"online", "plain", "momentum"}
-        "online": each row changes the weights at once; the others as in `minibatch.descend`.
+    pairs, softmax
+        The units of the networks, as in `units_of`.
+    optimizer : Optimizer, optional
+        For batches. By default each row changes the weights at once, by plain gradient descent.
     tile : (int, int)
         Rows and columns of a tile, in batches.
-    success : {"rows", "accuracy", "r2", "loss"}
-        The criterion of success.
-    loss : (str, callable)
-        With the criterion "loss", the name of the loss and the loss of one output unit.
+    goal : (str, callable)
+        The criterion of success, "rows", "accuracy", "r2" or "loss"; with "loss" the loss of one
+        output unit.
+    name : str
+        Tells kernels of other units, optimisers and losses apart.
     """
-    evaluate = evaluator(lanes, lanes_in_vector(dtype), success, loss[1])
-    in_batches = optimizer != "online"
-    if not in_batches:
-        epoch, forward_all, flush = online_epoch(lanes, dtype)
+    units = units_of(pairs, softmax, lanes)
+    evaluate = evaluator(lanes, lanes_in_vector(dtype), units, *goal)
+    in_batches = optimizer is not None
+    if optimizer is None:
+        epoch, forward_all, flush = online_epoch(lanes, dtype, units)
     else:
-        epoch, forward_all, flush = batch_epoch(lanes, dtype, optimizer, tile)
+        epoch, forward_all, flush = batch_epoch(lanes, dtype, units, optimizer, tile)
 
-    @kernel("advance", lanes, dtype, optimizer, *tile, success, loss[0])
+    @kernel("advance", lanes, dtype, *tile, goal[0], name)
     def advance(
         strip: Any, setting: Any, epochs: Any, budget: Any, waiting: Any, ended: Any
     ) -> None:
@@ -343,13 +352,13 @@ def make_initialise(init: Callable[..., Any], name: str) -> Any:
 
     @kernel("initialise", name)
     def initialise(
-        block: Any, seeds: Any, network: Any, arguments: Any, scale: Any, bias: Any
+        block: Any, seeds: Any, network: Any, arguments: Any, scale: Any, fixed: Any
     ) -> None:
         """Draw the parameters of every lane of a strip.
 
         They are drawn in float64, in the order layer, unit, input, then the biases of the layer.
-        Without `bias` the biases are +0, and their draws are skipped. float32 blocks get the
-        float64 values rounded once.
+        Unless `fixed` is NaN all biases are `fixed`, and their draws are skipped. float32 blocks
+        get the float64 values rounded once.
         """
         lanes, kind = len(seeds), block.dtype.type
         for at in range(len(network.layers)):
@@ -359,7 +368,8 @@ def make_initialise(init: Callable[..., Any], name: str) -> Any:
                     u = uniform(seeds[lane], WEIGHT_STREAM, np.uint64(0), row)
                     is_bias = row >= layer.biases
                     place = (u, scale, layer.inputs, layer.units, is_bias, seeds[lane], row)
-                    value = draw(arguments, place) if bias or not is_bias else 0.0
+                    drawn = not is_bias or math.isnan(fixed)
+                    value = draw(arguments, place) if drawn else fixed
                     block[row * lanes + lane] = kind(value)
 
     return initialise

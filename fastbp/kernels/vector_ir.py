@@ -147,7 +147,7 @@ def like(x: Real, c: float) -> Real:
 
     In Numba a bare 0.5 is a float64, and so would be its product with a float32.
     """
-    return x.dtype.type(c)
+    return x.constant(c) if isinstance(x, Vector) else x.dtype.type(c)
 
 
 @compiled_form(like)

@@ -1,7 +1,7 @@
 """Say what is remarkable about data before any training, and what was done to them."""
 
 from collections.abc import Iterator, Sequence
-from itertools import compress
+from itertools import compress, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +41,20 @@ class DataNote(NamedTuple):
     text: str
 
 
-def notes(file: ProblemData, inputs: Real, scale_inputs: str, scale_targets: str) -> list[DataNote]:
+class Units(NamedTuple):
+    """What the output units of a network can answer."""
+
+    name: str
+    low: float
+    """The smallest and the largest target that they can come near to."""
+    high: float
+    label_low: float
+    """The target of the first of two classes; that of the second is 1."""
+
+
+def notes(
+    file: ProblemData, inputs: Real, scaled: tuple[bool, bool], units: Units
+) -> list[DataNote]:
     """List the notes about a problem.
 
     Parameters
@@ -50,20 +63,23 @@ def notes(file: ProblemData, inputs: Real, scale_inputs: str, scale_targets: str
         The problem, its rows in the order of the table.
     inputs : float64 array [row, input]
         The inputs as trained.
-    scale_inputs, scale_targets : str
-        The keys of the setup.
+    scaled : (bool, bool)
+        Whether inputs and targets are scaled.
+    units : Units
+        The output units of the network.
     """
-    found = [*_labels(file), *_imbalanced(file)]
-    if scale_inputs == "none":
+    found = [*_labels(file, units), *_imbalanced(file)]
+    if not scaled[0]:
         found += _unscaled(inputs, file.names.inputs)
     if names := list(compress(file.names.inputs, np.ptp(file.values.X, axis=0) == 0)):
         text = f"no network learns from {_listed(names)}: the same in every row"
         found.append(DataNote("constant-column", text))
     found += _contradicting_rows(file)
-    if scale_targets == "none" and file.out_of_range:
-        name, T = next(iter(file.out_of_range.items()))
+    far = {} if scaled[1] else file.out_of_range(units.low, units.high)
+    for name, T in islice(far.items(), 1):
         runs = f"{shown(name)} runs from {T.min():.4g} to {T.max():.4g}"
-        text = f'{runs}, and a sigmoid only reaches 0 to 1: add scale_targets = "minmax"'
+        reach = f"{units.name} outputs only reach {units.low:g} to {units.high:g}"
+        text = f'{runs}, and {reach}: add scale_targets = "minmax" or output = "linear"'
         found.append(DataNote("out-of-range-target", text))
     if copies := len(inputs) - len(np.unique(np.column_stack(file.values), axis=0)):
         text = f"{plural(copies, 'row')} repeat{'s' * (copies == 1)} another, inputs and answers"
@@ -76,7 +92,7 @@ def _listed(names: Sequence[str]) -> str:
     return and_(first_of([plain(name, 30) for name in names], MAX_NAMES))
 
 
-def _labels(file: ProblemData) -> Iterator[DataNote]:
+def _labels(file: ProblemData, units: Units) -> Iterator[DataNote]:
     """Note which labels became 0 and 1, and which classes became outputs."""
     for first, size, labels in file.meaning.groups:
         unit = file.names.outputs[first]
@@ -87,10 +103,14 @@ def _labels(file: ProblemData) -> Iterator[DataNote]:
         if size > 1:
             text = f"{size:,} classes of {shown(column)} became an output each: {_listed(labels)}"
         else:
-            text = f"labels {'/'.join(plain(label, 30) for label in labels)} became 0/1"
-        if size == 1 and numbers:
-            never = max(labels, key=lambda label: abs(float(label) - 0.5))
-            text += f": a sigmoid output never gives {never}; in your code use 0/1"
+            ends = f"{units.label_low:g}/1"
+            if ends == "/".join(labels):
+                continue
+            text = f"labels {'/'.join(plain(label, 30) for label in labels)} became {ends}"
+        out = [label for label in labels if numbers and not units.low <= float(label) <= units.high]
+        if size == 1 and out:
+            never = max(out, key=lambda label: abs(float(label) - 0.5))
+            text += f": a {units.name} output never gives {never}; in your code use {ends}"
         yield DataNote("recoded-labels", text)
         if size > FEW_CLASSES:
             rarest = int(file.values.T[:, first : first + size].sum(axis=0).min())

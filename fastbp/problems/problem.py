@@ -192,11 +192,10 @@ class ProblemData:
         """The targets that are classes, [row, output unit]."""
         return np.delete(self.values.T, self.quantities, axis=1)
 
-    @cached_property
-    def out_of_range(self) -> dict[str, NDArray[np.float64]]:
-        """The targets, by name, that are not all from 0 to 1, as a sigmoid answers."""
+    def out_of_range(self, low: float, high: float) -> dict[str, NDArray[np.float64]]:
+        """The quantities, by name, that are not all from `low` to `high`."""
         columns = {self.names.outputs[unit]: self.values.T[:, unit] for unit in self.quantities}
-        return {name: T for name, T in columns.items() if T.min() < 0 or T.max() > 1}
+        return {name: T for name, T in columns.items() if T.min() < low or T.max() > high}
 
     def to_npz(self) -> bytes:
         """The bytes of a file for the folder `problems/` of a store; `stored` reads it."""
@@ -220,6 +219,7 @@ class Preparation(NamedTuple):
     scale_inputs: str = "none"
     scale_targets: str = "none"
     target_margin: float = 0.0
+    label_low: float = 0.0
 
 
 @lru_cache(maxsize=8)
@@ -227,7 +227,8 @@ def prepared(source: ProblemData, how: Preparation) -> ProblemData:
     """Make what networks are trained on: hold rows out, scale, and apply the target margin.
 
     The rows that are held out come last. Scales come from the other rows. A target t becomes
-    (1 − t)·m + t·(1 − m) with the margin m. Only a few problems are cached, as they may be large.
+    (1 − t)·m + t·(1 − m) with the margin m; then 0…1 of classes becomes `label_low`…1. Only a few
+    problems are cached, as they may be large.
     """
     if source.trained or how == Preparation():
         return source
@@ -249,6 +250,9 @@ def prepared(source: ProblemData, how: Preparation) -> ProblemData:
             units[unit] = float(low) - margin * factor, factor
         meaning = meaning._replace(units=tuple(units))
     T = (1.0 - T) * margin + T * (1.0 - margin)  # exact at both ends
+    if how.label_low:
+        in_classes = np.isin(np.arange(T.shape[1]), source.quantities, invert=True)
+        T[:, in_classes] = how.label_low + (1.0 - how.label_low) * T[:, in_classes]
     meaning = meaning._replace(test_rows=test_rows)
     return ProblemData(problem(X, T), source.names, meaning, trained=True)
 

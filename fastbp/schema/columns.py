@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from fastbp.schema.keys import KEYS, ColumnType
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of this set of columns; the footer of a file of runs has it as `fastbp.schema`.
 
 To add a column, raise the number by one and give the column this number as `since`. Files with a
@@ -110,7 +110,19 @@ RESULT_COLUMNS: tuple[Column, ...] = (
     Column("test_accuracy", "real", "accuracy on the held-out rows", _NO_TEST, since=2),
     Column("test_r2", "real", "R² on the held-out rows", _NO_TEST, since=2),
     Column("test_loss", "real", "loss on the held-out rows", _NO_TEST, since=2),
-    Column("saturation", "real", "share of rows × hidden units outside 0.05…0.95", _FINITE),
+    Column(
+        "saturation",
+        "real",
+        "share of rows × sigmoid and tanh hidden units with |2σ − 1| or |tanh| above 0.9",
+        f"{_FINITE}, or no hidden unit is sigmoid or tanh",
+    ),
+    Column(
+        "dead_units",
+        "real",
+        "share of hidden units with the same activation, within 10⁻⁶, for every row",
+        f"{_FINITE}, or the file is older",
+        since=3,
+    ),
     Column(
         "grad_norm",
         "real",

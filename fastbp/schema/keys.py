@@ -85,6 +85,8 @@ class Key(NamedTuple):
         return self.default if self.stored_default is None else self.stored_default
 
 
+_NO_RATE = "where the optimiser has no learning rate"
+
 KEYS: dict[str, Key] = {
     key.name: key
     for key in (
@@ -162,6 +164,25 @@ KEYS: dict[str, Key] = {
         ),
         Key("bias", bool, True, "flag", "whether units have a bias"),
         Key(
+            "bias_init",
+            Literal["init", "zeros"] | Annotated[float, Ge(-MAX_REAL), Le(MAX_REAL)],
+            "init",
+            "word",
+            "initial biases",
+            details="`init` as `init` has them, or the same number for all",
+            since=3,
+        ),
+        Key(
+            "activation",
+            str,
+            "sigmoid",
+            "word",
+            "activation of the hidden units",
+            details="a list has one for each hidden layer; in a grid it is a list in the list",
+            since=3,
+        ),
+        Key("output", str, "sigmoid", "word", "activation of the output units", since=3),
+        Key(
             "loss",
             str,
             "squared",
@@ -184,7 +205,7 @@ KEYS: dict[str, Key] = {
             Annotated[float, Ge(0), Le(MAX_REAL)],
             0.0,
             "real",
-            "added to σ′ in backpropagation",
+            "added to f′ in backpropagation",
         ),
         Key("order", str, "shuffled", "word", "how samples are presented"),
         Key(
@@ -207,11 +228,35 @@ KEYS: dict[str, Key] = {
             0.1,
             "real",
             "learning rate before the schedule",
+            nullable=_NO_RATE,
         ),
         Key(
-            "schedule", str, "constant", "word", "how the learning rate changes from epoch to epoch"
+            "schedule",
+            str,
+            "constant",
+            "word",
+            "how the learning rate changes from epoch to epoch",
+            nullable=_NO_RATE,
+        ),
+        Key(
+            "optimizer",
+            str,
+            "sgd",
+            "word",
+            "how gradients change the weights",
+            details="`momentum`, `nesterov` and `weight_decay` belong to `sgd`; `rprop` has no "
+            "learning rate",
+            since=3,
         ),
         Key("momentum", Annotated[float, Ge(0), Lt(1)], 0.0, "real", "α in v ← αv − lr·g"),
+        Key(
+            "nesterov",
+            bool,
+            False,
+            "flag",
+            "whether momentum looks ahead: w ← w + αv − lr·g",
+            since=3,
+        ),
         Key(
             "weight_decay",
             Annotated[float, Ge(0), Le(MAX_REAL)],

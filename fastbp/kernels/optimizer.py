@@ -1,0 +1,129 @@
+"""The step of a tile of parameters by its gradient."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from fastbp.kernels.jit import inlined
+from fastbp.kernels.tiles import elementwise, fill, fma, load, store
+from fastbp.kernels.vector_ir import fma as scalar_fma, like
+
+
+class Optimizer(NamedTuple):
+    """How a step changes a parameter."""
+
+    step: Callable[..., tuple[Any, ...]]
+    """A function of `fastbp.choices.optimizers`: (w, g, rate, momentum, s, t, c, d) to the new w, s
+    and t."""
+    states: int = 0
+    """How many of s and t are kept with each parameter."""
+    decays: tuple[float, ...] = ()
+    """Each β of a running mean of which a step needs 1 − βᵏ: none or two."""
+    weight_decay: bool = False
+    """Whether weights decay, and gradients can be divided by the rows of the batch."""
+    has_rate: bool = True
+    """Whether it has a learning rate."""
+
+
+class Step(NamedTuple):
+    """What a batch does to the parameters."""
+
+    offset: Any
+    """Added to every slope f′."""
+    rate: Any
+    """Learning rate, [lane]."""
+    momentum: Any
+    weight_decay: Any
+    rows: Any
+    """Rows of the batch."""
+    samples: Any
+    """Samples that are filled in A and D."""
+    continues: Any
+    """Whether sums go on from the gradient of the samples before."""
+    ends: Any
+    """Whether these are the last samples of the batch; otherwise their gradient is kept."""
+    states: Any
+    """Row of the first state in P, relative to the parameters; those of the second follow."""
+    size: Any
+    """Number of parameters."""
+    gradient: Any
+    """Row of the gradient in P, relative to the parameters."""
+    counts: Any
+    """Row of 1 − βᵏ in P, one for each decay."""
+    bias: Any
+    """Whether there are biases."""
+    mean: Any
+    """Whether to divide the gradient by the rows of the batch."""
+
+
+def keeper(lanes: int) -> Any:
+    """Make what keeps the gradient g of a tile; arguments as `changer` has them."""
+
+    @inlined
+    def keep(P: Any, step: Any, place: Any, down: Any, across: Any, g: Any, lane: Any) -> None:
+        store(P, place + step.gradient * lanes, down, across, g)
+
+    return keep
+
+
+def changer(
+    lanes: int, rows: int, columns: int, optimizer: Optimizer, is_bias: bool = False
+) -> Any:
+    """Make the change of a tile of parameters by its gradient g, which an optimiser describes.
+
+    The tile begins at `place` in P; `down` and `across` are the distances of its rows and columns.
+    At `lane` begins the vector of lanes.
+    """
+    keep, one_step = keeper(lanes), elementwise(optimizer.step, results=3)
+    states, counts, options = optimizer.states, len(optimizer.decays), optimizer.weight_decay
+    decays = options and not is_bias
+
+    @inlined
+    def change(P: Any, step: Any, place: Any, down: Any, across: Any, g: Any, lane: Any) -> None:
+        if not step.ends:
+            keep(P, step, place, down, across, g, lane)
+            return
+        w = load(P, place, rows, down, columns, across)
+        if options and step.mean:
+            g = g / fill(P, step.rows)
+        if decays:
+            g = fma(fill(P, step.weight_decay), w, g)
+        # Where nothing is kept, s and t are loaded from w: a load that no one needs is left out.
+        first = place + step.states * lanes * (states > 0)
+        second = place + (step.states + step.size) * lanes * (states > 1)
+        s = load(P, first, rows, down, columns, across)
+        t = load(P, second, rows, down, columns, across)
+        c = load(P, step.counts * lanes * (counts > 0) + lane, 1, 0, 1, 0)
+        d = load(P, (step.counts + 1) * lanes * (counts > 0) + lane, 1, 0, 1, 0)
+        rate, momentum = load(step.rate, lane, 1, 0, 1, 0), fill(P, step.momentum)
+        w, s, t = one_step(w, g, rate, momentum, s, t, c, d)
+        if states > 0:
+            store(P, first, down, across, s)
+        if states > 1:
+            store(P, second, down, across, t)
+        store(P, place, down, across, w)
+
+    return change
+
+
+def counter(lanes: int, vector: int, optimizer: Optimizer) -> Any:
+    """Make what goes from 1 − βᵏ to 1 − βᵏ⁺¹ = β(1 − βᵏ) + (1 − β), for each β of the optimiser."""
+
+    def count_of(beta: float) -> Any:
+        @elementwise
+        def grow(c: Any) -> Any:
+            return scalar_fma(like(c, beta), c, like(c, 1.0 - beta))
+
+        return grow
+
+    if not optimizer.decays:
+        return inlined(lambda P, step: None)
+    first, second = map(count_of, optimizer.decays)
+
+    @inlined
+    def count(P: Any, step: Any) -> None:
+        for lane in range(0, lanes, vector):
+            c, d = step.counts * lanes + lane, (step.counts + 1) * lanes + lane
+            store(P, c, 0, 0, first(load(P, c, 1, 0, 1, 0)))
+            store(P, d, 0, 0, second(load(P, d, 1, 0, 1, 0)))
+
+    return count
