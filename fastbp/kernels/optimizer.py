@@ -15,11 +15,12 @@ class Optimizer(NamedTuple):
     """A function of `fastbp.choices.optimizers`: (w, g, rate, momentum, s, t, c, d) to the new w, s
     and t."""
     states: int = 0
-    """How many of s and t are kept with each parameter."""
+    """How many of s and t are kept with each parameter. Without any, a step takes sums of gradients
+    over a batch and no means."""
     decays: tuple[float, ...] = ()
     """Each β of a running mean of which a step needs 1 − βᵏ: none or two."""
     weight_decay: bool = False
-    """Whether weights decay, and gradients can be divided by the rows of the batch."""
+    """Whether weights can decay."""
     has_rate: bool = True
     """Whether it has a learning rate."""
 
@@ -74,8 +75,8 @@ def changer(
     At `lane` begins the vector of lanes.
     """
     keep, one_step = keeper(lanes), elementwise(optimizer.step, results=3)
-    states, counts, options = optimizer.states, len(optimizer.decays), optimizer.weight_decay
-    decays = options and not is_bias
+    states, counts = optimizer.states, len(optimizer.decays)
+    decays = optimizer.weight_decay and not is_bias
 
     @inlined
     def change(P: Any, step: Any, place: Any, down: Any, across: Any, g: Any, lane: Any) -> None:
@@ -83,7 +84,7 @@ def changer(
             keep(P, step, place, down, across, g, lane)
             return
         w = load(P, place, rows, down, columns, across)
-        if options and step.mean:
+        if states > 0 and step.mean:
             g = g / fill(P, step.rows)
         if decays:
             g = fma(fill(P, step.weight_decay), w, g)

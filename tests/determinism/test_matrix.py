@@ -29,6 +29,7 @@ from every_choice import (
     MANY,
     START,
     combined,
+    in_two,
 )
 from lanes import LANES, OTHER_LANES
 from pairs import pairs_of, pairwise
@@ -264,7 +265,7 @@ def here(tmp_path_factory):
 
 def test_the_engine_makes_the_committed_digests(here):
     assert combined(here["of few"]) == DIGESTS[NUMERICS_VERSION], here["of few"]
-    assert combined(here["digests"]) == DIGESTS_OF_MANY[NUMERICS_VERSION], here["digests"]
+    assert in_two(here["digests"]) == DIGESTS_OF_MANY[NUMERICS_VERSION], here["digests"]
 
 
 def ranges(cell: Cell, size: int) -> int:

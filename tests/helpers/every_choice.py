@@ -123,7 +123,32 @@ BEGINNINGS = [{**BOTH[0], "updates": 21}, {**BOTH[4], "epochs": 3}]
 """The same as others but for the budget: the engine trains the two as one. The first ends inside an
 epoch."""
 
-EVERY = [*SETUPS, *(Setup(**keys, dtype=dtype) for dtype in DTYPES for keys in BEGINNINGS)]
+UNITS = [
+    {"problem": "parity:3", "hidden": (3, 2), "activation": ["tanh", "relu"], "output": "tanh"}
+    | {"optimizer": "adam:beta2=0.99", "batch": 2, "init": "he-normal", "epochs": 4},
+    {"problem": "parity:3", "hidden": (2, 3), "activation": ["leaky-relu:slope=0.125", "elu"]}
+    | {"output": "linear", "optimizer": "rmsprop", "batch": 3, "init": "lecun-uniform"}
+    | {"bias_init": 0.125, "epochs": 3, "dtype": "float32"},
+    {"problem": "encoder:3", "hidden": (2, 2), "activation": ["selu", "softplus"], "lr": 0.5}
+    | {"output": "softmax", "loss": "cross-entropy", "optimizer": "adagrad", "epochs": 6}
+    | {"init": "lecun-normal", "bias_init": "zeros"},
+    {"problem": "parity:3", "hidden": (2, 2), "activation": ["exponential", "linear"]}
+    | {"output": "relu", "optimizer": "rprop", "batch": "full", "init": "he-uniform"}
+    | {"epochs": 9, "dtype": "float32"},
+    {"problem": "xor", "hidden": (2,), "optimizer": "quickprop", "batch": "full", "lr": 0.5}
+    | {"init": "torch", "init_scale": 2, "epochs": 12},
+    {"problem": "xor", "hidden": (3,), "activation": "relu", "momentum": 0.5, "nesterov": True}
+    | {"batch": 2, "init": "constant:c=0.25", "epochs": 8, "dtype": "float32"},
+    {"problem": "xor", "hidden": (3,), "activation": "tanh", "output": "linear", "epochs": 9}
+    | {"init": "zeros", "bias_init": 0.5},
+]
+"""Every activation, output, optimiser and init that the others do not have."""
+
+EVERY = [
+    *SETUPS,
+    *(Setup(**keys, dtype=dtype) for dtype in DTYPES for keys in BEGINNINGS),
+    *(Setup(**keys) for keys in UNITS),
+]
 
 START, FEW, MANY = 2**32 - 1, 2, 5
 """The first seed, and how many there are: the second one has a high word."""
@@ -134,7 +159,8 @@ SWEEP = Sweep(
         {key: [value] for key, value in keys.items()} | {"dtype": [dtype]}
         for dtype in DTYPES
         for keys in (*BOTH, DIVERGING, *BEGINNINGS)
-    ],
+    ]
+    + [{key: [value] for key, value in keys.items()} for keys in UNITS],
 )
 """`EVERY` from `MANY` seeds, as the engine takes it."""
 
@@ -148,9 +174,12 @@ DIGESTS = {
 """Of `SETUPS` from `FEW` seeds."""
 
 DIGESTS_OF_MANY = {
-    2: "565a900c5f8bed95334da0f65b255d8c1d7261f9d200ad67b27a2b02d376a3d5",
+    2: (
+        "565a900c5f8bed95334da0f65b255d8c1d7261f9d200ad67b27a2b02d376a3d5",
+        "a4386268f980ee4ac775237dd76f86178def74c027e70f9e2f52848c7e62d654",
+    ),
 }
-"""Of `EVERY` from `MANY` seeds."""
+"""Of `EVERY` from `MANY` seeds: of those before `UNITS`, and of these."""
 
 RESULTS = (
     "seed",
@@ -202,6 +231,11 @@ def digest(setup, lanes, start=START, count=FEW):
 def combined(digests):
     """The digest of the sweep."""
     return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def in_two(digests):
+    """Those of the setups before `UNITS`, and of these, as `DIGESTS_OF_MANY` has them."""
+    return combined(digests[: -len(UNITS)]), combined(digests[-len(UNITS) :])
 
 
 @njit(**FLAGS)

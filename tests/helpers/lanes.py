@@ -2,12 +2,13 @@
 oracle both understand."""
 
 import numpy as np
+import oracle
 from numba import config
 from oracle import Recipe
 
 from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup
-from fastbp.engine.tasks import task
+from fastbp.engine.tasks import optimizer_of, task
 from fastbp.kernels.goals import Goal, targets_of
 from fastbp.kernels.layout import table
 
@@ -45,7 +46,45 @@ def group(setup, seeds=None, lanes=LANES, data=None):
     return LaneGroup(work, np.array(range(lanes) if seeds is None else seeds, np.uint64))
 
 
-def velocity(runs, lane):
-    """The velocity in a lane; None where updates keep none."""
-    velocity = runs.task.network.velocity
-    return runs.layers(lane, velocity) if velocity else None
+def kept(runs, lane):
+    """What the optimiser keeps with each parameter of a lane: none, one or two networks."""
+    net = runs.task.network
+    made = optimizer_of(runs.task.key.optimizer)
+    count = made.states if made else 0
+    return [runs.layers(lane, net.states + i * net.parameters) for i in range(count)]
+
+
+CHECKED = (0, LANES - 1)
+"""Lanes whose networks the oracle follows."""
+
+
+def assert_near(got, wanted, relative=1e-12):
+    """Within `relative` of max(1, |wanted|), parameter by parameter."""
+    got, wanted = oracle.flat(got), oracle.flat(wanted)
+    assert np.isfinite(wanted).all()
+    error = np.abs(got - wanted) / np.maximum(1, np.abs(wanted))
+    assert error.max() <= relative, (error.max(), got, wanted)
+
+
+def assert_in_step(keys, epochs=4, seeds=range(40, 40 + LANES), relative=1e-12, data=None):
+    """Kernel and oracle start each epoch from the kernel's weights and what is kept with them, and
+    end it alike."""
+    setup, recipe = pair(**keys)
+    if data is not None:
+        recipe = oracle.Recipe(**keys, data=data)
+    runs = group(setup, seeds, data=data)
+    for lane in CHECKED:
+        assert_near(runs.layers(lane), oracle.initial(recipe, seeds[lane]), relative)
+    for epoch in range(min(epochs if JIT else 2, recipe.budget_in_epochs)):
+        before = [(runs.layers(lane), kept(runs, lane)) for lane in CHECKED]
+        runs.advance(1)
+        for lane, (network, own) in zip(CHECKED, before, strict=True):
+            states = [*own, *oracle.still(network)][:2]
+            wanted, *wanted_states = oracle.train_epoch(recipe, network, states, seeds[lane], epoch)
+            assert_near(runs.layers(lane), wanted, relative)
+            for got, wanted in zip(kept(runs, lane), wanted_states[0], strict=False):
+                assert_near(got, wanted, relative)
+        assert set(runs.state.updates) == {
+            min((epoch + 1) * recipe.updates_per_epoch, recipe.budget)
+        }
+    return runs

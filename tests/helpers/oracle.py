@@ -19,6 +19,31 @@ def sigmoid(x):
         return 1.0 / (1.0 + np.exp(-x))
 
 
+SELU = 1.0507009873554805, 1.6732632423543772
+
+
+def activation(name, z):
+    """An activation of z, and its slope."""
+    name, own = arguments(name)
+    e = np.exp(np.minimum(z, 0))
+    leak, (scale, alpha) = own.get("slope", 0.01), SELU
+    return {
+        "sigmoid": lambda: (sigmoid(z), sigmoid(z) * sigmoid(-z)),
+        "linear": lambda: (z, np.ones_like(z)),
+        "tanh": lambda: (np.tanh(z), 1 / np.cosh(z) ** 2),
+        "relu": lambda: (np.maximum(z, 0), np.where(z > 0, 1.0, 0.0)),
+        "leaky-relu": lambda: (np.where(z > 0, z, leak * z), np.where(z > 0, 1.0, leak)),
+        "elu": lambda: (np.where(z > 0, z, e - 1), np.where(z > 0, 1.0, e)),
+        "selu": lambda: (
+            scale * np.where(z > 0, z, alpha * (e - 1)),
+            scale * np.where(z > 0, 1.0, alpha * e),
+        ),
+        "softplus": lambda: (np.logaddexp(0, z), sigmoid(z)),
+        "exponential": lambda: (np.exp(z), np.exp(z)),
+        "softmax": lambda: (np.exp(z - z.max()) / np.exp(z - z.max()).sum(), np.ones_like(z)),
+    }[name]()
+
+
 # Random numbers
 
 
@@ -101,6 +126,9 @@ class Recipe:
     init: str = "normal"
     init_scale: float = 1.0
     bias: bool = True
+    bias_init: str | float = "init"
+    activation: str = "sigmoid"
+    output: str = "sigmoid"
     loss: str = "squared"
     prime_offset: float = 0.0
     order: str = "shuffled"
@@ -108,7 +136,9 @@ class Recipe:
     reduction: str = "sum"
     lr: float = 0.1
     schedule: str = "constant"
+    optimizer: str = "sgd"
     momentum: float = 0.0
+    nesterov: bool = False
     weight_decay: float = 0.0
     epochs: int | None = None
     updates: int | None = None
@@ -126,7 +156,14 @@ class Recipe:
     @cached_property
     def targets(self):
         T, m = (self.data or problem(self.problem))[1], self.target_margin
-        return (1 - T) * m + T * (1 - m)
+        T = (1 - T) * m + T * (1 - m)
+        return 2 * T - 1 if self.output == "tanh" and not self.data else T
+
+    @property
+    def activations(self):
+        """Of every layer past the inputs."""
+        each = self.activation if isinstance(self.activation, (list, tuple)) else [self.activation]
+        return [*(each * len(self.hidden) if len(each) == 1 else each), self.output]
 
     @property
     def sizes(self):
@@ -187,15 +224,23 @@ def initial(recipe, seed):
             w, b = ndtri(w), ndtri(b)
         else:
             w, b = 2 * w - 1, 2 * b - 1
-        scale = recipe.init_scale
-        if recipe.init == "glorot-normal":
-            scale *= math.sqrt(2 / (fan_in + fan_out))
-        if recipe.init == "glorot-uniform":
-            scale *= math.sqrt(6 / (fan_in + fan_out))
-        keeps_biases = recipe.bias and not recipe.init.startswith("glorot")
-        network.append(
-            (scale * w.reshape(fan_out, fan_in), scale * b if keeps_biases else np.zeros(fan_out))
-        )
+        variance = {
+            "glorot-normal": 2 / (fan_in + fan_out),
+            "glorot-uniform": 6 / (fan_in + fan_out),
+            "he-normal": 2 / fan_in,
+            "he-uniform": 6 / fan_in,
+            "lecun-normal": 1 / fan_in,
+            "lecun-uniform": 3 / fan_in,
+            "torch": 1 / fan_in,
+            "zeros": 0,
+        }.get(name, 1)
+        if name == "constant":
+            w, b = np.full_like(w, own["c"]), np.full_like(b, own["c"])
+        scale = recipe.init_scale * math.sqrt(variance)
+        b = scale * b * (name.partition("-")[0] not in ("glorot", "he", "lecun"))
+        if recipe.bias_init != "init":
+            b = np.full_like(b, 0 if recipe.bias_init == "zeros" else recipe.bias_init)
+        network.append((scale * w.reshape(fan_out, fan_in), b * recipe.bias))
     return network
 
 
@@ -221,45 +266,43 @@ def rate(recipe, epoch):
     name, own = arguments(recipe.schedule)
     warmup = own.get("warmup", 0)
     if epoch < warmup:
-        return recipe.lr * (epoch + 1) / (warmup + 1)
+        return (recipe.lr or 0.0) * (epoch + 1) / (warmup + 1)
     s, span = epoch - warmup, recipe.budget_in_epochs - warmup
-    return (
-        recipe.lr
-        * {
-            "constant": lambda: 1.0,
-            "step": lambda: own["factor"] ** (s // own["every"]),
-            "exponential": lambda: own["factor"] ** s,
-            "cosine": lambda: (1 + math.cos(math.pi * s / span)) / 2,
-            "linear": lambda: 1 - s / span,
-            "inverse": lambda: 1 / (1 + s / own["tau"]),
-        }[name]()
-    )
+    return (recipe.lr or 0.0) * {
+        "constant": lambda: 1.0,
+        "step": lambda: own["factor"] ** (s // own["every"]),
+        "exponential": lambda: own["factor"] ** s,
+        "cosine": lambda: (1 + math.cos(math.pi * s / span)) / 2,
+        "linear": lambda: 1 - s / span,
+        "inverse": lambda: 1 / (1 + s / own["tau"]),
+    }[name]()
 
 
 # Training
 
 
-def forward(network, x):
-    """Activations of every layer, the inputs first, and z of the last."""
-    activations = [x]
-    for W, b in network:
+def forward(recipe, network, x):
+    """Activations of every layer, the inputs first; the slope of each past them; z of the last."""
+    activations, slopes = [x], []
+    for (W, b), name in zip(network, recipe.activations, strict=True):
         z = W @ activations[-1] + b
-        activations.append(sigmoid(z))
-    return activations, z
+        a, slope = activation(name, z)
+        activations.append(a)
+        slopes.append(slope)
+    return activations, slopes, z
 
 
 def gradient(recipe, network, x, t, prime_offset=0.0):
     """∂E/∂W and ∂E/∂b of one sample by backpropagation, with the weights as they are."""
-    activations, _ = forward(network, x)
-    slopes = [a * (1 - a) + prime_offset for a in activations]
+    activations, slopes, _ = forward(recipe, network, x)
     delta = activations[-1] - t
     if recipe.loss == "squared":
-        delta = delta * slopes[-1]
+        delta = delta * (slopes[-1] + prime_offset)
     parts = []
     for layer in range(len(network) - 1, -1, -1):
         parts.insert(0, (np.outer(delta, activations[layer]), delta * recipe.bias))
         if layer:
-            delta = (network[layer][0].T @ delta) * slopes[layer]
+            delta = (network[layer][0].T @ delta) * (slopes[layer - 1] + prime_offset)
     return parts
 
 
@@ -272,8 +315,53 @@ def batch_gradient(recipe, network, rows, prime_offset=0.0):
     return total
 
 
-def train_epoch(recipe, network, velocity, seed, epoch):
-    """The networks and velocity after one epoch, or as much of it as the budget allows."""
+def stepped(recipe, w, g, lr, s, t, k):
+    """A parameter after step k = 1, 2, … by its gradient, and what is kept with it."""
+    name, own = arguments(recipe.optimizer)
+    if name == "sgd":
+        v = recipe.momentum * s - lr * g
+        return w + (recipe.momentum * v - lr * g if recipe.nesterov else v), v, t
+    if name == "adam":
+        beta1, beta2 = own.get("beta1", 0.9), own.get("beta2", 0.999)
+        m, v = beta1 * s + (1 - beta1) * g, beta2 * t + (1 - beta2) * g**2
+        root = np.sqrt(v / (1 - beta2**k)) + own.get("eps", 1e-8)
+        return w - lr * (m / (1 - beta1**k)) / root, m, v
+    if name in ("rmsprop", "adagrad"):
+        alpha = own.get("alpha", 0.99)
+        v = alpha * s + (1 - alpha) * g**2 if name == "rmsprop" else s + g**2
+        return w - lr * g / (np.sqrt(v) + own.get("eps", {"r": 1e-8, "a": 1e-10}[name[0]])), v, t
+    one = {"rprop": _rprop, "quickprop": _quickprop}[name]
+    each = np.vectorize(lambda *state: one(own, lr, *state), otypes="ddd")(w, g, s, t)
+    return each
+
+
+def _rprop(own, lr, w, g, size, before):
+    size = size or own.get("step", 0.1)
+    if g * before > 0:
+        size = min(size * own.get("plus", 1.2), own.get("max", 50.0))
+    elif g * before < 0:
+        size, g = max(size * own.get("minus", 0.5), own.get("min", 1e-6)), 0.0
+    return w - np.sign(g) * size, size, g
+
+
+def _quickprop(own, lr, w, g, move, before):
+    mu = own.get("mu", 1.75)
+    if move == 0:
+        new = -lr * g
+    elif move < 0:
+        new = (-lr * g if g > 0 else 0.0) + (
+            mu * move if g >= mu / (1 + mu) * before else move * g / (before - g)
+        )
+    else:
+        new = (-lr * g if g < 0 else 0.0) + (
+            mu * move if g <= mu / (1 + mu) * before else move * g / (before - g)
+        )
+    return w + new, new, g
+
+
+def train_epoch(recipe, network, kept, seed, epoch):
+    """The network after one epoch, or as much of it as the budget allows; and what the optimiser
+    keeps with each parameter, two numbers."""
     rows = order(recipe, seed, epoch)
     lr, size = rate(recipe, epoch), recipe.rows_per_update
     updates = min(recipe.updates_per_epoch, recipe.budget - epoch * recipe.updates_per_epoch)
@@ -285,26 +373,32 @@ def train_epoch(recipe, network, velocity, seed, epoch):
             (dW / divisor + recipe.weight_decay * W, db / divisor)
             for (dW, db), (W, _) in zip(g, network, strict=True)
         ]
-        velocity = [
-            (recipe.momentum * vW - lr * dW, recipe.momentum * vb - lr * db)
-            for (vW, vb), (dW, db) in zip(velocity, g, strict=True)
-        ]
-        network = [(W + vW, b + vb) for (W, b), (vW, vb) in zip(network, velocity, strict=True)]
-    return network, velocity
+        k = epoch * recipe.updates_per_epoch + update + 1
+        parts = [flat_pairs(each) for each in (network, g, *kept)]
+        each = [stepped(recipe, w, dw, lr, s, t, k) for w, dw, s, t in zip(*parts, strict=True)]
+        network, *kept = (
+            list(zip(part[::2], part[1::2], strict=True)) for part in zip(*each, strict=True)
+        )
+    return network, kept
+
+
+def flat_pairs(network):
+    """W and b of all layers in one list."""
+    return [part for layer in network for part in layer]
 
 
 def still(network):
-    """The velocity at the start."""
-    return [(np.zeros_like(W), np.zeros_like(b)) for W, b in network]
+    """What an optimiser keeps at the start."""
+    return [[(np.zeros_like(W), np.zeros_like(b)) for W, b in network]] * 2
 
 
 def run(recipe, seed, network=None):
     """(updates done, network) after each epoch, from the initial weights of the seed or from a
     network."""
     network = initial(recipe, seed) if network is None else network
-    velocity = still(network)
+    kept = still(network)
     for epoch in range(recipe.budget_in_epochs):
-        network, velocity = train_epoch(recipe, network, velocity, seed, epoch)
+        network, kept = train_epoch(recipe, network, kept, seed, epoch)
         yield min((epoch + 1) * recipe.updates_per_epoch, recipe.budget), network
 
 
@@ -318,12 +412,14 @@ def flat(network):
 
 def outputs(recipe, network):
     """[row, output]."""
-    return np.array([forward(network, x)[0][-1] for x in recipe.inputs])
+    return np.array([forward(recipe, network, x)[0][-1] for x in recipe.inputs])
 
 
 def loss(recipe, z, o, t):
     if recipe.loss == "squared":
         return float(sum((o - t) ** 2)) / 2
+    if recipe.output == "softmax":
+        return float(-sum(t * np.log(o)))
     return float(sum(np.maximum(z, 0) - z * t + np.log1p(np.exp(-np.abs(z)))))
 
 
@@ -337,12 +433,20 @@ def measures(recipe, network):
     ranges = np.where(constant, 1.0, T.max(axis=0) - T.min(axis=0))
     middles = (T.max(axis=0) + T.min(axis=0)) / 2
     varying = [k for k in range(T.shape[1]) if not constant[k]]
-    passes = [forward(network, x) for x in recipe.inputs]
-    hidden = np.concatenate([a for activations, _ in passes for a in activations[1:-1]])
+    passes = [forward(recipe, network, x) for x in recipe.inputs]
+    hidden = np.array([np.concatenate(activations[1:-1]) for activations, _, _ in passes])
+    limits = [
+        {"sigmoid": (0.05, 0.95), "tanh": (-0.9, 0.9)}.get(name, (np.nan, np.nan))
+        for name, units in zip(recipe.activations[:-1], recipe.hidden, strict=True)
+        for _ in range(units)
+    ]
+    low, high = np.transpose(limits)
+    saturated = ((hidden < low) | (hidden > high)) / len(hidden)
+    can = np.isfinite(low)
     whole = flat(batch_gradient(recipe, network, range(len(T)))) / len(T)
     sides = middles <= Y
     return {
-        "loss": sum(loss(recipe, z, a[-1], t) for (a, z), t in zip(passes, T, strict=True))
+        "loss": sum(loss(recipe, z, a[-1], t) for (a, _, z), t in zip(passes, T, strict=True))
         / len(T),
         "spread": max(
             ((Y[:, k].max() - Y[:, k].min()) / ranges[k] for k in varying), default=math.nan
@@ -353,7 +457,8 @@ def measures(recipe, network):
             for row in range(len(T))
         ),
         "one_sided": bool(varying) and all(len(set(sides[:, k])) == 1 for k in varying),
-        "saturation": float(np.mean((hidden < 0.05) | (hidden > 0.95))),
+        "saturation": saturated.sum() / can.sum() if can.any() else math.nan,
+        "dead_units": float(np.mean(np.ptp(hidden, axis=0) <= 1e-6)),
         "grad_norm": math.sqrt(sum(whole**2)),
         "weight_max": max(abs(flat(network))),
     }

@@ -12,7 +12,18 @@ import every_choice
 import numpy as np
 import oracle
 import pytest
-from lanes import FOUNDING, JIT, LANES, OTHER_LANES, group, pair, velocity
+from lanes import (
+    CHECKED,
+    FOUNDING,
+    JIT,
+    LANES,
+    OTHER_LANES,
+    assert_in_step,
+    assert_near,
+    group,
+    kept,
+    pair,
+)
 from numba import njit
 
 from fastbp.choices.families import FAMILIES
@@ -24,9 +35,6 @@ from fastbp.kernels.jit import FLAGS
 from fastbp.kernels.layout import Layer
 from fastbp.kernels.tiles import TILE
 
-CHECKED = (0, LANES - 1)
-"""Lanes whose networks the oracle follows."""
-
 
 def few(cases, step=7):
     """All cases; with the JIT off some of them, so that every kind is among them."""
@@ -35,39 +43,6 @@ def few(cases, step=7):
 
 
 # --- In lockstep with the oracle
-
-
-def assert_near(got, wanted, relative=1e-12):
-    """Within `relative` of max(1, |wanted|), parameter by parameter."""
-    got, wanted = oracle.flat(got), oracle.flat(wanted)
-    assert np.isfinite(wanted).all()
-    error = np.abs(got - wanted) / np.maximum(1, np.abs(wanted))
-    assert error.max() <= relative, (error.max(), got, wanted)
-
-
-def assert_in_step(keys, epochs=4, seeds=range(40, 40 + LANES), relative=1e-12, data=None):
-    """Kernel and oracle start each epoch from the kernel's weights and velocity, and end it
-    alike."""
-    setup, recipe = pair(**keys)
-    if data is not None:
-        recipe = oracle.Recipe(**keys, data=data)
-    runs = group(setup, seeds, data=data)
-    for lane in CHECKED:
-        assert_near(runs.layers(lane), oracle.initial(recipe, seeds[lane]), relative)
-    for epoch in range(min(epochs if JIT else 2, recipe.budget_in_epochs)):
-        before = [(runs.layers(lane), velocity(runs, lane)) for lane in CHECKED]
-        runs.advance(1)
-        for lane, (network, speed) in zip(CHECKED, before, strict=True):
-            wanted, wanted_speed = oracle.train_epoch(
-                recipe, network, speed or oracle.still(network), seeds[lane], epoch
-            )
-            assert_near(runs.layers(lane), wanted, relative)
-            if velocity(runs, lane) is not None:
-                assert_near(velocity(runs, lane), wanted_speed, relative)
-        assert set(runs.state.updates) == {
-            min((epoch + 1) * recipe.updates_per_epoch, recipe.budget)
-        }
-    return runs
 
 
 PLAIN = {"problem": "table:11101011", "hidden": (3,), "lr": 0.5, "epochs": 4}
@@ -332,7 +307,7 @@ def test_gradient_is_that_of_finite_differences(loss, hidden):
     for lane, network in zip(CHECKED, networks, strict=True):
         wanted = differences(keys, network, recipe.inputs, recipe.targets)
         np.testing.assert_allclose(
-            oracle.flat(velocity(runs, lane)) / -rate,
+            oracle.flat(kept(runs, lane)[0]) / -rate,
             wanted,
             rtol=0,
             atol=1e-13 * abs(wanted).max(),

@@ -1,0 +1,139 @@
+"""Activations, output units and optimisers, held against the textbook network in lockstep."""
+
+import every_choice
+import numpy as np
+import oracle
+import pytest
+from lanes import JIT, LANES, assert_in_step
+from oracle import Recipe
+
+from fastbp.choices.families import FAMILIES
+from fastbp.config.setup import Setup
+from fastbp.engine.block import train
+from fastbp.engine.rows import to_arrow
+from fastbp.engine.tasks import activation, optimizer_of
+from fastbp.kernels.vector_ir import like
+
+ACTIVATIONS = [
+    "leaky-relu:slope=0.1" if name == "leaky-relu" else name
+    for name in FAMILIES["activation"].choices
+]
+OPTIMIZERS = list(FAMILIES["optimizer"].choices)
+PLAIN = {"problem": "parity:3", "hidden": (3,), "lr": 0.25, "epochs": 3}
+Z = np.concatenate([np.linspace(-6, 6, 97), [-700.0, -40.0, -1e-9, 0.0, 1e-9, 40.0]])
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_activation_and_slope_are_those_of_the_textbook(name, dtype):
+    """The slope is a function of a: where that loses digits it is near in absolute terms."""
+    f, slope = activation(name)
+    z = Z[:-1].astype(dtype)  # e⁴⁰ is out of the range of the tolerance
+    with np.errstate(all="ignore"):
+        a = f(z)
+        got = slope(a) + like(z, 0.0)
+        wanted, wanted_slope = oracle.activation(name, z.astype(np.float64))
+    tolerance = 8 * np.finfo(dtype).eps
+    assert a.dtype == got.dtype == dtype
+    np.testing.assert_allclose(a, wanted, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(got, wanted_slope, rtol=tolerance, atol=2 * tolerance)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation_keeps_nan(name):
+    f, _ = activation(name)
+    assert np.isnan(f(np.float64(np.nan)))
+
+
+def test_relu_has_no_slope_at_zero():
+    _, slope = activation("relu")
+    assert slope(np.float64(0.0)) == 0.0
+
+
+def in_step(**keys):
+    """In float64 and in float32, at a rate at which rounding errors hardly grow."""
+    name = keys.get("optimizer", "sgd").partition(":")[0]
+    rate = {"rprop": None, "sgd": 0.25, "quickprop": 0.25}.get(name, 0.0625)
+    keys = {**PLAIN, **keys, "lr": rate}
+    assert_in_step(keys)
+    assert_in_step({**keys, "dtype": "float32"}, relative=2e-5)
+
+
+@pytest.mark.parametrize("keys", every_choice.UNITS, ids=lambda keys: keys["problem"])
+def test_in_step_with_every_choice(keys):
+    """Those of the sweep whose digests are committed: compiled, they are few kernels."""
+    relative = 2e-5 if keys.get("dtype") == "float32" else 1e-12
+    assert_in_step(keys, relative=relative)
+
+
+@pytest.mark.skipif(JIT, reason="every pair is a kernel: the same source as plain Python is enough")
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_in_step_with_any_activation_and_optimiser(name, optimizer):
+    in_step(activation=name, optimizer=optimizer, batch=4, init="torch")
+
+
+@pytest.mark.skipif(JIT, reason="as above")
+@pytest.mark.parametrize("batch", [1, 3, "full"])
+@pytest.mark.parametrize("output", ["tanh", "linear", "relu", "softmax"])
+def test_in_step_with_any_output(output, batch):
+    softmax = {"problem": "encoder:3", "loss": "cross-entropy"} if output == "softmax" else {}
+    in_step(output=output, batch=batch, activation="tanh", prime_offset=0.125, **softmax)
+    in_step(output=output, batch=batch, activation=["relu", "tanh"], hidden=(3, 2), **softmax)
+
+
+@pytest.mark.skipif(JIT, reason="as above")
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "adam:beta1=0.5,beta2=0.75,eps=0.001",
+        "rmsprop:alpha=0.5,eps=0.01",
+        "adagrad:eps=0.1",
+        "rprop:plus=1.5,minus=0.25,step=0.5,min=0.01,max=1",
+        "quickprop:mu=2",
+    ],
+)
+def test_in_step_with_other_parameters(optimizer):
+    in_step(optimizer=optimizer, batch="full", epochs=6)
+    in_step(optimizer=optimizer, batch=3, reduction="mean", hidden=(2, 2))
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_nesterov_needs_the_new_velocity(nesterov):
+    """Two steps by hand of w ← w + αv − lr·g, v ← αv − lr·g (Sutskever et al. 2013)."""
+    step = optimizer_of("nesterov" if nesterov else "momentum").step
+    numbers = [np.float64(x) for x in (1.0, 0.5, 0.1, 0.9, 0.25, 0.0, 0.0, 0.0)]
+    w, v, _ = step(*numbers)
+    assert v == pytest.approx(0.9 * 0.25 - 0.05)
+    assert w == pytest.approx(1.0 + (0.9 * v - 0.05 if nesterov else v))
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("keys", every_choice.UNITS, ids=lambda keys: keys["problem"])
+def test_measures_are_those_of_the_oracle(keys):
+    keys = {**keys, "dtype": "float64"}
+    setup, recipe = Setup(**keys), Recipe(**keys)
+    rows = to_arrow(setup, 0, train(setup, 0, 3, lanes=LANES)).to_pylist()
+    for seed, row in enumerate(rows):
+        *_, (_, network) = oracle.run(recipe, seed)
+        wanted = oracle.measures(recipe, network)
+        assert row["outcome"] == oracle.outcome(recipe, wanted)
+        for name in ("loss", "spread", "max_error", "saturation", "dead_units", "grad_norm"):
+            near = pytest.approx(wanted[name], rel=1e-9, abs=1e-12)
+            assert (row[name] is None and np.isnan(wanted[name])) or row[name] == near, name
+
+
+def test_full_batches_and_evaluations_share_a_forward_pass_for_softmax_too():
+    """Whether outputs are there already or computed for an evaluation, they have the same bits."""
+    keys = {"problem": "encoder:3", "hidden": (2,), "output": "softmax", "lr": 2.0}
+    keys |= {"loss": "cross-entropy", "batch": "full", "epochs": 20}
+    often, seldom = (Setup(**keys, eval_every=every) for every in (1, 20))
+    rows = [to_arrow(setup, 0, train(setup, 0, 8, lanes=LANES)) for setup in (often, seldom)]
+    for name in ("loss", "outputs", "weight_max"):
+        assert rows[0][name].equals(rows[1][name])
+
+
+@pytest.mark.parametrize("spelling", ["constant:c=0.5", "constant:.5"])
+def test_one_constant_is_one_setup(spelling):
+    one, other = (Setup(**PLAIN, init=init) for init in ("constant:0.5", spelling))
+    assert one.identity() == other.identity()
