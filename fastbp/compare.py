@@ -8,12 +8,12 @@ from fastbp.cli.arguments import folder, lazily, option
 from fastbp.cli.terminal import Phase, print_answer, print_note
 
 
-def compare(a: Path, b: Path, output: Path | None) -> int:
+def compare(a: Path, b: Path, folder: Path | None) -> int:
     """Compare two stores and print what differs."""
     phase = Phase("reading")
 
     compared = process.in_thread(
-        lambda: lazily("reporting.sections.comparison_section:compare", a, b, output, phase), phase
+        lambda: lazily("reporting.sections.comparison_section:compare", a, b, folder, phase), phase
     )
     print_answer(compared.verdict, compared.lines())
     if compared.written:
@@ -34,13 +34,13 @@ main = process.Command(
         option("b", metavar="B", type=Path, help="another one"),
         option(
             "-o",
-            "--output",
+            "--folder",
             metavar="DIR",
             type=folder,
             help="also write DIR/compare.csv, DIR/compare.html and DIR/figures",
         ),
     ],
-    place="output",
+    place="folder",
 )
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def diagnose(
     weights: str | None,
     seeds: int,
     seconds: float,
-    output: Path | None,
+    folder: Path | None,
     as_json: bool,
     **keys: Any,
 ) -> int:
@@ -63,20 +63,20 @@ def diagnose(
 
     settings = _settings(settings, keys)
     try:
-        sweep = _sweep(data, targets, settings, output)
+        sweep = _sweep(data, targets, settings, folder)
     except SweepError as error:
         raise SweepError(_as_typed(line, keys) for line in error.lines) from None
     (setup,) = sweep.setups
     print_notes(sweep.notes)
     print_notes(note.text for note in setup.data_notes() if note.id == "recoded-labels")
     layers = own_weights.read(weights, setup) if weights else None
-    if output:
-        _make_writable(output)
+    if folder:
+        _make_writable(folder)
     phase = Phase("compiling or loading code")
 
     def work() -> tuple[Diagnosis, Placement | None, list[str], list[Path], list[str]]:
         now = time.perf_counter()
-        left = seconds - (PAGE_SECONDS if output else 0) - (now - began)
+        left = seconds - (PAGE_SECONDS if folder else 0) - (now - began)
         share = TRIALS_SHARE if layers else 1.0
         advice = candidates.answered() if data is None else ()
         diagnosis = diagnosing.diagnose(
@@ -92,9 +92,9 @@ def diagnose(
             if placed and best and best.setup.sizes == setup.sizes:
                 fixed = own_weights.place(best.setup, layers, best.after, deadline=deadline)
             about = own_weights.sentences(placed, fixed and fixed.custom) if placed else []
-        if output:
+        if folder:
             phase("drawing")
-            written, commands = printout.write_files(diagnosis, about, sweep, output)
+            written, commands = printout.write_files(diagnosis, about, sweep, folder)
             return diagnosis, placed, about, written, commands
         setups = "both setups" if diagnosis.recommended else "the setup"
         page = f"-o DIR writes this as a page, and a sweep file of {setups}"
@@ -128,7 +128,7 @@ def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
     )
 
 
-def _make_writable(output: Path) -> None:
+def _make_writable(folder: Path) -> None:
     """Make the output folder, and check that files can be written into it, before training.
 
     Raises
@@ -136,13 +136,13 @@ def _make_writable(output: Path) -> None:
     OSError
         If the folder cannot be made or written.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    if not os.access(output, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output))
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _sweep(
-    data: str | None, targets: list[str] | None, settings: list[str], output: Path | None
+    data: str | None, targets: list[str] | None, settings: list[str], folder: Path | None
 ) -> fastbp.Sweep:
     """The setup to diagnose, as a sweep of one setup.
 
@@ -166,7 +166,7 @@ def _sweep(
         base["targets"] = targets
     with tempfile.TemporaryDirectory(prefix="fastbp-") as drafts:
         if is_table:
-            base["problem"] = f"file:{_table(Path(data), targets, output, Path(drafts))}"
+            base["problem"] = f"file:{_table(Path(data), targets, folder, Path(drafts))}"
         sweep = _one(base, settings)
         if not any(re.match(r"\s*(updates|epochs)\s*=", setting) for setting in settings):
             base["epochs"] = usual_epochs(sweep.setups[0])
@@ -218,10 +218,10 @@ def _one(base: dict[str, Any], settings: list[str]) -> fastbp.Sweep:
     return sweep
 
 
-def _table(path: Path, targets: list[str] | None, output: Path | None, drafts: Path) -> Path:
+def _table(path: Path, targets: list[str] | None, folder: Path | None, drafts: Path) -> Path:
     """The table to learn: the file itself, or a copy with column names and fewer rows.
 
-    The copy is in the output folder if there is one, else in `drafts`.
+    The copy is in `folder` if there is one, else in `drafts`.
     """
     from fastbp.problems import samples
     from fastbp.store.store import write
@@ -231,9 +231,9 @@ def _table(path: Path, targets: list[str] | None, output: Path | None, drafts: P
         return path
     content, notes = copied
     print_notes(notes)
-    if output:
-        _make_writable(output)
-        drafts = output / "learnt" if output.resolve() == path.parent.resolve() else output
+    if folder:
+        _make_writable(folder)
+        drafts = folder / "learnt" if folder.resolve() == path.parent.resolve() else folder
     copy = drafts / path.name
     write(copy, content)
     return copy.resolve()
@@ -285,7 +285,7 @@ main = process.Command(
         ),
         option(
             "-o",
-            "--output",
+            "--folder",
             metavar="DIR",
             type=folder,
             help="also write DIR/diagnosis.html, a table, a picture and a sweep file",
@@ -297,7 +297,7 @@ main = process.Command(
             help="print one JSON object instead of text",
         ),
     ],
-    place="output",
+    place="folder",
 )
 
 if __name__ == "__main__":

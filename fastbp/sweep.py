@@ -120,7 +120,7 @@ def _sweep_all(options: Options, source: Path, began: float) -> int:
     from fastbp.cli.job import read_folder
     from fastbp.engine import forecast
 
-    results = options.output or Path("results")
+    results = options.folder or Path("results")
     jobs, mistakes = read_folder(source, results, options.seeds)
     only_single = [
         f"{spelling}: given together with --all, allowed: only with a single sweep"
@@ -265,7 +265,7 @@ main = process.Command(
             "results), --seeds, -j, --executor, --dry-run, --quiet, --json",
         ),
         option(
-            "-o", "--output", metavar="DIR", type=folder, help="the store (default: results/NAME)"
+            "-o", "--folder", metavar="DIR", type=folder, help="the store (default: results/NAME)"
         ),
         option(
             "--seeds",
@@ -336,7 +336,7 @@ main = process.Command(
             "--json", action="store_true", help="print one JSON object at the end instead of tables"
         ),
     ],
-    place="output",
+    place="folder",
     takes_mistakes=True,
 )
 

@@ -462,8 +462,8 @@ def test_bad_input_is_one_line_a_mistake_and_nothing_is_written(tmp_path, argume
         ),
         (
             "x,y\n1,0.5\n2,1.5\n",
-            "minmax, as 'y' of file:mine.csv runs from 0.5 to 1.5 and a sigmoid only reaches 0 to "
-            '1: add scale_targets = "minmax"',
+            "minmax, as 'y' of file:mine.csv runs from 0.5 to 1.5 and sigmoid outputs only reach "
+            '0 to 1: add scale_targets = "minmax" or output = "linear"',
         ),
         ("x,y\n" + "1,0\n" * 70_000, "at most 65,536 rows; it has 70,000"),
         ("x,z\n1,0\n", "columns of mine.csv: x, z"),

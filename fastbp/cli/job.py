@@ -46,7 +46,7 @@ class Options:
     mistakes: list[str]
     sweep: str | None
     all: Path | None
-    output: Path | None
+    folder: Path | None
     seeds: str | None
     settings: list[str]
     jobs: int | None
@@ -151,7 +151,7 @@ def read_job(options: Options) -> Job:
             )
         seeds = shard(sweep, number, count)
     return Job(
-        "", file, sweep, Store(options.output or Path("results") / file.stem, "-o DIR"), seeds
+        "", file, sweep, Store(options.folder or Path("results") / file.stem, "-o DIR"), seeds
     )
 
 

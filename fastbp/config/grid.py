@@ -292,10 +292,7 @@ class SweepTables:
     def expand(self, values: dict[str, Any]) -> Expansion:
         """Make all setups of the sweep. `values`: the checked keys of `[setup]`.
 
-        Raises
-        ------
-        SweepError
-            If there are more than `MAX_SETUPS`; it has all messages so far.
+        Raises SweepError with all messages so far if there are more than `MAX_SETUPS`.
         """
         tables = self.grids or [{}]
         lengths = [[len(given.value) for given in table.values()] for table in tables]
@@ -340,8 +337,8 @@ class SweepTables:
         Only values that are valid by themselves are combined.
         """
         fixed = _outside(values, grid)
-        for key, text in conflicts.unused_rate(fixed):
-            self.lines.append(f"{self._place(key, table)}: {text}")
+        unused = conflicts.unused_rate(fixed)
+        self.lines += [f"{self._place(key, table)}: {text}" for key, text in unused]
         wrong = {key for key, options in grid.items() if not options}
         wrong |= _outside(self.setup, grid).keys() - fixed.keys()
         paths = [p for p in grid.get("problem", (fixed.get("problem", ""),)) if file_path(p)]

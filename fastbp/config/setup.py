@@ -30,7 +30,7 @@ from fastbp.schema.keys import (
     KEYS,
     NUMERICS_VERSION,
 )
-from fastbp.schema.text import dashed, number, plain
+from fastbp.schema.text import dashed, plain
 
 
 @dataclass(frozen=True, init=False)
@@ -230,7 +230,7 @@ class Setup(SetupData):
             "problem": self.problem_name,
             "targets": None if self.targets is None else ",".join(self.targets),
             "hidden": dashed(self.hidden),
-            "bias_init": _bias_text(self.bias_init),
+            "bias_init": str(self.bias_init),
             "order": self.resolved_order,
             "success": self.resolved_success,
             "batch": self.batch_rows,
@@ -271,11 +271,6 @@ class Setup(SetupData):
             sort_keys=True, separators=(",", ":"), ensure_ascii=False,
         )  # fmt: skip
         return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _bias_text(bias_init: str | float) -> str:
-    """The key `bias_init` as the table of runs has it."""
-    return bias_init if isinstance(bias_init, str) else number(bias_init)
 
 
 _DEFAULTS = {key.name: key.default for key in KEYS.values()}

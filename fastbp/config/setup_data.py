@@ -43,7 +43,7 @@ class SetupData:
     init: str
     init_scale: float
     bias: bool
-    bias_init: str | float
+    bias_init: Literal["init", "zeros"] | float
     activation: str
     output: str
     loss: str
@@ -142,7 +142,7 @@ class SetupData:
 
     def data_notes(self) -> list[DataNote]:
         """What is remarkable about the data, and what was done to them."""
-        units = data_notes.Units(self.output, *self.reaches, self.label_low)
+        units = data_notes.OutputRange(self.output, *self.reaches, self.label_low)
         scaled = self.scale_inputs != "none", self.scale_targets != "none"
         return data_notes.notes(self.source, self.data().X, scaled, units)
 

@@ -112,6 +112,21 @@ def make_measure(lanes: int, dtype: str, pairs: tuple[Pair, ...], softmax: bool,
             store_number(scratch.D64, i, np.float64(load_number(scratch.D, i)))
 
     @inlined
+    def copy_outputs(
+        scratch: Any, net: Any, targets: Any, start: Any, taken: Any, outputs: Any
+    ) -> None:
+        """Copy the outputs of all samples to `outputs`, and their targets into float64 samples."""
+        last = layer_of(net, len(net.layers) - 1)
+        for sample in range(taken):
+            for unit in range(last.units):
+                o = ((last.activations + unit) * net.samples + sample) * lanes
+                t = ((net.targets + unit) * net.samples + sample) * lanes
+                target, row = targets.values[start + sample, unit], start + sample
+                for lane in range(outputs.shape[1]):
+                    outputs[row * last.units + unit, lane] = load_number(scratch.A64, o + lane)
+                    store_number(scratch.A64, t + lane, target)
+
+    @inlined
     def add_losses(scratch: Any, net: Any, values: Any, taken: Any, sums: Any) -> None:
         """Add the losses of all samples to `sums`, [lane]."""
         size, layer = net.samples * lanes, layer_of(net, len(net.layers) - 1)
@@ -184,8 +199,7 @@ def make_measure(lanes: int, dtype: str, pairs: tuple[Pair, ...], softmax: bool,
         saturated, float64 [hidden layer, 2]. Fills `measures`, float64 [measure, lane], zeros
         before, and `outputs`, float64 [row × output, lane]. `judge` computes the other measures.
         """
-        n, last = table.rows, layer_of(net, len(net.layers) - 1)
-        P = scratch.P64
+        n, P = table.rows, scratch.P64
         for i in range(net.parameters * lanes):
             store_number(P, i, np.float64(load_number(block, i)))
         for i in range(net.gradient * lanes, len(P)):
@@ -195,15 +209,7 @@ def make_measure(lanes: int, dtype: str, pairs: tuple[Pair, ...], softmax: bool,
             for sample in range(taken):
                 present_to_all(scratch.A, lanes, net.samples, sample, table, start + sample)
             propagate(block, scratch, net, taken)
-            for sample in range(taken):
-                for unit in range(last.units):
-                    o = ((last.activations + unit) * net.samples + sample) * lanes
-                    t = ((net.targets + unit) * net.samples + sample) * lanes
-                    row = (start + sample) * last.units + unit
-                    for lane in range(outputs.shape[1]):
-                        outputs[row, lane] = load_number(scratch.A64, o + lane)
-                        target = targets.values[start + sample, unit]
-                        store_number(scratch.A64, t + lane, target)
+            copy_outputs(scratch, net, targets, start, taken, outputs)
             watch_hidden(scratch, net, limits, start, taken, measures[SATURATION])
             add_losses(scratch, net, values, taken, measures[LOSS])
             add_all_squares(scratch, net, targets, start, taken, measures[R2])

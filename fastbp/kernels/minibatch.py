@@ -100,7 +100,8 @@ def feedforward(lanes: int, vector: int, units: Units | None = None, tile: Size 
 
     Without `units`, net_ks takes the place of δ_ks instead.
     """
-    activates, f = units is not None, units and units.f
+    activates = units is not None
+    f: Any = units and units.f
 
     def make(rows: int, columns: int) -> Any:
         net = weighted_sums(lanes, rows, columns)

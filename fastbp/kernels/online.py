@@ -27,7 +27,8 @@ def fused_step(lanes: int, vector: int, units: Units | None = None) -> Any:
     A, B: activations [unit, lane] of the next and of the last sample; D: δ [unit, lane] of the
     last.
     """
-    activates, f = units is not None, units and units.f
+    activates = units is not None
+    f: Any = units and units.f
 
     def make(rows: int) -> Any:
         @shared

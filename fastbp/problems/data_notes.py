@@ -41,7 +41,7 @@ class DataNote(NamedTuple):
     text: str
 
 
-class Units(NamedTuple):
+class OutputRange(NamedTuple):
     """What the output units of a network can answer."""
 
     name: str
@@ -53,7 +53,7 @@ class Units(NamedTuple):
 
 
 def notes(
-    file: ProblemData, inputs: Real, scaled: tuple[bool, bool], units: Units
+    file: ProblemData, inputs: Real, scaled: tuple[bool, bool], units: OutputRange
 ) -> list[DataNote]:
     """List the notes about a problem.
 
@@ -65,7 +65,7 @@ def notes(
         The inputs as trained.
     scaled : (bool, bool)
         Whether inputs and targets are scaled.
-    units : Units
+    units : OutputRange
         The output units of the network.
     """
     found = [*_labels(file, units), *_imbalanced(file)]
@@ -92,7 +92,7 @@ def _listed(names: Sequence[str]) -> str:
     return and_(first_of([plain(name, 30) for name in names], MAX_NAMES))
 
 
-def _labels(file: ProblemData, units: Units) -> Iterator[DataNote]:
+def _labels(file: ProblemData, units: OutputRange) -> Iterator[DataNote]:
     """Note which labels became 0 and 1, and which classes became outputs."""
     for first, size, labels in file.meaning.groups:
         unit = file.names.outputs[first]

@@ -51,6 +51,20 @@ INITS = {
     "glorot-uniform": lambda u, scale, fan_in, fan_out, bias: (
         0 if bias else scale * math.sqrt(6 / (fan_in + fan_out)) * (2 * u - 1)
     ),
+    "he-normal": lambda u, scale, fan_in, fan_out, bias: (
+        0 if bias else scale * math.sqrt(2 / fan_in) * ndtri(u)
+    ),
+    "he-uniform": lambda u, scale, fan_in, fan_out, bias: (
+        0 if bias else scale * math.sqrt(6 / fan_in) * (2 * u - 1)
+    ),
+    "lecun-normal": lambda u, scale, fan_in, fan_out, bias: (
+        0 if bias else scale * math.sqrt(1 / fan_in) * ndtri(u)
+    ),
+    "lecun-uniform": lambda u, scale, fan_in, fan_out, bias: (
+        0 if bias else scale * math.sqrt(3 / fan_in) * (2 * u - 1)
+    ),
+    "torch": lambda u, scale, fan_in, fan_out, bias: scale * math.sqrt(1 / fan_in) * (2 * u - 1),
+    "zeros": lambda u, scale, fan_in, fan_out, bias: 0,
 }
 DRAWN = list(INITS)
 DEVIATE = st.integers(0, 2**52 - 1).map(lambda k: (2 * k + 1) / 2**53)
@@ -73,14 +87,14 @@ def test_inits(name, u, scale, sizes, bias):
 
 
 def test_a_grid_and_the_draws_are_all_inits():
-    assert {*DRAWN, "grid"} == FAMILIES["init"].choices.keys()
+    assert {*DRAWN, "grid", "constant"} == FAMILIES["init"].choices.keys()
 
 
 @pytest.mark.jit
 @pytest.mark.parametrize("name", FAMILIES["init"].choices)
 def test_inits_compiled(name):
     function = FAMILIES["init"].choices[name].function
-    call, own = compiled(function), (5, 8, 3, 11) if name == "grid" else ()
+    call, own = compiled(function), {"grid": (5, 8, 3, 11), "constant": (0.5,)}.get(name, ())
     for u, bias, seed, number in itertools.product(
         (2.0**-53, 0.5, 1 - 2.0**-53), (False, True), (0, 13, 2**63 - 1), (3, 8, 9)
     ):
@@ -147,7 +161,7 @@ def test_losses(name, z, t):
             value, delta = -(t * mpmath.log(o) + (1 - t) * mpmath.log(1 - o)), o - t
         output, slope = np.float64(float(o)), np.float64(float(o * (1 - o)))
         got_value = loss.function(np.float64(z), output, np.float64(t))
-        got_delta = loss.delta(output, np.float64(t), slope)
+        got_delta = loss.mark("delta")(output, np.float64(t), slope)
         assert abs(got_value - value) <= 4 * ULP * (1 if name == "squared" else max(1, abs(z)))
         assert abs(got_delta - delta) <= 4 * ULP
 
@@ -166,11 +180,12 @@ def test_cross_entropy_does_not_overflow():
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 def test_losses_have_delta_in_the_type_of_the_outputs(name, kind):
     loss = FAMILIES["loss"].choices[name]
-    for value, delta in ((loss.function, loss.delta), map(compiled, (loss.function, loss.delta))):
+    pair = loss.function, loss.mark("delta")
+    for value, delta in (pair, map(compiled, pair)):
         assert value(kind(0.3), kind(0.6), kind(1)) > 0
         wanted = -0.4 * (0.24 if name == "squared" else 1)
         assert delta(kind(0.6), kind(1), kind(0.24)) == pytest.approx(wanted, rel=1e-6)
-    assert isinstance(loss.delta(kind(0.6), kind(1), kind(0.24)), kind)
+    assert isinstance(loss.mark("delta")(kind(0.6), kind(1), kind(0.24)), kind)
 
 
 # Orders
@@ -333,8 +348,10 @@ def test_schedules_are_marked_where_they_depend_on_the_budget(name):
     factors = {
         span: [choice.function(0.7, s, span, *own) for s in range(1, 10)] for span in (10, 11, 500)
     }
-    assert choice.needs_horizon == (len({tuple(each) for each in factors.values()}) > 1)
-    assert choice.needs_horizon == (name in ("cosine", "linear"))
+    assert bool(choice.mark("needs_horizon")) == (
+        len({tuple(each) for each in factors.values()}) > 1
+    )
+    assert bool(choice.mark("needs_horizon")) == (name in ("cosine", "linear"))
 
 
 # Problems

@@ -103,14 +103,15 @@ def test_columns_that_are_one_hot_are_one_target(T: Any, kind: str, groups: Any)
             (12, 98, 30),
             {},
             "scale_targets: given 'none', allowed: minmax, as 'y' of file:d.csv runs from 12 to 98 "
-            'and a sigmoid only reaches 0 to 1: add scale_targets = "minmax" or target_kind = '
-            '"classes"',
+            'and sigmoid outputs only reach 0 to 1: add scale_targets = "minmax" or output = '
+            '"linear" or target_kind = "classes"',
         ),
         (
             (0.5, 1.5),
             {},
             "scale_targets: given 'none', allowed: minmax, as 'y' of file:d.csv runs from 0.5 to "
-            '1.5 and a sigmoid only reaches 0 to 1: add scale_targets = "minmax"',
+            '1.5 and sigmoid outputs only reach 0 to 1: add scale_targets = "minmax" or output = '
+            '"linear"',
         ),
         (
             (0.5, 1.0),
@@ -232,7 +233,7 @@ def test_balanced_classes_count_the_same(labels: list[str]) -> None:
 
 
 X = np.array([[0, 20, 5], [1, 30, 5], [0, 20, 5], [1, 30, 5], [1, 30, 5]])
-ONLY = "a sigmoid only reaches 0 to 1"
+ONLY = "sigmoid outputs only reach 0 to 1"
 EQUAL = "equal inputs with different answers in 3 rows"
 
 
@@ -281,7 +282,7 @@ EQUAL = "equal inputs with different answers in 3 rows"
             ),
             {
                 "out-of-range-target": f"'t0' runs from 0 to 1.5, and {ONLY}: add scale_targets = "
-                '"minmax"',
+                '"minmax" or output = "linear"',
                 "contradicting-rows": f"{EQUAL.replace('3', '5')}: R² is at most 0.56",
                 "duplicated-rows": "1 row repeats another, inputs and answers alike",
             },

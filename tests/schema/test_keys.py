@@ -28,6 +28,9 @@ COLUMNS = (
     "init",
     "init_scale",
     "bias",
+    "bias_init",
+    "activation",
+    "output",
     "loss_function",
     "class_weight",
     "prime_offset",
@@ -36,7 +39,9 @@ COLUMNS = (
     "reduction",
     "lr",
     "schedule",
+    "optimizer",
     "momentum",
+    "nesterov",
     "weight_decay",
     "epochs",
     "updates",
@@ -57,6 +62,10 @@ IDS: dict[str, tuple[Any, str]] = {
     "init": ("glorot-normal", "23a9b4fec1a0"),
     "init_scale": (2.5, "364e9ee83b77"),
     "bias": (False, "27ef94c9df66"),
+    "bias_init": ("zeros", "2e20a2c11011"),
+    "activation": (["tanh"], "f20db37b8e6d"),
+    "output": ("tanh", "9fc724bf1a7f"),
+    "optimizer": ("adam", "133b6fe1c312"),
     "loss": ("cross-entropy", "1cc7a808bbb3"),
     "prime_offset": (0.1, "3cbdec2c5c2a"),
     "order": ("blocked:3", "f385fa224597"),
@@ -94,7 +103,8 @@ def test_a_setup_has_the_keys_and_their_types() -> None:
     hints = get_type_hints(Setup)
     assert [field.name for field in fields(Setup)] == [*KEYS, "file"]
     for name, key in KEYS.items():
-        assert hints[name] == plain_type(key.annotation), name
+        kind = plain_type(key.annotation)
+        assert hints[name] in (kind, kind | None if key.nullable else kind), name
 
 
 def test_defaults_are_values_of_their_keys() -> None:
@@ -142,7 +152,15 @@ def test_diagnose_has_an_option_for_every_key_that_changes_runs(
 
 
 def test_ids_have_a_known_answer_for_every_key() -> None:
-    others = {"targets", "target_kind", "scale_targets", "test", "class_weight", "success_on"}
+    others = {
+        "nesterov",
+        "targets",
+        "target_kind",
+        "scale_targets",
+        "test",
+        "class_weight",
+        "success_on",
+    }
     assert IDS.keys() == KEYS.keys() - others, "others: tests/problems"
 
 
