@@ -13,6 +13,9 @@ DEFAULTS = {
     "hidden": [4],
     "init": "normal",
     "init_scale": 1.0,
+    "activation": "sigmoid",
+    "output": "sigmoid",
+    "optimizer": "sgd",
     "loss": "squared",
     "prime_offset": 0.0,
     "order": "shuffled",
@@ -51,6 +54,8 @@ def drawn(rng: np.random.Generator, runs: int, sizes: list[int], init: str, scal
     for fan_in, fan_out in pairwise(sizes):
         shape = (runs, fan_out, fan_in + 1)
         both = scale * (rng.uniform(-1, 1, shape) if uniform else rng.normal(size=shape))
+        if init == "torch":
+            both = rng.uniform(-1, 1, shape) / np.sqrt(fan_in)
         if init.startswith("glorot"):
             both *= np.sqrt((6 if uniform else 2) / (fan_in + fan_out))
             both[..., -1] = 0
@@ -58,12 +63,67 @@ def drawn(rng: np.random.Generator, runs: int, sizes: list[int], init: str, scal
     return layers
 
 
-def forward(layers: list, A: np.ndarray) -> list[np.ndarray]:
-    """The activations of all layers, the inputs first."""
-    activations = [A]
-    for W, b in layers:
-        activations.append(sigmoid(W @ activations[-1] + b))
-    return activations
+ACTIVATIONS = {
+    "sigmoid": (sigmoid, lambda z: sigmoid(z) * (1 - sigmoid(z))),
+    "linear": (lambda z: z, np.ones_like),
+    "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    "relu": (lambda z: z * (z > 0), lambda z: 1.0 * (z > 0)),
+    "leaky-relu": (lambda z: np.where(z > 0, z, 0.01 * z), lambda z: np.where(z > 0, 1, 0.01)),
+    "elu": (
+        lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+        lambda z: np.exp(np.minimum(z, 0)),
+    ),
+    "selu": (
+        lambda z: (
+            1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(np.minimum(z, 0)))
+        ),
+        lambda z: (
+            1.0507009873554805 * np.where(z > 0, 1, 1.6732632423543772 * np.exp(np.minimum(z, 0)))
+        ),
+    ),
+    "softplus": (lambda z: np.log1p(np.exp(-abs(z))) + np.maximum(z, 0), sigmoid),
+    "exponential": (np.exp, np.exp),
+}
+"""Each with its slope, as functions of z."""
+
+
+def forward(layers: list, A: np.ndarray, keys: dict) -> tuple[list, list]:
+    """The activations of all layers, the inputs first, and the slopes of those past them."""
+    activations, slopes = [A], [None]
+    names = [keys["activation"]] * (len(layers) - 1) + [keys["output"]]
+    for (W, b), name in zip(layers, names, strict=True):
+        f, slope = ACTIVATIONS[name]
+        z = W @ activations[-1] + b
+        activations.append(f(z))
+        slopes.append(slope(z) + keys["prime_offset"])
+    return activations, slopes
+
+
+def stepped(w, g, s, t, k: int, keys: dict) -> tuple:
+    """Weights after step k = 1, 2, … by their gradients, and what is kept with them."""
+    lr, name = keys["lr"], keys["optimizer"]
+    if name == "adam":
+        s, t = 0.9 * s + 0.1 * g, 0.999 * t + 0.001 * g**2
+        return w - lr * s / (1 - 0.9**k) / (np.sqrt(t / (1 - 0.999**k)) + 1e-8), s, t
+    if name == "rmsprop":
+        s = 0.99 * s + 0.01 * g**2
+        return w - lr * g / (np.sqrt(s) + 1e-8), s, t
+    if name == "adagrad":
+        s = s + g**2
+        return w - lr * g / (np.sqrt(s) + 1e-10), s, t
+    if name == "rprop":
+        s = np.where(s > 0, s, 0.1) * np.select([g * t > 0, g * t < 0], [1.2, 0.5], 1.0)
+        s, g = np.clip(s, 1e-6, 50), np.where(g * t < 0, 0, g)
+        return w - np.sign(g) * s, s, g
+    if name == "quickprop":
+        with np.errstate(all="ignore"):
+            jump = np.where(
+                np.sign(s) * g <= np.sign(s) * t * 1.75 / 2.75, 1.75 * s, s * g / (t - g)
+            )
+        s = np.where(s == 0, 0, jump) - lr * g * (s * g <= 0) * ((s == 0) | (g != 0))
+        return w + s, s, g
+    s = keys["momentum"] * s - lr * g
+    return w + s, s, t
 
 
 def rows_of_epoch(rng: np.random.Generator, runs: int, n: int, order: str) -> np.ndarray:
@@ -88,26 +148,32 @@ def train(X: np.ndarray, T: np.ndarray, runs: int = 200, seed: int = 1, **given)
     layers = drawn(
         rng, runs, [X.shape[1], *keys["hidden"], T.shape[1]], keys["init"], keys["init_scale"]
     )
-    velocity = [(np.zeros_like(W), np.zeros_like(b)) for W, b in layers]
+    kept = [[(np.zeros_like(part), np.zeros_like(part)) for part in layer] for layer in layers]
+    k = 0
     left = keys.get("updates") or keys["epochs"] * -(-n // size)
     while left > 0:
         rows = rows_of_epoch(rng, runs, n, keys["order"])
         for first in range(0, n, size)[:left]:
             batch = rows[:, first : first + size]
-            activations = forward(layers, X[batch].transpose(0, 2, 1))
-            slopes = [a * (1 - a) + keys["prime_offset"] for a in activations]
+            k += 1
+            activations, slopes = forward(layers, X[batch].transpose(0, 2, 1), keys)
             delta = (activations[-1] - target[batch].transpose(0, 2, 1)) * counts[batch][:, None]
             if keys["loss"] == "squared":
                 delta = delta * slopes[-1]
             for layer in reversed(range(len(layers))):
-                (W, b), (v, u) = layers[layer], velocity[layer]
+                W = layers[layer][0]
                 g = delta @ activations[layer].transpose(0, 2, 1) + keys["weight_decay"] * W
-                v = keys["momentum"] * v - keys["lr"] * g
-                u = keys["momentum"] * u - keys["lr"] * delta.sum(axis=2, keepdims=True)
-                delta = (W.transpose(0, 2, 1) @ delta) * slopes[layer]
-                layers[layer], velocity[layer] = (W + v, b + u), (v, u)
+                gradients = g, delta.sum(axis=2, keepdims=True)
+                if layer:
+                    delta = (W.transpose(0, 2, 1) @ delta) * slopes[layer]
+                each = [
+                    stepped(w, g, *own, k, keys)
+                    for w, g, own in zip(layers[layer], gradients, kept[layer], strict=True)
+                ]
+                layers[layer], kept[layer] = [w for w, *_ in each], [own for _, *own in each]
             left -= 1
-    answers = forward(layers, np.broadcast_to(X.T, (runs, *X.T.shape)))[-1].transpose(0, 2, 1)
+    every_row = np.broadcast_to(X.T, (runs, *X.T.shape))
+    answers = forward(layers, every_row, keys)[0][-1].transpose(0, 2, 1)
     return T.min(0) + np.ptp(T, 0) * answers if keys["scale_targets"] == "minmax" else answers
 
 
