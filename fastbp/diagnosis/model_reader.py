@@ -1,0 +1,347 @@
+"""Read a model of PyTorch, scikit-learn or Keras as keys of a setup, by its public attributes.
+
+None of these packages is imported. What cannot be said as a setup becomes a note.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp.engine.lane_group import Layers
+from fastbp.schema.errors import SweepError
+from fastbp.schema.text import and_, plain
+
+HIDDEN = {
+    "sigmoid": "sigmoid",
+    "logistic": "sigmoid",
+    "tanh": "tanh",
+    "relu": "relu",
+    "leakyrelu": "leaky-relu",
+    "leaky_relu": "leaky-relu",
+    "elu": "elu",
+    "selu": "selu",
+    "softplus": "softplus",
+    "exponential": "exponential",
+    "softmax": "softmax",
+    "linear": "linear",
+    "identity": "linear",
+}
+"""Activations by the names that the packages have for them, in small letters."""
+
+OUTPUTS = ("sigmoid", "tanh", "linear", "softmax", "relu")
+
+INITS = {
+    "GlorotNormal": "glorot-normal",
+    "GlorotUniform": "glorot-uniform",
+    "HeNormal": "he-normal",
+    "HeUniform": "he-uniform",
+    "LecunNormal": "lecun-normal",
+    "LecunUniform": "lecun-uniform",
+    "Zeros": "zeros",
+    "Ones": "constant:1",
+}
+"""Initial weights by their names in Keras."""
+
+LOSSES = {
+    "mse": "squared",
+    "mean_squared_error": "squared",
+    "mseloss": "squared",
+    "bceloss": "cross-entropy",
+    "bcewithlogitsloss": "cross-entropy",
+    "crossentropyloss": "cross-entropy",
+    "binary_crossentropy": "cross-entropy",
+    "categorical_crossentropy": "cross-entropy",
+    "sparse_categorical_crossentropy": "cross-entropy",
+}
+"""Losses by the names that PyTorch and Keras have for them, in small letters."""
+
+
+class Model(NamedTuple):
+    """What a model says.
+
+    Attributes
+    ----------
+    keys : dict
+        Keys of a setup with their values.
+    layers : Layers or None
+        Its weights [out, in] and biases [out], if it has any.
+    notes : tuple of str
+        What was converted, and what cannot be said as a setup.
+    """
+
+    keys: dict[str, Any]
+    layers: Layers | None
+    notes: tuple[str, ...]
+
+
+def read_model(model: Any, targets: Any, loss: Any = None, optimizer: Any = None) -> Model:
+    """Read a model.
+
+    Parameters
+    ----------
+    model : object
+        A `torch.nn.Sequential` of `Linear` layers and activations, an `MLPClassifier` or
+        `MLPRegressor` of scikit-learn, fitted or not, or a `Sequential` of Keras with `Dense`
+        layers, or the text of its `to_json()`.
+    targets : array_like
+        The targets: with two different ones a classifier of scikit-learn has one output.
+    loss, optimizer : object, optional
+        A loss and an optimiser of PyTorch, or their names in Keras.
+
+    Raises
+    ------
+    SweepError
+        If it is none of these models.
+    """
+    if hasattr(model, "hidden_layer_sizes"):
+        return _of_scikit_learn(model, targets)
+    if isinstance(model, str | bytes) or hasattr(model, "to_json"):
+        return _of_keras(model, loss, optimizer)
+    if hasattr(model, "children"):
+        return _of_torch(model, loss, optimizer)
+    rule = "a torch.nn.Sequential, an MLPClassifier or MLPRegressor, or a Sequential of Keras"
+    raise SweepError([f"model: given {plain(type(model).__name__)}, allowed: {rule}"])
+
+
+def _stacked(
+    names: Sequence[tuple[str, str]], sizes: Sequence[int], notes: list[str]
+) -> dict[str, Any]:
+    """The keys of the layers of a network.
+
+    `names`: for each layer past the inputs its activation, as the package has it, and parameters.
+    """
+    unknown = [name for name, _ in names if name.lower() not in HIDDEN]
+    if unknown:
+        known = ", ".join(dict.fromkeys(HIDDEN))
+        raise SweepError([f"model: given the activation {unknown[0]}, allowed: {known}"])
+    each = [HIDDEN[name.lower()] + parameters for name, parameters in names]
+    if not sizes[1:-1]:
+        raise SweepError(["model: given no hidden layer, allowed: one or more"])
+    output = each[-1].partition(":")[0]
+    if output not in OUTPUTS:
+        raise SweepError([f"model: given {output} outputs, allowed: {', '.join(OUTPUTS)}"])
+    return {"hidden": list(sizes[1:-1]), "activation": each[:-1], "output": output}
+
+
+def _mean_of_outputs(keys: dict[str, Any], outputs: int, factor: float, notes: list[str]) -> None:
+    """Convert the rate for a loss that is a mean over rows and outputs, times `factor` ÷ ½."""
+    keys["reduction"] = "mean"
+    scale = factor / outputs
+    if scale != 1 and keys.get("optimizer", "sgd") == "sgd" and "lr" in keys:
+        given = keys["lr"]
+        keys["lr"] = float(f"{given * scale:.6g}")
+        notes.append(
+            f"its loss is a mean over {outputs} output{'s' * (outputs > 1)}"
+            f"{' without ½' * (factor == 2)}: its rate {given:g} is {keys['lr']:g} here"
+        )
+
+
+# PyTorch
+
+
+def _of_torch(model: Any, loss: Any, optimizer: Any) -> Model:
+    notes: list[str] = []
+    layers: Layers = []
+    names: list[tuple[str, str]] = []
+    bias = True
+    for part in model.children():
+        name = type(part).__name__
+        if name == "Linear":
+            W = np.asarray(part.weight.detach().cpu().tolist(), np.float64)
+            bias = part.bias is not None
+            b = np.asarray(part.bias.detach().cpu().tolist()) if bias else np.zeros(len(W))
+            layers.append((W, b))
+            names.append(("linear", ""))
+        elif name.lower() in HIDDEN and names:
+            slope = f":slope={part.negative_slope:g}" if name == "LeakyReLU" else ""
+            names[-1] = (name, slope)
+        elif name in ("Flatten", "Dropout"):
+            notes.append(f"{name} is left out: it cannot be said as a setup")
+        else:
+            rule = f"Linear, and after it {and_(['ReLU', 'Tanh', 'Sigmoid'])} and the like"
+            raise SweepError([f"model: given {plain(name)}, allowed: {rule}"])
+    if not layers:
+        raise SweepError(["model: given no Linear layer, allowed: two or more"])
+    name = type(loss).__name__.lower()
+    if name in ("bcewithlogitsloss", "crossentropyloss") and names[-1][0] == "linear":
+        names[-1] = ("sigmoid" if name[0] == "b" else "softmax", "")  # the loss contains it
+    sizes = [layers[0][0].shape[1], *(len(W) for W, _ in layers)]
+    keys = _stacked(names, sizes, notes) | {"init": "torch", "bias": bias}
+    if optimizer is not None:
+        keys |= _torch_optimizer(optimizer, notes)
+    if name in LOSSES:
+        keys["loss"] = LOSSES[name]
+        outputs = 1 if name == "crossentropyloss" else sizes[-1]
+        _mean_of_outputs(keys, outputs, 2.0 if name == "mseloss" else 1.0, notes)
+    elif loss is not None:
+        notes.append(f"the loss {plain(type(loss).__name__)} cannot be said as a setup")
+    return Model(keys, layers, tuple(notes))
+
+
+def _torch_optimizer(optimizer: Any, notes: list[str]) -> dict[str, Any]:
+    """The keys of an optimiser of PyTorch."""
+    name, group = type(optimizer).__name__, optimizer.param_groups[0]
+    if name == "SGD":
+        names = ("lr", "momentum", "nesterov", "weight_decay")
+        return {key: group[key] for key in names}
+    keys: dict[str, Any] = {"lr": group["lr"]}
+    if name in ("Adam", "AdamW"):
+        beta1, beta2 = group["betas"]
+        keys["optimizer"] = f"adam:beta1={beta1},beta2={beta2},eps={group['eps']}"
+    elif name == "RMSprop":
+        keys["optimizer"] = f"rmsprop:alpha={group['alpha']},eps={group['eps']}"
+    elif name == "Adagrad":
+        keys["optimizer"] = f"adagrad:eps={group['eps']}"
+    elif name == "Rprop":
+        (minus, plus), (low, high) = group["etas"], group["step_sizes"]
+        step = keys.pop("lr")
+        keys["optimizer"] = f"rprop:plus={plus},minus={minus},step={step},min={low},max={high}"
+    else:
+        notes.append(f"the optimiser {plain(name)} cannot be said as a setup")
+        return {}
+    if group.get("weight_decay"):
+        notes.append(f"the weight decay of {name} cannot be said as a setup")
+    return keys
+
+
+# scikit-learn
+
+
+def _of_scikit_learn(model: Any, targets: Any) -> Model:
+    notes: list[str] = []
+    layers: Layers | None = None
+    hidden = np.ravel(model.hidden_layer_sizes).tolist()
+    if hasattr(model, "coefs_"):
+        layers = [
+            (np.array(W, np.float64).T, np.array(b, np.float64))
+            for W, b in zip(model.coefs_, model.intercepts_, strict=True)
+        ]
+    logistic, T = model.activation == "logistic", np.asarray(targets)
+    several = T.ndim == 1 and len(np.unique(T)) > 2
+    keys: dict[str, Any] = {
+        "hidden": hidden,
+        "activation": HIDDEN[model.activation],
+        "init": "glorot-uniform",
+        "init_scale": math.sqrt(1 / 3) if logistic else 1.0,
+        "batch": min(len(T), 200 if model.batch_size == "auto" else model.batch_size),
+        "reduction": "mean",
+        "epochs": model.max_iter,
+        "lr": model.learning_rate_init,
+        "order": "shuffled" if model.shuffle else "cyclic",
+    }
+    if hasattr(model, "predict_proba"):
+        keys |= {"output": "softmax" if several else "sigmoid", "loss": "cross-entropy"}
+    else:
+        keys |= {"output": "linear", "loss": "squared", "target_kind": "quantity"}
+    if model.solver == "sgd":
+        keys |= {"momentum": model.momentum, "nesterov": bool(model.nesterovs_momentum)}
+        keys["nesterov"] = keys["nesterov"] and keys["momentum"] > 0
+    elif model.solver == "adam":
+        parameters = f"beta1={model.beta_1},beta2={model.beta_2},eps={model.epsilon}"
+        keys["optimizer"] = f"adam:{parameters}"
+    else:
+        notes.append(f"the solver {model.solver} cannot be said as a setup: sgd takes its place")
+    if model.alpha > 0:
+        notes.append(f"its penalty alpha = {model.alpha:g} is left out")
+    notes.append("its initial biases are random; here they are 0")
+    return Model(keys, layers, tuple(notes))
+
+
+# Keras
+
+
+def _of_keras(model: Any, loss: Any, optimizer: Any) -> Model:
+    notes: list[str] = []
+    try:
+        config = json.loads(model if isinstance(model, str | bytes) else model.to_json())
+        parts = config["config"]
+        parts = parts["layers"] if isinstance(parts, Mapping) else parts
+    except (ValueError, KeyError, TypeError):
+        raise SweepError(["model: given a text, allowed: the to_json() of a Sequential"]) from None
+    names: list[tuple[str, str]] = []
+    sizes, keys = [0], {}
+    for part in parts:
+        kind, own = part["class_name"], part["config"]
+        if kind == "Dense":
+            sizes.append(own["units"])
+            names.append((_keras_name(own["activation"]), ""))
+            keys = _keras_init(own, notes)
+        elif kind == "Activation" and names:
+            names[-1] = (_keras_name(own["activation"]), "")
+        elif kind.lower() in HIDDEN and names:
+            slope = own.get("negative_slope", own.get("alpha", 0.3))
+            names[-1] = (kind, f":slope={slope:g}" if kind == "LeakyReLU" else "")
+        elif kind in ("Dropout", "Flatten"):
+            notes.append(f"{kind} is left out: it cannot be said as a setup")
+        elif kind != "InputLayer":
+            raise SweepError([f"model: given a layer {plain(kind)}, allowed: Dense, Activation"])
+    if not names:
+        raise SweepError(["model: given no Dense layer, allowed: two or more"])
+    keys |= _stacked(names, sizes, notes)
+    loss = loss or getattr(model, "loss", None)
+    optimizer = optimizer or getattr(model, "optimizer", None)
+    own = optimizer.get_config() if hasattr(optimizer, "get_config") else {"name": optimizer}
+    keys |= _keras_optimizer(own, notes) if optimizer else {}
+    if isinstance(loss, str) and loss in LOSSES:
+        keys["loss"] = LOSSES[loss]
+        outputs = sizes[-1] if "categorical" not in loss else 1
+        _mean_of_outputs(keys, outputs, 2.0 if LOSSES[loss] == "squared" else 1.0, notes)
+    elif loss:
+        notes.append(f"the loss {plain(str(loss))} cannot be said as a setup")
+    return Model(keys, _keras_layers(model), tuple(notes))
+
+
+def _keras_name(activation: Any) -> str:
+    """The name of an activation, which may stand in a table with its parameters."""
+    return str(activation["class_name"] if isinstance(activation, Mapping) else activation)
+
+
+def _keras_init(layer: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    """The keys of the initial weights of a Dense layer."""
+    init = layer.get("kernel_initializer") or {"class_name": "GlorotUniform"}
+    name, own = init["class_name"], init.get("config", {})
+    keys: dict[str, Any] = {"bias": layer.get("use_bias", True), "bias_init": "zeros"}
+    if name in INITS:
+        keys["init"] = INITS[name]
+    elif name in ("RandomNormal", "RandomUniform"):
+        scale = own.get("stddev", own.get("maxval", 0.05))
+        keys |= {"init": name.removeprefix("Random").lower(), "init_scale": scale}
+    elif name == "Constant":
+        keys["init"] = f"constant:{own['value']}"
+    else:
+        notes.append(f"the initializer {plain(name)} cannot be said as a setup")
+    return keys
+
+
+def _keras_optimizer(own: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    """The keys of an optimiser of Keras by its config; a name alone has Keras' defaults."""
+    name = str(own["name"]).lower()
+    rate = own.get("learning_rate", 0.01 if name == "sgd" else 0.001)
+    keys: dict[str, Any] = {"lr": float(rate)} if isinstance(rate, int | float) else {}
+    if name == "sgd":
+        momentum = own.get("momentum", 0.0)
+        nesterov = bool(own.get("nesterov")) and momentum > 0
+        return keys | {"momentum": momentum, "nesterov": nesterov}
+    made: dict[str, Callable[[], str]] = {
+        "adam": lambda: (
+            f"adam:beta1={own.get('beta_1', 0.9)},beta2={own.get('beta_2', 0.999)},"
+            f"eps={own.get('epsilon', 1e-7)}"
+        ),
+        "rmsprop": lambda: f"rmsprop:alpha={own.get('rho', 0.9)},eps={own.get('epsilon', 1e-7)}",
+        "adagrad": lambda: f"adagrad:eps={own.get('epsilon', 1e-7)}",
+    }
+    if name not in made:
+        notes.append(f"the optimiser {plain(name)} cannot be said as a setup")
+        return {}
+    return keys | {"optimizer": made[name]()}
+
+
+def _keras_layers(model: Any) -> Layers | None:
+    """The weights of a model that is more than a text; None if it has none."""
+    arrays = [np.asarray(each, np.float64) for each in getattr(model, "get_weights", list)()]
+    if not arrays or len(arrays) % 2 or any(W.ndim != 2 for W in arrays[::2]):
+        return None
+    return [(W.T, b) for W, b in zip(arrays[::2], arrays[1::2], strict=True)]

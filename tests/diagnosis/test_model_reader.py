@@ -1,0 +1,181 @@
+"""Models of other libraries as keys of a setup; PyTorch and Keras by stand-ins with their
+attributes."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from fastbp import Setup
+from fastbp.diagnosis.model_reader import read_model
+from fastbp.schema.errors import SweepError
+
+X = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
+T = np.array([0.0, 1, 1, 0])
+
+
+class Tensor:
+    """As much of a tensor as is read."""
+
+    def __init__(self, values):
+        self.values = np.asarray(values, np.float32)
+
+    def detach(self):
+        return self
+
+    cpu = detach
+
+    def tolist(self):
+        return self.values.tolist()
+
+
+def part(name, **attributes):
+    """An object of a class of this name."""
+    made = type(name, (), {})()
+    vars(made).update(attributes)
+    return made
+
+
+def linear(inputs, outputs, bias=True):
+    W, b = Tensor(np.full((outputs, inputs), 0.5)), Tensor(np.zeros(outputs))
+    return part("Linear", weight=W, bias=b if bias else None)
+
+
+def sequential(*parts):
+    return SimpleNamespace(children=lambda: iter(parts))
+
+
+def torch_optimizer(name, **group):
+    return part(name, param_groups=[group])
+
+
+SGD = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
+
+
+def test_a_sequential_of_torch():
+    model = sequential(
+        linear(2, 3), part("ReLU"), linear(3, 2), part("LeakyReLU", negative_slope=0.2)
+    )
+    model = sequential(*model.children(), linear(2, 1), part("Sigmoid"))
+    read = read_model(model, T, part("MSELoss"), torch_optimizer("SGD", **SGD))
+    assert read.keys == {
+        "hidden": [3, 2],
+        "activation": ["relu", "leaky-relu:slope=0.2"],
+        "output": "sigmoid",
+        "init": "torch",
+        "bias": True,
+        "loss": "squared",
+        "reduction": "mean",
+        **SGD,
+        "lr": 0.2,
+    }
+    assert read.notes == ("its loss is a mean over 1 output without ½: its rate 0.1 is 0.2 here",)
+    assert [W.shape for W, _ in read.layers] == [(3, 2), (2, 3), (1, 2)]
+    Setup(problem="xor", epochs=1, **read.keys)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "spelled"),
+    [
+        (torch_optimizer("Adam", lr=0.01, betas=(0.9, 0.99), eps=1e-8), "adam:beta2=0.99"),
+        (torch_optimizer("RMSprop", lr=0.01, alpha=0.9, eps=1e-8), "rmsprop:alpha=0.9"),
+        (torch_optimizer("Adagrad", lr=0.01, eps=1e-10), "adagrad"),
+        (
+            torch_optimizer("Rprop", lr=0.01, etas=(0.5, 1.2), step_sizes=(1e-6, 50)),
+            "rprop:step=0.01",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_optimisers_of_torch(optimizer, spelled):
+    model = sequential(linear(2, 3), part("Tanh"), linear(3, 1))
+    read = read_model(model, T, part("BCEWithLogitsLoss"), optimizer)
+    setup = Setup(problem="xor", epochs=1, **read.keys)
+    assert (setup.optimizer, setup.output, setup.loss) == (spelled, "sigmoid", "cross-entropy")
+
+
+def test_what_torch_has_and_a_setup_has_not():
+    parts = [linear(2, 3), part("Dropout"), part("ReLU"), linear(3, 1)]
+    read = read_model(sequential(*parts), T, part("HuberLoss"), torch_optimizer("LBFGS", lr=1))
+    assert read.notes == (
+        "Dropout is left out: it cannot be said as a setup",
+        "the optimiser LBFGS cannot be said as a setup",
+        "the loss HuberLoss cannot be said as a setup",
+    )
+    with pytest.raises(SweepError, match="given Conv2d, allowed: Linear"):
+        read_model(sequential(part("Conv2d")), T)
+    with pytest.raises(SweepError, match="given no hidden layer"):
+        read_model(sequential(linear(2, 1)), T)
+    with pytest.raises(SweepError, match="given list, allowed: a torch"):
+        read_model([1], T)
+
+
+def test_models_of_scikit_learn():
+    model = MLPClassifier((4,), activation="logistic", solver="sgd", alpha=0, max_iter=7)
+    read = read_model(model, T)
+    setup = Setup.from_arrays(X, T, **read.keys)
+    assert (setup.activation, setup.output, setup.loss) == ("sigmoid", "sigmoid", "cross-entropy")
+    assert (setup.momentum, setup.nesterov, setup.batch, setup.epochs) == (0.9, True, 4, 7)
+    assert read.layers is None
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, T)
+    fitted = read_model(model, T)
+    assert [W.shape for W, _ in fitted.layers] == [(4, 2), (1, 4)]
+    assert (fitted.layers[0][0] == model.coefs_[0].T).all()
+    several = read_model(MLPClassifier((3,)), [0, 1, 2, 1])
+    assert (several.keys["output"], several.keys["optimizer"]) == (
+        "softmax",
+        "adam:beta1=0.9,beta2=0.999,eps=1e-08",
+    )
+    assert "its penalty alpha = 0.0001 is left out" in several.notes
+    quantities = read_model(MLPRegressor((3,), solver="lbfgs"), T)
+    assert (quantities.keys["output"], quantities.keys["loss"]) == ("linear", "squared")
+    assert quantities.notes[0] == (
+        "the solver lbfgs cannot be said as a setup: sgd takes its place"
+    )
+
+
+def dense(units, activation, **config):
+    return {"class_name": "Dense", "config": {"units": units, "activation": activation, **config}}
+
+
+def test_the_text_of_a_keras_model():
+    """As Keras 3 writes it; a stored model needs no Keras."""
+    init = {"class_name": "RandomUniform", "config": {"minval": -0.05, "maxval": 0.05}}
+    layers = [
+        {"class_name": "InputLayer", "config": {}},
+        dense(8, "relu", kernel_initializer=init, use_bias=True),
+        dense(3, "softmax", kernel_initializer=init, use_bias=True),
+    ]
+    text = json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": layers}})
+    read = read_model(text, T, "categorical_crossentropy", "sgd")
+    setup = Setup(problem="encoder:3", epochs=1, **read.keys)
+    assert (setup.hidden, setup.activation, setup.output) == ((8,), "relu", "softmax")
+    assert (setup.init, setup.init_scale, setup.bias_init) == ("uniform", 0.05, "zeros")
+    assert (setup.lr, setup.reduction, setup.loss) == (0.01, "mean", "cross-entropy")
+    assert read.layers is None
+    assert read.notes == ()
+    with pytest.raises(SweepError, match=r"allowed: the to_json\(\) of a Sequential"):
+        read_model("{}", T)
+
+
+def test_a_keras_model_that_is_compiled():
+    layers = [dense(2, "tanh"), dense(2, "linear"), {"class_name": "LeakyReLU", "config": {}}]
+    layers += [dense(2, "sigmoid")]
+    text = json.dumps({"config": layers})
+    own = {"name": "adam", "learning_rate": 0.01, "beta_1": 0.8, "epsilon": 1e-7}
+    weights = [np.ones((2, 2)), np.zeros(2)] * 3
+    model = SimpleNamespace(
+        to_json=lambda: text,
+        loss="mse",
+        optimizer=SimpleNamespace(get_config=lambda: own),
+        get_weights=lambda: weights,
+    )
+    read = read_model(model, T)
+    assert read.keys["activation"] == ["tanh", "leaky-relu:slope=0.3"]
+    assert read.keys["optimizer"] == "adam:beta1=0.8,beta2=0.999,eps=1e-07"
+    assert read.keys["lr"] == 0.01  # Adam's steps do not grow with the loss
+    assert len(read.layers) == 3
