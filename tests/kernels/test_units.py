@@ -1,7 +1,10 @@
 """Activations, output units and optimisers, held against the textbook network in lockstep."""
 
+import itertools
+
 import every_choice
 import numpy as np
+import numpy_networks
 import oracle
 import pytest
 from lanes import JIT, LANES, assert_in_step
@@ -137,3 +140,39 @@ def test_full_batches_and_evaluations_share_a_forward_pass_for_softmax_too():
 def test_one_constant_is_one_setup(spelling):
     one, other = (Setup(**PLAIN, init=init) for init in ("constant:0.5", spelling))
     assert one.identity() == other.identity()
+
+
+RATES = {"sgd": 0.5, "adam": 0.05, "rmsprop": 0.02, "adagrad": 0.2, "rprop": None, "quickprop": 0.2}
+QUICK = [("sigmoid", "sgd"), ("tanh", "adam"), ("relu", "sgd"), ("elu", "rprop")]
+
+
+def shares(name, optimizer):
+    """How many of 2,000 networks on XOR converge and collapse: fastbp's, and those in plain
+    NumPy."""
+    runs, lr = 2000, RATES[optimizer]
+    keys = {"hidden": (2,), "activation": name, "optimizer": optimizer, "batch": "full"}
+    keys |= {"init": "torch", "epochs": 300}
+    setup = Setup(problem="xor", **keys, lr=lr)
+    X, T = setup.data()
+    with np.errstate(all="ignore"):
+        answers = numpy_networks.train(X, T, runs=runs, **keys, lr=lr or 0.0)
+    error, spread = abs(answers - T).max(axis=(1, 2)), np.ptp(answers, axis=(1, 2))
+    outcomes = np.array(to_arrow(setup, 0, train(setup, 0, runs))["outcome"].to_pylist())
+    got = [(outcomes == word).mean() for word in ("converged", "collapsed")]
+    return runs, got, [(error <= 0.4).mean(), ((error > 0.4) & (spread < 0.1)).mean()]
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [
+        pytest.param(*each, marks=[] if each in QUICK else pytest.mark.soak)
+        for each in itertools.product(numpy_networks.ACTIVATIONS, RATES)
+    ],
+)
+def test_rates_are_those_of_an_independent_program(name, optimizer):
+    """Other random numbers, so that shares differ by sampling error: within 4.5 of its sizes."""
+    runs, got, wanted = shares(name, optimizer)
+    for a, b in zip(got, wanted, strict=True):
+        mean = (a + b) / 2
+        assert abs(a - b) <= 4.5 * np.sqrt(2 * (mean * (1 - mean) + 1 / runs) / runs), (got, wanted)
