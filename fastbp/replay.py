@@ -26,9 +26,8 @@ def replay(
 
     run = stored_run.find(Store(store), setup, seed, held=check)
     needs_trajectory = not check or bool(export or figure)
-    phase = Phase("compiling")
 
-    def work() -> tuple[Trajectory | None, list[str]]:
+    def work(phase: Phase) -> tuple[Trajectory | None, list[str]]:
         compile_ahead.warm_up(tasks.kernel_key(run.setup))
         phase("training this run again")
         too_large = stored_run.too_large(run, rows=bool(export))
@@ -37,7 +36,7 @@ def replay(
         trajectory = None if too_large else retrain(run.setup, run.seed, rows=bool(export))
         return trajectory, stored_run.differences(run, trajectory) if check else []
 
-    trajectory, differences = process.in_thread(work, phase)
+    trajectory, differences = process.in_thread(work, "compiling")
     if check:
         print_data("\n".join(differences) or f"the same, bit for bit: {len(run.row or ())} columns")
     if trajectory and needs_trajectory:

@@ -16,6 +16,7 @@ from fastbp.cli.terminal import Phase, ProgressLine, print_note, speed
 from fastbp.config.sweep import Sweep
 from fastbp.engine import backends, driver, forecast
 from fastbp.engine.executor_map import Pool
+from fastbp.engine.machine import gc_paused
 from fastbp.engine.plan import Plan, shard
 from fastbp.kernels.code_cache import why_not_kept
 from fastbp.kernels.jit import has_fma
@@ -308,7 +309,7 @@ def _report(
         if trained.runs:
             provenance.add_made(store, driver.made_entry(trained, jobs))
 
-    with process.gc_paused():
+    with gc_paused():
         report = build.finish_sweep(
             store,
             {setup.identity(): setup.collapse for setup in sweep.setups},

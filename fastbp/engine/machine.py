@@ -1,9 +1,10 @@
-"""What this process may use: cores, memory and disk."""
+"""What this process may use: cores, memory and disk; and a pause of its garbage collector."""
 
+import gc
 import os
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from math import ceil, inf
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,16 +104,29 @@ def disk(path: Path) -> Disk | None:
     return None
 
 
+@contextmanager
+def gc_paused() -> Iterator[None]:
+    """Pause the garbage collector.
+
+    Compiling, and drawing pictures, make up to millions of objects that stay alive: searching them
+    takes a tenth of the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def cpu_name() -> str:
     """The name of the processor, by the system and by the compiler."""
     from llvmlite import binding
 
     name = platform.processor() or platform.machine()
     with suppress(OSError):
-        models = [
-            line
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        name = models[0].partition(":")[2].strip() if models else name
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        models = (line.partition(":")[2] for line in lines if line.startswith("model name"))
+        name = next(models, name).strip()
     return f"{name} ({binding.get_host_cpu_name()})"

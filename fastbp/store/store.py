@@ -205,11 +205,9 @@ class Store:
 
     def collapses(self, setups: Container[str]) -> Iterator[tuple[str, float]]:
         """Yield (setup id, `collapse` of its stored runs) for each of these setup ids."""
-        done = set()
-        for file in self.run_files():
-            if file.setup in setups and file.setup not in done:
-                done.add(file.setup)
-                yield file.setup, parquet.read(file.path, ["collapse"])[0]["collapse"][0].as_py()
+        files = {file.setup: file.path for file in self.run_files() if file.setup in setups}
+        for setup, path in files.items():
+            yield setup, parquet.read(path, ["collapse"])[0]["collapse"][0].as_py()
 
     def _check_version(self, metadata: dict[str, str], advice: str) -> None:
         version = metadata.get("fastbp.numerics")
