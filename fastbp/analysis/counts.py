@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, Integers
+from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, Integers, pooled
 from fastbp.schema.columns import SCORES, SETUP_COLUMNS
 from fastbp.schema.errors import RunsError
 from fastbp.schema.keys import COLUMN_DEFAULTS
@@ -274,18 +274,17 @@ _Parts = Iterable[tuple[pd.DataFrame, Mapping[str, str]]]
 
 def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
     """Count the runs of one setup; the seeds ascend from part to part."""
-    keys: dict[str, Value] = {}
-    ended, problems = [], []
+    counts: list[SetupCounts] = []
     builder, sums = HistogramBuilder(), dict[str, Any]()
     for rows, metadata in parts:
-        keys = keys or _keys(rows.iloc[0])
+        keys = counts[0].keys if counts else _keys(rows.iloc[0])
         seeds, codes, times = ends(rows)
+        keys = keys if collapse is None else keys | {"collapse": collapse}
         full = COLUMN_DEFAULTS | keys  # a table may lack keys that are newer than it
         if collapse is not None:
-            keys["collapse"] = full["collapse"] = collapse
             codes = classify({name: _reals(rows[name]) for name in DECISIVE if name in rows}, full)
-        ended.append((seeds, codes, times))
-        problems.append(metadata.get("fastbp.problem", ""))
+        part = _count_part(setup, keys, seeds, codes, times)
+        counts.append(part._replace(problem=metadata.get("fastbp.problem", "")))
         graded = full["success"] != "rows" or full["test"]
         for name in (name for name in SCORES if graded and name in rows):
             values = _reals(rows[name])
@@ -294,24 +293,45 @@ def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
         pictured = all(name in rows for name in PICTURED)
         if pictured:
             builder.add(seeds, codes, {name: _reals(rows[name]) for name in PICTURED})
-    seeds, codes, times = (np.concatenate(each) for each in zip(*ended, strict=True))
+    starts, lengths = (np.concatenate([part[i] for part in counts]) for i in (6, 7))
+    # Files may follow each other: their seeds are one range.
+    new = np.append(True, starts[1:] != (starts + lengths)[:-1])
+    return SetupCounts(
+        setup,
+        keys,
+        np.sum([part.counts for part in counts], axis=0),
+        *pooled((part.times, part.events) for part in counts),
+        relapsed=sum(part.relapsed for part in counts),
+        starts=starts[new],
+        lengths=np.add.reduceat(lengths, np.flatnonzero(new)),
+        converged=np.packbits(np.concatenate([part.flags() for part in counts])),
+        histograms=builder.histograms() if pictured else None,
+        problem=next((part.problem for part in counts if part.problem), ""),
+        scores={name: float(total / known) for name, (total, known) in sums.items() if known},
+    )
+
+
+def _count_part(
+    setup: str,
+    keys: dict[str, Value],
+    seeds: Integers,
+    codes: NDArray[np.int8],
+    times: NDArray[np.float64],
+) -> SetupCounts:
     steps = np.diff(seeds)
     if np.any(steps <= 0):
         raise ValueError(f"setup {setup} has seed {seeds[1:][steps <= 0][0]} twice")
-    converged, ever = codes == _CONVERGED, ~np.isnan(times)
+    ended, ever = codes == _CONVERGED, ~np.isnan(times)
     first = np.flatnonzero(np.append(True, steps != 1))
     return SetupCounts(
         setup,
         keys,
         np.bincount(codes, minlength=len(OUTCOMES)),
         *np.unique(times[ever].astype(np.int64), return_counts=True),
-        relapsed=int(np.count_nonzero(ever & ~converged)),
+        relapsed=int(np.count_nonzero(ever & ~ended)),
         starts=seeds[first],
         lengths=np.diff(np.append(first, seeds.size)),
-        converged=np.packbits(converged),
-        histograms=builder.histograms() if pictured else None,
-        problem=next(filter(None, problems), ""),
-        scores={name: float(total / known) for name, (total, known) in sums.items() if known},
+        converged=np.packbits(ended),
     )
 
 

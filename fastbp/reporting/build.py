@@ -22,7 +22,6 @@ from fastbp.reporting.sections import (
     outcomes_section,
     planes_section,
     published_section,
-    spread_section,
     survival_section,
 )
 from fastbp.schema.errors import RunsError, StoreError
@@ -36,9 +35,9 @@ SECTIONS: tuple[Section, ...] = (
     published_section.SECTION,
     planes_section.SECTION,
     changes_section.SECTION,
-    spread_section.SECTION,
+    outcomes_section.SPREAD,
     survival_section.SECTION,
-    spread_section.THRESHOLD,
+    outcomes_section.THRESHOLD,
     maps_section.CURVES,
     maps_section.SECTION,
     examples_section.SECTION,
