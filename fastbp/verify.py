@@ -56,7 +56,7 @@ def _check(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
         faults, count = [], 0
         for count, (file, run) in enumerate(stored_run.sample(store, replays), 1):
             phase(f"training again: {count:,} of {replays:,} runs")
-            if lines := stored_run.differences(run, None):
+            if lines := stored_run.differences(run):
                 faults.append(
                     integrity.StoreFault(
                         file, f"seed {run.seed} trained again is not the same: {lines[0]}"

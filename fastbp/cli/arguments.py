@@ -41,6 +41,8 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, options: Sequence[Option], **settings: Any) -> None:
         super().__init__(**settings)
         self.mistakes: list[str] = []
+        # `--shard -1/3` has a wrong value, it is not an option.
+        self._negative_number_matcher = re.compile("-[0-9]")
         for names, each in options:
             action = self.add_argument(*names, **each)
             if action.type:
