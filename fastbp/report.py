@@ -6,17 +6,15 @@ from pathlib import Path
 from fastbp.cli import process
 from fastbp.cli.arguments import STORE, lazily, number, option
 from fastbp.cli.terminal import print_answer, print_note, print_notes
-from fastbp.engine.machine import gc_paused
 
 
 def report(store: Path, collapse: float | None, all_runs: bool) -> int:
     """Write the report of a store and print what it says."""
-    with gc_paused():
-        made = process.in_thread(
-            lambda phase: lazily(
-                "reporting.build:make", store, collapse=collapse, all_runs=all_runs, tick=phase
-            )
+    made = process.in_thread(
+        lambda phase: lazily(
+            "reporting.build:make", store, collapse=collapse, all_runs=all_runs, tick=phase
         )
+    )
     print_notes(made.notes)
     print_answer(made.verdict, made.table(), made.published_lines())
     print_note(

@@ -284,15 +284,11 @@ def published(
         if t.setup in one.setups and t.setup in updates_per_epoch
     ]
     rows = [_row(one, ours(t.setup, one.shift)) for one, t in compared]
-    columns = {
-        name: pd.Series([row[i] for row in rows], dtype=kind)
-        for i, (name, kind) in enumerate(_TYPES.items())
-    }
+    table = pd.DataFrame(rows, columns=[*_TYPES], dtype=object).astype(_TYPES)
     setups = [t for _, t in compared]
-    first = {name: columns.pop(name) for name in ("source", "figure")}
-    keys = key_columns(setups, varying(counted))
+    keys = pd.DataFrame(key_columns(setups, varying(counted)))
     keys["setup"] = pd.Series([t.setup for t in setups], dtype=object)
-    return pd.DataFrame(first | keys | columns)
+    return pd.concat([table.iloc[:, :2], keys, table.iloc[:, 2:]], axis=1)
 
 
 def _row(one: PublishedFigure, ours: _OurFigures) -> tuple[Any, ...]:

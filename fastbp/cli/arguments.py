@@ -67,11 +67,9 @@ class Parser(argparse.ArgumentParser):
         namespace, unknown = self.parse_known_args(arguments)
         if unknown:
             text = unknown[0].partition("=")[0]
-            self.error(
-                f"{text[:SHOWN]}: unknown option{nearest(text, self._names)}"
-                if text.startswith("-")
-                else f"one argument too many: {text[:SHOWN]!r}"
-            )
+            if text.startswith("-"):
+                self.error(f"{text[:SHOWN]}: unknown option{nearest(text, self._names)}")
+            self.error(f"one argument too many: {text[:SHOWN]!r}")
         return vars(namespace)
 
     def print_help(self, file: Any = None) -> None:

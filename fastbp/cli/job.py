@@ -16,7 +16,6 @@ from fastbp.cli.terminal import Phase, ProgressLine, print_note, speed
 from fastbp.config.sweep import Sweep
 from fastbp.engine import backends, driver, forecast
 from fastbp.engine.executor_map import Pool
-from fastbp.engine.machine import gc_paused
 from fastbp.engine.plan import Plan, shard
 from fastbp.kernels.code_cache import why_not_kept
 from fastbp.kernels.jit import has_fma
@@ -304,17 +303,16 @@ def _report(
     collapses = {setup.identity(): setup.collapse for setup in sweep.setups}
     baseline = sweep.baseline.identity() if sweep.baseline else None
     page = page and (trained.runs > 0 or not build.is_current(store.path, [*collapses]))
-    with gc_paused():
-        report = build.tables_of_sweep(store, collapses, baseline, pictures=page)
-        written = time.perf_counter()
-        seconds["tables"], seconds["total"] = written - started, written - began
-        if trained.runs:
-            provenance.add_made(store, driver.made_entry(trained, jobs))
-        if page and report.counted:
-            key = build.page_key(store.path, [*collapses])
-            build.write_page(report, key, store.write, lambda phase: show(Phase(phase)))
-            show.end()
-            seconds["page"] = time.perf_counter() - written
+    report = build.tables_of_sweep(store, collapses, baseline, pictures=page)
+    written = time.perf_counter()
+    seconds["tables"], seconds["total"] = written - started, written - began
+    if trained.runs:
+        provenance.add_made(store, driver.made_entry(trained, jobs))
+    if page and report.counted:
+        key = build.page_key(store.path, [*collapses])
+        build.write_page(report, key, store.write, lambda phase: show(Phase(phase)))
+        show.end()
+        seconds["page"] = time.perf_counter() - written
     requested = {setup.identity(): sweep.seeds_of(setup).count for setup in sweep.setups}
     if (report.summary["runs"] > report.summary["setup"].map(requested)).any():
         equal = len(set(requested.values())) == 1

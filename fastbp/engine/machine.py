@@ -1,10 +1,9 @@
-"""What this process may use: cores, memory and disk; and a pause of its garbage collector."""
+"""What this process may use: cores, memory and disk."""
 
-import gc
 import os
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from math import ceil, inf
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,22 +101,6 @@ def disk(path: Path) -> Disk | None:
         if room.f_blocks:  # 0 if there is no disk, or a network file system hides it
             return Disk(room.f_bavail * room.f_frsize, room.f_favail if room.f_files else None)
     return None
-
-
-@contextmanager
-def gc_paused() -> Iterator[None]:
-    """Pause the garbage collector.
-
-    Compiling, and drawing pictures, make up to millions of objects that stay alive: searching them
-    takes a tenth of the time.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def cpu_name() -> str:

@@ -283,13 +283,11 @@ def _take(lock: IO[str]) -> None:
     """Take a lock or raise BlockingIOError, after three tries: a report holds it for an instant."""
     import fcntl
 
-    for left in (2, 1, 0):
-        try:
+    for _ in range(2):
+        with suppress(BlockingIOError):
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not left:
-                raise
-            time.sleep(0.02)
+        time.sleep(0.02)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 _locks: set[IO[str]] = set()

@@ -12,7 +12,9 @@ from fastbp.schema.text import percent
 
 
 def _updates(value: float) -> str:
-    return "–" if pd.isna(value) else "∞" if value == float("inf") else f"{round(value):,}"
+    if pd.isna(value):
+        return "–"
+    return "∞" if value == float("inf") else f"{round(value):,}"
 
 
 def _with_bounds(name: str, title: str) -> TableColumn:
