@@ -13,7 +13,6 @@ from fastbp.analysis.counts import count_runs
 from fastbp.reporting.html import render, render_part
 from fastbp.reporting.report_data import ReportData, Section
 from fastbp.reporting.sections import (
-    answer_section,
     atlas_section,
     changes_section,
     definitions_section,
@@ -24,6 +23,7 @@ from fastbp.reporting.sections import (
     published_section,
     survival_section,
 )
+from fastbp.reporting.verdict import notes, paragraphs, top_of_page
 from fastbp.schema.errors import RunsError, StoreError
 from fastbp.store import filename, parquet
 from fastbp.store.provenance import latest_sweep
@@ -60,7 +60,7 @@ class Report(ReportData):
     @cached_property
     def verdict(self) -> list[str]:
         """The answer to the question of the sweep, in paragraphs."""
-        return answer_section.answer(self)
+        return paragraphs(self)
 
     def table(self) -> list[str]:
         """The table of results for a terminal: a row for each setup, in an atlas for each class."""
@@ -149,7 +149,7 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
     All files are written at the end, so a command that is interrupted while it draws changes
     nothing.
     """
-    report.notes += answer_section.notes(report)
+    report.notes += notes(report)
     sections = []
     for section in SECTIONS:
         tick(f"drawing: {section.title.lower()}")
@@ -163,7 +163,7 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
                 }
             )
     tick("writing the page")
-    content = answer_section.content(report, report.verdict) | {"sections": sections}
+    content = top_of_page(report, report.verdict) | {"sections": sections}
     page = render("report.html", report.title, content, key)
     write_tables(report, write)
     files = report.drawing.drawn | {report.store / "report.html": page}

@@ -11,7 +11,7 @@ from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import percent
 
 
-def _updates(value: float) -> str:
+def _updates(value: float | None) -> str:
     if pd.isna(value):
         return "–"
     return "∞" if value == float("inf") else f"{round(value):,}"
