@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.reporting.phrases import labels, plain, runs_in
 from fastbp.reporting.plots.style import (
     INK,
-    alone,
     clipped,
     inches,
     interval_axes,
@@ -131,8 +131,11 @@ def _axes(names: Sequence[str], outside: Sequence[str]) -> Axes:
     widest = max((inches(name, 9) for name in names), default=0.0)
     left = 1.12 * widest + 0.2  # bold letters are wider
     right = max((inches(text, 8) for text in outside), default=0.0) + 0.3
-    high = 1.3 + _ROW * max(len(names), 1) + 0.6
-    return alone(left + _BAR + right, high, left, right, top=1.3, bottom=0.6)
+    below, above, high = 0.6, 1.3, _ROW * max(len(names), 1)
+    width, height = left + _BAR + right, below + high + above
+    return Figure(figsize=(width, height)).add_axes(
+        (left / width, below / height, _BAR / width, high / height)
+    )
 
 
 # Intervals
