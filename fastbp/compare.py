@@ -5,15 +5,13 @@ from pathlib import Path
 
 from fastbp.cli import process
 from fastbp.cli.arguments import folder, lazily, option
-from fastbp.cli.terminal import Phase, print_answer, print_note
+from fastbp.cli.terminal import print_answer, print_note
 
 
 def compare(a: Path, b: Path, folder: Path | None) -> int:
     """Compare two stores and print what differs."""
-    phase = Phase("reading")
-
     compared = process.in_thread(
-        lambda: lazily("reporting.sections.comparison_section:compare", a, b, folder, phase), phase
+        lambda phase: lazily("reporting.sections.comparison_section:compare", a, b, folder, phase)
     )
     print_answer(compared.verdict, compared.lines())
     if compared.written:

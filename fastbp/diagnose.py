@@ -72,9 +72,8 @@ def diagnose(
     layers = own_weights.read(weights, setup) if weights else None
     if folder:
         _make_writable(folder)
-    phase = Phase("compiling or loading code")
 
-    def work() -> tuple[Diagnosis, Placement | None, list[str], list[Path], list[str]]:
+    def work(phase: Phase) -> tuple[Diagnosis, Placement | None, list[str], list[Path], list[str]]:
         now = time.perf_counter()
         left = seconds - (PAGE_SECONDS if folder else 0) - (now - began)
         share = TRIALS_SHARE if layers else 1.0
@@ -100,7 +99,9 @@ def diagnose(
         page = f"-o DIR writes this as a page, and a sweep file of {setups}"
         return diagnosis, placed, about, [], [*printout.commands(diagnosis), page]
 
-    diagnosis, placed, about, written, commands = process.in_thread(work, phase)
+    diagnosis, placed, about, written, commands = process.in_thread(
+        work, "compiling or loading code"
+    )
     print_notes(_limits(diagnosis, seeds, seconds))
     if layers and not placed:
         print_notes(["there was no time for your weights: allow more --seconds or fewer updates"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fastbp.cli import process
 from fastbp.cli.arguments import option
-from fastbp.cli.terminal import Phase, print_data, print_note
+from fastbp.cli.terminal import print_data, print_note
 from fastbp.schema.errors import StoreError
 from fastbp.schema.text import plural
 
@@ -22,10 +22,9 @@ def merge(into: Path, sources: list[Path]) -> int:
             raise StoreError(f"{store.path} holds no runs")  # before anything is made
     is_new = not into.exists()
     target.open(any_version=True)
-    phase = Phase("reading")
     try:
         with target.locked():
-            merged = process.in_thread(lambda: merge_module.merge(target, stores, phase), phase)
+            merged = process.in_thread(lambda phase: merge_module.merge(target, stores, phase))
     except StoreError:
         if is_new:
             target.remove_if_empty()

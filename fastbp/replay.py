@@ -25,22 +25,21 @@ def replay(
     from fastbp.store.store import Store
 
     run = stored_run.find(Store(store), setup, seed, held=check)
-    needs_trajectory = not check or bool(export or figure)
-    phase = Phase("compiling")
 
-    def work() -> tuple[Trajectory | None, list[str]]:
+    def work(phase: Phase) -> tuple[Trajectory | None, list[str]]:
         compile_ahead.warm_up(tasks.kernel_key(run.setup))
         phase("training this run again")
-        too_large = stored_run.too_large(run, rows=bool(export))
-        if too_large and needs_trajectory:
+        differences = stored_run.differences(run) if check else []
+        if check and not (export or figure):
+            return None, differences
+        if too_large := stored_run.too_large(run, rows=bool(export)):
             raise SweepError(too_large)
-        trajectory = None if too_large else retrain(run.setup, run.seed, rows=bool(export))
-        return trajectory, stored_run.differences(run, trajectory) if check else []
+        return retrain(run.setup, run.seed, rows=bool(export)), differences
 
-    trajectory, differences = process.in_thread(work, phase)
+    trajectory, differences = process.in_thread(work, "compiling")
     if check:
         print_data("\n".join(differences) or f"the same, bit for bit: {len(run.row or ())} columns")
-    if trajectory and needs_trajectory:
+    if trajectory:
         _show(
             trajectory,
             run.identity,

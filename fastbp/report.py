@@ -5,20 +5,16 @@ from pathlib import Path
 
 from fastbp.cli import process
 from fastbp.cli.arguments import STORE, lazily, number, option
-from fastbp.cli.terminal import Phase, print_answer, print_note, print_notes
+from fastbp.cli.terminal import print_answer, print_note, print_notes
 
 
 def report(store: Path, collapse: float | None, all_runs: bool) -> int:
     """Write the report of a store and print what it says."""
-    phase = Phase("reading")
-
-    with process.gc_paused():
-        made = process.in_thread(
-            lambda: lazily(
-                "reporting.build:make", store, collapse=collapse, all_runs=all_runs, tick=phase
-            ),
-            phase,
+    made = process.in_thread(
+        lambda phase: lazily(
+            "reporting.build:make", store, collapse=collapse, all_runs=all_runs, tick=phase
         )
+    )
     print_notes(made.notes)
     print_answer(made.verdict, made.table(), made.published_lines())
     print_note(

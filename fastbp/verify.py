@@ -49,18 +49,14 @@ def _check(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
     """Check all files and train some runs again. Returns the report and a line about the runs."""
     from fastbp.engine import integrity, stored_run
 
-    phase = Phase("reading")
-
-    def work() -> tuple[IntegrityReport, list[str]]:
-        report = integrity.check(
-            store, lambda done, files: phase(f"reading: {done:,} of {files:,} files")
-        )
+    def work(phase: Phase) -> tuple[IntegrityReport, list[str]]:
+        report = integrity.check(store, phase)
         if not replays or report.findings:
             return report, []
         faults, count = [], 0
         for count, (file, run) in enumerate(stored_run.sample(store, replays), 1):
             phase(f"training again: {count:,} of {replays:,} runs")
-            if lines := stored_run.differences(run, None):
+            if lines := stored_run.differences(run):
                 faults.append(
                     integrity.StoreFault(
                         file, f"seed {run.seed} trained again is not the same: {lines[0]}"
@@ -70,7 +66,7 @@ def _check(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
             f"{count:,} runs trained again: the same, bit for bit"
         ]
 
-    return process.in_thread(work, phase)
+    return process.in_thread(work)
 
 
 def _repair(store: Store, report: IntegrityReport, replays: int) -> int:

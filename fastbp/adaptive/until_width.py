@@ -1,6 +1,7 @@
 """Train more seeds until confidence intervals are narrow enough."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -169,15 +170,12 @@ def max_seeds(sweep: Sweep, store: Store, width: float, pool: Pool) -> tuple[int
             return str(error)
         return ""
 
-    if not (line := shortage(enough)):
+    line = shortage(enough)
+    if not line:
         return enough, short
-    while enough - count > max(1, count // 100):  # the room is an estimate
-        middle = (count + enough) // 2
-        if found := shortage(middle):
-            enough, line = middle, found
-        else:
-            count = middle
-    return count, line
+    numbers = range(count, enough, max(1, count // 100))  # the room is an estimate
+    too_many = bisect_left(numbers, True, lo=1, key=lambda seeds: shortage(seeds) != "")
+    return numbers[too_many - 1], line
 
 
 def until_width(

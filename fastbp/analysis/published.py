@@ -6,7 +6,7 @@ overlap. The interval of a published figure is the printed one, or else follows 
 runs behind it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cache, cached_property
 from math import ceil, floor, inf, isfinite, nan
@@ -105,10 +105,10 @@ def _unit(figure: str, value: float, rounded: float | None) -> float:
 # The figures of our runs
 
 
-class EpochCounts(NamedTuple):
-    """How many runs took each number of epochs to converge, in each of several samples of runs.
+def measures(epochs: Real, counts: Real, runs: int) -> dict[str, Real]:
+    """Compute every one of `FIGURES` for several samples of runs.
 
-    Attributes
+    Parameters
     ----------
     epochs : float64 array, [time]
         Numbers of epochs, ascending.
@@ -116,47 +116,31 @@ class EpochCounts(NamedTuple):
         Runs of each sample that converged after this number of epochs.
     runs : int
         Number of all runs of a sample, those that never converged included.
+
+    Returns
+    -------
+    dict of float64 arrays, [sample]
+        Each figure. For a sample without a converged run it is NaN, or the value for infinite
+        times.
     """
+    done = counts.cumsum(axis=1)
+    total = counts.sum(axis=1)
+    costs = costs_of_draws(epochs, counts, counts * epochs, runs)
+    least = costs.min(axis=1)
+    half = epochs[np.argmax(2 * done >= done[:, -1:], axis=1)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = counts @ epochs / total
+        squares = (epochs - mean[:, None]) ** 2
+        return {
+            "success": total / runs,
+            "mean": mean,
+            "sd": np.sqrt((counts * squares).sum(axis=1) / (total - 1)),
+            "median": np.where(total > 0, half, nan),
+            "harmonic": runs / (counts @ (1 / epochs)),
+            "efficiency": 1000 / least,
+            "limit": np.where(np.isfinite(least), epochs[costs.argmin(axis=1)], nan),
+        }
 
-    epochs: Real
-    counts: Real
-    runs: int
-
-
-def _mean(t: EpochCounts) -> Real:
-    return np.asarray(t.counts @ t.epochs / t.counts.sum(axis=1))
-
-
-def _sd(t: EpochCounts) -> Real:
-    squares = (t.epochs - _mean(t)[:, None]) ** 2
-    return np.asarray(np.sqrt((t.counts * squares).sum(axis=1) / (t.counts.sum(axis=1) - 1)))
-
-
-def _median(t: EpochCounts) -> Real:
-    done = t.counts.cumsum(axis=1)
-    return np.where(done[:, -1] > 0, t.epochs[np.argmax(2 * done >= done[:, -1:], axis=1)], nan)
-
-
-def _costs(t: EpochCounts) -> Real:
-    return costs_of_draws(t.epochs, t.counts, t.counts * t.epochs, t.runs)
-
-
-def _limit(t: EpochCounts) -> Real:
-    costs = _costs(t)
-    return np.where(np.isfinite(costs.min(axis=1)), t.epochs[costs.argmin(axis=1)], nan)
-
-
-_MEASURES: dict[str, Callable[[EpochCounts], Real]] = {
-    "success": lambda t: t.counts.sum(axis=1) / t.runs,
-    "mean": _mean,
-    "sd": _sd,
-    "median": _median,
-    "harmonic": lambda t: t.runs / (t.counts @ (1 / t.epochs)),
-    "efficiency": lambda t: 1000 / _costs(t).min(axis=1),
-    "limit": _limit,
-}
-"""The function that computes each of `FIGURES`: it returns a float64 array [sample]. For a sample
-without a converged run it gives NaN, or the value for infinite times."""
 
 _CELLS = 2_000_000
 """Largest number of elements of an array [sample, time] that memory holds at once."""
@@ -175,14 +159,9 @@ class _OurFigures:
         self._events: Real = np.bincount(place, one.events, self._times.size).astype(float)
         self.successes = int(self._events.sum())
         self._drawn: dict[int, dict[str, Real]] = {}
-
-    def _of(self, figure: str, counts: Real, runs: int) -> Real:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return _MEASURES[figure](EpochCounts(self._times, counts, runs))
-
-    def value(self, figure: str) -> float:
-        """The figure of all our runs."""
-        return float(self._of(figure, self._events[None], self.runs)[0])
+        ours = measures(self._times, self._events[None], self.runs)
+        self.values = {figure: float(values[0]) for figure, values in ours.items()}
+        """Each figure of all our runs."""
 
     def interval(self, figure: str) -> tuple[float, float]:
         """The 95% bounds of a figure.
@@ -218,12 +197,13 @@ class _OurFigures:
             rng = np.random.default_rng(0)
             shares = [*self._events / self.runs, max(0.0, 1 - self._events.sum() / self.runs)]
             some = max(1, _CELLS // len(shares))
-            parts: dict[str, list[Real]] = {figure: [] for figure in FIGURES}
+            parts = []
             for start in range(0, DRAWS, some):
                 drawn = rng.multinomial(runs, shares, min(some, DRAWS - start))
-                for figure, values in parts.items():
-                    values.append(self._of(figure, drawn[:, :-1].astype(float), runs))
-            self._drawn[runs] = {name: np.concatenate(values) for name, values in parts.items()}
+                parts.append(measures(self._times, drawn[:, :-1].astype(float), runs))
+            self._drawn[runs] = {
+                figure: np.concatenate([part[figure] for part in parts]) for figure in FIGURES
+            }
         return self._drawn[runs]
 
 
@@ -247,7 +227,7 @@ def _printed_interval(one: PublishedFigure, ours: _OurFigures) -> tuple[float, f
         # If no count rounds to it, because there are few runs, these are the two nearest counts.
         lows, highs = clopper_pearson([min(fewest, most), max(fewest, most)], one.runs, LEVEL)
         return float(lows[0]), float(highs[1])
-    centre = ours.value(one.figure)
+    centre = ours.values[one.figure]
     if not (ours.successes and isfinite(centre)):
         return nan, nan  # runs that never succeed do not show how far a figure spreads
     low, high = ours.spread(one.figure, one.runs)
@@ -304,15 +284,11 @@ def published(
         if t.setup in one.setups and t.setup in updates_per_epoch
     ]
     rows = [_row(one, ours(t.setup, one.shift)) for one, t in compared]
-    columns = {
-        name: pd.Series([row[i] for row in rows], dtype=kind)
-        for i, (name, kind) in enumerate(_TYPES.items())
-    }
+    table = pd.DataFrame(rows, columns=[*_TYPES], dtype=object).astype(_TYPES)
     setups = [t for _, t in compared]
-    first = {name: columns.pop(name) for name in ("source", "figure")}
-    keys = key_columns(setups, varying(counted))
+    keys = pd.DataFrame(key_columns(setups, varying(counted)))
     keys["setup"] = pd.Series([t.setup for t in setups], dtype=object)
-    return pd.DataFrame(first | keys | columns)
+    return pd.concat([table.iloc[:, :2], keys, table.iloc[:, 2:]], axis=1)
 
 
 def _row(one: PublishedFigure, ours: _OurFigures) -> tuple[Any, ...]:
@@ -323,5 +299,5 @@ def _row(one: PublishedFigure, ours: _OurFigures) -> tuple[Any, ...]:
         agrees = bool(theirs[0] <= mine[1] and mine[0] <= theirs[1])
     return (
         one.source, one.figure, one.value, *theirs, one.runs, one.unit,
-        ours.value(one.figure), *mine, ours.runs, bool(one.shift), agrees,
+        ours.values[one.figure], *mine, ours.runs, bool(one.shift), agrees,
     )  # fmt: skip

@@ -3,7 +3,6 @@
 import argparse
 import os
 import re
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -42,6 +41,8 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, options: Sequence[Option], **settings: Any) -> None:
         super().__init__(**settings)
         self.mistakes: list[str] = []
+        # `--shard -1/3` has a wrong value, it is not an option.
+        self._negative_number_matcher = re.compile("-[0-9]")
         for names, each in options:
             action = self.add_argument(*names, **each)
             if action.type:
@@ -63,27 +64,13 @@ class Parser(argparse.ArgumentParser):
 
         An unknown option ends the process with exit code 2.
         """
-        namespace, unknown = self.parse_known_args(
-            self._joined(sys.argv[1:] if arguments is None else arguments)
-        )
+        namespace, unknown = self.parse_known_args(arguments)
         if unknown:
             text = unknown[0].partition("=")[0]
-            self.error(
-                f"{text[:SHOWN]}: unknown option{nearest(text, self._names)}"
-                if text.startswith("-")
-                else f"one argument too many: {text[:SHOWN]!r}"
-            )
+            if text.startswith("-"):
+                self.error(f"{text[:SHOWN]}: unknown option{nearest(text, self._names)}")
+            self.error(f"one argument too many: {text[:SHOWN]!r}")
         return vars(namespace)
-
-    def _joined(self, arguments: Sequence[str]) -> list[str]:
-        """Join `--shard -1/3` to `--shard=-1/3`: argparse would take `-1/3` for an option."""
-        joined: list[str] = []
-        for text in arguments:
-            if joined and joined[-1].startswith("--") and re.match("-[0-9]", text):
-                joined[-1] += f"={text}"
-            else:
-                joined.append(text)
-        return joined
 
     def print_help(self, file: Any = None) -> None:
         """Print the help, also on terminals that lack some of its characters."""

@@ -296,31 +296,23 @@ def _report(
     job: Job, page: bool, jobs: int, trained: driver.Trained, show: ProgressLine, began: float
 ) -> Report:
     """Write the tables, made.json, and the page if it is not up to date."""
-    started = drawn = time.perf_counter()
+    started = time.perf_counter()
     from fastbp.reporting import build
 
     sweep, store, seconds = job.sweep, job.store, trained.seconds
-
-    def record() -> None:
-        nonlocal drawn
-        drawn = time.perf_counter()
-        seconds["tables"], seconds["total"] = drawn - started, drawn - began
-        if trained.runs:
-            provenance.add_made(store, driver.made_entry(trained, jobs))
-
-    with process.gc_paused():
-        report = build.finish_sweep(
-            store,
-            {setup.identity(): setup.collapse for setup in sweep.setups},
-            sweep.baseline.identity() if sweep.baseline else None,
-            page=page,
-            renew=trained.runs > 0,
-            record=record,
-            tick=lambda phase: show(Phase(phase)),
-        )
-    show.end()
-    if store.path / "report.html" in report.written:
-        seconds["page"] = time.perf_counter() - drawn
+    collapses = {setup.identity(): setup.collapse for setup in sweep.setups}
+    baseline = sweep.baseline.identity() if sweep.baseline else None
+    page = page and (trained.runs > 0 or not build.is_current(store.path, [*collapses]))
+    report = build.tables_of_sweep(store, collapses, baseline, pictures=page)
+    written = time.perf_counter()
+    seconds["tables"], seconds["total"] = written - started, written - began
+    if trained.runs:
+        provenance.add_made(store, driver.made_entry(trained, jobs))
+    if page and report.counted:
+        key = build.page_key(store.path, [*collapses])
+        build.write_page(report, key, store.write, lambda phase: show(Phase(phase)))
+        show.end()
+        seconds["page"] = time.perf_counter() - written
     requested = {setup.identity(): sweep.seeds_of(setup).count for setup in sweep.setups}
     if (report.summary["runs"] > report.summary["setup"].map(requested)).any():
         equal = len(set(requested.values())) == 1

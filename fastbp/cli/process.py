@@ -180,31 +180,18 @@ def resweep(store: Path) -> str:
     return f"the same sweep, or fastbp sweep {path}/sweep.toml -o {path}"
 
 
-def in_thread(work: Callable[[], T], phase: Phase) -> T:
+def in_thread(work: Callable[[Phase], T], first: str = "reading") -> T:
     """Call `work` in a thread and return its result, showing its phase meanwhile.
 
-    So the main thread is free for signals.
+    So the main thread is free for signals. `work` gets the phase, which it may change, and which
+    is `first` at its beginning.
     """
     from concurrent.futures import ThreadPoolExecutor, wait
 
-    show = ProgressLine()
+    show, phase = ProgressLine(), Phase(first)
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
+        future = pool.submit(work, phase)
         while not wait([future], 0.1).done:
             show(phase)
     show.end()
     return future.result()
-
-
-@contextmanager
-def gc_paused() -> Iterator[None]:
-    """Pause the garbage collector: drawn pictures are thousands of objects that stay alive."""
-    import gc
-
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()

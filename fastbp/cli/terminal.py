@@ -25,9 +25,7 @@ INDENT = " " * 8
 """The start of the second and later lines of an error on a terminal."""
 
 WIDTH = 80
-"""Characters per line of printed paragraphs."""
-
-"""Lines end between words: paths and intervals stay in one piece."""
+"""Characters per line of printed paragraphs. Lines end between words: paths stay in one piece."""
 
 
 def print_data(text: str) -> None:

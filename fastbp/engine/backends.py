@@ -44,14 +44,11 @@ class Backend(NamedTuple):
         the backend.
     address : str
         The word for its address in messages, as in dask:ADDRESS. Empty if it takes no address.
-    shares_memory : bool
-        Whether workers share the memory of this process.
     """
 
     pool: Callable[[int, str], Pool]
     package: str = ""
     address: str = ""
-    shares_memory: bool = False
 
 
 def _shutdown(executor: Executor) -> None:
@@ -60,7 +57,9 @@ def _shutdown(executor: Executor) -> None:
 
 def _threads(jobs: int, address: str) -> Pool:
     """Threads of this process. Compiled code releases the GIL, so they scale with the cores."""
-    return Pool(lambda: ThreadPoolExecutor(jobs, "fastbp"), jobs, end=_shutdown)
+    return Pool(
+        lambda: ThreadPoolExecutor(jobs, "fastbp"), jobs, jobs + 1, _shutdown, shares_memory=True
+    )
 
 
 class _ProcessPool(ProcessPoolExecutor):
@@ -225,7 +224,7 @@ def _batch_system(name: str, jobs: int, address: str) -> Pool:
 
 
 BACKENDS: dict[str, Backend] = {
-    "threads": Backend(_threads, shares_memory=True),
+    "threads": Backend(_threads),
     "processes": Backend(_processes),
     "dask": Backend(_dask, "distributed", "ADDRESS"),
     "mpi": Backend(_mpi, "mpi4py"),
@@ -274,17 +273,14 @@ def pool(text: str | Executor = "threads", jobs: int | None = None) -> Pool:
         If there is no such backend, its package is missing, or it cannot be reached.
     """
     if isinstance(text, Executor):
-        return Pool(
-            lambda: text, available_cores(), shares_memory=isinstance(text, ThreadPoolExecutor)
-        )
+        cores, shares_memory = available_cores(), isinstance(text, ThreadPoolExecutor)
+        return Pool(lambda: text, cores, cores + 1, shares_memory=shares_memory)
     backend, address = named(text)
     try:
-        made = backend.pool(jobs or available_cores(), address)
+        return backend.pool(jobs or available_cores(), address)
     except (ImportError, RuntimeError, OSError) as error:  # such as a machine without MPI
         line = f"--executor: given {shown(text)}, which does not start: {error_line(error)}"
         raise SweepError([line]) from error
-    made.shares_memory = backend.shares_memory
-    return made
 
 
 def package_versions(packages: tuple[str, ...]) -> dict[str, str]:

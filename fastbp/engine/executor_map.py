@@ -51,7 +51,7 @@ class Pool:
     workers : int
         The number of its workers.
     at_once : int
-        The most tasks that are submitted at once, by default one more than workers.
+        The most tasks that are submitted at once, more than workers, so that none has to wait.
     end : callable, optional
         Ends all workers, even busy ones. None if the workers belong to the caller: then no task is
         tried again.
@@ -69,7 +69,7 @@ class Pool:
 
     start: Callable[[], Executor]
     workers: int
-    at_once: int = 0
+    at_once: int
     end: Callable[[Executor], None] | None = None
     lost: tuple[type[BaseException], ...] = ()
     broken: tuple[type[BaseException], ...] = (BrokenExecutor, CancelledError)
@@ -77,9 +77,6 @@ class Pool:
     shares_memory: bool = False
     processes: int = 0
     _executor: Executor | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        self.at_once = self.at_once or self.workers + 1
 
     @property
     def executor(self) -> Executor:

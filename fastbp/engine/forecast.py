@@ -4,7 +4,6 @@ Memory is computed from the arrays that the engine makes; the other constants we
 estimate should be right within a factor of two.
 """
 
-import time
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from heapq import nlargest
@@ -276,8 +275,8 @@ def in_bytes(count: float) -> str:
 def duration(plan: Plan, jobs: int) -> TimeEstimate:
     """Estimate how long the missing runs of a plan take with `jobs` workers.
 
-    For about `MEASURED_SECONDS`, the setups that take longest are trained for a moment each, if
-    their compiled code is on disk. Their times, divided by those of a formula, correct the formula.
+    The setup that takes longest is trained for a moment, if its compiled code is on disk. Its time,
+    divided by that of a formula, corrects the formula.
     """
     blocks = 0
     seconds: defaultdict[Hashable, float] = defaultdict(float)  # by the formula, on one core
@@ -293,18 +292,11 @@ def duration(plan: Plan, jobs: int) -> TimeEstimate:
         key: all(is_on_disk(kernel) for kernel in tasks.kernels(key)[1:])
         for key in plan.kernel_keys
     }
-    left, formula, measured = MEASURED_SECONDS, 0.0, 0.0
-    for key in sorted(examples, key=seconds.__getitem__, reverse=True):
-        kernel = tasks.kernel_key(examples[key])
-        if left > 0 and compiled[kernel]:
-            compile_ahead.warm_up(kernel)
-            began = time.perf_counter()
-            if ratio := slowness(examples[key]):
-                formula += seconds[key]
-                measured += seconds[key] * ratio
-            left -= time.perf_counter() - began
     training = sum(seconds.values()) / max(1, min(jobs, blocks))
-    training *= measured / formula if formula else 1.0
+    longest = max(examples, key=seconds.__getitem__, default=None)
+    if longest and compiled[tasks.kernel_key(examples[longest])]:
+        compile_ahead.warm_up(tasks.kernel_key(examples[longest]))
+        training *= slowness(examples[longest]) or 1.0
     compiling = COMPILE_SECONDS * sum(not ready for ready in compiled.values())
     return TimeEstimate(
         plan.updates, START_SECONDS + plan.runs * STORE_SECONDS + training, compiling

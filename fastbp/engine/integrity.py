@@ -91,9 +91,7 @@ class _Setups:
         self.sound[file] = version
 
 
-def check(
-    store: Store, tick: Callable[[int, int], None] = lambda done, files: None
-) -> IntegrityReport:
+def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> IntegrityReport:
     """Read every file of a store and check it.
 
     Checked are the seal over all bytes, the checksums of pages, the digest of the rows, schema,
@@ -106,7 +104,7 @@ def check(
     store : Store
         What to check.
     tick : callable
-        Called with two numbers: of files that are done, and of all files.
+        Called with the current step: how many files are read.
 
     Raises
     ------
@@ -121,13 +119,12 @@ def check(
     findings = [*_foreign_files(store), *_wrong_problems(store)]
     setups = _Setups(store)
     for done, (file, reading) in enumerate(_read_in_order(files)):
-        tick(done, len(files))
+        tick(f"reading {store.path}: {done:,} of {len(files):,} files")
         try:
             rows, metadata = reading.result()
             findings += setups.add(file, rows, metadata["fastbp.numerics"])
         except DamagedFileError as error:
             findings.append(StoreFault(file.path, error.why))
-    tick(len(files), len(files))
     findings += [*_other_versions(setups.sound), *_seeds_twice(setups.sound)]
     return IntegrityReport(
         files=len(files),

@@ -109,10 +109,7 @@ def cpu_name() -> str:
 
     name = platform.processor() or platform.machine()
     with suppress(OSError):
-        models = [
-            line
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        name = models[0].partition(":")[2].strip() if models else name
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        models = (line.partition(":")[2] for line in lines if line.startswith("model name"))
+        name = next(models, name).strip()
     return f"{name} ({binding.get_host_cpu_name()})"

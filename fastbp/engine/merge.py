@@ -74,11 +74,7 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
     keys: dict[str, tuple[str, Path]] = {}
     for store in stores:
         path = store.path
-
-        def show(done: int, files: int, path: Path = path) -> None:
-            tick(f"reading {path}: {done:,} of {files:,} files")
-
-        report = integrity.check(store, show)
+        report = integrity.check(store, tick)
         if report.findings:
             faults = first_of([f"{file} ({why})" for file, why in report.findings], MAX_NAMED)
             raise StoreError(f"{path} is not sound: {'; '.join(faults)}; `fastbp verify` says more")

@@ -147,59 +147,30 @@ def too_large(run: StoredRun, *, rows: bool) -> list[str]:
     return [kept] * (evaluations > most) + [exported] * (rows and 4 * presentations > MAX_BYTES)
 
 
-def differences(run: StoredRun, trajectory: Trajectory | None) -> list[str]:
-    """Train a stored run again, and compare the result with its row and with its trajectory.
+def differences(run: StoredRun) -> list[str]:
+    """Train a stored run again, and compare the result with its row.
 
     Parameters
     ----------
     run : StoredRun
         The run; `row` must be there.
-    trajectory : Trajectory, optional
-        The same run from `retrain`, measured at every evaluation.
 
     Returns
     -------
     list of str
-        A line for each value whose bits differ.
+        A line for each value, or item of a list, whose bits differ.
     """
     assert run.row is not None
     (again,) = to_arrow(run.setup, run.seed, block.train(run.setup, run.seed, 1)).to_pylist()
-    stored = {name: value for name, value in run.row.items() if name in again}
-    lines = _different("stored", stored, "trained again", again)
-    if trajectory:
-        evaluations = trace(trajectory)
-        first, last = (
-            evaluations.slice(at, 1).to_pylist()[0] for at in (0, evaluations.num_rows - 1)
-        )
-        ends = {name: last[name] for name in again if name in last and name != "updates"} | {
-            "loss_start": first["loss"],
-            "spread_start": first["spread"],
-            "updates_done": last["updates"],
-            "converged_at": trajectory.converged_at,
-        }
-        if again["outputs"] is None:
-            del ends["outputs"]
-        else:
-            outputs = np.array(again["outputs"], np.float32).reshape(-1, run.setup.sizes[-1])
-            again["outputs"] = run.setup.in_table_units(outputs).ravel().tolist()
-        lines += _different(
-            "trained again", {name: again[name] for name in ends}, "at its evaluations", ends
-        )
-    return lines
-
-
-def _different(one: str, a: dict[str, Any], other: str, b: dict[str, Any]) -> list[str]:
-    """List the values of `a`, and the items of its lists, whose bits differ in `b`."""
     lines = []
-    for name, value in a.items():
-        pairs = {name: (value, b[name])}
-        if isinstance(value, list) and isinstance(b[name], list) and len(value) == len(b[name]):
-            pairs = {
-                f"{name}[{i}]": pair for i, pair in enumerate(zip(value, b[name], strict=True))
-            }
+    for name in (name for name in run.row if name in again):
+        old, new = run.row[name], again[name]
+        pairs = {name: (old, new)}
+        if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+            pairs = {f"{name}[{i}]": pair for i, pair in enumerate(zip(old, new, strict=True))}
         # repr shows a number's bits, −0.0 and types included; all NaN are equal.
         lines += [
-            f"{key}: {one} {x!r}, {other} {y!r}"
+            f"{key}: stored {x!r}, trained again {y!r}"
             for key, (x, y) in pairs.items()
             if repr(x) != repr(y)
         ]

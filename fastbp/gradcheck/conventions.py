@@ -188,10 +188,10 @@ def _raised(error: BaseException, called_as: str, example: int) -> CallFailure:
     about_shapes = isinstance(error, ValueError | TypeError | IndexError | AssertionError)
     # With a text, SystemExit may refuse the shapes.
     ends = isinstance(error, SystemExit) and not isinstance(error.code, str)
-    rank = ENDS if ends else SHAPES if about_shapes else OWN_ERROR
+    rank = SHAPES if about_shapes else OWN_ERROR
     return CallFailure(
         example,
-        rank,
+        ENDS if ends else rank,
         f"it raises {type(error).__name__}{': ' * bool(why)}{why} {called_as}",
         reached=[line for _, line in traceback.walk_tb(error.__traceback__)][1:],
     )

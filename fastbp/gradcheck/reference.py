@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit as sigmoid
 
 from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup, Layers, by_name
@@ -117,11 +118,6 @@ def random_example(
     # float32 also keeps few digits of a difference near 0.
     near = np.abs(activations(layers, X)[-1] - T) < 0.1
     return Example(layers, X, np.where(near, (T + 0.4) % 0.8 + 0.1, T))
-
-
-def sigmoid(z: Real) -> Real:
-    """The logistic function σ(z) = 1 / (1 + exp(−z)) of each entry."""
-    return 1 / (1 + np.exp(-z))
 
 
 def prime(a: Real) -> Real:

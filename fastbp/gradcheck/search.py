@@ -265,6 +265,9 @@ def _factor(arrays: Sequence[Real], made: Sequence[Real], noise: float) -> float
 
 # Explanations in words
 
+_CLIMBS = ": it climbs"
+_NEGATED = " (the error is o − t, not t − o; a gradient is not the change −lr·g)"
+
 
 def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMistakes]:
     """Put a complete path into words, once for each factor that most arrays may have."""
@@ -282,12 +285,7 @@ def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMi
                 _factor_text(abs(common), task, reading.steps, common=True) + rates * reading.steps
             )
         if common < 0:
-            texts.append(
-                "the sign is wrong: it climbs"
-                if reading.steps
-                else "the sign is wrong (the error is o − t, not t − o; a gradient is not the "
-                "change −lr·g)"
-            )
+            texts.append(f"the sign is wrong{_CLIMBS if reading.steps else _NEGATED}")
         for how in sorted({match.turned for match in path.matches.values()} - {""}):
             texts.append(
                 f"{_gradients([name for name in names if path.matches[name].turned == how])} {how}"

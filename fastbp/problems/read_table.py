@@ -154,22 +154,11 @@ def _csv(raw: bytes) -> DataTable:
     _check_header(names)
     _check_names(names)
     _check_size(1, len(names))
-    try:
-        frame = csv_frame(text, names, rows=MAX_ROWS + 1)
-    except ValueError:
-        _check_rows(text, names)
-        raise
-    if frame.iloc[:, -1].isna().any():  # pandas fills up rows that are too short
-        _check_rows(text, names)
+    _check_rows(text, names)
+    frame = csv_frame(text, names, rows=MAX_ROWS + 1)
     more = raw.count(b"\n") - 1 if len(frame) > MAX_ROWS else 0
     _check_size(max(len(frame), more), len(names))
-    columns = columns_of(frame, names)
-    for column in columns:
-        if column.values.dtype == object:
-            breaks = np.array(["\n" in value for value in column.values])
-            if breaks.any():  # a quote that is never closed swallows what follows
-                raise _open_quote(column.name, rows_of(breaks))
-    return DataTable(tuple(map(_numbers_of_text, columns)))
+    return DataTable(tuple(map(_numbers_of_text, columns_of(frame, names))))
 
 
 def _check_encoding(raw: bytes) -> None:
@@ -199,7 +188,10 @@ def _check_header(names: list[str]) -> None:
 
 
 def _check_rows(text: TextIO, names: list[str]) -> None:
-    """Raise TableError if rows of a .csv have more or fewer values than the first line."""
+    """Raise TableError if rows of a .csv have more or fewer values than the first line.
+
+    pandas fills up rows that are too short, and takes a quote that is never closed for one value.
+    """
     text.seek(0)
     records = (record for record in csv.reader(text) if record)
     next(records)
@@ -211,19 +203,16 @@ def _check_rows(text: TextIO, names: list[str]) -> None:
     for row, record in wrong[:1]:
         for name, value in zip(names, record, strict=False):
             if "\n" in value:
-                raise _open_quote(name, f"row {row}")
+                raise TableError(
+                    f"quotes that are closed in the same line; {shown(name)} has a line break in "
+                    f"row {row}"
+                )
         more = f" (the first of {len(wrong):,})" if len(wrong) > 1 else ""
         values = f"{len(names):,} value{'s' * (len(names) > 1)}"
         raise TableError(
             f"{values} in every row, as in the first line; row {row:,} has {len(record):,}: "
             f"{shown(','.join(record).rstrip())}{more}"
         )
-
-
-def _open_quote(name: str, rows: str) -> TableError:
-    return TableError(
-        f"quotes that are closed in the same line; {shown(name)} has a line break in {rows}"
-    )
 
 
 def _parquet(raw: bytes) -> DataTable:

@@ -9,11 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastbp import __version__
-from fastbp.analysis.counts import SetupCounts, count_runs
+from fastbp.analysis.counts import count_runs
 from fastbp.reporting.html import render, render_part
 from fastbp.reporting.report_data import ReportData, Section
 from fastbp.reporting.sections import (
-    answer_section,
     atlas_section,
     changes_section,
     definitions_section,
@@ -22,9 +21,9 @@ from fastbp.reporting.sections import (
     outcomes_section,
     planes_section,
     published_section,
-    spread_section,
     survival_section,
 )
+from fastbp.reporting.verdict import notes, paragraphs, top_of_page
 from fastbp.schema.errors import RunsError, StoreError
 from fastbp.store import filename, parquet
 from fastbp.store.provenance import latest_sweep
@@ -36,9 +35,9 @@ SECTIONS: tuple[Section, ...] = (
     published_section.SECTION,
     planes_section.SECTION,
     changes_section.SECTION,
-    spread_section.SECTION,
+    outcomes_section.SPREAD,
     survival_section.SECTION,
-    spread_section.THRESHOLD,
+    outcomes_section.THRESHOLD,
     maps_section.CURVES,
     maps_section.SECTION,
     examples_section.SECTION,
@@ -61,7 +60,7 @@ class Report(ReportData):
     @cached_property
     def verdict(self) -> list[str]:
         """The answer to the question of the sweep, in paragraphs."""
-        return answer_section.answer(self)
+        return paragraphs(self)
 
     def table(self) -> list[str]:
         """The table of results for a terminal: a row for each setup, in an atlas for each class."""
@@ -119,8 +118,8 @@ def page_key(store: Path, setups: Sequence[str] = (), collapse: float | None = N
     return hasher.hexdigest()[:16]
 
 
-def is_current(store: Path, key: str) -> bool:
-    """Whether the page in the store was made with this `page_key`, and has all files it links to.
+def is_current(store: Path, setups: Sequence[str]) -> bool:
+    """Whether the page in the store has the `page_key` of these setups, and all files it links to.
 
     The page is written last, so its files are there unless somebody removed them.
     """
@@ -129,7 +128,7 @@ def is_current(store: Path, key: str) -> bool:
     except (OSError, ValueError):
         return False
     links = re.findall(r'href="((?:figures/)?[\w.-]+)"', text)
-    is_same = f'name="fastbp-made-of" content="{key}"' in text
+    is_same = f'name="fastbp-made-of" content="{page_key(store, setups)}"' in text
     return is_same and all((store / link).is_file() for link in links)
 
 
@@ -144,13 +143,13 @@ def write_tables(report: Report, write: Write) -> None:
         (report.store / "published.csv").unlink(missing_ok=True)
 
 
-def _write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
-    """Draw the figures and write tables, figures and page.
+def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
+    """Draw the figures and write tables, figures and page. `key`: the page's `page_key`.
 
     All files are written at the end, so a command that is interrupted while it draws changes
     nothing.
     """
-    report.notes += answer_section.notes(report)
+    report.notes += notes(report)
     sections = []
     for section in SECTIONS:
         tick(f"drawing: {section.title.lower()}")
@@ -164,7 +163,7 @@ def _write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
                 }
             )
     tick("writing the page")
-    content = answer_section.content(report, report.verdict) | {"sections": sections}
+    content = top_of_page(report, report.verdict) | {"sections": sections}
     page = render("report.html", report.title, content, key)
     write_tables(report, write)
     files = report.drawing.drawn | {report.store / "report.html": page}
@@ -220,7 +219,7 @@ def make(
         )
     if _is_running(store):
         report.notes.append("This sweep is still running: the page shows what is there so far.")
-    _write_page(report, page_key(store, ids, collapse), parquet.write, tick)
+    write_page(report, page_key(store, ids, collapse), parquet.write, tick)
     return report
 
 
@@ -236,19 +235,10 @@ def _is_running(store: Path) -> bool:
     return False
 
 
-def finish_sweep(
-    store: Store,
-    collapses: Mapping[str, float],
-    baseline: str | None,
-    *,
-    page: bool,
-    renew: bool,
-    record: Callable[[], None],
-    tick: Tick,
+def tables_of_sweep(
+    store: Store, collapses: Mapping[str, float], baseline: str | None, *, pictures: bool
 ) -> Report:
-    """Write the tables of a sweep's runs, and its page unless the page there is current.
-
-    `written` of the result has the paths of the files.
+    """Count the runs of a sweep, and write their tables.
 
     Parameters
     ----------
@@ -258,15 +248,8 @@ def finish_sweep(
         Threshold of collapse of each setup of the sweep, by setup id.
     baseline : str or None
         Id of the baseline.
-    page : bool
-        Whether a page is wanted.
-    renew : bool
-        Whether to make the page even if the old one is current, because runs were trained.
-    record : callable
-        Called after the tables and before the page, to write what the page says about this
-        command.
-    tick : callable
-        Called with the name of each phase of the page.
+    pictures : bool
+        Whether a page will be written.
 
     Raises
     ------
@@ -275,19 +258,6 @@ def finish_sweep(
     OSError
         If files cannot be written.
     """
-    ids = list(collapses)
-    page = page and (renew or not is_current(store.path, page_key(store.path, ids)))
-    counted = _counted(store, collapses, pictures=page)
-    report = Report(store.path, counted, baseline, latest_sweep(store.path))
-    write_tables(report, store.write)
-    record()
-    if page and counted:
-        _write_page(report, page_key(store.path, ids), store.write, tick)
-    return report
-
-
-def _counted(store: Store, collapses: Mapping[str, float], pictures: bool) -> list[SetupCounts]:
-    """Count the runs of a sweep. Raises StoreError if their threshold of collapse is another."""
     try:
         counted = count_runs(store.path, setups=[*collapses], pictures=pictures)
     except (OSError, ValueError) as error:
@@ -296,4 +266,6 @@ def _counted(store: Store, collapses: Mapping[str, float], pictures: bool) -> li
     for t in counted:
         if t.keys["collapse"] != collapses[t.setup]:
             raise store.other_collapse(t.setup, t.keys["collapse"], collapses[t.setup])
-    return counted
+    report = Report(store.path, counted, baseline, latest_sweep(store.path))
+    write_tables(report, store.write)
+    return report

@@ -67,7 +67,11 @@ def html_table(
 
 def text_table(columns: Sequence[TableColumn], rows: Iterable[Any]) -> list[str]:
     """Make the lines of a table for a terminal: the titles, and a line for each row."""
-    cells = [[each.cell(row) for each in columns] for row in rows]
+    return text_lines(columns, ([each.cell(row) for each in columns] for row in rows))
+
+
+def text_lines(columns: Sequence[TableColumn], cells: Iterable[Sequence[str]]) -> list[str]:
+    """Make the lines of a table for a terminal from the cells of its rows."""
     return aligned(
         [[each.title for each in columns], *cells],
         left=[i for i, each in enumerate(columns) if each.is_text],

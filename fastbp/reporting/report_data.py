@@ -88,6 +88,8 @@ class ReportData:
 
     def __post_init__(self) -> None:
         """Make the tables."""
+        self.drawing = Drawing(self.store)
+        """Draws the figures of the page and keeps their files."""
         self.summary = summary.summary(self.counted)
         self.contrasts = contrasts.contrasts(self.counted, self.baseline)
         self.is_atlas = atlas.is_atlas(self.summary)
@@ -135,11 +137,6 @@ class ReportData:
         return {t.setup: _problem(self.store, t) for t in self.counted}
 
     # What a page shows
-
-    @cached_property
-    def drawing(self) -> Drawing:
-        """The Drawing that draws the figures of the page and keeps their files."""
-        return Drawing(self.store)
 
     @cached_property
     def title(self) -> str:

@@ -264,8 +264,9 @@ def fuller(one: RunFile, other: RunFile) -> RunFile | None:
         table.select(shared).slice(start - file.start, stop - start)
         for table, file in ((a, one), (b, other))
     )
-    equal = len({digest(part) for part in parts}) == 1
-    return (other if b.num_columns > a.num_columns else one) if equal else None
+    if len({digest(part) for part in parts}) > 1:
+        return None
+    return other if b.num_columns > a.num_columns else one
 
 
 def read_all(store: Path) -> pa.Table:

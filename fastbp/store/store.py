@@ -205,11 +205,9 @@ class Store:
 
     def collapses(self, setups: Container[str]) -> Iterator[tuple[str, float]]:
         """Yield (setup id, `collapse` of its stored runs) for each of these setup ids."""
-        done = set()
-        for file in self.run_files():
-            if file.setup in setups and file.setup not in done:
-                done.add(file.setup)
-                yield file.setup, parquet.read(file.path, ["collapse"])[0]["collapse"][0].as_py()
+        files = {file.setup: file.path for file in self.run_files() if file.setup in setups}
+        for setup, path in files.items():
+            yield setup, parquet.read(path, ["collapse"])[0]["collapse"][0].as_py()
 
     def _check_version(self, metadata: dict[str, str], advice: str) -> None:
         version = metadata.get("fastbp.numerics")
@@ -285,13 +283,11 @@ def _take(lock: IO[str]) -> None:
     """Take a lock or raise BlockingIOError, after three tries: a report holds it for an instant."""
     import fcntl
 
-    for left in (2, 1, 0):
-        try:
+    for _ in range(2):
+        with suppress(BlockingIOError):
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not left:
-                raise
-            time.sleep(0.02)
+        time.sleep(0.02)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 _locks: set[IO[str]] = set()

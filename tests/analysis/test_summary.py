@@ -253,8 +253,7 @@ def test_directions_of_the_founding_sweep(store: Path) -> None:
 
 
 def test_all_pairs_of_up_to_four_values() -> None:
-    found = changes(contrasts(sweep({"lr": [0.1, 0.2, 0.4, 0.8]})))
-    assert found == [
+    assert changes(contrasts(sweep({"lr": [0.1, 0.2, 0.4, 0.8]}))) == [
         ("lr", a, b) for a in (0.1, 0.2, 0.4, 0.8) for b in (0.1, 0.2, 0.4, 0.8) if a < b
     ]
 
@@ -263,8 +262,7 @@ def test_neighbours_of_more_numbers_and_everything_against_the_baseline() -> Non
     rates: list[object] = [0.1, 0.2, 0.4, 0.8, 1.6]
     runs = sweep({"lr": rates})
     assert changes(contrasts(runs)) == [("lr", a, b) for a, b in pairwise(rates)]
-    found = changes(contrasts(runs, BASE))
-    assert found == [
+    assert changes(contrasts(runs, BASE)) == [
         ("lr", a, b)
         for a, b in [(0.2, 0.1), (0.2, 0.4), (0.2, 0.8), (0.2, 1.6), (0.4, 0.8), (0.8, 1.6)]
     ]
@@ -279,8 +277,7 @@ def test_more_words_only_against_the_baseline() -> None:
 
 
 def test_widths_are_numbers() -> None:
-    found = changes(contrasts(sweep({"hidden": ["2", "4", "8", "16", "32"]})))
-    assert found == [
+    assert changes(contrasts(sweep({"hidden": ["2", "4", "8", "16", "32"]}))) == [
         ("hidden", "2", "4"),
         ("hidden", "4", "8"),
         ("hidden", "8", "16"),

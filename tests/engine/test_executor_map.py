@@ -257,7 +257,7 @@ def test_workers_that_always_die_end_the_map():
 def test_workers_that_cannot_be_started_end_the_map():
     start = raising(OSError("no such host\nat all"))
     with pytest.raises(LostError, match=r"^no workers can be started: OSError: no such host$"):
-        list(completed(Pool(start, 1), str, [1], nothing))
+        list(completed(Pool(start, 1, 2), str, [1], nothing))
 
 
 def test_what_finds_no_memory_is_tried_again_with_nothing_beside_it():

@@ -4,6 +4,7 @@ Counts are broadcast against each other, and results have their common shape. `l
 two-sided confidence level.
 """
 
+from bisect import bisect_left
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -219,13 +220,10 @@ def sequence_trials(share: float, width: float, level: float = 0.95) -> int:
         low, high = confidence_sequence(share * n, n, sequence_prior(width), level)
         return bool(high - low <= width)
 
-    few, many = 0, 1
+    many = 1
     while not is_narrow(many):
-        few, many = many, 2 * many
-    while many - few > 1:
-        middle = (few + many) // 2
-        few, many = (few, middle) if is_narrow(middle) else (middle, many)
-    return many
+        many *= 2
+    return bisect_left(range(many), True, many // 2 + 1, key=is_narrow)
 
 
 def newcombe(

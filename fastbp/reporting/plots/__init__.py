@@ -2,10 +2,13 @@
 
 from fastbp.reporting.plots.atlas_plot import MAX_TILES, atlas
 from fastbp.reporting.plots.basin_plot import basin
-from fastbp.reporting.plots.heatmaps_plot import FEW_VALUES, heatmap, heatmap_panels
-from fastbp.reporting.plots.outcomes_plot import outcome_bars
-from fastbp.reporting.plots.response_plot import response_curves
-from fastbp.reporting.plots.share_pairs_plot import effects, share_pairs
+from fastbp.reporting.plots.outcomes_plot import effects, outcome_bars, share_pairs
+from fastbp.reporting.plots.response_plot import (
+    FEW_VALUES,
+    heatmap,
+    heatmap_panels,
+    response_curves,
+)
 from fastbp.reporting.plots.spread_loss_plot import MAX_POINTS, spread_loss, spread_loss_panels
 from fastbp.reporting.plots.style import encoded, save
 from fastbp.reporting.plots.survival_plot import collapse_curves, survival_curves

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fastbp.reporting.phrases import evenly, plain
 from fastbp.reporting.plots.style import bare, clipped, headed, legend, log_ticks, sheet, styled
+from fastbp.reporting.svg import Box
 from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.schema.text import plural
 
@@ -43,9 +44,6 @@ _PANELS: list[tuple[list[str], str, bool]] = [
     (["grad_norm"], "gradient norm", True),
 ]
 """For each panel its measures, the label of its axis, and whether the axis is logarithmic."""
-
-Box = tuple[float, float, float, float]
-"""(left, top, width, height) in points, from the upper left corner of the figure."""
 
 _COLUMNS = 5
 """Number of networks in a row of `answers_sheet`."""

@@ -27,7 +27,9 @@ NOTHING = "No two setups differ in exactly one key and share seeds: there is not
 
 def _effect(row: Record) -> str:
     """The effect of a change in a word: `fixes`, `breaks` or `not shown`."""
-    return ("fixes" if row["difference"] > 0 else "breaks") if has_effect(row) else "not shown"
+    if not has_effect(row):
+        return "not shown"
+    return "fixes" if row["difference"] > 0 else "breaks"
 
 
 _CHANGE, _EFFECT = TableColumn("change", change_of, True), TableColumn("effect", _effect, True)
@@ -112,7 +114,7 @@ def _ranges(groups: Iterable[Sequence[Record]]) -> list[str]:
 
 def _shown(group: Sequence[Record]) -> str:
     shown = sum(map(has_effect, group))
-    return f"shown in {shown}" if 0 < shown < len(group) else "shown" if shown else "not shown"
+    return {0: "not shown", len(group): "shown"}.get(shown, f"shown in {shown}")
 
 
 # The tables of the page

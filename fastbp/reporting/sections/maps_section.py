@@ -102,7 +102,8 @@ def _where(summary: pd.DataFrame, keys: tuple[str, str], values: Sequence[Any], 
 
 def _side(shares: "pd.Series[Any]", x: str) -> str:
     """Say on which side of one half the shares are, if they surely pass it at no x."""
-    where = "every" if shares.min() >= 0.5 else "some" if shares.max() >= 0.5 else "no"
+    many = int((shares >= 0.5).sum())
+    where = {0: "no", len(shares): "every"}.get(many, "some")
     ends = dict.fromkeys(percent(share) for share in (shares.min(), shares.max()))
     return f"at {where} {x} ({' to '.join(ends)})"
 

@@ -5,22 +5,19 @@ A figure is a number about many runs, such as a success rate. All times are in e
 
 from collections.abc import Iterator, Mapping
 from math import ceil, inf, isfinite, log10
-from operator import itemgetter
 from typing import Any
 
 import pandas as pd
 
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.html import HtmlTable, TableColumn
-from fastbp.reporting.html_tables import MAX_ROWS, text_table
-from fastbp.reporting.phrases import BASELINE, Record, apart, plain, setting
+from fastbp.reporting.html_tables import MAX_ROWS, column, html_table, text_lines
+from fastbp.reporting.phrases import BASELINE, Record, apart, setting
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import and_, plural, shortened
 
 MAX_NAMED = 4
 """Largest number of setups that a sentence names."""
-
-_TITLES = ["figure", "published", "[95%]", "runs", "ours", "[95%]", "runs", "they"]
 
 
 def tables(published: pd.DataFrame, baseline: str | None = None) -> list[HtmlTable]:
@@ -40,56 +37,51 @@ def tables(published: pd.DataFrame, baseline: str | None = None) -> list[HtmlTab
     names = _names(published, baseline)
     tables = []
     for source, rows in published.groupby("source", sort=False):
-        differ = ""
-        titles, cells = _TITLES, [(_cells(row), False) for row in rows.to_dict("records")]
+        differ, marked = "", None
+        columns, shown = _COLUMNS, rows.to_dict("records")
         if rows["setup"].nunique() > 1:
-            differ = " A ≠ is where the intervals do not overlap."
-            titles, cells = _by_setup(rows, names, baseline)
-        first = f" The first {MAX_ROWS} of {len(cells)} rows." * (len(cells) > MAX_ROWS)
+            differ, marked = " A ≠ is where the intervals do not overlap.", baseline
+            columns, shown = _by_setup(rows, names, baseline)
+        first = f" The first {MAX_ROWS} of {len(shown)} rows." * (len(shown) > MAX_ROWS)
         tables.append(
-            HtmlTable(
+            html_table(
                 f"Published by {shortened(str(source), 60)}",
-                f"{source}. Times in epochs.{differ}{first} All columns:",
-                [
-                    TableColumn(title, itemgetter(i), title in (titles[0], "they"))
-                    for i, title in enumerate(titles)
-                ],
-                cells,
+                f"{source}. Times in epochs.{differ}{first}",
+                columns,
+                shown,
                 "published.csv",
+                lambda row, marked=marked: marked is not None and row["setup"] == marked,  # type: ignore[misc]
             )
         )
     return tables
 
 
-def _cells(row: Record) -> list[str]:
-    """Write the cells of a figure: both values, intervals and runs, and whether they agree."""
-    unit = _unit(row)
-    theirs, ours = (
-        f"[{_number(row[f'{name}_low'], unit / 10)}–{_number(row[f'{name}_high'], unit / 10)}]"
-        for name in ("published", "ours")
-    )
-    published, own = _number(row["published"], unit), _number(row["ours"], unit / 10)
-    runs = plain(row["published_runs"]), plain(row["runs"])
-    agrees = {True: "agree", False: "differ"}.get(row["agrees"], "–")
-    return [_figure(row), published, theirs, runs[0], own, ours, runs[1], agrees]
+def _interval(row: Record, name: str) -> str:
+    """Write the interval of a figure: of the `published` one, or of `ours`."""
+    low, high = (_number(row[f"{name}_{end}"], _unit(row) / 10) for end in ("low", "high"))
+    return f"[{low}–{high}]"
 
 
 def _by_setup(
     rows: pd.DataFrame, names: Mapping[str, str], baseline: str | None
-) -> tuple[list[str], list[tuple[list[str], bool]]]:
-    """Make the titles, and for each setup its cells and whether it is the baseline."""
-    printed: dict[str, str] = {}
-    ours: dict[tuple[str, str], str] = {}
+) -> tuple[list[TableColumn], list[dict[Any, Any]]]:
+    """Make a table with a column for each figure, and a row for each setup below the printed ones.
+
+    Rows have texts: the name of the setup as `ours`, its id as `setup`, and each figure.
+    """
+    setups = sorted(rows["setup"].unique(), key=lambda setup: setup != baseline)
+    ours = {setup: {"ours": names[setup], "setup": setup} for setup in setups}
+    printed = {"ours": "published"}
     for row in rows.to_dict("records"):
         unit, figure = _unit(row), _figure(row)
         printed.setdefault(figure, _number(row["published"], unit))
         differs = "≠ " * (row["agrees"] is False)
-        ours[row["setup"], figure] = differs + _number(row["ours"], unit / 10)
-    cells = [
-        ([names[setup], *(ours.get((setup, figure), "") for figure in printed)], setup == baseline)
-        for setup in sorted(rows["setup"].unique(), key=lambda setup: setup != baseline)
+        ours[row["setup"]][figure] = differs + _number(row["ours"], unit / 10)
+    columns = [
+        TableColumn(title, lambda row, title=title: row.get(title, ""), title == "ours")  # type: ignore[misc]
+        for title in printed
     ]
-    return ["ours", *printed], [(["published", *printed.values()], False), *cells]
+    return columns, [printed | {"setup": ""}, *ours.values()]
 
 
 def _names(table: pd.DataFrame, baseline: str | None) -> dict[str, str]:
@@ -117,6 +109,19 @@ def _number(value: float, unit: float) -> str:
     if not isfinite(value):
         return "∞" if value == inf else "–"
     return f"{value:,.{max(0, ceil(-log10(unit) - 1e-9))}f}"
+
+
+_COLUMNS = [
+    TableColumn("figure", _figure, True),
+    TableColumn("published", lambda row: _number(row["published"], _unit(row))),
+    TableColumn("[95%]", lambda row: _interval(row, "published")),
+    column("published_runs", "runs"),
+    TableColumn("ours", lambda row: _number(row["ours"], _unit(row) / 10)),
+    TableColumn("[95%]", lambda row: _interval(row, "ours")),
+    column("runs"),
+    TableColumn("they", lambda row: {True: "agree", False: "differ"}.get(row["agrees"], "–"), True),
+]
+"""The columns of a table of figures that belong to one setup."""
 
 
 def sentences(published: pd.DataFrame, baseline: str | None = None) -> list[str]:
@@ -187,7 +192,7 @@ def terminal_lines(published: pd.DataFrame, baseline: str | None = None) -> list
         tables(published, baseline), sentences(published, baseline), strict=True
     ):
         rows = (cells for cells, _ in table.rows[:MAX_ROWS])
-        lines += [sentence, *text_table(table.columns, rows)]
+        lines += [sentence, *text_lines(table.columns, rows)]
         lines += [f"and {len(table.rows) - MAX_ROWS:,} more in published.csv"] * (
             len(table.rows) > MAX_ROWS
         )

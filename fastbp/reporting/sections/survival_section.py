@@ -11,8 +11,10 @@ from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import percent
 
 
-def _updates(value: float) -> str:
-    return "–" if pd.isna(value) else "∞" if value == float("inf") else f"{round(value):,}"
+def _updates(value: float | None) -> str:
+    if pd.isna(value):
+        return "–"
+    return "∞" if value == float("inf") else f"{round(value):,}"
 
 
 def _with_bounds(name: str, title: str) -> TableColumn:
