@@ -15,6 +15,7 @@ from fastbp.reporting.report_data import ReportData, Section
 from fastbp.reporting.sections import (
     atlas_section,
     changes_section,
+    cures_section,
     definitions_section,
     examples_section,
     maps_section,
@@ -31,6 +32,7 @@ from fastbp.store.store import Store
 
 SECTIONS: tuple[Section, ...] = (
     atlas_section.SECTION,
+    cures_section.SECTION,
     outcomes_section.SECTION,
     published_section.SECTION,
     planes_section.SECTION,

@@ -2,6 +2,7 @@
 
 from fastbp.reporting.plots.atlas_plot import MAX_TILES, atlas
 from fastbp.reporting.plots.basin_plot import basin
+from fastbp.reporting.plots.cures_plot import cures
 from fastbp.reporting.plots.outcomes_plot import effects, outcome_bars, share_pairs
 from fastbp.reporting.plots.response_plot import (
     FEW_VALUES,
@@ -34,6 +35,7 @@ __all__ = [
     "atlas",
     "basin",
     "collapse_curves",
+    "cures",
     "effects",
     "encoded",
     "heatmap",

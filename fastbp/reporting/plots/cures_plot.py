@@ -61,9 +61,16 @@ def cures(rows: pd.DataFrame, group: str, member: str, title: str) -> Figure:
             )  # fmt: skip
     size = figure.get_figheight()
     handles, names = axes[0].get_legend_handles_labels()
-    place = {"loc": "upper left", "bbox_to_anchor": (0.0, 1 - 0.3 / size)}
-    figure.legend(handles, names, ncols=len(names), fontsize=8.5, frameon=False, **place)
+    figure.legend(
+        handles,
+        names,
+        loc="upper left",
+        bbox_to_anchor=(0.0, 1 - 0.3 / size),
+        ncols=len(names),
+        fontsize=8.5,
+        frameon=False,
+    )
     figure.suptitle(title, x=0.01, y=1 - 0.08 / size, ha="left", va="top", fontsize=11)
-    left = 1.75 / figure.get_figwidth()
-    figure.subplots_adjust(left, 0.35 / size, 0.98, 1 - 0.95 / size, wspace=0.12, hspace=0.12)
+    begin = 1.75 / figure.get_figwidth()
+    figure.subplots_adjust(begin, 0.35 / size, 0.98, 1 - 0.95 / size, wspace=0.12, hspace=0.12)
     return figure
