@@ -82,7 +82,11 @@ def learnt(store):
 
 def found(store: Store) -> dict[str, str]:
     """What is found, by the name of the file; nothing is called sound beside it."""
-    checked = integrity.check(store)
+    return what(integrity.check(store))
+
+
+def what(checked: integrity.IntegrityReport) -> dict[str, str]:
+    """As `found`, of a check."""
     assert checked.digest == ""
     assert len({finding.file for finding in checked.findings}) == len(checked.findings), (
         "one reason each"
@@ -299,10 +303,11 @@ def test_damage_is_found_and_named(store, learnt, kind, start):
     """Whichever file of the setup it is, and nothing else with it."""
     damage, why = DAMAGE[kind]
     path = damage(file_of(store, XOR, start))
-    ((file, said),) = found(store).items()
+    checked = integrity.check(store)
+    ((file, said),) = what(checked).items()
     assert file == path.name
     assert re.fullmatch(why, said), said
-    assert integrity.check(store).runs == 45 - dict(RANGES)[start]
+    assert checked.runs == 45 - dict(RANGES)[start]
 
 
 def test_two_files_whose_contents_are_swapped_are_found(store):
