@@ -27,8 +27,6 @@ from stores import (
     rows_of,
     seeds_of_blocks,
     stamps,
-    strangers,
-    unchanged,
 )
 
 from fastbp import Sweep
@@ -36,7 +34,7 @@ from fastbp.config.setup import Setup
 from fastbp.engine import driver, integrity, plan
 from fastbp.engine.integrity import StoreFault
 from fastbp.schema import errors
-from fastbp.schema.errors import StoreError, StoreFullError
+from fastbp.schema.errors import StoreFullError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import filename, parquet
 from fastbp.store.digest import RowsHash, digest
@@ -173,19 +171,6 @@ def test_progress_is_told_file_by_file(store):
     ticks = []
     integrity.check(store, lambda done, of: ticks.append((done, of)))
     assert ticks == [(done, 6) for done in range(7)]
-
-
-@pytest.mark.parametrize("place", ["nowhere", "empty", "thesis", "file"])
-def test_what_is_no_store_or_holds_no_runs_is_refused(tmp_path, place):
-    strangers(tmp_path)
-    with (
-        unchanged(tmp_path),
-        pytest.raises(
-            StoreError,
-            match=f"{place} (holds no runs|is a f(ile|older with other things in it), not a store)",
-        ),
-    ):
-        integrity.check(Store(tmp_path / place))
 
 
 # Damage
