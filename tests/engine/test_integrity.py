@@ -305,24 +305,22 @@ def test_two_files_whose_contents_are_swapped_are_found(store):
     )
 
 
-@pytest.mark.parametrize("start", [7, 20])
-def test_rows_of_another_numerics_version_among_those_of_a_setup_are_found(store, start):
+OTHER_VERSION = f"its numerics version is 999, that of most others {NUMERICS_VERSION}"
+
+
+@pytest.mark.parametrize(
+    ("start", "why"),
+    [(0, "its keys belong to another setup"), (7, OTHER_VERSION), (20, OTHER_VERSION)],
+)
+def test_rows_of_another_numerics_version_among_those_of_a_setup_are_found(store, start, why):
+    """The first file says what the id of the setup is."""
     path = of_version("999")(file_of(store, XOR, start))
-    assert found(store) == {
-        path.name: f"its numerics version is 999, that of most others {NUMERICS_VERSION}"
-    }
-
-
-def test_the_first_rows_of_another_numerics_version_have_not_the_id_of_their_setup(store):
-    path = of_version("999")(file_of(store, XOR, 0))
-    assert found(store) == {path.name: "its keys belong to another setup"}
+    assert found(store) == {path.name: why}
 
 
 def test_a_setup_of_another_numerics_version_among_others_is_found(store):
     path = publish(store, XOR, 0, 9, numerics=999)
-    assert found(store) == {
-        path.name: f"its numerics version is 999, that of most others {NUMERICS_VERSION}"
-    }
+    assert found(store) == {path.name: OTHER_VERSION}
 
 
 def test_a_store_all_of_another_numerics_version_is_sound(tmp_path):
