@@ -85,17 +85,6 @@ def test_what_is_loaded_is_what_pandas_reads(store):
             assert ours == theirs, kind.name
 
 
-def test_other_files_among_the_runs_are_not_runs(store):
-    for name in (
-        "notes.txt",
-        f"{ONE}-0-200.parquet",
-        f".{ONE}-0-200-0123456789abcdef.parquet.swp",
-        "x.parquet.draft",
-    ):
-        (store.runs / name).write_text("")
-    assert store.present() == {}
-
-
 # Damage
 
 
