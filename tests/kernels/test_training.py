@@ -571,7 +571,7 @@ def test_float32_is_trained_in_float32():
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("eval_every", [1, 3, 10])
-@pytest.mark.parametrize("tolerance", [0.4, 0.2])
+@pytest.mark.parametrize("tolerance", few([0.4, 0.2]))
 @pytest.mark.parametrize(
     "keys",
     [
